@@ -1,0 +1,9 @@
+//! ostler lets old mail programs go on working with today's providers: it listens on this computer for plain
+//! POP3 and SMTP, signs in at the provider over verified TLS with the stored credentials, and passes mail through.
+//!
+//! `docs/architecture.md` is the map of these modules.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+pub mod account;
+pub mod secret;
