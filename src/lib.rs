@@ -6,4 +6,11 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod account;
+pub mod choose;
+pub mod failure;
+pub mod pop3;
+pub mod protocol;
+pub mod sasl;
 pub mod secret;
+pub mod smtp;
+pub mod wire;

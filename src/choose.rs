@@ -1,0 +1,165 @@
+//! Which account a client means (`product.md`, section 5): by the user name it gives, or by the sender of a message.
+//! Only values; nothing is looked up anywhere.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::account::Account;
+use crate::failure::Failure;
+
+/// The account a client means by a user name: a name, an address, an alias or a provider user name, whatever the letter
+/// case, also with `%` or `#` for `@`, and with a last `@` and a name of this computer behind it (Eudora writes
+/// `ann@optonline.net@127.0.0.1`).
+pub fn by_user_name(accounts: &[Arc<Account>], given: &str) -> Result<Arc<Account>, Failure> {
+    let given = given.trim();
+    let mut spellings = vec![given.to_owned()];
+    if let Some((name, host)) = given.rsplit_once('@')
+        && is_this_computer(host)
+    {
+        spellings.push(name.to_owned());
+    }
+    for n in 0..spellings.len() {
+        if let Some(at) = spellings[n].rfind(['%', '#']) {
+            let mut spelled = spellings[n].clone();
+            spelled.replace_range(at..=at, "@");
+            spellings.push(spelled);
+        }
+    }
+    spellings
+        .iter()
+        .find_map(|name| exactly(accounts, name))
+        .ok_or_else(|| Failure::UnknownAccount { given: given.to_owned(), known: names(accounts) })
+}
+
+/// The account that sends for an address when neither door nor AUTH decided: its owner, the default, the only one.
+pub fn by_sender(accounts: &[Arc<Account>], sender: &str) -> Result<Arc<Account>, Failure> {
+    let owner = (!sender.is_empty()).then(|| {
+        // An account's own address comes before another's `*@domain`.
+        accounts
+            .iter()
+            .find(|a| a.address.eq_ignore_ascii_case(sender))
+            .or_else(|| accounts.iter().find(|a| a.sends_for(sender)))
+    });
+    owner
+        .flatten()
+        .or_else(|| accounts.iter().find(|a| a.is_default))
+        .or_else(|| if let [only] = accounts { Some(only) } else { None })
+        .cloned()
+        .ok_or_else(|| Failure::UnknownSender { given: sender.to_owned(), known: names(accounts) })
+}
+
+/// The names there are, for refusals.
+pub fn names(accounts: &[Arc<Account>]) -> Vec<String> {
+    accounts.iter().map(|a| a.name.clone()).collect()
+}
+
+/// Names first, then addresses, then aliases, then user names at providers; the last only if one account has it ("ann"
+/// may be somebody at two companies).
+fn exactly(accounts: &[Arc<Account>], name: &str) -> Option<Arc<Account>> {
+    let by = |wanted: &dyn Fn(&Account) -> bool| accounts.iter().find(|a| wanted(a)).cloned();
+    by(&|a| a.name.eq_ignore_ascii_case(name))
+        .or_else(|| by(&|a| a.address.eq_ignore_ascii_case(name)))
+        .or_else(|| by(&|a| a.aliases.iter().any(|alias| alias.covers(name))))
+        .or_else(|| {
+            let mut having = accounts.iter().filter(|a| has_user_name(a, name));
+            having.next().filter(|_| having.next().is_none()).cloned()
+        })
+}
+
+fn has_user_name(account: &Account, name: &str) -> bool {
+    account.servers().filter_map(|s| s.credentials()).any(|c| c.username.eq_ignore_ascii_case(name))
+}
+
+fn is_this_computer(host: &str) -> bool {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost")
+        || host.eq_ignore_ascii_case("localhost.localdomain")
+        || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::account::{Alias, Credentials, Protocol, SecretSource, Security, Server, SignIn, Trust};
+
+    /// A server for tests.
+    pub(crate) fn server(protocol: Protocol, username: &str) -> Server {
+        Server {
+            protocol,
+            host: "mail.example.net".into(),
+            port: protocol.default_port(Security::Tls),
+            security: Security::Tls,
+            trust: Trust::default(),
+            sign_in: SignIn::Password(Credentials { username: username.into(), secret: SecretSource::Keyring }),
+        }
+    }
+
+    /// An account for tests.
+    pub(crate) fn account(name: &str, address: &str, username: &str) -> Account {
+        Account {
+            name: name.into(),
+            address: address.into(),
+            aliases: vec![],
+            provider: None,
+            is_default: false,
+            offer_auth: true,
+            local_password: None,
+            pop3: Some(server(Protocol::Pop3, username)),
+            smtp: vec![server(Protocol::Smtp, username)],
+            imap: None,
+        }
+    }
+
+    fn two() -> Vec<Arc<Account>> {
+        let mut home = account("home", "ann@optonline.net", "ann");
+        home.aliases = vec![Alias::Address("ann.lee@optimum.net".into()), Alias::Domain("example.net".into())];
+        vec![Arc::new(home), Arc::new(account("work", "ann@work.example", "ann@work.example"))]
+    }
+
+    #[test]
+    fn a_client_may_give_a_name_in_many_spellings() {
+        let accounts = two();
+        for given in [
+            "home",
+            "HOME",
+            "ann@optonline.net",
+            "Ann%Optonline.net",
+            "ann#optonline.net",
+            "ann@optonline.net@127.0.0.1",
+            "ann%optonline.net@localhost",
+            "home@[127.0.0.1]",
+            "home@::1",
+            "ann.lee@optimum.net",
+            "anything@example.net",
+            "ann",
+            " ann ",
+        ] {
+            assert_eq!(by_user_name(&accounts, given).unwrap().name, "home", "{given}");
+        }
+        assert_eq!(by_user_name(&accounts, "ann@work.example").unwrap().name, "work");
+        for given in ["joe", "", "ann@optonline.net@evil.example", "ann@elsewhere.example"] {
+            assert!(by_user_name(&accounts, given).is_err(), "{given}");
+        }
+    }
+
+    #[test]
+    fn a_user_name_that_two_accounts_have_names_neither() {
+        let accounts = [account("a", "x@a.example", "ann"), account("b", "x@b.example", "ann")].map(Arc::new);
+        assert!(by_user_name(&accounts, "ann").is_err());
+    }
+
+    #[test]
+    fn the_sender_decides_then_the_default_then_the_only_one() {
+        let mut accounts = two();
+        assert_eq!(by_sender(&accounts, "ANN@work.example").unwrap().name, "work");
+        assert_eq!(by_sender(&accounts, "x@example.net").unwrap().name, "home");
+        assert!(by_sender(&accounts, "joe@nowhere.example").is_err());
+        assert!(by_sender(&accounts, "").is_err());
+        let mut work = account("work", "ann@work.example", "ann");
+        work.is_default = true;
+        accounts[1] = Arc::new(work);
+        assert_eq!(by_sender(&accounts, "joe@nowhere.example").unwrap().name, "work");
+        assert_eq!(by_sender(&accounts, "").unwrap().name, "work");
+        assert_eq!(by_sender(&accounts[..1], "").unwrap().name, "home");
+    }
+}

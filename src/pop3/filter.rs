@@ -1,0 +1,466 @@
+//! What passes between a client and its POP3 server once it has signed in: every command is checked and its answer
+//! expected, every status line is checked, message content passes untouched. Nothing is asked that the client did not
+//! ask, and nothing is answered that was not asked.
+
+use std::collections::VecDeque;
+
+use memchr::memchr;
+
+use crate::pop3::{Command, Status, is_http, status};
+use crate::protocol::{Breach, Clock, Filter as Machine, Misuse, Replies, Taken};
+use crate::wire::{COMMAND_LINE, DotScanner, Line, REPLY_LINE, printable};
+
+/// The most commands a client may have waiting for their answers; the eagerest real one (Eudora for Mac) sends 15.
+/// Beyond it the client waits in its socket.
+const OUTSTANDING: usize = 512;
+/// A message makes progress when so many octets have passed; one octet a minute is no progress.
+const PROGRESS: u64 = 4096;
+
+/// What the provider's list of abilities may say to a client: words that hold for ostler too. Not STLS and SASL, which
+/// ostler cannot carry, and not PIPELINING, at which Eudora for Mac begins to send ahead.
+const CAPABILITIES: [&str; 9] =
+    ["USER", "TOP", "UIDL", "RESP-CODES", "AUTH-RESP-CODE", "LOGIN-DELAY", "EXPIRE", "IMPLEMENTATION", "X-"];
+
+/// An answer the server owes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Expected {
+    /// One line.
+    Line,
+    /// One line, and after `+OK` a text.
+    Text(Kind),
+    /// One line, and after `+OK` a list to be thinned out.
+    Capabilities,
+    /// One line, in whose place the client gets this.
+    Instead(&'static str),
+    /// The last line.
+    Quit,
+}
+
+/// What a text is, for the figures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Message,
+    Other,
+}
+
+#[derive(Debug)]
+enum State {
+    Status,
+    Text(DotScanner, Kind),
+    Capabilities,
+    Over,
+}
+
+/// The machine; see [`Machine`].
+#[derive(Debug)]
+pub struct Filter {
+    state: State,
+    expected: VecDeque<Expected>,
+    ticks: u64,
+    since_tick: u64,
+    quit: bool,
+    fetched: u64,
+    octets: u64,
+}
+
+impl Default for Filter {
+    fn default() -> Self {
+        Self {
+            state: State::Status,
+            expected: VecDeque::new(),
+            ticks: 0,
+            since_tick: 0,
+            quit: false,
+            fetched: 0,
+            octets: 0,
+        }
+    }
+}
+
+impl Filter {
+    /// Messages that were fetched to their end, and the octets of all texts.
+    pub fn figures(&self) -> (u64, u64) {
+        (self.fetched, self.octets)
+    }
+
+    /// Whether the client said QUIT.
+    pub fn has_quit(&self) -> bool {
+        self.quit
+    }
+
+    /// Whether an answer is under way that can only be finished by the server: then a broken connection is the only
+    /// honest end.
+    pub fn is_inside_text(&self) -> bool {
+        matches!(self.state, State::Text(..) | State::Capabilities)
+    }
+
+    /// Whether the client waits for an answer that has not begun.
+    pub fn owes_answer(&self) -> bool {
+        !self.expected.is_empty()
+    }
+
+    fn tick(&mut self) {
+        self.ticks += 1;
+        self.since_tick = 0;
+    }
+
+    fn text(&mut self, octets: usize) {
+        let octets = octets as u64;
+        self.octets += octets;
+        self.since_tick += octets;
+        if self.since_tick >= PROGRESS {
+            self.tick();
+        }
+    }
+
+    /// One status line, its end included; what the client gets in its place, if it cannot pass as it is.
+    fn status(&mut self, raw: &[u8]) -> Result<Option<String>, Breach> {
+        let Some(expected) = self.expected.pop_front() else {
+            return Err(Breach::Server(format!("it said \"{}\" unasked", printable(raw.trim_ascii_end()))));
+        };
+        let Some(status) = status(raw) else {
+            return Err(Breach::Server(format!("\"{}\" is no answer", printable(raw.trim_ascii_end()))));
+        };
+        self.tick();
+        match expected {
+            Expected::Text(kind) if status == Status::Ok => self.state = State::Text(DotScanner::default(), kind),
+            Expected::Capabilities if status == Status::Ok => self.state = State::Capabilities,
+            Expected::Quit => self.state = State::Over,
+            Expected::Instead(reply) => return Ok(Some(format!("{reply}\r\n"))),
+            Expected::Line | Expected::Text(_) | Expected::Capabilities => {}
+        }
+        let text = raw.strip_suffix(b"\r\n");
+        Ok(match text {
+            Some(text) if text.iter().all(|b| matches!(b, b' '..=b'~' | b'\t')) => None,
+            _ => Some(format!("{}\r\n", printable(raw.trim_ascii_end()))),
+        })
+    }
+
+    fn capability(&mut self, raw: &[u8], say: &mut Replies) {
+        let line = raw.trim_ascii_end();
+        if line == b"." {
+            self.state = State::Status;
+            self.tick();
+        }
+        let word = line.split(|b| *b == b' ').next().unwrap_or_default().to_ascii_uppercase();
+        let allowed = |c: &&str| if c.ends_with('-') { word.starts_with(c.as_bytes()) } else { word == c.as_bytes() };
+        if line == b"." || CAPABILITIES.iter().any(|c| allowed(&c)) {
+            say.client.extend_from_slice(format!("{}\r\n", printable(line)).as_bytes());
+        }
+    }
+
+    /// One command line, without its end.
+    fn command(&mut self, line: &[u8], say: &mut Replies) -> Result<(), Breach> {
+        if !Line::new(line).is_clean() {
+            return Err(Breach::Client(Misuse::Unclean));
+        }
+        if is_http(line) {
+            return Err(Breach::Client(Misuse::Http));
+        }
+        let command = Command::parse(line);
+        let expected = match command.verb.as_str() {
+            "RETR" => Expected::Text(Kind::Message),
+            "TOP" => Expected::Text(Kind::Other),
+            "LIST" | "UIDL" | "LANG" if !command.has_argument() => Expected::Text(Kind::Other),
+            "CAPA" => Expected::Capabilities,
+            "QUIT" => Expected::Quit,
+            "XTND" if command.argument().to_ascii_uppercase().starts_with("XLST") => Expected::Text(Kind::Other),
+            "XTND" if command.argument().to_ascii_uppercase().starts_with("XMIT") => {
+                Expected::Instead("-ERR send through the SMTP door of ostler instead")
+            }
+            "STLS" => Expected::Instead("-ERR this door is plain; ostler encrypts the way to the provider"),
+            "AUTH" | "USER" | "PASS" | "APOP" => Expected::Instead("-ERR you have signed in already"),
+            _ => Expected::Line,
+        };
+        if self.expected.is_empty() {
+            self.tick();
+        }
+        if let Expected::Instead(_) = expected {
+            // The provider never sees it, but its answers keep their order.
+            say.server.extend_from_slice(b"NOOP\r\n");
+        } else {
+            say.server.extend_from_slice(line);
+            say.server.extend_from_slice(b"\r\n");
+        }
+        self.quit = expected == Expected::Quit;
+        self.expected.push_back(expected);
+        Ok(())
+    }
+}
+
+impl Machine for Filter {
+    fn from_server(&mut self, input: &[u8], say: &mut Replies) -> Result<Taken, Breach> {
+        let mut at = 0;
+        let so_far = |at| if at > 0 { Taken::AsIs(at) } else { Taken::NeedMore };
+        while at < input.len() {
+            let rest = &input[at..];
+            if let State::Text(scanner, kind) = &mut self.state {
+                let kind = *kind;
+                let end = scanner.scan(rest);
+                self.text(end.unwrap_or(rest.len()));
+                at += end.unwrap_or(rest.len());
+                if end.is_some() {
+                    self.state = State::Status;
+                    self.fetched += u64::from(kind == Kind::Message);
+                    self.tick();
+                }
+                continue;
+            }
+            if let State::Over = self.state {
+                return Ok(if at > 0 { Taken::AsIs(at) } else { Taken::Stop });
+            }
+            let Some(end) = memchr(b'\n', rest) else {
+                return if at > 0 {
+                    Ok(so_far(at))
+                } else if rest.len() > REPLY_LINE {
+                    Err(Breach::Server(format!("a line of more than {REPLY_LINE} octets")))
+                } else if self.expected.is_empty() && !self.is_inside_text() {
+                    Err(Breach::Server("it spoke unasked".into()))
+                } else {
+                    Ok(Taken::NeedMore)
+                };
+            };
+            let raw = &rest[..=end];
+            // What is good leaves before anything is found wrong with what follows.
+            if at > 0 && (raw.len() > REPLY_LINE + 2 || status(raw).is_none()) {
+                return Ok(so_far(at));
+            }
+            if raw.len() > REPLY_LINE + 2 {
+                return Err(Breach::Server(format!("a line of more than {REPLY_LINE} octets")));
+            }
+            if let State::Capabilities = self.state {
+                if at > 0 {
+                    return Ok(Taken::AsIs(at));
+                }
+                self.capability(raw, say);
+                return Ok(Taken::Consumed(raw.len()));
+            }
+            if at > 0 && matches!(self.expected.front(), None | Some(Expected::Instead(_))) {
+                return Ok(Taken::AsIs(at));
+            }
+            match self.status(raw)? {
+                None => at += raw.len(),
+                Some(reply) => {
+                    // Whatever passes as it is was looked at before this line and leaves before it.
+                    say.client.extend_from_slice(&input[..at]);
+                    say.client.extend_from_slice(reply.as_bytes());
+                    return Ok(Taken::Consumed(at + raw.len()));
+                }
+            }
+        }
+        Ok(so_far(at))
+    }
+
+    fn from_client(&mut self, input: &[u8], say: &mut Replies) -> Result<Taken, Breach> {
+        let mut at = 0;
+        while !self.quit && self.expected.len() < OUTSTANDING {
+            let rest = &input[at..];
+            let Some(end) = memchr(b'\n', rest) else {
+                if rest.len() > COMMAND_LINE + 1 {
+                    return Err(Breach::Client(Misuse::LineTooLong(COMMAND_LINE)));
+                }
+                break;
+            };
+            let line = rest[..end].strip_suffix(b"\r").unwrap_or(&rest[..end]);
+            if line.len() > COMMAND_LINE {
+                return Err(Breach::Client(Misuse::LineTooLong(COMMAND_LINE)));
+            }
+            self.command(line, say)?;
+            at += end + 1;
+        }
+        // Whatever comes after QUIT is for nobody.
+        if self.quit {
+            at = input.len();
+        }
+        Ok(if at > 0 { Taken::Consumed(at) } else { Taken::NeedMore })
+    }
+
+    fn wants_client(&self) -> bool {
+        self.expected.len() < OUTSTANDING
+    }
+
+    fn client_ended(&mut self, rest: &[u8], say: &mut Replies) -> bool {
+        if !self.quit && rest.trim_ascii().eq_ignore_ascii_case(b"QUIT") {
+            say.server.extend_from_slice(b"QUIT\r\n");
+            self.expected.push_back(Expected::Quit);
+            self.quit = true;
+            self.tick();
+        }
+        self.quit
+    }
+
+    fn clock(&self) -> (Clock, u64) {
+        let clock = match self.state {
+            State::Text(..) => Clock::Message,
+            State::Capabilities => Clock::Reply,
+            State::Status | State::Over if self.expected.is_empty() => Clock::ClientIdle,
+            State::Status | State::Over => Clock::Reply,
+        };
+        (clock, self.ticks)
+    }
+
+    fn is_over(&self) -> bool {
+        matches!(self.state, State::Over)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Gives one side's octets to the filter in these chunks, as the relay would; what reached client and server.
+    fn feed(filter: &mut Filter, from_client: bool, chunks: &[&[u8]]) -> Result<(Vec<u8>, Vec<u8>), Breach> {
+        let (mut client, mut server, mut input) = (Vec::new(), Vec::new(), Vec::new());
+        for chunk in chunks {
+            input.extend_from_slice(chunk);
+            while !input.is_empty() {
+                let mut say = Replies::default();
+                let taken = if from_client {
+                    filter.from_client(&input, &mut say)?
+                } else {
+                    filter.from_server(&input, &mut say)?
+                };
+                client.append(&mut say.client);
+                server.append(&mut say.server);
+                match taken {
+                    Taken::AsIs(n) => {
+                        let side = if from_client { &mut server } else { &mut client };
+                        side.extend(input.drain(..n));
+                    }
+                    Taken::Consumed(n) => drop(input.drain(..n)),
+                    Taken::NeedMore | Taken::Stop => break,
+                }
+            }
+        }
+        Ok((client, server))
+    }
+
+    /// The commands, then the answers in these chunks; what the client got.
+    fn session(commands: &[u8], answers: &[&[u8]]) -> Result<Vec<u8>, Breach> {
+        let mut filter = Filter::default();
+        feed(&mut filter, true, &[commands])?;
+        Ok(feed(&mut filter, false, answers)?.0)
+    }
+
+    #[test]
+    fn commands_pass_tidied_and_pipelined() {
+        let mut filter = Filter::default();
+        let (_, server) = feed(&mut filter, true, &[b"stat\nRETR 1\r\nQU", b"IT\r\nSTAT\r\n"]).unwrap();
+        assert_eq!(server, b"stat\r\nRETR 1\r\nQUIT\r\n");
+    }
+
+    #[test]
+    fn a_message_passes_untouched_and_is_counted() {
+        let mut filter = Filter::default();
+        feed(&mut filter, true, &[b"RETR 1\r\nDELE 1\r\nQUIT\r\n"]).unwrap();
+        let answers =
+            b"+OK message follows\r\nA: b\r\n\r\n\xe4\0..x\n.\nlone\rcr\r\n..\r\n.\r\n+OK gone\r\n+OK bye\r\n";
+        let (client, _) = feed(&mut filter, false, &[answers]).unwrap();
+        assert_eq!(client, answers);
+        assert_eq!(filter.figures().0, 1);
+        assert!(filter.is_over());
+    }
+
+    #[test]
+    fn an_answer_nobody_asked_for_ends_the_session() {
+        assert!(matches!(session(b"", &[b"+OK surprise\r\n"]), Err(Breach::Server(_))));
+        assert!(matches!(session(b"NOOP\r\n", &[b"+OK\r\n+OK surprise\r\n"]), Err(Breach::Server(_))));
+        assert!(matches!(session(b"NOOP\r\n", &[b"250 ok\r\n"]), Err(Breach::Server(_))));
+        assert!(matches!(session(b"NOOP\r\n", &[&vec![b'x'; REPLY_LINE + 3]]), Err(Breach::Server(_))));
+    }
+
+    #[test]
+    fn the_list_of_abilities_is_thinned_out() {
+        let said = session(
+            b"CAPA\r\n",
+            &[b"+OK\r\nTOP\r\nSTLS\r\nSASL PLAIN\r\nPIPELINING\r\nEXPIRE 30\r\nCOMPRESS\r\n.\r\n"],
+        )
+        .unwrap();
+        assert_eq!(said, b"+OK\r\nTOP\r\nEXPIRE 30\r\n.\r\n");
+    }
+
+    #[test]
+    fn what_ostler_cannot_carry_is_answered_in_its_turn() {
+        let mut filter = Filter::default();
+        let (_, server) = feed(&mut filter, true, &[b"STAT\r\nSTLS\r\nNOOP\r\n"]).unwrap();
+        assert_eq!(server, b"STAT\r\nNOOP\r\nNOOP\r\n");
+        let (client, _) = feed(&mut filter, false, &[b"+OK 1 2\r\n+OK\r\n+OK noop\r\n"]).unwrap();
+        assert_eq!(
+            client,
+            b"+OK 1 2\r\n-ERR this door is plain; ostler encrypts the way to the provider\r\n+OK noop\r\n"
+        );
+    }
+
+    #[test]
+    fn a_refused_list_is_one_line() {
+        assert_eq!(session(b"UIDL\r\nLAST\r\n", &[b"-ERR no\r\n+OK 0\r\n"]).unwrap(), b"-ERR no\r\n+OK 0\r\n");
+        assert_eq!(session(b"LIST 1\r\n", &[b"+OK 1 2\r\n"]).unwrap(), b"+OK 1 2\r\n");
+    }
+
+    #[test]
+    fn a_status_line_is_made_clean() {
+        assert_eq!(session(b"NOOP\r\n", &[b"+OK a\0b\xe4\n"]).unwrap(), b"+OK a?b?\r\n");
+    }
+
+    #[test]
+    fn quit_cut_off_is_quit_and_nothing_else_is() {
+        let mut filter = Filter::default();
+        let mut say = Replies::default();
+        assert!(!filter.client_ended(b"DELE 1", &mut say) && say.server.is_empty());
+        assert!(filter.client_ended(b"QUIT", &mut say));
+        assert_eq!(say.server, b"QUIT\r\n");
+    }
+
+    #[test]
+    fn a_browser_is_told_from_a_client() {
+        let mut filter = Filter::default();
+        assert_eq!(feed(&mut filter, true, &[b"GET / HTTP/1.1\r\n"]), Err(Breach::Client(Misuse::Http)));
+        assert_eq!(
+            feed(&mut filter, true, &[&vec![b'x'; COMMAND_LINE + 2]]),
+            Err(Breach::Client(Misuse::LineTooLong(COMMAND_LINE)))
+        );
+    }
+
+    #[test]
+    fn one_octet_at_a_time_is_no_progress() {
+        let mut filter = Filter::default();
+        feed(&mut filter, true, &[b"RETR 1\r\n"]).unwrap();
+        feed(&mut filter, false, &[b"+OK\r\n"]).unwrap();
+        let before = filter.clock();
+        assert_eq!(before.0, Clock::Message);
+        feed(&mut filter, false, &[b"a", b"b", b"c"]).unwrap();
+        assert_eq!(filter.clock(), before);
+        feed(&mut filter, false, &[&vec![b'x'; PROGRESS as usize]]).unwrap();
+        assert_ne!(filter.clock(), before);
+    }
+
+    proptest! {
+        #[test]
+        fn the_cuts_do_not_matter(
+            answers in prop::collection::vec(prop::sample::select(vec![
+                &b"+OK\r\n"[..], b"-ERR x\r\n", b"+OK\0\n", b"a\r\n", b".\r\n", b"\r\n", b"STLS\r\n", b"TOP\r\n", b"..\r\n", b"\n",
+            ]), 0..20),
+            commands in prop::collection::vec(prop::sample::select(vec![
+                &b"RETR 1\r\n"[..], b"CAPA\r\n", b"STLS\r\n", b"LIST\r\n", b"NOOP\n", b"UIDL 1\r\n", b"QUIT\r\n",
+            ]), 0..12),
+            cuts in prop::collection::vec(1usize..7, 0..40),
+        ) {
+            let (commands, answers) = (commands.concat(), answers.concat());
+            let whole = session(&commands, &[&answers]);
+            let (mut rest, mut chunks) = (answers.as_slice(), Vec::new());
+            for cut in cuts {
+                let (chunk, after) = rest.split_at(cut.min(rest.len()));
+                chunks.push(chunk);
+                rest = after;
+            }
+            chunks.push(rest);
+            let cut = session(&commands, &chunks);
+            prop_assert_eq!(whole.is_ok(), cut.is_ok());
+            if let (Ok(whole), Ok(cut)) = (whole, cut) {
+                prop_assert_eq!(whole, cut);
+            }
+        }
+    }
+}

@@ -1,0 +1,301 @@
+//! What a client hears at a POP3 door until it has signed in: ostler's own answers, and the decision whose sign-in is
+//! wanted. It knows the accounts and nothing about connections.
+
+use std::sync::Arc;
+
+use crate::account::{Access, Account, Settings};
+use crate::choose;
+use crate::failure::{Failure, one_line};
+use crate::pop3::{Command, is_http};
+use crate::protocol::Misuse;
+use crate::sasl::{Acceptor, Attempt, Heard, Mechanism, Proof};
+use crate::wire::Line;
+
+/// Commands a client may give before it has signed in; the longest real client needs six.
+const COMMANDS: usize = 20;
+/// Of these, commands that make no sense.
+const BAD_COMMANDS: usize = 5;
+
+/// What to do after a line.
+pub enum Answer {
+    /// Send this (CR LF included) and hear the next line.
+    Say(String),
+    /// The account is known now: reach for the provider if that is allowed, send this, and hear the next line.
+    Known(Arc<Account>, String),
+    /// The client wants in.
+    SignIn(Arc<Account>, Attempt),
+    /// Send this and close.
+    Bye(String),
+    /// Send this, name the misuse in the log, and close.
+    Misused(Misuse, String),
+}
+
+/// The door's side of the dialogue.
+pub struct Front {
+    settings: Arc<Settings>,
+    own: Option<Arc<Account>>,
+    stamp: String,
+    named: Option<(String, Arc<Account>)>,
+    exchange: Option<Acceptor>,
+    commands: usize,
+    bad: usize,
+}
+
+impl Front {
+    /// `own`: the account this door leads to, if only to one. `stamp`: unique in the world, `<..@..>`.
+    pub fn new(settings: Arc<Settings>, own: Option<Arc<Account>>, stamp: String) -> Self {
+        Self { settings, own, stamp, named: None, exchange: None, commands: 0, bad: 0 }
+    }
+
+    /// The first line. The timestamp of APOP is in it only where APOP can be checked.
+    pub fn greeting(&self) -> String {
+        if self.wants_password() {
+            format!("+OK ostler ready {}\r\n", self.stamp)
+        } else {
+            "+OK ostler ready\r\n".into()
+        }
+    }
+
+    /// Whether a line longer than a command is due: an answer in an AUTH exchange.
+    pub fn in_exchange(&self) -> bool {
+        self.exchange.is_some()
+    }
+
+    /// The client said a line.
+    pub fn on_line(&mut self, line: &Line) -> Answer {
+        if !line.is_clean() {
+            return misused(Misuse::Unclean);
+        }
+        if let Some(exchange) = &mut self.exchange {
+            let heard = exchange.hear(line.bytes());
+            return self.heard(heard);
+        }
+        if is_http(line.bytes()) {
+            return misused(Misuse::Http);
+        }
+        self.commands += 1;
+        if self.commands > COMMANDS {
+            return misused(Misuse::TooManyCommands);
+        }
+        let command = Command::parse(line.bytes());
+        match command.verb.as_str() {
+            "USER" => self.user(&command),
+            "PASS" => self.pass(&command),
+            "APOP" => self.apop(&command),
+            "AUTH" => self.auth(&command),
+            "CAPA" => Answer::Say(self.capabilities()),
+            "QUIT" => Answer::Bye("+OK bye\r\n".into()),
+            "NOOP" => Answer::Say("+OK\r\n".into()),
+            "STLS" => self.bad("-ERR this door is plain: switch SSL/TLS off in the mail program; ostler encrypts the way to the provider"),
+            "EHLO" | "HELO" | "MAIL" => {
+                self.bad("-ERR this is the POP3 door of ostler, for fetching; sending has a port of its own")
+            }
+            "STAT" | "LIST" | "UIDL" | "RETR" | "TOP" | "DELE" | "RSET" | "LAST" | "XSENDER" | "XTND" | "GURL" | "LANG" | "UTF8" => {
+                Answer::Say("-ERR sign in first: USER, then PASS\r\n".into())
+            }
+            _ => self.bad("-ERR ostler does not know this command"),
+        }
+    }
+
+    /// The client's last octets, without a line end. Some say `QUIT` and hang up in one breath.
+    pub fn on_end(&self, rest: &[u8]) -> bool {
+        rest.trim_ascii().eq_ignore_ascii_case(b"QUIT")
+    }
+
+    fn wants_password(&self) -> bool {
+        self.settings.access == Access::Password
+    }
+
+    fn find(&self, name: &str) -> Result<Arc<Account>, Failure> {
+        let account = match &self.own {
+            Some(own) => Arc::clone(own),
+            None => choose::by_user_name(&self.settings.accounts, name)?,
+        };
+        if account.pop3.is_none() {
+            return Err(Failure::NoServer { account: account.name.clone(), protocol: crate::account::Protocol::Pop3 });
+        }
+        Ok(account)
+    }
+
+    fn user(&mut self, command: &Command<'_>) -> Answer {
+        let name = command.argument();
+        if name.is_empty() && self.own.is_none() {
+            return self.bad("-ERR USER needs a name");
+        }
+        match self.find(&name) {
+            Ok(account) => {
+                self.named = Some((name, Arc::clone(&account)));
+                Answer::Known(account, "+OK\r\n".into())
+            }
+            Err(failure) => {
+                self.named = None;
+                Answer::Say(format!("{}\r\n", failure.pop3_reply()))
+            }
+        }
+    }
+
+    fn pass(&mut self, command: &Command<'_>) -> Answer {
+        let named = self.named.clone().or_else(|| self.own.clone().map(|own| (String::new(), own)));
+        let Some((name, account)) = named else { return self.bad("-ERR USER comes first") };
+        let proof = Proof::Password(zeroize::Zeroizing::new(command.rest.to_vec()));
+        Answer::SignIn(account, Attempt { name, proof })
+    }
+
+    fn apop(&mut self, command: &Command<'_>) -> Answer {
+        let argument = command.argument();
+        let Some((name, digest)) = argument.rsplit_once(' ') else {
+            return self.bad("-ERR APOP needs a name and a digest");
+        };
+        let proof = Proof::Apop { stamp: self.stamp.clone(), digest: digest.to_owned() };
+        self.attempt(Attempt { name: name.trim().to_owned(), proof })
+    }
+
+    fn auth(&mut self, command: &Command<'_>) -> Answer {
+        let argument = command.argument();
+        let mut words = argument.split_whitespace();
+        let mechanism = match words.next() {
+            // Netscape asks like this for a list and goes on with USER and PASS when there is none.
+            None => return Answer::Say("-ERR ostler wants USER and PASS\r\n".into()),
+            Some(name) => Mechanism::from_name(name).filter(|m| *m != Mechanism::CramMd5 || self.wants_password()),
+        };
+        let Some(mechanism) = mechanism else {
+            return Answer::Say("-ERR ostler does not have this kind of AUTH; switch SPA (secure password authentication) off in the mail program\r\n".into());
+        };
+        let (exchange, heard) = Acceptor::begin(mechanism, words.next().map(str::as_bytes), &self.stamp);
+        self.exchange = Some(exchange);
+        self.heard(heard)
+    }
+
+    fn heard(&mut self, heard: Heard) -> Answer {
+        if let Heard::Challenge(challenge) = heard {
+            return Answer::Say(format!("+ {challenge}\r\n"));
+        }
+        self.exchange = None;
+        match heard {
+            Heard::Attempt(attempt) => self.attempt(attempt),
+            Heard::Cancelled => Answer::Say("-ERR AUTH broken off\r\n".into()),
+            Heard::Malformed | Heard::Challenge(_) => self.bad("-ERR this is no answer in an AUTH exchange"),
+        }
+    }
+
+    fn attempt(&mut self, attempt: Attempt) -> Answer {
+        match self.find(&attempt.name) {
+            Ok(account) => Answer::SignIn(account, attempt),
+            Err(failure) => Answer::Say(format!("{}\r\n", failure.pop3_reply())),
+        }
+    }
+
+    fn bad(&mut self, reply: &str) -> Answer {
+        self.bad += 1;
+        if self.bad > BAD_COMMANDS {
+            misused(Misuse::TooManyCommands)
+        } else {
+            Answer::Say(format!("{}\r\n", one_line(reply)))
+        }
+    }
+
+    fn capabilities(&self) -> String {
+        let sasl = if self.wants_password() { "SASL CRAM-MD5 PLAIN LOGIN\r\n" } else { "" };
+        format!("+OK\r\nUSER\r\nUIDL\r\nTOP\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\n{sasl}.\r\n")
+    }
+}
+
+/// The last line for a client that is sent away.
+pub fn misused(misuse: Misuse) -> Answer {
+    let reply = one_line(&format!("-ERR ostler closes this connection: {misuse}"));
+    Answer::Misused(misuse, format!("{reply}\r\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::account::Timeouts;
+    use crate::choose::tests::account;
+
+    fn front(access: Access, names: &[&str]) -> Front {
+        let accounts = names.iter().map(|n| Arc::new(account(n, &format!("{n}@example.net"), n))).collect();
+        let settings =
+            Settings { doors: vec![], page: None, access, allow: vec![], accounts, timeouts: Timeouts::default() };
+        Front::new(Arc::new(settings), None, "<1.2@ostler>".into())
+    }
+
+    /// Plays a client's lines; each answer as text, a sign-in as `=> account/name`.
+    fn play(front: &mut Front, lines: &[&str]) -> Vec<String> {
+        lines
+            .iter()
+            .map(|line| match front.on_line(&Line::new(line.as_bytes())) {
+                Answer::Say(text) | Answer::Known(_, text) | Answer::Bye(text) => text.trim_end().to_owned(),
+                Answer::SignIn(account, attempt) => format!("=> {} as {}", account.name, attempt.name),
+                Answer::Misused(misuse, _) => format!("{misuse:?}"),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn outlook_express_signs_in() {
+        let mut front = front(Access::SameUser, &["home"]);
+        assert_eq!(front.greeting(), "+OK ostler ready\r\n");
+        assert_eq!(play(&mut front, &["USER home", "PASS anything"]), ["+OK", "=> home as home"]);
+    }
+
+    #[test]
+    fn netscape_probes_auth_and_goes_on() {
+        let mut front = front(Access::SameUser, &["home"]);
+        let said = play(&mut front, &["AUTH", "AUTH ", "USER home@127.0.0.1", "pass "]);
+        assert_eq!(
+            said,
+            ["-ERR ostler wants USER and PASS", "-ERR ostler wants USER and PASS", "+OK", "=> home as home@127.0.0.1"]
+        );
+    }
+
+    #[test]
+    fn netscape_4_signs_in_with_auth_login() {
+        let mut front = front(Access::SameUser, &["home"]);
+        assert_eq!(
+            play(&mut front, &["AUTH LOGIN", "aG9tZQ==", "eA=="]),
+            ["+ VXNlcm5hbWU6", "+ UGFzc3dvcmQ6", "=> home as home"]
+        );
+    }
+
+    #[test]
+    fn an_unknown_name_is_told_the_names_there_are() {
+        let mut front = front(Access::SameUser, &["home", "work"]);
+        let said = play(&mut front, &["USER joe", "PASS x"]);
+        assert!(said[0].starts_with("-ERR [AUTH] ostler has no account \"joe\"; it has: home, work"), "{}", said[0]);
+        assert_eq!(said[1], "-ERR USER comes first");
+    }
+
+    #[test]
+    fn a_challenge_is_offered_only_where_it_can_be_checked() {
+        let mut open = front(Access::SameUser, &["home"]);
+        assert!(play(&mut open, &["AUTH CRAM-MD5"])[0].starts_with("-ERR"));
+        assert!(!play(&mut open, &["CAPA"])[0].contains("SASL"));
+        let mut closed = front(Access::Password, &["home"]);
+        assert_eq!(closed.greeting(), "+OK ostler ready <1.2@ostler>\r\n");
+        assert!(play(&mut closed, &["CAPA"])[0].contains("\r\nSASL CRAM-MD5 PLAIN LOGIN\r\n"));
+        assert!(play(&mut closed, &["AUTH CRAM-MD5"])[0].starts_with("+ "));
+        assert_eq!(play(&mut closed, &["aG9tZSAxMjM="]), ["=> home as home"]);
+        assert_eq!(play(&mut closed, &["APOP home c4c9334bac560ecc979e58001b3e22fb"]), ["=> home as home"]);
+    }
+
+    #[test]
+    fn browsers_and_probers_are_sent_away() {
+        assert_eq!(play(&mut front(Access::SameUser, &["home"]), &["POST / HTTP/1.1"]), ["Http"]);
+        assert_eq!(play(&mut front(Access::SameUser, &["home"]), &["Host: 127.0.0.1"]), ["Http"]);
+        let said = play(&mut front(Access::SameUser, &["home"]), &["x", "x", "x", "x", "x", "x"]);
+        assert_eq!(said.last().unwrap(), "TooManyCommands");
+        assert_eq!(play(&mut front(Access::SameUser, &["home"]), &["USER a\rb"]), ["Unclean"]);
+    }
+
+    #[test]
+    fn quit_cut_off_is_quit() {
+        let front = front(Access::SameUser, &[]);
+        assert!(front.on_end(b"quit") && !front.on_end(b"QUI"));
+    }
+
+    #[test]
+    fn without_an_account_the_door_says_so() {
+        let said = play(&mut front(Access::SameUser, &[]), &["USER ann"]);
+        assert!(said[0].contains("ostler has no account yet"), "{}", said[0]);
+    }
+}

@@ -1,0 +1,262 @@
+//! Signing in at a POP3 server: greeting, STLS, CAPA, then USER and PASS, or AUTH PLAIN where USER is not offered.
+
+use std::sync::Arc;
+
+use crate::account::{Security, Server};
+use crate::failure::{Failure, Place, Waiting};
+use crate::pop3::{Refusal, Status, refusal, status};
+use crate::protocol::{Login as Machine, Outgoing, Step};
+use crate::sasl::{Exchange, Mechanism, starred};
+use crate::secret::Secret;
+use crate::wire::{Line, REPLY_LINES};
+
+/// What is known of a server from an earlier sign-in; spares the question.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Known {
+    /// It takes USER and PASS.
+    pub takes_user: bool,
+    /// It wants so many seconds between two logins (RFC 2449, section 6.4).
+    pub login_delay: Option<u32>,
+}
+
+/// The sign-in is done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ready {
+    /// The server's own `+OK` to it, without line end.
+    pub said: Line,
+    /// What to remember for the next time.
+    pub known: Known,
+}
+
+/// Named for what the server says next.
+enum State {
+    Greeting,
+    StlsOk,
+    CapaStatus,
+    CapaLine,
+    UserOk,
+    /// Nothing: the secret comes first.
+    Secret(How),
+    PassOk,
+    AuthChallenge(Exchange),
+}
+
+#[derive(Clone, Copy)]
+enum How {
+    Pass,
+    AuthPlain,
+}
+
+/// The machine; see [`Machine`].
+pub struct Login {
+    at: Place,
+    user: String,
+    state: State,
+    known: Option<Known>,
+    learned: Known,
+    sasl: Vec<String>,
+    lines: usize,
+    /// CAPA was answered with a list, so what is not in it is not offered.
+    has_list: bool,
+    /// To take it out of what the server says about it.
+    secret: Option<Arc<Secret>>,
+}
+
+impl Login {
+    /// For a server that signs in `user`; `known` from an earlier sign-in at the same one.
+    pub fn new(server: &Server, user: &str, known: Option<Known>) -> Self {
+        Self {
+            at: server.into(),
+            user: user.to_owned(),
+            state: State::Greeting,
+            known,
+            learned: Known::default(),
+            sasl: Vec::new(),
+            lines: 0,
+            has_list: false,
+            secret: None,
+        }
+    }
+
+    fn send(&mut self, next: State, line: &str) -> Step<Ready> {
+        self.state = next;
+        Step::Send(Outgoing::line(line))
+    }
+
+    fn ask_capabilities(&mut self) -> Step<Ready> {
+        match self.known.take() {
+            Some(known) if known.takes_user => {
+                self.learned = known;
+                self.user_name()
+            }
+            _ => self.send(State::CapaStatus, "CAPA"),
+        }
+    }
+
+    fn user_name(&mut self) -> Step<Ready> {
+        let line = format!("USER {}", self.user);
+        self.send(State::UserOk, &line)
+    }
+
+    fn capability(&mut self, line: &Line) {
+        let text = line.printable();
+        let mut words = text.split_whitespace();
+        match words.next().unwrap_or_default().to_ascii_uppercase().as_str() {
+            "USER" => self.learned.takes_user = true,
+            "SASL" => self.sasl = words.map(str::to_owned).collect(),
+            "LOGIN-DELAY" => self.learned.login_delay = words.next().and_then(|n| n.parse().ok()),
+            // Unknown and damaged words are other people's business (mailutils 3.15 lists "EXPIRENEVER").
+            _ => {}
+        }
+    }
+
+    fn after_capabilities(&mut self) -> Result<Step<Ready>, Failure> {
+        if self.learned.takes_user || !self.has_list {
+            return Ok(self.user_name());
+        }
+        if self.sasl.iter().any(|m| m.eq_ignore_ascii_case(Mechanism::Plain.name())) {
+            self.state = State::Secret(How::AuthPlain);
+            return Ok(Step::WantSecret);
+        }
+        Err(Failure::SignInDisabled { at: self.at.clone(), offered: self.sasl.join(" ") })
+    }
+
+    fn refused(&self, line: &Line) -> Failure {
+        let at = self.at.clone();
+        let said = reason(line);
+        let said = self.secret.as_ref().map_or_else(|| said.clone(), |secret| starred(&said, &self.user, secret));
+        match refusal(line) {
+            Refusal::Auth => Failure::SignInRefused { at, user: self.user.clone(), said },
+            Refusal::InUse => Failure::InUse { at, said },
+            Refusal::LoginDelay => Failure::LoginDelay { at, said },
+            Refusal::Temporary => Failure::SignInPostponed { at, said },
+            Refusal::WantsTls => Failure::SignInDisabled { at, offered: "sign-in over TLS".into() },
+        }
+    }
+
+    fn nonsense(&self, line: &Line) -> Failure {
+        Failure::Nonsense { at: self.at.clone(), what: format!("\"{}\" is no answer", line.printable()) }
+    }
+
+    fn greeting(&mut self, line: &Line) -> Result<Step<Ready>, Failure> {
+        match status(line.bytes()) {
+            Some(Status::Ok) if self.at.security == Security::StartTls => Ok(self.send(State::StlsOk, "STLS")),
+            Some(Status::Ok) => Ok(self.ask_capabilities()),
+            Some(Status::Err) => Err(Failure::TurnedAway { at: self.at.clone(), said: reason(line) }),
+            None => Err(Failure::WrongProtocol { at: self.at.clone(), said: line.printable() }),
+        }
+    }
+
+    fn capa_status(&mut self, line: &Line) -> Result<Step<Ready>, Failure> {
+        match status(line.bytes()) {
+            Some(Status::Ok) => {
+                self.has_list = true;
+                self.state = State::CapaLine;
+                Ok(Step::Wait)
+            }
+            // Older than RFC 2449: it has USER, as every server had.
+            Some(Status::Err) => Ok(self.user_name()),
+            None => Err(self.nonsense(line)),
+        }
+    }
+
+    fn capa_line(&mut self, line: &Line) -> Result<Step<Ready>, Failure> {
+        self.lines += 1;
+        if line.bytes() == b"." {
+            self.after_capabilities()
+        } else if self.lines > REPLY_LINES {
+            Err(Failure::Nonsense { at: self.at.clone(), what: "its list of abilities does not end".into() })
+        } else {
+            self.capability(line);
+            Ok(Step::Wait)
+        }
+    }
+
+    fn done(&mut self, line: &Line) -> Result<Step<Ready>, Failure> {
+        match status(line.bytes()) {
+            Some(Status::Ok) => Ok(Step::Done(Ready { said: line.clone(), known: self.learned.clone() })),
+            Some(Status::Err) => Err(self.refused(line)),
+            None => Err(self.nonsense(line)),
+        }
+    }
+
+    fn challenge(&mut self, mut exchange: Exchange, line: &Line) -> Result<Step<Ready>, Failure> {
+        // Some servers leave the blank behind the plus sign out.
+        let Some(challenge) = line.bytes().strip_prefix(b"+").filter(|_| status(line.bytes()).is_none()) else {
+            self.state = State::AuthChallenge(exchange);
+            return self.done(line);
+        };
+        let answer =
+            exchange.respond(challenge).map_err(|e| Failure::Nonsense { at: self.at.clone(), what: e.to_string() })?;
+        self.state = State::AuthChallenge(exchange);
+        Ok(Step::Send(Outgoing::secret_line(&[answer.as_bytes()], "***")))
+    }
+}
+
+impl Machine for Login {
+    type Ready = Ready;
+
+    fn waiting(&self) -> Waiting {
+        match self.state {
+            State::Greeting => Waiting::Greeting,
+            State::StlsOk => Waiting::StartTls,
+            State::CapaStatus | State::CapaLine => Waiting::Capabilities,
+            State::UserOk | State::Secret(_) | State::PassOk | State::AuthChallenge(_) => Waiting::SignIn,
+        }
+    }
+
+    fn on_line(&mut self, line: &Line) -> Result<Step<Ready>, Failure> {
+        match std::mem::replace(&mut self.state, State::PassOk) {
+            State::Greeting => {
+                self.state = State::Greeting;
+                self.greeting(line)
+            }
+            State::StlsOk => match status(line.bytes()) {
+                Some(Status::Ok) => Ok(Step::StartTls),
+                Some(Status::Err) => Err(Failure::NoStartTls { at: self.at.clone() }),
+                None => Err(self.nonsense(line)),
+            },
+            State::CapaStatus => self.capa_status(line),
+            State::CapaLine => {
+                self.state = State::CapaLine;
+                self.capa_line(line)
+            }
+            State::UserOk => match status(line.bytes()) {
+                Some(Status::Ok) => {
+                    self.state = State::Secret(How::Pass);
+                    Ok(Step::WantSecret)
+                }
+                Some(Status::Err) => Err(self.refused(line)),
+                None => Err(self.nonsense(line)),
+            },
+            State::Secret(how) => {
+                self.state = State::Secret(how);
+                Err(Failure::Nonsense { at: self.at.clone(), what: "it spoke unasked".into() })
+            }
+            State::PassOk => self.done(line),
+            State::AuthChallenge(exchange) => self.challenge(exchange, line),
+        }
+    }
+
+    fn on_tls(&mut self) -> Step<Ready> {
+        self.ask_capabilities()
+    }
+
+    fn on_secret(&mut self, secret: Arc<Secret>) -> Step<Ready> {
+        self.secret = Some(Arc::clone(&secret));
+        if let State::Secret(How::AuthPlain) = self.state {
+            self.state = State::AuthChallenge(Exchange::new(Mechanism::Plain, &self.user, secret));
+            Step::Send(Outgoing::line("AUTH PLAIN"))
+        } else {
+            self.learned.takes_user = true;
+            self.state = State::PassOk;
+            Step::Send(Outgoing::secret_line(&[b"PASS ", secret.expose().as_bytes()], "PASS ***"))
+        }
+    }
+}
+
+/// A refusal without its `-ERR`.
+fn reason(line: &Line) -> String {
+    let said = line.printable();
+    said.strip_prefix("-ERR").unwrap_or(&said).trim().to_owned()
+}

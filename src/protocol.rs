@@ -1,0 +1,168 @@
+//! What the protocol machines share: the shape of a sign-in ([`Login`]) and of a pass-through ([`Filter`]). The machines
+//! are in `pop3/` and `smtp/`; what drives them over sockets is in `relay.rs` and `serve/`.
+
+use std::sync::Arc;
+
+use zeroize::Zeroizing;
+
+use crate::failure::{Failure, Waiting};
+use crate::secret::Secret;
+use crate::wire::Line;
+
+/// Something to send, and whether the log may see it.
+pub enum Outgoing {
+    /// A command without secrets, its CR LF included.
+    Plain(Vec<u8>),
+    /// A line with a secret in it; the log shows the text instead.
+    Sensitive(Zeroizing<Vec<u8>>, &'static str),
+}
+
+impl Outgoing {
+    /// A command line without secrets; CR LF is added.
+    pub fn line(text: &str) -> Self {
+        Self::Plain(format!("{text}\r\n").into_bytes())
+    }
+
+    /// A line with a secret; CR LF is added.
+    pub fn secret_line(parts: &[&[u8]], shown: &'static str) -> Self {
+        let mut line = Zeroizing::new(Vec::with_capacity(parts.iter().map(|p| p.len()).sum::<usize>() + 2));
+        for part in parts {
+            line.extend_from_slice(part);
+        }
+        line.extend_from_slice(b"\r\n");
+        Self::Sensitive(line, shown)
+    }
+
+    /// The octets for the wire.
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Plain(bytes) => bytes,
+            Self::Sensitive(bytes, _) => bytes,
+        }
+    }
+
+    /// What the log may show.
+    pub fn shown(&self) -> String {
+        match self {
+            Self::Plain(bytes) => crate::wire::printable(bytes.trim_ascii_end()),
+            Self::Sensitive(_, shown) => (*shown).to_owned(),
+        }
+    }
+}
+
+/// What a [`Login`] wants next.
+#[must_use = "a step that is not taken leaves both sides waiting for each other"]
+pub enum Step<Ready> {
+    /// Send this, then wait for a line.
+    Send(Outgoing),
+    /// Wait for another line.
+    Wait,
+    /// Nothing may be waiting unread; start TLS, then call `on_tls`.
+    StartTls,
+    /// Everything but the secret is said; call `on_secret` when the client has asked for the sign-in.
+    WantSecret,
+    /// Signed in.
+    Done(Ready),
+}
+
+/// Signing in at a provider: knows the dialogue, not the socket. The same machine serves a client's session, the
+/// gate's login and the check.
+pub trait Login {
+    /// What is known once it is done.
+    type Ready;
+    /// What the next line will be, for the time limit and for the words if it does not come.
+    fn waiting(&self) -> Waiting;
+    /// The server said a line.
+    fn on_line(&mut self, line: &Line) -> Result<Step<Self::Ready>, Failure>;
+    /// TLS is up.
+    fn on_tls(&mut self) -> Step<Self::Ready>;
+    /// The secret is here.
+    fn on_secret(&mut self, secret: Arc<Secret>) -> Step<Self::Ready>;
+}
+
+/// What became of the octets a [`Filter`] was shown; the numbers count from their front.
+#[must_use]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// So many go to the other side as they are; at least one.
+    AsIs(usize),
+    /// So many are dealt with; what follows from them was put into [`Replies`]. At least one.
+    Consumed(usize),
+    /// Nothing can be said before more arrives.
+    NeedMore,
+    /// The pass-through ends here; the rest stays for whoever comes next.
+    Stop,
+}
+
+/// What a [`Filter`] wants said, beside what passes unchanged. It leaves before anything that passes later.
+#[derive(Debug, Default)]
+pub struct Replies {
+    /// For the client.
+    pub client: Vec<u8>,
+    /// For the server.
+    pub server: Vec<u8>,
+}
+
+/// Which time limit is running while octets pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Clock {
+    /// The client may say something when it likes.
+    ClientIdle,
+    /// The server owes a whole line.
+    Reply,
+    /// A message is passing.
+    Message,
+}
+
+/// Watches, and where it must, changes what passes between a client and a server that has signed it in.
+pub trait Filter {
+    /// The server sent this (what was left over last time first).
+    fn from_server(&mut self, input: &[u8], say: &mut Replies) -> Result<Taken, Breach>;
+    /// The client sent this (what was left over last time first).
+    fn from_client(&mut self, input: &[u8], say: &mut Replies) -> Result<Taken, Breach>;
+    /// Whether the client's octets are wanted now; if not they wait in its socket.
+    fn wants_client(&self) -> bool;
+    /// The client has sent its last octet; `rest` was never finished. Whether the server's answers are still wanted.
+    fn client_ended(&mut self, rest: &[u8], say: &mut Replies) -> bool;
+    /// The clock that is running, and a number that changes whenever it starts anew.
+    fn clock(&self) -> (Clock, u64);
+    /// Nothing more will pass.
+    fn is_over(&self) -> bool;
+}
+
+/// Why a pass-through cannot go on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Breach {
+    /// The server broke the rules; how.
+    Server(String),
+    /// The client did.
+    Client(Misuse),
+}
+
+/// What a client did that ends its connection.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Misuse {
+    /// It began TLS on a plain door.
+    #[error(
+        "it speaks TLS on a door that is plain: switch SSL/TLS off in the mail program, the way to the provider is encrypted anyway"
+    )]
+    Tls,
+    /// It speaks HTTP: a browser, perhaps made to by a web page.
+    #[error("it speaks HTTP, as a browser does; nothing was done for it")]
+    Http,
+    /// A line was longer than the limit.
+    #[error("it sent a line longer than {0} octets")]
+    LineTooLong(usize),
+    /// NUL or CR inside a command.
+    #[error("it sent a NUL or a lone CR inside a command")]
+    Unclean,
+    /// Too many commands before signing in, or too many bad ones.
+    #[error("it sent too many commands that lead nowhere")]
+    TooManyCommands,
+    /// Too many wrong local passwords.
+    #[error("it gave a wrong local password three times")]
+    TooManyPasswords,
+    /// Octets were waiting when DATA was answered.
+    #[error("it sent more before DATA was answered, as a web page made to send mail would")]
+    EarlyData,
+}

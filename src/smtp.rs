@@ -1,0 +1,384 @@
+//! SMTP words (RFC 5321, 1870, 2034, 4954, 6152): commands and their paths, replies, extensions. Its machines: `front`
+//! hears a client out and keeps its transaction, `login` signs in at a provider, `data` carries a message over.
+
+pub mod data;
+pub mod front;
+pub mod login;
+
+use crate::wire::{CLIENT_REPLY, Line, REPLY_LINES};
+
+/// A whole reply: one code, and the printable text of each line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// 200 to 599.
+    pub code: u16,
+    /// At least one, at most [`REPLY_LINES`].
+    pub lines: Vec<String>,
+}
+
+/// Why something is not a reply.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotAReply {
+    /// No code, or one that does not exist.
+    #[error("\"{0}\" is no reply")]
+    NoCode(String),
+    /// The lines of one reply disagree.
+    #[error("one reply with the codes {0} and {1}")]
+    MixedCodes(u16, u16),
+    /// More lines than anybody needs.
+    #[error("a reply of more than {REPLY_LINES} lines")]
+    TooManyLines,
+}
+
+/// Collects the lines of one reply.
+#[derive(Debug, Default)]
+pub struct ReplyParser {
+    code: Option<u16>,
+    lines: Vec<String>,
+}
+
+impl ReplyParser {
+    /// Takes the next line; the reply once it is complete.
+    pub fn push(&mut self, line: &Line) -> Result<Option<Reply>, NotAReply> {
+        let bytes = line.bytes();
+        let no_code = || NotAReply::NoCode(line.printable());
+        let digits = bytes.get(..3).filter(|d| d.iter().all(u8::is_ascii_digit)).ok_or_else(no_code)?;
+        let code = digits.iter().fold(0, |code, d| code * 10 + u16::from(d - b'0'));
+        let last = match bytes.get(3) {
+            None | Some(b' ' | b'\t') => true,
+            Some(b'-') => false,
+            Some(_) => return Err(no_code()),
+        };
+        if !(200..600).contains(&code) {
+            return Err(no_code());
+        }
+        match self.code {
+            Some(first) if first != code => return Err(NotAReply::MixedCodes(first, code)),
+            _ if self.lines.len() >= REPLY_LINES => return Err(NotAReply::TooManyLines),
+            _ => self.code = Some(code),
+        }
+        self.lines.push(crate::wire::printable(bytes.get(4..).unwrap_or_default()));
+        if !last {
+            return Ok(None);
+        }
+        self.code = None;
+        Ok(Some(Reply { code, lines: std::mem::take(&mut self.lines) }))
+    }
+
+    /// Whether a reply has begun and not ended.
+    pub fn is_inside(&self) -> bool {
+        self.code.is_some()
+    }
+}
+
+impl Reply {
+    /// A reply of one line.
+    pub fn new(code: u16, text: &str) -> Self {
+        Self { code, lines: vec![text.to_owned()] }
+    }
+
+    /// 2xx.
+    pub fn is_ok(&self) -> bool {
+        (200..300).contains(&self.code)
+    }
+
+    /// 4xx.
+    pub fn is_temporary(&self) -> bool {
+        (400..500).contains(&self.code)
+    }
+
+    /// All lines joined by blanks, an enhanced code repeated on every line (RFC 2034) kept once. Servers wrap in
+    /// mid-phrase, so only the whole can be understood.
+    pub fn text(&self) -> String {
+        let first = self.lines.first().map(String::as_str).unwrap_or_default();
+        let code = leading_enhanced(first);
+        let mut text = first.trim().to_owned();
+        for line in self.lines.iter().skip(1) {
+            let line = match code {
+                Some(code) => line.trim_start().strip_prefix(code).unwrap_or(line),
+                None => line,
+            };
+            if !text.is_empty() {
+                text.push(' ');
+            }
+            text += line.trim();
+        }
+        text
+    }
+
+    /// The enhanced status code (RFC 3463), at the front or in qmail's way (`#5.7.1`) anywhere.
+    pub fn enhanced(&self) -> Option<&str> {
+        self.lines.iter().find_map(|line| {
+            leading_enhanced(line)
+                .or_else(|| line.match_indices('#').find_map(|(at, _)| leading_enhanced(&line[at + 1..])))
+        })
+    }
+
+    /// The one line an old client gets, without CR LF: some show only the first of several lines, some only the last.
+    pub fn one_line(&self) -> String {
+        let mut line = format!("{} {}", self.code, self.text());
+        line.truncate(CLIENT_REPLY - 2);
+        line.trim_end().to_owned()
+    }
+}
+
+/// `5.7.1` at the front of a text.
+fn leading_enhanced(text: &str) -> Option<&str> {
+    let text = text.trim_start();
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let code = &text[..end];
+    let mut parts = code.split('.');
+    let class = parts.next().is_some_and(|c| matches!(c, "2" | "4" | "5"));
+    let rest = [parts.next(), parts.next()].iter().all(|p| p.is_some_and(|p| (1..=3).contains(&p.len())));
+    (class && rest && parts.next().is_none()).then_some(code)
+}
+
+/// What a server offers in its EHLO reply, as far as ostler uses it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Extensions {
+    /// RFC 3207.
+    pub starttls: bool,
+    /// RFC 6152.
+    pub eight_bit: bool,
+    /// RFC 1870: offered, and the limit in octets where one is told.
+    pub size: Option<Option<u64>>,
+    /// RFC 4954; both ways of writing it.
+    pub auth: Vec<String>,
+}
+
+impl Extensions {
+    /// Reads the lines behind the first.
+    pub fn parse(reply: &Reply) -> Self {
+        let mut found = Self::default();
+        for line in reply.lines.iter().skip(1) {
+            let upper = line.trim().to_ascii_uppercase();
+            let mut words = upper.split([' ', '=']).filter(|w| !w.is_empty());
+            match words.next() {
+                Some("STARTTLS") => found.starttls = true,
+                Some("8BITMIME") => found.eight_bit = true,
+                Some("SIZE") => found.size = Some(words.next().and_then(|n| n.parse().ok()).filter(|n| *n > 0)),
+                Some("AUTH") => {
+                    for mechanism in words {
+                        if !found.auth.iter().any(|m| m == mechanism) {
+                            found.auth.push(mechanism.to_owned());
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        found
+    }
+}
+
+/// The sender of a message and what its client says about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mail {
+    /// Without brackets; empty for the null sender.
+    pub sender: String,
+    /// Octets, as announced.
+    pub size: Option<u64>,
+    /// `BODY=8BITMIME`.
+    pub eight_bit: bool,
+}
+
+impl Mail {
+    /// The command for a server: only what it offers is said.
+    pub fn command(&self, offered: &Extensions) -> String {
+        let mut line = format!("MAIL FROM:<{}>", self.sender);
+        if let (Some(size), Some(_)) = (self.size, offered.size) {
+            line += &format!(" SIZE={size}");
+        }
+        if self.eight_bit && offered.eight_bit {
+            line += " BODY=8BITMIME";
+        }
+        line
+    }
+}
+
+/// Why a MAIL or RCPT command is refused: the whole reply.
+pub type Objection = &'static str;
+
+/// Reads `FROM:<path> parameters`; a blank behind the colon and missing brackets are let pass.
+pub fn parse_mail(rest: &[u8]) -> Result<Mail, Objection> {
+    let (sender, parameters) = parse_path(rest, "FROM:")?;
+    let mut mail = Mail { sender, size: None, eight_bit: false };
+    for parameter in parameters {
+        let (key, value) = parameter.split_once('=').unwrap_or((&parameter, ""));
+        match key.to_ascii_uppercase().as_str() {
+            "SIZE" => mail.size = Some(value.parse().map_err(|_| "501 5.5.4 SIZE needs a number")?),
+            "BODY" => mail.eight_bit = value.eq_ignore_ascii_case("8BITMIME"),
+            // Who the client says the author is; the account ostler signs in with decides that.
+            "AUTH" => {}
+            _ => return Err("555 5.5.4 ostler does not offer this parameter of MAIL"),
+        }
+    }
+    Ok(mail)
+}
+
+/// Reads `TO:<path>`.
+pub fn parse_rcpt(rest: &[u8]) -> Result<String, Objection> {
+    let (recipient, parameters) = parse_path(rest, "TO:")?;
+    if recipient.is_empty() {
+        Err("501 5.1.3 RCPT needs an address")
+    } else if parameters.is_empty() {
+        Ok(recipient)
+    } else {
+        Err("555 5.5.4 ostler does not offer this parameter of RCPT")
+    }
+}
+
+fn parse_path(rest: &[u8], keyword: &str) -> Result<(String, Vec<String>), Objection> {
+    let text = std::str::from_utf8(rest).ok().filter(|t| t.bytes().all(|b| matches!(b, b' '..=b'~' | b'\t')));
+    let text = text.ok_or("553 5.6.7 an address with other than plain ASCII letters cannot be sent")?.trim();
+    let head = text.get(..keyword.len()).filter(|head| head.eq_ignore_ascii_case(keyword));
+    let text = match head {
+        Some(_) => text[keyword.len()..].trim_start(),
+        None => return Err("501 5.5.4 the command needs an address"),
+    };
+    let (path, rest) = if let Some(inner) = text.strip_prefix('<') {
+        let end = end_of_path(inner).ok_or("501 5.1.7 the address has no closing bracket")?;
+        (&inner[..end], &inner[end + 1..])
+    } else {
+        text.split_once([' ', '\t']).unwrap_or((text, ""))
+    };
+    // A source route (RFC 5321, appendix C) is to be ignored.
+    let path = if path.starts_with('@') { path.split_once(':').map_or("", |(_, p)| p) } else { path };
+    if path.contains(['<', '>']) && !path.contains('"') {
+        return Err("501 5.1.7 the address has a bracket inside");
+    }
+    if path.contains([' ', '\t']) && !path.contains('"') {
+        return Err("501 5.1.7 the address has a blank inside");
+    }
+    Ok((path.to_owned(), rest.split_whitespace().map(str::to_owned).collect()))
+}
+
+/// Where the closing bracket is, outside of quotes.
+fn end_of_path(inner: &str) -> Option<usize> {
+    let (mut quoted, mut escaped) = (false, false);
+    inner.bytes().position(|b| {
+        if std::mem::take(&mut escaped) {
+            return false;
+        }
+        match b {
+            b'\\' => escaped = true,
+            b'"' => quoted = !quoted,
+            b'>' => return !quoted,
+            _ => {}
+        }
+        false
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn reply(text: &str) -> Result<Option<Reply>, NotAReply> {
+        let mut parser = ReplyParser::default();
+        let mut last = Ok(None);
+        for line in text.lines() {
+            last = parser.push(&Line::new(line.as_bytes()));
+            if last.is_err() {
+                break;
+            }
+        }
+        last
+    }
+
+    #[test]
+    fn replies_are_whole_or_nothing() {
+        assert_eq!(reply("250-a\n250 b").unwrap().unwrap(), Reply { code: 250, lines: vec!["a".into(), "b".into()] });
+        assert_eq!(reply("250").unwrap().unwrap(), Reply::new(250, ""));
+        assert_eq!(reply("250-a").unwrap(), None);
+        assert_eq!(reply("250-a\n550 b"), Err(NotAReply::MixedCodes(250, 550)));
+        for nonsense in ["", "25", "2x0 a", "+OK", "250_a", "999 a", "100 a"] {
+            assert!(reply(&format!("{nonsense}\n")).is_err() || nonsense.is_empty(), "{nonsense}");
+        }
+        assert_eq!(reply(&"250-a\n".repeat(REPLY_LINES + 1)), Err(NotAReply::TooManyLines));
+    }
+
+    #[test]
+    fn a_wrapped_refusal_becomes_one_line() {
+        let wrapped =
+            reply("550-5.7.1 <x@y>... Relaying denied. Proper authentication\n550 5.7.1 required.").unwrap().unwrap();
+        assert_eq!(wrapped.one_line(), "550 5.7.1 <x@y>... Relaying denied. Proper authentication required.");
+        assert_eq!(wrapped.enhanced(), Some("5.7.1"));
+        assert_eq!(Reply::new(553, "sorry, that domain isn't allowed (#5.7.1)").enhanced(), Some("5.7.1"));
+        assert_eq!(Reply::new(553, "version 10.20.30 of 1.2.3.4").enhanced(), None);
+        assert_eq!(Reply::new(550, &"x".repeat(900)).one_line().len(), CLIENT_REPLY - 2);
+    }
+
+    #[test]
+    fn extensions_are_read_in_both_spellings() {
+        let said =
+            reply("250-mx\n250-size 1000\n250-AUTH LOGIN PLAIN\n250-AUTH=LOGIN CRAM-MD5\n250-starttls\n250 8BITMIME")
+                .unwrap()
+                .unwrap();
+        let wanted = Extensions {
+            starttls: true,
+            eight_bit: true,
+            size: Some(Some(1000)),
+            auth: ["LOGIN", "PLAIN", "CRAM-MD5"].map(String::from).to_vec(),
+        };
+        assert_eq!(Extensions::parse(&said), wanted);
+        assert_eq!(Extensions::parse(&Reply::new(250, "STARTTLS")), Extensions::default());
+    }
+
+    #[test]
+    fn paths_are_read_as_old_clients_write_them() {
+        for (written, sender) in [
+            ("FROM:<a@b>", "a@b"),
+            ("FROM: <a@b>", "a@b"),
+            ("from:a@b", "a@b"),
+            ("FROM: a@b SIZE=1", "a@b"),
+            ("FROM:<>", ""),
+            ("FROM:<@x,@y:a@b>", "a@b"),
+            ("FROM:<\"a > b\"@c> SIZE=5 BODY=8BITMIME", "\"a > b\"@c"),
+        ] {
+            assert_eq!(parse_mail(written.as_bytes()).unwrap().sender, sender, "{written}");
+        }
+        for wrong in ["", "<a@b>", "FROM:<a@b", "FROM:<a b>", "FROM:<a@b> RET=FULL", "FROM:<\u{e4}@b>", "FROM:<a<b@c>"]
+        {
+            assert!(parse_mail(wrong.as_bytes()).is_err(), "{wrong}");
+        }
+        assert_eq!(parse_rcpt(b"TO: <b@c>"), Ok("b@c".into()));
+        assert!(parse_rcpt(b"TO:<>").is_err() && parse_rcpt(b"TO:<b@c> NOTIFY=NEVER").is_err());
+    }
+
+    #[test]
+    fn only_what_the_server_offers_is_said_to_it() {
+        let mail = parse_mail(b"FROM:<a@b> SIZE=77 BODY=8BITMIME AUTH=<>").unwrap();
+        assert_eq!(mail.command(&Extensions::default()), "MAIL FROM:<a@b>");
+        let all = Extensions { size: Some(None), eight_bit: true, ..Extensions::default() };
+        assert_eq!(mail.command(&all), "MAIL FROM:<a@b> SIZE=77 BODY=8BITMIME");
+    }
+
+    proptest! {
+        #[test]
+        fn a_parsed_path_can_be_written_and_read_again(rest in "(FROM:)?[ -~]{0,40}") {
+            if let Ok(mail) = parse_mail(rest.as_bytes()) {
+                let command = mail.command(&Extensions { size: Some(None), eight_bit: true, ..Extensions::default() });
+                prop_assert!(!command.contains(['\r', '\n']));
+                if !mail.sender.contains(['"', '\\', '@', '<', '>']) {
+                    prop_assert_eq!(parse_mail(&command.as_bytes()[5..]), Ok(mail));
+                }
+            }
+        }
+
+        #[test]
+        fn no_line_breaks_the_reply_parser(lines in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..30), 0..8)) {
+            let mut parser = ReplyParser::default();
+            for line in lines {
+                if let Ok(Some(reply)) = parser.push(&Line::new(&line)) {
+                    prop_assert!(reply.one_line().is_ascii());
+                    prop_assert!(reply.one_line().len() <= CLIENT_REPLY - 2);
+                    let _ = reply.enhanced();
+                    let _ = Extensions::parse(&reply);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! A message on its way from a client to its provider: the body passes through [`Body`], and what the provider says
+//! before the end of data is kept for later, for it answers nothing yet.
+
+use crate::protocol::{Breach, Clock, Filter as Machine, Replies, Taken};
+use crate::smtp::{Reply, ReplyParser};
+use crate::wire::{Body, REPLY_LINE, take_line};
+
+/// A message makes progress when so many octets have passed; one octet a minute is no progress.
+const PROGRESS: u64 = 4096;
+
+/// The machine; see [`Machine`]. It is over when the client's end of data has been passed on, or when the provider
+/// spoke before that.
+#[derive(Debug, Default)]
+pub struct Data {
+    body: Body,
+    parser: ReplyParser,
+    early: Option<Reply>,
+    octets: u64,
+    ticks: u64,
+    since_tick: u64,
+    /// The provider is not listening any more; the client's body is only swallowed, to its end.
+    swallowing: bool,
+}
+
+impl Data {
+    /// Swallows a body whose provider is gone, so that the client hears the reason where it listens: behind its dot.
+    pub fn swallow(self) -> Self {
+        Self { swallowing: true, early: None, parser: ReplyParser::default(), ..self }
+    }
+
+    /// Octets of the body the client has sent.
+    pub fn octets(&self) -> u64 {
+        self.octets
+    }
+
+    /// Whether the client's end of data has been seen.
+    pub fn is_complete(&self) -> bool {
+        self.body.is_complete()
+    }
+
+    /// What the provider said before the end of data.
+    pub fn early(&self) -> Option<&Reply> {
+        self.early.as_ref()
+    }
+
+    fn passed(&mut self, octets: usize) {
+        self.octets += octets as u64;
+        self.since_tick += octets as u64;
+        if self.since_tick >= PROGRESS {
+            self.ticks += 1;
+            self.since_tick = 0;
+        }
+    }
+}
+
+impl Machine for Data {
+    fn from_server(&mut self, input: &[u8], _: &mut Replies) -> Result<Taken, Breach> {
+        if self.swallowing {
+            return Ok(Taken::Consumed(input.len()));
+        }
+        if self.early.is_some() {
+            return Ok(Taken::Stop);
+        }
+        let mut rest = input.to_vec();
+        match take_line(&mut rest, REPLY_LINE) {
+            Err(too_long) => Err(Breach::Server(too_long.to_string())),
+            Ok(None) => Ok(Taken::NeedMore),
+            Ok(Some(line)) => {
+                self.early = self.parser.push(&line).map_err(|e| Breach::Server(e.to_string()))?;
+                Ok(Taken::Consumed(input.len() - rest.len()))
+            }
+        }
+    }
+
+    fn from_client(&mut self, input: &[u8], say: &mut Replies) -> Result<Taken, Breach> {
+        if self.is_complete() {
+            return Ok(Taken::Stop);
+        }
+        let same = self.body.take_unchanged(input);
+        self.passed(same);
+        if same > 0 && !self.swallowing {
+            return Ok(Taken::AsIs(same));
+        }
+        let changed = self.body.take_changed(&input[same..], &mut say.server);
+        self.passed(changed);
+        if self.swallowing {
+            say.server.clear();
+        }
+        Ok(if same + changed > 0 { Taken::Consumed(same + changed) } else { Taken::NeedMore })
+    }
+
+    fn wants_client(&self) -> bool {
+        !self.is_over()
+    }
+
+    fn client_ended(&mut self, _: &[u8], _: &mut Replies) -> bool {
+        false
+    }
+
+    fn clock(&self) -> (Clock, u64) {
+        (Clock::Message, self.ticks)
+    }
+
+    fn is_over(&self) -> bool {
+        self.is_complete() || (self.early.is_some() && !self.swallowing)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_early_answer_stops_the_body_and_is_kept() {
+        let mut data = Data::default();
+        let mut say = Replies::default();
+        assert_eq!(data.from_client(b"Subject: x\r\n", &mut say), Ok(Taken::AsIs(12)));
+        assert_eq!(data.from_server(b"552-too\r\n", &mut say), Ok(Taken::Consumed(9)));
+        assert!(!data.is_over());
+        assert_eq!(data.from_server(b"552 big\r\n", &mut say), Ok(Taken::Consumed(9)));
+        assert!(data.is_over() && !data.is_complete());
+        assert_eq!(data.early().unwrap().one_line(), "552 too big");
+        let mut data = data.swallow();
+        assert_eq!(data.from_client(b"rest\r\n.\r\nQUIT\r\n", &mut say), Ok(Taken::Consumed(9)));
+        assert!(data.is_over() && data.is_complete() && say.server.is_empty());
+    }
+
+    #[test]
+    fn nonsense_in_the_middle_is_a_breach() {
+        assert!(matches!(Data::default().from_server(b"hello\r\n", &mut Replies::default()), Err(Breach::Server(_))));
+    }
+}

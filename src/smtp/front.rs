@@ -1,0 +1,481 @@
+//! What a client hears at an SMTP door, and its transaction: sender, accepted recipients, where it stands. Greeting, EHLO
+//! and AUTH are answered here; MAIL, RCPT, DATA and the end of data are answered by what the provider said.
+
+use std::sync::Arc;
+
+use crate::account::{Access, Account, Protocol, Settings};
+use crate::choose;
+use crate::failure::{Failure, one_line};
+use crate::pop3::{Command, is_http};
+use crate::protocol::Misuse;
+use crate::sasl::{Acceptor, Attempt, Heard, Mechanism, Proof};
+use crate::smtp::{Mail, Reply, parse_mail, parse_rcpt};
+use crate::wire::Line;
+
+/// Commands a client may give before its first MAIL or AUTH.
+const COMMANDS: usize = 20;
+/// Commands that make no sense, for the whole connection.
+const BAD_COMMANDS: usize = 5;
+/// Recipients of one message; a provider takes a hundred or so, and they are kept for the case that the gate is shut.
+const RECIPIENTS: usize = 1000;
+
+/// What to do after a line.
+pub enum Answer {
+    /// Send this (CR LF included) and hear the next line.
+    Say(String),
+    /// The client claims to be an account; decide, then call [`Front::authenticated`].
+    Authenticate(Option<Arc<Account>>, Attempt),
+    /// Begin a message through this account, then call [`Front::mail_answered`].
+    Mail(Arc<Account>, Mail),
+    /// One more recipient, then call [`Front::rcpt_answered`].
+    Rcpt(String),
+    /// The client wants to send the body.
+    Data,
+    /// Send this and close.
+    Bye(String),
+    /// Send this, name the misuse in the log, and close.
+    Misused(Misuse, String),
+}
+
+/// A message under way: what must be said again when it has to be said on a new connection.
+#[derive(Debug, Clone)]
+pub struct Transaction {
+    /// Whose provider it goes through.
+    pub account: Arc<Account>,
+    /// The sender.
+    pub mail: Mail,
+    /// The recipients the provider has accepted, in order.
+    pub accepted: Vec<String>,
+}
+
+/// The door's side of the dialogue.
+pub struct Front {
+    settings: Arc<Settings>,
+    own: Option<Arc<Account>>,
+    stamp: String,
+    size: Option<u64>,
+    exchange: Option<Acceptor>,
+    signed_in: bool,
+    as_account: Option<Arc<Account>>,
+    transaction: Option<Transaction>,
+    /// Between MAIL and its answer.
+    asked: Option<(Arc<Account>, Mail)>,
+    asked_rcpt: Option<String>,
+    refused: usize,
+    commands: usize,
+    bad: usize,
+    begun: bool,
+}
+
+impl Front {
+    /// `own`: the account this door leads to, if only to one; `size`: what its provider takes, once that is known.
+    pub fn new(settings: Arc<Settings>, own: Option<Arc<Account>>, stamp: String, size: Option<u64>) -> Self {
+        Self {
+            settings,
+            own,
+            stamp,
+            size,
+            exchange: None,
+            signed_in: false,
+            as_account: None,
+            transaction: None,
+            asked: None,
+            asked_rcpt: None,
+            refused: 0,
+            commands: 0,
+            bad: 0,
+            begun: false,
+        }
+    }
+
+    /// The first line.
+    pub fn greeting(&self) -> String {
+        "220 ostler ESMTP ready\r\n".into()
+    }
+
+    /// Whether a line longer than a command is due: an answer in an AUTH exchange.
+    pub fn in_exchange(&self) -> bool {
+        self.exchange.is_some()
+    }
+
+    /// Whether the client has signed in or begun a message: it may take its time from then on.
+    pub fn is_at_work(&self) -> bool {
+        self.begun || self.signed_in
+    }
+
+    /// The message under way.
+    pub fn transaction(&self) -> Option<&Transaction> {
+        self.transaction.as_ref()
+    }
+
+    /// The account of every message of this connection, if that is known before MAIL: the provider may be reached for.
+    pub fn likely_account(&self) -> Option<Arc<Account>> {
+        if self.wants_password() && !self.signed_in {
+            return None;
+        }
+        let only = if let [only] = self.settings.accounts.as_slice() { Some(Arc::clone(only)) } else { None };
+        self.own.clone().or_else(|| self.as_account.clone()).or(only).filter(|a| !a.smtp.is_empty())
+    }
+
+    /// The client said a line.
+    pub fn on_line(&mut self, line: &Line) -> Answer {
+        if !line.is_clean() {
+            return misused(Misuse::Unclean);
+        }
+        if let Some(exchange) = &mut self.exchange {
+            let heard = exchange.hear(line.bytes());
+            return self.heard(heard);
+        }
+        if is_http(line.bytes()) {
+            return misused(Misuse::Http);
+        }
+        self.commands += 1;
+        if self.commands > COMMANDS && !self.is_at_work() {
+            return misused(Misuse::TooManyCommands);
+        }
+        let command = Command::parse(line.bytes());
+        match command.verb.as_str() {
+            "EHLO" => {
+                self.reset();
+                Answer::Say(self.extensions())
+            }
+            "HELO" => {
+                self.reset();
+                say("250 ostler")
+            }
+            "AUTH" => self.auth(&command),
+            "MAIL" => self.mail(&command),
+            "RCPT" => self.rcpt(&command),
+            "DATA" => self.data(),
+            "RSET" => {
+                self.reset();
+                say("250 2.0.0 OK")
+            }
+            "NOOP" => say("250 2.0.0 OK"),
+            "VRFY" => say("252 2.5.0 send it and see"),
+            "HELP" => say("214 2.0.0 ostler passes mail on to your provider; run: ostler status"),
+            "QUIT" => Answer::Bye("221 2.0.0 bye\r\n".into()),
+            "STARTTLS" => self.bad("502 5.5.1 this door is plain: switch SSL/TLS off in the mail program; ostler encrypts the way to the provider"),
+            "USER" | "PASS" | "STAT" => self.bad("502 5.5.1 this is the SMTP door of ostler, for sending; fetching has a port of its own"),
+            "" => self.bad("500 5.5.2 an empty line is no command"),
+            _ => self.bad("502 5.5.1 ostler does not offer this command"),
+        }
+    }
+
+    /// The client's last octets, without a line end: Netscape 4 says `QUIT` and hangs up in one breath.
+    pub fn on_end(&self, rest: &[u8]) -> bool {
+        rest.trim_ascii().eq_ignore_ascii_case(b"QUIT")
+    }
+
+    /// Whether the claim of [`Answer::Authenticate`] holds.
+    pub fn authenticated(&mut self, account: Option<Arc<Account>>, holds: bool) -> String {
+        if !holds {
+            return "535 5.7.8 this is not the local password of that account; ostler list --passwords shows it\r\n"
+                .into();
+        }
+        self.signed_in = true;
+        self.as_account = account;
+        "235 2.7.0 welcome\r\n".into()
+    }
+
+    /// The provider's (or ostler's) verdict on the sender; what the client hears.
+    pub fn mail_answered(&mut self, reply: &Reply) -> String {
+        self.transaction = None;
+        if let Some((account, mail)) = self.asked.take()
+            && reply.is_ok()
+        {
+            self.transaction = Some(Transaction { account, mail, accepted: Vec::new() });
+            self.refused = 0;
+        }
+        format!("{}\r\n", reply.one_line())
+    }
+
+    /// The verdict on a recipient.
+    pub fn rcpt_answered(&mut self, reply: &Reply) -> String {
+        match (self.asked_rcpt.take(), &mut self.transaction) {
+            (Some(recipient), Some(transaction)) if reply.is_ok() => transaction.accepted.push(recipient),
+            _ => self.refused += 1,
+        }
+        format!("{}\r\n", reply.one_line())
+    }
+
+    /// The verdict on DATA or on the whole message; whatever it is, this message is over.
+    pub fn message_answered(&mut self, reply: &Reply) -> String {
+        self.reset();
+        format!("{}\r\n", reply.one_line())
+    }
+
+    fn wants_password(&self) -> bool {
+        self.settings.access == Access::Password
+    }
+
+    fn reset(&mut self) {
+        self.transaction = None;
+        self.asked = None;
+        self.asked_rcpt = None;
+        self.refused = 0;
+    }
+
+    fn extensions(&self) -> String {
+        let size = self.size.map_or_else(|| "SIZE".into(), |n| format!("SIZE {n}"));
+        let offered = self.own.as_ref().is_none_or(|own| own.offer_auth) || self.wants_password();
+        let challenge = if self.wants_password() { " CRAM-MD5" } else { "" };
+        let auth = if offered {
+            format!("250-AUTH LOGIN PLAIN{challenge}\r\n250-AUTH=LOGIN PLAIN{challenge}\r\n")
+        } else {
+            String::new()
+        };
+        format!("250-ostler\r\n250-{size}\r\n250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n{auth}250 HELP\r\n")
+    }
+
+    fn auth(&mut self, command: &Command<'_>) -> Answer {
+        if self.transaction.is_some() {
+            return self.bad("503 5.5.1 AUTH comes before MAIL");
+        }
+        let argument = command.argument();
+        let mut words = argument.split_whitespace();
+        let mechanism =
+            words.next().and_then(Mechanism::from_name).filter(|m| *m != Mechanism::CramMd5 || self.wants_password());
+        let Some(mechanism) = mechanism else {
+            return say(
+                "504 5.5.4 ostler does not have this kind of AUTH; switch SPA (secure password authentication) off in the mail program",
+            );
+        };
+        let (exchange, heard) = Acceptor::begin(mechanism, words.next().map(str::as_bytes), &self.stamp);
+        self.exchange = Some(exchange);
+        self.heard(heard)
+    }
+
+    fn heard(&mut self, heard: Heard) -> Answer {
+        if let Heard::Challenge(challenge) = heard {
+            return Answer::Say(format!("334 {challenge}\r\n"));
+        }
+        self.exchange = None;
+        match heard {
+            Heard::Attempt(attempt) => {
+                let account =
+                    self.own.clone().or_else(|| choose::by_user_name(&self.settings.accounts, &attempt.name).ok());
+                Answer::Authenticate(account, attempt)
+            }
+            Heard::Cancelled => say("501 5.7.0 AUTH broken off"),
+            Heard::Malformed | Heard::Challenge(_) => self.bad("501 5.5.2 this is no answer in an AUTH exchange"),
+        }
+    }
+
+    fn mail(&mut self, command: &Command<'_>) -> Answer {
+        if self.transaction.is_some() {
+            return self.bad("503 5.5.1 a message is under way already");
+        }
+        if self.wants_password() && !self.signed_in {
+            return say(
+                "530 5.7.0 ostler wants its local password here: switch on authentication for sending in the mail program",
+            );
+        }
+        let mail = match parse_mail(command.rest) {
+            Ok(mail) => mail,
+            Err(objection) => return self.bad(objection),
+        };
+        let account = match (&self.own, &self.as_account) {
+            (Some(account), _) | (None, Some(account)) => Ok(Arc::clone(account)),
+            (None, None) => choose::by_sender(&self.settings.accounts, &mail.sender),
+        };
+        let account = account.and_then(|account| {
+            if account.smtp.is_empty() {
+                Err(Failure::NoServer { account: account.name.clone(), protocol: Protocol::Smtp })
+            } else {
+                Ok(account)
+            }
+        });
+        self.begun = true;
+        match account {
+            Ok(account) => {
+                self.asked = Some((Arc::clone(&account), mail.clone()));
+                Answer::Mail(account, mail)
+            }
+            Err(failure) => Answer::Say(format!("{}\r\n", failure.smtp_reply())),
+        }
+    }
+
+    fn rcpt(&mut self, command: &Command<'_>) -> Answer {
+        let Some(transaction) = &self.transaction else { return self.bad("503 5.5.1 MAIL comes first") };
+        if transaction.accepted.len() >= RECIPIENTS {
+            return say("452 4.5.3 too many recipients for one message");
+        }
+        match parse_rcpt(command.rest) {
+            Ok(recipient) => {
+                self.asked_rcpt = Some(recipient.clone());
+                Answer::Rcpt(recipient)
+            }
+            Err(objection) => self.bad(objection),
+        }
+    }
+
+    fn data(&mut self) -> Answer {
+        match &self.transaction {
+            None => self.bad("503 5.5.1 MAIL and RCPT come first"),
+            Some(transaction) if !transaction.accepted.is_empty() => Answer::Data,
+            Some(_) if self.refused > 0 => say("554 5.5.1 no recipient was accepted"),
+            Some(_) => self.bad("503 5.5.1 RCPT comes first"),
+        }
+    }
+
+    fn bad(&mut self, reply: &str) -> Answer {
+        self.bad += 1;
+        if self.bad > BAD_COMMANDS { misused(Misuse::TooManyCommands) } else { say(reply) }
+    }
+}
+
+/// The password a client gave, if the account is to be signed in with it.
+pub fn given_password(attempt: &Attempt) -> Option<&[u8]> {
+    match &attempt.proof {
+        Proof::Password(given) => Some(given),
+        Proof::Cram { .. } | Proof::Apop { .. } => None,
+    }
+}
+
+fn say(reply: &str) -> Answer {
+    Answer::Say(format!("{}\r\n", one_line(reply)))
+}
+
+/// The last line for a client that is sent away.
+pub fn misused(misuse: Misuse) -> Answer {
+    let reply = one_line(&format!("421 4.7.0 ostler closes this connection: {misuse}"));
+    Answer::Misused(misuse, format!("{reply}\r\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::account::Timeouts;
+    use crate::choose::tests::account;
+
+    fn front(access: Access, names: &[&str]) -> Front {
+        let accounts = names.iter().map(|n| Arc::new(account(n, &format!("{n}@example.net"), n))).collect();
+        let settings =
+            Settings { doors: vec![], page: None, access, allow: vec![], accounts, timeouts: Timeouts::default() };
+        Front::new(Arc::new(settings), None, "<1.2@ostler>".into(), None)
+    }
+
+    /// Plays a client's lines with a provider that takes everything but recipients with `no` in them.
+    fn play(front: &mut Front, lines: &[&str]) -> Vec<String> {
+        lines
+            .iter()
+            .map(|line| {
+                let said = match front.on_line(&Line::new(line.as_bytes())) {
+                    Answer::Say(text) | Answer::Bye(text) => text,
+                    Answer::Authenticate(account, attempt) => {
+                        let name = account.as_ref().map_or("-", |a| a.name.as_str()).to_owned();
+                        format!("{} {name} {}", front.authenticated(account, true).trim_end(), attempt.name)
+                    }
+                    Answer::Mail(account, _) => {
+                        format!("{} via {}", front.mail_answered(&Reply::new(250, "2.1.0 OK")).trim_end(), account.name)
+                    }
+                    Answer::Rcpt(to) if to.contains("no") => front.rcpt_answered(&Reply::new(550, "5.1.1 unknown")),
+                    Answer::Rcpt(_) => front.rcpt_answered(&Reply::new(250, "2.1.5 OK")),
+                    Answer::Data => front.message_answered(&Reply::new(250, "2.0.0 sent")),
+                    Answer::Misused(misuse, _) => format!("{misuse:?}"),
+                };
+                said.trim_end().to_owned()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn both_auth_lines_are_offered_login_first_and_nothing_ostler_cannot_do() {
+        let mut front = front(Access::SameUser, &["home"]);
+        let said = &play(&mut front, &["EHLO [127.0.0.1]"])[0];
+        assert!(said.contains("\r\n250-AUTH LOGIN PLAIN\r\n250-AUTH=LOGIN PLAIN\r\n250 HELP"), "{said}");
+        for absent in ["STARTTLS", "PIPELINING", "CHUNKING", "SMTPUTF8", "DSN", "CRAM-MD5"] {
+            assert!(!said.contains(absent), "{absent}");
+        }
+    }
+
+    #[test]
+    fn a_client_without_auth_sends_and_one_connection_serves_several_accounts() {
+        let mut front = front(Access::SameUser, &["home", "work"]);
+        let said = play(
+            &mut front,
+            &[
+                "HELO",
+                "MAIL FROM: <home@example.net>",
+                "RCPT TO:<a@b.c>",
+                "DATA",
+                "mail from:work@example.net",
+                "RCPT TO:<no@b.c>",
+                "DATA",
+                "RSET",
+                "MAIL FROM:<joe@example.org>",
+            ],
+        );
+        assert_eq!(
+            said[..8],
+            [
+                "250 ostler",
+                "250 2.1.0 OK via home",
+                "250 2.1.5 OK",
+                "250 2.0.0 sent",
+                "250 2.1.0 OK via work",
+                "550 5.1.1 unknown",
+                "554 5.5.1 no recipient was accepted",
+                "250 2.0.0 OK"
+            ]
+        );
+        assert!(
+            said[8].starts_with("550 5.7.1 ostler has no account that sends as joe@example.org; it has: home, work"),
+            "{}",
+            said[8]
+        );
+    }
+
+    #[test]
+    fn who_signed_in_comes_before_the_sender_and_a_name_that_is_nobody_is_as_good_as_none() {
+        let mut front = front(Access::SameUser, &["home", "work"]);
+        let said = play(
+            &mut front,
+            &[
+                "AUTH PLAIN AHdvcmsAeA==",
+                "MAIL FROM:<home@example.net>",
+                "RSET",
+                "AUTH LOGIN am9l",
+                "eA==",
+                "MAIL FROM:<home@example.net>",
+            ],
+        );
+        assert_eq!(said[0], "235 2.7.0 welcome work work");
+        assert_eq!(said[1], "250 2.1.0 OK via work");
+        assert_eq!(said[4], "235 2.7.0 welcome - joe");
+        assert_eq!(said[5], "250 2.1.0 OK via home");
+    }
+
+    #[test]
+    fn with_a_local_password_nothing_is_sent_before_it_was_given() {
+        let mut front = front(Access::Password, &["home"]);
+        assert!(front.likely_account().is_none());
+        let said = play(&mut front, &["EHLO x", "MAIL FROM:<home@example.net>", "AUTH CRAM-MD5"]);
+        assert!(said[0].contains("AUTH=LOGIN PLAIN CRAM-MD5"));
+        assert!(said[1].starts_with("530 5.7.0"), "{}", said[1]);
+        assert!(said[2].starts_with("334 "));
+        assert!(front.authenticated(None, false).starts_with("535 "));
+        assert_eq!(play(&mut front, &["aG9tZSAxMjM=", "MAIL FROM:<home@example.net>"])[1], "250 2.1.0 OK via home");
+        assert!(front.likely_account().is_some());
+    }
+
+    #[test]
+    fn commands_out_of_turn_and_browsers_are_answered() {
+        let mut front1 = front(Access::SameUser, &["home"]);
+        let said = play(
+            &mut front1,
+            &["RCPT TO:<a@b>", "DATA", "MAIL FROM:<home@example.net>", "DATA", "AUTH LOGIN", "STARTTLS", "BDAT 1"],
+        );
+        assert!(
+            said[0].starts_with("503")
+                && said[1].starts_with("503")
+                && said[3].starts_with("503")
+                && said[4].starts_with("503")
+        );
+        assert!(said[5].starts_with("502"));
+        assert_eq!(said[6], "TooManyCommands");
+        assert_eq!(play(&mut front(Access::SameUser, &["home"]), &["POST / HTTP/1.1"]), ["Http"]);
+        assert_eq!(play(&mut front(Access::SameUser, &["home"]), &["Content-Type: text/plain"]), ["Http"]);
+    }
+}

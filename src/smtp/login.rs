@@ -1,0 +1,195 @@
+//! Signing in at an SMTP server: greeting, EHLO, STARTTLS, EHLO again, AUTH with the best mechanism both sides have.
+
+use std::sync::Arc;
+
+use crate::account::{Security, Server, SignIn};
+use crate::failure::{Failure, Place, Waiting};
+use crate::protocol::{Login as Machine, Outgoing, Step};
+use crate::sasl::{Exchange, Mechanism, starred};
+use crate::secret::Secret;
+use crate::smtp::{Extensions, Reply, ReplyParser};
+use crate::wire::Line;
+
+/// The longest AUTH line with its answer in it; a longer answer waits for the server's 334 (RFC 4954, section 4).
+const AUTH_COMMAND: usize = 510;
+
+/// Named for what the server says next.
+enum State {
+    Greeting,
+    Ehlo,
+    Helo,
+    StartTls,
+    /// Nothing: the secret comes first.
+    Secret(Mechanism),
+    Auth(Exchange, Option<zeroize::Zeroizing<String>>),
+}
+
+/// The machine; see [`Machine`]. It ends with what the server offers.
+pub struct Login {
+    at: Place,
+    name: String,
+    user: Option<String>,
+    state: State,
+    parser: ReplyParser,
+    in_tls: bool,
+    offered: Extensions,
+    secret: Option<Arc<Secret>>,
+}
+
+impl Login {
+    /// For a server; `name` is what EHLO says, a host name or an address literal.
+    pub fn new(server: &Server, name: String) -> Self {
+        let user = match &server.sign_in {
+            SignIn::Password(credentials) | SignIn::OAuth2(credentials) => Some(credentials.username.clone()),
+            SignIn::AfterPop(_) | SignIn::None => None,
+        };
+        Self {
+            at: server.into(),
+            name,
+            user,
+            state: State::Greeting,
+            parser: ReplyParser::default(),
+            in_tls: server.security == Security::Tls,
+            offered: Extensions::default(),
+            secret: None,
+        }
+    }
+
+    fn send(&mut self, next: State, line: &str) -> Step<Extensions> {
+        self.state = next;
+        Step::Send(Outgoing::line(line))
+    }
+
+    fn ehlo(&mut self) -> Step<Extensions> {
+        let line = format!("EHLO {}", self.name);
+        self.send(State::Ehlo, &line)
+    }
+
+    fn said(&self, reply: &Reply) -> String {
+        let said = reply.one_line();
+        match (&self.secret, &self.user) {
+            (Some(secret), Some(user)) => starred(&said, user, secret),
+            _ => said,
+        }
+    }
+
+    fn turned_away(&self, reply: &Reply) -> Failure {
+        Failure::TurnedAway { at: self.at.clone(), said: self.said(reply) }
+    }
+
+    fn after_ehlo(&mut self) -> Result<Step<Extensions>, Failure> {
+        if self.at.security == Security::StartTls && !self.in_tls {
+            return if self.offered.starttls {
+                Ok(self.send(State::StartTls, "STARTTLS"))
+            } else {
+                Err(Failure::NoStartTls { at: self.at.clone() })
+            };
+        }
+        if self.user.is_none() {
+            return Ok(Step::Done(self.offered.clone()));
+        }
+        let Some(mechanism) = Mechanism::choose(&self.offered.auth, self.in_tls) else {
+            return Err(Failure::SignInDisabled { at: self.at.clone(), offered: self.offered.auth.join(" ") });
+        };
+        self.state = State::Secret(mechanism);
+        Ok(Step::WantSecret)
+    }
+
+    fn auth_reply(
+        &mut self,
+        reply: &Reply,
+        mut exchange: Exchange,
+        held: Option<zeroize::Zeroizing<String>>,
+    ) -> Result<Step<Extensions>, Failure> {
+        let at = self.at.clone();
+        match reply.code {
+            235 => Ok(Step::Done(self.offered.clone())),
+            334 => {
+                let answer = match held {
+                    Some(answer) => answer,
+                    None => exchange
+                        .respond(reply.lines[0].as_bytes())
+                        .map_err(|e| Failure::Nonsense { at, what: e.to_string() })?,
+                };
+                self.state = State::Auth(exchange, None);
+                Ok(Step::Send(Outgoing::secret_line(&[answer.as_bytes()], "***")))
+            }
+            // 421 and other 4xx: not now (RFC 4954, section 6: 454). 432 and 534 are about the password.
+            400..=499 if reply.code != 432 => Err(Failure::SignInPostponed { at, said: self.said(reply) }),
+            500..=599 | 432 => {
+                let user = self.user.clone().unwrap_or_default();
+                Err(Failure::SignInRefused { at, user, said: self.said(reply) })
+            }
+            _ => Err(Failure::Nonsense { at, what: format!("\"{}\" is no answer to AUTH", self.said(reply)) }),
+        }
+    }
+
+    fn on_reply(&mut self, reply: &Reply) -> Result<Step<Extensions>, Failure> {
+        match std::mem::replace(&mut self.state, State::Ehlo) {
+            State::Greeting if reply.code == 220 => Ok(self.ehlo()),
+            State::Greeting | State::Helo if !reply.is_ok() => Err(self.turned_away(reply)),
+            State::Greeting => Err(self.turned_away(reply)),
+            State::Helo => self.after_ehlo(),
+            State::Ehlo if reply.code == 250 => {
+                self.offered = Extensions::parse(reply);
+                self.after_ehlo()
+            }
+            State::Ehlo if (500..=504).contains(&reply.code) => {
+                // Older than RFC 1869.
+                let line = format!("HELO {}", self.name);
+                Ok(self.send(State::Helo, &line))
+            }
+            State::Ehlo => Err(self.turned_away(reply)),
+            State::StartTls if reply.code == 220 => Ok(Step::StartTls),
+            State::StartTls => Err(Failure::NoStartTls { at: self.at.clone() }),
+            State::Secret(_) => Err(Failure::Nonsense { at: self.at.clone(), what: "it spoke unasked".into() }),
+            State::Auth(exchange, held) => self.auth_reply(reply, exchange, held),
+        }
+    }
+}
+
+impl Machine for Login {
+    type Ready = Extensions;
+
+    fn waiting(&self) -> Waiting {
+        match self.state {
+            State::Greeting => Waiting::Greeting,
+            State::Ehlo | State::Helo => Waiting::Capabilities,
+            State::StartTls => Waiting::StartTls,
+            State::Secret(_) | State::Auth(..) => Waiting::SignIn,
+        }
+    }
+
+    fn on_line(&mut self, line: &Line) -> Result<Step<Extensions>, Failure> {
+        let greeting = matches!(self.state, State::Greeting);
+        match self.parser.push(line) {
+            Ok(Some(reply)) => self.on_reply(&reply),
+            Ok(None) => Ok(Step::Wait),
+            Err(_) if greeting => Err(Failure::WrongProtocol { at: self.at.clone(), said: line.printable() }),
+            Err(wrong) => Err(Failure::Nonsense { at: self.at.clone(), what: wrong.to_string() }),
+        }
+    }
+
+    fn on_tls(&mut self) -> Step<Extensions> {
+        self.in_tls = true;
+        self.offered = Extensions::default();
+        self.ehlo()
+    }
+
+    fn on_secret(&mut self, secret: Arc<Secret>) -> Step<Extensions> {
+        self.secret = Some(Arc::clone(&secret));
+        let mechanism = if let State::Secret(mechanism) = self.state { mechanism } else { Mechanism::Plain };
+        let mut exchange = Exchange::new(mechanism, self.user.as_deref().unwrap_or_default(), secret);
+        let command = format!("AUTH {}", mechanism.name());
+        match exchange.initial() {
+            Some(answer) if command.len() + 1 + answer.len() <= AUTH_COMMAND => {
+                self.state = State::Auth(exchange, None);
+                Step::Send(Outgoing::secret_line(&[command.as_bytes(), b" ", answer.as_bytes()], "AUTH PLAIN ***"))
+            }
+            held => {
+                self.state = State::Auth(exchange, held);
+                Step::Send(Outgoing::line(&command))
+            }
+        }
+    }
+}
