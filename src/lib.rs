@@ -8,6 +8,7 @@
 pub mod account;
 pub mod choose;
 pub mod failure;
+pub mod gate;
 pub mod pop3;
 pub mod protocol;
 pub mod sasl;
