@@ -18,11 +18,21 @@ mod other;
 mod proc_net;
 #[cfg(target_os = "linux")]
 mod sock_diag;
+#[cfg(unix)]
+pub(crate) mod unix;
+#[cfg(windows)]
+pub(crate) mod windows;
 
 #[cfg(target_os = "linux")]
 use linux as system;
 #[cfg(not(target_os = "linux"))]
 use other as system;
+
+/// What one process of a user can find another one by; for `control`.
+#[cfg(unix)]
+pub(crate) use unix as local;
+#[cfg(windows)]
+pub(crate) use windows as local;
 
 /// Names the program that listens on `address` or on all addresses with its port, as in `stunnel4 (process 1234)`;
 /// for a program that may not be looked into, whose it is (`a program of root`). `None`: nobody does, or this

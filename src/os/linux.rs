@@ -111,6 +111,25 @@ mod tests {
         answer
     }
 
+    /// Tries again for a while: a child that another test starts has a copy of every socket until it becomes its own
+    /// program.
+    fn soon(is_so: impl Fn() -> bool) -> bool {
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_secs(5) {
+            if is_so() {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        false
+    }
+
+    fn is_gone(accepted: &TcpStream) -> bool {
+        let (client, door) = ends(accepted);
+        let by_proc = || judge(proc_net::look_up(client, door).unwrap(), rustix::process::geteuid().as_raw());
+        soon(|| owner_of(client, door) == PeerOwner::Gone) && soon(|| by_proc() == PeerOwner::Gone)
+    }
+
     fn is_root() -> bool {
         rustix::process::geteuid().is_root()
     }
@@ -126,22 +145,24 @@ mod tests {
         command.spawn().unwrap()
     }
 
-    fn door_of_test() -> SocketAddr {
-        std::env::var("OSTLER_TEST_DOOR").unwrap().parse().unwrap()
+    /// `None` in a test that was not started as a child.
+    fn connection_to_parent() -> Option<TcpStream> {
+        let door = std::env::var("OSTLER_TEST_DOOR").ok()?;
+        Some(TcpStream::connect(door).unwrap())
     }
 
     /// Connects to the door of the test and lives until its standard input ends.
     #[test]
     #[ignore = "the child of other tests"]
     fn a_client_in_a_process_of_its_own() {
-        let _connection = TcpStream::connect(door_of_test()).unwrap();
+        let Some(_connection) = connection_to_parent() else { return };
         std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
     }
 
     #[test]
     #[ignore = "the child of other tests"]
     fn a_hardened_process_can_still_ask() {
-        let outside = TcpStream::connect(door_of_test()).unwrap();
+        let Some(_connection) = connection_to_parent() else { return };
         harden().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
@@ -154,7 +175,6 @@ mod tests {
         let core = limit.lines().find(|line| line.starts_with("Max core file size")).unwrap();
         assert_eq!(core.split_whitespace().nth(4), Some("0"), "{core}");
         assert_eq!(rustix::process::dumpable_behavior().unwrap(), DumpableBehavior::NotDumpable);
-        drop(outside);
     }
 
     #[test]
@@ -176,7 +196,7 @@ mod tests {
             let (accepted, _) = listener.accept().unwrap();
             assert_eq!(owner(&accepted), PeerOwner::Me, "{listen} {connect}");
             drop(client);
-            assert_eq!(owner(&accepted), PeerOwner::Gone, "{listen} {connect}");
+            assert!(is_gone(&accepted), "{listen} {connect}");
         }
     }
 
@@ -205,7 +225,7 @@ mod tests {
             assert_eq!(owner(&accepted), expected);
             drop(client.stdin.take());
             assert!(client.wait().unwrap().success());
-            assert_eq!(owner(&accepted), PeerOwner::Gone);
+            assert!(is_gone(&accepted));
         }
     }
 
@@ -255,7 +275,7 @@ mod tests {
             assert_eq!(owner_of(client, door), PeerOwner::Me);
         }
         let each = start.elapsed() / 200;
-        // A target of 100 us, and room for a busy machine.
+        // The target is 100 us (6 to 8 measured, unoptimized); room for a busy machine.
         assert!(each < Duration::from_millis(2), "{each:?}");
     }
 
@@ -273,7 +293,7 @@ mod tests {
         let holder = port_holder(([127, 0, 0, 1], port).into()).unwrap();
         assert!(holder.ends_with(&format!(" (process {})", std::process::id())), "{holder}");
         drop(listener);
-        assert_eq!(port_holder(([127, 0, 0, 1], port).into()), None);
+        assert!(soon(|| port_holder(([127, 0, 0, 1], port).into()).is_none()));
     }
 
     #[test]

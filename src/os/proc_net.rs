@@ -75,9 +75,12 @@ fn program_name(process: &Path) -> String {
     if name.is_empty() { "a program".into() } else { name }
 }
 
+/// What can be said of a program whose open files this process may not list: another user's, or one that, like
+/// ostler itself, keeps its memory from others.
 fn whose(uid: u32) -> String {
     match uid {
         0 => "a program of root".into(),
+        uid if uid == rustix::process::geteuid().as_raw() => "a program of yours, perhaps another ostler".into(),
         uid => format!("a program of the user with the number {uid}"),
     }
 }
