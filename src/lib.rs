@@ -7,8 +7,10 @@
 
 pub mod account;
 pub mod choose;
+pub mod control;
 pub mod failure;
 pub mod gate;
+pub mod os;
 pub mod pop3;
 pub mod protocol;
 pub mod sasl;

@@ -1,0 +1,130 @@
+//! What ostler asks of the operating system and the standard library has no word for: who is at the other end of a
+//! loopback connection, who holds a port, keeping memory out of core dumps, telling systemd, a clock that counts
+//! sleep. Each has one small interface here; the code for one system is in the file of that name. Where a system's
+//! answer is not written yet, the interface says so.
+//!
+//! Not here: sockets, files and the keyring, which other crates do; policy, which is the caller's.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+pub mod peer;
+
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(not(target_os = "linux"))]
+mod other;
+#[cfg(target_os = "linux")]
+mod proc_net;
+#[cfg(target_os = "linux")]
+mod sock_diag;
+#[cfg(unix)]
+pub(crate) mod unix;
+#[cfg(windows)]
+pub(crate) mod windows;
+
+#[cfg(target_os = "linux")]
+use linux as system;
+#[cfg(not(target_os = "linux"))]
+use other as system;
+
+/// What one process of a user can find another one by; for `control`.
+#[cfg(unix)]
+pub(crate) use unix as local;
+#[cfg(windows)]
+pub(crate) use windows as local;
+
+/// Names the program that listens on `address` or on all addresses with its port, as in `stunnel4 (process 1234)`;
+/// for a program that may not be looked into, whose it is (`a program of root`). `None`: nobody does, or this
+/// system is not asked (only Linux is). Reads much of `/proc`: for an error message, not for every connection.
+pub fn port_holder(address: SocketAddr) -> Option<String> {
+    system::port_holder(address)
+}
+
+/// Keeps this process's memory out of core dumps and away from debuggers of the same user. Programs it starts may
+/// not write core dumps either, but can be debugged.
+///
+/// Afterwards the files of this process under `/proc` belong to root, so that others of the same user cannot
+/// read them; what this module reads there goes on working.
+pub fn harden() -> Result<(), HardenError> {
+    system::harden()
+}
+
+/// Why the memory may still end up in a core dump.
+#[derive(Debug, thiserror::Error)]
+pub enum HardenError {
+    /// Not written for this system.
+    #[error("ostler cannot switch off core dumps on this system")]
+    Unsupported,
+    /// The system was asked and refused.
+    #[error("the system refused to {what}")]
+    Refused {
+        /// What was asked.
+        what: &'static str,
+        /// What it answered.
+        source: std::io::Error,
+    },
+}
+
+/// Tells systemd that every door is open or reported, where ostler runs as a unit with `Type=notify`; anywhere else
+/// nothing happens.
+pub fn notify_ready() -> std::io::Result<()> {
+    system::notify("READY=1")
+}
+
+/// Tells systemd that ostler is ending on purpose, where it runs as a unit.
+pub fn notify_stopping() -> std::io::Result<()> {
+    system::notify("STOPPING=1")
+}
+
+/// The time by a clock that never goes back and goes on while the computer sleeps (on Linux, macOS and Windows).
+pub fn now() -> Moment {
+    Moment(system::uptime())
+}
+
+/// A point on the clock of [`now`]. Only moments of one run of the computer can be compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Moment(Duration);
+
+impl Moment {
+    /// The moment this long after the zero of the clock; for tests, which have no clock.
+    pub const fn at(since_zero: Duration) -> Self {
+        Self(since_zero)
+    }
+
+    /// How long after `earlier` this is; zero if it is not.
+    pub const fn saturating_duration_since(self, earlier: Self) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
+
+    /// The moment this long after, if there is such a one.
+    pub const fn checked_add(self, duration: Duration) -> Option<Self> {
+        match self.0.checked_add(duration) {
+            Some(sum) => Some(Self(sum)),
+            None => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_ordered_and_never_negative() {
+        let early = Moment::at(Duration::from_secs(5));
+        let late = early.checked_add(Duration::from_secs(2)).unwrap();
+        assert!(late > early);
+        assert_eq!(late.saturating_duration_since(early), Duration::from_secs(2));
+        assert_eq!(early.saturating_duration_since(late), Duration::ZERO);
+        assert_eq!(early.checked_add(Duration::MAX), None);
+    }
+
+    #[test]
+    fn the_clock_goes_on() {
+        let first = now();
+        std::thread::sleep(Duration::from_millis(20));
+        let passed = now().saturating_duration_since(first);
+        assert!(passed >= Duration::from_millis(20) && passed < Duration::from_secs(20), "{passed:?}");
+    }
+}

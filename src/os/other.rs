@@ -1,0 +1,39 @@
+//! The answers of the systems whose own code is not written yet (Windows, macOS, the BSDs): the clock, and otherwise
+//! that nothing is known.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::HardenError;
+use super::peer::PeerOwner;
+
+pub(super) fn owner_of(_client: SocketAddr, _door: SocketAddr) -> PeerOwner {
+    PeerOwner::Unknown("ostler cannot tell on this system yet whose program a connection comes from")
+}
+
+pub(super) fn port_holder(_address: SocketAddr) -> Option<String> {
+    None
+}
+
+pub(super) fn harden() -> Result<(), HardenError> {
+    Err(HardenError::Unsupported)
+}
+
+/// There is no systemd.
+pub(super) fn notify(_state: &str) -> std::io::Result<()> {
+    Ok(())
+}
+
+/// On macOS `CLOCK_MONOTONIC` counts sleep and `Instant` does not.
+#[cfg(target_os = "macos")]
+pub(super) fn uptime() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or_default())
+}
+
+/// On Windows `Instant` is the performance counter, which counts sleep.
+#[cfg(not(target_os = "macos"))]
+pub(super) fn uptime() -> Duration {
+    static START: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
+    START.get_or_init(std::time::Instant::now).elapsed()
+}

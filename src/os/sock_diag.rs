@@ -1,0 +1,223 @@
+//! The kernel's socket monitor over netlink (sock_diag(7)): one question, one answer, for one TCP connection. The
+//! kernel answers before `send` returns, so nothing here waits.
+
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::OwnedFd;
+use std::sync::{Mutex, PoisonError};
+
+use rustix::io::Errno;
+use rustix::net::netlink::{self, SocketAddrNetlink};
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recvfrom, sendto, socket_with};
+
+use super::linux::Row;
+
+/// Netlink cannot be used here: forbidden to this process (a sandbox), or not in this kernel.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Unusable;
+
+/// The connection from `local` to `remote`, as its owner sees it. `None`: there is no such connection.
+pub(super) fn look_up(local: SocketAddr, remote: SocketAddr) -> Result<Option<Row>, Unusable> {
+    static MONITOR: Mutex<Option<Monitor>> = Mutex::new(None);
+    let mut slot = MONITOR.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut monitor = match slot.take() {
+        Some(monitor) => monitor,
+        None => Monitor::open().map_err(|_| Unusable)?,
+    };
+    // After an error the socket is not kept: the next question gets a fresh one.
+    let row = monitor.ask(local, remote).map_err(|_| Unusable)?;
+    // A kernel without the TCP part of the monitor also says ENOENT; believe it only once it has shown a row.
+    let believed = row.is_some() || monitor.has_answered;
+    *slot = Some(monitor);
+    if believed { Ok(row) } else { Err(Unusable) }
+}
+
+const NLMSG_ERROR: u16 = 2;
+const SOCK_DIAG_BY_FAMILY: u16 = 20;
+const NLM_F_REQUEST: u16 = 1;
+const AF_INET: u8 = 2;
+const AF_INET6: u8 = 10;
+const IPPROTO_TCP: u8 = 6;
+/// `nlmsghdr`.
+const HEADER: usize = 16;
+/// `inet_diag_req_v2` and `inet_diag_msg` begin with four octets of their own; the request has another four.
+const REQUEST: usize = HEADER + 8 + ID;
+/// `inet_diag_sockid`.
+const ID: usize = 48;
+/// More than `inet_diag_msg` and the few attributes that come unasked.
+const ANSWER: usize = 1024;
+
+struct Monitor {
+    socket: OwnedFd,
+    /// The number of the last question.
+    sequence: u32,
+    /// It has shown a connection at least once, so that "no such connection" means what it says.
+    has_answered: bool,
+}
+
+impl Monitor {
+    fn open() -> Result<Self, Errno> {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let socket = socket_with(AddressFamily::NETLINK, SocketType::DGRAM, flags, Some(netlink::SOCK_DIAG))?;
+        Ok(Self { socket, sequence: 0, has_answered: false })
+    }
+
+    fn ask(&mut self, local: SocketAddr, remote: SocketAddr) -> Result<Option<Row>, Errno> {
+        self.sequence = self.sequence.wrapping_add(1);
+        let Some(question) = question(self.sequence, local, remote) else { return Ok(None) };
+        sendto(&self.socket, &question, SendFlags::empty(), &SocketAddrNetlink::new(0, 0))?;
+        loop {
+            let mut buffer = [0; ANSWER];
+            let (_, length, sender) = recvfrom(&self.socket, &mut buffer[..], RecvFlags::empty())?;
+            let from_kernel = sender
+                .and_then(|address| SocketAddrNetlink::try_from(address).ok())
+                .is_some_and(|address| address.pid() == 0);
+            let Some(message) = buffer.get(..length).filter(|_| from_kernel) else { continue };
+            // An answer with another number belongs to a question that was given up: the next one may be ours.
+            let Some((kind, body)) = message_of(message, self.sequence) else { continue };
+            let row = match kind {
+                NLMSG_ERROR => error_of(body)?,
+                SOCK_DIAG_BY_FAMILY => row_of(body, local, remote),
+                _ => continue,
+            };
+            self.has_answered |= row.is_some();
+            return Ok(row);
+        }
+    }
+}
+
+/// Asks for exactly one connection. `None`: the addresses are of different families, so there is none.
+fn question(sequence: u32, local: SocketAddr, remote: SocketAddr) -> Option<Vec<u8>> {
+    let (family, local_ip, remote_ip) = match (local.ip().to_canonical(), remote.ip().to_canonical()) {
+        (IpAddr::V4(l), IpAddr::V4(r)) => (AF_INET, pad(&l.octets()), pad(&r.octets())),
+        (IpAddr::V6(l), IpAddr::V6(r)) => (AF_INET6, l.octets(), r.octets()),
+        _ => return None,
+    };
+    let interface = match local {
+        SocketAddr::V6(address) => address.scope_id(),
+        SocketAddr::V4(_) => 0,
+    };
+    let mut message = Vec::with_capacity(REQUEST);
+    message.extend((REQUEST as u32).to_ne_bytes());
+    message.extend(SOCK_DIAG_BY_FAMILY.to_ne_bytes());
+    message.extend(NLM_F_REQUEST.to_ne_bytes());
+    message.extend(sequence.to_ne_bytes());
+    message.extend(0u32.to_ne_bytes());
+    message.extend([family, IPPROTO_TCP, 0, 0]);
+    // Every state.
+    message.extend(u32::MAX.to_ne_bytes());
+    message.extend(local.port().to_be_bytes());
+    message.extend(remote.port().to_be_bytes());
+    message.extend(local_ip);
+    message.extend(remote_ip);
+    message.extend(interface.to_ne_bytes());
+    // No cookie.
+    message.extend([0xff; 8]);
+    Some(message)
+}
+
+/// The type and the body of the one message in `datagram`, if it answers the question of that number.
+fn message_of(datagram: &[u8], sequence: u32) -> Option<(u16, &[u8])> {
+    let length = usize::try_from(u32_at(datagram, 0)?).ok()?;
+    let kind = u16::from_ne_bytes(bytes_at(datagram, 4)?);
+    let body = datagram.get(HEADER..length)?;
+    (u32_at(datagram, 8)? == sequence).then_some((kind, body))
+}
+
+/// `nlmsgerr`: that there is no such connection is an answer, everything else a failure.
+fn error_of(body: &[u8]) -> Result<Option<Row>, Errno> {
+    let code = bytes_at(body, 0).map(i32::from_ne_bytes).ok_or(Errno::BADMSG)?;
+    match Errno::from_raw_os_error(code.saturating_neg()) {
+        Errno::NOENT => Ok(None),
+        error => Err(error),
+    }
+}
+
+/// `inet_diag_msg`, if it is about this connection: where there is none the kernel shows a listener of that port.
+fn row_of(body: &[u8], local: SocketAddr, remote: SocketAddr) -> Option<Row> {
+    let [family, state] = bytes_at(body, 0)?;
+    let is_ours = |port_at, ip_at, wanted: SocketAddr| {
+        let port = u16::from_be_bytes(bytes_at(body, port_at)?);
+        let address = ip_of(family, body, ip_at)?;
+        Some(port == wanted.port() && address == wanted.ip().to_canonical())
+    };
+    if !(is_ours(4, 8, local)? && is_ours(6, 24, remote)?) {
+        return None;
+    }
+    // After the id: expires, rqueue, wqueue, uid, inode.
+    let counters = 4 + ID;
+    Some(Row { state, uid: u32_at(body, counters + 12)?, inode: u32_at(body, counters + 16)?.into() })
+}
+
+fn ip_of(family: u8, body: &[u8], at: usize) -> Option<IpAddr> {
+    match family {
+        AF_INET => bytes_at::<4>(body, at).map(IpAddr::from),
+        // An IPv6 socket that speaks IPv4 is listed under its own family.
+        AF_INET6 => bytes_at::<16>(body, at).map(|octets| IpAddr::from(octets).to_canonical()),
+        _ => None,
+    }
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    bytes_at(bytes, at).map(u32::from_ne_bytes)
+}
+
+fn bytes_at<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
+    bytes.get(at..at.checked_add(N)?)?.try_into().ok()
+}
+
+fn pad(octets: &[u8; 4]) -> [u8; 16] {
+    let mut padded = [0; 16];
+    padded[..4].copy_from_slice(octets);
+    padded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{TcpListener, TcpStream};
+
+    #[test]
+    fn an_unproven_no_is_not_believed_and_a_proven_one_is() {
+        let mut monitor = Monitor::open().unwrap();
+        let nowhere = ("127.0.0.1:1".parse().unwrap(), "127.0.0.1:2".parse().unwrap());
+        assert_eq!(monitor.ask(nowhere.0, nowhere.1), Ok(None));
+        assert!(!monitor.has_answered);
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let row = monitor.ask(client.local_addr().unwrap(), client.peer_addr().unwrap()).unwrap().unwrap();
+        assert_eq!((row.state, row.uid), (1, rustix::process::geteuid().as_raw()));
+        assert!(monitor.has_answered);
+    }
+
+    #[test]
+    fn an_answer_to_a_question_given_up_is_passed_over() {
+        let mut monitor = Monitor::open().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let stray = question(77, "127.0.0.1:1".parse().unwrap(), "127.0.0.1:2".parse().unwrap()).unwrap();
+        sendto(&monitor.socket, &stray, SendFlags::empty(), &SocketAddrNetlink::new(0, 0)).unwrap();
+        assert!(monitor.ask(client.local_addr().unwrap(), client.peer_addr().unwrap()).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_listener_on_the_port_is_not_taken_for_the_connection() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut monitor = Monitor::open().unwrap();
+        assert_eq!(monitor.ask(address, "127.0.0.1:2".parse().unwrap()), Ok(None));
+    }
+
+    #[test]
+    fn cut_off_answers_are_nothing() {
+        let local: SocketAddr = "127.0.0.1:1".parse().unwrap();
+        let whole = question(7, local, local).unwrap();
+        for length in 0..whole.len() {
+            assert_eq!(message_of(&whole[..length], 7), None);
+        }
+        assert!(message_of(&whole, 7).is_some());
+        assert_eq!(message_of(&whole, 8), None);
+        for length in 0..72 {
+            assert_eq!(row_of(&[0; 72][..length], local, local), None);
+        }
+    }
+}

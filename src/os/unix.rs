@@ -1,0 +1,194 @@
+//! Unix: what one process of a user can find another one by: a folder only that user can open, a lock on a file in
+//! it, a socket beside it.
+
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::net::UnixStream as BlockingStream;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::io::Errno;
+use tokio::net::{UnixListener, UnixStream};
+
+/// The accepted end of a connection.
+pub(crate) type Stream = UnixStream;
+
+/// A folder for the running program that nobody else can open. The same for every process with the same
+/// environment, and where there is a session, for every process of the user.
+pub(crate) fn private_folder() -> io::Result<PathBuf> {
+    let me = me();
+    let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let session = [absolute("XDG_RUNTIME_DIR"), Some(format!("/run/user/{me}").into())];
+    // After `su` the variable still names the folder of the user before.
+    let session = session.into_iter().flatten().find(|path| path.metadata().is_ok_and(|m| m.is_dir() && m.uid() == me));
+    let state = absolute("XDG_STATE_HOME").or_else(|| Some(std::env::home_dir()?.join(".local/state")));
+    let mut candidates: Vec<_> = session.into_iter().chain(state).map(|base| base.join("ostler")).collect();
+    candidates.push(std::env::temp_dir().join(format!("ostler-{me}")));
+    let mut result = Err(io::ErrorKind::NotFound.into());
+    for folder in candidates {
+        match make_private(&folder) {
+            Ok(()) => return Ok(folder),
+            Err(error) => result = Err(error),
+        }
+    }
+    result
+}
+
+/// Makes the folder if need be, and sure that it is a folder, this user's, and closed to everyone else.
+fn make_private(folder: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    let opened = open_flags(OFlags::DIRECTORY).read(true).open(folder)?;
+    let metadata = opened.metadata()?;
+    if metadata.uid() != me() {
+        return Err(in_the_way(folder, "belongs to another user"));
+    }
+    if metadata.mode() & 0o077 != 0 {
+        opened.set_permissions(Permissions::from_mode(0o700))?;
+    }
+    Ok(())
+}
+
+/// Opens the file and locks it until it is closed or the process ends. `None`: another process has it.
+pub(crate) fn lock(path: &Path) -> io::Result<Option<File>> {
+    let file = open_flags(OFlags::empty()).read(true).write(true).create(true).mode(0o600).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(in_the_way(path, "is not a file"));
+    }
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(Some(file)),
+        Err(Errno::WOULDBLOCK) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What the holder of the lock has written into the file.
+pub(crate) fn read_locked(path: &Path) -> io::Result<File> {
+    open_flags(OFlags::empty()).read(true).open(path)
+}
+
+fn open_flags(flags: OFlags) -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.custom_flags((flags | OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed());
+    options
+}
+
+/// Takes connections of this user's processes.
+#[derive(Debug)]
+pub(crate) struct Acceptor(UnixListener);
+
+impl Acceptor {
+    /// Opens the socket; one that was left there is replaced, so the caller has to hold the lock.
+    pub(crate) fn open(folder: &Path, name: &str) -> io::Result<Self> {
+        let path = socket_path(folder, name);
+        remove_socket(&path)?;
+        let listener = UnixListener::bind(&path)?;
+        std::fs::set_permissions(&path, Permissions::from_mode(0o600))?;
+        Ok(Self(listener))
+    }
+
+    /// The next connection of this user; others are closed. Nothing is lost when the future is dropped.
+    pub(crate) async fn accept(&mut self) -> io::Result<Stream> {
+        loop {
+            let (stream, _) = self.0.accept().await?;
+            if stream.peer_cred().is_ok_and(|peer| peer.uid() == me()) {
+                return Ok(stream);
+            }
+        }
+    }
+}
+
+/// Connects to the socket. `None`: nobody listens.
+pub(crate) fn connect(folder: &Path, name: &str) -> io::Result<Option<BlockingStream>> {
+    match BlockingStream::connect(socket_path(folder, name)) {
+        Ok(stream) => Ok(Some(stream)),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Takes the socket out of the folder, for whoever holds the lock.
+pub(crate) fn close(folder: &Path, name: &str) {
+    // What cannot be removed now is replaced at the next start.
+    let _ = remove_socket(&socket_path(folder, name));
+}
+
+fn remove_socket(path: &Path) -> io::Result<()> {
+    match path.symlink_metadata() {
+        Ok(metadata) if metadata.file_type().is_socket() => std::fs::remove_file(path),
+        Ok(_) => Err(in_the_way(path, "is not a socket")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+fn socket_path(folder: &Path, name: &str) -> PathBuf {
+    folder.join(format!("{name}.sock"))
+}
+
+fn in_the_way(path: &Path, why: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::AlreadyExists, format!("{} is in the way: it {why}", path.display()))
+}
+
+fn me() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    fn mode(path: &Path) -> u32 {
+        path.metadata().unwrap().mode() & 0o777
+    }
+
+    #[test]
+    fn the_folder_is_made_or_closed_to_others() {
+        let base = tempfile::tempdir().unwrap();
+        let folder = base.path().join("a/ostler");
+        make_private(&folder).unwrap();
+        assert_eq!(mode(&folder), 0o700);
+        std::fs::set_permissions(&folder, Permissions::from_mode(0o755)).unwrap();
+        make_private(&folder).unwrap();
+        assert_eq!(mode(&folder), 0o700);
+    }
+
+    #[test]
+    fn a_link_a_file_and_the_folder_of_another_user_will_not_do() {
+        let base = tempfile::tempdir().unwrap();
+        let link = base.path().join("link");
+        symlink(base.path(), &link).unwrap();
+        assert!(make_private(&link).is_err());
+        let file = base.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        assert!(make_private(&file).is_err());
+        if me() == 0 {
+            let theirs = base.path().join("theirs");
+            std::fs::create_dir(&theirs).unwrap();
+            std::os::unix::fs::chown(&theirs, Some(65534), None).unwrap();
+            let error = make_private(&theirs).unwrap_err();
+            assert!(error.to_string().ends_with("belongs to another user"), "{error}");
+        } else {
+            assert!(make_private(Path::new("/")).is_err());
+        }
+    }
+
+    #[test]
+    fn a_link_in_place_of_the_lock_is_not_followed() {
+        let base = tempfile::tempdir().unwrap();
+        let precious = base.path().join("precious");
+        std::fs::write(&precious, "kept").unwrap();
+        let path = base.path().join("x.lock");
+        symlink(&precious, &path).unwrap();
+        assert!(lock(&path).is_err());
+        assert_eq!(std::fs::read_to_string(&precious).unwrap(), "kept");
+    }
+
+    #[tokio::test]
+    async fn the_socket_is_for_its_user_only() {
+        let base = tempfile::tempdir().unwrap();
+        let _acceptor = Acceptor::open(base.path(), "x").unwrap();
+        assert_eq!(mode(&base.path().join("x.sock")), 0o600);
+    }
+}

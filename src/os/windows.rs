@@ -1,0 +1,99 @@
+//! Windows: what one process of a user can find another one by: a file in the user's own application data that is
+//! opened for one writer only, and a named pipe. By default a pipe can be written to by its user, administrators
+//! and the system; others may at most open it for reading, which says nothing to them.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::windows::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use tokio::net::windows::named_pipe::{NamedPipeServer, ServerOptions};
+
+/// The accepted end of a connection.
+pub(crate) type Stream = NamedPipeServer;
+
+const FILE_SHARE_READ: u32 = 1;
+const FILE_SHARE_WRITE: u32 = 2;
+const ERROR_FILE_NOT_FOUND: i32 = 2;
+const ERROR_SHARING_VIOLATION: i32 = 32;
+const ERROR_PIPE_BUSY: i32 = 231;
+/// The server may see who we are, and not act in our name.
+const SECURITY_IDENTIFICATION: u32 = 1 << 16;
+
+/// The user's own folder for data that stays on this computer.
+pub(crate) fn private_folder() -> io::Result<PathBuf> {
+    let base = std::env::var_os("LOCALAPPDATA").map(PathBuf::from).filter(|path| path.is_absolute());
+    let folder = base.ok_or(io::ErrorKind::NotFound)?.join("ostler");
+    std::fs::create_dir_all(&folder)?;
+    Ok(folder)
+}
+
+/// Opens the file so that nobody else can write to it until it is closed or the process ends. `None`: another
+/// process has it.
+pub(crate) fn lock(path: &Path) -> io::Result<Option<File>> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).share_mode(FILE_SHARE_READ);
+    match options.open(path) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.raw_os_error() == Some(ERROR_SHARING_VIOLATION) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// What the holder of the lock has written into the file.
+pub(crate) fn read_locked(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).share_mode(FILE_SHARE_READ | FILE_SHARE_WRITE).open(path)
+}
+
+/// Takes connections of this user's processes.
+#[derive(Debug)]
+pub(crate) struct Acceptor {
+    name: String,
+    /// The end of the pipe the next client gets.
+    next: NamedPipeServer,
+}
+
+impl Acceptor {
+    /// Opens the pipe; fails if anyone has one of that name.
+    pub(crate) fn open(_folder: &Path, name: &str) -> io::Result<Self> {
+        let name = pipe_name(name);
+        let next = ServerOptions::new().first_pipe_instance(true).reject_remote_clients(true).create(&name)?;
+        Ok(Self { name, next })
+    }
+
+    /// The next connection. Nothing is lost when the future is dropped.
+    pub(crate) async fn accept(&mut self) -> io::Result<Stream> {
+        if let Err(error) = self.next.connect().await {
+            // A client that came and went in between: the end is made ready for another one.
+            self.next.disconnect()?;
+            return Err(error);
+        }
+        let next = ServerOptions::new().reject_remote_clients(true).create(&self.name)?;
+        Ok(std::mem::replace(&mut self.next, next))
+    }
+}
+
+/// Connects to the pipe. `None`: nobody listens.
+pub(crate) fn connect(_folder: &Path, name: &str) -> io::Result<Option<File>> {
+    let patience = Instant::now() + Duration::from_secs(5);
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).security_qos_flags(SECURITY_IDENTIFICATION);
+    loop {
+        match options.open(pipe_name(name)) {
+            Ok(file) => return Ok(Some(file)),
+            Err(error) => match error.raw_os_error() {
+                Some(ERROR_FILE_NOT_FOUND) => return Ok(None),
+                Some(ERROR_PIPE_BUSY) if Instant::now() < patience => std::thread::sleep(Duration::from_millis(20)),
+                _ => return Err(error),
+            },
+        }
+    }
+}
+
+/// A pipe is gone with its last handle.
+pub(crate) fn close(_folder: &Path, _name: &str) {}
+
+fn pipe_name(name: &str) -> String {
+    format!(r"\\.\pipe\ostler-{name}")
+}
