@@ -114,6 +114,15 @@ pub enum Clock {
     Message,
 }
 
+/// One of the two ostler stands between.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Party {
+    /// The old mail program.
+    Client,
+    /// The provider.
+    Server,
+}
+
 /// Watches, and where it must, changes what passes between a client and a server that has signed it in.
 pub trait Filter {
     /// The server sent this (what was left over last time first).
@@ -126,6 +135,8 @@ pub trait Filter {
     fn client_ended(&mut self, rest: &[u8], say: &mut Replies) -> bool;
     /// The clock that is running, and a number that changes whenever it starts anew.
     fn clock(&self) -> (Clock, u64);
+    /// Who sends when a message passes.
+    fn message_from(&self) -> Party;
     /// Nothing more will pass.
     fn is_over(&self) -> bool;
 }

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use memchr::memchr;
 
 use crate::pop3::{Command, Status, is_http, status};
-use crate::protocol::{Breach, Clock, Filter as Machine, Misuse, Replies, Taken};
+use crate::protocol::{Breach, Clock, Filter as Machine, Misuse, Party, Replies, Taken};
 use crate::wire::{COMMAND_LINE, DotScanner, Line, REPLY_LINE, printable};
 
 /// The most commands a client may have waiting for their answers; the eagerest real one (Eudora for Mac) sends 15.
@@ -297,6 +297,10 @@ impl Machine for Filter {
             State::Status | State::Over => Clock::Reply,
         };
         (clock, self.ticks)
+    }
+
+    fn message_from(&self) -> Party {
+        Party::Server
     }
 
     fn is_over(&self) -> bool {

@@ -1,7 +1,7 @@
 //! A message on its way from a client to its provider: the body passes through [`Body`], and what the provider says
 //! before the end of data is kept for later, for it answers nothing yet.
 
-use crate::protocol::{Breach, Clock, Filter as Machine, Replies, Taken};
+use crate::protocol::{Breach, Clock, Filter as Machine, Party, Replies, Taken};
 use crate::smtp::{Reply, ReplyParser};
 use crate::wire::{Body, REPLY_LINE, take_line};
 
@@ -99,6 +99,10 @@ impl Machine for Data {
 
     fn clock(&self) -> (Clock, u64) {
         (Clock::Message, self.ticks)
+    }
+
+    fn message_from(&self) -> Party {
+        Party::Client
     }
 
     fn is_over(&self) -> bool {

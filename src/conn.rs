@@ -1,0 +1,234 @@
+//! A connection and what has been read from it but not used: the one place that reads and writes sockets, for clients
+//! and providers alike. No protocol words, no policy.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
+
+use crate::wire::{Line, TooLong, take_line};
+
+/// How much is read at once. One buffer serves all connections of a thread, so an idle connection owns none; 64 KiB
+/// halves the system calls against 16.
+pub(crate) const SCRATCH: usize = 64 * 1024;
+
+thread_local! {
+    static READ: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH].into_boxed_slice());
+    /// A second one: TLS reads into the first while its records come through this one.
+    static RECORDS: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH].into_boxed_slice());
+}
+
+/// Calls `with` with the thread's read buffer; never across an await.
+pub(crate) fn with_scratch<T>(with: impl FnOnce(&mut [u8]) -> T) -> T {
+    READ.with_borrow_mut(|buffer| with(buffer))
+}
+
+/// What reading a line can give.
+#[derive(Debug)]
+pub enum Read {
+    /// A whole line.
+    Line(Line),
+    /// The other side has closed; what it left unfinished.
+    End(Vec<u8>),
+    /// More than the limit without a line end.
+    TooLong(TooLong),
+}
+
+/// A stream and its unused input.
+pub struct Conn<S> {
+    pub(crate) stream: S,
+    pub(crate) input: Vec<u8>,
+    pub(crate) ended: bool,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
+    /// Takes a stream over.
+    pub fn new(stream: S) -> Self {
+        Self { stream, input: Vec::new(), ended: false }
+    }
+
+    /// What has been read and not used.
+    pub fn unused(&self) -> &[u8] {
+        &self.input
+    }
+
+    /// Reads more; `false` at the end of the stream. Nothing is lost when the future is dropped.
+    pub async fn fill(&mut self) -> io::Result<bool> {
+        poll_fn(|cx| self.poll_fill(cx)).await
+    }
+
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        if self.ended {
+            return Poll::Ready(Ok(false));
+        }
+        with_scratch(|scratch| {
+            let mut buffer = ReadBuf::new(scratch);
+            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
+            self.input.extend_from_slice(buffer.filled());
+            self.ended = buffer.filled().is_empty();
+            Poll::Ready(Ok(!self.ended))
+        })
+    }
+
+    /// The next line. Nothing is lost when the future is dropped.
+    pub async fn read_line(&mut self, limit: usize) -> io::Result<Read> {
+        loop {
+            match take_line(&mut self.input, limit) {
+                Ok(Some(line)) => return Ok(Read::Line(line)),
+                Err(too_long) => return Ok(Read::TooLong(too_long)),
+                Ok(None) => {}
+            }
+            if !self.fill().await? {
+                return Ok(Read::End(std::mem::take(&mut self.input)));
+            }
+        }
+    }
+
+    /// Sends all of it, now.
+    pub async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_all(bytes).await?;
+        self.stream.flush().await
+    }
+
+    /// Whether the other side has said something, or closed, without being asked. Does not wait.
+    pub async fn has_news(&mut self) -> bool {
+        if !self.input.is_empty() || self.ended {
+            return true;
+        }
+        poll_fn(|cx| Poll::Ready(!matches!(self.poll_fill(cx), Poll::Pending))).await
+    }
+
+    /// Says goodbye on the transport: TLS close_notify and FIN. Best effort.
+    pub async fn close(&mut self) {
+        let _ = self.stream.shutdown().await;
+    }
+}
+
+/// The way to a provider.
+pub enum Stream {
+    /// Without TLS: before STARTTLS, or because the settings say so.
+    Plain(ReadAhead),
+    /// Inside verified TLS.
+    Tls(Box<TlsStream<ReadAhead>>),
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}
+
+/// A TCP connection that is read in large pieces even by a reader that asks for small ones, as rustls does (4 KiB at a
+/// time: five system calls for one record). What is left over is kept only until it is used.
+pub struct ReadAhead {
+    tcp: TcpStream,
+    ahead: Vec<u8>,
+    used: usize,
+}
+
+impl ReadAhead {
+    /// Takes a connection over.
+    pub fn new(tcp: TcpStream) -> Self {
+        Self { tcp, ahead: Vec::new(), used: 0 }
+    }
+
+    /// Whether octets have come in that nobody has read.
+    pub fn has_unread(&self) -> bool {
+        self.used < self.ahead.len()
+    }
+
+    /// The connection itself.
+    pub fn tcp(&self) -> &TcpStream {
+        &self.tcp
+    }
+}
+
+impl AsyncRead for ReadAhead {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if !this.has_unread() {
+            if buffer.remaining() >= SCRATCH / 2 {
+                return Pin::new(&mut this.tcp).poll_read(cx, buffer);
+            }
+            this.ahead.clear();
+            this.used = 0;
+            let tcp = &mut this.tcp;
+            let ahead = &mut this.ahead;
+            let polled = RECORDS.with_borrow_mut(|scratch| {
+                let mut read = ReadBuf::new(scratch);
+                ready!(Pin::new(tcp).poll_read(cx, &mut read))?;
+                let (now, later) = read.filled().split_at(read.filled().len().min(buffer.remaining()));
+                buffer.put_slice(now);
+                ahead.extend_from_slice(later);
+                Poll::Ready(Ok(()))
+            });
+            if polled.is_pending() {
+                // Nothing is coming: an idle connection owns no buffer.
+                this.ahead = Vec::new();
+            }
+            return polled;
+        }
+        let unread = &this.ahead[this.used..];
+        let now = unread.len().min(buffer.remaining());
+        buffer.put_slice(&unread[..now]);
+        this.used += now;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for ReadAhead {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().tcp).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().tcp).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().tcp).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().tcp).poll_shutdown(cx)
+    }
+}
