@@ -269,3 +269,120 @@ impl Tail {
         plain(text.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default())
     }
 }
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    fn shell(text: &str) -> CommandLine {
+        CommandLine::Shell(text.to_owned())
+    }
+
+    async fn printed(text: &str) -> Result<String, CommandTrouble> {
+        secret(&shell(text)).await.map(|s| s.expose().to_owned())
+    }
+
+    #[tokio::test]
+    async fn the_first_line_is_the_secret_whatever_follows() {
+        assert_eq!(printed("printf 'hunter2\\r\\nuser: ann\\n'").await.unwrap(), "hunter2");
+        assert_eq!(printed("printf hunter2").await.unwrap(), "hunter2");
+        assert_eq!(
+            printed("echo hunter2; yes user | head -c 1000000; yes | head -c 1000000 >&2").await.unwrap(),
+            "hunter2"
+        );
+        assert_eq!(printed("printf '\\357\\273\\277hunter2\\n'").await.unwrap(), "hunter2");
+        let longest = "x".repeat(secret::LIMIT);
+        assert_eq!(printed(&format!("printf '{longest}\\r\\n'")).await.unwrap(), longest);
+    }
+
+    #[tokio::test]
+    async fn a_list_is_run_without_a_shell() {
+        let line = CommandLine::Argv(["printf", "%s\\n", "$HOME; exit 1"].map(str::to_owned).to_vec());
+        assert_eq!(secret(&line).await.unwrap().expose(), "$HOME; exit 1");
+    }
+
+    #[tokio::test]
+    async fn a_line_that_is_no_password_is_refused() {
+        assert_eq!(printed("true").await, Err(CommandTrouble::NotASecret(NotASecret::Empty)));
+        assert_eq!(printed("echo; echo x").await, Err(CommandTrouble::NotASecret(NotASecret::Empty)));
+        assert_eq!(printed("printf '\\377\\n'").await, Err(CommandTrouble::NotASecret(NotASecret::NotText)));
+        assert_eq!(printed("tr '\\0' x < /dev/zero").await, Err(CommandTrouble::NotASecret(NotASecret::TooLong)));
+        let long = format!("printf '{}\\n'", "x".repeat(secret::LIMIT + 1));
+        assert_eq!(printed(&long).await, Err(CommandTrouble::NotASecret(NotASecret::TooLong)));
+    }
+
+    #[tokio::test]
+    async fn a_failure_is_told_in_the_commands_words_but_never_with_the_secret() {
+        let told =
+            printed("echo hunter2; echo 'one' >&2; printf 'bad \\033[1m hunter2\\n\\n' >&2; exit 3").await.unwrap_err();
+        assert_eq!(told.to_string(), "failed (exit status: 3): bad ?[1m ***");
+        let told = printed("yes hunter2 | head -c 20000 >&2; echo hunter2; exit 1").await.unwrap_err().to_string();
+        assert!(!told.contains("hunter"), "{told}");
+        assert_eq!(printed("exit 1").await.unwrap_err().to_string(), "failed (exit status: 1)");
+    }
+
+    #[tokio::test]
+    async fn a_password_written_in_place_of_the_command_is_not_shown() {
+        for text in ["hunter2", "hunter2 correct horse", "hunter2(", "/hunter2", "hunter2 'x"] {
+            let told = printed(text).await.unwrap_err().to_string();
+            assert!(!told.contains("hunter2"), "{told}");
+        }
+        let told = secret(&CommandLine::Argv(vec!["hunter2".into()])).await.unwrap_err().to_string();
+        assert!(told.starts_with("cannot be run: ") && !told.contains("hunter2"), "{told}");
+    }
+
+    #[tokio::test]
+    async fn something_left_running_does_not_hold_up_the_answer() {
+        let start = Instant::now();
+        assert_eq!(printed("sleep 20 & echo hunter2").await.unwrap(), "hunter2");
+        assert!(printed("sleep 20 & echo hunter2; exit 1").await.is_err());
+        assert!(start.elapsed() < Duration::from_secs(10));
+    }
+
+    async fn process_in(file: &std::path::Path) -> rustix::process::Pid {
+        loop {
+            let text = std::fs::read_to_string(file).unwrap_or_default();
+            if let Some(id) = text.strip_suffix('\n').and_then(|t| t.parse().ok()) {
+                return rustix::process::Pid::from_raw(id).unwrap();
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Gone, or a zombie that nobody has collected.
+    async fn ends(process: rustix::process::Pid) {
+        let ended = async {
+            while rustix::process::test_kill_process(process).is_ok()
+                && !std::fs::read_to_string(format!("/proc/{}/stat", process.as_raw_nonzero()))
+                    .is_ok_and(|stat| stat.contains(") Z "))
+            {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), ended).await.expect("it is still running");
+    }
+
+    #[tokio::test]
+    async fn a_command_that_hangs_is_killed_with_all_it_has_started() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("pid");
+        let line = shell(&format!("sleep 1000 & echo $! > {}; wait", file.display()));
+        let limit = Duration::from_millis(300);
+        assert_eq!(run(&line, limit).await.err(), Some(CommandTrouble::TimedOut { limit }));
+        ends(process_in(&file).await).await;
+    }
+
+    #[tokio::test]
+    async fn a_client_that_leaves_takes_the_command_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("pid");
+        let line = shell(&format!("sleep 1000 & echo $! > {}; wait", file.display()));
+        let process = tokio::select! {
+            _ = secret(&line) => panic!("it does not end by itself"),
+            process = process_in(&file) => process,
+        };
+        ends(process).await;
+    }
+}

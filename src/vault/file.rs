@@ -151,3 +151,104 @@ pub(super) fn from_env(variable: &str) -> Result<Secret, EnvTrouble> {
     let value = std::env::var_os(variable).ok_or(EnvTrouble::Missing)?;
     Secret::from_bytes(Zeroizing::new(value.into_encoded_bytes())).map_err(EnvTrouble::NotASecret)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(bytes: &[u8]) -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("password");
+        std::fs::write(&path, bytes).unwrap();
+        mode(&path, 0o600);
+        (folder, path)
+    }
+
+    fn mode(path: &Path, mode: u32) {
+        #[cfg(unix)]
+        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+        #[cfg(not(unix))]
+        let _ = (path, mode);
+    }
+
+    async fn trouble(path: &Path) -> FileTrouble {
+        secret(path.to_owned()).await.unwrap_err().1
+    }
+
+    #[tokio::test]
+    async fn the_first_line_is_the_secret() {
+        for text in ["hunter2", "hunter2\n", "hunter2\r\nuser: ann\r\n", "\u{feff}hunter2\r\n"] {
+            let (_folder, path) = written(text.as_bytes());
+            assert_eq!(secret(path).await.unwrap().expose(), "hunter2");
+        }
+        let (_folder, path) = written("x".repeat(secret::LIMIT).as_bytes());
+        assert!(secret(path).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn what_is_no_password_file_is_refused() {
+        let (folder, path) = written(b"");
+        assert_eq!(trouble(&path).await, FileTrouble::NotASecret(NotASecret::Empty));
+        assert_eq!(trouble(folder.path()).await, FileTrouble::NotAFile);
+        assert!(matches!(trouble(&folder.path().join("none")).await, FileTrouble::Unreadable(_)));
+        let (_folder, path) = written(&[b'x'; secret::LIMIT + 1]);
+        assert_eq!(trouble(&path).await, FileTrouble::NotASecret(NotASecret::TooLong));
+        let (_folder, path) = written(&[b'\n'; 100_000]);
+        assert_eq!(trouble(&path).await, FileTrouble::TooLarge);
+        let (_folder, path) =
+            written("\u{feff}hunter2\r\n".encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>().as_slice());
+        assert_eq!(trouble(&path).await, FileTrouble::NotASecret(NotASecret::NotText));
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_file_others_can_read_is_refused() {
+        let (_folder, path) = written(b"hunter2\n");
+        for shared in [0o640, 0o604, 0o620, 0o602, 0o644] {
+            mode(&path, shared);
+            assert_eq!(trouble(&path).await, FileTrouble::Open { mode: shared });
+        }
+        mode(&path, 0o400);
+        assert!(secret(path).await.is_ok());
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_pipe_is_refused_without_waiting_for_its_writer() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        assert_eq!(trouble(&path).await, FileTrouble::NotAFile);
+    }
+
+    #[test]
+    fn a_bare_name_is_one_of_systemds_credentials() {
+        let folder = OsStr::new("/run/credentials/ostler.service");
+        let inside = PathBuf::from("/run/credentials/ostler.service/home");
+        assert_eq!(place("home".into(), Some(folder)), Ok((inside.clone(), true)));
+        assert_eq!(place(inside.clone(), Some(folder)), Ok((inside.clone(), true)));
+        assert_eq!(place(inside.clone(), None), Ok((inside, false)));
+        assert_eq!(place("/home/ann/pw".into(), Some(folder)), Ok(("/home/ann/pw".into(), false)));
+        assert_eq!(place("home".into(), None), Err(("home".into(), FileTrouble::NoFolder)));
+        assert_eq!(place("home".into(), Some(OsStr::new(""))), Err(("home".into(), FileTrouble::NoFolder)));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn systemds_credentials_may_be_readable_for_their_group() {
+        let (_folder, path) = written(b"hunter2");
+        mode(&path, 0o440);
+        assert_eq!(read(&path, true).unwrap().expose(), "hunter2");
+        assert_eq!(read(&path, false).err(), Some(FileTrouble::Open { mode: 0o440 }));
+        mode(&path, 0o444);
+        assert_eq!(read(&path, true).err(), Some(FileTrouble::Open { mode: 0o444 }));
+    }
+
+    #[test]
+    fn a_variable_that_is_not_there_is_an_error_not_a_panic() {
+        for name in ["OSTLER_TEST_NO_SUCH_VARIABLE", "", "A=B", "A\0"] {
+            assert_eq!(from_env(name).err(), Some(EnvTrouble::Missing));
+        }
+        assert!(from_env("PATH").is_ok());
+    }
+}

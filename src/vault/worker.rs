@@ -22,6 +22,7 @@ const MOST_LOST: usize = 4;
 pub(super) type Serve = Arc<dyn Fn(&Request) -> Result<Zeroizing<Vec<u8>>, Trouble> + Send + Sync>;
 
 /// One thing to do. Repeating any of them does no harm.
+#[cfg_attr(not(feature = "keyring"), allow(dead_code))]
 pub(super) enum Request {
     /// Answered with the secret.
     Read { entry: String },
@@ -33,6 +34,7 @@ pub(super) enum Request {
 
 /// Why it was not done. No text in it holds a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(not(feature = "keyring"), allow(dead_code))]
 pub(super) enum Trouble {
     NoEntry,
     Locked(String),
