@@ -91,7 +91,10 @@ fn failed(line: &CommandLine, status: ExitStatus, first: &[u8], tail: &Tail) -> 
                 hidden.extend(text.split_whitespace().next().map(|word| Zeroizing::new(word.to_owned())));
             }
         }
-        CommandLine::Argv(words) => hidden.extend(words.iter().skip(1).map(|w| Zeroizing::new(w.clone()))),
+        // An argument can be a secret; one of three letters is none, and would star half the sentence.
+        CommandLine::Argv(words) => {
+            hidden.extend(words.iter().skip(1).filter(|w| w.len() > 3).map(|w| Zeroizing::new(w.clone())));
+        }
     }
     CommandTrouble::Failed { status: status.to_string(), words: tail.words(&hidden) }
 }
