@@ -22,6 +22,10 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// For the last words of a command that has failed, when something it started holds on to its stderr.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
+/// CREATE_NO_WINDOW: no console flashes up each time mail is fetched.
+#[cfg(windows)]
+const NO_WINDOW: u32 = 0x0800_0000;
+
 /// How much of stderr is looked at: its end.
 const TAIL: usize = 1024;
 
@@ -111,13 +115,14 @@ struct Running {
 impl Running {
     fn start(line: &CommandLine) -> io::Result<Self> {
         let mut command = command(line)?;
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        // On Windows the leader has to be there still when its children are looked for.
+        command.kill_on_drop(cfg!(unix));
         // A group of its own, so that all of it can be ended.
         #[cfg(unix)]
         command.process_group(0);
-        // No console window (CREATE_NO_WINDOW) each time mail is fetched.
         #[cfg(windows)]
-        command.creation_flags(0x0800_0000);
+        command.creation_flags(NO_WINDOW);
         let mut child = command.spawn()?;
         let (Some(out), Some(err)) = (child.stdout.take(), child.stderr.take()) else {
             return Err(io::ErrorKind::BrokenPipe.into());
@@ -172,14 +177,22 @@ impl Drop for Running {
         {
             let _ = rustix::process::kill_process_group(leader, rustix::process::Signal::KILL);
         }
-        // Ends the children of cmd.exe too.
         #[cfg(windows)]
-        if let Some(id) = self.child.id() {
-            let _ = std::process::Command::new("taskkill")
-                .args(["/T", "/F", "/PID", &id.to_string()])
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .spawn();
+        self.end_tree();
+    }
+}
+
+#[cfg(windows)]
+impl Running {
+    /// cmd.exe does not take its children with it; the system's own tool does.
+    fn end_tree(&mut self) {
+        use std::os::windows::process::CommandExt;
+        let Some(id) = self.child.id() else { return };
+        let mut tool = std::process::Command::new("taskkill");
+        tool.args(["/T", "/F", "/PID", &id.to_string()]).creation_flags(NO_WINDOW);
+        tool.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        if tool.spawn().is_err() {
+            let _ = self.child.start_kill();
         }
     }
 }
