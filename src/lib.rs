@@ -17,3 +17,4 @@ pub mod sasl;
 pub mod secret;
 pub mod smtp;
 pub mod wire;
+pub mod vault;

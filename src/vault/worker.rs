@@ -1,0 +1,211 @@
+//! The one thread on which all keyring work is done, and the time limits around it. What is done there is
+//! `keyring.rs`.
+//!
+//! Keyring calls block, for as long as a person looks at a prompt; zbus's may panic on a tokio thread; Windows does
+//! not keep the order of calls from several threads. Hence a plain thread of its own, one at a time.
+
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+use zeroize::Zeroizing;
+
+/// A thread that has been at one request for so long is left behind and another one started: its prompt may belong
+/// to a keyring that is no more, and then no answer ever comes. Longer than any request's time limit.
+const LOST: Duration = Duration::from_secs(180);
+
+/// So many threads may be left behind at one time; each may have a prompt on the screen.
+const MOST_LOST: usize = 4;
+
+/// What the thread does.
+pub(super) type Serve = Arc<dyn Fn(&Request) -> Result<Zeroizing<Vec<u8>>, Trouble> + Send + Sync>;
+
+/// One thing to do. Repeating any of them does no harm.
+#[cfg_attr(not(feature = "keyring"), allow(dead_code))]
+pub(super) enum Request {
+    /// Answered with the secret.
+    Read { entry: String },
+    /// Answered with nothing, as is `Forget`.
+    Write { entry: String, secret: Zeroizing<Vec<u8>> },
+    /// Removes these entries, and all others of the account that can be found.
+    Forget { account: String, entries: Vec<String> },
+}
+
+/// Why it was not done. No text in it holds a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(not(feature = "keyring"), allow(dead_code))]
+pub(super) enum Trouble {
+    NoEntry,
+    Locked(String),
+    NoKeyring(String),
+    TimedOut(Duration),
+    Other(String),
+}
+
+/// The callers' side.
+pub(super) struct Worker {
+    serve: Serve,
+    thread: Mutex<Option<Thread>>,
+    /// Every thread alive holds a clone.
+    alive: Arc<()>,
+    lost: Duration,
+}
+
+struct Thread {
+    orders: mpsc::Sender<Order>,
+    busy: Busy,
+}
+
+/// Since when the thread has been at the request it is at.
+type Busy = Arc<Mutex<Option<Instant>>>;
+
+struct Order {
+    request: Request,
+    since: Instant,
+    answer: oneshot::Sender<Result<Zeroizing<Vec<u8>>, Trouble>>,
+}
+
+impl Worker {
+    pub(super) fn new(serve: Serve) -> Self {
+        Self { serve, thread: Mutex::new(None), alive: Arc::new(()), lost: LOST }
+    }
+
+    /// Has the request served, and waits for it at most `limit`, whatever the thread is at.
+    pub(super) async fn ask(&self, request: Request, limit: Duration) -> Result<Zeroizing<Vec<u8>>, Trouble> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Order { request, since: Instant::now(), answer })?;
+        match tokio::time::timeout(limit, answered).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => Err(Trouble::Other("its thread ended".to_owned())),
+            Err(_) => Err(Trouble::TimedOut(limit)),
+        }
+    }
+
+    fn send(&self, order: Order) -> Result<(), Trouble> {
+        let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        let order = match &*thread {
+            Some(running) if !self.is_lost(running) => match running.orders.send(order) {
+                Ok(()) => return Ok(()),
+                Err(mpsc::SendError(order)) => order,
+            },
+            _ => order,
+        };
+        let started = self.start().map_err(|e| Trouble::Other(format!("no thread for it: {e}")))?;
+        // A thread that has just started takes what it is given.
+        let _ = started.orders.send(order);
+        *thread = Some(started);
+        Ok(())
+    }
+
+    fn is_lost(&self, thread: &Thread) -> bool {
+        let busy = *thread.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        busy.is_some_and(|since| since.elapsed() > self.lost) && Arc::strong_count(&self.alive) - 1 <= MOST_LOST
+    }
+
+    fn start(&self) -> std::io::Result<Thread> {
+        let (orders, queue) = mpsc::channel();
+        let busy = Busy::default();
+        let serve = Arc::clone(&self.serve);
+        let (at, alive) = (Arc::clone(&busy), Arc::clone(&self.alive));
+        std::thread::Builder::new().name("keyring".to_owned()).spawn(move || {
+            run(&queue, &serve, &at);
+            drop(alive);
+        })?;
+        Ok(Thread { orders, busy })
+    }
+}
+
+fn run(queue: &mpsc::Receiver<Order>, serve: &Serve, busy: &Busy) {
+    let at = |since| *busy.lock().unwrap_or_else(PoisonError::into_inner) = since;
+    let mut refused: Option<(Instant, Trouble)> = None;
+    for order in queue {
+        // Nobody waits for it any more, and whoever asked to store something was told that it failed.
+        if order.answer.is_closed() {
+            continue;
+        }
+        // Whoever turned a prompt away should not have to do it again for everything that waited behind it.
+        if let Some((_, trouble)) = refused.as_ref().filter(|(when, _)| order.since < *when) {
+            let _ = order.answer.send(Err(trouble.clone()));
+            continue;
+        }
+        at(Some(Instant::now()));
+        let answer = serve(&order.request);
+        at(None);
+        if let Err(trouble @ Trouble::Locked(_)) = &answer {
+            refused = Some((Instant::now(), trouble.clone()));
+        }
+        let _ = order.answer.send(answer);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOON: Duration = Duration::from_millis(50);
+    const LATE: Duration = Duration::from_secs(20);
+
+    fn read(entry: &str) -> Request {
+        Request::Read { entry: entry.to_owned() }
+    }
+
+    /// Serves `slow` only when told to, `locked` likewise and with a refusal, anything else at once.
+    fn worker() -> (Worker, mpsc::Sender<()>, Arc<Mutex<Vec<String>>>) {
+        let (go, gate) = mpsc::channel::<()>();
+        let gate = Mutex::new(gate);
+        let served = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::clone(&served);
+        let serve = move |request: &Request| {
+            let Request::Read { entry } = request else { return Err(Trouble::NoEntry) };
+            log.lock().unwrap().push(entry.clone());
+            match entry.as_str() {
+                "slow" => gate.lock().unwrap().recv().unwrap(),
+                "locked" => {
+                    gate.lock().unwrap().recv().unwrap();
+                    return Err(Trouble::Locked("dismissed".into()));
+                }
+                "lost" => loop {
+                    std::thread::park();
+                },
+                _ => {}
+            }
+            Ok(Zeroizing::new(entry.clone().into_bytes()))
+        };
+        (Worker::new(Arc::new(serve)), go, served)
+    }
+
+    #[tokio::test]
+    async fn a_prompt_that_waits_costs_others_no_more_than_their_time_limit() {
+        let (worker, go, served) = worker();
+        let (first, second) = tokio::join!(worker.ask(read("slow"), SOON), worker.ask(read("other"), SOON));
+        assert_eq!(first.err(), Some(Trouble::TimedOut(SOON)));
+        assert_eq!(second.err(), Some(Trouble::TimedOut(SOON)));
+        go.send(()).unwrap();
+        assert_eq!(**worker.ask(read("third"), LATE).await.unwrap(), *b"third");
+        assert_eq!(*served.lock().unwrap(), ["slow", "third"], "what nobody waits for is not served");
+    }
+
+    #[tokio::test]
+    async fn turning_one_prompt_away_answers_all_that_waited_behind_it() {
+        let (worker, go, served) = worker();
+        let both = async { tokio::join!(worker.ask(read("locked"), LATE), worker.ask(read("other"), LATE)) };
+        let open = async { go.send(()).unwrap() };
+        let ((first, second), ()) = tokio::join!(both, open);
+        assert_eq!(first.err(), Some(Trouble::Locked("dismissed".into())));
+        assert_eq!(second.err(), Some(Trouble::Locked("dismissed".into())));
+        assert!(worker.ask(read("later"), LATE).await.is_ok());
+        assert_eq!(*served.lock().unwrap(), ["locked", "later"]);
+    }
+
+    #[tokio::test]
+    async fn a_lost_thread_is_replaced_but_not_without_end() {
+        let (mut worker, _go, _) = worker();
+        worker.lost = Duration::ZERO;
+        for _ in 0..MOST_LOST + 1 {
+            assert!(worker.ask(read("fine"), LATE).await.is_ok());
+            assert!(worker.ask(read("lost"), SOON).await.is_err());
+        }
+        assert_eq!(worker.ask(read("fine"), SOON).await.err(), Some(Trouble::TimedOut(SOON)));
+    }
+}
