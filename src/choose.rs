@@ -43,7 +43,7 @@ pub fn by_sender(accounts: &[Arc<Account>], sender: &str) -> Result<Arc<Account>
     owner
         .flatten()
         .or_else(|| accounts.iter().find(|a| a.is_default))
-        .or_else(|| if let [only] = accounts { Some(only) } else { None })
+        .or(if let [only] = accounts { Some(only) } else { None })
         .cloned()
         .ok_or_else(|| Failure::UnknownSender { given: sender.to_owned(), known: names(accounts) })
 }

@@ -553,7 +553,11 @@ fn ascii(text: &str) -> String {
 }
 
 fn seconds(time: Duration) -> String {
-    if time.as_millis() % 1000 == 0 { format!("{} s", time.as_secs()) } else { format!("{} ms", time.as_millis()) }
+    if time.as_millis().is_multiple_of(1000) {
+        format!("{} s", time.as_secs())
+    } else {
+        format!("{} ms", time.as_millis())
+    }
 }
 
 fn megabytes(octets: u64) -> String {

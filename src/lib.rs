@@ -7,14 +7,18 @@
 
 pub mod account;
 pub mod choose;
+pub mod conn;
 pub mod control;
+pub mod dial;
 pub mod failure;
 pub mod gate;
 pub mod os;
 pub mod pop3;
 pub mod protocol;
+pub mod relay;
 pub mod sasl;
 pub mod secret;
 pub mod smtp;
-pub mod wire;
+pub mod tls;
 pub mod vault;
+pub mod wire;

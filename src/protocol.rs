@@ -126,9 +126,9 @@ pub enum Party {
 /// Watches, and where it must, changes what passes between a client and a server that has signed it in.
 pub trait Filter {
     /// The server sent this (what was left over last time first).
-    fn from_server(&mut self, input: &[u8], say: &mut Replies) -> Result<Taken, Breach>;
+    fn server_said(&mut self, input: &[u8], say: &mut Replies) -> Result<Taken, Breach>;
     /// The client sent this (what was left over last time first).
-    fn from_client(&mut self, input: &[u8], say: &mut Replies) -> Result<Taken, Breach>;
+    fn client_said(&mut self, input: &[u8], say: &mut Replies) -> Result<Taken, Breach>;
     /// Whether the client's octets are wanted now; if not they wait in its socket.
     fn wants_client(&self) -> bool;
     /// The client has sent its last octet; `rest` was never finished. Whether the server's answers are still wanted.

@@ -181,15 +181,15 @@ where
                 return if all_left { Poll::Ready(Ended::Over) } else { Poll::Pending };
             }
             // The server first: what it says unasked must be seen before a command makes it an answer.
-            let from_server = self.from_server(cx, filter);
-            if let Moved::Ended(ended) = from_server {
+            let server_moved = self.server_said(cx, filter);
+            if let Moved::Ended(ended) = server_moved {
                 return self.after_the_rest(cx, ended);
             }
-            let from_client = self.from_client(cx, filter);
-            if let Moved::Ended(ended) = from_client {
+            let client_moved = self.client_said(cx, filter);
+            if let Moved::Ended(ended) = client_moved {
                 return Poll::Ready(ended);
             }
-            if !matches!(from_server, Moved::Yes) && !matches!(from_client, Moved::Yes) {
+            if !matches!(server_moved, Moved::Yes) && !matches!(client_moved, Moved::Yes) {
                 return Poll::Pending;
             }
         }
@@ -201,13 +201,13 @@ where
         Poll::Ready(ended)
     }
 
-    fn from_server<F: Filter>(&mut self, cx: &mut Context<'_>, filter: &mut F) -> Moved {
+    fn server_said<F: Filter>(&mut self, cx: &mut Context<'_>, filter: &mut F) -> Moved {
         // TLS may have more of it than one read gives, so the end is only the end when nothing is left before it.
         let Self { client, server, .. } = self;
         if !client.is_done() {
             return Moved::No;
         }
-        match pump(cx, server, client, |input, say| filter.from_server(input, say), Direction::ToClient) {
+        match pump(cx, server, client, |input, say| filter.server_said(input, say), Direction::ToClient) {
             Pumped::Moved => Moved::Yes,
             Pumped::Waiting => Moved::No,
             Pumped::Breach(breach) => Moved::Ended(Ended::Breach(breach)),
@@ -216,12 +216,12 @@ where
         }
     }
 
-    fn from_client<F: Filter>(&mut self, cx: &mut Context<'_>, filter: &mut F) -> Moved {
+    fn client_said<F: Filter>(&mut self, cx: &mut Context<'_>, filter: &mut F) -> Moved {
         let Self { client, server, waits_for_answers } = self;
         if *waits_for_answers || !server.is_done() || !filter.wants_client() {
             return Moved::No;
         }
-        match pump(cx, client, server, |input, say| filter.from_client(input, say), Direction::ToServer) {
+        match pump(cx, client, server, |input, say| filter.client_said(input, say), Direction::ToServer) {
             Pumped::Moved => Moved::Yes,
             Pumped::Waiting => Moved::No,
             Pumped::Breach(breach) => Moved::Ended(Ended::Breach(breach)),
@@ -271,30 +271,31 @@ where
     A: AsyncRead + AsyncWrite + Unpin,
     B: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut handle = |cx: &mut Context<'_>, from_pending: &mut Vec<u8>, input: &[u8]| -> Result<(usize, bool), Pumped> {
-        let (mut at, mut starved) = (0, false);
-        let mut say = Replies::default();
-        while at < input.len() && to.pending.is_empty() {
-            match look(&input[at..], &mut say).map_err(Pumped::Breach)? {
-                Taken::AsIs(n) => {
-                    to.pass(cx, &input[at..at + n]).map_err(|_| Pumped::TargetFailed)?;
-                    at += n;
+    let mut handle =
+        |cx: &mut Context<'_>, from_pending: &mut Vec<u8>, input: &[u8]| -> Result<(usize, bool), Pumped> {
+            let (mut at, mut starved) = (0, false);
+            let mut say = Replies::default();
+            while at < input.len() && to.pending.is_empty() {
+                match look(&input[at..], &mut say).map_err(Pumped::Breach)? {
+                    Taken::AsIs(n) => {
+                        to.pass(cx, &input[at..at + n]).map_err(|_| Pumped::TargetFailed)?;
+                        at += n;
+                    }
+                    Taken::Consumed(n) => at += n,
+                    Taken::NeedMore | Taken::Stop => {
+                        starved = true;
+                        break;
+                    }
                 }
-                Taken::Consumed(n) => at += n,
-                Taken::NeedMore | Taken::Stop => {
-                    starved = true;
-                    break;
-                }
+                let (target, source) = match direction {
+                    Direction::ToClient => (&mut say.client, &mut say.server),
+                    Direction::ToServer => (&mut say.server, &mut say.client),
+                };
+                to.pending.append(target);
+                from_pending.append(source);
             }
-            let (target, source) = match direction {
-                Direction::ToClient => (&mut say.client, &mut say.server),
-                Direction::ToServer => (&mut say.server, &mut say.client),
-            };
-            to.pending.append(target);
-            from_pending.append(source);
-        }
-        Ok((at, starved))
-    };
+            Ok((at, starved))
+        };
     if !from.conn.input.is_empty() && !from.starved {
         let input = std::mem::take(&mut from.conn.input);
         let handled = handle(cx, &mut from.pending, &input);

@@ -144,7 +144,7 @@ impl Filter {
         }
         let word = line.split(|b| *b == b' ').next().unwrap_or_default().to_ascii_uppercase();
         let allowed = |c: &&str| if c.ends_with('-') { word.starts_with(c.as_bytes()) } else { word == c.as_bytes() };
-        if line == b"." || CAPABILITIES.iter().any(|c| allowed(&c)) {
+        if line == b"." || CAPABILITIES.iter().any(|c| allowed(c)) {
             say.client.extend_from_slice(format!("{}\r\n", printable(line)).as_bytes());
         }
     }
@@ -189,7 +189,7 @@ impl Filter {
 }
 
 impl Machine for Filter {
-    fn from_server(&mut self, input: &[u8], say: &mut Replies) -> Result<Taken, Breach> {
+    fn server_said(&mut self, input: &[u8], say: &mut Replies) -> Result<Taken, Breach> {
         let mut at = 0;
         let so_far = |at| if at > 0 { Taken::AsIs(at) } else { Taken::NeedMore };
         while at < input.len() {
@@ -251,7 +251,7 @@ impl Machine for Filter {
         Ok(so_far(at))
     }
 
-    fn from_client(&mut self, input: &[u8], say: &mut Replies) -> Result<Taken, Breach> {
+    fn client_said(&mut self, input: &[u8], say: &mut Replies) -> Result<Taken, Breach> {
         let mut at = 0;
         while !self.quit && self.expected.len() < OUTSTANDING {
             let rest = &input[at..];
@@ -315,22 +315,22 @@ mod tests {
     use super::*;
 
     /// Gives one side's octets to the filter in these chunks, as the relay would; what reached client and server.
-    fn feed(filter: &mut Filter, from_client: bool, chunks: &[&[u8]]) -> Result<(Vec<u8>, Vec<u8>), Breach> {
+    fn feed(filter: &mut Filter, client_said: bool, chunks: &[&[u8]]) -> Result<(Vec<u8>, Vec<u8>), Breach> {
         let (mut client, mut server, mut input) = (Vec::new(), Vec::new(), Vec::new());
         for chunk in chunks {
             input.extend_from_slice(chunk);
             while !input.is_empty() {
                 let mut say = Replies::default();
-                let taken = if from_client {
-                    filter.from_client(&input, &mut say)?
+                let taken = if client_said {
+                    filter.client_said(&input, &mut say)?
                 } else {
-                    filter.from_server(&input, &mut say)?
+                    filter.server_said(&input, &mut say)?
                 };
                 client.append(&mut say.client);
                 server.append(&mut say.server);
                 match taken {
                     Taken::AsIs(n) => {
-                        let side = if from_client { &mut server } else { &mut client };
+                        let side = if client_said { &mut server } else { &mut client };
                         side.extend(input.drain(..n));
                     }
                     Taken::Consumed(n) => drop(input.drain(..n)),

@@ -54,7 +54,7 @@ impl Data {
 }
 
 impl Machine for Data {
-    fn from_server(&mut self, input: &[u8], _: &mut Replies) -> Result<Taken, Breach> {
+    fn server_said(&mut self, input: &[u8], _: &mut Replies) -> Result<Taken, Breach> {
         if self.swallowing {
             return Ok(Taken::Consumed(input.len()));
         }
@@ -72,7 +72,7 @@ impl Machine for Data {
         }
     }
 
-    fn from_client(&mut self, input: &[u8], say: &mut Replies) -> Result<Taken, Breach> {
+    fn client_said(&mut self, input: &[u8], say: &mut Replies) -> Result<Taken, Breach> {
         if self.is_complete() {
             return Ok(Taken::Stop);
         }
@@ -118,19 +118,19 @@ mod tests {
     fn an_early_answer_stops_the_body_and_is_kept() {
         let mut data = Data::default();
         let mut say = Replies::default();
-        assert_eq!(data.from_client(b"Subject: x\r\n", &mut say), Ok(Taken::AsIs(12)));
-        assert_eq!(data.from_server(b"552-too\r\n", &mut say), Ok(Taken::Consumed(9)));
+        assert_eq!(data.client_said(b"Subject: x\r\n", &mut say), Ok(Taken::AsIs(12)));
+        assert_eq!(data.server_said(b"552-too\r\n", &mut say), Ok(Taken::Consumed(9)));
         assert!(!data.is_over());
-        assert_eq!(data.from_server(b"552 big\r\n", &mut say), Ok(Taken::Consumed(9)));
+        assert_eq!(data.server_said(b"552 big\r\n", &mut say), Ok(Taken::Consumed(9)));
         assert!(data.is_over() && !data.is_complete());
         assert_eq!(data.early().unwrap().one_line(), "552 too big");
         let mut data = data.swallow();
-        assert_eq!(data.from_client(b"rest\r\n.\r\nQUIT\r\n", &mut say), Ok(Taken::Consumed(9)));
+        assert_eq!(data.client_said(b"rest\r\n.\r\nQUIT\r\n", &mut say), Ok(Taken::Consumed(9)));
         assert!(data.is_over() && data.is_complete() && say.server.is_empty());
     }
 
     #[test]
     fn nonsense_in_the_middle_is_a_breach() {
-        assert!(matches!(Data::default().from_server(b"hello\r\n", &mut Replies::default()), Err(Breach::Server(_))));
+        assert!(matches!(Data::default().server_said(b"hello\r\n", &mut Replies::default()), Err(Breach::Server(_))));
     }
 }

@@ -1,0 +1,409 @@
+//! TLS to providers: one client configuration per trust policy (so that sessions are resumed across connections), the
+//! system's roots loaded once, certificates checked with an explanation for people when they are not good.
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{
+    ClientSessionStore, Resumption, Tls12ClientSessionValue, Tls13ClientSessionValue, WebPkiServerVerifier,
+};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{
+    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, NamedGroup, OtherError, RootCertStore,
+    SignatureScheme,
+};
+use sha2::{Digest, Sha256};
+use tokio::sync::OnceCell;
+use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
+
+use crate::account::Trust;
+use crate::failure::{CertificateProblem, Failure, Place, Waiting};
+use crate::sasl::hex;
+use crate::wire::printable;
+
+/// Session tickets kept for one server. TLS 1.3 tickets are used once (RFC 8446, C.4), so a client that opens fifty
+/// connections at once wants fifty; rustls keeps eight.
+const TICKETS: usize = 64;
+/// Servers whose tickets are kept; beyond, the longest unused one's are forgotten.
+const SERVERS: usize = 64;
+
+/// Every trust policy's configuration, made when first needed.
+#[derive(Default)]
+pub struct Tls {
+    roots: OnceCell<Arc<RootCertStore>>,
+    configs: Mutex<HashMap<Trust, Arc<ClientConfig>>>,
+}
+
+impl Tls {
+    /// Loads the system's roots. Takes some 15 ms, so it is done when the doors are open already.
+    pub async fn warm_up(&self) {
+        self.roots().await;
+    }
+
+    /// Forgets the configurations, as files named by `ca` may have changed. Sessions under way keep theirs.
+    pub fn forget(&self) {
+        self.configs.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    async fn roots(&self) -> Arc<RootCertStore> {
+        let load = || {
+            let mut store = RootCertStore::empty();
+            let found = rustls_native_certs::load_native_certs();
+            store.add_parsable_certificates(found.certs);
+            Arc::new(store)
+        };
+        let loaded = self.roots.get_or_init(|| async {
+            tokio::task::spawn_blocking(load).await.unwrap_or_else(|_| Arc::new(RootCertStore::empty()))
+        });
+        Arc::clone(loaded.await)
+    }
+
+    /// The configuration for a trust policy.
+    pub async fn config(&self, trust: &Trust) -> Result<Arc<ClientConfig>, Failure> {
+        let known = self.configs.lock().unwrap_or_else(PoisonError::into_inner).get(trust).cloned();
+        if let Some(config) = known {
+            return Ok(config);
+        }
+        let roots = if trust.pin.is_some() { Arc::new(RootCertStore::empty()) } else { self.roots().await };
+        let config = Arc::new(client_config(trust, roots)?);
+        let mut configs = self.configs.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(Arc::clone(configs.entry(trust.clone()).or_insert(config)))
+    }
+}
+
+fn client_config(trust: &Trust, roots: Arc<RootCertStore>) -> Result<ClientConfig, Failure> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let bad = |what: String| Failure::BadTrust { what };
+    let verifier: Arc<dyn ServerCertVerifier> = match (&trust.pin, &trust.ca) {
+        (Some(pin), _) => Arc::new(Pinned { pin: *pin, provider: Arc::clone(&provider) }),
+        (None, ca) => {
+            let roots = match ca {
+                Some(ca) => Arc::new(with_more_roots(&roots, ca)?),
+                None => roots,
+            };
+            let inner = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider))
+                .build()
+                .map_err(|_| bad("this computer has no trusted certificates at all".into()))?;
+            Arc::new(Explaining(inner))
+        }
+    };
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|e| bad(e.to_string()))?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier)
+        .with_no_client_auth();
+    config.resumption = Resumption::store(Arc::new(Tickets::default()));
+    Ok(config)
+}
+
+fn with_more_roots(roots: &RootCertStore, file: &Path) -> Result<RootCertStore, Failure> {
+    let bad = |why: &dyn fmt::Display| Failure::BadTrust {
+        what: format!("the file {} named by ca cannot be used: {why}", file.display()),
+    };
+    let mut roots = roots.clone();
+    let mut found = 0;
+    for certificate in CertificateDer::pem_file_iter(file).map_err(|e| bad(&e))? {
+        roots.add(certificate.map_err(|e| bad(&e))?).map_err(|e| bad(&e))?;
+        found += 1;
+    }
+    if found == 0 { Err(bad(&"there is no certificate in it")) } else { Ok(roots) }
+}
+
+/// Checks as webpki does, and says for people what it found wrong.
+#[derive(Debug)]
+struct Explaining(Arc<WebPkiServerVerifier>);
+
+/// Trusts the one certificate with this SHA-256. The handshake still proves that the server has its key.
+#[derive(Debug)]
+struct Pinned {
+    pin: [u8; 32],
+    provider: Arc<CryptoProvider>,
+}
+
+/// What is wrong with a certificate, carried through rustls.
+#[derive(Debug)]
+struct Explained(CertificateProblem);
+
+impl fmt::Display for Explained {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.0)
+    }
+}
+
+impl std::error::Error for Explained {}
+
+fn problem(problem: CertificateProblem) -> rustls::Error {
+    rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(Explained(problem)))))
+}
+
+impl ServerCertVerifier for Explaining {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        self.0.verify_server_cert(end_entity, intermediates, name, ocsp, now).map_err(|error| match error {
+            rustls::Error::InvalidCertificate(reason) => problem(explain(&reason, end_entity)),
+            other => other,
+        })
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_verify_schemes()
+    }
+}
+
+impl ServerCertVerifier for Pinned {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let shown: [u8; 32] = Sha256::digest(end_entity).into();
+        if shown == self.pin {
+            Ok(ServerCertVerified::assertion())
+        } else {
+            Err(problem(CertificateProblem::NotPinned { shown: hex(&shown) }))
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// What webpki found, with what the certificate says about itself.
+fn explain(reason: &CertificateError, certificate: &CertificateDer<'_>) -> CertificateProblem {
+    let parsed = X509Certificate::from_der(certificate).ok().map(|(_, parsed)| parsed);
+    let date = |pick: fn(&X509Certificate<'_>) -> x509_parser::time::ASN1Time| {
+        parsed.as_ref().map_or_else(|| "an unknown date".into(), |c| day(pick(c)))
+    };
+    match reason {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            CertificateProblem::Expired { until: date(|c| c.validity().not_after) }
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            CertificateProblem::NotYetValid { from: date(|c| c.validity().not_before) }
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            CertificateProblem::WrongName { names: parsed.as_ref().map(names).unwrap_or_default() }
+        }
+        CertificateError::UnknownIssuer => CertificateProblem::UnknownIssuer {
+            issuer: parsed.as_ref().map_or_else(|| "unknown".into(), |c| printable(c.issuer().to_string().as_bytes())),
+            self_signed: parsed.as_ref().is_some_and(|c| c.issuer() == c.subject()),
+        },
+        CertificateError::Revoked => CertificateProblem::Revoked,
+        other if other.to_string().contains("CaUsedAsEndEntity") => {
+            CertificateProblem::UnknownIssuer { issuer: "itself".into(), self_signed: true }
+        }
+        other => CertificateProblem::Other(printable(other.to_string().as_bytes())),
+    }
+}
+
+fn day(time: x509_parser::time::ASN1Time) -> String {
+    let time = time.to_datetime();
+    format!(
+        "{:04}-{:02}-{:02} {:02}:{:02} UTC",
+        time.year(),
+        u8::from(time.month()),
+        time.day(),
+        time.hour(),
+        time.minute()
+    )
+}
+
+/// The host names and addresses a certificate is for.
+fn names(certificate: &X509Certificate<'_>) -> Vec<String> {
+    let Ok(Some(alternative)) = certificate.subject_alternative_name() else { return Vec::new() };
+    let name = |name: &GeneralName<'_>| match name {
+        GeneralName::DNSName(name) => Some(printable(name.as_bytes())),
+        GeneralName::IPAddress(octets) => match octets.len() {
+            4 => <[u8; 4]>::try_from(*octets).ok().map(|a| std::net::Ipv4Addr::from(a).to_string()),
+            16 => <[u8; 16]>::try_from(*octets).ok().map(|a| std::net::Ipv6Addr::from(a).to_string()),
+            _ => None,
+        },
+        _ => None,
+    };
+    alternative.value.general_names.iter().filter_map(name).collect()
+}
+
+/// What is known of a verified connection, for the check.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown {
+    /// `TLS 1.3` or `TLS 1.2`.
+    pub version: &'static str,
+    /// Who vouches for the certificate.
+    pub issuer: String,
+    /// The last moment it is good for.
+    pub until: String,
+    /// Whether an earlier session was resumed.
+    pub resumed: bool,
+}
+
+/// Reads version and certificate off a connection.
+pub fn shown(connection: &rustls::ClientConnection) -> Shown {
+    let certificate = connection.peer_certificates().and_then(<[_]>::first);
+    let parsed = certificate.and_then(|c| X509Certificate::from_der(c).ok()).map(|(_, parsed)| parsed);
+    Shown {
+        version: match connection.protocol_version() {
+            Some(rustls::ProtocolVersion::TLSv1_2) => "TLS 1.2",
+            _ => "TLS 1.3",
+        },
+        issuer: parsed.as_ref().map_or_else(|| "unknown".into(), |c| printable(c.issuer().to_string().as_bytes())),
+        until: parsed.as_ref().map_or_else(|| "unknown".into(), |c| day(c.validity().not_after)),
+        resumed: connection.handshake_kind() == Some(rustls::HandshakeKind::Resumed),
+    }
+}
+
+/// A failed handshake as a failure.
+pub fn handshake_failure(error: &std::io::Error, at: Place) -> Failure {
+    let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    match tls {
+        None => Failure::Lost { at, waiting: Waiting::Tls },
+        Some(rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(other)))) => {
+            match other.downcast_ref::<Explained>() {
+                Some(Explained(problem)) => Failure::Certificate { at, problem: problem.clone() },
+                None => Failure::Tls { at, reason: printable(other.to_string().as_bytes()) },
+            }
+        }
+        Some(rustls::Error::InvalidCertificate(other)) => {
+            Failure::Certificate { at, problem: CertificateProblem::Other(printable(other.to_string().as_bytes())) }
+        }
+        Some(rustls::Error::InvalidMessage(_)) => Failure::NotTls { at },
+        Some(
+            rustls::Error::PeerIncompatible(_)
+            | rustls::Error::AlertReceived(
+                AlertDescription::ProtocolVersion
+                | AlertDescription::HandshakeFailure
+                | AlertDescription::InsufficientSecurity,
+            ),
+        ) => Failure::TlsTooOld { at },
+        Some(other) => Failure::Tls { at, reason: printable(other.to_string().as_bytes()) },
+    }
+}
+
+/// Session tickets by server.
+#[derive(Default)]
+struct Tickets(Mutex<TicketShelf>);
+
+#[derive(Default)]
+struct TicketShelf {
+    servers: HashMap<ServerName<'static>, Kept>,
+    uses: u64,
+}
+
+#[derive(Default)]
+struct Kept {
+    group: Option<NamedGroup>,
+    tls12: Option<Tls12ClientSessionValue>,
+    tls13: VecDeque<Tls13ClientSessionValue>,
+    used: u64,
+}
+
+impl fmt::Debug for Tickets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tickets")
+    }
+}
+
+impl Tickets {
+    fn with<T>(&self, server: &ServerName<'_>, use_it: impl FnOnce(&mut Kept) -> T) -> T {
+        let mut shelf = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        shelf.uses += 1;
+        let uses = shelf.uses;
+        if shelf.servers.len() >= SERVERS && !shelf.servers.contains_key(server) {
+            let oldest = shelf.servers.iter().min_by_key(|(_, kept)| kept.used).map(|(name, _)| name.clone());
+            if let Some(oldest) = oldest {
+                shelf.servers.remove(&oldest);
+            }
+        }
+        let kept = shelf.servers.entry(server.to_owned()).or_default();
+        kept.used = uses;
+        use_it(kept)
+    }
+}
+
+impl ClientSessionStore for Tickets {
+    fn set_kx_hint(&self, server: ServerName<'static>, group: NamedGroup) {
+        self.with(&server, |kept| kept.group = Some(group));
+    }
+
+    fn kx_hint(&self, server: &ServerName<'_>) -> Option<NamedGroup> {
+        self.with(server, |kept| kept.group)
+    }
+
+    fn set_tls12_session(&self, server: ServerName<'static>, value: Tls12ClientSessionValue) {
+        self.with(&server, |kept| kept.tls12 = Some(value));
+    }
+
+    fn tls12_session(&self, server: &ServerName<'_>) -> Option<Tls12ClientSessionValue> {
+        self.with(server, |kept| kept.tls12.clone())
+    }
+
+    fn remove_tls12_session(&self, server: &ServerName<'static>) {
+        self.with(server, |kept| kept.tls12 = None);
+    }
+
+    fn insert_tls13_ticket(&self, server: ServerName<'static>, value: Tls13ClientSessionValue) {
+        self.with(&server, |kept| {
+            if kept.tls13.len() >= TICKETS {
+                kept.tls13.pop_front();
+            }
+            kept.tls13.push_back(value);
+        });
+    }
+
+    fn take_tls13_ticket(&self, server: &ServerName<'static>) -> Option<Tls13ClientSessionValue> {
+        self.with(server, |kept| kept.tls13.pop_back())
+    }
+}
