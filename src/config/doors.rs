@@ -1,0 +1,127 @@
+//! Doors: the forms in which they are written, and what they must not be together.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use super::tree::Item;
+use super::value;
+use crate::account::{Access, Door, Network, Protocol};
+
+const FORMS: &str = "a port from 0 to 65535, \"ADDRESS:PORT\", a list of these, or false";
+const PAGE_FORMS: &str = "a port from 0 to 65535, \"ADDRESS:PORT\" on loopback (127.0.0.1 or [::1]), or false";
+
+/// A door and the place in the file it comes from, if it is no default.
+#[derive(Debug, Clone)]
+pub(super) struct Gathered<'a> {
+    pub(super) door: Door,
+    place: Option<Item<'a>>,
+}
+
+/// The doors a value stands for.
+pub(super) fn read<'a>(item: &Item<'a>, protocol: Protocol, account: Option<&str>) -> Vec<Gathered<'a>> {
+    match item.as_list() {
+        Some(list) => list.iter().flat_map(|item| single(item, protocol, account, FORMS)).collect(),
+        None => single(item, protocol, account, FORMS),
+    }
+}
+
+/// The address of the settings page.
+pub(super) fn page<'a>(item: &Item<'a>) -> Option<Gathered<'a>> {
+    // What the page speaks is not asked for; only its address is used.
+    let page = single(item, Protocol::Pop3, None, PAGE_FORMS).into_iter().next()?;
+    if page.door.address.ip().to_canonical().is_loopback() {
+        return Some(page);
+    }
+    item.wrong(&format!("is beyond loopback; allowed is {PAGE_FORMS}"))
+}
+
+fn single<'a>(item: &Item<'a>, protocol: Protocol, account: Option<&str>, forms: &str) -> Vec<Gathered<'a>> {
+    if item.as_flag() == Some(false) {
+        return Vec::new();
+    }
+    if let Some(number) = item.as_number() {
+        return match number.and_then(|number| u16::try_from(number).ok()) {
+            Some(port) => on_port(port, protocol, account, Some(item)),
+            None => item.wrong(&format!("is not a port; allowed is {forms}")).unwrap_or_default(),
+        };
+    }
+    if item.as_text().is_none() {
+        return item.wrong_kind(forms).unwrap_or_default();
+    }
+    let address = item.read(forms, value::socket);
+    address.map(|address| gathered(address, false, protocol, account, Some(item))).into_iter().collect()
+}
+
+/// The doors of a plain port number. Port 0, any free one, cannot be the same on both addresses and has one only.
+pub(super) fn on_port<'a>(
+    port: u16,
+    protocol: Protocol,
+    account: Option<&str>,
+    place: Option<&Item<'a>>,
+) -> Vec<Gathered<'a>> {
+    let on = |address: IpAddr, is_companion| {
+        gathered(SocketAddr::new(address, port), is_companion, protocol, account, place)
+    };
+    let mut doors = vec![on(Ipv4Addr::LOCALHOST.into(), false)];
+    if port != 0 {
+        doors.push(on(Ipv6Addr::LOCALHOST.into(), true));
+    }
+    doors
+}
+
+fn gathered<'a>(
+    address: SocketAddr,
+    is_companion: bool,
+    protocol: Protocol,
+    account: Option<&str>,
+    place: Option<&Item<'a>>,
+) -> Gathered<'a> {
+    Gathered {
+        door: Door { protocol, address, is_companion, account: account.map(str::to_owned) },
+        place: place.cloned(),
+    }
+}
+
+/// Notes doors in each other's way and doors that are too open. `None` for what is a mistake itself.
+pub(super) fn check(
+    doors: &[Gathered<'_>],
+    page: Option<&Gathered<'_>>,
+    access: Option<Access>,
+    allow: Option<&[Network]>,
+) {
+    let all: Vec<_> = doors.iter().chain(page).filter(|gathered| !gathered.door.is_companion).collect();
+    for (n, later) in all.iter().enumerate() {
+        if let Some(earlier) = all.iter().take(n).find(|earlier| collide(earlier.door.address, later.door.address)) {
+            if let Some(place) = later.place.as_ref().or(earlier.place.as_ref()) {
+                let _: Option<()> =
+                    place.wrong("another door, perhaps one that is there by default, has this address and port; allowed is one for each (or port 0, any free one)");
+            }
+        }
+    }
+    let wants_password = access.is_none_or(|access| access == Access::Password);
+    let names_networks = allow.is_none_or(|allow| !allow.is_empty());
+    if wants_password && names_networks {
+        return;
+    }
+    for place in
+        doors.iter().filter(|g| !g.door.address.ip().to_canonical().is_loopback()).filter_map(|g| g.place.as_ref())
+    {
+        let _: Option<()> = place.wrong(
+            "is beyond loopback; allowed are addresses such as 127.0.0.1 and [::1], or any with access = \"password\" and \
+             the networks of the clients in allow, both in [local]",
+        );
+    }
+}
+
+/// Whether two doors cannot both be opened: a wildcard address takes the port on every address.
+fn collide(a: SocketAddr, b: SocketAddr) -> bool {
+    let (x, y) = (a.ip().to_canonical(), b.ip().to_canonical());
+    let overlap = x == y || x.is_ipv4() == y.is_ipv4() && (x.is_unspecified() || y.is_unspecified());
+    a.port() == b.port() && a.port() != 0 && overlap
+}
+
+/// The doors as they are opened: a companion makes way for a door somebody wrote.
+pub(super) fn finish(doors: Vec<Gathered<'_>>, page: Option<SocketAddr>) -> Vec<Door> {
+    let written: Vec<_> = doors.iter().filter(|g| !g.door.is_companion).map(|g| g.door.address).chain(page).collect();
+    let stays = |door: &Door| !door.is_companion || !written.iter().any(|other| collide(*other, door.address));
+    doors.into_iter().map(|gathered| gathered.door).filter(stays).collect()
+}
