@@ -153,7 +153,7 @@ impl Servers {
             let message = format!(
                 "has no server; allowed is at least one of [account.pop3], [account.smtp] and [account.imap]{hint}"
             );
-            let _: Option<()> = table.item().absent(&message);
+            table.item().lacks(&message);
         }
         Self { provider, pop3, smtp, imap }
     }

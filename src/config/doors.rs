@@ -9,6 +9,11 @@ use crate::account::{Access, Door, Network, Protocol};
 const FORMS: &str = "a port from 0 to 65535, \"ADDRESS:PORT\", a list of these, or false";
 const PAGE_FORMS: &str = "a port from 0 to 65535, \"ADDRESS:PORT\" on loopback (127.0.0.1 or [::1]), or false";
 
+const TAKEN: &str = "another door, perhaps one that is there by default, has this address and port; allowed is one for each \
+                     (or port 0, any free one)";
+const TOO_OPEN: &str = "is beyond loopback; allowed are addresses such as 127.0.0.1 and [::1], or any with access = \
+                        \"password\" and the networks of the clients in allow, both in [local]";
+
 /// A door and the place in the file it comes from, if it is no default.
 #[derive(Debug, Clone)]
 pub(super) struct Gathered<'a> {
@@ -90,11 +95,9 @@ pub(super) fn check(
 ) {
     let all: Vec<_> = doors.iter().chain(page).filter(|gathered| !gathered.door.is_companion).collect();
     for (n, later) in all.iter().enumerate() {
-        if let Some(earlier) = all.iter().take(n).find(|earlier| collide(earlier.door.address, later.door.address)) {
-            if let Some(place) = later.place.as_ref().or(earlier.place.as_ref()) {
-                let _: Option<()> =
-                    place.wrong("another door, perhaps one that is there by default, has this address and port; allowed is one for each (or port 0, any free one)");
-            }
+        let earlier = all.iter().take(n).find(|earlier| collide(earlier.door.address, later.door.address));
+        if let Some(place) = earlier.and_then(|earlier| later.place.as_ref().or(earlier.place.as_ref())) {
+            place.refuse(TAKEN);
         }
     }
     let wants_password = access.is_none_or(|access| access == Access::Password);
@@ -105,10 +108,7 @@ pub(super) fn check(
     for place in
         doors.iter().filter(|g| !g.door.address.ip().to_canonical().is_loopback()).filter_map(|g| g.place.as_ref())
     {
-        let _: Option<()> = place.wrong(
-            "is beyond loopback; allowed are addresses such as 127.0.0.1 and [::1], or any with access = \"password\" and \
-             the networks of the clients in allow, both in [local]",
-        );
+        place.refuse(TOO_OPEN);
     }
 }
 

@@ -135,7 +135,7 @@ const ADDRESS_IS_NAME: &str = "is the name of an account above; allowed is an ad
 fn own_addresses(draft: &Draft<'_>, names: &HashSet<String>, addresses: &HashSet<&Alias>) -> Option<()> {
     for (address, place) in draft.addresses() {
         if matches!(address, Alias::Address(address) if names.contains(address)) {
-            let _: Option<()> = place.wrong(ADDRESS_IS_NAME);
+            place.refuse(ADDRESS_IS_NAME);
         } else if addresses.contains(address) {
             place.warn("an account above has this address too, and sends for it");
         }
@@ -145,6 +145,6 @@ fn own_addresses(draft: &Draft<'_>, names: &HashSet<String>, addresses: &HashSet
 
 fn one_default(drafts: &[Draft<'_>]) {
     for place in drafts.iter().filter_map(|draft| draft.is_default.as_ref()).skip(1) {
-        let _: Option<()> = place.wrong("an account above is the default already; allowed is one");
+        place.refuse("an account above is the default already; allowed is one");
     }
 }

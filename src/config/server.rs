@@ -100,8 +100,7 @@ fn gate(table: &Table<'_>, who: &Who<'_>, has_pop3: bool, pop3: Option<&Server>,
     let login = table.get("login");
     if !applies {
         for item in fresh.iter().chain(&login) {
-            let _: Option<()> =
-                item.wrong("belongs to pop-before-smtp; allowed together with auth = \"pop-before-smtp\"");
+            item.refuse("belongs to pop-before-smtp; allowed together with auth = \"pop-before-smtp\"");
         }
     }
     let fresh = fresh.map_or(Some(DEFAULT_FRESH), |item| item.read(FRESH, value::duration));
@@ -125,7 +124,10 @@ fn borrowed_login(table: &Table<'_>, has_pop3: bool, pop3: Option<&Server>) -> O
     match pop3 {
         // Whatever is wrong with that table has been said there.
         None if has_pop3 => None,
-        None => auth.absent(&format!("has no place for its POP login; {NEEDED}")),
+        None => {
+            auth.lacks(&format!("has no place for its POP login; {NEEDED}"));
+            None
+        }
         Some(Server { sign_in: SignIn::Password(_), .. }) => pop3.cloned(),
         Some(_) => auth.wrong(&format!("cannot log in at [account.pop3] as its auth is another one; {NEEDED}")),
     }
@@ -151,6 +153,9 @@ fn at(table: &Table<'_>, protocol: Protocol, who: &Who<'_>, sign_in: Option<Sign
 
 fn security(item: &Item<'_>) -> Option<Security> {
     let words = [Security::Tls, Security::StartTls, Security::None].map(|security| (security.name(), security));
+    if item.as_text().is_some_and(|text| text.to_ascii_lowercase().starts_with("ssl")) {
+        return item.wrong("is called \"tls\" here; allowed is \"tls\", \"starttls\", \"none\"");
+    }
     let security = item.word(&words)?;
     if security == Security::None {
         item.warn("sends mail and password over the network for everybody to read");

@@ -90,15 +90,19 @@ pub(super) struct Item<'a> {
 
 impl<'a> Item<'a> {
     /// Notes a mistake. The message must not hold a value out of the file.
-    pub(super) fn wrong<T>(&self, message: &str) -> Option<T> {
+    pub(super) fn refuse(&self, message: &str) {
         self.notes.add(self.at, &self.key, message, false);
+    }
+
+    /// Notes a mistake where a value was to be.
+    pub(super) fn wrong<T>(&self, message: &str) -> Option<T> {
+        self.refuse(message);
         None
     }
 
     /// Notes that something this value needs is not there.
-    pub(super) fn absent<T>(&self, message: &str) -> Option<T> {
+    pub(super) fn lacks(&self, message: &str) {
         self.notes.add(self.at, &self.key, message, true);
-        None
     }
 
     /// Notes a warning.
@@ -113,7 +117,8 @@ impl<'a> Item<'a> {
             DeValue::String(_) => "a text",
             DeValue::Integer(_) => "a whole number",
             DeValue::Float(_) => "a fraction",
-            DeValue::Boolean(_) => "true or false",
+            DeValue::Boolean(true) => "true",
+            DeValue::Boolean(false) => "false",
             DeValue::Datetime(_) => "a date or time",
             DeValue::Array(_) => "a list",
             DeValue::Table(_) => "a table",
