@@ -113,12 +113,19 @@ pub fn parse(text: &str, file: &Path) -> Result<Parsed, Mistakes> {
     }
 }
 
-/// What a fuzzer calls with any octets: reading, showing and changing must neither panic nor show a secret.
+/// What a fuzzer calls with any octets: reading, showing and changing must neither fail nor show a secret.
+///
+/// # Panics
+///
+/// If the octets contain `hunter2-SECRET` and a message shows it, or a file is refused without a reason.
 pub fn fuzz(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let shown = match parse(&text, &PathBuf::from("fuzz.toml")) {
         Ok(parsed) => parsed.warnings.iter().map(Remark::to_string).collect(),
-        Err(mistakes) => mistakes.to_string(),
+        Err(mistakes) => {
+            assert!(mistakes.iter().next().is_some(), "a file was refused without a reason");
+            mistakes.to_string()
+        }
     };
     assert!(!shown.contains("hunter2-SECRET"), "a planted secret was shown");
     let _ = remove_account(&text, "home");

@@ -112,11 +112,10 @@ fn offer_auth(table: &Table<'_>, doors: &[Gathered<'_>]) -> Option<bool> {
         return Some(true);
     };
     let offer = item.flag()?;
-    if doors.iter().any(|gathered| gathered.door.protocol == Protocol::Smtp) {
-        Some(offer)
-    } else {
-        item.wrong("needs an smtp door of the account's own; allowed together with doors = { smtp = .. }")
+    if !doors.iter().any(|gathered| gathered.door.protocol == Protocol::Smtp) {
+        item.lacks("needs an smtp door of the account's own; allowed together with doors = { smtp = .. }");
     }
+    Some(offer)
 }
 
 /// The servers of an account.

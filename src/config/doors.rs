@@ -1,5 +1,6 @@
 //! Doors: the forms in which they are written, and what they must not be together.
 
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::tree::Item;
@@ -93,12 +94,17 @@ pub(super) fn check(
     access: Option<Access>,
     allow: Option<&[Network]>,
 ) {
-    let all: Vec<_> = doors.iter().chain(page).filter(|gathered| !gathered.door.is_companion).collect();
-    for (n, later) in all.iter().enumerate() {
-        let earlier = all.iter().take(n).find(|earlier| collide(earlier.door.address, later.door.address));
-        if let Some(place) = earlier.and_then(|earlier| later.place.as_ref().or(earlier.place.as_ref())) {
-            place.refuse(TAKEN);
+    let mut by_port: HashMap<u16, Vec<&Gathered<'_>>> = HashMap::new();
+    for later in doors.iter().chain(page).filter(|gathered| !gathered.door.is_companion) {
+        let before = by_port.entry(later.door.address.port()).or_default();
+        let earlier = before.iter().find(|earlier| collide(earlier.door.address, later.door.address));
+        match earlier.map(|earlier| (&earlier.place, &later.place)) {
+            Some((Some(_), Some(place))) => place.refuse(TAKEN),
+            // A default door makes way if the file names another one.
+            Some((None, Some(place)) | (Some(place), None)) => place.lacks(TAKEN),
+            Some((None, None)) | None => {}
         }
+        before.push(later);
     }
     let wants_password = access.is_none_or(|access| access == Access::Password);
     let names_networks = allow.is_none_or(|allow| !allow.is_empty());
@@ -108,7 +114,7 @@ pub(super) fn check(
     for place in
         doors.iter().filter(|g| !g.door.address.ip().to_canonical().is_loopback()).filter_map(|g| g.place.as_ref())
     {
-        place.refuse(TOO_OPEN);
+        place.lacks(TOO_OPEN);
     }
 }
 
@@ -121,7 +127,9 @@ fn collide(a: SocketAddr, b: SocketAddr) -> bool {
 
 /// The doors as they are opened: a companion makes way for a door somebody wrote.
 pub(super) fn finish(doors: Vec<Gathered<'_>>, page: Option<SocketAddr>) -> Vec<Door> {
-    let written: Vec<_> = doors.iter().filter(|g| !g.door.is_companion).map(|g| g.door.address).chain(page).collect();
-    let stays = |door: &Door| !door.is_companion || !written.iter().any(|other| collide(*other, door.address));
+    let written: HashSet<_> =
+        doors.iter().filter(|g| !g.door.is_companion).map(|g| g.door.address).chain(page).collect();
+    let on = |address: Ipv6Addr, door: &Door| written.contains(&SocketAddr::new(address.into(), door.address.port()));
+    let stays = |door: &Door| !door.is_companion || !on(Ipv6Addr::LOCALHOST, door) && !on(Ipv6Addr::UNSPECIFIED, door);
     doors.into_iter().map(|gathered| gathered.door).filter(stays).collect()
 }

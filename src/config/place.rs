@@ -3,7 +3,6 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::{Mistakes, Parsed, Remark, parse};
@@ -124,7 +123,7 @@ fn check_mode(path: &Path, meta: &fs::Metadata) -> Result<Option<Remark>, LoadEr
     }
     let readable = (mode & 0o044 != 0).then(|| {
         let message = format!("others can read it; `chmod 600 {name}` puts that right");
-        Remark { file: Arc::from(path), line: 1, column: 1, key: "file".to_owned(), message }
+        Remark { file: std::sync::Arc::from(path), line: 1, column: 1, key: "file".to_owned(), message }
     });
     Ok(readable)
 }

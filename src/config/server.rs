@@ -100,7 +100,7 @@ fn gate(table: &Table<'_>, who: &Who<'_>, has_pop3: bool, pop3: Option<&Server>,
     let login = table.get("login");
     if !applies {
         for item in fresh.iter().chain(&login) {
-            item.refuse("belongs to pop-before-smtp; allowed together with auth = \"pop-before-smtp\"");
+            item.lacks("belongs to pop-before-smtp; allowed together with auth = \"pop-before-smtp\"");
         }
     }
     let fresh = fresh.map_or(Some(DEFAULT_FRESH), |item| item.read(FRESH, value::duration));
@@ -129,7 +129,10 @@ fn borrowed_login(table: &Table<'_>, has_pop3: bool, pop3: Option<&Server>) -> O
             None
         }
         Some(Server { sign_in: SignIn::Password(_), .. }) => pop3.cloned(),
-        Some(_) => auth.wrong(&format!("cannot log in at [account.pop3] as its auth is another one; {NEEDED}")),
+        Some(_) => {
+            auth.lacks(&format!("cannot log in at [account.pop3] as its auth is another one; {NEEDED}"));
+            None
+        }
     }
 }
 

@@ -169,6 +169,14 @@ fn mistakes_in_the_toml_have_the_same_form() {
 }
 
 #[test]
+fn a_damaged_line_makes_no_other_line_wrong() {
+    let text = "[local]\naccess = password\nallow = [\"10.0.0.0/8\"]\nsmtp = \"10.0.0.1:25\"\npop3 = x\nimap = 2110\n";
+    assert_eq!(mistakes(text).len(), 2);
+    let text = account("doors = smtp\noffer_auth = false\n[account.smtp]\nhost = \"h\"\nauth = x\nfresh = \"1s\"");
+    assert_eq!(mistakes(&text).len(), 2);
+}
+
+#[test]
 fn mistakes_in_accounts_say_what_is_allowed() {
     let no_server = "has no server; allowed is at least one of [account.pop3], [account.smtp] and [account.imap]";
     let mail = "allowed is a mail address such as \"ann@example.net\"";
@@ -412,10 +420,11 @@ fn the_example_is_right_with_everything_switched_on() {
         let line = line.strip_prefix("#: ").unwrap_or(line);
         if line.starts_with('[') {
             table_start = on.len();
-        } else if let Some(key_of_line) = key(line).filter(|_| !line.starts_with('#')) {
-            if let Some(at) = on[table_start..].iter().position(|l| key(l).as_ref() == Some(&key_of_line)) {
-                on.remove(table_start + at);
-            }
+        }
+        let key_of_line = key(line).filter(|_| !line.starts_with(['#', '[']));
+        let same = |other: &String| key_of_line.is_some() && key(other) == key_of_line;
+        if let Some(at) = on[table_start..].iter().position(same) {
+            on.remove(table_start + at);
         }
         on.push(line.to_owned());
     }
@@ -545,6 +554,7 @@ proptest! {
         let text = text.replace("\"keyring\"", &format!("\"{SECRET}\""));
         let shown = shown(&text);
         prop_assert!(!shown.contains("hunter2"), "{shown}");
+        fuzz(text.as_bytes());
         let form = |line: &str| {
             let mut parts = line.splitn(4, ':');
             let number = |part: Option<&str>| part.and_then(|p| p.parse::<usize>().ok()).is_some_and(|n| n > 0);

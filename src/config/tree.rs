@@ -100,7 +100,7 @@ impl<'a> Item<'a> {
         None
     }
 
-    /// Notes that something this value needs is not there.
+    /// Notes a mistake that something else would put right, if it were there.
     pub(super) fn lacks(&self, message: &str) {
         self.notes.add(self.at, &self.key, message, true);
     }
