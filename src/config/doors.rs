@@ -10,8 +10,8 @@ use crate::account::{Access, Door, Network, Protocol};
 const FORMS: &str = "a port from 0 to 65535, \"ADDRESS:PORT\", a list of these, or false";
 const PAGE_FORMS: &str = "a port from 0 to 65535, \"ADDRESS:PORT\" on loopback (127.0.0.1 or [::1]), or false";
 
-const TAKEN: &str = "another door, perhaps one that is there by default, has this address and port; allowed is one for each \
-                     (or port 0, any free one)";
+const TAKEN: &str = "another door, perhaps one that is there by default, has this address and port; allowed is one for \
+                     each (or port 0, any free one)";
 const TOO_OPEN: &str = "is beyond loopback; allowed are addresses such as 127.0.0.1 and [::1], or any with access = \
                         \"password\" and the networks of the clients in allow, both in [local]";
 
@@ -94,17 +94,15 @@ pub(super) fn check(
     access: Option<Access>,
     allow: Option<&[Network]>,
 ) {
-    let mut by_port: HashMap<u16, Vec<&Gathered<'_>>> = HashMap::new();
+    let mut taken = Taken::default();
     for later in doors.iter().chain(page).filter(|gathered| !gathered.door.is_companion) {
-        let before = by_port.entry(later.door.address.port()).or_default();
-        let earlier = before.iter().find(|earlier| collide(earlier.door.address, later.door.address));
+        let earlier = taken.take(later);
         match earlier.map(|earlier| (&earlier.place, &later.place)) {
             Some((Some(_), Some(place))) => place.refuse(TAKEN),
             // A default door makes way if the file names another one.
             Some((None, Some(place)) | (Some(place), None)) => place.lacks(TAKEN),
             Some((None, None)) | None => {}
         }
-        before.push(later);
     }
     let wants_password = access.is_none_or(|access| access == Access::Password);
     let names_networks = allow.is_none_or(|allow| !allow.is_empty());
@@ -118,11 +116,29 @@ pub(super) fn check(
     }
 }
 
-/// Whether two doors cannot both be opened: a wildcard address takes the port on every address.
-fn collide(a: SocketAddr, b: SocketAddr) -> bool {
-    let (x, y) = (a.ip().to_canonical(), b.ip().to_canonical());
-    let overlap = x == y || x.is_ipv4() == y.is_ipv4() && (x.is_unspecified() || y.is_unspecified());
-    a.port() == b.port() && a.port() != 0 && overlap
+/// The addresses doors have so far. A wildcard address takes its port on every address of its kind.
+#[derive(Default)]
+struct Taken<'g, 'a> {
+    addresses: HashMap<SocketAddr, &'g Gathered<'a>>,
+    /// Any address of a kind (whether IPv4) with a port.
+    ports: HashMap<(bool, u16), &'g Gathered<'a>>,
+}
+
+impl<'g, 'a> Taken<'g, 'a> {
+    /// Adds a door, and gives the one that is in its way.
+    fn take(&mut self, gathered: &'g Gathered<'a>) -> Option<&'g Gathered<'a>> {
+        let (ip, port) = (gathered.door.address.ip().to_canonical(), gathered.door.address.port());
+        if port == 0 {
+            return None;
+        }
+        let kind = (ip.is_ipv4(), port);
+        let every: IpAddr = if ip.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        let same = self.addresses.get(&SocketAddr::new(ip, port)).or(self.addresses.get(&SocketAddr::new(every, port)));
+        let earlier = if ip == every { same.or(self.ports.get(&kind)) } else { same }.copied();
+        self.addresses.entry(SocketAddr::new(ip, port)).or_insert(gathered);
+        self.ports.entry(kind).or_insert(gathered);
+        earlier
+    }
 }
 
 /// The doors as they are opened: a companion makes way for a door somebody wrote.

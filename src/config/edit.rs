@@ -190,10 +190,12 @@ fn is_same_but_for(before: &str, after: &str, index: usize) -> bool {
 mod tests {
     use super::*;
 
-    const THREE: &str = "# mine\n\n[local]   # doors\r\npop3 = 110\n\n# home, since 1998\n# really\n[[account]]\nname = \"home\"\n\
-        # default = true\n\n[account.pop3] # in\nhost = \"a\"\n\n# below: work\n\n# work\n[[account]]\naddress = \"w@x\"\n\
-        smtp = { host = \"b\" }\n\n[timeouts]\nidle = \"1m\"\n\n[account.pop3]\nhost = \"\"\"\n# c\"\"\"\n\n# last\n\
-        [[account]]\nname = \"Last\"\n  [account.imap]\n  host = \"d\"\n";
+    const THREE: &str = "# mine\n\n[local]   # doors\r\npop3 = 110\n\n\
+        # home, since 1998\n# really\n[[account]]\nname = \"home\"\n# default = true\n\n\
+        [account.pop3] # in\nhost = \"a\"\n\n# below: work\n\n\
+        # work\n[[account]]\naddress = \"w@x\"\nsmtp = { host = \"b\" }\n\n[timeouts]\nidle = \"1m\"\n\n\
+        [account.pop3]\nhost = \"\"\"\n# c\"\"\"\n\n\
+        # last\n[[account]]\nname = \"Last\"\n  [account.imap]\n  host = \"d\"\n";
 
     #[test]
     fn only_the_account_and_its_comments_go() {

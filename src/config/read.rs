@@ -128,7 +128,8 @@ fn names_lead_to_one_account(drafts: &[Draft<'_>]) {
     }
 }
 
-const NAME_TWICE: &str = "is the name of an account above; allowed are names that differ in more than letter case (without one, the address is it)";
+const NAME_TWICE: &str = "is the name of an account above; allowed are names that differ in more than letter case \
+                          (without one, the address is it)";
 const NAME_IS_ADDRESS: &str = "is an address of an account above; allowed is a name that leads to one account only";
 const ADDRESS_IS_NAME: &str = "is the name of an account above; allowed is an address that leads to one account only";
 

@@ -206,7 +206,8 @@ impl Secrets<'_> {
             None if item.is_table() => {}
             _ => {
                 let message = format!(
-                    "does not say where the password is; a password itself does not belong in this file; allowed is {allowed}"
+                    "does not say where the password is; a password itself does not belong in this file; \
+                     allowed is {allowed}"
                 );
                 return item.wrong(&message);
             }
