@@ -7,6 +7,7 @@
 
 pub mod account;
 pub mod choose;
+pub mod config;
 pub mod conn;
 pub mod control;
 pub mod dial;

@@ -1,0 +1,175 @@
+//! `[[account]]`: who, with which servers and doors. The servers themselves are read in `server.rs`.
+
+use std::path::Path;
+
+use super::doors::{self, Gathered};
+use super::keys;
+use super::server::{self, Secrets, Who};
+use super::tree::{Item, Table};
+use super::value;
+use crate::account::{Account, Alias, Protocol, SecretSource, Server};
+
+/// An account as far as it could be read, and the places that matter to other accounts.
+pub(super) struct Draft<'a> {
+    pub(super) name: Option<(String, Item<'a>)>,
+    address: Option<(Alias, Item<'a>)>,
+    aliases: Vec<(Alias, Item<'a>)>,
+    /// Where it says so.
+    pub(super) is_default: Option<Item<'a>>,
+    pub(super) doors: Vec<Gathered<'a>>,
+    /// `None` where a mistake was noted.
+    pub(super) account: Option<Account>,
+}
+
+impl<'a> Draft<'a> {
+    /// Its address and its aliases.
+    pub(super) fn addresses(&self) -> impl Iterator<Item = &(Alias, Item<'a>)> {
+        self.address.iter().chain(&self.aliases)
+    }
+}
+
+/// All accounts, in the order of the file.
+pub(super) fn all<'a>(root: &Table<'a>, file: &Path) -> Vec<Draft<'a>> {
+    let Some(item) = root.get("account") else {
+        return Vec::new();
+    };
+    match item.as_list() {
+        Some(list) => list.iter().filter_map(|item| Some(account(&item.table(&keys::ACCOUNT)?, file))).collect(),
+        None => item
+            .wrong("is not a list; allowed is [[account]], in double brackets, for each account")
+            .unwrap_or_default(),
+    }
+}
+
+fn account<'a>(table: &Table<'a>, file: &Path) -> Draft<'a> {
+    let address = address(table);
+    let name = match table.get("name") {
+        Some(item) => item.read(value::NAME, value::name).map(|name| (name, item)),
+        None => address.clone(),
+    };
+    let aliases = aliases(table);
+    let default = table.get("default").and_then(|item| Some((item.flag()?, item)));
+    let is_default = default.and_then(|(is_default, item)| is_default.then_some(item));
+    let doors = own_doors(table, name.as_ref().map_or("", |(name, _)| name));
+    let servers = Servers::read(table, file, address.as_ref().map(|(address, _)| address.as_str()));
+    let offer_auth = offer_auth(table, &doors);
+    let local_password = table.get("local_password").map(|item| Secrets { file }.read_local(&item));
+    let account = || {
+        Some(Account {
+            name: name.as_ref()?.0.clone(),
+            address: address.as_ref()?.0.clone(),
+            aliases: aliases.iter().map(|(alias, _)| alias.clone()).collect(),
+            provider: servers.provider.clone(),
+            is_default: is_default.is_some(),
+            offer_auth: offer_auth?,
+            local_password: local_password.map_or(Some(None), |secret: Option<SecretSource>| secret.map(Some))?,
+            pop3: servers.pop3.clone(),
+            smtp: servers.smtp.clone(),
+            imap: servers.imap.clone(),
+        })
+    };
+    let account = account();
+    let address = address.map(|(address, item)| (Alias::Address(address.to_ascii_lowercase()), item));
+    Draft { name, address, aliases, is_default, doors, account }
+}
+
+fn address<'a>(table: &Table<'a>) -> Option<(String, Item<'a>)> {
+    match table.get("address") {
+        Some(item) => Some((item.read(value::ADDRESS, value::address)?, item)),
+        None => table.missing("address", &format!("is missing; allowed is {}", value::ADDRESS)),
+    }
+}
+
+fn aliases<'a>(table: &Table<'a>) -> Vec<(Alias, Item<'a>)> {
+    let Some(item) = table.get("aliases") else {
+        return Vec::new();
+    };
+    match item.as_list() {
+        Some(list) => {
+            list.into_iter().filter_map(|item| Some((item.read(value::ALIAS, value::alias)?, item))).collect()
+        }
+        None => item.wrong_kind("a list of mail addresses; \"*@example.net\" is a whole domain").unwrap_or_default(),
+    }
+}
+
+fn own_doors<'a>(table: &Table<'a>, name: &str) -> Vec<Gathered<'a>> {
+    let Some(doors) = table.get("doors").and_then(|item| item.table(&keys::DOORS)) else {
+        return Vec::new();
+    };
+    let of = |protocol: Protocol| {
+        let item = doors.get(protocol.name())?;
+        if item.as_flag() != Some(false) && table.get(protocol.name()).is_none() {
+            item.warn("leads nowhere, as the account has no server of this kind");
+        }
+        Some(doors::read(&item, protocol, Some(name)))
+    };
+    [Protocol::Pop3, Protocol::Smtp, Protocol::Imap].into_iter().filter_map(of).flatten().collect()
+}
+
+/// Whether AUTH is offered; without a door of its own there is no place where that could differ.
+fn offer_auth(table: &Table<'_>, doors: &[Gathered<'_>]) -> Option<bool> {
+    let Some(item) = table.get("offer_auth") else {
+        return Some(true);
+    };
+    let offer = item.flag()?;
+    if !doors.iter().any(|gathered| gathered.door.protocol == Protocol::Smtp) {
+        item.lacks("needs an smtp door of the account's own; allowed together with doors = { smtp = .. }");
+    }
+    Some(offer)
+}
+
+/// The servers of an account.
+struct Servers {
+    provider: Option<String>,
+    pop3: Option<Server>,
+    smtp: Vec<Server>,
+    imap: Option<Server>,
+}
+
+impl Servers {
+    fn read(table: &Table<'_>, file: &Path, address: Option<&str>) -> Self {
+        let secrets = Secrets { file };
+        let provider = table.get("provider").and_then(|item| item.read("the name of a preset", value::name));
+        let username = table.get("username").and_then(|item| item.read(value::USERNAME, value::username));
+        let secret = table.get("password").and_then(|item| secrets.read(&item));
+        let who = Who {
+            username: username.or_else(|| address.map(str::to_owned)).unwrap_or_default(),
+            secret: secret.unwrap_or(SecretSource::Keyring),
+            secrets,
+        };
+        let single = |protocol: Protocol| {
+            let item = table.get(protocol.name())?;
+            if item.as_list().is_some() {
+                return item.wrong("is a list; allowed is one table, in single brackets");
+            }
+            server::server(&item.table(&keys::SERVER)?, protocol, &who)
+        };
+        let pop3 = single(Protocol::Pop3);
+        let smtp = table.get("smtp").map(|item| senders(&item, &who, table, pop3.as_ref())).unwrap_or_default();
+        let imap = single(Protocol::Imap);
+        if Self::protocols().iter().all(|protocol| table.get(protocol.name()).is_none()) {
+            let hint = if table.get("provider").is_some() { " (presets are not known to this version)" } else { "" };
+            let message = format!(
+                "has no server; allowed is at least one of [account.pop3], [account.smtp] and [account.imap]{hint}"
+            );
+            table.item().lacks(&message);
+        }
+        Self { provider, pop3, smtp, imap }
+    }
+
+    fn protocols() -> [Protocol; 3] {
+        [Protocol::Pop3, Protocol::Smtp, Protocol::Imap]
+    }
+}
+
+fn senders(item: &Item<'_>, who: &Who<'_>, account: &Table<'_>, pop3: Option<&Server>) -> Vec<Server> {
+    let read = |item: &Item<'_>| server::sender(&item.table(&keys::SMTP)?, who, account.get("pop3").is_some(), pop3);
+    match item.as_list() {
+        Some(list) if list.is_empty() => {
+            item.wrong("is an empty list; allowed is one table or more").unwrap_or_default()
+        }
+        Some(list) => list.iter().filter_map(read).collect(),
+        None if item.is_table() => read(item).into_iter().collect(),
+        None => item.wrong_kind("a table [account.smtp], or several [[account.smtp]]").unwrap_or_default(),
+    }
+}

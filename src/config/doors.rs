@@ -1,0 +1,151 @@
+//! Doors: the forms in which they are written, and what they must not be together.
+
+use std::collections::{HashMap, HashSet};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use super::tree::Item;
+use super::value;
+use crate::account::{Access, Door, Network, Protocol};
+
+const FORMS: &str = "a port from 0 to 65535, \"ADDRESS:PORT\", a list of these, or false";
+const PAGE_FORMS: &str = "a port from 0 to 65535, \"ADDRESS:PORT\" on loopback (127.0.0.1 or [::1]), or false";
+
+const TAKEN: &str = "another door, perhaps one that is there by default, has this address and port; allowed is one for \
+                     each (or port 0, any free one)";
+const TOO_OPEN: &str = "is beyond loopback; allowed are addresses such as 127.0.0.1 and [::1], or any with access = \
+                        \"password\" and the networks of the clients in allow, both in [local]";
+
+/// A door and the place in the file it comes from, if it is no default.
+#[derive(Debug, Clone)]
+pub(super) struct Gathered<'a> {
+    pub(super) door: Door,
+    place: Option<Item<'a>>,
+}
+
+/// The doors a value stands for.
+pub(super) fn read<'a>(item: &Item<'a>, protocol: Protocol, account: Option<&str>) -> Vec<Gathered<'a>> {
+    match item.as_list() {
+        Some(list) => list.iter().flat_map(|item| single(item, protocol, account, FORMS)).collect(),
+        None => single(item, protocol, account, FORMS),
+    }
+}
+
+/// The address of the settings page.
+pub(super) fn page<'a>(item: &Item<'a>) -> Option<Gathered<'a>> {
+    // What the page speaks is not asked for; only its address is used.
+    let page = single(item, Protocol::Pop3, None, PAGE_FORMS).into_iter().next()?;
+    if page.door.address.ip().to_canonical().is_loopback() {
+        return Some(page);
+    }
+    item.wrong(&format!("is beyond loopback; allowed is {PAGE_FORMS}"))
+}
+
+fn single<'a>(item: &Item<'a>, protocol: Protocol, account: Option<&str>, forms: &str) -> Vec<Gathered<'a>> {
+    if item.as_flag() == Some(false) {
+        return Vec::new();
+    }
+    if let Some(number) = item.as_number() {
+        return match number.and_then(|number| u16::try_from(number).ok()) {
+            Some(port) => on_port(port, protocol, account, Some(item)),
+            None => item.wrong(&format!("is not a port; allowed is {forms}")).unwrap_or_default(),
+        };
+    }
+    if item.as_text().is_none() {
+        return item.wrong_kind(forms).unwrap_or_default();
+    }
+    let address = item.read(forms, value::socket);
+    address.map(|address| gathered(address, false, protocol, account, Some(item))).into_iter().collect()
+}
+
+/// The doors of a plain port number. Port 0, any free one, cannot be the same on both addresses and has one only.
+pub(super) fn on_port<'a>(
+    port: u16,
+    protocol: Protocol,
+    account: Option<&str>,
+    place: Option<&Item<'a>>,
+) -> Vec<Gathered<'a>> {
+    let on = |address: IpAddr, is_companion| {
+        gathered(SocketAddr::new(address, port), is_companion, protocol, account, place)
+    };
+    let mut doors = vec![on(Ipv4Addr::LOCALHOST.into(), false)];
+    if port != 0 {
+        doors.push(on(Ipv6Addr::LOCALHOST.into(), true));
+    }
+    doors
+}
+
+fn gathered<'a>(
+    address: SocketAddr,
+    is_companion: bool,
+    protocol: Protocol,
+    account: Option<&str>,
+    place: Option<&Item<'a>>,
+) -> Gathered<'a> {
+    Gathered {
+        door: Door { protocol, address, is_companion, account: account.map(str::to_owned) },
+        place: place.cloned(),
+    }
+}
+
+/// Notes doors in each other's way and doors that are too open. `None` for what is a mistake itself.
+pub(super) fn check(
+    doors: &[Gathered<'_>],
+    page: Option<&Gathered<'_>>,
+    access: Option<Access>,
+    allow: Option<&[Network]>,
+) {
+    let mut taken = Taken::default();
+    for later in doors.iter().chain(page).filter(|gathered| !gathered.door.is_companion) {
+        let earlier = taken.take(later);
+        match earlier.map(|earlier| (&earlier.place, &later.place)) {
+            Some((Some(_), Some(place))) => place.refuse(TAKEN),
+            // A default door makes way if the file names another one.
+            Some((None, Some(place)) | (Some(place), None)) => place.lacks(TAKEN),
+            Some((None, None)) | None => {}
+        }
+    }
+    let wants_password = access.is_none_or(|access| access == Access::Password);
+    let names_networks = allow.is_none_or(|allow| !allow.is_empty());
+    if wants_password && names_networks {
+        return;
+    }
+    for place in
+        doors.iter().filter(|g| !g.door.address.ip().to_canonical().is_loopback()).filter_map(|g| g.place.as_ref())
+    {
+        place.lacks(TOO_OPEN);
+    }
+}
+
+/// The addresses doors have so far. A wildcard address takes its port on every address of its kind.
+#[derive(Default)]
+struct Taken<'g, 'a> {
+    addresses: HashMap<SocketAddr, &'g Gathered<'a>>,
+    /// Any address of a kind (whether IPv4) with a port.
+    ports: HashMap<(bool, u16), &'g Gathered<'a>>,
+}
+
+impl<'g, 'a> Taken<'g, 'a> {
+    /// Adds a door, and gives the one that is in its way.
+    fn take(&mut self, gathered: &'g Gathered<'a>) -> Option<&'g Gathered<'a>> {
+        let (ip, port) = (gathered.door.address.ip().to_canonical(), gathered.door.address.port());
+        if port == 0 {
+            return None;
+        }
+        let kind = (ip.is_ipv4(), port);
+        let every: IpAddr = if ip.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        let same = self.addresses.get(&SocketAddr::new(ip, port)).or(self.addresses.get(&SocketAddr::new(every, port)));
+        let earlier = if ip == every { same.or(self.ports.get(&kind)) } else { same }.copied();
+        self.addresses.entry(SocketAddr::new(ip, port)).or_insert(gathered);
+        self.ports.entry(kind).or_insert(gathered);
+        earlier
+    }
+}
+
+/// The doors as they are opened: a companion makes way for a door somebody wrote.
+pub(super) fn finish(doors: Vec<Gathered<'_>>, page: Option<SocketAddr>) -> Vec<Door> {
+    let written: HashSet<_> =
+        doors.iter().filter(|g| !g.door.is_companion).map(|g| g.door.address).chain(page).collect();
+    let on = |address: Ipv6Addr, door: &Door| written.contains(&SocketAddr::new(address.into(), door.address.port()));
+    let stays = |door: &Door| !door.is_companion || !on(Ipv6Addr::LOCALHOST, door) && !on(Ipv6Addr::UNSPECIFIED, door);
+    doors.into_iter().map(|gathered| gathered.door).filter(stays).collect()
+}

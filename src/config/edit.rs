@@ -1,0 +1,237 @@
+//! Taking an account out of a settings file that a person wrote: everything else stays as it is, octet for octet.
+//! Nothing is checked here beyond what that takes, so that an account with mistakes in it can be taken out too.
+
+use std::ops::Range;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+use toml_edit::DocumentMut;
+
+/// Why a settings file was left alone.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EditError {
+    /// The text is not TOML, and so it is not known where an account ends.
+    #[error("line {line} of the settings file is not TOML; it has to be put right first")]
+    NotToml {
+        /// The first such line, counted from 1.
+        line: usize,
+    },
+    /// No account has the name.
+    #[error("the settings file has no account of this name")]
+    NoSuchAccount,
+    /// The account is written in a way that cannot be taken out without touching something else.
+    #[error("the account is written in a form that only a person can take out")]
+    TooEntangled,
+}
+
+/// Takes the account `name` (whatever the letter case) out of the text: its table, its sub-tables and the comments
+/// directly above it. Its doors, being part of it, go too; everything else stays as it is.
+pub fn remove_account(text: &str, name: &str) -> Result<String, EditError> {
+    let tree = DeTable::parse(text).map_err(|error| not_toml(text, error.span()))?;
+    let tree = tree.get_ref();
+    let accounts = tree.get("account").and_then(|accounts| accounts.get_ref().as_array());
+    let accounts = accounts.ok_or(EditError::NoSuchAccount)?;
+    let is_it = |account: &Spanned<DeValue<'_>>| named(account.get_ref(), name);
+    let index = accounts.iter().position(is_it).ok_or(EditError::NoSuchAccount)?;
+    let account = accounts.get(index).ok_or(EditError::NoSuchAccount)?;
+    let rest = if text[account.span()].starts_with('[') {
+        without_tables(text, tree, account)
+    } else {
+        without_element(text, index)?
+    };
+    if is_same_but_for(text, &rest, index) { Ok(rest) } else { Err(EditError::TooEntangled) }
+}
+
+fn not_toml(text: &str, span: Option<Range<usize>>) -> EditError {
+    let at = span.map_or(0, |span| span.start).min(text.len());
+    EditError::NotToml { line: text.bytes().take(at).filter(|b| *b == b'\n').count() + 1 }
+}
+
+/// Whether the account has the name: its `name`, or its address if it has none.
+fn named(account: &DeValue<'_>, name: &str) -> bool {
+    let text = |key: &str| account.as_table()?.get(key)?.get_ref().as_str();
+    text("name").or_else(|| text("address")).is_some_and(|own| own.eq_ignore_ascii_case(name))
+}
+
+/// Cuts out every `[[account]]` and `[account...]` section that belongs to the account.
+fn without_tables(text: &str, tree: &DeTable<'_>, account: &Spanned<DeValue<'_>>) -> String {
+    let mut every = Layout::default();
+    tree.values().for_each(|value| every.look_at(text, value));
+    let mut own = Layout::default();
+    own.look_at(text, account);
+    every.headers.sort_unstable();
+    every.headers.dedup();
+    let is_own = |header: &usize| own.headers.contains(header);
+
+    let mut rest = String::with_capacity(text.len());
+    let mut kept_to = 0;
+    let mut headers = every.headers.iter().peekable();
+    while let Some(header) = headers.next() {
+        if !is_own(header) {
+            continue;
+        }
+        while headers.next_if(|next| is_own(next)).is_some() {}
+        let next = headers.peek().map(|next| **next);
+        let cut = every.section(text, *header, next);
+        rest.push_str(&text[kept_to..cut.start]);
+        kept_to = cut.end;
+        if cut.end == text.len() {
+            drop_blank_line_at_end(&mut rest);
+        }
+    }
+    rest.push_str(&text[kept_to..]);
+    rest
+}
+
+/// The blank line that divided a last section from what is above it has nothing to divide any more.
+fn drop_blank_line_at_end(rest: &mut String) {
+    for blank in ["\n\n", "\n\r\n"] {
+        if rest.ends_with(blank) {
+            rest.truncate(rest.len() - blank.len() + 1);
+            return;
+        }
+    }
+}
+
+/// Where things are in the text, in octets.
+#[derive(Default)]
+struct Layout {
+    /// The beginnings of all `[table]` and `[[table]]` lines.
+    headers: Vec<usize>,
+    /// The ends of those lines' brackets and of all values.
+    ends: Vec<usize>,
+}
+
+impl Layout {
+    fn look_at(&mut self, text: &str, value: &Spanned<DeValue<'_>>) {
+        self.ends.push(value.span().end);
+        match value.get_ref() {
+            DeValue::Table(table) => {
+                // An inline table begins with a brace, one that is only a part of a longer name with that name.
+                if text[value.span()].starts_with('[') {
+                    self.headers.push(value.span().start);
+                }
+                table.values().for_each(|value| self.look_at(text, value));
+            }
+            DeValue::Array(array) => array.iter().for_each(|value| self.look_at(text, value)),
+            _ => {}
+        }
+    }
+
+    /// What is cut out for sections that begin at `header` and end before `next`: from the comments directly above
+    /// to the last line that belongs to them, and the blank lines after it.
+    fn section(&self, text: &str, header: usize, next: Option<usize>) -> Range<usize> {
+        let start = self.comments_above(text, header);
+        let bound = next.map_or(text.len(), |next| self.comments_above(text, next));
+        let last = self.ends.iter().copied().filter(|end| *end > header && *end <= bound).max().unwrap_or(header);
+        let mut end = end_of_line(text, last);
+        // A comment right below is an option that is switched off.
+        while end < bound && text[end..].trim_start_matches([' ', '\t']).starts_with('#') {
+            end = end_of_line(text, end);
+        }
+        while end < bound && text[end..end_of_line(text, end)].trim().is_empty() {
+            end = end_of_line(text, end);
+        }
+        start..end.min(bound).max(start)
+    }
+
+    /// The beginning of the comment lines that stand directly above a line, or of the line itself.
+    fn comments_above(&self, text: &str, at: usize) -> usize {
+        // A line inside of a text of several lines is no comment, whatever it looks like.
+        let bound = self.ends.iter().copied().filter(|end| *end <= at).max().unwrap_or(0);
+        let mut start = start_of_line(text, at);
+        while start > bound {
+            let above = start_of_line(text, start - 1);
+            if above < bound || !text[above..start].trim_start().starts_with('#') {
+                break;
+            }
+            start = above;
+        }
+        start
+    }
+}
+
+fn start_of_line(text: &str, at: usize) -> usize {
+    text[..at].rfind('\n').map_or(0, |end| end + 1)
+}
+
+/// Behind the line end.
+fn end_of_line(text: &str, at: usize) -> usize {
+    text[at..].find('\n').map_or(text.len(), |end| at + end + 1)
+}
+
+/// Takes an element out of `account = [{..}, ..]`.
+fn without_element(text: &str, index: usize) -> Result<String, EditError> {
+    let mut document: DocumentMut = text.parse().map_err(|_| EditError::NotToml { line: 1 })?;
+    let array = document.get_mut("account").and_then(|item| item.as_array_mut()).ok_or(EditError::TooEntangled)?;
+    array.remove(index);
+    let rest = document.to_string();
+    // toml_edit writes every line end as LF.
+    Ok(if text.contains("\r\n") && !rest.contains("\r\n") { rest.replace('\n', "\r\n") } else { rest })
+}
+
+/// Whether `after` says what `before` says without one account.
+fn is_same_but_for(before: &str, after: &str, index: usize) -> bool {
+    let (Ok(mut before), Ok(mut after)) = (before.parse::<toml::Table>(), after.parse::<toml::Table>()) else {
+        return false;
+    };
+    if let Some(accounts) = before.get_mut("account").and_then(|accounts| accounts.as_array_mut()) {
+        accounts.remove(index);
+    }
+    for table in [&mut before, &mut after] {
+        if table.get("account").and_then(|a| a.as_array()).is_some_and(Vec::is_empty) {
+            table.remove("account");
+        }
+    }
+    before == after
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const THREE: &str = "# mine\n\n[local]   # doors\r\npop3 = 110\n\n\
+        # home, since 1998\n# really\n[[account]]\nname = \"home\"\n# default = true\n\n\
+        [account.pop3] # in\nhost = \"a\"\n\n# below: work\n\n\
+        # work\n[[account]]\naddress = \"w@x\"\nsmtp = { host = \"b\" }\n\n[timeouts]\nidle = \"1m\"\n\n\
+        [account.pop3]\nhost = \"\"\"\n# c\"\"\"\n\n\
+        # last\n[[account]]\nname = \"Last\"\n  [account.imap]\n  host = \"d\"\n";
+
+    #[test]
+    fn only_the_account_and_its_comments_go() {
+        let rest = remove_account(THREE, "HOME").unwrap();
+        let (start, end) = (THREE.find("# home").unwrap(), THREE.find("# below").unwrap());
+        assert_eq!(rest, format!("{}{}", &THREE[..start], &THREE[end..]));
+    }
+
+    #[test]
+    fn an_account_in_two_places_goes_from_both() {
+        let rest = remove_account(THREE, "w@x").unwrap();
+        let cut = |a: &str, b: &str| THREE.find(a).unwrap()..THREE.find(b).unwrap();
+        let (one, two) = (cut("# work\n", "[timeouts]"), cut("[account.pop3]\nhost = \"\"\"", "# last"));
+        assert_eq!(rest, format!("{}{}{}", &THREE[..one.start], &THREE[one.end..two.start], &THREE[two.end..]));
+    }
+
+    #[test]
+    fn the_last_account_takes_its_blank_line_along() {
+        let rest = remove_account(THREE, "last").unwrap();
+        assert_eq!(rest, &THREE[..THREE.find("\n# last").unwrap()]);
+        assert_eq!(remove_account("[[account]]\nname='a'", "a").unwrap(), "");
+    }
+
+    #[test]
+    fn inline_accounts_go_too() {
+        let text = "# top\r\naccount = [ { name = \"a\" }, { name = \"b\", pop3.host = \"x\" } ] # list\r\n[local]\r\n";
+        let rest = remove_account(text, "b").unwrap();
+        assert_eq!(rest, "# top\r\naccount = [ { name = \"a\" }] # list\r\n[local]\r\n");
+        let rest = remove_account(&rest, "a").unwrap();
+        assert_eq!(rest, "# top\r\naccount = [] # list\r\n[local]\r\n");
+    }
+
+    #[test]
+    fn what_cannot_be_done_is_said() {
+        assert_eq!(remove_account("", "a"), Err(EditError::NoSuchAccount));
+        assert_eq!(remove_account(THREE, "nobody"), Err(EditError::NoSuchAccount));
+        assert_eq!(remove_account("[local]\npop3 = = 1", "a"), Err(EditError::NotToml { line: 2 }));
+    }
+}

@@ -1,0 +1,151 @@
+//! The file as a whole: its top tables, and what has to fit together across accounts.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use toml::de::DeTable;
+
+use super::accounts::{self, Draft};
+use super::doors::{self, Gathered};
+use super::keys;
+use super::tree::{Item, Notes, Table};
+use super::value;
+use crate::account::{Access, Alias, Network, Protocol, Settings, Timeouts};
+
+/// The settings; `None`, or incomplete, where a mistake was noted.
+pub(super) fn settings(tree: &DeTable<'_>, file: &Path, notes: &Notes) -> Option<Settings> {
+    let root = Table::root(tree, &keys::ROOT, notes);
+    let mut local = local(root.get("local").and_then(|item| item.table(&keys::LOCAL)).as_ref());
+    let drafts = accounts::all(&root, file);
+    let timeouts = timeouts(root.get("timeouts").and_then(|item| item.table(&keys::TIMEOUTS)).as_ref());
+    names_lead_to_one_account(&drafts);
+    one_default(&drafts);
+    for draft in &drafts {
+        local.doors.extend(draft.doors.iter().cloned());
+    }
+    let page = local.page.as_ref().map(|page| page.door.address);
+    doors::check(&local.doors, local.page.as_ref(), local.access, local.allow.as_deref());
+    Some(Settings {
+        doors: doors::finish(local.doors, page),
+        page,
+        access: local.access?,
+        allow: local.allow?,
+        accounts: drafts.into_iter().map(|draft| draft.account.map(Arc::new)).collect::<Option<_>>()?,
+        timeouts,
+    })
+}
+
+/// What `[local]` says.
+struct Local<'a> {
+    doors: Vec<Gathered<'a>>,
+    page: Option<Gathered<'a>>,
+    /// `None` where it is wrong.
+    access: Option<Access>,
+    /// Likewise.
+    allow: Option<Vec<Network>>,
+}
+
+fn local<'a>(table: Option<&Table<'a>>) -> Local<'a> {
+    let get = |key: &str| table.and_then(|table| table.get(key));
+    let mut doors = Vec::new();
+    for (protocol, port) in [(Protocol::Pop3, 2110), (Protocol::Smtp, 2025), (Protocol::Imap, 2143)] {
+        match get(protocol.name()) {
+            Some(item) => doors.extend(doors::read(&item, protocol, None)),
+            None => doors.extend(doors::on_port(port, protocol, None, None)),
+        }
+    }
+    Local {
+        doors,
+        page: match get("page") {
+            Some(item) => doors::page(&item),
+            None => doors::on_port(2080, Protocol::Pop3, None, None).into_iter().next(),
+        },
+        access: get("access").map_or(Some(Access::SameUser), |item| access(&item)),
+        allow: get("allow").map_or(Some(Vec::new()), |item| allow(&item)),
+    }
+}
+
+fn access(item: &Item<'_>) -> Option<Access> {
+    let words = [Access::SameUser, Access::Password, Access::Anyone].map(|access| (access.name(), access));
+    let access = item.word(&words)?;
+    if access == Access::Anyone {
+        item.warn("lets every program on this computer, whoever runs it, read and send mail");
+    }
+    Some(access)
+}
+
+fn allow(item: &Item<'_>) -> Option<Vec<Network>> {
+    let Some(list) = item.as_list() else {
+        return item.wrong_kind("a list of networks such as [\"192.168.56.0/24\"]");
+    };
+    let network = |item: Item<'_>| {
+        let network = item.read(value::NETWORK, value::network)?;
+        if network.prefix == 0 {
+            item.warn("lets the whole internet come to the doors");
+        }
+        Some(network)
+    };
+    list.into_iter().map(network).collect::<Vec<_>>().into_iter().collect()
+}
+
+fn timeouts(table: Option<&Table<'_>>) -> Timeouts {
+    let mut timeouts = Timeouts::default();
+    let set = |key: &str, slot: &mut Duration| {
+        let item = table.and_then(|table| table.get(key));
+        if let Some(limit) = item.and_then(|item| item.read(LIMIT, value::limit)) {
+            *slot = limit;
+        }
+    };
+    set("connect", &mut timeouts.connect);
+    set("tls", &mut timeouts.tls);
+    set("greeting", &mut timeouts.greeting);
+    set("reply", &mut timeouts.reply);
+    set("data", &mut timeouts.data);
+    set("final", &mut timeouts.last);
+    set("idle", &mut timeouts.idle);
+    set("login", &mut timeouts.login);
+    timeouts
+}
+
+const LIMIT: &str = "10ms to 24h: a number and its unit (ms, s, m or h), such as \"500ms\", \"10s\", \"3m\" or \"1h\"";
+
+/// A name a client gives must not mean two accounts. An address that two accounts have is their owner's affair:
+/// the first one sends for it.
+fn names_lead_to_one_account(drafts: &[Draft<'_>]) {
+    let mut names: HashSet<String> = HashSet::new();
+    let mut addresses: HashSet<&Alias> = HashSet::new();
+    for draft in drafts {
+        let name = draft.name.as_ref().map(|(name, place)| (name.to_ascii_lowercase(), place));
+        match &name {
+            Some((name, place)) if names.contains(name) => place.wrong(NAME_TWICE),
+            Some((name, place)) if addresses.contains(&Alias::Address(name.clone())) => place.wrong(NAME_IS_ADDRESS),
+            _ => own_addresses(draft, &names, &addresses),
+        };
+        names.extend(name.map(|(name, _)| name));
+        addresses.extend(draft.addresses().map(|(address, _)| address));
+    }
+}
+
+const NAME_TWICE: &str = "is the name of an account above; allowed are names that differ in more than letter case \
+                          (without one, the address is it)";
+const NAME_IS_ADDRESS: &str = "is an address of an account above; allowed is a name that leads to one account only";
+const ADDRESS_IS_NAME: &str = "is the name of an account above; allowed is an address that leads to one account only";
+
+fn own_addresses(draft: &Draft<'_>, names: &HashSet<String>, addresses: &HashSet<&Alias>) -> Option<()> {
+    for (address, place) in draft.addresses() {
+        if matches!(address, Alias::Address(address) if names.contains(address)) {
+            place.refuse(ADDRESS_IS_NAME);
+        } else if addresses.contains(address) {
+            place.warn("an account above has this address too, and sends for it");
+        }
+    }
+    None
+}
+
+fn one_default(drafts: &[Draft<'_>]) {
+    for place in drafts.iter().filter_map(|draft| draft.is_default.as_ref()).skip(1) {
+        place.refuse("an account above is the default already; allowed is one");
+    }
+}

@@ -1,0 +1,263 @@
+//! One server of an account: where it is, what it is trusted by, who signs in and how.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::keys;
+use super::tree::{Item, Table};
+use super::value;
+use crate::account::{AfterPop, CommandLine, Credentials, Protocol, SecretSource, Security, Server, SignIn, Trust};
+
+const SECRET: &str = "\"keyring\", { command = \"..\" }, { file = \"..\" }, { env = \"..\" } or \"client\"";
+const LOCAL_SECRET: &str = "\"keyring\", { command = \"..\" }, { file = \"..\" } or { env = \"..\" }";
+const COMMAND: &str = "a line for the shell, or a list of a program and its arguments";
+const PATH: &str = "the path of a file";
+const FRESH: &str =
+    "\"0s\" (a login before every send) to \"24h\": a number and its unit (ms, s, m or h), such as \"60s\" or \"3m\"";
+
+/// Long enough to be no burden on the provider, short enough for the shortest window in use (2 minutes).
+const DEFAULT_FRESH: Duration = Duration::from_secs(60);
+
+/// Who signs in where a server says nothing else.
+pub(super) struct Who<'f> {
+    pub(super) username: String,
+    pub(super) secret: SecretSource,
+    pub(super) secrets: Secrets<'f>,
+}
+
+impl Who<'_> {
+    fn credentials(&self, table: &Table<'_>) -> Credentials {
+        let username = table.get("username").and_then(|item| item.read(value::USERNAME, value::username));
+        let secret = table.get("password").and_then(|item| self.secrets.read(&item));
+        Credentials {
+            username: username.unwrap_or_else(|| self.username.clone()),
+            secret: secret.unwrap_or_else(|| self.secret.clone()),
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Auth {
+    Password,
+    OAuth2,
+    AfterPop,
+    None,
+}
+
+/// A POP3 or IMAP server.
+pub(super) fn server(table: &Table<'_>, protocol: Protocol, who: &Who<'_>) -> Option<Server> {
+    let credentials = who.credentials(table);
+    let words = [("password", Auth::Password), ("oauth2", Auth::OAuth2), ("none", Auth::None)];
+    let sign_in = match table.get("auth").map_or(Some(Auth::Password), |item| item.word(&words)) {
+        Some(Auth::Password) => Some(SignIn::Password(credentials)),
+        Some(Auth::OAuth2) => Some(SignIn::OAuth2(credentials)),
+        Some(Auth::None | Auth::AfterPop) => {
+            credentials_are_idle(table);
+            Some(SignIn::None)
+        }
+        None => None,
+    };
+    at(table, protocol, who, sign_in)
+}
+
+/// An SMTP server. `has_pop3` is whether there is an `[account.pop3]`, right or wrong; `pop3` is what it says.
+pub(super) fn sender(table: &Table<'_>, who: &Who<'_>, has_pop3: bool, pop3: Option<&Server>) -> Option<Server> {
+    let credentials = who.credentials(table);
+    let words = [
+        ("password", Auth::Password),
+        ("pop-before-smtp", Auth::AfterPop),
+        ("oauth2", Auth::OAuth2),
+        ("none", Auth::None),
+    ];
+    let auth = table.get("auth").map_or(Some(Auth::Password), |item| item.word(&words));
+    let gate = gate(table, who, has_pop3, pop3, matches!(auth, None | Some(Auth::AfterPop)));
+    let sign_in = match auth {
+        Some(Auth::Password) => Some(SignIn::Password(credentials)),
+        Some(Auth::OAuth2) => Some(SignIn::OAuth2(credentials)),
+        Some(Auth::AfterPop) => {
+            credentials_are_idle(table);
+            gate.map(|gate| SignIn::AfterPop(Arc::new(gate)))
+        }
+        Some(Auth::None) => {
+            credentials_are_idle(table);
+            Some(SignIn::None)
+        }
+        None => None,
+    };
+    at(table, Protocol::Smtp, who, sign_in)
+}
+
+fn credentials_are_idle(table: &Table<'_>) {
+    for item in ["username", "password"].into_iter().filter_map(|key| table.get(key)) {
+        item.warn("is not used, as auth says that nobody signs in here");
+    }
+}
+
+/// What belongs to pop-before-smtp: read where it applies, refused where it does not.
+fn gate(table: &Table<'_>, who: &Who<'_>, has_pop3: bool, pop3: Option<&Server>, applies: bool) -> Option<AfterPop> {
+    let fresh = table.get("fresh");
+    let login = table.get("login");
+    if !applies {
+        for item in fresh.iter().chain(&login) {
+            item.lacks("belongs to pop-before-smtp; allowed together with auth = \"pop-before-smtp\"");
+        }
+    }
+    let fresh = fresh.map_or(Some(DEFAULT_FRESH), |item| item.read(FRESH, value::duration));
+    let login = match login {
+        Some(item) => login_server(&item.table(&keys::LOGIN)?, who),
+        None if !applies => None,
+        None => borrowed_login(table, has_pop3, pop3),
+    };
+    Some(AfterPop { login: login?, fresh: fresh? })
+}
+
+fn login_server(table: &Table<'_>, who: &Who<'_>) -> Option<Server> {
+    let sign_in = SignIn::Password(who.credentials(table));
+    at(table, Protocol::Pop3, who, Some(sign_in))
+}
+
+/// The account's own POP3 server as the place to log in.
+fn borrowed_login(table: &Table<'_>, has_pop3: bool, pop3: Option<&Server>) -> Option<Server> {
+    const NEEDED: &str = "allowed is login = { host = \"..\" }, or an [account.pop3] with auth = \"password\"";
+    let auth = table.get("auth")?;
+    match pop3 {
+        // Whatever is wrong with that table has been said there.
+        None if has_pop3 => None,
+        None => {
+            auth.lacks(&format!("has no place for its POP login; {NEEDED}"));
+            None
+        }
+        Some(Server { sign_in: SignIn::Password(_), .. }) => pop3.cloned(),
+        Some(_) => {
+            auth.lacks(&format!("cannot log in at [account.pop3] as its auth is another one; {NEEDED}"));
+            None
+        }
+    }
+}
+
+/// The keys every server has.
+fn at(table: &Table<'_>, protocol: Protocol, who: &Who<'_>, sign_in: Option<SignIn>) -> Option<Server> {
+    let host = match table.get("host") {
+        Some(item) => item.read(value::HOST, value::host),
+        None => table.missing("host", &format!("is missing; allowed is {}", value::HOST)),
+    };
+    let security = table.get("security").map_or(Some(Security::Tls), |item| security(&item));
+    let port = match table.get("port") {
+        Some(item) => port(&item),
+        None => security.map(|security| protocol.default_port(security)),
+    };
+    let ca = table.get("ca").map(|item| who.secrets.path(&item));
+    let pin = table.get("pin").map(|item| item.read(value::PIN, value::pin));
+    // An inner `None` is a mistake.
+    let trust = Trust { ca: ca.map_or(Some(None), |ca| ca.map(Some))?, pin: pin.map_or(Some(None), |p| p.map(Some))? };
+    Some(Server { protocol, host: host?, port: port?, security: security?, trust, sign_in: sign_in? })
+}
+
+fn security(item: &Item<'_>) -> Option<Security> {
+    let words = [Security::Tls, Security::StartTls, Security::None].map(|security| (security.name(), security));
+    if item.as_text().is_some_and(|text| text.to_ascii_lowercase().starts_with("ssl")) {
+        return item.wrong("is called \"tls\" here; allowed is \"tls\", \"starttls\", \"none\"");
+    }
+    let security = item.word(&words)?;
+    if security == Security::None {
+        item.warn("sends mail and password over the network for everybody to read");
+    }
+    Some(security)
+}
+
+fn port(item: &Item<'_>) -> Option<u16> {
+    const PORT: &str = "a port from 1 to 65535";
+    match item.as_number() {
+        None => item.wrong_kind(PORT),
+        Some(number) => match number.and_then(|number| u16::try_from(number).ok()).filter(|port| *port != 0) {
+            Some(port) => Some(port),
+            None => item.wrong(&format!("is not a port of a server; allowed is {PORT}")),
+        },
+    }
+}
+
+/// Reads where secrets are. `file` is the settings file.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Secrets<'f> {
+    pub(super) file: &'f Path,
+}
+
+impl Secrets<'_> {
+    /// The password of a provider.
+    pub(super) fn read(self, item: &Item<'_>) -> Option<SecretSource> {
+        match item.as_text() {
+            Some("client") => Some(SecretSource::Client),
+            _ => self.stored(item, SECRET),
+        }
+    }
+
+    /// A password of ostler's own: the client's cannot be compared with itself.
+    pub(super) fn read_local(self, item: &Item<'_>) -> Option<SecretSource> {
+        match item.as_text() {
+            Some("client") => item.wrong(&format!("cannot come from the client; allowed is {LOCAL_SECRET}")),
+            _ => self.stored(item, LOCAL_SECRET),
+        }
+    }
+
+    fn stored(self, item: &Item<'_>, allowed: &str) -> Option<SecretSource> {
+        match item.as_text() {
+            Some("keyring") => return Some(SecretSource::Keyring),
+            None if item.is_table() => {}
+            _ => {
+                let message = format!(
+                    "does not say where the password is; a password itself does not belong in this file; \
+                     allowed is {allowed}"
+                );
+                return item.wrong(&message);
+            }
+        }
+        let table = item.table(&keys::SECRET)?;
+        match (table.get("command"), table.get("file"), table.get("env")) {
+            (Some(item), None, None) => command(&item).map(SecretSource::Command),
+            (None, Some(item), None) => self.path(&item).map(SecretSource::File),
+            (None, None, Some(item)) => item.read("the name of a variable", variable).map(SecretSource::Env),
+            (None, None, None) => item.wrong(&format!("does not say where the password is; allowed is {allowed}")),
+            _ => item.wrong("says more than one place; allowed is one of command, file and env"),
+        }
+    }
+
+    /// A path: `~/` is the home folder, a relative one starts at the settings file's folder.
+    fn path(self, item: &Item<'_>) -> Option<PathBuf> {
+        let text = item.read(PATH, |text| match text {
+            "" => Err("is empty"),
+            _ if text.contains(char::is_control) => Err("holds a control character"),
+            _ => Ok(text.to_owned()),
+        })?;
+        if let Some(rest) = text.strip_prefix("~/") {
+            return match std::env::home_dir().filter(|home| home.is_absolute()) {
+                Some(home) => Some(home.join(rest)),
+                None => item.wrong("starts at a home folder that is not known; allowed is a path in full"),
+            };
+        }
+        let file = std::path::absolute(self.file).unwrap_or_else(|_| self.file.to_owned());
+        Some(file.parent().unwrap_or(Path::new("")).join(text))
+    }
+}
+
+fn command(item: &Item<'_>) -> Option<CommandLine> {
+    fn word(text: &str) -> Result<String, value::Why> {
+        if text.contains('\0') { Err("holds a NUL character") } else { Ok(text.to_owned()) }
+    }
+    let filled = |text: &str| if text.trim().is_empty() { Err("is empty") } else { word(text) };
+    let Some(list) = item.as_list() else {
+        return item.read(COMMAND, filled).map(CommandLine::Shell);
+    };
+    if list.is_empty() {
+        return item.wrong(&format!("is an empty list; allowed is {COMMAND}"));
+    }
+    let words = list.iter().enumerate().map(|(n, item)| match n {
+        0 => item.read("a program", filled),
+        _ => item.read("an argument as text", word),
+    });
+    words.collect::<Vec<_>>().into_iter().collect::<Option<_>>().map(CommandLine::Argv)
+}
+
+fn variable(text: &str) -> Result<String, value::Why> {
+    if text.is_empty() || text.contains(['=', '\0']) { Err("is not a name") } else { Ok(text.to_owned()) }
+}

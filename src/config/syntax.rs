@@ -1,0 +1,127 @@
+//! Mistakes in the TOML itself: in our words and our form, never with the line they are in.
+
+use toml::de::Error;
+
+use super::keys::is_known;
+use super::tree::Notes;
+
+/// What is left of a text with mistakes in its TOML.
+pub(super) enum Damage {
+    /// The tree is complete.
+    None,
+    /// Some lines say nothing; this is the text with blanks in their place.
+    Lines(String),
+    /// It is not known which table the rest belongs to.
+    Structure,
+}
+
+/// Notes every mistake the TOML parser found; of several in a line the first, as the others follow from it.
+pub(super) fn report(text: &str, errors: &[Error], notes: &Notes) -> Damage {
+    let mut rest = text.to_owned().into_bytes();
+    let mut damage = Damage::None;
+    let mut errors: Vec<_> = errors.iter().map(|e| (start_of(e, text), e.message())).collect();
+    errors.sort_by_key(|(at, _)| *at);
+    let mut tables = Tables { text, read_to: 0, table: Some(String::new()) };
+    let mut told_to = None;
+    for (at, message) in errors {
+        if told_to.is_some_and(|end| at <= end) {
+            continue;
+        }
+        let line = line_at(text, at);
+        told_to = Some(line.end);
+        let known = known_key(&text[line.clone()], tables.at(line.start));
+        notes.mistake(at, known.as_deref().unwrap_or("toml"), &in_our_words(message));
+        if message.starts_with("duplicate key") {
+            continue;
+        }
+        if is_header(&text[line.clone()]) {
+            damage = Damage::Structure;
+        } else if matches!(damage, Damage::None) {
+            damage = Damage::Lines(String::new());
+        }
+        rest[line].fill(b' ');
+    }
+    match (damage, String::from_utf8(rest)) {
+        (Damage::Lines(_), Ok(rest)) => Damage::Lines(rest),
+        (Damage::None, _) => Damage::None,
+        _ => Damage::Structure,
+    }
+}
+
+/// Where an error is; one at the very end counts at the last line that has something in it.
+fn start_of(error: &Error, text: &str) -> usize {
+    let at = error.span().map_or(0, |span| span.start).min(text.len());
+    let at = if text[..floor(text, at)].ends_with('\n') && at == text.len() { text.trim_end().len() } else { at };
+    floor(text, at)
+}
+
+/// The character boundary at or before an octet.
+fn floor(text: &str, at: usize) -> usize {
+    (0..=at).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
+}
+
+/// The line an octet is in, without its end.
+fn line_at(text: &str, at: usize) -> std::ops::Range<usize> {
+    let start = text[..at].rfind('\n').map_or(0, |end| end + 1);
+    let end = text[at..].find('\n').map_or(text.len(), |end| at + end);
+    start..end
+}
+
+/// The tables of a text, read once from above.
+struct Tables<'t> {
+    text: &'t str,
+    read_to: usize,
+    /// The last table so far; `None` if its name may not be shown.
+    table: Option<String>,
+}
+
+impl Tables<'_> {
+    /// The table that the line beginning at an octet is in.
+    fn at(&mut self, line: usize) -> Option<&str> {
+        for above in self.text[self.read_to..line].lines().filter(|line| is_header(line)) {
+            self.table = header(above);
+        }
+        self.read_to = line;
+        self.table.as_deref()
+    }
+}
+
+fn is_header(line: &str) -> bool {
+    line.trim_start().starts_with('[')
+}
+
+fn header(line: &str) -> Option<String> {
+    path(line.trim().trim_start_matches('[').split(']').next()?)
+}
+
+/// The key a line is about, if it and its table are keys we know; nothing else may be shown.
+fn known_key(line: &str, table: Option<&str>) -> Option<String> {
+    if is_header(line) {
+        return header(line);
+    }
+    let table = table?;
+    match line.split_once('=').and_then(|(key, _)| path(key)) {
+        Some(key) if table.is_empty() => Some(key),
+        Some(key) => Some(format!("{table}.{key}")),
+        None => Some(table.to_owned()).filter(|table| !table.is_empty()),
+    }
+}
+
+fn path(dotted: &str) -> Option<String> {
+    let words: Vec<_> = dotted.split('.').map(|word| word.trim().trim_matches(['"', '\''])).collect();
+    words.iter().all(|word| is_known(word)).then(|| words.join("."))
+}
+
+/// What the parser says is made of constants; only its commonest words are put more plainly.
+fn in_our_words(message: &str) -> String {
+    if message.starts_with("duplicate key") {
+        "is written a second time; allowed is once".to_owned()
+    } else if message.starts_with("string values must be quoted") {
+        "is a text without quotation marks; allowed are texts in \"..\" or '..', numbers, true, false, lists and tables"
+            .to_owned()
+    } else if message.starts_with("key with no value") {
+        "has no =; allowed are lines such as key = \"value\", [table] and # comment".to_owned()
+    } else {
+        format!("is not TOML: {message}")
+    }
+}

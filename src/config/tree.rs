@@ -1,0 +1,240 @@
+//! A walk through the TOML tree that knows its place: every [`Item`] can say what is wrong with it. What the keys
+//! mean is not known here.
+
+use std::cell::RefCell;
+use std::path::Path;
+use std::sync::Arc;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::Remark;
+use super::keys::{Keys, is_harmless, sounds_secret};
+
+/// What has been found so far.
+#[derive(Debug, Default)]
+pub(super) struct Notes {
+    mistakes: RefCell<Vec<Note>>,
+    warnings: RefCell<Vec<Note>>,
+}
+
+#[derive(Debug)]
+struct Note {
+    at: usize,
+    key: String,
+    message: String,
+    /// Something is not there; in a damaged file that is no news.
+    is_absence: bool,
+}
+
+impl Notes {
+    /// A mistake at an octet of the text.
+    pub(super) fn mistake(&self, at: usize, key: &str, message: &str) {
+        self.add(at, key, message, false);
+    }
+
+    fn add(&self, at: usize, key: &str, message: &str, is_absence: bool) {
+        let note = Note { at, key: key.to_owned(), message: message.to_owned(), is_absence };
+        self.mistakes.borrow_mut().push(note);
+    }
+
+    /// Takes over the mistakes of `more` that are about something written, not about something left out.
+    pub(super) fn take_in_what_is_present(&self, more: Self) {
+        let present = more.mistakes.into_inner().into_iter().filter(|note| !note.is_absence);
+        self.mistakes.borrow_mut().extend(present);
+    }
+
+    /// The mistakes and the warnings, in the order of their places.
+    pub(super) fn into_remarks(self, text: &str, file: &Arc<Path>) -> (Vec<Remark>, Vec<Remark>) {
+        (remarks(self.mistakes.into_inner(), text, file), remarks(self.warnings.into_inner(), text, file))
+    }
+}
+
+fn remarks(mut notes: Vec<Note>, text: &str, file: &Arc<Path>) -> Vec<Remark> {
+    notes.sort_by_key(|note| note.at);
+    let mut here = Position { line: 1, column: 1 };
+    let mut characters = text.char_indices().peekable();
+    let remark = |note: Note| {
+        while let Some((_, c)) = characters.next_if(|(at, _)| *at < note.at) {
+            here.pass(c);
+        }
+        Remark { file: file.clone(), line: here.line, column: here.column, key: note.key, message: note.message }
+    };
+    notes.into_iter().map(remark).collect()
+}
+
+struct Position {
+    line: usize,
+    column: usize,
+}
+
+impl Position {
+    fn pass(&mut self, c: char) {
+        match c {
+            '\n' => *self = Self { line: self.line + 1, column: 1 },
+            // Editors count the mark at the beginning of the file as nothing.
+            '\u{feff}' => {}
+            _ => self.column += 1,
+        }
+    }
+}
+
+/// One value and its place.
+#[derive(Debug, Clone)]
+pub(super) struct Item<'a> {
+    value: &'a DeValue<'a>,
+    at: usize,
+    key: String,
+    notes: &'a Notes,
+}
+
+impl<'a> Item<'a> {
+    /// Notes a mistake. The message must not hold a value out of the file.
+    pub(super) fn refuse(&self, message: &str) {
+        self.notes.add(self.at, &self.key, message, false);
+    }
+
+    /// Notes a mistake where a value was to be.
+    pub(super) fn wrong<T>(&self, message: &str) -> Option<T> {
+        self.refuse(message);
+        None
+    }
+
+    /// Notes a mistake that something else would put right, if it were there.
+    pub(super) fn lacks(&self, message: &str) {
+        self.notes.add(self.at, &self.key, message, true);
+    }
+
+    /// Notes a warning.
+    pub(super) fn warn(&self, message: &str) {
+        let note = Note { at: self.at, key: self.key.clone(), message: message.to_owned(), is_absence: false };
+        self.notes.warnings.borrow_mut().push(note);
+    }
+
+    /// Notes that the value is of a kind that is not allowed.
+    pub(super) fn wrong_kind<T>(&self, allowed: &str) -> Option<T> {
+        let kind = match self.value {
+            DeValue::String(_) => "a text",
+            DeValue::Integer(_) => "a whole number",
+            DeValue::Float(_) => "a fraction",
+            DeValue::Boolean(true) => "true",
+            DeValue::Boolean(false) => "false",
+            DeValue::Datetime(_) => "a date or time",
+            DeValue::Array(_) => "a list",
+            DeValue::Table(_) => "a table",
+        };
+        self.wrong(&format!("is {kind}; allowed is {allowed}"))
+    }
+
+    pub(super) fn as_text(&self) -> Option<&'a str> {
+        self.value.as_str()
+    }
+
+    pub(super) fn as_flag(&self) -> Option<bool> {
+        self.value.as_bool()
+    }
+
+    /// A whole number; `Some(None)` if it is one beyond all that could be allowed.
+    pub(super) fn as_number(&self) -> Option<Option<u32>> {
+        let number = self.value.as_integer()?;
+        Some(u32::from_str_radix(number.as_str(), number.radix()).ok())
+    }
+
+    pub(super) fn as_list(&self) -> Option<Vec<Self>> {
+        let list = self.value.as_array()?;
+        Some(list.iter().map(|value| self.part(value, self.key.clone())).collect())
+    }
+
+    pub(super) fn is_table(&self) -> bool {
+        self.value.is_table()
+    }
+
+    /// The table, after noting every key in it that is not allowed.
+    pub(super) fn table(&self, keys: &Keys) -> Option<Table<'a>> {
+        let Some(map) = self.value.as_table() else {
+            return self.wrong_kind(&format!("a table with the keys {}", keys.list()));
+        };
+        Some(Table { item: self.clone(), map }.without_unknown(keys))
+    }
+
+    /// A text that `read` understands.
+    pub(super) fn read<T>(&self, allowed: &str, read: impl Fn(&str) -> Result<T, &'static str>) -> Option<T> {
+        let Some(text) = self.as_text() else {
+            return self.wrong_kind(allowed);
+        };
+        match read(text) {
+            Ok(value) => Some(value),
+            Err(why) => self.wrong(&format!("{why}; allowed is {allowed}")),
+        }
+    }
+
+    /// One of some words.
+    pub(super) fn word<T: Copy>(&self, words: &[(&str, T)]) -> Option<T> {
+        let list: Vec<_> = words.iter().map(|(word, _)| format!("\"{word}\"")).collect();
+        let allowed = list.join(", ");
+        self.read(&allowed, |text| {
+            let found = words.iter().find(|(word, _)| *word == text);
+            found.map(|(_, value)| *value).ok_or("is not a word that is known here")
+        })
+    }
+
+    pub(super) fn flag(&self) -> Option<bool> {
+        self.as_flag().or_else(|| self.wrong_kind("true or false"))
+    }
+
+    fn part(&self, value: &'a Spanned<DeValue<'a>>, key: String) -> Self {
+        Self { value: value.get_ref(), at: value.span().start, key, notes: self.notes }
+    }
+}
+
+/// A table and its place.
+#[derive(Debug, Clone)]
+pub(super) struct Table<'a> {
+    item: Item<'a>,
+    map: &'a DeTable<'a>,
+}
+
+impl<'a> Table<'a> {
+    /// The file as a whole; it has no key.
+    pub(super) fn root(map: &'a DeTable<'a>, keys: &Keys, notes: &'a Notes) -> Self {
+        let item = Item { value: &DeValue::Boolean(true), at: 0, key: String::new(), notes };
+        Table { item, map }.without_unknown(keys)
+    }
+
+    fn without_unknown(self, keys: &Keys) -> Self {
+        for key in self.map.keys().filter(|key| !keys.contains(key.get_ref())) {
+            self.unknown(key.get_ref(), key.span().start, keys);
+        }
+        self
+    }
+
+    /// The table as a value; its place is the table's line.
+    pub(super) fn item(&self) -> &Item<'a> {
+        &self.item
+    }
+
+    pub(super) fn get(&self, key: &str) -> Option<Item<'a>> {
+        self.map.get(key).map(|value| self.item.part(value, self.path(key)))
+    }
+
+    /// Notes that a key that has to be there is not.
+    pub(super) fn missing<T>(&self, key: &str, message: &str) -> Option<T> {
+        self.item.notes.add(self.item.at, &self.path(key), message, true);
+        None
+    }
+
+    fn path(&self, key: &str) -> String {
+        if self.item.key.is_empty() { key.to_owned() } else { format!("{}.{key}", self.item.key) }
+    }
+
+    fn unknown(&self, key: &str, at: usize, keys: &Keys) {
+        // In a table that says where a password is, an unknown key may be that password.
+        let in_password = self.item.key.ends_with("password");
+        let shown = if !in_password && is_harmless(key, keys) { key } else { "***" };
+        let meant = keys.nearest(key).map(|(meant, _)| format!("; did you mean {meant}?")).unwrap_or_default();
+        let hint =
+            if in_password || sounds_secret(key) { "; a password itself does not belong in this file" } else { "" };
+        let message = format!("is not a key of this table{meant}{hint}; allowed are {}", keys.list());
+        self.item.notes.add(at, &self.path(shown), &message, false);
+    }
+}

@@ -1,0 +1,241 @@
+//! Single values out of text: durations, hosts, addresses, networks, pins. A reason is a constant, so that no
+//! value can get into a message.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use tokio_rustls::rustls::pki_types::ServerName;
+
+use crate::account::{Alias, Network};
+
+/// What can be wrong with a value; goes before "allowed is".
+pub(super) type Why = &'static str;
+
+/// The longest limit that can be set.
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Longer than any real mail address (RFC 5321, 4.5.3.1) and short enough for every command line.
+const LONGEST_NAME: usize = 254;
+
+pub(super) const HOST: &str = "a host name or an IP address, without port and brackets";
+pub(super) const ADDRESS: &str = "a mail address such as \"ann@example.net\"";
+pub(super) const ALIAS: &str = "a mail address such as \"ann@example.net\", or \"*@example.net\" for a whole domain";
+pub(super) const NETWORK: &str = "a network such as \"192.168.56.0/24\" or an IP address";
+pub(super) const PIN: &str = "\"sha256:\" and the 64 hexadecimal digits of the certificate's SHA-256 fingerprint";
+pub(super) const NAME: &str = "1 to 254 printable ASCII characters without blanks at the ends";
+pub(super) const USERNAME: &str = "1 to 254 octets without control characters";
+
+/// A duration from 0 to a day.
+pub(super) fn duration(text: &str) -> Result<Duration, Why> {
+    const NOT_ONE: Why = "is not a duration";
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at_checked(digits).ok_or(NOT_ONE)?;
+    let number: u64 = if digits <= 12 { number.parse().map_err(|_| NOT_ONE)? } else { u64::MAX };
+    let milliseconds: u64 = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "" => return Err("has no unit"),
+        _ => return Err(NOT_ONE),
+    };
+    let duration = Duration::from_millis(number.saturating_mul(milliseconds));
+    if duration > DAY { Err("is longer than 24h") } else { Ok(duration) }
+}
+
+/// A duration that can be a time limit.
+pub(super) fn limit(text: &str) -> Result<Duration, Why> {
+    let duration = duration(text)?;
+    if duration < Duration::from_millis(10) { Err("is shorter than 10ms") } else { Ok(duration) }
+}
+
+/// A host, lower case, without brackets and the dot that ends a full name.
+pub(super) fn host(text: &str) -> Result<String, Why> {
+    let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).filter(|t| t.contains(':')).unwrap_or(text);
+    let bare = bare.strip_suffix('.').unwrap_or(bare).to_ascii_lowercase();
+    if ServerName::try_from(bare.as_str()).is_ok() {
+        return Ok(bare);
+    }
+    Err(if text.is_empty() {
+        "is empty"
+    } else if text.contains("://") {
+        "is a web address"
+    } else if text.contains(':') {
+        "holds a port or is no host; a port goes into port"
+    } else if !text.is_ascii() {
+        "holds letters beyond ASCII (a name with accents is written with xn--)"
+    } else {
+        "is not a host name"
+    })
+}
+
+/// A mail address: ASCII, no quoted part.
+pub(super) fn address(text: &str) -> Result<String, Why> {
+    let (local, domain) = text.rsplit_once('@').ok_or("has no @")?;
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~.".contains(&b);
+    if local.is_empty() || !local.bytes().all(is_plain) || text.len() > LONGEST_NAME {
+        return Err("is not a mail address");
+    }
+    mail_domain(domain)?;
+    Ok(text.to_owned())
+}
+
+/// An address or a whole domain, lower case.
+pub(super) fn alias(text: &str) -> Result<Alias, Why> {
+    let text = text.to_ascii_lowercase();
+    match text.strip_prefix("*@") {
+        Some(domain) => mail_domain(domain).map(|()| Alias::Domain(domain.to_owned())),
+        None => address(&text).map(Alias::Address),
+    }
+}
+
+fn mail_domain(domain: &str) -> Result<(), Why> {
+    let literal = domain.strip_prefix('[').and_then(|d| d.strip_suffix(']'));
+    let is_literal = literal.is_some_and(|d| d.bytes().all(|b| b.is_ascii_alphanumeric() || b".:".contains(&b)));
+    let is_label =
+        |label: &str| !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
+    if is_literal || domain.split('.').all(is_label) && domain.len() <= LONGEST_NAME {
+        Ok(())
+    } else {
+        Err("has no domain after the @")
+    }
+}
+
+/// The name of an account.
+pub(super) fn name(text: &str) -> Result<String, Why> {
+    if text.is_empty() || text.len() > LONGEST_NAME {
+        Err("is empty or too long")
+    } else if !text.bytes().all(|b| b == b' ' || b.is_ascii_graphic()) {
+        Err("holds control characters or letters beyond ASCII")
+    } else if text.trim() != text {
+        Err("has a blank at an end")
+    } else {
+        Ok(text.to_owned())
+    }
+}
+
+/// A user name at a provider.
+pub(super) fn username(text: &str) -> Result<String, Why> {
+    if text.is_empty() || text.len() > LONGEST_NAME {
+        Err("is empty or too long")
+    } else if text.contains(char::is_control) {
+        Err("holds a control character")
+    } else {
+        Ok(text.to_owned())
+    }
+}
+
+/// `ADDRESS:PORT` of a door.
+pub(super) fn socket(text: &str) -> Result<SocketAddr, Why> {
+    text.parse().map_err(|_| match text.parse::<IpAddr>() {
+        Ok(_) => "has no port",
+        Err(_) if text.parse::<u16>().is_ok() => "is a port in quotes",
+        Err(_) => "is not an IP address with a port",
+    })
+}
+
+/// A network, or one address of it.
+pub(super) fn network(text: &str) -> Result<Network, Why> {
+    let (address, prefix) = text.split_once('/').map_or((text, None), |(address, prefix)| (address, Some(prefix)));
+    let address: IpAddr = address.parse().map_err(|_| "is not a network")?;
+    let width: u8 = if address.is_ipv4() { 32 } else { 128 };
+    let prefix = match prefix {
+        None => width,
+        Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => {
+            digits.parse().ok().filter(|prefix| *prefix <= width).ok_or("has more bits than the address")?
+        }
+        Some(_) => return Err("is not a network"),
+    };
+    // An IPv4 client counts as one, however it came in; so must its network.
+    match address.to_canonical() {
+        canonical if canonical.is_ipv4() == address.is_ipv4() => Ok(Network { address, prefix }),
+        canonical => match prefix.checked_sub(96) {
+            Some(prefix) => Ok(Network { address: canonical, prefix }),
+            None => Err("mixes IPv4 and IPv6"),
+        },
+    }
+}
+
+/// The SHA-256 fingerprint of a certificate.
+pub(super) fn pin(text: &str) -> Result<[u8; 32], Why> {
+    const NOT_ONE: Why = "is not a fingerprint";
+    let (kind, digits) = text.split_once(':').ok_or(NOT_ONE)?;
+    if !kind.eq_ignore_ascii_case("sha256") {
+        return Err("is not a SHA-256 fingerprint");
+    }
+    let bytes: Vec<&str> = if digits.contains(':') {
+        digits.split(':').collect()
+    } else {
+        (0..digits.len()).step_by(2).filter_map(|at| digits.get(at..at + 2)).collect()
+    };
+    if !digits.contains(':') && digits.len() != 64 {
+        return Err(NOT_ONE);
+    }
+    let byte = |pair: &str| match pair.as_bytes() {
+        [a, b] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => u8::from_str_radix(pair, 16).ok(),
+        _ => None,
+    };
+    let bytes: Option<Vec<u8>> = bytes.into_iter().map(byte).collect();
+    bytes.and_then(|bytes| bytes.try_into().ok()).ok_or(NOT_ONE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_units_and_bounds() {
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("3m"), Ok(Duration::from_secs(180)));
+        assert_eq!(duration("24h"), Ok(DAY));
+        assert_eq!(duration("0s"), Ok(Duration::ZERO));
+        assert_eq!(limit("0s"), Err("is shorter than 10ms"));
+        for wrong in ["", "10", "s", "1.5s", "-1s", "10 s", "25h", "99999999999999999999h", "1d", "\u{661}s"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn hosts_are_names_a_certificate_can_have() {
+        assert_eq!(host("Mail.Example.NET."), Ok("mail.example.net".into()));
+        assert_eq!(host("[::1]"), Ok("::1".into()));
+        assert_eq!(host("192.0.2.1"), Ok("192.0.2.1".into()));
+        for wrong in ["", ".", "mail example", "mail:995", "pop3s://mail", "m\u{fc}ller.de", "a\r\nb", "[mail]", "a..b"]
+        {
+            assert!(host(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn networks_have_their_bits() {
+        assert_eq!(network("10.0.0.1"), Ok(Network { address: "10.0.0.1".parse().unwrap(), prefix: 32 }));
+        assert_eq!(network("fe80::/10"), Ok(Network { address: "fe80::".parse().unwrap(), prefix: 10 }));
+        let mapped = network("::ffff:10.0.0.0/104").unwrap();
+        assert_eq!(mapped, Network { address: "10.0.0.0".parse().unwrap(), prefix: 8 });
+        assert!(mapped.contains("10.9.9.9".parse().unwrap()));
+        for wrong in ["", "10.0.0.0/33", "10.0.0.0/+8", "10.0.0.0/", "::/129", "lan", "::ffff:10.0.0.0/8"] {
+            assert!(network(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn pins_may_have_colons_and_either_case() {
+        let plain = format!("sha256:{}", "ab".repeat(32));
+        let colons = format!("SHA256:{}", ["AB"; 32].join(":"));
+        assert_eq!(pin(&plain), Ok([0xab; 32]));
+        assert_eq!(pin(&colons), Ok([0xab; 32]));
+        let wrong = ["sha256:", "sha1:00", "", "sha256:zz", &plain[..70], &format!("{plain}0"), "sha256:\u{e4}\u{e4}"];
+        assert!(wrong.iter().all(|w| pin(w).is_err()));
+    }
+
+    #[test]
+    fn addresses_cannot_carry_a_command() {
+        assert!(address("ann.lee+x@example.net").is_ok());
+        assert!(address("ann@[192.0.2.1]").is_ok());
+        for wrong in ["ann", "@x", "ann@", "a b@x", "ann@x\r\nRCPT", "<ann@x>", "ann@x y", "ann@.x", "ann@[x y]"] {
+            assert!(address(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(alias("*@Example.NET"), Ok(Alias::Domain("example.net".into())));
+        assert!(alias("*@").is_err());
+    }
+}
