@@ -144,7 +144,7 @@ impl Filter {
         }
         let word = line.split(|b| *b == b' ').next().unwrap_or_default().to_ascii_uppercase();
         let allowed = |c: &&str| if c.ends_with('-') { word.starts_with(c.as_bytes()) } else { word == c.as_bytes() };
-        if line == b"." || CAPABILITIES.iter().any(|c| allowed(c)) {
+        if line == b"." || CAPABILITIES.iter().any(allowed) {
             say.client.extend_from_slice(format!("{}\r\n", printable(line)).as_bytes());
         }
     }
