@@ -10,6 +10,7 @@ pub mod choose;
 pub mod config;
 pub mod conn;
 pub mod control;
+pub mod demo;
 pub mod dial;
 pub mod failure;
 pub mod gate;
