@@ -26,7 +26,7 @@ const VISITORS: usize = 256;
 
 /// A message that has been delivered.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Delivered {
+pub(super) struct Delivered {
     /// Unique for ever, as UIDL wants it.
     pub id: String,
     /// With the trace header the provider put on top.
@@ -35,7 +35,7 @@ pub struct Delivered {
 
 /// One of the two mailboxes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mailbox {
+pub(super) enum Mailbox {
     /// [`ADDRESS`].
     Own,
     /// [`FOREIGN`].
@@ -44,7 +44,7 @@ pub enum Mailbox {
 
 impl Mailbox {
     /// Its address.
-    pub fn address(self) -> &'static str {
+    pub(super) fn address(self) -> &'static str {
         match self {
             Self::Own => ADDRESS,
             Self::Foreign => FOREIGN,
@@ -71,7 +71,7 @@ struct State {
 
 /// What happened since the provider began.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counts {
+pub(super) struct Counts {
     /// POP logins with the right password: each opens the gate.
     pub logins: usize,
     /// Logins refused.

@@ -71,7 +71,7 @@ impl Pop {
             Login::In(maildrop) => {
                 let waiting = maildrop.listed().count();
                 self.maildrop = Some(maildrop);
-                ok(&format!("logged in, {waiting} messages; the gate is open for {}", self.from.to_canonical()))
+                ok(&format!("logged in, messages: {waiting}; the gate is open for {}", self.from.to_canonical()))
             }
             Login::InUse => err("[IN-USE] another session has the mailbox"),
             Login::Wrong => err("[AUTH] user name or password is wrong"),

@@ -83,7 +83,7 @@ impl Smtp {
             Err(MailboxFull) => (say("452 4.2.2 the mailbox is full, delete some mail"), None),
             Ok(number) => {
                 let names: Vec<&str> = to.iter().map(|mailbox| mailbox.address()).collect();
-                let what = format!("{} bytes delivered to {}", text.len(), names.join(" and "));
+                let what = format!("{} bytes for {}", text.len(), names.join(" and "));
                 (say(&format!("250 2.0.0 delivered as number {number}")), Some(what))
             }
         }
@@ -272,7 +272,7 @@ mod tests {
         );
         let (answer, delivered) = smtp.on_text(&Text::Whole(b"Subject: x\r\n".to_vec()));
         assert_eq!(answer, say("250 2.0.0 delivered as number 1"));
-        assert_eq!(delivered.unwrap(), "12 bytes delivered to ann@provider.example");
+        assert_eq!(delivered.unwrap(), "12 bytes for ann@provider.example");
         let own = room.messages(Mailbox::Own);
         assert_eq!(own.len(), 1);
         assert!(

@@ -21,7 +21,7 @@ const PAGE: usize = 110;
 
 /// Who reports a line; the other party is always ostler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Who {
+pub(super) enum Who {
     /// The built-in provider.
     Provider,
     /// An old mail program, by name.
@@ -39,7 +39,7 @@ impl Who {
 
 /// Which way a line went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Direction {
+pub(super) enum Direction {
     /// The one who reports it said it.
     Said,
     /// The one who reports it heard it from ostler.
@@ -50,7 +50,7 @@ pub enum Direction {
 
 /// One line of the demo.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Spoke {
+pub(super) struct Spoke {
     /// Since the demo began.
     pub at: Duration,
     /// Who reports it.
@@ -78,6 +78,11 @@ impl Teller {
     pub(super) fn new(user: &'static str, secret: Arc<Secret>) -> (Self, UnboundedReceiver<Spoke>) {
         let (to, heard) = unbounded_channel();
         (Self { began: Instant::now(), to, user, secret }, heard)
+    }
+
+    /// The text without the secret, printable.
+    pub(super) fn starred(&self, text: &str) -> String {
+        starred(&printable(text.as_bytes()), self.user, &self.secret)
     }
 
     pub(super) fn voice(&self, who: Who, protocol: Protocol) -> Voice {
@@ -124,8 +129,8 @@ impl Voice {
     }
 
     fn tell(&self, direction: Direction, line: &str) {
-        let Teller { began, to, user, secret } = &self.teller;
-        let line = starred(line, user, secret);
+        let Teller { began, to, .. } = &self.teller;
+        let line = self.teller.starred(line);
         // Nobody listens any more: then nobody misses it.
         let _ = to.send(Spoke { at: began.elapsed(), who: self.who, direction, protocol: self.protocol, line });
     }
