@@ -43,12 +43,12 @@ fn dovecot_speaks_tls_on_both_ports_and_hides_the_password_without() {
     let roots = folder.path().join("ca.pem");
     std::fs::write(&roots, ca.pem()).unwrap();
     let dovecot = Dovecot::builder().user(ANN, "pw").cert(ca.localhost()).refuse_plain_text().start();
-    let mut plain = Client::greeted(dovecot.pop3, "+OK");
-    plain.ask(&format!("USER {ANN}"), "+OK");
-    plain.ask("PASS pw", "-ERR [AUTH]");
+    let mut plain = Client::connect_to(dovecot.host, dovecot.pop3);
+    plain.expect("+OK");
+    plain.ask(&format!("USER {ANN}"), "-ERR [AUTH]");
     for (scheme, port) in [("pop3", dovecot.pop3), ("pop3s", dovecot.pop3s)] {
         let mut curl = command("curl", ["-sS", "--ssl-reqd", "--user", &format!("{ANN}:pw"), "--cacert"]);
-        curl.arg(&roots).arg(format!("{scheme}://localhost:{port}/"));
+        curl.arg(&roots).arg(format!("{scheme}://{}:{port}/", dovecot.host));
         let output = run(&mut curl, "");
         assert!(output.status.success(), "{}", said(&output));
     }

@@ -82,7 +82,7 @@ impl Default for TestCa {
 }
 
 fn here() -> CertificateParams {
-    named(&["localhost", "127.0.0.1", "::1"])
+    named(&["localhost", "127.0.0.1", "::1", "127.0.0.2"])
 }
 
 fn named(names: &[&str]) -> CertificateParams {

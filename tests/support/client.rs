@@ -17,8 +17,13 @@ pub struct Client {
 impl Client {
     /// Connects to a port of this computer.
     pub fn connect(port: u16) -> Self {
-        let stream = TcpStream::connect_timeout(&SocketAddr::from(([127, 0, 0, 1], port)), PATIENCE)
-            .unwrap_or_else(|error| panic!("no connection to port {port}: {error}"));
+        Self::connect_to("127.0.0.1", port)
+    }
+
+    pub fn connect_to(host: &str, port: u16) -> Self {
+        let address = SocketAddr::new(host.parse().unwrap(), port);
+        let stream = TcpStream::connect_timeout(&address, PATIENCE)
+            .unwrap_or_else(|error| panic!("no connection to {address}: {error}"));
         stream.set_nodelay(true).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         Self { stream, waiting: Vec::new(), log: String::new() }

@@ -24,6 +24,7 @@ pub struct Builder {
     mechanisms: String,
     extra: Vec<String>,
     tell: Vec<PathBuf>,
+    host: &'static str,
 }
 
 impl Builder {
@@ -51,8 +52,10 @@ impl Builder {
     }
 
     /// No password before TLS.
-    pub fn refuse_plain_text(self) -> Self {
-        self.line("ssl = required")
+    pub fn refuse_plain_text(mut self) -> Self {
+        // Dovecot takes a client at its own address for a safe one, so it listens at another.
+        self.host = "127.0.0.2";
+        self.line("disable_plaintext_auth = yes")
     }
 
     /// One more line of configuration.
@@ -93,9 +96,9 @@ impl Builder {
         let mut process = Process::start("dovecot", &mut start);
         let answers = wait_for("dovecot to answer", || match process.ended() {
             Some(_) => Some(false),
-            None => std::net::TcpStream::connect(("127.0.0.1", pop3)).is_ok().then_some(true),
+            None => std::net::TcpStream::connect((self.host, pop3)).is_ok().then_some(true),
         });
-        let server = Dovecot { folder, process, pop3, pop3s, serial: AtomicU32::new(1) };
+        let server = Dovecot { folder, process, host: self.host, pop3, pop3s, serial: AtomicU32::new(1) };
         if answers {
             for (user, _) in &self.users {
                 for part in ["new", "cur", "tmp"] {
@@ -112,7 +115,7 @@ impl Builder {
     }
 
     fn write_configuration(&self, home: &Path, pop3: u16, pop3s: u16) {
-        let at = home.display();
+        let (at, host) = (home.display(), self.host);
         let (uid, gid) = mail_ids();
         let mut users = String::new();
         for (name, password) in &self.users {
@@ -157,11 +160,11 @@ impl Builder {
         };
         let mechanisms = &self.mechanisms;
         let extra = self.extra.join("\n");
-        let plain = if extra.contains("ssl = required") { "" } else { "disable_plaintext_auth = no" };
+        let plain = if extra.contains("disable_plaintext_auth") { "" } else { "disable_plaintext_auth = no" };
         let tls_port = if self.cert.is_some() { pop3s } else { 0 };
         let text = format!(
             "base_dir = {at}/run\nstate_dir = {at}/state\nlog_path = {at}/errors\ninfo_log_path = {at}/log\n\
-             protocols = pop3\nlisten = 127.0.0.1\n{ssl}\n{plain}\nauth_mechanisms = {mechanisms}\n\
+             protocols = pop3\nlisten = {host}\n{ssl}\n{plain}\nauth_mechanisms = {mechanisms}\n\
              auth_failure_delay = 0\nmail_location = maildir:~/Maildir\npop3_uidl_format = %f\nfirst_valid_uid = 1\n\
              maildir_very_dirty_syncs = no\nstats_writer_socket_path =\nmail_fsync = never\n\
              passdb {{\n  driver = passwd-file\n  args = username_format=%u {at}/users\n}}\n\
@@ -182,6 +185,8 @@ impl Builder {
 pub struct Dovecot {
     folder: TempDir,
     process: Process,
+    /// Where it listens.
+    pub host: &'static str,
     /// Plain, with STLS if it has a certificate.
     pub pop3: u16,
     /// TLS from the first byte.
@@ -206,6 +211,7 @@ impl Dovecot {
             mechanisms: "plain login cram-md5 apop".to_owned(),
             extra: Vec::new(),
             tell: Vec::new(),
+            host: "127.0.0.1",
         }
     }
 

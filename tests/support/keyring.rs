@@ -26,10 +26,13 @@ pub struct Keyring {
 }
 
 impl Keyring {
+    /// What opens it when [`start`](Self::start) made it.
+    pub const PASSWORD: &str = "the login password";
+
     /// Bus and keyring, unlocked.
     pub fn start() -> Self {
         let mut keyring = Self::bus_only();
-        keyring.open("the login password");
+        keyring.open(Self::PASSWORD);
         keyring
     }
 
@@ -41,9 +44,17 @@ impl Keyring {
         for name in ["home", "run"] {
             private_folder(&home.join(name));
         }
+        // No service folders: a keyring is here when the test starts one, and not because somebody asked for it.
+        let config = format!(
+            "<busconfig><type>session</type><listen>unix:path={}/bus</listen><policy context=\"default\">\
+             <allow send_destination=\"*\" eavesdrop=\"true\"/><allow eavesdrop=\"true\"/><allow own=\"*\"/>\
+             </policy></busconfig>",
+            home.join("run").display()
+        );
+        std::fs::write(home.join("bus.conf"), config).unwrap();
         let mut start = Command::new(find("dbus-daemon").unwrap());
-        start.args(["--session", "--nofork", "--nopidfile", "--print-address=1"]);
-        start.arg(format!("--address=unix:path={}/bus", home.join("run").display()));
+        start.args(["--nofork", "--nopidfile", "--print-address=1"]);
+        start.arg(format!("--config-file={}", home.join("bus.conf").display()));
         start.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         environment(&mut start, home);
         let mut bus = Process::start("dbus-daemon", &mut start);
@@ -67,6 +78,11 @@ impl Keyring {
         self.daemon = None;
         let mut start = command(find("gnome-keyring-daemon").unwrap(), ["--foreground", "--components=secrets"]);
         self.run_daemon(&mut start, None);
+    }
+
+    /// Ends the keyring; the bus stays.
+    pub fn close(&mut self) {
+        self.daemon = None;
     }
 
     fn run_daemon(&mut self, start: &mut Command, password: Option<&str>) {

@@ -18,7 +18,8 @@ use super::ca::ServerCert;
 pub enum Step {
     /// Says these bytes.
     Send(Vec<u8>),
-    /// Waits for a line that begins like this, letter case aside.
+    /// Waits for a line that begins like this, letter case aside. A POP3 client may ask for `CAPA` at any time and
+    /// is refused, unless that is the line waited for.
     Expect(String),
     /// Reads a message up to its final dot.
     ExpectMessage,
@@ -181,7 +182,11 @@ impl Peer {
             match step {
                 Step::Send(bytes) => self.write(bytes)?,
                 Step::Expect(start) => {
-                    let line = self.line()?;
+                    let mut line = self.line()?;
+                    while line.eq_ignore_ascii_case("CAPA") && !start.eq_ignore_ascii_case("CAPA") {
+                        self.write(b"-ERR no such command\r\n")?;
+                        line = self.line()?;
+                    }
                     if !line.to_ascii_lowercase().starts_with(&start.to_ascii_lowercase()) {
                         return Err(format!("{line:?} instead of {start:?}"));
                     }
