@@ -4,7 +4,9 @@
 //!
 //! ```text
 //! S: 220          an answer that begins like this; an SMTP reply of several lines counts as one answer
+//! S:              an answer, whatever it is
 //! S*: +OK         a POP3 answer that goes on to the lone dot
+//! S?:             `-ERR`, or `+OK` and then the same
 //! S~ AUTH=LOGIN   the last answer has this in it
 //! C: EHLO old-pc  a line, sent with CRLF
 //! LF: STAT        a line, sent with a bare LF
@@ -74,11 +76,16 @@ impl Dialogue {
                 play.command(text, "\r\n", false, &mut asked);
             } else if let Some(text) = said("LF: ") {
                 play.command(text, "\n", false, &mut asked);
-            } else if let Some(text) = said("SLOW: ") {
+            } else if let Some(text) = said("SLOW: ").or_else(|| (line == "SLOW:").then_some("")) {
                 play.command(text, "\r\n", true, &mut asked);
             } else if let Some(text) = said("RAW: ") {
                 play.command(text, "", false, &mut asked);
-            } else if let Some(start) = said("S: ") {
+            } else if line == "S?:" {
+                asked.remove(0);
+                if play.client.expect("").starts_with("+OK") {
+                    while play.client.expect("") != "." {}
+                }
+            } else if let Some(start) = said("S: ").or_else(|| (line == "S:").then_some("")) {
                 answer = if self.smtp { play.client.reply() } else { play.client.line().unwrap_or_default() };
                 assert!(answer.starts_with(start), "{}: {answer:?}\n{}", here(), play.client.log());
                 if asked.is_empty() {

@@ -240,12 +240,24 @@ impl Dovecot {
         std::fs::rename(tmp, new).unwrap();
     }
 
+    /// Takes all messages out of a mailbox.
+    pub fn empty(&self, user: &str) {
+        for part in ["new", "cur"] {
+            for entry in std::fs::read_dir(self.maildir(user).join(part)).unwrap() {
+                std::fs::remove_file(entry.unwrap().path()).unwrap();
+            }
+        }
+    }
+
     /// The messages left in a mailbox, as stored.
     pub fn mailbox(&self, user: &str) -> Vec<Vec<u8>> {
         let mut all = Vec::new();
         for part in ["new", "cur"] {
             for entry in std::fs::read_dir(self.maildir(user).join(part)).unwrap() {
-                all.push(std::fs::read(entry.unwrap().path()).unwrap());
+                // The server may move or delete it meanwhile.
+                if let Ok(message) = std::fs::read(entry.unwrap().path()) {
+                    all.push(message);
+                }
             }
         }
         all
