@@ -183,8 +183,9 @@ impl Builder {
 
 /// A running server.
 pub struct Dovecot {
-    folder: TempDir,
+    // Ends before its folder goes.
     process: Process,
+    folder: TempDir,
     /// Where it listens.
     pub host: &'static str,
     /// Plain, with STLS if it has a certificate.

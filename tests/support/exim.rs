@@ -46,8 +46,9 @@ pub enum Wording {
 
 /// A running server.
 pub struct Exim {
-    folder: TempDir,
+    // Ends before its folder goes.
     process: Process,
+    folder: TempDir,
     pub port: u16,
 }
 

@@ -19,9 +19,10 @@ pub fn usable() -> Result<(), String> {
 
 /// A session bus, with a keyring on it once that is started.
 pub struct Keyring {
-    folder: TempDir,
+    // Both end before their folder goes.
     daemon: Option<Process>,
     bus: Process,
+    folder: TempDir,
     address: String,
 }
 

@@ -226,7 +226,7 @@ impl Home {
     pub fn run(self) -> Ostler {
         let mut command = self.command(&["run"]);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut process = Process::start("ostler", &mut command);
+        let mut process = Process::start_to_be_asked("ostler", &mut command);
         let mut stderr = process.child().stderr.take().unwrap();
         let log = Arc::new(Mutex::new(Vec::new()));
         let copy = Arc::clone(&log);

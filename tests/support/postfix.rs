@@ -109,7 +109,7 @@ impl Builder {
     fn write_configuration(&self, home: &Path, ports: [u16; 3]) {
         let at = home.display();
         let (uid, gid) = mail_ids();
-        std::fs::write(home.join("refused"), self.refused.join("\n") + "\n").unwrap();
+        write_long_ago(&home.join("refused"), &(self.refused.join("\n") + "\n"));
         let directories = ["daemon_directory", "shlib_directory", "command_directory"]
             .map(|name| format!("{name} = {}\n", default(name).display()))
             .concat();
@@ -131,7 +131,7 @@ impl Builder {
              default_transport = virtual:\nvirtual_mailbox_domains =\nvirtual_mailbox_maps = static:all/\nvirtual_mailbox_base = {at}/sink\n\
              virtual_uid_maps = static:{uid}\nvirtual_gid_maps = static:{gid}\nvirtual_minimum_uid = 1\n\
              virtual_mailbox_limit = 0\nmessage_size_limit = 0\nlocal_header_rewrite_clients =\n\
-             smtpd_peername_lookup = no\nsmtpd_client_port_logging = yes\nsmtpd_error_sleep_time = 0\n\
+             smtpd_peername_lookup = no\nsmtpd_client_port_logging = yes\nsmtpd_error_sleep_time = 0\nin_flow_delay = 0\n\
              smtpd_relay_restrictions = permit_mynetworks, reject_unauth_destination\n\
              smtpd_recipient_restrictions = check_recipient_access texthash:{at}/refused\n\
              smtp_dns_support_level = disabled\nsmtputf8_enable = no\n{tls}\n{sasl}{}\n",
@@ -150,9 +150,16 @@ impl Builder {
              127.0.0.1:{second} inet n - n - - smtpd\n  -o smtpd_tls_security_level={encrypt}\n{only_signed_in}\
              127.0.0.1:{third} inet n - n - - smtpd\n  -o smtpd_tls_wrappermode={wrapper}\n{only_signed_in}{SERVICES}"
         );
-        std::fs::write(home.join("conf/main.cf"), main).unwrap();
-        std::fs::write(home.join("conf/master.cf"), master).unwrap();
+        write_long_ago(&home.join("conf/main.cf"), &main);
+        write_long_ago(&home.join("conf/master.cf"), &master);
     }
+}
+
+/// Postfix reads a file again and again, with pauses, while it is so new that somebody may still be writing it.
+fn write_long_ago(path: &Path, text: &str) {
+    std::fs::write(path, text).unwrap();
+    let hour = std::time::Duration::from_secs(3600);
+    std::fs::File::options().write(true).open(path).unwrap().set_modified(std::time::SystemTime::now() - hour).unwrap();
 }
 
 /// Who listens is asked of the system: to connect would start a session that a test counts.
@@ -208,8 +215,9 @@ fn make_queue(home: &Path) {
 
 /// A running server.
 pub struct Postfix {
-    folder: TempDir,
+    // Ends before its folder goes.
     process: Process,
+    folder: TempDir,
     /// Relays for this computer without a sign-in; STARTTLS if it has a certificate.
     pub plain: u16,
     /// STARTTLS first, then AUTH.

@@ -11,15 +11,24 @@ use super::PATIENCE;
 pub struct Process {
     name: String,
     child: Child,
+    asked: bool,
 }
 
 impl Process {
-    /// Starts a server as the head of a process group of its own.
+    /// Starts a server as the head of a process group of its own, which is killed at the end: what it leaves
+    /// behind lies in the test's folder.
     pub fn start(name: &str, command: &mut Command) -> Self {
+        let mut process = Self::start_to_be_asked(name, command);
+        process.asked = false;
+        process
+    }
+
+    /// As [`start`](Self::start), for a program that is asked to end and has to.
+    pub fn start_to_be_asked(name: &str, command: &mut Command) -> Self {
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(command, 0);
         let child = command.spawn().unwrap_or_else(|error| panic!("{name} does not start: {error}"));
-        Self { name: name.to_owned(), child }
+        Self { name: name.to_owned(), child, asked: true }
     }
 
     pub fn id(&self) -> u32 {
@@ -35,8 +44,12 @@ impl Process {
         self.child.try_wait().expect("wait for a child")
     }
 
-    /// Asks it to end (SIGTERM) and waits; whatever is left of its group afterwards is killed.
+    /// Ends it; one that has to be asked is (SIGTERM), and whatever is left of its group afterwards is killed.
     pub fn end(&mut self) -> ExitStatus {
+        if !self.asked {
+            self.kill_group();
+            return self.child.wait().expect("wait for a child");
+        }
         if let Some(status) = self.ended() {
             self.kill_group();
             return status;
@@ -64,12 +77,14 @@ impl Process {
         status
     }
 
-    fn kill_group(&self) {
+    fn kill_group(&mut self) {
         #[cfg(unix)]
         {
             let pid = rustix::process::Pid::from_child(&self.child);
             let _ = rustix::process::kill_process_group(pid, rustix::process::Signal::KILL);
         }
+        #[cfg(not(unix))]
+        let _ = self.child.kill();
     }
 }
 
