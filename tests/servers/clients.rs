@@ -3,9 +3,50 @@
 use std::path::Path;
 use std::process::Command;
 
+use crate::support::dovecot::Dovecot;
+use crate::support::ostler::Ostler;
+use crate::support::postfix::Postfix;
 use crate::support::process::{command, run_well};
 use crate::support::{folder, mail, require, unique};
 use crate::{ANN, BOB, Site};
+
+/// Two servers, and the ports at which a program reaches them.
+struct Way {
+    _ostler: Option<Ostler>,
+    dovecot: Dovecot,
+    postfix: Postfix,
+    pop3: u16,
+    smtp: u16,
+}
+
+impl Way {
+    fn through_ostler() -> Self {
+        let site = Site::start();
+        let ostler = site.ostler();
+        let (pop3, smtp) = (ostler.pop3, ostler.smtp);
+        Self { _ostler: Some(ostler), dovecot: site.dovecot, postfix: site.postfix, pop3, smtp }
+    }
+
+    /// For the programs themselves: the servers take any name, and the password `x`.
+    fn direct() -> Self {
+        let dovecot = Dovecot::builder()
+            .user(ANN, "x")
+            .mechanisms("login plain")
+            .line("auth_username_format = ann@example.org")
+            .start();
+        let postfix = Postfix::builder().sasl(&dovecot).plain_option("smtpd_sasl_auth_enable = yes").start();
+        let (pop3, smtp) = (dovecot.pop3, postfix.plain);
+        Self { _ostler: None, dovecot, postfix, pop3, smtp }
+    }
+}
+
+#[test]
+fn the_programs_themselves_understand_the_servers() {
+    require!("dovecot", "postfix", "curl", "msmtp", "mpop", "fetchmail", "swaks", "python3");
+    for program in [curl, msmtp, mpop, fetchmail, swaks, python] {
+        program(&Way::direct());
+    }
+}
 
 /// A message any program sends as it stands: all header lines are there, all bytes are ASCII, no line is long.
 fn plain(mark: &str) -> Vec<u8> {
@@ -17,8 +58,8 @@ fn plain(mark: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-fn delivered_once(site: &Site, message: &[u8]) {
-    let deliveries = site.postfix.deliveries();
+fn delivered_once(way: &Way, message: &[u8]) {
+    let deliveries = way.postfix.deliveries();
     assert_eq!(deliveries.len(), 1, "{deliveries:?}");
     let same = deliveries[0].content == mail::stored(message);
     assert!(same, "{}", String::from_utf8_lossy(&deliveries[0].content));
@@ -41,35 +82,41 @@ fn private_file(path: &Path, text: &str) {
 #[test]
 fn curl_sends_and_fetches() {
     require!("dovecot", "postfix", "curl");
-    let (site, home) = (Site::start(), folder());
-    let ostler = site.ostler();
+    curl(&Way::through_ostler());
+}
+
+fn curl(way: &Way) {
+    let home = folder();
     let message = mail::tricky("curl");
     let file = home.path().join("message");
     std::fs::write(&file, &message).unwrap();
     let mut curl = at_home("curl", &["-sS", "--mail-from", ANN, "--mail-rcpt", BOB, "--user", "home:x"], home.path());
-    run_well(curl.arg("-T").arg(&file).arg(format!("smtp://127.0.0.1:{}", ostler.smtp)), "");
-    delivered_once(&site, &message);
-    site.dovecot.deliver(ANN, &message);
+    run_well(curl.arg("-T").arg(&file).arg(format!("smtp://127.0.0.1:{}", way.smtp)), "");
+    delivered_once(way, &message);
+    way.dovecot.deliver(ANN, &message);
     let mut curl = at_home("curl", &["-sS", "--user", "home:x"], home.path());
-    let fetched = run_well(curl.arg(format!("pop3://127.0.0.1:{}/1", ostler.pop3)), "");
+    let fetched = run_well(curl.arg(format!("pop3://127.0.0.1:{}/1", way.pop3)), "");
     assert_eq!(fetched.stdout, message);
 }
 
 #[test]
 fn msmtp_sends() {
     require!("dovecot", "postfix", "msmtp");
-    let (site, home) = (Site::start(), folder());
-    let ostler = site.ostler();
+    msmtp(&Way::through_ostler());
+}
+
+fn msmtp(way: &Way) {
+    let home = folder();
     for (number, auth) in
         ["auth off", "auth plain\nuser home\npassword x", "auth login\nuser home\npassword x"].into_iter().enumerate()
     {
         let file = home.path().join(format!("msmtprc{number}"));
-        let text = format!("account default\nhost 127.0.0.1\nport {}\nfrom {ANN}\ntls off\n{auth}\n", ostler.smtp);
+        let text = format!("account default\nhost 127.0.0.1\nport {}\nfrom {ANN}\ntls off\n{auth}\n", way.smtp);
         private_file(&file, &text);
         let message = plain(&format!("msmtp{number}"));
         let mut msmtp = at_home("msmtp", &["-C", file.to_str().unwrap(), BOB], home.path());
         run_well(&mut msmtp, mail::stored(&message));
-        let deliveries = site.postfix.deliveries();
+        let deliveries = way.postfix.deliveries();
         assert_eq!(deliveries.len(), number + 1);
         assert_eq!(deliveries.iter().filter(|one| one.content == mail::stored(&message)).count(), 1, "{deliveries:?}");
     }
@@ -78,10 +125,13 @@ fn msmtp_sends() {
 #[test]
 fn mpop_fetches_and_deletes() {
     require!("dovecot", "postfix", "mpop");
-    let (site, home) = (Site::start(), folder());
-    let ostler = site.ostler();
+    mpop(&Way::through_ostler());
+}
+
+fn mpop(way: &Way) {
+    let home = folder();
     let messages = [mail::tricky("mpop1"), mail::tricky("mpop2")];
-    messages.iter().for_each(|message| site.dovecot.deliver(ANN, message));
+    messages.iter().for_each(|message| way.dovecot.deliver(ANN, message));
     for part in ["new", "cur", "tmp"] {
         std::fs::create_dir_all(home.path().join("in").join(part)).unwrap();
     }
@@ -89,7 +139,7 @@ fn mpop_fetches_and_deletes() {
     let text = format!(
         "account default\nhost 127.0.0.1\nport {}\nuser {ANN}\npassword x\nauth user\ntls off\nkeep off\n\
          received_header off\ndelivery maildir {}/in\nuidls_file {}/uidls\n",
-        ostler.pop3,
+        way.pop3,
         home.path().display(),
         home.path().display()
     );
@@ -101,21 +151,24 @@ fn mpop_fetches_and_deletes() {
         .collect();
     fetched.sort();
     assert_eq!(fetched, messages.map(|message| mail::stored(&message)));
-    assert!(site.dovecot.mailbox(ANN).is_empty(), "fetched mail is deleted");
+    assert!(way.dovecot.mailbox(ANN).is_empty(), "fetched mail is deleted");
 }
 
 #[test]
 fn fetchmail_fetches_and_hands_to_a_file() {
     require!("dovecot", "postfix", "fetchmail");
-    let (site, home) = (Site::start(), folder());
-    let ostler = site.ostler();
+    fetchmail(&Way::through_ostler());
+}
+
+fn fetchmail(way: &Way) {
+    let home = folder();
     let message = plain("fetchmail");
-    site.dovecot.deliver(ANN, &message);
+    way.dovecot.deliver(ANN, &message);
     let file = home.path().join("fetchmailrc");
     let text = format!(
         "poll 127.0.0.1 protocol pop3 port {} auth password username \"{ANN}\" password \"x\"\n\
          sslproto '' no rewrite pass8bits fetchall mda \"cat > {}/fetched\"\n",
-        ostler.pop3,
+        way.pop3,
         home.path().display()
     );
     private_file(&file, &text);
@@ -123,20 +176,23 @@ fn fetchmail_fetches_and_hands_to_a_file() {
     run_well(&mut at_home("fetchmail", &args, home.path()), "");
     let fetched = std::fs::read(home.path().join("fetched")).unwrap();
     assert_eq!(String::from_utf8_lossy(&fetched), String::from_utf8_lossy(&mail::stored(&message)));
-    assert!(site.dovecot.mailbox(ANN).is_empty(), "fetched mail is deleted");
+    assert!(way.dovecot.mailbox(ANN).is_empty(), "fetched mail is deleted");
 }
 
 #[test]
 fn swaks_sends_with_every_sign_in_and_none() {
     require!("dovecot", "postfix", "swaks");
-    let (site, home) = (Site::start(), folder());
-    let ostler = site.ostler();
+    swaks(&Way::through_ostler());
+}
+
+fn swaks(way: &Way) {
+    let home = folder();
     let forms: [&[&str]; 3] = [&[], &["--auth", "PLAIN"], &["--auth", "LOGIN"]];
     for (number, form) in forms.iter().enumerate() {
         let message = plain(&format!("swaks{number}"));
         let file = home.path().join("message");
         std::fs::write(&file, mail::stored(&message)).unwrap();
-        let server = format!("127.0.0.1:{}", ostler.smtp);
+        let server = format!("127.0.0.1:{}", way.smtp);
         let data = format!("@{}", file.display());
         let mut args = vec!["--server", &server, "--from", ANN, "--to", BOB, "--data", &data, "--ehlo", "old-pc"];
         args.extend_from_slice(form);
@@ -144,7 +200,7 @@ fn swaks_sends_with_every_sign_in_and_none() {
             args.extend(["--auth-user", ANN, "--auth-password", "x"]);
         }
         run_well(&mut at_home("swaks", &args, home.path()), "");
-        let deliveries = site.postfix.deliveries();
+        let deliveries = way.postfix.deliveries();
         assert_eq!(deliveries.len(), number + 1);
         // swaks ends the text with a line of its own.
         let arrived = |content: &[u8]| content.starts_with(&mail::stored(&message));
@@ -155,8 +211,11 @@ fn swaks_sends_with_every_sign_in_and_none() {
 #[test]
 fn pythons_smtplib_and_poplib_send_and_fetch() {
     require!("dovecot", "postfix", "python3");
-    let (site, home) = (Site::start(), folder());
-    let ostler = site.ostler();
+    python(&Way::through_ostler());
+}
+
+fn python(way: &Way) {
+    let home = folder();
     let message = mail::tricky("python");
     let file = home.path().join("message");
     std::fs::write(&file, &message).unwrap();
@@ -183,12 +242,12 @@ assert b'\r\n'.join(lines) + b'\r\n' == wire
 server.dele(1)
 server.quit()
 ";
-    site.dovecot.deliver(ANN, &message);
-    let (pop3, smtp) = (ostler.pop3.to_string(), ostler.smtp.to_string());
+    way.dovecot.deliver(ANN, &message);
+    let (pop3, smtp) = (way.pop3.to_string(), way.smtp.to_string());
     let args = ["-c", script, &pop3, &smtp, ANN, BOB, file.to_str().unwrap()];
     run_well(&mut at_home("python3", &args, home.path()), "");
-    delivered_once(&site, &message);
-    assert!(site.dovecot.mailbox(ANN).is_empty());
+    delivered_once(way, &message);
+    assert!(way.dovecot.mailbox(ANN).is_empty());
 }
 
 #[test]

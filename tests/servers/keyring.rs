@@ -27,7 +27,7 @@ fn a_password_given_once_is_kept_and_used() {
     let message = mail::tricky("keyring");
     site.dovecot.deliver(ANN, &message);
     let ostler = home.run();
-    assert_eq!(client::fetch(ostler.pop3, "home", "x"), [message.clone()]);
+    assert_eq!(client::fetch(ostler.pop3, "home", "x"), std::slice::from_ref(&message));
     client::send(ostler.smtp, ANN, &[BOB], &message);
     assert_eq!(site.postfix.deliveries().len(), 1);
     for file in keyring.files() {

@@ -120,7 +120,7 @@ fn one_company_delivers_the_mail_and_another_takes_it() {
     let message = mail::tricky("fetch here, send there");
     inbox.deliver(ANN, &message);
     let fetched = client::fetch(ostler.pop3, ANN, "x");
-    assert_eq!(fetched, [message.clone()]);
+    assert_eq!(fetched, std::slice::from_ref(&message));
     client::send(ostler.smtp, ANN, &[BOB], &fetched[0]);
     assert_eq!(outbox.deliveries().len(), 1);
     assert_eq!(outbox.deliveries()[0].content, mail::stored(&message));

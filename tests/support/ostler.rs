@@ -205,7 +205,9 @@ impl Home {
 
     /// The program with these arguments, in this home.
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = command(env!("CARGO_BIN_EXE_ostler"), args);
+        // Another build, a released one perhaps, can be put to the same tests.
+        let other = std::env::var_os("OSTLER_TEST_BINARY");
+        let mut command = command(other.unwrap_or_else(|| env!("CARGO_BIN_EXE_ostler").into()), args);
         command.arg("--config").arg(self.settings_file());
         let at = self.path();
         command.env("HOME", at.join("home")).env("XDG_RUNTIME_DIR", at.join("run"));
