@@ -20,6 +20,7 @@ pub mod provider;
 
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
+use std::io::Write;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -60,7 +61,9 @@ pub fn skip(missing: &str) {
     let thread = std::thread::current();
     let name = thread.name().unwrap_or("a test");
     assert!(std::env::var_os("OSTLER_TEST_REQUIRE").is_none(), "{name} needs {missing}, and nothing may be left out");
-    eprintln!("SKIPPED {name}: needs {missing} (run tests/run)");
+    // Past the test harness, which keeps what the tests that pass print to itself.
+    let line = format!("SKIPPED {name}: needs {missing} (run tests/run)\n");
+    let _ = std::io::stderr().write_all(line.as_bytes());
 }
 
 /// A program in the search path or where systems keep servers.
@@ -91,7 +94,11 @@ pub fn unique(prefix: &str) -> String {
 /// itself, and no other test (of this process or another) gets it as long as this process lives.
 pub fn free_port() -> u16 {
     static HELD: Mutex<Vec<File>> = Mutex::new(Vec::new());
-    let locks = std::env::temp_dir().join("ostler-test-ports");
+    #[cfg(unix)]
+    let user = rustix::process::geteuid().as_raw();
+    #[cfg(not(unix))]
+    let user = 0;
+    let locks = std::env::temp_dir().join(format!("ostler-test-ports-{user}"));
     std::fs::create_dir_all(&locks).expect("the folder of the port locks");
     let first = RandomState::new().hash_one(std::process::id());
     for step in 0..20_000 {
