@@ -80,6 +80,10 @@ pub fn main() -> ExitCode {
     // Commands other than `run` show their results themselves; a log between them only confuses.
     let level = if matches!(command, Command::Run) { loudness } else { loudness - 2 };
     log::start(line.common.log, level);
+    if let Command::Demo(options) = &command {
+        // Needs no settings, and so no folder to keep them in.
+        return crate::demo::main(options);
+    }
     let Some(file) = line.common.config.or_else(config::default_path) else {
         return fail(2, "ostler does not know where your settings are: name the file with --config");
     };

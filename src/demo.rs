@@ -10,6 +10,7 @@ mod letters;
 mod mailroom;
 mod pop;
 mod provider;
+mod run;
 mod smtp;
 mod spoken;
 mod text;
@@ -37,6 +38,7 @@ use client::Program;
 pub use mailroom::{ADDRESS, FOREIGN, USER};
 use mailroom::{Counts, Mailbox};
 use provider::Provider;
+pub use run::{Options, main};
 use spoken::{Page, Spoke, Teller};
 
 /// How long the gate stays open after a login: the shortest window in use anywhere.
