@@ -261,7 +261,8 @@ async fn pass(session: &mut Session, client: &mut Conn<TcpStream>, upstream: Ups
     let (messages, octets) = filter.figures();
     if let Some(failure) = failure_of(&ended, &at, timeouts) {
         session.report(Some(account), &failure);
-        last_words(session, client, &filter, &failure).await;
+        let waits = matches!(ended, Ended::ServerGone);
+        last_words(session, client, &filter, &failure, waits).await;
     } else if let Ended::Breach(Breach::Client(misuse)) = ended {
         let Answer::Misused(misuse, text) = misused(misuse) else { return };
         session.misused(misuse);
@@ -294,13 +295,17 @@ fn failure_of(ended: &Ended, at: &Place, timeouts: &crate::account::Timeouts) ->
 }
 
 /// The provider is gone. Inside a message the connection just breaks, for any line would look like a part of it or like
-/// its end; else the client gets an answer to the command it is waiting with, or to its next one.
-async fn last_words(session: &mut Session, client: &mut Conn<TcpStream>, filter: &Filter, failure: &Failure) {
+/// its end; else the client gets an answer to the command it is waiting with, or, where the provider just hung up, to
+/// its next one, so that it can say why.
+async fn last_words(session: &mut Session, client: &mut Conn<TcpStream>, filter: &Filter, failure: &Failure, waits: bool) {
     if filter.is_inside_text() {
         return;
     }
     if !filter.owes_answer() {
-        let deadline = Instant::now() + session.settings.timeouts.idle;
+        if !waits {
+            return;
+        }
+        let deadline = Instant::now() + session.settings.timeouts.reply;
         if !matches!(session.hear(client, COMMAND_LINE, deadline).await, Heard::Line(_)) {
             return;
         }

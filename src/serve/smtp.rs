@@ -504,6 +504,9 @@ impl Carrier {
     /// its login comes first, and only a send is worth one.
     fn reach_early(&mut self, front: &Front) {
         let Some(account) = front.likely_account() else { return };
+        if front.has_begun() {
+            return;
+        }
         let known = self.reach.as_ref().is_some_and(|reach| Arc::ptr_eq(&reach.account, &account));
         let Some(server) = account.smtp.first().filter(|s| s.gate().is_none() && supported(s).is_ok()).cloned() else {
             return;
@@ -548,10 +551,10 @@ impl Carrier {
         let Some(gate) = gate_of(account) else { return reply.clone() };
         let age = self.engine.gate(&gate.login).lock().age(now());
         let login = age.map_or_else(
-            || "could not log in".to_owned(),
+            || "has no POP login".to_owned(),
             |age| {
                 let user = gate.login.credentials().map_or("", |c| c.username.as_str());
-                format!("logged in at {} as {user} {} s ago", gate.login.host, age.as_secs())
+                format!("logged in to the POP server {} as {user} {} s ago", gate.login.host, age.as_secs())
             },
         );
         let hint = if gate.login.security == crate::account::Security::Tls {

@@ -103,6 +103,11 @@ impl Front {
         self.begun || self.signed_in
     }
 
+    /// Whether it has begun a message on this connection.
+    pub fn has_begun(&self) -> bool {
+        self.begun
+    }
+
     /// The message under way.
     pub fn transaction(&self) -> Option<&Transaction> {
         self.transaction.as_ref()

@@ -310,7 +310,7 @@ fn a_wrong_password_is_final_and_opens_no_smtp() {
         smtp.ask_reply("QUIT", "221");
     }
     gate.dovecot.wait_for_log(&["auth failed"]);
-    assert_eq!(gate.dovecot.log().matches("auth failed").count(), 1);
+    assert_eq!(gate.dovecot.log().matches("auth failed").count(), 2, "once for each MAIL");
     assert_eq!(gate.smtp_connections(), 0);
 }
 

@@ -112,6 +112,7 @@ fn one_company_delivers_the_mail_and_another_takes_it() {
     let folder = crate::support::folder();
     let file = folder.path().join("password");
     std::fs::write(&file, format!("{there}\n")).unwrap();
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     let server = Server::new("tls", outbox.smtps)
         .line("username = \"ann-out\"")
         .line(&format!("password = {{ file = {:?} }}", file.display().to_string()));
