@@ -15,12 +15,12 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::debug;
 
 use crate::account::{Access, Account, Door, Protocol, Settings};
+use crate::command::is_tls_hello;
 use crate::conn::Conn;
 use crate::engine::Engine;
 use crate::event::{Event, SessionId};
 use crate::failure::{Failure, one_line};
 use crate::os::peer::{PeerOwner, owner_of};
-use crate::pop3::is_tls_hello;
 use crate::protocol::Misuse;
 use crate::sasl::{Attempt, Proof};
 use crate::secret::Secret;

@@ -6,7 +6,8 @@ use std::collections::VecDeque;
 
 use memchr::memchr;
 
-use crate::pop3::{Command, Status, is_http, status};
+use crate::command::{Command, is_http};
+use crate::pop3::{Status, status};
 use crate::protocol::{Breach, Clock, Filter as Machine, Misuse, Party, Replies, Taken};
 use crate::wire::{COMMAND_LINE, DotScanner, Line, REPLY_LINE, printable};
 
