@@ -156,7 +156,7 @@ mod tests {
     #[test]
     fn a_password_keeps_its_blanks() {
         assert_eq!(Command::parse(b"pass  two blanks "), Command { verb: "PASS".into(), rest: b" two blanks " });
-        assert_eq!(Command::parse(b"AUTH ").has_argument(), false);
+        assert!(!Command::parse(b"AUTH ").has_argument());
         assert_eq!(Command::parse(b"").verb, "");
     }
 
