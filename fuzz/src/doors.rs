@@ -1,7 +1,7 @@
 //! What clients say at the doors, before a provider comes into it.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use ostler::account::{Access, Account, Settings};
 use ostler::pop3::front as pop3;
@@ -38,7 +38,9 @@ smtp = { host = "send.example", auth = "none" }
 
 /// Settings with four accounts, and the account the door leads to, as the fuzzer chooses.
 pub(super) fn settings(choice: u8) -> (Arc<Settings>, Option<Arc<Account>>) {
-    let mut settings = ostler::config::parse(SETTINGS, Path::new("o.toml")).expect("right settings").settings;
+    static PARSED: LazyLock<Settings> =
+        LazyLock::new(|| ostler::config::parse(SETTINGS, Path::new("o.toml")).expect("right settings").settings);
+    let mut settings = PARSED.clone();
     settings.access = [Access::SameUser, Access::Password, Access::Anyone][usize::from(choice & 3) % 3];
     settings.accounts.truncate(4 - usize::from(choice >> 2 & 3));
     if choice & 0x40 != 0 {

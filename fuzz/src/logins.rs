@@ -174,7 +174,7 @@ impl<'a, L: Login> Play<'a, L> {
             self.planted.assert_not_in(&printable(bytes));
         }
         if self.in_clear {
-            let may = [&b"STLS"[..], b"STARTTLS", b"EHLO"];
+            let may = [&b"STLS"[..], b"STARTTLS", b"EHLO", b"HELO"];
             assert!(may.iter().any(|word| line.starts_with(word)), "in clear: {}", line.escape_ascii());
         }
         let raw = self.planted.secret.expose();
