@@ -178,6 +178,11 @@ impl Server {
         }
     }
 
+    /// The gate before it, if it has one.
+    pub fn gate(&self) -> Option<&Arc<AfterPop>> {
+        if let SignIn::AfterPop(gate) = &self.sign_in { Some(gate) } else { None }
+    }
+
     /// The word for `auth` in the settings file.
     pub fn auth_name(&self) -> &'static str {
         match self.sign_in {

@@ -38,7 +38,13 @@ pub enum Family {
 }
 
 impl Family {
-    fn has(self, address: IpAddr) -> bool {
+    /// The family of an address.
+    pub fn of(address: IpAddr) -> Self {
+        if address.is_ipv4() { Self::V4 } else { Self::V6 }
+    }
+
+    /// Whether an address is of it.
+    pub fn has(self, address: IpAddr) -> bool {
         matches!((self, address), (Self::V4, IpAddr::V4(_)) | (Self::V6, IpAddr::V6(_)))
     }
 }
@@ -289,10 +295,11 @@ fn is_passing(error: &io::Error) -> bool {
     }
 }
 
-/// The family to use for two hosts that must see the same address of this computer: IPv4 if both have it (many gates
-/// understand nothing else), else IPv6, else whatever.
-pub fn common_family(first: &[IpAddr], second: &[IpAddr]) -> Option<Family> {
-    [Family::V4, Family::V6].into_iter().find(|f| first.iter().any(|a| f.has(*a)) && second.iter().any(|a| f.has(*a)))
+/// The families by which two hosts see the same address of this computer: IPv4 first, for many gates understand nothing
+/// else.
+pub fn common_families(first: &[IpAddr], second: &[IpAddr]) -> Vec<Family> {
+    let has = |addresses: &[IpAddr], family: Family| addresses.iter().any(|a| family.has(*a));
+    [Family::V4, Family::V6].into_iter().filter(|f| has(first, *f) && has(second, *f)).collect()
 }
 
 /// The address this computer would use towards `peer` now. Sends nothing.
@@ -320,8 +327,9 @@ mod tests {
 
     #[test]
     fn two_hosts_meet_in_ipv4_if_they_can() {
-        assert_eq!(common_family(&ips(&["::1", "127.0.0.1"]), &ips(&["::1", "127.0.0.1"])), Some(Family::V4));
-        assert_eq!(common_family(&ips(&["::1"]), &ips(&["127.0.0.1", "::1"])), Some(Family::V6));
-        assert_eq!(common_family(&ips(&["::1"]), &ips(&["127.0.0.1"])), None);
+        let (both, v4, v6) = (ips(&["::1", "127.0.0.1"]), ips(&["127.0.0.1"]), ips(&["::1"]));
+        assert_eq!(common_families(&both, &both), [Family::V4, Family::V6]);
+        assert_eq!(common_families(&v6, &both), [Family::V6]);
+        assert_eq!(common_families(&v6, &v4), []);
     }
 }

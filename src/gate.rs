@@ -103,6 +103,11 @@ impl Gate {
         self.last.map(|last| now.saturating_duration_since(last.at))
     }
 
+    /// The address of this computer the provider knows from the last login.
+    pub fn known_as(&self) -> Option<IpAddr> {
+        self.last.and_then(|last| last.local)
+    }
+
     /// Whether the client has a session of its own open.
     pub fn has_session(&self) -> bool {
         self.open_sessions > 0
@@ -130,7 +135,6 @@ pub struct Healing {
     budget: Duration,
     login_first: bool,
     tries: usize,
-    logins: usize,
 }
 
 /// One try: on a new connection, after this wait, with a login before it or not.
@@ -147,7 +151,7 @@ impl Healing {
     /// send, so that making another at once would change nothing; `spent`: what this message has cost already.
     pub fn new(began: Moment, login_is_new: bool, spent: Duration) -> Self {
         let budget = COMMAND_BUDGET.min(MESSAGE_BUDGET.saturating_sub(spent));
-        Self { began, budget, login_first: !login_is_new, tries: 0, logins: 0 }
+        Self { began, budget, login_first: !login_is_new, tries: 0 }
     }
 
     /// The next try; `None` when the client's patience is used up.
@@ -165,7 +169,6 @@ impl Healing {
             return None;
         }
         self.login_first = false;
-        self.logins += usize::from(next.login);
         Some(next)
     }
 

@@ -1,3 +1,7 @@
-//! The program `ostler`.
+//! The program `ostler`: reads the command line and leaves.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ostler::cli::main()
+}

@@ -77,6 +77,14 @@ impl Reply {
         Self { code, lines: vec![text.to_owned()] }
     }
 
+    /// A reply line of ostler's own, or one that was put on one line before; 451 if it is none.
+    pub fn from_line(line: &str) -> Self {
+        match (line.get(..3).and_then(|code| code.parse().ok()), line.get(4..)) {
+            (Some(code @ 200..=599), text) => Self::new(code, text.unwrap_or_default()),
+            _ => Self::new(451, line),
+        }
+    }
+
     /// 2xx.
     pub fn is_ok(&self) -> bool {
         (200..300).contains(&self.code)

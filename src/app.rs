@@ -1,0 +1,276 @@
+//! The running ostler: settings, doors, control, signals, from start to clean end. What it prints and returns is the
+//! contract of `ostler run`.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::sync::mpsc;
+use tokio::time::{sleep, timeout};
+
+use crate::config::{self, Parsed};
+use crate::control::{ClaimError, Instance, Listener, Request};
+use crate::engine::{Engine, now};
+use crate::event::{Event, Events};
+use crate::listeners::Listeners;
+use crate::os;
+use crate::vault::Vault;
+
+/// How long sessions in the middle of a message may go on after SIGTERM.
+const GRACE: Duration = Duration::from_secs(20);
+/// Editors write a file in several steps; the last one counts.
+const SETTLE: Duration = Duration::from_millis(150);
+/// Where the system does not tell of changes, they are looked for this often.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// Runs until it is asked to end.
+pub fn run(file: &Path) -> ExitCode {
+    if let Err(error) = os::harden() {
+        tracing::debug!("{error}");
+    }
+    let parsed = match config::load(file) {
+        Ok(parsed) => parsed,
+        Err(error) => return complain(&in_full(&error), 2),
+    };
+    let instance = match Instance::claim(file) {
+        Ok(instance) => instance,
+        Err(error @ ClaimError::AlreadyRuns { .. }) => {
+            return complain(
+                &format!("{error} on the settings file {}; ostler status shows what it does", file.display()),
+                1,
+            );
+        }
+        Err(error) => return complain(&in_full(&error), 1),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    match runtime {
+        Ok(runtime) => runtime.block_on(App::start(file.to_owned(), parsed, instance)),
+        Err(error) => complain(&format!("ostler cannot start: {error}"), 1),
+    }
+}
+
+fn complain(text: &str, code: u8) -> ExitCode {
+    eprintln!("{text}");
+    ExitCode::from(code)
+}
+
+struct App {
+    file: PathBuf,
+    engine: Arc<Engine>,
+    listeners: Listeners,
+}
+
+/// What wakes the running ostler.
+enum Wake {
+    Changed,
+    Stop,
+}
+
+impl App {
+    async fn start(file: PathBuf, parsed: Parsed, instance: Instance) -> ExitCode {
+        let events = Events::default();
+        tell_warnings(&events, &parsed);
+        if parsed.is_missing {
+            events.publish(Event::Remark(format!(
+                "there is no settings file {} yet; the doors are open and say so",
+                file.display()
+            )));
+        }
+        let engine = Arc::new(Engine::new(parsed.settings, Vault::new(), events));
+        end_sessions_not_the_program(&engine);
+        let mut app = Self { file, listeners: Listeners::new(Arc::clone(&engine)), engine };
+        let control = match instance.listen() {
+            Ok(control) => Some(control),
+            Err(error) => {
+                app.engine.events.publish(Event::Remark(format!("ostler status will not work: {error}")));
+                None
+            }
+        };
+        if app.listeners.apply().await.is_empty() {
+            return complain("ostler ends: no door could be opened", 1);
+        }
+        let mut out = std::io::stdout();
+        let _ = writeln!(out, "ready").and_then(|()| out.flush());
+        let _ = os::notify_ready();
+        app.run(control).await;
+        drop(instance);
+        ExitCode::SUCCESS
+    }
+
+    async fn run(&mut self, control: Option<Listener>) {
+        let (wake, mut woken) = mpsc::channel(8);
+        // Kept: dropping the watcher ends the watch.
+        let watcher = watch(&self.file, wake.clone());
+        if watcher.is_none() {
+            tokio::spawn(look(self.file.clone(), wake.clone()));
+        }
+        tokio::spawn(signals(wake));
+        let warm = Arc::clone(&self.engine);
+        tokio::spawn(async move { warm.dialer.tls.warm_up().await });
+        let engine = Arc::clone(&self.engine);
+        let answering = async move {
+            if let Some(control) = control {
+                control.serve(|request| answer(Arc::clone(&engine), request)).await;
+            }
+            std::future::pending::<()>().await;
+        };
+        tokio::pin!(answering);
+        let working = async {
+            while let Some(Wake::Changed) = woken.recv().await {
+                sleep(SETTLE).await;
+                let mut stop = false;
+                while let Ok(more) = woken.try_recv() {
+                    stop = stop || matches!(more, Wake::Stop);
+                }
+                if stop {
+                    break;
+                }
+                self.reload().await;
+            }
+            // Asked twice, it ends at once.
+            tokio::select! {
+                () = self.stop() => {}
+                () = async { while !matches!(woken.recv().await, Some(Wake::Stop)) {} } => {}
+            }
+        };
+        tokio::select! {
+            () = &mut answering => {}
+            () = working => {}
+        }
+    }
+
+    /// Reads the settings again. A wrong file changes nothing.
+    async fn reload(&mut self) {
+        let file = self.file.clone();
+        let loaded = tokio::task::spawn_blocking(move || config::load(&file)).await;
+        match loaded {
+            Ok(Ok(parsed)) if parsed.settings == *self.engine.settings() => {}
+            Ok(Ok(parsed)) => {
+                tell_warnings(&self.engine.events, &parsed);
+                self.engine.replace_settings(parsed.settings);
+                self.listeners.apply().await;
+            }
+            Ok(Err(error)) => {
+                let lines = in_full(&error).lines().map(str::to_owned).collect();
+                self.engine.events.publish(Event::SettingsWrong(lines));
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// No new clients; sessions end, those in the middle of a message when it is through.
+    async fn stop(&mut self) {
+        let _ = os::notify_stopping();
+        self.listeners.close();
+        self.engine.stop();
+        let mut busy = self.engine.busy();
+        self.engine.events.publish(Event::Stopping(*busy.borrow()));
+        let _ = timeout(GRACE, busy.wait_for(|n| *n == 0)).await;
+    }
+}
+
+fn tell_warnings(events: &Events, parsed: &Parsed) {
+    for warning in &parsed.warnings {
+        events.publish(Event::Remark(warning.to_string()));
+    }
+}
+
+/// A defect ends the session it is in; the others go on. What a panic says may hold anything, so only its place is told.
+fn end_sessions_not_the_program(engine: &Arc<Engine>) {
+    let events = engine.events.clone();
+    std::panic::set_hook(Box::new(move |panic| {
+        let place = panic.location().map_or_else(String::new, |l| format!(" at {}:{}", l.file(), l.line()));
+        events.publish(Event::Remark(format!("a session ended by a defect in ostler{place}; please report it")));
+    }));
+}
+
+/// Answers `ostler status` and its like.
+async fn answer(engine: Arc<Engine>, request: Request) -> serde_json::Value {
+    match request {
+        Request::Status => {}
+        Request::Pause => engine.events.publish(Event::Paused),
+        Request::Resume => engine.events.publish(Event::Resumed),
+        Request::ForgetSecret { account } => {
+            if let Some(account) = engine.settings().accounts.iter().find(|a| a.name.eq_ignore_ascii_case(&account)) {
+                engine.vault.drop_cached_account(account);
+            }
+            return json!({"done": true});
+        }
+    }
+    engine.events.document(|name| engine.gate_age(name, now()))
+}
+
+/// Tells of changes of the settings file, or of the folder it is in: editors replace the file rather than write it.
+fn watch(file: &Path, wake: mpsc::Sender<Wake>) -> Option<notify::RecommendedWatcher> {
+    use notify::Watcher;
+    let file = std::path::absolute(file).ok()?;
+    let real = file.canonicalize().unwrap_or_else(|_| file.clone());
+    let names = [file.file_name()?.to_owned(), real.file_name()?.to_owned()];
+    let tell = move |event: notify::Result<notify::Event>| {
+        let ours = |event: notify::Event| {
+            !event.kind.is_access()
+                && event.paths.iter().any(|p| p.file_name().is_some_and(|n| names.iter().any(|name| name == n)))
+        };
+        // A full channel means that a change is about to be looked at anyway.
+        if event.is_ok_and(ours) {
+            let _ = wake.try_send(Wake::Changed);
+        }
+    };
+    let mut watcher = notify::recommended_watcher(tell).ok()?;
+    watcher.watch(file.parent()?, notify::RecursiveMode::NonRecursive).ok()?;
+    if real.parent() != file.parent() {
+        watcher.watch(real.parent()?, notify::RecursiveMode::NonRecursive).ok()?;
+    }
+    Some(watcher)
+}
+
+/// Looks for changes where the system does not tell of them, or the folder is not there yet.
+async fn look(file: PathBuf, wake: mpsc::Sender<Wake>) {
+    let stamp = |file: &Path| std::fs::metadata(file).ok().map(|m| (m.len(), m.modified().ok()));
+    let mut known = stamp(&file);
+    loop {
+        sleep(LOOK).await;
+        let seen = stamp(&file);
+        if seen != known && wake.send(Wake::Changed).await.is_err() {
+            return;
+        }
+        known = seen;
+    }
+}
+
+/// SIGTERM and ctrl-C end, SIGHUP reads the settings again.
+#[cfg(unix)]
+async fn signals(wake: mpsc::Sender<Wake>) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut term), Ok(mut hup)) = (signal(SignalKind::terminate()), signal(SignalKind::hangup())) else { return };
+    loop {
+        let woken = tokio::select! {
+            _ = term.recv() => Wake::Stop,
+            _ = tokio::signal::ctrl_c() => Wake::Stop,
+            _ = hup.recv() => Wake::Changed,
+        };
+        if wake.send(woken).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Ctrl-C ends.
+#[cfg(not(unix))]
+async fn signals(wake: mpsc::Sender<Wake>) {
+    while tokio::signal::ctrl_c().await.is_ok() && wake.send(Wake::Stop).await.is_ok() {}
+}
+
+/// An error and what it comes from, on one line.
+pub fn in_full(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text += &format!(": {cause}");
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,145 @@
+//! The command line: what can be asked, where results go (stdout), where diagnostics go (stderr), and exit codes: 0 done,
+//! 1 tried and failed, 2 the command line or the settings file is wrong. Each command of some size has its file in `cli/`.
+
+pub mod check;
+pub mod list;
+pub mod password;
+pub mod remove;
+pub mod status;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::app::{self, in_full};
+use crate::config::{self, Parsed};
+use crate::log::{self, Format};
+
+/// Lets old mail programs go on working with today's providers.
+#[derive(Debug, Parser)]
+#[command(name = "ostler", version, about, max_term_width = 100)]
+struct CommandLine {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Args)]
+struct Common {
+    /// The settings file [default: ostler/ostler.toml in the folder your system keeps settings in]
+    #[arg(long, global = true, value_name = "FILE", env = "OSTLER_CONFIG")]
+    config: Option<PathBuf>,
+    /// Say more: protocol lines, with secrets starred
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+    /// Say less: warnings and errors only
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    quiet: u8,
+    /// How log lines look
+    #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
+    log: Format,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve mail programs, in the foreground; prints `ready` when the doors are open
+    Run,
+    /// Show everything working on this computer alone: a provider, ostler, two old mail programs
+    Demo(crate::demo::Options),
+    /// List accounts and doors
+    List(list::Options),
+    /// Set or replace an account's password in the keyring
+    Password(password::Options),
+    /// Take an account out of the settings, and its passwords out of the keyring
+    Remove(remove::Options),
+    /// Try every step to each server of the accounts and explain what fails
+    Check(check::Options),
+    /// Show what the running ostler is doing
+    Status(status::Options),
+    /// Ask new clients of the running ostler to come back later
+    Pause,
+    /// Serve new clients again
+    Resume,
+}
+
+/// The program. Returns its exit code.
+pub fn main() -> ExitCode {
+    let line = match CommandLine::try_parse() {
+        Ok(line) => line,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(u8::from(error.use_stderr()) * 2);
+        }
+    };
+    let loudness =
+        i8::try_from(line.common.verbose).unwrap_or(i8::MAX) - i8::try_from(line.common.quiet).unwrap_or(i8::MAX);
+    let command = line.command.unwrap_or(Command::Run);
+    // Commands other than `run` show their results themselves; a log between them only confuses.
+    let level = if matches!(command, Command::Run) { loudness } else { loudness - 2 };
+    log::start(line.common.log, level);
+    if let Command::Demo(options) = &command {
+        // Needs no settings, and so no folder to keep them in.
+        return crate::demo::main(options);
+    }
+    let Some(file) = line.common.config.or_else(config::default_path) else {
+        return fail(2, "ostler does not know where your settings are: name the file with --config");
+    };
+    match command {
+        Command::Run => app::run(&file),
+        Command::Demo(options) => crate::demo::main(&options),
+        Command::List(options) => with_settings(&file, |parsed| list::main(&parsed, &options)),
+        Command::Password(options) => with_settings(&file, |parsed| password::main(&file, &parsed, options)),
+        Command::Remove(options) => with_settings(&file, |parsed| remove::main(&file, &parsed, &options)),
+        Command::Check(options) => with_settings(&file, |parsed| check::main(&parsed, &options)),
+        Command::Status(options) => status::main(&file, &options),
+        Command::Pause => status::switch(&file, true),
+        Command::Resume => status::switch(&file, false),
+    }
+}
+
+fn with_settings(file: &std::path::Path, go_on: impl FnOnce(Parsed) -> ExitCode) -> ExitCode {
+    match config::load(file) {
+        Ok(parsed) => go_on(parsed),
+        Err(error) => fail(2, &in_full(&error)),
+    }
+}
+
+/// Says on stderr what is wrong.
+fn fail(code: u8, text: &str) -> ExitCode {
+    eprintln!("{text}");
+    ExitCode::from(code)
+}
+
+/// Prints a result. Nobody listening any more (`| head`) is not an error.
+fn print(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
+/// Prints a JSON document.
+fn print_json(document: &serde_json::Value) {
+    print(&format!("{document:#}\n"));
+}
+
+/// Runs a piece of asynchronous work for a command.
+fn block_on<T>(work: impl Future<Output = T>) -> std::io::Result<T> {
+    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work))
+}
+
+/// The account of that name; says which there are if there is none.
+fn account<'a>(parsed: &'a Parsed, name: &str) -> Result<&'a std::sync::Arc<crate::account::Account>, ExitCode> {
+    let accounts = &parsed.settings.accounts;
+    accounts
+        .iter()
+        .find(|a| a.name.eq_ignore_ascii_case(name))
+        .or_else(|| accounts.iter().find(|a| a.address.eq_ignore_ascii_case(name)))
+        .ok_or_else(|| {
+            let failure = crate::failure::Failure::UnknownAccount {
+                given: name.to_owned(),
+                known: crate::choose::names(accounts),
+            };
+            fail(1, &failure.sentence())
+        })
+}

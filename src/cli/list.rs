@@ -1,0 +1,120 @@
+//! `ostler list`: accounts and doors as the settings have them.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use crate::account::{Account, Server, Settings};
+use crate::app::in_full;
+use crate::cli::{block_on, fail, print, print_json};
+use crate::config::Parsed;
+use crate::vault::Vault;
+
+/// Options of `ostler list`.
+#[derive(Debug, Args)]
+pub struct Options {
+    /// One JSON document
+    #[arg(long)]
+    json: bool,
+    /// Show the local passwords your mail programs have to give when access = "password"
+    #[arg(long)]
+    passwords: bool,
+}
+
+/// Lists.
+pub fn main(parsed: &Parsed, options: &Options) -> ExitCode {
+    let settings = &parsed.settings;
+    let passwords = if options.passwords {
+        match local_passwords(settings) {
+            Ok(passwords) => Some(passwords),
+            Err(why) => return fail(1, &why),
+        }
+    } else {
+        None
+    };
+    if options.json {
+        print_json(&document(settings, passwords.as_deref()));
+    } else {
+        print(&text(settings, passwords.as_deref()));
+    }
+    ExitCode::SUCCESS
+}
+
+fn local_passwords(settings: &Settings) -> Result<Vec<String>, String> {
+    let vault = Vault::new();
+    let all = async {
+        let mut passwords = Vec::new();
+        for account in &settings.accounts {
+            let password = vault.local_password(account).await.map_err(|e| in_full(&e))?;
+            passwords.push(password.expose().to_owned());
+        }
+        Ok(passwords)
+    };
+    block_on(all).map_err(|e| e.to_string())?
+}
+
+/// A server as the JSON documents have it.
+pub fn server(server: &Server) -> Value {
+    json!({"host": server.host, "port": server.port, "security": server.security.name(), "auth": server.auth_name()})
+}
+
+fn document(settings: &Settings, passwords: Option<&[String]>) -> Value {
+    let accounts: Vec<Value> = settings
+        .accounts
+        .iter()
+        .enumerate()
+        .map(|(n, account)| {
+            let mut document = json!({
+                "name": account.name,
+                "address": account.address,
+                "username": username(account),
+                "pop3": account.pop3.as_ref().map(server),
+                "smtp": account.smtp.iter().map(server).collect::<Vec<_>>(),
+                "imap": account.imap.as_ref().map(server),
+                "default": account.is_default,
+            });
+            if let Some(password) = passwords.and_then(|p| p.get(n)) {
+                document["local_password"] = json!(password);
+            }
+            document
+        })
+        .collect();
+    let doors: Vec<Value> = settings
+        .doors
+        .iter()
+        .map(|door| json!({"protocol": door.protocol.name(), "address": door.address.to_string(), "account": door.account}))
+        .collect();
+    json!({"accounts": accounts, "doors": doors})
+}
+
+/// The user name at the provider: that of the first server that wants one.
+fn username(account: &Account) -> Option<&str> {
+    let own = account.servers().find_map(Server::credentials);
+    own.or_else(|| account.smtp.iter().find_map(|s| s.gate()?.login.credentials())).map(|c| c.username.as_str())
+}
+
+fn text(settings: &Settings, passwords: Option<&[String]>) -> String {
+    let mut text = String::from("accounts\n");
+    if settings.accounts.is_empty() {
+        text += "  none yet\n";
+    }
+    for (n, account) in settings.accounts.iter().enumerate() {
+        let default = if account.is_default { "  (default)" } else { "" };
+        text += &format!("  {}  {}{default}\n", account.name, account.address);
+        for server in account.servers() {
+            let security = server.security.name();
+            text +=
+                &format!("    {:5} {}  {security}, {}\n", server.protocol.name(), server.address(), server.auth_name());
+        }
+        if let Some(password) = passwords.and_then(|p| p.get(n)) {
+            text += &format!("    local password: {password}\n");
+        }
+    }
+    text += "\ndoors\n";
+    for door in &settings.doors {
+        let whose = door.account.as_ref().map_or_else(String::new, |a| format!("  only account {a}"));
+        text += &format!("  {:5} {}{whose}\n", door.protocol.name(), door.address);
+    }
+    text
+}

@@ -1,0 +1,129 @@
+//! `ostler password`: sets or replaces an account's secret in the keyring.
+
+use std::io::{BufRead, IsTerminal};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Args;
+use zeroize::Zeroizing;
+
+use crate::account::{Account, Protocol, SecretSource, Server};
+use crate::app::in_full;
+use crate::cli::{account, block_on, check, fail, print};
+use crate::config::Parsed;
+use crate::control::{Request, ask};
+use crate::secret::{LIMIT, Secret};
+use crate::vault::{Vault, keyed_servers, place};
+
+/// Options of `ostler password`.
+#[derive(Debug, Args)]
+pub struct Options {
+    /// The account
+    #[arg(value_name = "NAME")]
+    name: String,
+    /// Read the password from standard input, one line
+    #[arg(long)]
+    stdin: bool,
+    /// Sign in with it first; keep it only if that works
+    #[arg(long)]
+    check: bool,
+    /// Only for one of the account's servers, where fetching and sending have different passwords
+    #[arg(long, value_name = "pop3|smtp|imap", value_parser = protocol)]
+    server: Option<Protocol>,
+}
+
+fn protocol(text: &str) -> Result<Protocol, String> {
+    [Protocol::Pop3, Protocol::Smtp, Protocol::Imap]
+        .into_iter()
+        .find(|p| p.name() == text)
+        .ok_or_else(|| "one of pop3, smtp, imap".into())
+}
+
+/// Sets it.
+pub fn main(file: &Path, parsed: &Parsed, options: Options) -> ExitCode {
+    let account = match account(parsed, &options.name) {
+        Ok(account) => Arc::clone(account),
+        Err(code) => return code,
+    };
+    let servers: Vec<&Server> =
+        keyed_servers(&account).into_iter().filter(|s| options.server.is_none_or(|p| s.protocol == p)).collect();
+    let (ours, others): (Vec<&Server>, Vec<&Server>) =
+        servers.into_iter().partition(|s| s.credentials().is_some_and(|c| c.secret == SecretSource::Keyring));
+    if ours.is_empty() {
+        return fail(1, &elsewhere(&account, &others));
+    }
+    let secret = match read(&account, options.stdin) {
+        Ok(secret) => secret,
+        Err(why) => return fail(1, &why),
+    };
+    let keep = keep(&account, &ours, &secret, options.check, &parsed.settings.timeouts);
+    match block_on(keep) {
+        Ok(Ok(())) => {}
+        Ok(Err(why)) => return fail(1, &why),
+        Err(error) => return fail(1, &error.to_string()),
+    }
+    // A running ostler has the old one in memory. None running, or one that does not answer, is no failure.
+    let _ = ask(file, &Request::ForgetSecret { account: account.name.clone() });
+    let where_to: Vec<String> = ours.iter().map(|s| s.address()).collect();
+    print(&format!("password of account {} kept in the keyring, for {}\n", account.name, where_to.join(", ")));
+    ExitCode::SUCCESS
+}
+
+fn elsewhere(account: &Account, others: &[&Server]) -> String {
+    match others.first().and_then(|s| s.credentials()) {
+        Some(credentials) => format!(
+            "the password of account {} comes from {}, not from the keyring",
+            account.name,
+            place(&credentials.secret)
+        ),
+        None => format!("account {} signs in nowhere with a password", account.name),
+    }
+}
+
+/// Without echo from a terminal, or a line of standard input. Blanks and line ends around a pasted one are trimmed, and
+/// that is said.
+fn read(account: &Account, stdin: bool) -> Result<Secret, String> {
+    let typed = if stdin {
+        let mut line = Zeroizing::new(Vec::with_capacity(LIMIT + 2));
+        let input = std::io::stdin();
+        std::io::Read::take(&mut input.lock(), LIMIT as u64 + 2)
+            .read_until(b'\n', &mut line)
+            .map_err(|e| e.to_string())?;
+        Zeroizing::new(String::from_utf8(line.to_vec()).map_err(|_| "the password is not UTF-8 text")?)
+    } else if std::io::stdin().is_terminal() {
+        Zeroizing::new(
+            rpassword::prompt_password(format!("Password of {}: ", account.name)).map_err(|e| e.to_string())?,
+        )
+    } else {
+        return Err("there is no terminal to ask on; give the password with --stdin".into());
+    };
+    let line = typed.trim_end_matches(['\r', '\n']);
+    let trimmed = line.trim();
+    if trimmed.len() != line.len() {
+        eprintln!("blanks around the password were left out");
+    }
+    Secret::new(Zeroizing::new(trimmed.to_owned())).map_err(|why| format!("this is no password: {why}"))
+}
+
+async fn keep(
+    account: &Arc<Account>,
+    servers: &[&Server],
+    secret: &Secret,
+    check: bool,
+    timeouts: &crate::account::Timeouts,
+) -> Result<(), String> {
+    let copy = || Secret::new(secret.expose().to_owned()).map_err(|e| e.to_string());
+    if check {
+        for server in servers {
+            check::sign_in_with(server, Arc::new(copy()?), timeouts)
+                .await
+                .map_err(|failure| format!("not kept: {failure}"))?;
+        }
+    }
+    let vault = Vault::new();
+    for server in servers {
+        vault.store(account, server, copy()?).await.map_err(|e| in_full(&e))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,108 @@
+//! `ostler status`, `pause` and `resume`: asks the running ostler of the same settings file.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use crate::cli::{fail, print, print_json};
+use crate::control::{Request, ask};
+
+/// Options of `ostler status`.
+#[derive(Debug, Args)]
+pub struct Options {
+    /// One JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+/// Shows what the running ostler does; exit code 1 if none runs.
+pub fn main(file: &Path, options: &Options) -> ExitCode {
+    match ask(file, &Request::Status) {
+        Ok(Some(status)) if status.get("running").is_none() => fail(1, &refused(&status)),
+        Ok(Some(status)) => {
+            if options.json {
+                print_json(&status)
+            } else {
+                print(&text(&status))
+            }
+            ExitCode::SUCCESS
+        }
+        Ok(None) => {
+            if options.json {
+                print_json(&json!({"running": false}));
+            } else {
+                print("ostler is not running\n");
+            }
+            ExitCode::FAILURE
+        }
+        Err(error) => fail(1, &format!("the running ostler does not answer: {error}")),
+    }
+}
+
+/// Pauses or resumes.
+pub fn switch(file: &Path, pause: bool) -> ExitCode {
+    let (request, done) = if pause { (Request::Pause, "paused\n") } else { (Request::Resume, "resumed\n") };
+    match ask(file, &request) {
+        Ok(Some(answer)) if answer.get("running").is_none() => fail(1, &refused(&answer)),
+        Ok(Some(_)) => {
+            print(done);
+            ExitCode::SUCCESS
+        }
+        Ok(None) => fail(1, "ostler is not running"),
+        Err(error) => fail(1, &format!("the running ostler does not answer: {error}")),
+    }
+}
+
+fn refused(answer: &Value) -> String {
+    format!("the running ostler says: {}", answer["error"].as_str().unwrap_or("nothing that makes sense"))
+}
+
+fn text(status: &Value) -> String {
+    let word = |value: &Value| value.as_str().map_or_else(|| "-".to_owned(), str::to_owned);
+    let each = |key: &str| status[key].as_array().cloned().unwrap_or_default();
+    let mut text = format!(
+        "ostler {} runs (process {}){}\n\ndoors\n",
+        word(&status["version"]),
+        status["pid"],
+        if status["paused"] == true { ", paused" } else { "" }
+    );
+    for door in each("doors") {
+        let whose = door["account"].as_str().map_or_else(String::new, |a| format!("  only account {a}"));
+        text +=
+            &format!("  {:5} {:22} {}{whose}\n", word(&door["protocol"]), word(&door["address"]), word(&door["state"]));
+    }
+    text += "\naccounts\n";
+    if each("accounts").is_empty() {
+        text += "  none yet\n";
+    }
+    for account in each("accounts") {
+        let gate = account["gate_age_s"].as_u64().map_or_else(String::new, |age| format!("  gate: login {age} s ago"));
+        text += &format!(
+            "  {:15} {:10} last fetch {}  last send {}{gate}\n",
+            word(&account["name"]),
+            word(&account["state"]),
+            word(&account["last_fetch"]),
+            word(&account["last_send"])
+        );
+        if let Some(failure) = account["last_failure"].as_str() {
+            text += &format!("    {}: {failure}\n", word(&account["last_failure_at"]));
+        }
+    }
+    text += "\nsessions\n";
+    if each("sessions").is_empty() {
+        text += "  none\n";
+    }
+    for session in each("sessions") {
+        text += &format!(
+            "  {:5} {:15} from {:22} since {}  {}\n",
+            word(&session["protocol"]),
+            word(&session["account"]),
+            word(&session["client"]),
+            word(&session["since"]),
+            word(&session["state"])
+        );
+    }
+    text
+}

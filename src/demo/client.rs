@@ -1,0 +1,245 @@
+//! The old mail programs of the demo: what Eudora and Outlook Express say, in their order and their spelling, over
+//! plain TCP. Not mail programs: they know one way through each dialogue and give up at anything else.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::mailroom::ADDRESS;
+use super::smtp::MESSAGE;
+use super::spoken::{Direction, Teller, Voice, Who};
+use super::text::{Text, read_text, stuffed};
+use crate::account::Protocol;
+use crate::conn::{Conn, Read};
+use crate::smtp::{Reply, ReplyParser};
+use crate::wire::REPLY_LINE;
+
+/// Outlook Express 4 asks its user after so long whether to go on waiting.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// What they give as password; ostler puts in the right one.
+const PASSWORD: &str = "anything";
+/// More messages than this are not fetched.
+const MESSAGES: usize = 1000;
+
+/// A program of the late 1990s and what it wants.
+pub(super) struct Program {
+    /// How it is called.
+    pub(super) name: &'static str,
+    /// Where what it says is collected.
+    pub(super) teller: Teller,
+}
+
+impl Program {
+    /// Eudora 7 for Windows sends; what went over the wire, without dot stuffing.
+    pub(super) async fn eudora_sends(&self, door: SocketAddr, to: &[&str], letter: &[u8]) -> Result<Vec<u8>, String> {
+        let mut talk = self.open(Protocol::Smtp, door).await?;
+        talk.greeting().await?;
+        let mut hello = talk.smtp("EHLO oldpc").await?;
+        if hello.code >= 400 {
+            hello = talk.smtp("HELO oldpc").await?;
+        }
+        talk.wants(&hello, 250)?;
+        if hello.lines.iter().any(|line| line.starts_with("AUTH ") && line.contains("LOGIN")) {
+            talk.auth_login().await?;
+        }
+        talk.smtp_wants("RSET", 250).await?;
+        talk.smtp_wants(&format!("MAIL FROM:<{ADDRESS}>"), 250).await?;
+        for recipient in to {
+            talk.smtp_wants(&format!("RCPT TO:<{recipient}>"), 250).await?;
+        }
+        talk.smtp_wants("DATA", 354).await?;
+        // Its end of data is CRLF.CRLF even after a line end, so every message grows by a blank line.
+        let sent = [letter, b"\r\n"].concat();
+        talk.body(&sent).await?;
+        talk.smtp_wants("QUIT", 221).await?;
+        Ok(sent)
+    }
+
+    /// Eudora fetches everything and takes it off the server.
+    pub(super) async fn eudora_fetches(&self, door: SocketAddr) -> Result<Vec<Vec<u8>>, String> {
+        let mut talk = self.open(Protocol::Pop3, door).await?;
+        talk.sign_in(ADDRESS).await?;
+        let count = talk.stat().await?;
+        let mut messages = Vec::new();
+        if count > 0 {
+            talk.pop3_text("UIDL").await?;
+        }
+        for number in 1..=count {
+            talk.pop3(&format!("LIST {number}")).await?;
+            messages.push(talk.pop3_text(&format!("RETR {number}")).await?);
+            talk.pop3(&format!("DELE {number}")).await?;
+        }
+        talk.pop3("QUIT").await?;
+        Ok(messages)
+    }
+
+    /// Outlook Express 6 sends: HELO, no AUTH, blanks behind the colons.
+    pub(super) async fn outlook_sends(&self, door: SocketAddr, to: &[&str], letter: &[u8]) -> Result<Vec<u8>, String> {
+        let mut talk = self.open(Protocol::Smtp, door).await?;
+        talk.greeting().await?;
+        talk.smtp_wants("HELO oldpc", 250).await?;
+        talk.smtp_wants(&format!("MAIL FROM: <{ADDRESS}>"), 250).await?;
+        for recipient in to {
+            talk.smtp_wants(&format!("RCPT TO: <{recipient}>"), 250).await?;
+        }
+        talk.smtp_wants("DATA", 354).await?;
+        talk.body(letter).await?;
+        talk.smtp_wants("QUIT", 221).await?;
+        Ok(letter.to_vec())
+    }
+
+    /// Outlook Express fetches everything and takes it off the server.
+    pub(super) async fn outlook_fetches(&self, door: SocketAddr) -> Result<Vec<Vec<u8>>, String> {
+        let mut talk = self.open(Protocol::Pop3, door).await?;
+        talk.sign_in(ADDRESS).await?;
+        let count = talk.stat().await?;
+        let mut messages = Vec::new();
+        if count > 0 {
+            talk.pop3_text("LIST").await?;
+        }
+        for number in 1..=count {
+            messages.push(talk.pop3_text(&format!("RETR {number}")).await?);
+        }
+        for number in 1..=count {
+            talk.pop3(&format!("DELE {number}")).await?;
+        }
+        talk.pop3("QUIT").await?;
+        Ok(messages)
+    }
+
+    async fn open(&self, protocol: Protocol, door: SocketAddr) -> Result<Talk, String> {
+        let no = |why: &dyn std::fmt::Display| format!("{} cannot connect to {door}: {why}", self.name);
+        let tcp = match timeout(PATIENCE, TcpStream::connect(door)).await {
+            Ok(Ok(tcp)) => tcp,
+            Ok(Err(error)) => return Err(no(&error)),
+            Err(_) => return Err(no(&"no answer")),
+        };
+        let _ = tcp.set_nodelay(true);
+        let voice = self.teller.voice(Who::Client(self.name), protocol);
+        Ok(Talk { conn: Conn::new(tcp), voice, name: self.name, last: "hello".into() })
+    }
+}
+
+/// One connection to ostler.
+struct Talk {
+    conn: Conn<TcpStream>,
+    voice: Voice,
+    name: &'static str,
+    /// The last thing said, as it may be shown.
+    last: String,
+}
+
+impl Talk {
+    async fn greeting(&mut self) -> Result<(), String> {
+        let greeting = self.reply().await?;
+        self.wants(&greeting, 220)
+    }
+
+    async fn auth_login(&mut self) -> Result<(), String> {
+        self.smtp_wants("AUTH LOGIN", 334).await?;
+        self.say(&BASE64.encode(ADDRESS), "***").await?;
+        let prompt = self.reply().await?;
+        self.wants(&prompt, 334)?;
+        self.say(&BASE64.encode(PASSWORD), "***").await?;
+        // Eudora goes on without it when it is refused.
+        self.reply().await.map(drop)
+    }
+
+    async fn body(&mut self, letter: &[u8]) -> Result<(), String> {
+        self.last = "the message".into();
+        self.voice.text(Direction::Said, letter);
+        let wire = stuffed(letter);
+        let sent = timeout(PATIENCE, self.conn.send(&wire)).await;
+        if !matches!(sent, Ok(Ok(()))) {
+            return Err(format!("{} could not send the message: ostler does not take it", self.name));
+        }
+        let reply = self.reply().await?;
+        self.wants(&reply, 250)
+    }
+
+    async fn smtp_wants(&mut self, line: &str, code: u16) -> Result<(), String> {
+        let reply = self.smtp(line).await?;
+        self.wants(&reply, code)
+    }
+
+    async fn smtp(&mut self, line: &str) -> Result<Reply, String> {
+        self.say(line, line).await?;
+        self.reply().await
+    }
+
+    fn wants(&self, reply: &Reply, code: u16) -> Result<(), String> {
+        if reply.code == code { Ok(()) } else { Err(self.refused(&reply.one_line())) }
+    }
+
+    async fn reply(&mut self) -> Result<Reply, String> {
+        let mut parser = ReplyParser::default();
+        loop {
+            let line = self.hear().await?;
+            if let Some(reply) = parser.push(&line).map_err(|error| self.refused(&error.to_string()))? {
+                return Ok(reply);
+            }
+        }
+    }
+
+    async fn sign_in(&mut self, user: &str) -> Result<(), String> {
+        self.status().await?;
+        self.pop3(&format!("USER {user}")).await?;
+        self.say(&format!("PASS {PASSWORD}"), "PASS ***").await?;
+        self.status().await.map(drop)
+    }
+
+    /// How many messages there are. Eudora wants digits right behind the +OK.
+    async fn stat(&mut self) -> Result<usize, String> {
+        let status = self.pop3("STAT").await?;
+        let count = status.strip_prefix("+OK ").and_then(|rest| rest.split(' ').next()?.parse().ok());
+        count.filter(|count| *count <= MESSAGES).ok_or_else(|| self.refused(&status))
+    }
+
+    async fn pop3(&mut self, line: &str) -> Result<String, String> {
+        self.say(line, line).await?;
+        self.status().await
+    }
+
+    async fn pop3_text(&mut self, line: &str) -> Result<Vec<u8>, String> {
+        self.pop3(line).await?;
+        match timeout(PATIENCE, read_text(&mut self.conn, 2 * MESSAGE)).await {
+            Ok(Ok(Text::Whole(text))) => {
+                self.voice.text(Direction::Heard, &text);
+                Ok(text)
+            }
+            _ => Err(self.refused("a text that does not end")),
+        }
+    }
+
+    async fn status(&mut self) -> Result<String, String> {
+        let line = self.hear().await?.printable();
+        if line.starts_with("+OK") { Ok(line) } else { Err(self.refused(&line)) }
+    }
+
+    async fn say(&mut self, line: &str, shown: &str) -> Result<(), String> {
+        shown.clone_into(&mut self.last);
+        self.voice.said(shown.as_bytes());
+        let sent = timeout(PATIENCE, self.conn.send(format!("{line}\r\n").as_bytes())).await;
+        if matches!(sent, Ok(Ok(()))) { Ok(()) } else { Err(self.refused("nothing: the connection is gone")) }
+    }
+
+    async fn hear(&mut self) -> Result<crate::wire::Line, String> {
+        match timeout(PATIENCE, self.conn.read_line(REPLY_LINE)).await {
+            Ok(Ok(Read::Line(line))) => {
+                self.voice.heard(line.bytes());
+                Ok(line)
+            }
+            Ok(Ok(Read::TooLong(_))) => Err(self.refused("a line without an end")),
+            Ok(Ok(Read::End(_)) | Err(_)) => Err(self.refused("nothing: the connection is closed")),
+            Err(_) => Err(self.refused("nothing for 30 s")),
+        }
+    }
+
+    fn refused(&self, heard: &str) -> String {
+        format!("{} said \"{}\" and heard: {heard}", self.name, self.last)
+    }
+}

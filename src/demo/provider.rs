@@ -1,0 +1,250 @@
+//! **A provider made for `ostler demo`, and for nothing else**: POP3 over TLS, SMTP over TLS behind a POP-before-SMTP
+//! gate, its own certificate authority, one mailbox and one at another company. It listens on loopback, keeps
+//! everything in memory, reports every line, and ends when it is dropped. It says so in its greetings.
+//!
+//! What it says is in `pop.rs` and `smtp.rs`, what it knows in `mailroom.rs`; here are its sockets.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+
+use super::authority::Authority;
+use super::mailroom::{Counts, Delivered, Mailbox, Mailroom};
+use super::pop::{self, Pop};
+use super::smtp::{self, MESSAGE, Smtp};
+use super::spoken::{Direction, Teller, Voice, Who};
+use super::text::{Text, read_text, stuffed};
+use crate::account::Protocol;
+use crate::conn::{Conn, Read};
+use crate::secret::Secret;
+use crate::wire::{COMMAND_LINE, Line};
+
+/// A visitor that says nothing for so long is sent away (RFC 1939 asks for at least this).
+const IDLE: Duration = Duration::from_secs(600);
+/// For a TLS handshake.
+const HANDSHAKE: Duration = Duration::from_secs(15);
+/// Connections at one time on one port and family.
+const VISITORS: usize = 64;
+/// Ports tried until one is free in both address families.
+const TRIES: usize = 20;
+/// After a failed accept, which is the system's trouble and may last.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// A running provider.
+pub(super) struct Provider {
+    /// POP3 over TLS.
+    pub(super) pop3: u16,
+    /// SMTP over TLS.
+    pub(super) smtp: u16,
+    /// The certificate its servers' are vouched for by.
+    pub(super) ca_pem: String,
+    room: Arc<Mailroom>,
+    /// Dropped with the provider, and with it every connection.
+    _listeners: JoinSet<()>,
+}
+
+impl Provider {
+    /// Starts one whose gate stays open for `window` after a login. `stamp` tells its messages from another run's.
+    pub(super) async fn start(
+        window: Duration,
+        password: Arc<Secret>,
+        stamp: String,
+        teller: &Teller,
+    ) -> Result<Self, String> {
+        let authority = Authority::new()?;
+        let room = Arc::new(Mailroom::new(password, stamp, window));
+        let mut listeners = JoinSet::new();
+        let mut ports = [0; 2];
+        for (port, protocol) in ports.iter_mut().zip([Protocol::Pop3, Protocol::Smtp]) {
+            let (found, bound) = bind().await.map_err(|e| format!("the demo provider has no port: {e}"))?;
+            *port = found;
+            for listener in bound {
+                let desk = Reception {
+                    protocol,
+                    tls: TlsAcceptor::from(Arc::clone(&authority.server)),
+                    room: Arc::clone(&room),
+                    voice: teller.voice(Who::Provider, protocol),
+                };
+                listeners.spawn(desk.receive(listener));
+            }
+        }
+        Ok(Self { pop3: ports[0], smtp: ports[1], ca_pem: authority.pem, room, _listeners: listeners })
+    }
+
+    pub(super) fn messages(&self, mailbox: Mailbox) -> Vec<Arc<Delivered>> {
+        self.room.messages(mailbox)
+    }
+
+    pub(super) fn counts(&self) -> Counts {
+        self.room.counts()
+    }
+
+    /// Puts a message of the provider's own into the mailbox.
+    pub(super) fn post(&self, text: &[u8]) {
+        // A full mailbox has mail enough.
+        let _ = self.room.deliver(&[Mailbox::Own], "", text);
+    }
+
+    /// Waits until nobody is connected.
+    pub(super) async fn empty(&self) {
+        self.room.empty().await;
+    }
+}
+
+/// A free port of the loopback addresses: the same one in both families where there are two, for `localhost` may
+/// mean either.
+async fn bind() -> io::Result<(u16, Vec<TcpListener>)> {
+    for _ in 0..TRIES {
+        let v4 = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let port = v4.local_addr()?.port();
+        match TcpListener::bind((Ipv6Addr::LOCALHOST, port)).await {
+            Ok(v6) => return Ok((port, vec![v4, v6])),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
+            Err(_) => return Ok((port, vec![v4])),
+        }
+    }
+    Err(io::ErrorKind::AddrInUse.into())
+}
+
+/// What a listener needs for those who come.
+#[derive(Clone)]
+struct Reception {
+    protocol: Protocol,
+    tls: TlsAcceptor,
+    room: Arc<Mailroom>,
+    voice: Voice,
+}
+
+impl Reception {
+    async fn receive(self, listener: TcpListener) {
+        let mut visitors = JoinSet::new();
+        loop {
+            tokio::select! {
+                accepted = listener.accept() => match accepted {
+                    Ok((tcp, peer)) if visitors.len() < VISITORS => {
+                        visitors.spawn(self.clone().visit(tcp, peer.ip()));
+                    }
+                    Ok(_) => self.voice.noticed("too many connections at once: one more is closed"),
+                    Err(_) => tokio::time::sleep(PAUSE).await,
+                },
+                Some(_) = visitors.join_next() => {}
+            }
+        }
+    }
+
+    async fn visit(self, tcp: TcpStream, from: IpAddr) {
+        let _visit = self.room.visit();
+        let _ = tcp.set_nodelay(true);
+        let tls = match timeout(HANDSHAKE, self.tls.accept(tcp)).await {
+            Ok(Ok(tls)) => tls,
+            Ok(Err(error)) => return self.voice.noticed(&format!("no TLS: {error}")),
+            Err(_) => return self.voice.noticed("no TLS: it takes too long"),
+        };
+        self.room.count_connection();
+        let version = match tls.get_ref().1.protocol_version() {
+            Some(rustls::ProtocolVersion::TLSv1_2) => "TLS 1.2",
+            _ => "TLS 1.3",
+        };
+        self.voice.noticed(&format!("a connection from {}, inside {version}", from.to_canonical()));
+        let mut desk = Desk { conn: Conn::new(tls), voice: self.voice };
+        let ended = match self.protocol {
+            Protocol::Pop3 => desk.pop(Pop::new(self.room, from)).await,
+            Protocol::Smtp | Protocol::Imap => desk.smtp(Smtp::new(self.room, from)).await,
+        };
+        match ended {
+            Ok(()) => desk.conn.close().await,
+            Err(error) => desk.voice.noticed(&format!("the connection breaks: {error}")),
+        }
+    }
+}
+
+/// One connection, and who reports what is said on it.
+struct Desk<S> {
+    conn: Conn<S>,
+    voice: Voice,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Desk<S> {
+    async fn pop(&mut self, mut session: Pop) -> io::Result<()> {
+        self.say(&[Pop::greeting()]).await?;
+        while let Some(line) = self.hear().await? {
+            match session.on_line(&line) {
+                pop::Answer::Say(said) => self.say(&[&said]).await?,
+                pop::Answer::List(status, list) => {
+                    let lines: Vec<&str> = [status.as_str()].into_iter().chain(list.lines()).chain(["."]).collect();
+                    self.say(&lines).await?;
+                }
+                pop::Answer::Message(status, message) => {
+                    self.voice.said(status.as_bytes());
+                    self.voice.text(Direction::Said, &message);
+                    self.conn.send(&[status.as_bytes(), b"\r\n", &stuffed(&message)].concat()).await?;
+                }
+                pop::Answer::Bye(said) => return self.say(&[&said]).await,
+            }
+        }
+        Ok(())
+    }
+
+    async fn smtp(&mut self, mut session: Smtp) -> io::Result<()> {
+        self.say(&[Smtp::greeting()]).await?;
+        while let Some(line) = self.hear().await? {
+            let mut answer = session.on_line(&line);
+            if let smtp::Answer::Data(go_ahead) = answer {
+                self.say(&[&go_ahead]).await?;
+                answer = self.take_message(&mut session).await?;
+            }
+            match answer {
+                smtp::Answer::Say(lines) => {
+                    self.say(&lines.iter().map(String::as_str).collect::<Vec<_>>()).await?;
+                }
+                smtp::Answer::Bye(said) | smtp::Answer::Data(said) => return self.say(&[&said]).await,
+            }
+        }
+        Ok(())
+    }
+
+    async fn take_message(&mut self, session: &mut Smtp) -> io::Result<smtp::Answer> {
+        let text = in_time(read_text(&mut self.conn, MESSAGE)).await?;
+        if let Text::Whole(message) = &text {
+            self.voice.text(Direction::Heard, message);
+        }
+        let (answer, delivered) = session.on_text(&text);
+        if let Some(delivered) = delivered {
+            self.voice.noticed(&delivered);
+        }
+        Ok(answer)
+    }
+
+    /// The next command; `None` when the other side has closed.
+    async fn hear(&mut self) -> io::Result<Option<Line>> {
+        match in_time(self.conn.read_line(COMMAND_LINE)).await? {
+            Read::Line(line) => {
+                self.voice.heard_command(line.bytes());
+                Ok(Some(line))
+            }
+            Read::End(_) => {
+                self.voice.noticed("the connection is closed");
+                Ok(None)
+            }
+            Read::TooLong(too_long) => Err(io::Error::other(too_long)),
+        }
+    }
+
+    async fn say(&mut self, lines: &[&str]) -> io::Result<()> {
+        for line in lines {
+            self.voice.said(line.as_bytes());
+        }
+        self.conn.send(format!("{}\r\n", lines.join("\r\n")).as_bytes()).await
+    }
+}
+
+async fn in_time<T>(what: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    timeout(IDLE, what).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}

@@ -1,0 +1,79 @@
+//! The command `ostler demo`: ostler's engine and doors on the demo's settings, the play, and `--stay`.
+
+use std::io::{self, IsTerminal};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use super::{Doors, Scene};
+use crate::account::SecretSource;
+use crate::engine::Engine;
+use crate::event::Events;
+use crate::listeners::Listeners;
+use crate::vault::Vault;
+
+/// The ports of ostler's own settings; those who stay may have them in their mail program already.
+const USUAL: (u16, u16) = (2110, 2025);
+
+/// What `ostler demo` takes.
+#[derive(Debug, clap::Args)]
+pub struct Options {
+    /// Go on when the play is over, to try a real mail program on it; ctrl-C ends it
+    #[arg(long)]
+    stay: bool,
+}
+
+/// Plays the demo; 0 if the message came back identical.
+pub fn main(options: &Options) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let played = match runtime {
+        Ok(runtime) => runtime.block_on(perform(options)),
+        Err(error) => Err(format!("ostler cannot start: {error}")),
+    };
+    ExitCode::from(u8::from(played.is_err()))
+}
+
+async fn perform(options: &Options) -> Result<(), String> {
+    let mut out = io::stdout();
+    let has_colour = out.is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let (mut scene, doors, _listeners) = match set_up(options.stay).await {
+        Ok(ready) => ready,
+        Err(why) => {
+            super::Page::new(&mut out, false).words(&format!("demo: FAILED: {why}")).map_err(super::unprintable)?;
+            return Err(why);
+        }
+    };
+    scene.play(doors, has_colour, &mut out).await?;
+    if options.stay {
+        tokio::select! {
+            ended = scene.stay(doors, has_colour, &mut out) => ended?,
+            // Without a handler ctrl-C ends the program in its own way.
+            Ok(()) = tokio::signal::ctrl_c() => {}
+        }
+    }
+    Ok(())
+}
+
+/// The provider, and ostler's doors in front of it.
+async fn set_up(stays: bool) -> Result<(Scene, Doors, Listeners), String> {
+    let scene = Scene::start().await?;
+    let (pop3, smtp) = if stays { USUAL } else { (0, 0) };
+    let wanted = Doors { pop3: free(pop3), smtp: free(smtp) };
+    let settings = scene.settings(wanted, SecretSource::Keyring, Scene::trust());
+    let vault = Vault::of_one(&scene.password());
+    let engine = Arc::new(Engine::new(settings, vault, Events::default()));
+    let trusted = engine.dialer.tls.trust_in_memory(&Scene::trust(), scene.ca_pem());
+    trusted.map_err(|failure| failure.sentence())?;
+    let mut listeners = Listeners::new(engine);
+    let [pop3, smtp] = listeners.apply().await[..] else { return Err("ostler cannot open its doors".into()) };
+    Ok((scene, Doors { pop3, smtp }, listeners))
+}
+
+/// This port of 127.0.0.1 if nobody has it, else any.
+fn free(port: u16) -> SocketAddr {
+    let wanted = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    match TcpListener::bind(wanted) {
+        Ok(_) => wanted,
+        Err(_) => (Ipv4Addr::LOCALHOST, 0).into(),
+    }
+}

@@ -1,0 +1,125 @@
+//! Dot-terminated texts (RFC 1939 section 3, RFC 5321 section 4.5.2) as whole values, for the two ends of the demo: its
+//! provider and its clients. The proxy itself never holds a whole message; it uses `wire` directly.
+
+use std::io;
+
+use memchr::memmem;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::conn::Conn;
+use crate::wire::DotScanner;
+
+/// What reading a text can give.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Text {
+    /// All of it, unstuffed, without its end.
+    Whole(Vec<u8>),
+    /// It was longer than the limit; it has been read to its end and thrown away.
+    TooBig,
+    /// The other side closed in the middle.
+    BrokenOff,
+}
+
+/// Reads to the end of a text. What follows stays in the connection.
+pub(super) async fn read_text<S>(conn: &mut Conn<S>, limit: usize) -> io::Result<Text>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let (mut scanner, mut text, mut is_too_big) = (DotScanner::default(), Vec::new(), false);
+    loop {
+        let input = std::mem::take(&mut conn.input);
+        let end = scanner.scan(&input);
+        let (mine, rest) = input.split_at(end.unwrap_or(input.len()));
+        is_too_big = is_too_big || text.len() + mine.len() > limit + END.len();
+        if is_too_big {
+            text = Vec::new();
+        } else {
+            text.extend_from_slice(mine);
+        }
+        if end.is_some() {
+            conn.input = rest.to_vec();
+            return Ok(if is_too_big { Text::TooBig } else { Text::Whole(unstuffed(&text)) });
+        }
+        if !conn.fill().await? {
+            return Ok(Text::BrokenOff);
+        }
+    }
+}
+
+const END: &[u8] = b".\r\n";
+
+/// The text for the wire, its end included. A text that does not end in CR LF gets one.
+pub(super) fn stuffed(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len() + 64);
+    for line in lines(text) {
+        if line.starts_with(b".") {
+            out.push(b'.');
+        }
+        out.extend_from_slice(line);
+    }
+    if !out.is_empty() && !out.ends_with(b"\r\n") {
+        out.extend_from_slice(b"\r\n");
+    }
+    out.extend_from_slice(END);
+    out
+}
+
+/// The text as it was before it was stuffed; takes its end off too.
+fn unstuffed(wire: &[u8]) -> Vec<u8> {
+    let text = wire.strip_suffix(END).unwrap_or(wire);
+    lines(text).flat_map(|line| line.strip_prefix(b".").unwrap_or(line)).copied().collect()
+}
+
+/// The lines of a text, each with its CR LF. A lone CR or LF ends none.
+pub(super) fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let end = memmem::find(rest, b"\r\n").map_or(rest.len(), |at| at + 2);
+        let (line, after) = rest.split_at(end);
+        rest = after;
+        Some(line)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+
+    async fn read(wire: &[u8], limit: usize) -> (Text, Vec<u8>) {
+        let (mut far, near) = tokio::io::duplex(1 << 16);
+        far.write_all(wire).await.unwrap();
+        drop(far);
+        let mut conn = Conn::new(near);
+        (read_text(&mut conn, limit).await.unwrap(), conn.input)
+    }
+
+    #[test]
+    fn dots_are_doubled_at_the_front_of_lines_only() {
+        assert_eq!(stuffed(b".\r\na.\r\n..b\r\nc\n.\r\n"), b"..\r\na.\r\n...b\r\nc\n.\r\n.\r\n");
+        assert_eq!(stuffed(b""), b".\r\n");
+        assert_eq!(stuffed(b"x"), b"x\r\n.\r\n");
+    }
+
+    #[tokio::test]
+    async fn a_text_that_is_too_big_is_read_to_its_end() {
+        assert_eq!(read(b"12345\r\n.\r\nQUIT", 7).await, (Text::Whole(b"12345\r\n".to_vec()), b"QUIT".to_vec()));
+        assert_eq!(read(b"123456\r\n.\r\nQUIT", 7).await, (Text::TooBig, b"QUIT".to_vec()));
+        assert_eq!(read(b"12345\r\n.\r", 7).await.0, Text::BrokenOff);
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_stuffed_comes_back(mut text in prop::collection::vec(prop::sample::select(b"\r\n.a\0\xff".to_vec()), 0..60)) {
+            text.extend_from_slice(b"\r\n");
+            let wire = [stuffed(&text).as_slice(), b"NOOP\r\n"].concat();
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            prop_assert_eq!(runtime.block_on(read(&wire, 1000)), (Text::Whole(text), b"NOOP\r\n".to_vec()));
+        }
+    }
+}

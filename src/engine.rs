@@ -1,0 +1,189 @@
+//! What all sessions share: the settings in force, the way to providers, secrets, gates, and what was learned about
+//! servers. It serves nobody itself; `serve/` does.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+
+use crate::account::{Account, SecretSource, Server, ServerId, Settings};
+use crate::dial::Dialer;
+use crate::event::{Event, Events, SessionId};
+use crate::failure::{Failure, SecretTrouble};
+use crate::gate::Gate;
+use crate::os::{self, Moment};
+use crate::pop3::login::Known;
+use crate::secret::Secret;
+use crate::vault::{Vault, VaultError};
+
+/// One login's gate, and the turn to log in: one at a time, ostler's own or a client's.
+#[derive(Default)]
+pub struct GateCell {
+    gate: Mutex<Gate>,
+    /// Held while somebody signs in.
+    pub turn: tokio::sync::Mutex<()>,
+}
+
+impl GateCell {
+    /// The state; never across an await.
+    pub fn lock(&self) -> MutexGuard<'_, Gate> {
+        self.gate.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What one server was seen to be like. Lost at the end of the program; nothing depends on it but speed.
+#[derive(Debug, Clone, Default)]
+pub struct Learned {
+    /// From the last POP3 sign-in.
+    pub pop3: Option<Known>,
+    /// The size of message an SMTP server takes, in octets.
+    pub size: Option<u64>,
+}
+
+/// The shared state.
+pub struct Engine {
+    settings: Mutex<Arc<Settings>>,
+    /// Where everything that happens is told.
+    pub events: Events,
+    /// Where secrets come from.
+    pub vault: Vault,
+    /// The way to providers.
+    pub dialer: Dialer,
+    gates: Mutex<HashMap<ServerId, Arc<GateCell>>>,
+    learned: Mutex<HashMap<ServerId, Learned>>,
+    stopping: watch::Sender<bool>,
+    busy: watch::Sender<usize>,
+    sessions: AtomicU64,
+}
+
+impl Engine {
+    /// With the first settings.
+    pub fn new(settings: Settings, vault: Vault, events: Events) -> Self {
+        let engine = Self {
+            settings: Mutex::new(Arc::new(settings)),
+            events,
+            vault,
+            dialer: Dialer::default(),
+            gates: Mutex::default(),
+            learned: Mutex::default(),
+            stopping: watch::Sender::new(false),
+            busy: watch::Sender::new(0),
+            sessions: AtomicU64::new(0),
+        };
+        engine.tell_settings(false);
+        engine
+    }
+
+    /// The settings in force. A session keeps those it began with.
+    pub fn settings(&self) -> Arc<Settings> {
+        Arc::clone(&self.settings.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts other settings in force, for sessions to come.
+    pub fn replace_settings(&self, settings: Settings) {
+        *self.settings.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
+        self.dialer.tls.forget();
+        self.tell_settings(true);
+    }
+
+    fn tell_settings(&self, again: bool) {
+        let settings = self.settings();
+        let accounts = crate::choose::names(&settings.accounts);
+        self.events.publish(Event::Settings { accounts, access: settings.access, again });
+    }
+
+    /// A name for a new session.
+    pub fn next_session(&self) -> SessionId {
+        self.sessions.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// The gate of one login.
+    pub fn gate(&self, login: &Server) -> Arc<GateCell> {
+        let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(gates.entry(login.id()).or_default())
+    }
+
+    /// The gate's age of an account that has one, in seconds, for status.
+    pub fn gate_age(&self, name: &str, now: Moment) -> Option<u64> {
+        let settings = self.settings();
+        let account = settings.accounts.iter().find(|a| a.name == name)?;
+        let login = account.smtp.iter().find_map(|s| s.gate())?;
+        self.gate(&login.login).lock().age(now).map(|age| age.as_secs())
+    }
+
+    /// What is known of a server.
+    pub fn learned(&self, server: &Server) -> Learned {
+        let learned = self.learned.lock().unwrap_or_else(PoisonError::into_inner);
+        learned.get(&server.id()).cloned().unwrap_or_default()
+    }
+
+    /// Remembers something about a server.
+    pub fn learn(&self, server: &Server, change: impl FnOnce(&mut Learned)) {
+        let mut learned = self.learned.lock().unwrap_or_else(PoisonError::into_inner);
+        change(learned.entry(server.id()).or_default());
+    }
+
+    /// The secret for a server: from its source, or the one the client gave where that is the source.
+    pub async fn secret(
+        &self,
+        account: &Account,
+        server: &Server,
+        given: Option<&Arc<Secret>>,
+    ) -> Result<Arc<Secret>, Failure> {
+        let from_client = server.credentials().is_some_and(|c| c.secret == SecretSource::Client);
+        if from_client {
+            let none = || Failure::Secret { account: account.name.clone(), trouble: SecretTrouble::ClientGaveNone };
+            return given.cloned().ok_or_else(none);
+        }
+        self.vault.secret(account, server).await.map_err(secret_failure)
+    }
+
+    /// Becomes true when no new session and no new message shall begin.
+    pub fn stopping(&self) -> watch::Receiver<bool> {
+        self.stopping.subscribe()
+    }
+
+    /// Asks all sessions to end when their message is through.
+    pub fn stop(&self) {
+        self.stopping.send_replace(true);
+    }
+
+    /// How many sessions are under way.
+    pub fn busy(&self) -> watch::Receiver<usize> {
+        self.busy.subscribe()
+    }
+
+    /// Counts a session as under way until the guard is dropped.
+    pub fn count_in(self: &Arc<Self>) -> Counted {
+        self.busy.send_modify(|n| *n += 1);
+        Counted(Arc::clone(self))
+    }
+}
+
+/// A session under way.
+pub struct Counted(Arc<Engine>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.busy.send_modify(|n| *n = n.saturating_sub(1));
+    }
+}
+
+/// Why there is no secret, as a failure with words for the client.
+pub fn secret_failure(error: VaultError) -> Failure {
+    let trouble = match &error {
+        VaultError::NoEntry { .. } => SecretTrouble::Missing,
+        VaultError::Locked { .. } | VaultError::TimedOut { .. } => SecretTrouble::KeyringLocked,
+        VaultError::NoKeyring { .. } => SecretTrouble::NoKeyring,
+        VaultError::FromClient { .. } => SecretTrouble::ClientGaveNone,
+        // Eudora looks for the word "password" in a refusal and throws its own away.
+        other => SecretTrouble::Source(other.to_string().replace("password", "secret")),
+    };
+    Failure::Secret { account: error.account().to_owned(), trouble }
+}
+
+/// The time, for whoever needs it as an argument.
+pub fn now() -> Moment {
+    os::now()
+}

@@ -1,0 +1,341 @@
+//! What happened, once, for everybody who wants to know: each [`Event`] becomes a line in the log and is folded into
+//! the [`Status`] that `ostler status`, and later tray and page, read. Nobody calls them; they read.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::Serialize;
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::account::{Access, Door, Protocol};
+use crate::failure::{Blame, Failure};
+use crate::protocol::Misuse;
+
+/// Names a client's connection while it lasts.
+pub type SessionId = u64;
+
+/// One thing that happened. Never holds a secret or the content of a message.
+#[derive(Debug)]
+pub enum Event {
+    /// The settings were read, at start or later.
+    Settings {
+        /// The accounts' names.
+        accounts: Vec<String>,
+        /// Who may come in.
+        access: Access,
+        /// Whether others were in force before.
+        again: bool,
+    },
+    /// A changed settings file is wrong; the last good one stays in force.
+    SettingsWrong(Vec<String>),
+    /// Something in the settings to think about.
+    Remark(String),
+    /// A door is open.
+    DoorOpen(Door, SocketAddr),
+    /// A door cannot be opened now; why.
+    DoorShut(Door, String),
+    /// A door is gone from the settings.
+    DoorRemoved(Door),
+    /// A client came.
+    Began(SessionId, Protocol, SocketAddr),
+    /// It is known whose session it is.
+    Named(SessionId, String),
+    /// What the session is doing now.
+    Doing(SessionId, &'static str),
+    /// The client has gone.
+    Ended(SessionId),
+    /// A client was not let in; why.
+    TurnedAway(Protocol, SocketAddr, String),
+    /// A client did something no mail program does.
+    Misused(SessionId, Misuse),
+    /// ostler logged in to open the gate.
+    GateOpened {
+        /// The account's name.
+        account: String,
+        /// Where.
+        server: String,
+        /// What became of it.
+        how: &'static str,
+    },
+    /// The gate was shut at first and a message went through all the same.
+    GateHealed {
+        /// The account's name.
+        account: String,
+        /// How many new connections it took.
+        tries: usize,
+    },
+    /// A client's session at the provider is over.
+    Fetched {
+        /// The account's name.
+        account: String,
+        /// Messages fetched whole.
+        messages: u64,
+        /// Octets of all texts.
+        octets: u64,
+    },
+    /// The provider took a message.
+    Sent {
+        /// The account's name.
+        account: String,
+        /// Recipients it took it for.
+        recipients: usize,
+        /// Octets of the body.
+        octets: u64,
+    },
+    /// The provider did not take it, or nobody knows.
+    NotSent {
+        /// The account's name.
+        account: String,
+        /// The provider's words, or ostler's.
+        why: String,
+    },
+    /// Something went wrong for an account, or before it was known whose.
+    Failed(Option<String>, Failure),
+    /// No new sessions until resumed.
+    Paused,
+    /// New sessions again.
+    Resumed,
+    /// ostler ends; so many sessions are in the middle of a message.
+    Stopping(usize),
+}
+
+/// An account as others see it.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct AccountStatus {
+    /// `unused`, `ok`, `trouble` (passing) or `needs you`.
+    pub state: &'static str,
+    /// RFC 3339.
+    pub last_fetch: Option<String>,
+    /// RFC 3339.
+    pub last_send: Option<String>,
+    /// What went wrong last, in words.
+    pub last_failure: Option<String>,
+    /// When, RFC 3339.
+    pub last_failure_at: Option<String>,
+}
+
+#[derive(Debug, Clone)]
+struct DoorStatus {
+    door: Door,
+    address: SocketAddr,
+    state: String,
+}
+
+#[derive(Debug, Clone)]
+struct SessionStatus {
+    protocol: Protocol,
+    client: SocketAddr,
+    account: Option<String>,
+    since: String,
+    state: &'static str,
+}
+
+/// Everything that is known, folded from events.
+#[derive(Debug, Default)]
+pub struct Status {
+    doors: Vec<DoorStatus>,
+    accounts: Vec<(String, AccountStatus)>,
+    sessions: BTreeMap<SessionId, SessionStatus>,
+    paused: bool,
+}
+
+/// Takes events from everywhere; cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Events(Arc<Mutex<Status>>);
+
+impl Events {
+    /// Tells everybody.
+    pub fn publish(&self, event: Event) {
+        crate::log::write(&event);
+        self.lock().fold(event);
+    }
+
+    /// The document of `ostler status`; `gate_age` tells how many seconds old an account's POP login is.
+    pub fn document(&self, gate_age: impl Fn(&str) -> Option<u64>) -> Value {
+        self.lock().document(gate_age)
+    }
+
+    /// Whether new clients are sent away.
+    pub fn is_paused(&self) -> bool {
+        self.lock().paused
+    }
+
+    /// How many sessions there are.
+    pub fn sessions(&self) -> usize {
+        self.lock().sessions.len()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Status> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The time now in UTC, as JSON documents have it.
+pub fn timestamp() -> String {
+    let now = OffsetDateTime::now_utc();
+    now.replace_nanosecond(0).unwrap_or(now).format(&Rfc3339).unwrap_or_default()
+}
+
+impl Status {
+    fn fold(&mut self, event: Event) {
+        match event {
+            Event::Settings { accounts, .. } => {
+                let old = std::mem::take(&mut self.accounts);
+                self.accounts = accounts
+                    .into_iter()
+                    .map(|name| {
+                        let known = old.iter().find(|(n, _)| *n == name).map(|(_, status)| status.clone());
+                        (name, known.unwrap_or(AccountStatus { state: "unused", ..AccountStatus::default() }))
+                    })
+                    .collect();
+            }
+            Event::DoorOpen(door, address) => self.door(door, address, "open".into()),
+            Event::DoorShut(door, why) => {
+                let address = door.address;
+                self.door(door, address, why);
+            }
+            Event::DoorRemoved(door) => self.doors.retain(|d| d.door != door),
+            Event::Began(id, protocol, client) => {
+                let status = SessionStatus { protocol, client, account: None, since: timestamp(), state: "signing in" };
+                self.sessions.insert(id, status);
+            }
+            Event::Named(id, account) => {
+                if let Some(session) = self.sessions.get_mut(&id) {
+                    session.account = Some(account);
+                }
+            }
+            Event::Doing(id, state) => {
+                if let Some(session) = self.sessions.get_mut(&id) {
+                    session.state = state;
+                }
+            }
+            Event::Ended(id) => drop(self.sessions.remove(&id)),
+            Event::Fetched { account, .. } => self.account(&account, |status| {
+                status.last_fetch = Some(timestamp());
+                status.state = "ok";
+            }),
+            Event::Sent { account, .. } => self.account(&account, |status| {
+                status.last_send = Some(timestamp());
+                status.state = "ok";
+            }),
+            Event::NotSent { account, why } => self.failed(&account, why, "trouble"),
+            Event::Failed(Some(account), failure) => {
+                let state = if failure.blame() == Blame::User { "needs you" } else { "trouble" };
+                self.failed(&account, failure.to_string(), state);
+            }
+            Event::Paused => self.paused = true,
+            Event::Resumed => self.paused = false,
+            Event::SettingsWrong(_)
+            | Event::Remark(_)
+            | Event::TurnedAway(..)
+            | Event::Misused(..)
+            | Event::GateOpened { .. }
+            | Event::GateHealed { .. }
+            | Event::Failed(None, _)
+            | Event::Stopping(_) => {}
+        }
+    }
+
+    fn door(&mut self, door: Door, address: SocketAddr, state: String) {
+        match self.doors.iter_mut().find(|d| d.door == door) {
+            Some(known) => {
+                known.address = address;
+                known.state = state;
+            }
+            None => self.doors.push(DoorStatus { door, address, state }),
+        }
+    }
+
+    fn account(&mut self, name: &str, change: impl FnOnce(&mut AccountStatus)) {
+        if let Some((_, status)) = self.accounts.iter_mut().find(|(n, _)| n == name) {
+            change(status);
+        }
+    }
+
+    fn failed(&mut self, account: &str, why: String, state: &'static str) {
+        self.account(account, |status| {
+            status.last_failure = Some(why);
+            status.last_failure_at = Some(timestamp());
+            status.state = state;
+        });
+    }
+
+    fn document(&self, gate_age: impl Fn(&str) -> Option<u64>) -> Value {
+        let doors: Vec<Value> = self
+            .doors
+            .iter()
+            .map(|d| {
+                json!({"protocol": d.door.protocol.name(), "address": d.address.to_string(), "account": d.door.account, "state": d.state})
+            })
+            .collect();
+        let accounts: Vec<Value> = self
+            .accounts
+            .iter()
+            .map(|(name, status)| {
+                let mut document = json!(status);
+                document["name"] = json!(name);
+                document["gate_age_s"] = json!(gate_age(name));
+                document
+            })
+            .collect();
+        let sessions: Vec<Value> = self
+            .sessions
+            .values()
+            .map(|s| {
+                json!({"protocol": s.protocol.name(), "account": s.account, "client": s.client.to_string(), "since": s.since, "state": s.state})
+            })
+            .collect();
+        json!({
+            "running": true,
+            "version": env!("CARGO_PKG_VERSION"),
+            "pid": std::process::id(),
+            "paused": self.paused,
+            "page": Value::Null,
+            "doors": doors,
+            "accounts": accounts,
+            "sessions": sessions,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn status_is_what_happened() {
+        let events = Events::default();
+        let client: SocketAddr = "127.0.0.1:5".parse().unwrap();
+        let door = Door {
+            protocol: Protocol::Pop3,
+            address: "127.0.0.1:0".parse().unwrap(),
+            is_companion: false,
+            account: None,
+        };
+        events.publish(Event::Settings { accounts: vec!["home".into()], access: Access::SameUser, again: false });
+        events.publish(Event::DoorOpen(door, "127.0.0.1:2110".parse().unwrap()));
+        events.publish(Event::Began(1, Protocol::Pop3, client));
+        events.publish(Event::Named(1, "home".into()));
+        events.publish(Event::Fetched { account: "home".into(), messages: 2, octets: 10 });
+        let document = events.document(|_| Some(7));
+        assert_eq!(document["doors"][0]["address"], "127.0.0.1:2110");
+        assert_eq!(document["sessions"][0]["account"], "home");
+        assert_eq!(document["accounts"][0]["state"], "ok");
+        assert_eq!(document["accounts"][0]["gate_age_s"], 7);
+        assert!(document["accounts"][0]["last_send"].is_null());
+        assert!(document["accounts"][0]["last_fetch"].as_str().unwrap().ends_with('Z'));
+        let failure = Failure::UnknownAccount { given: "x".into(), known: vec![] };
+        events.publish(Event::Failed(Some("home".into()), failure));
+        events.publish(Event::Ended(1));
+        events.publish(Event::Paused);
+        let document = events.document(|_| None);
+        assert_eq!(document["accounts"][0]["state"], "needs you");
+        assert_eq!(document["sessions"], json!([]));
+        assert_eq!(document["paused"], true);
+        events.publish(Event::Settings { accounts: vec!["work".into()], access: Access::SameUser, again: true });
+        assert_eq!(events.document(|_| None)["accounts"][0]["state"], "unused");
+    }
+}

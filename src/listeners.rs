@@ -1,0 +1,169 @@
+//! The doors: bind, accept, one task for each client; doors that cannot be opened are tried again; a change of settings
+//! moves only what changed. The only place that spawns.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+
+use crate::account::{Door, Protocol};
+use crate::engine::Engine;
+use crate::event::Event;
+use crate::os;
+use crate::serve;
+
+/// A door somebody else holds is tried again this often.
+const TRY_AGAIN: Duration = Duration::from_secs(3);
+/// Clients that may wait to be accepted.
+const BACKLOG: u32 = 1024;
+/// The first and the longest wait after an error of accept: out of descriptors, mostly, and that passes.
+const ACCEPT_WAIT: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+
+/// All doors, open or not.
+pub struct Listeners {
+    engine: Arc<Engine>,
+    doors: Vec<Listening>,
+}
+
+struct Listening {
+    door: Door,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Listeners {
+    /// No door yet.
+    pub fn new(engine: Arc<Engine>) -> Self {
+        Self { engine, doors: Vec::new() }
+    }
+
+    /// Opens the doors of the settings in force and closes all others; those in both stay as they are. Returns the
+    /// addresses of the newly opened ones when each new door is open or reported.
+    pub async fn apply(&mut self) -> Vec<SocketAddr> {
+        let settings = self.engine.settings();
+        // No IMAP door yet; the settings for it are kept.
+        let wanted: Vec<&Door> = settings.doors.iter().filter(|d| d.protocol != Protocol::Imap).collect();
+        let engine = Arc::clone(&self.engine);
+        self.doors.retain(|listening| {
+            let stays = wanted.contains(&&listening.door);
+            if !stays {
+                engine.events.publish(Event::DoorRemoved(listening.door.clone()));
+            }
+            stays
+        });
+        let mut first_tries = Vec::new();
+        for door in wanted {
+            if self.doors.iter().all(|listening| listening.door != *door) {
+                let (told, first_try) = oneshot::channel();
+                let task = tokio::spawn(keep_open(Arc::clone(&self.engine), door.clone(), told));
+                self.doors.push(Listening { door: door.clone(), task });
+                first_tries.push(first_try);
+            }
+        }
+        let mut opened = Vec::new();
+        for first_try in first_tries {
+            opened.extend(first_try.await.ok().flatten());
+        }
+        opened
+    }
+
+    /// Closes all doors. Sessions go on.
+    pub fn close(&mut self) {
+        self.doors.clear();
+    }
+}
+
+/// Opens a door, if need be again and again, and serves its clients. `told` hears how the first try went.
+async fn keep_open(engine: Arc<Engine>, door: Door, told: oneshot::Sender<Option<SocketAddr>>) {
+    let mut told = Some(told);
+    let mut reported: Option<String> = None;
+    loop {
+        match bind(door.address) {
+            Ok((listener, address)) => {
+                engine.events.publish(Event::DoorOpen(door.clone(), address));
+                if let Some(told) = told.take() {
+                    let _ = told.send(Some(address));
+                }
+                accept(&engine, listener, &Arc::new(door)).await;
+                return;
+            }
+            Err(error) => {
+                // A machine without IPv6 has no ::1, and nobody asked for it.
+                let silent = door.is_companion && error.kind() != io::ErrorKind::AddrInUse;
+                let why = why_not(&door, &error);
+                if !silent && reported.as_ref() != Some(&why) {
+                    engine.events.publish(Event::DoorShut(door.clone(), why.clone()));
+                    reported = Some(why);
+                }
+                if let Some(told) = told.take() {
+                    let _ = told.send(None);
+                }
+            }
+        }
+        sleep(TRY_AGAIN).await;
+    }
+}
+
+fn bind(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // On Unix this lets a restarted ostler have its port back at once; on Windows it would let others take it.
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    let listener = socket.listen(BACKLOG)?;
+    let address = listener.local_addr()?;
+    Ok((listener, address))
+}
+
+fn why_not(door: &Door, error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => match os::port_holder(door.address) {
+            Some(holder) => format!("{holder} has it; ostler tries again every few seconds"),
+            None => "another program has it; ostler tries again every few seconds".into(),
+        },
+        io::ErrorKind::PermissionDenied => {
+            format!(
+                "this system lets only the administrator open ports below 1024; choose another for {} in the settings",
+                door.protocol
+            )
+        }
+        io::ErrorKind::AddrNotAvailable => "this computer does not have this address".into(),
+        _ => error.to_string(),
+    }
+}
+
+async fn accept(engine: &Arc<Engine>, listener: TcpListener, door: &Arc<Door>) {
+    let mut wait = ACCEPT_WAIT.0;
+    loop {
+        match listener.accept().await {
+            Ok((client, address)) => {
+                wait = ACCEPT_WAIT.0;
+                tokio::spawn(serve::serve(Arc::clone(engine), client, address, Arc::clone(door)));
+            }
+            Err(error) if is_the_clients(&error) => {}
+            Err(error) => {
+                if wait == ACCEPT_WAIT.0 {
+                    engine.events.publish(Event::Remark(format!("no client can be taken in just now: {error}")));
+                }
+                sleep(wait).await;
+                wait = (wait * 2).min(ACCEPT_WAIT.1);
+            }
+        }
+    }
+}
+
+/// The client broke off before it was taken in.
+fn is_the_clients(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionReset | ConnectionRefused | Interrupted)
+}

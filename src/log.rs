@@ -1,0 +1,104 @@
+//! The log: where it goes, how it looks, and the one line each [`Event`] becomes. Protocol lines (with `-v`) are written
+//! by the drivers, which know what is secret.
+
+use tracing::level_filters::LevelFilter;
+use tracing::{debug, error, info, warn};
+
+use crate::account::Access;
+use crate::event::Event;
+use crate::failure::Blame;
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Begins to log to stderr. `loudness`: 0 is normal, 1 (`-v`) shows protocol lines, -1 (`-q`) warnings and errors only.
+pub fn start(format: Format, loudness: i8) {
+    use std::io::IsTerminal;
+    let level = match loudness {
+        i8::MIN..=-2 => LevelFilter::ERROR,
+        -1 => LevelFilter::WARN,
+        0 => LevelFilter::INFO,
+        1 => LevelFilter::DEBUG,
+        _ => LevelFilter::TRACE,
+    };
+    let colour = std::io::stderr().is_terminal();
+    // rustls and zbus log what nobody but their makers understands; their warnings are enough.
+    let filter = tracing_subscriber::filter::Targets::new()
+        .with_target("ostler", level)
+        .with_default(LevelFilter::WARN.min(level));
+    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(colour).with_target(false);
+    use tracing_subscriber::prelude::*;
+    let registry = tracing_subscriber::registry();
+    // A second start, as in tests, changes nothing.
+    let _ = match format {
+        Format::Text => registry.with(layer.with_filter(filter)).try_init(),
+        Format::Json => registry.with(layer.json().with_filter(filter)).try_init(),
+    };
+}
+
+/// Writes an event's line.
+pub(crate) fn write(event: &Event) {
+    match event {
+        Event::Settings { accounts, access, again } => {
+            let which = if accounts.is_empty() { "no account yet".into() } else { accounts.join(", ") };
+            let what = if *again { "changed settings are in force" } else { "settings read" };
+            info!("{what}: {which}; who may come in: {}", access.name());
+            if *access == Access::Anyone {
+                warn!(
+                    "access = \"anyone\": every program that reaches a door can read and send mail with the stored passwords"
+                );
+            }
+        }
+        Event::SettingsWrong(mistakes) => {
+            error!("the changed settings file is wrong; the last good settings stay in force");
+            for mistake in mistakes {
+                error!("{mistake}");
+            }
+        }
+        Event::Remark(text) => warn!("{text}"),
+        Event::DoorOpen(door, address) => {
+            let whose = door.account.as_ref().map_or_else(String::new, |a| format!(" (only account {a})"));
+            info!("{} door open on {address}{whose}", door.protocol);
+        }
+        Event::DoorShut(door, why) => error!("{} door on {} cannot be opened: {why}", door.protocol, door.address),
+        Event::DoorRemoved(door) => {
+            info!("{} door on {} closed: it is gone from the settings", door.protocol, door.address)
+        }
+        Event::Began(id, protocol, client) => debug!("[{id}] {protocol} client {client} came"),
+        Event::Named(id, account) => debug!("[{id}] it is a session of account {account}"),
+        Event::Doing(id, what) => debug!("[{id}] {what}"),
+        Event::Ended(id) => debug!("[{id}] over"),
+        Event::TurnedAway(protocol, client, why) => warn!("{protocol} client {client} was not let in: {why}"),
+        Event::Misused(id, misuse) => warn!("[{id}] connection ended: {misuse}"),
+        Event::GateOpened { account, server, how } => {
+            info!("account {account}: login at {server} before sending: {how}")
+        }
+        Event::GateHealed { account, tries } => {
+            info!("account {account}: the provider did not let mail through at first; it did after {tries} more tries");
+        }
+        Event::Fetched { account, messages, octets } => {
+            info!("account {account}: {messages} messages fetched, {octets} octets")
+        }
+        Event::Sent { account, recipients, octets } => {
+            info!("account {account}: message of {octets} octets sent to {recipients} recipients");
+        }
+        Event::NotSent { account, why } => warn!("account {account}: not sent: {why}"),
+        Event::Failed(account, failure) => {
+            let whose = account.as_ref().map_or_else(String::new, |a| format!("account {a}: "));
+            match failure.blame() {
+                Blame::Passing => warn!("{whose}{failure}"),
+                Blame::User => error!("{whose}{failure}"),
+            }
+        }
+        Event::Paused => info!("paused: new clients are asked to come back later"),
+        Event::Resumed => info!("resumed"),
+        Event::Stopping(0) => info!("ostler ends"),
+        Event::Stopping(busy) => info!("ostler ends when {busy} sessions have finished their message, in 20 s at most"),
+    }
+}

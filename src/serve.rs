@@ -1,0 +1,279 @@
+//! Serves one client from the moment it connects: who may come in, then the dialogue of its door's protocol. The
+//! dialogues themselves are in `serve/`; what they have in common is here.
+
+pub mod gate;
+pub mod pop3;
+pub mod smtp;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tracing::debug;
+
+use crate::account::{Access, Account, Door, Protocol, Settings};
+use crate::conn::Conn;
+use crate::engine::Engine;
+use crate::event::{Event, SessionId};
+use crate::failure::{Failure, one_line};
+use crate::os::peer::{PeerOwner, owner_of};
+use crate::pop3::is_tls_hello;
+use crate::protocol::Misuse;
+use crate::sasl::{Attempt, Proof};
+use crate::secret::Secret;
+use crate::wire::{Line, printable, take_line};
+
+/// Clients served at once; the contract promises a thousand.
+pub const SESSIONS: usize = 1000;
+/// Wrong local passwords before a connection ends.
+const WRONG_PASSWORDS: u32 = 3;
+/// How long a client that is sent away may take to read why.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// A client's connection and what it belongs to.
+pub struct Session {
+    /// The shared state.
+    pub engine: Arc<Engine>,
+    /// The settings this session keeps to its end.
+    pub settings: Arc<Settings>,
+    /// Its name in the log.
+    pub id: SessionId,
+    /// The account its door leads to, if only to one.
+    pub own: Option<Arc<Account>>,
+    /// Becomes true when ostler ends.
+    pub stopping: watch::Receiver<bool>,
+    wrong_passwords: u32,
+}
+
+/// What a client said, or why it says nothing more.
+pub enum Heard {
+    /// A line.
+    Line(Line),
+    /// It has closed; what it left unfinished.
+    End(Vec<u8>),
+    /// It has to go.
+    Misused(Misuse),
+    /// It took too long.
+    TimedOut,
+    /// ostler ends.
+    Stopping,
+}
+
+/// Serves a client to its end. Whatever happens in it stays in it.
+pub async fn serve(engine: Arc<Engine>, tcp: TcpStream, client: SocketAddr, door: Arc<Door>) {
+    let counted = engine.count_in();
+    let _ = tcp.set_nodelay(true);
+    let settings = engine.settings();
+    let local = tcp.local_addr().unwrap_or(door.address);
+    let mut conn = Conn::new(tcp);
+    if let Err(why) = admit(&engine, &settings, client, local) {
+        if let NotAdmitted::Stranger(who) = &why {
+            engine.events.publish(Event::TurnedAway(door.protocol, client, who.clone()));
+        }
+        let line = why.reply(door.protocol);
+        goodbye(&mut conn, &line).await;
+        return;
+    }
+    let own = door.account.as_ref().and_then(|name| settings.accounts.iter().find(|a| a.name == *name)).cloned();
+    let id = engine.next_session();
+    let began = Began::new(&engine, id, door.protocol, client);
+    let stopping = engine.stopping();
+    let mut session = Session { engine: Arc::clone(&engine), settings, id, own, stopping, wrong_passwords: 0 };
+    match door.protocol {
+        Protocol::Pop3 => pop3::serve(&mut session, &mut conn).await,
+        Protocol::Smtp => smtp::serve(&mut session, &mut conn).await,
+        // No IMAP door is ever opened by this version.
+        Protocol::Imap => {}
+    }
+    drop(began);
+    drop(counted);
+}
+
+/// Tells that a session began, and when dropped, even by a panic, that it ended.
+struct Began(Arc<Engine>, SessionId);
+
+impl Began {
+    fn new(engine: &Arc<Engine>, id: SessionId, protocol: Protocol, client: SocketAddr) -> Self {
+        engine.events.publish(Event::Began(id, protocol, client));
+        Self(Arc::clone(engine), id)
+    }
+}
+
+impl Drop for Began {
+    fn drop(&mut self) {
+        self.0.events.publish(Event::Ended(self.1));
+    }
+}
+
+/// Why a client is not served.
+enum NotAdmitted {
+    Paused,
+    Full,
+    Stopping,
+    Stranger(String),
+}
+
+impl NotAdmitted {
+    fn reply(&self, protocol: Protocol) -> String {
+        let pop3 = protocol == Protocol::Pop3;
+        let text = match self {
+            Self::Paused if pop3 => "-ERR [SYS/TEMP] ostler is paused".into(),
+            Self::Paused => "421 4.3.2 ostler is paused".into(),
+            Self::Full if pop3 => format!("-ERR [SYS/TEMP] ostler serves {SESSIONS} clients already (timeout)"),
+            Self::Full => format!("421 4.3.2 ostler serves {SESSIONS} clients already"),
+            Self::Stopping if pop3 => "-ERR [SYS/TEMP] ostler is about to end (timeout)".into(),
+            Self::Stopping => "421 4.3.2 ostler is about to end".into(),
+            Self::Stranger(why) if pop3 => format!("-ERR [SYS/PERM] ostler does not let this program in: {why}"),
+            Self::Stranger(why) => format!("554 5.7.1 ostler does not let this program in: {why}"),
+        };
+        format!("{}\r\n", one_line(&text))
+    }
+}
+
+fn admit(engine: &Engine, settings: &Settings, client: SocketAddr, local: SocketAddr) -> Result<(), NotAdmitted> {
+    let address = client.ip().to_canonical();
+    if !address.is_loopback() && !settings.allow.iter().any(|network| network.contains(address)) {
+        return Err(NotAdmitted::Stranger(format!("{address} is in none of the networks allowed by the settings")));
+    }
+    if settings.access == Access::SameUser {
+        let why = match owner_of(client, local) {
+            PeerOwner::Me => None,
+            PeerOwner::Other(uid) => Some(format!("it belongs to another user (number {uid}) than ostler")),
+            PeerOwner::Gone => Some("it has gone already, or belongs to nobody".into()),
+            PeerOwner::Unknown(reason) => {
+                Some(format!("{reason}, so ostler cannot tell whose it is; set access = \"password\" in the settings"))
+            }
+        };
+        if let Some(why) = why {
+            return Err(NotAdmitted::Stranger(why));
+        }
+    }
+    if *engine.stopping().borrow() {
+        Err(NotAdmitted::Stopping)
+    } else if engine.events.is_paused() {
+        Err(NotAdmitted::Paused)
+    } else if engine.events.sessions() >= SESSIONS {
+        Err(NotAdmitted::Full)
+    } else {
+        Ok(())
+    }
+}
+
+impl Session {
+    /// A stamp no other greeting ever had, for APOP and CRAM-MD5 (RFC 1939, section 7).
+    fn stamp(&self) -> String {
+        let mut random = [0u8; 12];
+        // Without randomness the counter and the clock remain; they do not repeat either.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().secure_random.fill(&mut random);
+        format!("<{}.{}.{}@ostler>", self.id, std::process::id(), crate::sasl::hex(&random))
+    }
+
+    /// The next line of the client, until `deadline`.
+    async fn hear(&mut self, client: &mut Conn<TcpStream>, limit: usize, deadline: Instant) -> Heard {
+        loop {
+            if is_tls_hello(client.unused()) {
+                return Heard::Misused(Misuse::Tls);
+            }
+            match take_line(&mut client.input, limit) {
+                Ok(Some(line)) => return Heard::Line(line),
+                Err(too_long) => return Heard::Misused(Misuse::LineTooLong(too_long.0)),
+                Ok(None) => {}
+            }
+            tokio::select! {
+                biased;
+                more = timeout_at(deadline, client.fill()) => match more {
+                    Err(_) => return Heard::TimedOut,
+                    Ok(Ok(true)) => {}
+                    Ok(Ok(false) | Err(_)) => return Heard::End(std::mem::take(&mut client.input)),
+                },
+                () = stopped(&mut self.stopping) => return Heard::Stopping,
+            }
+        }
+    }
+
+    /// Sends a reply; `false` when the client has gone.
+    async fn say(&self, client: &mut Conn<TcpStream>, text: &str) -> bool {
+        debug!("[{}] S: {}", self.id, printable(text.trim_end().as_bytes()));
+        matches!(timeout(self.settings.timeouts.data, client.send(text.as_bytes())).await, Ok(Ok(())))
+    }
+
+    /// Shows a client's line in the log, without what may be secret.
+    fn log_line(&self, line: &Line, in_exchange: bool) {
+        let text = line.printable();
+        let word = text.split(' ').next().unwrap_or_default().to_ascii_uppercase();
+        if in_exchange {
+            debug!("[{}] C: ***", self.id);
+        } else if matches!(word.as_str(), "PASS" | "AUTH" | "APOP") {
+            debug!("[{}] C: {word} ***", self.id);
+        } else {
+            debug!("[{}] C: {text}", self.id);
+        }
+    }
+
+    /// Whether what the client gave is the account's local password.
+    async fn knows_password(&mut self, account: &Account, proof: &Proof) -> Result<bool, Failure> {
+        let wanted = self.engine.vault.local_password(account).await.map_err(crate::engine::secret_failure)?;
+        if proof.proves(&wanted) {
+            return Ok(true);
+        }
+        self.wrong_passwords += 1;
+        // Each a little later than the last: a second, then two, then the end.
+        sleep(Duration::from_secs(self.wrong_passwords.into())).await;
+        Ok(false)
+    }
+
+    fn has_guessed_enough(&self) -> bool {
+        self.wrong_passwords >= WRONG_PASSWORDS
+    }
+
+    /// Tells what went wrong for an account.
+    fn report(&self, account: Option<&Account>, failure: &Failure) {
+        self.engine.events.publish(Event::Failed(account.map(|a| a.name.clone()), failure.clone()));
+    }
+
+    fn doing(&self, what: &'static str) {
+        self.engine.events.publish(Event::Doing(self.id, what));
+    }
+
+    fn named(&self, account: &Account) {
+        self.engine.events.publish(Event::Named(self.id, account.name.clone()));
+    }
+
+    fn misused(&self, misuse: Misuse) {
+        self.engine.events.publish(Event::Misused(self.id, misuse));
+    }
+}
+
+/// The client's password as a secret, for accounts that pass it on.
+fn secret_of(attempt: &Attempt) -> Option<Arc<Secret>> {
+    let given = crate::smtp::front::given_password(attempt)?;
+    Secret::from_bytes(zeroize::Zeroizing::new(given.to_vec())).ok().map(Arc::new)
+}
+
+/// Completes when ostler ends.
+async fn stopped(stopping: &mut watch::Receiver<bool>) {
+    if stopping.wait_for(|stop| *stop).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// A last line, and the time to read it: closing with unread input would take the line away again.
+async fn goodbye(client: &mut Conn<TcpStream>, line: &str) {
+    let last = async {
+        if client.send(line.as_bytes()).await.is_ok() {
+            client.close().await;
+            while matches!(client.fill().await, Ok(true)) {
+                client.input = Vec::new();
+            }
+        }
+    };
+    let _ = timeout(GOODBYE, last).await;
+}
+
+/// Reads whatever is there without waiting, to know whether there is anything.
+async fn has_early_input(client: &mut Conn<TcpStream>) -> bool {
+    client.has_news().await && !client.unused().is_empty()
+}

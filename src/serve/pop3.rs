@@ -1,0 +1,309 @@
+//! A POP3 session: hear the client, sign in at its provider (reaching for it while the client still types), then pass.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout};
+
+use crate::account::{Access, Account, Server};
+use crate::conn::Conn;
+use crate::dial::{Route, Upstream};
+use crate::engine::{Engine, GateCell, now};
+use crate::event::Event;
+use crate::failure::{Failure, Place, Waiting};
+use crate::pop3::filter::Filter;
+use crate::pop3::front::{Answer, Front, misused};
+use crate::pop3::login::{Login, Ready};
+use crate::protocol::{Breach, Clock, Party};
+use crate::relay::{Ended, Limits, relay};
+use crate::sasl::Attempt;
+use crate::secret::Secret;
+use crate::serve::{Heard, Session, goodbye, secret_of};
+use crate::sign_in::{Prepared, supported};
+use crate::wire::{AUTH_LINE, COMMAND_LINE};
+
+/// How long TLS may take to say goodbye to a provider.
+const CLOSE: Duration = Duration::from_secs(2);
+
+/// A provider being reached for: all but the password is said by the time it is needed.
+type Reached = Result<(Prepared<Login>, Option<Arc<Secret>>), Failure>;
+
+struct Reach {
+    account: Arc<Account>,
+    future: Option<Pin<Box<dyn Future<Output = Reached> + Send>>>,
+    reached: Option<Reached>,
+}
+
+impl Reach {
+    fn begin(session: &Session, account: &Arc<Account>, server: &Server) -> Self {
+        let engine = Arc::clone(&session.engine);
+        let timeouts = session.settings.timeouts.clone();
+        let (owner, server) = (Arc::clone(account), server.clone());
+        let future = Box::pin(async move {
+            supported(&server)?;
+            let from_client = server.credentials().is_some_and(|c| c.secret == crate::account::SecretSource::Client);
+            let secret =
+                async { if from_client { Ok(None) } else { engine.secret(&owner, &server, None).await.map(Some) } };
+            let prepared = async {
+                let route = route(&engine, &owner, &server, &timeouts).await;
+                engine
+                    .prepare_pop3(&server, &timeouts, route)
+                    .await
+                    .inspect_err(|f| engine.note_refusal(&owner, &server, f))
+            };
+            let (prepared, secret) = tokio::join!(prepared, secret);
+            Ok((prepared?, secret?))
+        });
+        Self { account: Arc::clone(account), future: Some(future), reached: None }
+    }
+
+    /// Goes on reaching; never completes once it has, so that it can stand in a `select!`.
+    async fn go_on(&mut self) {
+        match &mut self.future {
+            Some(future) => {
+                let reached = future.await;
+                self.future = None;
+                self.reached = Some(reached);
+            }
+            None => std::future::pending().await,
+        }
+    }
+
+    async fn wait(mut self) -> Reached {
+        match (self.reached.take(), self.future.take()) {
+            (Some(reached), _) => reached,
+            (None, Some(future)) => future.await,
+            (None, None) => Err(Failure::Internal),
+        }
+    }
+}
+
+/// The way to a POP3 server: where a gate hangs on the login, the family the gate needs.
+async fn route(engine: &Engine, account: &Account, server: &Server, timeouts: &crate::account::Timeouts) -> Route {
+    let gated = account.smtp.iter().find(|s| s.gate().is_some_and(|g| g.login.id() == server.id()));
+    let family = match gated {
+        Some(gated) => engine.gate_families(gated, server, timeouts).await.ok().and_then(|f| f.first().copied()),
+        None => None,
+    };
+    Route { family, from: None }
+}
+
+/// The gate that hangs on a login at this server, if one does.
+fn gate_of(engine: &Engine, account: &Account, server: &Server) -> Option<Arc<GateCell>> {
+    account.smtp.iter().find_map(|s| s.gate().filter(|g| g.login.id() == server.id())).map(|g| engine.gate(&g.login))
+}
+
+/// Serves a client to its end.
+pub async fn serve(session: &mut Session, client: &mut Conn<TcpStream>) {
+    let mut front = Front::new(Arc::clone(&session.settings), session.own.clone(), session.stamp());
+    if !session.say(client, &front.greeting()).await {
+        return;
+    }
+    // Boxed, so that an idle session does not carry the sign-in's memory about.
+    let Some((upstream, ready, account)) = Box::pin(sign_in(session, client, &mut front)).await else { return };
+    let welcome = format!("{}\r\n", ready.said.printable());
+    if session.say(client, &welcome).await {
+        Box::pin(pass(session, client, upstream, &account)).await;
+    }
+}
+
+/// Hears the client until it has signed in.
+async fn sign_in(
+    session: &mut Session,
+    client: &mut Conn<TcpStream>,
+    front: &mut Front,
+) -> Option<(Upstream, Ready, Arc<Account>)> {
+    let mut reach: Option<Reach> = None;
+    let mut deadline = Instant::now() + session.settings.timeouts.login;
+    loop {
+        let limit = if front.in_exchange() { AUTH_LINE } else { COMMAND_LINE };
+        let heard = loop {
+            let Some(reaching) = &mut reach else { break session.hear(client, limit, deadline).await };
+            tokio::select! {
+                biased;
+                heard = session.hear(client, limit, deadline) => break heard,
+                () = reaching.go_on() => {}
+            }
+        };
+        let answer = match heard {
+            Heard::Line(line) => {
+                session.log_line(&line, front.in_exchange());
+                front.on_line(&line)
+            }
+            Heard::Misused(misuse) => misused(misuse),
+            Heard::End(rest) if front.on_end(&rest) => Answer::Bye("+OK bye\r\n".into()),
+            Heard::End(_) => return None,
+            Heard::TimedOut => Answer::Bye("-ERR [SYS/TEMP] nobody signed in for too long (timeout)\r\n".into()),
+            Heard::Stopping => Answer::Bye("-ERR [SYS/TEMP] ostler is about to end (timeout)\r\n".into()),
+        };
+        let text = match answer {
+            Answer::Say(text) => text,
+            Answer::Known(account, text) => {
+                session.named(&account);
+                let other = reach.as_ref().is_none_or(|r| !Arc::ptr_eq(&r.account, &account));
+                // Where the local password decides, the provider hears nothing before it was right.
+                if let Some(server) =
+                    account.pop3.as_ref().filter(|_| other && session.settings.access != Access::Password)
+                {
+                    reach = Some(Reach::begin(session, &account, server));
+                }
+                text
+            }
+            Answer::SignIn(account, attempt) => match enter(session, &account, &attempt, reach.take()).await {
+                Ok(Some((upstream, ready))) => return Some((upstream, ready, account)),
+                Ok(None) if session.has_guessed_enough() => {
+                    let Answer::Misused(misuse, text) = misused(crate::protocol::Misuse::TooManyPasswords) else {
+                        return None;
+                    };
+                    session.misused(misuse);
+                    goodbye(client, &text).await;
+                    return None;
+                }
+                Ok(None) => {
+                    "-ERR [AUTH] this is not the local password of that account; ostler list --passwords shows it\r\n"
+                        .into()
+                }
+                Err(failure) => {
+                    session.report(Some(&account), &failure);
+                    format!("{}\r\n", failure.pop3_reply())
+                }
+            },
+            Answer::Bye(text) => {
+                goodbye(client, &text).await;
+                return None;
+            }
+            Answer::Misused(misuse, text) => {
+                session.misused(misuse);
+                goodbye(client, &text).await;
+                return None;
+            }
+        };
+        if !session.say(client, &text).await {
+            return None;
+        }
+        if text.starts_with("-ERR [") {
+            deadline = Instant::now() + session.settings.timeouts.login;
+        }
+    }
+}
+
+/// Checks who it is, and signs in at the provider; `None`: the local password was wrong.
+async fn enter(
+    session: &mut Session,
+    account: &Arc<Account>,
+    attempt: &Attempt,
+    reach: Option<Reach>,
+) -> Result<Option<(Upstream, Ready)>, Failure> {
+    session.named(account);
+    if session.settings.access == Access::Password && !session.knows_password(account, &attempt.proof).await? {
+        return Ok(None);
+    }
+    let Some(server) = &account.pop3 else {
+        return Err(Failure::NoServer { account: account.name.clone(), protocol: crate::account::Protocol::Pop3 });
+    };
+    session.doing("signing in at the provider");
+    let reach = match reach.filter(|r| Arc::ptr_eq(&r.account, account)) {
+        Some(reach) => reach,
+        None => Reach::begin(session, account, server),
+    };
+    let (mut prepared, mut secret) = reach.wait().await?;
+    if prepared.is_stale().await {
+        // It hung up while the client was typing; no password has been said yet.
+        (prepared, secret) = Reach::begin(session, account, server).wait().await?;
+    }
+    let given = secret_of(attempt);
+    let secret = match secret {
+        Some(secret) => secret,
+        None => session.engine.secret(account, server, given.as_ref()).await?,
+    };
+    let engine = Arc::clone(&session.engine);
+    let gate = gate_of(&engine, account, server);
+    let turn = match &gate {
+        Some(cell) => Some(cell.turn.lock().await),
+        None => None,
+    };
+    let finished = prepared.finish(&engine.dialer, Some(secret), &session.settings.timeouts).await;
+    let (upstream, ready) = finished.inspect_err(|failure| engine.note_refusal(account, server, failure))?;
+    engine.learn(server, |learned| learned.pop3 = Some(ready.known.clone()));
+    if let Some(cell) = &gate {
+        let mut gate = cell.lock();
+        gate.logged_in(now(), upstream.local, ready.known.login_delay);
+        gate.session_opened();
+    }
+    drop(turn);
+    Ok(Some((upstream, ready)))
+}
+
+/// The client's session at the provider counts as the gate's login until this is dropped.
+struct OpenSession(Option<Arc<GateCell>>);
+
+impl Drop for OpenSession {
+    fn drop(&mut self) {
+        if let Some(cell) = &self.0 {
+            cell.lock().session_closed(now());
+        }
+    }
+}
+
+/// Passes what client and provider say, to the end.
+async fn pass(session: &mut Session, client: &mut Conn<TcpStream>, upstream: Upstream, account: &Account) {
+    let open = OpenSession(account.pop3.as_ref().and_then(|server| gate_of(&session.engine, account, server)));
+    session.doing("signed in");
+    let Upstream { mut conn, at, .. } = upstream;
+    let timeouts = &session.settings.timeouts;
+    let limits = Limits { idle: timeouts.idle, reply: timeouts.reply, data: timeouts.data };
+    let mut filter = Filter::default();
+    let ended = relay(client, &mut conn, &mut filter, limits, &mut session.stopping).await;
+    drop(open);
+    let _ = timeout(CLOSE, conn.close()).await;
+    let (messages, octets) = filter.figures();
+    if let Some(failure) = failure_of(&ended, &at, timeouts) {
+        session.report(Some(account), &failure);
+        last_words(session, client, &filter, &failure).await;
+    } else if let Ended::Breach(Breach::Client(misuse)) = ended {
+        let Answer::Misused(misuse, text) = misused(misuse) else { return };
+        session.misused(misuse);
+        // Inside an answer the line would be taken for a part of it.
+        goodbye(client, if filter.is_inside_text() { "" } else { &text }).await;
+    } else {
+        session.engine.events.publish(Event::Fetched { account: account.name.clone(), messages, octets });
+        client.close().await;
+    }
+}
+
+/// What was the provider's fault.
+fn failure_of(ended: &Ended, at: &Place, timeouts: &crate::account::Timeouts) -> Option<Failure> {
+    let at = at.clone();
+    match ended {
+        Ended::ServerGone => Some(Failure::Lost { at, waiting: Waiting::Answer }),
+        Ended::TimedOut(Clock::Reply, _) => {
+            Some(Failure::TimedOut { at, waiting: Waiting::Answer, after: timeouts.reply })
+        }
+        Ended::TimedOut(_, Party::Server) => {
+            Some(Failure::TimedOut { at, waiting: Waiting::Message, after: timeouts.data })
+        }
+        Ended::Breach(Breach::Server(what)) => Some(Failure::Nonsense { at, what: what.clone() }),
+        Ended::Over
+        | Ended::ClientGone
+        | Ended::Stopping
+        | Ended::TimedOut(_, Party::Client)
+        | Ended::Breach(Breach::Client(_)) => None,
+    }
+}
+
+/// The provider is gone. Inside a message the connection just breaks, for any line would look like a part of it or like
+/// its end; else the client gets an answer to the command it is waiting with, or to its next one.
+async fn last_words(session: &mut Session, client: &mut Conn<TcpStream>, filter: &Filter, failure: &Failure) {
+    if filter.is_inside_text() {
+        return;
+    }
+    if !filter.owes_answer() {
+        let deadline = Instant::now() + session.settings.timeouts.idle;
+        if !matches!(session.hear(client, COMMAND_LINE, deadline).await, Heard::Line(_)) {
+            return;
+        }
+    }
+    goodbye(client, &format!("{}\r\n", failure.pop3_reply())).await;
+}

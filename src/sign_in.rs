@@ -1,0 +1,223 @@
+//! Drives a [`Login`] machine over a connection: the one loop that signs in anywhere, for a client's session, the gate's
+//! login, the check.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+use tracing::debug;
+
+use crate::account::{Account, Protocol, Server, Timeouts};
+use crate::conn::Read;
+use crate::dial::{Dialer, Route, Upstream};
+use crate::engine::Engine;
+use crate::failure::{Failure, Waiting};
+use crate::pop3;
+use crate::protocol::{Login, Outgoing, Step};
+use crate::secret::Secret;
+use crate::smtp;
+use crate::wire::{Line, REPLY_LINE};
+
+/// A sign-in that has come as far as it can without the secret.
+pub enum Prepared<L: Login> {
+    /// It wants the secret now.
+    WantsSecret(Upstream, L),
+    /// It wants none.
+    Done(Upstream, L::Ready),
+}
+
+/// Hears the greeting, starts TLS if need be, and goes on until the secret is wanted.
+pub async fn prepare<L: Login>(
+    dialer: &Dialer,
+    upstream: Upstream,
+    mut login: L,
+    timeouts: &Timeouts,
+) -> Result<Prepared<L>, Failure> {
+    let (upstream, ready) = drive(dialer, upstream, &mut login, Step::Wait, timeouts).await?;
+    Ok(match ready {
+        None => Prepared::WantsSecret(upstream, login),
+        Some(ready) => Prepared::Done(upstream, ready),
+    })
+}
+
+impl<L: Login> Prepared<L> {
+    /// Whether the server has hung up or spoken since.
+    pub async fn is_stale(&mut self) -> bool {
+        match self {
+            Self::WantsSecret(upstream, _) | Self::Done(upstream, _) => upstream.conn.has_news().await,
+        }
+    }
+
+    /// Gives the secret and goes on until the sign-in is done or refused.
+    pub async fn finish(
+        self,
+        dialer: &Dialer,
+        secret: Option<Arc<Secret>>,
+        timeouts: &Timeouts,
+    ) -> Result<(Upstream, L::Ready), Failure> {
+        match (self, secret) {
+            (Self::Done(upstream, ready), _) => Ok((upstream, ready)),
+            (Self::WantsSecret(upstream, mut login), Some(secret)) => {
+                let step = login.on_secret(secret);
+                let at = upstream.at.clone();
+                let (upstream, ready) = drive(dialer, upstream, &mut login, step, timeouts).await?;
+                let asked_twice = || Failure::Nonsense { at, what: "it wants a second sign-in".into() };
+                Ok((upstream, ready.ok_or_else(asked_twice)?))
+            }
+            (Self::WantsSecret(..), None) => Err(Failure::Internal),
+        }
+    }
+}
+
+/// Takes steps until the machine is done (`Some`) or wants the secret (`None`). The time limit is for a whole answer,
+/// however its octets trickle in.
+async fn drive<L: Login>(
+    dialer: &Dialer,
+    mut upstream: Upstream,
+    login: &mut L,
+    mut step: Step<L::Ready>,
+    timeouts: &Timeouts,
+) -> Result<(Upstream, Option<L::Ready>), Failure> {
+    let mut limit = limit(login.waiting(), timeouts);
+    let mut deadline = Instant::now() + limit;
+    loop {
+        match step {
+            Step::Done(ready) => return Ok((upstream, Some(ready))),
+            Step::WantSecret => return Ok((upstream, None)),
+            Step::StartTls => {
+                upstream = dialer.start_tls(upstream, timeouts).await?;
+                step = login.on_tls();
+                continue;
+            }
+            Step::Send(outgoing) => {
+                limit = self::limit(login.waiting(), timeouts);
+                deadline = Instant::now() + limit;
+                say(&mut upstream, &outgoing, login.waiting(), limit).await?;
+            }
+            Step::Wait => {}
+        }
+        let line = hear(&mut upstream, login.waiting(), limit, deadline).await?;
+        step = login.on_line(&line)?;
+    }
+}
+
+fn limit(waiting: Waiting, timeouts: &Timeouts) -> Duration {
+    if waiting == Waiting::Greeting { timeouts.greeting } else { timeouts.reply }
+}
+
+/// Sends a command. Nothing may be waiting unread: it would be taken for the answer.
+pub async fn say(
+    upstream: &mut Upstream,
+    outgoing: &Outgoing,
+    waiting: Waiting,
+    limit: Duration,
+) -> Result<(), Failure> {
+    debug!("{}: C: {}", upstream.at.host, outgoing.shown());
+    let at = || upstream.at.clone();
+    if upstream.conn.has_news().await {
+        return Err(if upstream.conn.unused().is_empty() {
+            Failure::Lost { at: at(), waiting }
+        } else {
+            Failure::Nonsense { at: at(), what: "it spoke unasked".into() }
+        });
+    }
+    let sent = timeout_at(Instant::now() + limit, upstream.conn.send(outgoing.bytes())).await;
+    match sent {
+        Err(_) => Err(Failure::TimedOut { at: at(), waiting, after: limit }),
+        Ok(Err(_)) => Err(Failure::Lost { at: at(), waiting }),
+        Ok(Ok(())) => Ok(()),
+    }
+}
+
+/// Waits for a line.
+pub async fn hear(
+    upstream: &mut Upstream,
+    waiting: Waiting,
+    limit: Duration,
+    deadline: Instant,
+) -> Result<Line, Failure> {
+    let read = timeout_at(deadline, upstream.conn.read_line(REPLY_LINE)).await;
+    let at = upstream.at.clone();
+    match read {
+        Err(_) => Err(Failure::TimedOut { at, waiting, after: limit }),
+        Ok(Err(_) | Ok(Read::End(_))) => Err(Failure::Lost { at, waiting }),
+        Ok(Ok(Read::TooLong(too_long))) => Err(Failure::Nonsense { at, what: too_long.to_string() }),
+        Ok(Ok(Read::Line(line))) => {
+            debug!("{}: S: {}", at.host, line.printable());
+            Ok(line)
+        }
+    }
+}
+
+impl Engine {
+    /// Reaches a POP3 server of an account and prepares the sign-in there.
+    pub async fn prepare_pop3(
+        &self,
+        server: &Server,
+        timeouts: &Timeouts,
+        route: Route,
+    ) -> Result<Prepared<pop3::login::Login>, Failure> {
+        debug_assert_eq!(server.protocol, Protocol::Pop3);
+        let upstream = self.dialer.connect(server, timeouts, route).await?;
+        self.prepare_pop3_on(upstream, server, timeouts).await
+    }
+
+    /// The same on a connection that is there already.
+    pub async fn prepare_pop3_on(
+        &self,
+        upstream: Upstream,
+        server: &Server,
+        timeouts: &Timeouts,
+    ) -> Result<Prepared<pop3::login::Login>, Failure> {
+        let user = server.credentials().map(|c| c.username.clone()).unwrap_or_default();
+        let login = pop3::login::Login::new(server, &user, self.learned(server).pop3);
+        prepare(&self.dialer, upstream, login, timeouts).await
+    }
+
+    /// Reaches an SMTP server and prepares the sign-in there.
+    pub async fn prepare_smtp(
+        &self,
+        server: &Server,
+        timeouts: &Timeouts,
+        route: Route,
+    ) -> Result<Prepared<smtp::login::Login>, Failure> {
+        debug_assert_eq!(server.protocol, Protocol::Smtp);
+        let upstream = self.dialer.connect(server, timeouts, route).await?;
+        self.prepare_smtp_on(upstream, server, timeouts).await
+    }
+
+    /// The same on a connection that is there already.
+    pub async fn prepare_smtp_on(
+        &self,
+        upstream: Upstream,
+        server: &Server,
+        timeouts: &Timeouts,
+    ) -> Result<Prepared<smtp::login::Login>, Failure> {
+        // An address literal is right for every client without a name of its own (RFC 5321, 4.1.4), and tells least.
+        let name = match upstream.local {
+            Some(std::net::IpAddr::V6(address)) => format!("[IPv6:{address}]"),
+            Some(std::net::IpAddr::V4(address)) => format!("[{address}]"),
+            None => "[127.0.0.1]".into(),
+        };
+        prepare(&self.dialer, upstream, smtp::login::Login::new(server, name), timeouts).await
+    }
+
+    /// What a failed sign-in means for what is remembered: a refused secret is read anew the next time.
+    pub fn note_refusal(&self, account: &Account, server: &Server, failure: &Failure) {
+        if matches!(failure, Failure::SignInRefused { .. }) {
+            self.vault.drop_cached(account, server);
+        }
+        // What was known of the server may be what went wrong.
+        self.learn(server, |learned| learned.pop3 = None);
+    }
+}
+
+/// Settings that ask for what this version does not have are an error at sign-in, not at start: the rest works.
+pub fn supported(server: &Server) -> Result<(), Failure> {
+    match &server.sign_in {
+        crate::account::SignIn::OAuth2(_) => {
+            Err(Failure::NotInThisVersion { at: server.into(), what: "auth = \"oauth2\"" })
+        }
+        _ => Ok(()),
+    }
+}

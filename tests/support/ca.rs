@@ -1,0 +1,92 @@
+//! A certificate authority of the test's own, and the certificates good and bad servers show.
+
+use rcgen::{BasicConstraints, Certificate, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+
+/// A server's certificate with its key.
+#[derive(Clone)]
+pub struct ServerCert {
+    pub chain_pem: String,
+    pub key_pem: String,
+    pub chain_der: Vec<Vec<u8>>,
+    pub key_der: Vec<u8>,
+}
+
+/// An authority nobody trusts who is not told to.
+pub struct TestCa {
+    certificate: Certificate,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+impl TestCa {
+    pub fn new() -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        params.distinguished_name.push(DnType::CommonName, "ostler test authority");
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        Self { certificate, issuer: Issuer::new(params, key) }
+    }
+
+    /// What a settings file names as `ca`.
+    pub fn pem(&self) -> String {
+        self.certificate.pem()
+    }
+
+    /// A good certificate for this computer.
+    pub fn localhost(&self) -> ServerCert {
+        self.sign(here())
+    }
+
+    /// Signed, in date, and for somebody else.
+    pub fn wrong_name(&self) -> ServerCert {
+        self.sign(named(&["mail.example.com"]))
+    }
+
+    /// For this computer, but of another year.
+    pub fn expired(&self) -> ServerCert {
+        let mut params = here();
+        params.not_before = rcgen::date_time_ymd(2019, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2020, 1, 1);
+        self.sign(params)
+    }
+
+    /// For this computer, signed by itself.
+    pub fn self_signed() -> ServerCert {
+        let key = KeyPair::generate().unwrap();
+        let certificate = here().self_signed(&key).unwrap();
+        ServerCert {
+            chain_pem: certificate.pem(),
+            key_pem: key.serialize_pem(),
+            chain_der: vec![certificate.der().to_vec()],
+            key_der: key.serialize_der(),
+        }
+    }
+
+    fn sign(&self, params: CertificateParams) -> ServerCert {
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        ServerCert {
+            chain_pem: certificate.pem() + &self.certificate.pem(),
+            key_pem: key.serialize_pem(),
+            chain_der: vec![certificate.der().to_vec(), self.certificate.der().to_vec()],
+            key_der: key.serialize_der(),
+        }
+    }
+}
+
+impl Default for TestCa {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn here() -> CertificateParams {
+    named(&["localhost", "127.0.0.1", "::1", "127.0.0.2"])
+}
+
+fn named(names: &[&str]) -> CertificateParams {
+    let mut params = CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap();
+    params.distinguished_name.push(DnType::CommonName, names[0]);
+    params
+}

@@ -1,0 +1,300 @@
+//! A Dovecot of the test's own: POP3 with STLS, POP3 over TLS, and the sign-in service Postfix asks.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use tempfile::TempDir;
+
+use super::ca::ServerCert;
+use super::process::{Process, command, run, said};
+use super::{find, folder, free_port, give_away, id_of, is_root, mail_ids, wait_for};
+
+/// Whether a Dovecot is here whose configuration language this file speaks.
+pub fn usable() -> Result<(), String> {
+    let program = find("dovecot").ok_or("dovecot")?;
+    let version = said(&run(&mut command(program, ["--version"]), ""));
+    if version.starts_with("2.3.") { Ok(()) } else { Err(format!("dovecot 2.3, this is {}", version.trim())) }
+}
+
+/// How the server is to be.
+pub struct Builder {
+    users: Vec<(String, String)>,
+    cert: Option<ServerCert>,
+    mechanisms: String,
+    extra: Vec<String>,
+    tell: Vec<PathBuf>,
+    host: &'static str,
+}
+
+impl Builder {
+    /// A mailbox and its password.
+    pub fn user(mut self, name: &str, password: &str) -> Self {
+        self.users.push((name.to_owned(), password.to_owned()));
+        self
+    }
+
+    /// Shows this certificate; without one there is neither STLS nor POP3 over TLS.
+    pub fn cert(mut self, cert: ServerCert) -> Self {
+        self.cert = Some(cert);
+        self
+    }
+
+    /// The sign-in mechanisms, for POP3 and for Postfix.
+    pub fn mechanisms(mut self, mechanisms: &str) -> Self {
+        mechanisms.clone_into(&mut self.mechanisms);
+        self
+    }
+
+    /// One session at a time for a mailbox; the second waits and then hears `[IN-USE]`.
+    pub fn lock_sessions(self) -> Self {
+        self.line("pop3_lock_session = yes")
+    }
+
+    /// No password before TLS.
+    pub fn refuse_plain_text(mut self) -> Self {
+        // Dovecot takes a client at its own address for a safe one, so it listens at another.
+        self.host = "127.0.0.2";
+        self.line("disable_plaintext_auth = yes")
+    }
+
+    /// One more line of configuration.
+    pub fn line(mut self, line: &str) -> Self {
+        self.extra.push(line.to_owned());
+        self
+    }
+
+    /// After each login the address it came from is written to this file as well, before the client is
+    /// answered: how hosts kept their relay lists.
+    pub fn tell(mut self, file: &Path) -> Self {
+        self.tell.push(file.to_owned());
+        self
+    }
+
+    /// Starts it and waits until it answers. A port that somebody else took meanwhile is given up for another.
+    pub fn start(self) -> Dovecot {
+        for _ in 0..5 {
+            if let Some(server) = self.try_start() {
+                return server;
+            }
+        }
+        panic!("dovecot finds no free port");
+    }
+
+    fn try_start(&self) -> Option<Dovecot> {
+        let folder = folder();
+        let home = folder.path();
+        let (pop3, pop3s) = (free_port(), free_port());
+        for name in ["run", "state", "mail"] {
+            std::fs::create_dir(home.join(name)).unwrap();
+        }
+        self.write_configuration(home, pop3, pop3s);
+        let output = std::fs::File::create(home.join("output")).unwrap();
+        let mut start = command(find("dovecot").unwrap(), ["-F", "-c"]);
+        start.arg(home.join("dovecot.conf")).stdin(Stdio::null());
+        start.stdout(output.try_clone().unwrap()).stderr(output);
+        let mut process = Process::start("dovecot", &mut start);
+        let answers = wait_for("dovecot to answer", || match process.ended() {
+            Some(_) => Some(false),
+            None => std::net::TcpStream::connect((self.host, pop3)).is_ok().then_some(true),
+        });
+        let server = Dovecot { folder, process, host: self.host, pop3, pop3s, serial: AtomicU32::new(1) };
+        if answers {
+            for (user, _) in &self.users {
+                for part in ["new", "cur", "tmp"] {
+                    std::fs::create_dir_all(server.maildir(user).join(part)).unwrap();
+                }
+            }
+            let (uid, gid) = mail_ids();
+            give_away(&server.home().join("mail"), uid, gid);
+            return Some(server);
+        }
+        let log = server.everything_logged();
+        assert!(log.contains("Address already in use"), "dovecot does not start: {log}");
+        None
+    }
+
+    fn write_configuration(&self, home: &Path, pop3: u16, pop3s: u16) {
+        let (at, host) = (home.display(), self.host);
+        let (uid, gid) = mail_ids();
+        let mut users = String::new();
+        for (name, password) in &self.users {
+            users.push_str(&format!("{name}:{{PLAIN}}{password}\n"));
+        }
+        std::fs::write(home.join("users"), users).unwrap();
+
+        std::fs::write(home.join("logins"), "").unwrap();
+        let mut script = format!(
+            "#!/bin/sh\nprintf '%s %s %s %s\\n' \"$(date +%s.%N)\" \"$IP\" \"$USER\" \"${{AUTH_MECH:-}}\" >> {at}/logins\n"
+        );
+        for file in &self.tell {
+            script.push_str(&format!("printf '%s\\n' \"$IP\" >> {}\n", file.display()));
+        }
+        script.push_str("exec \"$@\"\n");
+        std::fs::write(home.join("after-login"), script).unwrap();
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let mode = std::fs::Permissions::from_mode;
+            std::fs::set_permissions(home.join("after-login"), mode(0o755)).unwrap();
+            std::fs::set_permissions(home.join("logins"), mode(0o666)).unwrap();
+        }
+
+        let ssl = match &self.cert {
+            None => "ssl = no".to_owned(),
+            Some(cert) => {
+                std::fs::write(home.join("cert.pem"), &cert.chain_pem).unwrap();
+                std::fs::write(home.join("key.pem"), &cert.key_pem).unwrap();
+                format!("ssl = yes\nssl_cert = <{at}/cert.pem\nssl_key = <{at}/key.pem\nssl_min_protocol = TLSv1.2")
+            }
+        };
+        // Not root: everything runs as the one user there is, and nothing can be locked into a folder.
+        let (rootless, login_user) = if is_root() {
+            (String::new(), "dovecot".to_owned())
+        } else {
+            let me = said(&run(&mut command("id", ["-un"]), "")).trim().to_owned();
+            let group = said(&run(&mut command("id", ["-gn"]), "")).trim().to_owned();
+            let services = ["anvil", "pop3-login"].map(|name| format!("service {name} {{\n  chroot =\n}}\n")).concat();
+            let users = format!("default_internal_user = {me}\ndefault_login_user = {me}\n");
+            (format!("{users}default_internal_group = {group}\n{services}"), me)
+        };
+        let mechanisms = &self.mechanisms;
+        let extra = self.extra.join("\n");
+        let plain = if extra.contains("disable_plaintext_auth") { "" } else { "disable_plaintext_auth = no" };
+        let tls_port = if self.cert.is_some() { pop3s } else { 0 };
+        let text = format!(
+            "base_dir = {at}/run\nstate_dir = {at}/state\nlog_path = {at}/errors\ninfo_log_path = {at}/log\n\
+             protocols = pop3\nlisten = {host}\n{ssl}\n{plain}\nauth_mechanisms = {mechanisms}\n\
+             auth_failure_delay = 0\nmail_location = maildir:~/Maildir\npop3_uidl_format = %f\nfirst_valid_uid = 1\n\
+             maildir_very_dirty_syncs = no\nstats_writer_socket_path =\nmail_fsync = never\n\
+             passdb {{\n  driver = passwd-file\n  args = username_format=%u {at}/users\n}}\n\
+             userdb {{\n  driver = static\n  args = uid={uid} gid={gid} home={at}/mail/%u\n}}\n\
+             service pop3-login {{\n  service_count = 0\n  process_min_avail = 1\n\
+             \x20 inet_listener pop3 {{\n    port = {pop3}\n  }}\n\
+             \x20 inet_listener pop3s {{\n    port = {tls_port}\n    ssl = yes\n  }}\n}}\n\
+             service pop3 {{\n  executable = pop3 pop3-postlogin\n}}\n\
+             service pop3-postlogin {{\n  executable = script-login {at}/after-login\n  user = {login_user}\n\
+             \x20 unix_listener pop3-postlogin {{\n  }}\n}}\n\
+             service auth {{\n  unix_listener sasl {{\n    mode = 0666\n  }}\n}}\n{rootless}{extra}\n"
+        );
+        std::fs::write(home.join("dovecot.conf"), text).unwrap();
+    }
+}
+
+/// A running server.
+pub struct Dovecot {
+    // Ends before its folder goes.
+    process: Process,
+    folder: TempDir,
+    /// Where it listens.
+    pub host: &'static str,
+    /// Plain, with STLS if it has a certificate.
+    pub pop3: u16,
+    /// TLS from the first byte.
+    pub pop3s: u16,
+    serial: AtomicU32,
+}
+
+/// One successful login as the server's own after-login script saw it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Login {
+    /// Seconds since 1970.
+    pub at: f64,
+    pub ip: String,
+    pub user: String,
+}
+
+impl Dovecot {
+    pub fn builder() -> Builder {
+        Builder {
+            users: Vec::new(),
+            cert: None,
+            mechanisms: "plain login cram-md5 apop".to_owned(),
+            extra: Vec::new(),
+            tell: Vec::new(),
+            host: "127.0.0.1",
+        }
+    }
+
+    pub fn home(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Where a user's mail lies.
+    pub fn maildir(&self, user: &str) -> PathBuf {
+        self.home().join("mail").join(user).join("Maildir")
+    }
+
+    /// Where Postfix asks about passwords.
+    pub fn sasl_socket(&self) -> PathBuf {
+        self.home().join("run").join("sasl")
+    }
+
+    /// Puts a message into a mailbox, the way a delivery does: whole, then visible.
+    pub fn deliver(&self, user: &str, message: &[u8]) {
+        let serial = self.serial.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{}.M{serial}.localhost", 1_700_000_000 + serial);
+        let (tmp, new) = (self.maildir(user).join("tmp").join(&name), self.maildir(user).join("new").join(&name));
+        std::fs::write(&tmp, message).unwrap();
+        let (uid, gid) = mail_ids();
+        give_away(&tmp, uid, gid);
+        std::fs::rename(tmp, new).unwrap();
+    }
+
+    /// Takes all messages out of a mailbox.
+    pub fn empty(&self, user: &str) {
+        for part in ["new", "cur"] {
+            for entry in std::fs::read_dir(self.maildir(user).join(part)).unwrap() {
+                std::fs::remove_file(entry.unwrap().path()).unwrap();
+            }
+        }
+    }
+
+    /// The messages left in a mailbox, as stored.
+    pub fn mailbox(&self, user: &str) -> Vec<Vec<u8>> {
+        let mut all = Vec::new();
+        for part in ["new", "cur"] {
+            for entry in std::fs::read_dir(self.maildir(user).join(part)).unwrap() {
+                // The server may move or delete it meanwhile.
+                if let Ok(message) = std::fs::read(entry.unwrap().path()) {
+                    all.push(message);
+                }
+            }
+        }
+        all
+    }
+
+    /// Every successful login so far. It is written before the client hears `+OK`, so none is missing.
+    pub fn logins(&self) -> Vec<Login> {
+        let text = std::fs::read_to_string(self.home().join("logins")).unwrap();
+        let whole = &text[..text.rfind('\n').map_or(0, |end| end + 1)];
+        whole
+            .lines()
+            .map(|line| {
+                let mut words = line.split(' ');
+                let at = words.next().unwrap().parse().unwrap();
+                Login { at, ip: words.next().unwrap().to_owned(), user: words.next().unwrap().to_owned() }
+            })
+            .collect()
+    }
+
+    /// The server's own log. It is written a moment after the event.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.home().join("log")).unwrap_or_default()
+    }
+
+    /// Waits for a line in the log that contains all of this.
+    pub fn wait_for_log(&self, words: &[&str]) -> String {
+        wait_for(&format!("{words:?} in dovecot's log"), || {
+            let log = self.log();
+            log.lines().find(|line| words.iter().all(|word| line.contains(word))).map(str::to_owned)
+        })
+    }
+
+    /// Logs and complaints, for a message.
+    pub fn everything_logged(&self) -> String {
+        ["output", "errors", "log"]
+            .map(|name| std::fs::read_to_string(self.home().join(name)).unwrap_or_default())
+            .concat()
+    }
+}

@@ -1,0 +1,182 @@
+//! What the tests of several crates share: real mail servers and clients on free ports and in folders of their
+//! own, and the built `ostler` in front of them. Nothing here sleeps for a guessed time: every wait is for a
+//! line, a file or a process, and ends with [`PATIENCE`].
+
+#![allow(dead_code, unused_imports, unused_macros, unreachable_pub, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
+
+pub mod ca;
+pub mod client;
+pub mod dialogue;
+pub mod dovecot;
+pub mod exim;
+pub mod gate;
+pub mod keyring;
+pub mod mail;
+pub mod ostler;
+pub mod postfix;
+pub mod process;
+pub mod provider;
+
+use std::fs::File;
+use std::hash::{BuildHasher, RandomState};
+use std::io::Write;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// The longest any wait in a test may take. It is far above what a loaded machine needs, because reaching it
+/// means that the test has failed.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Returns from the test, loudly, when a program it needs is missing; with `OSTLER_TEST_REQUIRE=1` it fails.
+macro_rules! require {
+    ($($need:expr),+ $(,)?) => {
+        $(
+            if let Err(missing) = $crate::support::has($need) {
+                $crate::support::skip(&missing);
+                return;
+            }
+        )+
+    };
+}
+pub(crate) use require;
+
+/// Whether a program (or one of the names below, which stand for several) can be used here.
+pub fn has(need: &str) -> Result<(), String> {
+    match need {
+        "dovecot" => dovecot::usable(),
+        "postfix" => postfix::usable(),
+        "exim" => exim::usable(),
+        "keyring" => keyring::usable(),
+        program => find(program).map(drop).ok_or_else(|| program.to_owned()),
+    }
+}
+
+/// Says that the running test is left out, or fails it where nothing may be left out.
+pub fn skip(missing: &str) {
+    let thread = std::thread::current();
+    let name = thread.name().unwrap_or("a test");
+    assert!(std::env::var_os("OSTLER_TEST_REQUIRE").is_none(), "{name} needs {missing}, and nothing may be left out");
+    // Past the test harness, which keeps what the tests that pass print to itself.
+    let line = format!("SKIPPED {name}: needs {missing} (run tests/run)\n");
+    let _ = std::io::stderr().write_all(line.as_bytes());
+}
+
+/// A program in the search path or where systems keep servers.
+pub fn find(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let more = ["/usr/sbin", "/usr/local/sbin", "/sbin", "/opt/homebrew/sbin"].map(PathBuf::from);
+    std::env::split_paths(&path).chain(more).map(|folder| folder.join(program)).find(|file| file.is_file())
+}
+
+/// A folder that goes with the test. Servers run as users of their own and must be able to pass through it.
+pub fn folder() -> TempDir {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix("ostler-test-");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(std::fs::Permissions::from_mode(0o755));
+    }
+    builder.tempdir().expect("a temporary folder")
+}
+
+/// A word nobody else uses: for passwords and for marking messages.
+pub fn unique(prefix: &str) -> String {
+    format!("{prefix}{:016x}", RandomState::new().hash_one(std::thread::current().id()))
+}
+
+/// A port for a server that cannot be told to take any: free now, below the range the system hands out by
+/// itself, and no other test (of this process or another) gets it as long as this process lives.
+pub fn free_port() -> u16 {
+    static HELD: Mutex<Vec<File>> = Mutex::new(Vec::new());
+    #[cfg(unix)]
+    let user = rustix::process::geteuid().as_raw();
+    #[cfg(not(unix))]
+    let user = 0;
+    let locks = std::env::temp_dir().join(format!("ostler-test-ports-{user}"));
+    std::fs::create_dir_all(&locks).expect("the folder of the port locks");
+    let first = RandomState::new().hash_one(std::process::id());
+    for step in 0..20_000 {
+        let port = 10_000 + ((first.wrapping_add(step)) % 20_000) as u16;
+        let Ok(lock) = File::create(locks.join(port.to_string())) else { continue };
+        #[cfg(unix)]
+        if rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_err() {
+            continue;
+        }
+        let here = ["127.0.0.1", "::1", "0.0.0.0"];
+        let taken = |host: &str| matches!(TcpListener::bind((host, port)), Err(error) if error.kind() == std::io::ErrorKind::AddrInUse);
+        if here.into_iter().any(taken) {
+            continue;
+        }
+        HELD.lock().unwrap().push(lock);
+        return port;
+    }
+    panic!("no free port");
+}
+
+/// Asks again and again until there is an answer; fails the test after [`PATIENCE`].
+pub fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "gave up waiting for {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Whether the tests may act for other users of this machine.
+#[cfg(unix)]
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// Whether the tests may act for other users of this machine.
+#[cfg(not(unix))]
+pub fn is_root() -> bool {
+    false
+}
+
+/// Gives a file or folder, and everything in it, to the user the mail servers deliver as, where there is a choice.
+pub fn give_away(path: &Path, uid: u32, gid: u32) {
+    #[cfg(unix)]
+    if is_root() {
+        std::os::unix::fs::chown(path, Some(uid), Some(gid)).expect("chown");
+        if path.is_dir() {
+            for entry in std::fs::read_dir(path).unwrap() {
+                give_away(&entry.unwrap().path(), uid, gid);
+            }
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = (path, uid, gid);
+}
+
+/// The number of a user or group by name, from the system's list (`/etc/passwd` or `/etc/group`).
+pub fn id_of(list: &str, name: &str) -> Option<u32> {
+    let text = std::fs::read_to_string(list).ok()?;
+    let line = text.lines().find(|line| line.split(':').next() == Some(name))?;
+    line.split(':').nth(2)?.parse().ok()
+}
+
+/// The user that owns mailboxes when the tests run as root; itself otherwise.
+pub fn mail_ids() -> (u32, u32) {
+    if is_root() {
+        (id_of("/etc/passwd", "nobody").unwrap_or(65534), id_of("/etc/group", "nogroup").unwrap_or(65534))
+    } else {
+        #[cfg(unix)]
+        {
+            (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw())
+        }
+        #[cfg(not(unix))]
+        {
+            (0, 0)
+        }
+    }
+}

@@ -1,0 +1,330 @@
+//! The built program, in a home of its own.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread::JoinHandle;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use tempfile::TempDir;
+
+use super::ca::TestCa;
+use super::keyring::{Keyring, private_folder};
+use super::process::{Process, command, run};
+use super::{PATIENCE, folder, free_port};
+
+/// One server table of an account.
+#[derive(Clone)]
+pub struct Server {
+    lines: Vec<String>,
+}
+
+impl Server {
+    /// `tls`, `starttls` or `none`, on this computer.
+    pub fn new(security: &str, port: u16) -> Self {
+        Self::at("localhost", security, port)
+    }
+
+    pub fn at(host: &str, security: &str, port: u16) -> Self {
+        Self { lines: vec![format!("host = {host:?}"), format!("port = {port}"), format!("security = {security:?}")] }
+    }
+
+    pub fn auth(self, auth: &str) -> Self {
+        self.line(&format!("auth = {auth:?}"))
+    }
+
+    pub fn line(mut self, line: &str) -> Self {
+        self.lines.push(line.to_owned());
+        self
+    }
+}
+
+/// One account of a settings file.
+#[derive(Clone)]
+pub struct Account {
+    name: String,
+    lines: Vec<String>,
+    password: Password,
+    pop3: Option<Server>,
+    smtp: Vec<Server>,
+}
+
+#[derive(Clone)]
+enum Password {
+    File(String),
+    /// Nothing is written about it: the keyring has it.
+    Keyring,
+}
+
+impl Account {
+    /// An account whose name and address are these; its password is in a file.
+    pub fn new(name: &str, address: &str, password: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            lines: vec![format!("address = {address:?}")],
+            password: Password::File(password.to_owned()),
+            pop3: None,
+            smtp: Vec::new(),
+        }
+    }
+
+    /// The password is the keyring's.
+    pub fn keyring(mut self) -> Self {
+        self.password = Password::Keyring;
+        self
+    }
+
+    pub fn pop3(mut self, server: Server) -> Self {
+        self.pop3 = Some(server);
+        self
+    }
+
+    pub fn smtp(mut self, server: Server) -> Self {
+        self.smtp.push(server);
+        self
+    }
+
+    /// One more line of the account itself.
+    pub fn line(mut self, line: &str) -> Self {
+        self.lines.push(line.to_owned());
+        self
+    }
+}
+
+/// A home folder with a settings file: where `ostler` commands of one user run.
+pub struct Home {
+    folder: TempDir,
+    pub pop3: u16,
+    pub smtp: u16,
+    bus: Option<String>,
+    secrets: Vec<String>,
+}
+
+impl Home {
+    /// Writes the settings file: doors on free ports, no page, and these accounts, for which servers are trusted
+    /// that this authority has signed.
+    pub fn new(ca: &TestCa, accounts: &[Account]) -> Self {
+        Self::with_settings(ca, accounts, "", "")
+    }
+
+    /// As [`new`](Self::new), with more lines in `[local]`, and more tables at the end.
+    pub fn with_settings(ca: &TestCa, accounts: &[Account], local: &str, tables: &str) -> Self {
+        let folder = folder();
+        let at = folder.path();
+        for name in ["home", "config", "run", "data"] {
+            private_folder(&at.join(name));
+        }
+        std::fs::write(at.join("ca.pem"), ca.pem()).unwrap();
+        let (pop3, smtp) = (free_port(), free_port());
+        let mut home = Self { folder, pop3, smtp, bus: None, secrets: Vec::new() };
+        let mut text = format!(
+            "[local]\npop3 = \"127.0.0.1:{pop3}\"\nsmtp = \"127.0.0.1:{smtp}\"\nimap = false\npage = false\n{local}\n"
+        );
+        for (number, account) in accounts.iter().enumerate() {
+            text.push_str(&home.account(number, account));
+        }
+        text.push_str(tables);
+        home.write_settings(&text);
+        home
+    }
+
+    fn account(&mut self, number: usize, account: &Account) -> String {
+        let at = self.folder.path().to_owned();
+        let mut text = format!("\n[[account]]\nname = {:?}\n{}\n", account.name, account.lines.join("\n"));
+        if let Password::File(password) = &account.password {
+            let file = at.join(format!("password-{number}"));
+            std::fs::write(&file, format!("{password}\n")).unwrap();
+            #[cfg(unix)]
+            {
+                use std::os::unix::fs::PermissionsExt;
+                std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+            }
+            text.push_str(&format!("password = {{ file = {:?} }}\n", file.display().to_string()));
+            self.secrets.push(password.clone());
+        }
+        let ca = format!("ca = {:?}", at.join("ca.pem").display().to_string());
+        let mut table = |head: &str, server: &Server| {
+            let plain = server.lines.iter().any(|line| line.starts_with("ca =") || line == "security = \"none\"");
+            let ca = if plain { "" } else { &ca };
+            text.push_str(&format!("\n{head}\n{}\n{ca}\n", server.lines.join("\n")));
+        };
+        if let Some(server) = &account.pop3 {
+            table("[account.pop3]", server);
+        }
+        match account.smtp.as_slice() {
+            [one] => table("[account.smtp]", one),
+            several => several.iter().for_each(|server| table("[[account.smtp]]", server)),
+        }
+        text
+    }
+
+    /// Where everything of this user lies.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn settings_file(&self) -> PathBuf {
+        self.path().join("config").join("ostler.toml")
+    }
+
+    pub fn settings(&self) -> String {
+        std::fs::read_to_string(self.settings_file()).unwrap()
+    }
+
+    pub fn write_settings(&self, text: &str) {
+        std::fs::write(self.settings_file(), text).unwrap();
+    }
+
+    /// The trusted roots, for other programs that are to reach the servers themselves.
+    pub fn ca_file(&self) -> PathBuf {
+        self.path().join("ca.pem")
+    }
+
+    /// Lets this user reach a keyring.
+    pub fn with_keyring(mut self, keyring: &Keyring) -> Self {
+        self.bus = Some(keyring.address().to_owned());
+        self
+    }
+
+    /// A word that must never appear in anything the program says.
+    pub fn keep_secret(&mut self, secret: &str) {
+        self.secrets.push(secret.to_owned());
+    }
+
+    /// Runs the program to its end: `home.ostler(&["list"], "")`.
+    pub fn ostler(&self, args: &[&str], input: &str) -> Output {
+        let output = run(&mut self.command(args), input);
+        self.assert_silent_about_secrets(&output.stderr, "stderr");
+        if !args.contains(&"--passwords") {
+            self.assert_silent_about_secrets(&output.stdout, "stdout");
+        }
+        output
+    }
+
+    /// The program with these arguments, in this home.
+    pub fn command(&self, args: &[&str]) -> Command {
+        // Another build, a released one perhaps, can be put to the same tests.
+        let other = std::env::var_os("OSTLER_TEST_BINARY");
+        let mut command = command(other.unwrap_or_else(|| env!("CARGO_BIN_EXE_ostler").into()), args);
+        command.arg("--config").arg(self.settings_file());
+        let at = self.path();
+        command.env("HOME", at.join("home")).env("XDG_RUNTIME_DIR", at.join("run"));
+        command.env("XDG_CONFIG_HOME", at.join("config")).env("XDG_DATA_HOME", at.join("data"));
+        command.env("XDG_STATE_HOME", at.join("data")).env("XDG_CACHE_HOME", at.join("data"));
+        for name in ["DBUS_SESSION_BUS_ADDRESS", "DISPLAY", "WAYLAND_DISPLAY", "NOTIFY_SOCKET", "OSTLER_CONFIG"] {
+            command.env_remove(name);
+        }
+        // Certificate overrides of the machine the tests run on.
+        command.env_remove("SSL_CERT_FILE").env_remove("SSL_CERT_DIR");
+        if let Some(bus) = &self.bus {
+            command.env("DBUS_SESSION_BUS_ADDRESS", bus);
+        }
+        command
+    }
+
+    /// Starts `ostler run` and waits for `ready`.
+    pub fn run(self) -> Ostler {
+        let mut command = self.command(&["run"]);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut process = Process::start_to_be_asked("ostler", &mut command);
+        let mut stderr = process.child().stderr.take().unwrap();
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let copy = Arc::clone(&log);
+        let reader = std::thread::spawn(move || {
+            let mut block = [0; 8192];
+            while let Ok(count @ 1..) = stderr.read(&mut block) {
+                copy.lock().unwrap().extend_from_slice(&block[..count]);
+            }
+        });
+        let stdout = process.child().stdout.take().unwrap();
+        let (said, lines) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                if said.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        let ostler = Ostler { pop3: self.pop3, smtp: self.smtp, process, log, reader: Some(reader), home: self };
+        match lines.recv_timeout(PATIENCE) {
+            Ok(line) if line == "ready" => ostler,
+            Ok(line) => panic!("ostler says {line:?} instead of ready:\n{}", ostler.log()),
+            Err(_) => panic!("ostler never says ready:\n{}", ostler.log()),
+        }
+    }
+
+    fn assert_silent_about_secrets(&self, bytes: &[u8], place: &str) {
+        if let Some(form) = self.secrets.iter().flat_map(|secret| forms(secret)).find(|form| contains(bytes, form)) {
+            panic!("{place} has a secret in it, as {:?}:\n{}", String::from_utf8_lossy(&form), lossy(bytes));
+        }
+    }
+}
+
+/// A running `ostler run`. At the end of the test it is asked to end, has to end well, and must not have said a
+/// secret in any form.
+pub struct Ostler {
+    pub pop3: u16,
+    pub smtp: u16,
+    process: Process,
+    log: Arc<Mutex<Vec<u8>>>,
+    reader: Option<JoinHandle<()>>,
+    pub home: Home,
+}
+
+impl Ostler {
+    /// The usual case: these accounts, servers signed by this authority.
+    pub fn start(ca: &TestCa, accounts: &[Account]) -> Self {
+        Home::new(ca, accounts).run()
+    }
+
+    /// What it has said on stderr so far.
+    pub fn log(&self) -> String {
+        lossy(&self.log.lock().unwrap())
+    }
+
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+}
+
+impl Drop for Ostler {
+    fn drop(&mut self) {
+        let status = self.process.end();
+        if let Some(reader) = self.reader.take() {
+            let _ = reader.join();
+        }
+        if std::thread::panicking() {
+            eprintln!("ostler said:\n{}", self.log());
+            return;
+        }
+        self.home.assert_silent_about_secrets(&self.log.lock().unwrap(), "the log");
+        assert!(status.success(), "ostler ended with {status}:\n{}", self.log());
+    }
+}
+
+/// A secret as it stands, in hex, and in base64 at each of the three places it can begin in a group.
+fn forms(secret: &str) -> Vec<Vec<u8>> {
+    let bytes = secret.as_bytes();
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut forms = vec![bytes.to_vec(), hex.to_uppercase().into_bytes(), hex.into_bytes()];
+    for before in 0..3 {
+        let mut padded = vec![0; before];
+        padded.extend_from_slice(bytes);
+        let text = STANDARD.encode(&padded).into_bytes();
+        // The first and last characters also carry bits of the neighbours.
+        let from = [0, 2, 3][before];
+        let until = padded.len() / 3 * 4;
+        forms.push(text[from..until].to_vec());
+    }
+    forms
+}
+
+fn contains(hay: &[u8], needle: &[u8]) -> bool {
+    !needle.is_empty() && memchr::memmem::find(hay, needle).is_some()
+}
+
+fn lossy(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}

@@ -1,0 +1,158 @@
+//! Child processes that end with the test.
+
+use std::ffi::OsStr;
+use std::io::{Read, Write};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::Instant;
+
+use super::PATIENCE;
+
+/// A server that is told to end, and then made to, when the test is over.
+pub struct Process {
+    name: String,
+    child: Child,
+    asked: bool,
+}
+
+impl Process {
+    /// Starts a server as the head of a process group of its own, which is killed at the end: what it leaves
+    /// behind lies in the test's folder.
+    pub fn start(name: &str, command: &mut Command) -> Self {
+        let mut process = Self::start_to_be_asked(name, command);
+        process.asked = false;
+        process
+    }
+
+    /// As [`start`](Self::start), for a program that is asked to end and has to.
+    pub fn start_to_be_asked(name: &str, command: &mut Command) -> Self {
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(command, 0);
+        let child = command.spawn().unwrap_or_else(|error| panic!("{name} does not start: {error}"));
+        Self { name: name.to_owned(), child, asked: true }
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn child(&mut self) -> &mut Child {
+        &mut self.child
+    }
+
+    /// How it ended, when it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("wait for a child")
+    }
+
+    /// Ends it; one that has to be asked is (SIGTERM), and whatever is left of its group afterwards is killed.
+    pub fn end(&mut self) -> ExitStatus {
+        if !self.asked {
+            self.kill_group();
+            return self.child.wait().expect("wait for a child");
+        }
+        if let Some(status) = self.ended() {
+            self.kill_group();
+            return status;
+        }
+        #[cfg(unix)]
+        {
+            let pid = rustix::process::Pid::from_child(&self.child);
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        }
+        #[cfg(not(unix))]
+        let _ = self.child.kill();
+        let deadline = Instant::now() + PATIENCE;
+        let status = loop {
+            if let Some(status) = self.ended() {
+                break status;
+            }
+            if Instant::now() > deadline {
+                self.kill_group();
+                let _ = self.child.kill();
+                break self.child.wait().expect("wait for a child");
+            }
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        };
+        self.kill_group();
+        status
+    }
+
+    fn kill_group(&mut self) {
+        #[cfg(unix)]
+        {
+            let pid = rustix::process::Pid::from_child(&self.child);
+            let _ = rustix::process::kill_process_group(pid, rustix::process::Signal::KILL);
+        }
+        #[cfg(not(unix))]
+        let _ = self.child.kill();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Runs a program to its end with this on its standard input.
+pub fn run(command: &mut Command, input: impl AsRef<[u8]>) -> Output {
+    let shown = format!("{command:?}");
+    let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let mut child = spawned.unwrap_or_else(|error| panic!("{shown} does not start: {error}"));
+    let mut stdin = child.stdin.take().unwrap();
+    let mut stdout = child.stdout.take().unwrap();
+    let mut stderr = child.stderr.take().unwrap();
+    std::thread::scope(|scope| {
+        let out = scope.spawn(move || {
+            let mut bytes = Vec::new();
+            let _ = stdout.read_to_end(&mut bytes);
+            bytes
+        });
+        let err = scope.spawn(move || {
+            let mut bytes = Vec::new();
+            let _ = stderr.read_to_end(&mut bytes);
+            bytes
+        });
+        let input = input.as_ref();
+        scope.spawn(move || {
+            // A program that has seen enough closes its end.
+            let _ = stdin.write_all(input);
+        });
+        let deadline = Instant::now() + PATIENCE;
+        let mut late = false;
+        let status = loop {
+            if let Some(status) = child.try_wait().expect("wait for a child") {
+                break status;
+            }
+            if Instant::now() > deadline {
+                late = true;
+                let _ = child.kill();
+                break child.wait().expect("wait for a child");
+            }
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        };
+        let output = Output { status, stdout: out.join().unwrap(), stderr: err.join().unwrap() };
+        assert!(!late, "{shown} does not end: {}", said(&output));
+        output
+    })
+}
+
+/// As [`run`], and the program has to succeed.
+pub fn run_well(command: &mut Command, input: impl AsRef<[u8]>) -> Output {
+    let shown = format!("{command:?}");
+    let output = run(command, input);
+    assert!(output.status.success(), "{shown} ended with {}: {}", output.status, said(&output));
+    output
+}
+
+/// Everything a program said, for a message.
+pub fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// A command line in words.
+pub fn command<S: AsRef<OsStr>>(program: impl AsRef<OsStr>, args: impl IntoIterator<Item = S>) -> Command {
+    let mut command = Command::new(program);
+    command.args(args);
+    command
+}

@@ -1,0 +1,303 @@
+//! A peer that plays a written part and records what it is told: for what no real server can be made to do, such as
+//! to break off in the middle of a line.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+use super::PATIENCE;
+use super::ca::ServerCert;
+
+/// One step of a part.
+#[derive(Clone)]
+pub enum Step {
+    /// Says these bytes.
+    Send(Vec<u8>),
+    /// Waits for a line that begins like this, letter case aside. A POP3 client may ask for `CAPA` at any time and
+    /// is refused, unless that is the line waited for.
+    Expect(String),
+    /// Reads a message up to its final dot.
+    ExpectMessage,
+    /// Goes over to TLS.
+    StartTls,
+    /// Closes the connection in good order.
+    Close,
+    /// Closes it with a reset.
+    Reset,
+    /// Says nothing more, and waits until the other side goes away.
+    Stall,
+}
+
+/// Says a line.
+pub fn say(line: &str) -> Step {
+    Step::Send(format!("{line}\r\n").into_bytes())
+}
+
+/// Waits for a line.
+pub fn expect(start: &str) -> Step {
+    Step::Expect(start.to_owned())
+}
+
+/// One connection's part.
+pub type Part = Vec<Step>;
+
+/// What became of one connection.
+#[derive(Clone, Default, Debug)]
+pub struct Session {
+    /// Everything received, after TLS.
+    pub received: Vec<u8>,
+    /// Why the part was not played to its end.
+    pub trouble: Option<String>,
+    pub over: bool,
+}
+
+/// A running peer.
+pub struct Provider {
+    pub port: u16,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    sessions: Mutex<Vec<Session>>,
+    changed: Condvar,
+}
+
+impl Provider {
+    /// Plays the first part on the first connection, and so on; connections beyond the last part are closed.
+    pub fn start(parts: Vec<Part>) -> Self {
+        Self::run(None, false, parts)
+    }
+
+    /// As [`start`](Self::start); the certificate is shown from the first byte.
+    pub fn start_tls(cert: &ServerCert, parts: Vec<Part>) -> Self {
+        Self::run(Some(cert), true, parts)
+    }
+
+    /// As [`start`](Self::start); the certificate is shown at [`Step::StartTls`].
+    pub fn start_starttls(cert: &ServerCert, parts: Vec<Part>) -> Self {
+        Self::run(Some(cert), false, parts)
+    }
+
+    fn run(cert: Option<&ServerCert>, at_once: bool, parts: Vec<Part>) -> Self {
+        let tls = cert.map(|cert| {
+            let chain = cert.chain_der.iter().map(|der| CertificateDer::from(der.clone())).collect();
+            let key = PrivateKeyDer::try_from(cert.key_der.clone()).unwrap();
+            Arc::new(ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key).unwrap())
+        });
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let shared = Arc::new(Shared { sessions: Mutex::default(), changed: Condvar::new() });
+        let known = Arc::clone(&shared);
+        std::thread::spawn(move || {
+            let mut parts = parts.into_iter();
+            for stream in listener.incoming() {
+                let Ok(stream) = stream else { return };
+                let mut part = parts.next().unwrap_or_default();
+                if at_once {
+                    part.insert(0, Step::StartTls);
+                }
+                let number = {
+                    let mut sessions = known.sessions.lock().unwrap();
+                    sessions.push(Session::default());
+                    known.changed.notify_all();
+                    sessions.len() - 1
+                };
+                let (shared, tls) = (Arc::clone(&known), tls.clone());
+                std::thread::spawn(move || {
+                    let mut peer = Peer { stream: Stream::Plain(stream), waiting: Vec::new(), shared, number };
+                    let outcome = peer.play(&part, tls.as_ref());
+                    peer.record(|session| {
+                        session.trouble = outcome.err();
+                        session.over = true;
+                    });
+                });
+            }
+        });
+        Self { port, shared }
+    }
+
+    /// How many connections there were.
+    pub fn connections(&self) -> usize {
+        self.shared.sessions.lock().unwrap().len()
+    }
+
+    /// Waits until a connection's part is over, and returns what was received; a part that was not played to its
+    /// end fails the test.
+    pub fn finished(&self, number: usize) -> Vec<u8> {
+        let session = self.over(number);
+        assert!(
+            session.trouble.is_none(),
+            "the part was not played: {}; received {:?}",
+            session.trouble.unwrap(),
+            String::from_utf8_lossy(&session.received)
+        );
+        session.received
+    }
+
+    /// Waits until a connection is over, however it ended.
+    pub fn over(&self, number: usize) -> Session {
+        self.wait(|sessions| sessions.get(number).filter(|session| session.over).cloned())
+    }
+
+    /// Waits until a connection has received this text.
+    pub fn received(&self, number: usize, text: &str) {
+        self.wait(|sessions| memchr::memmem::find(&sessions.get(number)?.received, text.as_bytes()).map(drop));
+    }
+
+    fn wait<T>(&self, mut ask: impl FnMut(&[Session]) -> Option<T>) -> T {
+        let deadline = Instant::now() + PATIENCE;
+        let mut sessions = self.shared.sessions.lock().unwrap();
+        loop {
+            if let Some(answer) = ask(&sessions) {
+                return answer;
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "the peer waits in vain: {sessions:?}");
+            sessions = self.shared.changed.wait_timeout(sessions, left).unwrap().0;
+        }
+    }
+}
+
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<StreamOwned<ServerConnection, TcpStream>>),
+    Gone,
+}
+
+struct Peer {
+    stream: Stream,
+    waiting: Vec<u8>,
+    shared: Arc<Shared>,
+    number: usize,
+}
+
+impl Peer {
+    fn play(&mut self, part: &[Step], tls: Option<&Arc<ServerConfig>>) -> Result<(), String> {
+        for step in part {
+            match step {
+                Step::Send(bytes) => self.write(bytes)?,
+                Step::Expect(start) => {
+                    let mut line = self.line()?;
+                    while line.eq_ignore_ascii_case("CAPA") && !start.eq_ignore_ascii_case("CAPA") {
+                        self.write(b"-ERR no such command\r\n")?;
+                        line = self.line()?;
+                    }
+                    if !line.to_ascii_lowercase().starts_with(&start.to_ascii_lowercase()) {
+                        return Err(format!("{line:?} instead of {start:?}"));
+                    }
+                }
+                Step::ExpectMessage => while self.line()? != "." {},
+                Step::StartTls => self.start_tls(tls.ok_or("no certificate for this part")?)?,
+                Step::Close => {
+                    self.close();
+                    return Ok(());
+                }
+                Step::Reset => {
+                    if let Stream::Plain(stream) = &self.stream {
+                        let _ = socket2::SockRef::from(stream).set_linger(Some(std::time::Duration::ZERO));
+                    } else if let Stream::Tls(stream) = &self.stream {
+                        let _ = socket2::SockRef::from(&stream.sock).set_linger(Some(std::time::Duration::ZERO));
+                    }
+                    self.stream = Stream::Gone;
+                    return Ok(());
+                }
+                Step::Stall => {
+                    while self.more()? {}
+                    return Ok(());
+                }
+            }
+        }
+        self.close();
+        Ok(())
+    }
+
+    fn start_tls(&mut self, config: &Arc<ServerConfig>) -> Result<(), String> {
+        let Stream::Plain(stream) = std::mem::replace(&mut self.stream, Stream::Gone) else {
+            return Err("TLS inside TLS".to_owned());
+        };
+        if !self.waiting.is_empty() {
+            return Err(format!("more before TLS: {:?}", self.waiting));
+        }
+        let session = ServerConnection::new(Arc::clone(config)).map_err(|error| error.to_string())?;
+        let mut stream = StreamOwned::new(session, stream);
+        stream.sock.set_read_timeout(Some(PATIENCE)).map_err(|error| error.to_string())?;
+        while stream.conn.is_handshaking() {
+            stream.conn.complete_io(&mut stream.sock).map_err(|error| format!("TLS: {error}"))?;
+        }
+        self.stream = Stream::Tls(Box::new(stream));
+        Ok(())
+    }
+
+    /// Says goodbye, and lets the other side read all of it before the socket goes.
+    fn close(&mut self) {
+        match std::mem::replace(&mut self.stream, Stream::Gone) {
+            Stream::Plain(mut stream) => {
+                let _ = stream.shutdown(std::net::Shutdown::Write);
+                let _ = stream.set_read_timeout(Some(PATIENCE));
+                let _ = std::io::copy(&mut stream, &mut std::io::sink());
+            }
+            Stream::Tls(mut stream) => {
+                stream.conn.send_close_notify();
+                let _ = stream.flush();
+                let _ = stream.sock.shutdown(std::net::Shutdown::Write);
+                let _ = std::io::copy(&mut stream.sock, &mut std::io::sink());
+            }
+            Stream::Gone => {}
+        }
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), String> {
+        let outcome = match &mut self.stream {
+            Stream::Plain(stream) => stream.write_all(bytes),
+            Stream::Tls(stream) => stream.write_all(bytes).and_then(|()| stream.flush()),
+            Stream::Gone => return Err("gone".to_owned()),
+        };
+        outcome.map_err(|error| format!("cannot send: {error}"))
+    }
+
+    fn line(&mut self) -> Result<String, String> {
+        loop {
+            if let Some(end) = self.waiting.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.waiting.drain(..=end).collect();
+                return Ok(String::from_utf8_lossy(&line).trim_end_matches(['\r', '\n']).to_owned());
+            }
+            if !self.more()? {
+                return Err("the other side closed".to_owned());
+            }
+        }
+    }
+
+    fn more(&mut self) -> Result<bool, String> {
+        let mut block = [0; 16384];
+        let outcome = match &mut self.stream {
+            Stream::Plain(stream) => {
+                stream.set_read_timeout(Some(PATIENCE)).map_err(|error| error.to_string())?;
+                stream.read(&mut block)
+            }
+            Stream::Tls(stream) => stream.read(&mut block),
+            Stream::Gone => return Ok(false),
+        };
+        match outcome {
+            Ok(0) => Ok(false),
+            Ok(count) => {
+                self.waiting.extend_from_slice(&block[..count]);
+                self.record(|session| session.received.extend_from_slice(&block[..count]));
+                Ok(true)
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(false),
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => Ok(false),
+            Err(error) => Err(format!("cannot read: {error}")),
+        }
+    }
+
+    fn record(&self, change: impl FnOnce(&mut Session)) {
+        let mut sessions = self.shared.sessions.lock().unwrap();
+        change(&mut sessions[self.number]);
+        self.shared.changed.notify_all();
+    }
+}
