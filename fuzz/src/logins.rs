@@ -131,6 +131,7 @@ impl<'a, L: Login> Play<'a, L> {
     pub(super) fn hear(&mut self, raw: &[u8]) -> Outcome<L::Ready> {
         let line = if self.given { self.planted.expand(raw) } else { Line::new(raw) };
         let _ = self.login.waiting();
+        self.planted.assert_not_in(&self.login.shown(&line));
         let mut step = match self.login.on_line(&line) {
             Ok(step) => step,
             Err(failure) => {

@@ -121,12 +121,6 @@ impl Login {
         Err(Failure::SignInDisabled { at: self.at.clone(), offered: self.sasl.join(" ") })
     }
 
-    /// A line for people; a secret in it is starred while it is whole.
-    fn shown(&self, line: &Line) -> String {
-        let said = line.printable();
-        self.secret.as_ref().map_or_else(|| said.clone(), |secret| starred(&said, &self.user, secret))
-    }
-
     fn refused(&self, line: &Line) -> Failure {
         let at = self.at.clone();
         let said = reason(&self.shown(line));
@@ -248,6 +242,11 @@ impl Machine for Login {
 
     fn on_tls(&mut self) -> Step<Ready> {
         self.ask_capabilities()
+    }
+
+    fn shown(&self, line: &Line) -> String {
+        let said = line.printable();
+        self.secret.as_ref().map_or_else(|| said.clone(), |secret| starred(&said, &self.user, secret))
     }
 
     fn on_secret(&mut self, secret: Arc<Secret>) -> Step<Ready> {

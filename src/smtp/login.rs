@@ -66,7 +66,7 @@ impl Login {
     }
 
     /// A text for people, with stars for an echoed secret.
-    fn shown(&self, text: &str) -> String {
+    fn starred(&self, text: &str) -> String {
         match (&self.secret, &self.user) {
             (Some(secret), Some(user)) => starred(text, user, secret),
             _ => text.to_owned(),
@@ -75,9 +75,9 @@ impl Login {
 
     /// A reply for people. The secret is starred while it is whole: before lines are trimmed, joined and cut.
     fn said(&self, reply: &Reply) -> String {
-        let lines = reply.lines.iter().map(|line| self.shown(line)).collect();
+        let lines = reply.lines.iter().map(|line| self.starred(line)).collect();
         let text = Reply { code: reply.code, lines }.text();
-        Reply::new(reply.code, &self.shown(&text)).one_line()
+        Reply::new(reply.code, &self.starred(&text)).one_line()
     }
 
     fn turned_away(&self, reply: &Reply) -> Failure {
@@ -173,7 +173,7 @@ impl Machine for Login {
             Ok(Some(reply)) => self.on_reply(&reply),
             Ok(None) => Ok(Step::Wait),
             Err(_) if greeting => Err(Failure::WrongProtocol { at: self.at.clone(), said: line.printable() }),
-            Err(wrong) => Err(Failure::Nonsense { at: self.at.clone(), what: self.shown(&wrong.to_string()) }),
+            Err(wrong) => Err(Failure::Nonsense { at: self.at.clone(), what: self.starred(&wrong.to_string()) }),
         }
     }
 
@@ -181,6 +181,10 @@ impl Machine for Login {
         self.in_tls = true;
         self.offered = Extensions::default();
         self.ehlo()
+    }
+
+    fn shown(&self, line: &Line) -> String {
+        self.starred(&line.printable())
     }
 
     fn on_secret(&mut self, secret: Arc<Secret>) -> Step<Extensions> {
