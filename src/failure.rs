@@ -321,6 +321,11 @@ pub enum Blame {
 impl Failure {
     /// What happened and where; one sentence of printable ASCII without a full stop.
     pub fn sentence(&self) -> String {
+        // Names a client gave and words a server said are in it.
+        ascii(&self.words())
+    }
+
+    fn words(&self) -> String {
         match self {
             Self::NameNotFound { at } => format!("there is no server named {}", at.host),
             Self::NoNameService { at } => format!("the name {} could not be looked up just now", at.host),
@@ -541,7 +546,7 @@ impl std::error::Error for Failure {}
 fn fit(prefix: &str, failure: &Failure, suffix: &str) -> String {
     let advice = failure.advice();
     let space = CLIENT_REPLY - 2 - prefix.len() - suffix.len() - advice.len() - 2;
-    let sentence: String = ascii(&failure.sentence()).chars().take(space).collect();
+    let sentence: String = failure.sentence().chars().take(space).collect();
     format!("{prefix}{sentence}; {}{suffix}", ascii(&advice))
 }
 
@@ -775,6 +780,12 @@ mod tests {
         assert!(reply.starts_with("550 5.7.8 mail.example.net refused the sign-in of ann: xxx"));
         assert!(reply.ends_with("ostler password sets a new one"));
         assert_eq!(reply.len(), CLIENT_REPLY - 2);
+    }
+
+    #[test]
+    fn a_name_cannot_steer_the_terminal_that_shows_the_log() {
+        let failure = Failure::UnknownAccount { given: "\u{1b}[2J\u{9b}m".into(), known: vec!["home".into()] };
+        assert_eq!(failure.sentence(), "ostler has no account \"?[2J?m\"; it has: home");
     }
 
     #[test]

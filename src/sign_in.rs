@@ -97,6 +97,9 @@ async fn drive<L: Login>(
             Step::Wait => {}
         }
         let line = hear(&mut upstream, login.waiting(), limit, deadline).await?;
+        if login.waiting() == Waiting::SignIn {
+            debug!("{}: S: {}", upstream.at.host, login.shown(&line));
+        }
         step = login.on_line(&line)?;
     }
 }
@@ -143,7 +146,10 @@ pub async fn hear(
         Ok(Err(_) | Ok(Read::End(_))) => Err(Failure::Lost { at, waiting }),
         Ok(Ok(Read::TooLong(too_long))) => Err(Failure::Nonsense { at, what: too_long.to_string() }),
         Ok(Ok(Read::Line(line))) => {
-            debug!("{}: S: {}", at.host, line.printable());
+            // An answer to a sign-in may repeat the secret; whoever knows it shows the line.
+            if waiting != Waiting::SignIn {
+                debug!("{}: S: {}", at.host, line.printable());
+            }
             Ok(line)
         }
     }
