@@ -1,5 +1,7 @@
 //! The loop that passes octets, between two ends in memory: much at once both ways, ends that close, ends that stall.
 
+#![allow(clippy::unwrap_used)]
+
 use std::time::Duration;
 
 use ostler::conn::Conn;

@@ -4,6 +4,8 @@
 //! line `=> done` or `=> ` with the beginning of the failure's words. `# ` begins a comment; `! starttls`, `! none` choose
 //! the security, `! no-auth` an account that does not sign in.
 
+#![allow(clippy::unwrap_used)]
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
