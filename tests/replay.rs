@@ -113,7 +113,7 @@ fn every_pop3_provider_is_answered_as_written() {
         .iter()
         .filter_map(|(file, text)| {
             let server = server(Protocol::Pop3, text);
-            let known = text.contains("! known").then(|| pop3::login::Known { takes_user: true, login_delay: None });
+            let known = text.contains("! known").then_some(pop3::login::Known { takes_user: true, login_delay: None });
             replay(pop3::login::Login::new(&server, USER, known), text)
                 .err()
                 .map(|e| format!("{}: {e}", file.display()))
