@@ -31,6 +31,7 @@ pub fn run(file: &Path) -> ExitCode {
     if let Err(error) = os::harden() {
         tracing::debug!("{error}");
     }
+    os::allow_connections();
     // Before the file is read, so that no change of it is missed.
     let changes = Changes::watch(file);
     let parsed = match config::load(file) {
