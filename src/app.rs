@@ -154,7 +154,8 @@ impl App {
         let file = self.file.clone();
         let loaded = tokio::task::spawn_blocking(move || config::load(&file)).await;
         match loaded {
-            Ok(Ok(parsed)) if parsed.settings == *self.engine.settings() => {}
+            // The files it names may have changed.
+            Ok(Ok(parsed)) if parsed.settings == *self.engine.settings() => self.engine.dialer.tls.forget(),
             Ok(Ok(parsed)) => {
                 tell_warnings(&self.engine.events, &parsed);
                 self.engine.replace_settings(parsed.settings);

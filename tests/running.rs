@@ -18,6 +18,7 @@ use support::ca::TestCa;
 use support::client::{self, Client};
 use support::ostler::{Account, Home, Server};
 use support::process::{command, run, said};
+use support::provider::{Provider, Step, expect, say};
 use support::running::{Hand, Run, answer_pop3, answer_smtp};
 use support::{PATIENCE, free_port, unique, wait_for};
 
@@ -983,4 +984,114 @@ fn a_sign_in_under_way_does_not_hold_up_the_end() {
     drop((pop, smtp));
     assert_eq!(ostler.ended().code(), Some(0));
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+}
+
+#[test]
+fn a_corrected_password_is_used_without_a_restart_and_a_wrong_one_is_not_tried_again_by_itself() {
+    let server = Hand::new();
+    let home = home(server.port, 1);
+    let mut ostler = Run::start(&home, &[]).ready();
+    let mut pop = Client::greeted(home.pop3, "+OK");
+    pop.ask("USER home", "+OK");
+    pop.say("PASS x");
+    server.pop3("PASS").say("-ERR [AUTH] wrong");
+    pop.expect("-ERR [AUTH] ");
+    std::fs::write(home.path().join("password-0"), "corrected\n").unwrap();
+    let mut pop = Client::greeted(home.pop3, "+OK");
+    pop.ask("USER home", "+OK");
+    pop.say("PASS x");
+    server.pop3("PASS corrected").say("+OK in");
+    pop.expect("+OK");
+    drop(pop);
+    ostler.end_well();
+}
+
+#[test]
+fn sighup_reads_certificates_again() {
+    let (old, new) = (TestCa::new(), TestCa::new());
+    let part = vec![say("+OK"), expect("USER"), say("+OK"), expect("PASS"), say("+OK in"), Step::Stall];
+    let server = Provider::start_tls(&new.localhost(), vec![part; 10_000]);
+    let home = Home::new(&old, &[Account::new("home", ANN, &unique("pw")).pop3(Server::new("tls", server.port))]);
+    let mut ostler = Run::start(&home, &[]).ready();
+    let mut pop = Client::greeted(home.pop3, "+OK");
+    pop.ask("USER home", "+OK");
+    let line = pop.ask("PASS x", "-ERR [SYS/TEMP] ");
+    assert!(line.contains("issuer"), "{line}");
+    std::fs::write(home.ca_file(), new.pem()).unwrap();
+    ostler.signal(Signal::HUP);
+    wait_for("the new authority to be trusted", || {
+        let mut pop = Client::greeted(home.pop3, "+OK");
+        pop.ask("USER home", "+OK");
+        pop.say("PASS x");
+        let heard = pop.line()?;
+        (heard.starts_with("+OK")).then_some(())
+    });
+    ostler.end_well();
+}
+
+#[test]
+fn doors_of_an_account_come_and_go_with_it() {
+    let home = nowhere();
+    let mut ostler = Run::start(&home, &[]).ready();
+    let (own, shared) = (free_port(), home.settings());
+    let with_own =
+        shared.replace("name = \"home\"", &format!("name = \"home\"\ndoors = {{ pop3 = \"127.0.0.1:{own}\" }}"));
+    rename_over(&home, &with_own);
+    wait_for("the account's door", || opens(own).then_some(()));
+    // It needs no name.
+    let line = Client::greeted(own, "+OK").ask("PASS x", "-ERR ");
+    assert!(line.contains("localhost"), "{line}");
+    // The same address, now for everybody, and the shared one for the account only.
+    let swapped = shared
+        .replace(&format!("pop3 = \"127.0.0.1:{}\"", home.pop3), &format!("pop3 = \"127.0.0.1:{own}\""))
+        .replace("name = \"home\"", &format!("name = \"home\"\ndoors = {{ pop3 = \"127.0.0.1:{}\" }}", home.pop3));
+    rename_over(&home, &swapped);
+    wait_for("the doors to change hands", || {
+        let status = status(&home).0;
+        let doors = status["doors"].as_array()?.clone();
+        let is = |port: u16, account: Value| {
+            doors
+                .iter()
+                .any(|d| d["address"] == format!("127.0.0.1:{port}") && d["account"] == account && d["state"] == "open")
+        };
+        (is(own, Value::Null) && is(home.pop3, "home".into())).then_some(())
+    });
+    Client::greeted(home.pop3, "+OK").ask("PASS x", "-ERR [SYS/TEMP] ");
+    Client::greeted(own, "+OK").ask("USER joe", "-ERR [AUTH] ");
+    home.write_settings(&shared);
+    wait_for("the account's door to go", || (refuses(own) && opens(home.pop3)).then_some(()));
+    assert!(!ostler.err.text().contains("cannot be opened"), "{}", ostler.err.text());
+    ostler.end_well();
+}
+
+#[test]
+fn a_door_that_is_moved_to_a_busy_port_is_named_and_the_others_stay() {
+    let home = nowhere();
+    let mut ostler = Run::start(&home, &[]).ready();
+    let held = Hand::new();
+    home.write_settings(&home.settings().replace(&home.pop3.to_string(), &held.port.to_string()));
+    let line = ostler.err.wait("cannot be opened");
+    assert!(
+        line.contains(&held.port.to_string()) && line.contains(&format!("process {}", std::process::id())),
+        "{line}"
+    );
+    Client::greeted(home.smtp, "220 ");
+    let port = held.port;
+    drop(held);
+    wait_for("the door", || opens(port).then_some(()));
+    Client::greeted(port, "+OK");
+    ostler.end_well();
+}
+
+#[test]
+fn the_port_is_free_again_at_once_though_clients_were_connected() {
+    let home = nowhere();
+    for _ in 0..3 {
+        let mut ostler = Run::start(&home, &[]).ready();
+        let mut pop = Client::greeted(home.pop3, "+OK");
+        ostler.signal(Signal::TERM);
+        pop.expect("-ERR ");
+        assert!(ostler.ended().success());
+        assert!(!ostler.err.text().contains("cannot be opened"), "{}", ostler.err.text());
+    }
 }
