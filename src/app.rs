@@ -31,6 +31,7 @@ pub fn run(file: &Path) -> ExitCode {
     if let Err(error) = os::harden() {
         tracing::debug!("{error}");
     }
+    os::allow_connections();
     // Before the file is read, so that no change of it is missed.
     let changes = Changes::watch(file);
     let parsed = match config::load(file) {
@@ -150,7 +151,8 @@ impl App {
         let file = self.file.clone();
         let loaded = tokio::task::spawn_blocking(move || config::load(&file)).await;
         match loaded {
-            Ok(Ok(parsed)) if parsed.settings == *self.engine.settings() => {}
+            // The files it names may have changed.
+            Ok(Ok(parsed)) if parsed.settings == *self.engine.settings() => self.engine.dialer.tls.forget(),
             Ok(Ok(parsed)) => {
                 tell_warnings(&self.engine.events, &parsed);
                 self.engine.replace_settings(parsed.settings);

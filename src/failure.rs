@@ -307,6 +307,8 @@ pub enum Failure {
         /// The protocol.
         protocol: Protocol,
     },
+    /// ostler ends before the provider has answered.
+    Stopping,
     /// A defect in ostler.
     Internal,
 }
@@ -379,6 +381,7 @@ impl Failure {
             }
             Self::UnknownSender { given, known } => no_such(format!("account that sends as {given}"), known),
             Self::NoServer { account, protocol } => format!("account {account} has no {} server", spoken(*protocol)),
+            Self::Stopping => "ostler is about to end".into(),
             Self::Internal => "ostler made a mistake of its own and ended this session".into(),
         }
     }
@@ -442,6 +445,7 @@ impl Failure {
             Self::NoServer { protocol, .. } => {
                 format!("write [account.{}] into ostler's settings file", protocol.name())
             }
+            Self::Stopping => "try again when it runs again".into(),
             Self::Internal => "please report it; other sessions go on".into(),
         }
     }
@@ -465,7 +469,8 @@ impl Failure {
             | Self::UnknownSender { .. }
             | Self::NoServer { .. }
             | Self::Internal => Blame::User,
-            Self::NameNotFound { .. }
+            Self::Stopping
+            | Self::NameNotFound { .. }
             | Self::NoNameService { .. }
             | Self::NobodyListens { .. }
             | Self::NetworkGone { .. }
@@ -513,6 +518,7 @@ impl Failure {
     /// The reply line at MAIL or RCPT, without its CR LF. Never 535: it makes clients throw their password away.
     pub fn smtp_reply(&self) -> String {
         let code = match self {
+            Self::Stopping => "421 4.3.2 ",
             Self::SignInRefused { .. } => "550 5.7.8 ",
             Self::UnknownSender { .. } | Self::UnknownAccount { .. } | Self::NoServer { .. } => "550 5.7.1 ",
             Self::TooBig { .. } => "552 5.3.4 ",

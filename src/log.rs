@@ -1,6 +1,7 @@
 //! The log: where it goes, how it looks, and the one line each [`Event`] becomes. Protocol lines (with `-v`) are written
 //! by the drivers, which know what is secret.
 
+use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tracing::level_filters::LevelFilter;
@@ -52,7 +53,8 @@ pub fn complain(text: &str) {
     if JSON.load(Ordering::Relaxed) {
         text.lines().for_each(|line| error!("{line}"));
     } else {
-        eprintln!("{text}");
+        // Nobody may be reading any more.
+        let _ = writeln!(std::io::stderr(), "{text}");
     }
 }
 

@@ -146,6 +146,8 @@ fn with_no_settings_every_command_says_so_in_its_way() {
     assert_eq!((code(&list), &document(&list)["accounts"]), (Some(0), &json!([])), "{}", said(&list));
     let check = home.ostler(&["check"], "");
     assert_eq!(code(&check), Some(1), "{}", said(&check));
+    let check = home.ostler(&["check", "--json"], "");
+    assert_eq!((code(&check), document(&check)), (Some(1), json!({"ok": false, "accounts": []})));
     for args in [&["check", "joe"][..], &["password", "joe", "--stdin"], &["remove", "joe", "--yes"]] {
         let output = home.ostler(args, "pw\n");
         assert_eq!((code(&output), out(&output).as_str()), (Some(1), ""), "{args:?}: {}", said(&output));
@@ -559,6 +561,27 @@ fn strip(text: &str) -> String {
         }
     }
     plain
+}
+
+#[test]
+fn the_demo_stays_for_a_real_mail_program_until_ctrl_c() {
+    let home = home(&[]);
+    let mut demo = Run::of(&mut bare(&home, &["demo", "--stay"]));
+    let line = wait_for("what to type", || {
+        let text = demo.out.text();
+        let after = text.split_once("came back identical")?.1.to_owned();
+        after.lines().any(|line| line.contains("trl-C")).then_some(after)
+    });
+    let port = |word: &str| -> Option<u16> {
+        let line = line.lines().find(|line| line.contains(word))?;
+        line.split(|c: char| !c.is_ascii_digit()).filter_map(|n| n.parse().ok()).find(|n| *n > 1024)
+    };
+    let pop3 = port("POP3").unwrap_or_else(|| panic!("no POP3 port in {line}"));
+    let smtp = port("SMTP").unwrap_or_else(|| panic!("no SMTP port in {line}"));
+    Client::greeted(pop3, "+OK").ask("QUIT", "+OK");
+    Client::greeted(smtp, "220 ").ask("QUIT", "221 ");
+    demo.signal(rustix::process::Signal::INT);
+    assert_eq!(demo.ended().code(), Some(0), "{}", demo.err.text());
 }
 
 #[test]

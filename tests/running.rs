@@ -18,6 +18,7 @@ use support::ca::TestCa;
 use support::client::{self, Client};
 use support::ostler::{Account, Home, Server};
 use support::process::{command, run, said};
+use support::provider::{Provider, Step, expect, say};
 use support::running::{Hand, Run, answer_pop3, answer_smtp};
 use support::{PATIENCE, free_port, unique, wait_for};
 
@@ -842,18 +843,7 @@ fn a_provider_that_goes_away_and_comes_back_is_used_again() {
 fn out_of_descriptors_it_waits_and_goes_on() {
     let server = Hand::new();
     let home = home(server.port, 1);
-    let template = home.command(&["run"]);
-    let line: Vec<String> = std::iter::once(template.get_program())
-        .chain(template.get_args())
-        .map(|word| format!("'{}'", word.to_str().unwrap()))
-        .collect();
-    let mut shell = command("sh", ["-c", &format!("ulimit -n 40; exec {}", line.join(" "))]);
-    for (name, value) in template.get_envs() {
-        match value {
-            Some(value) => shell.env(name, value),
-            None => shell.env_remove(name),
-        };
-    }
+    let mut shell = under_sh(&home, "ulimit -n 40");
     let mut ostler = Run::of(&mut shell).ready();
     let idle: Vec<TcpStream> = (0..60).map(|_| TcpStream::connect(("127.0.0.1", home.pop3)).unwrap()).collect();
     ostler.err.wait("no client can be taken in");
@@ -896,4 +886,212 @@ fn a_client_fetches_twice_over_the_same_door_while_another_sends() {
     smtp.expect("250 ");
     drop((smtp, mta));
     ostler.end_well();
+}
+
+/// `ostler run`, after this command of the shell.
+fn under_sh(home: &Home, before: &str) -> std::process::Command {
+    let template = home.command(&["run"]);
+    let line: Vec<String> = std::iter::once(template.get_program())
+        .chain(template.get_args())
+        .map(|word| format!("'{}'", word.to_str().unwrap()))
+        .collect();
+    let mut shell = command("sh", ["-c", &format!("{before}; exec {}", line.join(" "))]);
+    for (name, value) in template.get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    shell
+}
+
+#[test]
+fn a_log_nobody_reads_any_more_ends_no_session() {
+    let server = Hand::new();
+    let home = home(server.port, 1);
+    let mut command = home.command(&["run", "-v"]);
+    command
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped());
+    let mut process = support::process::Process::start_to_be_asked("ostler", &mut command);
+    // Whoever read it has gone, as when a terminal or a pager is closed.
+    drop(process.child().stderr.take());
+    wait_for("the door", || opens(home.pop3).then_some(()));
+    for _ in 0..2 {
+        let mut pop = Client::greeted(home.pop3, "+OK");
+        pop.ask("USER home", "+OK");
+        pop.say("PASS x");
+        let mut mailbox = server.pop3("PASS");
+        mailbox.say("+OK in");
+        pop.expect("+OK");
+        pop.say("QUIT");
+        answer_pop3(&mut mailbox, "QUIT");
+        mailbox.say("+OK bye");
+        pop.expect("+OK");
+    }
+    assert_eq!(status(&home).1, Some(0));
+    assert!(process.end().success());
+}
+
+#[test]
+fn a_name_that_is_nobodys_is_in_the_log() {
+    let home = nowhere();
+    home.write_settings(&(home.settings() + "\n[[account]]\nname = \"work\"\naddress = \"w@example.org\"\npassword = \"client\"\n[account.smtp]\nhost = \"h\"\n"));
+    let mut ostler = Run::start(&home, &[]).ready();
+    Client::greeted(home.pop3, "+OK").ask("USER joe", "-ERR [AUTH] ");
+    ostler.err.wait("no account \"joe\"");
+    let mut smtp = Client::greeted(home.smtp, "220 ");
+    smtp.ask_reply("HELO old-pc", "250");
+    smtp.ask("MAIL FROM:<joe@example.com>", "550 5.7.1 ");
+    ostler.err.wait("sends as joe@example.com");
+    drop(smtp);
+    ostler.end_well();
+}
+
+#[test]
+fn a_thousand_clients_fit_with_the_usual_limit_of_descriptors() {
+    let home = nowhere();
+    let mut shell = under_sh(&home, "ulimit -Sn 1024");
+    let mut ostler = Run::of(&mut shell).ready();
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", ostler.id())).unwrap();
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let soft: u64 = words[3].parse().unwrap_or(u64::MAX);
+    let hard: u64 = words[4].parse().unwrap_or(u64::MAX);
+    // A client's connection, and one to its provider.
+    assert!(soft >= 2100 || soft == hard, "{line}");
+    ostler.end_well();
+}
+
+#[test]
+fn a_sign_in_under_way_does_not_hold_up_the_end() {
+    let (fetch, submit) = (Hand::new(), Hand::new());
+    let home = home(fetch.port, submit.port);
+    let mut ostler = Run::start(&home, &[]).ready();
+    let mut pop = Client::greeted(home.pop3, "+OK");
+    pop.ask("USER home", "+OK");
+    pop.say("PASS x");
+    let _silent = fetch.pop3("PASS");
+    let mut smtp = Client::greeted(home.smtp, "220 ");
+    smtp.ask_reply("EHLO old-pc", "250");
+    smtp.say(&format!("MAIL FROM:<{ANN}>"));
+    let _silent_too = submit.smtp("MAIL");
+    let began = Instant::now();
+    ostler.signal(Signal::TERM);
+    pop.expect("-ERR [SYS/TEMP] ostler is about to end");
+    smtp.expect("421 4.3.2 ostler is about to end");
+    drop((pop, smtp));
+    assert_eq!(ostler.ended().code(), Some(0));
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+}
+
+#[test]
+fn a_corrected_password_is_used_without_a_restart_and_a_wrong_one_is_not_tried_again_by_itself() {
+    let server = Hand::new();
+    let home = home(server.port, 1);
+    let mut ostler = Run::start(&home, &[]).ready();
+    let mut pop = Client::greeted(home.pop3, "+OK");
+    pop.ask("USER home", "+OK");
+    pop.say("PASS x");
+    server.pop3("PASS").say("-ERR [AUTH] wrong");
+    pop.expect("-ERR [AUTH] ");
+    std::fs::write(home.path().join("password-0"), "corrected\n").unwrap();
+    let mut pop = Client::greeted(home.pop3, "+OK");
+    pop.ask("USER home", "+OK");
+    pop.say("PASS x");
+    server.pop3("PASS corrected").say("+OK in");
+    pop.expect("+OK");
+    drop(pop);
+    ostler.end_well();
+}
+
+#[test]
+fn sighup_reads_certificates_again() {
+    let (old, new) = (TestCa::new(), TestCa::new());
+    let part = vec![say("+OK"), expect("USER"), say("+OK"), expect("PASS"), say("+OK in"), Step::Stall];
+    let server = Provider::start_tls(&new.localhost(), vec![part; 10_000]);
+    let home = Home::new(&old, &[Account::new("home", ANN, &unique("pw")).pop3(Server::new("tls", server.port))]);
+    let mut ostler = Run::start(&home, &[]).ready();
+    let mut pop = Client::greeted(home.pop3, "+OK");
+    pop.ask("USER home", "+OK");
+    let line = pop.ask("PASS x", "-ERR [SYS/TEMP] ");
+    assert!(line.contains("issuer"), "{line}");
+    std::fs::write(home.ca_file(), new.pem()).unwrap();
+    ostler.signal(Signal::HUP);
+    wait_for("the new authority to be trusted", || {
+        let mut pop = Client::greeted(home.pop3, "+OK");
+        pop.ask("USER home", "+OK");
+        pop.say("PASS x");
+        let heard = pop.line()?;
+        (heard.starts_with("+OK")).then_some(())
+    });
+    ostler.end_well();
+}
+
+#[test]
+fn doors_of_an_account_come_and_go_with_it() {
+    let home = nowhere();
+    let mut ostler = Run::start(&home, &[]).ready();
+    let (own, shared) = (free_port(), home.settings());
+    let with_own =
+        shared.replace("name = \"home\"", &format!("name = \"home\"\ndoors = {{ pop3 = \"127.0.0.1:{own}\" }}"));
+    rename_over(&home, &with_own);
+    wait_for("the account's door", || opens(own).then_some(()));
+    // It needs no name.
+    let line = Client::greeted(own, "+OK").ask("PASS x", "-ERR ");
+    assert!(line.contains("localhost"), "{line}");
+    // The same address, now for everybody, and the shared one for the account only.
+    let swapped = shared
+        .replace(&format!("pop3 = \"127.0.0.1:{}\"", home.pop3), &format!("pop3 = \"127.0.0.1:{own}\""))
+        .replace("name = \"home\"", &format!("name = \"home\"\ndoors = {{ pop3 = \"127.0.0.1:{}\" }}", home.pop3));
+    rename_over(&home, &swapped);
+    wait_for("the doors to change hands", || {
+        let status = status(&home).0;
+        let doors = status["doors"].as_array()?.clone();
+        let is = |port: u16, account: Value| {
+            doors
+                .iter()
+                .any(|d| d["address"] == format!("127.0.0.1:{port}") && d["account"] == account && d["state"] == "open")
+        };
+        (is(own, Value::Null) && is(home.pop3, "home".into())).then_some(())
+    });
+    Client::greeted(home.pop3, "+OK").ask("PASS x", "-ERR [SYS/TEMP] ");
+    Client::greeted(own, "+OK").ask("USER joe", "-ERR [AUTH] ");
+    home.write_settings(&shared);
+    wait_for("the account's door to go", || (refuses(own) && opens(home.pop3)).then_some(()));
+    assert!(!ostler.err.text().contains("cannot be opened"), "{}", ostler.err.text());
+    ostler.end_well();
+}
+
+#[test]
+fn a_door_that_is_moved_to_a_busy_port_is_named_and_the_others_stay() {
+    let home = nowhere();
+    let mut ostler = Run::start(&home, &[]).ready();
+    let held = Hand::new();
+    home.write_settings(&home.settings().replace(&home.pop3.to_string(), &held.port.to_string()));
+    let line = ostler.err.wait("cannot be opened");
+    assert!(
+        line.contains(&held.port.to_string()) && line.contains(&format!("process {}", std::process::id())),
+        "{line}"
+    );
+    Client::greeted(home.smtp, "220 ");
+    let port = held.port;
+    drop(held);
+    wait_for("the door", || opens(port).then_some(()));
+    Client::greeted(port, "+OK");
+    ostler.end_well();
+}
+
+#[test]
+fn the_port_is_free_again_at_once_though_clients_were_connected() {
+    let home = nowhere();
+    for _ in 0..3 {
+        let mut ostler = Run::start(&home, &[]).ready();
+        let mut pop = Client::greeted(home.pop3, "+OK");
+        ostler.signal(Signal::TERM);
+        pop.expect("-ERR ");
+        assert!(ostler.ended().success());
+        assert!(!ostler.err.text().contains("cannot be opened"), "{}", ostler.err.text());
+    }
 }
