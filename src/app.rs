@@ -153,6 +153,11 @@ impl App {
         match loaded {
             // The files it names may have changed.
             Ok(Ok(parsed)) if parsed.settings == *self.engine.settings() => self.engine.dialer.tls.forget(),
+            Ok(Ok(parsed)) if parsed.is_missing && !self.engine.settings().accounts.is_empty() => {
+                // Somebody is about to put it back, or made a mistake; either way the last good settings are better.
+                let gone = format!("the settings file {} is gone", self.file.display());
+                self.engine.events.publish(Event::SettingsWrong(vec![gone]));
+            }
             Ok(Ok(parsed)) => {
                 tell_warnings(&self.engine.events, &parsed);
                 self.engine.replace_settings(parsed.settings);

@@ -508,6 +508,10 @@ impl Failure {
             Self::SignInRefused { .. } | Self::UnknownAccount { .. } => {
                 return fit("-ERR [AUTH] ", &sentence, &advice, "");
             }
+            // Here the password is at fault, and the advice is a command with this name.
+            Self::Secret { trouble: SecretTrouble::Missing, .. } => {
+                return fit("-ERR [SYS/TEMP] ", &without_password(&sentence), &advice, " (timeout)");
+            }
             Self::InUse { .. } => ("-ERR [IN-USE] ", ""),
             Self::LoginDelay { .. } => ("-ERR [LOGIN-DELAY] ", ""),
             _ => ("-ERR [SYS/TEMP] ", " (timeout)"),
@@ -694,7 +698,7 @@ fn as_word(name: &str) -> String {
 
 /// Eudora 4 throws its own password away when it finds this word in any refusal.
 fn without_password(text: &str) -> String {
-    let mut text = text.replace("ostler password ", "ostler check ");
+    let mut text = text.to_owned();
     while let Some(at) = text.to_ascii_lowercase().find("password") {
         text.insert(at + 4, '-');
     }
@@ -801,12 +805,12 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_secret_leaves_the_clients_own_password_alone() {
+    fn only_a_missing_secret_says_password_and_it_says_how_to_give_one() {
         let trouble = SecretTrouble::Missing;
         let failure = Failure::Secret { account: "my home".into(), at: Some(at(Protocol::Pop3)), trouble };
         assert_eq!(failure.advice(), "run: ostler password \"my home\"");
         assert!(
-            failure.pop3_reply().ends_with("; run: ostler check \"my home\" (timeout)"),
+            failure.pop3_reply().ends_with("; run: ostler password \"my home\" (timeout)"),
             "{}",
             failure.pop3_reply()
         );

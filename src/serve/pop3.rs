@@ -155,7 +155,12 @@ async fn sign_in(
                 }
                 text
             }
-            Answer::SignIn(account, attempt) => match unless_stopped(session.stopping.clone(), enter(session, &account, &attempt, reach.take())).await {
+            Answer::SignIn(account, attempt) => match unless_stopped(
+                session.stopping.clone(),
+                enter(session, &account, &attempt, reach.take()),
+            )
+            .await
+            {
                 Ok(Some((upstream, ready))) => return Some((upstream, ready, account)),
                 Ok(None) if session.has_guessed_enough() => {
                     let Answer::Misused(misuse, text) = misused(crate::protocol::Misuse::TooManyPasswords) else {
