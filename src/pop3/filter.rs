@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 
 use memchr::memchr;
 
-use crate::pop3::{Command, Status, is_http, status};
+use crate::pop3::{Command, Status, is_http, is_tls_hello, status};
 use crate::protocol::{Breach, Clock, Filter as Machine, Misuse, Party, Replies, Taken};
 use crate::wire::{COMMAND_LINE, DotScanner, Line, REPLY_LINE, printable};
 
@@ -255,6 +255,9 @@ impl Machine for Filter {
         let mut at = 0;
         while !self.quit && self.expected.len() < OUTSTANDING {
             let rest = &input[at..];
+            if is_tls_hello(rest) {
+                return Err(Breach::Client(Misuse::Tls));
+            }
             let Some(end) = memchr(b'\n', rest) else {
                 if rest.len() > COMMAND_LINE + 1 {
                     return Err(Breach::Client(Misuse::LineTooLong(COMMAND_LINE)));

@@ -24,6 +24,8 @@ pub enum Answer {
     Known(Arc<Account>, String),
     /// The client wants in.
     SignIn(Arc<Account>, Attempt),
+    /// Nothing can be done for this command: name it in the log, and say so.
+    Fail(Failure),
     /// Send this and close.
     Bye(String),
     /// Send this, name the misuse in the log, and close.
@@ -129,7 +131,7 @@ impl Front {
             }
             Err(failure) => {
                 self.named = None;
-                Answer::Say(format!("{}\r\n", failure.pop3_reply()))
+                Answer::Fail(failure)
             }
         }
     }
@@ -181,7 +183,7 @@ impl Front {
     fn attempt(&mut self, attempt: Attempt) -> Answer {
         match self.find(&attempt.name) {
             Ok(account) => Answer::SignIn(account, attempt),
-            Err(failure) => Answer::Say(format!("{}\r\n", failure.pop3_reply())),
+            Err(failure) => Answer::Fail(failure),
         }
     }
 
@@ -226,6 +228,7 @@ mod tests {
             .map(|line| match front.on_line(&Line::new(line.as_bytes())) {
                 Answer::Say(text) | Answer::Known(_, text) | Answer::Bye(text) => text.trim_end().to_owned(),
                 Answer::SignIn(account, attempt) => format!("=> {} as {}", account.name, attempt.name),
+                Answer::Fail(failure) => failure.pop3_reply(),
                 Answer::Misused(misuse, _) => format!("{misuse:?}"),
             })
             .collect()

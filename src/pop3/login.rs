@@ -123,8 +123,7 @@ impl Login {
 
     fn refused(&self, line: &Line) -> Failure {
         let at = self.at.clone();
-        let said = reason(line);
-        let said = self.secret.as_ref().map_or_else(|| said.clone(), |secret| starred(&said, &self.user, secret));
+        let said = self.starred(reason(line));
         match refusal(line) {
             Refusal::Auth => Failure::SignInRefused { at, user: self.user.clone(), said },
             Refusal::InUse => Failure::InUse { at, said },
@@ -135,7 +134,14 @@ impl Login {
     }
 
     fn nonsense(&self, line: &Line) -> Failure {
-        Failure::Nonsense { at: self.at.clone(), what: format!("\"{}\" is no answer", line.printable()) }
+        Failure::Nonsense { at: self.at.clone(), what: format!("\"{}\" is no answer", self.starred(line.printable())) }
+    }
+
+    fn starred(&self, said: String) -> String {
+        match &self.secret {
+            Some(secret) => starred(&said, &self.user, secret),
+            None => said,
+        }
     }
 
     fn greeting(&mut self, line: &Line) -> Result<Step<Ready>, Failure> {
@@ -174,7 +180,10 @@ impl Login {
 
     fn done(&mut self, line: &Line) -> Result<Step<Ready>, Failure> {
         match status(line.bytes()) {
-            Some(Status::Ok) => Ok(Step::Done(Ready { said: line.clone(), known: self.learned.clone() })),
+            Some(Status::Ok) => {
+                let said = Line::new(self.starred(line.printable()).as_bytes());
+                Ok(Step::Done(Ready { said, known: self.learned.clone() }))
+            }
             Some(Status::Err) => Err(self.refused(line)),
             None => Err(self.nonsense(line)),
         }

@@ -170,6 +170,10 @@ async fn sign_in(
                     format!("{}\r\n", failure.pop3_reply())
                 }
             },
+            Answer::Fail(failure) => {
+                session.report(None, &failure);
+                format!("{}\r\n", failure.pop3_reply())
+            }
             Answer::Bye(text) => {
                 goodbye(client, &text).await;
                 return None;
@@ -297,7 +301,13 @@ fn failure_of(ended: &Ended, at: &Place, timeouts: &crate::account::Timeouts) ->
 /// The provider is gone. Inside a message the connection just breaks, for any line would look like a part of it or like
 /// its end; else the client gets an answer to the command it is waiting with, or, where the provider just hung up, to
 /// its next one, so that it can say why.
-async fn last_words(session: &mut Session, client: &mut Conn<TcpStream>, filter: &Filter, failure: &Failure, waits: bool) {
+async fn last_words(
+    session: &mut Session,
+    client: &mut Conn<TcpStream>,
+    filter: &Filter,
+    failure: &Failure,
+    waits: bool,
+) {
     if filter.is_inside_text() {
         return;
     }

@@ -66,7 +66,10 @@ impl Login {
     }
 
     fn said(&self, reply: &Reply) -> String {
-        let said = reply.one_line();
+        self.starred(reply.one_line())
+    }
+
+    fn starred(&self, said: String) -> String {
         match (&self.secret, &self.user) {
             (Some(secret), Some(user)) => starred(&said, user, secret),
             _ => said,
@@ -166,7 +169,7 @@ impl Machine for Login {
             Ok(Some(reply)) => self.on_reply(&reply),
             Ok(None) => Ok(Step::Wait),
             Err(_) if greeting => Err(Failure::WrongProtocol { at: self.at.clone(), said: line.printable() }),
-            Err(wrong) => Err(Failure::Nonsense { at: self.at.clone(), what: wrong.to_string() }),
+            Err(wrong) => Err(Failure::Nonsense { at: self.at.clone(), what: self.starred(wrong.to_string()) }),
         }
     }
 
