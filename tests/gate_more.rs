@@ -373,7 +373,7 @@ fn a_recipient_that_was_accepted_and_now_is_not_makes_451() {
 
 #[test]
 fn a_gate_that_stays_shut_costs_25_seconds_at_most_however_slow_the_server() {
-    for pause in [0, 4] {
+    for pause in [0, 7] {
         let mut refused = refuses(takes("MAIL", &[]), "RCPT", SHUT);
         refused.insert(0, Step::Pause(Duration::from_secs(pause)));
         let host = Host::start(Provider::always(login()), Provider::always(refused), "");
