@@ -9,6 +9,7 @@ pub mod account;
 pub mod app;
 pub mod choose;
 pub mod cli;
+pub mod command;
 pub mod config;
 pub mod conn;
 pub mod control;

@@ -76,6 +76,8 @@ pub trait Login {
     fn on_line(&mut self, line: &Line) -> Result<Step<Self::Ready>, Failure>;
     /// TLS is up.
     fn on_tls(&mut self) -> Step<Self::Ready>;
+    /// A line of the server's for the log: a secret that it echoes is starred.
+    fn shown(&self, line: &Line) -> String;
     /// The secret is here.
     fn on_secret(&mut self, secret: Arc<Secret>) -> Step<Self::Ready>;
 }

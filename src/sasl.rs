@@ -123,23 +123,37 @@ impl Exchange {
 /// Takes a secret, in every form a server could echo it, out of what the server said.
 pub fn starred(said: &str, user: &str, secret: &Secret) -> String {
     let raw = secret.expose();
-    let forms = [
-        raw.to_owned(),
-        BASE64.encode(format!("\0{user}\0{raw}")),
-        BASE64.encode(raw),
-        hex(raw.as_bytes()),
-        hex(raw.as_bytes()).to_uppercase(),
-    ]
-    .map(Zeroizing::new);
-    let mut text = said.to_owned();
-    for form in &forms {
-        for shown in [form.as_str(), form.trim_end_matches('=')] {
-            // What a reply shows of a secret with 8-bit characters has question marks in it.
-            let printed = crate::wire::printable(shown.as_bytes());
-            text = text.replace(&printed, "***");
+    let whole = Zeroizing::new(BASE64.encode(format!("\0{user}\0{raw}")));
+    let alone = Zeroizing::new(BASE64.encode(raw));
+    let digits = Zeroizing::new(hex(raw.as_bytes()));
+    let capitals = Zeroizing::new(digits.to_uppercase());
+    let mut forms: Vec<Zeroizing<String>> = [&whole, &alone, &digits, &capitals]
+        .map(|form| form.as_str())
+        .into_iter()
+        .chain([raw])
+        // Without its padding; without the blanks that whoever quotes it may leave out.
+        .flat_map(|form| [form, form.trim_end_matches('='), form.trim()])
+        // What a reply shows of a secret with 8-bit characters has question marks in it.
+        .map(|form| Zeroizing::new(crate::wire::printable(form.as_bytes())))
+        .filter(|form| !form.is_empty())
+        .collect();
+    // The longest first, lest a part of it is starred and the rest is not.
+    forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
+    let mut shown = String::with_capacity(said.len());
+    let mut rest = said;
+    while let Some(next) = rest.chars().next() {
+        match forms.iter().find(|form| rest.starts_with(form.as_str())) {
+            Some(form) => {
+                shown += "***";
+                rest = &rest[form.len()..];
+            }
+            None => {
+                shown.push(next);
+                rest = &rest[next.len_utf8()..];
+            }
         }
     }
-    text
+    shown
 }
 
 /// A client's claim to be an account.
@@ -274,7 +288,7 @@ fn attempt(name: String, password: &[u8]) -> Heard {
 
 /// A name as text, or nothing if it holds control characters: they could become commands at the provider.
 fn clean(name: &[u8]) -> Option<String> {
-    (!name.iter().any(u8::is_ascii_control)).then(|| String::from_utf8_lossy(name).into_owned())
+    Some(String::from_utf8_lossy(name).into_owned()).filter(|name| !name.contains(char::is_control))
 }
 
 fn cram_digest(secret: &str, challenge: &[u8]) -> String {
@@ -363,6 +377,8 @@ mod tests {
     fn a_name_with_a_line_end_in_it_is_no_name() {
         let (_, heard) = Acceptor::begin(Mechanism::Plain, Some(BASE64.encode("\0ann\r\nDELE 1\0x").as_bytes()), "");
         assert!(matches!(heard, Heard::Malformed));
+        let (_, heard) = Acceptor::begin(Mechanism::Plain, Some(BASE64.encode("\0a\u{9b}2J\0x").as_bytes()), "");
+        assert!(matches!(heard, Heard::Malformed), "C1 controls steer terminals too");
         let (_, heard) = Acceptor::begin(Mechanism::Plain, Some(b"!!!"), "");
         assert!(matches!(heard, Heard::Malformed));
     }
@@ -385,6 +401,17 @@ mod tests {
             hex(b"hunter2")
         );
         assert_eq!(starred(&said, "ann", &s), "no ***, no ***, no ***, no ***");
+    }
+
+    #[test]
+    fn an_echo_is_starred_whole_and_a_strange_secret_stars_nothing_else() {
+        let star = |said: &str, raw: &str| starred(said, "ann", &secret(raw));
+        assert_eq!(star("no hunter2, no more", " hunter2 "), "no ***, no more");
+        assert_eq!(star(&BASE64.encode("\0ann\0QU"), "QU"), "***");
+        assert_eq!(star("a=b", "="), "a***b");
+        assert_eq!(star("** *", "*"), "****** ***");
+        assert_eq!(star("p?ss", "p\u{e4}ss"), "p?ss");
+        assert_eq!(star("p??ss", "p\u{e4}ss"), "***");
     }
 
     #[test]

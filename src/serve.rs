@@ -15,12 +15,12 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::debug;
 
 use crate::account::{Access, Account, Door, Protocol, Settings};
+use crate::command::{Command, is_tls_hello};
 use crate::conn::Conn;
 use crate::engine::Engine;
 use crate::event::{Event, SessionId};
 use crate::failure::{Failure, one_line};
 use crate::os::peer::{PeerOwner, owner_of};
-use crate::pop3::is_tls_hello;
 use crate::protocol::Misuse;
 use crate::sasl::{Attempt, Proof};
 use crate::secret::Secret;
@@ -202,15 +202,7 @@ impl Session {
 
     /// Shows a client's line in the log, without what may be secret.
     fn log_line(&self, line: &Line, in_exchange: bool) {
-        let text = line.printable();
-        let word = text.split(' ').next().unwrap_or_default().to_ascii_uppercase();
-        if in_exchange {
-            debug!("[{}] C: ***", self.id);
-        } else if matches!(word.as_str(), "PASS" | "AUTH" | "APOP") {
-            debug!("[{}] C: {word} ***", self.id);
-        } else {
-            debug!("[{}] C: {text}", self.id);
-        }
+        debug!("[{}] C: {}", self.id, shown(line, in_exchange));
     }
 
     /// Whether what the client gave is the account's local password.
@@ -276,4 +268,42 @@ async fn goodbye(client: &mut Conn<TcpStream>, line: &str) {
 /// Reads whatever is there without waiting, to know whether there is anything.
 async fn has_early_input(client: &mut Conn<TcpStream>) -> bool {
     client.has_news().await && !client.unused().is_empty()
+}
+
+/// Commands that the log shows with all that follows them. Whatever else a client says may be a password: in a command
+/// that carries one, or in a line that comes where ostler does not expect it.
+const SHOWN: [&str; 24] = [
+    "CAPA", "DATA", "DELE", "EHLO", "HELO", "HELP", "LANG", "LAST", "LIST", "MAIL", "NOOP", "QUIT", "RCPT", "RETR",
+    "RSET", "STARTTLS", "STAT", "STLS", "TOP", "UIDL", "USER", "UTF8", "VRFY", "XTND",
+];
+
+/// A client's line for the log.
+fn shown(line: &Line, in_exchange: bool) -> String {
+    let verb = Command::parse(line.bytes()).verb;
+    if in_exchange {
+        "***".into()
+    } else if SHOWN.contains(&verb.as_str()) {
+        line.printable()
+    } else if matches!(verb.as_str(), "PASS" | "AUTH" | "APOP") {
+        format!("{verb} ***")
+    } else {
+        "*** (not a command of a mail program)".into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_shows_no_password_however_it_is_said() {
+        for said in
+            [" PASS hunter2", "\tpass\thunter2", "AUTH PLAIN hunter2", "APOP ann hunter2", "hunter2", "PASS\0hunter2"]
+        {
+            let shown = shown(&Line::new(said.as_bytes()), false);
+            assert!(!shown.contains("hunter2"), "{shown}");
+        }
+        assert_eq!(shown(&Line::new(b"RETR 1"), true), "***");
+        assert_eq!(shown(&Line::new(b" mail from:<a@b>"), false), " mail from:<a@b>");
+    }
 }

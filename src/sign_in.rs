@@ -97,6 +97,9 @@ async fn drive<L: Login>(
             Step::Wait => {}
         }
         let line = hear(&mut upstream, login.waiting(), limit, deadline).await?;
+        if login.waiting() == Waiting::SignIn {
+            debug!("{}: S: {}", upstream.at.host, login.shown(&line));
+        }
         step = login.on_line(&line)?;
     }
 }
@@ -143,22 +146,13 @@ pub async fn hear(
         Ok(Err(_) | Ok(Read::End(_))) => Err(Failure::Lost { at, waiting }),
         Ok(Ok(Read::TooLong(too_long))) => Err(Failure::Nonsense { at, what: too_long.to_string() }),
         Ok(Ok(Read::Line(line))) => {
-            debug!("{}: S: {}", at.host, shown(&line, waiting));
+            // An answer to a sign-in may repeat the secret; whoever knows it shows the line.
+            if waiting != Waiting::SignIn {
+                debug!("{}: S: {}", at.host, line.printable());
+            }
             Ok(line)
         }
     }
-}
-
-/// A server's line for the log. Some echo what they were given at sign-in, so only its status shows there; what it
-/// says about a refusal is in the failure, starred.
-fn shown(line: &Line, waiting: Waiting) -> String {
-    let text = line.printable();
-    if waiting != Waiting::SignIn {
-        return text;
-    }
-    let is_code = text.get(..3).is_some_and(|code| code.bytes().all(|b| b.is_ascii_digit()));
-    let status = ["+OK", "-ERR"].into_iter().find(|word| text.starts_with(word));
-    format!("{} ***", status.or(text.get(..3).filter(|_| is_code)).unwrap_or("?"))
 }
 
 impl Engine {

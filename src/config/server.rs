@@ -215,7 +215,7 @@ impl Secrets<'_> {
         let table = item.table(&keys::SECRET)?;
         match (table.get("command"), table.get("file"), table.get("env")) {
             (Some(item), None, None) => command(&item).map(SecretSource::Command),
-            (None, Some(item), None) => self.path(&item).map(SecretSource::File),
+            (None, Some(item), None) => self.path(&item).map(|path| SecretSource::File(credential(&item, path))),
             (None, None, Some(item)) => item.read("the name of a variable", variable).map(SecretSource::Env),
             (None, None, None) => item.wrong(&format!("does not say where the password is; allowed is {allowed}")),
             _ => item.wrong("says more than one place; allowed is one of command, file and env"),
@@ -238,6 +238,14 @@ impl Secrets<'_> {
         let file = std::path::absolute(self.file).unwrap_or_else(|_| self.file.to_owned());
         Some(file.parent().unwrap_or(Path::new("")).join(text))
     }
+}
+
+/// A bare name that is a file among systemd's credentials stays one, for the vault to find there.
+fn credential(item: &Item<'_>, path: PathBuf) -> PathBuf {
+    let Some(name) = path.file_name().map(PathBuf::from) else { return path };
+    let is_bare = item.as_text() == name.to_str();
+    let folder = std::env::var_os("CREDENTIALS_DIRECTORY").filter(|_| is_bare);
+    if folder.is_some_and(|folder| PathBuf::from(folder).join(&name).is_file()) { name } else { path }
 }
 
 fn command(item: &Item<'_>) -> Option<CommandLine> {

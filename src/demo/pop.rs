@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::mailroom::{Delivered, Login, Maildrop, Mailroom};
 use super::text::lines;
-use crate::pop3::Command;
+use crate::command::Command;
 use crate::wire::Line;
 
 /// What to say.

@@ -8,7 +8,7 @@ use time::format_description::well_known::Rfc2822;
 
 use super::mailroom::{ADDRESS, FOREIGN, Mailbox, MailboxFull, Mailroom};
 use super::text::Text;
-use crate::pop3::Command;
+use crate::command::Command;
 use crate::smtp::{parse_mail, parse_rcpt};
 use crate::wire::Line;
 

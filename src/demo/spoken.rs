@@ -9,7 +9,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::text::lines;
 use crate::account::Protocol;
-use crate::pop3::Command;
+use crate::command::Command;
 use crate::sasl::starred;
 use crate::secret::Secret;
 use crate::wire::printable;

@@ -29,6 +29,10 @@ pub enum Verdict {
     Perhaps,
 }
 
+/// How much of a reply is read for its reason. Real refusals have a few hundred characters; a hostile one of 200 full
+/// lines would keep the thread busy for seconds.
+const REASON: usize = 4096;
+
 /// Reads a refusal.
 pub fn verdict(stage: Stage, reply: &Reply) -> Verdict {
     if reply.code == 421 || !(400..600).contains(&reply.code) {
@@ -40,7 +44,8 @@ pub fn verdict(stage: Stage, reply: &Reply) -> Verdict {
     {
         return Verdict::NotTheGate;
     }
-    let text = words_of(&reply.text());
+    let text: String = reply.text().chars().take(REASON).collect();
+    let text = words_of(&text);
     if says_shut(&text) {
         return Verdict::Shut;
     }
@@ -230,6 +235,7 @@ fn three_near(text: &str, first: &[&str], gap: usize, second: &[&str], third: &[
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::{REPLY_LINE, REPLY_LINES};
 
     fn at_rcpt(said: &str) -> Verdict {
         let (code, text) = said.split_at(3);
@@ -314,6 +320,18 @@ mod tests {
     fn a_refusal_wrapped_in_mid_phrase_is_read_whole() {
         let reply = Reply { code: 550, lines: vec!["5.7.1 <x@y>... Relaying".into(), "5.7.1 denied.".into()] };
         assert_eq!(verdict(Stage::Rcpt, &reply), Verdict::Shut);
+    }
+
+    #[test]
+    fn the_longest_reply_there_can_be_is_read_at_once() {
+        let relay = "relay ".repeat(REPLY_LINE / 6);
+        let denied = "denied ".repeat(REPLY_LINE / 7);
+        let mut lines = vec![relay; REPLY_LINES / 2];
+        lines.push("x".repeat(60));
+        lines.resize(REPLY_LINES, denied);
+        let began = std::time::Instant::now();
+        verdict(Stage::Rcpt, &Reply { code: 550, lines });
+        assert!(began.elapsed() < std::time::Duration::from_secs(1), "{:?}", began.elapsed());
     }
 
     #[test]

@@ -6,7 +6,8 @@ use std::collections::VecDeque;
 
 use memchr::memchr;
 
-use crate::pop3::{Command, Status, is_http, is_tls_hello, status};
+use crate::command::{Command, is_http, is_tls_hello};
+use crate::pop3::{Status, status};
 use crate::protocol::{Breach, Clock, Filter as Machine, Misuse, Party, Replies, Taken};
 use crate::wire::{COMMAND_LINE, DotScanner, Line, REPLY_LINE, printable};
 
@@ -150,13 +151,7 @@ impl Filter {
     }
 
     /// One command line, without its end.
-    fn command(&mut self, line: &[u8], say: &mut Replies) -> Result<(), Breach> {
-        if !Line::new(line).is_clean() {
-            return Err(Breach::Client(Misuse::Unclean));
-        }
-        if is_http(line) {
-            return Err(Breach::Client(Misuse::Http));
-        }
+    fn command(&mut self, line: &[u8], say: &mut Replies) {
         let command = Command::parse(line);
         let expected = match command.verb.as_str() {
             "RETR" => Expected::Text(Kind::Message),
@@ -184,7 +179,27 @@ impl Filter {
         }
         self.quit = expected == Expected::Quit;
         self.expected.push_back(expected);
-        Ok(())
+    }
+}
+
+/// The first command line of what a client sent, without its end, and the octets it takes up; nothing while it is
+/// incomplete.
+fn next_command(input: &[u8]) -> Result<Option<(&[u8], usize)>, Misuse> {
+    if is_tls_hello(input) {
+        return Err(Misuse::Tls);
+    }
+    let Some(end) = memchr(b'\n', input) else {
+        return if input.len() > COMMAND_LINE + 1 { Err(Misuse::LineTooLong(COMMAND_LINE)) } else { Ok(None) };
+    };
+    let line = input[..end].strip_suffix(b"\r").unwrap_or(&input[..end]);
+    if line.len() > COMMAND_LINE {
+        Err(Misuse::LineTooLong(COMMAND_LINE))
+    } else if !Line::new(line).is_clean() {
+        Err(Misuse::Unclean)
+    } else if is_http(line) {
+        Err(Misuse::Http)
+    } else {
+        Ok(Some((line, end + 1)))
     }
 }
 
@@ -212,7 +227,7 @@ impl Machine for Filter {
             let Some(end) = memchr(b'\n', rest) else {
                 return if at > 0 {
                     Ok(so_far(at))
-                } else if rest.len() > REPLY_LINE {
+                } else if rest.len() > REPLY_LINE + 1 {
                     Err(Breach::Server(format!("a line of more than {REPLY_LINE} octets")))
                 } else if self.expected.is_empty() && !self.is_inside_text() {
                     Err(Breach::Server("it spoke unasked".into()))
@@ -254,22 +269,16 @@ impl Machine for Filter {
     fn client_said(&mut self, input: &[u8], say: &mut Replies) -> Result<Taken, Breach> {
         let mut at = 0;
         while !self.quit && self.expected.len() < OUTSTANDING {
-            let rest = &input[at..];
-            if is_tls_hello(rest) {
-                return Err(Breach::Client(Misuse::Tls));
-            }
-            let Some(end) = memchr(b'\n', rest) else {
-                if rest.len() > COMMAND_LINE + 1 {
-                    return Err(Breach::Client(Misuse::LineTooLong(COMMAND_LINE)));
+            match next_command(&input[at..]) {
+                Ok(Some((line, octets))) => {
+                    self.command(line, say);
+                    at += octets;
                 }
-                break;
-            };
-            let line = rest[..end].strip_suffix(b"\r").unwrap_or(&rest[..end]);
-            if line.len() > COMMAND_LINE {
-                return Err(Breach::Client(Misuse::LineTooLong(COMMAND_LINE)));
+                Ok(None) => break,
+                // What is good leaves before anything is found wrong with what follows.
+                Err(_) if at > 0 => break,
+                Err(misuse) => return Err(Breach::Client(misuse)),
             }
-            self.command(line, say)?;
-            at += end + 1;
         }
         // Whatever comes after QUIT is for nobody.
         if self.quit {
@@ -428,6 +437,25 @@ mod tests {
             feed(&mut filter, true, &[&vec![b'x'; COMMAND_LINE + 2]]),
             Err(Breach::Client(Misuse::LineTooLong(COMMAND_LINE)))
         );
+    }
+
+    #[test]
+    fn commands_before_a_misuse_leave_however_they_were_cut() {
+        let mut filter = Filter::default();
+        let mut say = Replies::default();
+        assert_eq!(filter.client_said(b"STAT\r\nGET / HTTP/1.1\r\n", &mut say), Ok(Taken::Consumed(6)));
+        assert_eq!(say.server, b"STAT\r\n");
+        assert_eq!(filter.client_said(b"GET / HTTP/1.1\r\n", &mut say), Err(Breach::Client(Misuse::Http)));
+    }
+
+    #[test]
+    fn the_longest_status_line_may_be_cut_before_its_lf() {
+        let mut line = b"+OK ".to_vec();
+        line.resize(REPLY_LINE, b'x');
+        line.push(b'\r');
+        assert!(session(b"NOOP\r\n", &[&line, b"\n"]).is_ok());
+        line.push(b'x');
+        assert!(session(b"NOOP\r\n", &[&line]).is_err());
     }
 
     #[test]

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use crate::account::{Access, Account, Settings};
 use crate::choose;
+use crate::command::{Command, is_http};
 use crate::failure::{Failure, one_line};
-use crate::pop3::{Command, is_http};
 use crate::protocol::Misuse;
 use crate::sasl::{Acceptor, Attempt, Heard, Mechanism, Proof};
 use crate::wire::Line;
@@ -121,7 +121,7 @@ impl Front {
 
     fn user(&mut self, command: &Command<'_>) -> Answer {
         let name = command.argument();
-        if name.is_empty() && self.own.is_none() {
+        if name.contains(char::is_control) || (name.is_empty() && self.own.is_none()) {
             return self.bad("-ERR USER needs a name");
         }
         match self.find(&name) {
@@ -145,7 +145,8 @@ impl Front {
 
     fn apop(&mut self, command: &Command<'_>) -> Answer {
         let argument = command.argument();
-        let Some((name, digest)) = argument.rsplit_once(' ') else {
+        let Some((name, digest)) = argument.rsplit_once(' ').filter(|(name, _)| !name.contains(char::is_control))
+        else {
             return self.bad("-ERR APOP needs a name and a digest");
         };
         let proof = Proof::Apop { stamp: self.stamp.clone(), digest: digest.to_owned() };
@@ -288,6 +289,15 @@ mod tests {
         let said = play(&mut front(Access::SameUser, &["home"]), &["x", "x", "x", "x", "x", "x"]);
         assert_eq!(said.last().unwrap(), "TooManyCommands");
         assert_eq!(play(&mut front(Access::SameUser, &["home"]), &["USER a\rb"]), ["Unclean"]);
+    }
+
+    #[test]
+    fn a_name_with_control_characters_is_no_name() {
+        let settings = front(Access::Password, &["home"]).settings;
+        let own = settings.accounts.first().cloned();
+        let mut own_door = Front::new(settings, own, "<1.2@ostler>".into());
+        let said = play(&mut own_door, &["USER \u{1b}[2J", "APOP a\u{9b}b 0123", "APOP a 0123"]);
+        assert_eq!(said, ["-ERR USER needs a name", "-ERR APOP needs a name and a digest", "=> home as a"]);
     }
 
     #[test]

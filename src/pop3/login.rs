@@ -22,7 +22,7 @@ pub struct Known {
 /// The sign-in is done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ready {
-    /// The server's own `+OK` to it, without line end.
+    /// The server's own `+OK` to it, printable, without line end and with stars for an echoed secret.
     pub said: Line,
     /// What to remember for the next time.
     pub known: Known,
@@ -123,7 +123,7 @@ impl Login {
 
     fn refused(&self, line: &Line) -> Failure {
         let at = self.at.clone();
-        let said = self.starred(reason(line));
+        let said = reason(&self.shown(line));
         match refusal(line) {
             Refusal::Auth => Failure::SignInRefused { at, user: self.user.clone(), said },
             Refusal::InUse => Failure::InUse { at, said },
@@ -134,21 +134,14 @@ impl Login {
     }
 
     fn nonsense(&self, line: &Line) -> Failure {
-        Failure::Nonsense { at: self.at.clone(), what: format!("\"{}\" is no answer", self.starred(line.printable())) }
-    }
-
-    fn starred(&self, said: String) -> String {
-        match &self.secret {
-            Some(secret) => starred(&said, &self.user, secret),
-            None => said,
-        }
+        Failure::Nonsense { at: self.at.clone(), what: format!("\"{}\" is no answer", self.shown(line)) }
     }
 
     fn greeting(&mut self, line: &Line) -> Result<Step<Ready>, Failure> {
         match status(line.bytes()) {
             Some(Status::Ok) if self.at.security == Security::StartTls => Ok(self.send(State::StlsOk, "STLS")),
             Some(Status::Ok) => Ok(self.ask_capabilities()),
-            Some(Status::Err) => Err(Failure::TurnedAway { at: self.at.clone(), said: reason(line) }),
+            Some(Status::Err) => Err(Failure::TurnedAway { at: self.at.clone(), said: reason(&line.printable()) }),
             None => Err(Failure::WrongProtocol { at: self.at.clone(), said: line.printable() }),
         }
     }
@@ -181,7 +174,7 @@ impl Login {
     fn done(&mut self, line: &Line) -> Result<Step<Ready>, Failure> {
         match status(line.bytes()) {
             Some(Status::Ok) => {
-                let said = Line::new(self.starred(line.printable()).as_bytes());
+                let said = Line::new(self.shown(line).as_bytes());
                 Ok(Step::Done(Ready { said, known: self.learned.clone() }))
             }
             Some(Status::Err) => Err(self.refused(line)),
@@ -251,6 +244,11 @@ impl Machine for Login {
         self.ask_capabilities()
     }
 
+    fn shown(&self, line: &Line) -> String {
+        let said = line.printable();
+        self.secret.as_ref().map_or_else(|| said.clone(), |secret| starred(&said, &self.user, secret))
+    }
+
     fn on_secret(&mut self, secret: Arc<Secret>) -> Step<Ready> {
         self.secret = Some(Arc::clone(&secret));
         if let State::Secret(How::AuthPlain) = self.state {
@@ -265,7 +263,42 @@ impl Machine for Login {
 }
 
 /// A refusal without its `-ERR`.
-fn reason(line: &Line) -> String {
-    let said = line.printable();
-    said.strip_prefix("-ERR").unwrap_or(&said).trim().to_owned()
+fn reason(said: &str) -> String {
+    said.strip_prefix("-ERR").unwrap_or(said).trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::account::Protocol;
+    use crate::choose::tests::server;
+
+    /// Plays a server's lines up to the end of the sign-in.
+    fn play(lines: &[&str]) -> Result<Ready, Failure> {
+        let mut login = Login::new(&server(Protocol::Pop3, "ann"), "ann", None);
+        for line in lines {
+            match login.on_line(&Line::new(line.as_bytes()))? {
+                Step::WantSecret => drop(login.on_secret(Arc::new(Secret::new("hunter2 ".to_owned()).unwrap()))),
+                Step::Done(ready) => return Ok(ready),
+                Step::Send(_) | Step::Wait | Step::StartTls => {}
+            }
+        }
+        panic!("no end of it");
+    }
+
+    #[test]
+    fn a_secret_that_the_server_echoes_is_starred_wherever_it_goes() {
+        let begin = ["+OK", "-ERR what", "+OK"];
+        for (last, shown) in [
+            ("-ERR no hunter2 ", "refused the sign-in of ann: no ***"),
+            ("-ERR [LOGIN-DELAY] hunter2", "[LOGIN-DELAY] ***"),
+            ("you said hunter2", "\"you said ***\" is no answer"),
+        ] {
+            let failure = play(&[&begin[..], &[last]].concat()).unwrap_err();
+            assert!(failure.sentence().ends_with(shown), "{failure}");
+            assert!(!format!("{failure:?}").contains("hunter2"), "{failure:?}");
+        }
+        let ready = play(&[&begin[..], &["+OK hunter2 has 1 message"]].concat()).unwrap();
+        assert_eq!(ready.said, Line::new(b"+OK ***has 1 message"));
+    }
 }

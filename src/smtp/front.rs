@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use crate::account::{Access, Account, Protocol, Settings};
 use crate::choose;
+use crate::command::{Command, is_http};
 use crate::failure::{Failure, one_line};
-use crate::pop3::{Command, is_http};
 use crate::protocol::Misuse;
 use crate::sasl::{Acceptor, Attempt, Heard, Mechanism, Proof};
 use crate::smtp::{Mail, Reply, parse_mail, parse_rcpt};

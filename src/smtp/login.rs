@@ -65,15 +65,19 @@ impl Login {
         self.send(State::Ehlo, &line)
     }
 
-    fn said(&self, reply: &Reply) -> String {
-        self.starred(reply.one_line())
+    /// A text for people, with stars for an echoed secret.
+    fn starred(&self, text: &str) -> String {
+        match (&self.secret, &self.user) {
+            (Some(secret), Some(user)) => starred(text, user, secret),
+            _ => text.to_owned(),
+        }
     }
 
-    fn starred(&self, said: String) -> String {
-        match (&self.secret, &self.user) {
-            (Some(secret), Some(user)) => starred(&said, user, secret),
-            _ => said,
-        }
+    /// A reply for people. The secret is starred while it is whole: before lines are trimmed, joined and cut.
+    fn said(&self, reply: &Reply) -> String {
+        let lines = reply.lines.iter().map(|line| self.starred(line)).collect();
+        let text = Reply { code: reply.code, lines }.text();
+        Reply::new(reply.code, &self.starred(&text)).one_line()
     }
 
     fn turned_away(&self, reply: &Reply) -> Failure {
@@ -169,7 +173,7 @@ impl Machine for Login {
             Ok(Some(reply)) => self.on_reply(&reply),
             Ok(None) => Ok(Step::Wait),
             Err(_) if greeting => Err(Failure::WrongProtocol { at: self.at.clone(), said: line.printable() }),
-            Err(wrong) => Err(Failure::Nonsense { at: self.at.clone(), what: self.starred(wrong.to_string()) }),
+            Err(wrong) => Err(Failure::Nonsense { at: self.at.clone(), what: self.starred(&wrong.to_string()) }),
         }
     }
 
@@ -177,6 +181,10 @@ impl Machine for Login {
         self.in_tls = true;
         self.offered = Extensions::default();
         self.ehlo()
+    }
+
+    fn shown(&self, line: &Line) -> String {
+        self.starred(&line.printable())
     }
 
     fn on_secret(&mut self, secret: Arc<Secret>) -> Step<Extensions> {
@@ -194,5 +202,40 @@ impl Machine for Login {
                 Step::Send(Outgoing::line(&command))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::account::Protocol;
+    use crate::choose::tests::server;
+
+    /// What the server's lines after AUTH lead to.
+    fn refused(secret: &str, lines: &[String]) -> Failure {
+        let mut login = Login::new(&server(Protocol::Smtp, "ann"), "[127.0.0.1]".into());
+        let begin = ["220 mx", "250-mx", "250 AUTH PLAIN"].map(String::from);
+        for line in begin.iter().chain(lines) {
+            match login.on_line(&Line::new(line.as_bytes())) {
+                Ok(Step::WantSecret) => drop(login.on_secret(Arc::new(Secret::new(secret.to_owned()).unwrap()))),
+                Ok(_) => {}
+                Err(failure) => return failure,
+            }
+        }
+        panic!("no end of it");
+    }
+
+    #[test]
+    fn an_echoed_secret_is_starred_before_the_reply_is_cut_or_joined() {
+        let cut = format!("535 5.7.8 {}hunter2-hunter2", "x".repeat(490));
+        let blanks =
+            "535-5.7.8 ann\\hunter2-hunter2 \n535 5.7.8 hunter2-hunter2 no".lines().map(String::from).collect();
+        let nonsense = "hunter2-hunter2 is wrong".to_owned();
+        for lines in [vec![cut], blanks, vec![nonsense]] {
+            let failure = refused("hunter2-hunter2 ", &lines);
+            assert!(!format!("{failure:?}").contains("hunter"), "{failure:?}");
+        }
+        let joined = refused("two words", &["535-two".into(), "535 words".into()]);
+        assert!(!joined.to_string().contains("two words"), "{joined}");
     }
 }

@@ -1,0 +1,216 @@
+//! What clients say at the doors, before a provider comes into it.
+
+use std::path::Path;
+use std::sync::{Arc, LazyLock};
+
+use ostler::account::{Access, Account, Settings};
+use ostler::pop3::front as pop3;
+use ostler::sasl::{Attempt, Proof};
+use ostler::smtp::{Extensions, Reply, ReplyParser, front as smtp};
+use ostler::wire::{AUTH_LINE, COMMAND_LINE, Line, take_line};
+
+use super::{assert_reply_line, parts};
+
+const SETTINGS: &str = r#"
+[[account]]
+name = "home"
+address = "ann@optonline.net"
+aliases = ["ann.lee@optimum.net", "*@example.net"]
+pop3 = { host = "pop.optonline.net", username = "ann" }
+smtp = { host = "smtp.optonline.net" }
+
+[[account]]
+name = "work"
+address = "ann@work.example"
+pop3 = { host = "work.example" }
+smtp = { host = "work.example", auth = "pop-before-smtp" }
+
+[[account]]
+name = "fetching only"
+address = "box@fetch.example"
+pop3 = { host = "fetch.example" }
+
+[[account]]
+name = "sending only"
+address = "out@send.example"
+smtp = { host = "send.example", auth = "none" }
+"#;
+
+/// Settings with four accounts, and the account the door leads to, as the fuzzer chooses.
+pub(super) fn settings(choice: u8) -> (Arc<Settings>, Option<Arc<Account>>) {
+    static PARSED: LazyLock<Settings> =
+        LazyLock::new(|| ostler::config::parse(SETTINGS, Path::new("o.toml")).expect("right settings").settings);
+    let mut settings = PARSED.clone();
+    settings.access = [Access::SameUser, Access::Password, Access::Anyone][usize::from(choice & 3) % 3];
+    settings.accounts.truncate(4 - usize::from(choice >> 2 & 3));
+    if choice & 0x40 != 0 {
+        settings.accounts.clear();
+    }
+    let own = settings.accounts.get(usize::from(choice >> 4 & 3).wrapping_sub(1)).cloned();
+    (Arc::new(settings), own)
+}
+
+/// A client's lines at the POP3 door: every answer is what an old client can read, a sign-in names an account that
+/// fetches and a clean name, and it all comes to an end.
+pub fn client_line_pop3(data: &[u8]) {
+    let Some((choice, said)) = data.split_first() else { return };
+    let (settings, own) = settings(*choice);
+    let mut front = pop3::Front::new(Arc::clone(&settings), own.clone(), "<1.2@ostler>".into());
+    assert_pop3_reply(&front.greeting());
+    let mut said = said.to_vec();
+    let mut heard = 0;
+    loop {
+        let limit = if front.in_exchange() { AUTH_LINE } else { COMMAND_LINE };
+        let Ok(Some(line)) = take_line(&mut said, limit) else { break };
+        heard += 1;
+        assert!(heard <= 20 * 4, "no end of it");
+        match front.on_line(&line) {
+            pop3::Answer::Say(reply) => assert_pop3_reply(&reply),
+            pop3::Answer::Known(account, reply) => {
+                assert_pop3_reply(&reply);
+                assert!(account.pop3.is_some() && own.as_ref().is_none_or(|own| own.name == account.name));
+            }
+            pop3::Answer::SignIn(account, attempt) => {
+                assert!(account.pop3.is_some() && own.as_ref().is_none_or(|own| own.name == account.name));
+                assert_clean(&attempt, settings.access);
+            }
+            pop3::Answer::Bye(reply) => return assert_pop3_reply(&reply),
+            pop3::Answer::Misused(misuse, reply) => {
+                assert!(reply.starts_with("-ERR "), "{misuse}");
+                return assert_pop3_reply(&reply);
+            }
+        }
+    }
+    let _ = front.on_end(&said);
+}
+
+/// A status line, a challenge or a list with its dot.
+pub(super) fn assert_pop3_reply(reply: &str) {
+    let text = reply.strip_suffix("\r\n").expect("a whole line");
+    let mut lines = text.split("\r\n");
+    let first = lines.next().unwrap_or_default();
+    assert!(["+OK", "-ERR", "+ "].iter().any(|word| first.starts_with(word)), "{first:?}");
+    let mut rest = lines.clone().peekable();
+    assert!(rest.peek().is_none() || (first.starts_with("+OK") && lines.clone().last() == Some(".")), "{reply:?}");
+    assert_eq!(lines.clone().filter(|line| line.starts_with('.')).count(), usize::from(rest.peek().is_some()));
+    text.split("\r\n").for_each(assert_reply_line);
+}
+
+/// Nothing in a claim may become a command at the provider.
+fn assert_clean(attempt: &Attempt, access: Access) {
+    assert!(!attempt.name.chars().any(char::is_control), "{:?}", attempt.name);
+    match &attempt.proof {
+        Proof::Password(password) => assert!(!password.iter().any(|b| matches!(b, 0 | b'\r' | b'\n'))),
+        Proof::Cram { .. } => assert_eq!(access, Access::Password),
+        Proof::Apop { .. } => {}
+    }
+    assert!(ostler::smtp::front::given_password(attempt).is_some() == matches!(attempt.proof, Proof::Password(_)));
+}
+
+/// What a provider answers, chosen by an octet.
+fn answer(choice: u8) -> Reply {
+    const WORDS: [(u16, &str); 8] = [
+        (250, "2.1.0 OK"),
+        (250, ""),
+        (251, "will forward"),
+        (550, "5.1.1 no such user"),
+        (550, "5.7.1 Relaying denied"),
+        (451, "4.3.0 later"),
+        (354, "not now"),
+        (421, "4.3.2 closing"),
+    ];
+    let (code, words) = WORDS[usize::from(choice) % WORDS.len()];
+    let mut reply = Reply::new(code, words);
+    if choice & 0x40 != 0 {
+        reply.lines.push("x".repeat(usize::from(choice) * 4));
+    }
+    reply
+}
+
+/// A client's lines at the SMTP door and the octets by which its provider's answers are chosen: every answer is one
+/// reply that an old client can read, the transaction is what both have said, and nothing begins without the password
+/// where one is wanted.
+pub fn client_line_smtp(data: &[u8]) {
+    let Some((choice, data)) = data.split_first() else { return };
+    let [answers, said] = parts(data);
+    let (settings, own) = settings(*choice);
+    let wants_password = settings.access == Access::Password;
+    let mut answers = answers.iter().copied();
+    let mut next = move || answers.next().unwrap_or_default();
+    let mut front = smtp::Front::new(settings, own.clone(), "<1.2@ostler>".into(), (choice & 0x80 != 0).then_some(9));
+    assert_one_reply(&front.greeting());
+    let mut said = said.to_vec();
+    let (mut may_send, mut accepted, mut idle) = (!wants_password, Vec::new(), 0);
+    loop {
+        let limit = if front.in_exchange() { AUTH_LINE } else { COMMAND_LINE };
+        let Ok(Some(line)) = take_line(&mut said, limit) else { break };
+        idle += usize::from(!front.is_at_work());
+        assert!(idle <= 20 * 4, "no end of it");
+        if let Some(account) = front.likely_account() {
+            assert!(may_send && !account.smtp.is_empty());
+        }
+        let reply = match front.on_line(&line) {
+            smtp::Answer::Say(reply) => reply,
+            smtp::Answer::Authenticate(account, attempt) => {
+                assert_smtp_claim(&attempt, account.as_ref(), own.as_ref());
+                let holds = !wants_password || next() & 1 == 0;
+                may_send |= holds;
+                front.authenticated(account, holds)
+            }
+            smtp::Answer::Mail(account, mail) => {
+                assert!(may_send && !account.smtp.is_empty() && front.transaction().is_none());
+                assert_one_line(&mail.command(&Extensions { size: Some(None), eight_bit: true, ..Default::default() }));
+                accepted.clear();
+                let answer = answer(next());
+                let reply = front.mail_answered(&answer);
+                assert_eq!(front.transaction().is_some(), answer.is_ok());
+                reply
+            }
+            smtp::Answer::Rcpt(recipient) => {
+                assert_one_line(&recipient);
+                let answer = answer(next());
+                if answer.is_ok() {
+                    accepted.push(recipient);
+                }
+                front.rcpt_answered(&answer)
+            }
+            smtp::Answer::Data => {
+                let transaction = front.transaction().expect("a message");
+                assert!(!accepted.is_empty() && transaction.accepted == accepted);
+                let reply = front.message_answered(&answer(next()));
+                assert!(front.transaction().is_none());
+                reply
+            }
+            smtp::Answer::Bye(reply) => return assert_one_reply(&reply),
+            smtp::Answer::Misused(misuse, reply) => {
+                assert!(reply.starts_with("421 "), "{misuse}");
+                return assert_one_reply(&reply);
+            }
+        };
+        assert!(!reply.starts_with("535") || wants_password);
+        assert_one_reply(&reply);
+    }
+    let _ = front.on_end(&said);
+}
+
+fn assert_smtp_claim(attempt: &Attempt, account: Option<&Arc<Account>>, own: Option<&Arc<Account>>) {
+    assert!(!attempt.name.chars().any(|c| c.is_ascii_control()), "{:?}", attempt.name);
+    assert!(own.is_none_or(|own| account.is_some_and(|account| account.name == own.name)));
+}
+
+fn assert_one_line(text: &str) {
+    assert!(!text.contains(['\r', '\n', '\0']), "{text:?}");
+}
+
+fn assert_one_reply(said: &str) {
+    let text = said.strip_suffix("\r\n").expect("a whole line");
+    let mut parser = ReplyParser::default();
+    let mut replies = 0;
+    for line in text.split("\r\n") {
+        assert_reply_line(line);
+        assert_eq!(replies, 0, "more than one reply: {said:?}");
+        let reply = parser.push(&Line::new(line.as_bytes())).unwrap_or_else(|e| panic!("{e}: {said:?}"));
+        replies += usize::from(reply.is_some());
+    }
+    assert_eq!(replies, 1, "no whole reply: {said:?}");
+}

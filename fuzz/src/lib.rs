@@ -1,0 +1,70 @@
+//! What each fuzz target does with its octets. `fuzz_targets/` runs these functions under libFuzzer, `tests/corpus.rs`
+//! runs them on stable Rust with every file of `fuzz/corpus/`.
+//!
+//! Inputs with several parts are cut at octets 0xFF, so that a corpus file can be read and written by hand.
+
+mod doors;
+mod filter;
+mod logins;
+mod session;
+mod texts;
+
+pub use doors::{client_line_pop3, client_line_smtp};
+pub use filter::pop3_filter;
+pub use logins::{pop3_login, smtp_login};
+pub use session::session;
+pub use texts::{body, dot_scanner, paths, sasl, settings, smtp_reply};
+
+/// A fuzz target.
+pub type Target = fn(&[u8]);
+
+/// Every target with the name of its folder in `fuzz/corpus`.
+pub const TARGETS: [(&str, Target); 12] = [
+    ("body", body),
+    ("client_line_pop3", client_line_pop3),
+    ("client_line_smtp", client_line_smtp),
+    ("dot_scanner", dot_scanner),
+    ("paths", paths),
+    ("pop3_filter", pop3_filter),
+    ("pop3_login", pop3_login),
+    ("sasl", sasl),
+    ("session", session),
+    ("settings", settings),
+    ("smtp_login", smtp_login),
+    ("smtp_reply", smtp_reply),
+];
+
+/// The parts of an input; those that are missing are empty.
+fn parts<const N: usize>(data: &[u8]) -> [&[u8]; N] {
+    let mut rest = data.splitn(N, |b| *b == 0xff);
+    std::array::from_fn(|_| rest.next().unwrap_or_default())
+}
+
+/// Cuts octets into chunks whose lengths the fuzzer chooses; what is left is one more.
+fn cut<'a>(bytes: &'a [u8], lengths: &[u8]) -> Vec<&'a [u8]> {
+    let mut rest = bytes;
+    let mut chunks = Vec::new();
+    for length in lengths {
+        let (chunk, after) = rest.split_at(usize::from(*length).min(rest.len()));
+        chunks.push(chunk);
+        rest = after;
+    }
+    chunks.push(rest);
+    chunks
+}
+
+/// The lines of a text, as `take_line` cuts them off, up to the first that is too long.
+fn lines(bytes: &[u8]) -> Vec<ostler::wire::Line> {
+    let mut buffer = bytes.to_vec();
+    let mut found = Vec::new();
+    while let Ok(Some(line)) = ostler::wire::take_line(&mut buffer, ostler::wire::REPLY_LINE) {
+        found.push(line);
+    }
+    found
+}
+
+/// One line of a reply, as any old client takes it.
+fn assert_reply_line(line: &str) {
+    assert!(line.len() <= ostler::wire::CLIENT_REPLY - 2, "too long: {line:?}");
+    assert!(line.bytes().all(|b| matches!(b, b' '..=b'~')), "not printable: {line:?}");
+}

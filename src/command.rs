@@ -1,0 +1,83 @@
+//! What a client said, whichever mail protocol it speaks: a verb and what follows, or something no mail program says.
+
+/// A client's command line: verb in upper case, the rest as it came without the blanks around it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Command<'a> {
+    /// Upper case.
+    pub verb: String,
+    /// What follows; passwords may begin or end with blanks, so only the one separating blank is gone.
+    pub rest: &'a [u8],
+}
+
+impl<'a> Command<'a> {
+    /// Splits a line; never fails.
+    pub fn parse(line: &'a [u8]) -> Self {
+        let start = line.iter().take_while(|b| matches!(b, b' ' | b'\t')).count();
+        let line = &line[start..];
+        let end = line.iter().position(|b| matches!(b, b' ' | b'\t')).unwrap_or(line.len());
+        let verb = String::from_utf8_lossy(&line[..end]).to_ascii_uppercase();
+        Self { verb, rest: line.get(end + 1..).unwrap_or_default() }
+    }
+
+    /// What follows, as text without the blanks around it.
+    pub fn argument(&self) -> String {
+        String::from_utf8_lossy(self.rest).trim().to_owned()
+    }
+
+    /// Whether anything follows.
+    pub fn has_argument(&self) -> bool {
+        !self.rest.trim_ascii().is_empty()
+    }
+}
+
+/// Whether a line is from a browser rather than a mail program: an HTTP request, or a header of one.
+pub fn is_http(line: &[u8]) -> bool {
+    const VERBS: [&[u8]; 9] =
+        [b"GET ", b"POST ", b"PUT ", b"HEAD ", b"OPTIONS ", b"CONNECT ", b"DELETE ", b"PATCH ", b"TRACE "];
+    let upper = line[..line.len().min(8)].to_ascii_uppercase();
+    if VERBS.iter().any(|v| upper.starts_with(v)) || upper.starts_with(b"PRI * HT") {
+        return true;
+    }
+    // A header: a token with a colon right behind it. No mail command has one before its first blank.
+    let word = line.split(|b| matches!(b, b' ' | b'\t')).next().unwrap_or_default();
+    word.len() > 1
+        && word
+            .iter()
+            .position(|b| *b == b':')
+            .is_some_and(|colon| colon > 0 && word[..colon].iter().all(|b| b.is_ascii_alphanumeric() || *b == b'-'))
+}
+
+/// The first octets of a TLS record with a hello in it.
+pub fn is_tls_hello(input: &[u8]) -> bool {
+    input.starts_with(&[0x16, 0x03]) || (input.len() == 1 && input[0] == 0x16)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_keeps_its_blanks() {
+        assert_eq!(Command::parse(b"pass  two blanks "), Command { verb: "PASS".into(), rest: b" two blanks " });
+        assert!(!Command::parse(b"AUTH ").has_argument());
+        assert_eq!(Command::parse(b"").verb, "");
+    }
+
+    #[test]
+    fn browsers_are_told_from_mail_programs() {
+        for http in [
+            "GET / HTTP/1.1",
+            "post /x HTTP/1.0",
+            "Host: 127.0.0.1:2110",
+            "Content-Type:text/plain",
+            "DELETE /1 HTTP/1.1",
+        ] {
+            assert!(is_http(http.as_bytes()), "{http}");
+        }
+        for mail in
+            ["MAIL FROM:<a@b>", "RCPT TO: <a>", "DELE 1", "TOP 1 0", "EHLO [127.0.0.1]", "USER a:b", "HELP", "", "::"]
+        {
+            assert!(!is_http(mail.as_bytes()), "{mail}");
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Replays dialogues with providers through the sign-in machines, without sockets. A file in
+//! `tests/transcripts/providers/{pop3,smtp}/` holds lines `S: ` (the provider), `C: ` (what ostler must say; a line with
+//! a secret is written as the log shows it), `--- tls` (TLS starts here), `--- secret` (the secret is given now), and a last
+//! line `=> done` or `=> ` with the beginning of the failure's words. `# ` begins a comment; `! starttls`, `! none` choose
+//! the security, `! no-auth` an account that does not sign in.
+
+#![allow(clippy::unwrap_used)]
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ostler::account::{Credentials, Protocol, SecretSource, Security, Server, SignIn, Trust};
+use ostler::failure::Failure;
+use ostler::protocol::{Login, Step};
+use ostler::secret::Secret;
+use ostler::wire::Line;
+use ostler::{pop3, smtp};
+
+const USER: &str = "ann@example.net";
+const SECRET: &str = "hunter2";
+
+fn server(protocol: Protocol, text: &str) -> Server {
+    let has = |word: &str| text.lines().any(|line| line == format!("! {word}"));
+    let security = if has("starttls") {
+        Security::StartTls
+    } else if has("none") {
+        Security::None
+    } else {
+        Security::Tls
+    };
+    let credentials = Credentials { username: USER.into(), secret: SecretSource::Keyring };
+    Server {
+        protocol,
+        host: "mail.example.net".into(),
+        port: protocol.default_port(security),
+        security,
+        trust: Trust::default(),
+        sign_in: if has("no-auth") { SignIn::None } else { SignIn::Password(credentials) },
+    }
+}
+
+/// Plays one transcript; what is wrong with it, if anything is.
+fn replay<L: Login>(mut login: L, text: &str) -> Result<(), String> {
+    let mut step: Result<Step<L::Ready>, Failure> = Ok(Step::Wait);
+    for (number, line) in text.lines().enumerate() {
+        let wrong = |what: &str| Err(format!("line {}: {line:?}: {what}", number + 1));
+        let Some((mark, rest)) = line.split_once(' ') else { continue };
+        match mark {
+            "S:" => {
+                if !matches!(step, Ok(Step::Wait)) {
+                    return wrong("ostler was not waiting for a line");
+                }
+                step = login.on_line(&Line::new(rest.as_bytes()));
+            }
+            "C:" => {
+                let Ok(Step::Send(said)) = &step else { return wrong(&describe(&step)) };
+                if said.shown() != rest {
+                    return wrong(&format!("ostler said {:?}", said.shown()));
+                }
+                step = Ok(Step::Wait);
+            }
+            "---" if rest == "tls" => {
+                if !matches!(step, Ok(Step::StartTls)) {
+                    return wrong(&describe(&step));
+                }
+                step = Ok(login.on_tls());
+            }
+            "---" => {
+                if !matches!(step, Ok(Step::WantSecret)) {
+                    return wrong(&describe(&step));
+                }
+                step = Ok(login.on_secret(Arc::new(Secret::new(SECRET.to_owned()).unwrap())));
+            }
+            "=>" => {
+                let came = describe(&step);
+                if !came.starts_with(rest) || came.contains(SECRET) {
+                    return wrong(&came);
+                }
+            }
+            _ => {}
+        }
+    }
+    if text.lines().any(|line| line.starts_with("=> ")) { Ok(()) } else { Err("the outcome is missing".into()) }
+}
+
+fn describe<R>(step: &Result<Step<R>, Failure>) -> String {
+    match step {
+        Ok(Step::Send(said)) => format!("ostler says {:?}", said.shown()),
+        Ok(Step::Wait) => "ostler waits".into(),
+        Ok(Step::StartTls) => "ostler wants TLS".into(),
+        Ok(Step::WantSecret) => "ostler wants the secret".into(),
+        Ok(Step::Done(_)) => "done".into(),
+        Err(failure) => failure.sentence(),
+    }
+}
+
+fn transcripts(protocol: &str) -> Vec<(PathBuf, String)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transcripts/providers").join(protocol);
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files.into_iter().map(|file| (file.clone(), std::fs::read_to_string(file).unwrap())).collect()
+}
+
+fn check(failures: &[String], played: usize) {
+    assert!(played >= 8, "only {played} transcripts");
+    assert!(failures.is_empty(), "\n{}", failures.join("\n"));
+}
+
+#[test]
+fn every_pop3_provider_is_answered_as_written() {
+    let all = transcripts("pop3");
+    let failures: Vec<String> = all
+        .iter()
+        .filter_map(|(file, text)| {
+            let server = server(Protocol::Pop3, text);
+            let known = text.contains("! known").then_some(pop3::login::Known { takes_user: true, login_delay: None });
+            replay(pop3::login::Login::new(&server, USER, known), text)
+                .err()
+                .map(|e| format!("{}: {e}", file.display()))
+        })
+        .collect();
+    check(&failures, all.len());
+}
+
+#[test]
+fn every_smtp_provider_is_answered_as_written() {
+    let all = transcripts("smtp");
+    let failures: Vec<String> = all
+        .iter()
+        .filter_map(|(file, text)| {
+            let server = server(Protocol::Smtp, text);
+            replay(smtp::login::Login::new(&server, "[192.0.2.7]".into()), text)
+                .err()
+                .map(|e| format!("{}: {e}", file.display()))
+        })
+        .collect();
+    check(&failures, all.len());
+}
