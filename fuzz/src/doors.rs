@@ -151,7 +151,7 @@ pub fn client_line_smtp(data: &[u8]) {
             assert!(may_send && !account.smtp.is_empty());
         }
         let reply = match front.on_line(&line) {
-            smtp::Answer::Say(reply) => reply,
+            smtp::Answer::Say(reply) | smtp::Answer::NoData(reply) => reply,
             smtp::Answer::Refused(failure) => format!("{}\r\n", failure.smtp_reply()),
             smtp::Answer::Authenticate(account, attempt) => {
                 assert_smtp_claim(&attempt, account.as_ref(), own.as_ref());

@@ -122,11 +122,11 @@ impl<'a> Session<'a> {
         };
         let (reply, stage) = match self.front.on_line(&line) {
             Answer::Say(reply) | Answer::Known(_, reply) => (reply, Stage::Door),
+            Answer::Refused(failure) => (format!("{}\r\n", failure.pop3_reply()), Stage::Door),
             Answer::SignIn(account, _) => {
                 assert!(self.settings.accounts.iter().any(|a| a.name == account.name));
                 (String::new(), Stage::SigningIn)
             }
-            Answer::Refused(failure) => (format!("{}\r\n", failure.pop3_reply()), Stage::Door),
             Answer::Bye(reply) | Answer::Misused(_, reply) => (reply, Stage::Over),
         };
         if !reply.is_empty() {

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 
 use memchr::memchr;
 
-use crate::command::{Command, is_http};
+use crate::command::{Command, is_http, is_tls_hello};
 use crate::pop3::{Status, status};
 use crate::protocol::{Breach, Clock, Filter as Machine, Misuse, Party, Replies, Taken};
 use crate::wire::{COMMAND_LINE, DotScanner, Line, REPLY_LINE, printable};
@@ -185,6 +185,9 @@ impl Filter {
 /// The first command line of what a client sent, without its end, and the octets it takes up; nothing while it is
 /// incomplete.
 fn next_command(input: &[u8]) -> Result<Option<(&[u8], usize)>, Misuse> {
+    if is_tls_hello(input) {
+        return Err(Misuse::Tls);
+    }
     let Some(end) = memchr(b'\n', input) else {
         return if input.len() > COMMAND_LINE + 1 { Err(Misuse::LineTooLong(COMMAND_LINE)) } else { Ok(None) };
     };

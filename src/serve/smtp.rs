@@ -16,7 +16,7 @@ use crate::engine::{Engine, now};
 use crate::event::Event;
 use crate::failure::{Failure, Place, Waiting, one_line};
 use crate::gate::verdict::{Stage, Verdict, verdict};
-use crate::gate::{Healing, Try};
+use crate::gate::{Entry, Healing, Try};
 use crate::protocol::{Breach, Clock, Misuse, Outgoing, Party};
 use crate::relay::{Ended, Limits, Nowhere, relay};
 use crate::secret::Secret;
@@ -68,6 +68,8 @@ impl Say {
 /// A provider that is signed in.
 struct Provider {
     account: Arc<Account>,
+    /// Which of the account's servers it is.
+    number: usize,
     upstream: Upstream,
     offered: Extensions,
     /// How many commands of the script it has accepted.
@@ -105,6 +107,8 @@ struct Carrier {
     spent: Duration,
     /// The last connection was preceded by a login of its own.
     login_is_new: bool,
+    /// Which of the account's servers accepted MAIL: no other one may go on with this message.
+    bound: usize,
     /// A new login was wanted and had to wait for the client's own session to end.
     login_owed: bool,
 }
@@ -173,6 +177,11 @@ async fn converse(session: &mut Session, client: &mut Conn<TcpStream>, mut front
                 Some(text) => text,
                 None => break,
             },
+            Answer::NoData(_) if has_early_input(client).await => {
+                early_data(session, client).await;
+                break;
+            }
+            Answer::NoData(text) => text,
             Answer::Bye(text) => {
                 goodbye(client, &text).await;
                 break;
@@ -261,16 +270,15 @@ async fn message(
 ) -> Option<String> {
     let Transaction { account, mail, accepted } = front.transaction()?.clone();
     let reply = carrier.carry(session, &account, &mail, &accepted, Say::Data).await;
+    if has_early_input(client).await {
+        // Refused or not: what has come is a body, and must never be heard as commands.
+        carrier.provider = None;
+        early_data(session, client).await;
+        return None;
+    }
     if reply.code != 354 {
         session.engine.events.publish(Event::NotSent { account: account.name.clone(), why: reply.one_line() });
         return Some(front.message_answered(&reply));
-    }
-    if has_early_input(client).await {
-        carrier.provider = None;
-        let Answer::Misused(misuse, text) = misused(Misuse::EarlyData) else { return None };
-        session.misused(misuse);
-        goodbye(client, &text).await;
-        return None;
     }
     session.doing("sending a message");
     if !session.say(client, &format!("{}\r\n", reply.one_line())).await {
@@ -285,6 +293,13 @@ async fn message(
     }
     session.doing("signed in");
     Some(front.message_answered(&reply))
+}
+
+/// Ends the connection of a client that did not wait for the answer to DATA.
+async fn early_data(session: &Session, client: &mut Conn<TcpStream>) {
+    let Answer::Misused(misuse, text) = misused(Misuse::EarlyData) else { return };
+    session.misused(misuse);
+    goodbye(client, &text).await;
 }
 
 /// Tries what a send would do up to RCPT, healing a shut gate, and takes it back: for the check.
@@ -310,6 +325,7 @@ impl Carrier {
             given: None,
             spent: Duration::ZERO,
             login_is_new: false,
+            bound: 0,
             login_owed: false,
         }
     }
@@ -344,9 +360,25 @@ impl Carrier {
         let began = now();
         let (mut healing, mut tries, mut reopened): (Option<Healing>, usize, bool) = (None, 0, false);
         let mut wish = Wish::AsSet;
+        let mut refusal: Option<Reply> = None;
         loop {
             let was_used = self.provider.as_ref().is_some_and(|p| p.used && p.done == 0);
-            let (stage, reply, is_last) = match self.attempt(account, mail, script, wish).await {
+            let attempted = match (&healing, &refusal) {
+                (Some(plan), Some(refusal)) => {
+                    let left = plan.ends().map_or(Duration::ZERO, |end| end.saturating_duration_since(now()));
+                    match timeout(left, self.attempt(account, mail, script, wish)).await {
+                        Ok(attempted) => attempted,
+                        // The client's patience ends before a slow server answers.
+                        Err(_) => {
+                            self.provider = None;
+                            self.spent += plan.spent(now());
+                            return Ok(self.explain(account, refusal, tries, plan.spent(now())));
+                        }
+                    }
+                }
+                _ => self.attempt(account, mail, script, wish).await,
+            };
+            let (stage, reply, is_last) = match attempted {
                 Ok(Outcome::Accepted(reply)) => {
                     if let Some(healing) = healing {
                         self.healed(account, tries, healing.spent(now()));
@@ -375,6 +407,7 @@ impl Carrier {
                 self.spent += plan.spent(now());
                 return Ok(self.explain(account, &reply, tries, plan.spent(now())));
             };
+            refusal = Some(reply);
             tries += 1;
             wish = if login || self.login_owed { Wish::Anew } else { Wish::Keep };
             self.leave().await;
@@ -415,6 +448,9 @@ impl Carrier {
                 return Ok(Outcome::Refused(command.stage(), reply, is_last));
             }
             provider.done += 1;
+            if let Say::Mail(_) = command {
+                self.bound = provider.number;
+            }
             if is_last {
                 return Ok(Outcome::Accepted(reply));
             }
@@ -425,7 +461,11 @@ impl Carrier {
     /// Sees to it that there is a provider for this account, at the beginning of a message or in the middle of it.
     async fn open(&mut self, account: &Arc<Account>, at_mail: bool, wish: Wish) -> Result<(), Failure> {
         if let Some(provider) = &mut self.provider {
-            let same = Arc::ptr_eq(&provider.account, account);
+            let gate = account.smtp.get(provider.number).and_then(Server::gate).filter(|_| at_mail);
+            let holds = gate.is_none_or(|gate| {
+                matches!(self.engine.gate(&gate.login).lock().enter(now(), gate.fresh, None), Entry::Open(_))
+            });
+            let same = Arc::ptr_eq(&provider.account, account) && holds;
             if same && !(at_mail && provider.done > 0) && !provider.upstream.conn.has_news().await {
                 return Ok(());
             }
@@ -440,12 +480,12 @@ impl Carrier {
             }
             self.leave().await;
         }
-        self.provider = Some(self.connect(account, wish).await?);
+        self.provider = Some(self.connect(account, at_mail, wish).await?);
         Ok(())
     }
 
-    /// The first of the account's servers that can be reached.
-    async fn connect(&mut self, account: &Arc<Account>, wish: Wish) -> Result<Provider, Failure> {
+    /// The first of the account's servers that can be reached; in the middle of a message, the one that has begun it.
+    async fn connect(&mut self, account: &Arc<Account>, at_mail: bool, mut wish: Wish) -> Result<Provider, Failure> {
         let early = self.reach.take().filter(|reach| Arc::ptr_eq(&reach.account, account));
         let mut early = match early {
             // Whatever was in the way a while ago need not be now.
@@ -459,10 +499,18 @@ impl Carrier {
         {
             early = None;
         }
-        let mut left = account.smtp.iter();
-        while let Some(server) = left.next() {
-            match self.sign_in(account, server, early.take(), wish).await {
-                Err(failure) if failure.is_unreachable() && left.len() > 0 => {
+        let numbers = if at_mail { 0..account.smtp.len() } else { self.bound..self.bound + 1 };
+        let mut logged_in = None;
+        for number in numbers.clone() {
+            let Some(server) = account.smtp.get(number) else { break };
+            let login = server.gate().map(|gate| gate.login.id());
+            if login.is_some() && login == logged_in {
+                // Made for the server before this one a moment ago.
+                wish = Wish::Keep;
+            }
+            match self.sign_in(account, number, server, early.take().filter(|_| number == 0), wish).await {
+                Err(failure) if failure.is_unreachable() && number + 1 < numbers.end => {
+                    logged_in = login.filter(|_| self.login_is_new);
                     self.engine.events.publish(Event::Failed(Some(account.name.clone()), failure));
                 }
                 done => return done,
@@ -474,6 +522,7 @@ impl Carrier {
     async fn sign_in(
         &mut self,
         account: &Arc<Account>,
+        number: usize,
         server: &Server,
         early: Option<Reached>,
         wish: Wish,
@@ -501,7 +550,7 @@ impl Carrier {
         let finished = prepared.finish(&engine.dialer, secret, timeouts).await;
         let (upstream, offered) = finished.inspect_err(|failure| engine.note_refusal(account, server, failure))?;
         engine.learn(server, |learned| learned.size = offered.size.flatten());
-        Ok(Provider { account: Arc::clone(account), upstream, offered, done: 0, used: false })
+        Ok(Provider { account: Arc::clone(account), number, upstream, offered, done: 0, used: false })
     }
 
     /// Reaches for the provider before the client needs it, where it is clear which one that will be. Not through a gate:

@@ -31,6 +31,8 @@ pub enum Answer {
     Rcpt(String),
     /// The client wants to send the body.
     Data,
+    /// It wants to and may not: send this, unless the body has come already.
+    NoData(String),
     /// Send this and close.
     Bye(String),
     /// Tell of this, send its reply, and hear the next line.
@@ -318,12 +320,13 @@ impl Front {
     }
 
     fn data(&mut self) -> Answer {
-        match &self.transaction {
+        let answer = match &self.transaction {
             None => self.bad("503 5.5.1 MAIL and RCPT come first"),
-            Some(transaction) if !transaction.accepted.is_empty() => Answer::Data,
+            Some(transaction) if !transaction.accepted.is_empty() => return Answer::Data,
             Some(_) if self.refused > 0 => say("554 5.5.1 no recipient was accepted"),
             Some(_) => self.bad("503 5.5.1 RCPT comes first"),
-        }
+        };
+        if let Answer::Say(text) = answer { Answer::NoData(text) } else { answer }
     }
 
     fn bad(&mut self, reply: &str) -> Answer {
@@ -369,7 +372,7 @@ mod tests {
             .iter()
             .map(|line| {
                 let said = match front.on_line(&Line::new(line.as_bytes())) {
-                    Answer::Say(text) | Answer::Bye(text) => text,
+                    Answer::Say(text) | Answer::NoData(text) | Answer::Bye(text) => text,
                     Answer::Refused(failure) => failure.smtp_reply(),
                     Answer::Authenticate(account, attempt) => {
                         let name = account.as_ref().map_or("-", |a| a.name.as_str()).to_owned();

@@ -9,7 +9,7 @@ use crate::support::exim::{Exim, Wording};
 use crate::support::gate::{Event, Gate, Rules, Stage, Trigger};
 use crate::support::mail::{self, Delivery};
 use crate::support::ostler::{Account, Ostler, Server};
-use crate::support::{require, unique};
+use crate::support::{require, unique, wait_for};
 use crate::{ANN, BOB};
 
 /// A host with a gate, and ostler with an account for it.
@@ -309,7 +309,8 @@ fn a_wrong_password_is_final_and_opens_no_smtp() {
         smtp.ask_reply(&format!("MAIL FROM:<{ANN}>"), "550 5.7.8 ");
         smtp.ask_reply("QUIT", "221");
     }
-    gate.dovecot.wait_for_log(&["auth failed"]);
+    // Dovecot writes it when the connection is over.
+    wait_for("both in the log", || (gate.dovecot.log().matches("auth failed").count() >= 2).then_some(()));
     assert_eq!(gate.dovecot.log().matches("auth failed").count(), 2, "once for each MAIL");
     assert_eq!(gate.smtp_connections(), 0);
 }

@@ -138,6 +138,17 @@ impl Client {
         }
     }
 
+    /// The next line with its end, or what there is of it before the connection ends.
+    pub fn part_of_line(&mut self) -> Option<Vec<u8>> {
+        let deadline = Instant::now() + PATIENCE;
+        while !self.waiting.contains(&b'\n') {
+            if !self.more(deadline) {
+                return (!self.waiting.is_empty()).then(|| std::mem::take(&mut self.waiting));
+            }
+        }
+        self.raw_line()
+    }
+
     /// Everything up to the end of the connection.
     pub fn rest(&mut self) -> Vec<u8> {
         let deadline = Instant::now() + PATIENCE;
@@ -155,6 +166,36 @@ impl Client {
     pub fn reset(self) {
         let socket = socket2::SockRef::from(&self.stream);
         socket.set_linger(Some(std::time::Duration::ZERO)).unwrap();
+    }
+
+    /// Has sent its last byte, and still listens.
+    pub fn half_close(&self) {
+        self.stream.shutdown(std::net::Shutdown::Write).unwrap();
+    }
+
+    /// Sends as much as is taken; whether that was all of it.
+    pub fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+        let bytes = bytes.as_ref();
+        self.note("C", bytes);
+        self.stream.write_all(bytes).is_ok()
+    }
+
+    /// Sends a line, if it is taken, and hears the answer, if there is one: the last line of it.
+    pub fn try_ask(&mut self, line: &str) -> Option<String> {
+        if !self.try_send(format!("{line}\r\n")) {
+            return None;
+        }
+        self.try_reply()
+    }
+
+    /// The next reply's last line, if there is one before the end.
+    pub fn try_reply(&mut self) -> Option<String> {
+        loop {
+            let line = self.line()?;
+            if line.as_bytes().get(3) != Some(&b'-') || line.starts_with('-') {
+                return Some(line);
+            }
+        }
     }
 
     /// What was said, for a message.

@@ -226,7 +226,12 @@ impl Home {
 
     /// Starts `ostler run` and waits for `ready`.
     pub fn run(self) -> Ostler {
-        let mut command = self.command(&["run"]);
+        self.run_as(&["run"])
+    }
+
+    /// As [`run`](Self::run), with more words on the command line.
+    pub fn run_as(self, words: &[&str]) -> Ostler {
+        let mut command = self.command(words);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut process = Process::start_to_be_asked("ostler", &mut command);
         let mut stderr = process.child().stderr.take().unwrap();

@@ -1,11 +1,12 @@
 //! A peer that plays a written part and records what it is told: for what no real server can be made to do, such as
 //! to break off in the middle of a line.
 
+use std::collections::VecDeque;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
@@ -31,6 +32,26 @@ pub enum Step {
     Reset,
     /// Says nothing more, and waits until the other side goes away.
     Stall,
+    /// Neither says nor reads anything more, and keeps the connection as long as the test lives.
+    Deaf,
+    /// Reads until so many bytes have come on this connection, whatever they are.
+    Until(usize),
+    /// Says these bytes one at a time, with this between them.
+    Drip(Vec<u8>, Duration),
+    /// Lets time pass, as a slow server does.
+    Pause(Duration),
+    /// Notes for the test that the part has come this far.
+    Mark(Marks, &'static str),
+}
+
+/// What happened at several peers, in order.
+#[derive(Clone, Default)]
+pub struct Marks(Arc<Mutex<Vec<&'static str>>>);
+
+impl Marks {
+    pub fn all(&self) -> Vec<&'static str> {
+        self.0.lock().unwrap().clone()
+    }
 }
 
 /// Says a line.
@@ -54,6 +75,8 @@ pub struct Session {
     /// Why the part was not played to its end.
     pub trouble: Option<String>,
     pub over: bool,
+    /// Where the connection came from.
+    pub from: Option<SocketAddr>,
 }
 
 /// A running peer.
@@ -63,6 +86,8 @@ pub struct Provider {
 }
 
 struct Shared {
+    /// What the next connections play.
+    parts: Mutex<VecDeque<Part>>,
     sessions: Mutex<Vec<Session>>,
     changed: Condvar,
 }
@@ -70,40 +95,54 @@ struct Shared {
 impl Provider {
     /// Plays the first part on the first connection, and so on; connections beyond the last part are closed.
     pub fn start(parts: Vec<Part>) -> Self {
-        Self::run(None, false, parts)
+        Self::start_at("127.0.0.1", parts)
+    }
+
+    /// Plays this part on every connection for which [`next`](Self::next) gave no other.
+    pub fn always(part: Part) -> Self {
+        Self::run(TcpListener::bind(("127.0.0.1", 0)).unwrap(), None, false, Vec::new(), part)
+    }
+
+    /// The next connection plays this.
+    pub fn next(&self, part: Part) {
+        self.shared.parts.lock().unwrap().push_back(part);
+    }
+
+    /// As [`start`](Self::start), on another address of this computer.
+    pub fn start_at(host: &str, parts: Vec<Part>) -> Self {
+        Self::run(TcpListener::bind((host, 0)).unwrap(), None, false, parts, Part::new())
     }
 
     /// As [`start`](Self::start); the certificate is shown from the first byte.
     pub fn start_tls(cert: &ServerCert, parts: Vec<Part>) -> Self {
-        Self::run(Some(cert), true, parts)
+        Self::run(TcpListener::bind(("127.0.0.1", 0)).unwrap(), Some(cert), true, parts, Part::new())
     }
 
     /// As [`start`](Self::start); the certificate is shown at [`Step::StartTls`].
     pub fn start_starttls(cert: &ServerCert, parts: Vec<Part>) -> Self {
-        Self::run(Some(cert), false, parts)
+        Self::run(TcpListener::bind(("127.0.0.1", 0)).unwrap(), Some(cert), false, parts, Part::new())
     }
 
-    fn run(cert: Option<&ServerCert>, at_once: bool, parts: Vec<Part>) -> Self {
+    fn run(listener: TcpListener, cert: Option<&ServerCert>, at_once: bool, parts: Vec<Part>, default: Part) -> Self {
         let tls = cert.map(|cert| {
             let chain = cert.chain_der.iter().map(|der| CertificateDer::from(der.clone())).collect();
             let key = PrivateKeyDer::try_from(cert.key_der.clone()).unwrap();
             Arc::new(ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key).unwrap())
         });
-        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
-        let shared = Arc::new(Shared { sessions: Mutex::default(), changed: Condvar::new() });
+        let shared =
+            Arc::new(Shared { parts: Mutex::new(parts.into()), sessions: Mutex::default(), changed: Condvar::new() });
         let known = Arc::clone(&shared);
         std::thread::spawn(move || {
-            let mut parts = parts.into_iter();
             for stream in listener.incoming() {
                 let Ok(stream) = stream else { return };
-                let mut part = parts.next().unwrap_or_default();
+                let mut part = known.parts.lock().unwrap().pop_front().unwrap_or_else(|| default.clone());
                 if at_once {
                     part.insert(0, Step::StartTls);
                 }
                 let number = {
                     let mut sessions = known.sessions.lock().unwrap();
-                    sessions.push(Session::default());
+                    sessions.push(Session { from: stream.peer_addr().ok(), ..Session::default() });
                     known.changed.notify_all();
                     sessions.len() - 1
                 };
@@ -142,6 +181,11 @@ impl Provider {
     /// Waits until a connection is over, however it ended.
     pub fn over(&self, number: usize) -> Session {
         self.wait(|sessions| sessions.get(number).filter(|session| session.over).cloned())
+    }
+
+    /// What became of each connection so far.
+    pub fn sessions(&self) -> Vec<Session> {
+        self.shared.sessions.lock().unwrap().clone()
     }
 
     /// Waits until a connection has received this text.
@@ -206,6 +250,25 @@ impl Peer {
                     self.stream = Stream::Gone;
                     return Ok(());
                 }
+                Step::Deaf => {
+                    std::mem::forget(std::mem::replace(&mut self.stream, Stream::Gone));
+                    return Ok(());
+                }
+                Step::Until(count) => {
+                    while self.heard() < *count {
+                        if !self.more()? {
+                            return Err("the other side closed".to_owned());
+                        }
+                    }
+                }
+                Step::Drip(bytes, time) => {
+                    for byte in bytes {
+                        self.write(&[*byte])?;
+                        std::thread::sleep(*time);
+                    }
+                }
+                Step::Pause(time) => std::thread::sleep(*time),
+                Step::Mark(marks, what) => marks.0.lock().unwrap().push(what),
                 Step::Stall => {
                     while self.more()? {}
                     return Ok(());
@@ -239,7 +302,7 @@ impl Peer {
             Stream::Plain(mut stream) => {
                 let _ = stream.shutdown(std::net::Shutdown::Write);
                 let _ = stream.set_read_timeout(Some(PATIENCE));
-                let _ = std::io::copy(&mut stream, &mut std::io::sink());
+                self.drain(&mut stream);
             }
             Stream::Tls(mut stream) => {
                 stream.conn.send_close_notify();
@@ -248,6 +311,14 @@ impl Peer {
                 let _ = std::io::copy(&mut stream.sock, &mut std::io::sink());
             }
             Stream::Gone => {}
+        }
+    }
+
+    /// What still comes is recorded, for it was said to this peer.
+    fn drain(&self, stream: &mut TcpStream) {
+        let mut block = [0; 16384];
+        while let Ok(count @ 1..) = stream.read(&mut block) {
+            self.record(|session| session.received.extend_from_slice(&block[..count]));
         }
     }
 
@@ -293,6 +364,10 @@ impl Peer {
             Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => Ok(false),
             Err(error) => Err(format!("cannot read: {error}")),
         }
+    }
+
+    fn heard(&self) -> usize {
+        self.shared.sessions.lock().unwrap()[self.number].received.len()
     }
 
     fn record(&self, change: impl FnOnce(&mut Session)) {
