@@ -335,7 +335,9 @@ impl Failure {
             Self::TlsTooOld { at } => format!("{at} has no modern TLS: neither 1.2 nor 1.3 with a safe cipher"),
             Self::Tls { at, reason } => format!("TLS with {at} failed: {reason}"),
             Self::NoStartTls { at } => format!("{at} does not offer {}", start_tls(at.protocol)),
-            Self::Injected { at } => format!("{at} sent more than its answer to {}, as an attacker would", start_tls(at.protocol)),
+            Self::Injected { at } => {
+                format!("{at} sent more than its answer to {}, as an attacker would", start_tls(at.protocol))
+            }
             Self::WrongProtocol { at, said } => {
                 format!("{at} does not speak {}: it says \"{said}\"", spoken(at.protocol))
             }

@@ -257,20 +257,23 @@ async fn pass(session: &mut Session, client: &mut Conn<TcpStream>, upstream: Ups
     let mut filter = Filter::default();
     let ended = relay(client, &mut conn, &mut filter, limits, &mut session.stopping).await;
     drop(open);
-    let _ = timeout(CLOSE, conn.close()).await;
     let (messages, octets) = filter.figures();
     if let Some(failure) = failure_of(&ended, &at, timeouts) {
+        let _ = timeout(CLOSE, conn.close()).await;
         session.report(Some(account), &failure);
         let waits = matches!(ended, Ended::ServerGone);
         last_words(session, client, &filter, &failure, waits).await;
     } else if let Ended::Breach(Breach::Client(misuse)) = ended {
+        let _ = timeout(CLOSE, conn.close()).await;
         let Answer::Misused(misuse, text) = misused(misuse) else { return };
         session.misused(misuse);
         // Inside an answer the line would be taken for a part of it.
         goodbye(client, if filter.is_inside_text() { "" } else { &text }).await;
     } else {
         session.engine.events.publish(Event::Fetched { account: account.name.clone(), messages, octets });
+        // The client first: it may wait for it.
         client.close().await;
+        let _ = timeout(CLOSE, conn.close()).await;
     }
 }
 
@@ -297,7 +300,13 @@ fn failure_of(ended: &Ended, at: &Place, timeouts: &crate::account::Timeouts) ->
 /// The provider is gone. Inside a message the connection just breaks, for any line would look like a part of it or like
 /// its end; else the client gets an answer to the command it is waiting with, or, where the provider just hung up, to
 /// its next one, so that it can say why.
-async fn last_words(session: &mut Session, client: &mut Conn<TcpStream>, filter: &Filter, failure: &Failure, waits: bool) {
+async fn last_words(
+    session: &mut Session,
+    client: &mut Conn<TcpStream>,
+    filter: &Filter,
+    failure: &Failure,
+    waits: bool,
+) {
     if filter.is_inside_text() {
         return;
     }

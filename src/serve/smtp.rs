@@ -457,7 +457,8 @@ impl Carrier {
         }
         let mut left = account.smtp.iter();
         while let Some(server) = left.next() {
-            match self.sign_in(account, server, early.take(), wish).await {
+            // Boxed, for it is a part of what every command makes anew.
+            match Box::pin(self.sign_in(account, server, early.take(), wish)).await {
                 Err(failure) if failure.is_unreachable() && left.len() > 0 => {
                     self.engine.events.publish(Event::Failed(Some(account.name.clone()), failure));
                 }
