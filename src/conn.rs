@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_rustls::client::TlsStream;
 
 use crate::wire::{Line, TooLong, take_line};
@@ -44,12 +45,13 @@ pub struct Conn<S> {
     pub(crate) stream: S,
     pub(crate) input: Vec<u8>,
     pub(crate) ended: bool,
+    pub(crate) alarm: Alarm,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
     /// Takes a stream over.
     pub fn new(stream: S) -> Self {
-        Self { stream, input: Vec::new(), ended: false }
+        Self { stream, input: Vec::new(), ended: false, alarm: Alarm::default() }
     }
 
     /// What has been read and not used.
@@ -60,6 +62,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
     /// Reads more; `false` at the end of the stream. Nothing is lost when the future is dropped.
     pub async fn fill(&mut self) -> io::Result<bool> {
         poll_fn(|cx| self.poll_fill(cx)).await
+    }
+
+    /// The same until `deadline`; `None` when it has passed.
+    pub async fn fill_until(&mut self, deadline: Instant) -> Option<io::Result<bool>> {
+        let mut alarm = std::mem::take(&mut self.alarm);
+        let filled = alarm.within(deadline, self.fill()).await;
+        self.alarm = alarm;
+        filled
     }
 
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
@@ -89,6 +99,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         }
     }
 
+    /// The same until `deadline`; `None` when it has passed.
+    pub async fn read_line_until(&mut self, limit: usize, deadline: Instant) -> Option<io::Result<Read>> {
+        let mut alarm = std::mem::take(&mut self.alarm);
+        let read = alarm.within(deadline, self.read_line(limit)).await;
+        self.alarm = alarm;
+        read
+    }
+
     /// Sends all of it, now.
     pub async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes).await?;
@@ -106,6 +124,38 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
     /// Says goodbye on the transport: TLS close_notify and FIN. Best effort.
     pub async fn close(&mut self) {
         let _ = self.stream.shutdown().await;
+    }
+}
+
+/// The time limit of whatever a connection waits for. The runtime's timer is only touched when a limit begins that ends
+/// before the one that is set, for that costs a system call, and most limits end later than the last one.
+#[derive(Default)]
+pub(crate) struct Alarm(Option<Pin<Box<Sleep>>>);
+
+impl Alarm {
+    /// What the future gives, until `deadline`; `None` when it has passed.
+    async fn within<T>(&mut self, deadline: Instant, future: impl Future<Output = T>) -> Option<T> {
+        let mut future = std::pin::pin!(future);
+        poll_fn(|cx| match future.as_mut().poll(cx) {
+            Poll::Ready(done) => Poll::Ready(Some(done)),
+            Poll::Pending => self.poll(cx, deadline).map(|()| None),
+        })
+        .await
+    }
+
+    /// Ready when `deadline` has passed.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
+        let sleep = self.0.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        if deadline < sleep.deadline() {
+            sleep.as_mut().reset(deadline);
+        }
+        while sleep.as_mut().poll(cx).is_ready() {
+            if deadline <= Instant::now() {
+                return Poll::Ready(());
+            }
+            sleep.as_mut().reset(deadline);
+        }
+        Poll::Pending
     }
 }
 

@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 
-use crate::conn::{Conn, with_scratch};
+use crate::conn::{Alarm, Conn, with_scratch};
 use crate::protocol::{Breach, Clock, Filter, Party, Replies, Taken};
 
 /// The time limits of a pass-through.
@@ -75,7 +75,7 @@ where
         if is_stopping && filter.clock().0 != Clock::Message {
             return Poll::Ready(Ended::Stopping);
         }
-        timer.poll(cx, filter.clock()).map(|clock| {
+        timer.poll(cx, filter.clock(), &mut sides.client.conn.alarm).map(|clock| {
             let late = match clock {
                 Clock::ClientIdle => Party::Client,
                 Clock::Reply => Party::Server,
@@ -353,9 +353,8 @@ where
     })
 }
 
-/// The running time limit. The system's timer is only touched when a limit begins that ends before the one that is set.
+/// The running time limit.
 struct Timer {
-    sleep: Pin<Box<Sleep>>,
     limits: Limits,
     running: (Clock, u64),
     ends: Instant,
@@ -363,25 +362,15 @@ struct Timer {
 
 impl Timer {
     fn new(running: (Clock, u64), limits: Limits) -> Self {
-        let ends = Instant::now() + limits.of(running.0);
-        Self { sleep: Box::pin(tokio::time::sleep_until(ends)), limits, running, ends }
+        Self { limits, running, ends: Instant::now() + limits.of(running.0) }
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>, clock: (Clock, u64)) -> Poll<Clock> {
+    fn poll(&mut self, cx: &mut Context<'_>, clock: (Clock, u64), alarm: &mut Alarm) -> Poll<Clock> {
         if clock != self.running {
             self.running = clock;
             self.ends = Instant::now() + self.limits.of(clock.0);
-            if self.ends < self.sleep.deadline() {
-                self.sleep.as_mut().reset(self.ends);
-            }
         }
-        while self.sleep.as_mut().poll(cx).is_ready() {
-            if self.ends <= Instant::now() {
-                return Poll::Ready(self.running.0);
-            }
-            self.sleep.as_mut().reset(self.ends);
-        }
-        Poll::Pending
+        alarm.poll(cx, self.ends).map(|()| self.running.0)
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::debug;
 
 use crate::account::{Access, Account, Door, Protocol, Settings};
@@ -184,10 +184,10 @@ impl Session {
             }
             tokio::select! {
                 biased;
-                more = timeout_at(deadline, client.fill()) => match more {
-                    Err(_) => return Heard::TimedOut,
-                    Ok(Ok(true)) => {}
-                    Ok(Ok(false) | Err(_)) => return Heard::End(std::mem::take(&mut client.input)),
+                more = client.fill_until(deadline) => match more {
+                    None => return Heard::TimedOut,
+                    Some(Ok(true)) => {}
+                    Some(Ok(false) | Err(_)) => return Heard::End(std::mem::take(&mut client.input)),
                 },
                 () = stopped(&mut self.stopping) => return Heard::Stopping,
             }

@@ -139,16 +139,16 @@ pub async fn hear(
     limit: Duration,
     deadline: Instant,
 ) -> Result<Line, Failure> {
-    let read = timeout_at(deadline, upstream.conn.read_line(REPLY_LINE)).await;
-    let at = upstream.at.clone();
+    let read = upstream.conn.read_line_until(REPLY_LINE, deadline).await;
+    let at = || upstream.at.clone();
     match read {
-        Err(_) => Err(Failure::TimedOut { at, waiting, after: limit }),
-        Ok(Err(_) | Ok(Read::End(_))) => Err(Failure::Lost { at, waiting }),
-        Ok(Ok(Read::TooLong(too_long))) => Err(Failure::Nonsense { at, what: too_long.to_string() }),
-        Ok(Ok(Read::Line(line))) => {
+        None => Err(Failure::TimedOut { at: at(), waiting, after: limit }),
+        Some(Err(_) | Ok(Read::End(_))) => Err(Failure::Lost { at: at(), waiting }),
+        Some(Ok(Read::TooLong(too_long))) => Err(Failure::Nonsense { at: at(), what: too_long.to_string() }),
+        Some(Ok(Read::Line(line))) => {
             // An answer to a sign-in may repeat the secret; whoever knows it shows the line.
             if waiting != Waiting::SignIn {
-                debug!("{}: S: {}", at.host, line.printable());
+                debug!("{}: S: {}", upstream.at.host, line.printable());
             }
             Ok(line)
         }

@@ -40,9 +40,11 @@ pub struct Tls {
 }
 
 impl Tls {
-    /// Loads the system's roots. Takes some 15 ms, so it is done when the doors are open already.
+    /// Loads the system's roots and wakes the random numbers. Takes some 15 ms and some 40, so it is done when the doors
+    /// are open already, on another thread: else the first client would wait for it, and all others with it.
     pub async fn warm_up(&self) {
-        self.roots().await;
+        let wake = || rustls::crypto::aws_lc_rs::default_provider().secure_random.fill(&mut [0; 1]);
+        let _ = tokio::join!(tokio::task::spawn_blocking(wake), self.roots());
     }
 
     /// Forgets the configurations, as files named by `ca` may have changed. Sessions under way keep theirs.

@@ -307,7 +307,11 @@ impl Vault {
         match source {
             SecretSource::Keyring => self.read_keyring(account, entry).await,
             SecretSource::Command(line) => {
-                command::secret(line).await.map(Arc::new).map_err(|why| VaultError::Command { account: name(), why })
+                // Boxed: rare and big, and a part of every sign-in.
+                Box::pin(command::secret(line))
+                    .await
+                    .map(Arc::new)
+                    .map_err(|why| VaultError::Command { account: name(), why })
             }
             SecretSource::File(path) => file::secret(path.clone())
                 .await

@@ -266,20 +266,23 @@ async fn pass(session: &mut Session, client: &mut Conn<TcpStream>, upstream: Ups
     let mut filter = Filter::default();
     let ended = relay(client, &mut conn, &mut filter, limits, &mut session.stopping).await;
     drop(open);
-    let _ = timeout(CLOSE, conn.close()).await;
     let (messages, octets) = filter.figures();
     if let Some(failure) = failure_of(&ended, &at, timeouts) {
+        let _ = timeout(CLOSE, conn.close()).await;
         session.report(Some(account), &failure);
         let waits = matches!(ended, Ended::ServerGone);
         last_words(session, client, &filter, &failure, waits).await;
     } else if let Ended::Breach(Breach::Client(misuse)) = ended {
+        let _ = timeout(CLOSE, conn.close()).await;
         let Answer::Misused(misuse, text) = misused(misuse) else { return };
         session.misused(misuse);
         // Inside an answer the line would be taken for a part of it.
         goodbye(client, if filter.is_inside_text() { "" } else { &text }).await;
     } else {
         session.engine.events.publish(Event::Fetched { account: account.name.clone(), messages, octets });
+        // The client first: it may wait for it.
         client.close().await;
+        let _ = timeout(CLOSE, conn.close()).await;
     }
 }
 

@@ -508,7 +508,9 @@ impl Carrier {
                 // Made for the server before this one a moment ago.
                 wish = Wish::Keep;
             }
-            match self.sign_in(account, number, server, early.take().filter(|_| number == 0), wish).await {
+            let early = early.take().filter(|_| number == 0);
+            // Boxed, for it is a part of what every command makes anew.
+            match Box::pin(self.sign_in(account, number, server, early, wish)).await {
                 Err(failure) if failure.is_unreachable() && number + 1 < numbers.end => {
                     logged_in = login.filter(|_| self.login_is_new);
                     self.engine.events.publish(Event::Failed(Some(account.name.clone()), failure));

@@ -315,7 +315,8 @@ impl Front {
                 self.asked_rcpt = Some(recipient.clone());
                 Answer::Rcpt(recipient)
             }
-            Err(objection) => self.bad(objection),
+            // A list with many typing errors is no attack.
+            Err(objection) => say(objection),
         }
     }
 
