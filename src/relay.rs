@@ -272,14 +272,18 @@ where
     B: AsyncRead + AsyncWrite + Unpin,
 {
     let mut handle =
-        |cx: &mut Context<'_>, from_pending: &mut Vec<u8>, input: &[u8]| -> Result<(usize, bool), Pumped> {
-            let (mut at, mut starved) = (0, false);
+        |cx: &mut Context<'_>, from_pending: &mut Vec<u8>, input: &[u8]| -> Result<(usize, bool, bool), Pumped> {
+            let (mut at, mut starved, mut failed) = (0, false, false);
             let mut say = Replies::default();
             while at < input.len() && to.pending.is_empty() {
                 match look(&input[at..], &mut say).map_err(Pumped::Breach)? {
                     Taken::AsIs(n) => {
-                        to.pass(cx, &input[at..at + n]).map_err(|_| Pumped::TargetFailed)?;
+                        failed = to.pass(cx, &input[at..at + n]).is_err();
                         at += n;
+                        if failed {
+                            // The rest has not been looked at and stays: the end of a message may be in it.
+                            break;
+                        }
                     }
                     Taken::Consumed(n) => at += n,
                     Taken::NeedMore | Taken::Stop => {
@@ -294,18 +298,18 @@ where
                 to.pending.append(target);
                 from_pending.append(source);
             }
-            Ok((at, starved))
+            Ok((at, starved, failed))
         };
     if !from.conn.input.is_empty() && !from.starved {
         let input = std::mem::take(&mut from.conn.input);
         let handled = handle(cx, &mut from.pending, &input);
-        let (used, starved) = match handled {
+        let (used, starved, failed) = match handled {
             Ok(result) => result,
             Err(ended) => return ended,
         };
         from.starved = starved;
         from.conn.input = if used == 0 { input } else { input[used..].to_vec() };
-        return Pumped::Moved;
+        return if failed { Pumped::TargetFailed } else { Pumped::Moved };
     }
     if from.conn.ended {
         return if from.conn.input.is_empty() || from.starved { Pumped::Ended } else { Pumped::Waiting };
@@ -344,10 +348,10 @@ where
         }
         match handle(cx, &mut from.pending, read) {
             Err(ended) => ended,
-            Ok((used, starved)) => {
+            Ok((used, starved, failed)) => {
                 from.starved = starved;
                 from.conn.input.extend_from_slice(&read[used..]);
-                Pumped::Moved
+                if failed { Pumped::TargetFailed } else { Pumped::Moved }
             }
         }
     })
