@@ -31,6 +31,9 @@ pub fn run(file: &Path) -> ExitCode {
     if let Err(error) = os::harden() {
         tracing::debug!("{error}");
     }
+    os::allow_connections();
+    // Before the file is read, so that no change of it is missed.
+    let changes = Changes::watch(file);
     let parsed = match config::load(file) {
         Ok(parsed) => parsed,
         Err(error) => return complain(&in_full(&error), 2),
@@ -38,22 +41,24 @@ pub fn run(file: &Path) -> ExitCode {
     let instance = match Instance::claim(file) {
         Ok(instance) => instance,
         Err(error @ ClaimError::AlreadyRuns { .. }) => {
-            return complain(
-                &format!("{error} on the settings file {}; ostler status shows what it does", file.display()),
-                1,
-            );
+            return complain(&format!("{error}: {}; ostler status shows what it does", file.display()), 1);
         }
         Err(error) => return complain(&in_full(&error), 1),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     match runtime {
-        Ok(runtime) => runtime.block_on(App::start(file.to_owned(), parsed, instance)),
+        Ok(runtime) => {
+            let code = runtime.block_on(App::start(file.to_owned(), parsed, instance, changes));
+            // A name that is still being looked up keeps nobody waiting.
+            runtime.shutdown_background();
+            code
+        }
         Err(error) => complain(&format!("ostler cannot start: {error}"), 1),
     }
 }
 
 fn complain(text: &str, code: u8) -> ExitCode {
-    eprintln!("{text}");
+    crate::log::complain(text);
     ExitCode::from(code)
 }
 
@@ -70,7 +75,7 @@ enum Wake {
 }
 
 impl App {
-    async fn start(file: PathBuf, parsed: Parsed, instance: Instance) -> ExitCode {
+    async fn start(file: PathBuf, parsed: Parsed, instance: Instance, changes: Changes) -> ExitCode {
         let events = Events::default();
         tell_warnings(&events, &parsed);
         if parsed.is_missing {
@@ -92,22 +97,21 @@ impl App {
         if app.listeners.apply().await.is_empty() {
             return complain("ostler ends: no door could be opened", 1);
         }
+        // Whoever waits for `ready` may send a signal the moment he reads it.
+        hear_signals(&changes.wake);
         let mut out = std::io::stdout();
         let _ = writeln!(out, "ready").and_then(|()| out.flush());
         let _ = os::notify_ready();
-        app.run(control).await;
+        app.run(control, changes).await;
         drop(instance);
         ExitCode::SUCCESS
     }
 
-    async fn run(&mut self, control: Option<Listener>) {
-        let (wake, mut woken) = mpsc::channel(8);
-        // Kept: dropping the watcher ends the watch.
-        let watcher = watch(&self.file, wake.clone());
+    async fn run(&mut self, control: Option<Listener>, changes: Changes) {
+        let Changes { wake, mut woken, watcher, stamp } = changes;
         if watcher.is_none() {
-            tokio::spawn(look(self.file.clone(), wake.clone()));
+            tokio::spawn(look(self.file.clone(), stamp, wake.clone()));
         }
-        tokio::spawn(signals(wake));
         let warm = Arc::clone(&self.engine);
         tokio::spawn(async move { warm.dialer.tls.warm_up().await });
         let engine = Arc::clone(&self.engine);
@@ -147,7 +151,13 @@ impl App {
         let file = self.file.clone();
         let loaded = tokio::task::spawn_blocking(move || config::load(&file)).await;
         match loaded {
-            Ok(Ok(parsed)) if parsed.settings == *self.engine.settings() => {}
+            // The files it names may have changed.
+            Ok(Ok(parsed)) if parsed.settings == *self.engine.settings() => self.engine.dialer.tls.forget(),
+            Ok(Ok(parsed)) if parsed.is_missing && !self.engine.settings().accounts.is_empty() => {
+                // Somebody is about to put it back, or made a mistake; either way the last good settings are better.
+                let gone = format!("the settings file {} is gone", self.file.display());
+                self.engine.events.publish(Event::SettingsWrong(vec![gone]));
+            }
             Ok(Ok(parsed)) => {
                 tell_warnings(&self.engine.events, &parsed);
                 self.engine.replace_settings(parsed.settings);
@@ -203,6 +213,31 @@ async fn answer(engine: Arc<Engine>, request: Request) -> serde_json::Value {
     engine.events.document(|name| engine.gate_age(name, now()))
 }
 
+/// Wakes the running ostler when its settings file changes.
+struct Changes {
+    wake: mpsc::Sender<Wake>,
+    woken: mpsc::Receiver<Wake>,
+    /// Dropping it ends the watch.
+    watcher: Option<notify::RecommendedWatcher>,
+    /// How the file looked before it was read.
+    stamp: Option<Stamp>,
+}
+
+/// By which a changed file is known where the system does not tell.
+type Stamp = (u64, Option<std::time::SystemTime>);
+
+impl Changes {
+    fn watch(file: &Path) -> Self {
+        let (wake, woken) = mpsc::channel(8);
+        let watcher = watch(file, wake.clone());
+        Self { wake, woken, watcher, stamp: stamp(file) }
+    }
+}
+
+fn stamp(file: &Path) -> Option<Stamp> {
+    std::fs::metadata(file).ok().map(|m| (m.len(), m.modified().ok()))
+}
+
 /// Tells of changes of the settings file, or of the folder it is in: editors replace the file rather than write it.
 fn watch(file: &Path, wake: mpsc::Sender<Wake>) -> Option<notify::RecommendedWatcher> {
     use notify::Watcher;
@@ -228,40 +263,42 @@ fn watch(file: &Path, wake: mpsc::Sender<Wake>) -> Option<notify::RecommendedWat
 }
 
 /// Looks for changes where the system does not tell of them, or the folder is not there yet.
-async fn look(file: PathBuf, wake: mpsc::Sender<Wake>) {
-    let stamp = |file: &Path| std::fs::metadata(file).ok().map(|m| (m.len(), m.modified().ok()));
-    let mut known = stamp(&file);
+async fn look(file: PathBuf, mut known: Option<Stamp>, wake: mpsc::Sender<Wake>) {
     loop {
-        sleep(LOOK).await;
         let seen = stamp(&file);
         if seen != known && wake.send(Wake::Changed).await.is_err() {
             return;
         }
         known = seen;
+        sleep(LOOK).await;
     }
 }
 
-/// SIGTERM and ctrl-C end, SIGHUP reads the settings again.
+/// From now on SIGTERM and ctrl-C end, SIGHUP reads the settings again.
 #[cfg(unix)]
-async fn signals(wake: mpsc::Sender<Wake>) {
+fn hear_signals(wake: &mpsc::Sender<Wake>) {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut term), Ok(mut hup)) = (signal(SignalKind::terminate()), signal(SignalKind::hangup())) else { return };
-    loop {
-        let woken = tokio::select! {
-            _ = term.recv() => Wake::Stop,
-            _ = tokio::signal::ctrl_c() => Wake::Stop,
-            _ = hup.recv() => Wake::Changed,
-        };
-        if wake.send(woken).await.is_err() {
-            return;
-        }
+    for (kind, stops) in
+        [(SignalKind::terminate(), true), (SignalKind::interrupt(), true), (SignalKind::hangup(), false)]
+    {
+        let Ok(mut signal) = signal(kind) else { continue };
+        let wake = wake.clone();
+        tokio::spawn(async move {
+            while signal.recv().await.is_some() {
+                if wake.send(if stops { Wake::Stop } else { Wake::Changed }).await.is_err() {
+                    return;
+                }
+            }
+        });
     }
 }
 
-/// Ctrl-C ends.
-#[cfg(not(unix))]
-async fn signals(wake: mpsc::Sender<Wake>) {
-    while tokio::signal::ctrl_c().await.is_ok() && wake.send(Wake::Stop).await.is_ok() {}
+/// From now on ctrl-C ends.
+#[cfg(windows)]
+fn hear_signals(wake: &mpsc::Sender<Wake>) {
+    let Ok(mut signal) = tokio::signal::windows::ctrl_c() else { return };
+    let wake = wake.clone();
+    tokio::spawn(async move { while signal.recv().await.is_some() && wake.send(Wake::Stop).await.is_ok() {} });
 }
 
 /// An error and what it comes from, on one line.

@@ -109,7 +109,7 @@ fn with_settings(file: &std::path::Path, go_on: impl FnOnce(Parsed) -> ExitCode)
 
 /// Says on stderr what is wrong.
 fn fail(code: u8, text: &str) -> ExitCode {
-    eprintln!("{text}");
+    log::complain(text);
     ExitCode::from(code)
 }
 

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use crate::account::{Account, SecretSource, Server, ServerId, Settings};
 use crate::dial::Dialer;
 use crate::event::{Event, Events, SessionId};
-use crate::failure::{Failure, SecretTrouble};
+use crate::failure::{Failure, Place, SecretTrouble};
 use crate::gate::Gate;
 use crate::os::{self, Moment};
 use crate::pop3::login::Known;
@@ -133,10 +133,14 @@ impl Engine {
     ) -> Result<Arc<Secret>, Failure> {
         let from_client = server.credentials().is_some_and(|c| c.secret == SecretSource::Client);
         if from_client {
-            let none = || Failure::Secret { account: account.name.clone(), trouble: SecretTrouble::ClientGaveNone };
+            let none = || Failure::Secret {
+                account: account.name.clone(),
+                at: Some(server.into()),
+                trouble: SecretTrouble::ClientGaveNone,
+            };
             return given.cloned().ok_or_else(none);
         }
-        self.vault.secret(account, server).await.map_err(secret_failure)
+        self.vault.secret(account, server).await.map_err(|error| failure_of(error, Some(server.into())))
     }
 
     /// Becomes true when no new session and no new message shall begin.
@@ -170,8 +174,12 @@ impl Drop for Counted {
     }
 }
 
-/// Why there is no secret, as a failure with words for the client.
+/// Why there is no local password, as a failure with words for the client.
 pub fn secret_failure(error: VaultError) -> Failure {
+    failure_of(error, None)
+}
+
+fn failure_of(error: VaultError, at: Option<Place>) -> Failure {
     let trouble = match &error {
         VaultError::NoEntry { .. } => SecretTrouble::Missing,
         VaultError::Locked { .. } | VaultError::TimedOut { .. } => SecretTrouble::KeyringLocked,
@@ -180,7 +188,7 @@ pub fn secret_failure(error: VaultError) -> Failure {
         // Eudora looks for the word "password" in a refusal and throws its own away.
         other => SecretTrouble::Source(other.to_string().replace("password", "secret")),
     };
-    Failure::Secret { account: error.account().to_owned(), trouble }
+    Failure::Secret { account: error.account().to_owned(), at, trouble }
 }
 
 /// The time, for whoever needs it as an argument.

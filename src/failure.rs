@@ -269,6 +269,8 @@ pub enum Failure {
     Secret {
         /// The account's name.
         account: String,
+        /// The server it is for; none for the account's local password.
+        at: Option<Place>,
         /// Why.
         trouble: SecretTrouble,
     },
@@ -305,6 +307,8 @@ pub enum Failure {
         /// The protocol.
         protocol: Protocol,
     },
+    /// ostler ends before the provider has answered.
+    Stopping,
     /// A defect in ostler.
     Internal,
 }
@@ -366,7 +370,7 @@ impl Failure {
                     megabytes(*limit)
                 )
             }
-            Self::Secret { account, trouble } => secret_sentence(account, trouble),
+            Self::Secret { account, at, trouble } => secret_sentence(account, at.as_ref(), trouble),
             Self::NotInThisVersion { at, what } => {
                 format!("this ostler cannot use {what} yet, which the settings ask for at {}", at.host)
             }
@@ -377,6 +381,7 @@ impl Failure {
             }
             Self::UnknownSender { given, known } => no_such(format!("account that sends as {given}"), known),
             Self::NoServer { account, protocol } => format!("account {account} has no {} server", spoken(*protocol)),
+            Self::Stopping => "ostler is about to end".into(),
             Self::Internal => "ostler made a mistake of its own and ended this session".into(),
         }
     }
@@ -427,7 +432,7 @@ impl Failure {
             Self::InUse { .. } => "wait until the other session has ended, then try again".into(),
             Self::LoginDelay { .. } => "wait a minute, then try again".into(),
             Self::TooBig { .. } => "send it in parts, or smaller".into(),
-            Self::Secret { account, trouble } => secret_advice(account, trouble),
+            Self::Secret { account, trouble, .. } => secret_advice(account, trouble),
             Self::NotInThisVersion { .. } => "use an app password if the provider has them".into(),
             Self::BadTrust { .. } => "put the path of a PEM file there, or take ca out of the settings".into(),
             Self::UnknownAccount { known, .. } | Self::UnknownSender { known, .. } if known.is_empty() => {
@@ -440,6 +445,7 @@ impl Failure {
             Self::NoServer { protocol, .. } => {
                 format!("write [account.{}] into ostler's settings file", protocol.name())
             }
+            Self::Stopping => "try again when it runs again".into(),
             Self::Internal => "please report it; other sessions go on".into(),
         }
     }
@@ -463,7 +469,8 @@ impl Failure {
             | Self::UnknownSender { .. }
             | Self::NoServer { .. }
             | Self::Internal => Blame::User,
-            Self::NameNotFound { .. }
+            Self::Stopping
+            | Self::NameNotFound { .. }
             | Self::NoNameService { .. }
             | Self::NobodyListens { .. }
             | Self::NetworkGone { .. }
@@ -496,17 +503,26 @@ impl Failure {
     /// (RFC 3206): clients throw their password away at that word. The rest says `timeout`, the word by which Eudora
     /// 4 to 6 knows that the password was not at fault, and leaves the word "password" out.
     pub fn pop3_reply(&self) -> String {
-        match self {
-            Self::SignInRefused { .. } | Self::UnknownAccount { .. } => fit("-ERR [AUTH] ", self, ""),
-            Self::InUse { .. } => fit("-ERR [IN-USE] ", self, ""),
-            Self::LoginDelay { .. } => fit("-ERR [LOGIN-DELAY] ", self, ""),
-            _ => fit("-ERR [SYS/TEMP] ", self, " (timeout)"),
-        }
+        let (sentence, advice) = (self.sentence(), self.advice());
+        let (prefix, suffix) = match self {
+            Self::SignInRefused { .. } | Self::UnknownAccount { .. } => {
+                return fit("-ERR [AUTH] ", &sentence, &advice, "");
+            }
+            // Here the password is at fault, and the advice is a command with this name.
+            Self::Secret { trouble: SecretTrouble::Missing, .. } => {
+                return fit("-ERR [SYS/TEMP] ", &without_password(&sentence), &advice, " (timeout)");
+            }
+            Self::InUse { .. } => ("-ERR [IN-USE] ", ""),
+            Self::LoginDelay { .. } => ("-ERR [LOGIN-DELAY] ", ""),
+            _ => ("-ERR [SYS/TEMP] ", " (timeout)"),
+        };
+        fit(prefix, &without_password(&sentence), &without_password(&advice), suffix)
     }
 
     /// The reply line at MAIL or RCPT, without its CR LF. Never 535: it makes clients throw their password away.
     pub fn smtp_reply(&self) -> String {
         let code = match self {
+            Self::Stopping => "421 4.3.2 ",
             Self::SignInRefused { .. } => "550 5.7.8 ",
             Self::UnknownSender { .. } | Self::UnknownAccount { .. } | Self::NoServer { .. } => "550 5.7.1 ",
             Self::TooBig { .. } => "552 5.3.4 ",
@@ -528,7 +544,7 @@ impl Failure {
             | Self::Secret { .. }
             | Self::NotInThisVersion { .. } => "454 4.7.0 ",
         };
-        fit(code, self, "")
+        fit(code, &self.sentence(), &self.advice(), "")
     }
 }
 
@@ -543,11 +559,10 @@ impl std::error::Error for Failure {}
 
 /// Prefix, sentence, advice and suffix in one line of ASCII that any client takes. When space is short the provider's
 /// words lose first, the advice last.
-fn fit(prefix: &str, failure: &Failure, suffix: &str) -> String {
-    let advice = failure.advice();
-    let space = CLIENT_REPLY - 2 - prefix.len() - suffix.len() - advice.len() - 2;
-    let sentence: String = failure.sentence().chars().take(space).collect();
-    format!("{prefix}{sentence}; {}{suffix}", ascii(&advice))
+fn fit(prefix: &str, sentence: &str, advice: &str, suffix: &str) -> String {
+    let space = (CLIENT_REPLY - 2).saturating_sub(prefix.len() + suffix.len() + advice.len() + 2);
+    let sentence: String = ascii(sentence).chars().take(space).collect();
+    format!("{prefix}{sentence}; {}{suffix}", ascii(advice))
 }
 
 /// A reply of ostler's own words, cut to what a client takes in one line.
@@ -652,28 +667,42 @@ fn certificate_advice(problem: &CertificateProblem) -> &'static str {
     }
 }
 
-fn secret_sentence(account: &str, trouble: &SecretTrouble) -> String {
+fn secret_sentence(account: &str, at: Option<&Place>, trouble: &SecretTrouble) -> String {
+    let whose = at.map_or_else(|| format!("account {account}"), |at| format!("account {account} at {}", at.host));
     match trouble {
-        SecretTrouble::Missing => {
-            format!("the keyring holds nothing to sign in with for account {account} at this server")
-        }
-        SecretTrouble::KeyringLocked => "the keyring is locked".into(),
-        SecretTrouble::NoKeyring => "there is no keyring to ask".into(),
-        SecretTrouble::Source(how) => format!("nothing to sign in with for account {account}: {how}"),
+        SecretTrouble::Missing => format!("the keyring holds nothing to sign in with for {whose}"),
+        SecretTrouble::KeyringLocked => format!("the keyring is locked and nothing can be had for {whose}"),
+        SecretTrouble::NoKeyring => format!("there is no keyring to ask for {whose}"),
+        SecretTrouble::Source(how) => format!("nothing to sign in with for {whose}: {how}"),
         SecretTrouble::ClientGaveNone => {
-            format!("account {account} signs in with what your mail program gives, and it gave nothing")
+            format!("{whose} signs in with what your mail program gives, and it gave nothing")
         }
     }
 }
 
 fn secret_advice(account: &str, trouble: &SecretTrouble) -> String {
     match trouble {
-        SecretTrouble::Missing => format!("run: ostler password {account}"),
+        SecretTrouble::Missing => format!("run: ostler password {}", as_word(account)),
         SecretTrouble::KeyringLocked => "unlock the keyring (log in to the desktop), then try again".into(),
         SecretTrouble::NoKeyring => "log in to a desktop with one, or name a command or file in the settings".into(),
         SecretTrouble::Source(_) => "correct it in the settings".into(),
         SecretTrouble::ClientGaveNone => "tick \"my server requires authentication\" there, or fetch mail first".into(),
     }
+}
+
+/// A name as one word of a command line.
+fn as_word(name: &str) -> String {
+    let is_word = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"@._-+".contains(&b));
+    if is_word { name.to_owned() } else { format!("\"{name}\"") }
+}
+
+/// Eudora 4 throws its own password away when it finds this word in any refusal.
+fn without_password(text: &str) -> String {
+    let mut text = text.to_owned();
+    while let Some(at) = text.to_ascii_lowercase().find("password") {
+        text.insert(at + 4, '-');
+    }
+    text
 }
 
 #[cfg(test)]
@@ -689,7 +718,7 @@ mod tests {
         let pop = || at(Protocol::Pop3);
         let said = || String::from("-ERR no");
         let certificate = |problem| Failure::Certificate { at: pop(), problem };
-        let secret = |trouble| Failure::Secret { account: "home".into(), trouble };
+        let secret = |trouble| Failure::Secret { account: "home".into(), at: Some(pop()), trouble };
         for (failure, words) in [
             (Failure::NameNotFound { at: pop() }, "there is no server named mail.example.net"),
             (Failure::NoNameService { at: pop() }, "the name mail.example.net could not be looked up just now"),
@@ -741,11 +770,14 @@ mod tests {
                 Failure::TooBig { at: pop(), size: 30_500_000, limit: 25_000_000 },
                 "this message of 30.5 MB is too big: mail.example.net takes 25.0 MB at most",
             ),
-            (secret(SecretTrouble::KeyringLocked), "the keyring is locked"),
-            (secret(SecretTrouble::NoKeyring), "there is no keyring to ask"),
+            (
+                secret(SecretTrouble::KeyringLocked),
+                "the keyring is locked and nothing can be had for account home at mail.example.net",
+            ),
+            (secret(SecretTrouble::NoKeyring), "there is no keyring to ask for account home at mail.example.net"),
             (
                 secret(SecretTrouble::Missing),
-                "the keyring holds nothing to sign in with for account home at this server",
+                "the keyring holds nothing to sign in with for account home at mail.example.net",
             ),
             (
                 Failure::UnknownAccount { given: "joe".into(), known: vec!["home".into(), "work".into()] },
@@ -770,6 +802,21 @@ mod tests {
         assert!(reply.starts_with("-ERR [SYS/TEMP] mail.example.net port 995 did not answer"), "{reply}");
         assert!(reply.contains("timeout") && !reply.contains("password"), "{reply}");
         assert!(failure.smtp_reply().starts_with("451 4.4.1 "));
+    }
+
+    #[test]
+    fn only_a_missing_secret_says_password_and_it_says_how_to_give_one() {
+        let trouble = SecretTrouble::Missing;
+        let failure = Failure::Secret { account: "my home".into(), at: Some(at(Protocol::Pop3)), trouble };
+        assert_eq!(failure.advice(), "run: ostler password \"my home\"");
+        assert!(
+            failure.pop3_reply().ends_with("; run: ostler password \"my home\" (timeout)"),
+            "{}",
+            failure.pop3_reply()
+        );
+        let failure =
+            Failure::SignInPostponed { at: at(Protocol::Pop3), said: "PASSWORD database down, password later".into() };
+        assert!(failure.pop3_reply().contains("PASS-WORD database down, pass-word later"), "{}", failure.pop3_reply());
     }
 
     #[test]

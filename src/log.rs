@@ -1,6 +1,9 @@
 //! The log: where it goes, how it looks, and the one line each [`Event`] becomes. Protocol lines (with `-v`) are written
 //! by the drivers, which know what is secret.
 
+use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use tracing::level_filters::LevelFilter;
 use tracing::{debug, error, info, warn};
 
@@ -17,9 +20,12 @@ pub enum Format {
     Json,
 }
 
+static JSON: AtomicBool = AtomicBool::new(false);
+
 /// Begins to log to stderr. `loudness`: 0 is normal, 1 (`-v`) shows protocol lines, -1 (`-q`) warnings and errors only.
 pub fn start(format: Format, loudness: i8) {
     use std::io::IsTerminal;
+    JSON.store(format == Format::Json, Ordering::Relaxed);
     let level = match loudness {
         i8::MIN..=-2 => LevelFilter::ERROR,
         -1 => LevelFilter::WARN,
@@ -40,6 +46,16 @@ pub fn start(format: Format, loudness: i8) {
         Format::Text => registry.with(layer.with_filter(filter)).try_init(),
         Format::Json => registry.with(layer.json().with_filter(filter)).try_init(),
     };
+}
+
+/// Says on stderr why the program ends: as it is, or where the log is JSON, as lines of the log.
+pub fn complain(text: &str) {
+    if JSON.load(Ordering::Relaxed) {
+        text.lines().for_each(|line| error!("{line}"));
+    } else {
+        // Nobody may be reading any more.
+        let _ = writeln!(std::io::stderr(), "{text}");
+    }
 }
 
 /// Writes an event's line.

@@ -66,6 +66,13 @@ pub enum HardenError {
     },
 }
 
+/// Lets this process have as many connections open as a thousand clients and their providers need, where the system lets
+/// it. The usual limit of 1,024 is there for programs that use `select`.
+pub fn allow_connections() {
+    #[cfg(unix)]
+    unix::allow_descriptors(4096);
+}
+
 /// Tells systemd that every door is open or reported, where ostler runs as a unit with `Type=notify`; anywhere else
 /// nothing happens.
 pub fn notify_ready() -> std::io::Result<()> {

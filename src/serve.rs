@@ -252,6 +252,18 @@ async fn stopped(stopping: &mut watch::Receiver<bool>) {
     }
 }
 
+/// What comes of work for which nothing is lost when it is given up, unless ostler ends first.
+async fn unless_stopped<T>(
+    mut stopping: watch::Receiver<bool>,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    tokio::select! {
+        biased;
+        done = work => done,
+        () = stopped(&mut stopping) => Err(Failure::Stopping),
+    }
+}
+
 /// A last line, and the time to read it: closing with unread input would take the line away again.
 async fn goodbye(client: &mut Conn<TcpStream>, line: &str) {
     let last = async {

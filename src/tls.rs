@@ -247,10 +247,18 @@ fn explain(reason: &CertificateError, certificate: &CertificateDer<'_>) -> Certi
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             CertificateProblem::WrongName { names: parsed.as_ref().map(names).unwrap_or_default() }
         }
-        CertificateError::UnknownIssuer => CertificateProblem::UnknownIssuer {
-            issuer: parsed.as_ref().map_or_else(|| "unknown".into(), |c| printable(c.issuer().to_string().as_bytes())),
-            self_signed: parsed.as_ref().is_some_and(|c| c.issuer() == c.subject()),
-        },
+        // The latter two: the issuer has the name of one that is trusted, and another key. Authorities of one's own are
+        // made anew under the same name.
+        CertificateError::UnknownIssuer
+        | CertificateError::BadSignature
+        | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
+            CertificateProblem::UnknownIssuer {
+                issuer: parsed
+                    .as_ref()
+                    .map_or_else(|| "unknown".into(), |c| printable(c.issuer().to_string().as_bytes())),
+                self_signed: parsed.as_ref().is_some_and(|c| c.issuer() == c.subject()),
+            }
+        }
         CertificateError::Revoked => CertificateProblem::Revoked,
         other if other.to_string().contains("CaUsedAsEndEntity") => {
             CertificateProblem::UnknownIssuer { issuer: "itself".into(), self_signed: true }

@@ -66,6 +66,7 @@ pub fn client_line_pop3(data: &[u8]) {
         assert!(heard <= 20 * 4, "no end of it");
         match front.on_line(&line) {
             pop3::Answer::Say(reply) => assert_pop3_reply(&reply),
+            pop3::Answer::Refused(failure) => assert_pop3_reply(&format!("{}\r\n", failure.pop3_reply())),
             pop3::Answer::Known(account, reply) => {
                 assert_pop3_reply(&reply);
                 assert!(account.pop3.is_some() && own.as_ref().is_none_or(|own| own.name == account.name));
@@ -151,6 +152,7 @@ pub fn client_line_smtp(data: &[u8]) {
         }
         let reply = match front.on_line(&line) {
             smtp::Answer::Say(reply) => reply,
+            smtp::Answer::Refused(failure) => format!("{}\r\n", failure.smtp_reply()),
             smtp::Answer::Authenticate(account, attempt) => {
                 assert_smtp_claim(&attempt, account.as_ref(), own.as_ref());
                 let holds = !wants_password || next() & 1 == 0;

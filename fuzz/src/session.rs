@@ -126,6 +126,7 @@ impl<'a> Session<'a> {
                 assert!(self.settings.accounts.iter().any(|a| a.name == account.name));
                 (String::new(), Stage::SigningIn)
             }
+            Answer::Refused(failure) => (format!("{}\r\n", failure.pop3_reply()), Stage::Door),
             Answer::Bye(reply) | Answer::Misused(_, reply) => (reply, Stage::Over),
         };
         if !reply.is_empty() {

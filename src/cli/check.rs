@@ -86,7 +86,7 @@ pub fn main(parsed: &Parsed, options: &Options) -> ExitCode {
         Err(error) => return fail(1, &error.to_string()),
     };
     let is_ok = |steps: &[Step]| steps.iter().all(|step| step.ok);
-    let ok = checked.iter().all(|(_, steps)| is_ok(steps));
+    let ok = !checked.is_empty() && checked.iter().all(|(_, steps)| is_ok(steps));
     if options.json {
         let accounts: Vec<_> = checked
             .iter()

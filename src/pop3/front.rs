@@ -26,6 +26,8 @@ pub enum Answer {
     SignIn(Arc<Account>, Attempt),
     /// Send this and close.
     Bye(String),
+    /// Tell of this, send its reply, and hear the next line.
+    Refused(Failure),
     /// Send this, name the misuse in the log, and close.
     Misused(Misuse, String),
 }
@@ -129,7 +131,7 @@ impl Front {
             }
             Err(failure) => {
                 self.named = None;
-                Answer::Say(format!("{}\r\n", failure.pop3_reply()))
+                Answer::Refused(failure)
             }
         }
     }
@@ -182,7 +184,7 @@ impl Front {
     fn attempt(&mut self, attempt: Attempt) -> Answer {
         match self.find(&attempt.name) {
             Ok(account) => Answer::SignIn(account, attempt),
-            Err(failure) => Answer::Say(format!("{}\r\n", failure.pop3_reply())),
+            Err(failure) => Answer::Refused(failure),
         }
     }
 
@@ -226,6 +228,7 @@ mod tests {
             .iter()
             .map(|line| match front.on_line(&Line::new(line.as_bytes())) {
                 Answer::Say(text) | Answer::Known(_, text) | Answer::Bye(text) => text.trim_end().to_owned(),
+                Answer::Refused(failure) => failure.pop3_reply(),
                 Answer::SignIn(account, attempt) => format!("=> {} as {}", account.name, attempt.name),
                 Answer::Misused(misuse, _) => format!("{misuse:?}"),
             })

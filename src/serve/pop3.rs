@@ -20,7 +20,7 @@ use crate::protocol::{Breach, Clock, Party};
 use crate::relay::{Ended, Limits, relay};
 use crate::sasl::Attempt;
 use crate::secret::Secret;
-use crate::serve::{Heard, Session, goodbye, secret_of};
+use crate::serve::{Heard, Session, goodbye, secret_of, unless_stopped};
 use crate::sign_in::{Prepared, supported};
 use crate::wire::{AUTH_LINE, COMMAND_LINE};
 
@@ -140,6 +140,10 @@ async fn sign_in(
         };
         let text = match answer {
             Answer::Say(text) => text,
+            Answer::Refused(failure) => {
+                session.report(None, &failure);
+                format!("{}\r\n", failure.pop3_reply())
+            }
             Answer::Known(account, text) => {
                 session.named(&account);
                 let other = reach.as_ref().is_none_or(|r| !Arc::ptr_eq(&r.account, &account));
@@ -151,7 +155,12 @@ async fn sign_in(
                 }
                 text
             }
-            Answer::SignIn(account, attempt) => match enter(session, &account, &attempt, reach.take()).await {
+            Answer::SignIn(account, attempt) => match unless_stopped(
+                session.stopping.clone(),
+                enter(session, &account, &attempt, reach.take()),
+            )
+            .await
+            {
                 Ok(Some((upstream, ready))) => return Some((upstream, ready, account)),
                 Ok(None) if session.has_guessed_enough() => {
                     let Answer::Misused(misuse, text) = misused(crate::protocol::Misuse::TooManyPasswords) else {

@@ -21,7 +21,7 @@ use crate::protocol::{Breach, Clock, Misuse, Outgoing, Party};
 use crate::relay::{Ended, Limits, Nowhere, relay};
 use crate::secret::Secret;
 use crate::serve::gate::Wish;
-use crate::serve::{Heard, Session, goodbye, has_early_input, secret_of};
+use crate::serve::{Heard, Session, goodbye, has_early_input, secret_of, unless_stopped};
 use crate::sign_in::{Prepared, hear, say, supported};
 use crate::smtp::data::Data;
 use crate::smtp::front::{Answer, Front, Transaction, misused};
@@ -140,6 +140,10 @@ async fn converse(session: &mut Session, client: &mut Conn<TcpStream>, mut front
         };
         let text = match answer {
             Answer::Say(text) => text,
+            Answer::Refused(failure) => {
+                session.report(None, &failure);
+                format!("{}\r\n", failure.smtp_reply())
+            }
             Answer::Authenticate(account, attempt) => {
                 match authenticate(session, &mut front, &mut carrier, account, &attempt).await {
                     Some(text) => text,
@@ -325,7 +329,7 @@ impl Carrier {
             script.extend(accepted.iter().cloned().map(Say::Rcpt));
         }
         script.push(last);
-        match Box::pin(self.heal(account, mail, &script)).await {
+        match unless_stopped(session.stopping.clone(), Box::pin(self.heal(account, mail, &script))).await {
             Ok(reply) => reply,
             Err(failure) => {
                 self.provider = None;

@@ -33,6 +33,8 @@ pub enum Answer {
     Data,
     /// Send this and close.
     Bye(String),
+    /// Tell of this, send its reply, and hear the next line.
+    Refused(Failure),
     /// Send this, name the misuse in the log, and close.
     Misused(Misuse, String),
 }
@@ -297,7 +299,7 @@ impl Front {
                 self.asked = Some((Arc::clone(&account), mail.clone()));
                 Answer::Mail(account, mail)
             }
-            Err(failure) => Answer::Say(format!("{}\r\n", failure.smtp_reply())),
+            Err(failure) => Answer::Refused(failure),
         }
     }
 
@@ -368,6 +370,7 @@ mod tests {
             .map(|line| {
                 let said = match front.on_line(&Line::new(line.as_bytes())) {
                     Answer::Say(text) | Answer::Bye(text) => text,
+                    Answer::Refused(failure) => failure.smtp_reply(),
                     Answer::Authenticate(account, attempt) => {
                         let name = account.as_ref().map_or("-", |a| a.name.as_str()).to_owned();
                         format!("{} {name} {}", front.authenticated(account, true).trim_end(), attempt.name)

@@ -24,6 +24,11 @@ impl Client {
         let address = SocketAddr::new(host.parse().unwrap(), port);
         let stream = TcpStream::connect_timeout(&address, PATIENCE)
             .unwrap_or_else(|error| panic!("no connection to {address}: {error}"));
+        Self::over(stream)
+    }
+
+    /// Over a connection that is there already: one a test has accepted, to play the server by hand.
+    pub fn over(stream: TcpStream) -> Self {
         stream.set_nodelay(true).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         Self { stream, waiting: Vec::new(), log: String::new() }

@@ -17,6 +17,7 @@ pub mod ostler;
 pub mod postfix;
 pub mod process;
 pub mod provider;
+pub mod running;
 
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};

@@ -1,0 +1,193 @@
+//! `ostler run` as its user sees it: both outputs, signals, the end; and a server played by hand.
+
+use std::io::Read;
+use std::net::{TcpListener, TcpStream};
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use super::client::Client;
+use super::ostler::Home;
+use super::process::Process;
+use super::{free_port, wait_for};
+
+/// What a pipe has brought so far.
+#[derive(Clone, Default)]
+pub struct Heard(Arc<Mutex<Vec<u8>>>);
+
+impl Heard {
+    fn listen(mut pipe: impl Read + Send + 'static) -> (Self, JoinHandle<()>) {
+        let heard = Self::default();
+        let copy = heard.clone();
+        let reader = std::thread::spawn(move || {
+            let mut block = [0; 8192];
+            while let Ok(count @ 1..) = pipe.read(&mut block) {
+                copy.0.lock().unwrap().extend_from_slice(&block[..count]);
+            }
+        });
+        (heard, reader)
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
+    }
+
+    /// Waits until this has been said; returns the first line with it.
+    pub fn wait(&self, words: &str) -> String {
+        wait_for(&format!("{words:?}"), || self.text().lines().find(|line| line.contains(words)).map(str::to_owned))
+    }
+}
+
+/// A running `ostler run` that need not say `ready` and may end in any way.
+pub struct Run {
+    process: Process,
+    readers: Vec<JoinHandle<()>>,
+    pub out: Heard,
+    pub err: Heard,
+}
+
+impl Run {
+    pub fn start(home: &Home, args: &[&str]) -> Self {
+        Self::of(&mut home.command(&[&["run"], args].concat()))
+    }
+
+    pub fn of(command: &mut Command) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut process = Process::start("ostler", command);
+        let (out, first) = Heard::listen(process.child().stdout.take().unwrap());
+        let (err, second) = Heard::listen(process.child().stderr.take().unwrap());
+        Self { process, readers: vec![first, second], out, err }
+    }
+
+    /// Waits until the doors are open.
+    pub fn ready(mut self) -> Self {
+        wait_for("ready", || {
+            let ready = self.out.text().contains("ready\n");
+            assert!(ready || self.process.ended().is_none(), "ended instead of ready:\n{}", self.err.text());
+            ready.then_some(())
+        });
+        self
+    }
+
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Sends a signal.
+    #[cfg(unix)]
+    pub fn signal(&mut self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_child(self.process.child());
+        rustix::process::kill_process(pid, signal).expect("a signal");
+    }
+
+    /// Whether it has ended.
+    pub fn has_ended(&mut self) -> bool {
+        self.process.ended().is_some()
+    }
+
+    /// Waits for its end, and until both outputs are read to theirs.
+    pub fn ended(&mut self) -> ExitStatus {
+        let status = wait_for("ostler to end", || self.process.ended());
+        for reader in self.readers.drain(..) {
+            let _ = reader.join();
+        }
+        status
+    }
+
+    /// SIGTERM, and it has to end well.
+    #[cfg(unix)]
+    pub fn end_well(&mut self) {
+        self.signal(rustix::process::Signal::TERM);
+        let status = self.ended();
+        assert!(status.success(), "ended with {status}:\n{}", self.err.text());
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("ostler said:\n{}", self.err.text());
+        }
+    }
+}
+
+/// A server played by hand: the test takes each connection and says each line itself.
+pub struct Hand {
+    listener: TcpListener,
+    pub port: u16,
+}
+
+impl Hand {
+    pub fn new() -> Self {
+        Self::at(free_port())
+    }
+
+    /// On this port.
+    pub fn at(port: u16) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        Self { listener, port }
+    }
+
+    /// The next connection.
+    pub fn accept(&self) -> Client {
+        let stream: TcpStream = wait_for("a connection", || self.listener.accept().ok().map(|(stream, _)| stream));
+        stream.set_nonblocking(false).unwrap();
+        Client::over(stream)
+    }
+
+    /// The next connection, greeted as POP3 and answered up to the line that begins like this, which is returned.
+    pub fn pop3(&self, until: &str) -> Client {
+        let mut server = self.accept();
+        server.say("+OK hello");
+        answer_pop3(&mut server, until);
+        server
+    }
+
+    /// The same for SMTP.
+    pub fn smtp(&self, until: &str) -> Client {
+        let mut server = self.accept();
+        server.say("220 hello");
+        answer_smtp(&mut server, until);
+        server
+    }
+}
+
+impl Default for Hand {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Says yes to a POP3 client until it says a line that begins like this.
+pub fn answer_pop3(server: &mut Client, until: &str) -> String {
+    loop {
+        let line = server.line().unwrap_or_else(|| panic!("gone before {until:?}:\n{}", server.log()));
+        if line.starts_with(until) {
+            return line;
+        }
+        match line.split(' ').next().unwrap() {
+            "CAPA" | "AUTH" => server.say("-ERR not known"),
+            "STAT" => server.say("+OK 1 20"),
+            "LIST" | "UIDL" => server.send("+OK\r\n1 20\r\n.\r\n"),
+            _ => server.say("+OK"),
+        }
+    }
+}
+
+/// Says yes to an SMTP client until it says a line that begins like this.
+pub fn answer_smtp(server: &mut Client, until: &str) -> String {
+    loop {
+        let line = server.line().unwrap_or_else(|| panic!("gone before {until:?}:\n{}", server.log()));
+        if line.starts_with(until) {
+            return line;
+        }
+        match line.split(' ').next().unwrap() {
+            "EHLO" => server.say("250-mx\r\n250 AUTH PLAIN"),
+            "AUTH" => server.say("235 2.7.0 in"),
+            "DATA" => server.say("354 go on"),
+            "QUIT" => server.say("221 bye"),
+            _ => server.say("250 2.0.0 ok"),
+        }
+    }
+}
