@@ -56,17 +56,20 @@ impl Planted {
         Self { secret, echoes, traces }
     }
 
-    /// Puts echoes where the fuzzer has an octet below 8, and what makes lines long where it has an 8.
+    /// Puts echoes where the fuzzer has an octet below 8, and what makes lines long where it has an 8. An echo is whole:
+    /// of one that the server cuts itself, nothing can be known.
     pub(super) fn expand(&self, line: &[u8]) -> Line {
         let mut text = Vec::new();
         for octet in line {
-            match octet {
-                1..=6 => text.extend_from_slice(self.echoes[usize::from(octet - 1)].as_bytes()),
-                8 => text.extend_from_slice(&[b'x'; 240]),
-                _ => text.push(*octet),
+            let next = match octet {
+                1..=6 => self.echoes[usize::from(octet - 1)].as_bytes(),
+                8 => &[b'x'; 240],
+                _ => std::slice::from_ref(octet),
+            };
+            if text.len() + next.len() <= REPLY_LINE {
+                text.extend_from_slice(next);
             }
         }
-        text.truncate(REPLY_LINE);
         Line::new(&text)
     }
 
