@@ -84,6 +84,10 @@ impl Login {
         Failure::TurnedAway { at: self.at.clone(), said: self.said(reply) }
     }
 
+    fn unasked(&self) -> Failure {
+        Failure::Nonsense { at: self.at.clone(), what: "it spoke unasked".into() }
+    }
+
     fn after_ehlo(&mut self) -> Result<Step<Extensions>, Failure> {
         if self.at.security == Security::StartTls && !self.in_tls {
             return if self.offered.starttls {
@@ -149,7 +153,7 @@ impl Login {
             State::Ehlo => Err(self.turned_away(reply)),
             State::StartTls if reply.code == 220 => Ok(Step::StartTls),
             State::StartTls => Err(Failure::NoStartTls { at: self.at.clone() }),
-            State::Secret(_) => Err(Failure::Nonsense { at: self.at.clone(), what: "it spoke unasked".into() }),
+            State::Secret(_) => Err(self.unasked()),
             State::Auth(exchange, held) => self.auth_reply(reply, exchange, held),
         }
     }
@@ -168,6 +172,10 @@ impl Machine for Login {
     }
 
     fn on_line(&mut self, line: &Line) -> Result<Step<Extensions>, Failure> {
+        if let State::Secret(_) = self.state {
+            // Already the first line of a reply.
+            return Err(self.unasked());
+        }
         let greeting = matches!(self.state, State::Greeting);
         match self.parser.push(line) {
             Ok(Some(reply)) => self.on_reply(&reply),
@@ -237,5 +245,14 @@ mod tests {
         }
         let joined = refused("two words", &["535-two".into(), "535 words".into()]);
         assert!(!joined.to_string().contains("two words"), "{joined}");
+    }
+
+    #[test]
+    fn the_first_line_of_a_reply_before_the_secret_is_unasked_already() {
+        let mut login = Login::new(&server(Protocol::Smtp, "ann"), "[127.0.0.1]".into());
+        for line in ["220 mx", "250-mx", "250 AUTH PLAIN"] {
+            let _ = login.on_line(&Line::new(line.as_bytes())).unwrap();
+        }
+        assert!(matches!(login.on_line(&Line::new(b"235-welcome")), Err(Failure::Nonsense { .. })));
     }
 }
