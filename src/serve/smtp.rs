@@ -1,4 +1,4 @@
-//! An SMTP session: hear the client, and give each message to the [`Carrier`], which has the provider's side.
+//! An SMTP session: hear the client, and give each message to the `carrier`, which has the provider's side.
 
 pub(crate) mod carrier;
 
