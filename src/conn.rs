@@ -1,9 +1,10 @@
 //! A connection and what has been read from it but not used: the one place that reads and writes sockets, for clients
 //! and providers alike. No protocol words, no policy.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
+use std::ops::Range;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -20,8 +21,9 @@ pub(crate) const SCRATCH: usize = 64 * 1024;
 
 thread_local! {
     static READ: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH].into_boxed_slice());
-    /// A second one: TLS reads into the first while its records come through this one.
-    static RECORDS: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH].into_boxed_slice());
+    /// A second one: TLS reads into the first while its records come through this one, which is lent to the connection
+    /// that is being read.
+    static RECORDS: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
 /// Calls `with` with the thread's read buffer; never across an await.
@@ -200,22 +202,22 @@ impl AsyncWrite for Stream {
 }
 
 /// A TCP connection that is read in large pieces even by a reader that asks for small ones, as rustls does (4 KiB at a
-/// time: five system calls for one record). What is left over is kept only until it is used.
+/// time: five system calls for one record). It has a buffer only as long as something in it is unused.
 pub struct ReadAhead {
     tcp: TcpStream,
     ahead: Vec<u8>,
-    used: usize,
+    unread: Range<usize>,
 }
 
 impl ReadAhead {
     /// Takes a connection over.
     pub fn new(tcp: TcpStream) -> Self {
-        Self { tcp, ahead: Vec::new(), used: 0 }
+        Self { tcp, ahead: Vec::new(), unread: 0..0 }
     }
 
     /// Whether octets have come in that nobody has read.
     pub fn has_unread(&self) -> bool {
-        self.used < self.ahead.len()
+        !self.unread.is_empty()
     }
 
     /// The connection itself.
@@ -231,28 +233,23 @@ impl AsyncRead for ReadAhead {
             if buffer.remaining() >= SCRATCH / 2 {
                 return Pin::new(&mut this.tcp).poll_read(cx, buffer);
             }
-            this.ahead.clear();
-            this.used = 0;
-            let tcp = &mut this.tcp;
-            let ahead = &mut this.ahead;
-            let polled = RECORDS.with_borrow_mut(|scratch| {
-                let mut read = ReadBuf::new(scratch);
-                ready!(Pin::new(tcp).poll_read(cx, &mut read))?;
-                let (now, later) = read.filled().split_at(read.filled().len().min(buffer.remaining()));
-                buffer.put_slice(now);
-                ahead.extend_from_slice(later);
-                Poll::Ready(Ok(()))
-            });
-            if polled.is_pending() {
-                // Nothing is coming: an idle connection owns no buffer.
-                this.ahead = Vec::new();
+            let mut lent = RECORDS.take();
+            lent.resize(SCRATCH, 0);
+            let mut read = ReadBuf::new(&mut lent);
+            let polled = Pin::new(&mut this.tcp).poll_read(cx, &mut read);
+            this.unread = 0..read.filled().len();
+            if !this.has_unread() {
+                RECORDS.set(lent);
+                return polled;
             }
-            return polled;
+            this.ahead = lent;
         }
-        let unread = &this.ahead[this.used..];
-        let now = unread.len().min(buffer.remaining());
-        buffer.put_slice(&unread[..now]);
-        this.used += now;
+        let now = this.unread.len().min(buffer.remaining());
+        buffer.put_slice(&this.ahead[this.unread.start..][..now]);
+        this.unread.start += now;
+        if !this.has_unread() {
+            RECORDS.set(std::mem::take(&mut this.ahead));
+        }
         Poll::Ready(Ok(()))
     }
 }

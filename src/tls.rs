@@ -43,8 +43,7 @@ impl Tls {
     /// Loads the system's roots and wakes the random numbers. Takes some 15 ms and some 40, so it is done when the doors
     /// are open already, on another thread: else the first client would wait for it, and all others with it.
     pub async fn warm_up(&self) {
-        let wake = || rustls::crypto::aws_lc_rs::default_provider().secure_random.fill(&mut [0; 1]);
-        let _ = tokio::join!(tokio::task::spawn_blocking(wake), self.roots());
+        self.roots().await;
     }
 
     /// Forgets the configurations, as files named by `ca` may have changed. Sessions under way keep theirs.
@@ -63,6 +62,7 @@ impl Tls {
 
     async fn roots(&self) -> Arc<RootCertStore> {
         let load = || {
+            let _ = rustls::crypto::aws_lc_rs::default_provider().secure_random.fill(&mut [0; 1]);
             let mut store = RootCertStore::empty();
             let found = rustls_native_certs::load_native_certs();
             store.add_parsable_certificates(found.certs);

@@ -20,7 +20,7 @@ use crate::failure::Failure;
 use crate::gate::verdict::{Stage, Verdict, verdict};
 use crate::protocol::{Login, Outgoing};
 use crate::secret::Secret;
-use crate::serve::smtp::rehearse;
+use crate::serve::smtp::carrier::rehearse;
 use crate::sign_in::{Prepared, prepare, say, supported};
 use crate::vault::{Vault, place};
 use crate::{pop3, smtp, tls};

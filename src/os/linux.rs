@@ -136,13 +136,27 @@ mod tests {
 
     /// This test program again, as a child that runs one of the two tests below, which do nothing otherwise.
     fn child(test: &str, uid: u32, door: SocketAddr) -> Child {
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--exact", &format!("os::linux::tests::{test}"), "--nocapture"]);
-        command.env("OSTLER_TEST_DOOR", door.to_string()).current_dir("/").stdin(Stdio::piped());
-        if is_root() {
-            command.uid(uid).gid(uid);
+        let me = std::env::current_exe().unwrap();
+        let start = |program: &std::path::Path| {
+            let mut command = Command::new(program);
+            command.args(["--exact", &format!("os::linux::tests::{test}"), "--nocapture"]);
+            command.env("OSTLER_TEST_DOOR", door.to_string()).current_dir("/").stdin(Stdio::piped());
+            if is_root() {
+                command.uid(uid).gid(uid);
+            }
+            command.spawn()
+        };
+        match start(&me) {
+            // A checkout in a folder of root's: somebody else gets a copy of the program.
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+                let folder = tempfile::tempdir().unwrap();
+                let copy = folder.path().join("tests");
+                std::fs::copy(&me, &copy).unwrap();
+                std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+                start(&copy).unwrap()
+            }
+            started => started.unwrap(),
         }
-        command.spawn().unwrap()
     }
 
     /// `None` in a test that was not started as a child.

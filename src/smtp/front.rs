@@ -138,11 +138,12 @@ impl Front {
         if is_http(line.bytes()) {
             return misused(Misuse::Http);
         }
-        self.commands += 1;
+        let command = Command::parse(line.bytes());
+        // NOOP is how a client keeps a connection; how long it may do so without a message is a matter of time.
+        self.commands += usize::from(command.verb != "NOOP");
         if self.commands > COMMANDS && !self.is_at_work() {
             return misused(Misuse::TooManyCommands);
         }
-        let command = Command::parse(line.bytes());
         match command.verb.as_str() {
             "EHLO" => {
                 self.reset();
@@ -470,6 +471,13 @@ mod tests {
         assert!(front.authenticated(None, false).starts_with("535 "));
         assert_eq!(play(&mut front, &["aG9tZSAxMjM=", "MAIL FROM:<home@example.net>"])[1], "250 2.1.0 OK via home");
         assert!(front.likely_account().is_some());
+    }
+
+    #[test]
+    fn a_client_may_keep_its_connection_with_noop() {
+        let mut front = front(Access::SameUser, &["home"]);
+        assert!(play(&mut front, &["NOOP"; 200]).iter().all(|said| said == "250 2.0.0 OK"));
+        assert_eq!(play(&mut front, &["VRFY x"; COMMANDS + 1]).last().unwrap(), "TooManyCommands");
     }
 
     #[test]

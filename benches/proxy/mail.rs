@@ -1,0 +1,52 @@
+//! The messages, the same in every process, so that each octet that arrives can be compared with what was sent.
+
+/// A message of the bulk fetch.
+pub const BIG: usize = 50_000_000;
+/// A message of the bulk send.
+pub const OUTGOING: usize = 25_000_000;
+const SMALL: usize = 4096;
+/// How many different small ones there are.
+const SMALL_ONES: usize = 16;
+
+/// Messages as they pass on the wire, dots stuffed, the last line with its dot included.
+pub struct Mailbox(Vec<Vec<u8>>);
+
+impl Mailbox {
+    pub fn small() -> Self {
+        Self((0..SMALL_ONES).map(|n| message(n, SMALL)).collect())
+    }
+
+    pub fn big() -> Self {
+        Self(vec![message(0, BIG)])
+    }
+
+    /// Any number will do.
+    pub fn message(&self, number: usize) -> &[u8] {
+        &self.0[number % self.0.len()]
+    }
+}
+
+/// The message of the bulk send.
+pub fn outgoing() -> Vec<u8> {
+    message(1, OUTGOING)
+}
+
+fn message(number: usize, size: usize) -> Vec<u8> {
+    let mut text =
+        format!("From: <a@example.test>\r\nSubject: number {number}\r\n\r\n..a line with a dot\r\n").into_bytes();
+    let mut state = 0x9e37_79b9_7f4a_7c15 ^ number as u64;
+    while text.len() + 3 < size {
+        for _ in 0..76.min(size - text.len() - 5) {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            text.push(b'0' + (state % 64) as u8);
+        }
+        text.extend_from_slice(b"\r\n");
+        if size - text.len() < 6 {
+            break;
+        }
+    }
+    text.extend_from_slice(b".\r\n");
+    text
+}

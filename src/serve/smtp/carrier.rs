@@ -1,0 +1,515 @@
+//! The provider's side of an SMTP session. A message is a *script* (MAIL, the accepted RCPTs, DATA) that can be said again
+//! on another connection as long as no body has been sent; that is how a shut gate is healed. After the end of data
+//! nothing is ever said twice.
+
+mod body;
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::account::{Account, AfterPop, Server};
+use crate::dial::{Route, Upstream};
+use crate::engine::{Engine, now};
+use crate::event::Event;
+use crate::failure::{Failure, Waiting, one_line};
+use crate::gate::verdict::{Stage, Verdict, verdict};
+use crate::gate::{Entry, Healing, Try};
+use crate::protocol::Outgoing;
+use crate::secret::Secret;
+use crate::serve::gate::Wish;
+use crate::serve::{Session, unless_stopped};
+use crate::sign_in::{Prepared, hear, say, supported};
+use crate::smtp::front::Front;
+use crate::smtp::login::Login;
+use crate::smtp::{Extensions, Mail, Reply, ReplyParser};
+
+/// How long a provider's goodbye is waited for.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// A failure to reach a provider early is the answer to a MAIL that comes so soon after it; later it is tried again.
+const STALE: Duration = Duration::from_secs(10);
+
+/// One command of a message.
+#[derive(Debug, Clone)]
+pub(super) enum Say {
+    Mail(Mail),
+    Rcpt(String),
+    Data,
+}
+
+impl Say {
+    fn stage(&self) -> Stage {
+        match self {
+            Self::Mail(_) => Stage::Mail,
+            Self::Rcpt(_) => Stage::Rcpt,
+            Self::Data => Stage::Data,
+        }
+    }
+
+    fn line(&self, offered: &Extensions) -> String {
+        match self {
+            Self::Mail(mail) => mail.command(offered),
+            Self::Rcpt(recipient) => format!("RCPT TO:<{recipient}>"),
+            Self::Data => "DATA".into(),
+        }
+    }
+
+    fn is_accepted(&self, reply: &Reply) -> bool {
+        if let Self::Data = self { reply.code == 354 } else { reply.is_ok() }
+    }
+}
+
+/// A provider that is signed in.
+struct Provider {
+    account: Arc<Account>,
+    /// Which of the account's servers it is.
+    number: usize,
+    upstream: Upstream,
+    offered: Extensions,
+    /// How many commands of the script it has accepted.
+    done: usize,
+    /// It has served a message before, so it may have hung up since.
+    used: bool,
+}
+
+/// What became of a script.
+enum Outcome {
+    /// Its last command was accepted.
+    Accepted(Reply),
+    /// A command was refused; whether it was the last.
+    Refused(Stage, Reply, bool),
+}
+
+type Reached = Result<Prepared<Login>, Failure>;
+
+/// A provider being reached for while the client still talks.
+struct Reach {
+    account: Arc<Account>,
+    future: Pin<Box<dyn Future<Output = Reached> + Send>>,
+    reached: Option<(Instant, Reached)>,
+}
+
+/// The provider's side of a session.
+pub(super) struct Carrier {
+    engine: Arc<Engine>,
+    settings: Arc<crate::account::Settings>,
+    provider: Option<Provider>,
+    reach: Option<Reach>,
+    /// What the client gave at AUTH, for accounts that pass it on.
+    given: Option<Arc<Secret>>,
+    /// What healing this message has cost so far.
+    spent: Duration,
+    /// The last connection was preceded by a login of its own.
+    login_is_new: bool,
+    /// Which of the account's servers accepted MAIL: no other one may go on with this message.
+    bound: usize,
+    /// Which of the account's servers was tried last.
+    tried: usize,
+    /// A new login was wanted and had to wait for the client's own session to end.
+    login_owed: bool,
+}
+
+/// Tries what a send would do up to RCPT, healing a shut gate, and takes it back: for the check.
+pub(crate) async fn rehearse(engine: &Arc<Engine>, account: &Arc<Account>, recipient: &str) -> Result<Reply, Failure> {
+    let mut carrier = Carrier::new(Arc::clone(engine), engine.settings());
+    let mail = Mail { sender: account.address.clone(), size: None, eight_bit: false };
+    let script = [Say::Mail(mail.clone()), Say::Rcpt(recipient.to_owned())];
+    let reply = Box::pin(carrier.heal(account, &mail, &script)).await?;
+    if let Some(provider) = &mut carrier.provider {
+        let _ = ask(&mut provider.upstream, "RSET", Waiting::Answer, GOODBYE).await;
+    }
+    carrier.leave().await;
+    Ok(reply)
+}
+
+impl Carrier {
+    /// No provider yet.
+    pub(super) fn new(engine: Arc<Engine>, settings: Arc<crate::account::Settings>) -> Self {
+        Self {
+            engine,
+            settings,
+            provider: None,
+            reach: None,
+            given: None,
+            spent: Duration::ZERO,
+            login_is_new: false,
+            bound: 0,
+            tried: 0,
+            login_owed: false,
+        }
+    }
+
+    /// What follows belongs to a new message.
+    pub(super) fn begin_message(&mut self) {
+        self.spent = Duration::ZERO;
+    }
+
+    /// For accounts that sign in with what the client gives.
+    pub(super) fn sign_in_with(&mut self, given: Option<Arc<Secret>>) {
+        self.given = given;
+    }
+
+    /// Breaks with the provider, without a goodbye: what it has heard must not go on.
+    pub(super) fn drop_provider(&mut self) {
+        self.provider = None;
+    }
+
+    /// Goes on reaching for a provider; never completes when there is nothing to do.
+    pub(super) async fn go_on_reaching(&mut self) {
+        match self.reach.as_mut().filter(|reach| reach.reached.is_none()) {
+            Some(reach) => {
+                let reached = (&mut reach.future).await;
+                reach.reached = Some((Instant::now(), reached));
+            }
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Says the script up to `last`, healing a shut gate; the reply for the client.
+    pub(super) async fn carry(
+        &mut self,
+        session: &Session,
+        account: &Arc<Account>,
+        mail: &Mail,
+        accepted: &[String],
+        last: Say,
+    ) -> Reply {
+        let mut script = Vec::with_capacity(accepted.len() + 2);
+        if !matches!(last, Say::Mail(_)) {
+            script.push(Say::Mail(mail.clone()));
+            script.extend(accepted.iter().cloned().map(Say::Rcpt));
+        }
+        script.push(last);
+        match unless_stopped(session.stopping.clone(), Box::pin(self.heal(account, mail, &script))).await {
+            Ok(reply) => reply,
+            Err(failure) => {
+                self.provider = None;
+                session.report(Some(account), &failure);
+                Reply::from_line(&failure.smtp_reply())
+            }
+        }
+    }
+
+    /// Tries the script until it is accepted, refused for a reason of its own, or the client's patience ends.
+    async fn heal(&mut self, account: &Arc<Account>, mail: &Mail, script: &[Say]) -> Result<Reply, Failure> {
+        let began = now();
+        let (mut healing, mut tries, mut reopened): (Option<Healing>, usize, bool) = (None, 0, false);
+        let mut wish = Wish::AsSet;
+        let mut refusal: Option<Reply> = None;
+        loop {
+            let was_used = self.provider.as_ref().is_some_and(|p| p.used && p.done == 0);
+            let attempted = match (&healing, &refusal) {
+                (Some(plan), Some(refusal)) => {
+                    let left = plan.ends().map_or(Duration::ZERO, |end| end.saturating_duration_since(now()));
+                    match timeout(left, self.attempt(account, mail, script, wish)).await {
+                        Ok(attempted) => attempted,
+                        // The client's patience ends before a slow server answers.
+                        Err(_) => {
+                            self.provider = None;
+                            self.spent += plan.spent(now());
+                            return Ok(self.explain(account, refusal, tries, plan.spent(now())));
+                        }
+                    }
+                }
+                _ => self.attempt(account, mail, script, wish).await,
+            };
+            let (stage, reply, is_last) = match attempted {
+                Ok(Outcome::Accepted(reply)) => {
+                    if let Some(healing) = healing {
+                        self.healed(account, tries, healing.spent(now()));
+                    }
+                    return Ok(reply);
+                }
+                // It hung up between two messages; nothing of this one has been taken yet.
+                Ok(Outcome::Refused(Stage::Mail, Reply { code: 421, .. }, _))
+                | Err(Failure::Lost { .. } | Failure::Nonsense { .. })
+                    if was_used && !reopened =>
+                {
+                    (reopened, self.provider) = (true, None);
+                    continue;
+                }
+                Ok(Outcome::Refused(stage, reply, is_last)) => (stage, reply, is_last),
+                Err(Failure::TurnedAway { said, .. }) if self.gate(account).is_some() => {
+                    (Stage::Connect, Reply::from_line(&said), false)
+                }
+                Err(failure) => return Err(failure),
+            };
+            if !self.is_gate_shut(account, stage, &reply, healing.is_some()) {
+                return Ok(if is_last || stage == Stage::Connect { reply } else { replay_refused(&reply) });
+            }
+            let plan = healing.get_or_insert_with(|| Healing::new(began, self.login_is_new, self.spent));
+            let Some(Try { wait, login }) = plan.next(now()) else {
+                self.spent += plan.spent(now());
+                return Ok(self.explain(account, &reply, tries, plan.spent(now())));
+            };
+            refusal = Some(reply);
+            tries += 1;
+            wish = if login || self.login_owed { Wish::Anew } else { Wish::Keep };
+            self.leave().await;
+            sleep(wait).await;
+        }
+    }
+
+    /// Says what of the script the provider has not accepted yet, on a new connection if there is none.
+    async fn attempt(
+        &mut self,
+        account: &Arc<Account>,
+        mail: &Mail,
+        script: &[Say],
+        wish: Wish,
+    ) -> Result<Outcome, Failure> {
+        self.open(account, script.len() == 1, wish).await?;
+        let timeouts = self.settings.timeouts.clone();
+        let Some(provider) = &mut self.provider else { return Err(Failure::Internal) };
+        if let (Some(size), Some(Some(limit))) = (mail.size, provider.offered.size)
+            && size > limit
+        {
+            return Err(Failure::TooBig { at: provider.upstream.at.clone(), size, limit });
+        }
+        while let Some(command) = script.get(provider.done) {
+            let is_last = provider.done + 1 == script.len();
+            let reply =
+                ask(&mut provider.upstream, &command.line(&provider.offered), Waiting::Answer, timeouts.reply).await?;
+            if reply.code == 421 {
+                // It closes the connection now (RFC 5321, 3.8).
+                self.provider = None;
+                return Ok(Outcome::Refused(command.stage(), reply, is_last));
+            }
+            if !command.is_accepted(&reply) {
+                if reply.code < 400 {
+                    let what = format!("\"{}\" is no answer to {}", reply.one_line(), command.line(&provider.offered));
+                    return Err(Failure::Nonsense { at: provider.upstream.at.clone(), what });
+                }
+                return Ok(Outcome::Refused(command.stage(), reply, is_last));
+            }
+            provider.done += 1;
+            if let Say::Mail(_) = command {
+                self.bound = provider.number;
+            }
+            if is_last {
+                return Ok(Outcome::Accepted(reply));
+            }
+        }
+        Err(Failure::Internal)
+    }
+
+    /// Sees to it that there is a provider for this account, at the beginning of a message or in the middle of it.
+    async fn open(&mut self, account: &Arc<Account>, at_mail: bool, wish: Wish) -> Result<(), Failure> {
+        if let Some(provider) = &mut self.provider {
+            let gate = account.smtp.get(provider.number).and_then(Server::gate).filter(|_| at_mail);
+            let holds = gate.is_none_or(|gate| {
+                matches!(self.engine.gate(&gate.login).lock().enter(now(), gate.fresh, None), Entry::Open(_))
+            });
+            let same = Arc::ptr_eq(&provider.account, account) && holds;
+            if same && !(at_mail && provider.done > 0) && !provider.upstream.conn.has_news().await {
+                return Ok(());
+            }
+            let timeouts = &self.settings.timeouts;
+            if same && at_mail && provider.done > 0 {
+                // The client gave the last message up.
+                let reset = ask(&mut provider.upstream, "RSET", Waiting::Answer, timeouts.reply).await;
+                if reset.is_ok_and(|reply| reply.is_ok()) {
+                    provider.done = 0;
+                    return Ok(());
+                }
+            }
+            self.leave().await;
+        }
+        self.provider = Some(self.connect(account, at_mail, wish).await?);
+        Ok(())
+    }
+
+    /// The first of the account's servers that can be reached; in the middle of a message, the one that has begun it.
+    async fn connect(&mut self, account: &Arc<Account>, at_mail: bool, mut wish: Wish) -> Result<Provider, Failure> {
+        let early = self.reach.take().filter(|reach| Arc::ptr_eq(&reach.account, account));
+        let mut early = match early {
+            // Whatever was in the way a while ago need not be now.
+            Some(Reach { reached: Some((when, Err(_))), .. }) if when.elapsed() > STALE => None,
+            Some(Reach { reached: Some((_, reached)), .. }) => Some(reached),
+            Some(Reach { future, .. }) => Some(future.await),
+            None => None,
+        };
+        if let Some(Ok(prepared)) = &mut early
+            && prepared.is_stale().await
+        {
+            early = None;
+        }
+        let numbers = if at_mail { 0..account.smtp.len() } else { self.bound..self.bound + 1 };
+        let mut logged_in = None;
+        for number in numbers.clone() {
+            let Some(server) = account.smtp.get(number) else { break };
+            let login = server.gate().map(|gate| gate.login.id());
+            if login.is_some() && login == logged_in {
+                // Made for the server before this one a moment ago.
+                wish = Wish::Keep;
+            }
+            let early = early.take().filter(|_| number == 0);
+            // Boxed, for it is a part of what every command makes anew.
+            match Box::pin(self.sign_in(account, number, server, early, wish)).await {
+                Err(failure) if failure.is_unreachable() && number + 1 < numbers.end => {
+                    logged_in = login.filter(|_| self.login_is_new);
+                    self.engine.events.publish(Event::Failed(Some(account.name.clone()), failure));
+                }
+                done => return done,
+            }
+        }
+        Err(Failure::NoServer { account: account.name.clone(), protocol: crate::account::Protocol::Smtp })
+    }
+
+    async fn sign_in(
+        &mut self,
+        account: &Arc<Account>,
+        number: usize,
+        server: &Server,
+        early: Option<Reached>,
+        wish: Wish,
+    ) -> Result<Provider, Failure> {
+        self.tried = number;
+        supported(server)?;
+        let settings = Arc::clone(&self.settings);
+        let (engine, timeouts) = (Arc::clone(&self.engine), &settings.timeouts);
+        let given = self.given.clone();
+        let mut route = Route::default();
+        self.login_is_new = false;
+        if let Some(gate) = server.gate() {
+            let passed = engine.enter_gate(account, server, gate, given.as_ref(), wish, timeouts).await?;
+            route = passed.route;
+            self.login_is_new = passed.login_is_new;
+            self.login_owed = wish == Wish::Anew && !passed.login_is_new;
+        }
+        let prepared = match early {
+            Some(early) => early?,
+            None => engine.prepare_smtp(server, timeouts, route).await?,
+        };
+        let secret = match (&prepared, server.credentials()) {
+            (Prepared::WantsSecret(..), Some(_)) => Some(engine.secret(account, server, given.as_ref()).await?),
+            _ => None,
+        };
+        let finished = prepared.finish(&engine.dialer, secret, timeouts).await;
+        let (upstream, offered) = finished.inspect_err(|failure| engine.note_refusal(account, server, failure))?;
+        engine.learn(server, |learned| learned.size = offered.size.flatten());
+        Ok(Provider { account: Arc::clone(account), number, upstream, offered, done: 0, used: false })
+    }
+
+    /// Reaches for the provider before the client needs it, where it is clear which one that will be. Not through a gate:
+    /// its login comes first, and only a send is worth one.
+    pub(super) fn reach_early(&mut self, front: &Front) {
+        let Some(account) = front.likely_account() else { return };
+        if front.has_begun() {
+            return;
+        }
+        let known = self.reach.as_ref().is_some_and(|reach| Arc::ptr_eq(&reach.account, &account));
+        let Some(server) = account.smtp.first().filter(|s| s.gate().is_none() && supported(s).is_ok()).cloned() else {
+            return;
+        };
+        if known || self.provider.is_some() || front.transaction().is_some() {
+            return;
+        }
+        let (engine, timeouts) = (Arc::clone(&self.engine), self.settings.timeouts.clone());
+        let future = Box::pin(async move { engine.prepare_smtp(&server, &timeouts, Route::default()).await });
+        self.reach = Some(Reach { account, future, reached: None });
+    }
+
+    /// The gate before the server that was tried last, if it has one.
+    fn gate<'a>(&self, account: &'a Account) -> Option<&'a Arc<AfterPop>> {
+        account.smtp.get(self.tried).and_then(Server::gate)
+    }
+
+    /// Whether a refusal is worth healing.
+    fn is_gate_shut(&self, account: &Account, stage: Stage, reply: &Reply, is_healing: bool) -> bool {
+        let Some(gate) = self.gate(account) else { return false };
+        match verdict(stage, reply) {
+            Verdict::Shut => true,
+            Verdict::NotTheGate => false,
+            // It was taken for a shut gate once; the same words again are no news.
+            Verdict::Perhaps if is_healing => true,
+            Verdict::Perhaps => {
+                let cell = self.engine.gate(&gate.login);
+                let mut state = cell.lock();
+                let old = state.age(now()).is_none_or(|age| age >= gate.fresh) || stage == Stage::Connect;
+                old && state.may_heal_perhaps(now())
+            }
+        }
+    }
+
+    fn healed(&self, account: &Account, tries: usize, spent: Duration) {
+        if let Some(gate) = self.gate(account) {
+            let cell = self.engine.gate(&gate.login);
+            let mut state = cell.lock();
+            let after: Duration = state.age(now()).unwrap_or(spent);
+            state.healed(after);
+        }
+        self.engine.events.publish(Event::GateHealed { account: account.name.clone(), tries });
+    }
+
+    /// A refusal that survived everything: the provider's words, then what was tried, in one line.
+    fn explain(&self, account: &Account, reply: &Reply, tries: usize, spent: Duration) -> Reply {
+        let Some(gate) = self.gate(account) else { return reply.clone() };
+        let age = self.engine.gate(&gate.login).lock().age(now());
+        let login = age.map_or_else(
+            || "has no POP login".to_owned(),
+            |age| {
+                let user = gate.login.credentials().map_or("", |c| c.username.as_str());
+                format!("logged in to the POP server {} as {user} {} s ago", gate.login.host, age.as_secs())
+            },
+        );
+        let hint = if gate.login.security == crate::account::Security::Tls {
+            "; some hosts count only logins over STLS on port 110 (login = { security = \"starttls\" })"
+        } else {
+            ""
+        };
+        let tried = format!("; ostler {login} and tried {tries} times in {} s: still refused{hint}", spent.as_secs());
+        let space = crate::wire::CLIENT_REPLY.saturating_sub(6 + tried.len());
+        let words: String = reply.text().chars().take(space).collect();
+        Reply::new(reply.code, &one_line(&format!("{words}{tried}")))
+    }
+
+    /// Says goodbye to the provider.
+    pub(super) async fn leave(&mut self) {
+        let Some(mut provider) = self.provider.take() else { return };
+        let goodbye = async {
+            let _ = ask(&mut provider.upstream, "QUIT", Waiting::Answer, GOODBYE).await;
+            provider.upstream.conn.close().await;
+        };
+        let _ = timeout(GOODBYE, goodbye).await;
+    }
+}
+
+/// One command, one reply.
+pub(crate) async fn ask(
+    upstream: &mut Upstream,
+    command: &str,
+    waiting: Waiting,
+    limit: Duration,
+) -> Result<Reply, Failure> {
+    say(upstream, &Outgoing::line(command), waiting, limit).await?;
+    read_reply(upstream, waiting, limit, Instant::now() + limit).await
+}
+
+async fn read_reply(
+    upstream: &mut Upstream,
+    waiting: Waiting,
+    limit: Duration,
+    deadline: Instant,
+) -> Result<Reply, Failure> {
+    let mut parser = ReplyParser::default();
+    loop {
+        let line = hear(upstream, waiting, limit, deadline).await?;
+        match parser.push(&line) {
+            Ok(Some(reply)) => return Ok(reply),
+            Ok(None) => {}
+            Err(wrong) => return Err(Failure::Nonsense { at: upstream.at.clone(), what: wrong.to_string() }),
+        }
+    }
+}
+
+/// A recipient that was accepted before is refused on the new connection: the message cannot go on as it was.
+fn replay_refused(reply: &Reply) -> Reply {
+    Reply::new(
+        451,
+        &one_line(&format!("4.3.0 the provider had to be asked anew and changed its mind: {}", reply.one_line())),
+    )
+}

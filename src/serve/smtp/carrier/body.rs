@@ -1,0 +1,111 @@
+//! The body of a message on its way to the provider, and the answer to its end. Once the end has left, the outcome is the
+//! provider's word or unknown; nothing is said again.
+
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+use super::{Carrier, Provider, read_reply};
+use crate::account::{Account, Timeouts};
+use crate::conn::Conn;
+use crate::failure::{Failure, Place, Waiting, one_line};
+use crate::protocol::{Breach, Clock, Party};
+use crate::relay::{Ended, Limits, Nowhere, relay};
+use crate::serve::{Session, goodbye};
+use crate::smtp::Reply;
+use crate::smtp::data::Data;
+
+impl Carrier {
+    /// The body and the provider's answer to its end, with the octets sent; `None` when the client is gone.
+    pub(in crate::serve::smtp) async fn body(
+        &mut self,
+        session: &mut Session,
+        client: &mut Conn<TcpStream>,
+    ) -> Option<(Reply, u64)> {
+        let timeouts = self.settings.timeouts.clone();
+        let limits = Limits { idle: timeouts.data, reply: timeouts.data, data: timeouts.data };
+        let mut provider = self.provider.take()?;
+        let mut data = Data::default();
+        let at = provider.upstream.at.clone();
+        let ended = relay(client, &mut provider.upstream.conn, &mut data, limits, &mut session.stopping).await;
+        let octets = data.octets();
+        let refusal = match ended {
+            Ended::Over if data.is_complete() => {
+                let reply = self.last_answer(provider, &timeouts).await;
+                return Some((reply, octets));
+            }
+            Ended::Over => early_answer(&at, data.early()),
+            // The end of data may have been among the last octets that left.
+            Ended::ServerGone if data.is_complete() => {
+                return Some((outcome_unknown(&at, "it closed the connection"), octets));
+            }
+            Ended::TimedOut(..) if data.is_complete() => {
+                return Some((outcome_unknown(&at, "it did not take the end of the message"), octets));
+            }
+            Ended::ServerGone => broken(Failure::Lost { at, waiting: Waiting::Message }, session, &provider.account),
+            Ended::TimedOut(Clock::Message | Clock::Reply, Party::Server) => broken(
+                Failure::TimedOut { at, waiting: Waiting::Message, after: timeouts.data },
+                session,
+                &provider.account,
+            ),
+            Ended::Breach(Breach::Server(what)) => broken(Failure::Nonsense { at, what }, session, &provider.account),
+            Ended::TimedOut(..) => {
+                goodbye(client, "421 4.4.2 the message did not go on for too long; nothing was sent\r\n").await;
+                return None;
+            }
+            Ended::ClientGone | Ended::Stopping | Ended::Breach(Breach::Client(_)) => return None,
+        };
+        drop(provider);
+        swallow(client, data, limits, session).await.then_some((refusal, octets))
+    }
+
+    /// Waits for the answer to the end of data.
+    async fn last_answer(&mut self, mut provider: Provider, timeouts: &Timeouts) -> Reply {
+        let at = provider.upstream.at.clone();
+        let deadline = Instant::now() + timeouts.last;
+        match read_reply(&mut provider.upstream, Waiting::FinalDot, timeouts.last, deadline).await {
+            Ok(reply) if reply.code == 421 => reply,
+            Ok(reply) if reply.is_ok() || reply.code >= 400 => {
+                provider.done = 0;
+                provider.used = true;
+                self.provider = Some(provider);
+                reply
+            }
+            Ok(reply) => outcome_unknown(&at, &format!("it said \"{}\"", reply.one_line())),
+            Err(Failure::TimedOut { .. }) => outcome_unknown(&at, "it did not answer in time"),
+            Err(Failure::Nonsense { what, .. }) => outcome_unknown(&at, &what),
+            Err(_) => outcome_unknown(&at, "it closed the connection"),
+        }
+    }
+}
+
+/// The one thing nobody can know. Never sent again by itself.
+fn outcome_unknown(at: &Place, why: &str) -> Reply {
+    let text = format!(
+        "4.4.2 the outcome is unknown: {} had the whole message, then {why}; it may have been sent, so ask a recipient before you send it again",
+        at.host
+    );
+    Reply::new(451, &one_line(&text))
+}
+
+/// The provider spoke before the end of data: a refusal is one, anything else is nothing.
+fn early_answer(at: &Place, early: Option<&Reply>) -> Reply {
+    match early {
+        Some(reply) if reply.code >= 400 => reply.clone(),
+        _ => Reply::new(451, &format!("4.5.0 {} answered before the message was complete; it was not sent", at.host)),
+    }
+}
+
+/// The connection broke in the middle: the end of data was never sent, so nothing was.
+fn broken(failure: Failure, session: &Session, account: &Account) -> Reply {
+    session.report(Some(account), &failure);
+    Reply::from_line(&failure.smtp_reply())
+}
+
+/// Hears the rest of a body that nobody takes any more, for a client only listens behind its dot.
+async fn swallow(client: &mut Conn<TcpStream>, data: Data, limits: Limits, session: &mut Session) -> bool {
+    let mut data = data.swallow();
+    if !data.is_complete() {
+        relay(client, &mut Conn::new(Nowhere), &mut data, limits, &mut session.stopping).await;
+    }
+    data.is_complete()
+}
