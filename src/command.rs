@@ -49,7 +49,8 @@ pub fn is_http(line: &[u8]) -> bool {
 
 /// The first octets of a TLS record with a hello in it.
 pub fn is_tls_hello(input: &[u8]) -> bool {
-    input.starts_with(&[0x16, 0x03]) || (input.len() == 1 && input[0] == 0x16)
+    // The first octet is enough, however few have come: no command begins with it.
+    input.first() == Some(&0x16)
 }
 
 #[cfg(test)]
@@ -61,6 +62,12 @@ mod tests {
         assert_eq!(Command::parse(b"pass  two blanks "), Command { verb: "PASS".into(), rest: b" two blanks " });
         assert!(!Command::parse(b"AUTH ").has_argument());
         assert_eq!(Command::parse(b"").verb, "");
+    }
+
+    #[test]
+    fn a_tls_hello_is_known_by_its_first_octet_however_it_is_cut() {
+        assert!(is_tls_hello(&[0x16]) && is_tls_hello(&[0x16, 3, 1]) && is_tls_hello(&[0x16, 0xfa]));
+        assert!(!is_tls_hello(b"") && !is_tls_hello(b"USER"));
     }
 
     #[test]
