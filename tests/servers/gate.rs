@@ -168,7 +168,9 @@ fn a_permission_that_begins_at_quit_is_earned_by_a_clean_quit() {
     require!("dovecot", "postfix");
     let small = Small::start(Rules { trigger: Trigger::Logout, ..Rules::default() });
     small.send("after quit");
-    assert_eq!(small.gate.dovecot.log().matches("Logged out").count(), small.gate.logins());
+    let ended = || small.gate.dovecot.log().matches("Logged out").count();
+    wait_for("every login's end in the log", || (ended() >= small.gate.logins()).then_some(()));
+    assert_eq!(ended(), small.gate.logins());
 }
 
 #[test]
