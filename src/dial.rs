@@ -68,6 +68,8 @@ pub struct Upstream {
     pub local: Option<IpAddr>,
     /// The provider's.
     pub peer: SocketAddr,
+    /// What must be starred in all it says, once it has been given a secret.
+    pub echo: Option<crate::sasl::Echo>,
     trust: Trust,
 }
 
@@ -183,7 +185,7 @@ impl Dialer {
     /// Wraps a connection in verified TLS. Nothing that came before may still be unread: it was sent in clear, by
     /// whomever.
     pub async fn start_tls(&self, upstream: Upstream, timeouts: &Timeouts) -> Result<Upstream, Failure> {
-        let Upstream { conn, at, local, peer, trust } = upstream;
+        let Upstream { conn, at, local, peer, echo, trust } = upstream;
         let unread = !conn.input.is_empty();
         let Stream::Plain(stream) = conn.stream else {
             return Err(Failure::Tls { at, reason: "it is on already".into() });
@@ -198,7 +200,9 @@ impl Dialer {
         match shaken {
             Err(_) => Err(Failure::TimedOut { at, waiting: Waiting::Tls, after: timeouts.tls }),
             Ok(Err(error)) => Err(handshake_failure(&error, at)),
-            Ok(Ok(stream)) => Ok(Upstream { conn: Conn::new(Stream::Tls(Box::new(stream))), at, local, peer, trust }),
+            Ok(Ok(stream)) => {
+                Ok(Upstream { conn: Conn::new(Stream::Tls(Box::new(stream))), at, local, peer, echo, trust })
+            }
         }
     }
 }
@@ -215,7 +219,7 @@ async fn open(server: &Server, address: IpAddr, limit: Duration, route: Route) -
     let _ = tcp.set_nodelay(true);
     let local = tcp.local_addr().ok().map(|a| a.ip());
     let conn = Conn::new(Stream::Plain(ReadAhead::new(tcp)));
-    Ok(Upstream { conn, at, local, peer, trust: server.trust.clone() })
+    Ok(Upstream { conn, at, local, peer, echo: None, trust: server.trust.clone() })
 }
 
 async fn connect(peer: SocketAddr, from: Option<IpAddr>) -> io::Result<tokio::net::TcpStream> {

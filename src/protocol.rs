@@ -6,6 +6,7 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use crate::failure::{Failure, Waiting};
+use crate::sasl::Echo;
 use crate::secret::Secret;
 use crate::wire::Line;
 
@@ -78,6 +79,8 @@ pub trait Login {
     fn on_tls(&mut self) -> Step<Self::Ready>;
     /// A line of the server's for the log: a secret that it echoes is starred.
     fn shown(&self, line: &Line) -> String;
+    /// What to star in whatever the server says later, if it was given a secret.
+    fn echo(&self) -> Option<Echo>;
     /// The secret is here.
     fn on_secret(&mut self, secret: Arc<Secret>) -> Step<Self::Ready>;
 }

@@ -120,40 +120,61 @@ impl Exchange {
     }
 }
 
-/// Takes a secret, in every form a server could echo it, out of what the server said.
-pub fn starred(said: &str, user: &str, secret: &Secret) -> String {
-    let raw = secret.expose();
-    let whole = Zeroizing::new(BASE64.encode(format!("\0{user}\0{raw}")));
-    let alone = Zeroizing::new(BASE64.encode(raw));
-    let digits = Zeroizing::new(hex(raw.as_bytes()));
-    let capitals = Zeroizing::new(digits.to_uppercase());
-    let mut forms: Vec<Zeroizing<String>> = [&whole, &alone, &digits, &capitals]
-        .map(|form| form.as_str())
-        .into_iter()
-        .chain([raw])
-        // Without its padding; without the blanks that whoever quotes it may leave out.
-        .flat_map(|form| [form, form.trim_end_matches('='), form.trim()])
-        // What a reply shows of a secret with 8-bit characters has question marks in it.
-        .map(|form| Zeroizing::new(crate::wire::printable(form.as_bytes())))
-        .filter(|form| !form.is_empty())
-        .collect();
-    // The longest first, lest a part of it is starred and the rest is not.
-    forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
-    let mut shown = String::with_capacity(said.len());
-    let mut rest = said;
-    while let Some(next) = rest.chars().next() {
-        match forms.iter().find(|form| rest.starts_with(form.as_str())) {
-            Some(form) => {
-                shown += "***";
-                rest = &rest[form.len()..];
-            }
-            None => {
-                shown.push(next);
-                rest = &rest[next.len_utf8()..];
+/// Every form in which a server could echo a secret.
+pub struct Echo(Vec<Zeroizing<String>>);
+
+impl Echo {
+    /// Of the secret of `user`.
+    pub fn new(user: &str, secret: &Secret) -> Self {
+        let raw = secret.expose();
+        let whole = Zeroizing::new(BASE64.encode(format!("\0{user}\0{raw}")));
+        let alone = Zeroizing::new(BASE64.encode(raw));
+        let digits = Zeroizing::new(hex(raw.as_bytes()));
+        let capitals = Zeroizing::new(digits.to_uppercase());
+        let mut forms: Vec<Zeroizing<String>> = [&whole, &alone, &digits, &capitals]
+            .map(|form| form.as_str())
+            .into_iter()
+            .chain([raw])
+            // Without its padding; without the blanks that whoever quotes it may leave out.
+            .flat_map(|form| [form, form.trim_end_matches('='), form.trim()])
+            // What a reply shows of a secret with 8-bit characters has question marks in it.
+            .map(|form| Zeroizing::new(crate::wire::printable(form.as_bytes())))
+            .filter(|form| !form.is_empty())
+            .collect();
+        // The longest first, lest a part of it is starred and the rest is not.
+        forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
+        forms.dedup();
+        Self(forms)
+    }
+
+    /// Whether a printable text holds any of them.
+    pub fn is_in(&self, said: &str) -> bool {
+        self.0.iter().any(|form| memchr::memmem::find(said.as_bytes(), form.as_bytes()).is_some())
+    }
+
+    /// The text with stars for all of them.
+    pub fn starred(&self, said: &str) -> String {
+        let mut shown = String::with_capacity(said.len());
+        let mut rest = said;
+        while let Some(next) = rest.chars().next() {
+            match self.0.iter().find(|form| rest.starts_with(form.as_str())) {
+                Some(form) => {
+                    shown += "***";
+                    rest = &rest[form.len()..];
+                }
+                None => {
+                    shown.push(next);
+                    rest = &rest[next.len_utf8()..];
+                }
             }
         }
+        shown
     }
-    shown
+}
+
+/// Takes a secret, in every form a server could echo it, out of what the server said.
+pub fn starred(said: &str, user: &str, secret: &Secret) -> String {
+    Echo::new(user, secret).starred(said)
 }
 
 /// A client's claim to be an account.

@@ -60,7 +60,8 @@ impl<L: Login> Prepared<L> {
             (Self::WantsSecret(upstream, mut login), Some(secret)) => {
                 let step = login.on_secret(secret);
                 let at = upstream.at.clone();
-                let (upstream, ready) = drive(dialer, upstream, &mut login, step, timeouts).await?;
+                let (mut upstream, ready) = drive(dialer, upstream, &mut login, step, timeouts).await?;
+                upstream.echo = login.echo();
                 let asked_twice = || Failure::Nonsense { at, what: "it wants a second sign-in".into() };
                 Ok((upstream, ready.ok_or_else(asked_twice)?))
             }
@@ -146,6 +147,10 @@ pub async fn hear(
         Some(Err(_) | Ok(Read::End(_))) => Err(Failure::Lost { at: at(), waiting }),
         Some(Ok(Read::TooLong(too_long))) => Err(Failure::Nonsense { at: at(), what: too_long.to_string() }),
         Some(Ok(Read::Line(line))) => {
+            let line = match &upstream.echo {
+                Some(echo) if echo.is_in(&line.printable()) => Line::new(echo.starred(&line.printable()).as_bytes()),
+                _ => line,
+            };
             // An answer to a sign-in may repeat the secret; whoever knows it shows the line.
             if waiting != Waiting::SignIn {
                 debug!("{}: S: {}", upstream.at.host, line.printable());

@@ -250,6 +250,9 @@ fn parse_path(rest: &[u8], keyword: &str) -> Result<(String, Vec<String>), Objec
     let (path, rest) = if let Some(inner) = text.strip_prefix('<') {
         let end = end_of_path(inner).ok_or("501 5.1.7 the address has no closing bracket")?;
         (&inner[..end], &inner[end + 1..])
+    } else if text.is_empty() {
+        // The null sender is written `<>`; nothing at all is a mistake.
+        return Err("501 5.5.4 the command needs an address");
     } else {
         text.split_once([' ', '\t']).unwrap_or((text, ""))
     };
@@ -394,6 +397,11 @@ mod tests {
         assert_eq!(mail.command(&Extensions::default()), "MAIL FROM:<a@b>");
         let all = Extensions { size: Some(None), eight_bit: true, ..Extensions::default() };
         assert_eq!(mail.command(&all), "MAIL FROM:<a@b> SIZE=77 BODY=8BITMIME");
+    }
+
+    #[test]
+    fn nothing_at_all_is_not_the_null_sender() {
+        assert!(parse_mail(b"FROM:").is_err() && parse_mail(b"FROM: ").is_err() && parse_mail(b"FROM:<>").is_ok());
     }
 
     proptest! {

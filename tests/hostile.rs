@@ -443,6 +443,9 @@ fn a_password_that_comes_back_is_starred_in_every_form_at_every_place() {
             (4, say(&format!("334 {form}"))),
             (4, say(&format!("250 {form}"))),
             (4, say(&format!("421 {form}"))),
+            (6, say(&format!("550 5.7.1 not from you: {form}"))),
+            (8, say(&format!("451-4.7.1 not to them\r\n451 {form}"))),
+            (10, say(&format!("554 {form}"))),
         ] {
             let mut played = cut(send_part(), at, part);
             played.push(Step::Stall);

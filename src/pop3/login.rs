@@ -6,7 +6,7 @@ use crate::account::{Security, Server};
 use crate::failure::{Failure, Place, Waiting};
 use crate::pop3::{Refusal, Status, refusal, status};
 use crate::protocol::{Login as Machine, Outgoing, Step};
-use crate::sasl::{Exchange, Mechanism, starred};
+use crate::sasl::{Echo, Exchange, Mechanism, starred};
 use crate::secret::Secret;
 use crate::wire::{Line, REPLY_LINES};
 
@@ -247,6 +247,10 @@ impl Machine for Login {
     fn shown(&self, line: &Line) -> String {
         let said = line.printable();
         self.secret.as_ref().map_or_else(|| said.clone(), |secret| starred(&said, &self.user, secret))
+    }
+
+    fn echo(&self) -> Option<Echo> {
+        self.secret.as_ref().map(|secret| Echo::new(&self.user, secret))
     }
 
     fn on_secret(&mut self, secret: Arc<Secret>) -> Step<Ready> {

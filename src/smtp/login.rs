@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::account::{Security, Server, SignIn};
 use crate::failure::{Failure, Place, Waiting};
 use crate::protocol::{Login as Machine, Outgoing, Step};
-use crate::sasl::{Exchange, Mechanism, starred};
+use crate::sasl::{Echo, Exchange, Mechanism, starred};
 use crate::secret::Secret;
 use crate::smtp::{Extensions, Reply, ReplyParser};
 use crate::wire::Line;
@@ -193,6 +193,11 @@ impl Machine for Login {
 
     fn shown(&self, line: &Line) -> String {
         self.starred(&line.printable())
+    }
+
+    fn echo(&self) -> Option<Echo> {
+        let user = self.user.as_deref().unwrap_or_default();
+        self.secret.as_ref().map(|secret| Echo::new(user, secret))
     }
 
     fn on_secret(&mut self, secret: Arc<Secret>) -> Step<Extensions> {
