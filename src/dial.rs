@@ -330,6 +330,24 @@ mod tests {
     }
 
     #[test]
+    fn a_dead_family_costs_a_fraction_of_a_second() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let mut server = crate::choose::tests::server(crate::account::Protocol::Pop3, "ann");
+            server.port = listener.local_addr().unwrap().port();
+            let (dialer, timeouts) = (Dialer::default(), Timeouts::default());
+            // Nobody listens on ::1, or there is none.
+            let addresses = ips(&["::1", "127.0.0.1"]);
+            let reached = dialer.race(&server, &addresses, &timeouts, Route::default()).await.unwrap();
+            assert_eq!(reached.peer.ip(), addresses[1]);
+            drop(listener);
+            let failure = dialer.race(&server, &addresses, &timeouts, Route::default()).await.err().unwrap();
+            assert!(matches!(failure, Failure::NobodyListens { .. }), "{failure}");
+        });
+    }
+
+    #[test]
     fn two_hosts_meet_in_ipv4_if_they_can() {
         let (both, v4, v6) = (ips(&["::1", "127.0.0.1"]), ips(&["127.0.0.1"]), ips(&["::1"]));
         assert_eq!(common_families(&both, &both), [Family::V4, Family::V6]);
