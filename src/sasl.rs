@@ -12,6 +12,7 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use crate::secret::Secret;
+use crate::wire::Line;
 
 /// The most challenges one exchange may have; the longest mechanism here has two.
 const ROUNDS: usize = 4;
@@ -147,9 +148,11 @@ impl Echo {
         Self(forms)
     }
 
-    /// Whether a printable text holds any of them.
-    pub fn is_in(&self, said: &str) -> bool {
-        self.0.iter().any(|form| memchr::memmem::find(said.as_bytes(), form.as_bytes()).is_some())
+    /// The line with stars for all of them; `None` if none is in it, as in nearly every line.
+    pub fn taken_out(&self, line: &Line) -> Option<Line> {
+        let said = line.printable();
+        let is_in = |form: &Zeroizing<String>| memchr::memmem::find(said.as_bytes(), form.as_bytes()).is_some();
+        self.0.iter().any(is_in).then(|| Line::new(self.starred(&said).as_bytes()))
     }
 
     /// The text with stars for all of them.

@@ -147,10 +147,7 @@ pub async fn hear(
         Some(Err(_) | Ok(Read::End(_))) => Err(Failure::Lost { at: at(), waiting }),
         Some(Ok(Read::TooLong(too_long))) => Err(Failure::Nonsense { at: at(), what: too_long.to_string() }),
         Some(Ok(Read::Line(line))) => {
-            let line = match &upstream.echo {
-                Some(echo) if echo.is_in(&line.printable()) => Line::new(echo.starred(&line.printable()).as_bytes()),
-                _ => line,
-            };
+            let line = upstream.echo.as_ref().and_then(|echo| echo.taken_out(&line)).unwrap_or(line);
             // An answer to a sign-in may repeat the secret; whoever knows it shows the line.
             if waiting != Waiting::SignIn {
                 debug!("{}: S: {}", upstream.at.host, line.printable());

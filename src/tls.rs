@@ -90,8 +90,8 @@ impl Tls {
 fn client_config(trust: &Trust, roots: Arc<RootCertStore>) -> Result<ClientConfig, Failure> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let bad = |what: String| Failure::BadTrust { what };
-    let verifier: Arc<dyn ServerCertVerifier> = match (&trust.pin, &trust.ca) {
-        (Some(pin), _) => Arc::new(Pinned { pin: *pin, provider: Arc::clone(&provider) }),
+    let judge = match (&trust.pin, &trust.ca) {
+        (Some(pin), _) => Judge::Pin(*pin),
         (None, ca) => {
             let roots = match ca {
                 Some(ca) => Arc::new(with_more_roots(&roots, ca)?),
@@ -100,9 +100,10 @@ fn client_config(trust: &Trust, roots: Arc<RootCertStore>) -> Result<ClientConfi
             let inner = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider))
                 .build()
                 .map_err(|_| bad("this computer has no trusted certificates at all".into()))?;
-            Arc::new(Explaining(inner))
+            Judge::Roots(inner)
         }
     };
+    let verifier = Arc::new(Verifier { judge, provider: Arc::clone(&provider) });
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|e| bad(e.to_string()))?
@@ -126,15 +127,20 @@ fn with_more_roots(roots: &RootCertStore, file: &Path) -> Result<RootCertStore, 
     if found == 0 { Err(bad(&"there is no certificate in it")) } else { Ok(roots) }
 }
 
-/// Checks as webpki does, and says for people what it found wrong.
+/// Judges a server's certificate; that the server has its key, the handshake proves in either case.
 #[derive(Debug)]
-struct Explaining(Arc<WebPkiServerVerifier>);
-
-/// Trusts the one certificate with this SHA-256. The handshake still proves that the server has its key.
-#[derive(Debug)]
-struct Pinned {
-    pin: [u8; 32],
+struct Verifier {
+    judge: Judge,
     provider: Arc<CryptoProvider>,
+}
+
+/// Which certificates are good.
+#[derive(Debug)]
+enum Judge {
+    /// Those webpki finds good under these roots; for others it says for people what is wrong.
+    Roots(Arc<WebPkiServerVerifier>),
+    /// The one with this SHA-256.
+    Pin([u8; 32]),
 }
 
 /// What is wrong with a certificate, carried through rustls.
@@ -153,7 +159,7 @@ fn problem(problem: CertificateProblem) -> rustls::Error {
     rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(Explained(problem)))))
 }
 
-impl ServerCertVerifier for Explaining {
+impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -162,49 +168,21 @@ impl ServerCertVerifier for Explaining {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        self.0.verify_server_cert(end_entity, intermediates, name, ocsp, now).map_err(|error| match error {
-            rustls::Error::InvalidCertificate(reason) => problem(explain(&reason, end_entity)),
-            other => other,
-        })
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.0.verify_tls12_signature(message, certificate, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.0.verify_tls13_signature(message, certificate, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
-    }
-}
-
-impl ServerCertVerifier for Pinned {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        let shown: [u8; 32] = Sha256::digest(end_entity).into();
-        if shown == self.pin {
-            Ok(ServerCertVerified::assertion())
-        } else {
-            Err(problem(CertificateProblem::NotPinned { shown: hex(&shown) }))
+        match &self.judge {
+            Judge::Roots(roots) => {
+                roots.verify_server_cert(end_entity, intermediates, name, ocsp, now).map_err(|error| match error {
+                    rustls::Error::InvalidCertificate(reason) => problem(explain(&reason, end_entity)),
+                    other => other,
+                })
+            }
+            Judge::Pin(pin) => {
+                let shown: [u8; 32] = Sha256::digest(end_entity).into();
+                if shown == *pin {
+                    Ok(ServerCertVerified::assertion())
+                } else {
+                    Err(problem(CertificateProblem::NotPinned { shown: hex(&shown) }))
+                }
+            }
         }
     }
 
