@@ -10,9 +10,10 @@ use zeroize::Zeroizing;
 
 use crate::account::{Account, Protocol, SecretSource, Server};
 use crate::app::in_full;
-use crate::cli::{account, block_on, check, fail, print};
+use crate::cli::{account, block_on, fail, print};
 use crate::config::Parsed;
 use crate::control::{Request, ask};
+use crate::doctor;
 use crate::secret::{LIMIT, Secret};
 use crate::vault::{Vault, keyed_servers, place};
 
@@ -116,7 +117,7 @@ async fn keep(
     let copy = || Secret::new(secret.expose().to_owned()).map_err(|e| e.to_string());
     if check {
         for server in servers {
-            check::sign_in_with(server, Arc::new(copy()?), timeouts)
+            doctor::sign_in_with(server, Arc::new(copy()?), timeouts)
                 .await
                 .map_err(|failure| format!("not kept: {failure}"))?;
         }
