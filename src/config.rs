@@ -15,6 +15,7 @@ use crate::account::Settings;
 use tree::Notes;
 
 mod accounts;
+mod add;
 mod doors;
 mod edit;
 mod keys;
@@ -25,6 +26,7 @@ mod syntax;
 mod tree;
 mod value;
 
+pub use add::add_account;
 pub use edit::{EditError, remove_account};
 pub use place::{LIMIT, LoadError, default_path, load, write_atomically};
 

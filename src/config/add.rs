@@ -1,0 +1,249 @@
+//! Putting an account into a settings file that a person wrote: it is added at the end, and everything that is there
+//! stays as it is, octet for octet (an `account = [..]` written on one line apart, which grows by an element).
+
+use std::fmt::Write;
+use std::path::Path;
+use std::time::Duration;
+
+use toml_edit::DocumentMut;
+
+use super::EditError;
+use super::parse;
+use crate::account::{Account, AfterPop, CommandLine, Protocol, SecretSource, Security, Server, SignIn};
+
+/// What a new file begins with.
+const HEADER: &str = "# The settings of ostler. Change what you like: ostler keeps your comments and the order.\n\
+    # It reads the file again whenever it changes; `ostler check` tries what it says.\n";
+
+/// Adds the account to the text of the settings file `file` (which is not opened: its folder is where relative paths
+/// start). The result, read again, is what was there and this account; if that cannot be had, the text is refused.
+pub fn add_account(text: &str, account: &Account, file: &Path) -> Result<String, EditError> {
+    let before = text.parse::<DocumentMut>().map_err(|error| {
+        let at = error.span().map_or(0, |span| span.start).min(text.len());
+        EditError::NotToml { line: text.bytes().take(at).filter(|b| *b == b'\n').count() + 1 }
+    })?;
+    let tables = tables(account);
+    let inline = before.get("account").is_some_and(|accounts| accounts.as_array().is_some());
+    let mut after = if inline { with_element(before, &tables)? } else { with_tables(text, &tables) };
+    if text.contains("\r\n") {
+        after = after.replace("\r\n", "\n").replace('\n', "\r\n");
+    }
+    // Whatever is wrong with the file already is not for this to judge; but then nobody can say what it means.
+    let (old, new) = (parse(text, file), parse(&after, file));
+    let (Ok(old), Ok(new)) = (old, new) else { return Err(EditError::TooEntangled) };
+    let (last, others) = new.settings.accounts.split_last().ok_or(EditError::TooEntangled)?;
+    let is_right = **last == *account && others == old.settings.accounts;
+    if is_right { Ok(after) } else { Err(EditError::TooEntangled) }
+}
+
+fn with_tables(text: &str, tables: &str) -> String {
+    let mut after = if text.is_empty() { HEADER.to_owned() } else { text.to_owned() };
+    if !after.ends_with('\n') {
+        after.push('\n');
+    }
+    after + "\n" + tables
+}
+
+fn with_element(mut document: DocumentMut, tables: &str) -> Result<String, EditError> {
+    let own: DocumentMut = tables.parse().map_err(|_| EditError::TooEntangled)?;
+    let table = own.get("account").and_then(|accounts| accounts.as_array_of_tables()).and_then(|a| a.get(0));
+    let table = table.ok_or(EditError::TooEntangled)?.clone().into_inline_table();
+    let array = document.get_mut("account").and_then(|item| item.as_array_mut()).ok_or(EditError::TooEntangled)?;
+    array.push(table);
+    Ok(document.to_string())
+}
+
+/// The account as the tables a person would write.
+fn tables(account: &Account) -> String {
+    let mut text = String::from("[[account]]\n");
+    if account.name != account.address {
+        line(&mut text, "name", &quoted(&account.name));
+    }
+    line(&mut text, "address", &quoted(&account.address));
+    if !account.aliases.is_empty() {
+        let aliases: Vec<String> = account.aliases.iter().map(|alias| quoted(&alias.to_string())).collect();
+        line(&mut text, "aliases", &format!("[{}]", aliases.join(", ")));
+    }
+    if let Some(provider) = &account.provider {
+        line(&mut text, "provider", &quoted(provider));
+    }
+    if account.is_default {
+        line(&mut text, "default", "true");
+    }
+    if let Some(source) = &account.local_password {
+        line(&mut text, "local_password", &secret(source));
+    }
+    if let Some(server) = &account.pop3 {
+        text += "\n[account.pop3]\n";
+        server_lines(&mut text, server, account);
+    }
+    let several = account.smtp.len() > 1;
+    for server in &account.smtp {
+        text += if several { "\n[[account.smtp]]\n" } else { "\n[account.smtp]\n" };
+        server_lines(&mut text, server, account);
+    }
+    if let Some(server) = &account.imap {
+        text += "\n[account.imap]\n";
+        server_lines(&mut text, server, account);
+    }
+    text
+}
+
+fn server_lines(text: &mut String, server: &Server, account: &Account) {
+    place_lines(text, server);
+    match &server.sign_in {
+        SignIn::AfterPop(gate) => gate_lines(text, gate, account),
+        // Every server says how it signs in: a preset behind it must not decide that later.
+        _ => line(text, "auth", &quoted(server.auth_name())),
+    }
+    credential_lines(text, server);
+}
+
+fn place_lines(text: &mut String, server: &Server) {
+    line(text, "host", &quoted(&server.host));
+    line(text, "port", &server.port.to_string());
+    let security = quoted(server.security.name());
+    match server.security {
+        Security::None => {
+            line(text, "security", &format!("{security}   # everybody on the way can read mail and password"))
+        }
+        _ => line(text, "security", &security),
+    }
+    if let Some(ca) = &server.trust.ca {
+        line(text, "ca", &quoted(&ca.display().to_string()));
+    }
+    if let Some(pin) = &server.trust.pin {
+        let hex = pin.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
+        line(text, "pin", &quoted(&format!("sha256:{hex}")));
+    }
+}
+
+fn credential_lines(text: &mut String, server: &Server) {
+    let Some(credentials) = server.credentials() else { return };
+    line(text, "username", &quoted(&credentials.username));
+    if credentials.secret != SecretSource::Keyring {
+        line(text, "password", &secret(&credentials.secret));
+    }
+}
+
+fn gate_lines(text: &mut String, gate: &AfterPop, account: &Account) {
+    line(text, "auth", "\"pop-before-smtp\"   # ostler logs in by POP3 before each send");
+    if gate.fresh != Duration::from_secs(60) {
+        line(text, "fresh", &quoted(&format!("{}ms", gate.fresh.as_millis())));
+    }
+    if account.pop3.as_ref() != Some(&gate.login) {
+        let mut login = String::new();
+        place_lines(&mut login, &gate.login);
+        credential_lines(&mut login, &gate.login);
+        let pairs: Vec<&str> = login.lines().map(|line| line.split("   #").next().unwrap_or(line)).collect();
+        line(text, "login", &format!("{{ {} }}", pairs.join(", ")));
+    }
+    debug_assert_eq!(gate.login.protocol, Protocol::Pop3);
+}
+
+fn line(text: &mut String, key: &str, value: &str) {
+    // Writing to a string does not fail.
+    let _ = writeln!(text, "{key} = {value}");
+}
+
+fn secret(source: &SecretSource) -> String {
+    match source {
+        SecretSource::Keyring => quoted("keyring"),
+        SecretSource::Client => quoted("client"),
+        SecretSource::Command(CommandLine::Shell(shell)) => format!("{{ command = {} }}", quoted(shell)),
+        SecretSource::Command(CommandLine::Argv(argv)) => {
+            let words: Vec<String> = argv.iter().map(|word| quoted(word)).collect();
+            format!("{{ command = [{}] }}", words.join(", "))
+        }
+        SecretSource::File(path) => format!("{{ file = {} }}", quoted(&path.display().to_string())),
+        SecretSource::Env(name) => format!("{{ env = {} }}", quoted(name)),
+    }
+}
+
+/// A text as TOML has it.
+fn quoted(text: &str) -> String {
+    toml_edit::Value::from(text).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::account::Settings;
+    use crate::config::remove_account;
+
+    const FILE: &str = "/home/ann/ostler.toml";
+
+    fn settings(text: &str) -> Settings {
+        parse(text, Path::new(FILE)).unwrap().settings
+    }
+
+    fn account(text: &str) -> Account {
+        settings(text).accounts[0].as_ref().clone()
+    }
+
+    fn added(text: &str, account: &Account) -> String {
+        add_account(text, account, Path::new(FILE)).unwrap()
+    }
+
+    /// One of everything.
+    fn every_kind() -> Vec<Account> {
+        [
+            "[[account]]\naddress = 'ann@x.net'\n[account.pop3]\nhost = 'pop.x.net'\n",
+            "[[account]]\naddress = 'a@y'\nname = 'home'\naliases = ['b@y', '*@z']\ndefault = true\nusername = 'u'\n\
+             password = { command = ['p', 'it\\s'] }\nlocal_password = { file = '/l' }\n[account.smtp]\nhost = 's'\n\
+             security = 'starttls'\n[account.imap]\nhost = 'i'\nauth = 'oauth2'\nport = 1",
+            "[[account]]\naddress = 'g@y'\npassword = 'client'\n[account.pop3]\nhost = 'p'\nca = '/c.pem'\nsecurity = 'none'\n\
+             [[account.smtp]]\nhost = 's'\nauth = 'pop-before-smtp'\nfresh = '90s'\n[[account.smtp]]\nhost = 't'\n\
+             auth = 'pop-before-smtp'\nlogin = { host = 'q', security = 'none', username = 'w', password = { env = 'E' } }\n\
+             [[account.smtp]]\nhost = 'v'\nauth = 'none'\npin = 'sha256:00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff'\n",
+        ]
+        .map(account)
+        .to_vec()
+    }
+
+    #[test]
+    fn what_is_written_is_what_is_read_and_the_rest_stays() {
+        let start = "# mine\n[local]  # doors\npop3 = 110\n\n[timeouts]\nidle = \"1m\" # short";
+        for first in every_kind() {
+            let text = added(start, &first);
+            assert!(text.starts_with(start), "{text}");
+            assert_eq!(*settings(&text).accounts[0], first);
+            for second in every_kind().into_iter().filter(|a| a.name != first.name && !a.is_default) {
+                let both = added(&text, &second);
+                assert!(both.starts_with(&text), "{both}");
+                assert_eq!(remove_account(&both, &second.name).unwrap(), text);
+            }
+        }
+    }
+
+    #[test]
+    fn a_new_file_says_what_it_is() {
+        let text = added("", &every_kind()[0]);
+        assert!(text.starts_with("# The settings of ostler"), "{text}");
+        assert!(text.contains(
+            "\n\n[[account]]\naddress = \"ann@x.net\"\n\n[account.pop3]\nhost = \"pop.x.net\"\nport = 995\n"
+        ));
+    }
+
+    #[test]
+    fn line_ends_stay_what_they_were() {
+        let text = added("# dos\r\n", &every_kind()[0]);
+        assert_eq!(text.matches('\n').count(), text.matches("\r\n").count());
+    }
+
+    #[test]
+    fn a_list_on_one_line_grows() {
+        let text = "# top\naccount = [{ address = \"o@x\", pop3.host = \"h\" }] # list\n[local]\n";
+        let after = added(text, &every_kind()[1]);
+        assert!(after.starts_with("# top\naccount = [{ address = \"o@x\", pop3.host = \"h\" }, {"), "{after}");
+        assert!(after.ends_with("] # list\n[local]\n"), "{after}");
+    }
+
+    #[test]
+    fn a_wrong_file_is_left_alone() {
+        let wrong = |text: &str| add_account(text, &every_kind()[0], Path::new(FILE)).unwrap_err();
+        assert_eq!(wrong("a = 1\n= 2\n"), EditError::NotToml { line: 2 });
+        assert_eq!(wrong("[[account]]\n"), EditError::TooEntangled);
+        assert_eq!(wrong("[[account]]\naddress = 'ANN@x.net'\npop3.host = 'h'\n"), EditError::TooEntangled);
+    }
+}
