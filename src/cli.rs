@@ -1,6 +1,7 @@
 //! The command line: what can be asked, where results go (stdout), where diagnostics go (stderr), and exit codes: 0 done,
 //! 1 tried and failed, 2 the command line or the settings file is wrong. Each command of some size has its file in `cli/`.
 
+pub mod ask;
 pub mod check;
 pub mod list;
 pub mod password;

@@ -24,7 +24,7 @@ mod read;
 mod server;
 mod syntax;
 mod tree;
-mod value;
+pub mod value;
 
 pub use add::add_account;
 pub use edit::{EditError, remove_account};

@@ -305,11 +305,11 @@ impl<'a> Doctor<'a> {
     }
 
     /// MAIL and RCPT as a send would say them, through the gate if there is one.
-    async fn send(&mut self) {
+    pub async fn send(&mut self) -> bool {
         let account = Arc::clone(&self.account);
-        let Some(server) = account.smtp.first() else { return };
+        let Some(server) = account.smtp.first() else { return true };
         if server.credentials().is_some_and(|c| c.secret == SecretSource::Client) {
-            return;
+            return true;
         }
         let gated = account.smtp.iter().any(|s| s.gate().is_some());
         let (step, recipient) = if gated { ("gate", STRANGER) } else { ("send", account.address.as_str()) };
@@ -324,7 +324,7 @@ impl<'a> Doctor<'a> {
                 _ => Err(Failure::TurnedAway { at: server.into(), said: reply.one_line() }),
             }
         });
-        self.note(&label(server), step, began, came);
+        self.note(&label(server), step, began, came)
     }
 }
 

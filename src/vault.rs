@@ -232,6 +232,18 @@ impl Vault {
         Self::over(Worker::new(Arc::new(move |_: &Request| Ok(secret.clone()))))
     }
 
+    /// A vault that holds these secrets of an account in memory only, in place of the system's keyring: for an account
+    /// that is being tried before anything is kept.
+    pub fn holding(account: &Account, secrets: &[(&Server, Arc<Secret>)]) -> Self {
+        let held: HashMap<String, Arc<Secret>> =
+            secrets.iter().map(|(server, secret)| (entry_of(account, server), Arc::clone(secret))).collect();
+        Self::over(Worker::new(Arc::new(move |request: &Request| {
+            let Request::Read { entry } = request else { return Err(Trouble::NoEntry) };
+            let secret = held.get(entry).ok_or(Trouble::NoEntry)?;
+            Ok(Zeroizing::new(secret.expose().as_bytes().to_vec()))
+        })))
+    }
+
     fn over(keyring: Worker) -> Self {
         Self(Arc::new(Inner { keyring, cache: Mutex::default(), making: tokio::sync::Mutex::new(()) }))
     }

@@ -1,20 +1,19 @@
 //! `ostler password`: sets or replaces an account's secret in the keyring.
 
-use std::io::{BufRead, IsTerminal};
+use std::io::IsTerminal;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Args;
-use zeroize::Zeroizing;
 
 use crate::account::{Account, Protocol, SecretSource, Server};
 use crate::app::in_full;
-use crate::cli::{account, block_on, fail, print};
+use crate::cli::{account, ask, block_on, fail, print};
 use crate::config::Parsed;
-use crate::control::{Request, ask};
+use crate::control::{self, Request};
 use crate::doctor;
-use crate::secret::{LIMIT, Secret};
+use crate::secret::Secret;
 use crate::vault::{Vault, keyed_servers, place};
 
 /// Options of `ostler password`.
@@ -65,7 +64,7 @@ pub fn main(file: &Path, parsed: &Parsed, options: Options) -> ExitCode {
         Err(error) => return fail(1, &error.to_string()),
     }
     // A running ostler has the old one in memory. None running, or one that does not answer, is no failure.
-    let _ = ask(file, &Request::ForgetSecret { account: account.name.clone() });
+    let _ = control::ask(file, &Request::ForgetSecret { account: account.name.clone() });
     let where_to: Vec<String> = ours.iter().map(|s| s.address()).collect();
     print(&format!("password of account {} kept in the keyring, for {}\n", account.name, where_to.join(", ")));
     ExitCode::SUCCESS
@@ -82,29 +81,19 @@ fn elsewhere(account: &Account, others: &[&Server]) -> String {
     }
 }
 
-/// Without echo from a terminal, or a line of standard input. Blanks and line ends around a pasted one are trimmed, and
-/// that is said.
+/// Without echo from a terminal, or a line of standard input.
 fn read(account: &Account, stdin: bool) -> Result<Secret, String> {
-    let typed = if stdin {
-        let mut line = Zeroizing::new(Vec::with_capacity(LIMIT + 2));
-        let input = std::io::stdin();
-        std::io::Read::take(&mut input.lock(), LIMIT as u64 + 2)
-            .read_until(b'\n', &mut line)
-            .map_err(|e| e.to_string())?;
-        Zeroizing::new(String::from_utf8(line.to_vec()).map_err(|_| "the password is not UTF-8 text")?)
-    } else if std::io::stdin().is_terminal() {
-        Zeroizing::new(
-            rpassword::prompt_password(format!("Password of {}: ", account.name)).map_err(|e| e.to_string())?,
-        )
-    } else {
-        return Err("there is no terminal to ask on; give the password with --stdin".into());
-    };
-    let line = typed.trim_end_matches(['\r', '\n']);
-    let trimmed = line.trim();
-    if trimmed.len() != line.len() {
-        eprintln!("blanks around the password were left out");
+    if stdin {
+        return ask::password_from_stdin();
     }
-    Secret::new(Zeroizing::new(trimmed.to_owned())).map_err(|why| format!("this is no password: {why}"))
+    if !std::io::stdin().is_terminal() {
+        return Err("there is no terminal to ask on; give the password with --stdin".into());
+    }
+    match ask::cancellable(ask::password(format!("Password of {}: ", account.name))) {
+        Ok(Ok(read)) => read,
+        Ok(Err(ask::Cancelled)) => Err("stopped; the password is what it was".into()),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 async fn keep(

@@ -50,7 +50,7 @@ pub(super) fn limit(text: &str) -> Result<Duration, Why> {
 }
 
 /// A host, lower case, without brackets and the dot that ends a full name.
-pub(super) fn host(text: &str) -> Result<String, Why> {
+pub fn host(text: &str) -> Result<String, Why> {
     let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).filter(|t| t.contains(':')).unwrap_or(text);
     let bare = bare.strip_suffix('.').unwrap_or(bare).to_ascii_lowercase();
     if ServerName::try_from(bare.as_str()).is_ok() {
@@ -70,7 +70,7 @@ pub(super) fn host(text: &str) -> Result<String, Why> {
 }
 
 /// A mail address: ASCII, no quoted part.
-pub(super) fn address(text: &str) -> Result<String, Why> {
+pub fn address(text: &str) -> Result<String, Why> {
     let (local, domain) = text.rsplit_once('@').ok_or("has no @")?;
     let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~.".contains(&b);
     if local.is_empty() || !local.bytes().all(is_plain) || text.len() > LONGEST_NAME {
@@ -102,7 +102,7 @@ fn mail_domain(domain: &str) -> Result<(), Why> {
 }
 
 /// The name of an account.
-pub(super) fn name(text: &str) -> Result<String, Why> {
+pub fn name(text: &str) -> Result<String, Why> {
     if text.is_empty() || text.len() > LONGEST_NAME {
         Err("is empty or too long")
     } else if !text.bytes().all(|b| b == b' ' || b.is_ascii_graphic()) {
@@ -115,7 +115,7 @@ pub(super) fn name(text: &str) -> Result<String, Why> {
 }
 
 /// A user name at a provider.
-pub(super) fn username(text: &str) -> Result<String, Why> {
+pub fn username(text: &str) -> Result<String, Why> {
     if text.is_empty() || text.len() > LONGEST_NAME {
         Err("is empty or too long")
     } else if text.contains(char::is_control) {
