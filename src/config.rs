@@ -19,6 +19,7 @@ mod doors;
 mod edit;
 mod keys;
 mod place;
+mod providers;
 mod read;
 mod server;
 mod syntax;
@@ -26,7 +27,9 @@ mod tree;
 mod value;
 
 pub use edit::{EditError, remove_account};
+pub(crate) use place::read_text;
 pub use place::{LIMIT, LoadError, default_path, load, write_atomically};
+pub(crate) use providers::read_providers;
 
 /// A settings file that has been understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
