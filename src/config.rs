@@ -20,6 +20,7 @@ mod doors;
 mod edit;
 mod keys;
 mod place;
+mod providers;
 mod read;
 mod server;
 mod syntax;
@@ -28,7 +29,9 @@ pub mod value;
 
 pub use add::add_account;
 pub use edit::{EditError, remove_account};
+pub(crate) use place::read_text;
 pub use place::{LIMIT, LoadError, default_path, load, write_atomically};
+pub(crate) use providers::read_providers;
 
 /// A settings file that has been understood.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -25,6 +25,7 @@ pub mod listeners;
 pub mod log;
 pub mod os;
 pub mod pop3;
+pub mod presets;
 pub mod protocol;
 pub mod relay;
 pub mod sasl;

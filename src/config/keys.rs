@@ -31,6 +31,34 @@ pub(super) const LOGIN: Keys = Keys(&["host", "port", "security", "username", "p
 pub(super) const SECRET: Keys = Keys(&["command", "file", "env"]);
 pub(super) const TIMEOUTS: Keys = Keys(&["connect", "tls", "greeting", "reply", "data", "final", "idle", "login"]);
 
+/// Of a file of presets.
+pub(super) const PROVIDERS: Keys = Keys(&["schema", "provider"]);
+pub(super) const PROVIDER: Keys = Keys(&[
+    "name",
+    "domains",
+    "domain_suffixes",
+    "mx",
+    "legacy_hosts",
+    "pop3",
+    "smtp",
+    "imap",
+    "login",
+    "auth",
+    "enable",
+    "app_password",
+    "window",
+    "pop",
+    "sending",
+    "closed",
+    "note",
+    "source",
+    "checked",
+    "confidence",
+]);
+/// Of a server of a preset.
+pub(super) const ENDPOINT: Keys = Keys(&["host", "port", "security", "login", "auth"]);
+
+/// Of the settings file.
 const ALL: &[&Keys] = &[&ROOT, &LOCAL, &ACCOUNT, &DOORS, &SERVER, &SMTP, &LOGIN, &SECRET, &TIMEOUTS];
 
 /// Keys longer than this are not looked at closely.
@@ -60,9 +88,9 @@ impl Keys {
     }
 }
 
-/// Whether the word is a key anywhere in the file, and so can be shown.
+/// Whether the word is a key anywhere in the files, and so can be shown.
 pub(super) fn is_known(word: &str) -> bool {
-    ALL.iter().any(|keys| keys.contains(word))
+    ALL.iter().chain(&[&PROVIDERS, &PROVIDER, &ENDPOINT]).any(|keys| keys.contains(word))
 }
 
 /// Whether an unknown key can be shown in a message. What somebody took for a key may be a password.

@@ -78,6 +78,12 @@ pub fn load(path: &Path) -> Result<Parsed, LoadError> {
     Ok(parsed)
 }
 
+/// The text of a file that belongs to the settings; `None` if there is no such file. It has to be as trustworthy as
+/// they are, and may be as long.
+pub(crate) fn read_text(path: &Path) -> Result<Option<String>, LoadError> {
+    Ok(read(path)?.map(|(text, _)| text))
+}
+
 fn read(path: &Path) -> Result<Option<(String, Option<Remark>)>, LoadError> {
     let unreadable = |source| LoadError::Unreadable { file: path.to_owned(), source };
     let meta = match fs::metadata(path) {

@@ -166,7 +166,7 @@ fn security(item: &Item<'_>) -> Option<Security> {
     Some(security)
 }
 
-fn port(item: &Item<'_>) -> Option<u16> {
+pub(super) fn port(item: &Item<'_>) -> Option<u16> {
     const PORT: &str = "a port from 1 to 65535";
     match item.as_number() {
         None => item.wrong_kind(PORT),

@@ -1,6 +1,7 @@
 //! A walk through the TOML tree that knows its place: every [`Item`] can say what is wrong with it. What the keys
 //! mean is not known here.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::path::Path;
 use std::sync::Arc;
@@ -147,6 +148,22 @@ impl<'a> Item<'a> {
 
     pub(super) fn is_table(&self) -> bool {
         self.value.is_table()
+    }
+
+    /// A date, as `2026-11-20`.
+    pub(super) fn as_date(&self) -> Option<String> {
+        self.value.as_datetime().filter(|when| when.date.is_some() && when.time.is_none()).map(ToString::to_string)
+    }
+
+    /// The keys of a table whose keys are names, with their values. A name that does not look like one is not shown.
+    pub(super) fn entries(&self) -> Option<Vec<(&'a str, Self)>> {
+        let entry = |(name, value): (&'a Spanned<_>, &'a Spanned<_>)| {
+            let name: &'a Cow<'a, str> = name.get_ref();
+            let is_plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.';
+            let shown = if name.len() <= 40 && name.bytes().all(is_plain) { name } else { "***" };
+            (name.as_ref(), self.part(value, format!("{}.{shown}", self.key)))
+        };
+        Some(self.value.as_table()?.iter().map(entry).collect())
     }
 
     /// The table, after noting every key in it that is not allowed.

@@ -1,0 +1,300 @@
+//! Files of presets: `config/providers.toml`, which is compiled in, and the user's own `providers.toml`. One table
+//! `[provider.ID]` for each; what its keys mean is said at [`Preset`]. Looking presets up is not here.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use toml::de::DeTable;
+
+use super::Mistakes;
+use super::keys;
+use super::server::port;
+use super::syntax;
+use super::tree::{Item, Notes, Table};
+use super::value::{self, Why};
+use crate::account::{Protocol, Security};
+use crate::endpoint::{Endpoint, LoginForm, Way};
+use crate::presets::{Confidence, Pop, Preset};
+
+/// The form of the file that this version reads.
+const SCHEMA: u32 = 1;
+
+/// Longer than any name somebody would like to type.
+const LONGEST_ID: usize = 40;
+
+/// No provider in use opens the gate for longer than a day; most for 15 minutes.
+const LONGEST_WINDOW: u32 = 24 * 60;
+
+const ID: &str = "1 to 40 small letters, digits and hyphens";
+const DOMAIN: &str = "a domain such as \"example.net\"";
+const SUFFIX: &str = "the end of a domain with its dot, such as \".example.net\"";
+const LEGACY: &str = "a host name; a part of it may be *, as in \"pop.*.example.net\"";
+const HOST: &str = "a host name or an IP address, without port; {domain} in it stands for the address's domain";
+const LOGIN: &str = "\"address\", \"local-part\", \"ask\", or a form with {local}, {domain} or {address} in it";
+const WAY: &str =
+    "\"password\", \"app-password\", \"oauth2:ISSUER\", \"pop-before-smtp\" (outgoing only), \"bridge\" or \"none\"";
+const SENTENCE: &str = "a sentence on one line";
+const WINDOW: &str = "a number of minutes from 1 to 1440";
+
+/// Reads a file of presets. `file` is the name for the messages; it is not opened.
+pub(crate) fn read_providers(text: &str, file: &Path, is_own: bool) -> Result<Vec<Preset>, Mistakes> {
+    let notes = Notes::default();
+    let (tree, errors) = DeTable::parse_recoverable(text);
+    let presets = match syntax::report(text, &errors, &notes) {
+        syntax::Damage::None => presets(tree.get_ref(), &notes, is_own),
+        _ => None,
+    };
+    let (mistakes, _) = notes.into_remarks(text, &Arc::from(file));
+    match presets {
+        Some(presets) if mistakes.is_empty() => Ok(presets),
+        _ => Err(Mistakes(mistakes)),
+    }
+}
+
+fn presets(tree: &DeTable<'_>, notes: &Notes, is_own: bool) -> Option<Vec<Preset>> {
+    let root = Table::root(tree, &keys::PROVIDERS, notes);
+    match root.get("schema") {
+        Some(item) if item.as_number() == Some(Some(SCHEMA)) => {}
+        Some(item) => item.refuse("is not a form that this version reads; allowed is 1"),
+        None => root.missing::<()>("schema", "is missing; allowed is schema = 1 at the top").unwrap_or_default(),
+    }
+    let Some(providers) = root.get("provider") else {
+        return Some(Vec::new());
+    };
+    let Some(entries) = providers.entries() else {
+        return providers.wrong_kind("a table [provider.ID] for each provider");
+    };
+    let mut domains = HashSet::new();
+    let presets = entries.into_iter().map(|(id, item)| preset(id, &item, is_own, &mut domains));
+    presets.collect::<Vec<_>>().into_iter().collect()
+}
+
+fn preset(id: &str, item: &Item<'_>, is_own: bool, taken: &mut HashSet<String>) -> Option<Preset> {
+    if !is_id(id) {
+        return item.wrong(&format!("has a name that cannot be one; allowed is {ID}"));
+    }
+    let table = item.table(&keys::PROVIDER)?;
+    let domains = list(&table, "domains", DOMAIN, domain);
+    for place in table.get("domains").and_then(|item| item.as_list()).unwrap_or_default() {
+        let name = place.as_text().and_then(|text| domain(text).ok());
+        if name.is_some_and(|name| !taken.insert(name)) {
+            place.refuse("is in this file already; allowed is each domain once");
+        }
+    }
+    let login = table.get("login").map_or(Some(LoginForm::Address), |item| login(&item));
+    let ways = table.get("auth").map_or(Some(vec![Way::Password]), |item| ways(&item));
+    let common = Common { login: login.clone().unwrap_or(LoginForm::Unknown), ways: ways.clone().unwrap_or_default() };
+    let protocols = [Protocol::Pop3, Protocol::Smtp, Protocol::Imap];
+    let servers: Option<Vec<_>> = protocols.map(|protocol| servers(&table, protocol, &common)).into_iter().collect();
+    let pop = words(&table, "pop", &[Pop::Yes, Pop::No, Pop::Paid, Pop::Unclear].map(|p| (p.name(), p)));
+    let levels = [Confidence::Low, Confidence::Medium, Confidence::High].map(|c| (c.name(), c));
+    let confidence = words(&table, "confidence", &levels);
+    let window = table.get("window").map(|item| window(&item));
+    let checked = table.get("checked").map(|item| item.as_date().or_else(|| item.wrong_kind("a date: 2026-11-20")));
+    let title = sentence(&table, "name")?;
+    let closed = sentence(&table, "closed")?;
+    let sends_elsewhere = words(&table, "sending", &[("elsewhere", true)]);
+    let preset = Preset {
+        id: id.to_owned(),
+        title: title.unwrap_or_else(|| id.to_owned()),
+        domains: domains?,
+        domain_suffixes: list(&table, "domain_suffixes", SUFFIX, suffix)?,
+        mx: list(&table, "mx", DOMAIN, domain)?,
+        legacy_hosts: list(&table, "legacy_hosts", LEGACY, legacy)?,
+        servers: servers?.into_iter().flatten().collect(),
+        login: login?,
+        ways: ways?,
+        enable: sentence(&table, "enable")?,
+        app_password: sentence(&table, "app_password")?,
+        window: window.map_or(Some(None), |window| window.map(Some))?,
+        pop: pop?.unwrap_or(Pop::Yes),
+        sends_elsewhere: sends_elsewhere?.unwrap_or(false),
+        closed,
+        note: sentence(&table, "note")?,
+        source: list(&table, "source", SENTENCE, one_line)?,
+        checked: checked.map_or(Some(None), |checked| checked.map(Some))?,
+        confidence: confidence?.unwrap_or(Confidence::High),
+        is_own,
+    };
+    fits_together(&preset, &table);
+    Some(preset)
+}
+
+/// What no key says alone.
+fn fits_together(preset: &Preset, table: &Table<'_>) {
+    let has = |protocol| preset.templates(protocol).next().is_some();
+    if !preset.is_usable() && preset.closed.is_none() {
+        table.item().lacks(
+            "has no server; allowed is at least one of pop3, smtp and imap, or closed = \"why no mail program can use it\"",
+        );
+    }
+    if let Some(item) = table.get("closed").filter(|_| preset.is_usable()) {
+        item.refuse("cannot be together with servers; allowed is either closed, or pop3, smtp and imap");
+    }
+    if let Some(item) = table.get("sending").filter(|_| has(Protocol::Smtp)) {
+        item.refuse("cannot be together with smtp; allowed is either of them");
+    }
+    let waits = preset.templates(Protocol::Smtp).any(|server| server.ways.contains(&Way::PopBeforeSmtp));
+    if waits && !has(Protocol::Pop3) {
+        table.item().lacks("has no place for the POP login before a send; allowed together with pop3");
+    }
+}
+
+/// What an endpoint has where it says nothing else.
+struct Common {
+    login: LoginForm,
+    ways: Vec<Way>,
+}
+
+fn servers(table: &Table<'_>, protocol: Protocol, common: &Common) -> Option<Vec<Endpoint>> {
+    let Some(item) = table.get(protocol.name()) else {
+        return Some(Vec::new());
+    };
+    let Some(list) = item.as_list() else {
+        return item.wrong_kind("a list of servers such as [{ host = \"mail.example.net\", security = \"tls\" }]");
+    };
+    let read = |item: &Item<'_>| server(&item.table(&keys::ENDPOINT)?, protocol, common);
+    list.iter().map(read).collect::<Vec<_>>().into_iter().collect()
+}
+
+fn server(table: &Table<'_>, protocol: Protocol, common: &Common) -> Option<Endpoint> {
+    let host = match table.get("host") {
+        Some(item) => item.read(HOST, host),
+        None => table.missing("host", &format!("is missing; allowed is {HOST}")),
+    };
+    let security = table.get("security").map_or(Some(Security::Tls), |item| security(&item));
+    let port = match table.get("port") {
+        Some(item) => port(&item),
+        None => security.map(|security| protocol.default_port(security)),
+    };
+    let login = table.get("login").map_or_else(|| Some(common.login.clone()), |item| login(&item));
+    let ways = match table.get("auth") {
+        Some(item) => ways(&item).inspect(|ways| {
+            if ways.contains(&Way::PopBeforeSmtp) && protocol != Protocol::Smtp {
+                item.refuse("has pop-before-smtp, which belongs to outgoing servers; allowed is it in smtp");
+            }
+        }),
+        None => {
+            let fits = |way: &&Way| **way != Way::PopBeforeSmtp || protocol == Protocol::Smtp;
+            Some(common.ways.iter().filter(fits).cloned().collect())
+        }
+    };
+    Some(Endpoint { protocol, host: host?, port: port?, security: security?, login: login?, ways: ways? })
+}
+
+fn security(item: &Item<'_>) -> Option<Security> {
+    if item.as_text() == Some("none") {
+        return item.wrong("sends mail and password for everybody to read; allowed is \"tls\", \"starttls\"");
+    }
+    item.word(&[Security::Tls, Security::StartTls].map(|security| (security.name(), security)))
+}
+
+fn login(item: &Item<'_>) -> Option<LoginForm> {
+    item.read(LOGIN, |text| match text {
+        "address" => Ok(LoginForm::Address),
+        "local-part" => Ok(LoginForm::LocalPart),
+        "ask" => Ok(LoginForm::Unknown),
+        _ => {
+            let rest = text.replace("{local}", "x").replace("{domain}", "x").replace("{address}", "x");
+            if rest == text || rest.contains(['{', '}']) {
+                return Err("is not a form of user names");
+            }
+            value::username(text).map(LoginForm::Template)
+        }
+    })
+}
+
+fn ways(item: &Item<'_>) -> Option<Vec<Way>> {
+    let Some(list) = item.as_list() else {
+        return item.wrong_kind(&format!("a list, best first, of {WAY}"));
+    };
+    if list.is_empty() {
+        return item.wrong(&format!("is an empty list; allowed is one or more of {WAY}"));
+    }
+    list.iter().map(|item| item.read(WAY, way)).collect::<Vec<_>>().into_iter().collect()
+}
+
+fn way(text: &str) -> Result<Way, Why> {
+    match text {
+        "password" => Ok(Way::Password),
+        "app-password" => Ok(Way::AppPassword),
+        "oauth2" => Ok(Way::OAuth2(String::new())),
+        "pop-before-smtp" => Ok(Way::PopBeforeSmtp),
+        "bridge" => Ok(Way::Bridge),
+        "none" => Ok(Way::None),
+        _ => match text.strip_prefix("oauth2:") {
+            Some(issuer) if issuer.split('.').all(is_id) => Ok(Way::OAuth2(issuer.to_owned())),
+            _ => Err("is not a way to sign in that is known here"),
+        },
+    }
+}
+
+fn window(item: &Item<'_>) -> Option<Duration> {
+    match item.as_number() {
+        Some(Some(minutes @ 1..=LONGEST_WINDOW)) => Some(Duration::from_secs(u64::from(minutes) * 60)),
+        Some(_) => item.wrong(&format!("is no window; allowed is {WINDOW}")),
+        None => item.wrong_kind(WINDOW),
+    }
+}
+
+/// One of some words, if the key is there; the outer `None` is a mistake.
+#[allow(clippy::option_option, reason = "left out and wrong are two things")]
+fn words<T: Copy>(table: &Table<'_>, key: &str, words: &[(&str, T)]) -> Option<Option<T>> {
+    table.get(key).map_or(Some(None), |item| item.word(words).map(Some))
+}
+
+/// A sentence, if the key is there and not empty; the outer `None` is a mistake.
+#[allow(clippy::option_option, reason = "left out and wrong are two things")]
+fn sentence(table: &Table<'_>, key: &str) -> Option<Option<String>> {
+    let text = table.get(key).map_or(Some(String::new()), |item| item.read(SENTENCE, one_line))?;
+    Some(Some(text).filter(|text| !text.is_empty()))
+}
+
+fn list(
+    table: &Table<'_>,
+    key: &str,
+    allowed: &str,
+    read: impl Fn(&str) -> Result<String, Why>,
+) -> Option<Vec<String>> {
+    let Some(item) = table.get(key) else {
+        return Some(Vec::new());
+    };
+    let Some(list) = item.as_list() else {
+        return item.wrong_kind(&format!("a list; in it, {allowed}"));
+    };
+    list.iter().map(|item| item.read(allowed, &read)).collect::<Vec<_>>().into_iter().collect()
+}
+
+fn one_line(text: &str) -> Result<String, Why> {
+    if text.contains(char::is_control) { Err("holds a control character") } else { Ok(text.trim().to_owned()) }
+}
+
+fn is_id(text: &str) -> bool {
+    let is_fit = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    !text.is_empty() && text.len() <= LONGEST_ID && text.bytes().all(is_fit)
+}
+
+fn domain(text: &str) -> Result<String, Why> {
+    let name = value::host(text)?;
+    if name.parse::<std::net::IpAddr>().is_ok() { Err("is an IP address") } else { Ok(name) }
+}
+
+fn suffix(text: &str) -> Result<String, Why> {
+    let rest = text.strip_prefix('.').ok_or("does not begin with a dot")?;
+    domain(rest).map(|name| format!(".{name}"))
+}
+
+fn legacy(text: &str) -> Result<String, Why> {
+    let is_whole = text.split('.').all(|label| label == "*" || !label.contains('*'));
+    if !is_whole || text.split('.').all(|label| label == "*") {
+        return Err("has a * that is not a whole part between dots, or nothing else");
+    }
+    domain(&text.replace('*', "x")).map(|_| text.to_ascii_lowercase())
+}
+
+fn host(text: &str) -> Result<String, Why> {
+    let filled = value::host(&text.replace("{domain}", "example.net"))?;
+    if text.contains("{domain}") { Ok(text.to_ascii_lowercase()) } else { Ok(filled) }
+}
