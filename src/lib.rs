@@ -15,6 +15,7 @@ pub mod conn;
 pub mod control;
 pub mod demo;
 pub mod dial;
+pub mod discover;
 pub mod doctor;
 pub mod endpoint;
 pub mod engine;

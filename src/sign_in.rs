@@ -201,12 +201,7 @@ impl Engine {
         server: &Server,
         timeouts: &Timeouts,
     ) -> Result<Prepared<smtp::login::Login>, Failure> {
-        // An address literal is right for every client without a name of its own (RFC 5321, 4.1.4), and tells least.
-        let name = match upstream.local {
-            Some(std::net::IpAddr::V6(address)) => format!("[IPv6:{address}]"),
-            Some(std::net::IpAddr::V4(address)) => format!("[{address}]"),
-            None => "[127.0.0.1]".into(),
-        };
+        let name = smtp::login::own_name(upstream.local);
         prepare(&self.dialer, upstream, smtp::login::Login::new(server, name), timeouts).await
     }
 

@@ -26,6 +26,8 @@ pub struct Ready {
     pub said: Line,
     /// What to remember for the next time.
     pub known: Known,
+    /// The SASL mechanisms it offers, as it wrote them; empty where it was not asked.
+    pub offered: Vec<String>,
 }
 
 /// Named for what the server says next.
@@ -58,6 +60,8 @@ pub struct Login {
     lines: usize,
     /// CAPA was answered with a list, so what is not in it is not offered.
     has_list: bool,
+    /// Ends with what the server offers, and says no name.
+    only_asks: bool,
     /// To take it out of what the server says about it.
     secret: Option<Arc<Secret>>,
 }
@@ -74,8 +78,14 @@ impl Login {
             sasl: Vec::new(),
             lines: 0,
             has_list: false,
+            only_asks: false,
             secret: None,
         }
+    }
+
+    /// Asks a server what it offers, and no more: done before any name is said.
+    pub fn asking(server: &Server) -> Self {
+        Self { only_asks: true, ..Self::new(server, "", None) }
     }
 
     fn send(&mut self, next: State, line: &str) -> Step<Ready> {
@@ -111,6 +121,10 @@ impl Login {
     }
 
     fn after_capabilities(&mut self) -> Result<Step<Ready>, Failure> {
+        if self.only_asks {
+            self.learned.takes_user |= !self.has_list;
+            return Ok(Step::Done(self.ready(Line::new(b"+OK"))));
+        }
         if self.learned.takes_user || !self.has_list {
             return Ok(self.user_name());
         }
@@ -154,7 +168,7 @@ impl Login {
                 Ok(Step::Wait)
             }
             // Older than RFC 2449: it has USER, as every server had.
-            Some(Status::Err) => Ok(self.user_name()),
+            Some(Status::Err) => self.after_capabilities(),
             None => Err(self.nonsense(line)),
         }
     }
@@ -171,12 +185,13 @@ impl Login {
         }
     }
 
+    fn ready(&self, said: Line) -> Ready {
+        Ready { said, known: self.learned.clone(), offered: self.sasl.clone() }
+    }
+
     fn done(&mut self, line: &Line) -> Result<Step<Ready>, Failure> {
         match status(line.bytes()) {
-            Some(Status::Ok) => {
-                let said = Line::new(self.shown(line).as_bytes());
-                Ok(Step::Done(Ready { said, known: self.learned.clone() }))
-            }
+            Some(Status::Ok) => Ok(Step::Done(self.ready(Line::new(self.shown(line).as_bytes())))),
             Some(Status::Err) => Err(self.refused(line)),
             None => Err(self.nonsense(line)),
         }

@@ -1,5 +1,6 @@
 //! Signing in at an SMTP server: greeting, EHLO, STARTTLS, EHLO again, AUTH with the best mechanism both sides have.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::account::{Security, Server, SignIn};
@@ -12,6 +13,16 @@ use crate::wire::Line;
 
 /// The longest AUTH line with its answer in it; a longer answer waits for the server's 334 (RFC 4954, section 4).
 const AUTH_COMMAND: usize = 510;
+
+/// What EHLO says of a client that comes from this address. An address literal is right for every client without a name of
+/// its own (RFC 5321, 4.1.4), and tells least.
+pub fn own_name(local: Option<IpAddr>) -> String {
+    match local {
+        Some(IpAddr::V6(address)) => format!("[IPv6:{address}]"),
+        Some(IpAddr::V4(address)) => format!("[{address}]"),
+        None => "[127.0.0.1]".into(),
+    }
+}
 
 /// Named for what the server says next.
 enum State {

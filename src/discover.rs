@@ -1,0 +1,323 @@
+//! Finding the servers of an address that no preset knows: what is asked, in which order, and who vouches for the answer
+//! (RFC 6186, RFC 8314, Mozilla's autoconfig as in draft-ietf-mailmaint-autoconfig).
+//!
+//! One method a step, so that whoever calls can name the step on the screen, ask the user in between, and stop at the
+//! first that gives enough. Dropping the future ends a step. Nobody signs in here, nothing goes over http, and of the
+//! address only the domain leaves the computer.
+//!
+//! Not here: presets, what the user is asked, and trying a password.
+
+pub mod autoconfig;
+mod https;
+mod names;
+mod probe;
+mod srv;
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use idna::AsciiDenyList;
+use idna::uts46::{DnsLength, Hyphens, Uts46};
+
+use crate::account::{Protocol, Trust};
+use crate::dial::Dialer;
+use crate::endpoint::Endpoint;
+use crate::failure::Failure;
+
+pub use names::{Names, NamesTrouble, Srv};
+pub use probe::Probed;
+
+/// Where a database of mail providers answers for those who have no file of their own: Thunderbird's, run by Mozilla.
+/// Asked only when the user has agreed, for it learns the domain.
+pub const ISPDB_HOST: &str = "autoconfig.thunderbird.net";
+
+/// A mail domain in the form the DNS knows: lower case, ASCII (other scripts as punycode), at least two labels, no dot at
+/// the end, never an IP address.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Domain(String);
+
+/// Why a text is no mail domain.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotADomain {
+    /// No `@`, or nothing on one of its sides.
+    #[error("a mail address has a name, an @ and a domain, as in ann@example.net; check what was typed")]
+    NoAddress,
+    /// What is behind the `@` cannot be a domain.
+    #[error("what is behind the @ is no domain: {0}; check what was typed")]
+    BadDomain(String),
+}
+
+impl Domain {
+    /// Takes a domain as people write it, in any script.
+    pub fn parse(text: &str) -> Result<Self, NotADomain> {
+        let trimmed = text.trim();
+        let bad = || NotADomain::BadDomain(crate::wire::printable(trimmed.as_bytes()));
+        let trimmed = trimmed.strip_suffix('.').unwrap_or(trimmed);
+        // Refuses what no host name may hold (STD 3) and what is longer than the DNS takes.
+        let ascii = Uts46::new()
+            .to_ascii(trimmed.as_bytes(), AsciiDenyList::STD3, Hyphens::CheckFirstLast, DnsLength::Verify)
+            .map_err(|_| bad())?;
+        let Some((_, last)) = ascii.rsplit_once('.') else { return Err(bad()) };
+        // "10.0.0.1" and its kin; no top level domain is a number.
+        if last.bytes().all(|b| b.is_ascii_digit()) || ascii.parse::<IpAddr>().is_ok() {
+            return Err(bad());
+        }
+        Ok(Self(ascii.into_owned()))
+    }
+
+    /// The domain of a mail address.
+    pub fn of_address(address: &str) -> Result<Self, NotADomain> {
+        match address.trim().rsplit_once('@') {
+            Some((local, domain)) if !local.is_empty() && !domain.is_empty() => Self::parse(domain),
+            _ => Err(NotADomain::NoAddress),
+        }
+    }
+
+    /// The domain, lower case ASCII.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether a host is this domain or lies below it; letter case and a dot at the end aside.
+    pub fn contains(&self, host: &str) -> bool {
+        let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+        host == self.0 || host.strip_suffix(&self.0).is_some_and(|rest| rest.ends_with('.'))
+    }
+}
+
+impl fmt::Display for Domain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Who said so. In the order in which they are asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Source {
+    /// `https://autoconfig.D/mail/config-v1.1.xml`.
+    Autoconfig,
+    /// `https://D/.well-known/autoconfig/mail/config-v1.1.xml`.
+    WellKnown,
+    /// Mozilla's database.
+    Ispdb,
+    /// SRV records.
+    Srv,
+    /// The servers themselves, under the usual names.
+    Probe,
+}
+
+impl Source {
+    /// All of them, in the order in which they are asked.
+    pub const ALL: [Self; 5] = [Self::Autoconfig, Self::WellKnown, Self::Ispdb, Self::Srv, Self::Probe];
+
+    /// What is asked, for the screen: `asking autoconfig.example.net how its mail works`.
+    pub fn asking(self, domain: &Domain) -> String {
+        match self {
+            Self::Autoconfig => format!("asking autoconfig.{domain} for its mail settings"),
+            Self::WellKnown => format!("asking {domain} for its mail settings"),
+            Self::Ispdb => format!("asking Mozilla's list of mail providers ({ISPDB_HOST}) about {domain}"),
+            Self::Srv => format!("looking in the name service for the mail servers of {domain}"),
+            Self::Probe => format!("trying the usual names and ports of mail servers at {domain}"),
+        }
+    }
+}
+
+/// Who vouches that an endpoint belongs to the domain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Vouched {
+    /// A verified certificate: of the domain (or a name below it), or of Mozilla's database.
+    Certificate,
+    /// Only the name service, whose answers can be forged on the way.
+    PlainDns {
+        /// The host is not inside the domain, so its certificate proves nothing: the user has to be asked before a
+        /// password goes there (RFC 6186, section 6).
+        outside: bool,
+    },
+}
+
+impl Vouched {
+    /// Whether the user has to say yes to the host's name first.
+    pub fn needs_yes(self) -> bool {
+        self == Self::PlainDns { outside: true }
+    }
+}
+
+/// An endpoint and who vouches for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offer {
+    /// The server.
+    pub endpoint: Endpoint,
+    /// Who says that it is the right one.
+    pub vouched: Vouched,
+}
+
+/// Something the provider wants its users to read or to switch on. Texts are cleaned of control characters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hint {
+    /// Something has to be done first, as against mere documentation.
+    pub must: bool,
+    /// What it says, in English where it has that; may be empty.
+    pub text: String,
+    /// Where it says more; `http` or `https`, printable ASCII.
+    pub url: Option<String>,
+}
+
+/// What a step has found; at least one offer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Who said so.
+    pub by: Source,
+    /// In the order of preference, incoming and outgoing mixed.
+    pub offers: Vec<Offer>,
+    /// The provider's name for itself.
+    pub title: Option<String>,
+    /// What it wants read or switched on.
+    pub hints: Vec<Hint>,
+}
+
+impl Found {
+    /// The offers of one protocol, best first.
+    pub fn of(&self, protocol: Protocol) -> impl Iterator<Item = &Offer> {
+        self.offers.iter().filter(move |offer| offer.endpoint.protocol == protocol)
+    }
+
+    /// The endpoints, without who vouches.
+    pub fn endpoints(&self) -> Vec<Endpoint> {
+        self.offers.iter().map(|offer| offer.endpoint.clone()).collect()
+    }
+
+    /// Whether it has both a POP3 and an SMTP server.
+    pub fn is_enough(&self) -> bool {
+        self.of(Protocol::Pop3).next().is_some() && self.of(Protocol::Smtp).next().is_some()
+    }
+}
+
+/// Why a step has found nothing. Each reads on in `nothing there`, `could not be asked: ..`; the next step is the next
+/// source, so none tells the user to do anything.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Missing {
+    /// It was asked and has nothing about this domain.
+    #[error("nothing there")]
+    Nothing,
+    /// It answered, but not with anything that can be used.
+    #[error("nothing that can be used: {0}")]
+    Unusable(String),
+    /// It could not be asked, or not in a way that can be trusted.
+    #[error("could not be asked: {0}")]
+    NotAsked(String),
+}
+
+/// Finds the servers of one domain.
+pub struct Finder {
+    domain: Domain,
+    names: Names,
+    trust: Trust,
+    dialer: Arc<Dialer>,
+}
+
+impl Finder {
+    /// For a domain. `trust` may add an authority of the user's own; it counts for the web servers too.
+    pub fn new(domain: Domain, names: Names, trust: Trust) -> Self {
+        Self { domain, names, trust, dialer: Arc::default() }
+    }
+
+    /// Whose servers are looked for.
+    pub fn domain(&self) -> &Domain {
+        &self.domain
+    }
+
+    /// Asks `https://autoconfig.D/mail/config-v1.1.xml`.
+    pub async fn autoconfig(&self) -> Result<Found, Missing> {
+        let url = format!("https://autoconfig.{}/mail/config-v1.1.xml", self.domain);
+        self.file(Source::Autoconfig, &url).await
+    }
+
+    /// Asks `https://D/.well-known/autoconfig/mail/config-v1.1.xml`.
+    pub async fn well_known(&self) -> Result<Found, Missing> {
+        let url = format!("https://{}/.well-known/autoconfig/mail/config-v1.1.xml", self.domain);
+        self.file(Source::WellKnown, &url).await
+    }
+
+    /// Asks Mozilla's database. It learns the domain, so the user has to have agreed.
+    pub async fn ispdb(&self) -> Result<Found, Missing> {
+        let url = format!("https://{ISPDB_HOST}/v1.1/{}", self.domain);
+        self.file(Source::Ispdb, &url).await
+    }
+
+    /// Asks the name service for SRV records (RFC 6186, RFC 8314).
+    pub async fn srv(&self) -> Result<Found, Missing> {
+        srv::find(&self.names, &self.domain).await
+    }
+
+    /// The hosts that take mail for the domain, the first choice first. Good only to pick a preset by: they are where mail
+    /// comes in, not where users fetch it, and only the name service vouches for them.
+    pub async fn mx(&self) -> Result<Vec<String>, Missing> {
+        match self.names.mx(self.domain.as_str()).await {
+            Ok(hosts) => Ok(hosts),
+            Err(NamesTrouble::NoRecord) => Err(Missing::Nothing),
+            Err(NamesTrouble::NotAsked(why)) => Err(Missing::NotAsked(why)),
+        }
+    }
+
+    /// Tries the usual names and ports for these protocols (POP3 and SMTP; IMAP is not tried), encrypted ones only. Takes
+    /// some twenty connections, and half a minute at the most.
+    pub async fn probe(&self, wanted: &[Protocol]) -> Result<Found, Missing> {
+        probe::usual(&self.dialer, &self.domain, &self.trust, wanted).await
+    }
+
+    /// Whether one endpoint answers: name, TCP, TLS, greeting, what it offers, and goodbye. Nobody signs in.
+    pub async fn endpoint(&self, endpoint: &Endpoint) -> Result<Probed, Failure> {
+        probe::endpoint(&self.dialer, endpoint, &self.trust).await
+    }
+
+    async fn file(&self, by: Source, url: &str) -> Result<Found, Missing> {
+        let text = https::get(&self.dialer, &self.trust, url).await?;
+        let config = autoconfig::parse(&text, &self.domain).map_err(|e| Missing::Unusable(e.to_string()))?;
+        let offers = config.endpoints.into_iter().map(|endpoint| Offer { endpoint, vouched: Vouched::Certificate });
+        Ok(Found { by, offers: offers.collect(), title: config.title, hints: config.hints })
+    }
+}
+
+/// As [`Finder::endpoint`], for an endpoint that came from elsewhere: a preset of low confidence, an imported file.
+pub async fn try_endpoint(endpoint: &Endpoint, trust: &Trust) -> Result<Probed, Failure> {
+    probe::endpoint(&Dialer::default(), endpoint, trust).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_domain_is_what_the_dns_knows() {
+        let domain = |text: &str| Domain::parse(text).map(|d| d.0);
+        assert_eq!(domain(" Example.NET. ").unwrap(), "example.net");
+        assert_eq!(domain("m\u{fc}ller.example").unwrap(), "xn--mller-kva.example");
+        assert_eq!(domain("xn--mller-kva.example").unwrap(), "xn--mller-kva.example");
+        let long = format!("{}.example", "x".repeat(64));
+        for bad in
+            ["", ".", "localhost", "10.0.0.1", "1.2", "[::1]", "::1", "a..b", "a b.example", "a/b.example", &long]
+        {
+            assert!(domain(bad).is_err(), "{bad}");
+        }
+        for bad in ["a@b.example", "a.example\r\nx", "a.example:25", "-a.example", "a_b.example", "%2e.example"] {
+            assert!(domain(bad).is_err(), "{bad}");
+        }
+        assert_eq!(Domain::of_address("Ann@Example.net").unwrap().as_str(), "example.net");
+        assert_eq!(Domain::of_address("\"a@b\"@example.net").unwrap().as_str(), "example.net");
+        for bad in ["", "ann", "@example.net", "ann@"] {
+            assert_eq!(Domain::of_address(bad), Err(NotADomain::NoAddress), "{bad}");
+        }
+    }
+
+    #[test]
+    fn inside_is_the_domain_or_below_it() {
+        let domain = Domain::parse("example.net").unwrap();
+        for inside in ["example.net", "Mail.Example.Net", "a.b.example.net."] {
+            assert!(domain.contains(inside), "{inside}");
+        }
+        for outside in ["badexample.net", "example.net.evil.example", "net", "", "."] {
+            assert!(!domain.contains(outside), "{outside}");
+        }
+    }
+}

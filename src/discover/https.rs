@@ -1,0 +1,196 @@
+//! Fetching one small file over https: verified certificates, few redirects, a bounded body, no cookies. Nothing here
+//! knows what is in the file.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
+use hyper::body::Bytes;
+use hyper::client::conn::http1;
+use hyper::header::{ACCEPT, HOST, LOCATION, USER_AGENT};
+use hyper::{Request, Response, StatusCode, Uri};
+use hyper_util::rt::TokioIo;
+use tokio::time::timeout;
+
+use super::{Domain, Missing};
+use crate::account::{Protocol, Security, Server, SignIn, Timeouts, Trust};
+use crate::dial::{Dialer, Route};
+use crate::failure::Failure;
+
+/// Everything together: name, connections, redirects, the file. A person is waiting, and there are other places to ask.
+const FETCH: Duration = Duration::from_secs(12);
+/// For one connection, and for TLS on it.
+const CONNECT: Duration = Duration::from_secs(5);
+/// The longest file; the longest of Mozilla's has some 10 KiB.
+const FILE: usize = 256 * 1024;
+/// Redirects followed: from the domain to its `www`, from there to the hoster, and one to spare.
+const REDIRECTS: usize = 3;
+const PORT: u16 = 443;
+
+/// What became of a request.
+enum Answer {
+    File(Vec<u8>),
+    Moved(String),
+}
+
+/// Fetches `url`, which must be https. Redirects are followed to any other host, for the one that was asked vouches for
+/// it, but only to https on its usual port and to a host with a domain name: never to an IP address or a name without a
+/// dot, which would be this computer or something in its own network.
+pub(super) async fn get(dialer: &Dialer, trust: &Trust, url: &str) -> Result<Vec<u8>, Missing> {
+    let fetched = timeout(FETCH, follow(dialer, trust, url)).await;
+    fetched.unwrap_or_else(|_| Err(Missing::NotAsked(format!("no answer within {} s", FETCH.as_secs()))))
+}
+
+async fn follow(dialer: &Dialer, trust: &Trust, url: &str) -> Result<Vec<u8>, Missing> {
+    let mut target = target(url).ok_or_else(|| Missing::NotAsked("it has no proper address".into()))?;
+    for _ in 0..=REDIRECTS {
+        match ask(dialer, trust, &target).await? {
+            Answer::File(file) => return Ok(file),
+            Answer::Moved(to) => {
+                let next = relative(&target, &to).as_deref().and_then(self::target);
+                target =
+                    next.ok_or_else(|| Missing::Unusable("it sends us on to an address we do not follow".into()))?;
+            }
+        }
+    }
+    Err(Missing::Unusable("it sends us on and on".into()))
+}
+
+/// A host and what to ask it for.
+#[derive(Debug, PartialEq, Eq)]
+struct Target {
+    host: Domain,
+    path: String,
+}
+
+/// What an absolute address means, if it may be followed.
+fn target(url: &str) -> Option<Target> {
+    let uri: Uri = url.parse().ok()?;
+    let authority = uri.authority()?;
+    let is_ours = uri.scheme_str() == Some("https")
+        && authority.port_u16().is_none_or(|port| port == PORT)
+        && !authority.as_str().contains('@')
+        && authority.host().parse::<IpAddr>().is_err();
+    if !is_ours {
+        return None;
+    }
+    let host = Domain::parse(authority.host()).ok()?;
+    Some(Target { host, path: uri.path_and_query().map_or("/", |path| path.as_str()).to_owned() })
+}
+
+/// A redirect as an absolute address (RFC 9110, section 10.2.2). Relative paths other than from the root are too rare.
+fn relative(from: &Target, to: &str) -> Option<String> {
+    if to.starts_with("//") {
+        Some(format!("https:{to}"))
+    } else if to.starts_with('/') {
+        Some(format!("https://{}{to}", from.host))
+    } else {
+        to.contains("://").then(|| to.to_owned())
+    }
+}
+
+async fn ask(dialer: &Dialer, trust: &Trust, target: &Target) -> Result<Answer, Missing> {
+    // A web server in the clothes of a mail server: the way there is the same.
+    let server = Server {
+        protocol: Protocol::Smtp,
+        host: target.host.to_string(),
+        port: PORT,
+        security: Security::Tls,
+        trust: trust.clone(),
+        sign_in: SignIn::None,
+    };
+    let timeouts = Timeouts { connect: CONNECT, tls: CONNECT, ..Timeouts::default() };
+    let upstream = dialer.connect(&server, &timeouts, Route::default()).await.map_err(unreached)?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(upstream.conn.stream)).await.map_err(no_http)?;
+    let request = Request::get(target.path.as_str())
+        .header(HOST, target.host.as_str())
+        .header(USER_AGENT, "ostler")
+        .header(ACCEPT, "text/xml, application/xml")
+        .body(Empty::<Bytes>::new())
+        .map_err(|_| Missing::NotAsked("it has no proper address".into()))?;
+    let work = async {
+        let response = sender.send_request(request).await.map_err(no_http)?;
+        read(response).await
+    };
+    // The connection's own future moves the octets; it may end before the file is read to its end.
+    tokio::pin!(work, connection);
+    let mut open = true;
+    loop {
+        tokio::select! {
+            done = &mut work => return done,
+            _ = &mut connection, if open => open = false,
+        }
+    }
+}
+
+async fn read(response: Response<hyper::body::Incoming>) -> Result<Answer, Missing> {
+    let status = response.status();
+    match status {
+        StatusCode::OK => {
+            let file = Limited::new(response.into_body(), FILE).collect().await.map_err(|error| {
+                if error.is::<LengthLimitError>() {
+                    Missing::Unusable(format!("its answer is longer than {} KB", FILE / 1024))
+                } else {
+                    Missing::NotAsked("it broke off in the middle of its answer".into())
+                }
+            })?;
+            Ok(Answer::File(file.to_bytes().to_vec()))
+        }
+        StatusCode::MOVED_PERMANENTLY
+        | StatusCode::FOUND
+        | StatusCode::SEE_OTHER
+        | StatusCode::TEMPORARY_REDIRECT
+        | StatusCode::PERMANENT_REDIRECT => {
+            let to = response.headers().get(LOCATION).and_then(|to| to.to_str().ok());
+            Ok(Answer::Moved(to.unwrap_or_default().to_owned()))
+        }
+        _ if status.is_client_error() => Err(Missing::Nothing),
+        _ => Err(Missing::NotAsked(format!("it answers with error {}", status.as_u16()))),
+    }
+}
+
+/// A name that is not there, or has no web server, is no fault: most domains have none.
+fn unreached(failure: Failure) -> Missing {
+    match failure {
+        Failure::NameNotFound { .. } | Failure::NobodyListens { .. } => Missing::Nothing,
+        other => Missing::NotAsked(other.sentence()),
+    }
+}
+
+fn no_http(_: hyper::Error) -> Missing {
+    Missing::NotAsked("it does not answer as a web server does".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_https_to_a_name_is_followed() {
+        let from = target("https://example.net/a?b").unwrap();
+        assert_eq!((from.host.as_str(), from.path.as_str()), ("example.net", "/a?b"));
+        let moved = |to: &str| relative(&from, to).as_deref().and_then(target);
+        assert_eq!(moved("https://Hoster.example:443/x").unwrap().host.as_str(), "hoster.example");
+        assert_eq!(moved("/there").unwrap().path, "/there");
+        assert_eq!(moved("//www.example.net").unwrap(), target("https://www.example.net/").unwrap());
+        for bad in [
+            "http://example.net/",
+            "https://127.0.0.1/",
+            "https://[::1]/",
+            "https://2130706433/",
+            "https://127.1/",
+            "https://localhost/",
+            "https://router/",
+            "https://user:pw@example.net/",
+            "https://example.net:8443/",
+            "file:///etc/passwd",
+            "javascript:alert(1)",
+            "there",
+            "",
+            "https://",
+            "https:///x",
+        ] {
+            assert_eq!(moved(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Asking the name service for records the system's own resolver does not give: SRV and MX. Addresses are looked up in
+//! `dial.rs`, by the system.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use hickory_resolver::TokioResolver;
+use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts};
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::net::{DnsError, NetError};
+use hickory_resolver::proto::rr::{RData, RecordType};
+use tokio::time::timeout;
+
+use crate::wire::printable;
+
+/// For one question to one name server, before it is asked again.
+const QUESTION: Duration = Duration::from_secs(2);
+/// How often a name server is asked; datagrams get lost.
+const ATTEMPTS: usize = 2;
+/// For an answer, whatever the number of name servers: a person is waiting.
+const ANSWER: Duration = Duration::from_secs(6);
+/// Records looked at; a domain has one or two of a kind.
+const RECORDS: usize = 16;
+
+/// The name service.
+pub struct Names(Result<TokioResolver, String>);
+
+/// One SRV record (RFC 2782).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Srv {
+    /// Lowest first.
+    pub priority: u16,
+    /// Among equals, how much of the work.
+    pub weight: u16,
+    /// 0 where the service is not offered.
+    pub port: u16,
+    /// Lower case, without the dot at the end; empty where the service is not offered (a target of `.`).
+    pub target: String,
+}
+
+/// Why there are no records.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NamesTrouble {
+    /// The name service answered that there is none.
+    #[error("there is no such record")]
+    NoRecord,
+    /// It gave no answer; why.
+    #[error("the name service gave no answer: {0}")]
+    NotAsked(String),
+}
+
+impl Names {
+    /// The name servers this system is set to. Where that cannot be found out, every question fails with
+    /// [`NamesTrouble::NotAsked`]: no other name servers are asked in their place.
+    pub fn system() -> Self {
+        let resolver = TokioResolver::builder_tokio().and_then(|mut builder| {
+            tidy(builder.options_mut());
+            builder.build()
+        });
+        Self(resolver.map_err(|error| plain(&error)))
+    }
+
+    /// These name servers and no others.
+    pub fn at(servers: Vec<SocketAddr>) -> Self {
+        let servers = servers.into_iter().map(|server| {
+            let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut connection| {
+                connection.port = server.port();
+                connection
+            });
+            NameServerConfig::new(server.ip(), true, connections.to_vec())
+        });
+        let config = ResolverConfig::from_parts(None, Vec::new(), servers.collect());
+        let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
+        tidy(builder.options_mut());
+        Self(builder.build().map_err(|error| plain(&error)))
+    }
+
+    /// The SRV records of a name such as `_pop3s._tcp.example.net`, best first. Among equals the one with the greatest
+    /// weight is first: the draw of RFC 2782 spreads many clients over servers, and here is one person who wants the same
+    /// server tomorrow.
+    pub async fn srv(&self, name: &str) -> Result<Vec<Srv>, NamesTrouble> {
+        let mut found = Vec::new();
+        for record in self.ask(name, RecordType::SRV).await? {
+            if let RData::SRV(srv) = record {
+                let target = host(&srv.target.to_ascii());
+                found.push(Srv { priority: srv.priority, weight: srv.weight, port: srv.port, target });
+            }
+        }
+        found.sort_by_key(|srv| (srv.priority, u16::MAX - srv.weight));
+        if found.is_empty() { Err(NamesTrouble::NoRecord) } else { Ok(found) }
+    }
+
+    /// The hosts that take mail for a domain, the first choice first. One that takes none (RFC 7505) has no record.
+    pub async fn mx(&self, domain: &str) -> Result<Vec<String>, NamesTrouble> {
+        let mut found = Vec::new();
+        for record in self.ask(domain, RecordType::MX).await? {
+            if let RData::MX(mx) = record {
+                found.push((mx.preference, host(&mx.exchange.to_ascii())));
+            }
+        }
+        found.retain(|(_, host)| !host.is_empty());
+        found.sort();
+        if found.is_empty() {
+            Err(NamesTrouble::NoRecord)
+        } else {
+            Ok(found.into_iter().map(|(_, host)| host).collect())
+        }
+    }
+
+    async fn ask(&self, name: &str, kind: RecordType) -> Result<Vec<RData>, NamesTrouble> {
+        let resolver = self.0.as_ref().map_err(|why| NamesTrouble::NotAsked(why.clone()))?;
+        // With the dot at its end the name is whole: no domain of this computer's is appended to it.
+        match timeout(ANSWER, resolver.lookup(format!("{name}."), kind)).await {
+            Err(_) => Err(NamesTrouble::NotAsked("no answer in time".into())),
+            Ok(Ok(lookup)) => Ok(lookup.answers().iter().take(RECORDS).map(|record| record.data.clone()).collect()),
+            Ok(Err(NetError::Dns(DnsError::NoRecordsFound(_)))) => Err(NamesTrouble::NoRecord),
+            Ok(Err(error)) => Err(NamesTrouble::NotAsked(plain(&error))),
+        }
+    }
+}
+
+fn tidy(options: &mut ResolverOpts) {
+    options.timeout = QUESTION;
+    options.attempts = ATTEMPTS;
+    options.use_hosts_file = ResolveHosts::Never;
+    options.try_tcp_on_error = true;
+}
+
+/// A name as people write it.
+fn host(name: &str) -> String {
+    printable(name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase().as_bytes())
+}
+
+fn plain(error: &NetError) -> String {
+    match error {
+        NetError::Timeout => "no answer in time".into(),
+        NetError::NoConnections => "no name server can be reached".into(),
+        other => printable(other.to_string().as_bytes()),
+    }
+}

@@ -1,0 +1,269 @@
+//! Asking servers themselves: does this one answer, and do the usual names. Each is asked what it offers and then told
+//! goodbye; no name and no password is said to any.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::{Domain, Found, Missing, Offer, Source, Vouched};
+use crate::account::{Protocol, Security, Server, SignIn, Timeouts, Trust};
+use crate::conn::Stream;
+use crate::dial::{Dialer, Route, Upstream};
+use crate::endpoint::{Endpoint, LoginForm, Way};
+use crate::failure::{Failure, Waiting};
+use crate::protocol::{Login, Outgoing};
+use crate::sasl::Mechanism;
+use crate::sign_in::{Prepared, prepare, say};
+use crate::{pop3, smtp, tls};
+
+/// For one connection. A server that is there answers within a second; a firewall that eats the attempt never does.
+const CONNECT: Duration = Duration::from_secs(5);
+/// For a greeting: some servers keep strangers waiting for six seconds (Postfix' postscreen).
+const GREETING: Duration = Duration::from_secs(10);
+/// For one answer.
+const REPLY: Duration = Duration::from_secs(6);
+/// For one server altogether.
+const ONE: Duration = Duration::from_secs(25);
+/// For all of them together: a person is waiting.
+const ALL: Duration = Duration::from_secs(30);
+/// Connections under way at a time, to all hosts together.
+const AT_ONCE: usize = 12;
+
+/// The names in front of the domain where POP3 is usually found, the likeliest first.
+const POP3_NAMES: [&str; 4] = ["pop3.", "pop.", "mail.", ""];
+/// The same for SMTP.
+const SMTP_NAMES: [&str; 3] = ["smtp.", "mail.", ""];
+/// Where POP3 is, best first.
+const POP3_PORTS: [(u16, Security); 2] = [(995, Security::Tls), (110, Security::StartTls)];
+/// Where SMTP is, best first; port 25 is for other mail servers, and some small hosts have nothing else.
+const SMTP_PORTS: [(u16, Security); 4] =
+    [(465, Security::Tls), (587, Security::Tls), (587, Security::StartTls), (25, Security::StartTls)];
+
+/// What a server that answers has shown. Its certificate is good for its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Probed {
+    /// Its address.
+    pub address: IpAddr,
+    /// TLS and certificate.
+    pub tls: Option<tls::Shown>,
+    /// The mechanisms of SASL or AUTH it offers inside TLS, upper case, in its order.
+    pub mechanisms: Vec<String>,
+    /// Whether POP3's USER and PASS are offered, or the server is too old to say; false for SMTP.
+    pub takes_user: bool,
+    /// The longest message an SMTP server takes, in octets, where it says so.
+    pub size: Option<u64>,
+}
+
+impl Probed {
+    /// Whether a password can be given here in a way ostler has.
+    pub fn takes_password(&self) -> bool {
+        self.takes_user || Mechanism::choose(&self.mechanisms, true).is_some()
+    }
+
+    /// Whether OAuth2 is offered (RFC 7628, or what Google made before it).
+    pub fn takes_oauth2(&self) -> bool {
+        self.mechanisms.iter().any(|m| m == "XOAUTH2" || m == "OAUTHBEARER")
+    }
+
+    /// The ways in that it offers; empty where it offers none, as a server does that wants a POP login first.
+    pub fn ways(&self) -> Vec<Way> {
+        let mut ways = Vec::new();
+        if self.takes_password() {
+            ways.push(Way::Password);
+        }
+        if self.takes_oauth2() {
+            ways.push(Way::OAuth2(String::new()));
+        }
+        ways
+    }
+}
+
+/// Asks one server.
+pub(super) async fn endpoint(dialer: &Dialer, endpoint: &Endpoint, trust: &Trust) -> Result<Probed, Failure> {
+    let server = Server {
+        protocol: endpoint.protocol,
+        host: endpoint.host.clone(),
+        port: endpoint.port,
+        security: endpoint.security,
+        trust: trust.clone(),
+        sign_in: SignIn::None,
+    };
+    let asked = timeout(ONE, ask(dialer, &server)).await;
+    asked.unwrap_or_else(|_| Err(Failure::TimedOut { at: (&server).into(), waiting: Waiting::Answer, after: ONE }))
+}
+
+async fn ask(dialer: &Dialer, server: &Server) -> Result<Probed, Failure> {
+    let not_here = |what| Err(Failure::NotInThisVersion { at: server.into(), what });
+    if server.security == Security::None {
+        return not_here("asking a server without encryption");
+    }
+    if server.protocol == Protocol::Imap {
+        return not_here("IMAP");
+    }
+    let timeouts = Timeouts { connect: CONNECT, tls: CONNECT, greeting: GREETING, reply: REPLY, ..Timeouts::default() };
+    let upstream = dialer.connect(server, &timeouts, Route::default()).await?;
+    let mut probed =
+        Probed { address: upstream.peer.ip(), tls: None, mechanisms: Vec::new(), takes_user: false, size: None };
+    let mut upstream = if server.protocol == Protocol::Pop3 {
+        let login = pop3::login::Login::asking(server);
+        let (upstream, ready) = hear(dialer, upstream, login, server, &timeouts).await?;
+        probed.mechanisms = ready.offered;
+        probed.takes_user = ready.known.takes_user;
+        upstream
+    } else {
+        let login = smtp::login::Login::new(server, smtp::login::own_name(upstream.local));
+        let (upstream, offered) = hear(dialer, upstream, login, server, &timeouts).await?;
+        probed.size = offered.size.flatten();
+        probed.mechanisms = offered.auth;
+        upstream
+    };
+    if let Stream::Tls(stream) = &upstream.conn.stream {
+        probed.tls = Some(tls::shown(stream.get_ref().1));
+    }
+    for mechanism in &mut probed.mechanisms {
+        mechanism.make_ascii_uppercase();
+    }
+    let _ = say(&mut upstream, &Outgoing::line("QUIT"), Waiting::Answer, REPLY).await;
+    upstream.conn.close().await;
+    Ok(probed)
+}
+
+/// Up to what the server offers; a machine that wants a secret there was made for something else.
+async fn hear<L: Login>(
+    dialer: &Dialer,
+    upstream: Upstream,
+    login: L,
+    server: &Server,
+    timeouts: &Timeouts,
+) -> Result<(Upstream, L::Ready), Failure> {
+    debug_assert!(server.credentials().is_none());
+    match prepare(dialer, upstream, login, timeouts).await? {
+        Prepared::Done(upstream, ready) => Ok((upstream, ready)),
+        Prepared::WantsSecret(..) => Err(Failure::Internal),
+    }
+}
+
+/// The usual names and ports of the wanted protocols, best first.
+fn candidates(domain: &Domain, wanted: &[Protocol]) -> Vec<Endpoint> {
+    let mut all = Vec::new();
+    let mut add = |protocol, names: &[&str], ports: &[(u16, Security)]| {
+        if !wanted.contains(&protocol) {
+            return;
+        }
+        for (port, security) in ports {
+            all.extend(names.iter().map(|name| Endpoint {
+                protocol,
+                host: format!("{name}{domain}"),
+                port: *port,
+                security: *security,
+                login: LoginForm::Unknown,
+                ways: Vec::new(),
+            }));
+        }
+    };
+    add(Protocol::Pop3, &POP3_NAMES, &POP3_PORTS);
+    add(Protocol::Smtp, &SMTP_NAMES, &SMTP_PORTS);
+    all
+}
+
+/// Tries them side by side. Ends when for each protocol everything better than the best that answered is known not to
+/// answer; what else has answered by then is told too.
+pub(super) async fn usual(
+    dialer: &Arc<Dialer>,
+    domain: &Domain,
+    trust: &Trust,
+    wanted: &[Protocol],
+) -> Result<Found, Missing> {
+    let candidates = candidates(domain, wanted);
+    let turns = Arc::new(Semaphore::new(AT_ONCE));
+    let mut tries = JoinSet::new();
+    for (n, candidate) in candidates.iter().cloned().enumerate() {
+        let (dialer, trust, turns) = (Arc::clone(dialer), trust.clone(), Arc::clone(&turns));
+        tries.spawn(async move {
+            let _turn = turns.acquire_owned().await;
+            (n, endpoint(&dialer, &candidate, &trust).await)
+        });
+    }
+    let mut heard: Vec<Heard> = candidates.iter().map(|candidate| Heard::new(candidate.protocol)).collect();
+    let deadline = Instant::now() + ALL;
+    while !wanted.iter().all(|protocol| is_settled(&heard, *protocol)) {
+        match timeout_at(deadline, tries.join_next()).await {
+            Ok(Some(Ok((n, answer)))) => {
+                if let Some(heard) = heard.get_mut(n) {
+                    heard.answer = Some(answer);
+                }
+            }
+            Ok(Some(Err(_))) => {}
+            Ok(None) | Err(_) => break,
+        }
+    }
+    found(candidates, heard)
+}
+
+/// What is known of one candidate.
+struct Heard {
+    protocol: Protocol,
+    answer: Option<Result<Probed, Failure>>,
+}
+
+impl Heard {
+    fn new(protocol: Protocol) -> Self {
+        Self { protocol, answer: None }
+    }
+}
+
+/// Whether nothing better can come: a server that takes passwords, and no word missing of those before it.
+fn is_settled(heard: &[Heard], protocol: Protocol) -> bool {
+    for heard in heard.iter().filter(|heard| heard.protocol == protocol) {
+        match &heard.answer {
+            None => return false,
+            Some(Ok(probed)) if probed.takes_password() => return true,
+            Some(_) => {}
+        }
+    }
+    true
+}
+
+fn found(candidates: Vec<Endpoint>, heard: Vec<Heard>) -> Result<Found, Missing> {
+    let mut answered = Vec::new();
+    let mut trouble = None;
+    for (mut endpoint, heard) in candidates.into_iter().zip(heard) {
+        match heard.answer {
+            Some(Ok(probed)) => {
+                endpoint.ways = probed.ways();
+                answered.push(Offer { endpoint, vouched: Vouched::Certificate });
+            }
+            Some(Err(failure)) => trouble = worth_telling(trouble, failure),
+            None => {}
+        }
+    }
+    // Those that offer no way in may be gated ones; or the provider's front desk for other servers.
+    answered.sort_by_key(|offer| offer.endpoint.ways.is_empty());
+    match trouble {
+        _ if !answered.is_empty() => Ok(Found { by: Source::Probe, offers: answered, title: None, hints: Vec::new() }),
+        Some(failure) => Err(Missing::Unusable(failure.sentence())),
+        None => Err(Missing::Nothing),
+    }
+}
+
+/// The failure that tells a person most about servers that were tried on mere suspicion: one that was there and could not
+/// be used. That a guessed name does not exist tells nothing.
+fn worth_telling(first: Option<Failure>, second: Failure) -> Option<Failure> {
+    fn weight(failure: &Failure) -> u8 {
+        match failure {
+            Failure::Certificate { .. } => 3,
+            Failure::TlsTooOld { .. } | Failure::NoStartTls { .. } | Failure::TurnedAway { .. } => 2,
+            Failure::NoNameService { .. } | Failure::NetworkGone { .. } => 1,
+            _ => 0,
+        }
+    }
+    match first {
+        Some(first) if weight(&first) >= weight(&second) => Some(first),
+        first if weight(&second) == 0 => first,
+        _ => Some(second),
+    }
+}
