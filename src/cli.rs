@@ -1,6 +1,7 @@
 //! The command line: what can be asked, where results go (stdout), where diagnostics go (stderr), and exit codes: 0 done,
 //! 1 tried and failed, 2 the command line or the settings file is wrong. Each command of some size has its file in `cli/`.
 
+pub mod add;
 pub mod ask;
 pub mod check;
 pub mod list;
@@ -50,6 +51,8 @@ enum Command {
     Run,
     /// Show everything working on this computer alone: a provider, ostler, two old mail programs
     Demo(crate::demo::Options),
+    /// Add an account: find its servers, try them with the password, keep what works
+    Add(Box<add::Options>),
     /// List accounts and doors
     List(list::Options),
     /// Set or replace an account's password in the keyring
@@ -91,6 +94,7 @@ pub fn main() -> ExitCode {
     match command {
         Command::Run => app::run(&file),
         Command::Demo(options) => crate::demo::main(&options),
+        Command::Add(options) => add::main(&file, &options),
         Command::List(options) => with_settings(&file, |parsed| list::main(&parsed, &options)),
         Command::Password(options) => with_settings(&file, |parsed| password::main(&file, &parsed, options)),
         Command::Remove(options) => with_settings(&file, |parsed| remove::main(&file, &parsed, &options)),

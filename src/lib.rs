@@ -32,6 +32,7 @@ pub mod relay;
 pub mod sasl;
 pub mod secret;
 pub mod serve;
+pub mod setup;
 pub mod sign_in;
 pub mod smtp;
 pub mod tls;

@@ -24,8 +24,10 @@ pub fn cancellable<T>(dialogue: impl Future<Output = T>) -> std::io::Result<Resu
     let result = runtime.block_on(async {
         let stopped = stopped();
         tokio::select! {
-            result = dialogue => Ok(result),
+            // The first to be polled hears signals before anybody has been asked anything.
+            biased;
             () = stopped => Err(Cancelled),
+            result = dialogue => Ok(result),
         }
     });
     if result.is_err() {

@@ -49,7 +49,7 @@ pub fn main(parsed: &Parsed, options: &Options) -> ExitCode {
             }
             let mut doctor = Doctor::new(Arc::clone(&engine), Arc::clone(&account), |step| {
                 if show {
-                    show_step(step);
+                    print(&step_text(step));
                 }
             });
             doctor.check().await;
@@ -80,11 +80,12 @@ pub fn main(parsed: &Parsed, options: &Options) -> ExitCode {
 }
 
 /// One line, and one more for what to do.
-pub fn show_step(step: &Step) {
+pub fn step_text(step: &Step) -> String {
     let Step { server, step: what, ok, detail, advice, ms, .. } = step;
     let mark = if *ok { "ok  " } else { "FAIL" };
-    print(&format!("  {mark} {server:32} {what:12} {detail} ({ms} ms)\n"));
+    let mut text = format!("  {mark} {server:32} {what:12} {detail} ({ms} ms)\n");
     if let Some(advice) = advice {
-        print(&format!("       what to do: {advice}\n"));
+        text += &format!("       what to do: {advice}\n");
     }
+    text
 }

@@ -18,6 +18,8 @@ pub mod postfix;
 pub mod process;
 pub mod provider;
 pub mod running;
+#[cfg(target_os = "linux")]
+pub mod terminal;
 
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};

@@ -1,0 +1,247 @@
+//! `ostler add`: an account from an address and a password. Everything that can be asked can be given beforehand; on a
+//! terminal the rest is asked. What is found out and tried is `setup.rs`; this file is the order of the conversation.
+
+mod dialogue;
+mod terminal;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+
+use crate::account::{Account, CommandLine, Protocol, SecretSource, Settings, Trust};
+use crate::app::in_full;
+use crate::cli::{ask, block_on, fail, print};
+use crate::config::{self, value};
+use crate::control::{self, Request};
+use crate::endpoint::Endpoint;
+use crate::presets::Presets;
+use crate::setup::{Plan, Secrets, Side, endpoint_from_flag, keep};
+use dialogue::Dialogue;
+
+/// How long a running ostler may take to see that its settings have changed; where the system does not tell, it looks every
+/// two seconds.
+const NOTICED: Duration = Duration::from_secs(5);
+
+/// Options of `ostler add`.
+#[derive(Debug, Args)]
+pub struct Options {
+    /// The mail address
+    #[arg(value_name = "ADDRESS")]
+    address: String,
+    /// The server for fetching, instead of looking for one; SECURITY is tls, starttls or none
+    #[arg(long, value_name = "SECURITY://HOST[:PORT]", value_parser = server(Protocol::Pop3))]
+    pop3: Option<Endpoint>,
+    /// The server for sending, instead of looking for one; may be given again, for one to try next
+    #[arg(long, value_name = "SECURITY://HOST[:PORT]", value_parser = server(Protocol::Smtp))]
+    smtp: Vec<Endpoint>,
+    /// The IMAP server, kept for a later version
+    #[arg(long, value_name = "SECURITY://HOST[:PORT]", value_parser = server(Protocol::Imap))]
+    imap: Option<Endpoint>,
+    /// Use what ostler knows about this provider (`ostler providers`), whatever the address
+    #[arg(long, value_name = "PROVIDER")]
+    provider: Option<String>,
+    /// Send through another company, where this is your address; it has a password of its own
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "fetch_only")]
+    send_through: Option<String>,
+    /// Only fetch with this account
+    #[arg(long, conflicts_with_all = ["send_only", "smtp"])]
+    fetch_only: bool,
+    /// Only send with this account
+    #[arg(long, conflicts_with = "pop3")]
+    send_only: bool,
+    /// The user name at the provider [default: what the provider is known to want, else the address]
+    #[arg(long, value_name = "NAME")]
+    username: Option<String>,
+    /// The user name for sending, where it is another one; it has a password of its own
+    #[arg(long, value_name = "NAME")]
+    smtp_username: Option<String>,
+    /// The account's name, which mail programs may give as user name [default: the address]
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// The provider wants mail to be fetched before it takes any (ostler finds out by itself if you do not say so)
+    #[arg(long)]
+    pop_before_smtp: bool,
+    /// A file with more certificates to trust for these servers (PEM)
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    #[command(flatten)]
+    password: Password,
+    /// Keep the account without trying it
+    #[arg(long)]
+    no_check: bool,
+    /// Answer every question with yes, those about servers that only plain DNS vouches for included
+    #[arg(long)]
+    yes: bool,
+}
+
+/// Where the password comes from, if not from the keyring after a question.
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+struct Password {
+    /// Read the password from standard input, one line; a second line is the one for sending, where that has its own
+    #[arg(long)]
+    password_stdin: bool,
+    /// Keep no password: run this command for it each time
+    #[arg(long, value_name = "COMMAND")]
+    password_command: Option<String>,
+    /// Keep no password: read the first line of this file each time
+    #[arg(long, value_name = "FILE")]
+    password_file: Option<PathBuf>,
+    /// Keep no password: take it from this variable of ostler's environment
+    #[arg(long, value_name = "VARIABLE")]
+    password_env: Option<String>,
+    /// Keep no password: pass on the one the mail program gives
+    #[arg(long)]
+    password_client: bool,
+}
+
+impl Password {
+    /// None: it goes to the keyring.
+    fn source(&self) -> std::io::Result<Option<SecretSource>> {
+        Ok(if let Some(command) = &self.password_command {
+            Some(SecretSource::Command(CommandLine::Shell(command.clone())))
+        } else if let Some(file) = &self.password_file {
+            Some(SecretSource::File(std::path::absolute(file)?))
+        } else if let Some(variable) = &self.password_env {
+            Some(SecretSource::Env(variable.clone()))
+        } else {
+            self.password_client.then_some(SecretSource::Client)
+        })
+    }
+}
+
+fn server(protocol: Protocol) -> impl Fn(&str) -> Result<Endpoint, String> + Clone + Send + Sync + 'static {
+    move |text| endpoint_from_flag(protocol, text)
+}
+
+/// Why there is no account: what to say, and the exit code.
+#[derive(Debug)]
+struct Stop(u8, String);
+
+/// What is to be kept.
+struct Decision {
+    account: Account,
+    secrets: Secrets,
+    /// It was seen to work.
+    works: bool,
+}
+
+/// Adds.
+pub fn main(file: &Path, options: &Options) -> ExitCode {
+    let settings = match config::load(file) {
+        Ok(parsed) => parsed.settings,
+        Err(error) => return fail(2, &in_full(&error)),
+    };
+    let presets = match Presets::load(file) {
+        Ok(presets) => presets,
+        Err(error) => return fail(2, &in_full(&error)),
+    };
+    let plan = match beginning(options, &settings) {
+        Ok(plan) => plan,
+        Err(Stop(code, why)) => return fail(code, &why),
+    };
+    let dialogue = Dialogue::new(options, &settings, &presets, plan);
+    let decision = match ask::cancellable(dialogue.hold()) {
+        Ok(Ok(Ok(decision))) => decision,
+        Ok(Ok(Err(Stop(code, why)))) => return fail(code, &why),
+        Ok(Err(ask::Cancelled)) => return fail(1, "stopped; nothing was kept"),
+        Err(error) => return fail(1, &error.to_string()),
+    };
+    match block_on(keep::keep(file, &decision.account, &decision.secrets)) {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => return fail(1, &advised(&error)),
+        Err(error) => return fail(1, &error.to_string()),
+    }
+    let running = wait_until_known(file, &decision.account.name);
+    print(&terminal::farewell(&decision, &settings, file, running));
+    ExitCode::SUCCESS
+}
+
+/// Whether an ostler runs, and serves the account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Running {
+    No,
+    HasIt,
+    NotYet,
+}
+
+/// The running ostler sees the file change by itself; whoever is told that it has can use it at once.
+fn wait_until_known(file: &Path, name: &str) -> Running {
+    let until = Instant::now() + NOTICED;
+    let _ = control::ask(file, &Request::ForgetSecret { account: name.to_owned() });
+    loop {
+        let Ok(Some(status)) = control::ask(file, &Request::Status) else { return Running::No };
+        let accounts = status["accounts"].as_array().map_or(&[][..], Vec::as_slice);
+        if accounts.iter().any(|account| account["name"] == name) {
+            return Running::HasIt;
+        }
+        if Instant::now() > until {
+            return Running::NotYet;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// A keyring that is not there has a way around it.
+fn advised(error: &keep::KeepError) -> String {
+    let text = in_full(error);
+    match error {
+        keep::KeepError::Keyring(_) => format!(
+            "{text}. Without a keyring, say where the password is with --password-command, --password-file or --password-env"
+        ),
+        _ => text,
+    }
+}
+
+/// What the options alone say.
+fn beginning(options: &Options, settings: &Settings) -> Result<Plan, Stop> {
+    let wrong = |what: &str, why: &str| Stop(2, format!("{what}: {why}"));
+    let address = options.address.trim();
+    let address = value::address(address)
+        .map_err(|why| wrong(&format!("\"{address}\" {why}"), "allowed is a mail address such as ann@example.net"))?;
+    let checked = |given: &Option<String>, flag: &str, check: fn(&str) -> Result<String, &'static str>| {
+        given.as_deref().map(check).transpose().map_err(|why| wrong(flag, why))
+    };
+    let name = checked(&options.name, "--name", value::name)?;
+    let username = checked(&options.username, "--username", value::username)?;
+    let smtp_username = checked(&options.smtp_username, "--smtp-username", value::username)?;
+    let send_through = checked(&options.send_through, "--send-through", value::address)?;
+    if let Some(known) = keep::existing(settings, name.as_deref().unwrap_or(&address), &address) {
+        return Err(Stop(
+            1,
+            format!(
+                "there is an account {} already; `ostler remove {}` takes it away, `ostler password {}` changes its password",
+                known.name, known.name, known.name
+            ),
+        ));
+    }
+    let ca = options.ca.as_ref().map(std::path::absolute).transpose().map_err(|e| wrong("--ca", &e.to_string()))?;
+    if let Some(ca) = ca.as_ref().filter(|ca| !ca.is_file()) {
+        return Err(wrong("--ca", &format!("there is no file {}", ca.display())));
+    }
+    let source = options.password.source().map_err(|e| wrong("--password-file", &e.to_string()))?;
+    let incoming = Side {
+        endpoints: options.pop3.iter().cloned().collect(),
+        username: username.clone(),
+        address: address.clone(),
+        source: source.clone(),
+    };
+    let outgoing = Side {
+        endpoints: options.smtp.clone(),
+        username: smtp_username.or(if send_through.is_some() { None } else { username }),
+        address: send_through.unwrap_or_else(|| address.clone()),
+        source,
+    };
+    Ok(Plan {
+        address,
+        name,
+        provider: None,
+        incoming,
+        outgoing,
+        imap: options.imap.clone(),
+        gate: options.pop_before_smtp,
+        trust: Trust { ca, pin: None },
+    })
+}

@@ -1,0 +1,347 @@
+//! The conversation: servers, passwords, the trial, and what to do when it fails.
+
+use std::sync::Arc;
+
+use super::terminal::{Screen, servers, tell};
+use super::{Decision, Options, Stop};
+use crate::account::{Account, Protocol, SecretSource, Settings};
+use crate::cli::ask;
+use crate::endpoint::{Endpoint, LoginForm};
+use crate::failure::Failure;
+use crate::presets::Presets;
+use crate::secret::Secret;
+use crate::setup::find::{Finding, NotFound, Search};
+use crate::setup::trial::{Outcome, Trial};
+use crate::setup::{Plan, Secrets, Talk, endpoint_from_flag};
+
+/// So often may somebody correct something before it is better to stop.
+const ROUNDS: usize = 20;
+
+pub(super) struct Dialogue<'a> {
+    options: &'a Options,
+    settings: &'a Settings,
+    presets: &'a Presets,
+    screen: Screen,
+    plan: Plan,
+    finding: Finding,
+}
+
+/// What the person wants after having seen the servers, or a failure.
+enum Wish {
+    GoOn,
+    KeepAnyway(Box<Account>),
+}
+
+impl<'a> Dialogue<'a> {
+    pub(super) fn new(options: &'a Options, settings: &'a Settings, presets: &'a Presets, plan: Plan) -> Self {
+        let asks = ask::is_somebody_there() && !options.password.password_stdin;
+        let screen = Screen { asks, says_yes: options.yes, unanswered: None };
+        Self { options, settings, presets, screen, plan, finding: Finding::default() }
+    }
+
+    /// The whole of it.
+    pub(super) async fn hold(mut self) -> Result<Decision, Stop> {
+        self.find().await?;
+        if self.plan.incoming.endpoints.is_empty() && self.plan.outgoing.endpoints.is_empty() {
+            return Err(Stop(1, "there is no server to fetch from and none to send through; nothing was kept".into()));
+        }
+        self.show();
+        if self.screen.asks && !self.screen.says_yes {
+            self.change(None).await?;
+        }
+        let mut secrets = self.passwords().await?;
+        if self.options.no_check {
+            return Ok(Decision { account: self.plan.untried(), secrets, works: false });
+        }
+        for _ in 0..ROUNDS {
+            tell("\n");
+            let outcome = Trial::new(&self.plan, &secrets, self.settings, &mut self.screen).run().await;
+            let (account, failure) = match outcome {
+                Outcome::Works(account) => {
+                    tell("\n");
+                    return Ok(Decision { account, secrets, works: true });
+                }
+                Outcome::Fails { account, failure } => (account, failure),
+            };
+            if !self.screen.asks {
+                return Err(self.failed());
+            }
+            self.hint_after(failure.as_ref());
+            match self.change(Some((account, failure.as_ref()))).await? {
+                Wish::GoOn => {}
+                Wish::KeepAnyway(account) => return Ok(Decision { account: *account, secrets, works: false }),
+            }
+            if matches!(failure, Some(Failure::SignInRefused { .. })) || self.wants_more(&secrets) {
+                secrets = self.passwords().await?;
+            }
+        }
+        Err(Stop(1, "that did not come to an end; nothing was kept".into()))
+    }
+
+    fn failed(&self) -> Stop {
+        let way_out = match &self.screen.unanswered {
+            Some(flag) => format!("; to go on from here give {flag}"),
+            None => "; --no-check keeps it all the same".into(),
+        };
+        Stop(1, format!("account {} was not kept, because it does not work yet: see above{way_out}", self.plan.address))
+    }
+
+    /// Where the servers come from: the command line, a preset, the network.
+    async fn find(&mut self) -> Result<(), Stop> {
+        let given = !self.plan.incoming.endpoints.is_empty() || !self.plan.outgoing.endpoints.is_empty();
+        let missing = self.plan.incoming.endpoints.is_empty() && !self.options.send_only
+            || self.plan.outgoing.endpoints.is_empty() && !self.options.fetch_only;
+        if missing {
+            self.finding = self.look_up(given).await?;
+            let finding = &self.finding;
+            if self.plan.incoming.endpoints.is_empty() && !self.options.send_only {
+                self.plan.incoming.endpoints.clone_from(&finding.incoming);
+            }
+            if self.plan.outgoing.endpoints.is_empty()
+                && !self.options.fetch_only
+                && self.options.send_through.is_none()
+            {
+                self.plan.outgoing.endpoints.clone_from(&finding.outgoing);
+                self.plan.gate |= finding.gate && !self.plan.incoming.endpoints.is_empty();
+            }
+            self.plan.imap = self.plan.imap.take().or(finding.imap.clone());
+            self.plan.provider.clone_from(&finding.provider);
+        }
+        if let Some(other) = &self.options.send_through
+            && self.plan.outgoing.endpoints.is_empty()
+        {
+            self.send_through(&other.clone()).await?;
+        }
+        if self.plan.gate && self.plan.incoming.endpoints.is_empty() {
+            return Err(Stop(2, "--pop-before-smtp needs a server to fetch from: add --pop3".into()));
+        }
+        Ok(())
+    }
+
+    /// With one side given, only what ostler knows itself fills the other.
+    async fn look_up(&mut self, given: bool) -> Result<Finding, Stop> {
+        let address = self.plan.address.clone();
+        let mut search = Search::new(&address, self.presets, self.plan.trust.clone(), &mut self.screen)
+            .map_err(|error| Stop(2, error.to_string()))?;
+        let stop = |error: NotFound| Stop(1, error.to_string());
+        if let Some(id) = &self.options.provider {
+            let Some(preset) = self.presets.by_id(id).cloned() else {
+                return Err(Stop(
+                    2,
+                    format!("--provider: ostler knows no provider \"{id}\"; `ostler providers WORD` finds its name"),
+                ));
+            };
+            return search.preset(&preset).await.map_err(stop);
+        }
+        if given {
+            let domain = address.rsplit_once('@').map_or("", |(_, domain)| domain);
+            return match self.presets.by_domain(domain).cloned() {
+                Some(preset) => search.preset(&preset).await.map_err(stop),
+                None => Ok(Finding::default()),
+            };
+        }
+        search.run().await.map_err(stop)
+    }
+
+    /// Sending goes through the company of another address.
+    async fn send_through(&mut self, other: &str) -> Result<(), Stop> {
+        tell(&format!("Looking for the servers of {other} ...\n"));
+        let mut search = Search::new(other, self.presets, self.plan.trust.clone(), &mut self.screen)
+            .map_err(|error| Stop(2, error.to_string()))?;
+        let finding = search.run().await.map_err(|error| Stop(1, error.to_string()))?;
+        if finding.outgoing.is_empty() {
+            return Err(Stop(1, format!("no server for sending was found for {other}; name it with --smtp")));
+        }
+        self.plan.outgoing.endpoints = finding.outgoing;
+        self.plan.outgoing.address = other.to_owned();
+        self.plan.outgoing.username.clone_from(&self.options.smtp_username);
+        self.plan.gate = false;
+        self.finding.hints.extend(finding.hints);
+        if let Some(place) = finding.app_password {
+            tell(&app_password(other, &place));
+        }
+        Ok(())
+    }
+
+    /// What was found, and what has to be known before a password is typed.
+    fn show(&self) {
+        tell("\n");
+        if let Some(title) = &self.finding.title {
+            tell(&format!("{} is with {title}.\n", self.plan.address));
+        }
+        tell(&servers(&self.plan));
+        for hint in &self.finding.hints {
+            tell(&format!("  Note: {hint}\n"));
+        }
+        if let Some(place) = &self.finding.app_password {
+            tell(&app_password(&self.plan.address, place));
+        }
+        if self.plan.outgoing.endpoints.is_empty() && !self.options.fetch_only {
+            tell(
+                "  There is no server for sending here: --send-through ADDRESS (or s below) sends through another company.\n",
+            );
+        }
+    }
+
+    /// What usually is behind a refusal.
+    fn hint_after(&self, failure: Option<&Failure>) {
+        if matches!(failure, Some(Failure::SignInRefused { .. })) {
+            if let Some(place) = &self.finding.app_password {
+                tell(&app_password(&self.plan.address, place));
+            }
+            for hint in &self.finding.hints {
+                tell(&format!("  Note: {hint}\n"));
+            }
+        }
+    }
+
+    /// Lets a person change what is wrong, until it is right.
+    async fn change(&mut self, failed: Option<(Account, Option<&Failure>)>) -> Result<Wish, Stop> {
+        let stop = || Stop(1, "stopped; nothing was kept".into());
+        loop {
+            let enter = match &failed {
+                None => "Enter: go on",
+                Some((_, Some(Failure::SignInRefused { .. }))) => "Enter: type the password again",
+                Some(_) => "Enter: try again",
+            };
+            let keep = if failed.is_some() { "\n  k  keep the account all the same" } else { "" };
+            let gate = if self.plan.gate { "no longer check" } else { "check" };
+            let prompt = format!(
+                "\n{enter}. Or a letter and Enter:\n  s  send through another company\n  m  {gate} mail before sending (POP before SMTP)\n\
+                 \x20 f  another server for fetching\n  o  another server for sending\n  u  another user name{keep}\n  q  stop\n> "
+            );
+            let answer = ask::line(&prompt).await.ok_or_else(stop)?;
+            match (answer.to_ascii_lowercase().as_str(), &failed) {
+                ("", _) => return Ok(Wish::GoOn),
+                ("q", _) => return Err(stop()),
+                ("k", Some((account, _))) => return Ok(Wish::KeepAnyway(Box::new(account.clone()))),
+                ("s", _) => self.ask_other_company().await?,
+                ("m", _) if self.plan.incoming.endpoints.is_empty() => {
+                    tell("That needs a server to fetch from; f gives one.\n");
+                }
+                ("m", _) => self.plan.gate = !self.plan.gate,
+                ("f", _) => self.ask_server(Protocol::Pop3).await?,
+                ("o", _) => self.ask_server(Protocol::Smtp).await?,
+                ("u", _) => self.ask_user_name().await?,
+                _ => {
+                    tell("That is none of the letters.\n");
+                    continue;
+                }
+            }
+            tell("\n");
+            tell(&servers(&self.plan));
+        }
+    }
+
+    async fn ask_other_company(&mut self) -> Result<(), Stop> {
+        let Some(other) = ask::line("Your address at the other company (Enter alone: leave it): ").await else {
+            return Err(Stop(1, "stopped; nothing was kept".into()));
+        };
+        if other.is_empty() {
+            return Ok(());
+        }
+        if let Err(Stop(_, why)) = self.send_through(&other).await {
+            tell(&format!("{why}\n"));
+        }
+        Ok(())
+    }
+
+    async fn ask_server(&mut self, protocol: Protocol) -> Result<(), Stop> {
+        let example = if protocol == Protocol::Pop3 { "pop.example.net" } else { "smtp.example.net" };
+        let prompt = format!("The server, such as {example} or tls://{example}:995 (Enter alone: leave it): ");
+        let Some(typed) = ask::line(&prompt).await else {
+            return Err(Stop(1, "stopped; nothing was kept".into()));
+        };
+        if typed.is_empty() {
+            return Ok(());
+        }
+        match typed_endpoints(protocol, &typed) {
+            Ok(endpoints) if protocol == Protocol::Pop3 => self.plan.incoming.endpoints = endpoints,
+            Ok(endpoints) => self.plan.outgoing.endpoints = endpoints,
+            Err(why) => tell(&format!("{why}\n")),
+        }
+        Ok(())
+    }
+
+    async fn ask_user_name(&mut self) -> Result<(), Stop> {
+        let Some(typed) = ask::line("The user name at the provider (Enter alone: leave it): ").await else {
+            return Err(Stop(1, "stopped; nothing was kept".into()));
+        };
+        if typed.is_empty() {
+            return Ok(());
+        }
+        match crate::config::value::username(&typed) {
+            Ok(name) => {
+                if !self.plan.sends_elsewhere() {
+                    self.plan.outgoing.username = Some(name.clone());
+                }
+                self.plan.incoming.username = Some(name);
+            }
+            Err(why) => tell(&format!("A user name that {why} cannot be used.\n")),
+        }
+        Ok(())
+    }
+
+    /// Whether the plan wants a password that has not been given.
+    fn wants_more(&self, secrets: &Secrets) -> bool {
+        self.plan.sends_elsewhere() && !self.plan.outgoing.endpoints.is_empty() && secrets.outgoing.is_none()
+    }
+
+    /// The passwords, as far as they go to the keyring.
+    async fn passwords(&mut self) -> Result<Secrets, Stop> {
+        if matches!(self.plan.incoming.source, Some(ref source) if *source != SecretSource::Keyring) {
+            return Ok(Secrets::default());
+        }
+        let elsewhere = self.plan.sends_elsewhere() && !self.plan.outgoing.endpoints.is_empty() && !self.plan.gate;
+        let fetches = !self.plan.incoming.endpoints.is_empty();
+        let mut secrets = Secrets::default();
+        if fetches || !elsewhere {
+            secrets.incoming = Some(self.password(&self.plan.incoming.address.clone()).await?);
+        }
+        if elsewhere {
+            let name = self.plan.outgoing.username.clone().unwrap_or_else(|| self.plan.outgoing.address.clone());
+            secrets.outgoing = Some(self.password(&format!("{name}, for sending")).await?);
+        }
+        Ok(secrets)
+    }
+
+    async fn password(&mut self, of: &str) -> Result<Arc<Secret>, Stop> {
+        loop {
+            let read = if self.options.password.password_stdin {
+                ask::password_from_stdin()
+            } else if self.screen.asks || ask::is_somebody_there() {
+                ask::password(format!("Password of {of} (it does not show while you type): ")).await
+            } else {
+                return Err(Stop(
+                    1,
+                    "there is no terminal to ask for the password on; give it with --password-stdin".into(),
+                ));
+            };
+            match read {
+                Ok(secret) => return Ok(Arc::new(secret)),
+                Err(why) if self.screen.asks && why.contains("empty") => {
+                    self.screen.say("Nothing was typed; once more, or ctrl-C to stop.")
+                }
+                Err(why) => return Err(Stop(1, why)),
+            }
+        }
+    }
+}
+
+fn app_password(address: &str, place: &str) -> String {
+    format!(
+        "  {address} needs an app password here: a password made for one program, not the one you type on the web page.\n  \
+         You make it at {place}.\n"
+    )
+}
+
+/// What a person types for a server: with all of it, or only its name.
+fn typed_endpoints(protocol: Protocol, typed: &str) -> Result<Vec<Endpoint>, String> {
+    if typed.contains("://") {
+        return endpoint_from_flag(protocol, typed).map(|endpoint| vec![endpoint]);
+    }
+    let of = |text: String| endpoint_from_flag(protocol, &text);
+    let endpoints = vec![of(format!("tls://{typed}"))?, of(format!("starttls://{typed}"))?];
+    debug_assert!(endpoints.iter().all(|e| e.login == LoginForm::Unknown));
+    Ok(endpoints)
+}

@@ -1,0 +1,131 @@
+//! How the conversation of `ostler add` looks: steps ticked off, questions, the servers found, the last page.
+
+use std::io::Write;
+use std::path::Path;
+
+use super::{Decision, Running};
+use crate::account::{Access, Protocol, Security, Settings};
+use crate::cli::ask;
+use crate::doctor::Step;
+use crate::setup::{Plan, Question, Side, Talk};
+
+/// The conversation; results go to standard output, everything on the way to standard error.
+pub(super) struct Screen {
+    /// Somebody can be asked.
+    pub(super) asks: bool,
+    /// Every question is answered with yes.
+    pub(super) says_yes: bool,
+    /// How a question that nobody could answer would have been answered beforehand.
+    pub(super) unanswered: Option<String>,
+}
+
+impl Talk for Screen {
+    fn step(&mut self, step: &Step) {
+        // What was typed a moment ago is no news; that there is no encryption is said at the end.
+        if !step.ok || !["settings", "secret"].contains(&step.step) {
+            tell(&crate::cli::check::step_text(step));
+        }
+    }
+
+    fn say(&mut self, text: &str) {
+        tell(&format!("{text}\n"));
+    }
+
+    async fn confirm(&mut self, question: &Question) -> bool {
+        let text = question.text();
+        if self.says_yes {
+            tell(&format!("{text} Yes, as --yes says.\n"));
+            return true;
+        }
+        if !self.asks {
+            tell(&format!("{text} Nobody to ask; the answer can be given with {}.\n", question.flag()));
+            self.unanswered = Some(question.flag());
+            return false;
+        }
+        let yes = question.is_yes_by_default();
+        loop {
+            let Some(answer) = ask::line(&format!("{text} [{}] ", if yes { "Y/n" } else { "y/N" })).await else {
+                return false;
+            };
+            match answer.to_ascii_lowercase().as_str() {
+                "" => return yes,
+                "y" | "yes" => return true,
+                "n" | "no" => return false,
+                _ => tell("Please type y for yes or n for no, and Enter.\n"),
+            }
+        }
+    }
+}
+
+/// To the person, beside the results.
+pub(super) fn tell(text: &str) {
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}
+
+/// The two sides of the plan, one line each.
+pub(super) fn servers(plan: &Plan) -> String {
+    let line = |word: &str, side: &Side, gate: bool| {
+        let Some(endpoint) = side.endpoints.first() else { return format!("  {word}  (none)\n") };
+        let mut line = format!("  {word}  {}", endpoint.describe());
+        if gate {
+            line += ", after a POP login";
+        } else {
+            line += &format!(", as {}", side.usernames(endpoint).join(" or "));
+        }
+        if side.endpoints.len() > 1 {
+            line += &format!("   (or {} more)", side.endpoints.len() - 1);
+        }
+        line + "\n"
+    };
+    line("fetching", &plan.incoming, false) + &line("sending ", &plan.outgoing, plan.gate)
+}
+
+/// What the mail program has to be told.
+pub(super) fn farewell(decision: &Decision, settings: &Settings, file: &Path, running: Running) -> String {
+    let account = &decision.account;
+    let name = &account.name;
+    let mut text = String::new();
+    let verdict = if decision.works { "works and is kept" } else { "is kept, though it was not seen to work" };
+    text += &format!("Account {name} {verdict}, in {}.\n\nIn your mail program:\n", file.display());
+    let door = |protocol: Protocol| {
+        settings.doors.iter().find(|d| d.protocol == protocol && d.account.is_none()).map(|d| d.address)
+    };
+    let mut line = |word: &str, protocol: Protocol| match door(protocol) {
+        Some(address) => text += &format!("  {word}   {}   port {}\n", address.ip(), address.port()),
+        None => {
+            text += &format!(
+                "  {word}   there is no {protocol} door; `{protocol} = ..` under [local] in the settings opens one\n"
+            )
+        }
+    };
+    if account.pop3.is_some() {
+        line("incoming mail (POP3)", Protocol::Pop3);
+    }
+    if !account.smtp.is_empty() {
+        line("outgoing mail (SMTP)", Protocol::Smtp);
+    }
+    let password = match settings.access {
+        Access::Password => "the local one; `ostler list --passwords` shows it",
+        _ if account
+            .servers()
+            .filter_map(|s| s.credentials())
+            .any(|c| c.secret == crate::account::SecretSource::Client) =>
+        {
+            "your provider's; ostler passes it on"
+        }
+        _ => "anything; ostler puts in the right one",
+    };
+    text += &format!(
+        "  user name              {name}\n  password               {password}\n  encryption (SSL, TLS)  off, for both\n\n"
+    );
+    if account.servers().any(|server| server.security == Security::None) {
+        text += "One of these servers is used WITHOUT ENCRYPTION, as you asked: everybody on the way can read mail and password.\n\n";
+    }
+    text += "Step by step for your program: `ostler guide` lists the programs, `ostler guide outlook-express` is one of them.\n";
+    text += match running {
+        Running::HasIt => "The running ostler has the account already.\n",
+        Running::NotYet => "The running ostler does not have the account yet; `ostler status` shows why.\n",
+        Running::No => "ostler is not running yet: start it with `ostler run`, and leave it running.\n",
+    };
+    text
+}

@@ -1,0 +1,337 @@
+//! From an address to its servers: what ostler knows itself, then the look-ups, one by one and each named while it runs,
+//! until there is enough. Only the domain is told to anybody, and to strangers only after a yes.
+
+use std::sync::Arc;
+
+use super::{Question, Talk};
+use crate::account::{Protocol, Trust};
+use crate::discover::{Domain, Finder, Found, Hint, ISPDB_HOST, Missing, Names, NotADomain, Source};
+use crate::endpoint::{Endpoint, Way};
+use crate::presets::{Confidence, Pop, Preset, Presets};
+
+/// What was found out about an address.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Finding {
+    /// The provider's name.
+    pub title: Option<String>,
+    /// The preset.
+    pub provider: Option<String>,
+    /// POP3 servers, best first.
+    pub incoming: Vec<Endpoint>,
+    /// SMTP servers, best first.
+    pub outgoing: Vec<Endpoint>,
+    /// The IMAP server, kept for later.
+    pub imap: Option<Endpoint>,
+    /// Mail has to be fetched before it can be sent.
+    pub gate: bool,
+    /// What a person has to know or do first, a sentence each.
+    pub hints: Vec<String>,
+    /// The provider wants a password made for mail programs; where that is done.
+    pub app_password: Option<String>,
+    /// There is no server for sending on purpose.
+    pub sends_elsewhere: bool,
+    /// There is no POP3, and nothing will change that.
+    pub never_fetches: bool,
+}
+
+impl Finding {
+    fn is_enough(&self) -> bool {
+        !self.incoming.is_empty() && !self.outgoing.is_empty()
+    }
+
+    /// Whether there is nothing to go on with.
+    pub fn is_empty(&self) -> bool {
+        self.incoming.is_empty() && self.outgoing.is_empty()
+    }
+
+    /// Takes from a later source what is still missing.
+    fn add(&mut self, more: Self) {
+        if self.is_empty() {
+            self.title = more.title;
+            self.provider = more.provider;
+            self.app_password = more.app_password;
+        }
+        if self.incoming.is_empty() {
+            self.incoming = more.incoming;
+        }
+        if self.outgoing.is_empty() {
+            self.outgoing = more.outgoing;
+            self.gate = more.gate;
+        }
+        self.imap = self.imap.take().or(more.imap);
+        for hint in more.hints {
+            if !self.hints.contains(&hint) {
+                self.hints.push(hint);
+            }
+        }
+    }
+}
+
+/// Why there is nothing to try. Each says what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotFound {
+    /// The address is none.
+    #[error(transparent)]
+    Address(#[from] NotADomain),
+    /// No mail program can use the provider.
+    #[error("{title} cannot be used by a mail program: {why}")]
+    Closed {
+        /// The provider.
+        title: String,
+        /// Why.
+        why: String,
+    },
+    /// It takes nothing but OAuth2.
+    #[error(
+        "{title} lets mail programs in only by a sign-in in the web browser (OAuth2), which this version of ostler does not \
+         have. Mail can be forwarded from there to a mailbox with a password, and that one set up here"
+    )]
+    OnlyOAuth2 {
+        /// The provider.
+        title: String,
+    },
+    /// What is known may be right, but none of it answers.
+    #[error(
+        "none of the servers that {title} probably has answers. Is this computer online? If it is, ask {title} for its \
+         servers and name them with --pop3 and --smtp"
+    )]
+    NoneAnswers {
+        /// The provider.
+        title: String,
+    },
+    /// Nothing was found.
+    #[error(
+        "no mail servers were found for {domain}. Ask your provider for its servers, or look into the old mail program's \
+         settings, and name them: `ostler add ADDRESS --pop3 tls://HOST --smtp starttls://HOST`"
+    )]
+    Nothing {
+        /// The domain.
+        domain: String,
+    },
+}
+
+/// Looks for the servers of one address.
+pub struct Search<'a, T> {
+    presets: &'a Presets,
+    domain: Domain,
+    finder: Finder,
+    talk: &'a mut T,
+}
+
+impl<'a, T: Talk> Search<'a, T> {
+    /// For an address; its certificates may also be vouched for by `trust`.
+    pub fn new(address: &str, presets: &'a Presets, trust: Trust, talk: &'a mut T) -> Result<Self, NotFound> {
+        let domain = Domain::of_address(address)?;
+        let finder = Finder::new(domain.clone(), Names::system(), trust);
+        Ok(Self { presets, domain, finder, talk })
+    }
+
+    /// What a preset says. One that is not certain, or is made for any domain, is tried before it is believed.
+    pub async fn preset(&mut self, preset: &Arc<Preset>) -> Result<Finding, NotFound> {
+        if let Some(why) = &preset.closed {
+            return Err(NotFound::Closed { title: preset.title.clone(), why: why.clone() });
+        }
+        let mut finding = of_preset(preset, self.domain.as_str())?;
+        if preset.confidence == Confidence::Low || preset.is_template() {
+            self.talk.say(&format!("What ostler knows about {} is not certain; trying its servers:", preset.title));
+            finding.incoming = self.answering(std::mem::take(&mut finding.incoming)).await;
+            finding.outgoing = self.answering(std::mem::take(&mut finding.outgoing)).await;
+        }
+        Ok(finding)
+    }
+
+    /// Those that answer as they should, in order.
+    async fn answering(&mut self, endpoints: Vec<Endpoint>) -> Vec<Endpoint> {
+        let mut good = Vec::new();
+        for endpoint in endpoints {
+            match self.finder.endpoint(&endpoint).await {
+                Ok(_) => {
+                    self.talk.say(&format!("  {} answers", endpoint.describe()));
+                    good.push(endpoint);
+                }
+                Err(failure) => self.talk.say(&format!("  {}: {}", endpoint.describe(), failure.sentence())),
+            }
+        }
+        good
+    }
+
+    /// Everything there is to ask, in order, until there is enough.
+    pub async fn run(&mut self) -> Result<Finding, NotFound> {
+        let mut finding = Finding::default();
+        let mut only_oauth2 = None;
+        let preset = self.presets.by_domain(self.domain.as_str()).cloned();
+        if let Some(preset) = &preset {
+            let known = self.preset(preset).await?;
+            if !known.is_empty() {
+                return Ok(known);
+            }
+            self.talk.say(&format!("None of the servers ostler knows for {} answers.", preset.title));
+        }
+        for source in Source::ALL {
+            if source == Source::Ispdb && !self.may_ask_directory().await {
+                continue;
+            }
+            if source == Source::Probe
+                && let Some(known) = self.by_exchanger().await?
+            {
+                finding.add(known);
+                if finding.is_enough() {
+                    break;
+                }
+            }
+            self.talk.say(&format!("{} ...", capitalised(&source.asking(&self.domain))));
+            match self.ask(source, &finding).await {
+                Ok(found) => match self.taken(found).await {
+                    Some(more) => finding.add(more),
+                    None => only_oauth2 = only_oauth2.or_else(|| Some(self.domain.to_string())),
+                },
+                Err(missing) => self.talk.say(&format!("  {missing}")),
+            }
+            if finding.is_enough() {
+                break;
+            }
+        }
+        match (finding.is_empty(), only_oauth2, preset) {
+            (false, ..) => Ok(finding),
+            (true, Some(title), _) => Err(NotFound::OnlyOAuth2 { title }),
+            (true, None, Some(preset)) => {
+                let title = preset.title.clone();
+                if self.talk.confirm(&Question::UseUncertain { title: title.clone() }).await {
+                    return of_preset(&preset, self.domain.as_str());
+                }
+                Err(NotFound::NoneAnswers { title })
+            }
+            (true, None, None) => Err(NotFound::Nothing { domain: self.domain.to_string() }),
+        }
+    }
+
+    async fn may_ask_directory(&mut self) -> bool {
+        let question = Question::AskDirectory { domain: self.domain.to_string(), directory: ISPDB_HOST.to_owned() };
+        self.talk.confirm(&question).await
+    }
+
+    async fn ask(&self, source: Source, finding: &Finding) -> Result<Found, Missing> {
+        match source {
+            Source::Autoconfig => self.finder.autoconfig().await,
+            Source::WellKnown => self.finder.well_known().await,
+            Source::Ispdb => self.finder.ispdb().await,
+            Source::Srv => self.finder.srv().await,
+            Source::Probe => {
+                let mut wanted = Vec::new();
+                wanted.extend(finding.incoming.is_empty().then_some(Protocol::Pop3));
+                wanted.extend(finding.outgoing.is_empty().then_some(Protocol::Smtp));
+                self.finder.probe(&wanted).await
+            }
+        }
+    }
+
+    /// What a found document comes to; `None`: it has only servers this version cannot sign in at. Hosts that only the name
+    /// service vouches for are taken with the person's yes.
+    async fn taken(&mut self, found: Found) -> Option<Finding> {
+        let mut hosts: Vec<String> = Vec::new();
+        for offer in found.offers.iter().filter(|offer| offer.vouched.needs_yes()) {
+            if !hosts.contains(&offer.endpoint.host) {
+                hosts.push(offer.endpoint.host.clone());
+            }
+        }
+        let agreed =
+            hosts.is_empty() || self.talk.confirm(&Question::TrustDns { domain: self.domain.to_string(), hosts }).await;
+        let offers: Vec<&Endpoint> = found
+            .offers
+            .iter()
+            .filter(|offer| agreed || !offer.vouched.needs_yes())
+            .map(|offer| &offer.endpoint)
+            .collect();
+        let usable: Vec<Endpoint> =
+            offers.iter().copied().filter(|endpoint| !takes_only_oauth2(&endpoint.ways)).cloned().collect();
+        if usable.is_empty() && !offers.is_empty() {
+            return None;
+        }
+        for endpoint in &usable {
+            self.talk.say(&format!("  {}: {}", endpoint.protocol.name().to_uppercase(), endpoint.describe()));
+        }
+        let hints = found.hints.iter().filter(|hint| hint.must).map(hint_text).collect();
+        Some(of_endpoints(found.title, usable, hints))
+    }
+
+    /// The preset of the company that takes the domain's mail.
+    async fn by_exchanger(&mut self) -> Result<Option<Finding>, NotFound> {
+        self.talk.say(&format!("Looking which company takes mail for {} ...", self.domain));
+        let hosts = match self.finder.mx().await {
+            Ok(hosts) => hosts,
+            Err(missing) => {
+                self.talk.say(&format!("  {missing}"));
+                return Ok(None);
+            }
+        };
+        let Some(preset) = hosts.iter().find_map(|host| self.presets.by_mx(host)).cloned() else {
+            self.talk.say("  none that ostler knows");
+            return Ok(None);
+        };
+        self.talk.say(&format!("  {}", preset.title));
+        let known = self.preset(&preset).await?;
+        let mut hosts: Vec<String> = known.incoming.iter().chain(&known.outgoing).map(|e| e.host.clone()).collect();
+        hosts.sort();
+        hosts.dedup();
+        let question = Question::TrustDns { domain: self.domain.to_string(), hosts };
+        Ok(self.talk.confirm(&question).await.then_some(known))
+    }
+}
+
+/// What a preset says about a domain.
+fn of_preset(preset: &Preset, domain: &str) -> Result<Finding, NotFound> {
+    let all: Vec<Endpoint> = [Protocol::Pop3, Protocol::Smtp, Protocol::Imap]
+        .into_iter()
+        .flat_map(|protocol| preset.endpoints(protocol, domain))
+        .collect();
+    let usable: Vec<Endpoint> = all.iter().filter(|endpoint| !takes_only_oauth2(&endpoint.ways)).cloned().collect();
+    if usable.is_empty() && !all.is_empty() {
+        return Err(NotFound::OnlyOAuth2 { title: preset.title.clone() });
+    }
+    let mut hints = Vec::new();
+    hints.extend(preset.enable.clone());
+    hints.extend(preset.note.clone());
+    if preset.pop == Pop::No && preset.note.is_none() {
+        hints.push(format!("{} has no POP3, so its mail cannot be fetched by this version of ostler.", preset.title));
+    }
+    let wants_app_password = preset.ways.first() == Some(&Way::AppPassword);
+    let where_to = || preset.app_password.clone().unwrap_or_else(|| "on its web pages, under security".into());
+    let mut finding = of_endpoints(Some(preset.title.clone()), usable, hints);
+    finding.provider = Some(preset.id.clone());
+    finding.app_password = wants_app_password.then(where_to);
+    finding.sends_elsewhere = preset.sends_elsewhere;
+    finding.never_fetches = preset.pop == Pop::No;
+    Ok(finding)
+}
+
+fn of_endpoints(title: Option<String>, endpoints: Vec<Endpoint>, hints: Vec<String>) -> Finding {
+    let of = |protocol: Protocol| endpoints.iter().filter(move |e| e.protocol == protocol).cloned();
+    let outgoing: Vec<Endpoint> = of(Protocol::Smtp).collect();
+    let gate = outgoing.first().is_some_and(|e| e.ways.first() == Some(&Way::PopBeforeSmtp));
+    Finding {
+        title,
+        incoming: of(Protocol::Pop3).collect(),
+        imap: of(Protocol::Imap).next(),
+        outgoing,
+        gate,
+        hints,
+        ..Finding::default()
+    }
+}
+
+fn takes_only_oauth2(ways: &[Way]) -> bool {
+    !ways.is_empty() && ways.iter().all(|way| matches!(way, Way::OAuth2(_)))
+}
+
+fn hint_text(hint: &Hint) -> String {
+    match &hint.url {
+        Some(url) if hint.text.is_empty() => format!("Something has to be switched on first: {url}"),
+        Some(url) => format!("{} ({url})", hint.text),
+        None => hint.text.clone(),
+    }
+}
+
+fn capitalised(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
