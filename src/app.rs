@@ -17,6 +17,7 @@ use crate::engine::{Engine, now};
 use crate::event::{Event, Events};
 use crate::listeners::Listeners;
 use crate::os;
+use crate::presets::Presets;
 use crate::vault::Vault;
 
 /// How long sessions in the middle of a message may go on after SIGTERM.
@@ -243,7 +244,8 @@ fn watch(file: &Path, wake: mpsc::Sender<Wake>) -> Option<notify::RecommendedWat
     use notify::Watcher;
     let file = std::path::absolute(file).ok()?;
     let real = file.canonicalize().unwrap_or_else(|_| file.clone());
-    let names = [file.file_name()?.to_owned(), real.file_name()?.to_owned()];
+    let presets = Presets::own_file(&file);
+    let names = [file.file_name()?.to_owned(), real.file_name()?.to_owned(), presets.file_name()?.to_owned()];
     let tell = move |event: notify::Result<notify::Event>| {
         let ours = |event: notify::Event| {
             !event.kind.is_access()

@@ -150,6 +150,11 @@ impl<'a> Item<'a> {
         self.value.is_table()
     }
 
+    /// Whether it is a table with such a key.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.value.as_table().is_some_and(|table| table.contains_key(key))
+    }
+
     /// A date, as `2026-11-20`.
     pub(super) fn as_date(&self) -> Option<String> {
         self.value.as_datetime().filter(|when| when.date.is_some() && when.time.is_none()).map(ToString::to_string)
