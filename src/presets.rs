@@ -117,9 +117,14 @@ impl Preset {
     /// The servers for a protocol, in the order in which to try them. `domain` is that of the address and takes the
     /// place of `{domain}`; a server whose host is no host then is left out.
     pub fn endpoints(&self, protocol: Protocol, domain: &str) -> Vec<Endpoint> {
+        let domain = plain(domain);
+        let is_name = matches!(ServerName::try_from(domain.as_str()), Ok(ServerName::DnsName(_)));
         let filled = |endpoint: &Endpoint| {
-            let host = endpoint.host.replace(DOMAIN, &plain(domain));
-            ServerName::try_from(host.as_str()).is_ok().then(|| Endpoint { host, ..endpoint.clone() })
+            let host = endpoint.host.replace(DOMAIN, &domain);
+            let is_filled = is_name || !endpoint.host.contains(DOMAIN);
+            // Both can be names and be too long together.
+            let is_host = is_filled && ServerName::try_from(host.as_str()).is_ok();
+            is_host.then(|| Endpoint { host, ..endpoint.clone() })
         };
         self.templates(protocol).filter_map(filled).collect()
     }
@@ -147,8 +152,9 @@ impl Preset {
         if self.legacy_hosts.iter().any(|pattern| pattern == host) {
             return Some(Rank::OldName);
         }
-        // 127.0.0.1 says nothing about a provider.
-        if self.servers.iter().any(|server| server.host == host && host.parse::<std::net::IpAddr>().is_err()) {
+        // 127.0.0.1 says nothing about a provider, and neither does a form.
+        let is_name = host.parse::<std::net::IpAddr>().is_err() && !host.contains(DOMAIN);
+        if is_name && self.servers.iter().any(|server| server.host == host) {
             return Some(Rank::Server);
         }
         self.legacy_hosts.iter().filter(old).map(literal).max().map(Rank::OldPattern)

@@ -149,3 +149,6 @@ pub(super) fn default_port(filling: Option<&Endpoint>, protocol: Protocol, secur
     let same = filling.filter(|server| server.security == security);
     same.map_or_else(|| protocol.default_port(security), |server| server.port)
 }
+
+#[cfg(test)]
+mod tests;
