@@ -221,11 +221,11 @@ struct Changes {
     /// Dropping it ends the watch.
     watcher: Option<notify::RecommendedWatcher>,
     /// How the file looked before it was read.
-    stamp: Option<Stamp>,
+    stamp: Stamp,
 }
 
-/// By which a changed file is known where the system does not tell.
-type Stamp = (u64, Option<std::time::SystemTime>);
+/// By which a changed settings file, or file of presets beside it, is known where the system does not tell.
+type Stamp = [Option<(u64, Option<std::time::SystemTime>)>; 2];
 
 impl Changes {
     fn watch(file: &Path) -> Self {
@@ -235,11 +235,11 @@ impl Changes {
     }
 }
 
-fn stamp(file: &Path) -> Option<Stamp> {
-    std::fs::metadata(file).ok().map(|m| (m.len(), m.modified().ok()))
+fn stamp(file: &Path) -> Stamp {
+    [file, &Presets::own_file(file)].map(|file| std::fs::metadata(file).ok().map(|m| (m.len(), m.modified().ok())))
 }
 
-/// Tells of changes of the settings file, or of the folder it is in: editors replace the file rather than write it.
+/// Tells of changes of the settings file and of the presets beside it, or of the folder it is in: editors replace the file rather than write it.
 fn watch(file: &Path, wake: mpsc::Sender<Wake>) -> Option<notify::RecommendedWatcher> {
     use notify::Watcher;
     let file = std::path::absolute(file).ok()?;
@@ -265,7 +265,7 @@ fn watch(file: &Path, wake: mpsc::Sender<Wake>) -> Option<notify::RecommendedWat
 }
 
 /// Looks for changes where the system does not tell of them, or the folder is not there yet.
-async fn look(file: PathBuf, mut known: Option<Stamp>, wake: mpsc::Sender<Wake>) {
+async fn look(file: PathBuf, mut known: Stamp, wake: mpsc::Sender<Wake>) {
     loop {
         let seen = stamp(&file);
         if seen != known && wake.send(Wake::Changed).await.is_err() {

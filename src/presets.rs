@@ -299,5 +299,41 @@ fn matches_pattern(pattern: &str, host: &str) -> bool {
     fits && labels.next().is_none()
 }
 
+/// What a fuzzer calls with any octets, as a file of the user's own.
+///
+/// # Panics
+///
+/// If a message is not of the promised form or shows a planted `hunter2-SECRET`, or a server comes out of the file that
+/// is in clear text or has no valid host.
+pub fn fuzz(bytes: &[u8]) {
+    use crate::account::Security;
+
+    let text = String::from_utf8_lossy(bytes);
+    let own = match config::read_providers(&text, Path::new("p.toml"), true) {
+        Ok(own) => own,
+        Err(mistakes) => {
+            assert!(mistakes.iter().next().is_some(), "a file was refused without a reason");
+            for remark in mistakes.iter() {
+                let said = remark.to_string();
+                assert!(!said.contains(char::is_control) && said.starts_with("p.toml:"), "{said:?}");
+                assert!(!said.contains("hunter2-SECRET"), "a planted secret was shown");
+            }
+            return;
+        }
+    };
+    for preset in &own {
+        for protocol in [Protocol::Pop3, Protocol::Smtp, Protocol::Imap] {
+            for server in preset.endpoints(protocol, "example.net") {
+                assert!(ServerName::try_from(server.host.as_str()).is_ok() && server.port != 0, "{server:?}");
+                assert_ne!(server.security, Security::None, "{server:?}");
+            }
+        }
+    }
+    let presets = Presets::built_in().overlaid(own);
+    for word in ["rr.com", "pop.example.net", &text] {
+        let _ = (presets.by_domain(word), presets.by_host(word), presets.by_mx(word), presets.search(word));
+    }
+}
+
 #[cfg(test)]
 mod tests;

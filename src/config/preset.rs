@@ -3,6 +3,7 @@
 
 use std::cell::Cell;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::keys;
 use super::tree::{Item, Table};
@@ -92,6 +93,12 @@ impl<'a> Base<'a> {
         // Nothing is fetched or sent by IMAP yet.
         self.is_used.set(self.is_used.get() || !servers.is_empty() && protocol != Protocol::Imap);
         servers
+    }
+
+    /// How old a POP login may be before a send: as usual, or half of the window if the provider's is a short one.
+    pub(super) fn fresh(&self, usual: Duration) -> Duration {
+        let window = self.preset.as_ref().and_then(|preset| preset.window);
+        window.map_or(usual, |window| usual.min(window / 2))
     }
 
     /// Whether there is a server for a protocol.

@@ -123,7 +123,7 @@ pub(super) fn of_preset(server: &Endpoint, who: &Who<'_>, pop3: Option<&Server>)
         (Auth::OAuth2, _) => SignIn::OAuth2(credentials),
         (Auth::None, _) => SignIn::None,
         (Auth::AfterPop, Some(login @ Server { sign_in: SignIn::Password(_), .. })) => {
-            SignIn::AfterPop(Arc::new(AfterPop { login: login.clone(), fresh: DEFAULT_FRESH }))
+            SignIn::AfterPop(Arc::new(AfterPop { login: login.clone(), fresh: who.base.fresh(DEFAULT_FRESH) }))
         }
         (Auth::AfterPop, _) => {
             who.base.place()?.lacks(
@@ -152,7 +152,7 @@ fn gate(table: &Table<'_>, who: &Who<'_>, has_pop3: bool, pop3: Option<&Server>,
             item.lacks("belongs to pop-before-smtp; allowed together with auth = \"pop-before-smtp\"");
         }
     }
-    let fresh = fresh.map_or(Some(DEFAULT_FRESH), |item| item.read(FRESH, value::duration));
+    let fresh = fresh.map_or_else(|| Some(who.base.fresh(DEFAULT_FRESH)), |item| item.read(FRESH, value::duration));
     let login = match login {
         Some(item) => login_server(&item.table(&keys::LOGIN)?, who),
         None if !applies => None,

@@ -20,6 +20,10 @@ auth = [\"oauth2:x\", \"app-password\"]
 [provider.unsure]
 pop3 = [{ host = \"pop.example.net\" }]
 confidence = \"low\"
+[provider.hasty]
+pop3 = [{ host = \"h\" }]
+smtp = [{ host = \"h\", auth = [\"pop-before-smtp\"] }]
+window = 1
 [provider.gone]
 closed = \"It ended.\"
 ";
@@ -148,6 +152,7 @@ fn a_small_host_logs_in_before_each_send() {
         (Some(&gate.login), account.smtp[1].address()),
         (account.pop3.as_ref(), "mail.example.net:465".to_owned())
     );
+    assert_eq!(gate.fresh, Duration::from_secs(60));
     // A table that fills in only who vouches for the certificate keeps the gate.
     let (account, _) =
         parsed("provider = \"small-host\"\n[account.smtp]\nhost = \"mail.example.net\"\nca = \"/ca.pem\"");
@@ -156,6 +161,16 @@ fn a_small_host_logs_in_before_each_send() {
     let line = "o.toml:3:12: account.provider: wants a POP login before each send, for which [account.pop3] is not fit; \
                 allowed is one with auth = \"password\", or an [account.smtp] with another auth";
     assert_eq!(unfit, [line; 6]);
+}
+
+#[test]
+fn a_short_window_is_kept() {
+    for keys in ["", "[account.smtp]\nca = \"/ca.pem\"\n"] {
+        let (account, _) = parsed(&format!("provider = \"hasty\"\n{keys}"));
+        assert_eq!(account.smtp[0].gate().unwrap().fresh, Duration::from_secs(30));
+    }
+    let (account, _) = parsed("provider = \"hasty\"\n[account.smtp]\nfresh = \"0s\"");
+    assert_eq!(account.smtp[0].gate().unwrap().fresh, Duration::ZERO);
 }
 
 #[test]
