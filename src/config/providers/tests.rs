@@ -1,5 +1,7 @@
 //! A file of presets as a person writes it, and what each mistake in it says.
 
+use proptest::prelude::*;
+
 use super::*;
 
 fn mistakes(text: &str) -> Vec<String> {
@@ -146,4 +148,52 @@ fn the_file_as_a_whole_has_a_form() {
         mistakes("schema = 1\n[provider.\"hunter2-SECRET\"]\n"),
         [format!("p.toml:2:1: provider.***: has a name that cannot be one; allowed is {ID}")]
     );
+}
+
+/// One entry with every key.
+const WHOLE: &str = "schema = 1
+[provider.x]
+name = \"X\"
+domains = [\"x.net\"]
+domain_suffixes = [\".x.net\"]
+mx = [\"mx.x.net\"]
+legacy_hosts = [\"pop.*.x.net\"]
+pop3 = [{ host = \"pop.{domain}\", port = 995, security = \"tls\" }]
+smtp = [{ host = \"smtp.x.net\", security = \"starttls\", login = \"{local}\", auth = [\"pop-before-smtp\"] }]
+imap = [{ host = \"imap.x.net\" }]
+login = \"ask\"
+auth = [\"oauth2:x\", \"password\"]
+window = 15
+enable = \"Hunter2.\"
+app_password = \"hunter2-SECRET\"
+pop = \"paid\"
+note = \"\"
+source = [\"somebody\"]
+checked = 2026-11-20
+confidence = \"low\"
+";
+
+#[test]
+fn every_key_can_be_there() {
+    let preset = read_providers(WHOLE, Path::new("p.toml"), true).unwrap().remove(0);
+    assert!(keys::PROVIDER.0.iter().filter(|key| !["sending", "closed"].contains(key)).all(|key| WHOLE.contains(key)));
+    assert_eq!((preset.note, preset.pop, preset.checked.as_deref()), (None, Pop::Paid, Some("2026-11-20")));
+    assert_eq!(preset.app_password.as_deref(), Some("hunter2-SECRET"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn no_edit_anywhere_breaks_a_promise(
+        at in 0..WHOLE.len(), length in 0..30usize, put in "[\\[\\]{}=\"'a-z0-9.,*@#\n ]{0,6}",
+    ) {
+        let end = (at + length).min(WHOLE.len());
+        crate::presets::fuzz(format!("{}{put}{}", &WHOLE[..at], &WHOLE[end..]).as_bytes());
+    }
+
+    #[test]
+    fn no_octets_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        crate::presets::fuzz(&bytes);
+    }
 }
