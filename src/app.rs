@@ -17,6 +17,7 @@ use crate::engine::{Engine, now};
 use crate::event::{Event, Events};
 use crate::listeners::Listeners;
 use crate::os;
+use crate::presets::Presets;
 use crate::vault::Vault;
 
 /// How long sessions in the middle of a message may go on after SIGTERM.
@@ -220,11 +221,11 @@ struct Changes {
     /// Dropping it ends the watch.
     watcher: Option<notify::RecommendedWatcher>,
     /// How the file looked before it was read.
-    stamp: Option<Stamp>,
+    stamp: Stamp,
 }
 
-/// By which a changed file is known where the system does not tell.
-type Stamp = (u64, Option<std::time::SystemTime>);
+/// By which a changed settings file, or file of presets beside it, is known where the system does not tell.
+type Stamp = [Option<(u64, Option<std::time::SystemTime>)>; 2];
 
 impl Changes {
     fn watch(file: &Path) -> Self {
@@ -234,16 +235,17 @@ impl Changes {
     }
 }
 
-fn stamp(file: &Path) -> Option<Stamp> {
-    std::fs::metadata(file).ok().map(|m| (m.len(), m.modified().ok()))
+fn stamp(file: &Path) -> Stamp {
+    [file, &Presets::own_file(file)].map(|file| std::fs::metadata(file).ok().map(|m| (m.len(), m.modified().ok())))
 }
 
-/// Tells of changes of the settings file, or of the folder it is in: editors replace the file rather than write it.
+/// Tells of changes of the settings file and of the presets beside it, or of the folder it is in: editors replace the file rather than write it.
 fn watch(file: &Path, wake: mpsc::Sender<Wake>) -> Option<notify::RecommendedWatcher> {
     use notify::Watcher;
     let file = std::path::absolute(file).ok()?;
     let real = file.canonicalize().unwrap_or_else(|_| file.clone());
-    let names = [file.file_name()?.to_owned(), real.file_name()?.to_owned()];
+    let presets = Presets::own_file(&file);
+    let names = [file.file_name()?.to_owned(), real.file_name()?.to_owned(), presets.file_name()?.to_owned()];
     let tell = move |event: notify::Result<notify::Event>| {
         let ours = |event: notify::Event| {
             !event.kind.is_access()
@@ -263,7 +265,7 @@ fn watch(file: &Path, wake: mpsc::Sender<Wake>) -> Option<notify::RecommendedWat
 }
 
 /// Looks for changes where the system does not tell of them, or the folder is not there yet.
-async fn look(file: PathBuf, mut known: Option<Stamp>, wake: mpsc::Sender<Wake>) {
+async fn look(file: PathBuf, mut known: Stamp, wake: mpsc::Sender<Wake>) {
     loop {
         let seen = stamp(&file);
         if seen != known && wake.send(Wake::Changed).await.is_err() {

@@ -6,6 +6,7 @@ pub mod ask;
 pub mod check;
 pub mod list;
 pub mod password;
+pub mod providers;
 pub mod remove;
 pub mod status;
 
@@ -61,6 +62,8 @@ enum Command {
     Remove(remove::Options),
     /// Try every step to each server of the accounts and explain what fails
     Check(check::Options),
+    /// Show the providers ostler knows, or those with a word in them
+    Providers(providers::Options),
     /// Show what the running ostler is doing
     Status(status::Options),
     /// Ask new clients of the running ostler to come back later
@@ -99,6 +102,7 @@ pub fn main() -> ExitCode {
         Command::Password(options) => with_settings(&file, |parsed| password::main(&file, &parsed, options)),
         Command::Remove(options) => with_settings(&file, |parsed| remove::main(&file, &parsed, &options)),
         Command::Check(options) => with_settings(&file, |parsed| check::main(&parsed, &options)),
+        Command::Providers(options) => providers::main(&file, &options),
         Command::Status(options) => status::main(&file, &options),
         Command::Pause => status::switch(&file, true),
         Command::Resume => status::switch(&file, false),

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use toml::de::DeTable;
 
 use crate::account::Settings;
+use crate::presets::Presets;
 use tree::Notes;
 
 mod accounts;
@@ -20,6 +21,7 @@ mod doors;
 mod edit;
 mod keys;
 mod place;
+mod preset;
 mod providers;
 mod read;
 mod server;
@@ -94,17 +96,24 @@ impl std::error::Error for Mistakes {}
 
 /// Reads the text of a settings file. `file` is the name for the messages, and its folder the one relative paths
 /// start from; it is not opened.
+///
+/// The presets it may name are the compiled-in ones.
 pub fn parse(text: &str, file: &Path) -> Result<Parsed, Mistakes> {
+    parse_with(text, file, Presets::built_in())
+}
+
+/// The same with other presets, such as those with the user's own laid over them ([`Presets::load`]).
+pub fn parse_with(text: &str, file: &Path, presets: &Presets) -> Result<Parsed, Mistakes> {
     let notes = Notes::default();
     let (tree, errors) = DeTable::parse_recoverable(text);
     let settings = match syntax::report(text, &errors, &notes) {
-        syntax::Damage::None => read::settings(tree.get_ref(), file, &notes),
+        syntax::Damage::None => read::settings(tree.get_ref(), file, presets, &notes),
         syntax::Damage::Lines(rest) => {
             // What the undamaged lines say is checked too, so that one go at the file is enough.
             let (tree, errors) = DeTable::parse_recoverable(&rest);
             if errors.is_empty() {
                 let more = Notes::default();
-                read::settings(tree.get_ref(), file, &more);
+                read::settings(tree.get_ref(), file, presets, &more);
                 notes.take_in_what_is_present(more);
             }
             None

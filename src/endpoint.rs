@@ -85,6 +85,23 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
+    /// The way to use: the best one that needs nothing but ostler, OAuth2 only where there is nothing else. A server
+    /// of which nothing is known is taken to want a password.
+    pub fn best_way(&self) -> &Way {
+        let without_oauth2 = self.ways.iter().find(|way| !matches!(way, Way::OAuth2(_)));
+        without_oauth2.or(self.ways.first()).unwrap_or(&Way::Password)
+    }
+
+    /// The word for `auth` in the settings file that goes with the best way.
+    pub fn auth_name(&self) -> &'static str {
+        match self.best_way() {
+            Way::Password | Way::AppPassword | Way::Bridge => "password",
+            Way::OAuth2(_) => "oauth2",
+            Way::PopBeforeSmtp => "pop-before-smtp",
+            Way::None => "none",
+        }
+    }
+
     /// `host port 995, TLS`, for a person.
     pub fn describe(&self) -> String {
         let security = match self.security {

@@ -117,9 +117,14 @@ impl Preset {
     /// The servers for a protocol, in the order in which to try them. `domain` is that of the address and takes the
     /// place of `{domain}`; a server whose host is no host then is left out.
     pub fn endpoints(&self, protocol: Protocol, domain: &str) -> Vec<Endpoint> {
+        let domain = plain(domain);
+        let is_name = matches!(ServerName::try_from(domain.as_str()), Ok(ServerName::DnsName(_)));
         let filled = |endpoint: &Endpoint| {
-            let host = endpoint.host.replace(DOMAIN, &plain(domain));
-            ServerName::try_from(host.as_str()).is_ok().then(|| Endpoint { host, ..endpoint.clone() })
+            let host = endpoint.host.replace(DOMAIN, &domain);
+            let is_filled = is_name || !endpoint.host.contains(DOMAIN);
+            // Both can be names and be too long together.
+            let is_host = is_filled && ServerName::try_from(host.as_str()).is_ok();
+            is_host.then(|| Endpoint { host, ..endpoint.clone() })
         };
         self.templates(protocol).filter_map(filled).collect()
     }
@@ -147,8 +152,9 @@ impl Preset {
         if self.legacy_hosts.iter().any(|pattern| pattern == host) {
             return Some(Rank::OldName);
         }
-        // 127.0.0.1 says nothing about a provider.
-        if self.servers.iter().any(|server| server.host == host && host.parse::<std::net::IpAddr>().is_err()) {
+        // 127.0.0.1 says nothing about a provider, and neither does a form.
+        let is_name = host.parse::<std::net::IpAddr>().is_err() && !host.contains(DOMAIN);
+        if is_name && self.servers.iter().any(|server| server.host == host) {
             return Some(Rank::Server);
         }
         self.legacy_hosts.iter().filter(old).map(literal).max().map(Rank::OldPattern)
@@ -291,6 +297,42 @@ fn matches_pattern(pattern: &str, host: &str) -> bool {
     let mut labels = host.split('.');
     let fits = pattern.split('.').all(|wanted| labels.next().is_some_and(|label| wanted == "*" || wanted == label));
     fits && labels.next().is_none()
+}
+
+/// What a fuzzer calls with any octets, as a file of the user's own.
+///
+/// # Panics
+///
+/// If a message is not of the promised form or shows a planted `hunter2-SECRET`, or a server comes out of the file that
+/// is in clear text or has no valid host.
+pub fn fuzz(bytes: &[u8]) {
+    use crate::account::Security;
+
+    let text = String::from_utf8_lossy(bytes);
+    let own = match config::read_providers(&text, Path::new("p.toml"), true) {
+        Ok(own) => own,
+        Err(mistakes) => {
+            assert!(mistakes.iter().next().is_some(), "a file was refused without a reason");
+            for remark in mistakes.iter() {
+                let said = remark.to_string();
+                assert!(!said.contains(char::is_control) && said.starts_with("p.toml:"), "{said:?}");
+                assert!(!said.contains("hunter2-SECRET"), "a planted secret was shown");
+            }
+            return;
+        }
+    };
+    for preset in &own {
+        for protocol in [Protocol::Pop3, Protocol::Smtp, Protocol::Imap] {
+            for server in preset.endpoints(protocol, "example.net") {
+                assert!(ServerName::try_from(server.host.as_str()).is_ok() && server.port != 0, "{server:?}");
+                assert_ne!(server.security, Security::None, "{server:?}");
+            }
+        }
+    }
+    let presets = Presets::built_in().overlaid(own);
+    for word in ["rr.com", "pop.example.net", &text] {
+        let _ = (presets.by_domain(word), presets.by_host(word), presets.by_mx(word), presets.search(word));
+    }
 }
 
 #[cfg(test)]

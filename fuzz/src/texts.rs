@@ -165,6 +165,12 @@ pub fn settings(data: &[u8]) {
     }
 }
 
+/// A file of presets: no octets break reading it, no message shows a planted secret, every message is one line of the
+/// promised form, and whatever is read gives servers that can be connected to.
+pub fn providers(data: &[u8]) {
+    ostler::presets::fuzz(data);
+}
+
 /// What follows MAIL and RCPT: what is sent on can be read again and says the same, is one line, and holds the address
 /// inside its brackets.
 pub fn paths(data: &[u8]) {

@@ -4,10 +4,12 @@ use std::path::Path;
 
 use super::doors::{self, Gathered};
 use super::keys;
+use super::preset::{Base, PROTOCOLS};
 use super::server::{self, Secrets, Who};
 use super::tree::{Item, Table};
 use super::value;
 use crate::account::{Account, Alias, Protocol, SecretSource, Server};
+use crate::presets::Presets;
 
 /// An account as far as it could be read, and the places that matter to other accounts.
 pub(super) struct Draft<'a> {
@@ -29,20 +31,23 @@ impl<'a> Draft<'a> {
 }
 
 /// All accounts, in the order of the file.
-pub(super) fn all<'a>(root: &Table<'a>, file: &Path) -> Vec<Draft<'a>> {
+pub(super) fn all<'a>(root: &Table<'a>, file: &Path, presets: &Presets) -> Vec<Draft<'a>> {
     let Some(item) = root.get("account") else {
         return Vec::new();
     };
     match item.as_list() {
-        Some(list) => list.iter().filter_map(|item| Some(account(&item.table(&keys::ACCOUNT)?, file))).collect(),
+        Some(list) => {
+            list.iter().filter_map(|item| Some(account(&item.table(&keys::ACCOUNT)?, file, presets))).collect()
+        }
         None => item
             .wrong("is not a list; allowed is [[account]], in double brackets, for each account")
             .unwrap_or_default(),
     }
 }
 
-fn account<'a>(table: &Table<'a>, file: &Path) -> Draft<'a> {
+fn account<'a>(table: &Table<'a>, file: &Path, presets: &Presets) -> Draft<'a> {
     let address = address(table);
+    let base = Base::find(table, presets, address.as_ref().map(|(address, _)| address.as_str()));
     let name = match table.get("name") {
         Some(item) => item.read(value::NAME, value::name).map(|name| (name, item)),
         None => address.clone(),
@@ -50,8 +55,8 @@ fn account<'a>(table: &Table<'a>, file: &Path) -> Draft<'a> {
     let aliases = aliases(table);
     let default = table.get("default").and_then(|item| Some((item.flag()?, item)));
     let is_default = default.and_then(|(is_default, item)| is_default.then_some(item));
-    let doors = own_doors(table, name.as_ref().map_or("", |(name, _)| name));
-    let servers = Servers::read(table, file, address.as_ref().map(|(address, _)| address.as_str()));
+    let doors = own_doors(table, name.as_ref().map_or("", |(name, _)| name), &base);
+    let servers = Servers::read(table, file, address.as_ref().map_or("", |(address, _)| address), &base);
     let offer_auth = offer_auth(table, &doors);
     let local_password = table.get("local_password").map(|item| Secrets { file }.read_local(&item));
     let account = || {
@@ -59,7 +64,7 @@ fn account<'a>(table: &Table<'a>, file: &Path) -> Draft<'a> {
             name: name.as_ref()?.0.clone(),
             address: address.as_ref()?.0.clone(),
             aliases: aliases.iter().map(|(alias, _)| alias.clone()).collect(),
-            provider: servers.provider.clone(),
+            provider: base.name(),
             is_default: is_default.is_some(),
             offer_auth: offer_auth?,
             local_password: local_password.map_or(Some(None), |secret: Option<SecretSource>| secret.map(Some))?,
@@ -92,13 +97,13 @@ fn aliases<'a>(table: &Table<'a>) -> Vec<(Alias, Item<'a>)> {
     }
 }
 
-fn own_doors<'a>(table: &Table<'a>, name: &str) -> Vec<Gathered<'a>> {
+fn own_doors<'a>(table: &Table<'a>, name: &str, base: &Base<'_>) -> Vec<Gathered<'a>> {
     let Some(doors) = table.get("doors").and_then(|item| item.table(&keys::DOORS)) else {
         return Vec::new();
     };
     let of = |protocol: Protocol| {
         let item = doors.get(protocol.name())?;
-        if item.as_flag() != Some(false) && table.get(protocol.name()).is_none() {
+        if item.as_flag() != Some(false) && table.get(protocol.name()).is_none() && !base.has(protocol) {
             item.warn("leads nowhere, as the account has no server of this kind");
         }
         Some(doors::read(&item, protocol, Some(name)))
@@ -120,45 +125,47 @@ fn offer_auth(table: &Table<'_>, doors: &[Gathered<'_>]) -> Option<bool> {
 
 /// The servers of an account.
 struct Servers {
-    provider: Option<String>,
     pop3: Option<Server>,
     smtp: Vec<Server>,
     imap: Option<Server>,
 }
 
 impl Servers {
-    fn read(table: &Table<'_>, file: &Path, address: Option<&str>) -> Self {
+    fn read(table: &Table<'_>, file: &Path, address: &str, base: &Base<'_>) -> Self {
         let secrets = Secrets { file };
-        let provider = table.get("provider").and_then(|item| item.read("the name of a preset", value::name));
-        let username = table.get("username").and_then(|item| item.read(value::USERNAME, value::username));
         let secret = table.get("password").and_then(|item| secrets.read(&item));
         let who = Who {
-            username: username.or_else(|| address.map(str::to_owned)).unwrap_or_default(),
+            username: table.get("username").and_then(|item| item.read(value::USERNAME, value::username)),
+            address,
             secret: secret.unwrap_or(SecretSource::Keyring),
             secrets,
+            base,
         };
         let single = |protocol: Protocol| {
-            let item = table.get(protocol.name())?;
+            let Some(item) = table.get(protocol.name()) else {
+                return server::of_preset(base.servers(protocol).first()?, &who, None);
+            };
             if item.as_list().is_some() {
                 return item.wrong("is a list; allowed is one table, in single brackets");
             }
             server::server(&item.table(&keys::SERVER)?, protocol, &who)
         };
         let pop3 = single(Protocol::Pop3);
-        let smtp = table.get("smtp").map(|item| senders(&item, &who, table, pop3.as_ref())).unwrap_or_default();
+        let smtp = match table.get("smtp") {
+            Some(item) => senders(&item, &who, table, pop3.as_ref()),
+            None => {
+                let servers = base.servers(Protocol::Smtp);
+                servers.iter().filter_map(|server| server::of_preset(server, &who, pop3.as_ref())).collect()
+            }
+        };
         let imap = single(Protocol::Imap);
-        if Self::protocols().iter().all(|protocol| table.get(protocol.name()).is_none()) {
-            let hint = if table.get("provider").is_some() { " (presets are not known to this version)" } else { "" };
-            let message = format!(
-                "has no server; allowed is at least one of [account.pop3], [account.smtp] and [account.imap]{hint}"
-            );
-            table.item().lacks(&message);
+        let has_server = |protocol: &Protocol| table.get(protocol.name()).is_some() || base.has(*protocol);
+        if !PROTOCOLS.iter().any(has_server) && !base.is_excused() {
+            let message = "has no server; allowed is at least one of [account.pop3], [account.smtp] and [account.imap]";
+            table.item().lacks(message);
         }
-        Self { provider, pop3, smtp, imap }
-    }
-
-    fn protocols() -> [Protocol; 3] {
-        [Protocol::Pop3, Protocol::Smtp, Protocol::Imap]
+        base.say_what_deserves_a_thought(table.get("smtp").is_some());
+        Self { pop3, smtp, imap }
     }
 }
 

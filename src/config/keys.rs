@@ -71,21 +71,25 @@ impl Keys {
 
     /// The key that was probably meant, and by how many letters it differs.
     pub(super) fn nearest(&self, key: &str) -> Option<(&'static str, usize)> {
-        if key.chars().count() > LONGEST {
-            return None;
-        }
-        let key = key.to_lowercase();
-        self.0
-            .iter()
-            .map(|known| (*known, distance(known, &key)))
-            .filter(|(known, distance)| *distance * 2 <= known.chars().count().max(3))
-            .min_by_key(|(_, distance)| *distance)
+        nearest(self.0.iter().copied(), key)
     }
 
     /// `host, port, security`.
     pub(super) fn list(&self) -> String {
         self.0.join(", ")
     }
+}
+
+/// The word that was probably meant, and by how many letters it differs.
+pub(super) fn nearest<'w>(words: impl Iterator<Item = &'w str>, word: &str) -> Option<(&'w str, usize)> {
+    if word.chars().count() > LONGEST {
+        return None;
+    }
+    let word = word.to_lowercase();
+    words
+        .map(|known| (known, distance(known, &word)))
+        .filter(|(known, distance)| *distance * 2 <= known.chars().count().max(3))
+        .min_by_key(|(_, distance)| *distance)
 }
 
 /// Whether the word is a key anywhere in the files, and so can be shown.

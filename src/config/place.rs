@@ -5,7 +5,8 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::{Mistakes, Parsed, Remark, parse};
+use super::{Mistakes, Parsed, Remark, parse, parse_with};
+use crate::presets::Presets;
 
 /// The longest settings file that is read, in octets. A thousand accounts are a tenth of it.
 pub const LIMIT: u64 = 1024 * 1024;
@@ -68,12 +69,12 @@ pub fn default_path() -> Option<PathBuf> {
     folder.map(|folder| folder.join("ostler").join("ostler.toml"))
 }
 
-/// Reads a settings file. One that is not there is an empty one.
+/// Reads a settings file, and the user's own presets beside it. One that is not there is an empty one.
 pub fn load(path: &Path) -> Result<Parsed, LoadError> {
     let Some((text, warning)) = read(path)? else {
         return Ok(Parsed { is_missing: true, ..parse("", path)? });
     };
-    let mut parsed = parse(&text, path)?;
+    let mut parsed = parse_with(&text, path, &Presets::load(path)?)?;
     parsed.warnings.splice(0..0, warning);
     Ok(parsed)
 }

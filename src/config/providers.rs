@@ -93,27 +93,32 @@ fn preset(id: &str, item: &Item<'_>, is_own: bool, taken: &mut HashSet<String>) 
     let confidence = words(&table, "confidence", &levels);
     let window = table.get("window").map(|item| window(&item));
     let checked = table.get("checked").map(|item| item.as_date().or_else(|| item.wrong_kind("a date: 2026-11-20")));
-    let title = sentence(&table, "name")?;
-    let closed = sentence(&table, "closed")?;
+    let [title, enable, app_password, closed, note] =
+        ["name", "enable", "app_password", "closed", "note"].map(|key| sentence(&table, key));
     let sends_elsewhere = words(&table, "sending", &[("elsewhere", true)]);
+    let domain_suffixes = list(&table, "domain_suffixes", SUFFIX, suffix);
+    let mx = list(&table, "mx", DOMAIN, domain);
+    let legacy_hosts = list(&table, "legacy_hosts", LEGACY, legacy);
+    let source = list(&table, "source", SENTENCE, one_line);
+    // Everything has been read by now, so that all mistakes are told.
     let preset = Preset {
         id: id.to_owned(),
-        title: title.unwrap_or_else(|| id.to_owned()),
+        title: title?.unwrap_or_else(|| id.to_owned()),
         domains: domains?,
-        domain_suffixes: list(&table, "domain_suffixes", SUFFIX, suffix)?,
-        mx: list(&table, "mx", DOMAIN, domain)?,
-        legacy_hosts: list(&table, "legacy_hosts", LEGACY, legacy)?,
+        domain_suffixes: domain_suffixes?,
+        mx: mx?,
+        legacy_hosts: legacy_hosts?,
         servers: servers?.into_iter().flatten().collect(),
         login: login?,
         ways: ways?,
-        enable: sentence(&table, "enable")?,
-        app_password: sentence(&table, "app_password")?,
+        enable: enable?,
+        app_password: app_password?,
         window: window.map_or(Some(None), |window| window.map(Some))?,
         pop: pop?.unwrap_or(Pop::Yes),
         sends_elsewhere: sends_elsewhere?.unwrap_or(false),
-        closed,
-        note: sentence(&table, "note")?,
-        source: list(&table, "source", SENTENCE, one_line)?,
+        closed: closed?,
+        note: note?,
+        source: source?,
         checked: checked.map_or(Some(None), |checked| checked.map(Some))?,
         confidence: confidence?.unwrap_or(Confidence::High),
         is_own,
@@ -298,3 +303,6 @@ fn host(text: &str) -> Result<String, Why> {
     let filled = value::host(&text.replace("{domain}", "example.net"))?;
     if text.contains("{domain}") { Ok(text.to_ascii_lowercase()) } else { Ok(filled) }
 }
+
+#[cfg(test)]
+mod tests;

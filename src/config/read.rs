@@ -13,12 +13,13 @@ use super::keys;
 use super::tree::{Item, Notes, Table};
 use super::value;
 use crate::account::{Access, Alias, Network, Protocol, Settings, Timeouts};
+use crate::presets::Presets;
 
 /// The settings; `None`, or incomplete, where a mistake was noted.
-pub(super) fn settings(tree: &DeTable<'_>, file: &Path, notes: &Notes) -> Option<Settings> {
+pub(super) fn settings(tree: &DeTable<'_>, file: &Path, presets: &Presets, notes: &Notes) -> Option<Settings> {
     let root = Table::root(tree, &keys::ROOT, notes);
     let mut local = local(root.get("local").and_then(|item| item.table(&keys::LOCAL)).as_ref());
-    let drafts = accounts::all(&root, file);
+    let drafts = accounts::all(&root, file, presets);
     let timeouts = timeouts(root.get("timeouts").and_then(|item| item.table(&keys::TIMEOUTS)).as_ref());
     names_lead_to_one_account(&drafts);
     one_default(&drafts);

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::keys;
+use super::preset::{self, Base};
 use super::tree::{Item, Table};
 use super::value;
 use crate::account::{AfterPop, CommandLine, Credentials, Protocol, SecretSource, Security, Server, SignIn, Trust};
+use crate::endpoint::{Endpoint, Way};
 
 const SECRET: &str = "\"keyring\", { command = \"..\" }, { file = \"..\" }, { env = \"..\" } or \"client\"";
 const LOCAL_SECRET: &str = "\"keyring\", { command = \"..\" }, { file = \"..\" } or { env = \"..\" }";
@@ -21,19 +23,29 @@ const DEFAULT_FRESH: Duration = Duration::from_secs(60);
 
 /// Who signs in where a server says nothing else.
 pub(super) struct Who<'f> {
-    pub(super) username: String,
+    /// What the account says.
+    pub(super) username: Option<String>,
+    /// Stands in for a user name that nobody says; empty where it is wrong.
+    pub(super) address: &'f str,
     pub(super) secret: SecretSource,
     pub(super) secrets: Secrets<'f>,
+    /// The account's preset.
+    pub(super) base: &'f Base<'f>,
 }
 
 impl Who<'_> {
-    fn credentials(&self, table: &Table<'_>) -> Credentials {
+    /// `filling` is the server of the preset that fills the gaps of the table.
+    fn credentials(&self, table: &Table<'_>, filling: Option<&Endpoint>) -> Credentials {
         let username = table.get("username").and_then(|item| item.read(value::USERNAME, value::username));
         let secret = table.get("password").and_then(|item| self.secrets.read(&item));
-        Credentials {
-            username: username.unwrap_or_else(|| self.username.clone()),
-            secret: secret.unwrap_or_else(|| self.secret.clone()),
-        }
+        let of_account = self.of_account(filling);
+        Credentials { username: username.unwrap_or(of_account.username), secret: secret.unwrap_or(of_account.secret) }
+    }
+
+    fn of_account(&self, filling: Option<&Endpoint>) -> Credentials {
+        let formed = || filling?.login.candidates(self.address).into_iter().next();
+        let username = self.username.clone().or_else(|| formed().and_then(|name| value::username(&name).ok()));
+        Credentials { username: username.unwrap_or_else(|| self.address.to_owned()), secret: self.secret.clone() }
     }
 }
 
@@ -45,11 +57,24 @@ enum Auth {
     None,
 }
 
+impl Auth {
+    fn of(server: &Endpoint) -> Self {
+        match server.best_way() {
+            Way::Password | Way::AppPassword | Way::Bridge => Self::Password,
+            Way::OAuth2(_) => Self::OAuth2,
+            Way::PopBeforeSmtp => Self::AfterPop,
+            Way::None => Self::None,
+        }
+    }
+}
+
 /// A POP3 or IMAP server.
 pub(super) fn server(table: &Table<'_>, protocol: Protocol, who: &Who<'_>) -> Option<Server> {
-    let credentials = who.credentials(table);
+    let filling = who.base.filling(table, protocol);
+    let credentials = who.credentials(table, filling.as_ref());
     let words = [("password", Auth::Password), ("oauth2", Auth::OAuth2), ("none", Auth::None)];
-    let sign_in = match table.get("auth").map_or(Some(Auth::Password), |item| item.word(&words)) {
+    let default = filling.as_ref().map_or(Auth::Password, Auth::of);
+    let sign_in = match table.get("auth").map_or(Some(default), |item| item.word(&words)) {
         Some(Auth::Password) => Some(SignIn::Password(credentials)),
         Some(Auth::OAuth2) => Some(SignIn::OAuth2(credentials)),
         Some(Auth::None | Auth::AfterPop) => {
@@ -58,19 +83,21 @@ pub(super) fn server(table: &Table<'_>, protocol: Protocol, who: &Who<'_>) -> Op
         }
         None => None,
     };
-    at(table, protocol, who, sign_in)
+    at(table, protocol, who, sign_in, filling.as_ref())
 }
 
 /// An SMTP server. `has_pop3` is whether there is an `[account.pop3]`, right or wrong; `pop3` is what it says.
 pub(super) fn sender(table: &Table<'_>, who: &Who<'_>, has_pop3: bool, pop3: Option<&Server>) -> Option<Server> {
-    let credentials = who.credentials(table);
+    let filling = who.base.filling(table, Protocol::Smtp);
+    let credentials = who.credentials(table, filling.as_ref());
+    let default = filling.as_ref().map_or(Auth::Password, Auth::of);
     let words = [
         ("password", Auth::Password),
         ("pop-before-smtp", Auth::AfterPop),
         ("oauth2", Auth::OAuth2),
         ("none", Auth::None),
     ];
-    let auth = table.get("auth").map_or(Some(Auth::Password), |item| item.word(&words));
+    let auth = table.get("auth").map_or(Some(default), |item| item.word(&words));
     let gate = gate(table, who, has_pop3, pop3, matches!(auth, None | Some(Auth::AfterPop)));
     let sign_in = match auth {
         Some(Auth::Password) => Some(SignIn::Password(credentials)),
@@ -85,7 +112,29 @@ pub(super) fn sender(table: &Table<'_>, who: &Who<'_>, has_pop3: bool, pop3: Opt
         }
         None => None,
     };
-    at(table, Protocol::Smtp, who, sign_in)
+    at(table, Protocol::Smtp, who, sign_in, filling.as_ref())
+}
+
+/// A server of which the account says nothing and its preset everything. `pop3` is where to log in before a send.
+pub(super) fn of_preset(server: &Endpoint, who: &Who<'_>, pop3: Option<&Server>) -> Option<Server> {
+    let credentials = who.of_account(Some(server));
+    let sign_in = match (Auth::of(server), pop3) {
+        (Auth::Password, _) => SignIn::Password(credentials),
+        (Auth::OAuth2, _) => SignIn::OAuth2(credentials),
+        (Auth::None, _) => SignIn::None,
+        (Auth::AfterPop, Some(login @ Server { sign_in: SignIn::Password(_), .. })) => {
+            SignIn::AfterPop(Arc::new(AfterPop { login: login.clone(), fresh: who.base.fresh(DEFAULT_FRESH) }))
+        }
+        (Auth::AfterPop, _) => {
+            who.base.place()?.lacks(
+                "wants a POP login before each send, for which [account.pop3] is not fit; allowed is one with \
+                 auth = \"password\", or an [account.smtp] with another auth",
+            );
+            return None;
+        }
+    };
+    let Endpoint { protocol, host, port, security, .. } = server.clone();
+    Some(Server { protocol, host, port, security, trust: Trust::default(), sign_in })
 }
 
 fn credentials_are_idle(table: &Table<'_>) {
@@ -103,7 +152,7 @@ fn gate(table: &Table<'_>, who: &Who<'_>, has_pop3: bool, pop3: Option<&Server>,
             item.lacks("belongs to pop-before-smtp; allowed together with auth = \"pop-before-smtp\"");
         }
     }
-    let fresh = fresh.map_or(Some(DEFAULT_FRESH), |item| item.read(FRESH, value::duration));
+    let fresh = fresh.map_or_else(|| Some(who.base.fresh(DEFAULT_FRESH)), |item| item.read(FRESH, value::duration));
     let login = match login {
         Some(item) => login_server(&item.table(&keys::LOGIN)?, who),
         None if !applies => None,
@@ -113,14 +162,15 @@ fn gate(table: &Table<'_>, who: &Who<'_>, has_pop3: bool, pop3: Option<&Server>,
 }
 
 fn login_server(table: &Table<'_>, who: &Who<'_>) -> Option<Server> {
-    let sign_in = SignIn::Password(who.credentials(table));
-    at(table, Protocol::Pop3, who, Some(sign_in))
+    let sign_in = SignIn::Password(who.credentials(table, None));
+    at(table, Protocol::Pop3, who, Some(sign_in), None)
 }
 
 /// The account's own POP3 server as the place to log in.
 fn borrowed_login(table: &Table<'_>, has_pop3: bool, pop3: Option<&Server>) -> Option<Server> {
     const NEEDED: &str = "allowed is login = { host = \"..\" }, or an [account.pop3] with auth = \"password\"";
-    let auth = table.get("auth")?;
+    // A preset may say so too, and then there is no key to blame.
+    let auth = table.get("auth").unwrap_or_else(|| table.item().clone());
     match pop3 {
         // Whatever is wrong with that table has been said there.
         None if has_pop3 => None,
@@ -137,15 +187,26 @@ fn borrowed_login(table: &Table<'_>, has_pop3: bool, pop3: Option<&Server>) -> O
 }
 
 /// The keys every server has.
-fn at(table: &Table<'_>, protocol: Protocol, who: &Who<'_>, sign_in: Option<SignIn>) -> Option<Server> {
+fn at(
+    table: &Table<'_>,
+    protocol: Protocol,
+    who: &Who<'_>,
+    sign_in: Option<SignIn>,
+    filling: Option<&Endpoint>,
+) -> Option<Server> {
     let host = match table.get("host") {
         Some(item) => item.read(value::HOST, value::host),
+        None if filling.is_some() => filling.map(|server| server.host.clone()),
+        // The preset that would have said it is not there.
+        None if who.base.is_excused() => None,
         None => table.missing("host", &format!("is missing; allowed is {}", value::HOST)),
     };
-    let security = table.get("security").map_or(Some(Security::Tls), |item| security(&item));
+    let security = table
+        .get("security")
+        .map_or_else(|| Some(filling.map_or(Security::Tls, |server| server.security)), |item| security(&item));
     let port = match table.get("port") {
         Some(item) => port(&item),
-        None => security.map(|security| protocol.default_port(security)),
+        None => security.map(|security| preset::default_port(filling, protocol, security)),
     };
     let ca = table.get("ca").map(|item| who.secrets.path(&item));
     let pin = table.get("pin").map(|item| item.read(value::PIN, value::pin));

@@ -12,6 +12,9 @@ use toml::de::{DeTable, DeValue};
 use super::Remark;
 use super::keys::{Keys, is_harmless, sounds_secret};
 
+/// A longer name of an entry is not shown.
+const LONGEST_NAME: usize = 40;
+
 /// What has been found so far.
 #[derive(Debug, Default)]
 pub(super) struct Notes {
@@ -150,20 +153,28 @@ impl<'a> Item<'a> {
         self.value.is_table()
     }
 
+    /// Whether it is a table with such a key.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.value.as_table().is_some_and(|table| table.contains_key(key))
+    }
+
     /// A date, as `2026-11-20`.
     pub(super) fn as_date(&self) -> Option<String> {
         self.value.as_datetime().filter(|when| when.date.is_some() && when.time.is_none()).map(ToString::to_string)
     }
 
-    /// The keys of a table whose keys are names, with their values. A name that does not look like one is not shown.
+    /// The keys of a table whose keys are names, with their values, in the order of the file. A name that does not look
+    /// like one is not shown.
     pub(super) fn entries(&self) -> Option<Vec<(&'a str, Self)>> {
-        let entry = |(name, value): (&'a Spanned<_>, &'a Spanned<_>)| {
-            let name: &'a Cow<'a, str> = name.get_ref();
-            let is_plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.';
-            let shown = if name.len() <= 40 && name.bytes().all(is_plain) { name } else { "***" };
+        let mut entries: Vec<_> = self.value.as_table()?.iter().collect();
+        entries.sort_by_key(|(name, _)| name.span().start);
+        let entry = |(name, value): (&'a Spanned<Cow<'a, str>>, &'a Spanned<DeValue<'a>>)| {
+            let name = name.get_ref();
+            let is_plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+            let shown = if name.len() <= LONGEST_NAME && name.bytes().all(is_plain) { name } else { "***" };
             (name.as_ref(), self.part(value, format!("{}.{shown}", self.key)))
         };
-        Some(self.value.as_table()?.iter().map(entry).collect())
+        Some(entries.into_iter().map(entry).collect())
     }
 
     /// The table, after noting every key in it that is not allowed.

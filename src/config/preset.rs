@@ -1,0 +1,161 @@
+//! What an account takes from the preset it names: servers where it has no table, single keys where its table has
+//! gaps. What presets are and how their file is read is not here.
+
+use std::cell::Cell;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::keys;
+use super::tree::{Item, Table};
+use super::value;
+use crate::account::{Protocol, Security};
+use crate::endpoint::Endpoint;
+use crate::presets::{Confidence, Preset, Presets};
+
+/// The protocols in the order in which an account's servers are read.
+pub(super) const PROTOCOLS: [Protocol; 3] = [Protocol::Pop3, Protocol::Smtp, Protocol::Imap];
+
+const LISTED: &str = "allowed are the names that `ostler providers` lists";
+
+/// The preset of an account, if it names one.
+pub(super) struct Base<'a> {
+    /// What the account says, and where.
+    named: Option<(String, Item<'a>)>,
+    preset: Option<Arc<Preset>>,
+    /// Of the account's address.
+    domain: String,
+    /// A mistake was told that makes every gap in the tables another one.
+    is_excused: bool,
+    /// Whether the account depends on it for fetching or sending.
+    is_used: Cell<bool>,
+}
+
+impl<'a> Base<'a> {
+    /// Looks up what an account names.
+    pub(super) fn find(table: &Table<'a>, presets: &Presets, address: Option<&str>) -> Self {
+        let item = table.get("provider");
+        let named =
+            item.as_ref().and_then(|item| Some((item.read("the name of a preset", value::name)?, item.clone())));
+        let preset = named.as_ref().and_then(|(id, _)| presets.by_id(id)).cloned();
+        let domain = address.and_then(|address| address.rsplit_once('@')).map_or("", |(_, domain)| domain);
+        let mut base = Self {
+            is_excused: item.is_some() && named.is_none(),
+            named,
+            preset,
+            domain: domain.to_owned(),
+            is_used: Cell::new(false),
+        };
+        base.say_what_is_unknown(table, presets);
+        base
+    }
+
+    /// A preset may have been taken away; an account that says everything itself goes on without it.
+    fn say_what_is_unknown(&mut self, table: &Table<'_>, presets: &Presets) {
+        let Some((id, place)) = &self.named else { return };
+        match &self.preset {
+            None if is_complete(table) => {
+                place.warn(&format!("is no preset that is known, so it adds nothing to the tables below; {LISTED}"));
+            }
+            None => {
+                let meant = keys::nearest(presets.iter().map(|preset| preset.id.as_str()), id);
+                let meant = meant.map(|(meant, _)| format!("; did you mean {meant}?")).unwrap_or_default();
+                place.refuse(&format!("is no preset that is known{meant}; {LISTED}"));
+                self.is_excused = true;
+            }
+            Some(preset) => {
+                let why = preset.closed.as_deref().filter(|_| !is_complete(table));
+                if let Some(why) = why {
+                    place.refuse(&format!("is a provider that no mail program can use: {why} {LISTED}"));
+                    self.is_excused = true;
+                }
+            }
+        }
+    }
+
+    /// What the account says, as it says it.
+    pub(super) fn name(&self) -> Option<String> {
+        self.named.as_ref().map(|(id, _)| id.clone())
+    }
+
+    /// Where the account names the preset.
+    pub(super) fn place(&self) -> Option<&Item<'a>> {
+        self.named.as_ref().map(|(_, place)| place)
+    }
+
+    /// Whether what the tables lack is no news.
+    pub(super) fn is_excused(&self) -> bool {
+        self.is_excused
+    }
+
+    /// The servers for a protocol of which the account says nothing.
+    pub(super) fn servers(&self, protocol: Protocol) -> Vec<Endpoint> {
+        let servers = self.endpoints(protocol);
+        // Nothing is fetched or sent by IMAP yet.
+        self.is_used.set(self.is_used.get() || !servers.is_empty() && protocol != Protocol::Imap);
+        servers
+    }
+
+    /// How old a POP login may be before a send: as usual, or half of the window if the provider's is a short one.
+    pub(super) fn fresh(&self, usual: Duration) -> Duration {
+        let window = self.preset.as_ref().and_then(|preset| preset.window);
+        window.map_or(usual, |window| usual.min(window / 2))
+    }
+
+    /// Whether there is a server for a protocol.
+    pub(super) fn has(&self, protocol: Protocol) -> bool {
+        !self.endpoints(protocol).is_empty()
+    }
+
+    /// The server that fills the gaps of a table: the first one that agrees with what is written there, else the first
+    /// one of the same host. A table with a host of its own has no gaps to fill.
+    pub(super) fn filling(&self, table: &Table<'_>, protocol: Protocol) -> Option<Endpoint> {
+        let host = table.get("host").map(|item| item.as_text().and_then(|text| value::host(text).ok()));
+        let port = table.get("port").and_then(|item| item.as_number()).flatten();
+        let security = table.get("security").and_then(|item| item.as_text());
+        let mut servers = self.endpoints(protocol);
+        servers.retain(|server| host.as_ref().is_none_or(|host| host.as_ref() == Some(&server.host)));
+        let agrees = |server: &Endpoint| {
+            port.is_none_or(|port| port == u32::from(server.port))
+                && security.is_none_or(|security| security == server.security.name())
+        };
+        let at = servers.iter().position(agrees).unwrap_or(0);
+        let server = (at < servers.len()).then(|| servers.swap_remove(at));
+        let has_gap = ["host", "port", "security"].iter().any(|key| table.get(key).is_none());
+        self.is_used.set(self.is_used.get() || has_gap && server.is_some());
+        server
+    }
+
+    /// Says what is to be said about the preset once the account has been read.
+    pub(super) fn say_what_deserves_a_thought(&self, has_smtp: bool) {
+        let (Some(preset), Some((_, place))) = (&self.preset, &self.named) else { return };
+        if preset.confidence == Confidence::Low && self.is_used.get() {
+            let id = &preset.id;
+            place.warn(&format!(
+                "the servers of the preset {id} are not confirmed; `ostler check` shows whether they answer"
+            ));
+        }
+        if preset.sends_elsewhere && !has_smtp {
+            place.warn("can only be fetched from; to send mail, add [account.smtp] with the host of another company");
+        }
+    }
+
+    fn endpoints(&self, protocol: Protocol) -> Vec<Endpoint> {
+        self.preset.as_ref().map(|preset| preset.endpoints(protocol, &self.domain)).unwrap_or_default()
+    }
+}
+
+/// Whether an account has servers of its own, each with a host.
+fn is_complete(table: &Table<'_>) -> bool {
+    let tables = PROTOCOLS.iter().filter_map(|protocol| table.get(protocol.name()));
+    let mut tables = tables.flat_map(|item| item.as_list().unwrap_or_else(|| vec![item])).peekable();
+    tables.peek().is_some() && tables.all(|item| item.has("host"))
+}
+
+/// The security and port of a table with gaps: what is written wins, and a port goes with its security.
+pub(super) fn default_port(filling: Option<&Endpoint>, protocol: Protocol, security: Security) -> u16 {
+    let same = filling.filter(|server| server.security == security);
+    same.map_or_else(|| protocol.default_port(security), |server| server.port)
+}
+
+#[cfg(test)]
+mod tests;
