@@ -18,6 +18,7 @@ pub mod postfix;
 pub mod process;
 pub mod provider;
 pub mod running;
+pub mod world;
 
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
@@ -53,6 +54,7 @@ pub fn has(need: &str) -> Result<(), String> {
         "postfix" => postfix::usable(),
         "exim" => exim::usable(),
         "keyring" => keyring::usable(),
+        "world" => world::usable(),
         program => find(program).map(drop).ok_or_else(|| program.to_owned()),
     }
 }
