@@ -146,7 +146,7 @@ impl Builder {
         let main = format!(
             "compatibility_level = 3.6\nqueue_directory = {at}/queue\ndata_directory = {at}/data\n{directories}\
              mail_owner = postfix\nsetgid_group = postdrop\nmaillog_file = {at}/log\nmaillog_file_prefixes = {at}\n\
-             inet_interfaces = {host}\ninet_protocols = ipv4\nmyhostname = mx.example.net\nmydestination =\n\
+             inet_interfaces = 127.0.0.1\ninet_protocols = ipv4\nmyhostname = mx.example.net\nmydestination =\n\
              mynetworks = 127.0.0.0/8\nalias_maps =\nalias_database =\nlocal_recipient_maps =\n\
              default_transport = virtual:\nvirtual_mailbox_domains =\nvirtual_mailbox_maps = static:all/\nvirtual_mailbox_base = {at}/sink\n\
              virtual_uid_maps = static:{uid}\nvirtual_gid_maps = static:{gid}\nvirtual_minimum_uid = 1\n\
