@@ -21,8 +21,8 @@
 //! is there, so that each host can have an address of its own. Files are shared with the world outside. Programs trust
 //! the test's authority because `SSL_CERT_FILE` names it. Everything ends with the [`World`].
 //!
-//! Needs `require!("world")`: Linux, root (or user namespaces for everybody, but then no Postfix), unshare and nsenter of
-//! util-linux, ip of iproute2, dnsmasq, nginx.
+//! Needs `require!("world")`: Linux, root (dnsmasq, Dovecot and Postfix change their user, which the namespaces of other
+//! users do not let them), unshare and nsenter of util-linux, ip of iproute2, dnsmasq, nginx.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -38,6 +38,9 @@ use super::{find, folder, is_root, wait_for};
 pub fn usable() -> Result<(), String> {
     for program in ["unshare", "nsenter", "ip", "mount", "dnsmasq", "nginx"] {
         find(program).ok_or_else(|| program.to_owned())?;
+    }
+    if !is_root() {
+        return Err("root, to make a network of its own".to_owned());
     }
     let output = run(&mut unshare("true"), "");
     if output.status.success() { Ok(()) } else { Err(format!("private networks ({})", said(&output).trim())) }
@@ -191,9 +194,6 @@ impl Inside {
     pub fn wrap(&self, inner: &Command) -> Command {
         let mut outer = Command::new(find("nsenter").unwrap());
         outer.arg(format!("--target={}", self.pid));
-        if !is_root() {
-            outer.args(["--user", "--preserve-credentials"]);
-        }
         outer.args(["--net", "--mount", "env"]);
         // Entering leads to the root folder.
         let here = inner.get_current_dir().map_or_else(|| std::env::current_dir().unwrap(), Path::to_path_buf);
@@ -275,7 +275,7 @@ impl World {
         let at = self.folder.path();
         // A name that is not known does not exist; nobody else is asked.
         let mut conf = format!(
-            "port=53\nlisten-address=127.0.0.1\nbind-interfaces\nno-resolv\nno-hosts\nlocal=/#/\nuser=root\n\
+            "port=53\nlisten-address=127.0.0.1\nbind-interfaces\nno-resolv\nno-hosts\nlocal=/#/\nuser=root\ngroup=root\n\
              pid-file={0}/names.pid\nlog-queries\nlog-facility={0}/names.log\n",
             at.display()
         );
@@ -324,7 +324,7 @@ impl World {
             .map(|name| format!("  {name}_temp_path {}/{name};\n", at.display()))
             .concat();
         let conf = format!(
-            "daemon off;\nuser root;\nworker_processes 1;\npid {0}/sites.pid;\nerror_log {0}/sites.log;\nevents {{ }}\n\
+            "daemon off;\nuser root root;\nworker_processes 1;\npid {0}/sites.pid;\nerror_log {0}/sites.log;\nevents {{ }}\n\
              http {{\n  log_format whole '$host $request | $http_user_agent';\n  access_log {0}/requests.log whole;\n\
              {temporary}{servers}}}\n",
             at.display()
@@ -353,9 +353,6 @@ impl World {
 
 fn unshare(program: &str) -> Command {
     let mut command = Command::new(find("unshare").unwrap_or_else(|| "unshare".into()));
-    if !is_root() {
-        command.arg("--map-root-user");
-    }
     command.args(["--net", "--mount", "--propagation=private", program]);
     command
 }
