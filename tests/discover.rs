@@ -14,10 +14,12 @@ use ostler::account::{Protocol, Security, Trust};
 use ostler::discover::{Domain, Finder, Found, Missing, Names, NamesTrouble, Srv, Vouched};
 use ostler::endpoint::{Endpoint, LoginForm};
 use support::dovecot::Dovecot;
+use support::gate::{Gate, Rules};
+use support::ostler::{Account, Home, Server};
 use support::postfix::Postfix;
 use support::process::{Process, run_well, said};
 use support::world::{Site, World};
-use support::{require, wait_for};
+use support::{client, mail, require, unique, wait_for};
 
 const PLAY: &str = "OSTLER_TEST_DISCOVER";
 const DOMAIN: &str = "example.test";
@@ -373,4 +375,33 @@ fn a_server_whose_certificate_is_not_for_its_name_is_no_find() {
     let world = World::builder().host("pop.example.test", "127.0.0.2").start();
     let _dovecot = Dovecot::builder().user("ann", "pw").inside(&world, "127.0.0.2", [110, 995]).start();
     assert_eq!(find(&world, "probe-pop3"), ["nothing that can be used: pop.example.test port 110 does not offer STLS"]);
+}
+
+/// What a test of setting up needs of a world: the built program, its doors, and clients of the test's own, with a
+/// provider behind it that wants its mail fetched first.
+#[test]
+fn ostler_runs_in_a_world_and_is_reached_from_outside() {
+    require!("world", "dovecot", "postfix");
+    let world = World::builder().host("mail.optonline.net", "127.0.0.2").start();
+    let cert = world.ca().named(&["mail.optonline.net"]);
+    let (ann, password) = ("ann@optonline.net", unique("pw"));
+    let gate = Gate::start_with(
+        Rules::default(),
+        &cert,
+        &[(ann, &password)],
+        |dovecot| dovecot.inside(&world, "127.0.0.2", [110, 995]),
+        |postfix| postfix.inside(&world, "127.0.0.2", [25, 587, 465]),
+    );
+    gate.dovecot.deliver(ann, &mail::tricky("world"));
+    let account = Account::new("home", ann, &password)
+        .pop3(Server::at("mail.optonline.net", "tls", 995))
+        .smtp(Server::at("mail.optonline.net", "starttls", 25).auth("pop-before-smtp"));
+    let home = Home::new(world.ca(), &[account]).inside(&world);
+    let checked = home.ostler(&["check"], "");
+    assert!(checked.status.success(), "{}", said(&checked));
+    gate.forget();
+    let ostler = home.run();
+    client::send(world.reach(ostler.smtp), ann, &["bob@example.com"], &mail::tricky("first of the day"));
+    assert_eq!(gate.deliveries().len(), 1);
+    assert_eq!(client::fetch(world.reach(ostler.pop3), ann, "whatever").len(), 1);
 }

@@ -13,6 +13,7 @@
 //! let dovecot = Dovecot::builder().user(ANN, "pw").cert(cert.clone()).inside(&world, "127.0.0.2", [110, 995]).start();
 //! let postfix = Postfix::builder().cert(cert).sasl(&dovecot).inside(&world, "127.0.0.2", [25, 587, 465]).start();
 //! let output = run(&mut world.wrap(&home.command(&["add", "ann@optonline.net"])), input);
+//! let message = fetch(world.reach(ostler.pop3), ANN, "pw");                       // a client of the test's own
 //! assert!(world.looked_up().iter().all(|name| name != ISPDB));
 //! ```
 //!
@@ -22,11 +23,14 @@
 //! the test's authority because `SSL_CERT_FILE` names it. Everything ends with the [`World`].
 //!
 //! Needs `require!("world")`: Linux, root (dnsmasq, Dovecot and Postfix change their user, which the namespaces of other
-//! users do not let them), unshare and nsenter of util-linux, ip of iproute2, dnsmasq, nginx.
+//! users do not let them), unshare and nsenter of util-linux, ip of iproute2, dnsmasq, nginx, python3.
 
 use std::ffi::OsString;
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Mutex;
 
 use tempfile::TempDir;
 
@@ -36,7 +40,7 @@ use super::{find, folder, is_root, wait_for};
 
 /// Whether worlds can be made here.
 pub fn usable() -> Result<(), String> {
-    for program in ["unshare", "nsenter", "ip", "mount", "dnsmasq", "nginx"] {
+    for program in ["unshare", "nsenter", "ip", "mount", "dnsmasq", "nginx", "python3"] {
         find(program).ok_or_else(|| program.to_owned())?;
     }
     if !is_root() {
@@ -115,7 +119,7 @@ impl Builder {
             at.join("ready").exists().then_some(())
         });
         let inside = Inside { pid: holder.id(), ca_file: at.join("ca.pem") };
-        let mut world = World { servers: Vec::new(), holder, inside, folder, ca };
+        let mut world = World { servers: Mutex::default(), holder, inside, folder, ca };
         if !self.mute {
             world.start_names(&self.names, &self.sites);
         }
@@ -174,7 +178,7 @@ impl Site {
 /// A running world.
 pub struct World {
     // They end before what they live in.
-    servers: Vec<Process>,
+    servers: Mutex<Vec<Process>>,
     holder: Process,
     inside: Inside,
     folder: TempDir,
@@ -250,6 +254,38 @@ impl World {
     /// A program of the system, inside.
     pub fn command(&self, program: &str, args: &[&str]) -> Command {
         self.wrap(&command(find(program).unwrap_or_else(|| program.into()), args))
+    }
+
+    /// A port out here that leads to a port of 127.0.0.1 in there, for clients that the test plays itself. Each connection
+    /// is one in there, made by a program of this user.
+    pub fn reach(&self, port: u16) -> u16 {
+        let bridge = self.folder.path().join(format!("bridge-{port}"));
+        if !bridge.exists() {
+            let mut start = self.command("python3", &["-c", BRIDGE]);
+            start.arg(&bridge).arg(port.to_string()).stdin(Stdio::null());
+            self.servers.lock().unwrap().push(Process::start("a bridge", &mut start));
+            // Only when it listens does it take this name.
+            wait_for("the bridge", || bridge.exists().then_some(()));
+        }
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let outer = listener.local_addr().unwrap().port();
+        std::thread::spawn(move || {
+            for client in listener.incoming() {
+                let (Ok(client), Ok(inner)) = (client, UnixStream::connect(&bridge)) else { return };
+                let (mut from_client, mut to_client) = (client.try_clone().unwrap(), client);
+                let (mut from_inner, mut to_inner) = (inner.try_clone().unwrap(), inner);
+                let _ = to_client.set_nodelay(true);
+                std::thread::spawn(move || {
+                    let _ = std::io::copy(&mut from_client, &mut to_inner);
+                    let _ = to_inner.shutdown(Shutdown::Write);
+                });
+                std::thread::spawn(move || {
+                    let _ = std::io::copy(&mut from_inner, &mut to_client);
+                    let _ = TcpStream::shutdown(&to_client, Shutdown::Write);
+                });
+            }
+        });
+        outer
     }
 
     /// Every name that was asked of the name service so far, with the kind of record: `A mail.example.test`.
@@ -347,7 +383,7 @@ impl World {
             }
             self.inside.listens_at("127.0.0.1", port).then_some(())
         });
-        self.servers.push(process);
+        self.servers.lock().unwrap().push(process);
     }
 }
 
@@ -356,3 +392,32 @@ fn unshare(program: &str) -> Command {
     command.args(["--net", "--mount", "--propagation=private", program]);
     command
 }
+
+/// From a socket file to a port of 127.0.0.1, both ways, each end's closing passed on.
+const BRIDGE: &str = r#"
+import os, socket, sys, threading
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(sys.argv[1] + ".new")
+listener.listen(64)
+os.rename(sys.argv[1] + ".new", sys.argv[1])
+def copy(a, b):
+    try:
+        while block := a.recv(65536):
+            b.sendall(block)
+    except OSError:
+        pass
+    try:
+        b.shutdown(socket.SHUT_WR)
+    except OSError:
+        pass
+while True:
+    near, _ = listener.accept()
+    try:
+        far = socket.create_connection(("127.0.0.1", int(sys.argv[2])))
+    except OSError:
+        near.close()
+        continue
+    far.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    for pair in ((near, far), (far, near)):
+        threading.Thread(target=copy, args=pair, daemon=True).start()
+"#;
