@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use ostler::account::Security;
+use ostler::discover::{Domain, autoconfig};
 use ostler::gate::verdict::{Stage, Verdict, verdict};
 use ostler::protocol::{Filter, Replies, Taken};
 use ostler::sasl::{Acceptor, Exchange, Heard, Mechanism, Proof, starred};
@@ -307,4 +309,27 @@ fn round_trip(mechanism: Mechanism, with_initial: bool, name: &str, secret: &Arc
     let Heard::Attempt(attempt) = heard else { panic!("ostler does not understand itself") };
     assert_eq!(attempt.name, name);
     assert!(attempt.proof.proves(secret));
+}
+
+/// A provider's file of mail settings, from a stranger: what is read of it is clean and small, and no server is in clear.
+pub fn autoconfig(data: &[u8]) {
+    let domain = Domain::parse("example.net").unwrap();
+    let Ok(config) = autoconfig::parse(data, &domain) else { return };
+    assert!((1..=64).contains(&config.endpoints.len()), "{} servers", config.endpoints.len());
+    for endpoint in &config.endpoints {
+        assert_ne!(endpoint.security, Security::None, "in clear");
+        assert_ne!(endpoint.port, 0);
+        let host = Domain::parse(&endpoint.host).unwrap();
+        assert_eq!(host.as_str(), endpoint.host, "a host that is written otherwise");
+        for name in endpoint.login.candidates("ann@example.net") {
+            assert!(!name.is_empty() && !name.chars().any(char::is_control), "{name:?}");
+        }
+    }
+    let texts = config.title.iter().chain(config.hints.iter().map(|hint| &hint.text));
+    for text in texts {
+        assert!(text.chars().count() <= 500 && !text.chars().any(char::is_control), "{text:?}");
+    }
+    for url in config.hints.iter().filter_map(|hint| hint.url.as_ref()) {
+        assert!(url.starts_with("http") && url.bytes().all(|b| matches!(b, b'!'..=b'~')), "{url:?}");
+    }
 }

@@ -225,5 +225,4 @@ fn child<'a, 'i: 'a>(node: Node<'a, 'i>, name: &str) -> Option<Node<'a, 'i>> {
 }
 
 #[cfg(test)]
-#[path = "autoconfig_tests.rs"]
 mod tests;

@@ -245,6 +245,9 @@ fn found(candidates: Vec<Endpoint>, heard: Vec<Heard>) -> Result<Found, Missing>
     answered.sort_by_key(|offer| offer.endpoint.ways.is_empty());
     match trouble {
         _ if !answered.is_empty() => Ok(Found { by: Source::Probe, offers: answered, title: None, hints: Vec::new() }),
+        Some(failure @ (Failure::NoNameService { .. } | Failure::NetworkGone { .. })) => {
+            Err(Missing::NotAsked(failure.sentence()))
+        }
         Some(failure) => Err(Missing::Unusable(failure.sentence())),
         None => Err(Missing::Nothing),
     }
@@ -265,5 +268,81 @@ fn worth_telling(first: Option<Failure>, second: Failure) -> Option<Failure> {
         Some(first) if weight(&first) >= weight(&second) => Some(first),
         first if weight(&second) == 0 => first,
         _ => Some(second),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failure::Place;
+
+    fn domain() -> Domain {
+        Domain::parse("example.net").unwrap()
+    }
+
+    fn probed(mechanisms: &[&str]) -> Probed {
+        let mechanisms = mechanisms.iter().map(|m| (*m).to_owned()).collect();
+        Probed { address: [127, 0, 0, 1].into(), tls: None, mechanisms, takes_user: false, size: None }
+    }
+
+    /// What was heard of the SMTP candidates, the others silent.
+    fn heard(answers: Vec<Option<Result<Probed, Failure>>>) -> (Vec<Endpoint>, Vec<Heard>) {
+        let mut candidates = candidates(&domain(), &[Protocol::Smtp]);
+        candidates.truncate(answers.len());
+        (candidates, answers.into_iter().map(|answer| Heard { protocol: Protocol::Smtp, answer }).collect())
+    }
+
+    fn lost(n: usize) -> Failure {
+        let candidate = &candidates(&domain(), &[Protocol::Smtp])[n];
+        let Endpoint { protocol, host, port, security, .. } = candidate.clone();
+        Failure::NoStartTls { at: Place { host, port, protocol, security } }
+    }
+
+    #[test]
+    fn the_usual_places_are_never_in_clear_and_the_best_is_first() {
+        let all = candidates(&domain(), &[Protocol::Pop3, Protocol::Smtp]);
+        assert!(all.iter().all(|endpoint| endpoint.security != Security::None));
+        let shown: Vec<String> = all.iter().map(Endpoint::describe).collect();
+        assert_eq!(shown[0], "pop3.example.net port 995, TLS");
+        assert_eq!(shown[7], "example.net port 110, STARTTLS");
+        assert_eq!(shown[8], "smtp.example.net port 465, TLS");
+        assert_eq!(shown.last().unwrap(), "example.net port 25, STARTTLS");
+        assert_eq!(shown.len(), 20);
+        assert!(candidates(&domain(), &[Protocol::Imap]).is_empty());
+    }
+
+    #[test]
+    fn it_ends_when_nothing_better_can_come() {
+        let settled = |answers| is_settled(&heard(answers).1, Protocol::Smtp);
+        let good = || Some(Ok(probed(&["PLAIN"])));
+        assert!(settled(vec![good(), None]));
+        assert!(!settled(vec![None, good()]));
+        assert!(settled(vec![Some(Err(lost(0))), good(), None]));
+        // One that offers no way in: a better one may follow.
+        assert!(!settled(vec![Some(Ok(probed(&[]))), None]));
+        assert!(settled(vec![Some(Ok(probed(&[]))), Some(Err(lost(1)))]));
+    }
+
+    #[test]
+    fn those_that_let_users_in_come_first() {
+        let (candidates, answers) =
+            heard(vec![Some(Ok(probed(&[]))), Some(Err(lost(1))), Some(Ok(probed(&["XOAUTH2", "LOGIN"]))), None]);
+        let found = found(candidates, answers).unwrap();
+        let shown: Vec<_> = found.offers.iter().map(|o| (o.endpoint.host.as_str(), o.endpoint.ways.clone())).collect();
+        let both = vec![Way::Password, Way::OAuth2(String::new())];
+        assert_eq!(shown, [("example.net", both), ("smtp.example.net", Vec::new())]);
+    }
+
+    #[test]
+    fn nothing_is_told_of_names_that_were_only_guessed() {
+        let gone = |n| {
+            let Failure::NoStartTls { at } = lost(n) else { unreachable!() };
+            Failure::NameNotFound { at }
+        };
+        let (candidates, answers) = heard(vec![Some(Err(gone(0))), Some(Err(gone(1))), None]);
+        assert_eq!(found(candidates, answers), Err(Missing::Nothing));
+        let (candidates, answers) = heard(vec![Some(Err(gone(0))), Some(Err(lost(1)))]);
+        let words = "mail.example.net port 465 does not offer STARTTLS".to_owned();
+        assert_eq!(found(candidates, answers), Err(Missing::Unusable(words)));
     }
 }

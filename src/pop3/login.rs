@@ -320,4 +320,32 @@ mod tests {
         let ready = play(&[&begin[..], &["+OK hunter2 has 1 message"]].concat()).unwrap();
         assert_eq!(ready.said, Line::new(b"+OK ***has 1 message"));
     }
+
+    #[test]
+    fn one_that_only_asks_says_no_name() {
+        let asked = |security, lines: &[&str]| {
+            let mut server = server(Protocol::Pop3, "ann");
+            server.security = security;
+            let mut login = Login::asking(&server);
+            let mut sent = String::new();
+            for line in lines {
+                let mut step = login.on_line(&Line::new(line.as_bytes())).unwrap();
+                if matches!(step, Step::StartTls) {
+                    step = login.on_tls();
+                }
+                match step {
+                    Step::Send(outgoing) => sent += &outgoing.shown(),
+                    Step::Done(ready) => return (sent, ready.known.takes_user, ready.offered.join(" ")),
+                    Step::Wait | Step::WantSecret | Step::StartTls => {}
+                }
+            }
+            panic!("no end of it");
+        };
+        let list = ["+OK hello", "+OK", "SASL PLAIN XOAUTH2", "USER", "."];
+        assert_eq!(asked(Security::Tls, &list), ("CAPA".into(), true, "PLAIN XOAUTH2".into()));
+        let stls = ["+OK hello", "+OK", "+OK", "SASL PLAIN", "."];
+        assert_eq!(asked(Security::StartTls, &stls), ("STLSCAPA".into(), false, "PLAIN".into()));
+        // Older than CAPA: it has USER, as every server had.
+        assert_eq!(asked(Security::Tls, &["+OK", "-ERR what"]), ("CAPA".into(), true, String::new()));
+    }
 }

@@ -38,6 +38,11 @@ impl TestCa {
         self.sign(here())
     }
 
+    /// A good certificate for these names.
+    pub fn named(&self, names: &[&str]) -> ServerCert {
+        self.sign(named(names))
+    }
+
     /// Signed, in date, and for somebody else.
     pub fn wrong_name(&self) -> ServerCert {
         self.sign(named(&["mail.example.com"]))

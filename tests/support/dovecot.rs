@@ -8,6 +8,7 @@ use tempfile::TempDir;
 
 use super::ca::ServerCert;
 use super::process::{Process, command, run, said};
+use super::world::{Inside, World};
 use super::{find, folder, free_port, give_away, id_of, is_root, mail_ids, wait_for};
 
 /// Whether a Dovecot is here whose configuration language this file speaks.
@@ -25,6 +26,7 @@ pub struct Builder {
     extra: Vec<String>,
     tell: Vec<PathBuf>,
     host: &'static str,
+    inside: Option<(Inside, [u16; 2])>,
 }
 
 impl Builder {
@@ -71,6 +73,13 @@ impl Builder {
         self
     }
 
+    /// Inside a world, at an address of it, with POP3 and POP3 over TLS on these ports.
+    pub fn inside(mut self, world: &World, host: &'static str, ports: [u16; 2]) -> Self {
+        self.host = host;
+        self.inside = Some((world.inside(), ports));
+        self
+    }
+
     /// Starts it and waits until it answers. A port that somebody else took meanwhile is given up for another.
     pub fn start(self) -> Dovecot {
         for _ in 0..5 {
@@ -84,19 +93,26 @@ impl Builder {
     fn try_start(&self) -> Option<Dovecot> {
         let folder = folder();
         let home = folder.path();
-        let (pop3, pop3s) = (free_port(), free_port());
+        let [pop3, pop3s] = self.inside.as_ref().map_or_else(|| [free_port(), free_port()], |(_, ports)| *ports);
         for name in ["run", "state", "mail"] {
             std::fs::create_dir(home.join(name)).unwrap();
         }
         self.write_configuration(home, pop3, pop3s);
         let output = std::fs::File::create(home.join("output")).unwrap();
         let mut start = command(find("dovecot").unwrap(), ["-F", "-c"]);
-        start.arg(home.join("dovecot.conf")).stdin(Stdio::null());
+        start.arg(home.join("dovecot.conf"));
+        if let Some((inside, _)) = &self.inside {
+            start = inside.wrap(&start);
+        }
+        start.stdin(Stdio::null());
         start.stdout(output.try_clone().unwrap()).stderr(output);
         let mut process = Process::start("dovecot", &mut start);
         let answers = wait_for("dovecot to answer", || match process.ended() {
             Some(_) => Some(false),
-            None => std::net::TcpStream::connect((self.host, pop3)).is_ok().then_some(true),
+            None => match &self.inside {
+                None => std::net::TcpStream::connect((self.host, pop3)).is_ok().then_some(true),
+                Some((inside, _)) => inside.listens_at(self.host, pop3).then_some(true),
+            },
         });
         let server = Dovecot { folder, process, host: self.host, pop3, pop3s, serial: AtomicU32::new(1) };
         if answers {
@@ -213,6 +229,7 @@ impl Dovecot {
             extra: Vec::new(),
             tell: Vec::new(),
             host: "127.0.0.1",
+            inside: None,
         }
     }
 

@@ -4,7 +4,8 @@
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -125,12 +126,14 @@ impl Gate {
             builder = builder.user(user, password);
         }
         let dovecot = change_dovecot(builder).start();
-        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        let asked_at = listener.local_addr().unwrap().port();
         let home = dovecot.home().to_owned();
+        // A file, so that a Postfix in another network finds it too; Postfix asks as a user of its own.
+        let asked_at = home.join("policy");
+        let listener = UnixListener::bind(&asked_at).unwrap();
+        std::fs::set_permissions(&asked_at, std::fs::Permissions::from_mode(0o666)).unwrap();
         let state = Arc::new(State { rules, home, inner: Mutex::default() });
         serve(listener, Arc::clone(&state));
-        let ask = format!("check_policy_service {{ inet:127.0.0.1:{asked_at}, timeout=60s }}");
+        let ask = format!("check_policy_service {{ unix:{}, timeout=60s }}", asked_at.display());
         let builder = Postfix::builder()
             .cert(cert.clone())
             .plain_option("smtpd_delay_reject = no")
@@ -184,7 +187,7 @@ fn now() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64()
 }
 
-fn serve(listener: TcpListener, state: Arc<State>) {
+fn serve(listener: UnixListener, state: Arc<State>) {
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let Ok(stream) = stream else { return };
@@ -198,7 +201,7 @@ fn serve(listener: TcpListener, state: Arc<State>) {
 
 impl State {
     /// One Postfix process asks over one connection, question after question.
-    fn answer(&self, stream: TcpStream) -> std::io::Result<()> {
+    fn answer(&self, stream: UnixStream) -> std::io::Result<()> {
         let mut out = stream.try_clone()?;
         let mut question = HashMap::new();
         for line in BufReader::new(stream).lines() {

@@ -20,6 +20,7 @@ pub mod provider;
 pub mod running;
 #[cfg(target_os = "linux")]
 pub mod terminal;
+pub mod world;
 
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
@@ -55,6 +56,7 @@ pub fn has(need: &str) -> Result<(), String> {
         "postfix" => postfix::usable(),
         "exim" => exim::usable(),
         "keyring" => keyring::usable(),
+        "world" => world::usable(),
         program => find(program).map(drop).ok_or_else(|| program.to_owned()),
     }
 }

@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use super::ca::TestCa;
 use super::keyring::{Keyring, private_folder};
 use super::process::{Process, command, run};
+use super::world::{Inside, World};
 use super::{PATIENCE, folder, free_port};
 
 /// One server table of an account.
@@ -100,6 +101,7 @@ pub struct Home {
     pub smtp: u16,
     bus: Option<String>,
     secrets: Vec<String>,
+    inside: Option<Inside>,
 }
 
 impl Home {
@@ -118,7 +120,7 @@ impl Home {
         }
         std::fs::write(at.join("ca.pem"), ca.pem()).unwrap();
         let (pop3, smtp) = (free_port(), free_port());
-        let mut home = Self { folder, pop3, smtp, bus: None, secrets: Vec::new() };
+        let mut home = Self { folder, pop3, smtp, bus: None, secrets: Vec::new(), inside: None };
         let mut text = format!(
             "[local]\npop3 = \"127.0.0.1:{pop3}\"\nsmtp = \"127.0.0.1:{smtp}\"\nimap = false\npage = false\n{local}\n"
         );
@@ -188,6 +190,12 @@ impl Home {
         self
     }
 
+    /// Everything this user runs, runs inside a world from now on; its doors are reached with `World::reach`.
+    pub fn inside(mut self, world: &World) -> Self {
+        self.inside = Some(world.inside());
+        self
+    }
+
     /// A word that must never appear in anything the program says.
     pub fn keep_secret(&mut self, secret: &str) {
         self.secrets.push(secret.to_owned());
@@ -221,7 +229,10 @@ impl Home {
         if let Some(bus) = &self.bus {
             command.env("DBUS_SESSION_BUS_ADDRESS", bus);
         }
-        command
+        match &self.inside {
+            Some(inside) => inside.wrap(&command),
+            None => command,
+        }
     }
 
     /// Starts `ostler run` and waits for `ready`.

@@ -11,6 +11,7 @@ use super::ca::ServerCert;
 use super::dovecot::Dovecot;
 use super::mail::{self, Delivery};
 use super::process::{Process, command, run, said};
+use super::world::{Inside, World};
 use super::{find, folder, free_port, give_away, id_of, is_root, mail_ids, wait_for};
 
 /// Whether a Postfix can be started here.
@@ -39,6 +40,8 @@ pub struct Builder {
     main: Vec<String>,
     plain: Vec<String>,
     refused: Vec<String>,
+    host: &'static str,
+    inside: Option<(Inside, [u16; 3])>,
 }
 
 impl Builder {
@@ -72,6 +75,14 @@ impl Builder {
         self
     }
 
+    /// Inside a world, at an address of it, with the plain port, submission and submission over TLS on these ports
+    /// (25, 587 and 465 in the real one).
+    pub fn inside(mut self, world: &World, host: &'static str, ports: [u16; 3]) -> Self {
+        self.host = host;
+        self.inside = Some((world.inside(), ports));
+        self
+    }
+
     /// Starts it and waits until it answers. A port that somebody else took meanwhile is given up for another.
     pub fn start(self) -> Postfix {
         for _ in 0..5 {
@@ -85,17 +96,22 @@ impl Builder {
     fn try_start(&self) -> Option<Postfix> {
         let folder = folder();
         let home = folder.path();
-        let (plain, submission, smtps) = (free_port(), free_port(), free_port());
+        let free = || [free_port(), free_port(), free_port()];
+        let [plain, submission, smtps] = self.inside.as_ref().map_or_else(free, |(_, ports)| *ports);
         make_queue(home);
         self.write_configuration(home, [plain, submission, smtps]);
         let output = std::fs::File::create(home.join("output")).unwrap();
         let mut start = command(default("daemon_directory").join("master"), ["-d", "-c"]);
-        start.arg(home.join("conf")).stdin(Stdio::null());
+        start.arg(home.join("conf"));
+        if let Some((inside, _)) = &self.inside {
+            start = inside.wrap(&start);
+        }
+        start.stdin(Stdio::null());
         start.stdout(output.try_clone().unwrap()).stderr(output);
         let mut process = Process::start("postfix", &mut start);
         let answers = wait_for("postfix to answer", || match process.ended() {
             Some(_) => Some(false),
-            None => [plain, submission, smtps].iter().all(|port| listens(*port)).then_some(true),
+            None => [plain, submission, smtps].iter().all(|port| self.listens(*port)).then_some(true),
         });
         let server = Postfix { folder, process, plain, submission, smtps };
         if answers {
@@ -106,8 +122,12 @@ impl Builder {
         None
     }
 
+    fn listens(&self, port: u16) -> bool {
+        self.inside.as_ref().map_or_else(|| listens(port), |(inside, _)| inside.listens_at(self.host, port))
+    }
+
     fn write_configuration(&self, home: &Path, ports: [u16; 3]) {
-        let at = home.display();
+        let (at, host) = (home.display(), self.host);
         let (uid, gid) = mail_ids();
         write_long_ago(&home.join("refused"), &(self.refused.join("\n") + "\n"));
         let directories = ["daemon_directory", "shlib_directory", "command_directory"]
@@ -146,9 +166,9 @@ impl Builder {
         let plain: String = self.plain.iter().map(|setting| format!("  -o {{ {setting} }}\n")).collect();
         let [first, second, third] = ports;
         let master = format!(
-            "127.0.0.1:{first} inet n - n - - smtpd\n{plain}\
-             127.0.0.1:{second} inet n - n - - smtpd\n  -o smtpd_tls_security_level={encrypt}\n{only_signed_in}\
-             127.0.0.1:{third} inet n - n - - smtpd\n  -o smtpd_tls_wrappermode={wrapper}\n{only_signed_in}{SERVICES}"
+            "{host}:{first} inet n - n - - smtpd\n{plain}\
+             {host}:{second} inet n - n - - smtpd\n  -o smtpd_tls_security_level={encrypt}\n{only_signed_in}\
+             {host}:{third} inet n - n - - smtpd\n  -o smtpd_tls_wrappermode={wrapper}\n{only_signed_in}{SERVICES}"
         );
         write_long_ago(&home.join("conf/main.cf"), &main);
         write_long_ago(&home.join("conf/master.cf"), &master);
@@ -228,7 +248,15 @@ pub struct Postfix {
 
 impl Postfix {
     pub fn builder() -> Builder {
-        Builder { cert: None, sasl: None, main: Vec::new(), plain: Vec::new(), refused: Vec::new() }
+        Builder {
+            cert: None,
+            sasl: None,
+            main: Vec::new(),
+            plain: Vec::new(),
+            refused: Vec::new(),
+            host: "127.0.0.1",
+            inside: None,
+        }
     }
 
     pub fn home(&self) -> &Path {
