@@ -8,16 +8,17 @@ use std::time::Duration;
 use toml_edit::DocumentMut;
 
 use super::EditError;
-use super::parse;
+use super::parse_with;
 use crate::account::{Account, AfterPop, CommandLine, Protocol, SecretSource, Security, Server, SignIn};
+use crate::presets::Presets;
 
 /// What a new file begins with.
 const HEADER: &str = "# The settings of ostler. Change what you like: ostler keeps your comments and the order.\n\
     # It reads the file again whenever it changes; `ostler check` tries what it says.\n";
 
 /// Adds the account to the text of the settings file `file` (which is not opened: its folder is where relative paths
-/// start). The result, read again, is what was there and this account; if that cannot be had, the text is refused.
-pub fn add_account(text: &str, account: &Account, file: &Path) -> Result<String, EditError> {
+/// start); `presets` are those its accounts may name. The result, read again, is what was there and this account; if that cannot be had, the text is refused.
+pub fn add_account(text: &str, account: &Account, file: &Path, presets: &Presets) -> Result<String, EditError> {
     let before = text.parse::<DocumentMut>().map_err(|error| {
         let at = error.span().map_or(0, |span| span.start).min(text.len());
         EditError::NotToml { line: text.bytes().take(at).filter(|b| *b == b'\n').count() + 1 }
@@ -29,11 +30,11 @@ pub fn add_account(text: &str, account: &Account, file: &Path) -> Result<String,
         after = after.replace("\r\n", "\n").replace('\n', "\r\n");
     }
     // Whatever is wrong with the file already is not for this to judge; but then nobody can say what it means.
-    let (old, new) = (parse(text, file), parse(&after, file));
-    let (Ok(old), Ok(new)) = (old, new) else { return Err(EditError::TooEntangled) };
-    let (last, others) = new.settings.accounts.split_last().ok_or(EditError::TooEntangled)?;
+    let (old, new) = (parse_with(text, file, presets), parse_with(&after, file, presets));
+    let (Ok(old), Ok(new)) = (old, new) else { return Err(EditError::CannotTake) };
+    let (last, others) = new.settings.accounts.split_last().ok_or(EditError::CannotTake)?;
     let is_right = **last == *account && others == old.settings.accounts;
-    if is_right { Ok(after) } else { Err(EditError::TooEntangled) }
+    if is_right { Ok(after) } else { Err(EditError::CannotTake) }
 }
 
 fn with_tables(text: &str, tables: &str) -> String {
@@ -45,10 +46,10 @@ fn with_tables(text: &str, tables: &str) -> String {
 }
 
 fn with_element(mut document: DocumentMut, tables: &str) -> Result<String, EditError> {
-    let own: DocumentMut = tables.parse().map_err(|_| EditError::TooEntangled)?;
+    let own: DocumentMut = tables.parse().map_err(|_| EditError::CannotTake)?;
     let table = own.get("account").and_then(|accounts| accounts.as_array_of_tables()).and_then(|a| a.get(0));
-    let table = table.ok_or(EditError::TooEntangled)?.clone().into_inline_table();
-    let array = document.get_mut("account").and_then(|item| item.as_array_mut()).ok_or(EditError::TooEntangled)?;
+    let table = table.ok_or(EditError::CannotTake)?.clone().into_inline_table();
+    let array = document.get_mut("account").and_then(|item| item.as_array_mut()).ok_or(EditError::CannotTake)?;
     array.push(table);
     Ok(document.to_string())
 }
@@ -169,7 +170,7 @@ fn quoted(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::account::Settings;
-    use crate::config::remove_account;
+    use crate::config::{parse, remove_account};
 
     const FILE: &str = "/home/ann/ostler.toml";
 
@@ -182,7 +183,7 @@ mod tests {
     }
 
     fn added(text: &str, account: &Account) -> String {
-        add_account(text, account, Path::new(FILE)).unwrap()
+        add_account(text, account, Path::new(FILE), Presets::built_in()).unwrap()
     }
 
     /// One of everything.
@@ -241,9 +242,9 @@ mod tests {
 
     #[test]
     fn a_wrong_file_is_left_alone() {
-        let wrong = |text: &str| add_account(text, &every_kind()[0], Path::new(FILE)).unwrap_err();
+        let wrong = |text: &str| add_account(text, &every_kind()[0], Path::new(FILE), Presets::built_in()).unwrap_err();
         assert_eq!(wrong("a = 1\n= 2\n"), EditError::NotToml { line: 2 });
-        assert_eq!(wrong("[[account]]\n"), EditError::TooEntangled);
-        assert_eq!(wrong("[[account]]\naddress = 'ANN@x.net'\npop3.host = 'h'\n"), EditError::TooEntangled);
+        assert_eq!(wrong("[[account]]\n"), EditError::CannotTake);
+        assert_eq!(wrong("[[account]]\naddress = 'ANN@x.net'\npop3.host = 'h'\n"), EditError::CannotTake);
     }
 }

@@ -22,6 +22,9 @@ pub enum EditError {
     /// The account is written in a way that cannot be taken out without touching something else.
     #[error("the account is written in a form that only a person can take out")]
     TooEntangled,
+    /// With the account added, the file would not say what it should: it is wrong already, or has the account's name.
+    #[error("the file has mistakes in it, or says already what the new account says; `ostler check` shows the first")]
+    CannotTake,
 }
 
 /// Takes the account `name` (whatever the letter case) out of the text: its table, its sub-tables and the comments

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::Secrets;
 use crate::account::{Account, Settings};
 use crate::config::{self, EditError, LoadError};
+use crate::presets::Presets;
 use crate::vault::{Vault, VaultError};
 
 /// Why nothing was kept.
@@ -48,6 +49,7 @@ pub fn existing<'a>(settings: &'a Settings, name: &str, address: &str) -> Option
 /// Keeps it. The file is read again for this: a person may have changed it meanwhile.
 pub async fn keep(file: &Path, account: &Account, secrets: &Secrets) -> Result<(), KeepError> {
     let parsed = config::load(file).map_err(|error| KeepError::Settings(Box::new(error)))?;
+    let presets = Presets::load(file).map_err(|error| KeepError::Settings(Box::new(error)))?;
     if let Some(known) = existing(&parsed.settings, &account.name, &account.address) {
         return Err(KeepError::Exists(known.name.clone()));
     }
@@ -56,7 +58,10 @@ pub async fn keep(file: &Path, account: &Account, secrets: &Secrets) -> Result<(
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && parsed.is_missing => String::new(),
         Err(source) => return Err(KeepError::Write { file: file.to_owned(), source }),
     };
-    let changed = config::add_account(&text, account, file)
+    // An account that leaves out what its preset has (it only fetches, say) has to stand on its own.
+    let alone = Account { provider: None, ..account.clone() };
+    let changed = config::add_account(&text, account, file, &presets)
+        .or_else(|_| config::add_account(&text, &alone, file, &presets))
         .map_err(|source| KeepError::Edit { file: file.to_owned(), source })?;
     let vault = Vault::new();
     let kept = store(&vault, account, secrets).await;

@@ -6,8 +6,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod finding;
 mod flags;
 mod gate;
+mod seeds;
 mod terminal;
 
 use support::ca::TestCa;
