@@ -2,6 +2,7 @@
 //! 1 tried and failed, 2 the command line or the settings file is wrong. Each command of some size has its file in `cli/`.
 
 pub mod check;
+pub mod guide;
 pub mod list;
 pub mod password;
 pub mod remove;
@@ -57,6 +58,8 @@ enum Command {
     Remove(remove::Options),
     /// Try every step to each server of the accounts and explain what fails
     Check(check::Options),
+    /// Show step by step what to type into your mail program
+    Guide(guide::Options),
     /// Show what the running ostler is doing
     Status(status::Options),
     /// Ask new clients of the running ostler to come back later
@@ -94,6 +97,7 @@ pub fn main() -> ExitCode {
         Command::Password(options) => with_settings(&file, |parsed| password::main(&file, &parsed, options)),
         Command::Remove(options) => with_settings(&file, |parsed| remove::main(&file, &parsed, &options)),
         Command::Check(options) => with_settings(&file, |parsed| check::main(&parsed, &options)),
+        Command::Guide(options) => with_settings(&file, |parsed| guide::main(&file, &parsed, &options)),
         Command::Status(options) => status::main(&file, &options),
         Command::Pause => status::switch(&file, true),
         Command::Resume => status::switch(&file, false),

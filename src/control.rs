@@ -43,6 +43,13 @@ pub enum Request {
     Pause,
     /// Take new clients again.
     Resume,
+    /// What happened after a number of the journal; the answer comes as soon as there is something, at the latest after a
+    /// few seconds, and is `{"seq": N, "entries": [..]}`.
+    Since {
+        /// The number of the last answer; left out: only the number is wanted, at once.
+        #[serde(default)]
+        seq: Option<u64>,
+    },
     /// A secret has been set, replaced or taken away: the one in memory no longer counts.
     ForgetSecret {
         /// The account, by name.

@@ -93,6 +93,7 @@ fn help_and_version_are_results() {
         ("password", "keyring"),
         ("remove", "settings"),
         ("check", "step"),
+        ("guide", "mail program"),
         ("status", "running"),
         ("pause", "come back later"),
         ("resume", "again"),
