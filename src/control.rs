@@ -393,6 +393,7 @@ mod tests {
             (Request::Pause, r#"{"do":"pause"}"#),
             (Request::Resume, r#"{"do":"resume"}"#),
             (Request::ForgetSecret { account: "work".into() }, r#"{"do":"forget-secret","account":"work"}"#),
+            (Request::Since { seq: Some(7) }, r#"{"do":"since","seq":7}"#),
         ] {
             assert_eq!(serde_json::to_string(&request).unwrap(), text);
             assert_eq!(serde_json::from_str::<Request>(text).unwrap(), request);

@@ -169,7 +169,7 @@ impl Events {
             status.fold(event);
             status.journal.last()
         };
-        self.told.send_if_modified(|told| std::mem::replace(told, last) != last);
+        self.told.send_if_modified(|told| std::mem::replace(told, last.max(*told)) < last);
     }
 
     /// What happened after `seq` (see [`Journal::since`]). Waits up to `patience` for the first thing, unless there is
@@ -345,6 +345,36 @@ impl Status {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn news_come_at_once_or_when_patience_ends() {
+        let events = Events::default();
+        let patience = Duration::from_secs(3);
+        let start = tokio::time::Instant::now();
+        assert_eq!(events.since(None, patience).await, json!({"seq": 0, "entries": []}));
+        assert_eq!(start.elapsed(), Duration::ZERO);
+        assert_eq!(events.since(Some(0), patience).await["seq"], 0);
+        assert_eq!(start.elapsed(), patience);
+        let later = async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            events.publish(Event::Began(1, Protocol::Pop3, "127.0.0.1:5".parse().unwrap()));
+            // Nothing a person would miss wakes nobody.
+            events.publish(Event::Doing(1, "x"));
+        };
+        let (news, ()) = tokio::join!(events.since(Some(0), patience), later);
+        assert_eq!(start.elapsed(), Duration::from_secs(4));
+        assert_eq!(news["seq"], 1);
+        assert_eq!(
+            (&news["entries"][0]["protocol"], &news["entries"][0]["kind"]),
+            (&json!("pop3"), &json!("connected"))
+        );
+        events.publish(Event::Named(1, "home".into()));
+        events.publish(Event::SignedIn(1));
+        assert_eq!(events.since(Some(1), patience).await["entries"][0]["account"], "home");
+        // From before a new start: at once, and everything.
+        assert_eq!(events.since(Some(99), patience).await["entries"].as_array().map(Vec::len), Some(2));
+        assert_eq!(start.elapsed(), Duration::from_secs(4));
+    }
 
     #[test]
     fn status_is_what_happened() {

@@ -1,6 +1,6 @@
 //! `ostler guide`: shows what to type into an old mail program, and with `--watch` waits for that program to come.
 
-use std::io::IsTerminal;
+use std::io::{ErrorKind, IsTerminal};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -123,6 +123,10 @@ fn watch(file: &Path, settings: &Settings, client: &Client, account: &Account, v
         let answer = match ask(file, &Request::Since { seq: Some(seq) }) {
             Ok(Some(answer)) => answer,
             Ok(None) => return ended(),
+            // It ended while the question was open.
+            Err(error) if matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset) => {
+                return ended();
+            }
             Err(error) => return fail(1, &no_answer(&error)),
         };
         let Some(last) = answer["seq"].as_u64() else { return ended() };
