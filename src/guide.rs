@@ -65,7 +65,7 @@ const NO_AT: [&str; 2] = ["netscape-4", "eudora-mac"];
 const ONLY_25: [&str; 1] = ["netscape-4"];
 
 static PARTS: &[(&str, &str)] =
-    parts!["values", "door-off", "password", "wait", "undo", "more", "port-25", "other-computer"];
+    parts!["values", "door-off", "password", "wait", "undo", "more", "port-25", "other-computer", "low-ports"];
 
 /// No guide, or more than one, goes by that name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -159,7 +159,12 @@ impl Client {
             "port_25_only" => Some(ONLY_25.contains(&self.name)),
             _ => values.flag(name),
         };
-        expand(self.source, &flag, &part)
+        if values.can_fetch() || values.can_send() {
+            expand(self.source, &flag, &part)
+        } else {
+            // No step would lead anywhere.
+            expand(&format!("# {}\n\n{{{{> door-off}}}}\n", self.title()), &flag, &part)
+        }
     }
 }
 

@@ -128,6 +128,8 @@ impl Values {
             "smtp_port" => port(&self.smtp),
             // Where it will be, once it is there.
             "smtp_25_host" => host(if self.smtp_25.is_some() { &self.smtp_25 } else { &self.smtp }),
+            "pop3_and_110" => both(&self.pop3, 110),
+            "smtp_and_25" => both(&self.smtp, 25),
             _ => return None,
         })
     }
@@ -140,8 +142,9 @@ impl Values {
             "both" => self.can_fetch() && self.can_send(),
             "pop3_door_off" => self.fetches && self.pop3.is_none(),
             "smtp_door_off" => self.sends && self.smtp.is_none(),
-            "only_fetch" => !self.sends,
-            "only_send" => !self.fetches,
+            "only_fetch" => self.fetches && !self.sends,
+            "only_send" => self.sends && !self.fetches,
+            "neither" => !self.fetches && !self.sends,
             "same_host" => self.pop3.as_ref().map(|w| &w.host) == self.smtp.as_ref().map(|w| &w.host),
             "smtp_25" => self.smtp_25.is_some(),
             "pop3_110" => self.pop3.as_ref().is_some_and(|w| w.port == 110),
@@ -168,6 +171,18 @@ impl Way {
             0 => "(the one that ostler status shows)".into(),
             port => port.to_string(),
         }
+    }
+}
+
+/// The value of a key in `[local]` that opens one more port where the door is.
+fn both(way: &Option<Way>, port: u16) -> String {
+    match way {
+        Some(way) if way.host == "127.0.0.1" => format!("[{}, {port}]", way.port),
+        Some(way) => {
+            let host = if way.host.contains(':') { format!("[{}]", way.host) } else { way.host.clone() };
+            format!("[\"{host}:{}\", \"{host}:{port}\"]", way.port)
+        }
+        None => format!("[{port}]"),
     }
 }
 
