@@ -527,6 +527,28 @@ mod tests {
         }
 
         #[tokio::test]
+        async fn who_waits_for_news_holds_up_nobody() {
+            let world = World::new();
+            let instance = world.claim("a.toml").unwrap();
+            let handler = async |request: Request| match request {
+                Request::Since { .. } => std::future::pending().await,
+                other => json!({"heard": other}),
+            };
+            let clients = async {
+                let waiting = world.ask("a.toml", Request::Since { seq: Some(0) });
+                tokio::pin!(waiting);
+                tokio::select! {
+                    biased;
+                    news = &mut waiting => panic!("answered first: {news:?}"),
+                    status = world.ask("a.toml", Request::Status) => assert!(status.unwrap().is_some()),
+                }
+                // Whoever waits too long is told so.
+                assert_eq!(waiting.await.unwrap(), Some(json!({"error": "ostler is busy"})));
+            };
+            served(instance.listen().unwrap(), handler, clients).await;
+        }
+
+        #[tokio::test]
         async fn what_is_no_question_gets_an_error() {
             let world = World::new();
             let instance = world.claim("a.toml").unwrap();

@@ -142,6 +142,7 @@ impl Client {
     fn value(&self, values: &Values, name: &str) -> Option<String> {
         match name {
             "client" => Some(self.name.to_owned()),
+            "smtp_port" if ONLY_25.contains(&self.name) => Some("25".to_owned()),
             "user" if NO_AT.contains(&self.name) => values.get("user_no_at"),
             _ => values.get(name),
         }

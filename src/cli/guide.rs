@@ -4,6 +4,7 @@ use std::io::{ErrorKind, IsTerminal};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use serde_json::Value;
@@ -16,6 +17,8 @@ use crate::guide::{self, Client, Seen, System, Values, Watch};
 
 /// The width of a pipe or a file.
 const WIDTH: usize = 80;
+/// After so long without anything to tell, what is to be done is said again.
+const QUIET: Duration = Duration::from_secs(60);
 /// Longer lines are hard to read, however wide the terminal is.
 const WIDEST: usize = 100;
 
@@ -119,7 +122,12 @@ fn watch(file: &Path, settings: &Settings, client: &Client, account: &Account, v
         show(&Seen::Bad(line));
     }
     print(&format!("waiting for your program to connect... ({} in {})\n", watch.wanted(), client.title()));
+    let mut quiet_since = Instant::now();
     loop {
+        if quiet_since.elapsed() > QUIET {
+            show(&Seen::Bad(watch.reminder(client, values)));
+            quiet_since = Instant::now();
+        }
         let answer = match ask(file, &Request::Since { seq: Some(seq) }) {
             Ok(Some(answer)) => answer,
             Ok(None) => return ended(),
@@ -133,6 +141,7 @@ fn watch(file: &Path, settings: &Settings, client: &Client, account: &Account, v
         seq = last;
         for entry in answer["entries"].as_array().into_iter().flatten() {
             if let Some(seen) = watch.see(entry) {
+                quiet_since = Instant::now();
                 show(&seen);
             }
             if watch.is_done() {

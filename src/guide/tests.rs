@@ -215,6 +215,9 @@ fn key_lines_of_some_guides() {
     assert!(netscape.contains("        sudo sysctl net.ipv4.ip_unprivileged_port_start=25\n"), "{netscape}");
     assert!(netscape.contains("Linux keeps ports below 1024 for the administrator."), "{netscape}");
     assert!(netscape.contains("sudo setcap cap_net_bind_service=+ep"), "{netscape}");
+    assert!(netscape.contains("always on port 25") && netscape.contains("smtp = \"192.168.1.10:25\""), "{netscape}");
+    let mac = text("netscape 4", System::MacOs);
+    assert!(mac.contains("port 25 -> 127.0.0.1 port 12025\" | sudo pfctl -ef -"), "{mac}");
     let netscape = text("netscape 4", System::Windows);
     assert!(!netscape.contains("sudo") && netscape.contains("Windows lets every program open port 25"), "{netscape}");
     let oe = text("Outlook Express", System::Windows);

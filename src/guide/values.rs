@@ -125,7 +125,8 @@ impl Values {
             "pop3_host" => host(&self.pop3),
             "pop3_port" => port(&self.pop3),
             "smtp_host" => host(&self.smtp),
-            "smtp_port" => port(&self.smtp),
+            // The second is the door's whatever the program wants.
+            "smtp_port" | "smtp_door_port" => port(&self.smtp),
             // Where it will be, once it is there.
             "smtp_25_host" => host(if self.smtp_25.is_some() { &self.smtp_25 } else { &self.smtp }),
             "pop3_and_110" => both(&self.pop3, 110),

@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use crate::account::Account;
-use crate::guide::Values;
+use crate::guide::{Client, Values};
 
 /// One line for the person who watches.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +65,19 @@ impl Watch {
         Some(seen)
     }
 
+    /// What to say when nothing has come for a while.
+    pub fn reminder(&self, client: &Client, values: &Values) -> String {
+        let value = |name| client.value(values, name).unwrap_or_default();
+        let mut ways = Vec::new();
+        if self.fetch_missing {
+            ways.push(format!("for incoming mail {} and port {}", value("pop3_host"), value("pop3_port")));
+        }
+        if self.send_missing {
+            ways.push(format!("for outgoing mail {} and port {}", value("smtp_host"), value("smtp_port")));
+        }
+        format!("nothing has come for a minute: {}; the program must have {}", self.wanted(), ways.join(", "))
+    }
+
     /// Whether everything the account can do has been seen.
     pub fn is_done(&self) -> bool {
         !self.fetch_missing && !self.send_missing
@@ -107,6 +120,18 @@ mod tests {
         assert_eq!(watch.wanted(), "send a message to yourself");
         watch.see(&entry("sent", Some("home"), "sent"));
         assert!(watch.is_done());
+    }
+
+    #[test]
+    fn who_waits_is_told_what_for() {
+        let settings = settings(12110, 12025);
+        let mut watch = watch();
+        watch.see(&entry("fetched", Some("home"), "0 messages fetched"));
+        assert_eq!(
+            watch.reminder(crate::guide::find("oe").unwrap(), &values(&settings)),
+            "nothing has come for a minute: send a message to yourself; the program must have for outgoing mail 127.0.0.1 and \
+             port 12025"
+        );
     }
 
     #[test]
