@@ -386,6 +386,28 @@ pub struct Settings {
     pub timeouts: Timeouts,
 }
 
+impl Settings {
+    /// The door a program of this account's owner is best told of: one that leads to the account alone before a common
+    /// one, IPv4 before IPv6, this computer before a network. `None`: there is none for this protocol.
+    pub fn door_for(&self, protocol: Protocol, account: &Account) -> Option<&Door> {
+        let fits =
+            |door: &&Door| door.protocol == protocol && door.account.as_ref().is_none_or(|name| *name == account.name);
+        let worse = |door: &&Door| {
+            let ip = door.address.ip().to_canonical();
+            (door.account.is_none(), door.is_companion, !ip.is_loopback(), ip.is_ipv6())
+        };
+        self.doors.iter().filter(fits).min_by_key(worse)
+    }
+
+    /// The port of a protocol, for a client that came to another one's: of the doors of `account` where it is known, else
+    /// of the common ones. `None`: there is none, or any free one.
+    pub fn port_for(&self, protocol: Protocol, account: Option<&Account>) -> Option<u16> {
+        let common = || self.doors.iter().find(|door| door.protocol == protocol && door.account.is_none());
+        let door = account.and_then(|account| self.door_for(protocol, account)).or_else(common)?;
+        Some(door.address.port()).filter(|port| *port != 0)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

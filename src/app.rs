@@ -24,6 +24,8 @@ use crate::vault::Vault;
 const GRACE: Duration = Duration::from_secs(20);
 /// Editors write a file in several steps; the last one counts.
 const SETTLE: Duration = Duration::from_millis(150);
+/// How long a question for news is held open; less than `control.rs` gives any answer.
+const NEWS: Duration = Duration::from_secs(3);
 /// Where the system does not tell of changes, they are looked for this often.
 const LOOK: Duration = Duration::from_secs(2);
 
@@ -202,6 +204,7 @@ fn end_sessions_not_the_program(engine: &Arc<Engine>) {
 async fn answer(engine: Arc<Engine>, request: Request) -> serde_json::Value {
     match request {
         Request::Status => {}
+        Request::Since { seq } => return engine.events.since(seq, NEWS).await,
         Request::Pause => engine.events.publish(Event::Paused),
         Request::Resume => engine.events.publish(Event::Resumed),
         Request::ForgetSecret { account } => {

@@ -4,6 +4,7 @@
 pub mod add;
 pub mod ask;
 pub mod check;
+pub mod guide;
 pub mod list;
 pub mod password;
 pub mod providers;
@@ -64,6 +65,8 @@ enum Command {
     Check(check::Options),
     /// Show the providers ostler knows, or those with a word in them
     Providers(providers::Options),
+    /// Show step by step what to type into your mail program
+    Guide(guide::Options),
     /// Show what the running ostler is doing
     Status(status::Options),
     /// Ask new clients of the running ostler to come back later
@@ -103,6 +106,7 @@ pub fn main() -> ExitCode {
         Command::Remove(options) => with_settings(&file, |parsed| remove::main(&file, &parsed, &options)),
         Command::Check(options) => with_settings(&file, |parsed| check::main(&parsed, &options)),
         Command::Providers(options) => providers::main(&file, &options),
+        Command::Guide(options) => with_settings(&file, |parsed| guide::main(&file, &parsed, &options)),
         Command::Status(options) => status::main(&file, &options),
         Command::Pause => status::switch(&file, true),
         Command::Resume => status::switch(&file, false),

@@ -43,6 +43,13 @@ pub enum Request {
     Pause,
     /// Take new clients again.
     Resume,
+    /// What happened after a number of the journal; the answer comes as soon as there is something, at the latest after a
+    /// few seconds, and is `{"seq": N, "entries": [..]}`.
+    Since {
+        /// The number of the last answer; left out: only the number is wanted, at once.
+        #[serde(default)]
+        seq: Option<u64>,
+    },
     /// A secret has been set, replaced or taken away: the one in memory no longer counts.
     ForgetSecret {
         /// The account, by name.
@@ -386,6 +393,7 @@ mod tests {
             (Request::Pause, r#"{"do":"pause"}"#),
             (Request::Resume, r#"{"do":"resume"}"#),
             (Request::ForgetSecret { account: "work".into() }, r#"{"do":"forget-secret","account":"work"}"#),
+            (Request::Since { seq: Some(7) }, r#"{"do":"since","seq":7}"#),
         ] {
             assert_eq!(serde_json::to_string(&request).unwrap(), text);
             assert_eq!(serde_json::from_str::<Request>(text).unwrap(), request);
@@ -516,6 +524,28 @@ mod tests {
                 answer
             };
             assert!(served(instance.listen().unwrap(), echo, clients).await.is_some());
+        }
+
+        #[tokio::test]
+        async fn who_waits_for_news_holds_up_nobody() {
+            let world = World::new();
+            let instance = world.claim("a.toml").unwrap();
+            let handler = async |request: Request| match request {
+                Request::Since { .. } => std::future::pending().await,
+                other => json!({"heard": other}),
+            };
+            let clients = async {
+                let waiting = world.ask("a.toml", Request::Since { seq: Some(0) });
+                tokio::pin!(waiting);
+                tokio::select! {
+                    biased;
+                    news = &mut waiting => panic!("answered first: {news:?}"),
+                    status = world.ask("a.toml", Request::Status) => assert!(status.unwrap().is_some()),
+                }
+                // Whoever waits too long is told so.
+                assert_eq!(waiting.await.unwrap(), Some(json!({"error": "ostler is busy"})));
+            };
+            served(instance.listen().unwrap(), handler, clients).await;
         }
 
         #[tokio::test]

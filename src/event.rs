@@ -4,15 +4,19 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use tokio::sync::watch;
+use tokio::time::timeout;
 
 use crate::account::{Access, Door, Protocol};
 use crate::failure::{Blame, Failure};
-use crate::protocol::Misuse;
+use crate::journal::Journal;
+use crate::protocol::{Misuse, Slip};
 
 /// Names a client's connection while it lasts.
 pub type SessionId = u64;
@@ -43,6 +47,10 @@ pub enum Event {
     Began(SessionId, Protocol, SocketAddr),
     /// It is known whose session it is.
     Named(SessionId, String),
+    /// The client has signed in.
+    SignedIn(SessionId),
+    /// The client's settings are wrong somewhere; it may go on.
+    Slipped(SessionId, Slip),
     /// What the session is doing now.
     Doing(SessionId, &'static str),
     /// The client has gone.
@@ -140,17 +148,38 @@ pub struct Status {
     accounts: Vec<(String, AccountStatus)>,
     sessions: BTreeMap<SessionId, SessionStatus>,
     paused: bool,
+    journal: Journal,
 }
 
 /// Takes events from everywhere; cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub struct Events(Arc<Mutex<Status>>);
+pub struct Events {
+    status: Arc<Mutex<Status>>,
+    /// The number of the journal's last entry, for those who wait for the next.
+    told: watch::Sender<u64>,
+}
 
 impl Events {
     /// Tells everybody.
     pub fn publish(&self, event: Event) {
         crate::log::write(&event);
-        self.lock().fold(event);
+        let last = {
+            let mut status = self.lock();
+            status.note(&event);
+            status.fold(event);
+            status.journal.last()
+        };
+        self.told.send_if_modified(|told| std::mem::replace(told, last.max(*told)) < last);
+    }
+
+    /// What happened after `seq` (see [`Journal::since`]). Waits up to `patience` for the first thing, unless there is
+    /// one already or `seq` is `None`.
+    pub async fn since(&self, seq: Option<u64>, patience: Duration) -> Value {
+        let mut told = self.told.subscribe();
+        if let Some(seq) = seq {
+            let _ = timeout(patience, told.wait_for(|last| *last != seq)).await;
+        }
+        self.lock().journal.since(seq)
     }
 
     /// The document of `ostler status`; `gate_age` tells how many seconds old an account's POP login is.
@@ -169,7 +198,7 @@ impl Events {
     }
 
     fn lock(&self) -> MutexGuard<'_, Status> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.status.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -180,6 +209,16 @@ pub fn timestamp() -> String {
 }
 
 impl Status {
+    /// Before the event changes what is known.
+    fn note(&mut self, event: &Event) {
+        let sessions = &self.sessions;
+        let own = if let Event::Began(id, protocol, _) = event { Some((*id, *protocol)) } else { None };
+        self.journal.note(event, |id| {
+            let known = sessions.get(&id).map(|s| (s.protocol, s.account.clone()));
+            known.or_else(|| own.filter(|(new, _)| *new == id).map(|(_, protocol)| (protocol, None)))
+        });
+    }
+
     fn fold(&mut self, event: Event) {
         match event {
             Event::Settings { accounts, .. } => {
@@ -231,6 +270,8 @@ impl Status {
             Event::SettingsWrong(_)
             | Event::Remark(_)
             | Event::TurnedAway(..)
+            | Event::SignedIn(_)
+            | Event::Slipped(..)
             | Event::Misused(..)
             | Event::GateOpened { .. }
             | Event::GateHealed { .. }
@@ -304,6 +345,36 @@ impl Status {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn news_come_at_once_or_when_patience_ends() {
+        let events = Events::default();
+        let patience = Duration::from_secs(3);
+        let start = tokio::time::Instant::now();
+        assert_eq!(events.since(None, patience).await, json!({"seq": 0, "entries": []}));
+        assert_eq!(start.elapsed(), Duration::ZERO);
+        assert_eq!(events.since(Some(0), patience).await["seq"], 0);
+        assert_eq!(start.elapsed(), patience);
+        let later = async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            events.publish(Event::Began(1, Protocol::Pop3, "127.0.0.1:5".parse().unwrap()));
+            // Nothing a person would miss wakes nobody.
+            events.publish(Event::Doing(1, "x"));
+        };
+        let (news, ()) = tokio::join!(events.since(Some(0), patience), later);
+        assert_eq!(start.elapsed(), Duration::from_secs(4));
+        assert_eq!(news["seq"], 1);
+        assert_eq!(
+            (&news["entries"][0]["protocol"], &news["entries"][0]["kind"]),
+            (&json!("pop3"), &json!("connected"))
+        );
+        events.publish(Event::Named(1, "home".into()));
+        events.publish(Event::SignedIn(1));
+        assert_eq!(events.since(Some(1), patience).await["entries"][0]["account"], "home");
+        // From before a new start: at once, and everything.
+        assert_eq!(events.since(Some(99), patience).await["entries"].as_array().map(Vec::len), Some(2));
+        assert_eq!(start.elapsed(), Duration::from_secs(4));
+    }
 
     #[test]
     fn status_is_what_happened() {

@@ -570,6 +570,11 @@ pub fn one_line(text: &str) -> String {
     ascii(text).chars().take(CLIENT_REPLY - 2).collect()
 }
 
+/// A text for people on one line: whatever could steer a terminal is a question mark.
+pub fn without_control(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+}
+
 fn ascii(text: &str) -> String {
     text.chars().map(|c| if matches!(c, ' '..='~') { c } else { '?' }).collect()
 }

@@ -22,6 +22,8 @@ pub mod engine;
 pub mod event;
 pub mod failure;
 pub mod gate;
+pub mod guide;
+pub mod journal;
 pub mod listeners;
 pub mod log;
 pub mod os;

@@ -10,6 +10,7 @@ use tracing::{debug, error, info, warn};
 use crate::account::Access;
 use crate::event::Event;
 use crate::failure::Blame;
+use crate::protocol::Slip;
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -88,6 +89,10 @@ pub(crate) fn write(event: &Event) {
         }
         Event::Began(id, protocol, client) => debug!("[{id}] {protocol} client {client} came"),
         Event::Named(id, account) => debug!("[{id}] it is a session of account {account}"),
+        Event::SignedIn(id) => debug!("[{id}] signed in"),
+        // It may be no more than somebody who looked whether the port is open.
+        Event::Slipped(id, slip @ Slip::Silent { .. }) => debug!("[{id}] {slip}"),
+        Event::Slipped(id, slip) => warn!("[{id}] {slip}"),
         Event::Doing(id, what) => debug!("[{id}] {what}"),
         Event::Ended(id) => debug!("[{id}] over"),
         Event::TurnedAway(protocol, client, why) => warn!("{protocol} client {client} was not let in: {why}"),

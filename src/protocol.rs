@@ -1,11 +1,13 @@
 //! What the protocol machines share: the shape of a sign-in ([`Login`]) and of a pass-through ([`Filter`]). The machines
 //! are in `pop3/` and `smtp/`; what drives them over sockets is in `relay.rs` and `serve/`.
 
+use std::fmt;
 use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use crate::failure::{Failure, Waiting};
+use crate::account::Protocol;
+use crate::failure::{Failure, Waiting, spoken};
 use crate::sasl::Echo;
 use crate::secret::Secret;
 use crate::wire::Line;
@@ -153,6 +155,81 @@ pub enum Breach {
     Server(String),
     /// The client did.
     Client(Misuse),
+}
+
+/// A mistake in the settings of a mail program that shows in what it says, and does not end its connection. Told where
+/// people look, so that nobody has to guess.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Slip {
+    /// It speaks the protocol of another door.
+    WrongDoor {
+        /// What it speaks.
+        speaks: Protocol,
+        /// The port where that is spoken, if there is one.
+        port: Option<u16>,
+    },
+    /// It came and went without a word, as one does that expected the other greeting.
+    Silent {
+        /// What is spoken at the door it came to.
+        at: Protocol,
+        /// The port of the other protocol, if there is one.
+        port: Option<u16>,
+    },
+    /// It asked to begin TLS.
+    StartTls,
+    /// It wants a kind of sign-in that ostler does not have.
+    Secure,
+    /// It gave a wrong local password.
+    WrongPassword,
+    /// It began a message and gave no local password.
+    NoPassword,
+}
+
+impl fmt::Display for Slip {
+    /// What happened; what to do.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let way = |protocol: &Protocol| if *protocol == Protocol::Smtp { "outgoing" } else { "incoming" };
+        let other = |protocol: &Protocol| if *protocol == Protocol::Smtp { "incoming" } else { "outgoing" };
+        match self {
+            Self::WrongDoor { speaks, port: Some(port) } => write!(
+                f,
+                "the program came to the wrong port: the one for {} mail ({}) is {port}; type that one there",
+                way(speaks),
+                spoken(*speaks)
+            ),
+            Self::WrongDoor { speaks, port: None } => write!(
+                f,
+                "the program came to the wrong port, and none is open for {} mail ({}); switch it on in ostler's settings",
+                way(speaks),
+                spoken(*speaks)
+            ),
+            Self::Silent { at, port: Some(port) } => write!(
+                f,
+                "a program came to the port for {} mail ({}) and left without a word; if it wanted {} mail, the port for that is {port}",
+                way(at),
+                spoken(*at),
+                other(at)
+            ),
+            Self::Silent { at, port: None } => write!(
+                f,
+                "a program came to the port for {} mail ({}) and left without a word; try it once more",
+                way(at),
+                spoken(*at)
+            ),
+            Self::StartTls => f.write_str(
+                "the program wants SSL or TLS here: switch SSL/TLS off in it; ostler encrypts the way to the provider",
+            ),
+            Self::Secure => f.write_str(
+                "the program wants a kind of sign-in that ostler does not have: switch off secure password authentication (SPA) or APOP in it",
+            ),
+            Self::WrongPassword => f.write_str(
+                "the program gave a wrong password: type the local one, which ostler list --passwords shows",
+            ),
+            Self::NoPassword => f.write_str(
+                "the program gave no password for sending: switch on authentication for outgoing mail, with the local password that ostler list --passwords shows",
+            ),
+        }
+    }
 }
 
 /// What a client did that ends its connection.

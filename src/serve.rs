@@ -21,7 +21,7 @@ use crate::engine::Engine;
 use crate::event::{Event, SessionId};
 use crate::failure::{Failure, one_line};
 use crate::os::peer::{PeerOwner, owner_of};
-use crate::protocol::Misuse;
+use crate::protocol::{Misuse, Slip};
 use crate::sasl::{Attempt, Proof};
 use crate::secret::Secret;
 use crate::wire::{Line, printable, take_line};
@@ -232,6 +232,14 @@ impl Session {
 
     fn named(&self, account: &Account) {
         self.engine.events.publish(Event::Named(self.id, account.name.clone()));
+    }
+
+    fn signed_in(&self) {
+        self.engine.events.publish(Event::SignedIn(self.id));
+    }
+
+    fn slipped(&self, slip: Slip) {
+        self.engine.events.publish(Event::Slipped(self.id, slip));
     }
 
     fn misused(&self, misuse: Misuse) {

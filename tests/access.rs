@@ -17,7 +17,7 @@ use ostler::secret::Secret;
 use support::ca::TestCa;
 use support::client::Client;
 use support::ostler::{Account, Home, Ostler, Server};
-use support::process::{command, run, said};
+use support::process::{as_nobody, command, run, said};
 use support::provider::{Part, Provider, Step, expect, say};
 use support::{find, is_root, mail, require, skip, unique, wait_for};
 
@@ -104,20 +104,6 @@ fn send_on(smtp: &mut Client) {
     smtp.send(mail::stuffed(b"Subject: in\r\n\r\nin\r\n"));
     smtp.expect_reply("250 2.0.0 queued");
     smtp.ask_reply("QUIT", "221");
-}
-
-/// What a program of user nobody hears at a door when it sends these bytes.
-fn as_nobody(port: u16, bytes: &str) -> String {
-    let script = "import socket,sys\ns=socket.create_connection(('127.0.0.1',int(sys.argv[1])),20)\ns.settimeout(20)\n\
-        try:\n s.sendall(sys.argv[2].encode())\nexcept OSError: pass\nd=b''\n\
-        try:\n while True:\n  b=s.recv(4096)\n  if not b: break\n  d+=b\nexcept OSError as e: d+=repr(e).encode()\nprint(d.decode())";
-    let mut nobody = command("setpriv", ["--reuid", "65534", "--regid", "65534", "--clear-groups"]);
-    // The search path may lead through folders of root's own.
-    let python = ["/usr/bin/python3", "/usr/local/bin/python3"].into_iter().find(|file| Path::new(file).exists());
-    let python = python.map_or_else(|| find("python3").unwrap(), Into::into);
-    nobody.arg(python).args(["-c", script, &port.to_string(), bytes]).current_dir("/");
-    let output = run(&mut nobody, "");
-    said(&output)
 }
 
 #[test]

@@ -94,6 +94,7 @@ fn help_and_version_are_results() {
         ("remove", "settings"),
         ("check", "step"),
         ("providers", "server"),
+        ("guide", "mail program"),
         ("status", "running"),
         ("pause", "come back later"),
         ("resume", "again"),

@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
-use crate::account::{Access, Account, Settings};
+use crate::account::{Access, Account, Protocol, Settings};
 use crate::choose;
 use crate::command::{Command, is_http};
 use crate::failure::{Failure, one_line};
-use crate::protocol::Misuse;
+use crate::protocol::{Misuse, Slip};
 use crate::sasl::{Acceptor, Attempt, Heard, Mechanism, Proof};
 use crate::wire::Line;
 
@@ -41,12 +41,13 @@ pub struct Front {
     exchange: Option<Acceptor>,
     commands: usize,
     bad: usize,
+    slip: Option<Slip>,
 }
 
 impl Front {
     /// `own`: the account this door leads to, if only to one. `stamp`: unique in the world, `<..@..>`.
     pub fn new(settings: Arc<Settings>, own: Option<Arc<Account>>, stamp: String) -> Self {
-        Self { settings, own, stamp, named: None, exchange: None, commands: 0, bad: 0 }
+        Self { settings, own, stamp, named: None, exchange: None, commands: 0, bad: 0, slip: None }
     }
 
     /// The first line. The timestamp of APOP is in it only where APOP can be checked.
@@ -88,9 +89,12 @@ impl Front {
             "CAPA" => Answer::Say(self.capabilities()),
             "QUIT" => Answer::Bye("+OK bye\r\n".into()),
             "NOOP" => Answer::Say("+OK\r\n".into()),
-            "STLS" => self.bad("-ERR this door is plain: switch SSL/TLS off in the mail program; ostler encrypts the way to the provider"),
-            "EHLO" | "HELO" | "MAIL" => {
-                self.bad("-ERR this is the POP3 door of ostler, for fetching; sending has a port of its own")
+            "STLS" => self.slip(Slip::StartTls, "-ERR this door is plain: switch SSL/TLS off in the mail program; ostler encrypts the way to the provider"),
+            "EHLO" | "HELO" | "MAIL" | "RCPT" | "DATA" => {
+                let port = self.smtp_port();
+                let way = port.map_or("sending is switched off".into(), |port| format!("the one for sending is {port}"));
+                let reply = format!("-ERR this is the POP3 port of ostler, for fetching; {way}");
+                self.slip(Slip::WrongDoor { speaks: Protocol::Smtp, port }, &reply)
             }
             "STAT" | "LIST" | "UIDL" | "RETR" | "TOP" | "DELE" | "RSET" | "LAST" | "XSENDER" | "XTND" | "GURL" | "LANG" | "UTF8" => {
                 Answer::Say("-ERR sign in first: USER, then PASS\r\n".into())
@@ -114,7 +118,7 @@ impl Front {
             None => choose::by_user_name(&self.settings.accounts, name)?,
         };
         if account.pop3.is_none() {
-            return Err(Failure::NoServer { account: account.name.clone(), protocol: crate::account::Protocol::Pop3 });
+            return Err(Failure::NoServer { account: account.name.clone(), protocol: Protocol::Pop3 });
         }
         Ok(account)
     }
@@ -162,6 +166,7 @@ impl Front {
             Some(name) => Mechanism::from_name(name).filter(|m| *m != Mechanism::CramMd5 || self.wants_password()),
         };
         let Some(mechanism) = mechanism else {
+            self.slip = Some(Slip::Secure);
             return Answer::Say("-ERR ostler does not have this kind of AUTH; switch SPA (secure password authentication) off in the mail program\r\n".into());
         };
         let (exchange, heard) = Acceptor::begin(mechanism, words.next().map(str::as_bytes), &self.stamp);
@@ -195,6 +200,26 @@ impl Front {
         } else {
             Answer::Say(format!("{}\r\n", one_line(reply)))
         }
+    }
+
+    /// As [`Self::bad`], for a mistake that is worth telling.
+    fn slip(&mut self, slip: Slip, reply: &str) -> Answer {
+        self.slip = Some(slip);
+        self.bad(reply)
+    }
+
+    /// The mistake in the client's settings that its last line has shown; told once.
+    pub fn take_slip(&mut self) -> Option<Slip> {
+        self.slip.take()
+    }
+
+    /// What is to be told of a client that has gone: one that never said anything may have come to the wrong port.
+    pub fn silent(&self) -> Option<Slip> {
+        (self.commands == 0).then(|| Slip::Silent { at: Protocol::Pop3, port: self.smtp_port() })
+    }
+
+    fn smtp_port(&self) -> Option<u16> {
+        self.settings.port_for(Protocol::Smtp, self.own.as_deref())
     }
 
     fn capabilities(&self) -> String {

@@ -16,7 +16,7 @@ use crate::failure::{Failure, Place, Waiting};
 use crate::pop3::filter::Filter;
 use crate::pop3::front::{Answer, Front, misused};
 use crate::pop3::login::{Login, Ready};
-use crate::protocol::{Breach, Clock, Party};
+use crate::protocol::{Breach, Clock, Party, Slip};
 use crate::relay::{Ended, Limits, relay};
 use crate::sasl::Attempt;
 use crate::secret::Secret;
@@ -134,10 +134,14 @@ async fn sign_in(
             }
             Heard::Misused(misuse) => misused(misuse),
             Heard::End(rest) if front.on_end(&rest) => Answer::Bye("+OK bye\r\n".into()),
-            Heard::End(_) => return None,
+            Heard::End(_) => {
+                front.silent().into_iter().for_each(|slip| session.slipped(slip));
+                return None;
+            }
             Heard::TimedOut => Answer::Bye("-ERR [SYS/TEMP] nobody signed in for too long (timeout)\r\n".into()),
             Heard::Stopping => Answer::Bye("-ERR [SYS/TEMP] ostler is about to end (timeout)\r\n".into()),
         };
+        front.take_slip().into_iter().for_each(|slip| session.slipped(slip));
         let text = match answer {
             Answer::Say(text) => text,
             Answer::Refused(failure) => {
@@ -155,30 +159,28 @@ async fn sign_in(
                 }
                 text
             }
-            Answer::SignIn(account, attempt) => match unless_stopped(
-                session.stopping.clone(),
-                enter(session, &account, &attempt, reach.take()),
-            )
-            .await
-            {
-                Ok(Some((upstream, ready))) => return Some((upstream, ready, account)),
-                Ok(None) if session.has_guessed_enough() => {
-                    let Answer::Misused(misuse, text) = misused(crate::protocol::Misuse::TooManyPasswords) else {
+            Answer::SignIn(account, attempt) => {
+                match unless_stopped(session.stopping.clone(), enter(session, &account, &attempt, reach.take())).await {
+                    Ok(Some((upstream, ready))) => return Some((upstream, ready, account)),
+                    Ok(None) if session.has_guessed_enough() => {
+                        let Answer::Misused(misuse, text) = misused(crate::protocol::Misuse::TooManyPasswords) else {
+                            return None;
+                        };
+                        session.misused(misuse);
+                        goodbye(client, &text).await;
                         return None;
-                    };
-                    session.misused(misuse);
-                    goodbye(client, &text).await;
-                    return None;
-                }
-                Ok(None) => {
-                    "-ERR [AUTH] this is not the local password of that account; ostler list --passwords shows it\r\n"
+                    }
+                    Ok(None) => {
+                        session.slipped(Slip::WrongPassword);
+                        "-ERR [AUTH] this is not the local password of that account; ostler list --passwords shows it\r\n"
                         .into()
+                    }
+                    Err(failure) => {
+                        session.report(Some(&account), &failure);
+                        format!("{}\r\n", failure.pop3_reply())
+                    }
                 }
-                Err(failure) => {
-                    session.report(Some(&account), &failure);
-                    format!("{}\r\n", failure.pop3_reply())
-                }
-            },
+            }
             Answer::Bye(text) => {
                 goodbye(client, &text).await;
                 return None;
@@ -260,6 +262,7 @@ impl Drop for OpenSession {
 async fn pass(session: &mut Session, client: &mut Conn<TcpStream>, upstream: Upstream, account: &Account) {
     let open = OpenSession(account.pop3.as_ref().and_then(|server| gate_of(&session.engine, account, server)));
     session.doing("signed in");
+    session.signed_in();
     let Upstream { mut conn, at, .. } = upstream;
     let timeouts = &session.settings.timeouts;
     let limits = Limits { idle: timeouts.idle, reply: timeouts.reply, data: timeouts.data };

@@ -43,10 +43,14 @@ async fn converse(session: &mut Session, client: &mut Conn<TcpStream>, mut front
             }
             Heard::Misused(misuse) => misused(misuse),
             Heard::End(rest) if front.on_end(&rest) => Answer::Bye("221 2.0.0 bye\r\n".into()),
-            Heard::End(_) => break,
+            Heard::End(_) => {
+                front.silent().into_iter().for_each(|slip| session.slipped(slip));
+                break;
+            }
             Heard::TimedOut => Answer::Bye("421 4.4.2 nothing was said for too long\r\n".into()),
             Heard::Stopping => Answer::Bye("421 4.3.2 ostler is about to end\r\n".into()),
         };
+        front.take_slip().into_iter().for_each(|slip| session.slipped(slip));
         let text = match answer {
             Answer::Say(text) => text,
             Answer::Refused(failure) => {
@@ -142,6 +146,11 @@ async fn authenticate(
 ) -> Option<String> {
     if session.settings.access != Access::Password {
         carrier.sign_in_with(secret_of(attempt));
+        // A name that is no account decides nothing, so nobody has signed in.
+        if let Some(account) = &account {
+            session.named(account);
+            session.signed_in();
+        }
         return Some(front.authenticated(account, true));
     }
     let known = match &account {
@@ -155,7 +164,15 @@ async fn authenticate(
     };
     match known {
         Ok(false) if session.has_guessed_enough() => None,
-        Ok(holds) => Some(front.authenticated(account, holds)),
+        Ok(holds) => {
+            if let Some(account) = account.as_ref().filter(|_| holds) {
+                session.named(account);
+                session.signed_in();
+            }
+            let text = front.authenticated(account, holds);
+            front.take_slip().into_iter().for_each(|slip| session.slipped(slip));
+            Some(text)
+        }
         Err(failure) => {
             session.report(account.as_deref(), &failure);
             Some(format!("{}\r\n", failure.smtp_reply()))

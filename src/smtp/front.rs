@@ -7,7 +7,7 @@ use crate::account::{Access, Account, Protocol, Settings};
 use crate::choose;
 use crate::command::{Command, is_http};
 use crate::failure::{Failure, one_line};
-use crate::protocol::Misuse;
+use crate::protocol::{Misuse, Slip};
 use crate::sasl::{Acceptor, Attempt, Heard, Mechanism, Proof};
 use crate::smtp::{Mail, Reply, parse_mail, parse_rcpt};
 use crate::wire::Line;
@@ -69,6 +69,7 @@ pub struct Front {
     commands: usize,
     bad: usize,
     begun: bool,
+    slip: Option<Slip>,
 }
 
 impl Front {
@@ -89,6 +90,7 @@ impl Front {
             commands: 0,
             bad: 0,
             begun: false,
+            slip: None,
         }
     }
 
@@ -165,8 +167,13 @@ impl Front {
             "VRFY" => say("252 2.5.0 send it and see"),
             "HELP" => say("214 2.0.0 ostler passes mail on to your provider; run: ostler status"),
             "QUIT" => Answer::Bye("221 2.0.0 bye\r\n".into()),
-            "STARTTLS" => self.bad("502 5.5.1 this door is plain: switch SSL/TLS off in the mail program; ostler encrypts the way to the provider"),
-            "USER" | "PASS" | "STAT" => self.bad("502 5.5.1 this is the SMTP door of ostler, for sending; fetching has a port of its own"),
+            "STARTTLS" => self.slip(Slip::StartTls, "502 5.5.1 this door is plain: switch SSL/TLS off in the mail program; ostler encrypts the way to the provider"),
+            "USER" | "PASS" | "APOP" | "STAT" | "CAPA" | "STLS" => {
+                let port = self.pop3_port();
+                let way = port.map_or("fetching is switched off".into(), |port| format!("the one for fetching is {port}"));
+                let reply = format!("502 5.5.1 this is the SMTP port of ostler, for sending; {way}");
+                self.slip(Slip::WrongDoor { speaks: Protocol::Pop3, port }, &reply)
+            }
             "" => self.bad("500 5.5.2 an empty line is no command"),
             _ => self.bad("502 5.5.1 ostler does not offer this command"),
         }
@@ -180,6 +187,7 @@ impl Front {
     /// Whether the claim of [`Answer::Authenticate`] holds.
     pub fn authenticated(&mut self, account: Option<Arc<Account>>, holds: bool) -> String {
         if !holds {
+            self.slip = Some(Slip::WrongPassword);
             return "535 5.7.8 this is not the local password of that account; ostler list --passwords shows it\r\n"
                 .into();
         }
@@ -215,6 +223,20 @@ impl Front {
         format!("{}\r\n", reply.one_line())
     }
 
+    /// The mistake in the client's settings that its last line has shown; told once.
+    pub fn take_slip(&mut self) -> Option<Slip> {
+        self.slip.take()
+    }
+
+    /// What is to be told of a client that has gone: one that never said anything may have come to the wrong port.
+    pub fn silent(&self) -> Option<Slip> {
+        (self.commands == 0).then(|| Slip::Silent { at: Protocol::Smtp, port: self.pop3_port() })
+    }
+
+    fn pop3_port(&self) -> Option<u16> {
+        self.settings.port_for(Protocol::Pop3, self.own.as_deref())
+    }
+
     fn wants_password(&self) -> bool {
         self.settings.access == Access::Password
     }
@@ -247,6 +269,7 @@ impl Front {
         let mechanism =
             words.next().and_then(Mechanism::from_name).filter(|m| *m != Mechanism::CramMd5 || self.wants_password());
         let Some(mechanism) = mechanism else {
+            self.slip = Some(Slip::Secure);
             return say(
                 "504 5.5.4 ostler does not have this kind of AUTH; switch SPA (secure password authentication) off in the mail program",
             );
@@ -277,6 +300,7 @@ impl Front {
             return self.bad("503 5.5.1 a message is under way already");
         }
         if self.wants_password() && !self.signed_in {
+            self.slip = Some(Slip::NoPassword);
             return say(
                 "530 5.7.0 ostler wants its local password here: switch on authentication for sending in the mail program",
             );
@@ -329,6 +353,12 @@ impl Front {
             Some(_) => self.bad("503 5.5.1 RCPT comes first"),
         };
         if let Answer::Say(text) = answer { Answer::NoData(text) } else { answer }
+    }
+
+    /// As [`Self::bad`], for a mistake that is worth telling.
+    fn slip(&mut self, slip: Slip, reply: &str) -> Answer {
+        self.slip = Some(slip);
+        self.bad(reply)
     }
 
     fn bad(&mut self, reply: &str) -> Answer {

@@ -1,0 +1,196 @@
+//! `ostler guide`: shows what to type into an old mail program, and with `--watch` waits for that program to come.
+
+use std::io::{ErrorKind, IsTerminal};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use serde_json::Value;
+
+use crate::account::{Account, Settings};
+use crate::cli::{account, fail, print};
+use crate::config::Parsed;
+use crate::control::{Request, ask};
+use crate::guide::{self, Client, Seen, System, Values, Watch};
+
+/// The width of a pipe or a file.
+const WIDTH: usize = 80;
+/// After so long without anything to tell, what is to be done is said again.
+const QUIET: Duration = Duration::from_secs(60);
+/// Longer lines are hard to read, however wide the terminal is.
+const WIDEST: usize = 100;
+
+/// Options of `ostler guide`.
+#[derive(Debug, Args)]
+pub struct Options {
+    /// The mail program, such as eudora or outlook-express; without it, the list of all
+    client: Option<String>,
+    /// The account whose values the guide shows
+    #[arg(long, value_name = "NAME")]
+    account: Option<String>,
+    /// As a page for the web browser or the printer
+    #[arg(long)]
+    html: bool,
+    /// Then wait for the mail program to connect, and say what it does right and wrong
+    #[arg(long, conflicts_with = "html", requires = "client")]
+    watch: bool,
+}
+
+/// Shows the list or a guide.
+pub fn main(file: &Path, parsed: &Parsed, options: &Options) -> ExitCode {
+    let Some(wanted) = &options.client else {
+        print(&list());
+        return ExitCode::SUCCESS;
+    };
+    let client = match guide::find(wanted) {
+        Ok(client) => client,
+        Err(error) => return fail(2, &format!("{error}; there are guides for:\n\n{}", list())),
+    };
+    let account = match chosen(parsed, options.account.as_deref()) {
+        Ok(account) => account,
+        Err(code) => return code,
+    };
+    let shown = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+    let values = Values::new(&parsed.settings, &account, &shown, System::this());
+    if options.html {
+        print(&client.html_page(&values));
+    } else {
+        print(&client.text(&values, width()));
+    }
+    if options.watch { watch(file, &parsed.settings, client, &account, &values) } else { ExitCode::SUCCESS }
+}
+
+fn list() -> String {
+    let longest = guide::clients().iter().map(|c| c.name.len()).max().unwrap_or(0);
+    guide::clients().iter().map(|c| format!("{:longest$}  {}\n", c.name, c.title())).collect()
+}
+
+fn width() -> usize {
+    if !std::io::stdout().is_terminal() {
+        return WIDTH;
+    }
+    terminal_size::terminal_size().map_or(WIDTH, |(width, _)| usize::from(width.0)).min(WIDEST)
+}
+
+/// The account that is asked for, the only one, or the default.
+fn chosen(parsed: &Parsed, name: Option<&str>) -> Result<Arc<Account>, ExitCode> {
+    let accounts = &parsed.settings.accounts;
+    if let Some(name) = name {
+        return account(parsed, name).cloned();
+    }
+    match accounts.as_slice() {
+        [] => Err(fail(1, "there is no account yet, so a guide would have nothing to say: run ostler add first")),
+        [only] => Ok(Arc::clone(only)),
+        several => several.iter().find(|a| a.is_default).cloned().ok_or_else(|| {
+            let names = crate::choose::names(several).join(", ");
+            fail(2, &format!("for which account? Say --account and one of these: {names}"))
+        }),
+    }
+}
+
+/// Follows what the running ostler sees until mail has gone both ways.
+fn watch(file: &Path, settings: &Settings, client: &Client, account: &Account, values: &Values) -> ExitCode {
+    let status = match ask(file, &Request::Status) {
+        Ok(Some(status)) => status,
+        Ok(None) => {
+            return fail(
+                1,
+                "ostler is not running, so no mail program can connect: start it with ostler run, then try again",
+            );
+        }
+        Err(error) => return fail(1, &no_answer(&error)),
+    };
+    let mut seq = match ask(file, &Request::Since { seq: None }) {
+        Ok(Some(answer)) => match answer["seq"].as_u64() {
+            Some(seq) => seq,
+            None => return fail(1, "the running ostler is of another version: end it and start it again"),
+        },
+        Ok(None) => return ended(),
+        Err(error) => return fail(1, &no_answer(&error)),
+    };
+    let mut watch = Watch::new(account, values);
+    if watch.is_done() {
+        return fail(
+            1,
+            "ostler neither fetches nor sends for this account, so there is nothing to wait for: the guide above says how to switch it on",
+        );
+    }
+    print("\n");
+    for line in obstacles(&status, settings, account) {
+        show(&Seen::Bad(line));
+    }
+    print(&format!("waiting for your program to connect... ({} in {})\n", watch.wanted(), client.title()));
+    let mut quiet_since = Instant::now();
+    loop {
+        if quiet_since.elapsed() > QUIET {
+            show(&Seen::Bad(watch.reminder(client, values)));
+            quiet_since = Instant::now();
+        }
+        let answer = match ask(file, &Request::Since { seq: Some(seq) }) {
+            Ok(Some(answer)) => answer,
+            Ok(None) => return ended(),
+            // It ended while the question was open.
+            Err(error) if matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset) => {
+                return ended();
+            }
+            Err(error) => return fail(1, &no_answer(&error)),
+        };
+        let Some(last) = answer["seq"].as_u64() else { return ended() };
+        seq = last;
+        for entry in answer["entries"].as_array().into_iter().flatten() {
+            if let Some(seen) = watch.see(entry) {
+                quiet_since = Instant::now();
+                show(&seen);
+            }
+            if watch.is_done() {
+                print(&format!("{} works with ostler.\n", client.title()));
+                return ExitCode::SUCCESS;
+            }
+            if matches!(entry["kind"].as_str(), Some("fetched" | "sent")) {
+                print(&format!("still to do: {}\n", watch.wanted()));
+            }
+        }
+    }
+}
+
+fn no_answer(error: &std::io::Error) -> String {
+    format!("the running ostler does not answer: {error}; end it and start it again")
+}
+
+fn ended() -> ExitCode {
+    fail(1, "ostler has ended: start it with ostler run, then try again")
+}
+
+/// What will keep a program from connecting, as far as that is known beforehand.
+fn obstacles(status: &Value, settings: &Settings, account: &Account) -> Vec<String> {
+    let mut lines = Vec::new();
+    if status["paused"] == true {
+        lines.push("ostler is paused and turns programs away: run ostler resume".into());
+    }
+    for protocol in [crate::account::Protocol::Pop3, crate::account::Protocol::Smtp] {
+        let Some(door) = settings.door_for(protocol, account) else { continue };
+        let address = door.address.to_string();
+        let doors = status["doors"].as_array().into_iter().flatten();
+        let mut same = doors.filter(|d| d["protocol"] == protocol.name() && d["address"] == address.as_str());
+        match same.next().and_then(|d| d["state"].as_str()) {
+            Some("open") => {}
+            Some(state) => lines.push(format!("nobody can connect to {address}: {state}")),
+            // Port 0 has another number by now.
+            None if door.address.port() == 0 => {}
+            None => lines.push(format!(
+                "the running ostler has no door on {address} yet: wait a moment, or end it and start it again"
+            )),
+        }
+    }
+    lines
+}
+
+fn show(seen: &Seen) {
+    let (mark, text) = match seen {
+        Seen::Good(text) => ("-", text),
+        Seen::Bad(text) => ("!", text),
+    };
+    print(&format!("{mark} {text}\n"));
+}

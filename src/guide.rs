@@ -1,0 +1,173 @@
+//! The guides: for each old mail program the steps that make it work with ostler, with one person's own values in them.
+//! The words are in `config/guides/`, one Markdown file a program, compiled in; here is how one is found and rendered.
+//! Nothing is printed or asked here: `cli/guide.rs` does that, and the settings page shows the same text.
+
+mod render;
+mod template;
+mod values;
+mod watch;
+
+use crate::guide::template::{Mistake, expand};
+
+pub use values::{System, Values};
+pub use watch::{Seen, Watch};
+
+/// A mail program there is a guide for.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Client {
+    /// What `ostler guide` wants to hear.
+    pub name: &'static str,
+    /// What it takes for it too.
+    aliases: &'static [&'static str],
+    /// The guide's text.
+    source: &'static str,
+}
+
+macro_rules! clients {
+    ($($name:literal: [$($alias:literal),*],)+) => {
+        &[$(Client {
+            name: $name,
+            aliases: &[$($alias),*],
+            source: include_str!(concat!("../config/guides/", $name, ".md")),
+        }),+]
+    };
+}
+
+macro_rules! parts {
+    ($($name:literal),+ $(,)?) => {
+        &[$(($name, include_str!(concat!("../config/guides/parts/", $name, ".md")))),+]
+    };
+}
+
+static CLIENTS: &[Client] = clients! {
+    "outlook-express": ["oe", "outlook-express-4", "outlook-express-5", "outlook-express-6", "oe4", "oe5", "oe6", "msimn"],
+    "windows-mail": ["vista", "windows-mail-vista", "winmail"],
+    "outlook-2007": ["outlook", "outlook-12"],
+    "outlook-2002-2003": ["outlook-2002", "outlook-2003", "outlook-xp", "outlook-10", "outlook-11"],
+    "netscape-4": ["netscape-communicator", "communicator", "netscape-messenger", "netscape-4.7", "netscape-4.8"],
+    "netscape-6": ["netscape-6.2"],
+    "netscape-7": ["netscape", "netscape-7.2", "mozilla"],
+    "eudora-windows": ["eudora", "eudora-win", "eudora-3", "eudora-4", "eudora-5", "eudora-6", "eudora-7", "qualcomm-eudora"],
+    "eudora-mac": ["eudora-macintosh", "eudora-osx", "mac-eudora"],
+    "mac-os-x-mail": ["apple-mail", "mail.app", "mac-mail", "os-x-mail", "osx-mail", "macos-mail"],
+    "entourage": ["microsoft-entourage", "entourage-2001", "entourage-2004", "entourage-2008", "entourage-x"],
+    "pegasus": ["pegasus-mail", "pmail"],
+    "the-bat": ["bat", "thebat!"],
+    "sylpheed": [],
+    "claws": ["claws-mail", "sylpheed-claws"],
+    "other": ["another", "anything", "generic"],
+};
+
+/// Programs that take what follows an `@` in the user name for the name of the server.
+const NO_AT: [&str; 2] = ["netscape-4", "eudora-mac"];
+
+/// Programs that send on port 25 and nowhere else.
+const ONLY_25: [&str; 1] = ["netscape-4"];
+
+static PARTS: &[(&str, &str)] =
+    parts!["values", "door-off", "password", "wait", "undo", "more", "port-25", "other-computer", "low-ports"];
+
+/// No guide, or more than one, goes by that name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotFound {
+    /// None does.
+    #[error("there is no guide for \"{0}\"")]
+    Nobody(String),
+    /// Several do.
+    #[error("\"{given}\" may be {}", names.join(" or "))]
+    Several {
+        /// What was asked for.
+        given: String,
+        /// The names it may mean.
+        names: Vec<&'static str>,
+    },
+}
+
+/// All of them, in the order of the list.
+pub fn clients() -> &'static [Client] {
+    CLIENTS
+}
+
+/// The program that is meant: its name, an alias, or a beginning of one that no other program has; blanks, dashes and
+/// letter case do not matter.
+pub fn find(given: &str) -> Result<&'static Client, NotFound> {
+    let wanted = plain(given);
+    let shown = || given.chars().filter(|c| !c.is_control()).take(40).collect::<String>();
+    let exact = CLIENTS.iter().find(|c| c.called().any(|name| plain(name) == wanted));
+    if let Some(client) = exact {
+        return Ok(client);
+    }
+    let mut begins: Vec<_> =
+        CLIENTS.iter().filter(|c| c.called().any(|name| plain(name).starts_with(&wanted))).collect();
+    match (begins.pop(), begins.as_slice()) {
+        (Some(only), []) if !wanted.is_empty() => Ok(only),
+        (Some(last), [_, ..]) if !wanted.is_empty() => {
+            let names = begins.iter().map(|c| c.name).chain([last.name]).collect();
+            Err(NotFound::Several { given: shown(), names })
+        }
+        _ => Err(NotFound::Nobody(shown())),
+    }
+}
+
+/// Letters and digits only, in lower case.
+fn plain(name: &str) -> String {
+    name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
+}
+
+impl Client {
+    fn called(&self) -> impl Iterator<Item = &'static str> {
+        [self.name, self.title()].into_iter().chain(self.aliases.iter().copied())
+    }
+
+    /// The program's full name, as it stands above its guide.
+    pub fn title(&self) -> &'static str {
+        self.source.lines().find_map(|line| line.strip_prefix("# ")).unwrap_or(self.name)
+    }
+
+    /// The guide as plain text, no line longer than `width` where that can be.
+    pub fn text(&self, values: &Values, width: usize) -> String {
+        render::text(&self.markdown(values), &|name| self.value(values, name), width)
+    }
+
+    /// The guide as HTML without a page around it, for the settings page. Every value is escaped.
+    pub fn html_body(&self, values: &Values) -> String {
+        render::html_body(&self.markdown(values), &|name| self.value(values, name))
+    }
+
+    /// The guide as a page to print. Every value is escaped.
+    pub fn html_page(&self, values: &Values) -> String {
+        render::html_page(self.title(), &self.markdown(values), &|name| self.value(values, name))
+    }
+
+    fn value(&self, values: &Values, name: &str) -> Option<String> {
+        match name {
+            "client" => Some(self.name.to_owned()),
+            "smtp_port" if ONLY_25.contains(&self.name) => Some("25".to_owned()),
+            "user" if NO_AT.contains(&self.name) => values.get("user_no_at"),
+            _ => values.get(name),
+        }
+    }
+
+    /// A test sees to it that no guide has a mistake; one that had would at least say so.
+    fn markdown(&self, values: &Values) -> String {
+        self.expanded(values)
+            .unwrap_or_else(|mistake| format!("# {}\n\nThis guide is damaged: {mistake}\n", self.title()))
+    }
+
+    fn expanded(&self, values: &Values) -> Result<String, Mistake> {
+        let part = |name: &str| PARTS.iter().find(|(known, _)| *known == name).map(|(_, text)| *text);
+        let flag = |name: &str| match name {
+            "port_25_only" => Some(ONLY_25.contains(&self.name)),
+            _ => values.flag(name),
+        };
+        if values.can_fetch() || values.can_send() {
+            expand(self.source, &flag, &part)
+        } else {
+            // No step would lead anywhere.
+            expand(&format!("# {}\n\n{{{{> door-off}}}}\n", self.title()), &flag, &part)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,215 @@
+//! A guide's Markdown as plain text for the terminal, and as HTML for paper and for the settings page. Values go in after
+//! the Markdown has been read, so that no name of a person or a file is ever taken for Markdown; HTML in a guide, which
+//! is only comments, never comes out.
+
+use pulldown_cmark::{CodeBlockKind, CowStr, Event, HeadingLevel, Options, Parser, Tag, TagEnd, TextMergeStream, html};
+use textwrap::WordSplitter;
+
+/// Looks of the printed page; no more than a printer needs.
+const STYLE: &str = "body{font:16px/1.5 Georgia,serif;max-width:42em;margin:2em auto;padding:0 1em;color:#000;background:#fff}\
+h1,h2{font-family:Verdana,sans-serif;line-height:1.2}h1{font-size:1.5em}h2{font-size:1.15em;margin-top:1.6em}\
+code{font-family:Consolas,Menlo,monospace;background:#eee;padding:0 .25em}pre{background:#eee;padding:.6em;white-space:pre-wrap}\
+pre code{padding:0}li{margin:.4em 0}@media print{body{margin:0;max-width:none}h2{page-break-after:avoid}\
+li{page-break-inside:avoid}code,pre{background:none;border:1px solid #999}}";
+
+/// A blank that no line is broken at: commands and values stay in one piece.
+const STUCK: char = '\u{a0}';
+
+/// The Markdown as events, values put in, comments left out.
+fn events<'m>(markdown: &'m str, value: &'m dyn Fn(&str) -> Option<String>) -> impl Iterator<Item = Event<'m>> {
+    TextMergeStream::new(Parser::new_ext(markdown, Options::empty())).filter_map(move |event| match event {
+        Event::Text(text) => Some(Event::Text(filled(text, value))),
+        Event::Code(text) => Some(Event::Code(filled(text, value))),
+        Event::Html(_) | Event::InlineHtml(_) | Event::Start(Tag::HtmlBlock) | Event::End(TagEnd::HtmlBlock) => None,
+        other => Some(other),
+    })
+}
+
+fn filled<'m>(text: CowStr<'m>, value: &dyn Fn(&str) -> Option<String>) -> CowStr<'m> {
+    if !text.contains("{{") {
+        return text;
+    }
+    let mut out = String::new();
+    let mut rest: &str = &text;
+    while let Some((before, (name, after))) = rest.split_once("{{").and_then(|(b, t)| Some((b, t.split_once("}}")?))) {
+        out.push_str(before);
+        out.push_str(&value(name).unwrap_or_default());
+        rest = after;
+    }
+    out.push_str(rest);
+    out.into()
+}
+
+/// As HTML without a page around it.
+pub(super) fn html_body(markdown: &str, value: &dyn Fn(&str) -> Option<String>) -> String {
+    let mut body = String::new();
+    html::push_html(&mut body, events(markdown, value));
+    body
+}
+
+/// As a whole page.
+pub(super) fn html_page(title: &str, markdown: &str, value: &dyn Fn(&str) -> Option<String>) -> String {
+    let mut escaped = String::new();
+    html::push_html(&mut escaped, std::iter::once(Event::Text(title.into())));
+    let body = html_body(markdown, value);
+    format!(
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width\">\n<title>{escaped}</title>\n<style>{STYLE}</style>\n\
+         </head>\n<body>\n{body}</body>\n</html>\n"
+    )
+}
+
+/// As plain text, no line longer than `width` unless a single word or value is.
+pub(super) fn text(markdown: &str, value: &dyn Fn(&str) -> Option<String>, width: usize) -> String {
+    let mut page =
+        Page { out: String::new(), width: width.max(20), lists: Vec::new(), line: String::new(), mark: None };
+    let mut in_code = false;
+    for event in events(markdown, value) {
+        match event {
+            Event::Start(Tag::List(start)) => {
+                page.end_block();
+                page.lists.push(start);
+            }
+            Event::End(TagEnd::List(_)) => {
+                page.end_block();
+                page.lists.pop();
+                if page.lists.is_empty() {
+                    page.blank();
+                }
+            }
+            Event::Start(Tag::Item) => page.begin_item(),
+            Event::Start(Tag::Heading { .. } | Tag::Paragraph) => page.begin_paragraph(),
+            Event::End(TagEnd::Heading(level)) => page.end_heading(level),
+            Event::End(TagEnd::Paragraph) => {
+                page.end_block();
+                if page.lists.is_empty() {
+                    page.blank();
+                }
+            }
+            Event::End(TagEnd::Item) => page.end_block(),
+            Event::Start(Tag::CodeBlock(CodeBlockKind::Indented | CodeBlockKind::Fenced(_))) => {
+                page.end_block();
+                in_code = true;
+            }
+            Event::End(TagEnd::CodeBlock) => {
+                in_code = false;
+                if page.lists.is_empty() {
+                    page.blank();
+                }
+            }
+            Event::Text(text) if in_code => page.verbatim(&text),
+            Event::Text(text) => page.line.push_str(&text),
+            Event::Code(text) => page.line.extend(text.chars().map(|c| if c == ' ' { STUCK } else { c })),
+            Event::SoftBreak | Event::HardBreak => page.line.push(' '),
+            _ => {}
+        }
+    }
+    page.end_block();
+    page.out.trim_end().to_owned() + "\n"
+}
+
+struct Page {
+    out: String,
+    width: usize,
+    /// The lists that are open; the number of the next item in a numbered one.
+    lists: Vec<Option<u64>>,
+    /// The paragraph so far.
+    line: String,
+    /// The number or dash of an item whose first line is not out yet.
+    mark: Option<String>,
+}
+
+impl Page {
+    fn indent(&self) -> usize {
+        self.lists.len() * 4
+    }
+
+    fn begin_item(&mut self) {
+        self.end_block();
+        let mark = match self.lists.last_mut() {
+            Some(Some(number)) => {
+                *number += 1;
+                format!("{:>2}. ", *number - 1)
+            }
+            _ => "  - ".to_owned(),
+        };
+        self.mark = Some(mark);
+    }
+
+    fn begin_paragraph(&mut self) {
+        self.end_block();
+    }
+
+    fn end_block(&mut self) {
+        let line = std::mem::take(&mut self.line);
+        let line = line.trim();
+        if line.is_empty() {
+            return;
+        }
+        let indent = self.indent();
+        let rest = " ".repeat(indent);
+        let first = match self.mark.take() {
+            Some(mark) => format!("{}{mark}", " ".repeat(indent.saturating_sub(4))),
+            None => rest.clone(),
+        };
+        let options = textwrap::Options::new(self.width)
+            .initial_indent(&first)
+            .subsequent_indent(&rest)
+            .break_words(false)
+            .word_splitter(WordSplitter::NoHyphenation);
+        for line in textwrap::wrap(line, options) {
+            self.out.push_str(&line.replace(STUCK, " "));
+            self.out.push('\n');
+        }
+    }
+
+    fn end_heading(&mut self, level: HeadingLevel) {
+        let heading = std::mem::take(&mut self.line);
+        let heading = heading.trim();
+        let rule = if level == HeadingLevel::H1 { "=" } else { "-" };
+        self.blank();
+        self.out.push_str(&format!("{heading}\n{}\n", rule.repeat(heading.chars().count())));
+    }
+
+    fn verbatim(&mut self, text: &str) {
+        let indent = " ".repeat(self.indent() + 4);
+        for line in text.lines() {
+            self.out.push_str(&format!("{indent}{line}\n"));
+        }
+    }
+
+    fn blank(&mut self) {
+        if !self.out.is_empty() && !self.out.ends_with("\n\n") {
+            self.out.push('\n');
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn value(name: &str) -> Option<String> {
+        (name == "a_b").then(|| "<b>*x*_y_".to_owned())
+    }
+
+    #[test]
+    fn values_are_never_markdown_or_html() {
+        let markdown = "# T {{a_b}}\n\nType `{{a_b}}` and {{a_b}}. <!-- source: x --><script>\n\n<!-- block -->\n";
+        let page = html_page("T <i>", markdown, &value);
+        assert!(page.contains("<p>Type <code>&lt;b&gt;*x*_y_</code> and &lt;b&gt;*x*_y_. </p>"), "{page}");
+        assert!(page.contains("<title>T &lt;i&gt;</title>"), "{page}");
+        assert!(!page.contains("<!--") && !page.contains("<script") && !page.contains("<b>"), "{page}");
+        let text = text(markdown, &value, 80);
+        assert_eq!(text, "T <b>*x*_y_\n===========\nType <b>*x*_y_ and <b>*x*_y_.\n");
+    }
+
+    #[test]
+    fn text_is_wrapped_and_hangs_below_its_number() {
+        let markdown = "Words.\n\n1. One two three four five six `a b c` seven.\n\n   ```\n   x = 1\n   ```\n1. Two\n   - deep\n\nEnd.\n";
+        let text = text(markdown, &value, 24);
+        let wanted = "Words.\n\n 1. One two three four\n    five six a b c\n    seven.\n        x = 1\n 2. Two\n      - deep\n\nEnd.\n";
+        assert_eq!(text, wanted);
+        assert!(text.lines().all(|line| line.chars().count() <= 24));
+    }
+}

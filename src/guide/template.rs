@@ -1,0 +1,143 @@
+//! The few words a guide's text may have between double braces, beside the values that `render.rs` puts in:
+//!
+//! ```text
+//! {{#if fetches}} .. {{else}} .. {{/if}}     a part for accounts that fetch; `{{#if !fetches}}` for those that do not
+//! {{> values}}                               the file `config/guides/parts/values.md` in this place
+//! ```
+//!
+//! Parts may stand in each other. A line that holds nothing but such a word leaves no line behind. No crate does this
+//! little; the smallest well-kept one is forty times this file.
+
+/// What is wrong with a guide's text; only ever seen by whoever writes guides.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Mistake {
+    /// A word between braces that means nothing.
+    #[error("unknown word {{{{{0}}}}}")]
+    Unknown(String),
+    /// `{{else}}` or `{{/if}}` without `{{#if}}`, or the other way round.
+    #[error("{{{{#if}}}}, {{{{else}}}} and {{{{/if}}}} do not fit together")]
+    Unbalanced,
+}
+
+/// Decides every condition and puts in every part; values stay as they are. `flag` and `part` answer `None` for a
+/// name they do not know.
+pub(super) fn expand<'p>(
+    text: &str,
+    flag: &dyn Fn(&str) -> Option<bool>,
+    part: &dyn Fn(&str) -> Option<&'p str>,
+) -> Result<String, Mistake> {
+    let mut out = String::with_capacity(text.len());
+    let mut open: Vec<bool> = Vec::new();
+    walk(text, flag, part, &mut open, &mut out)?;
+    if open.is_empty() { Ok(out) } else { Err(Mistake::Unbalanced) }
+}
+
+fn walk<'p>(
+    text: &str,
+    flag: &dyn Fn(&str) -> Option<bool>,
+    part: &dyn Fn(&str) -> Option<&'p str>,
+    open: &mut Vec<bool>,
+    out: &mut String,
+) -> Result<(), Mistake> {
+    let mut rest = text;
+    while let Some((before, tail)) = rest.split_once("{{") {
+        let (word, after) = tail.split_once("}}").ok_or(Mistake::Unbalanced)?;
+        let shown = open.iter().all(|branch| *branch);
+        let word = word.trim();
+        let is_value = !word.starts_with(['#', '/', '>']) && word != "else";
+        let (before, after, alone) = if is_value { (before, after, false) } else { without_line(before, after) };
+        if shown {
+            out.push_str(before);
+        }
+        rest = after;
+        if let Some(condition) = word.strip_prefix("#if ") {
+            let name = condition.trim();
+            let value = match name.strip_prefix('!') {
+                Some(name) => !flag(name).ok_or_else(|| Mistake::Unknown(word.into()))?,
+                None => flag(name).ok_or_else(|| Mistake::Unknown(word.into()))?,
+            };
+            open.push(value);
+        } else if word == "else" {
+            let branch = open.last_mut().ok_or(Mistake::Unbalanced)?;
+            *branch = !*branch;
+        } else if word == "/if" {
+            open.pop().ok_or(Mistake::Unbalanced)?;
+        } else if let Some(name) = word.strip_prefix('>') {
+            let inner = part(name.trim()).ok_or_else(|| Mistake::Unknown(word.into()))?;
+            // A part in the middle of a sentence brings no line end with it.
+            let inner = if alone { inner } else { inner.trim_end() };
+            let depth = open.len();
+            walk(inner, flag, part, open, out)?;
+            if open.len() != depth {
+                return Err(Mistake::Unbalanced);
+            }
+        } else if is_value && shown {
+            out.push_str("{{");
+            out.push_str(word);
+            out.push_str("}}");
+        } else if !is_value {
+            return Err(Mistake::Unknown(word.into()));
+        }
+    }
+    if open.iter().all(|branch| *branch) {
+        out.push_str(rest);
+    }
+    Ok(())
+}
+
+/// Takes away the blanks and the line end around a word that has a line to itself, and says whether it had.
+fn without_line<'t>(before: &'t str, after: &'t str) -> (&'t str, &'t str, bool) {
+    let trimmed = before.trim_end_matches(' ');
+    let begins = trimmed.is_empty() || trimmed.ends_with('\n');
+    let ends = after.trim_start_matches(' ').strip_prefix('\n');
+    match ends {
+        Some(next) if begins => (trimmed, next, true),
+        _ => (before, after, false),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn expanded(text: &str) -> Result<String, Mistake> {
+        let flag = |name: &str| match name {
+            "yes" => Some(true),
+            "no" => Some(false),
+            _ => None,
+        };
+        let part = |name: &str| (name == "part").then_some("{{#if yes}}a part{{/if}}\n");
+        expand(text, &flag, &part)
+    }
+
+    #[test]
+    fn conditions_choose_and_values_stay() {
+        assert_eq!(expanded("a {{#if yes}}b{{else}}c{{/if}} {{d}}").unwrap(), "a b {{d}}");
+        assert_eq!(expanded("{{#if no}}b{{else}}c{{/if}}").unwrap(), "c");
+        assert_eq!(expanded("{{#if !no}}{{#if no}}b{{else}}c{{/if}}{{/if}}").unwrap(), "c");
+        assert_eq!(expanded("{{#if no}}{{#if yes}}b{{else}}c{{/if}}{{/if}}").unwrap(), "");
+    }
+
+    #[test]
+    fn a_word_alone_on_its_line_leaves_no_line() {
+        assert_eq!(expanded("1\n{{#if yes}}\n2\n{{/if}}\n3\n").unwrap(), "1\n2\n3\n");
+        assert_eq!(expanded("1\n  {{#if no}}\n2\n  {{/if}}\n3\n").unwrap(), "1\n3\n");
+    }
+
+    #[test]
+    fn parts_are_put_in() {
+        assert_eq!(expanded("x {{> part}} y").unwrap(), "x a part y");
+        assert_eq!(expanded("{{> part}}\nz\n").unwrap(), "a part\nz\n");
+        assert_eq!(expanded("{{#if no}}{{> part}}{{/if}}z").unwrap(), "z");
+    }
+
+    #[test]
+    fn mistakes_are_found() {
+        assert_eq!(expanded("{{#if maybe}}{{/if}}").unwrap_err(), Mistake::Unknown("#if maybe".into()));
+        assert_eq!(expanded("{{> nothing}}").unwrap_err(), Mistake::Unknown("> nothing".into()));
+        for text in ["{{#if yes}}", "{{/if}}", "{{else}}", "{{#if yes"] {
+            assert_eq!(expanded(text).unwrap_err(), Mistake::Unbalanced, "{text}");
+        }
+        assert_eq!(Mistake::Unknown("x".into()).to_string(), "unknown word {{x}}");
+    }
+}

@@ -1,0 +1,206 @@
+//! What is different in the guides of different people: addresses, ports, names, and the yes-or-no questions that decide
+//! which sentences a guide has. All of it follows from the settings.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+
+use crate::account::{Access, Account, Protocol, SecretSource, Settings};
+
+/// The system that ostler runs on, where that makes a difference to the reader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum System {
+    /// Linux and the other Unixes.
+    Linux,
+    /// Windows.
+    Windows,
+    /// macOS.
+    MacOs,
+}
+
+impl System {
+    /// The one this program was built for.
+    pub fn this() -> Self {
+        if cfg!(windows) {
+            Self::Windows
+        } else if cfg!(target_os = "macos") {
+            Self::MacOs
+        } else {
+            Self::Linux
+        }
+    }
+}
+
+/// A door as a mail program's window asks for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Way {
+    host: String,
+    port: u16,
+}
+
+/// The values of one account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Values {
+    account: String,
+    address: String,
+    settings_file: String,
+    fetches: bool,
+    sends: bool,
+    pop3: Option<Way>,
+    smtp: Option<Way>,
+    /// A door on the port that the oldest programs cannot change.
+    smtp_25: Option<Way>,
+    password: Password,
+    several: bool,
+    own_door: bool,
+    must_sign_in: bool,
+    gate: bool,
+    elsewhere: bool,
+    system: System,
+}
+
+/// What the mail program has to give as password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Password {
+    Any,
+    Local,
+    Provider,
+}
+
+impl Values {
+    /// The values of `account` under these settings; `file` is where the settings are, for advice that changes them.
+    pub fn new(settings: &Settings, account: &Account, file: &Path, system: System) -> Self {
+        let way = |protocol| settings.door_for(protocol, account).map(|door| way(door.address));
+        let from_client = account.servers().filter_map(|s| s.credentials()).any(|c| c.secret == SecretSource::Client);
+        let password = match settings.access {
+            Access::Password => Password::Local,
+            _ if from_client => Password::Provider,
+            _ => Password::Any,
+        };
+        let leads_here = |name: &Option<String>| name.as_ref().is_none_or(|name| *name == account.name);
+        let smtp_25 = settings
+            .doors
+            .iter()
+            .find(|d| d.protocol == Protocol::Smtp && d.address.port() == 25 && leads_here(&d.account));
+        let own = |protocol| settings.door_for(protocol, account).is_some_and(|door| door.account.is_some());
+        let several = settings.accounts.len() > 1;
+        Self {
+            account: account.name.clone(),
+            address: account.address.clone(),
+            settings_file: file.display().to_string(),
+            fetches: account.pop3.is_some(),
+            sends: !account.smtp.is_empty(),
+            pop3: way(Protocol::Pop3),
+            smtp: way(Protocol::Smtp),
+            smtp_25: smtp_25.map(|door| self::way(door.address)),
+            password,
+            several,
+            own_door: own(Protocol::Pop3) && own(Protocol::Smtp),
+            must_sign_in: password != Password::Any || (several && !own(Protocol::Smtp)),
+            gate: account.smtp.iter().any(|s| s.gate().is_some()),
+            elsewhere: settings.doors.iter().any(|d| !d.address.ip().to_canonical().is_loopback()),
+            system,
+        }
+    }
+
+    /// Whether mail is fetched through ostler: the account has a server for it and there is a door.
+    pub fn can_fetch(&self) -> bool {
+        self.fetches && self.pop3.is_some()
+    }
+
+    /// Whether mail is sent through ostler.
+    pub fn can_send(&self) -> bool {
+        self.sends && self.smtp.is_some()
+    }
+
+    /// What `{{name}}` stands for; `None`: no guide may say it. A value that these settings do not have is empty.
+    pub fn get(&self, name: &str) -> Option<String> {
+        let host = |way: &Option<Way>| way.as_ref().map_or_else(String::new, |w| w.host.clone());
+        let port = |way: &Option<Way>| way.as_ref().map_or_else(String::new, Way::port);
+        Some(match name {
+            "account" | "user" => self.account.clone(),
+            "user_no_at" => no_at(&self.account),
+            "address" => self.address.clone(),
+            "settings_file" => self.settings_file.clone(),
+            "host" => host(if self.can_fetch() || self.smtp.is_none() { &self.pop3 } else { &self.smtp }),
+            "pop3_host" => host(&self.pop3),
+            "pop3_port" => port(&self.pop3),
+            "smtp_host" => host(&self.smtp),
+            // The second is the door's whatever the program wants.
+            "smtp_port" | "smtp_door_port" => port(&self.smtp),
+            // Where it will be, once it is there.
+            "smtp_25_host" => host(if self.smtp_25.is_some() { &self.smtp_25 } else { &self.smtp }),
+            "pop3_and_110" => both(&self.pop3, 110),
+            "smtp_and_25" => both(&self.smtp, 25),
+            _ => return None,
+        })
+    }
+
+    /// What `{{#if name}}` decides by; `None`: no guide may ask it.
+    pub fn flag(&self, name: &str) -> Option<bool> {
+        Some(match name {
+            "fetch" => self.can_fetch(),
+            "send" => self.can_send(),
+            "both" => self.can_fetch() && self.can_send(),
+            "pop3_door_off" => self.fetches && self.pop3.is_none(),
+            "smtp_door_off" => self.sends && self.smtp.is_none(),
+            "only_fetch" => self.fetches && !self.sends,
+            "only_send" => self.sends && !self.fetches,
+            "neither" => !self.fetches && !self.sends,
+            "same_host" => self.pop3.as_ref().map(|w| &w.host) == self.smtp.as_ref().map(|w| &w.host),
+            "smtp_25" => self.smtp_25.is_some(),
+            "pop3_110" => self.pop3.as_ref().is_some_and(|w| w.port == 110),
+            "any_password" => self.password == Password::Any,
+            "local_password" => self.password == Password::Local,
+            "provider_password" => self.password == Password::Provider,
+            "several" => self.several,
+            "own_door" => self.own_door,
+            "auth" => self.must_sign_in,
+            "gate" => self.gate,
+            "at" => self.account.contains('@'),
+            "elsewhere" => self.elsewhere,
+            "linux" => self.system == System::Linux,
+            "windows" => self.system == System::Windows,
+            "macos" => self.system == System::MacOs,
+            _ => return None,
+        })
+    }
+}
+
+impl Way {
+    fn port(&self) -> String {
+        match self.port {
+            0 => "(the one that ostler status shows)".into(),
+            port => port.to_string(),
+        }
+    }
+}
+
+/// The value of a key in `[local]` that opens one more port where the door is.
+fn both(way: &Option<Way>, port: u16) -> String {
+    match way {
+        Some(way) if way.host == "127.0.0.1" => format!("[{}, {port}]", way.port),
+        Some(way) => {
+            let host = if way.host.contains(':') { format!("[{}]", way.host) } else { way.host.clone() };
+            format!("[\"{host}:{}\", \"{host}:{port}\"]", way.port)
+        }
+        None => format!("[{port}]"),
+    }
+}
+
+fn way(address: SocketAddr) -> Way {
+    let host = match address.ip().to_canonical() {
+        // Every address of this computer: the mail program takes the nearest.
+        IpAddr::V4(ip) if ip.is_unspecified() => "127.0.0.1".into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => "::1".into(),
+        ip => ip.to_string(),
+    };
+    Way { host, port: address.port() }
+}
+
+/// Programs older than addresses as user names cut at the `@`; ostler takes a percent sign for it.
+fn no_at(name: &str) -> String {
+    match name.rfind('@') {
+        Some(at) => format!("{}%{}", &name[..at], &name[at + 1..]),
+        None => name.to_owned(),
+    }
+}
