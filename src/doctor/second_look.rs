@@ -2,23 +2,23 @@
 //! clear, at what the network and the clock are like. It signs in nowhere, but for the one login by STLS that a shut gate
 //! may be waiting for, and that goes to the same host inside verified TLS.
 //!
-//! Not here: the words for a failure of each kind (`explain.rs`).
+//! Not here: what may be behind a bad certificate (`second_look/certificate.rs`), and the words for a failure of each kind
+//! (`explain.rs`).
 
-use std::collections::BTreeSet;
-use std::net::IpAddr;
+mod certificate;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use time::OffsetDateTime;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 use super::{STRANGER, Step, finish, leave};
-use crate::account::{Account, Protocol, Security, Server, SignIn, Timeouts, Trust};
+use crate::account::{Account, Protocol, Security, Server, SignIn, Timeouts};
 use crate::dial::{Family, Route};
 use crate::engine::Engine;
 use crate::explain;
-use crate::failure::{CertificateProblem, Failure, Place, Waiting};
+use crate::failure::{Failure, Place, Waiting};
 use crate::pop3;
 use crate::protocol::Outgoing;
 use crate::serve::smtp::carrier::rehearse;
@@ -34,10 +34,6 @@ const CONNECT: Duration = Duration::from_secs(3);
 const WORDS: Duration = Duration::from_secs(4);
 /// A server that has not spoken by then waits to be spoken to.
 const GREETING: Duration = Duration::from_millis(1500);
-/// ostler is younger than this, so no clock that says less is right.
-const FIRST_YEAR: i32 = 2025;
-/// A name that is nowhere near any provider (RFC 2606), to see what a network answers to every name.
-const ELSEWHERE: &str = "example.com";
 
 /// What a second look found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,7 +82,7 @@ pub(super) async fn look(
                 at_once(engine, server, &timeouts).await
             }
             Failure::Certificate { problem, .. } => {
-                certificate(engine, account, server, problem, steps, &timeouts).await
+                certificate::look(engine, account, server, problem, steps, &timeouts).await
             }
             _ => None,
         }
@@ -295,155 +291,6 @@ async fn at_once(engine: &Engine, server: &Server, timeouts: &Timeouts) -> Optio
     if is_http(&words) { Look::of("portal") } else { None }
 }
 
-async fn certificate(
-    engine: &Engine,
-    account: &Account,
-    server: &Server,
-    problem: &CertificateProblem,
-    steps: &[Step],
-    timeouts: &Timeouts,
-) -> Option<Look> {
-    let of_date = |problem: &CertificateProblem| {
-        matches!(problem, CertificateProblem::Expired { .. } | CertificateProblem::NotYetValid { .. })
-    };
-    match problem {
-        problem if of_date(problem) => {
-            let before = steps.iter().any(|step| {
-                matches!(&step.failure, Some(Failure::Certificate { at, problem }) if at.host != server.host && of_date(problem))
-            });
-            Some(clock(OffsetDateTime::now_utc(), problem, before))
-        }
-        CertificateProblem::WrongName { .. } | CertificateProblem::UnknownIssuer { .. } => {
-            if is_portal_around(engine, account, timeouts).await {
-                return Look::of("portal");
-            }
-            let nameless = matches!(problem, CertificateProblem::WrongName { names } if names.is_empty());
-            let own = matches!(problem, CertificateProblem::UnknownIssuer { self_signed: true, .. });
-            if !(nameless || own) {
-                return None;
-            }
-            let known = explain::cause(if nameless { "certificate-nameless" } else { "certificate-self-signed" })?;
-            let pin = fingerprint(engine, server, timeouts).await?;
-            let advice = format!(
-                "ask whoever runs the server for a new certificate; if they confirm this one, write pin = \"sha256:{pin}\""
-            );
-            Some(Look::new(known.likely.clone(), advice))
-        }
-        _ => None,
-    }
-}
-
-/// The SHA-256 of the certificate a server shows, as hex. A pin nobody has makes the handshake tell it and fail.
-async fn fingerprint(engine: &Engine, server: &Server, timeouts: &Timeouts) -> Option<String> {
-    let mut asked = at(server, server.port, server.security);
-    asked.trust = Trust { ca: None, pin: Some([0; 32]) };
-    match greets(engine, &asked, timeouts).await {
-        Err(Failure::Certificate { problem: CertificateProblem::NotPinned { shown }, .. }) => Some(shown),
-        _ => None,
-    }
-}
-
-/// What a certificate's dates say about the clock. `before`: another server's certificate was out of date as well.
-fn clock(now: OffsetDateTime, problem: &CertificateProblem, before: bool) -> Look {
-    let today = now.date();
-    if now.year() < FIRST_YEAR {
-        let cause = format!("this computer's clock says {today}, which cannot be right");
-        return Look::new(cause, "set this computer's date and time, then run: ostler check");
-    }
-    if before {
-        let cause = format!(
-            "the certificates of several servers are out of date at once, so this computer's clock is probably wrong: it says {today}"
-        );
-        return Look::new(cause, "compare this computer's date and time with a telephone's, then run: ostler check");
-    }
-    let (cause, advice) = match problem {
-        CertificateProblem::NotYetValid { .. } => (
-            format!(
-                "this computer's clock says {today}; if that is too early, it is the clock, else the provider's mistake"
-            ),
-            "set this computer's date and time if they are wrong, else tell the provider",
-        ),
-        _ => (
-            format!("this computer's clock says {today}; if that is right, the provider forgot to renew"),
-            "set this computer's date and time if they are wrong, else ask the provider to renew the certificate",
-        ),
-    };
-    Look::new(cause, advice)
-}
-
-/// Whether this network answers in place of every server.
-async fn is_portal_around(engine: &Engine, account: &Account, timeouts: &Timeouts) -> bool {
-    let mut hosts: Vec<(String, Vec<IpAddr>)> = Vec::new();
-    for server in account.servers() {
-        if server.host.parse::<IpAddr>().is_err()
-            && let Ok(addresses) = engine.dialer.resolve(server, timeouts.connect).await
-        {
-            hosts.push((server.host.clone(), addresses));
-        }
-    }
-    // Nobody else's server lies at a public address that is the provider's own; then there is nothing to ask.
-    let alike =
-        hosts.iter().all(|(_, addresses)| addresses.iter().all(|a| is_private(*a))) || one_address(&hosts).is_some();
-    if hosts.is_empty() || !alike {
-        return false;
-    }
-    let elsewhere =
-        Server { host: ELSEWHERE.into(), ..at(account.servers().next().unwrap_or(&nowhere()), 443, Security::Tls) };
-    let reference = engine.dialer.resolve(&elsewhere, timeouts.connect).await.unwrap_or_default();
-    is_portal(&hosts, &reference)
-}
-
-fn nowhere() -> Server {
-    Server {
-        protocol: Protocol::Pop3,
-        host: ELSEWHERE.into(),
-        port: 443,
-        security: Security::Tls,
-        trust: Trust::default(),
-        sign_in: SignIn::None,
-    }
-}
-
-/// The address all hosts share.
-fn one_address(hosts: &[(String, Vec<IpAddr>)]) -> Option<IpAddr> {
-    let all: BTreeSet<IpAddr> = hosts.iter().flat_map(|(_, addresses)| addresses.iter().copied()).collect();
-    all.first().copied().filter(|_| all.len() == 1)
-}
-
-/// Whether these names resolve as only a hotel's network does it: public names at an address of the house, or names that
-/// have nothing to do with each other at one address. `reference`: what it says for a name that is surely elsewhere.
-fn is_portal(hosts: &[(String, Vec<IpAddr>)], reference: &[IpAddr]) -> bool {
-    let public = |host: &str| {
-        let lower = host.to_ascii_lowercase();
-        let tail = lower.rsplit('.').next().unwrap_or_default();
-        lower.contains('.') && !matches!(tail, "local" | "lan" | "home" | "internal" | "arpa" | "localhost" | "test")
-    };
-    let domain = |host: &str| {
-        let labels: Vec<&str> = host.rsplit('.').take(2).collect();
-        labels.join(".").to_ascii_lowercase()
-    };
-    let hosts: Vec<_> = hosts.iter().filter(|(host, _)| public(host)).cloned().collect();
-    if hosts.is_empty() {
-        return false;
-    }
-    if hosts.iter().all(|(_, addresses)| !addresses.is_empty() && addresses.iter().all(|a| is_private(*a))) {
-        return true;
-    }
-    let domains: BTreeSet<String> = hosts.iter().map(|(host, _)| domain(host)).collect();
-    one_address(&hosts).is_some_and(|one| reference.contains(&one) || domains.len() > 1)
-}
-
-/// Addresses of a house (RFC 1918, RFC 6598, link-local). Loopback is this computer, not a network around it.
-fn is_private(address: IpAddr) -> bool {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => {
-            let [a, b, ..] = v4.octets();
-            v4.is_private() || v4.is_link_local() || (a == 100 && (64..128).contains(&b))
-        }
-        IpAddr::V6(v6) => v6.is_unique_local() || v6.is_unicast_link_local(),
-    }
-}
-
 /// After a gate stayed shut: would a login by STLS on port 110 open it? Some hosts have a wrapper before their POP3 over
 /// TLS and count that one's address instead.
 pub(super) async fn gate(
@@ -499,4 +346,15 @@ pub(super) async fn gate(
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_usual_other_ports_leave_the_own_one_out() {
+        let server = |protocol, port| Server { port, ..crate::choose::tests::server(protocol, "ann") };
+        let ports = |server: &Server| usual(server).into_iter().map(|(port, _)| port).collect::<Vec<_>>();
+        assert_eq!(ports(&server(Protocol::Pop3, 995)), [110]);
+        assert_eq!(ports(&server(Protocol::Pop3, 2995)), [995, 110]);
+        assert_eq!(ports(&server(Protocol::Smtp, 25)), [465, 587]);
+    }
+}
