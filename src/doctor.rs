@@ -455,3 +455,6 @@ fn tls_detail(upstream: &Upstream) -> String {
     let shown = tls::shown(stream.get_ref().1);
     format!("{}, certificate by {}, good until {}", shown.version, shown.issuer, shown.until)
 }
+
+#[cfg(test)]
+mod tests;

@@ -224,7 +224,21 @@ pub fn explain(pasted: &str) -> Vec<Explanation> {
         found.retain(|one| one.cause.id != cause.id);
         found.push(Explanation { cause, found: reply, rank: Rank::Provider });
     }
+    if found.is_empty()
+        && let Some((id, words)) = bare_reply(&text)
+        && let Some(cause) = cause(id)
+    {
+        found.push(Explanation { cause, found: words, rank: Rank::Program });
+    }
     settle(found)
+}
+
+/// A reply with nothing known in it: what its number alone says (RFC 5321, section 4.2.1; RFC 1939, section 3).
+fn bare_reply(text: &Text) -> Option<(&'static str, String)> {
+    let of_number = text.replies().take(REPLIES).find(|(_, _, is_quoted)| *is_quoted).map(|(code, words, _)| {
+        (if code < 500 { "come-back-later" } else { "send-refused" }, Reply::new(code, words).one_line())
+    });
+    of_number.or_else(|| text.first_of(&["-err".to_owned()]).map(|words| ("fetch-refused", words)))
 }
 
 /// The best first; what is known exactly needs no guesses beside it.
@@ -239,7 +253,7 @@ fn settle(mut found: Vec<Explanation>) -> Vec<Explanation> {
 
 /// The first reply in the text that says the gate is shut.
 fn shut_gate(text: &Text) -> Option<String> {
-    text.replies().take(REPLIES).find_map(|(code, words)| {
+    text.replies().take(REPLIES).find_map(|(code, words, _)| {
         let reply = Reply::new(code, words);
         (verdict(Stage::Rcpt, &reply) == Verdict::Shut).then(|| reply.one_line())
     })

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use ostler::explain;
 use ostler::gate::verdict::{Stage, Verdict, verdict};
 use ostler::protocol::{Filter, Replies, Taken};
 use ostler::sasl::{Acceptor, Exchange, Heard, Mechanism, Proof, starred};
@@ -301,4 +302,14 @@ fn round_trip(mechanism: Mechanism, with_initial: bool, name: &str, secret: &Arc
     let Heard::Attempt(attempt) = heard else { panic!("ostler does not understand itself") };
     assert_eq!(attempt.name, name);
     assert!(attempt.proof.proves(secret));
+}
+
+/// An error pasted from a mail program: explained or not, in known words.
+pub fn pasted(data: &[u8]) {
+    let found = explain::explain(&String::from_utf8_lossy(data));
+    assert!(found.len() <= explain::CAUSES, "too many");
+    for one in found {
+        assert!(!one.found.is_empty() && one.found.bytes().all(|b| matches!(b, b' '..=b'~')), "{:?}", one.found);
+        assert!(explain::cause(&one.cause.id).is_some());
+    }
 }

@@ -108,6 +108,6 @@ pub fn show_step(step: &Step) {
         print(&format!("       what to do: {advice}\n"));
     }
     if !shows.is_empty() {
-        print(&format!("       mail programs show: {}; all others the same words\n", in_brief(shows)));
+        print(&format!("       mail programs show: {}\n", in_brief(shows)));
     }
 }

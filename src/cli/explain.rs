@@ -113,7 +113,7 @@ fn concerned<'a>(accounts: &'a [Arc<Account>], text: &str) -> Vec<Concerned<'a>>
 /// A heading and a text that is broken at blanks, so that it reads well on paper too.
 fn paragraph(head: &str, text: &str) -> String {
     let mut out = String::new();
-    let mut line = format!("{head:14}");
+    let mut line = format!("{head:15}");
     let indent = line.len();
     for word in text.split(' ') {
         if line.len() > indent && line.len() + 1 + word.len() > WIDTH {
@@ -137,7 +137,7 @@ mod tests {
     fn long_texts_are_broken_at_blanks() {
         let text = paragraph("what to do:", &"word ".repeat(60));
         assert!(text.lines().all(|line| line.len() <= WIDTH), "{text}");
-        assert!(text.lines().skip(1).all(|line| line.starts_with("              word")), "{text}");
+        assert!(text.lines().skip(1).all(|line| line.starts_with("               word")), "{text}");
     }
 
     #[test]

@@ -178,33 +178,28 @@ async fn ports(
         };
         return Look::new(cause, write(port, security));
     }
-    let tried: Vec<String> =
-        std::iter::once(own).chain(usual(server).into_iter().map(|(port, _)| port)).map(|p| p.to_string()).collect();
-    let tried = tried.join(", ");
-    match somebody_else(engine, account, server, steps, timeouts).await {
-        Some(other) if swallowed => Look::new(
+    let tried: Vec<String> = usual(server).into_iter().map(|(port, _)| port.to_string()).collect();
+    let tried = format!("neither port {own} of {host} answers nor one of the usual ones ({})", tried.join(", "));
+    let (cause, advice) = match (somebody_else(engine, account, server, steps, timeouts).await, swallowed) {
+        (Some(other), true) => (
             format!(
-                "none of the usual ports of {host} answers ({tried}), though {other} does: that server is out of order, or this network keeps mail away from it"
+                "{tried}, though {other} does: that server is out of order, or this network keeps mail away from it"
             ),
             "try again later, and from another network; the provider's help page may name another server",
         ),
-        Some(other) => Look::new(
+        (None, true) => (
             format!(
-                "{host} takes mail on none of the usual ports ({tried}), though {other} answers: it is probably not the provider's mail server"
-            ),
-            "compare host with the provider's help page",
-        ),
-        None if swallowed => Look::new(
-            format!(
-                "none of the usual ports of {host} answers ({tried}), nor does any other server of this account: this computer is not online, or this network lets no mail through"
+                "{tried}, nor does any other server of this account: this computer is not online, or this network lets no mail through"
             ),
             "open any web page; if it comes, switch off the firewall or virus scanner for a moment or try another network",
         ),
-        None => Look::new(
-            format!("{host} takes mail on none of the usual ports ({tried})"),
-            "compare host, port and security with the provider's help page",
+        (Some(other), false) => (
+            format!("{tried}, though {other} does: it is probably not the provider's mail server"),
+            "compare host with the provider's help page",
         ),
-    }
+        (None, false) => (tried, "compare host, port and security with the provider's help page"),
+    };
+    Look::new(cause, advice)
 }
 
 /// Another server of the account that takes connections.

@@ -7,6 +7,8 @@ use serde::Serialize;
 use crate::account::Protocol;
 use crate::failure::Failure;
 
+const NETSCAPE: &str = "Netscape 6 and 7";
+
 /// What one program shows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Shown {
@@ -14,6 +16,9 @@ pub struct Shown {
     pub program: &'static str,
     /// Its words.
     pub text: String,
+    /// What of them is the program's own, for one line on a terminal.
+    #[serde(skip)]
+    pub brief: &'static str,
 }
 
 /// Where a client learns of a failure.
@@ -42,38 +47,46 @@ pub fn shows(failure: &Failure, moment: Moment) -> Vec<Shown> {
 
 /// What programs show around a reply of ostler's.
 pub fn around(reply: &str, moment: Moment) -> Vec<Shown> {
-    let shown = |program, text| Shown { program, text };
+    let shown = |program, brief, text| Shown { program, text, brief };
     let code = reply.get(..3).unwrap_or_default();
     match moment {
         Moment::Fetch => vec![
             shown(
                 "Outlook Express, Windows Mail",
+                "0x800CCC92",
                 format!("Server Response: '{reply}', Server Error: 0x800CCC90, Error Number: 0x800CCC92"),
             ),
             shown(
                 "Eudora",
+                "\"There has been an error transferring your mail\"",
                 format!(
                     "There has been an error transferring your mail. I said: PASS ... and then the POP server (127.0.0.1) said: {}",
                     reply.trim_start_matches('-')
                 ),
             ),
-            shown("Netscape 6 and 7", format!("Mail server 127.0.0.1 responded: {reply}")),
+            shown(NETSCAPE, "\"Mail server responded\"", format!("Mail server 127.0.0.1 responded: {reply}")),
         ],
         Moment::Sender => vec![
             shown(
                 "Outlook Express, Windows Mail",
+                "0x800CCC78",
                 format!("Server Response: '{reply}', Server Error: {code}, Error Number: 0x800CCC78"),
             ),
-            shown("Netscape 6 and 7", format!("Mail server responded: {reply}")),
+            shown(NETSCAPE, "\"Mail server responded\"", format!("Mail server responded: {reply}")),
             mac(),
         ],
         Moment::Recipient => vec![
             shown(
                 "Outlook Express, Windows Mail, Outlook",
+                "0x800CCC79",
                 format!("Server Response: '{reply}', Server Error: {code}, Error Number: 0x800CCC79"),
             ),
-            shown("Eudora", format!("Can't send to '...'. The server gives this reason: {reply}")),
-            shown("Netscape 6 and 7", format!("Mail server responded: {reply}")),
+            shown(
+                "Eudora",
+                "\"Can't send to ...\"",
+                format!("Can't send to '...'. The server gives this reason: {reply}"),
+            ),
+            shown(NETSCAPE, "\"Mail server responded\"", format!("Mail server responded: {reply}")),
             mac(),
         ],
     }
@@ -81,17 +94,10 @@ pub fn around(reply: &str, moment: Moment) -> Vec<Shown> {
 
 fn mac() -> Shown {
     let text = "Cannot send message using the server 127.0.0.1 (and not why)".to_owned();
-    Shown { program: "Mac OS X Mail", text }
+    Shown { program: "Mac OS X Mail", text, brief: "\"Cannot send message\" and not why" }
 }
 
 /// The short form for a terminal: each program with its code, or the beginning of its words.
 pub fn in_brief(shown: &[Shown]) -> String {
-    let brief = |one: &Shown| {
-        let code = one.text.rsplit_once("Error Number: ").map(|(_, code)| code.to_owned());
-        let words = one.text.split(" said: ").next().unwrap_or_default();
-        let words = words.split(" responded: ").next().unwrap_or_default();
-        let words = words.split(" reason: ").next().unwrap_or_default();
-        format!("{} {}", one.program, code.unwrap_or_else(|| format!("\"{words}\"")))
-    };
-    shown.iter().map(brief).collect::<Vec<_>>().join("; ")
+    shown.iter().map(|one| format!("{} {}", one.program, one.brief)).collect::<Vec<_>>().join("; ")
 }

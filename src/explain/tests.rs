@@ -106,7 +106,7 @@ const SAID: [(&str, &str); 17] = [
 ];
 
 /// Dialogs and codes of old programs, and what they mean.
-const PASTED: [(&str, &str); 51] = [
+const PASTED: [(&str, &str); 56] = [
     ("0x800CCC0E", "door-closed"),
     ("800ccc0e", "door-closed"),
     ("0x800CC0E", "door-closed"),
@@ -156,8 +156,13 @@ const PASTED: [(&str, &str); 51] = [
     ("Server Response: '550 5.1.1 <bob@example.com>: Recipient address rejected: User unknown'", "no-such-recipient"),
     (
         "There has been an error transferring your mail. I said: PASS <shhhh! Don't tell anyone.> and then the POP server (ann@127.0.0.1) said: ERR [AUTH] Authentication failed.",
-        "fetch-refused",
+        "password-refused",
     ),
+    ("550 5.7.1 Message rejected as spam", "looks-like-spam"),
+    ("Server Response: '451 4.7.1 odd'", "come-back-later"),
+    ("The server responded: 554 odd", "send-refused"),
+    ("554 odd", "send-refused"),
+    ("-ERR odd", "fetch-refused"),
     ("Error getting network address for 'mail.optonline.net'. Cause: host not found (11001)", "name-in-program"),
     ("A network error occurred: unable to connect to server (TCP Error: Connection refused)", "door-closed"),
     ("Unable to connect to SMTP server", "door-closed"),
@@ -281,7 +286,18 @@ fn what_old_programs_show_is_explained() {
 
 #[test]
 fn what_is_not_known_is_not_guessed() {
-    for text in ["", " ", "hello", "0x12345678", "99999", "the weather is fine", "800CCCXX", "verbose", "1995"] {
+    for text in [
+        "",
+        " ",
+        "hello",
+        "0x12345678",
+        "99999",
+        "the weather is fine",
+        "800CCCXX",
+        "verbose",
+        "1995",
+        "I have 550 letters",
+    ] {
         assert_eq!(ids(text), Vec::<&str>::new(), "{text}");
     }
 }

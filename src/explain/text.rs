@@ -91,8 +91,9 @@ impl Text {
             .collect()
     }
 
-    /// Every reply of a server: its code, and the words after it.
-    pub(super) fn replies(&self) -> impl Iterator<Item = (u16, &str)> {
+    /// Every number that may be a server's reply: its code, the words after it, and whether it stands where a quoted
+    /// reply does, so that it is no mere number.
+    pub(super) fn replies(&self) -> impl Iterator<Item = (u16, &str, bool)> {
         let octets = self.plain.as_bytes();
         let digit = move |at: usize| octets.get(at).is_some_and(u8::is_ascii_digit);
         (0..octets.len()).filter_map(move |at| {
@@ -105,7 +106,9 @@ impl Text {
             let code: u16 = self.plain.get(at..at + 3)?.parse().ok().filter(|code| (400..600).contains(code))?;
             let rest = self.plain.get(at + 3..).unwrap_or_default();
             let end = rest.find("', ").unwrap_or(rest.len()).min(512);
-            Some((code, rest.get(..end)?.trim_start_matches([' ', '-'])))
+            let before = self.plain.get(..at).unwrap_or_default().trim_end();
+            let is_quoted = before.is_empty() || before.ends_with(['\'', '"', ':', '(']);
+            Some((code, rest.get(..end)?.trim_start_matches([' ', '-']), is_quoted))
         })
     }
 
