@@ -4,6 +4,7 @@
 pub mod add;
 pub mod ask;
 pub mod check;
+pub mod explain;
 pub mod guide;
 pub mod list;
 pub mod password;
@@ -94,7 +95,15 @@ pub fn main() -> ExitCode {
         // Needs no settings, and so no folder to keep them in.
         return crate::demo::main(options);
     }
-    let Some(file) = line.common.config.or_else(config::default_path) else {
+    let file = line.common.config.or_else(config::default_path);
+    if let Command::Check(options) = &command
+        && let Some(text) = options.to_explain()
+    {
+        // Settings that are missing or wrong may be what the error is about.
+        let parsed = file.as_deref().and_then(|file| config::load(file).ok());
+        return explain::main(parsed.as_ref(), &text, options.as_json());
+    }
+    let Some(file) = file else {
         return fail(2, "ostler does not know where your settings are: name the file with --config");
     };
     match command {

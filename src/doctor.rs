@@ -2,10 +2,13 @@
 //! `ostler check`, of the trial in `ostler add`, and later of the settings page. Sends no message: MAIL and RCPT are tried,
 //! DATA never.
 //!
-//! Not here: what a failure's words are (`failure.rs`), and how steps are shown.
+//! Not here: what a failure's words are (`failure.rs`), what is likely behind it (`explain.rs`, and what a second look finds,
+//! `doctor/second_look.rs`), and how steps are shown.
+
+mod second_look;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
@@ -13,18 +16,23 @@ use crate::account::{Account, Protocol, SecretSource, Security, Server, Timeouts
 use crate::conn::Stream;
 use crate::dial::{Dialer, Route, Upstream};
 use crate::engine::Engine;
-use crate::failure::Failure;
+use crate::explain::shows::{Moment, Shown, around, shows};
+use crate::explain::{self, Cause};
+use crate::failure::{Failure, Waiting};
 use crate::gate::verdict::{Stage, Verdict, verdict};
 use crate::protocol::{Login, Outgoing};
 use crate::secret::Secret;
 use crate::serve::smtp::carrier::rehearse;
-use crate::sign_in::{Prepared, prepare, say, supported};
+use crate::sign_in::{Prepared, hear, prepare, say, supported};
 use crate::vault::place;
 use crate::{pop3, smtp, tls};
 
 /// Whom a send is tried for where the gate is to be tested: somebody the provider has to relay to. Reserved by RFC 2606,
 /// and nothing is ever sent to it.
 pub const STRANGER: &str = "postmaster@example.com";
+
+/// How long a mailbox may take to count its messages; whoever is signed in needs no more to know that it works.
+const STAT: Duration = Duration::from_secs(15);
 
 /// One step and what came of it.
 #[derive(Debug, Clone, Serialize)]
@@ -39,6 +47,10 @@ pub struct Step {
     pub detail: String,
     /// What to do about it, where it failed.
     pub advice: Option<String>,
+    /// What is likely behind it, where it failed.
+    pub cause: Option<String>,
+    /// What old mail programs show for it, where it failed.
+    pub shows: Vec<Shown>,
     /// How long it took.
     pub ms: u64,
     /// What it was, for whoever decides what to try next.
@@ -86,6 +98,8 @@ async fn leave(upstream: &mut Upstream, timeouts: &Timeouts) {
 pub struct Doctor<'a> {
     engine: Arc<Engine>,
     account: Arc<Account>,
+    /// What is known of a provider that has switched its service off.
+    closed: Option<String>,
     steps: Vec<Step>,
     tell: Box<dyn FnMut(&Step) + 'a>,
 }
@@ -93,7 +107,13 @@ pub struct Doctor<'a> {
 impl<'a> Doctor<'a> {
     /// For an account of the engine's.
     pub fn new(engine: Arc<Engine>, account: Arc<Account>, tell: impl FnMut(&Step) + 'a) -> Self {
-        Self { engine, account, steps: Vec::new(), tell: Box::new(tell) }
+        Self { engine, account, closed: None, steps: Vec::new(), tell: Box::new(tell) }
+    }
+
+    /// Tells it that the provider has switched this service off, in a sentence without a full stop: the likely cause of
+    /// whatever fails.
+    pub fn know_closed(&mut self, closed: Option<String>) {
+        self.closed = closed;
     }
 
     /// What came of it.
@@ -101,15 +121,67 @@ impl<'a> Doctor<'a> {
         self.steps
     }
 
-    /// Notes a step.
-    fn note(&mut self, server: &str, step: &'static str, began: Instant, came: Result<String, Failure>) -> bool {
-        let ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let (detail, failure) = match came {
-            Ok(detail) => (detail, None),
-            Err(failure) => (failure.sentence(), Some(failure)),
+    /// Notes a step that was good.
+    fn note(&mut self, server: &str, step: &'static str, began: Instant, detail: String) -> bool {
+        let ms = milliseconds(began);
+        self.keep(Step {
+            server: server.to_owned(),
+            step,
+            ok: true,
+            detail,
+            advice: None,
+            cause: None,
+            shows: Vec::new(),
+            ms,
+            failure: None,
+        })
+    }
+
+    /// Notes a step that failed, after a second look at what may be behind it.
+    async fn fail(&mut self, server: &Server, step: &'static str, began: Instant, failure: Failure) -> bool {
+        let ms = milliseconds(began);
+        let look = second_look::look(&self.engine, &self.account, server, &failure, &self.steps).await;
+        self.keep_failed(server, step, ms, failure, look)
+    }
+
+    fn keep_failed(
+        &mut self,
+        server: &Server,
+        step: &'static str,
+        ms: u64,
+        failure: Failure,
+        look: Option<second_look::Look>,
+    ) -> bool {
+        let known = explain::of(&failure);
+        // What the provider's words give away says more than the kind of failure.
+        let exact = known.filter(|cause| cause.id != explain::kind(&failure));
+        let words = |cause: &Cause| {
+            if exact.is_some() { format!("{}; {}", cause.means, cause.likely) } else { cause.likely.clone() }
         };
-        let (ok, advice) = (failure.is_none(), failure.as_ref().map(Failure::advice));
-        let step = Step { server: server.to_owned(), step, ok, detail, advice, ms, failure };
+        let (seen, next) = look.map_or((None, None), |look| (Some(look.cause), look.advice));
+        let cause = self.closed.clone().or(seen).or_else(|| known.map(words));
+        let own = || exact.map(|cause| cause.next.replace("NAME", &crate::failure::as_word(&self.account.name)));
+        let advice = next.or_else(own).unwrap_or_else(|| failure.advice());
+        let shows = match &failure {
+            // ostler passes these on as the provider said them.
+            Failure::TurnedAway { said, .. } if matches!(step, "gate" | "send") => around(said, Moment::Recipient),
+            _ => shows(&failure, Moment::of(server.protocol)),
+        };
+        self.keep(Step {
+            server: label(server),
+            step,
+            ok: false,
+            detail: failure.sentence(),
+            advice: Some(advice),
+            cause,
+            shows,
+            ms,
+            failure: Some(failure),
+        })
+    }
+
+    fn keep(&mut self, step: Step) -> bool {
+        let ok = step.ok;
         (self.tell)(&step);
         self.steps.push(step);
         ok
@@ -135,7 +207,7 @@ impl<'a> Doctor<'a> {
         }
         if let Some(server) = &account.imap {
             let detail = "kept for a later version; no IMAP door yet".to_owned();
-            self.note(&label(server), "settings", Instant::now(), Ok(detail));
+            self.note(&label(server), "settings", Instant::now(), detail);
         }
     }
 
@@ -150,9 +222,10 @@ impl<'a> Doctor<'a> {
             Security::StartTls => "TLS by STARTTLS, never less",
             Security::None => "NO ENCRYPTION: everybody on the way can read mail and password",
         };
-        if !self.note(&name, "settings", began, supported(server).map(|()| detail.to_owned())) {
-            return false;
+        if let Err(failure) = supported(server) {
+            return self.fail(server, "settings", began, failure).await;
         }
+        self.note(&name, "settings", began, detail.to_owned());
         let Some(secret) = self.secret(&name, server).await else { return false };
         let Some(upstream) = self.reach(&name, server, timeouts).await else { return false };
         let Some(upstream) = self.tls(&name, server, upstream, timeouts).await else { return false };
@@ -176,22 +249,17 @@ impl<'a> Doctor<'a> {
         let Some(credentials) = server.credentials() else { return Some(None) };
         let began = Instant::now();
         if credentials.secret == SecretSource::Client {
-            self.note(
-                name,
-                "secret",
-                began,
-                Ok("your mail program has it; signing in cannot be checked from here".into()),
-            );
+            self.note(name, "secret", began, "your mail program has it; signing in cannot be checked from here".into());
             return Some(None);
         }
         let account = Arc::clone(&self.account);
         match self.engine.secret(&account, server, None).await {
             Ok(secret) => {
-                self.note(name, "secret", began, Ok(format!("there, from {}", place(&credentials.secret))));
+                self.note(name, "secret", began, format!("there, from {}", place(&credentials.secret)));
                 Some(Some(secret))
             }
             Err(failure) => {
-                self.note(name, "secret", began, Err(failure));
+                self.fail(server, "secret", began, failure).await;
                 None
             }
         }
@@ -203,24 +271,24 @@ impl<'a> Doctor<'a> {
         let addresses = match self.engine.dialer.resolve(server, timeouts.connect).await {
             Ok(addresses) => addresses,
             Err(failure) => {
-                self.note(name, "name", began, Err(failure));
+                self.fail(server, "name", began, failure).await;
                 return None;
             }
         };
         let shown: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-        self.note(name, "name", began, Ok(shown.join(", ")));
+        self.note(name, "name", began, shown.join(", "));
         let mut tries = Vec::new();
         for address in addresses {
             let began = Instant::now();
             let reached = self.engine.dialer.reach(server, address, timeouts.connect, Route::default()).await;
-            tries.push((address, began, reached));
+            tries.push((address, began, milliseconds(began), reached));
         }
-        let any = tries.iter().any(|(_, _, reached)| reached.is_ok());
-        let mut first = None;
-        for (address, began, reached) in tries {
+        let any = tries.iter().any(|(.., reached)| reached.is_ok());
+        let (mut first, mut looked) = (None, false);
+        for (address, began, ms, reached) in tries {
             match reached {
                 Ok(upstream) => {
-                    self.note(name, "tcp", began, Ok(format!("{address} answers")));
+                    self.note(name, "tcp", began, format!("{address} answers"));
                     first.get_or_insert(upstream);
                 }
                 // One dead address of several is a pity, not a fault: ostler takes another.
@@ -229,11 +297,18 @@ impl<'a> Doctor<'a> {
                         name,
                         "tcp",
                         began,
-                        Ok(format!("{address} does not answer ({}); another does", failure.sentence())),
+                        format!("{address} does not answer ({}); another does", failure.sentence()),
                     );
                 }
                 Err(failure) => {
-                    self.note(name, "tcp", began, Err(failure));
+                    // One look is enough for all the addresses.
+                    let look = if looked {
+                        None
+                    } else {
+                        second_look::look(&self.engine, &self.account, server, &failure, &self.steps).await
+                    };
+                    looked = true;
+                    self.keep_failed(server, "tcp", ms, failure, look);
                 }
             }
         }
@@ -247,11 +322,11 @@ impl<'a> Doctor<'a> {
         let began = Instant::now();
         match self.engine.dialer.start_tls(upstream, timeouts).await {
             Ok(upstream) => {
-                self.note(name, "tls", began, Ok(tls_detail(&upstream)));
+                self.note(name, "tls", began, tls_detail(&upstream));
                 Some(upstream)
             }
             Err(failure) => {
-                self.note(name, "tls", began, Err(failure));
+                self.fail(server, "tls", began, failure).await;
                 None
             }
         }
@@ -274,10 +349,10 @@ impl<'a> Doctor<'a> {
                     name,
                     "capabilities",
                     began,
-                    Ok(format!("not before a POP login: {}", failure.sentence())),
+                    format!("not before a POP login: {}", failure.sentence()),
                 );
             }
-            Err(failure) => return self.note(name, "capabilities", began, Err(failure)),
+            Err(failure) => return self.fail(server, "capabilities", began, failure).await,
         };
         let (Prepared::WantsSecret(upstream, _) | Prepared::Done(upstream, _)) = &prepared;
         let spoken = crate::failure::spoken(server.protocol);
@@ -285,22 +360,34 @@ impl<'a> Doctor<'a> {
             Security::StartTls => format!("speaks {spoken}, {}", tls_detail(upstream)),
             _ => format!("speaks {spoken}"),
         };
-        self.note(name, "capabilities", began, Ok(detail));
+        self.note(name, "capabilities", began, detail);
         if server.credentials().is_some() && secret.is_none() {
             return true;
         }
         let began = Instant::now();
         match prepared.finish(&self.engine.dialer, secret, timeouts).await {
             Ok((mut upstream, _)) => {
+                let waiting =
+                    if server.protocol == Protocol::Pop3 { stat(&mut upstream, timeouts).await } else { Ok(None) };
                 leave(&mut upstream, timeouts).await;
-                let detail = match (server.credentials(), server.gate()) {
-                    (Some(credentials), _) => format!("accepted as {}", credentials.username),
-                    (None, Some(_)) => "none here: a POP login comes before each send".into(),
-                    (None, None) => "none wanted by the settings".into(),
+                let waiting = match waiting {
+                    Ok(waiting) => waiting,
+                    Err(failure) => return self.fail(server, "sign-in", began, failure).await,
                 };
-                self.note(name, "sign-in", began, Ok(detail))
+                let detail = match (server.credentials(), server.gate(), waiting) {
+                    (Some(credentials), _, None) => format!("accepted as {}", credentials.username),
+                    (Some(credentials), _, Some(1)) => {
+                        format!("accepted as {}; 1 message is there", credentials.username)
+                    }
+                    (Some(credentials), _, Some(n)) => {
+                        format!("accepted as {}; {n} messages are there", credentials.username)
+                    }
+                    (None, Some(_), _) => "none here: a POP login comes before each send".into(),
+                    (None, None, _) => "none wanted by the settings".into(),
+                };
+                self.note(name, "sign-in", began, detail)
             }
-            Err(failure) => self.note(name, "sign-in", began, Err(failure)),
+            Err(failure) => self.fail(server, "sign-in", began, failure).await,
         }
     }
 
@@ -324,8 +411,35 @@ impl<'a> Doctor<'a> {
                 _ => Err(Failure::TurnedAway { at: server.into(), said: reply.one_line() }),
             }
         });
-        self.note(&label(server), step, began, came)
+        match came {
+            Ok(detail) => self.note(&label(server), step, began, detail),
+            Err(failure) if gated => {
+                let ms = milliseconds(began);
+                let look = second_look::gate(&self.engine, &account, server, &failure).await;
+                self.keep_failed(server, step, ms, failure, look)
+            }
+            Err(failure) => self.fail(server, step, began, failure).await,
+        }
     }
+}
+
+/// How many messages wait. Google lets people in whose POP it has switched off, and says so only here.
+async fn stat(upstream: &mut Upstream, timeouts: &Timeouts) -> Result<Option<u64>, Failure> {
+    let limit = timeouts.reply.min(STAT);
+    if say(upstream, &Outgoing::line("STAT"), Waiting::Answer, limit).await.is_err() {
+        return Ok(None);
+    }
+    let deadline = tokio::time::Instant::now() + limit;
+    let Ok(line) = hear(upstream, Waiting::Answer, limit, deadline).await else { return Ok(None) };
+    let said = line.printable();
+    match said.strip_prefix("-ERR") {
+        Some(reason) => Err(Failure::TurnedAway { at: upstream.at.clone(), said: reason.trim().to_owned() }),
+        None => Ok(said.split_whitespace().nth(1).and_then(|count| count.parse().ok())),
+    }
+}
+
+fn milliseconds(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
 fn label(server: &Server) -> String {
@@ -337,3 +451,6 @@ fn tls_detail(upstream: &Upstream) -> String {
     let shown = tls::shown(stream.get_ref().1);
     format!("{}, certificate by {}, good until {}", shown.version, shown.issuer, shown.until)
 }
+
+#[cfg(test)]
+mod tests;

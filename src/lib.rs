@@ -20,6 +20,7 @@ pub mod doctor;
 pub mod endpoint;
 pub mod engine;
 pub mod event;
+pub mod explain;
 pub mod failure;
 pub mod gate;
 pub mod guide;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use ostler::account::Security;
 use ostler::discover::{Domain, autoconfig};
+use ostler::explain;
 use ostler::gate::verdict::{Stage, Verdict, verdict};
 use ostler::protocol::{Filter, Replies, Taken};
 use ostler::sasl::{Acceptor, Exchange, Heard, Mechanism, Proof, starred};
@@ -331,5 +332,15 @@ pub fn autoconfig(data: &[u8]) {
     }
     for url in config.hints.iter().filter_map(|hint| hint.url.as_ref()) {
         assert!(url.starts_with("http") && url.bytes().all(|b| matches!(b, b'!'..=b'~')), "{url:?}");
+    }
+}
+
+/// An error pasted from a mail program: explained or not, in known words.
+pub fn pasted(data: &[u8]) {
+    let found = explain::explain(&String::from_utf8_lossy(data));
+    assert!(found.len() <= explain::CAUSES, "too many");
+    for one in found {
+        assert!(!one.found.is_empty() && one.found.bytes().all(|b| matches!(b, b' '..=b'~')), "{:?}", one.found);
+        assert!(explain::cause(&one.cause.id).is_some());
     }
 }

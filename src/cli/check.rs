@@ -11,6 +11,7 @@ use crate::config::Parsed;
 use crate::doctor::{Doctor, Step};
 use crate::engine::Engine;
 use crate::event::Events;
+use crate::explain::shows::in_brief;
 use crate::vault::Vault;
 
 /// Options of `ostler check`.
@@ -19,9 +20,25 @@ pub struct Options {
     /// The accounts to check [default: all]
     #[arg(value_name = "NAME")]
     names: Vec<String>,
+    /// Say what an error of a mail program means: its number, or its text in quotes; - reads it from standard input
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    explain: Option<String>,
     /// One JSON document
     #[arg(long)]
     json: bool,
+}
+
+impl Options {
+    /// The text to explain instead of checking: an error pasted without quotes comes as several words.
+    pub fn to_explain(&self) -> Option<String> {
+        let first = self.explain.as_ref()?;
+        Some(std::iter::once(first).chain(&self.names).map(String::as_str).collect::<Vec<_>>().join(" "))
+    }
+
+    /// Whether one JSON document is wanted.
+    pub fn as_json(&self) -> bool {
+        self.json
+    }
 }
 
 /// Checks; exit code 1 if any step failed.
@@ -79,13 +96,19 @@ pub fn main(parsed: &Parsed, options: &Options) -> ExitCode {
     if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// One line, and one more for what to do.
+/// One line; for a failure, what is likely behind it, what to do, and what old programs show.
 pub fn step_text(step: &Step) -> String {
-    let Step { server, step: what, ok, detail, advice, ms, .. } = step;
+    let Step { server, step: what, ok, detail, advice, cause, shows, ms, .. } = step;
     let mark = if *ok { "ok  " } else { "FAIL" };
     let mut text = format!("  {mark} {server:32} {what:12} {detail} ({ms} ms)\n");
+    if let Some(cause) = cause {
+        text += &format!("       likely cause: {cause}\n");
+    }
     if let Some(advice) = advice {
         text += &format!("       what to do: {advice}\n");
+    }
+    if !shows.is_empty() {
+        text += &format!("       mail programs show: {}\n", in_brief(shows));
     }
     text
 }

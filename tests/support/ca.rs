@@ -48,6 +48,26 @@ impl TestCa {
         self.sign(named(&["mail.example.com"]))
     }
 
+    /// Good for a server of this name or address.
+    pub fn server(&self, name: &str) -> ServerCert {
+        self.sign(named(&[name]))
+    }
+
+    /// For this computer as certificates were made long ago: with a common name only.
+    pub fn nameless(&self) -> ServerCert {
+        let mut params = named(&[]);
+        params.distinguished_name.push(DnType::CommonName, "localhost");
+        self.sign(params)
+    }
+
+    /// For this computer, from a year to come.
+    pub fn not_yet_valid(&self) -> ServerCert {
+        let mut params = here();
+        params.not_before = rcgen::date_time_ymd(2090, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2091, 1, 1);
+        self.sign(params)
+    }
+
     /// For this computer, but of another year.
     pub fn expired(&self) -> ServerCert {
         let mut params = here();
@@ -92,6 +112,8 @@ fn here() -> CertificateParams {
 
 fn named(names: &[&str]) -> CertificateParams {
     let mut params = CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap();
-    params.distinguished_name.push(DnType::CommonName, names[0]);
+    if let Some(first) = names.first() {
+        params.distinguished_name.push(DnType::CommonName, *first);
+    }
     params
 }

@@ -10,6 +10,7 @@ pub mod client;
 pub mod dialogue;
 pub mod dovecot;
 pub mod exim;
+pub mod forward;
 pub mod gate;
 pub mod keyring;
 pub mod mail;

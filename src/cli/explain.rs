@@ -1,0 +1,160 @@
+//! `ostler check --explain`: what an error of a mail program means. Needs no settings and no network; with settings it
+//! says which account the error is about.
+
+use std::io::Read;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use serde_json::json;
+
+use crate::account::Account;
+use crate::cli::{fail, print, print_json};
+use crate::config::Parsed;
+use crate::explain::{Explanation, explain};
+
+/// How much is read from standard input: a dialog's text is far shorter, a whole log is not what is asked for.
+const INPUT: u64 = 64 * 1024;
+/// Width of the text on a terminal.
+const WIDTH: usize = 96;
+
+/// An account the error is about, and its server that is named in it.
+struct Concerned<'a> {
+    account: &'a Account,
+    server: String,
+}
+
+/// Explains `words`, or what comes on standard input if they are a single `-`; exit code 1 if nothing is known of it.
+pub fn main(parsed: Option<&Parsed>, words: &str, as_json: bool) -> ExitCode {
+    let mut text = words.to_owned();
+    if text == "-" {
+        let mut read = Vec::new();
+        if let Err(error) = std::io::stdin().lock().take(INPUT).read_to_end(&mut read) {
+            return fail(1, &format!("the error text cannot be read: {error}"));
+        }
+        text = String::from_utf8_lossy(&read).into_owned();
+    }
+    let explanations = explain(&text);
+    let concerned = parsed.map(|parsed| concerned(&parsed.settings.accounts, &text)).unwrap_or_default();
+    let name = concerned.first().map(|one| crate::failure::as_word(&one.account.name));
+    let next = |one: &Explanation| with_name(&one.cause.next, name.as_deref());
+    if as_json {
+        let causes: Vec<_> = explanations
+            .iter()
+            .map(|one| {
+                let cause = one.cause;
+                json!({"cause": cause.id, "known_by": one.found, "means": cause.means, "likely": cause.likely, "next": next(one)})
+            })
+            .collect();
+        let accounts: Vec<_> =
+            concerned.iter().map(|one| json!({"name": one.account.name, "server": one.server})).collect();
+        print_json(&json!({"found": !causes.is_empty(), "causes": causes, "accounts": accounts}));
+    } else {
+        for (number, one) in explanations.iter().enumerate() {
+            if number > 0 {
+                print("\n");
+            }
+            let head = if number == 0 { "what it means:" } else { "or:" };
+            print(&paragraph(head, &one.cause.means));
+            print(&paragraph("likely cause:", &one.cause.likely));
+            print(&paragraph("what to do:", &next(one)));
+            print(&paragraph("known by:", &one.found));
+        }
+        for one in &concerned {
+            print(&format!("\nthis is about account {}, server {}\n", one.account.name, one.server));
+        }
+    }
+    if !explanations.is_empty() {
+        return ExitCode::SUCCESS;
+    }
+    if as_json {
+        return ExitCode::FAILURE;
+    }
+    fail(
+        1,
+        "ostler does not know this error. Give it the whole text of the message, above all the line behind \"Server Response\" or \"said:\". \
+         Else run ostler status for the last failure, or ostler check to try everything",
+    )
+}
+
+/// The next step with this account's name in it.
+fn with_name(next: &str, name: Option<&str>) -> String {
+    let Some(name) = name else { return next.to_owned() };
+    let next = next.replace("NAME", name);
+    match next.strip_suffix("run: ostler check") {
+        Some(start) => format!("{start}run: ostler check {name}"),
+        None => next,
+    }
+}
+
+/// The accounts whose servers are named in the text.
+fn concerned<'a>(accounts: &'a [Arc<Account>], text: &str) -> Vec<Concerned<'a>> {
+    let lower = text.to_lowercase();
+    let names = |host: &str| {
+        let host = host.to_lowercase();
+        let inside = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '-' || c == '.');
+        lower.match_indices(&host).any(|(at, _)| {
+            let before = lower.get(..at).and_then(|start| start.chars().next_back());
+            let after = lower.get(at + host.len()..).unwrap_or_default();
+            // A full stop behind it ends a sentence, unless a letter follows.
+            let after = after.strip_prefix('.').map_or_else(|| after.chars().next(), |rest| rest.chars().next());
+            !inside(before) && !after.is_some_and(char::is_alphanumeric)
+        })
+    };
+    accounts
+        .iter()
+        .filter_map(|account| {
+            let server = account.servers().find(|server| names(&server.host))?;
+            let server = format!("{} {}", server.protocol.name(), server.address());
+            Some(Concerned { account, server })
+        })
+        .collect()
+}
+
+/// A heading and a text that is broken at blanks, so that it reads well on paper too.
+fn paragraph(head: &str, text: &str) -> String {
+    let mut out = String::new();
+    let mut line = format!("{head:15}");
+    let indent = line.len();
+    for word in text.split(' ') {
+        if line.len() > indent && line.len() + 1 + word.len() > WIDTH {
+            out += line.trim_end();
+            out.push('\n');
+            line = " ".repeat(indent);
+        }
+        if line.len() > indent {
+            line.push(' ');
+        }
+        line += word;
+    }
+    out + line.trim_end() + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_texts_are_broken_at_blanks() {
+        let text = paragraph("what to do:", &"word ".repeat(60));
+        assert!(text.lines().all(|line| line.len() <= WIDTH), "{text}");
+        assert!(text.lines().skip(1).all(|line| line.starts_with("               word")), "{text}");
+    }
+
+    #[test]
+    fn the_next_step_names_the_account() {
+        assert_eq!(with_name("set it: ostler password NAME", Some("home")), "set it: ostler password home");
+        assert_eq!(with_name("sign in, then run: ostler check", Some("home")), "sign in, then run: ostler check home");
+        assert_eq!(with_name("run: ostler check", None), "run: ostler check");
+    }
+
+    #[test]
+    fn a_servers_name_is_found_as_a_whole() {
+        let account = Arc::new(crate::choose::tests::account("home", "ann@example.net", "ann"));
+        let host = account.servers().next().map(|server| server.host.clone());
+        let Some(host) = host else { return };
+        let accounts = [account];
+        assert_eq!(concerned(&accounts, &format!("error at {host}.")).len(), 1);
+        assert_eq!(concerned(&accounts, &format!("error at x{host}")).len(), 0);
+        assert_eq!(concerned(&accounts, &format!("error at {host}.au")).len(), 0);
+    }
+}

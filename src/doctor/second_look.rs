@@ -1,0 +1,355 @@
+//! A second look after a step has failed: at the usual other ports of the same server, at the first words it says in
+//! clear, at what the network and the clock are like. It signs in nowhere, but for the one login by STLS that a shut gate
+//! may be waiting for, and that goes to the same host inside verified TLS.
+//!
+//! Not here: what may be behind a bad certificate (`second_look/certificate.rs`), and the words for a failure of each kind
+//! (`explain.rs`).
+
+mod certificate;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout};
+
+use super::{STRANGER, Step, finish, leave};
+use crate::account::{Account, Protocol, Security, Server, SignIn, Timeouts};
+use crate::dial::{Family, Route};
+use crate::engine::Engine;
+use crate::explain;
+use crate::failure::{Failure, Place, Waiting};
+use crate::pop3;
+use crate::protocol::Outgoing;
+use crate::serve::smtp::carrier::rehearse;
+use crate::sign_in::{hear, say};
+
+/// What all looks at one failure may take together: a person is waiting.
+const LOOK: Duration = Duration::from_secs(12);
+/// What the look at a gate may take: a login, and a rehearsal with the waits in which slow hosts notice it.
+const GATE_LOOK: Duration = Duration::from_secs(30);
+/// A server that answers at all answers a connection in this time.
+const CONNECT: Duration = Duration::from_secs(3);
+/// And says something in this time.
+const WORDS: Duration = Duration::from_secs(4);
+/// A server that has not spoken by then waits to be spoken to.
+const GREETING: Duration = Duration::from_millis(1500);
+
+/// What a second look found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Look {
+    /// What is likely behind the failure, without a full stop.
+    pub(super) cause: String,
+    /// What to do, where that is known better now.
+    pub(super) advice: Option<String>,
+}
+
+impl Look {
+    fn new(cause: String, advice: impl Into<String>) -> Self {
+        Self { cause, advice: Some(advice.into()) }
+    }
+
+    fn of(cause: &str) -> Option<Self> {
+        explain::cause(cause).map(|cause| Self::new(format!("{}; {}", cause.means, cause.likely), cause.next.clone()))
+    }
+}
+
+/// Looks again after this failure at a server. `steps` are those taken so far.
+pub(super) async fn look(
+    engine: &Arc<Engine>,
+    account: &Account,
+    server: &Server,
+    failure: &Failure,
+    steps: &[Step],
+) -> Option<Look> {
+    let timeouts = patience(&engine.settings().timeouts);
+    let work = async {
+        match failure {
+            Failure::TimedOut { waiting: Waiting::Connect, .. } | Failure::NobodyListens { .. } => {
+                Some(ports(engine, account, server, failure, steps, &timeouts).await)
+            }
+            Failure::NoStartTls { .. } => other_ports(engine, server, &timeouts).await.map(|(port, security)| {
+                let cause =
+                    format!("port {} offers no encryption, but port {port} of the same server does", server.port);
+                Look::new(cause, write(port, security))
+            }),
+            Failure::NotTls { .. } | Failure::Lost { waiting: Waiting::Tls, .. } => {
+                in_clear(engine, server, &timeouts).await
+            }
+            Failure::TimedOut { waiting: Waiting::Greeting, .. } | Failure::Lost { waiting: Waiting::Greeting, .. }
+                if server.security != Security::Tls =>
+            {
+                at_once(engine, server, &timeouts).await
+            }
+            Failure::Certificate { problem, .. } => {
+                certificate::look(engine, account, server, problem, steps, &timeouts).await
+            }
+            _ => None,
+        }
+    };
+    timeout(LOOK, work).await.ok().flatten()
+}
+
+fn patience(timeouts: &Timeouts) -> Timeouts {
+    Timeouts {
+        connect: timeouts.connect.min(CONNECT),
+        tls: timeouts.tls.min(WORDS),
+        greeting: timeouts.greeting.min(WORDS),
+        reply: timeouts.reply.min(WORDS),
+        ..timeouts.clone()
+    }
+}
+
+fn write(port: u16, security: Security) -> String {
+    format!("write port = {port} and security = \"{}\" for this server in the settings", security.name())
+}
+
+/// The same server at another port, or protected in another way, with nobody to sign in.
+fn at(server: &Server, port: u16, security: Security) -> Server {
+    Server { port, security, sign_in: SignIn::None, ..server.clone() }
+}
+
+/// The usual ports of this protocol beside the server's own. Port 25 is the last resort of a provider that has no other.
+fn usual(server: &Server) -> Vec<(u16, Security)> {
+    let all: &[(u16, Security)] = match server.protocol {
+        Protocol::Pop3 => &[(995, Security::Tls), (110, Security::StartTls)],
+        Protocol::Smtp => &[(465, Security::Tls), (587, Security::StartTls), (25, Security::StartTls)],
+        Protocol::Imap => &[(993, Security::Tls), (143, Security::StartTls)],
+    };
+    all.iter().copied().filter(|(port, _)| *port != server.port).collect()
+}
+
+/// The first of the usual other ports at which the server can be talked to inside verified TLS.
+async fn other_ports(engine: &Arc<Engine>, server: &Server, timeouts: &Timeouts) -> Option<(u16, Security)> {
+    let mut tries = JoinSet::new();
+    for (port, security) in usual(server) {
+        let (engine, server, timeouts) = (Arc::clone(engine), at(server, port, security), timeouts.clone());
+        tries.spawn(async move { greets(&engine, &server, &timeouts).await.is_ok().then_some((port, security)) });
+    }
+    let good = tries.join_all().await;
+    usual(server).into_iter().find(|one| good.contains(&Some(*one)))
+}
+
+/// Connects, starts TLS, hears the greeting, and leaves.
+async fn greets(engine: &Engine, server: &Server, timeouts: &Timeouts) -> Result<(), Failure> {
+    let mut upstream = engine.dialer.connect(server, timeouts, Route::default()).await?;
+    if server.protocol == Protocol::Smtp {
+        let prepared = engine.prepare_smtp_on(upstream, server, timeouts).await?;
+        let (mut upstream, _) = prepared.finish(&engine.dialer, None, timeouts).await?;
+        leave(&mut upstream, timeouts).await;
+        return Ok(());
+    }
+    let place = || Place::from(server);
+    let hello: &[u8] = if server.protocol == Protocol::Imap { b"* OK" } else { b"+OK" };
+    let line = hear(&mut upstream, Waiting::Greeting, timeouts.greeting, Instant::now() + timeouts.greeting).await?;
+    if !line.bytes().starts_with(hello) {
+        return Err(Failure::WrongProtocol { at: place(), said: line.printable() });
+    }
+    if server.security == Security::StartTls && server.protocol == Protocol::Pop3 {
+        say(&mut upstream, &Outgoing::line("STLS"), Waiting::StartTls, timeouts.reply).await?;
+        let line = hear(&mut upstream, Waiting::StartTls, timeouts.reply, Instant::now() + timeouts.reply).await?;
+        if !line.bytes().starts_with(b"+OK") {
+            return Err(Failure::NoStartTls { at: place() });
+        }
+        upstream = engine.dialer.start_tls(upstream, timeouts).await?;
+    }
+    leave(&mut upstream, timeouts).await;
+    Ok(())
+}
+
+/// After a port did not answer or refused: do others?
+async fn ports(
+    engine: &Arc<Engine>,
+    account: &Account,
+    server: &Server,
+    failure: &Failure,
+    steps: &[Step],
+    timeouts: &Timeouts,
+) -> Look {
+    let (own, host) = (server.port, &server.host);
+    let swallowed = matches!(failure, Failure::TimedOut { .. });
+    if let Some((port, security)) = other_ports(engine, server, timeouts).await {
+        let cause = if swallowed {
+            format!(
+                "port {own} does not answer but port {port} of the same server does: something on the way (a firewall, a virus scanner, the company network) swallows port {own}"
+            )
+        } else {
+            format!("nobody listens on port {own}, but port {port} of the same server answers: the port is wrong")
+        };
+        return Look::new(cause, write(port, security));
+    }
+    let tried: Vec<String> = usual(server).into_iter().map(|(port, _)| port.to_string()).collect();
+    let tried = format!("neither port {own} of {host} answers nor one of the usual ones ({})", tried.join(", "));
+    let (cause, advice) = match (somebody_else(engine, account, server, steps, timeouts).await, swallowed) {
+        (Some(other), true) => (
+            format!(
+                "{tried}, though {other} does: that server is out of order, or this network keeps mail away from it"
+            ),
+            "try again later, and from another network; the provider's help page may name another server",
+        ),
+        (None, true) => (
+            format!(
+                "{tried}, nor does any other server of this account: this computer is not online, or this network lets no mail through"
+            ),
+            "open any web page; if it comes, switch off the firewall or virus scanner for a moment or try another network",
+        ),
+        (Some(other), false) => (
+            format!("{tried}, though {other} does: it is probably not the provider's mail server"),
+            "compare host with the provider's help page",
+        ),
+        (None, false) => (tried, "compare host, port and security with the provider's help page"),
+    };
+    Look::new(cause, advice)
+}
+
+/// Another server of the account that takes connections.
+async fn somebody_else(
+    engine: &Engine,
+    account: &Account,
+    server: &Server,
+    steps: &[Step],
+    timeouts: &Timeouts,
+) -> Option<String> {
+    let others = account.servers().filter(|other| other.host != server.host);
+    for other in others {
+        let label = super::label(other);
+        let reached = steps.iter().any(|step| step.ok && step.step == "tcp" && step.server == label);
+        let plain = at(other, other.port, Security::None);
+        if reached || engine.dialer.connect(&plain, timeouts, Route::default()).await.is_ok() {
+            return Some(other.host.clone());
+        }
+    }
+    None
+}
+
+/// What a server says in clear: by itself, or to a QUIT, for a web server waits to be spoken to.
+async fn first_words(engine: &Engine, server: &Server, timeouts: &Timeouts) -> Option<String> {
+    let plain = at(server, server.port, Security::None);
+    let mut upstream = engine.dialer.connect(&plain, timeouts, Route::default()).await.ok()?;
+    let limit = GREETING.min(timeouts.greeting);
+    if let Ok(line) = hear(&mut upstream, Waiting::Greeting, limit, Instant::now() + limit).await {
+        leave(&mut upstream, timeouts).await;
+        return Some(line.printable());
+    }
+    say(&mut upstream, &Outgoing::line("QUIT"), Waiting::Answer, limit).await.ok()?;
+    let line = hear(&mut upstream, Waiting::Answer, limit, Instant::now() + limit).await.ok()?;
+    Some(line.printable())
+}
+
+fn is_http(words: &str) -> bool {
+    words.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("http/"))
+}
+
+/// A port that should speak TLS at once and does not.
+async fn in_clear(engine: &Engine, server: &Server, timeouts: &Timeouts) -> Option<Look> {
+    let words = first_words(engine, server, timeouts).await?;
+    if is_http(&words) {
+        return Look::of("portal");
+    }
+    let speaks = match words.split([' ', '-']).next().unwrap_or_default() {
+        "+OK" => Some(Protocol::Pop3),
+        "220" => Some(Protocol::Smtp),
+        "*" => Some(Protocol::Imap),
+        _ => None,
+    };
+    let port = server.port;
+    match speaks {
+        Some(protocol) if protocol == server.protocol => {
+            let offers = greets(engine, &at(server, port, Security::StartTls), timeouts).await;
+            match offers {
+                Ok(()) => Some(Look::new(
+                    format!("port {port} begins in clear and goes over to TLS when asked (STARTTLS)"),
+                    write(port, Security::StartTls),
+                )),
+                Err(Failure::NoStartTls { .. }) => Some(Look::new(
+                    format!("port {port} speaks in clear only and offers no encryption"),
+                    "take the provider's port with encryption; ostler gives no password away in clear",
+                )),
+                Err(_) => None,
+            }
+        }
+        Some(protocol) => Some(Look::new(
+            format!("a server for {} answers on port {port}", crate::failure::spoken(protocol)),
+            format!("write the host and port for {} in the settings", crate::failure::spoken(server.protocol)),
+        )),
+        None => None,
+    }
+}
+
+/// A port that should greet in clear and does not.
+async fn at_once(engine: &Engine, server: &Server, timeouts: &Timeouts) -> Option<Look> {
+    if greets(engine, &at(server, server.port, Security::Tls), timeouts).await.is_ok() {
+        let cause = format!("port {} speaks TLS from the first byte and waits for ostler to begin", server.port);
+        return Some(Look::new(cause, write(server.port, Security::Tls)));
+    }
+    let words = first_words(engine, server, timeouts).await?;
+    if is_http(&words) { Look::of("portal") } else { None }
+}
+
+/// After a gate stayed shut: would a login by STLS on port 110 open it? Some hosts have a wrapper before their POP3 over
+/// TLS and count that one's address instead.
+pub(super) async fn gate(
+    engine: &Arc<Engine>,
+    account: &Arc<Account>,
+    server: &Server,
+    failure: &Failure,
+) -> Option<Look> {
+    let gate = account.smtp.iter().find_map(|server| server.gate())?;
+    if gate.login.security != Security::Tls || !matches!(failure, Failure::TurnedAway { .. }) {
+        return None;
+    }
+    let timeouts = patience(&engine.settings().timeouts);
+    let port = Protocol::Pop3.default_port(Security::StartTls);
+    let login = Server { port, security: Security::StartTls, ..gate.login.clone() };
+    let host = login.host.clone();
+    let work = async {
+        let secret = engine.secret(account, &gate.login, None).await.ok()?;
+        let known = engine.gate(&gate.login).lock().known_as();
+        let route = Route { family: known.map(Family::of), from: None };
+        let user = login.credentials().map(|c| c.username.clone()).unwrap_or_default();
+        let logged_in = match engine.dialer.connect(&login, &timeouts, route).await {
+            Ok(upstream) => {
+                finish(&engine.dialer, upstream, pop3::login::Login::new(&login, &user, None), secret, &timeouts).await
+            }
+            Err(failure) => Err(failure),
+        };
+        if let Err(failure) = logged_in {
+            let cause = format!(
+                "{} does not count the login at {host} over TLS, and a login by STLS on port {port} could not be tried: {}",
+                server.host,
+                failure.sentence()
+            );
+            return Some(Look::new(cause, "ask the provider which login it wants to see before a send"));
+        }
+        let opened = rehearse(engine, account, STRANGER).await.is_ok_and(|reply| reply.is_ok());
+        Some(if opened {
+            Look::new(
+                format!(
+                    "{} counts only logins by STLS on port {port} of {host}: after such a login it was open",
+                    server.host
+                ),
+                format!("write under [account.smtp]: login = {{ host = \"{host}\", security = \"starttls\" }}"),
+            )
+        } else {
+            Look::new(
+                format!("{} counts neither a login at {host} over TLS nor one by STLS on port {port}", server.host),
+                "ask the provider which login it wants to see before a send, and whether it has a server with a password for sending",
+            )
+        })
+    };
+    timeout(GATE_LOOK, work).await.ok().flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_usual_other_ports_leave_the_own_one_out() {
+        let server = |protocol, port| Server { port, ..crate::choose::tests::server(protocol, "ann") };
+        let ports = |server: &Server| usual(server).into_iter().map(|(port, _)| port).collect::<Vec<_>>();
+        assert_eq!(ports(&server(Protocol::Pop3, 995)), [110]);
+        assert_eq!(ports(&server(Protocol::Pop3, 2995)), [995, 110]);
+        assert_eq!(ports(&server(Protocol::Smtp, 25)), [465, 587]);
+    }
+}

@@ -1,0 +1,43 @@
+//! What is told of a step, without servers; the rest is in `tests/doctor.rs`.
+
+use super::*;
+use crate::account::{Access, Settings, SignIn};
+use crate::event::Events;
+use crate::vault::Vault;
+
+#[test]
+fn a_provider_known_to_be_closed_is_the_cause_of_whatever_fails() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut account = crate::choose::tests::account("home", "ann@example.net", "ann");
+    account.smtp.clear();
+    account.pop3 = account.pop3.map(|server| Server {
+        host: "127.0.0.1".into(),
+        port: listener.local_addr().unwrap().port(),
+        sign_in: SignIn::None,
+        ..server
+    });
+    drop(listener);
+    let account = Arc::new(account);
+    let settings = Settings {
+        doors: vec![],
+        page: None,
+        access: Access::SameUser,
+        allow: vec![],
+        accounts: vec![Arc::clone(&account)],
+        timeouts: Timeouts::default(),
+    };
+    let engine = Arc::new(Engine::new(settings, Vault::new(), Events::default()));
+    let mut told = Vec::new();
+    let mut doctor = Doctor::new(engine, account, |step: &Step| told.push((step.step, step.ok)));
+    let closed = "this provider ended its mail service in 2023";
+    doctor.know_closed(Some(closed.into()));
+    runtime.block_on(doctor.check());
+    let steps = doctor.into_steps();
+    assert_eq!(told, [("settings", true), ("name", true), ("tcp", false)]);
+    let last = steps.last().unwrap();
+    assert_eq!(last.cause.as_deref(), Some(closed));
+    assert!(last.advice.is_some() && !last.shows.is_empty() && last.failure.is_some());
+    assert!(steps.iter().all(|step| step.ok || step.cause.is_some()));
+    assert!(steps.iter().all(|step| !step.ok || (step.cause.is_none() && step.shows.is_empty())));
+}

@@ -1,0 +1,263 @@
+//! Why something fails, in words for people: from a [`Failure`] to its cause, and from an error a mail program showed
+//! back to the cause. The words are in `config/explanations.toml`; how a text is searched for them is here.
+//!
+//! Not here: the sentence and the advice that clients are told (`failure.rs`), and what programs make of those
+//! (`explain/shows.rs`).
+
+pub mod shows;
+mod text;
+
+use std::sync::LazyLock;
+
+use serde::Deserialize;
+
+use crate::failure::{CertificateProblem, Failure, SecretTrouble, Waiting};
+use crate::gate::verdict::{Stage, Verdict, verdict};
+use crate::smtp::Reply;
+use text::{Text, code_of};
+
+/// Of several causes that fit, so many are told.
+pub const CAUSES: usize = 3;
+/// Replies in a pasted text that are looked at as a provider's; a real error has one or two.
+const REPLIES: usize = 8;
+
+/// One thing that goes wrong, and what it is known by; the words are explained at the head of the data file.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cause {
+    /// For scripts and tests.
+    pub id: String,
+    /// What happened: one sentence without a full stop.
+    pub means: String,
+    /// The likely reason.
+    pub likely: String,
+    /// The next thing to try.
+    pub next: String,
+    #[serde(default)]
+    ostler: Vec<String>,
+    #[serde(default)]
+    provider: Vec<String>,
+    #[serde(default)]
+    hosts: Vec<String>,
+    #[serde(default)]
+    codes: Vec<String>,
+    #[serde(default)]
+    client: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    cause: Vec<Cause>,
+}
+
+impl Cause {
+    /// Whether its provider's words say more than that something of a kind has failed, which ostler says itself.
+    fn is_special(&self) -> bool {
+        self.ostler.is_empty()
+    }
+}
+
+/// The data file; a test sees to it that it can be read.
+static CAUSE_LIST: LazyLock<Vec<Cause>> = LazyLock::new(|| {
+    let file: Result<File, _> = toml::from_str(include_str!("../config/explanations.toml"));
+    file.map(|file| file.cause).unwrap_or_default()
+});
+
+/// Every cause there is.
+pub fn causes() -> &'static [Cause] {
+    &CAUSE_LIST
+}
+
+/// The cause of that name.
+pub fn cause(id: &str) -> Option<&'static Cause> {
+    causes().iter().find(|cause| cause.id == id)
+}
+
+/// The cause of a failure: the one its provider's words give away, else the one of its kind.
+pub fn of(failure: &Failure) -> Option<&'static Cause> {
+    by_words_of(failure).or_else(|| cause(kind(failure)))
+}
+
+fn by_words_of(failure: &Failure) -> Option<&'static Cause> {
+    let (at, said) = match failure {
+        Failure::SignInRefused { at, said, .. } => (at, said),
+        Failure::TurnedAway { at, said } | Failure::SignInPostponed { at, said } => (at, said),
+        Failure::WrongProtocol { said, .. } => {
+            return said.get(..5).filter(|s| s.eq_ignore_ascii_case("http/")).and_then(|_| cause("portal"));
+        }
+        _ => return None,
+    };
+    let text = Text::new(said);
+    if let Some(gate) = cause("gate-stays-shut").filter(|gate| text.first_of(&gate.ostler).is_some()) {
+        return Some(gate);
+    }
+    let refused = matches!(failure, Failure::SignInRefused { .. });
+    let by_words = causes().iter().find(|cause| cause.is_special() && text.first_of(&cause.provider).is_some());
+    let by_host = || {
+        let named = |cause: &&Cause| cause.hosts.iter().any(|host| host.eq_ignore_ascii_case(&at.host));
+        refused.then(|| causes().iter().find(named)).flatten()
+    };
+    by_words.or_else(by_host)
+}
+
+/// The name of the cause of a kind of failure, whatever the provider said.
+pub fn kind(failure: &Failure) -> &'static str {
+    match failure {
+        Failure::NameNotFound { .. } => "name-not-found",
+        Failure::NoNameService { .. } => "no-name-service",
+        Failure::NobodyListens { .. } => "nobody-listens",
+        Failure::NetworkGone { .. } => "network-gone",
+        Failure::TimedOut { waiting: Waiting::Connect, .. } => "no-answer",
+        Failure::TimedOut { .. } => "slow",
+        Failure::Lost { .. } => "hung-up",
+        Failure::NotTls { .. } => "not-tls",
+        Failure::Certificate { problem, .. } => match problem {
+            CertificateProblem::Expired { .. } => "certificate-expired",
+            CertificateProblem::NotYetValid { .. } => "certificate-not-yet",
+            CertificateProblem::WrongName { names } if names.is_empty() => "certificate-nameless",
+            CertificateProblem::WrongName { .. } => "certificate-name",
+            CertificateProblem::UnknownIssuer { self_signed: true, .. } => "certificate-self-signed",
+            CertificateProblem::UnknownIssuer { .. } => "certificate-issuer",
+            CertificateProblem::NotPinned { .. } => "certificate-pin",
+            CertificateProblem::Revoked | CertificateProblem::Other(_) => "certificate-bad",
+        },
+        Failure::TlsTooOld { .. } => "old-tls",
+        Failure::Tls { .. } => "tls-trouble",
+        Failure::NoStartTls { .. } => "no-starttls",
+        Failure::Injected { .. } => "injected",
+        Failure::WrongProtocol { .. } => "wrong-protocol",
+        Failure::Nonsense { .. } => "nonsense",
+        Failure::TurnedAway { .. } => "turned-away",
+        Failure::SignInRefused { .. } => "password-refused",
+        Failure::SignInDisabled { .. } => "sign-in-not-offered",
+        Failure::InUse { .. } => "in-use",
+        Failure::LoginDelay { .. } => "login-delay",
+        Failure::SignInPostponed { .. } => "postponed",
+        Failure::TooBig { .. } => "too-big",
+        Failure::Secret { trouble, .. } => match trouble {
+            SecretTrouble::Missing => "no-secret",
+            SecretTrouble::KeyringLocked => "keyring-locked",
+            SecretTrouble::NoKeyring => "no-keyring",
+            SecretTrouble::Source(_) => "secret-source",
+            SecretTrouble::ClientGaveNone => "program-gave-none",
+        },
+        Failure::NotInThisVersion { .. } => "not-yet",
+        Failure::BadTrust { .. } => "bad-trust",
+        Failure::UnknownAccount { .. } => "unknown-account",
+        Failure::UnknownSender { .. } => "unknown-sender",
+        Failure::NoServer { .. } => "no-server",
+        Failure::Stopping => "paused",
+        Failure::Internal => "internal",
+    }
+}
+
+/// A cause that fits a text.
+#[derive(Debug, Clone)]
+pub struct Explanation {
+    /// The cause.
+    pub cause: &'static Cause,
+    /// What in the text it is known by, in the text's own letters.
+    pub found: String,
+    rank: Rank,
+}
+
+/// How much is known, the least first: a program's own words fit several causes, those of ostler exactly one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    Program,
+    Code,
+    /// A provider's words that say no more than ostler's do.
+    General,
+    Provider,
+    PastOstler,
+    Ostler,
+    /// A provider's words inside ostler's.
+    Both,
+}
+
+/// Finds what an error text means; at most [`CAUSES`], the best first. Of a long text only the beginning is read.
+pub fn explain(pasted: &str) -> Vec<Explanation> {
+    let text = Text::new(pasted);
+    let codes = text.codes();
+    let mut found: Vec<Explanation> = Vec::new();
+    let has_ostler = causes().iter().any(|cause| text.first_of(&cause.ostler).is_some());
+    let is_refused = cause("password-refused")
+        .is_some_and(|refused| text.first_of(&refused.ostler).or_else(|| text.first_of(&refused.provider)).is_some());
+    for cause in causes() {
+        let provider = match (cause.is_special(), has_ostler) {
+            (true, true) => Some(Rank::Both),
+            (true, false) => Some(Rank::Provider),
+            // `[SYS/TEMP]` and its like are ostler's there.
+            (false, true) => None,
+            (false, false) => Some(Rank::General),
+        };
+        // ostler's words about the gate stand behind the provider's, and say more than those.
+        let ostler = if cause.id == "gate-stays-shut" { Rank::Both } else { Rank::Ostler };
+        let by_code = || {
+            let known = |(code, shown): &(String, String)| {
+                cause.codes.iter().any(|c| code_of(c).as_deref() == Some(code.as_str())).then(|| shown.clone())
+            };
+            codes.iter().find_map(known)
+        };
+        let known = text
+            .first_of(&cause.ostler)
+            .map(|words| (ostler, words))
+            .or_else(|| provider.and_then(|rank| text.first_of(&cause.provider).map(|words| (rank, words))))
+            .or_else(|| if is_refused { text.first_of(&cause.hosts).map(|host| (Rank::Both, host)) } else { None })
+            .or_else(|| by_code().map(|code| (Rank::Code, code)))
+            .or_else(|| text.first_of(&cause.client).map(|words| (Rank::Program, words)));
+        if let Some((rank, words)) = known {
+            found.push(Explanation { cause, found: words, rank });
+        }
+    }
+    if let Some(server) = text.server_elsewhere()
+        && !has_ostler
+        && let Some(cause) = cause("past-ostler")
+    {
+        found.push(Explanation { cause, found: server, rank: Rank::PastOstler });
+    }
+    if let Some(reply) = shut_gate(&text)
+        && !found.iter().any(|one| one.rank >= Rank::General && one.cause.id != "past-ostler")
+        && let Some(cause) = cause("relay-refused")
+    {
+        found.retain(|one| one.cause.id != cause.id);
+        found.push(Explanation { cause, found: reply, rank: Rank::Provider });
+    }
+    if found.is_empty()
+        && let Some((id, words)) = bare_reply(&text)
+        && let Some(cause) = cause(id)
+    {
+        found.push(Explanation { cause, found: words, rank: Rank::Program });
+    }
+    settle(found)
+}
+
+/// A reply with nothing known in it: what its number alone says (RFC 5321, section 4.2.1; RFC 1939, section 3).
+fn bare_reply(text: &Text) -> Option<(&'static str, String)> {
+    let of_number = text.replies().take(REPLIES).find(|(_, _, is_quoted)| *is_quoted).map(|(code, words, _)| {
+        (if code < 500 { "come-back-later" } else { "send-refused" }, Reply::new(code, words).one_line())
+    });
+    of_number.or_else(|| text.first_of(&["-err".to_owned()]).map(|words| ("fetch-refused", words)))
+}
+
+/// The best first; what is known exactly needs no guesses beside it.
+fn settle(mut found: Vec<Explanation>) -> Vec<Explanation> {
+    found.sort_by_key(|one| std::cmp::Reverse(one.rank));
+    let best = found.first().map(|one| one.rank);
+    let floor = [Rank::Ostler, Rank::Provider, Rank::General].into_iter().find(|floor| best >= Some(*floor));
+    found.retain(|one| Some(one.rank) >= floor);
+    found.truncate(CAUSES);
+    found
+}
+
+/// The first reply in the text that says the gate is shut.
+fn shut_gate(text: &Text) -> Option<String> {
+    text.replies().take(REPLIES).find_map(|(code, words, _)| {
+        let reply = Reply::new(code, words);
+        (verdict(Stage::Rcpt, &reply) == Verdict::Shut).then(|| reply.one_line())
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,103 @@
+//! What the old programs show for a failure: their own code or words around ostler's reply. Only what is documented:
+//! the codes in Microsoft's published lists and KB 290842, Eudora's and Netscape's words in their published source, Mac OS X
+//! Mail's silence as users report it. Every other program shows the reply as it stands, or nobody has told.
+
+use serde::Serialize;
+
+use crate::account::Protocol;
+use crate::failure::Failure;
+
+const NETSCAPE: &str = "Netscape 6 and 7";
+
+/// What one program shows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Shown {
+    /// The program, or several that show the same.
+    pub program: &'static str,
+    /// Its words.
+    pub text: String,
+    /// What of them is the program's own, for one line on a terminal.
+    #[serde(skip)]
+    pub brief: &'static str,
+}
+
+/// Where a client learns of a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// When it signs in to fetch.
+    Fetch,
+    /// When it names the sender.
+    Sender,
+    /// When it names a recipient.
+    Recipient,
+}
+
+impl Moment {
+    /// Where a failure at a server of this kind is told: POP3 trouble at PASS, SMTP trouble at MAIL.
+    pub fn of(protocol: Protocol) -> Self {
+        if protocol == Protocol::Smtp { Self::Sender } else { Self::Fetch }
+    }
+}
+
+/// What programs show for a failure.
+pub fn shows(failure: &Failure, moment: Moment) -> Vec<Shown> {
+    let reply = if moment == Moment::Fetch { failure.pop3_reply() } else { failure.smtp_reply() };
+    around(&reply, moment)
+}
+
+/// What programs show around a reply of ostler's.
+pub fn around(reply: &str, moment: Moment) -> Vec<Shown> {
+    let shown = |program, brief, text| Shown { program, text, brief };
+    let code = reply.get(..3).unwrap_or_default();
+    match moment {
+        Moment::Fetch => vec![
+            shown(
+                "Outlook Express, Windows Mail",
+                "0x800CCC92",
+                format!("Server Response: '{reply}', Server Error: 0x800CCC90, Error Number: 0x800CCC92"),
+            ),
+            shown(
+                "Eudora",
+                "\"There has been an error transferring your mail\"",
+                format!(
+                    "There has been an error transferring your mail. I said: PASS ... and then the POP server (127.0.0.1) said: {}",
+                    reply.trim_start_matches('-')
+                ),
+            ),
+            shown(NETSCAPE, "\"Mail server responded\"", format!("Mail server 127.0.0.1 responded: {reply}")),
+        ],
+        Moment::Sender => vec![
+            shown(
+                "Outlook Express, Windows Mail",
+                "0x800CCC78",
+                format!("Server Response: '{reply}', Server Error: {code}, Error Number: 0x800CCC78"),
+            ),
+            shown(NETSCAPE, "\"Mail server responded\"", format!("Mail server responded: {reply}")),
+            mac(),
+        ],
+        Moment::Recipient => vec![
+            shown(
+                "Outlook Express, Windows Mail, Outlook",
+                "0x800CCC79",
+                format!("Server Response: '{reply}', Server Error: {code}, Error Number: 0x800CCC79"),
+            ),
+            shown(
+                "Eudora",
+                "\"Can't send to ...\"",
+                format!("Can't send to '...'. The server gives this reason: {reply}"),
+            ),
+            shown(NETSCAPE, "\"Mail server responded\"", format!("Mail server responded: {reply}")),
+            mac(),
+        ],
+    }
+}
+
+fn mac() -> Shown {
+    let text = "Cannot send message using the server 127.0.0.1 (and not why)".to_owned();
+    Shown { program: "Mac OS X Mail", text, brief: "\"Cannot send message\" and not why" }
+}
+
+/// The short form for a terminal: each program with its code, or the beginning of its words.
+pub fn in_brief(shown: &[Shown]) -> String {
+    shown.iter().map(|one| format!("{} {}", one.program, one.brief)).collect::<Vec<_>>().join("; ")
+}

@@ -1,0 +1,150 @@
+//! A pasted text as it is searched: one line of printable ASCII with single blanks, in two letter cases, cut to a length
+//! that takes no time. No outside octet can make a search panic: all slicing is checked.
+
+/// How much of a text is read. Whole dialogs have some hundred characters.
+const LENGTH: usize = 16 * 1024;
+/// How much a star in a pattern stands for at most.
+const GAP: usize = 200;
+/// How much of what was found is shown.
+const SHOWN: usize = 160;
+
+/// A text to search.
+pub(super) struct Text {
+    plain: String,
+    lower: String,
+}
+
+impl Text {
+    /// Makes it ready: line breaks and runs of blanks become one blank, quotes that programs and forums curl become
+    /// straight, and whatever is not ASCII becomes a question mark.
+    pub(super) fn new(text: &str) -> Self {
+        let mut plain = String::new();
+        for c in text.chars().take(LENGTH) {
+            let c = match c {
+                '\u{2018}' | '\u{2019}' | '\u{201b}' => '\'',
+                '\u{201c}' | '\u{201d}' | '\u{ab}' | '\u{bb}' => '"',
+                '\u{2010}'..='\u{2014}' => '-',
+                // Web pages write a code's x as a multiplication sign.
+                '\u{d7}' => 'x',
+                '!'..='~' => c,
+                c if c.is_whitespace() || c.is_control() => ' ',
+                _ => '?',
+            };
+            if c != ' ' || !plain.ends_with(' ') {
+                plain.push(c);
+            }
+        }
+        let lower = plain.to_ascii_lowercase();
+        Self { plain, lower }
+    }
+
+    /// The first of these patterns that is there, in the text's own letters.
+    pub(super) fn first_of(&self, patterns: &[String]) -> Option<String> {
+        patterns.iter().find_map(|pattern| self.find(pattern))
+    }
+
+    /// Where a pattern's parts follow each other, each as whole words.
+    fn find(&self, pattern: &str) -> Option<String> {
+        let mut parts = pattern.split('*').map(str::trim).filter(|part| !part.is_empty());
+        let first = parts.next()?;
+        let rest: Vec<&str> = parts.collect();
+        self.whole(first, 0).find_map(|start| {
+            let mut end = start + first.len();
+            for part in &rest {
+                end = self.whole_within(part, end, end + GAP + part.len()).next()? + part.len();
+            }
+            self.shown(start, end)
+        })
+    }
+
+    fn shown(&self, start: usize, end: usize) -> Option<String> {
+        self.plain.get(start..end.min(start + SHOWN)).map(str::to_owned)
+    }
+
+    /// Where `words` begin, as whole words, at or after `from`.
+    fn whole<'t>(&'t self, words: &'t str, from: usize) -> impl Iterator<Item = usize> + 't {
+        self.whole_within(words, from, self.lower.len())
+    }
+
+    fn whole_within<'t>(&'t self, words: &'t str, from: usize, to: usize) -> impl Iterator<Item = usize> + 't {
+        let is_whole = move |at: &usize| {
+            let word = |byte: Option<u8>| byte.is_some_and(|b| b.is_ascii_alphanumeric());
+            let octets = self.lower.as_bytes();
+            let before = at.checked_sub(1).and_then(|at| octets.get(at).copied());
+            let after = octets.get(at + words.len()).copied();
+            let joined = |inner: Option<u8>, outer: Option<u8>| word(inner) && word(outer);
+            !joined(words.bytes().next(), before) && !joined(words.bytes().last(), after)
+        };
+        self.lower
+            .get(from..to.min(self.lower.len()))
+            .unwrap_or_default()
+            .match_indices(words)
+            .map(move |(at, _)| at + from)
+            .filter(is_whole)
+    }
+
+    /// Every code in the text: as [`code_of`] writes it, and as it stands there.
+    pub(super) fn codes(&self) -> Vec<(String, String)> {
+        self.plain
+            .split(|c: char| !c.is_ascii_alphanumeric())
+            .filter_map(|word| code_of(word).map(|code| (code, word.to_owned())))
+            .collect()
+    }
+
+    /// Every number that may be a server's reply: its code, the words after it, and whether it stands where a quoted
+    /// reply does, so that it is no mere number.
+    pub(super) fn replies(&self) -> impl Iterator<Item = (u16, &str, bool)> {
+        let octets = self.plain.as_bytes();
+        let digit = move |at: usize| octets.get(at).is_some_and(u8::is_ascii_digit);
+        (0..octets.len()).filter_map(move |at| {
+            let begins =
+                at.checked_sub(1).is_none_or(|before| octets.get(before).is_some_and(|b| b" '\"(:".contains(b)));
+            let ends = octets.get(at + 3).is_none_or(|b| b" -".contains(b));
+            if !(begins && ends && digit(at) && digit(at + 1) && digit(at + 2)) {
+                return None;
+            }
+            let code: u16 = self.plain.get(at..at + 3)?.parse().ok().filter(|code| (400..600).contains(code))?;
+            let rest = self.plain.get(at + 3..).unwrap_or_default();
+            let end = rest.find("', ").unwrap_or(rest.len()).min(512);
+            let before = self.plain.get(..at).unwrap_or_default().trim_end();
+            let is_quoted = before.is_empty() || before.ends_with(['\'', '"', ':', '(']);
+            Some((code, rest.get(..end)?.trim_start_matches([' ', '-']), is_quoted))
+        })
+    }
+
+    /// The server a Microsoft program names in its dialog, where that is another computer than this one.
+    pub(super) fn server_elsewhere(&self) -> Option<String> {
+        const HERE: [&str; 3] = ["localhost", "::1", "0.0.0.0"];
+        self.lower.match_indices("server:").find_map(|(at, word)| {
+            let rest = self.plain.get(at + word.len()..)?.trim_start();
+            let name: String =
+                rest.trim_start_matches(['\'', '"']).chars().take_while(|c| !"'\", ".contains(*c)).collect();
+            let lower = name.to_ascii_lowercase();
+            // One label or an address is a computer in the house, which may well be the one ostler runs on.
+            let far = lower.contains('.') && lower.chars().any(|c| c.is_ascii_alphabetic());
+            (far && !HERE.contains(&lower.as_str())).then(|| format!("Server: '{name}'"))
+        })
+    }
+}
+
+/// A code as it is compared: `800ccc0e`, `10061`. People write it with and without `0x`, with the letter O for zero,
+/// and lose one of the three Cs.
+pub(super) fn code_of(word: &str) -> Option<String> {
+    if word.len() > 10 || !word.is_ascii() {
+        return None;
+    }
+    let lower = word.to_ascii_lowercase();
+    if lower.len() == 5 && lower.starts_with('1') && lower.bytes().all(|b| b.is_ascii_digit()) {
+        return Some(lower);
+    }
+    let zeros = lower.replace('o', "0");
+    let hex = zeros.strip_prefix("0x").unwrap_or(&zeros);
+    if !hex.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return None;
+    }
+    match hex.len() {
+        8 if hex.starts_with("800") => Some(hex.to_owned()),
+        7 => hex.strip_prefix("800cc").map(|end| format!("800ccc{end}")),
+        _ => None,
+    }
+}
