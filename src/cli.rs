@@ -113,7 +113,7 @@ pub fn main() -> ExitCode {
         Command::List(options) => with_settings(&file, |parsed| list::main(&parsed, &options)),
         Command::Password(options) => with_settings(&file, |parsed| password::main(&file, &parsed, options)),
         Command::Remove(options) => with_settings(&file, |parsed| remove::main(&file, &parsed, &options)),
-        Command::Check(options) => with_settings(&file, |parsed| check::main(&parsed, &options)),
+        Command::Check(options) => with_settings(&file, |parsed| check::main(&file, &parsed, &options)),
         Command::Providers(options) => providers::main(&file, &options),
         Command::Guide(options) => with_settings(&file, |parsed| guide::main(&file, &parsed, &options)),
         Command::Status(options) => status::main(&file, &options),

@@ -436,7 +436,7 @@ impl Failure {
             Self::NotInThisVersion { .. } => "use an app password if the provider has them".into(),
             Self::BadTrust { .. } => "put the path of a PEM file there, or take ca out of the settings".into(),
             Self::UnknownAccount { known, .. } | Self::UnknownSender { known, .. } if known.is_empty() => {
-                "write one into ostler's settings file".into()
+                "add one: ostler add ADDRESS".into()
             }
             Self::UnknownAccount { .. } => "give one of these as user name in your mail program".into(),
             Self::UnknownSender { .. } => {

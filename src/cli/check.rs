@@ -1,17 +1,20 @@
 //! `ostler check`: shows what the doctor finds, step by step.
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Args;
 use serde_json::json;
 
+use crate::account::Account;
 use crate::cli::{block_on, fail, print, print_json};
 use crate::config::Parsed;
 use crate::doctor::{Doctor, Step};
 use crate::engine::Engine;
 use crate::event::Events;
 use crate::explain::shows::in_brief;
+use crate::presets::Presets;
 use crate::vault::Vault;
 
 /// Options of `ostler check`.
@@ -42,7 +45,9 @@ impl Options {
 }
 
 /// Checks; exit code 1 if any step failed.
-pub fn main(parsed: &Parsed, options: &Options) -> ExitCode {
+pub fn main(file: &Path, parsed: &Parsed, options: &Options) -> ExitCode {
+    // A wrong file of presets has been told when the settings were read.
+    let presets = Presets::load(file).unwrap_or_default();
     let mut accounts = Vec::new();
     if options.names.is_empty() {
         accounts.extend(parsed.settings.accounts.iter().cloned());
@@ -69,6 +74,7 @@ pub fn main(parsed: &Parsed, options: &Options) -> ExitCode {
                     print(&step_text(step));
                 }
             });
+            doctor.know_closed(closed(&presets, &account));
             doctor.check().await;
             let steps = doctor.into_steps();
             checked.push((account, steps));
@@ -94,6 +100,14 @@ pub fn main(parsed: &Parsed, options: &Options) -> ExitCode {
         }
     }
     if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Why the provider of an account lets no mail program in, if it does not.
+fn closed(presets: &Presets, account: &Account) -> Option<String> {
+    let by_id = account.provider.as_deref().and_then(|id| presets.by_id(id));
+    let preset = by_id.or_else(|| presets.by_domain(account.address.rsplit_once('@')?.1))?;
+    let why = preset.closed.as_deref()?;
+    Some(format!("{}: {}", preset.title, why.trim_end_matches('.')))
 }
 
 /// One line; for a failure, what is likely behind it, what to do, and what old programs show.

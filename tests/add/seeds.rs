@@ -10,6 +10,7 @@ use crate::support::keyring::Keyring;
 use crate::support::ostler::{Home, Ostler};
 use crate::support::postfix::Postfix;
 use crate::support::process::said;
+use crate::support::terminal::Terminal;
 use crate::support::world::World;
 use crate::support::{mail, require, unique};
 
@@ -144,4 +145,43 @@ fn one_host_with_tls_and_the_address_as_name_serves_every_old_program() {
         *arrived.entry((one.to, one.content)).or_default() += 1;
     }
     assert!(arrived == expected, "{} sent, {} arrived", expected.len(), arrived.len());
+}
+
+/// From nothing to the first fetched message, as the README counts it: what is typed, and what is seen.
+#[test]
+fn a_newcomer_types_four_things() {
+    require!("dovecot", "postfix", "keyring", "world", "setsid");
+    let world = World::builder().host("posteo.de", "127.0.0.2").start();
+    let (ann, word) = ("ann@posteo.de", unique("pw"));
+    let cert = world.ca().named(&["posteo.de"]);
+    let dovecot =
+        Dovecot::builder().user(ann, &word).cert(cert.clone()).inside(&world, "127.0.0.2", [110, 995]).start();
+    let postfix = Postfix::builder().cert(cert).sasl(&dovecot).inside(&world, "127.0.0.2", [25, 587, 465]).start();
+    let message = mail::tricky("first");
+    dovecot.deliver(ann, &message);
+    let keyring = Keyring::start();
+    let home = newcomer(&world, &keyring, &[&word]);
+    std::fs::remove_file(home.settings_file()).unwrap();
+
+    // 1: the address.
+    let mut terminal = Terminal::start(&home.command(&["add", ann]));
+    let first = terminal.wait_for("\r\n> ");
+    assert!(first.contains("ann@posteo.de is with Posteo"), "{first}");
+    // 2: one Enter.
+    terminal.line("");
+    terminal.wait_for("(it does not show while you type): ");
+    // 3: the password.
+    terminal.password(&word);
+    let second = terminal.wait_for("and leave it running.");
+    for value in ["127.0.0.1   port 2110", "127.0.0.1   port 2025", "ann@posteo.de", "ostler guide outlook-express"] {
+        assert!(second.contains(value), "{value}: {second}");
+    }
+    assert!(terminal.end().success());
+    // 4: ostler run.
+    let guide = home.ostler(&["guide", "outlook-express"], "");
+    assert!(said(&guide).contains("2110"), "{}", said(&guide));
+    let _ostler = home.run();
+    assert_eq!(client::fetch(world.reach(2110), ann, "whatever"), [message]);
+    client::send(world.reach(2025), ann, &[BOB], &mail::tricky("first sent"));
+    assert_eq!(postfix.deliveries().len(), 1);
 }
