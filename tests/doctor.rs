@@ -207,6 +207,24 @@ fn a_port_and_a_security_that_do_not_fit_are_told_apart_and_the_advice_helps() {
     assert_finds(&home, &["a server for SMTP answers"], &["host and port for POP3"]);
 }
 
+#[test]
+fn a_port_without_encryption_leads_to_the_one_that_has_it() {
+    require!("dovecot");
+    let (ca, address, secret) = (TestCa::new(), own_address(), unique("pw"));
+    let host = address.to_string();
+    let in_clear = Dovecot::builder().user(ANN, &secret).start();
+    let encrypted = Dovecot::builder().user(ANN, &secret).cert(ca.server(&host)).start();
+    usual_port!(address, 995, encrypted.pop3s);
+    let port = forward((address, 0).into(), in_clear.pop3, Ipv4Addr::LOCALHOST, None).unwrap();
+    let fetching = |security| Account::new("home", ANN, &secret).pop3(Server::at(&host, security, port));
+    let starttls = home(&ca, fetching("starttls"));
+    assert_finds(&starttls, &["offers no encryption, but port 995"], &["port = 995", "security = \"tls\""]);
+    assert_finds(&home(&ca, fetching("tls")), &["in clear only"], &["gives no password away"]);
+    write(&starttls, |text| text.replace(&format!("port = {port}"), "port = 995").replace("\"starttls\"", "\"tls\""));
+    assert_works(&starttls);
+    assert!(in_clear.logins().is_empty());
+}
+
 // Networks in between
 
 #[test]

@@ -28,6 +28,10 @@ use crate::sign_in::{hear, say};
 const LOOK: Duration = Duration::from_secs(12);
 /// What the look at a gate may take: a login, and a rehearsal with the waits in which slow hosts notice it.
 const GATE_LOOK: Duration = Duration::from_secs(30);
+/// What the look at one of its ports may take.
+const PORT: Duration = Duration::from_secs(6);
+/// Other servers of the account that are asked whether they are there.
+const OTHERS: usize = 2;
 /// A server that answers at all answers a connection in this time.
 const CONNECT: Duration = Duration::from_secs(3);
 /// And says something in this time.
@@ -124,7 +128,10 @@ async fn other_ports(engine: &Arc<Engine>, server: &Server, timeouts: &Timeouts)
     let mut tries = JoinSet::new();
     for (port, security) in usual(server) {
         let (engine, server, timeouts) = (Arc::clone(engine), at(server, port, security), timeouts.clone());
-        tries.spawn(async move { greets(&engine, &server, &timeouts).await.is_ok().then_some((port, security)) });
+        tries.spawn(async move {
+            let greeted = timeout(PORT, greets(&engine, &server, &timeouts)).await;
+            matches!(greeted, Ok(Ok(()))).then_some((port, security))
+        });
     }
     let good = tries.join_all().await;
     usual(server).into_iter().find(|one| good.contains(&Some(*one)))
@@ -211,7 +218,7 @@ async fn somebody_else(
     timeouts: &Timeouts,
 ) -> Option<String> {
     let others = account.servers().filter(|other| other.host != server.host);
-    for other in others {
+    for other in others.take(OTHERS) {
         let label = super::label(other);
         let reached = steps.iter().any(|step| step.ok && step.step == "tcp" && step.server == label);
         let plain = at(other, other.port, Security::None);

@@ -99,22 +99,26 @@ fn clock(now: OffsetDateTime, problem: &CertificateProblem, before: bool) -> Loo
 
 /// Whether this network answers in place of every server.
 async fn is_portal_around(engine: &Engine, account: &Account, timeouts: &Timeouts) -> bool {
-    let mut hosts: Vec<(String, Vec<IpAddr>)> = Vec::new();
-    for server in account.servers() {
-        if server.host.parse::<IpAddr>().is_err()
-            && let Ok(addresses) = engine.dialer.resolve(server, timeouts.connect).await
-        {
-            hosts.push((server.host.clone(), addresses));
+    let mut hosts: Vec<Vec<IpAddr>> = Vec::new();
+    for server in account.servers().filter(|server| is_public(&server.host)) {
+        if let Ok(addresses) = engine.dialer.resolve(server, timeouts.connect).await {
+            hosts.push(addresses);
         }
     }
-    // Nobody else's server lies at a public address that is the provider's own; then there is nothing to ask.
-    let alike =
-        hosts.iter().all(|(_, addresses)| addresses.iter().all(|a| is_private(*a))) || one_address(&hosts).is_some();
-    if hosts.is_empty() || !alike {
+    if !are_alike(&hosts) {
+        // At least one answers where only the provider's own server does: nobody else needs to be asked.
         return false;
     }
     let reference = engine.dialer.resolve(&nowhere(), timeouts.connect).await.unwrap_or_default();
     is_portal(&hosts, &reference)
+}
+
+/// Whether a name belongs to the whole world, and not to a house or this computer.
+fn is_public(host: &str) -> bool {
+    let lower = host.to_ascii_lowercase();
+    let tail = lower.rsplit('.').next().unwrap_or_default();
+    let of_a_house = matches!(tail, "local" | "lan" | "home" | "internal" | "arpa" | "localhost" | "test" | "invalid");
+    lower.contains('.') && !of_a_house && host.parse::<IpAddr>().is_err()
 }
 
 fn nowhere() -> Server {
@@ -128,33 +132,17 @@ fn nowhere() -> Server {
     }
 }
 
-/// The address all hosts share.
-fn one_address(hosts: &[(String, Vec<IpAddr>)]) -> Option<IpAddr> {
-    let all: BTreeSet<IpAddr> = hosts.iter().flat_map(|(_, addresses)| addresses.iter().copied()).collect();
-    all.first().copied().filter(|_| all.len() == 1)
+/// Whether hosts lie all at one address, or all in the house.
+fn are_alike(hosts: &[Vec<IpAddr>]) -> bool {
+    let all: BTreeSet<IpAddr> = hosts.iter().flatten().copied().collect();
+    !all.is_empty() && (all.len() == 1 || all.iter().all(|address| is_private(*address)))
 }
 
-/// Whether these names resolve as only a hotel's network does it: public names at an address of the house, or names that
-/// have nothing to do with each other at one address. `reference`: what it says for a name that is surely elsewhere.
-fn is_portal(hosts: &[(String, Vec<IpAddr>)], reference: &[IpAddr]) -> bool {
-    let public = |host: &str| {
-        let lower = host.to_ascii_lowercase();
-        let tail = lower.rsplit('.').next().unwrap_or_default();
-        lower.contains('.') && !matches!(tail, "local" | "lan" | "home" | "internal" | "arpa" | "localhost" | "test")
-    };
-    let domain = |host: &str| {
-        let labels: Vec<&str> = host.rsplit('.').take(2).collect();
-        labels.join(".").to_ascii_lowercase()
-    };
-    let hosts: Vec<_> = hosts.iter().filter(|(host, _)| public(host)).cloned().collect();
-    if hosts.is_empty() {
-        return false;
-    }
-    if hosts.iter().all(|(_, addresses)| !addresses.is_empty() && addresses.iter().all(|a| is_private(*a))) {
-        return true;
-    }
-    let domains: BTreeSet<String> = hosts.iter().map(|(host, _)| domain(host)).collect();
-    one_address(&hosts).is_some_and(|one| reference.contains(&one) || domains.len() > 1)
+/// Whether these addresses of public names are what only a hotel's network says: all alike, and `reference`, a name that
+/// is surely elsewhere, among them. A company's own server has an address of the house too, but the reference has not.
+fn is_portal(hosts: &[Vec<IpAddr>], reference: &[IpAddr]) -> bool {
+    let of_the_same = |address: &IpAddr| is_private(*address) || hosts.iter().flatten().any(|a| a == address);
+    are_alike(hosts) && !reference.is_empty() && reference.iter().all(of_the_same)
 }
 
 /// Addresses of a house (RFC 1918, RFC 6598, link-local). Loopback is this computer, not a network around it.
@@ -172,32 +160,36 @@ fn is_private(address: IpAddr) -> bool {
 mod tests {
     use super::*;
 
-    fn hosts(all: &[(&str, &[&str])]) -> Vec<(String, Vec<IpAddr>)> {
-        let ips = |texts: &[&str]| texts.iter().map(|t| t.parse().unwrap()).collect();
-        all.iter().map(|(host, addresses)| ((*host).to_owned(), ips(addresses))).collect()
+    fn ips(texts: &[&str]) -> Vec<IpAddr> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
     }
 
     #[test]
     fn a_hotel_network_is_known_by_its_addresses() {
-        let reference: Vec<IpAddr> = vec!["192.0.2.1".parse().unwrap()];
-        for (all, portal) in [
-            // Public names at an address of the house.
-            (hosts(&[("pop.example.net", &["10.0.0.1"])]), true),
-            (hosts(&[("pop.example.net", &["192.168.1.1"]), ("smtp.example.org", &["172.16.0.9"])]), true),
-            (hosts(&[("pop.example.net", &["100.64.3.1"])]), true),
-            // Everything at one address.
-            (hosts(&[("pop.example.net", &["192.0.2.1"]), ("smtp.example.net", &["192.0.2.1"])]), true),
-            (hosts(&[("pop.example.net", &["198.51.100.7"]), ("smtp.example.org", &["198.51.100.7"])]), true),
-            // A small host with one computer.
-            (hosts(&[("pop.example.net", &["198.51.100.7"]), ("smtp.example.net", &["198.51.100.7"])]), false),
-            (hosts(&[("mail.example.net", &["198.51.100.7"])]), false),
-            (hosts(&[("pop.example.net", &["198.51.100.7"]), ("smtp.example.org", &["198.51.100.8"])]), false),
-            // A server in the house, and this computer.
-            (hosts(&[("mailserver", &["10.0.0.1"]), ("mail.lan", &["10.0.0.1"])]), false),
-            (hosts(&[("mail.example.net", &["127.0.0.1"])]), false),
-            (hosts(&[]), false),
+        for (hosts, reference, portal) in [
+            // Everything at one address, or everything in the house.
+            (vec![ips(&["192.0.2.1"]), ips(&["192.0.2.1"])], ips(&["192.0.2.1"]), true),
+            (vec![ips(&["10.0.0.1"])], ips(&["10.0.0.1"]), true),
+            (vec![ips(&["192.168.1.1"]), ips(&["100.64.3.1"])], ips(&["172.16.0.9"]), true),
+            // A company's own server, and one computer for everything at a small host.
+            (vec![ips(&["10.0.0.1"])], ips(&["192.0.2.1"]), false),
+            (vec![ips(&["198.51.100.7"]), ips(&["198.51.100.7"])], ips(&["192.0.2.1"]), false),
+            // No network that could answer.
+            (vec![ips(&["10.0.0.1"])], vec![], false),
+            (vec![], ips(&["10.0.0.1"]), false),
+            // Two servers, and a test on this computer.
+            (vec![ips(&["198.51.100.7"]), ips(&["198.51.100.8"])], ips(&["198.51.100.7"]), false),
+            (vec![ips(&["127.0.0.1"])], ips(&["192.0.2.1"]), false),
         ] {
-            assert_eq!(is_portal(&all, &reference), portal, "{all:?}");
+            assert_eq!(is_portal(&hosts, &reference), portal, "{hosts:?} {reference:?}");
+        }
+    }
+
+    #[test]
+    fn names_of_a_house_are_nobodys_portal() {
+        assert!(is_public("pop.example.net"));
+        for host in ["localhost", "mailserver", "mail.lan", "nas.local", "127.0.0.1", "::1"] {
+            assert!(!is_public(host), "{host}");
         }
     }
 
