@@ -161,7 +161,13 @@ impl<'a> Doctor<'a> {
         let (seen, next) = look.map_or((None, None), |look| (Some(look.cause), look.advice));
         let cause = self.closed.clone().or(seen).or_else(|| known.map(words));
         let own = || exact.map(|cause| cause.next.replace("NAME", &crate::failure::as_word(&self.account.name)));
-        let advice = next.or_else(own).unwrap_or_else(|| failure.advice());
+        let name = crate::failure::as_word(&self.account.name);
+        let gone = self.closed.as_ref().map(|_| {
+            format!(
+                "no setting can change that; once you have another mailbox, ostler remove {name} takes this one out"
+            )
+        });
+        let advice = gone.or(next).or_else(own).unwrap_or_else(|| failure.advice());
         let shows = match &failure {
             // ostler passes these on as the provider said them.
             Failure::TurnedAway { said, .. } if matches!(step, "gate" | "send") => around(said, Moment::Recipient),

@@ -126,13 +126,13 @@ impl<'a, T: Talk> Search<'a, T> {
         Ok(Self { presets, domain, finder, talk })
     }
 
-    /// What a preset says. One that is not certain, or is made for any domain, is tried before it is believed.
+    /// What a preset says. One that is not certain is tried before it is believed.
     pub async fn preset(&mut self, preset: &Arc<Preset>) -> Result<Finding, NotFound> {
         if let Some(why) = &preset.closed {
             return Err(NotFound::Closed { title: preset.title.clone(), why: why.clone() });
         }
         let mut finding = of_preset(preset, self.domain.as_str())?;
-        if preset.confidence == Confidence::Low || preset.is_template() {
+        if preset.confidence == Confidence::Low {
             self.talk.say(&format!("What ostler knows about {} is not certain; trying its servers:", preset.title));
             finding.incoming = self.answering(std::mem::take(&mut finding.incoming)).await;
             finding.outgoing = self.answering(std::mem::take(&mut finding.outgoing)).await;
