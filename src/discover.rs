@@ -111,7 +111,7 @@ impl Source {
     /// All of them, in the order in which they are asked.
     pub const ALL: [Self; 5] = [Self::Autoconfig, Self::WellKnown, Self::Ispdb, Self::Srv, Self::Probe];
 
-    /// What is asked, for the screen: `asking autoconfig.example.net how its mail works`.
+    /// What is being asked, for the screen: `asking autoconfig.example.net for its mail settings`.
     pub fn asking(self, domain: &Domain) -> String {
         match self {
             Self::Autoconfig => format!("asking autoconfig.{domain} for its mail settings"),
@@ -225,6 +225,18 @@ impl Finder {
     /// Whose servers are looked for.
     pub fn domain(&self) -> &Domain {
         &self.domain
+    }
+
+    /// One step, by its name; `wanted` is for the probe alone. [`Source::Ispdb`] needs the user's consent, and
+    /// [`mx`](Self::mx), which finds no server, comes between [`Source::Srv`] and [`Source::Probe`].
+    pub async fn ask(&self, source: Source, wanted: &[Protocol]) -> Result<Found, Missing> {
+        match source {
+            Source::Autoconfig => self.autoconfig().await,
+            Source::WellKnown => self.well_known().await,
+            Source::Ispdb => self.ispdb().await,
+            Source::Srv => self.srv().await,
+            Source::Probe => self.probe(wanted).await,
+        }
     }
 
     /// Asks `https://autoconfig.D/mail/config-v1.1.xml`.

@@ -11,7 +11,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use ostler::account::{Protocol, Security, Trust};
-use ostler::discover::{Domain, Finder, Found, Missing, Names, NamesTrouble, Srv, Vouched};
+use ostler::discover::{Domain, Finder, Found, Missing, Names, NamesTrouble, Source, Srv, Vouched};
 use ostler::endpoint::{Endpoint, LoginForm};
 use support::dovecot::Dovecot;
 use support::gate::{Gate, Rules};
@@ -61,11 +61,11 @@ fn play() {
 async fn done(finder: &Finder, step: &str) -> Vec<String> {
     let both = [Protocol::Pop3, Protocol::Smtp];
     match step.split(' ').collect::<Vec<_>>().as_slice() {
-        ["autoconfig"] => told(finder.autoconfig().await),
-        ["well-known"] => told(finder.well_known().await),
-        ["ispdb"] => told(finder.ispdb().await),
-        ["srv"] => told(finder.srv().await),
-        ["probe"] => told(finder.probe(&both).await),
+        ["autoconfig"] => told(finder.ask(Source::Autoconfig, &both).await),
+        ["well-known"] => told(finder.ask(Source::WellKnown, &both).await),
+        ["ispdb"] => told(finder.ask(Source::Ispdb, &both).await),
+        ["srv"] => told(finder.ask(Source::Srv, &both).await),
+        ["probe"] => told(finder.ask(Source::Probe, &both).await),
         ["probe-pop3"] => told(finder.probe(&[Protocol::Pop3]).await),
         ["mx"] => match finder.mx().await {
             Ok(hosts) => vec![hosts.join(" ")],

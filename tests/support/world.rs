@@ -30,13 +30,16 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 
 use tempfile::TempDir;
 
 use super::ca::{ServerCert, TestCa};
 use super::process::{Process, command, run, said};
 use super::{find, folder, is_root, wait_for};
+
+/// The files of `/etc` that are others inside.
+const REPLACED: [&str; 3] = ["resolv.conf", "nsswitch.conf", "hosts"];
 
 /// Whether worlds can be made here.
 pub fn usable() -> Result<(), String> {
@@ -46,8 +49,44 @@ pub fn usable() -> Result<(), String> {
     if !is_root() {
         return Err("root, to make a network of its own".to_owned());
     }
-    let output = run(&mut unshare("true"), "");
-    if output.status.success() { Ok(()) } else { Err(format!("private networks ({})", said(&output).trim())) }
+    for file in REPLACED {
+        std::fs::metadata(Path::new("/etc").join(file)).map_err(|_| format!("/etc/{file}"))?;
+    }
+    propagation().as_ref().map(drop).map_err(|why| format!("a network of its own ({why})"))
+}
+
+/// How `unshare` keeps what is mounted inside from being seen outside.
+fn propagation() -> &'static Result<&'static str, String> {
+    static KNOWN: OnceLock<Result<&str, String>> = OnceLock::new();
+    KNOWN.get_or_init(|| {
+        let private = "--propagation=private";
+        let output = run(&mut unshare(private, "true"), "");
+        if output.status.success() {
+            return Ok(private);
+        }
+        // In a chroot the root folder is no mount whose ways could be changed. Most of those do not pass mounts on
+        // anyway; that is tried with a file mounted on itself.
+        let there = || {
+            let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+            table.lines().filter(|line| line.contains(" /etc/hosts ")).count()
+        };
+        let (unchanged, before) = ("--propagation=unchanged", there());
+        let mut look = unshare(unchanged, "sh");
+        look.args([
+            "-e",
+            "-c",
+            "mount --bind /etc/hosts /etc/hosts; grep -c ' /etc/hosts ' /proc/$PPID/mountinfo || true",
+        ]);
+        let output = run(&mut look, "");
+        match said(&output).trim().parse::<usize>() {
+            Ok(after) if output.status.success() && after == before => Ok(unchanged),
+            Ok(_) => {
+                run(&mut command("umount", ["/etc/hosts"]), "");
+                Err("what is mounted in it is seen outside".to_owned())
+            }
+            Err(_) => Err(said(&output).trim().to_owned()),
+        }
+    })
 }
 
 /// What a world is made of.
@@ -107,11 +146,12 @@ impl Builder {
         std::fs::write(at.join("hosts"), "127.0.0.1 localhost\n::1 localhost\n").unwrap();
         let script = format!(
             "cd {}\nip link set lo up || exit 1\n\
-             for file in resolv.conf nsswitch.conf hosts; do mount --bind $file /etc/$file || exit 1; done\n\
+             for file in {}; do mount --bind $file /etc/$file || exit 1; done\n\
              : > ready\nexec sleep 1000000",
-            at.display()
+            at.display(),
+            REPLACED.join(" ")
         );
-        let mut start = unshare("sh");
+        let mut start = unshare(propagation().as_ref().unwrap(), "sh");
         start.args(["-e", "-c", &script]).stdin(Stdio::null());
         let mut holder = Process::start("a world", &mut start);
         wait_for("the world to be made", || {
@@ -198,8 +238,8 @@ impl Inside {
     pub fn wrap(&self, inner: &Command) -> Command {
         let mut outer = Command::new(find("nsenter").unwrap());
         outer.arg(format!("--target={}", self.pid));
-        outer.args(["--net", "--mount", "env"]);
-        // Entering leads to the root folder.
+        // Entering leads to the root folder, and out of a chroot unless that is said.
+        outer.args(["--net", "--mount", "--root", "env"]);
         let here = inner.get_current_dir().map_or_else(|| std::env::current_dir().unwrap(), Path::to_path_buf);
         let mut to = OsString::from("--chdir=");
         to.push(here);
@@ -387,9 +427,9 @@ impl World {
     }
 }
 
-fn unshare(program: &str) -> Command {
+fn unshare(propagation: &str, program: &str) -> Command {
     let mut command = Command::new(find("unshare").unwrap_or_else(|| "unshare".into()));
-    command.args(["--net", "--mount", "--propagation=private", program]);
+    command.args(["--net", "--mount", propagation, program]);
     command
 }
 
