@@ -86,7 +86,8 @@ fn assert_both(ostler: &Ostler, pop3: &str, smtp: &str, words: &[&str]) {
     assert_says(&at_mail(ostler), smtp, words);
     assert_in_status(ostler, words);
     for word in words {
-        assert!(ostler.log().contains(word), "{word:?} is not in the log: {}", ostler.log());
+        // What it says on stderr arrives a moment later than its answers.
+        wait_for(&format!("{word:?} in the log"), || ostler.log().contains(word).then_some(()));
     }
 }
 

@@ -142,7 +142,9 @@ impl Page {
 
     fn end_block(&mut self) {
         let line = std::mem::take(&mut self.line);
-        let line = line.trim();
+        // Where a comment stood there are two blanks now.
+        let words: Vec<&str> = line.split(' ').filter(|word| !word.is_empty()).collect();
+        let line = words.join(" ");
         if line.is_empty() {
             return;
         }
@@ -157,7 +159,7 @@ impl Page {
             .subsequent_indent(&rest)
             .break_words(false)
             .word_splitter(WordSplitter::NoHyphenation);
-        for line in textwrap::wrap(line, options) {
+        for line in textwrap::wrap(&line, options) {
             self.out.push_str(&line.replace(STUCK, " "));
             self.out.push('\n');
         }

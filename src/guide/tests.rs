@@ -75,7 +75,7 @@ fn every_guide_can_be_shown_to_everybody() {
                 let text = client.text(&values, 80);
                 assert!(!text.contains("{{") && !text.contains("<!--") && !text.contains("**"), "{text}");
                 assert!(
-                    !text.contains("``") && !text.contains(" ,") && !text.contains(" . "),
+                    !text.contains("``") && !text.contains(" ,") && !text.contains(" . ") && !text.contains(".  "),
                     "{}: {text}",
                     client.name
                 );
