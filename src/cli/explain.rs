@@ -35,7 +35,9 @@ pub fn main(parsed: Option<&Parsed>, words: &str, as_json: bool) -> ExitCode {
     }
     let explanations = explain(&text);
     let concerned = parsed.map(|parsed| concerned(&parsed.settings.accounts, &text)).unwrap_or_default();
-    let name = concerned.first().map(|one| crate::failure::as_word(&one.account.name));
+    let only = parsed.map(|parsed| parsed.settings.accounts.as_slice()).filter(|all| all.len() == 1);
+    let account = concerned.first().map(|one| one.account).or_else(|| only?.first().map(Arc::as_ref));
+    let name = account.map(|account| crate::failure::as_word(&account.name));
     let next = |one: &Explanation| with_name(&one.cause.next, name.as_deref());
     if as_json {
         let causes: Vec<_> = explanations
@@ -78,7 +80,10 @@ pub fn main(parsed: Option<&Parsed>, words: &str, as_json: bool) -> ExitCode {
 
 /// The next step with this account's name in it.
 fn with_name(next: &str, name: Option<&str>) -> String {
-    let Some(name) = name else { return next.to_owned() };
+    let Some(name) = name else {
+        let is_named = next.contains("NAME");
+        return if is_named { format!("{next} (NAME is the account's, see ostler list)") } else { next.to_owned() };
+    };
     let next = next.replace("NAME", name);
     match next.strip_suffix("run: ostler check") {
         Some(start) => format!("{start}run: ostler check {name}"),
