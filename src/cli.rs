@@ -147,7 +147,11 @@ fn print_json(document: &serde_json::Value) {
 
 /// Runs a piece of asynchronous work for a command.
 fn block_on<T>(work: impl Future<Output = T>) -> std::io::Result<T> {
-    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work))
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let result = runtime.block_on(work);
+    // A name that is still being looked up keeps nobody waiting.
+    runtime.shutdown_background();
+    Ok(result)
 }
 
 /// The account of that name; says which there are if there is none.

@@ -159,6 +159,7 @@ impl<'a, T: Talk> Search<'a, T> {
     pub async fn run(&mut self) -> Result<Finding, NotFound> {
         let mut finding = Finding::default();
         let mut only_oauth2 = None;
+        let mut names_answer = true;
         let preset = self.presets.by_domain(self.domain.as_str()).cloned();
         if let Some(preset) = &preset {
             let known = self.preset(preset).await?;
@@ -172,6 +173,7 @@ impl<'a, T: Talk> Search<'a, T> {
                 continue;
             }
             if source == Source::Probe
+                && names_answer
                 && let Some(known) = self.by_exchanger().await?
             {
                 finding.add(known);
@@ -185,7 +187,11 @@ impl<'a, T: Talk> Search<'a, T> {
                     Some(more) => finding.add(more),
                     None => only_oauth2 = only_oauth2.or_else(|| Some(self.domain.to_string())),
                 },
-                Err(missing) => self.talk.say(&format!("  {missing}")),
+                Err(missing) => {
+                    // The same silence twice over takes as long again.
+                    names_answer &= !(source == Source::Srv && matches!(missing, Missing::NotAsked(_)));
+                    self.talk.say(&format!("  {missing}"));
+                }
             }
             if finding.is_enough() {
                 break;
@@ -211,18 +217,10 @@ impl<'a, T: Talk> Search<'a, T> {
     }
 
     async fn ask(&self, source: Source, finding: &Finding) -> Result<Found, Missing> {
-        match source {
-            Source::Autoconfig => self.finder.autoconfig().await,
-            Source::WellKnown => self.finder.well_known().await,
-            Source::Ispdb => self.finder.ispdb().await,
-            Source::Srv => self.finder.srv().await,
-            Source::Probe => {
-                let mut wanted = Vec::new();
-                wanted.extend(finding.incoming.is_empty().then_some(Protocol::Pop3));
-                wanted.extend(finding.outgoing.is_empty().then_some(Protocol::Smtp));
-                self.finder.probe(&wanted).await
-            }
-        }
+        let mut wanted = Vec::new();
+        wanted.extend(finding.incoming.is_empty().then_some(Protocol::Pop3));
+        wanted.extend(finding.outgoing.is_empty().then_some(Protocol::Smtp));
+        self.finder.ask(source, &wanted).await
     }
 
     /// What a found document comes to; `None`: it has only servers this version cannot sign in at. Hosts that only the name
