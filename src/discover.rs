@@ -116,7 +116,7 @@ impl Source {
         match self {
             Self::Autoconfig => format!("asking autoconfig.{domain} for its mail settings"),
             Self::WellKnown => format!("asking {domain} for its mail settings"),
-            Self::Ispdb => format!("asking Mozilla's list of mail providers ({ISPDB_HOST}) about {domain}"),
+            Self::Ispdb => format!("asking Thunderbird's public list of mail servers ({ISPDB_HOST}) about {domain}"),
             Self::Srv => format!("looking in the name service for the mail servers of {domain}"),
             Self::Probe => format!("trying the usual names and ports of mail servers at {domain}"),
         }

@@ -67,8 +67,8 @@ impl Question {
     pub fn text(&self) -> String {
         match self {
             Self::AskDirectory { domain, directory } => format!(
-                "May ostler ask the public directory of mail servers about {domain}? This tells {directory} (Thunderbird's) \
-                 the name {domain}, and nothing else."
+                "May ostler ask Thunderbird's public list of mail servers about {domain}? This tells {directory} the name \
+                 {domain}, and nothing else."
             ),
             Self::TrustDns { domain, hosts } => format!(
                 "{domain} says that its mail is at {}, which is outside {domain}. Nothing proves that this is true. Is this \

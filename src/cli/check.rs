@@ -59,7 +59,7 @@ pub fn main(file: &Path, parsed: &Parsed, options: &Options) -> ExitCode {
         }
     }
     if accounts.is_empty() && !options.json {
-        return fail(1, "there is no account to check yet");
+        return fail(1, "there is no account to check yet; ostler add ADDRESS makes one");
     }
     let show = !options.json;
     let work = async {

@@ -97,7 +97,7 @@ fn username(account: &Account) -> Option<&str> {
 fn text(settings: &Settings, passwords: Option<&[String]>) -> String {
     let mut text = String::from("accounts\n");
     if settings.accounts.is_empty() {
-        text += "  none yet\n";
+        text += "  none yet; ostler add ADDRESS makes one\n";
     }
     for (n, account) in settings.accounts.iter().enumerate() {
         let default = if account.is_default { "  (default)" } else { "" };

@@ -102,12 +102,12 @@ fn the_public_directory_is_asked_only_after_a_yes_and_hears_only_the_domain() {
     // Nobody to ask: it is left out, and how to say yes is said.
     let (code, said) = company.add(ANN, &[]);
     assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("May ostler ask the public directory") && said.contains("--yes"), "{said}");
+    assert!(said.contains("May ostler ask Thunderbird's public list") && said.contains("--yes"), "{said}");
     assert!(company.world.looked_up().iter().all(|name| !name.contains("thunderbird")));
 
     // A no at the terminal.
     let mut terminal = Terminal::start(&company.home.command(&["add", ANN]));
-    terminal.wait_for("May ostler ask the public directory");
+    terminal.wait_for("May ostler ask Thunderbird's public list");
     terminal.wait_for("[Y/n] ");
     terminal.line("n");
     terminal.wait_for("no mail servers were found");
