@@ -22,6 +22,7 @@ pub mod engine;
 pub mod event;
 pub mod failure;
 pub mod gate;
+pub mod import;
 pub mod listeners;
 pub mod log;
 pub mod os;

@@ -13,17 +13,18 @@ pub use doors::{client_line_pop3, client_line_smtp};
 pub use filter::pop3_filter;
 pub use logins::{pop3_login, smtp_login};
 pub use session::session;
-pub use texts::{body, dot_scanner, paths, sasl, settings, smtp_reply};
+pub use texts::{body, dot_scanner, import, paths, sasl, settings, smtp_reply};
 
 /// A fuzz target.
 pub type Target = fn(&[u8]);
 
 /// Every target with the name of its folder in `fuzz/corpus`.
-pub const TARGETS: [(&str, Target); 12] = [
+pub const TARGETS: [(&str, Target); 13] = [
     ("body", body),
     ("client_line_pop3", client_line_pop3),
     ("client_line_smtp", client_line_smtp),
     ("dot_scanner", dot_scanner),
+    ("import", import),
     ("paths", paths),
     ("pop3_filter", pop3_filter),
     ("pop3_login", pop3_login),
