@@ -8,6 +8,7 @@ mod support;
 
 mod flags;
 mod gate;
+mod import;
 mod terminal;
 
 use support::ca::TestCa;
