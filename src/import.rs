@@ -178,8 +178,14 @@ pub fn read(bytes: &[u8], presets: &Presets) -> Result<Imported, ImportError> {
     Ok(Imported { kind, accounts, taken: report.taken.all(), not_taken: report.not_taken.all() })
 }
 
-/// Old programs wrote what their system wrote: UTF-16 with a mark, UTF-8, or one octet a letter.
+/// The text of a file, its lines ended by LF: those of the old Mac OS end with CR alone.
 fn text(bytes: &[u8]) -> String {
+    let text = letters(bytes);
+    if text.contains('\n') { text } else { text.replace('\r', "\n") }
+}
+
+/// Old programs wrote what their system wrote: UTF-16 with a mark, UTF-8, or one octet a letter.
+fn letters(bytes: &[u8]) -> String {
     let wide = |bytes: &[u8], of: fn([u8; 2]) -> u16| {
         let units: Vec<u16> = bytes.chunks_exact(2).filter_map(|pair| <[u8; 2]>::try_from(pair).ok()).map(of).collect();
         String::from_utf16_lossy(&units)

@@ -97,6 +97,8 @@ fn netscape_4_has_one_account() {
     let [ann] = file.accounts.as_slice() else { panic!("{file:#?}") };
     assert_eq!(servers(&ann.incoming), ["tls://mail.small.example:995", "starttls://mail.small.example:110"]);
     assert_eq!(servers(&ann.outgoing), ["tls://mail.small.example:465", "starttls://mail.small.example:587"]);
+    let old_mac: Vec<u8> = sample!("netscape4.js").iter().map(|b| if *b == b'\n' { b'\r' } else { *b }).collect();
+    assert_eq!(imported(&old_mac), file);
     assert!(!format!("{file:?}").contains("c2VjcmV0"));
     assert!(said(&file).contains("passwords: type them when ostler asks"), "{}", said(&file));
 }
