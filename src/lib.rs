@@ -24,6 +24,7 @@ pub mod explain;
 pub mod failure;
 pub mod gate;
 pub mod guide;
+pub mod import;
 pub mod journal;
 pub mod listeners;
 pub mod log;

@@ -13,18 +13,19 @@ pub use doors::{client_line_pop3, client_line_smtp};
 pub use filter::pop3_filter;
 pub use logins::{pop3_login, smtp_login};
 pub use session::session;
-pub use texts::{autoconfig, body, dot_scanner, pasted, paths, providers, sasl, settings, smtp_reply};
+pub use texts::{autoconfig, body, dot_scanner, import, pasted, paths, providers, sasl, settings, smtp_reply};
 
 /// A fuzz target.
 pub type Target = fn(&[u8]);
 
 /// Every target with the name of its folder in `fuzz/corpus`.
-pub const TARGETS: [(&str, Target); 15] = [
+pub const TARGETS: [(&str, Target); 16] = [
     ("autoconfig", autoconfig),
     ("body", body),
     ("client_line_pop3", client_line_pop3),
     ("client_line_smtp", client_line_smtp),
     ("dot_scanner", dot_scanner),
+    ("import", import),
     ("pasted", pasted),
     ("paths", paths),
     ("pop3_filter", pop3_filter),

@@ -174,6 +174,28 @@ pub fn providers(data: &[u8]) {
     ostler::presets::fuzz(data);
 }
 
+/// Another program's settings: reading ends, what is said is one line each, no server is without encryption, and every
+/// host and name is one that the settings file can hold.
+pub fn import(data: &[u8]) {
+    use ostler::config::value;
+    let Ok(file) = ostler::import::read(data, ostler::presets::Presets::built_in()) else { return };
+    for sentence in file.taken.iter().chain(&file.not_taken) {
+        assert!(!sentence.contains(char::is_control), "{sentence:?}");
+    }
+    for account in &file.accounts {
+        for endpoint in account.incoming.iter().chain(&account.outgoing).chain(&account.imap) {
+            assert!(endpoint.security != ostler::account::Security::None && endpoint.port != 0, "{endpoint:?}");
+            assert_eq!(value::host(&endpoint.host).as_ref(), Ok(&endpoint.host));
+        }
+        if let Some(address) = &account.address {
+            assert_eq!(value::address(address).as_ref(), Ok(address));
+        }
+        for name in account.username.iter().chain(&account.smtp_username) {
+            assert_eq!(value::username(name).as_ref(), Ok(name));
+        }
+    }
+}
+
 /// What follows MAIL and RCPT: what is sent on can be read again and says the same, is one line, and holds the address
 /// inside its brackets.
 pub fn paths(data: &[u8]) {

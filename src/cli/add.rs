@@ -2,6 +2,7 @@
 //! terminal the rest is asked. What is found out and tried is `setup.rs`; this file is the order of the conversation.
 
 mod dialogue;
+mod import;
 mod terminal;
 
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ use crate::cli::{ask, block_on, fail, print};
 use crate::config::{self, value};
 use crate::control::{self, Request};
 use crate::endpoint::Endpoint;
+use crate::import::ImportedAccount;
 use crate::presets::Presets;
 use crate::setup::{Plan, Secrets, Side, endpoint_from_flag, keep};
 use dialogue::Dialogue;
@@ -28,8 +30,13 @@ const NOTICED: Duration = Duration::from_secs(5);
 #[derive(Debug, Args)]
 pub struct Options {
     /// The mail address
-    #[arg(value_name = "ADDRESS")]
-    address: String,
+    #[arg(value_name = "ADDRESS", required_unless_present = "import")]
+    address: Option<String>,
+    /// Take the account from another program's settings: stunnel.conf, emailproxy.config, prefs.js (Thunderbird, Mozilla,
+    /// Netscape), eudora.ini, .oeaccount (Windows Mail), .iaf or .reg (Outlook Express). Passwords are not taken. ADDRESS
+    /// picks one of several accounts
+    #[arg(long, value_name = "FILE")]
+    import: Option<PathBuf>,
     /// The server for fetching, instead of looking for one; SECURITY is tls, starttls or none
     #[arg(long, value_name = "SECURITY://HOST[:PORT]", value_parser = server(Protocol::Pop3))]
     pop3: Option<Endpoint>,
@@ -128,35 +135,60 @@ struct Decision {
     works: bool,
 }
 
+/// What came of one account.
+enum Done {
+    Kept,
+    /// The person wants to stop altogether.
+    Cancelled,
+}
+
 /// Adds.
 pub fn main(file: &Path, options: &Options) -> ExitCode {
-    let settings = match config::load(file) {
-        Ok(parsed) => parsed.settings,
-        Err(error) => return fail(2, &in_full(&error)),
-    };
     let presets = match Presets::load(file) {
         Ok(presets) => presets,
         Err(error) => return fail(2, &in_full(&error)),
     };
-    let plan = match beginning(options, &settings) {
-        Ok(plan) => plan,
-        Err(Stop(code, why)) => return fail(code, &why),
+    let done = match &options.import {
+        Some(from) => import::all(file, options, &presets, from),
+        None => match one(file, options, &presets, options.address.as_deref().unwrap_or_default(), None) {
+            Ok(Done::Kept) => Ok(()),
+            Ok(Done::Cancelled) => Err(Stop(1, "stopped; nothing was kept".into())),
+            Err(stop) => Err(stop),
+        },
     };
-    let dialogue = Dialogue::new(options, &settings, &presets, plan);
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Stop(code, why)) => fail(code, &why),
+    }
+}
+
+/// One account, from the first question to the last page.
+fn one(
+    file: &Path,
+    options: &Options,
+    presets: &Presets,
+    address: &str,
+    imported: Option<&ImportedAccount>,
+) -> Result<Done, Stop> {
+    let settings = config::load(file).map_err(|error| Stop(2, in_full(&error)))?.settings;
+    let mut plan = beginning(options, &settings, address)?;
+    if let Some(imported) = imported {
+        import::merge(&mut plan, options, imported);
+    }
+    let dialogue = Dialogue::new(options, &settings, presets, plan);
     let decision = match ask::cancellable(dialogue.hold()) {
-        Ok(Ok(Ok(decision))) => decision,
-        Ok(Ok(Err(Stop(code, why)))) => return fail(code, &why),
-        Ok(Err(ask::Cancelled)) => return fail(1, "stopped; nothing was kept"),
-        Err(error) => return fail(1, &error.to_string()),
+        Ok(Ok(decision)) => decision?,
+        Ok(Err(ask::Cancelled)) => return Ok(Done::Cancelled),
+        Err(error) => return Err(Stop(1, error.to_string())),
     };
     match block_on(keep::keep(file, &decision.account, &decision.secrets)) {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => return fail(1, &advised(&error)),
-        Err(error) => return fail(1, &error.to_string()),
+        Ok(Err(error)) => return Err(Stop(1, advised(&error))),
+        Err(error) => return Err(Stop(1, error.to_string())),
     }
     let running = wait_until_known(file, &decision.account.name);
     print(&terminal::farewell(&decision, &settings, file, running));
-    ExitCode::SUCCESS
+    Ok(Done::Kept)
 }
 
 /// Whether an ostler runs, and serves the account.
@@ -196,9 +228,9 @@ fn advised(error: &keep::KeepError) -> String {
 }
 
 /// What the options alone say.
-fn beginning(options: &Options, settings: &Settings) -> Result<Plan, Stop> {
+fn beginning(options: &Options, settings: &Settings, address: &str) -> Result<Plan, Stop> {
     let wrong = |what: &str, why: &str| Stop(2, format!("{what}: {why}"));
-    let address = options.address.trim();
+    let address = address.trim();
     let address = value::address(address)
         .map_err(|why| wrong(&format!("\"{address}\" {why}"), "allowed is a mail address such as ann@example.net"))?;
     let checked = |given: &Option<String>, flag: &str, check: fn(&str) -> Result<String, &'static str>| {

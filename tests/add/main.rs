@@ -9,6 +9,7 @@ mod support;
 mod finding;
 mod flags;
 mod gate;
+mod import;
 mod seeds;
 mod terminal;
 

@@ -124,7 +124,8 @@ impl<'a> Dialogue<'a> {
         let mut search = Search::new(&address, self.presets, self.plan.trust.clone(), &mut self.screen)
             .map_err(|error| Stop(2, error.to_string()))?;
         let stop = |error: NotFound| Stop(1, error.to_string());
-        if let Some(id) = &self.options.provider {
+        // What was imported may name one too.
+        if let Some(id) = self.options.provider.as_ref().or(self.plan.provider.as_ref()) {
             let Some(preset) = self.presets.by_id(id).cloned() else {
                 return Err(Stop(
                     2,

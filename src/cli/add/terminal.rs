@@ -42,17 +42,21 @@ impl Talk for Screen {
             self.unanswered = Some(question.flag());
             return false;
         }
-        let yes = question.is_yes_by_default();
-        loop {
-            let Some(answer) = ask::line(&format!("{text} [{}] ", if yes { "Y/n" } else { "y/N" })).await else {
-                return false;
-            };
-            match answer.to_ascii_lowercase().as_str() {
-                "" => return yes,
-                "y" | "yes" => return true,
-                "n" | "no" => return false,
-                _ => tell("Please type y for yes or n for no, and Enter.\n"),
-            }
+        yes_or_no(&text, question.is_yes_by_default()).await
+    }
+}
+
+/// Asks until it is one of the two; `yes` is what Enter alone means. Nobody there any more is a no.
+pub(super) async fn yes_or_no(text: &str, yes: bool) -> bool {
+    loop {
+        let Some(answer) = ask::line(&format!("{text} [{}] ", if yes { "Y/n" } else { "y/N" })).await else {
+            return false;
+        };
+        match answer.to_ascii_lowercase().as_str() {
+            "" => return yes,
+            "y" | "yes" => return true,
+            "n" | "no" => return false,
+            _ => tell("Please type y for yes or n for no, and Enter.\n"),
         }
     }
 }

@@ -1,0 +1,86 @@
+//! `eudora.ini`: the main personality under `[Settings]`, others under `[Persona-NAME]`. The names are those of the released
+//! source of Eudora 7 for Windows.
+
+use super::ini::{Indented, Section, sections};
+use super::{Draft, Protection, Report, SendsAs, Server, address, port, shown, username};
+use crate::account::Protocol;
+
+/// Whether a section is one of Eudora's.
+pub(super) fn is_its(section: &Section<'_>) -> bool {
+    is_persona(section) && ["POPAccount", "SMTPServer", "ReturnAddress"].iter().any(|key| section.has(key))
+}
+
+fn is_persona(section: &Section<'_>) -> bool {
+    let begins = section.name.get(.."Persona-".len()).is_some_and(|begin| begin.eq_ignore_ascii_case("Persona-"));
+    begins || section.name.eq_ignore_ascii_case("Settings")
+}
+
+/// Every personality.
+pub(super) fn read(text: &str, report: &mut Report) -> Vec<Draft> {
+    let sections = sections(text, Indented::IsALine);
+    let main = sections.iter().find(|section| section.name.eq_ignore_ascii_case("Settings"));
+    sections.iter().filter(|s| is_its(s)).map(|section| persona(section, main, report)).collect()
+}
+
+fn persona(section: &Section<'_>, main: Option<&Section<'_>>, report: &mut Report) -> Draft {
+    let place = section.place();
+    // Ports are set once for all personalities.
+    let common = |key: &str| section.get(key).or_else(|| main.and_then(|main| main.get(key)));
+    let account = section.get("POPAccount").unwrap_or_default();
+    // The last @ parts the server: the user name may be an address itself.
+    let (login, host) = account.rsplit_once('@').unwrap_or((account, ""));
+    let host = section.get("POPServer").unwrap_or(host);
+    let login = section.get("LoginName").unwrap_or(login);
+    let mut servers = Vec::new();
+    let uses_imap = section.get("ServerProtocol").is_some_and(|kind| kind.eq_ignore_ascii_case("IMAP"))
+        || section.is_on("UsesIMAP");
+    if !host.is_empty() {
+        let protection = protection(section.get("SSLReceiveUse"));
+        let (protocol, key, alternate) = if uses_imap {
+            (Protocol::Imap, "IMAPPort", "SSLIMAPAlternatePort")
+        } else {
+            (Protocol::Pop3, "POPPort", "SSLPOPAlternatePort")
+        };
+        let number = common(if protection == Protection::Tls { alternate } else { key }).and_then(port);
+        servers.push(Server { protocol, host: host.to_owned(), port: number, protection, place: place.clone() });
+    }
+    if let Some(host) = section.get("SMTPServer") {
+        let protection = protection(section.get("SSLSendUse"));
+        let key = match protection {
+            Protection::Tls => "SSLSMTPAlternatePort",
+            _ if section.is_on("UseSubmissionPort") => "SubmissionPort",
+            _ => "SMTPPort",
+        };
+        let number = common(key).and_then(port);
+        servers.push(Server {
+            protocol: Protocol::Smtp,
+            host: host.to_owned(),
+            port: number,
+            protection,
+            place: place.clone(),
+        });
+    }
+    if section.has("SavePasswordText") || section.has("SavePassword") {
+        report.left(&place, "the saved password: type it when ostler asks for it");
+    }
+    let returned = section.get("ReturnAddress").and_then(address);
+    let sends_as = if common("SmtpAuthAllowed").is_some_and(|v| v != "0") { SendsAs::Same } else { SendsAs::Unknown };
+    Draft {
+        address: returned.or_else(|| address(&format!("{login}@{host}"))),
+        name: Some(shown(section.name)),
+        username: username(login),
+        sends_as,
+        servers,
+        place,
+        gate: false,
+    }
+}
+
+/// Never, if available, required on a port of its own, required by STARTTLS.
+fn protection(setting: Option<&str>) -> Protection {
+    match setting {
+        Some("1" | "3") => Protection::StartTls,
+        Some("2") => Protection::Tls,
+        _ => Protection::None,
+    }
+}

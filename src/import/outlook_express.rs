@@ -1,0 +1,272 @@
+//! Accounts of Outlook Express, Windows Mail and Outlook: exported from the registry (`.reg`), in Windows Mail's own files
+//! (`.oeaccount`), and exported by Outlook Express itself (`.iaf`). All three hold the same fields under the same names.
+//!
+//! The names are those of Microsoft's account manager; `.iaf` is as the Perl module Win32::Outlook::IAF documents it. Those of
+//! Outlook 2002 to 2007, and what "SMTP Auth Method" = 2 means there, are from memory and not checked against a document.
+
+use std::collections::BTreeMap;
+
+use roxmltree::{Document, ParsingOptions};
+
+use super::{Draft, Protection, Report, SendsAs, Server, address, shown, username};
+use crate::account::Protocol;
+
+/// How an `.iaf` file begins.
+pub(super) const IAF: &[u8] = b"fMAI";
+
+/// What else stands before the first field of an `.iaf` file.
+const IAF_HEADER: usize = 12;
+
+/// The longest field of an `.iaf` file.
+const IAF_FIELD: usize = 4096;
+
+/// Elements of a `.oeaccount` file; a real one has some dozens.
+const NODES: u32 = 2_000;
+
+/// The keys of the registry with accounts: of Outlook Express, and in Outlook's profiles.
+const ACCOUNTS: [&str; 2] = ["\\internet account manager\\accounts\\", "\\9375cff0413111d3b88a00104b2a6676\\"];
+
+/// The fields of an `.iaf` file that are looked at: the upper half of a field's number is the property, the lower half only
+/// says how it is stored.
+const IAF_FIELDS: [(u32, &str); 19] = [
+    (4661, "account name"),
+    (4760, "imap server"),
+    (4761, "imap user name"),
+    (4762, "imap password2"),
+    (4765, "imap port"),
+    (4766, "imap secure connection"),
+    (5060, "pop3 server"),
+    (5061, "pop3 user name"),
+    (5062, "pop3 password2"),
+    (5065, "pop3 port"),
+    (5066, "pop3 secure connection"),
+    (5160, "smtp server"),
+    (5161, "smtp user name"),
+    (5162, "smtp password2"),
+    (5164, "smtp use sicily"),
+    (5165, "smtp port"),
+    (5166, "smtp secure connection"),
+    (5168, "smtp display name"),
+    (5170, "smtp email address"),
+];
+
+/// One account's fields, by their names in lower case.
+#[derive(Debug, Default)]
+struct Fields {
+    /// The line of the file, where that has lines.
+    line: Option<usize>,
+    /// The account's number there.
+    number: String,
+    values: BTreeMap<String, Value>,
+}
+
+#[derive(Debug)]
+enum Value {
+    Text(String),
+    Number(u32),
+    /// Something that is not looked into, such as a password.
+    Other,
+}
+
+impl Fields {
+    fn text(&self, names: &[&str]) -> Option<&str> {
+        names.iter().find_map(|name| match self.values.get(*name) {
+            Some(Value::Text(text)) if !text.trim().is_empty() => Some(text.trim()),
+            _ => None,
+        })
+    }
+
+    fn number(&self, names: &[&str]) -> Option<u32> {
+        names.iter().find_map(|name| match self.values.get(*name) {
+            Some(Value::Number(number)) => Some(*number),
+            _ => None,
+        })
+    }
+
+    /// By the name that the program shows.
+    fn place(&self) -> String {
+        let name = shown(self.text(&["account name"]).unwrap_or(&self.number));
+        match self.line {
+            Some(line) => format!("account \"{name}\" (line {line})"),
+            None => format!("account \"{name}\""),
+        }
+    }
+
+    /// The account, if it is one of mail.
+    fn draft(&self, report: &mut Report) -> Option<Draft> {
+        let place = self.place();
+        let mut servers = Vec::new();
+        for (protocol, word) in [(Protocol::Pop3, "pop3"), (Protocol::Imap, "imap"), (Protocol::Smtp, "smtp")] {
+            let Some(host) = self.text(&[&format!("{word} server")]) else { continue };
+            let secure = self.number(&[&format!("{word} secure connection"), &format!("{word} use ssl")]);
+            let port = self.number(&[&format!("{word} port")]).and_then(|port| u16::try_from(port).ok());
+            servers.push(Server {
+                protocol,
+                host: host.to_owned(),
+                port: port.filter(|port| *port != 0),
+                // The one box "This server requires a secure connection" is for both ways.
+                protection: if secure.unwrap_or(0) == 0 { Protection::None } else { Protection::Either },
+                place: place.clone(),
+            });
+        }
+        let fetches = servers.iter().any(|server| server.protocol != Protocol::Smtp);
+        if servers.is_empty() || !fetches && self.text(&["smtp email address", "email"]).is_none() {
+            let what = if self.values.keys().any(|key| key.starts_with("ldap")) {
+                "an address book of a company is not mail"
+            } else if self.values.keys().any(|key| key.starts_with("nntp")) {
+                "newsgroups are not mail"
+            } else if self.values.keys().any(|key| key.starts_with("httpmail") || key.starts_with("http")) {
+                "Hotmail's own way of fetching is gone; add the account by its address"
+            } else {
+                "there is no mail server in it"
+            };
+            report.left(&place, what);
+            return None;
+        }
+        if self.values.keys().any(|key| key.contains("password") && !key.contains("prompt")) {
+            report.left(&place, "the saved password: type it when ostler asks for it");
+        }
+        let outlook = self.number(&["smtp use auth"]).filter(|use_it| *use_it != 0);
+        let outlook = outlook.map(|_| self.number(&["smtp auth method"]).unwrap_or(0));
+        let own = self.text(&["smtp user name", "smtp user"]).and_then(username);
+        let sends_as = match (self.number(&["smtp use sicily"]), outlook) {
+            (Some(1 | 3), _) | (_, Some(1)) => own.map_or(SendsAs::Same, SendsAs::Own),
+            (Some(2), _) | (_, Some(0)) => SendsAs::Same,
+            _ => SendsAs::Unknown,
+        };
+        let names = ["pop3 user name", "pop3 user", "imap user name", "imap user"];
+        Some(Draft {
+            address: self.text(&["smtp email address", "email"]).and_then(address),
+            name: self.text(&["account name"]).map(shown),
+            servers,
+            username: self.text(&names).and_then(username),
+            sends_as,
+            gate: outlook == Some(2),
+            place,
+        })
+    }
+}
+
+/// `.reg`, of either form.
+pub(super) fn registry(text: &str, report: &mut Report) -> Vec<Draft> {
+    let mut accounts: Vec<Fields> = Vec::new();
+    let mut inside = false;
+    let mut lines = text.lines().enumerate();
+    while let Some((index, line)) = lines.next() {
+        let line = line.trim();
+        if let Some(key) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            let lower = key.to_ascii_lowercase();
+            let child = ACCOUNTS.iter().find_map(|folder| lower.split_once(folder)).map(|(_, child)| child);
+            // Below an account there are keys of its own; and what begins with a minus is taken away.
+            inside = child.is_some_and(|child| !child.contains('\\')) && !key.starts_with('-');
+            if inside {
+                let number = key.rsplit('\\').next().unwrap_or_default().to_owned();
+                accounts.push(Fields { line: Some(index + 1), number, ..Fields::default() });
+            }
+            continue;
+        }
+        let mut whole = line.to_owned();
+        while whole.ends_with('\\') {
+            let Some((_, more)) = lines.next() else { break };
+            whole.pop();
+            whole.push_str(more.trim());
+        }
+        if let (true, Some(fields), Some((name, value))) = (inside, accounts.last_mut(), entry(&whole)) {
+            fields.values.insert(name, value);
+        }
+    }
+    accounts.iter().filter_map(|fields| fields.draft(report)).collect()
+}
+
+/// `"Name"=value`.
+fn entry(line: &str) -> Option<(String, Value)> {
+    let (name, rest) = quoted(line)?;
+    let name = name.to_ascii_lowercase();
+    let rest = rest.trim_start().strip_prefix('=')?.trim();
+    let value = if let Some((text, _)) = quoted(rest) {
+        Value::Text(text)
+    } else if let Some(number) = rest.strip_prefix("dword:") {
+        Value::Number(u32::from_str_radix(number.trim(), 16).ok()?)
+    } else if name.contains("password") {
+        Value::Other
+    } else {
+        wide_text(rest).map_or(Value::Other, Value::Text)
+    };
+    Some((name, value))
+}
+
+/// A text in quotes, in which \ makes the next letter plain, with what is behind it.
+fn quoted(text: &str) -> Option<(String, &str)> {
+    let inside = text.strip_prefix('"')?;
+    let mut value = String::new();
+    let mut chars = inside.char_indices();
+    while let Some((at, c)) = chars.next() {
+        match c {
+            '\\' => value.push(chars.next()?.1),
+            '"' => return Some((value, inside.get(at + 1..)?)),
+            c => value.push(c),
+        }
+    }
+    None
+}
+
+/// Outlook keeps its texts as octets: `hex:61,00,6e,00,..`.
+fn wide_text(value: &str) -> Option<String> {
+    let octets = value.strip_prefix("hex")?.split_once(':')?.1;
+    let octets: Option<Vec<u8>> =
+        octets.split(',').map(str::trim).filter(|o| !o.is_empty()).map(|o| u8::from_str_radix(o, 16).ok()).collect();
+    let units = octets?
+        .chunks_exact(2)
+        .filter_map(|pair| <[u8; 2]>::try_from(pair).ok())
+        .map(u16::from_le_bytes)
+        .collect::<Vec<_>>();
+    let text = String::from_utf16(&units).ok()?;
+    Some(text.trim_end_matches('\0').to_owned())
+}
+
+/// `.oeaccount`.
+pub(super) fn windows_mail(text: &str, report: &mut Report) -> Option<Vec<Draft>> {
+    let options = ParsingOptions { allow_dtd: false, nodes_limit: NODES, ..ParsingOptions::default() };
+    let document = Document::parse_with_options(text, options).ok()?;
+    let root = document.root_element();
+    if !root.has_tag_name("MessageAccount") {
+        return None;
+    }
+    let mut fields = Fields::default();
+    for node in root.children().filter(roxmltree::Node::is_element) {
+        let name = node.tag_name().name().to_ascii_lowercase().replace('_', " ");
+        let inner = node.text().unwrap_or_default().trim();
+        let value = match node.attribute("type").unwrap_or_default().to_ascii_uppercase().as_str() {
+            "SZ" => Value::Text(inner.to_owned()),
+            "DWORD" => u32::from_str_radix(inner, 16).map_or(Value::Other, Value::Number),
+            _ => Value::Other,
+        };
+        fields.values.insert(name, value);
+    }
+    Some(fields.draft(report).into_iter().collect())
+}
+
+/// `.iaf`: after the header, each field as its number, its length (both four octets, the lowest first) and its octets.
+pub(super) fn account_file(bytes: &[u8], report: &mut Report) -> Option<Vec<Draft>> {
+    let mut rest = bytes.get(IAF_HEADER..)?;
+    let mut fields = Fields::default();
+    while !rest.is_empty() {
+        let (number, after) = rest.split_first_chunk::<4>()?;
+        let (length, after) = after.split_first_chunk::<4>()?;
+        let length = usize::try_from(u32::from_le_bytes(*length)).ok().filter(|length| *length <= IAF_FIELD)?;
+        let (octets, after) = after.split_at_checked(length)?;
+        rest = after;
+        let property = u32::from_le_bytes(*number) >> 16;
+        let Some((_, name)) = IAF_FIELDS.iter().find(|(known, _)| *known == property) else { continue };
+        let value = if name.contains("password") {
+            Value::Other
+        } else if ["port", "connection", "sicily"].iter().any(|word| name.ends_with(word)) {
+            <[u8; 4]>::try_from(octets).map_or(Value::Other, |octets| Value::Number(u32::from_le_bytes(octets)))
+        } else {
+            let text = octets.split(|octet| *octet == 0).next().unwrap_or_default();
+            Value::Text(super::text(text))
+        };
+        fields.values.insert((*name).to_owned(), value);
+    }
+    Some(fields.draft(report).into_iter().collect())
+}

@@ -1,0 +1,259 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::account::Security;
+use crate::endpoint::LoginForm;
+
+/// The files are the fuzzer's first ones too.
+macro_rules! sample {
+    ($name:literal) => {
+        include_bytes!(concat!("../../fuzz/corpus/import/", $name)).as_slice()
+    };
+}
+
+fn imported(bytes: &[u8]) -> Imported {
+    read(bytes, Presets::built_in()).unwrap()
+}
+
+fn servers(endpoints: &[Endpoint]) -> Vec<String> {
+    endpoints.iter().map(|e| format!("{}://{}:{}", e.security.name(), e.host, e.port)).collect()
+}
+
+/// All there is to say, for looking into it.
+fn said(imported: &Imported) -> String {
+    [imported.taken.join("\n"), imported.not_taken.join("\n")].join("\n---\n")
+}
+
+#[test]
+fn an_stunnel_file_has_the_servers_of_its_clients() {
+    let file = imported(sample!("stunnel.conf"));
+    assert_eq!(file.kind, Kind::Stunnel);
+    let [known, small] = file.accounts.as_slice() else { panic!("{file:#?}") };
+    assert_eq!(known.provider.as_deref(), Some("optimum"), "both hosts are of one provider");
+    assert!(known.incoming.is_empty() && known.outgoing.is_empty(), "{known:?}");
+    assert_eq!(servers(&small.incoming), ["tls://mail.small.example:1995"], "the certificate's name, not the address");
+    assert_eq!(servers(&small.outgoing), ["tls://mail.small.example:465"]);
+    let left = file.not_taken.join("\n");
+    assert!(left.contains("[pop3s] (line 31): this is not a way out"), "{left}");
+    assert!(left.contains("[news] (line 27): neither its port, 563"), "{left}");
+    assert!(left.contains("CAfile") && left.contains("--ca FILE"), "{left}");
+    let taken = file.taken.join("\n");
+    assert!(taken.contains("[optonline-smtp] (line 13): stunnel did not check"), "{taken}");
+    assert!(!taken.contains("[optonline-pop3] (line 7): stunnel did not check"), "{taken}");
+}
+
+#[test]
+fn starttls_is_what_a_protocol_of_stunnel_means() {
+    let conf = "client=yes\n[a]\naccept=1\nconnect=mail.x.example:110\nprotocol=pop3\nprotocolUsername=u1\n\
+                [b]\naccept=2\nconnect=mail.x.example:2587\nprotocol=smtp\n[c]\naccept=3\nconnect=mail.x.example:563\nprotocol=nntp\n";
+    let file = imported(conf.as_bytes());
+    let [account] = file.accounts.as_slice() else { panic!("{file:#?}") };
+    assert_eq!(servers(&account.incoming), ["starttls://mail.x.example:110"]);
+    assert_eq!(servers(&account.outgoing), ["starttls://mail.x.example:2587"]);
+    assert_eq!((account.username.as_deref(), account.smtp_username.as_deref()), (Some("u1"), Some("u1")));
+    assert!(said(&file).contains("`protocol = nntp` is not one of mail"), "{}", said(&file));
+}
+
+#[test]
+fn the_proxy_for_oauth2_has_addresses_and_no_secret_of_its_is_taken() {
+    let file = imported(sample!("emailproxy.config"));
+    assert_eq!(file.kind, Kind::EmailProxy);
+    let [ann, bob] = file.accounts.as_slice() else { panic!("{file:#?}") };
+    assert_eq!((ann.address.as_deref(), ann.provider.as_deref()), (Some("ann.lee@gmail.com"), Some("gmail")));
+    assert_eq!(bob.address.as_deref(), Some("bob@small.example"));
+    assert_eq!(servers(&bob.outgoing), ["starttls://mail.small.example:587"]);
+    assert!(bob.incoming.is_empty() && bob.provider.is_none());
+    let all = format!("{file:?}");
+    assert!(!all.contains("secret-word") && !all.contains("client-id-1234"), "{all}");
+    let left = file.not_taken.join("\n");
+    assert!(left.contains("[ann.lee@gmail.com] (line 18)") && left.contains("app password"), "{left}");
+}
+
+#[test]
+fn mozilla_has_accounts_with_identities_and_servers() {
+    let file = imported(sample!("prefs.js"));
+    assert_eq!(file.kind, Kind::Mozilla);
+    let [ann, bob] = file.accounts.as_slice() else { panic!("{file:#?}") };
+    assert_eq!(ann.address.as_deref(), Some("ann@hawaii.rr.com"));
+    assert_eq!(ann.name.as_deref(), Some("ann on Road Runner"));
+    assert_eq!(ann.provider.as_deref(), Some("spectrum-twc"), "the old host is mapped");
+    assert_eq!(ann.username, None, "what the provider wants today counts");
+    assert_eq!(servers(&bob.incoming), ["tls://pop.small.example:995", "starttls://pop.small.example:110"]);
+    assert_eq!(servers(&bob.outgoing), ["starttls://smtp.small.example:2525"]);
+    assert_eq!((&bob.incoming[0].login, &bob.outgoing[0].login), (&LoginForm::LocalPart, &LoginForm::Address));
+    assert_eq!((&bob.username, &bob.smtp_username), (&None, &None), "one password for both");
+    assert!(
+        said(&file).contains("server3 (line 18): pop.small.example was used without encryption"),
+        "{}",
+        said(&file)
+    );
+    assert!(said(&file).contains("account3 (line 7): it has more than one address; the first is taken, not id4"));
+    assert!(said(&file).contains("account4 (line 8): newsgroups are not mail"), "{}", said(&file));
+}
+
+#[test]
+fn netscape_4_has_one_account() {
+    let file = imported(sample!("netscape4.js"));
+    let [ann] = file.accounts.as_slice() else { panic!("{file:#?}") };
+    assert_eq!(servers(&ann.incoming), ["tls://mail.small.example:995", "starttls://mail.small.example:110"]);
+    assert_eq!(servers(&ann.outgoing), ["tls://mail.small.example:465", "starttls://mail.small.example:587"]);
+    let old_mac: Vec<u8> = sample!("netscape4.js").iter().map(|b| if *b == b'\n' { b'\r' } else { *b }).collect();
+    assert_eq!(imported(&old_mac), file);
+    assert!(!format!("{file:?}").contains("c2VjcmV0"));
+    assert!(said(&file).contains("passwords: type them when ostler asks"), "{}", said(&file));
+}
+
+#[test]
+fn outlook_express_accounts_come_out_of_the_registry() {
+    let file = imported(sample!("outlook-express.reg"));
+    assert_eq!(file.kind, Kind::Registry);
+    let [ann, bob] = file.accounts.as_slice() else { panic!("{file:#?}") };
+    assert_eq!(ann.name.as_deref(), Some("Home \"mail\""));
+    assert_eq!(servers(&ann.incoming), ["tls://mail.small.example:995", "starttls://mail.small.example:995"]);
+    assert_eq!(servers(&ann.outgoing)[..2], ["starttls://mail.small.example:25", "tls://mail.small.example:465"]);
+    assert_eq!(ann.incoming[0].login, LoginForm::LocalPart);
+    assert_eq!(ann.outgoing[0].login, LoginForm::LocalPart);
+    assert_eq!((bob.provider.as_deref(), bob.outgoing.len()), (Some("optonline"), 0));
+    let left = file.not_taken.join("\n");
+    assert!(left.contains("account \"Home \"mail\"\" (line 5): the saved password"), "{left}");
+    assert!(left.contains("smtp.other.example is another company's") && left.contains("--send-through"), "{left}");
+    assert!(left.contains("account \"Active Directory\" (line 27): an address book"), "{left}");
+}
+
+#[test]
+fn outlook_keeps_its_texts_as_octets_and_the_file_may_be_utf_16() {
+    for bytes in [sample!("outlook-2003.reg"), sample!("outlook-2003-utf16.reg")] {
+        let file = imported(bytes);
+        let [ann] = file.accounts.as_slice() else { panic!("{file:#?}") };
+        assert_eq!((ann.address.as_deref(), ann.name.as_deref()), (Some("a@x.example"), Some("Home")));
+        assert_eq!(servers(&ann.incoming)[0], "tls://p.x.example:995");
+        assert_eq!(servers(&ann.outgoing)[0], "tls://s.x.example:465");
+        assert!(ann.gate, "it logs on before it sends");
+    }
+}
+
+#[test]
+fn windows_mail_and_account_files_hold_one_account() {
+    for (bytes, kind) in
+        [(sample!("windows-mail.oeaccount"), Kind::WindowsMail), (sample!("account.iaf"), Kind::AccountFile)]
+    {
+        let file = imported(bytes);
+        assert_eq!(file.kind, kind);
+        let [ann] = file.accounts.as_slice() else { panic!("{file:#?}") };
+        assert_eq!((ann.address.as_deref(), ann.name.as_deref()), (Some("ann@small.example"), Some("Home")));
+        assert_eq!(servers(&ann.incoming)[0], "tls://pop.small.example:995");
+        assert_eq!(servers(&ann.outgoing)[0], "tls://smtp.small.example:465");
+        assert!(said(&file).contains("the saved password"), "{}", said(&file));
+    }
+    let wide: Vec<u8> = std::str::from_utf8(sample!("windows-mail.oeaccount"))
+        .unwrap()
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    assert_eq!(imported(&[&[0xff, 0xfe], wide.as_slice()].concat()).accounts.len(), 1);
+    assert_eq!(imported(&wide).accounts.len(), 1, "without a mark");
+    let cut = read(&sample!("account.iaf")[..40], Presets::built_in());
+    assert!(matches!(cut, Err(ImportError::Damaged(Kind::AccountFile))), "{cut:?}");
+}
+
+#[test]
+fn eudora_has_personalities() {
+    let file = imported(sample!("eudora.ini"));
+    assert_eq!(file.kind, Kind::Eudora);
+    let [ann, club] = file.accounts.as_slice() else { panic!("{file:#?}") };
+    assert_eq!((ann.address.as_deref(), ann.provider.as_deref()), (Some("ann@nyc.rr.com"), Some("spectrum-twc")));
+    assert_eq!(club.address.as_deref(), Some("ann.lee@mail.club.example"), "the POP account, as Eudora does");
+    assert_eq!(servers(&club.incoming), ["tls://mail.club.example:995"]);
+    assert_eq!(servers(&club.outgoing), ["starttls://mail.club.example:587"]);
+    assert!(!format!("{file:?}").contains("c2VjcmV0"));
+}
+
+#[test]
+fn a_helper_on_this_computer_is_no_provider() {
+    for host in ["127.0.0.1", "localhost", "127.1.2.3"] {
+        let ini = format!("[Settings]\nPOPAccount=ann@{host}\nReturnAddress=ann@x.example\nSMTPServer={host}\n");
+        let file = imported(ini.as_bytes());
+        assert!(file.accounts[0].incoming.is_empty() && file.accounts[0].outgoing.is_empty(), "{file:#?}");
+        assert!(said(&file).contains("is this computer itself"), "{}", said(&file));
+    }
+}
+
+#[test]
+fn a_password_goes_to_no_other_company_by_itself() {
+    let reg = |more: &str| {
+        let text = format!(
+            "REGEDIT4\n[HKEY_CURRENT_USER\\Software\\Microsoft\\Internet Account Manager\\Accounts\\00000001]\n\
+             \"POP3 Server\"=\"pop.one.example\"\n\"POP3 User Name\"=\"ann\"\n\"SMTP Server\"=\"smtp.two.net\"\n\
+             \"SMTP Email Address\"=\"ann@one.example\"\n{more}"
+        );
+        imported(text.as_bytes()).accounts.remove(0)
+    };
+    assert!(reg("").outgoing.is_empty());
+    let own = reg("\"SMTP Use Sicily\"=dword:3\n\"SMTP User Name\"=\"ann@one.example\"\n");
+    assert_eq!(own.smtp_username.as_deref(), Some("ann@one.example"), "a password of its own is asked for");
+    let same = reg("\"SMTP Use Sicily\"=dword:2\n");
+    assert_eq!((same.outgoing.len(), same.smtp_username), (2, None), "as it was set");
+}
+
+#[test]
+fn companies_are_told_by_preset_or_registered_domain() {
+    let of = |host: &str| company(host, Presets::built_in());
+    assert_eq!(of("pop.mail.x.example"), "x.example");
+    assert_eq!(of("pop.x.co.uk"), "x.co.uk");
+    assert_eq!(of("192.0.2.1"), "192.0.2.1");
+    assert_eq!(of("pop.gmail.com"), of("gmail.com"));
+    assert_eq!(of(""), "");
+}
+
+#[test]
+fn what_is_no_settings_file_is_said_to_be_none() {
+    for bytes in
+        [b"".as_slice(), b"hello", b"[a]\nb=c\n", b"<html></html>", b"\xff\xfe", b"\x00\x01\x02", b"PK\x03\x04"]
+    {
+        assert!(matches!(read(bytes, Presets::built_in()), Err(ImportError::Unknown)), "{bytes:?}");
+    }
+    assert!(matches!(read(&vec![b' '; LONGEST + 1], Presets::built_in()), Err(ImportError::TooLong)));
+    let damaged = read(b"<MessageAccount><a></MessageAccount>", Presets::built_in());
+    assert!(matches!(damaged, Err(ImportError::Damaged(Kind::WindowsMail))), "{damaged:?}");
+}
+
+/// What must hold for whatever is read.
+fn hold(bytes: &[u8]) {
+    let Ok(file) = read(bytes, Presets::built_in()) else { return };
+    assert!(file.accounts.len() <= ACCOUNTS);
+    for sentence in file.taken.iter().chain(&file.not_taken) {
+        assert!(!sentence.contains(char::is_control), "{sentence:?}");
+    }
+    for account in &file.accounts {
+        for endpoint in account.incoming.iter().chain(&account.outgoing).chain(&account.imap) {
+            assert!(endpoint.security != Security::None && endpoint.port != 0, "{endpoint:?}");
+            assert_eq!(crate::config::value::host(&endpoint.host).as_ref(), Ok(&endpoint.host));
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn any_octets_come_to_an_end(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
+        hold(&bytes);
+    }
+
+    #[test]
+    fn a_sample_with_anything_changed_is_read_or_refused(
+        which in 0..9usize, at in any::<prop::sample::Index>(), cut in 0..40usize,
+        put in proptest::collection::vec(any::<u8>(), 0..20),
+    ) {
+        let samples = [
+            sample!("stunnel.conf"), sample!("emailproxy.config"), sample!("prefs.js"), sample!("outlook-express.reg"),
+            sample!("outlook-2003-utf16.reg"), sample!("windows-mail.oeaccount"), sample!("account.iaf"),
+            sample!("eudora.ini"), sample!("netscape4.js"),
+        ];
+        let mut bytes = samples[which].to_vec();
+        let at = at.index(bytes.len());
+        let end = (at + cut).min(bytes.len());
+        bytes.splice(at..end, put);
+        hold(&bytes);
+    }
+}

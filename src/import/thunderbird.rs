@@ -1,0 +1,195 @@
+//! `prefs.js` of Thunderbird, Mozilla and Netscape 6 and 7: one `user_pref("name", value);` a line; and Netscape 4's names
+//! for its one account. Names as in Mozilla's `nsMsgIncomingServer`, `nsSmtpServer` and `nsMsgIdentity`.
+
+use std::collections::HashMap;
+
+use super::{Draft, Protection, Report, SendsAs, Server, address, port, shown, username};
+use crate::account::Protocol;
+
+/// The longest list of accounts that is followed.
+const ACCOUNTS: usize = 200;
+
+/// A value with its line.
+struct Pref {
+    line: usize,
+    value: String,
+}
+
+struct Prefs(HashMap<String, Pref>);
+
+impl Prefs {
+    fn get(&self, key: &str) -> Option<&str> {
+        self.0.get(key).map(|pref| pref.value.as_str()).filter(|value| !value.is_empty())
+    }
+
+    /// `account2 (line 7)`.
+    fn place(&self, what: &str, key: &str) -> String {
+        match self.0.get(key) {
+            Some(pref) => format!("{} (line {})", shown(what), pref.line),
+            None => shown(what),
+        }
+    }
+}
+
+/// Every mail account.
+pub(super) fn read(text: &str, report: &mut Report) -> Vec<Draft> {
+    let prefs = Prefs(text.lines().enumerate().filter_map(|(index, line)| pref(line, index + 1)).collect());
+    let listed = prefs.get("mail.accountmanager.accounts").unwrap_or_default();
+    let ids = listed.split(',').map(str::trim).filter(|id| !id.is_empty()).take(ACCOUNTS);
+    let mut drafts: Vec<Draft> = ids.filter_map(|id| account(&prefs, id, report)).collect();
+    drafts.extend(netscape_4(&prefs));
+    if prefs.0.keys().any(|key| key.contains("password") && prefs.get(key).is_some_and(|v| v != "true" && v != "false"))
+    {
+        report.left("passwords", "type them when ostler asks for them");
+    }
+    drafts
+}
+
+/// `user_pref("key", "value");`, with the value a text, a number or a truth.
+fn pref(line: &str, number: usize) -> Option<(String, Pref)> {
+    let rest = line.trim().strip_prefix("user_pref(")?.trim_start();
+    let (key, rest) = quoted(rest)?;
+    let rest = rest.trim_start().strip_prefix(',')?.trim_start();
+    let value = match quoted(rest) {
+        Some((value, _)) => value,
+        None => rest.split([')', ';']).next()?.trim().to_owned(),
+    };
+    Some((key, Pref { line: number, value }))
+}
+
+/// A text in quotes, with what is behind it.
+fn quoted(text: &str) -> Option<(String, &str)> {
+    let quote = text.chars().next().filter(|c| matches!(c, '"' | '\''))?;
+    let mut value = String::new();
+    let mut chars = text.char_indices().skip(1);
+    while let Some((at, c)) = chars.next() {
+        match c {
+            '\\' => value.push(chars.next()?.1),
+            c if c == quote => return Some((value, text.get(at + 1..)?)),
+            c => value.push(c),
+        }
+    }
+    None
+}
+
+fn account(prefs: &Prefs, id: &str, report: &mut Report) -> Option<Draft> {
+    let server_key = format!("mail.account.{id}.server");
+    let place = prefs.place(id, &server_key);
+    let Some(server) = prefs.get(&server_key) else {
+        report.left(&place, "it has no server");
+        return None;
+    };
+    let of = |what: &str| prefs.get(&format!("mail.server.{server}.{what}"));
+    let kind = of("type").unwrap_or_default();
+    let protocol = match kind {
+        "pop3" => Protocol::Pop3,
+        "imap" => Protocol::Imap,
+        "none" => return None,
+        "nntp" => {
+            report.left(&place, "newsgroups are not mail");
+            return None;
+        }
+        other => {
+            report.left(&place, format!("ostler does not know what \"{}\" is", shown(other)));
+            return None;
+        }
+    };
+    let mut servers = Vec::new();
+    // Where somebody changed the server later, the first name stayed behind.
+    let host_key = if of("realhostname").is_some() { "realhostname" } else { "hostname" };
+    if let Some(host) = of(host_key) {
+        let protection = match (of("socketType"), of("isSecure")) {
+            (Some("3"), _) => Protection::Tls,
+            (Some("1" | "2"), _) => Protection::StartTls,
+            (None, Some("true")) => Protection::Either,
+            _ => Protection::None,
+        };
+        servers.push(Server {
+            protocol,
+            host: host.to_owned(),
+            port: of("port").and_then(port),
+            protection,
+            place: prefs.place(server, &format!("mail.server.{server}.{host_key}")),
+        });
+    }
+    let identities = prefs.get(&format!("mail.account.{id}.identities")).unwrap_or_default();
+    let mut identities = identities.split(',').map(str::trim).filter(|id| !id.is_empty());
+    let identity = identities.next().unwrap_or_default();
+    if let Some(other) = identities.next() {
+        report.left(&place, format!("it has more than one address; the first is taken, not {}", shown(other)));
+    }
+    let of_identity = |what: &str| prefs.get(&format!("mail.identity.{identity}.{what}"));
+    let smtp = of_identity("smtpServer").or_else(|| prefs.get("mail.smtp.defaultserver"));
+    let smtp = smtp.or_else(|| prefs.get("mail.smtpservers").and_then(|all| all.split(',').next()).map(str::trim));
+    let mut sends_as = SendsAs::Unknown;
+    if let Some(smtp) = smtp {
+        let of = |what: &str| prefs.get(&format!("mail.smtpserver.{smtp}.{what}"));
+        if let Some(host) = of("hostname") {
+            let protection = match of("try_ssl") {
+                Some("1" | "2") => Protection::StartTls,
+                Some("3") => Protection::Tls,
+                _ => Protection::None,
+            };
+            servers.push(Server {
+                protocol: Protocol::Smtp,
+                host: host.to_owned(),
+                port: of("port").and_then(port),
+                protection,
+                place: prefs.place(smtp, &format!("mail.smtpserver.{smtp}.hostname")),
+            });
+        }
+        if let Some(name) = of("username").and_then(username) {
+            sends_as = SendsAs::Own(name);
+        }
+    }
+    let smtp_method = smtp.and_then(|smtp| prefs.get(&format!("mail.smtpserver.{smtp}.authMethod")));
+    for (what, method) in [("fetching", of("authMethod")), ("sending", smtp_method)] {
+        // 10 is nsMsgAuthMethod.OAuth2.
+        if method == Some("10") {
+            report.left(
+                &place,
+                format!(
+                    "the sign-in by web page (OAuth2) for {what}: this version of ostler signs in with a password; where the \
+                     provider makes app passwords (for one program), make one and give it to ostler"
+                ),
+            );
+        }
+    }
+    let name = of("realuserName").or_else(|| of("userName"));
+    Some(Draft {
+        address: of_identity("useremail").and_then(address),
+        name: of("name").map(shown),
+        servers,
+        username: name.and_then(username),
+        sends_as,
+        place,
+        gate: false,
+    })
+}
+
+/// Netscape 4 has one POP account, and no encryption for it.
+fn netscape_4(prefs: &Prefs) -> Option<Draft> {
+    let host = prefs.get("network.hosts.pop_server")?;
+    let mut servers = Vec::new();
+    let mut server = |protocol: Protocol, host: &str, key: &str| {
+        servers.push(Server {
+            protocol,
+            host: host.to_owned(),
+            port: None,
+            protection: Protection::None,
+            place: prefs.place(key, key),
+        });
+    };
+    server(Protocol::Pop3, host, "network.hosts.pop_server");
+    if let Some(smtp) = prefs.get("network.hosts.smtp_server") {
+        server(Protocol::Smtp, smtp, "network.hosts.smtp_server");
+    }
+    Some(Draft {
+        place: prefs.place("Netscape 4's account", "network.hosts.pop_server"),
+        address: prefs.get("mail.identity.useremail").and_then(address),
+        username: prefs.get("mail.pop_name").and_then(username),
+        sends_as: prefs.get("mail.smtp_name").and_then(username).map_or(SendsAs::Unknown, SendsAs::Own),
+        servers,
+        ..Draft::default()
+    })
+}
