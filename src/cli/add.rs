@@ -30,7 +30,7 @@ const NOTICED: Duration = Duration::from_secs(5);
 #[derive(Debug, Args)]
 pub struct Options {
     /// The mail address
-    #[arg(value_name = "ADDRESS", required_unless_present = "import")]
+    #[arg(value_name = "ADDRESS")]
     address: Option<String>,
     /// Take the account from another program's settings: stunnel.conf, emailproxy.config, prefs.js (Thunderbird, Mozilla,
     /// Netscape), eudora.ini, .oeaccount (Windows Mail), .iaf or .reg (Outlook Express). Passwords are not taken. ADDRESS
@@ -150,15 +150,26 @@ pub fn main(file: &Path, options: &Options) -> ExitCode {
     };
     let done = match &options.import {
         Some(from) => import::all(file, options, &presets, from),
-        None => match one(file, options, &presets, options.address.as_deref().unwrap_or_default(), None) {
-            Ok(Done::Kept) => Ok(()),
-            Ok(Done::Cancelled) => Err(Stop(1, "stopped; nothing was kept".into())),
-            Err(stop) => Err(stop),
-        },
+        None => address(options).and_then(|address| match one(file, options, &presets, &address, None)? {
+            Done::Kept => Ok(()),
+            Done::Cancelled => Err(Stop(1, "stopped; nothing was kept".into())),
+        }),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(Stop(code, why)) => fail(code, &why),
+    }
+}
+
+/// The address, asked for where it was not given.
+fn address(options: &Options) -> Result<String, Stop> {
+    match &options.address {
+        Some(address) => Ok(address.clone()),
+        None if ask::is_somebody_there() => {
+            let asked = ask::cancellable(ask::line("Your mail address: ")).map_err(|e| Stop(1, e.to_string()))?;
+            asked.ok().flatten().filter(|a| !a.is_empty()).ok_or_else(|| Stop(1, "stopped; nothing was kept".into()))
+        }
+        None => Err(Stop(2, "whose mail is it? Give the address: ostler add ADDRESS".into())),
     }
 }
 

@@ -54,6 +54,24 @@ fn the_address_the_password_and_one_enter() {
 }
 
 #[test]
+fn the_address_is_asked_for_too() {
+    require!("setsid");
+    let home = crate::Home::new(&crate::TestCa::new(), &[]);
+    let mut terminal = Terminal::start(&home.command(&["add"]));
+    terminal.wait_for("Your mail address: ");
+    terminal.line("ann@tutanota.com");
+    terminal.wait_for("lets no mail program in");
+    assert_eq!(terminal.end().code(), Some(1));
+    for keys in ["\r", "\u{4}", "\u{3}"] {
+        let mut terminal = Terminal::start(&home.command(&["add"]));
+        terminal.wait_for("Your mail address: ");
+        terminal.keys(keys);
+        assert_eq!(terminal.end().code(), Some(1), "{keys:?}: {}", terminal.all());
+        assert!(terminal.all().contains("nothing was kept"), "{keys:?}: {}", terminal.all());
+    }
+}
+
+#[test]
 fn a_wrong_password_can_be_typed_again() {
     require!("dovecot", "postfix", "keyring", "setsid");
     let newcomer = Newcomer::start();
