@@ -18,10 +18,14 @@ mod other;
 mod proc_net;
 #[cfg(target_os = "linux")]
 mod sock_diag;
+#[cfg(any(windows, test))]
+mod tcp_table;
 #[cfg(unix)]
 pub(crate) mod unix;
 #[cfg(windows)]
 pub(crate) mod windows;
+#[cfg(windows)]
+mod windows_owner;
 
 #[cfg(target_os = "linux")]
 use linux as system;
@@ -36,7 +40,7 @@ pub(crate) use windows as local;
 
 /// Names the program that listens on `address` or on all addresses with its port, as in `stunnel4 (process 1234)`;
 /// for a program that may not be looked into, whose it is (`a program of root`). `None`: nobody does, or this
-/// system is not asked (only Linux is). Reads much of `/proc`: for an error message, not for every connection.
+/// system is not asked (Linux and Windows are). Reads much of `/proc`: for an error message, not for every connection.
 pub fn port_holder(address: SocketAddr) -> Option<String> {
     system::port_holder(address)
 }

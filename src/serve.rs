@@ -141,6 +141,9 @@ fn admit(engine: &Engine, settings: &Settings, client: SocketAddr, local: Socket
     if settings.access == Access::SameUser {
         let why = match owner_of(client, local) {
             PeerOwner::Me => None,
+            PeerOwner::Other(process) if cfg!(windows) => {
+                Some(format!("process {process} belongs to another user than ostler, or has more rights"))
+            }
             PeerOwner::Other(uid) => Some(format!("it belongs to another user (number {uid}) than ostler")),
             PeerOwner::Gone => Some("it has gone already, or belongs to nobody".into()),
             PeerOwner::Unknown(reason) => {

@@ -288,8 +288,8 @@ impl Vault {
         self.write(account, &entry_of(account, server), secret, CHANGE_LIMIT).await.map(drop)
     }
 
-    /// Takes everything kept for the account out of the keyring, entries of servers it had formerly too (not on
-    /// Windows, where entries cannot be listed). That there is nothing is as good.
+    /// Takes everything kept for the account out of the keyring, entries of servers it had formerly too. That
+    /// there is nothing is as good.
     pub async fn forget_account(&self, account: &Account) -> Result<(), VaultError> {
         let local = local_entry_of(account);
         let mut entries: Vec<_> = keyed_servers(account).into_iter().map(|s| entry_of(account, s)).collect();

@@ -1,16 +1,23 @@
-//! The answers of the systems whose own code is not written yet (Windows, macOS, the BSDs): the clock, and otherwise
-//! that nothing is known.
+//! The answers of the systems other than Linux: on Windows who owns a connection (`windows_owner.rs`), the clock, and
+//! otherwise that nothing is known (macOS, the BSDs).
 
+#[cfg(not(windows))]
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::HardenError;
+#[cfg(not(windows))]
 use super::peer::PeerOwner;
 
+#[cfg(windows)]
+pub(super) use super::windows_owner::{owner_of, port_holder};
+
+#[cfg(not(windows))]
 pub(super) fn owner_of(_client: SocketAddr, _door: SocketAddr) -> PeerOwner {
     PeerOwner::Unknown("ostler cannot tell on this system yet whose program a connection comes from")
 }
 
+#[cfg(not(windows))]
 pub(super) fn port_holder(_address: SocketAddr) -> Option<String> {
     None
 }

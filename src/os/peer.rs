@@ -8,7 +8,8 @@ use std::net::SocketAddr;
 pub enum PeerOwner {
     /// The user who runs ostler.
     Me,
-    /// Another user, by number. 0 is root; 65534 also stands for a user of another user namespace.
+    /// Another user, by number. 0 is root; 65534 also stands for a user of another user namespace. On Windows, where users
+    /// have no numbers, it is that of the process.
     Other(u32),
     /// Nobody: no program holds the other end any more.
     Gone,

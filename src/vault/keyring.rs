@@ -125,12 +125,14 @@ fn forget(account: &str, entries: &[String]) -> keyring::Result<()> {
         remove(user)?;
         remove_parts(user, 1)?;
     }
-    let others = match keyring_core::Entry::search(&HashMap::from([("service", SERVICE)])) {
+    // The Credential Manager looks for a pattern in its entries' names, which hold the service.
+    let key = if cfg!(windows) { "pattern" } else { "service" };
+    let others = match keyring_core::Entry::search(&HashMap::from([(key, SERVICE)])) {
         Err(Error::NotSupportedByStore(_) | Error::NoEntry) => Vec::new(),
         found => found?,
     };
     for entry in others {
-        if entry.get_specifiers().is_some_and(|(_, user)| is_entry_of(&user, account)) {
+        if entry.get_specifiers().is_some_and(|(service, user)| service == SERVICE && is_entry_of(&user, account)) {
             delete(&entry)?;
         }
     }
