@@ -3,6 +3,7 @@
 
 pub mod add;
 pub mod ask;
+pub mod autostart;
 pub mod check;
 pub mod explain;
 pub mod guide;
@@ -74,6 +75,8 @@ enum Command {
     Pause,
     /// Serve new clients again
     Resume,
+    /// Start ostler when you log in, or not
+    Autostart(autostart::Options),
 }
 
 /// The program. Returns its exit code.
@@ -119,6 +122,7 @@ pub fn main() -> ExitCode {
         Command::Status(options) => status::main(&file, &options),
         Command::Pause => status::switch(&file, true),
         Command::Resume => status::switch(&file, false),
+        Command::Autostart(options) => autostart::main(&file, &options),
     }
 }
 
