@@ -17,7 +17,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::app::{self, in_full};
 use crate::config::{self, Parsed};
@@ -77,6 +77,11 @@ enum Command {
     Resume,
     /// Start ostler when you log in, or not
     Autostart(autostart::Options),
+}
+
+/// The definition of the command line, from which man pages and completions are made.
+pub fn command() -> clap::Command {
+    CommandLine::command()
 }
 
 /// The program. Returns its exit code.
