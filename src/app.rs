@@ -15,7 +15,7 @@ use crate::config::{self, Parsed};
 use crate::control::{ClaimError, Instance, Listener, Request};
 use crate::engine::{Engine, now};
 use crate::event::{Event, Events};
-use crate::listeners::Listeners;
+use crate::listeners::{Inherited, Listeners};
 use crate::os;
 use crate::presets::Presets;
 use crate::vault::Vault;
@@ -31,6 +31,8 @@ const LOOK: Duration = Duration::from_secs(2);
 
 /// Runs until it is asked to end.
 pub fn run(file: &Path) -> ExitCode {
+    // First of all: it takes variables out of the environment, which no other thread may look at meanwhile.
+    let inherited = os::inherited_listeners();
     if let Err(error) = os::harden() {
         tracing::debug!("{error}");
     }
@@ -51,7 +53,7 @@ pub fn run(file: &Path) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     match runtime {
         Ok(runtime) => {
-            let code = runtime.block_on(App::start(file.to_owned(), parsed, instance, changes));
+            let code = runtime.block_on(App::start(file.to_owned(), parsed, instance, changes, inherited));
             // A name that is still being looked up keeps nobody waiting.
             runtime.shutdown_background();
             code
@@ -78,7 +80,13 @@ enum Wake {
 }
 
 impl App {
-    async fn start(file: PathBuf, parsed: Parsed, instance: Instance, changes: Changes) -> ExitCode {
+    async fn start(
+        file: PathBuf,
+        parsed: Parsed,
+        instance: Instance,
+        changes: Changes,
+        inherited: Inherited,
+    ) -> ExitCode {
         let events = Events::default();
         tell_warnings(&events, &parsed);
         if parsed.is_missing {
@@ -89,7 +97,7 @@ impl App {
         }
         let engine = Arc::new(Engine::new(parsed.settings, Vault::new(), events));
         end_sessions_not_the_program(&engine);
-        let mut app = Self { file, listeners: Listeners::new(Arc::clone(&engine)), engine };
+        let mut app = Self { file, listeners: Listeners::new(Arc::clone(&engine), inherited), engine };
         let control = match instance.listen() {
             Ok(control) => Some(control),
             Err(error) => {

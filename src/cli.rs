@@ -3,6 +3,7 @@
 
 pub mod add;
 pub mod ask;
+pub mod autostart;
 pub mod check;
 pub mod explain;
 pub mod guide;
@@ -16,7 +17,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::app::{self, in_full};
 use crate::config::{self, Parsed};
@@ -74,6 +75,13 @@ enum Command {
     Pause,
     /// Serve new clients again
     Resume,
+    /// Start ostler when you log in, or not
+    Autostart(autostart::Options),
+}
+
+/// The definition of the command line, from which man pages and completions are made.
+pub fn command() -> clap::Command {
+    CommandLine::command()
 }
 
 /// The program. Returns its exit code.
@@ -119,6 +127,7 @@ pub fn main() -> ExitCode {
         Command::Status(options) => status::main(&file, &options),
         Command::Pause => status::switch(&file, true),
         Command::Resume => status::switch(&file, false),
+        Command::Autostart(options) => autostart::main(&file, &options),
     }
 }
 

@@ -7,6 +7,7 @@
 
 pub mod account;
 pub mod app;
+pub mod autostart;
 pub mod choose;
 pub mod cli;
 pub mod command;

@@ -27,8 +27,15 @@ const ACCEPT_WAIT: (Duration, Duration) = (Duration::from_millis(10), Duration::
 /// All doors, open or not.
 pub struct Listeners {
     engine: Arc<Engine>,
+    inherited: Arc<Inherited>,
+    /// Inherited sockets without a door that have been told of.
+    idle: Vec<SocketAddr>,
     doors: Vec<Listening>,
 }
+
+/// Listening sockets that came with the process (`os::inherited_listeners`). They are kept for as long as it runs: a door
+/// that the settings take away may come back, and ostler may not be able to open its port by itself.
+pub type Inherited = Vec<(SocketAddr, std::net::TcpListener)>;
 
 struct Listening {
     door: Door,
@@ -42,9 +49,9 @@ impl Drop for Listening {
 }
 
 impl Listeners {
-    /// No door yet.
-    pub fn new(engine: Arc<Engine>) -> Self {
-        Self { engine, doors: Vec::new() }
+    /// No door yet. A door whose address one of these sockets has is opened on it.
+    pub fn new(engine: Arc<Engine>, inherited: Inherited) -> Self {
+        Self { engine, inherited: Arc::new(inherited), idle: Vec::new(), doors: Vec::new() }
     }
 
     /// Opens the doors of the settings in force and closes all others; those in both stay as they are. Returns the
@@ -61,11 +68,22 @@ impl Listeners {
             }
             stays
         });
+        let idle: Vec<_> = self.inherited.iter().map(|(address, _)| *address).collect();
+        let idle: Vec<_> = idle.into_iter().filter(|a| wanted.iter().all(|door| door.address != *a)).collect();
+        for address in idle.iter().filter(|address| !self.idle.contains(address)) {
+            let text = format!(
+                "systemd has opened {address} for ostler, and no door has this address: mail programs that connect there wait \
+                 in vain; add it to `pop3` or `smtp` in [local] of the settings, or stop the socket unit"
+            );
+            engine.events.publish(Event::Remark(text));
+        }
+        self.idle = idle;
         let mut first_tries = Vec::new();
         for door in wanted {
             if self.doors.iter().all(|listening| listening.door != *door) {
                 let (told, first_try) = oneshot::channel();
-                let task = tokio::spawn(keep_open(Arc::clone(&self.engine), door.clone(), told));
+                let task =
+                    tokio::spawn(keep_open(Arc::clone(&self.engine), Arc::clone(&self.inherited), door.clone(), told));
                 self.doors.push(Listening { door: door.clone(), task });
                 first_tries.push(first_try);
             }
@@ -84,11 +102,16 @@ impl Listeners {
 }
 
 /// Opens a door, if need be again and again, and serves its clients. `told` hears how the first try went.
-async fn keep_open(engine: Arc<Engine>, door: Door, told: oneshot::Sender<Option<SocketAddr>>) {
+async fn keep_open(
+    engine: Arc<Engine>,
+    inherited: Arc<Inherited>,
+    door: Door,
+    told: oneshot::Sender<Option<SocketAddr>>,
+) {
     let mut told = Some(told);
     let mut reported: Option<String> = None;
     loop {
-        match bind(door.address) {
+        match take_over(&inherited, door.address).unwrap_or_else(|| bind(door.address)) {
             Ok((listener, address)) => {
                 engine.events.publish(Event::DoorOpen(door.clone(), address));
                 if let Some(told) = told.take() {
@@ -114,6 +137,12 @@ async fn keep_open(engine: Arc<Engine>, door: Door, told: oneshot::Sender<Option
     }
 }
 
+/// Another handle of the inherited socket with this address, if there is one.
+fn take_over(inherited: &Inherited, address: SocketAddr) -> Option<io::Result<(TcpListener, SocketAddr)>> {
+    let (_, listener) = inherited.iter().find(|(own, _)| *own == address)?;
+    Some(listener.try_clone().and_then(TcpListener::from_std).map(|listener| (listener, address)))
+}
+
 fn bind(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     // On Unix this lets a restarted ostler have its port back at once; on Windows it would let others take it.
@@ -132,10 +161,12 @@ fn why_not(door: &Door, error: &io::Error) -> String {
             None => "another program has it; ostler tries again every few seconds".into(),
         },
         io::ErrorKind::PermissionDenied => {
-            format!(
-                "this system lets only the administrator open ports below 1024; choose another for {} in the settings",
-                door.protocol
-            )
+            os::allowing_low_port(door.address.port()).filter(|_| door.address.port() < 1024).unwrap_or_else(|| {
+                format!(
+                    "this system lets only the administrator open ports below 1024; choose another for {} in the settings",
+                    door.protocol
+                )
+            })
         }
         io::ErrorKind::AddrNotAvailable => "this computer does not have this address".into(),
         _ => error.to_string(),

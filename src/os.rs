@@ -11,6 +11,8 @@ use std::time::Duration;
 pub mod peer;
 
 #[cfg(target_os = "linux")]
+mod inherited;
+#[cfg(target_os = "linux")]
 mod linux;
 #[cfg(not(target_os = "linux"))]
 mod other;
@@ -43,6 +45,18 @@ pub(crate) use windows as local;
 /// system is not asked (Linux and Windows are). Reads much of `/proc`: for an error message, not for every connection.
 pub fn port_holder(address: SocketAddr) -> Option<String> {
     system::port_holder(address)
+}
+
+/// The listening sockets that systemd has opened for this process, with their addresses; none where it has not. They
+/// do not wait, and programs that ostler starts do not get them. To be called once, before there is another thread.
+pub fn inherited_listeners() -> Vec<(SocketAddr, std::net::TcpListener)> {
+    system::inherited_listeners()
+}
+
+/// What allows this program to open a port that the system keeps for the administrator: a sentence with the
+/// commands. `None` where no command does.
+pub fn allowing_low_port(port: u16) -> Option<String> {
+    system::allowing_low_port(port)
 }
 
 /// Keeps this process's memory out of core dumps and away from debuggers of the same user. Programs it starts may

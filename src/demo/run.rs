@@ -64,7 +64,7 @@ async fn set_up(stays: bool) -> Result<(Scene, Doors, Listeners), String> {
     let engine = Arc::new(Engine::new(settings, vault, Events::default()));
     let trusted = engine.dialer.tls.trust_in_memory(&Scene::trust(), scene.ca_pem());
     trusted.map_err(|failure| failure.sentence())?;
-    let mut listeners = Listeners::new(engine);
+    let mut listeners = Listeners::new(engine, Vec::new());
     let [pop3, smtp] = listeners.apply().await[..] else { return Err("ostler cannot open its doors".into()) };
     Ok((scene, Doors { pop3, smtp }, listeners))
 }

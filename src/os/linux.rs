@@ -12,6 +12,7 @@ use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior,
 use rustix::time::{ClockId, clock_gettime};
 
 use super::HardenError;
+pub(super) use super::inherited::listeners as inherited_listeners;
 use super::peer::PeerOwner;
 pub(super) use super::proc_net::port_holder;
 use super::{proc_net, sock_diag};
@@ -56,6 +57,17 @@ fn judge(row: Option<Row>, me: u32) -> PeerOwner {
     }
 }
 
+/// The commands are those of the guides' `low-ports.md`, which has more room to explain them.
+pub(super) fn allowing_low_port(port: u16) -> Option<String> {
+    let program = std::env::current_exe().ok()?;
+    let program = program.display().to_string().replace('\'', r"'\''");
+    Some(format!(
+        "Linux keeps ports below 1024 for the administrator; `sudo sysctl net.ipv4.ip_unprivileged_port_start={port}` lets \
+         every program have port {port} until the computer is switched off, `sudo setcap cap_net_bind_service=+ep \
+         '{program}'` lets ostler have it from its next start on (`ostler guide netscape-4` says more)"
+    ))
+}
+
 pub(super) fn harden() -> Result<(), HardenError> {
     let refused = |what| move |e: rustix::io::Errno| HardenError::Refused { what, source: e.into() };
     setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) }).map_err(refused("limit core dumps"))?;
@@ -97,6 +109,16 @@ mod tests {
     use std::time::Instant;
 
     const NOBODY: u32 = 65534;
+
+    #[test]
+    fn the_commands_for_low_ports_are_those_of_the_guides() {
+        let guide = include_str!("../../config/guides/parts/low-ports.md");
+        let said = allowing_low_port(25).unwrap();
+        for command in ["sudo sysctl net.ipv4.ip_unprivileged_port_start=25", "sudo setcap cap_net_bind_service=+ep "] {
+            assert!(said.contains(command) && guide.contains(command), "{command}: {said}");
+        }
+        assert!(crate::guide::find("netscape-4").is_ok());
+    }
 
     fn ends(accepted: &TcpStream) -> (SocketAddr, SocketAddr) {
         (accepted.peer_addr().unwrap(), accepted.local_addr().unwrap())

@@ -22,6 +22,14 @@ pub(super) fn port_holder(_address: SocketAddr) -> Option<String> {
     None
 }
 
+pub(super) fn inherited_listeners() -> Vec<(SocketAddr, std::net::TcpListener)> {
+    Vec::new()
+}
+
+pub(super) fn allowing_low_port(_port: u16) -> Option<String> {
+    None
+}
+
 pub(super) fn harden() -> Result<(), HardenError> {
     Err(HardenError::Unsupported)
 }

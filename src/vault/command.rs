@@ -115,6 +115,8 @@ struct Running {
 impl Running {
     fn start(line: &CommandLine) -> io::Result<Self> {
         let mut command = command(line)?;
+        // What systemd said about ostler's sockets (`os/inherited.rs` has taken the other variables away).
+        command.env_remove("LISTEN_FDNAMES");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         // On Windows the leader has to be there still when its children are looked for.
         command.kill_on_drop(cfg!(unix));

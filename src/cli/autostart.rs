@@ -1,0 +1,83 @@
+//! `ostler autostart`: starting at login, on, off, and how it is.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::{Args, ValueEnum};
+use serde_json::json;
+
+use crate::app::in_full;
+use crate::autostart::{self, State};
+use crate::cli::{fail, print, print_json};
+
+/// Options of `ostler autostart`.
+#[derive(Debug, Args)]
+pub struct Options {
+    /// What to do
+    #[arg(value_enum, value_name = "on|off|status", hide_possible_values = true)]
+    what: What,
+    /// One JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum What {
+    On,
+    Off,
+    Status,
+}
+
+/// Does it, and says how it is afterwards.
+pub fn main(file: &Path, options: &Options) -> ExitCode {
+    let state = match options.what {
+        What::On => autostart::on(file),
+        What::Off => autostart::off(file),
+        What::Status => autostart::status(file),
+    };
+    let state = match state {
+        Ok(state) => state,
+        Err(error) => return fail(1, &in_full(&error)),
+    };
+    if options.json {
+        print_json(&document(&state));
+    } else {
+        print(&text(&state));
+    }
+    let done = match options.what {
+        What::On => matches!(state, State::On { .. } | State::Service { .. }),
+        What::Off => state == State::Off,
+        What::Status => true,
+    };
+    if done { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn document(state: &State) -> serde_json::Value {
+    let (word, place, starts) = match state {
+        State::Off => ("off", None, None),
+        State::On { place } => ("on", Some(place), None),
+        State::Service { place } => ("service", Some(place), None),
+        State::Elsewhere { place, starts } => ("elsewhere", Some(place), Some(starts)),
+    };
+    json!({"state": word, "place": place, "starts": starts})
+}
+
+fn text(state: &State) -> String {
+    match state {
+        State::Off => {
+            "off: ostler does not start by itself; `ostler autostart on` makes it start when you log in\n".into()
+        }
+        State::On { place } => format!("on: ostler starts when you log in\n  {place}\n"),
+        State::Service { place } => format!(
+            "on: systemd starts ostler when you log in, without an icon\n  {place}\n\
+             For the icon instead: `ostler autostart off`, then `ostler autostart on`.\n"
+        ),
+        State::Elsewhere { place, starts } => {
+            let starts = if starts.is_empty() { "nothing" } else { starts };
+            format!(
+                "elsewhere: what starts when you log in is another program, has other settings, or is not there any more\n  \
+                 {place}\n  it starts: {starts}\n`ostler autostart on` makes it this ostler, `ostler autostart off` takes it away.\n"
+            )
+        }
+    }
+}
