@@ -4,10 +4,16 @@
 //!
 //! Not here: what it shows and changes. That is the engine's, the journal's, and the same code as `ostler add`.
 
+mod account;
+mod add;
 mod guard;
+mod history;
+mod jobs;
 mod layout;
 mod open;
 mod overview;
+mod program;
+mod progress;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -22,19 +28,19 @@ use tokio::task::JoinHandle;
 use crate::engine::Engine;
 use crate::event::Event;
 use guard::Keys;
+use jobs::Jobs;
 
 /// What all pages share.
 struct Shared {
     engine: Arc<Engine>,
     /// The settings file.
-    #[allow(dead_code)]
     file: PathBuf,
     keys: Keys,
     /// Where it is open just now.
     open_at: Mutex<Option<SocketAddr>>,
     /// Asks the running ostler to read its settings again.
-    #[allow(dead_code)]
     reload: Box<dyn Fn() + Send + Sync>,
+    jobs: Jobs,
 }
 
 impl Shared {
@@ -70,7 +76,14 @@ impl Page {
     /// Not open yet. `reload` asks for the settings to be read again, after the page has changed them. `None`: the system
     /// gives no random numbers, so nobody could be told from anybody else.
     pub fn new(engine: Arc<Engine>, file: PathBuf, reload: impl Fn() + Send + Sync + 'static) -> Option<Self> {
-        let shared = Shared { engine, file, keys: Keys::new()?, open_at: Mutex::new(None), reload: Box::new(reload) };
+        let shared = Shared {
+            engine,
+            file,
+            keys: Keys::new()?,
+            open_at: Mutex::new(None),
+            reload: Box::new(reload),
+            jobs: Jobs::default(),
+        };
         Some(Self { shared: Arc::new(shared), listening: None })
     }
 
@@ -118,11 +131,37 @@ fn router(shared: &Arc<Shared>) -> Router {
         .route("/", get(overview::show))
         .route("/pause", post(pause))
         .route("/resume", post(resume))
+        .route("/add", get(add::show).post(add::send))
+        .route("/job/{id}", get(progress::show))
+        .route("/job/{id}/answer", post(progress::answer))
+        .route("/job/{id}/again", post(progress::again))
+        .route("/job/{id}/keep", post(progress::keep))
+        .route("/job/{id}/stop", post(progress::stop))
+        .route("/program", get(program::tiles))
+        .route("/guide/{client}", get(program::show))
+        .route("/account", get(account::show))
+        .route("/account/test", post(account::test))
+        .route("/account/password", post(account::password))
+        .route("/account/local", post(account::local_password))
+        .route("/account/remove", post(account::remove))
+        .route("/history", get(history::show))
+        .route("/report", get(history::report))
+        .route("/about", get(history::about))
         .route("/style.css", get(layout::style))
         .route("/script.js", get(layout::script))
         .fallback(layout::nothing_here)
         .layer(axum::middleware::from_fn_with_state(Arc::clone(shared), guard::guard))
         .with_state(Arc::clone(shared))
+}
+
+/// A page about an account.
+fn link_to(path: &str, account: &str) -> String {
+    let plain = |octet: u8| octet.is_ascii_alphanumeric() || b"-_.".contains(&octet);
+    let name: String = account
+        .bytes()
+        .map(|octet| if plain(octet) { char::from(octet).to_string() } else { format!("%{octet:02X}") })
+        .collect();
+    format!("{path}?account={name}")
 }
 
 async fn pause(shared: App) -> Response {

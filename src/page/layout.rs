@@ -16,10 +16,20 @@ const SCRIPT: &str = include_str!("script.js");
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Here {
     Overview,
+    Add,
+    Program,
+    History,
+    About,
 }
 
 impl Here {
-    const ALL: [(Self, &'static str, &'static str); 1] = [(Self::Overview, "/", "Overview")];
+    const ALL: [(Self, &'static str, &'static str); 5] = [
+        (Self::Overview, "/", "Overview"),
+        (Self::Add, "/add", "Add an account"),
+        (Self::Program, "/program", "Mail program"),
+        (Self::History, "/history", "What happened"),
+        (Self::About, "/about", "About"),
+    ];
 }
 
 /// One page.
@@ -125,6 +135,38 @@ pub(super) fn word(shared: &Shared) -> Markup {
 /// A form that is one button.
 pub(super) fn button(shared: &Shared, action: &str, text: &str) -> Markup {
     html! { form method="post" action=(action) { (word(shared)) button type="submit" { (text) } } }
+}
+
+/// A line to type into, with its label, a hint and what is wrong with it.
+pub(super) fn field(name: &str, label: &str, kind: &str, value: &str, hint: &str, wrong: Option<&str>) -> Markup {
+    let described = match (hint.is_empty(), wrong) {
+        (true, None) => None,
+        (false, None) => Some(format!("{name}-hint")),
+        (true, Some(_)) => Some(format!("{name}-error")),
+        (false, Some(_)) => Some(format!("{name}-error {name}-hint")),
+    };
+    html! {
+        div.field {
+            label for=(name) { (label) }
+            @if let Some(why) = wrong { p.error id={(name) "-error"} { (why) } }
+            input type=(kind) id=(name) name=(name) value=(value) autocomplete=(if kind == "password" { "new-password" } else { "off" })
+                autocapitalize="none" spellcheck="false" aria-describedby=[described] aria-invalid=[wrong.map(|_| "true")];
+            @if !hint.is_empty() { p.hint id={(name) "-hint"} { (hint) } }
+        }
+    }
+}
+
+/// A box to tick.
+pub(super) fn check(name: &str, label: &str, ticked: bool, hint: &str) -> Markup {
+    html! {
+        div.check {
+            input type="checkbox" id=(name) name=(name) value="yes" checked[ticked];
+            div {
+                label for=(name) { (label) }
+                @if !hint.is_empty() { p.hint { (hint) } }
+            }
+        }
+    }
 }
 
 /// How well something is; told by a sign and a word, never by colour alone.

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use serde_json::Value;
 
 use super::layout::{Here, Mood, View, ago, badge, button};
-use super::{App, Shared};
+use super::{App, Shared, add, link_to};
 use crate::engine::now;
 
 /// How often it looks again, in seconds.
@@ -13,6 +13,9 @@ const REFRESH: u32 = 5;
 
 pub(super) async fn show(shared: App) -> Response {
     let status = shared.engine.events.document(|name| shared.engine.gate_age(name, now()));
+    if each(&status, "accounts").next().is_none() {
+        return View::new("Add your account", Here::Overview, first(&shared, &status)).into_response();
+    }
     View::new(title(&status), Here::Overview, body(&shared, &status)).refreshed(REFRESH).into_response()
 }
 
@@ -28,8 +31,6 @@ fn title(status: &Value) -> &'static str {
     let any = |state: &str| each(status, "accounts").any(|account| account["state"] == state);
     if status["paused"] == true {
         "ostler is paused"
-    } else if each(status, "accounts").next().is_none() {
-        "There is no account yet"
     } else if any("needs you") {
         "Something needs you"
     } else if each(status, "doors").all(|door| door["state"] != "open") {
@@ -39,30 +40,21 @@ fn title(status: &Value) -> &'static str {
     }
 }
 
-fn body(shared: &Shared, status: &Value) -> Markup {
+/// Before there is an account.
+fn first(shared: &Shared, status: &Value) -> Markup {
     html! {
-        div #now data-live {
-            @if status["paused"] == true {
-                p { "Mail programs that connect now are asked to come back later." }
-            }
-            section aria-labelledby="accounts" {
-                h2 #accounts { "Accounts" }
-                @if each(status, "accounts").next().is_none() {
-                    p { "Add one in a terminal: " code { "ostler add you@example.net" } }
-                }
-                div.cards {
-                    @for account in each(status, "accounts") { (card(account)) }
-                }
-            }
-            section aria-labelledby="doors" {
-                h2 #doors { "Doors for your mail programs" }
-                (doors(status))
-            }
-            section aria-labelledby="sessions" {
-                h2 #sessions { "Connected now" }
-                (sessions(status))
-            }
+        p { "ostler is running. The first thing it needs is your mail account." }
+        (add::body(shared, &add::Fields::default(), &Vec::new()))
+        section aria-labelledby="doors" {
+            h2 #doors { "Doors for your mail programs" }
+            (doors(status))
         }
+        (pausing(shared, status))
+    }
+}
+
+fn pausing(shared: &Shared, status: &Value) -> Markup {
+    html! {
         section aria-labelledby="pause" {
             h2 #pause { "Pause" }
             div #pausing data-live {
@@ -77,6 +69,31 @@ fn body(shared: &Shared, status: &Value) -> Markup {
     }
 }
 
+fn body(shared: &Shared, status: &Value) -> Markup {
+    html! {
+        div #now data-live {
+            @if status["paused"] == true {
+                p { "Mail programs that connect now are asked to come back later." }
+            }
+            section aria-labelledby="accounts" {
+                h2 #accounts { "Accounts" }
+                div.cards {
+                    @for account in each(status, "accounts") { (card(account)) }
+                }
+            }
+            section aria-labelledby="doors" {
+                h2 #doors { "Doors for your mail programs" }
+                (doors(status))
+            }
+            section aria-labelledby="sessions" {
+                h2 #sessions { "Connected now" }
+                (sessions(status))
+            }
+        }
+        (pausing(shared, status))
+    }
+}
+
 fn card(account: &Value) -> Markup {
     let (mood, text) = match word(account, "state") {
         "ok" => (Mood::Good, "works"),
@@ -87,7 +104,7 @@ fn card(account: &Value) -> Markup {
     let when = |key: &str| account[key].as_str().map_or_else(|| html! { "not yet" }, ago);
     html! {
         article.card {
-            h3 { (word(account, "name")) }
+            h3 { a href=(link_to("/account", word(account, "name"))) { (word(account, "name")) } }
             p { (badge(mood, text)) }
             dl {
                 div { dt { "Last fetched" } dd { (when("last_fetch")) } }
@@ -175,7 +192,6 @@ mod tests {
     #[test]
     fn the_title_is_the_worst_there_is() {
         let door = json!([{"state": "open"}]);
-        assert_eq!(title(&json!({"accounts": []})), "There is no account yet");
         assert_eq!(title(&json!({"accounts": [{"state": "ok"}], "doors": door})), "ostler is working");
         assert_eq!(title(&json!({"accounts": [{"state": "needs you"}], "doors": door})), "Something needs you");
         assert_eq!(title(&json!({"accounts": [{}], "doors": [{"state": "x"}]})), "No mail program can connect");

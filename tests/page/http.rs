@@ -11,19 +11,19 @@ use crate::support::wait_for;
 
 /// An answer.
 #[derive(Debug, Clone)]
-pub struct Answer {
-    pub status: u16,
-    pub headers: Vec<(String, String)>,
-    pub body: String,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: String,
 }
 
 impl Answer {
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(given, _)| given == name).map(|(_, value)| value.as_str())
     }
 
     /// Every form on the page.
-    pub fn forms(&self) -> Vec<Form> {
+    pub(crate) fn forms(&self) -> Vec<Form> {
         let mut forms = Vec::new();
         for part in self.body.split("<form").skip(1) {
             let (head, rest) = part.split_once('>').unwrap();
@@ -51,13 +51,13 @@ impl Answer {
     }
 
     /// The form that goes to an address that begins like this.
-    pub fn form(&self, action: &str) -> Form {
+    pub(crate) fn form(&self, action: &str) -> Form {
         let found = self.forms().into_iter().find(|form| form.action.starts_with(action));
         found.unwrap_or_else(|| panic!("no form for {action} in {}", self.body))
     }
 
     /// Where links lead.
-    pub fn links(&self) -> Vec<String> {
+    pub(crate) fn links(&self) -> Vec<String> {
         self.body.split("<a").skip(1).filter_map(|a| attribute(a.split_once('>')?.0, "href")).collect()
     }
 }
@@ -73,24 +73,19 @@ fn unescaped(text: &str) -> String {
 
 /// A form as it stands.
 #[derive(Debug, Clone)]
-pub struct Form {
-    pub action: String,
-    pub fields: Vec<(String, String)>,
+pub(crate) struct Form {
+    pub(crate) action: String,
+    pub(crate) fields: Vec<(String, String)>,
 }
 
 impl Form {
-    pub fn with(mut self, name: &str, value: &str) -> Self {
+    pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
         self.fields.retain(|(given, _)| given != name);
         self.fields.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    pub fn without(mut self, name: &str) -> Self {
-        self.fields.retain(|(given, _)| given != name);
-        self
-    }
-
-    pub fn encoded(&self) -> String {
+    pub(crate) fn encoded(&self) -> String {
         let pairs: Vec<String> =
             self.fields.iter().map(|(name, value)| format!("{}={}", encoded(name), encoded(value))).collect();
         pairs.join("&")
@@ -103,7 +98,7 @@ fn encoded(text: &str) -> String {
 }
 
 /// Sends octets to a port and reads the answer.
-pub fn raw(port: u16, request: &str) -> Answer {
+pub(crate) fn raw(port: u16, request: &str) -> Answer {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(100))).unwrap();
     let _ = stream.write_all(request.as_bytes());
@@ -121,29 +116,36 @@ pub fn raw(port: u16, request: &str) -> Answer {
 }
 
 /// A browser in front of the page.
-pub struct Browser {
+pub(crate) struct Browser {
     /// Where to connect.
-    pub port: u16,
+    pub(crate) port: u16,
     /// What it thinks it is connected to.
-    pub host: String,
-    pub cookie: Option<String>,
+    pub(crate) host: String,
+    pub(crate) cookie: Option<String>,
+    /// The page it is on.
+    pub(crate) at: String,
     seen: Vec<Answer>,
 }
 
 impl Browser {
     /// One that has followed the link.
-    pub fn new(home: &Home) -> Self {
+    pub(crate) fn new(home: &Home) -> Self {
+        Self::inside(home, |port| port)
+    }
+
+    /// As [`new`](Self::new), where the page's port is reached by another one.
+    pub(crate) fn inside(home: &Home, reach: impl Fn(u16) -> u16) -> Self {
         let link = link(home);
         let (place, path) = link.strip_prefix("http://").unwrap().split_once('/').unwrap();
-        let port = place.rsplit(':').next().unwrap().parse().unwrap();
-        let mut browser = Self { port, host: place.to_owned(), cookie: None, seen: Vec::new() };
+        let port = reach(place.rsplit(':').next().unwrap().parse().unwrap());
+        let mut browser = Self { port, host: place.to_owned(), cookie: None, at: String::new(), seen: Vec::new() };
         let answer = browser.ask("GET", &format!("/{path}"), &[], "");
         assert_eq!((answer.status, answer.header("location")), (303, Some("/")), "{answer:?}");
         browser
     }
 
     /// One request as it stands, with the cookie there is and these headers, none followed.
-    pub fn ask(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+    pub(crate) fn ask(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
         let mut request = format!("{method} {path} HTTP/1.1\r\n");
         if headers.iter().all(|(name, _)| *name != "Host") {
             request += &format!("Host: {}\r\n", self.host);
@@ -159,6 +161,7 @@ impl Browser {
                 &format!("Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n", body.len());
         }
         let answer = raw(self.port, &format!("{request}\r\n{body}"));
+        path.clone_into(&mut self.at);
         if let Some(cookie) = answer.header("set-cookie") {
             assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict") && cookie.contains("Path=/"));
             self.cookie = cookie.split(';').next().map(str::to_owned);
@@ -168,13 +171,13 @@ impl Browser {
     }
 
     /// A page; redirects are followed.
-    pub fn get(&mut self, path: &str) -> Answer {
+    pub(crate) fn get(&mut self, path: &str) -> Answer {
         let answer = self.ask("GET", path, &[], "");
         self.follow(answer)
     }
 
     /// A form; redirects are followed.
-    pub fn send(&mut self, form: &Form) -> Answer {
+    pub(crate) fn send(&mut self, form: &Form) -> Answer {
         let answer = self.ask("POST", &form.action, &[], &form.encoded());
         self.follow(answer)
     }
@@ -187,9 +190,14 @@ impl Browser {
         panic!("redirects without an end: {answer:?}");
     }
 
+    /// Looks at the page it is on again and again until it has this text, as browsers without scripts do.
+    pub(crate) fn stay_until(&mut self, text: &str) -> Answer {
+        let at = self.at.clone();
+        self.wait_for(&at, text)
+    }
+
     /// Looks at a page again and again until it has this text.
-    #[allow(dead_code)]
-    pub fn wait_for(&mut self, path: &str, text: &str) -> Answer {
+    pub(crate) fn wait_for(&mut self, path: &str, text: &str) -> Answer {
         wait_for(text, || {
             let answer = self.get(path);
             answer.body.contains(text).then_some(answer)
@@ -197,8 +205,7 @@ impl Browser {
     }
 
     /// Nothing it has been shown holds this.
-    #[allow(dead_code)]
-    pub fn never_saw(&self, secret: &str) {
+    pub(crate) fn never_saw(&self, secret: &str) {
         for answer in &self.seen {
             assert!(!answer.body.contains(secret), "a secret was shown: {}", answer.body);
             assert!(answer.headers.iter().all(|(_, value)| !value.contains(secret)), "a secret was in a header");

@@ -16,7 +16,7 @@ fn it_is_there_without_an_account() {
     let mut browser = Browser::new(&ostler.home);
     let page = browser.get("/");
     assert_eq!(page.status, 200);
-    assert!(page.body.contains("no account yet"), "{}", page.body);
+    assert!(page.body.contains("Add your account") && page.body.contains("Your mail address"), "{}", page.body);
     assert_eq!(page.body.matches("<h1").count(), 1);
     let missing = browser.get("/nothing");
     assert_eq!(missing.status, 404);
@@ -32,7 +32,7 @@ fn every_link_leads_somewhere_and_names_are_text() {
     while let Some(path) = todo.pop() {
         let page = browser.get(&path);
         assert_eq!(page.status, 200, "{path}");
-        assert!(!page.body.contains("<b>"), "{path}: {}", page.body);
+        assert!(!page.body.contains("<b>x") && !page.body.contains("\"&amp;;"), "{path}: {}", page.body);
         if page.header("content-type").is_some_and(|kind| kind.starts_with("text/html")) {
             assert_eq!(page.body.matches("<h1").count(), 1, "{path}");
             assert!(page.body.contains("<html lang=\"en\">") && page.body.contains("<main"), "{path}");
@@ -62,7 +62,6 @@ fn it_shows_a_failure_and_a_door_that_is_taken() {
     let page = browser.get("/");
     assert!(page.body.contains("shut") && page.body.contains(&std::process::id().to_string()), "{}", page.body);
     drop(blocker);
-    browser.wait_for("/", "127.0.0.1");
     let mut client = client::Client::greeted(ostler.pop3, "+OK");
     client.ask("USER home", "+OK");
     client.ask("PASS x", "-ERR");
