@@ -67,10 +67,18 @@ fn complain(text: &str, code: u8) -> ExitCode {
     ExitCode::from(code)
 }
 
+/// Where the settings page is; none without the page.
+#[cfg(feature = "web")]
+type Links = Option<crate::page::Links>;
+#[cfg(not(feature = "web"))]
+type Links = Option<std::convert::Infallible>;
+
 struct App {
     file: PathBuf,
     engine: Arc<Engine>,
     listeners: Listeners,
+    #[cfg(feature = "web")]
+    page: Option<crate::page::Page>,
 }
 
 /// What wakes the running ostler.
@@ -97,7 +105,20 @@ impl App {
         }
         let engine = Arc::new(Engine::new(parsed.settings, Vault::new(), events));
         end_sessions_not_the_program(&engine);
-        let mut app = Self { file, listeners: Listeners::new(Arc::clone(&engine), inherited), engine };
+        #[cfg(feature = "web")]
+        let page = {
+            let wake = changes.wake.clone();
+            // A full channel means that the settings are about to be read anyway.
+            let reload = move || drop(wake.try_send(Wake::Changed));
+            crate::page::Page::new(Arc::clone(&engine), file.clone(), reload)
+        };
+        let mut app = Self {
+            file,
+            listeners: Listeners::new(Arc::clone(&engine), inherited),
+            engine,
+            #[cfg(feature = "web")]
+            page,
+        };
         let control = match instance.listen() {
             Ok(control) => Some(control),
             Err(error) => {
@@ -108,6 +129,7 @@ impl App {
         if app.listeners.apply().await.is_empty() {
             return complain("ostler ends: no door could be opened", 1);
         }
+        app.open_page().await;
         // Whoever waits for `ready` may send a signal the moment he reads it.
         hear_signals(&changes.wake);
         let mut out = std::io::stdout();
@@ -126,9 +148,10 @@ impl App {
         let warm = Arc::clone(&self.engine);
         tokio::spawn(async move { warm.dialer.tls.warm_up().await });
         let engine = Arc::clone(&self.engine);
+        let links = self.links();
         let answering = async move {
             if let Some(control) = control {
-                control.serve(|request| answer(Arc::clone(&engine), request)).await;
+                control.serve(|request| answer(Arc::clone(&engine), links.clone(), request)).await;
             }
             std::future::pending::<()>().await;
         };
@@ -173,6 +196,7 @@ impl App {
                 tell_warnings(&self.engine.events, &parsed);
                 self.engine.replace_settings(parsed.settings);
                 self.listeners.apply().await;
+                self.open_page().await;
             }
             Ok(Err(error)) => {
                 let lines = in_full(&error).lines().map(str::to_owned).collect();
@@ -180,6 +204,22 @@ impl App {
             }
             Err(_) => {}
         }
+    }
+
+    /// Opens the settings page, or moves it to where the settings now want it.
+    async fn open_page(&mut self) {
+        #[cfg(feature = "web")]
+        if let Some(page) = &mut self.page {
+            page.apply().await;
+        }
+    }
+
+    /// For those who ask where the settings page is.
+    fn links(&self) -> Links {
+        #[cfg(feature = "web")]
+        return self.page.as_ref().map(crate::page::Page::links);
+        #[cfg(not(feature = "web"))]
+        None
     }
 
     /// No new clients; sessions end, those in the middle of a message when it is through.
@@ -209,9 +249,14 @@ fn end_sessions_not_the_program(engine: &Arc<Engine>) {
 }
 
 /// Answers `ostler status` and its like.
-async fn answer(engine: Arc<Engine>, request: Request) -> serde_json::Value {
+async fn answer(engine: Arc<Engine>, links: Links, request: Request) -> serde_json::Value {
+    #[cfg(feature = "web")]
+    let (address, link) = links.map_or((None, None), |links| (links.address(), links.entry()));
+    #[cfg(not(feature = "web"))]
+    let (address, link): (Option<String>, Option<String>) = links.map_or((None, None), |never| match never {});
     match request {
         Request::Status => {}
+        Request::Page => return json!({"page": address, "link": link}),
         Request::Since { seq } => return engine.events.since(seq, NEWS).await,
         Request::Pause => engine.events.publish(Event::Paused),
         Request::Resume => engine.events.publish(Event::Resumed),
@@ -222,7 +267,9 @@ async fn answer(engine: Arc<Engine>, request: Request) -> serde_json::Value {
             return json!({"done": true});
         }
     }
-    engine.events.document(|name| engine.gate_age(name, now()))
+    let mut document = engine.events.document(|name| engine.gate_age(name, now()));
+    document["page"] = json!(address);
+    document
 }
 
 /// Wakes the running ostler when its settings file changes.

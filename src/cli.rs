@@ -11,6 +11,7 @@ pub mod list;
 pub mod password;
 pub mod providers;
 pub mod remove;
+pub mod settings;
 pub mod status;
 
 use std::io::Write;
@@ -71,6 +72,8 @@ enum Command {
     Guide(guide::Options),
     /// Show what the running ostler is doing
     Status(status::Options),
+    /// Open the settings page of the running ostler in the web browser
+    Settings(settings::Options),
     /// Ask new clients of the running ostler to come back later
     Pause,
     /// Serve new clients again
@@ -125,6 +128,7 @@ pub fn main() -> ExitCode {
         Command::Providers(options) => providers::main(&file, &options),
         Command::Guide(options) => with_settings(&file, |parsed| guide::main(&file, &parsed, &options)),
         Command::Status(options) => status::main(&file, &options),
+        Command::Settings(options) => settings::main(&file, &options),
         Command::Pause => status::switch(&file, true),
         Command::Resume => status::switch(&file, false),
         Command::Autostart(options) => autostart::main(&file, &options),

@@ -50,6 +50,9 @@ pub enum Request {
         #[serde(default)]
         seq: Option<u64>,
     },
+    /// Where the settings page is: `{"page": ADDRESS, "link": ADDRESS}`, the second one with the token that lets in; both
+    /// null where it is not open.
+    Page,
     /// A secret has been set, replaced or taken away: the one in memory no longer counts.
     ForgetSecret {
         /// The account, by name.
@@ -393,6 +396,7 @@ mod tests {
             (Request::Pause, r#"{"do":"pause"}"#),
             (Request::Resume, r#"{"do":"resume"}"#),
             (Request::ForgetSecret { account: "work".into() }, r#"{"do":"forget-secret","account":"work"}"#),
+            (Request::Page, r#"{"do":"page"}"#),
             (Request::Since { seq: Some(7) }, r#"{"do":"since","seq":7}"#),
         ] {
             assert_eq!(serde_json::to_string(&request).unwrap(), text);

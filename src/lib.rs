@@ -30,6 +30,8 @@ pub mod journal;
 pub mod listeners;
 pub mod log;
 pub mod os;
+#[cfg(feature = "web")]
+pub mod page;
 pub mod pop3;
 pub mod presets;
 pub mod protocol;

@@ -143,7 +143,8 @@ fn take_over(inherited: &Inherited, address: SocketAddr) -> Option<io::Result<(T
     Some(listener.try_clone().and_then(TcpListener::from_std).map(|listener| (listener, address)))
 }
 
-fn bind(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
+/// A listening socket on the address; the address has the port that port 0 became.
+pub(crate) fn bind(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     // On Unix this lets a restarted ostler have its port back at once; on Windows it would let others take it.
     #[cfg(unix)]

@@ -103,7 +103,7 @@ pub fn main(file: &Path, parsed: &Parsed, options: &Options) -> ExitCode {
 }
 
 /// Why the provider of an account lets no mail program in, if it does not.
-fn closed(presets: &Presets, account: &Account) -> Option<String> {
+pub(crate) fn closed(presets: &Presets, account: &Account) -> Option<String> {
     let by_id = account.provider.as_deref().and_then(|id| presets.by_id(id));
     let preset = by_id.or_else(|| presets.by_domain(account.address.rsplit_once('@')?.1))?;
     let why = preset.closed.as_deref()?;

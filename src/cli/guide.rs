@@ -164,7 +164,7 @@ fn ended() -> ExitCode {
 }
 
 /// What will keep a program from connecting, as far as that is known beforehand.
-fn obstacles(status: &Value, settings: &Settings, account: &Account) -> Vec<String> {
+pub(crate) fn obstacles(status: &Value, settings: &Settings, account: &Account) -> Vec<String> {
     let mut lines = Vec::new();
     if status["paused"] == true {
         lines.push("ostler is paused and turns programs away: run ostler resume".into());

@@ -1,0 +1,175 @@
+//! The settings page: a small web server on loopback for the person whose mail it is, with everything the command line
+//! can do that matters at home. It is drawn here and works without scripts. Who may see it is `page/guard.rs`, where it
+//! listens `page/open.rs`, how every page looks `page/layout.rs`; each kind of page has its file.
+//!
+//! Not here: what it shows and changes. That is the engine's, the journal's, and the same code as `ostler add`.
+
+mod account;
+mod add;
+mod guard;
+mod history;
+mod jobs;
+mod layout;
+mod open;
+mod overview;
+mod program;
+mod progress;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::Router;
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::{get, post};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::engine::Engine;
+use crate::event::Event;
+use guard::Keys;
+use jobs::Jobs;
+
+/// What all pages share.
+struct Shared {
+    engine: Arc<Engine>,
+    /// The settings file.
+    file: PathBuf,
+    keys: Keys,
+    /// Where it is open just now.
+    open_at: Mutex<Option<SocketAddr>>,
+    /// Asks the running ostler to read its settings again.
+    reload: Box<dyn Fn() + Send + Sync>,
+    jobs: Jobs,
+}
+
+impl Shared {
+    fn open_at(&self) -> Option<SocketAddr> {
+        *self.open_at.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set_open_at(&self, address: Option<SocketAddr>) {
+        *self.open_at.lock().unwrap_or_else(PoisonError::into_inner) = address;
+    }
+}
+
+type App = axum::extract::State<Arc<Shared>>;
+
+/// The page of the running ostler. Dropped, it takes nobody in any more.
+pub struct Page {
+    shared: Arc<Shared>,
+    listening: Option<Listening>,
+}
+
+struct Listening {
+    wanted: SocketAddr,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Page {
+    /// Not open yet. `reload` asks for the settings to be read again, after the page has changed them. `None`: the system
+    /// gives no random numbers, so nobody could be told from anybody else.
+    pub fn new(engine: Arc<Engine>, file: PathBuf, reload: impl Fn() + Send + Sync + 'static) -> Option<Self> {
+        let shared = Shared {
+            engine,
+            file,
+            keys: Keys::new()?,
+            open_at: Mutex::new(None),
+            reload: Box::new(reload),
+            jobs: Jobs::default(),
+        };
+        Some(Self { shared: Arc::new(shared), listening: None })
+    }
+
+    /// Opens the page where the settings in force say, moves it or closes it. Returns when it is open or the reason is
+    /// told; one that is not open is tried again.
+    pub async fn apply(&mut self) {
+        let wanted = self.shared.engine.settings().page;
+        if self.listening.as_ref().map(|listening| listening.wanted) == wanted {
+            return;
+        }
+        self.listening = None;
+        self.shared.set_open_at(None);
+        let Some(wanted) = wanted else { return };
+        let (told, first_try) = oneshot::channel();
+        let task = tokio::spawn(open::keep_open(Arc::clone(&self.shared), router(&self.shared), wanted, told));
+        self.listening = Some(Listening { wanted, task });
+        let _ = first_try.await;
+    }
+
+    /// For those who tell others where the page is.
+    pub fn links(&self) -> Links {
+        Links(Arc::clone(&self.shared))
+    }
+}
+
+/// Where the page is.
+#[derive(Clone)]
+pub struct Links(Arc<Shared>);
+
+impl Links {
+    /// Its address, without the token: `http://127.0.0.1:2080/`. `None`: it is not open.
+    pub fn address(&self) -> Option<String> {
+        Some(format!("http://{}/", self.0.open_at()?))
+    }
+
+    /// Its address with a new token, which lets in one browser, once, within ten minutes: to be asked for when it is needed.
+    /// A path of the page may follow as `&to=/..`.
+    pub fn entry(&self) -> Option<String> {
+        Some(format!("{}?token={}", self.address()?, self.0.keys.token()?))
+    }
+}
+
+fn router(shared: &Arc<Shared>) -> Router {
+    Router::new()
+        .route("/", get(overview::show))
+        .route("/pause", post(pause))
+        .route("/resume", post(resume))
+        .route("/add", get(add::show).post(add::send))
+        .route("/job/{id}", get(progress::show))
+        .route("/job/{id}/answer", post(progress::answer))
+        .route("/job/{id}/again", post(progress::again))
+        .route("/job/{id}/keep", post(progress::keep))
+        .route("/job/{id}/stop", post(progress::stop))
+        .route("/program", get(program::tiles))
+        .route("/guide/{client}", get(program::show))
+        .route("/account", get(account::show))
+        .route("/account/test", post(account::test))
+        .route("/account/password", post(account::password))
+        .route("/account/local", post(account::local_password))
+        .route("/account/remove", post(account::remove))
+        .route("/history", get(history::show))
+        .route("/report", get(history::report))
+        .route("/about", get(history::about))
+        .route("/style.css", get(layout::style))
+        .route("/script.js", get(layout::script))
+        .fallback(layout::nothing_here)
+        .layer(axum::middleware::from_fn_with_state(Arc::clone(shared), guard::guard))
+        .with_state(Arc::clone(shared))
+}
+
+/// A page about an account.
+fn link_to(path: &str, account: &str) -> String {
+    let plain = |octet: u8| octet.is_ascii_alphanumeric() || b"-_.".contains(&octet);
+    let name: String = account
+        .bytes()
+        .map(|octet| if plain(octet) { char::from(octet).to_string() } else { format!("%{octet:02X}") })
+        .collect();
+    format!("{path}?account={name}")
+}
+
+async fn pause(shared: App) -> Response {
+    shared.engine.events.publish(Event::Paused);
+    Redirect::to("/").into_response()
+}
+
+async fn resume(shared: App) -> Response {
+    shared.engine.events.publish(Event::Resumed);
+    Redirect::to("/").into_response()
+}

@@ -1,0 +1,324 @@
+//! Who may see the page. Every web site a person visits can make the browser ask this computer for something, and every
+//! user of this computer can reach its ports, so a request counts only if all of this is true: it was sent to a name of
+//! this computer (no DNS rebinding), it brings the cookie that only the link of this start hands out, and if it changes
+//! anything, it comes from a form of this page: by `Origin` and `Sec-Fetch-Site` as far as the browser says them, and by
+//! a word that stands in the form. Everything here is for all pages at once, so that none can forget it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::body::{Body, to_bytes};
+use axum::extract::{FromRequest, Query, State};
+use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use axum::http::{Method, Request, StatusCode, Uri};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Redirect, Response};
+use serde::Deserialize;
+use subtle::ConstantTimeEq;
+
+use super::{Shared, layout};
+
+/// The largest form, in octets: an address, two passwords, some servers.
+const LARGEST_FORM: usize = 64 * 1024;
+
+/// What every answer says. Nothing from elsewhere is shown or run, nobody frames the page, nothing is stored.
+/// `connect-src` is for the script that refreshes parts of a page; `same-origin` keeps addresses from others as
+/// `no-referrer` does, under which browsers send `Origin: null` with the page's own forms.
+const HEADERS: [(HeaderName, &str); 7] = [
+    (
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; \
+         form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+    ),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::REFERRER_POLICY, "same-origin"),
+    (header::CACHE_CONTROL, "no-store"),
+    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+];
+
+/// A link that was not followed is void after this long.
+const LINK: Duration = Duration::from_secs(600);
+/// Links that wait to be followed; more make the oldest void.
+const MOST_LINKS: usize = 16;
+
+/// The words of one start of the program, 128 random bits each. A link lets in one browser, once, because others can
+/// see it: it stands in the list of processes as long as the browser runs that was started with it.
+pub(super) struct Keys {
+    tokens: Mutex<Vec<(String, Instant)>>,
+    cookie: String,
+    form: String,
+}
+
+impl Keys {
+    /// `None`: the system gives no random numbers.
+    pub(super) fn new() -> Option<Self> {
+        Some(Self { tokens: Mutex::default(), cookie: random()?, form: random()? })
+    }
+
+    /// One for a link.
+    pub(super) fn token(&self) -> Option<String> {
+        let token = random()?;
+        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        tokens.retain(|(_, made)| made.elapsed() < LINK);
+        if tokens.len() >= MOST_LINKS {
+            tokens.remove(0);
+        }
+        tokens.push((token.clone(), Instant::now()));
+        Some(token)
+    }
+
+    /// Whether this is one; afterwards it is none any more.
+    fn take(&self, token: &str) -> bool {
+        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        tokens.retain(|(_, made)| made.elapsed() < LINK);
+        let before = tokens.len();
+        tokens.retain(|(ours, _)| !same(ours, token));
+        tokens.len() < before
+    }
+
+    /// The one in every form.
+    pub(super) fn form(&self) -> &str {
+        &self.form
+    }
+}
+
+/// 128 random bits in hexadecimal.
+pub(super) fn random() -> Option<String> {
+    let mut bits = [0u8; 16];
+    rustls::crypto::aws_lc_rs::default_provider().secure_random.fill(&mut bits).ok()?;
+    Some(bits.iter().map(|octet| format!("{octet:02x}")).collect())
+}
+
+fn same(ours: &str, given: &str) -> bool {
+    ours.as_bytes().ct_eq(given.as_bytes()).into()
+}
+
+#[derive(Deserialize)]
+struct Entry {
+    token: Option<String>,
+    to: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct FormWord {
+    form: String,
+}
+
+/// Lets a request through to its page, or not.
+pub(super) async fn guard(State(shared): State<Arc<Shared>>, request: Request<Body>, next: Next) -> Response {
+    let mut response = match pass(&shared, request).await {
+        Ok(request) => next.run(request).await,
+        Err(response) => *response,
+    };
+    let headers = response.headers_mut();
+    for (name, value) in HEADERS {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+async fn pass(shared: &Shared, request: Request<Body>) -> Result<Request<Body>, Box<Response>> {
+    let refuse = |status, why: &str| Err(Box::new(layout::refused(status, why)));
+    let Some(host) = own_host(shared, request.uri(), request.headers()) else {
+        return refuse(StatusCode::MISDIRECTED_REQUEST, "This address is not the one of ostler's settings page.");
+    };
+    let path = request.uri().path();
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+    if !reads && request.method() != Method::POST {
+        return refuse(StatusCode::METHOD_NOT_ALLOWED, "ostler's settings page does not know this kind of request.");
+    }
+    if reads && matches!(path, "/style.css" | "/script.js") {
+        return Ok(request);
+    }
+    if reads && path == "/" {
+        let entry = Query::<Entry>::try_from_uri(request.uri()).ok().map(|Query(entry)| entry);
+        if let Some(Entry { token: Some(token), to }) = entry {
+            if !has_cookie(shared, &host, request.headers()) && !shared.keys.take(&token) {
+                return refuse(StatusCode::FORBIDDEN, "This link has been used already, or is too old.");
+            }
+            return Err(Box::new(enter(shared, &host, to.as_deref())));
+        }
+    }
+    if !has_cookie(shared, &host, request.headers()) {
+        return refuse(StatusCode::FORBIDDEN, "ostler does not know this browser.");
+    }
+    if reads {
+        if is_fetched_by_others(request.headers()) {
+            return refuse(StatusCode::FORBIDDEN, "Another web page asked for this.");
+        }
+        return Ok(request);
+    }
+    if !is_own_form(&host, request.headers()) {
+        return refuse(StatusCode::FORBIDDEN, "Another web page sent this form. Nothing was changed.");
+    }
+    let (parts, body) = request.into_parts();
+    let Ok(body) = to_bytes(body, LARGEST_FORM).await else {
+        return refuse(StatusCode::PAYLOAD_TOO_LARGE, "This form is too large. Nothing was changed.");
+    };
+    let copy = Request::from_parts(parts.clone(), Body::from(body.clone()));
+    match axum::Form::<FormWord>::from_request(copy, &()).await {
+        Ok(axum::Form(FormWord { form })) if same(&shared.keys.form, &form) => {
+            Ok(Request::from_parts(parts, Body::from(body)))
+        }
+        _ => refuse(
+            StatusCode::FORBIDDEN,
+            "This form is from an earlier start of ostler, or from somewhere else. Nothing was changed.",
+        ),
+    }
+}
+
+/// The name the request was sent to, if it is one of this page.
+fn own_host(shared: &Shared, uri: &Uri, headers: &HeaderMap) -> Option<String> {
+    // A proxy's form of request has no business here.
+    if uri.authority().is_some() {
+        return None;
+    }
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let host = hosts.next()?.to_str().ok()?.to_ascii_lowercase();
+    if hosts.next().is_some() {
+        return None;
+    }
+    let address = shared.open_at()?;
+    let mut known = vec![address.to_string()];
+    known.extend(["127.0.0.1", "localhost", "[::1]"].map(|name| format!("{name}:{}", address.port())));
+    if address.port() == 80 {
+        known.extend(["127.0.0.1", "localhost", "[::1]"].map(str::to_owned));
+    }
+    known.contains(&host).then_some(host)
+}
+
+/// Cookies do not belong to a port, so the name has it: two ostlers do not take each other's away.
+fn cookie_name(host: &str) -> String {
+    format!("ostler-{}", host.rsplit(':').next().filter(|port| port.parse::<u16>().is_ok()).unwrap_or("80"))
+}
+
+fn has_cookie(shared: &Shared, host: &str, headers: &HeaderMap) -> bool {
+    let name = cookie_name(host);
+    let all = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
+    all.flat_map(|line| line.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+        .any(|(given, value)| given == name && same(&shared.keys.cookie, value))
+}
+
+/// Hands out the cookie and leads to an address without the token.
+fn enter(shared: &Shared, host: &str, to: Option<&str>) -> Response {
+    let to = to.filter(|to| is_local_path(to)).unwrap_or("/");
+    let mut response = Redirect::to(to).into_response();
+    let cookie = format!("{}={}; Path=/; HttpOnly; SameSite=Strict", cookie_name(host), shared.keys.cookie);
+    if let Ok(cookie) = HeaderValue::from_str(&cookie) {
+        response.headers_mut().insert(header::SET_COOKIE, cookie);
+    }
+    response
+}
+
+/// A path of this page: nothing that a browser could take for another host.
+fn is_local_path(path: &str) -> bool {
+    path.starts_with('/')
+        && !path.starts_with("//")
+        && path.bytes().all(|b| b.is_ascii_alphanumeric() || b"/-_.?=&%#+".contains(&b))
+}
+
+fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
+    headers.get(name).map(HeaderValue::as_bytes)
+}
+
+/// An image, a script, a frame of another page; following a link is none of these. Browsers before 2020 do not say.
+fn is_fetched_by_others(headers: &HeaderMap) -> bool {
+    let foreign = header(headers, "sec-fetch-site").is_some_and(|site| site != b"same-origin" && site != b"none");
+    let part = header(headers, "sec-fetch-mode").is_some_and(|mode| mode != b"navigate");
+    let framed = header(headers, "sec-fetch-dest")
+        .is_some_and(|place| [&b"iframe"[..], b"frame", b"object", b"embed", b"fencedframe"].contains(&place));
+    foreign && part || framed
+}
+
+/// Whether a form comes from this page, as far as the browser says; the word in the form tells for the oldest ones.
+fn is_own_form(host: &str, headers: &HeaderMap) -> bool {
+    let own = format!("http://{host}");
+    let mut origins = headers.get_all(header::ORIGIN).iter();
+    let origin_is_good = match (origins.next(), origins.next()) {
+        (None, _) => true,
+        (Some(origin), None) => origin.as_bytes() == own.as_bytes(),
+        (Some(_), Some(_)) => false,
+    };
+    let site_is_good = header(headers, "sec-fetch-site").is_none_or(|site| site == b"same-origin");
+    let from_here = |referrer: &[u8]| referrer.strip_prefix(own.as_bytes()).is_some_and(|rest| rest.starts_with(b"/"));
+    let referrer_is_good = header(headers, "referer").is_none_or(from_here);
+    origin_is_good && site_is_good && referrer_is_good
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        let pair = |(name, value): &(&'static str, &'static str)| {
+            (HeaderName::from_static(name), HeaderValue::from_static(value))
+        };
+        pairs.iter().map(pair).collect()
+    }
+
+    #[test]
+    fn only_the_pages_own_forms_count() {
+        let own = |pairs: &[_]| is_own_form("127.0.0.1:2080", &headers(pairs));
+        assert!(own(&[]));
+        assert!(own(&[("origin", "http://127.0.0.1:2080"), ("sec-fetch-site", "same-origin")]));
+        assert!(own(&[("referer", "http://127.0.0.1:2080/add")]));
+        for foreign in [
+            &[("origin", "null")][..],
+            &[("origin", "http://127.0.0.1:20800")],
+            &[("origin", "https://127.0.0.1:2080")],
+            &[("origin", "http://evil.example")],
+            &[("sec-fetch-site", "cross-site")],
+            &[("sec-fetch-site", "same-site")],
+            &[("sec-fetch-site", "none")],
+            &[("referer", "http://127.0.0.1:20801/")],
+            &[("origin", "http://127.0.0.1:2080"), ("origin", "http://evil.example")],
+        ] {
+            let mut map = HeaderMap::new();
+            for (name, value) in foreign {
+                map.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+            }
+            assert!(!is_own_form("127.0.0.1:2080", &map), "{foreign:?}");
+        }
+    }
+
+    #[test]
+    fn a_link_leads_to_this_page_only() {
+        for good in ["/", "/account?name=ann%40x.net", "/job/0a"] {
+            assert!(is_local_path(good), "{good}");
+        }
+        for bad in ["", "//evil.example", "http://evil.example", "/\\evil.example", "/a\r\nb", "evil", "/:x@y"] {
+            assert!(!is_local_path(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn frames_and_parts_of_other_pages_are_known() {
+        let others = |pairs: &[_]| is_fetched_by_others(&headers(pairs));
+        assert!(others(&[("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "no-cors")]));
+        assert!(others(&[("sec-fetch-site", "same-site"), ("sec-fetch-mode", "cors")]));
+        assert!(others(&[("sec-fetch-dest", "iframe"), ("sec-fetch-mode", "navigate")]));
+        assert!(!others(&[("sec-fetch-site", "same-origin"), ("sec-fetch-mode", "cors")]));
+        assert!(!others(&[("sec-fetch-site", "none"), ("sec-fetch-mode", "navigate")]));
+        assert!(!others(&[]));
+    }
+
+    #[test]
+    fn a_link_counts_once_and_the_oldest_of_many_is_void() {
+        let keys = Keys::new().unwrap();
+        let first = keys.token().unwrap();
+        assert!(!keys.take("x") && !keys.take(""));
+        assert!(keys.take(&first) && !keys.take(&first));
+        let old = keys.token().unwrap();
+        let newer: Vec<String> = (0..MOST_LINKS).map(|_| keys.token().unwrap()).collect();
+        assert!(!keys.take(&old) && newer.iter().all(|token| keys.take(token)));
+    }
+
+    #[test]
+    fn each_port_has_its_cookie() {
+        assert_eq!(cookie_name("[::1]:2080"), "ostler-2080");
+        assert_eq!(cookie_name("localhost"), "ostler-80");
+    }
+}

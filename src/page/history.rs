@@ -1,0 +1,197 @@
+//! What happened lately, and a report about it that can be mailed to a stranger: no password is in the journal at all,
+//! and from the report names and addresses are taken out too.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use maud::{Markup, html};
+use serde_json::Value;
+
+use super::layout::{Here, View, ago};
+use super::{App, Shared};
+use crate::account::Settings;
+use crate::engine::now;
+
+/// How much one page shows; the newest.
+const SHOWN: usize = 200;
+/// How often the page looks again, in seconds.
+const REFRESH: u32 = 5;
+
+pub(super) async fn show(shared: App) -> Response {
+    let news = shared.engine.events.since(Some(0), Duration::ZERO).await;
+    let entries: Vec<&Value> = news["entries"].as_array().into_iter().flatten().rev().take(SHOWN).collect();
+    let body = html! {
+        p { "The newest is on top. Passwords and the content of messages are never in it." }
+        p { a.button.second href="/report" download="ostler-report.txt" { "Save a report" } }
+        p.hint { "For somebody who helps you: a text file about the last hours, with names, addresses and passwords left out." }
+        div #list data-live { (list(&entries)) }
+    };
+    View::new("What happened", Here::History, body).refreshed(REFRESH).into_response()
+}
+
+/// Entries of the journal, one below the other.
+pub(super) fn list(entries: &[&Value]) -> Markup {
+    html! {
+        @if entries.is_empty() { p { "Nothing yet." } }
+        @else {
+            ul.steps {
+                @for entry in entries {
+                    @let bad = is_bad(entry);
+                    li.no[bad] {
+                        span.sign { (if bad { "!" } else { "\u{2013}" }) }
+                        div {
+                            p { (entry["text"].as_str().unwrap_or("")) }
+                            p.hint {
+                                (ago(entry["time"].as_str().unwrap_or("")))
+                                @if let Some(account) = entry["account"].as_str() { ", " (account) }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn is_bad(entry: &Value) -> bool {
+    ["not-sent", "failed", "mistake", "misuse", "turned-away"].iter().any(|kind| entry["kind"] == *kind)
+}
+
+pub(super) async fn report(shared: App) -> Response {
+    let news = shared.engine.events.since(Some(0), Duration::ZERO).await;
+    let text = scrubbed(&written(&shared, &news), &private_words(&shared.engine.settings(), &shared));
+    let headers = [
+        (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
+        (header::CONTENT_DISPOSITION, "attachment; filename=\"ostler-report.txt\""),
+    ];
+    (headers, text).into_response()
+}
+
+fn written(shared: &Shared, news: &Value) -> String {
+    let settings = shared.engine.settings();
+    let mut text = format!(
+        "ostler {} on {} ({})\nA report of its settings page. Names, addresses and passwords are left out.\n\nSettings\n",
+        env!("CARGO_PKG_VERSION"),
+        std::env::consts::OS,
+        std::env::consts::ARCH
+    );
+    // Writing to a string does not fail.
+    let _ = writeln!(text, "  who may come in: {}", settings.access.name());
+    for (number, account) in settings.accounts.iter().enumerate() {
+        let _ = writeln!(text, "  account {}: provider {}", number + 1, account.provider.as_deref().unwrap_or("-"));
+        for server in account.servers() {
+            let (security, auth) = (server.security.name(), server.auth_name());
+            let _ = writeln!(text, "    {} {} {security}, {auth}", server.protocol, server.address());
+        }
+    }
+    let status = shared.engine.events.document(|name| shared.engine.gate_age(name, now()));
+    text += "\nDoors\n";
+    for door in status["doors"].as_array().into_iter().flatten() {
+        let word = |key: &str| door[key].as_str().unwrap_or("-").to_owned();
+        let _ = writeln!(text, "  {} {} {}", word("protocol"), word("address"), word("state"));
+    }
+    text += "\nWhat happened\n";
+    for entry in news["entries"].as_array().into_iter().flatten() {
+        let word = |key: &str| entry[key].as_str().unwrap_or("-").to_owned();
+        let _ = writeln!(
+            text,
+            "  {} {:11} {:4} {}: {}",
+            word("time"),
+            word("kind"),
+            word("protocol"),
+            word("account"),
+            word("text")
+        );
+    }
+    text
+}
+
+/// What stands for a person, with what stands in its place; the longest first, since one may be a part of another.
+fn private_words(settings: &Settings, shared: &Shared) -> Vec<(String, String)> {
+    let mut words = Vec::new();
+    for (number, account) in settings.accounts.iter().enumerate() {
+        let name = format!("(account {})", number + 1);
+        let users = account.servers().filter_map(|server| server.credentials()).map(|c| c.username.clone());
+        let aliases = account.aliases.iter().map(ToString::to_string);
+        for word in [account.name.clone(), account.address.clone()].into_iter().chain(users).chain(aliases) {
+            words.push((word, name.clone()));
+        }
+    }
+    if let Some(folder) = shared.file.parent() {
+        words.push((folder.display().to_string(), "(settings)".into()));
+    }
+    if let Some(home) = std::env::var_os("HOME").or_else(|| std::env::var_os("USERPROFILE")) {
+        words.push((home.display().to_string(), "~".into()));
+    }
+    // Two letters stand in other words too, and give nobody away.
+    words.retain(|(word, _)| word.len() > 2);
+    words.sort_by_key(|(word, _)| std::cmp::Reverse(word.len()));
+    words
+}
+
+fn scrubbed(text: &str, words: &[(String, String)]) -> String {
+    let known = words.iter().fold(text.to_owned(), |text, (word, other)| replaced(&text, word, other));
+    without_addresses(&known)
+}
+
+/// Whatever the case of its letters.
+fn replaced(text: &str, word: &str, other: &str) -> String {
+    // Of the same length, octet for octet, since only ASCII letters change.
+    let (lower, word) = (text.to_ascii_lowercase(), word.to_ascii_lowercase());
+    let (mut out, mut at) = (String::with_capacity(text.len()), 0);
+    while let Some(found) = lower[at..].find(&word) {
+        out.push_str(&text[at..at + found]);
+        out.push_str(other);
+        at += found + word.len();
+    }
+    out + &text[at..]
+}
+
+/// The addresses of other people, as providers repeat them.
+fn without_addresses(text: &str) -> String {
+    let is_part = |c: char| c.is_alphanumeric() || "!#$%&'*+-/=?^_`{|}~.".contains(c);
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('@') {
+        let (before, after) = (&rest[..at], &rest[at + 1..]);
+        let start =
+            before.rfind(|c| !is_part(c)).map_or(0, |i| i + before[i..].chars().next().map_or(1, char::len_utf8));
+        let end = after.find(|c: char| !(c.is_alphanumeric() || "-.".contains(c))).unwrap_or(after.len());
+        out.push_str(&before[..start]);
+        out.push_str("(address)");
+        rest = &after[end..];
+    }
+    out + rest
+}
+
+pub(super) async fn about(shared: App) -> Response {
+    let body = html! {
+        p { "ostler lets old mail programs go on working with today's mail providers. It runs on this computer only." }
+        dl {
+            div { dt { "Version" } dd { (env!("CARGO_PKG_VERSION")) } }
+            div { dt { "Settings file" } dd { code { (shared.file.display()) } } }
+            div { dt { "Licence" } dd { "MIT or Apache-2.0" } }
+        }
+        p { "What you change here goes into the settings file; comments you wrote there stay. You can as well change the file yourself: ostler reads it again at once." }
+        p { "Whoever can use this computer under your name can open this page, as he can read your mail program's own settings." }
+    };
+    View::new("About ostler", Here::About, body).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_names_nobody() {
+        let words =
+            [("Ann@Home.net".to_owned(), "(account 1)".to_owned()), ("ann".to_owned(), "(account 1)".to_owned())];
+        assert_eq!(
+            scrubbed("ann: 550 <b\u{f6}b.x+y@example.com> unknown to ANN@home.net, a@b", &words),
+            "(account 1): 550 <(address)> unknown to (account 1), (address)"
+        );
+        assert_eq!(scrubbed("nothing @ all", &[]), "nothing (address) all");
+    }
+}

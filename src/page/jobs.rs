@@ -1,0 +1,378 @@
+//! Work that a person watches: setting an account up, testing one. Each piece has a thread of its own, and a page that
+//! shows what has been seen so far and asks what has to be asked. One that nobody looks at any more ends by itself and
+//! leaves nothing: what it knows, passwords too, lives in its thread only.
+//!
+//! Not here: what is done (`add.rs`, `test.rs`) and how it is shown (`progress.rs`).
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Notify, mpsc};
+use tokio::time::sleep;
+
+use super::guard::random;
+use crate::doctor::Step;
+use crate::setup::{Question, Talk};
+
+/// How many may be under way: one person has one, or a second one in another tab.
+const MOST: usize = 4;
+/// One that was not looked at for so long is given up; its page looks every second or is asked by a person.
+const ABANDONED: Duration = Duration::from_secs(600);
+/// How much a page shows; a search that says more is at fault.
+const MOST_LINES: usize = 400;
+
+/// One thing that was seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Line {
+    /// A step that was good: where, what, what was seen.
+    Good(String, &'static str, String),
+    /// A step that failed.
+    Bad { server: String, what: &'static str, detail: String, cause: Option<String>, advice: Option<String> },
+    /// Words.
+    Said(String),
+}
+
+impl From<&Step> for Line {
+    fn from(step: &Step) -> Self {
+        let (server, what, detail) = (step.server.clone(), step.step, step.detail.clone());
+        if step.ok {
+            return Self::Good(server, what, detail);
+        }
+        Self::Bad { server, what, detail, cause: step.cause.clone(), advice: step.advice.clone() }
+    }
+}
+
+/// What somebody setting up an account is asked for when something does not work. Holds no password.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Trouble {
+    /// What is wrong, if the steps do not say it.
+    pub(super) why: Option<String>,
+    /// What usually is behind it.
+    pub(super) hints: Vec<String>,
+    /// The password was refused.
+    pub(super) refused: bool,
+    /// There are servers, so the account can be kept all the same.
+    pub(super) can_keep: bool,
+    /// The form as it stands.
+    pub(super) form: super::add::Fields,
+}
+
+/// How far it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Something is being tried.
+    Working,
+    /// Something is asked; the number tells questions apart.
+    Asks(usize, Question),
+    /// It does not work as it is.
+    Failed(Box<Trouble>),
+    /// The account is kept.
+    Kept {
+        account: String,
+        /// It was seen to work.
+        works: bool,
+        /// The running ostler has it.
+        served: bool,
+    },
+    /// A test is over.
+    Tested { ok: bool },
+    /// Over without a result.
+    Ended(String),
+}
+
+impl Phase {
+    fn is_over(&self) -> bool {
+        matches!(self, Self::Kept { .. } | Self::Tested { .. } | Self::Ended(_))
+    }
+}
+
+/// What a person wants.
+pub(super) enum Wish {
+    /// The answer to a question, by its number.
+    Answer(usize, bool),
+    /// Try again, with this.
+    Again(Box<super::add::Wanted>),
+    /// Keep it as it is.
+    Keep,
+}
+
+/// One piece of work.
+pub(super) struct Job {
+    pub(super) id: String,
+    /// The address or account it is about.
+    pub(super) subject: String,
+    inner: Mutex<Inner>,
+    wishes: mpsc::Sender<Wish>,
+    stop: Notify,
+    /// Held while something is being kept, which is never broken off.
+    pub(super) keeping: tokio::sync::Mutex<()>,
+}
+
+struct Inner {
+    looked: Instant,
+    lines: Vec<Line>,
+    phase: Phase,
+}
+
+impl Job {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn push(&self, line: Line) {
+        let mut inner = self.lock();
+        if inner.lines.len() < MOST_LINES {
+            inner.lines.push(line);
+        }
+    }
+
+    pub(super) fn set(&self, phase: Phase) {
+        self.lock().phase = phase;
+    }
+
+    /// Goes on after a failure; `false`: it is not waiting for that, as when somebody clicked twice.
+    pub(super) fn resume(&self, fresh: bool) -> bool {
+        let mut inner = self.lock();
+        let waits = matches!(inner.phase, Phase::Failed(_));
+        if waits {
+            inner.phase = Phase::Working;
+            if fresh {
+                inner.lines.clear();
+            }
+        }
+        waits
+    }
+
+    /// A form that has to be corrected is shown as it was sent.
+    pub(super) fn refill(&self, form: super::add::Fields) {
+        if let Phase::Failed(trouble) = &mut self.lock().phase {
+            trouble.form = form;
+        }
+    }
+
+    /// What its page shows.
+    pub(super) fn look(&self) -> (Vec<Line>, Phase) {
+        let mut inner = self.lock();
+        inner.looked = Instant::now();
+        (inner.lines.clone(), inner.phase.clone())
+    }
+
+    /// Hands a person's wish over; one that comes when nobody waits for it any more has no effect.
+    pub(super) fn wish(&self, wish: Wish) {
+        self.lock().looked = Instant::now();
+        let _ = self.wishes.try_send(wish);
+    }
+
+    /// Ends it; nothing is kept.
+    pub(super) fn stop(&self) {
+        self.stop.notify_one();
+    }
+
+    /// Returns when it is to end: somebody said so, or nobody is there any more.
+    async fn over(&self) -> &'static str {
+        let abandoned = async {
+            loop {
+                let since = self.lock().looked.elapsed();
+                let Some(rest) = ABANDONED.checked_sub(since).filter(|rest| !rest.is_zero()) else { return };
+                sleep(rest).await;
+            }
+        };
+        let why = tokio::select! {
+            () = self.stop.notified() => "Stopped. Nothing was kept.",
+            () = abandoned => "Nobody looked at this page for ten minutes, so nothing was kept.",
+        };
+        let _ = self.keeping.lock().await;
+        why
+    }
+}
+
+/// All pieces of work.
+#[derive(Default)]
+pub(super) struct Jobs(Mutex<Vec<Arc<Job>>>);
+
+/// There are too many, or the system has no room for one more.
+pub(super) struct TooMany;
+
+impl Jobs {
+    fn lock(&self) -> MutexGuard<'_, Vec<Arc<Job>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn find(&self, id: &str) -> Option<Arc<Job>> {
+        self.lock().iter().find(|job| job.id == id).cloned()
+    }
+
+    /// Begins one. `work` is called in its thread; what it returns is how it ends.
+    pub(super) fn begin<W, F>(&self, subject: &str, work: W) -> Result<Arc<Job>, TooMany>
+    where
+        W: FnOnce(Screen) -> F + Send + 'static,
+        F: Future<Output = Phase>,
+    {
+        let mut jobs = self.lock();
+        jobs.retain(|job| {
+            let inner = job.lock();
+            !inner.phase.is_over() || inner.looked.elapsed() < ABANDONED
+        });
+        let busy = jobs.iter().filter(|job| !job.lock().phase.is_over()).count();
+        if busy >= MOST {
+            return Err(TooMany);
+        }
+        // Those that are over are kept for a look back; not more than a few.
+        while jobs.len() >= MOST * 2 {
+            let Some(first) = jobs.iter().position(|job| job.lock().phase.is_over()) else { break };
+            jobs.remove(first);
+        }
+        let (sender, wishes) = mpsc::channel(4);
+        let job = Arc::new(Job {
+            id: random().ok_or(TooMany)?,
+            subject: subject.to_owned(),
+            inner: Mutex::new(Inner { looked: Instant::now(), lines: Vec::new(), phase: Phase::Working }),
+            wishes: sender,
+            stop: Notify::new(),
+            keeping: tokio::sync::Mutex::new(()),
+        });
+        let screen = Screen { job: Arc::clone(&job), wishes, asked: 0 };
+        let own = Arc::clone(&job);
+        let spawned = std::thread::Builder::new().name("page-job".into()).spawn(move || run(&own, work, screen));
+        spawned.map_err(|_| TooMany)?;
+        jobs.push(Arc::clone(&job));
+        Ok(job)
+    }
+}
+
+/// Sets the end also where the work ended by a defect.
+struct Over<'a>(&'a Job);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        if !self.0.lock().phase.is_over() {
+            let why = "This ended by a defect in ostler, and nothing was kept. Please report it, and try again.";
+            self.0.set(Phase::Ended(why.into()));
+        }
+    }
+}
+
+fn run<W, F>(job: &Job, work: W, screen: Screen)
+where
+    W: FnOnce(Screen) -> F,
+    F: Future<Output = Phase>,
+{
+    let _over = Over(job);
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
+        job.set(Phase::Ended("This computer has no room for this just now. Close some programs and try again.".into()));
+        return;
+    };
+    let phase = runtime.block_on(async {
+        tokio::select! {
+            phase = work(screen) => phase,
+            why = job.over() => Phase::Ended(why.into()),
+        }
+    });
+    job.set(phase);
+    // A name that is still being looked up keeps nobody waiting.
+    runtime.shutdown_background();
+}
+
+/// The page as the person in a conversation.
+pub(super) struct Screen {
+    pub(super) job: Arc<Job>,
+    wishes: mpsc::Receiver<Wish>,
+    asked: usize,
+}
+
+impl Screen {
+    /// The next wish; answers to questions of the past are none.
+    pub(super) async fn wish(&mut self) -> Wish {
+        loop {
+            match self.wishes.recv().await {
+                Some(Wish::Answer(..)) => {}
+                Some(wish) => return wish,
+                // The job holds the other end for as long as it lives.
+                None => std::future::pending().await,
+            }
+        }
+    }
+}
+
+impl Talk for Screen {
+    fn step(&mut self, step: &Step) {
+        // What is always so is only in the way.
+        if !step.ok || !["settings", "secret"].contains(&step.step) {
+            self.job.push(Line::from(step));
+        }
+    }
+
+    fn say(&mut self, text: &str) {
+        self.job.push(Line::Said(text.trim().to_owned()));
+    }
+
+    async fn confirm(&mut self, question: &Question) -> bool {
+        self.asked += 1;
+        self.job.set(Phase::Asks(self.asked, question.clone()));
+        loop {
+            match self.wishes.recv().await {
+                Some(Wish::Answer(number, yes)) if number == self.asked => {
+                    self.job.push(Line::Said(format!("{} {}", question.text(), if yes { "Yes." } else { "No." })));
+                    self.job.set(Phase::Working);
+                    return yes;
+                }
+                Some(_) => {}
+                None => std::future::pending().await,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wait(job: &Job, is: impl Fn(&Phase) -> bool) -> Phase {
+        let start = Instant::now();
+        loop {
+            let (_, phase) = job.look();
+            if is(&phase) {
+                return phase;
+            }
+            assert!(start.elapsed() < Duration::from_secs(20), "{phase:?}");
+            std::thread::yield_now();
+        }
+    }
+
+    fn question() -> Question {
+        Question::UseUncertain { title: "x".into() }
+    }
+
+    #[test]
+    fn a_question_is_answered_once_and_by_its_own_answer() {
+        let jobs = Jobs::default();
+        let work = |mut screen: Screen| async move {
+            let first = screen.confirm(&question()).await;
+            let second = screen.confirm(&question()).await;
+            Phase::Tested { ok: first && !second }
+        };
+        let Ok(job) = jobs.begin("x", work) else { panic!() };
+        wait(&job, |phase| matches!(phase, Phase::Asks(1, _)));
+        job.wish(Wish::Answer(1, true));
+        wait(&job, |phase| matches!(phase, Phase::Asks(2, _)));
+        // Clicked twice.
+        job.wish(Wish::Answer(1, true));
+        job.wish(Wish::Answer(2, false));
+        assert_eq!(wait(&job, Phase::is_over), Phase::Tested { ok: true });
+    }
+
+    #[test]
+    fn it_can_be_stopped_ends_by_a_defect_and_there_are_only_a_few() {
+        let jobs = Jobs::default();
+        let Ok(broken) = jobs.begin("x", |_: Screen| async { panic!("a defect") }) else { panic!() };
+        assert!(matches!(wait(&broken, Phase::is_over), Phase::Ended(why) if why.contains("defect")));
+        let wait_for_nothing = |_: Screen| std::future::pending::<Phase>();
+        let all: Vec<_> = (0..MOST).filter_map(|_| jobs.begin("x", wait_for_nothing).ok()).collect();
+        assert_eq!(all.len(), MOST);
+        assert!(jobs.begin("x", wait_for_nothing).is_err());
+        all[0].stop();
+        assert!(matches!(wait(&all[0], Phase::is_over), Phase::Ended(why) if why.contains("Nothing was kept")));
+        assert!(jobs.begin("x", wait_for_nothing).is_ok());
+        assert!(jobs.find(&all[1].id).is_some() && jobs.find("x").is_none());
+    }
+}

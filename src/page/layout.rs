@@ -1,0 +1,225 @@
+//! What every page has around it: head, navigation, messages, the fields of forms; and the answers that are no page.
+//! Everything is put into HTML by `maud`, which escapes whatever is not written here.
+
+use axum::http::{StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
+use maud::{DOCTYPE, Markup, html};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::Shared;
+
+const STYLE: &str = include_str!("style.css");
+const SCRIPT: &str = include_str!("script.js");
+
+/// The pages of the navigation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Here {
+    Overview,
+    Add,
+    Program,
+    History,
+    About,
+}
+
+impl Here {
+    const ALL: [(Self, &'static str, &'static str); 5] = [
+        (Self::Overview, "/", "Overview"),
+        (Self::Add, "/add", "Add an account"),
+        (Self::Program, "/program", "Mail program"),
+        (Self::History, "/history", "What happened"),
+        (Self::About, "/about", "About"),
+    ];
+}
+
+/// One page.
+pub(super) struct View {
+    /// The heading, and what the browser's tab says.
+    pub(super) title: String,
+    pub(super) here: Option<Here>,
+    /// How often the page looks again by itself, in seconds.
+    pub(super) refresh: Option<u32>,
+    pub(super) body: Markup,
+}
+
+impl View {
+    /// One that stays as it is.
+    pub(super) fn new(title: impl Into<String>, here: Here, body: Markup) -> Self {
+        Self { title: title.into(), here: Some(here), refresh: None, body }
+    }
+
+    pub(super) fn refreshed(self, seconds: u32) -> Self {
+        Self { refresh: Some(seconds), ..self }
+    }
+}
+
+impl IntoResponse for View {
+    fn into_response(self) -> Response {
+        Html(self.markup().into_string()).into_response()
+    }
+}
+
+impl View {
+    fn markup(&self) -> Markup {
+        html! {
+            (DOCTYPE)
+            html lang="en" {
+                head {
+                    meta charset="utf-8";
+                    meta name="viewport" content="width=device-width, initial-scale=1";
+                    meta name="color-scheme" content="light dark";
+                    title { (self.title) " - ostler" }
+                    link rel="stylesheet" href="/style.css";
+                    link rel="icon" href="data:,";
+                    script src="/script.js" defer {}
+                    @if let Some(seconds) = self.refresh {
+                        noscript { meta http-equiv="refresh" content=(seconds); }
+                    }
+                }
+                body {
+                    a.skip href="#main" { "Skip to the content" }
+                    header.top {
+                        div.wide {
+                            span.brand { "ostler" }
+                            @if let Some(here) = self.here {
+                                nav aria-label="Pages" {
+                                    ul {
+                                        @for (page, path, name) in Here::ALL {
+                                            li { a href=(path) aria-current=[(page == here).then_some("page")] { (name) } }
+                                        }
+                                    }
+                                }
+                            }
+                        }
+                    }
+                    main #main.wide tabindex="-1" data-every=[self.refresh] {
+                        h1 #title data-live { (self.title) }
+                        (self.body)
+                    }
+                    footer.wide { p { "ostler " (env!("CARGO_PKG_VERSION")) " on this computer. Nothing of this page comes from the internet." } }
+                }
+            }
+        }
+    }
+}
+
+/// For somebody who may not come in, or not this way; says how to.
+pub(super) fn refused(status: StatusCode, why: &str) -> Response {
+    let body = html! {
+        p { (why) }
+        p { "To open the settings page, use ostler's icon, or type this into a terminal:" }
+        pre { code { "ostler settings" } }
+    };
+    (status, View { title: "This page is closed".into(), here: None, refresh: None, body }).into_response()
+}
+
+/// For an address that leads nowhere.
+pub(super) async fn nothing_here() -> Response {
+    let body = html! { p { "There is no such page. " a href="/" { "The overview" } " leads to all there are." } };
+    (StatusCode::NOT_FOUND, View::new("Nothing here", Here::Overview, body)).into_response()
+}
+
+pub(super) async fn style() -> Response {
+    ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], STYLE).into_response()
+}
+
+pub(super) async fn script() -> Response {
+    ([(header::CONTENT_TYPE, "text/javascript; charset=utf-8")], SCRIPT).into_response()
+}
+
+/// The word that says that a form is from this page; stands in every form.
+pub(super) fn word(shared: &Shared) -> Markup {
+    html! { input type="hidden" name="form" value=(shared.keys.form()); }
+}
+
+/// A form that is one button.
+pub(super) fn button(shared: &Shared, action: &str, text: &str) -> Markup {
+    html! { form method="post" action=(action) { (word(shared)) button type="submit" { (text) } } }
+}
+
+/// A line to type into, with its label, a hint and what is wrong with it.
+pub(super) fn field(name: &str, label: &str, kind: &str, value: &str, hint: &str, wrong: Option<&str>) -> Markup {
+    let described = match (hint.is_empty(), wrong) {
+        (true, None) => None,
+        (false, None) => Some(format!("{name}-hint")),
+        (true, Some(_)) => Some(format!("{name}-error")),
+        (false, Some(_)) => Some(format!("{name}-error {name}-hint")),
+    };
+    html! {
+        div.field {
+            label for=(name) { (label) }
+            @if let Some(why) = wrong { p.error id={(name) "-error"} { (why) } }
+            input type=(kind) id=(name) name=(name) value=(value) autocomplete=(if kind == "password" { "new-password" } else { "off" })
+                autocapitalize="none" spellcheck="false" aria-describedby=[described] aria-invalid=[wrong.map(|_| "true")];
+            @if !hint.is_empty() { p.hint id={(name) "-hint"} { (hint) } }
+        }
+    }
+}
+
+/// A box to tick.
+pub(super) fn check(name: &str, label: &str, ticked: bool, hint: &str) -> Markup {
+    html! {
+        div.check {
+            input type="checkbox" id=(name) name=(name) value="yes" checked[ticked];
+            div {
+                label for=(name) { (label) }
+                @if !hint.is_empty() { p.hint { (hint) } }
+            }
+        }
+    }
+}
+
+/// How well something is; told by a sign and a word, never by colour alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mood {
+    Good,
+    Bad,
+    Passing,
+    Quiet,
+}
+
+/// A short word with a sign before it.
+pub(super) fn badge(mood: Mood, text: &str) -> Markup {
+    let (class, sign) = match mood {
+        Mood::Good => ("good", "\u{2713}"),
+        Mood::Bad => ("bad", "!"),
+        Mood::Passing => ("passing", "~"),
+        Mood::Quiet => ("quiet", "\u{2013}"),
+    };
+    html! { span class={"badge " (class)} { span.sign aria-hidden="true" { (sign) } (text) } }
+}
+
+/// A point in time as people say it; the exact one is in the markup.
+pub(super) fn ago(rfc3339: &str) -> Markup {
+    let text = OffsetDateTime::parse(rfc3339, &Rfc3339)
+        .map_or_else(|_| rfc3339.to_owned(), |then| spoken((OffsetDateTime::now_utc() - then).whole_seconds(), then));
+    html! { time datetime=(rfc3339) title=(rfc3339) { (text) } }
+}
+
+fn spoken(seconds: i64, then: OffsetDateTime) -> String {
+    let many = |n: i64, one: &str| if n == 1 { format!("1 {one} ago") } else { format!("{n} {one}s ago") };
+    match seconds {
+        ..60 => "just now".into(),
+        60..3600 => many(seconds / 60, "minute"),
+        3600..86_400 => many(seconds / 3600, "hour"),
+        86_400..604_800 => many(seconds / 86_400, "day"),
+        _ => format!("{} {} {}", then.day(), then.month(), then.year()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_said_as_people_say_them() {
+        let then = OffsetDateTime::UNIX_EPOCH;
+        let said: Vec<String> =
+            [0, -5, 59, 60, 7199, 90_000, 10_000_000].into_iter().map(|seconds| spoken(seconds, then)).collect();
+        assert_eq!(
+            said,
+            ["just now", "just now", "just now", "1 minute ago", "1 hour ago", "1 day ago", "1 January 1970"]
+        );
+        assert!(ago("<b>").into_string().contains("&lt;b&gt;"));
+    }
+}

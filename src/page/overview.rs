@@ -1,0 +1,200 @@
+//! The first page: how every account, door and session is.
+
+use axum::response::{IntoResponse, Response};
+use maud::{Markup, html};
+use serde_json::Value;
+
+use super::layout::{Here, Mood, View, ago, badge, button};
+use super::{App, Shared, add, link_to};
+use crate::engine::now;
+
+/// How often it looks again, in seconds.
+const REFRESH: u32 = 5;
+
+pub(super) async fn show(shared: App) -> Response {
+    let status = shared.engine.events.document(|name| shared.engine.gate_age(name, now()));
+    if each(&status, "accounts").next().is_none() {
+        return View::new("Add your account", Here::Overview, first(&shared, &status)).into_response();
+    }
+    View::new(title(&status), Here::Overview, body(&shared, &status)).refreshed(REFRESH).into_response()
+}
+
+fn each<'a>(status: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
+    status[key].as_array().into_iter().flatten()
+}
+
+fn word<'a>(value: &'a Value, key: &str) -> &'a str {
+    value[key].as_str().unwrap_or("")
+}
+
+fn title(status: &Value) -> &'static str {
+    let any = |state: &str| each(status, "accounts").any(|account| account["state"] == state);
+    if status["paused"] == true {
+        "ostler is paused"
+    } else if any("needs you") {
+        "Something needs you"
+    } else if each(status, "doors").all(|door| door["state"] != "open") {
+        "No mail program can connect"
+    } else {
+        "ostler is working"
+    }
+}
+
+/// Before there is an account.
+fn first(shared: &Shared, status: &Value) -> Markup {
+    html! {
+        p { "ostler is running. The first thing it needs is your mail account." }
+        (add::body(shared, &add::Fields::default(), &Vec::new()))
+        section aria-labelledby="doors" {
+            h2 #doors { "Doors for your mail programs" }
+            (doors(status))
+        }
+        (pausing(shared, status))
+    }
+}
+
+fn pausing(shared: &Shared, status: &Value) -> Markup {
+    html! {
+        section aria-labelledby="pause" {
+            h2 #pause { "Pause" }
+            div #pausing data-live {
+                @if status["paused"] == true {
+                    (button(shared, "/resume", "Serve mail programs again"))
+                } @else {
+                    p { "While ostler is paused, mail programs can neither fetch nor send. What is under way finishes." }
+                    (button(shared, "/pause", "Pause"))
+                }
+            }
+        }
+    }
+}
+
+fn body(shared: &Shared, status: &Value) -> Markup {
+    html! {
+        div #now data-live {
+            @if status["paused"] == true {
+                p { "Mail programs that connect now are asked to come back later." }
+            }
+            section aria-labelledby="accounts" {
+                h2 #accounts { "Accounts" }
+                div.cards {
+                    @for account in each(status, "accounts") { (card(account)) }
+                }
+            }
+            section aria-labelledby="doors" {
+                h2 #doors { "Doors for your mail programs" }
+                (doors(status))
+            }
+            section aria-labelledby="sessions" {
+                h2 #sessions { "Connected now" }
+                (sessions(status))
+            }
+        }
+        (pausing(shared, status))
+    }
+}
+
+fn card(account: &Value) -> Markup {
+    let (mood, text) = match word(account, "state") {
+        "ok" => (Mood::Good, "works"),
+        "needs you" => (Mood::Bad, "needs you"),
+        "trouble" => (Mood::Passing, "trouble that may pass"),
+        _ => (Mood::Quiet, "not used yet"),
+    };
+    let when = |key: &str| account[key].as_str().map_or_else(|| html! { "not yet" }, ago);
+    html! {
+        article.card {
+            h3 { a href=(link_to("/account", word(account, "name"))) { (word(account, "name")) } }
+            p { (badge(mood, text)) }
+            dl {
+                div { dt { "Last fetched" } dd { (when("last_fetch")) } }
+                div { dt { "Last sent" } dd { (when("last_send")) } }
+            }
+            @if let Some(failure) = account["last_failure"].as_str() {
+                @if matches!(mood, Mood::Bad | Mood::Passing) {
+                    div.notice.bad[mood == Mood::Bad] { p { (failure) "." } p.small { (when("last_failure_at")) } }
+                } @else {
+                    p.small { "Last trouble, " (when("last_failure_at")) ": " (failure) }
+                }
+            }
+        }
+    }
+}
+
+fn doors(status: &Value) -> Markup {
+    html! {
+        @if each(status, "doors").next().is_none() {
+            p { "There is no door open. " code { "pop3" } " and " code { "smtp" } " under " code { "[local]" } " in the settings file open them." }
+        } @else {
+            div.scroll tabindex="0" role="region" aria-labelledby="doors" {
+                table {
+                    thead { tr { th scope="col" { "For" } th scope="col" { "Address" } th scope="col" { "State" } } }
+                    tbody {
+                        @for door in each(status, "doors") {
+                            tr {
+                                td {
+                                    (if door["protocol"] == "smtp" { "sending (SMTP)" } else { "fetching (POP3)" })
+                                    @if let Some(account) = door["account"].as_str() { ", only " (account) }
+                                }
+                                td { code { (word(door, "address")) } }
+                                td {
+                                    @if door["state"] == "open" { (badge(Mood::Good, "open")) }
+                                    @else { (badge(Mood::Bad, "shut")) " " (word(door, "state")) }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn sessions(status: &Value) -> Markup {
+    html! {
+        @if each(status, "sessions").next().is_none() {
+            p { "No mail program is connected just now." }
+        } @else {
+            div.scroll tabindex="0" role="region" aria-labelledby="sessions" {
+                table {
+                    thead { tr {
+                        th scope="col" { "Account" } th scope="col" { "For" } th scope="col" { "Since" } th scope="col" { "Doing" }
+                    } }
+                    tbody {
+                        @for session in each(status, "sessions") {
+                            tr {
+                                td { (session["account"].as_str().unwrap_or("not known yet")) }
+                                td { (if session["protocol"] == "smtp" { "sending" } else { "fetching" }) }
+                                td { (ago(word(session, "since"))) }
+                                td { (word(session, "state")) }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn whatever_a_value_holds_is_text() {
+        let status = json!({"accounts": [{"name": "<b>x</b>", "state": "trouble", "last_failure": "<script>"}]});
+        let shown = html! { @for account in each(&status, "accounts") { (card(account)) } }.into_string();
+        assert!(shown.contains("&lt;b&gt;x&lt;/b&gt;") && shown.contains("&lt;script&gt;"), "{shown}");
+        assert!(!shown.contains("<script") && !shown.contains("<b>"), "{shown}");
+    }
+
+    #[test]
+    fn the_title_is_the_worst_there_is() {
+        let door = json!([{"state": "open"}]);
+        assert_eq!(title(&json!({"accounts": [{"state": "ok"}], "doors": door})), "ostler is working");
+        assert_eq!(title(&json!({"accounts": [{"state": "needs you"}], "doors": door})), "Something needs you");
+        assert_eq!(title(&json!({"accounts": [{}], "doors": [{"state": "x"}]})), "No mail program can connect");
+        assert_eq!(title(&json!({"accounts": [{}], "paused": true})), "ostler is paused");
+    }
+}

@@ -1,0 +1,151 @@
+//! "Which mail program do you use?", its guide with the person's own values, and the wait for it to connect, which the
+//! journal tells about.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Path, Query};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect, Response};
+use maud::{Markup, PreEscaped, html};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::layout::{Here, Mood, View, badge};
+use super::{App, Shared, link_to};
+use crate::account::Account;
+use crate::cli::guide::obstacles;
+use crate::engine::now;
+use crate::guide::{self, Client, Seen, System, Values, Watch};
+
+/// How often it looks whether the program has come, in seconds.
+const REFRESH: u32 = 2;
+/// How many things that happened are shown; the newest.
+const SHOWN: usize = 8;
+
+#[derive(Deserialize)]
+pub(super) struct Asked {
+    account: Option<String>,
+    /// The number of the journal when the page was opened.
+    since: Option<u64>,
+}
+
+/// The account that is meant: the one named, or the only one.
+pub(super) fn account(shared: &Shared, name: Option<&str>) -> Option<Arc<Account>> {
+    let settings = shared.engine.settings();
+    match (name, settings.accounts.as_slice()) {
+        (Some(name), all) => all.iter().find(|account| account.name == name).cloned(),
+        (None, [only]) => Some(Arc::clone(only)),
+        (None, _) => None,
+    }
+}
+
+/// For a name that no account has, or none where it must be said.
+pub(super) fn which(shared: &Shared, path: &str) -> Response {
+    let settings = shared.engine.settings();
+    let body = html! {
+        @if settings.accounts.is_empty() {
+            p { "There is no account yet." }
+            p { a.button href="/add" { "Add an account" } }
+        } @else {
+            ul.tiles { @for account in &settings.accounts { li { a href=(link_to(path, &account.name)) { (account.name) } } } }
+        }
+    };
+    View::new("For which account?", Here::Program, body).into_response()
+}
+
+pub(super) async fn tiles(shared: App, Query(asked): Query<Asked>) -> Response {
+    let Some(account) = account(&shared, asked.account.as_deref()) else { return which(&shared, "/program") };
+    let body = html! {
+        p { "Its guide shows step by step what to type, for the account " b { (account.name) } "." }
+        ul.tiles {
+            @for client in guide::clients() {
+                li { a href=(link_to(&format!("/guide/{}", client.name), &account.name)) { (client.title()) } }
+            }
+        }
+    };
+    View::new("Which mail program do you use?", Here::Program, body).into_response()
+}
+
+pub(super) async fn show(shared: App, Path(client): Path<String>, Query(asked): Query<Asked>) -> Response {
+    let Some(client) = guide::clients().iter().find(|known| known.name == client) else {
+        let body = html! { p { "There is no guide of this name. " a href="/program" { "All mail programs" } } };
+        return (StatusCode::NOT_FOUND, View::new("No such guide", Here::Program, body)).into_response();
+    };
+    let path = format!("/guide/{}", client.name);
+    let Some(account) = account(&shared, asked.account.as_deref()) else { return which(&shared, &path) };
+    let Some(since) = asked.since else {
+        let news = shared.engine.events.since(None, Duration::ZERO).await;
+        return Redirect::to(&format!("{}&since={}", link_to(&path, &account.name), news["seq"])).into_response();
+    };
+    let news = shared.engine.events.since(Some(since), Duration::ZERO).await;
+    let settings = shared.engine.settings();
+    let values = Values::new(&settings, &account, &shared.file, System::this());
+    let (watching, done) = watching(&shared, client, &account, &values, &news);
+    let body = html! {
+        section aria-labelledby="waiting-title" {
+            h2 #waiting-title { "Is it connected?" }
+            div #waiting data-live aria-live="polite" { (watching) }
+        }
+        div.guide.copy { (PreEscaped(without_heading(&client.html_body(&values)))) }
+        p.noprint { a href=(link_to("/program", &account.name)) { "Another mail program" } }
+    };
+    let view = View::new(client.title(), Here::Program, body);
+    if done { view.into_response() } else { view.refreshed(REFRESH).into_response() }
+}
+
+/// The page has the title already.
+fn without_heading(guide: &str) -> String {
+    guide.split_once("</h1>").map_or_else(|| guide.to_owned(), |(_, rest)| rest.to_owned())
+}
+
+/// What has been seen of the program, and whether that is all there is to see.
+fn watching(shared: &Shared, client: &Client, account: &Account, values: &Values, news: &Value) -> (Markup, bool) {
+    let mut watch = Watch::new(account, values);
+    let (mut seen, mut fetched, mut came, mut sent) = (Vec::new(), false, false, false);
+    for entry in news["entries"].as_array().into_iter().flatten() {
+        if let Some(what) = watch.see(entry) {
+            seen.push(what);
+        }
+        if entry["account"] == account.name.as_str() {
+            let fetches = entry["protocol"] == "pop3";
+            came |= entry["kind"] == "signed-in" && fetches;
+            fetched |= entry["kind"] == "fetched";
+            sent |= entry["kind"] == "sent";
+        }
+    }
+    let status = shared.engine.events.document(|name| shared.engine.gate_age(name, now()));
+    let skip = seen.len().saturating_sub(SHOWN);
+    let markup = html! {
+        @for line in obstacles(&status, &shared.engine.settings(), account) {
+            div.notice.bad { p { (line) "." } }
+        }
+        @if values.can_fetch() {
+            p {
+                @if fetched { (badge(Mood::Good, "fetched")) " " (client.title()) " has fetched its mail." }
+                @else if came { (badge(Mood::Good, "connected")) " " (client.title()) " is connected and signed in." }
+                @else { (badge(Mood::Quiet, "waiting")) " Waiting for your program to connect: fetch your mail with it." }
+            }
+        }
+        @if values.can_send() {
+            p {
+                @if sent { (badge(Mood::Good, "sent")) " A message went out." }
+                @else { (badge(Mood::Quiet, "waiting")) " Waiting for a message: send one to yourself." }
+            }
+        }
+        @if watch.is_done() {
+            div.notice.good { p { (client.title()) " works with ostler. There is nothing more to do." } }
+        }
+        @if !seen.is_empty() {
+            ul.steps {
+                @for what in seen.into_iter().skip(skip) {
+                    @match what {
+                        Seen::Good(text) => { li.ok { span.sign { "\u{2713}" } div { p { (text) } } } }
+                        Seen::Bad(text) => { li.no { span.sign { "!" } div { p { (text) } } } }
+                    }
+                }
+            }
+        }
+    };
+    (markup, watch.is_done())
+}

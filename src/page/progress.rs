@@ -1,0 +1,218 @@
+//! The page of a piece of work: what has been seen so far, what is asked, how it ended.
+
+use std::sync::Arc;
+
+use axum::Form;
+use axum::extract::Path;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect, Response};
+use maud::{Markup, html};
+use serde::Deserialize;
+
+use super::add::{self, Mistakes, Sent};
+use super::jobs::{Job, Line, Phase, Trouble, Wish};
+use super::layout::{Here, View, button, word};
+use super::{App, Shared, link_to};
+use crate::setup::Question;
+
+/// How often it looks again while something is tried, in seconds.
+const REFRESH: u32 = 1;
+
+pub(super) async fn show(shared: App, Path(id): Path<String>) -> Response {
+    match shared.jobs.find(&id) {
+        Some(job) => page(&shared, &job, &Vec::new()).into_response(),
+        None => gone(),
+    }
+}
+
+fn gone() -> Response {
+    let body = html! {
+        p { "This page has been left for too long, or ostler was started again. Whatever was not kept by then was not kept at all." }
+        p { a.button href="/add" { "Add an account" } " " a href="/" { "Overview" } }
+    };
+    (StatusCode::NOT_FOUND, View::new("This is over", Here::Add, body)).into_response()
+}
+
+/// There is too much under way.
+pub(super) fn too_many() -> Response {
+    let body = html! {
+        p { "There are several tests and new accounts under way already. Finish or stop one of them, then try again." }
+        p { a href="/" { "Overview" } }
+    };
+    (StatusCode::SERVICE_UNAVAILABLE, View::new("Too much at once", Here::Add, body)).into_response()
+}
+
+fn page(shared: &Shared, job: &Job, mistakes: &Mistakes) -> View {
+    let (lines, phase) = job.look();
+    let about = &job.subject;
+    let title = match &phase {
+        Phase::Working => format!("Trying {about}"),
+        Phase::Asks(..) => "A question".into(),
+        Phase::Failed(_) => format!("{about} does not work yet"),
+        Phase::Kept { works: true, .. } => format!("{about} works"),
+        Phase::Kept { .. } => format!("{about} is kept"),
+        Phase::Tested { ok: true } => format!("{about} works"),
+        Phase::Tested { ok: false } => format!("{about} needs you"),
+        Phase::Ended(_) => "Stopped".into(),
+    };
+    let body = html! {
+        div #steps data-live aria-live="polite" { (steps(&lines)) }
+        div #next data-live { (next(shared, job, &phase, mistakes)) }
+    };
+    let view = View::new(title, Here::Add, body);
+    if phase == Phase::Working { view.refreshed(REFRESH) } else { view }
+}
+
+fn steps(lines: &[Line]) -> Markup {
+    html! {
+        ol.steps {
+            @for line in lines {
+                @match line {
+                    Line::Good(server, what, detail) => {
+                        li.ok { span.sign { "\u{2713}" } div { p { b { (spoken(what)) } " " (detail) } p.hint { (server) } } }
+                    }
+                    Line::Bad { server, what, detail, cause, advice } => {
+                        li.no {
+                            span.sign { "!" }
+                            div {
+                                p { b { (spoken(what)) } " did not work: " (detail) }
+                                @if let Some(cause) = cause { p { "Likely cause: " (cause) } }
+                                @if let Some(advice) = advice { p { "What to do: " (advice) } }
+                                p.hint { (server) }
+                            }
+                        }
+                    }
+                    Line::Said(text) => { li { span.sign { "\u{2013}" } div { p { (text) } } } }
+                }
+            }
+        }
+    }
+}
+
+/// The doctor's words for its steps, for people.
+fn spoken(step: &'static str) -> &'static str {
+    match step {
+        "settings" => "Settings",
+        "secret" => "Password",
+        "name" => "Looking up the server",
+        "tcp" => "Connecting",
+        "tls" => "Encryption",
+        "capabilities" => "First words",
+        "sign-in" => "Signing in",
+        "gate" => "Sending after a login",
+        "send" => "Sending",
+        other => other,
+    }
+}
+
+fn next(shared: &Shared, job: &Job, phase: &Phase, mistakes: &Mistakes) -> Markup {
+    let stop = || button(shared, &format!("/job/{}/stop", job.id), "Stop");
+    match phase {
+        Phase::Working => html! { p role="status" { "One moment, please ..." } (stop()) },
+        Phase::Asks(number, question) => html! { (asked(shared, job, *number, question)) (stop()) },
+        Phase::Failed(trouble) => failed(shared, job, trouble, mistakes),
+        Phase::Kept { account, works, served } => kept(account, *works, *served),
+        Phase::Tested { ok: true } => html! {
+            div.notice.good role="status" { p { "Everything works." } }
+            p { a.button href="/" { "Overview" } }
+        },
+        Phase::Tested { ok: false } => html! {
+            div.notice.bad role="status" { p { "Something needs you; see above." } }
+            p { a.button href="/" { "Overview" } }
+        },
+        Phase::Ended(why) => html! {
+            div.notice role="status" { p { (why) } }
+            p { a.button href="/add" { "Add an account" } " " a href="/" { "Overview" } }
+        },
+    }
+}
+
+fn asked(shared: &Shared, job: &Job, number: usize, question: &Question) -> Markup {
+    let yes = question.is_yes_by_default();
+    html! {
+        form.panel method="post" action={"/job/" (job.id) "/answer"} {
+            (word(shared))
+            input type="hidden" name="number" value=(number);
+            p { (question.text()) }
+            button.second[!yes] type="submit" name="answer" value="yes" { "Yes" }
+            button.second[yes] type="submit" name="answer" value="no" { "No" }
+        }
+    }
+}
+
+fn failed(shared: &Shared, job: &Job, trouble: &Trouble, mistakes: &Mistakes) -> Markup {
+    html! {
+        div.notice.bad role="status" {
+            @if let Some(why) = &trouble.why { p { (why) } }
+            @else if trouble.refused { p { "The provider refused the password. Type it again below; mind capital letters." } }
+            @else { p { "This does not work yet; what to do is said above. Nothing is kept so far." } }
+            @for hint in &trouble.hints { p { (hint) } }
+        }
+        h2 { "Change something and try again" }
+        (add::form(shared, &format!("/job/{}/again", job.id), &trouble.form, mistakes, true))
+        @if trouble.can_keep {
+            h2 { "Or" }
+            p { "Keep the account as it is, if you know that it will work later." }
+            (button(shared, &format!("/job/{}/keep", job.id), "Keep it all the same"))
+        }
+        (button(shared, &format!("/job/{}/stop", job.id), "Stop, and keep nothing"))
+    }
+}
+
+fn kept(account: &str, works: bool, served: bool) -> Markup {
+    html! {
+        div.notice.good[works] role="status" {
+            @if works { p { "The account " b { (account) } " works and is kept." } }
+            @else { p { "The account " b { (account) } " is kept, though it was not seen to work." } }
+            @if !served {
+                p { "The running ostler does not have it yet. The overview shows it in a moment; if it does not, start ostler again." }
+            }
+        }
+        p { "Now your mail program has to be told to fetch and send through ostler." }
+        p { a.button href=(link_to("/program", account)) { "Which mail program do you use?" } }
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct Answered {
+    number: usize,
+    answer: String,
+}
+
+pub(super) async fn answer(shared: App, Path(id): Path<String>, Form(sent): Form<Answered>) -> Response {
+    with(&shared, &id, |job| job.wish(Wish::Answer(sent.number, sent.answer == "yes")))
+}
+
+pub(super) async fn stop(shared: App, Path(id): Path<String>) -> Response {
+    with(&shared, &id, |job| job.stop())
+}
+
+pub(super) async fn keep(shared: App, Path(id): Path<String>) -> Response {
+    with(&shared, &id, |job| {
+        if job.resume(false) {
+            job.wish(Wish::Keep);
+        }
+    })
+}
+
+pub(super) async fn again(shared: App, Path(id): Path<String>, Form(sent): Form<Sent>) -> Response {
+    let Some(job) = shared.jobs.find(&id) else { return gone() };
+    match add::understood(&sent, &shared.engine.settings(), true) {
+        Ok(wanted) => {
+            if job.resume(true) {
+                job.wish(Wish::Again(Box::new(wanted)));
+            }
+            Redirect::to(&format!("/job/{id}")).into_response()
+        }
+        Err(mistakes) => {
+            job.refill(sent.fields());
+            page(&shared, &job, &mistakes).into_response()
+        }
+    }
+}
+
+fn with(shared: &Shared, id: &str, change: impl FnOnce(&Arc<Job>)) -> Response {
+    let Some(job) = shared.jobs.find(id) else { return gone() };
+    change(&job);
+    Redirect::to(&format!("/job/{id}")).into_response()
+}

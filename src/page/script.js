@@ -1,0 +1,106 @@
+/* All that this page does by script, and works without: parts of it look again by themselves, values can be copied
+   with one click. Written for browsers of 2015 and later. */
+(function () {
+  'use strict';
+
+  var main = document.getElementById('main');
+
+  function every() {
+    return main ? Number(main.getAttribute('data-every')) || 0 : 0;
+  }
+
+  function typing() {
+    var now = document.activeElement;
+    return now && /^(INPUT|SELECT|TEXTAREA)$/.test(now.tagName) ? now : null;
+  }
+
+  function take(fresh) {
+    var parts = document.querySelectorAll('[data-live]');
+    var field = typing();
+    var focused = document.activeElement && document.activeElement.id;
+    for (var i = 0; i < parts.length; i += 1) {
+      var part = parts[i];
+      var other = fresh.getElementById(part.id);
+      if (!other || other.innerHTML === part.innerHTML || (field && part.contains(field))) { continue; }
+      part.innerHTML = other.innerHTML;
+    }
+    var again = focused && document.getElementById(focused);
+    if (again && again !== document.activeElement) { again.focus(); }
+    document.title = fresh.title;
+    var seconds = fresh.getElementById('main') && fresh.getElementById('main').getAttribute('data-every');
+    if (seconds) { main.setAttribute('data-every', seconds); } else { main.removeAttribute('data-every'); }
+    copying();
+  }
+
+  function lost() {
+    if (document.getElementById('lost')) { return; }
+    var note = document.createElement('p');
+    note.id = 'lost';
+    note.className = 'notice bad';
+    note.setAttribute('role', 'alert');
+    note.textContent = 'ostler does not answer any more. Start it again, then open this page with its icon or with: ostler settings';
+    main.insertBefore(note, main.firstChild);
+  }
+
+  function found() {
+    var note = document.getElementById('lost');
+    if (note) { note.parentNode.removeChild(note); }
+  }
+
+  function later() {
+    if (every()) { window.setTimeout(look, every() * 1000); }
+  }
+
+  function look() {
+    if (document.hidden) { later(); return; }
+    var request = new XMLHttpRequest();
+    request.open('GET', window.location.href.split('#')[0]);
+    request.responseType = 'document';
+    request.onload = function () {
+      if (request.status === 200 && request.response) { found(); take(request.response); } else { lost(); }
+      later();
+    };
+    request.onerror = function () { lost(); later(); };
+    request.send();
+  }
+
+  function select(node) {
+    var range = document.createRange();
+    range.selectNodeContents(node);
+    var selection = window.getSelection();
+    selection.removeAllRanges();
+    selection.addRange(range);
+  }
+
+  function copy(node, button) {
+    select(node);
+    function done() {
+      button.textContent = 'Copied';
+      window.setTimeout(function () { button.textContent = 'Copy'; }, 2000);
+    }
+    if (navigator.clipboard && navigator.clipboard.writeText) {
+      navigator.clipboard.writeText(node.textContent).then(done, function () {
+        if (document.execCommand('copy')) { done(); }
+      });
+    } else if (document.execCommand('copy')) {
+      done();
+    }
+  }
+
+  function copying() {
+    var values = document.querySelectorAll('.copy code:not([data-copied])');
+    Array.prototype.forEach.call(values, function (value) {
+      var button = document.createElement('button');
+      button.type = 'button';
+      button.className = 'small';
+      button.textContent = 'Copy';
+      button.setAttribute('aria-label', 'Copy ' + value.textContent);
+      button.onclick = function () { copy(value, button); };
+      value.setAttribute('data-copied', '');
+      value.parentNode.insertBefore(button, value.nextSibling);
+    });
+  }
+
+  copying();
+  later();
+}());

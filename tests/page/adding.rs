@@ -1,0 +1,171 @@
+//! From nothing to mail, by forms alone: a browser without scripts, real servers, a real keyring.
+
+use crate::http::{Answer, Browser, Form};
+use crate::support::{client, free_port, mail, require, unique, wait_for};
+use crate::{ANN, Newcomer};
+
+const BOB: &str = "bob@example.com";
+
+/// The form of the first page, filled in.
+fn filled(newcomer: &Newcomer, page: &Answer, password: &str) -> Form {
+    let form = page.form("/add").with("address", ANN).with("password", password);
+    form.with("pop3", &newcomer.pop3()).with("smtp", &newcomer.smtp()).with("ca", &newcomer.ca())
+}
+
+#[test]
+fn first_run_to_the_first_fetched_and_sent_message() {
+    require!("dovecot", "postfix", "keyring");
+    let newcomer = Newcomer::start();
+    let before = newcomer.ostler.home.settings();
+    let mut browser = Browser::new(&newcomer.ostler.home);
+    let first = browser.get("/");
+    browser.send(&filled(&newcomer, &first, &newcomer.password));
+    let done = browser.stay_until("works and is kept");
+    for step in ["Encryption", "Signing in", "Sending"] {
+        assert!(done.body.contains(step), "{step}: {}", done.body);
+    }
+    assert!(newcomer.ostler.home.settings().starts_with(&before), "what was there stays");
+    let to_program = done.links().into_iter().find(|link| link.starts_with("/program?")).unwrap();
+    let tiles = browser.get(&to_program);
+    let guide = tiles.links().into_iter().find(|link| link.starts_with("/guide/outlook-express")).unwrap();
+    let page = browser.get(&guide);
+    assert!(page.body.contains("Waiting for your program to connect"), "{}", page.body);
+    assert!(page.body.contains(&format!("<code>{}</code>", newcomer.ostler.pop3)), "{}", page.body);
+    assert!(page.body.contains("http-equiv=\"refresh\""), "it looks again without a script");
+    // A program with the wrong name is told about in words.
+    let mut stranger = client::Client::greeted(newcomer.ostler.pop3, "+OK");
+    stranger.ask("USER nobody", "-ERR");
+    browser.stay_until("nobody");
+    let message = mail::tricky("hello");
+    newcomer.dovecot.deliver(ANN, &message);
+    assert_eq!(client::fetch(newcomer.ostler.pop3, ANN, "x"), std::slice::from_ref(&message));
+    browser.stay_until("has fetched its mail");
+    client::send(newcomer.ostler.smtp, ANN, &[BOB], &message);
+    let page = browser.stay_until("works with ostler");
+    assert!(!page.body.contains("Waiting for"), "{}", page.body);
+    assert!(browser.get("/").body.contains("works"), "the overview says so too");
+    browser.never_saw(&newcomer.password);
+}
+
+#[test]
+fn a_wrong_password_is_told_and_the_second_one_needs_no_servers_again() {
+    require!("dovecot", "postfix", "keyring");
+    let newcomer = Newcomer::start();
+    let before = newcomer.ostler.home.settings();
+    let mut browser = Browser::new(&newcomer.ostler.home);
+    let first = browser.get("/add");
+    let wrong = unique("not-the-word");
+    browser.send(&filled(&newcomer, &first, &wrong));
+    let failed = browser.stay_until("refused the password");
+    assert_eq!(newcomer.ostler.home.settings(), before, "nothing is kept");
+    let job = browser.at.clone();
+    let again = failed.form(&format!("{job}/again"));
+    assert!(again.fields.iter().any(|(name, value)| name == "pop3" && *value == newcomer.pop3()), "{again:?}");
+    // A mistake in the form is told beside its field, and leaves the rest of it.
+    let mistaken = browser.send(&again.clone().with("smtp", "no such thing").with("username", "annie"));
+    assert!(mistaken.body.contains("This is no server") && mistaken.body.contains("annie"), "{}", mistaken.body);
+    browser.send(&again.with("password", &newcomer.password));
+    browser.at.clone_from(&job);
+    browser.stay_until("works and is kept");
+    assert!(newcomer.ostler.home.settings().contains(ANN));
+    browser.never_saw(&wrong);
+    browser.never_saw(&newcomer.password);
+    // The same account a second time.
+    let page = browser.get("/add");
+    let twice = browser.send(&filled(&newcomer, &page, "x"));
+    assert!(twice.body.contains("already"), "{}", twice.body);
+}
+
+#[test]
+fn what_does_not_answer_is_kept_only_when_the_person_says_so() {
+    require!("keyring", "dovecot", "postfix");
+    let newcomer = Newcomer::start();
+    let before = newcomer.ostler.home.settings();
+    let mut browser = Browser::new(&newcomer.ostler.home);
+    let dead = format!("tls://localhost:{}", free_port());
+    let try_it = |browser: &mut Browser| {
+        let page = browser.get("/add");
+        browser.send(&filled(&newcomer, &page, &newcomer.password).with("pop3", &dead).with("name", "home"));
+        let failed = browser.stay_until("does not work yet");
+        assert!(failed.body.contains("What to do:"), "{}", failed.body);
+        (browser.at.clone(), failed)
+    };
+    let (job, failed) = try_it(&mut browser);
+    browser.send(&failed.form(&format!("{job}/stop")));
+    browser.at.clone_from(&job);
+    browser.stay_until("Nothing was kept");
+    assert_eq!(newcomer.ostler.home.settings(), before);
+    let (job, failed) = try_it(&mut browser);
+    let keep = failed.form(&format!("{job}/keep"));
+    browser.send(&keep);
+    browser.at.clone_from(&job);
+    browser.stay_until("not seen to work");
+    assert!(newcomer.ostler.home.settings().contains("name = \"home\""));
+    // Clicked again when it is over: nothing happens.
+    browser.send(&keep);
+    browser.at.clone_from(&job);
+    browser.stay_until("not seen to work");
+    browser.never_saw(&newcomer.password);
+}
+
+#[test]
+fn an_account_is_tested_gets_another_password_and_is_removed() {
+    require!("dovecot", "postfix", "keyring");
+    let newcomer = Newcomer::start();
+    let mut browser = Browser::new(&newcomer.ostler.home);
+    let before = newcomer.ostler.home.settings();
+    let page = browser.get("/add");
+    browser.send(&filled(&newcomer, &page, &newcomer.password));
+    browser.stay_until("works and is kept");
+    let account = browser.get("/account");
+    assert!(account.body.contains("encrypted (TLS)"), "{}", account.body);
+    browser.send(&account.form("/account/test"));
+    browser.stay_until("Everything works");
+    let other = unique("other");
+    browser.send(&account.form("/account/password").with("password", &other));
+    browser.stay_until("Something needs you");
+    let mut client = client::Client::greeted(newcomer.ostler.pop3, "+OK");
+    client.ask(&format!("USER {ANN}"), "+OK");
+    client.ask("PASS x", "-ERR");
+    browser.send(&account.form("/account/password").with("password", &newcomer.password));
+    browser.stay_until("Everything works");
+    assert!(browser.get("/account").body.contains("What it did lately"));
+    // The report gives nobody away.
+    let report = browser.get("/report");
+    assert!(report.header("content-disposition").unwrap().contains("attachment"));
+    assert!(report.body.contains("pop3 localhost:") && report.body.contains("What happened"), "{}", report.body);
+    assert!(!report.body.contains('@') && !report.body.contains("example.org"), "{}", report.body);
+    let unsure = browser.send(&account.form("/account/remove"));
+    assert!(unsure.body.contains("Nothing was removed"), "{}", unsure.body);
+    let gone = browser.send(&account.form("/account/remove").with("sure", "yes"));
+    assert!(gone.body.contains("is removed"), "{}", gone.body);
+    assert_eq!(newcomer.ostler.home.settings(), before);
+    wait_for("the first page without an account", || browser.get("/").body.contains("Add your account").then_some(()));
+    browser.never_saw(&newcomer.password);
+    browser.never_saw(&other);
+}
+
+#[test]
+fn a_provider_nobody_knows_is_asked_for_by_name() {
+    require!("keyring", "dovecot", "postfix", "world");
+    use crate::support::keyring::Keyring;
+    use crate::support::world::World;
+    let world = World::builder().start();
+    let keyring = Keyring::start();
+    let password = unique("pw");
+    let mut home = crate::home(world.ca(), &[]).with_keyring(&keyring).inside(&world);
+    home.keep_secret(&password);
+    let ostler = home.run();
+    let mut browser = Browser::inside(&ostler.home, |port| world.reach(port));
+    let form = browser.get("/add").form("/add").with("address", "ann@nowhere.test").with("password", &password);
+    browser.send(&form);
+    let asked = browser.stay_until("public directory");
+    let job = browser.at.clone();
+    assert!(!asked.body.contains("http-equiv=\"refresh\""), "a page that asks holds still");
+    let no = asked.form(&format!("{job}/answer")).with("answer", "no");
+    browser.send(&no);
+    browser.at.clone_from(&job);
+    let failed = browser.stay_until("No mail servers were found for nowhere.test");
+    assert!(!failed.body.contains("--pop3") && !failed.body.contains("Keep it all the same"), "{}", failed.body);
+    browser.never_saw(&password);
+}

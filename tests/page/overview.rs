@@ -1,0 +1,110 @@
+//! The first page, where it is open, and what happens when it cannot be.
+
+use std::net::{TcpListener, TcpStream};
+
+use crate::http::Browser;
+use crate::support::ca::TestCa;
+use crate::support::ostler::{Account, Home, Server};
+use crate::support::process::said;
+use crate::support::provider::Provider;
+use crate::support::{client, free_port, unique, wait_for};
+use crate::{home, link};
+
+#[test]
+fn it_is_there_without_an_account() {
+    let ostler = home(&TestCa::new(), &[]).run();
+    let mut browser = Browser::new(&ostler.home);
+    let page = browser.get("/");
+    assert_eq!(page.status, 200);
+    assert!(page.body.contains("Add your account") && page.body.contains("Your mail address"), "{}", page.body);
+    assert_eq!(page.body.matches("<h1").count(), 1);
+    let missing = browser.get("/nothing");
+    assert_eq!(missing.status, 404);
+    assert!(missing.body.contains("no such page"), "{}", missing.body);
+}
+
+#[test]
+fn every_link_leads_somewhere_and_names_are_text() {
+    let account = Account::new("<b>x</b>\\\"&amp;", "ann@example.org", &unique("pw")).pop3(Server::new("none", 1));
+    let ostler = home(&TestCa::new(), &[account]).run();
+    let mut browser = Browser::new(&ostler.home);
+    let (mut todo, mut done) = (vec!["/".to_owned()], Vec::new());
+    while let Some(path) = todo.pop() {
+        let page = browser.get(&path);
+        assert_eq!(page.status, 200, "{path}");
+        assert!(!page.body.contains("<b>x") && !page.body.contains("\"&amp;;"), "{path}: {}", page.body);
+        if page.header("content-type").is_some_and(|kind| kind.starts_with("text/html")) {
+            assert_eq!(page.body.matches("<h1").count(), 1, "{path}");
+            assert!(page.body.contains("<html lang=\"en\">") && page.body.contains("<main"), "{path}");
+            for input in page.body.split("<input").skip(1).filter(|input| !input.starts_with(" type=\"hidden\"")) {
+                let id = input.split(" id=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+                assert!(page.body.contains(&format!("for=\"{id}\"")), "{path}: {id} has no label");
+            }
+        }
+        done.push(path);
+        for link in page.links().into_iter().filter(|link| link.starts_with('/')) {
+            if !done.contains(&link) && !todo.contains(&link) {
+                todo.push(link);
+            }
+        }
+    }
+    assert!(browser.get("/").body.contains("&lt;b&gt;x"), "the name is shown");
+}
+
+#[test]
+fn it_shows_a_failure_and_a_door_that_is_taken() {
+    let provider = Provider::always(vec![crate::support::provider::say("-ERR [SYS/PERM] <script>go away</script>")]);
+    let account = Account::new("home", "ann@example.org", &unique("pw")).pop3(Server::new("none", provider.port));
+    let home = home(&TestCa::new(), &[account]);
+    let blocker = TcpListener::bind(("127.0.0.1", home.smtp)).unwrap();
+    let ostler = home.run();
+    let mut browser = Browser::new(&ostler.home);
+    let page = browser.get("/");
+    assert!(page.body.contains("shut") && page.body.contains(&std::process::id().to_string()), "{}", page.body);
+    drop(blocker);
+    let mut client = client::Client::greeted(ostler.pop3, "+OK");
+    client.ask("USER home", "+OK");
+    client.ask("PASS x", "-ERR");
+    let page = browser.wait_for("/", "go away");
+    assert!(page.body.contains("&lt;script&gt;go away") && !page.body.contains("<script>"), "{}", page.body);
+}
+
+#[test]
+fn a_taken_port_is_named_and_tried_again_and_the_settings_move_the_page() {
+    let home = Home::new(&TestCa::new(), &[]);
+    let port = free_port();
+    let blocker = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    home.write_settings(&home.settings().replace("page = false", &format!("page = {port}")));
+    let ostler = home.run();
+    wait_for("the reason in the log", || {
+        ostler.log().contains(&format!("the settings page on 127.0.0.1:{port}")).then_some(())
+    });
+    assert!(ostler.log().contains(&format!("process {}", std::process::id())), "{}", ostler.log());
+    let none = ostler.home.ostler(&["settings", "--print"], "");
+    assert_eq!(none.status.code(), Some(1), "{}", said(&none));
+    assert!(said(&none).contains("not open") && none.stdout.is_empty(), "{}", said(&none));
+    drop(blocker);
+    wait_for("the page on its port", || TcpStream::connect(("127.0.0.1", port)).ok());
+    assert!(
+        wait_for("the link", || {
+            let output = ostler.home.ostler(&["settings", "--print"], "");
+            output.status.success().then(|| said(&output))
+        })
+        .contains(&format!("http://127.0.0.1:{port}/?token="))
+    );
+    let other = free_port();
+    ostler.home.write_settings(&ostler.home.settings().replace(&format!("page = {port}"), &format!("page = {other}")));
+    wait_for("the page on the other port", || TcpStream::connect(("127.0.0.1", other)).ok());
+    wait_for("the first port closed", || TcpStream::connect(("127.0.0.1", port)).is_err().then_some(()));
+    assert!(link(&ostler.home).contains(&other.to_string()));
+    ostler.home.write_settings(&ostler.home.settings().replace(&format!("page = {other}"), "page = false"));
+    wait_for("no page", || TcpStream::connect(("127.0.0.1", other)).is_err().then_some(()));
+}
+
+#[test]
+fn without_a_running_ostler_the_command_says_so() {
+    let home = home(&TestCa::new(), &[]);
+    let output = home.ostler(&["settings"], "");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said(&output).contains("ostler run"), "{}", said(&output));
+}
