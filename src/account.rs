@@ -380,6 +380,8 @@ pub struct Settings {
     pub access: Access,
     /// Networks from which clients may come beside loopback.
     pub allow: Vec<Network>,
+    /// Whether the desktop tells the user when something waits for them.
+    pub notices: bool,
     /// In the order of the file.
     pub accounts: Vec<Arc<Account>>,
     /// The time limits.

@@ -1,5 +1,7 @@
 //! The running ostler: settings, doors, control, signals, from start to clean end. What it prints and returns is the
-//! contract of `ostler run`.
+//! contract of `ostler run`; with an icon in the panel (`app/desktop.rs`) it is the same ostler.
+
+mod desktop;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -13,11 +15,13 @@ use tokio::time::{sleep, timeout};
 
 use crate::config::{self, Parsed};
 use crate::control::{ClaimError, Instance, Listener, Request};
+use crate::desk::Desk;
 use crate::engine::{Engine, now};
 use crate::event::{Event, Events};
 use crate::listeners::{Inherited, Listeners};
 use crate::os;
 use crate::presets::Presets;
+use crate::tray::Link;
 use crate::vault::Vault;
 
 /// How long sessions in the middle of a message may go on after SIGTERM.
@@ -29,36 +33,84 @@ const NEWS: Duration = Duration::from_secs(3);
 /// Where the system does not tell of changes, they are looked for this often.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// Runs until it is asked to end.
-pub fn run(file: &Path) -> ExitCode {
-    // First of all: it takes variables out of the environment, which no other thread may look at meanwhile.
-    let inherited = os::inherited_listeners();
-    if let Err(error) = os::harden() {
-        tracing::debug!("{error}");
+/// Runs until it is asked to end, without an icon. Notices lead to the desk's page, if it has one.
+pub fn run(file: &Path, desk: Arc<dyn Desk>) -> ExitCode {
+    let second =
+        |error: ClaimError| complain(&format!("{error}: {}; ostler status shows what it does", file.display()), 1);
+    match Start::prepare(file, second) {
+        Ok(start) => start.serve(None, desk),
+        Err((code, _)) => code,
     }
-    os::allow_connections();
-    // Before the file is read, so that no change of it is missed.
-    let changes = Changes::watch(file);
-    let parsed = match config::load(file) {
-        Ok(parsed) => parsed,
-        Err(error) => return complain(&in_full(&error), 2),
-    };
-    let instance = match Instance::claim(file) {
-        Ok(instance) => instance,
-        Err(error @ ClaimError::AlreadyRuns { .. }) => {
-            return complain(&format!("{error}: {}; ostler status shows what it does", file.display()), 1);
+}
+
+/// Runs until it is asked to end, with an icon in the panel. Where one runs already, its page is opened, if it has one;
+/// that is a success. Has to be called on the main thread.
+#[cfg(feature = "tray")]
+pub fn on_desktop(file: &Path, desk: Arc<dyn Desk>) -> ExitCode {
+    let second = |error: ClaimError| {
+        if !desk.open_of_running(file) {
+            crate::log::complain(&format!("{error}: look for its icon in the panel; ostler status shows what it does"));
         }
-        Err(error) => return complain(&in_full(&error), 1),
+        ExitCode::SUCCESS
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    match runtime {
-        Ok(runtime) => {
-            let code = runtime.block_on(App::start(file.to_owned(), parsed, instance, changes, inherited));
-            // A name that is still being looked up keeps nobody waiting.
-            runtime.shutdown_background();
+    match Start::prepare(file, second) {
+        Ok(start) => crate::tray::beside(move |link| start.serve(Some(link), desk)),
+        Err((code, why)) => {
+            // Who starts a program from a menu does not see what it says.
+            if let Some(why) = why {
+                let notice = crate::notice::Notice::answer("ostler cannot start", &why, crate::desk::Place::Start);
+                let _ = crate::notice::show(notice, None).map(std::thread::JoinHandle::join);
+            }
             code
         }
-        Err(error) => complain(&format!("ostler cannot start: {error}"), 1),
+    }
+}
+
+/// All that can be refused is done.
+struct Start {
+    file: PathBuf,
+    parsed: Parsed,
+    instance: Instance,
+    changes: Changes,
+    inherited: Inherited,
+}
+
+impl Start {
+    /// `second` is told where an ostler runs already. An error comes with what was said about it.
+    fn prepare(file: &Path, second: impl FnOnce(ClaimError) -> ExitCode) -> Result<Self, (ExitCode, Option<String>)> {
+        // First of all: it takes variables out of the environment, which no other thread may look at meanwhile.
+        let inherited = os::inherited_listeners();
+        if let Err(error) = os::harden() {
+            tracing::debug!("{error}");
+        }
+        os::allow_connections();
+        let refuse = |error: &dyn std::error::Error, code| {
+            let why = in_full(error);
+            Err((complain(&why, code), Some(why)))
+        };
+        // Before the file is read, so that no change of it is missed.
+        let changes = Changes::watch(file);
+        let parsed = match config::load(file) {
+            Ok(parsed) => parsed,
+            Err(error) => return refuse(&error, 2),
+        };
+        match Instance::claim(file) {
+            Ok(instance) => Ok(Self { file: file.to_owned(), parsed, instance, changes, inherited }),
+            Err(error @ ClaimError::AlreadyRuns { .. }) => Err((second(error), None)),
+            Err(error) => refuse(&error, 1),
+        }
+    }
+
+    fn serve(self, link: Option<Link>, desk: Arc<dyn Desk>) -> ExitCode {
+        match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => {
+                let code = runtime.block_on(App::start(self, link, desk));
+                // A name that is still being looked up keeps nobody waiting.
+                runtime.shutdown_background();
+                code
+            }
+            Err(error) => complain(&format!("ostler cannot start: {error}"), 1),
+        }
     }
 }
 
@@ -88,13 +140,8 @@ enum Wake {
 }
 
 impl App {
-    async fn start(
-        file: PathBuf,
-        parsed: Parsed,
-        instance: Instance,
-        changes: Changes,
-        inherited: Inherited,
-    ) -> ExitCode {
+    async fn start(start: Start, link: Option<Link>, desk: Arc<dyn Desk>) -> ExitCode {
+        let Start { file, parsed, instance, changes, inherited } = start;
         let events = Events::default();
         tell_warnings(&events, &parsed);
         if parsed.is_missing {
@@ -105,6 +152,8 @@ impl App {
         }
         let engine = Arc::new(Engine::new(parsed.settings, Vault::new(), events));
         end_sessions_not_the_program(&engine);
+        let notices = engine.events.notices();
+        tokio::spawn(desktop::notices(notices, Arc::clone(&engine), Arc::clone(&desk)));
         #[cfg(feature = "web")]
         let page = {
             let wake = changes.wake.clone();
@@ -126,7 +175,8 @@ impl App {
                 None
             }
         };
-        if app.listeners.apply().await.is_empty() {
+        // Somebody who looks at an icon finds out there, and a door that becomes free is opened.
+        if app.listeners.apply().await.is_empty() && link.is_none() {
             return complain("ostler ends: no door could be opened", 1);
         }
         app.open_page().await;
@@ -135,12 +185,12 @@ impl App {
         let mut out = std::io::stdout();
         let _ = writeln!(out, "ready").and_then(|()| out.flush());
         let _ = os::notify_ready();
-        app.run(control, changes).await;
+        app.run(control, changes, link, desk).await;
         drop(instance);
         ExitCode::SUCCESS
     }
 
-    async fn run(&mut self, control: Option<Listener>, changes: Changes) {
+    async fn run(&mut self, control: Option<Listener>, changes: Changes, link: Option<Link>, desk: Arc<dyn Desk>) {
         let Changes { wake, mut woken, watcher, stamp } = changes;
         if watcher.is_none() {
             tokio::spawn(look(self.file.clone(), stamp, wake.clone()));
@@ -156,6 +206,14 @@ impl App {
             std::future::pending::<()>().await;
         };
         tokio::pin!(answering);
+        let (engine, file, quit) = (Arc::clone(&self.engine), self.file.clone(), wake.clone());
+        let panel = async move {
+            if let Some(link) = link {
+                desktop::panel(link, desk, engine, &file, quit).await;
+            }
+            std::future::pending::<()>().await;
+        };
+        tokio::pin!(panel);
         let working = async {
             while let Some(Wake::Changed) = woken.recv().await {
                 sleep(SETTLE).await;
@@ -176,6 +234,7 @@ impl App {
         };
         tokio::select! {
             () = &mut answering => {}
+            () = &mut panel => {}
             () = working => {}
         }
     }

@@ -17,11 +17,13 @@ pub mod status;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::app::{self, in_full};
 use crate::config::{self, Parsed};
+use crate::desk::Bare;
 use crate::log::{self, Format};
 
 /// Lets old mail programs go on working with today's providers.
@@ -98,6 +100,8 @@ pub fn main() -> ExitCode {
     };
     let loudness =
         i8::try_from(line.common.verbose).unwrap_or(i8::MAX) - i8::try_from(line.common.quiet).unwrap_or(i8::MAX);
+    #[cfg(feature = "tray")]
+    let has_icon = line.command.is_none() && crate::tray::has_desktop();
     let command = line.command.unwrap_or(Command::Run);
     // Commands other than `run` show their results themselves; a log between them only confuses.
     let level = if matches!(command, Command::Run) { loudness } else { loudness - 2 };
@@ -117,8 +121,11 @@ pub fn main() -> ExitCode {
     let Some(file) = file else {
         return fail(2, "ostler does not know where your settings are: name the file with --config");
     };
+    let desk = Arc::new(Bare);
     match command {
-        Command::Run => app::run(&file),
+        #[cfg(feature = "tray")]
+        Command::Run if has_icon => app::on_desktop(&file, desk),
+        Command::Run => app::run(&file, desk),
         Command::Demo(options) => crate::demo::main(&options),
         Command::Add(options) => add::main(&file, &options),
         Command::List(options) => with_settings(&file, |parsed| list::main(&parsed, &options)),

@@ -131,6 +131,8 @@ impl Scene {
             // Where the system cannot say who connects, the demo's toy mailbox is no secret.
             access: if cfg!(target_os = "linux") { Access::SameUser } else { Access::Anyone },
             allow: Vec::new(),
+            // Its stage is the terminal.
+            notices: false,
             accounts: vec![Arc::new(self.account(secret, trust))],
             timeouts: Timeouts::default(),
         }

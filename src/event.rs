@@ -1,5 +1,5 @@
 //! What happened, once, for everybody who wants to know: each [`Event`] becomes a line in the log and is folded into
-//! the [`Status`] that `ostler status`, and later tray and page, read. Nobody calls them; they read.
+//! the [`Status`] that `ostler status`, the tray and later the page read. Nobody calls them; they read.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -10,12 +10,13 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 use crate::account::{Access, Door, Protocol};
 use crate::failure::{Blame, Failure};
 use crate::journal::Journal;
+use crate::notice::{Notice, Notices};
 use crate::protocol::{Misuse, Slip};
 
 /// Names a client's connection while it lasts.
@@ -102,6 +103,13 @@ pub enum Event {
     },
     /// Something went wrong for an account, or before it was known whose.
     Failed(Option<String>, Failure),
+    /// All servers of an account were tried because the user wanted it.
+    Checked {
+        /// The account's name.
+        account: String,
+        /// What does not work, in words, with what to do about it; `None`: everything works.
+        trouble: Option<(String, Failure)>,
+    },
     /// No new sessions until resumed.
     Paused,
     /// New sessions again.
@@ -148,7 +156,32 @@ pub struct Status {
     accounts: Vec<(String, AccountStatus)>,
     sessions: BTreeMap<SessionId, SessionStatus>,
     paused: bool,
+    stopping: bool,
+    /// Whether the last thing that was heard of any provider is that there is no way to it.
+    out_of_reach: bool,
+    /// The first mistake of a changed settings file that is not in force.
+    mistake: Option<String>,
     journal: Journal,
+    notices: Notices,
+}
+
+/// What the tray shows, all of it from one moment.
+#[derive(Debug, Clone, Default)]
+pub struct Overview {
+    /// Whether new clients are sent away.
+    pub paused: bool,
+    /// Whether ostler ends as soon as messages under way are through.
+    pub stopping: bool,
+    /// How many sessions there are.
+    pub sessions: usize,
+    /// Whether the last thing that was heard of any provider is that there is no way to it.
+    pub out_of_reach: bool,
+    /// Doors that cannot be opened: protocol, address, why.
+    pub shut: Vec<(Protocol, SocketAddr, String)>,
+    /// The first mistake of a changed settings file that is not in force.
+    pub mistake: Option<String>,
+    /// By name, in the order of the settings.
+    pub accounts: Vec<(String, AccountStatus)>,
 }
 
 /// Takes events from everywhere; cheap to clone.
@@ -157,19 +190,58 @@ pub struct Events {
     status: Arc<Mutex<Status>>,
     /// The number of the journal's last entry, for those who wait for the next.
     told: watch::Sender<u64>,
+    /// How many events there were, for those who show the state of things.
+    count: watch::Sender<u64>,
+    /// Who shows notices, if anybody does.
+    notified: Arc<Mutex<Option<mpsc::UnboundedSender<Notice>>>>,
 }
 
 impl Events {
     /// Tells everybody.
     pub fn publish(&self, event: Event) {
         crate::log::write(&event);
-        let last = {
+        let (last, notice) = {
             let mut status = self.lock();
             status.note(&event);
+            let notice = status.notices.of(&event);
             status.fold(event);
-            status.journal.last()
+            (status.journal.last(), notice)
         };
         self.told.send_if_modified(|told| std::mem::replace(told, last.max(*told)) < last);
+        self.count.send_modify(|count| *count = count.wrapping_add(1));
+        if let Some(notice) = notice
+            && let Some(shown) = &*self.notified.lock().unwrap_or_else(PoisonError::into_inner)
+        {
+            let _ = shown.send(notice);
+        }
+    }
+
+    /// Wakes whoever shows the state of things at every event.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.count.subscribe()
+    }
+
+    /// The notices from now on; whoever took them before gets no more.
+    pub fn notices(&self) -> mpsc::UnboundedReceiver<Notice> {
+        let (shown, notices) = mpsc::unbounded_channel();
+        *self.notified.lock().unwrap_or_else(PoisonError::into_inner) = Some(shown);
+        notices
+    }
+
+    /// What the tray shows.
+    pub fn overview(&self) -> Overview {
+        let status = self.lock();
+        // A program finds the door on 127.0.0.1 where its companion on ::1 is shut.
+        let shut = status.doors.iter().filter(|d| d.state != OPEN && !d.door.is_companion);
+        Overview {
+            paused: status.paused,
+            stopping: status.stopping,
+            sessions: status.sessions.len(),
+            out_of_reach: status.out_of_reach,
+            shut: shut.map(|d| (d.door.protocol, d.address, d.state.clone())).collect(),
+            mistake: status.mistake.clone(),
+            accounts: status.accounts.clone(),
+        }
     }
 
     /// What happened after `seq` (see [`Journal::since`]). Waits up to `patience` for the first thing, unless there is
@@ -202,6 +274,13 @@ impl Events {
     }
 }
 
+/// The state of a door that is open.
+const OPEN: &str = "open";
+
+fn state_of(blame: Blame) -> &'static str {
+    if blame == Blame::User { "needs you" } else { "trouble" }
+}
+
 /// The time now in UTC, as JSON documents have it.
 pub fn timestamp() -> String {
     let now = OffsetDateTime::now_utc();
@@ -222,6 +301,7 @@ impl Status {
     fn fold(&mut self, event: Event) {
         match event {
             Event::Settings { accounts, .. } => {
+                self.mistake = None;
                 let old = std::mem::take(&mut self.accounts);
                 self.accounts = accounts
                     .into_iter()
@@ -231,7 +311,7 @@ impl Status {
                     })
                     .collect();
             }
-            Event::DoorOpen(door, address) => self.door(door, address, "open".into()),
+            Event::DoorOpen(door, address) => self.door(door, address, OPEN.into()),
             Event::DoorShut(door, why) => {
                 let address = door.address;
                 self.door(door, address, why);
@@ -252,31 +332,30 @@ impl Status {
                 }
             }
             Event::Ended(id) => drop(self.sessions.remove(&id)),
-            Event::Fetched { account, .. } => self.account(&account, |status| {
-                status.last_fetch = Some(timestamp());
-                status.state = "ok";
-            }),
-            Event::Sent { account, .. } => self.account(&account, |status| {
-                status.last_send = Some(timestamp());
-                status.state = "ok";
-            }),
+            Event::Fetched { account, .. } => self.worked(&account, |status| status.last_fetch = Some(timestamp())),
+            Event::Sent { account, .. } => self.worked(&account, |status| status.last_send = Some(timestamp())),
+            Event::Checked { account, trouble: None } => self.worked(&account, |_| ()),
+            Event::Checked { account, trouble: Some((why, failure)) } => {
+                self.out_of_reach = failure.is_unreachable();
+                self.failed(&account, why, state_of(failure.blame()));
+            }
             Event::NotSent { account, why } => self.failed(&account, why, "trouble"),
             Event::Failed(Some(account), failure) => {
-                let state = if failure.blame() == Blame::User { "needs you" } else { "trouble" };
-                self.failed(&account, failure.to_string(), state);
+                self.out_of_reach = failure.is_unreachable();
+                self.failed(&account, failure.to_string(), state_of(failure.blame()));
             }
             Event::Paused => self.paused = true,
             Event::Resumed => self.paused = false,
-            Event::SettingsWrong(_)
-            | Event::Remark(_)
+            Event::SettingsWrong(mistakes) => self.mistake = mistakes.into_iter().next(),
+            Event::Remark(_)
             | Event::TurnedAway(..)
             | Event::SignedIn(_)
             | Event::Slipped(..)
             | Event::Misused(..)
             | Event::GateOpened { .. }
             | Event::GateHealed { .. }
-            | Event::Failed(None, _)
-            | Event::Stopping(_) => {}
+            | Event::Failed(None, _) => {}
+            Event::Stopping(_) => self.stopping = true,
         }
     }
 
@@ -294,6 +373,14 @@ impl Status {
         if let Some((_, status)) = self.accounts.iter_mut().find(|(n, _)| n == name) {
             change(status);
         }
+    }
+
+    fn worked(&mut self, account: &str, note: impl FnOnce(&mut AccountStatus)) {
+        self.out_of_reach = false;
+        self.account(account, |status| {
+            note(status);
+            status.state = "ok";
+        });
     }
 
     fn failed(&mut self, account: &str, why: String, state: &'static str) {

@@ -485,6 +485,41 @@ impl Failure {
         }
     }
 
+    /// The server it is about, if it is about one.
+    pub fn at(&self) -> Option<&Place> {
+        match self {
+            Self::NameNotFound { at }
+            | Self::NoNameService { at }
+            | Self::NobodyListens { at }
+            | Self::NetworkGone { at, .. }
+            | Self::TimedOut { at, .. }
+            | Self::Lost { at, .. }
+            | Self::NotTls { at }
+            | Self::Certificate { at, .. }
+            | Self::TlsTooOld { at }
+            | Self::Tls { at, .. }
+            | Self::NoStartTls { at }
+            | Self::Injected { at }
+            | Self::WrongProtocol { at, .. }
+            | Self::Nonsense { at, .. }
+            | Self::TurnedAway { at, .. }
+            | Self::SignInRefused { at, .. }
+            | Self::SignInDisabled { at, .. }
+            | Self::InUse { at, .. }
+            | Self::LoginDelay { at, .. }
+            | Self::SignInPostponed { at, .. }
+            | Self::TooBig { at, .. }
+            | Self::NotInThisVersion { at, .. } => Some(at),
+            Self::Secret { at, .. } => at.as_ref(),
+            Self::BadTrust { .. }
+            | Self::UnknownAccount { .. }
+            | Self::UnknownSender { .. }
+            | Self::NoServer { .. }
+            | Self::Stopping
+            | Self::Internal => None,
+        }
+    }
+
     /// Whether another server of the same account may be tried: this one cannot be reached. A server that answers,
     /// whatever it says, is reached.
     pub fn is_unreachable(&self) -> bool {

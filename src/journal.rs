@@ -32,8 +32,8 @@ pub struct Entry {
     /// `pop3` or `smtp`.
     pub protocol: Option<&'static str>,
     /// `connected`, `signed-in`, `fetched`, `sent`, `not-sent`, `failed`, `mistake` (something is set wrongly in the mail
-    /// program), `misuse` (as much, and the connection was ended), `turned-away`, `gate`, `door`, `settings`, `remark`,
-    /// `paused`, `resumed` or `stopping`.
+    /// program), `misuse` (as much, and the connection was ended), `turned-away`, `checked`, `gate`, `door`, `settings`,
+    /// `remark`, `paused`, `resumed` or `stopping`.
     pub kind: &'static str,
     /// What happened and, if it was not good, what to do; one line.
     pub text: String,
@@ -158,6 +158,13 @@ fn draft(event: &Event) -> Option<Draft> {
             whose(account, Protocol::Smtp, "not-sent", format!("a message was not sent: {why}"))
         }
         Event::Failed(account, failure) => Draft { account: account.clone(), ..plain("failed", failure.to_string()) },
+        Event::Checked { account, trouble } => {
+            let text = match trouble {
+                None => "checked: everything works".to_owned(),
+                Some((why, _)) => format!("checked: {why}"),
+            };
+            Draft { account: Some(account.clone()), ..plain("checked", text) }
+        }
         Event::Paused => plain("paused", "ostler is paused: new connections are asked to come back later".into()),
         Event::Resumed => plain("resumed", "ostler serves again".into()),
         Event::Stopping(_) => plain("stopping", "ostler ends".into()),

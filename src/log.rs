@@ -117,6 +117,11 @@ pub(crate) fn write(event: &Event) {
                 Blame::User => error!("{whose}{failure}"),
             }
         }
+        Event::Checked { account, trouble: None } => info!("account {account}: checked, everything works"),
+        Event::Checked { account, trouble: Some((why, failure)) } => match failure.blame() {
+            Blame::Passing => warn!("account {account}: checked: {why}"),
+            Blame::User => error!("account {account}: checked: {why}"),
+        },
         Event::Paused => info!("paused: new clients are asked to come back later"),
         Event::Resumed => info!("resumed"),
         Event::Stopping(0) => info!("ostler ends"),

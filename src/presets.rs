@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio_rustls::rustls::pki_types::ServerName;
 
-use crate::account::Protocol;
+use crate::account::{Account, Protocol};
 use crate::config::{self, LoadError};
 use crate::endpoint::{Endpoint, LoginForm, Way};
 
@@ -242,6 +242,14 @@ impl Presets {
             .iter()
             .find(|preset| preset.domains.contains(&domain))
             .or_else(|| self.longest(|preset| longest_end(&preset.domain_suffixes, &domain)))
+    }
+
+    /// Why the provider of an account lets no mail program in, if it does not: a sentence without a full stop.
+    pub fn closed(&self, account: &Account) -> Option<String> {
+        let by_id = account.provider.as_deref().and_then(|id| self.by_id(id));
+        let preset = by_id.or_else(|| self.by_domain(account.address.rsplit_once('@')?.1))?;
+        let why = preset.closed.as_deref()?;
+        Some(format!("{}: {}", preset.title, why.trim_end_matches('.')))
     }
 
     /// The preset a host belongs to that a mail program is set to, today's or an old one. Of several that share a

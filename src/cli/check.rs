@@ -7,7 +7,6 @@ use std::sync::Arc;
 use clap::Args;
 use serde_json::json;
 
-use crate::account::Account;
 use crate::cli::{block_on, fail, print, print_json};
 use crate::config::Parsed;
 use crate::doctor::{Doctor, Step};
@@ -74,7 +73,7 @@ pub fn main(file: &Path, parsed: &Parsed, options: &Options) -> ExitCode {
                     print(&step_text(step));
                 }
             });
-            doctor.know_closed(closed(&presets, &account));
+            doctor.know_closed(presets.closed(&account));
             doctor.check().await;
             let steps = doctor.into_steps();
             checked.push((account, steps));
@@ -100,14 +99,6 @@ pub fn main(file: &Path, parsed: &Parsed, options: &Options) -> ExitCode {
         }
     }
     if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-/// Why the provider of an account lets no mail program in, if it does not.
-pub(crate) fn closed(presets: &Presets, account: &Account) -> Option<String> {
-    let by_id = account.provider.as_deref().and_then(|id| presets.by_id(id));
-    let preset = by_id.or_else(|| presets.by_domain(account.address.rsplit_once('@')?.1))?;
-    let why = preset.closed.as_deref()?;
-    Some(format!("{}: {}", preset.title, why.trim_end_matches('.')))
 }
 
 /// One line; for a failure, what is likely behind it, what to do, and what old programs show.

@@ -5,7 +5,7 @@
 pub(super) struct Keys(pub(super) &'static [&'static str]);
 
 pub(super) const ROOT: Keys = Keys(&["local", "account", "timeouts"]);
-pub(super) const LOCAL: Keys = Keys(&["pop3", "smtp", "imap", "page", "access", "allow"]);
+pub(super) const LOCAL: Keys = Keys(&["pop3", "smtp", "imap", "page", "access", "allow", "notices"]);
 pub(super) const ACCOUNT: Keys = Keys(&[
     "name",
     "address",

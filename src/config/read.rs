@@ -33,6 +33,7 @@ pub(super) fn settings(tree: &DeTable<'_>, file: &Path, presets: &Presets, notes
         page,
         access: local.access?,
         allow: local.allow?,
+        notices: local.notices?,
         accounts: drafts.into_iter().map(|draft| draft.account.map(Arc::new)).collect::<Option<_>>()?,
         timeouts,
     })
@@ -46,6 +47,8 @@ struct Local<'a> {
     access: Option<Access>,
     /// Likewise.
     allow: Option<Vec<Network>>,
+    /// Likewise.
+    notices: Option<bool>,
 }
 
 fn local<'a>(table: Option<&Table<'a>>) -> Local<'a> {
@@ -65,6 +68,7 @@ fn local<'a>(table: Option<&Table<'a>>) -> Local<'a> {
         },
         access: get("access").map_or(Some(Access::SameUser), |item| access(&item)),
         allow: get("allow").map_or(Some(Vec::new()), |item| allow(&item)),
+        notices: get("notices").map_or(Some(true), |item| item.flag()),
     }
 }
 

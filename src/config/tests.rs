@@ -319,14 +319,14 @@ fn an_empty_file_has_the_default_doors() {
     );
     assert_eq!(settings.page, Some("127.0.0.1:2080".parse().unwrap()));
     assert_eq!((settings.access, settings.timeouts), (Access::SameUser, Timeouts::default()));
-    assert!(settings.accounts.is_empty() && settings.allow.is_empty());
+    assert!(settings.accounts.is_empty() && settings.allow.is_empty() && settings.notices);
 }
 
 #[test]
 fn doors_have_four_forms() {
     let settings = settings(&format!(
         "[local]\npop3 = [110, \"[::1]:110\"]\nsmtp = 0\nimap = false\npage = false\naccess = \"password\"\n\
-         allow = [\"192.168.56.0/24\"]\n{}",
+         allow = [\"192.168.56.0/24\"]\nnotices = false\n{}",
         account("doors = { pop3 = \"192.168.56.1:110\", imap = 0 }\npop3.host = \"p\"")
     ));
     let doors: Vec<_> = settings
@@ -344,7 +344,7 @@ fn doors_have_four_forms() {
             "imap 127.0.0.1:0 false ann@example.net",
         ]
     );
-    assert_eq!(settings.page, None);
+    assert_eq!((settings.page, settings.notices), (None, false));
 }
 
 #[test]

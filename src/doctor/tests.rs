@@ -24,6 +24,7 @@ fn a_provider_known_to_be_closed_is_the_cause_of_whatever_fails() {
         page: None,
         access: Access::SameUser,
         allow: vec![],
+        notices: true,
         accounts: vec![Arc::clone(&account)],
         timeouts: Timeouts::default(),
     };

@@ -23,6 +23,7 @@ pub(crate) fn settings(pop3: u16, smtp: u16) -> Settings {
         page: None,
         access: Access::SameUser,
         allow: vec![],
+        notices: true,
         accounts: vec![Arc::new(account())],
         timeouts: Timeouts::default(),
     }

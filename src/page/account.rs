@@ -15,7 +15,6 @@ use super::program::{account, which};
 use super::{App, Shared, link_to};
 use crate::account::{Access, Account, SecretSource, Security, Server};
 use crate::app::in_full;
-use crate::cli::check::closed;
 use crate::config;
 use crate::doctor::Doctor;
 use crate::engine::Engine;
@@ -192,7 +191,7 @@ async fn tested(shared: Arc<Shared>, mut screen: Screen, account: Arc<Account>) 
     let engine = Arc::new(Engine::new(settings, Vault::new(), Events::default()));
     let presets = Presets::load(&shared.file).unwrap_or_default();
     let mut doctor = Doctor::new(engine, Arc::clone(&account), |step| screen.step(step));
-    doctor.know_closed(closed(&presets, &account));
+    doctor.know_closed(presets.closed(&account));
     doctor.check().await;
     let ok = doctor.into_steps().iter().all(|step| step.ok);
     Phase::Tested { ok }

@@ -242,8 +242,15 @@ mod tests {
 
     fn front(access: Access, names: &[&str]) -> Front {
         let accounts = names.iter().map(|n| Arc::new(account(n, &format!("{n}@example.net"), n))).collect();
-        let settings =
-            Settings { doors: vec![], page: None, access, allow: vec![], accounts, timeouts: Timeouts::default() };
+        let settings = Settings {
+            doors: vec![],
+            page: None,
+            access,
+            allow: vec![],
+            notices: true,
+            accounts,
+            timeouts: Timeouts::default(),
+        };
         Front::new(Arc::new(settings), None, "<1.2@ostler>".into())
     }
 

@@ -7,6 +7,8 @@
 
 pub mod ca;
 pub mod client;
+#[cfg(target_os = "linux")]
+pub mod desktop;
 pub mod dialogue;
 pub mod dovecot;
 pub mod exim;
@@ -57,6 +59,8 @@ pub fn has(need: &str) -> Result<(), String> {
         "postfix" => postfix::usable(),
         "exim" => exim::usable(),
         "keyring" => keyring::usable(),
+        #[cfg(target_os = "linux")]
+        "panel" => desktop::usable(),
         "world" => world::usable(),
         program => find(program).map(drop).ok_or_else(|| program.to_owned()),
     }

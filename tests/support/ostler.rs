@@ -100,6 +100,7 @@ pub struct Home {
     pub pop3: u16,
     pub smtp: u16,
     bus: Option<String>,
+    display: Option<String>,
     secrets: Vec<String>,
     inside: Option<Inside>,
 }
@@ -120,7 +121,7 @@ impl Home {
         }
         std::fs::write(at.join("ca.pem"), ca.pem()).unwrap();
         let (pop3, smtp) = (free_port(), free_port());
-        let mut home = Self { folder, pop3, smtp, bus: None, secrets: Vec::new(), inside: None };
+        let mut home = Self { folder, pop3, smtp, bus: None, display: None, secrets: Vec::new(), inside: None };
         let mut text = format!(
             "[local]\npop3 = \"127.0.0.1:{pop3}\"\nsmtp = \"127.0.0.1:{smtp}\"\nimap = false\npage = false\n{local}\n"
         );
@@ -190,6 +191,13 @@ impl Home {
         self
     }
 
+    /// Lets this user see a desktop: `ostler` without a command has an icon then, if there is also a bus to show it on.
+    pub fn with_desktop(mut self, bus: Option<&str>, display: &str) -> Self {
+        self.bus = bus.map(str::to_owned);
+        self.display = Some(display.to_owned());
+        self
+    }
+
     /// Everything this user runs, runs inside a world from now on; its doors are reached with `World::reach`.
     pub fn inside(mut self, world: &World) -> Self {
         self.inside = Some(world.inside());
@@ -228,6 +236,9 @@ impl Home {
         command.env_remove("SSL_CERT_FILE").env_remove("SSL_CERT_DIR");
         if let Some(bus) = &self.bus {
             command.env("DBUS_SESSION_BUS_ADDRESS", bus);
+        }
+        if let Some(display) = &self.display {
+            command.env("DISPLAY", display);
         }
         match &self.inside {
             Some(inside) => inside.wrap(&command),

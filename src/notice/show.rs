@@ -1,0 +1,95 @@
+//! Shows a notice on the desktop. A desktop that shows none is not an error: the log, `ostler status` and the icon say
+//! the same.
+
+use std::thread::JoinHandle;
+
+use super::Notice;
+
+/// Shows a notice, in a thread of its own, and does `clicked` if the user clicks it while it is there. `None`: a click has
+/// nowhere to lead. The thread may live as long as the notice.
+pub fn show(notice: Notice, clicked: Option<Box<dyn FnOnce() + Send>>) -> Option<JoinHandle<()>> {
+    let work = move || {
+        if let Err(error) = system::show(&notice, clicked) {
+            tracing::debug!("a notice could not be shown: {error}");
+        }
+    };
+    // A system without threads to spare has other worries.
+    std::thread::Builder::new().name("notice".into()).spawn(work).ok()
+}
+
+/// `org.freedesktop.Notifications` (Desktop Notifications Specification 1.2) on the session bus.
+#[cfg(not(any(windows, target_os = "macos")))]
+mod system {
+    use std::collections::HashMap;
+
+    use zbus::blocking::{Connection, Proxy};
+    use zbus::zvariant::Value;
+
+    use super::Notice;
+
+    const SERVICE: &str = "org.freedesktop.Notifications";
+    const PATH: &str = "/org/freedesktop/Notifications";
+
+    pub(super) fn show(notice: &Notice, clicked: Option<Box<dyn FnOnce() + Send>>) -> zbus::Result<()> {
+        let bus = Connection::session()?;
+        let desktop = Proxy::new(&bus, SERVICE, PATH, SERVICE)?;
+        let abilities: Vec<String> = desktop.call("GetCapabilities", &())?;
+        let has = |what: &str| abilities.iter().any(|ability| ability == what);
+        let body = if has("body-markup") { without_markup(&notice.body) } else { notice.body.clone() };
+        let clicked = clicked.filter(|_| has("actions"));
+        // `default` is a click on the notice itself.
+        let actions: &[&str] = if clicked.is_some() { &["default", "Open"] } else { &[] };
+        let hints = HashMap::from([("desktop-entry", Value::from("ostler")), ("category", Value::from("email"))]);
+        // Asked for before the notice is there, or its end could be missed.
+        let signals = desktop.receive_all_signals()?;
+        let ours: u32 =
+            desktop.call("Notify", &("ostler", 0_u32, "ostler", &notice.title, &body, actions, hints, -1_i32))?;
+        let Some(clicked) = clicked else { return Ok(()) };
+        for signal in signals {
+            let signal = signal.header().member().map(|member| member.to_string()).map(|member| (member, signal));
+            match signal {
+                Some((member, signal)) if member == "ActionInvoked" => {
+                    let (id, _): (u32, String) = signal.body().deserialize()?;
+                    if id == ours {
+                        clicked();
+                        return Ok(());
+                    }
+                }
+                Some((member, signal)) if member == "NotificationClosed" => {
+                    let (id, _): (u32, u32) = signal.body().deserialize()?;
+                    if id == ours {
+                        return Ok(());
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// What a provider says is text, whatever it looks like.
+    fn without_markup(text: &str) -> String {
+        text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    }
+
+    #[cfg(test)]
+    mod tests {
+        #[test]
+        fn words_of_a_provider_are_no_markup() {
+            assert_eq!(super::without_markup("<a href=\"x\">R&D</a>"), "&lt;a href=\"x\"&gt;R&amp;D&lt;/a&gt;");
+        }
+    }
+}
+
+/// Windows and macOS; a click leads nowhere yet.
+#[cfg(any(windows, target_os = "macos"))]
+mod system {
+    use super::Notice;
+
+    pub(super) fn show(
+        notice: &Notice,
+        _clicked: Option<Box<dyn FnOnce() + Send>>,
+    ) -> Result<(), notify_rust::error::Error> {
+        notify_rust::Notification::new().appname("ostler").summary(&notice.title).body(&notice.body).show().map(drop)
+    }
+}

@@ -1,0 +1,360 @@
+//! What icon, tooltip and menu say, and what a click on a line of the menu wishes for.
+
+use time::format_description::well_known::Rfc3339;
+use time::{OffsetDateTime, UtcOffset};
+
+use crate::desk::{Desk, Place};
+use crate::event::{AccountStatus, Overview};
+use crate::failure::{spoken, without_control};
+
+/// The longest line, in characters: Windows takes 127 for a tooltip, and no panel shows more.
+const LONGEST: usize = 110;
+/// A name longer than this is cut in the menu.
+const LONGEST_NAME: usize = 40;
+/// More accounts than this would make the menu taller than a small screen.
+const MOST_ACCOUNTS: usize = 15;
+
+/// The state of the whole, as the icon shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sign {
+    /// At work, and nothing to do.
+    Working,
+    /// Mail is moving.
+    Busy,
+    /// Something waits for the user.
+    NeedsYou,
+    /// New clients are sent away because the user wants it.
+    Paused,
+    /// There is no way to the provider.
+    Offline,
+}
+
+/// What the user wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wish {
+    /// To see the settings page.
+    Open(Place),
+    /// To have all servers tried.
+    Check,
+    /// To have new clients sent away.
+    Pause,
+    /// To have them served again.
+    Resume,
+    /// To have ostler start at login, or no more.
+    StartAtLogin,
+    /// The end.
+    Quit,
+}
+
+/// A line of the menu.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Item {
+    /// Between two groups.
+    Separator,
+    /// Something to read and, if a wish belongs to it, to click.
+    Line {
+        /// What it says.
+        text: String,
+        /// What a click on it wishes for.
+        wish: Option<Wish>,
+    },
+    /// Something that is on or off.
+    Switch {
+        /// What it says.
+        text: String,
+        /// What a click on it wishes for.
+        wish: Wish,
+        /// Whether it is on.
+        on: bool,
+    },
+}
+
+/// All that the icon shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Face {
+    /// The picture.
+    pub sign: Sign,
+    /// One line.
+    pub tooltip: String,
+    /// The menu, from the top.
+    pub items: Vec<Item>,
+}
+
+impl Wish {
+    /// Names it for as long as the menu is there.
+    pub fn id(&self) -> String {
+        match self {
+            Self::Open(Place::Start) => "settings".into(),
+            Self::Open(Place::Guide) => "guide".into(),
+            Self::Open(Place::Log) => "log".into(),
+            Self::Open(Place::Account(name)) => format!("account {name}"),
+            Self::Check => "check".into(),
+            Self::Pause => "pause".into(),
+            Self::Resume => "resume".into(),
+            Self::StartAtLogin => "start-at-login".into(),
+            Self::Quit => "quit".into(),
+        }
+    }
+
+    /// The wish of that name.
+    pub fn of_id(id: &str) -> Option<Self> {
+        Some(match id {
+            "settings" => Self::Open(Place::Start),
+            "guide" => Self::Open(Place::Guide),
+            "log" => Self::Open(Place::Log),
+            "check" => Self::Check,
+            "pause" => Self::Pause,
+            "resume" => Self::Resume,
+            "start-at-login" => Self::StartAtLogin,
+            "quit" => Self::Quit,
+            _ => Self::Open(Place::Account(id.strip_prefix("account ")?.to_owned())),
+        })
+    }
+}
+
+impl Face {
+    /// The face of things as they are. `is_busy`: mail has been moving for a while; `is_checking`: accounts are being
+    /// checked.
+    pub fn of(now: &Overview, desk: &dyn Desk, is_busy: bool, is_checking: bool) -> Self {
+        let sign = sign(now, is_busy);
+        let items = menu(now, desk, is_checking);
+        Self { sign, tooltip: cut(&tooltip(now, sign, is_checking), LONGEST), items }
+    }
+}
+
+fn sign(now: &Overview, is_busy: bool) -> Sign {
+    let needs_you =
+        now.mistake.is_some() || !now.shut.is_empty() || now.accounts.iter().any(|(_, a)| a.state == "needs you");
+    if now.paused {
+        Sign::Paused
+    } else if needs_you {
+        Sign::NeedsYou
+    } else if is_busy {
+        Sign::Busy
+    } else if now.out_of_reach {
+        Sign::Offline
+    } else {
+        Sign::Working
+    }
+}
+
+fn tooltip(now: &Overview, sign: Sign, is_checking: bool) -> String {
+    let accounts = &now.accounts;
+    if now.stopping {
+        return "ostler ends when the messages under way are through".into();
+    }
+    match sign {
+        Sign::Paused => "paused: mail programs are asked to come back later".into(),
+        Sign::NeedsYou => needs(now),
+        Sign::Busy if is_checking => "trying every server".into(),
+        Sign::Busy => "mail is moving".into(),
+        Sign::Offline => "no way to your mail provider just now".into(),
+        Sign::Working if accounts.is_empty() => "there is no mail account yet".into(),
+        Sign::Working if accounts.iter().any(|(_, a)| a.state == "trouble") => {
+            "trouble with a mail provider, it may pass".into()
+        }
+        Sign::Working => {
+            match accounts.iter().filter_map(|(_, a)| a.last_fetch.as_ref().max(a.last_send.as_ref())).max() {
+                Some(last) => format!("all is well, last mail at {}", clock(last)),
+                None => "ready, no mail program has come yet".into(),
+            }
+        }
+    }
+}
+
+fn needs(now: &Overview) -> String {
+    if now.mistake.is_some() {
+        return "the changed settings file is wrong, the last good settings stay in force".into();
+    }
+    if let Some((name, account)) = now.accounts.iter().find(|(_, a)| a.state == "needs you") {
+        let why = account.last_failure.as_deref().unwrap_or("the last try failed");
+        return format!("{} needs you: {why}", cut(name, LONGEST_NAME));
+    }
+    now.shut.first().map_or_else(String::new, |(protocol, address, why)| {
+        format!("the {} door on {address} cannot be opened: {why}", spoken(*protocol))
+    })
+}
+
+fn menu(now: &Overview, desk: &dyn Desk, is_checking: bool) -> Vec<Item> {
+    let line = |text: &str, wish| Item::Line { text: text.to_owned(), wish };
+    let has_page = desk.has_page();
+    let on_page = |place| has_page.then_some(Wish::Open(place));
+    let mut items = Vec::new();
+    for (name, account) in now.accounts.iter().take(MOST_ACCOUNTS) {
+        items.push(line(&account_line(name, account), on_page(Place::Account(name.clone()))));
+    }
+    match now.accounts.len() {
+        0 => items.push(line("No mail account yet", on_page(Place::Start))),
+        all @ MOST_ACCOUNTS.. if all > MOST_ACCOUNTS => {
+            items.push(line(&format!("and {} more", all - MOST_ACCOUNTS), on_page(Place::Start)));
+        }
+        _ => {}
+    }
+    items.push(Item::Separator);
+    if !now.accounts.is_empty() {
+        items.push(if is_checking { line("Checking...", None) } else { line("Check now", Some(Wish::Check)) });
+    }
+    if has_page {
+        items.push(line("Settings...", on_page(Place::Start)));
+        items.push(line("Guide for your mail program...", on_page(Place::Guide)));
+    }
+    items.push(if now.paused { line("Resume", Some(Wish::Resume)) } else { line("Pause", Some(Wish::Pause)) });
+    if let Some(on) = desk.start_at_login() {
+        items.push(Item::Switch { text: "Start at login".into(), wish: Wish::StartAtLogin, on });
+    }
+    if has_page {
+        items.push(line("Show log", on_page(Place::Log)));
+    }
+    items.push(Item::Separator);
+    items.push(line("Quit", Some(Wish::Quit)));
+    items
+}
+
+fn account_line(name: &str, account: &AccountStatus) -> String {
+    let state = match account.state {
+        "ok" => "works",
+        "unused" => "not used yet",
+        "trouble" => "trouble, it may pass",
+        other => other,
+    };
+    let mut text = format!("{}: {state}", cut(name, LONGEST_NAME));
+    if let Some(at) = &account.last_fetch {
+        text += &format!(", fetched {}", clock(at));
+    }
+    if let Some(at) = &account.last_send {
+        text += &format!(", sent {}", clock(at));
+    }
+    text
+}
+
+/// The time of day here, with the date if that was another day.
+fn clock(timestamp: &str) -> String {
+    let Ok(then) = OffsetDateTime::parse(timestamp, &Rfc3339) else { return timestamp.to_owned() };
+    let here = |time: OffsetDateTime| time.to_offset(UtcOffset::local_offset_at(time).unwrap_or(UtcOffset::UTC));
+    let (then, now) = (here(then), here(OffsetDateTime::now_utc()));
+    let clock = format!("{:02}:{:02}", then.hour(), then.minute());
+    if then.date() == now.date() {
+        return clock;
+    }
+    let month: String = then.month().to_string().chars().take(3).collect();
+    format!("{} {month} {clock}", then.day())
+}
+
+/// On one line, no longer than this.
+fn cut(text: &str, longest: usize) -> String {
+    let text = without_control(text);
+    if text.chars().count() <= longest {
+        return text;
+    }
+    text.chars().take(longest.saturating_sub(3)).chain("...".chars()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::account::Protocol;
+    use crate::desk::Bare;
+    use crate::event::timestamp;
+
+    /// A desk with everything.
+    struct Full;
+
+    impl Desk for Full {
+        fn has_page(&self) -> bool {
+            true
+        }
+
+        fn start_at_login(&self) -> Option<bool> {
+            Some(true)
+        }
+    }
+
+    fn account(name: &str, state: &'static str) -> (String, AccountStatus) {
+        (name.to_owned(), AccountStatus { state, ..AccountStatus::default() })
+    }
+
+    fn texts(face: &Face) -> Vec<&str> {
+        let text = |item| match item {
+            &Item::Separator => "-",
+            Item::Line { text, .. } | Item::Switch { text, .. } => text.as_str(),
+        };
+        face.items.iter().map(text).collect()
+    }
+
+    #[test]
+    fn what_has_no_action_is_not_in_the_menu() {
+        let now = Overview { accounts: vec![account("home", "unused")], ..Overview::default() };
+        let bare = Face::of(&now, &Bare, false, false);
+        assert_eq!(texts(&bare), ["home: not used yet", "-", "Check now", "Pause", "-", "Quit"]);
+        assert!(matches!(&bare.items[0], Item::Line { wish: None, .. }), "to read only");
+        let full = Face::of(&now, &Full, false, false);
+        assert_eq!(
+            texts(&full),
+            [
+                "home: not used yet",
+                "-",
+                "Check now",
+                "Settings...",
+                "Guide for your mail program...",
+                "Pause",
+                "Start at login",
+                "Show log",
+                "-",
+                "Quit"
+            ]
+        );
+        assert!(matches!(&full.items[6], Item::Switch { on: true, .. }));
+        let none = Overview { paused: true, ..Overview::default() };
+        assert_eq!(texts(&Face::of(&none, &Bare, false, false)), ["No mail account yet", "-", "Resume", "-", "Quit"]);
+        let many = Overview { accounts: vec![account("a", "ok"); 17], ..Overview::default() };
+        let face = Face::of(&many, &Bare, false, true);
+        assert_eq!(texts(&face)[14..18], ["a: works", "and 2 more", "-", "Checking..."]);
+    }
+
+    #[test]
+    fn the_sign_is_the_most_important_thing() {
+        let mut now = Overview { accounts: vec![account("home", "ok")], ..Overview::default() };
+        let seen = |now: &Overview, busy| {
+            let face = Face::of(now, &Bare, busy, false);
+            (face.sign, face.tooltip)
+        };
+        assert_eq!(seen(&now, false), (Sign::Working, "ready, no mail program has come yet".into()));
+        now.out_of_reach = true;
+        now.accounts[0].1.state = "trouble";
+        assert_eq!(seen(&now, false).0, Sign::Offline);
+        assert_eq!(seen(&now, true).0, Sign::Busy);
+        now.shut.push((Protocol::Pop3, "127.0.0.1:110".parse().unwrap(), "dovecot has it".into()));
+        let why = "the POP3 door on 127.0.0.1:110 cannot be opened: dovecot has it";
+        assert_eq!(seen(&now, true), (Sign::NeedsYou, why.into()));
+        now.accounts[0].1.state = "needs you";
+        now.accounts[0].1.last_failure = Some("mx refused\r\nthe sign-in; ".repeat(20));
+        let (sign, tooltip) = seen(&now, true);
+        assert_eq!(sign, Sign::NeedsYou);
+        assert!(tooltip.starts_with("home needs you: mx refused??the"), "{tooltip}");
+        assert_eq!(tooltip.chars().count(), LONGEST);
+        now.paused = true;
+        assert_eq!(seen(&now, true).0, Sign::Paused);
+    }
+
+    #[test]
+    fn times_are_the_clock_on_the_wall() {
+        let now = clock(&timestamp());
+        assert!(now.len() == 5 && now.as_bytes()[2] == b':', "{now}");
+        let old = clock("2021-03-04T05:06:07Z");
+        assert!(old.contains("Mar") && !old.contains("2021"), "{old}");
+        assert_eq!(clock("nonsense"), "nonsense");
+        let status = AccountStatus { state: "ok", last_fetch: Some(timestamp()), ..AccountStatus::default() };
+        assert!(account_line("home", &status).starts_with("home: works, fetched "));
+    }
+
+    #[test]
+    fn a_wish_is_found_again_by_its_id() {
+        let account = |name: &str| Wish::Open(Place::Account(name.into()));
+        let places = [Place::Start, Place::Guide, Place::Log].map(Wish::Open);
+        let others = [Wish::Check, Wish::Pause, Wish::Resume, Wish::StartAtLogin, Wish::Quit];
+        for wish in places.into_iter().chain(others).chain([account("quit"), account("a b"), account("")]) {
+            assert_eq!(Wish::of_id(&wish.id()), Some(wish));
+        }
+        assert_eq!(Wish::of_id("1023"), None);
+    }
+}

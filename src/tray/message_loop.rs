@@ -1,0 +1,94 @@
+//! The icon on Windows and macOS: the thread that made it has to run the system's message loop, and on macOS that has to
+//! be the main thread. So the main thread is the icon's, and ostler serves in a second one.
+
+use std::process::ExitCode;
+
+use tokio::sync::mpsc;
+use winit::application::ApplicationHandler;
+use winit::event::WindowEvent;
+use winit::event_loop::{ActiveEventLoop, EventLoop, EventLoopProxy};
+use winit::window::WindowId;
+
+use super::menu::{Shown, hear};
+use super::{Face, Link};
+
+/// What a main thread has by default nearly everywhere, and more than a second one.
+const STACK: usize = 8 * 1024 * 1024;
+
+/// What the serving thread tells the loop.
+enum Told {
+    Face(Box<Face>),
+    End,
+}
+
+/// Serves with an icon beside it. Has to be called on the main thread.
+pub fn beside(serve: impl FnOnce(Link) -> ExitCode + Send + 'static) -> ExitCode {
+    let (wish, wishes) = mpsc::unbounded_channel();
+    let mut builder = EventLoop::with_user_event();
+    // No place in the Dock and no menu bar: there is only the icon.
+    #[cfg(target_os = "macos")]
+    {
+        use winit::platform::macos::{ActivationPolicy, EventLoopBuilderExtMacOS};
+        builder.with_activation_policy(ActivationPolicy::Accessory).with_default_menu(false);
+    }
+    let messages = match builder.build() {
+        Ok(messages) => messages,
+        Err(error) => {
+            tracing::warn!("there is no icon, ostler works all the same: {error}");
+            return serve(Link { show: Box::new(|_| ()), wishes });
+        }
+    };
+    hear(&wish);
+    let proxy = messages.create_proxy();
+    let end = EndsTheLoop(messages.create_proxy());
+    let link = Link { show: Box::new(move |face| drop(proxy.send_event(Told::Face(Box::new(face))))), wishes };
+    let serving = std::thread::Builder::new().name("ostler".into()).stack_size(STACK).spawn(move || {
+        let _end = end;
+        serve(link)
+    });
+    let serving = match serving {
+        Ok(serving) => serving,
+        Err(error) => {
+            crate::log::complain(&format!("ostler cannot start: {error}; end some programs and try again"));
+            return ExitCode::FAILURE;
+        }
+    };
+    if let Err(error) = messages.run_app(&mut Panel::default()) {
+        tracing::warn!("the icon is gone, ostler works all the same: {error}");
+    }
+    serving.join().unwrap_or(ExitCode::FAILURE)
+}
+
+/// However the serving thread ends, the loop does too.
+struct EndsTheLoop(EventLoopProxy<Told>);
+
+impl Drop for EndsTheLoop {
+    fn drop(&mut self) {
+        let _ = self.0.send_event(Told::End);
+    }
+}
+
+#[derive(Default)]
+struct Panel {
+    shown: Option<Shown>,
+}
+
+impl ApplicationHandler<Told> for Panel {
+    fn resumed(&mut self, _messages: &ActiveEventLoop) {}
+
+    fn window_event(&mut self, _messages: &ActiveEventLoop, _window: WindowId, _event: WindowEvent) {}
+
+    fn user_event(&mut self, messages: &ActiveEventLoop, told: Told) {
+        match told {
+            Told::End => messages.exit(),
+            Told::Face(face) => match &mut self.shown {
+                Some(shown) => shown.change(*face),
+                None => match Shown::new(*face) {
+                    Ok(shown) => self.shown = Some(shown),
+                    // The taskbar may not be there yet; the next change tries again.
+                    Err(error) => tracing::warn!("there is no icon for now, ostler works all the same: {error}"),
+                },
+            },
+        }
+    }
+}
