@@ -161,6 +161,10 @@ impl App {
             let reload = move || drop(wake.try_send(Wake::Changed));
             crate::page::Page::new(Arc::clone(&engine), file.clone(), reload)
         };
+        #[cfg(feature = "web")]
+        if let Some(page) = &page {
+            desk.page_is_here(page.links());
+        }
         let mut app = Self {
             file,
             listeners: Listeners::new(Arc::clone(&engine), inherited),

@@ -23,7 +23,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::app::{self, in_full};
 use crate::config::{self, Parsed};
-use crate::desk::Bare;
+use crate::desk::Whole;
 use crate::log::{self, Format};
 
 /// Lets old mail programs go on working with today's providers.
@@ -121,7 +121,7 @@ pub fn main() -> ExitCode {
     let Some(file) = file else {
         return fail(2, "ostler does not know where your settings are: name the file with --config");
     };
-    let desk = Arc::new(Bare);
+    let desk = Arc::new(Whole::new(&file));
     match command {
         #[cfg(feature = "tray")]
         Command::Run if has_icon => app::on_desktop(&file, desk),

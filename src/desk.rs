@@ -3,7 +3,11 @@
 //!
 //! Not here: the icon (`tray.rs`), the notices (`notice.rs`), and what a desk does when it is asked to.
 
+mod whole;
+
 use std::path::Path;
+
+pub use whole::Whole;
 
 /// A place on the settings page.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,9 +23,13 @@ pub enum Place {
 }
 
 /// What is there beside tray and notices. Its methods may block for a moment (a browser is started); they are never called
-/// on the thread that serves, except the two that only look: [`has_page`](Self::has_page) and
+/// on the thread that serves, except those that only look: [`has_page`](Self::has_page) and
 /// [`start_at_login`](Self::start_at_login).
 pub trait Desk: Send + Sync {
+    /// Told once, before anything else, where the page of this ostler is.
+    #[cfg(feature = "web")]
+    fn page_is_here(&self, _links: crate::page::Links) {}
+
     /// Whether there is a settings page now.
     fn has_page(&self) -> bool {
         false

@@ -1,0 +1,109 @@
+//! The desk of an ostler with everything built in: the settings page in the web browser, starting at login.
+
+use std::path::{Path, PathBuf};
+#[cfg(feature = "web")]
+use std::sync::OnceLock;
+
+use super::{Desk, Place};
+use crate::app::in_full;
+use crate::autostart::{self, State};
+
+/// See [`Desk`].
+#[derive(Default)]
+pub struct Whole {
+    /// The settings file, which the switch for starting at login is about.
+    file: PathBuf,
+    #[cfg(feature = "web")]
+    page: OnceLock<crate::page::Links>,
+}
+
+impl Whole {
+    /// For the ostler of this settings file.
+    pub fn new(file: &Path) -> Self {
+        Self { file: file.to_owned(), ..Self::default() }
+    }
+}
+
+#[cfg(feature = "web")]
+impl Whole {
+    fn lead_to(link: &str) -> bool {
+        match webbrowser::open(link) {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::warn!("no web browser could be opened: {error}; ostler settings --print shows the address");
+                false
+            }
+        }
+    }
+}
+
+impl Desk for Whole {
+    #[cfg(feature = "web")]
+    fn page_is_here(&self, links: crate::page::Links) {
+        let _ = self.page.set(links);
+    }
+
+    #[cfg(feature = "web")]
+    fn has_page(&self) -> bool {
+        self.page.get().is_some_and(|links| links.address().is_some())
+    }
+
+    #[cfg(feature = "web")]
+    fn open(&self, place: &Place) {
+        if let Some(link) = self.page.get().and_then(crate::page::Links::entry) {
+            Self::lead_to(&format!("{link}&to={}", path(place)));
+        }
+    }
+
+    #[cfg(feature = "web")]
+    fn open_of_running(&self, settings_file: &Path) -> bool {
+        let answer = crate::control::ask(settings_file, &crate::control::Request::Page);
+        let link = answer.ok().flatten().and_then(|answer| answer["link"].as_str().map(str::to_owned));
+        link.is_some_and(|link| Self::lead_to(&link))
+    }
+
+    fn start_at_login(&self) -> Option<bool> {
+        autostart::status(&self.file).ok().map(|state| matches!(state, State::On { .. } | State::Service { .. }))
+    }
+
+    fn set_start_at_login(&self, on: bool) -> Result<(), String> {
+        let done = if on { autostart::on(&self.file) } else { autostart::off(&self.file) };
+        done.map(drop).map_err(|error| in_full(&error))
+    }
+}
+
+/// Where a place is on the page.
+#[cfg(feature = "web")]
+fn path(place: &Place) -> String {
+    match place {
+        Place::Start => "/".into(),
+        Place::Account(name) => format!("/account%3Faccount%3D{}", twice_encoded(name)),
+        Place::Guide => "/program".into(),
+        Place::Log => "/history".into(),
+    }
+}
+
+/// A name inside of a query inside of a query.
+#[cfg(feature = "web")]
+fn twice_encoded(name: &str) -> String {
+    name.bytes()
+        .map(|b| {
+            if b.is_ascii_alphanumeric() || b"-._~".contains(&b) {
+                char::from(b).to_string()
+            } else {
+                format!("%25{b:02X}")
+            }
+        })
+        .collect()
+}
+
+#[cfg(all(test, feature = "web"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_survives_the_way_through_the_link() {
+        assert_eq!(path(&Place::Account("ann@x.net".into())), "/account%3Faccount%3Dann%2540x.net");
+        assert_eq!(path(&Place::Log), "/history");
+    }
+}
