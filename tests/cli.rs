@@ -319,6 +319,27 @@ fn remove_leaves_everything_else_byte_for_byte() {
 }
 
 #[test]
+fn remove_all_leaves_no_account_and_no_password() {
+    require!("keyring");
+    let keyring = Keyring::start();
+    let home = home(&[simple().keyring(), Account::new("work", "work@example.org", "x").keyring().pop3(plain(1))]);
+    let home = home.with_keyring(&keyring);
+    for name in ["home", "work"] {
+        assert_eq!(code(&home.ostler(&["password", name, "--stdin"], &format!("{}\n", unique("pw")))), Some(0));
+    }
+    let entries = || said(&keyring.secret_tool(&["search", "--all", "service", "ostler"], ""));
+    assert!(entries().contains("home") && entries().contains("work"), "{}", entries());
+    assert_eq!(code(&home.ostler(&["remove", "--all", "home"], "")), Some(2));
+    assert_eq!(code(&home.ostler(&["remove", "--all"], "y\n")), Some(1), "there is no terminal to ask on");
+    let output = home.ostler(&["remove", "--all", "--yes"], "");
+    assert_eq!(code(&output), Some(0), "{}", said(&output));
+    assert!(!home.settings().contains("[[account]]") && home.settings().contains("[local]"), "{}", home.settings());
+    assert!(!entries().contains("home") && !entries().contains("work"), "{}", entries());
+    let again = home.ostler(&["remove", "--all", "--yes"], "");
+    assert_eq!((code(&again), out(&again).as_str()), (Some(0), "there is no account to remove\n"));
+}
+
+#[test]
 fn remove_keeps_a_link_a_link_and_the_files_mode() {
     use std::os::unix::fs::PermissionsExt;
     let home = home(&[simple()]);

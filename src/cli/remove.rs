@@ -16,47 +16,68 @@ use crate::vault::{Vault, VaultError};
 #[derive(Debug, Args)]
 pub struct Options {
     /// The account
-    #[arg(value_name = "NAME")]
-    name: String,
+    #[arg(value_name = "NAME", required_unless_present = "all")]
+    name: Option<String>,
+    /// All accounts, as before ostler is uninstalled
+    #[arg(long, conflicts_with = "name")]
+    all: bool,
     /// Do not ask
     #[arg(long)]
     yes: bool,
 }
 
-/// Removes it.
+/// Removes it, or all of them.
 pub fn main(file: &Path, parsed: &Parsed, options: &Options) -> ExitCode {
-    let account = match account(parsed, &options.name) {
-        Ok(account) => account,
-        Err(code) => return code,
+    let accounts = match &options.name {
+        Some(name) => match account(parsed, name) {
+            Ok(account) => std::slice::from_ref(account),
+            Err(code) => return code,
+        },
+        None => parsed.settings.accounts.as_slice(),
     };
+    if accounts.is_empty() {
+        print("there is no account to remove\n");
+        return ExitCode::SUCCESS;
+    }
+    let names = crate::choose::names(accounts).join(", ");
     if !options.yes {
         if !std::io::stdin().is_terminal() {
             return fail(1, "there is no terminal to ask on; give --yes to remove the account without a question");
         }
-        if !agreed(&account.name) {
+        if !agreed(&names) {
             return fail(1, "nothing was removed");
         }
     }
-    let text = match std::fs::read_to_string(file) {
+    let mut text = match std::fs::read_to_string(file) {
         Ok(text) => text,
         Err(error) => return fail(1, &format!("cannot read {}: {error}", file.display())),
     };
-    let changed = match config::remove_account(&text, &account.name) {
-        Ok(changed) => changed,
-        Err(error) => return fail(1, &in_full(&error)),
-    };
-    if let Err(error) = config::write_atomically(file, &changed) {
+    for account in accounts {
+        text = match config::remove_account(&text, &account.name) {
+            Ok(changed) => changed,
+            Err(error) => return fail(1, &in_full(&error)),
+        };
+    }
+    if let Err(error) = config::write_atomically(file, &text) {
         return fail(1, &format!("cannot write {}: {error}; nothing was removed", file.display()));
     }
-    print(&format!("account {} removed from {}\n", account.name, file.display()));
-    let _ = ask(file, &Request::ForgetSecret { account: account.name.clone() });
-    match block_on(Vault::new().forget_account(account)) {
-        Ok(Ok(())) => ExitCode::SUCCESS,
-        // Without a keyring there is nothing in it.
-        Ok(Err(VaultError::NoKeyring { .. })) => ExitCode::SUCCESS,
-        Ok(Err(error)) => fail(1, &format!("its passwords are still in the keyring: {}", in_full(&error))),
-        Err(error) => fail(1, &error.to_string()),
+    let mut code = ExitCode::SUCCESS;
+    for account in accounts {
+        print(&format!("account {} removed from {}\n", account.name, file.display()));
+        let _ = ask(file, &Request::ForgetSecret { account: account.name.clone() });
+        match block_on(Vault::new().forget_account(account)) {
+            // Without a keyring there is nothing in it.
+            Ok(Ok(()) | Err(VaultError::NoKeyring { .. })) => {}
+            Ok(Err(error)) => {
+                code = fail(
+                    1,
+                    &format!("the passwords of {} are still in the keyring: {}", account.name, in_full(&error)),
+                );
+            }
+            Err(error) => code = fail(1, &error.to_string()),
+        }
     }
+    code
 }
 
 fn agreed(name: &str) -> bool {
