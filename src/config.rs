@@ -17,6 +17,7 @@ use tree::Notes;
 
 mod accounts;
 mod add;
+mod change;
 mod doors;
 mod edit;
 mod keys;
@@ -30,6 +31,7 @@ mod tree;
 pub mod value;
 
 pub use add::add_account;
+pub use change::{Change, Place, change_account};
 pub use edit::{EditError, remove_account};
 pub(crate) use place::read_text;
 pub use place::{LIMIT, LoadError, default_path, load, write_atomically};

@@ -6,6 +6,7 @@
 
 mod account;
 mod add;
+mod edit;
 mod guard;
 mod history;
 mod jobs;
@@ -140,6 +141,7 @@ fn router(shared: &Arc<Shared>) -> Router {
         .route("/program", get(program::tiles))
         .route("/guide/{client}", get(program::show))
         .route("/account", get(account::show))
+        .route("/account/change", post(edit::change))
         .route("/account/test", post(account::test))
         .route("/account/password", post(account::password))
         .route("/account/local", post(account::local_password))

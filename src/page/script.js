@@ -88,7 +88,7 @@
   }
 
   function copying() {
-    var values = document.querySelectorAll('.copy code:not([data-copied])');
+    var values = document.querySelectorAll('.copy li code:not([data-copied]), p.copy code:not([data-copied])');
     Array.prototype.forEach.call(values, function (value) {
       var button = document.createElement('button');
       button.type = 'button';
