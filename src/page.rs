@@ -6,6 +6,7 @@
 
 mod account;
 mod add;
+mod conversation;
 mod edit;
 mod guard;
 mod history;
