@@ -7,6 +7,7 @@
 mod account;
 mod add;
 mod conversation;
+mod doors;
 mod edit;
 mod guard;
 mod history;
@@ -139,6 +140,7 @@ fn router(shared: &Arc<Shared>) -> Router {
         .route("/job/{id}/again", post(progress::again))
         .route("/job/{id}/keep", post(progress::keep))
         .route("/job/{id}/stop", post(progress::stop))
+        .route("/door", post(doors::change))
         .route("/program", get(program::tiles))
         .route("/guide/{client}", get(program::show))
         .route("/account", get(account::show))

@@ -162,7 +162,7 @@ fn put_place(account: &mut dyn TableLike, old: &Server, place: &Place) -> Result
 }
 
 /// Puts a value in the place of another one, with the blanks and comments around that.
-fn put(table: &mut dyn TableLike, key: &str, new: Value) {
+pub(super) fn put(table: &mut dyn TableLike, key: &str, new: Value) {
     match table.get_mut(key).and_then(Item::as_value_mut) {
         Some(old) => {
             let decor = old.decor().clone();
