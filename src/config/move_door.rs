@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use toml_edit::{DocumentMut, Item, Table, Value};
+use toml_edit::{DocumentMut, Item, Value};
 
 use super::change::put;
 use super::{EditError, parse_with};
@@ -22,9 +22,31 @@ pub fn move_door(
 ) -> Result<String, EditError> {
     let mut document: DocumentMut = text.parse().map_err(|_| EditError::NotToml { line: 1 })?;
     let old = parse_with(text, file, presets).map_err(|_| EditError::CannotTake)?.settings;
-    if document.get("local").is_none() {
-        document.insert("local", Item::Table(Table::new()));
+    let mut after = if document.get("local").is_some() {
+        put_port(&mut document, protocol, from, to)?;
+        document.to_string()
+    } else {
+        // At the end, where it comes between nobody's comments and what they are about.
+        let end = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
+        format!("{text}{end}[local]\n{protocol} = {to}\n")
+    };
+    if text.contains("\r\n") {
+        after = after.replace("\r\n", "\n").replace('\n', "\r\n");
     }
+    let new = parse_with(&after, file, presets).map_err(|_| EditError::CannotTake)?.settings;
+    let is_meant = |door: &Door| door.protocol == protocol && door.account.is_none() && door.address.port() == from;
+    let doors = old.doors.iter().cloned().map(|mut door| {
+        if is_meant(&door) {
+            door.address.set_port(to);
+        }
+        door
+    });
+    let wanted = crate::account::Settings { doors: doors.collect(), ..old };
+    if wanted == new { Ok(after) } else { Err(EditError::CannotTake) }
+}
+
+/// Puts the port into `[local]`, in the form that is there.
+fn put_port(document: &mut DocumentMut, protocol: Protocol, from: u16, to: u16) -> Result<(), EditError> {
     let local = document.get_mut("local").and_then(Item::as_table_like_mut).ok_or(EditError::TooEntangled)?;
     match local.get_mut(protocol.name()).map(Item::as_value_mut) {
         Some(Some(Value::Array(list))) => {
@@ -44,20 +66,7 @@ pub fn move_door(
         // The usual port, which the file need not name.
         None => put(local, protocol.name(), Value::from(i64::from(to))),
     }
-    let mut after = document.to_string();
-    if text.contains("\r\n") {
-        after = after.replace("\r\n", "\n").replace('\n', "\r\n");
-    }
-    let new = parse_with(&after, file, presets).map_err(|_| EditError::CannotTake)?.settings;
-    let is_meant = |door: &Door| door.protocol == protocol && door.account.is_none() && door.address.port() == from;
-    let doors = old.doors.iter().cloned().map(|mut door| {
-        if is_meant(&door) {
-            door.address.set_port(to);
-        }
-        door
-    });
-    let wanted = crate::account::Settings { doors: doors.collect(), ..old };
-    if wanted == new { Ok(after) } else { Err(EditError::CannotTake) }
+    Ok(())
 }
 
 /// The value with the other port, if it has the first one.

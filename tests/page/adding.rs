@@ -146,6 +146,69 @@ fn an_account_is_tested_gets_another_password_and_is_removed() {
 }
 
 #[test]
+fn mail_goes_out_through_another_company_with_its_own_password() {
+    require!("dovecot", "postfix", "keyring");
+    use crate::support::ca::TestCa;
+    use crate::support::dovecot::Dovecot;
+    use crate::support::keyring::Keyring;
+    use crate::support::postfix::Postfix;
+    let (ca, own, other, lee) = (TestCa::new(), unique("pw"), unique("other"), "lee@example.com");
+    let cert = ca.localhost();
+    let mailbox = Dovecot::builder().user(ANN, &own).cert(cert.clone()).start();
+    let company = Dovecot::builder().user(lee, &other).cert(cert.clone()).start();
+    let postfix = Postfix::builder().cert(cert).sasl(&company).start();
+    let keyring = Keyring::start();
+    let mut home = crate::home(&ca, &[]).with_keyring(&keyring);
+    home.keep_secret(&own);
+    home.keep_secret(&other);
+    let ostler = home.run();
+    let mut browser = Browser::new(&ostler.home);
+    let form = browser.get("/").form("/add").with("address", ANN).with("password", &own).with("other", lee);
+    let form = form
+        .with("pop3", &format!("tls://localhost:{}", mailbox.pop3s))
+        .with("smtp", &format!("starttls://localhost:{}", postfix.submission))
+        .with("ca", ostler.home.ca_file().to_str().unwrap());
+    let missing = browser.send(&form);
+    assert!(missing.body.contains("The password is missing"), "{}", missing.body);
+    browser.send(&form.with("other_password", &other));
+    browser.stay_until("works and is kept");
+    client::send(ostler.smtp, ANN, &[BOB], &mail::tricky("hello"));
+    assert_eq!(postfix.deliveries().len(), 1);
+    assert!(company.logins().iter().all(|login| login.user == lee), "each company hears its own name only");
+    let account = browser.get("/account");
+    assert!(account.body.contains("Whose password") && account.body.contains(lee), "{}", account.body);
+    browser.never_saw(&own);
+    browser.never_saw(&other);
+}
+
+#[test]
+fn a_provider_that_wants_mail_checked_first_is_found_out() {
+    require!("dovecot", "postfix", "keyring");
+    use crate::support::ca::TestCa;
+    use crate::support::gate::{Gate, Rules};
+    use crate::support::keyring::Keyring;
+    let (ca, password) = (TestCa::new(), unique("pw"));
+    let gate = Gate::start(Rules::default(), &ca.localhost(), &[(ANN, &password)]);
+    let keyring = Keyring::start();
+    let mut home = crate::home(&ca, &[]).with_keyring(&keyring);
+    home.keep_secret(&password);
+    let ostler = home.run();
+    let mut browser = Browser::new(&ostler.home);
+    let form = browser.get("/").form("/add").with("address", ANN).with("password", &password);
+    let form = form
+        .with("pop3", &format!("tls://localhost:{}", gate.dovecot.pop3s))
+        .with("smtp", &format!("starttls://localhost:{}", gate.smtp()))
+        .with("ca", ostler.home.ca_file().to_str().unwrap());
+    browser.send(&form);
+    let done = browser.stay_until("works and is kept");
+    assert!(done.body.contains("POP login before each send"), "{}", done.body);
+    gate.forget();
+    client::send(ostler.smtp, ANN, &[BOB], &mail::tricky("hello"));
+    assert_eq!(gate.deliveries().len(), 1);
+    browser.never_saw(&password);
+}
+
+#[test]
 fn a_changed_server_forgets_its_password_and_comments_stay() {
     require!("dovecot", "postfix", "keyring");
     let newcomer = Newcomer::start();
