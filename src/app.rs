@@ -123,7 +123,12 @@ fn complain(text: &str, code: u8) -> ExitCode {
 #[cfg(feature = "web")]
 type Links = Option<crate::page::Links>;
 #[cfg(not(feature = "web"))]
-type Links = Option<std::convert::Infallible>;
+type Links = Option<NoPage>;
+
+/// There is none in this build.
+#[cfg(not(feature = "web"))]
+#[derive(Clone)]
+enum NoPage {}
 
 struct App {
     file: PathBuf,

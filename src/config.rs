@@ -17,9 +17,11 @@ use tree::Notes;
 
 mod accounts;
 mod add;
+mod change;
 mod doors;
 mod edit;
 mod keys;
+mod move_door;
 mod place;
 mod preset;
 mod providers;
@@ -30,7 +32,9 @@ mod tree;
 pub mod value;
 
 pub use add::add_account;
+pub use change::{Change, Place, change_account};
 pub use edit::{EditError, remove_account};
+pub use move_door::move_door;
 pub(crate) use place::read_text;
 pub use place::{LIMIT, LoadError, default_path, load, write_atomically};
 pub(crate) use providers::read_providers;

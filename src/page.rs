@@ -6,6 +6,9 @@
 
 mod account;
 mod add;
+mod conversation;
+mod doors;
+mod edit;
 mod guard;
 mod history;
 mod jobs;
@@ -137,9 +140,11 @@ fn router(shared: &Arc<Shared>) -> Router {
         .route("/job/{id}/again", post(progress::again))
         .route("/job/{id}/keep", post(progress::keep))
         .route("/job/{id}/stop", post(progress::stop))
+        .route("/door", post(doors::change))
         .route("/program", get(program::tiles))
         .route("/guide/{client}", get(program::show))
         .route("/account", get(account::show))
+        .route("/account/change", post(edit::change))
         .route("/account/test", post(account::test))
         .route("/account/password", post(account::password))
         .route("/account/local", post(account::local_password))

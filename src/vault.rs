@@ -294,12 +294,25 @@ impl Vault {
         let local = local_entry_of(account);
         let mut entries: Vec<_> = keyed_servers(account).into_iter().map(|s| entry_of(account, s)).collect();
         entries.push(local.clone());
-        let forget = Request::Forget { account: account.name.clone(), entries };
+        let forget = Request::Forget { account: Some(account.name.clone()), entries };
         let done = self.0.keyring.ask(forget, CHANGE_LIMIT).await;
         self.change(|secrets| secrets.retain(|entry, _| !is_entry_of(entry, &account.name)));
         match done {
             Ok(_) | Err(Trouble::NoEntry) => Ok(()),
             Err(trouble) => Err(VaultError::keyring(account, &local, trouble)),
+        }
+    }
+
+    /// Takes what is kept for one server of the account out of the keyring: the account has another one now. That there is
+    /// nothing is as good.
+    pub async fn forget_server(&self, account: &Account, server: &Server) -> Result<(), VaultError> {
+        let entry = entry_of(account, server);
+        let forget = Request::Forget { account: None, entries: vec![entry.clone()] };
+        let done = self.0.keyring.ask(forget, CHANGE_LIMIT).await;
+        self.change(|secrets| drop(secrets.remove(&entry)));
+        match done {
+            Ok(_) | Err(Trouble::NoEntry) => Ok(()),
+            Err(trouble) => Err(VaultError::keyring(account, &entry, trouble)),
         }
     }
 
@@ -532,7 +545,9 @@ mod tests {
                     return kept.get(entry).cloned().map(Zeroizing::new).ok_or(Trouble::NoEntry);
                 }
                 Request::Write { entry, secret } => drop(kept.insert(entry.clone(), secret.to_vec())),
-                Request::Forget { account, .. } => kept.retain(|entry, _| !is_entry_of(entry, account)),
+                Request::Forget { account, entries } => kept.retain(|entry, _| {
+                    !entries.contains(entry) && account.as_ref().is_none_or(|account| !is_entry_of(entry, account))
+                }),
             }
             Ok(Zeroizing::default())
         };
@@ -577,6 +592,22 @@ mod tests {
             home.pop3 = Some(server.clone());
             assert!(matches!(vault.secret(&home, &server).await, Err(VaultError::NoEntry { .. })));
         }
+    }
+
+    #[tokio::test]
+    async fn one_server_is_forgotten_and_the_others_are_not() {
+        let (vault, ..) = vault();
+        let mut home = account("home");
+        home.smtp = vec![server(Protocol::Smtp, "smtp.example.net", password(SecretSource::Keyring))];
+        let servers = keyed_servers(&home);
+        let [first, second, ..] = servers.as_slice() else { panic!("{servers:?}") };
+        for server in [first, second] {
+            vault.store(&home, server, secret("x")).await.unwrap();
+        }
+        vault.forget_server(&home, first).await.unwrap();
+        assert!(matches!(vault.secret(&home, first).await, Err(VaultError::NoEntry { .. })));
+        assert!(vault.secret(&home, second).await.is_ok());
+        vault.forget_server(&home, first).await.unwrap();
     }
 
     #[tokio::test]

@@ -38,17 +38,20 @@ pub(super) struct Sent {
     account: String,
     #[serde(default)]
     password: zeroize::Zeroizing<String>,
+    /// The user name whose password it is, where there are several.
+    user: Option<String>,
     sure: Option<String>,
     show: Option<String>,
 }
 
 /// What to say beside a form that was sent.
 #[derive(Default)]
-struct Said {
-    password: Option<String>,
-    remove: Option<String>,
-    local: Option<Result<Arc<Secret>, String>>,
-    done: Option<&'static str>,
+pub(super) struct Said {
+    pub(super) change: super::edit::Mistakes,
+    pub(super) password: Option<String>,
+    pub(super) remove: Option<String>,
+    pub(super) local: Option<Result<Arc<Secret>, String>>,
+    pub(super) done: Option<&'static str>,
 }
 
 pub(super) async fn show(shared: App, Query(asked): Query<Asked>) -> Response {
@@ -58,7 +61,7 @@ pub(super) async fn show(shared: App, Query(asked): Query<Asked>) -> Response {
     }
 }
 
-async fn page(shared: &Shared, account: &Account, said: &Said) -> Response {
+pub(super) async fn page(shared: &Shared, account: &Account, said: &Said) -> Response {
     let news = shared.engine.events.since(Some(0), Duration::ZERO).await;
     let own = |entry: &&serde_json::Value| {
         entry["account"] == account.name.as_str()
@@ -68,7 +71,9 @@ async fn page(shared: &Shared, account: &Account, said: &Said) -> Response {
     };
     let entries: Vec<&serde_json::Value> =
         news["entries"].as_array().into_iter().flatten().rev().filter(own).take(SHOWN).collect();
-    let keyring = keyring_servers(account).next().is_some();
+    let mut users: Vec<&str> =
+        keyring_servers(account).filter_map(|s| Some(s.credentials()?.username.as_str())).collect();
+    users.dedup();
     let body = html! {
         @if let Some(done) = said.done { div.notice.good role="status" { p { (done) } } }
         dl {
@@ -90,12 +95,22 @@ async fn page(shared: &Shared, account: &Account, said: &Said) -> Response {
             h2 #lately { "What it did lately" }
             (super::history::list(&entries))
         }
-        @if keyring {
+        section aria-labelledby="change" {
+            h2 #change { "Change" }
+            (super::edit::form(shared, account, &said.change))
+        }
+        @if !users.is_empty() {
             section aria-labelledby="password-title" {
                 h2 #password-title { "Another password" }
                 p { "When you have changed your password at the provider. It goes into this computer's keyring." }
                 form method="post" action="/account/password" autocomplete="off" {
                     (hidden(shared, account))
+                    @if users.len() > 1 {
+                        div.field {
+                            label for="user" { "Whose password" }
+                            select id="user" name="user" { @for user in &users { option value=(user) { (user) } } }
+                        }
+                    }
                     (field("password", "The new password", "password", "", "", said.password.as_deref()))
                     button type="submit" { "Keep it, and test" }
                 }
@@ -116,7 +131,7 @@ async fn page(shared: &Shared, account: &Account, said: &Said) -> Response {
     View::new(account.name.clone(), Here::Overview, body).into_response()
 }
 
-fn hidden(shared: &Shared, account: &Account) -> Markup {
+pub(super) fn hidden(shared: &Shared, account: &Account) -> Markup {
     html! { (word(shared)) input type="hidden" name="account" value=(account.name); }
 }
 
@@ -201,8 +216,11 @@ async fn tested(shared: Arc<Shared>, mut screen: Screen, account: Arc<Account>) 
 pub(super) async fn password(shared: App, Form(sent): Form<Sent>) -> Response {
     let Some(account) = account(&shared, Some(&sent.account)) else { return which(&shared, "/account") };
     let mut kept = Ok(());
-    let own = account.address.as_str();
-    for server in keyring_servers(&account) {
+    let is_meant = |server: &&Server| match (&sent.user, server.credentials()) {
+        (Some(user), Some(credentials)) => credentials.username == *user,
+        _ => true,
+    };
+    for server in keyring_servers(&account).filter(is_meant) {
         let secret = Secret::new(sent.password.clone()).map_err(|why| format!("This cannot be a password: {why}."));
         kept = match secret {
             Ok(secret) => shared.engine.vault.store(&account, server, secret).await.map_err(|e| trouble(&e)),
@@ -212,7 +230,6 @@ pub(super) async fn password(shared: App, Form(sent): Form<Sent>) -> Response {
             break;
         }
     }
-    tracing::debug!("another password for {own}");
     match kept {
         Ok(()) => begin_test(&shared, account),
         Err(why) => page(&shared, &account, &Said { password: Some(why), ..Said::default() }).await,

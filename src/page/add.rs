@@ -1,47 +1,37 @@
-//! Adding an account: the form, and the conversation behind it, which is the one of `ostler add`: servers are looked for,
-//! tried for real, changed, tried again; what works, or what the person wants all the same, is kept.
+//! The form for adding an account: how it looks, and what is wrong with one that was sent. Every field is checked, and all
+//! at once.
 //!
-//! Not here: how any of these steps works (`setup.rs`), and the page that shows them (`progress.rs`).
+//! Not here: what is done with it (`conversation.rs`).
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use axum::Form;
 use axum::response::{IntoResponse, Redirect, Response};
 use maud::{Markup, html};
 use serde::Deserialize;
-use tokio::time::sleep;
 
-use super::jobs::{Phase, Screen, Trouble, Wish};
+use super::conversation::Conversation;
 use super::layout::{Here, View, check, field, word};
 use super::{App, Shared};
-use crate::account::{Account, Protocol, Settings, Trust};
-use crate::app::in_full;
+use crate::account::{Protocol, Settings};
 use crate::config::value;
 use crate::endpoint::Endpoint;
-use crate::failure::Failure;
-use crate::presets::Presets;
 use crate::secret::Secret;
-use crate::setup::find::{Finding, NotFound, Search};
-use crate::setup::keep::{KeepError, existing, keep};
-use crate::setup::trial::{Outcome, Trial};
-use crate::setup::{Plan, Secrets, Side, Talk, endpoint_from_flag};
-
-/// How long the running ostler may take to see that its settings have changed.
-const NOTICED: Duration = Duration::from_secs(6);
+use crate::setup::keep::existing;
+use crate::setup::{Secrets, endpoint_from_flag};
 
 /// The form as a person has filled it in, without the passwords: those never come back to the page.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Fields {
     pub(super) address: String,
-    other: String,
-    gate: bool,
-    pop3: String,
-    smtp: String,
-    username: String,
-    name: String,
-    ca: String,
+    pub(super) other: String,
+    pub(super) gate: bool,
+    pub(super) pop3: String,
+    pub(super) smtp: String,
+    pub(super) username: String,
+    pub(super) name: String,
+    pub(super) ca: String,
 }
 
 /// The form as it comes.
@@ -86,13 +76,13 @@ impl Sent {
 
 /// A form that has been understood.
 pub(super) struct Wanted {
-    fields: Fields,
-    name: Option<String>,
-    username: Option<String>,
-    pop3: Vec<Endpoint>,
-    smtp: Vec<Endpoint>,
-    ca: Option<PathBuf>,
-    secrets: Secrets,
+    pub(super) fields: Fields,
+    pub(super) name: Option<String>,
+    pub(super) username: Option<String>,
+    pub(super) pop3: Vec<Endpoint>,
+    pub(super) smtp: Vec<Endpoint>,
+    pub(super) ca: Option<PathBuf>,
+    pub(super) secrets: Secrets,
 }
 
 /// What is wrong with a form: the field, and a sentence to stand beside it.
@@ -240,239 +230,6 @@ pub(super) async fn send(shared: App, Form(sent): Form<Sent>) -> Response {
     }
 }
 
-/// What one go at it came to.
-enum Attempt {
-    Works(Account),
-    Fails { account: Option<Account>, why: Option<String>, refused: bool },
-}
-
-struct Conversation {
-    shared: Arc<Shared>,
-    screen: Screen,
-    wanted: Wanted,
-    plan: Option<Plan>,
-    finding: Finding,
-}
-
-impl Conversation {
-    fn new(shared: Arc<Shared>, screen: Screen, wanted: Wanted) -> Self {
-        Self { shared, screen, wanted, plan: None, finding: Finding::default() }
-    }
-
-    /// The whole of it; how it ends. Only a person ends it without an account.
-    async fn hold(mut self) -> Phase {
-        loop {
-            let attempt = self.attempt().await;
-            let (account, mut trouble) = match attempt {
-                Attempt::Works(account) => match self.keep(&account, true).await {
-                    Ok(phase) => return phase,
-                    Err(why) => (Some(account), Trouble { why: Some(why), ..Trouble::default() }),
-                },
-                Attempt::Fails { account, why, refused } => {
-                    let hints = if refused || account.is_none() { self.hints() } else { Vec::new() };
-                    (account, Trouble { why, hints, refused, ..Trouble::default() })
-                }
-            };
-            trouble.can_keep = account.is_some();
-            trouble.form = self.fields();
-            loop {
-                self.screen.job.set(Phase::Failed(Box::new(trouble.clone())));
-                match (self.screen.wish().await, &account) {
-                    (Wish::Keep, Some(account)) => match self.keep(account, false).await {
-                        Ok(phase) => return phase,
-                        Err(why) => trouble.why = Some(why),
-                    },
-                    (Wish::Again(wanted), _) => {
-                        self.change(*wanted);
-                        break;
-                    }
-                    _ => {}
-                }
-            }
-        }
-    }
-
-    /// Takes a changed form over; passwords that were left out stay what they were.
-    fn change(&mut self, mut wanted: Wanted) {
-        let old = &self.wanted.secrets;
-        wanted.secrets.incoming = wanted.secrets.incoming.or(old.incoming.clone());
-        if !wanted.fields.other.is_empty() {
-            wanted.secrets.outgoing = wanted.secrets.outgoing.or(old.outgoing.clone());
-        }
-        let same = |old: &Fields, new: &Fields| {
-            (&old.address, &old.other, &old.pop3, &old.smtp) == (&new.address, &new.other, &new.pop3, &new.smtp)
-        };
-        // The same servers are not looked for twice.
-        if !same(&self.wanted.fields, &wanted.fields) {
-            self.plan = None;
-        }
-        self.wanted = wanted;
-    }
-
-    fn hints(&self) -> Vec<String> {
-        let place = self.finding.app_password.as_ref().map(|place| {
-            format!(
-                "This provider needs an app password: a password made for one program, not the one you type on the web page. \
-                 You make it at {place}."
-            )
-        });
-        place.into_iter().chain(self.finding.hints.iter().cloned()).collect()
-    }
-
-    /// The form for another go.
-    fn fields(&self) -> Fields {
-        self.wanted.fields.clone()
-    }
-
-    async fn attempt(&mut self) -> Attempt {
-        let fails = |why: String| Attempt::Fails { account: None, why: Some(why), refused: false };
-        if self.plan.is_none() {
-            let presets = match Presets::load(&self.shared.file) {
-                Ok(presets) => presets,
-                Err(error) => {
-                    return fails(format!("Your own file of providers has to be put right first: {}", in_full(&error)));
-                }
-            };
-            match self.find(&presets).await {
-                Ok(plan) => self.plan = Some(plan),
-                Err(why) => return fails(why),
-            }
-        }
-        let Some(plan) = &mut self.plan else { return fails("There are no servers to try.".into()) };
-        plan.name.clone_from(&self.wanted.name);
-        plan.incoming.username.clone_from(&self.wanted.username);
-        if self.wanted.fields.other.is_empty() {
-            plan.outgoing.username.clone_from(&self.wanted.username);
-        }
-        plan.trust = Trust { ca: self.wanted.ca.clone(), pin: None };
-        plan.gate = (self.wanted.fields.gate || self.finding.gate) && self.wanted.fields.other.is_empty();
-        if plan.gate && plan.incoming.endpoints.is_empty() {
-            return fails(
-                "Mail can be checked before sending only where there is a server for fetching. Name one below.".into(),
-            );
-        }
-        let plan = plan.clone();
-        let settings = self.shared.engine.settings();
-        match Trial::new(&plan, &self.wanted.secrets, &settings, &mut self.screen).run().await {
-            Outcome::Works(account) => Attempt::Works(account),
-            Outcome::Fails { account, failure } => {
-                let refused = matches!(failure, Some(Failure::SignInRefused { .. }));
-                Attempt::Fails { account: Some(account), why: None, refused }
-            }
-        }
-    }
-
-    /// Where the servers come from: the form, a preset, the network; as in `ostler add`.
-    async fn find(&mut self, presets: &Presets) -> Result<Plan, String> {
-        let (address, other) = (self.wanted.fields.address.clone(), self.wanted.fields.other.clone());
-        let trust = Trust { ca: self.wanted.ca.clone(), pin: None };
-        let (mut incoming, mut outgoing) = (self.wanted.pop3.clone(), self.wanted.smtp.clone());
-        let given = !incoming.is_empty() || !outgoing.is_empty();
-        self.finding = Finding::default();
-        if incoming.is_empty() || outgoing.is_empty() && other.is_empty() {
-            let mut search =
-                Search::new(&address, presets, trust.clone(), &mut self.screen).map_err(|error| words(&error))?;
-            // With one side given, only what ostler knows itself fills the other.
-            self.finding = if given {
-                let domain = address.rsplit_once('@').map_or("", |(_, domain)| domain);
-                match presets.by_domain(domain).cloned() {
-                    Some(preset) => search.preset(&preset).await.map_err(|error| words(&error))?,
-                    None => Finding::default(),
-                }
-            } else {
-                search.run().await.map_err(|error| words(&error))?
-            };
-            self.finding.gate &= outgoing.is_empty() && other.is_empty();
-            if incoming.is_empty() {
-                incoming.clone_from(&self.finding.incoming);
-            }
-            if outgoing.is_empty() && other.is_empty() {
-                outgoing.clone_from(&self.finding.outgoing);
-            }
-        }
-        if !other.is_empty() && outgoing.is_empty() {
-            self.screen.say(&format!("Looking for the servers of {other}"));
-            let mut search =
-                Search::new(&other, presets, trust.clone(), &mut self.screen).map_err(|error| words(&error))?;
-            let found = search.run().await.map_err(|error| words(&error))?;
-            if found.outgoing.is_empty() {
-                return Err(format!(
-                    "No server for sending was found for {other}. Ask that company for it, and name it below."
-                ));
-            }
-            outgoing = found.outgoing;
-            self.finding.hints.extend(found.hints);
-        }
-        if incoming.is_empty() && outgoing.is_empty() {
-            return Err("There is no server to fetch from and none to send through. Name them below.".into());
-        }
-        if let Some(title) = &self.finding.title {
-            self.screen.say(&format!("{address} is with {title}."));
-        }
-        if outgoing.is_empty() {
-            self.screen.say("There is no server for sending here. Another company can be used for that.");
-        }
-        let side =
-            |endpoints, address: &String| Side { endpoints, username: None, address: address.clone(), source: None };
-        Ok(Plan {
-            name: None,
-            provider: self.finding.provider.clone(),
-            incoming: side(incoming, &address),
-            outgoing: side(outgoing, if other.is_empty() { &address } else { &other }),
-            imap: self.finding.imap.clone(),
-            gate: false,
-            trust,
-            address,
-        })
-    }
-
-    /// Keeps it, and waits until the running ostler serves it. The second part of the result: why it could not be kept.
-    async fn keep(&mut self, account: &Account, works: bool) -> Result<Phase, String> {
-        let job = Arc::clone(&self.screen.job);
-        let _keeping = job.keeping.lock().await;
-        keep(&self.shared.file, account, &self.wanted.secrets).await.map_err(|error| advised(&error))?;
-        self.shared.engine.vault.drop_cached_account(account);
-        (self.shared.reload)();
-        let until = Instant::now() + NOTICED;
-        let served = loop {
-            if self.shared.engine.settings().accounts.iter().any(|known| known.name == account.name) {
-                break true;
-            }
-            if Instant::now() > until {
-                break false;
-            }
-            sleep(Duration::from_millis(50)).await;
-        };
-        Ok(Phase::Kept { account: account.name.clone(), works, served })
-    }
-}
-
-/// Without the words of the command line.
-fn words(error: &NotFound) -> String {
-    match error {
-        NotFound::NoneAnswers { title } => format!(
-            "None of the servers that {title} probably has answers. Is this computer online? If it is, ask {title} for its \
-             servers and name them below."
-        ),
-        NotFound::Nothing { domain } => format!(
-            "No mail servers were found for {domain}. Is this computer online? If it is, ask your provider for its servers, or \
-             look into the settings of your mail program, and name them below."
-        ),
-        error => format!("{error}."),
-    }
-}
-
-fn advised(error: &KeepError) -> String {
-    let text = in_full(error);
-    match error {
-        KeepError::Keyring(_) => format!(
-            "{text}. Open your keyring (it usually opens when you log in to your computer), then try again. Where there is none, \
-             ostler add in a terminal can take the password from elsewhere."
-        ),
-        _ => format!("{text}."),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -494,7 +251,7 @@ mod tests {
         assert_eq!(mistakes("address=ann%40x.net", true), [] as [&str; 0]);
         assert_eq!(mistakes("address=ann%40x.net&password=a%0d%0ab", false), ["password"]);
         assert_eq!(mistakes("address=ann%40x.net&password=p&other=y&pop3=a+b&smtp=ssl://x", false).len(), 4);
-        assert_eq!(mistakes("address=ann%40x.net&password=p&ca=x&name=%20%0a", false), ["name", "ca"]);
+        assert_eq!(mistakes("address=ann%40x.net&password=p&ca=x&name=%C3%A9", false), ["name", "ca"]);
         assert_eq!(mistakes("address=ann%40x.net&password=p&other=b%40y.net", false), ["other_password"]);
     }
 

@@ -2,7 +2,7 @@
 //! shows what has been seen so far and asks what has to be asked. One that nobody looks at any more ends by itself and
 //! leaves nothing: what it knows, passwords too, lives in its thread only.
 //!
-//! Not here: what is done (`add.rs`, `test.rs`) and how it is shown (`progress.rs`).
+//! Not here: what is done (`conversation.rs`, `account.rs`) and how it is shown (`progress.rs`).
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};

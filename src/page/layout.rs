@@ -134,7 +134,7 @@ pub(super) fn word(shared: &Shared) -> Markup {
 
 /// A form that is one button.
 pub(super) fn button(shared: &Shared, action: &str, text: &str) -> Markup {
-    html! { form method="post" action=(action) { (word(shared)) button type="submit" { (text) } } }
+    html! { form method="post" action=(action) { (word(shared)) button.second type="submit" { (text) } } }
 }
 
 /// A line to type into, with its label, a hint and what is wrong with it.

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use serde_json::Value;
 
 use super::layout::{Here, Mood, View, ago, badge, button};
-use super::{App, Shared, add, link_to};
+use super::{App, Shared, add, doors, link_to};
 use crate::engine::now;
 
 /// How often it looks again, in seconds.
@@ -47,7 +47,7 @@ fn first(shared: &Shared, status: &Value) -> Markup {
         (add::body(shared, &add::Fields::default(), &Vec::new()))
         section aria-labelledby="doors" {
             h2 #doors { "Doors for your mail programs" }
-            (doors(status))
+            (doors::table(shared, status))
         }
         (pausing(shared, status))
     }
@@ -83,7 +83,7 @@ fn body(shared: &Shared, status: &Value) -> Markup {
             }
             section aria-labelledby="doors" {
                 h2 #doors { "Doors for your mail programs" }
-                (doors(status))
+                (doors::table(shared, status))
             }
             section aria-labelledby="sessions" {
                 h2 #sessions { "Connected now" }
@@ -115,35 +115,6 @@ fn card(account: &Value) -> Markup {
                     div.notice.bad[mood == Mood::Bad] { p { (failure) "." } p.small { (when("last_failure_at")) } }
                 } @else {
                     p.small { "Last trouble, " (when("last_failure_at")) ": " (failure) }
-                }
-            }
-        }
-    }
-}
-
-fn doors(status: &Value) -> Markup {
-    html! {
-        @if each(status, "doors").next().is_none() {
-            p { "There is no door open. " code { "pop3" } " and " code { "smtp" } " under " code { "[local]" } " in the settings file open them." }
-        } @else {
-            div.scroll tabindex="0" role="region" aria-labelledby="doors" {
-                table {
-                    thead { tr { th scope="col" { "For" } th scope="col" { "Address" } th scope="col" { "State" } } }
-                    tbody {
-                        @for door in each(status, "doors") {
-                            tr {
-                                td {
-                                    (if door["protocol"] == "smtp" { "sending (SMTP)" } else { "fetching (POP3)" })
-                                    @if let Some(account) = door["account"].as_str() { ", only " (account) }
-                                }
-                                td { code { (word(door, "address")) } }
-                                td {
-                                    @if door["state"] == "open" { (badge(Mood::Good, "open")) }
-                                    @else { (badge(Mood::Bad, "shut")) " " (word(door, "state")) }
-                                }
-                            }
-                        }
-                    }
                 }
             }
         }

@@ -14,18 +14,22 @@
     return now && /^(INPUT|SELECT|TEXTAREA)$/.test(now.tagName) ? now : null;
   }
 
+  function stops(part) {
+    return part.querySelectorAll('a, button, summary, [tabindex]');
+  }
+
   function take(fresh) {
     var parts = document.querySelectorAll('[data-live]');
     var field = typing();
-    var focused = document.activeElement && document.activeElement.id;
     for (var i = 0; i < parts.length; i += 1) {
       var part = parts[i];
       var other = fresh.getElementById(part.id);
       if (!other || other.innerHTML === part.innerHTML || (field && part.contains(field))) { continue; }
+      var at = Array.prototype.indexOf.call(stops(part), document.activeElement);
       part.innerHTML = other.innerHTML;
+      // Whoever goes by keyboard stays where he was.
+      if (at >= 0 && stops(part)[at]) { stops(part)[at].focus(); }
     }
-    var again = focused && document.getElementById(focused);
-    if (again && again !== document.activeElement) { again.focus(); }
     document.title = fresh.title;
     var seconds = fresh.getElementById('main') && fresh.getElementById('main').getAttribute('data-every');
     if (seconds) { main.setAttribute('data-every', seconds); } else { main.removeAttribute('data-every'); }
@@ -88,7 +92,7 @@
   }
 
   function copying() {
-    var values = document.querySelectorAll('.copy code:not([data-copied])');
+    var values = document.querySelectorAll('.copy li code:not([data-copied]), p.copy code:not([data-copied])');
     Array.prototype.forEach.call(values, function (value) {
       var button = document.createElement('button');
       button.type = 'button';

@@ -81,7 +81,7 @@ fn attempt(request: &Request) -> keyring::Result<Zeroizing<Vec<u8>>> {
     match request {
         Request::Read { entry } => read(entry),
         Request::Write { entry, secret } => write(entry, secret).map(|()| Zeroizing::default()),
-        Request::Forget { account, entries } => forget(account, entries).map(|()| Zeroizing::default()),
+        Request::Forget { account, entries } => forget(account.as_deref(), entries).map(|()| Zeroizing::default()),
     }
 }
 
@@ -120,11 +120,12 @@ fn put(user: &str, part: &[u8]) -> keyring::Result<()> {
     }
 }
 
-fn forget(account: &str, entries: &[String]) -> keyring::Result<()> {
+fn forget(account: Option<&str>, entries: &[String]) -> keyring::Result<()> {
     for user in entries {
         remove(user)?;
         remove_parts(user, 1)?;
     }
+    let Some(account) = account else { return Ok(()) };
     // The Credential Manager looks for a pattern in its entries' names, which hold the service.
     let key = if cfg!(windows) { "pattern" } else { "service" };
     let others = match keyring_core::Entry::search(&HashMap::from([(key, SERVICE)])) {

@@ -28,8 +28,8 @@ pub(super) enum Request {
     Read { entry: String },
     /// Answered with nothing, as is `Forget`.
     Write { entry: String, secret: Zeroizing<Vec<u8>> },
-    /// Removes these entries, and all others of the account that can be found.
-    Forget { account: String, entries: Vec<String> },
+    /// Removes these entries, and all others that can be found of the account, if one is named.
+    Forget { account: Option<String>, entries: Vec<String> },
 }
 
 /// Why it was not done. No text in it holds a secret.

@@ -146,6 +146,128 @@ fn an_account_is_tested_gets_another_password_and_is_removed() {
 }
 
 #[test]
+fn mail_goes_out_through_another_company_with_its_own_password() {
+    require!("dovecot", "postfix", "keyring");
+    use crate::support::ca::TestCa;
+    use crate::support::dovecot::Dovecot;
+    use crate::support::keyring::Keyring;
+    use crate::support::postfix::Postfix;
+    let (ca, own, other, lee) = (TestCa::new(), unique("pw"), unique("other"), "lee@example.com");
+    let cert = ca.localhost();
+    let mailbox = Dovecot::builder().user(ANN, &own).cert(cert.clone()).start();
+    let company = Dovecot::builder().user(lee, &other).cert(cert.clone()).start();
+    let postfix = Postfix::builder().cert(cert).sasl(&company).start();
+    let keyring = Keyring::start();
+    let mut home = crate::home(&ca, &[]).with_keyring(&keyring);
+    home.keep_secret(&own);
+    home.keep_secret(&other);
+    let ostler = home.run();
+    let mut browser = Browser::new(&ostler.home);
+    let form = browser.get("/").form("/add").with("address", ANN).with("password", &own).with("other", lee);
+    let form = form
+        .with("pop3", &format!("tls://localhost:{}", mailbox.pop3s))
+        .with("smtp", &format!("starttls://localhost:{}", postfix.submission))
+        .with("ca", ostler.home.ca_file().to_str().unwrap());
+    let missing = browser.send(&form);
+    assert!(missing.body.contains("The password is missing"), "{}", missing.body);
+    browser.send(&form.with("other_password", &other));
+    browser.stay_until("works and is kept");
+    client::send(ostler.smtp, ANN, &[BOB], &mail::tricky("hello"));
+    assert_eq!(postfix.deliveries().len(), 1);
+    assert!(company.logins().iter().all(|login| login.user == lee), "each company hears its own name only");
+    let account = browser.get("/account");
+    assert!(account.body.contains("Whose password") && account.body.contains(lee), "{}", account.body);
+    browser.never_saw(&own);
+    browser.never_saw(&other);
+}
+
+#[test]
+fn a_provider_that_wants_mail_checked_first_is_found_out() {
+    require!("dovecot", "postfix", "keyring");
+    use crate::support::ca::TestCa;
+    use crate::support::gate::{Gate, Rules};
+    use crate::support::keyring::Keyring;
+    let (ca, password) = (TestCa::new(), unique("pw"));
+    let gate = Gate::start(Rules::default(), &ca.localhost(), &[(ANN, &password)]);
+    let keyring = Keyring::start();
+    let mut home = crate::home(&ca, &[]).with_keyring(&keyring);
+    home.keep_secret(&password);
+    let ostler = home.run();
+    let mut browser = Browser::new(&ostler.home);
+    let form = browser.get("/").form("/add").with("address", ANN).with("password", &password);
+    let form = form
+        .with("pop3", &format!("tls://localhost:{}", gate.dovecot.pop3s))
+        .with("smtp", &format!("starttls://localhost:{}", gate.smtp()))
+        .with("ca", ostler.home.ca_file().to_str().unwrap());
+    browser.send(&form);
+    let done = browser.stay_until("works and is kept");
+    assert!(done.body.contains("POP login before each send"), "{}", done.body);
+    gate.forget();
+    client::send(ostler.smtp, ANN, &[BOB], &mail::tricky("hello"));
+    assert_eq!(gate.deliveries().len(), 1);
+    browser.never_saw(&password);
+}
+
+#[test]
+fn a_changed_server_forgets_its_password_and_comments_stay() {
+    require!("dovecot", "postfix", "keyring");
+    let newcomer = Newcomer::start();
+    let mut browser = Browser::new(&newcomer.ostler.home);
+    let page = browser.get("/add");
+    browser.send(&filled(&newcomer, &page, &newcomer.password));
+    browser.stay_until("works and is kept");
+    let file = newcomer.ostler.home.settings().replace("[account.pop3]", "[account.pop3] # where it comes from");
+    newcomer.ostler.home.write_settings(&file);
+    let account = browser.get("/account");
+    let form = account.form("/account/change");
+    let wrong = browser.send(&form.clone().with("pop3_port", "x").with("aliases", "nobody"));
+    assert!(wrong.body.contains("A port is a number") && wrong.body.contains("has no @"), "{}", wrong.body);
+    // A name more does not cost the password.
+    let more = browser.send(&form.clone().with("aliases", "lee@example.org").with("default", "yes"));
+    assert!(more.body.contains("Changed.") && !more.body.contains("forgotten: type"), "{}", more.body);
+    assert_eq!(client::fetch(newcomer.ostler.pop3, ANN, "x").len(), 0);
+    // The same server by another name is another server.
+    let moved = browser.send(&more.form("/account/change").with("pop3_host", "127.0.0.1"));
+    assert!(moved.body.contains("forgotten: type it again"), "{}", moved.body);
+    let mut without = client::Client::greeted(newcomer.ostler.pop3, "+OK");
+    without.ask(&format!("USER {ANN}"), "+OK");
+    without.ask("PASS x", "-ERR");
+    let back = browser.send(&moved.form("/account/change").with("pop3_host", "localhost"));
+    let mut still = client::Client::greeted(newcomer.ostler.pop3, "+OK");
+    still.ask(&format!("USER {ANN}"), "+OK");
+    still.ask("PASS x", "-ERR");
+    browser.send(&back.form("/account/password").with("password", &newcomer.password));
+    browser.stay_until("Everything works");
+    let settings = newcomer.ostler.home.settings();
+    assert!(settings.contains("# where it comes from") && settings.contains("lee@example.org"), "{settings}");
+    browser.never_saw(&newcomer.password);
+}
+
+#[test]
+fn the_local_password_is_shown_when_asked_for_and_can_be_another() {
+    require!("keyring");
+    use crate::support::ca::TestCa;
+    use crate::support::keyring::Keyring;
+    use crate::support::ostler::{Account, Server};
+    let keyring = Keyring::start();
+    let account = Account::new("home", ANN, &unique("pw")).pop3(Server::new("none", free_port()));
+    let home = crate::home(&TestCa::new(), &[account]).with_keyring(&keyring);
+    home.write_settings(&home.settings().replace("page = 0", "page = 0\naccess = \"password\""));
+    let ostler = home.run();
+    let mut browser = Browser::new(&ostler.home);
+    let page = browser.get("/account");
+    assert!(!page.body.contains("<p class=\"copy\">"), "not before somebody asks: {}", page.body);
+    let word = |page: &Answer| page.body.split("<p class=\"copy\"><code>").nth(1)?.split('<').next().map(str::to_owned);
+    let old = word(&browser.send(&page.form("/account/local").with("show", "old"))).unwrap();
+    assert_eq!(word(&browser.send(&page.form("/account/local").with("show", "old"))), Some(old.clone()));
+    let new = word(&browser.send(&page.form("/account/local").with("show", "new"))).unwrap();
+    assert_ne!(old, new);
+    let listed = ostler.home.ostler(&["list", "--passwords"], "");
+    assert!(String::from_utf8_lossy(&listed.stdout).contains(&new));
+    assert!(word(&browser.get("/account")).is_none());
+}
+
+#[test]
 fn a_provider_nobody_knows_is_asked_for_by_name() {
     require!("keyring", "dovecot", "postfix", "world");
     use crate::support::keyring::Keyring;

@@ -61,6 +61,12 @@ fn it_shows_a_failure_and_a_door_that_is_taken() {
     let mut browser = Browser::new(&ostler.home);
     let page = browser.get("/");
     assert!(page.body.contains("shut") && page.body.contains(&std::process::id().to_string()), "{}", page.body);
+    // Another port is offered, and taken.
+    let form = page.form("/door");
+    let port: u16 = form.fields.iter().find(|(name, _)| name == "to").unwrap().1.parse().unwrap();
+    browser.send(&form);
+    wait_for("the door at its other port", || TcpStream::connect(("127.0.0.1", port)).ok());
+    browser.wait_for("/", &format!("127.0.0.1:{port}"));
     drop(blocker);
     let mut client = client::Client::greeted(ostler.pop3, "+OK");
     client.ask("USER home", "+OK");

@@ -1,0 +1,251 @@
+//! Changing an account in a settings file that a person wrote: values are put in place of values, so that comments and
+//! order stay; and what comes of it is read again before anybody writes it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use toml_edit::{Array, DocumentMut, Item, Table, TableLike, Value, value};
+
+use super::{EditError, parse_with};
+use crate::account::{Account, Alias, Protocol, Security, Server};
+use crate::presets::Presets;
+
+/// What an account is to be like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// All of them; in any letter case.
+    pub aliases: Vec<String>,
+    /// Whether it sends for senders that belong to no account; no other account does then.
+    pub is_default: bool,
+    /// Where servers are; one that is not named stays where it is.
+    pub places: Vec<Place>,
+}
+
+/// Where a server is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// Which: the account's only server of this kind.
+    pub protocol: Protocol,
+    /// Its host.
+    pub host: String,
+    /// Its port; never 0.
+    pub port: u16,
+    /// How the connection to it is protected.
+    pub security: Security,
+}
+
+impl Place {
+    /// Where a server is now.
+    pub fn of(server: &Server) -> Self {
+        Self { protocol: server.protocol, host: server.host.clone(), port: server.port, security: server.security }
+    }
+}
+
+/// Changes the account `name` in the text of the settings file `file` (which is not opened); `presets` are those its
+/// accounts may name. Anything else stays what it means; if that cannot be had, the text is refused.
+pub fn change_account(
+    text: &str,
+    name: &str,
+    change: &Change,
+    file: &Path,
+    presets: &Presets,
+) -> Result<String, EditError> {
+    let mut document = text.parse::<DocumentMut>().map_err(|error| {
+        let at = error.span().map_or(0, |span| span.start).min(text.len());
+        EditError::NotToml { line: text.bytes().take(at).filter(|b| *b == b'\n').count() + 1 }
+    })?;
+    let old = parse_with(text, file, presets).map_err(|_| EditError::CannotTake)?.settings;
+    let index = old.accounts.iter().position(|account| account.name == name).ok_or(EditError::NoSuchAccount)?;
+    for (other, account) in old.accounts.iter().enumerate() {
+        let table = element(&mut document, other).ok_or(EditError::TooEntangled)?;
+        if other == index {
+            edit(table, account, change)?;
+        } else if change.is_default && account.is_default {
+            table.remove("default");
+        }
+    }
+    let mut after = document.to_string();
+    if text.contains("\r\n") {
+        after = after.replace("\r\n", "\n").replace('\n', "\r\n");
+    }
+    let new = parse_with(&after, file, presets).map_err(|_| EditError::CannotTake)?.settings;
+    let is_right =
+        new.accounts.len() == old.accounts.len()
+            && new.accounts.iter().zip(&old.accounts).enumerate().all(|(at, (new, old))| {
+                if at == index { is_changed(old, new, change) } else { is_same(old, new, change) }
+            });
+    let rest = crate::account::Settings { accounts: old.accounts.clone(), ..new };
+    if is_right && rest == old { Ok(after) } else { Err(EditError::CannotTake) }
+}
+
+fn is_changed(old: &Account, new: &Account, change: &Change) -> bool {
+    let aliases: Vec<String> = new.aliases.iter().map(Alias::to_string).collect();
+    let wanted: Vec<String> = change.aliases.iter().map(|alias| alias.to_ascii_lowercase()).collect();
+    let places = change.places.iter().all(|place| {
+        let mut servers = new.servers().filter(|server| server.protocol == place.protocol);
+        servers.next().is_some_and(|server| Place::of(server) == *place)
+    });
+    let is_as_before = Account {
+        aliases: old.aliases.clone(),
+        is_default: old.is_default,
+        pop3: old.pop3.clone(),
+        smtp: old.smtp.clone(),
+        imap: old.imap.clone(),
+        ..new.clone()
+    } == *old;
+    is_as_before
+        && aliases == wanted
+        && new.is_default == change.is_default
+        && places
+        && new.servers().count() == old.servers().count()
+}
+
+fn is_same(old: &Arc<Account>, new: &Arc<Account>, change: &Change) -> bool {
+    let is_default = old.is_default && !change.is_default;
+    Account { is_default, ..old.as_ref().clone() } == **new
+}
+
+/// The account of this number, however it is written.
+fn element(document: &mut DocumentMut, index: usize) -> Option<&mut dyn TableLike> {
+    match document.get_mut("account")? {
+        Item::ArrayOfTables(tables) => tables.get_mut(index).map(|table| table as &mut dyn TableLike),
+        Item::Value(Value::Array(array)) => {
+            array.get_mut(index)?.as_inline_table_mut().map(|table| table as &mut dyn TableLike)
+        }
+        _ => None,
+    }
+}
+
+fn edit(table: &mut dyn TableLike, account: &Account, change: &Change) -> Result<(), EditError> {
+    let known: Vec<String> = account.aliases.iter().map(Alias::to_string).collect();
+    if known != change.aliases {
+        if change.aliases.is_empty() {
+            table.remove("aliases");
+        } else {
+            put(table, "aliases", Value::Array(Array::from_iter(change.aliases.iter())));
+        }
+    }
+    match (account.is_default, change.is_default) {
+        (true, false) => drop(table.remove("default")),
+        (false, true) => put(table, "default", Value::from(true)),
+        _ => {}
+    }
+    for place in &change.places {
+        let mut servers = account.servers().filter(|server| server.protocol == place.protocol);
+        let (Some(server), None) = (servers.next(), servers.next()) else { return Err(EditError::TooEntangled) };
+        if Place::of(server) != *place {
+            put_place(table, server, place)?;
+        }
+    }
+    Ok(())
+}
+
+fn put_place(account: &mut dyn TableLike, old: &Server, place: &Place) -> Result<(), EditError> {
+    let key = place.protocol.name();
+    // A server that only the preset has gets a table, which wins over it.
+    if account.get(key).is_none() {
+        account.insert(key, Item::Table(Table::new()));
+    }
+    let item = account.get_mut(key).ok_or(EditError::TooEntangled)?;
+    let table: &mut dyn TableLike = match item {
+        Item::ArrayOfTables(tables) if tables.len() == 1 => tables.get_mut(0).ok_or(EditError::TooEntangled)?,
+        item => item.as_table_like_mut().ok_or(EditError::TooEntangled)?,
+    };
+    if old.host != place.host || table.get("host").is_none() {
+        put(table, "host", Value::from(place.host.as_str()));
+    }
+    put(table, "port", Value::from(i64::from(place.port)));
+    if old.security != place.security || table.get("security").is_none() {
+        put(table, "security", Value::from(place.security.name()));
+    }
+    Ok(())
+}
+
+/// Puts a value in the place of another one, with the blanks and comments around that.
+pub(super) fn put(table: &mut dyn TableLike, key: &str, new: Value) {
+    match table.get_mut(key).and_then(Item::as_value_mut) {
+        Some(old) => {
+            let decor = old.decor().clone();
+            *old = new;
+            *old.decor_mut() = decor;
+        }
+        None => drop(table.insert(key, value(new))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "# mine\n[local]\npop3 = 110 # low\n\n[[account]] # first\naddress = \"ann@x.net\" # hers\n\
+        aliases = [\"lee@x.net\"] # and his\n\n[account.pop3]\nhost = \"pop.x.net\" # old\nsecurity = \"tls\"\n\n\
+        [[account]]\naddress = \"bob@y.net\"\ndefault = true\n[account.smtp]\nhost = \"s.y.net\"\n";
+
+    fn changed(text: &str, name: &str, change: &Change) -> Result<String, EditError> {
+        change_account(text, name, change, Path::new("/home/ann/ostler.toml"), Presets::built_in())
+    }
+
+    fn place(protocol: Protocol, host: &str, port: u16, security: Security) -> Place {
+        Place { protocol, host: host.into(), port, security }
+    }
+
+    #[test]
+    fn values_change_and_comments_stay() {
+        let change = Change {
+            aliases: vec!["lee@x.net".into(), "*@z.net".into()],
+            is_default: true,
+            places: vec![place(Protocol::Pop3, "mail.x.net", 110, Security::StartTls)],
+        };
+        let text = changed(TEXT, "ann@x.net", &change).unwrap();
+        assert_eq!(
+            text,
+            "# mine\n[local]\npop3 = 110 # low\n\n[[account]] # first\naddress = \"ann@x.net\" # hers\n\
+             aliases = [\"lee@x.net\", \"*@z.net\"] # and his\ndefault = true\n\n[account.pop3]\nhost = \"mail.x.net\" # old\n\
+             security = \"starttls\"\nport = 110\n\n[[account]]\naddress = \"bob@y.net\"\n[account.smtp]\nhost = \"s.y.net\"\n"
+        );
+        let nothing = Change {
+            aliases: vec!["lee@x.net".into()],
+            is_default: false,
+            places: vec![place(Protocol::Pop3, "pop.x.net", 995, Security::Tls)],
+        };
+        assert_eq!(changed(TEXT, "ann@x.net", &nothing).unwrap(), TEXT);
+        let bare = changed(TEXT, "ann@x.net", &Change { aliases: vec![], ..nothing.clone() }).unwrap();
+        assert!(!bare.contains("aliases"), "{bare}");
+        let crlf = changed(&TEXT.replace('\n', "\r\n"), "ann@x.net", &change).unwrap();
+        assert_eq!(crlf, text.replace('\n', "\r\n"));
+    }
+
+    #[test]
+    fn inline_accounts_and_servers_of_a_preset_change_too() {
+        let inline = "account = [{ address = \"ann@x.net\", smtp = { host = \"s\", security = \"tls\" } }] # all\n";
+        let change = Change {
+            aliases: vec!["b@x.net".into()],
+            is_default: false,
+            places: vec![place(Protocol::Smtp, "t", 587, Security::StartTls)],
+        };
+        let text = changed(inline, "ann@x.net", &change).unwrap();
+        assert!(text.contains("host = \"t\"") && text.ends_with("# all\n"), "{text}");
+        let preset = "[[account]]\naddress = \"ann@optonline.net\"\nprovider = \"optonline\"\n";
+        let change =
+            Change { aliases: vec![], places: vec![place(Protocol::Pop3, "pop.z", 995, Security::Tls)], ..change };
+        let text = changed(preset, "ann@optonline.net", &change).unwrap();
+        assert!(text.starts_with(preset) && text.contains("[account.pop3]\nhost = \"pop.z\""), "{text}");
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_refused() {
+        let change = |aliases: &[&str], places: Vec<Place>| Change {
+            aliases: aliases.iter().map(|&alias| alias.to_owned()).collect(),
+            is_default: false,
+            places,
+        };
+        // The other account's own address.
+        assert_eq!(changed(TEXT, "ann@x.net", &change(&["bob@y.net"], vec![])), Err(EditError::CannotTake));
+        assert_eq!(changed(TEXT, "nobody", &change(&[], vec![])), Err(EditError::NoSuchAccount));
+        let other = vec![place(Protocol::Smtp, "t", 25, Security::Tls)];
+        assert_eq!(changed(TEXT, "ann@x.net", &change(&[], other)), Err(EditError::TooEntangled));
+        let bad = vec![place(Protocol::Pop3, "a b", 995, Security::Tls)];
+        assert_eq!(changed(TEXT, "ann@x.net", &change(&[], bad)), Err(EditError::CannotTake));
+        assert!(matches!(changed("x = = 1", "a", &change(&[], vec![])), Err(EditError::NotToml { line: 1 })));
+    }
+}

@@ -1,0 +1,114 @@
+//! Giving a common door another port in a settings file that a person wrote; everything else stays as it is.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use toml_edit::{DocumentMut, Item, Value};
+
+use super::change::put;
+use super::{EditError, parse_with};
+use crate::account::{Door, Protocol};
+use crate::presets::Presets;
+
+/// Moves the doors of `protocol` that all accounts share from port `from` to port `to` in the text of the settings file
+/// `file` (which is not opened). If the file does not say just that afterwards, it is refused.
+pub fn move_door(
+    text: &str,
+    protocol: Protocol,
+    from: u16,
+    to: u16,
+    file: &Path,
+    presets: &Presets,
+) -> Result<String, EditError> {
+    let mut document: DocumentMut = text.parse().map_err(|_| EditError::NotToml { line: 1 })?;
+    let old = parse_with(text, file, presets).map_err(|_| EditError::CannotTake)?.settings;
+    let mut after = if document.get("local").is_some() {
+        put_port(&mut document, protocol, from, to)?;
+        document.to_string()
+    } else {
+        // At the end, where it comes between nobody's comments and what they are about.
+        let end = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
+        format!("{text}{end}[local]\n{protocol} = {to}\n")
+    };
+    if text.contains("\r\n") {
+        after = after.replace("\r\n", "\n").replace('\n', "\r\n");
+    }
+    let new = parse_with(&after, file, presets).map_err(|_| EditError::CannotTake)?.settings;
+    let is_meant = |door: &Door| door.protocol == protocol && door.account.is_none() && door.address.port() == from;
+    let doors = old.doors.iter().cloned().map(|mut door| {
+        if is_meant(&door) {
+            door.address.set_port(to);
+        }
+        door
+    });
+    let wanted = crate::account::Settings { doors: doors.collect(), ..old };
+    if wanted == new { Ok(after) } else { Err(EditError::CannotTake) }
+}
+
+/// Puts the port into `[local]`, in the form that is there.
+fn put_port(document: &mut DocumentMut, protocol: Protocol, from: u16, to: u16) -> Result<(), EditError> {
+    let local = document.get_mut("local").and_then(Item::as_table_like_mut).ok_or(EditError::TooEntangled)?;
+    match local.get_mut(protocol.name()).map(Item::as_value_mut) {
+        Some(Some(Value::Array(list))) => {
+            for element in list.iter_mut() {
+                if let Some(new) = moved(element, from, to) {
+                    let decor = element.decor().clone();
+                    *element = new;
+                    *element.decor_mut() = decor;
+                }
+            }
+        }
+        Some(Some(value)) => {
+            let new = moved(value, from, to).ok_or(EditError::TooEntangled)?;
+            put(local, protocol.name(), new);
+        }
+        Some(None) => return Err(EditError::TooEntangled),
+        // The usual port, which the file need not name.
+        None => put(local, protocol.name(), Value::from(i64::from(to))),
+    }
+    Ok(())
+}
+
+/// The value with the other port, if it has the first one.
+fn moved(value: &Value, from: u16, to: u16) -> Option<Value> {
+    match value {
+        Value::Integer(port) if *port.value() == i64::from(from) => Some(Value::from(i64::from(to))),
+        Value::String(text) => {
+            let mut address: SocketAddr = text.value().parse().ok().filter(|a: &SocketAddr| a.port() == from)?;
+            address.set_port(to);
+            Some(Value::from(address.to_string()))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str, from: u16, to: u16) -> Result<String, EditError> {
+        move_door(text, Protocol::Pop3, from, to, Path::new("/x.toml"), Presets::built_in())
+    }
+
+    #[test]
+    fn each_form_of_a_port_moves_and_nothing_else() {
+        assert_eq!(
+            at("[local] # doors\npop3 = 110 # low\n", 110, 1110).unwrap(),
+            "[local] # doors\npop3 = 1110 # low\n"
+        );
+        assert_eq!(
+            at("[local]\npop3 = \"127.0.0.1:110\"\n", 110, 1110).unwrap(),
+            "[local]\npop3 = \"127.0.0.1:1110\"\n"
+        );
+        assert_eq!(at("[local]\npop3 = [ 110, 2110 ]\n", 110, 1110).unwrap(), "[local]\npop3 = [ 1110, 2110 ]\n");
+        assert_eq!(at("# mine\n", 2110, 3110).unwrap(), "# mine\n[local]\npop3 = 3110\n");
+    }
+
+    #[test]
+    fn what_is_not_there_or_not_free_is_refused() {
+        assert_eq!(at("[local]\npop3 = 110\n", 2110, 3110), Err(EditError::TooEntangled));
+        assert_eq!(at("[local]\npop3 = false\n", 2110, 3110), Err(EditError::TooEntangled));
+        // The door for sending has it.
+        assert_eq!(at("[local]\npop3 = 110\n", 110, 2025), Err(EditError::CannotTake));
+    }
+}

@@ -1,0 +1,110 @@
+//! The doors on the overview: which are open, who holds a port that is taken, and another port for such a one.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+
+use axum::Form;
+use axum::response::{IntoResponse, Redirect, Response};
+use maud::{Markup, html};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::layout::{Here, Mood, View, badge, word};
+use super::{App, Shared};
+use crate::account::Protocol;
+use crate::config;
+use crate::presets::Presets;
+
+/// How far from a port that is taken another one is looked for, in order.
+const FURTHER: [u16; 5] = [1000, 2000, 3000, 4000, 5000];
+
+/// The table of doors.
+pub(super) fn table(shared: &Shared, status: &Value) -> Markup {
+    let doors: Vec<&Value> = status["doors"].as_array().into_iter().flatten().collect();
+    html! {
+        @if doors.is_empty() {
+            p { "There is no door open. " code { "pop3" } " and " code { "smtp" } " under " code { "[local]" } " in the settings file open them." }
+        } @else {
+            div.scroll tabindex="0" role="region" aria-labelledby="doors" {
+                table {
+                    thead { tr { th scope="col" { "For" } th scope="col" { "Address" } th scope="col" { "State" } } }
+                    tbody { @for door in doors { (row(shared, door)) } }
+                }
+            }
+        }
+    }
+}
+
+fn row(shared: &Shared, door: &Value) -> Markup {
+    let text = |key: &str| door[key].as_str().unwrap_or("").to_owned();
+    html! {
+        tr {
+            td {
+                (if door["protocol"] == "smtp" { "sending (SMTP)" } else { "fetching (POP3)" })
+                @if let Some(account) = door["account"].as_str() { ", only " (account) }
+            }
+            td { code { (text("address")) } }
+            td {
+                @if door["state"] == "open" { (badge(Mood::Good, "open")) }
+                @else {
+                    (badge(Mood::Bad, "shut")) " " (text("state"))
+                    @if let Some((from, to)) = instead(door) {
+                        form method="post" action="/door" {
+                            (word(shared))
+                            input type="hidden" name="protocol" value=(text("protocol"));
+                            input type="hidden" name="from" value=(from);
+                            input type="hidden" name="to" value=(to);
+                            button.second type="submit" { "Use port " (to) " instead" }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The port of a shut door that all accounts share, and one that is free.
+fn instead(door: &Value) -> Option<(u16, u16)> {
+    let address: SocketAddr = door["address"].as_str()?.parse().ok()?;
+    if !door["account"].is_null() || !address.is_ipv4() || address.port() == 0 {
+        return None;
+    }
+    let free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
+    let to = FURTHER.iter().filter_map(|more| address.port().checked_add(*more)).find(free)?;
+    Some((address.port(), to))
+}
+
+#[derive(Deserialize)]
+pub(super) struct Sent {
+    protocol: String,
+    from: u16,
+    to: u16,
+}
+
+/// Gives a door another port.
+pub(super) async fn change(shared: App, Form(sent): Form<Sent>) -> Response {
+    let protocol = if sent.protocol == "smtp" { Protocol::Smtp } else { Protocol::Pop3 };
+    match written(&shared, protocol, sent.from, sent.to) {
+        Ok(()) => {
+            (shared.reload)();
+            Redirect::to("/").into_response()
+        }
+        Err(why) => {
+            let body = html! { div.notice.bad role="alert" { p { (why) } } p { a.button href="/" { "Overview" } } };
+            View::new("Nothing was changed", Here::Overview, body).into_response()
+        }
+    }
+}
+
+fn written(shared: &Shared, protocol: Protocol, from: u16, to: u16) -> Result<(), String> {
+    let file = shared.file.display();
+    let presets = Presets::load(&shared.file).unwrap_or_default();
+    let text = match std::fs::read_to_string(&shared.file) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(format!("{file} cannot be read: {error}. Put that right, then try again.")),
+    };
+    let changed = config::move_door(&text, protocol, from, to, &shared.file, &presets)
+        .map_err(|_| format!("This port stands in {file} in a way that only a person can change: open it, and change {protocol} under [local]."))?;
+    config::write_atomically(&shared.file, &changed)
+        .map_err(|error| format!("{file} cannot be written: {error}. Put that right, then try again."))
+}

@@ -1,0 +1,242 @@
+//! Changing an account: for whom else it sends, whether it is the one for all other senders, where its servers are. The
+//! settings file is changed as `config::change_account` does, with a person's comments left in it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Form;
+use axum::response::Response;
+use maud::{Markup, html};
+use serde::Deserialize;
+use tokio::time::sleep;
+
+use super::account::{Said, hidden, page};
+use super::layout::{check, field};
+use super::program::{account, which};
+use super::{App, Shared};
+use crate::account::{Account, Protocol, Security, Server};
+use crate::config::{self, Change, EditError, Place, value};
+use crate::presets::Presets;
+use crate::vault::keyed_servers;
+
+/// How long the running ostler may take to see that its settings have changed.
+const NOTICED: Duration = Duration::from_secs(6);
+
+#[derive(Deserialize)]
+pub(super) struct Sent {
+    account: String,
+    #[serde(default)]
+    aliases: String,
+    default: Option<String>,
+    pop3_host: Option<String>,
+    pop3_port: Option<String>,
+    pop3_security: Option<String>,
+    smtp_host: Option<String>,
+    smtp_port: Option<String>,
+    smtp_security: Option<String>,
+}
+
+/// What is wrong with the form: the field, and a sentence to stand beside it.
+pub(super) type Mistakes = Vec<(&'static str, String)>;
+
+/// The servers that can be moved here: the only one of a kind.
+fn movable(account: &Account) -> impl Iterator<Item = &Server> {
+    let smtp = match account.smtp.as_slice() {
+        [only] => Some(only),
+        _ => None,
+    };
+    account.pop3.iter().chain(smtp)
+}
+
+/// The names of a server's fields.
+fn names(protocol: Protocol) -> [&'static str; 3] {
+    if protocol == Protocol::Pop3 {
+        ["pop3_host", "pop3_port", "pop3_security"]
+    } else {
+        ["smtp_host", "smtp_port", "smtp_security"]
+    }
+}
+
+/// The form.
+pub(super) fn form(shared: &Shared, account: &Account, mistakes: &Mistakes) -> Markup {
+    let wrong = |name: &str| mistakes.iter().find(|(field, _)| *field == name).map(|(_, why)| why.as_str());
+    let aliases: Vec<String> = account.aliases.iter().map(ToString::to_string).collect();
+    html! {
+        form.panel method="post" action="/account/change" autocomplete="off" {
+            (hidden(shared, account))
+            @if let Some(why) = wrong("all") { div.notice.bad role="alert" { p { (why) } } }
+            (field("aliases", "Also sends for these addresses", "text", &aliases.join(", "),
+                "With a comma between them; *@example.net is every address there", wrong("aliases")))
+            (check("default", "Also sends for every address that belongs to no account", account.is_default, ""))
+            @for server in movable(account) {
+                @let [host, port, security] = names(server.protocol);
+                fieldset {
+                    legend { (if server.protocol == Protocol::Pop3 { "Server for fetching" } else { "Server for sending" }) }
+                    div.row {
+                        (field(host, "Host", "text", &server.host, "", wrong(host)))
+                        (field(port, "Port", "text", &server.port.to_string(), "", wrong(port)))
+                        div.field {
+                            label for=(security) { "Encryption" }
+                            select id=(security) name=(security) {
+                                @for (kind, text) in [(Security::Tls, "TLS"), (Security::StartTls, "STARTTLS"), (Security::None, "none")] {
+                                    // Encryption is given up in the settings file only, in as many words.
+                                    @if kind != Security::None || server.security == kind {
+                                        option value=(kind.name()) selected[server.security == kind] { (text) }
+                                    }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+            p.hint { "When a server changes, its stored password is forgotten, so that it reaches nobody else; it is asked for again here." }
+            button type="submit" { "Change" }
+        }
+    }
+}
+
+fn understood(sent: &Sent, account: &Account) -> Result<Change, Mistakes> {
+    let mut mistakes = Mistakes::new();
+    let aliases: Vec<String> = sent
+        .aliases
+        .split([',', ' ', ';'])
+        .map(str::trim)
+        .filter(|alias| !alias.is_empty())
+        .map(str::to_owned)
+        .collect();
+    for alias in &aliases {
+        let plain = alias.strip_prefix('*').filter(|rest| rest.starts_with('@')).map(|rest| format!("x{rest}"));
+        if let Err(why) = value::address(plain.as_deref().unwrap_or(alias)) {
+            mistakes.push(("aliases", format!("{alias} {why}. Give addresses such as ann@example.net.")));
+        }
+    }
+    let mut places = Vec::new();
+    for server in movable(account) {
+        let [host_name, port_name, _] = names(server.protocol);
+        let (host, port, security) = if server.protocol == Protocol::Pop3 {
+            (&sent.pop3_host, &sent.pop3_port, &sent.pop3_security)
+        } else {
+            (&sent.smtp_host, &sent.smtp_port, &sent.smtp_security)
+        };
+        let (Some(host), Some(port), Some(security)) = (host, port, security) else { continue };
+        let host = value::host(host.trim()).map_err(|why| mistakes.push((host_name, format!("The host {why}."))));
+        let port = port.trim().parse::<u16>().ok().filter(|port| *port != 0);
+        if port.is_none() {
+            mistakes.push((port_name, "A port is a number from 1 to 65535.".into()));
+        }
+        let security = match security.as_str() {
+            "tls" => Security::Tls,
+            "starttls" => Security::StartTls,
+            _ => server.security,
+        };
+        if let (Ok(host), Some(port)) = (host, port) {
+            places.push(Place { protocol: server.protocol, host, port, security });
+        }
+    }
+    let is_default = sent.default.is_some();
+    if mistakes.is_empty() { Ok(Change { aliases, is_default, places }) } else { Err(mistakes) }
+}
+
+pub(super) async fn change(shared: App, Form(sent): Form<Sent>) -> Response {
+    let Some(old) = account(&shared, Some(&sent.account)) else { return which(&shared, "/account") };
+    let wrong = |mistakes: Mistakes| Said { change: mistakes, ..Said::default() };
+    let change = match understood(&sent, &old) {
+        Ok(change) => change,
+        Err(mistakes) => return page(&shared, &old, &wrong(mistakes)).await,
+    };
+    if let Err(why) = written(&shared, &old, &change) {
+        return page(&shared, &old, &wrong(vec![("all", why)])).await;
+    }
+    let new = in_force(&shared, &old, &change).await;
+    let kept: Vec<_> = keyed_servers(&new).into_iter().map(Server::id).collect();
+    let mut forgotten = false;
+    for server in keyed_servers(&old) {
+        if !kept.contains(&server.id()) {
+            forgotten = true;
+            // Nothing sends it anywhere any more, since it belongs to the server that was; an error leaves it at that.
+            if let Err(error) = shared.engine.vault.forget_server(&old, server).await {
+                tracing::debug!("{error}");
+            }
+        }
+    }
+    let done = if forgotten {
+        "Changed. The password of the server that was is forgotten: type it again below, under Another password."
+    } else {
+        "Changed."
+    };
+    page(&shared, &new, &Said { done: Some(done), ..Said::default() }).await
+}
+
+fn written(shared: &Shared, account: &Account, change: &Change) -> Result<(), String> {
+    let file = shared.file.display();
+    let presets = Presets::load(&shared.file).unwrap_or_default();
+    let text = std::fs::read_to_string(&shared.file).map_err(|error| {
+        format!("Nothing was changed, because {file} cannot be read: {error}. Put that right, then try again.")
+    })?;
+    let changed = config::change_account(&text, &account.name, change, &shared.file, &presets).map_err(|error| match error {
+        EditError::CannotTake => format!(
+            "Nothing was changed: another account has one of these addresses, or {file} has mistakes in it. What happened \
+             (above) shows the first."
+        ),
+        EditError::TooEntangled => {
+            format!("Nothing was changed: this account is written in a form that only a person can change. Open {file}.")
+        }
+        error => format!("Nothing was changed: {error}. Open {file}."),
+    })?;
+    config::write_atomically(&shared.file, &changed).map_err(|error| {
+        format!("Nothing was changed, because {file} cannot be written: {error}. Put that right, then try again.")
+    })
+}
+
+/// The account as the running ostler has it once it has read the settings again.
+async fn in_force(shared: &Shared, old: &Arc<Account>, change: &Change) -> Arc<Account> {
+    (shared.reload)();
+    let until = Instant::now() + NOTICED;
+    loop {
+        let settings = shared.engine.settings();
+        let now = settings.accounts.iter().find(|account| account.name == old.name);
+        let is_new = |account: &&Arc<Account>| {
+            let places: Vec<Place> = account.servers().map(Place::of).collect();
+            account.is_default == change.is_default
+                && account.aliases.len() == change.aliases.len()
+                && change.places.iter().all(|place| places.contains(place))
+        };
+        match now.filter(is_new) {
+            Some(account) => return Arc::clone(account),
+            None if Instant::now() > until => return now.map_or_else(|| Arc::clone(old), Arc::clone),
+            None => sleep(Duration::from_millis(50)).await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    #[test]
+    fn what_is_typed_wrong_is_told_field_by_field() {
+        let text = "[[account]]\naddress = 'ann@x.net'\n[account.pop3]\nhost = 'p'\n";
+        let account = Arc::clone(&config::parse(text, Path::new("/x")).unwrap().settings.accounts[0]);
+        let of = |aliases: &str, host: &str, port: &str| {
+            let sent = Sent {
+                account: "ann@x.net".into(),
+                aliases: aliases.into(),
+                default: None,
+                pop3_host: Some(host.into()),
+                pop3_port: Some(port.into()),
+                pop3_security: Some("none".into()),
+                smtp_host: Some("ignored".into()),
+                smtp_port: None,
+                smtp_security: None,
+            };
+            understood(&sent, &account)
+        };
+        let good = of("a@x.net, *@z.net", " q.x.net ", "995").unwrap();
+        assert_eq!(good.aliases, ["a@x.net", "*@z.net"]);
+        // Encryption is not given up here.
+        assert_eq!(good.places, [Place { host: "q.x.net".into(), ..Place::of(account.pop3.as_ref().unwrap()) }]);
+        let fields = |wrong: Result<Change, Mistakes>| wrong.unwrap_err().iter().map(|(f, _)| *f).collect::<Vec<_>>();
+        assert_eq!(fields(of("a, *@", "a b", "0")), ["aliases", "aliases", "pop3_host", "pop3_port"]);
+    }
+}
