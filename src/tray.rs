@@ -92,3 +92,47 @@ impl Link {
         (self.show, self.wishes)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::account::{Access, Protocol};
+    use crate::desk::Bare;
+    use crate::event::Event;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_icon_moves_for_mail_and_not_for_a_look_at_an_empty_mailbox() {
+        let events = Events::default();
+        let accounts = vec!["home".to_owned()];
+        events.publish(Event::Settings { accounts, access: Access::SameUser, again: false });
+        let (shown, faces) = std::sync::mpsc::channel();
+        let show = move |face: Face| shown.send(face).unwrap();
+        let checking = watch::Sender::new(false);
+        let following = follow(&show, events.clone(), Arc::new(Bare), checking.subscribe());
+        let signs = || faces.try_iter().map(|face| face.sign).collect::<Vec<_>>();
+        let session = async |id, length| {
+            events.publish(Event::Began(id, Protocol::Pop3, "127.0.0.1:5".parse().unwrap()));
+            sleep(Duration::from_millis(length)).await;
+            events.publish(Event::Ended(id));
+            sleep(Duration::from_secs(5)).await;
+        };
+        let life = async {
+            sleep(Duration::from_secs(1)).await;
+            assert_eq!(signs(), [Sign::Working]);
+            session(1, 900).await;
+            assert_eq!(signs(), []);
+            session(2, 3000).await;
+            assert_eq!(signs(), [Sign::Busy, Sign::Working]);
+            checking.send_replace(true);
+            sleep(Duration::from_secs(1)).await;
+            assert_eq!(signs(), [Sign::Busy]);
+            // Nothing happens, nothing is shown.
+            sleep(Duration::from_secs(1000)).await;
+            assert_eq!(signs(), []);
+        };
+        tokio::select! {
+            () = following => panic!("it follows no longer"),
+            () = life => {}
+        }
+    }
+}

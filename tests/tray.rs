@@ -169,6 +169,20 @@ fn ostler_run_has_no_icon_and_needs_a_door() {
 }
 
 #[test]
+fn whoever_starts_it_from_a_menu_is_told_why_it_does_not() {
+    require!("dbus-daemon");
+    let desktop = Desktop::bus_only();
+    let notices = Notices::on(desktop.address(), &["body"]);
+    let home = home(1, "").with_desktop(Some(desktop.address()), ":0");
+    home.write_settings("[local]\npop4 = 110\n");
+    let output = home.ostler(&[], "");
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    let notice = notices.wait(0);
+    assert_eq!(notice.title, "ostler cannot start");
+    assert!(notice.body.contains("2:1: local.pop4: "), "{notice:?}");
+}
+
+#[test]
 fn a_refused_password_is_told_once_until_it_has_worked() {
     require!("dbus-daemon");
     let desktop = Desktop::bus_only();
