@@ -110,6 +110,9 @@ pub fn off(settings_file: &Path) -> Result<State, AutostartError> {
     system::status(&Start::of(settings_file)?)
 }
 
+/// Nobody has asked for a page at login.
+const SILENT: &str = "--silent";
+
 /// What is to be started: no command, so that it is the icon where there is a desktop.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Start {
@@ -133,6 +136,7 @@ impl Start {
         if let Some(settings) = &self.settings {
             words.extend(["--config", settings.to_str().ok_or_else(|| text(settings))?]);
         }
+        words.push(SILENT);
         Ok(words)
     }
 
@@ -245,7 +249,7 @@ mod tests {
         std::fs::write(&program, "").unwrap();
         let (p, s) = (program.to_str().unwrap(), settings.to_str().unwrap());
         let start = Start { program: program.clone(), settings: Some(settings.clone()) };
-        assert_eq!(start.words().unwrap(), [p, "--config", s]);
+        assert_eq!(start.words().unwrap(), [p, "--config", s, "--silent"]);
         assert!(start.is_started_by(&words(&[p, "--config", s])));
         assert!(start.is_started_by(&words(&[p, "-v", &format!("--config={s}"), "run"])));
         assert!(!start.is_started_by(&words(&[p])));

@@ -32,6 +32,9 @@ use crate::log::{self, Format};
 struct CommandLine {
     #[command(flatten)]
     common: Common,
+    /// Without a command: open no settings page, whatever the settings; for starts at login
+    #[arg(long)]
+    silent: bool,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -121,7 +124,7 @@ pub fn main() -> ExitCode {
     let Some(file) = file else {
         return fail(2, "ostler does not know where your settings are: name the file with --config");
     };
-    let desk = Arc::new(Whole::new(&file));
+    let desk = Arc::new(Whole::new(&file, line.silent));
     match command {
         #[cfg(feature = "tray")]
         Command::Run if has_icon => app::on_desktop(&file, desk),

@@ -35,6 +35,11 @@ pub trait Desk: Send + Sync {
         false
     }
 
+    /// Whether the page may open by itself, because there is no account yet. Not at login.
+    fn opens_by_itself(&self) -> bool {
+        true
+    }
+
     /// Opens the page at a place. What goes wrong is the desk's to tell.
     fn open(&self, _place: &Place) {}
 

@@ -4,6 +4,7 @@
 //!
 //! Not here: what it shows and changes. That is the engine's, the journal's, and the same code as `ostler add`.
 
+mod about;
 mod account;
 mod add;
 mod conversation;
@@ -151,7 +152,8 @@ fn router(shared: &Arc<Shared>) -> Router {
         .route("/account/remove", post(account::remove))
         .route("/history", get(history::show))
         .route("/report", get(history::report))
-        .route("/about", get(history::about))
+        .route("/about", get(about::show))
+        .route("/autostart", post(about::start_at_login))
         .route("/style.css", get(layout::style))
         .route("/script.js", get(layout::script))
         .fallback(layout::nothing_here)

@@ -90,7 +90,10 @@ fn the_truth_is_told_when_others_change_it() {
     let other = person.program.with_file_name("other");
     std::fs::write(person.entry(), text.replace(person.program.to_str().unwrap(), other.to_str().unwrap())).unwrap();
     let status = person.status();
-    assert_eq!((&status["state"], &status["starts"]), (&"elsewhere".into(), &other.to_str().unwrap().into()));
+    assert_eq!(
+        (&status["state"], &status["starts"]),
+        (&"elsewhere".into(), &format!("{} --silent", other.display()).into())
+    );
     // The file was moved: asked from its new place, the entry leads nowhere.
     person.said(&["autostart", "on"]);
     std::fs::rename(&person.program, &other).unwrap();
@@ -106,13 +109,13 @@ fn other_settings_are_kept_in_the_command() {
     let person = Person::new("mine");
     person.said(&["autostart", "on", "--config", "my mail.toml"]);
     let settings = person.folder.path().join("my mail.toml");
-    let exec = format!("Exec={} --config \"{}\"\n", person.program.display(), settings.display());
+    let exec = format!("Exec={} --config \"{}\" --silent\n", person.program.display(), settings.display());
     assert!(person.text().contains(&exec), "{}", person.text());
     assert_eq!(person.status()["state"], "elsewhere");
     assert!(person.said(&["autostart", "status", "--config", "my mail.toml"]).starts_with("on: "));
     let default = person.folder.path().join("config/ostler/ostler.toml");
     person.said(&["autostart", "on", "--config", default.to_str().unwrap()]);
-    assert!(person.text().contains(&format!("Exec={}\n", person.program.display())), "{}", person.text());
+    assert!(person.text().contains(&format!("Exec={} --silent\n", person.program.display())), "{}", person.text());
 }
 
 #[test]
@@ -156,7 +159,7 @@ fn a_desktop_starts_the_same_program_with_the_same_settings() {
         let gio = support::find("gio").unwrap();
         let started = run(person.command(&gio, &["launch"]).arg(person.entry()), "");
         assert!(started.status.success(), "{name}: {started:?}\n{}", person.text());
-        let expected = format!("{}\n--config\n{}\nend\n", person.program.display(), settings.display());
+        let expected = format!("{}\n--config\n{}\n--silent\nend\n", person.program.display(), settings.display());
         let said = || std::fs::read_to_string(&told).ok().filter(|said| said.ends_with("end\n"));
         assert_eq!(wait_for("the program to be started", said), expected, "{name}");
     }
@@ -179,6 +182,10 @@ fn systemd_starts_the_same_program() {
             format!("ExecStart=:\"{}\"", person.program.display()),
             format!("ExecStart=:{}", person.program.display()),
         ];
-        assert!(unit.lines().any(|line| quoted.iter().any(|quoted| line == quoted)), "{name}: {unit}");
+        let is_ours = |line: &str| {
+            let rest = quoted.iter().find_map(|quoted| line.strip_prefix(quoted.as_str()));
+            rest.is_some_and(|rest| rest.trim().trim_matches('"') == "--silent")
+        };
+        assert!(unit.lines().any(is_ours), "{name}: {unit}");
     }
 }

@@ -19,7 +19,7 @@ use crate::tray::{self, Link, Wish};
 /// Serves the icon until dropped. Never ends by itself.
 pub(super) async fn panel(link: Link, desk: Arc<dyn Desk>, engine: Arc<Engine>, file: &Path, wake: mpsc::Sender<Wake>) {
     let (show, mut wishes) = link.split();
-    if engine.settings().accounts.is_empty() && desk.has_page() {
+    if engine.settings().accounts.is_empty() && desk.opens_by_itself() && desk.has_page() {
         open(&desk, Place::Start);
     }
     let checking = watch::Sender::new(false);

@@ -139,7 +139,7 @@ mod tests {
         let start =
             Start { program: r"C:\Users\Änn Lee\ostler.exe".into(), settings: Some(r"D:\100% mail\my.toml".into()) };
         let line = build(&start).unwrap();
-        assert_eq!(line, r#""C:\Users\Änn Lee\ostler.exe" "--config" "D:\100% mail\my.toml""#);
+        assert_eq!(line, r#""C:\Users\Änn Lee\ostler.exe" "--config" "D:\100% mail\my.toml" "--silent""#);
         assert_eq!(split(&line).unwrap(), start.words().unwrap());
         assert_eq!(quote(r"C:\"), r#""C:\\""#);
     }

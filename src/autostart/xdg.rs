@@ -341,13 +341,13 @@ mod tests {
         assert_eq!(quote("a$b`c\"d\\e"), "\"a\\$b\\`c\\\"d\\\\e\"");
         // "a literal dollar sign in a quoted argument is unambiguously represented with ("\\$")", and a backslash with four.
         let text = build(&start("/a $b\\c/ostler", None)).unwrap();
-        assert!(text.contains("\nExec=\"/a \\\\$b\\\\\\\\c/ostler\"\nTryExec=/a $b\\\\c/ostler\n"), "{text}");
+        assert!(text.contains("\nExec=\"/a \\\\$b\\\\\\\\c/ostler\" --silent\nTryExec=/a $b\\\\c/ostler\n"), "{text}");
     }
 
     #[test]
     fn the_settings_are_kept_in_the_command() {
         let text = build(&start("/home/änn/ostler", Some("/home/änn/my mail.toml"))).unwrap();
-        assert!(text.contains("\nExec=/home/änn/ostler --config \"/home/änn/my mail.toml\"\n"), "{text}");
+        assert!(text.contains("\nExec=/home/änn/ostler --config \"/home/änn/my mail.toml\" --silent\n"), "{text}");
     }
 
     #[test]

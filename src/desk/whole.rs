@@ -13,14 +13,16 @@ use crate::autostart::{self, State};
 pub struct Whole {
     /// The settings file, which the switch for starting at login is about.
     file: PathBuf,
+    /// Nothing opens that nobody asked for.
+    is_silent: bool,
     #[cfg(feature = "web")]
     page: OnceLock<crate::page::Links>,
 }
 
 impl Whole {
-    /// For the ostler of this settings file.
-    pub fn new(file: &Path) -> Self {
-        Self { file: file.to_owned(), ..Self::default() }
+    /// For the ostler of this settings file; a silent one was started by the login.
+    pub fn new(file: &Path, is_silent: bool) -> Self {
+        Self { file: file.to_owned(), is_silent, ..Self::default() }
     }
 }
 
@@ -38,6 +40,10 @@ impl Whole {
 }
 
 impl Desk for Whole {
+    fn opens_by_itself(&self) -> bool {
+        !self.is_silent
+    }
+
     #[cfg(feature = "web")]
     fn page_is_here(&self, links: crate::page::Links) {
         let _ = self.page.set(links);
@@ -57,6 +63,9 @@ impl Desk for Whole {
 
     #[cfg(feature = "web")]
     fn open_of_running(&self, settings_file: &Path) -> bool {
+        if self.is_silent {
+            return true;
+        }
         let answer = crate::control::ask(settings_file, &crate::control::Request::Page);
         let link = answer.ok().flatten().and_then(|answer| answer["link"].as_str().map(str::to_owned));
         link.is_some_and(|link| Self::lead_to(&link))

@@ -166,20 +166,6 @@ fn without_addresses(text: &str) -> String {
     out + rest
 }
 
-pub(super) async fn about(shared: App) -> Response {
-    let body = html! {
-        p { "ostler lets old mail programs go on working with today's mail providers. It runs on this computer only." }
-        dl {
-            div { dt { "Version" } dd { (env!("CARGO_PKG_VERSION")) } }
-            div { dt { "Settings file" } dd { code { (shared.file.display()) } } }
-            div { dt { "Licence" } dd { "MIT or Apache-2.0" } }
-        }
-        p { "What you change here goes into the settings file; comments you wrote there stay. You can as well change the file yourself: ostler reads it again at once." }
-        p { "Whoever can use this computer under your name can open this page, as he can read your mail program's own settings." }
-    };
-    View::new("About ostler", Here::About, body).into_response()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

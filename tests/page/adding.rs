@@ -281,7 +281,7 @@ fn a_provider_nobody_knows_is_asked_for_by_name() {
     let mut browser = Browser::inside(&ostler.home, |port| world.reach(port));
     let form = browser.get("/add").form("/add").with("address", "ann@nowhere.test").with("password", &password);
     browser.send(&form);
-    let asked = browser.stay_until("public directory");
+    let asked = browser.stay_until("public list");
     let job = browser.at.clone();
     assert!(!asked.body.contains("http-equiv=\"refresh\""), "a page that asks holds still");
     let no = asked.form(&format!("{job}/answer")).with("answer", "no");

@@ -114,3 +114,15 @@ fn without_a_running_ostler_the_command_says_so() {
     assert_eq!(output.status.code(), Some(1));
     assert!(said(&output).contains("ostler run"), "{}", said(&output));
 }
+
+#[test]
+fn starting_at_login_is_a_button() {
+    let ostler = home(&TestCa::new(), &[]).run();
+    let mut browser = Browser::new(&ostler.home);
+    let about = browser.get("/about");
+    assert!(about.body.contains("ostler does not start by itself"), "{}", about.body);
+    let on = browser.send(&about.form("/autostart"));
+    assert!(on.body.contains("ostler starts when you log in"), "{}", on.body);
+    let off = browser.send(&on.form("/autostart"));
+    assert!(off.body.contains("ostler does not start by itself"), "{}", off.body);
+}

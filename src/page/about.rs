@@ -1,0 +1,70 @@
+//! About this ostler: its version, its settings file, and whether it starts at login.
+
+use axum::Form;
+use axum::response::{IntoResponse, Redirect, Response};
+use maud::{Markup, html};
+
+use super::layout::{Here, View, word};
+use super::{App, Shared};
+use crate::autostart::{self, State};
+
+pub(super) async fn show(shared: App) -> Response {
+    about_page(&shared, None)
+}
+
+/// Starts ostler at login from now on, or no longer.
+pub(super) async fn start_at_login(shared: App, Form(wanted): Form<Switch>) -> Response {
+    let done = if wanted.on { autostart::on(&shared.file) } else { autostart::off(&shared.file) };
+    match done {
+        Ok(_) => Redirect::to("/about").into_response(),
+        Err(error) => about_page(&shared, Some(crate::app::in_full(&error))),
+    }
+}
+
+/// What the switch sends.
+#[derive(Debug, serde::Deserialize)]
+pub(super) struct Switch {
+    on: bool,
+}
+
+/// The switch, with the way it stands.
+fn login_switch(shared: &Shared, wrong: Option<&str>) -> Markup {
+    let state = autostart::status(&shared.file);
+    let (text, on) = match &state {
+        Ok(State::On { .. }) => ("ostler starts when you log in, as an icon, and opens no window.", true),
+        Ok(State::Service { .. }) => ("systemd starts ostler when you log in, without an icon.", true),
+        Ok(State::Elsewhere { .. }) => {
+            ("Another program, or one with other settings, starts in ostler's place when you log in.", false)
+        }
+        Ok(State::Off) => ("ostler does not start by itself: after each login you have to start it.", false),
+        Err(_) => ("ostler cannot tell whether it starts when you log in; ostler autostart status says why.", false),
+    };
+    let (action, value) = if on { ("Do not start at login", "false") } else { ("Start at login", "true") };
+    html! {
+        section aria-labelledby="login" {
+            h2 #login { "Start at login" }
+            p { (text) }
+            @if let Some(why) = wrong { p.error role="alert" { (why) } }
+            form method="post" action="/autostart" {
+                (word(shared))
+                input type="hidden" name="on" value=(value);
+                button type="submit" { (action) }
+            }
+        }
+    }
+}
+
+fn about_page(shared: &Shared, wrong: Option<String>) -> Response {
+    let body = html! {
+        (login_switch(shared, wrong.as_deref()))
+        p { "ostler lets old mail programs go on working with today's mail providers. It runs on this computer only." }
+        dl {
+            div { dt { "Version" } dd { (env!("CARGO_PKG_VERSION")) } }
+            div { dt { "Settings file" } dd { code { (shared.file.display()) } } }
+            div { dt { "Licence" } dd { "MIT or Apache-2.0" } }
+        }
+        p { "What you change here goes into the settings file; comments you wrote there stay. You can as well change the file yourself: ostler reads it again at once." }
+        p { "Whoever can use this computer under your name can open this page, as he can read your mail program's own settings." }
+    };
+    View::new("About ostler", Here::About, body).into_response()
+}
