@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 #[cfg(feature = "web")]
 use std::sync::OnceLock;
 
-use super::{Desk, Place};
+use super::Desk;
+#[cfg(feature = "web")]
+use super::Place;
 use crate::app::in_full;
 use crate::autostart::{self, State};
 
 /// See [`Desk`].
-#[derive(Default)]
 pub struct Whole {
     /// The settings file, which the switch for starting at login is about.
     file: PathBuf,
@@ -22,7 +23,12 @@ pub struct Whole {
 impl Whole {
     /// For the ostler of this settings file; a silent one was started by the login.
     pub fn new(file: &Path, is_silent: bool) -> Self {
-        Self { file: file.to_owned(), is_silent, ..Self::default() }
+        Self {
+            file: file.to_owned(),
+            is_silent,
+            #[cfg(feature = "web")]
+            page: OnceLock::new(),
+        }
     }
 }
 
