@@ -56,7 +56,6 @@ fn login_switch(shared: &Shared, wrong: Option<&str>) -> Markup {
 
 fn about_page(shared: &Shared, wrong: Option<String>) -> Response {
     let body = html! {
-        (login_switch(shared, wrong.as_deref()))
         p { "ostler lets old mail programs go on working with today's mail providers. It runs on this computer only." }
         dl {
             div { dt { "Version" } dd { (env!("CARGO_PKG_VERSION")) } }
@@ -65,6 +64,7 @@ fn about_page(shared: &Shared, wrong: Option<String>) -> Response {
         }
         p { "What you change here goes into the settings file; comments you wrote there stay. You can as well change the file yourself: ostler reads it again at once." }
         p { "Whoever can use this computer under your name can open this page, as he can read your mail program's own settings." }
+        (login_switch(shared, wrong.as_deref()))
     };
     View::new("About ostler", Here::About, body).into_response()
 }
