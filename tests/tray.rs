@@ -59,13 +59,20 @@ fn the_icon_tells_the_state_and_its_menu_works() {
     let mut ostler = Run::of(&mut home.command(&[])).ready();
     let icon = desktop.wait_for_icon(ostler.id());
     assert_eq!(icon.tooltip(), ("ostler".to_owned(), "ready, no mail program has come yet".to_owned()));
-    assert_eq!(icon.texts(), ["home: not used yet", "-", "Check now", "Pause", "-", "Quit"]);
+    assert_eq!(icon.texts(), ["home: not used yet", "-", "Check now", "Pause", "Start at login", "-", "Quit"]);
     assert!(!icon.menu()[0].2, "there is no page to open");
     // A click with nothing to open does no harm.
     icon.activate();
     let working = icon.picture();
     assert_eq!((working.0, working.1, working.2.len()), (48, 48, 48 * 48 * 4));
 
+    for state in ["on", "off"] {
+        icon.click("Start at login");
+        wait_for("the switch", || {
+            let said = home.ostler(&["autostart", "status", "--json"], "").stdout;
+            (serde_json::from_slice::<serde_json::Value>(&said).unwrap()["state"] == state).then_some(())
+        });
+    }
     icon.click("Pause");
     icon.wait_for_tooltip("paused");
     assert_eq!(status(&home)["paused"], true);
@@ -97,6 +104,33 @@ fn the_icon_tells_the_state_and_its_menu_works() {
     assert!(ostler.ended().success(), "{}", ostler.err.text());
     wait_for("the end of the icon", || (!icon.is_there() && desktop.icons().is_empty()).then_some(()));
     assert_eq!(ostler.out.text(), "ready\n");
+}
+
+#[test]
+fn the_menu_leads_to_the_settings_page() {
+    require!("panel");
+    let mut desktop = Desktop::bus_only();
+    desktop.start_panel();
+    let home = home(1, "").with_desktop(Some(desktop.address()), desktop.display());
+    let page = support::free_port();
+    home.write_settings(&home.settings().replace("page = false", &format!("page = {page}")));
+    // In the place of the browser is a program that tells where it was led.
+    let (browser, told) = (home.path().join("browser"), home.path().join("told"));
+    std::fs::write(&browser, format!("#!/bin/sh\nprintf '%s\\n' \"$1\" > '{}'\n", told.display())).unwrap();
+    std::fs::set_permissions(&browser, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let mut ostler = Run::of(home.command(&[]).env("BROWSER", &browser)).ready();
+    let icon = desktop.wait_for_icon(ostler.id());
+    assert!(icon.texts().contains(&"Settings...".to_owned()), "{:?}", icon.texts());
+    for (entry, place) in
+        [("Settings...", "&to=/"), ("Guide for your mail program...", "&to=/program"), ("Show log", "&to=/history")]
+    {
+        let _ = std::fs::remove_file(&told);
+        icon.click(entry);
+        let link = wait_for("the browser", || std::fs::read_to_string(&told).ok().filter(|link| link.ends_with('\n')));
+        assert!(link.starts_with(&format!("http://127.0.0.1:{page}/?token=")), "{link}");
+        assert!(link.trim_end().ends_with(place), "{entry}: {link}");
+    }
+    ostler.end_well();
 }
 
 #[test]
