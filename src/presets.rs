@@ -180,21 +180,29 @@ enum Rank {
     OldName,
 }
 
-/// All presets: the user's own first, then the compiled-in ones, in the order of their files.
+/// All presets: the user's own first, then the compiled-in ones, in the order of their files. The compiled-in file is read
+/// when a preset is first looked for, which settings that name none never do.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Presets {
-    all: Vec<Arc<Preset>>,
+    over: Vec<Arc<Preset>>,
+    /// The compiled-in ones are there too, below the others.
+    on_built_in: bool,
 }
 
 impl Presets {
     /// The compiled-in ones.
     pub fn built_in() -> &'static Self {
-        // A test sees to it that the file is right.
-        static PRESETS: LazyLock<Presets> = LazyLock::new(|| {
-            let read = config::read_providers(BUILT_IN, Path::new("config/providers.toml"), false);
-            Presets { all: read.unwrap_or_default().into_iter().map(Arc::new).collect() }
-        });
+        static PRESETS: Presets = Presets { over: Vec::new(), on_built_in: true };
         &PRESETS
+    }
+
+    fn below(&self) -> &'static [Arc<Preset>] {
+        // A test sees to it that the file is right.
+        static LIST: LazyLock<Vec<Arc<Preset>>> = LazyLock::new(|| {
+            let read = config::read_providers(BUILT_IN, Path::new("config/providers.toml"), false);
+            read.unwrap_or_default().into_iter().map(Arc::new).collect()
+        });
+        if self.on_built_in { &LIST } else { &[] }
     }
 
     /// The compiled-in ones with `providers.toml` from the settings file's folder laid over them, if there is one.
@@ -218,28 +226,28 @@ impl Presets {
     /// These with others laid over them: one of the same id is replaced whole, the others come first.
     pub fn overlaid(&self, over: Vec<Preset>) -> Self {
         let mut all: Vec<_> = over.into_iter().map(Arc::new).collect();
-        let below = self.all.iter().filter(|below| all.iter().all(|own| own.id != below.id));
+        let below = self.over.iter().filter(|below| all.iter().all(|own| own.id != below.id));
         let below: Vec<_> = below.cloned().collect();
         all.extend(below);
-        Self { all }
+        Self { over: all, on_built_in: self.on_built_in }
     }
 
     /// Every preset.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Preset>> {
-        self.all.iter()
+        let below = self.below().iter().filter(|below| self.over.iter().all(|own| own.id != below.id));
+        self.over.iter().chain(below)
     }
 
     /// The preset of that id (any letter case).
     pub fn by_id(&self, id: &str) -> Option<&Arc<Preset>> {
-        self.all.iter().find(|preset| preset.id.eq_ignore_ascii_case(id))
+        self.iter().find(|preset| preset.id.eq_ignore_ascii_case(id))
     }
 
     /// The preset for the domain of an address: one that has it as it is, else the one with the longest suffix.
     /// Letter case and a dot at the end do not matter.
     pub fn by_domain(&self, domain: &str) -> Option<&Arc<Preset>> {
         let domain = plain(domain);
-        self.all
-            .iter()
+        self.iter()
             .find(|preset| preset.domains.contains(&domain))
             .or_else(|| self.longest(|preset| longest_end(&preset.domain_suffixes, &domain)))
     }
@@ -276,7 +284,7 @@ impl Presets {
         if let Some((_, domain)) = word.rsplit_once('@') {
             return self.by_domain(domain).into_iter().collect();
         }
-        let mut found: Vec<_> = self.all.iter().filter(|preset| preset.has_word(&word)).collect();
+        let mut found: Vec<_> = self.iter().filter(|preset| preset.has_word(&word)).collect();
         if found.is_empty() && word.contains('.') {
             found.extend(self.by_domain(&word).or_else(|| self.by_host(&word)));
         }
@@ -285,7 +293,7 @@ impl Presets {
 
     /// The first of those with the highest rank.
     fn longest<R: Ord>(&self, rank: impl Fn(&Preset) -> Option<R>) -> Option<&Arc<Preset>> {
-        let ranked = self.all.iter().filter_map(|preset| Some((rank(preset)?, preset)));
+        let ranked = self.iter().filter_map(|preset| Some((rank(preset)?, preset)));
         ranked.reduce(|best, next| if next.0 > best.0 { next } else { best }).map(|(_, preset)| preset)
     }
 }
