@@ -190,9 +190,7 @@ pub fn stay_text(doors: Doors) -> String {
 /// 128 random bits in hexadecimal.
 fn random() -> Result<String, String> {
     let mut bits = [0; 16];
-    let random = rustls::crypto::aws_lc_rs::default_provider().secure_random;
-    random.fill(&mut bits).map_err(|_| "the system gives no random numbers".to_owned())?;
-    Ok(hex(&bits))
+    crate::os::random(&mut bits).then(|| hex(&bits)).ok_or_else(|| "the system gives no random numbers".to_owned())
 }
 
 /// The play and its page.

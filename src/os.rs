@@ -84,6 +84,13 @@ pub enum HardenError {
     },
 }
 
+/// Fills the octets with random ones out of the system's own source; `false`: it has none. The TLS library has a generator
+/// too, which takes 30 ms to wake up: nobody who starts or greets is to wait for that.
+#[must_use]
+pub fn random(octets: &mut [u8]) -> bool {
+    getrandom::fill(octets).is_ok()
+}
+
 /// Lets this process have as many connections open as a thousand clients and their providers need, where the system lets
 /// it. The usual limit of 1,024 is there for programs that use `select`.
 pub fn allow_connections() {

@@ -170,7 +170,7 @@ impl Session {
     fn stamp(&self) -> String {
         let mut random = [0u8; 12];
         // Without randomness the counter and the clock remain; they do not repeat either.
-        let _ = rustls::crypto::aws_lc_rs::default_provider().secure_random.fill(&mut random);
+        let _ = crate::os::random(&mut random);
         format!("<{}.{}.{}@ostler>", self.id, std::process::id(), crate::sasl::hex(&random))
     }
 

@@ -459,8 +459,9 @@ fn is_entry_of(entry: &str, account: &str) -> bool {
 fn new_password(account: &Account) -> Result<Secret, VaultError> {
     let no_random = || VaultError::NoRandom { account: account.name.clone() };
     let mut bits = Zeroizing::new([0; 16]);
-    let provider = rustls::crypto::aws_lc_rs::default_provider();
-    provider.secure_random.fill(&mut *bits).map_err(|_| no_random())?;
+    if !crate::os::random(&mut *bits) {
+        return Err(no_random());
+    }
     Secret::new(spell(u128::from_be_bytes(*bits))).map_err(|_| no_random())
 }
 

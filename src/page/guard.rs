@@ -87,8 +87,7 @@ impl Keys {
 /// 128 random bits in hexadecimal.
 pub(super) fn random() -> Option<String> {
     let mut bits = [0u8; 16];
-    rustls::crypto::aws_lc_rs::default_provider().secure_random.fill(&mut bits).ok()?;
-    Some(bits.iter().map(|octet| format!("{octet:02x}")).collect())
+    crate::os::random(&mut bits).then(|| crate::sasl::hex(&bits))
 }
 
 fn same(ours: &str, given: &str) -> bool {
