@@ -25,7 +25,7 @@ use crate::tray::Link;
 use crate::vault::Vault;
 
 /// How long sessions in the middle of a message may go on after SIGTERM.
-const GRACE: Duration = Duration::from_secs(20);
+pub(crate) const GRACE: Duration = Duration::from_secs(20);
 /// Editors write a file in several steps; the last one counts.
 const SETTLE: Duration = Duration::from_millis(150);
 /// How long a question for news is held open; less than `control.rs` gives any answer.
@@ -207,10 +207,10 @@ impl App {
         let warm = Arc::clone(&self.engine);
         tokio::spawn(async move { warm.dialer.tls.warm_up().await });
         let engine = Arc::clone(&self.engine);
-        let links = self.links();
+        let (links, quit) = (self.links(), wake.clone());
         let answering = async move {
             if let Some(control) = control {
-                control.serve(|request| answer(Arc::clone(&engine), links.clone(), request)).await;
+                control.serve(|request| answer(Arc::clone(&engine), links.clone(), quit.clone(), request)).await;
             }
             std::future::pending::<()>().await;
         };
@@ -317,7 +317,7 @@ fn end_sessions_not_the_program(engine: &Arc<Engine>) {
 }
 
 /// Answers `ostler status` and its like.
-async fn answer(engine: Arc<Engine>, links: Links, request: Request) -> serde_json::Value {
+async fn answer(engine: Arc<Engine>, links: Links, wake: mpsc::Sender<Wake>, request: Request) -> serde_json::Value {
     #[cfg(feature = "web")]
     let (address, link) = links.map_or((None, None), |links| (links.address(), links.entry()));
     #[cfg(not(feature = "web"))]
@@ -328,6 +328,10 @@ async fn answer(engine: Arc<Engine>, links: Links, request: Request) -> serde_js
         Request::Since { seq } => return engine.events.since(seq, NEWS).await,
         Request::Pause => engine.events.publish(Event::Paused),
         Request::Resume => engine.events.publish(Event::Resumed),
+        Request::Quit => {
+            let _ = wake.send(Wake::Stop).await;
+            return json!({"ending": true, "pid": std::process::id()});
+        }
         Request::ForgetSecret { account } => {
             if let Some(account) = engine.settings().accounts.iter().find(|a| a.name.eq_ignore_ascii_case(&account)) {
                 engine.vault.drop_cached_account(account);

@@ -123,7 +123,7 @@ struct Start {
 
 impl Start {
     fn of(settings_file: &Path) -> Result<Self, AutostartError> {
-        let program = program().map_err(AutostartError::NoProgram)?;
+        let program = windowless(program().map_err(AutostartError::NoProgram)?);
         let settings = std::path::absolute(settings_file).unwrap_or_else(|_| settings_file.to_owned());
         let is_default = config::default_path().is_some_and(|path| path == settings);
         Ok(Self { program, settings: (!is_default).then_some(settings) })
@@ -145,7 +145,7 @@ impl Start {
         let Some((program, arguments)) = words.split_first() else { return false };
         let named = Path::new(program);
         let found = if named.components().count() > 1 { Some(named.to_owned()) } else { in_search_path(program) };
-        found.is_some_and(|found| same_file(&found, &self.program)) && {
+        found.is_some_and(|found| same_file(&windowless(found), &self.program)) && {
             match (settings_in(arguments), &self.settings) {
                 (Some(written), Some(wanted)) => same_file(written, wanted),
                 (Some(written), None) => config::default_path().is_some_and(|path| same_file(written, &path)),
@@ -192,6 +192,18 @@ fn program() -> io::Result<PathBuf> {
     let file = without_deleted(std::env::current_exe()?);
     let Some(name) = file.file_name().and_then(|name| name.to_str()) else { return Ok(file) };
     Ok(in_search_path(name).filter(|found| same_file(found, &file)).unwrap_or(file))
+}
+
+/// On Windows the one of the two programs that opens no window for its output, if it lies beside the other.
+fn windowless(program: PathBuf) -> PathBuf {
+    if cfg!(windows) { beside(program) } else { program }
+}
+
+fn beside(program: PathBuf) -> PathBuf {
+    let is_ours =
+        program.file_name().and_then(|name| name.to_str()).is_some_and(|n| n.eq_ignore_ascii_case("ostler.exe"));
+    let other = program.with_file_name("ostlerw.exe");
+    if is_ours && other.is_file() { other } else { program }
 }
 
 /// After an upgrade Linux says of the old one that still runs that it is deleted; the new one has its place.
@@ -261,6 +273,19 @@ mod tests {
         std::fs::remove_file(&program).unwrap();
         std::fs::create_dir(&program).unwrap();
         assert!(!start.is_started_by(&words(&["/no/such/ostler", "--config", s])));
+    }
+
+    #[test]
+    fn of_the_two_programs_of_windows_the_silent_one_starts_at_login() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str| folder.path().join(name);
+        std::fs::write(file("Ostler.exe"), "").unwrap();
+        assert_eq!(beside(file("Ostler.exe")), file("Ostler.exe"), "there is only this one");
+        std::fs::write(file("ostlerw.exe"), "").unwrap();
+        for name in ["ostler.exe", "Ostler.exe", "ostlerw.exe"] {
+            assert_eq!(beside(file(name)), file("ostlerw.exe"), "{name}");
+        }
+        assert_eq!(beside(file("other.exe")), file("other.exe"));
     }
 
     #[test]

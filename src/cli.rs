@@ -10,6 +10,7 @@ pub mod guide;
 pub mod list;
 pub mod password;
 pub mod providers;
+pub mod quit;
 pub mod remove;
 pub mod settings;
 pub mod status;
@@ -83,6 +84,8 @@ enum Command {
     Pause,
     /// Serve new clients again
     Resume,
+    /// End the running ostler, and wait until it has ended
+    Quit,
     /// Start ostler when you log in, or not
     Autostart(autostart::Options),
 }
@@ -141,6 +144,7 @@ pub fn main() -> ExitCode {
         Command::Settings(options) => settings::main(&file, &options),
         Command::Pause => status::switch(&file, true),
         Command::Resume => status::switch(&file, false),
+        Command::Quit => quit::main(&file),
         Command::Autostart(options) => autostart::main(&file, &options),
     }
 }

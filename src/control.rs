@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::mpsc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -20,7 +20,7 @@ use sha2::{Digest, Sha256};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{sleep, timeout};
 
-use crate::os::local;
+use crate::os::{self, local};
 
 /// For each part of a conversation: the question, the handler, taking the answer.
 const TIME_LIMIT: Duration = Duration::from_secs(5);
@@ -30,6 +30,8 @@ const PATIENCE: Duration = Duration::from_secs(12);
 const LONGEST_QUESTION: u64 = 64 * 1024;
 /// The longest answer: room for a status with 10,000 sessions.
 const LONGEST_ANSWER: u64 = 4 * 1024 * 1024;
+/// How often whoever waits for the end looks whether it has come.
+const LOOK: Duration = Duration::from_millis(20);
 /// Further ones wait; each ends within three time limits.
 const MOST_CONVERSATIONS: usize = 128;
 
@@ -53,6 +55,8 @@ pub enum Request {
     /// Where the settings page is: `{"page": ADDRESS, "link": ADDRESS}`, the second one with the token that lets in; both
     /// null where it is not open.
     Page,
+    /// End: no new clients; sessions in the middle of a message may finish it. Asked again, at once.
+    Quit,
     /// A secret has been set, replaced or taken away: the one in memory no longer counts.
     ForgetSecret {
         /// The account, by name.
@@ -246,6 +250,22 @@ pub fn ask(settings_file: &Path, request: &Request) -> io::Result<Option<Value>>
     ask_at(Place::of(local::private_folder()?, settings_file)?, request, PATIENCE)
 }
 
+/// Waits until the ostler that runs on this settings file has ended, for as long as `patience`; `false`: it has not.
+/// `process` is its number, if it has said it.
+pub fn wait_for_end(settings_file: &Path, process: Option<u32>, patience: Duration) -> io::Result<bool> {
+    let lock_file = Place::of(local::private_folder()?, settings_file)?.lock_file();
+    let until = Instant::now() + patience;
+    // The lock goes last. Taking it for a moment harms nobody: it is there only when nobody has it.
+    while lock_file.exists() && local::lock(&lock_file)?.is_none() {
+        if Instant::now() >= until {
+            return Ok(false);
+        }
+        std::thread::sleep(LOOK);
+    }
+    let left = until.saturating_duration_since(Instant::now());
+    Ok(process.is_none_or(|process| os::wait_for_process(process, left)))
+}
+
 /// In a thread of its own, since a named pipe has no time limits.
 fn ask_at(place: Place, request: &Request, patience: Duration) -> io::Result<Option<Value>> {
     let question = serde_json::to_string(request)? + "\n";
@@ -271,7 +291,6 @@ fn exchange(place: &Place, question: &str) -> io::Result<Option<Value>> {
 mod tests {
     use super::*;
     use std::cell::Cell;
-    use std::time::Instant;
 
     /// A folder and two settings files.
     struct World(tempfile::TempDir);
@@ -395,6 +414,7 @@ mod tests {
             (Request::Status, r#"{"do":"status"}"#),
             (Request::Pause, r#"{"do":"pause"}"#),
             (Request::Resume, r#"{"do":"resume"}"#),
+            (Request::Quit, r#"{"do":"quit"}"#),
             (Request::ForgetSecret { account: "work".into() }, r#"{"do":"forget-secret","account":"work"}"#),
             (Request::Page, r#"{"do":"page"}"#),
             (Request::Since { seq: Some(7) }, r#"{"do":"since","seq":7}"#),

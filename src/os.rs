@@ -10,16 +10,20 @@ use std::time::Duration;
 
 pub mod peer;
 
-#[cfg(target_os = "linux")]
+#[cfg(any(target_os = "linux", target_os = "macos"))]
 mod inherited;
 #[cfg(target_os = "linux")]
 mod linux;
+#[cfg(target_os = "macos")]
+mod macos;
 #[cfg(not(target_os = "linux"))]
 mod other;
 #[cfg(target_os = "linux")]
 mod proc_net;
 #[cfg(target_os = "linux")]
 mod sock_diag;
+#[cfg(any(target_os = "macos", test))]
+mod socket_info;
 #[cfg(any(windows, test))]
 mod tcp_table;
 #[cfg(unix)]
@@ -42,12 +46,24 @@ pub(crate) use windows as local;
 
 /// Names the program that listens on `address` or on all addresses with its port, as in `stunnel4 (process 1234)`;
 /// for a program that may not be looked into, whose it is (`a program of root`). `None`: nobody does, or this
-/// system is not asked (Linux and Windows are). Reads much of `/proc`: for an error message, not for every connection.
+/// system is not asked (Linux and Windows are, and macOS about programs of the same user). Reads much of `/proc`: for an error message, not for every connection.
 pub fn port_holder(address: SocketAddr) -> Option<String> {
     system::port_holder(address)
 }
 
-/// The listening sockets that systemd has opened for this process, with their addresses; none where it has not. They
+/// Waits until this process of the same user is gone, for as long as `patience`; `false`: it is still there. Only Windows
+/// is asked, where the file of a program that runs cannot be removed; elsewhere there is nothing to wait for.
+pub fn wait_for_process(process: u32, patience: Duration) -> bool {
+    #[cfg(windows)]
+    return windows_owner::wait_for(process, patience);
+    #[cfg(not(windows))]
+    {
+        let _ = (process, patience);
+        true
+    }
+}
+
+/// The listening sockets that systemd or launchd has opened for this process, with their addresses; none where it has not. They
 /// do not wait, and programs that ostler starts do not get them. To be called once, before there is another thread.
 pub fn inherited_listeners() -> Vec<(SocketAddr, std::net::TcpListener)> {
     system::inherited_listeners()

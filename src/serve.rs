@@ -145,6 +145,7 @@ fn admit(engine: &Engine, settings: &Settings, client: SocketAddr, local: Socket
                 Some(format!("process {process} belongs to another user than ostler, or has more rights"))
             }
             PeerOwner::Other(uid) => Some(format!("it belongs to another user (number {uid}) than ostler")),
+            PeerOwner::NotMe => Some("no program of the user who runs ostler holds the other end".into()),
             PeerOwner::Gone => Some("it has gone already, or belongs to nobody".into()),
             PeerOwner::Unknown(reason) => {
                 Some(format!("{reason}, so ostler cannot tell whose it is; set access = \"password\" in the settings"))

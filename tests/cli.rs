@@ -98,6 +98,7 @@ fn help_and_version_are_results() {
         ("status", "running"),
         ("pause", "come back later"),
         ("resume", "again"),
+        ("quit", "ended"),
     ] {
         assert!(out(&whole).lines().any(|line| line.trim_start().starts_with(name)), "{name}: {}", out(&whole));
         let output = run(&mut bare(&home, &[name, "--help"]), "");

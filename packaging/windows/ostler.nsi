@@ -1,6 +1,7 @@
 ; The Windows installer: for one user, without an administrator. Made by `build` beside this file.
 ;   VERSION  the version, as 0.1.0
 ;   PROGRAM  the program to pack
+;   WINDOWLESS  the same without a console window, for everything that is not a command line
 ;   OUTPUT   the installer to write
 ;   ICON     its icon (left out: that of NSIS)
 ;   TARGET   the kind of installer (left out: the usual one, which runs on every Windows)
@@ -37,26 +38,46 @@ VIAddVersionKey "LegalCopyright" "the ostler authors; MIT or Apache-2.0"
 !define MUI_COMPONENTSPAGE_NODESC
 !insertmacro MUI_PAGE_COMPONENTS
 !insertmacro MUI_PAGE_INSTFILES
+!define MUI_FINISHPAGE_RUN "$INSTDIR\ostlerw.exe"
 !insertmacro MUI_PAGE_FINISH
 !insertmacro MUI_UNPAGE_CONFIRM
 !insertmacro MUI_UNPAGE_INSTFILES
 !insertmacro MUI_LANGUAGE "English"
 !insertmacro MUI_LANGUAGE "German"
 
-; Windows does not replace a program that runs. Moving it aside works; whoever runs goes on with the old one.
-!macro MoveAside
-  ; The one that an earlier version left.
-  Delete "$INSTDIR\ostler.old.exe"
+; Whether it is installed already, and whether it ran.
+Var Upgrade
+Var Ran
+
+; Ends the ostler that runs, sessions in the middle of a message first. $Ran is "0" then, as the command says it.
+!macro Quit
+  StrCpy $Ran ""
   IfFileExists "$INSTDIR\ostler.exe" 0 +3
-    Rename "$INSTDIR\ostler.exe" "$INSTDIR\ostler.old.exe"
-    Delete "$INSTDIR\ostler.old.exe"
+    nsExec::ExecToLog '"$INSTDIR\ostler.exe" quit'
+    Pop $Ran
+!macroend
+
+; Windows does not replace a program that runs, and one with other settings than the usual goes on running. Moving it aside
+; works.
+!macro MoveAside NAME
+  ; The one that an earlier version left.
+  Delete "$INSTDIR\${NAME}.old.exe"
+  IfFileExists "$INSTDIR\${NAME}.exe" 0 +3
+    Rename "$INSTDIR\${NAME}.exe" "$INSTDIR\${NAME}.old.exe"
+    Delete "$INSTDIR\${NAME}.old.exe"
 !macroend
 
 Section "ostler" Main
   SectionIn RO
   SetOutPath "$INSTDIR"
-  !insertmacro MoveAside
+  !insertmacro Quit
+  !insertmacro MoveAside ostler
+  !insertmacro MoveAside ostlerw
   File "/oname=ostler.exe" "${PROGRAM}"
+  File "/oname=ostlerw.exe" "${WINDOWLESS}"
+  !ifdef ICON
+    File "/oname=ostler.ico" "${ICON}"
+  !endif
   File "/oname=LICENSE-MIT.txt" "..\..\LICENSE-MIT"
   File "/oname=LICENSE-APACHE.txt" "..\..\LICENSE-APACHE"
   File "/oname=README.md" "..\..\README.md"
@@ -65,7 +86,7 @@ Section "ostler" Main
   WriteRegStr HKCU "${UNINSTALL}" "DisplayName" "ostler"
   WriteRegStr HKCU "${UNINSTALL}" "DisplayVersion" "${VERSION}"
   WriteRegStr HKCU "${UNINSTALL}" "Publisher" "the ostler authors"
-  WriteRegStr HKCU "${UNINSTALL}" "DisplayIcon" "$INSTDIR\ostler.exe"
+  WriteRegStr HKCU "${UNINSTALL}" "DisplayIcon" "$INSTDIR\ostler.ico"
   WriteRegStr HKCU "${UNINSTALL}" "InstallLocation" "$INSTDIR"
   WriteRegStr HKCU "${UNINSTALL}" "UninstallString" '"$INSTDIR\uninstall.exe"'
   WriteRegStr HKCU "${UNINSTALL}" "QuietUninstallString" '"$INSTDIR\uninstall.exe" /S'
@@ -76,7 +97,7 @@ Section "ostler" Main
 SectionEnd
 
 Section "Start menu" StartMenu
-  CreateShortcut "$SMPROGRAMS\ostler.lnk" "$INSTDIR\ostler.exe"
+  CreateShortcut "$SMPROGRAMS\ostler.lnk" "$INSTDIR\ostlerw.exe" "" "$INSTDIR\ostler.ico"
 SectionEnd
 
 ; ostler writes it down itself, so that `ostler autostart` and the installer mean the same.
@@ -87,7 +108,24 @@ Section "Start when I log in" StartAtLogin
     MessageBox MB_OK|MB_ICONEXCLAMATION "ostler could not be made to start when you log in. Later, `ostler autostart on` in a command window tries it again and says why not." /SD IDOK
 SectionEnd
 
+; One that ran goes on, with the new program; the last of all, so that it finds everything in its place.
+Section "-Start again"
+  StrCmp $Ran "0" 0 +2
+    Exec '"$INSTDIR\ostlerw.exe" --silent'
+SectionEnd
+
+; Whoever has switched off the start at login does not want an upgrade to switch it on.
+Function .onInit
+  ReadRegStr $Upgrade HKCU "Software\ostler" "Folder"
+  StrCmp $Upgrade "" done
+  ReadRegStr $0 HKCU "Software\Microsoft\Windows\CurrentVersion\Run" "ostler"
+  StrCmp $0 "" 0 done
+    !insertmacro UnselectSection ${StartAtLogin}
+  done:
+FunctionEnd
+
 Section "Uninstall"
+  !insertmacro Quit
   nsExec::ExecToLog '"$INSTDIR\ostler.exe" autostart off'
   Pop $0
   ; A silent one keeps everything, unless it is told /PURGE.
@@ -102,7 +140,9 @@ Section "Uninstall"
     Pop $0
     RMDir /r "$APPDATA\ostler"
   keep:
-  !insertmacro MoveAside
+  !insertmacro MoveAside ostler
+  !insertmacro MoveAside ostlerw
+  Delete "$INSTDIR\ostler.ico"
   Delete "$INSTDIR\LICENSE-MIT.txt"
   Delete "$INSTDIR\LICENSE-APACHE.txt"
   Delete "$INSTDIR\README.md"

@@ -123,6 +123,13 @@ mod tests {
     }
 
     #[test]
+    fn the_file_with_the_low_ports_is_known_for_what_it_starts() {
+        let file = include_str!("../../packaging/macos/low-ports/ostler.plist");
+        let words = ["/Applications/ostler.app/Contents/MacOS/ostler", "--silent"];
+        assert_eq!(parse(file), Starts::Words(words.map(str::to_owned).into()));
+    }
+
+    #[test]
     fn a_control_character_is_refused() {
         let error = build(&Start { program: "/a\nb/ostler".into(), settings: None }).unwrap_err();
         assert!(error.to_string().contains("has a control character; move it"), "{error}");

@@ -1,31 +1,36 @@
-//! The answers of the systems other than Linux: on Windows who owns a connection (`windows_owner.rs`), the clock, and
-//! otherwise that nothing is known (macOS, the BSDs).
+//! The answers of the systems other than Linux: who owns a connection (`windows_owner.rs`, `macos.rs`), the clock, and
+//! otherwise that nothing is known (the BSDs).
 
-#[cfg(not(windows))]
+#[cfg(not(target_os = "macos"))]
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::HardenError;
-#[cfg(not(windows))]
+#[cfg(not(any(windows, target_os = "macos")))]
 use super::peer::PeerOwner;
+
+#[cfg(target_os = "macos")]
+pub(super) use super::macos::{allowing_low_port, inherited_listeners, owner_of, port_holder};
 
 #[cfg(windows)]
 pub(super) use super::windows_owner::{owner_of, port_holder};
 
-#[cfg(not(windows))]
+#[cfg(not(any(windows, target_os = "macos")))]
 pub(super) fn owner_of(_client: SocketAddr, _door: SocketAddr) -> PeerOwner {
     PeerOwner::Unknown("ostler cannot tell on this system yet whose program a connection comes from")
 }
 
-#[cfg(not(windows))]
+#[cfg(not(any(windows, target_os = "macos")))]
 pub(super) fn port_holder(_address: SocketAddr) -> Option<String> {
     None
 }
 
+#[cfg(not(target_os = "macos"))]
 pub(super) fn inherited_listeners() -> Vec<(SocketAddr, std::net::TcpListener)> {
     Vec::new()
 }
 
+#[cfg(not(target_os = "macos"))]
 pub(super) fn allowing_low_port(_port: u16) -> Option<String> {
     None
 }

@@ -11,6 +11,8 @@ pub enum PeerOwner {
     /// Another user, by number. 0 is root; 65534 also stands for a user of another user namespace. On Windows, where users
     /// have no numbers, it is that of the process.
     Other(u32),
+    /// Not the user who runs ostler, or nobody any more: macOS shows a user his own programs' sockets only.
+    NotMe,
     /// Nobody: no program holds the other end any more.
     Gone,
     /// The system did not say; the sentence says why.
@@ -20,7 +22,7 @@ pub enum PeerOwner {
 /// Asks who owns the socket that is bound to `client` and connected to `door`. For an accepted stream these are its
 /// `peer_addr()` and its `local_addr()` (the listener's address will not do, it may be `0.0.0.0`). To be asked
 /// right after accepting: the answer is about now. Does not wait; about 20 microseconds on Linux, and tens of
-/// milliseconds where netlink is forbidden.
+/// milliseconds where netlink is forbidden, and on macOS.
 pub fn owner_of(client: SocketAddr, door: SocketAddr) -> PeerOwner {
     super::system::owner_of(client, door)
 }

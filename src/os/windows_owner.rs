@@ -1,18 +1,19 @@
-//! Windows: who owns a loopback connection. The table of connections gives the process at its client's end, the
+//! Windows: who owns a loopback connection, and waiting for the end of a process. The table of connections gives the process at its client's end, the
 //! process's token its user. The only place with `unsafe` on Windows: these calls have no safe wrapper in the standard
 //! library. Seen to work under Wine only.
 #![allow(unsafe_code)]
 
 use std::net::SocketAddr;
 use std::ptr::null_mut;
+use std::time::Duration;
 
-use windows_sys::Win32::Foundation::{CloseHandle, ERROR_INSUFFICIENT_BUFFER, HANDLE, NO_ERROR};
+use windows_sys::Win32::Foundation::{CloseHandle, ERROR_INSUFFICIENT_BUFFER, HANDLE, NO_ERROR, WAIT_TIMEOUT};
 use windows_sys::Win32::NetworkManagement::IpHelper::{GetExtendedTcpTable, TCP_TABLE_OWNER_PID_ALL};
 use windows_sys::Win32::Networking::WinSock::{AF_INET, AF_INET6};
 use windows_sys::Win32::Security::{EqualSid, GetTokenInformation, PSID, TOKEN_QUERY, TOKEN_USER, TokenUser};
 use windows_sys::Win32::System::Threading::{
     GetCurrentProcess, GetCurrentProcessId, OpenProcess, OpenProcessToken, PROCESS_NAME_WIN32,
-    PROCESS_QUERY_LIMITED_INFORMATION, QueryFullProcessImageNameW,
+    PROCESS_QUERY_LIMITED_INFORMATION, PROCESS_SYNCHRONIZE, QueryFullProcessImageNameW, WaitForSingleObject,
 };
 
 use super::peer::PeerOwner;
@@ -52,6 +53,20 @@ pub(super) fn port_holder(address: SocketAddr) -> Option<String> {
         Some(name) => Some(format!("{name} (process {process})")),
         None => Some(format!("process {process}")),
     }
+}
+
+/// See `os::wait_for_process`. A process that cannot be waited for is gone, or not ours.
+pub(super) fn wait_for(process: u32, patience: Duration) -> bool {
+    let milliseconds = u32::try_from(patience.as_millis()).unwrap_or(u32::MAX - 1);
+    // SAFETY: takes numbers and gives a handle, or null.
+    let handle = unsafe { OpenProcess(PROCESS_SYNCHRONIZE, 0, process) };
+    if handle.is_null() {
+        return true;
+    }
+    let handle = Handle(handle);
+    // SAFETY: the handle is open, and may be waited for.
+    let waited = unsafe { WaitForSingleObject(handle.0, milliseconds) };
+    waited != WAIT_TIMEOUT
 }
 
 /// The table of TCP connections of a family, in words.

@@ -1,0 +1,151 @@
+//! macOS: who owns a loopback connection, found among the sockets of the user's own programs, and the sockets that launchd
+//! opens. The only place with `unsafe` on macOS: these calls have no safe wrapper in the standard library. Type-checked
+//! only, never run.
+#![allow(unsafe_code)]
+
+use std::ffi::{CStr, c_char, c_int, c_void};
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+use std::ptr::null_mut;
+
+use super::peer::PeerOwner;
+use super::{inherited, socket_info};
+
+/// Of `<sys/proc_info.h>`: the processes of an effective user.
+const PROC_UID_ONLY: u32 = 4;
+/// The open files of a process.
+const PROC_PIDLISTFDS: c_int = 1;
+/// What a socket is.
+const PROC_PIDFDSOCKETINFO: c_int = 3;
+/// The longest path that `proc_pidpath` gives: `PROC_PIDPATHINFO_MAXSIZE`.
+const PATH: usize = 4096;
+/// Lists grow while they are asked for; so often is each asked again.
+const TRIES: usize = 8;
+/// A list that needs more than this is none.
+const MOST: usize = 1 << 20;
+/// The name of the sockets in launchd's file (`packaging/macos`).
+const SOCKETS: &CStr = c"Listeners";
+
+unsafe extern "C" {
+    /// `<launch.h>`, in libSystem: the sockets of that name, in an array to be freed; 0 or an error number.
+    fn launch_activate_socket(name: *const c_char, sockets: *mut *mut c_int, count: *mut usize) -> c_int;
+}
+
+/// A socket that a program has just handed to another one is in neither list for a moment: looked for twice.
+pub(super) fn owner_of(client: SocketAddr, door: SocketAddr) -> PeerOwner {
+    for _ in 0..2 {
+        let Some(processes) = own_processes() else {
+            return PeerOwner::Unknown("macOS does not list the programs of its user");
+        };
+        if processes.into_iter().any(|process| has(process, |info| socket_info::is_end_of(info, client, door))) {
+            return PeerOwner::Me;
+        }
+    }
+    PeerOwner::NotMe
+}
+
+pub(super) fn port_holder(address: SocketAddr) -> Option<String> {
+    let holds = |process: &c_int| has(*process, |info| socket_info::listens_on(info, address));
+    let process = own_processes()?.into_iter().find(holds)?;
+    match program(process) {
+        Some(name) => Some(format!("{name} (process {process})")),
+        None => Some(format!("process {process}")),
+    }
+}
+
+/// The way is in the application; a program outside of one has no such file.
+pub(super) fn allowing_low_port(port: u16) -> Option<String> {
+    let file = std::env::current_exe().ok()?.parent()?.parent()?.join("Resources/low-ports/README.md");
+    file.is_file().then(|| {
+        format!(
+            "macOS keeps port {port} for the administrator; how it opens it for ostler is told in {}",
+            file.display()
+        )
+    })
+}
+
+/// Whether a process has a socket of which this is true.
+fn has(process: c_int, is_it: impl Fn(&[u8]) -> bool) -> bool {
+    sockets(process).into_iter().any(|file| {
+        let mut info = [0u8; socket_info::SIZE];
+        let size = c_int::try_from(info.len()).unwrap_or(0);
+        // SAFETY: `info` has `size` octets, and any octets are good ones.
+        let filled =
+            unsafe { libc::proc_pidfdinfo(process, file, PROC_PIDFDSOCKETINFO, info.as_mut_ptr().cast(), size) };
+        filled == size && is_it(&info)
+    })
+}
+
+/// The processes of the user that this one runs as.
+fn own_processes() -> Option<Vec<c_int>> {
+    let me = rustix::process::geteuid().as_raw();
+    // SAFETY: `list` gives a buffer and its size in octets.
+    let asked = list(|buffer, size| unsafe { libc::proc_listpids(PROC_UID_ONLY, me, buffer, size) })?;
+    Some(asked.into_iter().filter(|process| *process > 0).collect())
+}
+
+/// The numbers of a process's open sockets; none, if it has ended or may not be looked into.
+fn sockets(process: c_int) -> Vec<c_int> {
+    // SAFETY: `list` gives a buffer and its size in octets.
+    let asked = list(|buffer, size| unsafe { libc::proc_pidinfo(process, PROC_PIDLISTFDS, 0, buffer, size) });
+    // Each is a `struct proc_fdinfo`: the number, then what it is.
+    asked
+        .unwrap_or_default()
+        .chunks_exact(2)
+        .filter_map(|pair| match pair {
+            &[file, kind] if kind == libc::PROX_FDTYPE_SOCKET => Some(file),
+            _ => None,
+        })
+        .collect()
+}
+
+/// Asks for a list of words whose length nobody knows beforehand. `ask` is given a buffer and its size in octets, and says
+/// how much of it was filled in; nothing, if it failed.
+fn list(ask: impl Fn(*mut c_void, c_int) -> c_int) -> Option<Vec<c_int>> {
+    let mut words: Vec<c_int> = vec![0; 1024];
+    for _ in 0..TRIES {
+        let size = c_int::try_from(words.len() * size_of::<c_int>()).ok()?;
+        let filled = usize::try_from(ask(words.as_mut_ptr().cast(), size)).ok().filter(|filled| *filled > 0)?;
+        let filled = filled / size_of::<c_int>();
+        // One that fills it to the end may have been cut.
+        if filled + 2 <= words.len() {
+            words.truncate(filled);
+            return Some(words);
+        }
+        if words.len() >= MOST {
+            return None;
+        }
+        words.resize(words.len() * 2, 0);
+    }
+    None
+}
+
+/// The file name of a process's program.
+fn program(process: c_int) -> Option<String> {
+    let mut path = vec![0u8; PATH];
+    let size = u32::try_from(path.len()).ok()?;
+    // SAFETY: `path` has `size` octets.
+    let length = unsafe { libc::proc_pidpath(process, path.as_mut_ptr().cast(), size) };
+    let path = path.get(..usize::try_from(length).ok().filter(|length| *length > 0)?)?;
+    Some(crate::wire::printable(path.rsplit(|octet| *octet == b'/').next().unwrap_or_default()))
+}
+
+/// Those of launchd, closed to programs that ostler starts. Where launchd has none for this process, it says so with an error.
+pub(super) fn inherited_listeners() -> Vec<(SocketAddr, TcpListener)> {
+    let mut array: *mut c_int = null_mut();
+    let mut count = 0;
+    // SAFETY: the name ends in a zero octet; the other two take what they are for.
+    let refused = unsafe { launch_activate_socket(SOCKETS.as_ptr(), &raw mut array, &raw mut count) };
+    if refused != 0 || array.is_null() {
+        return Vec::new();
+    }
+    let usable = (0..count)
+        // SAFETY: launchd has given `count` open sockets, which nobody else has.
+        .map(|n| unsafe { OwnedFd::from_raw_fd(*array.add(n)) })
+        .filter(|socket| rustix::io::fcntl_setfd(socket.as_fd(), rustix::io::FdFlags::CLOEXEC).is_ok())
+        .filter_map(|socket| inherited::usable(TcpListener::from(socket)))
+        .collect();
+    // SAFETY: to be freed by whoever asked, says launch.h; read for the last time above.
+    unsafe { libc::free(array.cast()) };
+    usable
+}
