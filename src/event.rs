@@ -18,6 +18,7 @@ use crate::failure::{Blame, Failure};
 use crate::journal::Journal;
 use crate::notice::{Notice, Notices};
 use crate::protocol::{Misuse, Slip};
+use crate::progress::Progress;
 
 /// Names a client's connection while it lasts.
 pub type SessionId = u64;
@@ -148,6 +149,7 @@ struct SessionStatus {
     since: String,
     state: &'static str,
 }
+    progress: Arc<Progress>,
 
 /// Everything that is known, folded from events.
 #[derive(Debug, Default)]
@@ -219,6 +221,13 @@ impl Events {
     /// Wakes whoever shows the state of things at every event.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.count.subscribe()
+    }
+
+    /// Where a session that has begun says how far it is; read when the status is asked for.
+    pub fn follow(&self, session: SessionId, progress: Arc<Progress>) {
+        if let Some(session) = self.lock().sessions.get_mut(&session) {
+            session.progress = progress;
+        }
     }
 
     /// The notices from now on; whoever took them before gets no more.
@@ -318,7 +327,8 @@ impl Status {
             }
             Event::DoorRemoved(door) => self.doors.retain(|d| d.door != door),
             Event::Began(id, protocol, client) => {
-                let status = SessionStatus { protocol, client, account: None, since: timestamp(), state: "signing in" };
+                let (since, progress) = (timestamp(), Arc::default());
+                let status = SessionStatus { protocol, client, account: None, since, state: "signing in", progress };
                 self.sessions.insert(id, status);
             }
             Event::Named(id, account) => {
@@ -413,7 +423,13 @@ impl Status {
             .sessions
             .values()
             .map(|s| {
-                json!({"protocol": s.protocol.name(), "account": s.account, "client": s.client.to_string(), "since": s.since, "state": s.state})
+                let mut document = s.progress.document();
+                document["protocol"] = json!(s.protocol.name());
+                document["account"] = json!(s.account);
+                document["client"] = json!(s.client.to_string());
+                document["since"] = json!(s.since);
+                document["state"] = json!(s.state);
+                document
             })
             .collect();
         json!({

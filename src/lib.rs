@@ -37,6 +37,7 @@ pub mod page;
 pub mod pop3;
 pub mod presets;
 pub mod protocol;
+pub mod progress;
 pub mod relay;
 pub mod sasl;
 pub mod secret;
