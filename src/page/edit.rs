@@ -142,10 +142,10 @@ pub(super) async fn change(shared: App, Form(sent): Form<Sent>) -> Response {
     let wrong = |mistakes: Mistakes| Said { change: mistakes, ..Said::default() };
     let change = match understood(&sent, &old) {
         Ok(change) => change,
-        Err(mistakes) => return page(&shared, &old, &wrong(mistakes)).await,
+        Err(mistakes) => return page(&shared, &old, &wrong(mistakes)),
     };
     if let Err(why) = written(&shared, &old, &change) {
-        return page(&shared, &old, &wrong(vec![("all", why)])).await;
+        return page(&shared, &old, &wrong(vec![("all", why)]));
     }
     let new = in_force(&shared, &old, &change).await;
     let kept: Vec<_> = keyed_servers(&new).into_iter().map(Server::id).collect();
@@ -164,7 +164,7 @@ pub(super) async fn change(shared: App, Form(sent): Form<Sent>) -> Response {
     } else {
         "Changed."
     };
-    page(&shared, &new, &Said { done: Some(done), ..Said::default() }).await
+    page(&shared, &new, &Said { done: Some(done), ..Said::default() })
 }
 
 fn written(shared: &Shared, account: &Account, change: &Change) -> Result<(), String> {
