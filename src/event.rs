@@ -311,6 +311,11 @@ impl Events {
 /// The state of a door that is open.
 const OPEN: &str = "open";
 
+/// The words for a provider's refusal of a message.
+pub(crate) fn not_sent(why: &str) -> String {
+    format!("a message was not sent: {why}")
+}
+
 fn state_of(blame: Blame) -> &'static str {
     if blame == Blame::User { "needs you" } else { "trouble" }
 }
@@ -384,7 +389,7 @@ impl Status {
                 self.out_of_reach = failure.is_unreachable();
                 self.failed(&account, why, state_of(failure.blame()));
             }
-            Event::NotSent { account, why } => self.failed(&account, why, "trouble"),
+            Event::NotSent { account, why } => self.failed(&account, not_sent(&why), "trouble"),
             Event::Failed(Some(account), failure) => {
                 self.out_of_reach = failure.is_unreachable();
                 self.failed(&account, failure.to_string(), state_of(failure.blame()));

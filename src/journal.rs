@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::account::Protocol;
-use crate::event::{Event, SessionId, timestamp};
+use crate::event::{Event, SessionId, not_sent, timestamp};
 use crate::failure::{spoken, without_control};
 
 /// How many things are kept: some hours of an old program that looks for mail every few minutes.
@@ -155,9 +155,7 @@ fn draft(event: &Event) -> Option<Draft> {
             let many = if *recipients == 1 { "recipient" } else { "recipients" };
             whose(account, Protocol::Smtp, "sent", format!("a message sent to {recipients} {many}"))
         }
-        Event::NotSent { account, why } => {
-            whose(account, Protocol::Smtp, "not-sent", format!("a message was not sent: {why}"))
-        }
+        Event::NotSent { account, why } => whose(account, Protocol::Smtp, "not-sent", not_sent(why)),
         Event::Failed(account, failure) => Draft { account: account.clone(), ..plain("failed", failure.to_string()) },
         Event::Checked { account, trouble } => {
             let text = match trouble {

@@ -44,6 +44,8 @@ pub(super) struct Sent {
 #[derive(Default)]
 pub(super) struct Said {
     pub(super) change: super::edit::Mistakes,
+    /// What was typed, where it was wrong.
+    pub(super) typed: Option<super::edit::Sent>,
     pub(super) password: Option<String>,
     pub(super) remove: Option<String>,
     pub(super) local: Option<Result<Arc<Secret>, String>>,
@@ -85,7 +87,7 @@ pub(super) fn page(shared: &Shared, account: &Account, said: &Said) -> Response 
         }
         section aria-labelledby="change" {
             h2 #change { "Change" }
-            (super::edit::form(shared, account, &said.change))
+            (super::edit::form(shared, account, &said.change, said.typed.as_ref()))
         }
         @if !users.is_empty() {
             section aria-labelledby="password-title" {

@@ -36,6 +36,18 @@ pub(super) struct Sent {
     smtp_security: Option<String>,
 }
 
+impl Sent {
+    /// Host, port and encryption of a server, as they were typed.
+    fn server(&self, protocol: Protocol) -> [Option<&str>; 3] {
+        let fields = if protocol == Protocol::Pop3 {
+            [&self.pop3_host, &self.pop3_port, &self.pop3_security]
+        } else {
+            [&self.smtp_host, &self.smtp_port, &self.smtp_security]
+        };
+        fields.map(|field| field.as_deref())
+    }
+}
+
 /// What is wrong with the form: the field, and a sentence to stand beside it.
 pub(super) type Mistakes = Vec<(&'static str, String)>;
 
@@ -57,31 +69,35 @@ fn names(protocol: Protocol) -> [&'static str; 3] {
     }
 }
 
-/// The form.
-pub(super) fn form(shared: &Shared, account: &Account, mistakes: &Mistakes) -> Markup {
+/// The form, with what is so or, where that was wrong, with what was typed.
+pub(super) fn form(shared: &Shared, account: &Account, mistakes: &Mistakes, typed: Option<&Sent>) -> Markup {
     let wrong = |name: &str| mistakes.iter().find(|(field, _)| *field == name).map(|(_, why)| why.as_str());
     let aliases: Vec<String> = account.aliases.iter().map(ToString::to_string).collect();
+    let aliases = typed.map_or_else(|| aliases.join(", "), |typed| typed.aliases.clone());
+    let is_default = typed.map_or(account.is_default, |typed| typed.default.is_some());
     html! {
         form.panel method="post" action="/account/change" autocomplete="off" {
             (hidden(shared, account))
             @if let Some(why) = wrong("all") { div.notice.bad role="alert" { p { (why) } } }
-            (field("aliases", "Also sends for these addresses", "text", &aliases.join(", "),
+            (field("aliases", "Also sends for these addresses", "text", &aliases,
                 "With a comma between them; *@example.net is every address there", wrong("aliases")))
-            (check("default", "Also sends for every address that belongs to no account", account.is_default, ""))
+            (check("default", "Also sends for every address that belongs to no account", is_default, ""))
             @for server in movable(account) {
                 @let [host, port, security] = names(server.protocol);
+                @let shown = typed.map_or([None; 3], |typed| typed.server(server.protocol));
+                @let chosen = shown[2].unwrap_or(server.security.name());
                 fieldset {
                     legend { (if server.protocol == Protocol::Pop3 { "Server for fetching" } else { "Server for sending" }) }
                     div.row {
-                        (field(host, "Host", "text", &server.host, "", wrong(host)))
-                        (field(port, "Port", "text", &server.port.to_string(), "", wrong(port)))
+                        (field(host, "Host", "text", shown[0].unwrap_or(&server.host), "", wrong(host)))
+                        (field(port, "Port", "text", shown[1].unwrap_or(&server.port.to_string()), "", wrong(port)))
                         div.field {
                             label for=(security) { "Encryption" }
                             select id=(security) name=(security) {
                                 @for (kind, text) in [(Security::Tls, "TLS"), (Security::StartTls, "STARTTLS"), (Security::None, "none")] {
                                     // Encryption is given up in the settings file only, in as many words.
                                     @if kind != Security::None || server.security == kind {
-                                        option value=(kind.name()) selected[server.security == kind] { (text) }
+                                        option value=(kind.name()) selected[chosen == kind.name()] { (text) }
                                     }
                                 }
                             }
@@ -113,18 +129,13 @@ fn understood(sent: &Sent, account: &Account) -> Result<Change, Mistakes> {
     let mut places = Vec::new();
     for server in movable(account) {
         let [host_name, port_name, _] = names(server.protocol);
-        let (host, port, security) = if server.protocol == Protocol::Pop3 {
-            (&sent.pop3_host, &sent.pop3_port, &sent.pop3_security)
-        } else {
-            (&sent.smtp_host, &sent.smtp_port, &sent.smtp_security)
-        };
-        let (Some(host), Some(port), Some(security)) = (host, port, security) else { continue };
+        let [Some(host), Some(port), Some(security)] = sent.server(server.protocol) else { continue };
         let host = value::host(host.trim()).map_err(|why| mistakes.push((host_name, format!("The host {why}."))));
         let port = port.trim().parse::<u16>().ok().filter(|port| *port != 0);
         if port.is_none() {
             mistakes.push((port_name, "A port is a number from 1 to 65535.".into()));
         }
-        let security = match security.as_str() {
+        let security = match security {
             "tls" => Security::Tls,
             "starttls" => Security::StartTls,
             _ => server.security,
@@ -139,13 +150,14 @@ fn understood(sent: &Sent, account: &Account) -> Result<Change, Mistakes> {
 
 pub(super) async fn change(shared: App, Form(sent): Form<Sent>) -> Response {
     let Some(old) = account(&shared, Some(&sent.account)) else { return which(&shared, "/account") };
-    let wrong = |mistakes: Mistakes| Said { change: mistakes, ..Said::default() };
     let change = match understood(&sent, &old) {
         Ok(change) => change,
-        Err(mistakes) => return page(&shared, &old, &wrong(mistakes)),
+        Err(mistakes) => {
+            return page(&shared, &old, &Said { change: mistakes, typed: Some(sent), ..Said::default() });
+        }
     };
     if let Err(why) = written(&shared, &old, &change) {
-        return page(&shared, &old, &wrong(vec![("all", why)]));
+        return page(&shared, &old, &Said { change: vec![("all", why)], typed: Some(sent), ..Said::default() });
     }
     let new = in_force(&shared, &old, &change).await;
     let kept: Vec<_> = keyed_servers(&new).into_iter().map(Server::id).collect();

@@ -71,11 +71,14 @@ fn things(things: &[&Thing]) -> Markup {
                 li.ok[good].no[!good] {
                     span.sign { (if good { "\u{2713}" } else { "!" }) }
                     div {
-                        p { (sentence(&thing.text)) }
+                        @if good { p { (thing.text) span.hint.when { (ago(&thing.time)) } } }
+                        @else {
+                        p { (thing.text) }
                         @if let Some(advice) = advice(thing) { p { b { "What to do: " } (advice) "." } }
                         p.hint {
                             (ago(&thing.time))
                             @if let Some(first) = &thing.first { ", " (thing.times) " times; the first time " (ago(first)) }
+                        }
                         }
                     }
                 }
@@ -90,12 +93,6 @@ fn advice(thing: &Thing) -> Option<String> {
     let likely =
         || (thing.kind == Kind::NotSent).then(|| explain(&thing.text).first().map(|found| found.cause.next.clone()))?;
     thing.advice.clone().or_else(likely)
-}
-
-/// With a capital letter, as it stands alone.
-fn sentence(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 /// Entries of the journal, one below the other.
@@ -261,12 +258,12 @@ mod tests {
         });
         let shown = account_history("past-0", &past).into_string();
         assert!(
-            shown.contains("Mail.x does not answer") && shown.contains("What to do: </b>wait &lt;a bit&gt;."),
+            shown.contains("mail.x does not answer") && shown.contains("What to do: </b>wait &lt;a bit&gt;."),
             "{shown}"
         );
         assert_eq!(shown.matches("What to do").count(), 2, "also where the provider only says no: {shown}");
         assert!(shown.contains(", 3 times; the first time ") && shown.contains("Older (4)"), "{shown}");
-        assert!(shown.find("550").unwrap() < shown.find("Mail.x").unwrap(), "the newest is on top");
+        assert!(shown.find("550").unwrap() < shown.find("mail.x").unwrap(), "the newest is on top");
     }
 
     #[test]

@@ -120,7 +120,10 @@ fn card(account: &Value) -> Markup {
             }
             @if let Some(failure) = account["last_failure"].as_str() {
                 @if matches!(mood, Mood::Bad | Mood::Passing) {
-                    div.notice.bad[mood == Mood::Bad] { p { (failure) "." } p.small { (when("last_failure_at")) } }
+                    div.notice.bad[mood == Mood::Bad] {
+                        p { (failure) "." }
+                        p.small { (when("last_failure_at")) ". " a href={(link_to("/account", word(account, "name"))) "#lately"} { "What it did lately" } }
+                    }
                 } @else {
                     p.small { "Last trouble, " (when("last_failure_at")) ": " (failure) }
                 }
@@ -134,7 +137,7 @@ fn sessions(status: &Value) -> Markup {
         @if each(status, "sessions").next().is_none() {
             p { "No mail program is connected just now." }
         } @else {
-            div.scroll tabindex="0" role="region" aria-labelledby="sessions" {
+            div.scroll tabindex="0" role="group" aria-labelledby="sessions" {
                 table {
                     thead { tr {
                         th scope="col" { "Account" } th scope="col" { "For" } th scope="col" { "Since" } th scope="col" { "Doing" }
