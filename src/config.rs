@@ -32,7 +32,7 @@ mod tree;
 pub mod value;
 
 pub use add::add_account;
-pub use change::{Change, Place, change_account};
+pub use change::{Change, Place, change_account, common_username};
 pub use edit::{EditError, remove_account};
 pub use move_door::move_door;
 pub(crate) use place::read_text;

@@ -86,6 +86,7 @@ fn read(file: &Path) -> io::Result<Option<String>> {
 /// The whole file or the old one; with nothing to keep, none. For its owner only.
 fn write(file: &Path, text: Option<&str>) -> io::Result<()> {
     let Some(text) = text else {
+        sweep(file);
         return match std::fs::remove_file(file) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             // The folder too, if nothing else is in it.
@@ -105,6 +106,17 @@ fn write(file: &Path, text: Option<&str>) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Takes away what an ostler that was killed while it wrote has left beside the file.
+fn sweep(file: &Path) {
+    let Some((folder, name)) = file.parent().zip(file.file_name().and_then(|name| name.to_str())) else { return };
+    let start = format!(".{name}.");
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_name().to_str().is_some_and(|other| other.starts_with(&start) && other.ends_with(".new")) {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
 }
 
 /// Takes accounts out of the history of a settings file, whose ostler need not run; one that does forgets them by
@@ -145,7 +157,10 @@ impl Keeper {
 
     fn start_at(file: Option<PathBuf>, events: &Events) -> Arc<Self> {
         let loaded = match &file {
-            Some(file) => load(file),
+            Some(file) => {
+                sweep(file);
+                load(file)
+            }
             None => Err(Trouble::NoFolder),
         };
         let file = file.filter(|_| !matches!(loaded, Err(Trouble::TooNew { .. })));
@@ -259,7 +274,10 @@ mod tests {
         }
         let names = std::fs::read_dir(file.parent().unwrap()).unwrap().count();
         assert_eq!(names, 1, "no file is left behind");
+        // One that was killed while it wrote.
+        std::fs::write(file.with_file_name(".history.json.77-0.new"), "half").unwrap();
         let (events, keeper) = started(&file);
+        assert_eq!(std::fs::read_dir(file.parent().unwrap()).unwrap().count(), 1);
         assert_eq!(events.past("home").unwrap().things.len(), 2);
         let account = &events.document(|_| None)["accounts"][0];
         assert!(account["last_send"].is_string() && account["last_fetch"].is_null() && account["state"] == "unused");
