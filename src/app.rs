@@ -18,6 +18,7 @@ use crate::control::{ClaimError, Instance, Listener, Request};
 use crate::desk::Desk;
 use crate::engine::{Engine, now};
 use crate::event::{Event, Events};
+use crate::history::file::Keeper;
 use crate::listeners::{Inherited, Listeners};
 use crate::os;
 use crate::presets::Presets;
@@ -148,6 +149,7 @@ impl App {
     async fn start(start: Start, link: Option<Link>, desk: Arc<dyn Desk>) -> ExitCode {
         let Start { file, parsed, instance, changes, inherited } = start;
         let events = Events::default();
+        let keeper = Keeper::start(&file, &events);
         tell_warnings(&events, &parsed);
         if parsed.is_missing {
             events.publish(Event::Remark(format!(
@@ -194,7 +196,10 @@ impl App {
         let mut out = std::io::stdout();
         let _ = writeln!(out, "ready").and_then(|()| out.flush());
         let _ = os::notify_ready();
+        let keeping = tokio::spawn(Arc::clone(&keeper).keep());
         app.run(control, changes, link, desk).await;
+        keeping.abort();
+        keeper.end().await;
         drop(instance);
         ExitCode::SUCCESS
     }

@@ -32,11 +32,11 @@ mod tree;
 pub mod value;
 
 pub use add::add_account;
-pub use change::{Change, Place, change_account};
+pub use change::{Change, Place, change_account, common_username};
 pub use edit::{EditError, remove_account};
 pub use move_door::move_door;
 pub(crate) use place::read_text;
-pub use place::{LIMIT, LoadError, default_path, load, write_atomically};
+pub use place::{LIMIT, LoadError, default_path, load, state_folder, write_atomically};
 pub(crate) use providers::read_providers;
 
 /// A settings file that has been understood.

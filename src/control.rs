@@ -164,7 +164,7 @@ impl Place {
 }
 
 /// The path without links and dots, also of a file that is not there yet or in a folder that is not.
-fn canonical(path: &Path) -> io::Result<PathBuf> {
+pub(crate) fn canonical(path: &Path) -> io::Result<PathBuf> {
     let path = std::path::absolute(path)?;
     for ancestor in path.ancestors() {
         if let Ok(real) = ancestor.canonicalize() {

@@ -8,6 +8,8 @@ mod whole;
 use std::path::Path;
 
 pub use whole::Whole;
+#[cfg(feature = "web")]
+pub(crate) use whole::no_browser;
 
 /// A place on the settings page.
 #[derive(Debug, Clone, PartialEq, Eq)]

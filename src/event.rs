@@ -15,8 +15,10 @@ use tokio::time::timeout;
 
 use crate::account::{Access, Door, Protocol};
 use crate::failure::{Blame, Failure};
+use crate::history::{History, Past};
 use crate::journal::Journal;
 use crate::notice::{Notice, Notices};
+use crate::progress::Progress;
 use crate::protocol::{Misuse, Slip};
 
 /// Names a client's connection while it lasts.
@@ -147,6 +149,7 @@ struct SessionStatus {
     account: Option<String>,
     since: String,
     state: &'static str,
+    progress: Arc<Progress>,
 }
 
 /// Everything that is known, folded from events.
@@ -162,6 +165,7 @@ pub struct Status {
     /// The first mistake of a changed settings file that is not in force.
     mistake: Option<String>,
     journal: Journal,
+    history: History,
     notices: Notices,
 }
 
@@ -192,6 +196,8 @@ pub struct Events {
     told: watch::Sender<u64>,
     /// How many events there were, for those who show the state of things.
     count: watch::Sender<u64>,
+    /// How often the history has got something to keep.
+    kept: watch::Sender<u64>,
     /// Who shows notices, if anybody does.
     notified: Arc<Mutex<Option<mpsc::UnboundedSender<Notice>>>>,
 }
@@ -200,19 +206,27 @@ impl Events {
     /// Tells everybody.
     pub fn publish(&self, event: Event) {
         crate::log::write(&event);
-        let (last, notice) = {
+        let (last, kept, notice) = {
             let mut status = self.lock();
             status.note(&event);
             let notice = status.notices.of(&event);
             status.fold(event);
-            (status.journal.last(), notice)
+            (status.journal.last(), status.history.changes(), notice)
         };
+        self.kept.send_if_modified(|known| std::mem::replace(known, kept.max(*known)) < kept);
         self.told.send_if_modified(|told| std::mem::replace(told, last.max(*told)) < last);
         self.count.send_modify(|count| *count = count.wrapping_add(1));
         if let Some(notice) = notice
             && let Some(shown) = &*self.notified.lock().unwrap_or_else(PoisonError::into_inner)
         {
             let _ = shown.send(notice);
+        }
+    }
+
+    /// Where a session that has begun says how far it is; read when the status is asked for.
+    pub fn follow(&self, session: SessionId, progress: Arc<Progress>) {
+        if let Some(session) = self.lock().sessions.get_mut(&session) {
+            session.progress = progress;
         }
     }
 
@@ -264,6 +278,26 @@ impl Events {
         self.lock().paused
     }
 
+    /// What was kept of earlier runs; before the first settings are told.
+    pub fn remember(&self, history: History) {
+        self.lock().history = history;
+    }
+
+    /// Wakes whoever keeps the history.
+    pub fn history_changes(&self) -> watch::Receiver<u64> {
+        self.kept.subscribe()
+    }
+
+    /// The history to be kept (see [`History::text`]).
+    pub fn history_text(&self) -> Option<String> {
+        self.lock().history.text()
+    }
+
+    /// What is known of an account's fetches and sends.
+    pub fn past(&self, account: &str) -> Option<Past> {
+        self.lock().history.of(account).cloned()
+    }
+
     /// How many sessions there are.
     pub fn sessions(&self) -> usize {
         self.lock().sessions.len()
@@ -276,6 +310,11 @@ impl Events {
 
 /// The state of a door that is open.
 const OPEN: &str = "open";
+
+/// The words for a provider's refusal of a message.
+pub(crate) fn not_sent(why: &str) -> String {
+    format!("a message was not sent: {why}")
+}
 
 fn state_of(blame: Blame) -> &'static str {
     if blame == Blame::User { "needs you" } else { "trouble" }
@@ -292,10 +331,13 @@ impl Status {
     fn note(&mut self, event: &Event) {
         let sessions = &self.sessions;
         let own = if let Event::Began(id, protocol, _) = event { Some((*id, *protocol)) } else { None };
-        self.journal.note(event, |id| {
+        let entry = self.journal.note(event, |id| {
             let known = sessions.get(&id).map(|s| (s.protocol, s.account.clone()));
             known.or_else(|| own.filter(|(new, _)| *new == id).map(|(_, protocol)| (protocol, None)))
         });
+        if let Some(entry) = entry {
+            self.history.note(event, entry, OffsetDateTime::now_utc());
+        }
     }
 
     fn fold(&mut self, event: Event) {
@@ -307,7 +349,14 @@ impl Status {
                     .into_iter()
                     .map(|name| {
                         let known = old.iter().find(|(n, _)| *n == name).map(|(_, status)| status.clone());
-                        (name, known.unwrap_or(AccountStatus { state: "unused", ..AccountStatus::default() }))
+                        let status = known.unwrap_or_else(|| {
+                            let (last_fetch, last_send) = self
+                                .history
+                                .of(&name)
+                                .map_or((None, None), |p| (p.last_fetch.clone(), p.last_send.clone()));
+                            AccountStatus { state: "unused", last_fetch, last_send, ..AccountStatus::default() }
+                        });
+                        (name, status)
                     })
                     .collect();
             }
@@ -318,7 +367,8 @@ impl Status {
             }
             Event::DoorRemoved(door) => self.doors.retain(|d| d.door != door),
             Event::Began(id, protocol, client) => {
-                let status = SessionStatus { protocol, client, account: None, since: timestamp(), state: "signing in" };
+                let (since, progress) = (timestamp(), Arc::default());
+                let status = SessionStatus { protocol, client, account: None, since, state: "signing in", progress };
                 self.sessions.insert(id, status);
             }
             Event::Named(id, account) => {
@@ -339,7 +389,7 @@ impl Status {
                 self.out_of_reach = failure.is_unreachable();
                 self.failed(&account, why, state_of(failure.blame()));
             }
-            Event::NotSent { account, why } => self.failed(&account, why, "trouble"),
+            Event::NotSent { account, why } => self.failed(&account, not_sent(&why), "trouble"),
             Event::Failed(Some(account), failure) => {
                 self.out_of_reach = failure.is_unreachable();
                 self.failed(&account, failure.to_string(), state_of(failure.blame()));
@@ -413,7 +463,13 @@ impl Status {
             .sessions
             .values()
             .map(|s| {
-                json!({"protocol": s.protocol.name(), "account": s.account, "client": s.client.to_string(), "since": s.since, "state": s.state})
+                let mut document = s.progress.document();
+                document["protocol"] = json!(s.protocol.name());
+                document["account"] = json!(s.account);
+                document["client"] = json!(s.client.to_string());
+                document["since"] = json!(s.since);
+                document["state"] = json!(s.state);
+                document
             })
             .collect();
         json!({

@@ -10,13 +10,13 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::account::Protocol;
-use crate::event::{Event, SessionId, timestamp};
+use crate::event::{Event, SessionId, not_sent, timestamp};
 use crate::failure::{spoken, without_control};
 
 /// How many things are kept: some hours of an old program that looks for mail every few minutes.
 const KEPT: usize = 500;
 /// The longest text of one, in characters; providers can be talkative.
-const LONGEST: usize = 600;
+pub(crate) const LONGEST: usize = 600;
 
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -50,9 +50,9 @@ pub struct Journal {
 pub type About = (Protocol, Option<String>);
 
 impl Journal {
-    /// Takes note of an event; `about` tells what is known of a session.
-    pub fn note(&mut self, event: &Event, about: impl Fn(SessionId) -> Option<About>) {
-        let Some(draft) = draft(event) else { return };
+    /// Takes note of an event; `about` tells what is known of a session. The entry it became, if it is worth one.
+    pub fn note(&mut self, event: &Event, about: impl Fn(SessionId) -> Option<About>) -> Option<&Entry> {
+        let draft = draft(event)?;
         let (protocol, account) = draft.session.and_then(about).map_or((None, None), |(p, a)| (Some(p), a));
         self.last += 1;
         self.entries.push_back(Entry {
@@ -67,6 +67,7 @@ impl Journal {
         if self.entries.len() > KEPT {
             self.entries.pop_front();
         }
+        self.entries.back()
     }
 
     /// The number of the last thing that happened; 0: nothing yet.
@@ -154,9 +155,7 @@ fn draft(event: &Event) -> Option<Draft> {
             let many = if *recipients == 1 { "recipient" } else { "recipients" };
             whose(account, Protocol::Smtp, "sent", format!("a message sent to {recipients} {many}"))
         }
-        Event::NotSent { account, why } => {
-            whose(account, Protocol::Smtp, "not-sent", format!("a message was not sent: {why}"))
-        }
+        Event::NotSent { account, why } => whose(account, Protocol::Smtp, "not-sent", not_sent(why)),
         Event::Failed(account, failure) => Draft { account: account.clone(), ..plain("failed", failure.to_string()) },
         Event::Checked { account, trouble } => {
             let text = match trouble {

@@ -21,6 +21,7 @@ use crate::engine::Engine;
 use crate::event::{Event, SessionId};
 use crate::failure::{Failure, one_line};
 use crate::os::peer::{PeerOwner, owner_of};
+use crate::progress::Progress;
 use crate::protocol::{Misuse, Slip};
 use crate::sasl::{Attempt, Proof};
 use crate::secret::Secret;
@@ -45,6 +46,10 @@ pub struct Session {
     pub own: Option<Arc<Account>>,
     /// Becomes true when ostler ends.
     pub stopping: watch::Receiver<bool>,
+    /// How far it is, for the status.
+    pub progress: Arc<Progress>,
+    /// Messages the client has begun to send.
+    sent: u64,
     wrong_passwords: u32,
 }
 
@@ -79,9 +84,11 @@ pub async fn serve(engine: Arc<Engine>, tcp: TcpStream, client: SocketAddr, door
     }
     let own = door.account.as_ref().and_then(|name| settings.accounts.iter().find(|a| a.name == *name)).cloned();
     let id = engine.next_session();
-    let began = Began::new(&engine, id, door.protocol, client);
+    let progress = Arc::new(Progress::default());
+    let began = Began::new(&engine, id, door.protocol, client, &progress);
     let stopping = engine.stopping();
-    let mut session = Session { engine: Arc::clone(&engine), settings, id, own, stopping, wrong_passwords: 0 };
+    let mut session =
+        Session { engine: Arc::clone(&engine), settings, id, own, stopping, progress, sent: 0, wrong_passwords: 0 };
     match door.protocol {
         Protocol::Pop3 => pop3::serve(&mut session, &mut conn).await,
         Protocol::Smtp => smtp::serve(&mut session, &mut conn).await,
@@ -96,8 +103,15 @@ pub async fn serve(engine: Arc<Engine>, tcp: TcpStream, client: SocketAddr, door
 struct Began(Arc<Engine>, SessionId);
 
 impl Began {
-    fn new(engine: &Arc<Engine>, id: SessionId, protocol: Protocol, client: SocketAddr) -> Self {
+    fn new(
+        engine: &Arc<Engine>,
+        id: SessionId,
+        protocol: Protocol,
+        client: SocketAddr,
+        progress: &Arc<Progress>,
+    ) -> Self {
         engine.events.publish(Event::Began(id, protocol, client));
+        engine.events.follow(id, Arc::clone(progress));
         Self(Arc::clone(engine), id)
     }
 }

@@ -62,6 +62,10 @@ pub fn main(file: &Path, parsed: &Parsed, options: &Options) -> ExitCode {
         return fail(1, &format!("cannot write {}: {error}; nothing was removed", file.display()));
     }
     let mut code = ExitCode::SUCCESS;
+    let gone: Vec<String> = accounts.iter().map(|account| account.name.clone()).collect();
+    if let Err(error) = crate::history::file::forget(file, &gone) {
+        code = fail(1, &format!("the history of their fetches and sends is still there: {error}; remove it by hand"));
+    }
     for account in accounts {
         print(&format!("account {} removed from {}\n", account.name, file.display()));
         let _ = ask(file, &Request::ForgetSecret { account: account.name.clone() });

@@ -51,12 +51,7 @@ fn closed() -> &'static str {
 fn open(link: &str) -> ExitCode {
     match webbrowser::open(link) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(
-            1,
-            &format!(
-                "no web browser could be opened: {error}; ostler settings --print shows the address, to be put into one by hand"
-            ),
-        ),
+        Err(error) => fail(1, &crate::desk::no_browser(&error, link)),
     }
 }
 

@@ -96,12 +96,13 @@ fn text(status: &Value) -> String {
     }
     for session in each("sessions") {
         text += &format!(
-            "  {:5} {:15} from {:22} since {}  {}\n",
+            "  {:5} {:15} from {:22} since {}  {}{}\n",
             word(&session["protocol"]),
             word(&session["account"]),
             word(&session["client"]),
             word(&session["since"]),
-            word(&session["state"])
+            word(&session["state"]),
+            session["progress"].as_str().map_or_else(String::new, |how_far| format!(", {how_far}"))
         );
     }
     text

@@ -17,6 +17,8 @@ pub struct Change {
     pub aliases: Vec<String>,
     /// Whether it sends for senders that belong to no account; no other account does then.
     pub is_default: bool,
+    /// The user name at every server that wants one; `None`: whatever it is now.
+    pub username: Option<String>,
     /// Where servers are; one that is not named stays where it is.
     pub places: Vec<Place>,
 }
@@ -39,6 +41,20 @@ impl Place {
     pub fn of(server: &Server) -> Self {
         Self { protocol: server.protocol, host: server.host.clone(), port: server.port, security: server.security }
     }
+}
+
+/// The user name of an account, if it has the same one everywhere.
+pub fn common_username(account: &Account) -> Option<&str> {
+    let mut names = usernames(account);
+    let first = names.next()?;
+    names.all(|name| name == first).then_some(first)
+}
+
+fn usernames(account: &Account) -> impl Iterator<Item = &str> {
+    account.servers().flat_map(|server| {
+        let gate = server.gate().map(|gate| &gate.login);
+        [Some(server), gate].into_iter().flatten().filter_map(|server| Some(server.credentials()?.username.as_str()))
+    })
 }
 
 /// Changes the account `name` in the text of the settings file `file` (which is not opened); `presets` are those its
@@ -85,6 +101,7 @@ fn is_changed(old: &Account, new: &Account, change: &Change) -> bool {
         let mut servers = new.servers().filter(|server| server.protocol == place.protocol);
         servers.next().is_some_and(|server| Place::of(server) == *place)
     });
+    let named = change.username.as_ref().is_none_or(|wanted| usernames(new).all(|name| name == wanted));
     let is_as_before = Account {
         aliases: old.aliases.clone(),
         is_default: old.is_default,
@@ -97,6 +114,7 @@ fn is_changed(old: &Account, new: &Account, change: &Change) -> bool {
         && aliases == wanted
         && new.is_default == change.is_default
         && places
+        && named
         && new.servers().count() == old.servers().count()
 }
 
@@ -130,6 +148,12 @@ fn edit(table: &mut dyn TableLike, account: &Account, change: &Change) -> Result
         (false, true) => put(table, "default", Value::from(true)),
         _ => {}
     }
+    if let Some(name) = change.username.as_deref().filter(|name| common_username(account) != Some(*name)) {
+        put(table, "username", Value::from(name));
+        for server in ["pop3", "smtp", "imap"] {
+            table.get_mut(server).into_iter().for_each(|item| rename(item, name));
+        }
+    }
     for place in &change.places {
         let mut servers = account.servers().filter(|server| server.protocol == place.protocol);
         let (Some(server), None) = (servers.next(), servers.next()) else { return Err(EditError::TooEntangled) };
@@ -138,6 +162,27 @@ fn edit(table: &mut dyn TableLike, account: &Account, change: &Change) -> Result
         }
     }
     Ok(())
+}
+
+/// Puts the user name into the tables of servers that have one of their own.
+fn rename(item: &mut Item, name: &str) {
+    let in_table = |table: &mut dyn TableLike| {
+        if table.contains_key("username") {
+            put(table, "username", Value::from(name));
+        }
+        if let Some(login) = table.get_mut("login").and_then(Item::as_table_like_mut)
+            && login.contains_key("username")
+        {
+            put(login, "username", Value::from(name));
+        }
+    };
+    match item {
+        Item::ArrayOfTables(tables) => tables.iter_mut().for_each(|table| in_table(table)),
+        Item::Value(Value::Array(array)) => {
+            array.iter_mut().filter_map(Value::as_inline_table_mut).for_each(|table| in_table(table));
+        }
+        item => item.as_table_like_mut().into_iter().for_each(in_table),
+    }
 }
 
 fn put_place(account: &mut dyn TableLike, old: &Server, place: &Place) -> Result<(), EditError> {
@@ -194,6 +239,7 @@ mod tests {
         let change = Change {
             aliases: vec!["lee@x.net".into(), "*@z.net".into()],
             is_default: true,
+            username: None,
             places: vec![place(Protocol::Pop3, "mail.x.net", 110, Security::StartTls)],
         };
         let text = changed(TEXT, "ann@x.net", &change).unwrap();
@@ -206,6 +252,7 @@ mod tests {
         let nothing = Change {
             aliases: vec!["lee@x.net".into()],
             is_default: false,
+            username: None,
             places: vec![place(Protocol::Pop3, "pop.x.net", 995, Security::Tls)],
         };
         assert_eq!(changed(TEXT, "ann@x.net", &nothing).unwrap(), TEXT);
@@ -221,6 +268,7 @@ mod tests {
         let change = Change {
             aliases: vec!["b@x.net".into()],
             is_default: false,
+            username: None,
             places: vec![place(Protocol::Smtp, "t", 587, Security::StartTls)],
         };
         let text = changed(inline, "ann@x.net", &change).unwrap();
@@ -233,10 +281,31 @@ mod tests {
     }
 
     #[test]
+    fn a_user_name_changes_wherever_it_stands() {
+        let change = |name: &str| Change {
+            aliases: vec!["lee@x.net".into()],
+            is_default: false,
+            username: Some(name.into()),
+            places: vec![],
+        };
+        // The one it has already, which stands nowhere.
+        assert_eq!(changed(TEXT, "ann@x.net", &change("ann@x.net")).unwrap(), TEXT);
+        let text = changed(TEXT, "ann@x.net", &change("ann")).unwrap();
+        assert!(text.contains("username = \"ann\"\n\n[account.pop3]"), "{text}");
+        let own = "[[account]]\naddress = \"ann@x.net\"\naliases = [\"lee@x.net\"]\n[account.pop3]\nhost = \"p\"\n\
+            username = \"old\" # mine\n[[account.smtp]]\nhost = \"s\"\nauth = \"pop-before-smtp\"\n\
+            login = { host = \"p\", username = \"old\" }\n";
+        let text = changed(own, "ann@x.net", &change("ann")).unwrap();
+        assert!(text.contains("username = \"ann\" # mine") && !text.contains("old"), "{text}");
+        assert_eq!(changed(TEXT, "ann@x.net", &change("")), Err(EditError::CannotTake));
+    }
+
+    #[test]
     fn what_cannot_be_meant_is_refused() {
         let change = |aliases: &[&str], places: Vec<Place>| Change {
             aliases: aliases.iter().map(|&alias| alias.to_owned()).collect(),
             is_default: false,
+            username: None,
             places,
         };
         // The other account's own address.

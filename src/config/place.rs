@@ -69,6 +69,20 @@ pub fn default_path() -> Option<PathBuf> {
     folder.map(|folder| folder.join("ostler").join("ostler.toml"))
 }
 
+/// The folder for what ostler remembers of its own accord and could do without; `None` if the system names none.
+pub fn state_folder() -> Option<PathBuf> {
+    let variable = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let home = || std::env::home_dir().filter(|path| path.is_absolute());
+    let folder = if cfg!(windows) {
+        variable("LOCALAPPDATA")
+    } else if cfg!(target_os = "macos") {
+        home().map(|home| home.join("Library/Application Support"))
+    } else {
+        variable("XDG_STATE_HOME").or_else(|| home().map(|home| home.join(".local/state")))
+    };
+    folder.map(|folder| folder.join("ostler"))
+}
+
 /// Reads a settings file, and the user's own presets beside it. One that is not there is an empty one.
 pub fn load(path: &Path) -> Result<Parsed, LoadError> {
     let Some((text, warning)) = read(path)? else {

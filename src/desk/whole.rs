@@ -9,6 +9,8 @@ use super::Desk;
 use super::Place;
 use crate::app::in_full;
 use crate::autostart::{self, State};
+#[cfg(all(feature = "web", feature = "tray"))]
+use crate::notice::Notice;
 
 /// See [`Desk`].
 pub struct Whole {
@@ -38,11 +40,30 @@ impl Whole {
         match webbrowser::open(link) {
             Ok(()) => true,
             Err(error) => {
-                tracing::warn!("no web browser could be opened: {error}; ostler settings --print shows the address");
+                // The log is read by others too, so the way in is only shown to the one who asked for it.
+                let address = link.split('?').next().unwrap_or(link);
+                tracing::warn!("{}", no_browser(&error, address));
+                tracing::warn!("ostler settings --print shows the address with the word that lets in");
+                #[cfg(feature = "tray")]
+                {
+                    let notice = Notice::answer("No web browser could be opened", &put_by_hand(link), Place::Start);
+                    let _ = crate::notice::show(notice, None);
+                }
                 false
             }
         }
     }
+}
+
+/// What to say where no web browser can be opened.
+#[cfg(feature = "web")]
+pub(crate) fn no_browser(error: &std::io::Error, link: &str) -> String {
+    format!("no web browser could be opened: {error}. {}", put_by_hand(link))
+}
+
+#[cfg(feature = "web")]
+fn put_by_hand(link: &str) -> String {
+    format!("Put this address into one by hand: {link}")
 }
 
 impl Desk for Whole {
@@ -115,6 +136,15 @@ fn twice_encoded(name: &str) -> String {
 #[cfg(all(test, feature = "web"))]
 mod tests {
     use super::*;
+
+    #[test]
+    fn without_a_browser_the_address_is_said() {
+        let said = no_browser(&std::io::Error::other("none is there"), "http://127.0.0.1:2080/?token=a");
+        assert_eq!(
+            said,
+            "no web browser could be opened: none is there. Put this address into one by hand: http://127.0.0.1:2080/?token=a"
+        );
+    }
 
     #[test]
     fn a_place_survives_the_way_through_the_link() {

@@ -1,7 +1,6 @@
 //! One account: its servers, what it did lately, a test of every step, another password, taking it out.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Form;
 use axum::extract::Query;
@@ -24,9 +23,6 @@ use crate::secret::Secret;
 use crate::setup::Talk;
 use crate::vault::{Vault, VaultError, keyed_servers};
 
-/// How many fetches and sends are shown; the newest.
-const SHOWN: usize = 20;
-
 #[derive(Deserialize)]
 pub(super) struct Asked {
     account: Option<String>,
@@ -48,6 +44,8 @@ pub(super) struct Sent {
 #[derive(Default)]
 pub(super) struct Said {
     pub(super) change: super::edit::Mistakes,
+    /// What was typed, where it was wrong.
+    pub(super) typed: Option<super::edit::Sent>,
     pub(super) password: Option<String>,
     pub(super) remove: Option<String>,
     pub(super) local: Option<Result<Arc<Secret>, String>>,
@@ -56,21 +54,13 @@ pub(super) struct Said {
 
 pub(super) async fn show(shared: App, Query(asked): Query<Asked>) -> Response {
     match account(&shared, asked.account.as_deref()) {
-        Some(account) => page(&shared, &account, &Said::default()).await,
+        Some(account) => page(&shared, &account, &Said::default()),
         None => which(&shared, "/account"),
     }
 }
 
-pub(super) async fn page(shared: &Shared, account: &Account, said: &Said) -> Response {
-    let news = shared.engine.events.since(Some(0), Duration::ZERO).await;
-    let own = |entry: &&serde_json::Value| {
-        entry["account"] == account.name.as_str()
-            && ["fetched", "sent", "not-sent", "failed", "mistake", "misuse", "gate"]
-                .iter()
-                .any(|kind| entry["kind"] == *kind)
-    };
-    let entries: Vec<&serde_json::Value> =
-        news["entries"].as_array().into_iter().flatten().rev().filter(own).take(SHOWN).collect();
+pub(super) fn page(shared: &Shared, account: &Account, said: &Said) -> Response {
+    let past = shared.engine.events.past(&account.name).unwrap_or_default();
     let mut users: Vec<&str> =
         keyring_servers(account).filter_map(|s| Some(s.credentials()?.username.as_str())).collect();
     users.dedup();
@@ -93,11 +83,11 @@ pub(super) async fn page(shared: &Shared, account: &Account, said: &Said) -> Res
         }
         section aria-labelledby="lately" {
             h2 #lately { "What it did lately" }
-            (super::history::list(&entries))
+            (super::history::account_history("past", &past))
         }
         section aria-labelledby="change" {
             h2 #change { "Change" }
-            (super::edit::form(shared, account, &said.change))
+            (super::edit::form(shared, account, &said.change, said.typed.as_ref()))
         }
         @if !users.is_empty() {
             section aria-labelledby="password-title" {
@@ -232,7 +222,7 @@ pub(super) async fn password(shared: App, Form(sent): Form<Sent>) -> Response {
     }
     match kept {
         Ok(()) => begin_test(&shared, account),
-        Err(why) => page(&shared, &account, &Said { password: Some(why), ..Said::default() }).await,
+        Err(why) => page(&shared, &account, &Said { password: Some(why), ..Said::default() }),
     }
 }
 
@@ -253,7 +243,7 @@ pub(super) async fn local_password(shared: App, Form(sent): Form<Sent>) -> Respo
         local: Some(secret.map_err(|error| trouble(&error))),
         ..Said::default()
     };
-    page(&shared, &account, &said).await
+    page(&shared, &account, &said)
 }
 
 pub(super) async fn remove(shared: App, Form(sent): Form<Sent>) -> Response {
@@ -261,10 +251,10 @@ pub(super) async fn remove(shared: App, Form(sent): Form<Sent>) -> Response {
     let stays = |why: String| Said { remove: Some(why), ..Said::default() };
     if sent.sure.is_none() {
         let said = stays("Nothing was removed. Tick the box above if you are sure.".into());
-        return page(&shared, &account, &said).await;
+        return page(&shared, &account, &said);
     }
     if let Err(why) = taken_out(&shared, &account) {
-        return page(&shared, &account, &stays(why)).await;
+        return page(&shared, &account, &stays(why));
     }
     let forgotten = match shared.engine.vault.forget_account(&account).await {
         // Without a keyring there is nothing in it.

@@ -24,7 +24,7 @@ pub(super) fn table(shared: &Shared, status: &Value) -> Markup {
         @if doors.is_empty() {
             p { "There is no door open. " code { "pop3" } " and " code { "smtp" } " under " code { "[local]" } " in the settings file open them." }
         } @else {
-            div.scroll tabindex="0" role="region" aria-labelledby="doors" {
+            div.scroll tabindex="0" role="group" aria-labelledby="doors" {
                 table {
                     thead { tr { th scope="col" { "For" } th scope="col" { "Address" } th scope="col" { "State" } } }
                     tbody { @for door in doors { (row(shared, door)) } }

@@ -15,7 +15,7 @@ use super::layout::{check, field};
 use super::program::{account, which};
 use super::{App, Shared};
 use crate::account::{Account, Protocol, Security, Server};
-use crate::config::{self, Change, EditError, Place, value};
+use crate::config::{self, Change, EditError, Place, common_username, value};
 use crate::presets::Presets;
 use crate::vault::keyed_servers;
 
@@ -28,12 +28,25 @@ pub(super) struct Sent {
     #[serde(default)]
     aliases: String,
     default: Option<String>,
+    username: Option<String>,
     pop3_host: Option<String>,
     pop3_port: Option<String>,
     pop3_security: Option<String>,
     smtp_host: Option<String>,
     smtp_port: Option<String>,
     smtp_security: Option<String>,
+}
+
+impl Sent {
+    /// Host, port and encryption of a server, as they were typed.
+    fn server(&self, protocol: Protocol) -> [Option<&str>; 3] {
+        let fields = if protocol == Protocol::Pop3 {
+            [&self.pop3_host, &self.pop3_port, &self.pop3_security]
+        } else {
+            [&self.smtp_host, &self.smtp_port, &self.smtp_security]
+        };
+        fields.map(|field| field.as_deref())
+    }
 }
 
 /// What is wrong with the form: the field, and a sentence to stand beside it.
@@ -57,31 +70,40 @@ fn names(protocol: Protocol) -> [&'static str; 3] {
     }
 }
 
-/// The form.
-pub(super) fn form(shared: &Shared, account: &Account, mistakes: &Mistakes) -> Markup {
+/// The form, with what is so or, where that was wrong, with what was typed.
+pub(super) fn form(shared: &Shared, account: &Account, mistakes: &Mistakes, typed: Option<&Sent>) -> Markup {
     let wrong = |name: &str| mistakes.iter().find(|(field, _)| *field == name).map(|(_, why)| why.as_str());
     let aliases: Vec<String> = account.aliases.iter().map(ToString::to_string).collect();
+    let aliases = typed.map_or_else(|| aliases.join(", "), |typed| typed.aliases.clone());
+    let is_default = typed.map_or(account.is_default, |typed| typed.default.is_some());
+    let username = typed.and_then(|typed| typed.username.as_deref()).or(common_username(account));
     html! {
         form.panel method="post" action="/account/change" autocomplete="off" {
             (hidden(shared, account))
             @if let Some(why) = wrong("all") { div.notice.bad role="alert" { p { (why) } } }
-            (field("aliases", "Also sends for these addresses", "text", &aliases.join(", "),
+            (field("aliases", "Also sends for these addresses", "text", &aliases,
                 "With a comma between them; *@example.net is every address there", wrong("aliases")))
-            (check("default", "Also sends for every address that belongs to no account", account.is_default, ""))
+            @if let Some(username) = username {
+                (field("username", "User name at the provider", "text", username,
+                    "The whole mail address with most providers, what stands before the @ with some", wrong("username")))
+            }
+            (check("default", "Also sends for every address that belongs to no account", is_default, ""))
             @for server in movable(account) {
                 @let [host, port, security] = names(server.protocol);
+                @let shown = typed.map_or([None; 3], |typed| typed.server(server.protocol));
+                @let chosen = shown[2].unwrap_or(server.security.name());
                 fieldset {
                     legend { (if server.protocol == Protocol::Pop3 { "Server for fetching" } else { "Server for sending" }) }
                     div.row {
-                        (field(host, "Host", "text", &server.host, "", wrong(host)))
-                        (field(port, "Port", "text", &server.port.to_string(), "", wrong(port)))
+                        (field(host, "Host", "text", shown[0].unwrap_or(&server.host), "", wrong(host)))
+                        (field(port, "Port", "text", shown[1].unwrap_or(&server.port.to_string()), "", wrong(port)))
                         div.field {
                             label for=(security) { "Encryption" }
                             select id=(security) name=(security) {
                                 @for (kind, text) in [(Security::Tls, "TLS"), (Security::StartTls, "STARTTLS"), (Security::None, "none")] {
                                     // Encryption is given up in the settings file only, in as many words.
                                     @if kind != Security::None || server.security == kind {
-                                        option value=(kind.name()) selected[server.security == kind] { (text) }
+                                        option value=(kind.name()) selected[chosen == kind.name()] { (text) }
                                     }
                                 }
                             }
@@ -89,7 +111,7 @@ pub(super) fn form(shared: &Shared, account: &Account, mistakes: &Mistakes) -> M
                     }
                 }
             }
-            p.hint { "When a server changes, its stored password is forgotten, so that it reaches nobody else; it is asked for again here." }
+            p.hint { "When a server or the user name changes, the stored password is forgotten, so that it reaches nobody else; it is asked for again here." }
             button type="submit" { "Change" }
         }
     }
@@ -110,21 +132,22 @@ fn understood(sent: &Sent, account: &Account) -> Result<Change, Mistakes> {
             mistakes.push(("aliases", format!("{alias} {why}. Give addresses such as ann@example.net.")));
         }
     }
+    // Where servers have different ones, only a person can say which is to change.
+    let username = sent.username.as_deref().filter(|_| common_username(account).is_some()).map(str::trim);
+    if let Some(Err(why)) = username.map(value::username) {
+        mistakes.push(("username", format!("The user name {why}.")));
+    }
+    let username = username.map(str::to_owned);
     let mut places = Vec::new();
     for server in movable(account) {
         let [host_name, port_name, _] = names(server.protocol);
-        let (host, port, security) = if server.protocol == Protocol::Pop3 {
-            (&sent.pop3_host, &sent.pop3_port, &sent.pop3_security)
-        } else {
-            (&sent.smtp_host, &sent.smtp_port, &sent.smtp_security)
-        };
-        let (Some(host), Some(port), Some(security)) = (host, port, security) else { continue };
+        let [Some(host), Some(port), Some(security)] = sent.server(server.protocol) else { continue };
         let host = value::host(host.trim()).map_err(|why| mistakes.push((host_name, format!("The host {why}."))));
         let port = port.trim().parse::<u16>().ok().filter(|port| *port != 0);
         if port.is_none() {
             mistakes.push((port_name, "A port is a number from 1 to 65535.".into()));
         }
-        let security = match security.as_str() {
+        let security = match security {
             "tls" => Security::Tls,
             "starttls" => Security::StartTls,
             _ => server.security,
@@ -134,18 +157,19 @@ fn understood(sent: &Sent, account: &Account) -> Result<Change, Mistakes> {
         }
     }
     let is_default = sent.default.is_some();
-    if mistakes.is_empty() { Ok(Change { aliases, is_default, places }) } else { Err(mistakes) }
+    if mistakes.is_empty() { Ok(Change { aliases, is_default, username, places }) } else { Err(mistakes) }
 }
 
 pub(super) async fn change(shared: App, Form(sent): Form<Sent>) -> Response {
     let Some(old) = account(&shared, Some(&sent.account)) else { return which(&shared, "/account") };
-    let wrong = |mistakes: Mistakes| Said { change: mistakes, ..Said::default() };
     let change = match understood(&sent, &old) {
         Ok(change) => change,
-        Err(mistakes) => return page(&shared, &old, &wrong(mistakes)).await,
+        Err(mistakes) => {
+            return page(&shared, &old, &Said { change: mistakes, typed: Some(sent), ..Said::default() });
+        }
     };
     if let Err(why) = written(&shared, &old, &change) {
-        return page(&shared, &old, &wrong(vec![("all", why)])).await;
+        return page(&shared, &old, &Said { change: vec![("all", why)], typed: Some(sent), ..Said::default() });
     }
     let new = in_force(&shared, &old, &change).await;
     let kept: Vec<_> = keyed_servers(&new).into_iter().map(Server::id).collect();
@@ -160,11 +184,11 @@ pub(super) async fn change(shared: App, Form(sent): Form<Sent>) -> Response {
         }
     }
     let done = if forgotten {
-        "Changed. The password of the server that was is forgotten: type it again below, under Another password."
+        "Changed. The password that was stored for the old server or user name is forgotten: type it again below, under Another password."
     } else {
         "Changed."
     };
-    page(&shared, &new, &Said { done: Some(done), ..Said::default() }).await
+    page(&shared, &new, &Said { done: Some(done), ..Said::default() })
 }
 
 fn written(shared: &Shared, account: &Account, change: &Change) -> Result<(), String> {
@@ -175,7 +199,7 @@ fn written(shared: &Shared, account: &Account, change: &Change) -> Result<(), St
     })?;
     let changed = config::change_account(&text, &account.name, change, &shared.file, &presets).map_err(|error| match error {
         EditError::CannotTake => format!(
-            "Nothing was changed: another account has one of these addresses, or {file} has mistakes in it. What happened \
+            "Nothing was changed: another account has one of these addresses or names, or {file} has mistakes in it. What happened \
              (above) shows the first."
         ),
         EditError::TooEntangled => {
@@ -198,6 +222,7 @@ async fn in_force(shared: &Shared, old: &Arc<Account>, change: &Change) -> Arc<A
         let is_new = |account: &&Arc<Account>| {
             let places: Vec<Place> = account.servers().map(Place::of).collect();
             account.is_default == change.is_default
+                && change.username.as_deref().is_none_or(|name| common_username(account) == Some(name))
                 && account.aliases.len() == change.aliases.len()
                 && change.places.iter().all(|place| places.contains(place))
         };
@@ -218,11 +243,12 @@ mod tests {
     fn what_is_typed_wrong_is_told_field_by_field() {
         let text = "[[account]]\naddress = 'ann@x.net'\n[account.pop3]\nhost = 'p'\n";
         let account = Arc::clone(&config::parse(text, Path::new("/x")).unwrap().settings.accounts[0]);
-        let of = |aliases: &str, host: &str, port: &str| {
+        let of = |aliases: &str, host: &str, port: &str, username: &str| {
             let sent = Sent {
                 account: "ann@x.net".into(),
                 aliases: aliases.into(),
                 default: None,
+                username: Some(username.into()),
                 pop3_host: Some(host.into()),
                 pop3_port: Some(port.into()),
                 pop3_security: Some("none".into()),
@@ -232,8 +258,11 @@ mod tests {
             };
             understood(&sent, &account)
         };
+        assert!(of("", "q", "995", " ").is_err_and(|wrong| wrong.iter().any(|(field, _)| *field == "username")));
+        let of = |aliases: &str, host: &str, port: &str| of(aliases, host, port, "ann");
         let good = of("a@x.net, *@z.net", " q.x.net ", "995").unwrap();
         assert_eq!(good.aliases, ["a@x.net", "*@z.net"]);
+        assert_eq!(good.username.as_deref(), Some("ann"));
         // Encryption is not given up here.
         assert_eq!(good.places, [Place { host: "q.x.net".into(), ..Place::of(account.pop3.as_ref().unwrap()) }]);
         let fields = |wrong: Result<Change, Mistakes>| wrong.unwrap_err().iter().map(|(f, _)| *f).collect::<Vec<_>>();

@@ -1,4 +1,4 @@
-//! What happened lately, and a report about it that can be mailed to a stranger: no password is in the journal at all,
+//! What became of each account's fetches and sends, what else happened lately, and a report about it that can be mailed to a stranger: no password is in the journal at all,
 //! and from the report names and addresses are taken out too.
 
 use std::fmt::Write;
@@ -10,29 +10,93 @@ use maud::{Markup, html};
 use serde_json::Value;
 
 use super::layout::{Here, View, ago};
-use super::{App, Shared};
+use super::{App, Shared, link_to};
 use crate::account::Settings;
 use crate::engine::now;
+use crate::explain::explain;
+use crate::history::{Kind, Past, Thing};
 
-/// How much one page shows; the newest.
+/// How much of the journal one page shows; the newest.
 const SHOWN: usize = 200;
+/// How much of an account is shown at once; the rest is a click away.
+const FIRST: usize = 10;
 /// How often the page looks again, in seconds.
 const REFRESH: u32 = 5;
 
 pub(super) async fn show(shared: App) -> Response {
     let news = shared.engine.events.since(Some(0), Duration::ZERO).await;
     let entries: Vec<&Value> = news["entries"].as_array().into_iter().flatten().rev().take(SHOWN).collect();
+    let settings = shared.engine.settings();
     let body = html! {
         p { "The newest is on top. Passwords and the content of messages are never in it." }
         p { a.button.second href="/report" download="ostler-report.txt" { "Save a report" } }
-        p.hint { "For somebody who helps you: a text file about the last hours, with names, addresses and passwords left out." }
-        div #list data-live { (list(&entries)) }
+        p.hint { "For somebody who helps you: a text file about the last days, with names, addresses and passwords left out." }
+        @for (number, account) in settings.accounts.iter().enumerate() {
+            @let past = shared.engine.events.past(&account.name).unwrap_or_default();
+            section aria-labelledby={"account-" (number)} {
+                h2 id={"account-" (number)} { a href=(link_to("/account", &account.name)) { (account.name) } }
+                (account_history(&format!("past-{number}"), &past))
+            }
+        }
+        section aria-labelledby="all" {
+            h2 #all { "Everything since ostler started" }
+            div #list data-live { (list(&entries)) }
+        }
     };
     View::new("What happened", Here::History, body).refreshed(REFRESH).into_response()
 }
 
+/// What became of an account's fetches and sends, and what to do where it was not good. `id` is for the part that is
+/// kept up to date.
+pub(super) fn account_history(id: &str, past: &Past) -> Markup {
+    let newest: Vec<&Thing> = past.things.iter().rev().collect();
+    let (first, older) = newest.split_at(newest.len().min(FIRST));
+    html! {
+        div id=(id) data-live {
+            @if first.is_empty() { p { "It has neither fetched nor sent a message yet." } }
+            @else { (things(first)) }
+        }
+        // Outside of what is kept up to date, so that it stays open.
+        @if !older.is_empty() {
+            details { summary { "Older (" (older.len()) ")" } (things(older)) }
+        }
+    }
+}
+
+fn things(things: &[&Thing]) -> Markup {
+    html! {
+        ul.steps {
+            @for thing in things {
+                @let good = thing.kind.is_good();
+                li.ok[good].no[!good] {
+                    span.sign { (if good { "\u{2713}" } else { "!" }) }
+                    div {
+                        @if good { p { (thing.text) span.hint.when { (ago(&thing.time)) } } }
+                        @else {
+                        p { (thing.text) }
+                        @if let Some(advice) = advice(thing) { p { b { "What to do: " } (advice) "." } }
+                        p.hint {
+                            (ago(&thing.time))
+                            @if let Some(first) = &thing.first { ", " (thing.times) " times; the first time " (ago(first)) }
+                        }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What to do about it, if it is not in its text already.
+fn advice(thing: &Thing) -> Option<String> {
+    // The provider's own words say what happened, and seldom what to do.
+    let likely =
+        || (thing.kind == Kind::NotSent).then(|| explain(&thing.text).first().map(|found| found.cause.next.clone()))?;
+    thing.advice.clone().or_else(likely)
+}
+
 /// Entries of the journal, one below the other.
-pub(super) fn list(entries: &[&Value]) -> Markup {
+fn list(entries: &[&Value]) -> Markup {
     html! {
         @if entries.is_empty() { p { "Nothing yet." } }
         @else {
@@ -92,7 +156,14 @@ fn written(shared: &Shared, news: &Value) -> String {
         let word = |key: &str| door[key].as_str().unwrap_or("-").to_owned();
         let _ = writeln!(text, "  {} {} {}", word("protocol"), word("address"), word("state"));
     }
-    text += "\nWhat happened\n";
+    text += "\nThe last fetches and sends\n";
+    for account in &settings.accounts {
+        for thing in shared.engine.events.past(&account.name).unwrap_or_default().things {
+            let times = if thing.times > 1 { format!(" ({} times)", thing.times) } else { String::new() };
+            let _ = writeln!(text, "  {} {}: {}{times}", thing.time, account.name, thing.text);
+        }
+    }
+    text += "\nWhat happened since the start\n";
     for entry in news["entries"].as_array().into_iter().flatten() {
         let word = |key: &str| entry[key].as_str().unwrap_or("-").to_owned();
         let _ = writeln!(
@@ -169,6 +240,31 @@ fn without_addresses(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn thing(kind: Kind, text: &str, advice: Option<&str>) -> Thing {
+        let time = "2026-01-02T03:04:05Z".to_owned();
+        Thing { time, kind, text: text.into(), advice: advice.map(str::to_owned), times: 1, first: None }
+    }
+
+    #[test]
+    fn a_failure_says_what_to_do_and_the_rest_is_a_click_away() {
+        let mut past = Past::default();
+        past.things.extend((0..FIRST + 2).map(|n| thing(Kind::Fetched, &format!("{n} messages fetched"), None)));
+        past.things.push_back(thing(Kind::Failed, "mail.x does not answer", Some("wait <a bit>")));
+        past.things.push_back(Thing {
+            times: 3,
+            first: Some("2026-01-01T00:00:00Z".into()),
+            ..thing(Kind::NotSent, "550 5.7.1 Relaying denied", None)
+        });
+        let shown = account_history("past-0", &past).into_string();
+        assert!(
+            shown.contains("mail.x does not answer") && shown.contains("What to do: </b>wait &lt;a bit&gt;."),
+            "{shown}"
+        );
+        assert_eq!(shown.matches("What to do").count(), 2, "also where the provider only says no: {shown}");
+        assert!(shown.contains(", 3 times; the first time ") && shown.contains("Older (4)"), "{shown}");
+        assert!(shown.find("550").unwrap() < shown.find("mail.x").unwrap(), "the newest is on top");
+    }
 
     #[test]
     fn a_report_names_nobody() {

@@ -5,10 +5,11 @@
 //! Not here: what is done (`conversation.rs`, `account.rs`) and how it is shown (`progress.rs`).
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Notify, mpsc};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::guard::random;
 use crate::doctor::Step;
@@ -208,6 +209,20 @@ impl Jobs {
         W: FnOnce(Screen) -> F + Send + 'static,
         F: Future<Output = Phase>,
     {
+        self.begin_in(subject, work, || Builder::new_current_thread().enable_all().build())
+    }
+
+    /// As [`begin`](Self::begin), in a runtime of the caller's: tests have one whose clock they move.
+    fn begin_in<W, F>(
+        &self,
+        subject: &str,
+        work: W,
+        runtime: fn() -> std::io::Result<Runtime>,
+    ) -> Result<Arc<Job>, TooMany>
+    where
+        W: FnOnce(Screen) -> F + Send + 'static,
+        F: Future<Output = Phase>,
+    {
         let mut jobs = self.lock();
         jobs.retain(|job| {
             let inner = job.lock();
@@ -233,7 +248,8 @@ impl Jobs {
         });
         let screen = Screen { job: Arc::clone(&job), wishes, asked: 0 };
         let own = Arc::clone(&job);
-        let spawned = std::thread::Builder::new().name("page-job".into()).spawn(move || run(&own, work, screen));
+        let spawned =
+            std::thread::Builder::new().name("page-job".into()).spawn(move || run(&own, runtime, work, screen));
         spawned.map_err(|_| TooMany)?;
         jobs.push(Arc::clone(&job));
         Ok(job)
@@ -252,13 +268,13 @@ impl Drop for Over<'_> {
     }
 }
 
-fn run<W, F>(job: &Job, work: W, screen: Screen)
+fn run<W, F>(job: &Job, runtime: fn() -> std::io::Result<Runtime>, work: W, screen: Screen)
 where
     W: FnOnce(Screen) -> F,
     F: Future<Output = Phase>,
 {
     let _over = Over(job);
-    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
+    let Ok(runtime) = runtime() else {
         job.set(Phase::Ended("This computer has no room for this just now. Close some programs and try again.".into()));
         return;
     };
@@ -328,7 +344,7 @@ mod tests {
     use super::*;
 
     fn wait(job: &Job, is: impl Fn(&Phase) -> bool) -> Phase {
-        let start = Instant::now();
+        let start = std::time::Instant::now();
         loop {
             let (_, phase) = job.look();
             if is(&phase) {
@@ -359,6 +375,70 @@ mod tests {
         job.wish(Wish::Answer(1, true));
         job.wish(Wish::Answer(2, false));
         assert_eq!(wait(&job, Phase::is_over), Phase::Tested { ok: true });
+    }
+
+    /// A clock that stands still, and leaps to what is waited for when there is nothing else to do.
+    fn paused() -> std::io::Result<Runtime> {
+        Builder::new_current_thread().enable_all().start_paused(true).build()
+    }
+
+    /// What a job knows, a password for one.
+    struct Known(Arc<std::sync::atomic::AtomicBool>);
+
+    impl Drop for Known {
+        fn drop(&mut self) {
+            self.0.store(true, std::sync::atomic::Ordering::SeqCst);
+        }
+    }
+
+    #[test]
+    fn one_that_nobody_looks_at_ends_and_knows_nothing_any_more() {
+        let (jobs, forgotten) = (Jobs::default(), Arc::default());
+        let known = Known(Arc::clone(&forgotten));
+        let work = |mut screen: Screen| async move {
+            let _known = known;
+            let yes = screen.confirm(&question()).await;
+            Phase::Tested { ok: yes }
+        };
+        let Ok(job) = jobs.begin_in("x", work, paused) else { panic!() };
+        assert_eq!(
+            wait(&job, Phase::is_over),
+            Phase::Ended("Nobody looked at this page for ten minutes, so nothing was kept.".into())
+        );
+        // What it knew went before it said that it was over.
+        assert!(forgotten.load(std::sync::atomic::Ordering::SeqCst));
+        // Whoever comes back is told, and an answer that comes too late has no effect.
+        job.wish(Wish::Answer(1, true));
+        assert!(matches!(job.look(), (_, Phase::Ended(_))));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_look_gives_it_another_ten_minutes() {
+        let jobs = Jobs::default();
+        let Ok(job) = jobs.begin("x", |_: Screen| std::future::pending::<Phase>()) else { panic!() };
+        job.look();
+        let start = Instant::now();
+        let nearly = ABANDONED - Duration::from_secs(1);
+        for _ in 0..3 {
+            assert!(tokio::time::timeout(nearly, job.over()).await.is_err());
+            job.look();
+        }
+        let why = job.over().await;
+        assert!(why.contains("ten minutes") && start.elapsed() == nearly * 3 + ABANDONED, "{:?}", start.elapsed());
+        job.stop();
+        wait(&job, Phase::is_over);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_being_kept_is_not_broken_off() {
+        let jobs = Jobs::default();
+        let Ok(job) = jobs.begin("x", |_: Screen| std::future::pending::<Phase>()) else { panic!() };
+        let keeping = job.keeping.lock().await;
+        assert!(tokio::time::timeout(ABANDONED * 2, job.over()).await.is_err());
+        drop(keeping);
+        assert!(job.over().await.contains("ten minutes"));
+        job.stop();
+        wait(&job, Phase::is_over);
     }
 
     #[test]

@@ -148,9 +148,9 @@ pub(super) fn field(name: &str, label: &str, kind: &str, value: &str, hint: &str
     html! {
         div.field {
             label for=(name) { (label) }
-            @if let Some(why) = wrong { p.error id={(name) "-error"} { (why) } }
             input type=(kind) id=(name) name=(name) value=(value) autocomplete=(if kind == "password" { "new-password" } else { "off" })
                 autocapitalize="none" spellcheck="false" aria-describedby=[described] aria-invalid=[wrong.map(|_| "true")];
+            @if let Some(why) = wrong { p.error id={(name) "-error"} { (why) } }
             @if !hint.is_empty() { p.hint id={(name) "-hint"} { (hint) } }
         }
     }

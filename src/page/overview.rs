@@ -10,13 +10,17 @@ use crate::engine::now;
 
 /// How often it looks again, in seconds.
 const REFRESH: u32 = 5;
+/// While a message is under way.
+const REFRESH_BUSY: u32 = 2;
 
 pub(super) async fn show(shared: App) -> Response {
     let status = shared.engine.events.document(|name| shared.engine.gate_age(name, now()));
     if each(&status, "accounts").next().is_none() {
         return View::new("Add your account", Here::Overview, first(&shared, &status)).into_response();
     }
-    View::new(title(&status), Here::Overview, body(&shared, &status)).refreshed(REFRESH).into_response()
+    let is_busy = each(&status, "sessions").any(|session| session["message"].is_u64());
+    let refresh = if is_busy { REFRESH_BUSY } else { REFRESH };
+    View::new(title(&status), Here::Overview, body(&shared, &status)).refreshed(refresh).into_response()
 }
 
 fn each<'a>(status: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
@@ -99,6 +103,10 @@ fn card(account: &Value) -> Markup {
         "ok" => (Mood::Good, "works"),
         "needs you" => (Mood::Bad, "needs you"),
         "trouble" => (Mood::Passing, "trouble that may pass"),
+        // The file knows of it, this run does not.
+        _ if account["last_fetch"].is_string() || account["last_send"].is_string() => {
+            (Mood::Quiet, "not used since ostler started")
+        }
         _ => (Mood::Quiet, "not used yet"),
     };
     let when = |key: &str| account[key].as_str().map_or_else(|| html! { "not yet" }, ago);
@@ -112,7 +120,10 @@ fn card(account: &Value) -> Markup {
             }
             @if let Some(failure) = account["last_failure"].as_str() {
                 @if matches!(mood, Mood::Bad | Mood::Passing) {
-                    div.notice.bad[mood == Mood::Bad] { p { (failure) "." } p.small { (when("last_failure_at")) } }
+                    div.notice.bad[mood == Mood::Bad] {
+                        p { (failure) "." }
+                        p.small { (when("last_failure_at")) ". " a href={(link_to("/account", word(account, "name"))) "#lately"} { "What it did lately" } }
+                    }
                 } @else {
                     p.small { "Last trouble, " (when("last_failure_at")) ": " (failure) }
                 }
@@ -126,7 +137,7 @@ fn sessions(status: &Value) -> Markup {
         @if each(status, "sessions").next().is_none() {
             p { "No mail program is connected just now." }
         } @else {
-            div.scroll tabindex="0" role="region" aria-labelledby="sessions" {
+            div.scroll tabindex="0" role="group" aria-labelledby="sessions" {
                 table {
                     thead { tr {
                         th scope="col" { "Account" } th scope="col" { "For" } th scope="col" { "Since" } th scope="col" { "Doing" }
@@ -137,13 +148,24 @@ fn sessions(status: &Value) -> Markup {
                                 td { (session["account"].as_str().unwrap_or("not known yet")) }
                                 td { (if session["protocol"] == "smtp" { "sending" } else { "fetching" }) }
                                 td { (ago(word(session, "since"))) }
-                                td { (word(session, "state")) }
+                                td { (doing(session)) }
                             }
                         }
                     }
                 }
             }
         }
+    }
+}
+
+/// What a session does, and how far it is.
+fn doing(session: &Value) -> Markup {
+    let Some(words) = session["progress"].as_str() else { return html! { (word(session, "state")) } };
+    let bar = session["octets"].as_u64().zip(session["of_octets"].as_u64());
+    html! {
+        (words)
+        // The words say it too.
+        @if let Some((octets, of)) = bar { progress aria-hidden="true" max=(of) value=(octets) {} }
     }
 }
 
@@ -158,6 +180,20 @@ mod tests {
         let shown = html! { @for account in each(&status, "accounts") { (card(account)) } }.into_string();
         assert!(shown.contains("&lt;b&gt;x&lt;/b&gt;") && shown.contains("&lt;script&gt;"), "{shown}");
         assert!(!shown.contains("<script") && !shown.contains("<b>"), "{shown}");
+    }
+
+    #[test]
+    fn a_session_says_how_far_it_is() {
+        let idle = json!({"state": "signed in", "progress": null});
+        assert_eq!(doing(&idle).into_string(), "signed in");
+        let busy =
+            json!({"state": "signed in", "progress": "message 2 of 3, 1 of 2 KB", "octets": 10, "of_octets": 1200});
+        assert_eq!(
+            doing(&busy).into_string(),
+            "message 2 of 3, 1 of 2 KB<progress aria-hidden=\"true\" max=\"1200\" value=\"10\"></progress>"
+        );
+        let unknown = json!({"progress": "message 3, 1.2 MB", "octets": 1200000, "of_octets": null});
+        assert_eq!(doing(&unknown).into_string(), "message 3, 1.2 MB");
     }
 
     #[test]

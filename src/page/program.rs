@@ -83,7 +83,7 @@ pub(super) async fn show(shared: App, Path(client): Path<String>, Query(asked): 
     let values = Values::new(&settings, &account, &shared.file, System::this());
     let (watching, done) = watching(&shared, client, &account, &values, &news);
     let body = html! {
-        section aria-labelledby="waiting-title" {
+        section.panel aria-labelledby="waiting-title" {
             h2 #waiting-title { "Is it connected?" }
             div #waiting data-live aria-live="polite" { (watching) }
         }

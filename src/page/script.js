@@ -105,6 +105,10 @@
     });
   }
 
+  // Whoever sent a form with a mistake in it is led to the first one.
+  var wrong = document.querySelector('[aria-invalid]');
+  if (wrong) { wrong.focus(); }
+
   copying();
   later();
 }());

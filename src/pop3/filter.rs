@@ -3,11 +3,13 @@
 //! ask, and nothing is answered that was not asked.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use memchr::memchr;
 
 use crate::command::{Command, is_http, is_tls_hello};
 use crate::pop3::{Status, status};
+use crate::progress::{Course, Listing, Progress, stat};
 use crate::protocol::{Breach, Clock, Filter as Machine, Misuse, Party, Replies, Taken};
 use crate::wire::{COMMAND_LINE, DotScanner, Line, REPLY_LINE, printable};
 
@@ -27,6 +29,8 @@ const CAPABILITIES: [&str; 9] =
 enum Expected {
     /// One line.
     Line,
+    /// One line, which says how much there is.
+    Stat,
     /// One line, and after `+OK` a text.
     Text(Kind),
     /// One line, and after `+OK` a list to be thinned out.
@@ -40,7 +44,12 @@ enum Expected {
 /// What a text is, for the figures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    Message,
+    /// The one of this number; 0 where it cannot be read.
+    Message(u64),
+    /// A line for each message, with its size.
+    Sizes,
+    /// A line for each message, with its name.
+    Names,
     Other,
 }
 
@@ -62,10 +71,22 @@ pub struct Filter {
     quit: bool,
     fetched: u64,
     octets: u64,
+    /// Octets of whole messages and of the one under way.
+    of_messages: u64,
+    course: Course,
+    listing: Listing,
+    progress: Arc<Progress>,
 }
 
 impl Default for Filter {
     fn default() -> Self {
+        Self::new(Arc::default())
+    }
+}
+
+impl Filter {
+    /// Says in `progress` how far it is.
+    pub fn new(progress: Arc<Progress>) -> Self {
         Self {
             state: State::Status,
             expected: VecDeque::new(),
@@ -74,11 +95,13 @@ impl Default for Filter {
             quit: false,
             fetched: 0,
             octets: 0,
+            of_messages: 0,
+            course: Course::default(),
+            listing: Listing::default(),
+            progress,
         }
     }
-}
 
-impl Filter {
     /// Messages that were fetched to their end, and the octets of all texts.
     pub fn figures(&self) -> (u64, u64) {
         (self.fetched, self.octets)
@@ -105,9 +128,17 @@ impl Filter {
         self.since_tick = 0;
     }
 
-    fn text(&mut self, octets: usize) {
-        let octets = octets as u64;
+    fn text(&mut self, text: &[u8], kind: Kind) {
+        let octets = text.len() as u64;
         self.octets += octets;
+        match kind {
+            Kind::Message(_) => {
+                self.of_messages += octets;
+                self.progress.passed(self.of_messages);
+            }
+            Kind::Sizes | Kind::Names => self.listing.pass(text),
+            Kind::Other => {}
+        }
         self.since_tick += octets;
         if self.since_tick >= PROGRESS {
             self.tick();
@@ -124,7 +155,8 @@ impl Filter {
         };
         self.tick();
         match expected {
-            Expected::Text(kind) if status == Status::Ok => self.state = State::Text(DotScanner::default(), kind),
+            Expected::Text(kind) if status == Status::Ok => self.begin(kind),
+            Expected::Stat => stat(raw).into_iter().for_each(|mailbox| self.course.know(mailbox)),
             Expected::Capabilities if status == Status::Ok => self.state = State::Capabilities,
             Expected::Quit => self.state = State::Over,
             Expected::Instead(reply) => return Ok(Some(format!("{reply}\r\n"))),
@@ -135,6 +167,25 @@ impl Filter {
             Some(text) if text.iter().all(|b| matches!(b, b' '..=b'~' | b'\t')) => None,
             _ => Some(format!("{}\r\n", printable(raw.trim_ascii_end()))),
         })
+    }
+
+    fn begin(&mut self, kind: Kind) {
+        match kind {
+            Kind::Message(number) => self.course.begin(number, &self.progress),
+            Kind::Sizes | Kind::Names => self.listing = Listing::default(),
+            Kind::Other => {}
+        }
+        self.state = State::Text(DotScanner::default(), kind);
+    }
+
+    fn end(&mut self, kind: Kind) {
+        match kind {
+            Kind::Message(_) => self.fetched += 1,
+            Kind::Sizes | Kind::Names => self.course.know(self.listing.mailbox(kind == Kind::Sizes)),
+            Kind::Other => {}
+        }
+        self.state = State::Status;
+        self.tick();
     }
 
     fn capability(&mut self, raw: &[u8], say: &mut Replies) {
@@ -154,9 +205,12 @@ impl Filter {
     fn command(&mut self, line: &[u8], say: &mut Replies) {
         let command = Command::parse(line);
         let expected = match command.verb.as_str() {
-            "RETR" => Expected::Text(Kind::Message),
+            "RETR" => Expected::Text(Kind::Message(command.argument().trim().parse().unwrap_or(0))),
+            "STAT" => Expected::Stat,
+            "LIST" if !command.has_argument() => Expected::Text(Kind::Sizes),
+            "UIDL" if !command.has_argument() => Expected::Text(Kind::Names),
             "TOP" => Expected::Text(Kind::Other),
-            "LIST" | "UIDL" | "LANG" if !command.has_argument() => Expected::Text(Kind::Other),
+            "LANG" if !command.has_argument() => Expected::Text(Kind::Other),
             "CAPA" => Expected::Capabilities,
             "QUIT" => Expected::Quit,
             "XTND" if command.argument().to_ascii_uppercase().starts_with("XLST") => Expected::Text(Kind::Other),
@@ -212,12 +266,11 @@ impl Machine for Filter {
             if let State::Text(scanner, kind) = &mut self.state {
                 let kind = *kind;
                 let end = scanner.scan(rest);
-                self.text(end.unwrap_or(rest.len()));
-                at += end.unwrap_or(rest.len());
+                let octets = end.unwrap_or(rest.len());
+                self.text(rest.get(..octets).unwrap_or(rest), kind);
+                at += octets;
                 if end.is_some() {
-                    self.state = State::Status;
-                    self.fetched += u64::from(kind == Kind::Message);
-                    self.tick();
+                    self.end(kind);
                 }
                 continue;
             }
@@ -407,6 +460,31 @@ mod tests {
             client,
             b"+OK 1 2\r\n-ERR this door is plain; ostler encrypts the way to the provider\r\n+OK noop\r\n"
         );
+    }
+
+    #[test]
+    fn how_far_it_is_follows_from_what_the_client_asked() {
+        for (asked, answer) in [
+            ("STAT", "+OK 3 1200\r\n"),
+            ("LIST", "+OK\r\n1 400\r\n2 400\r\n3 400\r\n.\r\n"),
+            ("STAT\r\nUIDL", "+OK 3 1200\r\n+OK\r\n1 9\r\n2 8\r\n3 7\r\n.\r\n"),
+        ] {
+            let progress = Arc::new(Progress::default());
+            let mut filter = Filter::new(Arc::clone(&progress));
+            let asked = format!("{asked}\r\nLIST 1\r\nRETR 1\r\nDELE 1\r\nTOP 2 0\r\nRETR 2\r\n");
+            feed(&mut filter, true, &[asked.as_bytes()]).unwrap();
+            let answer = format!("{answer}+OK 1 400\r\n+OK\r\nabc\r\n.\r\n+OK\r\n+OK\r\nheader\r\n.\r\n+OK\r\nde");
+            feed(&mut filter, false, &answer.as_bytes().chunks(7).collect::<Vec<_>>()).unwrap();
+            assert_eq!(progress.document()["progress"], "message 2 of 3, 1 of 2 KB");
+            assert_eq!(progress.document()["octets"], 10);
+        }
+        // Nothing is asked of the server for it.
+        let progress = Arc::new(Progress::default());
+        let mut filter = Filter::new(Arc::clone(&progress));
+        let (_, to_server) = feed(&mut filter, true, &[b"RETR 9\r\n"]).unwrap();
+        assert_eq!(to_server, b"RETR 9\r\n");
+        feed(&mut filter, false, &[b"+OK\r\nabc"]).unwrap();
+        assert_eq!(progress.document()["progress"], "message 1, 1 KB");
     }
 
     #[test]

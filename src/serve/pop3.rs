@@ -266,7 +266,7 @@ async fn pass(session: &mut Session, client: &mut Conn<TcpStream>, upstream: Ups
     let Upstream { mut conn, at, .. } = upstream;
     let timeouts = &session.settings.timeouts;
     let limits = Limits { idle: timeouts.idle, reply: timeouts.reply, data: timeouts.data };
-    let mut filter = Filter::default();
+    let mut filter = Filter::new(Arc::clone(&session.progress));
     let ended = relay(client, &mut conn, &mut filter, limits, &mut session.stopping).await;
     drop(open);
     let (messages, octets) = filter.figures();

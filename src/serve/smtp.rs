@@ -203,7 +203,10 @@ async fn message(
     if !session.say(client, &format!("{}\r\n", reply.one_line())).await {
         return None;
     }
+    session.sent += 1;
+    session.progress.begin(session.sent, None, mail.size);
     let (reply, octets) = carrier.body(session, client).await?;
+    session.progress.rest();
     if reply.is_ok() {
         let sent = Event::Sent { account: account.name.clone(), recipients: accepted.len(), octets };
         session.engine.events.publish(sent);

@@ -1,6 +1,9 @@
 //! A message on its way from a client to its provider: the body passes through [`Body`], and what the provider says
 //! before the end of data is kept for later, for it answers nothing yet.
 
+use std::sync::Arc;
+
+use crate::progress::Progress;
 use crate::protocol::{Breach, Clock, Filter as Machine, Party, Replies, Taken};
 use crate::smtp::{Reply, ReplyParser};
 use crate::wire::{Body, REPLY_LINE, take_line};
@@ -18,11 +21,17 @@ pub struct Data {
     octets: u64,
     ticks: u64,
     since_tick: u64,
+    progress: Arc<Progress>,
     /// The provider is not listening any more; the client's body is only swallowed, to its end.
     swallowing: bool,
 }
 
 impl Data {
+    /// Says in `progress` how far it is.
+    pub fn new(progress: Arc<Progress>) -> Self {
+        Self { progress, ..Self::default() }
+    }
+
     /// Swallows a body whose provider is gone, so that the client hears the reason where it listens: behind its dot.
     pub fn swallow(self) -> Self {
         Self { swallowing: true, early: None, parser: ReplyParser::default(), ..self }
@@ -45,6 +54,7 @@ impl Data {
 
     fn passed(&mut self, octets: usize) {
         self.octets += octets as u64;
+        self.progress.passed(self.octets);
         self.since_tick += octets as u64;
         if self.since_tick >= PROGRESS {
             self.ticks += 1;

@@ -213,6 +213,7 @@ fn menu(now: &Overview, desk: &dyn Desk, is_checking: bool) -> Vec<Item> {
 fn account_line(name: &str, account: &AccountStatus) -> String {
     let state = match account.state {
         "ok" => "works",
+        "unused" if account.last_fetch.is_some() || account.last_send.is_some() => "ready",
         "unused" => "not used yet",
         "trouble" => "trouble, it may pass",
         other => other,

@@ -238,6 +238,15 @@ fn a_changed_server_forgets_its_password_and_comments_stay() {
     still.ask("PASS x", "-ERR");
     browser.send(&back.form("/account/password").with("password", &newcomer.password));
     browser.stay_until("Everything works");
+    // Another user name is another secret, too.
+    let named = browser.send(&back.form("/account/change").with("username", "somebody"));
+    assert!(named.body.contains("forgotten: type it again") && named.body.contains("as somebody"), "{}", named.body);
+    assert!(newcomer.ostler.home.settings().contains("username = \"somebody\""));
+    let mistaken = browser.send(&named.form("/account/change").with("username", " "));
+    assert!(mistaken.body.contains("The user name is empty"), "{}", mistaken.body);
+    let back = browser.send(&named.form("/account/change").with("username", ANN));
+    browser.send(&back.form("/account/password").with("password", &newcomer.password));
+    browser.stay_until("Everything works");
     let settings = newcomer.ostler.home.settings();
     assert!(settings.contains("# where it comes from") && settings.contains("lee@example.org"), "{settings}");
     browser.never_saw(&newcomer.password);

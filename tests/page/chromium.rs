@@ -14,7 +14,7 @@ use crate::support::{client, free_port, mail, require, wait_for};
 use crate::{ANN, Newcomer, link};
 
 /// A browser with an empty profile, and the program that drives it.
-struct Chromium {
+pub(crate) struct Chromium {
     port: u16,
     session: String,
     _profile: tempfile::TempDir,
@@ -22,13 +22,22 @@ struct Chromium {
 }
 
 impl Chromium {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
+        Self::started(None)
+    }
+
+    /// One for which a port of this computer leads to another one.
+    pub(crate) fn with_detour(port: u16, to: u16) -> Self {
+        Self::started(Some(format!("--host-resolver-rules=MAP 127.0.0.1:{port} 127.0.0.1:{to}")))
+    }
+
+    fn started(detour: Option<String>) -> Self {
         let (port, profile) = (free_port(), crate::support::folder());
         let mut driver = command("chromedriver", [format!("--port={port}")]);
         driver.env("HOME", profile.path());
         let driver = Process::start("chromedriver", &mut driver);
         wait_for("chromedriver", || TcpStream::connect(("127.0.0.1", port)).ok());
-        let args = [
+        let mut args = vec![
             "--headless=new",
             "--no-sandbox",
             "--disable-gpu",
@@ -39,8 +48,9 @@ impl Chromium {
             "--disable-component-update",
             "--disable-sync",
             "--window-size=1200,900",
-            &format!("--user-data-dir={}", profile.path().join("profile").display()),
         ];
+        let folder = format!("--user-data-dir={}", profile.path().join("profile").display());
+        args.extend([folder.as_str()].into_iter().chain(detour.as_deref()));
         let wanted = json!({"capabilities": {"alwaysMatch": {
             "goog:chromeOptions": {"binary": "/usr/bin/chromium", "args": args},
             "goog:loggingPrefs": {"browser": "ALL"},
@@ -55,30 +65,35 @@ impl Chromium {
         answer["value"].clone()
     }
 
-    fn post(&self, path: &str, body: &Value) -> Value {
+    pub(crate) fn post(&self, path: &str, body: &Value) -> Value {
         let value = self.ask("POST", path, body);
         assert!(value["error"].is_null(), "{path} {body}: {value}");
         value
     }
 
-    fn go(&self, address: &str) {
+    pub(crate) fn go(&self, address: &str) {
         self.post("/url", &json!({"url": address}));
     }
 
-    fn run(&self, script: &str) -> Value {
+    /// A script that says itself when it is done: it calls its last argument with the result.
+    pub(crate) fn run_until_done(&self, script: &str) -> Value {
+        self.post("/execute/async", &json!({"script": script, "args": []}))
+    }
+
+    pub(crate) fn run(&self, script: &str) -> Value {
         self.post("/execute/sync", &json!({"script": script, "args": []}))
     }
 
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         self.run("return document.body.innerText").as_str().unwrap_or_default().to_owned()
     }
 
-    fn title(&self) -> String {
+    pub(crate) fn title(&self) -> String {
         self.ask("GET", "/title", &Value::Null).as_str().unwrap_or_default().to_owned()
     }
 
     /// The element an XPath finds; waits for it.
-    fn find(&self, path: &str) -> String {
+    pub(crate) fn find(&self, path: &str) -> String {
         wait_for(path, || {
             let found = self.ask("POST", "/element", &json!({"using": "xpath", "value": path}));
             found.as_object()?.values().next()?.as_str().filter(|id| id.len() > 20).map(str::to_owned)
@@ -86,7 +101,7 @@ impl Chromium {
     }
 
     /// Clicks what has these words on it; the page may just be putting a new one in its place.
-    fn click(&self, kind: &str, words: &str) {
+    pub(crate) fn click(&self, kind: &str, words: &str) {
         wait_for(words, || {
             let element = self.find(&format!("//{kind}[contains(normalize-space(.), \"{words}\")]"));
             let clicked = self.ask("POST", &format!("/element/{element}/click"), &json!({}));
@@ -94,13 +109,13 @@ impl Chromium {
         });
     }
 
-    fn type_into(&self, name: &str, text: &str) {
+    pub(crate) fn type_into(&self, name: &str, text: &str) {
         let element = self.find(&format!("//input[@name='{name}']"));
         self.post(&format!("/element/{element}/value"), &json!({"text": text}));
     }
 
     /// Keys for whatever has the focus.
-    fn keys(&self, keys: &str) {
+    pub(crate) fn keys(&self, keys: &str) {
         let actions: Vec<Value> = keys
             .chars()
             .flat_map(|key| [json!({"type": "keyDown", "value": key}), json!({"type": "keyUp", "value": key})])
@@ -108,13 +123,13 @@ impl Chromium {
         self.post("/actions", &json!({"actions": [{"type": "key", "id": "keys", "actions": actions}]}));
     }
 
-    fn wait_for_text(&self, text: &str) -> String {
+    pub(crate) fn wait_for_text(&self, text: &str) -> String {
         wait_for(text, || Some(self.text()).filter(|all| all.contains(text)))
     }
 
     /// Looks at the page on a narrow and a wide screen, in light and dark: nothing is cut off, and pictures are kept
     /// where somebody wants to look at them.
-    fn look(&self, name: &str) {
+    pub(crate) fn look(&self, name: &str) {
         for (width, scheme) in [(400, "light"), (400, "dark"), (1200, "light"), (1200, "dark")] {
             let metrics = json!({"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": false});
             self.cdp("Emulation.setDeviceMetricsOverride", &metrics);
@@ -122,8 +137,8 @@ impl Chromium {
             self.cdp("Emulation.setEmulatedMedia", &media);
             let too_wide = self.run("return document.documentElement.scrollWidth - window.innerWidth");
             assert!(too_wide.as_i64().unwrap() <= 0, "{name} is {too_wide} too wide for {width}");
-            let faint = self.run(FAINT);
-            assert_eq!(faint, json!([]), "{name}, {scheme}: too little contrast");
+            let found = crate::accessible::violations(self);
+            assert_eq!(found, json!([]), "{name}, {scheme}, {width} wide");
             let Some(folder) = std::env::var_os("OSTLER_TEST_SCREENS") else { continue };
             let shot = self.cdp("Page.captureScreenshot", &json!({"captureBeyondViewport": true}));
             let picture = BASE64.decode(shot["data"].as_str().unwrap()).unwrap();
@@ -133,12 +148,16 @@ impl Chromium {
         }
     }
 
-    fn cdp(&self, cmd: &str, params: &Value) -> Value {
+    pub(crate) fn cdp(&self, cmd: &str, params: &Value) -> Value {
         self.post("/goog/cdp/execute", &json!({"cmd": cmd, "params": params}))
     }
 
+    pub(crate) fn forget_cookies(&self) {
+        self.ask("DELETE", "/cookie", &Value::Null);
+    }
+
     /// The browser had nothing to complain about: no part that was refused, no error in the script.
-    fn was_content(&self) {
+    pub(crate) fn was_content(&self) {
         let log = self.post("/se/log", &json!({"type": "browser"}));
         // Its advice about forms (DEBUG) is no complaint.
         let complaints: Vec<&Value> = log.as_array().unwrap().iter().filter(|line| line["level"] != "DEBUG").collect();
@@ -152,32 +171,6 @@ impl Drop for Chromium {
             std::panic::catch_unwind(|| wire(self.port, "DELETE", &format!("/session/{}", self.session), &Value::Null));
     }
 }
-
-/// The texts whose contrast with what is behind them is less than WCAG 2 wants (AA: 4.5 to 1), by its formula.
-const FAINT: &str = "
-    function parts(colour) { return colour.match(/[0-9.]+/g).map(Number); }
-    function light(c) {
-        return [0.2126, 0.7152, 0.0722].reduce(function (sum, weight, i) {
-            var v = c[i] / 255;
-            return sum + weight * (v <= 0.03928 ? v / 12.92 : Math.pow((v + 0.055) / 1.055, 2.4));
-        }, 0);
-    }
-    function ground(node) {
-        for (; node; node = node.parentElement) {
-            var c = parts(getComputedStyle(node).backgroundColor);
-            if (c.length < 4 || c[3] > 0.99) { return c; }
-        }
-        return [255, 255, 255];
-    }
-    var found = [];
-    document.querySelectorAll('body *').forEach(function (node) {
-        var own = Array.prototype.some.call(node.childNodes, function (n) { return n.nodeType === 3 && n.data.trim(); });
-        if (!own && node.tagName !== 'INPUT') { return; }
-        var a = light(parts(getComputedStyle(node).color)), b = light(ground(node));
-        var ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-        if (ratio < 4.5) { found.push(node.tagName + '.' + node.className + ' ' + ratio.toFixed(2) + ' ' + node.textContent.slice(0, 30)); }
-    });
-    return found;";
 
 /// One question to the driver.
 fn wire(port: u16, method: &str, path: &str, body: &Value) -> Value {
@@ -208,8 +201,8 @@ fn wire(port: u16, method: &str, path: &str, body: &Value) -> Value {
     }
 }
 
-const ENTER: &str = "\u{e007}";
-const TAB: &str = "\u{e004}";
+pub(crate) const ENTER: &str = "\u{e007}";
+pub(crate) const TAB: &str = "\u{e004}";
 
 #[test]
 fn first_run_to_the_first_fetched_message() {

@@ -7,10 +7,12 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod accessible;
 mod adding;
 mod attacks;
 mod chromium;
 mod http;
+mod live;
 mod overview;
 
 use support::ca::TestCa;

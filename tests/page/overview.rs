@@ -116,6 +116,22 @@ fn without_a_running_ostler_the_command_says_so() {
 }
 
 #[test]
+fn without_a_browser_the_command_says_the_address_that_lets_in() {
+    let ostler = home(&TestCa::new(), &[]).run();
+    let empty = crate::support::folder();
+    let mut command = ostler.home.command(&["settings"]);
+    command.env("PATH", empty.path()).env_remove("BROWSER");
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    let text = said(&output);
+    let link = text.split_whitespace().find(|word| word.starts_with("http://")).unwrap_or_else(|| panic!("{text}"));
+    let (place, path) = link.strip_prefix("http://").unwrap().split_once('/').unwrap();
+    let port = place.rsplit(':').next().unwrap().parse().unwrap();
+    let answer = crate::http::raw(port, &format!("GET /{path} HTTP/1.1\r\nHost: {place}\r\n\r\n"));
+    assert_eq!(answer.status, 303, "{answer:?}");
+}
+
+#[test]
 fn starting_at_login_is_a_button() {
     let ostler = home(&TestCa::new(), &[]).run();
     let mut browser = Browser::new(&ostler.home);

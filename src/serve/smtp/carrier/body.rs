@@ -1,6 +1,8 @@
 //! The body of a message on its way to the provider, and the answer to its end. Once the end has left, the outcome is the
 //! provider's word or unknown; nothing is said again.
 
+use std::sync::Arc;
+
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
@@ -24,7 +26,7 @@ impl Carrier {
         let timeouts = self.settings.timeouts.clone();
         let limits = Limits { idle: timeouts.data, reply: timeouts.data, data: timeouts.data };
         let mut provider = self.provider.take()?;
-        let mut data = Data::default();
+        let mut data = Data::new(Arc::clone(&session.progress));
         let at = provider.upstream.at.clone();
         let ended = relay(client, &mut provider.upstream.conn, &mut data, limits, &mut session.stopping).await;
         let octets = data.octets();

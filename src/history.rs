@@ -1,0 +1,384 @@
+//! What became of each account's last fetches and sends, and what went wrong: a few dozen things an account, which
+//! survive a restart (`history/file.rs` keeps them). Things that say the same again are one thing that happened several
+//! times, so a program that asks every minute pushes nothing out.
+//!
+//! Not here: everything that happens, in order, since the start (`journal.rs`); the state of things now (`event.rs`).
+//! No secret and nothing out of a message gets here, because no event holds any.
+
+pub mod file;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::event::Event;
+use crate::failure::without_control;
+use crate::journal::{Entry, LONGEST};
+
+/// How many things of an account are kept: some weeks of a person's mail.
+const KEPT: usize = 50;
+/// When an empty fetch has not been worth keeping for so long, it is: what was the last fetch is then true to some
+/// minutes even when the computer loses its power.
+const STALE: Duration = Duration::from_secs(600);
+/// The layout of the text; another one is another number.
+const VERSION: u32 = 1;
+
+/// What a thing is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// Messages were fetched.
+    Fetched,
+    /// A message was sent.
+    Sent,
+    /// A message was not sent, or nobody knows.
+    NotSent,
+    /// Something else went wrong.
+    Failed,
+    /// Something is set wrongly in the mail program.
+    Mistake,
+}
+
+impl Kind {
+    /// Whether mail went through.
+    pub fn is_good(self) -> bool {
+        matches!(self, Self::Fetched | Self::Sent)
+    }
+}
+
+/// One thing that happened to an account, once or several times.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Thing {
+    /// When last, RFC 3339 in UTC.
+    pub time: String,
+    /// What it is.
+    pub kind: Kind,
+    /// What happened, in a line.
+    pub text: String,
+    /// What to do about it, where that is not in the text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub advice: Option<String>,
+    /// How often, one after the other.
+    #[serde(default = "once")]
+    pub times: u32,
+    /// When first, if several times.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first: Option<String>,
+}
+
+fn once() -> u32 {
+    1
+}
+
+/// What is known of an account.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Past {
+    /// RFC 3339; also of a fetch that brought nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_fetch: Option<String>,
+    /// RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_send: Option<String>,
+    /// The oldest first.
+    #[serde(default)]
+    pub things: VecDeque<Thing>,
+}
+
+impl Past {
+    fn add(&mut self, thing: Thing) {
+        let same = |known: &&mut Thing| known.kind == thing.kind && known.text == thing.text;
+        let since_good = self.things.iter_mut().rev().take_while(|known| !known.kind.is_good());
+        let again = if thing.kind.is_good() { None } else { since_good.into_iter().find(same) };
+        match again {
+            Some(known) => {
+                known.first.get_or_insert_with(|| known.time.clone());
+                known.times = known.times.saturating_add(1);
+                known.time = thing.time;
+                // What happened last stands last.
+                self.things.make_contiguous().sort_by(|a, b| a.time.cmp(&b.time));
+            }
+            None => self.things.push_back(thing),
+        }
+        if self.things.len() > KEPT {
+            // Neither a bad day nor a good one pushes everything of the other kind out.
+            let bad = self.things.iter().filter(|thing| !thing.kind.is_good()).count();
+            let good_goes = bad * 2 <= self.things.len();
+            if let Some(oldest) = self.things.iter().position(|thing| thing.kind.is_good() == good_goes) {
+                self.things.remove(oldest);
+            }
+        }
+    }
+
+    /// What is not as ostler writes it is left out; somebody may have been in the file.
+    fn checked(mut self) -> Self {
+        self.last_fetch = self.last_fetch.filter(|time| is_time(time));
+        self.last_send = self.last_send.filter(|time| is_time(time));
+        self.things.retain(|thing| is_time(&thing.time) && thing.first.as_deref().is_none_or(is_time));
+        for thing in &mut self.things {
+            thing.text = line(&thing.text);
+            thing.advice = thing.advice.as_deref().map(line);
+        }
+        self.things.drain(..self.things.len().saturating_sub(KEPT));
+        self
+    }
+}
+
+fn is_time(text: &str) -> bool {
+    OffsetDateTime::parse(text, &Rfc3339).is_ok()
+}
+
+fn line(text: &str) -> String {
+    without_control(text).chars().take(LONGEST).collect()
+}
+
+/// Of all accounts, by name.
+#[derive(Debug, Clone, Default)]
+pub struct History {
+    accounts: BTreeMap<String, Past>,
+    /// Grows with everything that is to be kept soon.
+    changes: u64,
+    /// When it grew last.
+    changed: Option<OffsetDateTime>,
+}
+
+/// The history as it is written down.
+#[derive(Serialize, Deserialize)]
+struct Document {
+    version: u32,
+    accounts: BTreeMap<String, Past>,
+}
+
+/// Why a text is no history.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unreadable {
+    /// A later ostler wrote it, and knows more.
+    #[error("it is from a later version of ostler")]
+    TooNew,
+    /// It is no such text at all, or not all of it.
+    #[error("it is damaged: {0}")]
+    Damaged(String),
+}
+
+impl History {
+    /// Reads what [`text`](Self::text) wrote.
+    pub fn read(text: &str) -> Result<Self, Unreadable> {
+        #[derive(Deserialize)]
+        struct Head {
+            version: u32,
+        }
+        let damaged = |error: serde_json::Error| Unreadable::Damaged(error.to_string());
+        let head: Head = serde_json::from_str(text).map_err(damaged)?;
+        if head.version > VERSION {
+            return Err(Unreadable::TooNew);
+        }
+        let document: Document = serde_json::from_str(text).map_err(damaged)?;
+        let accounts = document.accounts.into_iter().map(|(name, past)| (name, past.checked())).collect();
+        Ok(Self { accounts, ..Self::default() })
+    }
+
+    /// All of it, to be kept; `None`: there is nothing.
+    pub fn text(&self) -> Option<String> {
+        if self.accounts.is_empty() {
+            return None;
+        }
+        let document = Document { version: VERSION, accounts: self.accounts.clone() };
+        serde_json::to_string_pretty(&document).ok().map(|text| text + "\n")
+    }
+
+    /// What is known of an account.
+    pub fn of(&self, account: &str) -> Option<&Past> {
+        self.accounts.get(account)
+    }
+
+    /// A number that grows whenever something should be kept soon.
+    pub fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    /// Takes note of an event that became this entry of the journal, if it is one of an account.
+    pub fn note(&mut self, event: &Event, entry: &Entry, now: OffsetDateTime) {
+        // With no settings at all at the start, somebody is about to put them back.
+        if let Event::Settings { accounts, again, .. } = event
+            && (*again || !accounts.is_empty())
+        {
+            let before = self.accounts.len();
+            self.accounts.retain(|name, _| accounts.contains(name));
+            if self.accounts.len() < before {
+                self.change(now);
+            }
+        }
+        let Some(account) = &entry.account else { return };
+        let Some(kind) = kind(event) else { return };
+        let (text, advice) = match event {
+            Event::Failed(_, failure) => (line(&failure.sentence()), Some(line(&failure.advice()))),
+            _ => (entry.text.clone(), None),
+        };
+        let past = self.accounts.entry(account.clone()).or_default();
+        match kind {
+            Kind::Fetched => past.last_fetch = Some(entry.time.clone()),
+            Kind::Sent => past.last_send = Some(entry.time.clone()),
+            Kind::NotSent | Kind::Failed | Kind::Mistake => {}
+        }
+        if matches!(event, Event::Fetched { messages: 0, .. }) {
+            if self.changed.is_none_or(|last| now - last >= STALE) {
+                self.change(now);
+            }
+            return;
+        }
+        past.add(Thing { time: entry.time.clone(), kind, text, advice, times: 1, first: None });
+        self.change(now);
+    }
+
+    /// Forgets these accounts; whether there was anything to forget.
+    pub fn forget(&mut self, accounts: &[String]) -> bool {
+        let before = self.accounts.len();
+        self.accounts.retain(|name, _| !accounts.contains(name));
+        self.accounts.len() < before
+    }
+
+    fn change(&mut self, now: OffsetDateTime) {
+        self.changes += 1;
+        self.changed = Some(now);
+    }
+}
+
+/// What is worth keeping.
+fn kind(event: &Event) -> Option<Kind> {
+    match event {
+        Event::Fetched { .. } => Some(Kind::Fetched),
+        Event::Sent { .. } => Some(Kind::Sent),
+        Event::NotSent { .. } => Some(Kind::NotSent),
+        Event::Failed(..) | Event::Checked { trouble: Some(_), .. } => Some(Kind::Failed),
+        Event::Slipped(..) | Event::Misused(..) => Some(Kind::Mistake),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failure::Failure;
+    use crate::journal::Journal;
+
+    /// A history, its journal and its clock, which goes on by a minute an event.
+    #[derive(Default)]
+    struct World {
+        history: History,
+        journal: Journal,
+        minutes: i64,
+    }
+
+    impl World {
+        fn happens(&mut self, event: &Event) {
+            self.minutes += 1;
+            let now = OffsetDateTime::UNIX_EPOCH + time::Duration::minutes(self.minutes);
+            if let Some(entry) = self.journal.note(event, |_| None) {
+                let entry = Entry { time: now.format(&Rfc3339).unwrap(), ..entry.clone() };
+                self.history.note(event, &entry, now);
+            }
+        }
+
+        fn things(&self) -> Vec<&Thing> {
+            self.history.of("home").map(|past| past.things.iter().collect()).unwrap_or_default()
+        }
+    }
+
+    fn fetched(messages: u64) -> Event {
+        Event::Fetched { account: "home".into(), messages, octets: 9 }
+    }
+
+    fn failed(why: &str) -> Event {
+        Event::NotSent { account: "home".into(), why: why.into() }
+    }
+
+    fn settings(names: &[&str]) -> Event {
+        let accounts = names.iter().map(ToString::to_string).collect();
+        Event::Settings { accounts, access: crate::account::Access::SameUser, again: true }
+    }
+
+    #[test]
+    fn an_empty_poll_each_minute_pushes_nothing_out_and_is_seldom_written_down() {
+        let mut world = World::default();
+        world.happens(&fetched(2));
+        for _ in 0..600 {
+            world.happens(&fetched(0));
+        }
+        assert_eq!(world.things().len(), 1);
+        assert_eq!(world.things()[0].text, "2 messages fetched");
+        assert_eq!(world.history.changes(), 1 + 60, "every ten minutes");
+        assert_eq!(world.history.of("home").unwrap().last_fetch.as_deref(), Some("1970-01-01T10:01:00Z"));
+        assert_eq!(world.history.of("home").unwrap().last_send, None);
+    }
+
+    #[test]
+    fn the_same_failure_again_is_one_that_happened_several_times() {
+        let mut world = World::default();
+        world.happens(&fetched(1));
+        for _ in 0..100 {
+            world.happens(&failed("x"));
+            world.happens(&failed("y"));
+        }
+        let things = world.things();
+        assert_eq!(things.len(), 3);
+        assert_eq!((things[1].times, things[2].times), (100, 100));
+        assert_eq!(things[2].first.as_deref(), Some("1970-01-01T00:03:00Z"));
+        assert_eq!(things[2].time, "1970-01-01T03:21:00Z");
+        // It worked in between, so it is another one.
+        world.happens(&fetched(1));
+        world.happens(&failed("x"));
+        assert_eq!(world.things().len(), 5);
+        let failure = Failure::UnknownAccount { given: "x".into(), known: vec![] };
+        world.happens(&Event::Failed(Some("home".into()), failure.clone()));
+        let last = world.things()[5];
+        assert_eq!((&last.text, last.advice.as_ref()), (&failure.sentence(), Some(&failure.advice())));
+    }
+
+    #[test]
+    fn neither_good_nor_bad_things_push_out_all_others() {
+        let mut world = World::default();
+        (0..40).for_each(|_| world.happens(&fetched(1)));
+        (0..400).for_each(|n| world.happens(&failed(&n.to_string())));
+        assert_eq!(world.things().len(), KEPT);
+        assert_eq!(world.things().iter().filter(|thing| thing.kind.is_good()).count(), KEPT / 2);
+        (0..400).for_each(|_| world.happens(&fetched(1)));
+        assert_eq!(world.things().iter().filter(|thing| thing.kind.is_good()).count(), KEPT / 2);
+        assert_eq!(world.things().last().unwrap().kind, Kind::Fetched);
+    }
+
+    #[test]
+    fn it_comes_back_as_it_was_and_an_account_that_is_gone_is_forgotten() {
+        let mut world = World::default();
+        for event in [fetched(3), failed("x"), failed("x"), fetched(0)] {
+            world.happens(&event);
+        }
+        world.happens(&Event::Sent { account: "work".into(), recipients: 1, octets: 1 });
+        let text = world.history.text().unwrap();
+        let again = History::read(&text).unwrap();
+        assert_eq!(again.of("home"), world.history.of("home"));
+        assert_eq!(again.text(), Some(text));
+        world.happens(&settings(&["work", "new"]));
+        assert!(world.history.of("home").is_none() && world.history.of("work").is_some());
+        let changes = world.history.changes();
+        world.happens(&settings(&["work", "new"]));
+        assert_eq!(world.history.changes(), changes, "nothing to keep");
+        world.happens(&settings(&[]));
+        assert_eq!(world.history.text(), None);
+    }
+
+    #[test]
+    fn what_is_no_history_is_refused_and_what_is_strange_in_one_left_out() {
+        for text in ["", "{", "[]", "{\"version\": 1}", "{\"version\": 1, \"accounts\": {\"a\": 3}}", "\0\0\0"] {
+            assert!(matches!(History::read(text), Err(Unreadable::Damaged(_))), "{text}");
+        }
+        let newer = "{\"version\": 2, \"accounts\": [], \"more\": 1}";
+        assert!(matches!(History::read(newer), Err(Unreadable::TooNew)));
+        let strange = "{\"version\": 1, \"accounts\": {\"a\": {\"last_fetch\": \"<b>\", \"things\": [
+            {\"time\": \"x\", \"kind\": \"sent\", \"text\": \"\"},
+            {\"time\": \"2026-01-02T03:04:05Z\", \"kind\": \"sent\", \"text\": \"a\\u001b[2J\"}]}}}";
+        let past = History::read(strange).unwrap().of("a").cloned().unwrap();
+        assert_eq!((past.last_fetch, past.things.len(), past.things[0].text.as_str()), (None, 1, "a?[2J"));
+    }
+}

@@ -1,0 +1,347 @@
+//! The history as a file in the user's own folder for such things: read at the start, written some seconds after
+//! something happened and at the end. It is a convenience: whatever is wrong with it is said once, and mail goes on.
+//!
+//! Not here: what is in it (`history.rs`).
+
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+use tokio::time::{sleep, timeout};
+
+use super::{History, Unreadable};
+use crate::config;
+use crate::control::canonical;
+use crate::event::{Event, Events};
+
+/// What happens within so long of something that is to be kept is written with it.
+const PAUSE: Duration = Duration::from_secs(5);
+/// How long the end of the program waits for a disk.
+const LAST: Duration = Duration::from_secs(3);
+/// The longest file that is read, in octets: a thousand accounts with all their things.
+const LIMIT: u64 = 64 * 1024 * 1024;
+
+/// Where the history belonging to a settings file is kept: `history.json` in the user's folder for state, and for a
+/// settings file that is not in its usual place one with another name beside it. `None`: there is no such folder.
+pub fn path(settings_file: &Path) -> Option<PathBuf> {
+    let real = canonical(settings_file).ok()?;
+    let usual = config::default_path().and_then(|usual| canonical(&usual).ok());
+    let name = if usual.as_deref() == Some(real.as_path()) {
+        "history.json".to_owned()
+    } else {
+        let hash = Sha256::digest(real.as_os_str().as_encoded_bytes());
+        let hex: String = hash.iter().take(8).map(|octet| format!("{octet:02x}")).collect();
+        format!("history-{hex}.json")
+    };
+    Some(config::state_folder()?.join(name))
+}
+
+/// Why there is no history, or none is kept.
+#[derive(Debug, thiserror::Error)]
+enum Trouble {
+    #[error("the history of fetches and sends is not kept, because this system names no folder for it")]
+    NoFolder,
+    #[error("the history of fetches and sends in {} cannot be read: {why}; it begins anew", .file.display())]
+    Lost { file: PathBuf, why: String },
+    #[error(
+        "the history of fetches and sends in {} is from a later version of ostler; nothing is added to it. \
+         Use that version again, or remove the file", .file.display()
+    )]
+    TooNew { file: PathBuf },
+    #[error(
+        "the history of fetches and sends cannot be kept in {}: {source}. Mail is not affected; see to it that the \
+         disk has room and that the folder is yours", .file.display()
+    )]
+    NotWritten { file: PathBuf, source: io::Error },
+}
+
+fn load(file: &Path) -> Result<History, Trouble> {
+    let lost = |why: String| Trouble::Lost { file: file.to_owned(), why };
+    match read(file).map_err(|error| lost(error.to_string()))? {
+        None => Ok(History::default()),
+        Some(text) => History::read(&text).map_err(|error| match error {
+            Unreadable::TooNew => Trouble::TooNew { file: file.to_owned() },
+            Unreadable::Damaged(_) => lost(error.to_string()),
+        }),
+    }
+}
+
+/// The text of the file; `None`: there is none.
+fn read(file: &Path) -> io::Result<Option<String>> {
+    // Before it is opened: opening a pipe would wait for a writer.
+    match std::fs::metadata(file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+        Ok(meta) if !meta.is_file() => return Err(io::Error::other("it is no regular file")),
+        Ok(meta) if meta.len() > LIMIT => return Err(io::Error::other("it is too long")),
+        Ok(_) => {}
+    }
+    let mut text = String::new();
+    std::fs::File::open(file)?.take(LIMIT).read_to_string(&mut text)?;
+    Ok(Some(text))
+}
+
+/// The whole file or the old one; with nothing to keep, none. For its owner only.
+fn write(file: &Path, text: Option<&str>) -> io::Result<()> {
+    let Some(text) = text else {
+        sweep(file);
+        return match std::fs::remove_file(file) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            // The folder too, if nothing else is in it.
+            _ => file.parent().map_or(Ok(()), |folder| std::fs::remove_dir(folder).or(Ok(()))),
+        };
+    };
+    config::write_atomically(file, text)?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::{MetadataExt, PermissionsExt};
+        // A file keeps the rights it had, a folder too; neither is for others.
+        let folder = file.parent().map(|folder| (folder, 0o700));
+        for (path, mode) in [Some((file, 0o600)), folder].into_iter().flatten() {
+            if std::fs::metadata(path)?.mode() & 0o077 != 0 {
+                std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Takes away what an ostler that was killed while it wrote has left beside the file.
+fn sweep(file: &Path) {
+    let Some((folder, name)) = file.parent().zip(file.file_name().and_then(|name| name.to_str())) else { return };
+    let start = format!(".{name}.");
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_name().to_str().is_some_and(|other| other.starts_with(&start) && other.ends_with(".new")) {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// Takes accounts out of the history of a settings file, whose ostler need not run; one that does forgets them by
+/// itself.
+pub fn forget(settings_file: &Path, accounts: &[String]) -> io::Result<()> {
+    let Some(file) = path(settings_file).filter(|file| file.exists()) else { return Ok(()) };
+    let mut history = match load(&file) {
+        Ok(history) => history,
+        // Nobody can say what is in it.
+        Err(Trouble::Lost { .. }) => return write(&file, None),
+        Err(error) => return Err(io::Error::other(error)),
+    };
+    if history.forget(accounts) { write(&file, history.text().as_deref()) } else { Ok(()) }
+}
+
+/// Keeps what happens.
+#[derive(Debug)]
+pub struct Keeper {
+    events: Events,
+    /// `None`: nothing is kept.
+    file: Option<PathBuf>,
+    /// What the file holds, as far as is known.
+    written: Mutex<Written>,
+}
+
+#[derive(Debug, Default)]
+struct Written {
+    text: Option<String>,
+    /// What has been said about it.
+    told: Option<String>,
+}
+
+impl Keeper {
+    /// Reads the history of a settings file and hands it to `events`.
+    pub fn start(settings_file: &Path, events: &Events) -> Arc<Self> {
+        Self::start_at(path(settings_file), events)
+    }
+
+    fn start_at(file: Option<PathBuf>, events: &Events) -> Arc<Self> {
+        let loaded = match &file {
+            Some(file) => {
+                sweep(file);
+                load(file)
+            }
+            None => Err(Trouble::NoFolder),
+        };
+        let file = file.filter(|_| !matches!(loaded, Err(Trouble::TooNew { .. })));
+        let text = match loaded {
+            Ok(history) => {
+                let text = history.text();
+                events.remember(history);
+                text
+            }
+            Err(trouble) => {
+                events.publish(Event::Remark(trouble.to_string()));
+                None
+            }
+        };
+        Arc::new(Self { events: events.clone(), file, written: Mutex::new(Written { text, told: None }) })
+    }
+
+    /// Writes down what is to be kept, some seconds after it happened. Sleeps while nothing happens. Never ends.
+    pub async fn keep(self: Arc<Self>) {
+        let mut changes = self.events.history_changes();
+        // Something may have happened before this one listens.
+        changes.mark_changed();
+        while changes.changed().await.is_ok() {
+            sleep(PAUSE).await;
+            changes.mark_unchanged();
+            self.write_aside().await;
+        }
+    }
+
+    /// Writes down what has not been yet; the last thing before the end.
+    pub async fn end(self: Arc<Self>) {
+        let _ = timeout(LAST, self.write_aside()).await;
+    }
+
+    /// A disk may be slow, and mail does not wait for it.
+    async fn write_aside(self: &Arc<Self>) {
+        let own = Arc::clone(self);
+        let _ = tokio::task::spawn_blocking(move || own.write_now()).await;
+    }
+
+    fn write_now(&self) {
+        let Some(file) = &self.file else { return };
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        // Asked for when it is this one's turn, so that an older text never follows a newer one.
+        let text = self.events.history_text();
+        if text == written.text {
+            return;
+        }
+        match write(file, text.as_deref()) {
+            Ok(()) => *written = Written { text, told: None },
+            Err(source) => {
+                let trouble = Trouble::NotWritten { file: file.clone(), source }.to_string();
+                if written.told.as_ref() != Some(&trouble) {
+                    self.events.publish(Event::Remark(trouble.clone()));
+                    written.told = Some(trouble);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::account::Access;
+
+    fn settings(events: &Events, names: &[&str]) {
+        let accounts = names.iter().map(ToString::to_string).collect();
+        events.publish(Event::Settings { accounts, access: Access::SameUser, again: false });
+    }
+
+    fn sent() -> Event {
+        Event::Sent { account: "home".into(), recipients: 1, octets: 1 }
+    }
+
+    /// An ostler that begins with this file.
+    fn started(file: &Path) -> (Events, Arc<Keeper>) {
+        let events = Events::default();
+        let keeper = Keeper::start_at(Some(file.to_owned()), &events);
+        settings(&events, &["home"]);
+        (events, keeper)
+    }
+
+    async fn remarks(events: &Events) -> Vec<String> {
+        let news = events.since(Some(0), Duration::ZERO).await;
+        let entries = news["entries"].as_array().unwrap().clone();
+        let remarks = entries.into_iter().filter(|entry| entry["kind"] == "remark");
+        remarks.map(|entry| entry["text"].as_str().unwrap().to_owned()).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_happened_is_written_seconds_later_and_there_after_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("state/ostler/history.json");
+        let (events, keeper) = started(&file);
+        let keeping = tokio::spawn(Arc::clone(&keeper).keep());
+        tokio::task::yield_now().await;
+        events.publish(sent());
+        // Auto-advancing time does not wait for other threads, so look until it is there.
+        while !file.exists() {
+            sleep(PAUSE).await;
+        }
+        events.publish(sent());
+        keeper.end().await;
+        keeping.abort();
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt;
+            let mode = |path: &Path| std::fs::metadata(path).unwrap().mode() & 0o777;
+            assert_eq!((mode(&file), mode(file.parent().unwrap())), (0o600, 0o700));
+        }
+        let names = std::fs::read_dir(file.parent().unwrap()).unwrap().count();
+        assert_eq!(names, 1, "no file is left behind");
+        // One that was killed while it wrote.
+        std::fs::write(file.with_file_name(".history.json.77-0.new"), "half").unwrap();
+        let (events, keeper) = started(&file);
+        assert_eq!(std::fs::read_dir(file.parent().unwrap()).unwrap().count(), 1);
+        assert_eq!(events.past("home").unwrap().things.len(), 2);
+        let account = &events.document(|_| None)["accounts"][0];
+        assert!(account["last_send"].is_string() && account["last_fetch"].is_null() && account["state"] == "unused");
+        assert_eq!(remarks(&events).await, Vec::<String>::new());
+        settings(&events, &["other"]);
+        keeper.end().await;
+        assert!(!file.parent().unwrap().exists(), "nothing is left of an account that is gone");
+    }
+
+    #[tokio::test]
+    async fn a_file_that_cannot_be_read_is_said_once_and_begins_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("history.json");
+        for damage in [&b"{\"version\": 1, \"accounts\": {\"ho"[..], b"", b"\xff\xfe\0"] {
+            std::fs::write(&file, damage).unwrap();
+            let (events, keeper) = started(&file);
+            let said = remarks(&events).await;
+            assert!(said.len() == 1 && said[0].contains("begins anew"), "{said:?}");
+            assert_eq!(std::fs::read(&file).unwrap(), damage, "nothing happened yet");
+            events.publish(sent());
+            keeper.end().await;
+            assert!(load(&file).unwrap().of("home").is_some());
+            assert_eq!(remarks(&events).await.len(), 1);
+        }
+    }
+
+    #[tokio::test]
+    async fn one_of_a_later_version_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("history.json");
+        std::fs::write(&file, "{\"version\": 7}").unwrap();
+        let (events, keeper) = started(&file);
+        events.publish(sent());
+        keeper.end().await;
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "{\"version\": 7}");
+        let said = remarks(&events).await;
+        assert!(said.len() == 1 && said[0].contains("later version"), "{said:?}");
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_written_is_said_once_and_tried_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("state/history.json");
+        // A file where a folder is to be: also for root, who may write anywhere.
+        std::fs::write(folder.path().join("state"), "").unwrap();
+        let (events, keeper) = started(&file);
+        let before = remarks(&events).await.len();
+        for _ in 0..3 {
+            events.publish(sent());
+            Arc::clone(&keeper).end().await;
+        }
+        let said = remarks(&events).await;
+        assert_eq!(said.len(), before + 1, "{said:?}");
+        assert!(said.last().unwrap().contains("Mail is not affected"), "{said:?}");
+        std::fs::remove_file(folder.path().join("state")).unwrap();
+        keeper.end().await;
+        assert_eq!(load(&file).unwrap().of("home").unwrap().things.len(), 3);
+    }
+
+    #[test]
+    fn settings_files_do_not_share_a_history() {
+        let paths = ["/etc/a.toml", "/etc/b.toml"].map(|file| path(Path::new(file)));
+        assert_ne!(paths[0], paths[1]);
+        let usual = config::default_path().and_then(|file| path(&file));
+        assert!(usual.is_none_or(|usual| usual.ends_with("ostler/history.json")));
+    }
+}

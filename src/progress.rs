@@ -1,0 +1,258 @@
+//! How far a client's session is: which message, how much of it. The machines that watch what passes write it, whoever
+//! asks for the status reads it. A few numbers that both may touch at any time, so that nobody is told and nobody
+//! waits; a block of a message costs one store.
+//!
+//! Not here: what happened (`event.rs`). Nothing is kept when the session ends.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde_json::{Value, json};
+
+/// One session's. All of it is for a person's eyes: two numbers of one moment may be of two moments.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// The message under way, counted from 1 in this session; 0: none yet.
+    message: AtomicU64,
+    /// How many there will be; 0: nobody knows.
+    of_messages: AtomicU64,
+    octets: AtomicU64,
+    /// How many there will be; 0: nobody knows.
+    of_octets: AtomicU64,
+}
+
+/// What is known of a mailbox, because the client asked for it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Mailbox {
+    /// Messages in it.
+    pub messages: u64,
+    /// Octets of all of them; 0 where only their number was asked for.
+    pub octets: u64,
+}
+
+impl Progress {
+    /// Message `number` of the session begins. `of_messages` and `of_octets` are what it will be in the end, as far as
+    /// anybody knows.
+    pub fn begin(&self, number: u64, of_messages: Option<u64>, of_octets: Option<u64>) {
+        self.of_messages.store(of_messages.unwrap_or(0), Ordering::Relaxed);
+        self.of_octets.store(of_octets.unwrap_or(0), Ordering::Relaxed);
+        self.message.store(number, Ordering::Relaxed);
+    }
+
+    /// So many octets have passed: of all messages where they are fetched, of this one where they are sent.
+    pub fn passed(&self, octets: u64) {
+        self.octets.store(octets, Ordering::Relaxed);
+    }
+
+    /// No message is under way any more; the next one counts its own octets.
+    pub fn rest(&self) {
+        self.begin(0, None, None);
+        self.passed(0);
+    }
+
+    /// The fields that a session has in `ostler status --json`, all null while no message is under way: `message`,
+    /// `of_messages`, `octets`, `of_octets` and `progress`, the same in words.
+    pub fn document(&self) -> Value {
+        let known = |number: &AtomicU64| Some(number.load(Ordering::Relaxed)).filter(|n| *n > 0);
+        let Some(message) = known(&self.message) else {
+            return json!({"message": null, "of_messages": null, "octets": null, "of_octets": null, "progress": null});
+        };
+        let (octets, of_messages) = (self.octets.load(Ordering::Relaxed), known(&self.of_messages));
+        // On the way a message is a little longer than the provider says it is: lines that begin with a dot.
+        let of_octets = known(&self.of_octets).map(|of| of.max(octets));
+        let of = of_messages.map_or_else(String::new, |of| format!(" of {of}"));
+        let words = format!("message {message}{of}, {}", amount(octets, of_octets));
+        json!({"message": message, "of_messages": of_messages, "octets": octets, "of_octets": of_octets, "progress": words})
+    }
+}
+
+/// `3.1 of 9.8 MB`, or `3.1 MB` where nobody knows of how many.
+fn amount(octets: u64, of: Option<u64>) -> String {
+    let (unit, name) = if of.unwrap_or(octets) < MEGABYTE { (1000, "KB") } else { (MEGABYTE, "MB") };
+    let said = |octets: u64| {
+        if unit == 1000 {
+            octets.div_ceil(unit).to_string()
+        } else {
+            format!("{}.{}", octets / unit, octets % unit / (unit / 10))
+        }
+    };
+    match of {
+        Some(of) => format!("{} of {} {name}", said(octets), said(of)),
+        None => format!("{} {name}", said(octets)),
+    }
+}
+
+/// As mail programs and providers count; less is told in KB.
+const MEGABYTE: u64 = 1_000_000;
+
+/// Which messages a client fetches, and how many that will be, from what it asks for: a mailbox of 40 of which it
+/// fetches one after the other from the first on is 40 messages; from the 38th on, 3. One that goes backwards or does
+/// not say numbers is only counted.
+#[derive(Debug, Default)]
+pub struct Course {
+    mailbox: Option<Mailbox>,
+    begun: u64,
+    last: u64,
+    /// From the first message on, one after the other, so the octets of the mailbox are those of the fetch.
+    is_whole: bool,
+    wanders: bool,
+}
+
+impl Course {
+    /// The client has been told what is in the mailbox.
+    pub fn know(&mut self, mailbox: Mailbox) {
+        let octets = self.mailbox.map_or(0, |known| known.octets);
+        // A list of names has no sizes, and takes away none that were known.
+        self.mailbox = Some(Mailbox { octets: if mailbox.octets == 0 { octets } else { mailbox.octets }, ..mailbox });
+    }
+
+    /// The client fetches the message of that number; 0: it cannot be read.
+    pub fn begin(&mut self, number: u64, progress: &Progress) {
+        self.begun += 1;
+        self.wanders |= number <= self.last;
+        self.is_whole = number == self.begun && (self.is_whole || self.begun == 1);
+        self.last = number;
+        let mailbox = self.mailbox.filter(|mailbox| !self.wanders && number <= mailbox.messages);
+        let of_messages = mailbox.map(|mailbox| self.begun + mailbox.messages - number);
+        let of_octets = mailbox.filter(|_| self.is_whole).map(|mailbox| mailbox.octets);
+        progress.begin(self.begun, of_messages, of_octets);
+    }
+}
+
+/// Counts the lines of a list of messages as it passes, and the octets they say, in whatever pieces it comes.
+#[derive(Debug, Default)]
+pub struct Listing {
+    seen: Mailbox,
+    field: Field,
+    number: u64,
+}
+
+/// Where in a line of a list the next octet is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Field {
+    #[default]
+    Start,
+    Number,
+    Size,
+    Rest,
+}
+
+impl Listing {
+    /// The next octets. The end of the text is no line of it.
+    pub fn pass(&mut self, text: &[u8]) {
+        for octet in text {
+            self.field = match (self.field, octet) {
+                (Field::Number | Field::Size | Field::Rest, b'\n') => {
+                    self.seen.octets = self.seen.octets.saturating_add(std::mem::take(&mut self.number));
+                    Field::Start
+                }
+                (Field::Start, b'0'..=b'9') => {
+                    self.seen.messages = self.seen.messages.saturating_add(1);
+                    Field::Number
+                }
+                (Field::Number, b'0'..=b'9') => Field::Number,
+                (Field::Number, b' ') => Field::Size,
+                (Field::Size, b'0'..=b'9') => {
+                    self.number = self.number.saturating_mul(10).saturating_add(u64::from(octet - b'0'));
+                    Field::Size
+                }
+                (Field::Start, b'\n') => Field::Start,
+                _ => Field::Rest,
+            };
+        }
+    }
+
+    /// What the list said, at its end. `has_sizes`: it is one of sizes and not of names, which may be digits too.
+    pub fn mailbox(&self, has_sizes: bool) -> Mailbox {
+        Mailbox { octets: if has_sizes { self.seen.octets } else { 0 }, ..self.seen }
+    }
+}
+
+/// The answer to STAT (RFC 1939, section 5): `+OK 40 9876543`.
+pub fn stat(answer: &[u8]) -> Option<Mailbox> {
+    let text = std::str::from_utf8(answer).ok()?;
+    let mut words = text.split_ascii_whitespace().skip(1);
+    Some(Mailbox { messages: words.next()?.parse().ok()?, octets: words.next()?.parse().ok()? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(progress: &Progress) -> String {
+        progress.document()["progress"].as_str().unwrap_or("-").to_owned()
+    }
+
+    #[test]
+    fn it_is_said_as_far_as_it_is_known() {
+        let progress = Progress::default();
+        assert_eq!(words(&progress), "-");
+        progress.begin(3, None, None);
+        progress.passed(1_249_999);
+        assert_eq!(words(&progress), "message 3, 1.2 MB");
+        progress.begin(12, Some(40), Some(9_800_000));
+        progress.passed(3_123_456);
+        assert_eq!(words(&progress), "message 12 of 40, 3.1 of 9.8 MB");
+        // Longer than was said.
+        progress.passed(9_900_001);
+        assert_eq!(words(&progress), "message 12 of 40, 9.9 of 9.9 MB");
+        progress.begin(1, Some(1), Some(1500));
+        progress.passed(1);
+        assert_eq!(words(&progress), "message 1 of 1, 1 of 2 KB");
+        assert_eq!(progress.document()["of_octets"], 1500);
+        progress.rest();
+        assert_eq!(words(&progress), "-");
+        assert!(progress.document()["octets"].is_null());
+    }
+
+    /// What the client fetches, with a mailbox of 40 messages and 9.8 MB.
+    fn course(numbers: &[u64]) -> Vec<String> {
+        let (mut course, progress) = (Course::default(), Progress::default());
+        course.know(Mailbox { messages: 40, octets: 9_800_000 });
+        numbers
+            .iter()
+            .map(|number| {
+                course.begin(*number, &progress);
+                words(&progress)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn how_many_there_will_be_follows_from_where_the_client_begins() {
+        assert_eq!(course(&[1, 2]), ["message 1 of 40, 0.0 of 9.8 MB", "message 2 of 40, 0.0 of 9.8 MB"]);
+        // The rest of the mailbox, as programs do that leave mail on the server.
+        assert_eq!(course(&[38, 39, 40]), ["message 1 of 3, 0 KB", "message 2 of 3, 0 KB", "message 3 of 3, 0 KB"]);
+        assert_eq!(course(&[1, 3])[1], "message 2 of 39, 0 KB");
+        // Backwards, twice the same, beyond the end, no number.
+        assert_eq!(course(&[40, 39, 38])[1..], ["message 2, 0 KB", "message 3, 0 KB"]);
+        assert_eq!(course(&[1, 1])[1], "message 2, 0 KB");
+        assert_eq!(course(&[u64::MAX])[0], "message 1, 0 KB");
+        assert_eq!(course(&[0])[0], "message 1, 0 KB");
+    }
+
+    #[test]
+    fn a_list_says_how_many_and_how_much_in_whatever_pieces() {
+        let text = b"1 120\r\n2 200 (seen)\r\n.\r\n";
+        for size in 1..text.len() {
+            let mut listing = Listing::default();
+            text.chunks(size).for_each(|chunk| listing.pass(chunk));
+            assert_eq!(listing.mailbox(true), Mailbox { messages: 2, octets: 320 }, "{size}");
+            assert_eq!(listing.mailbox(false), Mailbox { messages: 2, octets: 0 });
+        }
+        let mut hostile = Listing::default();
+        hostile.pass(b"\r\nx 1\r\n1 99999999999999999999999999\r\n2 99999999999999999999999999\r\n1\r\n");
+        assert_eq!(hostile.mailbox(true), Mailbox { messages: 3, octets: u64::MAX });
+    }
+
+    #[test]
+    fn names_take_no_sizes_away() {
+        let (mut course, progress) = (Course::default(), Progress::default());
+        course.know(stat(b"+OK 2 320\r\n").unwrap());
+        course.know(Mailbox { messages: 2, octets: 0 });
+        course.begin(1, &progress);
+        assert_eq!(words(&progress), "message 1 of 2, 0 of 1 KB");
+        for nonsense in [&b"+OK\r\n"[..], b"+OK two 3\r\n", b"+OK 2\r\n", b"+OK 2 -3\r\n", b"+OK \xff 3\r\n"] {
+            assert_eq!(stat(nonsense), None);
+        }
+    }
+}
