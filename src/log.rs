@@ -1,8 +1,11 @@
 //! The log: where it goes, how it looks, and the one line each [`Event`] becomes. Protocol lines (with `-v`) are written
-//! by the drivers, which know what is secret.
+//! by the drivers, which know what is secret. The newest lines are kept for the settings page: started at login, nobody sees
+//! stderr.
 
+use std::collections::VecDeque;
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tracing::level_filters::LevelFilter;
 use tracing::{debug, error, info, warn};
@@ -23,6 +26,42 @@ pub enum Format {
 
 static JSON: AtomicBool = AtomicBool::new(false);
 
+/// How many lines are kept: hours of an old program's mail, or with `-v` some sessions.
+const KEPT: usize = 500;
+/// The longest line that is kept, in octets (facts on limits: 512 characters); providers can be talkative.
+const LONGEST: usize = 600;
+
+static LINES: Mutex<VecDeque<String>> = Mutex::new(VecDeque::new());
+
+fn lines() -> MutexGuard<'static, VecDeque<String>> {
+    LINES.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The newest lines of the log, the oldest first, as text whatever form stderr has. As loud as the log.
+pub fn newest() -> Vec<String> {
+    lines().iter().cloned().collect()
+}
+
+/// Takes lines for [`newest`]; the log gives it a whole one at a time.
+struct Keep;
+
+impl Write for Keep {
+    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+        let mut text = String::from_utf8_lossy(line).trim_end().to_owned();
+        text.truncate(text.floor_char_boundary(LONGEST));
+        let mut lines = lines();
+        if lines.len() == KEPT {
+            lines.pop_front();
+        }
+        lines.push_back(text);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 /// Begins to log to stderr. `loudness`: 0 is normal, 1 (`-v`) shows protocol lines, -1 (`-q`) warnings and errors only.
 pub fn start(format: Format, loudness: i8) {
     use std::io::IsTerminal;
@@ -40,8 +79,9 @@ pub fn start(format: Format, loudness: i8) {
         .with_target("ostler", level)
         .with_default(LevelFilter::WARN.min(level));
     let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(colour).with_target(false);
+    let kept = tracing_subscriber::fmt::layer().with_writer(|| Keep).with_ansi(false).with_target(false);
     use tracing_subscriber::prelude::*;
-    let registry = tracing_subscriber::registry();
+    let registry = tracing_subscriber::registry().with(kept.with_filter(filter.clone()));
     // A second start, as in tests, changes nothing.
     let _ = match format {
         Format::Text => registry.with(layer.with_filter(filter)).try_init(),
@@ -126,5 +166,21 @@ pub(crate) fn write(event: &Event) {
         Event::Resumed => info!("resumed"),
         Event::Stopping(0) => info!("ostler ends"),
         Event::Stopping(busy) => info!("ostler ends when {busy} sessions have finished their message, in 20 s at most"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_lines_are_kept_and_none_is_long() {
+        for n in 0..KEPT + 7 {
+            Keep.write_all(format!("line {n} {}\n", "\u{e4}".repeat(LONGEST)).as_bytes()).unwrap();
+        }
+        let lines = newest();
+        assert_eq!(lines.len(), KEPT);
+        assert!(lines[KEPT - 1].starts_with(&format!("line {} ", KEPT + 6)));
+        assert!(lines.iter().all(|line| line.len() <= LONGEST && !line.contains('\n')));
     }
 }

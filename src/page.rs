@@ -151,6 +151,7 @@ fn router(shared: &Arc<Shared>) -> Router {
         .route("/account/local", post(account::local_password))
         .route("/account/remove", post(account::remove))
         .route("/history", get(history::show))
+        .route("/log", get(history::log))
         .route("/report", get(history::report))
         .route("/about", get(about::show))
         .route("/autostart", post(about::start_at_login))

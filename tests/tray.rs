@@ -122,7 +122,7 @@ fn the_menu_leads_to_the_settings_page() {
     let icon = desktop.wait_for_icon(ostler.id());
     assert!(icon.texts().contains(&"Settings...".to_owned()), "{:?}", icon.texts());
     for (entry, place) in
-        [("Settings...", "&to=/"), ("Guide for your mail program...", "&to=/program"), ("Show log", "&to=/history")]
+        [("Settings...", "&to=/"), ("Guide for your mail program...", "&to=/program"), ("Show log", "&to=/log")]
     {
         let _ = std::fs::remove_file(&told);
         icon.click(entry);

@@ -115,7 +115,7 @@ fn path(place: &Place) -> String {
         Place::Start => "/".into(),
         Place::Account(name) => format!("/account%3Faccount%3D{}", twice_encoded(name)),
         Place::Guide => "/program".into(),
-        Place::Log => "/history".into(),
+        Place::Log => "/log".into(),
     }
 }
 
@@ -149,6 +149,6 @@ mod tests {
     #[test]
     fn a_place_survives_the_way_through_the_link() {
         assert_eq!(path(&Place::Account("ann@x.net".into())), "/account%3Faccount%3Dann%2540x.net");
-        assert_eq!(path(&Place::Log), "/history");
+        assert_eq!(path(&Place::Log), "/log");
     }
 }

@@ -15,6 +15,7 @@ use crate::account::Settings;
 use crate::engine::now;
 use crate::explain::explain;
 use crate::history::{Kind, Past, Thing};
+use crate::log;
 
 /// How much of the journal one page shows; the newest.
 const SHOWN: usize = 200;
@@ -30,7 +31,8 @@ pub(super) async fn show(shared: App) -> Response {
     let body = html! {
         p { "The newest is on top. Passwords and the content of messages are never in it." }
         p { a.button.second href="/report" download="ostler-report.txt" { "Save a report" } }
-        p.hint { "For somebody who helps you: a text file about the last days, with names, addresses and passwords left out." }
+        p.hint { "For somebody who helps you: a text file about the last days, with names, addresses and passwords left out. "
+            "All that ostler noted, line by line, is in " a href="/log" { "the log" } "." }
         @for (number, account) in settings.accounts.iter().enumerate() {
             @let past = shared.engine.events.past(&account.name).unwrap_or_default();
             section aria-labelledby={"account-" (number)} {
@@ -44,6 +46,21 @@ pub(super) async fn show(shared: App) -> Response {
         }
     };
     View::new("What happened", Here::History, body).refreshed(REFRESH).into_response()
+}
+
+/// The newest lines of the log, as they are on stderr; with `-v` the protocol's too.
+pub(super) async fn log() -> Response {
+    let lines = log::newest();
+    let body = html! {
+        p { "The newest line is on top; passwords show as ***. Times are in UTC. "
+            "Started with " code { "-v" } ", ostler notes what is said with mail programs and providers too." }
+        div #log data-live {
+            @if lines.is_empty() { p { "Nothing yet." } }
+            @else { ol.log { @for line in lines.iter().rev() { li { (line) } } } }
+        }
+        p { a href="/history" { "Back to what happened" } }
+    };
+    View::new("Log", Here::History, body).refreshed(REFRESH).into_response()
 }
 
 /// What became of an account's fetches and sends, and what to do where it was not good. `id` is for the part that is
@@ -175,6 +192,10 @@ fn written(shared: &Shared, news: &Value) -> String {
             word("account"),
             word("text")
         );
+    }
+    text += "\nThe log\n";
+    for line in log::newest() {
+        let _ = writeln!(text, "  {line}");
     }
     text
 }

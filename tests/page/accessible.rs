@@ -144,6 +144,9 @@ fn every_page_can_be_used_by_everybody() {
     chromium.click("summary", "Older");
     chromium.wait_for_text("Everything since ostler started");
     chromium.look("22-history-older");
+    go(&chromium, "/log");
+    chromium.wait_for_text("settings read");
+    chromium.look("23-log");
     for (page, name) in [("/add", "23-add"), ("/program", "24-which"), ("/account?account=home", "25-account")] {
         go(&chromium, page);
         chromium.look(name);

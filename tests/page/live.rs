@@ -119,7 +119,10 @@ fn history_survives_a_restart_and_goes_with_its_account() {
         let account = browser.get("/account");
         assert!(account.body.contains("this looks like spam"), "{}", account.body);
     };
-    look(&mut Browser::new(&home));
+    let mut browser = Browser::new(&home);
+    look(&mut browser);
+    let log = browser.get("/log").body;
+    assert!(log.contains("not sent: ") && log.contains("door open on") && !log.contains(&password), "{log}");
     let before = status(&home);
     assert!(before["accounts"][0]["last_fetch"].is_string(), "{before}");
     // Written while it runs, and not only when it ends well.
