@@ -144,10 +144,12 @@ pub(crate) fn write(event: &Event) {
             info!("account {account}: the provider did not let mail through at first; it did after {tries} more tries");
         }
         Event::Fetched { account, messages, octets } => {
-            info!("account {account}: {messages} messages fetched, {octets} octets")
+            let what = if *messages == 1 { "message" } else { "messages" };
+            info!("account {account}: {messages} {what} fetched, {octets} octets")
         }
         Event::Sent { account, recipients, octets } => {
-            info!("account {account}: message of {octets} octets sent to {recipients} recipients");
+            let whom = if *recipients == 1 { "recipient" } else { "recipients" };
+            info!("account {account}: message of {octets} octets sent to {recipients} {whom}");
         }
         Event::NotSent { account, why } => warn!("account {account}: not sent: {why}"),
         Event::Failed(account, failure) => {

@@ -232,7 +232,7 @@ fn a_refused_password_is_told_once_until_it_has_worked() {
     assert!(notice.actions.is_empty(), "there is no page yet");
     fetch(&home, &server, "-ERR [AUTH] no");
     fetch(&home, &server, "+OK in");
-    wait_for("a fetch", || ostler.err.text().contains("messages fetched").then_some(()));
+    wait_for("a fetch", || ostler.err.text().contains(" fetched, ").then_some(()));
     fetch(&home, &server, "-ERR [AUTH] no");
     notices.wait(1);
     // Whatever the second refusal had made would have come before.
@@ -241,7 +241,7 @@ fn a_refused_password_is_told_once_until_it_has_worked() {
     let text = home.settings();
     home.write_settings(&text.replace("[local]\n", "[local]\nnotices = false\n"));
     ostler.err.wait("changed settings are in force");
-    let fetched = || ostler.err.text().matches("messages fetched").count();
+    let fetched = || ostler.err.text().matches(" fetched, ").count();
     let before = fetched();
     fetch(&home, &server, "+OK in");
     wait_for("a fetch", || (fetched() > before).then_some(()));

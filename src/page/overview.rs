@@ -39,6 +39,8 @@ fn title(status: &Value) -> &'static str {
         "Something needs you"
     } else if each(status, "doors").all(|door| door["state"] != "open") {
         "No mail program can connect"
+    } else if each(status, "doors").any(|door| door["state"] != "open") {
+        "ostler is working, but a door is shut"
     } else {
         "ostler is working"
     }
@@ -202,6 +204,8 @@ mod tests {
         assert_eq!(title(&json!({"accounts": [{"state": "ok"}], "doors": door})), "ostler is working");
         assert_eq!(title(&json!({"accounts": [{"state": "needs you"}], "doors": door})), "Something needs you");
         assert_eq!(title(&json!({"accounts": [{}], "doors": [{"state": "x"}]})), "No mail program can connect");
+        let doors = json!([{"state": "open"}, {"state": "python (process 7) has it"}]);
+        assert_eq!(title(&json!({"accounts": [{}], "doors": doors})), "ostler is working, but a door is shut");
         assert_eq!(title(&json!({"accounts": [{}], "paused": true})), "ostler is paused");
     }
 }
