@@ -124,9 +124,19 @@ impl Hand {
 
     /// On this port.
     pub fn at(port: u16) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
+        Self::over(TcpListener::bind(("127.0.0.1", port)).unwrap())
+    }
+
+    /// On a socket that listens already, in another network perhaps.
+    pub fn over(listener: TcpListener) -> Self {
         listener.set_nonblocking(true).unwrap();
+        let port = listener.local_addr().unwrap().port();
         Self { listener, port }
+    }
+
+    /// Takes the connections that have come already and closes them; how many there were.
+    pub fn drain(&self) -> usize {
+        std::iter::from_fn(|| self.listener.accept().ok()).count()
     }
 
     /// The next connection.
