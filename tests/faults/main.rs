@@ -9,6 +9,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod clients;
 mod clocks;
 mod descriptors;
 mod disks;

@@ -28,7 +28,8 @@ impl Line {
         for line in smtp_lines {
             sending = sending.line(line);
         }
-        let account = Account::new("home", ANN, &unique("pw")).pop3(Server::at(PROVIDER, "none", pop.port)).smtp(sending);
+        let account =
+            Account::new("home", ANN, &unique("pw")).pop3(Server::at(PROVIDER, "none", pop.port)).smtp(sending);
         let home = Home::with_settings(&TestCa::new(), &[account], "", LIMITS).inside(&cable.near);
         let run = Run::start(&home, &["-v"]).ready();
         Self { run, home, pop, smtp, cable, fault }

@@ -8,14 +8,15 @@ use crate::support::client::Client;
 use crate::support::ostler::{Account, Home, Server};
 use crate::support::running::{Hand, Run, answer_pop3, answer_smtp};
 use crate::support::world::World;
-use crate::support::{mail, unique};
+use crate::support::{mail, unique, wait_for};
 
 pub(crate) const ANN: &str = "ann@example.org";
 pub(crate) const BOB: &str = "bob@example.com";
 pub(crate) const MESSAGE: &[u8] = b"Subject: honest\r\n\r\n.dot\r\nbody\r\n";
 
 /// Limits small enough to be met in a test and large enough for an honest session on a busy machine.
-pub(crate) const LIMITS: &str = "\n[timeouts]\nconnect = \"2s\"\ntls = \"2s\"\ngreeting = \"2s\"\nreply = \"2s\"\ndata = \"2s\"\nfinal = \"2s\"\n";
+pub(crate) const LIMITS: &str =
+    "\n[timeouts]\nconnect = \"2s\"\ntls = \"2s\"\ngreeting = \"2s\"\nreply = \"2s\"\ndata = \"2s\"\nfinal = \"2s\"\n";
 
 /// The servers, an account for them, and the ostler before them.
 pub(crate) struct Rig {
@@ -191,11 +192,46 @@ pub(crate) fn heard_to_the_end(mut server: Client) -> Vec<u8> {
     server.rest()
 }
 
+/// With a gate that wants a login no older than this.
+pub(crate) fn gated(fresh: &str, change: impl FnOnce(&mut Command)) -> Rig {
+    let (pop, smtp) = (Hand::new(), Hand::new());
+    let account = Account::new("home", ANN, &unique("pw"))
+        .pop3(Server::new("none", pop.port))
+        .smtp(Server::new("none", smtp.port).auth("pop-before-smtp").line(&format!("fresh = {fresh:?}")));
+    Rig::before(pop, smtp, &account, "", change)
+}
+
+/// Sends as far as RCPT; whether there was a login before it.
+pub(crate) fn logs_in(rig: &Rig) -> bool {
+    let mut client = rig.smtp();
+    client.ask_reply("EHLO old-pc", "250");
+    client.say(&format!("MAIL FROM:<{ANN}>"));
+    // Whichever of the two comes first.
+    let (is_login, mut first) = wait_for("a connection", || {
+        rig.pop.try_accept().map(|login| (true, login)).or_else(|| rig.smtp.try_accept().map(|mta| (false, mta)))
+    });
+    if is_login {
+        first.say("+OK hello");
+        answer_pop3(&mut first, "QUIT");
+        first.say("+OK bye");
+        first = rig.smtp.accept();
+    }
+    let mut server = first;
+    server.say("220 hello");
+    answer_smtp(&mut server, "MAIL");
+    server.say("250 2.1.0 ok");
+    client.expect_reply("250");
+    client.say(&format!("RCPT TO:<{BOB}>"));
+    answer_smtp(&mut server, "RCPT");
+    server.say("250 2.1.5 ok");
+    client.expect_reply("250");
+    is_login
+}
+
 /// A provider behind a cable: two networks, ostler in the near one, servers in the far one.
 pub(crate) struct Cable {
     pub(crate) near: World,
     far: World,
-    card: String,
 }
 
 /// The name of the servers, and the addresses at the two ends.
@@ -222,22 +258,14 @@ impl Cable {
     pub(crate) fn lay() -> Self {
         let near = World::builder().host(PROVIDER, FAR).start();
         let far = World::builder().without_names().start();
-        let cable = Self { near, far, card: String::new() };
+        let cable = Self { near, far };
         let other = cable.far.id().to_string();
         cable.ip(&cable.near, &["link", "add", "wan0", "type", "veth", "peer", "name", "wan0", "netns", &other]);
         for (world, address) in [(&cable.near, NEAR), (&cable.far, FAR)] {
             cable.ip(world, &["address", "add", &format!("{address}/24"), "dev", "wan0"]);
             cable.ip(world, &["link", "set", "wan0", "up"]);
         }
-        let card = |world: &World| {
-            world.in_network(|| {
-                let output = world.command("ip", &["-o", "link", "show", "wan0"]).output().unwrap();
-                let text = String::from_utf8_lossy(&output.stdout).into_owned();
-                text.split_whitespace().skip_while(|word| *word != "link/ether").nth(1).unwrap().to_owned()
-            })
-        };
-        let card = card(&cable.far);
-        Self { card, ..cable }
+        cable
     }
 
     fn ip(&self, world: &World, args: &[&str]) {

@@ -134,6 +134,13 @@ impl Hand {
         Self { listener, port }
     }
 
+    /// The next connection, if it is there already.
+    pub fn try_accept(&self) -> Option<Client> {
+        let (stream, _) = self.listener.accept().ok()?;
+        stream.set_nonblocking(false).unwrap();
+        Some(Client::over(stream))
+    }
+
     /// Takes the connections that have come already and closes them; how many there were.
     pub fn drain(&self) -> usize {
         std::iter::from_fn(|| self.listener.accept().ok()).count()
