@@ -185,6 +185,9 @@ impl Body {
     /// How many octets at the front of `input` pass unchanged. They count as seen.
     pub fn take_unchanged(&mut self, input: &[u8]) -> usize {
         let (mut at, mut state) = (0, self.state);
+        // A block that is not plain is gone through by lines, all of it: to look for a plain one behind each line of it
+        // would cost a block for every line.
+        let mut by_lines = 0;
         loop {
             match state {
                 BodyState::LineStart => match &input[at..] {
@@ -198,13 +201,16 @@ impl Body {
                     Some(_) => state = BodyState::Inside,
                 },
                 BodyState::Inside => {
-                    if let Some(plain) = input[at..].get(..BLOCK).filter(|block| is_plain(block)) {
-                        match plain.last() {
-                            Some(b'\n') => (at, state) = (at + BLOCK, BodyState::LineStart),
-                            Some(b'\r') => at += BLOCK - 1,
-                            _ => at += BLOCK,
+                    if let Some(block) = input[at..].get(..BLOCK).filter(|_| at >= by_lines) {
+                        if is_plain(block) {
+                            match block.last() {
+                                Some(b'\n') => (at, state) = (at + BLOCK, BodyState::LineStart),
+                                Some(b'\r') => at += BLOCK - 1,
+                                _ => at += BLOCK,
+                            }
+                            continue;
                         }
-                        continue;
+                        by_lines = at + BLOCK;
                     }
                     let Some(end) = memchr2(b'\r', b'\n', &input[at..]) else {
                         at = input.len();
@@ -339,6 +345,16 @@ mod tests {
             let (out, complete, taken) = body(&[tidy]);
             assert_eq!((out.as_slice(), complete, taken), (tidy, true, tidy.len()));
         }
+    }
+
+    /// A client must not be able to make ostler work a thousand times as hard with the same octets.
+    #[test]
+    fn a_body_of_dots_costs_little_more_than_any_other() {
+        let dots = b"..\r\n".repeat(500_000);
+        let began = std::time::Instant::now();
+        assert_eq!(Body::default().take_unchanged(&dots), dots.len());
+        // A fifth of a second where this was tried without optimizing; looking at a block for each line took 17 s.
+        assert!(began.elapsed() < std::time::Duration::from_secs(5), "{:?}", began.elapsed());
     }
 
     #[test]
