@@ -312,7 +312,10 @@ fn end_sessions_not_the_program(engine: &Arc<Engine>) {
     let events = engine.events.clone();
     std::panic::set_hook(Box::new(move |panic| {
         let place = panic.location().map_or_else(String::new, |l| format!(" at {}:{}", l.file(), l.line()));
-        events.publish(Event::Remark(format!("a session ended by a defect in ostler{place}; please report it")));
+        let remark = Event::Remark(format!("a session ended by a defect in ostler{place}; please report it"));
+        let events = events.clone();
+        // The defect may have been in the middle of telling something: to tell of it here would wait for itself.
+        let _ = std::thread::Builder::new().spawn(move || events.publish(remark));
     }));
 }
 
@@ -468,6 +471,8 @@ mod tests {
         let parsed = config::parse("", Path::new("ostler.toml")).unwrap();
         let engine = Arc::new(Engine::new(parsed.settings, Vault::new(), Events::default()));
         end_sessions_not_the_program(&engine);
+        let mut told = engine.events.changes();
+        told.mark_unchanged();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let session = |secret: Option<&'static str>| {
@@ -483,6 +488,7 @@ mod tests {
             assert!(bad.await.is_err_and(|error| error.is_panic()));
             assert!(next.await.is_ok());
             assert_eq!(*engine.busy().borrow(), 0);
+            told.changed().await.unwrap();
         });
     }
 }
