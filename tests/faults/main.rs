@@ -18,4 +18,5 @@ mod killed;
 mod names;
 mod network;
 mod rig;
+mod secrets;
 mod suspended;

@@ -21,6 +21,7 @@ pub mod postfix;
 pub mod process;
 pub mod provider;
 pub mod running;
+pub mod secrets;
 #[cfg(target_os = "linux")]
 pub mod terminal;
 pub mod world;

@@ -95,7 +95,7 @@ impl Drop for Process {
     }
 }
 
-/// Runs a program to its end with this on its standard input.
+/// Runs a program to its end with this on its standard input. What it says is searched for secrets (`secrets.rs`).
 pub fn run(command: &mut Command, input: impl AsRef<[u8]>) -> Output {
     let shown = format!("{command:?}");
     let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
@@ -103,7 +103,7 @@ pub fn run(command: &mut Command, input: impl AsRef<[u8]>) -> Output {
     let mut stdin = child.stdin.take().unwrap();
     let mut stdout = child.stdout.take().unwrap();
     let mut stderr = child.stderr.take().unwrap();
-    std::thread::scope(|scope| {
+    let output = std::thread::scope(|scope| {
         let out = scope.spawn(move || {
             let mut bytes = Vec::new();
             let _ = stdout.read_to_end(&mut bytes);
@@ -135,7 +135,9 @@ pub fn run(command: &mut Command, input: impl AsRef<[u8]>) -> Output {
         let output = Output { status, stdout: out.join().unwrap(), stderr: err.join().unwrap() };
         assert!(!late, "{shown} does not end: {}", said(&output));
         output
-    })
+    });
+    super::secrets::search_output(command, &output);
+    output
 }
 
 /// As [`run`], and the program has to succeed.
