@@ -71,8 +71,9 @@ impl Talk {
         let mut text = Vec::new();
         loop {
             let start = text.len();
-            self.wire.read_until(b'\n', &mut text)?;
-            if !text.ends_with(b"\n") {
+            let count = self.wire.read_until(b'\n', &mut text)?;
+            // It may break off behind a whole line.
+            if count == 0 || !text.ends_with(b"\n") {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
             if &text[start..] == b".\r\n" {
