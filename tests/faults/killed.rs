@@ -79,7 +79,7 @@ fn behind_the_dot_the_message_is_there_once_and_the_client_hears_no_250() {
 fn at_every_moment_of_its_start() {
     let mut rig = Rig::start();
     rig.run.end_well();
-    for delay in (0..40).map(|step| Duration::from_millis(step)) {
+    for delay in (0..40).map(Duration::from_millis) {
         let mut command = rig.home.command(&["run", "-v"]);
         command.stdin(std::process::Stdio::null());
         command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());

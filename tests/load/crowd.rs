@@ -15,7 +15,7 @@ use crate::talk::Talk;
 
 const IDLE: usize = 1_000;
 const DRIPPING: usize = 50;
-/// For each, in KiB; the bound of the promises.
+/// What they may cost together, in KiB; the bound of the promises.
 const MEMORY: u64 = 64 * 1024;
 
 /// A fetch and a send; how long they took.
@@ -48,6 +48,10 @@ fn usual(ostler: &Ostler) -> (Duration, Duration) {
 
 #[test]
 fn a_thousand_idle_and_fifty_dripping_clients_slow_nobody_down() {
+    // A connection each, in this process and in ostler, which sees to its own limit.
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();
     let ca = TestCa::new();
     let provider = Provider::start(&ca.localhost());
     let account = Account::new("home", "ann@example.org", &unique("pw"))
@@ -58,7 +62,7 @@ fn a_thousand_idle_and_fifty_dripping_clients_slow_nobody_down() {
     let before = Needs::of(ostler.id());
     let idle: Vec<Talk> = (0..IDLE)
         .map(|number| {
-            let mut talk = Talk::to(if number % 2 == 0 { ostler.pop3 } else { ostler.smtp });
+            let mut talk = Talk::to(if number.is_multiple_of(2) { ostler.pop3 } else { ostler.smtp });
             let greeting = talk.line().unwrap();
             assert!(greeting.starts_with("+OK") || greeting.starts_with("220"), "client {number}: {greeting}");
             talk
@@ -66,7 +70,7 @@ fn a_thousand_idle_and_fifty_dripping_clients_slow_nobody_down() {
         .collect();
     let mut dripping: Vec<TcpStream> = (0..DRIPPING)
         .map(|number| {
-            let port = if number % 2 == 0 { ostler.pop3 } else { ostler.smtp };
+            let port = if number.is_multiple_of(2) { ostler.pop3 } else { ostler.smtp };
             TcpStream::connect(("127.0.0.1", port)).unwrap()
         })
         .collect();

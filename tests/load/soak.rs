@@ -93,7 +93,7 @@ impl Soak {
             // TLS costs its peers the most, so it is every tenth.
             let name =
                 if number % 10 == 9 { "tls" } else { ["plain", "gate"][usize::try_from(number / 2 % 2).unwrap()] };
-            let outcome = if number % 2 == 0 { self.fetch(number, name) } else { self.send(number, name) };
+            let outcome = if number.is_multiple_of(2) { self.fetch(number, name) } else { self.send(number, name) };
             if let Err(error) = outcome {
                 self.failures.lock().unwrap().push(format!("session {number} ({name}): {error}"));
                 return;
