@@ -11,7 +11,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use crate::rig::{ANN, Rig};
 use crate::support::ca::TestCa;
 use crate::support::ostler::{Account, Home, Server};
-use crate::support::process::{Process, run, said};
+use crate::support::process::{Process, anybodys_python, run, said};
 use crate::support::running::Run;
 use crate::support::secrets::{form_of, typed};
 use crate::support::{find, folder, free_port, is_root, require, unique, wait_for};
@@ -213,7 +213,8 @@ fn the_built_program_writes_no_core_and_shows_its_memory_to_nobody() {
         \x20 os.listdir(f'/proc/{pid}/{name}') if name=='fd' else open(f'/proc/{pid}/{name}','rb').read(1)\n\
         \x20 print('read',name)\n\
         \x20except OSError as e: print('refused' if e.errno in (1,13) else 'tried',name,e.strerror)\n";
-    let look = |pid: u32| said(&run(&mut as_user(&["python3", "-c", script, &pid.to_string()]), ""));
+    let python = anybodys_python();
+    let look = |pid: u32| said(&run(&mut as_user(&[python.to_str().unwrap(), "-c", script, &pid.to_string()]), ""));
     let seen = look(pid);
     assert_eq!(seen.lines().filter(|line| line.starts_with("refused")).count(), 5, "{seen}");
     let mut other = as_user(&["sleep", "1000"]);

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io::{Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::Instant;
 
@@ -160,16 +160,19 @@ pub fn command<S: AsRef<OsStr>>(program: impl AsRef<OsStr>, args: impl IntoItera
     command
 }
 
+/// Python for users who are not root: the search path may lead through folders of root's own.
+pub fn anybodys_python() -> PathBuf {
+    let python = ["/usr/bin/python3", "/usr/local/bin/python3"].into_iter().find(|file| Path::new(file).exists());
+    python.map_or_else(|| super::find("python3").unwrap(), Into::into)
+}
+
 /// What a program of user nobody hears at a door when it sends these bytes.
 pub fn as_nobody(port: u16, bytes: &str) -> String {
     let script = "import socket,sys\ns=socket.create_connection(('127.0.0.1',int(sys.argv[1])),20)\ns.settimeout(20)\n\
         try:\n s.sendall(sys.argv[2].encode())\nexcept OSError: pass\nd=b''\n\
         try:\n while True:\n  b=s.recv(4096)\n  if not b: break\n  d+=b\nexcept OSError as e: d+=repr(e).encode()\nprint(d.decode())";
     let mut nobody = command("setpriv", ["--reuid", "65534", "--regid", "65534", "--clear-groups"]);
-    // The search path may lead through folders of root's own.
-    let python = ["/usr/bin/python3", "/usr/local/bin/python3"].into_iter().find(|file| Path::new(file).exists());
-    let python = python.map_or_else(|| super::find("python3").unwrap(), Into::into);
-    nobody.arg(python).args(["-c", script, &port.to_string(), bytes]).current_dir("/");
+    nobody.arg(anybodys_python()).args(["-c", script, &port.to_string(), bytes]).current_dir("/");
     let output = run(&mut nobody, "");
     said(&output)
 }
