@@ -350,11 +350,11 @@ mod tests {
     /// A client must not be able to make ostler work a thousand times as hard with the same octets.
     #[test]
     fn a_body_of_dots_costs_little_more_than_any_other() {
-        let dots = b"..\r\n".repeat(500_000);
+        let dots = b"..\r\n".repeat(2_000_000);
         let began = std::time::Instant::now();
         assert_eq!(Body::default().take_unchanged(&dots), dots.len());
-        // A fifth of a second where this was tried without optimizing; looking at a block for each line took 17 s.
-        assert!(began.elapsed() < std::time::Duration::from_secs(5), "{:?}", began.elapsed());
+        // Not optimized, this takes under a second; looking at a block for each line took 25.
+        assert!(began.elapsed() < std::time::Duration::from_secs(10), "{:?}", began.elapsed());
     }
 
     #[test]
