@@ -96,6 +96,26 @@ fn tell(what: &str, octets: usize, began: Instant, needs: Needs) {
     println!("{what}: {octets} octets in {seconds:.1} s ({rate:.0} MB/s); {needs}");
 }
 
+/// A client that may send its message now; the server's side of it.
+fn begin(client: &mut Talk, listener: &TcpListener) -> Talk {
+    client.reply().unwrap();
+    client.ask("EHLO old-pc", "250").unwrap();
+    client.say("MAIL FROM:<ann@example.org>").unwrap();
+    let mut mta = accept(listener, "220 ready");
+    answer_smtp(&mut mta, "MAIL");
+    mta.say("250 ok").unwrap();
+    assert!(client.reply().unwrap().starts_with("250"));
+    client.say("RCPT TO:<bob@example.com>").unwrap();
+    answer_smtp(&mut mta, "RCPT");
+    mta.say("250 ok").unwrap();
+    assert!(client.reply().unwrap().starts_with("250"));
+    client.say("DATA").unwrap();
+    answer_smtp(&mut mta, "DATA");
+    mta.say("354 go on").unwrap();
+    assert!(client.reply().unwrap().starts_with("354"));
+    mta
+}
+
 #[test]
 fn a_huge_message_is_fetched_in_little_memory() {
     let (listener, port) = server();
@@ -133,21 +153,7 @@ fn a_huge_message_is_sent_in_little_memory() {
     let ostler = ostler(1, port);
     let times = size() / pattern().len();
     let mut client = Talk::to(ostler.smtp);
-    client.reply().unwrap();
-    client.ask("EHLO old-pc", "250").unwrap();
-    client.say("MAIL FROM:<ann@example.org>").unwrap();
-    let mut mta = accept(&listener, "220 ready");
-    answer_smtp(&mut mta, "MAIL");
-    mta.say("250 ok").unwrap();
-    assert!(client.reply().unwrap().starts_with("250"));
-    client.say("RCPT TO:<bob@example.com>").unwrap();
-    answer_smtp(&mut mta, "RCPT");
-    mta.say("250 ok").unwrap();
-    assert!(client.reply().unwrap().starts_with("250"));
-    client.say("DATA").unwrap();
-    answer_smtp(&mut mta, "DATA");
-    mta.say("354 go on").unwrap();
-    assert!(client.reply().unwrap().starts_with("354"));
+    let mut mta = begin(&mut client, &listener);
     let began = Instant::now();
     let drinking = std::thread::spawn(move || {
         drink(&mut mta, times);
@@ -162,6 +168,54 @@ fn a_huge_message_is_sent_in_little_memory() {
     client.ask("QUIT", "221").unwrap();
     drinking.join().unwrap();
     assert!(needs.most < MOST, "{needs}");
+}
+
+/// A body that has to be changed at every line costs no more than its octets: nobody else waits for it.
+#[test]
+fn a_body_of_bare_line_ends_goes_at_speed_beside_others() {
+    let (listener, port) = server();
+    let ostler = ostler(1, port);
+    let lines = if is_full() { 20_000_000 } else { 1_000_000 };
+    let mut client = Talk::to(ostler.smtp);
+    let mut mta = begin(&mut client, &listener);
+    let began = Instant::now();
+    let drinking = std::thread::spawn(move || {
+        let (mut octets, mut block) = (0, vec![0; 64 * 1024]);
+        // Each line end has become two octets; then the dot.
+        while octets < lines * 3 + 3 {
+            let count = mta.wire.read(&mut block).unwrap();
+            assert!(count > 0, "the end came after {octets} octets");
+            octets += count;
+        }
+        mta.say("250 queued").unwrap();
+        mta
+    });
+    let pouring = std::thread::spawn(move || {
+        let block = b"x\n".repeat(50_000);
+        for _ in 0..lines / 50_000 {
+            client.send(&block).unwrap();
+        }
+        // The last line end has become a whole one, which is not the client's: it says its own.
+        client.send(b"\r\n.\r\n").unwrap();
+        client
+    });
+    let mut longest = std::time::Duration::ZERO;
+    while !pouring.is_finished() {
+        let began = Instant::now();
+        let mut other = Talk::to(ostler.pop3);
+        other.line().unwrap();
+        other.ask("CAPA", "+OK").unwrap();
+        longest = longest.max(began.elapsed());
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    let mut client = pouring.join().unwrap();
+    assert_eq!(client.reply().unwrap(), "250 queued");
+    drop(drinking.join().unwrap());
+    tell("bare line ends", lines * 2, began, Needs::of(ostler.id()));
+    println!("bare line ends: another client waited {longest:?} at most");
+    assert!(longest < std::time::Duration::from_secs(2), "another client waited {longest:?}");
+    // A write for each line took a hundred times as long.
+    assert!(is_full() || began.elapsed() < std::time::Duration::from_secs(10), "{:?}", began.elapsed());
 }
 
 /// Lists of them all, then every message fetched and deleted.
