@@ -317,7 +317,10 @@ fn end_sessions_not_the_program(engine: &Arc<Engine>) {
     let events = engine.events.clone();
     std::panic::set_hook(Box::new(move |panic| {
         let place = panic.location().map_or_else(String::new, |l| format!(" at {}:{}", l.file(), l.line()));
-        events.publish(Event::Remark(format!("a session ended by a defect in ostler{place}; please report it")));
+        let remark = Event::Remark(format!("a session ended by a defect in ostler{place}; please report it"));
+        let events = events.clone();
+        // The defect may have been in the middle of telling something: to tell of it here would wait for itself.
+        let _ = std::thread::Builder::new().spawn(move || events.publish(remark));
     }));
 }
 
@@ -447,4 +450,54 @@ pub fn in_full(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CHILD: &str = "OSTLER_TEST_DEFECT";
+
+    /// In a process of its own, for what is told of a panic is told for the whole process.
+    #[test]
+    fn a_defect_ends_the_session_it_is_in_and_tells_nothing_but_its_place() {
+        if std::env::var_os(CHILD).is_some() {
+            return defect();
+        }
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+        child.args(["--exact", "app::tests::a_defect_ends_the_session_it_is_in_and_tells_nothing_but_its_place"]);
+        let output = child.arg("--nocapture").env(CHILD, "1").output().unwrap();
+        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        assert!(output.status.success(), "{said}");
+        assert!(said.contains("a session ended by a defect in ostler at src") && said.contains("app.rs:"), "{said}");
+        assert!(!said.contains("hunter2"), "{said}");
+        let manifest = include_str!("../Cargo.toml");
+        assert!(!manifest.lines().any(|line| line.trim_start().starts_with("panic")), "a panic would end the program");
+    }
+
+    fn defect() {
+        crate::log::start(crate::log::Format::Text, 0);
+        let parsed = config::parse("", Path::new("ostler.toml")).unwrap();
+        let engine = Arc::new(Engine::new(parsed.settings, Vault::new(), Events::default()));
+        end_sessions_not_the_program(&engine);
+        let mut told = engine.events.changes();
+        told.mark_unchanged();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let session = |secret: Option<&'static str>| {
+                let counted = engine.count_in();
+                tokio::spawn(async move {
+                    let _counted = counted;
+                    tokio::task::yield_now().await;
+                    assert!(secret.is_none(), "{secret:?}");
+                })
+            };
+            let (good, bad, next) = (session(None), session(Some("hunter2")), session(None));
+            assert!(good.await.is_ok());
+            assert!(bad.await.is_err_and(|error| error.is_panic()));
+            assert!(next.await.is_ok());
+            assert_eq!(*engine.busy().borrow(), 0);
+            told.changed().await.unwrap();
+        });
+    }
 }

@@ -141,6 +141,9 @@ impl DotScanner {
 #[derive(Debug, Clone, Default)]
 pub struct Body {
     state: BodyState,
+    /// So many octets ahead are gone through by lines, for they were looked at as a block that is not plain: to do so again
+    /// behind each line of it would cost a block for every line.
+    by_lines: usize,
 }
 
 /// How much of a body is looked at in one go: line by line costs four times as much.
@@ -185,6 +188,7 @@ impl Body {
     /// How many octets at the front of `input` pass unchanged. They count as seen.
     pub fn take_unchanged(&mut self, input: &[u8]) -> usize {
         let (mut at, mut state) = (0, self.state);
+        let mut by_lines = self.by_lines;
         loop {
             match state {
                 BodyState::LineStart => match &input[at..] {
@@ -198,13 +202,16 @@ impl Body {
                     Some(_) => state = BodyState::Inside,
                 },
                 BodyState::Inside => {
-                    if let Some(plain) = input[at..].get(..BLOCK).filter(|block| is_plain(block)) {
-                        match plain.last() {
-                            Some(b'\n') => (at, state) = (at + BLOCK, BodyState::LineStart),
-                            Some(b'\r') => at += BLOCK - 1,
-                            _ => at += BLOCK,
+                    if let Some(block) = input[at..].get(..BLOCK).filter(|_| at >= by_lines) {
+                        if is_plain(block) {
+                            match block.last() {
+                                Some(b'\n') => (at, state) = (at + BLOCK, BodyState::LineStart),
+                                Some(b'\r') => at += BLOCK - 1,
+                                _ => at += BLOCK,
+                            }
+                            continue;
                         }
-                        continue;
+                        by_lines = at + BLOCK;
                     }
                     let Some(end) = memchr2(b'\r', b'\n', &input[at..]) else {
                         at = input.len();
@@ -220,6 +227,7 @@ impl Body {
             }
         }
         self.state = state;
+        self.by_lines = by_lines.saturating_sub(at);
         at
     }
 
@@ -228,10 +236,12 @@ impl Body {
     pub fn take_changed(&mut self, input: &[u8], out: &mut Vec<u8>) -> usize {
         for (at, &octet) in input.iter().enumerate() {
             if self.state == BodyState::End || (at > 0 && self.state == BodyState::Inside) {
+                self.by_lines = self.by_lines.saturating_sub(at);
                 return at;
             }
             self.step(octet, out);
         }
+        self.by_lines = self.by_lines.saturating_sub(input.len());
         input.len()
     }
 
@@ -339,6 +349,24 @@ mod tests {
             let (out, complete, taken) = body(&[tidy]);
             assert_eq!((out.as_slice(), complete, taken), (tidy, true, tidy.len()));
         }
+    }
+
+    /// A client must not be able to make ostler work a thousand times as hard with the same octets.
+    #[test]
+    fn a_body_of_dots_costs_little_more_than_any_other() {
+        let dots = b"..\r\n".repeat(2_000_000);
+        let began = std::time::Instant::now();
+        assert_eq!(Body::default().take_unchanged(&dots), dots.len());
+        // Not optimized, this takes under a second; looking at a block for each line took 25.
+        assert!(began.elapsed() < std::time::Duration::from_secs(10), "{:?}", began.elapsed());
+        let bare = b"x\n".repeat(2_000_000);
+        let mut machine = Body::default();
+        let (mut out, mut at) = (Vec::new(), 0);
+        while at < bare.len() {
+            at += machine.take_unchanged(&bare[at..]);
+            at += machine.take_changed(&bare[at..], &mut out);
+        }
+        assert!(began.elapsed() < std::time::Duration::from_secs(20), "{:?}", began.elapsed());
     }
 
     #[test]

@@ -72,6 +72,7 @@ impl House {
         home.write_settings(&text);
         home.keep_secret(&local);
         home.keep_secret("the-providers");
+        home.allow_secret("the-providers", "settings", "the test's command says it");
         let ostler = home.run_as(&["run", "-v"]);
         Self { pop3, smtp, ostler, local }
     }

@@ -102,11 +102,18 @@ pub async fn serve(session: &mut Session, client: &mut Conn<TcpStream>) {
         return;
     }
     // Boxed, so that an idle session does not carry the sign-in's memory about.
-    let Some((upstream, ready, account)) = Box::pin(sign_in(session, client, &mut front)).await else { return };
-    let welcome = format!("{}\r\n", ready.said.printable());
+    let Some((entered, account)) = Box::pin(sign_in(session, client, &mut front)).await else { return };
+    let welcome = format!("{}\r\n", entered.ready.said.printable());
     if session.say(client, &welcome).await {
-        Box::pin(pass(session, client, upstream, &account)).await;
+        Box::pin(pass(session, client, entered, &account)).await;
     }
+}
+
+/// A provider that has let a client in.
+struct Entered {
+    upstream: Upstream,
+    ready: Ready,
+    open: OpenSession,
 }
 
 /// Hears the client until it has signed in.
@@ -114,7 +121,7 @@ async fn sign_in(
     session: &mut Session,
     client: &mut Conn<TcpStream>,
     front: &mut Front,
-) -> Option<(Upstream, Ready, Arc<Account>)> {
+) -> Option<(Entered, Arc<Account>)> {
     let mut reach: Option<Reach> = None;
     let mut deadline = Instant::now() + session.settings.timeouts.login;
     loop {
@@ -161,7 +168,7 @@ async fn sign_in(
             }
             Answer::SignIn(account, attempt) => {
                 match unless_stopped(session.stopping.clone(), enter(session, &account, &attempt, reach.take())).await {
-                    Ok(Some((upstream, ready))) => return Some((upstream, ready, account)),
+                    Ok(Some(entered)) => return Some((entered, account)),
                     Ok(None) if session.has_guessed_enough() => {
                         let Answer::Misused(misuse, text) = misused(crate::protocol::Misuse::TooManyPasswords) else {
                             return None;
@@ -206,7 +213,7 @@ async fn enter(
     account: &Arc<Account>,
     attempt: &Attempt,
     reach: Option<Reach>,
-) -> Result<Option<(Upstream, Ready)>, Failure> {
+) -> Result<Option<Entered>, Failure> {
     session.named(account);
     if session.settings.access == Access::Password && !session.knows_password(account, &attempt.proof).await? {
         return Ok(None);
@@ -244,7 +251,9 @@ async fn enter(
         gate.session_opened();
     }
     drop(turn);
-    Ok(Some((upstream, ready)))
+    // From here on, for the client may be gone before it hears of it.
+    let open = OpenSession(gate);
+    Ok(Some(Entered { upstream, ready, open }))
 }
 
 /// The client's session at the provider counts as the gate's login until this is dropped.
@@ -259,8 +268,8 @@ impl Drop for OpenSession {
 }
 
 /// Passes what client and provider say, to the end.
-async fn pass(session: &mut Session, client: &mut Conn<TcpStream>, upstream: Upstream, account: &Account) {
-    let open = OpenSession(account.pop3.as_ref().and_then(|server| gate_of(&session.engine, account, server)));
+async fn pass(session: &mut Session, client: &mut Conn<TcpStream>, entered: Entered, account: &Account) {
+    let Entered { upstream, open, .. } = entered;
     session.doing("signed in");
     session.signed_in();
     let Upstream { mut conn, at, .. } = upstream;

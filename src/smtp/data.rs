@@ -11,6 +11,9 @@ use crate::wire::{Body, REPLY_LINE, take_line};
 /// A message makes progress when so many octets have passed; one octet a minute is no progress.
 const PROGRESS: u64 = 4096;
 
+/// Octets that are worth a write of their own: what TLS makes a record of.
+const PIECE: usize = 16 * 1024;
+
 /// The machine; see [`Machine`]. It is over when the client's end of data has been passed on, or when the provider
 /// spoke before that.
 #[derive(Debug, Default)]
@@ -86,17 +89,26 @@ impl Machine for Data {
         if self.is_complete() {
             return Ok(Taken::Stop);
         }
-        let same = self.body.take_unchanged(input);
-        self.passed(same);
-        if same > 0 && !self.swallowing {
-            return Ok(Taken::AsIs(same));
+        let mut at = self.body.take_unchanged(input);
+        if (at == input.len() || at >= PIECE) && !self.swallowing {
+            self.passed(at);
+            return Ok(if at > 0 { Taken::AsIs(at) } else { Taken::NeedMore });
         }
-        let changed = self.body.take_changed(&input[same..], &mut say.server);
-        self.passed(changed);
+        // What has to be changed here and there goes in pieces too, and not in a piece for every change.
+        let begun = say.server.len();
+        say.server.extend_from_slice(&input[..at]);
+        while at < input.len() && say.server.len() < begun + PIECE && !self.is_complete() {
+            at += self.body.take_changed(&input[at..], &mut say.server);
+            let next = &input[at..input.len().min(at + PIECE)];
+            let same = self.body.take_unchanged(next);
+            say.server.extend_from_slice(&next[..same]);
+            at += same;
+        }
+        self.passed(at);
         if self.swallowing {
             say.server.clear();
         }
-        Ok(if same + changed > 0 { Taken::Consumed(same + changed) } else { Taken::NeedMore })
+        Ok(if at > 0 { Taken::Consumed(at) } else { Taken::NeedMore })
     }
 
     fn wants_client(&self) -> bool {
@@ -137,6 +149,38 @@ mod tests {
         let mut data = data.swallow();
         assert_eq!(data.client_said(b"rest\r\n.\r\nQUIT\r\n", &mut say), Ok(Taken::Consumed(9)));
         assert!(data.is_over() && data.is_complete() && say.server.is_empty());
+    }
+
+    #[test]
+    fn what_has_to_be_changed_goes_in_pieces_and_is_the_same_as_line_by_line() {
+        let body = b"Subject: x\n\n.one\r\n..two\rthree\n.\nfour\n".repeat(5_000);
+        let whole = [body.as_slice(), b"\r\n.\r\nQUIT\r\n"].concat();
+        let pass = |cut: usize| {
+            let (mut data, mut out, mut pieces, mut rest) = (Data::default(), Vec::new(), 0, whole.as_slice());
+            while !data.is_over() {
+                let mut say = Replies::default();
+                let input = &rest[..rest.len().min(cut)];
+                let used = match data.client_said(input, &mut say).unwrap() {
+                    Taken::AsIs(n) => {
+                        out.extend_from_slice(&input[..n]);
+                        n
+                    }
+                    Taken::Consumed(n) => n,
+                    other => panic!("{other:?}"),
+                };
+                assert!(used > 0 && say.server.len() < 4 * PIECE);
+                out.append(&mut say.server);
+                (rest, pieces) = (&rest[used..], pieces + 1);
+            }
+            assert_eq!(rest, b"QUIT\r\n");
+            (out, pieces)
+        };
+        let (expected, _) = pass(1);
+        assert!(expected.ends_with(b"four\r\n\r\n.\r\n"), "{:?}", &expected[expected.len() - 20..]);
+        for cut in [2, 3, 7, 100, 5_000, 65_536] {
+            assert_eq!(pass(cut).0, expected, "{cut}");
+        }
+        assert!(pass(65_536).1 < 2 * whole.len() / PIECE + 8);
     }
 
     #[test]

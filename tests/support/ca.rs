@@ -60,6 +60,14 @@ impl TestCa {
         self.sign(params)
     }
 
+    /// For this computer, from half an hour ago to half an hour from now.
+    pub fn for_this_hour(&self) -> ServerCert {
+        let (mut params, now) = (here(), time::OffsetDateTime::now_utc());
+        params.not_before = now - time::Duration::minutes(30);
+        params.not_after = now + time::Duration::minutes(30);
+        self.sign(params)
+    }
+
     /// For this computer, from a year to come.
     pub fn not_yet_valid(&self) -> ServerCert {
         let mut params = here();

@@ -59,6 +59,7 @@ impl Client {
 
     /// Sends a line and its CRLF.
     pub fn say(&mut self, line: &str) {
+        super::secrets::typed(line);
         self.send(format!("{line}\r\n"));
     }
 
@@ -182,6 +183,7 @@ impl Client {
 
     /// Sends a line, if it is taken, and hears the answer, if there is one: the last line of it.
     pub fn try_ask(&mut self, line: &str) -> Option<String> {
+        super::secrets::typed(line);
         if !self.try_send(format!("{line}\r\n")) {
             return None;
         }

@@ -21,6 +21,7 @@ pub mod postfix;
 pub mod process;
 pub mod provider;
 pub mod running;
+pub mod secrets;
 #[cfg(target_os = "linux")]
 pub mod terminal;
 pub mod world;
@@ -61,6 +62,7 @@ pub fn has(need: &str) -> Result<(), String> {
         "keyring" => keyring::usable(),
         #[cfg(target_os = "linux")]
         "panel" => desktop::usable(),
+        "faketime" => preloaded_clock().map(drop).ok_or_else(|| "libfaketime".to_owned()),
         "world" => world::usable(),
         program => find(program).map(drop).ok_or_else(|| program.to_owned()),
     }
@@ -81,6 +83,12 @@ pub fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let more = ["/usr/sbin", "/usr/local/sbin", "/sbin", "/opt/homebrew/sbin"].map(PathBuf::from);
     std::env::split_paths(&path).chain(more).map(|folder| folder.join(program)).find(|file| file.is_file())
+}
+
+/// The library that gives a program another time of day (of Debian's package faketime).
+pub fn preloaded_clock() -> Option<PathBuf> {
+    let folders = std::fs::read_dir("/usr/lib").ok()?.flatten().map(|entry| entry.path());
+    folders.map(|folder| folder.join("faketime/libfaketimeMT.so.1")).find(|file| file.is_file())
 }
 
 /// A folder that goes with the test. Servers run as users of their own and must be able to pass through it.

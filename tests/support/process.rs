@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io::{Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::Instant;
 
@@ -95,7 +95,7 @@ impl Drop for Process {
     }
 }
 
-/// Runs a program to its end with this on its standard input.
+/// Runs a program to its end with this on its standard input. What it says is searched for secrets (`secrets.rs`).
 pub fn run(command: &mut Command, input: impl AsRef<[u8]>) -> Output {
     let shown = format!("{command:?}");
     let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
@@ -103,7 +103,7 @@ pub fn run(command: &mut Command, input: impl AsRef<[u8]>) -> Output {
     let mut stdin = child.stdin.take().unwrap();
     let mut stdout = child.stdout.take().unwrap();
     let mut stderr = child.stderr.take().unwrap();
-    std::thread::scope(|scope| {
+    let output = std::thread::scope(|scope| {
         let out = scope.spawn(move || {
             let mut bytes = Vec::new();
             let _ = stdout.read_to_end(&mut bytes);
@@ -135,7 +135,9 @@ pub fn run(command: &mut Command, input: impl AsRef<[u8]>) -> Output {
         let output = Output { status, stdout: out.join().unwrap(), stderr: err.join().unwrap() };
         assert!(!late, "{shown} does not end: {}", said(&output));
         output
-    })
+    });
+    super::secrets::search_output(command, &output);
+    output
 }
 
 /// As [`run`], and the program has to succeed.
@@ -158,16 +160,19 @@ pub fn command<S: AsRef<OsStr>>(program: impl AsRef<OsStr>, args: impl IntoItera
     command
 }
 
+/// Python for users who are not root: the search path may lead through folders of root's own.
+pub fn anybodys_python() -> PathBuf {
+    let python = ["/usr/bin/python3", "/usr/local/bin/python3"].into_iter().find(|file| Path::new(file).exists());
+    python.map_or_else(|| super::find("python3").unwrap(), Into::into)
+}
+
 /// What a program of user nobody hears at a door when it sends these bytes.
 pub fn as_nobody(port: u16, bytes: &str) -> String {
     let script = "import socket,sys\ns=socket.create_connection(('127.0.0.1',int(sys.argv[1])),20)\ns.settimeout(20)\n\
         try:\n s.sendall(sys.argv[2].encode())\nexcept OSError: pass\nd=b''\n\
         try:\n while True:\n  b=s.recv(4096)\n  if not b: break\n  d+=b\nexcept OSError as e: d+=repr(e).encode()\nprint(d.decode())";
     let mut nobody = command("setpriv", ["--reuid", "65534", "--regid", "65534", "--clear-groups"]);
-    // The search path may lead through folders of root's own.
-    let python = ["/usr/bin/python3", "/usr/local/bin/python3"].into_iter().find(|file| Path::new(file).exists());
-    let python = python.map_or_else(|| super::find("python3").unwrap(), Into::into);
-    nobody.arg(python).args(["-c", script, &port.to_string(), bytes]).current_dir("/");
+    nobody.arg(anybodys_python()).args(["-c", script, &port.to_string(), bytes]).current_dir("/");
     let output = run(&mut nobody, "");
     said(&output)
 }

@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 use super::client::Client;
 use super::ostler::Home;
 use super::process::Process;
+use super::secrets::{Again, Watch, watch_of};
 use super::{free_port, wait_for};
 
 /// What a pipe has brought so far.
@@ -29,7 +30,11 @@ impl Heard {
     }
 
     pub fn text(&self) -> String {
-        String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
+        String::from_utf8_lossy(&self.bytes()).into_owned()
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        self.0.lock().unwrap().clone()
     }
 
     /// Waits until this has been said; returns the first line with it.
@@ -38,9 +43,12 @@ impl Heard {
     }
 }
 
-/// A running `ostler run` that need not say `ready` and may end in any way.
+/// A running `ostler run` that need not say `ready` and may end in any way. No secret may show in what it says, nor in what
+/// can be asked about it before it ends well (`secrets.rs`).
 pub struct Run {
     process: Process,
+    watched: Option<Arc<Watch>>,
+    again: Again,
     readers: Vec<JoinHandle<()>>,
     pub out: Heard,
     pub err: Heard,
@@ -56,7 +64,8 @@ impl Run {
         let mut process = Process::start("ostler", command);
         let (out, first) = Heard::listen(process.child().stdout.take().unwrap());
         let (err, second) = Heard::listen(process.child().stderr.take().unwrap());
-        Self { process, readers: vec![first, second], out, err }
+        let (watched, again) = (watch_of(command), Again::of(command));
+        Self { process, watched, again, readers: vec![first, second], out, err }
     }
 
     /// Waits until the doors are open.
@@ -97,6 +106,9 @@ impl Run {
     /// SIGTERM, and it has to end well.
     #[cfg(unix)]
     pub fn end_well(&mut self) {
+        if let Some(watch) = &self.watched {
+            watch.search_running(self.process.id(), &self.again);
+        }
         self.signal(rustix::process::Signal::TERM);
         let status = self.ended();
         assert!(status.success(), "ended with {status}:\n{}", self.err.text());
@@ -107,6 +119,9 @@ impl Drop for Run {
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("ostler said:\n{}", self.err.text());
+        } else if let Some(watch) = &self.watched {
+            watch.search("stdout", &self.out.bytes());
+            watch.search("the log", &self.err.bytes());
         }
     }
 }
@@ -124,9 +139,26 @@ impl Hand {
 
     /// On this port.
     pub fn at(port: u16) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
+        Self::over(TcpListener::bind(("127.0.0.1", port)).unwrap())
+    }
+
+    /// On a socket that listens already, in another network perhaps.
+    pub fn over(listener: TcpListener) -> Self {
         listener.set_nonblocking(true).unwrap();
+        let port = listener.local_addr().unwrap().port();
         Self { listener, port }
+    }
+
+    /// The next connection, if it is there already.
+    pub fn try_accept(&self) -> Option<Client> {
+        let (stream, _) = self.listener.accept().ok()?;
+        stream.set_nonblocking(false).unwrap();
+        Some(Client::over(stream))
+    }
+
+    /// Takes the connections that have come already and closes them; how many there were.
+    pub fn drain(&self) -> usize {
+        std::iter::from_fn(|| self.listener.accept().ok()).count()
     }
 
     /// The next connection.

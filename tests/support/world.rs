@@ -286,6 +286,24 @@ impl World {
         self.inside.clone()
     }
 
+    /// Does something in the world's network, on a thread of its own: a socket that is made there stays there.
+    #[cfg(target_os = "linux")]
+    pub fn in_network<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        use std::os::fd::AsFd;
+        let network = std::fs::File::open(format!("/proc/{}/ns/net", self.inside.pid)).unwrap();
+        let thread = || {
+            let kind = Some(rustix::thread::LinkNameSpaceType::Network);
+            rustix::thread::move_into_link_name_space(network.as_fd(), kind).expect("the way into the network");
+            work()
+        };
+        std::thread::scope(|scope| scope.spawn(thread).join().unwrap())
+    }
+
+    /// The process that keeps it: what stands for its network in `ip link add ... netns PROCESS`.
+    pub fn id(&self) -> u32 {
+        self.inside.pid
+    }
+
     /// See [`Inside::wrap`].
     pub fn wrap(&self, inner: &Command) -> Command {
         self.inside.wrap(inner)
