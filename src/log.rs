@@ -28,7 +28,7 @@ static JSON: AtomicBool = AtomicBool::new(false);
 
 /// How many lines are kept: hours of an old program's mail, or with `-v` some sessions.
 const KEPT: usize = 500;
-/// The longest line that is kept, in octets (facts on limits: 512 characters); providers can be talkative.
+/// The longest line that is kept, in characters; providers can be talkative.
 const LONGEST: usize = 600;
 
 static LINES: Mutex<VecDeque<String>> = Mutex::new(VecDeque::new());
@@ -47,8 +47,7 @@ struct Keep;
 
 impl Write for Keep {
     fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
-        let mut text = String::from_utf8_lossy(line).trim_end().to_owned();
-        text.truncate(text.floor_char_boundary(LONGEST));
+        let text = String::from_utf8_lossy(line).trim_end().chars().take(LONGEST).collect();
         let mut lines = lines();
         if lines.len() == KEPT {
             lines.pop_front();
@@ -183,6 +182,6 @@ mod tests {
         let lines = newest();
         assert_eq!(lines.len(), KEPT);
         assert!(lines[KEPT - 1].starts_with(&format!("line {} ", KEPT + 6)));
-        assert!(lines.iter().all(|line| line.len() <= LONGEST && !line.contains('\n')));
+        assert!(lines.iter().all(|line| line.chars().count() <= LONGEST && !line.contains('\n')));
     }
 }
