@@ -7,9 +7,10 @@ use std::collections::VecDeque;
 use memchr::memchr;
 
 use crate::command::{Command, is_http, is_tls_hello};
+use crate::failure::one_line;
 use crate::pop3::{Status, status};
 use crate::protocol::{Breach, Clock, Filter as Machine, Misuse, Party, Replies, Taken};
-use crate::wire::{COMMAND_LINE, DotScanner, Line, REPLY_LINE, printable};
+use crate::wire::{CLIENT_REPLY, COMMAND_LINE, DotScanner, Line, REPLY_LINE, printable};
 
 /// The most commands a client may have waiting for their answers; the eagerest real one (Eudora for Mac) sends 15.
 /// Beyond it the client waits in its socket.
@@ -116,12 +117,14 @@ impl Filter {
 
     /// One status line, its end included; what the client gets in its place, if it cannot pass as it is.
     fn status(&mut self, raw: &[u8]) -> Result<Option<String>, Breach> {
-        let Some(expected) = self.expected.pop_front() else {
+        let Some(expected) = self.expected.front().copied() else {
             return Err(Breach::Server(format!("it said \"{}\" unasked", printable(raw.trim_ascii_end()))));
         };
+        // The client goes on waiting then, and can be told why.
         let Some(status) = status(raw) else {
             return Err(Breach::Server(format!("\"{}\" is no answer", printable(raw.trim_ascii_end()))));
         };
+        self.expected.pop_front();
         self.tick();
         match expected {
             Expected::Text(kind) if status == Status::Ok => self.state = State::Text(DotScanner::default(), kind),
@@ -132,8 +135,8 @@ impl Filter {
         }
         let text = raw.strip_suffix(b"\r\n");
         Ok(match text {
-            Some(text) if text.iter().all(|b| matches!(b, b' '..=b'~' | b'\t')) => None,
-            _ => Some(format!("{}\r\n", printable(raw.trim_ascii_end()))),
+            Some(text) if raw.len() <= CLIENT_REPLY && text.iter().all(|b| matches!(b, b' '..=b'~' | b'\t')) => None,
+            _ => Some(format!("{}\r\n", one_line(&printable(raw.trim_ascii_end())))),
         })
     }
 

@@ -332,7 +332,7 @@ impl Drop for Ostler {
 }
 
 /// A secret as it stands, in hex, and in base64 at each of the three places it can begin in a group.
-fn forms(secret: &str) -> Vec<Vec<u8>> {
+pub fn forms(secret: &str) -> Vec<Vec<u8>> {
     let bytes = secret.as_bytes();
     let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     let mut forms = vec![bytes.to_vec(), hex.to_uppercase().into_bytes(), hex.into_bytes()];
