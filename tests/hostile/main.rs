@@ -8,9 +8,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-//mod client;
-//mod crowd;
+mod client;
+mod crowd;
 mod fetching;
+mod house;
 mod leaving;
 mod parts;
 mod provider;

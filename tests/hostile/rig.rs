@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::support::ostler::{Home, Ostler, forms};
 
 /// Cases that run at once. They wait more than they work.
-const AT_ONCE: usize = 24;
+const AT_ONCE: usize = 64;
 
 /// Does this for every number below `count`, many at a time; the test fails with the names of all that failed.
 pub fn each(count: usize, name: impl Fn(usize) -> String + Sync, case: impl Fn(usize) + Sync) {
