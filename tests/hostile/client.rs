@@ -184,7 +184,7 @@ fn play(access: &str, cases: &[Case]) {
     let ostler = home.run_as(&["run", "-v"]);
     let families = families(&ostler);
     let named: Mutex<BTreeMap<&str, usize>> = Mutex::default();
-    each(runs.len(), &name, |run| {
+    each(runs.len(), name, |run| {
         let ((number, slowly), (smtp, pop3)) = (runs[run], (&houses[run].0, &houses[run].1));
         let (_, door, case) = cases[number];
         let mut talk = Talk {

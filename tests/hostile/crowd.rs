@@ -122,7 +122,9 @@ fn a_provider_that_floods() {
         part.retain(|step| !matches!(step, Step::Send(bytes) if bytes.is_empty()));
         part
     };
-    let retr = server(owes("+OK\r\n"), |stream| drop(pour(&stream, &[b'x'; 65_536], FLOOD)));
+    let retr = server(owes("+OK\r\n"), |stream| {
+        pour(&stream, &[b'x'; 65_536], FLOOD);
+    });
     let (_pop, _smtp, ostler) = flooded(Some(retr), None, "");
     bounded("retr-no-newline", &ostler, || {
         let mut client = signed_in(&ostler);
@@ -132,7 +134,9 @@ fn a_provider_that_floods() {
     });
     drop(ostler);
 
-    let list = server(owes("+OK\r\n"), |stream| drop(pour(&stream, &b"1 1\r\n".repeat(10_000), usize::MAX)));
+    let list = server(owes("+OK\r\n"), |stream| {
+        pour(&stream, &b"1 1\r\n".repeat(10_000), usize::MAX);
+    });
     let (_pop, _smtp, ostler) = flooded(Some(list), None, "");
     bounded("list-infinite", &ostler, || {
         let mut client = signed_in(&ostler);
@@ -148,7 +152,9 @@ fn a_provider_that_floods() {
     drop(ostler);
 
     let answer = server(owes("+OK "), |stream| assert!(pour(&stream, &[b'x'; 65_536], FLOOD) < FLOOD));
-    let capa = server(owes("+OK\r\n"), |stream| drop(pour(&stream, &b"X-LIE\r\n".repeat(1000), FLOOD)));
+    let capa = server(owes("+OK\r\n"), |stream| {
+        pour(&stream, &b"X-LIE\r\n".repeat(1000), FLOOD);
+    });
     for (name, port, command) in [("reply-line", answer, "STAT"), ("reply-flood-lines", capa, "CAPA")] {
         let (_pop, _smtp, ostler) = flooded(Some(port), None, "");
         bounded(name, &ostler, || {
@@ -162,11 +168,14 @@ fn a_provider_that_floods() {
 
 #[test]
 fn a_provider_that_floods_a_send() {
-    let unasked =
-        server(cut(send_part(), 0, Step::Send(b"220".to_vec())), |stream| drop(pour(&stream, &[b'-'; 65_536], FLOOD)));
-    let lines = server(Vec::new(), |stream| drop(pour(&stream, &b"220-more\r\n".repeat(6000), FLOOD)));
+    let unasked = server(cut(send_part(), 0, Step::Send(b"220".to_vec())), |stream| {
+        pour(&stream, &[b'-'; 65_536], FLOOD);
+    });
+    let lines = server(Vec::new(), |stream| {
+        pour(&stream, &b"220-more\r\n".repeat(6000), FLOOD);
+    });
     let in_data = server(cut(send_part(), 10, Step::Send(b"354 go on\r\n".to_vec())), |stream| {
-        drop(pour(&stream, &b"250-more\r\n".repeat(6000), FLOOD))
+        pour(&stream, &b"250-more\r\n".repeat(6000), FLOOD);
     });
     for (name, port) in [("greeting-line", unasked), ("greeting-lines", lines), ("reply-flood-in-data", in_data)] {
         let (_pop, _smtp, ostler) = flooded(None, Some(port), "");

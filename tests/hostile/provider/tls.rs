@@ -141,12 +141,7 @@ impl With {
                 clear(if self.speaks == Speaks::Smtp { "502 what" } else { "-ERR what" }),
                 self.ends,
             ),
-            self.starttls(
-                "starttls-other-code",
-                None,
-                clear(if self.speaks == Speaks::Smtp { "250 ok" } else { "250 ok" }),
-                self.lost,
-            ),
+            self.starttls("starttls-other-code", None, clear("250 ok"), self.lost),
             self.starttls("starttls-inject", None, injected_with(injected), self.ends)
                 .words(&["sent more than its answer"]),
             self.starttls("starttls-inject-one-byte", None, injected_with("2"), self.ends),
