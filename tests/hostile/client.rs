@@ -183,6 +183,7 @@ fn play(access: &str, cases: &[Case]) {
     on_both_families(&home);
     let ostler = home.run_as(&["run", "-v"]);
     let families = families(&ostler);
+    println!("{} cases, each in one go and byte by byte", cases.len());
     let named: Mutex<BTreeMap<&str, usize>> = Mutex::default();
     each(runs.len(), name, |run| {
         let ((number, slowly), (smtp, pop3)) = (runs[run], (&houses[run].0, &houses[run].1));

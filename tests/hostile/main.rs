@@ -3,7 +3,7 @@
 //! `crowd` counts memory and time where many or much comes. `mutants/` breaks ostler on purpose to see them fail.
 
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, clippy::expect_used, unreachable_pub)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, unreachable_pub)]
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -146,6 +146,7 @@ fn play(speaks: Speaks, ca: &TestCa, cases: &[Case]) {
     on_both_families(&home);
     let ostler = home.run_as(&["run", "-v"]);
     let families = families(&ostler);
+    println!("{} cases, each in one go and byte by byte", cases.len());
     each(runs.len(), name, |run| {
         let (number, variation) = runs[run];
         let (case, peer, own) = (&cases[number], &peers[run], name(run));
