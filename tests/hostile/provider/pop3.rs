@@ -108,6 +108,12 @@ fn before_the_password() {
             .never(early),
         capa("capa-and-more", say("+OK\r\nUSER\r\n.\r\n+OK name\r\n+OK in"), pass(TROUBLE)).never(early),
         capa("capa-drip-forever", drip("+OK "), pass(TROUBLE)).never(early),
+        {
+            let lines = format!("+OK\r\n{}.\r\n", "USER\r\n".repeat(20)).into_bytes();
+            let mut part = vec![say("+OK ready"), expect("CAPA"), Step::Drip(lines, Duration::from_millis(50))];
+            part.extend(fetch_part().into_iter().skip(1));
+            case("capa-lines-drip-forever", part, pass(TROUBLE)).never(early)
+        },
         line("user-refused", USER, "-ERR [AUTH] never heard of her", pass(REFUSED))
             .words(&["never heard of her"])
             .never(early),
