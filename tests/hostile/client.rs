@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use super::house::{House, Told};
 use super::parts::{AT_MOST, BOB, MESSAGE, plain};
-use super::rig::{assert_clean, assert_no_secret, each, families, on_both_families};
+use super::rig::{assert_clean, assert_no_secret, each, families, on_both_families, room_for_many};
 use crate::support::ca::TestCa;
 use crate::support::client::Client;
 use crate::support::ostler::{Account, Home, Server};
@@ -160,6 +160,7 @@ impl Talk<'_> {
 /// Plays every case twice against the same ostler: as written over IPv4, and byte by byte over IPv6. After each an
 /// honest client of the same account has to be served.
 fn play(access: &str, cases: &[Case]) {
+    room_for_many();
     let (secret, local) = (unique("pw"), unique("local"));
     let runs: Vec<(usize, bool)> = (0..cases.len()).flat_map(|number| [(number, false), (number, true)]).collect();
     let name = |run: usize| format!("{}{}", cases[runs[run].0].0, if runs[run].1 { "-slowly" } else { "" });

@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::client::smtp::{HELLO, HELLO_2};
 use super::parts::{ANN, BOB, MESSAGE, cut, fetch_part, send_part};
-use super::rig::{assert_clean, memory};
+use super::rig::{assert_clean, memory, room_for_many};
 use super::sweep::{honest_fetch, honest_send, pop3, send, smtp};
 use crate::support::ca::TestCa;
 use crate::support::client::Client;
@@ -251,6 +251,7 @@ fn descriptors(ostler: &Ostler) -> usize {
 
 #[test]
 fn clients_by_the_thousand() {
+    room_for_many();
     let (_pop, _smtp, ostler) = flooded(None, None, "\n[timeouts]\nlogin = \"3s\"\n");
     let before = (descriptors(&ostler), memory(&ostler).0);
     for round in 0..1000 {

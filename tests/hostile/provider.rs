@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::parts::{
     AT_MOST, HASTY, Heard, MESSAGE, completed, contains, fetch_part, send_part, shown, try_fetch, try_send,
 };
-use super::rig::{assert_clean, assert_no_secret, each, families, on_both_families};
+use super::rig::{assert_clean, assert_no_secret, each, families, on_both_families, room_for_many};
 use crate::support::ca::{ServerCert, TestCa};
 use crate::support::client::Client;
 use crate::support::ostler::{Account, Home, Ostler, Server};
@@ -119,6 +119,7 @@ fn in_bytes(part: &Part) -> Part {
 /// Plays every case twice against the same ostler, whole and byte by byte, over both address families; after each an
 /// honest session of the same process has to work.
 fn play(speaks: Speaks, ca: &TestCa, cases: &[Case]) {
+    room_for_many();
     let secret = unique("pw");
     // What ostler learns of a server in the first variation must not spoil the second.
     let runs: Vec<(usize, usize)> = (0..cases.len()).flat_map(|number| [(number, 0), (number, 1)]).collect();

@@ -10,6 +10,13 @@ use crate::support::ostler::{Home, Ostler, forms};
 /// Cases that run at once. They wait more than they work.
 const AT_ONCE: usize = 64;
 
+/// As many descriptors as this process may have: every case has a listener, and the usual 1024 are soon used up.
+pub fn room_for_many() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+}
+
 /// Does this for every number below `count`, many at a time; the test fails with the names of all that failed.
 pub fn each(count: usize, name: impl Fn(usize) -> String + Sync, case: impl Fn(usize) + Sync) {
     let (next, failed) = (AtomicUsize::new(0), Mutex::new(Vec::new()));

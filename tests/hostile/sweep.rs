@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::parts::{
     ANN, AT_MOST, BOB, Heard, MESSAGE, answer_to, completed, contains, fetch_part, send_part, try_fetch, try_send,
 };
-use super::rig::each;
+use super::rig::{each, room_for_many};
 use crate::support::ca::TestCa;
 use crate::support::client::Client;
 use crate::support::ostler::{Account, Home, Ostler, Server};
@@ -57,6 +57,7 @@ pub fn up_to_data(client: &mut Client) {
 
 /// A provider and a door for each case, all at one ostler.
 fn with_doors(cases: &[Part], protocol: &str, honest: &Part, more: &str) -> (Vec<Provider>, Vec<u16>, Ostler) {
+    room_for_many();
     let peers: Vec<Provider> = cases.iter().map(|_| Provider::always(honest.clone())).collect();
     let ports: Vec<u16> = cases.iter().map(|_| free_port()).collect();
     let accounts: Vec<Account> = (peers.iter().zip(&ports).enumerate())
