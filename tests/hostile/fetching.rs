@@ -1,7 +1,8 @@
 //! Providers that misbehave in a fetch, at every point of it.
 
 use super::parts::{HASTY, Heard, cut, fetch_part, message_answer, shown};
-use super::sweep::fetches;
+use super::sweep::{fetches, honest_fetch, pop3};
+use crate::support::client::Client;
 use crate::support::provider::{Part, Step, say};
 
 /// Nothing was said to the client that the provider had not said, and trouble has its own words.
@@ -77,4 +78,21 @@ fn pop3_answers_that_are_none_lead_to_no_ok() {
         }
     }
     fetches(&cases, HASTY, |number, heard, _| honest_answers(places[number % places.len()], heard));
+}
+
+#[test]
+fn nothing_is_said_inside_a_message_that_breaks_off_however_much_is_owed() {
+    let whole = message_answer();
+    for how in [Step::Close, Step::Reset, Step::Stall] {
+        let mut part: Part = fetch_part().into_iter().take(5).chain(fetch_part().into_iter().skip(7).take(1)).collect();
+        part.extend([Step::Send(whole[..12].to_vec()), how]);
+        let (_peer, ostler) = pop3(vec![part], HASTY);
+        let mut client = Client::greeted(ostler.pop3, "+OK");
+        client.ask("USER home", "+OK");
+        client.ask("PASS x", "+OK");
+        client.send("RETR 1\r\nDELE 1\r\nQUIT\r\n");
+        let heard = client.rest();
+        assert!(whole[..12].starts_with(&heard), "{:?}", String::from_utf8_lossy(&heard));
+        honest_fetch(ostler.pop3);
+    }
 }

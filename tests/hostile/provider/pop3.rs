@@ -221,6 +221,8 @@ fn in_the_session() {
         .never(&["QUIT", "DELE"]),
         at("retr-dot-twice", RETR, Step::Send([&whole, b".\r\n".as_slice()].concat()), ClosedAfter("RETR 1"))
             .never(&["QUIT", "DELE"]),
+        case("retr-lf-dot-crlf-inside", with(RETR, Step::Send(b"+OK\r\na\n.\r\nb\r\n.\r\n".to_vec())), Well),
+        case("retr-cr-dot-crlf-inside", with(RETR, Step::Send(b"+OK\r\na\r.\r\nb\r\n.\r\n".to_vec())), Well),
         at("dele-never", DELE, Step::Stall, told("DELE 1", TROUBLE)).never(&["QUIT"]),
         drops("dele-drop", DELE, Step::Close, told("DELE 1", TROUBLE)).never(&["QUIT"]),
         line("dele-refused", DELE, "-ERR no", told("DELE 1", &["-ERR no\r\n"])),
