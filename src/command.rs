@@ -30,12 +30,20 @@ impl<'a> Command<'a> {
     }
 }
 
-/// Whether a line is from a browser rather than a mail program: an HTTP request, or a header of one.
+/// Whether a line is from a browser rather than a mail program: an HTTP request, or a header of one. Of a line that is too
+/// long its beginning will do.
 pub fn is_http(line: &[u8]) -> bool {
+    let line = line.trim_ascii();
     const VERBS: [&[u8]; 9] =
         [b"GET ", b"POST ", b"PUT ", b"HEAD ", b"OPTIONS ", b"CONNECT ", b"DELETE ", b"PATCH ", b"TRACE "];
     let upper = line[..line.len().min(8)].to_ascii_uppercase();
     if VERBS.iter().any(|v| upper.starts_with(v)) || upper.starts_with(b"PRI * HT") {
+        return true;
+    }
+    // Any verb at all, by what stands at the end; a password may end like this.
+    let mut words = line.split(|b| *b == b' ');
+    let verb = words.next().unwrap_or_default();
+    if words.next_back().is_some_and(|last| last.starts_with(b"HTTP/")) && !verb.eq_ignore_ascii_case(b"PASS") {
         return true;
     }
     // A header: a token with a colon right behind it. No mail command has one before its first blank.
@@ -47,10 +55,16 @@ pub fn is_http(line: &[u8]) -> bool {
             .is_some_and(|colon| colon > 0 && word[..colon].iter().all(|b| b.is_ascii_alphanumeric() || *b == b'-'))
 }
 
-/// The first octets of a TLS record with a hello in it.
+/// The first octets of a TLS record with a hello in it, or of the hello of SSL 2 that mail programs of the 1990s begin
+/// with even for TLS (RFC 5246, E.2).
 pub fn is_tls_hello(input: &[u8]) -> bool {
-    // The first octet is enough, however few have come: no command begins with it.
-    input.first() == Some(&0x16)
+    match input {
+        // The first octet is enough, however few have come: no command begins with it.
+        [0x16, ..] => true,
+        // Length with its highest bit set, CLIENT-HELLO, version 2 or 3.
+        [length, _, 1, 0 | 3, ..] => length & 0x80 != 0,
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -71,6 +85,14 @@ mod tests {
     }
 
     #[test]
+    fn the_hello_of_ssl_2_is_known_too() {
+        assert!(is_tls_hello(&[0x80, 0x2e, 1, 3, 0]) && is_tls_hello(&[0x80, 0x1c, 1, 0, 2]));
+        assert!(
+            !is_tls_hello(&[0x80, 0x2e, 1]) && !is_tls_hello("\u{e4}\u{f6}".as_bytes()) && !is_tls_hello(b"ab\x01\x03")
+        );
+    }
+
+    #[test]
     fn browsers_are_told_from_mail_programs() {
         for http in [
             "GET / HTTP/1.1",
@@ -78,12 +100,23 @@ mod tests {
             "Host: 127.0.0.1:2110",
             "Content-Type:text/plain",
             "DELETE /1 HTTP/1.1",
+            "PROPFIND / HTTP/1.1",
+            " GET / HTTP/1.1",
         ] {
             assert!(is_http(http.as_bytes()), "{http}");
         }
-        for mail in
-            ["MAIL FROM:<a@b>", "RCPT TO: <a>", "DELE 1", "TOP 1 0", "EHLO [127.0.0.1]", "USER a:b", "HELP", "", "::"]
-        {
+        for mail in [
+            "PASS my HTTP/1.1",
+            "MAIL FROM:<a@b>",
+            "RCPT TO: <a>",
+            "DELE 1",
+            "TOP 1 0",
+            "EHLO [127.0.0.1]",
+            "USER a:b",
+            "HELP",
+            "",
+            "::",
+        ] {
             assert!(!is_http(mail.as_bytes()), "{mail}");
         }
     }

@@ -255,6 +255,9 @@ pub enum Misuse {
     /// Too many wrong local passwords.
     #[error("it gave a wrong local password three times")]
     TooManyPasswords,
+    /// It spoke before it was greeted.
+    #[error("it spoke before it was greeted, as no mail program does")]
+    EarlyGreeting,
     /// Octets were waiting when DATA was answered.
     #[error("it sent more before DATA was answered, as a web page made to send mail would")]
     EarlyData,

@@ -5,17 +5,19 @@ pub mod gate;
 pub mod pop3;
 pub mod smtp;
 
+use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::debug;
 
 use crate::account::{Access, Account, Door, Protocol, Settings};
-use crate::command::{Command, is_tls_hello};
+use crate::command::{Command, is_http, is_tls_hello};
 use crate::conn::Conn;
 use crate::engine::Engine;
 use crate::event::{Event, SessionId};
@@ -25,7 +27,7 @@ use crate::progress::Progress;
 use crate::protocol::{Misuse, Slip};
 use crate::sasl::{Attempt, Proof};
 use crate::secret::Secret;
-use crate::wire::{Line, printable, take_line};
+use crate::wire::{COMMAND_LINE, Line, printable, take_line};
 
 /// Clients served at once. The contract promises a thousand, and a thousand that do nothing must leave room for those that
 /// do something. `os::allow_connections` has to fit.
@@ -91,6 +93,7 @@ pub async fn serve(engine: Arc<Engine>, tcp: TcpStream, client: SocketAddr, door
     let mut session =
         Session { engine: Arc::clone(&engine), settings, id, own, stopping, progress, sent: 0, wrong_passwords: 0 };
     match door.protocol {
+        _ if has_spoken(&conn) => spoke_first(&mut session, &mut conn, door.protocol).await,
         Protocol::Pop3 => pop3::serve(&mut session, &mut conn).await,
         Protocol::Smtp => smtp::serve(&mut session, &mut conn).await,
         // No IMAP door is ever opened by this version.
@@ -98,6 +101,28 @@ pub async fn serve(engine: Arc<Engine>, tcp: TcpStream, client: SocketAddr, door
     }
     drop(began);
     drop(counted);
+}
+
+/// Whether a client has said something already. Asked of the system itself: the runtime has not looked yet.
+fn has_spoken(client: &Conn<TcpStream>) -> bool {
+    let mut one = [MaybeUninit::uninit()];
+    matches!(SockRef::from(&client.stream).peek(&mut one), Ok(1..))
+}
+
+/// Ends the connection of a client that did not wait for its greeting, and says what it is: a mail program does not know
+/// yet whether anybody is there.
+async fn spoke_first(session: &mut Session, client: &mut Conn<TcpStream>, protocol: Protocol) {
+    let misuse = match session.hear(client, COMMAND_LINE, Instant::now() + GOODBYE).await {
+        Heard::Misused(misuse) => misuse,
+        Heard::Line(line) if is_http(line.bytes()) => Misuse::Http,
+        _ => Misuse::EarlyGreeting,
+    };
+    let text = match protocol {
+        Protocol::Pop3 => format!("-ERR ostler closes this connection: {misuse}"),
+        _ => format!("421 4.7.0 ostler closes this connection: {misuse}"),
+    };
+    session.misused(misuse);
+    goodbye(client, &format!("{}\r\n", one_line(&text))).await;
 }
 
 /// Tells that a session began, and when dropped, even by a panic, that it ended.
@@ -198,6 +223,7 @@ impl Session {
             }
             match take_line(&mut client.input, limit) {
                 Ok(Some(line)) => return Heard::Line(line),
+                Err(_) if is_http(client.unused()) => return Heard::Misused(Misuse::Http),
                 Err(too_long) => return Heard::Misused(Misuse::LineTooLong(too_long.0)),
                 Ok(None) => {}
             }

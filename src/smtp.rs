@@ -90,6 +90,12 @@ impl Reply {
         (200..300).contains(&self.code)
     }
 
+    /// 25x: yes to a command about mail. Other 2xx answer something else (RFC 5321, 4.2.1): 220 and 221 are about the
+    /// connection, 235 about a sign-in.
+    pub fn is_yes(&self) -> bool {
+        (250..260).contains(&self.code)
+    }
+
     /// 4xx.
     pub fn is_temporary(&self) -> bool {
         (400..500).contains(&self.code)

@@ -8,10 +8,11 @@ use std::sync::Arc;
 use memchr::memchr;
 
 use crate::command::{Command, is_http, is_tls_hello};
+use crate::failure::one_line;
 use crate::pop3::{Status, status};
 use crate::progress::{Course, Listing, Progress, stat};
 use crate::protocol::{Breach, Clock, Filter as Machine, Misuse, Party, Replies, Taken};
-use crate::wire::{COMMAND_LINE, DotScanner, Line, REPLY_LINE, printable};
+use crate::wire::{CLIENT_REPLY, COMMAND_LINE, DotScanner, Line, REPLY_LINE, REPLY_LINES, printable};
 
 /// The most commands a client may have waiting for their answers; the eagerest real one (Eudora for Mac) sends 15.
 /// Beyond it the client waits in its socket.
@@ -57,7 +58,8 @@ enum Kind {
 enum State {
     Status,
     Text(DotScanner, Kind),
-    Capabilities,
+    /// With the lines so far.
+    Capabilities(usize),
     Over,
 }
 
@@ -115,7 +117,7 @@ impl Filter {
     /// Whether an answer is under way that can only be finished by the server: then a broken connection is the only
     /// honest end.
     pub fn is_inside_text(&self) -> bool {
-        matches!(self.state, State::Text(..) | State::Capabilities)
+        matches!(self.state, State::Text(..) | State::Capabilities(_))
     }
 
     /// Whether the client waits for an answer that has not begun.
@@ -147,25 +149,27 @@ impl Filter {
 
     /// One status line, its end included; what the client gets in its place, if it cannot pass as it is.
     fn status(&mut self, raw: &[u8]) -> Result<Option<String>, Breach> {
-        let Some(expected) = self.expected.pop_front() else {
+        let Some(expected) = self.expected.front().copied() else {
             return Err(Breach::Server(format!("it said \"{}\" unasked", printable(raw.trim_ascii_end()))));
         };
+        // The client goes on waiting then, and can be told why.
         let Some(status) = status(raw) else {
             return Err(Breach::Server(format!("\"{}\" is no answer", printable(raw.trim_ascii_end()))));
         };
+        self.expected.pop_front();
         self.tick();
         match expected {
             Expected::Text(kind) if status == Status::Ok => self.begin(kind),
             Expected::Stat => stat(raw).into_iter().for_each(|mailbox| self.course.know(mailbox)),
-            Expected::Capabilities if status == Status::Ok => self.state = State::Capabilities,
+            Expected::Capabilities if status == Status::Ok => self.state = State::Capabilities(0),
             Expected::Quit => self.state = State::Over,
             Expected::Instead(reply) => return Ok(Some(format!("{reply}\r\n"))),
             Expected::Line | Expected::Text(_) | Expected::Capabilities => {}
         }
         let text = raw.strip_suffix(b"\r\n");
         Ok(match text {
-            Some(text) if text.iter().all(|b| matches!(b, b' '..=b'~' | b'\t')) => None,
-            _ => Some(format!("{}\r\n", printable(raw.trim_ascii_end()))),
+            Some(text) if raw.len() <= CLIENT_REPLY && text.iter().all(|b| matches!(b, b' '..=b'~' | b'\t')) => None,
+            _ => Some(format!("{}\r\n", one_line(&printable(raw.trim_ascii_end())))),
         })
     }
 
@@ -243,11 +247,11 @@ fn next_command(input: &[u8]) -> Result<Option<(&[u8], usize)>, Misuse> {
         return Err(Misuse::Tls);
     }
     let Some(end) = memchr(b'\n', input) else {
-        return if input.len() > COMMAND_LINE + 1 { Err(Misuse::LineTooLong(COMMAND_LINE)) } else { Ok(None) };
+        return if input.len() > COMMAND_LINE + 1 { Err(too_long(input)) } else { Ok(None) };
     };
     let line = input[..end].strip_suffix(b"\r").unwrap_or(&input[..end]);
     if line.len() > COMMAND_LINE {
-        Err(Misuse::LineTooLong(COMMAND_LINE))
+        Err(too_long(line))
     } else if !Line::new(line).is_clean() {
         Err(Misuse::Unclean)
     } else if is_http(line) {
@@ -255,6 +259,11 @@ fn next_command(input: &[u8]) -> Result<Option<(&[u8], usize)>, Misuse> {
     } else {
         Ok(Some((line, end + 1)))
     }
+}
+
+/// What a line that is too long is: a browser's address may be.
+fn too_long(line: &[u8]) -> Misuse {
+    if is_http(line) { Misuse::Http } else { Misuse::LineTooLong(COMMAND_LINE) }
 }
 
 impl Machine for Filter {
@@ -296,7 +305,11 @@ impl Machine for Filter {
             if raw.len() > REPLY_LINE + 2 {
                 return Err(Breach::Server(format!("a line of more than {REPLY_LINE} octets")));
             }
-            if let State::Capabilities = self.state {
+            if let State::Capabilities(lines) = &mut self.state {
+                *lines += 1;
+                if *lines > REPLY_LINES {
+                    return Err(Breach::Server("its list of abilities does not end".into()));
+                }
                 if at > 0 {
                     return Ok(Taken::AsIs(at));
                 }
@@ -357,7 +370,7 @@ impl Machine for Filter {
     fn clock(&self) -> (Clock, u64) {
         let clock = match self.state {
             State::Text(..) => Clock::Message,
-            State::Capabilities => Clock::Reply,
+            State::Capabilities(_) => Clock::Reply,
             State::Status | State::Over if self.expected.is_empty() => Clock::ClientIdle,
             State::Status | State::Over => Clock::Reply,
         };

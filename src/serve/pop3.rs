@@ -12,7 +12,7 @@ use crate::conn::Conn;
 use crate::dial::{Route, Upstream};
 use crate::engine::{Engine, GateCell, now};
 use crate::event::Event;
-use crate::failure::{Failure, Place, Waiting};
+use crate::failure::{Failure, Place, Waiting, one_line};
 use crate::pop3::filter::Filter;
 use crate::pop3::front::{Answer, Front, misused};
 use crate::pop3::login::{Login, Ready};
@@ -103,7 +103,7 @@ pub async fn serve(session: &mut Session, client: &mut Conn<TcpStream>) {
     }
     // Boxed, so that an idle session does not carry the sign-in's memory about.
     let Some((entered, account)) = Box::pin(sign_in(session, client, &mut front)).await else { return };
-    let welcome = format!("{}\r\n", entered.ready.said.printable());
+    let welcome = format!("{}\r\n", one_line(&entered.ready.said.printable()));
     if session.say(client, &welcome).await {
         Box::pin(pass(session, client, entered, &account)).await;
     }

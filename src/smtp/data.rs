@@ -21,6 +21,8 @@ pub struct Data {
     body: Body,
     parser: ReplyParser,
     early: Option<Reply>,
+    /// The provider has said a part of a reply before the end of data.
+    begun: bool,
     octets: u64,
     ticks: u64,
     since_tick: u64,
@@ -55,6 +57,11 @@ impl Data {
         self.early.as_ref()
     }
 
+    /// Whether the provider began a reply before the end of data and did not end it.
+    pub fn has_begun_answer(&self) -> bool {
+        self.begun && self.early.is_none()
+    }
+
     fn passed(&mut self, octets: usize) {
         self.octets += octets as u64;
         self.progress.passed(self.octets);
@@ -74,6 +81,7 @@ impl Machine for Data {
         if self.early.is_some() {
             return Ok(Taken::Stop);
         }
+        self.begun |= !input.is_empty() && !self.is_complete();
         let mut rest = input.to_vec();
         match take_line(&mut rest, REPLY_LINE) {
             Err(too_long) => Err(Breach::Server(too_long.to_string())),

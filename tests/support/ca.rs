@@ -1,6 +1,9 @@
 //! A certificate authority of the test's own, and the certificates good and bad servers show.
 
-use rcgen::{BasicConstraints, Certificate, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rcgen::{
+    BasicConstraints, Certificate, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
+};
 
 /// A server's certificate with its key.
 #[derive(Clone)]
@@ -82,6 +85,28 @@ impl TestCa {
         params.not_before = rcgen::date_time_ymd(2019, 1, 1);
         params.not_after = rcgen::date_time_ymd(2020, 1, 1);
         self.sign(params)
+    }
+
+    /// For this computer, and for clients only.
+    pub fn for_clients(&self) -> ServerCert {
+        let mut params = here();
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        self.sign(params)
+    }
+
+    /// For this computer, signed with the key of another server's good certificate, which is no authority.
+    pub fn signed_by_a_server(&self) -> ServerCert {
+        let (params, key) = (named(&["mail.example.com"]), KeyPair::generate().unwrap());
+        let server = params.signed_by(&key, &self.issuer).unwrap();
+        let issuer = Issuer::new(params, key);
+        let key = KeyPair::generate().unwrap();
+        let certificate = here().signed_by(&key, &issuer).unwrap();
+        ServerCert {
+            chain_pem: certificate.pem() + &server.pem() + &self.certificate.pem(),
+            key_pem: key.serialize_pem(),
+            chain_der: [&certificate, &server, &self.certificate].map(|one| one.der().to_vec()).to_vec(),
+            key_der: key.serialize_der(),
+        }
     }
 
     /// For this computer, signed by itself.

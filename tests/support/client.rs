@@ -50,6 +50,18 @@ impl Client {
         }
     }
 
+    /// As [`send`](Self::send), for what is too much to be kept for a message.
+    pub fn send_silently(&mut self, bytes: &[u8]) {
+        if let Err(error) = self.stream.write_all(bytes) {
+            panic!("the other side takes no more ({error}):\n{}", self.log);
+        }
+    }
+
+    /// The connection itself, for whoever goes on by hand; nothing may be waiting.
+    pub fn into_stream(self) -> TcpStream {
+        self.stream
+    }
+
     /// Sends a line, one byte per segment.
     pub fn send_slowly(&mut self, bytes: &[u8]) {
         for byte in bytes {

@@ -168,8 +168,8 @@ pub fn anybodys_python() -> PathBuf {
 
 /// What a program of user nobody hears at a door when it sends these bytes.
 pub fn as_nobody(port: u16, bytes: &str) -> String {
-    let script = "import socket,sys\ns=socket.create_connection(('127.0.0.1',int(sys.argv[1])),20)\ns.settimeout(20)\n\
-        try:\n s.sendall(sys.argv[2].encode())\nexcept OSError: pass\nd=b''\n\
+    let script = "import socket,sys\ns=socket.create_connection(('127.0.0.1',int(sys.argv[1])),20)\ns.settimeout(20)\nd=s.recv(4096)\n\
+        try:\n s.sendall(sys.argv[2].encode())\nexcept OSError: pass\n\
         try:\n while True:\n  b=s.recv(4096)\n  if not b: break\n  d+=b\nexcept OSError as e: d+=repr(e).encode()\nprint(d.decode())";
     let mut nobody = command("setpriv", ["--reuid", "65534", "--regid", "65534", "--clear-groups"]);
     nobody.arg(anybodys_python()).args(["-c", script, &port.to_string(), bytes]).current_dir("/");

@@ -103,6 +103,11 @@ impl Provider {
         Self::run(TcpListener::bind(("127.0.0.1", 0)).unwrap(), None, false, Vec::new(), part)
     }
 
+    /// As [`always`](Self::always), inside TLS from the first byte or from [`Step::StartTls`] on.
+    pub fn always_tls(cert: &ServerCert, at_once: bool, part: Part) -> Self {
+        Self::run(TcpListener::bind(("127.0.0.1", 0)).unwrap(), Some(cert), at_once, Vec::new(), part)
+    }
+
     /// The next connection plays this.
     pub fn next(&self, part: Part) {
         self.shared.parts.lock().unwrap().push_back(part);
@@ -136,6 +141,8 @@ impl Provider {
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 let Ok(stream) = stream else { return };
+                // What is said in pieces leaves in pieces.
+                let _ = stream.set_nodelay(true);
                 let mut part = known.parts.lock().unwrap().pop_front().unwrap_or_else(|| default.clone());
                 if at_once {
                     part.insert(0, Step::StartTls);

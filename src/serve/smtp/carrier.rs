@@ -58,7 +58,7 @@ impl Say {
     }
 
     fn is_accepted(&self, reply: &Reply) -> bool {
-        if let Self::Data = self { reply.code == 354 } else { reply.is_ok() }
+        if let Self::Data = self { reply.code == 354 } else { reply.is_yes() }
     }
 }
 
@@ -306,6 +306,11 @@ impl Carrier {
             let same = Arc::ptr_eq(&provider.account, account) && holds;
             if same && !(at_mail && provider.done > 0) && !provider.upstream.conn.has_news().await {
                 return Ok(());
+            }
+            // What it says unasked in the middle of a message puts its earlier answers in doubt; 421 is a goodbye.
+            let said = provider.upstream.conn.unused();
+            if same && !at_mail && !said.is_empty() && !said.starts_with(b"421") {
+                return Err(Failure::Nonsense { at: provider.upstream.at.clone(), what: "it spoke unasked".into() });
             }
             let timeouts = &self.settings.timeouts;
             if same && at_mail && provider.done > 0 {

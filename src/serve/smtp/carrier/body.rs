@@ -32,7 +32,7 @@ impl Carrier {
         let octets = data.octets();
         let refusal = match ended {
             Ended::Over if data.is_complete() => {
-                let reply = self.last_answer(provider, &timeouts).await;
+                let reply = self.last_answer(provider, data.has_begun_answer(), &timeouts).await;
                 return Some((reply, octets));
             }
             Ended::Over => early_answer(&at, data.early()),
@@ -60,18 +60,20 @@ impl Carrier {
         swallow(client, data, limits, session).await.then_some((refusal, octets))
     }
 
-    /// Waits for the answer to the end of data.
-    async fn last_answer(&mut self, mut provider: Provider, timeouts: &Timeouts) -> Reply {
+    /// Waits for the answer to the end of data. One that began before that end has left is not the answer to it, unless it
+    /// is a refusal.
+    async fn last_answer(&mut self, mut provider: Provider, began_early: bool, timeouts: &Timeouts) -> Reply {
         let at = provider.upstream.at.clone();
         let deadline = Instant::now() + timeouts.last;
         match read_reply(&mut provider.upstream, Waiting::FinalDot, timeouts.last, deadline).await {
             Ok(reply) if reply.code == 421 => reply,
-            Ok(reply) if reply.is_ok() || reply.code >= 400 => {
+            Ok(reply) if reply.code >= 400 || (reply.is_yes() && !began_early) => {
                 provider.done = 0;
                 provider.used = true;
                 self.provider = Some(provider);
                 reply
             }
+            Ok(_) if began_early => outcome_unknown(&at, "it began to answer before the end"),
             Ok(reply) => outcome_unknown(&at, &format!("it said \"{}\"", reply.one_line())),
             Err(Failure::TimedOut { .. }) => outcome_unknown(&at, "it did not answer in time"),
             Err(Failure::Nonsense { what, .. }) => outcome_unknown(&at, &what),

@@ -1,0 +1,179 @@
+//! What honest peers say, and honest clients: what every case departs from, and what has to work after it.
+
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+
+use crate::support::client::Client;
+use crate::support::mail;
+use crate::support::provider::{Part, Step, expect, say};
+
+pub const ANN: &str = "ann@example.org";
+pub const BOB: &str = "bob@example.com";
+
+/// Small limits, so that whatever hangs is found out soon; large enough for an honest session on a busy machine.
+pub const HASTY: &str =
+    "\n[timeouts]\nconnect = \"2s\"\ntls = \"2s\"\ngreeting = \"2s\"\nreply = \"2s\"\ndata = \"2s\"\nfinal = \"2s\"\n";
+/// More than all the limits above one after the other, on a busy machine.
+pub const AT_MOST: Duration = Duration::from_secs(40);
+
+pub const MESSAGE: &[u8] = b"Subject: hello\r\n\r\n.dot\r\nbody\r\n";
+
+/// What an honest SMTP provider says, in clear.
+pub fn send_part() -> Part {
+    vec![
+        say("220 ready"),
+        expect("EHLO"),
+        say("250-mx\r\n250-8BITMIME\r\n250 AUTH PLAIN"),
+        expect("AUTH PLAIN"),
+        say("235 2.7.0 in"),
+        expect("MAIL FROM:<"),
+        say("250 2.1.0 ok"),
+        expect("RCPT TO:<bob@example.com>"),
+        say("250 2.1.5 ok"),
+        expect("DATA"),
+        say("354 go on"),
+        Step::ExpectMessage,
+        say("250 2.0.0 queued"),
+        expect("QUIT"),
+        say("221 bye"),
+    ]
+}
+
+/// Where in [`send_part`] the message is read; one further its answer is said.
+pub const BODY: usize = 11;
+
+/// What an honest POP3 provider says, in clear.
+pub fn fetch_part() -> Part {
+    vec![
+        say("+OK ready"),
+        expect("USER "),
+        say("+OK"),
+        expect("PASS"),
+        say("+OK in"),
+        expect("STAT"),
+        say("+OK 1 30"),
+        expect("RETR 1"),
+        Step::Send(message_answer()),
+        expect("DELE 1"),
+        say("+OK deleted"),
+        expect("QUIT"),
+        say("+OK committed"),
+    ]
+}
+
+/// The whole answer to RETR.
+pub fn message_answer() -> Vec<u8> {
+    [b"+OK\r\n".as_slice(), &mail::stuffed(MESSAGE)].concat()
+}
+
+/// The first steps of a part, and one more.
+pub fn cut(part: Part, at: usize, last: Step) -> Part {
+    let mut part: Part = part.into_iter().take(at).collect();
+    part.push(last);
+    part
+}
+
+/// What a client heard to each thing it said. `cut` stands for a message that broke off.
+pub type Heard = Vec<(&'static str, Vec<u8>)>;
+
+pub fn shown(heard: &Heard) -> String {
+    heard.iter().map(|(line, answer)| format!("{line} -> {:?}\n", String::from_utf8_lossy(answer))).collect()
+}
+
+/// Sends one message as an old client does, as far as it gets; of each answer its last line.
+pub fn try_send(client: &mut Client, from: &str, message: &[u8]) -> Heard {
+    let mut heard = Heard::new();
+    let mail = format!("MAIL FROM:<{from}>\r\n");
+    let rcpt = format!("RCPT TO:<{BOB}>\r\n");
+    let text = mail::stuffed(message);
+    let said: [(&'static str, &[u8], &str); 6] = [
+        ("EHLO", b"EHLO old-pc\r\n", "250"),
+        ("MAIL", mail.as_bytes(), "250"),
+        ("RCPT", rcpt.as_bytes(), "250"),
+        ("DATA", b"DATA\r\n", "354"),
+        (".", &text, "250"),
+        ("QUIT", b"QUIT\r\n", "221"),
+    ];
+    for (name, bytes, good) in said {
+        // Whoever hung up need not be sent all of it.
+        client.try_send(bytes);
+        let Some(answer) = last_line(client, name == "EHLO") else { break };
+        let is_good = answer.starts_with(good.as_bytes());
+        heard.push((name, answer));
+        // After the message a client says QUIT whatever the answer was.
+        if !is_good && name != "." {
+            break;
+        }
+    }
+    heard
+}
+
+/// The last line of the next reply. Only EHLO is answered with several.
+fn last_line(client: &mut Client, several: bool) -> Option<Vec<u8>> {
+    loop {
+        let line = client.raw_line()?;
+        if line.get(3) != Some(&b'-') {
+            return Some(line);
+        }
+        assert!(several, "an answer of several lines: {:?}", String::from_utf8_lossy(&line));
+    }
+}
+
+/// Fetches one message as a client of the time does, as far as it gets.
+pub fn try_fetch(client: &mut Client, name: &str) -> Heard {
+    let mut heard = Heard::new();
+    for line in ["USER", "PASS x", "STAT", "RETR 1", "DELE 1", "QUIT"] {
+        let said = if line == "USER" { format!("USER {name}\r\n") } else { format!("{line}\r\n") };
+        if !client.try_send(said) {
+            break;
+        }
+        let Some(mut answer) = client.part_of_line() else { break };
+        let ok = answer.starts_with(b"+OK");
+        if line == "RETR 1" && ok {
+            while !answer.ends_with(b"\r\n.\r\n") {
+                let Some(more) = client.part_of_line() else {
+                    heard.push(("cut", answer));
+                    return heard;
+                };
+                answer.extend_from_slice(&more);
+            }
+        }
+        heard.push((line, answer));
+        if !ok {
+            break;
+        }
+    }
+    heard
+}
+
+/// The proof of an account's local password, as AUTH PLAIN takes it.
+pub fn plain(name: &str, password: &str) -> String {
+    BASE64.encode(format!("\0{name}\0{password}"))
+}
+
+/// The answer of [`try_send`] to one thing the client said.
+pub fn answer_to(heard: &Heard, said: &str) -> Option<String> {
+    heard
+        .iter()
+        .find(|(line, _)| *line == said)
+        .map(|(_, answer)| String::from_utf8_lossy(answer).trim_end().to_owned())
+}
+
+/// How many messages a provider has got to their end.
+pub fn completed(received: &[u8]) -> usize {
+    memchr::memmem::find_iter(received, b"\r\n.\r\n").count()
+}
+
+pub fn large(size: usize) -> Vec<u8> {
+    let mut message = b"Subject: large\r\n\r\n".to_vec();
+    while message.len() < size {
+        message.extend_from_slice(b"0123456789012345678901234567890123456789012345678901234567890123456789\r\n");
+    }
+    message
+}
+
+pub fn contains(hay: &[u8], needle: impl AsRef<[u8]>) -> bool {
+    memchr::memmem::find(hay, needle.as_ref()).is_some()
+}
