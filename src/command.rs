@@ -48,11 +48,9 @@ pub fn is_http(line: &[u8]) -> bool {
     }
     // A header: a token with a colon right behind it. No mail command has one before its first blank.
     let word = line.split(|b| matches!(b, b' ' | b'\t')).next().unwrap_or_default();
-    word.len() > 1
-        && word
-            .iter()
-            .position(|b| *b == b':')
-            .is_some_and(|colon| colon > 0 && word[..colon].iter().all(|b| b.is_ascii_alphanumeric() || *b == b'-'))
+    word.iter()
+        .position(|b| *b == b':')
+        .is_some_and(|colon| colon > 0 && word[..colon].iter().all(|b| b.is_ascii_alphanumeric() || *b == b'-'))
 }
 
 /// The first octets of a TLS record with a hello in it, or of the hello of SSL 2 that mail programs of the 1990s begin

@@ -210,6 +210,14 @@ mod tests {
     }
 
     #[test]
+    fn the_last_login_can_be_told() {
+        let mut gate = Gate::default();
+        assert_eq!((gate.age(at(5)), gate.known_as()), (None, None));
+        gate.logged_in(at(0), home(), None);
+        assert_eq!((gate.age(at(5)), gate.known_as()), (Some(secs(5)), home()));
+    }
+
+    #[test]
     fn a_servers_wish_for_time_between_logins_is_kept() {
         let mut gate = Gate::default();
         gate.logged_in(at(0), home(), Some(120));
@@ -221,9 +229,12 @@ mod tests {
     fn the_clients_own_session_is_the_login() {
         let mut gate = Gate::default();
         gate.logged_in(at(0), home(), None);
+        assert!(!gate.has_session());
         gate.session_opened();
+        assert!(gate.has_session());
         assert_eq!(gate.enter(at(9000), secs(0), home()), Entry::Open(secs(0)));
         gate.session_closed(at(9000));
+        assert!(!gate.has_session());
         assert_eq!(gate.enter(at(9030), secs(60), home()), Entry::Open(secs(0)));
         assert_eq!(gate.enter(at(9061), secs(60), home()), Entry::LogIn);
     }
@@ -260,7 +271,8 @@ mod tests {
             tries.push((next.wait.as_secs(), next.login));
         }
         assert_eq!(tries, [(0, true), (1, false), (2, false), (4, false), (6, true), (8, false)]);
-        assert!(healing.spent(now) < COMMAND_BUDGET);
+        assert_eq!(healing.spent(now), secs(21));
+        assert_eq!(healing.ends(), now.checked_add(COMMAND_BUDGET - secs(21)));
         let mut slow = Healing::new(at(0), true, secs(0));
         assert_eq!(slow.next(at(24)), None);
         let mut rest = Healing::new(at(0), true, secs(38));

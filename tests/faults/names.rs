@@ -93,6 +93,8 @@ struct Named {
     home: Home,
     pop: Hand,
     smtp: Hand,
+    /// The other account's, where nobody answers: whoever waits for it takes no connection from those above.
+    other: Hand,
     world: World,
 }
 
@@ -100,13 +102,15 @@ impl Named {
     fn start() -> Self {
         let world = World::builder().without_names().start();
         let listen = || Hand::over(world.in_network(|| std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap()));
-        let (pop, smtp) = (listen(), listen());
+        let (pop, smtp, other) = (listen(), listen(), listen());
         let account = Account::new("home", ANN, &unique("pw"))
             .pop3(Server::at(PROVIDER, "none", pop.port))
             .smtp(Server::at(PROVIDER, "none", smtp.port));
-        let home = Home::with_settings(&TestCa::new(), &[account], "", LIMITS).inside(&world);
+        let crowded =
+            Account::new("crowded", "crowd@example.test", &unique("pw")).pop3(Server::at(PROVIDER, "none", other.port));
+        let home = Home::with_settings(&TestCa::new(), &[account, crowded], "", LIMITS).inside(&world);
         let run = Run::start(&home, &["-v"]).ready();
-        Self { run, home, pop, smtp, world }
+        Self { run, home, pop, smtp, other, world }
     }
 
     fn client(&self, port: u16, greeting: &str) -> Client {
@@ -162,7 +166,7 @@ fn names_that_were_asked_for_in_vain_do_not_hold_up_the_next_session() {
     let mut waiting: Vec<Client> = (0..60)
         .map(|_| {
             let mut pop = named.pop3();
-            pop.ask("USER home", "+OK");
+            pop.ask("USER crowded", "+OK");
             pop.say("PASS x");
             pop
         })
@@ -174,6 +178,7 @@ fn names_that_were_asked_for_in_vain_do_not_hold_up_the_next_session() {
         // Asked before it was back or after: answered in any case.
         assert!(pop.line().is_some());
     }
+    named.other.drain();
     drop(waiting);
     named.run.end_well();
 }

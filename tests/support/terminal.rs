@@ -109,9 +109,19 @@ impl Terminal {
         tcgetattr(self.slave.as_fd()).unwrap().local_modes.contains(LocalModes::ECHO)
     }
 
-    /// Waits for the program's end.
+    /// Waits for the program's end, and until the last of what it said is on the screen.
     pub fn end(&mut self) -> ExitStatus {
-        super::wait_for("the program to end", || self.process.ended())
+        const MARK: &str = "\u{1}";
+        let status = super::wait_for("the program to end", || self.process.ended());
+        // Comes behind everything the program wrote.
+        self.slave.write_all(MARK.as_bytes()).unwrap();
+        super::wait_for("the last words", || {
+            let mut screen = self.screen.0.lock().unwrap();
+            let at = screen.text.find(MARK)?;
+            screen.text.truncate(at);
+            Some(())
+        });
+        status
     }
 
     /// Everything it has said.
