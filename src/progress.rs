@@ -199,6 +199,8 @@ mod tests {
         progress.passed(1);
         assert_eq!(words(&progress), "message 1 of 1, 1 of 2 KB");
         assert_eq!(progress.document()["of_octets"], 1500);
+        progress.begin(1, Some(1), Some(MEGABYTE));
+        assert_eq!(words(&progress), "message 1 of 1, 0.0 of 1.0 MB");
         progress.rest();
         assert_eq!(words(&progress), "-");
         assert!(progress.document()["octets"].is_null());
@@ -239,6 +241,9 @@ mod tests {
             assert_eq!(listing.mailbox(true), Mailbox { messages: 2, octets: 320 }, "{size}");
             assert_eq!(listing.mailbox(false), Mailbox { messages: 2, octets: 0 });
         }
+        let mut odd = Listing::default();
+        odd.pass(b"\n10 120\n11 5\n");
+        assert_eq!(odd.mailbox(true), Mailbox { messages: 2, octets: 125 });
         let mut hostile = Listing::default();
         hostile.pass(b"\r\nx 1\r\n1 99999999999999999999999999\r\n2 99999999999999999999999999\r\n1\r\n");
         assert_eq!(hostile.mailbox(true), Mailbox { messages: 3, octets: u64::MAX });
