@@ -134,6 +134,33 @@ fn a_server_that_owes_a_line_has_the_time_for_a_line() {
 }
 
 #[test]
+fn a_message_that_stops_is_the_fault_of_whoever_does_not_go_on() {
+    // What is sent before it stops, and by whom the message is.
+    let late = |up: usize, down: usize| {
+        block_on(async {
+            let (mut client, mut server, relayed, _stop) = between(Verbatim);
+            let (up, down) = (pattern(up, 4), pattern(down, 5));
+            let said = async {
+                tokio::join!(async { client.write_all(&up).await.unwrap() }, async {
+                    server.write_all(&down).await.unwrap();
+                });
+                std::future::pending::<()>().await;
+            };
+            tokio::select! {
+                ended = relayed => match ended {
+                    Ended::TimedOut(Clock::Message, party) => party,
+                    other => panic!("{other:?}"),
+                },
+                () = said => unreachable!(),
+            }
+        })
+    };
+    assert_eq!(late(0, 0), Party::Server, "the message is the server's, and nothing of it is on its way");
+    assert_eq!(late(0, 5000), Party::Client, "it does not read what it was sent");
+    assert_eq!(late(5000, 0), Party::Server, "it does not read either");
+}
+
+#[test]
 fn a_client_that_does_not_read_its_message_is_the_one_that_is_late() {
     block_on(async {
         let (mut client, mut server, relayed, _stop) = between(Pop3::default());
