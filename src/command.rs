@@ -59,8 +59,9 @@ pub fn is_tls_hello(input: &[u8]) -> bool {
     match input {
         // The first octet is enough, however few have come: no command begins with it.
         [0x16, ..] => true,
-        // Length with its highest bit set, CLIENT-HELLO, version 2 or 3.
-        [length, _, 1, 0 | 3, ..] => length & 0x80 != 0,
+        // Length with its highest bit set, CLIENT-HELLO, version 2 or 3. A line end in it would make it one or not by how it
+        // was cut; no hello is as short as that says, and none that was seen as long.
+        [length, low, 1, 0 | 3, ..] => length & 0x80 != 0 && *low != b'\n',
         _ => false,
     }
 }
@@ -88,6 +89,11 @@ mod tests {
         assert!(
             !is_tls_hello(&[0x80, 0x2e, 1]) && !is_tls_hello("\u{e4}\u{f6}".as_bytes()) && !is_tls_hello(b"ab\x01\x03")
         );
+    }
+
+    #[test]
+    fn a_hello_of_ssl_2_has_no_line_end_so_that_cuts_do_not_matter() {
+        assert!(!is_tls_hello(&[0xf7, b'\n', 1, 0]) && !is_tls_hello(&[0x80, b'\n', 1, 3]));
     }
 
     #[test]
