@@ -46,7 +46,8 @@ pub(crate) use windows as local;
 
 /// Names the program that listens on `address` or on all addresses with its port, as in `stunnel4 (process 1234)`;
 /// for a program that may not be looked into, whose it is (`a program of root`). `None`: nobody does, or this
-/// system is not asked (Linux and Windows are, and macOS about programs of the same user). Reads much of `/proc`: for an error message, not for every connection.
+/// system is not asked (Linux and Windows are, and macOS about programs of the same user). Reads much of `/proc`: for an
+/// error message, not for every connection.
 pub fn port_holder(address: SocketAddr) -> Option<String> {
     system::port_holder(address)
 }

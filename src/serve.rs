@@ -118,11 +118,11 @@ async fn spoke_first(session: &mut Session, client: &mut Conn<TcpStream>, protoc
         _ => Misuse::EarlyGreeting,
     };
     let text = match protocol {
-        Protocol::Pop3 => format!("-ERR ostler closes this connection: {misuse}"),
-        _ => format!("421 4.7.0 ostler closes this connection: {misuse}"),
+        Protocol::Pop3 => crate::pop3::front::misuse_reply(&misuse),
+        _ => crate::smtp::front::misuse_reply(&misuse),
     };
     session.misused(misuse);
-    goodbye(client, &format!("{}\r\n", one_line(&text))).await;
+    goodbye(client, &text).await;
 }
 
 /// Tells that a session began, and when dropped, even by a panic, that it ended.

@@ -1,5 +1,5 @@
-//! What became of each account's fetches and sends, what else happened lately, and a report about it that can be mailed to a stranger: no password is in the journal at all,
-//! and from the report names and addresses are taken out too.
+//! What became of each account's fetches and sends, what else happened lately, the log, and a report about it all that can
+//! be mailed to a stranger: no password is in the journal at all, and from the report names and addresses are taken out too.
 
 use std::fmt::Write;
 use std::time::Duration;

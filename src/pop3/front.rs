@@ -230,8 +230,13 @@ impl Front {
 
 /// The last line for a client that is sent away.
 pub fn misused(misuse: Misuse) -> Answer {
-    let reply = one_line(&format!("-ERR ostler closes this connection: {misuse}"));
-    Answer::Misused(misuse, format!("{reply}\r\n"))
+    let reply = misuse_reply(&misuse);
+    Answer::Misused(misuse, reply)
+}
+
+/// What the client reads then, with its line end.
+pub fn misuse_reply(misuse: &Misuse) -> String {
+    format!("{}\r\n", one_line(&format!("-ERR ostler closes this connection: {misuse}")))
 }
 
 #[cfg(test)]

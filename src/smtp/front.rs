@@ -381,8 +381,13 @@ fn say(reply: &str) -> Answer {
 
 /// The last line for a client that is sent away.
 pub fn misused(misuse: Misuse) -> Answer {
-    let reply = one_line(&format!("421 4.7.0 ostler closes this connection: {misuse}"));
-    Answer::Misused(misuse, format!("{reply}\r\n"))
+    let reply = misuse_reply(&misuse);
+    Answer::Misused(misuse, reply)
+}
+
+/// What the client reads then, with its line end.
+pub fn misuse_reply(misuse: &Misuse) -> String {
+    format!("{}\r\n", one_line(&format!("421 4.7.0 ostler closes this connection: {misuse}")))
 }
 
 #[cfg(test)]
