@@ -60,11 +60,7 @@ fn a_message_being_fetched_is_finished_first_unless_it_is_asked_again() {
         let home = home(server.port);
         let mut ostler = Run::start(&home, &[]).ready();
         let mut pop = Client::greeted(home.pop3, "+OK");
-        pop.ask("USER home", "+OK");
-        pop.say("PASS x");
-        let mut mailbox = server.pop3("PASS");
-        mailbox.say("+OK in");
-        pop.expect("+OK");
+        let mut mailbox = server.let_in(&mut pop);
         pop.say("RETR 1");
         answer_pop3(&mut mailbox, "RETR");
         mailbox.send("+OK\r\nfirst half\r\n");

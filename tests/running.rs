@@ -571,11 +571,7 @@ fn a_message_being_fetched_is_finished_first() {
     let home = home(server.port, 1);
     let mut ostler = Run::start(&home, &[]).ready();
     let mut pop = Client::greeted(home.pop3, "+OK");
-    pop.ask("USER home", "+OK");
-    pop.say("PASS x");
-    let mut mailbox = server.pop3("PASS");
-    mailbox.say("+OK in");
-    pop.expect("+OK");
+    let mut mailbox = server.let_in(&mut pop);
     pop.say("RETR 1");
     answer_pop3(&mut mailbox, "RETR");
     mailbox.send("+OK\r\nSubject: slow\r\n\r\nfirst half\r\n");
@@ -820,11 +816,7 @@ fn a_provider_that_goes_away_and_comes_back_is_used_again() {
         smtp.ask(&format!("MAIL FROM:<{ANN}>"), "451 4.4.1 ");
         let server = Hand::at(port);
         // On the connections there are.
-        pop.ask("USER home", "+OK");
-        pop.say("PASS x");
-        let mut mailbox = server.pop3("PASS");
-        mailbox.say("+OK in");
-        pop.expect("+OK");
+        let mailbox = server.let_in(&mut pop);
         smtp.say(&format!("MAIL FROM:<{ANN}>"));
         let mut mta = server.smtp("MAIL");
         mta.say("250 2.1.0 ok");
@@ -856,10 +848,7 @@ fn out_of_descriptors_it_waits_and_goes_on() {
         (document["sessions"] == serde_json::json!([])).then_some(())
     });
     let mut pop = Client::greeted(home.pop3, "+OK");
-    pop.ask("USER home", "+OK");
-    pop.say("PASS x");
-    server.pop3("PASS").say("+OK in");
-    pop.expect("+OK");
+    server.let_in(&mut pop);
     drop(pop);
     ostler.end_well();
 }
@@ -920,11 +909,7 @@ fn a_log_nobody_reads_any_more_ends_no_session() {
     wait_for("the door", || opens(home.pop3).then_some(()));
     for _ in 0..2 {
         let mut pop = Client::greeted(home.pop3, "+OK");
-        pop.ask("USER home", "+OK");
-        pop.say("PASS x");
-        let mut mailbox = server.pop3("PASS");
-        mailbox.say("+OK in");
-        pop.expect("+OK");
+        let mut mailbox = server.let_in(&mut pop);
         pop.say("QUIT");
         answer_pop3(&mut mailbox, "QUIT");
         mailbox.say("+OK bye");

@@ -97,11 +97,7 @@ pub(crate) fn greeted(stream: TcpStream, greeting: &str) -> Client {
 }
 
 pub(crate) fn sign_in(mut client: Client, server: &Hand) -> (Client, Client) {
-    client.ask("USER home", "+OK");
-    client.say("PASS x");
-    let mut server = server.pop3("PASS");
-    server.say("+OK in");
-    client.expect("+OK");
+    let server = server.let_in(&mut client);
     (client, server)
 }
 

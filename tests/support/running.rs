@@ -176,7 +176,17 @@ impl Hand {
         server
     }
 
-    /// The same for SMTP.
+    /// A client that was greeted signs in as "home", and the provider lets it in; the provider's side of it.
+    pub fn let_in(&self, client: &mut Client) -> Client {
+        client.ask("USER home", "+OK");
+        client.say("PASS x");
+        let mut server = self.pop3("PASS");
+        server.say("+OK in");
+        client.expect("+OK");
+        server
+    }
+
+    /// As [`pop3`](Self::pop3), for SMTP.
     pub fn smtp(&self, until: &str) -> Client {
         let mut server = self.accept();
         server.say("220 hello");
