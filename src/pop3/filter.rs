@@ -306,12 +306,12 @@ impl Machine for Filter {
                 return Err(Breach::Server(format!("a line of more than {REPLY_LINE} octets")));
             }
             if let State::Capabilities(lines) = &mut self.state {
+                if at > 0 {
+                    return Ok(Taken::AsIs(at));
+                }
                 *lines += 1;
                 if *lines > REPLY_LINES {
                     return Err(Breach::Server("its list of abilities does not end".into()));
-                }
-                if at > 0 {
-                    return Ok(Taken::AsIs(at));
                 }
                 self.capability(raw, say);
                 return Ok(Taken::Consumed(raw.len()));
@@ -537,6 +537,17 @@ mod tests {
         assert_eq!(filter.client_said(b"STAT\r\nGET / HTTP/1.1\r\n", &mut say), Ok(Taken::Consumed(6)));
         assert_eq!(say.server, b"STAT\r\n");
         assert_eq!(filter.client_said(b"GET / HTTP/1.1\r\n", &mut say), Err(Breach::Client(Misuse::Http)));
+    }
+
+    #[test]
+    fn a_list_of_abilities_up_to_the_limit_passes_however_it_is_cut() {
+        let list = |lines| [b"+OK\r\n", b"TOP\r\n".repeat(lines).as_slice()].concat();
+        for lines in [REPLY_LINES, REPLY_LINES + 1] {
+            let (whole, list) = (session(b"CAPA\r\n", &[&list(lines)]), list(lines));
+            let lines_alone: Vec<&[u8]> = list.split_inclusive(|b| *b == b'\n').collect();
+            assert_eq!(whole, session(b"CAPA\r\n", &lines_alone));
+            assert_eq!(whole.is_ok(), lines == REPLY_LINES);
+        }
     }
 
     #[test]
