@@ -15,8 +15,9 @@ use crate::protocol::Misuse;
 use crate::serve::{Heard, Session, goodbye, has_early_input, secret_of};
 use crate::smtp::Reply;
 use crate::smtp::front::{Answer, Front, Transaction, misused};
+use crate::smtp::script::Say;
 use crate::wire::{AUTH_LINE, COMMAND_LINE};
-use carrier::{Carrier, Say};
+use carrier::Carrier;
 
 /// Serves a client to its end.
 pub async fn serve(session: &mut Session, client: &mut Conn<TcpStream>) {

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use crate::failure::{Failure, one_line};
 use crate::progress::Progress;
 use crate::protocol::{Breach, Clock, Filter as Machine, Party, Replies, Taken};
 use crate::smtp::{Reply, ReplyParser};
@@ -52,14 +53,29 @@ impl Data {
         self.body.is_complete()
     }
 
-    /// What the provider said before the end of data.
-    pub fn early(&self) -> Option<&Reply> {
-        self.early.as_ref()
+    /// The answer to a message whose end has not left: a refusal of the provider's is one, whatever else it said is
+    /// nothing.
+    pub fn early_answer(&self, host: &str) -> Reply {
+        match &self.early {
+            Some(reply) if reply.code >= 400 => reply.clone(),
+            _ => Reply::new(451, &format!("4.5.0 {host} answered before the message was complete; it was not sent")),
+        }
     }
 
-    /// Whether the provider began a reply before the end of data and did not end it.
-    pub fn has_begun_answer(&self) -> bool {
-        self.begun && self.early.is_none()
+    /// The answer to a message whose end has left, and whether the provider's session can go on: what the provider then
+    /// said, or why it said nothing. A reply that began before that end is not the answer to it, unless it is a refusal.
+    pub fn last_answer(&self, host: &str, heard: Result<Reply, Failure>) -> (Reply, bool) {
+        let began_early = self.begun && self.early.is_none();
+        let why = match heard {
+            Ok(reply) if reply.code == 421 => return (reply, false),
+            Ok(reply) if reply.code >= 400 || (reply.is_yes() && !began_early) => return (reply, true),
+            Ok(_) if began_early => "it began to answer before the end".into(),
+            Ok(reply) => format!("it said \"{}\"", reply.one_line()),
+            Err(Failure::TimedOut { .. }) => "it did not answer in time".into(),
+            Err(Failure::Nonsense { what, .. }) => what,
+            Err(_) => "it closed the connection".into(),
+        };
+        (outcome_unknown(host, &why), false)
     }
 
     fn passed(&mut self, octets: usize) {
@@ -71,6 +87,14 @@ impl Data {
             self.since_tick = 0;
         }
     }
+}
+
+/// The one thing nobody can know. Never sent again by itself.
+pub fn outcome_unknown(host: &str, why: &str) -> Reply {
+    let text = format!(
+        "4.4.2 the outcome is unknown: {host} had the whole message, then {why}; it may have been sent, so ask a recipient before you send it again"
+    );
+    Reply::new(451, &one_line(&text))
 }
 
 impl Machine for Data {
@@ -153,7 +177,7 @@ mod tests {
         assert!(!data.is_over());
         assert_eq!(data.server_said(b"552 big\r\n", &mut say), Ok(Taken::Consumed(9)));
         assert!(data.is_over() && !data.is_complete());
-        assert_eq!(data.early().unwrap().one_line(), "552 too big");
+        assert_eq!(data.early_answer("mx").one_line(), "552 too big");
         let mut data = data.swallow();
         assert_eq!(data.client_said(b"rest\r\n.\r\nQUIT\r\n", &mut say), Ok(Taken::Consumed(9)));
         assert!(data.is_over() && data.is_complete() && say.server.is_empty());

@@ -1,5 +1,7 @@
 //! Providers that misbehave in a send, at every point of it.
 
+use std::time::{Duration, Instant};
+
 use super::parts::{ANN, BOB, BODY, HASTY, MESSAGE, completed, cut, fetch_part, large, send_part};
 use super::sweep::{honest_send, is_trouble, send, sends, smtp, up_to_data};
 use crate::support::ca::TestCa;
@@ -245,6 +247,32 @@ fn a_provider_that_hangs_up_between_two_messages_is_reached_again_unseen() {
         assert_eq!(completed(&peer.finished(1)), 1);
         assert_eq!(peer.connections(), 2);
     }
+}
+
+/// It may have died without a word, as in this computer's sleep, and the client would wait as long again for nothing.
+#[test]
+fn a_provider_idle_for_as_long_as_an_answer_may_take_is_taken_leave_of() {
+    let peer = Provider::start(vec![send_part(), send_part()]);
+    let account = Account::new("home", ANN, &unique("pw")).smtp(Server::new("none", peer.port));
+    let ostler = Home::with_settings(&TestCa::new(), &[account], "", "\n[timeouts]\nreply = \"2s\"\n").run();
+    let mut client = Client::greeted(ostler.smtp, "220 ");
+    client.ask_reply("EHLO x", "250");
+    let mut answered = None::<Instant>;
+    for _ in 0..2 {
+        wait_for("two seconds to pass", || {
+            answered.is_none_or(|then| then.elapsed() > Duration::from_secs(2)).then_some(())
+        });
+        for (line, good) in
+            [(&*format!("MAIL FROM:<{ANN}>"), "250"), (&format!("RCPT TO:<{BOB}>"), "250"), ("DATA", "354")]
+        {
+            client.ask_reply(line, good);
+        }
+        client.send(mail::stuffed(MESSAGE));
+        client.expect_reply("250 2.0.0 queued");
+        answered = Some(Instant::now());
+    }
+    client.ask_reply("QUIT", "221");
+    assert_eq!((completed(&peer.finished(1)), peer.connections()), (1, 2));
 }
 
 #[test]

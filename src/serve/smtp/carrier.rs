@@ -1,5 +1,5 @@
-//! The provider's side of an SMTP session. A message is a *script* (MAIL, the accepted RCPTs, DATA) that can be said again
-//! on another connection as long as no body has been sent; that is how a shut gate is healed. After the end of data
+//! The provider's side of an SMTP session: connections, sign-ins, waits. A message is a [`Script`] that can be said again
+//! on another connection as long as no body has been sent; what its answers mean is decided there. After the end of data
 //! nothing is ever said twice.
 
 mod body;
@@ -14,9 +14,9 @@ use crate::account::{Account, AfterPop, Server};
 use crate::dial::{Route, Upstream};
 use crate::engine::{Engine, now};
 use crate::event::Event;
-use crate::failure::{Failure, Waiting, one_line};
-use crate::gate::verdict::{Stage, Verdict, verdict};
-use crate::gate::{Entry, Healing, Try};
+use crate::failure::{Failure, Waiting};
+use crate::gate::{Entry, Gate, Try};
+use crate::os::Moment;
 use crate::protocol::Outgoing;
 use crate::secret::Secret;
 use crate::serve::gate::Wish;
@@ -24,6 +24,7 @@ use crate::serve::{Session, unless_stopped};
 use crate::sign_in::{Prepared, hear, say, supported};
 use crate::smtp::front::Front;
 use crate::smtp::login::Login;
+use crate::smtp::script::{Heard, Next, Refusal, Say, Script, Way};
 use crate::smtp::{Extensions, Mail, Reply, ReplyParser};
 
 /// How long a provider's goodbye is waited for.
@@ -31,36 +32,6 @@ const GOODBYE: Duration = Duration::from_secs(2);
 
 /// A failure to reach a provider early is the answer to a MAIL that comes so soon after it; later it is tried again.
 const STALE: Duration = Duration::from_secs(10);
-
-/// One command of a message.
-#[derive(Debug, Clone)]
-pub(super) enum Say {
-    Mail(Mail),
-    Rcpt(String),
-    Data,
-}
-
-impl Say {
-    fn stage(&self) -> Stage {
-        match self {
-            Self::Mail(_) => Stage::Mail,
-            Self::Rcpt(_) => Stage::Rcpt,
-            Self::Data => Stage::Data,
-        }
-    }
-
-    fn line(&self, offered: &Extensions) -> String {
-        match self {
-            Self::Mail(mail) => mail.command(offered),
-            Self::Rcpt(recipient) => format!("RCPT TO:<{recipient}>"),
-            Self::Data => "DATA".into(),
-        }
-    }
-
-    fn is_accepted(&self, reply: &Reply) -> bool {
-        if let Self::Data = self { reply.code == 354 } else { reply.is_yes() }
-    }
-}
 
 /// A provider that is signed in.
 struct Provider {
@@ -71,16 +42,15 @@ struct Provider {
     offered: Extensions,
     /// How many commands of the script it has accepted.
     done: usize,
-    /// It has served a message before, so it may have hung up since.
-    used: bool,
+    /// When it answered the end of the message it has served before; it may have hung up since.
+    rested: Option<Moment>,
 }
 
-/// What became of a script.
+/// What became of a script on one connection.
 enum Outcome {
     /// Its last command was accepted.
     Accepted(Reply),
-    /// A command was refused; whether it was the last.
-    Refused(Stage, Reply, bool),
+    Refused(Refusal),
 }
 
 type Reached = Result<Prepared<Login>, Failure>;
@@ -116,8 +86,8 @@ pub(super) struct Carrier {
 pub(crate) async fn rehearse(engine: &Arc<Engine>, account: &Arc<Account>, recipient: &str) -> Result<Reply, Failure> {
     let mut carrier = Carrier::new(Arc::clone(engine), engine.settings());
     let mail = Mail { sender: account.address.clone(), size: None, eight_bit: false };
-    let script = [Say::Mail(mail.clone()), Say::Rcpt(recipient.to_owned())];
-    let reply = Box::pin(carrier.heal(account, &mail, &script)).await?;
+    let script = Script::new(&mail, &[], Say::Rcpt(recipient.to_owned()), now());
+    let reply = Box::pin(carrier.heal(account, script)).await?;
     if let Some(provider) = &mut carrier.provider {
         let _ = ask(&mut provider.upstream, "RSET", Waiting::Answer, GOODBYE).await;
     }
@@ -177,13 +147,8 @@ impl Carrier {
         accepted: &[String],
         last: Say,
     ) -> Reply {
-        let mut script = Vec::with_capacity(accepted.len() + 2);
-        if !matches!(last, Say::Mail(_)) {
-            script.push(Say::Mail(mail.clone()));
-            script.extend(accepted.iter().cloned().map(Say::Rcpt));
-        }
-        script.push(last);
-        match unless_stopped(session.stopping.clone(), Box::pin(self.heal(account, mail, &script))).await {
+        let script = Script::new(mail, accepted, last, now());
+        match unless_stopped(session.stopping.clone(), Box::pin(self.heal(account, script))).await {
             Ok(reply) => reply,
             Err(failure) => {
                 self.provider = None;
@@ -194,104 +159,80 @@ impl Carrier {
     }
 
     /// Tries the script until it is accepted, refused for a reason of its own, or the client's patience ends.
-    async fn heal(&mut self, account: &Arc<Account>, mail: &Mail, script: &[Say]) -> Result<Reply, Failure> {
-        let began = now();
-        let (mut healing, mut tries, mut reopened): (Option<Healing>, usize, bool) = (None, 0, false);
+    async fn heal(&mut self, account: &Arc<Account>, mut script: Script) -> Result<Reply, Failure> {
         let mut wish = Wish::AsSet;
-        let mut refusal: Option<Reply> = None;
-        loop {
-            let was_used = self.provider.as_ref().is_some_and(|p| p.used && p.done == 0);
-            let attempted = match (&healing, &refusal) {
-                (Some(plan), Some(refusal)) => {
-                    let left = plan.ends().map_or(Duration::ZERO, |end| end.saturating_duration_since(now()));
-                    match timeout(left, self.attempt(account, mail, script, wish)).await {
-                        Ok(attempted) => attempted,
-                        // The client's patience ends before a slow server answers.
-                        Err(_) => {
-                            self.provider = None;
-                            self.spent += plan.spent(now());
-                            return Ok(self.explain(account, refusal, tries, plan.spent(now())));
-                        }
+        let done = loop {
+            let was_used = self.provider.as_ref().is_some_and(|p| p.rested.is_some() && p.done == 0);
+            let attempted = match script.patience(now()) {
+                None => self.attempt(account, &script, wish).await,
+                Some(left) => match timeout(left, self.attempt(account, &script, wish)).await {
+                    Ok(attempted) => attempted,
+                    // The client's patience ends before a slow server answers.
+                    Err(_) => {
+                        self.provider = None;
+                        break Ok(self.at_the_gate(account, |gate| {
+                            script.given_up(gate.map(|(gate, state)| (gate, &*state)), now())
+                        }));
                     }
-                }
-                _ => self.attempt(account, mail, script, wish).await,
+                },
             };
-            let (stage, reply, is_last) = match attempted {
+            let (login_is_new, spent) = (self.login_is_new, self.spent);
+            let next = match attempted {
                 Ok(Outcome::Accepted(reply)) => {
-                    if let Some(healing) = healing {
-                        self.healed(account, tries, healing.spent(now()));
+                    if let Some((tries, spent)) = script.healing(now()) {
+                        self.healed(account, tries, spent);
                     }
-                    return Ok(reply);
+                    break Ok(reply);
                 }
-                // It hung up between two messages; nothing of this one has been taken yet.
-                Ok(Outcome::Refused(Stage::Mail, Reply { code: 421, .. }, _))
-                | Err(Failure::Lost { .. } | Failure::Nonsense { .. })
-                    if was_used && !reopened =>
-                {
-                    (reopened, self.provider) = (true, None);
-                    continue;
-                }
-                Ok(Outcome::Refused(stage, reply, is_last)) => (stage, reply, is_last),
-                Err(Failure::TurnedAway { said, .. }) if self.gate(account).is_some() => {
-                    (Stage::Connect, Reply::from_line(&said), false)
-                }
-                Err(failure) => return Err(failure),
+                Ok(Outcome::Refused(refusal)) => self.at_the_gate(account, |gate| {
+                    script.refused(refusal, Way { gate, login_is_new, spent, was_used }, now())
+                }),
+                Err(failure) => self.at_the_gate(account, |gate| {
+                    script.failed(failure, Way { gate, login_is_new, spent, was_used }, now())
+                }),
             };
-            if !self.is_gate_shut(account, stage, &reply, healing.is_some()) {
-                return Ok(if is_last || stage == Stage::Connect { reply } else { replay_refused(&reply) });
+            match next {
+                Next::Answer(reply) => break Ok(reply),
+                Next::Fail(failure) => break Err(failure),
+                Next::Reopen => self.provider = None,
+                Next::Again(Try { wait, login }) => {
+                    wish = if login || self.login_owed { Wish::Anew } else { Wish::Keep };
+                    self.leave().await;
+                    sleep(wait).await;
+                }
             }
-            let plan = healing.get_or_insert_with(|| Healing::new(began, self.login_is_new, self.spent));
-            let Some(Try { wait, login }) = plan.next(now()) else {
-                self.spent += plan.spent(now());
-                return Ok(self.explain(account, &reply, tries, plan.spent(now())));
-            };
-            refusal = Some(reply);
-            tries += 1;
-            wish = if login || self.login_owed { Wish::Anew } else { Wish::Keep };
-            self.leave().await;
-            sleep(wait).await;
-        }
+        };
+        self.spent += script.healing(now()).map(|(_, spent)| spent).unwrap_or_default();
+        done
     }
 
     /// Says what of the script the provider has not accepted yet, on a new connection if there is none.
-    async fn attempt(
-        &mut self,
-        account: &Arc<Account>,
-        mail: &Mail,
-        script: &[Say],
-        wish: Wish,
-    ) -> Result<Outcome, Failure> {
-        self.open(account, script.len() == 1, wish).await?;
-        let timeouts = self.settings.timeouts.clone();
+    async fn attempt(&mut self, account: &Arc<Account>, script: &Script, wish: Wish) -> Result<Outcome, Failure> {
+        self.open(account, script.begins(), wish).await?;
+        let limit = self.settings.timeouts.reply;
         let Some(provider) = &mut self.provider else { return Err(Failure::Internal) };
-        if let (Some(size), Some(Some(limit))) = (mail.size, provider.offered.size)
-            && size > limit
-        {
+        if let Some((size, limit)) = script.too_big(&provider.offered) {
             return Err(Failure::TooBig { at: provider.upstream.at.clone(), size, limit });
         }
-        while let Some(command) = script.get(provider.done) {
-            let is_last = provider.done + 1 == script.len();
-            let reply =
-                ask(&mut provider.upstream, &command.line(&provider.offered), Waiting::Answer, timeouts.reply).await?;
-            if reply.code == 421 {
-                // It closes the connection now (RFC 5321, 3.8).
-                self.provider = None;
-                return Ok(Outcome::Refused(command.stage(), reply, is_last));
-            }
-            if !command.is_accepted(&reply) {
-                if reply.code < 400 {
-                    let what = format!("\"{}\" is no answer to {}", reply.one_line(), command.line(&provider.offered));
-                    return Err(Failure::Nonsense { at: provider.upstream.at.clone(), what });
+        while let Some(line) = script.line(provider.done, &provider.offered) {
+            let reply = ask(&mut provider.upstream, &line, Waiting::Answer, limit).await?;
+            match script.heard(provider.done, reply) {
+                Heard::Next => {}
+                Heard::Accepted(reply) => {
+                    provider.done += 1;
+                    self.bound = provider.number;
+                    return Ok(Outcome::Accepted(reply));
                 }
-                return Ok(Outcome::Refused(command.stage(), reply, is_last));
+                Heard::Refused(refusal) => {
+                    if refusal.leaves() {
+                        self.provider = None;
+                    }
+                    return Ok(Outcome::Refused(refusal));
+                }
+                Heard::Nonsense(what) => return Err(Failure::Nonsense { at: provider.upstream.at.clone(), what }),
             }
             provider.done += 1;
-            if let Say::Mail(_) = command {
-                self.bound = provider.number;
-            }
-            if is_last {
-                return Ok(Outcome::Accepted(reply));
-            }
+            self.bound = provider.number;
         }
         Err(Failure::Internal)
     }
@@ -303,7 +244,11 @@ impl Carrier {
             let holds = gate.is_none_or(|gate| {
                 matches!(self.engine.gate(&gate.login).lock().enter(now(), gate.fresh, None), Entry::Open(_))
             });
-            let same = Arc::ptr_eq(&provider.account, account) && holds;
+            // One that has been idle as long as an answer may take can have died without a word, as after this computer's
+            // sleep; the client would wait for it as long again.
+            let idle = provider.rested.filter(|_| at_mail).map(|then| now().saturating_duration_since(then));
+            let fresh = idle.is_none_or(|idle| idle < self.settings.timeouts.reply);
+            let same = Arc::ptr_eq(&provider.account, account) && holds && fresh;
             if same && !(at_mail && provider.done > 0) && !provider.upstream.conn.has_news().await {
                 return Ok(());
             }
@@ -396,7 +341,7 @@ impl Carrier {
         let finished = prepared.finish(&engine.dialer, secret, timeouts).await;
         let (upstream, offered) = finished.inspect_err(|failure| engine.note_refusal(account, server, failure))?;
         engine.learn(server, |learned| learned.size = offered.size.flatten());
-        Ok(Provider { account: Arc::clone(account), number, upstream, offered, done: 0, used: false })
+        Ok(Provider { account: Arc::clone(account), number, upstream, offered, done: 0, rested: None })
     }
 
     /// Reaches for the provider before the client needs it, where it is clear which one that will be. Not through a gate:
@@ -423,20 +368,11 @@ impl Carrier {
         account.smtp.get(self.tried).and_then(Server::gate)
     }
 
-    /// Whether a refusal is worth healing.
-    fn is_gate_shut(&self, account: &Account, stage: Stage, reply: &Reply, is_healing: bool) -> bool {
-        let Some(gate) = self.gate(account) else { return false };
-        match verdict(stage, reply) {
-            Verdict::Shut => true,
-            Verdict::NotTheGate => false,
-            // It was taken for a shut gate once; the same words again are no news.
-            Verdict::Perhaps if is_healing => true,
-            Verdict::Perhaps => {
-                let cell = self.engine.gate(&gate.login);
-                let mut state = cell.lock();
-                let old = state.age(now()).is_none_or(|age| age >= gate.fresh) || stage == Stage::Connect;
-                old && state.may_heal_perhaps(now())
-            }
+    /// Asks something about that gate, with what is known of its login.
+    fn at_the_gate<T>(&self, account: &Account, ask: impl FnOnce(Option<(&AfterPop, &mut Gate)>) -> T) -> T {
+        match self.gate(account) {
+            Some(gate) => ask(Some((gate, &mut self.engine.gate(&gate.login).lock()))),
+            None => ask(None),
         }
     }
 
@@ -448,28 +384,6 @@ impl Carrier {
             state.healed(after);
         }
         self.engine.events.publish(Event::GateHealed { account: account.name.clone(), tries });
-    }
-
-    /// A refusal that survived everything: the provider's words, then what was tried, in one line.
-    fn explain(&self, account: &Account, reply: &Reply, tries: usize, spent: Duration) -> Reply {
-        let Some(gate) = self.gate(account) else { return reply.clone() };
-        let age = self.engine.gate(&gate.login).lock().age(now());
-        let login = age.map_or_else(
-            || "has no POP login".to_owned(),
-            |age| {
-                let user = gate.login.credentials().map_or("", |c| c.username.as_str());
-                format!("logged in to the POP server {} as {user} {} s ago", gate.login.host, age.as_secs())
-            },
-        );
-        let hint = if gate.login.security == crate::account::Security::Tls {
-            "; some hosts count only logins over STLS on port 110 (login = { security = \"starttls\" })"
-        } else {
-            ""
-        };
-        let tried = format!("; ostler {login} and tried {tries} times in {} s: still refused{hint}", spent.as_secs());
-        let space = crate::wire::CLIENT_REPLY.saturating_sub(6 + tried.len());
-        let words: String = reply.text().chars().take(space).collect();
-        Reply::new(reply.code, &one_line(&format!("{words}{tried}")))
     }
 
     /// Says goodbye to the provider.
@@ -509,12 +423,4 @@ async fn read_reply(
             Err(wrong) => return Err(Failure::Nonsense { at: upstream.at.clone(), what: wrong.to_string() }),
         }
     }
-}
-
-/// A recipient that was accepted before is refused on the new connection: the message cannot go on as it was.
-fn replay_refused(reply: &Reply) -> Reply {
-    Reply::new(
-        451,
-        &one_line(&format!("4.3.0 the provider had to be asked anew and changed its mind: {}", reply.one_line())),
-    )
 }

@@ -2,19 +2,21 @@
 //! provider's word or unknown; nothing is said again.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::{Carrier, Provider, read_reply};
-use crate::account::{Account, Timeouts};
+use crate::account::Account;
 use crate::conn::Conn;
-use crate::failure::{Failure, Place, Waiting, one_line};
+use crate::engine::now;
+use crate::failure::{Failure, Waiting};
 use crate::protocol::{Breach, Clock, Party};
 use crate::relay::{Ended, Limits, Nowhere, relay};
 use crate::serve::{Session, goodbye};
 use crate::smtp::Reply;
-use crate::smtp::data::Data;
+use crate::smtp::data::{Data, outcome_unknown};
 
 impl Carrier {
     /// The body and the provider's answer to its end, with the octets sent; `None` when the client is gone.
@@ -32,16 +34,16 @@ impl Carrier {
         let octets = data.octets();
         let refusal = match ended {
             Ended::Over if data.is_complete() => {
-                let reply = self.last_answer(provider, data.has_begun_answer(), &timeouts).await;
+                let reply = self.last_answer(provider, &data, timeouts.last).await;
                 return Some((reply, octets));
             }
-            Ended::Over => early_answer(&at, data.early()),
+            Ended::Over => data.early_answer(&at.host),
             // The end of data may have been among the last octets that left.
             Ended::ServerGone if data.is_complete() => {
-                return Some((outcome_unknown(&at, "it closed the connection"), octets));
+                return Some((outcome_unknown(&at.host, "it closed the connection"), octets));
             }
             Ended::TimedOut(..) if data.is_complete() => {
-                return Some((outcome_unknown(&at, "it did not take the end of the message"), octets));
+                return Some((outcome_unknown(&at.host, "it did not take the end of the message"), octets));
             }
             Ended::ServerGone => broken(Failure::Lost { at, waiting: Waiting::Message }, session, &provider.account),
             Ended::TimedOut(Clock::Message | Clock::Reply, Party::Server) => broken(
@@ -60,42 +62,15 @@ impl Carrier {
         swallow(client, data, limits, session).await.then_some((refusal, octets))
     }
 
-    /// Waits for the answer to the end of data. One that began before that end has left is not the answer to it, unless it
-    /// is a refusal.
-    async fn last_answer(&mut self, mut provider: Provider, began_early: bool, timeouts: &Timeouts) -> Reply {
-        let at = provider.upstream.at.clone();
-        let deadline = Instant::now() + timeouts.last;
-        match read_reply(&mut provider.upstream, Waiting::FinalDot, timeouts.last, deadline).await {
-            Ok(reply) if reply.code == 421 => reply,
-            Ok(reply) if reply.code >= 400 || (reply.is_yes() && !began_early) => {
-                provider.done = 0;
-                provider.used = true;
-                self.provider = Some(provider);
-                reply
-            }
-            Ok(_) if began_early => outcome_unknown(&at, "it began to answer before the end"),
-            Ok(reply) => outcome_unknown(&at, &format!("it said \"{}\"", reply.one_line())),
-            Err(Failure::TimedOut { .. }) => outcome_unknown(&at, "it did not answer in time"),
-            Err(Failure::Nonsense { what, .. }) => outcome_unknown(&at, &what),
-            Err(_) => outcome_unknown(&at, "it closed the connection"),
+    /// Waits for the answer to the end of data.
+    async fn last_answer(&mut self, mut provider: Provider, data: &Data, limit: Duration) -> Reply {
+        let heard = read_reply(&mut provider.upstream, Waiting::FinalDot, limit, Instant::now() + limit).await;
+        let (reply, goes_on) = data.last_answer(&provider.upstream.at.host, heard);
+        if goes_on {
+            (provider.done, provider.rested) = (0, Some(now()));
+            self.provider = Some(provider);
         }
-    }
-}
-
-/// The one thing nobody can know. Never sent again by itself.
-fn outcome_unknown(at: &Place, why: &str) -> Reply {
-    let text = format!(
-        "4.4.2 the outcome is unknown: {} had the whole message, then {why}; it may have been sent, so ask a recipient before you send it again",
-        at.host
-    );
-    Reply::new(451, &one_line(&text))
-}
-
-/// The provider spoke before the end of data: a refusal is one, anything else is nothing.
-fn early_answer(at: &Place, early: Option<&Reply>) -> Reply {
-    match early {
-        Some(reply) if reply.code >= 400 => reply.clone(),
-        _ => Reply::new(451, &format!("4.5.0 {} answered before the message was complete; it was not sent", at.host)),
+        reply
     }
 }
 
