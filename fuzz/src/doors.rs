@@ -204,7 +204,7 @@ fn assert_one_line(text: &str) {
     assert!(!text.contains(['\r', '\n', '\0']), "{text:?}");
 }
 
-fn assert_one_reply(said: &str) {
+pub(super) fn assert_one_reply(said: &str) {
     let text = said.strip_suffix("\r\n").expect("a whole line");
     let mut parser = ReplyParser::default();
     let mut replies = 0;

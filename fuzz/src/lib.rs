@@ -6,12 +6,14 @@
 mod doors;
 mod filter;
 mod logins;
+mod sending;
 mod session;
 mod texts;
 
 pub use doors::{client_line_pop3, client_line_smtp};
 pub use filter::pop3_filter;
 pub use logins::{pop3_login, smtp_login};
+pub use sending::smtp_session;
 pub use session::session;
 pub use texts::{autoconfig, body, dot_scanner, import, pasted, paths, providers, sasl, settings, smtp_reply};
 
@@ -19,7 +21,7 @@ pub use texts::{autoconfig, body, dot_scanner, import, pasted, paths, providers,
 pub type Target = fn(&[u8]);
 
 /// Every target with the name of its folder in `fuzz/corpus`.
-pub const TARGETS: [(&str, Target); 16] = [
+pub const TARGETS: [(&str, Target); 17] = [
     ("autoconfig", autoconfig),
     ("body", body),
     ("client_line_pop3", client_line_pop3),
@@ -36,6 +38,7 @@ pub const TARGETS: [(&str, Target); 16] = [
     ("settings", settings),
     ("smtp_login", smtp_login),
     ("smtp_reply", smtp_reply),
+    ("smtp_session", smtp_session),
 ];
 
 /// The parts of an input; those that are missing are empty.
