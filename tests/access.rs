@@ -145,7 +145,8 @@ fn a_client_that_has_gone_already_gets_no_session_at_the_provider() {
     // All are over before the next is asked.
     wait_for("the sessions to end", || {
         let status = house.ostler.home.ostler(&["status", "--json"], "");
-        let status: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
+        let status: serde_json::Value =
+            serde_json::from_slice(&status.stdout).unwrap_or_else(|_| panic!("no document: {status:?}"));
         (status["sessions"] == serde_json::json!([])).then_some(())
     });
     for session in house.pop3.sessions() {
@@ -348,7 +349,8 @@ fn one_accounts_password_lets_nobody_send_for_another() {
     // The account that signed in decides, not the sender.
     smtp.ask_reply("MAIL FROM:<work@example.org>", "250");
     let status = house.ostler.home.ostler(&["status", "--json"], "");
-    let status: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
+    let status: serde_json::Value =
+        serde_json::from_slice(&status.stdout).unwrap_or_else(|_| panic!("no document: {status:?}"));
     assert_eq!(status["sessions"][0]["account"], "home", "{status}");
 }
 

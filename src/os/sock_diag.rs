@@ -1,7 +1,7 @@
 //! The kernel's socket monitor over netlink (sock_diag(7)): one question, one answer, for one TCP connection. The
 //! kernel answers before `send` returns, so nothing here waits.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::sync::{Mutex, PoisonError};
 
@@ -25,8 +25,9 @@ pub(super) fn look_up(local: SocketAddr, remote: SocketAddr) -> Result<Option<Ro
     };
     // After an error the socket is not kept: the next question gets a fresh one.
     let row = monitor.ask(local, remote).map_err(|_| Unusable)?;
-    // A kernel without the TCP part of the monitor also says ENOENT; believe it only once it has shown a row.
-    let believed = row.is_some() || monitor.has_answered;
+    // A kernel without the TCP part of the monitor also says ENOENT; believe it only once it has shown something. The
+    // door itself will do, for whoever comes first may have gone.
+    let believed = monitor.has_answered || monitor.shows_door(remote);
     *slot = Some(monitor);
     if believed { Ok(row) } else { Err(Unusable) }
 }
@@ -50,7 +51,7 @@ struct Monitor {
     socket: OwnedFd,
     /// The number of the last question.
     sequence: u32,
-    /// It has shown a connection at least once, so that "no such connection" means what it says.
+    /// It has shown a socket at least once, so that "no such connection" means what it says.
     has_answered: bool,
 }
 
@@ -76,12 +77,23 @@ impl Monitor {
             let Some((kind, body)) = message_of(message, self.sequence) else { continue };
             let row = match kind {
                 NLMSG_ERROR => error_of(body)?,
-                SOCK_DIAG_BY_FAMILY => row_of(body, local, remote),
+                SOCK_DIAG_BY_FAMILY => {
+                    self.has_answered = true;
+                    row_of(body, local, remote)
+                }
                 _ => continue,
             };
-            self.has_answered |= row.is_some();
             return Ok(row);
         }
+    }
+
+    /// Whether it shows who listens at this address.
+    fn shows_door(&mut self, door: SocketAddr) -> bool {
+        let nobody = match door {
+            SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+            SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
+        };
+        self.ask(door, nobody).is_ok() && self.has_answered
     }
 }
 
@@ -187,6 +199,21 @@ mod tests {
         let row = monitor.ask(client.local_addr().unwrap(), client.peer_addr().unwrap()).unwrap().unwrap();
         assert_eq!((row.state, row.uid), (1, rustix::process::geteuid().as_raw()));
         assert!(monitor.has_answered);
+    }
+
+    /// The table of all sockets, which is the other way to ask, takes a second on a busy computer, and everybody waits.
+    #[test]
+    fn the_door_is_proof_enough_when_the_first_client_has_gone() {
+        for (host, elsewhere) in [("127.0.0.1:0", "127.0.0.1:1"), ("[::1]:0", "[::1]:1"), ("0.0.0.0:0", "127.0.0.1:1")]
+        {
+            let listener = TcpListener::bind(host).unwrap();
+            let elsewhere: SocketAddr = elsewhere.parse().unwrap();
+            let door = SocketAddr::new(elsewhere.ip(), listener.local_addr().unwrap().port());
+            let mut monitor = Monitor::open().unwrap();
+            assert_eq!(monitor.ask(elsewhere, door), Ok(None), "{host}");
+            assert!(!monitor.has_answered && monitor.shows_door(door), "{host}");
+            assert!(!Monitor::open().unwrap().shows_door(elsewhere), "{host}");
+        }
     }
 
     #[test]
