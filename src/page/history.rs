@@ -195,9 +195,24 @@ fn written(shared: &Shared, news: &Value) -> String {
     }
     text += "\nThe log\n";
     for line in log::newest() {
-        let _ = writeln!(text, "  {line}");
+        let _ = writeln!(text, "  {}", without_halves(&line));
     }
     text
+}
+
+/// A line of the log without the words that were cut: half a name would not be known as one, and not be taken out.
+fn without_halves(line: &str) -> String {
+    let mut whole = String::with_capacity(line.len());
+    let mut parts = line.split('\u{2026}').peekable();
+    while let Some(part) = parts.next() {
+        if parts.peek().is_none() {
+            whole.push_str(part);
+        } else {
+            whole.push_str(&part[..part.rfind(' ').map_or(0, |blank| blank + 1)]);
+            whole.push('\u{2026}');
+        }
+    }
+    whole
 }
 
 /// What stands for a person, with what stands in its place; the longest first, since one may be a part of another.

@@ -13,6 +13,7 @@ mod attacks;
 mod chromium;
 mod http;
 mod live;
+mod log;
 mod overview;
 
 use support::ca::TestCa;
