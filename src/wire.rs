@@ -152,12 +152,22 @@ const BLOCK: usize = 1024;
 /// Whether a block from the inside of a line on has whole line ends only, and no dot behind one. Without a branch, so
 /// that the compiler makes vector instructions of it.
 fn is_plain(block: &[u8]) -> bool {
+    looked_at(block.len());
     let pairs = block.iter().zip(&block[1..]);
     let odd = pairs.fold(0, |odd, (&first, &second)| {
         odd | (u8::from(first == b'\r') ^ u8::from(second == b'\n'))
             | u8::from(first == b'\n') & u8::from(second == b'.')
     });
     odd == 0 && block[0] != b'\n'
+}
+
+/// So many octets of a body were looked at for the next that is not plain. Only the tests count: a client must not be able
+/// to make this work a thousand times as hard with the same octets.
+fn looked_at(octets: usize) {
+    #[cfg(test)]
+    tests::LOOKED_AT.set(tests::LOOKED_AT.get() + octets);
+    #[cfg(not(test))]
+    let _ = octets;
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -214,9 +224,11 @@ impl Body {
                         by_lines = at + BLOCK;
                     }
                     let Some(end) = memchr2(b'\r', b'\n', &input[at..]) else {
+                        looked_at(input.len() - at);
                         at = input.len();
                         break;
                     };
+                    looked_at(end);
                     at += end;
                     if !input[at..].starts_with(b"\r\n") {
                         break;
@@ -287,6 +299,35 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    thread_local! {
+        /// What [`looked_at`] has counted on this thread.
+        pub(super) static LOOKED_AT: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+    }
+
+    #[test]
+    fn a_body_of_dots_is_no_more_work_than_any_other() {
+        // Each octet is looked at once in its block, and once more behind it by lines where that is not plain.
+        const TIMES: usize = 2;
+        let plain = [&[b'x'; 70][..], b"\r\n"].concat();
+        // At the end of a block, so that all of it was looked at before it is known not to be plain.
+        let late = [plain.repeat(14), b"..\r\n".to_vec(), b"x\n".to_vec()].concat();
+        let kinds: [&[u8]; 9] = [b"..\r\n", b"x\n", b"\r", b"\n", b".\n", b"\r\n", b"x\r.\r\n..\n", &plain, &late];
+        for kind in kinds {
+            for size in [50_000, 100_000, 200_000] {
+                let text = kind.repeat(size / kind.len());
+                // As the octets come: in one piece, as the relay reads them, and a few at a time.
+                for chunk in [text.len(), 16 * 1024, 1500, 7] {
+                    LOOKED_AT.set(0);
+                    let (_, _, taken) = body(&text.chunks(chunk).collect::<Vec<_>>());
+                    assert_eq!(taken, text.len());
+                    let looked_at = LOOKED_AT.get();
+                    assert!(looked_at <= TIMES * text.len() + BLOCK, "{looked_at} of {size}: {kind:?} by {chunk}");
+                }
+            }
+        }
+        assert!(LOOKED_AT.get() > 0, "nobody counts");
+    }
 
     fn lines(chunks: &[&[u8]], limit: usize) -> Result<Vec<Line>, TooLong> {
         let (mut buffer, mut found) = (Vec::new(), Vec::new());

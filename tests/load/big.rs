@@ -4,8 +4,6 @@ use std::io::Read;
 use std::net::TcpListener;
 use std::time::Instant;
 
-use ostler::wire::Body;
-
 use crate::letters::pattern;
 use crate::support::ca::TestCa;
 use crate::support::ostler::{Account, Home, Ostler, Server};
@@ -279,22 +277,4 @@ fn a_huge_mailbox_is_fetched_in_little_memory() {
     println!("mailbox: {count} messages fetched and deleted in {:.1} s; {needs}", began.elapsed().as_secs_f64());
     assert!(needs.most < MOST, "{needs}");
     wait_for("the session to be over", || ostler.log().contains("messages fetched").then_some(()));
-}
-
-/// A client must not be able to make ostler work a thousand times as hard with the same octets.
-#[test]
-fn a_body_of_dots_costs_little_more_than_any_other() {
-    let dots = b"..\r\n".repeat(2_000_000);
-    let began = Instant::now();
-    assert_eq!(Body::default().take_unchanged(&dots), dots.len());
-    // Not optimized, this takes under a second; looking at a block for each line took 25.
-    assert!(began.elapsed() < std::time::Duration::from_secs(10), "{:?}", began.elapsed());
-    let bare = b"x\n".repeat(2_000_000);
-    let mut machine = Body::default();
-    let (mut out, mut at) = (Vec::new(), 0);
-    while at < bare.len() {
-        at += machine.take_unchanged(&bare[at..]);
-        at += machine.take_changed(&bare[at..], &mut out);
-    }
-    assert!(began.elapsed() < std::time::Duration::from_secs(20), "{:?}", began.elapsed());
 }
