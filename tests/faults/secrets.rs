@@ -2,6 +2,7 @@
 //! and files to itself.
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -10,10 +11,12 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 
 use crate::rig::{ANN, Rig};
 use crate::support::ca::TestCa;
+use crate::support::client::Client;
 use crate::support::ostler::{Account, Home, Server};
 use crate::support::process::{Process, anybodys_python, run, said};
+use crate::support::provider::{Provider, Step, expect, say};
 use crate::support::running::Run;
-use crate::support::secrets::{form_of, typed};
+use crate::support::secrets::{Watch, form_of, heard, typed};
 use crate::support::{find, folder, free_port, is_root, require, unique, wait_for};
 
 /// With everything that any of the forms writes in another way.
@@ -144,6 +147,79 @@ fn what_a_client_types_is_searched_for() {
     assert!(outcome.is_err());
 }
 
+/// What an offline guesser needs is searched for wherever it was said: by a client of the test, by ostler to a provider.
+#[test]
+fn what_proves_a_password_is_searched_for_in_every_form() {
+    let digest = || {
+        let half = || format!("{:016x}", std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0));
+        format!("{}{}", half(), half())
+    };
+    let watch = Watch::default();
+    let hears: [fn(&str) -> String; 4] = [
+        |digest| format!("APOP ann@example.org {digest}\r\n"),
+        |digest| format!("NOOP\r\napop ann {}\n", digest.to_uppercase()),
+        |digest| format!("{}\r\n", STANDARD.encode(format!("ann {digest}"))),
+        |digest| STANDARD.encode(format!("ann lee {digest}")),
+    ];
+    type Write = fn(&str) -> String;
+    let plain: [Write; 3] = [str::to_owned, str::to_uppercase, |digest| format!("\"ann {digest}\",")];
+    let encoded: [Write; 4] = [
+        |text| STANDARD.encode(text),
+        |text| URL_SAFE_NO_PAD.encode(text),
+        |text| STANDARD.encode(text).chars().flat_map(|c| [c, ' ']).collect(),
+        |text| format!("AUTH={}", STANDARD.encode(text)),
+    ];
+    for said in hears {
+        for before in 0..4 {
+            for after in 0..4 {
+                for write in plain.iter().chain(&encoded) {
+                    let digest = digest();
+                    let text = format!("{}{digest}{}", &"xyzx"[..before], &"zyxz"[..after]);
+                    let place = format!("before {} after", write(&text));
+                    assert!(watch.found("the log", place.as_bytes()).is_none(), "nobody has said it yet: {place}");
+                    heard(said(&digest).as_bytes());
+                    let found = watch.found("the log", place.as_bytes());
+                    assert_eq!(found, Some((digest.into_bytes(), "which proves a password")), "{place}");
+                }
+            }
+        }
+    }
+    for nothing in ["APOP ann 0123", "AUTH CRAM-MD5", "dGVzdA==", &format!("APOP ann {}", "0".repeat(32))] {
+        heard(nothing.as_bytes());
+    }
+    assert!(watch.found("the log", "0".repeat(64).as_bytes()).is_none());
+}
+
+#[test]
+fn a_proof_that_a_provider_is_given_is_searched_for_and_starred_in_the_log() {
+    let challenge = STANDARD.encode(format!("<{}@mx>", unique("challenge")));
+    let part = vec![
+        say("220 ready"),
+        expect("EHLO"),
+        say("250-mx\r\n250 AUTH CRAM-MD5"),
+        expect("AUTH CRAM-MD5"),
+        say(&format!("334 {challenge}")),
+        expect(""),
+        say("235 2.7.0 in"),
+        expect("MAIL"),
+        say("250 2.1.0 ok"),
+        Step::Stall,
+    ];
+    let provider = Provider::start(vec![part]);
+    let account = Account::new("home", ANN, &unique("pw")).smtp(Server::new("none", provider.port));
+    let home = Home::new(&TestCa::new(), &[account]);
+    let mut run = Run::start(&home, &["-v"]).ready();
+    let mut client = Client::greeted(home.smtp, "220 ");
+    client.ask_reply("EHLO old-pc", "250");
+    client.ask_reply(&format!("MAIL FROM:<{ANN}>"), "250");
+    let received = provider.sessions()[0].received.clone();
+    let found = Watch::default().found("what the provider has heard", &received);
+    assert_eq!(found.map(|(_, form)| form), Some("which proves a password"), "{received:?}");
+    run.end_well();
+    // That there is nothing else in it is looked for when `run` goes.
+    assert!(run.err.text().contains("C: ***"), "{}", run.err.text());
+}
+
 /// The page is found, entered, and searched to its last link.
 #[cfg(feature = "web")]
 #[test]
@@ -186,7 +262,9 @@ fn the_built_program_writes_no_core_and_shows_its_memory_to_nobody() {
         } else {
             Command::new("env")
         };
-        command.args(words).current_dir("/").env("HOME", &home).env("XDG_RUNTIME_DIR", &home);
+        // Memory may be written out as far as the system allows it, so that it is ostler who forbids it.
+        command.args(["sh", "-c", "ulimit -S -c $(ulimit -H -c); exec \"$@\"", "sh"]);
+        command.args(words).current_dir(&home).env("HOME", &home).env("XDG_RUNTIME_DIR", &home);
         command.env_remove("XDG_CONFIG_HOME").env_remove("XDG_STATE_HOME").env_remove("DBUS_SESSION_BUS_ADDRESS");
         command
     };
@@ -198,7 +276,7 @@ fn the_built_program_writes_no_core_and_shows_its_memory_to_nobody() {
         std::os::unix::fs::chown(&settings, Some(65534), Some(65534)).unwrap();
     }
     let words = [program.to_str().unwrap(), "run", "--config", settings.to_str().unwrap()];
-    let ostler = Run::of(&mut as_user(&words)).ready();
+    let mut ostler = Run::of(&mut as_user(&words)).ready();
     let pid = ostler.id();
     let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
     let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
@@ -220,6 +298,31 @@ fn the_built_program_writes_no_core_and_shows_its_memory_to_nobody() {
     let mut other = as_user(&["sleep", "1000"]);
     let other = Process::start("sleep", other.stdin(Stdio::null()));
     wait_for("another process to be looked into", || look(other.id()).contains("read environ").then_some(()));
+    // A crash leaves nothing, neither here nor with whoever collects such things; that of a process of no secrets does.
+    for signal in [rustix::process::Signal::ABORT, rustix::process::Signal::SEGV] {
+        // The first SIGSEGV that no fault has caused is taken for one of a full stack, and what made it is tried again.
+        wait_for("its end", || {
+            ostler.signal(signal);
+            ostler.has_ended().then_some(())
+        });
+        let status = ostler.ended();
+        assert_eq!((status.signal(), status.core_dumped()), (Some(signal.as_raw()), false), "{status}");
+        let left = files_in(&home);
+        assert!(!left.iter().any(|name| name.starts_with("core")), "{left:?}");
+        ostler = Run::of(&mut as_user(&words)).ready();
+    }
+    let status = as_user(&["sh", "-c", "kill -ABRT $$"]).status().unwrap();
+    assert_eq!(status.signal(), Some(6), "{status}");
+    // Where this system lets anybody leave one.
+    let pattern = std::fs::read_to_string("/proc/sys/kernel/core_pattern").unwrap_or_default();
+    let is_file = !pattern.trim().is_empty() && !pattern.starts_with(['|', '/', '@']);
+    if is_file && rustix::process::getrlimit(rustix::process::Resource::Core).maximum != Some(0) {
+        assert!(status.core_dumped() && files_in(&home).iter().any(|name| name.starts_with("core")), "{pattern}");
+    }
+}
+
+fn files_in(folder: &Path) -> Vec<String> {
+    std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect()
 }
 
 /// A home without any settings yet; what ostler makes is its user's alone.

@@ -44,6 +44,7 @@ impl Client {
     /// Sends these bytes and nothing else.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
         let bytes = bytes.as_ref();
+        super::secrets::heard(bytes);
         self.note("C", bytes);
         if let Err(error) = self.stream.write_all(bytes) {
             panic!("the other side takes no more ({error}):\n{}", self.log);
@@ -64,6 +65,7 @@ impl Client {
 
     /// Sends a line, one byte per segment.
     pub fn send_slowly(&mut self, bytes: &[u8]) {
+        super::secrets::heard(bytes);
         for byte in bytes {
             self.send([*byte]);
         }
@@ -141,6 +143,8 @@ impl Client {
         loop {
             if let Some(end) = self.waiting.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = self.waiting.drain(..=end).collect();
+                // It may be a provider's side, and this an answer to its challenge.
+                super::secrets::heard(&line);
                 self.note("S", &line);
                 return Some(line);
             }
@@ -189,6 +193,7 @@ impl Client {
     /// Sends as much as is taken; whether that was all of it.
     pub fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
         let bytes = bytes.as_ref();
+        super::secrets::heard(bytes);
         self.note("C", bytes);
         self.stream.write_all(bytes).is_ok()
     }

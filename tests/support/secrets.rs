@@ -2,10 +2,11 @@
 //! that can be asked about it is searched for every password the test has used, in every form it may take. A test does
 //! not ask for this: [`Home`](super::ostler::Home) knows the passwords of its accounts, clients that a test plays tell what
 //! they typed, and `Ostler`, `Run` and `process::run` search when they end. What shows a secret on purpose says so with
-//! [`Watch::allow`], and why.
+//! [`Watch::allow`], and why. What proves a password without saying it (CRAM-MD5, APOP) can be tried out against at leisure
+//! by whoever sees it: both sides of every dialogue that a test plays tell of those ([`heard`]).
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
@@ -14,7 +15,16 @@ use std::sync::{Arc, LazyLock, Mutex, Weak};
 use std::time::Duration;
 
 use base64::Engine;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE};
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD, URL_SAFE};
+
+/// Reads what is cut out of the middle of something.
+const CARELESS: GeneralPurpose = GeneralPurpose::new(
+    &base64::alphabet::STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true),
+);
 
 /// The shortest that is searched for: shorter ones are in every text by chance.
 const SHORTEST: usize = 6;
@@ -25,6 +35,12 @@ thread_local! {
     /// What clients of this test have typed as passwords.
     static TYPED: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
+
+/// A digest as it is said: of MD5, in hex.
+type Proof = [u8; 32];
+
+/// Every proof of a password that was said in this process. What one test has heard may show in no other either.
+static PROOFS: LazyLock<Mutex<HashSet<Proof>>> = LazyLock::new(Mutex::default);
 
 /// The secrets of one home.
 #[derive(Default)]
@@ -75,6 +91,9 @@ impl Watch {
 
     /// The first secret that shows at a place where it may not, and in what form.
     pub fn found(&self, place: &str, bytes: &[u8]) -> Option<(Vec<u8>, &'static str)> {
+        if let Some(proof) = proof_in(bytes) {
+            return Some((proof.to_vec(), "which proves a password"));
+        }
         let inner = self.0.lock().unwrap();
         let typed = TYPED.with_borrow(Clone::clone);
         inner.secrets.iter().chain(&typed).find_map(|secret| {
@@ -211,6 +230,67 @@ pub fn typed(line: &str) {
     // Words of the tests that are only a password by their place are too common.
     let is_rare = |secret: &Vec<u8>| secret.len() >= 12 && secret.iter().any(u8::is_ascii_digit);
     TYPED.with_borrow_mut(|typed| typed.extend(secrets.into_iter().filter(is_rare)));
+}
+
+/// Somebody in a test has said this, or has been told it by ostler: proofs of a password in it may show nowhere.
+pub fn heard(said: &[u8]) {
+    let found: Vec<Proof> = said.split(|byte| *byte == b'\n').filter_map(|line| proof_of(line.trim_ascii())).collect();
+    if !found.is_empty() {
+        PROOFS.lock().unwrap().extend(found);
+    }
+}
+
+/// The digest in an APOP command (RFC 1939) or in a response of CRAM-MD5 (RFC 2195): behind a name and a blank. Not those
+/// of a test that only pretends, of one digit.
+fn proof_of(line: &[u8]) -> Option<Proof> {
+    let decoded;
+    let said = match line.split_at_checked(5) {
+        Some((verb, rest)) if verb.eq_ignore_ascii_case(b"APOP ") => rest,
+        // A message is no response.
+        _ if line.len() > 1000 => return None,
+        _ => {
+            decoded = STANDARD.decode(line).ok()?;
+            &decoded
+        }
+    };
+    let blank = said.iter().rposition(|byte| *byte == b' ')?;
+    let proof: Proof = said[blank + 1..].try_into().ok()?;
+    let is_one = proof.iter().all(u8::is_ascii_hexdigit) && proof.iter().any(|byte| *byte != proof[0]);
+    is_one.then(|| proof.to_ascii_lowercase().try_into().unwrap())
+}
+
+/// The first proof that shows, as it stands or in base64, broken into lines or not.
+fn proof_in(hay: &[u8]) -> Option<Proof> {
+    let proofs = PROOFS.lock().unwrap();
+    if proofs.is_empty() {
+        return None;
+    }
+    let joined: Vec<u8> = hay.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    [hay, &joined].into_iter().find_map(|hay| {
+        digits_in(hay, &proofs).or_else(|| {
+            let is_base64 = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/-_".contains(byte);
+            let runs = hay.split(|byte| !is_base64(byte)).filter(|run| run.len() >= size_of::<Proof>() * 4 / 3);
+            // It may begin at any of the four places of a group, and end inside one.
+            runs.flat_map(|run| (0..4).map(move |skip| &run[skip..])).find_map(|run| {
+                let whole = if run.len() % 4 == 1 { &run[..run.len() - 1] } else { run };
+                let standard = whole.iter().map(|byte| match byte {
+                    b'-' => b'+',
+                    b'_' => b'/',
+                    other => *other,
+                });
+                digits_in(&CARELESS.decode(standard.collect::<Vec<u8>>()).ok()?, &proofs)
+            })
+        })
+    })
+}
+
+/// The first proof among the hexadecimal numbers in these octets.
+fn digits_in(hay: &[u8], proofs: &HashSet<Proof>) -> Option<Proof> {
+    let numbers = hay.split(|byte| !byte.is_ascii_hexdigit()).filter(|run| run.len() >= size_of::<Proof>());
+    numbers.flat_map(|run| run.windows(size_of::<Proof>())).find_map(|digits| {
+        let digits: Proof = digits.to_ascii_lowercase().try_into().unwrap();
+        proofs.contains(&digits).then_some(digits)
+    })
 }
 
 /// How a running program was started: with other words, the same program asks it something.
