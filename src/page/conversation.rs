@@ -252,6 +252,7 @@ fn advised(error: &KeepError) -> String {
             "{text}. Open your keyring (it usually opens when you log in to your computer), then try again. Where there is none, \
              ostler add in a terminal can take the password from elsewhere."
         ),
+        KeepError::Write { .. } => format!("{text}. Put that right, then try again."),
         _ => format!("{text}."),
     }
 }

@@ -18,12 +18,17 @@ struct Small {
 
 impl Small {
     fn new() -> Self {
+        Self::with(|home| home)
+    }
+
+    /// Its home changed before its settings go there.
+    fn with(change: impl FnOnce(Home) -> Home) -> Self {
         let world = World::builder().without_names().start();
         let account = |name: &str| {
             let server = crate::support::ostler::Server::new("none", 1);
             Account::new(name, &format!("{name}@example.org"), &unique("pw")).pop3(server.clone()).smtp(server)
         };
-        let home = Home::new(&TestCa::new(), &[account("first"), account("second")]).inside(&world);
+        let home = change(Home::new(&TestCa::new(), &[account("first"), account("second")])).inside(&world);
         let small = Self { world, home };
         small.sh("mount -t tmpfs -o size=32k none $D.new && cp $D/* $D.new/ && mount --move $D.new $D", true);
         small
@@ -104,6 +109,68 @@ fn an_account_is_added_whole_or_not_at_all() {
     let added = small.home.ostler(&words, "");
     assert!(added.status.success(), "{}", said(&added));
     assert!(small.settings().0.contains("third@example.org"));
+}
+
+/// What the settings page writes while the program runs: a changed, a removed and a new account.
+#[cfg(feature = "web")]
+#[test]
+fn on_the_settings_page_a_full_disk_is_told_and_changes_nothing() {
+    require!("world", "keyring", "python3");
+    let (keyring, password) = (crate::support::keyring::Keyring::start(), unique("pw"));
+    let small = Small::with(|mut home| {
+        home.keep_secret(&password);
+        home.write_settings(&home.settings().replace("page = false", "page = 0"));
+        home.with_keyring(&keyring)
+    });
+    let mut run = Run::start(&small.home, &[]).ready();
+    let mut browser = crate::http::Browser::inside(&small.home, |port| small.world.reach(port));
+    let fetching_as = |user: &str| {
+        let mut client = Client::over(small.world.in_network(|| connect(small.home.pop3)));
+        client.expect("+OK");
+        client.ask(&format!("USER {user}"), "+OK");
+    };
+    let change = browser.get("/account?account=first").form("/account/change").with("aliases", "else@example.org");
+    let remove = browser.get("/account?account=second").form("/account/remove").with("sure", "yes");
+    let add = browser.get("/add").form("/add").with("address", "third@example.org").with("password", &password);
+    let add = add.with("pop3", "tls://localhost:1").with("smtp", "tls://localhost:1");
+    // Nobody is there, and the person wants to keep it all the same.
+    let keep_new = |browser: &mut crate::http::Browser| {
+        browser.send(&add);
+        let tried = browser.stay_until("does not work yet");
+        let job = browser.at.clone();
+        browser.send(&tried.form(&format!("{job}/keep")));
+        browser.at = job;
+    };
+    small.fill();
+    let before = small.settings();
+    for (form, stays) in [(&change, "Nothing was changed"), (&remove, "Nothing was removed")] {
+        let refused = browser.send(form).body;
+        for words in [stays, "cannot be written", "No space left", "try again"] {
+            assert!(refused.contains(words), "{words}: {refused}");
+        }
+    }
+    keep_new(&mut browser);
+    let refused = browser.stay_until("No space left").body;
+    for words in ["nothing was kept", "cannot be written", "try again"] {
+        assert!(refused.contains(words), "{words}: {refused}");
+    }
+    assert_eq!(small.settings(), before, "half a file, or litter beside it");
+    fetching_as("first");
+    fetching_as("second");
+    small.empty();
+    let changed = browser.send(&change).body;
+    assert!(changed.contains("Changed."), "{changed}");
+    keep_new(&mut browser);
+    browser.stay_until("not seen to work");
+    let removed = browser.send(&remove).body;
+    assert!(removed.contains("is removed"), "{removed}");
+    let (text, names) = small.settings();
+    assert!(["else@", "third@"].iter().all(|new| text.contains(new)) && !text.contains("second@"), "{text}");
+    assert_eq!(names, "ostler.toml\n");
+    fetching_as("else@example.org");
+    fetching_as("third@example.org");
+    browser.never_saw(&password);
+    run.end_well();
 }
 
 #[test]

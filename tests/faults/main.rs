@@ -9,6 +9,12 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+/// A browser for the settings page; not all of what it can do is needed here.
+#[cfg(feature = "web")]
+#[allow(dead_code)]
+#[path = "../page/http.rs"]
+mod http;
+
 mod clients;
 mod clocks;
 mod descriptors;
@@ -20,3 +26,11 @@ mod network;
 mod rig;
 mod secrets;
 mod suspended;
+
+/// The address of the settings page, with a word that lets one browser in.
+#[cfg(feature = "web")]
+fn link(home: &support::ostler::Home) -> String {
+    let output = home.ostler(&["settings", "--print"], "");
+    assert!(output.status.success(), "{}", support::process::said(&output));
+    String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
+}
