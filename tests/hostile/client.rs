@@ -1,5 +1,6 @@
 //! Named clients that misbehave, and what must come of it: the runner. The cases are in the modules below it.
 
+mod doors;
 mod entry;
 mod pop3;
 pub mod smtp;
@@ -15,13 +16,16 @@ use super::rig::{assert_clean, assert_no_secret, each, families, on_both_familie
 use crate::support::ca::TestCa;
 use crate::support::client::Client;
 use crate::support::ostler::{Account, Home, Server};
-use crate::support::{mail, unique, wait_for};
+use crate::support::secrets;
+use crate::support::{free_port, mail, unique, wait_for};
 
 /// A client that has come to a door, in one case.
 struct Talk<'a> {
     client: Option<Client>,
     host: &'static str,
     doors: (u16, u16),
+    /// Somebody else's account behind the same ostler.
+    neighbour: &'a Neighbour,
     /// Where it has come to.
     door: Door,
     /// Every byte in a segment of its own.
@@ -38,6 +42,14 @@ struct Talk<'a> {
     commits: usize,
     /// What the log has to name.
     named: Vec<&'static str>,
+}
+
+/// An account that no case is about: whoever knows its local password has nothing from another.
+struct Neighbour {
+    name: &'static str,
+    local: String,
+    /// The doors that lead to it alone, if accounts have such.
+    doors: (u16, u16),
 }
 
 /// A name, the door, what is done there.
@@ -66,6 +78,7 @@ impl Talk<'_> {
     /// Says these bytes, as far as they are taken.
     fn send(&mut self, bytes: impl AsRef<[u8]>) {
         let (slowly, bytes) = (self.slowly, bytes.as_ref());
+        secrets::heard(bytes);
         let pieces = if slowly && bytes.len() < 2000 { 1 } else { bytes.len().max(1) };
         for piece in bytes.chunks(pieces) {
             if !self.client().try_send(piece) {
@@ -160,27 +173,45 @@ impl Talk<'_> {
 /// Plays every case twice against the same ostler: as written over IPv4, and byte by byte over IPv6. After each an
 /// honest client of the same account has to be served.
 fn play(access: &str, cases: &[Case]) {
+    play_at(access, false, cases);
+}
+
+/// As [`play`], at doors that lead to the case's account only (`own`) or to all.
+fn play_at(access: &str, own: bool, cases: &[Case]) {
     room_for_many();
     let (secret, local) = (unique("pw"), unique("local"));
     let runs: Vec<(usize, bool)> = (0..cases.len()).flat_map(|number| [(number, false), (number, true)]).collect();
     let name = |run: usize| format!("{}{}", cases[runs[run].0].0, if runs[run].1 { "-slowly" } else { "" });
     let houses: Vec<(House, House)> = runs.iter().map(|_| (House::smtp(), House::pop3())).collect();
-    // The local password's file needs a folder that lives as long as ostler.
+    // The local passwords' files need a folder that lives as long as ostler.
     let folder = crate::support::folder();
-    let file = folder.path().join("local");
-    std::fs::write(&file, &local).unwrap();
-    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-    let accounts: Vec<Account> = (0..runs.len())
+    let with_local = |account: Account, name: &str, local: &str, doors: (u16, u16)| {
+        let file = folder.path().join(name);
+        std::fs::write(&file, local).unwrap();
+        std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        let line = format!("local_password = {{ file = {:?} }}", file.display().to_string());
+        let account = if access == "password" { account.line(&line) } else { account };
+        let line = format!("doors = {{ pop3 = {}, smtp = {} }}", doors.0, doors.1);
+        if own { account.line(&line) } else { account }
+    };
+    let doors = || if own { (free_port(), free_port()) } else { (0, 0) };
+    let own_doors: Vec<(u16, u16)> = runs.iter().map(|_| doors()).collect();
+    let mut accounts: Vec<Account> = (0..runs.len())
         .map(|run| {
             let account = Account::new(&name(run), &format!("{}@example.org", name(run)), &secret)
                 .smtp(Server::new("none", houses[run].0.port))
                 .pop3(Server::new("none", houses[run].1.port));
-            let line = format!("local_password = {{ file = {:?} }}", file.display().to_string());
-            if access == "password" { account.line(&line) } else { account }
+            with_local(account, "local", &local, own_doors[run])
         })
         .collect();
+    let neighbour = Neighbour { name: "neighbour", local: unique("neighbours"), doors: doors() };
+    if own {
+        let account = Account::new(neighbour.name, "neighbour@example.com", &secret).pop3(Server::new("none", 1));
+        accounts.push(with_local(account, "neighbours", &neighbour.local, neighbour.doors));
+    }
     let mut home = Home::with_settings(&TestCa::new(), &accounts, &format!("access = {access:?}"), "");
     home.keep_secret(&local);
+    home.keep_secret(&neighbour.local);
     on_both_families(&home);
     let ostler = home.run_as(&["run", "-v"]);
     let families = families(&ostler);
@@ -192,7 +223,8 @@ fn play(access: &str, cases: &[Case]) {
         let mut talk = Talk {
             client: None,
             host: families[usize::from(slowly) % families.len()],
-            doors: (ostler.pop3, ostler.smtp),
+            doors: if own { own_doors[run] } else { (ostler.pop3, ostler.smtp) },
+            neighbour: &neighbour,
             door,
             slowly,
             name: name(run),

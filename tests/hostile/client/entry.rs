@@ -34,7 +34,7 @@ fn three(talk: &mut Talk<'_>, tries: [&str; 3]) {
 }
 
 /// The same for USER and PASS.
-fn three_pass(talk: &mut Talk<'_>, words: [&str; 3]) {
+pub(super) fn three_pass(talk: &mut Talk<'_>, words: [&str; 3]) {
     let user = format!("USER {}", talk.name);
     for (number, word) in words.iter().enumerate() {
         talk.ask(&user, "+OK");
@@ -48,18 +48,18 @@ fn three_pass(talk: &mut Talk<'_>, words: [&str; 3]) {
     talk.nobody_asked();
 }
 
-fn three_plain(talk: &mut Talk<'_>, name: &str, words: [&str; 3]) {
+pub(super) fn three_plain(talk: &mut Talk<'_>, name: &str, words: [&str; 3]) {
     let tries = words.map(|word| format!("AUTH PLAIN {}", plain(name, word)));
     three(talk, [&tries[0], &tries[1], &tries[2]]);
 }
 
 /// The answer to a challenge, for this password.
-fn cram(name: &str, password: &str, challenge: &str) -> String {
+pub(super) fn cram(name: &str, password: &str, challenge: &str) -> String {
     let secret = Arc::new(Secret::new(password.to_owned()).unwrap());
     Exchange::new(Mechanism::CramMd5, name, secret).respond(challenge.as_bytes()).unwrap().to_string()
 }
 
-fn apop(name: &str, password: &str, greeting: &str) -> String {
+pub(super) fn apop(name: &str, password: &str, greeting: &str) -> String {
     let stamp = &greeting[greeting.find('<').expect("a stamp")..=greeting.find('>').unwrap()];
     format!("APOP {name} {}", hex(&Md5::digest(format!("{stamp}{password}"))))
 }
