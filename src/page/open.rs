@@ -1,17 +1,21 @@
 //! Where the page listens: bound to loopback, tried again while somebody else has the port, a bounded number of
 //! connections, each of a bounded length. What is answered is the router's.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
 use super::Shared;
@@ -21,7 +25,7 @@ use crate::os;
 
 /// A port that another program has is tried again this often; as with doors.
 const TRY_AGAIN: Duration = Duration::from_secs(3);
-/// Connections at once. A browser opens six; whoever opens more makes himself wait.
+/// Connections at once. A browser opens six; if there are more, the oldest that has asked nothing yet makes way.
 const MOST_CONNECTIONS: usize = 48;
 /// For the head of a request. Browsers open connections beforehand and use them seconds later.
 const HEAD: Duration = Duration::from_secs(20);
@@ -42,11 +46,11 @@ pub(super) async fn keep_open(shared: Arc<Shared>, router: Router, wanted: Socke
                 if let Some(told) = told.take() {
                     let _ = told.send(());
                 }
-                let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
-                let main = accept(&shared, listener, &router, &places);
+                let crowd = Crowd::new();
+                let main = accept(&shared, listener, &router, &crowd);
                 match companion(address) {
                     Some(second) => {
-                        tokio::join!(main, accept(&shared, second, &router, &places));
+                        tokio::join!(main, accept(&shared, second, &router, &crowd));
                     }
                     None => main.await,
                 }
@@ -94,11 +98,54 @@ fn why_not(address: SocketAddr, error: &io::Error) -> String {
     }
 }
 
-async fn accept(shared: &Arc<Shared>, listener: TcpListener, router: &Router, places: &Arc<Semaphore>) {
+/// The connections there are. Any program of the computer can open one, and must not keep the page from its user by opening
+/// many and asking nothing.
+struct Crowd {
+    places: Arc<Semaphore>,
+    /// Those that may have asked nothing yet, the oldest first.
+    silent: Mutex<VecDeque<(Arc<AtomicBool>, AbortHandle)>>,
+}
+
+impl Crowd {
+    fn new() -> Self {
+        Self { places: Arc::new(Semaphore::new(MOST_CONNECTIONS)), silent: Mutex::default() }
+    }
+
+    /// A place, if need be that of the oldest one that has asked nothing; where all have asked, the first to come free.
+    async fn place(&self) -> Option<OwnedSemaphorePermit> {
+        if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
+            return Some(place);
+        }
+        {
+            let mut silent = self.silent.lock().unwrap_or_else(PoisonError::into_inner);
+            Self::forget_others(&mut silent);
+            if let Some((_, oldest)) = silent.pop_front() {
+                oldest.abort();
+            }
+        }
+        Arc::clone(&self.places).acquire_owned().await.ok()
+    }
+
+    fn came(&self, has_asked: Arc<AtomicBool>, connection: AbortHandle) {
+        let mut silent = self.silent.lock().unwrap_or_else(PoisonError::into_inner);
+        Self::forget_others(&mut silent);
+        silent.push_back((has_asked, connection));
+    }
+
+    fn forget_others(silent: &mut VecDeque<(Arc<AtomicBool>, AbortHandle)>) {
+        silent.retain(|(has_asked, connection)| !has_asked.load(Ordering::Relaxed) && !connection.is_finished());
+    }
+}
+
+async fn accept(shared: &Arc<Shared>, listener: TcpListener, router: &Router, crowd: &Crowd) {
     loop {
-        let Ok(place) = Arc::clone(places).acquire_owned().await else { return };
         match listener.accept().await {
-            Ok((stream, _)) => drop(tokio::spawn(converse(stream, router.clone(), place))),
+            Ok((stream, _)) => {
+                let Some(place) = crowd.place().await else { return };
+                let has_asked = Arc::new(AtomicBool::new(false));
+                let connection = tokio::spawn(converse(stream, router.clone(), Arc::clone(&has_asked), place));
+                crowd.came(has_asked, connection.abort_handle());
+            }
             Err(error) => {
                 tracing::debug!("the settings page cannot take a connection: {error}");
                 // Out of descriptors, mostly, and that passes.
@@ -112,9 +159,14 @@ async fn accept(shared: &Arc<Shared>, listener: TcpListener, router: &Router, pl
 }
 
 /// One request, one answer. Whoever asks in the wrong way only harms himself.
-async fn converse(stream: TcpStream, router: Router, _place: OwnedSemaphorePermit) {
+async fn converse(stream: TcpStream, router: Router, has_asked: Arc<AtomicBool>, _place: OwnedSemaphorePermit) {
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(LARGEST_HEAD).keep_alive(false);
-    let work = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let router = TowerToHyperService::new(router);
+    let answer = service_fn(move |request| {
+        has_asked.store(true, Ordering::Relaxed);
+        router.call(request)
+    });
+    let work = builder.serve_connection(TokioIo::new(stream), answer);
     let _ = timeout(CONNECTION, work).await;
 }

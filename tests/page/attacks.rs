@@ -1,6 +1,10 @@
 //! Whoever is not the person in front of this computer: web sites that make the browser ask, other users of the computer,
 //! and names that lead here by a trick.
 
+use std::io::Write;
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
 use crate::http::{Browser, raw};
 use crate::support::ca::TestCa;
 use crate::support::ostler::Ostler;
@@ -180,4 +184,20 @@ fn every_answer_forbids_frames_foreign_parts_and_keeping() {
             }
         }
     }
+}
+
+#[test]
+fn connections_that_ask_nothing_keep_nobody_out() {
+    let Scene { ostler: _ostler, mut browser } = scene();
+    let begun = ["", "GET / HT", "POST /pause HTTP/1.1\r\nContent-Length: 9\r\n\r\n"];
+    let mut idle: Vec<TcpStream> = Vec::new();
+    for number in 0..300 {
+        let mut stream = TcpStream::connect(("127.0.0.1", browser.port)).unwrap();
+        stream.write_all(begun[number % begun.len()].as_bytes()).unwrap();
+        idle.push(stream);
+    }
+    let asked = Instant::now();
+    assert_eq!(browser.get("/").status, 200);
+    assert!(asked.elapsed() < Duration::from_secs(10), "{:?}", asked.elapsed());
+    drop(idle);
 }
