@@ -292,6 +292,40 @@ fn a_password_is_set_replaced_used_and_removed_with_its_account() {
     assert!(!entries().contains("home"), "{}", entries());
 }
 
+#[test]
+fn a_new_local_password_is_made_shown_and_counts_at_once() {
+    require!("keyring");
+    let keyring = Keyring::start();
+    let account = Account::new("home", ANN, &unique("pw")).pop3(plain(1));
+    let home = Home::with_settings(&TestCa::new(), &[account], "access = \"password\"", "").with_keyring(&keyring);
+    let shown = || -> String {
+        let list = document(&home.ostler(&["list", "--passwords", "--json"], ""));
+        list["accounts"][0]["local_password"].as_str().unwrap().to_owned()
+    };
+    let old = shown();
+    let mut running = Run::start(&home, &[]).ready();
+    let try_it = |password: &str, answer: &str| {
+        let mut pop = Client::greeted(home.pop3, "+OK");
+        pop.ask("USER home", "+OK");
+        pop.ask(&format!("PASS {password}"), answer);
+    };
+    // Nobody is at that port, and that is as far as the right one leads.
+    try_it(&old, "-ERR [SYS/TEMP] ");
+    let output = home.ostler(&["password", "home", "--local"], "");
+    assert_eq!(code(&output), Some(0), "{}", said(&output));
+    let new = shown();
+    assert!(new != old && out(&output).trim_end().ends_with(&format!(": {new}")), "{}", said(&output));
+    try_it(&old, "-ERR [AUTH] ");
+    try_it(&new, "-ERR [SYS/TEMP] ");
+    running.end_well();
+    // One that comes from elsewhere is not ostler's to change.
+    home.write_settings(&home.settings().replacen("address =", "local_password = { env = \"X\" }\naddress =", 1));
+    let output = home.ostler(&["password", "home", "--local"], "");
+    assert_eq!(code(&output), Some(1), "{}", said(&output));
+    assert!(err(&output).contains("from the environment variable X"), "{}", said(&output));
+    assert_eq!(code(&home.ostler(&["password", "home", "--local", "--stdin"], "x\n")), Some(2));
+}
+
 // remove
 
 #[test]

@@ -1,4 +1,4 @@
-//! `ostler password`: sets or replaces an account's secret in the keyring.
+//! `ostler password`: sets or replaces an account's secret in the keyring; or its local password.
 
 use std::io::IsTerminal;
 use std::path::Path;
@@ -31,6 +31,9 @@ pub struct Options {
     /// Only for one of the account's servers, where fetching and sending have different passwords
     #[arg(long, value_name = "pop3|smtp|imap", value_parser = protocol)]
     server: Option<Protocol>,
+    /// Make a new local password, the one your mail program has to give when access = "password", and show it
+    #[arg(long, conflicts_with_all = ["stdin", "check", "server"])]
+    local: bool,
 }
 
 fn protocol(text: &str) -> Result<Protocol, String> {
@@ -46,6 +49,9 @@ pub fn main(file: &Path, parsed: &Parsed, options: Options) -> ExitCode {
         Ok(account) => Arc::clone(account),
         Err(code) => return code,
     };
+    if options.local {
+        return new_local(file, &account);
+    }
     let servers: Vec<&Server> =
         keyed_servers(&account).into_iter().filter(|s| options.server.is_none_or(|p| s.protocol == p)).collect();
     let (ours, others): (Vec<&Server>, Vec<&Server>) =
@@ -63,11 +69,29 @@ pub fn main(file: &Path, parsed: &Parsed, options: Options) -> ExitCode {
         Ok(Err(why)) => return fail(1, &why),
         Err(error) => return fail(1, &error.to_string()),
     }
-    // A running ostler has the old one in memory. None running, or one that does not answer, is no failure.
-    let _ = control::ask(file, &Request::ForgetSecret { account: account.name.clone() });
+    forget_the_old_one(file, &account);
     let where_to: Vec<String> = ours.iter().map(|s| s.address()).collect();
     print(&format!("password of account {} kept in the keyring, for {}\n", account.name, where_to.join(", ")));
     ExitCode::SUCCESS
+}
+
+/// A running ostler has it in memory. None running, or one that does not answer, is no failure.
+fn forget_the_old_one(file: &Path, account: &Account) {
+    let _ = control::ask(file, &Request::ForgetSecret { account: account.name.clone() });
+}
+
+fn new_local(file: &Path, account: &Account) -> ExitCode {
+    let vault = Vault::new();
+    match block_on(vault.new_local_password(account)) {
+        Ok(Ok(new)) => {
+            forget_the_old_one(file, account);
+            let (name, new) = (&account.name, new.expose());
+            print(&format!("new local password of account {name}, for your mail program: {new}\n"));
+            ExitCode::SUCCESS
+        }
+        Ok(Err(error)) => fail(1, &in_full(&error)),
+        Err(error) => fail(1, &error.to_string()),
+    }
 }
 
 fn elsewhere(account: &Account, others: &[&Server]) -> String {
