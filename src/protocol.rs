@@ -253,7 +253,7 @@ pub enum Misuse {
     #[error("it sent too many commands that lead nowhere")]
     TooManyCommands,
     /// Too many wrong local passwords.
-    #[error("it gave a wrong local password three times")]
+    #[error("it gave a wrong local password three times; ostler list --passwords shows the right one")]
     TooManyPasswords,
     /// It spoke before it was greeted.
     #[error("it spoke before it was greeted, as no mail program does")]

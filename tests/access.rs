@@ -301,11 +301,11 @@ fn a_wrong_an_empty_and_a_missing_password_reach_no_provider_and_no_secret() {
                 pop3,
                 "+OK",
                 &[],
-                &[pass("wrong", "-ERR [AUTH]"), pass("", "-ERR [AUTH]"), pass("the-providers", "-ERR")],
+                &[pass("wrong", "-ERR [AUTH]"), pass("", "-ERR [AUTH]"), pass("the-providers", "-ERR [AUTH]")],
             )
         });
         let apop = |answer| vec![(format!("APOP home {}", "0".repeat(32)), answer)];
-        scope.spawn(move || three(pop3, "+OK", &[], &[apop("-ERR [AUTH]"), apop("-ERR [AUTH]"), apop("-ERR")]));
+        scope.spawn(move || three(pop3, "+OK", &[], &[apop("-ERR [AUTH]"), apop("-ERR [AUTH]"), apop("-ERR [AUTH]")]));
         let tries = [plain("home", "wrong", "535 5.7.8 "), plain("home", "", "535 "), cram("home", "421 ")];
         scope.spawn(move || three(smtp, "220 ", &[("EHLO x", "250")], &tries));
         // A name that is nobody's is no different.
@@ -326,6 +326,30 @@ fn a_wrong_an_empty_and_a_missing_password_reach_no_provider_and_no_secret() {
     missing.ask("DELE 1", "-ERR");
     missing.ask("QUIT", "+OK");
     house.untouched();
+}
+
+#[test]
+fn the_local_password_is_never_passed_on_to_a_provider() {
+    let provider = Provider::always(vec![say("+OK ready"), expect("USER"), say("+OK"), Step::Stall]);
+    let local = unique("local");
+    let mut home = Home::with_settings(&TestCa::new(), &[], "access = \"password\"", "");
+    let file = home.path().join("local");
+    std::fs::write(&file, format!("{local}\n")).unwrap();
+    private(&file);
+    home.keep_secret(&local);
+    home.write_settings(&format!(
+        "{}\n[[account]]\nname = \"home\"\naddress = \"{ANN}\"\npassword = \"client\"\nlocal_password = {{ file = {:?} }}\n\
+         [account.pop3]\nhost = \"127.0.0.1\"\nport = {}\nsecurity = \"none\"\n",
+        home.settings(),
+        file.display().to_string(),
+        provider.port
+    ));
+    let ostler = home.run();
+    let mut pop = Client::greeted(ostler.pop3, "+OK");
+    pop.ask("USER home", "+OK");
+    pop.ask(&format!("PASS {local}"), "-ERR [SYS/TEMP]");
+    let heard = String::from_utf8(provider.finished(0)).unwrap();
+    assert!(heard.contains(ANN) && !heard.contains("PASS"), "{heard}");
 }
 
 #[test]

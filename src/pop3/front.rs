@@ -236,7 +236,9 @@ pub fn misused(misuse: Misuse) -> Answer {
 
 /// What the client reads then, with its line end.
 pub fn misuse_reply(misuse: &Misuse) -> String {
-    format!("{}\r\n", one_line(&format!("-ERR ostler closes this connection: {misuse}")))
+    // As the answers to the wrong passwords before it.
+    let code = if *misuse == Misuse::TooManyPasswords { "[AUTH] " } else { "" };
+    format!("{}\r\n", one_line(&format!("-ERR {code}ostler closes this connection: {misuse}")))
 }
 
 #[cfg(test)]

@@ -231,7 +231,8 @@ async fn enter(
         // It hung up while the client was typing; no password has been said yet.
         (prepared, secret) = Reach::begin(session, account, server).wait().await?;
     }
-    let given = secret_of(attempt);
+    // The local password is nothing a provider may hear.
+    let given = secret_of(attempt).filter(|_| session.settings.access != Access::Password);
     let secret = match secret {
         Some(secret) => secret,
         None => session.engine.secret(account, server, given.as_ref()).await?,
@@ -279,7 +280,8 @@ async fn pass(session: &mut Session, client: &mut Conn<TcpStream>, entered: Ente
     let ended = relay(client, &mut conn, &mut filter, limits, &mut session.stopping).await;
     drop(open);
     let (messages, octets) = filter.figures();
-    if let Some(failure) = failure_of(&ended, &at, timeouts) {
+    let waiting = if filter.is_inside_text() { Waiting::Message } else { Waiting::Answer };
+    if let Some(failure) = failure_of(&ended, waiting, &at, timeouts) {
         let _ = timeout(CLOSE, conn.close()).await;
         session.report(Some(account), &failure);
         let waits = matches!(ended, Ended::ServerGone);
@@ -298,11 +300,11 @@ async fn pass(session: &mut Session, client: &mut Conn<TcpStream>, entered: Ente
     }
 }
 
-/// What was the provider's fault.
-fn failure_of(ended: &Ended, at: &Place, timeouts: &crate::account::Timeouts) -> Option<Failure> {
+/// What was the provider's fault; `waiting`: what it owed when it was.
+fn failure_of(ended: &Ended, waiting: Waiting, at: &Place, timeouts: &crate::account::Timeouts) -> Option<Failure> {
     let at = at.clone();
     match ended {
-        Ended::ServerGone => Some(Failure::Lost { at, waiting: Waiting::Answer }),
+        Ended::ServerGone => Some(Failure::Lost { at, waiting }),
         Ended::TimedOut(Clock::Reply, _) => {
             Some(Failure::TimedOut { at, waiting: Waiting::Answer, after: timeouts.reply })
         }

@@ -5,7 +5,7 @@ use crate::support::client::{self, Client};
 use crate::support::mail;
 use crate::support::ostler::{Account, Home, Ostler, Server};
 use crate::support::provider::{Part, Provider, Step, expect, say};
-use crate::support::unique;
+use crate::support::{unique, wait_for};
 use crate::{ANN, BOB};
 
 /// A POP3 server up to the end of sign-in; ostler may ask for its abilities on the way.
@@ -74,6 +74,8 @@ fn a_provider_that_breaks_off_in_a_message_never_looks_like_its_end() {
             pop.say("RETR 1");
             let rest = pop.rest();
             assert!(!rest.ends_with(b"\r\n.\r\n"), "{:?}", String::from_utf8_lossy(&rest));
+            let told = || ostler.log().contains("closed the connection instead of the next part of the message");
+            wait_for("what was cut, in the log", || told().then_some(()));
         }
     }
 }
