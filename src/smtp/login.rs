@@ -138,6 +138,11 @@ impl Login {
             }
             // 421 and other 4xx: not now (RFC 4954, section 6: 454). 432 and 534 are about the password.
             400..=499 if reply.code != 432 => Err(Failure::SignInPostponed { at, said: self.said(reply) }),
+            // About the way, not the password (RFC 3207, section 4; RFC 4954, section 6).
+            530 | 538 if !self.in_tls => {
+                let offered = format!("sign-in over TLS ({})", self.said(reply));
+                Err(Failure::SignInDisabled { at, offered })
+            }
             500..=599 | 432 => {
                 let user = self.user.clone().unwrap_or_default();
                 Err(Failure::SignInRefused { at, user, said: self.said(reply) })

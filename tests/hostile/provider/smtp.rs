@@ -176,6 +176,12 @@ fn at_the_sign_in() {
         at("auth-535-three-lines-of-4k", AUTH, Step::Send(wordy.into_bytes()), mail(refused))
             .words(&["words", "ostler password"])
             .never(never),
+        line("auth-530-wants-tls", AUTH, "530 5.7.0 Must issue a STARTTLS command first", mail(&["454 4.7.0 "]))
+            .words(&["530 5.7.0 Must issue a STARTTLS command first", "security = \"starttls\" or \"tls\""])
+            .never(never),
+        line("auth-538-wants-tls", AUTH, "538 5.7.11 Encryption required", mail(&["454 4.7.0 "]))
+            .words(&["538 5.7.11 Encryption required", "security = \"starttls\" or \"tls\""])
+            .never(never),
         line("auth-454", AUTH, "454 4.7.0 temporary failure", mail(&["454 4.7.0 "]))
             .words(&["temporary failure"])
             .never(never),
