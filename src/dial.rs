@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 
 use crate::account::{Security, Server, Timeouts, Trust};
-use crate::conn::{Conn, ReadAhead, Stream};
+use crate::conn::{Conn, ReadAhead, Stream, tune};
 use crate::failure::{Failure, Place, Waiting};
 use crate::tls::{Tls, handshake_failure};
 
@@ -215,8 +215,7 @@ async fn open(server: &Server, address: IpAddr, limit: Duration, route: Route) -
         Ok(Err(error)) => return Err(connect_failure(&error, at, limit)),
         Ok(Ok(tcp)) => tcp,
     };
-    // Nagle's algorithm and delayed acknowledgements together cost 40 ms a command.
-    let _ = tcp.set_nodelay(true);
+    tune(&tcp);
     let local = tcp.local_addr().ok().map(|a| a.ip());
     let conn = Conn::new(Stream::Plain(ReadAhead::new(tcp)));
     Ok(Upstream { conn, at, local, peer, echo: None, trust: server.trust.clone() })

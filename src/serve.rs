@@ -73,7 +73,7 @@ pub enum Heard {
 /// Serves a client to its end. Whatever happens in it stays in it.
 pub async fn serve(engine: Arc<Engine>, tcp: TcpStream, client: SocketAddr, door: Arc<Door>) {
     let counted = engine.count_in();
-    let _ = tcp.set_nodelay(true);
+    crate::conn::tune(&tcp);
     let settings = engine.settings();
     let local = tcp.local_addr().unwrap_or(door.address);
     let mut conn = Conn::new(tcp);

@@ -1,5 +1,7 @@
 //! Clients that go, wait, hurry or never read, at every point of a session.
 
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use super::parts::{ANN, BOB, MESSAGE, completed, cut, fetch_part, large, send_part};
@@ -214,6 +216,36 @@ fn a_client_that_never_reads_holds_up_nobody_else() {
     // And it is not waited for without end.
     peer.over(0);
     drop(deaf);
+}
+
+/// The system takes megabytes in advance if it is let, and then none for as long as a third of them lasts: at this speed,
+/// longer than the time limit.
+#[test]
+fn a_client_that_reads_slowly_but_steadily_gets_all_of_it() {
+    let message = mail::stuffed(&large(8_000_000));
+    let mut part = cut(fetch_part(), 5, expect("RETR 1"));
+    part.extend([Step::Send([b"+OK\r\n", message.as_slice()].concat()), Step::Stall]);
+    let (_peer, ostler) = pop3(vec![part], "\n[timeouts]\ndata = \"2s\"\n");
+    let stream = TcpStream::connect(("127.0.0.1", ostler.pop3)).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    let mut client = BufReader::new(stream);
+    for said in ["", "USER home\r\n", "PASS x\r\n", "RETR 1\r\n"] {
+        client.get_mut().write_all(said.as_bytes()).unwrap();
+        let mut line = String::new();
+        client.read_line(&mut line).unwrap();
+        assert!(line.starts_with("+OK"), "{line}");
+    }
+    let (began, mut got, mut block) = (Instant::now(), 0, [0; 16 * 1024]);
+    while got < message.len() {
+        let count = client.read(&mut block).unwrap();
+        assert!(count > 0, "cut off after {got} octets, {:?}", began.elapsed());
+        got += count;
+        // Slow for six seconds, which is what it is about.
+        if began.elapsed() < Duration::from_secs(6) {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+    assert_eq!(got, message.len());
 }
 
 #[test]
