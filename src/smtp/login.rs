@@ -143,6 +143,11 @@ impl Login {
                 let offered = format!("sign-in over TLS ({})", self.said(reply));
                 Err(Failure::SignInDisabled { at, offered })
             }
+            // It does not know what it has offered itself; no password was looked at (RFC 5321, 4.2.2).
+            502..=504 => {
+                let offered = format!("{} and takes none of it ({})", self.offered.auth.join(" "), self.said(reply));
+                Err(Failure::SignInDisabled { at, offered })
+            }
             500..=599 | 432 => {
                 let user = self.user.clone().unwrap_or_default();
                 Err(Failure::SignInRefused { at, user, said: self.said(reply) })
@@ -252,6 +257,19 @@ mod tests {
             }
         }
         panic!("no end of it");
+    }
+
+    #[test]
+    fn only_a_refusal_of_the_password_is_called_one() {
+        for said in ["535 5.7.8 no", "534 5.7.9 application password", "550 no", "501 no", "432 change it"] {
+            let failure = refused("hunter2", &[said.into()]);
+            assert!(matches!(failure, Failure::SignInRefused { .. }), "{said}: {failure}");
+        }
+        for said in ["502 no such command", "503 5.5.1 authentication not enabled", "504 unknown mechanism"] {
+            let failure = refused("hunter2", &[said.into()]);
+            assert!(matches!(failure, Failure::SignInDisabled { .. }), "{said}: {failure}");
+            assert!(failure.to_string().contains(&said[..20.min(said.len())]), "{failure}");
+        }
     }
 
     #[test]

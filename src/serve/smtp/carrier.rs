@@ -70,6 +70,9 @@ pub(super) struct Carrier {
     reach: Option<Reach>,
     /// What the client gave at AUTH, for accounts that pass it on.
     given: Option<Arc<Secret>>,
+    /// The sign-in that was refused on this connection of the client's: a queue of messages must not try the same password
+    /// once for each, for providers lock accounts.
+    refused: Option<(Arc<Account>, Failure)>,
     /// What healing this message has cost so far.
     spent: Duration,
     /// The last connection was preceded by a login of its own.
@@ -104,6 +107,7 @@ impl Carrier {
             provider: None,
             reach: None,
             given: None,
+            refused: None,
             spent: Duration::ZERO,
             login_is_new: false,
             bound: 0,
@@ -120,6 +124,7 @@ impl Carrier {
     /// For accounts that sign in with what the client gives.
     pub(super) fn sign_in_with(&mut self, given: Option<Arc<Secret>>) {
         self.given = given;
+        self.refused = None;
     }
 
     /// Breaks with the provider, without a goodbye: what it has heard must not go on.
@@ -148,10 +153,18 @@ impl Carrier {
         last: Say,
     ) -> Reply {
         let script = Script::new(mail, accepted, last, now());
-        match unless_stopped(session.stopping.clone(), Box::pin(self.heal(account, script))).await {
+        let known = self.refused.as_ref().filter(|(whose, _)| Arc::ptr_eq(whose, account)).map(|(_, why)| why.clone());
+        let done = match known {
+            Some(failure) => Err(failure),
+            None => unless_stopped(session.stopping.clone(), Box::pin(self.heal(account, script))).await,
+        };
+        match done {
             Ok(reply) => reply,
             Err(failure) => {
                 self.provider = None;
+                if let Failure::SignInRefused { .. } = failure {
+                    self.refused = Some((Arc::clone(account), failure.clone()));
+                }
                 session.report(Some(account), &failure);
                 Reply::from_line(&failure.smtp_reply())
             }
