@@ -39,7 +39,7 @@ impl Data {
 
     /// Swallows a body whose provider is gone, so that the client hears the reason where it listens: behind its dot.
     pub fn swallow(self) -> Self {
-        Self { swallowing: true, early: None, parser: ReplyParser::default(), ..self }
+        Self { swallowing: true, early: None, ..self }
     }
 
     /// Octets of the body the client has sent.
@@ -194,5 +194,72 @@ mod tests {
     #[test]
     fn nonsense_in_the_middle_is_a_breach() {
         assert!(matches!(Data::default().server_said(b"hello\r\n", &mut Replies::default()), Err(Breach::Server(_))));
+    }
+
+    #[test]
+    fn a_body_that_moves_is_told_from_one_that_drips() {
+        // As it is, and where every line has to be changed.
+        for line in [&b"Subject: x\r\n"[..], b"x\n"] {
+            let progress = Arc::new(Progress::default());
+            progress.begin(1, None, None);
+            let mut data = Data::new(Arc::clone(&progress));
+            let mut pass = |octets: u64| {
+                let mut left = line.repeat(octets.div_ceil(line.len() as u64) as usize);
+                left.truncate(octets as usize);
+                while !left.is_empty() {
+                    match data.client_said(&left, &mut Replies::default()).unwrap() {
+                        Taken::AsIs(n) | Taken::Consumed(n) => drop(left.drain(..n)),
+                        other => panic!("{other:?}"),
+                    }
+                }
+                (data.octets(), data.clock())
+            };
+            assert_eq!(pass(PROGRESS - 1), (PROGRESS - 1, (Clock::Message, 0)));
+            assert_eq!(pass(1), (PROGRESS, (Clock::Message, 1)));
+            assert_eq!(pass(PROGRESS - 1), (2 * PROGRESS - 1, (Clock::Message, 1)));
+            assert_eq!(pass(1), (2 * PROGRESS, (Clock::Message, 2)));
+            assert_eq!(progress.document()["octets"], 2 * PROGRESS);
+        }
+    }
+
+    #[test]
+    fn an_answer_begun_before_the_end_of_data_is_known_as_begun() {
+        let mut say = Replies::default();
+        let mut data = Data::default();
+        assert!(!data.has_begun_answer());
+        assert_eq!(data.server_said(b"", &mut say), Ok(Taken::NeedMore));
+        assert!(!data.has_begun_answer());
+        assert_eq!(data.server_said(b"25", &mut say), Ok(Taken::NeedMore));
+        assert!(data.has_begun_answer() && data.early().is_none());
+        assert_eq!(data.server_said(b"250-a\r\n250 b\r\n250 c\r\n", &mut say), Ok(Taken::Consumed(7)));
+        assert!(data.has_begun_answer() && data.wants_client());
+        assert_eq!(data.server_said(b"250 b\r\n250 c\r\n", &mut say), Ok(Taken::Consumed(7)));
+        assert!(!data.has_begun_answer() && !data.wants_client());
+        assert_eq!(data.server_said(b"250 c\r\n", &mut say), Ok(Taken::Stop), "whose answer is that");
+
+        let mut data = Data::default();
+        assert_eq!(data.client_said(b".\r\nQUIT\r\n", &mut Replies::default()), Ok(Taken::Consumed(3)));
+        assert_eq!(data.server_said(b"250-a\r\n", &mut say), Ok(Taken::Consumed(7)));
+        assert!(data.is_over() && !data.has_begun_answer(), "an answer to the end of data");
+        assert_eq!(data.client_said(b"QUIT\r\n", &mut say), Ok(Taken::Stop));
+    }
+
+    #[test]
+    fn a_body_without_its_provider_is_heard_to_the_end_and_goes_nowhere() {
+        let mut say = Replies::default();
+        let mut data = Data::default();
+        assert_eq!(data.server_said(b"421 bye\r\n", &mut say), Ok(Taken::Consumed(9)));
+        let mut data = data.swallow();
+        assert!(!data.is_over() && data.wants_client() && data.early().is_none());
+        assert_eq!(data.server_said(b"421 bye\r\n", &mut say), Ok(Taken::Consumed(9)));
+        assert_eq!(data.client_said(b"", &mut say), Ok(Taken::NeedMore));
+        assert_eq!(data.client_said(b"a line\r\n", &mut say), Ok(Taken::Consumed(8)));
+        assert_eq!(data.client_said(b"and half a", &mut say), Ok(Taken::Consumed(10)));
+        assert!(!data.client_ended(b"", &mut say) && !data.is_over());
+        assert_eq!(data.client_said(b"\r\n.\r\nQUIT\r\n", &mut say), Ok(Taken::Consumed(5)));
+        assert!(data.is_over() && say.server.is_empty());
+        assert_eq!(data.octets(), 23);
+        assert_eq!(Data::default().client_said(b"", &mut say), Ok(Taken::NeedMore));
+        assert_eq!(data.message_from(), Party::Client);
     }
 }
