@@ -192,6 +192,16 @@ mod tests {
     }
 
     #[test]
+    fn a_piece_is_a_record_of_tls_and_not_much_more() {
+        // One thing to change, then nothing; and something in every line.
+        for body in [[&b"\n"[..], &b"x".repeat(100_000)].concat(), b"x\n".repeat(50_000)] {
+            let mut say = Replies::default();
+            assert!(matches!(Data::default().client_said(&body, &mut say), Ok(Taken::Consumed(_))));
+            assert!((16_384..20_000).contains(&say.server.len()), "{}", say.server.len());
+        }
+    }
+
+    #[test]
     fn nonsense_in_the_middle_is_a_breach() {
         assert!(matches!(Data::default().server_said(b"hello\r\n", &mut Replies::default()), Err(Breach::Server(_))));
     }
