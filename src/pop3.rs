@@ -106,6 +106,7 @@ mod tests {
         assert_eq!(status(b"+OK"), Some(Status::Ok));
         assert_eq!(status(b"-ERR no\r\n"), Some(Status::Err));
         assert_eq!(status(b"+OKAY"), None);
+        assert_eq!(status(b"-ERROR"), None);
         assert_eq!(status(b"220 hello"), None);
     }
 }

@@ -262,3 +262,23 @@ pub enum Misuse {
     #[error("it sent more before DATA was answered, as a web page made to send mail would")]
     EarlyData,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_came_to_the_wrong_port_is_told_the_right_one() {
+        let wrong = |speaks, port| Slip::WrongDoor { speaks, port }.to_string();
+        assert!(wrong(Protocol::Pop3, Some(1100)).contains("the one for incoming mail (POP3) is 1100"));
+        assert!(wrong(Protocol::Smtp, Some(2525)).contains("the one for outgoing mail (SMTP) is 2525"));
+        assert!(wrong(Protocol::Smtp, None).contains("none is open for outgoing mail (SMTP)"));
+        let silent = |at, port| Slip::Silent { at, port }.to_string();
+        let at_pop3 = silent(Protocol::Pop3, Some(2525));
+        assert!(at_pop3.contains("the port for incoming mail (POP3)"), "{at_pop3}");
+        assert!(at_pop3.ends_with("if it wanted outgoing mail, the port for that is 2525"), "{at_pop3}");
+        let at_smtp = silent(Protocol::Smtp, Some(1100));
+        assert!(at_smtp.contains("the port for outgoing mail (SMTP)"), "{at_smtp}");
+        assert!(at_smtp.ends_with("if it wanted incoming mail, the port for that is 1100"), "{at_smtp}");
+    }
+}

@@ -312,7 +312,7 @@ where
         return if failed { Pumped::TargetFailed } else { Pumped::Moved };
     }
     if from.conn.ended {
-        return if from.conn.input.is_empty() || from.starved { Pumped::Ended } else { Pumped::Waiting };
+        return Pumped::Ended;
     }
     with_scratch(|scratch| {
         let mut buffer = ReadBuf::new(scratch);
@@ -410,3 +410,6 @@ impl AsyncWrite for Nowhere {
         Poll::Ready(Ok(()))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,9 +14,6 @@ use zeroize::Zeroizing;
 use crate::secret::Secret;
 use crate::wire::Line;
 
-/// The most challenges one exchange may have; the longest mechanism here has two.
-const ROUNDS: usize = 4;
-
 /// Old clients leave the padding out.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &base64::alphabet::STANDARD,
@@ -98,7 +95,6 @@ impl Exchange {
     pub fn respond(&mut self, challenge: &[u8]) -> Result<Zeroizing<String>, ExchangeError> {
         self.round += 1;
         match (self.mechanism, self.round) {
-            (_, round) if round > ROUNDS => Err(ExchangeError::TooManyChallenges),
             (Mechanism::Plain, 1) => Ok(self.plain()),
             // The wording of the prompts differs between servers; their order does not.
             (Mechanism::Login, 1) => Ok(Zeroizing::new(BASE64.encode(&self.user))),
@@ -391,6 +387,22 @@ mod tests {
     }
 
     #[test]
+    fn only_plain_says_everything_along_with_its_name() {
+        let initial = |mechanism| Exchange::new(mechanism, "ann", secret("x")).initial().map(|text| text.to_string());
+        assert_eq!(initial(Mechanism::Plain), Some("AGFubgB4".into()));
+        assert_eq!((initial(Mechanism::Login), initial(Mechanism::CramMd5)), (None, None));
+        let mut client = Exchange::new(Mechanism::Plain, "ann", secret("x"));
+        assert!(client.initial().is_some() && client.respond(b"").is_err(), "it has no more to say");
+    }
+
+    #[test]
+    fn a_mechanism_is_known_whatever_its_letter_case() {
+        assert_eq!(Mechanism::from_name("plain"), Some(Mechanism::Plain));
+        assert_eq!(Mechanism::from_name("Cram-MD5"), Some(Mechanism::CramMd5));
+        assert_eq!(Mechanism::from_name("CRAM"), None);
+    }
+
+    #[test]
     fn a_server_that_never_stops_asking_is_stopped() {
         let mut client = Exchange::new(Mechanism::Login, "ann", secret("x"));
         assert!(client.respond(b"").is_ok() && client.respond(b"").is_ok());
@@ -425,6 +437,20 @@ mod tests {
             hex(b"hunter2")
         );
         assert_eq!(starred(&said, "ann", &s), "no ***, no ***, no ***, no ***");
+    }
+
+    #[test]
+    fn only_a_line_with_an_echo_in_it_is_changed() {
+        let echo = Echo::new("ann", &secret("hunter2"));
+        assert_eq!(echo.taken_out(&Line::new(b"+OK hunter2\t8")), Some(Line::new(b"+OK *** 8")));
+        assert_eq!(echo.taken_out(&Line::new(b"+OK hunter\t2")), None);
+    }
+
+    #[test]
+    fn a_digest_given_before_the_challenge_is_not_heard() {
+        let digest = BASE64.encode(format!("ann {}", cram_digest("x", b"<1.2@ostler>")));
+        let (_, heard) = Acceptor::begin(Mechanism::CramMd5, Some(digest.as_bytes()), "<1.2@ostler>");
+        assert!(matches!(heard, Heard::Challenge(challenge) if challenge == BASE64.encode("<1.2@ostler>")));
     }
 
     #[test]

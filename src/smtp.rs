@@ -330,6 +330,60 @@ mod tests {
     }
 
     #[test]
+    fn yes_no_and_not_now_are_told_apart_by_the_code() {
+        let kind = |code| {
+            let reply = Reply::new(code, "");
+            (reply.is_ok(), reply.is_yes(), reply.is_temporary())
+        };
+        for code in [250, 251, 259] {
+            assert_eq!(kind(code), (true, true, false), "{code}");
+        }
+        for code in [200, 220, 235, 249, 260, 299] {
+            assert_eq!(kind(code), (true, false, false), "{code}");
+        }
+        for (code, temporary) in [(354, false), (399, false), (400, true), (499, true), (500, false), (599, false)] {
+            assert_eq!(kind(code), (false, false, temporary), "{code}");
+        }
+    }
+
+    #[test]
+    fn a_reply_is_under_way_from_its_first_line_to_its_last() {
+        let mut parser = ReplyParser::default();
+        assert!(!parser.is_inside());
+        assert_eq!(parser.push(&Line::new(b"250-a")), Ok(None));
+        assert!(parser.is_inside());
+        assert!(matches!(parser.push(&Line::new(b"250 b")), Ok(Some(_))));
+        assert!(!parser.is_inside());
+    }
+
+    #[test]
+    fn an_enhanced_code_has_three_numbers_and_a_class() {
+        for (text, code) in [
+            ("5.7.1 no", Some("5.7.1")),
+            ("  2.0.0", Some("2.0.0")),
+            ("4.7.123: later", Some("4.7.123")),
+            ("3.7.1 no such class", None),
+            ("5.7 too few", None),
+            ("5.7.1.1 too many", None),
+            ("5.7.1234 too long", None),
+            ("5..1 nothing", None),
+            ("no code 5.7.1", None),
+            ("see #5.7.1", Some("5.7.1")),
+        ] {
+            assert_eq!(Reply::new(550, text).enhanced(), code, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_size_of_nought_is_no_limit() {
+        let size = |said: &str| Extensions::parse(&Reply { code: 250, lines: vec!["mx".into(), said.into()] }).size;
+        assert_eq!(size("SIZE 0"), Some(None));
+        assert_eq!(size("SIZE 1"), Some(Some(1)));
+        assert_eq!(size("SIZE"), Some(None));
+        assert_eq!(size("SIZES 1"), None);
+    }
+
+    #[test]
     fn a_wrapped_refusal_becomes_one_line() {
         let wrapped =
             reply("550-5.7.1 <x@y>... Relaying denied. Proper authentication\n550 5.7.1 required.").unwrap().unwrap();

@@ -49,7 +49,7 @@ pub fn verdict(stage: Stage, reply: &Reply) -> Verdict {
     if says_shut(&text) {
         return Verdict::Shut;
     }
-    if NOT_THE_GATE.iter().any(|words| find_word(&text, words).is_some()) || text.ends_with("try again later") {
+    if NOT_THE_GATE.iter().any(|words| has_words(&text, words)) || text.ends_with("try again later") {
         return Verdict::NotTheGate;
     }
     let wants_sign_in = ["authentication required", "must authenticate", "not authenticated", "log in first"];
@@ -166,7 +166,7 @@ fn says_shut(text: &str) -> bool {
         "authenticate using pop",
         "access denied for",
     ];
-    PHRASES.iter().any(|phrase| find_word(text, phrase).is_some())
+    PHRASES.iter().any(|phrase| has_words(text, phrase))
         || text.contains("server use forbidden")
         || text.contains("server access forbidden")
         || near(text, &["relay", "relayed", "relaying", "relays"], 40, &NO)
@@ -190,9 +190,9 @@ fn words_of(text: &str) -> String {
     plain.split_whitespace().filter(|word| !word.contains('@')).collect::<Vec<_>>().join(" ")
 }
 
-/// Where `words` stands in `text` as whole words; the range.
-fn find_word(text: &str, words: &str) -> Option<std::ops::Range<usize>> {
-    text.match_indices(words).map(|(at, _)| at..at + words.len()).find(|range| is_whole(text, range))
+/// Whether `words` stands in `text` as whole words.
+fn has_words(text: &str, words: &str) -> bool {
+    text.match_indices(words).any(|(at, _)| is_whole(text, &(at..at + words.len())))
 }
 
 fn is_whole(text: &str, range: &std::ops::Range<usize>) -> bool {
@@ -337,5 +337,31 @@ mod tests {
     #[test]
     fn words_inside_other_words_do_not_count() {
         assert_eq!(at_rcpt("550 verbless marblepop first"), Verdict::Perhaps);
+    }
+
+    #[test]
+    fn what_stands_in_brackets_is_no_reason() {
+        for said in ["550 <relay denied> no", "550 a > b <relay denied> no", "550 <relay> is what I <denied>"] {
+            assert_eq!(at_rcpt(said), Verdict::Perhaps, "{said}");
+        }
+        assert_eq!(at_rcpt("550 <a@b>, relay denied"), Verdict::Shut);
+    }
+
+    #[test]
+    fn words_inside_other_words_do_not_count_whichever_end_they_are() {
+        for said in ["550 casino relay", "550 no relayer", "550 relay undenied", "550 before you read mail"] {
+            assert_eq!(at_rcpt(said), Verdict::Perhaps, "{said}");
+        }
+        assert_eq!(at_rcpt("550 (no relay)"), Verdict::Shut);
+    }
+
+    #[test]
+    fn words_far_from_each_other_do_not_belong_together() {
+        for (before, between, behind) in [("relay", 39, "denied"), ("cannot", 39, "relay"), ("read mail", 59, "first")]
+        {
+            let said = |more: usize| format!("550 {before} {} {behind}", "-".repeat(between + more));
+            assert_eq!(at_rcpt(&said(0)), Verdict::Shut, "{before}, {behind}");
+            assert_eq!(at_rcpt(&said(1)), Verdict::Perhaps, "{before}, {behind}");
+        }
     }
 }

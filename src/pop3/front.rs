@@ -350,4 +350,87 @@ mod tests {
         let said = play(&mut front(Access::SameUser, &[]), &["USER ann"]);
         assert!(said[0].contains("ostler has no account yet"), "{}", said[0]);
     }
+
+    /// A door of one account's own, and one for all where mail is sent.
+    fn own_front(access: Access) -> Front {
+        let account = Arc::new(account("home", "home@example.net", "home"));
+        let door = |protocol, port| crate::account::Door {
+            protocol,
+            address: ([127, 0, 0, 1], port).into(),
+            is_companion: false,
+            account: None,
+        };
+        let settings = Settings {
+            doors: vec![door(Protocol::Pop3, 1100), door(Protocol::Smtp, 2525)],
+            page: None,
+            access,
+            allow: vec![],
+            notices: true,
+            accounts: vec![Arc::clone(&account)],
+            timeouts: Timeouts::default(),
+        };
+        Front::new(Arc::new(settings), Some(account), "<1.2@ostler>".into())
+    }
+
+    #[test]
+    fn each_command_has_its_answer() {
+        let mut front1 = front(Access::SameUser, &["home"]);
+        let said = play(&mut front1, &["CAPA", "NOOP", "STAT", "XYZ", "PASS x", "APOP home", "USER", "QUIT"]);
+        assert_eq!(said[0], "+OK\r\nUSER\r\nUIDL\r\nTOP\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\n.");
+        assert_eq!(said[1], "+OK");
+        assert_eq!(said[2], "-ERR sign in first: USER, then PASS");
+        assert_eq!(said[3], "-ERR ostler does not know this command");
+        assert_eq!(said[4], "-ERR USER comes first");
+        assert_eq!(said[5], "-ERR APOP needs a name and a digest");
+        assert_eq!(said[6], "-ERR USER needs a name");
+        assert_eq!(said[7], "+OK bye");
+        let said = play(&mut own_front(Access::SameUser), &["USER", "PASS x"]);
+        assert_eq!(said, ["+OK", "=> home as "], "a door of one account's own needs no name");
+        let reply = misuse_reply(&Misuse::Unclean);
+        assert!(reply.starts_with("-ERR ") && reply.ends_with("\r\n"));
+    }
+
+    #[test]
+    fn a_client_may_say_so_much_before_it_signs_in_and_no_more() {
+        let mut front1 = front(Access::SameUser, &["home"]);
+        assert!(play(&mut front1, &["NOOP"; COMMANDS]).iter().all(|said| said == "+OK"));
+        assert_eq!(play(&mut front1, &["NOOP"]), ["TooManyCommands"]);
+        let mut front2 = front(Access::SameUser, &["home"]);
+        assert!(play(&mut front2, &["XYZ"; BAD_COMMANDS]).iter().all(|said| said.starts_with("-ERR ")));
+        assert_eq!(play(&mut front2, &["XYZ"]), ["TooManyCommands"]);
+    }
+
+    #[test]
+    fn an_answer_to_a_challenge_may_be_longer_than_a_command() {
+        let mut front = front(Access::SameUser, &["home"]);
+        assert!(!front.in_exchange());
+        play(&mut front, &["AUTH LOGIN"]);
+        assert!(front.in_exchange());
+        assert_eq!(play(&mut front, &["*"]), ["-ERR AUTH broken off"]);
+        assert!(!front.in_exchange());
+        let said = play(&mut front, &["AUTH LOGIN", "!"]);
+        assert_eq!(said[1], "-ERR this is no answer in an AUTH exchange");
+    }
+
+    #[test]
+    fn a_mistake_in_the_settings_of_the_program_is_told() {
+        let slip = |line: &str| {
+            let mut front = own_front(Access::SameUser);
+            let said = play(&mut front, &[line]).remove(0);
+            let slip = front.take_slip();
+            assert_eq!(front.take_slip(), None, "told once");
+            (slip, said)
+        };
+        assert_eq!(slip("STLS").0, Some(Slip::StartTls));
+        assert_eq!(slip("AUTH NTLM").0, Some(Slip::Secure));
+        assert_eq!(slip("AUTH CRAM-MD5").0, Some(Slip::Secure), "it could not be checked");
+        let (wrong_door, said) = slip("EHLO x");
+        assert_eq!(wrong_door, Some(Slip::WrongDoor { speaks: Protocol::Smtp, port: Some(2525) }));
+        assert!(said.ends_with("the one for sending is 2525"), "{said}");
+        assert_eq!(slip("NOOP").0, None);
+        let mut front = own_front(Access::SameUser);
+        assert_eq!(front.silent(), Some(Slip::Silent { at: Protocol::Pop3, port: Some(2525) }));
+        play(&mut front, &["CAPA"]);
+        assert_eq!(front.silent(), None);
+    }
 }

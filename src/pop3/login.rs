@@ -348,4 +348,118 @@ mod tests {
         // Older than CAPA: it has USER, as every server had.
         assert_eq!(asked(Security::Tls, &["+OK", "-ERR what"]), ("CAPA".into(), true, String::new()));
     }
+
+    /// Plays a server's lines; what was sent, a line each, and the end if it came to one.
+    fn dialogue(mut login: Login, lines: &[&str]) -> (Vec<String>, Option<Result<Ready, Failure>>) {
+        let mut sent = Vec::new();
+        for line in lines {
+            let step = match login.on_line(&Line::new(line.as_bytes())) {
+                Ok(Step::WantSecret) => login.on_secret(Arc::new(Secret::new("hunter2".to_owned()).unwrap())),
+                Ok(Step::StartTls) => login.on_tls(),
+                Ok(step) => step,
+                Err(failure) => return (sent, Some(Err(failure))),
+            };
+            match step {
+                Step::Send(outgoing) => sent.push(String::from_utf8_lossy(outgoing.bytes()).trim_end().to_owned()),
+                Step::Done(ready) => return (sent, Some(Ok(ready))),
+                Step::Wait | Step::WantSecret | Step::StartTls => {}
+            }
+        }
+        (sent, None)
+    }
+
+    fn login(security: Security, known: Option<Known>) -> Login {
+        Login::new(&Server { security, ..server(Protocol::Pop3, "ann") }, "ann", known)
+    }
+
+    #[test]
+    fn it_signs_in_with_user_and_pass_and_remembers_that_it_may() {
+        let lines = ["+OK hi", "+OK", "LOGIN-DELAY 90 USER", "user", "EXPIRENEVER", ".", "+OK", "+OK 2 messages"];
+        let (sent, end) = dialogue(login(Security::Tls, None), &lines);
+        assert_eq!(sent, ["CAPA", "USER ann", "PASS hunter2"]);
+        let ready = end.unwrap().unwrap();
+        assert_eq!(ready.known, Known { takes_user: true, login_delay: Some(90) });
+        assert_eq!(ready.said, Line::new(b"+OK 2 messages"));
+        // The next time nothing is asked.
+        let (sent, end) = dialogue(login(Security::Tls, Some(ready.known.clone())), &["+OK hi", "+OK", "+OK"]);
+        assert_eq!(sent, ["USER ann", "PASS hunter2"]);
+        assert_eq!(end.unwrap().unwrap().known, ready.known);
+        let unsure = Known { takes_user: false, login_delay: None };
+        assert_eq!(dialogue(login(Security::Tls, Some(unsure)), &["+OK hi"]).0, ["CAPA"]);
+    }
+
+    #[test]
+    fn a_server_without_user_gets_auth_plain_or_nothing() {
+        let lines = ["+OK hi", "+OK", "SASL LOGIN plain", ".", "+", "+OK in"];
+        let (sent, end) = dialogue(login(Security::Tls, None), &lines);
+        assert_eq!(sent, ["CAPA", "AUTH PLAIN", "AGFubgBodW50ZXIy"]);
+        assert_eq!(end.unwrap().unwrap().known, Known::default());
+        let (sent, end) = dialogue(login(Security::Tls, None), &["+OK hi", "+OK", "SASL XOAUTH2 NTLM", "."]);
+        assert_eq!(sent, ["CAPA"]);
+        assert!(matches!(end, Some(Err(Failure::SignInDisabled { offered, .. })) if offered == "XOAUTH2 NTLM"));
+        // A list with nothing of either kind, and none at all: older than both words.
+        let (sent, _) = dialogue(login(Security::Tls, None), &["+OK hi", "-ERR what"]);
+        assert_eq!(sent, ["CAPA", "USER ann"]);
+        let (sent, end) = dialogue(login(Security::Tls, None), &["+OK hi", "+OK", "."]);
+        assert_eq!(sent, ["CAPA"]);
+        assert!(matches!(end, Some(Err(Failure::SignInDisabled { offered, .. })) if offered.is_empty()));
+    }
+
+    #[test]
+    fn with_stls_nothing_else_is_said_before_it() {
+        let lines = ["+OK hi", "+OK begin", "+OK", "USER", ".", "+OK", "+OK"];
+        let (sent, end) = dialogue(login(Security::StartTls, None), &lines);
+        assert_eq!(sent, ["STLS", "CAPA", "USER ann", "PASS hunter2"]);
+        assert!(end.unwrap().is_ok());
+        let (_, end) = dialogue(login(Security::StartTls, None), &["+OK hi", "-ERR no"]);
+        assert!(matches!(end, Some(Err(Failure::NoStartTls { .. }))));
+        let (_, end) = dialogue(login(Security::StartTls, None), &["+OK hi", "220 go"]);
+        assert!(matches!(end, Some(Err(Failure::Nonsense { .. }))));
+        assert_eq!(dialogue(login(Security::None, None), &["+OK hi"]).0, ["CAPA"]);
+    }
+
+    #[test]
+    fn a_list_of_abilities_has_an_end() {
+        let list = |lines: usize| [vec!["+OK hi", "+OK"], vec!["USER"; lines], vec!["."]].concat();
+        assert_eq!(dialogue(login(Security::Tls, None), &list(REPLY_LINES)).0, ["CAPA", "USER ann"]);
+        let (_, end) = dialogue(login(Security::Tls, None), &list(REPLY_LINES + 1));
+        assert!(matches!(end, Some(Err(Failure::Nonsense { .. }))));
+    }
+
+    #[test]
+    fn what_is_no_answer_is_told_from_a_refusal_and_from_another_protocol() {
+        let end = |lines: &[&str]| dialogue(login(Security::Tls, None), lines).1.unwrap().unwrap_err();
+        assert!(matches!(end(&["220 mx"]), Failure::WrongProtocol { said, .. } if said == "220 mx"));
+        assert!(matches!(end(&["-ERR  too busy "]), Failure::TurnedAway { said, .. } if said == "too busy"));
+        assert!(matches!(end(&["+OK hi", "what"]), Failure::Nonsense { .. }));
+        assert!(matches!(end(&["+OK hi", "-ERR", "what"]), Failure::Nonsense { .. }));
+        assert!(
+            matches!(end(&["+OK hi", "-ERR", "-ERR no ann"]), Failure::SignInRefused { user, .. } if user == "ann")
+        );
+        for (said, meant) in [("in use", 0), ("too often", 1), ("try later", 2), ("use TLS", 3), ("no", 4)] {
+            let failure = end(&["+OK hi", "-ERR", "+OK", &format!("-ERR {said}")]);
+            let is = match failure {
+                Failure::InUse { .. } => 0,
+                Failure::LoginDelay { .. } => 1,
+                Failure::SignInPostponed { .. } => 2,
+                Failure::SignInDisabled { .. } => 3,
+                Failure::SignInRefused { .. } => 4,
+                other => panic!("{other:?}"),
+            };
+            assert_eq!(is, meant, "{said}");
+        }
+    }
+
+    #[test]
+    fn what_the_server_says_later_is_starred_too() {
+        let mut login = login(Security::Tls, None);
+        assert!(login.echo().is_none());
+        for line in ["+OK", "-ERR", "+OK"] {
+            let _ = login.on_line(&Line::new(line.as_bytes())).unwrap();
+        }
+        assert!(matches!(login.on_line(&Line::new(b"+OK")), Err(Failure::Nonsense { .. })), "unasked");
+        let _ = login.on_secret(Arc::new(Secret::new("hunter2".to_owned()).unwrap()));
+        assert_eq!(login.echo().unwrap().taken_out(&Line::new(b"+OK hunter2")), Some(Line::new(b"+OK ***")));
+        assert_eq!(login.shown(&Line::new(b"+OK hunter2")), "+OK ***");
+    }
 }

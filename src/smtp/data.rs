@@ -40,7 +40,7 @@ impl Data {
 
     /// Swallows a body whose provider is gone, so that the client hears the reason where it listens: behind its dot.
     pub fn swallow(self) -> Self {
-        Self { swallowing: true, early: None, parser: ReplyParser::default(), ..self }
+        Self { swallowing: true, early: None, ..self }
     }
 
     /// Octets of the body the client has sent.
@@ -167,6 +167,8 @@ impl Machine for Data {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::account::{Protocol, Security};
+    use crate::failure::{Place, Waiting};
 
     #[test]
     fn an_early_answer_stops_the_body_and_is_kept() {
@@ -216,7 +218,115 @@ mod tests {
     }
 
     #[test]
+    fn a_piece_is_a_record_of_tls_and_not_much_more() {
+        // One thing to change, then nothing; and something in every line.
+        for body in [[&b"\n"[..], &b"x".repeat(100_000)].concat(), b"x\n".repeat(50_000)] {
+            let mut say = Replies::default();
+            assert!(matches!(Data::default().client_said(&body, &mut say), Ok(Taken::Consumed(_))));
+            assert!((16_384..20_000).contains(&say.server.len()), "{}", say.server.len());
+        }
+    }
+
+    #[test]
     fn nonsense_in_the_middle_is_a_breach() {
         assert!(matches!(Data::default().server_said(b"hello\r\n", &mut Replies::default()), Err(Breach::Server(_))));
+    }
+
+    #[test]
+    fn a_body_that_moves_is_told_from_one_that_drips() {
+        // As it is, and where every line has to be changed.
+        for line in [&b"Subject: x\r\n"[..], b"x\n"] {
+            let progress = Arc::new(Progress::default());
+            progress.begin(1, None, None);
+            let mut data = Data::new(Arc::clone(&progress));
+            let mut pass = |octets: u64| {
+                let mut left = line.repeat(octets.div_ceil(line.len() as u64) as usize);
+                left.truncate(octets as usize);
+                while !left.is_empty() {
+                    match data.client_said(&left, &mut Replies::default()).unwrap() {
+                        Taken::AsIs(n) | Taken::Consumed(n) => drop(left.drain(..n)),
+                        other => panic!("{other:?}"),
+                    }
+                }
+                (data.octets(), data.clock())
+            };
+            assert_eq!(pass(PROGRESS - 1), (PROGRESS - 1, (Clock::Message, 0)));
+            assert_eq!(pass(1), (PROGRESS, (Clock::Message, 1)));
+            assert_eq!(pass(PROGRESS - 1), (2 * PROGRESS - 1, (Clock::Message, 1)));
+            assert_eq!(pass(1), (2 * PROGRESS, (Clock::Message, 2)));
+            assert_eq!(progress.document()["octets"], 2 * PROGRESS);
+        }
+    }
+
+    /// Whether what came before the end of data takes the worth from a yes behind it.
+    fn has_begun_answer(data: &Data) -> bool {
+        !data.last_answer("mx", Ok(Reply::new(250, "queued"))).1
+    }
+
+    #[test]
+    fn only_a_whole_answer_behind_the_end_of_data_is_one() {
+        let answer = |begun, heard| Data { begun, ..Data::default() }.last_answer("mx", heard);
+        let at = || Place { host: "mx".into(), port: 465, protocol: Protocol::Smtp, security: Security::Tls };
+        let (yes, no, bye) = (Reply::new(250, "queued"), Reply::new(554, "spam"), Reply::new(421, "closing"));
+        assert_eq!(answer(false, Ok(yes.clone())), (yes.clone(), true));
+        for begun in [false, true] {
+            assert_eq!(answer(begun, Ok(no.clone())), (no.clone(), true));
+            assert_eq!(answer(begun, Ok(bye.clone())), (bye.clone(), false));
+        }
+        let late =
+            Failure::TimedOut { at: at(), waiting: Waiting::FinalDot, after: std::time::Duration::from_secs(600) };
+        let unknown = [
+            (answer(true, Ok(yes)), "it began to answer before the end"),
+            (answer(false, Ok(Reply::new(221, "bye"))), "it said \"221 bye\""),
+            (answer(false, Ok(Reply::new(354, "go on"))), "it said \"354 go on\""),
+            (answer(false, Err(late)), "it did not answer in time"),
+            (answer(false, Err(Failure::Nonsense { at: at(), what: "\"x\" is no reply".into() })), "\"x\" is no reply"),
+            (answer(false, Err(Failure::Lost { at: at(), waiting: Waiting::FinalDot })), "it closed the connection"),
+        ];
+        for ((reply, goes_on), why) in unknown {
+            assert_eq!((reply.clone(), goes_on), (outcome_unknown("mx", why), false));
+            assert!(reply.one_line().starts_with("451 4.4.2 the outcome is unknown: mx had the whole message, then"));
+        }
+    }
+
+    #[test]
+    fn an_answer_begun_before_the_end_of_data_is_known_as_begun() {
+        let mut say = Replies::default();
+        let mut data = Data::default();
+        assert!(!has_begun_answer(&data));
+        assert_eq!(data.server_said(b"", &mut say), Ok(Taken::NeedMore));
+        assert!(!has_begun_answer(&data));
+        assert_eq!(data.server_said(b"25", &mut say), Ok(Taken::NeedMore));
+        assert!(has_begun_answer(&data) && data.early.is_none());
+        assert_eq!(data.server_said(b"250-a\r\n250 b\r\n250 c\r\n", &mut say), Ok(Taken::Consumed(7)));
+        assert!(has_begun_answer(&data) && data.wants_client());
+        assert_eq!(data.server_said(b"250 b\r\n250 c\r\n", &mut say), Ok(Taken::Consumed(7)));
+        assert!(!has_begun_answer(&data) && !data.wants_client());
+        assert_eq!(data.server_said(b"250 c\r\n", &mut say), Ok(Taken::Stop), "whose answer is that");
+
+        let mut data = Data::default();
+        assert_eq!(data.client_said(b".\r\nQUIT\r\n", &mut Replies::default()), Ok(Taken::Consumed(3)));
+        assert_eq!(data.server_said(b"250-a\r\n", &mut say), Ok(Taken::Consumed(7)));
+        assert!(data.is_over() && !has_begun_answer(&data), "an answer to the end of data");
+        assert_eq!(data.client_said(b"QUIT\r\n", &mut say), Ok(Taken::Stop));
+    }
+
+    #[test]
+    fn a_body_without_its_provider_is_heard_to_the_end_and_goes_nowhere() {
+        let mut say = Replies::default();
+        let mut data = Data::default();
+        assert_eq!(data.server_said(b"421 bye\r\n", &mut say), Ok(Taken::Consumed(9)));
+        let mut data = data.swallow();
+        assert!(!data.is_over() && data.wants_client() && data.early.is_none());
+        assert_eq!(data.server_said(b"421 bye\r\n", &mut say), Ok(Taken::Consumed(9)));
+        assert_eq!(data.client_said(b"", &mut say), Ok(Taken::NeedMore));
+        assert_eq!(data.client_said(b"a line\r\n", &mut say), Ok(Taken::Consumed(8)));
+        assert_eq!(data.client_said(b"and half a", &mut say), Ok(Taken::Consumed(10)));
+        assert!(!data.client_ended(b"", &mut say) && !data.is_over());
+        assert_eq!(data.client_said(b"\r\n.\r\nQUIT\r\n", &mut say), Ok(Taken::Consumed(5)));
+        assert!(data.is_over() && say.server.is_empty());
+        assert_eq!(data.octets(), 23);
+        assert_eq!(Data::default().client_said(b"", &mut say), Ok(Taken::NeedMore));
+        assert_eq!(data.message_from(), Party::Client);
     }
 }

@@ -159,9 +159,9 @@ impl Login {
     fn on_reply(&mut self, reply: &Reply) -> Result<Step<Extensions>, Failure> {
         match std::mem::replace(&mut self.state, State::Ehlo) {
             State::Greeting if reply.code == 220 => Ok(self.ehlo()),
-            State::Greeting | State::Helo if !reply.is_ok() => Err(self.turned_away(reply)),
             State::Greeting => Err(self.turned_away(reply)),
-            State::Helo => self.after_ehlo(),
+            State::Helo if reply.is_ok() => self.after_ehlo(),
+            State::Helo => Err(self.turned_away(reply)),
             State::Ehlo if reply.code == 250 => {
                 self.offered = Extensions::parse(reply);
                 self.after_ehlo()
@@ -288,10 +288,168 @@ mod tests {
 
     #[test]
     fn the_first_line_of_a_reply_before_the_secret_is_unasked_already() {
-        let mut login = Login::new(&server(Protocol::Smtp, "ann"), "[127.0.0.1]".into());
+        assert!(matches!(begun().on_line(&Line::new(b"235-welcome")), Err(Failure::Nonsense { .. })));
+    }
+    const SECRET: &str = "hunter2";
+
+    /// Plays a server's lines; what was sent, a line each, and the end if it came to one.
+    fn play(server: &Server, lines: &[&str]) -> (Vec<String>, Option<Result<Extensions, Failure>>) {
+        let mut login = Login::new(server, "[127.0.0.1]".into());
+        let mut sent = Vec::new();
+        for line in lines {
+            let mut step = match login.on_line(&Line::new(line.as_bytes())) {
+                Ok(step) => step,
+                Err(failure) => return (sent, Some(Err(failure))),
+            };
+            step = match step {
+                Step::WantSecret => login.on_secret(Arc::new(Secret::new(SECRET.to_owned()).unwrap())),
+                Step::StartTls => login.on_tls(),
+                other => other,
+            };
+            match step {
+                Step::Send(outgoing) => sent.push(String::from_utf8_lossy(outgoing.bytes()).trim_end().to_owned()),
+                Step::Done(offered) => return (sent, Some(Ok(offered))),
+                Step::Wait | Step::WantSecret | Step::StartTls => {}
+            }
+        }
+        (sent, None)
+    }
+
+    fn over(security: Security) -> Server {
+        Server { security, ..server(Protocol::Smtp, "ann") }
+    }
+
+    fn without_sign_in() -> Server {
+        Server { sign_in: SignIn::None, ..server(Protocol::Smtp, "ann") }
+    }
+
+    #[test]
+    fn it_signs_in_with_what_the_server_offers() {
+        let (sent, end) =
+            play(&over(Security::Tls), &["220 mx", "250-mx", "250-SIZE 9", "250 AUTH LOGIN PLAIN", "235 in"]);
+        assert_eq!(sent, ["EHLO [127.0.0.1]", "AUTH PLAIN AGFubgBodW50ZXIy"]);
+        let offered = end.unwrap().unwrap();
+        assert_eq!((offered.size, offered.auth.len()), (Some(Some(9)), 2));
+        let lines = ["220 mx", "250-mx", "250 AUTH LOGIN", "334 VXNlcm5hbWU6", "334 UGFzc3dvcmQ6", "235 in"];
+        let (sent, end) = play(&over(Security::Tls), &lines);
+        assert_eq!(sent, ["EHLO [127.0.0.1]", "AUTH LOGIN", "YW5u", "aHVudGVyMg=="]);
+        assert!(end.unwrap().is_ok());
+        let (sent, end) = play(&over(Security::Tls), &["220 mx", "250-mx", "250 AUTH GSSAPI"]);
+        assert_eq!(sent, ["EHLO [127.0.0.1]"]);
+        assert!(matches!(end, Some(Err(Failure::SignInDisabled { offered, .. })) if offered == "GSSAPI"));
+    }
+
+    #[test]
+    fn a_server_older_than_ehlo_is_greeted_with_helo() {
+        for what in ["500 what", "502 what", "504 what"] {
+            let (sent, end) = play(&without_sign_in(), &["220 mx", what, "250 mx"]);
+            assert_eq!(sent, ["EHLO [127.0.0.1]", "HELO [127.0.0.1]"], "{what}");
+            assert_eq!(end.unwrap().unwrap(), Extensions::default());
+        }
+        let (_, end) = play(&without_sign_in(), &["220 mx", "500 what", "550 go away"]);
+        assert!(matches!(end, Some(Err(Failure::TurnedAway { said, .. })) if said == "550 go away"));
+        for no in ["550 not you", "421 not now", "251 hm"] {
+            let (sent, end) = play(&without_sign_in(), &["220 mx", no]);
+            assert_eq!(sent, ["EHLO [127.0.0.1]"]);
+            assert!(matches!(end, Some(Err(Failure::TurnedAway { said, .. })) if said == no), "{no}");
+        }
+    }
+
+    #[test]
+    fn a_greeting_is_220_or_a_refusal_or_another_protocol() {
+        for no in ["554 no service", "421 busy", "250 hm"] {
+            let (sent, end) = play(&without_sign_in(), &[no]);
+            assert!(
+                sent.is_empty() && matches!(end, Some(Err(Failure::TurnedAway { said, .. })) if said == no),
+                "{no}"
+            );
+        }
+        let (_, end) = play(&without_sign_in(), &["+OK POP3"]);
+        assert!(matches!(end, Some(Err(Failure::WrongProtocol { said, .. })) if said == "+OK POP3"));
+        let (_, end) = play(&without_sign_in(), &["220 mx", "+OK POP3"]);
+        assert!(matches!(end, Some(Err(Failure::Nonsense { .. }))));
+    }
+
+    #[test]
+    fn with_starttls_nothing_else_is_said_before_it() {
+        let start = over(Security::StartTls);
+        let lines =
+            ["220 mx", "250-mx", "250-AUTH LOGIN", "250 STARTTLS", "220 go", "250-mx", "250 AUTH PLAIN", "235 in"];
+        let (sent, end) = play(&start, &lines);
+        assert_eq!(sent, ["EHLO [127.0.0.1]", "STARTTLS", "EHLO [127.0.0.1]", "AUTH PLAIN AGFubgBodW50ZXIy"]);
+        assert_eq!(end.unwrap().unwrap().auth, ["PLAIN"], "what was offered in clear is forgotten");
+        for no in [
+            &["220 mx", "250 mx"][..],
+            &["220 mx", "500 what", "250 mx"],
+            &["220 mx", "250-mx", "250 STARTTLS", "454 no"],
+        ] {
+            assert!(matches!(play(&start, no).1, Some(Err(Failure::NoStartTls { .. }))), "{no:?}");
+        }
+    }
+
+    #[test]
+    fn without_tls_the_password_is_not_shown_where_it_can_be_proven() {
+        let (sent, _) = play(&over(Security::None), &["220 mx", "250-mx", "250 AUTH PLAIN CRAM-MD5"]);
+        assert_eq!(sent, ["EHLO [127.0.0.1]", "AUTH CRAM-MD5"]);
+    }
+
+    #[test]
+    fn a_refused_sign_in_is_told_from_one_that_is_not_possible_now() {
+        let said =
+            |last| play(&over(Security::Tls), &["220 mx", "250-mx", "250 AUTH PLAIN", last]).1.unwrap().unwrap_err();
+        for refused in ["535 5.7.8 no", "534 too weak", "432 change it first"] {
+            assert!(
+                matches!(said(refused), Failure::SignInRefused { user, said, .. } if user == "ann" && said == refused)
+            );
+        }
+        for later in ["454 4.7.0 later", "421 bye", "430 hm"] {
+            assert!(matches!(said(later), Failure::SignInPostponed { said, .. } if said == later), "{later}");
+        }
+        for nonsense in ["250 ok", "354 go on"] {
+            assert!(matches!(said(nonsense), Failure::Nonsense { .. }), "{nonsense}");
+        }
+    }
+
+    /// One that has come to the secret.
+    fn begun() -> Login {
+        let mut login = Login::new(&over(Security::Tls), "[127.0.0.1]".into());
         for line in ["220 mx", "250-mx", "250 AUTH PLAIN"] {
             let _ = login.on_line(&Line::new(line.as_bytes())).unwrap();
         }
-        assert!(matches!(login.on_line(&Line::new(b"235-welcome")), Err(Failure::Nonsense { .. })));
+        login
+    }
+
+    #[test]
+    fn an_answer_too_long_for_the_command_waits_to_be_asked_for() {
+        let give = |login: &mut Login, octets: usize| match login
+            .on_secret(Arc::new(Secret::new("x".repeat(octets)).unwrap()))
+        {
+            Step::Send(sent) => sent.bytes().len(),
+            _ => panic!("nothing sent"),
+        };
+        // In base64 496 octets and 500.
+        let mut short = begun();
+        assert_eq!(give(&mut short, 367), "AUTH PLAIN ".len() + 496 + 2);
+        assert!(short.on_line(&Line::new(b"334 ")).is_err(), "everything was said");
+        let mut long = begun();
+        assert_eq!(give(&mut long, 368), "AUTH PLAIN".len() + 2);
+        assert!(matches!(long.on_line(&Line::new(b"334 ")), Ok(Step::Send(sent)) if sent.bytes().len() == 500 + 2));
+    }
+
+    #[test]
+    fn what_the_server_says_once_it_has_the_secret_is_starred() {
+        let mut login = begun();
+        let echoed = Line::new(b"250 hunter2");
+        assert!(login.echo().is_none() && login.shown(&echoed) == "250 hunter2");
+        let _ = login.on_secret(Arc::new(Secret::new(SECRET.to_owned()).unwrap()));
+        assert_eq!(login.shown(&echoed), "250 ***");
+        assert_eq!(login.echo().unwrap().taken_out(&echoed), Some(Line::new(b"250 ***")));
+    }
+
+    #[test]
+    fn it_says_the_address_it_comes_from() {
+        assert_eq!(own_name("10.0.0.7".parse().ok()), "[10.0.0.7]");
+        assert_eq!(own_name("2001:db8::7".parse().ok()), "[IPv6:2001:db8::7]");
+        assert_eq!(own_name(None), "[127.0.0.1]");
     }
 }

@@ -1,0 +1,391 @@
+//! What passes between a client and its POP3 server, piece by piece.
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// Gives one side's octets to the filter in these chunks, as the relay would; what reached client and server.
+fn feed(filter: &mut Filter, client_said: bool, chunks: &[&[u8]]) -> Result<(Vec<u8>, Vec<u8>), Breach> {
+    let (mut client, mut server, mut input) = (Vec::new(), Vec::new(), Vec::new());
+    for chunk in chunks {
+        input.extend_from_slice(chunk);
+        while !input.is_empty() {
+            let mut say = Replies::default();
+            let taken = if client_said {
+                filter.client_said(&input, &mut say)?
+            } else {
+                filter.server_said(&input, &mut say)?
+            };
+            client.append(&mut say.client);
+            server.append(&mut say.server);
+            match taken {
+                Taken::AsIs(n) => {
+                    let side = if client_said { &mut server } else { &mut client };
+                    side.extend(input.drain(..n));
+                }
+                Taken::Consumed(n) => drop(input.drain(..n)),
+                Taken::NeedMore | Taken::Stop => break,
+            }
+        }
+    }
+    Ok((client, server))
+}
+
+/// The commands, then the answers in these chunks; what the client got.
+fn session(commands: &[u8], answers: &[&[u8]]) -> Result<Vec<u8>, Breach> {
+    let mut filter = Filter::default();
+    feed(&mut filter, true, &[commands])?;
+    Ok(feed(&mut filter, false, answers)?.0)
+}
+
+#[test]
+fn commands_pass_tidied_and_pipelined() {
+    let mut filter = Filter::default();
+    let (_, server) = feed(&mut filter, true, &[b"stat\nRETR 1\r\nQU", b"IT\r\nSTAT\r\n"]).unwrap();
+    assert_eq!(server, b"stat\r\nRETR 1\r\nQUIT\r\n");
+}
+
+#[test]
+fn a_message_passes_untouched_and_is_counted() {
+    let mut filter = Filter::default();
+    feed(&mut filter, true, &[b"RETR 1\r\nDELE 1\r\nQUIT\r\n"]).unwrap();
+    let answers = b"+OK message follows\r\nA: b\r\n\r\n\xe4\0..x\n.\nlone\rcr\r\n..\r\n.\r\n+OK gone\r\n+OK bye\r\n";
+    let (client, _) = feed(&mut filter, false, &[answers]).unwrap();
+    assert_eq!(client, answers);
+    assert_eq!(filter.figures().0, 1);
+    assert!(filter.is_over());
+}
+
+#[test]
+fn an_answer_nobody_asked_for_ends_the_session() {
+    assert!(matches!(session(b"", &[b"+OK surprise\r\n"]), Err(Breach::Server(_))));
+    assert!(matches!(session(b"NOOP\r\n", &[b"+OK\r\n+OK surprise\r\n"]), Err(Breach::Server(_))));
+    assert!(matches!(session(b"NOOP\r\n", &[b"250 ok\r\n"]), Err(Breach::Server(_))));
+    assert!(matches!(session(b"NOOP\r\n", &[&vec![b'x'; REPLY_LINE + 3]]), Err(Breach::Server(_))));
+}
+
+#[test]
+fn the_list_of_abilities_is_thinned_out() {
+    let said =
+        session(b"CAPA\r\n", &[b"+OK\r\nTOP\r\nSTLS\r\nSASL PLAIN\r\nPIPELINING\r\nEXPIRE 30\r\nCOMPRESS\r\n.\r\n"])
+            .unwrap();
+    assert_eq!(said, b"+OK\r\nTOP\r\nEXPIRE 30\r\n.\r\n");
+}
+
+#[test]
+fn what_ostler_cannot_carry_is_answered_in_its_turn() {
+    let mut filter = Filter::default();
+    let (_, server) = feed(&mut filter, true, &[b"STAT\r\nSTLS\r\nNOOP\r\n"]).unwrap();
+    assert_eq!(server, b"STAT\r\nNOOP\r\nNOOP\r\n");
+    let (client, _) = feed(&mut filter, false, &[b"+OK 1 2\r\n+OK\r\n+OK noop\r\n"]).unwrap();
+    assert_eq!(client, b"+OK 1 2\r\n-ERR this door is plain; ostler encrypts the way to the provider\r\n+OK noop\r\n");
+}
+
+#[test]
+fn how_far_it_is_follows_from_what_the_client_asked() {
+    for (asked, answer) in [
+        ("STAT", "+OK 3 1200\r\n"),
+        ("LIST", "+OK\r\n1 400\r\n2 400\r\n3 400\r\n.\r\n"),
+        ("STAT\r\nUIDL", "+OK 3 1200\r\n+OK\r\n1 9\r\n2 8\r\n3 7\r\n.\r\n"),
+    ] {
+        let progress = Arc::new(Progress::default());
+        let mut filter = Filter::new(Arc::clone(&progress));
+        let asked = format!("{asked}\r\nLIST 1\r\nRETR 1\r\nDELE 1\r\nTOP 2 0\r\nRETR 2\r\n");
+        feed(&mut filter, true, &[asked.as_bytes()]).unwrap();
+        let answer = format!("{answer}+OK 1 400\r\n+OK\r\nabc\r\n.\r\n+OK\r\n+OK\r\nheader\r\n.\r\n+OK\r\nde");
+        feed(&mut filter, false, &answer.as_bytes().chunks(7).collect::<Vec<_>>()).unwrap();
+        assert_eq!(progress.document()["progress"], "message 2 of 3, 1 of 2 KB");
+        assert_eq!(progress.document()["octets"], 10);
+    }
+    // Nothing is asked of the server for it.
+    let progress = Arc::new(Progress::default());
+    let mut filter = Filter::new(Arc::clone(&progress));
+    let (_, to_server) = feed(&mut filter, true, &[b"RETR 9\r\n"]).unwrap();
+    assert_eq!(to_server, b"RETR 9\r\n");
+    feed(&mut filter, false, &[b"+OK\r\nabc"]).unwrap();
+    assert_eq!(progress.document()["progress"], "message 1, 1 KB");
+}
+
+#[test]
+fn a_refused_list_is_one_line() {
+    assert_eq!(session(b"UIDL\r\nLAST\r\n", &[b"-ERR no\r\n+OK 0\r\n"]).unwrap(), b"-ERR no\r\n+OK 0\r\n");
+    assert_eq!(session(b"LIST 1\r\n", &[b"+OK 1 2\r\n"]).unwrap(), b"+OK 1 2\r\n");
+}
+
+#[test]
+fn a_status_line_is_made_clean() {
+    assert_eq!(session(b"NOOP\r\n", &[b"+OK a\0b\xe4\n"]).unwrap(), b"+OK a?b?\r\n");
+}
+
+#[test]
+fn quit_cut_off_is_quit_and_nothing_else_is() {
+    let mut filter = Filter::default();
+    let mut say = Replies::default();
+    assert!(!filter.client_ended(b"DELE 1", &mut say) && say.server.is_empty());
+    assert!(filter.client_ended(b"QUIT", &mut say));
+    assert_eq!(say.server, b"QUIT\r\n");
+}
+
+#[test]
+fn a_browser_is_told_from_a_client() {
+    let mut filter = Filter::default();
+    assert_eq!(feed(&mut filter, true, &[b"GET / HTTP/1.1\r\n"]), Err(Breach::Client(Misuse::Http)));
+    assert_eq!(
+        feed(&mut filter, true, &[&vec![b'x'; COMMAND_LINE + 2]]),
+        Err(Breach::Client(Misuse::LineTooLong(COMMAND_LINE)))
+    );
+}
+
+#[test]
+fn commands_before_a_misuse_leave_however_they_were_cut() {
+    let mut filter = Filter::default();
+    let mut say = Replies::default();
+    assert_eq!(filter.client_said(b"STAT\r\nGET / HTTP/1.1\r\n", &mut say), Ok(Taken::Consumed(6)));
+    assert_eq!(say.server, b"STAT\r\n");
+    assert_eq!(filter.client_said(b"GET / HTTP/1.1\r\n", &mut say), Err(Breach::Client(Misuse::Http)));
+}
+
+#[test]
+fn a_list_of_abilities_up_to_the_limit_passes_however_it_is_cut() {
+    let list = |lines| [b"+OK\r\n", b"TOP\r\n".repeat(lines).as_slice()].concat();
+    for lines in [REPLY_LINES, REPLY_LINES + 1] {
+        let (whole, list) = (session(b"CAPA\r\n", &[&list(lines)]), list(lines));
+        let lines_alone: Vec<&[u8]> = list.split_inclusive(|b| *b == b'\n').collect();
+        assert_eq!(whole, session(b"CAPA\r\n", &lines_alone));
+        assert_eq!(whole.is_ok(), lines == REPLY_LINES);
+    }
+}
+
+#[test]
+fn the_longest_status_line_may_be_cut_before_its_lf() {
+    let mut line = b"+OK ".to_vec();
+    line.resize(REPLY_LINE, b'x');
+    line.push(b'\r');
+    assert!(session(b"NOOP\r\n", &[&line, b"\n"]).is_ok());
+    line.push(b'x');
+    assert!(session(b"NOOP\r\n", &[&line]).is_err());
+}
+
+#[test]
+fn one_octet_at_a_time_is_no_progress() {
+    let mut filter = Filter::default();
+    feed(&mut filter, true, &[b"RETR 1\r\n"]).unwrap();
+    feed(&mut filter, false, &[b"+OK\r\n"]).unwrap();
+    let before = filter.clock();
+    assert_eq!(before.0, Clock::Message);
+    feed(&mut filter, false, &[b"a", b"b", b"c"]).unwrap();
+    assert_eq!(filter.clock(), before);
+    feed(&mut filter, false, &[&vec![b'x'; PROGRESS as usize]]).unwrap();
+    assert_ne!(filter.clock(), before);
+}
+
+/// One that has passed these commands on.
+fn after(commands: &[u8]) -> Filter {
+    let mut filter = Filter::default();
+    feed(&mut filter, true, &[commands]).unwrap();
+    filter
+}
+
+#[test]
+fn what_is_good_leaves_before_what_follows_is_looked_at() {
+    let mut say = Replies::default();
+    let overlong = ["+OK\r\n+OK ", &"x".repeat(REPLY_LINE), "\r\n"].concat();
+    for (commands, answers) in [
+        (&b"NOOP\r\nNOOP\r\n"[..], overlong.as_str()),
+        (b"NOOP\r\nNOOP\r\n", "+OK\r\nhello\r\n"),
+        (b"NOOP\r\n", "+OK\r\n+OK unasked\r\n"),
+        (b"NOOP\r\nSTLS\r\n", "+OK\r\n+OK\r\n"),
+        (b"CAPA\r\n", "+OK\r\nTOP\r\n"),
+        (b"CAPA\r\n", "+OK\r\n+OK is no ability\r\n"),
+        (b"NOOP\r\nNOOP\r\n", "+OK\r\n+O"),
+        (b"QUIT\r\n", "+OK\r\nmore"),
+    ] {
+        let mut filter = after(commands);
+        assert_eq!(filter.server_said(answers.as_bytes(), &mut say), Ok(Taken::AsIs(5)), "{answers}");
+    }
+    assert!(say.client.is_empty() && say.server.is_empty());
+    let mut filter = after(b"NOOP\r\nNOOP\r\nNOOP\r\n");
+    assert_eq!(filter.server_said(b"+OK\r\n-ERR a\0b\r\n+OK", &mut say), Ok(Taken::Consumed(15)));
+    assert_eq!(say.client, b"+OK\r\n-ERR a?b\r\n");
+    assert_eq!(after(b"QUIT\r\n").server_said(b"", &mut say), Ok(Taken::NeedMore));
+}
+
+#[test]
+fn half_a_line_is_waited_for_where_one_is_owed() {
+    let mut say = Replies::default();
+    assert_eq!(after(b"NOOP\r\n").server_said(b"+O", &mut say), Ok(Taken::NeedMore));
+    let mut filter = after(b"CAPA\r\n");
+    assert_eq!(filter.server_said(b"+OK\r\nTO", &mut say), Ok(Taken::AsIs(5)));
+    assert_eq!(filter.server_said(b"TO", &mut say), Ok(Taken::NeedMore));
+    assert!(!filter.is_over());
+    assert!(matches!(Filter::default().server_said(b"+O", &mut say), Err(Breach::Server(_))), "none is owed");
+}
+
+#[test]
+fn after_the_goodbye_the_rest_stays_where_it_is() {
+    let mut filter = after(b"QUIT\r\n");
+    assert!(filter.has_quit() && !after(b"NOOP\r\n").has_quit());
+    let mut say = Replies::default();
+    assert_eq!(filter.server_said(b"+OK\r\n", &mut say), Ok(Taken::AsIs(5)));
+    assert_eq!(filter.server_said(b"+OK\r\n", &mut say), Ok(Taken::Stop));
+    assert!(filter.is_over());
+}
+
+#[test]
+fn a_line_may_be_as_long_as_its_limit_and_no_longer() {
+    let line = |begin: &str, octets: usize, end: &str| format!("{begin:x<octets$}{end}").into_bytes();
+    assert!(session(b"NOOP\r\n", &[&line("+OK ", REPLY_LINE, "\r\n")]).is_ok());
+    assert!(session(b"NOOP\r\n", &[&line("+OK ", REPLY_LINE + 1, "\r\n")]).is_err());
+    let both = [&b"+OK\r\n"[..], &line("+OK ", REPLY_LINE, "\r\n")].concat();
+    assert!(session(b"NOOP\r\nNOOP\r\n", &[&both]).is_ok());
+    let said = |text: &[u8]| feed(&mut Filter::default(), true, &[text]);
+    assert!(said(&line("XTND ", COMMAND_LINE, "\r\n")).is_ok());
+    assert!(said(&line("XTND ", COMMAND_LINE, "\r")).is_ok(), "its LF may be on the way");
+    let too_long = Err(Breach::Client(Misuse::LineTooLong(COMMAND_LINE)));
+    assert_eq!(said(&line("XTND ", COMMAND_LINE + 1, "\r\n")), too_long);
+    assert_eq!(said(&line("XTND ", COMMAND_LINE + 2, "")), too_long);
+    // What an old client takes in one line passes as it is; a longer one is cut.
+    let short = line("+OK ", CLIENT_REPLY - 2, "\r\n");
+    assert_eq!(session(b"NOOP\r\n", &[&short]).unwrap(), short);
+    assert_eq!(session(b"NOOP\r\n", &[&line("+OK ", CLIENT_REPLY - 1, "\r\n")]).unwrap(), short);
+}
+
+#[test]
+fn a_list_of_abilities_has_an_end() {
+    let list = |lines: usize| format!("+OK\r\n{}.\r\n", "TOP\r\n".repeat(lines)).into_bytes();
+    let longest = list(REPLY_LINES - 1);
+    assert_eq!(session(b"CAPA\r\n", &[&longest]).unwrap(), longest);
+    assert!(matches!(session(b"CAPA\r\n", &[&list(REPLY_LINES)]), Err(Breach::Server(_))));
+    assert_eq!(session(b"CAPA\r\nNOOP\r\n", &[b"-ERR what\r\n+OK\r\n"]).unwrap(), b"-ERR what\r\n+OK\r\n");
+    let said = session(b"CAPA\r\nNOOP\r\n", &[b"+OK\r\nx-own 1\r\nXOWN\r\nUser\r\n.\r\n+OK\r\n"]);
+    assert_eq!(said.unwrap(), b"+OK\r\nx-own 1\r\nUser\r\n.\r\n+OK\r\n");
+}
+
+#[test]
+fn a_client_that_sends_ahead_without_end_waits() {
+    let mut filter = Filter::default();
+    let mut say = Replies::default();
+    let many = b"NOOP\r\n".repeat(OUTSTANDING + 1);
+    assert_eq!(
+        filter.client_said(&many[..6 * (OUTSTANDING - 1)], &mut say),
+        Ok(Taken::Consumed(6 * (OUTSTANDING - 1)))
+    );
+    assert!(filter.wants_client());
+    assert_eq!(filter.client_said(b"NOOP\r\nNOOP\r\n", &mut say), Ok(Taken::Consumed(6)));
+    assert!(!filter.wants_client());
+    assert_eq!(filter.client_said(b"NOOP\r\n", &mut say), Ok(Taken::NeedMore));
+    assert_eq!(filter.server_said(b"+OK\r\n", &mut say), Ok(Taken::AsIs(5)));
+    assert!(filter.wants_client());
+    assert_eq!(say.server.len(), 6 * OUTSTANDING);
+}
+
+#[test]
+fn nothing_the_client_says_after_quit_is_heard() {
+    let mut filter = Filter::default();
+    let mut say = Replies::default();
+    assert_eq!(filter.client_said(b"QUIT\r\nGET / HTTP/1.1\r\n\0", &mut say), Ok(Taken::Consumed(23)));
+    assert_eq!(filter.client_said(b"DELE 1\r\n", &mut say), Ok(Taken::Consumed(8)));
+    assert_eq!(say.server, b"QUIT\r\n");
+    assert!(filter.client_ended(b"QUIT", &mut say));
+    assert_eq!(say.server, b"QUIT\r\n", "it is said once");
+    assert_eq!(feed(&mut filter, false, &[b"+OK\r\n"]).unwrap().0, b"+OK\r\n");
+}
+
+#[test]
+fn tls_and_control_characters_do_not_reach_the_provider() {
+    let said = |text: &[u8]| feed(&mut Filter::default(), true, &[text]);
+    assert_eq!(said(b"\x16\x03\x01"), Err(Breach::Client(Misuse::Tls)));
+    assert_eq!(said(b"RETR 1\rDELE 1\r\n"), Err(Breach::Client(Misuse::Unclean)));
+    let long = format!("GET /{}", "x".repeat(COMMAND_LINE));
+    assert_eq!(said(long.as_bytes()), Err(Breach::Client(Misuse::Http)));
+}
+
+#[test]
+fn each_command_has_its_own_kind_of_answer() {
+    let text = b"+OK\r\nline\r\n.\r\n";
+    for asked in ["TOP 1 0", "RETR 1", "LIST", "UIDL", "LANG", "XTND XLST subject", "XTND xlst subject"] {
+        let asked = format!("{asked}\r\nNOOP\r\n");
+        let answers = [&text[..], b"+OK\r\n"].concat();
+        assert_eq!(session(asked.as_bytes(), &[&answers]).unwrap(), answers, "{asked}");
+        let mut filter = after(asked.as_bytes());
+        feed(&mut filter, false, &[b"-ERR no\r\n+OK\r\n"]).unwrap();
+        assert!(!filter.owes_answer() && !filter.is_inside_text(), "{asked} was refused");
+    }
+    for asked in ["LIST 1", "UIDL 1", "LANG de", "STAT", "DELE 1", "RSET", "XTND ARCHIVE", "XYZ"] {
+        let asked = format!("{asked}\r\n");
+        assert_eq!(session(asked.as_bytes(), &[b"+OK\r\n"]).unwrap(), b"+OK\r\n", "{asked}");
+        assert!(session(asked.as_bytes(), &[text]).is_err(), "{asked}");
+    }
+    for asked in ["AUTH PLAIN", "USER ann", "PASS x", "APOP ann 0", "STLS", "XTND XMIT", "xtnd xmit x"] {
+        let mut filter = Filter::default();
+        let (_, server) = feed(&mut filter, true, &[format!("{asked}\r\n").as_bytes()]).unwrap();
+        assert_eq!(server, b"NOOP\r\n", "{asked} is not for the provider");
+        let (client, _) = feed(&mut filter, false, &[b"+OK\r\n"]).unwrap();
+        assert!(client.starts_with(b"-ERR ") && client.ends_with(b"\r\n"), "{asked}");
+    }
+}
+
+#[test]
+fn it_knows_whether_an_answer_is_owed_or_under_way() {
+    let mut filter = Filter::default();
+    assert!(!filter.owes_answer() && !filter.is_inside_text());
+    assert_eq!(filter.clock().0, Clock::ClientIdle);
+    let (mut state, mut ticks) = (Vec::new(), vec![filter.clock().1]);
+    feed(&mut filter, true, &[b"RETR 1\r\nCAPA\r\n"]).unwrap();
+    ticks.push(filter.clock().1);
+    for answer in ["+OK\r\n", "text", "\r\n.\r\n", "+OK\r\n", "TOP\r\n", ".\r\n"] {
+        state.push((filter.owes_answer(), filter.is_inside_text(), filter.clock().0));
+        feed(&mut filter, false, &[answer.as_bytes()]).unwrap();
+        ticks.push(filter.clock().1);
+    }
+    let (owed, message, list) =
+        ((true, false, Clock::Reply), (true, true, Clock::Message), (false, true, Clock::Reply));
+    assert_eq!(state, [owed, message, message, owed, list, list]);
+    assert_eq!(ticks, [0, 1, 2, 2, 3, 4, 4, 5], "each whole answer starts the clock anew");
+    assert!(!filter.owes_answer() && !filter.is_inside_text() && filter.clock().0 == Clock::ClientIdle);
+    assert_eq!(filter.figures(), (1, 9));
+    assert_eq!(filter.message_from(), Party::Server);
+}
+
+#[test]
+fn a_message_that_moves_starts_the_clock_anew_every_few_kilobytes() {
+    let mut filter = after(b"RETR 1\r\n");
+    let mut pass = |text: &[u8]| {
+        feed(&mut filter, false, &[text]).unwrap();
+        filter.clock().1
+    };
+    let begun = pass(b"+OK\r\n");
+    let octets = |n: u64| vec![b'x'; n as usize];
+    assert_eq!(pass(&octets(PROGRESS - 1)), begun);
+    assert_eq!(pass(b"x"), begun + 1);
+    assert_eq!(pass(&octets(PROGRESS - 1)), begun + 1);
+    assert_eq!(pass(b"x"), begun + 2);
+}
+
+proptest! {
+    #[test]
+    fn the_cuts_do_not_matter(
+        answers in prop::collection::vec(prop::sample::select(vec![
+            &b"+OK\r\n"[..], b"-ERR x\r\n", b"+OK\0\n", b"a\r\n", b".\r\n", b"\r\n", b"STLS\r\n", b"TOP\r\n", b"..\r\n", b"\n",
+        ]), 0..20),
+        commands in prop::collection::vec(prop::sample::select(vec![
+            &b"RETR 1\r\n"[..], b"CAPA\r\n", b"STLS\r\n", b"LIST\r\n", b"NOOP\n", b"UIDL 1\r\n", b"QUIT\r\n",
+        ]), 0..12),
+        cuts in prop::collection::vec(1usize..7, 0..40),
+    ) {
+        let (commands, answers) = (commands.concat(), answers.concat());
+        let whole = session(&commands, &[&answers]);
+        let (mut rest, mut chunks) = (answers.as_slice(), Vec::new());
+        for cut in cuts {
+            let (chunk, after) = rest.split_at(cut.min(rest.len()));
+            chunks.push(chunk);
+            rest = after;
+        }
+        chunks.push(rest);
+        let cut = session(&commands, &chunks);
+        prop_assert_eq!(whole.is_ok(), cut.is_ok());
+        if let (Ok(whole), Ok(cut)) = (whole, cut) {
+            prop_assert_eq!(whole, cut);
+        }
+    }
+}

@@ -1,0 +1,341 @@
+//! What a client hears at an SMTP door, line by line.
+
+use super::*;
+use crate::account::Timeouts;
+use crate::choose::tests::account;
+
+fn front(access: Access, names: &[&str]) -> Front {
+    let accounts = names.iter().map(|n| Arc::new(account(n, &format!("{n}@example.net"), n))).collect();
+    let settings = Settings {
+        doors: vec![],
+        page: None,
+        access,
+        allow: vec![],
+        notices: true,
+        accounts,
+        timeouts: Timeouts::default(),
+    };
+    Front::new(Arc::new(settings), None, "<1.2@ostler>".into(), None)
+}
+
+/// Plays a client's lines with a provider that takes everything but recipients with `no` in them.
+fn play(front: &mut Front, lines: &[&str]) -> Vec<String> {
+    lines
+        .iter()
+        .map(|line| {
+            let said = match front.on_line(&Line::new(line.as_bytes())) {
+                Answer::Say(text) | Answer::NoData(text) | Answer::Bye(text) => text,
+                Answer::Refused(failure) => failure.smtp_reply(),
+                Answer::Authenticate(account, attempt) => {
+                    let name = account.as_ref().map_or("-", |a| a.name.as_str()).to_owned();
+                    format!("{} {name} {}", front.authenticated(account, true).trim_end(), attempt.name)
+                }
+                Answer::Mail(account, _) => {
+                    format!("{} via {}", front.mail_answered(&Reply::new(250, "2.1.0 OK")).trim_end(), account.name)
+                }
+                Answer::Rcpt(to) if to.contains("no") => front.rcpt_answered(&Reply::new(550, "5.1.1 unknown")),
+                Answer::Rcpt(_) => front.rcpt_answered(&Reply::new(250, "2.1.5 OK")),
+                Answer::Data => front.message_answered(&Reply::new(250, "2.0.0 sent")),
+                Answer::Misused(misuse, _) => format!("{misuse:?}"),
+            };
+            said.trim_end().to_owned()
+        })
+        .collect()
+}
+
+#[test]
+fn both_auth_lines_are_offered_login_first_and_nothing_ostler_cannot_do() {
+    let mut front = front(Access::SameUser, &["home"]);
+    let said = &play(&mut front, &["EHLO [127.0.0.1]"])[0];
+    assert!(said.contains("\r\n250-AUTH LOGIN PLAIN\r\n250-AUTH=LOGIN PLAIN\r\n250 HELP"), "{said}");
+    for absent in ["STARTTLS", "PIPELINING", "CHUNKING", "SMTPUTF8", "DSN", "CRAM-MD5"] {
+        assert!(!said.contains(absent), "{absent}");
+    }
+}
+
+#[test]
+fn a_client_without_auth_sends_and_one_connection_serves_several_accounts() {
+    let mut front = front(Access::SameUser, &["home", "work"]);
+    let said = play(
+        &mut front,
+        &[
+            "HELO",
+            "MAIL FROM: <home@example.net>",
+            "RCPT TO:<a@b.c>",
+            "DATA",
+            "mail from:work@example.net",
+            "RCPT TO:<no@b.c>",
+            "DATA",
+            "RSET",
+            "MAIL FROM:<joe@example.org>",
+        ],
+    );
+    assert_eq!(
+        said[..8],
+        [
+            "250 ostler",
+            "250 2.1.0 OK via home",
+            "250 2.1.5 OK",
+            "250 2.0.0 sent",
+            "250 2.1.0 OK via work",
+            "550 5.1.1 unknown",
+            "554 5.5.1 no recipient was accepted",
+            "250 2.0.0 OK"
+        ]
+    );
+    assert!(
+        said[8].starts_with("550 5.7.1 ostler has no account that sends as joe@example.org; it has: home, work"),
+        "{}",
+        said[8]
+    );
+}
+
+#[test]
+fn who_signed_in_comes_before_the_sender_and_a_name_that_is_nobody_is_as_good_as_none() {
+    let mut front = front(Access::SameUser, &["home", "work"]);
+    let said = play(
+        &mut front,
+        &[
+            "AUTH PLAIN AHdvcmsAeA==",
+            "MAIL FROM:<home@example.net>",
+            "RSET",
+            "AUTH LOGIN am9l",
+            "eA==",
+            "MAIL FROM:<home@example.net>",
+        ],
+    );
+    assert_eq!(said[0], "235 2.7.0 welcome work work");
+    assert_eq!(said[1], "250 2.1.0 OK via work");
+    assert_eq!(said[4], "235 2.7.0 welcome - joe");
+    assert_eq!(said[5], "250 2.1.0 OK via home");
+}
+
+#[test]
+fn with_a_local_password_nothing_is_sent_before_it_was_given() {
+    let mut front = front(Access::Password, &["home"]);
+    assert!(front.likely_account().is_none());
+    let said = play(&mut front, &["EHLO x", "MAIL FROM:<home@example.net>", "AUTH CRAM-MD5"]);
+    assert!(said[0].contains("AUTH=LOGIN PLAIN CRAM-MD5"));
+    assert!(said[1].starts_with("530 5.7.0"), "{}", said[1]);
+    assert!(said[2].starts_with("334 "));
+    assert!(front.authenticated(None, false).starts_with("535 "));
+    assert_eq!(play(&mut front, &["aG9tZSAxMjM=", "MAIL FROM:<home@example.net>"])[1], "250 2.1.0 OK via home");
+    assert!(front.likely_account().is_some());
+}
+
+#[test]
+fn a_client_may_keep_its_connection_with_noop() {
+    let mut front = front(Access::SameUser, &["home"]);
+    assert!(play(&mut front, &["NOOP"; 200]).iter().all(|said| said == "250 2.0.0 OK"));
+    assert_eq!(play(&mut front, &["VRFY x"; COMMANDS + 1]).last().unwrap(), "TooManyCommands");
+}
+
+#[test]
+fn commands_out_of_turn_and_browsers_are_answered() {
+    let mut front1 = front(Access::SameUser, &["home"]);
+    let said = play(
+        &mut front1,
+        &["RCPT TO:<a@b>", "DATA", "MAIL FROM:<home@example.net>", "DATA", "AUTH LOGIN", "STARTTLS", "BDAT 1"],
+    );
+    assert!(
+        said[0].starts_with("503")
+            && said[1].starts_with("503")
+            && said[3].starts_with("503")
+            && said[4].starts_with("503")
+    );
+    assert!(said[5].starts_with("502"));
+    assert_eq!(said[6], "TooManyCommands");
+    assert_eq!(play(&mut front(Access::SameUser, &["home"]), &["POST / HTTP/1.1"]), ["Http"]);
+    assert_eq!(play(&mut front(Access::SameUser, &["home"]), &["Content-Type: text/plain"]), ["Http"]);
+}
+
+/// A door of one account's own, and one for all where mail is fetched.
+fn own_front(access: Access, change: impl FnOnce(&mut Account)) -> Front {
+    let mut account = account("home", "home@example.net", "home");
+    change(&mut account);
+    let account = Arc::new(account);
+    let door = |protocol, port| crate::account::Door {
+        protocol,
+        address: ([127, 0, 0, 1], port).into(),
+        is_companion: false,
+        account: None,
+    };
+    let settings = Settings {
+        doors: vec![door(Protocol::Smtp, 2525), door(Protocol::Pop3, 1100)],
+        page: None,
+        access,
+        allow: vec![],
+        notices: true,
+        accounts: vec![Arc::clone(&account)],
+        timeouts: Timeouts::default(),
+    };
+    Front::new(Arc::new(settings), Some(account), "<1.2@ostler>".into(), Some(5000))
+}
+
+#[test]
+fn a_client_that_has_begun_may_take_its_time() {
+    let mut front1 = front(Access::SameUser, &["home"]);
+    assert!(front1.greeting().starts_with("220 "));
+    assert!(!front1.is_at_work() && !front1.has_begun() && front1.transaction().is_none());
+    play(&mut front1, &["MAIL FROM:<home@example.net>"]);
+    assert!(front1.is_at_work() && front1.has_begun() && front1.transaction().is_some());
+    assert!(play(&mut front1, &["RSET"; 2 * COMMANDS]).iter().all(|said| said == "250 2.0.0 OK"));
+    assert!(front1.has_begun() && front1.transaction().is_none());
+    let mut front2 = front(Access::SameUser, &["home"]);
+    play(&mut front2, &["AUTH PLAIN AGhvbWUAeA=="]);
+    assert!(front2.is_at_work() && !front2.has_begun());
+    assert!(play(&mut front2, &["RSET"; 2 * COMMANDS]).iter().all(|said| said == "250 2.0.0 OK"));
+}
+
+#[test]
+fn one_that_has_not_begun_may_say_so_much_and_no_more() {
+    let mut front1 = front(Access::SameUser, &["home"]);
+    assert!(play(&mut front1, &["VRFY x"; COMMANDS]).iter().all(|said| said.starts_with("252 ")));
+    assert_eq!(play(&mut front1, &["VRFY x"]), ["TooManyCommands"]);
+    let mut front2 = front(Access::SameUser, &["home"]);
+    assert!(play(&mut front2, &["XYZ"; BAD_COMMANDS]).iter().all(|said| said.starts_with("502 ")));
+    assert_eq!(play(&mut front2, &["XYZ"]), ["TooManyCommands"]);
+}
+
+#[test]
+fn the_provider_is_reached_for_where_only_one_can_be_meant() {
+    let likely = |front: &Front| front.likely_account().map(|account| account.name.clone());
+    assert_eq!(likely(&front(Access::SameUser, &["home"])), Some("home".into()));
+    assert_eq!(likely(&own_front(Access::SameUser, |_| {})), Some("home".into()));
+    assert_eq!(likely(&own_front(Access::SameUser, |account| account.smtp.clear())), None);
+    assert_eq!(likely(&own_front(Access::Password, |_| {})), None);
+    let mut two = front(Access::SameUser, &["home", "work"]);
+    assert_eq!(likely(&two), None);
+    play(&mut two, &["AUTH PLAIN AHdvcmsAeA=="]);
+    assert_eq!(likely(&two), Some("work".into()));
+}
+
+#[test]
+fn each_command_has_its_answer() {
+    let codes = |lines: &[&str]| {
+        let said = play(&mut front(Access::SameUser, &["home"]), lines);
+        said.iter().map(|said| said[..3].to_owned()).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(codes(&["EHLO x", "HELO x", "NOOP", "RSET", "VRFY x", "HELP", "QUIT"]), "250 250 250 250 252 214 221");
+    assert_eq!(codes(&["", "XYZ", "STARTTLS", "USER x"]), "500 502 502 502");
+    assert_eq!(codes(&["AUTH NTLM", "AUTH LOGIN", "*", "AUTH LOGIN", "!", "RCPT"]), "504 334 501 334 501 503");
+    for again in ["EHLO x", "HELO x", "RSET"] {
+        let lines = ["MAIL FROM:<home@example.net>", "RCPT TO:<a@b>", again, "DATA"];
+        assert_eq!(codes(&lines), "250 250 250 503", "{again} begins anew");
+    }
+    let front = front(Access::SameUser, &["home"]);
+    assert!(front.on_end(b"quit") && !front.on_end(b"DATA"));
+    assert_eq!(misuse_reply(&Misuse::Unclean).matches("\r\n").count(), 1);
+    assert!(misuse_reply(&Misuse::Unclean).starts_with("421 "));
+}
+
+#[test]
+fn a_control_character_ends_it() {
+    assert_eq!(play(&mut front(Access::SameUser, &["home"]), &["EHLO a\rb"]), ["Unclean"]);
+}
+
+#[test]
+fn an_answer_to_a_challenge_may_be_longer_than_a_command() {
+    let mut front = front(Access::SameUser, &["home"]);
+    assert!(!front.in_exchange());
+    play(&mut front, &["AUTH LOGIN"]);
+    assert!(front.in_exchange());
+    play(&mut front, &["*"]);
+    assert!(!front.in_exchange());
+}
+
+#[test]
+fn a_wrong_local_password_is_told_and_lets_nobody_in() {
+    let mut front = own_front(Access::Password, |_| {});
+    assert!(front.authenticated(None, false).starts_with("535 "));
+    assert_eq!(front.take_slip(), Some(Slip::WrongPassword));
+    assert_eq!(front.take_slip(), None, "told once");
+    assert!(!front.is_at_work());
+    assert!(play(&mut front, &["MAIL FROM:<a@b>"])[0].starts_with("530 "));
+    assert_eq!(front.take_slip(), Some(Slip::NoPassword));
+    let attempt = |line: &str| match own_front(Access::Password, |_| {}).on_line(&Line::new(line.as_bytes())) {
+        Answer::Authenticate(_, attempt) => attempt,
+        _ => panic!("{line}"),
+    };
+    assert_eq!(given_password(&attempt("AUTH PLAIN AGhvbWUAeA==")), Some(&b"x"[..]));
+    let proof = Proof::Cram { challenge: String::new(), digest: String::new() };
+    assert_eq!(given_password(&Attempt { name: "home".into(), proof }), None);
+}
+
+#[test]
+fn a_mistake_in_the_settings_of_the_program_is_told() {
+    let slip = |line: &str| {
+        let mut front = own_front(Access::SameUser, |_| {});
+        let said = play(&mut front, &[line]).remove(0);
+        (front.take_slip(), said)
+    };
+    assert_eq!(slip("STARTTLS").0, Some(Slip::StartTls));
+    assert_eq!(slip("AUTH CRAM-MD5").0, Some(Slip::Secure), "it could not be checked");
+    let (wrong_door, said) = slip("CAPA");
+    assert_eq!(wrong_door, Some(Slip::WrongDoor { speaks: Protocol::Pop3, port: Some(1100) }));
+    assert!(said.ends_with("the one for fetching is 1100"), "{said}");
+    assert_eq!(slip("NOOP").0, None);
+    let front = own_front(Access::SameUser, |_| {});
+    assert_eq!(front.silent(), Some(Slip::Silent { at: Protocol::Smtp, port: Some(1100) }));
+    let mut spoke = own_front(Access::SameUser, |_| {});
+    play(&mut spoke, &["EHLO x"]);
+    assert_eq!(spoke.silent(), None);
+}
+
+#[test]
+fn size_and_sign_in_are_offered_as_the_settings_say() {
+    let offered = |access, offer_auth| {
+        let mut front = own_front(access, |account| account.offer_auth = offer_auth);
+        play(&mut front, &["EHLO x"]).remove(0)
+    };
+    assert!(offered(Access::SameUser, true).contains("\r\n250-SIZE 5000\r\n"));
+    assert!(offered(Access::SameUser, true).contains("250-AUTH LOGIN PLAIN\r\n"));
+    assert!(!offered(Access::SameUser, false).contains("AUTH"));
+    assert!(offered(Access::Password, false).contains("250-AUTH=LOGIN PLAIN CRAM-MD5\r\n"));
+}
+
+#[test]
+fn what_the_provider_said_is_what_the_client_hears() {
+    let mut front = front(Access::SameUser, &["home"]);
+    let line = |front: &mut Front, line: &str| front.on_line(&Line::new(line.as_bytes()));
+    assert!(matches!(line(&mut front, "MAIL FROM:<home@example.net>"), Answer::Mail(..)));
+    assert_eq!(front.mail_answered(&Reply::new(550, "5.7.1 no")), "550 5.7.1 no\r\n");
+    assert!(front.transaction().is_none());
+    assert_eq!(front.mail_answered(&Reply::new(250, "ok")), "250 ok\r\n");
+    assert!(front.transaction().is_none(), "nothing was asked");
+    play(&mut front, &["MAIL FROM:<home@example.net>"]);
+    assert!(matches!(line(&mut front, "RCPT TO:<a@b>"), Answer::Rcpt(to) if to == "a@b"));
+    assert_eq!(front.rcpt_answered(&Reply::new(452, "4.2.2 full")), "452 4.2.2 full\r\n");
+    assert!(matches!(line(&mut front, "DATA"), Answer::NoData(said) if said.starts_with("554 ")));
+    play(&mut front, &["RCPT TO:<c@d>", "RCPT TO:<e@f>"]);
+    assert_eq!(front.transaction().unwrap().accepted, ["c@d", "e@f"]);
+    assert_eq!(front.message_answered(&Reply::new(250, "2.0.0 sent")), "250 2.0.0 sent\r\n");
+    assert!(front.transaction().is_none());
+    play(&mut front, &["MAIL FROM:<home@example.net>"]);
+    assert!(matches!(line(&mut front, "DATA"), Answer::NoData(said) if said.starts_with("503 ")), "a new message");
+    assert!(matches!(line(&mut front, "MAIL FROM:<a@b>"), Answer::Say(said) if said.starts_with("503 ")));
+}
+
+#[test]
+fn a_message_has_so_many_recipients() {
+    let mut front = front(Access::SameUser, &["home"]);
+    play(&mut front, &["MAIL FROM:<home@example.net>"]);
+    assert!(play(&mut front, &["RCPT TO:<a@b>"; RECIPIENTS]).iter().all(|said| said.starts_with("250 ")));
+    assert!(play(&mut front, &["RCPT TO:<a@b>"])[0].starts_with("452 4.5.3"));
+    // Typing errors in a list are no attack.
+    let mut list = front_with_mail();
+    assert!(play(&mut list, &["RCPT TO:<>"; 2 * BAD_COMMANDS]).iter().all(|said| said.starts_with("501 ")));
+}
+
+fn front_with_mail() -> Front {
+    let mut front = front(Access::SameUser, &["home"]);
+    play(&mut front, &["MAIL FROM:<home@example.net>"]);
+    front
+}
+
+#[test]
+fn an_account_that_cannot_send_says_so() {
+    let mut front = own_front(Access::SameUser, |account| account.smtp.clear());
+    let answer = front.on_line(&Line::new(b"MAIL FROM:<home@example.net>"));
+    assert!(matches!(answer, Answer::Refused(Failure::NoServer { protocol: Protocol::Smtp, .. })));
+}
