@@ -125,7 +125,7 @@ fn read(path: &Path) -> Result<Option<(String, Option<Remark>)>, LoadError> {
     Ok(Some((text, warning)))
 }
 
-/// Refuses a file that others can write, and warns of one that others can read. A group that belongs to the owner
+/// Refuses a file that others can write or replace, and warns of one that others can read. A group that belongs to the owner
 /// alone (same number, as most Linux systems have it) is nobody else.
 #[cfg(unix)]
 fn check_mode(path: &Path, meta: &fs::Metadata) -> Result<Option<Remark>, LoadError> {
@@ -137,16 +137,32 @@ fn check_mode(path: &Path, meta: &fs::Metadata) -> Result<Option<Remark>, LoadEr
     if ![me, 0].contains(&meta.uid()) && me != 0 {
         return refuse(format!("sudo chown {me} {name}"));
     }
-    let others = if meta.uid() == meta.gid() { 0o007 } else { 0o077 };
-    let mode = meta.mode() & others;
+    let mode = meta.mode() & others(meta);
     if mode & 0o022 != 0 {
         return refuse(format!("chmod go-w {name}"));
+    }
+    // Who can write in its folder can put another file in its place, unless only owners may (the sticky bit, as in /tmp).
+    let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    if let Some(folder) = real.parent()
+        && let Ok(meta) = fs::metadata(folder)
+        && meta.mode() & others(&meta) & 0o022 != 0
+        && meta.mode() & 0o1000 == 0
+    {
+        return refuse(format!("chmod go-w {}", quoted(folder)));
     }
     let readable = (mode & 0o044 != 0).then(|| {
         let message = format!("others can read it; `chmod 600 {name}` puts that right");
         Remark { file: std::sync::Arc::from(path), line: 1, column: 1, key: "file".to_owned(), message }
     });
     Ok(readable)
+}
+
+/// The rights of whoever is not the owner.
+#[cfg(unix)]
+fn others(meta: &fs::Metadata) -> u32 {
+    use std::os::unix::fs::MetadataExt;
+
+    if meta.uid() == meta.gid() { 0o007 } else { 0o077 }
 }
 
 /// Elsewhere a file in the user's own folder inherits that folder's rights.
@@ -352,6 +368,30 @@ mod tests {
             let error = load(&file).unwrap_err();
             assert!(matches!(error, LoadError::OthersCanWrite { .. }));
             assert!(error.to_string().contains("it'\\''s.toml'"), "{error}");
+        }
+
+        #[test]
+        fn a_folder_in_which_others_can_write_makes_its_file_theirs() {
+            let outer = folder();
+            let folder = outer.path().join("config");
+            let file = folder.join("ostler.toml");
+            write_atomically(&file, "").unwrap();
+            for (bits, is_refused) in [(0o777, true), (0o702, true), (0o1777, false), (0o755, false), (0o700, false)] {
+                set_mode(&folder, bits);
+                assert_eq!(matches!(load(&file), Err(LoadError::OthersCanWrite { .. })), is_refused, "{bits:o}");
+            }
+            set_mode(&folder, 0o777);
+            let error = load(&file).unwrap_err().to_string();
+            assert!(
+                error.ends_with(&format!(
+                    "`chmod go-w {}` puts that right",
+                    quoted(&fs::canonicalize(&folder).unwrap())
+                ))
+            );
+            // A link in a safe place to a file in an unsafe one.
+            let link = outer.path().join("link.toml");
+            symlink(&file, &link).unwrap();
+            assert!(matches!(load(&link), Err(LoadError::OthersCanWrite { .. })));
         }
 
         #[test]

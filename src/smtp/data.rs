@@ -264,6 +264,18 @@ mod tests {
     }
 
     #[test]
+    fn a_yes_before_the_end_of_data_is_none() {
+        for said in [&b"250 queued\r\n"[..], b"399 perhaps\r\n"] {
+            let mut data = Data::default();
+            assert_eq!(data.server_said(said, &mut Replies::default()), Ok(Taken::Consumed(said.len())));
+            assert_eq!(data.early_answer("mx").code, 451);
+        }
+        let mut data = Data::default();
+        assert_eq!(data.server_said(b"400 no\r\n", &mut Replies::default()), Ok(Taken::Consumed(8)));
+        assert_eq!(data.early_answer("mx"), Reply::new(400, "no"));
+    }
+
+    #[test]
     fn only_a_whole_answer_behind_the_end_of_data_is_one() {
         let answer = |begun, heard| Data { begun, ..Data::default() }.last_answer("mx", heard);
         let at = || Place { host: "mx".into(), port: 465, protocol: Protocol::Smtp, security: Security::Tls };

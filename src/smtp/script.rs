@@ -333,6 +333,7 @@ mod tests {
         for (done, said) in [(0, "354 go"), (0, "235 in"), (1, "221 bye"), (2, "250 ok"), (3, "250 ok")] {
             assert!(matches!(heard(done, said), Heard::Nonsense(_)), "{done} {said}");
         }
+        assert!(matches!(heard(1, "400 no"), Heard::Refused(_)));
         assert!(matches!(heard(1, "550 nobody"), Heard::Refused(refusal) if !refusal.leaves()));
         assert!(matches!(heard(1, "421 bye"), Heard::Refused(refusal) if refusal.leaves()));
     }

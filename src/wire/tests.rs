@@ -4,11 +4,6 @@ use proptest::prelude::*;
 
 use super::*;
 
-thread_local! {
-    /// What [`looked_at`] has counted on this thread.
-    pub(super) static LOOKED_AT: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
-}
-
 #[test]
 fn a_body_of_dots_is_no_more_work_than_any_other() {
     // Each octet is looked at once in its block, and once more behind it by lines where that is not plain.
