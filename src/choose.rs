@@ -80,7 +80,9 @@ fn is_this_computer(host: &str) -> bool {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::account::{Alias, Credentials, Protocol, SecretSource, Security, Server, SignIn, Trust};
+    use crate::account::{
+        Access, Alias, Credentials, Door, Protocol, SecretSource, Security, Server, Settings, SignIn, Timeouts, Trust,
+    };
 
     /// A server for tests.
     pub(crate) fn server(protocol: Protocol, username: &str) -> Server {
@@ -92,6 +94,25 @@ pub(crate) mod tests {
             trust: Trust::default(),
             sign_in: SignIn::Password(Credentials { username: username.into(), secret: SecretSource::Keyring }),
         }
+    }
+
+    /// Settings for tests: these accounts, and a door for all at each of these ports.
+    pub(crate) fn settings(access: Access, accounts: Vec<Arc<Account>>, doors: &[(Protocol, u16)]) -> Arc<Settings> {
+        let door = |&(protocol, port): &(Protocol, u16)| Door {
+            protocol,
+            address: ([127, 0, 0, 1], port).into(),
+            is_companion: false,
+            account: None,
+        };
+        Arc::new(Settings {
+            doors: doors.iter().map(door).collect(),
+            page: None,
+            access,
+            allow: vec![],
+            notices: true,
+            accounts,
+            timeouts: Timeouts::default(),
+        })
     }
 
     /// An account for tests.

@@ -15,6 +15,17 @@ pub(super) fn schedule(octets: &[u8]) -> Schedule {
     octets.iter().map(|octet| (party(*octet), usize::from(octet >> 1) + 1)).chain(all).collect()
 }
 
+/// Hands over what client and server send, in this order.
+pub(super) fn deliver(order: &Schedule, client: &[u8], server: &[u8], mut to: impl FnMut(Party, &[u8])) {
+    let (mut client, mut server) = (client, server);
+    for (party, octets) in order {
+        let from = if *party == Party::Client { &mut client } else { &mut server };
+        let (now, later) = from.split_at((*octets).min(from.len()));
+        *from = later;
+        to(*party, now);
+    }
+}
+
 /// The same in single octets: who sends when is kept, where it is cut is not.
 pub(super) fn in_single_octets(schedule: &Schedule, client: usize, server: usize) -> Schedule {
     let (mut client, mut server) = (client, server);
@@ -124,13 +135,7 @@ pub fn pop3_filter(data: &[u8]) {
     let order = schedule(order);
     let play = |order: &Schedule| {
         let mut passing = Passing::default();
-        let (mut client, mut server) = (client, server);
-        for (party, octets) in order {
-            let from = if *party == Party::Client { &mut client } else { &mut server };
-            let (now, later) = from.split_at((*octets).min(from.len()));
-            *from = later;
-            passing.deliver(*party, now);
-        }
+        deliver(order, client, server, |party, now| passing.deliver(party, now));
         passing
     };
     let whole = play(&order);

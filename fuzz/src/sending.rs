@@ -17,7 +17,7 @@ use ostler::smtp::{Extensions, Reply, ReplyParser};
 use ostler::wire::{AUTH_LINE, COMMAND_LINE, REPLY_LINE, take_line};
 
 use super::doors::{assert_one_reply, settings};
-use super::filter::{Schedule, in_single_octets, joined, schedule};
+use super::filter::{Schedule, deliver, in_single_octets, joined, schedule};
 use super::logins::{Outcome, Planted, Play};
 use super::parts;
 
@@ -40,13 +40,7 @@ pub fn smtp_session(data: &[u8]) {
     let order = schedule(order);
     let play = |order: &Schedule| {
         let mut session = Session::new(choice, &planted);
-        let (mut client, mut server) = (client, server);
-        for (party, octets) in order {
-            let from = if *party == Party::Client { &mut client } else { &mut server };
-            let (now, later) = from.split_at((*octets).min(from.len()));
-            *from = later;
-            session.deliver(*party, now);
-        }
+        deliver(order, client, server, |party, now| session.deliver(party, now));
         session
     };
     let whole = play(&order);

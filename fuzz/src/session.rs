@@ -9,7 +9,9 @@ use ostler::protocol::{Filter as _, Party};
 use ostler::wire::{AUTH_LINE, COMMAND_LINE, REPLY_LINE, take_line};
 
 use super::doors::{assert_pop3_reply, settings};
-use super::filter::{Passing, Schedule, assert_answers, assert_commands, commands, in_single_octets, joined, schedule};
+use super::filter::{
+    Passing, Schedule, assert_answers, assert_commands, commands, deliver, in_single_octets, joined, schedule,
+};
 use super::logins::{Outcome, Planted, Play, security, server};
 use super::parts;
 
@@ -26,13 +28,7 @@ pub fn session(data: &[u8]) {
     let order = schedule(order);
     let play = |order: &Schedule| {
         let mut session = Session::new(choice, &planted);
-        let (mut client, mut server) = (client, server);
-        for (party, octets) in order {
-            let from = if *party == Party::Client { &mut client } else { &mut server };
-            let (now, later) = from.split_at((*octets).min(from.len()));
-            *from = later;
-            session.deliver(*party, now);
-        }
+        deliver(order, client, server, |party, now| session.deliver(party, now));
         session.shown()
     };
     let whole = play(&order);

@@ -244,21 +244,11 @@ pub fn misuse_reply(misuse: &Misuse) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::account::Timeouts;
-    use crate::choose::tests::account;
+    use crate::choose::tests::{account, settings};
 
     fn front(access: Access, names: &[&str]) -> Front {
         let accounts = names.iter().map(|n| Arc::new(account(n, &format!("{n}@example.net"), n))).collect();
-        let settings = Settings {
-            doors: vec![],
-            page: None,
-            access,
-            allow: vec![],
-            notices: true,
-            accounts,
-            timeouts: Timeouts::default(),
-        };
-        Front::new(Arc::new(settings), None, "<1.2@ostler>".into())
+        Front::new(settings(access, accounts, &[]), None, "<1.2@ostler>".into())
     }
 
     /// Plays a client's lines; each answer as text, a sign-in as `=> account/name`.
@@ -354,22 +344,8 @@ mod tests {
     /// A door of one account's own, and one for all where mail is sent.
     fn own_front(access: Access) -> Front {
         let account = Arc::new(account("home", "home@example.net", "home"));
-        let door = |protocol, port| crate::account::Door {
-            protocol,
-            address: ([127, 0, 0, 1], port).into(),
-            is_companion: false,
-            account: None,
-        };
-        let settings = Settings {
-            doors: vec![door(Protocol::Pop3, 1100), door(Protocol::Smtp, 2525)],
-            page: None,
-            access,
-            allow: vec![],
-            notices: true,
-            accounts: vec![Arc::clone(&account)],
-            timeouts: Timeouts::default(),
-        };
-        Front::new(Arc::new(settings), Some(account), "<1.2@ostler>".into())
+        let doors = [(Protocol::Pop3, 1100), (Protocol::Smtp, 2525)];
+        Front::new(settings(access, vec![Arc::clone(&account)], &doors), Some(account), "<1.2@ostler>".into())
     }
 
     #[test]

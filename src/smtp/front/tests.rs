@@ -1,21 +1,11 @@
 //! What a client hears at an SMTP door, line by line.
 
 use super::*;
-use crate::account::Timeouts;
-use crate::choose::tests::account;
+use crate::choose::tests::{account, settings};
 
 fn front(access: Access, names: &[&str]) -> Front {
     let accounts = names.iter().map(|n| Arc::new(account(n, &format!("{n}@example.net"), n))).collect();
-    let settings = Settings {
-        doors: vec![],
-        page: None,
-        access,
-        allow: vec![],
-        notices: true,
-        accounts,
-        timeouts: Timeouts::default(),
-    };
-    Front::new(Arc::new(settings), None, "<1.2@ostler>".into(), None)
+    Front::new(settings(access, accounts, &[]), None, "<1.2@ostler>".into(), None)
 }
 
 /// Plays a client's lines with a provider that takes everything but recipients with `no` in them.
@@ -154,22 +144,9 @@ fn own_front(access: Access, change: impl FnOnce(&mut Account)) -> Front {
     let mut account = account("home", "home@example.net", "home");
     change(&mut account);
     let account = Arc::new(account);
-    let door = |protocol, port| crate::account::Door {
-        protocol,
-        address: ([127, 0, 0, 1], port).into(),
-        is_companion: false,
-        account: None,
-    };
-    let settings = Settings {
-        doors: vec![door(Protocol::Smtp, 2525), door(Protocol::Pop3, 1100)],
-        page: None,
-        access,
-        allow: vec![],
-        notices: true,
-        accounts: vec![Arc::clone(&account)],
-        timeouts: Timeouts::default(),
-    };
-    Front::new(Arc::new(settings), Some(account), "<1.2@ostler>".into(), Some(5000))
+    let doors = [(Protocol::Smtp, 2525), (Protocol::Pop3, 1100)];
+    let settings = settings(access, vec![Arc::clone(&account)], &doors);
+    Front::new(settings, Some(account), "<1.2@ostler>".into(), Some(5000))
 }
 
 #[test]
