@@ -111,6 +111,11 @@ impl Exchange {
         }
     }
 
+    /// Whether an answer is no form of the secret, but proves it.
+    pub fn proves(&self) -> bool {
+        self.mechanism == Mechanism::CramMd5
+    }
+
     fn plain(&self) -> Zeroizing<String> {
         let message = Zeroizing::new(format!("\0{}\0{}", self.user, self.secret.expose()));
         Zeroizing::new(BASE64.encode(message.as_bytes()))
@@ -118,6 +123,7 @@ impl Exchange {
 }
 
 /// Every form in which a server could echo a secret.
+#[derive(Clone)]
 pub struct Echo(Vec<Zeroizing<String>>);
 
 impl Echo {
@@ -128,7 +134,7 @@ impl Echo {
         let alone = Zeroizing::new(BASE64.encode(raw));
         let digits = Zeroizing::new(hex(raw.as_bytes()));
         let capitals = Zeroizing::new(digits.to_uppercase());
-        let mut forms: Vec<Zeroizing<String>> = [&whole, &alone, &digits, &capitals]
+        let forms: Vec<Zeroizing<String>> = [&whole, &alone, &digits, &capitals]
             .map(|form| form.as_str())
             .into_iter()
             .chain([raw])
@@ -138,10 +144,28 @@ impl Echo {
             .map(|form| Zeroizing::new(crate::wire::printable(form.as_bytes())))
             .filter(|form| !form.is_empty())
             .collect();
-        // The longest first, lest a part of it is starred and the rest is not.
-        forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
-        forms.dedup();
-        Self(forms)
+        Self(forms).longest_first()
+    }
+
+    /// And of what proves the secret to this server: the answer to a challenge, as it was sent. Whoever reads it beside its
+    /// challenge can try passwords at leisure.
+    #[must_use]
+    pub fn and_proof(mut self, answer: &str) -> Self {
+        self.0.push(Zeroizing::new(answer.to_owned()));
+        self.0.push(Zeroizing::new(answer.trim_end_matches('=').to_owned()));
+        let said = BASE64.decode(answer).ok().and_then(|said| String::from_utf8(said).ok());
+        if let Some((_, digest)) = said.as_deref().and_then(|said| said.rsplit_once(' ')) {
+            self.0.push(Zeroizing::new(digest.to_owned()));
+            self.0.push(Zeroizing::new(digest.to_uppercase()));
+        }
+        self.longest_first()
+    }
+
+    /// Lest a part of a form is starred and the rest is not.
+    fn longest_first(mut self) -> Self {
+        self.0.sort_by_key(|form| std::cmp::Reverse(form.len()));
+        self.0.dedup();
+        self
     }
 
     /// The line with stars for all of them; `None` if none is in it, as in nearly every line.
@@ -425,6 +449,17 @@ mod tests {
         assert_eq!(attempt_of(server.hear(b"")).name, "ann");
         let (mut server, _) = Acceptor::begin(Mechanism::Login, Some(b"am9l"), "");
         assert!(attempt_of(server.hear(b"aGk")).proof.proves(&secret("hi")));
+    }
+
+    #[test]
+    fn an_echoed_proof_is_starred_as_its_secret_is() {
+        let mut exchange = Exchange::new(Mechanism::CramMd5, "tim", secret("tanstaaftanstaaf"));
+        let answer = exchange.respond(BASE64.encode("<1896.697170952@postoffice.reston.mci.net>").as_bytes()).unwrap();
+        let echo = Echo::new("tim", &secret("tanstaaftanstaaf")).and_proof(&answer);
+        let digest = "b913a602c7eda7a495b4e6e7334d3890";
+        let said = format!("no {}, {}, tim {digest}, {}", *answer, answer.trim_end_matches('='), digest.to_uppercase());
+        assert_eq!(echo.starred(&said), "no ***, ***, tim ***, ***");
+        assert_eq!(echo.starred("tim tanstaaftanstaaf"), "tim ***");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::account::{Security, Server, SignIn};
 use crate::failure::{Failure, Place, Waiting};
 use crate::protocol::{Login as Machine, Outgoing, Step};
-use crate::sasl::{Echo, Exchange, Mechanism, starred};
+use crate::sasl::{Echo, Exchange, Mechanism};
 use crate::secret::Secret;
 use crate::smtp::{Extensions, Reply, ReplyParser};
 use crate::wire::Line;
@@ -44,7 +44,8 @@ pub struct Login {
     parser: ReplyParser,
     in_tls: bool,
     offered: Extensions,
-    secret: Option<Arc<Secret>>,
+    /// Of the secret, once it is here.
+    echo: Option<Echo>,
 }
 
 impl Login {
@@ -62,7 +63,7 @@ impl Login {
             parser: ReplyParser::default(),
             in_tls: server.security == Security::Tls,
             offered: Extensions::default(),
-            secret: None,
+            echo: None,
         }
     }
 
@@ -78,10 +79,7 @@ impl Login {
 
     /// A text for people, with stars for an echoed secret.
     fn starred(&self, text: &str) -> String {
-        match (&self.secret, &self.user) {
-            (Some(secret), Some(user)) => starred(text, user, secret),
-            _ => text.to_owned(),
-        }
+        self.echo.as_ref().map_or_else(|| text.to_owned(), |echo| echo.starred(text))
     }
 
     /// A reply for people. The secret is starred while it is whole: before lines are trimmed, joined and cut.
@@ -133,6 +131,9 @@ impl Login {
                         .respond(reply.lines[0].as_bytes())
                         .map_err(|e| Failure::Nonsense { at, what: e.to_string() })?,
                 };
+                if exchange.proves() {
+                    self.echo = self.echo.take().map(|echo| echo.and_proof(&answer));
+                }
                 self.state = State::Auth(exchange, None);
                 Ok(Step::Send(Outgoing::secret_line(&[answer.as_bytes()], "***")))
             }
@@ -217,14 +218,14 @@ impl Machine for Login {
     }
 
     fn echo(&self) -> Option<Echo> {
-        let user = self.user.as_deref().unwrap_or_default();
-        self.secret.as_ref().map(|secret| Echo::new(user, secret))
+        self.echo.clone()
     }
 
     fn on_secret(&mut self, secret: Arc<Secret>) -> Step<Extensions> {
-        self.secret = Some(Arc::clone(&secret));
         let mechanism = if let State::Secret(mechanism) = self.state { mechanism } else { Mechanism::Plain };
-        let mut exchange = Exchange::new(mechanism, self.user.as_deref().unwrap_or_default(), secret);
+        let user = self.user.as_deref().unwrap_or_default();
+        self.echo = Some(Echo::new(user, &secret));
+        let mut exchange = Exchange::new(mechanism, user, secret);
         let command = format!("AUTH {}", mechanism.name());
         match exchange.initial() {
             Some(answer) if command.len() + 1 + answer.len() <= AUTH_COMMAND => {
@@ -284,6 +285,21 @@ mod tests {
         }
         let joined = refused("two words", &["535-two".into(), "535 words".into()]);
         assert!(!joined.to_string().contains("two words"), "{joined}");
+    }
+
+    #[test]
+    fn an_echoed_answer_to_a_challenge_is_starred() {
+        let mut login = Login::new(&server(Protocol::Smtp, "ann"), "[127.0.0.1]".into());
+        for line in ["220 mx", "250-mx", "250 AUTH CRAM-MD5"] {
+            let _ = login.on_line(&Line::new(line.as_bytes())).unwrap();
+        }
+        let _ = login.on_secret(Arc::new(Secret::new("hunter2-hunter2".to_owned()).unwrap()));
+        let Ok(Step::Send(answer)) = login.on_line(&Line::new(b"334 PDEuMkBteD4=")) else { panic!() };
+        let said = format!("535 5.7.8 {} is wrong", String::from_utf8_lossy(answer.bytes().trim_ascii_end()));
+        let line = Line::new(said.as_bytes());
+        assert_eq!(login.shown(&line), "535 5.7.8 *** is wrong");
+        let Err(failure) = login.on_line(&line) else { panic!() };
+        assert!(failure.to_string().contains("*** is wrong"), "{failure}");
     }
 
     #[test]
