@@ -25,6 +25,7 @@ struct Folders {
 }
 
 impl Folders {
+    #[cfg(not(any(windows, target_os = "macos")))]
     fn of_the_system() -> Result<Self, AutostartError> {
         let absolute = |path: PathBuf| path.is_absolute().then_some(path);
         let variable = |name| std::env::var_os(name).map(PathBuf::from).and_then(absolute);
