@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Instant;
 
-use super::{PATIENCE, mail};
+use super::{PATIENCE, mail, read_some};
 
 /// A connection that sends what it is told and waits for lines.
 pub struct Client {
@@ -227,7 +227,7 @@ impl Client {
         assert!(!left.is_zero(), "no answer within {PATIENCE:?}:\n{}", self.log);
         self.stream.set_read_timeout(Some(left)).unwrap();
         let mut block = [0; 65536];
-        match self.stream.read(&mut block) {
+        match read_some(&self.stream, &mut block) {
             Ok(0) => false,
             Ok(count) => {
                 self.waiting.extend_from_slice(&block[..count]);

@@ -28,7 +28,7 @@ pub mod world;
 
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -135,6 +135,17 @@ pub fn free_port() -> u16 {
         return port;
     }
     panic!("no free port");
+}
+
+/// Some octets. A read with a time limit ends early when the process is stopped and goes on, as with a whole virtual machine
+/// (signal(7)); that is no answer of the other side's.
+pub fn read_some(mut from: impl Read, block: &mut [u8]) -> std::io::Result<usize> {
+    loop {
+        match from.read(block) {
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            done => return done,
+        }
+    }
 }
 
 /// Asks again and again until there is an answer; fails the test after [`PATIENCE`].

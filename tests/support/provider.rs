@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-use super::PATIENCE;
 use super::ca::ServerCert;
+use super::{PATIENCE, read_some};
 
 /// One step of a part.
 #[derive(Clone)]
@@ -324,7 +324,7 @@ impl Peer {
     /// What still comes is recorded, for it was said to this peer.
     fn drain(&self, stream: &mut TcpStream) {
         let mut block = [0; 16384];
-        while let Ok(count @ 1..) = stream.read(&mut block) {
+        while let Ok(count @ 1..) = read_some(&mut *stream, &mut block) {
             self.record(|session| session.received.extend_from_slice(&block[..count]));
         }
     }
@@ -356,9 +356,9 @@ impl Peer {
         let outcome = match &mut self.stream {
             Stream::Plain(stream) => {
                 stream.set_read_timeout(Some(PATIENCE)).map_err(|error| error.to_string())?;
-                stream.read(&mut block)
+                read_some(stream, &mut block)
             }
-            Stream::Tls(stream) => stream.read(&mut block),
+            Stream::Tls(stream) => read_some(stream, &mut block),
             Stream::Gone => return Ok(false),
         };
         match outcome {
