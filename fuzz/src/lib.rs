@@ -47,6 +47,11 @@ fn parts<const N: usize>(data: &[u8]) -> [&[u8]; N] {
     std::array::from_fn(|_| rest.next().unwrap_or_default())
 }
 
+/// The first octets of a part; those that are missing are nought.
+fn octets<const N: usize>(part: &[u8]) -> [u8; N] {
+    std::array::from_fn(|n| part.get(n).copied().unwrap_or_default())
+}
+
 /// Cuts octets into chunks whose lengths the fuzzer chooses; what is left is one more.
 fn cut<'a>(bytes: &'a [u8], lengths: &[u8]) -> Vec<&'a [u8]> {
     let mut rest = bytes;

@@ -13,7 +13,7 @@ use ostler::secret::Secret;
 use ostler::smtp::login as smtp;
 use ostler::wire::{Line, REPLY_LINE, printable};
 
-use super::{assert_reply_line, parts};
+use super::{assert_reply_line, octets, parts};
 
 const USER: &str = "ann@optonline.net";
 
@@ -210,7 +210,7 @@ fn server_lines(said: &[u8]) -> impl Iterator<Item = &[u8]> {
 /// clear where TLS was to come, and is in no failure, no log line and no answer that is passed on.
 pub fn pop3_login(data: &[u8]) {
     let [choice, said] = parts(data);
-    let choice: [u8; 3] = std::array::from_fn(|n| choice.get(n).copied().unwrap_or_default());
+    let choice: [u8; 3] = octets(choice);
     let (planted, security) = (Planted::choose(choice[1]), security(choice[0]));
     if planted.is_in(said) {
         return;
@@ -239,7 +239,7 @@ pub fn pop3_login(data: &[u8]) {
 /// The same for SMTP, with PLAIN, LOGIN and CRAM-MD5.
 pub fn smtp_login(data: &[u8]) {
     let [choice, said] = parts(data);
-    let choice: [u8; 3] = std::array::from_fn(|n| choice.get(n).copied().unwrap_or_default());
+    let choice: [u8; 3] = octets(choice);
     let (planted, security) = (Planted::choose(choice[1]), security(choice[0]));
     if planted.is_in(said) {
         return;

@@ -19,7 +19,7 @@ use ostler::wire::{AUTH_LINE, COMMAND_LINE, REPLY_LINE, take_line};
 use super::doors::{assert_one_reply, settings};
 use super::filter::{Schedule, deliver, in_single_octets, joined, schedule};
 use super::logins::{Outcome, Planted, Play};
-use super::parts;
+use super::{octets, parts};
 
 /// Where the server breaks off; what it says behind this it says on its next connection.
 const BREAKS_OFF: u8 = 0xfe;
@@ -32,7 +32,7 @@ const HOST: &str = "mail.example";
 /// The cuts do not matter, but for a side that speaks before it is its turn.
 pub fn smtp_session(data: &[u8]) {
     let [choice, order, client, server] = parts(data);
-    let choice: [u8; 2] = std::array::from_fn(|n| choice.get(n).copied().unwrap_or_default());
+    let choice: [u8; 2] = octets(choice);
     let planted = Planted::choose(choice[1]);
     if planted.is_in(server) || planted.is_in(client) {
         return;

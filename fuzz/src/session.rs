@@ -13,14 +13,14 @@ use super::filter::{
     Passing, Schedule, assert_answers, assert_commands, commands, deliver, in_single_octets, joined, schedule,
 };
 use super::logins::{Outcome, Planted, Play, security, server};
-use super::parts;
+use super::{octets, parts};
 
 /// A choice of settings, a schedule, and what client and server send by it: nothing of the client's reaches the server
 /// before the sign-in, nothing of the secret reaches the client, one sign-in is one sign-in, and the cuts do not matter.
 /// Only a server that answers commands before it has got them may be found out or not: the client's were waiting.
 pub fn session(data: &[u8]) {
     let [choice, order, client, server] = parts(data);
-    let choice: [u8; 2] = std::array::from_fn(|n| choice.get(n).copied().unwrap_or_default());
+    let choice: [u8; 2] = octets(choice);
     let planted = Planted::choose(choice[1] >> 2);
     if planted.is_in(server) || planted.is_in(client) {
         return;

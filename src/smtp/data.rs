@@ -167,7 +167,8 @@ impl Machine for Data {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::account::{Protocol, Security};
+    use crate::account::Protocol;
+    use crate::choose::tests::server;
     use crate::failure::{Place, Waiting};
 
     #[test]
@@ -278,7 +279,7 @@ mod tests {
     #[test]
     fn only_a_whole_answer_behind_the_end_of_data_is_one() {
         let answer = |begun, heard| Data { begun, ..Data::default() }.last_answer("mx", heard);
-        let at = || Place { host: "mx".into(), port: 465, protocol: Protocol::Smtp, security: Security::Tls };
+        let at = || Place::from(&server(Protocol::Smtp, "ann"));
         let (yes, no, bye) = (Reply::new(250, "queued"), Reply::new(554, "spam"), Reply::new(421, "closing"));
         assert_eq!(answer(false, Ok(yes.clone())), (yes.clone(), true));
         for begun in [false, true] {

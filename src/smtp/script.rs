@@ -261,7 +261,8 @@ fn changed_its_mind(reply: &Reply) -> Reply {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::account::{Credentials, Protocol, SecretSource, Server, SignIn, Trust};
+    use crate::account::{Protocol, Server};
+    use crate::choose::tests::server;
     use crate::failure::{Place, Waiting};
 
     const SHUT: &str = "550 5.7.1 relaying denied, check your mail first";
@@ -280,20 +281,12 @@ mod tests {
     }
 
     fn after_pop(security: Security) -> AfterPop {
-        let credentials = Credentials { username: "ann".into(), secret: SecretSource::Keyring };
-        let login = Server {
-            protocol: Protocol::Pop3,
-            host: "pop.x.example".into(),
-            port: 995,
-            security,
-            trust: Trust::default(),
-            sign_in: SignIn::Password(credentials),
-        };
+        let login = Server { host: "pop.x.example".into(), security, ..server(Protocol::Pop3, "ann") };
         AfterPop { login, fresh: Duration::from_secs(60) }
     }
 
     fn place() -> Place {
-        Place { host: "mx".into(), port: 25, protocol: Protocol::Smtp, security: Security::Tls }
+        (&server(Protocol::Smtp, "ann")).into()
     }
 
     fn way<'a>(gate: Option<(&'a AfterPop, &'a mut Gate)>) -> Way<'a> {

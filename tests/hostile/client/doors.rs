@@ -3,7 +3,7 @@
 
 use super::super::parts::{BOB, plain};
 use super::Door::{Pop3, Smtp};
-use super::entry::{apop, cram, three_pass, three_plain};
+use super::entry::{apop, cram, pop_login_opens_no_smtp, sends_as, three_pass, three_plain};
 use super::{Case, Talk, play_at};
 
 /// At the neighbour's door, greeted.
@@ -125,22 +125,8 @@ fn without_the_local_password_of_its_account() {
             t.ask(&from, "530 5.7.0 ");
             t.nobody_asked();
         }),
-        ("own-door-pop-login-does-not-open-smtp", Smtp, |t| {
-            t.anew(Pop3);
-            t.signed_in();
-            t.ask("QUIT", "+OK");
-            t.anew(Smtp);
-            let from = format!("MAIL FROM:<{}@example.org>", t.name);
-            t.ask(&from, "530 5.7.0 ");
-            assert_eq!(t.smtp.told().came, 0);
-        }),
-        ("own-door-sender-of-the-neighbour", Smtp, |t| {
-            // Whoever signed in at this door is this account, whatever the sender.
-            let proof = plain(&t.name, t.local);
-            t.ask(&format!("AUTH PLAIN {proof}"), "235");
-            t.ask("MAIL FROM:<neighbour@example.com>", "250");
-            assert_eq!(t.smtp.told().came, 1);
-        }),
+        ("own-door-pop-login-does-not-open-smtp", Smtp, pop_login_opens_no_smtp),
+        ("own-door-sender-of-the-neighbour", Smtp, |t| sends_as(t, "neighbour@example.com")),
     ];
     play_at("password", true, cases);
 }

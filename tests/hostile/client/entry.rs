@@ -48,6 +48,25 @@ pub(super) fn three_pass(talk: &mut Talk<'_>, words: [&str; 3]) {
     talk.nobody_asked();
 }
 
+/// The right password at one door is none at the other.
+pub(super) fn pop_login_opens_no_smtp(talk: &mut Talk<'_>) {
+    talk.anew(Pop3);
+    talk.signed_in();
+    talk.ask("QUIT", "+OK");
+    talk.anew(Smtp);
+    let from = format!("MAIL FROM:<{}@example.org>", talk.name);
+    talk.ask(&from, "530 5.7.0 ");
+    assert_eq!(talk.smtp.told().came, 0);
+}
+
+/// The right password, and a sender of another account's: whoever signed in decides whose provider it goes through.
+pub(super) fn sends_as(talk: &mut Talk<'_>, sender: &str) {
+    let proof = plain(&talk.name, talk.local);
+    talk.ask(&format!("AUTH PLAIN {proof}"), "235");
+    talk.ask(&format!("MAIL FROM:<{sender}>"), "250");
+    assert_eq!(talk.smtp.told().came, 1);
+}
+
 pub(super) fn three_plain(talk: &mut Talk<'_>, name: &str, words: [&str; 3]) {
     let tries = words.map(|word| format!("AUTH PLAIN {}", plain(name, word)));
     three(talk, [&tries[0], &tries[1], &tries[2]]);
@@ -199,22 +218,8 @@ fn without_the_local_password() {
             t.ended("wrong local password three times");
             t.nobody_asked();
         }),
-        ("pop-login-does-not-open-smtp", Smtp, |t| {
-            t.anew(Pop3);
-            t.signed_in();
-            t.ask("QUIT", "+OK");
-            t.anew(Smtp);
-            let from = format!("MAIL FROM:<{}@example.org>", t.name);
-            t.ask(&from, "530 5.7.0 ");
-            assert_eq!(t.smtp.told().came, 0);
-        }),
-        ("sender-of-another-account", Smtp, |t| {
-            // Whoever signed in decides, not the sender: it goes out through that account.
-            let proof = plain(&t.name, t.local);
-            t.ask(&format!("AUTH PLAIN {proof}"), "235");
-            t.ask("MAIL FROM:<wrong-local-password-pop@example.org>", "250");
-            assert_eq!(t.smtp.told().came, 1);
-        }),
+        ("pop-login-does-not-open-smtp", Smtp, pop_login_opens_no_smtp),
+        ("sender-of-another-account", Smtp, |t| sends_as(t, "wrong-local-password-pop@example.org")),
         ("sign-in-after-two-wrong-ones", Smtp, |t| {
             let (wrong, right) = (plain(&t.name, "wrong"), plain(&t.name, t.local));
             t.ask(&format!("AUTH PLAIN {wrong}"), "535");
