@@ -9,7 +9,8 @@ use tokio::sync::watch;
 
 use crate::account::{Account, SecretSource, Server, ServerId, Settings};
 use crate::dial::Dialer;
-use crate::event::{Event, Events, SessionId};
+use crate::event::{Event, SessionId};
+use crate::events::Events;
 use crate::failure::{Failure, Place, SecretTrouble};
 use crate::gate::Gate;
 use crate::os::{self, Moment};

@@ -22,6 +22,7 @@ pub mod doctor;
 pub mod endpoint;
 pub mod engine;
 pub mod event;
+pub mod events;
 pub mod explain;
 pub mod failure;
 pub mod gate;

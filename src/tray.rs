@@ -29,7 +29,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 pub use face::{Face, Item, Sign, Wish};
 
 use crate::desk::Desk;
-use crate::event::Events;
+use crate::events::Events;
 
 #[cfg(feature = "tray")]
 pub use system::beside;

@@ -11,7 +11,7 @@ use crate::cli::{block_on, fail, print, print_json};
 use crate::config::Parsed;
 use crate::doctor::{Doctor, Step};
 use crate::engine::Engine;
-use crate::event::Events;
+use crate::events::Events;
 use crate::explain::shows::in_brief;
 use crate::presets::Presets;
 use crate::vault::Vault;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::{Doors, Scene};
 use crate::account::SecretSource;
 use crate::engine::Engine;
-use crate::event::Events;
+use crate::events::Events;
 use crate::listeners::Listeners;
 use crate::vault::Vault;
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::account::{Access, Settings, SignIn};
-use crate::event::Events;
+use crate::events::Events;
 use crate::vault::Vault;
 
 #[test]

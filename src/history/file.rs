@@ -14,7 +14,8 @@ use tokio::time::{sleep, timeout};
 use super::{History, Unreadable};
 use crate::config;
 use crate::control::canonical;
-use crate::event::{Event, Events};
+use crate::event::Event;
+use crate::events::Events;
 
 /// What happens within so long of something that is to be kept is written with it.
 const PAUSE: Duration = Duration::from_secs(5);

@@ -17,7 +17,7 @@ use crate::app::in_full;
 use crate::config;
 use crate::doctor::Doctor;
 use crate::engine::Engine;
-use crate::event::Events;
+use crate::events::Events;
 use crate::presets::Presets;
 use crate::secret::Secret;
 use crate::setup::Talk;

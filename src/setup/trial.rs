@@ -11,7 +11,7 @@ use crate::discover::try_endpoint;
 use crate::doctor::{Doctor, STRANGER};
 use crate::endpoint::Endpoint;
 use crate::engine::Engine;
-use crate::event::Events;
+use crate::events::Events;
 use crate::failure::Failure;
 use crate::gate::verdict::{Stage, Verdict, verdict};
 use crate::sasl::Mechanism;

@@ -4,7 +4,7 @@ use time::format_description::well_known::Rfc3339;
 use time::{OffsetDateTime, UtcOffset};
 
 use crate::desk::{Desk, Place};
-use crate::event::{AccountStatus, Overview};
+use crate::events::{AccountStatus, Overview};
 use crate::failure::{spoken, without_control};
 
 /// The longest line, in characters: Windows takes 127 for a tooltip, and no panel shows more.

@@ -1,0 +1,320 @@
+//! What is known at this moment, folded from the events so far: doors, sessions, the state of each account.
+//!
+//! Not here: what is kept of the past (`history.rs`, `journal.rs`).
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+
+use crate::account::{Door, Protocol};
+use crate::event::{Event, SessionId, not_sent, timestamp};
+use crate::failure::Blame;
+use crate::history::History;
+use crate::journal::Journal;
+use crate::notice::Notices;
+use crate::progress::Progress;
+
+/// An account as others see it.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct AccountStatus {
+    /// `unused`, `ok`, `trouble` (passing) or `needs you`.
+    pub state: &'static str,
+    /// RFC 3339.
+    pub last_fetch: Option<String>,
+    /// RFC 3339.
+    pub last_send: Option<String>,
+    /// What went wrong last, in words.
+    pub last_failure: Option<String>,
+    /// When, RFC 3339.
+    pub last_failure_at: Option<String>,
+}
+
+#[derive(Debug, Clone)]
+struct DoorStatus {
+    door: Door,
+    address: SocketAddr,
+    state: String,
+}
+
+#[derive(Debug, Clone)]
+struct SessionStatus {
+    protocol: Protocol,
+    client: SocketAddr,
+    account: Option<String>,
+    since: String,
+    state: &'static str,
+    progress: Arc<Progress>,
+}
+
+/// Everything that is known, folded from events.
+#[derive(Debug, Default)]
+pub struct Status {
+    doors: Vec<DoorStatus>,
+    accounts: Vec<(String, AccountStatus)>,
+    sessions: BTreeMap<SessionId, SessionStatus>,
+    pub(super) paused: bool,
+    stopping: bool,
+    /// Whether the last thing that was heard of any provider is that there is no way to it.
+    out_of_reach: bool,
+    /// The first mistake of a changed settings file that is not in force.
+    mistake: Option<String>,
+    pub(super) journal: Journal,
+    pub(super) history: History,
+    pub(super) notices: Notices,
+}
+
+/// What the tray shows, all of it from one moment.
+#[derive(Debug, Clone, Default)]
+pub struct Overview {
+    /// Whether new clients are sent away.
+    pub paused: bool,
+    /// Whether ostler ends as soon as messages under way are through.
+    pub stopping: bool,
+    /// How many sessions there are.
+    pub sessions: usize,
+    /// Whether the last thing that was heard of any provider is that there is no way to it.
+    pub out_of_reach: bool,
+    /// Doors that cannot be opened: protocol, address, why.
+    pub shut: Vec<(Protocol, SocketAddr, String)>,
+    /// The first mistake of a changed settings file that is not in force.
+    pub mistake: Option<String>,
+    /// By name, in the order of the settings.
+    pub accounts: Vec<(String, AccountStatus)>,
+}
+
+/// The state of a door that is open.
+const OPEN: &str = "open";
+
+fn state_of(blame: Blame) -> &'static str {
+    if blame == Blame::User { "needs you" } else { "trouble" }
+}
+
+impl Status {
+    /// What the tray shows.
+    pub(super) fn overview(&self) -> Overview {
+        // A program finds the door on 127.0.0.1 where its companion on ::1 is shut.
+        let shut = self.doors.iter().filter(|d| d.state != OPEN && !d.door.is_companion);
+        Overview {
+            paused: self.paused,
+            stopping: self.stopping,
+            sessions: self.sessions.len(),
+            out_of_reach: self.out_of_reach,
+            shut: shut.map(|d| (d.door.protocol, d.address, d.state.clone())).collect(),
+            mistake: self.mistake.clone(),
+            accounts: self.accounts.clone(),
+        }
+    }
+
+    pub(super) fn session_count(&self) -> usize {
+        self.sessions.len()
+    }
+
+    pub(super) fn follow(&mut self, session: SessionId, progress: Arc<Progress>) {
+        if let Some(session) = self.sessions.get_mut(&session) {
+            session.progress = progress;
+        }
+    }
+
+    /// Before the event changes what is known.
+    pub(super) fn note(&mut self, event: &Event) {
+        let sessions = &self.sessions;
+        let own = if let Event::Began(id, protocol, _) = event { Some((*id, *protocol)) } else { None };
+        let entry = self.journal.note(event, |id| {
+            let known = sessions.get(&id).map(|s| (s.protocol, s.account.clone()));
+            known.or_else(|| own.filter(|(new, _)| *new == id).map(|(_, protocol)| (protocol, None)))
+        });
+        if let Some(entry) = entry {
+            self.history.note(event, entry, OffsetDateTime::now_utc());
+        }
+    }
+
+    pub(super) fn fold(&mut self, event: Event) {
+        match event {
+            Event::Settings { accounts, .. } => {
+                self.mistake = None;
+                let old = std::mem::take(&mut self.accounts);
+                self.accounts = accounts
+                    .into_iter()
+                    .map(|name| {
+                        let known = old.iter().find(|(n, _)| *n == name).map(|(_, status)| status.clone());
+                        let status = known.unwrap_or_else(|| {
+                            let (last_fetch, last_send) = self
+                                .history
+                                .of(&name)
+                                .map_or((None, None), |p| (p.last_fetch.clone(), p.last_send.clone()));
+                            AccountStatus { state: "unused", last_fetch, last_send, ..AccountStatus::default() }
+                        });
+                        (name, status)
+                    })
+                    .collect();
+            }
+            Event::DoorOpen(door, address) => self.door(door, address, OPEN.into()),
+            Event::DoorShut(door, why) => {
+                let address = door.address;
+                self.door(door, address, why);
+            }
+            Event::DoorRemoved(door) => self.doors.retain(|d| d.door != door),
+            Event::Began(id, protocol, client) => {
+                let (since, progress) = (timestamp(), Arc::default());
+                let status = SessionStatus { protocol, client, account: None, since, state: "signing in", progress };
+                self.sessions.insert(id, status);
+            }
+            Event::Named(id, account) => {
+                if let Some(session) = self.sessions.get_mut(&id) {
+                    session.account = Some(account);
+                }
+            }
+            Event::Doing(id, state) => {
+                if let Some(session) = self.sessions.get_mut(&id) {
+                    session.state = state;
+                }
+            }
+            Event::Ended(id) => drop(self.sessions.remove(&id)),
+            Event::Fetched { account, .. } => self.worked(&account, |status| status.last_fetch = Some(timestamp())),
+            Event::Sent { account, .. } => self.worked(&account, |status| status.last_send = Some(timestamp())),
+            Event::Checked { account, trouble: None } => self.worked(&account, |_| ()),
+            Event::Checked { account, trouble: Some((why, failure)) } => {
+                self.out_of_reach = failure.is_unreachable();
+                self.failed(&account, why, state_of(failure.blame()));
+            }
+            Event::NotSent { account, why } => self.failed(&account, not_sent(&why), "trouble"),
+            Event::Failed(Some(account), failure) => {
+                self.out_of_reach = failure.is_unreachable();
+                self.failed(&account, failure.to_string(), state_of(failure.blame()));
+            }
+            Event::Paused => self.paused = true,
+            Event::Resumed => self.paused = false,
+            Event::SettingsWrong(mistakes) => self.mistake = mistakes.into_iter().next(),
+            Event::Remark(_)
+            | Event::TurnedAway(..)
+            | Event::SignedIn(_)
+            | Event::Slipped(..)
+            | Event::Misused(..)
+            | Event::GateOpened { .. }
+            | Event::GateHealed { .. }
+            | Event::Failed(None, _) => {}
+            Event::Stopping(_) => self.stopping = true,
+        }
+    }
+
+    fn door(&mut self, door: Door, address: SocketAddr, state: String) {
+        match self.doors.iter_mut().find(|d| d.door == door) {
+            Some(known) => {
+                known.address = address;
+                known.state = state;
+            }
+            None => self.doors.push(DoorStatus { door, address, state }),
+        }
+    }
+
+    fn account(&mut self, name: &str, change: impl FnOnce(&mut AccountStatus)) {
+        if let Some((_, status)) = self.accounts.iter_mut().find(|(n, _)| n == name) {
+            change(status);
+        }
+    }
+
+    fn worked(&mut self, account: &str, note: impl FnOnce(&mut AccountStatus)) {
+        self.out_of_reach = false;
+        self.account(account, |status| {
+            note(status);
+            status.state = "ok";
+        });
+    }
+
+    fn failed(&mut self, account: &str, why: String, state: &'static str) {
+        self.account(account, |status| {
+            status.last_failure = Some(why);
+            status.last_failure_at = Some(timestamp());
+            status.state = state;
+        });
+    }
+
+    pub(super) fn document(&self, gate_age: impl Fn(&str) -> Option<u64>) -> Value {
+        let doors: Vec<Value> = self
+            .doors
+            .iter()
+            .map(|d| {
+                json!({"protocol": d.door.protocol.name(), "address": d.address.to_string(), "account": d.door.account, "state": d.state})
+            })
+            .collect();
+        let accounts: Vec<Value> = self
+            .accounts
+            .iter()
+            .map(|(name, status)| {
+                let mut document = json!(status);
+                document["name"] = json!(name);
+                document["gate_age_s"] = json!(gate_age(name));
+                document
+            })
+            .collect();
+        let sessions: Vec<Value> = self
+            .sessions
+            .values()
+            .map(|s| {
+                let mut document = s.progress.document();
+                document["protocol"] = json!(s.protocol.name());
+                document["account"] = json!(s.account);
+                document["client"] = json!(s.client.to_string());
+                document["since"] = json!(s.since);
+                document["state"] = json!(s.state);
+                document
+            })
+            .collect();
+        json!({
+            "running": true,
+            "version": env!("CARGO_PKG_VERSION"),
+            "pid": std::process::id(),
+            "paused": self.paused,
+            "page": Value::Null,
+            "doors": doors,
+            "accounts": accounts,
+            "sessions": sessions,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::account::Access;
+    use crate::events::Events;
+    use crate::failure::Failure;
+
+    #[test]
+    fn status_is_what_happened() {
+        let events = Events::default();
+        let client: SocketAddr = "127.0.0.1:5".parse().unwrap();
+        let door = Door {
+            protocol: Protocol::Pop3,
+            address: "127.0.0.1:0".parse().unwrap(),
+            is_companion: false,
+            account: None,
+        };
+        events.publish(Event::Settings { accounts: vec!["home".into()], access: Access::SameUser, again: false });
+        events.publish(Event::DoorOpen(door, "127.0.0.1:2110".parse().unwrap()));
+        events.publish(Event::Began(1, Protocol::Pop3, client));
+        events.publish(Event::Named(1, "home".into()));
+        events.publish(Event::Fetched { account: "home".into(), messages: 2, octets: 10 });
+        let document = events.document(|_| Some(7));
+        assert_eq!(document["doors"][0]["address"], "127.0.0.1:2110");
+        assert_eq!(document["sessions"][0]["account"], "home");
+        assert_eq!(document["accounts"][0]["state"], "ok");
+        assert_eq!(document["accounts"][0]["gate_age_s"], 7);
+        assert!(document["accounts"][0]["last_send"].is_null());
+        assert!(document["accounts"][0]["last_fetch"].as_str().unwrap().ends_with('Z'));
+        let failure = Failure::UnknownAccount { given: "x".into(), known: vec![] };
+        events.publish(Event::Failed(Some("home".into()), failure));
+        events.publish(Event::Ended(1));
+        events.publish(Event::Paused);
+        let document = events.document(|_| None);
+        assert_eq!(document["accounts"][0]["state"], "needs you");
+        assert_eq!(document["sessions"], json!([]));
+        assert_eq!(document["paused"], true);
+        events.publish(Event::Settings { accounts: vec!["work".into()], access: Access::SameUser, again: true });
+        assert_eq!(events.document(|_| None)["accounts"][0]["state"], "unused");
+    }
+}
