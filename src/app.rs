@@ -60,7 +60,8 @@ pub fn on_desktop(file: &Path, desk: Arc<dyn Desk>) -> ExitCode {
         Err((code, why)) => {
             // Who starts a program from a menu does not see what it says.
             if let Some(why) = why {
-                let notice = crate::notice::Notice::answer("ostler cannot start", &why, crate::desk::Place::Start);
+                let notice =
+                    crate::notice::Notice::answer("ostler cannot start", &why, crate::notice::PageTarget::Start);
                 let _ = crate::notice::show(notice, None).map(std::thread::JoinHandle::join);
             }
             code

@@ -7,22 +7,11 @@ mod whole;
 
 use std::path::Path;
 
+use crate::notice::PageTarget;
+
 pub use whole::Whole;
 #[cfg(feature = "web")]
 pub(crate) use whole::no_browser;
-
-/// A place on the settings page.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
-    /// Where it begins; with no account yet, where one is added.
-    Start,
-    /// An account, by name.
-    Account(String),
-    /// The guides for mail programs.
-    Guide,
-    /// The log.
-    Log,
-}
 
 /// What is there beside tray and notices. Its methods may block for a moment (a browser is started); they are never called
 /// on the thread that serves, except those that only look: [`has_page`](Self::has_page) and
@@ -43,7 +32,7 @@ pub trait Desk: Send + Sync {
     }
 
     /// Opens the page at a place. What goes wrong is the desk's to tell.
-    fn open(&self, _place: &Place) {}
+    fn open(&self, _place: &PageTarget) {}
 
     /// Opens the page of another ostler, the one that runs on this settings file already. `false`: it could not.
     fn open_of_running(&self, _settings_file: &Path) -> bool {

@@ -10,7 +10,6 @@ use std::mem::{Discriminant, discriminant};
 use std::net::SocketAddr;
 
 use crate::account::Protocol;
-use crate::desk::Place;
 use crate::event::Event;
 use crate::failure::{Blame, Failure, spoken, without_control};
 
@@ -19,6 +18,19 @@ mod show;
 
 #[cfg(feature = "tray")]
 pub use show::show;
+
+/// Where on the settings page a click leads: on a notice, in the tray menu.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PageTarget {
+    /// Where it begins; with no account yet, where one is added.
+    Start,
+    /// An account, by name.
+    Account(String),
+    /// The guides for mail programs.
+    Guide,
+    /// The log.
+    Log,
+}
 
 /// The longest body, in characters: desktops cut off what is longer, and providers can be talkative.
 const LONGEST: usize = 300;
@@ -31,20 +43,20 @@ pub struct Notice {
     /// What happened, and what to do.
     pub body: String,
     /// Where on the settings page he can.
-    pub place: Place,
+    pub place: PageTarget,
     /// Whether he asked for it and waits; it does not depend on the settings then.
     pub is_answer: bool,
 }
 
 impl Notice {
     /// Something that happened by itself.
-    fn of(title: String, body: &str, place: Place) -> Self {
+    fn of(title: String, body: &str, place: PageTarget) -> Self {
         let body = without_control(body).chars().take(LONGEST).collect();
         Self { title: without_control(&title), body, place, is_answer: false }
     }
 
     /// The answer to something the user asked for in the menu.
-    pub fn answer(title: &str, body: &str, place: Place) -> Self {
+    pub fn answer(title: &str, body: &str, place: PageTarget) -> Self {
         Self { is_answer: true, ..Self::of(title.to_owned(), body, place) }
     }
 }
@@ -71,14 +83,14 @@ impl Notices {
             Event::Failed(Some(account), failure) => self.failed(account, failure),
             Event::DoorShut(door, why) if !door.is_companion => {
                 let title = format!("ostler cannot open its {} door", spoken(door.protocol));
-                let place = door.account.clone().map_or(Place::Start, Place::Account);
+                let place = door.account.clone().map_or(PageTarget::Start, PageTarget::Account);
                 let body = format!("{}: {why}.", door.address);
                 self.once(Key::Door(door.protocol, door.address), || Notice::of(title, &body, place))
             }
             Event::SettingsWrong(mistakes) => self.once(Key::Settings, || {
                 let mistake = mistakes.first().map_or("", String::as_str);
                 let body = format!("{mistake}. The last good settings stay in force until it is mended.");
-                Notice::of("ostler: the changed settings are wrong".into(), &body, Place::Start)
+                Notice::of("ostler: the changed settings are wrong".into(), &body, PageTarget::Start)
             }),
             Event::DoorOpen(door, _) | Event::DoorRemoved(door) => {
                 self.told.remove(&Key::Door(door.protocol, door.address));
@@ -120,7 +132,7 @@ impl Notices {
             let room = LONGEST.saturating_sub(advice.chars().count() + ". What to do: .".len());
             let sentence: String = failure.sentence().chars().take(room).collect();
             let body = format!("{sentence}. What to do: {advice}.");
-            Notice::of(format!("Your mail account {account} needs you"), &body, Place::Account(account.to_owned()))
+            Notice::of(format!("Your mail account {account} needs you"), &body, PageTarget::Account(account.to_owned()))
         })
     }
 
@@ -144,8 +156,8 @@ mod tests {
     use crate::account::{Access, Door, Security};
     use crate::failure;
 
-    fn at(protocol: Protocol) -> failure::Place {
-        failure::Place { host: "mx.example.net".into(), port: 1, protocol, security: Security::Tls }
+    fn at(protocol: Protocol) -> failure::PageTarget {
+        failure::PageTarget { host: "mx.example.net".into(), port: 1, protocol, security: Security::Tls }
     }
 
     fn refused(protocol: Protocol) -> Event {
@@ -163,7 +175,7 @@ mod tests {
         let notice = notices.of(&refused(Protocol::Pop3)).unwrap();
         assert_eq!(notice.title, "Your mail account home needs you");
         assert!(notice.body.starts_with("mx.example.net refused the sign-in of ann: no. What to do: "), "{notice:?}");
-        assert_eq!((notice.place, notice.is_answer), (Place::Account("home".into()), false));
+        assert_eq!((notice.place, notice.is_answer), (PageTarget::Account("home".into()), false));
         assert_eq!(notices.of(&refused(Protocol::Pop3)), None);
         assert!(notices.of(&refused(Protocol::Smtp)).is_some(), "the other side has a password of its own");
         notices.of(&Event::Sent { account: "home".into(), recipients: 1, octets: 1 });

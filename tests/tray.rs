@@ -8,7 +8,7 @@ mod support;
 use std::process::Command;
 use std::sync::mpsc;
 
-use ostler::desk::Place;
+use ostler::notice::PageTarget;
 use ostler::notice::{Notice, show};
 use support::ca::TestCa;
 use support::client::Client;
@@ -283,7 +283,7 @@ fn shows_a_notice() {
         return;
     }
     let (clicked, clicks) = mpsc::channel();
-    let notice = Notice::answer("a title", "a & b", Place::Start);
+    let notice = Notice::answer("a title", "a & b", PageTarget::Start);
     let shown = show(notice, Some(Box::new(move || clicked.send("was clicked").unwrap())));
     println!("{}", clicks.recv().unwrap());
     shown.unwrap().join().unwrap();

@@ -8,11 +8,12 @@ use tokio::sync::{mpsc, watch};
 
 use super::Wake;
 use crate::account::Account;
-use crate::desk::{Desk, Place};
+use crate::desk::Desk;
 use crate::doctor::{Doctor, Step};
 use crate::engine::Engine;
 use crate::event::Event;
 use crate::notice::Notice;
+use crate::notice::PageTarget;
 use crate::presets::Presets;
 use crate::tray::{self, Link, Wish};
 
@@ -20,7 +21,7 @@ use crate::tray::{self, Link, Wish};
 pub(super) async fn panel(link: Link, desk: Arc<dyn Desk>, engine: Arc<Engine>, file: &Path, wake: mpsc::Sender<Wake>) {
     let (show, mut wishes) = link.split();
     if engine.settings().accounts.is_empty() && desk.opens_by_itself() && desk.has_page() {
-        open(&desk, Place::Start);
+        open(&desk, PageTarget::Start);
     }
     let checking = watch::Sender::new(false);
     // One check at a time is enough.
@@ -53,7 +54,7 @@ pub(super) async fn panel(link: Link, desk: Arc<dyn Desk>, engine: Arc<Engine>, 
     tokio::join!(following, checks, granting);
 }
 
-fn open(desk: &Arc<dyn Desk>, place: Place) {
+fn open(desk: &Arc<dyn Desk>, place: PageTarget) {
     let desk = Arc::clone(desk);
     tokio::task::spawn_blocking(move || desk.open(&place));
 }
@@ -114,17 +115,17 @@ fn words(step: &Step) -> String {
 
 fn answer(all: usize, failing: &[(Arc<Account>, Step)]) -> Notice {
     match failing {
-        [] if all == 1 => Notice::answer("Your mail account works", "Every server was tried.", Place::Start),
-        [] => Notice::answer(&format!("All {all} mail accounts work"), "Every server was tried.", Place::Start),
+        [] if all == 1 => Notice::answer("Your mail account works", "Every server was tried.", PageTarget::Start),
+        [] => Notice::answer(&format!("All {all} mail accounts work"), "Every server was tried.", PageTarget::Start),
         [(account, step)] => {
             let advice = step.advice.as_ref().map_or_else(String::new, |advice| format!(" What to do: {advice}."));
             let title = format!("Your mail account {} does not work", account.name);
-            Notice::answer(&title, &format!("{}.{advice}", step.detail), Place::Account(account.name.clone()))
+            Notice::answer(&title, &format!("{}.{advice}", step.detail), PageTarget::Account(account.name.clone()))
         }
         several => {
             let each = several.iter().map(|(account, step)| format!("{}: {}.", account.name, step.detail));
             let title = format!("{} of {all} mail accounts do not work", several.len());
-            Notice::answer(&title, &each.collect::<Vec<_>>().join(" "), Place::Start)
+            Notice::answer(&title, &each.collect::<Vec<_>>().join(" "), PageTarget::Start)
         }
     }
 }

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use super::Desk;
-#[cfg(feature = "web")]
-use super::Place;
 use crate::app::in_full;
 use crate::autostart::{self, State};
 #[cfg(all(feature = "web", feature = "tray"))]
 use crate::notice::Notice;
+#[cfg(feature = "web")]
+use crate::notice::PageTarget;
 
 /// See [`Desk`].
 pub struct Whole {
@@ -46,7 +46,8 @@ impl Whole {
                 tracing::warn!("ostler settings --print shows the address with the word that lets in");
                 #[cfg(feature = "tray")]
                 {
-                    let notice = Notice::answer("No web browser could be opened", &put_by_hand(link), Place::Start);
+                    let notice =
+                        Notice::answer("No web browser could be opened", &put_by_hand(link), PageTarget::Start);
                     let _ = crate::notice::show(notice, None);
                 }
                 false
@@ -82,7 +83,7 @@ impl Desk for Whole {
     }
 
     #[cfg(feature = "web")]
-    fn open(&self, place: &Place) {
+    fn open(&self, place: &PageTarget) {
         if let Some(link) = self.page.get().and_then(crate::page::Links::entry) {
             Self::lead_to(&format!("{link}&to={}", path(place)));
         }
@@ -110,12 +111,12 @@ impl Desk for Whole {
 
 /// Where a place is on the page.
 #[cfg(feature = "web")]
-fn path(place: &Place) -> String {
+fn path(place: &PageTarget) -> String {
     match place {
-        Place::Start => "/".into(),
-        Place::Account(name) => format!("/account%3Faccount%3D{}", twice_encoded(name)),
-        Place::Guide => "/program".into(),
-        Place::Log => "/log".into(),
+        PageTarget::Start => "/".into(),
+        PageTarget::Account(name) => format!("/account%3Faccount%3D{}", twice_encoded(name)),
+        PageTarget::Guide => "/program".into(),
+        PageTarget::Log => "/log".into(),
     }
 }
 
@@ -148,7 +149,7 @@ mod tests {
 
     #[test]
     fn a_place_survives_the_way_through_the_link() {
-        assert_eq!(path(&Place::Account("ann@x.net".into())), "/account%3Faccount%3Dann%2540x.net");
-        assert_eq!(path(&Place::Log), "/log");
+        assert_eq!(path(&PageTarget::Account("ann@x.net".into())), "/account%3Faccount%3Dann%2540x.net");
+        assert_eq!(path(&PageTarget::Log), "/log");
     }
 }

@@ -3,9 +3,10 @@
 use time::format_description::well_known::Rfc3339;
 use time::{OffsetDateTime, UtcOffset};
 
-use crate::desk::{Desk, Place};
+use crate::desk::Desk;
 use crate::events::{AccountStatus, Overview};
 use crate::failure::{spoken, without_control};
+use crate::notice::PageTarget;
 
 /// The longest line, in characters: Windows takes 127 for a tooltip, and no panel shows more.
 const LONGEST: usize = 110;
@@ -33,7 +34,7 @@ pub enum Sign {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wish {
     /// To see the settings page.
-    Open(Place),
+    Open(PageTarget),
     /// To have all servers tried.
     Check,
     /// To have new clients sent away.
@@ -84,10 +85,10 @@ impl Wish {
     /// Names it for as long as the menu is there.
     pub fn id(&self) -> String {
         match self {
-            Self::Open(Place::Start) => "settings".into(),
-            Self::Open(Place::Guide) => "guide".into(),
-            Self::Open(Place::Log) => "log".into(),
-            Self::Open(Place::Account(name)) => format!("account {name}"),
+            Self::Open(PageTarget::Start) => "settings".into(),
+            Self::Open(PageTarget::Guide) => "guide".into(),
+            Self::Open(PageTarget::Log) => "log".into(),
+            Self::Open(PageTarget::Account(name)) => format!("account {name}"),
             Self::Check => "check".into(),
             Self::Pause => "pause".into(),
             Self::Resume => "resume".into(),
@@ -99,15 +100,15 @@ impl Wish {
     /// The wish of that name.
     pub fn of_id(id: &str) -> Option<Self> {
         Some(match id {
-            "settings" => Self::Open(Place::Start),
-            "guide" => Self::Open(Place::Guide),
-            "log" => Self::Open(Place::Log),
+            "settings" => Self::Open(PageTarget::Start),
+            "guide" => Self::Open(PageTarget::Guide),
+            "log" => Self::Open(PageTarget::Log),
             "check" => Self::Check,
             "pause" => Self::Pause,
             "resume" => Self::Resume,
             "start-at-login" => Self::StartAtLogin,
             "quit" => Self::Quit,
-            _ => Self::Open(Place::Account(id.strip_prefix("account ")?.to_owned())),
+            _ => Self::Open(PageTarget::Account(id.strip_prefix("account ")?.to_owned())),
         })
     }
 }
@@ -181,12 +182,12 @@ fn menu(now: &Overview, desk: &dyn Desk, is_checking: bool) -> Vec<Item> {
     let on_page = |place| has_page.then_some(Wish::Open(place));
     let mut items = Vec::new();
     for (name, account) in now.accounts.iter().take(MOST_ACCOUNTS) {
-        items.push(line(&account_line(name, account), on_page(Place::Account(name.clone()))));
+        items.push(line(&account_line(name, account), on_page(PageTarget::Account(name.clone()))));
     }
     match now.accounts.len() {
-        0 => items.push(line("No mail account yet", on_page(Place::Start))),
+        0 => items.push(line("No mail account yet", on_page(PageTarget::Start))),
         all @ MOST_ACCOUNTS.. if all > MOST_ACCOUNTS => {
-            items.push(line(&format!("and {} more", all - MOST_ACCOUNTS), on_page(Place::Start)));
+            items.push(line(&format!("and {} more", all - MOST_ACCOUNTS), on_page(PageTarget::Start)));
         }
         _ => {}
     }
@@ -195,15 +196,15 @@ fn menu(now: &Overview, desk: &dyn Desk, is_checking: bool) -> Vec<Item> {
         items.push(if is_checking { line("Checking...", None) } else { line("Check now", Some(Wish::Check)) });
     }
     if has_page {
-        items.push(line("Settings...", on_page(Place::Start)));
-        items.push(line("Guide for your mail program...", on_page(Place::Guide)));
+        items.push(line("Settings...", on_page(PageTarget::Start)));
+        items.push(line("Guide for your mail program...", on_page(PageTarget::Guide)));
     }
     items.push(if now.paused { line("Resume", Some(Wish::Resume)) } else { line("Pause", Some(Wish::Pause)) });
     if let Some(on) = desk.start_at_login() {
         items.push(Item::Switch { text: "Start at login".into(), wish: Wish::StartAtLogin, on });
     }
     if has_page {
-        items.push(line("Show log", on_page(Place::Log)));
+        items.push(line("Show log", on_page(PageTarget::Log)));
     }
     items.push(Item::Separator);
     items.push(line("Quit", Some(Wish::Quit)));
@@ -350,8 +351,8 @@ mod tests {
 
     #[test]
     fn a_wish_is_found_again_by_its_id() {
-        let account = |name: &str| Wish::Open(Place::Account(name.into()));
-        let places = [Place::Start, Place::Guide, Place::Log].map(Wish::Open);
+        let account = |name: &str| Wish::Open(PageTarget::Account(name.into()));
+        let places = [PageTarget::Start, PageTarget::Guide, PageTarget::Log].map(Wish::Open);
         let others = [Wish::Check, Wish::Pause, Wish::Resume, Wish::StartAtLogin, Wish::Quit];
         for wish in places.into_iter().chain(others).chain([account("quit"), account("a b"), account("")]) {
             assert_eq!(Wish::of_id(&wish.id()), Some(wish));

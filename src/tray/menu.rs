@@ -6,7 +6,7 @@ use tray_icon::{MouseButton, MouseButtonState, TrayIcon, TrayIconBuilder, TrayIc
 
 use super::picture::picture;
 use super::{Face, Item, Wish};
-use crate::desk::Place;
+use crate::notice::PageTarget;
 
 /// The icon in the panel.
 pub(super) struct Shown {
@@ -33,7 +33,7 @@ pub(super) fn hear(wishes: &mpsc::UnboundedSender<Wish>) {
     let wish = wishes.clone();
     TrayIconEvent::set_event_handler(Some(move |event| {
         if let TrayIconEvent::Click { button: MouseButton::Left, button_state: MouseButtonState::Up, .. } = event {
-            let _ = wish.send(Wish::Open(Place::Start));
+            let _ = wish.send(Wish::Open(PageTarget::Start));
         }
     }));
 }
