@@ -19,6 +19,7 @@ use crate::desk::Desk;
 use crate::engine::{Engine, now};
 use crate::event::Event;
 use crate::events::Events;
+use crate::failure::error_chain;
 use crate::history::file::Keeper;
 use crate::listeners::{Inherited, Listeners};
 use crate::os;
@@ -88,7 +89,7 @@ impl Start {
         }
         os::allow_connections();
         let refuse = |error: &dyn std::error::Error, code| {
-            let why = in_full(error);
+            let why = error_chain(error);
             Err((complain(&why, code), Some(why)))
         };
         // Before the file is read, so that no change of it is missed.
@@ -274,7 +275,7 @@ impl App {
                 self.open_page().await;
             }
             Ok(Err(error)) => {
-                let lines = in_full(&error).lines().map(str::to_owned).collect();
+                let lines = error_chain(&error).lines().map(str::to_owned).collect();
                 self.engine.events.publish(Event::SettingsWrong(lines));
             }
             Err(_) => {}
@@ -441,17 +442,6 @@ fn hear_signals(wake: &mpsc::Sender<Wake>) {
     let Ok(mut signal) = tokio::signal::windows::ctrl_c() else { return };
     let wake = wake.clone();
     tokio::spawn(async move { while signal.recv().await.is_some() && wake.send(Wake::Stop).await.is_ok() {} });
-}
-
-/// An error and what it comes from, on one line.
-pub fn in_full(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text += &format!(": {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

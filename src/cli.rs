@@ -22,9 +22,10 @@ use std::sync::Arc;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
-use crate::app::{self, in_full};
+use crate::app;
 use crate::config::{self, Parsed};
 use crate::desk::Whole;
+use crate::failure::error_chain;
 use crate::log::{self, Format};
 
 /// Lets old mail programs go on working with today's providers.
@@ -152,7 +153,7 @@ pub fn main() -> ExitCode {
 fn with_settings(file: &std::path::Path, go_on: impl FnOnce(Parsed) -> ExitCode) -> ExitCode {
     match config::load(file) {
         Ok(parsed) => go_on(parsed),
-        Err(error) => fail(2, &in_full(&error)),
+        Err(error) => fail(2, &error_chain(&error)),
     }
 }
 

@@ -12,11 +12,11 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use crate::account::{Account, CommandLine, Protocol, SecretSource, Settings, Trust};
-use crate::app::in_full;
 use crate::cli::{ask, block_on, fail, print};
 use crate::config::{self, value};
 use crate::control::{self, Request};
 use crate::endpoint::Endpoint;
+use crate::failure::error_chain;
 use crate::import::ImportedAccount;
 use crate::presets::Presets;
 use crate::setup::{Plan, Secrets, Side, endpoint_from_flag, keep};
@@ -146,7 +146,7 @@ enum Done {
 pub fn main(file: &Path, options: &Options) -> ExitCode {
     let presets = match Presets::load(file) {
         Ok(presets) => presets,
-        Err(error) => return fail(2, &in_full(&error)),
+        Err(error) => return fail(2, &error_chain(&error)),
     };
     let done = match &options.import {
         Some(from) => import::all(file, options, &presets, from),
@@ -181,7 +181,7 @@ fn one(
     address: &str,
     imported: Option<&ImportedAccount>,
 ) -> Result<Done, Stop> {
-    let settings = config::load(file).map_err(|error| Stop(2, in_full(&error)))?.settings;
+    let settings = config::load(file).map_err(|error| Stop(2, error_chain(&error)))?.settings;
     let mut plan = beginning(options, &settings, address)?;
     if let Some(imported) = imported {
         import::merge(&mut plan, options, imported);
@@ -229,7 +229,7 @@ fn wait_until_known(file: &Path, name: &str) -> Running {
 
 /// A keyring that is not there has a way around it.
 fn advised(error: &keep::KeepError) -> String {
-    let text = in_full(error);
+    let text = error_chain(error);
     match error {
         keep::KeepError::Keyring(_) => format!(
             "{text}. Without a keyring, say where the password is with --password-command, --password-file or --password-env"

@@ -6,9 +6,9 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
-use crate::app::in_full;
 use crate::autostart::{self, State};
 use crate::cli::{fail, print, print_json};
+use crate::failure::error_chain;
 
 /// Options of `ostler autostart`.
 #[derive(Debug, Args)]
@@ -37,7 +37,7 @@ pub fn main(file: &Path, options: &Options) -> ExitCode {
     };
     let state = match state {
         Ok(state) => state,
-        Err(error) => return fail(1, &in_full(&error)),
+        Err(error) => return fail(1, &error_chain(&error)),
     };
     if options.json {
         print_json(&document(&state));

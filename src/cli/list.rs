@@ -6,9 +6,9 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use crate::account::{Account, Server, Settings};
-use crate::app::in_full;
 use crate::cli::{block_on, fail, print, print_json};
 use crate::config::Parsed;
+use crate::failure::error_chain;
 use crate::vault::Vault;
 
 /// Options of `ostler list`.
@@ -46,7 +46,7 @@ fn local_passwords(settings: &Settings) -> Result<Vec<String>, String> {
     let all = async {
         let mut passwords = Vec::new();
         for account in &settings.accounts {
-            let password = vault.local_password(account).await.map_err(|e| in_full(&e))?;
+            let password = vault.local_password(account).await.map_err(|e| error_chain(&e))?;
             passwords.push(password.expose().to_owned());
         }
         Ok(passwords)

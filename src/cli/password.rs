@@ -8,11 +8,11 @@ use std::sync::Arc;
 use clap::Args;
 
 use crate::account::{Account, Protocol, SecretSource, Server};
-use crate::app::in_full;
 use crate::cli::{account, ask, block_on, fail, print};
 use crate::config::Parsed;
 use crate::control::{self, Request};
 use crate::doctor;
+use crate::failure::error_chain;
 use crate::secret::Secret;
 use crate::vault::{Vault, keyed_servers, place};
 
@@ -89,7 +89,7 @@ fn new_local(file: &Path, account: &Account) -> ExitCode {
             print(&format!("new local password of account {name}, for your mail program: {new}\n"));
             ExitCode::SUCCESS
         }
-        Ok(Err(error)) => fail(1, &in_full(&error)),
+        Ok(Err(error)) => fail(1, &error_chain(&error)),
         Err(error) => fail(1, &error.to_string()),
     }
 }
@@ -137,7 +137,7 @@ async fn keep(
     }
     let vault = Vault::new();
     for server in servers {
-        vault.store(account, server, copy()?).await.map_err(|e| in_full(&e))?;
+        vault.store(account, server, copy()?).await.map_err(|e| error_chain(&e))?;
     }
     Ok(())
 }

@@ -7,9 +7,9 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use crate::account::Protocol;
-use crate::app::in_full;
 use crate::cli::{fail, print, print_json};
 use crate::endpoint::{Endpoint, LoginForm, Way};
+use crate::failure::error_chain;
 use crate::presets::{Confidence, Pop, Preset, Presets};
 
 /// More presets than these are shown with one line each.
@@ -29,7 +29,7 @@ pub struct Options {
 pub fn main(file: &Path, options: &Options) -> ExitCode {
     let presets = match Presets::load(file) {
         Ok(presets) => presets,
-        Err(error) => return fail(2, &in_full(&error)),
+        Err(error) => return fail(2, &error_chain(&error)),
     };
     let word = options.word.as_deref().unwrap_or_default();
     let mut found = presets.search(word);

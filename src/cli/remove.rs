@@ -6,10 +6,10 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use crate::app::in_full;
 use crate::cli::{account, block_on, fail, print};
 use crate::config::{self, Parsed};
 use crate::control::{Request, ask};
+use crate::failure::error_chain;
 use crate::vault::{Vault, VaultError};
 
 /// Options of `ostler remove`.
@@ -55,7 +55,7 @@ pub fn main(file: &Path, parsed: &Parsed, options: &Options) -> ExitCode {
     for account in accounts {
         text = match config::remove_account(&text, &account.name) {
             Ok(changed) => changed,
-            Err(error) => return fail(1, &in_full(&error)),
+            Err(error) => return fail(1, &error_chain(&error)),
         };
     }
     if let Err(error) = config::write_atomically(file, &text) {
@@ -75,7 +75,7 @@ pub fn main(file: &Path, parsed: &Parsed, options: &Options) -> ExitCode {
             Ok(Err(error)) => {
                 code = fail(
                     1,
-                    &format!("the passwords of {} are still in the keyring: {}", account.name, in_full(&error)),
+                    &format!("the passwords of {} are still in the keyring: {}", account.name, error_chain(&error)),
                 );
             }
             Err(error) => code = fail(1, &error.to_string()),

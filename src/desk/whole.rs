@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use super::Desk;
-use crate::app::in_full;
 use crate::autostart::{self, State};
+use crate::failure::error_chain;
 #[cfg(all(feature = "web", feature = "tray"))]
 use crate::notice::Notice;
 #[cfg(feature = "web")]
@@ -105,7 +105,7 @@ impl Desk for Whole {
 
     fn set_start_at_login(&self, on: bool) -> Result<(), String> {
         let done = if on { autostart::on(&self.file) } else { autostart::off(&self.file) };
-        done.map(drop).map_err(|error| in_full(&error))
+        done.map(drop).map_err(|error| error_chain(&error))
     }
 }
 

@@ -13,11 +13,11 @@ use super::layout::{Here, View, check, field, word};
 use super::program::{account, which};
 use super::{App, Shared, link_to};
 use crate::account::{Access, Account, SecretSource, Security, Server};
-use crate::app::in_full;
 use crate::config;
 use crate::doctor::Doctor;
 use crate::engine::Engine;
 use crate::events::Events;
+use crate::failure::error_chain;
 use crate::presets::Presets;
 use crate::secret::Secret;
 use crate::setup::Talk;
@@ -229,7 +229,7 @@ pub(super) async fn password(shared: App, Form(sent): Form<Sent>) -> Response {
 fn trouble(error: &VaultError) -> String {
     format!(
         "{}. Open your keyring (it usually opens when you log in to your computer), then try again.",
-        in_full(error)
+        error_chain(error)
     )
 }
 

@@ -12,8 +12,8 @@ use super::Shared;
 use super::add::{Fields, Wanted};
 use super::jobs::{Phase, Screen, Trouble, Wish};
 use crate::account::{Account, Trust};
-use crate::app::in_full;
 use crate::failure::Failure;
+use crate::failure::error_chain;
 use crate::presets::Presets;
 use crate::setup::find::{Finding, NotFound, Search};
 use crate::setup::keep::{KeepError, keep};
@@ -113,7 +113,10 @@ impl Conversation {
             let presets = match Presets::load(&self.shared.file) {
                 Ok(presets) => presets,
                 Err(error) => {
-                    return fails(format!("Your own file of providers has to be put right first: {}", in_full(&error)));
+                    return fails(format!(
+                        "Your own file of providers has to be put right first: {}",
+                        error_chain(&error)
+                    ));
                 }
             };
             match self.find(&presets).await {
@@ -246,7 +249,7 @@ fn words(error: &NotFound) -> String {
 }
 
 fn advised(error: &KeepError) -> String {
-    let text = in_full(error);
+    let text = error_chain(error);
     match error {
         KeepError::Keyring(_) => format!(
             "{text}. Open your keyring (it usually opens when you log in to your computer), then try again. Where there is none, \

@@ -5,9 +5,9 @@ use std::path::Path;
 
 use super::terminal::{tell, yes_or_no};
 use super::{Done, Options, Stop, one};
-use crate::app::in_full;
 use crate::cli::ask;
 use crate::config;
+use crate::failure::error_chain;
 use crate::import::{Imported, ImportedAccount, companies, read_file};
 use crate::presets::Presets;
 use crate::setup::{Plan, keep};
@@ -15,11 +15,11 @@ use crate::setup::{Plan, keep};
 /// Adds what is wanted of a file.
 pub(super) fn all(file: &Path, options: &Options, presets: &Presets, from: &Path) -> Result<(), Stop> {
     let imported =
-        read_file(from, presets).map_err(|e| Stop(2, format!("--import {}: {}", from.display(), in_full(&e))))?;
+        read_file(from, presets).map_err(|e| Stop(2, format!("--import {}: {}", from.display(), error_chain(&e))))?;
     tell(&shown(&imported, from));
     let mut wanted = chosen(&imported, options, presets, from)?;
     if options.address.is_none() {
-        let settings = config::load(file).map_err(|error| Stop(2, in_full(&error)))?.settings;
+        let settings = config::load(file).map_err(|error| Stop(2, error_chain(&error)))?.settings;
         wanted.retain(|(address, _)| match keep::existing(&settings, address, address) {
             Some(known) => {
                 tell(&format!("{address} is passed over: there is an account {} already.\n", known.name));
