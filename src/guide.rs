@@ -10,7 +10,7 @@ mod watch;
 use crate::guide::template::{Mistake, expand};
 
 pub use values::{System, Values};
-pub use watch::{Seen, Watch};
+pub use watch::{Seen, Watch, obstacles};
 
 /// A mail program there is a guide for.
 #[derive(Debug, PartialEq, Eq)]

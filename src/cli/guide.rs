@@ -7,13 +7,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use serde_json::Value;
 
 use crate::account::{Account, Settings};
 use crate::cli::{account, fail, print};
 use crate::config::Parsed;
 use crate::control::{Request, ask};
-use crate::guide::{self, Client, Seen, System, Values, Watch};
+use crate::guide::{self, Client, Seen, System, Values, Watch, obstacles};
 
 /// The width of a pipe or a file.
 const WIDTH: usize = 80;
@@ -161,30 +160,6 @@ fn no_answer(error: &std::io::Error) -> String {
 
 fn ended() -> ExitCode {
     fail(1, "ostler has ended: start it with ostler run, then try again")
-}
-
-/// What will keep a program from connecting, as far as that is known beforehand.
-pub(crate) fn obstacles(status: &Value, settings: &Settings, account: &Account) -> Vec<String> {
-    let mut lines = Vec::new();
-    if status["paused"] == true {
-        lines.push("ostler is paused and turns programs away: run ostler resume".into());
-    }
-    for protocol in [crate::account::Protocol::Pop3, crate::account::Protocol::Smtp] {
-        let Some(door) = settings.door_for(protocol, account) else { continue };
-        let address = door.address.to_string();
-        let doors = status["doors"].as_array().into_iter().flatten();
-        let mut same = doors.filter(|d| d["protocol"] == protocol.name() && d["address"] == address.as_str());
-        match same.next().and_then(|d| d["state"].as_str()) {
-            Some("open") => {}
-            Some(state) => lines.push(format!("nobody can connect to {address}: {state}")),
-            // Port 0 has another number by now.
-            None if door.address.port() == 0 => {}
-            None => lines.push(format!(
-                "the running ostler has no door on {address} yet: wait a moment, or end it and start it again"
-            )),
-        }
-    }
-    lines
 }
 
 fn show(seen: &Seen) {

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use crate::account::Account;
+use crate::account::{Account, Protocol, Settings};
 use crate::guide::{Client, Values};
 
 /// One line for the person who watches.
@@ -92,6 +92,30 @@ impl Watch {
             (false, false) => "nothing more",
         }
     }
+}
+
+/// What will keep the mail program from connecting, as far as the running ostler's status tells: one sentence each.
+pub fn obstacles(status: &Value, settings: &Settings, account: &Account) -> Vec<String> {
+    let mut lines = Vec::new();
+    if status["paused"] == true {
+        lines.push("ostler is paused and turns programs away: run ostler resume".into());
+    }
+    for protocol in [Protocol::Pop3, Protocol::Smtp] {
+        let Some(door) = settings.door_for(protocol, account) else { continue };
+        let address = door.address.to_string();
+        let doors = status["doors"].as_array().into_iter().flatten();
+        let mut same = doors.filter(|d| d["protocol"] == protocol.name() && d["address"] == address.as_str());
+        match same.next().and_then(|d| d["state"].as_str()) {
+            Some("open") => {}
+            Some(state) => lines.push(format!("nobody can connect to {address}: {state}")),
+            // Port 0 has another number by now.
+            None if door.address.port() == 0 => {}
+            None => lines.push(format!(
+                "the running ostler has no door on {address} yet: wait a moment, or end it and start it again"
+            )),
+        }
+    }
+    lines
 }
 
 #[cfg(test)]

@@ -14,8 +14,8 @@ use serde_json::Value;
 use super::layout::{Here, Mood, View, badge};
 use super::{App, Shared, link_to};
 use crate::account::Account;
-use crate::cli::guide::obstacles;
 use crate::engine::now;
+use crate::guide::obstacles;
 use crate::guide::{self, Client, Seen, System, Values, Watch};
 
 /// How often it looks whether the program has come, in seconds.
