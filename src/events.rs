@@ -4,6 +4,7 @@
 //!
 //! Not here: what an event is ([`crate::event`]), and what each reader makes of it.
 
+pub mod history_file;
 mod status;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -5,8 +5,6 @@
 //! Not here: everything that happens, in order, since the start (`journal.rs`); the state of things now (`event.rs`).
 //! No secret and nothing out of a message gets here, because no event holds any.
 
-pub mod file;
-
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 

@@ -63,7 +63,7 @@ pub fn main(file: &Path, parsed: &Parsed, options: &Options) -> ExitCode {
     }
     let mut code = ExitCode::SUCCESS;
     let gone: Vec<String> = accounts.iter().map(|account| account.name.clone()).collect();
-    if let Err(error) = crate::history::file::forget(file, &gone) {
+    if let Err(error) = crate::events::history_file::forget(file, &gone) {
         code = fail(1, &format!("the history of their fetches and sends is still there: {error}; remove it by hand"));
     }
     for account in accounts {

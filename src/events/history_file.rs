@@ -11,11 +11,11 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 use tokio::time::{sleep, timeout};
 
-use super::{History, Unreadable};
+use super::Events;
 use crate::config;
 use crate::control::canonical;
 use crate::event::Event;
-use crate::events::Events;
+use crate::history::{History, Unreadable};
 
 /// What happens within so long of something that is to be kept is written with it.
 const PAUSE: Duration = Duration::from_secs(5);
