@@ -19,11 +19,11 @@ use crate::engine::Engine;
 use crate::explain::shows::{Moment, Shown, around, shows};
 use crate::explain::{self, Cause};
 use crate::failure::{Failure, Waiting};
-use crate::gate::verdict::{Stage, Verdict, verdict};
 use crate::protocol::{Login, Outgoing};
 use crate::secret::Secret;
 use crate::serve::smtp::carrier::rehearse;
 use crate::sign_in::{Prepared, hear, prepare, say, supported};
+use crate::smtp::verdict::{Stage, Verdict, verdict};
 use crate::vault::place;
 use crate::{pop3, smtp, tls};
 

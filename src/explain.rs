@@ -12,8 +12,8 @@ use std::sync::LazyLock;
 use serde::Deserialize;
 
 use crate::failure::{CertificateProblem, Failure, SecretTrouble, Waiting};
-use crate::gate::verdict::{Stage, Verdict, verdict};
 use crate::smtp::Reply;
+use crate::smtp::verdict::{Stage, Verdict, verdict};
 use text::{Text, code_of};
 
 /// Of several causes that fit, so many are told.

@@ -1,8 +1,6 @@
 //! The gate of a POP-before-SMTP provider: who logged in when, what counts as a login, and how a shut gate is healed.
 //! Pure: time comes in, decisions come out; who logs in and connects is `serve/gate.rs`.
 
-pub mod verdict;
-
 use std::net::IpAddr;
 use std::time::Duration;
 

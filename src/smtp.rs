@@ -6,6 +6,7 @@ pub mod data;
 pub mod front;
 pub mod login;
 pub mod script;
+pub mod verdict;
 
 use crate::wire::{CLIENT_REPLY, Line, REPLY_LINES};
 

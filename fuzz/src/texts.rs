@@ -6,11 +6,11 @@ use std::sync::Arc;
 use ostler::account::Security;
 use ostler::discover::{Domain, autoconfig};
 use ostler::explain;
-use ostler::gate::verdict::{Stage, Verdict, verdict};
 use ostler::protocol::{Filter, Replies, Taken};
 use ostler::sasl::{Acceptor, Exchange, Heard, Mechanism, Proof, starred};
 use ostler::secret::Secret;
 use ostler::smtp::data::Data;
+use ostler::smtp::verdict::{Stage, Verdict, verdict};
 use ostler::smtp::{Extensions, Reply, ReplyParser, parse_mail, parse_rcpt};
 use ostler::wire::{Body, DotScanner, Line, printable};
 

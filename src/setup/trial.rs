@@ -13,10 +13,10 @@ use crate::endpoint::Endpoint;
 use crate::engine::Engine;
 use crate::events::Events;
 use crate::failure::Failure;
-use crate::gate::verdict::{Stage, Verdict, verdict};
 use crate::sasl::Mechanism;
 use crate::serve::smtp::carrier::rehearse;
 use crate::sign_in::Prepared;
+use crate::smtp::verdict::{Stage, Verdict, verdict};
 use crate::vault::Vault;
 
 /// What came of it.

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use crate::account::{AfterPop, Security};
 use crate::failure::{Failure, one_line};
-use crate::gate::verdict::{Stage, Verdict, verdict};
 use crate::gate::{Gate, Healing, Try};
 use crate::os::Moment;
+use crate::smtp::verdict::{Stage, Verdict, verdict};
 use crate::smtp::{Extensions, Mail, Reply};
 use crate::wire::CLIENT_REPLY;
 
