@@ -13,6 +13,7 @@ use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
+use crate::config::presets::Presets;
 use crate::config::{self, Parsed};
 use crate::control::{ClaimError, Instance, Listener, Request};
 use crate::desk::Desk;
@@ -23,7 +24,6 @@ use crate::events::history_file::Keeper;
 use crate::failure::error_chain;
 use crate::listeners::{Inherited, Listeners};
 use crate::os;
-use crate::presets::Presets;
 use crate::tray::Link;
 use crate::vault::Vault;
 

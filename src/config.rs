@@ -12,32 +12,30 @@ use std::sync::Arc;
 use toml::de::DeTable;
 
 use crate::account::Settings;
-use crate::presets::Presets;
-use tree::Notes;
+use presets::Presets;
+use toml_tree::Notes;
 
 mod accounts;
 mod add;
+mod apply_preset;
 mod change;
 mod doors;
 mod edit;
+mod file;
 mod keys;
 mod move_door;
-mod place;
-mod preset;
-mod providers;
+pub mod presets;
 mod read;
 mod server;
 mod syntax;
-mod tree;
+mod toml_tree;
 pub mod value;
 
 pub use add::add_account;
 pub use change::{Change, Place, change_account, common_username};
 pub use edit::{EditError, remove_account};
+pub use file::{LIMIT, LoadError, default_path, load, state_folder, write_atomically};
 pub use move_door::move_door;
-pub(crate) use place::read_text;
-pub use place::{LIMIT, LoadError, default_path, load, state_folder, write_atomically};
-pub(crate) use providers::read_providers;
 
 /// A settings file that has been understood.
 #[derive(Debug, Clone, PartialEq, Eq)]

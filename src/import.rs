@@ -17,8 +17,8 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::account::Protocol;
+use crate::config::presets::Presets;
 use crate::endpoint::Endpoint;
-use crate::presets::Presets;
 
 pub use settle::{companies, company};
 

@@ -37,7 +37,6 @@ pub mod os;
 #[cfg(feature = "web")]
 pub mod page;
 pub mod pop3;
-pub mod presets;
 pub mod progress;
 pub mod protocol;
 pub mod relay;

@@ -171,14 +171,14 @@ pub fn settings(data: &[u8]) {
 /// A file of presets: no octets break reading it, no message shows a planted secret, every message is one line of the
 /// promised form, and whatever is read gives servers that can be connected to.
 pub fn providers(data: &[u8]) {
-    ostler::presets::fuzz(data);
+    ostler::config::presets::fuzz(data);
 }
 
 /// Another program's settings: reading ends, what is said is one line each, no server is without encryption, and every
 /// host and name is one that the settings file can hold.
 pub fn import(data: &[u8]) {
     use ostler::config::value;
-    let Ok(file) = ostler::import::read(data, ostler::presets::Presets::built_in()) else { return };
+    let Ok(file) = ostler::import::read(data, ostler::config::presets::Presets::built_in()) else { return };
     for sentence in file.taken.iter().chain(&file.not_taken) {
         assert!(!sentence.contains(char::is_control), "{sentence:?}");
     }

@@ -8,13 +8,13 @@ use tokio::sync::{mpsc, watch};
 
 use super::Wake;
 use crate::account::Account;
+use crate::config::presets::Presets;
 use crate::desk::Desk;
 use crate::doctor::{Doctor, Step};
 use crate::engine::Engine;
 use crate::event::Event;
 use crate::notice::Notice;
 use crate::notice::PageTarget;
-use crate::presets::Presets;
 use crate::tray::{self, Link, Wish};
 
 /// Serves the icon until dropped. Never ends by itself.

@@ -13,12 +13,12 @@ use clap::Args;
 
 use crate::account::{Account, CommandLine, Protocol, SecretSource, Settings, Trust};
 use crate::cli::{ask, block_on, fail, print};
+use crate::config::presets::Presets;
 use crate::config::{self, value};
 use crate::control::{self, Request};
 use crate::endpoint::Endpoint;
 use crate::failure::error_chain;
 use crate::import::ImportedAccount;
-use crate::presets::Presets;
 use crate::setup::{Plan, Secrets, Side, endpoint_from_flag, keep};
 use dialogue::Dialogue;
 

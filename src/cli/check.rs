@@ -9,11 +9,11 @@ use serde_json::json;
 
 use crate::cli::{block_on, fail, print, print_json};
 use crate::config::Parsed;
+use crate::config::presets::Presets;
 use crate::doctor::{Doctor, Step};
 use crate::engine::Engine;
 use crate::events::Events;
 use crate::explain::shows::in_brief;
-use crate::presets::Presets;
 use crate::vault::Vault;
 
 /// Options of `ostler check`.

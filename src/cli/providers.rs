@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 
 use crate::account::Protocol;
 use crate::cli::{fail, print, print_json};
+use crate::config::presets::{Confidence, Pop, Preset, Presets};
 use crate::endpoint::{Endpoint, LoginForm, Way};
 use crate::failure::error_chain;
-use crate::presets::{Confidence, Pop, Preset, Presets};
 
 /// More presets than these are shown with one line each.
 const IN_FULL: usize = 3;

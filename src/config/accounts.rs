@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
+use super::apply_preset::{Base, PROTOCOLS};
 use super::doors::{self, Gathered};
 use super::keys;
-use super::preset::{Base, PROTOCOLS};
 use super::server::{self, Secrets, Who};
-use super::tree::{Item, Table};
+use super::toml_tree::{Item, Table};
 use super::value;
 use crate::account::{Account, Alias, Protocol, SecretSource, Server};
-use crate::presets::Presets;
+use crate::config::presets::Presets;
 
 /// An account as far as it could be read, and the places that matter to other accounts.
 pub(super) struct Draft<'a> {

@@ -10,7 +10,7 @@ use toml_edit::DocumentMut;
 use super::EditError;
 use super::parse_with;
 use crate::account::{Account, AfterPop, CommandLine, Protocol, SecretSource, Security, Server, SignIn};
-use crate::presets::Presets;
+use crate::config::presets::Presets;
 
 /// What a new file begins with.
 const HEADER: &str = "# The settings of ostler. Change what you like: ostler keeps your comments and the order.\n\

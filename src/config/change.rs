@@ -8,7 +8,7 @@ use toml_edit::{Array, DocumentMut, Item, Table, TableLike, Value, value};
 
 use super::{EditError, parse_with};
 use crate::account::{Account, Alias, Protocol, Security, Server};
-use crate::presets::Presets;
+use crate::config::presets::Presets;
 
 /// What an account is to be like.
 #[derive(Debug, Clone, PartialEq, Eq)]

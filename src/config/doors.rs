@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::tree::Item;
+use super::toml_tree::Item;
 use super::value;
 use crate::account::{Access, Door, Network, Protocol};
 

@@ -8,7 +8,7 @@ use toml_edit::{DocumentMut, Item, Value};
 use super::change::put;
 use super::{EditError, parse_with};
 use crate::account::{Door, Protocol};
-use crate::presets::Presets;
+use crate::config::presets::Presets;
 
 /// Moves the doors of `protocol` that all accounts share from port `from` to port `to` in the text of the settings file
 /// `file` (which is not opened). If the file does not say just that afterwards, it is refused.

@@ -10,10 +10,10 @@ use toml::de::DeTable;
 use super::accounts::{self, Draft};
 use super::doors::{self, Gathered};
 use super::keys;
-use super::tree::{Item, Notes, Table};
+use super::toml_tree::{Item, Notes, Table};
 use super::value;
 use crate::account::{Access, Alias, Network, Protocol, Settings, Timeouts};
-use crate::presets::Presets;
+use crate::config::presets::Presets;
 
 /// The settings; `None`, or incomplete, where a mistake was noted.
 pub(super) fn settings(tree: &DeTable<'_>, file: &Path, presets: &Presets, notes: &Notes) -> Option<Settings> {

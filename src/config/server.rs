@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::apply_preset::{self, Base};
 use super::keys;
-use super::preset::{self, Base};
-use super::tree::{Item, Table};
+use super::toml_tree::{Item, Table};
 use super::value;
 use crate::account::{AfterPop, CommandLine, Credentials, Protocol, SecretSource, Security, Server, SignIn, Trust};
 use crate::endpoint::{Endpoint, Way};
@@ -206,7 +206,7 @@ fn at(
         .map_or_else(|| Some(filling.map_or(Security::Tls, |server| server.security)), |item| security(&item));
     let port = match table.get("port") {
         Some(item) => port(&item),
-        None => security.map(|security| preset::default_port(filling, protocol, security)),
+        None => security.map(|security| apply_preset::default_port(filling, protocol, security)),
     };
     let ca = table.get("ca").map(|item| who.secrets.path(&item));
     let pin = table.get("pin").map(|item| item.read(value::PIN, value::pin));

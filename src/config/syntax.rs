@@ -3,7 +3,7 @@
 use toml::de::Error;
 
 use super::keys::is_known;
-use super::tree::Notes;
+use super::toml_tree::Notes;
 
 /// What is left of a text with mistakes in its TOML.
 pub(super) enum Damage {

@@ -4,7 +4,7 @@
 use super::ini::{Indented, Section, sections};
 use super::{Draft, Protection, Report, SendsAs, Server, address, port};
 use crate::account::Protocol;
-use crate::presets::Presets;
+use crate::config::presets::Presets;
 
 /// A word in the sign-in's web address, and one in the server's name, that belong together.
 const ISSUERS: [(&str, &str); 6] = [

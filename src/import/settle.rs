@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use super::{Draft, ImportedAccount, Protection, Report, SendsAs, Server, shown};
 use crate::account::{Protocol, Security};
+use crate::config::presets::{Preset, Presets};
 use crate::config::value;
 use crate::endpoint::{Endpoint, LoginForm};
-use crate::presets::{Preset, Presets};
 
 /// Servers for sending that are looked at for one account; an old program has one.
 const SERVERS: usize = 8;

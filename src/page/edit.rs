@@ -15,8 +15,8 @@ use super::layout::{check, field};
 use super::program::{account, which};
 use super::{App, Shared};
 use crate::account::{Account, Protocol, Security, Server};
+use crate::config::presets::Presets;
 use crate::config::{self, Change, EditError, Place, common_username, value};
-use crate::presets::Presets;
 use crate::vault::keyed_servers;
 
 /// How long the running ostler may take to see that its settings have changed.

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use super::Secrets;
 use crate::account::{Account, Settings};
+use crate::config::presets::Presets;
 use crate::config::{self, EditError, LoadError};
-use crate::presets::Presets;
 use crate::vault::{Vault, VaultError};
 
 /// Why nothing was kept.

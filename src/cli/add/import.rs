@@ -7,9 +7,9 @@ use super::terminal::{tell, yes_or_no};
 use super::{Done, Options, Stop, one};
 use crate::cli::ask;
 use crate::config;
+use crate::config::presets::Presets;
 use crate::failure::error_chain;
 use crate::import::{Imported, ImportedAccount, companies, read_file};
-use crate::presets::Presets;
 use crate::setup::{Plan, keep};
 
 /// Adds what is wanted of a file.

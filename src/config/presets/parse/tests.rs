@@ -189,11 +189,11 @@ proptest! {
         at in 0..WHOLE.len(), length in 0..30usize, put in "[\\[\\]{}=\"'a-z0-9.,*@#\n ]{0,6}",
     ) {
         let end = (at + length).min(WHOLE.len());
-        crate::presets::fuzz(format!("{}{put}{}", &WHOLE[..at], &WHOLE[end..]).as_bytes());
+        crate::config::presets::fuzz(format!("{}{put}{}", &WHOLE[..at], &WHOLE[end..]).as_bytes());
     }
 
     #[test]
     fn no_octets_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        crate::presets::fuzz(&bytes);
+        crate::config::presets::fuzz(&bytes);
     }
 }

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::keys;
-use super::tree::{Item, Table};
+use super::toml_tree::{Item, Table};
 use super::value;
 use crate::account::{Protocol, Security};
+use crate::config::presets::{Confidence, Preset, Presets};
 use crate::endpoint::Endpoint;
-use crate::presets::{Confidence, Preset, Presets};
 
 /// The protocols in the order in which an account's servers are read.
 pub(super) const PROTOCOLS: [Protocol; 3] = [Protocol::Pop3, Protocol::Smtp, Protocol::Imap];

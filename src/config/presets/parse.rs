@@ -8,15 +8,15 @@ use std::time::Duration;
 
 use toml::de::DeTable;
 
-use super::Mistakes;
-use super::keys;
-use super::server::port;
-use super::syntax;
-use super::tree::{Item, Notes, Table};
-use super::value::{self, Why};
+use super::{Confidence, Pop, Preset};
 use crate::account::{Protocol, Security};
+use crate::config::Mistakes;
+use crate::config::keys;
+use crate::config::server::port;
+use crate::config::syntax;
+use crate::config::toml_tree::{Item, Notes, Table};
+use crate::config::value::{self, Why};
 use crate::endpoint::{Endpoint, LoginForm, Way};
-use crate::presets::{Confidence, Pop, Preset};
 
 /// The form of the file that this version reads.
 const SCHEMA: u32 = 1;

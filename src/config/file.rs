@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::{Mistakes, Parsed, Remark, parse, parse_with};
-use crate::presets::Presets;
+use crate::config::presets::Presets;
 
 /// The longest settings file that is read, in octets. A thousand accounts are a tenth of it.
 pub const LIMIT: u64 = 1024 * 1024;

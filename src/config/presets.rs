@@ -11,12 +11,15 @@ use std::time::Duration;
 
 use tokio_rustls::rustls::pki_types::ServerName;
 
+use super::LoadError;
+use super::file::read_text;
 use crate::account::{Account, Protocol};
-use crate::config::{self, LoadError};
 use crate::endpoint::{Endpoint, LoginForm, Way};
 
+mod parse;
+
 /// The compiled-in file.
-const BUILT_IN: &str = include_str!("../config/providers.toml");
+const BUILT_IN: &str = include_str!("../../config/providers.toml");
 
 /// What in a host stands for the domain of the address.
 const DOMAIN: &str = "{domain}";
@@ -199,7 +202,7 @@ impl Presets {
     fn below(&self) -> &'static [Arc<Preset>] {
         // A test sees to it that the file is right.
         static LIST: LazyLock<Vec<Arc<Preset>>> = LazyLock::new(|| {
-            let read = config::read_providers(BUILT_IN, Path::new("config/providers.toml"), false);
+            let read = parse::read_providers(BUILT_IN, Path::new("config/providers.toml"), false);
             read.unwrap_or_default().into_iter().map(Arc::new).collect()
         });
         if self.on_built_in { &LIST } else { &[] }
@@ -212,8 +215,8 @@ impl Presets {
     /// The file is there and cannot be read or trusted, or there are mistakes in it.
     pub fn load(settings_file: &Path) -> Result<Self, LoadError> {
         let file = Self::own_file(settings_file);
-        match config::read_text(&file)? {
-            Some(text) => Ok(Self::built_in().overlaid(config::read_providers(&text, &file, true)?)),
+        match read_text(&file)? {
+            Some(text) => Ok(Self::built_in().overlaid(parse::read_providers(&text, &file, true)?)),
             None => Ok(Self::built_in().clone()),
         }
     }
@@ -325,7 +328,7 @@ pub fn fuzz(bytes: &[u8]) {
     use crate::account::Security;
 
     let text = String::from_utf8_lossy(bytes);
-    let own = match config::read_providers(&text, Path::new("p.toml"), true) {
+    let own = match parse::read_providers(&text, Path::new("p.toml"), true) {
         Ok(own) => own,
         Err(mistakes) => {
             assert!(mistakes.iter().next().is_some(), "a file was refused without a reason");
