@@ -18,8 +18,8 @@ use crate::config::{self, Parsed};
 use crate::control::{ClaimError, Instance, Listener, Request};
 use crate::desk::Desk;
 use crate::engine::{Engine, now};
-use crate::event::Event;
 use crate::events::Events;
+use crate::events::event::Event;
 use crate::events::history_file::Keeper;
 use crate::failure::error_chain;
 use crate::listeners::{Inherited, Listeners};
@@ -52,7 +52,9 @@ pub fn run(file: &Path, desk: Arc<dyn Desk>) -> ExitCode {
 pub fn on_desktop(file: &Path, desk: Arc<dyn Desk>) -> ExitCode {
     let second = |error: ClaimError| {
         if !desk.open_of_running(file) {
-            crate::log::complain(&format!("{error}: look for its icon in the panel; ostler status shows what it does"));
+            crate::events::log::complain(&format!(
+                "{error}: look for its icon in the panel; ostler status shows what it does"
+            ));
         }
         ExitCode::SUCCESS
     };
@@ -61,9 +63,12 @@ pub fn on_desktop(file: &Path, desk: Arc<dyn Desk>) -> ExitCode {
         Err((code, why)) => {
             // Who starts a program from a menu does not see what it says.
             if let Some(why) = why {
-                let notice =
-                    crate::notice::Notice::answer("ostler cannot start", &why, crate::notice::PageTarget::Start);
-                let _ = crate::notice::show(notice, None).map(std::thread::JoinHandle::join);
+                let notice = crate::events::notice::Notice::answer(
+                    "ostler cannot start",
+                    &why,
+                    crate::events::notice::PageTarget::Start,
+                );
+                let _ = crate::events::notice::show(notice, None).map(std::thread::JoinHandle::join);
             }
             code
         }
@@ -119,7 +124,7 @@ impl Start {
 }
 
 fn complain(text: &str, code: u8) -> ExitCode {
-    crate::log::complain(text);
+    crate::events::log::complain(text);
     ExitCode::from(code)
 }
 
@@ -468,7 +473,7 @@ mod tests {
     }
 
     fn defect() {
-        crate::log::start(crate::log::Format::Text, 0);
+        crate::events::log::start(crate::events::log::Format::Text, 0);
         let parsed = config::parse("", Path::new("ostler.toml")).unwrap();
         let engine = Arc::new(Engine::new(parsed.settings, Vault::new(), Events::default()));
         end_sessions_not_the_program(&engine);

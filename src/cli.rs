@@ -25,8 +25,8 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use crate::app;
 use crate::config::{self, Parsed};
 use crate::desk::Whole;
+use crate::events::log::{self, Format};
 use crate::failure::error_chain;
-use crate::log::{self, Format};
 
 /// Lets old mail programs go on working with today's providers.
 #[derive(Debug, Parser)]

@@ -7,7 +7,7 @@ mod whole;
 
 use std::path::Path;
 
-use crate::notice::PageTarget;
+use crate::events::notice::PageTarget;
 
 pub use whole::Whole;
 #[cfg(feature = "web")]

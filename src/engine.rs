@@ -9,8 +9,8 @@ use tokio::sync::watch;
 
 use crate::account::{Account, SecretSource, Server, ServerId, Settings};
 use crate::dial::Dialer;
-use crate::event::{Event, SessionId};
 use crate::events::Events;
+use crate::events::event::{Event, SessionId};
 use crate::failure::{Failure, Place, SecretTrouble};
 use crate::gate::Gate;
 use crate::os::{self, Moment};

@@ -2,9 +2,14 @@
 //! the journal and the history, a notice perhaps, and is folded into the [`Status`] that `ostler status`, the tray and
 //! the settings page read. Readers are never called; they ask, or wait until something changes.
 //!
-//! Not here: what an event is ([`crate::event`]), and what each reader makes of it.
+//! Not here: what an event is ([`crate::events::event`]), and what each reader makes of it.
 
+pub mod event;
+pub mod history;
 pub mod history_file;
+pub mod journal;
+pub mod log;
+pub mod notice;
 mod status;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,9 +19,9 @@ use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
-use crate::event::{Event, SessionId};
-use crate::history::{History, Past};
-use crate::notice::Notice;
+use crate::events::event::{Event, SessionId};
+use crate::events::history::{History, Past};
+use crate::events::notice::Notice;
 use crate::progress::Progress;
 
 pub use status::{AccountStatus, Overview, Status};
@@ -38,7 +43,7 @@ pub struct Events {
 impl Events {
     /// Tells everybody.
     pub fn publish(&self, event: Event) {
-        crate::log::write(&event);
+        crate::events::log::write(&event);
         let (last, kept, notice) = {
             let mut status = self.lock();
             status.note(&event);

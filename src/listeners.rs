@@ -13,7 +13,7 @@ use tokio::time::sleep;
 
 use crate::account::{Door, Protocol};
 use crate::engine::Engine;
-use crate::event::Event;
+use crate::events::event::Event;
 use crate::os;
 use crate::serve;
 

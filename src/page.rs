@@ -30,7 +30,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::engine::Engine;
-use crate::event::Event;
+use crate::events::event::Event;
 use guard::Keys;
 use jobs::Jobs;
 

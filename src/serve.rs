@@ -20,7 +20,7 @@ use crate::account::{Access, Account, Door, Protocol, Settings};
 use crate::command::{Command, is_http, is_tls_hello};
 use crate::conn::Conn;
 use crate::engine::Engine;
-use crate::event::{Event, SessionId};
+use crate::events::event::{Event, SessionId};
 use crate::failure::{Failure, one_line};
 use crate::os::peer::{PeerOwner, owner_of};
 use crate::progress::Progress;

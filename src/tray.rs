@@ -98,7 +98,7 @@ mod tests {
     use super::*;
     use crate::account::{Access, Protocol};
     use crate::desk::Bare;
-    use crate::event::Event;
+    use crate::events::event::Event;
 
     #[tokio::test(start_paused = true)]
     async fn the_icon_moves_for_mail_and_not_for_a_look_at_an_empty_mailbox() {

@@ -8,8 +8,8 @@ mod support;
 use std::process::Command;
 use std::sync::mpsc;
 
-use ostler::notice::PageTarget;
-use ostler::notice::{Notice, show};
+use ostler::events::notice::PageTarget;
+use ostler::events::notice::{Notice, show};
 use support::ca::TestCa;
 use support::client::Client;
 use support::desktop::{Desktop, Icon, Notices};

@@ -12,9 +12,9 @@ use crate::config::presets::Presets;
 use crate::desk::Desk;
 use crate::doctor::{Doctor, Step};
 use crate::engine::Engine;
-use crate::event::Event;
-use crate::notice::Notice;
-use crate::notice::PageTarget;
+use crate::events::event::Event;
+use crate::events::notice::Notice;
+use crate::events::notice::PageTarget;
 use crate::tray::{self, Link, Wish};
 
 /// Serves the icon until dropped. Never ends by itself.
@@ -82,7 +82,7 @@ fn show_notice(engine: &Engine, desk: &Arc<dyn Desk>, notice: Notice) {
     let (desk, place) = (Arc::clone(desk), notice.place.clone());
     let has_page = desk.has_page();
     let clicked: Box<dyn FnOnce() + Send> = Box::new(move || desk.open(&place));
-    crate::notice::show(notice, has_page.then_some(clicked));
+    crate::events::notice::show(notice, has_page.then_some(clicked));
 }
 
 #[cfg(not(feature = "tray"))]

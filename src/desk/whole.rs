@@ -6,11 +6,11 @@ use std::sync::OnceLock;
 
 use super::Desk;
 use crate::autostart::{self, State};
-use crate::failure::error_chain;
 #[cfg(all(feature = "web", feature = "tray"))]
-use crate::notice::Notice;
+use crate::events::notice::Notice;
 #[cfg(feature = "web")]
-use crate::notice::PageTarget;
+use crate::events::notice::PageTarget;
+use crate::failure::error_chain;
 
 /// See [`Desk`].
 pub struct Whole {
@@ -48,7 +48,7 @@ impl Whole {
                 {
                     let notice =
                         Notice::answer("No web browser could be opened", &put_by_hand(link), PageTarget::Start);
-                    let _ = crate::notice::show(notice, None);
+                    let _ = crate::events::notice::show(notice, None);
                 }
                 false
             }

@@ -11,11 +11,11 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use crate::account::{Door, Protocol};
-use crate::event::{Event, SessionId, not_sent, timestamp};
+use crate::events::event::{Event, SessionId, not_sent, timestamp};
+use crate::events::history::History;
+use crate::events::journal::Journal;
+use crate::events::notice::Notices;
 use crate::failure::Blame;
-use crate::history::History;
-use crate::journal::Journal;
-use crate::notice::Notices;
 use crate::progress::Progress;
 
 /// An account as others see it.

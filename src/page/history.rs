@@ -13,9 +13,9 @@ use super::layout::{Here, View, ago};
 use super::{App, Shared, link_to};
 use crate::account::Settings;
 use crate::engine::now;
+use crate::events::history::{Kind, Past, Thing};
+use crate::events::log;
 use crate::explain::explain;
-use crate::history::{Kind, Past, Thing};
-use crate::log;
 
 /// How much of the journal one page shows; the newest.
 const SHOWN: usize = 200;

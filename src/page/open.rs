@@ -19,7 +19,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
 use super::Shared;
-use crate::event::Event;
+use crate::events::event::Event;
 use crate::listeners::bind;
 use crate::os;
 

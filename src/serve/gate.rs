@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 use crate::account::{Account, AfterPop, Server, Timeouts};
 use crate::dial::{Family, Route, common_families, local_address_towards};
 use crate::engine::{Engine, now};
-use crate::event::Event;
+use crate::events::event::Event;
 use crate::failure::{Failure, Waiting};
 use crate::gate::Entry;
 use crate::protocol::Outgoing;

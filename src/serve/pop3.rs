@@ -11,7 +11,7 @@ use crate::account::{Access, Account, Server};
 use crate::conn::Conn;
 use crate::dial::{Route, Upstream};
 use crate::engine::{Engine, GateCell, now};
-use crate::event::Event;
+use crate::events::event::Event;
 use crate::failure::{Failure, Place, Waiting, one_line};
 use crate::pop3::filter::Filter;
 use crate::pop3::front::{Answer, Front, misused};

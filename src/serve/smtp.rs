@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::account::{Access, Account};
 use crate::conn::Conn;
-use crate::event::Event;
+use crate::events::event::Event;
 use crate::protocol::Misuse;
 use crate::serve::{Heard, Session, goodbye, has_early_input, secret_of};
 use crate::smtp::Reply;

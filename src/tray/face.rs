@@ -4,9 +4,9 @@ use time::format_description::well_known::Rfc3339;
 use time::{OffsetDateTime, UtcOffset};
 
 use crate::desk::Desk;
+use crate::events::notice::PageTarget;
 use crate::events::{AccountStatus, Overview};
 use crate::failure::{spoken, without_control};
-use crate::notice::PageTarget;
 
 /// The longest line, in characters: Windows takes 127 for a tooltip, and no panel shows more.
 const LONGEST: usize = 110;
@@ -256,7 +256,7 @@ mod tests {
     use super::*;
     use crate::account::Protocol;
     use crate::desk::Bare;
-    use crate::event::timestamp;
+    use crate::events::event::timestamp;
 
     /// A desk with everything.
     struct Full;

@@ -6,7 +6,7 @@ use tray_icon::{MouseButton, MouseButtonState, TrayIcon, TrayIconBuilder, TrayIc
 
 use super::picture::picture;
 use super::{Face, Item, Wish};
-use crate::notice::PageTarget;
+use crate::events::notice::PageTarget;
 
 /// The icon in the panel.
 pub(super) struct Shown {

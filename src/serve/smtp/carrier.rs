@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::account::{Account, AfterPop, Server};
 use crate::dial::{Route, Upstream};
 use crate::engine::{Engine, now};
-use crate::event::Event;
+use crate::events::event::Event;
 use crate::failure::{Failure, Waiting};
 use crate::gate::{Entry, Gate, Try};
 use crate::os::Moment;

@@ -12,9 +12,9 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::event::Event;
+use crate::events::event::Event;
+use crate::events::journal::{Entry, LONGEST};
 use crate::failure::without_control;
-use crate::journal::{Entry, LONGEST};
 
 /// How many things of an account are kept: some weeks of a person's mail.
 const KEPT: usize = 50;
@@ -258,8 +258,8 @@ fn kind(event: &Event) -> Option<Kind> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::events::journal::Journal;
     use crate::failure::Failure;
-    use crate::journal::Journal;
 
     /// A history, its journal and its clock, which goes on by a minute an event.
     #[derive(Default)]

@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::account::Protocol;
-use crate::event::{Event, SessionId, not_sent, timestamp};
+use crate::events::event::{Event, SessionId, not_sent, timestamp};
 use crate::failure::{spoken, without_control};
 
 /// How many things are kept: some hours of an old program that looks for mail every few minutes.

@@ -10,7 +10,7 @@ use std::mem::{Discriminant, discriminant};
 use std::net::SocketAddr;
 
 use crate::account::Protocol;
-use crate::event::Event;
+use crate::events::event::Event;
 use crate::failure::{Blame, Failure, spoken, without_control};
 
 #[cfg(feature = "tray")]

@@ -17,7 +17,7 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::account::Access;
-use crate::event::Event;
+use crate::events::event::Event;
 use crate::failure::{Blame, Failure};
 use crate::protocol::Slip;
 
