@@ -17,13 +17,13 @@ use crate::config::presets::Presets;
 use crate::config::{self, Parsed};
 use crate::control::{ClaimError, Instance, Listener, Request};
 use crate::desk::Desk;
-use crate::engine::{Engine, now};
 use crate::events::Events;
 use crate::events::event::Event;
 use crate::events::history_file::Keeper;
 use crate::failure::error_chain;
-use crate::listeners::{Inherited, Listeners};
 use crate::os;
+use crate::proxy::listeners::{Inherited, Listeners};
+use crate::proxy::{Engine, now};
 use crate::tray::Link;
 use crate::vault::Vault;
 

@@ -21,9 +21,9 @@ use idna::AsciiDenyList;
 use idna::uts46::{DnsLength, Hyphens, Uts46};
 
 use crate::account::{Protocol, Trust};
-use crate::dial::Dialer;
 use crate::endpoint::Endpoint;
 use crate::failure::Failure;
+use crate::proxy::net::dial::Dialer;
 
 pub use names::{Names, NamesTrouble, Srv};
 pub use probe::Probed;

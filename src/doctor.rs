@@ -13,19 +13,19 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use crate::account::{Account, Protocol, SecretSource, Security, Server, Timeouts};
-use crate::conn::Stream;
-use crate::dial::{Dialer, Route, Upstream};
-use crate::engine::Engine;
 use crate::explain::shows::{Moment, Shown, around, shows};
 use crate::explain::{self, Cause};
 use crate::failure::{Failure, Waiting};
 use crate::protocol::{Login, Outgoing};
+use crate::proxy::Engine;
+use crate::proxy::net::conn::Stream;
+use crate::proxy::net::dial::{Dialer, Route, Upstream};
+use crate::proxy::sign_in::{Prepared, hear, prepare, say, supported};
+use crate::proxy::smtp::submission::rehearse;
 use crate::secret::Secret;
-use crate::serve::smtp::carrier::rehearse;
-use crate::sign_in::{Prepared, hear, prepare, say, supported};
 use crate::smtp::verdict::{Stage, Verdict, verdict};
 use crate::vault::place;
-use crate::{pop3, smtp, tls};
+use crate::{pop3, proxy::net::tls, smtp};
 
 /// Whom a send is tried for where the gate is to be tested: somebody the provider has to relay to. Reserved by RFC 2606,
 /// and nothing is ever sent to it.

@@ -29,8 +29,8 @@ use axum::routing::{get, post};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::engine::Engine;
 use crate::events::event::Event;
+use crate::proxy::Engine;
 use guard::Keys;
 use jobs::Jobs;
 

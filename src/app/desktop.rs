@@ -11,10 +11,10 @@ use crate::account::Account;
 use crate::config::presets::Presets;
 use crate::desk::Desk;
 use crate::doctor::{Doctor, Step};
-use crate::engine::Engine;
 use crate::events::event::Event;
 use crate::events::notice::Notice;
 use crate::events::notice::PageTarget;
+use crate::proxy::Engine;
 use crate::tray::{self, Link, Wish};
 
 /// Serves the icon until dropped. Never ends by itself.

@@ -11,9 +11,9 @@ use crate::cli::{block_on, fail, print, print_json};
 use crate::config::Parsed;
 use crate::config::presets::Presets;
 use crate::doctor::{Doctor, Step};
-use crate::engine::Engine;
 use crate::events::Events;
 use crate::explain::shows::in_brief;
+use crate::proxy::Engine;
 use crate::vault::Vault;
 
 /// Options of `ostler check`.

@@ -14,7 +14,7 @@ use super::smtp::MESSAGE;
 use super::spoken::{Direction, Teller, Voice, Who};
 use super::text::{Text, read_text, stuffed};
 use crate::account::Protocol;
-use crate::conn::{Conn, Read};
+use crate::proxy::net::conn::{Conn, Read};
 use crate::smtp::{Reply, ReplyParser};
 use crate::wire::REPLY_LINE;
 

@@ -22,7 +22,7 @@ use super::smtp::{self, MESSAGE, Smtp};
 use super::spoken::{Direction, Teller, Voice, Who};
 use super::text::{Text, read_text, stuffed};
 use crate::account::Protocol;
-use crate::conn::{Conn, Read};
+use crate::proxy::net::conn::{Conn, Read};
 use crate::secret::Secret;
 use crate::wire::{COMMAND_LINE, Line};
 

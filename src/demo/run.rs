@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use super::{Doors, Scene};
 use crate::account::SecretSource;
-use crate::engine::Engine;
 use crate::events::Events;
-use crate::listeners::Listeners;
+use crate::proxy::Engine;
+use crate::proxy::listeners::Listeners;
 use crate::vault::Vault;
 
 /// The ports of ostler's own settings; those who stay may have them in their mail program already.

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 
 use super::*;
-use crate::conn::{Conn, Read};
+use crate::proxy::net::conn::{Conn, Read};
 
 /// Changes what programs say.
 type Change = fn(&[u8]) -> Vec<u8>;

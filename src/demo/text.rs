@@ -6,7 +6,7 @@ use std::io;
 use memchr::memmem;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::conn::Conn;
+use crate::proxy::net::conn::Conn;
 use crate::wire::DotScanner;
 
 /// What reading a text can give.

@@ -14,8 +14,8 @@ use tokio::time::timeout;
 
 use super::{Domain, Missing};
 use crate::account::{Protocol, Security, Server, SignIn, Timeouts, Trust};
-use crate::dial::{Dialer, Route};
 use crate::failure::Failure;
+use crate::proxy::net::dial::{Dialer, Route};
 
 /// Everything together: name, connections, redirects, the file. A person is waiting, and there are other places to ask.
 const FETCH: Duration = Duration::from_secs(12);

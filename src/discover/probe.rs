@@ -11,14 +11,14 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{Domain, Found, Missing, Offer, Source, Vouched};
 use crate::account::{Protocol, Security, Server, SignIn, Timeouts, Trust};
-use crate::conn::Stream;
-use crate::dial::{Dialer, Route, Upstream};
 use crate::endpoint::{Endpoint, LoginForm, Way};
 use crate::failure::{Failure, Waiting};
 use crate::protocol::{Login, Outgoing};
+use crate::proxy::net::conn::Stream;
+use crate::proxy::net::dial::{Dialer, Route, Upstream};
+use crate::proxy::sign_in::{Prepared, prepare, say};
 use crate::sasl::Mechanism;
-use crate::sign_in::{Prepared, prepare, say};
-use crate::{pop3, smtp, tls};
+use crate::{pop3, proxy::net::tls, smtp};
 
 /// For one connection. A server that is there answers within a second; a firewall that eats the attempt never does.
 const CONNECT: Duration = Duration::from_secs(5);

@@ -15,14 +15,14 @@ use tokio::time::{Instant, timeout};
 
 use super::{STRANGER, Step, finish, leave};
 use crate::account::{Account, Protocol, Security, Server, SignIn, Timeouts};
-use crate::dial::{Family, Route};
-use crate::engine::Engine;
 use crate::explain;
 use crate::failure::{Failure, Place, Waiting};
 use crate::pop3;
 use crate::protocol::Outgoing;
-use crate::serve::smtp::carrier::rehearse;
-use crate::sign_in::{hear, say};
+use crate::proxy::Engine;
+use crate::proxy::net::dial::{Family, Route};
+use crate::proxy::sign_in::{hear, say};
+use crate::proxy::smtp::submission::rehearse;
 
 /// What all looks at one failure may take together: a person is waiting.
 const LOOK: Duration = Duration::from_secs(12);

@@ -20,8 +20,8 @@ use tokio::time::{sleep, timeout};
 
 use super::Shared;
 use crate::events::event::Event;
-use crate::listeners::bind;
 use crate::os;
+use crate::proxy::listeners::bind;
 
 /// A port that another program has is tried again this often; as with doors.
 const TRY_AGAIN: Duration = Duration::from_secs(3);

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::layout::{Here, Mood, View, ago, badge, button};
 use super::{App, Shared, add, doors, link_to};
-use crate::engine::now;
+use crate::proxy::now;
 
 /// How often it looks again, in seconds.
 const REFRESH: u32 = 5;

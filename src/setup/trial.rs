@@ -6,16 +6,16 @@ use std::sync::Arc;
 
 use super::{Manner, Plan, Question, Secrets, Side, Talk, flag_of};
 use crate::account::{Account, Server, Settings};
-use crate::dial::Route;
 use crate::discover::try_endpoint;
 use crate::doctor::{Doctor, STRANGER};
 use crate::endpoint::Endpoint;
-use crate::engine::Engine;
 use crate::events::Events;
 use crate::failure::Failure;
+use crate::proxy::Engine;
+use crate::proxy::net::dial::Route;
+use crate::proxy::sign_in::Prepared;
+use crate::proxy::smtp::submission::rehearse;
 use crate::sasl::Mechanism;
-use crate::serve::smtp::carrier::rehearse;
-use crate::sign_in::Prepared;
 use crate::smtp::verdict::{Stage, Verdict, verdict};
 use crate::vault::Vault;
 

@@ -11,9 +11,9 @@ use time::OffsetDateTime;
 use super::{Look, at, greets};
 use crate::account::{Account, Protocol, Security, Server, SignIn, Timeouts, Trust};
 use crate::doctor::Step;
-use crate::engine::Engine;
 use crate::explain;
 use crate::failure::{CertificateProblem, Failure};
+use crate::proxy::Engine;
 
 /// ostler is younger than this, so no clock that says less is right.
 const FIRST_YEAR: i32 = 2025;

@@ -1,10 +1,6 @@
 //! Serves one client from the moment it connects: who may come in, then the dialogue of its door's protocol. The
 //! dialogues themselves are in `serve/`; what they have in common is here.
 
-pub mod gate;
-pub mod pop3;
-pub mod smtp;
-
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,13 +14,13 @@ use tracing::debug;
 
 use crate::account::{Access, Account, Door, Protocol, Settings};
 use crate::command::{Command, is_http, is_tls_hello};
-use crate::conn::Conn;
-use crate::engine::Engine;
 use crate::events::event::{Event, SessionId};
 use crate::failure::{Failure, one_line};
 use crate::os::peer::{PeerOwner, owner_of};
 use crate::progress::Progress;
 use crate::protocol::{Misuse, Slip};
+use crate::proxy::Engine;
+use crate::proxy::net::conn::Conn;
 use crate::sasl::{Attempt, Proof};
 use crate::secret::Secret;
 use crate::wire::{COMMAND_LINE, Line, printable, take_line};
@@ -33,9 +29,9 @@ use crate::wire::{COMMAND_LINE, Line, printable, take_line};
 /// do something. `os::allow_connections` has to fit.
 pub const SESSIONS: usize = 1500;
 /// Wrong local passwords before a connection ends.
-const WRONG_PASSWORDS: u32 = 3;
+pub(super) const WRONG_PASSWORDS: u32 = 3;
 /// How long a client that is sent away may take to read why.
-const GOODBYE: Duration = Duration::from_secs(1);
+pub(super) const GOODBYE: Duration = Duration::from_secs(1);
 
 /// A client's connection and what it belongs to.
 pub struct Session {
@@ -52,8 +48,8 @@ pub struct Session {
     /// How far it is, for the status.
     pub progress: Arc<Progress>,
     /// Messages the client has begun to send.
-    sent: u64,
-    wrong_passwords: u32,
+    pub(super) sent: u64,
+    pub(super) wrong_passwords: u32,
 }
 
 /// What a client said, or why it says nothing more.
@@ -73,7 +69,7 @@ pub enum Heard {
 /// Serves a client to its end. Whatever happens in it stays in it.
 pub async fn serve(engine: Arc<Engine>, tcp: TcpStream, client: SocketAddr, door: Arc<Door>) {
     let counted = engine.count_in();
-    crate::conn::tune(&tcp);
+    crate::proxy::net::conn::tune(&tcp);
     let settings = engine.settings();
     let local = tcp.local_addr().unwrap_or(door.address);
     let mut conn = Conn::new(tcp);
@@ -94,8 +90,8 @@ pub async fn serve(engine: Arc<Engine>, tcp: TcpStream, client: SocketAddr, door
         Session { engine: Arc::clone(&engine), settings, id, own, stopping, progress, sent: 0, wrong_passwords: 0 };
     match door.protocol {
         _ if has_spoken(&conn) => spoke_first(&mut session, &mut conn, door.protocol).await,
-        Protocol::Pop3 => pop3::serve(&mut session, &mut conn).await,
-        Protocol::Smtp => smtp::serve(&mut session, &mut conn).await,
+        Protocol::Pop3 => super::pop3::serve(&mut session, &mut conn).await,
+        Protocol::Smtp => super::smtp::serve(&mut session, &mut conn).await,
         // No IMAP door is ever opened by this version.
         Protocol::Imap => {}
     }
@@ -104,14 +100,14 @@ pub async fn serve(engine: Arc<Engine>, tcp: TcpStream, client: SocketAddr, door
 }
 
 /// Whether a client has said something already. Asked of the system itself: the runtime has not looked yet.
-fn has_spoken(client: &Conn<TcpStream>) -> bool {
+pub(super) fn has_spoken(client: &Conn<TcpStream>) -> bool {
     let mut one = [MaybeUninit::uninit()];
     matches!(SockRef::from(&client.stream).peek(&mut one), Ok(1..))
 }
 
 /// Ends the connection of a client that did not wait for its greeting, and says what it is: a mail program does not know
 /// yet whether anybody is there.
-async fn spoke_first(session: &mut Session, client: &mut Conn<TcpStream>, protocol: Protocol) {
+pub(super) async fn spoke_first(session: &mut Session, client: &mut Conn<TcpStream>, protocol: Protocol) {
     let misuse = match session.hear(client, COMMAND_LINE, Instant::now() + GOODBYE).await {
         Heard::Misused(misuse) => misuse,
         Heard::Line(line) if is_http(line.bytes()) => Misuse::Http,
@@ -126,10 +122,10 @@ async fn spoke_first(session: &mut Session, client: &mut Conn<TcpStream>, protoc
 }
 
 /// Tells that a session began, and when dropped, even by a panic, that it ended.
-struct Began(Arc<Engine>, SessionId);
+pub(super) struct Began(Arc<Engine>, SessionId);
 
 impl Began {
-    fn new(
+    pub(super) fn new(
         engine: &Arc<Engine>,
         id: SessionId,
         protocol: Protocol,
@@ -149,7 +145,7 @@ impl Drop for Began {
 }
 
 /// Why a client is not served.
-enum NotAdmitted {
+pub(super) enum NotAdmitted {
     Paused,
     Full,
     Stopping,
@@ -157,7 +153,7 @@ enum NotAdmitted {
 }
 
 impl NotAdmitted {
-    fn reply(&self, protocol: Protocol) -> String {
+    pub(super) fn reply(&self, protocol: Protocol) -> String {
         let pop3 = protocol == Protocol::Pop3;
         let text = match self {
             Self::Paused if pop3 => "-ERR [SYS/TEMP] ostler is paused".into(),
@@ -173,7 +169,12 @@ impl NotAdmitted {
     }
 }
 
-fn admit(engine: &Engine, settings: &Settings, client: SocketAddr, local: SocketAddr) -> Result<(), NotAdmitted> {
+pub(super) fn admit(
+    engine: &Engine,
+    settings: &Settings,
+    client: SocketAddr,
+    local: SocketAddr,
+) -> Result<(), NotAdmitted> {
     let address = client.ip().to_canonical();
     if !address.is_loopback() && !settings.allow.iter().any(|network| network.contains(address)) {
         return Err(NotAdmitted::Stranger(format!("{address} is in none of the networks allowed by the settings")));
@@ -208,7 +209,7 @@ fn admit(engine: &Engine, settings: &Settings, client: SocketAddr, local: Socket
 
 impl Session {
     /// A stamp no other greeting ever had, for APOP and CRAM-MD5 (RFC 1939, section 7).
-    fn stamp(&self) -> String {
+    pub(super) fn stamp(&self) -> String {
         let mut random = [0u8; 12];
         // Without randomness the counter and the clock remain; they do not repeat either.
         let _ = crate::os::random(&mut random);
@@ -216,7 +217,7 @@ impl Session {
     }
 
     /// The next line of the client, until `deadline`.
-    async fn hear(&mut self, client: &mut Conn<TcpStream>, limit: usize, deadline: Instant) -> Heard {
+    pub(super) async fn hear(&mut self, client: &mut Conn<TcpStream>, limit: usize, deadline: Instant) -> Heard {
         loop {
             if is_tls_hello(client.unused()) {
                 return Heard::Misused(Misuse::Tls);
@@ -240,19 +241,19 @@ impl Session {
     }
 
     /// Sends a reply; `false` when the client has gone.
-    async fn say(&self, client: &mut Conn<TcpStream>, text: &str) -> bool {
+    pub(super) async fn say(&self, client: &mut Conn<TcpStream>, text: &str) -> bool {
         debug!("[{}] S: {}", self.id, printable(text.trim_end().as_bytes()));
         matches!(timeout(self.settings.timeouts.data, client.send(text.as_bytes())).await, Ok(Ok(())))
     }
 
     /// Shows a client's line in the log, without what may be secret.
-    fn log_line(&self, line: &Line, in_exchange: bool) {
+    pub(super) fn log_line(&self, line: &Line, in_exchange: bool) {
         debug!("[{}] C: {}", self.id, shown(line, in_exchange));
     }
 
     /// Whether what the client gave is the account's local password.
-    async fn knows_password(&mut self, account: &Account, proof: &Proof) -> Result<bool, Failure> {
-        let wanted = self.engine.vault.local_password(account).await.map_err(crate::engine::secret_failure)?;
+    pub(super) async fn knows_password(&mut self, account: &Account, proof: &Proof) -> Result<bool, Failure> {
+        let wanted = self.engine.vault.local_password(account).await.map_err(crate::proxy::secret_failure)?;
         if proof.proves(&wanted) {
             return Ok(true);
         }
@@ -262,51 +263,51 @@ impl Session {
         Ok(false)
     }
 
-    fn has_guessed_enough(&self) -> bool {
+    pub(super) fn has_guessed_enough(&self) -> bool {
         self.wrong_passwords >= WRONG_PASSWORDS
     }
 
     /// Tells what went wrong for an account.
-    fn report(&self, account: Option<&Account>, failure: &Failure) {
+    pub(super) fn report(&self, account: Option<&Account>, failure: &Failure) {
         self.engine.events.publish(Event::Failed(account.map(|a| a.name.clone()), failure.clone()));
     }
 
-    fn doing(&self, what: &'static str) {
+    pub(super) fn doing(&self, what: &'static str) {
         self.engine.events.publish(Event::Doing(self.id, what));
     }
 
-    fn named(&self, account: &Account) {
+    pub(super) fn named(&self, account: &Account) {
         self.engine.events.publish(Event::Named(self.id, account.name.clone()));
     }
 
-    fn signed_in(&self) {
+    pub(super) fn signed_in(&self) {
         self.engine.events.publish(Event::SignedIn(self.id));
     }
 
-    fn slipped(&self, slip: Slip) {
+    pub(super) fn slipped(&self, slip: Slip) {
         self.engine.events.publish(Event::Slipped(self.id, slip));
     }
 
-    fn misused(&self, misuse: Misuse) {
+    pub(super) fn misused(&self, misuse: Misuse) {
         self.engine.events.publish(Event::Misused(self.id, misuse));
     }
 }
 
 /// The client's password as a secret, for accounts that pass it on.
-fn secret_of(attempt: &Attempt) -> Option<Arc<Secret>> {
+pub(super) fn secret_of(attempt: &Attempt) -> Option<Arc<Secret>> {
     let given = crate::smtp::front::given_password(attempt)?;
     Secret::from_bytes(zeroize::Zeroizing::new(given.to_vec())).ok().map(Arc::new)
 }
 
 /// Completes when ostler ends.
-async fn stopped(stopping: &mut watch::Receiver<bool>) {
+pub(super) async fn stopped(stopping: &mut watch::Receiver<bool>) {
     if stopping.wait_for(|stop| *stop).await.is_err() {
         std::future::pending::<()>().await;
     }
 }
 
 /// What comes of work for which nothing is lost when it is given up, unless ostler ends first.
-async fn unless_stopped<T>(
+pub(super) async fn unless_stopped<T>(
     mut stopping: watch::Receiver<bool>,
     work: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
@@ -318,7 +319,7 @@ async fn unless_stopped<T>(
 }
 
 /// A last line, and the time to read it: closing with unread input would take the line away again.
-async fn goodbye(client: &mut Conn<TcpStream>, line: &str) {
+pub(super) async fn goodbye(client: &mut Conn<TcpStream>, line: &str) {
     let last = async {
         if client.send(line.as_bytes()).await.is_ok() {
             client.close().await;
@@ -331,19 +332,19 @@ async fn goodbye(client: &mut Conn<TcpStream>, line: &str) {
 }
 
 /// Reads whatever is there without waiting, to know whether there is anything.
-async fn has_early_input(client: &mut Conn<TcpStream>) -> bool {
+pub(super) async fn has_early_input(client: &mut Conn<TcpStream>) -> bool {
     client.has_news().await && !client.unused().is_empty()
 }
 
 /// Commands that the log shows with all that follows them. Whatever else a client says may be a password: in a command
 /// that carries one, or in a line that comes where ostler does not expect it.
-const SHOWN: [&str; 24] = [
+pub(super) const SHOWN: [&str; 24] = [
     "CAPA", "DATA", "DELE", "EHLO", "HELO", "HELP", "LANG", "LAST", "LIST", "MAIL", "NOOP", "QUIT", "RCPT", "RETR",
     "RSET", "STARTTLS", "STAT", "STLS", "TOP", "UIDL", "USER", "UTF8", "VRFY", "XTND",
 ];
 
 /// A client's line for the log.
-fn shown(line: &Line, in_exchange: bool) -> String {
+pub(super) fn shown(line: &Line, in_exchange: bool) -> String {
     let verb = Command::parse(line.bytes()).verb;
     if in_exchange {
         "***".into()

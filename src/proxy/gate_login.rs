@@ -8,14 +8,14 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use crate::account::{Account, AfterPop, Server, Timeouts};
-use crate::dial::{Family, Route, common_families, local_address_towards};
-use crate::engine::{Engine, now};
 use crate::events::event::Event;
 use crate::failure::{Failure, Waiting};
 use crate::gate::Entry;
 use crate::protocol::Outgoing;
+use crate::proxy::net::dial::{Family, Route, common_families, local_address_towards};
+use crate::proxy::sign_in::{hear, say};
+use crate::proxy::{Engine, now};
 use crate::secret::Secret;
-use crate::sign_in::{hear, say};
 
 /// How long the answer to QUIT is waited for: servers that count a login at its end want it, no more.
 const QUIT: Duration = Duration::from_secs(5);
@@ -133,8 +133,8 @@ impl Engine {
         let route = Route { family, from: None };
         let prepared =
             self.prepare_pop3(login, timeouts, route).await.inspect_err(|f| self.note_refusal(account, login, f))?;
-        let (crate::sign_in::Prepared::WantsSecret(upstream, _) | crate::sign_in::Prepared::Done(upstream, _)) =
-            &prepared;
+        let (crate::proxy::sign_in::Prepared::WantsSecret(upstream, _)
+        | crate::proxy::sign_in::Prepared::Done(upstream, _)) = &prepared;
         let local = upstream.local;
         let cell = self.gate(login);
         let (delay, how) = match prepared.finish(&self.dialer, Some(secret), timeouts).await {

@@ -8,12 +8,12 @@ use tokio::time::{Instant, timeout_at};
 use tracing::debug;
 
 use crate::account::{Account, Protocol, Server, Timeouts};
-use crate::conn::Read;
-use crate::dial::{Dialer, Route, Upstream};
-use crate::engine::Engine;
 use crate::failure::{Failure, Waiting};
 use crate::pop3;
 use crate::protocol::{Login, Outgoing, Step};
+use crate::proxy::Engine;
+use crate::proxy::net::conn::Read;
+use crate::proxy::net::dial::{Dialer, Route, Upstream};
 use crate::secret::Secret;
 use crate::smtp;
 use crate::wire::{Line, REPLY_LINE};

@@ -1,6 +1,6 @@
 //! An SMTP session: hear the client, and give each message to the `carrier`, which has the provider's side.
 
-pub(crate) mod carrier;
+pub(crate) mod submission;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,15 +9,15 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 
 use crate::account::{Access, Account};
-use crate::conn::Conn;
 use crate::events::event::Event;
 use crate::protocol::Misuse;
-use crate::serve::{Heard, Session, goodbye, has_early_input, secret_of};
+use crate::proxy::net::conn::Conn;
+use crate::proxy::session::{Heard, Session, goodbye, has_early_input, secret_of};
 use crate::smtp::Reply;
 use crate::smtp::front::{Answer, Front, Transaction, misused};
 use crate::smtp::script::Say;
 use crate::wire::{AUTH_LINE, COMMAND_LINE};
-use carrier::Carrier;
+use submission::Carrier;
 
 /// Serves a client to its end.
 pub async fn serve(session: &mut Session, client: &mut Conn<TcpStream>) {

@@ -14,8 +14,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::conn::{Alarm, Conn, with_scratch};
 use crate::protocol::{Breach, Clock, Filter, Party, Replies, Taken};
+use crate::proxy::net::conn::{Alarm, Conn, with_scratch};
 
 /// The time limits of a pass-through.
 #[derive(Debug, Clone, Copy)]

@@ -12,10 +12,10 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use crate::account::{Door, Protocol};
-use crate::engine::Engine;
 use crate::events::event::Event;
 use crate::os;
-use crate::serve;
+use crate::proxy::Engine;
+use crate::proxy::session;
 
 /// A door somebody else holds is tried again this often.
 const TRY_AGAIN: Duration = Duration::from_secs(3);
@@ -180,7 +180,7 @@ async fn accept(engine: &Arc<Engine>, listener: TcpListener, door: &Arc<Door>) {
         match listener.accept().await {
             Ok((client, address)) => {
                 wait = ACCEPT_WAIT.0;
-                tokio::spawn(serve::serve(Arc::clone(engine), client, address, Arc::clone(door)));
+                tokio::spawn(session::serve(Arc::clone(engine), client, address, Arc::clone(door)));
             }
             Err(error) if is_the_clients(&error) => {}
             Err(error) => {

@@ -9,18 +9,18 @@ use tokio::time::Instant;
 
 use super::{Carrier, Provider, read_reply};
 use crate::account::Account;
-use crate::conn::Conn;
-use crate::engine::now;
 use crate::failure::{Failure, Waiting};
 use crate::protocol::{Breach, Clock, Party};
-use crate::relay::{Ended, Limits, Nowhere, relay};
-use crate::serve::{Session, goodbye};
+use crate::proxy::net::conn::Conn;
+use crate::proxy::now;
+use crate::proxy::relay::{Ended, Limits, Nowhere, relay};
+use crate::proxy::session::{Session, goodbye};
 use crate::smtp::Reply;
 use crate::smtp::data::{Data, outcome_unknown};
 
 impl Carrier {
     /// The body and the provider's answer to its end, with the octets sent; `None` when the client is gone.
-    pub(in crate::serve::smtp) async fn body(
+    pub(in crate::proxy::smtp) async fn body(
         &mut self,
         session: &mut Session,
         client: &mut Conn<TcpStream>,

@@ -1,6 +1,15 @@
 //! What all sessions share: the settings in force, the way to providers, secrets, gates, and what was learned about
 //! servers. It serves nobody itself; `serve/` does.
 
+pub mod gate_login;
+pub mod listeners;
+pub mod net;
+pub mod pop3;
+pub mod relay;
+pub mod session;
+pub mod sign_in;
+pub mod smtp;
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,13 +17,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
 use crate::account::{Account, SecretSource, Server, ServerId, Settings};
-use crate::dial::Dialer;
 use crate::events::Events;
 use crate::events::event::{Event, SessionId};
 use crate::failure::{Failure, Place, SecretTrouble};
 use crate::gate::Gate;
 use crate::os::{self, Moment};
 use crate::pop3::login::Known;
+use crate::proxy::net::dial::Dialer;
 use crate::secret::Secret;
 use crate::vault::{Vault, VaultError};
 

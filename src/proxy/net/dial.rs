@@ -14,9 +14,9 @@ use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 
 use crate::account::{Security, Server, Timeouts, Trust};
-use crate::conn::{Conn, ReadAhead, Stream, tune};
 use crate::failure::{Failure, Place, Waiting};
-use crate::tls::{Tls, handshake_failure};
+use crate::proxy::net::conn::{Conn, ReadAhead, Stream, tune};
+use crate::proxy::net::tls::{Tls, handshake_failure};
 
 /// The next address is tried this long after the last one, if that has not answered (RFC 8305, section 5).
 const NEXT_ADDRESS: Duration = Duration::from_millis(250);

@@ -8,20 +8,20 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
 use crate::account::{Access, Account, Server};
-use crate::conn::Conn;
-use crate::dial::{Route, Upstream};
-use crate::engine::{Engine, GateCell, now};
 use crate::events::event::Event;
 use crate::failure::{Failure, Place, Waiting, one_line};
 use crate::pop3::filter::Filter;
 use crate::pop3::front::{Answer, Front, misused};
 use crate::pop3::login::{Login, Ready};
 use crate::protocol::{Breach, Clock, Party, Slip};
-use crate::relay::{Ended, Limits, relay};
+use crate::proxy::net::conn::Conn;
+use crate::proxy::net::dial::{Route, Upstream};
+use crate::proxy::relay::{Ended, Limits, relay};
+use crate::proxy::session::{Heard, Session, goodbye, secret_of, unless_stopped};
+use crate::proxy::sign_in::{Prepared, supported};
+use crate::proxy::{Engine, GateCell, now};
 use crate::sasl::Attempt;
 use crate::secret::Secret;
-use crate::serve::{Heard, Session, goodbye, secret_of, unless_stopped};
-use crate::sign_in::{Prepared, supported};
 use crate::wire::{AUTH_LINE, COMMAND_LINE};
 
 /// How long TLS may take to say goodbye to a provider.
