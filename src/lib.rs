@@ -15,15 +15,12 @@ pub mod config;
 pub mod control;
 pub mod demo;
 pub mod desk;
-pub mod discover;
-pub mod doctor;
+pub mod diagnose;
 pub mod endpoint;
 pub mod events;
-pub mod explain;
 pub mod failure;
 pub mod gate;
 pub mod guide;
-pub mod import;
 pub mod os;
 #[cfg(feature = "web")]
 pub mod page;

@@ -4,7 +4,9 @@
 //!
 //! Not here: how questions look, and where passwords are typed.
 
+pub mod discover;
 pub mod find;
+pub mod import;
 pub mod keep;
 pub mod trial;
 
@@ -12,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::account::{Account, AfterPop, Credentials, Protocol, SecretSource, Security, Server, SignIn, Trust};
-use crate::doctor::Step;
+use crate::diagnose::Step;
 use crate::endpoint::{Endpoint, LoginForm};
 use crate::secret::Secret;
 

@@ -11,8 +11,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use ostler::account::{Protocol, Security, Trust};
-use ostler::discover::{Domain, Finder, Found, Missing, Names, NamesTrouble, Source, Srv, Vouched};
 use ostler::endpoint::{Endpoint, LoginForm};
+use ostler::setup::discover::{Domain, Finder, Found, Missing, Names, NamesTrouble, Source, Srv, Vouched};
 use support::dovecot::Dovecot;
 use support::gate::{Gate, Rules};
 use support::ostler::{Account, Home, Server};
@@ -98,7 +98,7 @@ fn told(found: Result<Found, Missing>) -> Vec<String> {
     match found {
         Err(missing) => vec![missing.to_string()],
         Ok(found) => {
-            let offer = |offer: &ostler::discover::Offer| {
+            let offer = |offer: &ostler::setup::discover::Offer| {
                 let e = &offer.endpoint;
                 let ways: Vec<String> = e.ways.iter().map(ToString::to_string).collect();
                 let mark = match offer.vouched {

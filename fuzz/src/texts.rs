@@ -4,11 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ostler::account::Security;
-use ostler::discover::{Domain, autoconfig};
-use ostler::explain;
+use ostler::diagnose::explain;
 use ostler::protocol::{Filter, Replies, Taken};
 use ostler::sasl::{Acceptor, Exchange, Heard, Mechanism, Proof, starred};
 use ostler::secret::Secret;
+use ostler::setup::discover::{Domain, autoconfig};
 use ostler::smtp::data::Data;
 use ostler::smtp::verdict::{Stage, Verdict, verdict};
 use ostler::smtp::{Extensions, Reply, ReplyParser, parse_mail, parse_rcpt};
@@ -178,7 +178,7 @@ pub fn providers(data: &[u8]) {
 /// host and name is one that the settings file can hold.
 pub fn import(data: &[u8]) {
     use ostler::config::value;
-    let Ok(file) = ostler::import::read(data, ostler::config::presets::Presets::built_in()) else { return };
+    let Ok(file) = ostler::setup::import::read(data, ostler::config::presets::Presets::built_in()) else { return };
     for sentence in file.taken.iter().chain(&file.not_taken) {
         assert!(!sentence.contains(char::is_control), "{sentence:?}");
     }

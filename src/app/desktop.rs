@@ -10,7 +10,7 @@ use super::Wake;
 use crate::account::Account;
 use crate::config::presets::Presets;
 use crate::desk::Desk;
-use crate::doctor::{Doctor, Step};
+use crate::diagnose::{Doctor, Step};
 use crate::events::event::Event;
 use crate::events::notice::Notice;
 use crate::events::notice::PageTarget;

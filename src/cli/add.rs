@@ -18,7 +18,7 @@ use crate::config::{self, value};
 use crate::control::{self, Request};
 use crate::endpoint::Endpoint;
 use crate::failure::error_chain;
-use crate::import::ImportedAccount;
+use crate::setup::import::ImportedAccount;
 use crate::setup::{Plan, Secrets, Side, endpoint_from_flag, keep};
 use dialogue::Dialogue;
 

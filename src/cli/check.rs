@@ -10,9 +10,9 @@ use serde_json::json;
 use crate::cli::{block_on, fail, print, print_json};
 use crate::config::Parsed;
 use crate::config::presets::Presets;
-use crate::doctor::{Doctor, Step};
+use crate::diagnose::explain::client_messages::in_brief;
+use crate::diagnose::{Doctor, Step};
 use crate::events::Events;
-use crate::explain::shows::in_brief;
 use crate::proxy::Engine;
 use crate::vault::Vault;
 

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::account::Account;
 use crate::cli::{fail, print, print_json};
 use crate::config::Parsed;
-use crate::explain::{Explanation, explain};
+use crate::diagnose::explain::{Explanation, explain};
 
 /// How much is read from standard input: a dialog's text is far shorter, a whole log is not what is asked for.
 const INPUT: u64 = 64 * 1024;

@@ -11,7 +11,7 @@ use crate::account::{Account, Protocol, SecretSource, Server};
 use crate::cli::{account, ask, block_on, fail, print};
 use crate::config::Parsed;
 use crate::control::{self, Request};
-use crate::doctor;
+use crate::diagnose;
 use crate::failure::error_chain;
 use crate::secret::Secret;
 use crate::vault::{Vault, keyed_servers, place};
@@ -130,7 +130,7 @@ async fn keep(
     let copy = || Secret::new(secret.expose().to_owned()).map_err(|e| e.to_string());
     if check {
         for server in servers {
-            doctor::sign_in_with(server, Arc::new(copy()?), timeouts)
+            diagnose::sign_in_with(server, Arc::new(copy()?), timeouts)
                 .await
                 .map_err(|failure| format!("not kept: {failure}"))?;
         }

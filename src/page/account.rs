@@ -15,7 +15,7 @@ use super::{App, Shared, link_to};
 use crate::account::{Access, Account, SecretSource, Security, Server};
 use crate::config;
 use crate::config::presets::Presets;
-use crate::doctor::Doctor;
+use crate::diagnose::Doctor;
 use crate::events::Events;
 use crate::failure::error_chain;
 use crate::proxy::Engine;

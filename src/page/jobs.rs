@@ -12,7 +12,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep};
 
 use super::guard::random;
-use crate::doctor::Step;
+use crate::diagnose::Step;
 use crate::setup::{Question, Talk};
 
 /// How many may be under way: one person has one, or a second one in another tab.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::{Question, Talk};
 use crate::account::{Protocol, Trust};
 use crate::config::presets::{Confidence, Pop, Preset, Presets};
-use crate::discover::{Domain, Finder, Found, Hint, ISPDB_HOST, Missing, Names, NotADomain, Source};
 use crate::endpoint::{Endpoint, Way};
+use crate::setup::discover::{Domain, Finder, Found, Hint, ISPDB_HOST, Missing, Names, NotADomain, Source};
 
 /// What was found out about an address.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -6,8 +6,7 @@ use std::sync::Arc;
 
 use super::{Manner, Plan, Question, Secrets, Side, Talk, flag_of};
 use crate::account::{Account, Server, Settings};
-use crate::discover::try_endpoint;
-use crate::doctor::{Doctor, STRANGER};
+use crate::diagnose::{Doctor, STRANGER};
 use crate::endpoint::Endpoint;
 use crate::events::Events;
 use crate::failure::Failure;
@@ -16,6 +15,7 @@ use crate::proxy::net::dial::Route;
 use crate::proxy::sign_in::Prepared;
 use crate::proxy::smtp::submission::rehearse;
 use crate::sasl::Mechanism;
+use crate::setup::discover::try_endpoint;
 use crate::smtp::verdict::{Stage, Verdict, verdict};
 use crate::vault::Vault;
 

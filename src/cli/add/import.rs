@@ -9,7 +9,7 @@ use crate::cli::ask;
 use crate::config;
 use crate::config::presets::Presets;
 use crate::failure::error_chain;
-use crate::import::{Imported, ImportedAccount, companies, read_file};
+use crate::setup::import::{Imported, ImportedAccount, companies, read_file};
 use crate::setup::{Plan, keep};
 
 /// Adds what is wanted of a file.

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::{Decision, Running};
 use crate::account::{Access, Protocol, Security, Settings};
 use crate::cli::ask;
-use crate::doctor::Step;
+use crate::diagnose::Step;
 use crate::setup::{Plan, Question, Side, Talk};
 
 /// The conversation; results go to standard output, everything on the way to standard error.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
-use super::shows::{Moment, shows};
+use super::client_messages::{Moment, shows};
 use super::*;
 use crate::account::{Protocol, Security};
 use crate::failure::{CertificateProblem, Place, SecretTrouble, Waiting};
@@ -192,7 +192,7 @@ fn ids(text: &str) -> Vec<&'static str> {
 
 #[test]
 fn the_data_file_is_whole() {
-    let file: File = toml::from_str(include_str!("../../config/explanations.toml")).unwrap();
+    let file: File = toml::from_str(include_str!("../../../config/explanations.toml")).unwrap();
     let mut known = HashSet::new();
     for cause in &file.cause {
         assert!(known.insert(cause.id.clone()), "{} is there twice", cause.id);

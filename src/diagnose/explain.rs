@@ -4,7 +4,7 @@
 //! Not here: the sentence and the advice that clients are told (`failure.rs`), and what programs make of those
 //! (`explain/shows.rs`).
 
-pub mod shows;
+pub mod client_messages;
 mod text;
 
 use std::sync::LazyLock;
@@ -60,7 +60,7 @@ impl Cause {
 
 /// The data file; a test sees to it that it can be read.
 static CAUSE_LIST: LazyLock<Vec<Cause>> = LazyLock::new(|| {
-    let file: Result<File, _> = toml::from_str(include_str!("../config/explanations.toml"));
+    let file: Result<File, _> = toml::from_str(include_str!("../../config/explanations.toml"));
     file.map(|file| file.cause).unwrap_or_default()
 });
 

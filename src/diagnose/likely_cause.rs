@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout};
 
 use super::{STRANGER, Step, finish, leave};
 use crate::account::{Account, Protocol, Security, Server, SignIn, Timeouts};
-use crate::explain;
+use crate::diagnose::explain;
 use crate::failure::{Failure, Place, Waiting};
 use crate::pop3;
 use crate::protocol::Outgoing;

@@ -7,7 +7,7 @@ use crate::endpoint::LoginForm;
 /// The files are the fuzzer's first ones too.
 macro_rules! sample {
     ($name:literal) => {
-        include_bytes!(concat!("../../fuzz/corpus/import/", $name)).as_slice()
+        include_bytes!(concat!("../../../fuzz/corpus/import/", $name)).as_slice()
     };
 }
 

@@ -10,8 +10,8 @@ use time::OffsetDateTime;
 
 use super::{Look, at, greets};
 use crate::account::{Account, Protocol, Security, Server, SignIn, Timeouts, Trust};
-use crate::doctor::Step;
-use crate::explain;
+use crate::diagnose::Step;
+use crate::diagnose::explain;
 use crate::failure::{CertificateProblem, Failure};
 use crate::proxy::Engine;
 

@@ -3,18 +3,19 @@
 //! DATA never.
 //!
 //! Not here: what a failure's words are (`failure.rs`), what is likely behind it (`explain.rs`, and what a second look finds,
-//! `doctor/second_look.rs`), and how steps are shown.
+//! `doctor/likely_cause.rs`), and how steps are shown.
 
-mod second_look;
+pub mod explain;
+mod likely_cause;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use self::explain::Cause;
 use crate::account::{Account, Protocol, SecretSource, Security, Server, Timeouts};
-use crate::explain::shows::{Moment, Shown, around, shows};
-use crate::explain::{self, Cause};
+use crate::diagnose::explain::client_messages::{Moment, Shown, around, shows};
 use crate::failure::{Failure, Waiting};
 use crate::protocol::{Login, Outgoing};
 use crate::proxy::Engine;
@@ -140,7 +141,7 @@ impl<'a> Doctor<'a> {
     /// Notes a step that failed, after a second look at what may be behind it.
     async fn fail(&mut self, server: &Server, step: &'static str, began: Instant, failure: Failure) -> bool {
         let ms = milliseconds(began);
-        let look = second_look::look(&self.engine, &self.account, server, &failure, &self.steps).await;
+        let look = likely_cause::look(&self.engine, &self.account, server, &failure, &self.steps).await;
         self.keep_failed(server, step, ms, failure, look)
     }
 
@@ -150,7 +151,7 @@ impl<'a> Doctor<'a> {
         step: &'static str,
         ms: u64,
         failure: Failure,
-        look: Option<second_look::Look>,
+        look: Option<likely_cause::Look>,
     ) -> bool {
         let known = explain::of(&failure);
         // What the provider's words give away says more than the kind of failure.
@@ -311,7 +312,7 @@ impl<'a> Doctor<'a> {
                     let look = if looked {
                         None
                     } else {
-                        second_look::look(&self.engine, &self.account, server, &failure, &self.steps).await
+                        likely_cause::look(&self.engine, &self.account, server, &failure, &self.steps).await
                     };
                     looked = true;
                     self.keep_failed(server, "tcp", ms, failure, look);
@@ -421,7 +422,7 @@ impl<'a> Doctor<'a> {
             Ok(detail) => self.note(&label(server), step, began, detail),
             Err(failure) if gated => {
                 let ms = milliseconds(began);
-                let look = second_look::gate(&self.engine, &account, server, &failure).await;
+                let look = likely_cause::gate(&self.engine, &account, server, &failure).await;
                 self.keep_failed(server, step, ms, failure, look)
             }
             Err(failure) => self.fail(server, step, began, failure).await,

@@ -8,7 +8,7 @@ mod emailproxy;
 mod eudora;
 mod ini;
 mod outlook_express;
-mod settle;
+mod resolve;
 mod stunnel;
 mod thunderbird;
 
@@ -20,7 +20,7 @@ use crate::account::Protocol;
 use crate::config::presets::Presets;
 use crate::endpoint::Endpoint;
 
-pub use settle::{companies, company};
+pub use resolve::{companies, company};
 
 /// The longest file that is read; a Thunderbird `prefs.js` of many years has some hundred kilobytes.
 pub const LONGEST: usize = 1 << 20;
@@ -172,8 +172,8 @@ pub fn read(bytes: &[u8], presets: &Presets) -> Result<Imported, ImportError> {
         (kind, drafts)
     };
     let drafts = drafts.map_err(ImportError::Damaged)?;
-    let drafts = if kind == Kind::Stunnel { settle::by_company(drafts, presets) } else { drafts };
-    let accounts = drafts.into_iter().filter_map(|draft| settle::settle(draft, presets, &mut report)).take(ACCOUNTS);
+    let drafts = if kind == Kind::Stunnel { resolve::by_company(drafts, presets) } else { drafts };
+    let accounts = drafts.into_iter().filter_map(|draft| resolve::settle(draft, presets, &mut report)).take(ACCOUNTS);
     let accounts = accounts.collect();
     Ok(Imported { kind, accounts, taken: report.taken.all(), not_taken: report.not_taken.all() })
 }
