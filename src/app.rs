@@ -15,16 +15,16 @@ use tokio::time::{sleep, timeout};
 
 use crate::config::presets::Presets;
 use crate::config::{self, Parsed};
-use crate::control::{ClaimError, Instance, Listener, Request};
-use crate::desk::Desk;
+use crate::desktop::Desk;
+use crate::desktop::tray::Link;
 use crate::events::Events;
 use crate::events::event::Event;
 use crate::events::history_file::Keeper;
 use crate::failure::error_chain;
 use crate::os;
+use crate::os::control::{ClaimError, Instance, Listener, Request};
 use crate::proxy::listeners::{Inherited, Listeners};
 use crate::proxy::{Engine, now};
-use crate::tray::Link;
 use crate::vault::Vault;
 
 /// How long sessions in the middle of a message may go on after SIGTERM.
@@ -59,7 +59,7 @@ pub fn on_desktop(file: &Path, desk: Arc<dyn Desk>) -> ExitCode {
         ExitCode::SUCCESS
     };
     match Start::prepare(file, second) {
-        Ok(start) => crate::tray::beside(move |link| start.serve(Some(link), desk)),
+        Ok(start) => crate::desktop::tray::beside(move |link| start.serve(Some(link), desk)),
         Err((code, why)) => {
             // Who starts a program from a menu does not see what it says.
             if let Some(why) = why {
@@ -68,7 +68,7 @@ pub fn on_desktop(file: &Path, desk: Arc<dyn Desk>) -> ExitCode {
                     &why,
                     crate::events::notice::PageTarget::Start,
                 );
-                let _ = crate::events::notice::show(notice, None).map(std::thread::JoinHandle::join);
+                let _ = crate::desktop::show_notice(notice, None).map(std::thread::JoinHandle::join);
             }
             code
         }
@@ -130,7 +130,7 @@ fn complain(text: &str, code: u8) -> ExitCode {
 
 /// Where the settings page is; none without the page.
 #[cfg(feature = "web")]
-type Links = Option<crate::page::Links>;
+type Links = Option<crate::desktop::page::Links>;
 #[cfg(not(feature = "web"))]
 type Links = Option<NoPage>;
 
@@ -144,7 +144,7 @@ struct App {
     engine: Arc<Engine>,
     listeners: Listeners,
     #[cfg(feature = "web")]
-    page: Option<crate::page::Page>,
+    page: Option<crate::desktop::page::Page>,
 }
 
 /// What wakes the running ostler.
@@ -174,7 +174,7 @@ impl App {
             let wake = changes.wake.clone();
             // A full channel means that the settings are about to be read anyway.
             let reload = move || drop(wake.try_send(Wake::Changed));
-            crate::page::Page::new(Arc::clone(&engine), file.clone(), reload)
+            crate::desktop::page::Page::new(Arc::clone(&engine), file.clone(), reload)
         };
         #[cfg(feature = "web")]
         if let Some(page) = &page {
@@ -298,7 +298,7 @@ impl App {
     /// For those who ask where the settings page is.
     fn links(&self) -> Links {
         #[cfg(feature = "web")]
-        return self.page.as_ref().map(crate::page::Page::links);
+        return self.page.as_ref().map(crate::desktop::page::Page::links);
         #[cfg(not(feature = "web"))]
         None
     }

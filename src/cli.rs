@@ -24,7 +24,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::app;
 use crate::config::{self, Parsed};
-use crate::desk::Whole;
+use crate::desktop::Whole;
 use crate::events::log::{self, Format};
 use crate::failure::error_chain;
 
@@ -108,7 +108,7 @@ pub fn main() -> ExitCode {
     let loudness =
         i8::try_from(line.common.verbose).unwrap_or(i8::MAX) - i8::try_from(line.common.quiet).unwrap_or(i8::MAX);
     #[cfg(feature = "tray")]
-    let has_icon = line.command.is_none() && crate::tray::has_desktop();
+    let has_icon = line.command.is_none() && crate::desktop::tray::has_desktop();
     let command = line.command.unwrap_or(Command::Run);
     // Commands other than `run` show their results themselves; a log between them only confuses.
     let level = if matches!(command, Command::Run) { loudness } else { loudness - 2 };

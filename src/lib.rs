@@ -7,14 +7,12 @@
 
 pub mod account;
 pub mod app;
-pub mod autostart;
 pub mod choose;
 pub mod cli;
 pub mod command;
 pub mod config;
-pub mod control;
 pub mod demo;
-pub mod desk;
+pub mod desktop;
 pub mod diagnose;
 pub mod endpoint;
 pub mod events;
@@ -22,8 +20,6 @@ pub mod failure;
 pub mod gate;
 pub mod guide;
 pub mod os;
-#[cfg(feature = "web")]
-pub mod page;
 pub mod pop3;
 pub mod progress;
 pub mod protocol;
@@ -32,6 +28,5 @@ pub mod sasl;
 pub mod secret;
 pub mod setup;
 pub mod smtp;
-pub mod tray;
 pub mod vault;
 pub mod wire;

@@ -8,6 +8,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+pub mod control;
 pub mod peer;
 
 #[cfg(any(target_os = "linux", target_os = "macos"))]

@@ -9,13 +9,13 @@ use tokio::sync::{mpsc, watch};
 use super::Wake;
 use crate::account::Account;
 use crate::config::presets::Presets;
-use crate::desk::Desk;
+use crate::desktop::Desk;
+use crate::desktop::tray::{self, Link, Wish};
 use crate::diagnose::{Doctor, Step};
 use crate::events::event::Event;
 use crate::events::notice::Notice;
 use crate::events::notice::PageTarget;
 use crate::proxy::Engine;
-use crate::tray::{self, Link, Wish};
 
 /// Serves the icon until dropped. Never ends by itself.
 pub(super) async fn panel(link: Link, desk: Arc<dyn Desk>, engine: Arc<Engine>, file: &Path, wake: mpsc::Sender<Wake>) {
@@ -82,7 +82,7 @@ fn show_notice(engine: &Engine, desk: &Arc<dyn Desk>, notice: Notice) {
     let (desk, place) = (Arc::clone(desk), notice.place.clone());
     let has_page = desk.has_page();
     let clicked: Box<dyn FnOnce() + Send> = Box::new(move || desk.open(&place));
-    crate::events::notice::show(notice, has_page.then_some(clicked));
+    crate::desktop::show_notice(notice, has_page.then_some(clicked));
 }
 
 #[cfg(not(feature = "tray"))]

@@ -15,9 +15,9 @@ use crate::account::{Account, CommandLine, Protocol, SecretSource, Settings, Tru
 use crate::cli::{ask, block_on, fail, print};
 use crate::config::presets::Presets;
 use crate::config::{self, value};
-use crate::control::{self, Request};
 use crate::endpoint::Endpoint;
 use crate::failure::error_chain;
+use crate::os::control::{self, Request};
 use crate::setup::import::ImportedAccount;
 use crate::setup::{Plan, Secrets, Side, endpoint_from_flag, keep};
 use dialogue::Dialogue;

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
-use crate::autostart::{self, State};
 use crate::cli::{fail, print, print_json};
+use crate::desktop::autostart::{self, State};
 use crate::failure::error_chain;
 
 /// Options of `ostler autostart`.

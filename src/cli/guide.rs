@@ -11,8 +11,8 @@ use clap::Args;
 use crate::account::{Account, Settings};
 use crate::cli::{account, fail, print};
 use crate::config::Parsed;
-use crate::control::{Request, ask};
 use crate::guide::{self, Client, Seen, System, Values, Watch, obstacles};
+use crate::os::control::{Request, ask};
 
 /// The width of a pipe or a file.
 const WIDTH: usize = 80;

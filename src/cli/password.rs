@@ -10,9 +10,9 @@ use clap::Args;
 use crate::account::{Account, Protocol, SecretSource, Server};
 use crate::cli::{account, ask, block_on, fail, print};
 use crate::config::Parsed;
-use crate::control::{self, Request};
 use crate::diagnose;
 use crate::failure::error_chain;
+use crate::os::control::{self, Request};
 use crate::secret::Secret;
 use crate::vault::{Vault, keyed_servers, place};
 

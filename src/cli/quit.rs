@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::app::GRACE;
 use crate::cli::{fail, print};
-use crate::control::{Request, ask, wait_for_end};
+use crate::os::control::{Request, ask, wait_for_end};
 
 /// The sessions that it may finish, and then what has to be put away.
 const PATIENCE: Duration = GRACE.saturating_add(Duration::from_secs(5));

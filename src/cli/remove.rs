@@ -8,8 +8,8 @@ use clap::Args;
 
 use crate::cli::{account, block_on, fail, print};
 use crate::config::{self, Parsed};
-use crate::control::{Request, ask};
 use crate::failure::error_chain;
+use crate::os::control::{Request, ask};
 use crate::vault::{Vault, VaultError};
 
 /// Options of `ostler remove`.

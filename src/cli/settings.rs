@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use crate::cli::{fail, print};
-use crate::control::{Request, ask};
+use crate::os::control::{Request, ask};
 
 /// Options of `ostler settings`.
 #[derive(Debug, Args)]
@@ -51,7 +51,7 @@ fn closed() -> &'static str {
 fn open(link: &str) -> ExitCode {
     match webbrowser::open(link) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(1, &crate::desk::no_browser(&error, link)),
+        Err(error) => fail(1, &crate::desktop::no_browser(&error, link)),
     }
 }
 

@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use crate::cli::{fail, print, print_json};
-use crate::control::{Request, ask};
+use crate::os::control::{Request, ask};
 
 /// Options of `ostler status`.
 #[derive(Debug, Args)]

@@ -13,9 +13,9 @@ use tokio::time::{sleep, timeout};
 
 use super::Events;
 use crate::config;
-use crate::control::canonical;
 use crate::events::event::Event;
 use crate::events::history::{History, Unreadable};
+use crate::os::control::canonical;
 
 /// What happens within so long of something that is to be kept is written with it.
 const PAUSE: Duration = Duration::from_secs(5);

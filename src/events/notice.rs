@@ -13,12 +13,6 @@ use crate::account::Protocol;
 use crate::events::event::Event;
 use crate::failure::{Blame, Failure, spoken, without_control};
 
-#[cfg(feature = "tray")]
-mod show;
-
-#[cfg(feature = "tray")]
-pub use show::show;
-
 /// Where on the settings page a click leads: on a notice, in the tray menu.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PageTarget {

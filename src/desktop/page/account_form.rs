@@ -11,8 +11,8 @@ use serde::Deserialize;
 use tokio::time::sleep;
 
 use super::account::{Said, hidden, page};
+use super::guide::{account, which};
 use super::layout::{check, field};
-use super::program::{account, which};
 use super::{App, Shared};
 use crate::account::{Account, Protocol, Security, Server};
 use crate::config::presets::Presets;

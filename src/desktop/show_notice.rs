@@ -3,7 +3,7 @@
 
 use std::thread::JoinHandle;
 
-use super::Notice;
+use crate::events::notice::Notice;
 
 /// Shows a notice, in a thread of its own, and does `clicked` if the user clicks it while it is there. `None`: a click has
 /// nowhere to lead. The thread may live as long as the notice.
@@ -25,7 +25,7 @@ mod system {
     use zbus::blocking::{Connection, Proxy};
     use zbus::zvariant::Value;
 
-    use super::Notice;
+    use crate::events::notice::Notice;
 
     const SERVICE: &str = "org.freedesktop.Notifications";
     const PATH: &str = "/org/freedesktop/Notifications";
@@ -84,7 +84,7 @@ mod system {
 /// Windows and macOS; a click leads nowhere yet.
 #[cfg(any(windows, target_os = "macos"))]
 mod system {
-    use super::Notice;
+    use crate::events::notice::Notice;
 
     pub(super) fn show(
         notice: &Notice,

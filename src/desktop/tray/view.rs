@@ -3,7 +3,7 @@
 use time::format_description::well_known::Rfc3339;
 use time::{OffsetDateTime, UtcOffset};
 
-use crate::desk::Desk;
+use crate::desktop::Desk;
 use crate::events::notice::PageTarget;
 use crate::events::{AccountStatus, Overview};
 use crate::failure::{spoken, without_control};
@@ -255,7 +255,7 @@ fn cut(text: &str, longest: usize) -> String {
 mod tests {
     use super::*;
     use crate::account::Protocol;
-    use crate::desk::Bare;
+    use crate::desktop::Bare;
     use crate::events::event::timestamp;
 
     /// A desk with everything.

@@ -10,13 +10,13 @@ use super::Sign;
 #[cfg(windows)]
 macro_rules! picture {
     ($name:literal) => {
-        include_bytes!(concat!("../../packaging/icons/tray/", $name, "-32.png"))
+        include_bytes!(concat!("../../../packaging/icons/tray/", $name, "-32.png"))
     };
 }
 #[cfg(not(windows))]
 macro_rules! picture {
     ($name:literal) => {
-        include_bytes!(concat!("../../packaging/icons/tray/", $name, "-48.png"))
+        include_bytes!(concat!("../../../packaging/icons/tray/", $name, "-48.png"))
     };
 }
 

@@ -8,9 +8,9 @@ use axum::response::{IntoResponse, Redirect, Response};
 use maud::{Markup, html};
 use serde::Deserialize;
 
+use super::guide::{account, which};
 use super::jobs::{Phase, Screen};
 use super::layout::{Here, View, check, field, word};
-use super::program::{account, which};
 use super::{App, Shared, link_to};
 use crate::account::{Access, Account, SecretSource, Security, Server};
 use crate::config;
@@ -43,9 +43,9 @@ pub(super) struct Sent {
 /// What to say beside a form that was sent.
 #[derive(Default)]
 pub(super) struct Said {
-    pub(super) change: super::edit::Mistakes,
+    pub(super) change: super::account_form::Mistakes,
     /// What was typed, where it was wrong.
-    pub(super) typed: Option<super::edit::Sent>,
+    pub(super) typed: Option<super::account_form::Sent>,
     pub(super) password: Option<String>,
     pub(super) remove: Option<String>,
     pub(super) local: Option<Result<Arc<Secret>, String>>,
@@ -87,7 +87,7 @@ pub(super) fn page(shared: &Shared, account: &Account, said: &Said) -> Response 
         }
         section aria-labelledby="change" {
             h2 #change { "Change" }
-            (super::edit::form(shared, account, &said.change, said.typed.as_ref()))
+            (super::account_form::form(shared, account, &said.change, said.typed.as_ref()))
         }
         @if !users.is_empty() {
             section aria-labelledby="password-title" {

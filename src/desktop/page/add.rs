@@ -11,8 +11,8 @@ use axum::response::{IntoResponse, Redirect, Response};
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use super::conversation::Conversation;
 use super::layout::{Here, View, check, field, word};
+use super::setup_job::Conversation;
 use super::{App, Shared};
 use crate::account::{Protocol, Settings};
 use crate::config::value;

@@ -7,11 +7,11 @@
 //!
 //! Not here: the page and the start at login (`desk.rs`), notices (`notice.rs`), and what granting a wish means (`app.rs`).
 
-mod face;
 #[cfg(feature = "tray")]
 mod menu;
 #[cfg(feature = "tray")]
 mod picture;
+mod view;
 
 #[cfg(all(feature = "tray", any(windows, target_os = "macos")))]
 #[path = "tray/message_loop.rs"]
@@ -26,9 +26,9 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
-pub use face::{Face, Item, Sign, Wish};
+pub use view::{Face, Item, Sign, Wish};
 
-use crate::desk::Desk;
+use crate::desktop::Desk;
 use crate::events::Events;
 
 #[cfg(feature = "tray")]
@@ -97,7 +97,7 @@ impl Link {
 mod tests {
     use super::*;
     use crate::account::{Access, Protocol};
-    use crate::desk::Bare;
+    use crate::desktop::Bare;
     use crate::events::event::Event;
 
     #[tokio::test(start_paused = true)]

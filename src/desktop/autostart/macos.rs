@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn the_file_with_the_low_ports_is_known_for_what_it_starts() {
-        let file = include_str!("../../packaging/macos/low-ports/ostler.plist");
+        let file = include_str!("../../../packaging/macos/low-ports/ostler.plist");
         let words = ["/Applications/ostler.app/Contents/MacOS/ostler", "--silent"];
         assert_eq!(parse(file), Starts::Words(words.map(str::to_owned).into()));
     }

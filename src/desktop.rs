@@ -3,15 +3,23 @@
 //!
 //! Not here: the icon (`tray.rs`), the notices (`notice.rs`), and what a desk does when it is asked to.
 
-mod whole;
+pub mod autostart;
+#[cfg(feature = "web")]
+pub mod page;
+#[cfg(feature = "tray")]
+mod show_notice;
+mod system;
+pub mod tray;
 
 use std::path::Path;
 
 use crate::events::notice::PageTarget;
 
-pub use whole::Whole;
+#[cfg(feature = "tray")]
+pub use show_notice::show as show_notice;
+pub use system::Whole;
 #[cfg(feature = "web")]
-pub(crate) use whole::no_browser;
+pub(crate) use system::no_browser;
 
 /// What is there beside tray and notices. Its methods may block for a moment (a browser is started); they are never called
 /// on the thread that serves, except those that only look: [`has_page`](Self::has_page) and
@@ -19,7 +27,7 @@ pub(crate) use whole::no_browser;
 pub trait Desk: Send + Sync {
     /// Told once, before anything else, where the page of this ostler is.
     #[cfg(feature = "web")]
-    fn page_is_here(&self, _links: crate::page::Links) {}
+    fn page_is_here(&self, _links: crate::desktop::page::Links) {}
 
     /// Whether there is a settings page now.
     fn has_page(&self) -> bool {

@@ -6,18 +6,18 @@
 
 mod about;
 mod account;
+mod account_form;
 mod add;
-mod conversation;
 mod doors;
-mod edit;
 mod guard;
+mod guide;
 mod history;
 mod jobs;
 mod layout;
-mod open;
+mod listen;
 mod overview;
-mod program;
 mod progress;
+mod setup_job;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -102,7 +102,7 @@ impl Page {
         self.shared.set_open_at(None);
         let Some(wanted) = wanted else { return };
         let (told, first_try) = oneshot::channel();
-        let task = tokio::spawn(open::keep_open(Arc::clone(&self.shared), router(&self.shared), wanted, told));
+        let task = tokio::spawn(listen::keep_open(Arc::clone(&self.shared), router(&self.shared), wanted, told));
         self.listening = Some(Listening { wanted, task });
         let _ = first_try.await;
     }
@@ -142,10 +142,10 @@ fn router(shared: &Arc<Shared>) -> Router {
         .route("/job/{id}/keep", post(progress::keep))
         .route("/job/{id}/stop", post(progress::stop))
         .route("/door", post(doors::change))
-        .route("/program", get(program::tiles))
-        .route("/guide/{client}", get(program::show))
+        .route("/program", get(guide::tiles))
+        .route("/guide/{client}", get(guide::show))
         .route("/account", get(account::show))
-        .route("/account/change", post(edit::change))
+        .route("/account/change", post(account_form::change))
         .route("/account/test", post(account::test))
         .route("/account/password", post(account::password))
         .route("/account/local", post(account::local_password))

@@ -6,7 +6,7 @@ use maud::{Markup, html};
 
 use super::layout::{Here, View, word};
 use super::{App, Shared};
-use crate::autostart::{self, State};
+use crate::desktop::autostart::{self, State};
 
 pub(super) async fn show(shared: App) -> Response {
     about_page(&shared, None)

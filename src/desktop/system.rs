@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use super::Desk;
-use crate::autostart::{self, State};
+use crate::desktop::autostart::{self, State};
 #[cfg(all(feature = "web", feature = "tray"))]
 use crate::events::notice::Notice;
 #[cfg(feature = "web")]
@@ -19,7 +19,7 @@ pub struct Whole {
     /// Nothing opens that nobody asked for.
     is_silent: bool,
     #[cfg(feature = "web")]
-    page: OnceLock<crate::page::Links>,
+    page: OnceLock<crate::desktop::page::Links>,
 }
 
 impl Whole {
@@ -48,7 +48,7 @@ impl Whole {
                 {
                     let notice =
                         Notice::answer("No web browser could be opened", &put_by_hand(link), PageTarget::Start);
-                    let _ = crate::events::notice::show(notice, None);
+                    let _ = crate::desktop::show_notice(notice, None);
                 }
                 false
             }
@@ -73,7 +73,7 @@ impl Desk for Whole {
     }
 
     #[cfg(feature = "web")]
-    fn page_is_here(&self, links: crate::page::Links) {
+    fn page_is_here(&self, links: crate::desktop::page::Links) {
         let _ = self.page.set(links);
     }
 
@@ -84,7 +84,7 @@ impl Desk for Whole {
 
     #[cfg(feature = "web")]
     fn open(&self, place: &PageTarget) {
-        if let Some(link) = self.page.get().and_then(crate::page::Links::entry) {
+        if let Some(link) = self.page.get().and_then(crate::desktop::page::Links::entry) {
             Self::lead_to(&format!("{link}&to={}", path(place)));
         }
     }
@@ -94,7 +94,7 @@ impl Desk for Whole {
         if self.is_silent {
             return true;
         }
-        let answer = crate::control::ask(settings_file, &crate::control::Request::Page);
+        let answer = crate::os::control::ask(settings_file, &crate::os::control::Request::Page);
         let link = answer.ok().flatten().and_then(|answer| answer["link"].as_str().map(str::to_owned));
         link.is_some_and(|link| Self::lead_to(&link))
     }
