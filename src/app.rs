@@ -20,12 +20,12 @@ use crate::desktop::tray::Link;
 use crate::events::Events;
 use crate::events::event::Event;
 use crate::events::history_file::Keeper;
-use crate::failure::error_chain;
 use crate::os;
 use crate::os::control::{ClaimError, Instance, Listener, Request};
 use crate::proxy::listeners::{Inherited, Listeners};
 use crate::proxy::{Engine, now};
 use crate::vault::Vault;
+use ostler_mail::failure::error_chain;
 
 /// How long sessions in the middle of a message may go on after SIGTERM.
 pub(crate) const GRACE: Duration = Duration::from_secs(20);

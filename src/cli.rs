@@ -26,7 +26,7 @@ use crate::app;
 use crate::config::{self, Parsed};
 use crate::desktop::Whole;
 use crate::events::log::{self, Format};
-use crate::failure::error_chain;
+use ostler_mail::failure::error_chain;
 
 /// Lets old mail programs go on working with today's providers.
 #[derive(Debug, Parser)]
@@ -183,16 +183,16 @@ fn block_on<T>(work: impl Future<Output = T>) -> std::io::Result<T> {
 }
 
 /// The account of that name; says which there are if there is none.
-fn account<'a>(parsed: &'a Parsed, name: &str) -> Result<&'a std::sync::Arc<crate::account::Account>, ExitCode> {
+fn account<'a>(parsed: &'a Parsed, name: &str) -> Result<&'a std::sync::Arc<ostler_mail::account::Account>, ExitCode> {
     let accounts = &parsed.settings.accounts;
     accounts
         .iter()
         .find(|a| a.name.eq_ignore_ascii_case(name))
         .or_else(|| accounts.iter().find(|a| a.address.eq_ignore_ascii_case(name)))
         .ok_or_else(|| {
-            let failure = crate::failure::Failure::UnknownAccount {
+            let failure = ostler_mail::failure::Failure::UnknownAccount {
                 given: name.to_owned(),
-                known: crate::choose::names(accounts),
+                known: ostler_mail::choose::names(accounts),
             };
             fail(1, &failure.sentence())
         })

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use toml::de::DeTable;
 
-use crate::account::Settings;
+use ostler_mail::account::Settings;
 use presets::Presets;
 use toml_tree::Notes;
 

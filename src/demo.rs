@@ -28,15 +28,15 @@ use std::time::Duration;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::timeout;
 
-use crate::account::{
-    Access, Account, AfterPop, Credentials, Door, Protocol, SecretSource, Security, Server, Settings, SignIn, Timeouts,
-    Trust,
-};
-use crate::sasl::hex;
-use crate::secret::Secret;
 use client::Program;
 pub use mailroom::{ADDRESS, FOREIGN, USER};
 use mailroom::{Counts, Mailbox};
+use ostler_mail::account::{
+    Access, Account, AfterPop, Credentials, Door, Protocol, SecretSource, Security, Server, Settings, SignIn, Timeouts,
+    Trust,
+};
+use ostler_mail::sasl::hex;
+use ostler_mail::secret::Secret;
 use provider::Provider;
 pub use run::{Options, main};
 use spoken::{Page, Spoke, Teller};

@@ -14,19 +14,20 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use self::explain::Cause;
-use crate::account::{Account, Protocol, SecretSource, Security, Server, Timeouts};
 use crate::diagnose::explain::client_messages::{Moment, Shown, around, shows};
-use crate::failure::{Failure, Waiting};
-use crate::protocol::{Login, Outgoing};
 use crate::proxy::Engine;
 use crate::proxy::net::conn::Stream;
 use crate::proxy::net::dial::{Dialer, Route, Upstream};
+use crate::proxy::net::tls;
 use crate::proxy::sign_in::{Prepared, hear, prepare, say, supported};
 use crate::proxy::smtp::submission::rehearse;
-use crate::secret::Secret;
-use crate::smtp::verdict::{Stage, Verdict, verdict};
 use crate::vault::place;
-use crate::{pop3, proxy::net::tls, smtp};
+use ostler_mail::account::{Account, Protocol, SecretSource, Security, Server, Timeouts};
+use ostler_mail::failure::{Failure, Waiting};
+use ostler_mail::machine::{Login, Outgoing};
+use ostler_mail::secret::Secret;
+use ostler_mail::smtp::verdict::{Stage, Verdict, verdict};
+use ostler_mail::{pop3, smtp};
 
 /// Whom a send is tried for where the gate is to be tested: somebody the provider has to relay to. Reserved by RFC 2606,
 /// and nothing is ever sent to it.
@@ -91,7 +92,7 @@ async fn finish<L: Login>(
 }
 
 async fn leave(upstream: &mut Upstream, timeouts: &Timeouts) {
-    let _ = say(upstream, &Outgoing::line("QUIT"), crate::failure::Waiting::Answer, timeouts.reply).await;
+    let _ = say(upstream, &Outgoing::line("QUIT"), ostler_mail::failure::Waiting::Answer, timeouts.reply).await;
     upstream.conn.close().await;
 }
 
@@ -161,8 +162,8 @@ impl<'a> Doctor<'a> {
         };
         let (seen, next) = look.map_or((None, None), |look| (Some(look.cause), look.advice));
         let cause = self.closed.clone().or(seen).or_else(|| known.map(words));
-        let own = || exact.map(|cause| cause.next.replace("NAME", &crate::failure::as_word(&self.account.name)));
-        let name = crate::failure::as_word(&self.account.name);
+        let own = || exact.map(|cause| cause.next.replace("NAME", &ostler_mail::failure::as_word(&self.account.name)));
+        let name = ostler_mail::failure::as_word(&self.account.name);
         let gone = self.closed.as_ref().map(|_| {
             format!(
                 "no setting can change that; once you have another mailbox, ostler remove {name} takes this one out"
@@ -362,7 +363,7 @@ impl<'a> Doctor<'a> {
             Err(failure) => return self.fail(server, "capabilities", began, failure).await,
         };
         let (Prepared::WantsSecret(upstream, _) | Prepared::Done(upstream, _)) = &prepared;
-        let spoken = crate::failure::spoken(server.protocol);
+        let spoken = ostler_mail::failure::spoken(server.protocol);
         let detail = match server.security {
             Security::StartTls => format!("speaks {spoken}, {}", tls_detail(upstream)),
             _ => format!("speaks {spoken}"),

@@ -22,7 +22,7 @@ use tokio::time::timeout;
 use crate::events::event::{Event, SessionId};
 use crate::events::history::{History, Past};
 use crate::events::notice::Notice;
-use crate::progress::Progress;
+use ostler_mail::progress::Progress;
 
 pub use status::{AccountStatus, Overview, Status};
 
@@ -138,7 +138,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::account::Protocol;
+    use ostler_mail::account::Protocol;
 
     #[tokio::test(start_paused = true)]
     async fn news_come_at_once_or_when_patience_ends() {

@@ -5,28 +5,15 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
-pub mod account;
 pub mod app;
-pub mod choose;
 pub mod cli;
-pub mod command;
 pub mod config;
 pub mod demo;
 pub mod desktop;
 pub mod diagnose;
-pub mod endpoint;
 pub mod events;
-pub mod failure;
-pub mod gate;
 pub mod guide;
 pub mod os;
-pub mod pop3;
-pub mod progress;
-pub mod protocol;
 pub mod proxy;
-pub mod sasl;
-pub mod secret;
 pub mod setup;
-pub mod smtp;
 pub mod vault;
-pub mod wire;

@@ -8,6 +8,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use ostler_mail::clock::Moment;
+
 pub mod control;
 pub mod peer;
 
@@ -129,31 +131,7 @@ pub fn notify_stopping() -> std::io::Result<()> {
 
 /// The time by a clock that never goes back and goes on while the computer sleeps (on Linux, macOS and Windows).
 pub fn now() -> Moment {
-    Moment(system::uptime())
-}
-
-/// A point on the clock of [`now`]. Only moments of one run of the computer can be compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Moment(Duration);
-
-impl Moment {
-    /// The moment this long after the zero of the clock; for tests, which have no clock.
-    pub const fn at(since_zero: Duration) -> Self {
-        Self(since_zero)
-    }
-
-    /// How long after `earlier` this is; zero if it is not.
-    pub const fn saturating_duration_since(self, earlier: Self) -> Duration {
-        self.0.saturating_sub(earlier.0)
-    }
-
-    /// The moment this long after, if there is such a one.
-    pub const fn checked_add(self, duration: Duration) -> Option<Self> {
-        match self.0.checked_add(duration) {
-            Some(sum) => Some(Self(sum)),
-            None => None,
-        }
-    }
+    Moment::at(system::uptime())
 }
 
 #[cfg(test)]

@@ -16,16 +16,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
-use crate::account::{Account, SecretSource, Server, ServerId, Settings};
 use crate::events::Events;
 use crate::events::event::{Event, SessionId};
-use crate::failure::{Failure, Place, SecretTrouble};
-use crate::gate::Gate;
-use crate::os::{self, Moment};
-use crate::pop3::login::Known;
+use crate::os;
 use crate::proxy::net::dial::Dialer;
-use crate::secret::Secret;
 use crate::vault::{Vault, VaultError};
+use ostler_mail::account::{Account, SecretSource, Server, ServerId, Settings};
+use ostler_mail::clock::Moment;
+use ostler_mail::failure::{Failure, Place, SecretTrouble};
+use ostler_mail::pop_before_smtp::Gate;
+use ostler_mail::pop3::login::Known;
+use ostler_mail::secret::Secret;
 
 /// One login's gate, and the turn to log in: one at a time, ostler's own or a client's.
 #[derive(Default)]
@@ -99,7 +100,7 @@ impl Engine {
 
     fn tell_settings(&self, again: bool) {
         let settings = self.settings();
-        let accounts = crate::choose::names(&settings.accounts);
+        let accounts = ostler_mail::choose::names(&settings.accounts);
         self.events.publish(Event::Settings { accounts, access: settings.access, again });
     }
 

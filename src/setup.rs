@@ -13,10 +13,10 @@ pub mod trial;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::account::{Account, AfterPop, Credentials, Protocol, SecretSource, Security, Server, SignIn, Trust};
 use crate::diagnose::Step;
-use crate::endpoint::{Endpoint, LoginForm};
-use crate::secret::Secret;
+use ostler_mail::account::endpoint::{Endpoint, LoginForm};
+use ostler_mail::account::{Account, AfterPop, Credentials, Protocol, SecretSource, Security, Server, SignIn, Trust};
+use ostler_mail::secret::Secret;
 
 /// How old a POP login may be before a send, where ostler writes it: the settings' default.
 const FRESH: Duration = Duration::from_secs(60);

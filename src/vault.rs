@@ -19,8 +19,8 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use crate::account::{Account, SecretSource, Server, SignIn};
-use crate::secret::Secret;
+use ostler_mail::account::{Account, SecretSource, Server, SignIn};
+use ostler_mail::secret::Secret;
 
 pub use command::CommandTrouble;
 pub use file::{EnvTrouble, FileTrouble};
@@ -506,7 +506,7 @@ mod keyring {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::account::{AfterPop, Credentials, Protocol, Security, Trust};
+    use ostler_mail::account::{AfterPop, Credentials, Protocol, Security, Trust};
 
     fn server(protocol: Protocol, host: &str, sign_in: SignIn) -> Server {
         let security = Security::Tls;

@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use md5::{Digest, Md5};
-use ostler::sasl::{Exchange, Mechanism};
-use ostler::secret::Secret;
+use ostler_mail::sasl::{Exchange, Mechanism};
+use ostler_mail::secret::Secret;
 use support::ca::TestCa;
 use support::client::Client;
 use support::ostler::{Account, Home, Ostler, Server};
@@ -176,7 +176,7 @@ fn every_way_to_give_the_local_password_opens_the_pop3_door() {
 
     let (mut pop, greeting) = greeted();
     let stamp = &greeting[greeting.find('<').expect("a timestamp")..=greeting.find('>').unwrap()];
-    pop.ask(&format!("APOP {ANN} {}", ostler::sasl::hex(&Md5::digest(format!("{stamp}{local}")))), "+OK in");
+    pop.ask(&format!("APOP {ANN} {}", ostler_mail::sasl::hex(&Md5::digest(format!("{stamp}{local}")))), "+OK in");
     stat(pop);
     let (_, other) = greeted();
     assert!(!other.contains(stamp), "no stamp twice");

@@ -10,9 +10,9 @@ mod support;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use ostler::account::{Protocol, Security, Trust};
-use ostler::endpoint::{Endpoint, LoginForm};
 use ostler::setup::discover::{Domain, Finder, Found, Missing, Names, NamesTrouble, Source, Srv, Vouched};
+use ostler_mail::account::endpoint::{Endpoint, LoginForm};
+use ostler_mail::account::{Protocol, Security, Trust};
 use support::dovecot::Dovecot;
 use support::gate::{Gate, Rules};
 use support::ostler::{Account, Home, Server};

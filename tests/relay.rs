@@ -4,10 +4,10 @@
 
 use std::time::Duration;
 
-use ostler::pop3::filter::Filter as Pop3;
-use ostler::protocol::{Breach, Clock, Filter, Party, Replies, Taken};
 use ostler::proxy::net::conn::Conn;
 use ostler::proxy::relay::{Ended, Limits, relay};
+use ostler_mail::machine::{Breach, Clock, Filter, Party, Replies, Taken};
+use ostler_mail::pop3::filter::Filter as Pop3;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::sync::watch;
 

@@ -9,12 +9,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ostler::account::{Credentials, Protocol, SecretSource, Security, Server, SignIn, Trust};
-use ostler::failure::Failure;
-use ostler::protocol::{Login, Step};
-use ostler::secret::Secret;
-use ostler::wire::Line;
-use ostler::{pop3, smtp};
+use ostler_mail::account::{Credentials, Protocol, SecretSource, Security, Server, SignIn, Trust};
+use ostler_mail::failure::Failure;
+use ostler_mail::machine::{Login, Step};
+use ostler_mail::secret::Secret;
+use ostler_mail::wire::Line;
+use ostler_mail::{pop3, smtp};
 
 const USER: &str = "ann@example.net";
 const SECRET: &str = "hunter2";

@@ -8,8 +8,8 @@ mod support;
 use std::process::Command;
 use std::sync::mpsc;
 
-use ostler::events::notice::PageTarget;
-use ostler::events::notice::{Notice, show};
+use ostler::desktop::show_notice;
+use ostler::events::notice::{Notice, PageTarget};
 use support::ca::TestCa;
 use support::client::Client;
 use support::desktop::{Desktop, Icon, Notices};
@@ -284,7 +284,7 @@ fn shows_a_notice() {
     }
     let (clicked, clicks) = mpsc::channel();
     let notice = Notice::answer("a title", "a & b", PageTarget::Start);
-    let shown = show(notice, Some(Box::new(move || clicked.send("was clicked").unwrap())));
+    let shown = show_notice(notice, Some(Box::new(move || clicked.send("was clicked").unwrap())));
     println!("{}", clicks.recv().unwrap());
     shown.unwrap().join().unwrap();
 }

@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use ostler::account::{Account, Credentials, Protocol, SecretSource, Security, Server, SignIn, Trust};
-use ostler::secret::{LIMIT, Secret};
 use ostler::vault::{Vault, VaultError};
+use ostler_mail::account::{Account, Credentials, Protocol, SecretSource, Security, Server, SignIn, Trust};
+use ostler_mail::secret::{LIMIT, Secret};
 
 const SCENARIO: &str = "OSTLER_TEST_SCENARIO";
 

@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
-use ostler::account::{Access, Account, Settings};
-use ostler::pop3::front as pop3;
-use ostler::sasl::{Attempt, Proof};
-use ostler::smtp::{Extensions, Reply, ReplyParser, front as smtp};
-use ostler::wire::{AUTH_LINE, COMMAND_LINE, Line, take_line};
+use ostler_mail::account::{Access, Account, Settings};
+use ostler_mail::pop3::front as pop3;
+use ostler_mail::sasl::{Attempt, Proof};
+use ostler_mail::smtp::{Extensions, Reply, ReplyParser, front as smtp};
+use ostler_mail::wire::{AUTH_LINE, COMMAND_LINE, Line, take_line};
 
 use super::{assert_reply_line, parts};
 
@@ -105,7 +105,7 @@ fn assert_clean(attempt: &Attempt, access: Access) {
         Proof::Cram { .. } => assert_eq!(access, Access::Password),
         Proof::Apop { .. } => {}
     }
-    assert!(ostler::smtp::front::given_password(attempt).is_some() == matches!(attempt.proof, Proof::Password(_)));
+    assert!(ostler_mail::smtp::front::given_password(attempt).is_some() == matches!(attempt.proof, Proof::Password(_)));
 }
 
 /// What a provider answers, chosen by an octet.

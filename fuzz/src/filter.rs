@@ -1,7 +1,7 @@
 //! A signed-in POP3 session: both sides' octets through the filter, as the relay would drive it.
 
-use ostler::pop3::filter::Filter;
-use ostler::protocol::{Breach, Filter as Machine, Party, Replies, Taken};
+use ostler_mail::machine::{Breach, Filter as Machine, Party, Replies, Taken};
+use ostler_mail::pop3::filter::Filter;
 
 use super::parts;
 

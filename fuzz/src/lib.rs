@@ -66,10 +66,10 @@ fn cut<'a>(bytes: &'a [u8], lengths: &[u8]) -> Vec<&'a [u8]> {
 }
 
 /// The lines of a text, as `take_line` cuts them off, up to the first that is too long.
-fn lines(bytes: &[u8]) -> Vec<ostler::wire::Line> {
+fn lines(bytes: &[u8]) -> Vec<ostler_mail::wire::Line> {
     let mut buffer = bytes.to_vec();
     let mut found = Vec::new();
-    while let Ok(Some(line)) = ostler::wire::take_line(&mut buffer, ostler::wire::REPLY_LINE) {
+    while let Ok(Some(line)) = ostler_mail::wire::take_line(&mut buffer, ostler_mail::wire::REPLY_LINE) {
         found.push(line);
     }
     found
@@ -77,6 +77,6 @@ fn lines(bytes: &[u8]) -> Vec<ostler::wire::Line> {
 
 /// One line of a reply, as any old client takes it.
 fn assert_reply_line(line: &str) {
-    assert!(line.len() <= ostler::wire::CLIENT_REPLY - 2, "too long: {line:?}");
+    assert!(line.len() <= ostler_mail::wire::CLIENT_REPLY - 2, "too long: {line:?}");
     assert!(line.bytes().all(|b| matches!(b, b' '..=b'~')), "not printable: {line:?}");
 }

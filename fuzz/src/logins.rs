@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use ostler::account::{Credentials, Protocol, SecretSource, Security, Server, SignIn, Trust};
-use ostler::failure::Failure;
-use ostler::pop3::login as pop3;
-use ostler::protocol::{Login, Outgoing, Step};
-use ostler::sasl::hex;
-use ostler::secret::Secret;
-use ostler::smtp::login as smtp;
-use ostler::wire::{Line, REPLY_LINE, printable};
+use ostler_mail::account::{Credentials, Protocol, SecretSource, Security, Server, SignIn, Trust};
+use ostler_mail::failure::Failure;
+use ostler_mail::machine::{Login, Outgoing, Step};
+use ostler_mail::pop3::login as pop3;
+use ostler_mail::sasl::hex;
+use ostler_mail::secret::Secret;
+use ostler_mail::smtp::login as smtp;
+use ostler_mail::wire::{Line, REPLY_LINE, printable};
 
 use super::{assert_reply_line, octets, parts};
 

@@ -4,17 +4,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ostler::account::{Account, Protocol, Security, Settings};
-use ostler::failure::{Failure, Place, Waiting};
-use ostler::gate::Gate;
-use ostler::os::Moment;
-use ostler::protocol::{Breach, Filter as _, Party, Replies, Taken};
-use ostler::smtp::data::{Data, outcome_unknown};
-use ostler::smtp::front::{Answer, Front, Transaction};
-use ostler::smtp::login::Login;
-use ostler::smtp::script::{Heard, Next, Say, Script, Way};
-use ostler::smtp::{Extensions, Reply, ReplyParser};
-use ostler::wire::{AUTH_LINE, COMMAND_LINE, REPLY_LINE, take_line};
+use ostler_mail::account::{Account, Protocol, Security, Settings};
+use ostler_mail::clock::Moment;
+use ostler_mail::failure::{Failure, Place, Waiting};
+use ostler_mail::machine::{Breach, Filter as _, Party, Replies, Taken};
+use ostler_mail::pop_before_smtp::Gate;
+use ostler_mail::smtp::data::{Data, outcome_unknown};
+use ostler_mail::smtp::envelope::{Heard, Next, Say, Script, Way};
+use ostler_mail::smtp::front::{Answer, Front, Transaction};
+use ostler_mail::smtp::login::Login;
+use ostler_mail::smtp::{Extensions, Reply, ReplyParser};
+use ostler_mail::wire::{AUTH_LINE, COMMAND_LINE, REPLY_LINE, take_line};
 
 use super::doors::{assert_one_reply, settings};
 use super::filter::{Schedule, deliver, in_single_octets, joined, schedule};
@@ -181,7 +181,7 @@ impl<'a> Session<'a> {
     }
 
     /// The server's next line on this connection; an error when it breaks off or makes no sense.
-    fn server_line(&mut self) -> Result<Option<ostler::wire::Line>, Failure> {
+    fn server_line(&mut self) -> Result<Option<ostler_mail::wire::Line>, Failure> {
         let (end, breaks) = self.heard();
         let mut said = self.from_server[..end].to_vec();
         match take_line(&mut said, REPLY_LINE) {

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use ostler::account::{Protocol, Settings};
-use ostler::pop3::front::{Answer, Front};
-use ostler::pop3::login::Login;
-use ostler::protocol::{Filter as _, Party};
-use ostler::wire::{AUTH_LINE, COMMAND_LINE, REPLY_LINE, take_line};
+use ostler_mail::account::{Protocol, Settings};
+use ostler_mail::machine::{Filter as _, Party};
+use ostler_mail::pop3::front::{Answer, Front};
+use ostler_mail::pop3::login::Login;
+use ostler_mail::wire::{AUTH_LINE, COMMAND_LINE, REPLY_LINE, take_line};
 
 use super::doors::{assert_pop3_reply, settings};
 use super::filter::{

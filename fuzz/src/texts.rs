@@ -3,16 +3,16 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use ostler::account::Security;
 use ostler::diagnose::explain;
-use ostler::protocol::{Filter, Replies, Taken};
-use ostler::sasl::{Acceptor, Exchange, Heard, Mechanism, Proof, starred};
-use ostler::secret::Secret;
 use ostler::setup::discover::{Domain, autoconfig};
-use ostler::smtp::data::Data;
-use ostler::smtp::verdict::{Stage, Verdict, verdict};
-use ostler::smtp::{Extensions, Reply, ReplyParser, parse_mail, parse_rcpt};
-use ostler::wire::{Body, DotScanner, Line, printable};
+use ostler_mail::account::Security;
+use ostler_mail::machine::{Filter, Replies, Taken};
+use ostler_mail::sasl::{Acceptor, Exchange, Heard, Mechanism, Proof, starred};
+use ostler_mail::secret::Secret;
+use ostler_mail::smtp::data::Data;
+use ostler_mail::smtp::verdict::{Stage, Verdict, verdict};
+use ostler_mail::smtp::{Extensions, Reply, ReplyParser, parse_mail, parse_rcpt};
+use ostler_mail::wire::{Body, DotScanner, Line, printable};
 
 use super::{assert_reply_line, cut, lines, parts};
 
@@ -184,7 +184,7 @@ pub fn import(data: &[u8]) {
     }
     for account in &file.accounts {
         for endpoint in account.incoming.iter().chain(&account.outgoing).chain(&account.imap) {
-            assert!(endpoint.security != ostler::account::Security::None && endpoint.port != 0, "{endpoint:?}");
+            assert!(endpoint.security != ostler_mail::account::Security::None && endpoint.port != 0, "{endpoint:?}");
             assert_eq!(value::host(&endpoint.host).as_ref(), Ok(&endpoint.host));
         }
         if let Some(address) = &account.address {

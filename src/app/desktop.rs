@@ -7,7 +7,6 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 
 use super::Wake;
-use crate::account::Account;
 use crate::config::presets::Presets;
 use crate::desktop::Desk;
 use crate::desktop::tray::{self, Link, Wish};
@@ -16,6 +15,7 @@ use crate::events::event::Event;
 use crate::events::notice::Notice;
 use crate::events::notice::PageTarget;
 use crate::proxy::Engine;
+use ostler_mail::account::Account;
 
 /// Serves the icon until dropped. Never ends by itself.
 pub(super) async fn panel(link: Link, desk: Arc<dyn Desk>, engine: Arc<Engine>, file: &Path, wake: mpsc::Sender<Wake>) {

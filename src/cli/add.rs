@@ -11,16 +11,16 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
-use crate::account::{Account, CommandLine, Protocol, SecretSource, Settings, Trust};
 use crate::cli::{ask, block_on, fail, print};
 use crate::config::presets::Presets;
 use crate::config::{self, value};
-use crate::endpoint::Endpoint;
-use crate::failure::error_chain;
 use crate::os::control::{self, Request};
 use crate::setup::import::ImportedAccount;
 use crate::setup::{Plan, Secrets, Side, endpoint_from_flag, keep};
 use dialogue::Dialogue;
+use ostler_mail::account::endpoint::Endpoint;
+use ostler_mail::account::{Account, CommandLine, Protocol, SecretSource, Settings, Trust};
+use ostler_mail::failure::error_chain;
 
 /// How long a running ostler may take to see that its settings have changed; where the system does not tell, it looks every
 /// two seconds.

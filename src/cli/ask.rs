@@ -5,7 +5,7 @@ use std::io::{BufRead, IsTerminal, Read, Write};
 
 use zeroize::Zeroizing;
 
-use crate::secret::{LIMIT, Secret};
+use ostler_mail::secret::{LIMIT, Secret};
 
 /// The person stopped it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

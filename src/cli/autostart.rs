@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::cli::{fail, print, print_json};
 use crate::desktop::autostart::{self, State};
-use crate::failure::error_chain;
+use ostler_mail::failure::error_chain;
 
 /// Options of `ostler autostart`.
 #[derive(Debug, Args)]

@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use crate::account::Account;
 use crate::cli::{fail, print, print_json};
 use crate::config::Parsed;
 use crate::diagnose::explain::{Explanation, explain};
+use ostler_mail::account::Account;
 
 /// How much is read from standard input: a dialog's text is far shorter, a whole log is not what is asked for.
 const INPUT: u64 = 64 * 1024;
@@ -37,7 +37,7 @@ pub fn main(parsed: Option<&Parsed>, words: &str, as_json: bool) -> ExitCode {
     let concerned = parsed.map(|parsed| concerned(&parsed.settings.accounts, &text)).unwrap_or_default();
     let only = parsed.map(|parsed| parsed.settings.accounts.as_slice()).filter(|all| all.len() == 1);
     let account = concerned.first().map(|one| one.account).or_else(|| only?.first().map(Arc::as_ref));
-    let name = account.map(|account| crate::failure::as_word(&account.name));
+    let name = account.map(|account| ostler_mail::failure::as_word(&account.name));
     let next = |one: &Explanation| with_name(&one.cause.next, name.as_deref());
     if as_json {
         let causes: Vec<_> = explanations
@@ -154,7 +154,7 @@ mod tests {
 
     #[test]
     fn a_servers_name_is_found_as_a_whole() {
-        let account = Arc::new(crate::choose::tests::account("home", "ann@example.net", "ann"));
+        let account = Arc::new(ostler_mail::account::testing::account("home", "ann@example.net", "ann"));
         let host = account.servers().next().map(|server| server.host.clone());
         let Some(host) = host else { return };
         let accounts = [account];

@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
-use crate::account::{Account, Settings};
 use crate::cli::{account, fail, print};
 use crate::config::Parsed;
 use crate::guide::{self, Client, Seen, System, Values, Watch, obstacles};
 use crate::os::control::{Request, ask};
+use ostler_mail::account::{Account, Settings};
 
 /// The width of a pipe or a file.
 const WIDTH: usize = 80;
@@ -83,7 +83,7 @@ fn chosen(parsed: &Parsed, name: Option<&str>) -> Result<Arc<Account>, ExitCode>
         [] => Err(fail(1, "there is no account yet, so a guide would have nothing to say: run ostler add first")),
         [only] => Ok(Arc::clone(only)),
         several => several.iter().find(|a| a.is_default).cloned().ok_or_else(|| {
-            let names = crate::choose::names(several).join(", ");
+            let names = ostler_mail::choose::names(several).join(", ");
             fail(2, &format!("for which account? Say --account and one of these: {names}"))
         }),
     }

@@ -5,11 +5,11 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::account::{Account, Server, Settings};
 use crate::cli::{block_on, fail, print, print_json};
 use crate::config::Parsed;
-use crate::failure::error_chain;
 use crate::vault::Vault;
+use ostler_mail::account::{Account, Server, Settings};
+use ostler_mail::failure::error_chain;
 
 /// Options of `ostler list`.
 #[derive(Debug, Args)]

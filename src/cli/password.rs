@@ -7,14 +7,14 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use crate::account::{Account, Protocol, SecretSource, Server};
 use crate::cli::{account, ask, block_on, fail, print};
 use crate::config::Parsed;
 use crate::diagnose;
-use crate::failure::error_chain;
 use crate::os::control::{self, Request};
-use crate::secret::Secret;
 use crate::vault::{Vault, keyed_servers, place};
+use ostler_mail::account::{Account, Protocol, SecretSource, Server};
+use ostler_mail::failure::error_chain;
+use ostler_mail::secret::Secret;
 
 /// Options of `ostler password`.
 #[derive(Debug, Args)]
@@ -125,7 +125,7 @@ async fn keep(
     servers: &[&Server],
     secret: &Secret,
     check: bool,
-    timeouts: &crate::account::Timeouts,
+    timeouts: &ostler_mail::account::Timeouts,
 ) -> Result<(), String> {
     let copy = || Secret::new(secret.expose().to_owned()).map_err(|e| e.to_string());
     if check {

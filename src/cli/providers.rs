@@ -6,11 +6,11 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::account::Protocol;
 use crate::cli::{fail, print, print_json};
 use crate::config::presets::{Confidence, Pop, Preset, Presets};
-use crate::endpoint::{Endpoint, LoginForm, Way};
-use crate::failure::error_chain;
+use ostler_mail::account::Protocol;
+use ostler_mail::account::endpoint::{Endpoint, LoginForm, Way};
+use ostler_mail::failure::error_chain;
 
 /// More presets than these are shown with one line each.
 const IN_FULL: usize = 3;
@@ -49,7 +49,7 @@ pub fn main(file: &Path, options: &Options) -> ExitCode {
             &format!(
                 "no provider that ostler knows fits {}; `ostler providers` alone lists all of them, and an account can name \
                  its servers itself",
-                crate::wire::printable(word.as_bytes())
+                ostler_mail::wire::printable(word.as_bytes())
             ),
         );
     }

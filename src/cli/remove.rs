@@ -8,9 +8,9 @@ use clap::Args;
 
 use crate::cli::{account, block_on, fail, print};
 use crate::config::{self, Parsed};
-use crate::failure::error_chain;
 use crate::os::control::{Request, ask};
 use crate::vault::{Vault, VaultError};
+use ostler_mail::failure::error_chain;
 
 /// Options of `ostler remove`.
 #[derive(Debug, Args)]
@@ -39,7 +39,7 @@ pub fn main(file: &Path, parsed: &Parsed, options: &Options) -> ExitCode {
         print("there is no account to remove\n");
         return ExitCode::SUCCESS;
     }
-    let names = crate::choose::names(accounts).join(", ");
+    let names = ostler_mail::choose::names(accounts).join(", ");
     if !options.yes {
         if !std::io::stdin().is_terminal() {
             return fail(1, "there is no terminal to ask on; give --yes to remove the account without a question");

@@ -8,8 +8,8 @@ use super::keys;
 use super::server::{self, Secrets, Who};
 use super::toml_tree::{Item, Table};
 use super::value;
-use crate::account::{Account, Alias, Protocol, SecretSource, Server};
 use crate::config::presets::Presets;
+use ostler_mail::account::{Account, Alias, Protocol, SecretSource, Server};
 
 /// An account as far as it could be read, and the places that matter to other accounts.
 pub(super) struct Draft<'a> {

@@ -9,8 +9,8 @@ use toml_edit::DocumentMut;
 
 use super::EditError;
 use super::parse_with;
-use crate::account::{Account, AfterPop, CommandLine, Protocol, SecretSource, Security, Server, SignIn};
 use crate::config::presets::Presets;
+use ostler_mail::account::{Account, AfterPop, CommandLine, Protocol, SecretSource, Security, Server, SignIn};
 
 /// What a new file begins with.
 const HEADER: &str = "# The settings of ostler. Change what you like: ostler keeps your comments and the order.\n\
@@ -169,8 +169,8 @@ fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::account::Settings;
     use crate::config::{parse, remove_account};
+    use ostler_mail::account::Settings;
 
     const FILE: &str = "/home/ann/ostler.toml";
 

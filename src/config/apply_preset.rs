@@ -8,9 +8,9 @@ use std::time::Duration;
 use super::keys;
 use super::toml_tree::{Item, Table};
 use super::value;
-use crate::account::{Protocol, Security};
 use crate::config::presets::{Confidence, Preset, Presets};
-use crate::endpoint::Endpoint;
+use ostler_mail::account::endpoint::Endpoint;
+use ostler_mail::account::{Protocol, Security};
 
 /// The protocols in the order in which an account's servers are read.
 pub(super) const PROTOCOLS: [Protocol; 3] = [Protocol::Pop3, Protocol::Smtp, Protocol::Imap];

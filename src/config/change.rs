@@ -7,8 +7,8 @@ use std::sync::Arc;
 use toml_edit::{Array, DocumentMut, Item, Table, TableLike, Value, value};
 
 use super::{EditError, parse_with};
-use crate::account::{Account, Alias, Protocol, Security, Server};
 use crate::config::presets::Presets;
+use ostler_mail::account::{Account, Alias, Protocol, Security, Server};
 
 /// What an account is to be like.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,7 +90,7 @@ pub fn change_account(
             && new.accounts.iter().zip(&old.accounts).enumerate().all(|(at, (new, old))| {
                 if at == index { is_changed(old, new, change) } else { is_same(old, new, change) }
             });
-    let rest = crate::account::Settings { accounts: old.accounts.clone(), ..new };
+    let rest = ostler_mail::account::Settings { accounts: old.accounts.clone(), ..new };
     if is_right && rest == old { Ok(after) } else { Err(EditError::CannotTake) }
 }
 

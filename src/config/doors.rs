@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::toml_tree::Item;
 use super::value;
-use crate::account::{Access, Door, Network, Protocol};
+use ostler_mail::account::{Access, Door, Network, Protocol};
 
 const FORMS: &str = "a port from 0 to 65535, \"ADDRESS:PORT\", a list of these, or false";
 const PAGE_FORMS: &str = "a port from 0 to 65535, \"ADDRESS:PORT\" on loopback (127.0.0.1 or [::1]), or false";

@@ -7,8 +7,8 @@ use toml_edit::{DocumentMut, Item, Value};
 
 use super::change::put;
 use super::{EditError, parse_with};
-use crate::account::{Door, Protocol};
 use crate::config::presets::Presets;
+use ostler_mail::account::{Door, Protocol};
 
 /// Moves the doors of `protocol` that all accounts share from port `from` to port `to` in the text of the settings file
 /// `file` (which is not opened). If the file does not say just that afterwards, it is refused.
@@ -41,7 +41,7 @@ pub fn move_door(
         }
         door
     });
-    let wanted = crate::account::Settings { doors: doors.collect(), ..old };
+    let wanted = ostler_mail::account::Settings { doors: doors.collect(), ..old };
     if wanted == new { Ok(after) } else { Err(EditError::CannotTake) }
 }
 

@@ -13,10 +13,10 @@ use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::LoadError;
 use super::file::read_text;
-use crate::account::{Account, Protocol};
-use crate::endpoint::{Endpoint, LoginForm, Way};
+use ostler_mail::account::endpoint::{Endpoint, LoginForm, Way};
+use ostler_mail::account::{Account, Protocol};
 
-mod parse;
+pub(super) mod parse;
 
 /// The compiled-in file.
 const BUILT_IN: &str = include_str!("../../config/providers.toml");
@@ -325,7 +325,7 @@ fn matches_pattern(pattern: &str, host: &str) -> bool {
 /// If a message is not of the promised form or shows a planted `hunter2-SECRET`, or a server comes out of the file that
 /// is in clear text or has no valid host.
 pub fn fuzz(bytes: &[u8]) {
-    use crate::account::Security;
+    use ostler_mail::account::Security;
 
     let text = String::from_utf8_lossy(bytes);
     let own = match parse::read_providers(&text, Path::new("p.toml"), true) {

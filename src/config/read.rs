@@ -12,8 +12,8 @@ use super::doors::{self, Gathered};
 use super::keys;
 use super::toml_tree::{Item, Notes, Table};
 use super::value;
-use crate::account::{Access, Alias, Network, Protocol, Settings, Timeouts};
 use crate::config::presets::Presets;
+use ostler_mail::account::{Access, Alias, Network, Protocol, Settings, Timeouts};
 
 /// The settings; `None`, or incomplete, where a mistake was noted.
 pub(super) fn settings(tree: &DeTable<'_>, file: &Path, presets: &Presets, notes: &Notes) -> Option<Settings> {

@@ -8,8 +8,10 @@ use super::apply_preset::{self, Base};
 use super::keys;
 use super::toml_tree::{Item, Table};
 use super::value;
-use crate::account::{AfterPop, CommandLine, Credentials, Protocol, SecretSource, Security, Server, SignIn, Trust};
-use crate::endpoint::{Endpoint, Way};
+use ostler_mail::account::endpoint::{Endpoint, Way};
+use ostler_mail::account::{
+    AfterPop, CommandLine, Credentials, Protocol, SecretSource, Security, Server, SignIn, Trust,
+};
 
 const SECRET: &str = "\"keyring\", { command = \"..\" }, { file = \"..\" }, { env = \"..\" } or \"client\"";
 const LOCAL_SECRET: &str = "\"keyring\", { command = \"..\" }, { file = \"..\" } or { env = \"..\" }";

@@ -6,7 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::account::*;
+use ostler_mail::account::*;
 
 const EXAMPLE: &str = include_str!("../../config/ostler.example.toml");
 const SECRET: &str = "hunter2-SECRET";

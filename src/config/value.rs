@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio_rustls::rustls::pki_types::ServerName;
 
-use crate::account::{Alias, Network};
+use ostler_mail::account::{Alias, Network};
 
 /// What can be wrong with a value; goes before "allowed is".
 pub(super) type Why = &'static str;

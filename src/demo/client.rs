@@ -13,10 +13,10 @@ use super::mailroom::ADDRESS;
 use super::smtp::MESSAGE;
 use super::spoken::{Direction, Teller, Voice, Who};
 use super::text::{Text, read_text, stuffed};
-use crate::account::Protocol;
 use crate::proxy::net::conn::{Conn, Read};
-use crate::smtp::{Reply, ReplyParser};
-use crate::wire::REPLY_LINE;
+use ostler_mail::account::Protocol;
+use ostler_mail::smtp::{Reply, ReplyParser};
+use ostler_mail::wire::REPLY_LINE;
 
 /// Outlook Express 4 asks its user after so long whether to go on waiting.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -227,7 +227,7 @@ impl Talk {
         if matches!(sent, Ok(Ok(()))) { Ok(()) } else { Err(self.refused("nothing: the connection is gone")) }
     }
 
-    async fn hear(&mut self) -> Result<crate::wire::Line, String> {
+    async fn hear(&mut self) -> Result<ostler_mail::wire::Line, String> {
         match timeout(PATIENCE, self.conn.read_line(REPLY_LINE)).await {
             Ok(Ok(Read::Line(line))) => {
                 self.voice.heard(line.bytes());

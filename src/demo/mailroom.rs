@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::secret::Secret;
+use ostler_mail::secret::Secret;
 
 /// The user name at the demo provider.
 pub const USER: &str = "ann";

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use super::mailroom::{Delivered, Login, Maildrop, Mailroom};
 use super::text::lines;
-use crate::command::Command;
-use crate::wire::Line;
+use ostler_mail::command::Command;
+use ostler_mail::wire::Line;
 
 /// What to say.
 #[derive(Debug, PartialEq, Eq)]
@@ -171,7 +171,7 @@ mod tests {
 
     use super::super::mailroom::Mailbox;
     use super::*;
-    use crate::secret::Secret;
+    use ostler_mail::secret::Secret;
 
     const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 

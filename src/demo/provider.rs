@@ -21,10 +21,10 @@ use super::pop::{self, Pop};
 use super::smtp::{self, MESSAGE, Smtp};
 use super::spoken::{Direction, Teller, Voice, Who};
 use super::text::{Text, read_text, stuffed};
-use crate::account::Protocol;
 use crate::proxy::net::conn::{Conn, Read};
-use crate::secret::Secret;
-use crate::wire::{COMMAND_LINE, Line};
+use ostler_mail::account::Protocol;
+use ostler_mail::secret::Secret;
+use ostler_mail::wire::{COMMAND_LINE, Line};
 
 /// A visitor that says nothing for so long is sent away (RFC 1939 asks for at least this).
 const IDLE: Duration = Duration::from_secs(600);

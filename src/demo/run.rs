@@ -6,11 +6,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use super::{Doors, Scene};
-use crate::account::SecretSource;
 use crate::events::Events;
 use crate::proxy::Engine;
 use crate::proxy::listeners::Listeners;
 use crate::vault::Vault;
+use ostler_mail::account::SecretSource;
 
 /// The ports of ostler's own settings; those who stay may have them in their mail program already.
 const USUAL: (u16, u16) = (2110, 2025);

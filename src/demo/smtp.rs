@@ -8,9 +8,9 @@ use time::format_description::well_known::Rfc2822;
 
 use super::mailroom::{ADDRESS, FOREIGN, Mailbox, MailboxFull, Mailroom};
 use super::text::Text;
-use crate::command::Command;
-use crate::smtp::{parse_mail, parse_rcpt};
-use crate::wire::Line;
+use ostler_mail::command::Command;
+use ostler_mail::smtp::{parse_mail, parse_rcpt};
+use ostler_mail::wire::Line;
 
 /// The longest message taken, in octets.
 pub(super) const MESSAGE: usize = 16 * 1024 * 1024;
@@ -203,7 +203,7 @@ mod tests {
 
     use super::super::mailroom::{Login, USER};
     use super::*;
-    use crate::secret::Secret;
+    use ostler_mail::secret::Secret;
 
     const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 

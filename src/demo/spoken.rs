@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::text::lines;
-use crate::account::Protocol;
-use crate::command::Command;
-use crate::sasl::starred;
-use crate::secret::Secret;
-use crate::wire::printable;
+use ostler_mail::account::Protocol;
+use ostler_mail::command::Command;
+use ostler_mail::sasl::starred;
+use ostler_mail::secret::Secret;
+use ostler_mail::wire::printable;
 
 /// Lines of a message that are shown; the rest is counted. Also bounds what one message can put into the channel.
 const SHOWN_LINES: usize = 4;

@@ -7,7 +7,7 @@ use memchr::memmem;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::proxy::net::conn::Conn;
-use crate::wire::DotScanner;
+use ostler_mail::wire::DotScanner;
 
 /// What reading a text can give.
 #[derive(Debug, PartialEq, Eq)]

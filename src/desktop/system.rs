@@ -10,7 +10,7 @@ use crate::desktop::autostart::{self, State};
 use crate::events::notice::Notice;
 #[cfg(feature = "web")]
 use crate::events::notice::PageTarget;
-use crate::failure::error_chain;
+use ostler_mail::failure::error_chain;
 
 /// See [`Desk`].
 pub struct Whole {

@@ -96,9 +96,9 @@ impl Link {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::account::{Access, Protocol};
     use crate::desktop::Bare;
     use crate::events::event::Event;
+    use ostler_mail::account::{Access, Protocol};
 
     #[tokio::test(start_paused = true)]
     async fn the_icon_moves_for_mail_and_not_for_a_look_at_an_empty_mailbox() {

@@ -11,9 +11,9 @@ use std::sync::LazyLock;
 
 use serde::Deserialize;
 
-use crate::failure::{CertificateProblem, Failure, SecretTrouble, Waiting};
-use crate::smtp::Reply;
-use crate::smtp::verdict::{Stage, Verdict, verdict};
+use ostler_mail::failure::{CertificateProblem, Failure, SecretTrouble, Waiting};
+use ostler_mail::smtp::Reply;
+use ostler_mail::smtp::verdict::{Stage, Verdict, verdict};
 use text::{Text, code_of};
 
 /// Of several causes that fit, so many are told.

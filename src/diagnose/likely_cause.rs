@@ -14,15 +14,15 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 use super::{STRANGER, Step, finish, leave};
-use crate::account::{Account, Protocol, Security, Server, SignIn, Timeouts};
 use crate::diagnose::explain;
-use crate::failure::{Failure, Place, Waiting};
-use crate::pop3;
-use crate::protocol::Outgoing;
 use crate::proxy::Engine;
 use crate::proxy::net::dial::{Family, Route};
 use crate::proxy::sign_in::{hear, say};
 use crate::proxy::smtp::submission::rehearse;
+use ostler_mail::account::{Account, Protocol, Security, Server, SignIn, Timeouts};
+use ostler_mail::failure::{Failure, Place, Waiting};
+use ostler_mail::machine::Outgoing;
+use ostler_mail::pop3;
 
 /// What all looks at one failure may take together: a person is waiting.
 const LOOK: Duration = Duration::from_secs(12);
@@ -276,8 +276,8 @@ async fn in_clear(engine: &Engine, server: &Server, timeouts: &Timeouts) -> Opti
             }
         }
         Some(protocol) => Some(Look::new(
-            format!("a server for {} answers on port {port}", crate::failure::spoken(protocol)),
-            format!("write the host and port for {} in the settings", crate::failure::spoken(server.protocol)),
+            format!("a server for {} answers on port {port}", ostler_mail::failure::spoken(protocol)),
+            format!("write the host and port for {} in the settings", ostler_mail::failure::spoken(server.protocol)),
         )),
         None => None,
     }
@@ -353,7 +353,7 @@ mod tests {
 
     #[test]
     fn the_usual_other_ports_leave_the_own_one_out() {
-        let server = |protocol, port| Server { port, ..crate::choose::tests::server(protocol, "ann") };
+        let server = |protocol, port| Server { port, ..ostler_mail::account::testing::server(protocol, "ann") };
         let ports = |server: &Server| usual(server).into_iter().map(|(port, _)| port).collect::<Vec<_>>();
         assert_eq!(ports(&server(Protocol::Pop3, 995)), [110]);
         assert_eq!(ports(&server(Protocol::Pop3, 2995)), [995, 110]);

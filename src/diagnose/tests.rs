@@ -1,15 +1,15 @@
 //! What is told of a step, without servers; the rest is in `tests/doctor.rs`.
 
 use super::*;
-use crate::account::{Access, Settings, SignIn};
 use crate::events::Events;
 use crate::vault::Vault;
+use ostler_mail::account::{Access, Settings, SignIn};
 
 #[test]
 fn a_provider_known_to_be_closed_is_the_cause_of_whatever_fails() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let mut account = crate::choose::tests::account("home", "ann@example.net", "ann");
+    let mut account = ostler_mail::account::testing::account("home", "ann@example.net", "ann");
     account.smtp.clear();
     account.pop3 = account.pop3.map(|server| Server {
         host: "127.0.0.1".into(),

@@ -7,9 +7,9 @@ use std::net::SocketAddr;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::account::{Access, Door, Protocol};
-use crate::failure::Failure;
-use crate::protocol::{Misuse, Slip};
+use ostler_mail::account::{Access, Door, Protocol};
+use ostler_mail::failure::Failure;
+use ostler_mail::machine::{Misuse, Slip};
 
 /// Names a client's connection while it lasts.
 pub type SessionId = u64;

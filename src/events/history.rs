@@ -14,7 +14,7 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::events::event::Event;
 use crate::events::journal::{Entry, LONGEST};
-use crate::failure::without_control;
+use ostler_mail::failure::without_control;
 
 /// How many things of an account are kept: some weeks of a person's mail.
 const KEPT: usize = 50;
@@ -259,7 +259,7 @@ fn kind(event: &Event) -> Option<Kind> {
 mod tests {
     use super::*;
     use crate::events::journal::Journal;
-    use crate::failure::Failure;
+    use ostler_mail::failure::Failure;
 
     /// A history, its journal and its clock, which goes on by a minute an event.
     #[derive(Default)]
@@ -294,7 +294,7 @@ mod tests {
 
     fn settings(names: &[&str]) -> Event {
         let accounts = names.iter().map(ToString::to_string).collect();
-        Event::Settings { accounts, access: crate::account::Access::SameUser, again: true }
+        Event::Settings { accounts, access: ostler_mail::account::Access::SameUser, again: true }
     }
 
     #[test]

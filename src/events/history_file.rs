@@ -226,7 +226,7 @@ impl Keeper {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::account::Access;
+    use ostler_mail::account::Access;
 
     fn settings(events: &Events, names: &[&str]) {
         let accounts = names.iter().map(ToString::to_string).collect();

@@ -9,9 +9,9 @@ use std::collections::VecDeque;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::account::Protocol;
 use crate::events::event::{Event, SessionId, not_sent, timestamp};
-use crate::failure::{spoken, without_control};
+use ostler_mail::account::Protocol;
+use ostler_mail::failure::{spoken, without_control};
 
 /// How many things are kept: some hours of an old program that looks for mail every few minutes.
 const KEPT: usize = 500;
@@ -174,7 +174,7 @@ fn draft(event: &Event) -> Option<Draft> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::failure::Failure;
+    use ostler_mail::failure::Failure;
 
     fn sent(n: usize) -> Event {
         Event::Sent { account: "home".into(), recipients: n, octets: 1 }

@@ -16,10 +16,10 @@ use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::account::Access;
 use crate::events::event::Event;
-use crate::failure::{Blame, Failure};
-use crate::protocol::Slip;
+use ostler_mail::account::Access;
+use ostler_mail::failure::{Blame, Failure};
+use ostler_mail::machine::Slip;
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -35,7 +35,7 @@ static JSON: AtomicBool = AtomicBool::new(false);
 /// How many lines are kept: hours of an old program's mail, or with `-v` some sessions.
 const KEPT: usize = 500;
 /// The longest line, in characters: providers and clients can be talkative (4096 octets a line, by the limits of
-/// [`crate::wire`]), and whoever fills the log with long lines pushes out what matters in it.
+/// [`ostler_mail::wire`]), and whoever fills the log with long lines pushes out what matters in it.
 const LONGEST: usize = 512;
 /// What stands before the message: the time to the microsecond, and how grave it is.
 const STAMP: usize = "2026-11-20T12:00:00.000000Z ERROR ".len();
@@ -380,8 +380,8 @@ mod tests {
 
     #[test]
     fn what_to_do_is_not_pushed_out_by_a_talkative_provider() {
-        use crate::account::{Protocol, Security};
-        let at = crate::failure::Place {
+        use ostler_mail::account::{Protocol, Security};
+        let at = ostler_mail::failure::Place {
             host: "mail.example.org".into(),
             port: 995,
             protocol: Protocol::Pop3,

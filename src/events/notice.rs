@@ -9,9 +9,9 @@ use std::collections::HashSet;
 use std::mem::{Discriminant, discriminant};
 use std::net::SocketAddr;
 
-use crate::account::Protocol;
 use crate::events::event::Event;
-use crate::failure::{Blame, Failure, spoken, without_control};
+use ostler_mail::account::Protocol;
+use ostler_mail::failure::{Blame, Failure, spoken, without_control};
 
 /// Where on the settings page a click leads: on a notice, in the tray menu.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -147,11 +147,11 @@ impl Notices {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::account::{Access, Door, Security};
-    use crate::failure;
+    use ostler_mail::account::{Access, Door, Security};
+    use ostler_mail::failure;
 
-    fn at(protocol: Protocol) -> failure::PageTarget {
-        failure::PageTarget { host: "mx.example.net".into(), port: 1, protocol, security: Security::Tls }
+    fn at(protocol: Protocol) -> failure::Place {
+        failure::Place { host: "mx.example.net".into(), port: 1, protocol, security: Security::Tls }
     }
 
     fn refused(protocol: Protocol) -> Event {

@@ -10,13 +10,13 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
-use crate::account::{Door, Protocol};
 use crate::events::event::{Event, SessionId, not_sent, timestamp};
 use crate::events::history::History;
 use crate::events::journal::Journal;
 use crate::events::notice::Notices;
-use crate::failure::Blame;
-use crate::progress::Progress;
+use ostler_mail::account::{Door, Protocol};
+use ostler_mail::failure::Blame;
+use ostler_mail::progress::Progress;
 
 /// An account as others see it.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -280,9 +280,9 @@ impl Status {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::account::Access;
     use crate::events::Events;
-    use crate::failure::Failure;
+    use ostler_mail::account::Access;
+    use ostler_mail::failure::Failure;
 
     #[test]
     fn status_is_what_happened() {

@@ -5,10 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::*;
-use crate::account::{Access, Account, Door, Protocol, SecretSource, Settings, SignIn, Timeouts};
+use ostler_mail::account::{Access, Account, Door, Protocol, SecretSource, Settings, SignIn, Timeouts};
 
 pub(crate) fn account() -> Account {
-    crate::choose::tests::account("home", "ann@example.net", "ann")
+    ostler_mail::account::testing::account("home", "ann@example.net", "ann")
 }
 
 fn door(protocol: Protocol, address: &str) -> Door {
@@ -55,7 +55,7 @@ fn all_kinds() -> Vec<Settings> {
     password.access = Access::Password;
     kinds.push(password);
     let mut several = settings(12110, 12025);
-    several.accounts.push(Arc::new(crate::choose::tests::account("work", "ann@work.example", "ann")));
+    several.accounts.push(Arc::new(ostler_mail::account::testing::account("work", "ann@work.example", "ann")));
     kinds.push(several);
     kinds
 }

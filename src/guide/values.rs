@@ -4,7 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
-use crate::account::{Access, Account, Protocol, SecretSource, Settings};
+use ostler_mail::account::{Access, Account, Protocol, SecretSource, Settings};
 
 /// The system that ostler runs on, where that makes a difference to the reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,8 +3,8 @@
 
 use serde_json::Value;
 
-use crate::account::{Account, Protocol, Settings};
 use crate::guide::{Client, Values};
+use ostler_mail::account::{Account, Protocol, Settings};
 
 /// One line for the person who watches.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -127,7 +127,7 @@ fn program(process: c_int) -> Option<String> {
     // SAFETY: `path` has `size` octets.
     let length = unsafe { libc::proc_pidpath(process, path.as_mut_ptr().cast(), size) };
     let path = path.get(..usize::try_from(length).ok().filter(|length| *length > 0)?)?;
-    Some(crate::wire::printable(path.rsplit(|octet| *octet == b'/').next().unwrap_or_default()))
+    Some(ostler_mail::wire::printable(path.rsplit(|octet| *octet == b'/').next().unwrap_or_default()))
 }
 
 /// Those of launchd, closed to programs that ostler starts. Where launchd has none for this process, it says so with an error.

@@ -154,5 +154,5 @@ fn program(process: u32) -> Option<String> {
     // SAFETY: `path` has room for `length` units.
     let done = unsafe { QueryFullProcessImageNameW(handle.0, PROCESS_NAME_WIN32, path.as_mut_ptr(), &raw mut length) };
     let path = String::from_utf16_lossy(path.get(..usize::try_from(length).ok()?)?);
-    (done != 0).then(|| crate::wire::printable(path.rsplit('\\').next().unwrap_or_default().as_bytes()))
+    (done != 0).then(|| ostler_mail::wire::printable(path.rsplit('\\').next().unwrap_or_default().as_bytes()))
 }

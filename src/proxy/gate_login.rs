@@ -7,15 +7,15 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use crate::account::{Account, AfterPop, Server, Timeouts};
 use crate::events::event::Event;
-use crate::failure::{Failure, Waiting};
-use crate::gate::Entry;
-use crate::protocol::Outgoing;
 use crate::proxy::net::dial::{Family, Route, common_families, local_address_towards};
 use crate::proxy::sign_in::{hear, say};
 use crate::proxy::{Engine, now};
-use crate::secret::Secret;
+use ostler_mail::account::{Account, AfterPop, Server, Timeouts};
+use ostler_mail::failure::{Failure, Waiting};
+use ostler_mail::machine::Outgoing;
+use ostler_mail::pop_before_smtp::Entry;
+use ostler_mail::secret::Secret;
 
 /// How long the answer to QUIT is waited for: servers that count a login at its end want it, no more.
 const QUIT: Duration = Duration::from_secs(5);

@@ -11,11 +11,11 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use crate::account::{Door, Protocol};
 use crate::events::event::Event;
 use crate::os;
 use crate::proxy::Engine;
 use crate::proxy::session;
+use ostler_mail::account::{Door, Protocol};
 
 /// A door somebody else holds is tried again this often.
 const TRY_AGAIN: Duration = Duration::from_secs(3);

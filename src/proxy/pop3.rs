@@ -7,22 +7,22 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
-use crate::account::{Access, Account, Server};
 use crate::events::event::Event;
-use crate::failure::{Failure, Place, Waiting, one_line};
-use crate::pop3::filter::Filter;
-use crate::pop3::front::{Answer, Front, misused};
-use crate::pop3::login::{Login, Ready};
-use crate::protocol::{Breach, Clock, Party, Slip};
 use crate::proxy::net::conn::Conn;
 use crate::proxy::net::dial::{Route, Upstream};
 use crate::proxy::relay::{Ended, Limits, relay};
 use crate::proxy::session::{Heard, Session, goodbye, secret_of, unless_stopped};
 use crate::proxy::sign_in::{Prepared, supported};
 use crate::proxy::{Engine, GateCell, now};
-use crate::sasl::Attempt;
-use crate::secret::Secret;
-use crate::wire::{AUTH_LINE, COMMAND_LINE};
+use ostler_mail::account::{Access, Account, Server};
+use ostler_mail::failure::{Failure, Place, Waiting, one_line};
+use ostler_mail::machine::{Breach, Clock, Party, Slip};
+use ostler_mail::pop3::filter::Filter;
+use ostler_mail::pop3::front::{Answer, Front, misused};
+use ostler_mail::pop3::login::{Login, Ready};
+use ostler_mail::sasl::Attempt;
+use ostler_mail::secret::Secret;
+use ostler_mail::wire::{AUTH_LINE, COMMAND_LINE};
 
 /// How long TLS may take to say goodbye to a provider.
 const CLOSE: Duration = Duration::from_secs(2);
@@ -43,7 +43,8 @@ impl Reach {
         let (owner, server) = (Arc::clone(account), server.clone());
         let future = Box::pin(async move {
             supported(&server)?;
-            let from_client = server.credentials().is_some_and(|c| c.secret == crate::account::SecretSource::Client);
+            let from_client =
+                server.credentials().is_some_and(|c| c.secret == ostler_mail::account::SecretSource::Client);
             let secret =
                 async { if from_client { Ok(None) } else { engine.secret(&owner, &server, None).await.map(Some) } };
             let prepared = async {
@@ -81,7 +82,12 @@ impl Reach {
 }
 
 /// The way to a POP3 server: where a gate hangs on the login, the family the gate needs.
-async fn route(engine: &Engine, account: &Account, server: &Server, timeouts: &crate::account::Timeouts) -> Route {
+async fn route(
+    engine: &Engine,
+    account: &Account,
+    server: &Server,
+    timeouts: &ostler_mail::account::Timeouts,
+) -> Route {
     let gated = account.smtp.iter().find(|s| s.gate().is_some_and(|g| g.login.id() == server.id()));
     let family = match gated {
         Some(gated) => engine.gate_families(gated, server, timeouts).await.ok().and_then(|f| f.first().copied()),
@@ -170,7 +176,8 @@ async fn sign_in(
                 match unless_stopped(session.stopping.clone(), enter(session, &account, &attempt, reach.take())).await {
                     Ok(Some(entered)) => return Some((entered, account)),
                     Ok(None) if session.has_guessed_enough() => {
-                        let Answer::Misused(misuse, text) = misused(crate::protocol::Misuse::TooManyPasswords) else {
+                        let Answer::Misused(misuse, text) = misused(ostler_mail::machine::Misuse::TooManyPasswords)
+                        else {
                             return None;
                         };
                         session.misused(misuse);
@@ -219,7 +226,10 @@ async fn enter(
         return Ok(None);
     }
     let Some(server) = &account.pop3 else {
-        return Err(Failure::NoServer { account: account.name.clone(), protocol: crate::account::Protocol::Pop3 });
+        return Err(Failure::NoServer {
+            account: account.name.clone(),
+            protocol: ostler_mail::account::Protocol::Pop3,
+        });
     };
     session.doing("signing in at the provider");
     let reach = match reach.filter(|r| Arc::ptr_eq(&r.account, account)) {
@@ -301,7 +311,12 @@ async fn pass(session: &mut Session, client: &mut Conn<TcpStream>, entered: Ente
 }
 
 /// What was the provider's fault; `waiting`: what it owed when it was.
-fn failure_of(ended: &Ended, waiting: Waiting, at: &Place, timeouts: &crate::account::Timeouts) -> Option<Failure> {
+fn failure_of(
+    ended: &Ended,
+    waiting: Waiting,
+    at: &Place,
+    timeouts: &ostler_mail::account::Timeouts,
+) -> Option<Failure> {
     let at = at.clone();
     match ended {
         Ended::ServerGone => Some(Failure::Lost { at, waiting }),

@@ -14,8 +14,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::protocol::{Breach, Clock, Filter, Party, Replies, Taken};
 use crate::proxy::net::conn::{Alarm, Conn, with_scratch};
+use ostler_mail::machine::{Breach, Clock, Filter, Party, Replies, Taken};
 
 /// The time limits of a pass-through.
 #[derive(Debug, Clone, Copy)]

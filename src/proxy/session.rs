@@ -12,18 +12,18 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::debug;
 
-use crate::account::{Access, Account, Door, Protocol, Settings};
-use crate::command::{Command, is_http, is_tls_hello};
 use crate::events::event::{Event, SessionId};
-use crate::failure::{Failure, one_line};
 use crate::os::peer::{PeerOwner, owner_of};
-use crate::progress::Progress;
-use crate::protocol::{Misuse, Slip};
 use crate::proxy::Engine;
 use crate::proxy::net::conn::Conn;
-use crate::sasl::{Attempt, Proof};
-use crate::secret::Secret;
-use crate::wire::{COMMAND_LINE, Line, printable, take_line};
+use ostler_mail::account::{Access, Account, Door, Protocol, Settings};
+use ostler_mail::command::{Command, is_http, is_tls_hello};
+use ostler_mail::failure::{Failure, one_line};
+use ostler_mail::machine::{Misuse, Slip};
+use ostler_mail::progress::Progress;
+use ostler_mail::sasl::{Attempt, Proof};
+use ostler_mail::secret::Secret;
+use ostler_mail::wire::{COMMAND_LINE, Line, printable, take_line};
 
 /// Clients served at once. The contract promises a thousand, and a thousand that do nothing must leave room for those that
 /// do something. `os::allow_connections` has to fit.
@@ -114,8 +114,8 @@ pub(super) async fn spoke_first(session: &mut Session, client: &mut Conn<TcpStre
         _ => Misuse::EarlyGreeting,
     };
     let text = match protocol {
-        Protocol::Pop3 => crate::pop3::front::misuse_reply(&misuse),
-        _ => crate::smtp::front::misuse_reply(&misuse),
+        Protocol::Pop3 => ostler_mail::pop3::front::misuse_reply(&misuse),
+        _ => ostler_mail::smtp::front::misuse_reply(&misuse),
     };
     session.misused(misuse);
     goodbye(client, &text).await;
@@ -213,7 +213,7 @@ impl Session {
         let mut random = [0u8; 12];
         // Without randomness the counter and the clock remain; they do not repeat either.
         let _ = crate::os::random(&mut random);
-        format!("<{}.{}.{}@ostler>", self.id, std::process::id(), crate::sasl::hex(&random))
+        format!("<{}.{}.{}@ostler>", self.id, std::process::id(), ostler_mail::sasl::hex(&random))
     }
 
     /// The next line of the client, until `deadline`.
@@ -295,7 +295,7 @@ impl Session {
 
 /// The client's password as a secret, for accounts that pass it on.
 pub(super) fn secret_of(attempt: &Attempt) -> Option<Arc<Secret>> {
-    let given = crate::smtp::front::given_password(attempt)?;
+    let given = ostler_mail::smtp::front::given_password(attempt)?;
     Secret::from_bytes(zeroize::Zeroizing::new(given.to_vec())).ok().map(Arc::new)
 }
 

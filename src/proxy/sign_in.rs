@@ -7,16 +7,16 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 use tracing::debug;
 
-use crate::account::{Account, Protocol, Server, Timeouts};
-use crate::failure::{Failure, Waiting};
-use crate::pop3;
-use crate::protocol::{Login, Outgoing, Step};
 use crate::proxy::Engine;
 use crate::proxy::net::conn::Read;
 use crate::proxy::net::dial::{Dialer, Route, Upstream};
-use crate::secret::Secret;
-use crate::smtp;
-use crate::wire::{Line, REPLY_LINE};
+use ostler_mail::account::{Account, Protocol, Server, Timeouts};
+use ostler_mail::failure::{Failure, Waiting};
+use ostler_mail::machine::{Login, Outgoing, Step};
+use ostler_mail::pop3;
+use ostler_mail::secret::Secret;
+use ostler_mail::smtp;
+use ostler_mail::wire::{Line, REPLY_LINE};
 
 /// A sign-in that has come as far as it can without the secret.
 pub enum Prepared<L: Login> {
@@ -218,7 +218,7 @@ impl Engine {
 /// Settings that ask for what this version does not have are an error at sign-in, not at start: the rest works.
 pub fn supported(server: &Server) -> Result<(), Failure> {
     match &server.sign_in {
-        crate::account::SignIn::OAuth2(_) => {
+        ostler_mail::account::SignIn::OAuth2(_) => {
             Err(Failure::NotInThisVersion { at: server.into(), what: "auth = \"oauth2\"" })
         }
         _ => Ok(()),

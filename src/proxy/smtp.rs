@@ -8,15 +8,15 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 
-use crate::account::{Access, Account};
 use crate::events::event::Event;
-use crate::protocol::Misuse;
 use crate::proxy::net::conn::Conn;
 use crate::proxy::session::{Heard, Session, goodbye, has_early_input, secret_of};
-use crate::smtp::Reply;
-use crate::smtp::front::{Answer, Front, Transaction, misused};
-use crate::smtp::script::Say;
-use crate::wire::{AUTH_LINE, COMMAND_LINE};
+use ostler_mail::account::{Access, Account};
+use ostler_mail::machine::Misuse;
+use ostler_mail::smtp::Reply;
+use ostler_mail::smtp::envelope::Say;
+use ostler_mail::smtp::front::{Answer, Front, Transaction, misused};
+use ostler_mail::wire::{AUTH_LINE, COMMAND_LINE};
 use submission::Carrier;
 
 /// Serves a client to its end.
@@ -143,7 +143,7 @@ async fn authenticate(
     front: &mut Front,
     carrier: &mut Carrier,
     account: Option<Arc<Account>>,
-    attempt: &crate::sasl::Attempt,
+    attempt: &ostler_mail::sasl::Attempt,
 ) -> Option<String> {
     if session.settings.access != Access::Password {
         carrier.sign_in_with(secret_of(attempt));

@@ -20,10 +20,10 @@ use std::sync::Arc;
 use idna::AsciiDenyList;
 use idna::uts46::{DnsLength, Hyphens, Uts46};
 
-use crate::account::{Protocol, Trust};
-use crate::endpoint::Endpoint;
-use crate::failure::Failure;
 use crate::proxy::net::dial::Dialer;
+use ostler_mail::account::endpoint::Endpoint;
+use ostler_mail::account::{Protocol, Trust};
+use ostler_mail::failure::Failure;
 
 pub use names::{Names, NamesTrouble, Srv};
 pub use probe::Probed;
@@ -52,7 +52,7 @@ impl Domain {
     /// Takes a domain as people write it, in any script.
     pub fn parse(text: &str) -> Result<Self, NotADomain> {
         let trimmed = text.trim();
-        let bad = || NotADomain::BadDomain(crate::wire::printable(trimmed.as_bytes()));
+        let bad = || NotADomain::BadDomain(ostler_mail::wire::printable(trimmed.as_bytes()));
         let trimmed = trimmed.strip_suffix('.').unwrap_or(trimmed);
         // Refuses what no host name may hold (STD 3) and what is longer than the DNS takes.
         let ascii = Uts46::new()

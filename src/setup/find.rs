@@ -4,10 +4,10 @@
 use std::sync::Arc;
 
 use super::{Question, Talk};
-use crate::account::{Protocol, Trust};
 use crate::config::presets::{Confidence, Pop, Preset, Presets};
-use crate::endpoint::{Endpoint, Way};
 use crate::setup::discover::{Domain, Finder, Found, Hint, ISPDB_HOST, Missing, Names, NotADomain, Source};
+use ostler_mail::account::endpoint::{Endpoint, Way};
+use ostler_mail::account::{Protocol, Trust};
 
 /// What was found out about an address.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

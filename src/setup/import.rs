@@ -16,9 +16,9 @@ use std::fmt;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use crate::account::Protocol;
 use crate::config::presets::Presets;
-use crate::endpoint::Endpoint;
+use ostler_mail::account::Protocol;
+use ostler_mail::account::endpoint::Endpoint;
 
 pub use resolve::{companies, company};
 

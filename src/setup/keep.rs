@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use super::Secrets;
-use crate::account::{Account, Settings};
 use crate::config::presets::Presets;
 use crate::config::{self, EditError, LoadError};
 use crate::vault::{Vault, VaultError};
+use ostler_mail::account::{Account, Settings};
 
 /// Why nothing was kept.
 #[derive(Debug, thiserror::Error)]
@@ -79,7 +79,7 @@ pub async fn keep(file: &Path, account: &Account, secrets: &Secrets) -> Result<(
 
 async fn store(vault: &Vault, account: &Account, secrets: &Secrets) -> Result<(), VaultError> {
     for (server, secret) in secrets.by_server(account) {
-        let Ok(copy) = crate::secret::Secret::new(secret.expose().to_owned()) else { continue };
+        let Ok(copy) = ostler_mail::secret::Secret::new(secret.expose().to_owned()) else { continue };
         vault.store(account, server, copy).await?;
     }
     Ok(())

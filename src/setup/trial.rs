@@ -5,19 +5,19 @@
 use std::sync::Arc;
 
 use super::{Manner, Plan, Question, Secrets, Side, Talk, flag_of};
-use crate::account::{Account, Server, Settings};
 use crate::diagnose::{Doctor, STRANGER};
-use crate::endpoint::Endpoint;
 use crate::events::Events;
-use crate::failure::Failure;
 use crate::proxy::Engine;
 use crate::proxy::net::dial::Route;
 use crate::proxy::sign_in::Prepared;
 use crate::proxy::smtp::submission::rehearse;
-use crate::sasl::Mechanism;
 use crate::setup::discover::try_endpoint;
-use crate::smtp::verdict::{Stage, Verdict, verdict};
 use crate::vault::Vault;
+use ostler_mail::account::endpoint::Endpoint;
+use ostler_mail::account::{Account, Server, Settings};
+use ostler_mail::failure::Failure;
+use ostler_mail::sasl::Mechanism;
+use ostler_mail::smtp::verdict::{Stage, Verdict, verdict};
 
 /// What came of it.
 #[derive(Debug)]

@@ -12,8 +12,8 @@ use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
 use super::{first_line, plain};
-use crate::account::CommandLine;
-use crate::secret::{self, NotASecret, Secret};
+use ostler_mail::account::CommandLine;
+use ostler_mail::secret::{self, NotASecret, Secret};
 
 /// A command may have to unlock something or to ask a server; but a mail program waits, and the most patient of the
 /// old ones shows an error after a minute.

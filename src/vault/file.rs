@@ -9,7 +9,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use super::first_line;
-use crate::secret::{self, NotASecret, Secret};
+use ostler_mail::secret::{self, NotASecret, Secret};
 
 /// Local files answer in milliseconds; a file on a network share that went away never does.
 const LIMIT: Duration = Duration::from_secs(10);

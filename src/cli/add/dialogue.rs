@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use super::terminal::{Screen, servers, tell};
 use super::{Decision, Options, Stop};
-use crate::account::{Account, Protocol, SecretSource, Settings};
 use crate::cli::ask;
 use crate::config::presets::Presets;
-use crate::endpoint::{Endpoint, LoginForm};
-use crate::failure::Failure;
-use crate::secret::Secret;
 use crate::setup::find::{Finding, NotFound, Search};
 use crate::setup::trial::{Outcome, Trial};
 use crate::setup::{Plan, Secrets, Talk, endpoint_from_flag};
+use ostler_mail::account::endpoint::{Endpoint, LoginForm};
+use ostler_mail::account::{Account, Protocol, SecretSource, Settings};
+use ostler_mail::failure::Failure;
+use ostler_mail::secret::Secret;
 
 /// So often may somebody correct something before it is better to stop.
 const ROUNDS: usize = 20;

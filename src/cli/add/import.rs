@@ -8,9 +8,9 @@ use super::{Done, Options, Stop, one};
 use crate::cli::ask;
 use crate::config;
 use crate::config::presets::Presets;
-use crate::failure::error_chain;
 use crate::setup::import::{Imported, ImportedAccount, companies, read_file};
 use crate::setup::{Plan, keep};
+use ostler_mail::failure::error_chain;
 
 /// Adds what is wanted of a file.
 pub(super) fn all(file: &Path, options: &Options, presets: &Presets, from: &Path) -> Result<(), Stop> {

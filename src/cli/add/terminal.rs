@@ -4,10 +4,10 @@ use std::io::Write;
 use std::path::Path;
 
 use super::{Decision, Running};
-use crate::account::{Access, Protocol, Security, Settings};
 use crate::cli::ask;
 use crate::diagnose::Step;
 use crate::setup::{Plan, Question, Side, Talk};
+use ostler_mail::account::{Access, Protocol, Security, Settings};
 
 /// The conversation; results go to standard output, everything on the way to standard error.
 pub(super) struct Screen {
@@ -113,7 +113,7 @@ pub(super) fn farewell(decision: &Decision, settings: &Settings, file: &Path, ru
         _ if account
             .servers()
             .filter_map(|s| s.credentials())
-            .any(|c| c.secret == crate::account::SecretSource::Client) =>
+            .any(|c| c.secret == ostler_mail::account::SecretSource::Client) =>
         {
             "your provider's; ostler passes it on"
         }

@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use super::*;
-use crate::account::{Account, Server, SignIn};
-use crate::config::{Parsed, parse, parse_with, read_providers};
+use crate::config::presets::parse::read_providers;
+use crate::config::{Parsed, parse, parse_with};
+use ostler_mail::account::{Account, Server, SignIn};
 
 const OWN: &str = "schema = 1
 [provider.sure]

@@ -9,14 +9,14 @@ use std::time::Duration;
 use toml::de::DeTable;
 
 use super::{Confidence, Pop, Preset};
-use crate::account::{Protocol, Security};
 use crate::config::Mistakes;
 use crate::config::keys;
 use crate::config::server::port;
 use crate::config::syntax;
 use crate::config::toml_tree::{Item, Notes, Table};
 use crate::config::value::{self, Why};
-use crate::endpoint::{Endpoint, LoginForm, Way};
+use ostler_mail::account::endpoint::{Endpoint, LoginForm, Way};
+use ostler_mail::account::{Protocol, Security};
 
 /// The form of the file that this version reads.
 const SCHEMA: u32 = 1;
@@ -39,7 +39,7 @@ const SENTENCE: &str = "a sentence on one line";
 const WINDOW: &str = "a number of minutes from 1 to 1440";
 
 /// Reads a file of presets. `file` is the name for the messages; it is not opened.
-pub(crate) fn read_providers(text: &str, file: &Path, is_own: bool) -> Result<Vec<Preset>, Mistakes> {
+pub(in crate::config) fn read_providers(text: &str, file: &Path, is_own: bool) -> Result<Vec<Preset>, Mistakes> {
     let notes = Notes::default();
     let (tree, errors) = DeTable::parse_recoverable(text);
     let presets = match syntax::report(text, &errors, &notes) {

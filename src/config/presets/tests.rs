@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::*;
-use crate::account::Security;
+use ostler_mail::account::Security;
 
 const PROTOCOLS: [Protocol; 3] = [Protocol::Pop3, Protocol::Smtp, Protocol::Imap];
 
@@ -28,7 +28,7 @@ fn servers(id: &str, protocol: Protocol, domain: &str) -> Vec<String> {
 
 #[test]
 fn the_built_in_file_has_no_mistakes() {
-    let read = config::read_providers(BUILT_IN, Path::new("config/providers.toml"), false);
+    let read = parse::read_providers(BUILT_IN, Path::new("config/providers.toml"), false);
     let presets = read.unwrap_or_else(|mistakes| panic!("{mistakes}"));
     assert_eq!(presets.len(), built_in().iter().count());
     let usable = presets.iter().filter(|preset| preset.is_usable()).count();
@@ -213,7 +213,7 @@ fn a_search_finds_words_hosts_and_addresses() {
 fn what_is_laid_over_replaces_whole_and_comes_first() {
     let text = "schema = 1\n[provider.optonline]\npop3 = [{ host = \"mine.example.net\" }]\n\
                 [provider.mine]\ndomains = [\"cox.net\"]\nsmtp = [{ host = \"s\" }]\n";
-    let own = config::read_providers(text, Path::new("providers.toml"), true).unwrap();
+    let own = parse::read_providers(text, Path::new("providers.toml"), true).unwrap();
     let presets = built_in().overlaid(own);
     assert_eq!(presets.iter().count(), built_in().iter().count() + 1);
     let optonline = presets.by_id("optonline").unwrap();
@@ -229,12 +229,12 @@ fn the_users_own_file_lies_beside_the_settings() {
     let settings = folder.path().join("ostler.toml");
     assert_eq!(Presets::load(&settings).unwrap(), *built_in());
     let own = folder.path().join("providers.toml");
-    config::write_atomically(&own, "schema = 1\n[provider.mine]\npop3 = [{ host = \"h\" }]\n").unwrap();
+    crate::config::write_atomically(&own, "schema = 1\n[provider.mine]\npop3 = [{ host = \"h\" }]\n").unwrap();
     assert_eq!(id(Presets::load(&settings).unwrap().by_id("MINE")), Some("mine"));
-    config::write_atomically(&own, "schema = 1\n[provider.mine]\npop3 = [{ host = 1 }]\n").unwrap();
+    crate::config::write_atomically(&own, "schema = 1\n[provider.mine]\npop3 = [{ host = 1 }]\n").unwrap();
     let error = Presets::load(&settings).unwrap_err().to_string();
     let place = format!("{}:3:18: provider.mine.pop3.host: is a whole number; allowed is ", own.display());
     assert!(error.starts_with(&place), "{error}");
-    config::write_atomically(&settings, "").unwrap();
-    assert_eq!(config::load(&settings).unwrap_err().to_string(), error);
+    crate::config::write_atomically(&settings, "").unwrap();
+    assert_eq!(crate::config::load(&settings).unwrap_err().to_string(), error);
 }

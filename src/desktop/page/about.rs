@@ -17,7 +17,7 @@ pub(super) async fn start_at_login(shared: App, Form(wanted): Form<Switch>) -> R
     let done = if wanted.on { autostart::on(&shared.file) } else { autostart::off(&shared.file) };
     match done {
         Ok(_) => Redirect::to("/about").into_response(),
-        Err(error) => about_page(&shared, Some(crate::failure::error_chain(&error))),
+        Err(error) => about_page(&shared, Some(ostler_mail::failure::error_chain(&error))),
     }
 }
 

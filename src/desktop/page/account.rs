@@ -12,16 +12,16 @@ use super::guide::{account, which};
 use super::jobs::{Phase, Screen};
 use super::layout::{Here, View, check, field, word};
 use super::{App, Shared, link_to};
-use crate::account::{Access, Account, SecretSource, Security, Server};
 use crate::config;
 use crate::config::presets::Presets;
 use crate::diagnose::Doctor;
 use crate::events::Events;
-use crate::failure::error_chain;
 use crate::proxy::Engine;
-use crate::secret::Secret;
 use crate::setup::Talk;
 use crate::vault::{Vault, VaultError, keyed_servers};
+use ostler_mail::account::{Access, Account, SecretSource, Security, Server};
+use ostler_mail::failure::error_chain;
+use ostler_mail::secret::Secret;
 
 #[derive(Deserialize)]
 pub(super) struct Asked {
@@ -149,9 +149,9 @@ fn local(shared: &Shared, account: &Account, said: &Said) -> Markup {
 
 fn purpose(server: &Server) -> &'static str {
     match server.protocol {
-        crate::account::Protocol::Pop3 => "Fetches from",
-        crate::account::Protocol::Smtp => "Sends through",
-        crate::account::Protocol::Imap => "IMAP, for later",
+        ostler_mail::account::Protocol::Pop3 => "Fetches from",
+        ostler_mail::account::Protocol::Smtp => "Sends through",
+        ostler_mail::account::Protocol::Imap => "IMAP, for later",
     }
 }
 

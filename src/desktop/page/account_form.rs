@@ -14,10 +14,10 @@ use super::account::{Said, hidden, page};
 use super::guide::{account, which};
 use super::layout::{check, field};
 use super::{App, Shared};
-use crate::account::{Account, Protocol, Security, Server};
 use crate::config::presets::Presets;
 use crate::config::{self, Change, EditError, Place, common_username, value};
 use crate::vault::keyed_servers;
+use ostler_mail::account::{Account, Protocol, Security, Server};
 
 /// How long the running ostler may take to see that its settings have changed.
 const NOTICED: Duration = Duration::from_secs(6);

@@ -14,12 +14,12 @@ use serde::Deserialize;
 use super::layout::{Here, View, check, field, word};
 use super::setup_job::Conversation;
 use super::{App, Shared};
-use crate::account::{Protocol, Settings};
 use crate::config::value;
-use crate::endpoint::Endpoint;
-use crate::secret::Secret;
 use crate::setup::keep::existing;
 use crate::setup::{Secrets, endpoint_from_flag};
+use ostler_mail::account::endpoint::Endpoint;
+use ostler_mail::account::{Protocol, Settings};
+use ostler_mail::secret::Secret;
 
 /// The form as a person has filled it in, without the passwords: those never come back to the page.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -129,7 +129,7 @@ pub(super) fn understood(sent: &Sent, settings: &Settings, again: bool) -> Resul
         }
         match Secret::new(text.clone()) {
             Ok(secret) => Some(Arc::new(secret)),
-            Err(crate::secret::NotASecret::Empty) => {
+            Err(ostler_mail::secret::NotASecret::Empty) => {
                 mistakes.push((key, "The password is missing.".into()));
                 None
             }

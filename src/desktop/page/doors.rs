@@ -10,9 +10,9 @@ use serde_json::Value;
 
 use super::layout::{Here, Mood, View, badge, word};
 use super::{App, Shared};
-use crate::account::Protocol;
 use crate::config;
 use crate::config::presets::Presets;
+use ostler_mail::account::Protocol;
 
 /// How far from a port that is taken another one is looked for, in order.
 const FURTHER: [u16; 5] = [1000, 2000, 3000, 4000, 5000];

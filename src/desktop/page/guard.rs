@@ -87,7 +87,7 @@ impl Keys {
 /// 128 random bits in hexadecimal.
 pub(super) fn random() -> Option<String> {
     let mut bits = [0u8; 16];
-    crate::os::random(&mut bits).then(|| crate::sasl::hex(&bits))
+    crate::os::random(&mut bits).then(|| ostler_mail::sasl::hex(&bits))
 }
 
 fn same(ours: &str, given: &str) -> bool {

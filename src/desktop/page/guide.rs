@@ -13,10 +13,10 @@ use serde_json::Value;
 
 use super::layout::{Here, Mood, View, badge};
 use super::{App, Shared, link_to};
-use crate::account::Account;
 use crate::guide::obstacles;
 use crate::guide::{self, Client, Seen, System, Values, Watch};
 use crate::proxy::now;
+use ostler_mail::account::Account;
 
 /// How often it looks whether the program has come, in seconds.
 const REFRESH: u32 = 2;

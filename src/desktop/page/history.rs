@@ -11,11 +11,11 @@ use serde_json::Value;
 
 use super::layout::{Here, View, ago};
 use super::{App, Shared, link_to};
-use crate::account::Settings;
 use crate::diagnose::explain::explain;
 use crate::events::history::{Kind, Past, Thing};
 use crate::events::log;
 use crate::proxy::now;
+use ostler_mail::account::Settings;
 
 /// How much of the journal one page shows; the newest.
 const SHOWN: usize = 200;

@@ -11,14 +11,14 @@ use tokio::time::sleep;
 use super::Shared;
 use super::add::{Fields, Wanted};
 use super::jobs::{Phase, Screen, Trouble, Wish};
-use crate::account::{Account, Trust};
 use crate::config::presets::Presets;
-use crate::failure::Failure;
-use crate::failure::error_chain;
 use crate::setup::find::{Finding, NotFound, Search};
 use crate::setup::keep::{KeepError, keep};
 use crate::setup::trial::{Outcome, Trial};
 use crate::setup::{Plan, Side, Talk};
+use ostler_mail::account::{Account, Trust};
+use ostler_mail::failure::Failure;
+use ostler_mail::failure::error_chain;
 
 /// How long the running ostler may take to see that its settings have changed.
 const NOTICED: Duration = Duration::from_secs(6);

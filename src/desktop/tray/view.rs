@@ -6,7 +6,7 @@ use time::{OffsetDateTime, UtcOffset};
 use crate::desktop::Desk;
 use crate::events::notice::PageTarget;
 use crate::events::{AccountStatus, Overview};
-use crate::failure::{spoken, without_control};
+use ostler_mail::failure::{spoken, without_control};
 
 /// The longest line, in characters: Windows takes 127 for a tooltip, and no panel shows more.
 const LONGEST: usize = 110;
@@ -254,9 +254,9 @@ fn cut(text: &str, longest: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::account::Protocol;
     use crate::desktop::Bare;
     use crate::events::event::timestamp;
+    use ostler_mail::account::Protocol;
 
     /// A desk with everything.
     struct Full;

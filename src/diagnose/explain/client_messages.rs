@@ -4,8 +4,8 @@
 
 use serde::Serialize;
 
-use crate::account::Protocol;
-use crate::failure::Failure;
+use ostler_mail::account::Protocol;
+use ostler_mail::failure::Failure;
 
 const NETSCAPE: &str = "Netscape 6 and 7";
 

@@ -7,8 +7,8 @@ use proptest::prelude::*;
 
 use super::client_messages::{Moment, shows};
 use super::*;
-use crate::account::{Protocol, Security};
-use crate::failure::{CertificateProblem, Place, SecretTrouble, Waiting};
+use ostler_mail::account::{Protocol, Security};
+use ostler_mail::failure::{CertificateProblem, Place, SecretTrouble, Waiting};
 
 fn place(protocol: Protocol) -> Place {
     Place { host: "mail.example.net".into(), port: 995, protocol, security: Security::Tls }

@@ -9,11 +9,11 @@ use std::net::IpAddr;
 use time::OffsetDateTime;
 
 use super::{Look, at, greets};
-use crate::account::{Account, Protocol, Security, Server, SignIn, Timeouts, Trust};
 use crate::diagnose::Step;
 use crate::diagnose::explain;
-use crate::failure::{CertificateProblem, Failure};
 use crate::proxy::Engine;
+use ostler_mail::account::{Account, Protocol, Security, Server, SignIn, Timeouts, Trust};
+use ostler_mail::failure::{CertificateProblem, Failure};
 
 /// ostler is younger than this, so no clock that says less is right.
 const FIRST_YEAR: i32 = 2025;

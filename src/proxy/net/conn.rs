@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_rustls::client::TlsStream;
 
-use crate::wire::{Line, TooLong, take_line};
+use ostler_mail::wire::{Line, TooLong, take_line};
 
 /// How much is read at once. One buffer serves all connections of a thread, so an idle connection owns none; 64 KiB
 /// halves the system calls against 16.

@@ -13,10 +13,10 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 
-use crate::account::{Security, Server, Timeouts, Trust};
-use crate::failure::{Failure, Place, Waiting};
 use crate::proxy::net::conn::{Conn, ReadAhead, Stream, tune};
 use crate::proxy::net::tls::{Tls, handshake_failure};
+use ostler_mail::account::{Security, Server, Timeouts, Trust};
+use ostler_mail::failure::{Failure, Place, Waiting};
 
 /// The next address is tried this long after the last one, if that has not answered (RFC 8305, section 5).
 const NEXT_ADDRESS: Duration = Duration::from_millis(250);
@@ -69,7 +69,7 @@ pub struct Upstream {
     /// The provider's.
     pub peer: SocketAddr,
     /// What must be starred in all it says, once it has been given a secret.
-    pub echo: Option<crate::sasl::Echo>,
+    pub echo: Option<ostler_mail::sasl::Echo>,
     trust: Trust,
 }
 
@@ -248,7 +248,7 @@ fn connect_failure(error: &io::Error, at: Place, limit: Duration) -> Failure {
         io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => {
             Failure::Lost { at, waiting: Waiting::Connect }
         }
-        _ => Failure::NetworkGone { at, reason: crate::wire::printable(reason(error).as_bytes()) },
+        _ => Failure::NetworkGone { at, reason: ostler_mail::wire::printable(reason(error).as_bytes()) },
     }
 }
 
@@ -333,7 +333,7 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-            let mut server = crate::choose::tests::server(crate::account::Protocol::Pop3, "ann");
+            let mut server = ostler_mail::account::testing::server(ostler_mail::account::Protocol::Pop3, "ann");
             server.port = listener.local_addr().unwrap().port();
             let (dialer, timeouts) = (Dialer::default(), Timeouts::default());
             // Nobody listens on ::1, or there is none.

@@ -21,10 +21,10 @@ use sha2::{Digest, Sha256};
 use tokio::sync::OnceCell;
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
-use crate::account::Trust;
-use crate::failure::{CertificateProblem, Failure, Place, Waiting};
-use crate::sasl::hex;
-use crate::wire::printable;
+use ostler_mail::account::Trust;
+use ostler_mail::failure::{CertificateProblem, Failure, Place, Waiting};
+use ostler_mail::sasl::hex;
+use ostler_mail::wire::printable;
 
 /// Session tickets kept for one server. TLS 1.3 tickets are used once (RFC 8446, C.4), so a client that opens fifty
 /// connections at once wants fifty; rustls keeps eight.

@@ -4,8 +4,8 @@
 use std::collections::VecDeque;
 
 use super::*;
-use crate::pop3::filter::Filter as Pop3;
-use crate::smtp::data::Data;
+use ostler_mail::pop3::filter::Filter as Pop3;
+use ostler_mail::smtp::data::Data;
 
 const LIMITS: Limits =
     Limits { idle: Duration::from_secs(60), reply: Duration::from_secs(20), data: Duration::from_secs(30) };

@@ -10,22 +10,22 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::account::{Account, AfterPop, Server};
 use crate::events::event::Event;
-use crate::failure::{Failure, Waiting};
-use crate::gate::{Entry, Gate, Try};
-use crate::os::Moment;
-use crate::protocol::Outgoing;
 use crate::proxy::gate_login::Wish;
 use crate::proxy::net::dial::{Route, Upstream};
 use crate::proxy::session::{Session, unless_stopped};
 use crate::proxy::sign_in::{Prepared, hear, say, supported};
 use crate::proxy::{Engine, now};
-use crate::secret::Secret;
-use crate::smtp::front::Front;
-use crate::smtp::login::Login;
-use crate::smtp::script::{Heard, Next, Refusal, Say, Script, Way};
-use crate::smtp::{Extensions, Mail, Reply, ReplyParser};
+use ostler_mail::account::{Account, AfterPop, Server};
+use ostler_mail::clock::Moment;
+use ostler_mail::failure::{Failure, Waiting};
+use ostler_mail::machine::Outgoing;
+use ostler_mail::pop_before_smtp::{Entry, Gate, Try};
+use ostler_mail::secret::Secret;
+use ostler_mail::smtp::envelope::{Heard, Next, Refusal, Say, Script, Way};
+use ostler_mail::smtp::front::Front;
+use ostler_mail::smtp::login::Login;
+use ostler_mail::smtp::{Extensions, Mail, Reply, ReplyParser};
 
 /// How long a provider's goodbye is waited for.
 const GOODBYE: Duration = Duration::from_secs(2);
@@ -65,7 +65,7 @@ struct Reach {
 /// The provider's side of a session.
 pub(super) struct Carrier {
     engine: Arc<Engine>,
-    settings: Arc<crate::account::Settings>,
+    settings: Arc<ostler_mail::account::Settings>,
     provider: Option<Provider>,
     reach: Option<Reach>,
     /// What the client gave at AUTH, for accounts that pass it on.
@@ -100,7 +100,7 @@ pub(crate) async fn rehearse(engine: &Arc<Engine>, account: &Arc<Account>, recip
 
 impl Carrier {
     /// No provider yet.
-    pub(super) fn new(engine: Arc<Engine>, settings: Arc<crate::account::Settings>) -> Self {
+    pub(super) fn new(engine: Arc<Engine>, settings: Arc<ostler_mail::account::Settings>) -> Self {
         Self {
             engine,
             settings,
@@ -319,7 +319,7 @@ impl Carrier {
                 done => return done,
             }
         }
-        Err(Failure::NoServer { account: account.name.clone(), protocol: crate::account::Protocol::Smtp })
+        Err(Failure::NoServer { account: account.name.clone(), protocol: ostler_mail::account::Protocol::Smtp })
     }
 
     async fn sign_in(

@@ -4,8 +4,8 @@
 use roxmltree::{Document, Node, ParsingOptions};
 
 use super::{Domain, Hint};
-use crate::account::{Protocol, Security};
-use crate::endpoint::{Endpoint, LoginForm, Way};
+use ostler_mail::account::endpoint::{Endpoint, LoginForm, Way};
+use ostler_mail::account::{Protocol, Security};
 
 /// Elements, texts and attributes read; the longest file of Mozilla's has some hundreds.
 const NODES: u32 = 20_000;

@@ -13,9 +13,9 @@ use hyper_util::rt::TokioIo;
 use tokio::time::timeout;
 
 use super::{Domain, Missing};
-use crate::account::{Protocol, Security, Server, SignIn, Timeouts, Trust};
-use crate::failure::Failure;
 use crate::proxy::net::dial::{Dialer, Route};
+use ostler_mail::account::{Protocol, Security, Server, SignIn, Timeouts, Trust};
+use ostler_mail::failure::Failure;
 
 /// Everything together: name, connections, redirects, the file. A person is waiting, and there are other places to ask.
 const FETCH: Duration = Duration::from_secs(12);

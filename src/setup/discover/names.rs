@@ -11,7 +11,7 @@ use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::rr::{RData, RecordType};
 use tokio::time::timeout;
 
-use crate::wire::printable;
+use ostler_mail::wire::printable;
 
 /// For one question to one name server, before it is asked again.
 const QUESTION: Duration = Duration::from_secs(2);

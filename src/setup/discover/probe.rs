@@ -10,15 +10,16 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{Domain, Found, Missing, Offer, Source, Vouched};
-use crate::account::{Protocol, Security, Server, SignIn, Timeouts, Trust};
-use crate::endpoint::{Endpoint, LoginForm, Way};
-use crate::failure::{Failure, Waiting};
-use crate::protocol::{Login, Outgoing};
 use crate::proxy::net::conn::Stream;
 use crate::proxy::net::dial::{Dialer, Route, Upstream};
+use crate::proxy::net::tls;
 use crate::proxy::sign_in::{Prepared, prepare, say};
-use crate::sasl::Mechanism;
-use crate::{pop3, proxy::net::tls, smtp};
+use ostler_mail::account::endpoint::{Endpoint, LoginForm, Way};
+use ostler_mail::account::{Protocol, Security, Server, SignIn, Timeouts, Trust};
+use ostler_mail::failure::{Failure, Waiting};
+use ostler_mail::machine::{Login, Outgoing};
+use ostler_mail::sasl::Mechanism;
+use ostler_mail::{pop3, smtp};
 
 /// For one connection. A server that is there answers within a second; a firewall that eats the attempt never does.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -274,7 +275,7 @@ fn worth_telling(first: Option<Failure>, second: Failure) -> Option<Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::failure::Place;
+    use ostler_mail::failure::Place;
 
     fn domain() -> Domain {
         Domain::parse("example.net").unwrap()

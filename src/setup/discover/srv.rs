@@ -1,8 +1,8 @@
 //! What SRV records say about a domain's mail (RFC 6186, RFC 8314 section 5.1).
 
 use super::{Domain, Found, Missing, Names, NamesTrouble, Offer, Source, Srv, Vouched};
-use crate::account::{Protocol, Security};
-use crate::endpoint::{Endpoint, LoginForm};
+use ostler_mail::account::endpoint::{Endpoint, LoginForm};
+use ostler_mail::account::{Protocol, Security};
 
 /// The services. Those with TLS from the first octet come first (RFC 8314, section 3); what RFC 6186 allows in clear is
 /// used with STARTTLS or not at all.

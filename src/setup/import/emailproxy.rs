@@ -3,8 +3,8 @@
 
 use super::ini::{Indented, Section, sections};
 use super::{Draft, Protection, Report, SendsAs, Server, address, port};
-use crate::account::Protocol;
 use crate::config::presets::Presets;
+use ostler_mail::account::Protocol;
 
 /// A word in the sign-in's web address, and one in the server's name, that belong together.
 const ISSUERS: [(&str, &str); 6] = [

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use roxmltree::{Document, ParsingOptions};
 
 use super::{Draft, Protection, Report, SendsAs, Server, address, shown, username};
-use crate::account::Protocol;
+use ostler_mail::account::Protocol;
 
 /// How an `.iaf` file begins.
 pub(super) const IAF: &[u8] = b"fMAI";

@@ -5,10 +5,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::{Draft, ImportedAccount, Protection, Report, SendsAs, Server, shown};
-use crate::account::{Protocol, Security};
 use crate::config::presets::{Preset, Presets};
 use crate::config::value;
-use crate::endpoint::{Endpoint, LoginForm};
+use ostler_mail::account::endpoint::{Endpoint, LoginForm};
+use ostler_mail::account::{Protocol, Security};
 
 /// Servers for sending that are looked at for one account; an old program has one.
 const SERVERS: usize = 8;

@@ -3,7 +3,7 @@
 
 use super::ini::{Indented, Section, sections};
 use super::{Draft, Protection, Report, SendsAs, Server, port, shown, username};
-use crate::account::Protocol;
+use ostler_mail::account::Protocol;
 
 /// Whether a section is one of stunnel's services.
 pub(super) fn is_its(section: &Section<'_>) -> bool {

@@ -1,8 +1,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::account::Security;
-use crate::endpoint::LoginForm;
+use ostler_mail::account::Security;
+use ostler_mail::account::endpoint::LoginForm;
 
 /// The files are the fuzzer's first ones too.
 macro_rules! sample {

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use super::{Draft, Protection, Report, SendsAs, Server, address, port, shown, username};
-use crate::account::Protocol;
+use ostler_mail::account::Protocol;
 
 /// The longest list of accounts that is followed.
 const ACCOUNTS: usize = 200;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use md5::{Digest, Md5};
-use ostler::sasl::{Exchange, Mechanism, hex};
-use ostler::secret::Secret;
+use ostler_mail::sasl::{Exchange, Mechanism, hex};
+use ostler_mail::secret::Secret;
 
 use super::super::parts::{ANN, BOB, plain};
 use super::Door::{Pop3, Smtp};

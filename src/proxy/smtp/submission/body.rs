@@ -8,15 +8,15 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::{Carrier, Provider, read_reply};
-use crate::account::Account;
-use crate::failure::{Failure, Waiting};
-use crate::protocol::{Breach, Clock, Party};
 use crate::proxy::net::conn::Conn;
 use crate::proxy::now;
 use crate::proxy::relay::{Ended, Limits, Nowhere, relay};
 use crate::proxy::session::{Session, goodbye};
-use crate::smtp::Reply;
-use crate::smtp::data::{Data, outcome_unknown};
+use ostler_mail::account::Account;
+use ostler_mail::failure::{Failure, Waiting};
+use ostler_mail::machine::{Breach, Clock, Party};
+use ostler_mail::smtp::Reply;
+use ostler_mail::smtp::data::{Data, outcome_unknown};
 
 impl Carrier {
     /// The body and the provider's answer to its end, with the octets sent; `None` when the client is gone.

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::os::Moment;
+use crate::clock::Moment;
 
 /// A permission that comes later than this after the login is not waited for in advance: log tailers need up to ten
 /// seconds, and a client's patience is 25.

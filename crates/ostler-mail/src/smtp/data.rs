@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use crate::failure::{Failure, one_line};
+use crate::machine::{Breach, Clock, Filter as Machine, Party, Replies, Taken};
 use crate::progress::Progress;
-use crate::protocol::{Breach, Clock, Filter as Machine, Party, Replies, Taken};
 use crate::smtp::{Reply, ReplyParser};
 use crate::wire::{Body, REPLY_LINE, take_line};
 
@@ -168,7 +168,7 @@ impl Machine for Data {
 mod tests {
     use super::*;
     use crate::account::Protocol;
-    use crate::choose::tests::server;
+    use crate::account::testing::server;
     use crate::failure::{Place, Waiting};
 
     #[test]

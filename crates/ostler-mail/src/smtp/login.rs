@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::account::{Security, Server, SignIn};
 use crate::failure::{Failure, Place, Waiting};
-use crate::protocol::{Login as Machine, Outgoing, Step};
+use crate::machine::{Login as Machine, Outgoing, Step};
 use crate::sasl::{Echo, Exchange, Mechanism};
 use crate::secret::Secret;
 use crate::smtp::{Extensions, Reply, ReplyParser};
@@ -244,7 +244,7 @@ impl Machine for Login {
 mod tests {
     use super::*;
     use crate::account::Protocol;
-    use crate::choose::tests::server;
+    use crate::account::testing::server;
 
     /// What the server's lines after AUTH lead to.
     fn refused(secret: &str, lines: &[String]) -> Failure {

@@ -3,9 +3,9 @@
 //! `data` carries its body over.
 
 pub mod data;
+pub mod envelope;
 pub mod front;
 pub mod login;
-pub mod script;
 pub mod verdict;
 
 use crate::wire::{CLIENT_REPLY, Line, REPLY_LINES};

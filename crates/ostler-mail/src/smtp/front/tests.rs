@@ -1,7 +1,7 @@
 //! What a client hears at an SMTP door, line by line.
 
 use super::*;
-use crate::choose::tests::{account, settings};
+use crate::account::testing::{account, settings};
 
 fn front(access: Access, names: &[&str]) -> Front {
     let accounts = names.iter().map(|n| Arc::new(account(n, &format!("{n}@example.net"), n))).collect();

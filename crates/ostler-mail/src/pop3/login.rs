@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::account::{Security, Server};
 use crate::failure::{Failure, Place, Waiting};
+use crate::machine::{Login as Machine, Outgoing, Step};
 use crate::pop3::{Refusal, Status, refusal, status};
-use crate::protocol::{Login as Machine, Outgoing, Step};
 use crate::sasl::{Echo, Exchange, Mechanism, starred};
 use crate::secret::Secret;
 use crate::wire::{Line, REPLY_LINES};
@@ -290,7 +290,7 @@ fn reason(said: &str) -> String {
 mod tests {
     use super::*;
     use crate::account::Protocol;
-    use crate::choose::tests::server;
+    use crate::account::testing::server;
 
     /// Plays a server's lines up to the end of the sign-in.
     fn play(lines: &[&str]) -> Result<Ready, Failure> {

@@ -7,7 +7,7 @@ use crate::account::{Access, Account, Protocol, Settings};
 use crate::choose;
 use crate::command::{Command, is_http};
 use crate::failure::{Failure, one_line};
-use crate::protocol::{Misuse, Slip};
+use crate::machine::{Misuse, Slip};
 use crate::sasl::{Acceptor, Attempt, Heard, Mechanism, Proof};
 use crate::wire::Line;
 
@@ -244,7 +244,7 @@ pub fn misuse_reply(misuse: &Misuse) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::choose::tests::{account, settings};
+    use crate::account::testing::{account, settings};
 
     fn front(access: Access, names: &[&str]) -> Front {
         let accounts = names.iter().map(|n| Arc::new(account(n, &format!("{n}@example.net"), n))).collect();

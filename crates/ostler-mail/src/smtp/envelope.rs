@@ -5,9 +5,9 @@
 use std::time::Duration;
 
 use crate::account::{AfterPop, Security};
+use crate::clock::Moment;
 use crate::failure::{Failure, one_line};
-use crate::gate::{Gate, Healing, Try};
-use crate::os::Moment;
+use crate::pop_before_smtp::{Gate, Healing, Try};
 use crate::smtp::verdict::{Stage, Verdict, verdict};
 use crate::smtp::{Extensions, Mail, Reply};
 use crate::wire::CLIENT_REPLY;
@@ -261,8 +261,8 @@ fn changed_its_mind(reply: &Reply) -> Reply {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::account::testing::server;
     use crate::account::{Protocol, Server};
-    use crate::choose::tests::server;
     use crate::failure::{Place, Waiting};
 
     const SHUT: &str = "550 5.7.1 relaying denied, check your mail first";

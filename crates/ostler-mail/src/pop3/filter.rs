@@ -9,9 +9,9 @@ use memchr::memchr;
 
 use crate::command::{Command, is_http, is_tls_hello};
 use crate::failure::one_line;
+use crate::machine::{Breach, Clock, Filter as Machine, Misuse, Party, Replies, Taken};
 use crate::pop3::{Status, status};
 use crate::progress::{Course, Listing, Progress, stat};
-use crate::protocol::{Breach, Clock, Filter as Machine, Misuse, Party, Replies, Taken};
 use crate::wire::{CLIENT_REPLY, COMMAND_LINE, DotScanner, Line, REPLY_LINE, REPLY_LINES, printable};
 
 /// The most commands a client may have waiting for their answers; the eagerest real one (Eudora for Mac) sends 15.

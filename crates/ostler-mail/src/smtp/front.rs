@@ -7,7 +7,7 @@ use crate::account::{Access, Account, Protocol, Settings};
 use crate::choose;
 use crate::command::{Command, is_http};
 use crate::failure::{Failure, one_line};
-use crate::protocol::{Misuse, Slip};
+use crate::machine::{Misuse, Slip};
 use crate::sasl::{Acceptor, Attempt, Heard, Mechanism, Proof};
 use crate::smtp::{Mail, Reply, parse_mail, parse_rcpt};
 use crate::wire::Line;

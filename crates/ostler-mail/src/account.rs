@@ -2,6 +2,10 @@
 //! them from the settings file, so whatever exists here is complete and consistent; nothing here is parsed,
 //! stored or connected.
 
+pub mod endpoint;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;

@@ -78,58 +78,10 @@ fn is_this_computer(host: &str) -> bool {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
-    use crate::account::{
-        Access, Alias, Credentials, Door, Protocol, SecretSource, Security, Server, Settings, SignIn, Timeouts, Trust,
-    };
-
-    /// A server for tests.
-    pub(crate) fn server(protocol: Protocol, username: &str) -> Server {
-        Server {
-            protocol,
-            host: "mail.example.net".into(),
-            port: protocol.default_port(Security::Tls),
-            security: Security::Tls,
-            trust: Trust::default(),
-            sign_in: SignIn::Password(Credentials { username: username.into(), secret: SecretSource::Keyring }),
-        }
-    }
-
-    /// Settings for tests: these accounts, and a door for all at each of these ports.
-    pub(crate) fn settings(access: Access, accounts: Vec<Arc<Account>>, doors: &[(Protocol, u16)]) -> Arc<Settings> {
-        let door = |&(protocol, port): &(Protocol, u16)| Door {
-            protocol,
-            address: ([127, 0, 0, 1], port).into(),
-            is_companion: false,
-            account: None,
-        };
-        Arc::new(Settings {
-            doors: doors.iter().map(door).collect(),
-            page: None,
-            access,
-            allow: vec![],
-            notices: true,
-            accounts,
-            timeouts: Timeouts::default(),
-        })
-    }
-
-    /// An account for tests.
-    pub(crate) fn account(name: &str, address: &str, username: &str) -> Account {
-        Account {
-            name: name.into(),
-            address: address.into(),
-            aliases: vec![],
-            provider: None,
-            is_default: false,
-            offer_auth: true,
-            local_password: None,
-            pop3: Some(server(Protocol::Pop3, username)),
-            smtp: vec![server(Protocol::Smtp, username)],
-            imap: None,
-        }
-    }
+    use crate::account::Alias;
+    use crate::account::testing::account;
 
     fn two() -> Vec<Arc<Account>> {
         let mut home = account("home", "ann@optonline.net", "ann");

@@ -731,7 +731,7 @@ fn secret_advice(account: &str, trouble: &SecretTrouble) -> String {
 }
 
 /// A name as one word of a command line.
-pub(crate) fn as_word(name: &str) -> String {
+pub fn as_word(name: &str) -> String {
     let is_word = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"@._-+".contains(&b));
     if is_word { name.to_owned() } else { format!("\"{name}\"") }
 }
