@@ -1,4 +1,4 @@
-//! Who may come in (`product.md`, section 8): other users, wrong passwords, browsers and TLS on a plain door; and that
+//! Who may come in (`docs/promises.md`, section 10): other users, wrong passwords, browsers and TLS on a plain door; and that
 //! nothing reaches a provider before it is known who it is.
 
 #![cfg(unix)]

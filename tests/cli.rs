@@ -1,5 +1,5 @@
-//! The commands as a person or a script gives them (`product.md`, section 3): what goes to stdout and what to stderr,
-//! exit codes, field names of the JSON documents.
+//! The commands as a person or a script gives them: what goes to stdout and what to stderr, exit codes, field
+//! names of the JSON documents.
 
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::expect_used)]

@@ -48,7 +48,7 @@ fn providers(home: &Home, words: &[&str]) -> Value {
 }
 
 #[test]
-fn providers_are_one_json_document_of_the_contracts_form() {
+fn providers_are_one_json_document_with_these_fields() {
     let home = home(&[], "");
     let all = providers(&home, &[]);
     let all = all.as_array().unwrap();

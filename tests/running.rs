@@ -1,5 +1,5 @@
-//! `ostler run` from start to end, as the contract has it (`product.md`, sections 3 and 4): what it prints, doors that
-//! are busy, settings that change, signals, pause, status, and what it comes through without being started anew.
+//! `ostler run` from start to end: what it prints, doors that are busy, settings that change, signals, pause, status, and
+//! what it comes through without being started anew.
 
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::expect_used)]

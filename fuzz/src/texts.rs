@@ -87,7 +87,7 @@ fn carried(chunks: &[&[u8]]) -> (Vec<u8>, Option<usize>) {
     (out, filter.is_complete().then_some(taken))
 }
 
-/// Section 7 of the contract, over the whole body at once: unstuff, make every line end CR LF, stuff.
+/// The rules for a body, over all of it at once: unstuff (RFC 5321, 4.5.2), make every line end CR LF, stuff.
 fn plainly(sent: &[u8]) -> Option<(Vec<u8>, usize)> {
     let begun = [b"\r\n", sent].concat();
     let end = begun.windows(END.len()).position(|w| w == END)?;

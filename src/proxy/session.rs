@@ -25,8 +25,8 @@ use ostler_mail::sasl::{Attempt, Proof};
 use ostler_mail::secret::Secret;
 use ostler_mail::wire::{COMMAND_LINE, Line, printable, take_line};
 
-/// Clients served at once. The contract promises a thousand, and a thousand that do nothing must leave room for those that
-/// do something. `os::allow_connections` has to fit.
+/// Clients served at once. A thousand that do nothing must leave room for those that do something (`docs/promises.md`,
+/// section 4). `os::allow_connections` has to fit.
 pub const SESSIONS: usize = 1500;
 /// Wrong local passwords before a connection ends.
 pub(super) const WRONG_PASSWORDS: u32 = 3;

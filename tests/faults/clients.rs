@@ -1,6 +1,6 @@
 //! Clients that vanish at the moments that matter to what outlives them.
 
-use crate::rig::{gated, logs_in};
+use crate::played_provider::{gated, logs_in};
 
 /// A session counts as the gate's login as long as it is open. One whose client was gone before it began is not.
 #[test]

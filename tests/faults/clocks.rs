@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::rig::{ANN, Rig, gated, logs_in};
+use crate::played_provider::{ANN, Rig, gated, logs_in};
 use crate::support::ca::TestCa;
 use crate::support::client::Client;
 use crate::support::ostler::{Account, Home, Server};

@@ -3,7 +3,7 @@
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use crate::rig::{ANN, Rig};
+use crate::played_provider::{ANN, Rig};
 use crate::support::process::{command, run_well};
 use crate::support::{require, wait_for};
 

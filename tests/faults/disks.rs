@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use crate::rig::{Rig, connect};
+use crate::played_provider::{Rig, connect};
 use crate::support::client::Client;
 use crate::support::ostler::{Account, Home};
 use crate::support::process::{command, said};
@@ -191,7 +191,7 @@ fn a_log_on_a_full_disk_stops_no_mail_and_goes_on_when_there_is_room() {
         crate::support::running::Hand::over(world.in_network(listen))
     };
     let (pop, smtp) = (servers(), servers());
-    let account = Account::new("home", crate::rig::ANN, &unique("pw"))
+    let account = Account::new("home", crate::played_provider::ANN, &unique("pw"))
         .pop3(crate::support::ostler::Server::new("none", pop.port))
         .smtp(crate::support::ostler::Server::new("none", smtp.port));
     let home = Home::new(&TestCa::new(), &[account]).inside(&world);
@@ -220,8 +220,8 @@ fn a_log_on_a_full_disk_stops_no_mail_and_goes_on_when_there_is_room() {
             client.expect(greeting);
             client
         };
-        crate::rig::honest_fetch(client(rig.home.pop3, "+OK"), &rig.pop);
-        crate::rig::honest_send(client(rig.home.smtp, "220 "), &rig.smtp);
+        crate::played_provider::honest_fetch(client(rig.home.pop3, "+OK"), &rig.pop);
+        crate::played_provider::honest_send(client(rig.home.smtp, "220 "), &rig.smtp);
     };
     let free = || inside(&format!("df --output=avail {} | tail -1", place.path().display())).trim().to_owned();
     wait_for("the disk to be full", || {

@@ -1,6 +1,6 @@
 //! The keyring: locked while a client waits, opened, gone, back.
 
-use crate::rig::{ANN, Rig, greeted};
+use crate::played_provider::{ANN, Rig, greeted};
 use crate::support::ca::TestCa;
 use crate::support::client::Client;
 use crate::support::keyring::Keyring;
@@ -88,7 +88,7 @@ fn a_keyring_that_asks_its_user_keeps_nobody_else_waiting() {
             pop
         })
         .collect();
-    let mut other = greeted(crate::rig::connect(rig.home.smtp), "220 ");
+    let mut other = greeted(crate::played_provider::connect(rig.home.smtp), "220 ");
     other.ask_reply("EHLO old-pc", "250");
     let status = rig.home.ostler(&["status", "--json"], "");
     assert!(status.status.success());

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::rig::{Rig, completed, message};
+use crate::played_provider::{Rig, completed, message};
 use crate::support::process::Process;
 use crate::support::running::answer_pop3;
 use crate::support::wait_for;

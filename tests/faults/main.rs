@@ -1,7 +1,7 @@
 //! Faults of the world around ostler: the network, names, the keyring, disks, clocks, a process that is stopped or killed,
 //! descriptors. Each test does one thing to an ostler in the middle of its work, undoes it, and then the same ostler
 //! (after a kill: the next one) serves an honest fetch and an honest send. Mail is never lost or doubled, and nothing is
-//! deleted but by a client's QUIT. Peers that misbehave are `tests/hostile.rs`.
+//! deleted but by a client's QUIT. Peers that misbehave are `tests/hostile/`.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
@@ -23,7 +23,7 @@ mod keyring;
 mod killed;
 mod names;
 mod network;
-mod rig;
+mod played_provider;
 mod secrets;
 mod suspended;
 

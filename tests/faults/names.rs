@@ -4,7 +4,7 @@ use std::net::UdpSocket;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
-use crate::rig::{ANN, LIMITS, PROVIDER, greeted, honest_fetch, honest_send};
+use crate::played_provider::{ANN, LIMITS, PROVIDER, greeted, honest_fetch, honest_send};
 use crate::support::ca::TestCa;
 use crate::support::client::Client;
 use crate::support::ostler::{Account, Home, Server};
@@ -114,7 +114,7 @@ impl Named {
     }
 
     fn client(&self, port: u16, greeting: &str) -> Client {
-        greeted(self.world.in_network(|| crate::rig::connect(port)), greeting)
+        greeted(self.world.in_network(|| crate::played_provider::connect(port)), greeting)
     }
 
     fn pop3(&self) -> Client {

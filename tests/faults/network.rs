@@ -1,6 +1,6 @@
 //! The network goes away and comes back, in every way it can and at every point of a session.
 
-use crate::rig::{
+use crate::played_provider::{
     ANN, BOB, Cable, Fault, LIMITS, PROVIDER, begin_data, completed, go_on_to_data, greeted, heard_to_the_end,
     honest_fetch, honest_send, message, sign_in,
 };

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::rig::{LIMITS, Rig, begin_data, completed, gated, go_on_to_data, logs_in, message};
+use crate::played_provider::{LIMITS, Rig, begin_data, completed, gated, go_on_to_data, logs_in, message};
 use crate::support::client::Client;
 use crate::support::running::answer_pop3;
 use crate::support::wait_for;

@@ -10,9 +10,9 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::Instant;
 
-use super::house::{House, Told};
-use super::parts::{AT_MOST, BOB, MESSAGE, plain};
-use super::rig::{assert_clean, assert_no_secret, each, families, on_both_families, room_for_many};
+use super::honest::{AT_MOST, BOB, MESSAGE, plain};
+use super::recorder::{House, Told};
+use super::runner::{assert_clean, assert_no_secret, each, families, on_both_families, room_for_many};
 use crate::support::ca::TestCa;
 use crate::support::client::Client;
 use crate::support::ostler::{Account, Home, Server};

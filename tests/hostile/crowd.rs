@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::client::smtp::{HELLO, HELLO_2};
-use super::parts::{ANN, BOB, MESSAGE, cut, fetch_part, send_part};
-use super::rig::{assert_clean, memory, room_for_many};
-use super::sweep::{honest_fetch, honest_send, pop3, send, smtp};
+use super::every_point::{honest_fetch, honest_send, pop3, send, smtp};
+use super::honest::{ANN, BOB, MESSAGE, cut, fetch_part, send_part};
+use super::runner::{assert_clean, memory, room_for_many};
 use crate::support::ca::TestCa;
 use crate::support::client::Client;
 use crate::support::ostler::{Account, Home, Ostler, Server};
@@ -327,7 +327,7 @@ fn clients_that_drip_a_command_after_signing_in_and_a_body() {
     drop((peer, ostler));
     let (peer, ostler) = smtp(Vec::new(), "\n[timeouts]\ndata = \"1s\"\n");
     let mut client = Client::greeted(ostler.smtp, "220 ");
-    super::sweep::up_to_data(&mut client);
+    super::every_point::up_to_data(&mut client);
     let started = Instant::now();
     while client.try_send("x") && started.elapsed() < PATIENCE {
         std::thread::sleep(Duration::from_millis(50));

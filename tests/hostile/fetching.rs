@@ -1,7 +1,7 @@
 //! Providers that misbehave in a fetch, at every point of it.
 
-use super::parts::{HASTY, Heard, cut, fetch_part, message_answer, shown};
-use super::sweep::{fetches, honest_fetch, pop3};
+use super::every_point::{fetches, honest_fetch, pop3};
+use super::honest::{HASTY, Heard, cut, fetch_part, message_answer, shown};
 use crate::support::client::Client;
 use crate::support::provider::{Part, Step, say};
 

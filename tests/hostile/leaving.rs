@@ -4,8 +4,8 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use super::parts::{ANN, BOB, MESSAGE, completed, cut, fetch_part, large, send_part};
-use super::sweep::{honest_fetch, honest_send, pop3, send, smtp};
+use super::every_point::{honest_fetch, honest_send, pop3, send, smtp};
+use super::honest::{ANN, BOB, MESSAGE, completed, cut, fetch_part, large, send_part};
 use crate::support::ca::TestCa;
 use crate::support::client::Client;
 use crate::support::ostler::{Account, Home, Server};

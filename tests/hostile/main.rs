@@ -10,11 +10,11 @@ mod support;
 
 mod client;
 mod crowd;
+mod every_point;
 mod fetching;
-mod house;
+mod honest;
 mod leaving;
-mod parts;
 mod provider;
-mod rig;
+mod recorder;
+mod runner;
 mod sending;
-mod sweep;

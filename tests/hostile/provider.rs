@@ -6,10 +6,10 @@ mod tls;
 
 use std::time::{Duration, Instant};
 
-use super::parts::{
+use super::honest::{
     AT_MOST, HASTY, Heard, MESSAGE, completed, contains, fetch_part, send_part, shown, try_fetch, try_send,
 };
-use super::rig::{assert_clean, assert_no_secret, each, families, on_both_families, room_for_many};
+use super::runner::{assert_clean, assert_no_secret, each, families, on_both_families, room_for_many};
 use crate::support::ca::{ServerCert, TestCa};
 use crate::support::client::Client;
 use crate::support::ostler::{Account, Home, Ostler, Server};

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::parts::{ANN, BOB, BODY, HASTY, MESSAGE, completed, cut, fetch_part, large, send_part};
-use super::sweep::{honest_send, is_trouble, send, sends, smtp, up_to_data};
+use super::every_point::{honest_send, is_trouble, send, sends, smtp, up_to_data};
+use super::honest::{ANN, BOB, BODY, HASTY, MESSAGE, completed, cut, fetch_part, large, send_part};
 use crate::support::ca::TestCa;
 use crate::support::client::Client;
 use crate::support::ostler::{Account, Home, Server};

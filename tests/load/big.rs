@@ -4,11 +4,11 @@ use std::io::Read;
 use std::net::TcpListener;
 use std::time::Instant;
 
-use crate::letters::pattern;
+use crate::connection::Talk;
+use crate::messages::pattern;
 use crate::support::ca::TestCa;
 use crate::support::ostler::{Account, Home, Ostler, Server};
 use crate::support::{unique, wait_for};
-use crate::talk::Talk;
 use crate::{Needs, is_full};
 
 /// More than a signed number of 32 bits holds, or what passes in a few seconds.

@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::Needs;
+use crate::connection::Talk;
 use crate::provider::Provider;
 use crate::support::ca::TestCa;
 use crate::support::ostler::{Account, Home, Ostler, Server};
 use crate::support::{unique, wait_for};
-use crate::talk::Talk;
 
 const IDLE: usize = 1_000;
 const DRIPPING: usize = 50;
@@ -33,7 +33,7 @@ fn honest(ostler: &Ostler) -> Duration {
     smtp.ask("MAIL FROM:<ann@example.org>", "250").unwrap();
     smtp.ask("RCPT TO:<bob@example.com>", "250").unwrap();
     smtp.ask("DATA", "354").unwrap();
-    smtp.send(&[crate::letters::letter(2).as_slice(), b".\r\n"].concat()).unwrap();
+    smtp.send(&[crate::messages::letter(2).as_slice(), b".\r\n"].concat()).unwrap();
     assert_eq!(smtp.reply().unwrap(), "250 queued");
     smtp.ask("QUIT", "221").unwrap();
     began.elapsed()

@@ -9,11 +9,11 @@
 mod support;
 
 mod big;
+mod connection;
 mod crowd;
-mod letters;
+mod messages;
 mod provider;
 mod soak;
-mod talk;
 
 /// Whether the sizes are those of the promises and not those that fit into a minute.
 fn is_full() -> bool {

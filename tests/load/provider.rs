@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-use crate::letters::{letter, number_of};
+use crate::connection::Talk;
+use crate::messages::{letter, number_of};
 use crate::support::ca::ServerCert;
-use crate::talk::Talk;
 
 /// How long a login opens the gate.
 const WINDOW: Duration = Duration::from_secs(60);

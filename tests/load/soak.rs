@@ -9,12 +9,12 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::Needs;
-use crate::letters::{letter, number_of};
+use crate::connection::Talk;
+use crate::messages::{letter, number_of};
 use crate::provider::Provider;
 use crate::support::ca::TestCa;
 use crate::support::ostler::{Account, Home, Ostler, Server};
 use crate::support::{unique, wait_for};
-use crate::talk::Talk;
 
 /// Sessions side by side, in the parts of the run that are not one after the other.
 const SIDE_BY_SIDE: u64 = 8;

@@ -12,8 +12,8 @@ mod clients;
 mod fetching;
 mod gate;
 mod keyring;
-mod rig;
 mod sending;
+mod without_ostler;
 
 use support::ca::TestCa;
 use support::dovecot::Dovecot;

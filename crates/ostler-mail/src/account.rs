@@ -273,7 +273,7 @@ impl Account {
     }
 }
 
-/// Who may come in at the doors (`product.md` section 8).
+/// Who may come in at the doors (`docs/promises.md`, section 10).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Access {
     /// Only programs of the user who runs ostler.
@@ -335,7 +335,7 @@ pub struct Door {
     pub account: Option<String>,
 }
 
-/// The time limits of section 4 of the contract.
+/// The time limits of the settings file's `[timeouts]`; `config/ostler.example.toml` lists them with their defaults.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timeouts {
     /// For a TCP connection to one address of a host.

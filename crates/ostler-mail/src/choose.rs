@@ -1,4 +1,4 @@
-//! Which account a client means (`product.md`, section 5): by the user name it gives, or by the sender of a message.
+//! Which account a client means: by the user name it gives, or by the sender of a message.
 //! Only values; nothing is looked up anywhere.
 
 use std::net::IpAddr;

@@ -44,7 +44,8 @@ pub enum Refusal {
     WantsTls,
 }
 
-/// What a refusal of USER, PASS or AUTH means (`facts/pop-before-smtp.md`, section 6).
+/// What a refusal of USER, PASS or AUTH means. Response codes are those of RFC 2449 section 8 and RFC 3206; servers that
+/// send none are judged by their words.
 pub fn refusal(line: &Line) -> Refusal {
     let text = line.printable().to_ascii_lowercase();
     let has = |words: &[&str]| words.iter().any(|w| text.contains(w));

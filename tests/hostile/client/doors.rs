@@ -1,7 +1,7 @@
 //! Clients at doors that lead to one account only (`doors = { pop3 = .. }`), under `access = "password"`: such a door says
 //! whose mail it is about, and takes no password for that.
 
-use super::super::parts::{BOB, plain};
+use super::super::honest::{BOB, plain};
 use super::Door::{Pop3, Smtp};
 use super::entry::{apop, cram, pop_login_opens_no_smtp, sends_as, three_pass, three_plain};
 use super::{Case, Talk, play_at};

@@ -8,7 +8,7 @@ use md5::{Digest, Md5};
 use ostler_mail::sasl::{Exchange, Mechanism, hex};
 use ostler_mail::secret::Secret;
 
-use super::super::parts::{ANN, BOB, plain};
+use super::super::honest::{ANN, BOB, plain};
 use super::Door::{Pop3, Smtp};
 use super::{Case, Talk, play};
 

@@ -1,6 +1,6 @@
 //! Clients at the door for fetching.
 
-use super::super::parts::MESSAGE;
+use super::super::honest::MESSAGE;
 use super::Door::Pop3;
 use super::smtp::{HELLO, HELLO_2};
 use super::{Case, Talk, play};

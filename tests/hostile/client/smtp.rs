@@ -1,6 +1,6 @@
 //! Clients at the door for sending.
 
-use super::super::parts::{ANN, BOB, large, plain};
+use super::super::honest::{ANN, BOB, large, plain};
 use super::Door::{Pop3, Smtp};
 use super::{Case, Talk, play};
 use crate::support::mail;

@@ -1,7 +1,7 @@
 //! Bodies that are more, or less, than one message: SMTP smuggling (CVE-2023-51764 and its kin), bodies that come too
 //! early, bodies that break off.
 
-use super::super::parts::BOB;
+use super::super::honest::BOB;
 use super::Door::Smtp;
 use super::{Case, Talk, play};
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::parts::{cut, fetch_part, message_answer};
+use super::super::honest::{cut, fetch_part, message_answer};
 use super::{Case, Ends, Speaks, case, play};
 use crate::support::ca::TestCa;
 use crate::support::provider::{Step, expect, say};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::parts::{BODY, cut, send_part};
+use super::super::honest::{BODY, cut, send_part};
 use super::{Case, Ends, Speaks, case, play};
 use crate::support::ca::TestCa;
 use crate::support::provider::{Step, expect, say};

@@ -1,7 +1,7 @@
 //! Providers whose TLS, certificate or STARTTLS is not what it should be, for both protocols. Nothing of the account may
 //! reach them.
 
-use super::super::parts::{cut, fetch_part, send_part};
+use super::super::honest::{cut, fetch_part, send_part};
 use super::{Case, Ends, Speaks, case, play};
 use crate::support::ca::{ServerCert, TestCa};
 use crate::support::provider::{Part, Step, expect, say};

@@ -68,7 +68,7 @@ pub fn assert_clean(line: &[u8]) {
 
 /// Nothing of a secret, in no form.
 pub fn assert_no_secret(bytes: &[u8], secret: &str) {
-    let found = secrets::forms(secret.as_bytes()).into_iter().find(|(_, form)| super::parts::contains(bytes, form));
+    let found = secrets::forms(secret.as_bytes()).into_iter().find(|(_, form)| super::honest::contains(bytes, form));
     assert!(found.is_none(), "a secret in {:?}: {found:?}", String::from_utf8_lossy(bytes));
 }
 

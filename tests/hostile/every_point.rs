@@ -4,10 +4,10 @@
 use std::sync::Mutex;
 use std::time::Instant;
 
-use super::parts::{
+use super::honest::{
     ANN, AT_MOST, BOB, Heard, MESSAGE, answer_to, completed, contains, fetch_part, send_part, try_fetch, try_send,
 };
-use super::rig::{each, room_for_many};
+use super::runner::{each, room_for_many};
 use crate::support::ca::TestCa;
 use crate::support::client::Client;
 use crate::support::ostler::{Account, Home, Ostler, Server};

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
-use super::parts::MESSAGE;
+use super::honest::MESSAGE;
 use crate::support::{mail, wait_for};
 
 /// What a server has heard.
