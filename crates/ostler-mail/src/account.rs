@@ -1,6 +1,7 @@
-//! The checked values the engine works with: accounts, their servers, doors, time limits. `config.rs` makes
-//! them from the settings file, so whatever exists here is complete and consistent; nothing here is parsed,
-//! stored or connected.
+//! The checked values that every session works with: accounts, their servers, doors, time limits. The program's
+//! `config` makes them from the settings file, so every value here is complete and consistent.
+//!
+//! Not here: parsing, storing, connecting.
 
 pub mod endpoint;
 #[cfg(any(test, feature = "testing"))]
@@ -12,14 +13,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A mail protocol a door or a server speaks.
+/// A mail protocol that a door or a server speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Protocol {
     /// RFC 1939.
     Pop3,
     /// RFC 5321 and 6409.
     Smtp,
-    /// RFC 3501; settings are kept, no door opens yet.
+    /// RFC 3501. Settings are read and kept; no door opens yet.
     Imap,
 }
 
@@ -59,7 +60,7 @@ pub enum Security {
     Tls,
     /// STLS (RFC 2595) or STARTTLS (RFC 3207); a server that does not offer it is not used.
     StartTls,
-    /// No protection at all; only because the settings file says so in as many words.
+    /// No protection. Only a settings file that says `security = "none"` leads here.
     None,
 }
 
@@ -74,12 +75,12 @@ impl Security {
     }
 }
 
-/// What a server's certificate must be vouched for by, beside the system's roots.
+/// What a server's certificate may be verified against, in addition to the system's roots.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Trust {
-    /// A PEM file with more roots, trusted for this server only.
+    /// A PEM file with additional roots, trusted for this server only.
     pub ca: Option<PathBuf>,
-    /// SHA-256 of the one certificate (DER) that is trusted, whatever it says about itself.
+    /// SHA-256 of the one certificate (DER) that is trusted. Its name, dates and issuer are then not checked.
     pub pin: Option<[u8; 32]>,
 }
 
@@ -90,20 +91,20 @@ pub enum SecretSource {
     Keyring,
     /// The first line a command prints.
     Command(CommandLine),
-    /// The first line of a file that nobody else can read.
+    /// The first line of a file that only its owner can read.
     File(PathBuf),
     /// A variable of ostler's own environment.
     Env(String),
-    /// Whatever the client gives is passed on.
+    /// The password that the mail program gives is passed on.
     Client,
 }
 
 /// A command that prints a secret.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum CommandLine {
-    /// For the system's shell.
+    /// Run by the system's shell.
     Shell(String),
-    /// A program and its arguments, run as they stand; never empty.
+    /// A program and its arguments, run without a shell; never empty.
     Argv(Vec<String>),
 }
 
@@ -116,7 +117,7 @@ pub struct Credentials {
     pub secret: SecretSource,
 }
 
-/// What a server wants before it serves.
+/// What a server demands before it serves.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum SignIn {
     /// A user name and a password.
@@ -125,23 +126,23 @@ pub enum SignIn {
     OAuth2(Credentials),
     /// A fresh POP login from the same address (SMTP only).
     AfterPop(Arc<AfterPop>),
-    /// Nothing.
+    /// No sign-in.
     None,
 }
 
-/// The gate: the POP login a provider wants to see before a send.
+/// The gate (POP-before-SMTP): the POP login that a provider demands before it takes a send.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct AfterPop {
     /// Where to log in; always a POP3 server that signs in with a password.
     pub login: Server,
-    /// How old a login may be before a new one is made; zero: before every send.
+    /// The age up to which an earlier login counts. Zero means a login before every send.
     pub fresh: Duration,
 }
 
 /// One server of a provider.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Server {
-    /// What it speaks.
+    /// The protocol spoken there.
     pub protocol: Protocol,
     /// A host name or an IP address without brackets; always a valid TLS server name.
     pub host: String,
@@ -149,15 +150,14 @@ pub struct Server {
     pub port: u16,
     /// How the connection is protected.
     pub security: Security,
-    /// What its certificate is checked against.
+    /// What its certificate is verified against.
     pub trust: Trust,
-    /// What it wants before it serves.
+    /// What it demands before it serves.
     pub sign_in: SignIn,
 }
 
-/// Names a server together with everything that decides whether a secret, a login or a measurement made for it
-/// still holds. A changed host, port, security or user name gives another id, so nothing stored under the old
-/// one can reach the new one.
+/// Identifies a server and its user: the key under which secrets, logins and measurements are stored. A changed host,
+/// port, security or user name gives another id, so that no secret stored for the old server reaches the new one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ServerId(String);
 
@@ -168,13 +168,13 @@ impl fmt::Display for ServerId {
 }
 
 impl Server {
-    /// The identity of this server and its user.
+    /// Identifies this server and its user.
     pub fn id(&self) -> ServerId {
         let user = self.credentials().map_or("", |c| c.username.as_str());
         ServerId(format!("{} {} {user}@{}:{}", self.protocol, self.security.name(), self.host, self.port))
     }
 
-    /// The credentials it is signed in with, if any; the gate's are those of its login server.
+    /// The credentials for this server, if it takes any. A gated server has none; its login server has.
     pub fn credentials(&self) -> Option<&Credentials> {
         match &self.sign_in {
             SignIn::Password(c) | SignIn::OAuth2(c) => Some(c),
@@ -182,7 +182,7 @@ impl Server {
         }
     }
 
-    /// The gate before it, if it has one.
+    /// The gate in front of this server, if there is one.
     pub fn gate(&self) -> Option<&Arc<AfterPop>> {
         if let SignIn::AfterPop(gate) = &self.sign_in { Some(gate) } else { None }
     }
@@ -235,34 +235,34 @@ impl fmt::Display for Alias {
     }
 }
 
-/// One identity: an address, the servers it uses, where its secrets are. Immutable; a connection keeps the
-/// one it began with.
+/// One mail identity: an address, its servers, the places of its secrets. Immutable: a connection keeps the account it
+/// began with when the settings change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
-    /// Unique whatever the letter case; what clients may give as user name; printable ASCII.
+    /// The name that clients may give as user name. Unique regardless of letter case; printable ASCII.
     pub name: String,
     /// The mail address.
     pub address: String,
-    /// More senders that go out through it.
+    /// Further sender addresses that go out through this account.
     pub aliases: Vec<Alias>,
-    /// The preset named in the file, if any.
+    /// The preset that the settings file names, if any.
     pub provider: Option<String>,
-    /// This one sends for senders that belong to no account; at most one account is.
+    /// Whether it sends for senders that belong to no account. At most one account does.
     pub is_default: bool,
-    /// Whether AUTH is offered to clients on doors of its own.
+    /// Whether the account's own doors offer AUTH. Netscape asks its user for a password wherever it sees AUTH.
     pub offer_auth: bool,
-    /// Where its local password comes from; `None`: ostler makes one and keeps it in the keyring.
+    /// The source of its local password. `None`: ostler makes one and keeps it in the keyring.
     pub local_password: Option<SecretSource>,
-    /// Where its mail is fetched.
+    /// The server from which mail is fetched.
     pub pop3: Option<Server>,
-    /// Where its mail is sent, in the order in which they are tried.
+    /// The servers through which mail is sent, in the order in which they are tried.
     pub smtp: Vec<Server>,
-    /// Kept for the IMAP door.
+    /// The IMAP server, kept for the IMAP door.
     pub imap: Option<Server>,
 }
 
 impl Account {
-    /// Every server in the order they are shown and checked.
+    /// All servers, in the order in which they are shown and checked.
     pub fn servers(&self) -> impl Iterator<Item = &Server> {
         self.pop3.iter().chain(&self.smtp).chain(&self.imap)
     }
@@ -273,14 +273,14 @@ impl Account {
     }
 }
 
-/// Who may come in at the doors (`docs/promises.md`, section 10).
+/// Which clients the doors let in (`docs/promises.md`, section 10).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Access {
-    /// Only programs of the user who runs ostler.
+    /// Programs of the user who runs ostler.
     SameUser,
-    /// Whoever knows the account's local password.
+    /// Clients that give the account's local password.
     Password,
-    /// Whoever can reach the door.
+    /// Every client that can reach the door.
     Anyone,
 }
 
@@ -298,14 +298,14 @@ impl Access {
 /// A network in CIDR form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Network {
-    /// Any address of it.
+    /// Any address of the network.
     pub address: IpAddr,
-    /// How many leading bits count; at most 32 or 128.
+    /// The number of leading bits that count; at most 32 for IPv4, 128 for IPv6.
     pub prefix: u8,
 }
 
 impl Network {
-    /// Whether `address` is in it. An IPv4 address that came in through an IPv6 socket counts as IPv4.
+    /// Whether `address` belongs to this network. An IPv4 address that came in through an IPv6 socket counts as IPv4.
     pub fn contains(&self, address: IpAddr) -> bool {
         fn leading(value: u128, width: u32, prefix: u8) -> u128 {
             value.checked_shr(width - u32::from(prefix)).unwrap_or(0)
@@ -322,16 +322,16 @@ impl Network {
     }
 }
 
-/// A local address on which clients connect.
+/// A listener: a local address and port to which clients connect.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Door {
-    /// What is spoken there.
+    /// The protocol spoken there.
     pub protocol: Protocol,
-    /// Where; loopback, or a network the file allows.
+    /// On loopback, or in a network that the settings file allows.
     pub address: SocketAddr,
-    /// The `::1` beside a plain port number: left out without a word where the machine has no IPv6.
+    /// The `::1` that goes with a plain port number. Skipped silently where the computer has no IPv6.
     pub is_companion: bool,
-    /// The account it leads to, by name; `None`: the client says which.
+    /// The name of the one account this door leads to. `None`: the client says which.
     pub account: Option<String>,
 }
 
@@ -378,23 +378,23 @@ impl Default for Timeouts {
 pub struct Settings {
     /// Every door: the common ones first, then those of the accounts, in the order of the file.
     pub doors: Vec<Door>,
-    /// Where the settings page listens; kept for the page.
+    /// The address of the settings page.
     pub page: Option<SocketAddr>,
-    /// Who may come in.
+    /// Which clients the doors let in.
     pub access: Access,
-    /// Networks from which clients may come beside loopback.
+    /// Networks from which clients may connect, in addition to loopback.
     pub allow: Vec<Network>,
-    /// Whether the desktop tells the user when something waits for them.
+    /// Whether the desktop shows a notice when the user has to act.
     pub notices: bool,
-    /// In the order of the file.
+    /// All accounts, in the order of the file.
     pub accounts: Vec<Arc<Account>>,
-    /// The time limits.
+    /// The limits of every wait.
     pub timeouts: Timeouts,
 }
 
 impl Settings {
-    /// The door a program of this account's owner is best told of: one that leads to the account alone before a common
-    /// one, IPv4 before IPv6, this computer before a network. `None`: there is none for this protocol.
+    /// The best door to put into a mail program for this account: one that leads to the account alone before a shared
+    /// one, loopback before a network, IPv4 before IPv6. `None`: no door speaks this protocol.
     pub fn door_for(&self, protocol: Protocol, account: &Account) -> Option<&Door> {
         let fits =
             |door: &&Door| door.protocol == protocol && door.account.as_ref().is_none_or(|name| *name == account.name);
@@ -405,8 +405,8 @@ impl Settings {
         self.doors.iter().filter(fits).min_by_key(worse)
     }
 
-    /// The port of a protocol, for a client that came to another one's: of the doors of `account` where it is known, else
-    /// of the common ones. `None`: there is none, or any free one.
+    /// The port to name to a client that connected to another protocol's door: the account's where it is known, else a
+    /// shared one. `None`: there is no such door, or the system picks its port.
     pub fn port_for(&self, protocol: Protocol, account: Option<&Account>) -> Option<u16> {
         let common = || self.doors.iter().find(|door| door.protocol == protocol && door.account.is_none());
         let door = account.and_then(|account| self.door_for(protocol, account)).or_else(common)?;

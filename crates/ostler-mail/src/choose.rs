@@ -1,5 +1,6 @@
 //! Which account a client means: by the user name it gives, or by the sender of a message.
-//! Only values; nothing is looked up anywhere.
+//!
+//! Not here: the order in which door, AUTH and sender decide (`smtp::front`).
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -7,8 +8,8 @@ use std::sync::Arc;
 use crate::account::Account;
 use crate::failure::Failure;
 
-/// The account a client means by a user name: a name, an address, an alias or a provider user name, whatever the letter
-/// case, also with `%` or `#` for `@`, and with a last `@` and a name of this computer behind it (Eudora writes
+/// The account that a client means by a user name: an account's name, address, alias or provider user name in any letter
+/// case, also with `%` or `#` for `@`, and with `@` and a name of this computer appended (Eudora writes
 /// `ann@optonline.net@127.0.0.1`).
 pub fn by_user_name(accounts: &[Arc<Account>], given: &str) -> Result<Arc<Account>, Failure> {
     let given = given.trim();
@@ -31,7 +32,8 @@ pub fn by_user_name(accounts: &[Arc<Account>], given: &str) -> Result<Arc<Accoun
         .ok_or_else(|| Failure::UnknownAccount { given: given.to_owned(), known: names(accounts) })
 }
 
-/// The account that sends for an address when neither door nor AUTH decided: its owner, the default, the only one.
+/// The account that sends for an address when neither door nor AUTH has decided: its owner, else the default account, else
+/// the only account there is.
 pub fn by_sender(accounts: &[Arc<Account>], sender: &str) -> Result<Arc<Account>, Failure> {
     let owner = (!sender.is_empty()).then(|| {
         // An account's own address comes before another's `*@domain`.
@@ -48,13 +50,13 @@ pub fn by_sender(accounts: &[Arc<Account>], sender: &str) -> Result<Arc<Account>
         .ok_or_else(|| Failure::UnknownSender { given: sender.to_owned(), known: names(accounts) })
 }
 
-/// The names there are, for refusals.
+/// The names of all accounts, for refusals.
 pub fn names(accounts: &[Arc<Account>]) -> Vec<String> {
     accounts.iter().map(|a| a.name.clone()).collect()
 }
 
-/// Names first, then addresses, then aliases, then user names at providers; the last only if one account has it ("ann"
-/// may be somebody at two companies).
+/// Matches names first, then addresses, then aliases, then user names at providers. A user name counts only if exactly one
+/// account has it: "ann" may be a customer of two companies.
 fn exactly(accounts: &[Arc<Account>], name: &str) -> Option<Arc<Account>> {
     let by = |wanted: &dyn Fn(&Account) -> bool| accounts.iter().find(|a| wanted(a)).cloned();
     by(&|a| a.name.eq_ignore_ascii_case(name))

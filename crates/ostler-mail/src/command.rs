@@ -1,16 +1,17 @@
-//! What a client said, whichever mail protocol it speaks: a verb and what follows, or something no mail program says.
+//! A client's line in any mail protocol: a verb and its argument, or the sign of a client that is no mail program (HTTP,
+//! TLS on a plain door).
 
-/// A client's command line: verb in upper case, the rest as it came without the blanks around it.
+/// A client's command line, split at the first blank.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Command<'a> {
     /// Upper case.
     pub verb: String,
-    /// What follows; passwords may begin or end with blanks, so only the one separating blank is gone.
+    /// Everything after the one separating blank. Further blanks stay: a password may begin or end with some.
     pub rest: &'a [u8],
 }
 
 impl<'a> Command<'a> {
-    /// Splits a line; never fails.
+    /// Splits a line. Blanks before the verb are skipped.
     pub fn parse(line: &'a [u8]) -> Self {
         let start = line.iter().take_while(|b| matches!(b, b' ' | b'\t')).count();
         let line = &line[start..];
@@ -19,19 +20,19 @@ impl<'a> Command<'a> {
         Self { verb, rest: line.get(end + 1..).unwrap_or_default() }
     }
 
-    /// What follows, as text without the blanks around it.
+    /// The argument as text, trimmed.
     pub fn argument(&self) -> String {
         String::from_utf8_lossy(self.rest).trim().to_owned()
     }
 
-    /// Whether anything follows.
+    /// Whether anything but blanks follows the verb.
     pub fn has_argument(&self) -> bool {
         !self.rest.trim_ascii().is_empty()
     }
 }
 
-/// Whether a line is from a browser rather than a mail program: an HTTP request, or a header of one. Of a line that is too
-/// long its beginning will do.
+/// Whether a line comes from a web browser: an HTTP request line or a header field. The beginning of a line that is too long
+/// is enough.
 pub fn is_http(line: &[u8]) -> bool {
     let line = line.trim_ascii();
     const VERBS: [&[u8]; 9] =
@@ -40,7 +41,7 @@ pub fn is_http(line: &[u8]) -> bool {
     if VERBS.iter().any(|v| upper.starts_with(v)) || upper.starts_with(b"PRI * HT") {
         return true;
     }
-    // Any verb at all, by what stands at the end; a password may end like this.
+    // Any other verb is known by the version at the end. A password may end in the same way, so PASS is exempt.
     let mut words = line.split(|b| *b == b' ');
     let verb = words.next().unwrap_or_default();
     if words.next_back().is_some_and(|last| last.starts_with(b"HTTP/")) && !verb.eq_ignore_ascii_case(b"PASS") {
@@ -53,14 +54,14 @@ pub fn is_http(line: &[u8]) -> bool {
         .is_some_and(|colon| colon > 0 && word[..colon].iter().all(|b| b.is_ascii_alphanumeric() || *b == b'-'))
 }
 
-/// The first octets of a TLS record with a hello in it, or of the hello of SSL 2 that mail programs of the 1990s begin
-/// with even for TLS (RFC 5246, E.2).
+/// Whether a client begins TLS: the first octets are a TLS record, or the SSL 2 hello with which mail programs of the 1990s
+/// begin even TLS (RFC 5246, appendix E.2).
 pub fn is_tls_hello(input: &[u8]) -> bool {
     match input {
-        // The first octet is enough, however few have come: no command begins with it.
+        // The first octet is enough, and may be all that has arrived: no command begins with it.
         [0x16, ..] => true,
-        // Length with its highest bit set, CLIENT-HELLO, version 2 or 3. A line end in it would make it one or not by how it
-        // was cut; no hello is as short as that says, and none that was seen as long.
+        // Length with the high bit set, CLIENT-HELLO, version 2 or 3. An LF as low length octet is excluded: whether the
+        // input looked like a line would depend on how it was cut, and no real hello has that length.
         [length, low, 1, 0 | 3, ..] => length & 0x80 != 0 && *low != b'\n',
         _ => false,
     }

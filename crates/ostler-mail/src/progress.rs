@@ -1,49 +1,47 @@
-//! How far a client's session is: which message, how much of it. The machines that watch what passes write it, whoever
-//! asks for the status reads it. A few numbers that both may touch at any time, so that nobody is told and nobody
-//! waits; a block of a message costs one store.
+//! How far a client's session is: which message, and how much of it. Filters write it, the status reads it. The numbers are
+//! atomic, so that neither side waits and a block of a message costs one store.
 //!
-//! Not here: what happened (`event.rs`). Nothing is kept when the session ends.
+//! Not here: what happened, which is an event. Nothing outlives the session.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::{Value, json};
 
-/// One session's. All of it is for a person's eyes: two numbers of one moment may be of two moments.
+/// The progress of one session, for display only: two numbers that are read together may be of different moments.
 #[derive(Debug, Default)]
 pub struct Progress {
-    /// The message under way, counted from 1 in this session; 0: none yet.
+    /// The number of the message under way, counted from 1 in this session. 0: none.
     message: AtomicU64,
-    /// How many there will be; 0: nobody knows.
+    /// The number of messages expected. 0: unknown.
     of_messages: AtomicU64,
     octets: AtomicU64,
-    /// How many there will be; 0: nobody knows.
+    /// The number of octets expected. 0: unknown.
     of_octets: AtomicU64,
 }
 
-/// What is known of a mailbox, because the client asked for it.
+/// What the client's STAT or LIST has told about the mailbox.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Mailbox {
-    /// Messages in it.
+    /// The number of messages.
     pub messages: u64,
-    /// Octets of all of them; 0 where only their number was asked for.
+    /// The octets of all messages; 0 if only their number is known.
     pub octets: u64,
 }
 
 impl Progress {
-    /// Message `number` of the session begins. `of_messages` and `of_octets` are what it will be in the end, as far as
-    /// anybody knows.
+    /// Message `number` of the session begins. `of_messages` and `of_octets` are the totals, where they are known.
     pub fn begin(&self, number: u64, of_messages: Option<u64>, of_octets: Option<u64>) {
         self.of_messages.store(of_messages.unwrap_or(0), Ordering::Relaxed);
         self.of_octets.store(of_octets.unwrap_or(0), Ordering::Relaxed);
         self.message.store(number, Ordering::Relaxed);
     }
 
-    /// So many octets have passed: of all messages where they are fetched, of this one where they are sent.
+    /// Sets the octets passed so far: of all messages of a fetch, of this message in a send.
     pub fn passed(&self, octets: u64) {
         self.octets.store(octets, Ordering::Relaxed);
     }
 
-    /// No message is under way any more; the next one counts its own octets.
+    /// No message is under way now; the next one counts from zero.
     pub fn rest(&self) {
         self.begin(0, None, None);
         self.passed(0);
@@ -57,7 +55,7 @@ impl Progress {
             return json!({"message": null, "of_messages": null, "octets": null, "of_octets": null, "progress": null});
         };
         let (octets, of_messages) = (self.octets.load(Ordering::Relaxed), known(&self.of_messages));
-        // On the way a message is a little longer than the provider says it is: lines that begin with a dot.
+        // Dot-stuffing makes a message slightly longer than the size that the provider tells.
         let of_octets = known(&self.of_octets).map(|of| of.max(octets));
         let of = of_messages.map_or_else(String::new, |of| format!(" of {of}"));
         let words = format!("message {message}{of}, {}", amount(octets, of_octets));
@@ -65,7 +63,7 @@ impl Progress {
     }
 }
 
-/// `3.1 of 9.8 MB`, or `3.1 MB` where nobody knows of how many.
+/// `3.1 of 9.8 MB`, or `3.1 MB` where the total is unknown.
 fn amount(octets: u64, of: Option<u64>) -> String {
     let (unit, name) = if of.unwrap_or(octets) < MEGABYTE { (1000, "KB") } else { (MEGABYTE, "MB") };
     let said = |octets: u64| {
@@ -81,31 +79,30 @@ fn amount(octets: u64, of: Option<u64>) -> String {
     }
 }
 
-/// As mail programs and providers count; less is told in KB.
+/// A megabyte as mail programs and providers count it. Less is shown in KB.
 const MEGABYTE: u64 = 1_000_000;
 
-/// Which messages a client fetches, and how many that will be, from what it asks for: a mailbox of 40 of which it
-/// fetches one after the other from the first on is 40 messages; from the 38th on, 3. One that goes backwards or does
-/// not say numbers is only counted.
+/// Predicts how many messages a client will fetch. A client that begins with message 1 of 40 will fetch 40, one that begins
+/// with 38 will fetch 3. No total is predicted for a client that goes backwards or gives no readable number.
 #[derive(Debug, Default)]
 pub struct Course {
     mailbox: Option<Mailbox>,
     begun: u64,
     last: u64,
-    /// From the first message on, one after the other, so the octets of the mailbox are those of the fetch.
+    /// Every message so far was fetched in order from the first, so the mailbox's octets are the fetch's.
     is_whole: bool,
     wanders: bool,
 }
 
 impl Course {
-    /// The client has been told what is in the mailbox.
+    /// Takes note of what the provider has told the client about the mailbox.
     pub fn know(&mut self, mailbox: Mailbox) {
         let octets = self.mailbox.map_or(0, |known| known.octets);
-        // A list of names has no sizes, and takes away none that were known.
+        // UIDL has no sizes; sizes known from STAT or LIST stay.
         self.mailbox = Some(Mailbox { octets: if mailbox.octets == 0 { octets } else { mailbox.octets }, ..mailbox });
     }
 
-    /// The client fetches the message of that number; 0: it cannot be read.
+    /// The client fetches the message of this number; 0 if the number is unreadable.
     pub fn begin(&mut self, number: u64, progress: &Progress) {
         self.begun += 1;
         self.wanders |= number <= self.last;
@@ -118,7 +115,7 @@ impl Course {
     }
 }
 
-/// Counts the lines of a list of messages as it passes, and the octets they say, in whatever pieces it comes.
+/// Counts the messages and octets in the answer to LIST or UIDL while it passes, however it is cut.
 #[derive(Debug, Default)]
 pub struct Listing {
     seen: Mailbox,
@@ -126,7 +123,7 @@ pub struct Listing {
     number: u64,
 }
 
-/// Where in a line of a list the next octet is.
+/// The place of the next octet in a line of the list.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum Field {
     #[default]
@@ -137,7 +134,7 @@ enum Field {
 }
 
 impl Listing {
-    /// The next octets. The end of the text is no line of it.
+    /// Counts the next octets. The final `.` line is not passed here.
     pub fn pass(&mut self, text: &[u8]) {
         for octet in text {
             self.field = match (self.field, octet) {
@@ -161,13 +158,13 @@ impl Listing {
         }
     }
 
-    /// What the list said, at its end. `has_sizes`: it is one of sizes and not of names, which may be digits too.
+    /// The totals at the end of the list. `has_sizes` is true for LIST; the names in UIDL may consist of digits too.
     pub fn mailbox(&self, has_sizes: bool) -> Mailbox {
         Mailbox { octets: if has_sizes { self.seen.octets } else { 0 }, ..self.seen }
     }
 }
 
-/// The answer to STAT (RFC 1939, section 5): `+OK 40 9876543`.
+/// Reads the answer to STAT (RFC 1939, section 5): `+OK 40 9876543`.
 pub fn stat(answer: &[u8]) -> Option<Mailbox> {
     let text = std::str::from_utf8(answer).ok()?;
     let mut words = text.split_ascii_whitespace().skip(1);

@@ -1,19 +1,20 @@
-//! A password or token: a value that can be used, and neither printed, copied about, compared by
-//! accident nor written to a file. Where secrets come from is `vault.rs`; what is done with them is `sasl.rs`.
+//! A password or token as a value that cannot be printed, copied, or written to a file by accident.
+//!
+//! Not here: where secrets come from (the program's `vault`), and how they are sent (`sasl`).
 
 use std::fmt;
 
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-/// The longest secret accepted, in octets. Passwords are tens of octets, OAuth2 access tokens up to a few
-/// thousand; anything longer is the wrong file.
+/// The longest secret accepted. Passwords have tens of octets, OAuth2 access tokens a few thousand; anything longer is
+/// the wrong file.
 pub const LIMIT: usize = 8192;
 
 /// A password or token.
 ///
-/// Invariant: no ASCII control character (POP3 and IMAP send passwords unencoded, so one with CR LF in it
-/// would be a command of its own), not empty, at most [`LIMIT`] octets. It has no `Display`, `Clone` or
+/// Invariant: no ASCII control character (POP3 sends passwords unencoded, so CR LF in one would start a new command),
+/// not empty, at most [`LIMIT`] octets. It has no `Display`, `Clone` or
 /// `Serialize`; its `Debug` prints stars in every build; its memory is wiped when it is dropped.
 pub struct Secret(Zeroizing<String>);
 
@@ -35,7 +36,7 @@ pub enum NotASecret {
 }
 
 impl Secret {
-    /// Takes a text over as a secret; whatever happens, the memory of `text` is wiped.
+    /// Takes over a text as a secret. The memory of `text` is wiped also when it is refused.
     pub fn new(text: impl Into<Zeroizing<String>>) -> Result<Self, NotASecret> {
         let text = text.into();
         if text.is_empty() {
@@ -49,18 +50,18 @@ impl Secret {
         }
     }
 
-    /// Takes octets as they came from a file, a pipe or a keyring.
+    /// Takes over octets that came from a file, a pipe or a keyring.
     pub fn from_bytes(bytes: Zeroizing<Vec<u8>>) -> Result<Self, NotASecret> {
         let text = std::str::from_utf8(&bytes).map_err(|_| NotASecret::NotText)?;
         Self::new(Zeroizing::new(text.to_owned()))
     }
 
-    /// The secret itself, to be put on a verified connection and nowhere else.
+    /// The secret in clear. It may go to a verified connection and nowhere else.
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// Whether `other` is the same, in a time that does not depend on where they differ.
+    /// Compares in constant time, so that the time taken does not tell where two secrets differ.
     pub fn is(&self, other: &[u8]) -> bool {
         self.0.as_bytes().ct_eq(other).into()
     }

@@ -1,5 +1,7 @@
-//! Octets on the wire, for every protocol: lines, the end of a dot-terminated text, the body of an outgoing
-//! message. No sockets and no protocol words; each machine gives the same result however its input was cut.
+//! Octets on the wire, for every protocol: lines, the end of a dot-terminated text, the body of an outgoing message. Each
+//! machine gives the same result however its input is cut into pieces.
+//!
+//! Not here: the words of a protocol.
 
 use std::fmt;
 use std::sync::LazyLock;
@@ -7,39 +9,40 @@ use std::sync::LazyLock;
 use memchr::memmem::Finder;
 use memchr::{memchr, memchr2};
 
-/// The longest command line taken from a client, in octets without its end. RFC 5321 says 512 and RFC 1939 says
-/// 255, but old clients pass long folder names and header words; AUTH has its own limit.
+/// The longest command line taken from a client, without its line end. RFC 5321 says 512 and RFC 1939 says 255, but old
+/// clients send longer ones; AUTH has a limit of its own.
 pub const COMMAND_LINE: usize = 4096;
-/// The longest line of an authentication exchange (RFC 4954, section 4: 12288 octets).
+/// The longest line of an authentication exchange (RFC 4954, section 4).
 pub const AUTH_LINE: usize = 12_288;
-/// The longest reply line taken from a provider; RFC 5321 says 512, real servers exceed it in refusals.
+/// The longest reply line taken from a provider. RFC 5321 says 512; real servers exceed it in refusals.
 pub const REPLY_LINE: usize = 4096;
-/// The most lines one reply may have. Only bounds a hostile server.
+/// The most lines of one reply. Real replies have about twenty; the limit bounds a hostile server.
 pub const REPLY_LINES: usize = 200;
-/// What a client of the 1990s surely takes as one reply line, its CR LF included (RFC 5321, 4.5.3.1.5).
+/// The longest reply line, CR LF included, that every client of the 1990s can take (RFC 5321, 4.5.3.1.5).
 pub const CLIENT_REPLY: usize = 512;
 
-/// A line without its end: no LF, and at most as long as its limit. Octets, because mail is 8-bit.
+/// A line without its line end. It holds no LF and is no longer than the limit it was read with. Octets, not text, because
+/// mail may be 8-bit.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Line(Vec<u8>);
 
 impl Line {
-    /// A line made here, for instance of a transcript.
+    /// Makes a line of octets that did not come from a connection, such as a transcript's. LFs are left out.
     pub fn new(text: &[u8]) -> Self {
         Self(text.iter().copied().filter(|b| *b != b'\n').collect())
     }
 
-    /// The octets.
+    /// The octets without the line end.
     pub fn bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// Whether it holds a NUL or a CR inside: nothing a command or a status line may hold.
+    /// Whether it is free of NUL and CR, which no command and no status line may hold.
     pub fn is_clean(&self) -> bool {
         memchr2(0, b'\r', &self.0).is_none()
     }
 
-    /// The line for people and for replies: printable ASCII, everything else a question mark.
+    /// The line as [`printable`] text, for people and for replies.
     pub fn printable(&self) -> String {
         printable(&self.0)
     }
@@ -51,7 +54,7 @@ impl fmt::Debug for Line {
     }
 }
 
-/// Octets as printable ASCII; everything else becomes a question mark, a tab a blank.
+/// Octets as printable ASCII: a tab becomes a blank, everything else that is not printable a question mark.
 pub fn printable(bytes: &[u8]) -> String {
     bytes
         .iter()
@@ -63,13 +66,13 @@ pub fn printable(bytes: &[u8]) -> String {
         .collect()
 }
 
-/// A line longer than its limit.
+/// A line is longer than its limit, in octets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a line longer than {0} octets")]
 pub struct TooLong(pub usize);
 
-/// Takes the first line off the front of `buffer`: `None` while it is incomplete. LF ends a line and a CR before it
-/// belongs to the end; a buffer without LF that is longer than `limit` is an error now, not later.
+/// Takes the first line off the front of `buffer`, or returns `None` while it is incomplete. LF ends a line, and a CR before
+/// it belongs to the line end. A buffer without LF that is already longer than `limit` is an error at once.
 pub fn take_line(buffer: &mut Vec<u8>, limit: usize) -> Result<Option<Line>, TooLong> {
     let Some(end) = memchr(b'\n', buffer) else {
         return if buffer.len() > limit + 1 { Err(TooLong(limit)) } else { Ok(None) };
@@ -80,7 +83,7 @@ pub fn take_line(buffer: &mut Vec<u8>, limit: usize) -> Result<Option<Line>, Too
     }
     let line = Line(text.to_vec());
     if end + 1 == buffer.len() {
-        // An idle connection owns no buffer.
+        // Drop the allocation: an idle connection holds no buffer.
         *buffer = Vec::new();
     } else {
         buffer.drain(..=end);
@@ -88,11 +91,11 @@ pub fn take_line(buffer: &mut Vec<u8>, limit: usize) -> Result<Option<Line>, Too
     Ok(Some(line))
 }
 
-/// Finds the end of a dot-terminated text (CR LF `.` CR LF, RFC 1939 section 3) that passes by unchanged. A lone LF
-/// is content. The text begins right after a line, so `.` CR LF alone is the empty text.
+/// Finds the end (CR LF `.` CR LF, RFC 1939 section 3) of a dot-terminated text that passes unchanged. A bare LF is content.
+/// The text begins right after a line end, so `.` CR LF alone is an empty text.
 #[derive(Debug, Clone)]
 pub struct DotScanner {
-    /// How many octets of [`END`] the input so far ends with.
+    /// The number of octets of [`END`] with which the input so far ends.
     matched: usize,
 }
 
@@ -107,7 +110,7 @@ impl Default for DotScanner {
 }
 
 impl DotScanner {
-    /// Looks at the next octets; the offset just behind the end of the text, if it is in them.
+    /// Scans the next octets. Returns the offset just behind the end of the text if these octets hold it.
     pub fn scan(&mut self, input: &[u8]) -> Option<usize> {
         let mut at = 0;
         while self.matched > 0 && at < input.len() {
@@ -127,30 +130,28 @@ impl DotScanner {
         None
     }
 
-    /// Knuth, Morris and Pratt for the one pattern: after a mismatch, a CR may begin it anew, and CR LF `.` CR is
-    /// also CR.
+    /// Knuth-Morris-Pratt for this one pattern: after a mismatch only a CR can begin it anew.
     fn step(&mut self, octet: u8) {
         self.matched = if END[self.matched] == octet { self.matched + 1 } else { usize::from(octet == b'\r') };
     }
 }
 
-/// The body of an outgoing message on its way from a client to a provider: takes the client's dot stuffing out, turns
-/// bare CR and LF into CR LF, and stuffs again, in this order, so that no server on the way can see an end of data
-/// that the client did not mean (SMTP smuggling, CVE-2023-51764 and its kin). Nothing else is changed, and a body
-/// without bare CR or LF comes out as it went in.
+/// The body of an outgoing message on its way from a client to a provider. It is unstuffed, bare CR and LF become CR LF, and it
+/// is stuffed again, in this order, so that no server on the way can see an end of data that the client did not mean (SMTP
+/// smuggling, CVE-2023-51764 and others). Nothing else changes: a body without bare CR or LF comes out as it went in.
 #[derive(Debug, Clone, Default)]
 pub struct Body {
     state: BodyState,
-    /// So many octets ahead are gone through by lines, for they were looked at as a block that is not plain: to do so again
-    /// behind each line of it would cost a block for every line.
+    /// The number of octets ahead that are read line by line, because the block check has already failed on them. Repeating
+    /// the check after each line would read a whole block for every line.
     by_lines: usize,
 }
 
-/// How much of a body is looked at in one go: line by line costs four times as much.
+/// The size of the blocks that are checked in one go, in octets. Reading line by line costs four times as much.
 const BLOCK: usize = 1024;
 
-/// Whether a block from the inside of a line on has whole line ends only, and no dot behind one. Without a branch, so
-/// that the compiler makes vector instructions of it.
+/// Whether a block that begins inside a line has only CR LF line ends, and no dot after one. Written without branches, so that
+/// the compiler makes vector instructions of it.
 fn is_plain(block: &[u8]) -> bool {
     looked_at(block.len());
     let pairs = block.iter().zip(&block[1..]);
@@ -167,8 +168,8 @@ thread_local! {
     static LOOKED_AT: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }
 
-/// So many octets of a body were looked at for the next that is not plain. Only the tests count: a client must not be able
-/// to make this work a thousand times as hard with the same octets.
+/// Counts the octets that were read, in tests only: a hostile client must not be able to make the same octets cost a thousand
+/// times the work.
 fn looked_at(octets: usize) {
     #[cfg(test)]
     LOOKED_AT.set(LOOKED_AT.get() + octets);
@@ -178,20 +179,20 @@ fn looked_at(octets: usize) {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum BodyState {
-    /// After the client's CR LF (or at the beginning): a dot is the client's stuffing or the end.
+    /// After the client's CR LF, or at the beginning: a dot is the client's stuffing or the end.
     #[default]
     LineStart,
-    /// After a line end that only exists since bare CR or LF became CR LF: a dot is content.
+    /// After a CR LF that was made of a bare CR or LF: a dot is content.
     MadeLineStart,
     /// Inside a line.
     Inside,
-    /// A CR not passed on yet, inside a line.
+    /// Inside a line, after a CR that is held back.
     Cr,
-    /// A dot after the client's CR LF, not passed on yet.
+    /// After the client's CR LF and a dot that is held back.
     Dot,
-    /// A dot and a CR after the client's CR LF, neither passed on yet.
+    /// After the client's CR LF and a dot and a CR that are held back.
     DotCr,
-    /// CR LF . CR LF has been seen and passed on.
+    /// After CR LF `.` CR LF, which has been passed on.
     End,
 }
 
@@ -201,7 +202,7 @@ impl Body {
         self.state == BodyState::End
     }
 
-    /// How many octets at the front of `input` pass unchanged. They count as seen.
+    /// Consumes the octets at the front of `input` that pass unchanged and returns their number.
     pub fn take_unchanged(&mut self, input: &[u8]) -> usize {
         let (mut at, mut state) = (0, self.state);
         let mut by_lines = self.by_lines;
@@ -249,8 +250,8 @@ impl Body {
         at
     }
 
-    /// Takes octets one by one until the rest can pass unchanged again, the body ends or the input does; how many
-    /// were taken. What leaves is appended to `out`.
+    /// Consumes octets one by one until the rest can pass unchanged again, or the body or the input ends. Appends what leaves
+    /// to `out` and returns the number of octets consumed.
     pub fn take_changed(&mut self, input: &[u8], out: &mut Vec<u8>) -> usize {
         for (at, &octet) in input.iter().enumerate() {
             if self.state == BodyState::End || (at > 0 && self.state == BodyState::Inside) {
@@ -277,7 +278,7 @@ impl Body {
                 out.extend_from_slice(b".\r\n");
                 End
             }
-            // The CR held back was a bare one, and with it the dot before it was stuffing.
+            // The CR held back was a bare one, so a dot before it was the client's stuffing.
             (Cr | DotCr, _) => {
                 out.extend_from_slice(b"\r\n");
                 self.state = MadeLineStart;

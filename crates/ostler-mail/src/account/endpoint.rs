@@ -1,27 +1,27 @@
-//! A mail server that somebody says exists, before it is anybody's account: what presets hold, what discovery finds,
-//! what an imported file names. It becomes an [`crate::account::Server`] when a person has agreed to it.
+//! A mail server before it belongs to an account: what a preset holds, what discovery finds, what an imported file names.
+//! It becomes a [`crate::account::Server`] once the user has agreed to it.
 //!
-//! Not here: where such knowledge comes from (`presets.rs`, `discover.rs`, `import.rs`), and trying it (`setup.rs`).
+//! Not here: the sources of such knowledge and the trial of a server, which are the program's `config` and `setup`.
 
 use std::fmt;
 
 use crate::account::{Protocol, Security};
 
-/// How the name a provider signs in looks, made from the mail address.
+/// How a provider makes user names from mail addresses.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum LoginForm {
     /// The whole address.
     Address,
-    /// What is before the `@`.
+    /// The part before the `@`.
     LocalPart,
-    /// Any other form, with `{address}`, `{local}` and `{domain}` in it.
+    /// Another form, with `{address}`, `{local}` and `{domain}` in it.
     Template(String),
-    /// Not known: the address is tried first, then what is before the `@`.
+    /// Unknown: the address is tried first, then the part before the `@`.
     Unknown,
 }
 
 impl LoginForm {
-    /// The user names to try for an address, the likeliest first; one unless the form is unknown.
+    /// The user names to try for an address, likeliest first. Only an unknown form gives more than one.
     pub fn candidates(&self, address: &str) -> Vec<String> {
         let (local, domain) = address.rsplit_once('@').unwrap_or((address, ""));
         match self {
@@ -36,18 +36,18 @@ impl LoginForm {
     }
 }
 
-/// A way in which a server lets its users in; a preset names them best first.
+/// A way to sign in at a server. A preset lists the best first.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Way {
     /// The password of the mailbox.
     Password,
-    /// A password made for one program on the provider's web pages.
+    /// A password that the user makes for one program on the provider's web pages.
     AppPassword,
-    /// OAuth2, with the issuer's name where one is known (`google`, `microsoft`, ..).
+    /// OAuth2, with the issuer's name (`google`, `microsoft`, ..) where it is known, else empty.
     OAuth2(String),
     /// A POP login from the same address first (SMTP only).
     PopBeforeSmtp,
-    /// A program of the provider's that has to run on this computer.
+    /// The provider's own program has to run on this computer (Proton Mail Bridge).
     Bridge,
     /// No sign-in.
     None,
@@ -67,32 +67,32 @@ impl fmt::Display for Way {
     }
 }
 
-/// One server.
+/// A server that may serve an account.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Endpoint {
-    /// What it speaks.
+    /// The protocol spoken there.
     pub protocol: Protocol,
     /// A host name, or an IP address without brackets.
     pub host: String,
     /// Never 0.
     pub port: u16,
-    /// How the connection is protected; nothing here offers [`Security::None`].
+    /// How the connection is protected; never [`Security::None`].
     pub security: Security,
-    /// How the user name looks there.
+    /// How the server makes user names.
     pub login: LoginForm,
-    /// How it lets its users in, best first; empty: not known.
+    /// The ways to sign in, best first; empty if unknown.
     pub ways: Vec<Way>,
 }
 
 impl Endpoint {
-    /// The way to use: the best one that needs nothing but ostler, OAuth2 only where there is nothing else. A server
-    /// of which nothing is known is taken to want a password.
+    /// The way to use: the first that is not OAuth2, and OAuth2 only where nothing else is offered. A server about which
+    /// nothing is known is assumed to take a password.
     pub fn best_way(&self) -> &Way {
         let without_oauth2 = self.ways.iter().find(|way| !matches!(way, Way::OAuth2(_)));
         without_oauth2.or(self.ways.first()).unwrap_or(&Way::Password)
     }
 
-    /// The word for `auth` in the settings file that goes with the best way.
+    /// The value of `auth` in the settings file for the best way.
     pub fn auth_name(&self) -> &'static str {
         match self.best_way() {
             Way::Password | Way::AppPassword | Way::Bridge => "password",
