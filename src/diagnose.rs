@@ -456,7 +456,7 @@ fn label(server: &Server) -> String {
 
 fn tls_detail(upstream: &Upstream) -> String {
     let Stream::Tls(stream) = &upstream.conn.stream else { return "no TLS".into() };
-    let shown = tls::shown(stream.get_ref().1);
+    let shown = tls::describe(stream.get_ref().1);
     format!("{}, certificate by {}, good until {}", shown.version, shown.issuer, shown.until)
 }
 

@@ -1,5 +1,7 @@
-//! What all sessions share: the settings in force, the way to providers, secrets, gates, and what was learned about
-//! servers. It serves nobody itself; `serve/` does.
+//! The three acts of a mail connection on sockets: hear the client, sign in at the provider, pass octets. [`Engine`] is
+//! what all sessions share: the current settings, the dialer, secrets, gates, and what was learned about servers.
+//!
+//! Not here: what is said in each act (the crate `ostler_mail`), and everything a person sees.
 
 pub mod gate_login;
 pub mod listeners;
@@ -28,38 +30,38 @@ use ostler_mail::pop_before_smtp::Gate;
 use ostler_mail::pop3::login::Known;
 use ostler_mail::secret::Secret;
 
-/// One login's gate, and the turn to log in: one at a time, ostler's own or a client's.
+/// The gate of one login, with the lock that lets one login at a time through, ostler's own or a client's.
 #[derive(Default)]
 pub struct GateCell {
     gate: Mutex<Gate>,
-    /// Held while somebody signs in.
+    /// Held during a login.
     pub turn: tokio::sync::Mutex<()>,
 }
 
 impl GateCell {
-    /// The state; never across an await.
+    /// Locks the state. Never hold the guard across an await.
     pub fn lock(&self) -> MutexGuard<'_, Gate> {
         self.gate.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What one server was seen to be like. Lost at the end of the program; nothing depends on it but speed.
+/// What was observed of one server. Lost when the program ends: only speed depends on it.
 #[derive(Debug, Clone, Default)]
 pub struct Learned {
-    /// From the last POP3 sign-in.
+    /// The capabilities at the last POP3 sign-in.
     pub pop3: Option<Known>,
-    /// The size of message an SMTP server takes, in octets.
+    /// The largest message that the SMTP server takes, in octets (RFC 1870).
     pub size: Option<u64>,
 }
 
-/// The shared state.
+/// What all sessions share.
 pub struct Engine {
     settings: Mutex<Arc<Settings>>,
-    /// Where everything that happens is told.
+    /// Takes everything that happens.
     pub events: Events,
-    /// Where secrets come from.
+    /// Hands out secrets.
     pub vault: Vault,
-    /// The way to providers.
+    /// Connects to providers.
     pub dialer: Dialer,
     gates: Mutex<HashMap<ServerId, Arc<GateCell>>>,
     learned: Mutex<HashMap<ServerId, Learned>>,
@@ -69,7 +71,7 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// With the first settings.
+    /// Starts with these settings.
     pub fn new(settings: Settings, vault: Vault, events: Events) -> Self {
         let engine = Self {
             settings: Mutex::new(Arc::new(settings)),
@@ -86,12 +88,12 @@ impl Engine {
         engine
     }
 
-    /// The settings in force. A session keeps those it began with.
+    /// The current settings. A session keeps those it began with.
     pub fn settings(&self) -> Arc<Settings> {
         Arc::clone(&self.settings.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Puts other settings in force, for sessions to come.
+    /// Replaces the settings for future sessions.
     pub fn replace_settings(&self, settings: Settings) {
         *self.settings.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
         self.dialer.tls.forget();
@@ -104,18 +106,18 @@ impl Engine {
         self.events.publish(Event::Settings { accounts, access: settings.access, again });
     }
 
-    /// A name for a new session.
+    /// The id for a new session.
     pub fn next_session(&self) -> SessionId {
         self.sessions.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// The gate of one login.
+    /// The gate of a login server.
     pub fn gate(&self, login: &Server) -> Arc<GateCell> {
         let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(gates.entry(login.id()).or_default())
     }
 
-    /// The gate's age of an account that has one, in seconds, for status.
+    /// The age in seconds of the last login at an account's gate, for `status`. `None`: no gate, or no login yet.
     pub fn gate_age(&self, name: &str, now: Moment) -> Option<u64> {
         let settings = self.settings();
         let account = settings.accounts.iter().find(|a| a.name == name)?;
@@ -123,19 +125,19 @@ impl Engine {
         self.gate(&login.login).lock().age(now).map(|age| age.as_secs())
     }
 
-    /// What is known of a server.
+    /// What was learned about a server.
     pub fn learned(&self, server: &Server) -> Learned {
         let learned = self.learned.lock().unwrap_or_else(PoisonError::into_inner);
         learned.get(&server.id()).cloned().unwrap_or_default()
     }
 
-    /// Remembers something about a server.
+    /// Changes what is remembered about a server.
     pub fn learn(&self, server: &Server, change: impl FnOnce(&mut Learned)) {
         let mut learned = self.learned.lock().unwrap_or_else(PoisonError::into_inner);
         change(learned.entry(server.id()).or_default());
     }
 
-    /// The secret for a server: from its source, or the one the client gave where that is the source.
+    /// Gets the secret for a server: from its source, or `given`, the client's own, where `password = "client"`.
     pub async fn secret(
         &self,
         account: &Account,
@@ -154,17 +156,17 @@ impl Engine {
         self.vault.secret(account, server).await.map_err(|error| failure_of(error, Some(server.into())))
     }
 
-    /// Becomes true when no new session and no new message shall begin.
+    /// Turns true when no session and no message may begin any more.
     pub fn stopping(&self) -> watch::Receiver<bool> {
         self.stopping.subscribe()
     }
 
-    /// Asks all sessions to end when their message is through.
+    /// Asks every session to end once its current message is through.
     pub fn stop(&self) {
         self.stopping.send_replace(true);
     }
 
-    /// How many sessions are under way.
+    /// The number of sessions under way.
     pub fn busy(&self) -> watch::Receiver<usize> {
         self.busy.subscribe()
     }
@@ -185,7 +187,7 @@ impl Drop for Counted {
     }
 }
 
-/// Why there is no local password, as a failure with words for the client.
+/// Turns a missing local password into a failure with words for the client.
 pub fn secret_failure(error: VaultError) -> Failure {
     failure_of(error, None)
 }
@@ -202,7 +204,7 @@ fn failure_of(error: VaultError, at: Option<Place>) -> Failure {
     Failure::Secret { account: error.account().to_owned(), at, trouble }
 }
 
-/// The time, for whoever needs it as an argument.
+/// The current time. Machines take it as an argument.
 pub fn now() -> Moment {
     os::now()
 }

@@ -1,5 +1,7 @@
-//! The doors: bind, accept, one task for each client; doors that cannot be opened are tried again; a change of settings
-//! moves only what changed. The only place that spawns.
+//! The doors: bind, accept, one task per client. A door that cannot be opened is retried; changed settings move only the doors
+//! that changed. The only place that starts a client's task.
+//!
+//! Not here: who may come in (`session`).
 
 use std::io;
 use std::net::SocketAddr;
@@ -17,24 +19,24 @@ use crate::proxy::Engine;
 use crate::proxy::session;
 use ostler_mail::account::{Door, Protocol};
 
-/// A door somebody else holds is tried again this often.
-const TRY_AGAIN: Duration = Duration::from_secs(3);
-/// Clients that may wait to be accepted.
-const BACKLOG: u32 = 1024;
-/// The first and the longest wait after an error of accept: out of descriptors, mostly, and that passes.
+/// How often a door that another program holds is tried again.
+const REOPEN_INTERVAL: Duration = Duration::from_secs(3);
+/// The backlog of a listening socket: clients that may wait to be accepted.
+const MAX_UNACCEPTED_CLIENTS: u32 = 1024;
+/// The first and the longest wait after accept has failed, which mostly means that the process is out of descriptors.
 const ACCEPT_WAIT: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
-/// All doors, open or not.
+/// All doors, whether open or not yet.
 pub struct Listeners {
     engine: Arc<Engine>,
     inherited: Arc<Inherited>,
-    /// Inherited sockets without a door that have been told of.
-    idle: Vec<SocketAddr>,
+    /// Inherited sockets that match no door; the user has been warned about each.
+    unused: Vec<SocketAddr>,
     doors: Vec<Listening>,
 }
 
-/// Listening sockets that came with the process (`os::inherited_listeners`). They are kept for as long as it runs: a door
-/// that the settings take away may come back, and ostler may not be able to open its port by itself.
+/// Listening sockets that systemd handed over (`os::inherited_listeners`). They are kept while the process runs: a door that the
+/// settings remove may come back, and ostler may lack the right to open its port.
 pub type Inherited = Vec<(SocketAddr, std::net::TcpListener)>;
 
 struct Listening {
@@ -49,13 +51,13 @@ impl Drop for Listening {
 }
 
 impl Listeners {
-    /// No door yet. A door whose address one of these sockets has is opened on it.
+    /// Starts without a door. A door whose address is that of an inherited socket will use that socket.
     pub fn new(engine: Arc<Engine>, inherited: Inherited) -> Self {
-        Self { engine, inherited: Arc::new(inherited), idle: Vec::new(), doors: Vec::new() }
+        Self { engine, inherited: Arc::new(inherited), unused: Vec::new(), doors: Vec::new() }
     }
 
-    /// Opens the doors of the settings in force and closes all others; those in both stay as they are. Returns the
-    /// addresses of the newly opened ones when each new door is open or reported.
+    /// Opens the doors of the current settings and closes all others; a door in both stays as it is. Returns once each new
+    /// door is open or reported, with the addresses of those that are open.
     pub async fn apply(&mut self) -> Vec<SocketAddr> {
         let settings = self.engine.settings();
         // No IMAP door yet; the settings for it are kept.
@@ -68,94 +70,98 @@ impl Listeners {
             }
             stays
         });
-        let idle: Vec<_> = self.inherited.iter().map(|(address, _)| *address).collect();
-        let idle: Vec<_> = idle.into_iter().filter(|a| wanted.iter().all(|door| door.address != *a)).collect();
-        for address in idle.iter().filter(|address| !self.idle.contains(address)) {
+        let unused: Vec<_> = self.inherited.iter().map(|(address, _)| *address).collect();
+        let unused: Vec<_> = unused.into_iter().filter(|a| wanted.iter().all(|door| door.address != *a)).collect();
+        for address in unused.iter().filter(|address| !self.unused.contains(address)) {
             let text = format!(
                 "systemd has opened {address} for ostler, and no door has this address: mail programs that connect there wait \
                  in vain; add it to `pop3` or `smtp` in [local] of the settings, or stop the socket unit"
             );
             engine.events.publish(Event::Remark(text));
         }
-        self.idle = idle;
-        let mut first_tries = Vec::new();
+        self.unused = unused;
+        let mut first_binds = Vec::new();
         for door in wanted {
             if self.doors.iter().all(|listening| listening.door != *door) {
-                let (told, first_try) = oneshot::channel();
-                let task =
-                    tokio::spawn(keep_open(Arc::clone(&self.engine), Arc::clone(&self.inherited), door.clone(), told));
+                let (first_bind_tx, first_bind) = oneshot::channel();
+                let task = tokio::spawn(keep_open(
+                    Arc::clone(&self.engine),
+                    Arc::clone(&self.inherited),
+                    door.clone(),
+                    first_bind_tx,
+                ));
                 self.doors.push(Listening { door: door.clone(), task });
-                first_tries.push(first_try);
+                first_binds.push(first_bind);
             }
         }
         let mut opened = Vec::new();
-        for first_try in first_tries {
-            opened.extend(first_try.await.ok().flatten());
+        for first_bind in first_binds {
+            opened.extend(first_bind.await.ok().flatten());
         }
         opened
     }
 
-    /// Closes all doors. Sessions go on.
+    /// Closes all doors. Sessions under way continue.
     pub fn close(&mut self) {
         self.doors.clear();
     }
 }
 
-/// Opens a door, if need be again and again, and serves its clients. `told` hears how the first try went.
+/// Opens a door, retrying as long as it takes, and accepts its clients. `first_bind_tx` gets the outcome of the first attempt.
 async fn keep_open(
     engine: Arc<Engine>,
     inherited: Arc<Inherited>,
     door: Door,
-    told: oneshot::Sender<Option<SocketAddr>>,
+    first_bind_tx: oneshot::Sender<Option<SocketAddr>>,
 ) {
-    let mut told = Some(told);
+    let mut first_bind_tx = Some(first_bind_tx);
     let mut reported: Option<String> = None;
     loop {
-        match take_over(&inherited, door.address).unwrap_or_else(|| bind(door.address)) {
+        match take_inherited(&inherited, door.address).unwrap_or_else(|| bind(door.address)) {
             Ok((listener, address)) => {
                 engine.events.publish(Event::DoorOpen(door.clone(), address));
-                if let Some(told) = told.take() {
-                    let _ = told.send(Some(address));
+                if let Some(first_bind_tx) = first_bind_tx.take() {
+                    let _ = first_bind_tx.send(Some(address));
                 }
                 accept(&engine, listener, &Arc::new(door)).await;
                 return;
             }
             Err(error) => {
-                // A machine without IPv6 has no ::1, and nobody asked for it.
+                // The user did not ask for ::1; a computer without IPv6 does not have it.
                 let silent = door.is_companion && error.kind() != io::ErrorKind::AddrInUse;
-                let why = why_not(&door, &error);
+                let why = explain_bind_error(&door, &error);
                 if !silent && reported.as_ref() != Some(&why) {
                     engine.events.publish(Event::DoorShut(door.clone(), why.clone()));
                     reported = Some(why);
                 }
-                if let Some(told) = told.take() {
-                    let _ = told.send(None);
+                if let Some(first_bind_tx) = first_bind_tx.take() {
+                    let _ = first_bind_tx.send(None);
                 }
             }
         }
-        sleep(TRY_AGAIN).await;
+        sleep(REOPEN_INTERVAL).await;
     }
 }
 
-/// Another handle of the inherited socket with this address, if there is one.
-fn take_over(inherited: &Inherited, address: SocketAddr) -> Option<io::Result<(TcpListener, SocketAddr)>> {
+/// A duplicate of the inherited socket with this address, if there is one.
+fn take_inherited(inherited: &Inherited, address: SocketAddr) -> Option<io::Result<(TcpListener, SocketAddr)>> {
     let (_, listener) = inherited.iter().find(|(own, _)| *own == address)?;
     Some(listener.try_clone().and_then(TcpListener::from_std).map(|listener| (listener, address)))
 }
 
-/// A listening socket on the address; the address has the port that port 0 became.
+/// Listens on `address`. The returned address has the port that the system chose for port 0.
 pub(crate) fn bind(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     // On Unix this lets a restarted ostler have its port back at once; on Windows it would let others take it.
     #[cfg(unix)]
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
-    let listener = socket.listen(BACKLOG)?;
+    let listener = socket.listen(MAX_UNACCEPTED_CLIENTS)?;
     let address = listener.local_addr()?;
     Ok((listener, address))
 }
 
-fn why_not(door: &Door, error: &io::Error) -> String {
+fn explain_bind_error(door: &Door, error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::AddrInUse => match os::port_holder(door.address) {
             Some(holder) => format!("{holder} has it; ostler tries again every few seconds"),
@@ -182,7 +188,7 @@ async fn accept(engine: &Arc<Engine>, listener: TcpListener, door: &Arc<Door>) {
                 wait = ACCEPT_WAIT.0;
                 tokio::spawn(session::serve(Arc::clone(engine), client, address, Arc::clone(door)));
             }
-            Err(error) if is_the_clients(&error) => {}
+            Err(error) if is_client_gone(&error) => {}
             Err(error) => {
                 if wait == ACCEPT_WAIT.0 {
                     engine.events.publish(Event::Remark(format!("no client can be taken in just now: {error}")));
@@ -194,8 +200,8 @@ async fn accept(engine: &Arc<Engine>, listener: TcpListener, door: &Arc<Door>) {
     }
 }
 
-/// The client broke off before it was taken in.
-fn is_the_clients(error: &io::Error) -> bool {
+/// Whether accept failed because the client hung up first.
+fn is_client_gone(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
     matches!(error.kind(), ConnectionAborted | ConnectionReset | ConnectionRefused | Interrupted)
 }

@@ -1,5 +1,7 @@
-//! Reaching a provider: look the name up, try its addresses side by side, start TLS. Every way this can fail is told
-//! apart here.
+//! Connects to a provider: looks up the name, races its addresses, starts TLS. Each way this can fail becomes a
+//! [`Failure`] of its own, because each wants different advice.
+//!
+//! Not here: what is said on the connection.
 
 use std::collections::HashMap;
 use std::io;
@@ -18,15 +20,15 @@ use crate::proxy::net::tls::{Tls, handshake_failure};
 use ostler_mail::account::{Security, Server, Timeouts, Trust};
 use ostler_mail::failure::{Failure, Place, Waiting};
 
-/// The next address is tried this long after the last one, if that has not answered (RFC 8305, section 5).
-const NEXT_ADDRESS: Duration = Duration::from_millis(250);
-/// How long an answer of the resolver is used again. Short, because a resolver has a cache of its own; it only spares a
-/// client that polls the thread every look-up takes.
-const LOOKED_UP: Duration = Duration::from_secs(30);
-/// Names remembered at most; settings have a handful.
-const NAMES: usize = 64;
-/// Addresses tried at most.
-const ADDRESSES: usize = 8;
+/// The delay before the next address is tried beside those that have not answered yet (RFC 8305, section 5).
+const NEXT_ADDRESS_DELAY: Duration = Duration::from_millis(250);
+/// How long a looked-up name is reused. Short, because the resolver has a cache of its own. Without it every poll of a client
+/// would occupy a thread for the look-up.
+const NAME_LIFETIME: Duration = Duration::from_secs(30);
+/// The most names remembered. Settings name a handful of hosts.
+const MAX_NAMES: usize = 64;
+/// The most addresses tried for one host.
+const MAX_ADDRESSES: usize = 8;
 
 /// An address family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,23 +40,24 @@ pub enum Family {
 }
 
 impl Family {
-    /// The family of an address.
+    /// The family of `address`.
     pub fn of(address: IpAddr) -> Self {
         if address.is_ipv4() { Self::V4 } else { Self::V6 }
     }
 
-    /// Whether an address is of it.
+    /// Whether `address` belongs to this family.
     pub fn has(self, address: IpAddr) -> bool {
         matches!((self, address), (Self::V4, IpAddr::V4(_)) | (Self::V6, IpAddr::V6(_)))
     }
 }
 
-/// Which way a connection has to take: a gate knows its visitors by their address.
+/// Constraints on a connection. A gate (POP-before-SMTP) recognises the sender by the address it connects from, so the login
+/// and the send have to come from the same one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Route {
-    /// Only this family.
+    /// Use only this address family.
     pub family: Option<Family>,
-    /// From this address of the computer.
+    /// Bind to this local address.
     pub from: Option<IpAddr>,
 }
 
@@ -62,41 +65,41 @@ pub struct Route {
 pub struct Upstream {
     /// The connection.
     pub conn: Conn<Stream>,
-    /// Whose it is.
+    /// The server it leads to.
     pub at: Place,
-    /// The address of this computer it comes from.
+    /// The local address.
     pub local: Option<IpAddr>,
-    /// The provider's.
+    /// The provider's address.
     pub peer: SocketAddr,
-    /// What must be starred in all it says, once it has been given a secret.
+    /// Replaces the secret by stars in whatever the server says. Set once the server has been given the secret.
     pub echo: Option<ostler_mail::sasl::Echo>,
     trust: Trust,
 }
 
-/// Knows the way.
+/// Resolves names, connects, starts TLS. Caches look-ups and TLS configurations for all sessions.
 #[derive(Default)]
 pub struct Dialer {
-    /// The trust policies.
+    /// The TLS configuration of each trust policy.
     pub tls: Tls,
     names: Mutex<HashMap<String, (Instant, Vec<IpAddr>)>>,
 }
 
 impl Dialer {
-    /// Every address of a host, in the system's order.
+    /// Looks up the addresses of a host, in the system's order of preference.
     pub async fn resolve(&self, server: &Server, limit: Duration) -> Result<Vec<IpAddr>, Failure> {
         if let Ok(address) = server.host.parse() {
             return Ok(vec![address]);
         }
         let known = self.names.lock().unwrap_or_else(PoisonError::into_inner).get(&server.host).cloned();
         if let Some((when, addresses)) = known
-            && when.elapsed() < LOOKED_UP
+            && when.elapsed() < NAME_LIFETIME
         {
             return Ok(addresses);
         }
         let at = || Place::from(server);
         let found = match timeout(limit, tokio::net::lookup_host((server.host.as_str(), server.port))).await {
             Err(_) => return Err(Failure::NoNameService { at: at() }),
-            Ok(Err(error)) if is_passing(&error) => return Err(Failure::NoNameService { at: at() }),
+            Ok(Err(error)) if is_resolver_trouble(&error) => return Err(Failure::NoNameService { at: at() }),
             Ok(Err(_)) => return Err(Failure::NameNotFound { at: at() }),
             Ok(Ok(found)) => found,
         };
@@ -106,30 +109,30 @@ impl Dialer {
                 addresses.push(address.ip());
             }
         }
-        addresses.truncate(ADDRESSES);
+        addresses.truncate(MAX_ADDRESSES);
         if addresses.is_empty() {
             return Err(Failure::NameNotFound { at: at() });
         }
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        if names.len() >= NAMES {
+        if names.len() >= MAX_NAMES {
             names.clear();
         }
         names.insert(server.host.clone(), (Instant::now(), addresses.clone()));
         Ok(addresses)
     }
 
-    /// Forgets what was looked up: the network has changed, or nothing answered.
+    /// Forgets all look-ups, because the network has changed or no address answered.
     pub fn forget_names(&self) {
         self.names.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    /// A connection to `server`, inside TLS if that is from the first octet.
+    /// Connects to `server`, and starts TLS where the server expects it from the first octet.
     pub async fn connect(&self, server: &Server, timeouts: &Timeouts, route: Route) -> Result<Upstream, Failure> {
         let addresses = self.resolve(server, timeouts.connect).await?;
         let wanted: Vec<IpAddr> =
             addresses.iter().copied().filter(|a| route.family.is_none_or(|f| f.has(*a))).collect();
         let addresses = if wanted.is_empty() { addresses } else { wanted };
-        let upstream = self.race(server, &interleaved(&addresses), timeouts, route).await;
+        let upstream = self.race(server, &interleave(&addresses), timeouts, route).await;
         if upstream.is_err() {
             self.forget_names();
         }
@@ -137,7 +140,7 @@ impl Dialer {
         if server.security == Security::Tls { self.start_tls(upstream, timeouts).await } else { Ok(upstream) }
     }
 
-    /// The first address to answer; each has its own time limit.
+    /// Connects to the first address that answers. Each address has a time limit of its own.
     async fn race(
         &self,
         server: &Server,
@@ -154,16 +157,19 @@ impl Dialer {
         loop {
             if let Some(address) = left.next() {
                 let (server, limit) = (server.clone(), timeouts.connect);
-                tries.spawn(async move { open(&server, address, limit, route).await });
+                tries.spawn(async move { connect_to(&server, address, limit, route).await });
             }
             let has_more = left.len() > 0;
-            let finished =
-                if has_more { timeout(NEXT_ADDRESS, tries.join_next()).await } else { Ok(tries.join_next().await) };
+            let finished = if has_more {
+                timeout(NEXT_ADDRESS_DELAY, tries.join_next()).await
+            } else {
+                Ok(tries.join_next().await)
+            };
             match finished {
-                // Slow, not lost: the next one joins in.
+                // The addresses tried so far are slow, not lost: the next one joins the race.
                 Err(_) => {}
                 Ok(Some(Ok(Ok(upstream)))) => return Ok(upstream),
-                Ok(Some(Ok(Err(failure)))) => worst = Some(worse(worst, failure)),
+                Ok(Some(Ok(Err(failure)))) => worst = Some(more_telling(worst, failure)),
                 Ok(Some(Err(_))) => {}
                 Ok(None) if has_more => {}
                 Ok(None) => return Err(worst.unwrap_or(Failure::NameNotFound { at: server.into() })),
@@ -171,7 +177,7 @@ impl Dialer {
         }
     }
 
-    /// A TCP connection to one address of a server.
+    /// Opens a TCP connection to one address of a server.
     pub async fn reach(
         &self,
         server: &Server,
@@ -179,11 +185,11 @@ impl Dialer {
         limit: Duration,
         route: Route,
     ) -> Result<Upstream, Failure> {
-        open(server, address, limit, route).await
+        connect_to(server, address, limit, route).await
     }
 
-    /// Wraps a connection in verified TLS. Nothing that came before may still be unread: it was sent in clear, by
-    /// whomever.
+    /// Wraps a connection in verified TLS. Unread input is an error: it came in clear, so an attacker may have sent it
+    /// (STARTTLS injection, CVE-2011-0411).
     pub async fn start_tls(&self, upstream: Upstream, timeouts: &Timeouts) -> Result<Upstream, Failure> {
         let Upstream { conn, at, local, peer, echo, trust } = upstream;
         let unread = !conn.input.is_empty();
@@ -207,7 +213,7 @@ impl Dialer {
     }
 }
 
-async fn open(server: &Server, address: IpAddr, limit: Duration, route: Route) -> Result<Upstream, Failure> {
+async fn connect_to(server: &Server, address: IpAddr, limit: Duration, route: Route) -> Result<Upstream, Failure> {
     let peer = SocketAddr::new(address, server.port);
     let at = Place::from(server);
     let tcp = match timeout(limit, connect(peer, route.from)).await {
@@ -227,8 +233,8 @@ async fn connect(peer: SocketAddr, from: Option<IpAddr>) -> io::Result<tokio::ne
         let bound = socket()?;
         if bound.bind(SocketAddr::new(from, 0)).is_ok() {
             match bound.connect(peer).await {
-                // There is no way from that address to this server: take the way there is.
-                Err(error) if is_no_way(&error) => {}
+                // That local address has no route to the server (the network has changed): use the default route.
+                Err(error) if is_unroutable(&error) => {}
                 done => return done,
             }
         }
@@ -236,7 +242,7 @@ async fn connect(peer: SocketAddr, from: Option<IpAddr>) -> io::Result<tokio::ne
     socket()?.connect(peer).await
 }
 
-fn is_no_way(error: &io::Error) -> bool {
+fn is_unroutable(error: &io::Error) -> bool {
     use io::ErrorKind::{AddrNotAvailable, HostUnreachable, InvalidInput, NetworkUnreachable};
     matches!(error.kind(), AddrNotAvailable | HostUnreachable | InvalidInput | NetworkUnreachable)
 }
@@ -248,18 +254,18 @@ fn connect_failure(error: &io::Error, at: Place, limit: Duration) -> Failure {
         io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => {
             Failure::Lost { at, waiting: Waiting::Connect }
         }
-        _ => Failure::NetworkGone { at, reason: ostler_mail::wire::printable(reason(error).as_bytes()) },
+        _ => Failure::NetworkGone { at, reason: ostler_mail::wire::printable(system_words(error).as_bytes()) },
     }
 }
 
-/// The system's words without the number behind them.
-fn reason(error: &io::Error) -> String {
+/// The system's error message without its number.
+fn system_words(error: &io::Error) -> String {
     let text = error.to_string().to_lowercase();
     text.split(" (os error").next().unwrap_or(&text).to_owned()
 }
 
-/// Which of two failures tells the user more: somebody who answers "no" more than somebody who does not answer.
-fn worse(first: Option<Failure>, second: Failure) -> Failure {
+/// Picks the failure that tells the user more: a refused connection more than one that was lost, a lost one more than silence.
+fn more_telling(first: Option<Failure>, second: Failure) -> Failure {
     fn weight(failure: &Failure) -> u8 {
         match failure {
             Failure::NobodyListens { .. } => 3,
@@ -274,8 +280,9 @@ fn worse(first: Option<Failure>, second: Failure) -> Failure {
     }
 }
 
-/// Families by turns, beginning with the system's favourite, so that a dead family costs one step only.
-fn interleaved(addresses: &[IpAddr]) -> Vec<IpAddr> {
+/// Alternates the families, beginning with the system's favourite, so that a family without a route costs one step only
+/// (RFC 8305, section 4).
+fn interleave(addresses: &[IpAddr]) -> Vec<IpAddr> {
     let Some(first) = addresses.first() else { return Vec::new() };
     let (mut same, mut other): (Vec<IpAddr>, Vec<IpAddr>) =
         addresses.iter().partition(|a| a.is_ipv4() == first.is_ipv4());
@@ -289,23 +296,23 @@ fn interleaved(addresses: &[IpAddr]) -> Vec<IpAddr> {
     turns
 }
 
-/// Whether the resolver could not be asked, as against the name not being there. Rust has no error kind for either.
-fn is_passing(error: &io::Error) -> bool {
-    // WSATRY_AGAIN and WSANO_RECOVERY on Windows; the words of EAI_AGAIN and EAI_FAIL elsewhere.
+/// Whether the resolver could not answer, as opposed to the name not existing. Rust has no error kind for either.
+fn is_resolver_trouble(error: &io::Error) -> bool {
+    // WSATRY_AGAIN and WSANO_RECOVERY on Windows; elsewhere the C library's texts for EAI_AGAIN and EAI_FAIL.
     matches!(error.raw_os_error(), Some(11_002 | 11_003)) || {
         let text = error.to_string().to_lowercase();
         text.contains("temporary failure") || text.contains("try again") || text.contains("non-recoverable")
     }
 }
 
-/// The families by which two hosts see the same address of this computer: IPv4 first, for many gates understand nothing
-/// else.
+/// The families that both hosts have, so that both see the same address of this computer. IPv4 first, because many gates
+/// record nothing else.
 pub fn common_families(first: &[IpAddr], second: &[IpAddr]) -> Vec<Family> {
     let has = |addresses: &[IpAddr], family: Family| addresses.iter().any(|a| family.has(*a));
     [Family::V4, Family::V6].into_iter().filter(|f| has(first, *f) && has(second, *f)).collect()
 }
 
-/// The address this computer would use towards `peer` now. Sends nothing.
+/// The local address that the system would use towards `peer` now. Sends nothing: a UDP socket is connected, not used.
 pub fn local_address_towards(peer: SocketAddr) -> Option<IpAddr> {
     let any: SocketAddr = if peer.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { ([0u16; 8], 0).into() };
     let socket = UdpSocket::bind(any).ok()?;
@@ -324,8 +331,8 @@ mod tests {
     #[test]
     fn families_take_turns() {
         let mixed = ips(&["::1", "::2", "127.0.0.1", "::3", "127.0.0.2"]);
-        assert_eq!(interleaved(&mixed), ips(&["::1", "127.0.0.1", "::2", "127.0.0.2", "::3"]));
-        assert_eq!(interleaved(&ips(&["127.0.0.1", "::1", "::2"])), ips(&["127.0.0.1", "::1", "::2"]));
+        assert_eq!(interleave(&mixed), ips(&["::1", "127.0.0.1", "::2", "127.0.0.2", "::3"]));
+        assert_eq!(interleave(&ips(&["127.0.0.1", "::1", "::2"])), ips(&["127.0.0.1", "::1", "::2"]));
     }
 
     #[test]
@@ -336,7 +343,7 @@ mod tests {
             let mut server = ostler_mail::account::testing::server(ostler_mail::account::Protocol::Pop3, "ann");
             server.port = listener.local_addr().unwrap().port();
             let (dialer, timeouts) = (Dialer::default(), Timeouts::default());
-            // Nobody listens on ::1, or there is none.
+            // Nothing listens on ::1, or the computer has no IPv6.
             let addresses = ips(&["::1", "127.0.0.1"]);
             let reached = dialer.race(&server, &addresses, &timeouts, Route::default()).await.unwrap();
             assert_eq!(reached.peer.ip(), addresses[1]);

@@ -1,5 +1,5 @@
-//! TLS to providers: one client configuration per trust policy (so that sessions are resumed across connections), the
-//! system's roots loaded once, certificates checked with an explanation for people when they are not good.
+//! TLS towards providers: one client configuration per trust policy, so that sessions are resumed across connections; the
+//! system's roots, loaded once; certificates verified by webpki, with an explanation for the user when one is rejected.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -26,13 +26,13 @@ use ostler_mail::failure::{CertificateProblem, Failure, Place, Waiting};
 use ostler_mail::sasl::hex;
 use ostler_mail::wire::printable;
 
-/// Session tickets kept for one server. TLS 1.3 tickets are used once (RFC 8446, C.4), so a client that opens fifty
-/// connections at once wants fifty; rustls keeps eight.
-const TICKETS: usize = 64;
-/// Servers whose tickets are kept; beyond, the longest unused one's are forgotten.
-const SERVERS: usize = 64;
+/// The most session tickets kept for one server. A TLS 1.3 ticket is used once (RFC 8446, appendix C.4), so a client that opens
+/// fifty connections at once needs fifty; rustls keeps eight.
+const MAX_TICKETS_PER_SERVER: usize = 64;
+/// The most servers whose tickets are kept. Beyond that, the tickets of the server that was used least recently go.
+const MAX_TICKET_SERVERS: usize = 64;
 
-/// Every trust policy's configuration, made when first needed.
+/// The TLS configuration of each trust policy, made when first needed.
 #[derive(Default)]
 pub struct Tls {
     roots: OnceCell<Arc<RootCertStore>>,
@@ -40,18 +40,18 @@ pub struct Tls {
 }
 
 impl Tls {
-    /// Loads the system's roots and wakes the random numbers. Takes some 15 ms and some 40, so it is done when the doors
-    /// are open already, on another thread: else the first client would wait for it, and all others with it.
+    /// Loads the system's roots and seeds the random number generator, on another thread while the doors are already open.
+    /// The two take some 15 and 40 ms; without this the first client would wait for them, and all others with it.
     pub async fn warm_up(&self) {
         self.roots().await;
     }
 
-    /// Forgets the configurations, as files named by `ca` may have changed. Sessions under way keep theirs.
+    /// Forgets all configurations, because files named by `ca` may have changed. Open connections keep theirs.
     pub fn forget(&self) {
         self.configs.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    /// For this policy, trusts the certificates in `pem` and no others, without looking at any file: for the demo.
+    /// Makes `trust` stand for the certificates in `pem` and no others, without reading a file. The demo uses it.
     pub fn trust_in_memory(&self, trust: &Trust, pem: &str) -> Result<(), Failure> {
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(CertificateDer::pem_slice_iter(pem.as_bytes()).flatten());
@@ -74,7 +74,7 @@ impl Tls {
         Arc::clone(loaded.await)
     }
 
-    /// The configuration for a trust policy.
+    /// The configuration for a trust policy. Fails if its `ca` file cannot be used.
     pub async fn config(&self, trust: &Trust) -> Result<Arc<ClientConfig>, Failure> {
         let known = self.configs.lock().unwrap_or_else(PoisonError::into_inner).get(trust).cloned();
         if let Some(config) = known {
@@ -90,8 +90,8 @@ impl Tls {
 fn client_config(trust: &Trust, roots: Arc<RootCertStore>) -> Result<ClientConfig, Failure> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let bad = |what: String| Failure::BadTrust { what };
-    let judge = match (&trust.pin, &trust.ca) {
-        (Some(pin), _) => Judge::Pin(*pin),
+    let policy = match (&trust.pin, &trust.ca) {
+        (Some(pin), _) => CertificatePolicy::Pin(*pin),
         (None, ca) => {
             let roots = match ca {
                 Some(ca) => Arc::new(with_more_roots(&roots, ca)?),
@@ -100,10 +100,10 @@ fn client_config(trust: &Trust, roots: Arc<RootCertStore>) -> Result<ClientConfi
             let inner = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider))
                 .build()
                 .map_err(|_| bad("this computer has no trusted certificates at all".into()))?;
-            Judge::Roots(inner)
+            CertificatePolicy::Roots(inner)
         }
     };
-    let verifier = Arc::new(Verifier { judge, provider: Arc::clone(&provider) });
+    let verifier = Arc::new(Verifier { policy, provider: Arc::clone(&provider) });
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|e| bad(e.to_string()))?
@@ -127,23 +127,24 @@ fn with_more_roots(roots: &RootCertStore, file: &Path) -> Result<RootCertStore, 
     if found == 0 { Err(bad(&"there is no certificate in it")) } else { Ok(roots) }
 }
 
-/// Judges a server's certificate; that the server has its key, the handshake proves in either case.
+/// Verifies a server's certificate. That the server holds the private key is proved by the handshake's signature, which is
+/// verified in any case.
 #[derive(Debug)]
 struct Verifier {
-    judge: Judge,
+    policy: CertificatePolicy,
     provider: Arc<CryptoProvider>,
 }
 
-/// Which certificates are good.
+/// Which certificates are accepted.
 #[derive(Debug)]
-enum Judge {
-    /// Those webpki finds good under these roots; for others it says for people what is wrong.
+enum CertificatePolicy {
+    /// Those that webpki accepts under these roots.
     Roots(Arc<WebPkiServerVerifier>),
-    /// The one with this SHA-256.
+    /// The one whose DER has this SHA-256.
     Pin([u8; 32]),
 }
 
-/// What is wrong with a certificate, carried through rustls.
+/// Carries what is wrong with a certificate through rustls, whose own error names no dates and hosts.
 #[derive(Debug)]
 struct Explained(CertificateProblem);
 
@@ -168,14 +169,14 @@ impl ServerCertVerifier for Verifier {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        match &self.judge {
-            Judge::Roots(roots) => {
+        match &self.policy {
+            CertificatePolicy::Roots(roots) => {
                 roots.verify_server_cert(end_entity, intermediates, name, ocsp, now).map_err(|error| match error {
                     rustls::Error::InvalidCertificate(reason) => problem(explain(&reason, end_entity)),
                     other => other,
                 })
             }
-            Judge::Pin(pin) => {
+            CertificatePolicy::Pin(pin) => {
                 let shown: [u8; 32] = Sha256::digest(end_entity).into();
                 if shown == *pin {
                     Ok(ServerCertVerified::assertion())
@@ -211,7 +212,7 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-/// What webpki found, with what the certificate says about itself.
+/// Adds to webpki's reason what the certificate says about itself.
 fn explain(reason: &CertificateError, certificate: &CertificateDer<'_>) -> CertificateProblem {
     let parsed = X509Certificate::from_der(certificate).ok().map(|(_, parsed)| parsed);
     let date = |pick: fn(&X509Certificate<'_>) -> x509_parser::time::ASN1Time| {
@@ -227,8 +228,8 @@ fn explain(reason: &CertificateError, certificate: &CertificateDer<'_>) -> Certi
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             CertificateProblem::WrongName { names: parsed.as_ref().map(names).unwrap_or_default() }
         }
-        // The latter two: the issuer has the name of one that is trusted, and another key. Authorities of one's own are
-        // made anew under the same name.
+        // The latter two: the issuer has the name of a trusted one and another key. That happens when a private authority is
+        // made anew under its old name.
         CertificateError::UnknownIssuer
         | CertificateError::BadSignature
         | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
@@ -259,7 +260,7 @@ fn day(time: x509_parser::time::ASN1Time) -> String {
     )
 }
 
-/// The host names and addresses a certificate is for.
+/// The host names and addresses in a certificate's subject alternative name.
 fn names(certificate: &X509Certificate<'_>) -> Vec<String> {
     let Ok(Some(alternative)) = certificate.subject_alternative_name() else { return Vec::new() };
     let name = |name: &GeneralName<'_>| match name {
@@ -274,24 +275,24 @@ fn names(certificate: &X509Certificate<'_>) -> Vec<String> {
     alternative.value.general_names.iter().filter_map(name).collect()
 }
 
-/// What is known of a verified connection, for the check.
+/// What `check` tells about a verified connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Shown {
+pub struct VerifiedTls {
     /// `TLS 1.3` or `TLS 1.2`.
     pub version: &'static str,
-    /// Who vouches for the certificate.
+    /// The certificate's issuer.
     pub issuer: String,
-    /// The last moment it is good for.
+    /// The last moment at which the certificate is valid.
     pub until: String,
-    /// Whether an earlier session was resumed.
+    /// Whether the handshake resumed an earlier session.
     pub resumed: bool,
 }
 
-/// Reads version and certificate off a connection.
-pub fn shown(connection: &rustls::ClientConnection) -> Shown {
+/// Describes a connection whose handshake is complete.
+pub fn describe(connection: &rustls::ClientConnection) -> VerifiedTls {
     let certificate = connection.peer_certificates().and_then(<[_]>::first);
     let parsed = certificate.and_then(|c| X509Certificate::from_der(c).ok()).map(|(_, parsed)| parsed);
-    Shown {
+    VerifiedTls {
         version: match connection.protocol_version() {
             Some(rustls::ProtocolVersion::TLSv1_2) => "TLS 1.2",
             _ => "TLS 1.3",
@@ -302,7 +303,7 @@ pub fn shown(connection: &rustls::ClientConnection) -> Shown {
     }
 }
 
-/// A failed handshake as a failure.
+/// Turns the error of a handshake into a failure.
 pub fn handshake_failure(error: &std::io::Error, at: Place) -> Failure {
     let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     match tls {
@@ -329,18 +330,18 @@ pub fn handshake_failure(error: &std::io::Error, at: Place) -> Failure {
     }
 }
 
-/// Session tickets by server.
+/// Session tickets, by server.
 #[derive(Default)]
-struct Tickets(Mutex<TicketShelf>);
+struct Tickets(Mutex<TicketStore>);
 
 #[derive(Default)]
-struct TicketShelf {
-    servers: HashMap<ServerName<'static>, Kept>,
+struct TicketStore {
+    servers: HashMap<ServerName<'static>, ServerTickets>,
     uses: u64,
 }
 
 #[derive(Default)]
-struct Kept {
+struct ServerTickets {
     group: Option<NamedGroup>,
     tls12: Option<Tls12ClientSessionValue>,
     tls13: VecDeque<Tls13ClientSessionValue>,
@@ -354,17 +355,17 @@ impl fmt::Debug for Tickets {
 }
 
 impl Tickets {
-    fn with<T>(&self, server: &ServerName<'_>, use_it: impl FnOnce(&mut Kept) -> T) -> T {
-        let mut shelf = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        shelf.uses += 1;
-        let uses = shelf.uses;
-        if shelf.servers.len() >= SERVERS && !shelf.servers.contains_key(server) {
-            let oldest = shelf.servers.iter().min_by_key(|(_, kept)| kept.used).map(|(name, _)| name.clone());
+    fn with<T>(&self, server: &ServerName<'_>, use_it: impl FnOnce(&mut ServerTickets) -> T) -> T {
+        let mut store = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        store.uses += 1;
+        let uses = store.uses;
+        if store.servers.len() >= MAX_TICKET_SERVERS && !store.servers.contains_key(server) {
+            let oldest = store.servers.iter().min_by_key(|(_, kept)| kept.used).map(|(name, _)| name.clone());
             if let Some(oldest) = oldest {
-                shelf.servers.remove(&oldest);
+                store.servers.remove(&oldest);
             }
         }
-        let kept = shelf.servers.entry(server.to_owned()).or_default();
+        let kept = store.servers.entry(server.to_owned()).or_default();
         kept.used = uses;
         use_it(kept)
     }
@@ -393,7 +394,7 @@ impl ClientSessionStore for Tickets {
 
     fn insert_tls13_ticket(&self, server: ServerName<'static>, value: Tls13ClientSessionValue) {
         self.with(&server, |kept| {
-            if kept.tls13.len() >= TICKETS {
+            if kept.tls13.len() >= MAX_TICKETS_PER_SERVER {
                 kept.tls13.pop_front();
             }
             kept.tls13.push_back(value);

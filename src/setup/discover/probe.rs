@@ -50,7 +50,7 @@ pub struct Probed {
     /// Its address.
     pub address: IpAddr,
     /// TLS and certificate.
-    pub tls: Option<tls::Shown>,
+    pub tls: Option<tls::VerifiedTls>,
     /// The mechanisms of SASL or AUTH it offers inside TLS, upper case, in its order.
     pub mechanisms: Vec<String>,
     /// Whether POP3's USER and PASS are offered, or the server is too old to say; false for SMTP.
@@ -123,7 +123,7 @@ async fn ask(dialer: &Dialer, server: &Server) -> Result<Probed, Failure> {
         upstream
     };
     if let Stream::Tls(stream) = &upstream.conn.stream {
-        probed.tls = Some(tls::shown(stream.get_ref().1));
+        probed.tls = Some(tls::describe(stream.get_ref().1));
     }
     for mechanism in &mut probed.mechanisms {
         mechanism.make_ascii_uppercase();
