@@ -1,8 +1,10 @@
 //! Passes octets between a client and a server, both ways at once, through a [`Filter`]. One loop for every protocol;
-//! it knows nothing of what passes.
+//! it knows no word of any.
 //!
-//! Octets that a filter lets pass unchanged go straight from the thread's read buffer to the other socket. A side whose
-//! other side does not take what it has is not read until it does, so memory does not grow with a message.
+//! Octets that a filter lets pass unchanged go straight from the thread's read buffer to the other socket. While one side
+//! does not take what is pending for it, the other is not read, so memory does not grow with a message.
+//!
+//! Not here: what may pass, which is the filter's to say.
 
 use std::future::poll_fn;
 use std::io;
@@ -20,11 +22,11 @@ use ostler_mail::machine::{Breach, Clock, Filter, Party, Replies, Taken};
 /// The time limits of a pass-through.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// A client that may speak and does not.
+    /// How long a client may stay silent between commands.
     pub idle: Duration,
-    /// A server that owes a line.
+    /// How long a server may take for a line.
     pub reply: Duration,
-    /// A message that does not move.
+    /// How long a message may stand still.
     pub data: Duration,
 }
 
@@ -35,17 +37,17 @@ pub enum Ended {
     Over,
     /// The client closed or broke its connection.
     ClientGone,
-    /// The server did.
+    /// The server closed or broke its connection.
     ServerGone,
-    /// Time is up; who kept everybody waiting.
+    /// A time limit has passed; the party that was late.
     TimedOut(Clock, Party),
-    /// Somebody broke the rules.
+    /// One side violated the protocol.
     Breach(Breach),
-    /// ostler is about to end and no message is under way.
+    /// ostler is shutting down and no message is under way.
     Stopping,
 }
 
-/// Passes octets until something ends it. What neither side has used stays in the connections.
+/// Passes octets until something ends it. Input that has not been used stays in the connections.
 pub async fn relay<C, S, F>(
     client: &mut Conn<C>,
     server: &mut Conn<S>,
@@ -61,7 +63,7 @@ where
     let mut timer = Timer::new(filter.clock(), limits);
     let mut sides = Sides { client: Side::new(client), server: Side::new(server), waits_for_answers: false };
     let mut stop = Box::pin(async move {
-        // An error means that whoever could say it is gone: never.
+        // An error means that the sender is gone: no stop will ever come.
         if stopping.wait_for(|stop| *stop).await.is_err() {
             std::future::pending::<()>().await;
         }
@@ -89,24 +91,24 @@ where
     .await
 }
 
-/// One connection, what is on its way to it, and how far its input has been looked at.
+/// One connection with what is pending for it.
 struct Side<'a, S> {
     conn: &'a mut Conn<S>,
     pending: Vec<u8>,
     sent: usize,
     unflushed: bool,
-    /// The filter has seen all of the unused input and wants more of it.
+    /// The filter has seen the unused input and can do nothing before more arrives.
     starved: bool,
 }
 
 struct Sides<'a, C, S> {
     client: Side<'a, C>,
     server: Side<'a, S>,
-    /// The client has ended; what the server still says goes to it all the same.
+    /// The client has closed its sending half; the server's answers still go to it.
     waits_for_answers: bool,
 }
 
-/// What one direction has to report.
+/// What one round in one direction achieved.
 enum Moved {
     /// Something moved; look again.
     Yes,
@@ -121,7 +123,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Side<'a, S> {
         Self { conn, pending: Vec::new(), sent: 0, unflushed: false, starved: false }
     }
 
-    /// Sends what is pending; ready when nothing is.
+    /// Sends what is pending. Ready once everything has left.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.sent < self.pending.len() {
             match Pin::new(&mut self.conn.stream).poll_write(cx, &self.pending[self.sent..])? {
@@ -146,7 +148,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Side<'a, S> {
         Poll::Ready(Ok(()))
     }
 
-    /// Sends octets as they are, behind whatever is pending.
+    /// Sends octets unchanged, after whatever is pending. What the socket does not take becomes pending.
     fn pass(&mut self, cx: &mut Context<'_>, mut bytes: &[u8]) -> io::Result<()> {
         while self.pending.is_empty() && !bytes.is_empty() {
             match Pin::new(&mut self.conn.stream).poll_write(cx, bytes)? {
@@ -180,7 +182,7 @@ where
             if filter.is_over() {
                 return if all_left { Poll::Ready(Ended::Over) } else { Poll::Pending };
             }
-            // The server first: what it says unasked must be seen before a command makes it an answer.
+            // The server first: what it says unasked must be recognised before a command makes it look like an answer.
             let server_moved = self.server_said(cx, filter);
             if let Moved::Ended(ended) = server_moved {
                 return self.after_the_rest(cx, ended);
@@ -195,14 +197,13 @@ where
         }
     }
 
-    /// The client gets what has come for it before the end, as far as it takes it at once.
+    /// Gives the client what arrived for it before the end, as far as its socket takes it at once.
     fn after_the_rest(&mut self, cx: &mut Context<'_>, ended: Ended) -> Poll<Ended> {
         let _ = self.client.poll_send(cx);
         Poll::Ready(ended)
     }
 
     fn server_said<F: Filter>(&mut self, cx: &mut Context<'_>, filter: &mut F) -> Moved {
-        // TLS may have more of it than one read gives, so the end is only the end when nothing is left before it.
         let Self { client, server, .. } = self;
         if !client.is_done() {
             return Moved::No;
@@ -211,7 +212,7 @@ where
             Pumped::Moved => Moved::Yes,
             Pumped::Waiting => Moved::No,
             Pumped::Breach(breach) => Moved::Ended(Ended::Breach(breach)),
-            Pumped::Ended | Pumped::SourceFailed => Moved::Ended(Ended::ServerGone),
+            Pumped::SourceEnded | Pumped::SourceFailed => Moved::Ended(Ended::ServerGone),
             Pumped::TargetFailed => Moved::Ended(Ended::ClientGone),
         }
     }
@@ -227,7 +228,7 @@ where
             Pumped::Breach(breach) => Moved::Ended(Ended::Breach(breach)),
             Pumped::SourceFailed => Moved::Ended(Ended::ClientGone),
             Pumped::TargetFailed => Moved::Ended(Ended::ServerGone),
-            Pumped::Ended => {
+            Pumped::SourceEnded => {
                 let mut say = Replies::default();
                 let rest = std::mem::take(&mut client.conn.input);
                 *waits_for_answers = filter.client_ended(&rest, &mut say);
@@ -244,22 +245,40 @@ impl<S> Side<'_, S> {
     }
 }
 
+/// Which way octets flow.
 #[derive(Clone, Copy)]
 enum Direction {
     ToClient,
     ToServer,
 }
 
+/// What one attempt to move octets in one direction achieved.
 enum Pumped {
+    /// Octets moved, or the filter has new work.
     Moved,
+    /// The source has nothing to read now.
     Waiting,
+    /// The filter found a violation of the protocol.
     Breach(Breach),
-    Ended,
+    /// The source has closed, and all its input has been shown to the filter.
+    SourceEnded,
     SourceFailed,
     TargetFailed,
 }
 
-/// Moves what can be moved from one side to the other.
+/// How much of some input the filter has used.
+struct Handled {
+    octets: usize,
+    target_failed: bool,
+}
+
+impl From<Handled> for Pumped {
+    fn from(handled: Handled) -> Self {
+        if handled.target_failed { Self::TargetFailed } else { Self::Moved }
+    }
+}
+
+/// Moves what can be moved from one side to the other: first input that was left over, then what the source has to read.
 fn pump<A, B>(
     cx: &mut Context<'_>,
     from: &mut Side<'_, A>,
@@ -271,90 +290,111 @@ where
     A: AsyncRead + AsyncWrite + Unpin,
     B: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut handle =
-        |cx: &mut Context<'_>, from_pending: &mut Vec<u8>, input: &[u8]| -> Result<(usize, bool, bool), Pumped> {
-            let (mut at, mut starved, mut failed) = (0, false, false);
-            let mut say = Replies::default();
-            while at < input.len() && to.pending.is_empty() {
-                match look(&input[at..], &mut say).map_err(Pumped::Breach)? {
-                    Taken::AsIs(n) => {
-                        failed = to.pass(cx, &input[at..at + n]).is_err();
-                        at += n;
-                        if failed {
-                            // The rest has not been looked at and stays: the end of a message may be in it.
-                            break;
-                        }
-                    }
-                    Taken::Consumed(n) => at += n,
-                    Taken::NeedMore | Taken::Stop => {
-                        starved = true;
-                        break;
-                    }
-                }
-                let (target, source) = match direction {
-                    Direction::ToClient => (&mut say.client, &mut say.server),
-                    Direction::ToServer => (&mut say.server, &mut say.client),
-                };
-                to.pending.append(target);
-                from_pending.append(source);
-            }
-            Ok((at, starved, failed))
-        };
     if !from.conn.input.is_empty() && !from.starved {
         let input = std::mem::take(&mut from.conn.input);
-        let handled = handle(cx, &mut from.pending, &input);
-        let (used, starved, failed) = match handled {
-            Ok(result) => result,
-            Err(ended) => return ended,
+        let handled = match show_to_filter(cx, from, to, &input, &mut look, direction) {
+            Ok(handled) => handled,
+            Err(breach) => return Pumped::Breach(breach),
         };
-        from.starved = starved;
-        from.conn.input = if used == 0 { input } else { input[used..].to_vec() };
-        return if failed { Pumped::TargetFailed } else { Pumped::Moved };
+        // A copy of the rest, not a drained buffer: an idle connection holds no memory.
+        from.conn.input = if handled.octets == 0 { input } else { input[handled.octets..].to_vec() };
+        return handled.into();
     }
     if from.conn.ended {
-        return Pumped::Ended;
+        return Pumped::SourceEnded;
     }
     with_scratch(|scratch| {
         let mut buffer = ReadBuf::new(scratch);
-        // As much as is there: one record of TLS is one read, and one write of four records is cheaper than four.
-        while buffer.remaining() >= 16 * 1024 + 512 {
-            let before = buffer.filled().len();
-            match Pin::new(&mut from.conn.stream).poll_read(cx, &mut buffer) {
-                Poll::Pending => break,
-                // TLS cut off without its goodbye comes as an error; whether that matters, the filter's state tells.
-                Poll::Ready(Err(_)) if before > 0 => {
-                    from.conn.ended = true;
-                    break;
-                }
-                Poll::Ready(Err(_)) => {
-                    from.conn.ended = true;
-                    return Pumped::SourceFailed;
-                }
-                Poll::Ready(Ok(())) if buffer.filled().len() == before => {
-                    from.conn.ended = true;
-                    break;
-                }
-                Poll::Ready(Ok(())) => {}
-            }
+        if read_available(cx, from.conn, &mut buffer).is_err() {
+            return Pumped::SourceFailed;
         }
         let read = buffer.filled();
         if read.is_empty() {
             return if from.conn.ended { Pumped::Moved } else { Pumped::Waiting };
         }
-        from.starved = false;
         if !from.conn.input.is_empty() {
+            // The filter waits for the rest of something: show it both parts together, in the next round.
+            from.starved = false;
             from.conn.input.extend_from_slice(read);
             return Pumped::Moved;
         }
-        match handle(cx, &mut from.pending, read) {
-            Err(ended) => ended,
-            Ok((used, starved, failed)) => {
-                from.starved = starved;
-                from.conn.input.extend_from_slice(&read[used..]);
-                if failed { Pumped::TargetFailed } else { Pumped::Moved }
+        match show_to_filter(cx, from, to, read, &mut look, direction) {
+            Err(breach) => Pumped::Breach(breach),
+            Ok(handled) => {
+                from.conn.input.extend_from_slice(&read[handled.octets..]);
+                handled.into()
             }
         }
     })
+}
+
+/// Shows input to the filter and does what it says, until all is used, the filter wants more, or the target takes no more.
+/// What stays unused is the caller's to keep.
+fn show_to_filter<A, B>(
+    cx: &mut Context<'_>,
+    from: &mut Side<'_, A>,
+    to: &mut Side<'_, B>,
+    input: &[u8],
+    look: &mut impl FnMut(&[u8], &mut Replies) -> Result<Taken, Breach>,
+    direction: Direction,
+) -> Result<Handled, Breach>
+where
+    B: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut handled = Handled { octets: 0, target_failed: false };
+    let mut say = Replies::default();
+    from.starved = false;
+    while handled.octets < input.len() && to.pending.is_empty() {
+        match look(&input[handled.octets..], &mut say)? {
+            Taken::AsIs(n) => {
+                let passed = to.pass(cx, &input[handled.octets..][..n]);
+                handled.octets += n;
+                if passed.is_err() {
+                    // The rest stays unseen: it may hold the end of a message, which decides what the failure means.
+                    handled.target_failed = true;
+                    break;
+                }
+            }
+            Taken::Consumed(n) => handled.octets += n,
+            Taken::NeedMore | Taken::Stop => {
+                from.starved = true;
+                break;
+            }
+        }
+        let (for_target, for_source) = match direction {
+            Direction::ToClient => (&mut say.client, &mut say.server),
+            Direction::ToServer => (&mut say.server, &mut say.client),
+        };
+        to.pending.append(for_target);
+        from.pending.append(for_source);
+    }
+    Ok(handled)
+}
+
+/// The room that one more read needs: a TLS record's 16 KiB and a little.
+const READ_ROOM_OCTETS: usize = 16 * 1024 + 512;
+
+/// Reads as much as is there: one read brings one TLS record, and one write of four records is cheaper than four writes.
+/// Notes the end of the stream in the connection. An error after some octets counts as the end: TLS cut off without its
+/// close_notify comes as an error, and whether that matters the filter's state tells.
+fn read_available<S>(cx: &mut Context<'_>, conn: &mut Conn<S>, buffer: &mut ReadBuf<'_>) -> io::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    while !conn.ended && buffer.remaining() >= READ_ROOM_OCTETS {
+        let before = buffer.filled().len();
+        match Pin::new(&mut conn.stream).poll_read(cx, buffer) {
+            Poll::Pending => break,
+            Poll::Ready(Ok(())) => conn.ended = buffer.filled().len() == before,
+            Poll::Ready(Err(error)) => {
+                conn.ended = true;
+                if before == 0 {
+                    return Err(error);
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The running time limit.
@@ -388,16 +428,16 @@ impl Limits {
     }
 }
 
-/// A server that takes everything and says nothing: what is left of a message nobody wants any more goes there.
-pub struct Nowhere;
+/// A sink: `relay` drains the rest of a refused message body into it.
+pub struct Sink;
 
-impl AsyncRead for Nowhere {
+impl AsyncRead for Sink {
     fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Poll::Pending
     }
 }
 
-impl AsyncWrite for Nowhere {
+impl AsyncWrite for Sink {
     fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Poll::Ready(Ok(bytes.len()))
     }

@@ -290,12 +290,12 @@ fn what_one_says_out_of_turn_is_a_breach() {
 #[test]
 fn nowhere_takes_all_of_it_at_once() {
     let mut cx = Context::from_waker(std::task::Waker::noop());
-    let mut nowhere = Nowhere;
+    let mut nowhere = Sink;
     assert!(matches!(Pin::new(&mut nowhere).poll_write(&mut cx, b"three"), Poll::Ready(Ok(5))));
     assert!(matches!(Pin::new(&mut nowhere).poll_flush(&mut cx), Poll::Ready(Ok(()))));
     assert!(matches!(Pin::new(&mut nowhere).poll_shutdown(&mut cx), Poll::Ready(Ok(()))));
     assert!(Pin::new(&mut nowhere).poll_read(&mut cx, &mut ReadBuf::new(&mut [0; 8])).is_pending());
-    let out = pass(&mut Data::default().swallow(), End::giving([gives("one\r\n.\r\nQUIT\r\n")]), Nowhere);
+    let out = pass(&mut Data::default().swallow(), End::giving([gives("one\r\n.\r\nQUIT\r\n")]), Sink);
     assert!(matches!(out.ended, Ended::Over), "{:?}", out.ended);
     assert_eq!(out.unused.0, b"QUIT\r\n");
 }

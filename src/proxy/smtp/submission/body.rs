@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::{Carrier, Provider, read_reply};
 use crate::proxy::net::conn::Conn;
 use crate::proxy::now;
-use crate::proxy::relay::{Ended, Limits, Nowhere, relay};
+use crate::proxy::relay::{Ended, Limits, Sink, relay};
 use crate::proxy::session::{Session, goodbye};
 use ostler_mail::account::Account;
 use ostler_mail::failure::{Failure, Waiting};
@@ -84,7 +84,7 @@ fn broken(failure: Failure, session: &Session, account: &Account) -> Reply {
 async fn swallow(client: &mut Conn<TcpStream>, data: Data, limits: Limits, session: &mut Session) -> bool {
     let mut data = data.swallow();
     if !data.is_complete() {
-        relay(client, &mut Conn::new(Nowhere), &mut data, limits, &mut session.stopping).await;
+        relay(client, &mut Conn::new(Sink), &mut data, limits, &mut session.stopping).await;
     }
     data.is_complete()
 }
