@@ -25,7 +25,7 @@ use ostler_mail::account::{Account, SecretSource, Server, ServerId, Settings};
 use ostler_mail::clock::Moment;
 use ostler_mail::failure::{Failure, Place, SecretTrouble};
 use ostler_mail::pop_before_smtp::Gate;
-use ostler_mail::pop3::login::Known;
+use ostler_mail::pop3::login::CachedCapabilities;
 use ostler_mail::secret::Secret;
 
 /// One login's gate, and the turn to log in: one at a time, ostler's own or a client's.
@@ -47,7 +47,7 @@ impl GateCell {
 #[derive(Debug, Clone, Default)]
 pub struct Learned {
     /// From the last POP3 sign-in.
-    pub pop3: Option<Known>,
+    pub pop3: Option<CachedCapabilities>,
     /// The size of message an SMTP server takes, in octets.
     pub size: Option<u64>,
 }

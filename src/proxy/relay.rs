@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::proxy::net::conn::{Alarm, Conn, with_scratch};
-use ostler_mail::machine::{Breach, Clock, Filter, Party, Replies, Taken};
+use ostler_mail::machine::{Clock, Filter, Party, Pass, ProtocolViolation, Replies};
 
 /// The time limits of a pass-through.
 #[derive(Debug, Clone, Copy)]
@@ -40,7 +40,7 @@ pub enum Ended {
     /// Time is up; who kept everybody waiting.
     TimedOut(Clock, Party),
     /// Somebody broke the rules.
-    Breach(Breach),
+    Breach(ProtocolViolation),
     /// ostler is about to end and no message is under way.
     Stopping,
 }
@@ -253,7 +253,7 @@ enum Direction {
 enum Pumped {
     Moved,
     Waiting,
-    Breach(Breach),
+    Breach(ProtocolViolation),
     Ended,
     SourceFailed,
     TargetFailed,
@@ -264,7 +264,7 @@ fn pump<A, B>(
     cx: &mut Context<'_>,
     from: &mut Side<'_, A>,
     to: &mut Side<'_, B>,
-    mut look: impl FnMut(&[u8], &mut Replies) -> Result<Taken, Breach>,
+    mut look: impl FnMut(&[u8], &mut Replies) -> Result<Pass, ProtocolViolation>,
     direction: Direction,
 ) -> Pumped
 where
@@ -277,7 +277,7 @@ where
             let mut say = Replies::default();
             while at < input.len() && to.pending.is_empty() {
                 match look(&input[at..], &mut say).map_err(Pumped::Breach)? {
-                    Taken::AsIs(n) => {
+                    Pass::Forward(n) => {
                         failed = to.pass(cx, &input[at..at + n]).is_err();
                         at += n;
                         if failed {
@@ -285,8 +285,8 @@ where
                             break;
                         }
                     }
-                    Taken::Consumed(n) => at += n,
-                    Taken::NeedMore | Taken::Stop => {
+                    Pass::Replaced(n) => at += n,
+                    Pass::NeedMore | Pass::Stop => {
                         starved = true;
                         break;
                     }
