@@ -68,10 +68,10 @@ pub async fn sign_in_with(server: &Server, secret: Arc<Secret>, timeouts: &Timeo
     match server.protocol {
         Protocol::Pop3 => {
             let user = server.credentials().map(|c| c.username.clone()).unwrap_or_default();
-            finish(&dialer, upstream, pop3::login::Login::new(server, &user, None), secret, timeouts).await
+            finish(&dialer, upstream, pop3::login::Pop3Login::new(server, &user, None), secret, timeouts).await
         }
         Protocol::Smtp => {
-            let login = smtp::login::Login::new(server, "[127.0.0.1]".into());
+            let login = smtp::login::SmtpLogin::new(server, "[127.0.0.1]".into());
             finish(&dialer, upstream, login, secret, timeouts).await
         }
         Protocol::Imap => Err(Failure::NotInThisVersion { at: server.into(), what: "IMAP" }),
@@ -172,7 +172,7 @@ impl<'a> Doctor<'a> {
         let advice = gone.or(next).or_else(own).unwrap_or_else(|| failure.advice());
         let shows = match &failure {
             // ostler passes these on as the provider said them.
-            Failure::TurnedAway { said, .. } if matches!(step, "gate" | "send") => around(said, Moment::Recipient),
+            Failure::ServiceRefused { said, .. } if matches!(step, "gate" | "send") => around(said, Moment::Recipient),
             _ => shows(&failure, Moment::of(server.protocol)),
         };
         self.keep(Step {
@@ -351,7 +351,7 @@ impl<'a> Doctor<'a> {
     ) -> bool {
         let prepared = match prepared {
             Ok(prepared) => prepared,
-            Err(failure) if server.gate().is_some() && matches!(failure, Failure::TurnedAway { .. }) => {
+            Err(failure) if server.gate().is_some() && matches!(failure, Failure::ServiceRefused { .. }) => {
                 // A gate may be shut in place of the greeting; the send below opens it and tells.
                 return self.note(
                     name,
@@ -416,7 +416,7 @@ impl<'a> Doctor<'a> {
             }
             match verdict(Stage::Rcpt, &reply) {
                 Verdict::NotTheGate if gated => Ok(format!("open; about the recipient it says: {}", reply.one_line())),
-                _ => Err(Failure::TurnedAway { at: server.into(), said: reply.one_line() }),
+                _ => Err(Failure::ServiceRefused { at: server.into(), said: reply.one_line() }),
             }
         });
         match came {
@@ -441,7 +441,7 @@ async fn stat(upstream: &mut Upstream, timeouts: &Timeouts) -> Result<Option<u64
     let Ok(line) = hear(upstream, Waiting::Answer, limit, deadline).await else { return Ok(None) };
     let said = line.printable();
     match said.strip_prefix("-ERR") {
-        Some(reason) => Err(Failure::TurnedAway { at: upstream.at.clone(), said: reason.trim().to_owned() }),
+        Some(reason) => Err(Failure::ServiceRefused { at: upstream.at.clone(), said: reason.trim().to_owned() }),
         None => Ok(said.split_whitespace().nth(1).and_then(|count| count.parse().ok())),
     }
 }

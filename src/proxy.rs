@@ -27,7 +27,7 @@ use ostler_mail::account::{Account, SecretSource, Server, ServerId, Settings};
 use ostler_mail::clock::Moment;
 use ostler_mail::failure::{Failure, Place, SecretTrouble};
 use ostler_mail::pop_before_smtp::Gate;
-use ostler_mail::pop3::login::Known;
+use ostler_mail::pop3::login::CachedCapabilities;
 use ostler_mail::secret::Secret;
 
 /// The gate of one login, with the lock that lets one login at a time through, ostler's own or a client's.
@@ -49,7 +49,7 @@ impl GateCell {
 #[derive(Debug, Clone, Default)]
 pub struct Learned {
     /// The capabilities at the last POP3 sign-in.
-    pub pop3: Option<Known>,
+    pub pop3: Option<CachedCapabilities>,
     /// The largest message that the SMTP server takes, in octets (RFC 1870).
     pub size: Option<u64>,
 }

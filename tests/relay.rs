@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use ostler::proxy::net::conn::Conn;
 use ostler::proxy::relay::{Ended, Limits, relay};
-use ostler_mail::machine::{Breach, Clock, Filter, Party, Replies, Taken};
-use ostler_mail::pop3::filter::Filter as Pop3;
+use ostler_mail::machine::{Clock, Filter, Party, Pass, ProtocolViolation, Replies};
+use ostler_mail::pop3::filter::Pop3Filter;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::sync::watch;
 
@@ -18,12 +18,12 @@ const LIMITS: Limits =
 struct Verbatim;
 
 impl Filter for Verbatim {
-    fn server_said(&mut self, input: &[u8], _: &mut Replies) -> Result<Taken, Breach> {
-        Ok(Taken::AsIs(input.len()))
+    fn server_said(&mut self, input: &[u8], _: &mut Replies) -> Result<Pass, ProtocolViolation> {
+        Ok(Pass::Forward(input.len()))
     }
 
-    fn client_said(&mut self, input: &[u8], _: &mut Replies) -> Result<Taken, Breach> {
-        Ok(Taken::AsIs(input.len()))
+    fn client_said(&mut self, input: &[u8], _: &mut Replies) -> Result<Pass, ProtocolViolation> {
+        Ok(Pass::Forward(input.len()))
     }
 
     fn wants_client(&self) -> bool {
@@ -112,7 +112,7 @@ fn what_the_server_sent_before_it_closed_reaches_the_client() {
 #[test]
 fn a_server_that_owes_a_line_has_the_time_for_a_line() {
     block_on(async {
-        let (mut client, mut server, relayed, _stop) = between(Pop3::default());
+        let (mut client, mut server, relayed, _stop) = between(Pop3Filter::default());
         let began = tokio::time::Instant::now();
         client.write_all(b"STAT\r\n").await.unwrap();
         let drip = async {
@@ -163,7 +163,7 @@ fn a_message_that_stops_is_the_fault_of_whoever_does_not_go_on() {
 #[test]
 fn a_client_that_does_not_read_its_message_is_the_one_that_is_late() {
     block_on(async {
-        let (mut client, mut server, relayed, _stop) = between(Pop3::default());
+        let (mut client, mut server, relayed, _stop) = between(Pop3Filter::default());
         client.write_all(b"RETR 1\r\n").await.unwrap();
         let flood = async {
             server.read_exact(&mut [0; 8]).await.unwrap();
@@ -181,7 +181,7 @@ fn a_client_that_does_not_read_its_message_is_the_one_that_is_late() {
 #[test]
 fn an_idle_client_is_let_go_and_a_busy_one_is_not() {
     block_on(async {
-        let (mut client, mut server, relayed, _stop) = between(Pop3::default());
+        let (mut client, mut server, relayed, _stop) = between(Pop3Filter::default());
         let began = tokio::time::Instant::now();
         let talk = async {
             let mut answer = [0; 5];
@@ -206,7 +206,7 @@ fn an_idle_client_is_let_go_and_a_busy_one_is_not() {
 #[test]
 fn asked_to_stop_it_finishes_the_message_first() {
     block_on(async {
-        let (mut client, mut server, relayed, stop) = between(Pop3::default());
+        let (mut client, mut server, relayed, stop) = between(Pop3Filter::default());
         client.write_all(b"RETR 1\r\n").await.unwrap();
         let mut asked = [0; 8];
         let end = async {

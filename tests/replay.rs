@@ -113,8 +113,10 @@ fn every_pop3_provider_is_answered_as_written() {
         .iter()
         .filter_map(|(file, text)| {
             let server = server(Protocol::Pop3, text);
-            let known = text.contains("! known").then_some(pop3::login::Known { takes_user: true, login_delay: None });
-            replay(pop3::login::Login::new(&server, USER, known), text)
+            let known = text
+                .contains("! known")
+                .then_some(pop3::login::CachedCapabilities { takes_user: true, login_delay: None });
+            replay(pop3::login::Pop3Login::new(&server, USER, known), text)
                 .err()
                 .map(|e| format!("{}: {e}", file.display()))
         })
@@ -129,7 +131,7 @@ fn every_smtp_provider_is_answered_as_written() {
         .iter()
         .filter_map(|(file, text)| {
             let server = server(Protocol::Smtp, text);
-            replay(smtp::login::Login::new(&server, "[192.0.2.7]".into()), text)
+            replay(smtp::login::SmtpLogin::new(&server, "[192.0.2.7]".into()), text)
                 .err()
                 .map(|e| format!("{}: {e}", file.display()))
         })

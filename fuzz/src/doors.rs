@@ -55,7 +55,7 @@ pub(super) fn settings(choice: u8) -> (Arc<Settings>, Option<Arc<Account>>) {
 pub fn client_line_pop3(data: &[u8]) {
     let Some((choice, said)) = data.split_first() else { return };
     let (settings, own) = settings(*choice);
-    let mut front = pop3::Front::new(Arc::clone(&settings), own.clone(), "<1.2@ostler>".into());
+    let mut front = pop3::Pop3Front::new(Arc::clone(&settings), own.clone(), "<1.2@ostler>".into());
     assert_pop3_reply(&front.greeting());
     let mut said = said.to_vec();
     let mut heard = 0;
@@ -138,7 +138,8 @@ pub fn client_line_smtp(data: &[u8]) {
     let wants_password = settings.access == Access::Password;
     let mut answers = answers.iter().copied();
     let mut next = move || answers.next().unwrap_or_default();
-    let mut front = smtp::Front::new(settings, own.clone(), "<1.2@ostler>".into(), (choice & 0x80 != 0).then_some(9));
+    let mut front =
+        smtp::SmtpFront::new(settings, own.clone(), "<1.2@ostler>".into(), (choice & 0x80 != 0).then_some(9));
     assert_one_reply(&front.greeting());
     let mut said = said.to_vec();
     let (mut may_send, mut accepted, mut idle) = (!wants_password, Vec::new(), 0);

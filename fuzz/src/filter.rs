@@ -1,7 +1,7 @@
 //! A signed-in POP3 session: both sides' octets through the filter, as the relay would drive it.
 
-use ostler_mail::machine::{Breach, Filter as Machine, Party, Replies, Taken};
-use ostler_mail::pop3::filter::Filter;
+use ostler_mail::machine::{Filter, Party, Pass, ProtocolViolation, Replies};
+use ostler_mail::pop3::filter::Pop3Filter;
 
 use super::parts;
 
@@ -54,10 +54,10 @@ pub(super) fn joined(schedule: &Schedule) -> Schedule {
 /// Both sides of a pass-through, and what has reached them.
 #[derive(Debug, Default)]
 pub(super) struct Passing {
-    pub(super) filter: Filter,
+    pub(super) filter: Pop3Filter,
     pub(super) to_client: Vec<u8>,
     pub(super) to_server: Vec<u8>,
-    pub(super) ended: Option<Breach>,
+    pub(super) ended: Option<ProtocolViolation>,
     from_client: Side,
     from_server: Side,
 }
@@ -107,13 +107,13 @@ impl Passing {
         };
         let own = if is_client { &mut self.to_server } else { &mut self.to_client };
         let n = match taken {
-            Taken::AsIs(n) => {
+            Pass::Forward(n) => {
                 assert!(say.client.is_empty() && say.server.is_empty(), "an order that is not told");
                 own.extend_from_slice(&side.input[..n]);
                 n
             }
-            Taken::Consumed(n) => n,
-            Taken::NeedMore | Taken::Stop => {
+            Pass::Replaced(n) => n,
+            Pass::NeedMore | Pass::Stop => {
                 assert!(say.client.is_empty() && say.server.is_empty());
                 assert!(self.filter.clock() == before, "a clock starts anew without anything said");
                 side.starved = true;

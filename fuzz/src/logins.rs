@@ -217,10 +217,10 @@ pub fn pop3_login(data: &[u8]) {
     }
     let known = match choice[2] & 3 {
         0 => None,
-        1 => Some(pop3::Known::default()),
-        _ => Some(pop3::Known { takes_user: true, login_delay: Some(60) }),
+        1 => Some(pop3::CachedCapabilities::default()),
+        _ => Some(pop3::CachedCapabilities { takes_user: true, login_delay: Some(60) }),
     };
-    let login = pop3::Login::new(&server(Protocol::Pop3, security), USER, known);
+    let login = pop3::Pop3Login::new(&server(Protocol::Pop3, security), USER, known);
     let mut play = Play::new(login, &planted, security, choice[2] & 4 != 0);
     for line in server_lines(said) {
         match play.hear(line) {
@@ -248,7 +248,7 @@ pub fn smtp_login(data: &[u8]) {
     if choice[2] & 1 != 0 {
         at.sign_in = SignIn::None;
     }
-    let login = smtp::Login::new(&at, "[127.0.0.1]".into());
+    let login = smtp::SmtpLogin::new(&at, "[127.0.0.1]".into());
     let mut play = Play::new(login, &planted, security, choice[2] & 4 != 0);
     for line in server_lines(said) {
         match play.hear(line) {

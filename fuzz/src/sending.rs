@@ -7,12 +7,12 @@ use std::time::Duration;
 use ostler_mail::account::{Account, Protocol, Security, Settings};
 use ostler_mail::clock::Moment;
 use ostler_mail::failure::{Failure, Place, Waiting};
-use ostler_mail::machine::{Breach, Filter as _, Party, Replies, Taken};
+use ostler_mail::machine::{Filter as _, Party, Pass, ProtocolViolation, Replies};
 use ostler_mail::pop_before_smtp::Gate;
-use ostler_mail::smtp::data::{Data, outcome_unknown};
+use ostler_mail::smtp::data::{DataFilter, outcome_unknown};
 use ostler_mail::smtp::envelope::{Heard, Next, Say, Script, Way};
-use ostler_mail::smtp::front::{Answer, Front, Transaction};
-use ostler_mail::smtp::login::Login;
+use ostler_mail::smtp::front::{Answer, SmtpFront, Transaction};
+use ostler_mail::smtp::login::SmtpLogin;
 use ostler_mail::smtp::{Extensions, Reply, ReplyParser};
 use ostler_mail::wire::{AUTH_LINE, COMMAND_LINE, REPLY_LINE, take_line};
 
@@ -65,18 +65,18 @@ enum Stage {
     /// The provider is asked for this command of the client's.
     Asking(Script),
     /// A body passes.
-    Body(Data),
+    Body(DataFilter),
     /// Nobody takes the rest of it, and the client gets this behind its end.
-    Swallowing(Data, Reply),
+    Swallowing(DataFilter, Reply),
     /// The end of the body has left.
-    Ended(Data),
+    Ended(DataFilter),
     Over,
 }
 
 /// One connection to the server.
 #[allow(clippy::large_enum_variant)]
 enum Provider<'a> {
-    SigningIn(Play<'a, Login>),
+    SigningIn(Play<'a, SmtpLogin>),
     Ready {
         offered: Extensions,
         done: usize,
@@ -93,7 +93,7 @@ enum Provider<'a> {
 struct Session<'a> {
     planted: &'a Planted,
     settings: Arc<Settings>,
-    front: Front,
+    front: SmtpFront,
     stage: Stage,
     account: Option<Arc<Account>>,
     provider: Option<Provider<'a>>,
@@ -120,7 +120,7 @@ struct Session<'a> {
 impl<'a> Session<'a> {
     fn new(choice: [u8; 2], planted: &'a Planted) -> Self {
         let (settings, own) = settings(choice[0]);
-        let front = Front::new(Arc::clone(&settings), own, "<1.2@ostler>".into(), None);
+        let front = SmtpFront::new(Arc::clone(&settings), own, "<1.2@ostler>".into(), None);
         let to_client = front.greeting();
         Self {
             planted,
@@ -185,7 +185,7 @@ impl<'a> Session<'a> {
         let (end, breaks) = self.heard();
         let mut said = self.from_server[..end].to_vec();
         match take_line(&mut said, REPLY_LINE) {
-            Err(_) => Err(Failure::Nonsense { at: place(), what: "a line without end".into() }),
+            Err(_) => Err(Failure::ProtocolViolation { at: place(), what: "a line without end".into() }),
             Ok(None) if breaks => Err(Failure::Lost { at: place(), waiting: Waiting::Answer }),
             Ok(None) => Ok(None),
             Ok(Some(line)) => {
@@ -268,7 +268,7 @@ impl<'a> Session<'a> {
                 self.gate.logged_in(self.now, None, None);
             }
         }
-        let login = Login::new(server, "[127.0.0.1]".into());
+        let login = SmtpLogin::new(server, "[127.0.0.1]".into());
         self.provider = Some(Provider::SigningIn(Play::new(login, self.planted, Security::Tls, false)));
     }
 
@@ -297,7 +297,7 @@ impl<'a> Session<'a> {
                 script.refused(refusal, way, self.now)
             }
             Ok(Some(Heard::Nonsense(what))) => {
-                self.failed(&mut script, Failure::Nonsense { at: place(), what }, was_used)
+                self.failed(&mut script, Failure::ProtocolViolation { at: place(), what }, was_used)
             }
             Err(failure) => self.failed(&mut script, failure, was_used),
         };
@@ -340,7 +340,7 @@ impl<'a> Session<'a> {
             Some(Provider::Ready { offered, done, asked: asked @ false, .. }) => {
                 if unread {
                     self.out_of_turn = true;
-                    return Err(Failure::Nonsense { at: place(), what: "it spoke unasked".into() });
+                    return Err(Failure::ProtocolViolation { at: place(), what: "it spoke unasked".into() });
                 }
                 if let Some((size, limit)) = script.too_big(offered) {
                     return Err(Failure::TooBig { at: place(), size, limit });
@@ -375,8 +375,9 @@ impl<'a> Session<'a> {
                 Ok(Some(Heard::Next))
             }
             Some(Provider::Ready { offered, done, asked, parser, sender, recipients, .. }) => {
-                let reply =
-                    parser.push(&line).map_err(|wrong| Failure::Nonsense { at: place(), what: wrong.to_string() })?;
+                let reply = parser
+                    .push(&line)
+                    .map_err(|wrong| Failure::ProtocolViolation { at: place(), what: wrong.to_string() })?;
                 let Some(reply) = reply else { return Ok(Some(Heard::Next)) };
                 let said = script.line(*done, offered).expect("a command");
                 let code = reply.code;
@@ -432,21 +433,21 @@ impl<'a> Session<'a> {
         self.to_client += &reply.one_line();
         self.to_client += "\r\n";
         (self.early, self.body) = (0, Vec::new());
-        self.stage = Stage::Body(Data::default());
+        self.stage = Stage::Body(DataFilter::default());
         true
     }
 
-    fn body(&mut self, mut data: Data) -> bool {
+    fn body(&mut self, mut data: DataFilter) -> bool {
         let mut say = Replies::default();
         let (end, breaks) = self.heard();
         if end > 0 {
             match data.server_said(&self.from_server[..end], &mut say) {
-                Ok(Taken::Consumed(n) | Taken::AsIs(n)) => {
+                Ok(Pass::Replaced(n) | Pass::Forward(n)) => {
                     self.early += n;
                     self.from_server.drain(..n);
                 }
-                Ok(Taken::NeedMore | Taken::Stop) => self.early += 1,
-                Err(Breach::Server(_) | Breach::Client(_)) => {
+                Ok(Pass::NeedMore | Pass::Stop) => self.early += 1,
+                Err(ProtocolViolation::Server(_) | ProtocolViolation::Client(_)) => {
                     self.drop_provider();
                     self.stage = Stage::Swallowing(data.swallow(), Reply::new(451, "4.3.0 broken"));
                     return true;
@@ -460,11 +461,11 @@ impl<'a> Session<'a> {
         }
         if !data.is_over() && data.wants_client() && !self.from_client.is_empty() {
             let moved = match data.client_said(&self.from_client, &mut say) {
-                Ok(Taken::AsIs(n)) => {
+                Ok(Pass::Forward(n)) => {
                     self.body.extend_from_slice(&self.from_client[..n]);
                     n
                 }
-                Ok(Taken::Consumed(n)) => n,
+                Ok(Pass::Replaced(n)) => n,
                 other => panic!("{other:?}"),
             };
             assert!(moved > 0);
@@ -490,11 +491,11 @@ impl<'a> Session<'a> {
         moves
     }
 
-    fn swallowing(&mut self, mut data: Data, reply: Reply) -> bool {
+    fn swallowing(&mut self, mut data: DataFilter, reply: Reply) -> bool {
         assert!(!reply.is_ok(), "sent, and its end never left");
         while !data.is_complete() && !self.from_client.is_empty() {
             match data.client_said(&self.from_client, &mut Replies::default()) {
-                Ok(Taken::Consumed(n) | Taken::AsIs(n)) if n > 0 => drop(self.from_client.drain(..n)),
+                Ok(Pass::Replaced(n) | Pass::Forward(n)) if n > 0 => drop(self.from_client.drain(..n)),
                 other => panic!("{other:?}"),
             }
         }
@@ -507,7 +508,7 @@ impl<'a> Session<'a> {
         self.tell(&text)
     }
 
-    fn ended(&mut self, data: Data) -> bool {
+    fn ended(&mut self, data: DataFilter) -> bool {
         let heard = match self.server_line() {
             Ok(None) => {
                 self.stage = Stage::Ended(data);
@@ -521,7 +522,7 @@ impl<'a> Session<'a> {
                         return true;
                     }
                     Ok(Some(reply)) => Ok(reply),
-                    Err(wrong) => Err(Failure::Nonsense { at: place(), what: wrong.to_string() }),
+                    Err(wrong) => Err(Failure::ProtocolViolation { at: place(), what: wrong.to_string() }),
                 }
             }
             Err(failure) => Err(failure),

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use ostler_mail::account::{Protocol, Settings};
 use ostler_mail::machine::{Filter as _, Party};
-use ostler_mail::pop3::front::{Answer, Front};
-use ostler_mail::pop3::login::Login;
+use ostler_mail::pop3::front::{Answer, Pop3Front};
+use ostler_mail::pop3::login::Pop3Login;
 use ostler_mail::wire::{AUTH_LINE, COMMAND_LINE, REPLY_LINE, take_line};
 
 use super::doors::{assert_pop3_reply, settings};
@@ -55,8 +55,8 @@ enum Stage {
 
 struct Session<'a> {
     settings: Arc<Settings>,
-    front: Front,
-    login: Play<'a, Login>,
+    front: Pop3Front,
+    login: Play<'a, Pop3Login>,
     stage: Stage,
     /// Every octet of the client's since it asked for the sign-in.
     after: Vec<u8>,
@@ -77,10 +77,10 @@ struct Shown {
 impl<'a> Session<'a> {
     fn new(choice: [u8; 2], planted: &'a Planted) -> Self {
         let (settings, own) = settings(choice[0]);
-        let front = Front::new(Arc::clone(&settings), own, "<1.2@ostler>".into());
+        let front = Pop3Front::new(Arc::clone(&settings), own, "<1.2@ostler>".into());
         let security = security(choice[1]);
         let at = server(Protocol::Pop3, security);
-        let login = Play::new(Login::new(&at, "ann@optonline.net", None), planted, security, false);
+        let login = Play::new(Pop3Login::new(&at, "ann@optonline.net", None), planted, security, false);
         let (from_client, from_server, after) = (Vec::new(), Vec::new(), Vec::new());
         Self { settings, front, login, stage: Stage::Door, after, from_client, from_server, said: String::new() }
     }

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use ostler::diagnose::explain;
 use ostler::setup::discover::{Domain, autoconfig};
 use ostler_mail::account::Security;
-use ostler_mail::machine::{Filter, Replies, Taken};
-use ostler_mail::sasl::{Acceptor, Exchange, Heard, Mechanism, Proof, starred};
+use ostler_mail::machine::{Filter, Pass, Replies};
+use ostler_mail::sasl::{Acceptor, AuthStep, Exchange, Mechanism, Proof, starred};
 use ostler_mail::secret::Secret;
-use ostler_mail::smtp::data::Data;
+use ostler_mail::smtp::data::DataFilter;
 use ostler_mail::smtp::verdict::{Stage, Verdict, verdict};
 use ostler_mail::smtp::{Extensions, Reply, ReplyParser, parse_mail, parse_rcpt};
 use ostler_mail::wire::{Body, DotScanner, Line, printable};
@@ -61,18 +61,18 @@ fn normalised(chunks: &[&[u8]]) -> (Vec<u8>, Option<usize>) {
 
 /// The same through the filter that the relay drives.
 fn carried(chunks: &[&[u8]]) -> (Vec<u8>, Option<usize>) {
-    let (mut filter, mut out, mut input, mut taken) = (Data::default(), Vec::new(), Vec::new(), 0);
+    let (mut filter, mut out, mut input, mut taken) = (DataFilter::default(), Vec::new(), Vec::new(), 0);
     for chunk in chunks {
         input.extend_from_slice(chunk);
         while !input.is_empty() && !filter.is_over() {
             let mut say = Replies::default();
             let n = match filter.client_said(&input, &mut say) {
-                Ok(Taken::AsIs(n)) => {
+                Ok(Pass::Forward(n)) => {
                     assert!(say.server.is_empty());
                     out.extend_from_slice(&input[..n]);
                     n
                 }
-                Ok(Taken::Consumed(n)) => {
+                Ok(Pass::Replaced(n)) => {
                     out.append(&mut say.server);
                     n
                 }
@@ -303,12 +303,12 @@ fn hear_out(mechanism: Mechanism, initial: bool, said: &[Line]) {
     let (mut acceptor, mut heard) = Acceptor::begin(mechanism, initial, "<1.2@ostler>");
     for challenges in 0.. {
         match heard {
-            Heard::Challenge(challenge) => {
+            AuthStep::Challenge(challenge) => {
                 assert!(challenges < 2 && challenge.is_ascii(), "too many challenges");
                 let Some(line) = said.next() else { return };
                 heard = acceptor.hear(line.bytes());
             }
-            Heard::Attempt(attempt) => {
+            AuthStep::Attempt(attempt) => {
                 assert!(!attempt.name.bytes().any(|b| b.is_ascii_control()));
                 if let Proof::Password(password) = &attempt.proof {
                     assert!(!password.iter().any(|b| matches!(b, 0 | b'\r' | b'\n')));
@@ -316,7 +316,7 @@ fn hear_out(mechanism: Mechanism, initial: bool, said: &[Line]) {
                 let _ = attempt.proof.proves(&Secret::new("x".to_owned()).expect("a secret"));
                 return;
             }
-            Heard::Cancelled | Heard::Malformed => return,
+            AuthStep::Cancelled | AuthStep::Malformed => return,
         }
     }
 }
@@ -326,10 +326,10 @@ fn round_trip(mechanism: Mechanism, with_initial: bool, name: &str, secret: &Arc
     let initial = if with_initial { client.initial() } else { None };
     let initial = initial.as_ref().map(|i| i.as_bytes());
     let (mut server, mut heard) = Acceptor::begin(mechanism, initial, "<1.2@ostler>");
-    while let Heard::Challenge(challenge) = heard {
+    while let AuthStep::Challenge(challenge) = heard {
         heard = server.hear(client.respond(challenge.as_bytes()).expect("a challenge").as_bytes());
     }
-    let Heard::Attempt(attempt) = heard else { panic!("ostler does not understand itself") };
+    let AuthStep::Attempt(attempt) = heard else { panic!("ostler does not understand itself") };
     assert_eq!(attempt.name, name);
     assert!(attempt.proof.proves(secret));
 }

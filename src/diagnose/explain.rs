@@ -82,7 +82,7 @@ pub fn of(failure: &Failure) -> Option<&'static Cause> {
 fn by_words_of(failure: &Failure) -> Option<&'static Cause> {
     let (at, said) = match failure {
         Failure::SignInRefused { at, said, .. } => (at, said),
-        Failure::TurnedAway { at, said } | Failure::SignInPostponed { at, said } => (at, said),
+        Failure::ServiceRefused { at, said } | Failure::SignInPostponed { at, said } => (at, said),
         Failure::WrongProtocol { said, .. } => {
             return said.get(..5).filter(|s| s.eq_ignore_ascii_case("http/")).and_then(|_| cause("portal"));
         }
@@ -127,8 +127,8 @@ pub fn kind(failure: &Failure) -> &'static str {
         Failure::NoStartTls { .. } => "no-starttls",
         Failure::Injected { .. } => "injected",
         Failure::WrongProtocol { .. } => "wrong-protocol",
-        Failure::Nonsense { .. } => "nonsense",
-        Failure::TurnedAway { .. } => "turned-away",
+        Failure::ProtocolViolation { .. } => "nonsense",
+        Failure::ServiceRefused { .. } => "turned-away",
         Failure::SignInRefused { .. } => "password-refused",
         Failure::SignInDisabled { .. } => "sign-in-not-offered",
         Failure::InUse { .. } => "in-use",

@@ -302,7 +302,7 @@ pub(super) async fn gate(
     failure: &Failure,
 ) -> Option<Look> {
     let gate = account.smtp.iter().find_map(|server| server.gate())?;
-    if gate.login.security != Security::Tls || !matches!(failure, Failure::TurnedAway { .. }) {
+    if gate.login.security != Security::Tls || !matches!(failure, Failure::ServiceRefused { .. }) {
         return None;
     }
     let timeouts = patience(&engine.settings().timeouts);
@@ -316,7 +316,8 @@ pub(super) async fn gate(
         let user = login.credentials().map(|c| c.username.clone()).unwrap_or_default();
         let logged_in = match engine.dialer.connect(&login, &timeouts, route).await {
             Ok(upstream) => {
-                finish(&engine.dialer, upstream, pop3::login::Login::new(&login, &user, None), secret, &timeouts).await
+                finish(&engine.dialer, upstream, pop3::login::Pop3Login::new(&login, &user, None), secret, &timeouts)
+                    .await
             }
             Err(failure) => Err(failure),
         };

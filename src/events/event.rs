@@ -8,8 +8,8 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use ostler_mail::account::{Access, Door, Protocol};
+use ostler_mail::client_fault::{ClientMisconfiguration, Misuse};
 use ostler_mail::failure::Failure;
-use ostler_mail::machine::{Misuse, Slip};
 
 /// Names a client's connection while it lasts.
 pub type SessionId = u64;
@@ -43,7 +43,7 @@ pub enum Event {
     /// The client has signed in.
     SignedIn(SessionId),
     /// The client's settings are wrong somewhere; it may go on.
-    Slipped(SessionId, Slip),
+    Slipped(SessionId, ClientMisconfiguration),
     /// What the session is doing now.
     Doing(SessionId, &'static str),
     /// The client has gone.

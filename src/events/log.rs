@@ -18,8 +18,8 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::events::event::Event;
 use ostler_mail::account::Access;
+use ostler_mail::client_fault::ClientMisconfiguration;
 use ostler_mail::failure::{Blame, Failure};
-use ostler_mail::machine::Slip;
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -253,7 +253,7 @@ pub(crate) fn write(event: &Event) {
         Event::Named(id, account) => debug!("[{id}] it is a session of account {account}"),
         Event::SignedIn(id) => debug!("[{id}] signed in"),
         // It may be no more than somebody who looked whether the port is open.
-        Event::Slipped(id, slip @ Slip::Silent { .. }) => debug!("[{id}] {slip}"),
+        Event::Slipped(id, slip @ ClientMisconfiguration::Silent { .. }) => debug!("[{id}] {slip}"),
         Event::Slipped(id, slip) => warn!("[{id}] {slip}"),
         Event::Doing(id, what) => debug!("[{id}] {what}"),
         Event::Ended(id) => debug!("[{id}] over"),

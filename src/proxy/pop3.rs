@@ -15,11 +15,12 @@ use crate::proxy::session::{Heard, Session, goodbye, secret_of, unless_stopped};
 use crate::proxy::sign_in::{Prepared, supported};
 use crate::proxy::{Engine, GateCell, now};
 use ostler_mail::account::{Access, Account, Server};
+use ostler_mail::client_fault::ClientMisconfiguration;
 use ostler_mail::failure::{Failure, Place, Waiting, one_line};
-use ostler_mail::machine::{Breach, Clock, Party, Slip};
-use ostler_mail::pop3::filter::Filter;
-use ostler_mail::pop3::front::{Answer, Front, misused};
-use ostler_mail::pop3::login::{Login, Ready};
+use ostler_mail::machine::{Clock, Party, ProtocolViolation};
+use ostler_mail::pop3::filter::Pop3Filter;
+use ostler_mail::pop3::front::{Answer, Pop3Front, misused};
+use ostler_mail::pop3::login::{Pop3Login, Ready};
 use ostler_mail::sasl::Attempt;
 use ostler_mail::secret::Secret;
 use ostler_mail::wire::{AUTH_LINE, COMMAND_LINE};
@@ -28,7 +29,7 @@ use ostler_mail::wire::{AUTH_LINE, COMMAND_LINE};
 const CLOSE: Duration = Duration::from_secs(2);
 
 /// A provider being reached for: all but the password is said by the time it is needed.
-type Reached = Result<(Prepared<Login>, Option<Arc<Secret>>), Failure>;
+type Reached = Result<(Prepared<Pop3Login>, Option<Arc<Secret>>), Failure>;
 
 struct Reach {
     account: Arc<Account>,
@@ -103,7 +104,7 @@ fn gate_of(engine: &Engine, account: &Account, server: &Server) -> Option<Arc<Ga
 
 /// Serves a client to its end.
 pub async fn serve(session: &mut Session, client: &mut Conn<TcpStream>) {
-    let mut front = Front::new(Arc::clone(&session.settings), session.own.clone(), session.stamp());
+    let mut front = Pop3Front::new(Arc::clone(&session.settings), session.own.clone(), session.stamp());
     if !session.say(client, &front.greeting()).await {
         return;
     }
@@ -126,7 +127,7 @@ struct Entered {
 async fn sign_in(
     session: &mut Session,
     client: &mut Conn<TcpStream>,
-    front: &mut Front,
+    front: &mut Pop3Front,
 ) -> Option<(Entered, Arc<Account>)> {
     let mut reach: Option<Reach> = None;
     let mut deadline = Instant::now() + session.settings.timeouts.login;
@@ -148,13 +149,13 @@ async fn sign_in(
             Heard::Misused(misuse) => misused(misuse),
             Heard::End(rest) if front.on_end(&rest) => Answer::Bye("+OK bye\r\n".into()),
             Heard::End(_) => {
-                front.silent().into_iter().for_each(|slip| session.slipped(slip));
+                front.silent().into_iter().for_each(|slip| session.report_misconfiguration(slip));
                 return None;
             }
             Heard::TimedOut => Answer::Bye("-ERR [SYS/TEMP] nobody signed in for too long (timeout)\r\n".into()),
             Heard::Stopping => Answer::Bye("-ERR [SYS/TEMP] ostler is about to end (timeout)\r\n".into()),
         };
-        front.take_slip().into_iter().for_each(|slip| session.slipped(slip));
+        front.take_misconfiguration().into_iter().for_each(|slip| session.report_misconfiguration(slip));
         let text = match answer {
             Answer::Say(text) => text,
             Answer::Refused(failure) => {
@@ -176,7 +177,8 @@ async fn sign_in(
                 match unless_stopped(session.stopping.clone(), enter(session, &account, &attempt, reach.take())).await {
                     Ok(Some(entered)) => return Some((entered, account)),
                     Ok(None) if session.has_guessed_enough() => {
-                        let Answer::Misused(misuse, text) = misused(ostler_mail::machine::Misuse::TooManyPasswords)
+                        let Answer::Misused(misuse, text) =
+                            misused(ostler_mail::client_fault::Misuse::TooManyPasswords)
                         else {
                             return None;
                         };
@@ -185,7 +187,7 @@ async fn sign_in(
                         return None;
                     }
                     Ok(None) => {
-                        session.slipped(Slip::WrongPassword);
+                        session.report_misconfiguration(ClientMisconfiguration::WrongPassword);
                         "-ERR [AUTH] this is not the local password of that account; ostler list --passwords shows it\r\n"
                         .into()
                     }
@@ -286,7 +288,7 @@ async fn pass(session: &mut Session, client: &mut Conn<TcpStream>, entered: Ente
     let Upstream { mut conn, at, .. } = upstream;
     let timeouts = &session.settings.timeouts;
     let limits = Limits { idle: timeouts.idle, reply: timeouts.reply, data: timeouts.data };
-    let mut filter = Filter::new(Arc::clone(&session.progress));
+    let mut filter = Pop3Filter::new(Arc::clone(&session.progress));
     let ended = relay(client, &mut conn, &mut filter, limits, &mut session.stopping).await;
     drop(open);
     let (messages, octets) = filter.figures();
@@ -296,7 +298,7 @@ async fn pass(session: &mut Session, client: &mut Conn<TcpStream>, entered: Ente
         session.report(Some(account), &failure);
         let waits = matches!(ended, Ended::ServerGone);
         last_words(session, client, &filter, &failure, waits).await;
-    } else if let Ended::Breach(Breach::Client(misuse)) = ended {
+    } else if let Ended::Breach(ProtocolViolation::Client(misuse)) = ended {
         let _ = timeout(CLOSE, conn.close()).await;
         let Answer::Misused(misuse, text) = misused(misuse) else { return };
         session.misused(misuse);
@@ -326,12 +328,12 @@ fn failure_of(
         Ended::TimedOut(_, Party::Server) => {
             Some(Failure::TimedOut { at, waiting: Waiting::Message, after: timeouts.data })
         }
-        Ended::Breach(Breach::Server(what)) => Some(Failure::Nonsense { at, what: what.clone() }),
+        Ended::Breach(ProtocolViolation::Server(what)) => Some(Failure::ProtocolViolation { at, what: what.clone() }),
         Ended::Over
         | Ended::ClientGone
         | Ended::Stopping
         | Ended::TimedOut(_, Party::Client)
-        | Ended::Breach(Breach::Client(_)) => None,
+        | Ended::Breach(ProtocolViolation::Client(_)) => None,
     }
 }
 
@@ -341,7 +343,7 @@ fn failure_of(
 async fn last_words(
     session: &mut Session,
     client: &mut Conn<TcpStream>,
-    filter: &Filter,
+    filter: &Pop3Filter,
     failure: &Failure,
     waits: bool,
 ) {

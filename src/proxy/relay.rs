@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::proxy::net::conn::{Alarm, Conn, with_scratch};
-use ostler_mail::machine::{Breach, Clock, Filter, Party, Replies, Taken};
+use ostler_mail::machine::{Clock, Filter, Party, Pass, ProtocolViolation, Replies};
 
 /// The time limits of a pass-through.
 #[derive(Debug, Clone, Copy)]
@@ -42,7 +42,7 @@ pub enum Ended {
     /// A time limit has passed; the party that was late.
     TimedOut(Clock, Party),
     /// One side violated the protocol.
-    Breach(Breach),
+    Breach(ProtocolViolation),
     /// ostler is shutting down and no message is under way.
     Stopping,
 }
@@ -259,7 +259,7 @@ enum Pumped {
     /// The source has nothing to read now.
     Waiting,
     /// The filter found a violation of the protocol.
-    Breach(Breach),
+    Breach(ProtocolViolation),
     /// The source has closed, and all its input has been shown to the filter.
     SourceEnded,
     SourceFailed,
@@ -283,7 +283,7 @@ fn pump<A, B>(
     cx: &mut Context<'_>,
     from: &mut Side<'_, A>,
     to: &mut Side<'_, B>,
-    mut look: impl FnMut(&[u8], &mut Replies) -> Result<Taken, Breach>,
+    mut look: impl FnMut(&[u8], &mut Replies) -> Result<Pass, ProtocolViolation>,
     direction: Direction,
 ) -> Pumped
 where
@@ -335,9 +335,9 @@ fn show_to_filter<A, B>(
     from: &mut Side<'_, A>,
     to: &mut Side<'_, B>,
     input: &[u8],
-    look: &mut impl FnMut(&[u8], &mut Replies) -> Result<Taken, Breach>,
+    look: &mut impl FnMut(&[u8], &mut Replies) -> Result<Pass, ProtocolViolation>,
     direction: Direction,
-) -> Result<Handled, Breach>
+) -> Result<Handled, ProtocolViolation>
 where
     B: AsyncRead + AsyncWrite + Unpin,
 {
@@ -346,7 +346,7 @@ where
     from.starved = false;
     while handled.octets < input.len() && to.pending.is_empty() {
         match look(&input[handled.octets..], &mut say)? {
-            Taken::AsIs(n) => {
+            Pass::Forward(n) => {
                 let passed = to.pass(cx, &input[handled.octets..][..n]);
                 handled.octets += n;
                 if passed.is_err() {
@@ -355,8 +355,8 @@ where
                     break;
                 }
             }
-            Taken::Consumed(n) => handled.octets += n,
-            Taken::NeedMore | Taken::Stop => {
+            Pass::Replaced(n) => handled.octets += n,
+            Pass::NeedMore | Pass::Stop => {
                 from.starved = true;
                 break;
             }

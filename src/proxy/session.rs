@@ -17,9 +17,9 @@ use crate::os::peer::{PeerOwner, owner_of};
 use crate::proxy::Engine;
 use crate::proxy::net::conn::Conn;
 use ostler_mail::account::{Access, Account, Door, Protocol, Settings};
+use ostler_mail::client_fault::{ClientMisconfiguration, Misuse};
 use ostler_mail::command::{Command, is_http, is_tls_hello};
 use ostler_mail::failure::{Failure, one_line};
-use ostler_mail::machine::{Misuse, Slip};
 use ostler_mail::progress::Progress;
 use ostler_mail::sasl::{Attempt, Proof};
 use ostler_mail::secret::Secret;
@@ -284,7 +284,7 @@ impl Session {
         self.engine.events.publish(Event::SignedIn(self.id));
     }
 
-    pub(super) fn slipped(&self, slip: Slip) {
+    pub(super) fn report_misconfiguration(&self, slip: ClientMisconfiguration) {
         self.engine.events.publish(Event::Slipped(self.id, slip));
     }
 

@@ -62,7 +62,7 @@ impl<L: Login> Prepared<L> {
                 let at = upstream.at.clone();
                 let (mut upstream, ready) = drive(dialer, upstream, &mut login, step, timeouts).await?;
                 upstream.echo = login.echo();
-                let asked_twice = || Failure::Nonsense { at, what: "it wants a second sign-in".into() };
+                let asked_twice = || Failure::ProtocolViolation { at, what: "it wants a second sign-in".into() };
                 Ok((upstream, ready.ok_or_else(asked_twice)?))
             }
             (Self::WantsSecret(..), None) => Err(Failure::Internal),
@@ -122,7 +122,7 @@ pub async fn say(
         return Err(if upstream.conn.unused().is_empty() {
             Failure::Lost { at: at(), waiting }
         } else {
-            Failure::Nonsense { at: at(), what: "it spoke unasked".into() }
+            Failure::ProtocolViolation { at: at(), what: "it spoke unasked".into() }
         });
     }
     let sent = timeout_at(Instant::now() + limit, upstream.conn.send(outgoing.bytes())).await;
@@ -145,7 +145,7 @@ pub async fn hear(
     match read {
         None => Err(Failure::TimedOut { at: at(), waiting, after: limit }),
         Some(Err(_) | Ok(Read::End(_))) => Err(Failure::Lost { at: at(), waiting }),
-        Some(Ok(Read::TooLong(too_long))) => Err(Failure::Nonsense { at: at(), what: too_long.to_string() }),
+        Some(Ok(Read::TooLong(too_long))) => Err(Failure::ProtocolViolation { at: at(), what: too_long.to_string() }),
         Some(Ok(Read::Line(line))) => {
             let line = upstream.echo.as_ref().and_then(|echo| echo.taken_out(&line)).unwrap_or(line);
             // An answer to a sign-in may repeat the secret; whoever knows it shows the line.
@@ -164,7 +164,7 @@ impl Engine {
         server: &Server,
         timeouts: &Timeouts,
         route: Route,
-    ) -> Result<Prepared<pop3::login::Login>, Failure> {
+    ) -> Result<Prepared<pop3::login::Pop3Login>, Failure> {
         debug_assert_eq!(server.protocol, Protocol::Pop3);
         let upstream = self.dialer.connect(server, timeouts, route).await?;
         self.prepare_pop3_on(upstream, server, timeouts).await
@@ -176,9 +176,9 @@ impl Engine {
         upstream: Upstream,
         server: &Server,
         timeouts: &Timeouts,
-    ) -> Result<Prepared<pop3::login::Login>, Failure> {
+    ) -> Result<Prepared<pop3::login::Pop3Login>, Failure> {
         let user = server.credentials().map(|c| c.username.clone()).unwrap_or_default();
-        let login = pop3::login::Login::new(server, &user, self.learned(server).pop3);
+        let login = pop3::login::Pop3Login::new(server, &user, self.learned(server).pop3);
         prepare(&self.dialer, upstream, login, timeouts).await
     }
 
@@ -188,7 +188,7 @@ impl Engine {
         server: &Server,
         timeouts: &Timeouts,
         route: Route,
-    ) -> Result<Prepared<smtp::login::Login>, Failure> {
+    ) -> Result<Prepared<smtp::login::SmtpLogin>, Failure> {
         debug_assert_eq!(server.protocol, Protocol::Smtp);
         let upstream = self.dialer.connect(server, timeouts, route).await?;
         self.prepare_smtp_on(upstream, server, timeouts).await
@@ -200,9 +200,9 @@ impl Engine {
         upstream: Upstream,
         server: &Server,
         timeouts: &Timeouts,
-    ) -> Result<Prepared<smtp::login::Login>, Failure> {
+    ) -> Result<Prepared<smtp::login::SmtpLogin>, Failure> {
         let name = smtp::login::own_name(upstream.local);
-        prepare(&self.dialer, upstream, smtp::login::Login::new(server, name), timeouts).await
+        prepare(&self.dialer, upstream, smtp::login::SmtpLogin::new(server, name), timeouts).await
     }
 
     /// What a failed sign-in means for what is remembered: a refused secret is read anew the next time.

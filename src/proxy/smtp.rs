@@ -12,10 +12,10 @@ use crate::events::event::Event;
 use crate::proxy::net::conn::Conn;
 use crate::proxy::session::{Heard, Session, goodbye, has_early_input, secret_of};
 use ostler_mail::account::{Access, Account};
-use ostler_mail::machine::Misuse;
+use ostler_mail::client_fault::Misuse;
 use ostler_mail::smtp::Reply;
 use ostler_mail::smtp::envelope::Say;
-use ostler_mail::smtp::front::{Answer, Front, Transaction, misused};
+use ostler_mail::smtp::front::{Answer, SmtpFront, Transaction, misused};
 use ostler_mail::wire::{AUTH_LINE, COMMAND_LINE};
 use submission::Carrier;
 
@@ -24,13 +24,13 @@ pub async fn serve(session: &mut Session, client: &mut Conn<TcpStream>) {
     let size =
         session.settings.accounts.first().filter(|_| session.own.is_some() || session.settings.accounts.len() == 1);
     let size = session.own.as_ref().or(size).and_then(|a| a.smtp.first()).and_then(|s| session.engine.learned(s).size);
-    let front = Front::new(Arc::clone(&session.settings), session.own.clone(), session.stamp(), size);
+    let front = SmtpFront::new(Arc::clone(&session.settings), session.own.clone(), session.stamp(), size);
     let carrier = Carrier::new(Arc::clone(&session.engine), Arc::clone(&session.settings));
     // Boxed, so that what is rare does not make every session big.
     Box::pin(converse(session, client, front, carrier)).await;
 }
 
-async fn converse(session: &mut Session, client: &mut Conn<TcpStream>, mut front: Front, mut carrier: Carrier) {
+async fn converse(session: &mut Session, client: &mut Conn<TcpStream>, mut front: SmtpFront, mut carrier: Carrier) {
     if !session.say(client, &front.greeting()).await {
         return;
     }
@@ -45,13 +45,13 @@ async fn converse(session: &mut Session, client: &mut Conn<TcpStream>, mut front
             Heard::Misused(misuse) => misused(misuse),
             Heard::End(rest) if front.on_end(&rest) => Answer::Bye("221 2.0.0 bye\r\n".into()),
             Heard::End(_) => {
-                front.silent().into_iter().for_each(|slip| session.slipped(slip));
+                front.silent().into_iter().for_each(|slip| session.report_misconfiguration(slip));
                 break;
             }
             Heard::TimedOut => Answer::Bye("421 4.4.2 nothing was said for too long\r\n".into()),
             Heard::Stopping => Answer::Bye("421 4.3.2 ostler is about to end\r\n".into()),
         };
-        front.take_slip().into_iter().for_each(|slip| session.slipped(slip));
+        front.take_misconfiguration().into_iter().for_each(|slip| session.report_misconfiguration(slip));
         let text = match answer {
             Answer::Say(text) => text,
             Answer::Refused(failure) => {
@@ -123,7 +123,7 @@ async fn converse(session: &mut Session, client: &mut Conn<TcpStream>, mut front
 async fn next(
     session: &mut Session,
     client: &mut Conn<TcpStream>,
-    front: &Front,
+    front: &SmtpFront,
     carrier: &mut Carrier,
     deadline: Instant,
 ) -> Heard {
@@ -140,7 +140,7 @@ async fn next(
 /// Decides on a client's AUTH; `None`: it has guessed often enough.
 async fn authenticate(
     session: &mut Session,
-    front: &mut Front,
+    front: &mut SmtpFront,
     carrier: &mut Carrier,
     account: Option<Arc<Account>>,
     attempt: &ostler_mail::sasl::Attempt,
@@ -171,7 +171,7 @@ async fn authenticate(
                 session.signed_in();
             }
             let text = front.authenticated(account, holds);
-            front.take_slip().into_iter().for_each(|slip| session.slipped(slip));
+            front.take_misconfiguration().into_iter().for_each(|slip| session.report_misconfiguration(slip));
             Some(text)
         }
         Err(failure) => {
@@ -185,7 +185,7 @@ async fn authenticate(
 async fn message(
     session: &mut Session,
     client: &mut Conn<TcpStream>,
-    front: &mut Front,
+    front: &mut SmtpFront,
     carrier: &mut Carrier,
 ) -> Option<String> {
     let Transaction { account, mail, accepted } = front.transaction()?.clone();

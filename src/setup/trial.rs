@@ -128,13 +128,13 @@ impl<'a, T: Talk> Trial<'a, T> {
                 }
             }
             // A gate may be shut in place of the greeting. Anything else is met again, and told, when its turn comes.
-            Err(Failure::TurnedAway { .. }) => {}
+            Err(Failure::ServiceRefused { .. }) => {}
             _ => return Before::NotAsked,
         }
         match rehearse(&engine, &Arc::new(account), STRANGER).await {
             Ok(reply) if reply.is_ok() => Before::Open,
             Ok(reply) if verdict(Stage::Rcpt, &reply) == Verdict::NotTheGate => Before::Open,
-            Ok(_) | Err(Failure::TurnedAway { .. }) => Before::Shut,
+            Ok(_) | Err(Failure::ServiceRefused { .. }) => Before::Shut,
             Err(_) => Before::NotAsked,
         }
     }
@@ -331,9 +331,9 @@ fn is_about_the_way(failure: &Failure) -> bool {
                 | Failure::Tls { .. }
                 | Failure::NoStartTls { .. }
                 | Failure::WrongProtocol { .. }
-                | Failure::Nonsense { .. }
+                | Failure::ProtocolViolation { .. }
                 | Failure::Lost { .. }
                 | Failure::TimedOut { .. }
-                | Failure::TurnedAway { .. }
+                | Failure::ServiceRefused { .. }
         )
 }

@@ -206,14 +206,14 @@ pub enum Failure {
         said: String,
     },
     /// It broke the rules of its protocol.
-    Nonsense {
+    ProtocolViolation {
         /// The server.
         at: Place,
         /// How.
         what: String,
     },
     /// It refused service before any sign-in, or for now.
-    TurnedAway {
+    ServiceRefused {
         /// The server.
         at: Place,
         /// Its words.
@@ -350,8 +350,8 @@ impl Failure {
             Self::WrongProtocol { at, said } => {
                 format!("{at} does not speak {}: it says \"{said}\"", spoken(at.protocol))
             }
-            Self::Nonsense { at, what } => format!("{at} broke the rules of {}: {what}", spoken(at.protocol)),
-            Self::TurnedAway { at, said } => format!("{} refuses service: {said}", at.host),
+            Self::ProtocolViolation { at, what } => format!("{at} broke the rules of {}: {what}", spoken(at.protocol)),
+            Self::ServiceRefused { at, said } => format!("{} refuses service: {said}", at.host),
             Self::SignInRefused { at, user, said } => {
                 format!("{} refused the sign-in of {user}: {}", at.host, or_silence(said))
             }
@@ -419,8 +419,8 @@ impl Failure {
             ),
             Self::Injected { .. } => "nothing was sent; try another network, and tell the provider".into(),
             Self::WrongProtocol { .. } => "check host and port in the settings".into(),
-            Self::Nonsense { .. } => "try again; if it stays so, tell the provider".into(),
-            Self::TurnedAway { .. } | Self::SignInPostponed { .. } => "try again later".into(),
+            Self::ProtocolViolation { .. } => "try again; if it stays so, tell the provider".into(),
+            Self::ServiceRefused { .. } | Self::SignInPostponed { .. } => "try again later".into(),
             Self::SignInRefused { .. } => {
                 "check user name and password (some providers want an app password): ostler password sets a new one"
                     .into()
@@ -477,8 +477,8 @@ impl Failure {
             | Self::TimedOut { .. }
             | Self::Lost { .. }
             | Self::Tls { .. }
-            | Self::Nonsense { .. }
-            | Self::TurnedAway { .. }
+            | Self::ProtocolViolation { .. }
+            | Self::ServiceRefused { .. }
             | Self::InUse { .. }
             | Self::LoginDelay { .. }
             | Self::SignInPostponed { .. } => Blame::Passing,
@@ -501,8 +501,8 @@ impl Failure {
             | Self::NoStartTls { at }
             | Self::Injected { at }
             | Self::WrongProtocol { at, .. }
-            | Self::Nonsense { at, .. }
-            | Self::TurnedAway { at, .. }
+            | Self::ProtocolViolation { at, .. }
+            | Self::ServiceRefused { at, .. }
             | Self::SignInRefused { at, .. }
             | Self::SignInDisabled { at, .. }
             | Self::InUse { at, .. }
@@ -563,8 +563,8 @@ impl Failure {
             Self::TooBig { .. } => "552 5.3.4 ",
             Self::NameNotFound { .. } | Self::NoNameService { .. } => "451 4.4.3 ",
             Self::NobodyListens { .. } | Self::NetworkGone { .. } | Self::TimedOut { .. } => "451 4.4.1 ",
-            Self::Lost { .. } | Self::Nonsense { .. } | Self::WrongProtocol { .. } => "451 4.4.2 ",
-            Self::TurnedAway { .. } | Self::Internal => "451 4.3.0 ",
+            Self::Lost { .. } | Self::ProtocolViolation { .. } | Self::WrongProtocol { .. } => "451 4.4.2 ",
+            Self::ServiceRefused { .. } | Self::Internal => "451 4.3.0 ",
             Self::NotTls { .. }
             | Self::Certificate { .. }
             | Self::TlsTooOld { .. }

@@ -9,6 +9,7 @@
 
 pub mod account;
 pub mod choose;
+pub mod client_fault;
 pub mod clock;
 pub mod command;
 pub mod failure;

@@ -243,7 +243,7 @@ impl Proof {
 }
 
 /// What an [`Acceptor`] wants next.
-pub enum Heard {
+pub enum AuthStep {
     /// Send this challenge, already base64.
     Challenge(String),
     /// The client is through; whether its claim holds is not decided here.
@@ -273,7 +273,7 @@ const LOGIN_PASSWORD: &str = "UGFzc3dvcmQ6";
 
 impl Acceptor {
     /// The client named a mechanism, perhaps with its first answer; `stamp` is unique, for challenges.
-    pub fn begin(mechanism: Mechanism, initial: Option<&[u8]>, stamp: &str) -> (Self, Heard) {
+    pub fn begin(mechanism: Mechanism, initial: Option<&[u8]>, stamp: &str) -> (Self, AuthStep) {
         let (mut acceptor, challenge) = match mechanism {
             Mechanism::Plain => (Self::Plain, String::new()),
             Mechanism::Login => (Self::LoginName, LOGIN_NAME.into()),
@@ -281,53 +281,53 @@ impl Acceptor {
         };
         let heard = match initial {
             Some(initial) if mechanism != Mechanism::CramMd5 => acceptor.hear(initial),
-            _ => Heard::Challenge(challenge),
+            _ => AuthStep::Challenge(challenge),
         };
         (acceptor, heard)
     }
 
     /// The client answered.
-    pub fn hear(&mut self, answer: &[u8]) -> Heard {
+    pub fn hear(&mut self, answer: &[u8]) -> AuthStep {
         let answer = answer.trim_ascii();
         if answer == b"*" {
-            return Heard::Cancelled;
+            return AuthStep::Cancelled;
         }
         // "=" is an empty initial response (RFC 4954, section 4).
         let decoded = if answer == b"=" { Ok(Vec::new()) } else { LENIENT.decode(answer) };
-        let Ok(decoded) = decoded.map(Zeroizing::new) else { return Heard::Malformed };
+        let Ok(decoded) = decoded.map(Zeroizing::new) else { return AuthStep::Malformed };
         match self {
             Self::Plain => plain_attempt(&decoded),
             Self::LoginName => {
-                let Some(name) = clean(&decoded) else { return Heard::Malformed };
+                let Some(name) = clean(&decoded) else { return AuthStep::Malformed };
                 *self = Self::LoginPassword(name);
-                Heard::Challenge(LOGIN_PASSWORD.into())
+                AuthStep::Challenge(LOGIN_PASSWORD.into())
             }
             Self::LoginPassword(name) => attempt(name.clone(), &decoded),
             Self::Cram(challenge) => {
                 let Some((name, digest)) =
                     clean(&decoded).and_then(|t| t.rsplit_once(' ').map(|(n, d)| (n.to_owned(), d.to_owned())))
                 else {
-                    return Heard::Malformed;
+                    return AuthStep::Malformed;
                 };
-                Heard::Attempt(Attempt { name, proof: Proof::Cram { challenge: std::mem::take(challenge), digest } })
+                AuthStep::Attempt(Attempt { name, proof: Proof::Cram { challenge: std::mem::take(challenge), digest } })
             }
         }
     }
 }
 
-fn plain_attempt(message: &[u8]) -> Heard {
+fn plain_attempt(message: &[u8]) -> AuthStep {
     let mut parts = message.splitn(3, |b| *b == 0);
     let (Some(_authzid), Some(name), Some(password)) = (parts.next(), parts.next(), parts.next()) else {
-        return Heard::Malformed;
+        return AuthStep::Malformed;
     };
-    clean(name).map_or(Heard::Malformed, |name| attempt(name, password))
+    clean(name).map_or(AuthStep::Malformed, |name| attempt(name, password))
 }
 
-fn attempt(name: String, password: &[u8]) -> Heard {
+fn attempt(name: String, password: &[u8]) -> AuthStep {
     if password.iter().any(|b| matches!(b, 0 | b'\r' | b'\n')) {
-        return Heard::Malformed;
+        return AuthStep::Malformed;
     }
-    Heard::Attempt(Attempt { name, proof: Proof::Password(Zeroizing::new(password.to_vec())) })
+    AuthStep::Attempt(Attempt { name, proof: Proof::Password(Zeroizing::new(password.to_vec())) })
 }
 
 /// A name as text, or nothing if it holds control characters: they could become commands at the provider.
@@ -365,11 +365,11 @@ mod tests {
         Arc::new(Secret::new(text.to_owned()).unwrap())
     }
 
-    fn attempt_of(heard: Heard) -> Attempt {
+    fn attempt_of(heard: AuthStep) -> Attempt {
         match heard {
-            Heard::Attempt(attempt) => attempt,
-            Heard::Challenge(c) => panic!("challenge {c}"),
-            Heard::Cancelled | Heard::Malformed => panic!("refused"),
+            AuthStep::Attempt(attempt) => attempt,
+            AuthStep::Challenge(c) => panic!("challenge {c}"),
+            AuthStep::Cancelled | AuthStep::Malformed => panic!("refused"),
         }
     }
 
@@ -400,7 +400,7 @@ mod tests {
                 let initial = if with_initial { client.initial() } else { None };
                 let (mut server, mut heard) =
                     Acceptor::begin(mechanism, initial.as_ref().map(|i| i.as_bytes()), "<1.2@ostler>");
-                while let Heard::Challenge(challenge) = heard {
+                while let AuthStep::Challenge(challenge) = heard {
                     heard = server.hear(client.respond(challenge.as_bytes()).unwrap().as_bytes());
                 }
                 let attempt = attempt_of(heard);
@@ -436,11 +436,11 @@ mod tests {
     #[test]
     fn a_name_with_a_line_end_in_it_is_no_name() {
         let (_, heard) = Acceptor::begin(Mechanism::Plain, Some(BASE64.encode("\0ann\r\nDELE 1\0x").as_bytes()), "");
-        assert!(matches!(heard, Heard::Malformed));
+        assert!(matches!(heard, AuthStep::Malformed));
         let (_, heard) = Acceptor::begin(Mechanism::Plain, Some(BASE64.encode("\0a\u{9b}2J\0x").as_bytes()), "");
-        assert!(matches!(heard, Heard::Malformed), "C1 controls steer terminals too");
+        assert!(matches!(heard, AuthStep::Malformed), "C1 controls steer terminals too");
         let (_, heard) = Acceptor::begin(Mechanism::Plain, Some(b"!!!"), "");
-        assert!(matches!(heard, Heard::Malformed));
+        assert!(matches!(heard, AuthStep::Malformed));
     }
 
     #[test]
@@ -485,7 +485,7 @@ mod tests {
     fn a_digest_given_before_the_challenge_is_not_heard() {
         let digest = BASE64.encode(format!("ann {}", cram_digest("x", b"<1.2@ostler>")));
         let (_, heard) = Acceptor::begin(Mechanism::CramMd5, Some(digest.as_bytes()), "<1.2@ostler>");
-        assert!(matches!(heard, Heard::Challenge(challenge) if challenge == BASE64.encode("<1.2@ostler>")));
+        assert!(matches!(heard, AuthStep::Challenge(challenge) if challenge == BASE64.encode("<1.2@ostler>")));
     }
 
     #[test]

@@ -4,8 +4,8 @@
 use std::collections::VecDeque;
 
 use super::*;
-use ostler_mail::pop3::filter::Filter as Pop3;
-use ostler_mail::smtp::data::Data;
+use ostler_mail::pop3::filter::Pop3Filter;
+use ostler_mail::smtp::data::DataFilter;
 
 const LIMITS: Limits =
     Limits { idle: Duration::from_secs(60), reply: Duration::from_secs(20), data: Duration::from_secs(30) };
@@ -156,7 +156,7 @@ fn a_whole_session_however_the_ends_drip() {
         // The server says nothing before it has been asked.
         let wait = (0..400).map(|_| Reads::Later);
         let server = End { unflushable: 2, ..End::giving(wait.chain(dripping(answers))).taking(slow()) };
-        let out = pass(&mut Pop3::default(), client, server);
+        let out = pass(&mut Pop3Filter::default(), client, server);
         assert!(matches!(out.ended, Ended::Over), "{:?}", out.ended);
         assert_eq!((out.client.came(), out.server.came()), (answers, asked));
         assert_eq!(out.client.flushed, answers.len());
@@ -171,7 +171,7 @@ fn the_goodbye_leaves_before_it_is_over() {
             unflushable,
             ..End::giving([gives("QUIT\r\n")]).taking([Writes::Later, Writes::Takes(2), Writes::Later])
         };
-        let out = pass(&mut Pop3::default(), client, End::giving([Reads::Later, gives("+OK bye\r\nmore")]));
+        let out = pass(&mut Pop3Filter::default(), client, End::giving([Reads::Later, gives("+OK bye\r\nmore")]));
         assert!(matches!(out.ended, Ended::Over), "{:?}", out.ended);
         assert_eq!((out.client.came(), out.client.flushed), ("+OK bye\r\n", 9));
         assert_eq!(out.unused.1, b"more", "what follows is for nobody");
@@ -182,25 +182,25 @@ fn the_goodbye_leaves_before_it_is_over() {
 fn what_came_before_a_connection_broke_is_passed_on() {
     for end in [Reads::Ends, Reads::Fails] {
         let server = End::giving([Reads::Later, gives("+OK 1 2\r\n"), end]);
-        let out = pass(&mut Pop3::default(), End::giving([gives("STAT\r\n")]), server);
+        let out = pass(&mut Pop3Filter::default(), End::giving([gives("STAT\r\n")]), server);
         assert!(matches!(out.ended, Ended::ServerGone), "{:?}", out.ended);
         assert_eq!((out.client.came(), out.server.came()), ("+OK 1 2\r\n", "STAT\r\n"));
     }
     for end in [Reads::Ends, Reads::Fails] {
-        let out = pass(&mut Pop3::default(), End::giving([gives("DELE 1\r\nNO"), end]), End::default());
+        let out = pass(&mut Pop3Filter::default(), End::giving([gives("DELE 1\r\nNO"), end]), End::default());
         assert!(matches!(out.ended, Ended::ClientGone), "{:?}", out.ended);
         assert_eq!(out.server.came(), "DELE 1\r\n");
     }
-    let out = pass(&mut Pop3::default(), End::giving([Reads::Fails]), End::default());
+    let out = pass(&mut Pop3Filter::default(), End::giving([Reads::Fails]), End::default());
     assert!(matches!(out.ended, Ended::ClientGone), "{:?}", out.ended);
-    let out = pass(&mut Pop3::default(), End::default(), End::giving([Reads::Fails]));
+    let out = pass(&mut Pop3Filter::default(), End::default(), End::giving([Reads::Fails]));
     assert!(matches!(out.ended, Ended::ServerGone), "{:?}", out.ended);
 }
 
 #[test]
 fn a_quit_without_its_line_end_is_said_and_answered() {
     let out = pass(
-        &mut Pop3::default(),
+        &mut Pop3Filter::default(),
         End::giving([gives("QUIT"), Reads::Ends]),
         End::giving([Reads::Later, Reads::Later, Reads::Later, gives("+OK bye\r\n")]),
     );
@@ -211,11 +211,11 @@ fn a_quit_without_its_line_end_is_said_and_answered() {
 #[test]
 fn whoever_cannot_be_written_to_is_gone() {
     for fails in [Writes::Fails, Writes::Takes(0)] {
-        let out = pass(&mut Pop3::default(), End::giving([gives("STAT\r\n")]), End::default().taking([fails]));
+        let out = pass(&mut Pop3Filter::default(), End::giving([gives("STAT\r\n")]), End::default().taking([fails]));
         assert!(matches!(out.ended, Ended::ServerGone), "{:?}", out.ended);
         for writes in [vec![fails], vec![Writes::Later, fails], vec![Writes::Takes(1), Writes::Later, fails]] {
             let client = End::giving([gives("STAT\r\n")]).taking(writes);
-            let out = pass(&mut Pop3::default(), client, End::giving([Reads::Later, gives("+OK 1 2\r\n")]));
+            let out = pass(&mut Pop3Filter::default(), client, End::giving([Reads::Later, gives("+OK 1 2\r\n")]));
             assert!(matches!(out.ended, Ended::ClientGone), "{:?}", out.ended);
         }
     }
@@ -225,9 +225,9 @@ fn whoever_cannot_be_written_to_is_gone() {
 fn what_a_lost_provider_was_not_shown_stays() {
     // The end of the message is still in it.
     let body = "one\r\ntwo\r\n";
-    let out = pass(&mut Data::default(), End::giving([gives(body)]), End::default().taking([Writes::Fails]));
+    let out = pass(&mut DataFilter::default(), End::giving([gives(body)]), End::default().taking([Writes::Fails]));
     assert!(matches!(out.ended, Ended::ServerGone), "{:?}", out.ended);
-    let mut data = Data::default();
+    let mut data = DataFilter::default();
     let out = pass(
         &mut data,
         End::giving([gives("one\r\n"), Reads::Later, gives("two\r\n.\r\n")]),
@@ -242,14 +242,15 @@ fn nothing_is_read_for_an_end_that_takes_nothing() {
     let flood = (0..50).map(|_| Reads::Gives(vec![b'x'; 64 * 1024]));
     let server = End::giving([Reads::Later, gives("+OK\r\n")].into_iter().chain(flood));
     let client = End::giving([gives("RETR 1\r\n")]).taking([Writes::Takes(5), Writes::Takes(10), Writes::Never]);
-    let out = pass(&mut Pop3::default(), client, server);
+    let out = pass(&mut Pop3Filter::default(), client, server);
     assert!(matches!(out.ended, Ended::TimedOut(Clock::Message, Party::Client)), "{:?}", out.ended);
     assert!(out.server.read <= 4, "{} times", out.server.read);
     let flood = (0..50).map(|_| Reads::Gives(vec![b'x'; 64 * 1024]));
-    let out = pass(&mut Data::default(), End::giving(flood), End::default().taking([Writes::Takes(10), Writes::Never]));
+    let out =
+        pass(&mut DataFilter::default(), End::giving(flood), End::default().taking([Writes::Takes(10), Writes::Never]));
     assert!(matches!(out.ended, Ended::TimedOut(Clock::Message, Party::Server)), "{:?}", out.ended);
     assert!(out.client.read <= 4, "{} times", out.client.read);
-    let out = pass(&mut Data::default(), End::giving([gives("x")]), End::default());
+    let out = pass(&mut DataFilter::default(), End::giving([gives("x")]), End::default());
     assert!(matches!(out.ended, Ended::TimedOut(Clock::Message, Party::Client)), "{:?}", out.ended);
 }
 
@@ -259,7 +260,7 @@ fn records_that_are_there_leave_in_one_piece() {
     for (octets, at_once) in [(15_000, 4), (16_384, 3)] {
         let records = (0..12).map(|_| Reads::Gives(vec![b'x'; octets]));
         let server = End::giving([Reads::Later, gives("+OK\r\n"), Reads::Later].into_iter().chain(records));
-        let out = pass(&mut Pop3::default(), End::giving([gives("RETR 1\r\n")]), server);
+        let out = pass(&mut Pop3Filter::default(), End::giving([gives("RETR 1\r\n")]), server);
         assert!(matches!(out.ended, Ended::TimedOut(Clock::Message, Party::Server)), "{:?}", out.ended);
         assert_eq!(out.client.pieces, [vec![5], vec![octets * at_once; 12 / at_once]].concat());
     }
@@ -268,22 +269,22 @@ fn records_that_are_there_leave_in_one_piece() {
 #[test]
 fn a_client_whose_connection_breaks_waits_for_no_answer() {
     let client = End::giving([gives("QUIT\r\n"), Reads::Later, Reads::Fails]);
-    let out = pass(&mut Pop3::default(), client, End::default());
+    let out = pass(&mut Pop3Filter::default(), client, End::default());
     assert!(matches!(out.ended, Ended::ClientGone), "{:?}", out.ended);
     // One that has only ended still hears.
     let client = End::giving([gives("QUIT\r\n"), Reads::Later, Reads::Ends]);
-    let out = pass(&mut Pop3::default(), client, End::default());
+    let out = pass(&mut Pop3Filter::default(), client, End::default());
     assert!(matches!(out.ended, Ended::TimedOut(Clock::Reply, Party::Server)), "{:?}", out.ended);
 }
 
 #[test]
 fn what_one_says_out_of_turn_is_a_breach() {
-    let out = pass(&mut Pop3::default(), End::giving([gives("GET / HTTP/1.1\r\n")]), End::default());
-    assert!(matches!(out.ended, Ended::Breach(Breach::Client(_))), "{:?}", out.ended);
+    let out = pass(&mut Pop3Filter::default(), End::giving([gives("GET / HTTP/1.1\r\n")]), End::default());
+    assert!(matches!(out.ended, Ended::Breach(ProtocolViolation::Client(_))), "{:?}", out.ended);
     assert_eq!(out.server.came(), "");
     // The server's unasked word is seen before a command makes it an answer.
-    let out = pass(&mut Pop3::default(), End::giving([gives("NOOP\r\n")]), End::giving([gives("+OK\r\n")]));
-    assert!(matches!(out.ended, Ended::Breach(Breach::Server(_))), "{:?}", out.ended);
+    let out = pass(&mut Pop3Filter::default(), End::giving([gives("NOOP\r\n")]), End::giving([gives("+OK\r\n")]));
+    assert!(matches!(out.ended, Ended::Breach(ProtocolViolation::Server(_))), "{:?}", out.ended);
     assert_eq!((out.server.came(), out.client.came()), ("", ""));
 }
 
@@ -295,7 +296,7 @@ fn nowhere_takes_all_of_it_at_once() {
     assert!(matches!(Pin::new(&mut nowhere).poll_flush(&mut cx), Poll::Ready(Ok(()))));
     assert!(matches!(Pin::new(&mut nowhere).poll_shutdown(&mut cx), Poll::Ready(Ok(()))));
     assert!(Pin::new(&mut nowhere).poll_read(&mut cx, &mut ReadBuf::new(&mut [0; 8])).is_pending());
-    let out = pass(&mut Data::default().swallow(), End::giving([gives("one\r\n.\r\nQUIT\r\n")]), Sink);
+    let out = pass(&mut DataFilter::default().swallow(), End::giving([gives("one\r\n.\r\nQUIT\r\n")]), Sink);
     assert!(matches!(out.ended, Ended::Over), "{:?}", out.ended);
     assert_eq!(out.unused.0, b"QUIT\r\n");
 }

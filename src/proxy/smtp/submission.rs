@@ -23,8 +23,8 @@ use ostler_mail::machine::Outgoing;
 use ostler_mail::pop_before_smtp::{Entry, Gate, Try};
 use ostler_mail::secret::Secret;
 use ostler_mail::smtp::envelope::{Heard, Next, Refusal, Say, Script, Way};
-use ostler_mail::smtp::front::Front;
-use ostler_mail::smtp::login::Login;
+use ostler_mail::smtp::front::SmtpFront;
+use ostler_mail::smtp::login::SmtpLogin;
 use ostler_mail::smtp::{Extensions, Mail, Reply, ReplyParser};
 
 /// How long a provider's goodbye is waited for.
@@ -53,7 +53,7 @@ enum Outcome {
     Refused(Refusal),
 }
 
-type Reached = Result<Prepared<Login>, Failure>;
+type Reached = Result<Prepared<SmtpLogin>, Failure>;
 
 /// A provider being reached for while the client still talks.
 struct Reach {
@@ -242,7 +242,9 @@ impl Carrier {
                     }
                     return Ok(Outcome::Refused(refusal));
                 }
-                Heard::Nonsense(what) => return Err(Failure::Nonsense { at: provider.upstream.at.clone(), what }),
+                Heard::Nonsense(what) => {
+                    return Err(Failure::ProtocolViolation { at: provider.upstream.at.clone(), what });
+                }
             }
             provider.done += 1;
             self.bound = provider.number;
@@ -268,7 +270,10 @@ impl Carrier {
             // What it says unasked in the middle of a message puts its earlier answers in doubt; 421 is a goodbye.
             let said = provider.upstream.conn.unused();
             if same && !at_mail && !said.is_empty() && !said.starts_with(b"421") {
-                return Err(Failure::Nonsense { at: provider.upstream.at.clone(), what: "it spoke unasked".into() });
+                return Err(Failure::ProtocolViolation {
+                    at: provider.upstream.at.clone(),
+                    what: "it spoke unasked".into(),
+                });
             }
             let timeouts = &self.settings.timeouts;
             if same && at_mail && provider.done > 0 {
@@ -359,7 +364,7 @@ impl Carrier {
 
     /// Reaches for the provider before the client needs it, where it is clear which one that will be. Not through a gate:
     /// its login comes first, and only a send is worth one.
-    pub(super) fn reach_early(&mut self, front: &Front) {
+    pub(super) fn reach_early(&mut self, front: &SmtpFront) {
         let Some(account) = front.likely_account() else { return };
         if front.has_begun() {
             return;
@@ -433,7 +438,7 @@ async fn read_reply(
         match parser.push(&line) {
             Ok(Some(reply)) => return Ok(reply),
             Ok(None) => {}
-            Err(wrong) => return Err(Failure::Nonsense { at: upstream.at.clone(), what: wrong.to_string() }),
+            Err(wrong) => return Err(Failure::ProtocolViolation { at: upstream.at.clone(), what: wrong.to_string() }),
         }
     }
 }

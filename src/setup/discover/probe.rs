@@ -110,13 +110,13 @@ async fn ask(dialer: &Dialer, server: &Server) -> Result<Probed, Failure> {
     let mut probed =
         Probed { address: upstream.peer.ip(), tls: None, mechanisms: Vec::new(), takes_user: false, size: None };
     let mut upstream = if server.protocol == Protocol::Pop3 {
-        let login = pop3::login::Login::asking(server);
+        let login = pop3::login::Pop3Login::asking(server);
         let (upstream, ready) = hear(dialer, upstream, login, server, &timeouts).await?;
         probed.mechanisms = ready.offered;
         probed.takes_user = ready.known.takes_user;
         upstream
     } else {
-        let login = smtp::login::Login::new(server, smtp::login::own_name(upstream.local));
+        let login = smtp::login::SmtpLogin::new(server, smtp::login::own_name(upstream.local));
         let (upstream, offered) = hear(dialer, upstream, login, server, &timeouts).await?;
         probed.size = offered.size.flatten();
         probed.mechanisms = offered.auth;
@@ -260,7 +260,7 @@ fn worth_telling(first: Option<Failure>, second: Failure) -> Option<Failure> {
     fn weight(failure: &Failure) -> u8 {
         match failure {
             Failure::Certificate { .. } => 3,
-            Failure::TlsTooOld { .. } | Failure::NoStartTls { .. } | Failure::TurnedAway { .. } => 2,
+            Failure::TlsTooOld { .. } | Failure::NoStartTls { .. } | Failure::ServiceRefused { .. } => 2,
             Failure::NoNameService { .. } | Failure::NetworkGone { .. } => 1,
             _ => 0,
         }

@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use memchr::memchr;
 
+use crate::client_fault::Misuse;
 use crate::command::{Command, is_http, is_tls_hello};
 use crate::failure::one_line;
-use crate::machine::{Breach, Clock, Filter as Machine, Misuse, Party, Replies, Taken};
+use crate::machine::{Clock, Filter, Party, Pass, ProtocolViolation, Replies};
 use crate::pop3::{Status, status};
 use crate::progress::{Course, Listing, Progress, stat};
 use crate::wire::{CLIENT_REPLY, COMMAND_LINE, DotScanner, Line, REPLY_LINE, REPLY_LINES, printable};
@@ -63,9 +64,9 @@ enum State {
     Over,
 }
 
-/// The machine; see [`Machine`].
+/// The machine; see [`Filter`].
 #[derive(Debug)]
-pub struct Filter {
+pub struct Pop3Filter {
     state: State,
     expected: VecDeque<Expected>,
     ticks: u64,
@@ -80,13 +81,13 @@ pub struct Filter {
     progress: Arc<Progress>,
 }
 
-impl Default for Filter {
+impl Default for Pop3Filter {
     fn default() -> Self {
         Self::new(Arc::default())
     }
 }
 
-impl Filter {
+impl Pop3Filter {
     /// Says in `progress` how far it is.
     pub fn new(progress: Arc<Progress>) -> Self {
         Self {
@@ -148,13 +149,13 @@ impl Filter {
     }
 
     /// One status line, its end included; what the client gets in its place, if it cannot pass as it is.
-    fn status(&mut self, raw: &[u8]) -> Result<Option<String>, Breach> {
+    fn status(&mut self, raw: &[u8]) -> Result<Option<String>, ProtocolViolation> {
         let Some(expected) = self.expected.front().copied() else {
-            return Err(Breach::Server(format!("it said \"{}\" unasked", printable(raw.trim_ascii_end()))));
+            return Err(ProtocolViolation::Server(format!("it said \"{}\" unasked", printable(raw.trim_ascii_end()))));
         };
         // The client goes on waiting then, and can be told why.
         let Some(status) = status(raw) else {
-            return Err(Breach::Server(format!("\"{}\" is no answer", printable(raw.trim_ascii_end()))));
+            return Err(ProtocolViolation::Server(format!("\"{}\" is no answer", printable(raw.trim_ascii_end()))));
         };
         self.expected.pop_front();
         self.tick();
@@ -266,8 +267,8 @@ fn too_long(line: &[u8]) -> Misuse {
     if is_http(line) { Misuse::Http } else { Misuse::LineTooLong(COMMAND_LINE) }
 }
 
-impl Machine for Filter {
-    fn server_said(&mut self, input: &[u8], say: &mut Replies) -> Result<Taken, Breach> {
+impl Filter for Pop3Filter {
+    fn server_said(&mut self, input: &[u8], say: &mut Replies) -> Result<Pass, ProtocolViolation> {
         let mut at = 0;
         while at < input.len() {
             let rest = &input[at..];
@@ -283,17 +284,17 @@ impl Machine for Filter {
                 continue;
             }
             if let State::Over = self.state {
-                return Ok(if at > 0 { Taken::AsIs(at) } else { Taken::Stop });
+                return Ok(if at > 0 { Pass::Forward(at) } else { Pass::Stop });
             }
             let Some(end) = memchr(b'\n', rest) else {
                 return if at > 0 {
-                    Ok(Taken::AsIs(at))
+                    Ok(Pass::Forward(at))
                 } else if rest.len() > REPLY_LINE + 1 {
-                    Err(Breach::Server(format!("a line of more than {REPLY_LINE} octets")))
+                    Err(ProtocolViolation::Server(format!("a line of more than {REPLY_LINE} octets")))
                 } else if self.expected.is_empty() && !self.is_inside_text() {
-                    Err(Breach::Server("it spoke unasked".into()))
+                    Err(ProtocolViolation::Server("it spoke unasked".into()))
                 } else {
-                    Ok(Taken::NeedMore)
+                    Ok(Pass::NeedMore)
                 };
             };
             let raw = &rest[..=end];
@@ -301,18 +302,18 @@ impl Machine for Filter {
             let is_too_long = raw.len() > REPLY_LINE + 2;
             let passes = matches!(self.expected.front(), Some(expected) if !matches!(expected, Expected::Instead(_)));
             if at > 0 && (is_too_long || status(raw).is_none() || self.is_inside_text() || !passes) {
-                return Ok(Taken::AsIs(at));
+                return Ok(Pass::Forward(at));
             }
             if is_too_long {
-                return Err(Breach::Server(format!("a line of more than {REPLY_LINE} octets")));
+                return Err(ProtocolViolation::Server(format!("a line of more than {REPLY_LINE} octets")));
             }
             if let State::Capabilities(lines) = &mut self.state {
                 *lines += 1;
                 if *lines > REPLY_LINES {
-                    return Err(Breach::Server("its list of abilities does not end".into()));
+                    return Err(ProtocolViolation::Server("its list of abilities does not end".into()));
                 }
                 self.capability(raw, say);
-                return Ok(Taken::Consumed(raw.len()));
+                return Ok(Pass::Replaced(raw.len()));
             }
             match self.status(raw)? {
                 None => at += raw.len(),
@@ -320,14 +321,14 @@ impl Machine for Filter {
                     // Whatever passes as it is was looked at before this line and leaves before it.
                     say.client.extend_from_slice(&input[..at]);
                     say.client.extend_from_slice(reply.as_bytes());
-                    return Ok(Taken::Consumed(at + raw.len()));
+                    return Ok(Pass::Replaced(at + raw.len()));
                 }
             }
         }
-        Ok(if at > 0 { Taken::AsIs(at) } else { Taken::NeedMore })
+        Ok(if at > 0 { Pass::Forward(at) } else { Pass::NeedMore })
     }
 
-    fn client_said(&mut self, input: &[u8], say: &mut Replies) -> Result<Taken, Breach> {
+    fn client_said(&mut self, input: &[u8], say: &mut Replies) -> Result<Pass, ProtocolViolation> {
         let mut at = 0;
         while !self.quit && self.expected.len() < OUTSTANDING {
             match next_command(&input[at..]) {
@@ -338,14 +339,14 @@ impl Machine for Filter {
                 Ok(None) => break,
                 // What is good leaves before anything is found wrong with what follows.
                 Err(_) if at > 0 => break,
-                Err(misuse) => return Err(Breach::Client(misuse)),
+                Err(misuse) => return Err(ProtocolViolation::Client(misuse)),
             }
         }
         // Whatever comes after QUIT is for nobody.
         if self.quit {
             at = input.len();
         }
-        Ok(if at > 0 { Taken::Consumed(at) } else { Taken::NeedMore })
+        Ok(if at > 0 { Pass::Replaced(at) } else { Pass::NeedMore })
     }
 
     fn wants_client(&self) -> bool {

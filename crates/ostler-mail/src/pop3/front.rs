@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use crate::account::{Access, Account, Protocol, Settings};
 use crate::choose;
+use crate::client_fault::{ClientMisconfiguration, Misuse};
 use crate::command::{Command, is_http};
 use crate::failure::{Failure, one_line};
-use crate::machine::{Misuse, Slip};
-use crate::sasl::{Acceptor, Attempt, Heard, Mechanism, Proof};
+use crate::sasl::{Acceptor, Attempt, AuthStep, Mechanism, Proof};
 use crate::wire::Line;
 
 /// Commands a client may give before it has signed in; the longest real client needs six.
@@ -33,7 +33,7 @@ pub enum Answer {
 }
 
 /// The door's side of the dialogue.
-pub struct Front {
+pub struct Pop3Front {
     settings: Arc<Settings>,
     own: Option<Arc<Account>>,
     stamp: String,
@@ -41,10 +41,10 @@ pub struct Front {
     exchange: Option<Acceptor>,
     commands: usize,
     bad: usize,
-    slip: Option<Slip>,
+    slip: Option<ClientMisconfiguration>,
 }
 
-impl Front {
+impl Pop3Front {
     /// `own`: the account this door leads to, if only to one. `stamp`: unique in the world, `<..@..>`.
     pub fn new(settings: Arc<Settings>, own: Option<Arc<Account>>, stamp: String) -> Self {
         Self { settings, own, stamp, named: None, exchange: None, commands: 0, bad: 0, slip: None }
@@ -89,12 +89,12 @@ impl Front {
             "CAPA" => Answer::Say(self.capabilities()),
             "QUIT" => Answer::Bye("+OK bye\r\n".into()),
             "NOOP" => Answer::Say("+OK\r\n".into()),
-            "STLS" => self.slip(Slip::StartTls, "-ERR this door is plain: switch SSL/TLS off in the mail program; ostler encrypts the way to the provider"),
+            "STLS" => self.slip(ClientMisconfiguration::StartTls, "-ERR this door is plain: switch SSL/TLS off in the mail program; ostler encrypts the way to the provider"),
             "EHLO" | "HELO" | "MAIL" | "RCPT" | "DATA" => {
                 let port = self.smtp_port();
                 let way = port.map_or("sending is switched off".into(), |port| format!("the one for sending is {port}"));
                 let reply = format!("-ERR this is the POP3 port of ostler, for fetching; {way}");
-                self.slip(Slip::WrongDoor { speaks: Protocol::Smtp, port }, &reply)
+                self.slip(ClientMisconfiguration::WrongDoor { speaks: Protocol::Smtp, port }, &reply)
             }
             "STAT" | "LIST" | "UIDL" | "RETR" | "TOP" | "DELE" | "RSET" | "LAST" | "XSENDER" | "XTND" | "GURL" | "LANG" | "UTF8" => {
                 Answer::Say("-ERR sign in first: USER, then PASS\r\n".into())
@@ -166,7 +166,7 @@ impl Front {
             Some(name) => Mechanism::from_name(name).filter(|m| *m != Mechanism::CramMd5 || self.wants_password()),
         };
         let Some(mechanism) = mechanism else {
-            self.slip = Some(Slip::Secure);
+            self.slip = Some(ClientMisconfiguration::Secure);
             return Answer::Say("-ERR ostler does not have this kind of AUTH; switch SPA (secure password authentication) off in the mail program\r\n".into());
         };
         let (exchange, heard) = Acceptor::begin(mechanism, words.next().map(str::as_bytes), &self.stamp);
@@ -174,15 +174,15 @@ impl Front {
         self.heard(heard)
     }
 
-    fn heard(&mut self, heard: Heard) -> Answer {
-        if let Heard::Challenge(challenge) = heard {
+    fn heard(&mut self, heard: AuthStep) -> Answer {
+        if let AuthStep::Challenge(challenge) = heard {
             return Answer::Say(format!("+ {challenge}\r\n"));
         }
         self.exchange = None;
         match heard {
-            Heard::Attempt(attempt) => self.attempt(attempt),
-            Heard::Cancelled => Answer::Say("-ERR AUTH broken off\r\n".into()),
-            Heard::Malformed | Heard::Challenge(_) => self.bad("-ERR this is no answer in an AUTH exchange"),
+            AuthStep::Attempt(attempt) => self.attempt(attempt),
+            AuthStep::Cancelled => Answer::Say("-ERR AUTH broken off\r\n".into()),
+            AuthStep::Malformed | AuthStep::Challenge(_) => self.bad("-ERR this is no answer in an AUTH exchange"),
         }
     }
 
@@ -203,19 +203,19 @@ impl Front {
     }
 
     /// As [`Self::bad`], for a mistake that is worth telling.
-    fn slip(&mut self, slip: Slip, reply: &str) -> Answer {
+    fn slip(&mut self, slip: ClientMisconfiguration, reply: &str) -> Answer {
         self.slip = Some(slip);
         self.bad(reply)
     }
 
     /// The mistake in the client's settings that its last line has shown; told once.
-    pub fn take_slip(&mut self) -> Option<Slip> {
+    pub fn take_misconfiguration(&mut self) -> Option<ClientMisconfiguration> {
         self.slip.take()
     }
 
     /// What is to be told of a client that has gone: one that never said anything may have come to the wrong port.
-    pub fn silent(&self) -> Option<Slip> {
-        (self.commands == 0).then(|| Slip::Silent { at: Protocol::Pop3, port: self.smtp_port() })
+    pub fn silent(&self) -> Option<ClientMisconfiguration> {
+        (self.commands == 0).then(|| ClientMisconfiguration::Silent { at: Protocol::Pop3, port: self.smtp_port() })
     }
 
     fn smtp_port(&self) -> Option<u16> {
@@ -246,13 +246,13 @@ mod tests {
     use super::*;
     use crate::account::testing::{account, settings};
 
-    fn front(access: Access, names: &[&str]) -> Front {
+    fn front(access: Access, names: &[&str]) -> Pop3Front {
         let accounts = names.iter().map(|n| Arc::new(account(n, &format!("{n}@example.net"), n))).collect();
-        Front::new(settings(access, accounts, &[]), None, "<1.2@ostler>".into())
+        Pop3Front::new(settings(access, accounts, &[]), None, "<1.2@ostler>".into())
     }
 
     /// Plays a client's lines; each answer as text, a sign-in as `=> account/name`.
-    fn play(front: &mut Front, lines: &[&str]) -> Vec<String> {
+    fn play(front: &mut Pop3Front, lines: &[&str]) -> Vec<String> {
         lines
             .iter()
             .map(|line| match front.on_line(&Line::new(line.as_bytes())) {
@@ -324,7 +324,7 @@ mod tests {
     fn a_name_with_control_characters_is_no_name() {
         let settings = front(Access::Password, &["home"]).settings;
         let own = settings.accounts.first().cloned();
-        let mut own_door = Front::new(settings, own, "<1.2@ostler>".into());
+        let mut own_door = Pop3Front::new(settings, own, "<1.2@ostler>".into());
         let said = play(&mut own_door, &["USER \u{1b}[2J", "APOP a\u{9b}b 0123", "APOP a 0123"]);
         assert_eq!(said, ["-ERR USER needs a name", "-ERR APOP needs a name and a digest", "=> home as a"]);
     }
@@ -342,10 +342,10 @@ mod tests {
     }
 
     /// A door of one account's own, and one for all where mail is sent.
-    fn own_front(access: Access) -> Front {
+    fn own_front(access: Access) -> Pop3Front {
         let account = Arc::new(account("home", "home@example.net", "home"));
         let doors = [(Protocol::Pop3, 1100), (Protocol::Smtp, 2525)];
-        Front::new(settings(access, vec![Arc::clone(&account)], &doors), Some(account), "<1.2@ostler>".into())
+        Pop3Front::new(settings(access, vec![Arc::clone(&account)], &doors), Some(account), "<1.2@ostler>".into())
     }
 
     #[test]
@@ -393,19 +393,19 @@ mod tests {
         let slip = |line: &str| {
             let mut front = own_front(Access::SameUser);
             let said = play(&mut front, &[line]).remove(0);
-            let slip = front.take_slip();
-            assert_eq!(front.take_slip(), None, "told once");
+            let slip = front.take_misconfiguration();
+            assert_eq!(front.take_misconfiguration(), None, "told once");
             (slip, said)
         };
-        assert_eq!(slip("STLS").0, Some(Slip::StartTls));
-        assert_eq!(slip("AUTH NTLM").0, Some(Slip::Secure));
-        assert_eq!(slip("AUTH CRAM-MD5").0, Some(Slip::Secure), "it could not be checked");
+        assert_eq!(slip("STLS").0, Some(ClientMisconfiguration::StartTls));
+        assert_eq!(slip("AUTH NTLM").0, Some(ClientMisconfiguration::Secure));
+        assert_eq!(slip("AUTH CRAM-MD5").0, Some(ClientMisconfiguration::Secure), "it could not be checked");
         let (wrong_door, said) = slip("EHLO x");
-        assert_eq!(wrong_door, Some(Slip::WrongDoor { speaks: Protocol::Smtp, port: Some(2525) }));
+        assert_eq!(wrong_door, Some(ClientMisconfiguration::WrongDoor { speaks: Protocol::Smtp, port: Some(2525) }));
         assert!(said.ends_with("the one for sending is 2525"), "{said}");
         assert_eq!(slip("NOOP").0, None);
         let mut front = own_front(Access::SameUser);
-        assert_eq!(front.silent(), Some(Slip::Silent { at: Protocol::Pop3, port: Some(2525) }));
+        assert_eq!(front.silent(), Some(ClientMisconfiguration::Silent { at: Protocol::Pop3, port: Some(2525) }));
         play(&mut front, &["CAPA"]);
         assert_eq!(front.silent(), None);
     }

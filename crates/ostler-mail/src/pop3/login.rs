@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::account::{Security, Server};
 use crate::failure::{Failure, Place, Waiting};
-use crate::machine::{Login as Machine, Outgoing, Step};
+use crate::machine::{Login, Outgoing, Step};
 use crate::pop3::{Refusal, Status, refusal, status};
 use crate::sasl::{Echo, Exchange, Mechanism, starred};
 use crate::secret::Secret;
@@ -12,7 +12,7 @@ use crate::wire::{Line, REPLY_LINES};
 
 /// What is known of a server from an earlier sign-in; spares the question.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Known {
+pub struct CachedCapabilities {
     /// It takes USER and PASS.
     pub takes_user: bool,
     /// It wants so many seconds between two logins (RFC 2449, section 6.4).
@@ -25,7 +25,7 @@ pub struct Ready {
     /// The server's own `+OK` to it, printable, without line end and with stars for an echoed secret.
     pub said: Line,
     /// What to remember for the next time.
-    pub known: Known,
+    pub known: CachedCapabilities,
     /// The SASL mechanisms it offers, as it wrote them; empty where it was not asked.
     pub offered: Vec<String>,
 }
@@ -49,13 +49,13 @@ enum How {
     AuthPlain,
 }
 
-/// The machine; see [`Machine`].
-pub struct Login {
+/// The machine; see [`Login`].
+pub struct Pop3Login {
     at: Place,
     user: String,
     state: State,
-    known: Option<Known>,
-    learned: Known,
+    known: Option<CachedCapabilities>,
+    learned: CachedCapabilities,
     sasl: Vec<String>,
     lines: usize,
     /// CAPA was answered with a list, so what is not in it is not offered.
@@ -66,15 +66,15 @@ pub struct Login {
     secret: Option<Arc<Secret>>,
 }
 
-impl Login {
+impl Pop3Login {
     /// For a server that signs in `user`; `known` from an earlier sign-in at the same one.
-    pub fn new(server: &Server, user: &str, known: Option<Known>) -> Self {
+    pub fn new(server: &Server, user: &str, known: Option<CachedCapabilities>) -> Self {
         Self {
             at: server.into(),
             user: user.to_owned(),
             state: State::Greeting,
             known,
-            learned: Known::default(),
+            learned: CachedCapabilities::default(),
             sasl: Vec::new(),
             lines: 0,
             has_list: false,
@@ -148,14 +148,14 @@ impl Login {
     }
 
     fn nonsense(&self, line: &Line) -> Failure {
-        Failure::Nonsense { at: self.at.clone(), what: format!("\"{}\" is no answer", self.shown(line)) }
+        Failure::ProtocolViolation { at: self.at.clone(), what: format!("\"{}\" is no answer", self.shown(line)) }
     }
 
     fn greeting(&mut self, line: &Line) -> Result<Step<Ready>, Failure> {
         match status(line.bytes()) {
             Some(Status::Ok) if self.at.security == Security::StartTls => Ok(self.send(State::StlsOk, "STLS")),
             Some(Status::Ok) => Ok(self.ask_capabilities()),
-            Some(Status::Err) => Err(Failure::TurnedAway { at: self.at.clone(), said: reason(&line.printable()) }),
+            Some(Status::Err) => Err(Failure::ServiceRefused { at: self.at.clone(), said: reason(&line.printable()) }),
             None => Err(Failure::WrongProtocol { at: self.at.clone(), said: line.printable() }),
         }
     }
@@ -178,7 +178,7 @@ impl Login {
         if line.bytes() == b"." {
             self.after_capabilities()
         } else if self.lines > REPLY_LINES {
-            Err(Failure::Nonsense { at: self.at.clone(), what: "its list of abilities does not end".into() })
+            Err(Failure::ProtocolViolation { at: self.at.clone(), what: "its list of abilities does not end".into() })
         } else {
             self.capability(line);
             Ok(Step::Wait)
@@ -203,14 +203,15 @@ impl Login {
             self.state = State::AuthChallenge(exchange);
             return self.done(line);
         };
-        let answer =
-            exchange.respond(challenge).map_err(|e| Failure::Nonsense { at: self.at.clone(), what: e.to_string() })?;
+        let answer = exchange
+            .respond(challenge)
+            .map_err(|e| Failure::ProtocolViolation { at: self.at.clone(), what: e.to_string() })?;
         self.state = State::AuthChallenge(exchange);
         Ok(Step::Send(Outgoing::secret_line(&[answer.as_bytes()], "***")))
     }
 }
 
-impl Machine for Login {
+impl Login for Pop3Login {
     type Ready = Ready;
 
     fn waiting(&self) -> Waiting {
@@ -248,7 +249,7 @@ impl Machine for Login {
             },
             State::Secret(how) => {
                 self.state = State::Secret(how);
-                Err(Failure::Nonsense { at: self.at.clone(), what: "it spoke unasked".into() })
+                Err(Failure::ProtocolViolation { at: self.at.clone(), what: "it spoke unasked".into() })
             }
             State::PassOk => self.done(line),
             State::AuthChallenge(exchange) => self.challenge(exchange, line),
@@ -294,7 +295,7 @@ mod tests {
 
     /// Plays a server's lines up to the end of the sign-in.
     fn play(lines: &[&str]) -> Result<Ready, Failure> {
-        let mut login = Login::new(&server(Protocol::Pop3, "ann"), "ann", None);
+        let mut login = Pop3Login::new(&server(Protocol::Pop3, "ann"), "ann", None);
         for line in lines {
             match login.on_line(&Line::new(line.as_bytes()))? {
                 Step::WantSecret => drop(login.on_secret(Arc::new(Secret::new("hunter2 ".to_owned()).unwrap()))),
@@ -326,7 +327,7 @@ mod tests {
         let asked = |security, lines: &[&str]| {
             let mut server = server(Protocol::Pop3, "ann");
             server.security = security;
-            let mut login = Login::asking(&server);
+            let mut login = Pop3Login::asking(&server);
             let mut sent = String::new();
             for line in lines {
                 let mut step = login.on_line(&Line::new(line.as_bytes())).unwrap();
@@ -350,7 +351,7 @@ mod tests {
     }
 
     /// Plays a server's lines; what was sent, a line each, and the end if it came to one.
-    fn dialogue(mut login: Login, lines: &[&str]) -> (Vec<String>, Option<Result<Ready, Failure>>) {
+    fn dialogue(mut login: Pop3Login, lines: &[&str]) -> (Vec<String>, Option<Result<Ready, Failure>>) {
         let mut sent = Vec::new();
         for line in lines {
             let step = match login.on_line(&Line::new(line.as_bytes())) {
@@ -368,8 +369,8 @@ mod tests {
         (sent, None)
     }
 
-    fn login(security: Security, known: Option<Known>) -> Login {
-        Login::new(&Server { security, ..server(Protocol::Pop3, "ann") }, "ann", known)
+    fn login(security: Security, known: Option<CachedCapabilities>) -> Pop3Login {
+        Pop3Login::new(&Server { security, ..server(Protocol::Pop3, "ann") }, "ann", known)
     }
 
     #[test]
@@ -378,13 +379,13 @@ mod tests {
         let (sent, end) = dialogue(login(Security::Tls, None), &lines);
         assert_eq!(sent, ["CAPA", "USER ann", "PASS hunter2"]);
         let ready = end.unwrap().unwrap();
-        assert_eq!(ready.known, Known { takes_user: true, login_delay: Some(90) });
+        assert_eq!(ready.known, CachedCapabilities { takes_user: true, login_delay: Some(90) });
         assert_eq!(ready.said, Line::new(b"+OK 2 messages"));
         // The next time nothing is asked.
         let (sent, end) = dialogue(login(Security::Tls, Some(ready.known.clone())), &["+OK hi", "+OK", "+OK"]);
         assert_eq!(sent, ["USER ann", "PASS hunter2"]);
         assert_eq!(end.unwrap().unwrap().known, ready.known);
-        let unsure = Known { takes_user: false, login_delay: None };
+        let unsure = CachedCapabilities { takes_user: false, login_delay: None };
         assert_eq!(dialogue(login(Security::Tls, Some(unsure)), &["+OK hi"]).0, ["CAPA"]);
     }
 
@@ -393,7 +394,7 @@ mod tests {
         let lines = ["+OK hi", "+OK", "SASL LOGIN plain", ".", "+", "+OK in"];
         let (sent, end) = dialogue(login(Security::Tls, None), &lines);
         assert_eq!(sent, ["CAPA", "AUTH PLAIN", "AGFubgBodW50ZXIy"]);
-        assert_eq!(end.unwrap().unwrap().known, Known::default());
+        assert_eq!(end.unwrap().unwrap().known, CachedCapabilities::default());
         let (sent, end) = dialogue(login(Security::Tls, None), &["+OK hi", "+OK", "SASL XOAUTH2 NTLM", "."]);
         assert_eq!(sent, ["CAPA"]);
         assert!(matches!(end, Some(Err(Failure::SignInDisabled { offered, .. })) if offered == "XOAUTH2 NTLM"));
@@ -414,7 +415,7 @@ mod tests {
         let (_, end) = dialogue(login(Security::StartTls, None), &["+OK hi", "-ERR no"]);
         assert!(matches!(end, Some(Err(Failure::NoStartTls { .. }))));
         let (_, end) = dialogue(login(Security::StartTls, None), &["+OK hi", "220 go"]);
-        assert!(matches!(end, Some(Err(Failure::Nonsense { .. }))));
+        assert!(matches!(end, Some(Err(Failure::ProtocolViolation { .. }))));
         assert_eq!(dialogue(login(Security::None, None), &["+OK hi"]).0, ["CAPA"]);
     }
 
@@ -423,16 +424,16 @@ mod tests {
         let list = |lines: usize| [vec!["+OK hi", "+OK"], vec!["USER"; lines], vec!["."]].concat();
         assert_eq!(dialogue(login(Security::Tls, None), &list(REPLY_LINES)).0, ["CAPA", "USER ann"]);
         let (_, end) = dialogue(login(Security::Tls, None), &list(REPLY_LINES + 1));
-        assert!(matches!(end, Some(Err(Failure::Nonsense { .. }))));
+        assert!(matches!(end, Some(Err(Failure::ProtocolViolation { .. }))));
     }
 
     #[test]
     fn what_is_no_answer_is_told_from_a_refusal_and_from_another_protocol() {
         let end = |lines: &[&str]| dialogue(login(Security::Tls, None), lines).1.unwrap().unwrap_err();
         assert!(matches!(end(&["220 mx"]), Failure::WrongProtocol { said, .. } if said == "220 mx"));
-        assert!(matches!(end(&["-ERR  too busy "]), Failure::TurnedAway { said, .. } if said == "too busy"));
-        assert!(matches!(end(&["+OK hi", "what"]), Failure::Nonsense { .. }));
-        assert!(matches!(end(&["+OK hi", "-ERR", "what"]), Failure::Nonsense { .. }));
+        assert!(matches!(end(&["-ERR  too busy "]), Failure::ServiceRefused { said, .. } if said == "too busy"));
+        assert!(matches!(end(&["+OK hi", "what"]), Failure::ProtocolViolation { .. }));
+        assert!(matches!(end(&["+OK hi", "-ERR", "what"]), Failure::ProtocolViolation { .. }));
         assert!(
             matches!(end(&["+OK hi", "-ERR", "-ERR no ann"]), Failure::SignInRefused { user, .. } if user == "ann")
         );
@@ -457,7 +458,7 @@ mod tests {
         for line in ["+OK", "-ERR", "+OK"] {
             let _ = login.on_line(&Line::new(line.as_bytes())).unwrap();
         }
-        assert!(matches!(login.on_line(&Line::new(b"+OK")), Err(Failure::Nonsense { .. })), "unasked");
+        assert!(matches!(login.on_line(&Line::new(b"+OK")), Err(Failure::ProtocolViolation { .. })), "unasked");
         let _ = login.on_secret(Arc::new(Secret::new("hunter2".to_owned()).unwrap()));
         assert_eq!(login.echo().unwrap().taken_out(&Line::new(b"+OK hunter2")), Some(Line::new(b"+OK ***")));
         assert_eq!(login.shown(&Line::new(b"+OK hunter2")), "+OK ***");

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::failure::{Failure, one_line};
-use crate::machine::{Breach, Clock, Filter as Machine, Party, Replies, Taken};
+use crate::machine::{Clock, Filter, Party, Pass, ProtocolViolation, Replies};
 use crate::progress::Progress;
 use crate::smtp::{Reply, ReplyParser};
 use crate::wire::{Body, REPLY_LINE, take_line};
@@ -15,10 +15,10 @@ const PROGRESS: u64 = 4096;
 /// Octets that are worth a write of their own: what TLS makes a record of.
 const PIECE: usize = 16 * 1024;
 
-/// The machine; see [`Machine`]. It is over when the client's end of data has been passed on, or when the provider
+/// The machine; see [`Filter`]. It is over when the client's end of data has been passed on, or when the provider
 /// spoke before that.
 #[derive(Debug, Default)]
-pub struct Data {
+pub struct DataFilter {
     body: Body,
     parser: ReplyParser,
     early: Option<Reply>,
@@ -32,7 +32,7 @@ pub struct Data {
     swallowing: bool,
 }
 
-impl Data {
+impl DataFilter {
     /// Says in `progress` how far it is.
     pub fn new(progress: Arc<Progress>) -> Self {
         Self { progress, ..Self::default() }
@@ -72,7 +72,7 @@ impl Data {
             Ok(_) if began_early => "it began to answer before the end".into(),
             Ok(reply) => format!("it said \"{}\"", reply.one_line()),
             Err(Failure::TimedOut { .. }) => "it did not answer in time".into(),
-            Err(Failure::Nonsense { what, .. }) => what,
+            Err(Failure::ProtocolViolation { what, .. }) => what,
             Err(_) => "it closed the connection".into(),
         };
         (outcome_unknown(host, &why), false)
@@ -97,34 +97,34 @@ pub fn outcome_unknown(host: &str, why: &str) -> Reply {
     Reply::new(451, &one_line(&text))
 }
 
-impl Machine for Data {
-    fn server_said(&mut self, input: &[u8], _: &mut Replies) -> Result<Taken, Breach> {
+impl Filter for DataFilter {
+    fn server_said(&mut self, input: &[u8], _: &mut Replies) -> Result<Pass, ProtocolViolation> {
         if self.swallowing {
-            return Ok(Taken::Consumed(input.len()));
+            return Ok(Pass::Replaced(input.len()));
         }
         if self.early.is_some() {
-            return Ok(Taken::Stop);
+            return Ok(Pass::Stop);
         }
         self.begun |= !input.is_empty() && !self.is_complete();
         let mut rest = input.to_vec();
         match take_line(&mut rest, REPLY_LINE) {
-            Err(too_long) => Err(Breach::Server(too_long.to_string())),
-            Ok(None) => Ok(Taken::NeedMore),
+            Err(too_long) => Err(ProtocolViolation::Server(too_long.to_string())),
+            Ok(None) => Ok(Pass::NeedMore),
             Ok(Some(line)) => {
-                self.early = self.parser.push(&line).map_err(|e| Breach::Server(e.to_string()))?;
-                Ok(Taken::Consumed(input.len() - rest.len()))
+                self.early = self.parser.push(&line).map_err(|e| ProtocolViolation::Server(e.to_string()))?;
+                Ok(Pass::Replaced(input.len() - rest.len()))
             }
         }
     }
 
-    fn client_said(&mut self, input: &[u8], say: &mut Replies) -> Result<Taken, Breach> {
+    fn client_said(&mut self, input: &[u8], say: &mut Replies) -> Result<Pass, ProtocolViolation> {
         if self.is_complete() {
-            return Ok(Taken::Stop);
+            return Ok(Pass::Stop);
         }
         let mut at = self.body.take_unchanged(input);
         if (at == input.len() || at >= PIECE) && !self.swallowing {
             self.passed(at);
-            return Ok(if at > 0 { Taken::AsIs(at) } else { Taken::NeedMore });
+            return Ok(if at > 0 { Pass::Forward(at) } else { Pass::NeedMore });
         }
         // What has to be changed here and there goes in pieces too, and not in a piece for every change.
         let begun = say.server.len();
@@ -140,7 +140,7 @@ impl Machine for Data {
         if self.swallowing {
             say.server.clear();
         }
-        Ok(if at > 0 { Taken::Consumed(at) } else { Taken::NeedMore })
+        Ok(if at > 0 { Pass::Replaced(at) } else { Pass::NeedMore })
     }
 
     fn wants_client(&self) -> bool {
@@ -173,16 +173,16 @@ mod tests {
 
     #[test]
     fn an_early_answer_stops_the_body_and_is_kept() {
-        let mut data = Data::default();
+        let mut data = DataFilter::default();
         let mut say = Replies::default();
-        assert_eq!(data.client_said(b"Subject: x\r\n", &mut say), Ok(Taken::AsIs(12)));
-        assert_eq!(data.server_said(b"552-too\r\n", &mut say), Ok(Taken::Consumed(9)));
+        assert_eq!(data.client_said(b"Subject: x\r\n", &mut say), Ok(Pass::Forward(12)));
+        assert_eq!(data.server_said(b"552-too\r\n", &mut say), Ok(Pass::Replaced(9)));
         assert!(!data.is_over());
-        assert_eq!(data.server_said(b"552 big\r\n", &mut say), Ok(Taken::Consumed(9)));
+        assert_eq!(data.server_said(b"552 big\r\n", &mut say), Ok(Pass::Replaced(9)));
         assert!(data.is_over() && !data.is_complete());
         assert_eq!(data.early_answer("mx").one_line(), "552 too big");
         let mut data = data.swallow();
-        assert_eq!(data.client_said(b"rest\r\n.\r\nQUIT\r\n", &mut say), Ok(Taken::Consumed(9)));
+        assert_eq!(data.client_said(b"rest\r\n.\r\nQUIT\r\n", &mut say), Ok(Pass::Replaced(9)));
         assert!(data.is_over() && data.is_complete() && say.server.is_empty());
     }
 
@@ -191,16 +191,16 @@ mod tests {
         let body = b"Subject: x\n\n.one\r\n..two\rthree\n.\nfour\n".repeat(5_000);
         let whole = [body.as_slice(), b"\r\n.\r\nQUIT\r\n"].concat();
         let pass = |cut: usize| {
-            let (mut data, mut out, mut pieces, mut rest) = (Data::default(), Vec::new(), 0, whole.as_slice());
+            let (mut data, mut out, mut pieces, mut rest) = (DataFilter::default(), Vec::new(), 0, whole.as_slice());
             while !data.is_over() {
                 let mut say = Replies::default();
                 let input = &rest[..rest.len().min(cut)];
                 let used = match data.client_said(input, &mut say).unwrap() {
-                    Taken::AsIs(n) => {
+                    Pass::Forward(n) => {
                         out.extend_from_slice(&input[..n]);
                         n
                     }
-                    Taken::Consumed(n) => n,
+                    Pass::Replaced(n) => n,
                     other => panic!("{other:?}"),
                 };
                 assert!(used > 0 && say.server.len() < 4 * PIECE);
@@ -223,14 +223,17 @@ mod tests {
         // One thing to change, then nothing; and something in every line.
         for body in [[&b"\n"[..], &b"x".repeat(100_000)].concat(), b"x\n".repeat(50_000)] {
             let mut say = Replies::default();
-            assert!(matches!(Data::default().client_said(&body, &mut say), Ok(Taken::Consumed(_))));
+            assert!(matches!(DataFilter::default().client_said(&body, &mut say), Ok(Pass::Replaced(_))));
             assert!((16_384..20_000).contains(&say.server.len()), "{}", say.server.len());
         }
     }
 
     #[test]
     fn nonsense_in_the_middle_is_a_breach() {
-        assert!(matches!(Data::default().server_said(b"hello\r\n", &mut Replies::default()), Err(Breach::Server(_))));
+        assert!(matches!(
+            DataFilter::default().server_said(b"hello\r\n", &mut Replies::default()),
+            Err(ProtocolViolation::Server(_))
+        ));
     }
 
     #[test]
@@ -239,13 +242,13 @@ mod tests {
         for line in [&b"Subject: x\r\n"[..], b"x\n"] {
             let progress = Arc::new(Progress::default());
             progress.begin(1, None, None);
-            let mut data = Data::new(Arc::clone(&progress));
+            let mut data = DataFilter::new(Arc::clone(&progress));
             let mut pass = |octets: u64| {
                 let mut left = line.repeat(octets.div_ceil(line.len() as u64) as usize);
                 left.truncate(octets as usize);
                 while !left.is_empty() {
                     match data.client_said(&left, &mut Replies::default()).unwrap() {
-                        Taken::AsIs(n) | Taken::Consumed(n) => drop(left.drain(..n)),
+                        Pass::Forward(n) | Pass::Replaced(n) => drop(left.drain(..n)),
                         other => panic!("{other:?}"),
                     }
                 }
@@ -260,25 +263,25 @@ mod tests {
     }
 
     /// Whether what came before the end of data takes the worth from a yes behind it.
-    fn has_begun_answer(data: &Data) -> bool {
+    fn has_begun_answer(data: &DataFilter) -> bool {
         !data.last_answer("mx", Ok(Reply::new(250, "queued"))).1
     }
 
     #[test]
     fn a_yes_before_the_end_of_data_is_none() {
         for said in [&b"250 queued\r\n"[..], b"399 perhaps\r\n"] {
-            let mut data = Data::default();
-            assert_eq!(data.server_said(said, &mut Replies::default()), Ok(Taken::Consumed(said.len())));
+            let mut data = DataFilter::default();
+            assert_eq!(data.server_said(said, &mut Replies::default()), Ok(Pass::Replaced(said.len())));
             assert_eq!(data.early_answer("mx").code, 451);
         }
-        let mut data = Data::default();
-        assert_eq!(data.server_said(b"400 no\r\n", &mut Replies::default()), Ok(Taken::Consumed(8)));
+        let mut data = DataFilter::default();
+        assert_eq!(data.server_said(b"400 no\r\n", &mut Replies::default()), Ok(Pass::Replaced(8)));
         assert_eq!(data.early_answer("mx"), Reply::new(400, "no"));
     }
 
     #[test]
     fn only_a_whole_answer_behind_the_end_of_data_is_one() {
-        let answer = |begun, heard| Data { begun, ..Data::default() }.last_answer("mx", heard);
+        let answer = |begun, heard| DataFilter { begun, ..DataFilter::default() }.last_answer("mx", heard);
         let at = || Place::from(&server(Protocol::Smtp, "ann"));
         let (yes, no, bye) = (Reply::new(250, "queued"), Reply::new(554, "spam"), Reply::new(421, "closing"));
         assert_eq!(answer(false, Ok(yes.clone())), (yes.clone(), true));
@@ -293,7 +296,10 @@ mod tests {
             (answer(false, Ok(Reply::new(221, "bye"))), "it said \"221 bye\""),
             (answer(false, Ok(Reply::new(354, "go on"))), "it said \"354 go on\""),
             (answer(false, Err(late)), "it did not answer in time"),
-            (answer(false, Err(Failure::Nonsense { at: at(), what: "\"x\" is no reply".into() })), "\"x\" is no reply"),
+            (
+                answer(false, Err(Failure::ProtocolViolation { at: at(), what: "\"x\" is no reply".into() })),
+                "\"x\" is no reply",
+            ),
             (answer(false, Err(Failure::Lost { at: at(), waiting: Waiting::FinalDot })), "it closed the connection"),
         ];
         for ((reply, goes_on), why) in unknown {
@@ -305,41 +311,41 @@ mod tests {
     #[test]
     fn an_answer_begun_before_the_end_of_data_is_known_as_begun() {
         let mut say = Replies::default();
-        let mut data = Data::default();
+        let mut data = DataFilter::default();
         assert!(!has_begun_answer(&data));
-        assert_eq!(data.server_said(b"", &mut say), Ok(Taken::NeedMore));
+        assert_eq!(data.server_said(b"", &mut say), Ok(Pass::NeedMore));
         assert!(!has_begun_answer(&data));
-        assert_eq!(data.server_said(b"25", &mut say), Ok(Taken::NeedMore));
+        assert_eq!(data.server_said(b"25", &mut say), Ok(Pass::NeedMore));
         assert!(has_begun_answer(&data) && data.early.is_none());
-        assert_eq!(data.server_said(b"250-a\r\n250 b\r\n250 c\r\n", &mut say), Ok(Taken::Consumed(7)));
+        assert_eq!(data.server_said(b"250-a\r\n250 b\r\n250 c\r\n", &mut say), Ok(Pass::Replaced(7)));
         assert!(has_begun_answer(&data) && data.wants_client());
-        assert_eq!(data.server_said(b"250 b\r\n250 c\r\n", &mut say), Ok(Taken::Consumed(7)));
+        assert_eq!(data.server_said(b"250 b\r\n250 c\r\n", &mut say), Ok(Pass::Replaced(7)));
         assert!(!has_begun_answer(&data) && !data.wants_client());
-        assert_eq!(data.server_said(b"250 c\r\n", &mut say), Ok(Taken::Stop), "whose answer is that");
+        assert_eq!(data.server_said(b"250 c\r\n", &mut say), Ok(Pass::Stop), "whose answer is that");
 
-        let mut data = Data::default();
-        assert_eq!(data.client_said(b".\r\nQUIT\r\n", &mut Replies::default()), Ok(Taken::Consumed(3)));
-        assert_eq!(data.server_said(b"250-a\r\n", &mut say), Ok(Taken::Consumed(7)));
+        let mut data = DataFilter::default();
+        assert_eq!(data.client_said(b".\r\nQUIT\r\n", &mut Replies::default()), Ok(Pass::Replaced(3)));
+        assert_eq!(data.server_said(b"250-a\r\n", &mut say), Ok(Pass::Replaced(7)));
         assert!(data.is_over() && !has_begun_answer(&data), "an answer to the end of data");
-        assert_eq!(data.client_said(b"QUIT\r\n", &mut say), Ok(Taken::Stop));
+        assert_eq!(data.client_said(b"QUIT\r\n", &mut say), Ok(Pass::Stop));
     }
 
     #[test]
     fn a_body_without_its_provider_is_heard_to_the_end_and_goes_nowhere() {
         let mut say = Replies::default();
-        let mut data = Data::default();
-        assert_eq!(data.server_said(b"421 bye\r\n", &mut say), Ok(Taken::Consumed(9)));
+        let mut data = DataFilter::default();
+        assert_eq!(data.server_said(b"421 bye\r\n", &mut say), Ok(Pass::Replaced(9)));
         let mut data = data.swallow();
         assert!(!data.is_over() && data.wants_client() && data.early.is_none());
-        assert_eq!(data.server_said(b"421 bye\r\n", &mut say), Ok(Taken::Consumed(9)));
-        assert_eq!(data.client_said(b"", &mut say), Ok(Taken::NeedMore));
-        assert_eq!(data.client_said(b"a line\r\n", &mut say), Ok(Taken::Consumed(8)));
-        assert_eq!(data.client_said(b"and half a", &mut say), Ok(Taken::Consumed(10)));
+        assert_eq!(data.server_said(b"421 bye\r\n", &mut say), Ok(Pass::Replaced(9)));
+        assert_eq!(data.client_said(b"", &mut say), Ok(Pass::NeedMore));
+        assert_eq!(data.client_said(b"a line\r\n", &mut say), Ok(Pass::Replaced(8)));
+        assert_eq!(data.client_said(b"and half a", &mut say), Ok(Pass::Replaced(10)));
         assert!(!data.client_ended(b"", &mut say) && !data.is_over());
-        assert_eq!(data.client_said(b"\r\n.\r\nQUIT\r\n", &mut say), Ok(Taken::Consumed(5)));
+        assert_eq!(data.client_said(b"\r\n.\r\nQUIT\r\n", &mut say), Ok(Pass::Replaced(5)));
         assert!(data.is_over() && say.server.is_empty());
         assert_eq!(data.octets(), 23);
-        assert_eq!(Data::default().client_said(b"", &mut say), Ok(Taken::NeedMore));
+        assert_eq!(DataFilter::default().client_said(b"", &mut say), Ok(Pass::NeedMore));
         assert_eq!(data.message_from(), Party::Client);
     }
 }

@@ -165,8 +165,8 @@ impl Script {
     /// What to do when there is no answer at all, or no connection.
     pub fn failed(&mut self, failure: Failure, way: Way<'_>, now: Moment) -> Next {
         match failure {
-            Failure::Lost { .. } | Failure::Nonsense { .. } if self.may_reopen(&way) => self.reopen(),
-            Failure::TurnedAway { said, .. } if way.gate.is_some() => {
+            Failure::Lost { .. } | Failure::ProtocolViolation { .. } if self.may_reopen(&way) => self.reopen(),
+            Failure::ServiceRefused { said, .. } if way.gate.is_some() => {
                 let reply = Reply::from_line(&said);
                 self.heal(Refusal { stage: Stage::Connect, reply, is_last: true }, way, now)
             }
@@ -355,7 +355,7 @@ mod tests {
     #[test]
     fn a_provider_that_hung_up_between_two_messages_is_opened_again_once() {
         let lost = || Failure::Lost { at: place(), waiting: Waiting::Answer };
-        let nonsense = || Failure::Nonsense { at: place(), what: "it spoke unasked".into() };
+        let nonsense = || Failure::ProtocolViolation { at: place(), what: "it spoke unasked".into() };
         let used = || Way { was_used: true, ..way(None) };
         for failure in [lost(), nonsense()] {
             let mut script = Script::new(&mail(), &[], Say::Mail(mail()), at(0));
@@ -424,7 +424,7 @@ mod tests {
     #[test]
     fn a_provider_that_turns_ostler_away_may_want_a_login() {
         let (after_pop, mut gate) = (after_pop(Security::Tls), Gate::default());
-        let turned_away = |said: &str| Failure::TurnedAway { at: place(), said: said.into() };
+        let turned_away = |said: &str| Failure::ServiceRefused { at: place(), said: said.into() };
         let mut script = Script::new(&mail(), &[], bob(), at(0));
         let said = turned_away("554 no access, pop first");
         assert_eq!(script.failed(said.clone(), way(None), at(0)), Next::Fail(said.clone()));

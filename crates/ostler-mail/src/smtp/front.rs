@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use crate::account::{Access, Account, Protocol, Settings};
 use crate::choose;
+use crate::client_fault::{ClientMisconfiguration, Misuse};
 use crate::command::{Command, is_http};
 use crate::failure::{Failure, one_line};
-use crate::machine::{Misuse, Slip};
-use crate::sasl::{Acceptor, Attempt, Heard, Mechanism, Proof};
+use crate::sasl::{Acceptor, Attempt, AuthStep, Mechanism, Proof};
 use crate::smtp::{Mail, Reply, parse_mail, parse_rcpt};
 use crate::wire::Line;
 
@@ -23,11 +23,11 @@ const RECIPIENTS: usize = 1000;
 pub enum Answer {
     /// Send this (CR LF included) and hear the next line.
     Say(String),
-    /// The client claims to be an account; decide, then call [`Front::authenticated`].
+    /// The client claims to be an account; decide, then call [`SmtpFront::authenticated`].
     Authenticate(Option<Arc<Account>>, Attempt),
-    /// Begin a message through this account, then call [`Front::mail_answered`].
+    /// Begin a message through this account, then call [`SmtpFront::mail_answered`].
     Mail(Arc<Account>, Mail),
-    /// One more recipient, then call [`Front::rcpt_answered`].
+    /// One more recipient, then call [`SmtpFront::rcpt_answered`].
     Rcpt(String),
     /// The client wants to send the body.
     Data,
@@ -53,7 +53,7 @@ pub struct Transaction {
 }
 
 /// The door's side of the dialogue.
-pub struct Front {
+pub struct SmtpFront {
     settings: Arc<Settings>,
     own: Option<Arc<Account>>,
     stamp: String,
@@ -69,10 +69,10 @@ pub struct Front {
     commands: usize,
     bad: usize,
     begun: bool,
-    slip: Option<Slip>,
+    slip: Option<ClientMisconfiguration>,
 }
 
-impl Front {
+impl SmtpFront {
     /// `own`: the account this door leads to, if only to one; `size`: what its provider takes, once that is known.
     pub fn new(settings: Arc<Settings>, own: Option<Arc<Account>>, stamp: String, size: Option<u64>) -> Self {
         Self {
@@ -167,12 +167,12 @@ impl Front {
             "VRFY" => say("252 2.5.0 send it and see"),
             "HELP" => say("214 2.0.0 ostler passes mail on to your provider; run: ostler status"),
             "QUIT" => Answer::Bye("221 2.0.0 bye\r\n".into()),
-            "STARTTLS" => self.slip(Slip::StartTls, "502 5.5.1 this door is plain: switch SSL/TLS off in the mail program; ostler encrypts the way to the provider"),
+            "STARTTLS" => self.slip(ClientMisconfiguration::StartTls, "502 5.5.1 this door is plain: switch SSL/TLS off in the mail program; ostler encrypts the way to the provider"),
             "USER" | "PASS" | "APOP" | "STAT" | "CAPA" | "STLS" => {
                 let port = self.pop3_port();
                 let way = port.map_or("fetching is switched off".into(), |port| format!("the one for fetching is {port}"));
                 let reply = format!("502 5.5.1 this is the SMTP port of ostler, for sending; {way}");
-                self.slip(Slip::WrongDoor { speaks: Protocol::Pop3, port }, &reply)
+                self.slip(ClientMisconfiguration::WrongDoor { speaks: Protocol::Pop3, port }, &reply)
             }
             "" => self.bad("500 5.5.2 an empty line is no command"),
             _ => self.bad("502 5.5.1 ostler does not offer this command"),
@@ -187,7 +187,7 @@ impl Front {
     /// Whether the claim of [`Answer::Authenticate`] holds.
     pub fn authenticated(&mut self, account: Option<Arc<Account>>, holds: bool) -> String {
         if !holds {
-            self.slip = Some(Slip::WrongPassword);
+            self.slip = Some(ClientMisconfiguration::WrongPassword);
             return "535 5.7.8 this is not the local password of that account; ostler list --passwords shows it\r\n"
                 .into();
         }
@@ -224,13 +224,13 @@ impl Front {
     }
 
     /// The mistake in the client's settings that its last line has shown; told once.
-    pub fn take_slip(&mut self) -> Option<Slip> {
+    pub fn take_misconfiguration(&mut self) -> Option<ClientMisconfiguration> {
         self.slip.take()
     }
 
     /// What is to be told of a client that has gone: one that never said anything may have come to the wrong port.
-    pub fn silent(&self) -> Option<Slip> {
-        (self.commands == 0).then(|| Slip::Silent { at: Protocol::Smtp, port: self.pop3_port() })
+    pub fn silent(&self) -> Option<ClientMisconfiguration> {
+        (self.commands == 0).then(|| ClientMisconfiguration::Silent { at: Protocol::Smtp, port: self.pop3_port() })
     }
 
     fn pop3_port(&self) -> Option<u16> {
@@ -269,7 +269,7 @@ impl Front {
         let mechanism =
             words.next().and_then(Mechanism::from_name).filter(|m| *m != Mechanism::CramMd5 || self.wants_password());
         let Some(mechanism) = mechanism else {
-            self.slip = Some(Slip::Secure);
+            self.slip = Some(ClientMisconfiguration::Secure);
             return say(
                 "504 5.5.4 ostler does not have this kind of AUTH; switch SPA (secure password authentication) off in the mail program",
             );
@@ -279,19 +279,19 @@ impl Front {
         self.heard(heard)
     }
 
-    fn heard(&mut self, heard: Heard) -> Answer {
-        if let Heard::Challenge(challenge) = heard {
+    fn heard(&mut self, heard: AuthStep) -> Answer {
+        if let AuthStep::Challenge(challenge) = heard {
             return Answer::Say(format!("334 {challenge}\r\n"));
         }
         self.exchange = None;
         match heard {
-            Heard::Attempt(attempt) => {
+            AuthStep::Attempt(attempt) => {
                 let account =
                     self.own.clone().or_else(|| choose::by_user_name(&self.settings.accounts, &attempt.name).ok());
                 Answer::Authenticate(account, attempt)
             }
-            Heard::Cancelled => say("501 5.7.0 AUTH broken off"),
-            Heard::Malformed | Heard::Challenge(_) => self.bad("501 5.5.2 this is no answer in an AUTH exchange"),
+            AuthStep::Cancelled => say("501 5.7.0 AUTH broken off"),
+            AuthStep::Malformed | AuthStep::Challenge(_) => self.bad("501 5.5.2 this is no answer in an AUTH exchange"),
         }
     }
 
@@ -300,7 +300,7 @@ impl Front {
             return self.bad("503 5.5.1 a message is under way already");
         }
         if self.wants_password() && !self.signed_in {
-            self.slip = Some(Slip::NoPassword);
+            self.slip = Some(ClientMisconfiguration::NoPassword);
             return say(
                 "530 5.7.0 ostler wants its local password here: switch on authentication for sending in the mail program",
             );
@@ -356,7 +356,7 @@ impl Front {
     }
 
     /// As [`Self::bad`], for a mistake that is worth telling.
-    fn slip(&mut self, slip: Slip, reply: &str) -> Answer {
+    fn slip(&mut self, slip: ClientMisconfiguration, reply: &str) -> Answer {
         self.slip = Some(slip);
         self.bad(reply)
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::account::{Security, Server, SignIn};
 use crate::failure::{Failure, Place, Waiting};
-use crate::machine::{Login as Machine, Outgoing, Step};
+use crate::machine::{Login, Outgoing, Step};
 use crate::sasl::{Echo, Exchange, Mechanism};
 use crate::secret::Secret;
 use crate::smtp::{Extensions, Reply, ReplyParser};
@@ -35,8 +35,8 @@ enum State {
     Auth(Exchange, Option<zeroize::Zeroizing<String>>),
 }
 
-/// The machine; see [`Machine`]. It ends with what the server offers.
-pub struct Login {
+/// The machine; see [`Login`]. It ends with what the server offers.
+pub struct SmtpLogin {
     at: Place,
     name: String,
     user: Option<String>,
@@ -48,7 +48,7 @@ pub struct Login {
     echo: Option<Echo>,
 }
 
-impl Login {
+impl SmtpLogin {
     /// For a server; `name` is what EHLO says, a host name or an address literal.
     pub fn new(server: &Server, name: String) -> Self {
         let user = match &server.sign_in {
@@ -89,12 +89,12 @@ impl Login {
         Reply::new(reply.code, &self.starred(&text)).one_line()
     }
 
-    fn turned_away(&self, reply: &Reply) -> Failure {
-        Failure::TurnedAway { at: self.at.clone(), said: self.said(reply) }
+    fn service_refused(&self, reply: &Reply) -> Failure {
+        Failure::ServiceRefused { at: self.at.clone(), said: self.said(reply) }
     }
 
     fn unasked(&self) -> Failure {
-        Failure::Nonsense { at: self.at.clone(), what: "it spoke unasked".into() }
+        Failure::ProtocolViolation { at: self.at.clone(), what: "it spoke unasked".into() }
     }
 
     fn after_ehlo(&mut self) -> Result<Step<Extensions>, Failure> {
@@ -129,7 +129,7 @@ impl Login {
                     Some(answer) => answer,
                     None => exchange
                         .respond(reply.lines[0].as_bytes())
-                        .map_err(|e| Failure::Nonsense { at, what: e.to_string() })?,
+                        .map_err(|e| Failure::ProtocolViolation { at, what: e.to_string() })?,
                 };
                 if exchange.proves() {
                     self.echo = self.echo.take().map(|echo| echo.and_proof(&answer));
@@ -153,16 +153,16 @@ impl Login {
                 let user = self.user.clone().unwrap_or_default();
                 Err(Failure::SignInRefused { at, user, said: self.said(reply) })
             }
-            _ => Err(Failure::Nonsense { at, what: format!("\"{}\" is no answer to AUTH", self.said(reply)) }),
+            _ => Err(Failure::ProtocolViolation { at, what: format!("\"{}\" is no answer to AUTH", self.said(reply)) }),
         }
     }
 
     fn on_reply(&mut self, reply: &Reply) -> Result<Step<Extensions>, Failure> {
         match std::mem::replace(&mut self.state, State::Ehlo) {
             State::Greeting if reply.code == 220 => Ok(self.ehlo()),
-            State::Greeting => Err(self.turned_away(reply)),
+            State::Greeting => Err(self.service_refused(reply)),
             State::Helo if reply.is_ok() => self.after_ehlo(),
-            State::Helo => Err(self.turned_away(reply)),
+            State::Helo => Err(self.service_refused(reply)),
             State::Ehlo if reply.code == 250 => {
                 self.offered = Extensions::parse(reply);
                 self.after_ehlo()
@@ -172,7 +172,7 @@ impl Login {
                 let line = format!("HELO {}", self.name);
                 Ok(self.send(State::Helo, &line))
             }
-            State::Ehlo => Err(self.turned_away(reply)),
+            State::Ehlo => Err(self.service_refused(reply)),
             State::StartTls if reply.code == 220 => Ok(Step::StartTls),
             State::StartTls => Err(Failure::NoStartTls { at: self.at.clone() }),
             State::Secret(_) => Err(self.unasked()),
@@ -181,7 +181,7 @@ impl Login {
     }
 }
 
-impl Machine for Login {
+impl Login for SmtpLogin {
     type Ready = Extensions;
 
     fn waiting(&self) -> Waiting {
@@ -203,7 +203,9 @@ impl Machine for Login {
             Ok(Some(reply)) => self.on_reply(&reply),
             Ok(None) => Ok(Step::Wait),
             Err(_) if greeting => Err(Failure::WrongProtocol { at: self.at.clone(), said: line.printable() }),
-            Err(wrong) => Err(Failure::Nonsense { at: self.at.clone(), what: self.starred(&wrong.to_string()) }),
+            Err(wrong) => {
+                Err(Failure::ProtocolViolation { at: self.at.clone(), what: self.starred(&wrong.to_string()) })
+            }
         }
     }
 
@@ -248,7 +250,7 @@ mod tests {
 
     /// What the server's lines after AUTH lead to.
     fn refused(secret: &str, lines: &[String]) -> Failure {
-        let mut login = Login::new(&server(Protocol::Smtp, "ann"), "[127.0.0.1]".into());
+        let mut login = SmtpLogin::new(&server(Protocol::Smtp, "ann"), "[127.0.0.1]".into());
         let begin = ["220 mx", "250-mx", "250 AUTH PLAIN"].map(String::from);
         for line in begin.iter().chain(lines) {
             match login.on_line(&Line::new(line.as_bytes())) {
@@ -289,7 +291,7 @@ mod tests {
 
     #[test]
     fn an_echoed_answer_to_a_challenge_is_starred() {
-        let mut login = Login::new(&server(Protocol::Smtp, "ann"), "[127.0.0.1]".into());
+        let mut login = SmtpLogin::new(&server(Protocol::Smtp, "ann"), "[127.0.0.1]".into());
         for line in ["220 mx", "250-mx", "250 AUTH CRAM-MD5"] {
             let _ = login.on_line(&Line::new(line.as_bytes())).unwrap();
         }
@@ -304,13 +306,13 @@ mod tests {
 
     #[test]
     fn the_first_line_of_a_reply_before_the_secret_is_unasked_already() {
-        assert!(matches!(begun().on_line(&Line::new(b"235-welcome")), Err(Failure::Nonsense { .. })));
+        assert!(matches!(begun().on_line(&Line::new(b"235-welcome")), Err(Failure::ProtocolViolation { .. })));
     }
     const SECRET: &str = "hunter2";
 
     /// Plays a server's lines; what was sent, a line each, and the end if it came to one.
     fn play(server: &Server, lines: &[&str]) -> (Vec<String>, Option<Result<Extensions, Failure>>) {
-        let mut login = Login::new(server, "[127.0.0.1]".into());
+        let mut login = SmtpLogin::new(server, "[127.0.0.1]".into());
         let mut sent = Vec::new();
         for line in lines {
             let mut step = match login.on_line(&Line::new(line.as_bytes())) {
@@ -363,11 +365,11 @@ mod tests {
             assert_eq!(end.unwrap().unwrap(), Extensions::default());
         }
         let (_, end) = play(&without_sign_in(), &["220 mx", "500 what", "550 go away"]);
-        assert!(matches!(end, Some(Err(Failure::TurnedAway { said, .. })) if said == "550 go away"));
+        assert!(matches!(end, Some(Err(Failure::ServiceRefused { said, .. })) if said == "550 go away"));
         for no in ["550 not you", "421 not now", "251 hm"] {
             let (sent, end) = play(&without_sign_in(), &["220 mx", no]);
             assert_eq!(sent, ["EHLO [127.0.0.1]"]);
-            assert!(matches!(end, Some(Err(Failure::TurnedAway { said, .. })) if said == no), "{no}");
+            assert!(matches!(end, Some(Err(Failure::ServiceRefused { said, .. })) if said == no), "{no}");
         }
     }
 
@@ -376,14 +378,14 @@ mod tests {
         for no in ["554 no service", "421 busy", "250 hm"] {
             let (sent, end) = play(&without_sign_in(), &[no]);
             assert!(
-                sent.is_empty() && matches!(end, Some(Err(Failure::TurnedAway { said, .. })) if said == no),
+                sent.is_empty() && matches!(end, Some(Err(Failure::ServiceRefused { said, .. })) if said == no),
                 "{no}"
             );
         }
         let (_, end) = play(&without_sign_in(), &["+OK POP3"]);
         assert!(matches!(end, Some(Err(Failure::WrongProtocol { said, .. })) if said == "+OK POP3"));
         let (_, end) = play(&without_sign_in(), &["220 mx", "+OK POP3"]);
-        assert!(matches!(end, Some(Err(Failure::Nonsense { .. }))));
+        assert!(matches!(end, Some(Err(Failure::ProtocolViolation { .. }))));
     }
 
     #[test]
@@ -422,13 +424,13 @@ mod tests {
             assert!(matches!(said(later), Failure::SignInPostponed { said, .. } if said == later), "{later}");
         }
         for nonsense in ["250 ok", "354 go on"] {
-            assert!(matches!(said(nonsense), Failure::Nonsense { .. }), "{nonsense}");
+            assert!(matches!(said(nonsense), Failure::ProtocolViolation { .. }), "{nonsense}");
         }
     }
 
     /// One that has come to the secret.
-    fn begun() -> Login {
-        let mut login = Login::new(&over(Security::Tls), "[127.0.0.1]".into());
+    fn begun() -> SmtpLogin {
+        let mut login = SmtpLogin::new(&over(Security::Tls), "[127.0.0.1]".into());
         for line in ["220 mx", "250-mx", "250 AUTH PLAIN"] {
             let _ = login.on_line(&Line::new(line.as_bytes())).unwrap();
         }
@@ -437,7 +439,7 @@ mod tests {
 
     #[test]
     fn an_answer_too_long_for_the_command_waits_to_be_asked_for() {
-        let give = |login: &mut Login, octets: usize| match login
+        let give = |login: &mut SmtpLogin, octets: usize| match login
             .on_secret(Arc::new(Secret::new("x".repeat(octets)).unwrap()))
         {
             Step::Send(sent) => sent.bytes().len(),

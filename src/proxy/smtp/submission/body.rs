@@ -14,9 +14,9 @@ use crate::proxy::relay::{Ended, Limits, Sink, relay};
 use crate::proxy::session::{Session, goodbye};
 use ostler_mail::account::Account;
 use ostler_mail::failure::{Failure, Waiting};
-use ostler_mail::machine::{Breach, Clock, Party};
+use ostler_mail::machine::{Clock, Party, ProtocolViolation};
 use ostler_mail::smtp::Reply;
-use ostler_mail::smtp::data::{Data, outcome_unknown};
+use ostler_mail::smtp::data::{DataFilter, outcome_unknown};
 
 impl Carrier {
     /// The body and the provider's answer to its end, with the octets sent; `None` when the client is gone.
@@ -28,7 +28,7 @@ impl Carrier {
         let timeouts = self.settings.timeouts.clone();
         let limits = Limits { idle: timeouts.data, reply: timeouts.data, data: timeouts.data };
         let mut provider = self.provider.take()?;
-        let mut data = Data::new(Arc::clone(&session.progress));
+        let mut data = DataFilter::new(Arc::clone(&session.progress));
         let at = provider.upstream.at.clone();
         let ended = relay(client, &mut provider.upstream.conn, &mut data, limits, &mut session.stopping).await;
         let octets = data.octets();
@@ -51,19 +51,21 @@ impl Carrier {
                 session,
                 &provider.account,
             ),
-            Ended::Breach(Breach::Server(what)) => broken(Failure::Nonsense { at, what }, session, &provider.account),
+            Ended::Breach(ProtocolViolation::Server(what)) => {
+                broken(Failure::ProtocolViolation { at, what }, session, &provider.account)
+            }
             Ended::TimedOut(..) => {
                 goodbye(client, "421 4.4.2 the message did not go on for too long; nothing was sent\r\n").await;
                 return None;
             }
-            Ended::ClientGone | Ended::Stopping | Ended::Breach(Breach::Client(_)) => return None,
+            Ended::ClientGone | Ended::Stopping | Ended::Breach(ProtocolViolation::Client(_)) => return None,
         };
         drop(provider);
         swallow(client, data, limits, session).await.then_some((refusal, octets))
     }
 
     /// Waits for the answer to the end of data.
-    async fn last_answer(&mut self, mut provider: Provider, data: &Data, limit: Duration) -> Reply {
+    async fn last_answer(&mut self, mut provider: Provider, data: &DataFilter, limit: Duration) -> Reply {
         let heard = read_reply(&mut provider.upstream, Waiting::FinalDot, limit, Instant::now() + limit).await;
         let (reply, goes_on) = data.last_answer(&provider.upstream.at.host, heard);
         if goes_on {
@@ -81,7 +83,7 @@ fn broken(failure: Failure, session: &Session, account: &Account) -> Reply {
 }
 
 /// Hears the rest of a body that nobody takes any more, for a client only listens behind its dot.
-async fn swallow(client: &mut Conn<TcpStream>, data: Data, limits: Limits, session: &mut Session) -> bool {
+async fn swallow(client: &mut Conn<TcpStream>, data: DataFilter, limits: Limits, session: &mut Session) -> bool {
     let mut data = data.swallow();
     if !data.is_complete() {
         relay(client, &mut Conn::new(Sink), &mut data, limits, &mut session.stopping).await;

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 
 /// Gives one side's octets to the filter in these chunks, as the relay would; what reached client and server.
-fn feed(filter: &mut Filter, client_said: bool, chunks: &[&[u8]]) -> Result<(Vec<u8>, Vec<u8>), Breach> {
+fn feed(filter: &mut Pop3Filter, client_said: bool, chunks: &[&[u8]]) -> Result<(Vec<u8>, Vec<u8>), ProtocolViolation> {
     let (mut client, mut server, mut input) = (Vec::new(), Vec::new(), Vec::new());
     for chunk in chunks {
         input.extend_from_slice(chunk);
@@ -19,12 +19,12 @@ fn feed(filter: &mut Filter, client_said: bool, chunks: &[&[u8]]) -> Result<(Vec
             client.append(&mut say.client);
             server.append(&mut say.server);
             match taken {
-                Taken::AsIs(n) => {
+                Pass::Forward(n) => {
                     let side = if client_said { &mut server } else { &mut client };
                     side.extend(input.drain(..n));
                 }
-                Taken::Consumed(n) => drop(input.drain(..n)),
-                Taken::NeedMore | Taken::Stop => break,
+                Pass::Replaced(n) => drop(input.drain(..n)),
+                Pass::NeedMore | Pass::Stop => break,
             }
         }
     }
@@ -32,22 +32,22 @@ fn feed(filter: &mut Filter, client_said: bool, chunks: &[&[u8]]) -> Result<(Vec
 }
 
 /// The commands, then the answers in these chunks; what the client got.
-fn session(commands: &[u8], answers: &[&[u8]]) -> Result<Vec<u8>, Breach> {
-    let mut filter = Filter::default();
+fn session(commands: &[u8], answers: &[&[u8]]) -> Result<Vec<u8>, ProtocolViolation> {
+    let mut filter = Pop3Filter::default();
     feed(&mut filter, true, &[commands])?;
     Ok(feed(&mut filter, false, answers)?.0)
 }
 
 #[test]
 fn commands_pass_tidied_and_pipelined() {
-    let mut filter = Filter::default();
+    let mut filter = Pop3Filter::default();
     let (_, server) = feed(&mut filter, true, &[b"stat\nRETR 1\r\nQU", b"IT\r\nSTAT\r\n"]).unwrap();
     assert_eq!(server, b"stat\r\nRETR 1\r\nQUIT\r\n");
 }
 
 #[test]
 fn a_message_passes_untouched_and_is_counted() {
-    let mut filter = Filter::default();
+    let mut filter = Pop3Filter::default();
     feed(&mut filter, true, &[b"RETR 1\r\nDELE 1\r\nQUIT\r\n"]).unwrap();
     let answers = b"+OK message follows\r\nA: b\r\n\r\n\xe4\0..x\n.\nlone\rcr\r\n..\r\n.\r\n+OK gone\r\n+OK bye\r\n";
     let (client, _) = feed(&mut filter, false, &[answers]).unwrap();
@@ -58,10 +58,10 @@ fn a_message_passes_untouched_and_is_counted() {
 
 #[test]
 fn an_answer_nobody_asked_for_ends_the_session() {
-    assert!(matches!(session(b"", &[b"+OK surprise\r\n"]), Err(Breach::Server(_))));
-    assert!(matches!(session(b"NOOP\r\n", &[b"+OK\r\n+OK surprise\r\n"]), Err(Breach::Server(_))));
-    assert!(matches!(session(b"NOOP\r\n", &[b"250 ok\r\n"]), Err(Breach::Server(_))));
-    assert!(matches!(session(b"NOOP\r\n", &[&vec![b'x'; REPLY_LINE + 3]]), Err(Breach::Server(_))));
+    assert!(matches!(session(b"", &[b"+OK surprise\r\n"]), Err(ProtocolViolation::Server(_))));
+    assert!(matches!(session(b"NOOP\r\n", &[b"+OK\r\n+OK surprise\r\n"]), Err(ProtocolViolation::Server(_))));
+    assert!(matches!(session(b"NOOP\r\n", &[b"250 ok\r\n"]), Err(ProtocolViolation::Server(_))));
+    assert!(matches!(session(b"NOOP\r\n", &[&vec![b'x'; REPLY_LINE + 3]]), Err(ProtocolViolation::Server(_))));
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn the_list_of_abilities_is_thinned_out() {
 
 #[test]
 fn what_ostler_cannot_carry_is_answered_in_its_turn() {
-    let mut filter = Filter::default();
+    let mut filter = Pop3Filter::default();
     let (_, server) = feed(&mut filter, true, &[b"STAT\r\nSTLS\r\nNOOP\r\n"]).unwrap();
     assert_eq!(server, b"STAT\r\nNOOP\r\nNOOP\r\n");
     let (client, _) = feed(&mut filter, false, &[b"+OK 1 2\r\n+OK\r\n+OK noop\r\n"]).unwrap();
@@ -89,7 +89,7 @@ fn how_far_it_is_follows_from_what_the_client_asked() {
         ("STAT\r\nUIDL", "+OK 3 1200\r\n+OK\r\n1 9\r\n2 8\r\n3 7\r\n.\r\n"),
     ] {
         let progress = Arc::new(Progress::default());
-        let mut filter = Filter::new(Arc::clone(&progress));
+        let mut filter = Pop3Filter::new(Arc::clone(&progress));
         let asked = format!("{asked}\r\nLIST 1\r\nRETR 1\r\nDELE 1\r\nTOP 2 0\r\nRETR 2\r\n");
         feed(&mut filter, true, &[asked.as_bytes()]).unwrap();
         let answer = format!("{answer}+OK 1 400\r\n+OK\r\nabc\r\n.\r\n+OK\r\n+OK\r\nheader\r\n.\r\n+OK\r\nde");
@@ -99,7 +99,7 @@ fn how_far_it_is_follows_from_what_the_client_asked() {
     }
     // Nothing is asked of the server for it.
     let progress = Arc::new(Progress::default());
-    let mut filter = Filter::new(Arc::clone(&progress));
+    let mut filter = Pop3Filter::new(Arc::clone(&progress));
     let (_, to_server) = feed(&mut filter, true, &[b"RETR 9\r\n"]).unwrap();
     assert_eq!(to_server, b"RETR 9\r\n");
     feed(&mut filter, false, &[b"+OK\r\nabc"]).unwrap();
@@ -119,7 +119,7 @@ fn a_status_line_is_made_clean() {
 
 #[test]
 fn quit_cut_off_is_quit_and_nothing_else_is() {
-    let mut filter = Filter::default();
+    let mut filter = Pop3Filter::default();
     let mut say = Replies::default();
     assert!(!filter.client_ended(b"DELE 1", &mut say) && say.server.is_empty());
     assert!(filter.client_ended(b"QUIT", &mut say));
@@ -128,21 +128,21 @@ fn quit_cut_off_is_quit_and_nothing_else_is() {
 
 #[test]
 fn a_browser_is_told_from_a_client() {
-    let mut filter = Filter::default();
-    assert_eq!(feed(&mut filter, true, &[b"GET / HTTP/1.1\r\n"]), Err(Breach::Client(Misuse::Http)));
+    let mut filter = Pop3Filter::default();
+    assert_eq!(feed(&mut filter, true, &[b"GET / HTTP/1.1\r\n"]), Err(ProtocolViolation::Client(Misuse::Http)));
     assert_eq!(
         feed(&mut filter, true, &[&vec![b'x'; COMMAND_LINE + 2]]),
-        Err(Breach::Client(Misuse::LineTooLong(COMMAND_LINE)))
+        Err(ProtocolViolation::Client(Misuse::LineTooLong(COMMAND_LINE)))
     );
 }
 
 #[test]
 fn commands_before_a_misuse_leave_however_they_were_cut() {
-    let mut filter = Filter::default();
+    let mut filter = Pop3Filter::default();
     let mut say = Replies::default();
-    assert_eq!(filter.client_said(b"STAT\r\nGET / HTTP/1.1\r\n", &mut say), Ok(Taken::Consumed(6)));
+    assert_eq!(filter.client_said(b"STAT\r\nGET / HTTP/1.1\r\n", &mut say), Ok(Pass::Replaced(6)));
     assert_eq!(say.server, b"STAT\r\n");
-    assert_eq!(filter.client_said(b"GET / HTTP/1.1\r\n", &mut say), Err(Breach::Client(Misuse::Http)));
+    assert_eq!(filter.client_said(b"GET / HTTP/1.1\r\n", &mut say), Err(ProtocolViolation::Client(Misuse::Http)));
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn the_longest_status_line_may_be_cut_before_its_lf() {
 
 #[test]
 fn one_octet_at_a_time_is_no_progress() {
-    let mut filter = Filter::default();
+    let mut filter = Pop3Filter::default();
     feed(&mut filter, true, &[b"RETR 1\r\n"]).unwrap();
     feed(&mut filter, false, &[b"+OK\r\n"]).unwrap();
     let before = filter.clock();
@@ -180,8 +180,8 @@ fn one_octet_at_a_time_is_no_progress() {
 }
 
 /// One that has passed these commands on.
-fn after(commands: &[u8]) -> Filter {
-    let mut filter = Filter::default();
+fn after(commands: &[u8]) -> Pop3Filter {
+    let mut filter = Pop3Filter::default();
     feed(&mut filter, true, &[commands]).unwrap();
     filter
 }
@@ -201,24 +201,27 @@ fn what_is_good_leaves_before_what_follows_is_looked_at() {
         (b"QUIT\r\n", "+OK\r\nmore"),
     ] {
         let mut filter = after(commands);
-        assert_eq!(filter.server_said(answers.as_bytes(), &mut say), Ok(Taken::AsIs(5)), "{answers}");
+        assert_eq!(filter.server_said(answers.as_bytes(), &mut say), Ok(Pass::Forward(5)), "{answers}");
     }
     assert!(say.client.is_empty() && say.server.is_empty());
     let mut filter = after(b"NOOP\r\nNOOP\r\nNOOP\r\n");
-    assert_eq!(filter.server_said(b"+OK\r\n-ERR a\0b\r\n+OK", &mut say), Ok(Taken::Consumed(15)));
+    assert_eq!(filter.server_said(b"+OK\r\n-ERR a\0b\r\n+OK", &mut say), Ok(Pass::Replaced(15)));
     assert_eq!(say.client, b"+OK\r\n-ERR a?b\r\n");
-    assert_eq!(after(b"QUIT\r\n").server_said(b"", &mut say), Ok(Taken::NeedMore));
+    assert_eq!(after(b"QUIT\r\n").server_said(b"", &mut say), Ok(Pass::NeedMore));
 }
 
 #[test]
 fn half_a_line_is_waited_for_where_one_is_owed() {
     let mut say = Replies::default();
-    assert_eq!(after(b"NOOP\r\n").server_said(b"+O", &mut say), Ok(Taken::NeedMore));
+    assert_eq!(after(b"NOOP\r\n").server_said(b"+O", &mut say), Ok(Pass::NeedMore));
     let mut filter = after(b"CAPA\r\n");
-    assert_eq!(filter.server_said(b"+OK\r\nTO", &mut say), Ok(Taken::AsIs(5)));
-    assert_eq!(filter.server_said(b"TO", &mut say), Ok(Taken::NeedMore));
+    assert_eq!(filter.server_said(b"+OK\r\nTO", &mut say), Ok(Pass::Forward(5)));
+    assert_eq!(filter.server_said(b"TO", &mut say), Ok(Pass::NeedMore));
     assert!(!filter.is_over());
-    assert!(matches!(Filter::default().server_said(b"+O", &mut say), Err(Breach::Server(_))), "none is owed");
+    assert!(
+        matches!(Pop3Filter::default().server_said(b"+O", &mut say), Err(ProtocolViolation::Server(_))),
+        "none is owed"
+    );
 }
 
 #[test]
@@ -226,8 +229,8 @@ fn after_the_goodbye_the_rest_stays_where_it_is() {
     let mut filter = after(b"QUIT\r\n");
     assert!(filter.has_quit() && !after(b"NOOP\r\n").has_quit());
     let mut say = Replies::default();
-    assert_eq!(filter.server_said(b"+OK\r\n", &mut say), Ok(Taken::AsIs(5)));
-    assert_eq!(filter.server_said(b"+OK\r\n", &mut say), Ok(Taken::Stop));
+    assert_eq!(filter.server_said(b"+OK\r\n", &mut say), Ok(Pass::Forward(5)));
+    assert_eq!(filter.server_said(b"+OK\r\n", &mut say), Ok(Pass::Stop));
     assert!(filter.is_over());
 }
 
@@ -238,10 +241,10 @@ fn a_line_may_be_as_long_as_its_limit_and_no_longer() {
     assert!(session(b"NOOP\r\n", &[&line("+OK ", REPLY_LINE + 1, "\r\n")]).is_err());
     let both = [&b"+OK\r\n"[..], &line("+OK ", REPLY_LINE, "\r\n")].concat();
     assert!(session(b"NOOP\r\nNOOP\r\n", &[&both]).is_ok());
-    let said = |text: &[u8]| feed(&mut Filter::default(), true, &[text]);
+    let said = |text: &[u8]| feed(&mut Pop3Filter::default(), true, &[text]);
     assert!(said(&line("XTND ", COMMAND_LINE, "\r\n")).is_ok());
     assert!(said(&line("XTND ", COMMAND_LINE, "\r")).is_ok(), "its LF may be on the way");
-    let too_long = Err(Breach::Client(Misuse::LineTooLong(COMMAND_LINE)));
+    let too_long = Err(ProtocolViolation::Client(Misuse::LineTooLong(COMMAND_LINE)));
     assert_eq!(said(&line("XTND ", COMMAND_LINE + 1, "\r\n")), too_long);
     assert_eq!(said(&line("XTND ", COMMAND_LINE + 2, "")), too_long);
     // What an old client takes in one line passes as it is; a longer one is cut.
@@ -255,7 +258,7 @@ fn a_list_of_abilities_has_an_end() {
     let list = |lines: usize| format!("+OK\r\n{}.\r\n", "TOP\r\n".repeat(lines)).into_bytes();
     let longest = list(REPLY_LINES - 1);
     assert_eq!(session(b"CAPA\r\n", &[&longest]).unwrap(), longest);
-    assert!(matches!(session(b"CAPA\r\n", &[&list(REPLY_LINES)]), Err(Breach::Server(_))));
+    assert!(matches!(session(b"CAPA\r\n", &[&list(REPLY_LINES)]), Err(ProtocolViolation::Server(_))));
     assert_eq!(session(b"CAPA\r\nNOOP\r\n", &[b"-ERR what\r\n+OK\r\n"]).unwrap(), b"-ERR what\r\n+OK\r\n");
     let said = session(b"CAPA\r\nNOOP\r\n", &[b"+OK\r\nx-own 1\r\nXOWN\r\nUser\r\n.\r\n+OK\r\n"]);
     assert_eq!(said.unwrap(), b"+OK\r\nx-own 1\r\nUser\r\n.\r\n+OK\r\n");
@@ -263,28 +266,25 @@ fn a_list_of_abilities_has_an_end() {
 
 #[test]
 fn a_client_that_sends_ahead_without_end_waits() {
-    let mut filter = Filter::default();
+    let mut filter = Pop3Filter::default();
     let mut say = Replies::default();
     let many = b"NOOP\r\n".repeat(OUTSTANDING + 1);
-    assert_eq!(
-        filter.client_said(&many[..6 * (OUTSTANDING - 1)], &mut say),
-        Ok(Taken::Consumed(6 * (OUTSTANDING - 1)))
-    );
+    assert_eq!(filter.client_said(&many[..6 * (OUTSTANDING - 1)], &mut say), Ok(Pass::Replaced(6 * (OUTSTANDING - 1))));
     assert!(filter.wants_client());
-    assert_eq!(filter.client_said(b"NOOP\r\nNOOP\r\n", &mut say), Ok(Taken::Consumed(6)));
+    assert_eq!(filter.client_said(b"NOOP\r\nNOOP\r\n", &mut say), Ok(Pass::Replaced(6)));
     assert!(!filter.wants_client());
-    assert_eq!(filter.client_said(b"NOOP\r\n", &mut say), Ok(Taken::NeedMore));
-    assert_eq!(filter.server_said(b"+OK\r\n", &mut say), Ok(Taken::AsIs(5)));
+    assert_eq!(filter.client_said(b"NOOP\r\n", &mut say), Ok(Pass::NeedMore));
+    assert_eq!(filter.server_said(b"+OK\r\n", &mut say), Ok(Pass::Forward(5)));
     assert!(filter.wants_client());
     assert_eq!(say.server.len(), 6 * OUTSTANDING);
 }
 
 #[test]
 fn nothing_the_client_says_after_quit_is_heard() {
-    let mut filter = Filter::default();
+    let mut filter = Pop3Filter::default();
     let mut say = Replies::default();
-    assert_eq!(filter.client_said(b"QUIT\r\nGET / HTTP/1.1\r\n\0", &mut say), Ok(Taken::Consumed(23)));
-    assert_eq!(filter.client_said(b"DELE 1\r\n", &mut say), Ok(Taken::Consumed(8)));
+    assert_eq!(filter.client_said(b"QUIT\r\nGET / HTTP/1.1\r\n\0", &mut say), Ok(Pass::Replaced(23)));
+    assert_eq!(filter.client_said(b"DELE 1\r\n", &mut say), Ok(Pass::Replaced(8)));
     assert_eq!(say.server, b"QUIT\r\n");
     assert!(filter.client_ended(b"QUIT", &mut say));
     assert_eq!(say.server, b"QUIT\r\n", "it is said once");
@@ -293,11 +293,11 @@ fn nothing_the_client_says_after_quit_is_heard() {
 
 #[test]
 fn tls_and_control_characters_do_not_reach_the_provider() {
-    let said = |text: &[u8]| feed(&mut Filter::default(), true, &[text]);
-    assert_eq!(said(b"\x16\x03\x01"), Err(Breach::Client(Misuse::Tls)));
-    assert_eq!(said(b"RETR 1\rDELE 1\r\n"), Err(Breach::Client(Misuse::Unclean)));
+    let said = |text: &[u8]| feed(&mut Pop3Filter::default(), true, &[text]);
+    assert_eq!(said(b"\x16\x03\x01"), Err(ProtocolViolation::Client(Misuse::Tls)));
+    assert_eq!(said(b"RETR 1\rDELE 1\r\n"), Err(ProtocolViolation::Client(Misuse::Unclean)));
     let long = format!("GET /{}", "x".repeat(COMMAND_LINE));
-    assert_eq!(said(long.as_bytes()), Err(Breach::Client(Misuse::Http)));
+    assert_eq!(said(long.as_bytes()), Err(ProtocolViolation::Client(Misuse::Http)));
 }
 
 #[test]
@@ -317,7 +317,7 @@ fn each_command_has_its_own_kind_of_answer() {
         assert!(session(asked.as_bytes(), &[text]).is_err(), "{asked}");
     }
     for asked in ["AUTH PLAIN", "USER ann", "PASS x", "APOP ann 0", "STLS", "XTND XMIT", "xtnd xmit x"] {
-        let mut filter = Filter::default();
+        let mut filter = Pop3Filter::default();
         let (_, server) = feed(&mut filter, true, &[format!("{asked}\r\n").as_bytes()]).unwrap();
         assert_eq!(server, b"NOOP\r\n", "{asked} is not for the provider");
         let (client, _) = feed(&mut filter, false, &[b"+OK\r\n"]).unwrap();
@@ -327,7 +327,7 @@ fn each_command_has_its_own_kind_of_answer() {
 
 #[test]
 fn it_knows_whether_an_answer_is_owed_or_under_way() {
-    let mut filter = Filter::default();
+    let mut filter = Pop3Filter::default();
     assert!(!filter.owes_answer() && !filter.is_inside_text());
     assert_eq!(filter.clock().0, Clock::ClientIdle);
     let (mut state, mut ticks) = (Vec::new(), vec![filter.clock().1]);

@@ -3,13 +3,13 @@
 use super::*;
 use crate::account::testing::{account, settings};
 
-fn front(access: Access, names: &[&str]) -> Front {
+fn front(access: Access, names: &[&str]) -> SmtpFront {
     let accounts = names.iter().map(|n| Arc::new(account(n, &format!("{n}@example.net"), n))).collect();
-    Front::new(settings(access, accounts, &[]), None, "<1.2@ostler>".into(), None)
+    SmtpFront::new(settings(access, accounts, &[]), None, "<1.2@ostler>".into(), None)
 }
 
 /// Plays a client's lines with a provider that takes everything but recipients with `no` in them.
-fn play(front: &mut Front, lines: &[&str]) -> Vec<String> {
+fn play(front: &mut SmtpFront, lines: &[&str]) -> Vec<String> {
     lines
         .iter()
         .map(|line| {
@@ -140,13 +140,13 @@ fn commands_out_of_turn_and_browsers_are_answered() {
 }
 
 /// A door of one account's own, and one for all where mail is fetched.
-fn own_front(access: Access, change: impl FnOnce(&mut Account)) -> Front {
+fn own_front(access: Access, change: impl FnOnce(&mut Account)) -> SmtpFront {
     let mut account = account("home", "home@example.net", "home");
     change(&mut account);
     let account = Arc::new(account);
     let doors = [(Protocol::Smtp, 2525), (Protocol::Pop3, 1100)];
     let settings = settings(access, vec![Arc::clone(&account)], &doors);
-    Front::new(settings, Some(account), "<1.2@ostler>".into(), Some(5000))
+    SmtpFront::new(settings, Some(account), "<1.2@ostler>".into(), Some(5000))
 }
 
 #[test]
@@ -176,7 +176,7 @@ fn one_that_has_not_begun_may_say_so_much_and_no_more() {
 
 #[test]
 fn the_provider_is_reached_for_where_only_one_can_be_meant() {
-    let likely = |front: &Front| front.likely_account().map(|account| account.name.clone());
+    let likely = |front: &SmtpFront| front.likely_account().map(|account| account.name.clone());
     assert_eq!(likely(&front(Access::SameUser, &["home"])), Some("home".into()));
     assert_eq!(likely(&own_front(Access::SameUser, |_| {})), Some("home".into()));
     assert_eq!(likely(&own_front(Access::SameUser, |account| account.smtp.clear())), None);
@@ -225,11 +225,11 @@ fn an_answer_to_a_challenge_may_be_longer_than_a_command() {
 fn a_wrong_local_password_is_told_and_lets_nobody_in() {
     let mut front = own_front(Access::Password, |_| {});
     assert!(front.authenticated(None, false).starts_with("535 "));
-    assert_eq!(front.take_slip(), Some(Slip::WrongPassword));
-    assert_eq!(front.take_slip(), None, "told once");
+    assert_eq!(front.take_misconfiguration(), Some(ClientMisconfiguration::WrongPassword));
+    assert_eq!(front.take_misconfiguration(), None, "told once");
     assert!(!front.is_at_work());
     assert!(play(&mut front, &["MAIL FROM:<a@b>"])[0].starts_with("530 "));
-    assert_eq!(front.take_slip(), Some(Slip::NoPassword));
+    assert_eq!(front.take_misconfiguration(), Some(ClientMisconfiguration::NoPassword));
     let attempt = |line: &str| match own_front(Access::Password, |_| {}).on_line(&Line::new(line.as_bytes())) {
         Answer::Authenticate(_, attempt) => attempt,
         _ => panic!("{line}"),
@@ -244,16 +244,16 @@ fn a_mistake_in_the_settings_of_the_program_is_told() {
     let slip = |line: &str| {
         let mut front = own_front(Access::SameUser, |_| {});
         let said = play(&mut front, &[line]).remove(0);
-        (front.take_slip(), said)
+        (front.take_misconfiguration(), said)
     };
-    assert_eq!(slip("STARTTLS").0, Some(Slip::StartTls));
-    assert_eq!(slip("AUTH CRAM-MD5").0, Some(Slip::Secure), "it could not be checked");
+    assert_eq!(slip("STARTTLS").0, Some(ClientMisconfiguration::StartTls));
+    assert_eq!(slip("AUTH CRAM-MD5").0, Some(ClientMisconfiguration::Secure), "it could not be checked");
     let (wrong_door, said) = slip("CAPA");
-    assert_eq!(wrong_door, Some(Slip::WrongDoor { speaks: Protocol::Pop3, port: Some(1100) }));
+    assert_eq!(wrong_door, Some(ClientMisconfiguration::WrongDoor { speaks: Protocol::Pop3, port: Some(1100) }));
     assert!(said.ends_with("the one for fetching is 1100"), "{said}");
     assert_eq!(slip("NOOP").0, None);
     let front = own_front(Access::SameUser, |_| {});
-    assert_eq!(front.silent(), Some(Slip::Silent { at: Protocol::Smtp, port: Some(1100) }));
+    assert_eq!(front.silent(), Some(ClientMisconfiguration::Silent { at: Protocol::Smtp, port: Some(1100) }));
     let mut spoke = own_front(Access::SameUser, |_| {});
     play(&mut spoke, &["EHLO x"]);
     assert_eq!(spoke.silent(), None);
@@ -274,7 +274,7 @@ fn size_and_sign_in_are_offered_as_the_settings_say() {
 #[test]
 fn what_the_provider_said_is_what_the_client_hears() {
     let mut front = front(Access::SameUser, &["home"]);
-    let line = |front: &mut Front, line: &str| front.on_line(&Line::new(line.as_bytes()));
+    let line = |front: &mut SmtpFront, line: &str| front.on_line(&Line::new(line.as_bytes()));
     assert!(matches!(line(&mut front, "MAIL FROM:<home@example.net>"), Answer::Mail(..)));
     assert_eq!(front.mail_answered(&Reply::new(550, "5.7.1 no")), "550 5.7.1 no\r\n");
     assert!(front.transaction().is_none());
@@ -304,7 +304,7 @@ fn a_message_has_so_many_recipients() {
     assert!(play(&mut list, &["RCPT TO:<>"; 2 * BAD_COMMANDS]).iter().all(|said| said.starts_with("501 ")));
 }
 
-fn front_with_mail() -> Front {
+fn front_with_mail() -> SmtpFront {
     let mut front = front(Access::SameUser, &["home"]);
     play(&mut front, &["MAIL FROM:<home@example.net>"]);
     front

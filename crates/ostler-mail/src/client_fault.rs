@@ -1,0 +1,133 @@
+//! What a client does wrong, and the words for it: [`ClientMisconfiguration`] is a mistake in the settings of a mail
+//! program, which ostler reports; [`Misuse`] ends the connection.
+
+use std::fmt;
+
+use crate::account::Protocol;
+use crate::failure::spoken;
+
+/// A mistake in the settings of a mail program that shows in what it says, and does not end its connection. Told where
+/// people look, so that nobody has to guess.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientMisconfiguration {
+    /// It speaks the protocol of another door.
+    WrongDoor {
+        /// What it speaks.
+        speaks: Protocol,
+        /// The port where that is spoken, if there is one.
+        port: Option<u16>,
+    },
+    /// It came and went without a word, as one does that expected the other greeting.
+    Silent {
+        /// What is spoken at the door it came to.
+        at: Protocol,
+        /// The port of the other protocol, if there is one.
+        port: Option<u16>,
+    },
+    /// It asked to begin TLS.
+    StartTls,
+    /// It wants a kind of sign-in that ostler does not have.
+    Secure,
+    /// It gave a wrong local password.
+    WrongPassword,
+    /// It began a message and gave no local password.
+    NoPassword,
+}
+
+impl fmt::Display for ClientMisconfiguration {
+    /// What happened; what to do.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let way = |protocol: &Protocol| if *protocol == Protocol::Smtp { "outgoing" } else { "incoming" };
+        let other = |protocol: &Protocol| if *protocol == Protocol::Smtp { "incoming" } else { "outgoing" };
+        match self {
+            Self::WrongDoor { speaks, port: Some(port) } => write!(
+                f,
+                "the program came to the wrong port: the one for {} mail ({}) is {port}; type that one there",
+                way(speaks),
+                spoken(*speaks)
+            ),
+            Self::WrongDoor { speaks, port: None } => write!(
+                f,
+                "the program came to the wrong port, and none is open for {} mail ({}); switch it on in ostler's settings",
+                way(speaks),
+                spoken(*speaks)
+            ),
+            Self::Silent { at, port: Some(port) } => write!(
+                f,
+                "a program came to the port for {} mail ({}) and left without a word; if it wanted {} mail, the port for that is {port}",
+                way(at),
+                spoken(*at),
+                other(at)
+            ),
+            Self::Silent { at, port: None } => write!(
+                f,
+                "a program came to the port for {} mail ({}) and left without a word; try it once more",
+                way(at),
+                spoken(*at)
+            ),
+            Self::StartTls => f.write_str(
+                "the program wants SSL or TLS here: switch SSL/TLS off in it; ostler encrypts the way to the provider",
+            ),
+            Self::Secure => f.write_str(
+                "the program wants a kind of sign-in that ostler does not have: switch off secure password authentication (SPA) or APOP in it",
+            ),
+            Self::WrongPassword => f.write_str(
+                "the program gave a wrong password: type the local one, which ostler list --passwords shows",
+            ),
+            Self::NoPassword => f.write_str(
+                "the program gave no password for sending: switch on authentication for outgoing mail, with the local password that ostler list --passwords shows",
+            ),
+        }
+    }
+}
+
+/// What a client did that ends its connection.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Misuse {
+    /// It began TLS on a plain door.
+    #[error(
+        "it speaks TLS on a door that is plain: switch SSL/TLS off in the mail program, the way to the provider is encrypted anyway"
+    )]
+    Tls,
+    /// It speaks HTTP: a browser, perhaps made to by a web page.
+    #[error("it speaks HTTP, as a browser does; nothing was done for it")]
+    Http,
+    /// A line was longer than the limit.
+    #[error("it sent a line longer than {0} octets")]
+    LineTooLong(usize),
+    /// NUL or CR inside a command.
+    #[error("it sent a NUL or a lone CR inside a command")]
+    Unclean,
+    /// Too many commands before signing in, or too many bad ones.
+    #[error("it sent too many commands that lead nowhere")]
+    TooManyCommands,
+    /// Too many wrong local passwords.
+    #[error("it gave a wrong local password three times; ostler list --passwords shows the right one")]
+    TooManyPasswords,
+    /// It spoke before it was greeted.
+    #[error("it spoke before it was greeted, as no mail program does")]
+    EarlyGreeting,
+    /// Octets were waiting when DATA was answered.
+    #[error("it sent more before DATA was answered, as a web page made to send mail would")]
+    EarlyData,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_came_to_the_wrong_port_is_told_the_right_one() {
+        let wrong = |speaks, port| ClientMisconfiguration::WrongDoor { speaks, port }.to_string();
+        assert!(wrong(Protocol::Pop3, Some(1100)).contains("the one for incoming mail (POP3) is 1100"));
+        assert!(wrong(Protocol::Smtp, Some(2525)).contains("the one for outgoing mail (SMTP) is 2525"));
+        assert!(wrong(Protocol::Smtp, None).contains("none is open for outgoing mail (SMTP)"));
+        let silent = |at, port| ClientMisconfiguration::Silent { at, port }.to_string();
+        let at_pop3 = silent(Protocol::Pop3, Some(2525));
+        assert!(at_pop3.contains("the port for incoming mail (POP3)"), "{at_pop3}");
+        assert!(at_pop3.ends_with("if it wanted outgoing mail, the port for that is 2525"), "{at_pop3}");
+        let at_smtp = silent(Protocol::Smtp, Some(1100));
+        assert!(at_smtp.contains("the port for outgoing mail (SMTP)"), "{at_smtp}");
+        assert!(at_smtp.ends_with("if it wanted incoming mail, the port for that is 1100"), "{at_smtp}");
+    }
+}
