@@ -32,7 +32,7 @@ mod toml_tree;
 pub mod value;
 
 pub use add::add_account;
-pub use change::{Change, Place, change_account, common_username};
+pub use change::{Change, ServerLocation, change_account, common_username};
 pub use edit::{EditError, remove_account};
 pub use file::{LIMIT, LoadError, default_path, load, state_folder, write_atomically};
 pub use move_door::move_door;
