@@ -1,6 +1,6 @@
 //! Setting up an account: from an address to the servers (`find`), from servers and a password to an account that is
 //! known to work (`trial`), from there into the settings file and the keyring (`keep`). `ostler add` and the settings page
-//! are two ways to talk about the same steps; both are a [`Talk`].
+//! are two ways to talk about the same steps; both are a [`SetupUi`].
 //!
 //! Not here: how questions look, and where passwords are typed.
 
@@ -22,7 +22,7 @@ use ostler_mail::secret::Secret;
 const FRESH: Duration = Duration::from_secs(60);
 
 /// Whoever sits before the screen.
-pub trait Talk {
+pub trait SetupUi {
     /// A step was tried.
     fn step(&mut self, step: &Step);
     /// Something worth a sentence.

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::{Manner, Plan, Question, Secrets, Side, Talk, flag_of};
+use super::{Manner, Plan, Question, Secrets, SetupUi, Side, flag_of};
 use crate::diagnose::{Doctor, STRANGER};
 use crate::events::Events;
 use crate::proxy::Engine;
@@ -49,7 +49,7 @@ pub struct Trial<'a, T> {
     plan: &'a Plan,
     secrets: &'a Secrets,
     settings: &'a Settings,
-    talk: &'a mut T,
+    ui: &'a mut T,
 }
 
 /// One side did not come about.
@@ -58,10 +58,10 @@ struct Broken {
     failure: Option<Failure>,
 }
 
-impl<'a, T: Talk> Trial<'a, T> {
+impl<'a, T: SetupUi> Trial<'a, T> {
     /// The settings are those the account will live among: its time limits count.
-    pub fn new(plan: &'a Plan, secrets: &'a Secrets, settings: &'a Settings, talk: &'a mut T) -> Self {
-        Self { plan, secrets, settings, talk }
+    pub fn new(plan: &'a Plan, secrets: &'a Secrets, settings: &'a Settings, ui: &'a mut T) -> Self {
+        Self { plan, secrets, settings, ui }
     }
 
     /// Tries it.
@@ -94,8 +94,8 @@ impl<'a, T: Talk> Trial<'a, T> {
     /// All steps to one server of an account; why not, if not.
     async fn server(&mut self, account: &Account, server: &Server) -> Result<(), Failure> {
         let engine = self.engine(account);
-        let talk = &mut *self.talk;
-        let mut doctor = Doctor::new(engine, Arc::new(account.clone()), |step| talk.step(step));
+        let ui = &mut *self.ui;
+        let mut doctor = Doctor::new(engine, Arc::new(account.clone()), |step| ui.step(step));
         let ok = doctor.server(server).await;
         outcome(ok, doctor)
     }
@@ -103,8 +103,8 @@ impl<'a, T: Talk> Trial<'a, T> {
     /// The way of a send, MAIL and RCPT included.
     async fn send(&mut self, account: &Account) -> Result<(), Failure> {
         let engine = self.engine(account);
-        let talk = &mut *self.talk;
-        let mut doctor = Doctor::new(engine, Arc::new(account.clone()), |step| talk.step(step));
+        let ui = &mut *self.ui;
+        let mut doctor = Doctor::new(engine, Arc::new(account.clone()), |step| ui.step(step));
         let ok = doctor.send().await;
         outcome(ok, doctor)
     }
@@ -172,7 +172,7 @@ impl<'a, T: Talk> Trial<'a, T> {
     /// Whether a refused name is worth a try in its other form.
     fn other_name(&mut self, failure: &Failure, name: &str, next: Option<&String>) -> bool {
         let Some(next) = next.filter(|_| matches!(failure, Failure::SignInRefused { .. })) else { return false };
-        self.talk.say(&format!(
+        self.ui.say(&format!(
             "The name \"{name}\" was refused with this password; some providers want it as \"{next}\". Trying that."
         ));
         true
@@ -185,7 +185,7 @@ impl<'a, T: Talk> Trial<'a, T> {
         }
         let failed = side.endpoints.get(at)?;
         for (index, endpoint) in side.endpoints.iter().enumerate().skip(at + 1) {
-            self.talk.say(&format!("Trying {} ...", endpoint.describe()));
+            self.ui.say(&format!("Trying {} ...", endpoint.describe()));
             if try_endpoint(endpoint, &self.plan.trust).await.is_err() {
                 continue;
             }
@@ -194,7 +194,7 @@ impl<'a, T: Talk> Trial<'a, T> {
                 other: endpoint.describe(),
                 flag: flag_of(endpoint),
             };
-            return self.talk.confirm(&question).await.then_some(index);
+            return self.ui.confirm(&question).await.then_some(index);
         }
         None
     }
@@ -240,9 +240,9 @@ impl<'a, T: Talk> Trial<'a, T> {
         }
         match before {
             Before::Shut => {
-                self.talk.say("This provider wants a POP login before each send; switched on: ostler does it for you.");
+                self.ui.say("This provider wants a POP login before each send; switched on: ostler does it for you.");
             }
-            Before::Open => self.talk.say(
+            Before::Open => self.ui.say(
                 "This provider takes mail without a sign-in just now. Most that do so want mail to be fetched first, so ostler \
                  logs in by POP before each send; that does no harm elsewhere.",
             ),
@@ -282,7 +282,7 @@ impl<'a, T: Talk> Trial<'a, T> {
             (Failure::SignInDisabled { .. } | Failure::SignInRefused { .. }, Some(login))
                 if !self.plan.sends_elsewhere() =>
             {
-                self.talk.say(
+                self.ui.say(
                     "Signing in does not work there; trying whether a POP login before the send is what it wants.",
                 );
                 let through = self.through_the_gate(endpoint, login, Before::Shut).await;

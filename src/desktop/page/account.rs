@@ -17,7 +17,7 @@ use crate::config::presets::Presets;
 use crate::diagnose::Doctor;
 use crate::events::Events;
 use crate::proxy::Engine;
-use crate::setup::Talk;
+use crate::setup::SetupUi;
 use crate::vault::{Vault, VaultError, keyed_servers};
 use ostler_mail::account::{Access, Account, SecretSource, Security, Server};
 use ostler_mail::failure::error_chain;

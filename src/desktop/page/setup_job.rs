@@ -15,7 +15,7 @@ use crate::config::presets::Presets;
 use crate::setup::find::{Finding, NotFound, Search};
 use crate::setup::keep::{KeepError, keep};
 use crate::setup::trial::{Outcome, Trial};
-use crate::setup::{Plan, Side, Talk};
+use crate::setup::{Plan, SetupUi, Side};
 use ostler_mail::account::{Account, Trust};
 use ostler_mail::failure::Failure;
 use ostler_mail::failure::error_chain;
