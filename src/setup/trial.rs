@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::{Manner, Plan, Question, Secrets, SetupUi, Side, flag_of};
+use super::{Plan, Question, Secrets, SendAuth, ServerChoice, SetupUi, flag_of};
 use crate::diagnose::{Doctor, STRANGER};
 use crate::events::Events;
 use crate::proxy::Engine;
@@ -52,7 +52,7 @@ pub struct Trial<'a, T> {
     ui: &'a mut T,
 }
 
-/// One side did not come about.
+/// One choice did not come about.
 struct Broken {
     server: Option<Server>,
     failure: Option<Failure>,
@@ -115,7 +115,7 @@ impl<'a, T: SetupUi> Trial<'a, T> {
             return Before::NotAsked;
         }
         let Some(endpoint) = self.plan.outgoing.endpoints.first() else { return Before::NotAsked };
-        let server = self.plan.outgoing_server(endpoint, Manner::Without);
+        let server = self.plan.outgoing_server(endpoint, SendAuth::Nothing);
         let account = self.plan.account(None, vec![server.clone()]);
         let engine = self.engine(&account);
         let prepared = engine.prepare_smtp(&server, &self.settings.timeouts, Route::default()).await;
@@ -141,10 +141,10 @@ impl<'a, T: SetupUi> Trial<'a, T> {
 
     /// Where mail is fetched, if it is.
     async fn incoming(&mut self) -> Result<Option<Server>, Broken> {
-        let side = self.plan.incoming.clone();
+        let choice = self.plan.incoming.clone();
         let mut at = 0;
-        while let Some(endpoint) = side.endpoints.get(at) {
-            let mut names = side.usernames(endpoint).into_iter().peekable();
+        while let Some(endpoint) = choice.endpoints.get(at) {
+            let mut names = choice.usernames(endpoint).into_iter().peekable();
             let mut last = None;
             while let Some(name) = names.next() {
                 let server = self.plan.incoming_server(endpoint, name.clone());
@@ -161,7 +161,7 @@ impl<'a, T: SetupUi> Trial<'a, T> {
                 }
             }
             let Some((server, failure)) = last else { break };
-            match self.another(&side, at, &failure).await {
+            match self.another(&choice, at, &failure).await {
                 Some(other) => at = other,
                 None => return Err(Broken { server: Some(server), failure: Some(failure) }),
             }
@@ -178,13 +178,13 @@ impl<'a, T: SetupUi> Trial<'a, T> {
         true
     }
 
-    /// The next server of a side that answers, if this one does not and the person agrees.
-    async fn another(&mut self, side: &Side, at: usize, failure: &Failure) -> Option<usize> {
+    /// The next server of a choice that answers, if this one does not and the person agrees.
+    async fn another(&mut self, choice: &ServerChoice, at: usize, failure: &Failure) -> Option<usize> {
         if !is_about_the_way(failure) {
             return None;
         }
-        let failed = side.endpoints.get(at)?;
-        for (index, endpoint) in side.endpoints.iter().enumerate().skip(at + 1) {
+        let failed = choice.endpoints.get(at)?;
+        for (index, endpoint) in choice.endpoints.iter().enumerate().skip(at + 1) {
             self.ui.say(&format!("Trying {} ...", endpoint.describe()));
             if try_endpoint(endpoint, &self.plan.trust).await.is_err() {
                 continue;
@@ -201,9 +201,9 @@ impl<'a, T: SetupUi> Trial<'a, T> {
 
     /// Where mail is sent, if it is.
     async fn outgoing(&mut self, pop3: Option<&Server>, before: Before) -> Result<Option<Server>, Broken> {
-        let side = self.plan.outgoing.clone();
+        let choice = self.plan.outgoing.clone();
         let mut at = 0;
-        while let Some(endpoint) = side.endpoints.get(at) {
+        while let Some(endpoint) = choice.endpoints.get(at) {
             let tried = match pop3 {
                 Some(login) if self.plan.gate || before != Before::NotAsked => {
                     self.through_the_gate(endpoint, login, before).await
@@ -214,7 +214,7 @@ impl<'a, T: SetupUi> Trial<'a, T> {
                 Ok(server) => return Ok(Some(server)),
                 Err(broken) => broken,
             };
-            match self.another(&side, at, &failure).await {
+            match self.another(&choice, at, &failure).await {
                 Some(other) => at = other,
                 None => return Err(Broken { server: Some(server), failure: Some(failure) }),
             }
@@ -229,7 +229,7 @@ impl<'a, T: SetupUi> Trial<'a, T> {
         login: &Server,
         before: Before,
     ) -> Result<Server, (Server, Failure)> {
-        let server = self.plan.outgoing_server(endpoint, Manner::AfterPop(login));
+        let server = self.plan.outgoing_server(endpoint, SendAuth::AfterPop(login));
         let account = self.plan.account(Some(login.clone()), vec![server.clone()]);
         let tried = match self.server(&account, &server).await {
             Ok(()) => self.send(&account).await,
@@ -257,7 +257,7 @@ impl<'a, T: SetupUi> Trial<'a, T> {
         let mut last = None;
         while !names.is_empty() {
             let name = names.remove(0);
-            let server = self.plan.outgoing_server(endpoint, Manner::Password(name.clone()));
+            let server = self.plan.outgoing_server(endpoint, SendAuth::Password(name.clone()));
             let account = self.plan.account(None, vec![server.clone()]);
             match self.server(&account, &server).await {
                 Ok(()) => {
@@ -276,7 +276,7 @@ impl<'a, T: SetupUi> Trial<'a, T> {
             }
         }
         let (server, failure) =
-            last.unwrap_or_else(|| (self.plan.outgoing_server(endpoint, Manner::Without), Failure::Internal));
+            last.unwrap_or_else(|| (self.plan.outgoing_server(endpoint, SendAuth::Nothing), Failure::Internal));
         match (&failure, pop3) {
             // The password is right, for mail came with it: perhaps nobody signs in here.
             (Failure::SignInDisabled { .. } | Failure::SignInRefused { .. }, Some(login))
@@ -289,7 +289,7 @@ impl<'a, T: SetupUi> Trial<'a, T> {
                 through.map_err(|_| (server, failure))
             }
             (Failure::SignInDisabled { .. }, None) => {
-                let open = self.plan.outgoing_server(endpoint, Manner::Without);
+                let open = self.plan.outgoing_server(endpoint, SendAuth::Nothing);
                 let account = self.plan.account(None, vec![open.clone()]);
                 match self.send(&account).await {
                     Ok(()) => Ok(open),

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::{Decision, Running};
 use crate::cli::ask;
 use crate::diagnose::Step;
-use crate::setup::{Plan, Question, SetupUi, Side};
+use crate::setup::{Plan, Question, ServerChoice, SetupUi};
 use ostler_mail::account::{Access, Protocol, Security, Settings};
 
 /// The conversation; results go to standard output, everything on the way to standard error.
@@ -68,7 +68,7 @@ pub(super) fn tell(text: &str) {
 
 /// The two sides of the plan, one line each.
 pub(super) fn servers(plan: &Plan) -> String {
-    let line = |word: &str, side: &Side, gate: bool| {
+    let line = |word: &str, side: &ServerChoice, gate: bool| {
         let Some(endpoint) = side.endpoints.first() else { return format!("  {word}  (none)\n") };
         let mut line = format!("  {word}  {}", endpoint.describe());
         if gate {
