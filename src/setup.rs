@@ -242,7 +242,7 @@ pub struct Secrets {
 impl Secrets {
     /// The secret for each server of the account whose password goes to the keyring.
     pub fn by_server<'a>(&self, account: &'a Account) -> Vec<(&'a Server, Arc<Secret>)> {
-        let keyed = crate::vault::keyed_servers(account);
+        let keyed = crate::vault::servers_with_secret(account);
         let in_keyring = |s: &&Server| s.credentials().is_some_and(|c| c.secret == SecretSource::Keyring);
         keyed
             .into_iter()

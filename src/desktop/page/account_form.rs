@@ -16,7 +16,7 @@ use super::layout::{check, field};
 use super::{App, Shared};
 use crate::config::presets::Presets;
 use crate::config::{self, Change, EditError, ServerLocation, common_username, value};
-use crate::vault::keyed_servers;
+use crate::vault::servers_with_secret;
 use ostler_mail::account::{Account, Protocol, Security, Server};
 
 /// How long the running ostler may take to see that its settings have changed.
@@ -172,9 +172,9 @@ pub(super) async fn change(shared: App, Form(sent): Form<Sent>) -> Response {
         return page(&shared, &old, &Said { change: vec![("all", why)], typed: Some(sent), ..Said::default() });
     }
     let new = in_force(&shared, &old, &change).await;
-    let kept: Vec<_> = keyed_servers(&new).into_iter().map(Server::id).collect();
+    let kept: Vec<_> = servers_with_secret(&new).into_iter().map(Server::id).collect();
     let mut forgotten = false;
-    for server in keyed_servers(&old) {
+    for server in servers_with_secret(&old) {
         if !kept.contains(&server.id()) {
             forgotten = true;
             // Nothing sends it anywhere any more, since it belongs to the server that was; an error leaves it at that.
