@@ -32,9 +32,9 @@ mod toml_tree;
 pub mod value;
 
 pub use add::add_account;
-pub use change::{Change, Place, change_account, common_username};
+pub use change::{Change, ServerLocation, change_account, common_username};
 pub use edit::{EditError, remove_account};
-pub use file::{LIMIT, LoadError, default_path, load, state_folder, write_atomically};
+pub use file::{LoadError, default_path, load, state_folder, write_atomically};
 pub use move_door::move_door;
 
 /// A settings file that has been understood.
@@ -109,14 +109,14 @@ pub fn parse_with(text: &str, file: &Path, presets: &Presets) -> Result<Parsed, 
     let notes = Notes::default();
     let (tree, errors) = DeTable::parse_recoverable(text);
     let settings = match syntax::report(text, &errors, &notes) {
-        syntax::Damage::None => read::settings(tree.get_ref(), file, presets, &notes),
+        syntax::Damage::None => read::read_settings(tree.get_ref(), file, presets, &notes),
         syntax::Damage::Lines(rest) => {
             // What the undamaged lines say is checked too, so that one go at the file is enough.
             let (tree, errors) = DeTable::parse_recoverable(&rest);
             if errors.is_empty() {
                 let more = Notes::default();
-                read::settings(tree.get_ref(), file, presets, &more);
-                notes.take_in_what_is_present(more);
+                read::read_settings(tree.get_ref(), file, presets, &more);
+                notes.merge_without_absences(more);
             }
             None
         }

@@ -6,11 +6,11 @@
 
 mod authority;
 mod client;
-mod letters;
 mod mailroom;
 mod pop;
 mod provider;
 mod run;
+mod sample_mail;
 mod smtp;
 mod spoken;
 mod text;
@@ -39,15 +39,15 @@ use ostler_mail::sasl::hex;
 use ostler_mail::secret::Secret;
 use provider::Provider;
 pub use run::{Options, main};
-use spoken::{Page, Spoke, Teller};
+use spoken::{Page, Recorder, SpokenLine};
 
 /// How long the gate stays open after a login: the shortest window in use anywhere.
-const WINDOW: Duration = Duration::from_secs(120);
+const GATE_WINDOW: Duration = Duration::from_secs(120);
 /// The account's `fresh`.
 const FRESH: Duration = Duration::from_secs(60);
 /// How long an act waits for ostler to end its connections to the provider, so that their last lines are printed
 /// where they belong. Nothing depends on it.
-const SETTLE: Duration = Duration::from_millis(300);
+const DISCONNECT_TIMEOUT: Duration = Duration::from_millis(300);
 const EUDORA: &str = "Eudora";
 const OUTLOOK: &str = "Outlook Express";
 
@@ -64,17 +64,17 @@ pub struct Doors {
 pub struct Scene {
     provider: Provider,
     password: Arc<Secret>,
-    teller: Teller,
-    heard: UnboundedReceiver<Spoke>,
+    recorder: Recorder,
+    spoken_rx: UnboundedReceiver<SpokenLine>,
 }
 
 impl Scene {
     /// Starts the provider.
     pub async fn start() -> Result<Self, String> {
-        let password = Arc::new(Secret::new(random()?).map_err(|why| format!("no password for the demo: {why}"))?);
-        let (teller, heard) = Teller::new(USER, Arc::clone(&password));
-        let provider = Provider::start(WINDOW, Arc::clone(&password), random()?, &teller).await?;
-        Ok(Self { provider, password, teller, heard })
+        let password = Arc::new(Secret::new(random_hex()?).map_err(|why| format!("no password for the demo: {why}"))?);
+        let (recorder, spoken_rx) = Recorder::new(USER, Arc::clone(&password));
+        let provider = Provider::start(GATE_WINDOW, Arc::clone(&password), random_hex()?, &recorder).await?;
+        Ok(Self { provider, password, recorder, spoken_rx })
     }
 
     /// The certificate of the demo's own authority, to be trusted for [`Scene::trust`] and for nothing else.
@@ -142,22 +142,24 @@ impl Scene {
     /// printed says the same.
     pub async fn play(&mut self, doors: Doors, has_colour: bool, out: &mut dyn Write) -> Result<usize, String> {
         let page = Page::new(out, has_colour);
-        let mut stage = Stage { provider: &self.provider, heard: &mut self.heard, teller: &self.teller, page };
+        let mut stage =
+            Stage { provider: &self.provider, spoken_rx: &mut self.spoken_rx, recorder: &self.recorder, page };
         let played = stage.play(doors).await;
         let last = match &played {
             Ok(bytes) => format!("demo: the message came back identical ({bytes} bytes)"),
-            Err(why) => format!("demo: FAILED: {}", self.teller.starred(why)),
+            Err(why) => format!("demo: FAILED: {}", self.recorder.starred(why)),
         };
-        stage.words(&last)?;
+        stage.print(&last)?;
         played
     }
 
     /// For `--stay`: prints what to type into a mail program, then everything that is said, until it is dropped.
     pub async fn stay(&mut self, doors: Doors, has_colour: bool, out: &mut dyn Write) -> Result<(), String> {
-        self.provider.post(&letters::welcome());
+        self.provider.post(&sample_mail::welcome());
         let page = Page::new(out, has_colour);
-        let mut stage = Stage { provider: &self.provider, heard: &mut self.heard, teller: &self.teller, page };
-        stage.words(&stay_text(doors))?;
+        let mut stage =
+            Stage { provider: &self.provider, spoken_rx: &mut self.spoken_rx, recorder: &self.recorder, page };
+        stage.print(&stay_text(doors))?;
         stage.printing(std::future::pending()).await
     }
 }
@@ -188,7 +190,7 @@ pub fn stay_text(doors: Doors) -> String {
 }
 
 /// 128 random bits in hexadecimal.
-fn random() -> Result<String, String> {
+fn random_hex() -> Result<String, String> {
     let mut bits = [0; 16];
     crate::os::random(&mut bits).then(|| hex(&bits)).ok_or_else(|| "the system gives no random numbers".to_owned())
 }
@@ -196,8 +198,8 @@ fn random() -> Result<String, String> {
 /// The play and its page.
 struct Stage<'a> {
     provider: &'a Provider,
-    heard: &'a mut UnboundedReceiver<Spoke>,
-    teller: &'a Teller,
+    spoken_rx: &'a mut UnboundedReceiver<SpokenLine>,
+    recorder: &'a Recorder,
     page: Page<'a>,
 }
 
@@ -210,23 +212,23 @@ struct Sent {
 impl Stage<'_> {
     async fn play(&mut self, doors: Doors) -> Result<usize, String> {
         self.introduce(doors)?;
-        let program = |name| Program { name, teller: self.teller.clone() };
+        let program = |name| Program { name, recorder: self.recorder.clone() };
         let (eudora, outlook) = (program(EUDORA), program(OUTLOOK));
         let to = [FOREIGN, ADDRESS];
 
-        let letter = letters::from_eudora();
+        let letter = sample_mail::from_eudora();
         let words = "1. Eudora sends. The gate is shut: nobody has logged in yet, so ostler does that first.";
         let first = self.act(words, eudora.eudora_sends(doors.smtp, &to, &letter)).await?;
         let words = "2. Outlook Express fetches, and deletes what it has fetched.";
         let fetched = self.act(words, outlook.outlook_fetches(doors.pop3)).await?;
-        came_back(OUTLOOK, &first, &fetched)?;
+        check_returned(OUTLOOK, &first, &fetched)?;
 
-        let letter = letters::from_outlook_express();
+        let letter = sample_mail::from_outlook_express();
         let words = "3. Outlook Express sends. Its own fetch has opened the gate: no other login is needed.";
         let second = self.act(words, outlook.outlook_sends(doors.smtp, &to, &letter)).await?;
         let words = "4. Eudora fetches, and deletes.";
         let fetched = self.act(words, eudora.eudora_fetches(doors.pop3)).await?;
-        came_back(EUDORA, &second, &fetched)?;
+        check_returned(EUDORA, &second, &fetched)?;
 
         let sent = Sent { eudora: first, outlook: second };
         self.inspect(&sent)?;
@@ -236,8 +238,8 @@ impl Stage<'_> {
 
     fn introduce(&mut self, doors: Doors) -> Result<(), String> {
         let Provider { pop3, smtp, .. } = self.provider;
-        let window = WINDOW.as_secs();
-        self.words(&format!(
+        let window = GATE_WINDOW.as_secs();
+        self.print(&format!(
             "A provider made for this demo: POP3 on localhost port {pop3}, SMTP on port {smtp}, both inside TLS.\n\
              It takes mail to other companies only within {window} s after a POP3 login from the same address.\n\
              ostler in front of it: POP3 on {}, SMTP on {}, both plain, for old mail programs.\n\
@@ -253,7 +255,8 @@ impl Stage<'_> {
             return Err(format!("2 messages were sent to {FOREIGN}, {} arrived", foreign.len()));
         };
         for (sent, got) in [(&sent.eudora, first), (&sent.outlook, second)] {
-            letters::compare(sent, &got.octets).map_err(|why| format!("a message to {FOREIGN} was altered: {why}"))?;
+            sample_mail::compare(sent, &got.octets)
+                .map_err(|why| format!("a message to {FOREIGN} was altered: {why}"))?;
         }
         match self.provider.messages(Mailbox::Own).len() {
             0 => Ok(()),
@@ -262,10 +265,10 @@ impl Stage<'_> {
     }
 
     fn sum_up(&mut self, sent: &Sent, counts: Counts) -> Result<(), String> {
-        self.page.heading("What happened").map_err(unprintable)?;
+        self.page.heading("What happened").map_err(print_failure)?;
         let Counts { logins, gate_refusals, messages, connections, .. } = counts;
         let own = logins.saturating_sub(2);
-        self.words(&format!(
+        self.print(&format!(
             "  sent       {messages} messages, {} and {} bytes, each to {ADDRESS} and {FOREIGN}\n\
              \x20 fetched    both, then deleted at the provider; each arrived exactly once in each mailbox\n\
              \x20 compared   byte for byte behind the one Received header the provider puts on top: identical,\n\
@@ -282,11 +285,11 @@ impl Stage<'_> {
 
     /// Prints a heading, then what is said while something happens.
     async fn act<T>(&mut self, heading: &str, what: impl Future<Output = Result<T, String>>) -> Result<T, String> {
-        self.page.heading(heading).map_err(unprintable)?;
+        self.page.heading(heading).map_err(print_failure)?;
         let happened = self.printing(what).await?;
         let provider = self.provider;
         // Its end only matters for the order on the page.
-        let _ = self.printing(timeout(SETTLE, provider.empty())).await?;
+        let _ = self.printing(timeout(DISCONNECT_TIMEOUT, provider.wait_until_empty())).await?;
         happened
     }
 
@@ -295,10 +298,10 @@ impl Stage<'_> {
         loop {
             tokio::select! {
                 biased;
-                Some(spoke) = self.heard.recv() => self.page.spoke(&spoke).map_err(unprintable)?,
+                Some(spoke) = self.spoken_rx.recv() => self.page.spoke(&spoke).map_err(print_failure)?,
                 done = &mut what => {
-                    while let Ok(spoke) = self.heard.try_recv() {
-                        self.page.spoke(&spoke).map_err(unprintable)?;
+                    while let Ok(spoke) = self.spoken_rx.try_recv() {
+                        self.page.spoke(&spoke).map_err(print_failure)?;
                     }
                     return Ok(done);
                 }
@@ -306,18 +309,19 @@ impl Stage<'_> {
         }
     }
 
-    fn words(&mut self, words: &str) -> Result<(), String> {
-        self.page.words(words).map_err(unprintable)
+    fn print(&mut self, words: &str) -> Result<(), String> {
+        self.page.print(words).map_err(print_failure)
     }
 }
 
-fn came_back(program: &str, sent: &[u8], fetched: &[Vec<u8>]) -> Result<(), String> {
+fn check_returned(program: &str, sent: &[u8], fetched: &[Vec<u8>]) -> Result<(), String> {
     let [message] = fetched else {
         return Err(format!("1 message was sent, {program} fetched {}", fetched.len()));
     };
-    letters::compare(sent, message).map_err(|why| format!("the message {program} fetched is not the one sent: {why}"))
+    sample_mail::compare(sent, message)
+        .map_err(|why| format!("the message {program} fetched is not the one sent: {why}"))
 }
 
-fn unprintable(error: std::io::Error) -> String {
+fn print_failure(error: std::io::Error) -> String {
     format!("nothing can be printed: {error}")
 }

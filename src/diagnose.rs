@@ -21,7 +21,7 @@ use crate::proxy::net::dial::{Dialer, Route, Upstream};
 use crate::proxy::net::tls;
 use crate::proxy::sign_in::{Prepared, hear, prepare, say, supported};
 use crate::proxy::smtp::submission::rehearse;
-use crate::vault::place;
+use crate::vault::describe_source;
 use ostler_mail::account::{Account, Protocol, SecretSource, Security, Server, Timeouts};
 use ostler_mail::failure::{Failure, Waiting};
 use ostler_mail::machine::{Login, Outgoing};
@@ -263,7 +263,7 @@ impl<'a> Doctor<'a> {
         let account = Arc::clone(&self.account);
         match self.engine.secret(&account, server, None).await {
             Ok(secret) => {
-                self.note(name, "secret", began, format!("there, from {}", place(&credentials.secret)));
+                self.note(name, "secret", began, format!("there, from {}", describe_source(&credentials.secret)));
                 Some(Some(secret))
             }
             Err(failure) => {

@@ -7,9 +7,9 @@ mod template;
 mod values;
 mod watch;
 
-use crate::guide::template::{Mistake, expand};
+use crate::guide::template::{TemplateError, expand};
 
-pub use values::{System, Values};
+pub use values::{GuideValues, System};
 pub use watch::{Seen, Watch, obstacles};
 
 /// A mail program there is a guide for.
@@ -59,17 +59,17 @@ static CLIENTS: &[Client] = clients! {
 };
 
 /// Programs that take what follows an `@` in the user name for the name of the server.
-const NO_AT: [&str; 2] = ["netscape-4", "eudora-mac"];
+const PROGRAMS_WITHOUT_AT: [&str; 2] = ["netscape-4", "eudora-mac"];
 
 /// Programs that send on port 25 and nowhere else.
-const ONLY_25: [&str; 1] = ["netscape-4"];
+const PROGRAMS_ON_PORT_25: [&str; 1] = ["netscape-4"];
 
 static PARTS: &[(&str, &str)] =
     parts!["values", "door-off", "password", "wait", "undo", "more", "port-25", "other-computer", "low-ports"];
 
 /// No guide, or more than one, goes by that name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NotFound {
+pub enum NoSuchGuide {
     /// None does.
     #[error("there is no guide for \"{0}\"")]
     Nobody(String),
@@ -90,22 +90,22 @@ pub fn clients() -> &'static [Client] {
 
 /// The program that is meant: its name, an alias, or a beginning of one that no other program has; blanks, dashes and
 /// letter case do not matter.
-pub fn find(given: &str) -> Result<&'static Client, NotFound> {
+pub fn find(given: &str) -> Result<&'static Client, NoSuchGuide> {
     let wanted = plain(given);
     let shown = || given.chars().filter(|c| !c.is_control()).take(40).collect::<String>();
-    let exact = CLIENTS.iter().find(|c| c.called().any(|name| plain(name) == wanted));
+    let exact = CLIENTS.iter().find(|c| c.names().any(|name| plain(name) == wanted));
     if let Some(client) = exact {
         return Ok(client);
     }
     let mut begins: Vec<_> =
-        CLIENTS.iter().filter(|c| c.called().any(|name| plain(name).starts_with(&wanted))).collect();
+        CLIENTS.iter().filter(|c| c.names().any(|name| plain(name).starts_with(&wanted))).collect();
     match (begins.pop(), begins.as_slice()) {
         (Some(only), []) if !wanted.is_empty() => Ok(only),
         (Some(last), [_, ..]) if !wanted.is_empty() => {
             let names = begins.iter().map(|c| c.name).chain([last.name]).collect();
-            Err(NotFound::Several { given: shown(), names })
+            Err(NoSuchGuide::Several { given: shown(), names })
         }
-        _ => Err(NotFound::Nobody(shown())),
+        _ => Err(NoSuchGuide::Nobody(shown())),
     }
 }
 
@@ -115,7 +115,7 @@ fn plain(name: &str) -> String {
 }
 
 impl Client {
-    fn called(&self) -> impl Iterator<Item = &'static str> {
+    fn names(&self) -> impl Iterator<Item = &'static str> {
         [self.name, self.title()].into_iter().chain(self.aliases.iter().copied())
     }
 
@@ -125,39 +125,39 @@ impl Client {
     }
 
     /// The guide as plain text, no line longer than `width` where that can be.
-    pub fn text(&self, values: &Values, width: usize) -> String {
+    pub fn text(&self, values: &GuideValues, width: usize) -> String {
         render::text(&self.markdown(values), &|name| self.value(values, name), width)
     }
 
     /// The guide as HTML without a page around it, for the settings page. Every value is escaped.
-    pub fn html_body(&self, values: &Values) -> String {
+    pub fn html_body(&self, values: &GuideValues) -> String {
         render::html_body(&self.markdown(values), &|name| self.value(values, name))
     }
 
     /// The guide as a page to print. Every value is escaped.
-    pub fn html_page(&self, values: &Values) -> String {
+    pub fn html_page(&self, values: &GuideValues) -> String {
         render::html_page(self.title(), &self.markdown(values), &|name| self.value(values, name))
     }
 
-    fn value(&self, values: &Values, name: &str) -> Option<String> {
+    fn value(&self, values: &GuideValues, name: &str) -> Option<String> {
         match name {
             "client" => Some(self.name.to_owned()),
-            "smtp_port" if ONLY_25.contains(&self.name) => Some("25".to_owned()),
-            "user" if NO_AT.contains(&self.name) => values.get("user_no_at"),
+            "smtp_port" if PROGRAMS_ON_PORT_25.contains(&self.name) => Some("25".to_owned()),
+            "user" if PROGRAMS_WITHOUT_AT.contains(&self.name) => values.get("user_no_at"),
             _ => values.get(name),
         }
     }
 
     /// A test sees to it that no guide has a mistake; one that had would at least say so.
-    fn markdown(&self, values: &Values) -> String {
+    fn markdown(&self, values: &GuideValues) -> String {
         self.expanded(values)
             .unwrap_or_else(|mistake| format!("# {}\n\nThis guide is damaged: {mistake}\n", self.title()))
     }
 
-    fn expanded(&self, values: &Values) -> Result<String, Mistake> {
+    fn expanded(&self, values: &GuideValues) -> Result<String, TemplateError> {
         let part = |name: &str| PARTS.iter().find(|(known, _)| *known == name).map(|(_, text)| *text);
         let flag = |name: &str| match name {
-            "port_25_only" => Some(ONLY_25.contains(&self.name)),
+            "port_25_only" => Some(PROGRAMS_ON_PORT_25.contains(&self.name)),
             _ => values.flag(name),
         };
         if values.can_fetch() || values.can_send() {

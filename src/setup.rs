@@ -1,6 +1,6 @@
 //! Setting up an account: from an address to the servers (`find`), from servers and a password to an account that is
 //! known to work (`trial`), from there into the settings file and the keyring (`keep`). `ostler add` and the settings page
-//! are two ways to talk about the same steps; both are a [`Talk`].
+//! are two ways to talk about the same steps; both are a [`SetupUi`].
 //!
 //! Not here: how questions look, and where passwords are typed.
 
@@ -22,7 +22,7 @@ use ostler_mail::secret::Secret;
 const FRESH: Duration = Duration::from_secs(60);
 
 /// Whoever sits before the screen.
-pub trait Talk {
+pub trait SetupUi {
     /// A step was tried.
     fn step(&mut self, step: &Step);
     /// Something worth a sentence.
@@ -102,9 +102,9 @@ impl Question {
     }
 }
 
-/// One side of an account: the servers it could be, in order, and who signs in there.
+/// One choice of an account: the servers it could be, in order, and who signs in there.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Side {
+pub struct ServerChoice {
     /// The likeliest first.
     pub endpoints: Vec<Endpoint>,
     /// The user name, where a person has given one; else it is made from [`Self::address`].
@@ -115,7 +115,7 @@ pub struct Side {
     pub source: Option<SecretSource>,
 }
 
-impl Side {
+impl ServerChoice {
     /// The names to try at an endpoint.
     pub fn usernames(&self, endpoint: &Endpoint) -> Vec<String> {
         match &self.username {
@@ -139,9 +139,9 @@ pub struct Plan {
     /// The preset it came from.
     pub provider: Option<String>,
     /// Where mail is fetched; none: the account only sends.
-    pub incoming: Side,
+    pub incoming: ServerChoice,
     /// Where mail is sent; none: the account only fetches.
-    pub outgoing: Side,
+    pub outgoing: ServerChoice,
     /// Kept for the IMAP door.
     pub imap: Option<Endpoint>,
     /// A person (or the preset) said that mail has to be fetched before each send.
@@ -174,11 +174,11 @@ impl Plan {
     }
 
     /// The server for sending.
-    pub fn outgoing_server(&self, endpoint: &Endpoint, manner: Manner<'_>) -> Server {
-        let sign_in = match manner {
-            Manner::Password(username) => SignIn::Password(self.outgoing.credentials(username)),
-            Manner::AfterPop(login) => SignIn::AfterPop(Arc::new(AfterPop { login: login.clone(), fresh: FRESH })),
-            Manner::Without => SignIn::None,
+    pub fn outgoing_server(&self, endpoint: &Endpoint, auth: SendAuth<'_>) -> Server {
+        let sign_in = match auth {
+            SendAuth::Password(username) => SignIn::Password(self.outgoing.credentials(username)),
+            SendAuth::AfterPop(login) => SignIn::AfterPop(Arc::new(AfterPop { login: login.clone(), fresh: FRESH })),
+            SendAuth::Nothing => SignIn::None,
         };
         self.server(endpoint, sign_in)
     }
@@ -205,15 +205,15 @@ impl Plan {
 
     /// The account as it stands in the plan, with the likeliest of everything and nothing tried.
     pub fn untried(&self) -> Account {
-        let first = |side: &Side| side.endpoints.first().cloned();
-        let username = |side: &Side, endpoint: &Endpoint| side.usernames(endpoint).swap_remove(0);
+        let first = |choice: &ServerChoice| choice.endpoints.first().cloned();
+        let username = |choice: &ServerChoice, endpoint: &Endpoint| choice.usernames(endpoint).swap_remove(0);
         let pop3 = first(&self.incoming).map(|e| self.incoming_server(&e, username(&self.incoming, &e)));
         let smtp = first(&self.outgoing).map(|e| {
-            let manner = match &pop3 {
-                Some(login) if self.gate => Manner::AfterPop(login),
-                _ => Manner::Password(username(&self.outgoing, &e)),
+            let auth = match &pop3 {
+                Some(login) if self.gate => SendAuth::AfterPop(login),
+                _ => SendAuth::Password(username(&self.outgoing, &e)),
             };
-            self.outgoing_server(&e, manner)
+            self.outgoing_server(&e, auth)
         });
         self.account(pop3, smtp.into_iter().collect())
     }
@@ -221,13 +221,13 @@ impl Plan {
 
 /// How a server for sending is used.
 #[derive(Debug, Clone)]
-pub enum Manner<'a> {
+pub enum SendAuth<'a> {
     /// Signed in to, by this name.
     Password(String),
     /// After a POP login there.
     AfterPop(&'a Server),
     /// As it is.
-    Without,
+    Nothing,
 }
 
 /// The passwords of an account that is being set up.
@@ -242,7 +242,7 @@ pub struct Secrets {
 impl Secrets {
     /// The secret for each server of the account whose password goes to the keyring.
     pub fn by_server<'a>(&self, account: &'a Account) -> Vec<(&'a Server, Arc<Secret>)> {
-        let keyed = crate::vault::keyed_servers(account);
+        let keyed = crate::vault::servers_with_secret(account);
         let in_keyring = |s: &&Server| s.credentials().is_some_and(|c| c.secret == SecretSource::Keyring);
         keyed
             .into_iter()

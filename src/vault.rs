@@ -28,13 +28,13 @@ use worker::{Request, Trouble, Worker};
 
 /// For a read, which a mail program waits for: old ones give up after 30 s at the earliest. The system may be asking
 /// a person to unlock the keyring meanwhile; an answer given later serves the next try.
-const READ_LIMIT: Duration = Duration::from_secs(20);
+const READ_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// For a change, behind which sits the person who asked for it and who may have to type the keyring's password first.
-const CHANGE_LIMIT: Duration = Duration::from_secs(120);
+const WRITE_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// How much of another program's words is shown.
-const WORDS: usize = 200;
+const MAX_MESSAGE_CHARS: usize = 200;
 
 /// Hands out secrets. Cheap to clone; clones share the keyring's thread and what was read from it.
 #[derive(Clone)]
@@ -262,21 +262,21 @@ impl Vault {
         let source = account.local_password.as_ref().unwrap_or(&SecretSource::Keyring);
         match self.read(account, source, &entry).await {
             Err(VaultError::NoEntry { .. }) => {}
-            settled => return settled,
+            other => return other,
         }
         let _making = self.0.making.lock().await;
         match self.read(account, source, &entry).await {
-            Err(VaultError::NoEntry { .. }) => self.write(account, &entry, new_password(account)?, READ_LIMIT).await,
-            settled => settled,
+            Err(VaultError::NoEntry { .. }) => self.write(account, &entry, new_password(account)?, READ_TIMEOUT).await,
+            other => other,
         }
     }
 
     /// Replaces the local password ostler made; mail programs with the old one are refused from now on.
     pub async fn new_local_password(&self, account: &Account) -> Result<Arc<Secret>, VaultError> {
         let source = account.local_password.as_ref().unwrap_or(&SecretSource::Keyring);
-        must_be_keyring(account, source)?;
+        require_keyring(account, source)?;
         let _making = self.0.making.lock().await;
-        self.write(account, &local_entry_of(account), new_password(account)?, CHANGE_LIMIT).await
+        self.write(account, &local_entry_of(account), new_password(account)?, WRITE_TIMEOUT).await
     }
 
     /// Keeps a secret for `server` in the keyring, in place of what was there.
@@ -284,19 +284,19 @@ impl Vault {
         let Some(credentials) = server.credentials() else {
             return Err(VaultError::NotWanted { account: account.name.clone(), server: server.address() });
         };
-        must_be_keyring(account, &credentials.secret)?;
-        self.write(account, &entry_of(account, server), secret, CHANGE_LIMIT).await.map(drop)
+        require_keyring(account, &credentials.secret)?;
+        self.write(account, &entry_of(account, server), secret, WRITE_TIMEOUT).await.map(drop)
     }
 
     /// Takes everything kept for the account out of the keyring, entries of servers it had formerly too. That
     /// there is nothing is as good.
     pub async fn forget_account(&self, account: &Account) -> Result<(), VaultError> {
         let local = local_entry_of(account);
-        let mut entries: Vec<_> = keyed_servers(account).into_iter().map(|s| entry_of(account, s)).collect();
+        let mut entries: Vec<_> = servers_with_secret(account).into_iter().map(|s| entry_of(account, s)).collect();
         entries.push(local.clone());
         let forget = Request::Forget { account: Some(account.name.clone()), entries };
-        let done = self.0.keyring.ask(forget, CHANGE_LIMIT).await;
-        self.change(|secrets| secrets.retain(|entry, _| !is_entry_of(entry, &account.name)));
+        let done = self.0.keyring.ask(forget, WRITE_TIMEOUT).await;
+        self.update_cache(|secrets| secrets.retain(|entry, _| !is_entry_of(entry, &account.name)));
         match done {
             Ok(_) | Err(Trouble::NoEntry) => Ok(()),
             Err(trouble) => Err(VaultError::keyring(account, &local, trouble)),
@@ -308,8 +308,8 @@ impl Vault {
     pub async fn forget_server(&self, account: &Account, server: &Server) -> Result<(), VaultError> {
         let entry = entry_of(account, server);
         let forget = Request::Forget { account: None, entries: vec![entry.clone()] };
-        let done = self.0.keyring.ask(forget, CHANGE_LIMIT).await;
-        self.change(|secrets| drop(secrets.remove(&entry)));
+        let done = self.0.keyring.ask(forget, WRITE_TIMEOUT).await;
+        self.update_cache(|secrets| drop(secrets.remove(&entry)));
         match done {
             Ok(_) | Err(Trouble::NoEntry) => Ok(()),
             Err(trouble) => Err(VaultError::keyring(account, &entry, trouble)),
@@ -319,12 +319,12 @@ impl Vault {
     /// Makes the next use read the keyring again: the secret was refused, or another process has changed it.
     pub fn drop_cached(&self, account: &Account, server: &Server) {
         let entry = entry_of(account, server);
-        self.change(|secrets| drop(secrets.remove(&entry)));
+        self.update_cache(|secrets| drop(secrets.remove(&entry)));
     }
 
     /// The same for everything kept for the account, its local password included.
     pub fn drop_cached_account(&self, account: &Account) {
-        self.change(|secrets| secrets.retain(|entry, _| !is_entry_of(entry, &account.name)));
+        self.update_cache(|secrets| secrets.retain(|entry, _| !is_entry_of(entry, &account.name)));
     }
 
     async fn read(&self, account: &Account, source: &SecretSource, entry: &str) -> Result<Arc<Secret>, VaultError> {
@@ -359,7 +359,7 @@ impl Vault {
             }
             cache.epoch
         };
-        let found = self.0.keyring.ask(Request::Read { entry: entry.to_owned() }, READ_LIMIT).await;
+        let found = self.0.keyring.ask(Request::Read { entry: entry.to_owned() }, READ_TIMEOUT).await;
         let secret = found
             .and_then(|bytes| Secret::from_bytes(bytes).map_err(|why| Trouble::Other(format!("its entry: {why}"))))
             .map_err(|trouble| VaultError::keyring(account, entry, trouble))?;
@@ -382,17 +382,17 @@ impl Vault {
         let done = self.0.keyring.ask(Request::Write { entry: entry.to_owned(), secret: bytes }, limit).await;
         let secret = Arc::new(secret);
         // After a failure nobody knows what the keyring holds now.
-        self.change(|secrets| match done {
+        self.update_cache(|secrets| match done {
             Ok(_) => drop(secrets.insert(entry.to_owned(), Arc::clone(&secret))),
             Err(_) => drop(secrets.remove(entry)),
         });
         done.map(|_| secret).map_err(|trouble| VaultError::keyring(account, entry, trouble))
     }
 
-    fn change(&self, how: impl FnOnce(&mut HashMap<String, Arc<Secret>>)) {
+    fn update_cache(&self, update: impl FnOnce(&mut HashMap<String, Arc<Secret>>)) {
         let mut cache = self.cache();
         cache.epoch += 1;
-        how(&mut cache.secrets);
+        update(&mut cache.secrets);
     }
 
     fn cache(&self) -> std::sync::MutexGuard<'_, Cache> {
@@ -402,7 +402,7 @@ impl Vault {
 
 /// Every server of the account that has a secret, the gate's login servers included, each once: what `store` and
 /// `secret` can be asked for.
-pub fn keyed_servers(account: &Account) -> Vec<&Server> {
+pub fn servers_with_secret(account: &Account) -> Vec<&Server> {
     let mut servers: Vec<&Server> = Vec::new();
     for server in account.servers() {
         let keyed = match &server.sign_in {
@@ -417,7 +417,7 @@ pub fn keyed_servers(account: &Account) -> Vec<&Server> {
 }
 
 /// Where a secret comes from, for a person. A command is not quoted: it may hold a secret itself.
-pub fn place(source: &SecretSource) -> String {
+pub fn describe_source(source: &SecretSource) -> String {
     match source {
         SecretSource::Keyring => "the keyring".to_owned(),
         SecretSource::Command(_) => "a command".to_owned(),
@@ -427,11 +427,11 @@ pub fn place(source: &SecretSource) -> String {
     }
 }
 
-fn must_be_keyring(account: &Account, source: &SecretSource) -> Result<(), VaultError> {
+fn require_keyring(account: &Account, source: &SecretSource) -> Result<(), VaultError> {
     if *source == SecretSource::Keyring {
         return Ok(());
     }
-    Err(VaultError::Elsewhere { account: account.name.clone(), place: place(source) })
+    Err(VaultError::Elsewhere { account: account.name.clone(), place: describe_source(source) })
 }
 
 fn entry_of(account: &Account, server: &Server) -> String {
@@ -479,9 +479,9 @@ fn spell(bits: u128) -> Zeroizing<String> {
 }
 
 /// Another program's words in one short line of printable ASCII.
-fn plain(words: &str) -> String {
+fn to_plain_line(words: &str) -> String {
     let line = words.split_whitespace().collect::<Vec<_>>().join(" ");
-    line.chars().take(WORDS).map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect()
+    line.chars().take(MAX_MESSAGE_CHARS).map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect()
 }
 
 /// The first line of what a file or a command holds, without its line end and without the mark Windows editors put
@@ -600,7 +600,7 @@ mod tests {
         let (vault, ..) = vault();
         let mut home = account("home");
         home.smtp = vec![server(Protocol::Smtp, "smtp.example.net", password(SecretSource::Keyring))];
-        let servers = keyed_servers(&home);
+        let servers = servers_with_secret(&home);
         let [first, second, ..] = servers.as_slice() else { panic!("{servers:?}") };
         for server in [first, second] {
             vault.store(&home, server, secret("x")).await.unwrap();
@@ -664,16 +664,16 @@ mod tests {
             |login: &Server| SignIn::AfterPop(Arc::new(AfterPop { login: login.clone(), fresh: Duration::ZERO }));
         let pop3 = home.pop3.clone().unwrap();
         home.smtp.push(server(Protocol::Smtp, "smtp.example.net", gate(&pop3)));
-        assert_eq!(keyed_servers(&home), [&pop3]);
+        assert_eq!(servers_with_secret(&home), [&pop3]);
         home.pop3 = None;
-        assert_eq!(keyed_servers(&home), [&pop3]);
+        assert_eq!(servers_with_secret(&home), [&pop3]);
         home.smtp.push(server(Protocol::Smtp, "open.example.net", SignIn::None));
-        assert_eq!(keyed_servers(&home), [&pop3]);
+        assert_eq!(servers_with_secret(&home), [&pop3]);
     }
 
     #[test]
     fn another_programs_words_become_one_plain_line() {
-        assert_eq!(plain("  a\r\nb\u{1b}[31m \u{e4}\t"), "a b?[31m ?");
-        assert_eq!(plain(&"x".repeat(500)).len(), WORDS);
+        assert_eq!(to_plain_line("  a\r\nb\u{1b}[31m \u{e4}\t"), "a b?[31m ?");
+        assert_eq!(to_plain_line(&"x".repeat(500)).len(), MAX_MESSAGE_CHARS);
     }
 }

@@ -16,7 +16,7 @@ use crate::config::presets::Presets;
 use crate::config::{self, value};
 use crate::os::control::{self, Request};
 use crate::setup::import::ImportedAccount;
-use crate::setup::{Plan, Secrets, Side, endpoint_from_flag, keep};
+use crate::setup::{Plan, Secrets, ServerChoice, endpoint_from_flag, keep};
 use dialogue::Dialogue;
 use ostler_mail::account::endpoint::Endpoint;
 use ostler_mail::account::{Account, CommandLine, Protocol, SecretSource, Settings, Trust};
@@ -265,13 +265,13 @@ fn beginning(options: &Options, settings: &Settings, address: &str) -> Result<Pl
         return Err(wrong("--ca", &format!("there is no file {}", ca.display())));
     }
     let source = options.password.source().map_err(|e| wrong("--password-file", &e.to_string()))?;
-    let incoming = Side {
+    let incoming = ServerChoice {
         endpoints: options.pop3.iter().cloned().collect(),
         username: username.clone(),
         address: address.clone(),
         source: source.clone(),
     };
-    let outgoing = Side {
+    let outgoing = ServerChoice {
         endpoints: options.smtp.clone(),
         username: smtp_username.or(if send_through.is_some() { None } else { username }),
         address: send_through.unwrap_or_else(|| address.clone()),

@@ -10,7 +10,7 @@ use clap::Args;
 
 use crate::cli::{account, fail, print};
 use crate::config::Parsed;
-use crate::guide::{self, Client, Seen, System, Values, Watch, obstacles};
+use crate::guide::{self, Client, GuideValues, Seen, System, Watch, obstacles};
 use crate::os::control::{Request, ask};
 use ostler_mail::account::{Account, Settings};
 
@@ -52,7 +52,7 @@ pub fn main(file: &Path, parsed: &Parsed, options: &Options) -> ExitCode {
         Err(code) => return code,
     };
     let shown = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
-    let values = Values::new(&parsed.settings, &account, &shown, System::this());
+    let values = GuideValues::new(&parsed.settings, &account, &shown, System::this());
     if options.html {
         print(&client.html_page(&values));
     } else {
@@ -90,7 +90,7 @@ fn chosen(parsed: &Parsed, name: Option<&str>) -> Result<Arc<Account>, ExitCode>
 }
 
 /// Follows what the running ostler sees until mail has gone both ways.
-fn watch(file: &Path, settings: &Settings, client: &Client, account: &Account, values: &Values) -> ExitCode {
+fn watch(file: &Path, settings: &Settings, client: &Client, account: &Account, values: &GuideValues) -> ExitCode {
     let status = match ask(file, &Request::Status) {
         Ok(Some(status)) => status,
         Ok(None) => {

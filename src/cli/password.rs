@@ -11,7 +11,7 @@ use crate::cli::{account, ask, block_on, fail, print};
 use crate::config::Parsed;
 use crate::diagnose;
 use crate::os::control::{self, Request};
-use crate::vault::{Vault, keyed_servers, place};
+use crate::vault::{Vault, describe_source, servers_with_secret};
 use ostler_mail::account::{Account, Protocol, SecretSource, Server};
 use ostler_mail::failure::error_chain;
 use ostler_mail::secret::Secret;
@@ -53,7 +53,7 @@ pub fn main(file: &Path, parsed: &Parsed, options: Options) -> ExitCode {
         return new_local(file, &account);
     }
     let servers: Vec<&Server> =
-        keyed_servers(&account).into_iter().filter(|s| options.server.is_none_or(|p| s.protocol == p)).collect();
+        servers_with_secret(&account).into_iter().filter(|s| options.server.is_none_or(|p| s.protocol == p)).collect();
     let (ours, others): (Vec<&Server>, Vec<&Server>) =
         servers.into_iter().partition(|s| s.credentials().is_some_and(|c| c.secret == SecretSource::Keyring));
     if ours.is_empty() {
@@ -99,7 +99,7 @@ fn elsewhere(account: &Account, others: &[&Server]) -> String {
         Some(credentials) => format!(
             "the password of account {} comes from {}, not from the keyring",
             account.name,
-            place(&credentials.secret)
+            describe_source(&credentials.secret)
         ),
         None => format!("account {} signs in nowhere with a password", account.name),
     }

@@ -1,11 +1,11 @@
-//! `[[account]]`: who, with which servers and doors. The servers themselves are read in `server.rs`.
+//! `[[account]]`: defaults, with which servers and doors. The servers themselves are read in `server.rs`.
 
 use std::path::Path;
 
-use super::apply_preset::{Base, PROTOCOLS};
-use super::doors::{self, Gathered};
+use super::apply_preset::{AccountPreset, PROTOCOLS};
+use super::doors::{self, ParsedDoor};
 use super::keys;
-use super::server::{self, Secrets, Who};
+use super::server::{self, SecretReader, SignInDefaults};
 use super::toml_tree::{Item, Table};
 use super::value;
 use crate::config::presets::Presets;
@@ -18,7 +18,7 @@ pub(super) struct Draft<'a> {
     aliases: Vec<(Alias, Item<'a>)>,
     /// Where it says so.
     pub(super) is_default: Option<Item<'a>>,
-    pub(super) doors: Vec<Gathered<'a>>,
+    pub(super) doors: Vec<ParsedDoor<'a>>,
     /// `None` where a mistake was noted.
     pub(super) account: Option<Account>,
 }
@@ -31,40 +31,40 @@ impl<'a> Draft<'a> {
 }
 
 /// All accounts, in the order of the file.
-pub(super) fn all<'a>(root: &Table<'a>, file: &Path, presets: &Presets) -> Vec<Draft<'a>> {
+pub(super) fn read_accounts<'a>(root: &Table<'a>, file: &Path, presets: &Presets) -> Vec<Draft<'a>> {
     let Some(item) = root.get("account") else {
         return Vec::new();
     };
     match item.as_list() {
         Some(list) => {
-            list.iter().filter_map(|item| Some(account(&item.table(&keys::ACCOUNT)?, file, presets))).collect()
+            list.iter().filter_map(|item| Some(read_account(&item.table(&keys::ACCOUNT)?, file, presets))).collect()
         }
         None => item
-            .wrong("is not a list; allowed is [[account]], in double brackets, for each account")
+            .reject("is not a list; allowed is [[account]], in double brackets, for each account")
             .unwrap_or_default(),
     }
 }
 
-fn account<'a>(table: &Table<'a>, file: &Path, presets: &Presets) -> Draft<'a> {
-    let address = address(table);
-    let base = Base::find(table, presets, address.as_ref().map(|(address, _)| address.as_str()));
+fn read_account<'a>(table: &Table<'a>, file: &Path, presets: &Presets) -> Draft<'a> {
+    let address = read_address(table);
+    let preset = AccountPreset::find(table, presets, address.as_ref().map(|(address, _)| address.as_str()));
     let name = match table.get("name") {
         Some(item) => item.read(value::NAME, value::name).map(|name| (name, item)),
         None => address.clone(),
     };
-    let aliases = aliases(table);
+    let aliases = read_aliases(table);
     let default = table.get("default").and_then(|item| Some((item.flag()?, item)));
     let is_default = default.and_then(|(is_default, item)| is_default.then_some(item));
-    let doors = own_doors(table, name.as_ref().map_or("", |(name, _)| name), &base);
-    let servers = Servers::read(table, file, address.as_ref().map_or("", |(address, _)| address), &base);
-    let offer_auth = offer_auth(table, &doors);
-    let local_password = table.get("local_password").map(|item| Secrets { file }.read_local(&item));
+    let doors = read_own_doors(table, name.as_ref().map_or("", |(name, _)| name), &preset);
+    let servers = Servers::read(table, file, address.as_ref().map_or("", |(address, _)| address), &preset);
+    let offer_auth = read_offer_auth(table, &doors);
+    let local_password = table.get("local_password").map(|item| SecretReader { file }.read_local(&item));
     let account = || {
         Some(Account {
             name: name.as_ref()?.0.clone(),
             address: address.as_ref()?.0.clone(),
             aliases: aliases.iter().map(|(alias, _)| alias.clone()).collect(),
-            provider: base.name(),
+            provider: preset.name(),
             is_default: is_default.is_some(),
             offer_auth: offer_auth?,
             local_password: local_password.map_or(Some(None), |secret: Option<SecretSource>| secret.map(Some))?,
@@ -78,14 +78,14 @@ fn account<'a>(table: &Table<'a>, file: &Path, presets: &Presets) -> Draft<'a> {
     Draft { name, address, aliases, is_default, doors, account }
 }
 
-fn address<'a>(table: &Table<'a>) -> Option<(String, Item<'a>)> {
+fn read_address<'a>(table: &Table<'a>) -> Option<(String, Item<'a>)> {
     match table.get("address") {
         Some(item) => Some((item.read(value::ADDRESS, value::address)?, item)),
-        None => table.missing("address", &format!("is missing; allowed is {}", value::ADDRESS)),
+        None => table.reject_missing("address", &format!("is missing; allowed is {}", value::ADDRESS)),
     }
 }
 
-fn aliases<'a>(table: &Table<'a>) -> Vec<(Alias, Item<'a>)> {
+fn read_aliases<'a>(table: &Table<'a>) -> Vec<(Alias, Item<'a>)> {
     let Some(item) = table.get("aliases") else {
         return Vec::new();
     };
@@ -93,17 +93,17 @@ fn aliases<'a>(table: &Table<'a>) -> Vec<(Alias, Item<'a>)> {
         Some(list) => {
             list.into_iter().filter_map(|item| Some((item.read(value::ALIAS, value::alias)?, item))).collect()
         }
-        None => item.wrong_kind("a list of mail addresses; \"*@example.net\" is a whole domain").unwrap_or_default(),
+        None => item.reject_kind("a list of mail addresses; \"*@example.net\" is a whole domain").unwrap_or_default(),
     }
 }
 
-fn own_doors<'a>(table: &Table<'a>, name: &str, base: &Base<'_>) -> Vec<Gathered<'a>> {
+fn read_own_doors<'a>(table: &Table<'a>, name: &str, preset: &AccountPreset<'_>) -> Vec<ParsedDoor<'a>> {
     let Some(doors) = table.get("doors").and_then(|item| item.table(&keys::DOORS)) else {
         return Vec::new();
     };
     let of = |protocol: Protocol| {
         let item = doors.get(protocol.name())?;
-        if item.as_flag() != Some(false) && table.get(protocol.name()).is_none() && !base.has(protocol) {
+        if item.as_flag() != Some(false) && table.get(protocol.name()).is_none() && !preset.has(protocol) {
             item.warn("leads nowhere, as the account has no server of this kind");
         }
         Some(doors::read(&item, protocol, Some(name)))
@@ -112,13 +112,13 @@ fn own_doors<'a>(table: &Table<'a>, name: &str, base: &Base<'_>) -> Vec<Gathered
 }
 
 /// Whether AUTH is offered; without a door of its own there is no place where that could differ.
-fn offer_auth(table: &Table<'_>, doors: &[Gathered<'_>]) -> Option<bool> {
+fn read_offer_auth(table: &Table<'_>, doors: &[ParsedDoor<'_>]) -> Option<bool> {
     let Some(item) = table.get("offer_auth") else {
         return Some(true);
     };
     let offer = item.flag()?;
-    if !doors.iter().any(|gathered| gathered.door.protocol == Protocol::Smtp) {
-        item.lacks("needs an smtp door of the account's own; allowed together with doors = { smtp = .. }");
+    if !doors.iter().any(|parsed| parsed.door.protocol == Protocol::Smtp) {
+        item.report_absence("needs an smtp door of the account's own; allowed together with doors = { smtp = .. }");
     }
     Some(offer)
 }
@@ -131,52 +131,62 @@ struct Servers {
 }
 
 impl Servers {
-    fn read(table: &Table<'_>, file: &Path, address: &str, base: &Base<'_>) -> Self {
-        let secrets = Secrets { file };
+    fn read(table: &Table<'_>, file: &Path, address: &str, preset: &AccountPreset<'_>) -> Self {
+        let secrets = SecretReader { file };
         let secret = table.get("password").and_then(|item| secrets.read(&item));
-        let who = Who {
+        let defaults = SignInDefaults {
             username: table.get("username").and_then(|item| item.read(value::USERNAME, value::username)),
             address,
             secret: secret.unwrap_or(SecretSource::Keyring),
             secrets,
-            base,
+            preset,
         };
         let single = |protocol: Protocol| {
             let Some(item) = table.get(protocol.name()) else {
-                return server::of_preset(base.servers(protocol).first()?, &who, None);
+                return server::server_from_preset(preset.servers(protocol).first()?, &defaults, None);
             };
             if item.as_list().is_some() {
-                return item.wrong("is a list; allowed is one table, in single brackets");
+                return item.reject("is a list; allowed is one table, in single brackets");
             }
-            server::server(&item.table(&keys::SERVER)?, protocol, &who)
+            server::read_server(&item.table(&keys::SERVER)?, protocol, &defaults)
         };
         let pop3 = single(Protocol::Pop3);
         let smtp = match table.get("smtp") {
-            Some(item) => senders(&item, &who, table, pop3.as_ref()),
+            Some(item) => read_smtp_servers(&item, &defaults, table, pop3.as_ref()),
             None => {
-                let servers = base.servers(Protocol::Smtp);
-                servers.iter().filter_map(|server| server::of_preset(server, &who, pop3.as_ref())).collect()
+                let servers = preset.servers(Protocol::Smtp);
+                servers
+                    .iter()
+                    .filter_map(|server| server::server_from_preset(server, &defaults, pop3.as_ref()))
+                    .collect()
             }
         };
         let imap = single(Protocol::Imap);
-        let has_server = |protocol: &Protocol| table.get(protocol.name()).is_some() || base.has(*protocol);
-        if !PROTOCOLS.iter().any(has_server) && !base.is_excused() {
+        let has_server = |protocol: &Protocol| table.get(protocol.name()).is_some() || preset.has(*protocol);
+        if !PROTOCOLS.iter().any(has_server) && !preset.has_failed() {
             let message = "has no server; allowed is at least one of [account.pop3], [account.smtp] and [account.imap]";
-            table.item().lacks(message);
+            table.item().report_absence(message);
         }
-        base.say_what_deserves_a_thought(table.get("smtp").is_some());
+        preset.warn_of_doubts(table.get("smtp").is_some());
         Self { pop3, smtp, imap }
     }
 }
 
-fn senders(item: &Item<'_>, who: &Who<'_>, account: &Table<'_>, pop3: Option<&Server>) -> Vec<Server> {
-    let read = |item: &Item<'_>| server::sender(&item.table(&keys::SMTP)?, who, account.get("pop3").is_some(), pop3);
+fn read_smtp_servers(
+    item: &Item<'_>,
+    defaults: &SignInDefaults<'_>,
+    account: &Table<'_>,
+    pop3: Option<&Server>,
+) -> Vec<Server> {
+    let read = |item: &Item<'_>| {
+        server::read_smtp_server(&item.table(&keys::SMTP)?, defaults, account.get("pop3").is_some(), pop3)
+    };
     match item.as_list() {
         Some(list) if list.is_empty() => {
-            item.wrong("is an empty list; allowed is one table or more").unwrap_or_default()
+            item.reject("is an empty list; allowed is one table or more").unwrap_or_default()
         }
         Some(list) => list.iter().filter_map(read).collect(),
         None if item.is_table() => read(item).into_iter().collect(),
-        None => item.wrong_kind("a table [account.smtp], or several [[account.smtp]]").unwrap_or_default(),
+        None => item.reject_kind("a table [account.smtp], or several [[account.smtp]]").unwrap_or_default(),
     }
 }

@@ -18,19 +18,19 @@ pub(super) const PROTOCOLS: [Protocol; 3] = [Protocol::Pop3, Protocol::Smtp, Pro
 const LISTED: &str = "allowed are the names that `ostler providers` lists";
 
 /// The preset of an account, if it names one.
-pub(super) struct Base<'a> {
+pub(super) struct AccountPreset<'a> {
     /// What the account says, and where.
     named: Option<(String, Item<'a>)>,
     preset: Option<Arc<Preset>>,
     /// Of the account's address.
     domain: String,
     /// A mistake was told that makes every gap in the tables another one.
-    is_excused: bool,
+    has_failed: bool,
     /// Whether the account depends on it for fetching or sending.
     is_used: Cell<bool>,
 }
 
-impl<'a> Base<'a> {
+impl<'a> AccountPreset<'a> {
     /// Looks up what an account names.
     pub(super) fn find(table: &Table<'a>, presets: &Presets, address: Option<&str>) -> Self {
         let item = table.get("provider");
@@ -38,19 +38,19 @@ impl<'a> Base<'a> {
             item.as_ref().and_then(|item| Some((item.read("the name of a preset", value::name)?, item.clone())));
         let preset = named.as_ref().and_then(|(id, _)| presets.by_id(id)).cloned();
         let domain = address.and_then(|address| address.rsplit_once('@')).map_or("", |(_, domain)| domain);
-        let mut base = Self {
-            is_excused: item.is_some() && named.is_none(),
+        let mut found = Self {
+            has_failed: item.is_some() && named.is_none(),
             named,
             preset,
             domain: domain.to_owned(),
             is_used: Cell::new(false),
         };
-        base.say_what_is_unknown(table, presets);
-        base
+        found.report_unknown_preset(table, presets);
+        found
     }
 
     /// A preset may have been taken away; an account that says everything itself goes on without it.
-    fn say_what_is_unknown(&mut self, table: &Table<'_>, presets: &Presets) {
+    fn report_unknown_preset(&mut self, table: &Table<'_>, presets: &Presets) {
         let Some((id, place)) = &self.named else { return };
         match &self.preset {
             None if is_complete(table) => {
@@ -59,14 +59,14 @@ impl<'a> Base<'a> {
             None => {
                 let meant = keys::nearest(presets.iter().map(|preset| preset.id.as_str()), id);
                 let meant = meant.map(|(meant, _)| format!("; did you mean {meant}?")).unwrap_or_default();
-                place.refuse(&format!("is no preset that is known{meant}; {LISTED}"));
-                self.is_excused = true;
+                place.report(&format!("is no preset that is known{meant}; {LISTED}"));
+                self.has_failed = true;
             }
             Some(preset) => {
                 let why = preset.closed.as_deref().filter(|_| !is_complete(table));
                 if let Some(why) = why {
-                    place.refuse(&format!("is a provider that no mail program can use: {why} {LISTED}"));
-                    self.is_excused = true;
+                    place.report(&format!("is a provider that no mail program can use: {why} {LISTED}"));
+                    self.has_failed = true;
                 }
             }
         }
@@ -83,8 +83,8 @@ impl<'a> Base<'a> {
     }
 
     /// Whether what the tables lack is no news.
-    pub(super) fn is_excused(&self) -> bool {
-        self.is_excused
+    pub(super) fn has_failed(&self) -> bool {
+        self.has_failed
     }
 
     /// The servers for a protocol of which the account says nothing.
@@ -96,7 +96,7 @@ impl<'a> Base<'a> {
     }
 
     /// How old a POP login may be before a send: as usual, or half of the window if the provider's is a short one.
-    pub(super) fn fresh(&self, usual: Duration) -> Duration {
+    pub(super) fn cap_fresh(&self, usual: Duration) -> Duration {
         let window = self.preset.as_ref().and_then(|preset| preset.window);
         window.map_or(usual, |window| usual.min(window / 2))
     }
@@ -108,7 +108,7 @@ impl<'a> Base<'a> {
 
     /// The server that fills the gaps of a table: the first one that agrees with what is written there, else the first
     /// one of the same host. A table with a host of its own has no gaps to fill.
-    pub(super) fn filling(&self, table: &Table<'_>, protocol: Protocol) -> Option<Endpoint> {
+    pub(super) fn gap_filler(&self, table: &Table<'_>, protocol: Protocol) -> Option<Endpoint> {
         let host = table.get("host").map(|item| item.as_text().and_then(|text| value::host(text).ok()));
         let port = table.get("port").and_then(|item| item.as_number()).flatten();
         let security = table.get("security").and_then(|item| item.as_text());
@@ -126,7 +126,7 @@ impl<'a> Base<'a> {
     }
 
     /// Says what is to be said about the preset once the account has been read.
-    pub(super) fn say_what_deserves_a_thought(&self, has_smtp: bool) {
+    pub(super) fn warn_of_doubts(&self, has_smtp: bool) {
         let (Some(preset), Some((_, place))) = (&self.preset, &self.named) else { return };
         if preset.confidence == Confidence::Low && self.is_used.get() {
             let id = &preset.id;
@@ -152,8 +152,8 @@ fn is_complete(table: &Table<'_>) -> bool {
 }
 
 /// The security and port of a table with gaps: what is written wins, and a port goes with its security.
-pub(super) fn default_port(filling: Option<&Endpoint>, protocol: Protocol, security: Security) -> u16 {
-    let same = filling.filter(|server| server.security == security);
+pub(super) fn default_port(gap_filler: Option<&Endpoint>, protocol: Protocol, security: Security) -> u16 {
+    let same = gap_filler.filter(|server| server.security == security);
     same.map_or_else(|| protocol.default_port(security), |server| server.port)
 }
 

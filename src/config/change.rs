@@ -20,12 +20,12 @@ pub struct Change {
     /// The user name at every server that wants one; `None`: whatever it is now.
     pub username: Option<String>,
     /// Where servers are; one that is not named stays where it is.
-    pub places: Vec<Place>,
+    pub servers: Vec<ServerLocation>,
 }
 
 /// Where a server is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct ServerLocation {
     /// Which: the account's only server of this kind.
     pub protocol: Protocol,
     /// Its host.
@@ -36,7 +36,7 @@ pub struct Place {
     pub security: Security,
 }
 
-impl Place {
+impl ServerLocation {
     /// Where a server is now.
     pub fn of(server: &Server) -> Self {
         Self { protocol: server.protocol, host: server.host.clone(), port: server.port, security: server.security }
@@ -97,11 +97,11 @@ pub fn change_account(
 fn is_changed(old: &Account, new: &Account, change: &Change) -> bool {
     let aliases: Vec<String> = new.aliases.iter().map(Alias::to_string).collect();
     let wanted: Vec<String> = change.aliases.iter().map(|alias| alias.to_ascii_lowercase()).collect();
-    let places = change.places.iter().all(|place| {
-        let mut servers = new.servers().filter(|server| server.protocol == place.protocol);
-        servers.next().is_some_and(|server| Place::of(server) == *place)
+    let servers_match = change.servers.iter().all(|wanted| {
+        let mut servers = new.servers().filter(|server| server.protocol == wanted.protocol);
+        servers.next().is_some_and(|server| ServerLocation::of(server) == *wanted)
     });
-    let named = change.username.as_ref().is_none_or(|wanted| usernames(new).all(|name| name == wanted));
+    let usernames_match = change.username.as_ref().is_none_or(|wanted| usernames(new).all(|name| name == wanted));
     let is_as_before = Account {
         aliases: old.aliases.clone(),
         is_default: old.is_default,
@@ -113,8 +113,8 @@ fn is_changed(old: &Account, new: &Account, change: &Change) -> bool {
     is_as_before
         && aliases == wanted
         && new.is_default == change.is_default
-        && places
-        && named
+        && servers_match
+        && usernames_match
         && new.servers().count() == old.servers().count()
 }
 
@@ -154,11 +154,11 @@ fn edit(table: &mut dyn TableLike, account: &Account, change: &Change) -> Result
             table.get_mut(server).into_iter().for_each(|item| rename(item, name));
         }
     }
-    for place in &change.places {
-        let mut servers = account.servers().filter(|server| server.protocol == place.protocol);
+    for wanted in &change.servers {
+        let mut servers = account.servers().filter(|server| server.protocol == wanted.protocol);
         let (Some(server), None) = (servers.next(), servers.next()) else { return Err(EditError::TooEntangled) };
-        if Place::of(server) != *place {
-            put_place(table, server, place)?;
+        if ServerLocation::of(server) != *wanted {
+            put_location(table, server, wanted)?;
         }
     }
     Ok(())
@@ -185,8 +185,8 @@ fn rename(item: &mut Item, name: &str) {
     }
 }
 
-fn put_place(account: &mut dyn TableLike, old: &Server, place: &Place) -> Result<(), EditError> {
-    let key = place.protocol.name();
+fn put_location(account: &mut dyn TableLike, old: &Server, wanted: &ServerLocation) -> Result<(), EditError> {
+    let key = wanted.protocol.name();
     // A server that only the preset has gets a table, which wins over it.
     if account.get(key).is_none() {
         account.insert(key, Item::Table(Table::new()));
@@ -196,12 +196,12 @@ fn put_place(account: &mut dyn TableLike, old: &Server, place: &Place) -> Result
         Item::ArrayOfTables(tables) if tables.len() == 1 => tables.get_mut(0).ok_or(EditError::TooEntangled)?,
         item => item.as_table_like_mut().ok_or(EditError::TooEntangled)?,
     };
-    if old.host != place.host || table.get("host").is_none() {
-        put(table, "host", Value::from(place.host.as_str()));
+    if old.host != wanted.host || table.get("host").is_none() {
+        put(table, "host", Value::from(wanted.host.as_str()));
     }
-    put(table, "port", Value::from(i64::from(place.port)));
-    if old.security != place.security || table.get("security").is_none() {
-        put(table, "security", Value::from(place.security.name()));
+    put(table, "port", Value::from(i64::from(wanted.port)));
+    if old.security != wanted.security || table.get("security").is_none() {
+        put(table, "security", Value::from(wanted.security.name()));
     }
     Ok(())
 }
@@ -230,8 +230,8 @@ mod tests {
         change_account(text, name, change, Path::new("/home/ann/ostler.toml"), Presets::built_in())
     }
 
-    fn place(protocol: Protocol, host: &str, port: u16, security: Security) -> Place {
-        Place { protocol, host: host.into(), port, security }
+    fn at(protocol: Protocol, host: &str, port: u16, security: Security) -> ServerLocation {
+        ServerLocation { protocol, host: host.into(), port, security }
     }
 
     #[test]
@@ -240,7 +240,7 @@ mod tests {
             aliases: vec!["lee@x.net".into(), "*@z.net".into()],
             is_default: true,
             username: None,
-            places: vec![place(Protocol::Pop3, "mail.x.net", 110, Security::StartTls)],
+            servers: vec![at(Protocol::Pop3, "mail.x.net", 110, Security::StartTls)],
         };
         let text = changed(TEXT, "ann@x.net", &change).unwrap();
         assert_eq!(
@@ -253,7 +253,7 @@ mod tests {
             aliases: vec!["lee@x.net".into()],
             is_default: false,
             username: None,
-            places: vec![place(Protocol::Pop3, "pop.x.net", 995, Security::Tls)],
+            servers: vec![at(Protocol::Pop3, "pop.x.net", 995, Security::Tls)],
         };
         assert_eq!(changed(TEXT, "ann@x.net", &nothing).unwrap(), TEXT);
         let bare = changed(TEXT, "ann@x.net", &Change { aliases: vec![], ..nothing.clone() }).unwrap();
@@ -269,13 +269,13 @@ mod tests {
             aliases: vec!["b@x.net".into()],
             is_default: false,
             username: None,
-            places: vec![place(Protocol::Smtp, "t", 587, Security::StartTls)],
+            servers: vec![at(Protocol::Smtp, "t", 587, Security::StartTls)],
         };
         let text = changed(inline, "ann@x.net", &change).unwrap();
         assert!(text.contains("host = \"t\"") && text.ends_with("# all\n"), "{text}");
         let preset = "[[account]]\naddress = \"ann@optonline.net\"\nprovider = \"optonline\"\n";
         let change =
-            Change { aliases: vec![], places: vec![place(Protocol::Pop3, "pop.z", 995, Security::Tls)], ..change };
+            Change { aliases: vec![], servers: vec![at(Protocol::Pop3, "pop.z", 995, Security::Tls)], ..change };
         let text = changed(preset, "ann@optonline.net", &change).unwrap();
         assert!(text.starts_with(preset) && text.contains("[account.pop3]\nhost = \"pop.z\""), "{text}");
     }
@@ -286,7 +286,7 @@ mod tests {
             aliases: vec!["lee@x.net".into()],
             is_default: false,
             username: Some(name.into()),
-            places: vec![],
+            servers: vec![],
         };
         // The one it has already, which stands nowhere.
         assert_eq!(changed(TEXT, "ann@x.net", &change("ann@x.net")).unwrap(), TEXT);
@@ -302,18 +302,18 @@ mod tests {
 
     #[test]
     fn what_cannot_be_meant_is_refused() {
-        let change = |aliases: &[&str], places: Vec<Place>| Change {
+        let change = |aliases: &[&str], servers: Vec<ServerLocation>| Change {
             aliases: aliases.iter().map(|&alias| alias.to_owned()).collect(),
             is_default: false,
             username: None,
-            places,
+            servers,
         };
         // The other account's own address.
         assert_eq!(changed(TEXT, "ann@x.net", &change(&["bob@y.net"], vec![])), Err(EditError::CannotTake));
         assert_eq!(changed(TEXT, "nobody", &change(&[], vec![])), Err(EditError::NoSuchAccount));
-        let other = vec![place(Protocol::Smtp, "t", 25, Security::Tls)];
+        let other = vec![at(Protocol::Smtp, "t", 25, Security::Tls)];
         assert_eq!(changed(TEXT, "ann@x.net", &change(&[], other)), Err(EditError::TooEntangled));
-        let bad = vec![place(Protocol::Pop3, "a b", 995, Security::Tls)];
+        let bad = vec![at(Protocol::Pop3, "a b", 995, Security::Tls)];
         assert_eq!(changed(TEXT, "ann@x.net", &change(&[], bad)), Err(EditError::CannotTake));
         assert!(matches!(changed("x = = 1", "a", &change(&[], vec![])), Err(EditError::NotToml { line: 1 })));
     }

@@ -17,13 +17,13 @@ const TOO_OPEN: &str = "is beyond loopback; allowed are addresses such as 127.0.
 
 /// A door and the place in the file it comes from, if it is no default.
 #[derive(Debug, Clone)]
-pub(super) struct Gathered<'a> {
+pub(super) struct ParsedDoor<'a> {
     pub(super) door: Door,
-    place: Option<Item<'a>>,
+    item: Option<Item<'a>>,
 }
 
 /// The doors a value stands for.
-pub(super) fn read<'a>(item: &Item<'a>, protocol: Protocol, account: Option<&str>) -> Vec<Gathered<'a>> {
+pub(super) fn read<'a>(item: &Item<'a>, protocol: Protocol, account: Option<&str>) -> Vec<ParsedDoor<'a>> {
     match item.as_list() {
         Some(list) => list.iter().flat_map(|item| single(item, protocol, account, FORMS)).collect(),
         None => single(item, protocol, account, FORMS),
@@ -31,30 +31,30 @@ pub(super) fn read<'a>(item: &Item<'a>, protocol: Protocol, account: Option<&str
 }
 
 /// The address of the settings page.
-pub(super) fn page<'a>(item: &Item<'a>) -> Option<Gathered<'a>> {
+pub(super) fn page<'a>(item: &Item<'a>) -> Option<ParsedDoor<'a>> {
     // What the page speaks is not asked for; only its address is used.
     let page = single(item, Protocol::Pop3, None, PAGE_FORMS).into_iter().next()?;
     if page.door.address.ip().to_canonical().is_loopback() {
         return Some(page);
     }
-    item.wrong(&format!("is beyond loopback; allowed is {PAGE_FORMS}"))
+    item.reject(&format!("is beyond loopback; allowed is {PAGE_FORMS}"))
 }
 
-fn single<'a>(item: &Item<'a>, protocol: Protocol, account: Option<&str>, forms: &str) -> Vec<Gathered<'a>> {
+fn single<'a>(item: &Item<'a>, protocol: Protocol, account: Option<&str>, forms: &str) -> Vec<ParsedDoor<'a>> {
     if item.as_flag() == Some(false) {
         return Vec::new();
     }
     if let Some(number) = item.as_number() {
         return match number.and_then(|number| u16::try_from(number).ok()) {
             Some(port) => on_port(port, protocol, account, Some(item)),
-            None => item.wrong(&format!("is not a port; allowed is {forms}")).unwrap_or_default(),
+            None => item.reject(&format!("is not a port; allowed is {forms}")).unwrap_or_default(),
         };
     }
     if item.as_text().is_none() {
-        return item.wrong_kind(forms).unwrap_or_default();
+        return item.reject_kind(forms).unwrap_or_default();
     }
     let address = item.read(forms, value::socket);
-    address.map(|address| gathered(address, false, protocol, account, Some(item))).into_iter().collect()
+    address.map(|address| parsed(address, false, protocol, account, Some(item))).into_iter().collect()
 }
 
 /// The doors of a plain port number. Port 0, any free one, cannot be the same on both addresses and has one only.
@@ -62,11 +62,10 @@ pub(super) fn on_port<'a>(
     port: u16,
     protocol: Protocol,
     account: Option<&str>,
-    place: Option<&Item<'a>>,
-) -> Vec<Gathered<'a>> {
-    let on = |address: IpAddr, is_companion| {
-        gathered(SocketAddr::new(address, port), is_companion, protocol, account, place)
-    };
+    item: Option<&Item<'a>>,
+) -> Vec<ParsedDoor<'a>> {
+    let on =
+        |address: IpAddr, is_companion| parsed(SocketAddr::new(address, port), is_companion, protocol, account, item);
     let mut doors = vec![on(Ipv4Addr::LOCALHOST.into(), false)];
     if port != 0 {
         doors.push(on(Ipv6Addr::LOCALHOST.into(), true));
@@ -74,33 +73,33 @@ pub(super) fn on_port<'a>(
     doors
 }
 
-fn gathered<'a>(
+fn parsed<'a>(
     address: SocketAddr,
     is_companion: bool,
     protocol: Protocol,
     account: Option<&str>,
-    place: Option<&Item<'a>>,
-) -> Gathered<'a> {
-    Gathered {
+    item: Option<&Item<'a>>,
+) -> ParsedDoor<'a> {
+    ParsedDoor {
         door: Door { protocol, address, is_companion, account: account.map(str::to_owned) },
-        place: place.cloned(),
+        item: item.cloned(),
     }
 }
 
 /// Notes doors in each other's way and doors that are too open. `None` for what is a mistake itself.
 pub(super) fn check(
-    doors: &[Gathered<'_>],
-    page: Option<&Gathered<'_>>,
+    doors: &[ParsedDoor<'_>],
+    page: Option<&ParsedDoor<'_>>,
     access: Option<Access>,
     allow: Option<&[Network]>,
 ) {
     let mut taken = Taken::default();
-    for later in doors.iter().chain(page).filter(|gathered| !gathered.door.is_companion) {
+    for later in doors.iter().chain(page).filter(|parsed| !parsed.door.is_companion) {
         let earlier = taken.take(later);
-        match earlier.map(|earlier| (&earlier.place, &later.place)) {
-            Some((Some(_), Some(place))) => place.refuse(TAKEN),
+        match earlier.map(|earlier| (&earlier.item, &later.item)) {
+            Some((Some(_), Some(item))) => item.report(TAKEN),
             // A default door makes way if the file names another one.
-            Some((None, Some(place)) | (Some(place), None)) => place.lacks(TAKEN),
+            Some((None, Some(item)) | (Some(item), None)) => item.report_absence(TAKEN),
             Some((None, None)) | None => {}
         }
     }
@@ -109,25 +108,25 @@ pub(super) fn check(
     if wants_password && names_networks {
         return;
     }
-    for place in
-        doors.iter().filter(|g| !g.door.address.ip().to_canonical().is_loopback()).filter_map(|g| g.place.as_ref())
+    for item in
+        doors.iter().filter(|g| !g.door.address.ip().to_canonical().is_loopback()).filter_map(|g| g.item.as_ref())
     {
-        place.lacks(TOO_OPEN);
+        item.report_absence(TOO_OPEN);
     }
 }
 
 /// The addresses doors have so far. A wildcard address takes its port on every address of its kind.
 #[derive(Default)]
 struct Taken<'g, 'a> {
-    addresses: HashMap<SocketAddr, &'g Gathered<'a>>,
+    addresses: HashMap<SocketAddr, &'g ParsedDoor<'a>>,
     /// Any address of a kind (whether IPv4) with a port.
-    ports: HashMap<(bool, u16), &'g Gathered<'a>>,
+    ports: HashMap<(bool, u16), &'g ParsedDoor<'a>>,
 }
 
 impl<'g, 'a> Taken<'g, 'a> {
     /// Adds a door, and gives the one that is in its way.
-    fn take(&mut self, gathered: &'g Gathered<'a>) -> Option<&'g Gathered<'a>> {
-        let (ip, port) = (gathered.door.address.ip().to_canonical(), gathered.door.address.port());
+    fn take(&mut self, parsed: &'g ParsedDoor<'a>) -> Option<&'g ParsedDoor<'a>> {
+        let (ip, port) = (parsed.door.address.ip().to_canonical(), parsed.door.address.port());
         if port == 0 {
             return None;
         }
@@ -135,17 +134,17 @@ impl<'g, 'a> Taken<'g, 'a> {
         let every: IpAddr = if ip.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
         let same = self.addresses.get(&SocketAddr::new(ip, port)).or(self.addresses.get(&SocketAddr::new(every, port)));
         let earlier = if ip == every { same.or(self.ports.get(&kind)) } else { same }.copied();
-        self.addresses.entry(SocketAddr::new(ip, port)).or_insert(gathered);
-        self.ports.entry(kind).or_insert(gathered);
+        self.addresses.entry(SocketAddr::new(ip, port)).or_insert(parsed);
+        self.ports.entry(kind).or_insert(parsed);
         earlier
     }
 }
 
 /// The doors as they are opened: a companion makes way for a door somebody wrote.
-pub(super) fn finish(doors: Vec<Gathered<'_>>, page: Option<SocketAddr>) -> Vec<Door> {
+pub(super) fn finish(doors: Vec<ParsedDoor<'_>>, page: Option<SocketAddr>) -> Vec<Door> {
     let written: HashSet<_> =
         doors.iter().filter(|g| !g.door.is_companion).map(|g| g.door.address).chain(page).collect();
     let on = |address: Ipv6Addr, door: &Door| written.contains(&SocketAddr::new(address.into(), door.address.port()));
     let stays = |door: &Door| !door.is_companion || !on(Ipv6Addr::LOCALHOST, door) && !on(Ipv6Addr::UNSPECIFIED, door);
-    doors.into_iter().map(|gathered| gathered.door).filter(stays).collect()
+    doors.into_iter().map(|parsed| parsed.door).filter(stays).collect()
 }

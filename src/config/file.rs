@@ -9,7 +9,7 @@ use super::{Mistakes, Parsed, Remark, parse, parse_with};
 use crate::config::presets::Presets;
 
 /// The longest settings file that is read, in octets. A thousand accounts are a tenth of it.
-pub const LIMIT: u64 = 1024 * 1024;
+const MAX_FILE_OCTETS: u64 = 1024 * 1024;
 
 /// Why there are no settings.
 #[derive(Debug, thiserror::Error)]
@@ -28,8 +28,8 @@ pub enum LoadError {
         /// The file as it was named.
         file: PathBuf,
     },
-    /// More than [`LIMIT`].
-    #[error("the settings file {} is longer than {} KiB; is it the right file?", .file.display(), LIMIT / 1024)]
+    /// Longer than 1 MiB.
+    #[error("the settings file {} is longer than {} KiB; is it the right file?", .file.display(), MAX_FILE_OCTETS / 1024)]
     TooLong {
         /// The file as it was named.
         file: PathBuf,
@@ -113,8 +113,8 @@ fn read(path: &Path) -> Result<Option<(String, Option<Remark>)>, LoadError> {
     let file = File::open(path).map_err(unreadable)?;
     let warning = check_mode(path, &file.metadata().map_err(unreadable)?)?;
     let mut bytes = Vec::new();
-    file.take(LIMIT + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() as u64 > LIMIT {
+    file.take(MAX_FILE_OCTETS + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > MAX_FILE_OCTETS {
         return Err(LoadError::TooLong { file: path.to_owned() });
     }
     let text = String::from_utf8(bytes).map_err(|error| {
@@ -200,9 +200,9 @@ pub fn write_atomically(path: &Path, text: &str) -> io::Result<()> {
 /// Where a chain of links ends, whether or not there is a file.
 fn real_path(path: &Path) -> io::Result<PathBuf> {
     // As many as Linux follows.
-    const LINKS: usize = 40;
+    const MAX_LINKS: usize = 40;
     let mut path = path.to_owned();
-    for _ in 0..LINKS {
+    for _ in 0..MAX_LINKS {
         match fs::symlink_metadata(&path) {
             Ok(meta) if meta.is_symlink() => {
                 let target = fs::read_link(&path)?;

@@ -62,7 +62,7 @@ pub(super) const ENDPOINT: Keys = Keys(&["host", "port", "security", "login", "a
 const ALL: &[&Keys] = &[&ROOT, &LOCAL, &ACCOUNT, &DOORS, &SERVER, &SMTP, &LOGIN, &SECRET, &TIMEOUTS];
 
 /// Keys longer than this are not looked at closely.
-const LONGEST: usize = 24;
+const MAX_GUESSED_KEY_CHARS: usize = 24;
 
 impl Keys {
     pub(super) fn contains(&self, key: &str) -> bool {
@@ -82,7 +82,7 @@ impl Keys {
 
 /// The word that was probably meant, and by how many letters it differs.
 pub(super) fn nearest<'w>(words: impl Iterator<Item = &'w str>, word: &str) -> Option<(&'w str, usize)> {
-    if word.chars().count() > LONGEST {
+    if word.chars().count() > MAX_GUESSED_KEY_CHARS {
         return None;
     }
     let word = word.to_lowercase();
@@ -99,7 +99,8 @@ pub(super) fn is_known(word: &str) -> bool {
 
 /// Whether an unknown key can be shown in a message. What somebody took for a key may be a password.
 pub(super) fn is_harmless(word: &str, allowed: &Keys) -> bool {
-    let is_word = word.len() <= LONGEST && word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_' || b == b'-');
+    let is_word =
+        word.len() <= MAX_GUESSED_KEY_CHARS && word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_' || b == b'-');
     let is_plain = word.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
     is_known(word) || is_word || is_plain && allowed.nearest(word).is_some_and(|(_, distance)| distance <= 2)
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use toml::de::DeTable;
 
 use super::accounts::{self, Draft};
-use super::doors::{self, Gathered};
+use super::doors::{self, ParsedDoor};
 use super::keys;
 use super::toml_tree::{Item, Notes, Table};
 use super::value;
@@ -16,13 +16,13 @@ use crate::config::presets::Presets;
 use ostler_mail::account::{Access, Alias, Network, Protocol, Settings, Timeouts};
 
 /// The settings; `None`, or incomplete, where a mistake was noted.
-pub(super) fn settings(tree: &DeTable<'_>, file: &Path, presets: &Presets, notes: &Notes) -> Option<Settings> {
+pub(super) fn read_settings(tree: &DeTable<'_>, file: &Path, presets: &Presets, notes: &Notes) -> Option<Settings> {
     let root = Table::root(tree, &keys::ROOT, notes);
-    let mut local = local(root.get("local").and_then(|item| item.table(&keys::LOCAL)).as_ref());
-    let drafts = accounts::all(&root, file, presets);
-    let timeouts = timeouts(root.get("timeouts").and_then(|item| item.table(&keys::TIMEOUTS)).as_ref());
-    names_lead_to_one_account(&drafts);
-    one_default(&drafts);
+    let mut local = read_local(root.get("local").and_then(|item| item.table(&keys::LOCAL)).as_ref());
+    let drafts = accounts::read_accounts(&root, file, presets);
+    let timeouts = read_timeouts(root.get("timeouts").and_then(|item| item.table(&keys::TIMEOUTS)).as_ref());
+    check_names(&drafts);
+    check_default(&drafts);
     for draft in &drafts {
         local.doors.extend(draft.doors.iter().cloned());
     }
@@ -41,8 +41,8 @@ pub(super) fn settings(tree: &DeTable<'_>, file: &Path, presets: &Presets, notes
 
 /// What `[local]` says.
 struct Local<'a> {
-    doors: Vec<Gathered<'a>>,
-    page: Option<Gathered<'a>>,
+    doors: Vec<ParsedDoor<'a>>,
+    page: Option<ParsedDoor<'a>>,
     /// `None` where it is wrong.
     access: Option<Access>,
     /// Likewise.
@@ -51,7 +51,7 @@ struct Local<'a> {
     notices: Option<bool>,
 }
 
-fn local<'a>(table: Option<&Table<'a>>) -> Local<'a> {
+fn read_local<'a>(table: Option<&Table<'a>>) -> Local<'a> {
     let get = |key: &str| table.and_then(|table| table.get(key));
     let mut doors = Vec::new();
     for (protocol, port) in [(Protocol::Pop3, 2110), (Protocol::Smtp, 2025), (Protocol::Imap, 2143)] {
@@ -66,13 +66,13 @@ fn local<'a>(table: Option<&Table<'a>>) -> Local<'a> {
             Some(item) => doors::page(&item),
             None => doors::on_port(2080, Protocol::Pop3, None, None).into_iter().next(),
         },
-        access: get("access").map_or(Some(Access::SameUser), |item| access(&item)),
-        allow: get("allow").map_or(Some(Vec::new()), |item| allow(&item)),
+        access: get("access").map_or(Some(Access::SameUser), |item| read_access(&item)),
+        allow: get("allow").map_or(Some(Vec::new()), |item| read_allow(&item)),
         notices: get("notices").map_or(Some(true), |item| item.flag()),
     }
 }
 
-fn access(item: &Item<'_>) -> Option<Access> {
+fn read_access(item: &Item<'_>) -> Option<Access> {
     let words = [Access::SameUser, Access::Password, Access::Anyone].map(|access| (access.name(), access));
     let access = item.word(&words)?;
     if access == Access::Anyone {
@@ -81,9 +81,9 @@ fn access(item: &Item<'_>) -> Option<Access> {
     Some(access)
 }
 
-fn allow(item: &Item<'_>) -> Option<Vec<Network>> {
+fn read_allow(item: &Item<'_>) -> Option<Vec<Network>> {
     let Some(list) = item.as_list() else {
-        return item.wrong_kind("a list of networks such as [\"192.168.56.0/24\"]");
+        return item.reject_kind("a list of networks such as [\"192.168.56.0/24\"]");
     };
     let network = |item: Item<'_>| {
         let network = item.read(value::NETWORK, value::network)?;
@@ -95,11 +95,11 @@ fn allow(item: &Item<'_>) -> Option<Vec<Network>> {
     list.into_iter().map(network).collect::<Vec<_>>().into_iter().collect()
 }
 
-fn timeouts(table: Option<&Table<'_>>) -> Timeouts {
+fn read_timeouts(table: Option<&Table<'_>>) -> Timeouts {
     let mut timeouts = Timeouts::default();
     let set = |key: &str, slot: &mut Duration| {
         let item = table.and_then(|table| table.get(key));
-        if let Some(limit) = item.and_then(|item| item.read(LIMIT, value::limit)) {
+        if let Some(limit) = item.and_then(|item| item.read(TIME_LIMIT_FORMS, value::limit)) {
             *slot = limit;
         }
     };
@@ -114,19 +114,20 @@ fn timeouts(table: Option<&Table<'_>>) -> Timeouts {
     timeouts
 }
 
-const LIMIT: &str = "10ms to 24h: a number and its unit (ms, s, m or h), such as \"500ms\", \"10s\", \"3m\" or \"1h\"";
+const TIME_LIMIT_FORMS: &str =
+    "10ms to 24h: a number and its unit (ms, s, m or h), such as \"500ms\", \"10s\", \"3m\" or \"1h\"";
 
 /// A name a client gives must not mean two accounts. An address that two accounts have is their owner's affair:
 /// the first one sends for it.
-fn names_lead_to_one_account(drafts: &[Draft<'_>]) {
+fn check_names(drafts: &[Draft<'_>]) {
     let mut names: HashSet<String> = HashSet::new();
     let mut addresses: HashSet<&Alias> = HashSet::new();
     for draft in drafts {
         let name = draft.name.as_ref().map(|(name, place)| (name.to_ascii_lowercase(), place));
         match &name {
-            Some((name, place)) if names.contains(name) => place.wrong(NAME_TWICE),
-            Some((name, place)) if addresses.contains(&Alias::Address(name.clone())) => place.wrong(NAME_IS_ADDRESS),
-            _ => own_addresses(draft, &names, &addresses),
+            Some((name, place)) if names.contains(name) => place.reject(NAME_TWICE),
+            Some((name, place)) if addresses.contains(&Alias::Address(name.clone())) => place.reject(NAME_IS_ADDRESS),
+            _ => check_addresses(draft, &names, &addresses),
         };
         names.extend(name.map(|(name, _)| name));
         addresses.extend(draft.addresses().map(|(address, _)| address));
@@ -138,10 +139,10 @@ const NAME_TWICE: &str = "is the name of an account above; allowed are names tha
 const NAME_IS_ADDRESS: &str = "is an address of an account above; allowed is a name that leads to one account only";
 const ADDRESS_IS_NAME: &str = "is the name of an account above; allowed is an address that leads to one account only";
 
-fn own_addresses(draft: &Draft<'_>, names: &HashSet<String>, addresses: &HashSet<&Alias>) -> Option<()> {
+fn check_addresses(draft: &Draft<'_>, names: &HashSet<String>, addresses: &HashSet<&Alias>) -> Option<()> {
     for (address, place) in draft.addresses() {
         if matches!(address, Alias::Address(address) if names.contains(address)) {
-            place.refuse(ADDRESS_IS_NAME);
+            place.report(ADDRESS_IS_NAME);
         } else if addresses.contains(address) {
             place.warn("an account above has this address too, and sends for it");
         }
@@ -149,8 +150,8 @@ fn own_addresses(draft: &Draft<'_>, names: &HashSet<String>, addresses: &HashSet
     None
 }
 
-fn one_default(drafts: &[Draft<'_>]) {
+fn check_default(drafts: &[Draft<'_>]) {
     for place in drafts.iter().filter_map(|draft| draft.is_default.as_ref()).skip(1) {
-        place.refuse("an account above is the default already; allowed is one");
+        place.report("an account above is the default already; allowed is one");
     }
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::apply_preset::{self, Base};
+use super::apply_preset::{self, AccountPreset};
 use super::keys;
 use super::toml_tree::{Item, Table};
 use super::value;
@@ -23,29 +23,29 @@ const FRESH: &str =
 /// Long enough to be no burden on the provider, short enough for the shortest window in use (2 minutes).
 const DEFAULT_FRESH: Duration = Duration::from_secs(60);
 
-/// Who signs in where a server says nothing else.
-pub(super) struct Who<'f> {
+/// SignInDefaults signs in where a server says nothing else.
+pub(super) struct SignInDefaults<'f> {
     /// What the account says.
     pub(super) username: Option<String>,
     /// Stands in for a user name that nobody says; empty where it is wrong.
     pub(super) address: &'f str,
     pub(super) secret: SecretSource,
-    pub(super) secrets: Secrets<'f>,
+    pub(super) secrets: SecretReader<'f>,
     /// The account's preset.
-    pub(super) base: &'f Base<'f>,
+    pub(super) preset: &'f AccountPreset<'f>,
 }
 
-impl Who<'_> {
-    /// `filling` is the server of the preset that fills the gaps of the table.
-    fn credentials(&self, table: &Table<'_>, filling: Option<&Endpoint>) -> Credentials {
+impl SignInDefaults<'_> {
+    /// `gap_filler` is the server of the preset that fills the gaps of the table.
+    fn credentials(&self, table: &Table<'_>, gap_filler: Option<&Endpoint>) -> Credentials {
         let username = table.get("username").and_then(|item| item.read(value::USERNAME, value::username));
         let secret = table.get("password").and_then(|item| self.secrets.read(&item));
-        let of_account = self.of_account(filling);
+        let of_account = self.account_credentials(gap_filler);
         Credentials { username: username.unwrap_or(of_account.username), secret: secret.unwrap_or(of_account.secret) }
     }
 
-    fn of_account(&self, filling: Option<&Endpoint>) -> Credentials {
-        let formed = || filling?.login.candidates(self.address).into_iter().next();
+    fn account_credentials(&self, gap_filler: Option<&Endpoint>) -> Credentials {
+        let formed = || gap_filler?.login.candidates(self.address).into_iter().next();
         let username = self.username.clone().or_else(|| formed().and_then(|name| value::username(&name).ok()));
         Credentials { username: username.unwrap_or_else(|| self.address.to_owned()), secret: self.secret.clone() }
     }
@@ -71,28 +71,33 @@ impl Auth {
 }
 
 /// A POP3 or IMAP server.
-pub(super) fn server(table: &Table<'_>, protocol: Protocol, who: &Who<'_>) -> Option<Server> {
-    let filling = who.base.filling(table, protocol);
-    let credentials = who.credentials(table, filling.as_ref());
+pub(super) fn read_server(table: &Table<'_>, protocol: Protocol, defaults: &SignInDefaults<'_>) -> Option<Server> {
+    let gap_filler = defaults.preset.gap_filler(table, protocol);
+    let credentials = defaults.credentials(table, gap_filler.as_ref());
     let words = [("password", Auth::Password), ("oauth2", Auth::OAuth2), ("none", Auth::None)];
-    let default = filling.as_ref().map_or(Auth::Password, Auth::of);
+    let default = gap_filler.as_ref().map_or(Auth::Password, Auth::of);
     let sign_in = match table.get("auth").map_or(Some(default), |item| item.word(&words)) {
         Some(Auth::Password) => Some(SignIn::Password(credentials)),
         Some(Auth::OAuth2) => Some(SignIn::OAuth2(credentials)),
         Some(Auth::None | Auth::AfterPop) => {
-            credentials_are_idle(table);
+            warn_of_unused_credentials(table);
             Some(SignIn::None)
         }
         None => None,
     };
-    at(table, protocol, who, sign_in, filling.as_ref())
+    read_common(table, protocol, defaults, sign_in, gap_filler.as_ref())
 }
 
 /// An SMTP server. `has_pop3` is whether there is an `[account.pop3]`, right or wrong; `pop3` is what it says.
-pub(super) fn sender(table: &Table<'_>, who: &Who<'_>, has_pop3: bool, pop3: Option<&Server>) -> Option<Server> {
-    let filling = who.base.filling(table, Protocol::Smtp);
-    let credentials = who.credentials(table, filling.as_ref());
-    let default = filling.as_ref().map_or(Auth::Password, Auth::of);
+pub(super) fn read_smtp_server(
+    table: &Table<'_>,
+    defaults: &SignInDefaults<'_>,
+    has_pop3: bool,
+    pop3: Option<&Server>,
+) -> Option<Server> {
+    let gap_filler = defaults.preset.gap_filler(table, Protocol::Smtp);
+    let credentials = defaults.credentials(table, gap_filler.as_ref());
+    let default = gap_filler.as_ref().map_or(Auth::Password, Auth::of);
     let words = [
         ("password", Auth::Password),
         ("pop-before-smtp", Auth::AfterPop),
@@ -100,35 +105,42 @@ pub(super) fn sender(table: &Table<'_>, who: &Who<'_>, has_pop3: bool, pop3: Opt
         ("none", Auth::None),
     ];
     let auth = table.get("auth").map_or(Some(default), |item| item.word(&words));
-    let gate = gate(table, who, has_pop3, pop3, matches!(auth, None | Some(Auth::AfterPop)));
+    let gate = read_gate(table, defaults, has_pop3, pop3, matches!(auth, None | Some(Auth::AfterPop)));
     let sign_in = match auth {
         Some(Auth::Password) => Some(SignIn::Password(credentials)),
         Some(Auth::OAuth2) => Some(SignIn::OAuth2(credentials)),
         Some(Auth::AfterPop) => {
-            credentials_are_idle(table);
+            warn_of_unused_credentials(table);
             gate.map(|gate| SignIn::AfterPop(Arc::new(gate)))
         }
         Some(Auth::None) => {
-            credentials_are_idle(table);
+            warn_of_unused_credentials(table);
             Some(SignIn::None)
         }
         None => None,
     };
-    at(table, Protocol::Smtp, who, sign_in, filling.as_ref())
+    read_common(table, Protocol::Smtp, defaults, sign_in, gap_filler.as_ref())
 }
 
 /// A server of which the account says nothing and its preset everything. `pop3` is where to log in before a send.
-pub(super) fn of_preset(server: &Endpoint, who: &Who<'_>, pop3: Option<&Server>) -> Option<Server> {
-    let credentials = who.of_account(Some(server));
+pub(super) fn server_from_preset(
+    server: &Endpoint,
+    defaults: &SignInDefaults<'_>,
+    pop3: Option<&Server>,
+) -> Option<Server> {
+    let credentials = defaults.account_credentials(Some(server));
     let sign_in = match (Auth::of(server), pop3) {
         (Auth::Password, _) => SignIn::Password(credentials),
         (Auth::OAuth2, _) => SignIn::OAuth2(credentials),
         (Auth::None, _) => SignIn::None,
         (Auth::AfterPop, Some(login @ Server { sign_in: SignIn::Password(_), .. })) => {
-            SignIn::AfterPop(Arc::new(AfterPop { login: login.clone(), fresh: who.base.fresh(DEFAULT_FRESH) }))
+            SignIn::AfterPop(Arc::new(AfterPop {
+                login: login.clone(),
+                fresh: defaults.preset.cap_fresh(DEFAULT_FRESH),
+            }))
         }
         (Auth::AfterPop, _) => {
-            who.base.place()?.lacks(
+            defaults.preset.place()?.report_absence(
                 "wants a POP login before each send, for which [account.pop3] is not fit; allowed is one with \
                  auth = \"password\", or an [account.smtp] with another auth",
             );
@@ -139,37 +151,44 @@ pub(super) fn of_preset(server: &Endpoint, who: &Who<'_>, pop3: Option<&Server>)
     Some(Server { protocol, host, port, security, trust: Trust::default(), sign_in })
 }
 
-fn credentials_are_idle(table: &Table<'_>) {
+fn warn_of_unused_credentials(table: &Table<'_>) {
     for item in ["username", "password"].into_iter().filter_map(|key| table.get(key)) {
         item.warn("is not used, as auth says that nobody signs in here");
     }
 }
 
 /// What belongs to pop-before-smtp: read where it applies, refused where it does not.
-fn gate(table: &Table<'_>, who: &Who<'_>, has_pop3: bool, pop3: Option<&Server>, applies: bool) -> Option<AfterPop> {
+fn read_gate(
+    table: &Table<'_>,
+    defaults: &SignInDefaults<'_>,
+    has_pop3: bool,
+    pop3: Option<&Server>,
+    applies: bool,
+) -> Option<AfterPop> {
     let fresh = table.get("fresh");
     let login = table.get("login");
     if !applies {
         for item in fresh.iter().chain(&login) {
-            item.lacks("belongs to pop-before-smtp; allowed together with auth = \"pop-before-smtp\"");
+            item.report_absence("belongs to pop-before-smtp; allowed together with auth = \"pop-before-smtp\"");
         }
     }
-    let fresh = fresh.map_or_else(|| Some(who.base.fresh(DEFAULT_FRESH)), |item| item.read(FRESH, value::duration));
+    let fresh =
+        fresh.map_or_else(|| Some(defaults.preset.cap_fresh(DEFAULT_FRESH)), |item| item.read(FRESH, value::duration));
     let login = match login {
-        Some(item) => login_server(&item.table(&keys::LOGIN)?, who),
+        Some(item) => read_login_server(&item.table(&keys::LOGIN)?, defaults),
         None if !applies => None,
-        None => borrowed_login(table, has_pop3, pop3),
+        None => login_at_own_pop3(table, has_pop3, pop3),
     };
     Some(AfterPop { login: login?, fresh: fresh? })
 }
 
-fn login_server(table: &Table<'_>, who: &Who<'_>) -> Option<Server> {
-    let sign_in = SignIn::Password(who.credentials(table, None));
-    at(table, Protocol::Pop3, who, Some(sign_in), None)
+fn read_login_server(table: &Table<'_>, defaults: &SignInDefaults<'_>) -> Option<Server> {
+    let sign_in = SignIn::Password(defaults.credentials(table, None));
+    read_common(table, Protocol::Pop3, defaults, Some(sign_in), None)
 }
 
 /// The account's own POP3 server as the place to log in.
-fn borrowed_login(table: &Table<'_>, has_pop3: bool, pop3: Option<&Server>) -> Option<Server> {
+fn login_at_own_pop3(table: &Table<'_>, has_pop3: bool, pop3: Option<&Server>) -> Option<Server> {
     const NEEDED: &str = "allowed is login = { host = \"..\" }, or an [account.pop3] with auth = \"password\"";
     // A preset may say so too, and then there is no key to blame.
     let auth = table.get("auth").unwrap_or_else(|| table.item().clone());
@@ -177,50 +196,50 @@ fn borrowed_login(table: &Table<'_>, has_pop3: bool, pop3: Option<&Server>) -> O
         // Whatever is wrong with that table has been said there.
         None if has_pop3 => None,
         None => {
-            auth.lacks(&format!("has no place for its POP login; {NEEDED}"));
+            auth.report_absence(&format!("has no place for its POP login; {NEEDED}"));
             None
         }
         Some(Server { sign_in: SignIn::Password(_), .. }) => pop3.cloned(),
         Some(_) => {
-            auth.lacks(&format!("cannot log in at [account.pop3] as its auth is another one; {NEEDED}"));
+            auth.report_absence(&format!("cannot log in at [account.pop3] as its auth is another one; {NEEDED}"));
             None
         }
     }
 }
 
 /// The keys every server has.
-fn at(
+fn read_common(
     table: &Table<'_>,
     protocol: Protocol,
-    who: &Who<'_>,
+    defaults: &SignInDefaults<'_>,
     sign_in: Option<SignIn>,
-    filling: Option<&Endpoint>,
+    gap_filler: Option<&Endpoint>,
 ) -> Option<Server> {
     let host = match table.get("host") {
         Some(item) => item.read(value::HOST, value::host),
-        None if filling.is_some() => filling.map(|server| server.host.clone()),
+        None if gap_filler.is_some() => gap_filler.map(|server| server.host.clone()),
         // The preset that would have said it is not there.
-        None if who.base.is_excused() => None,
-        None => table.missing("host", &format!("is missing; allowed is {}", value::HOST)),
+        None if defaults.preset.has_failed() => None,
+        None => table.reject_missing("host", &format!("is missing; allowed is {}", value::HOST)),
     };
     let security = table
         .get("security")
-        .map_or_else(|| Some(filling.map_or(Security::Tls, |server| server.security)), |item| security(&item));
+        .map_or_else(|| Some(gap_filler.map_or(Security::Tls, |server| server.security)), |item| read_security(&item));
     let port = match table.get("port") {
-        Some(item) => port(&item),
-        None => security.map(|security| apply_preset::default_port(filling, protocol, security)),
+        Some(item) => read_port(&item),
+        None => security.map(|security| apply_preset::default_port(gap_filler, protocol, security)),
     };
-    let ca = table.get("ca").map(|item| who.secrets.path(&item));
+    let ca = table.get("ca").map(|item| defaults.secrets.path(&item));
     let pin = table.get("pin").map(|item| item.read(value::PIN, value::pin));
     // An inner `None` is a mistake.
     let trust = Trust { ca: ca.map_or(Some(None), |ca| ca.map(Some))?, pin: pin.map_or(Some(None), |p| p.map(Some))? };
     Some(Server { protocol, host: host?, port: port?, security: security?, trust, sign_in: sign_in? })
 }
 
-fn security(item: &Item<'_>) -> Option<Security> {
+fn read_security(item: &Item<'_>) -> Option<Security> {
     let words = [Security::Tls, Security::StartTls, Security::None].map(|security| (security.name(), security));
     if item.as_text().is_some_and(|text| text.to_ascii_lowercase().starts_with("ssl")) {
-        return item.wrong("is called \"tls\" here; allowed is \"tls\", \"starttls\", \"none\"");
+        return item.reject("is called \"tls\" here; allowed is \"tls\", \"starttls\", \"none\"");
     }
     let security = item.word(&words)?;
     if security == Security::None {
@@ -229,24 +248,24 @@ fn security(item: &Item<'_>) -> Option<Security> {
     Some(security)
 }
 
-pub(super) fn port(item: &Item<'_>) -> Option<u16> {
+pub(super) fn read_port(item: &Item<'_>) -> Option<u16> {
     const PORT: &str = "a port from 1 to 65535";
     match item.as_number() {
-        None => item.wrong_kind(PORT),
+        None => item.reject_kind(PORT),
         Some(number) => match number.and_then(|number| u16::try_from(number).ok()).filter(|port| *port != 0) {
             Some(port) => Some(port),
-            None => item.wrong(&format!("is not a port of a server; allowed is {PORT}")),
+            None => item.reject(&format!("is not a port of a server; allowed is {PORT}")),
         },
     }
 }
 
 /// Reads where secrets are. `file` is the settings file.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Secrets<'f> {
+pub(super) struct SecretReader<'f> {
     pub(super) file: &'f Path,
 }
 
-impl Secrets<'_> {
+impl SecretReader<'_> {
     /// The password of a provider.
     pub(super) fn read(self, item: &Item<'_>) -> Option<SecretSource> {
         match item.as_text() {
@@ -258,7 +277,7 @@ impl Secrets<'_> {
     /// A password of ostler's own: the client's cannot be compared with itself.
     pub(super) fn read_local(self, item: &Item<'_>) -> Option<SecretSource> {
         match item.as_text() {
-            Some("client") => item.wrong(&format!("cannot come from the client; allowed is {LOCAL_SECRET}")),
+            Some("client") => item.reject(&format!("cannot come from the client; allowed is {LOCAL_SECRET}")),
             _ => self.stored(item, LOCAL_SECRET),
         }
     }
@@ -272,16 +291,16 @@ impl Secrets<'_> {
                     "does not say where the password is; a password itself does not belong in this file; \
                      allowed is {allowed}"
                 );
-                return item.wrong(&message);
+                return item.reject(&message);
             }
         }
         let table = item.table(&keys::SECRET)?;
         match (table.get("command"), table.get("file"), table.get("env")) {
-            (Some(item), None, None) => command(&item).map(SecretSource::Command),
-            (None, Some(item), None) => self.path(&item).map(|path| SecretSource::File(credential(&item, path))),
-            (None, None, Some(item)) => item.read("the name of a variable", variable).map(SecretSource::Env),
-            (None, None, None) => item.wrong(&format!("does not say where the password is; allowed is {allowed}")),
-            _ => item.wrong("says more than one place; allowed is one of command, file and env"),
+            (Some(item), None, None) => read_command(&item).map(SecretSource::Command),
+            (None, Some(item), None) => self.path(&item).map(|path| SecretSource::File(keep_systemd_name(&item, path))),
+            (None, None, Some(item)) => item.read("the name of a variable", parse_variable).map(SecretSource::Env),
+            (None, None, None) => item.reject(&format!("does not say where the password is; allowed is {allowed}")),
+            _ => item.reject("says more than one place; allowed is one of command, file and env"),
         }
     }
 
@@ -295,7 +314,7 @@ impl Secrets<'_> {
         if let Some(rest) = text.strip_prefix("~/") {
             return match std::env::home_dir().filter(|home| home.is_absolute()) {
                 Some(home) => Some(home.join(rest)),
-                None => item.wrong("starts at a home folder that is not known; allowed is a path in full"),
+                None => item.reject("starts at a home folder that is not known; allowed is a path in full"),
             };
         }
         let file = std::path::absolute(self.file).unwrap_or_else(|_| self.file.to_owned());
@@ -304,14 +323,14 @@ impl Secrets<'_> {
 }
 
 /// A bare name that is a file among systemd's credentials stays one, for the vault to find there.
-fn credential(item: &Item<'_>, path: PathBuf) -> PathBuf {
+fn keep_systemd_name(item: &Item<'_>, path: PathBuf) -> PathBuf {
     let Some(name) = path.file_name().map(PathBuf::from) else { return path };
     let is_bare = item.as_text() == name.to_str();
     let folder = std::env::var_os("CREDENTIALS_DIRECTORY").filter(|_| is_bare);
     if folder.is_some_and(|folder| PathBuf::from(folder).join(&name).is_file()) { name } else { path }
 }
 
-fn command(item: &Item<'_>) -> Option<CommandLine> {
+fn read_command(item: &Item<'_>) -> Option<CommandLine> {
     fn word(text: &str) -> Result<String, value::Why> {
         if text.contains('\0') { Err("holds a NUL character") } else { Ok(text.to_owned()) }
     }
@@ -320,7 +339,7 @@ fn command(item: &Item<'_>) -> Option<CommandLine> {
         return item.read(COMMAND, filled).map(CommandLine::Shell);
     };
     if list.is_empty() {
-        return item.wrong(&format!("is an empty list; allowed is {COMMAND}"));
+        return item.reject(&format!("is an empty list; allowed is {COMMAND}"));
     }
     let words = list.iter().enumerate().map(|(n, item)| match n {
         0 => item.read("a program", filled),
@@ -329,6 +348,6 @@ fn command(item: &Item<'_>) -> Option<CommandLine> {
     words.collect::<Vec<_>>().into_iter().collect::<Option<_>>().map(CommandLine::Argv)
 }
 
-fn variable(text: &str) -> Result<String, value::Why> {
+fn parse_variable(text: &str) -> Result<String, value::Why> {
     if text.is_empty() || text.contains(['=', '\0']) { Err("is not a name") } else { Ok(text.to_owned()) }
 }

@@ -30,7 +30,7 @@ pub(super) fn report(text: &str, errors: &[Error], notes: &Notes) -> Damage {
         let line = line_at(text, at);
         told_to = Some(line.end);
         let known = known_key(&text[line.clone()], tables.at(line.start));
-        notes.mistake(at, known.as_deref().unwrap_or("toml"), &in_our_words(message));
+        notes.add_mistake(at, known.as_deref().unwrap_or("toml"), &in_our_words(message));
         if message.starts_with("duplicate key") {
             continue;
         }

@@ -13,7 +13,7 @@ use super::Remark;
 use super::keys::{Keys, is_harmless, sounds_secret};
 
 /// A longer name of an entry is not shown.
-const LONGEST_NAME: usize = 40;
+const MAX_SHOWN_NAME_OCTETS: usize = 40;
 
 /// What has been found so far.
 #[derive(Debug, Default)]
@@ -24,7 +24,7 @@ pub(super) struct Notes {
 
 #[derive(Debug)]
 struct Note {
-    at: usize,
+    offset: usize,
     key: String,
     message: String,
     /// Something is not there; in a damaged file that is no news.
@@ -33,17 +33,17 @@ struct Note {
 
 impl Notes {
     /// A mistake at an octet of the text.
-    pub(super) fn mistake(&self, at: usize, key: &str, message: &str) {
-        self.add(at, key, message, false);
+    pub(super) fn add_mistake(&self, offset: usize, key: &str, message: &str) {
+        self.add(offset, key, message, false);
     }
 
-    fn add(&self, at: usize, key: &str, message: &str, is_absence: bool) {
-        let note = Note { at, key: key.to_owned(), message: message.to_owned(), is_absence };
+    fn add(&self, offset: usize, key: &str, message: &str, is_absence: bool) {
+        let note = Note { offset, key: key.to_owned(), message: message.to_owned(), is_absence };
         self.mistakes.borrow_mut().push(note);
     }
 
     /// Takes over the mistakes of `more` that are about something written, not about something left out.
-    pub(super) fn take_in_what_is_present(&self, more: Self) {
+    pub(super) fn merge_without_absences(&self, more: Self) {
         let present = more.mistakes.into_inner().into_iter().filter(|note| !note.is_absence);
         self.mistakes.borrow_mut().extend(present);
     }
@@ -55,11 +55,11 @@ impl Notes {
 }
 
 fn remarks(mut notes: Vec<Note>, text: &str, file: &Arc<Path>) -> Vec<Remark> {
-    notes.sort_by_key(|note| note.at);
+    notes.sort_by_key(|note| note.offset);
     let mut here = Position { line: 1, column: 1 };
     let mut characters = text.char_indices().peekable();
     let remark = |note: Note| {
-        while let Some((_, c)) = characters.next_if(|(at, _)| *at < note.at) {
+        while let Some((_, c)) = characters.next_if(|(at, _)| *at < note.offset) {
             here.pass(c);
         }
         Remark { file: file.clone(), line: here.line, column: here.column, key: note.key, message: note.message }
@@ -87,36 +87,36 @@ impl Position {
 #[derive(Debug, Clone)]
 pub(super) struct Item<'a> {
     value: &'a DeValue<'a>,
-    at: usize,
+    offset: usize,
     key: String,
     notes: &'a Notes,
 }
 
 impl<'a> Item<'a> {
     /// Notes a mistake. The message must not hold a value out of the file.
-    pub(super) fn refuse(&self, message: &str) {
-        self.notes.add(self.at, &self.key, message, false);
+    pub(super) fn report(&self, message: &str) {
+        self.notes.add(self.offset, &self.key, message, false);
     }
 
     /// Notes a mistake where a value was to be.
-    pub(super) fn wrong<T>(&self, message: &str) -> Option<T> {
-        self.refuse(message);
+    pub(super) fn reject<T>(&self, message: &str) -> Option<T> {
+        self.report(message);
         None
     }
 
     /// Notes a mistake that something else would put right, if it were there.
-    pub(super) fn lacks(&self, message: &str) {
-        self.notes.add(self.at, &self.key, message, true);
+    pub(super) fn report_absence(&self, message: &str) {
+        self.notes.add(self.offset, &self.key, message, true);
     }
 
     /// Notes a warning.
     pub(super) fn warn(&self, message: &str) {
-        let note = Note { at: self.at, key: self.key.clone(), message: message.to_owned(), is_absence: false };
+        let note = Note { offset: self.offset, key: self.key.clone(), message: message.to_owned(), is_absence: false };
         self.notes.warnings.borrow_mut().push(note);
     }
 
     /// Notes that the value is of a kind that is not allowed.
-    pub(super) fn wrong_kind<T>(&self, allowed: &str) -> Option<T> {
+    pub(super) fn reject_kind<T>(&self, allowed: &str) -> Option<T> {
         let kind = match self.value {
             DeValue::String(_) => "a text",
             DeValue::Integer(_) => "a whole number",
@@ -127,7 +127,7 @@ impl<'a> Item<'a> {
             DeValue::Array(_) => "a list",
             DeValue::Table(_) => "a table",
         };
-        self.wrong(&format!("is {kind}; allowed is {allowed}"))
+        self.reject(&format!("is {kind}; allowed is {allowed}"))
     }
 
     pub(super) fn as_text(&self) -> Option<&'a str> {
@@ -171,7 +171,7 @@ impl<'a> Item<'a> {
         let entry = |(name, value): (&'a Spanned<Cow<'a, str>>, &'a Spanned<DeValue<'a>>)| {
             let name = name.get_ref();
             let is_plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-            let shown = if name.len() <= LONGEST_NAME && name.bytes().all(is_plain) { name } else { "***" };
+            let shown = if name.len() <= MAX_SHOWN_NAME_OCTETS && name.bytes().all(is_plain) { name } else { "***" };
             (name.as_ref(), self.part(value, format!("{}.{shown}", self.key)))
         };
         Some(entries.into_iter().map(entry).collect())
@@ -180,19 +180,19 @@ impl<'a> Item<'a> {
     /// The table, after noting every key in it that is not allowed.
     pub(super) fn table(&self, keys: &Keys) -> Option<Table<'a>> {
         let Some(map) = self.value.as_table() else {
-            return self.wrong_kind(&format!("a table with the keys {}", keys.list()));
+            return self.reject_kind(&format!("a table with the keys {}", keys.list()));
         };
-        Some(Table { item: self.clone(), map }.without_unknown(keys))
+        Some(Table { item: self.clone(), map }.checked(keys))
     }
 
     /// A text that `read` understands.
     pub(super) fn read<T>(&self, allowed: &str, read: impl Fn(&str) -> Result<T, &'static str>) -> Option<T> {
         let Some(text) = self.as_text() else {
-            return self.wrong_kind(allowed);
+            return self.reject_kind(allowed);
         };
         match read(text) {
             Ok(value) => Some(value),
-            Err(why) => self.wrong(&format!("{why}; allowed is {allowed}")),
+            Err(why) => self.reject(&format!("{why}; allowed is {allowed}")),
         }
     }
 
@@ -207,11 +207,11 @@ impl<'a> Item<'a> {
     }
 
     pub(super) fn flag(&self) -> Option<bool> {
-        self.as_flag().or_else(|| self.wrong_kind("true or false"))
+        self.as_flag().or_else(|| self.reject_kind("true or false"))
     }
 
     fn part(&self, value: &'a Spanned<DeValue<'a>>, key: String) -> Self {
-        Self { value: value.get_ref(), at: value.span().start, key, notes: self.notes }
+        Self { value: value.get_ref(), offset: value.span().start, key, notes: self.notes }
     }
 }
 
@@ -225,13 +225,13 @@ pub(super) struct Table<'a> {
 impl<'a> Table<'a> {
     /// The file as a whole; it has no key.
     pub(super) fn root(map: &'a DeTable<'a>, keys: &Keys, notes: &'a Notes) -> Self {
-        let item = Item { value: &DeValue::Boolean(true), at: 0, key: String::new(), notes };
-        Table { item, map }.without_unknown(keys)
+        let item = Item { value: &DeValue::Boolean(true), offset: 0, key: String::new(), notes };
+        Table { item, map }.checked(keys)
     }
 
-    fn without_unknown(self, keys: &Keys) -> Self {
+    fn checked(self, keys: &Keys) -> Self {
         for key in self.map.keys().filter(|key| !keys.contains(key.get_ref())) {
-            self.unknown(key.get_ref(), key.span().start, keys);
+            self.report_unknown(key.get_ref(), key.span().start, keys);
         }
         self
     }
@@ -246,8 +246,8 @@ impl<'a> Table<'a> {
     }
 
     /// Notes that a key that has to be there is not.
-    pub(super) fn missing<T>(&self, key: &str, message: &str) -> Option<T> {
-        self.item.notes.add(self.item.at, &self.path(key), message, true);
+    pub(super) fn reject_missing<T>(&self, key: &str, message: &str) -> Option<T> {
+        self.item.notes.add(self.item.offset, &self.path(key), message, true);
         None
     }
 
@@ -255,7 +255,7 @@ impl<'a> Table<'a> {
         if self.item.key.is_empty() { key.to_owned() } else { format!("{}.{key}", self.item.key) }
     }
 
-    fn unknown(&self, key: &str, at: usize, keys: &Keys) {
+    fn report_unknown(&self, key: &str, offset: usize, keys: &Keys) {
         // In a table that says where a password is, an unknown key may be that password.
         let in_password = self.item.key.ends_with("password");
         let shown = if !in_password && is_harmless(key, keys) { key } else { "***" };
@@ -263,6 +263,6 @@ impl<'a> Table<'a> {
         let hint =
             if in_password || sounds_secret(key) { "; a password itself does not belong in this file" } else { "" };
         let message = format!("is not a key of this table{meant}{hint}; allowed are {}", keys.list());
-        self.item.notes.add(at, &self.path(shown), &message, false);
+        self.item.notes.add(offset, &self.path(shown), &message, false);
     }
 }

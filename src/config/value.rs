@@ -12,10 +12,10 @@ use ostler_mail::account::{Alias, Network};
 pub(super) type Why = &'static str;
 
 /// The longest limit that can be set.
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const MAX_DURATION: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Longer than any real mail address (RFC 5321, 4.5.3.1) and short enough for every command line.
-const LONGEST_NAME: usize = 254;
+const MAX_NAME_OCTETS: usize = 254;
 
 pub(super) const HOST: &str = "a host name or an IP address, without port and brackets";
 pub(super) const ADDRESS: &str = "a mail address such as \"ann@example.net\"";
@@ -40,7 +40,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, Why> {
         _ => return Err(NOT_ONE),
     };
     let duration = Duration::from_millis(number.saturating_mul(milliseconds));
-    if duration > DAY { Err("is longer than 24h") } else { Ok(duration) }
+    if duration > MAX_DURATION { Err("is longer than 24h") } else { Ok(duration) }
 }
 
 /// A duration that can be a time limit.
@@ -73,7 +73,7 @@ pub fn host(text: &str) -> Result<String, Why> {
 pub fn address(text: &str) -> Result<String, Why> {
     let (local, domain) = text.rsplit_once('@').ok_or("has no @")?;
     let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~.".contains(&b);
-    if local.is_empty() || !local.bytes().all(is_plain) || text.len() > LONGEST_NAME {
+    if local.is_empty() || !local.bytes().all(is_plain) || text.len() > MAX_NAME_OCTETS {
         return Err("is not a mail address");
     }
     mail_domain(domain)?;
@@ -94,7 +94,7 @@ fn mail_domain(domain: &str) -> Result<(), Why> {
     let is_literal = literal.is_some_and(|d| d.bytes().all(|b| b.is_ascii_alphanumeric() || b".:".contains(&b)));
     let is_label =
         |label: &str| !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
-    if is_literal || domain.split('.').all(is_label) && domain.len() <= LONGEST_NAME {
+    if is_literal || domain.split('.').all(is_label) && domain.len() <= MAX_NAME_OCTETS {
         Ok(())
     } else {
         Err("has no domain after the @")
@@ -103,7 +103,7 @@ fn mail_domain(domain: &str) -> Result<(), Why> {
 
 /// The name of an account.
 pub fn name(text: &str) -> Result<String, Why> {
-    if text.is_empty() || text.len() > LONGEST_NAME {
+    if text.is_empty() || text.len() > MAX_NAME_OCTETS {
         Err("is empty or too long")
     } else if !text.bytes().all(|b| b == b' ' || b.is_ascii_graphic()) {
         Err("holds control characters or letters beyond ASCII")
@@ -116,7 +116,7 @@ pub fn name(text: &str) -> Result<String, Why> {
 
 /// A user name at a provider.
 pub fn username(text: &str) -> Result<String, Why> {
-    if text.is_empty() || text.len() > LONGEST_NAME {
+    if text.is_empty() || text.len() > MAX_NAME_OCTETS {
         Err("is empty or too long")
     } else if text.contains(char::is_control) {
         Err("holds a control character")
@@ -187,7 +187,7 @@ mod tests {
     fn durations_have_units_and_bounds() {
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(duration("3m"), Ok(Duration::from_secs(180)));
-        assert_eq!(duration("24h"), Ok(DAY));
+        assert_eq!(duration("24h"), Ok(MAX_DURATION));
         assert_eq!(duration("0s"), Ok(Duration::ZERO));
         assert_eq!(limit("0s"), Err("is shorter than 10ms"));
         for wrong in ["", "10", "s", "1.5s", "-1s", "10 s", "25h", "99999999999999999999h", "1d", "\u{661}s"] {

@@ -10,8 +10,8 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::mailroom::ADDRESS;
-use super::smtp::MESSAGE;
-use super::spoken::{Direction, Teller, Voice, Who};
+use super::smtp::MAX_MESSAGE_OCTETS;
+use super::spoken::{Direction, Recorder, Reporter, Who};
 use super::text::{Text, read_text, stuffed};
 use crate::proxy::net::conn::{Conn, Read};
 use ostler_mail::account::Protocol;
@@ -19,121 +19,121 @@ use ostler_mail::smtp::{Reply, ReplyParser};
 use ostler_mail::wire::REPLY_LINE;
 
 /// Outlook Express 4 asks its user after so long whether to go on waiting.
-const PATIENCE: Duration = Duration::from_secs(30);
+const REPLY_TIMEOUT: Duration = Duration::from_secs(30);
 /// What they give as password; ostler puts in the right one.
 const PASSWORD: &str = "anything";
 /// More messages than this are not fetched.
-const MESSAGES: usize = 1000;
+const MAX_MESSAGES: usize = 1000;
 
 /// A program of the late 1990s and what it wants.
 pub(super) struct Program {
     /// How it is called.
     pub(super) name: &'static str,
     /// Where what it says is collected.
-    pub(super) teller: Teller,
+    pub(super) recorder: Recorder,
 }
 
 impl Program {
     /// Eudora 7 for Windows sends; what went over the wire, without dot stuffing.
-    pub(super) async fn eudora_sends(&self, door: SocketAddr, to: &[&str], letter: &[u8]) -> Result<Vec<u8>, String> {
-        let mut talk = self.open(Protocol::Smtp, door).await?;
-        talk.greeting().await?;
-        let mut hello = talk.smtp("EHLO oldpc").await?;
+    pub(super) async fn eudora_sends(&self, door: SocketAddr, to: &[&str], message: &[u8]) -> Result<Vec<u8>, String> {
+        let mut dialogue = self.open(Protocol::Smtp, door).await?;
+        dialogue.greeting().await?;
+        let mut hello = dialogue.smtp("EHLO oldpc").await?;
         if hello.code >= 400 {
-            hello = talk.smtp("HELO oldpc").await?;
+            hello = dialogue.smtp("HELO oldpc").await?;
         }
-        talk.wants(&hello, 250)?;
+        dialogue.wants(&hello, 250)?;
         if hello.lines.iter().any(|line| line.starts_with("AUTH ") && line.contains("LOGIN")) {
-            talk.auth_login().await?;
+            dialogue.auth_login().await?;
         }
-        talk.smtp_wants("RSET", 250).await?;
-        talk.smtp_wants(&format!("MAIL FROM:<{ADDRESS}>"), 250).await?;
+        dialogue.smtp_wants("RSET", 250).await?;
+        dialogue.smtp_wants(&format!("MAIL FROM:<{ADDRESS}>"), 250).await?;
         for recipient in to {
-            talk.smtp_wants(&format!("RCPT TO:<{recipient}>"), 250).await?;
+            dialogue.smtp_wants(&format!("RCPT TO:<{recipient}>"), 250).await?;
         }
-        talk.smtp_wants("DATA", 354).await?;
+        dialogue.smtp_wants("DATA", 354).await?;
         // Its end of data is CRLF.CRLF even after a line end, so every message grows by a blank line.
-        let sent = [letter, b"\r\n"].concat();
-        talk.body(&sent).await?;
-        talk.smtp_wants("QUIT", 221).await?;
+        let sent = [message, b"\r\n"].concat();
+        dialogue.body(&sent).await?;
+        dialogue.smtp_wants("QUIT", 221).await?;
         Ok(sent)
     }
 
     /// Eudora fetches everything and takes it off the server.
     pub(super) async fn eudora_fetches(&self, door: SocketAddr) -> Result<Vec<Vec<u8>>, String> {
-        let mut talk = self.open(Protocol::Pop3, door).await?;
-        talk.sign_in(ADDRESS).await?;
-        let count = talk.stat().await?;
+        let mut dialogue = self.open(Protocol::Pop3, door).await?;
+        dialogue.sign_in(ADDRESS).await?;
+        let count = dialogue.stat().await?;
         let mut messages = Vec::new();
         if count > 0 {
-            talk.pop3_text("UIDL").await?;
+            dialogue.pop3_text("UIDL").await?;
         }
         for number in 1..=count {
-            talk.pop3(&format!("LIST {number}")).await?;
-            messages.push(talk.pop3_text(&format!("RETR {number}")).await?);
-            talk.pop3(&format!("DELE {number}")).await?;
+            dialogue.pop3(&format!("LIST {number}")).await?;
+            messages.push(dialogue.pop3_text(&format!("RETR {number}")).await?);
+            dialogue.pop3(&format!("DELE {number}")).await?;
         }
-        talk.pop3("QUIT").await?;
+        dialogue.pop3("QUIT").await?;
         Ok(messages)
     }
 
     /// Outlook Express 6 sends: HELO, no AUTH, blanks behind the colons.
-    pub(super) async fn outlook_sends(&self, door: SocketAddr, to: &[&str], letter: &[u8]) -> Result<Vec<u8>, String> {
-        let mut talk = self.open(Protocol::Smtp, door).await?;
-        talk.greeting().await?;
-        talk.smtp_wants("HELO oldpc", 250).await?;
-        talk.smtp_wants(&format!("MAIL FROM: <{ADDRESS}>"), 250).await?;
+    pub(super) async fn outlook_sends(&self, door: SocketAddr, to: &[&str], message: &[u8]) -> Result<Vec<u8>, String> {
+        let mut dialogue = self.open(Protocol::Smtp, door).await?;
+        dialogue.greeting().await?;
+        dialogue.smtp_wants("HELO oldpc", 250).await?;
+        dialogue.smtp_wants(&format!("MAIL FROM: <{ADDRESS}>"), 250).await?;
         for recipient in to {
-            talk.smtp_wants(&format!("RCPT TO: <{recipient}>"), 250).await?;
+            dialogue.smtp_wants(&format!("RCPT TO: <{recipient}>"), 250).await?;
         }
-        talk.smtp_wants("DATA", 354).await?;
-        talk.body(letter).await?;
-        talk.smtp_wants("QUIT", 221).await?;
-        Ok(letter.to_vec())
+        dialogue.smtp_wants("DATA", 354).await?;
+        dialogue.body(message).await?;
+        dialogue.smtp_wants("QUIT", 221).await?;
+        Ok(message.to_vec())
     }
 
     /// Outlook Express fetches everything and takes it off the server.
     pub(super) async fn outlook_fetches(&self, door: SocketAddr) -> Result<Vec<Vec<u8>>, String> {
-        let mut talk = self.open(Protocol::Pop3, door).await?;
-        talk.sign_in(ADDRESS).await?;
-        let count = talk.stat().await?;
+        let mut dialogue = self.open(Protocol::Pop3, door).await?;
+        dialogue.sign_in(ADDRESS).await?;
+        let count = dialogue.stat().await?;
         let mut messages = Vec::new();
         if count > 0 {
-            talk.pop3_text("LIST").await?;
+            dialogue.pop3_text("LIST").await?;
         }
         for number in 1..=count {
-            messages.push(talk.pop3_text(&format!("RETR {number}")).await?);
+            messages.push(dialogue.pop3_text(&format!("RETR {number}")).await?);
         }
         for number in 1..=count {
-            talk.pop3(&format!("DELE {number}")).await?;
+            dialogue.pop3(&format!("DELE {number}")).await?;
         }
-        talk.pop3("QUIT").await?;
+        dialogue.pop3("QUIT").await?;
         Ok(messages)
     }
 
-    async fn open(&self, protocol: Protocol, door: SocketAddr) -> Result<Talk, String> {
+    async fn open(&self, protocol: Protocol, door: SocketAddr) -> Result<Dialogue, String> {
         let no = |why: &dyn std::fmt::Display| format!("{} cannot connect to {door}: {why}", self.name);
-        let tcp = match timeout(PATIENCE, TcpStream::connect(door)).await {
+        let tcp = match timeout(REPLY_TIMEOUT, TcpStream::connect(door)).await {
             Ok(Ok(tcp)) => tcp,
             Ok(Err(error)) => return Err(no(&error)),
             Err(_) => return Err(no(&"no answer")),
         };
         let _ = tcp.set_nodelay(true);
-        let voice = self.teller.voice(Who::Client(self.name), protocol);
-        Ok(Talk { conn: Conn::new(tcp), voice, name: self.name, last: "hello".into() })
+        let reporter = self.recorder.reporter(Who::Client(self.name), protocol);
+        Ok(Dialogue { conn: Conn::new(tcp), reporter, name: self.name, last: "hello".into() })
     }
 }
 
 /// One connection to ostler.
-struct Talk {
+struct Dialogue {
     conn: Conn<TcpStream>,
-    voice: Voice,
+    reporter: Reporter,
     name: &'static str,
     /// The last thing said, as it may be shown.
     last: String,
 }
 
-impl Talk {
+impl Dialogue {
     async fn greeting(&mut self) -> Result<(), String> {
         let greeting = self.reply().await?;
         self.wants(&greeting, 220)
@@ -149,11 +149,11 @@ impl Talk {
         self.reply().await.map(drop)
     }
 
-    async fn body(&mut self, letter: &[u8]) -> Result<(), String> {
+    async fn body(&mut self, message: &[u8]) -> Result<(), String> {
         self.last = "the message".into();
-        self.voice.text(Direction::Said, letter);
-        let wire = stuffed(letter);
-        let sent = timeout(PATIENCE, self.conn.send(&wire)).await;
+        self.reporter.text(Direction::Said, message);
+        let wire = stuffed(message);
+        let sent = timeout(REPLY_TIMEOUT, self.conn.send(&wire)).await;
         if !matches!(sent, Ok(Ok(()))) {
             return Err(format!("{} could not send the message: ostler does not take it", self.name));
         }
@@ -196,7 +196,7 @@ impl Talk {
     async fn stat(&mut self) -> Result<usize, String> {
         let status = self.pop3("STAT").await?;
         let count = status.strip_prefix("+OK ").and_then(|rest| rest.split(' ').next()?.parse().ok());
-        count.filter(|count| *count <= MESSAGES).ok_or_else(|| self.refused(&status))
+        count.filter(|count| *count <= MAX_MESSAGES).ok_or_else(|| self.refused(&status))
     }
 
     async fn pop3(&mut self, line: &str) -> Result<String, String> {
@@ -206,9 +206,9 @@ impl Talk {
 
     async fn pop3_text(&mut self, line: &str) -> Result<Vec<u8>, String> {
         self.pop3(line).await?;
-        match timeout(PATIENCE, read_text(&mut self.conn, 2 * MESSAGE)).await {
+        match timeout(REPLY_TIMEOUT, read_text(&mut self.conn, 2 * MAX_MESSAGE_OCTETS)).await {
             Ok(Ok(Text::Whole(text))) => {
-                self.voice.text(Direction::Heard, &text);
+                self.reporter.text(Direction::Heard, &text);
                 Ok(text)
             }
             _ => Err(self.refused("a text that does not end")),
@@ -222,15 +222,15 @@ impl Talk {
 
     async fn say(&mut self, line: &str, shown: &str) -> Result<(), String> {
         shown.clone_into(&mut self.last);
-        self.voice.said(shown.as_bytes());
-        let sent = timeout(PATIENCE, self.conn.send(format!("{line}\r\n").as_bytes())).await;
+        self.reporter.said(shown.as_bytes());
+        let sent = timeout(REPLY_TIMEOUT, self.conn.send(format!("{line}\r\n").as_bytes())).await;
         if matches!(sent, Ok(Ok(()))) { Ok(()) } else { Err(self.refused("nothing: the connection is gone")) }
     }
 
     async fn hear(&mut self) -> Result<ostler_mail::wire::Line, String> {
-        match timeout(PATIENCE, self.conn.read_line(REPLY_LINE)).await {
+        match timeout(REPLY_TIMEOUT, self.conn.read_line(REPLY_LINE)).await {
             Ok(Ok(Read::Line(line))) => {
-                self.voice.heard(line.bytes());
+                self.reporter.heard(line.bytes());
                 Ok(line)
             }
             Ok(Ok(Read::TooLong(_))) => Err(self.refused("a line without an end")),

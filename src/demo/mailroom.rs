@@ -18,11 +18,11 @@ pub const ADDRESS: &str = "ann@provider.example";
 /// The mailbox at another company; mail to it needs the gate.
 pub const FOREIGN: &str = "bob@elsewhere.example";
 /// Messages in one mailbox; beyond, mail is refused.
-const MESSAGES: usize = 200;
+const MAX_MESSAGES: usize = 200;
 /// Octets in one mailbox.
-const OCTETS: usize = 64 * 1024 * 1024;
+const MAX_MAILBOX_OCTETS: usize = 64 * 1024 * 1024;
 /// Visitors whose logins are remembered; they are all on loopback.
-const VISITORS: usize = 256;
+const MAX_GATE_ADDRESSES: usize = 256;
 
 /// A message that has been delivered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,7 +55,7 @@ impl Mailbox {
 /// Shared by every connection of the provider.
 pub(super) struct Mailroom {
     password: Arc<Secret>,
-    stamp: String,
+    run_id: String,
     state: Mutex<State>,
     visits: watch::Sender<usize>,
 }
@@ -94,7 +94,7 @@ impl Gate {
     fn logged_in(&mut self, from: IpAddr, now: Instant) {
         let window = self.window;
         self.logins.retain(|_, when| now.duration_since(*when) < window);
-        if self.logins.len() < VISITORS {
+        if self.logins.len() < MAX_GATE_ADDRESSES {
             self.logins.insert(from.to_canonical(), now);
         }
     }
@@ -119,8 +119,8 @@ pub(super) enum Login {
 pub(super) struct MailboxFull;
 
 impl Mailroom {
-    /// `stamp` tells this run's messages from those of all others.
-    pub(super) fn new(password: Arc<Secret>, stamp: String, window: Duration) -> Self {
+    /// `run_id` tells this run's messages from those of all others.
+    pub(super) fn new(password: Arc<Secret>, run_id: String, window: Duration) -> Self {
         let state = State {
             gate: Gate { window, logins: HashMap::new() },
             own: Vec::new(),
@@ -129,7 +129,7 @@ impl Mailroom {
             next: 1,
             counts: Counts::default(),
         };
-        Self { password, stamp, state: Mutex::new(state), visits: watch::Sender::new(0) }
+        Self { password, run_id, state: Mutex::new(state), visits: watch::Sender::new(0) }
     }
 
     /// A POP login. With the right password it opens the gate, whether the mailbox is free or not.
@@ -162,7 +162,8 @@ impl Mailroom {
         let mut state = self.state();
         let octets = [trace.as_bytes(), text].concat();
         let fits = |held: &[Arc<Delivered>]| {
-            held.len() < MESSAGES && held.iter().map(|m| m.octets.len()).sum::<usize>() + octets.len() <= OCTETS
+            held.len() < MAX_MESSAGES
+                && held.iter().map(|m| m.octets.len()).sum::<usize>() + octets.len() <= MAX_MAILBOX_OCTETS
         };
         if !to.iter().all(|mailbox| fits(state.mailbox(*mailbox))) {
             return Err(MailboxFull);
@@ -170,7 +171,7 @@ impl Mailroom {
         let number = state.next;
         state.next += 1;
         state.counts.messages += 1;
-        let message = Arc::new(Delivered { id: format!("{}-{number}", self.stamp), octets });
+        let message = Arc::new(Delivered { id: format!("{}-{number}", self.run_id), octets });
         for mailbox in to {
             state.mailbox(*mailbox).push(Arc::clone(&message));
         }
@@ -196,7 +197,7 @@ impl Mailroom {
     }
 
     /// Waits until nobody is connected.
-    pub(super) async fn empty(&self) {
+    pub(super) async fn wait_until_empty(&self) {
         // An error means that the sender is gone, and it is ours.
         let _ = self.visits.subscribe().wait_for(|now| *now == 0).await;
     }
@@ -309,7 +310,7 @@ mod tests {
     #[test]
     fn a_full_mailbox_takes_nothing_for_the_others_either() {
         let room = room();
-        for _ in 0..MESSAGES {
+        for _ in 0..MAX_MESSAGES {
             room.deliver(&[Mailbox::Own], "", b"x\r\n").unwrap();
         }
         assert_eq!(room.deliver(&[Mailbox::Foreign, Mailbox::Own], "", b"x\r\n"), Err(MailboxFull));

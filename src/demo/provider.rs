@@ -18,8 +18,8 @@ use tokio_rustls::TlsAcceptor;
 use super::authority::Authority;
 use super::mailroom::{Counts, Delivered, Mailbox, Mailroom};
 use super::pop::{self, Pop};
-use super::smtp::{self, MESSAGE, Smtp};
-use super::spoken::{Direction, Teller, Voice, Who};
+use super::smtp::{self, MAX_MESSAGE_OCTETS, Smtp};
+use super::spoken::{Direction, Recorder, Reporter, Who};
 use super::text::{Text, read_text, stuffed};
 use crate::proxy::net::conn::{Conn, Read};
 use ostler_mail::account::Protocol;
@@ -27,15 +27,15 @@ use ostler_mail::secret::Secret;
 use ostler_mail::wire::{COMMAND_LINE, Line};
 
 /// A visitor that says nothing for so long is sent away (RFC 1939 asks for at least this).
-const IDLE: Duration = Duration::from_secs(600);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(600);
 /// For a TLS handshake.
-const HANDSHAKE: Duration = Duration::from_secs(15);
+const TLS_TIMEOUT: Duration = Duration::from_secs(15);
 /// Connections at one time on one port and family.
-const VISITORS: usize = 64;
+const MAX_CONNECTIONS: usize = 64;
 /// Ports tried until one is free in both address families.
-const TRIES: usize = 20;
+const MAX_PORT_TRIES: usize = 20;
 /// After a failed accept, which is the system's trouble and may last.
-const PAUSE: Duration = Duration::from_millis(100);
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
 /// A running provider.
 pub(super) struct Provider {
@@ -51,28 +51,28 @@ pub(super) struct Provider {
 }
 
 impl Provider {
-    /// Starts one whose gate stays open for `window` after a login. `stamp` tells its messages from another run's.
+    /// Starts one whose gate stays open for `window` after a login. `run_id` tells its messages from another run's.
     pub(super) async fn start(
         window: Duration,
         password: Arc<Secret>,
-        stamp: String,
-        teller: &Teller,
+        run_id: String,
+        recorder: &Recorder,
     ) -> Result<Self, String> {
         let authority = Authority::new()?;
-        let room = Arc::new(Mailroom::new(password, stamp, window));
+        let room = Arc::new(Mailroom::new(password, run_id, window));
         let mut listeners = JoinSet::new();
         let mut ports = [0; 2];
         for (port, protocol) in ports.iter_mut().zip([Protocol::Pop3, Protocol::Smtp]) {
             let (found, bound) = bind().await.map_err(|e| format!("the demo provider has no port: {e}"))?;
             *port = found;
             for listener in bound {
-                let desk = Reception {
+                let reception = Reception {
                     protocol,
                     tls: TlsAcceptor::from(Arc::clone(&authority.server)),
                     room: Arc::clone(&room),
-                    voice: teller.voice(Who::Provider, protocol),
+                    reporter: recorder.reporter(Who::Provider, protocol),
                 };
-                listeners.spawn(desk.receive(listener));
+                listeners.spawn(reception.receive(listener));
             }
         }
         Ok(Self { pop3: ports[0], smtp: ports[1], ca_pem: authority.pem, room, _listeners: listeners })
@@ -93,15 +93,15 @@ impl Provider {
     }
 
     /// Waits until nobody is connected.
-    pub(super) async fn empty(&self) {
-        self.room.empty().await;
+    pub(super) async fn wait_until_empty(&self) {
+        self.room.wait_until_empty().await;
     }
 }
 
 /// A free port of the loopback addresses: the same one in both families where there are two, for `localhost` may
 /// mean either.
 async fn bind() -> io::Result<(u16, Vec<TcpListener>)> {
-    for _ in 0..TRIES {
+    for _ in 0..MAX_PORT_TRIES {
         let v4 = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let port = v4.local_addr()?.port();
         match TcpListener::bind((Ipv6Addr::LOCALHOST, port)).await {
@@ -119,7 +119,7 @@ struct Reception {
     protocol: Protocol,
     tls: TlsAcceptor,
     room: Arc<Mailroom>,
-    voice: Voice,
+    reporter: Reporter,
 }
 
 impl Reception {
@@ -128,11 +128,11 @@ impl Reception {
         loop {
             tokio::select! {
                 accepted = listener.accept() => match accepted {
-                    Ok((tcp, peer)) if visitors.len() < VISITORS => {
+                    Ok((tcp, peer)) if visitors.len() < MAX_CONNECTIONS => {
                         visitors.spawn(self.clone().visit(tcp, peer.ip()));
                     }
-                    Ok(_) => self.voice.noticed("too many connections at once: one more is closed"),
-                    Err(_) => tokio::time::sleep(PAUSE).await,
+                    Ok(_) => self.reporter.noticed("too many connections at once: one more is closed"),
+                    Err(_) => tokio::time::sleep(ACCEPT_RETRY_DELAY).await,
                 },
                 Some(_) = visitors.join_next() => {}
             }
@@ -142,48 +142,48 @@ impl Reception {
     async fn visit(self, tcp: TcpStream, from: IpAddr) {
         let _visit = self.room.visit();
         let _ = tcp.set_nodelay(true);
-        let tls = match timeout(HANDSHAKE, self.tls.accept(tcp)).await {
+        let tls = match timeout(TLS_TIMEOUT, self.tls.accept(tcp)).await {
             Ok(Ok(tls)) => tls,
-            Ok(Err(error)) => return self.voice.noticed(&format!("no TLS: {error}")),
-            Err(_) => return self.voice.noticed("no TLS: it takes too long"),
+            Ok(Err(error)) => return self.reporter.noticed(&format!("no TLS: {error}")),
+            Err(_) => return self.reporter.noticed("no TLS: it takes too long"),
         };
         self.room.count_connection();
         let version = match tls.get_ref().1.protocol_version() {
             Some(rustls::ProtocolVersion::TLSv1_2) => "TLS 1.2",
             _ => "TLS 1.3",
         };
-        self.voice.noticed(&format!("a connection from {}, inside {version}", from.to_canonical()));
-        let mut desk = Desk { conn: Conn::new(tls), voice: self.voice };
+        self.reporter.noticed(&format!("a connection from {}, inside {version}", from.to_canonical()));
+        let mut session = Session { conn: Conn::new(tls), reporter: self.reporter };
         let ended = match self.protocol {
-            Protocol::Pop3 => desk.pop(Pop::new(self.room, from)).await,
-            Protocol::Smtp | Protocol::Imap => desk.smtp(Smtp::new(self.room, from)).await,
+            Protocol::Pop3 => session.pop(Pop::new(self.room, from)).await,
+            Protocol::Smtp | Protocol::Imap => session.smtp(Smtp::new(self.room, from)).await,
         };
         match ended {
-            Ok(()) => desk.conn.close().await,
-            Err(error) => desk.voice.noticed(&format!("the connection breaks: {error}")),
+            Ok(()) => session.conn.close().await,
+            Err(error) => session.reporter.noticed(&format!("the connection breaks: {error}")),
         }
     }
 }
 
 /// One connection, and who reports what is said on it.
-struct Desk<S> {
+struct Session<S> {
     conn: Conn<S>,
-    voice: Voice,
+    reporter: Reporter,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Desk<S> {
-    async fn pop(&mut self, mut session: Pop) -> io::Result<()> {
+impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
+    async fn pop(&mut self, mut machine: Pop) -> io::Result<()> {
         self.say(&[Pop::greeting()]).await?;
         while let Some(line) = self.hear().await? {
-            match session.on_line(&line) {
+            match machine.on_line(&line) {
                 pop::Answer::Say(said) => self.say(&[&said]).await?,
                 pop::Answer::List(status, list) => {
                     let lines: Vec<&str> = [status.as_str()].into_iter().chain(list.lines()).chain(["."]).collect();
                     self.say(&lines).await?;
                 }
                 pop::Answer::Message(status, message) => {
-                    self.voice.said(status.as_bytes());
-                    self.voice.text(Direction::Said, &message);
+                    self.reporter.said(status.as_bytes());
+                    self.reporter.text(Direction::Said, &message);
                     self.conn.send(&[status.as_bytes(), b"\r\n", &stuffed(&message)].concat()).await?;
                 }
                 pop::Answer::Bye(said) => return self.say(&[&said]).await,
@@ -192,13 +192,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Desk<S> {
         Ok(())
     }
 
-    async fn smtp(&mut self, mut session: Smtp) -> io::Result<()> {
+    async fn smtp(&mut self, mut machine: Smtp) -> io::Result<()> {
         self.say(&[Smtp::greeting()]).await?;
         while let Some(line) = self.hear().await? {
-            let mut answer = session.on_line(&line);
+            let mut answer = machine.on_line(&line);
             if let smtp::Answer::Data(go_ahead) = answer {
                 self.say(&[&go_ahead]).await?;
-                answer = self.take_message(&mut session).await?;
+                answer = self.take_message(&mut machine).await?;
             }
             match answer {
                 smtp::Answer::Say(lines) => {
@@ -210,14 +210,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Desk<S> {
         Ok(())
     }
 
-    async fn take_message(&mut self, session: &mut Smtp) -> io::Result<smtp::Answer> {
-        let text = in_time(read_text(&mut self.conn, MESSAGE)).await?;
+    async fn take_message(&mut self, machine: &mut Smtp) -> io::Result<smtp::Answer> {
+        let text = in_time(read_text(&mut self.conn, MAX_MESSAGE_OCTETS)).await?;
         if let Text::Whole(message) = &text {
-            self.voice.text(Direction::Heard, message);
+            self.reporter.text(Direction::Heard, message);
         }
-        let (answer, delivered) = session.on_text(&text);
+        let (answer, delivered) = machine.on_text(&text);
         if let Some(delivered) = delivered {
-            self.voice.noticed(&delivered);
+            self.reporter.noticed(&delivered);
         }
         Ok(answer)
     }
@@ -226,11 +226,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Desk<S> {
     async fn hear(&mut self) -> io::Result<Option<Line>> {
         match in_time(self.conn.read_line(COMMAND_LINE)).await? {
             Read::Line(line) => {
-                self.voice.heard_command(line.bytes());
+                self.reporter.heard_command(line.bytes());
                 Ok(Some(line))
             }
             Read::End(_) => {
-                self.voice.noticed("the connection is closed");
+                self.reporter.noticed("the connection is closed");
                 Ok(None)
             }
             Read::TooLong(too_long) => Err(io::Error::other(too_long)),
@@ -239,12 +239,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Desk<S> {
 
     async fn say(&mut self, lines: &[&str]) -> io::Result<()> {
         for line in lines {
-            self.voice.said(line.as_bytes());
+            self.reporter.said(line.as_bytes());
         }
         self.conn.send(format!("{}\r\n", lines.join("\r\n")).as_bytes()).await
     }
 }
 
 async fn in_time<T>(what: impl Future<Output = io::Result<T>>) -> io::Result<T> {
-    timeout(IDLE, what).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    timeout(IDLE_TIMEOUT, what).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }

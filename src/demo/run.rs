@@ -13,7 +13,7 @@ use crate::vault::Vault;
 use ostler_mail::account::SecretSource;
 
 /// The ports of ostler's own settings; those who stay may have them in their mail program already.
-const USUAL: (u16, u16) = (2110, 2025);
+const DEFAULT_PORTS: (u16, u16) = (2110, 2025);
 
 /// What `ostler demo` takes.
 #[derive(Debug, clap::Args)]
@@ -39,7 +39,7 @@ async fn perform(options: &Options) -> Result<(), String> {
     let (mut scene, doors, _listeners) = match set_up(options.stay).await {
         Ok(ready) => ready,
         Err(why) => {
-            super::Page::new(&mut out, false).words(&format!("demo: FAILED: {why}")).map_err(super::unprintable)?;
+            super::Page::new(&mut out, false).print(&format!("demo: FAILED: {why}")).map_err(super::print_failure)?;
             return Err(why);
         }
     };
@@ -57,8 +57,8 @@ async fn perform(options: &Options) -> Result<(), String> {
 /// The provider, and ostler's doors in front of it.
 async fn set_up(stays: bool) -> Result<(Scene, Doors, Listeners), String> {
     let scene = Scene::start().await?;
-    let (pop3, smtp) = if stays { USUAL } else { (0, 0) };
-    let wanted = Doors { pop3: free(pop3), smtp: free(smtp) };
+    let (pop3, smtp) = if stays { DEFAULT_PORTS } else { (0, 0) };
+    let wanted = Doors { pop3: port_or_any(pop3), smtp: port_or_any(smtp) };
     let settings = scene.settings(wanted, SecretSource::Keyring, Scene::trust());
     let vault = Vault::of_one(&scene.password());
     let engine = Arc::new(Engine::new(settings, vault, Events::default()));
@@ -70,7 +70,7 @@ async fn set_up(stays: bool) -> Result<(Scene, Doors, Listeners), String> {
 }
 
 /// This port of 127.0.0.1 if nobody has it, else any.
-fn free(port: u16) -> SocketAddr {
+fn port_or_any(port: u16) -> SocketAddr {
     let wanted = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     match TcpListener::bind(wanted) {
         Ok(_) => wanted,

@@ -13,11 +13,11 @@ use ostler_mail::smtp::{parse_mail, parse_rcpt};
 use ostler_mail::wire::Line;
 
 /// The longest message taken, in octets.
-pub(super) const MESSAGE: usize = 16 * 1024 * 1024;
+pub(super) const MAX_MESSAGE_OCTETS: usize = 16 * 1024 * 1024;
 /// Recipients of one message (RFC 5321, 4.5.3.1.8).
-const RECIPIENTS: usize = 100;
+const MAX_RECIPIENTS: usize = 100;
 /// Refused commands after which the connection ends.
-const REFUSALS: usize = 50;
+const MAX_REFUSALS: usize = 50;
 
 /// What to say.
 #[derive(Debug, PartialEq, Eq)]
@@ -57,7 +57,7 @@ impl Smtp {
             "RCPT" => self.rcpt(command.rest),
             "DATA" => self.data(),
             "RSET" => {
-                self.forget();
+                self.reset();
                 say("250 2.0.0 forgotten")
             }
             "NOOP" => say("250 2.0.0 nothing done"),
@@ -66,14 +66,14 @@ impl Smtp {
             "AUTH" | "STARTTLS" => say("502 5.5.1 not offered: log in over POP3 first, TLS is on already"),
             _ => say("500 5.5.2 the demo provider does not know this command"),
         };
-        self.counted(answer)
+        self.count_refusal(answer)
     }
 
     /// The text has come.
     pub(super) fn on_text(&mut self, text: &Text) -> (Answer, Option<String>) {
         let to = std::mem::take(&mut self.to);
         let trace = self.trace();
-        self.forget();
+        self.reset();
         let text = match text {
             Text::Whole(text) => text,
             Text::TooBig => return (say("552 5.3.4 the demo provider takes 16 MB"), None),
@@ -94,14 +94,14 @@ impl Smtp {
         if name.is_empty() {
             return say("501 5.5.4 a name is missing");
         }
-        self.forget();
+        self.reset();
         // It goes into the trace header.
         self.hello = Some(name.chars().filter(char::is_ascii_graphic).take(64).collect());
         let greeting = "localhost, ostler's demo provider";
         if command.verb == "HELO" {
             return say(&format!("250 {greeting}"));
         }
-        let size = format!("250-SIZE {MESSAGE}");
+        let size = format!("250-SIZE {MAX_MESSAGE_OCTETS}");
         let lines = [&format!("250-{greeting}"), size.as_str(), "250-8BITMIME", "250 ENHANCEDSTATUSCODES"];
         Answer::Say(lines.map(String::from).to_vec())
     }
@@ -112,7 +112,7 @@ impl Smtp {
         }
         match parse_mail(rest) {
             Err(objection) => say(objection),
-            Ok(mail) if mail.size.is_some_and(|size| size > MESSAGE as u64) => {
+            Ok(mail) if mail.size.is_some_and(|size| size > MAX_MESSAGE_OCTETS as u64) => {
                 say("552 5.3.4 the demo provider takes 16 MB")
             }
             Ok(mail) => {
@@ -132,7 +132,7 @@ impl Smtp {
         };
         match self.mailbox_of(&recipient) {
             Err(reply) => say(&reply),
-            Ok(_) if self.to.len() >= RECIPIENTS => say("452 4.5.3 too many recipients"),
+            Ok(_) if self.to.len() >= MAX_RECIPIENTS => say("452 4.5.3 too many recipients"),
             Ok(mailbox) => {
                 if !self.to.contains(&mailbox) {
                     self.to.push(mailbox);
@@ -176,16 +176,16 @@ impl Smtp {
         format!("Received: from {hello} ({address}) by localhost (ostler's demo provider)\r\n\twith ESMTPS; {now}\r\n")
     }
 
-    fn forget(&mut self) {
+    fn reset(&mut self) {
         self.has_sender = false;
         self.to.clear();
     }
 
-    fn counted(&mut self, answer: Answer) -> Answer {
+    fn count_refusal(&mut self, answer: Answer) -> Answer {
         if matches!(&answer, Answer::Say(lines) if lines.iter().any(|line| line.starts_with('5'))) {
             self.refusals += 1;
         }
-        if self.refusals > REFUSALS { Answer::Bye("421 4.7.0 too many errors".into()) } else { answer }
+        if self.refusals > MAX_REFUSALS { Answer::Bye("421 4.7.0 too many errors".into()) } else { answer }
     }
 }
 

@@ -15,9 +15,9 @@ use ostler_mail::secret::Secret;
 use ostler_mail::wire::printable;
 
 /// Lines of a message that are shown; the rest is counted. Also bounds what one message can put into the channel.
-const SHOWN_LINES: usize = 4;
+const MAX_SHOWN_LINES: usize = 4;
 /// Columns of the printed page; what does not fit is cut.
-const PAGE: usize = 110;
+const PAGE_COLUMNS: usize = 110;
 
 /// Who reports a line; the other party is always ostler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +50,7 @@ pub(super) enum Direction {
 
 /// One line of the demo.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Spoke {
+pub(super) struct SpokenLine {
     /// Since the demo began.
     pub at: Duration,
     /// Who reports it.
@@ -66,16 +66,16 @@ pub(super) struct Spoke {
 /// Where everything said is collected. Unbounded, because a full channel would hold up those who speak; what one
 /// speaker can put in is bounded by its connection.
 #[derive(Clone)]
-pub(super) struct Teller {
+pub(super) struct Recorder {
     began: Instant,
-    to: UnboundedSender<Spoke>,
+    to: UnboundedSender<SpokenLine>,
     user: &'static str,
     secret: Arc<Secret>,
 }
 
-impl Teller {
+impl Recorder {
     /// One that stars `secret` in whatever form it appears.
-    pub(super) fn new(user: &'static str, secret: Arc<Secret>) -> (Self, UnboundedReceiver<Spoke>) {
+    pub(super) fn new(user: &'static str, secret: Arc<Secret>) -> (Self, UnboundedReceiver<SpokenLine>) {
         let (to, heard) = unbounded_channel();
         (Self { began: Instant::now(), to, user, secret }, heard)
     }
@@ -85,20 +85,20 @@ impl Teller {
         starred(&printable(text.as_bytes()), self.user, &self.secret)
     }
 
-    pub(super) fn voice(&self, who: Who, protocol: Protocol) -> Voice {
-        Voice { teller: self.clone(), who, protocol }
+    pub(super) fn reporter(&self, who: Who, protocol: Protocol) -> Reporter {
+        Reporter { recorder: self.clone(), who, protocol }
     }
 }
 
 /// What one party of one connection reports with.
 #[derive(Clone)]
-pub(super) struct Voice {
-    teller: Teller,
+pub(super) struct Reporter {
+    recorder: Recorder,
     who: Who,
     protocol: Protocol,
 }
 
-impl Voice {
+impl Reporter {
     pub(super) fn said(&self, line: &[u8]) {
         self.tell(Direction::Said, &printable(line));
     }
@@ -119,20 +119,20 @@ impl Voice {
     /// A message, shortened.
     pub(super) fn text(&self, direction: Direction, text: &[u8]) {
         let all = lines(text).count();
-        for line in lines(text).take(SHOWN_LINES) {
+        for line in lines(text).take(MAX_SHOWN_LINES) {
             self.tell(direction, &printable(line.trim_ascii_end()));
         }
-        if all > SHOWN_LINES {
-            self.tell(direction, &format!("... {} more lines", all - SHOWN_LINES));
+        if all > MAX_SHOWN_LINES {
+            self.tell(direction, &format!("... {} more lines", all - MAX_SHOWN_LINES));
         }
         self.tell(direction, ".");
     }
 
     fn tell(&self, direction: Direction, line: &str) {
-        let Teller { began, to, .. } = &self.teller;
-        let line = self.teller.starred(line);
+        let Recorder { began, to, .. } = &self.recorder;
+        let line = self.recorder.starred(line);
         // Nobody listens any more: then nobody misses it.
-        let _ = to.send(Spoke { at: began.elapsed(), who: self.who, direction, protocol: self.protocol, line });
+        let _ = to.send(SpokenLine { at: began.elapsed(), who: self.who, direction, protocol: self.protocol, line });
     }
 }
 
@@ -173,13 +173,13 @@ impl<'a> Page<'a> {
     }
 
     /// A line of its own.
-    pub(super) fn words(&mut self, words: &str) -> io::Result<()> {
+    pub(super) fn print(&mut self, words: &str) -> io::Result<()> {
         writeln!(self.out, "{words}")?;
         self.out.flush()
     }
 
     /// What somebody said.
-    pub(super) fn spoke(&mut self, spoke: &Spoke) -> io::Result<()> {
+    pub(super) fn spoke(&mut self, spoke: &SpokenLine) -> io::Result<()> {
         let name = spoke.who.name();
         let (way, colour) = match (spoke.direction, spoke.who) {
             (Direction::Said, Who::Client(_)) => (format!("{name} -> ostler"), "36"),
@@ -190,7 +190,7 @@ impl<'a> Page<'a> {
         };
         let protocol = spoke.protocol.name().to_ascii_uppercase();
         let front = format!("{:>6}  {way:<25}  {protocol:<4}  ", spoke.at.as_millis());
-        let line = cut(&spoke.line, PAGE - front.len());
+        let line = cut(&spoke.line, PAGE_COLUMNS - front.len());
         let front = self.painted(colour, &front);
         writeln!(self.out, "{front}{line}")?;
         self.out.flush()
@@ -213,21 +213,21 @@ fn cut(line: &str, width: usize) -> String {
 mod tests {
     use super::*;
 
-    fn teller() -> (Teller, UnboundedReceiver<Spoke>) {
-        Teller::new("ann", Arc::new(Secret::new("hunter2-hunter2".to_owned()).unwrap()))
+    fn recorder() -> (Recorder, UnboundedReceiver<SpokenLine>) {
+        Recorder::new("ann", Arc::new(Secret::new("hunter2-hunter2".to_owned()).unwrap()))
     }
 
     #[test]
     fn no_secret_enters_the_channel() {
-        let (teller, mut heard) = teller();
-        let voice = teller.voice(Who::Provider, Protocol::Pop3);
-        voice.heard_command(b"pass wrong one");
-        voice.heard_command(b"AUTH PLAIN AGFubgBodW50ZXIyLWh1bnRlcjI=");
-        voice.heard_command(b"AUTH LOGIN");
-        voice.heard_command(b"APOP ann c4c9334bac560ecc979e58001b3e22fb");
-        voice.heard_command(b"LISThunter2-hunter2");
-        voice.said(b"-ERR hunter2-hunter2 is wrong");
-        voice.text(Direction::Said, b"Subject: hunter2-hunter2\r\n");
+        let (recorder, mut heard) = recorder();
+        let reporter = recorder.reporter(Who::Provider, Protocol::Pop3);
+        reporter.heard_command(b"pass wrong one");
+        reporter.heard_command(b"AUTH PLAIN AGFubgBodW50ZXIyLWh1bnRlcjI=");
+        reporter.heard_command(b"AUTH LOGIN");
+        reporter.heard_command(b"APOP ann c4c9334bac560ecc979e58001b3e22fb");
+        reporter.heard_command(b"LISThunter2-hunter2");
+        reporter.said(b"-ERR hunter2-hunter2 is wrong");
+        reporter.text(Direction::Said, b"Subject: hunter2-hunter2\r\n");
         let mut all = Vec::new();
         while let Ok(spoke) = heard.try_recv() {
             all.push(spoke.line);
@@ -247,8 +247,8 @@ mod tests {
 
     #[test]
     fn a_long_message_is_shortened_and_counted() {
-        let (teller, mut heard) = teller();
-        teller.voice(Who::Provider, Protocol::Smtp).text(Direction::Heard, &b"x\r\n".repeat(51));
+        let (recorder, mut heard) = recorder();
+        recorder.reporter(Who::Provider, Protocol::Smtp).text(Direction::Heard, &b"x\r\n".repeat(51));
         let mut all = Vec::new();
         while let Ok(spoke) = heard.try_recv() {
             all.push(spoke.line);
@@ -263,13 +263,13 @@ mod tests {
         let at = Duration::from_millis(12);
         let (protocol, direction) = (Protocol::Smtp, Direction::Said);
         let who = Who::Client("Outlook Express");
-        page.spoke(&Spoke { at, who, direction, protocol, line: "x".repeat(200) }).unwrap();
+        page.spoke(&SpokenLine { at, who, direction, protocol, line: "x".repeat(200) }).unwrap();
         let direction = Direction::Heard;
-        page.spoke(&Spoke { at, who: Who::Provider, direction, protocol, line: "QUIT".into() }).unwrap();
+        page.spoke(&SpokenLine { at, who: Who::Provider, direction, protocol, line: "QUIT".into() }).unwrap();
         let text = String::from_utf8(out).unwrap();
         let printed: Vec<&str> = text.lines().collect();
         assert!(printed[0].starts_with("    12  Outlook Express -> ostler  SMTP  xxx"), "{}", printed[0]);
-        assert!(printed[0].ends_with("x ...") && printed[0].len() == PAGE);
+        assert!(printed[0].ends_with("x ...") && printed[0].len() == PAGE_COLUMNS);
         assert_eq!(printed[1], "    12  ostler -> provider         SMTP  QUIT");
     }
 }

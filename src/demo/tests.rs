@@ -67,7 +67,7 @@ async fn play(logs_in_first: bool, change: Change) -> (Result<usize, String>, St
     let pop3 = pipe(&mut tasks, &scene, scene.provider.pop3, change).await;
     let smtp = pipe(&mut tasks, &scene, scene.provider.smtp, change).await;
     if logs_in_first {
-        let program = Program { name: "the login", teller: scene.teller.clone() };
+        let program = Program { name: "the login", recorder: scene.recorder.clone() };
         assert!(program.outlook_fetches(pop3).await.unwrap().is_empty());
     }
     let mut out = Vec::new();
@@ -81,7 +81,7 @@ async fn play(logs_in_first: bool, change: Change) -> (Result<usize, String>, St
 async fn both_conversations_are_played_and_both_messages_come_back() {
     let (played, printed) = play(true, <[u8]>::to_vec).await;
     let bytes = played.unwrap_or_else(|why| panic!("{why}\n{printed}"));
-    assert_eq!(bytes, letters::from_eudora().len() + 2, "with Eudora's extra blank line");
+    assert_eq!(bytes, sample_mail::from_eudora().len() + 2, "with Eudora's extra blank line");
     assert_eq!(printed.lines().last(), Some(&*format!("demo: the message came back identical ({bytes} bytes)")));
     for line in [
         "Eudora -> ostler           SMTP  EHLO oldpc",
@@ -147,7 +147,7 @@ async fn those_who_stay_are_told_what_to_type_and_see_what_is_said() {
     let mut scene = Scene::start().await.unwrap();
     let mut tasks = JoinSet::new();
     let pop3 = pipe(&mut tasks, &scene, scene.provider.pop3, <[u8]>::to_vec).await;
-    let program = Program { name: EUDORA, teller: scene.teller.clone() };
+    let program = Program { name: EUDORA, recorder: scene.recorder.clone() };
     let mut out = Vec::new();
     tokio::select! {
         ended = scene.stay(Doors { pop3, smtp: pop3 }, false, &mut out) => panic!("{ended:?}"),

@@ -1,4 +1,4 @@
-//! A guide's Markdown as plain text for the terminal, and as HTML for paper and for the settings page. Values go in after
+//! A guide's Markdown as plain text for the terminal, and as HTML for paper and for the settings page. GuideValues go in after
 //! the Markdown has been read, so that no name of a person or a file is ever taken for Markdown; HTML in a guide, which
 //! is only comments, never comes out.
 
@@ -13,7 +13,7 @@ pre code{padding:0}li{margin:.4em 0}@media print{body{margin:0;max-width:none}h2
 li{page-break-inside:avoid}code,pre{background:none;border:1px solid #999}}";
 
 /// A blank that no line is broken at: commands and values stay in one piece.
-const STUCK: char = '\u{a0}';
+const NO_BREAK_SPACE: char = '\u{a0}';
 
 /// The Markdown as events, values put in, comments left out.
 fn events<'m>(markdown: &'m str, value: &'m dyn Fn(&str) -> Option<String>) -> impl Iterator<Item = Event<'m>> {
@@ -99,7 +99,7 @@ pub(super) fn text(markdown: &str, value: &dyn Fn(&str) -> Option<String>, width
             }
             Event::Text(text) if in_code => page.verbatim(&text),
             Event::Text(text) => page.line.push_str(&text),
-            Event::Code(text) => page.line.extend(text.chars().map(|c| if c == ' ' { STUCK } else { c })),
+            Event::Code(text) => page.line.extend(text.chars().map(|c| if c == ' ' { NO_BREAK_SPACE } else { c })),
             Event::SoftBreak | Event::HardBreak => page.line.push(' '),
             _ => {}
         }
@@ -160,7 +160,7 @@ impl Page {
             .break_words(false)
             .word_splitter(WordSplitter::NoHyphenation);
         for line in textwrap::wrap(&line, options) {
-            self.out.push_str(&line.replace(STUCK, " "));
+            self.out.push_str(&line.replace(NO_BREAK_SPACE, " "));
             self.out.push('\n');
         }
     }

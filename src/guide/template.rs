@@ -10,7 +10,7 @@
 
 /// What is wrong with a guide's text; only ever seen by whoever writes guides.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Mistake {
+pub(super) enum TemplateError {
     /// A word between braces that means nothing.
     #[error("unknown word {{{{{0}}}}}")]
     Unknown(String),
@@ -25,11 +25,11 @@ pub(super) fn expand<'p>(
     text: &str,
     flag: &dyn Fn(&str) -> Option<bool>,
     part: &dyn Fn(&str) -> Option<&'p str>,
-) -> Result<String, Mistake> {
+) -> Result<String, TemplateError> {
     let mut out = String::with_capacity(text.len());
     let mut open: Vec<bool> = Vec::new();
     walk(text, flag, part, &mut open, &mut out)?;
-    if open.is_empty() { Ok(out) } else { Err(Mistake::Unbalanced) }
+    if open.is_empty() { Ok(out) } else { Err(TemplateError::Unbalanced) }
 }
 
 fn walk<'p>(
@@ -38,10 +38,10 @@ fn walk<'p>(
     part: &dyn Fn(&str) -> Option<&'p str>,
     open: &mut Vec<bool>,
     out: &mut String,
-) -> Result<(), Mistake> {
+) -> Result<(), TemplateError> {
     let mut rest = text;
     while let Some((before, tail)) = rest.split_once("{{") {
-        let (word, after) = tail.split_once("}}").ok_or(Mistake::Unbalanced)?;
+        let (word, after) = tail.split_once("}}").ok_or(TemplateError::Unbalanced)?;
         let shown = open.iter().all(|branch| *branch);
         let word = word.trim();
         let is_value = !word.starts_with(['#', '/', '>']) && word != "else";
@@ -53,30 +53,30 @@ fn walk<'p>(
         if let Some(condition) = word.strip_prefix("#if ") {
             let name = condition.trim();
             let value = match name.strip_prefix('!') {
-                Some(name) => !flag(name).ok_or_else(|| Mistake::Unknown(word.into()))?,
-                None => flag(name).ok_or_else(|| Mistake::Unknown(word.into()))?,
+                Some(name) => !flag(name).ok_or_else(|| TemplateError::Unknown(word.into()))?,
+                None => flag(name).ok_or_else(|| TemplateError::Unknown(word.into()))?,
             };
             open.push(value);
         } else if word == "else" {
-            let branch = open.last_mut().ok_or(Mistake::Unbalanced)?;
+            let branch = open.last_mut().ok_or(TemplateError::Unbalanced)?;
             *branch = !*branch;
         } else if word == "/if" {
-            open.pop().ok_or(Mistake::Unbalanced)?;
+            open.pop().ok_or(TemplateError::Unbalanced)?;
         } else if let Some(name) = word.strip_prefix('>') {
-            let inner = part(name.trim()).ok_or_else(|| Mistake::Unknown(word.into()))?;
+            let inner = part(name.trim()).ok_or_else(|| TemplateError::Unknown(word.into()))?;
             // A part in the middle of a sentence brings no line end with it.
             let inner = if alone { inner } else { inner.trim_end() };
             let depth = open.len();
             walk(inner, flag, part, open, out)?;
             if open.len() != depth {
-                return Err(Mistake::Unbalanced);
+                return Err(TemplateError::Unbalanced);
             }
         } else if is_value && shown {
             out.push_str("{{");
             out.push_str(word);
             out.push_str("}}");
         } else if !is_value {
-            return Err(Mistake::Unknown(word.into()));
+            return Err(TemplateError::Unknown(word.into()));
         }
     }
     if open.iter().all(|branch| *branch) {
@@ -100,7 +100,7 @@ fn without_line<'t>(before: &'t str, after: &'t str) -> (&'t str, &'t str, bool)
 mod tests {
     use super::*;
 
-    fn expanded(text: &str) -> Result<String, Mistake> {
+    fn expanded(text: &str) -> Result<String, TemplateError> {
         let flag = |name: &str| match name {
             "yes" => Some(true),
             "no" => Some(false),
@@ -133,11 +133,11 @@ mod tests {
 
     #[test]
     fn mistakes_are_found() {
-        assert_eq!(expanded("{{#if maybe}}{{/if}}").unwrap_err(), Mistake::Unknown("#if maybe".into()));
-        assert_eq!(expanded("{{> nothing}}").unwrap_err(), Mistake::Unknown("> nothing".into()));
+        assert_eq!(expanded("{{#if maybe}}{{/if}}").unwrap_err(), TemplateError::Unknown("#if maybe".into()));
+        assert_eq!(expanded("{{> nothing}}").unwrap_err(), TemplateError::Unknown("> nothing".into()));
         for text in ["{{#if yes}}", "{{/if}}", "{{else}}", "{{#if yes"] {
-            assert_eq!(expanded(text).unwrap_err(), Mistake::Unbalanced, "{text}");
+            assert_eq!(expanded(text).unwrap_err(), TemplateError::Unbalanced, "{text}");
         }
-        assert_eq!(Mistake::Unknown("x".into()).to_string(), "unknown word {{x}}");
+        assert_eq!(TemplateError::Unknown("x".into()).to_string(), "unknown word {{x}}");
     }
 }

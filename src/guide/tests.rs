@@ -29,12 +29,12 @@ pub(crate) fn settings(pop3: u16, smtp: u16) -> Settings {
     }
 }
 
-pub(crate) fn values(settings: &Settings) -> Values {
+pub(crate) fn values(settings: &Settings) -> GuideValues {
     of(settings, System::Linux)
 }
 
-fn of(settings: &Settings, system: System) -> Values {
-    Values::new(settings, &settings.accounts[0], Path::new("/home/ann/ostler.toml"), system)
+fn of(settings: &Settings, system: System) -> GuideValues {
+    GuideValues::new(settings, &settings.accounts[0], Path::new("/home/ann/ostler.toml"), system)
 }
 
 /// Settings that make a difference to a guide.
@@ -293,9 +293,9 @@ fn programs_are_found_by_many_names() {
     ] {
         assert_eq!(find(given).map(|c| c.name), Ok(name), "{given}");
     }
-    assert_eq!(find("lotus"), Err(NotFound::Nobody("lotus".into())));
+    assert_eq!(find("lotus"), Err(NoSuchGuide::Nobody("lotus".into())));
     assert!(find("").is_err() && find("!").is_err());
-    let Err(NotFound::Several { names, .. }) = find("netsc") else { panic!() };
+    let Err(NoSuchGuide::Several { names, .. }) = find("netsc") else { panic!() };
     assert_eq!(names, ["netscape-4", "netscape-6", "netscape-7"]);
     assert_eq!(find("netsc").unwrap_err().to_string(), "\"netsc\" may be netscape-4 or netscape-6 or netscape-7");
 }
@@ -308,7 +308,7 @@ fn names_are_short_and_no_two_programs_share_one() {
             client.name.len() <= 20
                 && client.name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
         );
-        let own: std::collections::HashSet<String> = client.called().map(plain).collect();
+        let own: std::collections::HashSet<String> = client.names().map(plain).collect();
         for name in own {
             assert!(seen.insert(name.clone()), "{name}");
         }

@@ -32,23 +32,23 @@ impl System {
 
 /// A door as a mail program's window asks for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Way {
+struct DoorAddress {
     host: String,
     port: u16,
 }
 
 /// The values of one account.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Values {
+pub struct GuideValues {
     account: String,
     address: String,
     settings_file: String,
     fetches: bool,
     sends: bool,
-    pop3: Option<Way>,
-    smtp: Option<Way>,
+    pop3: Option<DoorAddress>,
+    smtp: Option<DoorAddress>,
     /// A door on the port that the oldest programs cannot change.
-    smtp_25: Option<Way>,
+    smtp_25: Option<DoorAddress>,
     password: Password,
     several: bool,
     own_door: bool,
@@ -66,10 +66,10 @@ enum Password {
     Provider,
 }
 
-impl Values {
+impl GuideValues {
     /// The values of `account` under these settings; `file` is where the settings are, for advice that changes them.
     pub fn new(settings: &Settings, account: &Account, file: &Path, system: System) -> Self {
-        let way = |protocol| settings.door_for(protocol, account).map(|door| way(door.address));
+        let address_of = |protocol| settings.door_for(protocol, account).map(|door| door_address(door.address));
         let from_client = account.servers().filter_map(|s| s.credentials()).any(|c| c.secret == SecretSource::Client);
         let password = match settings.access {
             Access::Password => Password::Local,
@@ -89,9 +89,9 @@ impl Values {
             settings_file: file.display().to_string(),
             fetches: account.pop3.is_some(),
             sends: !account.smtp.is_empty(),
-            pop3: way(Protocol::Pop3),
-            smtp: way(Protocol::Smtp),
-            smtp_25: smtp_25.map(|door| self::way(door.address)),
+            pop3: address_of(Protocol::Pop3),
+            smtp: address_of(Protocol::Smtp),
+            smtp_25: smtp_25.map(|door| self::door_address(door.address)),
             password,
             several,
             own_door: own(Protocol::Pop3) && own(Protocol::Smtp),
@@ -114,11 +114,11 @@ impl Values {
 
     /// What `{{name}}` stands for; `None`: no guide may say it. A value that these settings do not have is empty.
     pub fn get(&self, name: &str) -> Option<String> {
-        let host = |way: &Option<Way>| way.as_ref().map_or_else(String::new, |w| w.host.clone());
-        let port = |way: &Option<Way>| way.as_ref().map_or_else(String::new, Way::port);
+        let host = |door: &Option<DoorAddress>| door.as_ref().map_or_else(String::new, |w| w.host.clone());
+        let port = |door: &Option<DoorAddress>| door.as_ref().map_or_else(String::new, DoorAddress::port);
         Some(match name {
             "account" | "user" => self.account.clone(),
-            "user_no_at" => no_at(&self.account),
+            "user_no_at" => without_at(&self.account),
             "address" => self.address.clone(),
             "settings_file" => self.settings_file.clone(),
             "host" => host(if self.can_fetch() || self.smtp.is_none() { &self.pop3 } else { &self.smtp }),
@@ -166,7 +166,7 @@ impl Values {
     }
 }
 
-impl Way {
+impl DoorAddress {
     fn port(&self) -> String {
         match self.port {
             0 => "(the one that ostler status shows)".into(),
@@ -176,29 +176,29 @@ impl Way {
 }
 
 /// The value of a key in `[local]` that opens one more port where the door is.
-fn both(way: &Option<Way>, port: u16) -> String {
-    match way {
-        Some(way) if way.host == "127.0.0.1" => format!("[{}, {port}]", way.port),
-        Some(way) => {
-            let host = if way.host.contains(':') { format!("[{}]", way.host) } else { way.host.clone() };
-            format!("[\"{host}:{}\", \"{host}:{port}\"]", way.port)
+fn both(door: &Option<DoorAddress>, port: u16) -> String {
+    match door {
+        Some(door) if door.host == "127.0.0.1" => format!("[{}, {port}]", door.port),
+        Some(door) => {
+            let host = if door.host.contains(':') { format!("[{}]", door.host) } else { door.host.clone() };
+            format!("[\"{host}:{}\", \"{host}:{port}\"]", door.port)
         }
         None => format!("[{port}]"),
     }
 }
 
-fn way(address: SocketAddr) -> Way {
+fn door_address(address: SocketAddr) -> DoorAddress {
     let host = match address.ip().to_canonical() {
         // Every address of this computer: the mail program takes the nearest.
         IpAddr::V4(ip) if ip.is_unspecified() => "127.0.0.1".into(),
         IpAddr::V6(ip) if ip.is_unspecified() => "::1".into(),
         ip => ip.to_string(),
     };
-    Way { host, port: address.port() }
+    DoorAddress { host, port: address.port() }
 }
 
 /// Programs older than addresses as user names cut at the `@`; ostler takes a percent sign for it.
-fn no_at(name: &str) -> String {
+fn without_at(name: &str) -> String {
     match name.rfind('@') {
         Some(at) => format!("{}%{}", &name[..at], &name[at + 1..]),
         None => name.to_owned(),

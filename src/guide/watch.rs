@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use crate::guide::{Client, Values};
+use crate::guide::{Client, GuideValues};
 use ostler_mail::account::{Account, Protocol, Settings};
 
 /// One line for the person who watches.
@@ -26,7 +26,7 @@ pub struct Watch {
 
 impl Watch {
     /// Nothing seen yet; waits for what this account can do.
-    pub fn new(account: &Account, values: &Values) -> Self {
+    pub fn new(account: &Account, values: &GuideValues) -> Self {
         Self {
             account: account.name.clone(),
             fetch_missing: values.can_fetch(),
@@ -66,7 +66,7 @@ impl Watch {
     }
 
     /// What to say when nothing has come for a while.
-    pub fn reminder(&self, client: &Client, values: &Values) -> String {
+    pub fn reminder(&self, client: &Client, values: &GuideValues) -> String {
         let value = |name| client.value(values, name).unwrap_or_default();
         let mut ways = Vec::new();
         if self.fetch_missing {

@@ -275,12 +275,12 @@ impl Finder {
     /// Tries the usual names and ports for these protocols (POP3 and SMTP; IMAP is not tried), encrypted ones only. Takes
     /// some twenty connections, and half a minute at the most.
     pub async fn probe(&self, wanted: &[Protocol]) -> Result<Found, Missing> {
-        probe::usual(&self.dialer, &self.domain, &self.trust, wanted).await
+        probe::probe_usual_names(&self.dialer, &self.domain, &self.trust, wanted).await
     }
 
     /// Whether one endpoint answers: name, TCP, TLS, greeting, what it offers, and goodbye. Nobody signs in.
     pub async fn endpoint(&self, endpoint: &Endpoint) -> Result<Probed, Failure> {
-        probe::endpoint(&self.dialer, endpoint, &self.trust).await
+        probe::probe_endpoint(&self.dialer, endpoint, &self.trust).await
     }
 
     async fn file(&self, by: Source, url: &str) -> Result<Found, Missing> {
@@ -293,7 +293,7 @@ impl Finder {
 
 /// As [`Finder::endpoint`], for an endpoint that came from elsewhere: a preset of low confidence, an imported file.
 pub async fn try_endpoint(endpoint: &Endpoint, trust: &Trust) -> Result<Probed, Failure> {
-    probe::endpoint(&Dialer::default(), endpoint, trust).await
+    probe::probe_endpoint(&Dialer::default(), endpoint, trust).await
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{Question, Talk};
+use super::{Question, SetupUi};
 use crate::config::presets::{Confidence, Pop, Preset, Presets};
 use crate::setup::discover::{Domain, Finder, Found, Hint, ISPDB_HOST, Missing, Names, NotADomain, Source};
 use ostler_mail::account::endpoint::{Endpoint, Way};
@@ -115,15 +115,15 @@ pub struct Search<'a, T> {
     presets: &'a Presets,
     domain: Domain,
     finder: Finder,
-    talk: &'a mut T,
+    ui: &'a mut T,
 }
 
-impl<'a, T: Talk> Search<'a, T> {
+impl<'a, T: SetupUi> Search<'a, T> {
     /// For an address; its certificates may also be vouched for by `trust`.
-    pub fn new(address: &str, presets: &'a Presets, trust: Trust, talk: &'a mut T) -> Result<Self, NotFound> {
+    pub fn new(address: &str, presets: &'a Presets, trust: Trust, ui: &'a mut T) -> Result<Self, NotFound> {
         let domain = Domain::of_address(address)?;
         let finder = Finder::new(domain.clone(), Names::system(), trust);
-        Ok(Self { presets, domain, finder, talk })
+        Ok(Self { presets, domain, finder, ui })
     }
 
     /// What a preset says. One that is not certain is tried before it is believed.
@@ -133,7 +133,7 @@ impl<'a, T: Talk> Search<'a, T> {
         }
         let mut finding = of_preset(preset, self.domain.as_str())?;
         if preset.confidence == Confidence::Low {
-            self.talk.say(&format!("What ostler knows about {} is not certain; trying its servers:", preset.title));
+            self.ui.say(&format!("What ostler knows about {} is not certain; trying its servers:", preset.title));
             finding.incoming = self.answering(std::mem::take(&mut finding.incoming)).await;
             finding.outgoing = self.answering(std::mem::take(&mut finding.outgoing)).await;
         }
@@ -146,10 +146,10 @@ impl<'a, T: Talk> Search<'a, T> {
         for endpoint in endpoints {
             match self.finder.endpoint(&endpoint).await {
                 Ok(_) => {
-                    self.talk.say(&format!("  {} answers", endpoint.describe()));
+                    self.ui.say(&format!("  {} answers", endpoint.describe()));
                     good.push(endpoint);
                 }
-                Err(failure) => self.talk.say(&format!("  {}: {}", endpoint.describe(), failure.sentence())),
+                Err(failure) => self.ui.say(&format!("  {}: {}", endpoint.describe(), failure.sentence())),
             }
         }
         good
@@ -166,7 +166,7 @@ impl<'a, T: Talk> Search<'a, T> {
             if !known.is_empty() {
                 return Ok(known);
             }
-            self.talk.say(&format!("None of the servers ostler knows for {} answers.", preset.title));
+            self.ui.say(&format!("None of the servers ostler knows for {} answers.", preset.title));
         }
         for source in Source::ALL {
             if source == Source::Ispdb && !self.may_ask_directory().await {
@@ -181,7 +181,7 @@ impl<'a, T: Talk> Search<'a, T> {
                     break;
                 }
             }
-            self.talk.say(&format!("{} ...", capitalised(&source.asking(&self.domain))));
+            self.ui.say(&format!("{} ...", capitalised(&source.asking(&self.domain))));
             match self.ask(source, &finding).await {
                 Ok(found) => match self.taken(found).await {
                     Some(more) => finding.add(more),
@@ -190,7 +190,7 @@ impl<'a, T: Talk> Search<'a, T> {
                 Err(missing) => {
                     // The same silence twice over takes as long again.
                     names_answer &= !(source == Source::Srv && matches!(missing, Missing::NotAsked(_)));
-                    self.talk.say(&format!("  {missing}"));
+                    self.ui.say(&format!("  {missing}"));
                 }
             }
             if finding.is_enough() {
@@ -202,7 +202,7 @@ impl<'a, T: Talk> Search<'a, T> {
             (true, Some(title), _) => Err(NotFound::OnlyOAuth2 { title }),
             (true, None, Some(preset)) => {
                 let title = preset.title.clone();
-                if self.talk.confirm(&Question::UseUncertain { title: title.clone() }).await {
+                if self.ui.confirm(&Question::UseUncertain { title: title.clone() }).await {
                     return of_preset(&preset, self.domain.as_str());
                 }
                 Err(NotFound::NoneAnswers { title })
@@ -213,7 +213,7 @@ impl<'a, T: Talk> Search<'a, T> {
 
     async fn may_ask_directory(&mut self) -> bool {
         let question = Question::AskDirectory { domain: self.domain.to_string(), directory: ISPDB_HOST.to_owned() };
-        self.talk.confirm(&question).await
+        self.ui.confirm(&question).await
     }
 
     async fn ask(&self, source: Source, finding: &Finding) -> Result<Found, Missing> {
@@ -233,7 +233,7 @@ impl<'a, T: Talk> Search<'a, T> {
             }
         }
         let agreed =
-            hosts.is_empty() || self.talk.confirm(&Question::TrustDns { domain: self.domain.to_string(), hosts }).await;
+            hosts.is_empty() || self.ui.confirm(&Question::TrustDns { domain: self.domain.to_string(), hosts }).await;
         let offers: Vec<&Endpoint> = found
             .offers
             .iter()
@@ -246,7 +246,7 @@ impl<'a, T: Talk> Search<'a, T> {
             return None;
         }
         for endpoint in &usable {
-            self.talk.say(&format!("  {}: {}", endpoint.protocol.name().to_uppercase(), endpoint.describe()));
+            self.ui.say(&format!("  {}: {}", endpoint.protocol.name().to_uppercase(), endpoint.describe()));
         }
         let hints = found.hints.iter().filter(|hint| hint.must).map(hint_text).collect();
         Some(of_endpoints(found.title, usable, hints))
@@ -254,25 +254,25 @@ impl<'a, T: Talk> Search<'a, T> {
 
     /// The preset of the company that takes the domain's mail.
     async fn by_exchanger(&mut self) -> Result<Option<Finding>, NotFound> {
-        self.talk.say(&format!("Looking which company takes mail for {} ...", self.domain));
+        self.ui.say(&format!("Looking which company takes mail for {} ...", self.domain));
         let hosts = match self.finder.mx().await {
             Ok(hosts) => hosts,
             Err(missing) => {
-                self.talk.say(&format!("  {missing}"));
+                self.ui.say(&format!("  {missing}"));
                 return Ok(None);
             }
         };
         let Some(preset) = hosts.iter().find_map(|host| self.presets.by_mx(host)).cloned() else {
-            self.talk.say("  none that ostler knows");
+            self.ui.say("  none that ostler knows");
             return Ok(None);
         };
-        self.talk.say(&format!("  {}", preset.title));
+        self.ui.say(&format!("  {}", preset.title));
         let known = self.preset(&preset).await?;
         let mut hosts: Vec<String> = known.incoming.iter().chain(&known.outgoing).map(|e| e.host.clone()).collect();
         hosts.sort();
         hosts.dedup();
         let question = Question::TrustDns { domain: self.domain.to_string(), hosts };
-        Ok(self.talk.confirm(&question).await.then_some(known))
+        Ok(self.ui.confirm(&question).await.then_some(known))
     }
 }
 

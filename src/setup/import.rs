@@ -23,13 +23,13 @@ use ostler_mail::account::endpoint::Endpoint;
 pub use resolve::{companies, company};
 
 /// The longest file that is read; a Thunderbird `prefs.js` of many years has some hundred kilobytes.
-pub const LONGEST: usize = 1 << 20;
+pub const MAX_FILE_OCTETS: usize = 1 << 20;
 /// The most accounts taken of one file.
-const ACCOUNTS: usize = 64;
+const MAX_ACCOUNTS: usize = 64;
 /// The most sentences of a kind; what is behind that nobody reads.
-const SENTENCES: usize = 100;
+const MAX_SENTENCES: usize = 100;
 /// The most letters shown of anything in the file.
-const SHOWN: usize = 80;
+const MAX_SHOWN_CHARS: usize = 80;
 
 /// What a file is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -142,7 +142,7 @@ pub fn read_file(file: &Path, presets: &Presets) -> Result<Imported, ImportError
     let unreadable = |source| ImportError::Unreadable { file: file.to_owned(), source };
     let mut bytes = Vec::new();
     let opened = std::fs::File::open(file).map_err(unreadable)?;
-    opened.take(LONGEST as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    opened.take(MAX_FILE_OCTETS as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     read(&bytes, presets)
 }
 
@@ -152,14 +152,14 @@ pub fn read_file(file: &Path, presets: &Presets) -> Result<Imported, ImportError
 ///
 /// As [`read_file`].
 pub fn read(bytes: &[u8], presets: &Presets) -> Result<Imported, ImportError> {
-    if bytes.len() > LONGEST {
+    if bytes.len() > MAX_FILE_OCTETS {
         return Err(ImportError::TooLong);
     }
     let mut report = Report::default();
-    let (kind, drafts) = if bytes.starts_with(outlook_express::IAF) {
+    let (kind, drafts) = if bytes.starts_with(outlook_express::IAF_MAGIC) {
         (Kind::AccountFile, outlook_express::account_file(bytes, &mut report).ok_or(Kind::AccountFile))
     } else {
-        let text = text(bytes);
+        let text = unix_text(bytes);
         let kind = recognise(&text).ok_or(ImportError::Unknown)?;
         let drafts = match kind {
             Kind::Stunnel => Ok(stunnel::read(&text, &mut report)),
@@ -173,19 +173,20 @@ pub fn read(bytes: &[u8], presets: &Presets) -> Result<Imported, ImportError> {
     };
     let drafts = drafts.map_err(ImportError::Damaged)?;
     let drafts = if kind == Kind::Stunnel { resolve::by_company(drafts, presets) } else { drafts };
-    let accounts = drafts.into_iter().filter_map(|draft| resolve::settle(draft, presets, &mut report)).take(ACCOUNTS);
+    let accounts =
+        drafts.into_iter().filter_map(|draft| resolve::resolve(draft, presets, &mut report)).take(MAX_ACCOUNTS);
     let accounts = accounts.collect();
     Ok(Imported { kind, accounts, taken: report.taken.all(), not_taken: report.not_taken.all() })
 }
 
 /// The text of a file, its lines ended by LF: those of the old Mac OS end with CR alone.
-fn text(bytes: &[u8]) -> String {
-    let text = letters(bytes);
+fn unix_text(bytes: &[u8]) -> String {
+    let text = decode_text(bytes);
     if text.contains('\n') { text } else { text.replace('\r', "\n") }
 }
 
 /// Old programs wrote what their system wrote: UTF-16 with a mark, UTF-8, or one octet a letter.
-fn letters(bytes: &[u8]) -> String {
+fn decode_text(bytes: &[u8]) -> String {
     let wide = |bytes: &[u8], of: fn([u8; 2]) -> u16| {
         let units: Vec<u16> = bytes.chunks_exact(2).filter_map(|pair| <[u8; 2]>::try_from(pair).ok()).map(of).collect();
         String::from_utf16_lossy(&units)
@@ -215,14 +216,14 @@ fn recognise(text: &str) -> Option<Kind> {
         return Some(Kind::Mozilla);
     }
     let sections = ini::sections(text, ini::Indented::IsMoreOfIt);
-    if sections.iter().any(emailproxy::is_its) {
+    if sections.iter().any(emailproxy::is_section_of) {
         return Some(Kind::EmailProxy);
     }
     let sections = ini::sections(text, ini::Indented::IsALine);
-    if sections.iter().any(eudora::is_its) {
+    if sections.iter().any(eudora::is_section_of) {
         return Some(Kind::Eudora);
     }
-    sections.iter().any(stunnel::is_its).then_some(Kind::Stunnel)
+    sections.iter().any(stunnel::is_section_of).then_some(Kind::Stunnel)
 }
 
 /// What a file says about one account, before it is compared with what is known today.
@@ -289,7 +290,7 @@ impl Sentences {
         if self.said.contains(&sentence) {
             return;
         }
-        if self.said.len() < SENTENCES {
+        if self.said.len() < MAX_SENTENCES {
             self.said.push(sentence);
         } else {
             self.more += 1;
@@ -317,8 +318,8 @@ impl Report {
 /// Something of the file, on one line of a terminal and not too long.
 fn shown(text: &str) -> String {
     let clean = |c: char| if c.is_control() || is_invisible(c) { '?' } else { c };
-    let mut shown: String = text.trim().chars().take(SHOWN).map(clean).collect();
-    if text.trim().chars().nth(SHOWN).is_some() {
+    let mut shown: String = text.trim().chars().take(MAX_SHOWN_CHARS).map(clean).collect();
+    if text.trim().chars().nth(MAX_SHOWN_CHARS).is_some() {
         shown.push_str("...");
     }
     shown

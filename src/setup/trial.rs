@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::{Manner, Plan, Question, Secrets, Side, Talk, flag_of};
+use super::{Plan, Question, Secrets, SendAuth, ServerChoice, SetupUi, flag_of};
 use crate::diagnose::{Doctor, STRANGER};
 use crate::events::Events;
 use crate::proxy::Engine;
@@ -49,19 +49,19 @@ pub struct Trial<'a, T> {
     plan: &'a Plan,
     secrets: &'a Secrets,
     settings: &'a Settings,
-    talk: &'a mut T,
+    ui: &'a mut T,
 }
 
-/// One side did not come about.
+/// One choice did not come about.
 struct Broken {
     server: Option<Server>,
     failure: Option<Failure>,
 }
 
-impl<'a, T: Talk> Trial<'a, T> {
+impl<'a, T: SetupUi> Trial<'a, T> {
     /// The settings are those the account will live among: its time limits count.
-    pub fn new(plan: &'a Plan, secrets: &'a Secrets, settings: &'a Settings, talk: &'a mut T) -> Self {
-        Self { plan, secrets, settings, talk }
+    pub fn new(plan: &'a Plan, secrets: &'a Secrets, settings: &'a Settings, ui: &'a mut T) -> Self {
+        Self { plan, secrets, settings, ui }
     }
 
     /// Tries it.
@@ -94,8 +94,8 @@ impl<'a, T: Talk> Trial<'a, T> {
     /// All steps to one server of an account; why not, if not.
     async fn server(&mut self, account: &Account, server: &Server) -> Result<(), Failure> {
         let engine = self.engine(account);
-        let talk = &mut *self.talk;
-        let mut doctor = Doctor::new(engine, Arc::new(account.clone()), |step| talk.step(step));
+        let ui = &mut *self.ui;
+        let mut doctor = Doctor::new(engine, Arc::new(account.clone()), |step| ui.step(step));
         let ok = doctor.server(server).await;
         outcome(ok, doctor)
     }
@@ -103,8 +103,8 @@ impl<'a, T: Talk> Trial<'a, T> {
     /// The way of a send, MAIL and RCPT included.
     async fn send(&mut self, account: &Account) -> Result<(), Failure> {
         let engine = self.engine(account);
-        let talk = &mut *self.talk;
-        let mut doctor = Doctor::new(engine, Arc::new(account.clone()), |step| talk.step(step));
+        let ui = &mut *self.ui;
+        let mut doctor = Doctor::new(engine, Arc::new(account.clone()), |step| ui.step(step));
         let ok = doctor.send().await;
         outcome(ok, doctor)
     }
@@ -115,7 +115,7 @@ impl<'a, T: Talk> Trial<'a, T> {
             return Before::NotAsked;
         }
         let Some(endpoint) = self.plan.outgoing.endpoints.first() else { return Before::NotAsked };
-        let server = self.plan.outgoing_server(endpoint, Manner::Without);
+        let server = self.plan.outgoing_server(endpoint, SendAuth::Nothing);
         let account = self.plan.account(None, vec![server.clone()]);
         let engine = self.engine(&account);
         let prepared = engine.prepare_smtp(&server, &self.settings.timeouts, Route::default()).await;
@@ -141,10 +141,10 @@ impl<'a, T: Talk> Trial<'a, T> {
 
     /// Where mail is fetched, if it is.
     async fn incoming(&mut self) -> Result<Option<Server>, Broken> {
-        let side = self.plan.incoming.clone();
+        let choice = self.plan.incoming.clone();
         let mut at = 0;
-        while let Some(endpoint) = side.endpoints.get(at) {
-            let mut names = side.usernames(endpoint).into_iter().peekable();
+        while let Some(endpoint) = choice.endpoints.get(at) {
+            let mut names = choice.usernames(endpoint).into_iter().peekable();
             let mut last = None;
             while let Some(name) = names.next() {
                 let server = self.plan.incoming_server(endpoint, name.clone());
@@ -161,7 +161,7 @@ impl<'a, T: Talk> Trial<'a, T> {
                 }
             }
             let Some((server, failure)) = last else { break };
-            match self.another(&side, at, &failure).await {
+            match self.another(&choice, at, &failure).await {
                 Some(other) => at = other,
                 None => return Err(Broken { server: Some(server), failure: Some(failure) }),
             }
@@ -172,20 +172,20 @@ impl<'a, T: Talk> Trial<'a, T> {
     /// Whether a refused name is worth a try in its other form.
     fn other_name(&mut self, failure: &Failure, name: &str, next: Option<&String>) -> bool {
         let Some(next) = next.filter(|_| matches!(failure, Failure::SignInRefused { .. })) else { return false };
-        self.talk.say(&format!(
+        self.ui.say(&format!(
             "The name \"{name}\" was refused with this password; some providers want it as \"{next}\". Trying that."
         ));
         true
     }
 
-    /// The next server of a side that answers, if this one does not and the person agrees.
-    async fn another(&mut self, side: &Side, at: usize, failure: &Failure) -> Option<usize> {
+    /// The next server of a choice that answers, if this one does not and the person agrees.
+    async fn another(&mut self, choice: &ServerChoice, at: usize, failure: &Failure) -> Option<usize> {
         if !is_about_the_way(failure) {
             return None;
         }
-        let failed = side.endpoints.get(at)?;
-        for (index, endpoint) in side.endpoints.iter().enumerate().skip(at + 1) {
-            self.talk.say(&format!("Trying {} ...", endpoint.describe()));
+        let failed = choice.endpoints.get(at)?;
+        for (index, endpoint) in choice.endpoints.iter().enumerate().skip(at + 1) {
+            self.ui.say(&format!("Trying {} ...", endpoint.describe()));
             if try_endpoint(endpoint, &self.plan.trust).await.is_err() {
                 continue;
             }
@@ -194,16 +194,16 @@ impl<'a, T: Talk> Trial<'a, T> {
                 other: endpoint.describe(),
                 flag: flag_of(endpoint),
             };
-            return self.talk.confirm(&question).await.then_some(index);
+            return self.ui.confirm(&question).await.then_some(index);
         }
         None
     }
 
     /// Where mail is sent, if it is.
     async fn outgoing(&mut self, pop3: Option<&Server>, before: Before) -> Result<Option<Server>, Broken> {
-        let side = self.plan.outgoing.clone();
+        let choice = self.plan.outgoing.clone();
         let mut at = 0;
-        while let Some(endpoint) = side.endpoints.get(at) {
+        while let Some(endpoint) = choice.endpoints.get(at) {
             let tried = match pop3 {
                 Some(login) if self.plan.gate || before != Before::NotAsked => {
                     self.through_the_gate(endpoint, login, before).await
@@ -214,7 +214,7 @@ impl<'a, T: Talk> Trial<'a, T> {
                 Ok(server) => return Ok(Some(server)),
                 Err(broken) => broken,
             };
-            match self.another(&side, at, &failure).await {
+            match self.another(&choice, at, &failure).await {
                 Some(other) => at = other,
                 None => return Err(Broken { server: Some(server), failure: Some(failure) }),
             }
@@ -229,7 +229,7 @@ impl<'a, T: Talk> Trial<'a, T> {
         login: &Server,
         before: Before,
     ) -> Result<Server, (Server, Failure)> {
-        let server = self.plan.outgoing_server(endpoint, Manner::AfterPop(login));
+        let server = self.plan.outgoing_server(endpoint, SendAuth::AfterPop(login));
         let account = self.plan.account(Some(login.clone()), vec![server.clone()]);
         let tried = match self.server(&account, &server).await {
             Ok(()) => self.send(&account).await,
@@ -240,9 +240,9 @@ impl<'a, T: Talk> Trial<'a, T> {
         }
         match before {
             Before::Shut => {
-                self.talk.say("This provider wants a POP login before each send; switched on: ostler does it for you.");
+                self.ui.say("This provider wants a POP login before each send; switched on: ostler does it for you.");
             }
-            Before::Open => self.talk.say(
+            Before::Open => self.ui.say(
                 "This provider takes mail without a sign-in just now. Most that do so want mail to be fetched first, so ostler \
                  logs in by POP before each send; that does no harm elsewhere.",
             ),
@@ -257,7 +257,7 @@ impl<'a, T: Talk> Trial<'a, T> {
         let mut last = None;
         while !names.is_empty() {
             let name = names.remove(0);
-            let server = self.plan.outgoing_server(endpoint, Manner::Password(name.clone()));
+            let server = self.plan.outgoing_server(endpoint, SendAuth::Password(name.clone()));
             let account = self.plan.account(None, vec![server.clone()]);
             match self.server(&account, &server).await {
                 Ok(()) => {
@@ -276,20 +276,20 @@ impl<'a, T: Talk> Trial<'a, T> {
             }
         }
         let (server, failure) =
-            last.unwrap_or_else(|| (self.plan.outgoing_server(endpoint, Manner::Without), Failure::Internal));
+            last.unwrap_or_else(|| (self.plan.outgoing_server(endpoint, SendAuth::Nothing), Failure::Internal));
         match (&failure, pop3) {
             // The password is right, for mail came with it: perhaps nobody signs in here.
             (Failure::SignInDisabled { .. } | Failure::SignInRefused { .. }, Some(login))
                 if !self.plan.sends_elsewhere() =>
             {
-                self.talk.say(
+                self.ui.say(
                     "Signing in does not work there; trying whether a POP login before the send is what it wants.",
                 );
                 let through = self.through_the_gate(endpoint, login, Before::Shut).await;
                 through.map_err(|_| (server, failure))
             }
             (Failure::SignInDisabled { .. }, None) => {
-                let open = self.plan.outgoing_server(endpoint, Manner::Without);
+                let open = self.plan.outgoing_server(endpoint, SendAuth::Nothing);
                 let account = self.plan.account(None, vec![open.clone()]);
                 match self.send(&account).await {
                     Ok(()) => Ok(open),

@@ -11,23 +11,23 @@ use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
-use super::{first_line, plain};
+use super::{first_line, to_plain_line};
 use ostler_mail::account::CommandLine;
 use ostler_mail::secret::{self, NotASecret, Secret};
 
 /// A command may have to unlock something or to ask a server; but a mail program waits, and the most patient of the
 /// old ones shows an error after a minute.
-const LIMIT: Duration = Duration::from_secs(30);
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// For the last words of a command that has failed, when something it started holds on to its stderr.
-const LAST_WORDS: Duration = Duration::from_millis(500);
+const STDERR_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// CREATE_NO_WINDOW: no console flashes up each time mail is fetched.
 #[cfg(windows)]
-const NO_WINDOW: u32 = 0x0800_0000;
+const CREATE_NO_WINDOW: u32 = 0x0800_0000;
 
 /// How much of stderr is looked at: its end.
-const TAIL: usize = 1024;
+const MAX_STDERR_OCTETS: usize = 1024;
 
 /// Why a command gave no secret; follows "the password command of account .. ".
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -59,7 +59,7 @@ pub enum CommandTrouble {
 
 /// The first line the command prints, if it then ends well.
 pub(super) async fn secret(line: &CommandLine) -> Result<Secret, CommandTrouble> {
-    run(line, LIMIT).await
+    run(line, COMMAND_TIMEOUT).await
 }
 
 async fn run(line: &CommandLine, limit: Duration) -> Result<Secret, CommandTrouble> {
@@ -77,7 +77,7 @@ async fn run(line: &CommandLine, limit: Duration) -> Result<Secret, CommandTroub
 }
 
 fn not_run(error: &io::Error) -> CommandTrouble {
-    CommandTrouble::NotRun(plain(&error.to_string()))
+    CommandTrouble::NotRun(to_plain_line(&error.to_string()))
 }
 
 fn failed(line: &CommandLine, status: ExitStatus, first: &[u8], tail: &Tail) -> CommandTrouble {
@@ -124,7 +124,7 @@ impl Running {
         #[cfg(unix)]
         command.process_group(0);
         #[cfg(windows)]
-        command.creation_flags(NO_WINDOW);
+        command.creation_flags(CREATE_NO_WINDOW);
         let mut child = command.spawn()?;
         let (Some(out), Some(err)) = (child.stdout.take(), child.stderr.take()) else {
             return Err(io::ErrorKind::BrokenPipe.into());
@@ -164,7 +164,7 @@ impl Running {
 
     /// What a failed command wrote to stderr last and we have not read yet.
     async fn last_words(&mut self, tail: &mut Tail) {
-        let _ = tokio::time::timeout(LAST_WORDS, drain(&mut self.err, |words| tail.push(words))).await;
+        let _ = tokio::time::timeout(STDERR_TIMEOUT, drain(&mut self.err, |words| tail.push(words))).await;
     }
 }
 
@@ -191,7 +191,7 @@ impl Running {
         use std::os::windows::process::CommandExt;
         let Some(id) = self.child.id() else { return };
         let mut tool = std::process::Command::new("taskkill");
-        tool.args(["/T", "/F", "/PID", &id.to_string()]).creation_flags(NO_WINDOW);
+        tool.args(["/T", "/F", "/PID", &id.to_string()]).creation_flags(CREATE_NO_WINDOW);
         tool.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         if tool.spawn().is_err() {
             let _ = self.child.start_kill();
@@ -227,13 +227,13 @@ fn command(line: &CommandLine) -> io::Result<Command> {
 async fn read_line(from: &mut (impl AsyncRead + Unpin)) -> Result<Zeroizing<Vec<u8>>, CommandTrouble> {
     // The longest secret and CR LF, and a byte order mark before it. The capacity is all there ever is: a growing
     // vector would leave unwiped copies behind.
-    const MOST: usize = secret::LIMIT + 2 + 3;
-    let mut bytes = Zeroizing::new(Vec::with_capacity(MOST + 1));
+    const MAX_LINE_OCTETS: usize = secret::LIMIT + 2 + 3;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_LINE_OCTETS + 1));
     while memchr::memchr(b'\n', &bytes).is_none() {
-        if bytes.len() > MOST {
+        if bytes.len() > MAX_LINE_OCTETS {
             return Err(CommandTrouble::NotASecret(NotASecret::TooLong));
         }
-        let room = (MOST + 1 - bytes.len()) as u64;
+        let room = (MAX_LINE_OCTETS + 1 - bytes.len()) as u64;
         match (&mut *from).take(room).read_buf(&mut *bytes).await {
             Ok(0) | Err(_) => break,
             Ok(_) => {}
@@ -260,15 +260,15 @@ struct Tail {
 impl Tail {
     fn push(&mut self, words: &[u8]) {
         if self.bytes.capacity() == 0 {
-            self.bytes.reserve_exact(TAIL);
+            self.bytes.reserve_exact(MAX_STDERR_OCTETS);
         }
-        let words = if words.len() > TAIL {
+        let words = if words.len() > MAX_STDERR_OCTETS {
             self.is_cut = true;
-            &words[words.len() - TAIL..]
+            &words[words.len() - MAX_STDERR_OCTETS..]
         } else {
             words
         };
-        let excess = (self.bytes.len() + words.len()).saturating_sub(TAIL);
+        let excess = (self.bytes.len() + words.len()).saturating_sub(MAX_STDERR_OCTETS);
         self.is_cut |= excess > 0;
         self.bytes.drain(..excess);
         self.bytes.extend_from_slice(words);
@@ -284,7 +284,7 @@ impl Tail {
         for secret in hidden.iter().filter(|s| !s.is_empty()) {
             text = Zeroizing::new(text.replace(secret.as_str(), "***"));
         }
-        plain(text.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default())
+        to_plain_line(text.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default())
     }
 }
 

@@ -12,10 +12,10 @@ use super::first_line;
 use ostler_mail::secret::{self, NotASecret, Secret};
 
 /// Local files answer in milliseconds; a file on a network share that went away never does.
-const LIMIT: Duration = Duration::from_secs(10);
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A file larger than this is not a password file.
-const LARGEST: u64 = 64 * 1024;
+const MAX_FILE_OCTETS: u64 = 64 * 1024;
 
 /// Where systemd puts what `LoadCredential=` names.
 const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
@@ -45,7 +45,7 @@ pub enum FileTrouble {
     #[error("is too large for a password file")]
     TooLarge,
     /// The file system did not answer.
-    #[error("was not read within {} s", LIMIT.as_secs())]
+    #[error("was not read within {} s", READ_TIMEOUT.as_secs())]
     TimedOut,
     /// Its first line will not do.
     #[error("has a first line that is no password: {0}")]
@@ -66,10 +66,10 @@ pub enum EnvTrouble {
 /// The first line of a file; with an error comes the file that was meant.
 pub(super) async fn secret(path: PathBuf) -> Result<Secret, (PathBuf, FileTrouble)> {
     let folder = std::env::var_os(CREDENTIALS);
-    let (path, is_systemds) = place(path, folder.as_deref())?;
+    let (path, is_systemds) = locate(path, folder.as_deref())?;
     let file = path.clone();
     let reading = tokio::task::spawn_blocking(move || read(&file, is_systemds));
-    match tokio::time::timeout(LIMIT, reading).await {
+    match tokio::time::timeout(READ_TIMEOUT, reading).await {
         Ok(Ok(result)) => result.map_err(|why| (path, why)),
         Ok(Err(stopped)) => Err((path, FileTrouble::Unreadable(stopped.to_string()))),
         Err(_) => Err((path, FileTrouble::TimedOut)),
@@ -77,7 +77,7 @@ pub(super) async fn secret(path: PathBuf) -> Result<Secret, (PathBuf, FileTroubl
 }
 
 /// Where the file is, and whether systemd put it there.
-fn place(path: PathBuf, folder: Option<&OsStr>) -> Result<(PathBuf, bool), (PathBuf, FileTrouble)> {
+fn locate(path: PathBuf, folder: Option<&OsStr>) -> Result<(PathBuf, bool), (PathBuf, FileTrouble)> {
     let folder = folder.filter(|f| !f.is_empty()).map(Path::new);
     let is_bare = path.parent() == Some(Path::new(""));
     match folder {
@@ -97,14 +97,14 @@ fn read(path: &Path, is_systemds: bool) -> Result<Secret, FileTrouble> {
     if !about.is_file() {
         return Err(FileTrouble::NotAFile);
     }
-    must_be_private(&about, is_systemds)?;
-    if about.len() > LARGEST {
+    require_private(&about, is_systemds)?;
+    if about.len() > MAX_FILE_OCTETS {
         return Err(FileTrouble::TooLarge);
     }
     // The longest secret, a byte order mark, CR LF, and one octet more to see that it is too long.
-    let most = secret::LIMIT + 3 + 2 + 1;
-    let mut bytes = Zeroizing::new(Vec::with_capacity(most));
-    file.take(most as u64).read_to_end(&mut bytes).map_err(unreadable)?;
+    let max_octets = secret::LIMIT + 3 + 2 + 1;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(max_octets));
+    file.take(max_octets as u64).read_to_end(&mut bytes).map_err(unreadable)?;
     Secret::from_bytes(first_line(&bytes)).map_err(FileTrouble::NotASecret)
 }
 
@@ -123,7 +123,7 @@ fn open(path: &Path) -> io::Result<File> {
 /// systemd's own are made readable for a group that it chose; anybody else's group may have more members than the
 /// user thinks.
 #[cfg(unix)]
-fn must_be_private(about: &std::fs::Metadata, is_systemds: bool) -> Result<(), FileTrouble> {
+fn require_private(about: &std::fs::Metadata, is_systemds: bool) -> Result<(), FileTrouble> {
     use std::os::unix::fs::MetadataExt;
     let mode = about.mode() & 0o7777;
     let shared = if is_systemds { 0o026 } else { 0o066 };
@@ -138,7 +138,7 @@ fn must_be_private(about: &std::fs::Metadata, is_systemds: bool) -> Result<(), F
 
 /// Windows decides by access lists, which a user's own folders inherit well.
 #[cfg(not(unix))]
-fn must_be_private(_: &std::fs::Metadata, _: bool) -> Result<(), FileTrouble> {
+fn require_private(_: &std::fs::Metadata, _: bool) -> Result<(), FileTrouble> {
     Ok(())
 }
 
@@ -225,12 +225,12 @@ mod tests {
     fn a_bare_name_is_one_of_systemds_credentials() {
         let folder = OsStr::new("/run/credentials/ostler.service");
         let inside = PathBuf::from("/run/credentials/ostler.service/home");
-        assert_eq!(place("home".into(), Some(folder)), Ok((inside.clone(), true)));
-        assert_eq!(place(inside.clone(), Some(folder)), Ok((inside.clone(), true)));
-        assert_eq!(place(inside.clone(), None), Ok((inside, false)));
-        assert_eq!(place("/home/ann/pw".into(), Some(folder)), Ok(("/home/ann/pw".into(), false)));
-        assert_eq!(place("home".into(), None), Err(("home".into(), FileTrouble::NoFolder)));
-        assert_eq!(place("home".into(), Some(OsStr::new(""))), Err(("home".into(), FileTrouble::NoFolder)));
+        assert_eq!(locate("home".into(), Some(folder)), Ok((inside.clone(), true)));
+        assert_eq!(locate(inside.clone(), Some(folder)), Ok((inside.clone(), true)));
+        assert_eq!(locate(inside.clone(), None), Ok((inside, false)));
+        assert_eq!(locate("/home/ann/pw".into(), Some(folder)), Ok(("/home/ann/pw".into(), false)));
+        assert_eq!(locate("home".into(), None), Err(("home".into(), FileTrouble::NoFolder)));
+        assert_eq!(locate("home".into(), Some(OsStr::new(""))), Err(("home".into(), FileTrouble::NoFolder)));
     }
 
     #[cfg(unix)]

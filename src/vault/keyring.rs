@@ -16,17 +16,17 @@ use keyring_core::CredentialStore;
 use zeroize::Zeroizing;
 
 use super::worker::{Request, Trouble};
-use super::{is_entry_of, plain};
+use super::{is_entry_of, to_plain_line};
 
 /// The service under which all entries lie.
 const SERVICE: &str = "ostler";
 
 /// How much one entry holds: the Windows Credential Manager takes 2560 octets (CRED_MAX_CREDENTIAL_BLOB_SIZE), which
 /// OAuth2 tokens exceed. The others take any secret.
-const PART: usize = if cfg!(windows) { 2560 } else { usize::MAX };
+const MAX_ENTRY_OCTETS: usize = if cfg!(windows) { 2560 } else { usize::MAX };
 
 /// Begins an entry that goes on in others; no secret holds it.
-const PARTED: u8 = 1;
+const MULTIPART_MARK: u8 = 1;
 
 /// Does one request.
 pub(super) fn serve(request: &Request) -> Result<Zeroizing<Vec<u8>>, Trouble> {
@@ -102,7 +102,7 @@ fn read(user: &str) -> keyring::Result<Zeroizing<Vec<u8>>> {
 }
 
 fn write(user: &str, secret: &[u8]) -> keyring::Result<()> {
-    let parts = split(secret, PART);
+    let parts = split(secret, MAX_ENTRY_OCTETS);
     for (n, part) in parts.iter().enumerate().rev() {
         put(&part_name(user, n), part)?;
     }
@@ -156,7 +156,7 @@ fn delete(entry: &keyring_core::Entry) -> keyring::Result<()> {
 
 /// Removes what a longer secret has left behind.
 fn remove_parts(user: &str, from: usize) -> keyring::Result<()> {
-    if PART == usize::MAX {
+    if MAX_ENTRY_OCTETS == usize::MAX {
         return Ok(());
     }
     for n in from.max(1).. {
@@ -180,7 +180,7 @@ fn split(secret: &[u8], size: usize) -> Vec<Zeroizing<Vec<u8>>> {
     let (head, rest) = secret.split_at(size - 2);
     let rest = rest.chunks(size);
     let mut marked = Zeroizing::new(Vec::with_capacity(size));
-    marked.extend_from_slice(&[PARTED, u8::try_from(rest.len() + 1).unwrap_or(u8::MAX)]);
+    marked.extend_from_slice(&[MULTIPART_MARK, u8::try_from(rest.len() + 1).unwrap_or(u8::MAX)]);
     marked.extend_from_slice(head);
     std::iter::once(marked).chain(rest.map(|part| Zeroizing::new(part.to_vec()))).collect()
 }
@@ -188,7 +188,7 @@ fn split(secret: &[u8], size: usize) -> Vec<Zeroizing<Vec<u8>>> {
 /// How many entries a secret that begins with `head` has, if more than this one.
 fn parts(head: &[u8]) -> Option<usize> {
     match head {
-        [PARTED, count, ..] => Some(usize::from(*count)),
+        [MULTIPART_MARK, count, ..] => Some(usize::from(*count)),
         _ => None,
     }
 }
@@ -200,7 +200,7 @@ fn trouble(error: &Error) -> Trouble {
         Error::NoStorageAccess(cause) if cause.to_string().contains("result not returned") => {
             Trouble::NoKeyring("the keyring service is there but has no default keyring yet".to_owned())
         }
-        Error::NoStorageAccess(cause) => Trouble::Locked(plain(&cause.to_string())),
+        Error::NoStorageAccess(cause) => Trouble::Locked(to_plain_line(&cause.to_string())),
         Error::NoDefaultStore => Trouble::NoKeyring("it could not be started".to_owned()),
         // These carry what was read.
         Error::BadEncoding(_) | Error::BadDataFormat(..) => Trouble::Other("the entry is damaged".to_owned()),
@@ -220,7 +220,7 @@ fn words(error: &Error) -> String {
         }
         cause = deeper.source();
     }
-    plain(&text)
+    to_plain_line(&text)
 }
 
 #[cfg(test)]

@@ -13,10 +13,10 @@ use zeroize::Zeroizing;
 
 /// A thread that has been at one request for so long is left behind and another one started: its prompt may belong
 /// to a keyring that is no more, and then no answer ever comes. Longer than any request's time limit.
-const LOST: Duration = Duration::from_secs(180);
+const STUCK_TIMEOUT: Duration = Duration::from_secs(180);
 
 /// So many threads may be left behind at one time; each may have a prompt on the screen.
-const MOST_LOST: usize = 4;
+const MAX_STUCK_THREADS: usize = 4;
 
 /// What the thread does.
 pub(super) type Serve = Arc<dyn Fn(&Request) -> Result<Zeroizing<Vec<u8>>, Trouble> + Send + Sync>;
@@ -47,18 +47,18 @@ pub(super) enum Trouble {
 pub(super) struct Worker {
     serve: Serve,
     thread: Mutex<Option<Thread>>,
-    /// Every thread alive holds a clone.
-    alive: Arc<()>,
-    lost: Duration,
+    /// Every thread threads holds a clone.
+    threads: Arc<()>,
+    stuck_timeout: Duration,
 }
 
 struct Thread {
-    orders: mpsc::Sender<Order>,
-    busy: Busy,
+    order_tx: mpsc::Sender<Order>,
+    busy_since: BusySince,
 }
 
 /// Since when the thread has been at the request it is at.
-type Busy = Arc<Mutex<Option<Instant>>>;
+type BusySince = Arc<Mutex<Option<Instant>>>;
 
 struct Order {
     request: Request,
@@ -68,7 +68,7 @@ struct Order {
 
 impl Worker {
     pub(super) fn new(serve: Serve) -> Self {
-        Self { serve, thread: Mutex::new(None), alive: Arc::new(()), lost: LOST }
+        Self { serve, thread: Mutex::new(None), threads: Arc::new(()), stuck_timeout: STUCK_TIMEOUT }
     }
 
     /// Has the request served, and waits for it at most `limit`, whatever the thread is at.
@@ -85,7 +85,7 @@ impl Worker {
     fn send(&self, order: Order) -> Result<(), Trouble> {
         let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
         let order = match &*thread {
-            Some(running) if !self.is_lost(running) => match running.orders.send(order) {
+            Some(running) if !self.is_stuck(running) => match running.order_tx.send(order) {
                 Ok(()) => return Ok(()),
                 Err(mpsc::SendError(order)) => order,
             },
@@ -93,30 +93,31 @@ impl Worker {
         };
         let started = self.start().map_err(|e| Trouble::Other(format!("no thread for it: {e}")))?;
         // A thread that has just started takes what it is given.
-        let _ = started.orders.send(order);
+        let _ = started.order_tx.send(order);
         *thread = Some(started);
         Ok(())
     }
 
-    fn is_lost(&self, thread: &Thread) -> bool {
-        let busy = *thread.busy.lock().unwrap_or_else(PoisonError::into_inner);
-        busy.is_some_and(|since| since.elapsed() > self.lost) && Arc::strong_count(&self.alive) - 1 <= MOST_LOST
+    fn is_stuck(&self, thread: &Thread) -> bool {
+        let busy = *thread.busy_since.lock().unwrap_or_else(PoisonError::into_inner);
+        busy.is_some_and(|since| since.elapsed() > self.stuck_timeout)
+            && Arc::strong_count(&self.threads) - 1 <= MAX_STUCK_THREADS
     }
 
     fn start(&self) -> std::io::Result<Thread> {
-        let (orders, queue) = mpsc::channel();
-        let busy = Busy::default();
+        let (order_tx, queue) = mpsc::channel();
+        let busy = BusySince::default();
         let serve = Arc::clone(&self.serve);
-        let (at, alive) = (Arc::clone(&busy), Arc::clone(&self.alive));
+        let (at, threads) = (Arc::clone(&busy), Arc::clone(&self.threads));
         std::thread::Builder::new().name("keyring".to_owned()).spawn(move || {
             run(&queue, &serve, &at);
-            drop(alive);
+            drop(threads);
         })?;
-        Ok(Thread { orders, busy })
+        Ok(Thread { order_tx, busy_since: busy })
     }
 }
 
-fn run(queue: &mpsc::Receiver<Order>, serve: &Serve, busy: &Busy) {
+fn run(queue: &mpsc::Receiver<Order>, serve: &Serve, busy: &BusySince) {
     let at = |since| *busy.lock().unwrap_or_else(PoisonError::into_inner) = since;
     let mut refused: Option<(Instant, Trouble)> = None;
     for order in queue {
@@ -143,8 +144,8 @@ fn run(queue: &mpsc::Receiver<Order>, serve: &Serve, busy: &Busy) {
 mod tests {
     use super::*;
 
-    const SOON: Duration = Duration::from_millis(50);
-    const LATE: Duration = Duration::from_secs(20);
+    const SHORT_TIMEOUT: Duration = Duration::from_millis(50);
+    const LONG_TIMEOUT: Duration = Duration::from_secs(20);
 
     fn read(entry: &str) -> Request {
         Request::Read { entry: entry.to_owned() }
@@ -178,34 +179,36 @@ mod tests {
     #[tokio::test]
     async fn a_prompt_that_waits_costs_others_no_more_than_their_time_limit() {
         let (worker, go, served) = worker();
-        let (first, second) = tokio::join!(worker.ask(read("slow"), SOON), worker.ask(read("other"), SOON));
-        assert_eq!(first.err(), Some(Trouble::TimedOut(SOON)));
-        assert_eq!(second.err(), Some(Trouble::TimedOut(SOON)));
+        let (first, second) =
+            tokio::join!(worker.ask(read("slow"), SHORT_TIMEOUT), worker.ask(read("other"), SHORT_TIMEOUT));
+        assert_eq!(first.err(), Some(Trouble::TimedOut(SHORT_TIMEOUT)));
+        assert_eq!(second.err(), Some(Trouble::TimedOut(SHORT_TIMEOUT)));
         go.send(()).unwrap();
-        assert_eq!(**worker.ask(read("third"), LATE).await.unwrap(), *b"third");
+        assert_eq!(**worker.ask(read("third"), LONG_TIMEOUT).await.unwrap(), *b"third");
         assert_eq!(*served.lock().unwrap(), ["slow", "third"], "what nobody waits for is not served");
     }
 
     #[tokio::test]
     async fn turning_one_prompt_away_answers_all_that_waited_behind_it() {
         let (worker, go, served) = worker();
-        let both = async { tokio::join!(worker.ask(read("locked"), LATE), worker.ask(read("other"), LATE)) };
+        let both =
+            async { tokio::join!(worker.ask(read("locked"), LONG_TIMEOUT), worker.ask(read("other"), LONG_TIMEOUT)) };
         let open = async { go.send(()).unwrap() };
         let ((first, second), ()) = tokio::join!(both, open);
         assert_eq!(first.err(), Some(Trouble::Locked("dismissed".into())));
         assert_eq!(second.err(), Some(Trouble::Locked("dismissed".into())));
-        assert!(worker.ask(read("later"), LATE).await.is_ok());
+        assert!(worker.ask(read("later"), LONG_TIMEOUT).await.is_ok());
         assert_eq!(*served.lock().unwrap(), ["locked", "later"]);
     }
 
     #[tokio::test]
     async fn a_lost_thread_is_replaced_but_not_without_end() {
         let (mut worker, _go, _) = worker();
-        worker.lost = Duration::ZERO;
-        for _ in 0..MOST_LOST + 1 {
-            assert!(worker.ask(read("fine"), LATE).await.is_ok());
-            assert!(worker.ask(read("lost"), SOON).await.is_err());
+        worker.stuck_timeout = Duration::ZERO;
+        for _ in 0..MAX_STUCK_THREADS + 1 {
+            assert!(worker.ask(read("fine"), LONG_TIMEOUT).await.is_ok());
+            assert!(worker.ask(read("lost"), SHORT_TIMEOUT).await.is_err());
         }
-        assert_eq!(worker.ask(read("fine"), SOON).await.err(), Some(Trouble::TimedOut(SOON)));
+        assert_eq!(worker.ask(read("fine"), SHORT_TIMEOUT).await.err(), Some(Trouble::TimedOut(SHORT_TIMEOUT)));
     }
 }

@@ -8,7 +8,7 @@ use crate::cli::ask;
 use crate::config::presets::Presets;
 use crate::setup::find::{Finding, NotFound, Search};
 use crate::setup::trial::{Outcome, Trial};
-use crate::setup::{Plan, Secrets, Talk, endpoint_from_flag};
+use crate::setup::{Plan, Secrets, SetupUi, endpoint_from_flag};
 use ostler_mail::account::endpoint::{Endpoint, LoginForm};
 use ostler_mail::account::{Account, Protocol, SecretSource, Settings};
 use ostler_mail::failure::Failure;

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::{Decision, Running};
 use crate::cli::ask;
 use crate::diagnose::Step;
-use crate::setup::{Plan, Question, Side, Talk};
+use crate::setup::{Plan, Question, ServerChoice, SetupUi};
 use ostler_mail::account::{Access, Protocol, Security, Settings};
 
 /// The conversation; results go to standard output, everything on the way to standard error.
@@ -19,7 +19,7 @@ pub(super) struct Screen {
     pub(super) unanswered: Option<String>,
 }
 
-impl Talk for Screen {
+impl SetupUi for Screen {
     fn step(&mut self, step: &Step) {
         // What was typed a moment ago is no news; that there is no encryption is said at the end.
         if !step.ok || !["settings", "secret"].contains(&step.step) {
@@ -68,7 +68,7 @@ pub(super) fn tell(text: &str) {
 
 /// The two sides of the plan, one line each.
 pub(super) fn servers(plan: &Plan) -> String {
-    let line = |word: &str, side: &Side, gate: bool| {
+    let line = |word: &str, side: &ServerChoice, gate: bool| {
         let Some(endpoint) = side.endpoints.first() else { return format!("  {word}  (none)\n") };
         let mut line = format!("  {word}  {}", endpoint.describe());
         if gate {

@@ -11,7 +11,7 @@ use toml::de::DeTable;
 use super::{Confidence, Pop, Preset};
 use crate::config::Mistakes;
 use crate::config::keys;
-use crate::config::server::port;
+use crate::config::server::read_port;
 use crate::config::syntax;
 use crate::config::toml_tree::{Item, Notes, Table};
 use crate::config::value::{self, Why};
@@ -22,10 +22,10 @@ use ostler_mail::account::{Protocol, Security};
 const SCHEMA: u32 = 1;
 
 /// Longer than any name somebody would like to type.
-const LONGEST_ID: usize = 40;
+const MAX_ID_OCTETS: usize = 40;
 
 /// No provider in use opens the gate for longer than a day; most for 15 minutes.
-const LONGEST_WINDOW: u32 = 24 * 60;
+const MAX_WINDOW_MINUTES: u32 = 24 * 60;
 
 const ID: &str = "1 to 40 small letters, digits and hyphens";
 const DOMAIN: &str = "a domain such as \"example.net\"";
@@ -33,7 +33,7 @@ const SUFFIX: &str = "the end of a domain with its dot, such as \".example.net\"
 const LEGACY: &str = "a host name; a part of it may be *, as in \"pop.*.example.net\"";
 const HOST: &str = "a host name or an IP address, without port; {domain} in it stands for the address's domain";
 const LOGIN: &str = "\"address\", \"local-part\", \"ask\", or a form with {local}, {domain} or {address} in it";
-const WAY: &str =
+const WAY_FORMS: &str =
     "\"password\", \"app-password\", \"oauth2:ISSUER\", \"pop-before-smtp\" (outgoing only), \"bridge\" or \"none\"";
 const SENTENCE: &str = "a sentence on one line";
 const WINDOW: &str = "a number of minutes from 1 to 1440";
@@ -57,14 +57,14 @@ fn presets(tree: &DeTable<'_>, notes: &Notes, is_own: bool) -> Option<Vec<Preset
     let root = Table::root(tree, &keys::PROVIDERS, notes);
     match root.get("schema") {
         Some(item) if item.as_number() == Some(Some(SCHEMA)) => {}
-        Some(item) => item.refuse("is not a form that this version reads; allowed is 1"),
-        None => root.missing::<()>("schema", "is missing; allowed is schema = 1 at the top").unwrap_or_default(),
+        Some(item) => item.report("is not a form that this version reads; allowed is 1"),
+        None => root.reject_missing::<()>("schema", "is missing; allowed is schema = 1 at the top").unwrap_or_default(),
     }
     let Some(providers) = root.get("provider") else {
         return Some(Vec::new());
     };
     let Some(entries) = providers.entries() else {
-        return providers.wrong_kind("a table [provider.ID] for each provider");
+        return providers.reject_kind("a table [provider.ID] for each provider");
     };
     let mut domains = HashSet::new();
     let presets = entries.into_iter().map(|(id, item)| preset(id, &item, is_own, &mut domains));
@@ -73,14 +73,14 @@ fn presets(tree: &DeTable<'_>, notes: &Notes, is_own: bool) -> Option<Vec<Preset
 
 fn preset(id: &str, item: &Item<'_>, is_own: bool, taken: &mut HashSet<String>) -> Option<Preset> {
     if !is_id(id) {
-        return item.wrong(&format!("has a name that cannot be one; allowed is {ID}"));
+        return item.reject(&format!("has a name that cannot be one; allowed is {ID}"));
     }
     let table = item.table(&keys::PROVIDER)?;
     let domains = list(&table, "domains", DOMAIN, domain);
     for place in table.get("domains").and_then(|item| item.as_list()).unwrap_or_default() {
         let name = place.as_text().and_then(|text| domain(text).ok());
         if name.is_some_and(|name| !taken.insert(name)) {
-            place.refuse("is in this file already; allowed is each domain once");
+            place.report("is in this file already; allowed is each domain once");
         }
     }
     let login = table.get("login").map_or(Some(LoginForm::Address), |item| login(&item));
@@ -92,7 +92,7 @@ fn preset(id: &str, item: &Item<'_>, is_own: bool, taken: &mut HashSet<String>) 
     let levels = [Confidence::Low, Confidence::Medium, Confidence::High].map(|c| (c.name(), c));
     let confidence = words(&table, "confidence", &levels);
     let window = table.get("window").map(|item| window(&item));
-    let checked = table.get("checked").map(|item| item.as_date().or_else(|| item.wrong_kind("a date: 2026-11-20")));
+    let checked = table.get("checked").map(|item| item.as_date().or_else(|| item.reject_kind("a date: 2026-11-20")));
     let [title, enable, app_password, closed, note] =
         ["name", "enable", "app_password", "closed", "note"].map(|key| sentence(&table, key));
     let sends_elsewhere = words(&table, "sending", &[("elsewhere", true)]);
@@ -131,19 +131,19 @@ fn preset(id: &str, item: &Item<'_>, is_own: bool, taken: &mut HashSet<String>) 
 fn fits_together(preset: &Preset, table: &Table<'_>) {
     let has = |protocol| preset.templates(protocol).next().is_some();
     if !preset.is_usable() && preset.closed.is_none() {
-        table.item().lacks(
+        table.item().report_absence(
             "has no server; allowed is at least one of pop3, smtp and imap, or closed = \"why no mail program can use it\"",
         );
     }
     if let Some(item) = table.get("closed").filter(|_| preset.is_usable()) {
-        item.refuse("cannot be together with servers; allowed is either closed, or pop3, smtp and imap");
+        item.report("cannot be together with servers; allowed is either closed, or pop3, smtp and imap");
     }
     if let Some(item) = table.get("sending").filter(|_| has(Protocol::Smtp)) {
-        item.refuse("cannot be together with smtp; allowed is either of them");
+        item.report("cannot be together with smtp; allowed is either of them");
     }
     let waits = preset.templates(Protocol::Smtp).any(|server| server.ways.contains(&Way::PopBeforeSmtp));
     if waits && !has(Protocol::Pop3) {
-        table.item().lacks("has no place for the POP login before a send; allowed together with pop3");
+        table.item().report_absence("has no place for the POP login before a send; allowed together with pop3");
     }
 }
 
@@ -158,7 +158,7 @@ fn servers(table: &Table<'_>, protocol: Protocol, common: &Common) -> Option<Vec
         return Some(Vec::new());
     };
     let Some(list) = item.as_list() else {
-        return item.wrong_kind("a list of servers such as [{ host = \"mail.example.net\", security = \"tls\" }]");
+        return item.reject_kind("a list of servers such as [{ host = \"mail.example.net\", security = \"tls\" }]");
     };
     let read = |item: &Item<'_>| server(&item.table(&keys::ENDPOINT)?, protocol, common);
     list.iter().map(read).collect::<Vec<_>>().into_iter().collect()
@@ -167,18 +167,18 @@ fn servers(table: &Table<'_>, protocol: Protocol, common: &Common) -> Option<Vec
 fn server(table: &Table<'_>, protocol: Protocol, common: &Common) -> Option<Endpoint> {
     let host = match table.get("host") {
         Some(item) => item.read(HOST, host),
-        None => table.missing("host", &format!("is missing; allowed is {HOST}")),
+        None => table.reject_missing("host", &format!("is missing; allowed is {HOST}")),
     };
     let security = table.get("security").map_or(Some(Security::Tls), |item| security(&item));
     let port = match table.get("port") {
-        Some(item) => port(&item),
+        Some(item) => read_port(&item),
         None => security.map(|security| protocol.default_port(security)),
     };
     let login = table.get("login").map_or_else(|| Some(common.login.clone()), |item| login(&item));
     let ways = match table.get("auth") {
         Some(item) => ways(&item).inspect(|ways| {
             if ways.contains(&Way::PopBeforeSmtp) && protocol != Protocol::Smtp {
-                item.refuse("has pop-before-smtp, which belongs to outgoing servers; allowed is it in smtp");
+                item.report("has pop-before-smtp, which belongs to outgoing servers; allowed is it in smtp");
             }
         }),
         None => {
@@ -191,7 +191,7 @@ fn server(table: &Table<'_>, protocol: Protocol, common: &Common) -> Option<Endp
 
 fn security(item: &Item<'_>) -> Option<Security> {
     if item.as_text() == Some("none") {
-        return item.wrong("sends mail and password for everybody to read; allowed is \"tls\", \"starttls\"");
+        return item.reject("sends mail and password for everybody to read; allowed is \"tls\", \"starttls\"");
     }
     item.word(&[Security::Tls, Security::StartTls].map(|security| (security.name(), security)))
 }
@@ -213,12 +213,12 @@ fn login(item: &Item<'_>) -> Option<LoginForm> {
 
 fn ways(item: &Item<'_>) -> Option<Vec<Way>> {
     let Some(list) = item.as_list() else {
-        return item.wrong_kind(&format!("a list, best first, of {WAY}"));
+        return item.reject_kind(&format!("a list, best first, of {WAY_FORMS}"));
     };
     if list.is_empty() {
-        return item.wrong(&format!("is an empty list; allowed is one or more of {WAY}"));
+        return item.reject(&format!("is an empty list; allowed is one or more of {WAY_FORMS}"));
     }
-    list.iter().map(|item| item.read(WAY, way)).collect::<Vec<_>>().into_iter().collect()
+    list.iter().map(|item| item.read(WAY_FORMS, way)).collect::<Vec<_>>().into_iter().collect()
 }
 
 fn way(text: &str) -> Result<Way, Why> {
@@ -238,9 +238,9 @@ fn way(text: &str) -> Result<Way, Why> {
 
 fn window(item: &Item<'_>) -> Option<Duration> {
     match item.as_number() {
-        Some(Some(minutes @ 1..=LONGEST_WINDOW)) => Some(Duration::from_secs(u64::from(minutes) * 60)),
-        Some(_) => item.wrong(&format!("is no window; allowed is {WINDOW}")),
-        None => item.wrong_kind(WINDOW),
+        Some(Some(minutes @ 1..=MAX_WINDOW_MINUTES)) => Some(Duration::from_secs(u64::from(minutes) * 60)),
+        Some(_) => item.reject(&format!("is no window; allowed is {WINDOW}")),
+        None => item.reject_kind(WINDOW),
     }
 }
 
@@ -267,7 +267,7 @@ fn list(
         return Some(Vec::new());
     };
     let Some(list) = item.as_list() else {
-        return item.wrong_kind(&format!("a list; in it, {allowed}"));
+        return item.reject_kind(&format!("a list; in it, {allowed}"));
     };
     list.iter().map(|item| item.read(allowed, &read)).collect::<Vec<_>>().into_iter().collect()
 }
@@ -278,7 +278,7 @@ fn one_line(text: &str) -> Result<String, Why> {
 
 fn is_id(text: &str) -> bool {
     let is_fit = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-    !text.is_empty() && text.len() <= LONGEST_ID && text.bytes().all(is_fit)
+    !text.is_empty() && text.len() <= MAX_ID_OCTETS && text.bytes().all(is_fit)
 }
 
 fn domain(text: &str) -> Result<String, Why> {

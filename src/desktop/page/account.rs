@@ -17,8 +17,8 @@ use crate::config::presets::Presets;
 use crate::diagnose::Doctor;
 use crate::events::Events;
 use crate::proxy::Engine;
-use crate::setup::Talk;
-use crate::vault::{Vault, VaultError, keyed_servers};
+use crate::setup::SetupUi;
+use crate::vault::{Vault, VaultError, servers_with_secret};
 use ostler_mail::account::{Access, Account, SecretSource, Security, Server};
 use ostler_mail::failure::error_chain;
 use ostler_mail::secret::Secret;
@@ -172,7 +172,7 @@ fn described(server: &Server) -> String {
 /// The servers whose password is in the keyring.
 fn keyring_servers(account: &Account) -> impl Iterator<Item = &Server> {
     let ours = |server: &&Server| server.credentials().is_some_and(|c| c.secret == SecretSource::Keyring);
-    keyed_servers(account).into_iter().filter(ours)
+    servers_with_secret(account).into_iter().filter(ours)
 }
 
 pub(super) async fn test(shared: App, Form(sent): Form<Sent>) -> Response {

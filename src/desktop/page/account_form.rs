@@ -15,8 +15,8 @@ use super::guide::{account, which};
 use super::layout::{check, field};
 use super::{App, Shared};
 use crate::config::presets::Presets;
-use crate::config::{self, Change, EditError, Place, common_username, value};
-use crate::vault::keyed_servers;
+use crate::config::{self, Change, EditError, ServerLocation, common_username, value};
+use crate::vault::servers_with_secret;
 use ostler_mail::account::{Account, Protocol, Security, Server};
 
 /// How long the running ostler may take to see that its settings have changed.
@@ -153,11 +153,11 @@ fn understood(sent: &Sent, account: &Account) -> Result<Change, Mistakes> {
             _ => server.security,
         };
         if let (Ok(host), Some(port)) = (host, port) {
-            places.push(Place { protocol: server.protocol, host, port, security });
+            places.push(ServerLocation { protocol: server.protocol, host, port, security });
         }
     }
     let is_default = sent.default.is_some();
-    if mistakes.is_empty() { Ok(Change { aliases, is_default, username, places }) } else { Err(mistakes) }
+    if mistakes.is_empty() { Ok(Change { aliases, is_default, username, servers: places }) } else { Err(mistakes) }
 }
 
 pub(super) async fn change(shared: App, Form(sent): Form<Sent>) -> Response {
@@ -172,9 +172,9 @@ pub(super) async fn change(shared: App, Form(sent): Form<Sent>) -> Response {
         return page(&shared, &old, &Said { change: vec![("all", why)], typed: Some(sent), ..Said::default() });
     }
     let new = in_force(&shared, &old, &change).await;
-    let kept: Vec<_> = keyed_servers(&new).into_iter().map(Server::id).collect();
+    let kept: Vec<_> = servers_with_secret(&new).into_iter().map(Server::id).collect();
     let mut forgotten = false;
-    for server in keyed_servers(&old) {
+    for server in servers_with_secret(&old) {
         if !kept.contains(&server.id()) {
             forgotten = true;
             // Nothing sends it anywhere any more, since it belongs to the server that was; an error leaves it at that.
@@ -220,11 +220,11 @@ async fn in_force(shared: &Shared, old: &Arc<Account>, change: &Change) -> Arc<A
         let settings = shared.engine.settings();
         let now = settings.accounts.iter().find(|account| account.name == old.name);
         let is_new = |account: &&Arc<Account>| {
-            let places: Vec<Place> = account.servers().map(Place::of).collect();
+            let places: Vec<ServerLocation> = account.servers().map(ServerLocation::of).collect();
             account.is_default == change.is_default
                 && change.username.as_deref().is_none_or(|name| common_username(account) == Some(name))
                 && account.aliases.len() == change.aliases.len()
-                && change.places.iter().all(|place| places.contains(place))
+                && change.servers.iter().all(|place| places.contains(place))
         };
         match now.filter(is_new) {
             Some(account) => return Arc::clone(account),
@@ -264,7 +264,10 @@ mod tests {
         assert_eq!(good.aliases, ["a@x.net", "*@z.net"]);
         assert_eq!(good.username.as_deref(), Some("ann"));
         // Encryption is not given up here.
-        assert_eq!(good.places, [Place { host: "q.x.net".into(), ..Place::of(account.pop3.as_ref().unwrap()) }]);
+        assert_eq!(
+            good.servers,
+            [ServerLocation { host: "q.x.net".into(), ..ServerLocation::of(account.pop3.as_ref().unwrap()) }]
+        );
         let fields = |wrong: Result<Change, Mistakes>| wrong.unwrap_err().iter().map(|(f, _)| *f).collect::<Vec<_>>();
         assert_eq!(fields(of("a, *@", "a b", "0")), ["aliases", "aliases", "pop3_host", "pop3_port"]);
     }

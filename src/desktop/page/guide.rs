@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::layout::{Here, Mood, View, badge};
 use super::{App, Shared, link_to};
 use crate::guide::obstacles;
-use crate::guide::{self, Client, Seen, System, Values, Watch};
+use crate::guide::{self, Client, GuideValues, Seen, System, Watch};
 use crate::proxy::now;
 use ostler_mail::account::Account;
 
@@ -80,7 +80,7 @@ pub(super) async fn show(shared: App, Path(client): Path<String>, Query(asked): 
     };
     let news = shared.engine.events.since(Some(since), Duration::ZERO).await;
     let settings = shared.engine.settings();
-    let values = Values::new(&settings, &account, &shared.file, System::this());
+    let values = GuideValues::new(&settings, &account, &shared.file, System::this());
     let (watching, done) = watching(&shared, client, &account, &values, &news);
     let body = html! {
         section.panel aria-labelledby="waiting-title" {
@@ -100,7 +100,7 @@ fn without_heading(guide: &str) -> String {
 }
 
 /// What has been seen of the program, and whether that is all there is to see.
-fn watching(shared: &Shared, client: &Client, account: &Account, values: &Values, news: &Value) -> (Markup, bool) {
+fn watching(shared: &Shared, client: &Client, account: &Account, values: &GuideValues, news: &Value) -> (Markup, bool) {
     let mut watch = Watch::new(account, values);
     let (mut seen, mut fetched, mut came, mut sent) = (Vec::new(), false, false, false);
     for entry in news["entries"].as_array().into_iter().flatten() {

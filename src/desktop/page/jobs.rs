@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 
 use super::guard::random;
 use crate::diagnose::Step;
-use crate::setup::{Question, Talk};
+use crate::setup::{Question, SetupUi};
 
 /// How many may be under way: one person has one, or a second one in another tab.
 const MOST: usize = 4;
@@ -310,7 +310,7 @@ impl Screen {
     }
 }
 
-impl Talk for Screen {
+impl SetupUi for Screen {
     fn step(&mut self, step: &Step) {
         // What is always so is only in the way.
         if !step.ok || !["settings", "secret"].contains(&step.step) {

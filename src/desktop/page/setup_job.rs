@@ -15,7 +15,7 @@ use crate::config::presets::Presets;
 use crate::setup::find::{Finding, NotFound, Search};
 use crate::setup::keep::{KeepError, keep};
 use crate::setup::trial::{Outcome, Trial};
-use crate::setup::{Plan, Side, Talk};
+use crate::setup::{Plan, ServerChoice, SetupUi};
 use ostler_mail::account::{Account, Trust};
 use ostler_mail::failure::Failure;
 use ostler_mail::failure::error_chain;
@@ -198,8 +198,12 @@ impl Conversation {
         if outgoing.is_empty() {
             self.screen.say("There is no server for sending here. Another company can be used for that.");
         }
-        let side =
-            |endpoints, address: &String| Side { endpoints, username: None, address: address.clone(), source: None };
+        let side = |endpoints, address: &String| ServerChoice {
+            endpoints,
+            username: None,
+            address: address.clone(),
+            source: None,
+        };
         Ok(Plan {
             name: None,
             provider: self.finding.provider.clone(),

@@ -8,15 +8,15 @@ use ostler_mail::account::endpoint::{Endpoint, LoginForm, Way};
 use ostler_mail::account::{Protocol, Security};
 
 /// Elements, texts and attributes read; the longest file of Mozilla's has some hundreds.
-const NODES: u32 = 20_000;
+const MAX_XML_NODES: u32 = 20_000;
 /// Servers taken of one file; the longest list in Mozilla's has seven.
-const SERVERS: usize = 32;
+const MAX_SERVERS: usize = 32;
 /// Hints taken.
-const HINTS: usize = 16;
+const MAX_HINTS: usize = 16;
 /// Letters of a text that is shown.
-const TEXT: usize = 500;
+const MAX_TEXT_CHARS: usize = 500;
 /// Letters of a web address, a user name's form.
-const WORD: usize = 300;
+const MAX_WORD_OCTETS: usize = 300;
 
 /// What a file says.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -50,8 +50,8 @@ pub enum BadConfig {
 pub fn parse(file: &[u8], domain: &Domain) -> Result<Config, BadConfig> {
     let text = String::from_utf8_lossy(file.strip_prefix(b"\xef\xbb\xbf").unwrap_or(file));
     // Entities are declared in a DTD, and a file with a DTD is refused: nothing can multiply.
-    let options = ParsingOptions { allow_dtd: false, nodes_limit: NODES, ..ParsingOptions::default() };
-    let document = Document::parse_with_options(&text, options).map_err(|_| what_else(&text))?;
+    let options = ParsingOptions { allow_dtd: false, nodes_limit: MAX_XML_NODES, ..ParsingOptions::default() };
+    let document = Document::parse_with_options(&text, options).map_err(|_| classify_unreadable(&text))?;
     let root = document.root_element();
     if !is(root, "clientConfig") {
         return Err(BadConfig::NotAConfig);
@@ -60,7 +60,7 @@ pub fn parse(file: &[u8], domain: &Domain) -> Result<Config, BadConfig> {
     let issuer = child(root, "oAuth2").and_then(|oauth| child(oauth, "issuer")).map(text_of).unwrap_or_default();
     let (mut endpoints, mut plain) = (Vec::new(), false);
     for name in ["incomingServer", "outgoingServer"] {
-        for server in children(provider, name).take(SERVERS) {
+        for server in children(provider, name).take(MAX_SERVERS) {
             match endpoint(server, domain, &issuer) {
                 Server::Usable(endpoint) if endpoints.contains(&endpoint) => {}
                 Server::Usable(endpoint) => endpoints.push(endpoint),
@@ -77,7 +77,7 @@ pub fn parse(file: &[u8], domain: &Domain) -> Result<Config, BadConfig> {
 }
 
 /// A web page is seldom good XML.
-fn what_else(text: &str) -> BadConfig {
+fn classify_unreadable(text: &str) -> BadConfig {
     let begin: String = text.trim_start().chars().take(200).collect::<String>().to_ascii_lowercase();
     let is_page = begin.starts_with("<!doctype html") || begin.contains("<html");
     if is_page { BadConfig::NotAConfig } else { BadConfig::NotXml }
@@ -159,23 +159,24 @@ fn login_form(form: &str) -> LoginForm {
         .replace("%EMAILLOCALPART%", "{local}")
         .replace("%EMAILDOMAIN%", "{domain}");
     // What is left in percent signs is a question to the user of another program.
-    let unusable = own.is_empty() || own.len() > WORD || own.chars().any(char::is_control) || own.contains('%');
+    let unusable =
+        own.is_empty() || own.len() > MAX_WORD_OCTETS || own.chars().any(char::is_control) || own.contains('%');
     if unusable { LoginForm::Unknown } else { LoginForm::Template(own) }
 }
 
 /// They are in the provider's element or beside it: the text of the standard and the files differ.
 fn hints(root: Node<'_, '_>, provider: Node<'_, '_>) -> Vec<Hint> {
     let mut hints = Vec::new();
-    for enable in children(provider, "enable").chain(children(root, "enable")).take(HINTS) {
+    for enable in children(provider, "enable").chain(children(root, "enable")).take(MAX_HINTS) {
         let text = in_english(enable, "instruction");
         hints.push(Hint { must: true, text, url: enable.attribute("visiturl").and_then(web_address) });
     }
-    for documentation in children(provider, "documentation").chain(children(root, "documentation")).take(HINTS) {
+    for documentation in children(provider, "documentation").chain(children(root, "documentation")).take(MAX_HINTS) {
         let text = in_english(documentation, "descr");
         hints.push(Hint { must: false, text, url: documentation.attribute("url").and_then(web_address) });
     }
     hints.retain(|hint| !hint.text.is_empty() || hint.url.is_some());
-    hints.truncate(HINTS);
+    hints.truncate(MAX_HINTS);
     hints
 }
 
@@ -193,16 +194,17 @@ fn in_english(node: Node<'_, '_>, name: &'static str) -> String {
 fn web_address(text: &str) -> Option<String> {
     let text = text.trim();
     let is_web = text.starts_with("https://") || text.starts_with("http://");
-    let is_clean = text.len() <= WORD && text.bytes().all(|b| matches!(b, b'!'..=b'~') && !b"\"<>\\^`{|}".contains(&b));
+    let is_clean =
+        text.len() <= MAX_WORD_OCTETS && text.bytes().all(|b| matches!(b, b'!'..=b'~') && !b"\"<>\\^`{|}".contains(&b));
     (is_web && is_clean).then(|| text.to_owned())
 }
 
 /// An element's own text on one line, without what could steer a terminal.
 fn text_of(node: Node<'_, '_>) -> String {
     let all: String =
-        node.children().filter_map(|child| child.text().filter(|_| child.is_text())).take(HINTS).collect();
+        node.children().filter_map(|child| child.text().filter(|_| child.is_text())).take(MAX_HINTS).collect();
     let words = all.split_whitespace().collect::<Vec<_>>().join(" ");
-    words.chars().filter(|c| is_shown(*c)).take(TEXT).collect()
+    words.chars().filter(|c| is_shown(*c)).take(MAX_TEXT_CHARS).collect()
 }
 
 /// Neither a control character nor one that turns the direction of what follows.

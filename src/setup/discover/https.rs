@@ -18,14 +18,14 @@ use ostler_mail::account::{Protocol, Security, Server, SignIn, Timeouts, Trust};
 use ostler_mail::failure::Failure;
 
 /// Everything together: name, connections, redirects, the file. A person is waiting, and there are other places to ask.
-const FETCH: Duration = Duration::from_secs(12);
+const FETCH_TIMEOUT: Duration = Duration::from_secs(12);
 /// For one connection, and for TLS on it.
-const CONNECT: Duration = Duration::from_secs(5);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest file; the longest of Mozilla's has some 10 KiB.
-const FILE: usize = 256 * 1024;
+const MAX_FILE_OCTETS: usize = 256 * 1024;
 /// Redirects followed: from the domain to its `www`, from there to the hoster, and one to spare.
-const REDIRECTS: usize = 3;
-const PORT: u16 = 443;
+const MAX_REDIRECTS: usize = 3;
+const HTTPS_PORT: u16 = 443;
 
 /// What became of a request.
 enum Answer {
@@ -37,17 +37,17 @@ enum Answer {
 /// it, but only to https on its usual port and to a host with a domain name: never to an IP address or a name without a
 /// dot, which would be this computer or something in its own network.
 pub(super) async fn get(dialer: &Dialer, trust: &Trust, url: &str) -> Result<Vec<u8>, Missing> {
-    let fetched = timeout(FETCH, follow(dialer, trust, url)).await;
-    fetched.unwrap_or_else(|_| Err(Missing::NotAsked(format!("no answer within {} s", FETCH.as_secs()))))
+    let fetched = timeout(FETCH_TIMEOUT, follow(dialer, trust, url)).await;
+    fetched.unwrap_or_else(|_| Err(Missing::NotAsked(format!("no answer within {} s", FETCH_TIMEOUT.as_secs()))))
 }
 
 async fn follow(dialer: &Dialer, trust: &Trust, url: &str) -> Result<Vec<u8>, Missing> {
-    let mut target = target(url).ok_or_else(|| Missing::NotAsked("it has no proper address".into()))?;
-    for _ in 0..=REDIRECTS {
+    let mut target = parse_target(url).ok_or_else(|| Missing::NotAsked("it has no proper address".into()))?;
+    for _ in 0..=MAX_REDIRECTS {
         match ask(dialer, trust, &target).await? {
             Answer::File(file) => return Ok(file),
             Answer::Moved(to) => {
-                let next = relative(&target, &to).as_deref().and_then(self::target);
+                let next = resolve_redirect(&target, &to).as_deref().and_then(parse_target);
                 target =
                     next.ok_or_else(|| Missing::Unusable("it sends us on to an address we do not follow".into()))?;
             }
@@ -64,11 +64,11 @@ struct Target {
 }
 
 /// What an absolute address means, if it may be followed.
-fn target(url: &str) -> Option<Target> {
+fn parse_target(url: &str) -> Option<Target> {
     let uri: Uri = url.parse().ok()?;
     let authority = uri.authority()?;
     let is_ours = uri.scheme_str() == Some("https")
-        && authority.port_u16().is_none_or(|port| port == PORT)
+        && authority.port_u16().is_none_or(|port| port == HTTPS_PORT)
         && !authority.as_str().contains('@')
         && authority.host().parse::<IpAddr>().is_err();
     if !is_ours {
@@ -79,7 +79,7 @@ fn target(url: &str) -> Option<Target> {
 }
 
 /// A redirect as an absolute address (RFC 9110, section 10.2.2). Relative paths other than from the root are too rare.
-fn relative(from: &Target, to: &str) -> Option<String> {
+fn resolve_redirect(from: &Target, to: &str) -> Option<String> {
     if to.starts_with("//") {
         Some(format!("https:{to}"))
     } else if to.starts_with('/') {
@@ -94,14 +94,14 @@ async fn ask(dialer: &Dialer, trust: &Trust, target: &Target) -> Result<Answer, 
     let server = Server {
         protocol: Protocol::Smtp,
         host: target.host.to_string(),
-        port: PORT,
+        port: HTTPS_PORT,
         security: Security::Tls,
         trust: trust.clone(),
         sign_in: SignIn::None,
     };
-    let timeouts = Timeouts { connect: CONNECT, tls: CONNECT, ..Timeouts::default() };
-    let upstream = dialer.connect(&server, &timeouts, Route::default()).await.map_err(unreached)?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(upstream.conn.stream)).await.map_err(no_http)?;
+    let timeouts = Timeouts { connect: CONNECT_TIMEOUT, tls: CONNECT_TIMEOUT, ..Timeouts::default() };
+    let upstream = dialer.connect(&server, &timeouts, Route::default()).await.map_err(connect_trouble)?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(upstream.conn.stream)).await.map_err(http_trouble)?;
     let request = Request::get(target.path.as_str())
         .header(HOST, target.host.as_str())
         .header(USER_AGENT, "ostler")
@@ -109,7 +109,7 @@ async fn ask(dialer: &Dialer, trust: &Trust, target: &Target) -> Result<Answer, 
         .body(Empty::<Bytes>::new())
         .map_err(|_| Missing::NotAsked("it has no proper address".into()))?;
     let work = async {
-        let response = sender.send_request(request).await.map_err(no_http)?;
+        let response = sender.send_request(request).await.map_err(http_trouble)?;
         read(response).await
     };
     // The connection's own future moves the octets; it may end before the file is read to its end.
@@ -127,9 +127,9 @@ async fn read(response: Response<hyper::body::Incoming>) -> Result<Answer, Missi
     let status = response.status();
     match status {
         StatusCode::OK => {
-            let file = Limited::new(response.into_body(), FILE).collect().await.map_err(|error| {
+            let file = Limited::new(response.into_body(), MAX_FILE_OCTETS).collect().await.map_err(|error| {
                 if error.is::<LengthLimitError>() {
-                    Missing::Unusable(format!("its answer is longer than {} KB", FILE / 1024))
+                    Missing::Unusable(format!("its answer is longer than {} KB", MAX_FILE_OCTETS / 1024))
                 } else {
                     Missing::NotAsked("it broke off in the middle of its answer".into())
                 }
@@ -150,14 +150,14 @@ async fn read(response: Response<hyper::body::Incoming>) -> Result<Answer, Missi
 }
 
 /// A name that is not there, or has no web server, is no fault: most domains have none.
-fn unreached(failure: Failure) -> Missing {
+fn connect_trouble(failure: Failure) -> Missing {
     match failure {
         Failure::NameNotFound { .. } | Failure::NobodyListens { .. } => Missing::Nothing,
         other => Missing::NotAsked(other.sentence()),
     }
 }
 
-fn no_http(_: hyper::Error) -> Missing {
+fn http_trouble(_: hyper::Error) -> Missing {
     Missing::NotAsked("it does not answer as a web server does".into())
 }
 
@@ -167,12 +167,12 @@ mod tests {
 
     #[test]
     fn only_https_to_a_name_is_followed() {
-        let from = target("https://example.net/a?b").unwrap();
+        let from = parse_target("https://example.net/a?b").unwrap();
         assert_eq!((from.host.as_str(), from.path.as_str()), ("example.net", "/a?b"));
-        let moved = |to: &str| relative(&from, to).as_deref().and_then(target);
+        let moved = |to: &str| resolve_redirect(&from, to).as_deref().and_then(parse_target);
         assert_eq!(moved("https://Hoster.example:443/x").unwrap().host.as_str(), "hoster.example");
         assert_eq!(moved("/there").unwrap().path, "/there");
-        assert_eq!(moved("//www.example.net").unwrap(), target("https://www.example.net/").unwrap());
+        assert_eq!(moved("//www.example.net").unwrap(), parse_target("https://www.example.net/").unwrap());
         for bad in [
             "http://example.net/",
             "https://127.0.0.1/",

@@ -14,13 +14,13 @@ use tokio::time::timeout;
 use ostler_mail::wire::printable;
 
 /// For one question to one name server, before it is asked again.
-const QUESTION: Duration = Duration::from_secs(2);
+const QUERY_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often a name server is asked; datagrams get lost.
-const ATTEMPTS: usize = 2;
+const MAX_ATTEMPTS: usize = 2;
 /// For an answer, whatever the number of name servers: a person is waiting.
-const ANSWER: Duration = Duration::from_secs(6);
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(6);
 /// Records looked at; a domain has one or two of a kind.
-const RECORDS: usize = 16;
+const MAX_RECORDS: usize = 16;
 
 /// The name service.
 pub struct Names(Result<TokioResolver, String>);
@@ -54,10 +54,10 @@ impl Names {
     /// [`NamesTrouble::NotAsked`]: no other name servers are asked in their place.
     pub fn system() -> Self {
         let resolver = TokioResolver::builder_tokio().and_then(|mut builder| {
-            tidy(builder.options_mut());
+            configure(builder.options_mut());
             builder.build()
         });
-        Self(resolver.map_err(|error| plain(&error)))
+        Self(resolver.map_err(|error| describe_error(&error)))
     }
 
     /// These name servers and no others.
@@ -71,8 +71,8 @@ impl Names {
         });
         let config = ResolverConfig::from_parts(None, Vec::new(), servers.collect());
         let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
-        tidy(builder.options_mut());
-        Self(builder.build().map_err(|error| plain(&error)))
+        configure(builder.options_mut());
+        Self(builder.build().map_err(|error| describe_error(&error)))
     }
 
     /// The SRV records of a name such as `_pop3s._tcp.example.net`, best first. Among equals the one with the greatest
@@ -110,18 +110,18 @@ impl Names {
     async fn ask(&self, name: &str, kind: RecordType) -> Result<Vec<RData>, NamesTrouble> {
         let resolver = self.0.as_ref().map_err(|why| NamesTrouble::NotAsked(why.clone()))?;
         // With the dot at its end the name is whole: no domain of this computer's is appended to it.
-        match timeout(ANSWER, resolver.lookup(format!("{name}."), kind)).await {
+        match timeout(LOOKUP_TIMEOUT, resolver.lookup(format!("{name}."), kind)).await {
             Err(_) => Err(NamesTrouble::NotAsked("no answer in time".into())),
-            Ok(Ok(lookup)) => Ok(lookup.answers().iter().take(RECORDS).map(|record| record.data.clone()).collect()),
+            Ok(Ok(lookup)) => Ok(lookup.answers().iter().take(MAX_RECORDS).map(|record| record.data.clone()).collect()),
             Ok(Err(NetError::Dns(DnsError::NoRecordsFound(_)))) => Err(NamesTrouble::NoRecord),
-            Ok(Err(error)) => Err(NamesTrouble::NotAsked(plain(&error))),
+            Ok(Err(error)) => Err(NamesTrouble::NotAsked(describe_error(&error))),
         }
     }
 }
 
-fn tidy(options: &mut ResolverOpts) {
-    options.timeout = QUESTION;
-    options.attempts = ATTEMPTS;
+fn configure(options: &mut ResolverOpts) {
+    options.timeout = QUERY_TIMEOUT;
+    options.attempts = MAX_ATTEMPTS;
     options.use_hosts_file = ResolveHosts::Never;
     options.try_tcp_on_error = true;
 }
@@ -131,7 +131,7 @@ fn host(name: &str) -> String {
     printable(name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase().as_bytes())
 }
 
-fn plain(error: &NetError) -> String {
+fn describe_error(error: &NetError) -> String {
     match error {
         NetError::Timeout => "no answer in time".into(),
         NetError::NoConnections => "no name server can be reached".into(),

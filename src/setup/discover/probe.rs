@@ -22,17 +22,17 @@ use ostler_mail::sasl::Mechanism;
 use ostler_mail::{pop3, smtp};
 
 /// For one connection. A server that is there answers within a second; a firewall that eats the attempt never does.
-const CONNECT: Duration = Duration::from_secs(5);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// For a greeting: some servers keep strangers waiting for six seconds (Postfix' postscreen).
-const GREETING: Duration = Duration::from_secs(10);
+const GREETING_TIMEOUT: Duration = Duration::from_secs(10);
 /// For one answer.
-const REPLY: Duration = Duration::from_secs(6);
+const REPLY_TIMEOUT: Duration = Duration::from_secs(6);
 /// For one server altogether.
-const ONE: Duration = Duration::from_secs(25);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(25);
 /// For all of them together: a person is waiting.
-const ALL: Duration = Duration::from_secs(30);
+const ALL_PROBES_TIMEOUT: Duration = Duration::from_secs(30);
 /// Connections under way at a time, to all hosts together.
-const AT_ONCE: usize = 12;
+const MAX_CONNECTIONS: usize = 12;
 
 /// The names in front of the domain where POP3 is usually found, the likeliest first.
 const POP3_NAMES: [&str; 4] = ["pop3.", "pop.", "mail.", ""];
@@ -84,7 +84,7 @@ impl Probed {
 }
 
 /// Asks one server.
-pub(super) async fn endpoint(dialer: &Dialer, endpoint: &Endpoint, trust: &Trust) -> Result<Probed, Failure> {
+pub(super) async fn probe_endpoint(dialer: &Dialer, endpoint: &Endpoint, trust: &Trust) -> Result<Probed, Failure> {
     let server = Server {
         protocol: endpoint.protocol,
         host: endpoint.host.clone(),
@@ -93,11 +93,13 @@ pub(super) async fn endpoint(dialer: &Dialer, endpoint: &Endpoint, trust: &Trust
         trust: trust.clone(),
         sign_in: SignIn::None,
     };
-    let asked = timeout(ONE, ask(dialer, &server)).await;
-    asked.unwrap_or_else(|_| Err(Failure::TimedOut { at: (&server).into(), waiting: Waiting::Answer, after: ONE }))
+    let asked = timeout(PROBE_TIMEOUT, probe_server(dialer, &server)).await;
+    asked.unwrap_or_else(|_| {
+        Err(Failure::TimedOut { at: (&server).into(), waiting: Waiting::Answer, after: PROBE_TIMEOUT })
+    })
 }
 
-async fn ask(dialer: &Dialer, server: &Server) -> Result<Probed, Failure> {
+async fn probe_server(dialer: &Dialer, server: &Server) -> Result<Probed, Failure> {
     let not_here = |what| Err(Failure::NotInThisVersion { at: server.into(), what });
     if server.security == Security::None {
         return not_here("asking a server without encryption");
@@ -105,19 +107,25 @@ async fn ask(dialer: &Dialer, server: &Server) -> Result<Probed, Failure> {
     if server.protocol == Protocol::Imap {
         return not_here("IMAP");
     }
-    let timeouts = Timeouts { connect: CONNECT, tls: CONNECT, greeting: GREETING, reply: REPLY, ..Timeouts::default() };
+    let timeouts = Timeouts {
+        connect: CONNECT_TIMEOUT,
+        tls: CONNECT_TIMEOUT,
+        greeting: GREETING_TIMEOUT,
+        reply: REPLY_TIMEOUT,
+        ..Timeouts::default()
+    };
     let upstream = dialer.connect(server, &timeouts, Route::default()).await?;
     let mut probed =
         Probed { address: upstream.peer.ip(), tls: None, mechanisms: Vec::new(), takes_user: false, size: None };
     let mut upstream = if server.protocol == Protocol::Pop3 {
         let login = pop3::login::Pop3Login::asking(server);
-        let (upstream, ready) = hear(dialer, upstream, login, server, &timeouts).await?;
+        let (upstream, ready) = learn_offers(dialer, upstream, login, server, &timeouts).await?;
         probed.mechanisms = ready.offered;
         probed.takes_user = ready.known.takes_user;
         upstream
     } else {
         let login = smtp::login::SmtpLogin::new(server, smtp::login::own_name(upstream.local));
-        let (upstream, offered) = hear(dialer, upstream, login, server, &timeouts).await?;
+        let (upstream, offered) = learn_offers(dialer, upstream, login, server, &timeouts).await?;
         probed.size = offered.size.flatten();
         probed.mechanisms = offered.auth;
         upstream
@@ -128,13 +136,13 @@ async fn ask(dialer: &Dialer, server: &Server) -> Result<Probed, Failure> {
     for mechanism in &mut probed.mechanisms {
         mechanism.make_ascii_uppercase();
     }
-    let _ = say(&mut upstream, &Outgoing::line("QUIT"), Waiting::Answer, REPLY).await;
+    let _ = say(&mut upstream, &Outgoing::line("QUIT"), Waiting::Answer, REPLY_TIMEOUT).await;
     upstream.conn.close().await;
     Ok(probed)
 }
 
 /// Up to what the server offers; a machine that wants a secret there was made for something else.
-async fn hear<L: Login>(
+async fn learn_offers<L: Login>(
     dialer: &Dialer,
     upstream: Upstream,
     login: L,
@@ -173,24 +181,24 @@ fn candidates(domain: &Domain, wanted: &[Protocol]) -> Vec<Endpoint> {
 
 /// Tries them side by side. Ends when for each protocol everything better than the best that answered is known not to
 /// answer; what else has answered by then is told too.
-pub(super) async fn usual(
+pub(super) async fn probe_usual_names(
     dialer: &Arc<Dialer>,
     domain: &Domain,
     trust: &Trust,
     wanted: &[Protocol],
 ) -> Result<Found, Missing> {
     let candidates = candidates(domain, wanted);
-    let turns = Arc::new(Semaphore::new(AT_ONCE));
+    let turns = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut tries = JoinSet::new();
     for (n, candidate) in candidates.iter().cloned().enumerate() {
         let (dialer, trust, turns) = (Arc::clone(dialer), trust.clone(), Arc::clone(&turns));
         tries.spawn(async move {
             let _turn = turns.acquire_owned().await;
-            (n, endpoint(&dialer, &candidate, &trust).await)
+            (n, probe_endpoint(&dialer, &candidate, &trust).await)
         });
     }
     let mut heard: Vec<Heard> = candidates.iter().map(|candidate| Heard::new(candidate.protocol)).collect();
-    let deadline = Instant::now() + ALL;
+    let deadline = Instant::now() + ALL_PROBES_TIMEOUT;
     while !wanted.iter().all(|protocol| is_settled(&heard, *protocol)) {
         match timeout_at(deadline, tries.join_next()).await {
             Ok(Some(Ok((n, answer)))) => {
@@ -202,7 +210,7 @@ pub(super) async fn usual(
             Ok(None) | Err(_) => break,
         }
     }
-    found(candidates, heard)
+    collect_offers(candidates, heard)
 }
 
 /// What is known of one candidate.
@@ -229,7 +237,7 @@ fn is_settled(heard: &[Heard], protocol: Protocol) -> bool {
     true
 }
 
-fn found(candidates: Vec<Endpoint>, heard: Vec<Heard>) -> Result<Found, Missing> {
+fn collect_offers(candidates: Vec<Endpoint>, heard: Vec<Heard>) -> Result<Found, Missing> {
     let mut answered = Vec::new();
     let mut trouble = None;
     for (mut endpoint, heard) in candidates.into_iter().zip(heard) {
@@ -238,7 +246,7 @@ fn found(candidates: Vec<Endpoint>, heard: Vec<Heard>) -> Result<Found, Missing>
                 endpoint.ways = probed.ways();
                 answered.push(Offer { endpoint, vouched: Vouched::Certificate });
             }
-            Some(Err(failure)) => trouble = worth_telling(trouble, failure),
+            Some(Err(failure)) => trouble = more_telling(trouble, failure),
             None => {}
         }
     }
@@ -256,7 +264,7 @@ fn found(candidates: Vec<Endpoint>, heard: Vec<Heard>) -> Result<Found, Missing>
 
 /// The failure that tells a person most about servers that were tried on mere suspicion: one that was there and could not
 /// be used. That a guessed name does not exist tells nothing.
-fn worth_telling(first: Option<Failure>, second: Failure) -> Option<Failure> {
+fn more_telling(first: Option<Failure>, second: Failure) -> Option<Failure> {
     fn weight(failure: &Failure) -> u8 {
         match failure {
             Failure::Certificate { .. } => 3,
@@ -328,7 +336,7 @@ mod tests {
     fn those_that_let_users_in_come_first() {
         let (candidates, answers) =
             heard(vec![Some(Ok(probed(&[]))), Some(Err(lost(1))), Some(Ok(probed(&["XOAUTH2", "LOGIN"]))), None]);
-        let found = found(candidates, answers).unwrap();
+        let found = collect_offers(candidates, answers).unwrap();
         let shown: Vec<_> = found.offers.iter().map(|o| (o.endpoint.host.as_str(), o.endpoint.ways.clone())).collect();
         let both = vec![Way::Password, Way::OAuth2(String::new())];
         assert_eq!(shown, [("example.net", both), ("smtp.example.net", Vec::new())]);
@@ -341,9 +349,9 @@ mod tests {
             Failure::NameNotFound { at }
         };
         let (candidates, answers) = heard(vec![Some(Err(gone(0))), Some(Err(gone(1))), None]);
-        assert_eq!(found(candidates, answers), Err(Missing::Nothing));
+        assert_eq!(collect_offers(candidates, answers), Err(Missing::Nothing));
         let (candidates, answers) = heard(vec![Some(Err(gone(0))), Some(Err(lost(1)))]);
         let words = "mail.example.net port 465 does not offer STARTTLS".to_owned();
-        assert_eq!(found(candidates, answers), Err(Missing::Unusable(words)));
+        assert_eq!(collect_offers(candidates, answers), Err(Missing::Unusable(words)));
     }
 }

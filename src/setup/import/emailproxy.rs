@@ -17,10 +17,10 @@ const ISSUERS: [(&str, &str); 6] = [
 ];
 
 /// Servers that are looked at; a real file has some three for each provider.
-const SERVERS: usize = 64;
+const MAX_SERVERS: usize = 64;
 
 /// Whether a section is a server of the proxy's.
-pub(super) fn is_its(section: &Section<'_>) -> bool {
+pub(super) fn is_section_of(section: &Section<'_>) -> bool {
     protocol(section.name).is_some() && section.has("server_address")
 }
 
@@ -39,8 +39,9 @@ fn protocol(name: &str) -> Option<Protocol> {
 /// Every account with the servers of its company.
 pub(super) fn read(text: &str, presets: &Presets, report: &mut Report) -> Vec<Draft> {
     let sections = sections(text, Indented::IsMoreOfIt);
-    let servers: Vec<Server> = sections.iter().filter_map(server).take(SERVERS).collect();
-    let accounts = sections.iter().filter_map(|s| address(s.name).map(|address| (s, address))).take(super::ACCOUNTS);
+    let servers: Vec<Server> = sections.iter().filter_map(server).take(MAX_SERVERS).collect();
+    let accounts =
+        sections.iter().filter_map(|s| address(s.name).map(|address| (s, address))).take(super::MAX_ACCOUNTS);
     for section in sections.iter().filter(|s| s.name.starts_with('@')) {
         report.left(&section.place(), "this is for every address of a domain; name yours: `ostler add ADDRESS`");
     }

@@ -6,7 +6,7 @@ use super::{Draft, Protection, Report, SendsAs, Server, address, port, shown, us
 use ostler_mail::account::Protocol;
 
 /// Whether a section is one of Eudora's.
-pub(super) fn is_its(section: &Section<'_>) -> bool {
+pub(super) fn is_section_of(section: &Section<'_>) -> bool {
     is_persona(section) && ["POPAccount", "SMTPServer", "ReturnAddress"].iter().any(|key| section.has(key))
 }
 
@@ -19,7 +19,7 @@ fn is_persona(section: &Section<'_>) -> bool {
 pub(super) fn read(text: &str, report: &mut Report) -> Vec<Draft> {
     let sections = sections(text, Indented::IsALine);
     let main = sections.iter().find(|section| section.name.eq_ignore_ascii_case("Settings"));
-    sections.iter().filter(|s| is_its(s)).map(|section| persona(section, main, report)).collect()
+    sections.iter().filter(|s| is_section_of(s)).map(|section| persona(section, main, report)).collect()
 }
 
 fn persona(section: &Section<'_>, main: Option<&Section<'_>>, report: &mut Report) -> Draft {

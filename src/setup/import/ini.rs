@@ -1,7 +1,7 @@
 //! The form that many programs' settings have: `[section]`, and `key = value` below it. Nothing here knows any program.
 
 /// How many sections are looked at; more is no settings file.
-const SECTIONS: usize = 2_000;
+const MAX_SECTIONS: usize = 2_000;
 
 /// What a line is that begins with a blank.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,7 +66,7 @@ pub(super) fn sections(text: &str, indented: Indented) -> Vec<Section<'_>> {
             continue;
         }
         if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.split_once(']')).map(|(name, _)| name) {
-            if sections.len() > SECTIONS {
+            if sections.len() > MAX_SECTIONS {
                 break;
             }
             sections.push(Section { name: name.trim(), line: index + 1, entries: Vec::new() });

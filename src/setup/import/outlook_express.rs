@@ -1,7 +1,7 @@
 //! Accounts of Outlook Express, Windows Mail and Outlook: exported from the registry (`.reg`), in Windows Mail's own files
 //! (`.oeaccount`), and exported by Outlook Express itself (`.iaf`). All three hold the same fields under the same names.
 //!
-//! The names are those of Microsoft's account manager; `.iaf` is as the Perl module Win32::Outlook::IAF documents it. Those of
+//! The names are those of Microsoft's account manager; `.iaf` is as the Perl module Win32::Outlook::IAF_MAGIC documents it. Those of
 //! Outlook 2002 to 2007, and what "SMTP Auth Method" = 2 means there, are from memory and not checked against a document.
 
 use std::collections::BTreeMap;
@@ -12,19 +12,19 @@ use super::{Draft, Protection, Report, SendsAs, Server, address, shown, username
 use ostler_mail::account::Protocol;
 
 /// How an `.iaf` file begins.
-pub(super) const IAF: &[u8] = b"fMAI";
+pub(super) const IAF_MAGIC: &[u8] = b"fMAI";
 
 /// What else stands before the first field of an `.iaf` file.
-const IAF_HEADER: usize = 12;
+const IAF_HEADER_OCTETS: usize = 12;
 
 /// The longest field of an `.iaf` file.
-const IAF_FIELD: usize = 4096;
+const MAX_IAF_FIELD_OCTETS: usize = 4096;
 
 /// Elements of a `.oeaccount` file; a real one has some dozens.
-const NODES: u32 = 2_000;
+const MAX_XML_NODES: u32 = 2_000;
 
 /// The keys of the registry with accounts: of Outlook Express, and in Outlook's profiles.
-const ACCOUNTS: [&str; 2] = ["\\internet account manager\\accounts\\", "\\9375cff0413111d3b88a00104b2a6676\\"];
+const ACCOUNT_KEYS: [&str; 2] = ["\\internet account manager\\accounts\\", "\\9375cff0413111d3b88a00104b2a6676\\"];
 
 /// The fields of an `.iaf` file that are looked at: the upper half of a field's number is the property, the lower half only
 /// says how it is stored.
@@ -156,7 +156,7 @@ pub(super) fn registry(text: &str, report: &mut Report) -> Vec<Draft> {
         let line = line.trim();
         if let Some(key) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
             let lower = key.to_ascii_lowercase();
-            let child = ACCOUNTS.iter().find_map(|folder| lower.split_once(folder)).map(|(_, child)| child);
+            let child = ACCOUNT_KEYS.iter().find_map(|folder| lower.split_once(folder)).map(|(_, child)| child);
             // Below an account there are keys of its own; and what begins with a minus is taken away.
             inside = child.is_some_and(|child| !child.contains('\\')) && !key.starts_with('-');
             if inside {
@@ -226,7 +226,7 @@ fn wide_text(value: &str) -> Option<String> {
 
 /// `.oeaccount`.
 pub(super) fn windows_mail(text: &str, report: &mut Report) -> Option<Vec<Draft>> {
-    let options = ParsingOptions { allow_dtd: false, nodes_limit: NODES, ..ParsingOptions::default() };
+    let options = ParsingOptions { allow_dtd: false, nodes_limit: MAX_XML_NODES, ..ParsingOptions::default() };
     let document = Document::parse_with_options(text, options).ok()?;
     let root = document.root_element();
     if !root.has_tag_name("MessageAccount") {
@@ -248,12 +248,13 @@ pub(super) fn windows_mail(text: &str, report: &mut Report) -> Option<Vec<Draft>
 
 /// `.iaf`: after the header, each field as its number, its length (both four octets, the lowest first) and its octets.
 pub(super) fn account_file(bytes: &[u8], report: &mut Report) -> Option<Vec<Draft>> {
-    let mut rest = bytes.get(IAF_HEADER..)?;
+    let mut rest = bytes.get(IAF_HEADER_OCTETS..)?;
     let mut fields = Fields::default();
     while !rest.is_empty() {
         let (number, after) = rest.split_first_chunk::<4>()?;
         let (length, after) = after.split_first_chunk::<4>()?;
-        let length = usize::try_from(u32::from_le_bytes(*length)).ok().filter(|length| *length <= IAF_FIELD)?;
+        let length =
+            usize::try_from(u32::from_le_bytes(*length)).ok().filter(|length| *length <= MAX_IAF_FIELD_OCTETS)?;
         let (octets, after) = after.split_at_checked(length)?;
         rest = after;
         let property = u32::from_le_bytes(*number) >> 16;
@@ -264,7 +265,7 @@ pub(super) fn account_file(bytes: &[u8], report: &mut Report) -> Option<Vec<Draf
             <[u8; 4]>::try_from(octets).map_or(Value::Other, |octets| Value::Number(u32::from_le_bytes(octets)))
         } else {
             let text = octets.split(|octet| *octet == 0).next().unwrap_or_default();
-            Value::Text(super::text(text))
+            Value::Text(super::unix_text(text))
         };
         fields.values.insert((*name).to_owned(), value);
     }

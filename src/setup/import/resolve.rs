@@ -11,7 +11,7 @@ use ostler_mail::account::endpoint::{Endpoint, LoginForm};
 use ostler_mail::account::{Protocol, Security};
 
 /// Servers for sending that are looked at for one account; an old program has one.
-const SERVERS: usize = 8;
+const MAX_SMTP_SERVERS: usize = 8;
 
 /// A word for the company that a host or a mail domain belongs to: its preset, or else the domain that was registered,
 /// guessed from the form of the name. Equal words are one company.
@@ -62,13 +62,13 @@ pub(super) fn by_company(drafts: Vec<Draft>, presets: &Presets) -> Vec<Draft> {
 }
 
 /// Where a server of the file leads today.
-enum Place {
-    Known(Arc<Preset>),
-    Direct(Vec<Endpoint>),
+enum Successor {
+    Preset(Arc<Preset>),
+    SameServer(Vec<Endpoint>),
 }
 
 /// The account, if there is anything left of it.
-pub(super) fn settle(draft: Draft, presets: &Presets, report: &mut Report) -> Option<ImportedAccount> {
+pub(super) fn resolve(draft: Draft, presets: &Presets, report: &mut Report) -> Option<ImportedAccount> {
     let mut account = ImportedAccount {
         place: draft.place.clone(),
         address: draft.address.clone(),
@@ -83,13 +83,13 @@ pub(super) fn settle(draft: Draft, presets: &Presets, report: &mut Report) -> Op
     let imap = draft.servers.iter().find(|server| server.protocol == Protocol::Imap);
     let mut known = None;
     if let Some(server) = fetching.or(imap) {
-        match place(server, domain, presets, report) {
-            Some(Place::Known(preset)) => {
+        match find_successor(server, domain, presets, report) {
+            Some(Successor::Preset(preset)) => {
                 homes.push(company(&server.host, presets));
                 account.provider = Some(preset.id.clone());
                 known = Some(preset);
             }
-            Some(Place::Direct(endpoints)) => {
+            Some(Successor::SameServer(endpoints)) => {
                 homes.push(company(&server.host, presets));
                 if server.protocol == Protocol::Pop3 {
                     account.incoming = endpoints;
@@ -106,12 +106,12 @@ pub(super) fn settle(draft: Draft, presets: &Presets, report: &mut Report) -> Op
         }
     }
     if let (Some(server), Some(_), None) = (imap, fetching, &known)
-        && let Some(Place::Direct(endpoints)) = place(server, domain, presets, report)
+        && let Some(Successor::SameServer(endpoints)) = find_successor(server, domain, presets, report)
     {
         account.imap = endpoints.into_iter().next();
     }
     let mut elsewhere = false;
-    for server in draft.servers.iter().filter(|server| server.protocol == Protocol::Smtp).take(SERVERS) {
+    for server in draft.servers.iter().filter(|server| server.protocol == Protocol::Smtp).take(MAX_SMTP_SERVERS) {
         let word = company(&server.host, presets);
         let is_foreign = !homes.is_empty() && !homes.contains(&word);
         if is_foreign && draft.sends_as == SendsAs::Unknown && !is_this_computer(&server.host) {
@@ -127,14 +127,14 @@ pub(super) fn settle(draft: Draft, presets: &Presets, report: &mut Report) -> Op
         }
         elsewhere |= is_foreign;
         account.companies.push(word);
-        match (place(server, domain, presets, report), &known) {
-            (Some(Place::Known(preset)), Some(incoming)) if preset.id == incoming.id => {}
-            (Some(Place::Known(preset)), None) if account.incoming.is_empty() => {
+        match (find_successor(server, domain, presets, report), &known) {
+            (Some(Successor::Preset(preset)), Some(incoming)) if preset.id == incoming.id => {}
+            (Some(Successor::Preset(preset)), None) if account.incoming.is_empty() => {
                 account.provider = Some(preset.id.clone());
                 known = Some(preset);
             }
-            (Some(Place::Known(preset)), _) => account.outgoing.extend(preset.endpoints(Protocol::Smtp, domain)),
-            (Some(Place::Direct(endpoints)), _) => account.outgoing.extend(endpoints),
+            (Some(Successor::Preset(preset)), _) => account.outgoing.extend(preset.endpoints(Protocol::Smtp, domain)),
+            (Some(Successor::SameServer(endpoints)), _) => account.outgoing.extend(endpoints),
             (None, _) => {}
         }
     }
@@ -188,7 +188,7 @@ fn form(name: &str, address: &str) -> Option<LoginForm> {
 }
 
 /// Where a server leads; says what was made of it, and why nothing.
-fn place(server: &Server, domain: &str, presets: &Presets, report: &mut Report) -> Option<Place> {
+fn find_successor(server: &Server, domain: &str, presets: &Presets, report: &mut Report) -> Option<Successor> {
     let Ok(host) = value::host(&server.host) else {
         report.left(&server.place, format!("\"{}\" is not the name of a server", shown(&server.host)));
         return None;
@@ -210,7 +210,7 @@ fn place(server: &Server, domain: &str, presets: &Presets, report: &mut Report) 
             &server.place,
             format!("{host} belongs to {}; ostler knows its servers of today and uses those", preset.title),
         );
-        return Some(Place::Known(Arc::clone(preset)));
+        return Some(Successor::Preset(Arc::clone(preset)));
     }
     let endpoints = ways(server, &host);
     let first = endpoints.first()?;
@@ -229,7 +229,7 @@ fn place(server: &Server, domain: &str, presets: &Presets, report: &mut Report) 
         );
     }
     report.took(&server.place, sentence);
-    Some(Place::Direct(endpoints))
+    Some(Successor::SameServer(endpoints))
 }
 
 /// The ways to a server, likeliest first; none in clear.

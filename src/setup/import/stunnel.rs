@@ -6,7 +6,7 @@ use super::{Draft, Protection, Report, SendsAs, Server, port, shown, username};
 use ostler_mail::account::Protocol;
 
 /// Whether a section is one of stunnel's services.
-pub(super) fn is_its(section: &Section<'_>) -> bool {
+pub(super) fn is_section_of(section: &Section<'_>) -> bool {
     section.line > 0
         && section.has("connect")
         && (section.has("accept") || section.has("client") || section.has("exec"))

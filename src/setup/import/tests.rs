@@ -212,7 +212,7 @@ fn what_is_no_settings_file_is_said_to_be_none() {
     {
         assert!(matches!(read(bytes, Presets::built_in()), Err(ImportError::Unknown)), "{bytes:?}");
     }
-    assert!(matches!(read(&vec![b' '; LONGEST + 1], Presets::built_in()), Err(ImportError::TooLong)));
+    assert!(matches!(read(&vec![b' '; MAX_FILE_OCTETS + 1], Presets::built_in()), Err(ImportError::TooLong)));
     let damaged = read(b"<MessageAccount><a></MessageAccount>", Presets::built_in());
     assert!(matches!(damaged, Err(ImportError::Damaged(Kind::WindowsMail))), "{damaged:?}");
 }
@@ -220,7 +220,7 @@ fn what_is_no_settings_file_is_said_to_be_none() {
 /// What must hold for whatever is read.
 fn hold(bytes: &[u8]) {
     let Ok(file) = read(bytes, Presets::built_in()) else { return };
-    assert!(file.accounts.len() <= ACCOUNTS);
+    assert!(file.accounts.len() <= MAX_ACCOUNTS);
     for sentence in file.taken.iter().chain(&file.not_taken) {
         assert!(!sentence.contains(char::is_control), "{sentence:?}");
     }

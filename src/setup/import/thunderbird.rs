@@ -7,7 +7,7 @@ use super::{Draft, Protection, Report, SendsAs, Server, address, port, shown, us
 use ostler_mail::account::Protocol;
 
 /// The longest list of accounts that is followed.
-const ACCOUNTS: usize = 200;
+const MAX_LISTED_ACCOUNTS: usize = 200;
 
 /// A value with its line.
 struct Pref {
@@ -35,7 +35,7 @@ impl Prefs {
 pub(super) fn read(text: &str, report: &mut Report) -> Vec<Draft> {
     let prefs = Prefs(text.lines().enumerate().filter_map(|(index, line)| pref(line, index + 1)).collect());
     let listed = prefs.get("mail.accountmanager.accounts").unwrap_or_default();
-    let ids = listed.split(',').map(str::trim).filter(|id| !id.is_empty()).take(ACCOUNTS);
+    let ids = listed.split(',').map(str::trim).filter(|id| !id.is_empty()).take(MAX_LISTED_ACCOUNTS);
     let mut drafts: Vec<Draft> = ids.filter_map(|id| account(&prefs, id, report)).collect();
     drafts.extend(netscape_4(&prefs));
     if prefs.0.keys().any(|key| key.contains("password") && prefs.get(key).is_some_and(|v| v != "true" && v != "false"))

@@ -81,7 +81,7 @@ fn mistakes_are_told_with_line_key_and_what_is_allowed() {
         &format!("{POP3}\nlogin = \"{{name}}\"\nauth = [\"password\", \"magic\"]\nwindow = 0\nchecked = \"2026\""),
         &[
             &format!("4:9: provider.x.login: is not a form of user names; allowed is {LOGIN}"),
-            &format!("5:21: provider.x.auth: is not a way to sign in that is known here; allowed is {WAY}"),
+            &format!("5:21: provider.x.auth: is not a way to sign in that is known here; allowed is {WAY_FORMS}"),
             &format!("6:10: provider.x.window: is no window; allowed is {WINDOW}"),
             "7:11: provider.x.checked: is a text; allowed is a date: 2026-11-20",
         ],

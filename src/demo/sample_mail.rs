@@ -7,16 +7,16 @@ use time::format_description::well_known::Rfc2822;
 use super::mailroom::{ADDRESS, FOREIGN};
 
 /// A line as long as SMTP allows is 998 octets; Eudora cuts at 995.
-const LONG_LINE: usize = 990;
+const LONG_LINE_OCTETS: usize = 990;
 
 /// What a Eudora-like program sends to both mailboxes.
 pub(super) fn from_eudora() -> Vec<u8> {
     let program = "ostler demo, in the manner of QUALCOMM Windows Eudora 7";
-    let mut letter = head(program, "Everything that likes to get damaged").into_bytes();
-    letter.extend_from_slice(b"Every octet from 128 to 255, as Latin-1 has them:\r\n");
+    let mut message = headers(program, "Everything that likes to get damaged").into_bytes();
+    message.extend_from_slice(b"Every octet from 128 to 255, as Latin-1 has them:\r\n");
     for first in (0x80..=0xff_u8).step_by(32) {
-        letter.extend(first..=first + 31);
-        letter.extend_from_slice(b"\r\n");
+        message.extend(first..=first + 31);
+        message.extend_from_slice(b"\r\n");
     }
     for awkward in [
         "Dots at the front of a line, one of them alone:",
@@ -33,24 +33,24 @@ pub(super) fn from_eudora() -> Vec<u8> {
         "+OK and 250 OK are words of a message here",
         "A line of 990 octets:",
     ] {
-        letter.extend_from_slice(awkward.as_bytes());
-        letter.extend_from_slice(b"\r\n");
+        message.extend_from_slice(awkward.as_bytes());
+        message.extend_from_slice(b"\r\n");
     }
-    letter.extend(b"0123456789".iter().cycle().take(LONG_LINE));
-    letter.extend_from_slice(b"\r\n");
+    message.extend(b"0123456789".iter().cycle().take(LONG_LINE_OCTETS));
+    message.extend_from_slice(b"\r\n");
     for number in 1..=20 {
-        letter.extend_from_slice(format!("{number} green bottles hanging on the wall\r\n").as_bytes());
+        message.extend_from_slice(format!("{number} green bottles hanging on the wall\r\n").as_bytes());
     }
-    letter
+    message
 }
 
 /// What an Outlook-Express-like program sends.
 pub(super) fn from_outlook_express() -> Vec<u8> {
     let program = "ostler demo, in the manner of Microsoft Outlook Express 6";
-    let mut letter = head(program, "Greetings and dots").into_bytes();
-    letter.extend_from_slice(b"Sch\xf6ne Gr\xfc\xdfe aus M\xfcnchen \r\n.\r\n..\r\n\r\n-- \r\nann\r\n.");
-    letter.extend_from_slice(b"the last line begins with a dot\r\n");
-    letter
+    let mut message = headers(program, "Greetings and dots").into_bytes();
+    message.extend_from_slice(b"Sch\xf6ne Gr\xfc\xdfe aus M\xfcnchen \r\n.\r\n..\r\n\r\n-- \r\nann\r\n.");
+    message.extend_from_slice(b"the last line begins with a dot\r\n");
+    message
 }
 
 /// What waits for those who stay.
@@ -59,28 +59,28 @@ pub(super) fn welcome() -> Vec<u8> {
         "From: ostler's demo provider <{ADDRESS}>\r\nTo: {ADDRESS}\r\nSubject: It works\r\nDate: {}\r\n\r\n\
          If you read this in your mail program, it fetches through ostler.\r\n\
          Now send something to {FOREIGN}: that needs a POP login first,\r\nand ostler sees to it.\r\n",
-        now()
+        date_header()
     )
     .into_bytes()
 }
 
-fn head(program: &str, subject: &str) -> String {
+fn headers(program: &str, subject: &str) -> String {
     format!(
         "From: Ann <{ADDRESS}>\r\nTo: Bob <{FOREIGN}>\r\nCc: {ADDRESS}\r\nSubject: {subject}\r\nDate: {}\r\n\
          X-Mailer: {program}\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=\"iso-8859-1\"\r\n\
          Content-Transfer-Encoding: 8bit\r\n\r\n",
-        now()
+        date_header()
     )
 }
 
-fn now() -> String {
+fn date_header() -> String {
     OffsetDateTime::now_utc().format(&Rfc2822).unwrap_or_default()
 }
 
 /// Whether `got` is one `Received:` header, as the server that took it puts on top, and behind it `sent`, octet for
 /// octet.
 pub(super) fn compare(sent: &[u8], got: &[u8]) -> Result<(), String> {
-    let behind = without_trace(got).ok_or("it has no Received header on top")?;
+    let behind = strip_trace(got).ok_or("it has no Received header on top")?;
     if behind == sent {
         return Ok(());
     }
@@ -93,7 +93,7 @@ pub(super) fn compare(sent: &[u8], got: &[u8]) -> Result<(), String> {
     ))
 }
 
-fn without_trace(message: &[u8]) -> Option<&[u8]> {
+fn strip_trace(message: &[u8]) -> Option<&[u8]> {
     let mut lines = super::text::lines(message);
     let mut length = lines.next().filter(|line| line.starts_with(b"Received: "))?.len();
     length += lines.take_while(|line| matches!(line.first(), Some(b' ' | b'\t'))).map(<[u8]>::len).sum::<usize>();
@@ -121,10 +121,10 @@ mod tests {
 
     #[test]
     fn the_letters_are_lawful_and_awkward() {
-        for letter in [from_eudora(), from_outlook_express()] {
-            assert!(super::super::text::lines(&letter).all(|line| line.len() <= 995 && line.ends_with(b"\r\n")));
-            assert!(!letter.windows(2).any(|pair| (pair[0] == b'\r') != (pair[1] == b'\n')));
-            assert!(letter.iter().any(|octet| *octet > 127));
+        for message in [from_eudora(), from_outlook_express()] {
+            assert!(super::super::text::lines(&message).all(|line| line.len() <= 995 && line.ends_with(b"\r\n")));
+            assert!(!message.windows(2).any(|pair| (pair[0] == b'\r') != (pair[1] == b'\n')));
+            assert!(message.iter().any(|octet| *octet > 127));
         }
     }
 }
