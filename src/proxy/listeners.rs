@@ -162,7 +162,7 @@ fn why_not(door: &Door, error: &io::Error) -> String {
             None => "another program has it; ostler tries again every few seconds".into(),
         },
         io::ErrorKind::PermissionDenied => {
-            os::allowing_low_port(door.address.port()).filter(|_| door.address.port() < 1024).unwrap_or_else(|| {
+            os::low_port_advice(door.address.port()).filter(|_| door.address.port() < 1024).unwrap_or_else(|| {
                 format!(
                     "this system lets only the administrator open ports below 1024; choose another for {} in the settings",
                     door.protocol
