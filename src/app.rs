@@ -19,7 +19,7 @@ use crate::desktop::Desk;
 use crate::desktop::tray::Link;
 use crate::events::Events;
 use crate::events::event::Event;
-use crate::events::history_file::Keeper;
+use crate::events::history_file::HistoryStore;
 use crate::os;
 use crate::os::control::{ClaimError, Instance, Listener, Request};
 use crate::proxy::listeners::{Inherited, Listeners};
@@ -38,8 +38,7 @@ const LOOK: Duration = Duration::from_secs(2);
 
 /// Runs until it is asked to end, without an icon. Notices lead to the desk's page, if it has one.
 pub fn run(file: &Path, desk: Arc<dyn Desk>) -> ExitCode {
-    let second =
-        |error: ClaimError| complain(&format!("{error}: {}; ostler status shows what it does", file.display()), 1);
+    let second = |error: ClaimError| fail(&format!("{error}: {}; ostler status shows what it does", file.display()), 1);
     match Start::prepare(file, second) {
         Ok(start) => start.serve(None, desk),
         Err((code, _)) => code,
@@ -52,7 +51,7 @@ pub fn run(file: &Path, desk: Arc<dyn Desk>) -> ExitCode {
 pub fn on_desktop(file: &Path, desk: Arc<dyn Desk>) -> ExitCode {
     let second = |error: ClaimError| {
         if !desk.open_of_running(file) {
-            crate::events::log::complain(&format!(
+            crate::events::log::print_error(&format!(
                 "{error}: look for its icon in the panel; ostler status shows what it does"
             ));
         }
@@ -95,7 +94,7 @@ impl Start {
         os::allow_connections();
         let refuse = |error: &dyn std::error::Error, code| {
             let why = error_chain(error);
-            Err((complain(&why, code), Some(why)))
+            Err((fail(&why, code), Some(why)))
         };
         // Before the file is read, so that no change of it is missed.
         let changes = Changes::watch(file);
@@ -118,13 +117,13 @@ impl Start {
                 runtime.shutdown_background();
                 code
             }
-            Err(error) => complain(&format!("ostler cannot start: {error}"), 1),
+            Err(error) => fail(&format!("ostler cannot start: {error}"), 1),
         }
     }
 }
 
-fn complain(text: &str, code: u8) -> ExitCode {
-    crate::events::log::complain(text);
+fn fail(text: &str, code: u8) -> ExitCode {
+    crate::events::log::print_error(text);
     ExitCode::from(code)
 }
 
@@ -157,17 +156,17 @@ impl App {
     async fn start(start: Start, link: Option<Link>, desk: Arc<dyn Desk>) -> ExitCode {
         let Start { file, parsed, instance, changes, inherited } = start;
         let events = Events::default();
-        let keeper = Keeper::start(&file, &events);
+        let history_store = HistoryStore::start(&file, &events);
         tell_warnings(&events, &parsed);
         if parsed.is_missing {
-            events.publish(Event::Remark(format!(
+            events.publish(Event::Warning(format!(
                 "there is no settings file {} yet; the doors are open and say so",
                 file.display()
             )));
         }
         let engine = Arc::new(Engine::new(parsed.settings, Vault::new(), events));
         end_sessions_not_the_program(&engine);
-        let notices = engine.events.notices();
+        let notices = engine.events.take_notices();
         tokio::spawn(desktop::notices(notices, Arc::clone(&engine), Arc::clone(&desk)));
         #[cfg(feature = "web")]
         let page = {
@@ -190,13 +189,13 @@ impl App {
         let control = match instance.listen() {
             Ok(control) => Some(control),
             Err(error) => {
-                app.engine.events.publish(Event::Remark(format!("ostler status will not work: {error}")));
+                app.engine.events.publish(Event::Warning(format!("ostler status will not work: {error}")));
                 None
             }
         };
         // Somebody who looks at an icon finds out there, and a door that becomes free is opened.
         if app.listeners.apply().await.is_empty() && link.is_none() {
-            return complain("ostler ends: no door could be opened", 1);
+            return fail("ostler ends: no door could be opened", 1);
         }
         app.open_page().await;
         // Whoever waits for `ready` may send a signal the moment he reads it.
@@ -204,10 +203,10 @@ impl App {
         let mut out = std::io::stdout();
         let _ = writeln!(out, "ready").and_then(|()| out.flush());
         let _ = os::notify_ready();
-        let keeping = tokio::spawn(Arc::clone(&keeper).keep());
+        let history_saving = tokio::spawn(Arc::clone(&history_store).save_changes());
         app.run(control, changes, link, desk).await;
-        keeping.abort();
-        keeper.end().await;
+        history_saving.abort();
+        history_store.finish().await;
         drop(instance);
         ExitCode::SUCCESS
     }
@@ -316,7 +315,7 @@ impl App {
 
 fn tell_warnings(events: &Events, parsed: &Parsed) {
     for warning in &parsed.warnings {
-        events.publish(Event::Remark(warning.to_string()));
+        events.publish(Event::Warning(warning.to_string()));
     }
 }
 
@@ -325,10 +324,10 @@ fn end_sessions_not_the_program(engine: &Arc<Engine>) {
     let events = engine.events.clone();
     std::panic::set_hook(Box::new(move |panic| {
         let place = panic.location().map_or_else(String::new, |l| format!(" at {}:{}", l.file(), l.line()));
-        let remark = Event::Remark(format!("a session ended by a defect in ostler{place}; please report it"));
+        let warning = Event::Warning(format!("a session ended by a defect in ostler{place}; please report it"));
         let events = events.clone();
         // The defect may have been in the middle of telling something: to tell of it here would wait for itself.
-        let _ = std::thread::Builder::new().spawn(move || events.publish(remark));
+        let _ = std::thread::Builder::new().spawn(move || events.publish(warning));
     }));
 }
 
@@ -477,8 +476,8 @@ mod tests {
         let parsed = config::parse("", Path::new("ostler.toml")).unwrap();
         let engine = Arc::new(Engine::new(parsed.settings, Vault::new(), Events::default()));
         end_sessions_not_the_program(&engine);
-        let mut told = engine.events.changes();
-        told.mark_unchanged();
+        let mut changes = engine.events.subscribe();
+        changes.mark_unchanged();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let session = |secret: Option<&'static str>| {
@@ -494,7 +493,7 @@ mod tests {
             assert!(bad.await.is_err_and(|error| error.is_panic()));
             assert!(next.await.is_ok());
             assert_eq!(*engine.busy().borrow(), 0);
-            told.changed().await.unwrap();
+            changes.changed().await.unwrap();
         });
     }
 }

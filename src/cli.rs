@@ -159,7 +159,7 @@ fn with_settings(file: &std::path::Path, go_on: impl FnOnce(Parsed) -> ExitCode)
 
 /// Says on stderr what is wrong.
 fn fail(code: u8, text: &str) -> ExitCode {
-    log::complain(text);
+    log::print_error(text);
     ExitCode::from(code)
 }
 

@@ -38,7 +38,7 @@ pub(super) async fn panel(link: Link, desk: Arc<dyn Desk>, engine: Arc<Engine>, 
     let granting = async {
         while let Some(wish) = wishes.recv().await {
             match wish {
-                Wish::Open(place) => open(&desk, place),
+                Wish::Open(target) => open(&desk, target),
                 Wish::Check => drop(check.try_send(())),
                 Wish::Pause => engine.events.publish(Event::Paused),
                 Wish::Resume => engine.events.publish(Event::Resumed),
@@ -54,16 +54,16 @@ pub(super) async fn panel(link: Link, desk: Arc<dyn Desk>, engine: Arc<Engine>, 
     tokio::join!(following, checks, granting);
 }
 
-fn open(desk: &Arc<dyn Desk>, place: PageTarget) {
+fn open(desk: &Arc<dyn Desk>, target: PageTarget) {
     let desk = Arc::clone(desk);
-    tokio::task::spawn_blocking(move || desk.open(&place));
+    tokio::task::spawn_blocking(move || desk.open(&target));
 }
 
 async fn switch_start(engine: &Engine, desk: &Arc<dyn Desk>) {
     let Some(on) = desk.start_at_login() else { return };
     let own = Arc::clone(desk);
     if let Ok(Err(why)) = tokio::task::spawn_blocking(move || own.set_start_at_login(!on)).await {
-        engine.events.publish(Event::Remark(why));
+        engine.events.publish(Event::Warning(why));
     }
 }
 
@@ -79,9 +79,9 @@ fn show_notice(engine: &Engine, desk: &Arc<dyn Desk>, notice: Notice) {
     if !notice.is_answer && !engine.settings().notices {
         return;
     }
-    let (desk, place) = (Arc::clone(desk), notice.place.clone());
+    let (desk, target) = (Arc::clone(desk), notice.target.clone());
     let has_page = desk.has_page();
-    let clicked: Box<dyn FnOnce() + Send> = Box::new(move || desk.open(&place));
+    let clicked: Box<dyn FnOnce() + Send> = Box::new(move || desk.open(&target));
     crate::desktop::show_notice(notice, has_page.then_some(clicked));
 }
 

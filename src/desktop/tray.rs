@@ -61,7 +61,7 @@ pub async fn follow(
     desk: Arc<dyn Desk>,
     mut checking: watch::Receiver<bool>,
 ) {
-    let mut changes = events.changes();
+    let mut changes = events.subscribe();
     let mut shown = None;
     let mut sessions_since: Option<Instant> = None;
     loop {

@@ -75,7 +75,7 @@ impl Listeners {
                 "systemd has opened {address} for ostler, and no door has this address: mail programs that connect there wait \
                  in vain; add it to `pop3` or `smtp` in [local] of the settings, or stop the socket unit"
             );
-            engine.events.publish(Event::Remark(text));
+            engine.events.publish(Event::Warning(text));
         }
         self.idle = idle;
         let mut first_tries = Vec::new();
@@ -185,7 +185,7 @@ async fn accept(engine: &Arc<Engine>, listener: TcpListener, door: &Arc<Door>) {
             Err(error) if is_the_clients(&error) => {}
             Err(error) => {
                 if wait == ACCEPT_WAIT.0 {
-                    engine.events.publish(Event::Remark(format!("no client can be taken in just now: {error}")));
+                    engine.events.publish(Event::Warning(format!("no client can be taken in just now: {error}")));
                 }
                 sleep(wait).await;
                 wait = (wait * 2).min(ACCEPT_WAIT.1);

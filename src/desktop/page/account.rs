@@ -60,7 +60,7 @@ pub(super) async fn show(shared: App, Query(asked): Query<Asked>) -> Response {
 }
 
 pub(super) fn page(shared: &Shared, account: &Account, said: &Said) -> Response {
-    let past = shared.engine.events.past(&account.name).unwrap_or_default();
+    let history = shared.engine.events.account_history(&account.name).unwrap_or_default();
     let mut users: Vec<&str> =
         keyring_servers(account).filter_map(|s| Some(s.credentials()?.username.as_str())).collect();
     users.dedup();
@@ -83,7 +83,7 @@ pub(super) fn page(shared: &Shared, account: &Account, said: &Said) -> Response 
         }
         section aria-labelledby="lately" {
             h2 #lately { "What it did lately" }
-            (super::history::account_history("past", &past))
+            (super::history::render_account_history("past", &history))
         }
         section aria-labelledby="change" {
             h2 #change { "Change" }

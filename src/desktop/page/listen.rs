@@ -59,7 +59,7 @@ pub(super) async fn keep_open(shared: Arc<Shared>, router: Router, wanted: Socke
             Err(error) => {
                 let why = format!("the settings page on {wanted} cannot be opened: {}", why_not(wanted, &error));
                 if reported.as_ref() != Some(&why) {
-                    shared.engine.events.publish(Event::Remark(why.clone()));
+                    shared.engine.events.publish(Event::Warning(why.clone()));
                     reported = Some(why);
                 }
                 if let Some(told) = told.take() {

@@ -49,7 +49,7 @@ pub fn beside(serve: impl FnOnce(Link) -> ExitCode + Send + 'static) -> ExitCode
     let serving = match serving {
         Ok(serving) => serving,
         Err(error) => {
-            crate::events::log::complain(&format!("ostler cannot start: {error}; end some programs and try again"));
+            crate::events::log::print_error(&format!("ostler cannot start: {error}; end some programs and try again"));
             return ExitCode::FAILURE;
         }
     };

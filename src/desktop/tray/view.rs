@@ -5,7 +5,7 @@ use time::{OffsetDateTime, UtcOffset};
 
 use crate::desktop::Desk;
 use crate::events::notice::PageTarget;
-use crate::events::{AccountStatus, Overview};
+use crate::events::{AccountState, AccountStatus, Overview};
 use ostler_mail::failure::{spoken, without_control};
 
 /// The longest line, in characters: Windows takes 127 for a tooltip, and no panel shows more.
@@ -124,8 +124,9 @@ impl Face {
 }
 
 fn sign(now: &Overview, is_busy: bool) -> Sign {
-    let needs_you =
-        now.mistake.is_some() || !now.shut.is_empty() || now.accounts.iter().any(|(_, a)| a.state == "needs you");
+    let needs_you = now.settings_mistake.is_some()
+        || !now.shut_doors.is_empty()
+        || now.accounts.iter().any(|(_, a)| a.state == AccountState::NeedsYou);
     if now.paused {
         Sign::Paused
     } else if needs_you {
@@ -151,7 +152,7 @@ fn tooltip(now: &Overview, sign: Sign, is_checking: bool) -> String {
         Sign::Busy => "mail is moving".into(),
         Sign::Offline => "no way to your mail provider just now".into(),
         Sign::Working if accounts.is_empty() => "there is no mail account yet".into(),
-        Sign::Working if accounts.iter().any(|(_, a)| a.state == "trouble") => {
+        Sign::Working if accounts.iter().any(|(_, a)| a.state == AccountState::Trouble) => {
             "trouble with a mail provider, it may pass".into()
         }
         Sign::Working => {
@@ -164,14 +165,14 @@ fn tooltip(now: &Overview, sign: Sign, is_checking: bool) -> String {
 }
 
 fn needs(now: &Overview) -> String {
-    if now.mistake.is_some() {
+    if now.settings_mistake.is_some() {
         return "the changed settings file is wrong, the last good settings stay in force".into();
     }
-    if let Some((name, account)) = now.accounts.iter().find(|(_, a)| a.state == "needs you") {
+    if let Some((name, account)) = now.accounts.iter().find(|(_, a)| a.state == AccountState::NeedsYou) {
         let why = account.last_failure.as_deref().unwrap_or("the last try failed");
         return format!("{} needs you: {why}", cut(name, LONGEST_NAME));
     }
-    now.shut.first().map_or_else(String::new, |(protocol, address, why)| {
+    now.shut_doors.first().map_or_else(String::new, |(protocol, address, why)| {
         format!("the {} door on {address} cannot be opened: {why}", spoken(*protocol))
     })
 }
@@ -213,11 +214,12 @@ fn menu(now: &Overview, desk: &dyn Desk, is_checking: bool) -> Vec<Item> {
 
 fn account_line(name: &str, account: &AccountStatus) -> String {
     let state = match account.state {
-        "ok" => "works",
-        "unused" if account.last_fetch.is_some() || account.last_send.is_some() => "ready",
-        "unused" => "not used yet",
-        "trouble" => "trouble, it may pass",
-        other => other,
+        AccountState::Ok => "works",
+        // Used before ostler was started again: the saved history knows the times.
+        AccountState::Unused if account.last_fetch.is_some() || account.last_send.is_some() => "ready",
+        AccountState::Unused => "not used yet",
+        AccountState::Trouble => "trouble, it may pass",
+        AccountState::NeedsYou => "needs you",
     };
     let mut text = format!("{}: {state}", cut(name, LONGEST_NAME));
     if let Some(at) = &account.last_fetch {
@@ -271,7 +273,7 @@ mod tests {
         }
     }
 
-    fn account(name: &str, state: &'static str) -> (String, AccountStatus) {
+    fn account(name: &str, state: AccountState) -> (String, AccountStatus) {
         (name.to_owned(), AccountStatus { state, ..AccountStatus::default() })
     }
 
@@ -285,7 +287,7 @@ mod tests {
 
     #[test]
     fn what_has_no_action_is_not_in_the_menu() {
-        let now = Overview { accounts: vec![account("home", "unused")], ..Overview::default() };
+        let now = Overview { accounts: vec![account("home", AccountState::Unused)], ..Overview::default() };
         let bare = Face::of(&now, &Bare, false, false);
         assert_eq!(texts(&bare), ["home: not used yet", "-", "Check now", "Pause", "-", "Quit"]);
         assert!(matches!(&bare.items[0], Item::Line { wish: None, .. }), "to read only");
@@ -308,27 +310,27 @@ mod tests {
         assert!(matches!(&full.items[6], Item::Switch { on: true, .. }));
         let none = Overview { paused: true, ..Overview::default() };
         assert_eq!(texts(&Face::of(&none, &Bare, false, false)), ["No mail account yet", "-", "Resume", "-", "Quit"]);
-        let many = Overview { accounts: vec![account("a", "ok"); 17], ..Overview::default() };
+        let many = Overview { accounts: vec![account("a", AccountState::Ok); 17], ..Overview::default() };
         let face = Face::of(&many, &Bare, false, true);
         assert_eq!(texts(&face)[14..18], ["a: works", "and 2 more", "-", "Checking..."]);
     }
 
     #[test]
     fn the_sign_is_the_most_important_thing() {
-        let mut now = Overview { accounts: vec![account("home", "ok")], ..Overview::default() };
+        let mut now = Overview { accounts: vec![account("home", AccountState::Ok)], ..Overview::default() };
         let seen = |now: &Overview, busy| {
             let face = Face::of(now, &Bare, busy, false);
             (face.sign, face.tooltip)
         };
         assert_eq!(seen(&now, false), (Sign::Working, "ready, no mail program has come yet".into()));
         now.out_of_reach = true;
-        now.accounts[0].1.state = "trouble";
+        now.accounts[0].1.state = AccountState::Trouble;
         assert_eq!(seen(&now, false).0, Sign::Offline);
         assert_eq!(seen(&now, true).0, Sign::Busy);
-        now.shut.push((Protocol::Pop3, "127.0.0.1:110".parse().unwrap(), "dovecot has it".into()));
+        now.shut_doors.push((Protocol::Pop3, "127.0.0.1:110".parse().unwrap(), "dovecot has it".into()));
         let why = "the POP3 door on 127.0.0.1:110 cannot be opened: dovecot has it";
         assert_eq!(seen(&now, true), (Sign::NeedsYou, why.into()));
-        now.accounts[0].1.state = "needs you";
+        now.accounts[0].1.state = AccountState::NeedsYou;
         now.accounts[0].1.last_failure = Some("mx refused\r\nthe sign-in; ".repeat(20));
         let (sign, tooltip) = seen(&now, true);
         assert_eq!(sign, Sign::NeedsYou);
@@ -345,7 +347,8 @@ mod tests {
         let old = clock("2021-03-04T05:06:07Z");
         assert!(old.contains("Mar") && !old.contains("2021"), "{old}");
         assert_eq!(clock("nonsense"), "nonsense");
-        let status = AccountStatus { state: "ok", last_fetch: Some(timestamp()), ..AccountStatus::default() };
+        let status =
+            AccountStatus { state: AccountState::Ok, last_fetch: Some(timestamp()), ..AccountStatus::default() };
         assert!(account_line("home", &status).starts_with("home: works, fetched "));
     }
 
