@@ -15,8 +15,8 @@ use tokio::time::{sleep, timeout};
 
 use crate::config::presets::Presets;
 use crate::config::{self, Parsed};
-use crate::desktop::Desk;
-use crate::desktop::tray::Link;
+use crate::desktop::Desktop;
+use crate::desktop::tray::TrayLink;
 use crate::events::Events;
 use crate::events::event::Event;
 use crate::events::history_file::HistoryStore;
@@ -36,11 +36,11 @@ const NEWS: Duration = Duration::from_secs(3);
 /// Where the system does not tell of changes, they are looked for this often.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// Runs until it is asked to end, without an icon. Notices lead to the desk's page, if it has one.
-pub fn run(file: &Path, desk: Arc<dyn Desk>) -> ExitCode {
+/// Runs until it is asked to end, without an icon. Notices lead to the desktop's page, if it has one.
+pub fn run(file: &Path, desktop: Arc<dyn Desktop>) -> ExitCode {
     let second = |error: ClaimError| fail(&format!("{error}: {}; ostler status shows what it does", file.display()), 1);
     match Start::prepare(file, second) {
-        Ok(start) => start.serve(None, desk),
+        Ok(start) => start.serve(None, desktop),
         Err((code, _)) => code,
     }
 }
@@ -48,9 +48,9 @@ pub fn run(file: &Path, desk: Arc<dyn Desk>) -> ExitCode {
 /// Runs until it is asked to end, with an icon in the panel. Where one runs already, its page is opened, if it has one;
 /// that is a success. Has to be called on the main thread.
 #[cfg(feature = "tray")]
-pub fn on_desktop(file: &Path, desk: Arc<dyn Desk>) -> ExitCode {
+pub fn on_desktop(file: &Path, desktop: Arc<dyn Desktop>) -> ExitCode {
     let second = |error: ClaimError| {
-        if !desk.open_of_running(file) {
+        if !desktop.open_page_of_running(file) {
             crate::events::log::print_error(&format!(
                 "{error}: look for its icon in the panel; ostler status shows what it does"
             ));
@@ -58,7 +58,7 @@ pub fn on_desktop(file: &Path, desk: Arc<dyn Desk>) -> ExitCode {
         ExitCode::SUCCESS
     };
     match Start::prepare(file, second) {
-        Ok(start) => crate::desktop::tray::beside(move |link| start.serve(Some(link), desk)),
+        Ok(start) => crate::desktop::tray::run_with_icon(move |link| start.serve(Some(link), desktop)),
         Err((code, why)) => {
             // Who starts a program from a menu does not see what it says.
             if let Some(why) = why {
@@ -109,10 +109,10 @@ impl Start {
         }
     }
 
-    fn serve(self, link: Option<Link>, desk: Arc<dyn Desk>) -> ExitCode {
+    fn serve(self, link: Option<TrayLink>, desktop: Arc<dyn Desktop>) -> ExitCode {
         match tokio::runtime::Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => {
-                let code = runtime.block_on(App::start(self, link, desk));
+                let code = runtime.block_on(App::start(self, link, desktop));
                 // A name that is still being looked up keeps nobody waiting.
                 runtime.shutdown_background();
                 code
@@ -153,7 +153,7 @@ enum Wake {
 }
 
 impl App {
-    async fn start(start: Start, link: Option<Link>, desk: Arc<dyn Desk>) -> ExitCode {
+    async fn start(start: Start, link: Option<TrayLink>, desktop: Arc<dyn Desktop>) -> ExitCode {
         let Start { file, parsed, instance, changes, inherited } = start;
         let events = Events::default();
         let history_store = HistoryStore::start(&file, &events);
@@ -167,7 +167,7 @@ impl App {
         let engine = Arc::new(Engine::new(parsed.settings, Vault::new(), events));
         end_sessions_not_the_program(&engine);
         let notices = engine.events.take_notices();
-        tokio::spawn(desktop::notices(notices, Arc::clone(&engine), Arc::clone(&desk)));
+        tokio::spawn(desktop::notices(notices, Arc::clone(&engine), Arc::clone(&desktop)));
         #[cfg(feature = "web")]
         let page = {
             let wake = changes.wake.clone();
@@ -177,7 +177,7 @@ impl App {
         };
         #[cfg(feature = "web")]
         if let Some(page) = &page {
-            desk.page_is_here(page.links());
+            desktop.set_page_links(page.links());
         }
         let mut app = Self {
             file,
@@ -204,14 +204,20 @@ impl App {
         let _ = writeln!(out, "ready").and_then(|()| out.flush());
         let _ = os::notify_ready();
         let history_saving = tokio::spawn(Arc::clone(&history_store).save_changes());
-        app.run(control, changes, link, desk).await;
+        app.run(control, changes, link, desktop).await;
         history_saving.abort();
         history_store.finish().await;
         drop(instance);
         ExitCode::SUCCESS
     }
 
-    async fn run(&mut self, control: Option<Listener>, changes: Changes, link: Option<Link>, desk: Arc<dyn Desk>) {
+    async fn run(
+        &mut self,
+        control: Option<Listener>,
+        changes: Changes,
+        link: Option<TrayLink>,
+        desktop: Arc<dyn Desktop>,
+    ) {
         let Changes { wake, mut woken, watcher, stamp } = changes;
         if watcher.is_none() {
             tokio::spawn(look(self.file.clone(), stamp, wake.clone()));
@@ -230,7 +236,7 @@ impl App {
         let (engine, file, quit) = (Arc::clone(&self.engine), self.file.clone(), wake.clone());
         let panel = async move {
             if let Some(link) = link {
-                desktop::panel(link, desk, engine, &file, quit).await;
+                desktop::panel(link, desktop, engine, &file, quit).await;
             }
             std::future::pending::<()>().await;
         };
