@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
 use serde_json::Value;
 
-use super::layout::{Here, View, ago};
+use super::layout::{NavItem, View, ago};
 use super::{App, Shared, link_to};
 use crate::diagnose::explain::explain;
 use crate::events::history::{AccountHistory, HistoryItem, Kind};
@@ -46,7 +46,7 @@ pub(super) async fn show(shared: App) -> Response {
             div #list data-live { (render_entries(&entries)) }
         }
     };
-    View::new("What happened", Here::History, body).refreshed(REFRESH_SECONDS).into_response()
+    View::new("What happened", NavItem::History, body).refreshed(REFRESH_SECONDS).into_response()
 }
 
 /// The newest lines of the log, as they are on stderr; with `-v` the protocol's too.
@@ -61,7 +61,7 @@ pub(super) async fn log() -> Response {
         }
         p { a href="/history" { "Back to what happened" } }
     };
-    View::new("Log", Here::History, body).refreshed(REFRESH_SECONDS).into_response()
+    View::new("Log", NavItem::History, body).refreshed(REFRESH_SECONDS).into_response()
 }
 
 /// What became of an account's fetches and sends, and what to do where it was not good. `id` is for the part that is
