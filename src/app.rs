@@ -28,13 +28,13 @@ use crate::vault::Vault;
 use ostler_mail::failure::error_chain;
 
 /// How long sessions in the middle of a message may go on after SIGTERM.
-pub(crate) const GRACE: Duration = Duration::from_secs(20);
+pub(crate) const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
 /// Editors write a file in several steps; the last one counts.
-const SETTLE: Duration = Duration::from_millis(150);
+const RELOAD_DEBOUNCE: Duration = Duration::from_millis(150);
 /// How long a question for news is held open; less than `control.rs` gives any answer.
-const NEWS: Duration = Duration::from_secs(3);
+const LONG_POLL_TIMEOUT: Duration = Duration::from_secs(3);
 /// Where the system does not tell of changes, they are looked for this often.
-const LOOK: Duration = Duration::from_secs(2);
+const FILE_POLL_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Runs until it is asked to end, without an icon. Notices lead to the desktop's page, if it has one.
 pub fn run(file: &Path, desktop: Arc<dyn Desktop>) -> ExitCode {
@@ -243,7 +243,7 @@ impl App {
         tokio::pin!(panel);
         let working = async {
             while let Some(Wake::Changed) = woken.recv().await {
-                sleep(SETTLE).await;
+                sleep(RELOAD_DEBOUNCE).await;
                 let mut stop = false;
                 while let Ok(more) = woken.try_recv() {
                     stop = stop || matches!(more, Wake::Stop);
@@ -315,7 +315,7 @@ impl App {
         self.engine.stop();
         let mut busy = self.engine.busy();
         self.engine.events.publish(Event::Stopping(*busy.borrow()));
-        let _ = timeout(GRACE, busy.wait_for(|n| *n == 0)).await;
+        let _ = timeout(DRAIN_TIMEOUT, busy.wait_for(|n| *n == 0)).await;
     }
 }
 
@@ -346,7 +346,7 @@ async fn answer(engine: Arc<Engine>, links: Links, wake: mpsc::Sender<Wake>, req
     match request {
         Request::Status => {}
         Request::Page => return json!({"page": address, "link": link}),
-        Request::Since { seq } => return engine.events.since(seq, NEWS).await,
+        Request::Since { seq } => return engine.events.since(seq, LONG_POLL_TIMEOUT).await,
         Request::Pause => engine.events.publish(Event::Paused),
         Request::Resume => engine.events.publish(Event::Resumed),
         Request::Quit => {
@@ -423,7 +423,7 @@ async fn look(file: PathBuf, mut known: Stamp, wake: mpsc::Sender<Wake>) {
             return;
         }
         known = seen;
-        sleep(LOOK).await;
+        sleep(FILE_POLL_INTERVAL).await;
     }
 }
 

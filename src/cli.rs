@@ -143,8 +143,8 @@ pub fn main() -> ExitCode {
         Command::Guide(options) => with_settings(&file, |parsed| guide::main(&file, &parsed, &options)),
         Command::Status(options) => status::main(&file, &options),
         Command::Settings(options) => settings::main(&file, &options),
-        Command::Pause => status::switch(&file, true),
-        Command::Resume => status::switch(&file, false),
+        Command::Pause => status::set_paused(&file, true),
+        Command::Resume => status::set_paused(&file, false),
         Command::Quit => quit::main(&file),
         Command::Autostart(options) => autostart::main(&file, &options),
     }
