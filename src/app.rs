@@ -15,11 +15,11 @@ use tokio::time::{sleep, timeout};
 
 use crate::config::presets::Presets;
 use crate::config::{self, Parsed};
-use crate::desktop::Desk;
-use crate::desktop::tray::Link;
+use crate::desktop::Desktop;
+use crate::desktop::tray::TrayLink;
 use crate::events::Events;
 use crate::events::event::Event;
-use crate::events::history_file::Keeper;
+use crate::events::history_file::HistoryStore;
 use crate::os;
 use crate::os::control::{ClaimError, Instance, Listener, Request};
 use crate::proxy::listeners::{Inherited, Listeners};
@@ -28,20 +28,19 @@ use crate::vault::Vault;
 use ostler_mail::failure::error_chain;
 
 /// How long sessions in the middle of a message may go on after SIGTERM.
-pub(crate) const GRACE: Duration = Duration::from_secs(20);
+pub(crate) const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
 /// Editors write a file in several steps; the last one counts.
-const SETTLE: Duration = Duration::from_millis(150);
+const RELOAD_DEBOUNCE: Duration = Duration::from_millis(150);
 /// How long a question for news is held open; less than `control.rs` gives any answer.
-const NEWS: Duration = Duration::from_secs(3);
+const LONG_POLL_TIMEOUT: Duration = Duration::from_secs(3);
 /// Where the system does not tell of changes, they are looked for this often.
-const LOOK: Duration = Duration::from_secs(2);
+const FILE_POLL_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Runs until it is asked to end, without an icon. Notices lead to the desk's page, if it has one.
-pub fn run(file: &Path, desk: Arc<dyn Desk>) -> ExitCode {
-    let second =
-        |error: ClaimError| complain(&format!("{error}: {}; ostler status shows what it does", file.display()), 1);
+/// Runs until it is asked to end, without an icon. Notices lead to the desktop's page, if it has one.
+pub fn run(file: &Path, desktop: Arc<dyn Desktop>) -> ExitCode {
+    let second = |error: ClaimError| fail(&format!("{error}: {}; ostler status shows what it does", file.display()), 1);
     match Start::prepare(file, second) {
-        Ok(start) => start.serve(None, desk),
+        Ok(start) => start.serve(None, desktop),
         Err((code, _)) => code,
     }
 }
@@ -49,17 +48,17 @@ pub fn run(file: &Path, desk: Arc<dyn Desk>) -> ExitCode {
 /// Runs until it is asked to end, with an icon in the panel. Where one runs already, its page is opened, if it has one;
 /// that is a success. Has to be called on the main thread.
 #[cfg(feature = "tray")]
-pub fn on_desktop(file: &Path, desk: Arc<dyn Desk>) -> ExitCode {
+pub fn on_desktop(file: &Path, desktop: Arc<dyn Desktop>) -> ExitCode {
     let second = |error: ClaimError| {
-        if !desk.open_of_running(file) {
-            crate::events::log::complain(&format!(
+        if !desktop.open_page_of_running(file) {
+            crate::events::log::print_error(&format!(
                 "{error}: look for its icon in the panel; ostler status shows what it does"
             ));
         }
         ExitCode::SUCCESS
     };
     match Start::prepare(file, second) {
-        Ok(start) => crate::desktop::tray::beside(move |link| start.serve(Some(link), desk)),
+        Ok(start) => crate::desktop::tray::run_with_icon(move |link| start.serve(Some(link), desktop)),
         Err((code, why)) => {
             // Who starts a program from a menu does not see what it says.
             if let Some(why) = why {
@@ -95,7 +94,7 @@ impl Start {
         os::allow_connections();
         let refuse = |error: &dyn std::error::Error, code| {
             let why = error_chain(error);
-            Err((complain(&why, code), Some(why)))
+            Err((fail(&why, code), Some(why)))
         };
         // Before the file is read, so that no change of it is missed.
         let changes = Changes::watch(file);
@@ -110,21 +109,21 @@ impl Start {
         }
     }
 
-    fn serve(self, link: Option<Link>, desk: Arc<dyn Desk>) -> ExitCode {
+    fn serve(self, link: Option<TrayLink>, desktop: Arc<dyn Desktop>) -> ExitCode {
         match tokio::runtime::Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => {
-                let code = runtime.block_on(App::start(self, link, desk));
+                let code = runtime.block_on(App::start(self, link, desktop));
                 // A name that is still being looked up keeps nobody waiting.
                 runtime.shutdown_background();
                 code
             }
-            Err(error) => complain(&format!("ostler cannot start: {error}"), 1),
+            Err(error) => fail(&format!("ostler cannot start: {error}"), 1),
         }
     }
 }
 
-fn complain(text: &str, code: u8) -> ExitCode {
-    crate::events::log::complain(text);
+fn fail(text: &str, code: u8) -> ExitCode {
+    crate::events::log::print_error(text);
     ExitCode::from(code)
 }
 
@@ -154,21 +153,21 @@ enum Wake {
 }
 
 impl App {
-    async fn start(start: Start, link: Option<Link>, desk: Arc<dyn Desk>) -> ExitCode {
+    async fn start(start: Start, link: Option<TrayLink>, desktop: Arc<dyn Desktop>) -> ExitCode {
         let Start { file, parsed, instance, changes, inherited } = start;
         let events = Events::default();
-        let keeper = Keeper::start(&file, &events);
+        let history_store = HistoryStore::start(&file, &events);
         tell_warnings(&events, &parsed);
         if parsed.is_missing {
-            events.publish(Event::Remark(format!(
+            events.publish(Event::Warning(format!(
                 "there is no settings file {} yet; the doors are open and say so",
                 file.display()
             )));
         }
         let engine = Arc::new(Engine::new(parsed.settings, Vault::new(), events));
         end_sessions_not_the_program(&engine);
-        let notices = engine.events.notices();
-        tokio::spawn(desktop::notices(notices, Arc::clone(&engine), Arc::clone(&desk)));
+        let notices = engine.events.take_notices();
+        tokio::spawn(desktop::notices(notices, Arc::clone(&engine), Arc::clone(&desktop)));
         #[cfg(feature = "web")]
         let page = {
             let wake = changes.wake.clone();
@@ -178,7 +177,7 @@ impl App {
         };
         #[cfg(feature = "web")]
         if let Some(page) = &page {
-            desk.page_is_here(page.links());
+            desktop.set_page_links(page.links());
         }
         let mut app = Self {
             file,
@@ -190,13 +189,13 @@ impl App {
         let control = match instance.listen() {
             Ok(control) => Some(control),
             Err(error) => {
-                app.engine.events.publish(Event::Remark(format!("ostler status will not work: {error}")));
+                app.engine.events.publish(Event::Warning(format!("ostler status will not work: {error}")));
                 None
             }
         };
         // Somebody who looks at an icon finds out there, and a door that becomes free is opened.
         if app.listeners.apply().await.is_empty() && link.is_none() {
-            return complain("ostler ends: no door could be opened", 1);
+            return fail("ostler ends: no door could be opened", 1);
         }
         app.open_page().await;
         // Whoever waits for `ready` may send a signal the moment he reads it.
@@ -204,15 +203,21 @@ impl App {
         let mut out = std::io::stdout();
         let _ = writeln!(out, "ready").and_then(|()| out.flush());
         let _ = os::notify_ready();
-        let keeping = tokio::spawn(Arc::clone(&keeper).keep());
-        app.run(control, changes, link, desk).await;
-        keeping.abort();
-        keeper.end().await;
+        let history_saving = tokio::spawn(Arc::clone(&history_store).save_changes());
+        app.run(control, changes, link, desktop).await;
+        history_saving.abort();
+        history_store.finish().await;
         drop(instance);
         ExitCode::SUCCESS
     }
 
-    async fn run(&mut self, control: Option<Listener>, changes: Changes, link: Option<Link>, desk: Arc<dyn Desk>) {
+    async fn run(
+        &mut self,
+        control: Option<Listener>,
+        changes: Changes,
+        link: Option<TrayLink>,
+        desktop: Arc<dyn Desktop>,
+    ) {
         let Changes { wake, mut woken, watcher, stamp } = changes;
         if watcher.is_none() {
             tokio::spawn(look(self.file.clone(), stamp, wake.clone()));
@@ -231,14 +236,14 @@ impl App {
         let (engine, file, quit) = (Arc::clone(&self.engine), self.file.clone(), wake.clone());
         let panel = async move {
             if let Some(link) = link {
-                desktop::panel(link, desk, engine, &file, quit).await;
+                desktop::panel(link, desktop, engine, &file, quit).await;
             }
             std::future::pending::<()>().await;
         };
         tokio::pin!(panel);
         let working = async {
             while let Some(Wake::Changed) = woken.recv().await {
-                sleep(SETTLE).await;
+                sleep(RELOAD_DEBOUNCE).await;
                 let mut stop = false;
                 while let Ok(more) = woken.try_recv() {
                     stop = stop || matches!(more, Wake::Stop);
@@ -310,13 +315,13 @@ impl App {
         self.engine.stop();
         let mut busy = self.engine.busy();
         self.engine.events.publish(Event::Stopping(*busy.borrow()));
-        let _ = timeout(GRACE, busy.wait_for(|n| *n == 0)).await;
+        let _ = timeout(DRAIN_TIMEOUT, busy.wait_for(|n| *n == 0)).await;
     }
 }
 
 fn tell_warnings(events: &Events, parsed: &Parsed) {
     for warning in &parsed.warnings {
-        events.publish(Event::Remark(warning.to_string()));
+        events.publish(Event::Warning(warning.to_string()));
     }
 }
 
@@ -325,10 +330,10 @@ fn end_sessions_not_the_program(engine: &Arc<Engine>) {
     let events = engine.events.clone();
     std::panic::set_hook(Box::new(move |panic| {
         let place = panic.location().map_or_else(String::new, |l| format!(" at {}:{}", l.file(), l.line()));
-        let remark = Event::Remark(format!("a session ended by a defect in ostler{place}; please report it"));
+        let warning = Event::Warning(format!("a session ended by a defect in ostler{place}; please report it"));
         let events = events.clone();
         // The defect may have been in the middle of telling something: to tell of it here would wait for itself.
-        let _ = std::thread::Builder::new().spawn(move || events.publish(remark));
+        let _ = std::thread::Builder::new().spawn(move || events.publish(warning));
     }));
 }
 
@@ -341,7 +346,7 @@ async fn answer(engine: Arc<Engine>, links: Links, wake: mpsc::Sender<Wake>, req
     match request {
         Request::Status => {}
         Request::Page => return json!({"page": address, "link": link}),
-        Request::Since { seq } => return engine.events.since(seq, NEWS).await,
+        Request::Since { seq } => return engine.events.since(seq, LONG_POLL_TIMEOUT).await,
         Request::Pause => engine.events.publish(Event::Paused),
         Request::Resume => engine.events.publish(Event::Resumed),
         Request::Quit => {
@@ -418,7 +423,7 @@ async fn look(file: PathBuf, mut known: Stamp, wake: mpsc::Sender<Wake>) {
             return;
         }
         known = seen;
-        sleep(LOOK).await;
+        sleep(FILE_POLL_INTERVAL).await;
     }
 }
 
@@ -477,8 +482,8 @@ mod tests {
         let parsed = config::parse("", Path::new("ostler.toml")).unwrap();
         let engine = Arc::new(Engine::new(parsed.settings, Vault::new(), Events::default()));
         end_sessions_not_the_program(&engine);
-        let mut told = engine.events.changes();
-        told.mark_unchanged();
+        let mut changes = engine.events.subscribe();
+        changes.mark_unchanged();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let session = |secret: Option<&'static str>| {
@@ -494,7 +499,7 @@ mod tests {
             assert!(bad.await.is_err_and(|error| error.is_panic()));
             assert!(next.await.is_ok());
             assert_eq!(*engine.busy().borrow(), 0);
-            told.changed().await.unwrap();
+            changes.changed().await.unwrap();
         });
     }
 }

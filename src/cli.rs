@@ -24,7 +24,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::app;
 use crate::config::{self, Parsed};
-use crate::desktop::Whole;
+use crate::desktop::SystemDesktop;
 use crate::events::log::{self, Format};
 use ostler_mail::failure::error_chain;
 
@@ -128,11 +128,11 @@ pub fn main() -> ExitCode {
     let Some(file) = file else {
         return fail(2, "ostler does not know where your settings are: name the file with --config");
     };
-    let desk = Arc::new(Whole::new(&file, line.silent));
+    let desktop = Arc::new(SystemDesktop::new(&file, line.silent));
     match command {
         #[cfg(feature = "tray")]
-        Command::Run if has_icon => app::on_desktop(&file, desk),
-        Command::Run => app::run(&file, desk),
+        Command::Run if has_icon => app::on_desktop(&file, desktop),
+        Command::Run => app::run(&file, desktop),
         Command::Demo(options) => crate::demo::main(&options),
         Command::Add(options) => add::main(&file, &options),
         Command::List(options) => with_settings(&file, |parsed| list::main(&parsed, &options)),
@@ -143,8 +143,8 @@ pub fn main() -> ExitCode {
         Command::Guide(options) => with_settings(&file, |parsed| guide::main(&file, &parsed, &options)),
         Command::Status(options) => status::main(&file, &options),
         Command::Settings(options) => settings::main(&file, &options),
-        Command::Pause => status::switch(&file, true),
-        Command::Resume => status::switch(&file, false),
+        Command::Pause => status::set_paused(&file, true),
+        Command::Resume => status::set_paused(&file, false),
         Command::Quit => quit::main(&file),
         Command::Autostart(options) => autostart::main(&file, &options),
     }
@@ -159,7 +159,7 @@ fn with_settings(file: &std::path::Path, go_on: impl FnOnce(Parsed) -> ExitCode)
 
 /// Says on stderr what is wrong.
 fn fail(code: u8, text: &str) -> ExitCode {
-    log::complain(text);
+    log::print_error(text);
     ExitCode::from(code)
 }
 

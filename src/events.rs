@@ -20,44 +20,44 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 use crate::events::event::{Event, SessionId};
-use crate::events::history::{History, Past};
+use crate::events::history::{AccountHistory, History};
 use crate::events::notice::Notice;
 use ostler_mail::progress::Progress;
 
-pub use status::{AccountStatus, Overview, Status};
+pub use status::{AccountState, AccountStatus, Overview, Status};
 
 /// Takes events from everywhere; cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Events {
     status: Arc<Mutex<Status>>,
     /// The number of the journal's last entry, for those who wait for the next.
-    told: watch::Sender<u64>,
+    journal_seq: watch::Sender<u64>,
     /// How many events there were, for those who show the state of things.
-    count: watch::Sender<u64>,
+    event_count: watch::Sender<u64>,
     /// How often the history has got something to keep.
-    kept: watch::Sender<u64>,
+    history_version: watch::Sender<u64>,
     /// Who shows notices, if anybody does.
-    notified: Arc<Mutex<Option<mpsc::UnboundedSender<Notice>>>>,
+    notice_sender: Arc<Mutex<Option<mpsc::UnboundedSender<Notice>>>>,
 }
 
 impl Events {
     /// Tells everybody.
     pub fn publish(&self, event: Event) {
         crate::events::log::write(&event);
-        let (last, kept, notice) = {
+        let (last, version, notice) = {
             let mut status = self.lock();
-            status.note(&event);
-            let notice = status.notices.of(&event);
-            status.fold(event);
-            (status.journal.last(), status.history.changes(), notice)
+            status.record(&event);
+            let notice = status.notices.notice_for(&event);
+            status.apply(event);
+            (status.journal.last_seq(), status.history.changes(), notice)
         };
-        self.kept.send_if_modified(|known| std::mem::replace(known, kept.max(*known)) < kept);
-        self.told.send_if_modified(|told| std::mem::replace(told, last.max(*told)) < last);
-        self.count.send_modify(|count| *count = count.wrapping_add(1));
+        self.history_version.send_if_modified(|known| std::mem::replace(known, version.max(*known)) < version);
+        self.journal_seq.send_if_modified(|known| std::mem::replace(known, last.max(*known)) < last);
+        self.event_count.send_modify(|count| *count = count.wrapping_add(1));
         if let Some(notice) = notice
-            && let Some(shown) = &*self.notified.lock().unwrap_or_else(PoisonError::into_inner)
+            && let Some(sender) = &*self.notice_sender.lock().unwrap_or_else(PoisonError::into_inner)
         {
-            let _ = shown.send(notice);
+            let _ = sender.send(notice);
         }
     }
 
@@ -67,14 +67,14 @@ impl Events {
     }
 
     /// Wakes whoever shows the state of things at every event.
-    pub fn changes(&self) -> watch::Receiver<u64> {
-        self.count.subscribe()
+    pub fn subscribe(&self) -> watch::Receiver<u64> {
+        self.event_count.subscribe()
     }
 
     /// The notices from now on; whoever took them before gets no more.
-    pub fn notices(&self) -> mpsc::UnboundedReceiver<Notice> {
-        let (shown, notices) = mpsc::unbounded_channel();
-        *self.notified.lock().unwrap_or_else(PoisonError::into_inner) = Some(shown);
+    pub fn take_notices(&self) -> mpsc::UnboundedReceiver<Notice> {
+        let (sender, notices) = mpsc::unbounded_channel();
+        *self.notice_sender.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
         notices
     }
 
@@ -86,9 +86,9 @@ impl Events {
     /// What happened after `seq` (see [`Journal::since`]). Waits up to `patience` for the first thing, unless there is
     /// one already or `seq` is `None`.
     pub async fn since(&self, seq: Option<u64>, patience: Duration) -> Value {
-        let mut told = self.told.subscribe();
+        let mut seqs = self.journal_seq.subscribe();
         if let Some(seq) = seq {
-            let _ = timeout(patience, told.wait_for(|last| *last != seq)).await;
+            let _ = timeout(patience, seqs.wait_for(|last| *last != seq)).await;
         }
         self.lock().journal.since(seq)
     }
@@ -104,27 +104,27 @@ impl Events {
     }
 
     /// What was kept of earlier runs; before the first settings are told.
-    pub fn remember(&self, history: History) {
+    pub fn load_history(&self, history: History) {
         self.lock().history = history;
     }
 
     /// Wakes whoever keeps the history.
-    pub fn history_changes(&self) -> watch::Receiver<u64> {
-        self.kept.subscribe()
+    pub fn subscribe_history(&self) -> watch::Receiver<u64> {
+        self.history_version.subscribe()
     }
 
-    /// The history to be kept (see [`History::text`]).
-    pub fn history_text(&self) -> Option<String> {
-        self.lock().history.text()
+    /// The history to be kept (see [`History::to_json`]).
+    pub fn history_json(&self) -> Option<String> {
+        self.lock().history.to_json()
     }
 
     /// What is known of an account's fetches and sends.
-    pub fn past(&self, account: &str) -> Option<Past> {
-        self.lock().history.of(account).cloned()
+    pub fn account_history(&self, account: &str) -> Option<AccountHistory> {
+        self.lock().history.account(account).cloned()
     }
 
     /// How many sessions there are.
-    pub fn sessions(&self) -> usize {
+    pub fn session_count(&self) -> usize {
         self.lock().session_count()
     }
 

@@ -75,8 +75,8 @@ pub fn inherited_listeners() -> Vec<(SocketAddr, std::net::TcpListener)> {
 
 /// What allows this program to open a port that the system keeps for the administrator: a sentence with the
 /// commands. `None` where no command does.
-pub fn allowing_low_port(port: u16) -> Option<String> {
-    system::allowing_low_port(port)
+pub fn low_port_advice(port: u16) -> Option<String> {
+    system::low_port_advice(port)
 }
 
 /// Keeps this process's memory out of core dumps and away from debuggers of the same user. Programs it starts may

@@ -1,4 +1,4 @@
-//! What tray and notices want of the running ostler: the icon is kept as things are, wishes are granted, notices are
+//! What tray and notices want of the running ostler: the icon is kept as things are, actions are granted, notices are
 //! shown. Without a desktop nothing of this runs.
 
 use std::path::Path;
@@ -8,8 +8,8 @@ use tokio::sync::{mpsc, watch};
 
 use super::Wake;
 use crate::config::presets::Presets;
-use crate::desktop::Desk;
-use crate::desktop::tray::{self, Link, Wish};
+use crate::desktop::Desktop;
+use crate::desktop::tray::{self, MenuAction, TrayLink};
 use crate::diagnose::{Doctor, Step};
 use crate::events::event::Event;
 use crate::events::notice::Notice;
@@ -18,75 +18,85 @@ use crate::proxy::Engine;
 use ostler_mail::account::Account;
 
 /// Serves the icon until dropped. Never ends by itself.
-pub(super) async fn panel(link: Link, desk: Arc<dyn Desk>, engine: Arc<Engine>, file: &Path, wake: mpsc::Sender<Wake>) {
-    let (show, mut wishes) = link.split();
-    if engine.settings().accounts.is_empty() && desk.opens_by_itself() && desk.has_page() {
-        open(&desk, PageTarget::Start);
+pub(super) async fn panel(
+    link: TrayLink,
+    desktop: Arc<dyn Desktop>,
+    engine: Arc<Engine>,
+    file: &Path,
+    wake: mpsc::Sender<Wake>,
+) {
+    let (show, mut actions) = link.split();
+    if engine.settings().accounts.is_empty() && desktop.may_open_page_unasked() && desktop.has_page() {
+        open(&desktop, PageTarget::Start);
     }
     let checking = watch::Sender::new(false);
     // One check at a time is enough.
     let (check, mut checks) = mpsc::channel(1);
-    let following = tray::follow(&*show, engine.events.clone(), Arc::clone(&desk), checking.subscribe());
+    let following = tray::follow(&*show, engine.events.clone(), Arc::clone(&desktop), checking.subscribe());
     let checks = async {
         while let Some(()) = checks.recv().await {
             checking.send_replace(true);
             let answer = check_all(&engine, file).await;
             checking.send_replace(false);
-            show_notice(&engine, &desk, answer);
+            show_notice(&engine, &desktop, answer);
         }
     };
     let granting = async {
-        while let Some(wish) = wishes.recv().await {
-            match wish {
-                Wish::Open(place) => open(&desk, place),
-                Wish::Check => drop(check.try_send(())),
-                Wish::Pause => engine.events.publish(Event::Paused),
-                Wish::Resume => engine.events.publish(Event::Resumed),
-                Wish::StartAtLogin => {
-                    switch_start(&engine, &desk).await;
+        while let Some(action) = actions.recv().await {
+            match action {
+                MenuAction::Open(target) => open(&desktop, target),
+                MenuAction::Check => drop(check.try_send(())),
+                MenuAction::Pause => engine.events.publish(Event::Paused),
+                MenuAction::Resume => engine.events.publish(Event::Resumed),
+                MenuAction::StartAtLogin => {
+                    switch_start(&engine, &desktop).await;
                     // The switch shows what has become of it.
                     checking.send_modify(|_| ());
                 }
-                Wish::Quit => drop(wake.send(Wake::Stop).await),
+                MenuAction::Quit => drop(wake.send(Wake::Stop).await),
             }
         }
     };
     tokio::join!(following, checks, granting);
 }
 
-fn open(desk: &Arc<dyn Desk>, place: PageTarget) {
-    let desk = Arc::clone(desk);
-    tokio::task::spawn_blocking(move || desk.open(&place));
+fn open(desktop: &Arc<dyn Desktop>, target: PageTarget) {
+    let desktop = Arc::clone(desktop);
+    tokio::task::spawn_blocking(move || desktop.open_page(&target));
 }
 
-async fn switch_start(engine: &Engine, desk: &Arc<dyn Desk>) {
-    let Some(on) = desk.start_at_login() else { return };
-    let own = Arc::clone(desk);
+async fn switch_start(engine: &Engine, desktop: &Arc<dyn Desktop>) {
+    let Some(on) = desktop.starts_at_login() else { return };
+    let own = Arc::clone(desktop);
     if let Ok(Err(why)) = tokio::task::spawn_blocking(move || own.set_start_at_login(!on)).await {
-        engine.events.publish(Event::Remark(why));
+        engine.events.publish(Event::Warning(why));
     }
 }
 
 /// Shows what the user has to know, as long as ostler runs.
-pub(super) async fn notices(mut notices: mpsc::UnboundedReceiver<Notice>, engine: Arc<Engine>, desk: Arc<dyn Desk>) {
+pub(super) async fn notices(
+    mut notices: mpsc::UnboundedReceiver<Notice>,
+    engine: Arc<Engine>,
+    desktop: Arc<dyn Desktop>,
+) {
     while let Some(notice) = notices.recv().await {
-        show_notice(&engine, &desk, notice);
+        show_notice(&engine, &desktop, notice);
     }
 }
 
 #[cfg(feature = "tray")]
-fn show_notice(engine: &Engine, desk: &Arc<dyn Desk>, notice: Notice) {
+fn show_notice(engine: &Engine, desktop: &Arc<dyn Desktop>, notice: Notice) {
     if !notice.is_answer && !engine.settings().notices {
         return;
     }
-    let (desk, place) = (Arc::clone(desk), notice.place.clone());
-    let has_page = desk.has_page();
-    let clicked: Box<dyn FnOnce() + Send> = Box::new(move || desk.open(&place));
+    let (desktop, target) = (Arc::clone(desktop), notice.target.clone());
+    let has_page = desktop.has_page();
+    let clicked: Box<dyn FnOnce() + Send> = Box::new(move || desktop.open_page(&target));
     crate::desktop::show_notice(notice, has_page.then_some(clicked));
 }
 
 #[cfg(not(feature = "tray"))]
-fn show_notice(_engine: &Engine, _desk: &Arc<dyn Desk>, _notice: Notice) {}
+fn show_notice(_engine: &Engine, _desk: &Arc<dyn Desktop>, _notice: Notice) {}
 
 /// Tries every server of every account, and says what came of it.
 async fn check_all(engine: &Arc<Engine>, file: &Path) -> Notice {

@@ -24,7 +24,7 @@ use ostler_mail::failure::error_chain;
 
 /// How long a running ostler may take to see that its settings have changed; where the system does not tell, it looks every
 /// two seconds.
-const NOTICED: Duration = Duration::from_secs(5);
+const SETTINGS_RELOAD_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Options of `ostler add`.
 #[derive(Debug, Args)]
@@ -38,13 +38,13 @@ pub struct Options {
     #[arg(long, value_name = "FILE")]
     import: Option<PathBuf>,
     /// The server for fetching, instead of looking for one; SECURITY is tls, starttls or none
-    #[arg(long, value_name = "SECURITY://HOST[:PORT]", value_parser = server(Protocol::Pop3))]
+    #[arg(long, value_name = "SECURITY://HOST[:PORT]", value_parser = server_parser(Protocol::Pop3))]
     pop3: Option<Endpoint>,
     /// The server for sending, instead of looking for one; may be given again, for one to try next
-    #[arg(long, value_name = "SECURITY://HOST[:PORT]", value_parser = server(Protocol::Smtp))]
+    #[arg(long, value_name = "SECURITY://HOST[:PORT]", value_parser = server_parser(Protocol::Smtp))]
     smtp: Vec<Endpoint>,
     /// The IMAP server, kept for a later version
-    #[arg(long, value_name = "SECURITY://HOST[:PORT]", value_parser = server(Protocol::Imap))]
+    #[arg(long, value_name = "SECURITY://HOST[:PORT]", value_parser = server_parser(Protocol::Imap))]
     imap: Option<Endpoint>,
     /// Use what ostler knows about this provider (`ostler providers`), whatever the address
     #[arg(long, value_name = "PROVIDER")]
@@ -106,7 +106,7 @@ struct Password {
 
 impl Password {
     /// None: it goes to the keyring.
-    fn source(&self) -> std::io::Result<Option<SecretSource>> {
+    fn to_source(&self) -> std::io::Result<Option<SecretSource>> {
         Ok(if let Some(command) = &self.password_command {
             Some(SecretSource::Command(CommandLine::Shell(command.clone())))
         } else if let Some(file) = &self.password_file {
@@ -119,13 +119,13 @@ impl Password {
     }
 }
 
-fn server(protocol: Protocol) -> impl Fn(&str) -> Result<Endpoint, String> + Clone + Send + Sync + 'static {
+fn server_parser(protocol: Protocol) -> impl Fn(&str) -> Result<Endpoint, String> + Clone + Send + Sync + 'static {
     move |text| endpoint_from_flag(protocol, text)
 }
 
 /// Why there is no account: what to say, and the exit code.
 #[derive(Debug)]
-struct Stop(u8, String);
+struct Abort(u8, String);
 
 /// What is to be kept.
 struct Decision {
@@ -136,7 +136,7 @@ struct Decision {
 }
 
 /// What came of one account.
-enum Done {
+enum AddOutcome {
     Kept,
     /// The person wants to stop altogether.
     Cancelled,
@@ -149,86 +149,86 @@ pub fn main(file: &Path, options: &Options) -> ExitCode {
         Err(error) => return fail(2, &error_chain(&error)),
     };
     let done = match &options.import {
-        Some(from) => import::all(file, options, &presets, from),
-        None => address(options).and_then(|address| match one(file, options, &presets, &address, None)? {
-            Done::Kept => Ok(()),
-            Done::Cancelled => Err(Stop(1, "stopped; nothing was kept".into())),
+        Some(from) => import::add_from_file(file, options, &presets, from),
+        None => ask_address(options).and_then(|address| match add_account(file, options, &presets, &address, None)? {
+            AddOutcome::Kept => Ok(()),
+            AddOutcome::Cancelled => Err(Abort(1, "stopped; nothing was kept".into())),
         }),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Stop(code, why)) => fail(code, &why),
+        Err(Abort(code, why)) => fail(code, &why),
     }
 }
 
 /// The address, asked for where it was not given.
-fn address(options: &Options) -> Result<String, Stop> {
+fn ask_address(options: &Options) -> Result<String, Abort> {
     match &options.address {
         Some(address) => Ok(address.clone()),
-        None if ask::is_somebody_there() => {
-            let asked = ask::cancellable(ask::line("Your mail address: ")).map_err(|e| Stop(1, e.to_string()))?;
-            asked.ok().flatten().filter(|a| !a.is_empty()).ok_or_else(|| Stop(1, "stopped; nothing was kept".into()))
+        None if ask::is_interactive() => {
+            let asked = ask::cancellable(ask::ask_line("Your mail address: ")).map_err(|e| Abort(1, e.to_string()))?;
+            asked.ok().flatten().filter(|a| !a.is_empty()).ok_or_else(|| Abort(1, "stopped; nothing was kept".into()))
         }
-        None => Err(Stop(2, "whose mail is it? Give the address: ostler add ADDRESS".into())),
+        None => Err(Abort(2, "whose mail is it? Give the address: ostler add ADDRESS".into())),
     }
 }
 
 /// One account, from the first question to the last page.
-fn one(
+fn add_account(
     file: &Path,
     options: &Options,
     presets: &Presets,
     address: &str,
     imported: Option<&ImportedAccount>,
-) -> Result<Done, Stop> {
-    let settings = config::load(file).map_err(|error| Stop(2, error_chain(&error)))?.settings;
-    let mut plan = beginning(options, &settings, address)?;
+) -> Result<AddOutcome, Abort> {
+    let settings = config::load(file).map_err(|error| Abort(2, error_chain(&error)))?.settings;
+    let mut plan = plan_from_options(options, &settings, address)?;
     if let Some(imported) = imported {
-        import::merge(&mut plan, options, imported);
+        import::fill_plan(&mut plan, options, imported);
     }
     let dialogue = Dialogue::new(options, &settings, presets, plan);
-    let decision = match ask::cancellable(dialogue.hold()) {
+    let decision = match ask::cancellable(dialogue.run()) {
         Ok(Ok(decision)) => decision?,
-        Ok(Err(ask::Cancelled)) => return Ok(Done::Cancelled),
-        Err(error) => return Err(Stop(1, error.to_string())),
+        Ok(Err(ask::Cancelled)) => return Ok(AddOutcome::Cancelled),
+        Err(error) => return Err(Abort(1, error.to_string())),
     };
     match block_on(keep::keep(file, &decision.account, &decision.secrets)) {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => return Err(Stop(1, advised(&error))),
-        Err(error) => return Err(Stop(1, error.to_string())),
+        Ok(Err(error)) => return Err(Abort(1, keep_error_text(&error))),
+        Err(error) => return Err(Abort(1, error.to_string())),
     }
     let running = wait_until_known(file, &decision.account.name);
-    print(&terminal::farewell(&decision, &settings, file, running));
-    Ok(Done::Kept)
+    print(&terminal::closing_text(&decision, &settings, file, running));
+    Ok(AddOutcome::Kept)
 }
 
 /// Whether an ostler runs, and serves the account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Running {
     No,
-    HasIt,
-    NotYet,
+    HasAccount,
+    LacksAccount,
 }
 
 /// The running ostler sees the file change by itself; whoever is told that it has can use it at once.
 fn wait_until_known(file: &Path, name: &str) -> Running {
-    let until = Instant::now() + NOTICED;
+    let until = Instant::now() + SETTINGS_RELOAD_TIMEOUT;
     let _ = control::ask(file, &Request::ForgetSecret { account: name.to_owned() });
     loop {
         let Ok(Some(status)) = control::ask(file, &Request::Status) else { return Running::No };
         let accounts = status["accounts"].as_array().map_or(&[][..], Vec::as_slice);
         if accounts.iter().any(|account| account["name"] == name) {
-            return Running::HasIt;
+            return Running::HasAccount;
         }
         if Instant::now() > until {
-            return Running::NotYet;
+            return Running::LacksAccount;
         }
         std::thread::sleep(Duration::from_millis(50));
     }
 }
 
 /// A keyring that is not there has a way around it.
-fn advised(error: &keep::KeepError) -> String {
+fn keep_error_text(error: &keep::KeepError) -> String {
     let text = error_chain(error);
     match error {
         keep::KeepError::Keyring(_) => format!(
@@ -239,8 +239,8 @@ fn advised(error: &keep::KeepError) -> String {
 }
 
 /// What the options alone say.
-fn beginning(options: &Options, settings: &Settings, address: &str) -> Result<Plan, Stop> {
-    let wrong = |what: &str, why: &str| Stop(2, format!("{what}: {why}"));
+fn plan_from_options(options: &Options, settings: &Settings, address: &str) -> Result<Plan, Abort> {
+    let wrong = |what: &str, why: &str| Abort(2, format!("{what}: {why}"));
     let address = address.trim();
     let address = value::address(address)
         .map_err(|why| wrong(&format!("\"{address}\" {why}"), "allowed is a mail address such as ann@example.net"))?;
@@ -252,7 +252,7 @@ fn beginning(options: &Options, settings: &Settings, address: &str) -> Result<Pl
     let smtp_username = checked(&options.smtp_username, "--smtp-username", value::username)?;
     let send_through = checked(&options.send_through, "--send-through", value::address)?;
     if let Some(known) = keep::existing(settings, name.as_deref().unwrap_or(&address), &address) {
-        return Err(Stop(
+        return Err(Abort(
             1,
             format!(
                 "there is an account {} already; `ostler remove {}` takes it away, `ostler password {}` changes its password",
@@ -264,7 +264,7 @@ fn beginning(options: &Options, settings: &Settings, address: &str) -> Result<Pl
     if let Some(ca) = ca.as_ref().filter(|ca| !ca.is_file()) {
         return Err(wrong("--ca", &format!("there is no file {}", ca.display())));
     }
-    let source = options.password.source().map_err(|e| wrong("--password-file", &e.to_string()))?;
+    let source = options.password.to_source().map_err(|e| wrong("--password-file", &e.to_string()))?;
     let incoming = ServerChoice {
         endpoints: options.pop3.iter().cloned().collect(),
         username: username.clone(),

@@ -12,7 +12,7 @@ use ostler_mail::secret::{LIMIT, Secret};
 pub struct Cancelled;
 
 /// Whether there is a person at the other end.
-pub fn is_somebody_there() -> bool {
+pub fn is_interactive() -> bool {
     std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
 }
 
@@ -22,11 +22,11 @@ pub fn cancellable<T>(dialogue: impl Future<Output = T>) -> std::io::Result<Resu
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let terminal = terminal::Saved::now();
     let result = runtime.block_on(async {
-        let stopped = stopped();
+        let stop = wait_for_stop();
         tokio::select! {
             // The first to be polled hears signals before anybody has been asked anything.
             biased;
-            () = stopped => Err(Cancelled),
+            () = stop => Err(Cancelled),
             result = dialogue => Ok(result),
         }
     });
@@ -41,30 +41,30 @@ pub fn cancellable<T>(dialogue: impl Future<Output = T>) -> std::io::Result<Resu
 
 /// Ends when the person wants to stop.
 #[cfg(unix)]
-async fn stopped() {
+async fn wait_for_stop() {
     use tokio::signal::unix::{SignalKind, signal};
-    let of = |kind| async move {
+    let received = |kind| async move {
         match signal(kind) {
             Ok(mut signal) => drop(signal.recv().await),
             Err(_) => std::future::pending().await,
         }
     };
     tokio::select! {
-        () = of(SignalKind::interrupt()) => {}
-        () = of(SignalKind::terminate()) => {}
-        () = of(SignalKind::hangup()) => {}
+        () = received(SignalKind::interrupt()) => {}
+        () = received(SignalKind::terminate()) => {}
+        () = received(SignalKind::hangup()) => {}
     }
 }
 
 #[cfg(not(unix))]
-async fn stopped() {
+async fn wait_for_stop() {
     if tokio::signal::ctrl_c().await.is_err() {
         std::future::pending::<()>().await;
     }
 }
 
 /// Asks on the terminal; `None`: there is nobody any more.
-pub async fn line(prompt: &str) -> Option<String> {
+pub async fn ask_line(prompt: &str) -> Option<String> {
     let mut err = std::io::stderr();
     let _ = err.write_all(prompt.as_bytes()).and_then(|()| err.flush());
     let read = || {
@@ -76,23 +76,23 @@ pub async fn line(prompt: &str) -> Option<String> {
 }
 
 /// Asks for a password without echo; why not, if not.
-pub async fn password(prompt: String) -> Result<Secret, String> {
+pub async fn ask_password(prompt: String) -> Result<Secret, String> {
     let typed = tokio::task::spawn_blocking(move || rpassword::prompt_password(prompt)).await;
     let typed = typed.map_err(|e| e.to_string())?.map_err(|e| format!("no password was typed ({e})"))?;
-    secret(Zeroizing::new(typed))
+    to_secret(Zeroizing::new(typed))
 }
 
 /// Takes a password from the next line of standard input.
-pub fn password_from_stdin() -> Result<Secret, String> {
+pub fn read_password() -> Result<Secret, String> {
     let mut line = Zeroizing::new(Vec::with_capacity(LIMIT + 2));
     let input = std::io::stdin();
     Read::take(&mut input.lock(), LIMIT as u64 + 2).read_until(b'\n', &mut line).map_err(|e| e.to_string())?;
     let text = String::from_utf8(line.to_vec()).map_err(|_| "the password is not UTF-8 text")?;
-    secret(Zeroizing::new(text))
+    to_secret(Zeroizing::new(text))
 }
 
 /// Blanks and line ends around a pasted password are left out, and that is said.
-fn secret(typed: Zeroizing<String>) -> Result<Secret, String> {
+fn to_secret(typed: Zeroizing<String>) -> Result<Secret, String> {
     let line = typed.trim_end_matches(['\r', '\n']);
     let trimmed = line.trim();
     if trimmed.len() != line.len() {

@@ -13,16 +13,16 @@ use ostler_mail::failure::error_chain;
 /// Options of `ostler autostart`.
 #[derive(Debug, Args)]
 pub struct Options {
-    /// What to do
+    /// SwitchCommand to do
     #[arg(value_enum, value_name = "on|off|status", hide_possible_values = true)]
-    what: What,
+    what: SwitchCommand,
     /// One JSON document
     #[arg(long)]
     json: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum What {
+enum SwitchCommand {
     On,
     Off,
     Status,
@@ -31,9 +31,9 @@ enum What {
 /// Does it, and says how it is afterwards.
 pub fn main(file: &Path, options: &Options) -> ExitCode {
     let state = match options.what {
-        What::On => autostart::on(file),
-        What::Off => autostart::off(file),
-        What::Status => autostart::status(file),
+        SwitchCommand::On => autostart::on(file),
+        SwitchCommand::Off => autostart::off(file),
+        SwitchCommand::Status => autostart::status(file),
     };
     let state = match state {
         Ok(state) => state,
@@ -42,12 +42,12 @@ pub fn main(file: &Path, options: &Options) -> ExitCode {
     if options.json {
         print_json(&document(&state));
     } else {
-        print(&text(&state));
+        print(&state_text(&state));
     }
     let done = match options.what {
-        What::On => matches!(state, State::On { .. } | State::Service { .. }),
-        What::Off => state == State::Off,
-        What::Status => true,
+        SwitchCommand::On => matches!(state, State::On { .. } | State::Service { .. }),
+        SwitchCommand::Off => state == State::Off,
+        SwitchCommand::Status => true,
     };
     if done { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -62,7 +62,7 @@ fn document(state: &State) -> serde_json::Value {
     json!({"state": word, "place": place, "starts": starts})
 }
 
-fn text(state: &State) -> String {
+fn state_text(state: &State) -> String {
     match state {
         State::Off => {
             "off: ostler does not start by itself; `ostler autostart on` makes it start when you log in\n".into()

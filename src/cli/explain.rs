@@ -13,9 +13,9 @@ use crate::diagnose::explain::{Explanation, explain};
 use ostler_mail::account::Account;
 
 /// How much is read from standard input: a dialog's text is far shorter, a whole log is not what is asked for.
-const INPUT: u64 = 64 * 1024;
+const MAX_INPUT_OCTETS: u64 = 64 * 1024;
 /// Width of the text on a terminal.
-const WIDTH: usize = 96;
+const TEXT_COLUMNS: usize = 96;
 
 /// An account the error is about, and its server that is named in it.
 struct Concerned<'a> {
@@ -28,17 +28,17 @@ pub fn main(parsed: Option<&Parsed>, words: &str, as_json: bool) -> ExitCode {
     let mut text = words.to_owned();
     if text == "-" {
         let mut read = Vec::new();
-        if let Err(error) = std::io::stdin().lock().take(INPUT).read_to_end(&mut read) {
+        if let Err(error) = std::io::stdin().lock().take(MAX_INPUT_OCTETS).read_to_end(&mut read) {
             return fail(1, &format!("the error text cannot be read: {error}"));
         }
         text = String::from_utf8_lossy(&read).into_owned();
     }
     let explanations = explain(&text);
-    let concerned = parsed.map(|parsed| concerned(&parsed.settings.accounts, &text)).unwrap_or_default();
+    let concerned = parsed.map(|parsed| find_concerned(&parsed.settings.accounts, &text)).unwrap_or_default();
     let only = parsed.map(|parsed| parsed.settings.accounts.as_slice()).filter(|all| all.len() == 1);
     let account = concerned.first().map(|one| one.account).or_else(|| only?.first().map(Arc::as_ref));
     let name = account.map(|account| ostler_mail::failure::as_word(&account.name));
-    let next = |one: &Explanation| with_name(&one.cause.next, name.as_deref());
+    let next = |one: &Explanation| insert_account_name(&one.cause.next, name.as_deref());
     if as_json {
         let causes: Vec<_> = explanations
             .iter()
@@ -56,10 +56,10 @@ pub fn main(parsed: Option<&Parsed>, words: &str, as_json: bool) -> ExitCode {
                 print("\n");
             }
             let head = if number == 0 { "what it means:" } else { "or:" };
-            print(&paragraph(head, &one.cause.means));
-            print(&paragraph("likely cause:", &one.cause.likely));
-            print(&paragraph("what to do:", &next(one)));
-            print(&paragraph("known by:", &one.found));
+            print(&wrap_paragraph(head, &one.cause.means));
+            print(&wrap_paragraph("likely cause:", &one.cause.likely));
+            print(&wrap_paragraph("what to do:", &next(one)));
+            print(&wrap_paragraph("known by:", &one.found));
         }
         for one in &concerned {
             print(&format!("\nthis is about account {}, server {}\n", one.account.name, one.server));
@@ -79,7 +79,7 @@ pub fn main(parsed: Option<&Parsed>, words: &str, as_json: bool) -> ExitCode {
 }
 
 /// The next step with this account's name in it.
-fn with_name(next: &str, name: Option<&str>) -> String {
+fn insert_account_name(next: &str, name: Option<&str>) -> String {
     let Some(name) = name else {
         let is_named = next.contains("NAME");
         return if is_named { format!("{next} (NAME is the account's, see ostler list)") } else { next.to_owned() };
@@ -92,7 +92,7 @@ fn with_name(next: &str, name: Option<&str>) -> String {
 }
 
 /// The accounts whose servers are named in the text.
-fn concerned<'a>(accounts: &'a [Arc<Account>], text: &str) -> Vec<Concerned<'a>> {
+fn find_concerned<'a>(accounts: &'a [Arc<Account>], text: &str) -> Vec<Concerned<'a>> {
     let lower = text.to_lowercase();
     let names = |host: &str| {
         let host = host.to_lowercase();
@@ -116,12 +116,12 @@ fn concerned<'a>(accounts: &'a [Arc<Account>], text: &str) -> Vec<Concerned<'a>>
 }
 
 /// A heading and a text that is broken at blanks, so that it reads well on paper too.
-fn paragraph(head: &str, text: &str) -> String {
+fn wrap_paragraph(head: &str, text: &str) -> String {
     let mut out = String::new();
     let mut line = format!("{head:15}");
     let indent = line.len();
     for word in text.split(' ') {
-        if line.len() > indent && line.len() + 1 + word.len() > WIDTH {
+        if line.len() > indent && line.len() + 1 + word.len() > TEXT_COLUMNS {
             out += line.trim_end();
             out.push('\n');
             line = " ".repeat(indent);
@@ -140,16 +140,19 @@ mod tests {
 
     #[test]
     fn long_texts_are_broken_at_blanks() {
-        let text = paragraph("what to do:", &"word ".repeat(60));
-        assert!(text.lines().all(|line| line.len() <= WIDTH), "{text}");
+        let text = wrap_paragraph("what to do:", &"word ".repeat(60));
+        assert!(text.lines().all(|line| line.len() <= TEXT_COLUMNS), "{text}");
         assert!(text.lines().skip(1).all(|line| line.starts_with("               word")), "{text}");
     }
 
     #[test]
     fn the_next_step_names_the_account() {
-        assert_eq!(with_name("set it: ostler password NAME", Some("home")), "set it: ostler password home");
-        assert_eq!(with_name("sign in, then run: ostler check", Some("home")), "sign in, then run: ostler check home");
-        assert_eq!(with_name("run: ostler check", None), "run: ostler check");
+        assert_eq!(insert_account_name("set it: ostler password NAME", Some("home")), "set it: ostler password home");
+        assert_eq!(
+            insert_account_name("sign in, then run: ostler check", Some("home")),
+            "sign in, then run: ostler check home"
+        );
+        assert_eq!(insert_account_name("run: ostler check", None), "run: ostler check");
     }
 
     #[test]
@@ -158,8 +161,8 @@ mod tests {
         let host = account.servers().next().map(|server| server.host.clone());
         let Some(host) = host else { return };
         let accounts = [account];
-        assert_eq!(concerned(&accounts, &format!("error at {host}.")).len(), 1);
-        assert_eq!(concerned(&accounts, &format!("error at x{host}")).len(), 0);
-        assert_eq!(concerned(&accounts, &format!("error at {host}.au")).len(), 0);
+        assert_eq!(find_concerned(&accounts, &format!("error at {host}.")).len(), 1);
+        assert_eq!(find_concerned(&accounts, &format!("error at x{host}")).len(), 0);
+        assert_eq!(find_concerned(&accounts, &format!("error at {host}.au")).len(), 0);
     }
 }

@@ -15,11 +15,11 @@ use crate::os::control::{Request, ask};
 use ostler_mail::account::{Account, Settings};
 
 /// The width of a pipe or a file.
-const WIDTH: usize = 80;
+const DEFAULT_COLUMNS: usize = 80;
 /// After so long without anything to tell, what is to be done is said again.
-const QUIET: Duration = Duration::from_secs(60);
+const REMINDER_INTERVAL: Duration = Duration::from_secs(60);
 /// Longer lines are hard to read, however wide the terminal is.
-const WIDEST: usize = 100;
+const MAX_COLUMNS: usize = 100;
 
 /// Options of `ostler guide`.
 #[derive(Debug, Args)]
@@ -40,14 +40,14 @@ pub struct Options {
 /// Shows the list or a guide.
 pub fn main(file: &Path, parsed: &Parsed, options: &Options) -> ExitCode {
     let Some(wanted) = &options.client else {
-        print(&list());
+        print(&list_text());
         return ExitCode::SUCCESS;
     };
     let client = match guide::find(wanted) {
         Ok(client) => client,
-        Err(error) => return fail(2, &format!("{error}; there are guides for:\n\n{}", list())),
+        Err(error) => return fail(2, &format!("{error}; there are guides for:\n\n{}", list_text())),
     };
-    let account = match chosen(parsed, options.account.as_deref()) {
+    let account = match choose_account(parsed, options.account.as_deref()) {
         Ok(account) => account,
         Err(code) => return code,
     };
@@ -56,25 +56,25 @@ pub fn main(file: &Path, parsed: &Parsed, options: &Options) -> ExitCode {
     if options.html {
         print(&client.html_page(&values));
     } else {
-        print(&client.text(&values, width()));
+        print(&client.text(&values, text_columns()));
     }
     if options.watch { watch(file, &parsed.settings, client, &account, &values) } else { ExitCode::SUCCESS }
 }
 
-fn list() -> String {
+fn list_text() -> String {
     let longest = guide::clients().iter().map(|c| c.name.len()).max().unwrap_or(0);
     guide::clients().iter().map(|c| format!("{:longest$}  {}\n", c.name, c.title())).collect()
 }
 
-fn width() -> usize {
+fn text_columns() -> usize {
     if !std::io::stdout().is_terminal() {
-        return WIDTH;
+        return DEFAULT_COLUMNS;
     }
-    terminal_size::terminal_size().map_or(WIDTH, |(width, _)| usize::from(width.0)).min(WIDEST)
+    terminal_size::terminal_size().map_or(DEFAULT_COLUMNS, |(width, _)| usize::from(width.0)).min(MAX_COLUMNS)
 }
 
 /// The account that is asked for, the only one, or the default.
-fn chosen(parsed: &Parsed, name: Option<&str>) -> Result<Arc<Account>, ExitCode> {
+fn choose_account(parsed: &Parsed, name: Option<&str>) -> Result<Arc<Account>, ExitCode> {
     let accounts = &parsed.settings.accounts;
     if let Some(name) = name {
         return account(parsed, name).cloned();
@@ -99,15 +99,15 @@ fn watch(file: &Path, settings: &Settings, client: &Client, account: &Account, v
                 "ostler is not running, so no mail program can connect: start it with ostler run, then try again",
             );
         }
-        Err(error) => return fail(1, &no_answer(&error)),
+        Err(error) => return fail(1, &no_answer_text(&error)),
     };
     let mut seq = match ask(file, &Request::Since { seq: None }) {
         Ok(Some(answer)) => match answer["seq"].as_u64() {
             Some(seq) => seq,
             None => return fail(1, "the running ostler is of another version: end it and start it again"),
         },
-        Ok(None) => return ended(),
-        Err(error) => return fail(1, &no_answer(&error)),
+        Ok(None) => return fail_ended(),
+        Err(error) => return fail(1, &no_answer_text(&error)),
     };
     let mut watch = Watch::new(account, values);
     if watch.is_done() {
@@ -118,30 +118,30 @@ fn watch(file: &Path, settings: &Settings, client: &Client, account: &Account, v
     }
     print("\n");
     for line in obstacles(&status, settings, account) {
-        show(&Seen::Bad(line));
+        print_seen(&Seen::Bad(line));
     }
     print(&format!("waiting for your program to connect... ({} in {})\n", watch.wanted(), client.title()));
     let mut quiet_since = Instant::now();
     loop {
-        if quiet_since.elapsed() > QUIET {
-            show(&Seen::Bad(watch.reminder(client, values)));
+        if quiet_since.elapsed() > REMINDER_INTERVAL {
+            print_seen(&Seen::Bad(watch.reminder(client, values)));
             quiet_since = Instant::now();
         }
         let answer = match ask(file, &Request::Since { seq: Some(seq) }) {
             Ok(Some(answer)) => answer,
-            Ok(None) => return ended(),
+            Ok(None) => return fail_ended(),
             // It ended while the question was open.
             Err(error) if matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset) => {
-                return ended();
+                return fail_ended();
             }
-            Err(error) => return fail(1, &no_answer(&error)),
+            Err(error) => return fail(1, &no_answer_text(&error)),
         };
-        let Some(last) = answer["seq"].as_u64() else { return ended() };
+        let Some(last) = answer["seq"].as_u64() else { return fail_ended() };
         seq = last;
         for entry in answer["entries"].as_array().into_iter().flatten() {
             if let Some(seen) = watch.see(entry) {
                 quiet_since = Instant::now();
-                show(&seen);
+                print_seen(&seen);
             }
             if watch.is_done() {
                 print(&format!("{} works with ostler.\n", client.title()));
@@ -154,15 +154,15 @@ fn watch(file: &Path, settings: &Settings, client: &Client, account: &Account, v
     }
 }
 
-fn no_answer(error: &std::io::Error) -> String {
+fn no_answer_text(error: &std::io::Error) -> String {
     format!("the running ostler does not answer: {error}; end it and start it again")
 }
 
-fn ended() -> ExitCode {
+fn fail_ended() -> ExitCode {
     fail(1, "ostler has ended: start it with ostler run, then try again")
 }
 
-fn show(seen: &Seen) {
+fn print_seen(seen: &Seen) {
     let (mark, text) = match seen {
         Seen::Good(text) => ("-", text),
         Seen::Bad(text) => ("!", text),

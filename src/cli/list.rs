@@ -26,7 +26,7 @@ pub struct Options {
 pub fn main(parsed: &Parsed, options: &Options) -> ExitCode {
     let settings = &parsed.settings;
     let passwords = if options.passwords {
-        match local_passwords(settings) {
+        match read_local_passwords(settings) {
             Ok(passwords) => Some(passwords),
             Err(why) => return fail(1, &why),
         }
@@ -36,12 +36,12 @@ pub fn main(parsed: &Parsed, options: &Options) -> ExitCode {
     if options.json {
         print_json(&document(settings, passwords.as_deref()));
     } else {
-        print(&text(settings, passwords.as_deref()));
+        print(&list_text(settings, passwords.as_deref()));
     }
     ExitCode::SUCCESS
 }
 
-fn local_passwords(settings: &Settings) -> Result<Vec<String>, String> {
+fn read_local_passwords(settings: &Settings) -> Result<Vec<String>, String> {
     let vault = Vault::new();
     let all = async {
         let mut passwords = Vec::new();
@@ -55,7 +55,7 @@ fn local_passwords(settings: &Settings) -> Result<Vec<String>, String> {
 }
 
 /// A server as the JSON documents have it.
-pub fn server(server: &Server) -> Value {
+fn server_document(server: &Server) -> Value {
     json!({"host": server.host, "port": server.port, "security": server.security.name(), "auth": server.auth_name()})
 }
 
@@ -68,10 +68,10 @@ fn document(settings: &Settings, passwords: Option<&[String]>) -> Value {
             let mut document = json!({
                 "name": account.name,
                 "address": account.address,
-                "username": username(account),
-                "pop3": account.pop3.as_ref().map(server),
-                "smtp": account.smtp.iter().map(server).collect::<Vec<_>>(),
-                "imap": account.imap.as_ref().map(server),
+                "username": find_username(account),
+                "pop3": account.pop3.as_ref().map(server_document),
+                "smtp": account.smtp.iter().map(server_document).collect::<Vec<_>>(),
+                "imap": account.imap.as_ref().map(server_document),
                 "default": account.is_default,
             });
             if let Some(password) = passwords.and_then(|p| p.get(n)) {
@@ -89,12 +89,12 @@ fn document(settings: &Settings, passwords: Option<&[String]>) -> Value {
 }
 
 /// The user name at the provider: that of the first server that wants one.
-fn username(account: &Account) -> Option<&str> {
+fn find_username(account: &Account) -> Option<&str> {
     let own = account.servers().find_map(Server::credentials);
     own.or_else(|| account.smtp.iter().find_map(|s| s.gate()?.login.credentials())).map(|c| c.username.as_str())
 }
 
-fn text(settings: &Settings, passwords: Option<&[String]>) -> String {
+fn list_text(settings: &Settings, passwords: Option<&[String]>) -> String {
     let mut text = String::from("accounts\n");
     if settings.accounts.is_empty() {
         text += "  none yet; ostler add ADDRESS makes one\n";

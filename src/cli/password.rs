@@ -29,14 +29,14 @@ pub struct Options {
     #[arg(long)]
     check: bool,
     /// Only for one of the account's servers, where fetching and sending have different passwords
-    #[arg(long, value_name = "pop3|smtp|imap", value_parser = protocol)]
+    #[arg(long, value_name = "pop3|smtp|imap", value_parser = parse_protocol)]
     server: Option<Protocol>,
     /// Make a new local password, the one your mail program has to give when access = "password", and show it
     #[arg(long, conflicts_with_all = ["stdin", "check", "server"])]
     local: bool,
 }
 
-fn protocol(text: &str) -> Result<Protocol, String> {
+fn parse_protocol(text: &str) -> Result<Protocol, String> {
     [Protocol::Pop3, Protocol::Smtp, Protocol::Imap]
         .into_iter()
         .find(|p| p.name() == text)
@@ -50,41 +50,41 @@ pub fn main(file: &Path, parsed: &Parsed, options: Options) -> ExitCode {
         Err(code) => return code,
     };
     if options.local {
-        return new_local(file, &account);
+        return make_local_password(file, &account);
     }
     let servers: Vec<&Server> =
         servers_with_secret(&account).into_iter().filter(|s| options.server.is_none_or(|p| s.protocol == p)).collect();
     let (ours, others): (Vec<&Server>, Vec<&Server>) =
         servers.into_iter().partition(|s| s.credentials().is_some_and(|c| c.secret == SecretSource::Keyring));
     if ours.is_empty() {
-        return fail(1, &elsewhere(&account, &others));
+        return fail(1, &not_in_keyring_text(&account, &others));
     }
-    let secret = match read(&account, options.stdin) {
+    let secret = match read_secret(&account, options.stdin) {
         Ok(secret) => secret,
         Err(why) => return fail(1, &why),
     };
-    let keep = keep(&account, &ours, &secret, options.check, &parsed.settings.timeouts);
+    let keep = store_secret(&account, &ours, &secret, options.check, &parsed.settings.timeouts);
     match block_on(keep) {
         Ok(Ok(())) => {}
         Ok(Err(why)) => return fail(1, &why),
         Err(error) => return fail(1, &error.to_string()),
     }
-    forget_the_old_one(file, &account);
+    forget_cached_secret(file, &account);
     let where_to: Vec<String> = ours.iter().map(|s| s.address()).collect();
     print(&format!("password of account {} kept in the keyring, for {}\n", account.name, where_to.join(", ")));
     ExitCode::SUCCESS
 }
 
 /// A running ostler has it in memory. None running, or one that does not answer, is no failure.
-fn forget_the_old_one(file: &Path, account: &Account) {
+fn forget_cached_secret(file: &Path, account: &Account) {
     let _ = control::ask(file, &Request::ForgetSecret { account: account.name.clone() });
 }
 
-fn new_local(file: &Path, account: &Account) -> ExitCode {
+fn make_local_password(file: &Path, account: &Account) -> ExitCode {
     let vault = Vault::new();
     match block_on(vault.new_local_password(account)) {
         Ok(Ok(new)) => {
-            forget_the_old_one(file, account);
+            forget_cached_secret(file, account);
             let (name, new) = (&account.name, new.expose());
             print(&format!("new local password of account {name}, for your mail program: {new}\n"));
             ExitCode::SUCCESS
@@ -94,7 +94,7 @@ fn new_local(file: &Path, account: &Account) -> ExitCode {
     }
 }
 
-fn elsewhere(account: &Account, others: &[&Server]) -> String {
+fn not_in_keyring_text(account: &Account, others: &[&Server]) -> String {
     match others.first().and_then(|s| s.credentials()) {
         Some(credentials) => format!(
             "the password of account {} comes from {}, not from the keyring",
@@ -106,21 +106,21 @@ fn elsewhere(account: &Account, others: &[&Server]) -> String {
 }
 
 /// Without echo from a terminal, or a line of standard input.
-fn read(account: &Account, stdin: bool) -> Result<Secret, String> {
+fn read_secret(account: &Account, stdin: bool) -> Result<Secret, String> {
     if stdin {
-        return ask::password_from_stdin();
+        return ask::read_password();
     }
     if !std::io::stdin().is_terminal() {
         return Err("there is no terminal to ask on; give the password with --stdin".into());
     }
-    match ask::cancellable(ask::password(format!("Password of {}: ", account.name))) {
+    match ask::cancellable(ask::ask_password(format!("Password of {}: ", account.name))) {
         Ok(Ok(read)) => read,
         Ok(Err(ask::Cancelled)) => Err("stopped; the password is what it was".into()),
         Err(error) => Err(error.to_string()),
     }
 }
 
-async fn keep(
+async fn store_secret(
     account: &Arc<Account>,
     servers: &[&Server],
     secret: &Secret,

@@ -13,7 +13,7 @@ use ostler_mail::account::endpoint::{Endpoint, LoginForm, Way};
 use ostler_mail::failure::error_chain;
 
 /// More presets than these are shown with one line each.
-const IN_FULL: usize = 3;
+const MAX_DETAILED: usize = 3;
 
 /// Options of `ostler providers`.
 #[derive(Debug, Args)]
@@ -37,10 +37,10 @@ pub fn main(file: &Path, options: &Options) -> ExitCode {
     if options.json {
         let list: Vec<Value> = found.iter().map(|preset| document(preset)).collect();
         print_json(&json!({"providers": list}));
-    } else if found.len() > IN_FULL {
-        print(&table(found.iter().map(|preset| &***preset)));
+    } else if found.len() > MAX_DETAILED {
+        print(&table_text(found.iter().map(|preset| &***preset)));
     } else {
-        let shown: Vec<String> = found.iter().map(|preset| in_detail(preset)).collect();
+        let shown: Vec<String> = found.iter().map(|preset| detail_text(preset)).collect();
         print(&shown.join("\n"));
     }
     if found.is_empty() {
@@ -59,7 +59,7 @@ pub fn main(file: &Path, options: &Options) -> ExitCode {
 const PROTOCOLS: [Protocol; 3] = [Protocol::Pop3, Protocol::Smtp, Protocol::Imap];
 
 fn document(preset: &Preset) -> Value {
-    let servers = |protocol| preset.templates(protocol).map(server).collect::<Vec<_>>();
+    let servers = |protocol| preset.templates(protocol).map(server_document).collect::<Vec<_>>();
     json!({
         "name": preset.id,
         "title": preset.title,
@@ -70,8 +70,8 @@ fn document(preset: &Preset) -> Value {
         "pop3": servers(Protocol::Pop3),
         "smtp": servers(Protocol::Smtp),
         "imap": servers(Protocol::Imap),
-        "login": login(&preset.login),
-        "auth": words(&preset.ways),
+        "login": login_word(&preset.login),
+        "auth": way_words(&preset.ways),
         "enable": preset.enable,
         "app_password": preset.app_password,
         "window_s": preset.window.map(|window| window.as_secs()),
@@ -86,18 +86,18 @@ fn document(preset: &Preset) -> Value {
     })
 }
 
-fn server(server: &Endpoint) -> Value {
+fn server_document(server: &Endpoint) -> Value {
     json!({
         "host": server.host,
         "port": server.port,
         "security": server.security.name(),
         "auth": server.auth_name(),
-        "login": login(&server.login),
+        "login": login_word(&server.login),
     })
 }
 
 /// As the file of presets has it.
-fn login(form: &LoginForm) -> &str {
+fn login_word(form: &LoginForm) -> &str {
     match form {
         LoginForm::Address => "address",
         LoginForm::LocalPart => "local-part",
@@ -106,18 +106,18 @@ fn login(form: &LoginForm) -> &str {
     }
 }
 
-fn words(ways: &[Way]) -> Vec<String> {
+fn way_words(ways: &[Way]) -> Vec<String> {
     ways.iter().map(Way::to_string).collect()
 }
 
 /// One line for each.
-fn table<'p>(presets: impl Iterator<Item = &'p Preset> + Clone) -> String {
+fn table_text<'p>(presets: impl Iterator<Item = &'p Preset> + Clone) -> String {
     let width = presets.clone().map(|preset| preset.id.len()).max().unwrap_or(0);
-    presets.map(|preset| format!("{:width$}  {}{}\n", preset.id, preset.title, remark(preset))).collect()
+    presets.map(|preset| format!("{:width$}  {}{}\n", preset.id, preset.title, caveat(preset))).collect()
 }
 
 /// What is most worth knowing about it, behind its title.
-fn remark(preset: &Preset) -> &'static str {
+fn caveat(preset: &Preset) -> &'static str {
     match preset {
         Preset { closed: Some(_), .. } => "  (no mail program can use it)",
         _ if preset.ways.iter().all(|way| matches!(way, Way::OAuth2(_))) => {
@@ -130,7 +130,7 @@ fn remark(preset: &Preset) -> &'static str {
     }
 }
 
-fn in_detail(preset: &Preset) -> String {
+fn detail_text(preset: &Preset) -> String {
     let mut text = format!("{}  {}\n", preset.id, preset.title);
     let mut line = |label: &str, said: &str| {
         if !said.is_empty() {
@@ -146,10 +146,10 @@ fn in_detail(preset: &Preset) -> String {
         }
     }
     if preset.is_usable() {
-        line("user name", described(&preset.login));
-        line("signs in by", &preset.ways.iter().map(way).collect::<Vec<_>>().join(", else "));
+        line("user name", login_text(&preset.login));
+        line("signs in by", &preset.ways.iter().map(way_text).collect::<Vec<_>>().join(", else "));
     }
-    line("POP", pop(preset.pop));
+    line("POP", pop_text(preset.pop));
     if preset.sends_elsewhere {
         line("sending", "through another company");
     }
@@ -168,7 +168,7 @@ fn in_detail(preset: &Preset) -> String {
     text
 }
 
-fn described(form: &LoginForm) -> &str {
+fn login_text(form: &LoginForm) -> &str {
     match form {
         LoginForm::Address => "the whole address",
         LoginForm::LocalPart => "what is before the @",
@@ -177,7 +177,7 @@ fn described(form: &LoginForm) -> &str {
     }
 }
 
-fn way(way: &Way) -> &'static str {
+fn way_text(way: &Way) -> &'static str {
     match way {
         Way::Password => "your password",
         Way::AppPassword => "an app password",
@@ -188,7 +188,7 @@ fn way(way: &Way) -> &'static str {
     }
 }
 
-fn pop(pop: Pop) -> &'static str {
+fn pop_text(pop: Pop) -> &'static str {
     match pop {
         Pop::Yes => "",
         Pop::No => "there is none",

@@ -6,12 +6,12 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use crate::app::GRACE;
+use crate::app::DRAIN_TIMEOUT;
 use crate::cli::{fail, print};
 use crate::os::control::{Request, ask, wait_for_end};
 
 /// The sessions that it may finish, and then what has to be put away.
-const PATIENCE: Duration = GRACE.saturating_add(Duration::from_secs(5));
+const QUIT_TIMEOUT: Duration = DRAIN_TIMEOUT.saturating_add(Duration::from_secs(5));
 
 /// Ends it and waits until it is gone; exit code 1 if none runs, or it goes on.
 pub fn main(file: &Path) -> ExitCode {
@@ -40,7 +40,7 @@ pub fn main(file: &Path) -> ExitCode {
             );
         }
     };
-    match wait_for_end(file, process, PATIENCE) {
+    match wait_for_end(file, process, QUIT_TIMEOUT) {
         Ok(true) => {
             print("ostler has ended\n");
             ExitCode::SUCCESS

@@ -44,7 +44,7 @@ pub fn main(file: &Path, parsed: &Parsed, options: &Options) -> ExitCode {
         if !std::io::stdin().is_terminal() {
             return fail(1, "there is no terminal to ask on; give --yes to remove the account without a question");
         }
-        if !agreed(&names) {
+        if !confirm_removal(&names) {
             return fail(1, "nothing was removed");
         }
     }
@@ -84,7 +84,7 @@ pub fn main(file: &Path, parsed: &Parsed, options: &Options) -> ExitCode {
     code
 }
 
-fn agreed(name: &str) -> bool {
+fn confirm_removal(name: &str) -> bool {
     let mut err = std::io::stderr();
     let _ = write!(err, "Remove account {name} and its stored passwords? [y/N] ").and_then(|()| err.flush());
     let mut line = String::new();

@@ -33,12 +33,12 @@ pub fn main(file: &Path, options: &Options) -> ExitCode {
             print(&format!("{link}\n"));
             ExitCode::SUCCESS
         }
-        Some(link) => open(link),
-        None => fail(1, closed()),
+        Some(link) => open_page(link),
+        None => fail(1, closed_text()),
     }
 }
 
-fn closed() -> &'static str {
+fn closed_text() -> &'static str {
     if cfg!(feature = "web") {
         "the settings page is not open: page under [local] in the settings may be false, or another program has its port; \
          what ostler run says tells which"
@@ -48,7 +48,7 @@ fn closed() -> &'static str {
 }
 
 #[cfg(feature = "web")]
-fn open(link: &str) -> ExitCode {
+fn open_page(link: &str) -> ExitCode {
     match webbrowser::open(link) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(1, &crate::desktop::no_browser(&error, link)),
@@ -56,6 +56,6 @@ fn open(link: &str) -> ExitCode {
 }
 
 #[cfg(not(feature = "web"))]
-fn open(_: &str) -> ExitCode {
-    fail(1, closed())
+fn open_page(_: &str) -> ExitCode {
+    fail(1, closed_text())
 }

@@ -20,12 +20,12 @@ pub struct Options {
 /// Shows what the running ostler does; exit code 1 if none runs.
 pub fn main(file: &Path, options: &Options) -> ExitCode {
     match ask(file, &Request::Status) {
-        Ok(Some(status)) if status.get("running").is_none() => fail(1, &refused(&status)),
+        Ok(Some(status)) if status.get("running").is_none() => fail(1, &refusal_text(&status)),
         Ok(Some(status)) => {
             if options.json {
                 print_json(&status)
             } else {
-                print(&text(&status))
+                print(&status_text(&status))
             }
             ExitCode::SUCCESS
         }
@@ -42,10 +42,10 @@ pub fn main(file: &Path, options: &Options) -> ExitCode {
 }
 
 /// Pauses or resumes.
-pub fn switch(file: &Path, pause: bool) -> ExitCode {
+pub fn set_paused(file: &Path, pause: bool) -> ExitCode {
     let (request, done) = if pause { (Request::Pause, "paused\n") } else { (Request::Resume, "resumed\n") };
     match ask(file, &request) {
-        Ok(Some(answer)) if answer.get("running").is_none() => fail(1, &refused(&answer)),
+        Ok(Some(answer)) if answer.get("running").is_none() => fail(1, &refusal_text(&answer)),
         Ok(Some(_)) => {
             print(done);
             ExitCode::SUCCESS
@@ -55,11 +55,11 @@ pub fn switch(file: &Path, pause: bool) -> ExitCode {
     }
 }
 
-fn refused(answer: &Value) -> String {
+fn refusal_text(answer: &Value) -> String {
     format!("the running ostler says: {}", answer["error"].as_str().unwrap_or("nothing that makes sense"))
 }
 
-fn text(status: &Value) -> String {
+fn status_text(status: &Value) -> String {
     let word = |value: &Value| value.as_str().map_or_else(|| "-".to_owned(), str::to_owned);
     let each = |key: &str| status[key].as_array().cloned().unwrap_or_default();
     let mut text = format!(

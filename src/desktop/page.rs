@@ -101,8 +101,8 @@ impl Page {
         self.listening = None;
         self.shared.set_open_at(None);
         let Some(wanted) = wanted else { return };
-        let (told, first_try) = oneshot::channel();
-        let task = tokio::spawn(listen::keep_open(Arc::clone(&self.shared), router(&self.shared), wanted, told));
+        let (tx, first_try) = oneshot::channel();
+        let task = tokio::spawn(listen::keep_open(Arc::clone(&self.shared), router(&self.shared), wanted, tx));
         self.listening = Some(Listening { wanted, task });
         let _ = first_try.await;
     }
@@ -126,7 +126,7 @@ impl Links {
     /// Its address with a new token, which lets in one browser, once, within ten minutes: to be asked for when it is needed.
     /// A path of the page may follow as `&to=/..`.
     pub fn entry(&self) -> Option<String> {
-        Some(format!("{}?token={}", self.address()?, self.0.keys.token()?))
+        Some(format!("{}?token={}", self.address()?, self.0.keys.new_token()?))
     }
 }
 
@@ -135,14 +135,14 @@ fn router(shared: &Arc<Shared>) -> Router {
         .route("/", get(overview::show))
         .route("/pause", post(pause))
         .route("/resume", post(resume))
-        .route("/add", get(add::show).post(add::send))
+        .route("/add", get(add::show).post(add::submit))
         .route("/job/{id}", get(progress::show))
         .route("/job/{id}/answer", post(progress::answer))
         .route("/job/{id}/again", post(progress::again))
         .route("/job/{id}/keep", post(progress::keep))
         .route("/job/{id}/stop", post(progress::stop))
         .route("/door", post(doors::change))
-        .route("/program", get(guide::tiles))
+        .route("/program", get(guide::choose))
         .route("/guide/{client}", get(guide::show))
         .route("/account", get(account::show))
         .route("/account/change", post(account_form::change))

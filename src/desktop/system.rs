@@ -1,10 +1,10 @@
-//! The desk of an ostler with everything built in: the settings page in the web browser, starting at login.
+//! The desktop of an ostler with everything built in: the settings page in the web browser, starting at login.
 
 use std::path::{Path, PathBuf};
 #[cfg(feature = "web")]
 use std::sync::OnceLock;
 
-use super::Desk;
+use super::Desktop;
 use crate::desktop::autostart::{self, State};
 #[cfg(all(feature = "web", feature = "tray"))]
 use crate::events::notice::Notice;
@@ -12,8 +12,8 @@ use crate::events::notice::Notice;
 use crate::events::notice::PageTarget;
 use ostler_mail::failure::error_chain;
 
-/// See [`Desk`].
-pub struct Whole {
+/// See [`Desktop`].
+pub struct SystemDesktop {
     /// The settings file, which the switch for starting at login is about.
     file: PathBuf,
     /// Nothing opens that nobody asked for.
@@ -22,7 +22,7 @@ pub struct Whole {
     page: OnceLock<crate::desktop::page::Links>,
 }
 
-impl Whole {
+impl SystemDesktop {
     /// For the ostler of this settings file; a silent one was started by the login.
     pub fn new(file: &Path, is_silent: bool) -> Self {
         Self {
@@ -35,8 +35,8 @@ impl Whole {
 }
 
 #[cfg(feature = "web")]
-impl Whole {
-    fn lead_to(link: &str) -> bool {
+impl SystemDesktop {
+    fn open_link(link: &str) -> bool {
         match webbrowser::open(link) {
             Ok(()) => true,
             Err(error) => {
@@ -67,13 +67,13 @@ fn put_by_hand(link: &str) -> String {
     format!("Put this address into one by hand: {link}")
 }
 
-impl Desk for Whole {
-    fn opens_by_itself(&self) -> bool {
+impl Desktop for SystemDesktop {
+    fn may_open_page_unasked(&self) -> bool {
         !self.is_silent
     }
 
     #[cfg(feature = "web")]
-    fn page_is_here(&self, links: crate::desktop::page::Links) {
+    fn set_page_links(&self, links: crate::desktop::page::Links) {
         let _ = self.page.set(links);
     }
 
@@ -83,23 +83,23 @@ impl Desk for Whole {
     }
 
     #[cfg(feature = "web")]
-    fn open(&self, place: &PageTarget) {
+    fn open_page(&self, target: &PageTarget) {
         if let Some(link) = self.page.get().and_then(crate::desktop::page::Links::entry) {
-            Self::lead_to(&format!("{link}&to={}", path(place)));
+            Self::open_link(&format!("{link}&to={}", page_path(target)));
         }
     }
 
     #[cfg(feature = "web")]
-    fn open_of_running(&self, settings_file: &Path) -> bool {
+    fn open_page_of_running(&self, settings_file: &Path) -> bool {
         if self.is_silent {
             return true;
         }
         let answer = crate::os::control::ask(settings_file, &crate::os::control::Request::Page);
         let link = answer.ok().flatten().and_then(|answer| answer["link"].as_str().map(str::to_owned));
-        link.is_some_and(|link| Self::lead_to(&link))
+        link.is_some_and(|link| Self::open_link(&link))
     }
 
-    fn start_at_login(&self) -> Option<bool> {
+    fn starts_at_login(&self) -> Option<bool> {
         autostart::status(&self.file).ok().map(|state| matches!(state, State::On { .. } | State::Service { .. }))
     }
 
@@ -111,8 +111,8 @@ impl Desk for Whole {
 
 /// Where a place is on the page.
 #[cfg(feature = "web")]
-fn path(place: &PageTarget) -> String {
-    match place {
+fn page_path(target: &PageTarget) -> String {
+    match target {
         PageTarget::Start => "/".into(),
         PageTarget::Account(name) => format!("/account%3Faccount%3D{}", twice_encoded(name)),
         PageTarget::Guide => "/program".into(),
@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn a_place_survives_the_way_through_the_link() {
-        assert_eq!(path(&PageTarget::Account("ann@x.net".into())), "/account%3Faccount%3Dann%2540x.net");
-        assert_eq!(path(&PageTarget::Log), "/log");
+        assert_eq!(page_path(&PageTarget::Account("ann@x.net".into())), "/account%3Faccount%3Dann%2540x.net");
+        assert_eq!(page_path(&PageTarget::Log), "/log");
     }
 }

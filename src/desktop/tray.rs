@@ -1,11 +1,11 @@
-//! The icon in the panel: what it says follows from events, what is clicked becomes a [`Wish`]. This file is what the rest
-//! of ostler sees of it. What icon, tooltip and menu say is decided in `tray/face.rs` and touches nothing.
+//! The icon in the panel: what it says follows from events, what is clicked becomes a [`MenuAction`]. This file is what the rest
+//! of ostler sees of it. What icon, tooltip and menu say is decided in `tray/view.rs` and touches nothing.
 //!
 //! On Linux and the BSDs the icon is an object on the session bus and lives in a thread of its own. On Windows and macOS
 //! it belongs to the main thread, which has to run the system's message loop; there everything else runs in a second one.
 //! Either way nothing wakes up as long as nothing happens.
 //!
-//! Not here: the page and the start at login (`desk.rs`), notices (`notice.rs`), and what granting a wish means (`app.rs`).
+//! Not here: the page and the start at login (`desktop.rs`), notices (`notice.rs`), and what choosing one of them does (`app.rs`).
 
 #[cfg(feature = "tray")]
 mod menu;
@@ -26,24 +26,24 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
-pub use view::{Face, Item, Sign, Wish};
+pub use view::{IconState, Item, MenuAction, TrayView};
 
-use crate::desktop::Desk;
+use crate::desktop::Desktop;
 use crate::events::Events;
 
 #[cfg(feature = "tray")]
-pub use system::beside;
+pub use system::run_with_icon;
 
 /// An icon that changes several times a second only flickers.
-const CALM: Duration = Duration::from_millis(250);
+const MIN_UPDATE_INTERVAL: Duration = Duration::from_millis(250);
 /// Sessions are shown when they last this long: a look for mail that finds none is over before, and the icon stays still.
 const BUSY_AFTER: Duration = Duration::from_secs(1);
 
 /// The icon as the serving side has it.
-pub struct Link {
-    show: Box<dyn Fn(Face) + Send>,
+pub struct TrayLink {
+    show: Box<dyn Fn(TrayView) + Send>,
     /// What the user clicks.
-    pub wishes: mpsc::UnboundedReceiver<Wish>,
+    pub actions: mpsc::UnboundedReceiver<MenuAction>,
 }
 
 /// Whether there is a desktop to show an icon on.
@@ -56,12 +56,12 @@ pub fn has_desktop() -> bool {
 /// Keeps the icon as things are, until dropped. `checking` says whether accounts are being checked; its sender has to
 /// stay.
 pub async fn follow(
-    show: &(dyn Fn(Face) + Send),
+    show: &(dyn Fn(TrayView) + Send),
     events: Events,
-    desk: Arc<dyn Desk>,
+    desktop: Arc<dyn Desktop>,
     mut checking: watch::Receiver<bool>,
 ) {
-    let mut changes = events.changes();
+    let mut changes = events.subscribe();
     let mut shown = None;
     let mut sessions_since: Option<Instant> = None;
     loop {
@@ -71,10 +71,10 @@ pub async fn follow(
         sessions_since = if now.sessions == 0 { None } else { sessions_since.or(Some(Instant::now())) };
         let busy_from = sessions_since.map(|since| since + BUSY_AFTER);
         let is_busy = is_checking || busy_from.is_some_and(|from| from <= Instant::now());
-        let face = Face::of(&now, &*desk, is_busy, is_checking);
-        if shown.as_ref() != Some(&face) {
-            show(face.clone());
-            shown = Some(face);
+        let view = TrayView::new(&now, &*desktop, is_busy, is_checking);
+        if shown.as_ref() != Some(&view) {
+            show(view.clone());
+            shown = Some(view);
         }
         let waits = busy_from.filter(|_| !is_busy);
         tokio::select! {
@@ -82,21 +82,21 @@ pub async fn follow(
             changed = checking.changed() => if changed.is_err() { return },
             () = sleep_until(waits.unwrap_or_else(Instant::now)), if waits.is_some() => {}
         }
-        sleep(CALM).await;
+        sleep(MIN_UPDATE_INTERVAL).await;
     }
 }
 
-impl Link {
+impl TrayLink {
     /// The two directions, for those who run at the same time.
-    pub fn split(self) -> (Box<dyn Fn(Face) + Send>, mpsc::UnboundedReceiver<Wish>) {
-        (self.show, self.wishes)
+    pub fn split(self) -> (Box<dyn Fn(TrayView) + Send>, mpsc::UnboundedReceiver<MenuAction>) {
+        (self.show, self.actions)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::desktop::Bare;
+    use crate::desktop::NoDesktop;
     use crate::events::event::Event;
     use ostler_mail::account::{Access, Protocol};
 
@@ -105,11 +105,11 @@ mod tests {
         let events = Events::default();
         let accounts = vec!["home".to_owned()];
         events.publish(Event::Settings { accounts, access: Access::SameUser, again: false });
-        let (shown, faces) = std::sync::mpsc::channel();
-        let show = move |face: Face| shown.send(face).unwrap();
+        let (shown, views) = std::sync::mpsc::channel();
+        let show = move |view: TrayView| shown.send(view).unwrap();
         let checking = watch::Sender::new(false);
-        let following = follow(&show, events.clone(), Arc::new(Bare), checking.subscribe());
-        let signs = || faces.try_iter().map(|face| face.sign).collect::<Vec<_>>();
+        let following = follow(&show, events.clone(), Arc::new(NoDesktop), checking.subscribe());
+        let icons = || views.try_iter().map(|view| view.icon).collect::<Vec<_>>();
         let session = async |id, length| {
             events.publish(Event::Began(id, Protocol::Pop3, "127.0.0.1:5".parse().unwrap()));
             sleep(Duration::from_millis(length)).await;
@@ -118,17 +118,17 @@ mod tests {
         };
         let life = async {
             sleep(Duration::from_secs(1)).await;
-            assert_eq!(signs(), [Sign::Working]);
+            assert_eq!(icons(), [IconState::Working]);
             session(1, 900).await;
-            assert_eq!(signs(), []);
+            assert_eq!(icons(), []);
             session(2, 3000).await;
-            assert_eq!(signs(), [Sign::Busy, Sign::Working]);
+            assert_eq!(icons(), [IconState::Busy, IconState::Working]);
             checking.send_replace(true);
             sleep(Duration::from_secs(1)).await;
-            assert_eq!(signs(), [Sign::Busy]);
+            assert_eq!(icons(), [IconState::Busy]);
             // Nothing happens, nothing is shown.
             sleep(Duration::from_secs(1000)).await;
-            assert_eq!(signs(), []);
+            assert_eq!(icons(), []);
         };
         tokio::select! {
             () = following => panic!("it follows no longer"),

@@ -29,7 +29,7 @@ pub enum Event {
     /// A changed settings file is wrong; the last good one stays in force.
     SettingsWrong(Vec<String>),
     /// Something in the settings to think about.
-    Remark(String),
+    Warning(String),
     /// A door is open.
     DoorOpen(Door, SocketAddr),
     /// A door cannot be opened now; why.
@@ -49,7 +49,7 @@ pub enum Event {
     /// The client has gone.
     Ended(SessionId),
     /// A client was not let in; why.
-    TurnedAway(Protocol, SocketAddr, String),
+    ClientRejected(Protocol, SocketAddr, String),
     /// A client did something no mail program does.
     Misused(SessionId, Misuse),
     /// ostler logged in to open the gate.

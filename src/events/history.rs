@@ -13,16 +13,16 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::events::event::Event;
-use crate::events::journal::{Entry, LONGEST};
+use crate::events::journal::{Entry, MAX_TEXT_CHARS};
 use ostler_mail::failure::without_control;
 
 /// How many things of an account are kept: some weeks of a person's mail.
-const KEPT: usize = 50;
+const MAX_ITEMS_PER_ACCOUNT: usize = 50;
 /// When an empty fetch has not been worth keeping for so long, it is: what was the last fetch is then true to some
 /// minutes even when the computer loses its power.
-const STALE: Duration = Duration::from_secs(600);
+const EMPTY_FETCH_SAVE_INTERVAL: Duration = Duration::from_secs(600);
 /// The layout of the text; another one is another number.
-const VERSION: u32 = 1;
+const FORMAT_VERSION: u32 = 1;
 
 /// What a thing is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,7 +49,7 @@ impl Kind {
 
 /// One thing that happened to an account, once or several times.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Thing {
+pub struct HistoryItem {
     /// When last, RFC 3339 in UTC.
     pub time: String,
     /// What it is.
@@ -60,20 +60,20 @@ pub struct Thing {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub advice: Option<String>,
     /// How often, one after the other.
-    #[serde(default = "once")]
+    #[serde(default = "one_time")]
     pub times: u32,
     /// When first, if several times.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first: Option<String>,
 }
 
-fn once() -> u32 {
+fn one_time() -> u32 {
     1
 }
 
 /// What is known of an account.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Past {
+pub struct AccountHistory {
     /// RFC 3339; also of a fetch that brought nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_fetch: Option<String>,
@@ -81,45 +81,45 @@ pub struct Past {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_send: Option<String>,
     /// The oldest first.
-    #[serde(default)]
-    pub things: VecDeque<Thing>,
+    #[serde(default, rename = "things")]
+    pub items: VecDeque<HistoryItem>,
 }
 
-impl Past {
-    fn add(&mut self, thing: Thing) {
-        let same = |known: &&mut Thing| known.kind == thing.kind && known.text == thing.text;
-        let since_good = self.things.iter_mut().rev().take_while(|known| !known.kind.is_good());
-        let again = if thing.kind.is_good() { None } else { since_good.into_iter().find(same) };
+impl AccountHistory {
+    fn add(&mut self, item: HistoryItem) {
+        let same = |known: &&mut HistoryItem| known.kind == item.kind && known.text == item.text;
+        let since_good = self.items.iter_mut().rev().take_while(|known| !known.kind.is_good());
+        let again = if item.kind.is_good() { None } else { since_good.into_iter().find(same) };
         match again {
             Some(known) => {
                 known.first.get_or_insert_with(|| known.time.clone());
                 known.times = known.times.saturating_add(1);
-                known.time = thing.time;
+                known.time = item.time;
                 // What happened last stands last.
-                self.things.make_contiguous().sort_by(|a, b| a.time.cmp(&b.time));
+                self.items.make_contiguous().sort_by(|a, b| a.time.cmp(&b.time));
             }
-            None => self.things.push_back(thing),
+            None => self.items.push_back(item),
         }
-        if self.things.len() > KEPT {
+        if self.items.len() > MAX_ITEMS_PER_ACCOUNT {
             // Neither a bad day nor a good one pushes everything of the other kind out.
-            let bad = self.things.iter().filter(|thing| !thing.kind.is_good()).count();
-            let good_goes = bad * 2 <= self.things.len();
-            if let Some(oldest) = self.things.iter().position(|thing| thing.kind.is_good() == good_goes) {
-                self.things.remove(oldest);
+            let bad = self.items.iter().filter(|item| !item.kind.is_good()).count();
+            let good_goes = bad * 2 <= self.items.len();
+            if let Some(oldest) = self.items.iter().position(|item| item.kind.is_good() == good_goes) {
+                self.items.remove(oldest);
             }
         }
     }
 
     /// What is not as ostler writes it is left out; somebody may have been in the file.
-    fn checked(mut self) -> Self {
+    fn sanitize(mut self) -> Self {
         self.last_fetch = self.last_fetch.filter(|time| is_time(time));
         self.last_send = self.last_send.filter(|time| is_time(time));
-        self.things.retain(|thing| is_time(&thing.time) && thing.first.as_deref().is_none_or(is_time));
-        for thing in &mut self.things {
-            thing.text = line(&thing.text);
-            thing.advice = thing.advice.as_deref().map(line);
+        self.items.retain(|item| is_time(&item.time) && item.first.as_deref().is_none_or(is_time));
+        for item in &mut self.items {
+            item.text = to_line(&item.text);
+            item.advice = item.advice.as_deref().map(to_line);
         }
-        self.things.drain(..self.things.len().saturating_sub(KEPT));
+        self.items.drain(..self.items.len().saturating_sub(MAX_ITEMS_PER_ACCOUNT));
         self
     }
 }
@@ -128,30 +128,30 @@ fn is_time(text: &str) -> bool {
     OffsetDateTime::parse(text, &Rfc3339).is_ok()
 }
 
-fn line(text: &str) -> String {
-    without_control(text).chars().take(LONGEST).collect()
+fn to_line(text: &str) -> String {
+    without_control(text).chars().take(MAX_TEXT_CHARS).collect()
 }
 
 /// Of all accounts, by name.
 #[derive(Debug, Clone, Default)]
 pub struct History {
-    accounts: BTreeMap<String, Past>,
+    accounts: BTreeMap<String, AccountHistory>,
     /// Grows with everything that is to be kept soon.
     changes: u64,
     /// When it grew last.
-    changed: Option<OffsetDateTime>,
+    changed_at: Option<OffsetDateTime>,
 }
 
 /// The history as it is written down.
 #[derive(Serialize, Deserialize)]
 struct Document {
     version: u32,
-    accounts: BTreeMap<String, Past>,
+    accounts: BTreeMap<String, AccountHistory>,
 }
 
 /// Why a text is no history.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unreadable {
+pub enum HistoryReadError {
     /// A later ostler wrote it, and knows more.
     #[error("it is from a later version of ostler")]
     TooNew,
@@ -161,33 +161,33 @@ pub enum Unreadable {
 }
 
 impl History {
-    /// Reads what [`text`](Self::text) wrote.
-    pub fn read(text: &str) -> Result<Self, Unreadable> {
+    /// Reads what [`to_json`](Self::to_json) wrote.
+    pub fn from_json(text: &str) -> Result<Self, HistoryReadError> {
         #[derive(Deserialize)]
         struct Head {
             version: u32,
         }
-        let damaged = |error: serde_json::Error| Unreadable::Damaged(error.to_string());
+        let damaged = |error: serde_json::Error| HistoryReadError::Damaged(error.to_string());
         let head: Head = serde_json::from_str(text).map_err(damaged)?;
-        if head.version > VERSION {
-            return Err(Unreadable::TooNew);
+        if head.version > FORMAT_VERSION {
+            return Err(HistoryReadError::TooNew);
         }
         let document: Document = serde_json::from_str(text).map_err(damaged)?;
-        let accounts = document.accounts.into_iter().map(|(name, past)| (name, past.checked())).collect();
+        let accounts = document.accounts.into_iter().map(|(name, past)| (name, past.sanitize())).collect();
         Ok(Self { accounts, ..Self::default() })
     }
 
     /// All of it, to be kept; `None`: there is nothing.
-    pub fn text(&self) -> Option<String> {
+    pub fn to_json(&self) -> Option<String> {
         if self.accounts.is_empty() {
             return None;
         }
-        let document = Document { version: VERSION, accounts: self.accounts.clone() };
+        let document = Document { version: FORMAT_VERSION, accounts: self.accounts.clone() };
         serde_json::to_string_pretty(&document).ok().map(|text| text + "\n")
     }
 
     /// What is known of an account.
-    pub fn of(&self, account: &str) -> Option<&Past> {
+    pub fn account(&self, account: &str) -> Option<&AccountHistory> {
         self.accounts.get(account)
     }
 
@@ -197,7 +197,7 @@ impl History {
     }
 
     /// Takes note of an event that became this entry of the journal, if it is one of an account.
-    pub fn note(&mut self, event: &Event, entry: &Entry, now: OffsetDateTime) {
+    pub fn record(&mut self, event: &Event, entry: &Entry, now: OffsetDateTime) {
         // With no settings at all at the start, somebody is about to put them back.
         if let Event::Settings { accounts, again, .. } = event
             && (*again || !accounts.is_empty())
@@ -205,13 +205,13 @@ impl History {
             let before = self.accounts.len();
             self.accounts.retain(|name, _| accounts.contains(name));
             if self.accounts.len() < before {
-                self.change(now);
+                self.mark_changed(now);
             }
         }
         let Some(account) = &entry.account else { return };
-        let Some(kind) = kind(event) else { return };
+        let Some(kind) = history_kind(event) else { return };
         let (text, advice) = match event {
-            Event::Failed(_, failure) => (line(&failure.sentence()), Some(line(&failure.advice()))),
+            Event::Failed(_, failure) => (to_line(&failure.sentence()), Some(to_line(&failure.advice()))),
             _ => (entry.text.clone(), None),
         };
         let past = self.accounts.entry(account.clone()).or_default();
@@ -221,13 +221,13 @@ impl History {
             Kind::NotSent | Kind::Failed | Kind::Mistake => {}
         }
         if matches!(event, Event::Fetched { messages: 0, .. }) {
-            if self.changed.is_none_or(|last| now - last >= STALE) {
-                self.change(now);
+            if self.changed_at.is_none_or(|last| now - last >= EMPTY_FETCH_SAVE_INTERVAL) {
+                self.mark_changed(now);
             }
             return;
         }
-        past.add(Thing { time: entry.time.clone(), kind, text, advice, times: 1, first: None });
-        self.change(now);
+        past.add(HistoryItem { time: entry.time.clone(), kind, text, advice, times: 1, first: None });
+        self.mark_changed(now);
     }
 
     /// Forgets these accounts; whether there was anything to forget.
@@ -237,14 +237,14 @@ impl History {
         self.accounts.len() < before
     }
 
-    fn change(&mut self, now: OffsetDateTime) {
+    fn mark_changed(&mut self, now: OffsetDateTime) {
         self.changes += 1;
-        self.changed = Some(now);
+        self.changed_at = Some(now);
     }
 }
 
 /// What is worth keeping.
-fn kind(event: &Event) -> Option<Kind> {
+fn history_kind(event: &Event) -> Option<Kind> {
     match event {
         Event::Fetched { .. } => Some(Kind::Fetched),
         Event::Sent { .. } => Some(Kind::Sent),
@@ -273,14 +273,14 @@ mod tests {
         fn happens(&mut self, event: &Event) {
             self.minutes += 1;
             let now = OffsetDateTime::UNIX_EPOCH + time::Duration::minutes(self.minutes);
-            if let Some(entry) = self.journal.note(event, |_| None) {
+            if let Some(entry) = self.journal.record(event, |_| None) {
                 let entry = Entry { time: now.format(&Rfc3339).unwrap(), ..entry.clone() };
-                self.history.note(event, &entry, now);
+                self.history.record(event, &entry, now);
             }
         }
 
-        fn things(&self) -> Vec<&Thing> {
-            self.history.of("home").map(|past| past.things.iter().collect()).unwrap_or_default()
+        fn items(&self) -> Vec<&HistoryItem> {
+            self.history.account("home").map(|past| past.items.iter().collect()).unwrap_or_default()
         }
     }
 
@@ -304,11 +304,11 @@ mod tests {
         for _ in 0..600 {
             world.happens(&fetched(0));
         }
-        assert_eq!(world.things().len(), 1);
-        assert_eq!(world.things()[0].text, "2 messages fetched");
+        assert_eq!(world.items().len(), 1);
+        assert_eq!(world.items()[0].text, "2 messages fetched");
         assert_eq!(world.history.changes(), 1 + 60, "every ten minutes");
-        assert_eq!(world.history.of("home").unwrap().last_fetch.as_deref(), Some("1970-01-01T10:01:00Z"));
-        assert_eq!(world.history.of("home").unwrap().last_send, None);
+        assert_eq!(world.history.account("home").unwrap().last_fetch.as_deref(), Some("1970-01-01T10:01:00Z"));
+        assert_eq!(world.history.account("home").unwrap().last_send, None);
     }
 
     #[test]
@@ -319,18 +319,18 @@ mod tests {
             world.happens(&failed("x"));
             world.happens(&failed("y"));
         }
-        let things = world.things();
-        assert_eq!(things.len(), 3);
-        assert_eq!((things[1].times, things[2].times), (100, 100));
-        assert_eq!(things[2].first.as_deref(), Some("1970-01-01T00:03:00Z"));
-        assert_eq!(things[2].time, "1970-01-01T03:21:00Z");
+        let items = world.items();
+        assert_eq!(items.len(), 3);
+        assert_eq!((items[1].times, items[2].times), (100, 100));
+        assert_eq!(items[2].first.as_deref(), Some("1970-01-01T00:03:00Z"));
+        assert_eq!(items[2].time, "1970-01-01T03:21:00Z");
         // It worked in between, so it is another one.
         world.happens(&fetched(1));
         world.happens(&failed("x"));
-        assert_eq!(world.things().len(), 5);
+        assert_eq!(world.items().len(), 5);
         let failure = Failure::UnknownAccount { given: "x".into(), known: vec![] };
         world.happens(&Event::Failed(Some("home".into()), failure.clone()));
-        let last = world.things()[5];
+        let last = world.items()[5];
         assert_eq!((&last.text, last.advice.as_ref()), (&failure.sentence(), Some(&failure.advice())));
     }
 
@@ -339,11 +339,11 @@ mod tests {
         let mut world = World::default();
         (0..40).for_each(|_| world.happens(&fetched(1)));
         (0..400).for_each(|n| world.happens(&failed(&n.to_string())));
-        assert_eq!(world.things().len(), KEPT);
-        assert_eq!(world.things().iter().filter(|thing| thing.kind.is_good()).count(), KEPT / 2);
+        assert_eq!(world.items().len(), MAX_ITEMS_PER_ACCOUNT);
+        assert_eq!(world.items().iter().filter(|item| item.kind.is_good()).count(), MAX_ITEMS_PER_ACCOUNT / 2);
         (0..400).for_each(|_| world.happens(&fetched(1)));
-        assert_eq!(world.things().iter().filter(|thing| thing.kind.is_good()).count(), KEPT / 2);
-        assert_eq!(world.things().last().unwrap().kind, Kind::Fetched);
+        assert_eq!(world.items().iter().filter(|item| item.kind.is_good()).count(), MAX_ITEMS_PER_ACCOUNT / 2);
+        assert_eq!(world.items().last().unwrap().kind, Kind::Fetched);
     }
 
     #[test]
@@ -353,30 +353,30 @@ mod tests {
             world.happens(&event);
         }
         world.happens(&Event::Sent { account: "work".into(), recipients: 1, octets: 1 });
-        let text = world.history.text().unwrap();
-        let again = History::read(&text).unwrap();
-        assert_eq!(again.of("home"), world.history.of("home"));
-        assert_eq!(again.text(), Some(text));
+        let text = world.history.to_json().unwrap();
+        let again = History::from_json(&text).unwrap();
+        assert_eq!(again.account("home"), world.history.account("home"));
+        assert_eq!(again.to_json(), Some(text));
         world.happens(&settings(&["work", "new"]));
-        assert!(world.history.of("home").is_none() && world.history.of("work").is_some());
+        assert!(world.history.account("home").is_none() && world.history.account("work").is_some());
         let changes = world.history.changes();
         world.happens(&settings(&["work", "new"]));
         assert_eq!(world.history.changes(), changes, "nothing to keep");
         world.happens(&settings(&[]));
-        assert_eq!(world.history.text(), None);
+        assert_eq!(world.history.to_json(), None);
     }
 
     #[test]
     fn what_is_no_history_is_refused_and_what_is_strange_in_one_left_out() {
         for text in ["", "{", "[]", "{\"version\": 1}", "{\"version\": 1, \"accounts\": {\"a\": 3}}", "\0\0\0"] {
-            assert!(matches!(History::read(text), Err(Unreadable::Damaged(_))), "{text}");
+            assert!(matches!(History::from_json(text), Err(HistoryReadError::Damaged(_))), "{text}");
         }
         let newer = "{\"version\": 2, \"accounts\": [], \"more\": 1}";
-        assert!(matches!(History::read(newer), Err(Unreadable::TooNew)));
+        assert!(matches!(History::from_json(newer), Err(HistoryReadError::TooNew)));
         let strange = "{\"version\": 1, \"accounts\": {\"a\": {\"last_fetch\": \"<b>\", \"things\": [
             {\"time\": \"x\", \"kind\": \"sent\", \"text\": \"\"},
             {\"time\": \"2026-01-02T03:04:05Z\", \"kind\": \"sent\", \"text\": \"a\\u001b[2J\"}]}}}";
-        let past = History::read(strange).unwrap().of("a").cloned().unwrap();
-        assert_eq!((past.last_fetch, past.things.len(), past.things[0].text.as_str()), (None, 1, "a?[2J"));
+        let past = History::from_json(strange).unwrap().account("a").cloned().unwrap();
+        assert_eq!((past.last_fetch, past.items.len(), past.items[0].text.as_str()), (None, 1, "a?[2J"));
     }
 }

@@ -14,15 +14,15 @@ use tokio::time::{sleep, timeout};
 use super::Events;
 use crate::config;
 use crate::events::event::Event;
-use crate::events::history::{History, Unreadable};
+use crate::events::history::{History, HistoryReadError};
 use crate::os::control::canonical;
 
 /// What happens within so long of something that is to be kept is written with it.
-const PAUSE: Duration = Duration::from_secs(5);
+const SAVE_DELAY: Duration = Duration::from_secs(5);
 /// How long the end of the program waits for a disk.
-const LAST: Duration = Duration::from_secs(3);
+const FINAL_SAVE_TIMEOUT: Duration = Duration::from_secs(3);
 /// The longest file that is read, in octets: a thousand accounts with all their things.
-const LIMIT: u64 = 64 * 1024 * 1024;
+const MAX_FILE_OCTETS: u64 = 64 * 1024 * 1024;
 
 /// Where the history belonging to a settings file is kept: `history.json` in the user's folder for state, and for a
 /// settings file that is not in its usual place one with another name beside it. `None`: there is no such folder.
@@ -41,7 +41,7 @@ pub fn path(settings_file: &Path) -> Option<PathBuf> {
 
 /// Why there is no history, or none is kept.
 #[derive(Debug, thiserror::Error)]
-enum Trouble {
+enum HistoryFileError {
     #[error("the history of fetches and sends is not kept, because this system names no folder for it")]
     NoFolder,
     #[error("the history of fetches and sends in {} cannot be read: {why}; it begins anew", .file.display())]
@@ -58,13 +58,13 @@ enum Trouble {
     NotWritten { file: PathBuf, source: io::Error },
 }
 
-fn load(file: &Path) -> Result<History, Trouble> {
-    let lost = |why: String| Trouble::Lost { file: file.to_owned(), why };
+fn load(file: &Path) -> Result<History, HistoryFileError> {
+    let lost = |why: String| HistoryFileError::Lost { file: file.to_owned(), why };
     match read(file).map_err(|error| lost(error.to_string()))? {
         None => Ok(History::default()),
-        Some(text) => History::read(&text).map_err(|error| match error {
-            Unreadable::TooNew => Trouble::TooNew { file: file.to_owned() },
-            Unreadable::Damaged(_) => lost(error.to_string()),
+        Some(text) => History::from_json(&text).map_err(|error| match error {
+            HistoryReadError::TooNew => HistoryFileError::TooNew { file: file.to_owned() },
+            HistoryReadError::Damaged(_) => lost(error.to_string()),
         }),
     }
 }
@@ -76,18 +76,18 @@ fn read(file: &Path) -> io::Result<Option<String>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
         Ok(meta) if !meta.is_file() => return Err(io::Error::other("it is no regular file")),
-        Ok(meta) if meta.len() > LIMIT => return Err(io::Error::other("it is too long")),
+        Ok(meta) if meta.len() > MAX_FILE_OCTETS => return Err(io::Error::other("it is too long")),
         Ok(_) => {}
     }
     let mut text = String::new();
-    std::fs::File::open(file)?.take(LIMIT).read_to_string(&mut text)?;
+    std::fs::File::open(file)?.take(MAX_FILE_OCTETS).read_to_string(&mut text)?;
     Ok(Some(text))
 }
 
 /// The whole file or the old one; with nothing to keep, none. For its owner only.
 fn write(file: &Path, text: Option<&str>) -> io::Result<()> {
     let Some(text) = text else {
-        sweep(file);
+        remove_leftovers(file);
         return match std::fs::remove_file(file) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             // The folder too, if nothing else is in it.
@@ -110,7 +110,7 @@ fn write(file: &Path, text: Option<&str>) -> io::Result<()> {
 }
 
 /// Takes away what an ostler that was killed while it wrote has left beside the file.
-fn sweep(file: &Path) {
+fn remove_leftovers(file: &Path) {
     let Some((folder, name)) = file.parent().zip(file.file_name().and_then(|name| name.to_str())) else { return };
     let start = format!(".{name}.");
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
@@ -127,30 +127,30 @@ pub fn forget(settings_file: &Path, accounts: &[String]) -> io::Result<()> {
     let mut history = match load(&file) {
         Ok(history) => history,
         // Nobody can say what is in it.
-        Err(Trouble::Lost { .. }) => return write(&file, None),
+        Err(HistoryFileError::Lost { .. }) => return write(&file, None),
         Err(error) => return Err(io::Error::other(error)),
     };
-    if history.forget(accounts) { write(&file, history.text().as_deref()) } else { Ok(()) }
+    if history.forget(accounts) { write(&file, history.to_json().as_deref()) } else { Ok(()) }
 }
 
 /// Keeps what happens.
 #[derive(Debug)]
-pub struct Keeper {
+pub struct HistoryStore {
     events: Events,
     /// `None`: nothing is kept.
     file: Option<PathBuf>,
     /// What the file holds, as far as is known.
-    written: Mutex<Written>,
+    saved: Mutex<SaveState>,
 }
 
 #[derive(Debug, Default)]
-struct Written {
+struct SaveState {
     text: Option<String>,
     /// What has been said about it.
-    told: Option<String>,
+    reported: Option<String>,
 }
 
-impl Keeper {
+impl HistoryStore {
     /// Reads the history of a settings file and hands it to `events`.
     pub fn start(settings_file: &Path, events: &Events) -> Arc<Self> {
         Self::start_at(path(settings_file), events)
@@ -159,64 +159,64 @@ impl Keeper {
     fn start_at(file: Option<PathBuf>, events: &Events) -> Arc<Self> {
         let loaded = match &file {
             Some(file) => {
-                sweep(file);
+                remove_leftovers(file);
                 load(file)
             }
-            None => Err(Trouble::NoFolder),
+            None => Err(HistoryFileError::NoFolder),
         };
-        let file = file.filter(|_| !matches!(loaded, Err(Trouble::TooNew { .. })));
+        let file = file.filter(|_| !matches!(loaded, Err(HistoryFileError::TooNew { .. })));
         let text = match loaded {
             Ok(history) => {
-                let text = history.text();
-                events.remember(history);
+                let text = history.to_json();
+                events.load_history(history);
                 text
             }
             Err(trouble) => {
-                events.publish(Event::Remark(trouble.to_string()));
+                events.publish(Event::Warning(trouble.to_string()));
                 None
             }
         };
-        Arc::new(Self { events: events.clone(), file, written: Mutex::new(Written { text, told: None }) })
+        Arc::new(Self { events: events.clone(), file, saved: Mutex::new(SaveState { text, reported: None }) })
     }
 
     /// Writes down what is to be kept, some seconds after it happened. Sleeps while nothing happens. Never ends.
-    pub async fn keep(self: Arc<Self>) {
-        let mut changes = self.events.history_changes();
+    pub async fn save_changes(self: Arc<Self>) {
+        let mut changes = self.events.subscribe_history();
         // Something may have happened before this one listens.
         changes.mark_changed();
         while changes.changed().await.is_ok() {
-            sleep(PAUSE).await;
+            sleep(SAVE_DELAY).await;
             changes.mark_unchanged();
-            self.write_aside().await;
+            self.save_in_thread().await;
         }
     }
 
     /// Writes down what has not been yet; the last thing before the end.
-    pub async fn end(self: Arc<Self>) {
-        let _ = timeout(LAST, self.write_aside()).await;
+    pub async fn finish(self: Arc<Self>) {
+        let _ = timeout(FINAL_SAVE_TIMEOUT, self.save_in_thread()).await;
     }
 
     /// A disk may be slow, and mail does not wait for it.
-    async fn write_aside(self: &Arc<Self>) {
+    async fn save_in_thread(self: &Arc<Self>) {
         let own = Arc::clone(self);
-        let _ = tokio::task::spawn_blocking(move || own.write_now()).await;
+        let _ = tokio::task::spawn_blocking(move || own.save_now()).await;
     }
 
-    fn write_now(&self) {
+    fn save_now(&self) {
         let Some(file) = &self.file else { return };
-        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut saved = self.saved.lock().unwrap_or_else(PoisonError::into_inner);
         // Asked for when it is this one's turn, so that an older text never follows a newer one.
-        let text = self.events.history_text();
-        if text == written.text {
+        let text = self.events.history_json();
+        if text == saved.text {
             return;
         }
         match write(file, text.as_deref()) {
-            Ok(()) => *written = Written { text, told: None },
+            Ok(()) => *saved = SaveState { text, reported: None },
             Err(source) => {
-                let trouble = Trouble::NotWritten { file: file.clone(), source }.to_string();
-                if written.told.as_ref() != Some(&trouble) {
-                    self.events.publish(Event::Remark(trouble.clone()));
-                    written.told = Some(trouble);
+                let trouble = HistoryFileError::NotWritten { file: file.clone(), source }.to_string();
+                if saved.reported.as_ref() != Some(&trouble) {
+                    self.events.publish(Event::Warning(trouble.clone()));
+                    saved.reported = Some(trouble);
                 }
             }
         }
@@ -238,35 +238,35 @@ mod tests {
     }
 
     /// An ostler that begins with this file.
-    fn started(file: &Path) -> (Events, Arc<Keeper>) {
+    fn started(file: &Path) -> (Events, Arc<HistoryStore>) {
         let events = Events::default();
-        let keeper = Keeper::start_at(Some(file.to_owned()), &events);
+        let store = HistoryStore::start_at(Some(file.to_owned()), &events);
         settings(&events, &["home"]);
-        (events, keeper)
+        (events, store)
     }
 
-    async fn remarks(events: &Events) -> Vec<String> {
+    async fn warnings(events: &Events) -> Vec<String> {
         let news = events.since(Some(0), Duration::ZERO).await;
         let entries = news["entries"].as_array().unwrap().clone();
-        let remarks = entries.into_iter().filter(|entry| entry["kind"] == "remark");
-        remarks.map(|entry| entry["text"].as_str().unwrap().to_owned()).collect()
+        let warnings = entries.into_iter().filter(|entry| entry["kind"] == "remark");
+        warnings.map(|entry| entry["text"].as_str().unwrap().to_owned()).collect()
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_happened_is_written_seconds_later_and_there_after_a_restart() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("state/ostler/history.json");
-        let (events, keeper) = started(&file);
-        let keeping = tokio::spawn(Arc::clone(&keeper).keep());
+        let (events, store) = started(&file);
+        let saving = tokio::spawn(Arc::clone(&store).save_changes());
         tokio::task::yield_now().await;
         events.publish(sent());
         // Auto-advancing time does not wait for other threads, so look until it is there.
         while !file.exists() {
-            sleep(PAUSE).await;
+            sleep(SAVE_DELAY).await;
         }
         events.publish(sent());
-        keeper.end().await;
-        keeping.abort();
+        store.finish().await;
+        saving.abort();
         #[cfg(unix)]
         {
             use std::os::unix::fs::MetadataExt;
@@ -277,14 +277,14 @@ mod tests {
         assert_eq!(names, 1, "no file is left behind");
         // One that was killed while it wrote.
         std::fs::write(file.with_file_name(".history.json.77-0.new"), "half").unwrap();
-        let (events, keeper) = started(&file);
+        let (events, store) = started(&file);
         assert_eq!(std::fs::read_dir(file.parent().unwrap()).unwrap().count(), 1);
-        assert_eq!(events.past("home").unwrap().things.len(), 2);
+        assert_eq!(events.account_history("home").unwrap().items.len(), 2);
         let account = &events.document(|_| None)["accounts"][0];
         assert!(account["last_send"].is_string() && account["last_fetch"].is_null() && account["state"] == "unused");
-        assert_eq!(remarks(&events).await, Vec::<String>::new());
+        assert_eq!(warnings(&events).await, Vec::<String>::new());
         settings(&events, &["other"]);
-        keeper.end().await;
+        store.finish().await;
         assert!(!file.parent().unwrap().exists(), "nothing is left of an account that is gone");
     }
 
@@ -294,14 +294,14 @@ mod tests {
         let file = folder.path().join("history.json");
         for damage in [&b"{\"version\": 1, \"accounts\": {\"ho"[..], b"", b"\xff\xfe\0"] {
             std::fs::write(&file, damage).unwrap();
-            let (events, keeper) = started(&file);
-            let said = remarks(&events).await;
+            let (events, store) = started(&file);
+            let said = warnings(&events).await;
             assert!(said.len() == 1 && said[0].contains("begins anew"), "{said:?}");
             assert_eq!(std::fs::read(&file).unwrap(), damage, "nothing happened yet");
             events.publish(sent());
-            keeper.end().await;
-            assert!(load(&file).unwrap().of("home").is_some());
-            assert_eq!(remarks(&events).await.len(), 1);
+            store.finish().await;
+            assert!(load(&file).unwrap().account("home").is_some());
+            assert_eq!(warnings(&events).await.len(), 1);
         }
     }
 
@@ -310,11 +310,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("history.json");
         std::fs::write(&file, "{\"version\": 7}").unwrap();
-        let (events, keeper) = started(&file);
+        let (events, store) = started(&file);
         events.publish(sent());
-        keeper.end().await;
+        store.finish().await;
         assert_eq!(std::fs::read_to_string(&file).unwrap(), "{\"version\": 7}");
-        let said = remarks(&events).await;
+        let said = warnings(&events).await;
         assert!(said.len() == 1 && said[0].contains("later version"), "{said:?}");
     }
 
@@ -324,18 +324,18 @@ mod tests {
         let file = folder.path().join("state/history.json");
         // A file where a folder is to be: also for root, who may write anywhere.
         std::fs::write(folder.path().join("state"), "").unwrap();
-        let (events, keeper) = started(&file);
-        let before = remarks(&events).await.len();
+        let (events, store) = started(&file);
+        let before = warnings(&events).await.len();
         for _ in 0..3 {
             events.publish(sent());
-            Arc::clone(&keeper).end().await;
+            Arc::clone(&store).finish().await;
         }
-        let said = remarks(&events).await;
+        let said = warnings(&events).await;
         assert_eq!(said.len(), before + 1, "{said:?}");
         assert!(said.last().unwrap().contains("Mail is not affected"), "{said:?}");
         std::fs::remove_file(folder.path().join("state")).unwrap();
-        keeper.end().await;
-        assert_eq!(load(&file).unwrap().of("home").unwrap().things.len(), 3);
+        store.finish().await;
+        assert_eq!(load(&file).unwrap().account("home").unwrap().items.len(), 3);
     }
 
     #[test]

@@ -14,9 +14,9 @@ use ostler_mail::account::Protocol;
 use ostler_mail::failure::{spoken, without_control};
 
 /// How many things are kept: some hours of an old program that looks for mail every few minutes.
-const KEPT: usize = 500;
+const MAX_ENTRIES: usize = 500;
 /// The longest text of one, in characters; providers can be talkative.
-pub(crate) const LONGEST: usize = 600;
+pub(crate) const MAX_TEXT_CHARS: usize = 600;
 
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -42,37 +42,37 @@ pub struct Entry {
 /// The last things that happened.
 #[derive(Debug, Default)]
 pub struct Journal {
-    last: u64,
+    last_seq: u64,
     entries: VecDeque<Entry>,
 }
 
 /// What a session is known by.
-pub type About = (Protocol, Option<String>);
+pub type SessionInfo = (Protocol, Option<String>);
 
 impl Journal {
     /// Takes note of an event; `about` tells what is known of a session. The entry it became, if it is worth one.
-    pub fn note(&mut self, event: &Event, about: impl Fn(SessionId) -> Option<About>) -> Option<&Entry> {
-        let draft = draft(event)?;
+    pub fn record(&mut self, event: &Event, about: impl Fn(SessionId) -> Option<SessionInfo>) -> Option<&Entry> {
+        let draft = draft_entry(event)?;
         let (protocol, account) = draft.session.and_then(about).map_or((None, None), |(p, a)| (Some(p), a));
-        self.last += 1;
+        self.last_seq += 1;
         self.entries.push_back(Entry {
-            seq: self.last,
+            seq: self.last_seq,
             time: timestamp(),
             session: draft.session,
             account: draft.account.or(account),
             protocol: draft.protocol.or(protocol).map(Protocol::name),
             kind: draft.kind,
-            text: without_control(&draft.text).chars().take(LONGEST).collect(),
+            text: without_control(&draft.text).chars().take(MAX_TEXT_CHARS).collect(),
         });
-        if self.entries.len() > KEPT {
+        if self.entries.len() > MAX_ENTRIES {
             self.entries.pop_front();
         }
         self.entries.back()
     }
 
     /// The number of the last thing that happened; 0: nothing yet.
-    pub fn last(&self) -> u64 {
-        self.last
+    pub fn last_seq(&self) -> u64 {
+        self.last_seq
     }
 
     /// Everything after `seq` that is still kept, as the control socket answers it: `{"seq": N, "entries": [..]}`, N being
@@ -81,10 +81,10 @@ impl Journal {
     pub fn since(&self, seq: Option<u64>) -> Value {
         let entries: Vec<&Entry> = match seq {
             None => Vec::new(),
-            Some(seq) if seq > self.last => self.entries.iter().collect(),
+            Some(seq) if seq > self.last_seq => self.entries.iter().collect(),
             Some(seq) => self.entries.iter().filter(|e| e.seq > seq).collect(),
         };
-        json!({"seq": self.last, "entries": entries})
+        json!({"seq": self.last_seq, "entries": entries})
     }
 }
 
@@ -97,7 +97,7 @@ struct Draft {
 }
 
 /// What is worth a line; `None`: nothing a person would miss.
-fn draft(event: &Event) -> Option<Draft> {
+fn draft_entry(event: &Event) -> Option<Draft> {
     let plain = |kind, text: String| Draft { kind, text, session: None, account: None, protocol: None };
     let of = |session: &SessionId, kind, text| Draft { session: Some(*session), ..plain(kind, text) };
     let whose = |account: &String, protocol, kind, text| Draft {
@@ -115,7 +115,7 @@ fn draft(event: &Event) -> Option<Draft> {
                 mistakes.first().map_or("", String::as_str)
             ),
         ),
-        Event::Remark(text) => plain("remark", text.clone()),
+        Event::Warning(text) => plain("remark", text.clone()),
         Event::DoorOpen(door, address) => {
             let text = format!("the {} door on {address} is open", spoken(door.protocol));
             Draft { protocol: Some(door.protocol), account: door.account.clone(), ..plain("door", text) }
@@ -133,7 +133,7 @@ fn draft(event: &Event) -> Option<Draft> {
             of(session, "connected", format!("a mail program connected {what} ({})", spoken(*protocol)))
         }
         Event::SignedIn(session) => of(session, "signed-in", "it signed in".into()),
-        Event::TurnedAway(protocol, _, why) => {
+        Event::ClientRejected(protocol, _, why) => {
             Draft { protocol: Some(*protocol), ..plain("turned-away", format!("a program was not let in: {why}")) }
         }
         Event::Slipped(session, slip) => of(session, "mistake", slip.to_string()),
@@ -184,13 +184,13 @@ mod tests {
     fn the_last_ones_are_kept_and_told_from_a_number_on() {
         let mut journal = Journal::default();
         assert_eq!(journal.since(Some(0)), json!({"seq": 0, "entries": []}));
-        for n in 0..KEPT + 10 {
-            journal.note(&sent(n), |_| None);
+        for n in 0..MAX_ENTRIES + 10 {
+            journal.record(&sent(n), |_| None);
         }
-        assert_eq!(journal.last(), 510);
+        assert_eq!(journal.last_seq(), 510);
         assert_eq!(journal.since(None), json!({"seq": 510, "entries": []}));
         let all = journal.since(Some(0));
-        assert_eq!(all["entries"].as_array().unwrap().len(), KEPT);
+        assert_eq!(all["entries"].as_array().unwrap().len(), MAX_ENTRIES);
         assert_eq!(all["entries"][0]["seq"], 11);
         let new = journal.since(Some(509));
         assert_eq!(new["entries"].as_array().unwrap().len(), 1);
@@ -205,9 +205,9 @@ mod tests {
     fn a_session_gives_its_things_account_and_protocol() {
         let mut journal = Journal::default();
         let about = |id| (id == 7).then(|| (Protocol::Pop3, Some("home".to_owned())));
-        journal.note(&Event::SignedIn(7), about);
-        journal.note(&Event::SignedIn(8), about);
-        journal.note(&Event::Doing(7, "x"), about);
+        journal.record(&Event::SignedIn(7), about);
+        journal.record(&Event::SignedIn(8), about);
+        journal.record(&Event::Doing(7, "x"), about);
         let entries = &journal.since(Some(0))["entries"];
         assert_eq!((&entries[0]["account"], &entries[0]["protocol"]), (&json!("home"), &json!("pop3")));
         assert!(entries[1]["account"].is_null() && entries[2].is_null());
@@ -217,11 +217,11 @@ mod tests {
     fn texts_are_short_and_cannot_steer_a_terminal() {
         let mut journal = Journal::default();
         let failure = Failure::UnknownAccount { given: "\u{1b}[2J".into(), known: vec!["home".into()] };
-        journal.note(&Event::Failed(None, failure), |_| None);
-        journal.note(&Event::NotSent { account: "home".into(), why: "\u{1b}x\n".repeat(1000) }, |_| None);
+        journal.record(&Event::Failed(None, failure), |_| None);
+        journal.record(&Event::NotSent { account: "home".into(), why: "\u{1b}x\n".repeat(1000) }, |_| None);
         for entry in journal.since(Some(0))["entries"].as_array().unwrap() {
             let text = entry["text"].as_str().unwrap();
-            assert!(text.chars().count() <= LONGEST && !text.contains(char::is_control), "{text:?}");
+            assert!(text.chars().count() <= MAX_TEXT_CHARS && !text.contains(char::is_control), "{text:?}");
         }
     }
 }

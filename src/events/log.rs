@@ -98,7 +98,7 @@ pub fn start(format: Format, loudness: i8) {
 }
 
 /// Says on stderr why the program ends: as it is, or where the log is JSON, as lines of the log.
-pub fn complain(text: &str) {
+pub fn print_error(text: &str) {
     if JSON.load(Ordering::Relaxed) {
         text.lines().for_each(|line| error!("{line}"));
     } else {
@@ -240,7 +240,7 @@ pub(crate) fn write(event: &Event) {
                 error!("{mistake}");
             }
         }
-        Event::Remark(text) => warn!("{text}"),
+        Event::Warning(text) => warn!("{text}"),
         Event::DoorOpen(door, address) => {
             let whose = door.account.as_ref().map_or_else(String::new, |a| format!(" (only account {a})"));
             info!("{} door open on {address}{whose}", door.protocol);
@@ -257,7 +257,7 @@ pub(crate) fn write(event: &Event) {
         Event::Slipped(id, slip) => warn!("[{id}] {slip}"),
         Event::Doing(id, what) => debug!("[{id}] {what}"),
         Event::Ended(id) => debug!("[{id}] over"),
-        Event::TurnedAway(protocol, client, why) => warn!("{protocol} client {client} was not let in: {why}"),
+        Event::ClientRejected(protocol, client, why) => warn!("{protocol} client {client} was not let in: {why}"),
         Event::Misused(id, misuse) => warn!("[{id}] connection ended: {misuse}"),
         Event::GateOpened { account, server, how } => {
             info!("account {account}: login at {server} before sending: {how}")

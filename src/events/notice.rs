@@ -27,7 +27,7 @@ pub enum PageTarget {
 }
 
 /// The longest body, in characters: desktops cut off what is longer, and providers can be talkative.
-const LONGEST: usize = 300;
+const MAX_BODY_CHARS: usize = 300;
 
 /// What the desktop tells the user.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,33 +37,33 @@ pub struct Notice {
     /// What happened, and what to do.
     pub body: String,
     /// Where on the settings page he can.
-    pub place: PageTarget,
+    pub target: PageTarget,
     /// Whether he asked for it and waits; it does not depend on the settings then.
     pub is_answer: bool,
 }
 
 impl Notice {
     /// Something that happened by itself.
-    fn of(title: String, body: &str, place: PageTarget) -> Self {
-        let body = without_control(body).chars().take(LONGEST).collect();
-        Self { title: without_control(&title), body, place, is_answer: false }
+    fn new(title: String, body: &str, target: PageTarget) -> Self {
+        let body = without_control(body).chars().take(MAX_BODY_CHARS).collect();
+        Self { title: without_control(&title), body, target, is_answer: false }
     }
 
     /// The answer to something the user asked for in the menu.
-    pub fn answer(title: &str, body: &str, place: PageTarget) -> Self {
-        Self { is_answer: true, ..Self::of(title.to_owned(), body, place) }
+    pub fn answer(title: &str, body: &str, target: PageTarget) -> Self {
+        Self { is_answer: true, ..Self::new(title.to_owned(), body, target) }
     }
 }
 
 /// What the user has been told and has not been mended since.
 #[derive(Debug, Default)]
 pub struct Notices {
-    told: HashSet<Key>,
+    open_problems: HashSet<Problem>,
 }
 
 /// One thing that can be wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Key {
+enum Problem {
     /// Of an account: which side of it, and what.
     Account(String, Option<Protocol>, Discriminant<Failure>),
     Door(Protocol, SocketAddr),
@@ -72,43 +72,45 @@ enum Key {
 
 impl Notices {
     /// What an event has to tell the user. To be asked about every event, since some of them say that it works again.
-    pub fn of(&mut self, event: &Event) -> Option<Notice> {
+    pub fn notice_for(&mut self, event: &Event) -> Option<Notice> {
         match event {
-            Event::Failed(Some(account), failure) => self.failed(account, failure),
+            Event::Failed(Some(account), failure) => self.failure_notice(account, failure),
             Event::DoorShut(door, why) if !door.is_companion => {
                 let title = format!("ostler cannot open its {} door", spoken(door.protocol));
-                let place = door.account.clone().map_or(PageTarget::Start, PageTarget::Account);
+                let target = door.account.clone().map_or(PageTarget::Start, PageTarget::Account);
                 let body = format!("{}: {why}.", door.address);
-                self.once(Key::Door(door.protocol, door.address), || Notice::of(title, &body, place))
+                self.tell_once(Problem::Door(door.protocol, door.address), || Notice::new(title, &body, target))
             }
-            Event::SettingsWrong(mistakes) => self.once(Key::Settings, || {
+            Event::SettingsWrong(mistakes) => self.tell_once(Problem::Settings, || {
                 let mistake = mistakes.first().map_or("", String::as_str);
                 let body = format!("{mistake}. The last good settings stay in force until it is mended.");
-                Notice::of("ostler: the changed settings are wrong".into(), &body, PageTarget::Start)
+                Notice::new("ostler: the changed settings are wrong".into(), &body, PageTarget::Start)
             }),
             Event::DoorOpen(door, _) | Event::DoorRemoved(door) => {
-                self.told.remove(&Key::Door(door.protocol, door.address));
+                self.open_problems.remove(&Problem::Door(door.protocol, door.address));
                 None
             }
             Event::Settings { accounts, .. } => {
-                self.told.retain(|key| match key {
-                    Key::Account(name, ..) => accounts.contains(name),
-                    Key::Door(..) => true,
-                    Key::Settings => false,
+                self.open_problems.retain(|key| match key {
+                    Problem::Account(name, ..) => accounts.contains(name),
+                    Problem::Door(..) => true,
+                    Problem::Settings => false,
                 });
                 None
             }
-            Event::Fetched { account, .. } | Event::GateOpened { account, .. } => self.works(account, Protocol::Pop3),
-            Event::Sent { account, .. } => self.works(account, Protocol::Smtp),
+            Event::Fetched { account, .. } | Event::GateOpened { account, .. } => {
+                self.clear_side(account, Protocol::Pop3)
+            }
+            Event::Sent { account, .. } => self.clear_side(account, Protocol::Smtp),
             Event::Checked { account, trouble: None } => {
-                self.told.retain(|key| !matches!(key, Key::Account(name, ..) if name == account));
+                self.open_problems.retain(|key| !matches!(key, Problem::Account(name, ..) if name == account));
                 None
             }
             _ => None,
         }
     }
 
-    fn failed(&mut self, account: &str, failure: &Failure) -> Option<Notice> {
+    fn failure_notice(&mut self, account: &str, failure: &Failure) -> Option<Notice> {
         let shown_by_the_program = matches!(
             failure,
             Failure::TooBig { .. }
@@ -120,27 +122,31 @@ impl Notices {
             return None;
         }
         let protocol = failure.at().map(|at| at.protocol);
-        self.once(Key::Account(account.to_owned(), protocol, discriminant(failure)), || {
+        self.tell_once(Problem::Account(account.to_owned(), protocol, discriminant(failure)), || {
             // What to do is not cut off because the provider says much.
             let advice = failure.advice();
-            let room = LONGEST.saturating_sub(advice.chars().count() + ". What to do: .".len());
+            let room = MAX_BODY_CHARS.saturating_sub(advice.chars().count() + ". What to do: .".len());
             let sentence: String = failure.sentence().chars().take(room).collect();
             let body = format!("{sentence}. What to do: {advice}.");
-            Notice::of(format!("Your mail account {account} needs you"), &body, PageTarget::Account(account.to_owned()))
+            Notice::new(
+                format!("Your mail account {account} needs you"),
+                &body,
+                PageTarget::Account(account.to_owned()),
+            )
         })
     }
 
     /// Mail went through on one side of an account. What concerns no side, such as a local password, was good too.
-    fn works(&mut self, account: &str, side: Protocol) -> Option<Notice> {
-        self.told.retain(|key| match key {
-            Key::Account(name, protocol, _) => name != account || protocol.is_some_and(|protocol| protocol != side),
-            Key::Door(..) | Key::Settings => true,
+    fn clear_side(&mut self, account: &str, side: Protocol) -> Option<Notice> {
+        self.open_problems.retain(|key| match key {
+            Problem::Account(name, protocol, _) => name != account || protocol.is_some_and(|protocol| protocol != side),
+            Problem::Door(..) | Problem::Settings => true,
         });
         None
     }
 
-    fn once(&mut self, key: Key, notice: impl FnOnce() -> Notice) -> Option<Notice> {
-        self.told.insert(key).then(notice)
+    fn tell_once(&mut self, key: Problem, notice: impl FnOnce() -> Notice) -> Option<Notice> {
+        self.open_problems.insert(key).then(notice)
     }
 }
 
@@ -166,69 +172,72 @@ mod tests {
     #[test]
     fn a_refusal_is_told_once_until_that_side_works_again() {
         let mut notices = Notices::default();
-        let notice = notices.of(&refused(Protocol::Pop3)).unwrap();
+        let notice = notices.notice_for(&refused(Protocol::Pop3)).unwrap();
         assert_eq!(notice.title, "Your mail account home needs you");
         assert!(notice.body.starts_with("mx.example.net refused the sign-in of ann: no. What to do: "), "{notice:?}");
-        assert_eq!((notice.place, notice.is_answer), (PageTarget::Account("home".into()), false));
-        assert_eq!(notices.of(&refused(Protocol::Pop3)), None);
-        assert!(notices.of(&refused(Protocol::Smtp)).is_some(), "the other side has a password of its own");
-        notices.of(&Event::Sent { account: "home".into(), recipients: 1, octets: 1 });
-        assert_eq!(notices.of(&refused(Protocol::Pop3)), None, "sending says nothing about fetching");
-        notices.of(&Event::Fetched { account: "work".into(), messages: 0, octets: 0 });
-        assert_eq!(notices.of(&refused(Protocol::Pop3)), None, "another account");
-        notices.of(&Event::Fetched { account: "home".into(), messages: 0, octets: 0 });
-        assert!(notices.of(&refused(Protocol::Pop3)).is_some());
-        notices.of(&Event::Checked { account: "home".into(), trouble: None });
-        assert!(notices.of(&refused(Protocol::Pop3)).is_some());
+        assert_eq!((notice.target, notice.is_answer), (PageTarget::Account("home".into()), false));
+        assert_eq!(notices.notice_for(&refused(Protocol::Pop3)), None);
+        assert!(notices.notice_for(&refused(Protocol::Smtp)).is_some(), "the other side has a password of its own");
+        notices.notice_for(&Event::Sent { account: "home".into(), recipients: 1, octets: 1 });
+        assert_eq!(notices.notice_for(&refused(Protocol::Pop3)), None, "sending says nothing about fetching");
+        notices.notice_for(&Event::Fetched { account: "work".into(), messages: 0, octets: 0 });
+        assert_eq!(notices.notice_for(&refused(Protocol::Pop3)), None, "another account");
+        notices.notice_for(&Event::Fetched { account: "home".into(), messages: 0, octets: 0 });
+        assert!(notices.notice_for(&refused(Protocol::Pop3)).is_some());
+        notices.notice_for(&Event::Checked { account: "home".into(), trouble: None });
+        assert!(notices.notice_for(&refused(Protocol::Pop3)).is_some());
     }
 
     #[test]
     fn passing_trouble_and_what_the_program_shows_make_none() {
         let mut notices = Notices::default();
         let lost = Failure::NoNameService { at: at(Protocol::Pop3) };
-        assert_eq!(notices.of(&Event::Failed(Some("home".into()), lost)), None);
+        assert_eq!(notices.notice_for(&Event::Failed(Some("home".into()), lost)), None);
         let big = Failure::TooBig { at: at(Protocol::Smtp), size: 2, limit: 1 };
-        assert_eq!(notices.of(&Event::Failed(Some("home".into()), big)), None);
+        assert_eq!(notices.notice_for(&Event::Failed(Some("home".into()), big)), None);
         let unknown = Failure::UnknownAccount { given: "x".into(), known: vec![] };
-        assert_eq!(notices.of(&Event::Failed(None, unknown)), None);
-        assert_eq!(notices.of(&Event::NotSent { account: "home".into(), why: "550 no such user".into() }), None);
+        assert_eq!(notices.notice_for(&Event::Failed(None, unknown)), None);
+        assert_eq!(
+            notices.notice_for(&Event::NotSent { account: "home".into(), why: "550 no such user".into() }),
+            None
+        );
         let failure = Failure::SignInDisabled { at: at(Protocol::Pop3), offered: String::new() };
         let trouble = Some((failure.to_string(), failure));
         let checked = Event::Checked { account: "home".into(), trouble };
-        assert_eq!(notices.of(&checked), None, "the answer to the wish tells it");
+        assert_eq!(notices.notice_for(&checked), None, "the answer to the wish tells it");
     }
 
     #[test]
     fn a_door_is_told_once_until_it_was_open() {
         let mut notices = Notices::default();
         let shut = |companion| Event::DoorShut(door(companion), "dovecot has it".into());
-        assert_eq!(notices.of(&shut(true)), None);
-        let notice = notices.of(&shut(false)).unwrap();
+        assert_eq!(notices.notice_for(&shut(true)), None);
+        let notice = notices.notice_for(&shut(false)).unwrap();
         assert_eq!(notice.title, "ostler cannot open its POP3 door");
         assert_eq!(notice.body, "127.0.0.1:110: dovecot has it.");
-        assert_eq!(notices.of(&shut(false)), None);
-        notices.of(&Event::DoorOpen(door(false), "127.0.0.1:110".parse().unwrap()));
-        assert!(notices.of(&shut(false)).is_some());
+        assert_eq!(notices.notice_for(&shut(false)), None);
+        notices.notice_for(&Event::DoorOpen(door(false), "127.0.0.1:110".parse().unwrap()));
+        assert!(notices.notice_for(&shut(false)).is_some());
     }
 
     #[test]
     fn wrong_settings_are_told_once_and_gone_accounts_forgotten() {
         let mut notices = Notices::default();
         let wrong = || Event::SettingsWrong(vec!["3:1: pop4: is no key".into()]);
-        assert!(notices.of(&wrong()).unwrap().body.starts_with("3:1: pop4: is no key. "));
-        assert_eq!(notices.of(&wrong()), None);
-        notices.of(&refused(Protocol::Pop3));
+        assert!(notices.notice_for(&wrong()).unwrap().body.starts_with("3:1: pop4: is no key. "));
+        assert_eq!(notices.notice_for(&wrong()), None);
+        notices.notice_for(&refused(Protocol::Pop3));
         let read = |names: &[&str]| Event::Settings {
             accounts: names.iter().map(|&n| n.to_owned()).collect(),
             access: Access::SameUser,
             again: true,
         };
-        notices.of(&read(&["home"]));
-        assert!(notices.of(&wrong()).is_some());
-        assert_eq!(notices.of(&refused(Protocol::Pop3)), None, "another setting was changed");
-        notices.of(&read(&["work"]));
-        notices.of(&read(&["work", "home"]));
-        assert!(notices.of(&refused(Protocol::Pop3)).is_some());
+        notices.notice_for(&read(&["home"]));
+        assert!(notices.notice_for(&wrong()).is_some());
+        assert_eq!(notices.notice_for(&refused(Protocol::Pop3)), None, "another setting was changed");
+        notices.notice_for(&read(&["work"]));
+        notices.notice_for(&read(&["work", "home"]));
+        assert!(notices.notice_for(&refused(Protocol::Pop3)).is_some());
     }
 
     #[test]
@@ -236,8 +245,8 @@ mod tests {
         let mut notices = Notices::default();
         let failure =
             Failure::SignInRefused { at: at(Protocol::Pop3), user: "\u{7}ann".into(), said: "a\r\nb".repeat(500) };
-        let notice = notices.of(&Event::Failed(Some("ho\nme".into()), failure)).unwrap();
+        let notice = notices.notice_for(&Event::Failed(Some("ho\nme".into()), failure)).unwrap();
         assert!(!notice.title.contains(char::is_control) && !notice.body.contains(char::is_control), "{notice:?}");
-        assert!(notice.body.chars().count() <= LONGEST);
+        assert!(notice.body.chars().count() <= MAX_BODY_CHARS);
     }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
@@ -18,18 +18,55 @@ use ostler_mail::account::{Door, Protocol};
 use ostler_mail::failure::Blame;
 use ostler_mail::progress::Progress;
 
-/// An account as others see it.
+/// How an account is doing, as far as this run of ostler has seen.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum AccountState {
+    /// Neither fetched nor sent since ostler started.
+    #[default]
+    Unused,
+    /// The last fetch, send or check worked.
+    Ok,
+    /// The last one failed, for a reason that may pass by itself.
+    Trouble,
+    /// The last one failed, and only the user can change that.
+    NeedsYou,
+}
+
+impl AccountState {
+    /// The name in the JSON of `ostler status`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unused => "unused",
+            Self::Ok => "ok",
+            Self::Trouble => "trouble",
+            Self::NeedsYou => "needs you",
+        }
+    }
+}
+
+impl Serialize for AccountState {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+impl From<Blame> for AccountState {
+    fn from(blame: Blame) -> Self {
+        match blame {
+            Blame::User => Self::NeedsYou,
+            Blame::Passing => Self::Trouble,
+        }
+    }
+}
+
+/// What is known of one account; its JSON is part of `ostler status`. Times are RFC 3339.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct AccountStatus {
-    /// `unused`, `ok`, `trouble` (passing) or `needs you`.
-    pub state: &'static str,
-    /// RFC 3339.
+    pub state: AccountState,
     pub last_fetch: Option<String>,
-    /// RFC 3339.
     pub last_send: Option<String>,
     /// What went wrong last, in words.
     pub last_failure: Option<String>,
-    /// When, RFC 3339.
     pub last_failure_at: Option<String>,
 }
 
@@ -37,7 +74,8 @@ pub struct AccountStatus {
 struct DoorStatus {
     door: Door,
     address: SocketAddr,
-    state: String,
+    /// Why it is shut; `None`: it is open.
+    trouble: Option<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -61,7 +99,7 @@ pub struct Status {
     /// Whether the last thing that was heard of any provider is that there is no way to it.
     out_of_reach: bool,
     /// The first mistake of a changed settings file that is not in force.
-    mistake: Option<String>,
+    settings_mistake: Option<String>,
     pub(super) journal: Journal,
     pub(super) history: History,
     pub(super) notices: Notices,
@@ -79,32 +117,25 @@ pub struct Overview {
     /// Whether the last thing that was heard of any provider is that there is no way to it.
     pub out_of_reach: bool,
     /// Doors that cannot be opened: protocol, address, why.
-    pub shut: Vec<(Protocol, SocketAddr, String)>,
+    pub shut_doors: Vec<(Protocol, SocketAddr, String)>,
     /// The first mistake of a changed settings file that is not in force.
-    pub mistake: Option<String>,
+    pub settings_mistake: Option<String>,
     /// By name, in the order of the settings.
     pub accounts: Vec<(String, AccountStatus)>,
-}
-
-/// The state of a door that is open.
-const OPEN: &str = "open";
-
-fn state_of(blame: Blame) -> &'static str {
-    if blame == Blame::User { "needs you" } else { "trouble" }
 }
 
 impl Status {
     /// What the tray shows.
     pub(super) fn overview(&self) -> Overview {
         // A program finds the door on 127.0.0.1 where its companion on ::1 is shut.
-        let shut = self.doors.iter().filter(|d| d.state != OPEN && !d.door.is_companion);
+        let shown = self.doors.iter().filter(|door| !door.door.is_companion);
         Overview {
             paused: self.paused,
             stopping: self.stopping,
             sessions: self.sessions.len(),
             out_of_reach: self.out_of_reach,
-            shut: shut.map(|d| (d.door.protocol, d.address, d.state.clone())).collect(),
-            mistake: self.mistake.clone(),
+            shut_doors: shown.filter_map(|d| Some((d.door.protocol, d.address, d.trouble.clone()?))).collect(),
+            settings_mistake: self.settings_mistake.clone(),
             accounts: self.accounts.clone(),
         }
     }
@@ -120,22 +151,22 @@ impl Status {
     }
 
     /// Before the event changes what is known.
-    pub(super) fn note(&mut self, event: &Event) {
+    pub(super) fn record(&mut self, event: &Event) {
         let sessions = &self.sessions;
         let own = if let Event::Began(id, protocol, _) = event { Some((*id, *protocol)) } else { None };
-        let entry = self.journal.note(event, |id| {
+        let entry = self.journal.record(event, |id| {
             let known = sessions.get(&id).map(|s| (s.protocol, s.account.clone()));
             known.or_else(|| own.filter(|(new, _)| *new == id).map(|(_, protocol)| (protocol, None)))
         });
         if let Some(entry) = entry {
-            self.history.note(event, entry, OffsetDateTime::now_utc());
+            self.history.record(event, entry, OffsetDateTime::now_utc());
         }
     }
 
-    pub(super) fn fold(&mut self, event: Event) {
+    pub(super) fn apply(&mut self, event: Event) {
         match event {
             Event::Settings { accounts, .. } => {
-                self.mistake = None;
+                self.settings_mistake = None;
                 let old = std::mem::take(&mut self.accounts);
                 self.accounts = accounts
                     .into_iter()
@@ -144,18 +175,18 @@ impl Status {
                         let status = known.unwrap_or_else(|| {
                             let (last_fetch, last_send) = self
                                 .history
-                                .of(&name)
+                                .account(&name)
                                 .map_or((None, None), |p| (p.last_fetch.clone(), p.last_send.clone()));
-                            AccountStatus { state: "unused", last_fetch, last_send, ..AccountStatus::default() }
+                            AccountStatus { last_fetch, last_send, ..AccountStatus::default() }
                         });
                         (name, status)
                     })
                     .collect();
             }
-            Event::DoorOpen(door, address) => self.door(door, address, OPEN.into()),
+            Event::DoorOpen(door, address) => self.set_door(door, address, None),
             Event::DoorShut(door, why) => {
                 let address = door.address;
-                self.door(door, address, why);
+                self.set_door(door, address, Some(why));
             }
             Event::DoorRemoved(door) => self.doors.retain(|d| d.door != door),
             Event::Began(id, protocol, client) => {
@@ -174,23 +205,25 @@ impl Status {
                 }
             }
             Event::Ended(id) => drop(self.sessions.remove(&id)),
-            Event::Fetched { account, .. } => self.worked(&account, |status| status.last_fetch = Some(timestamp())),
-            Event::Sent { account, .. } => self.worked(&account, |status| status.last_send = Some(timestamp())),
-            Event::Checked { account, trouble: None } => self.worked(&account, |_| ()),
+            Event::Fetched { account, .. } => {
+                self.record_success(&account, |status| status.last_fetch = Some(timestamp()))
+            }
+            Event::Sent { account, .. } => self.record_success(&account, |status| status.last_send = Some(timestamp())),
+            Event::Checked { account, trouble: None } => self.record_success(&account, |_| ()),
             Event::Checked { account, trouble: Some((why, failure)) } => {
                 self.out_of_reach = failure.is_unreachable();
-                self.failed(&account, why, state_of(failure.blame()));
+                self.record_failure(&account, why, failure.blame().into());
             }
-            Event::NotSent { account, why } => self.failed(&account, not_sent(&why), "trouble"),
+            Event::NotSent { account, why } => self.record_failure(&account, not_sent(&why), AccountState::Trouble),
             Event::Failed(Some(account), failure) => {
                 self.out_of_reach = failure.is_unreachable();
-                self.failed(&account, failure.to_string(), state_of(failure.blame()));
+                self.record_failure(&account, failure.to_string(), failure.blame().into());
             }
             Event::Paused => self.paused = true,
             Event::Resumed => self.paused = false,
-            Event::SettingsWrong(mistakes) => self.mistake = mistakes.into_iter().next(),
-            Event::Remark(_)
-            | Event::TurnedAway(..)
+            Event::SettingsWrong(mistakes) => self.settings_mistake = mistakes.into_iter().next(),
+            Event::Warning(_)
+            | Event::ClientRejected(..)
             | Event::SignedIn(_)
             | Event::Slipped(..)
             | Event::Misused(..)
@@ -201,32 +234,32 @@ impl Status {
         }
     }
 
-    fn door(&mut self, door: Door, address: SocketAddr, state: String) {
+    fn set_door(&mut self, door: Door, address: SocketAddr, trouble: Option<String>) {
         match self.doors.iter_mut().find(|d| d.door == door) {
             Some(known) => {
                 known.address = address;
-                known.state = state;
+                known.trouble = trouble;
             }
-            None => self.doors.push(DoorStatus { door, address, state }),
+            None => self.doors.push(DoorStatus { door, address, trouble }),
         }
     }
 
-    fn account(&mut self, name: &str, change: impl FnOnce(&mut AccountStatus)) {
+    fn update_account(&mut self, name: &str, change: impl FnOnce(&mut AccountStatus)) {
         if let Some((_, status)) = self.accounts.iter_mut().find(|(n, _)| n == name) {
             change(status);
         }
     }
 
-    fn worked(&mut self, account: &str, note: impl FnOnce(&mut AccountStatus)) {
+    fn record_success(&mut self, account: &str, note: impl FnOnce(&mut AccountStatus)) {
         self.out_of_reach = false;
-        self.account(account, |status| {
+        self.update_account(account, |status| {
             note(status);
-            status.state = "ok";
+            status.state = AccountState::Ok;
         });
     }
 
-    fn failed(&mut self, account: &str, why: String, state: &'static str) {
-        self.account(account, |status| {
+    fn record_failure(&mut self, account: &str, why: String, state: AccountState) {
+        self.update_account(account, |status| {
             status.last_failure = Some(why);
             status.last_failure_at = Some(timestamp());
             status.state = state;
@@ -238,7 +271,7 @@ impl Status {
             .doors
             .iter()
             .map(|d| {
-                json!({"protocol": d.door.protocol.name(), "address": d.address.to_string(), "account": d.door.account, "state": d.state})
+                json!({"protocol": d.door.protocol.name(), "address": d.address.to_string(), "account": d.door.account, "state": d.trouble.as_deref().unwrap_or("open")})
             })
             .collect();
         let accounts: Vec<Value> = self

@@ -23,17 +23,17 @@ use tokio::time::{sleep, timeout};
 use crate::os::{self, local};
 
 /// For each part of a conversation: the question, the handler, taking the answer.
-const TIME_LIMIT: Duration = Duration::from_secs(5);
+const EXCHANGE_STEP_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long [`ask`] waits: longer than the running ostler may take.
-const PATIENCE: Duration = Duration::from_secs(12);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(12);
 /// The longest question, line end included.
-const LONGEST_QUESTION: u64 = 64 * 1024;
+const MAX_REQUEST_OCTETS: u64 = 64 * 1024;
 /// The longest answer: room for a status with 10,000 sessions.
-const LONGEST_ANSWER: u64 = 4 * 1024 * 1024;
+const MAX_ANSWER_OCTETS: u64 = 4 * 1024 * 1024;
 /// How often whoever waits for the end looks whether it has come.
-const LOOK: Duration = Duration::from_millis(20);
+const LOCK_POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// Further ones wait; each ends within three time limits.
-const MOST_CONVERSATIONS: usize = 128;
+const MAX_EXCHANGES: usize = 128;
 
 /// What another invocation wants of the running ostler.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,7 +90,7 @@ pub enum ClaimError {
 /// however it does.
 #[derive(Debug)]
 pub struct Instance {
-    place: Place,
+    paths: InstancePaths,
     /// Holds the lock. The file is never removed: whoever waits for it would lock one that is no longer there.
     _lock: File,
 }
@@ -102,11 +102,11 @@ impl Instance {
     }
 
     fn claim_in(folder: PathBuf, settings_file: &Path) -> Result<Self, ClaimError> {
-        let place = Place::of(folder, settings_file)
+        let paths = InstancePaths::new(folder, settings_file)
             .map_err(|source| ClaimError::Lock { path: settings_file.into(), source })?;
-        let path = place.lock_file();
+        let path = paths.lock_file();
         match local::lock(&path).and_then(|lock| lock.map(write_pid).transpose()) {
-            Ok(Some(lock)) => Ok(Self { place, _lock: lock }),
+            Ok(Some(lock)) => Ok(Self { paths, _lock: lock }),
             Ok(None) => Err(ClaimError::AlreadyRuns { pid: read_pid(&path) }),
             Err(source) => Err(ClaimError::Lock { path, source }),
         }
@@ -115,14 +115,14 @@ impl Instance {
     /// Opens the socket for other invocations. Must be called within a tokio runtime; a listener that was there
     /// before is replaced.
     pub fn listen(&self) -> io::Result<Listener> {
-        local::Acceptor::open(&self.place.folder, &self.place.name).map(Listener)
+        local::Acceptor::open(&self.paths.folder, &self.paths.name).map(Listener)
     }
 }
 
 impl Drop for Instance {
     fn drop(&mut self) {
         // Before the lock goes: afterwards the socket may be another one's.
-        local::close(&self.place.folder, &self.place.name);
+        local::close(&self.paths.folder, &self.paths.name);
     }
 }
 
@@ -141,14 +141,14 @@ fn read_pid(path: &Path) -> Option<u32> {
 
 /// Where the ostler of one settings file is found.
 #[derive(Debug)]
-struct Place {
+struct InstancePaths {
     folder: PathBuf,
     /// Stands for the settings file, whatever way it is spelt.
     name: String,
 }
 
-impl Place {
-    fn of(folder: PathBuf, settings_file: &Path) -> io::Result<Self> {
+impl InstancePaths {
+    fn new(folder: PathBuf, settings_file: &Path) -> io::Result<Self> {
         let mut hash = Sha256::new();
         // The folder too: the names of pipes are common to all users.
         hash.update(folder.as_os_str().as_encoded_bytes());
@@ -188,14 +188,14 @@ impl Listener {
         H: Fn(Request) -> F,
         F: Future<Output = Value>,
     {
-        let mut conversations = Vec::new();
+        let mut exchanges = Vec::new();
         loop {
             let accepted = tokio::select! {
-                accepted = self.0.accept(), if conversations.len() < MOST_CONVERSATIONS => accepted,
-                () = some_end(&mut conversations) => continue,
+                accepted = self.0.accept(), if exchanges.len() < MAX_EXCHANGES => accepted,
+                () = finish_some(&mut exchanges) => continue,
             };
             match accepted {
-                Ok(stream) => conversations.push(Box::pin(converse(stream, &handler))),
+                Ok(stream) => exchanges.push(Box::pin(serve_one(stream, &handler))),
                 Err(error) => {
                     tracing::warn!(%error, "cannot take a question of another ostler");
                     sleep(Duration::from_millis(100)).await;
@@ -206,17 +206,17 @@ impl Listener {
 }
 
 /// Drives all of them until at least one has ended, and lets go of those that have.
-async fn some_end<F: Future<Output = ()>>(conversations: &mut Vec<Pin<Box<F>>>) {
+async fn finish_some<F: Future<Output = ()>>(exchanges: &mut Vec<Pin<Box<F>>>) {
     poll_fn(|context| {
-        let before = conversations.len();
-        conversations.retain_mut(|one| one.as_mut().poll(context).is_pending());
-        if conversations.len() < before { Poll::Ready(()) } else { Poll::Pending }
+        let before = exchanges.len();
+        exchanges.retain_mut(|one| one.as_mut().poll(context).is_pending());
+        if exchanges.len() < before { Poll::Ready(()) } else { Poll::Pending }
     })
     .await;
 }
 
 /// One question, one answer. Whoever asks in the wrong way only harms himself.
-async fn converse<S, H, F>(stream: S, handler: &H)
+async fn serve_one<S, H, F>(stream: S, handler: &H)
 where
     S: AsyncRead + AsyncWrite + Unpin,
     H: Fn(Request) -> F,
@@ -224,16 +224,16 @@ where
 {
     let mut stream = tokio::io::BufReader::new(stream);
     let mut line = Vec::new();
-    let mut bounded = (&mut stream).take(LONGEST_QUESTION);
-    let Ok(Ok(1..)) = timeout(TIME_LIMIT, bounded.read_until(b'\n', &mut line)).await else { return };
+    let mut bounded = (&mut stream).take(MAX_REQUEST_OCTETS);
+    let Ok(Ok(1..)) = timeout(EXCHANGE_STEP_TIMEOUT, bounded.read_until(b'\n', &mut line)).await else { return };
     let answer = match read_request(&line) {
-        Ok(request) => {
-            timeout(TIME_LIMIT, handler(request)).await.unwrap_or_else(|_| json!({"error": "ostler is busy"}))
-        }
+        Ok(request) => timeout(EXCHANGE_STEP_TIMEOUT, handler(request))
+            .await
+            .unwrap_or_else(|_| json!({"error": "ostler is busy"})),
         Err(error) => json!({"error": error}),
     };
     // Whether it arrives is the business of the one who asked.
-    let _ = timeout(TIME_LIMIT, stream.write_all(format!("{answer}\n").as_bytes())).await;
+    let _ = timeout(EXCHANGE_STEP_TIMEOUT, stream.write_all(format!("{answer}\n").as_bytes())).await;
 }
 
 fn read_request(line: &[u8]) -> Result<Request, String> {
@@ -247,40 +247,40 @@ fn read_request(line: &[u8]) -> Result<Request, String> {
 /// Asks the ostler that runs on this settings file, and waits for its answer. `None`: there is none. An answer may be
 /// `{"error": ".."}`, for one from an ostler of another version that does not know the question.
 pub fn ask(settings_file: &Path, request: &Request) -> io::Result<Option<Value>> {
-    ask_at(Place::of(local::private_folder()?, settings_file)?, request, PATIENCE)
+    ask_at(InstancePaths::new(local::private_folder()?, settings_file)?, request, ANSWER_TIMEOUT)
 }
 
 /// Waits until the ostler that runs on this settings file has ended, for as long as `patience`; `false`: it has not.
 /// `process` is its number, if it has said it.
 pub fn wait_for_end(settings_file: &Path, process: Option<u32>, patience: Duration) -> io::Result<bool> {
-    let lock_file = Place::of(local::private_folder()?, settings_file)?.lock_file();
+    let lock_file = InstancePaths::new(local::private_folder()?, settings_file)?.lock_file();
     let until = Instant::now() + patience;
     // The lock goes last. Taking it for a moment harms nobody: it is there only when nobody has it.
     while lock_file.exists() && local::lock(&lock_file)?.is_none() {
         if Instant::now() >= until {
             return Ok(false);
         }
-        std::thread::sleep(LOOK);
+        std::thread::sleep(LOCK_POLL_INTERVAL);
     }
     let left = until.saturating_duration_since(Instant::now());
     Ok(process.is_none_or(|process| os::wait_for_process(process, left)))
 }
 
 /// In a thread of its own, since a named pipe has no time limits.
-fn ask_at(place: Place, request: &Request, patience: Duration) -> io::Result<Option<Value>> {
+fn ask_at(paths: InstancePaths, request: &Request, patience: Duration) -> io::Result<Option<Value>> {
     let question = serde_json::to_string(request)? + "\n";
     let (sender, answer) = mpsc::channel();
-    std::thread::Builder::new().name("ask".into()).spawn(move || sender.send(exchange(&place, &question)))?;
+    std::thread::Builder::new().name("ask".into()).spawn(move || sender.send(exchange(&paths, &question)))?;
     answer.recv_timeout(patience).unwrap_or_else(|_| {
         Err(io::Error::new(io::ErrorKind::TimedOut, "an ostler runs on this settings file, but does not answer"))
     })
 }
 
-fn exchange(place: &Place, question: &str) -> io::Result<Option<Value>> {
-    let Some(mut stream) = local::connect(&place.folder, &place.name)? else { return Ok(None) };
+fn exchange(paths: &InstancePaths, question: &str) -> io::Result<Option<Value>> {
+    let Some(mut stream) = local::connect(&paths.folder, &paths.name)? else { return Ok(None) };
     stream.write_all(question.as_bytes())?;
     let mut answer = Vec::new();
-    BufReader::new(stream.take(LONGEST_ANSWER)).read_until(b'\n', &mut answer)?;
+    BufReader::new(stream.take(MAX_ANSWER_OCTETS)).read_until(b'\n', &mut answer)?;
     if answer.is_empty() {
         return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the running ostler ended without an answer"));
     }
@@ -316,8 +316,8 @@ mod tests {
 
         /// Asks from a thread, while the runtime of the test serves.
         async fn ask(&self, name: &str, request: Request) -> io::Result<Option<Value>> {
-            let place = Place::of(self.folder(), &self.settings(name)).unwrap();
-            tokio::task::spawn_blocking(move || ask_at(place, &request, PATIENCE)).await.unwrap()
+            let paths = InstancePaths::new(self.folder(), &self.settings(name)).unwrap();
+            tokio::task::spawn_blocking(move || ask_at(paths, &request, ANSWER_TIMEOUT)).await.unwrap()
         }
     }
 
@@ -373,7 +373,7 @@ mod tests {
     #[test]
     fn a_longer_number_of_an_earlier_process_leaves_nothing_behind() {
         let world = World::new();
-        let path = Place::of(world.folder(), &world.settings("a.toml")).unwrap().lock_file();
+        let path = InstancePaths::new(world.folder(), &world.settings("a.toml")).unwrap().lock_file();
         std::fs::write(path, "4294967295 and more\n").unwrap();
         let _first = world.claim("a.toml").unwrap();
         assert_eq!(pid_in(world.claim("a.toml")), Some(std::process::id()));
@@ -382,7 +382,7 @@ mod tests {
     #[test]
     fn a_folder_in_place_of_the_lock_is_named() {
         let world = World::new();
-        let path = Place::of(world.folder(), &world.settings("a.toml")).unwrap().lock_file();
+        let path = InstancePaths::new(world.folder(), &world.settings("a.toml")).unwrap().lock_file();
         std::fs::create_dir(&path).unwrap();
         let error = world.claim("a.toml").unwrap_err();
         assert!(matches!(&error, ClaimError::Lock { .. }), "{error:?}");
@@ -392,7 +392,7 @@ mod tests {
     #[test]
     fn a_settings_file_is_known_by_any_path_and_before_it_exists() {
         let world = World::new();
-        let name = |path: PathBuf| Place::of(world.folder(), &path).unwrap().name;
+        let name = |path: PathBuf| InstancePaths::new(world.folder(), &path).unwrap().name;
         let plain = name(world.settings("etc/a.toml"));
         std::fs::create_dir(world.settings("etc")).unwrap();
         assert_eq!(name(world.settings("etc/a.toml")), plain);
@@ -491,8 +491,8 @@ mod tests {
         use tokio::net::UnixStream;
 
         fn socket(world: &World) -> PathBuf {
-            let place = Place::of(world.folder(), &world.settings("a.toml")).unwrap();
-            world.folder().join(format!("{}.sock", place.name))
+            let paths = InstancePaths::new(world.folder(), &world.settings("a.toml")).unwrap();
+            world.folder().join(format!("{}.sock", paths.name))
         }
 
         async fn raw(path: &Path, question: &[u8]) -> String {

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 
 /// More than any settings have doors; the number comes from outside.
 #[cfg(target_os = "linux")]
-const MOST: usize = 64;
+const MAX_INHERITED_SOCKETS: usize = 64;
 
 /// Takes them over, closed to programs that ostler starts; the variables that announce them are gone afterwards. To be
 /// called once, before there is another thread. What is not a listening TCP socket is left alone.
@@ -14,7 +14,7 @@ pub(super) fn listeners() -> Vec<(SocketAddr, TcpListener)> {
     // The crate takes a missing LISTEN_PID for ours; systemd always says whom it means.
     let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<usize>().ok());
     let is_ours = number("LISTEN_PID").is_some_and(|pid| u32::try_from(pid) == Ok(std::process::id()));
-    let is_sane = number("LISTEN_FDS").is_some_and(|count| count <= MOST);
+    let is_sane = number("LISTEN_FDS").is_some_and(|count| count <= MAX_INHERITED_SOCKETS);
     if !is_ours || !is_sane {
         return Vec::new();
     }

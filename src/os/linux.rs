@@ -58,7 +58,7 @@ fn judge(row: Option<Row>, me: u32) -> PeerOwner {
 }
 
 /// The commands are those of the guides' `low-ports.md`, which has more room to explain them.
-pub(super) fn allowing_low_port(port: u16) -> Option<String> {
+pub(super) fn low_port_advice(port: u16) -> Option<String> {
     let program = std::env::current_exe().ok()?;
     let program = program.display().to_string().replace('\'', r"'\''");
     Some(format!(
@@ -113,7 +113,7 @@ mod tests {
     #[test]
     fn the_commands_for_low_ports_are_those_of_the_guides() {
         let guide = include_str!("../../config/guides/parts/low-ports.md");
-        let said = allowing_low_port(25).unwrap();
+        let said = low_port_advice(25).unwrap();
         for command in ["sudo sysctl net.ipv4.ip_unprivileged_port_start=25", "sudo setcap cap_net_bind_service=+ep "] {
             assert!(said.contains(command) && guide.contains(command), "{command}: {said}");
         }

@@ -18,13 +18,13 @@ const PROC_PIDLISTFDS: c_int = 1;
 /// What a socket is.
 const PROC_PIDFDSOCKETINFO: c_int = 3;
 /// The longest path that `proc_pidpath` gives: `PROC_PIDPATHINFO_MAXSIZE`.
-const PATH: usize = 4096;
+const MAX_PATH_OCTETS: usize = 4096;
 /// Lists grow while they are asked for; so often is each asked again.
-const TRIES: usize = 8;
+const MAX_LIST_TRIES: usize = 8;
 /// A list that needs more than this is none.
-const MOST: usize = 1 << 20;
+const MAX_LIST_WORDS: usize = 1 << 20;
 /// The name of the sockets in launchd's file (`packaging/macos`).
-const SOCKETS: &CStr = c"Listeners";
+const LAUNCHD_SOCKETS_NAME: &CStr = c"Listeners";
 
 unsafe extern "C" {
     /// `<launch.h>`, in libSystem: the sockets of that name, in an array to be freed; 0 or an error number.
@@ -34,10 +34,10 @@ unsafe extern "C" {
 /// A socket that a program has just handed to another one is in neither list for a moment: looked for twice.
 pub(super) fn owner_of(client: SocketAddr, door: SocketAddr) -> PeerOwner {
     for _ in 0..2 {
-        let Some(processes) = own_processes() else {
+        let Some(processes) = list_own_processes() else {
             return PeerOwner::Unknown("macOS does not list the programs of its user");
         };
-        if processes.into_iter().any(|process| has(process, |info| socket_info::is_end_of(info, client, door))) {
+        if processes.into_iter().any(|process| has_socket(process, |info| socket_info::is_end_of(info, client, door))) {
             return PeerOwner::Me;
         }
     }
@@ -45,16 +45,16 @@ pub(super) fn owner_of(client: SocketAddr, door: SocketAddr) -> PeerOwner {
 }
 
 pub(super) fn port_holder(address: SocketAddr) -> Option<String> {
-    let holds = |process: &c_int| has(*process, |info| socket_info::listens_on(info, address));
-    let process = own_processes()?.into_iter().find(holds)?;
-    match program(process) {
+    let holds = |process: &c_int| has_socket(*process, |info| socket_info::listens_on(info, address));
+    let process = list_own_processes()?.into_iter().find(holds)?;
+    match program_name(process) {
         Some(name) => Some(format!("{name} (process {process})")),
         None => Some(format!("process {process}")),
     }
 }
 
 /// The way is in the application; a program outside of one has no such file.
-pub(super) fn allowing_low_port(port: u16) -> Option<String> {
+pub(super) fn low_port_advice(port: u16) -> Option<String> {
     let file = std::env::current_exe().ok()?.parent()?.parent()?.join("Resources/low-ports/README.md");
     file.is_file().then(|| {
         format!(
@@ -65,9 +65,9 @@ pub(super) fn allowing_low_port(port: u16) -> Option<String> {
 }
 
 /// Whether a process has a socket of which this is true.
-fn has(process: c_int, is_it: impl Fn(&[u8]) -> bool) -> bool {
-    sockets(process).into_iter().any(|file| {
-        let mut info = [0u8; socket_info::SIZE];
+fn has_socket(process: c_int, is_it: impl Fn(&[u8]) -> bool) -> bool {
+    list_sockets(process).into_iter().any(|file| {
+        let mut info = [0u8; socket_info::INFO_OCTETS];
         let size = c_int::try_from(info.len()).unwrap_or(0);
         // SAFETY: `info` has `size` octets, and any octets are good ones.
         let filled =
@@ -77,17 +77,17 @@ fn has(process: c_int, is_it: impl Fn(&[u8]) -> bool) -> bool {
 }
 
 /// The processes of the user that this one runs as.
-fn own_processes() -> Option<Vec<c_int>> {
+fn list_own_processes() -> Option<Vec<c_int>> {
     let me = rustix::process::geteuid().as_raw();
-    // SAFETY: `list` gives a buffer and its size in octets.
-    let asked = list(|buffer, size| unsafe { libc::proc_listpids(PROC_UID_ONLY, me, buffer, size) })?;
+    // SAFETY: `list_words` gives a buffer and its size in octets.
+    let asked = list_words(|buffer, size| unsafe { libc::proc_listpids(PROC_UID_ONLY, me, buffer, size) })?;
     Some(asked.into_iter().filter(|process| *process > 0).collect())
 }
 
 /// The numbers of a process's open sockets; none, if it has ended or may not be looked into.
-fn sockets(process: c_int) -> Vec<c_int> {
-    // SAFETY: `list` gives a buffer and its size in octets.
-    let asked = list(|buffer, size| unsafe { libc::proc_pidinfo(process, PROC_PIDLISTFDS, 0, buffer, size) });
+fn list_sockets(process: c_int) -> Vec<c_int> {
+    // SAFETY: `list_words` gives a buffer and its size in octets.
+    let asked = list_words(|buffer, size| unsafe { libc::proc_pidinfo(process, PROC_PIDLISTFDS, 0, buffer, size) });
     // Each is a `struct proc_fdinfo`: the number, then what it is.
     asked
         .unwrap_or_default()
@@ -101,9 +101,9 @@ fn sockets(process: c_int) -> Vec<c_int> {
 
 /// Asks for a list of words whose length nobody knows beforehand. `ask` is given a buffer and its size in octets, and says
 /// how much of it was filled in; nothing, if it failed.
-fn list(ask: impl Fn(*mut c_void, c_int) -> c_int) -> Option<Vec<c_int>> {
+fn list_words(ask: impl Fn(*mut c_void, c_int) -> c_int) -> Option<Vec<c_int>> {
     let mut words: Vec<c_int> = vec![0; 1024];
-    for _ in 0..TRIES {
+    for _ in 0..MAX_LIST_TRIES {
         let size = c_int::try_from(words.len() * size_of::<c_int>()).ok()?;
         let filled = usize::try_from(ask(words.as_mut_ptr().cast(), size)).ok().filter(|filled| *filled > 0)?;
         let filled = filled / size_of::<c_int>();
@@ -112,7 +112,7 @@ fn list(ask: impl Fn(*mut c_void, c_int) -> c_int) -> Option<Vec<c_int>> {
             words.truncate(filled);
             return Some(words);
         }
-        if words.len() >= MOST {
+        if words.len() >= MAX_LIST_WORDS {
             return None;
         }
         words.resize(words.len() * 2, 0);
@@ -121,8 +121,8 @@ fn list(ask: impl Fn(*mut c_void, c_int) -> c_int) -> Option<Vec<c_int>> {
 }
 
 /// The file name of a process's program.
-fn program(process: c_int) -> Option<String> {
-    let mut path = vec![0u8; PATH];
+fn program_name(process: c_int) -> Option<String> {
+    let mut path = vec![0u8; MAX_PATH_OCTETS];
     let size = u32::try_from(path.len()).ok()?;
     // SAFETY: `path` has `size` octets.
     let length = unsafe { libc::proc_pidpath(process, path.as_mut_ptr().cast(), size) };
@@ -135,7 +135,7 @@ pub(super) fn inherited_listeners() -> Vec<(SocketAddr, TcpListener)> {
     let mut array: *mut c_int = null_mut();
     let mut count = 0;
     // SAFETY: the name ends in a zero octet; the other two take what they are for.
-    let refused = unsafe { launch_activate_socket(SOCKETS.as_ptr(), &raw mut array, &raw mut count) };
+    let refused = unsafe { launch_activate_socket(LAUNCHD_SOCKETS_NAME.as_ptr(), &raw mut array, &raw mut count) };
     if refused != 0 || array.is_null() {
         return Vec::new();
     }

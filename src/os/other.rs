@@ -10,7 +10,7 @@ use super::HardenError;
 use super::peer::PeerOwner;
 
 #[cfg(target_os = "macos")]
-pub(super) use super::macos::{allowing_low_port, inherited_listeners, owner_of, port_holder};
+pub(super) use super::macos::{inherited_listeners, low_port_advice, owner_of, port_holder};
 
 #[cfg(windows)]
 pub(super) use super::windows_owner::{owner_of, port_holder};
@@ -31,7 +31,7 @@ pub(super) fn inherited_listeners() -> Vec<(SocketAddr, std::net::TcpListener)> 
 }
 
 #[cfg(not(target_os = "macos"))]
-pub(super) fn allowing_low_port(_port: u16) -> Option<String> {
+pub(super) fn low_port_advice(_port: u16) -> Option<String> {
     None
 }
 

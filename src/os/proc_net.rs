@@ -15,7 +15,7 @@ pub(super) struct Unreadable;
 pub(super) fn look_up(local: SocketAddr, remote: SocketAddr) -> Result<Option<Row>, Unreadable> {
     let (local, remote) = (canonical(local), canonical(remote));
     let mut is_empty = true;
-    for line in tables().iter().flat_map(|table| table.lines()).filter_map(Line::parse) {
+    for line in read_tables().iter().flat_map(|table| table.lines()).filter_map(Line::parse) {
         is_empty = false;
         if line.local == local && line.remote == remote {
             return Ok(Some(line.row));
@@ -28,7 +28,7 @@ pub(super) fn look_up(local: SocketAddr, remote: SocketAddr) -> Result<Option<Ro
 pub(super) fn port_holder(address: SocketAddr) -> Option<String> {
     const LISTEN: u8 = 10;
     let address = canonical(address);
-    let tables = tables();
+    let tables = read_tables();
     let listeners: Vec<Row> = tables
         .iter()
         .flat_map(|table| table.lines())
@@ -36,8 +36,8 @@ pub(super) fn port_holder(address: SocketAddr) -> Option<String> {
         .filter(|line| line.row.state == LISTEN && overlaps(line.local, address))
         .map(|line| line.row)
         .collect();
-    let found = listeners.iter().find_map(|row| holder_of(row.inode));
-    found.or_else(|| listeners.first().map(|row| whose(row.uid)))
+    let found = listeners.iter().find_map(|row| find_holder(row.inode));
+    found.or_else(|| listeners.first().map(|row| describe_owner(row.uid)))
 }
 
 /// Whether a listener on `held` keeps others from `wanted`. One on `::` takes IPv4 too, unless told otherwise.
@@ -50,14 +50,14 @@ fn overlaps(held: SocketAddr, wanted: SocketAddr) -> bool {
 }
 
 /// The program with this socket open, among those whose open files this process may list.
-fn holder_of(inode: u64) -> Option<String> {
+fn find_holder(inode: u64) -> Option<String> {
     let wanted = format!("socket:[{inode}]");
     let processes = fs::read_dir("/proc").ok()?.flatten();
     for process in processes {
         let name = process.file_name();
         let Some(pid) = name.to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
         if has_open(&process.path(), &wanted) {
-            return Some(format!("{} (process {pid})", program_name(&process.path())));
+            return Some(format!("{} (process {pid})", read_program_name(&process.path())));
         }
     }
     None
@@ -69,7 +69,7 @@ fn has_open(process: &Path, wanted: &str) -> bool {
 }
 
 /// A program chooses this name itself, so anything may be in it.
-fn program_name(process: &Path) -> String {
+fn read_program_name(process: &Path) -> String {
     let name = fs::read(process.join("comm")).unwrap_or_default();
     let name = String::from_utf8_lossy(&name).trim_end().replace(char::is_control, "?");
     if name.is_empty() { "a program".into() } else { name }
@@ -77,7 +77,7 @@ fn program_name(process: &Path) -> String {
 
 /// What can be said of a program whose open files this process may not list: another user's, or one that, like
 /// ostler itself, keeps its memory from others.
-fn whose(uid: u32) -> String {
+fn describe_owner(uid: u32) -> String {
     match uid {
         0 => "a program of root".into(),
         uid if uid == rustix::process::geteuid().as_raw() => "a program of yours, perhaps another ostler".into(),
@@ -86,7 +86,7 @@ fn whose(uid: u32) -> String {
 }
 
 /// Both tables: an IPv6 socket that speaks IPv4 is in the second.
-fn tables() -> Vec<String> {
+fn read_tables() -> Vec<String> {
     ["/proc/net/tcp", "/proc/net/tcp6"].iter().filter_map(|path| fs::read_to_string(path).ok()).collect()
 }
 
@@ -106,8 +106,8 @@ impl Line {
     /// `sl local remote st tx:rx tr:when retrnsmt uid timeout inode ..`
     fn parse(line: &str) -> Option<Self> {
         let mut words = line.split_ascii_whitespace();
-        let local = address(words.nth(1)?)?;
-        let remote = address(words.next()?)?;
+        let local = parse_address(words.nth(1)?)?;
+        let remote = parse_address(words.next()?)?;
         let state = u8::from_str_radix(words.next()?, 16).ok()?;
         let uid = words.nth(3)?.parse().ok()?;
         let inode = words.nth(1)?.parse().ok()?;
@@ -116,7 +116,7 @@ impl Line {
 }
 
 /// `0100007F:1F90`: 32-bit words in the order of the machine, the port as a number.
-fn address(text: &str) -> Option<SocketAddr> {
+fn parse_address(text: &str) -> Option<SocketAddr> {
     let (ip, port) = text.split_once(':')?;
     let port = u16::from_str_radix(port, 16).ok()?;
     let mut octets = [0; 16];
@@ -145,8 +145,8 @@ mod tests {
         assert_eq!(line.local, "127.0.0.1:8080".parse().unwrap());
         assert_eq!(line.remote, "127.0.0.1:50000".parse().unwrap());
         assert_eq!(line.row, Row { state: 1, uid: 1000, inode: 4242 });
-        assert_eq!(address("00000000000000000000000001000000:006E"), Some("[::1]:110".parse().unwrap()));
-        assert_eq!(address("0000000000000000FFFF00000100007F:006E"), Some("127.0.0.1:110".parse().unwrap()));
+        assert_eq!(parse_address("00000000000000000000000001000000:006E"), Some("[::1]:110".parse().unwrap()));
+        assert_eq!(parse_address("0000000000000000FFFF00000100007F:006E"), Some("127.0.0.1:110".parse().unwrap()));
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub(super) fn look_up(local: SocketAddr, remote: SocketAddr) -> Result<Option<Ro
     let row = monitor.ask(local, remote).map_err(|_| Unusable)?;
     // A kernel without the TCP part of the monitor also says ENOENT; believe it only once it has shown something. The
     // door itself will do, for whoever comes first may have gone.
-    let believed = monitor.has_answered || monitor.shows_door(remote);
+    let believed = monitor.has_shown_socket || monitor.can_see_door(remote);
     *slot = Some(monitor);
     if believed { Ok(row) } else { Err(Unusable) }
 }
@@ -39,47 +39,47 @@ const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
 const IPPROTO_TCP: u8 = 6;
 /// `nlmsghdr`.
-const HEADER: usize = 16;
+const HEADER_OCTETS: usize = 16;
 /// `inet_diag_req_v2` and `inet_diag_msg` begin with four octets of their own; the request has another four.
-const REQUEST: usize = HEADER + 8 + ID;
+const REQUEST_OCTETS: usize = HEADER_OCTETS + 8 + SOCKET_ID_OCTETS;
 /// `inet_diag_sockid`.
-const ID: usize = 48;
+const SOCKET_ID_OCTETS: usize = 48;
 /// More than `inet_diag_msg` and the few attributes that come unasked.
-const ANSWER: usize = 1024;
+const MAX_ANSWER_OCTETS: usize = 1024;
 
 struct Monitor {
     socket: OwnedFd,
     /// The number of the last question.
     sequence: u32,
     /// It has shown a socket at least once, so that "no such connection" means what it says.
-    has_answered: bool,
+    has_shown_socket: bool,
 }
 
 impl Monitor {
     fn open() -> Result<Self, Errno> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let socket = socket_with(AddressFamily::NETLINK, SocketType::DGRAM, flags, Some(netlink::SOCK_DIAG))?;
-        Ok(Self { socket, sequence: 0, has_answered: false })
+        Ok(Self { socket, sequence: 0, has_shown_socket: false })
     }
 
     fn ask(&mut self, local: SocketAddr, remote: SocketAddr) -> Result<Option<Row>, Errno> {
         self.sequence = self.sequence.wrapping_add(1);
-        let Some(question) = question(self.sequence, local, remote) else { return Ok(None) };
+        let Some(question) = build_question(self.sequence, local, remote) else { return Ok(None) };
         sendto(&self.socket, &question, SendFlags::empty(), &SocketAddrNetlink::new(0, 0))?;
         loop {
-            let mut buffer = [0; ANSWER];
+            let mut buffer = [0; MAX_ANSWER_OCTETS];
             let (_, length, sender) = recvfrom(&self.socket, &mut buffer[..], RecvFlags::empty())?;
             let from_kernel = sender
                 .and_then(|address| SocketAddrNetlink::try_from(address).ok())
                 .is_some_and(|address| address.pid() == 0);
             let Some(message) = buffer.get(..length).filter(|_| from_kernel) else { continue };
             // An answer with another number belongs to a question that was given up: the next one may be ours.
-            let Some((kind, body)) = message_of(message, self.sequence) else { continue };
+            let Some((kind, body)) = parse_message(message, self.sequence) else { continue };
             let row = match kind {
-                NLMSG_ERROR => error_of(body)?,
+                NLMSG_ERROR => parse_error(body)?,
                 SOCK_DIAG_BY_FAMILY => {
-                    self.has_answered = true;
-                    row_of(body, local, remote)
+                    self.has_shown_socket = true;
+                    parse_row(body, local, remote)
                 }
                 _ => continue,
             };
@@ -88,19 +88,19 @@ impl Monitor {
     }
 
     /// Whether it shows who listens at this address.
-    fn shows_door(&mut self, door: SocketAddr) -> bool {
+    fn can_see_door(&mut self, door: SocketAddr) -> bool {
         let nobody = match door {
             SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
             SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
         };
-        self.ask(door, nobody).is_ok() && self.has_answered
+        self.ask(door, nobody).is_ok() && self.has_shown_socket
     }
 }
 
 /// Asks for exactly one connection. `None`: the addresses are of different families, so there is none.
-fn question(sequence: u32, local: SocketAddr, remote: SocketAddr) -> Option<Vec<u8>> {
+fn build_question(sequence: u32, local: SocketAddr, remote: SocketAddr) -> Option<Vec<u8>> {
     let (family, local_ip, remote_ip) = match (local.ip().to_canonical(), remote.ip().to_canonical()) {
-        (IpAddr::V4(l), IpAddr::V4(r)) => (AF_INET, pad(&l.octets()), pad(&r.octets())),
+        (IpAddr::V4(l), IpAddr::V4(r)) => (AF_INET, pad_ipv4(&l.octets()), pad_ipv4(&r.octets())),
         (IpAddr::V6(l), IpAddr::V6(r)) => (AF_INET6, l.octets(), r.octets()),
         _ => return None,
     };
@@ -108,8 +108,8 @@ fn question(sequence: u32, local: SocketAddr, remote: SocketAddr) -> Option<Vec<
         SocketAddr::V6(address) => address.scope_id(),
         SocketAddr::V4(_) => 0,
     };
-    let mut message = Vec::with_capacity(REQUEST);
-    message.extend((REQUEST as u32).to_ne_bytes());
+    let mut message = Vec::with_capacity(REQUEST_OCTETS);
+    message.extend((REQUEST_OCTETS as u32).to_ne_bytes());
     message.extend(SOCK_DIAG_BY_FAMILY.to_ne_bytes());
     message.extend(NLM_F_REQUEST.to_ne_bytes());
     message.extend(sequence.to_ne_bytes());
@@ -128,15 +128,15 @@ fn question(sequence: u32, local: SocketAddr, remote: SocketAddr) -> Option<Vec<
 }
 
 /// The type and the body of the one message in `datagram`, if it answers the question of that number.
-fn message_of(datagram: &[u8], sequence: u32) -> Option<(u16, &[u8])> {
+fn parse_message(datagram: &[u8], sequence: u32) -> Option<(u16, &[u8])> {
     let length = usize::try_from(u32_at(datagram, 0)?).ok()?;
     let kind = u16::from_ne_bytes(bytes_at(datagram, 4)?);
-    let body = datagram.get(HEADER..length)?;
+    let body = datagram.get(HEADER_OCTETS..length)?;
     (u32_at(datagram, 8)? == sequence).then_some((kind, body))
 }
 
 /// `nlmsgerr`: that there is no such connection is an answer, everything else a failure.
-fn error_of(body: &[u8]) -> Result<Option<Row>, Errno> {
+fn parse_error(body: &[u8]) -> Result<Option<Row>, Errno> {
     let code = bytes_at(body, 0).map(i32::from_ne_bytes).ok_or(Errno::BADMSG)?;
     match Errno::from_raw_os_error(code.saturating_neg()) {
         Errno::NOENT => Ok(None),
@@ -145,22 +145,22 @@ fn error_of(body: &[u8]) -> Result<Option<Row>, Errno> {
 }
 
 /// `inet_diag_msg`, if it is about this connection: where there is none the kernel shows a listener of that port.
-fn row_of(body: &[u8], local: SocketAddr, remote: SocketAddr) -> Option<Row> {
+fn parse_row(body: &[u8], local: SocketAddr, remote: SocketAddr) -> Option<Row> {
     let [family, state] = bytes_at(body, 0)?;
     let is_ours = |port_at, ip_at, wanted: SocketAddr| {
         let port = u16::from_be_bytes(bytes_at(body, port_at)?);
-        let address = ip_of(family, body, ip_at)?;
+        let address = parse_ip(family, body, ip_at)?;
         Some(port == wanted.port() && address == wanted.ip().to_canonical())
     };
     if !(is_ours(4, 8, local)? && is_ours(6, 24, remote)?) {
         return None;
     }
     // After the id: expires, rqueue, wqueue, uid, inode.
-    let counters = 4 + ID;
+    let counters = 4 + SOCKET_ID_OCTETS;
     Some(Row { state, uid: u32_at(body, counters + 12)?, inode: u32_at(body, counters + 16)?.into() })
 }
 
-fn ip_of(family: u8, body: &[u8], at: usize) -> Option<IpAddr> {
+fn parse_ip(family: u8, body: &[u8], at: usize) -> Option<IpAddr> {
     match family {
         AF_INET => bytes_at::<4>(body, at).map(IpAddr::from),
         // An IPv6 socket that speaks IPv4 is listed under its own family.
@@ -177,7 +177,7 @@ fn bytes_at<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
     bytes.get(at..at.checked_add(N)?)?.try_into().ok()
 }
 
-fn pad(octets: &[u8; 4]) -> [u8; 16] {
+fn pad_ipv4(octets: &[u8; 4]) -> [u8; 16] {
     let mut padded = [0; 16];
     padded[..4].copy_from_slice(octets);
     padded
@@ -193,12 +193,12 @@ mod tests {
         let mut monitor = Monitor::open().unwrap();
         let nowhere = ("127.0.0.1:1".parse().unwrap(), "127.0.0.1:2".parse().unwrap());
         assert_eq!(monitor.ask(nowhere.0, nowhere.1), Ok(None));
-        assert!(!monitor.has_answered);
+        assert!(!monitor.has_shown_socket);
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let row = monitor.ask(client.local_addr().unwrap(), client.peer_addr().unwrap()).unwrap().unwrap();
         assert_eq!((row.state, row.uid), (1, rustix::process::geteuid().as_raw()));
-        assert!(monitor.has_answered);
+        assert!(monitor.has_shown_socket);
     }
 
     /// The table of all sockets, which is the other way to ask, takes a second on a busy computer, and everybody waits.
@@ -211,8 +211,8 @@ mod tests {
             let door = SocketAddr::new(elsewhere.ip(), listener.local_addr().unwrap().port());
             let mut monitor = Monitor::open().unwrap();
             assert_eq!(monitor.ask(elsewhere, door), Ok(None), "{host}");
-            assert!(!monitor.has_answered && monitor.shows_door(door), "{host}");
-            assert!(!Monitor::open().unwrap().shows_door(elsewhere), "{host}");
+            assert!(!monitor.has_shown_socket && monitor.can_see_door(door), "{host}");
+            assert!(!Monitor::open().unwrap().can_see_door(elsewhere), "{host}");
         }
     }
 
@@ -221,7 +221,7 @@ mod tests {
         let mut monitor = Monitor::open().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let stray = question(77, "127.0.0.1:1".parse().unwrap(), "127.0.0.1:2".parse().unwrap()).unwrap();
+        let stray = build_question(77, "127.0.0.1:1".parse().unwrap(), "127.0.0.1:2".parse().unwrap()).unwrap();
         sendto(&monitor.socket, &stray, SendFlags::empty(), &SocketAddrNetlink::new(0, 0)).unwrap();
         assert!(monitor.ask(client.local_addr().unwrap(), client.peer_addr().unwrap()).unwrap().is_some());
     }
@@ -237,14 +237,14 @@ mod tests {
     #[test]
     fn cut_off_answers_are_nothing() {
         let local: SocketAddr = "127.0.0.1:1".parse().unwrap();
-        let whole = question(7, local, local).unwrap();
+        let whole = build_question(7, local, local).unwrap();
         for length in 0..whole.len() {
-            assert_eq!(message_of(&whole[..length], 7), None);
+            assert_eq!(parse_message(&whole[..length], 7), None);
         }
-        assert!(message_of(&whole, 7).is_some());
-        assert_eq!(message_of(&whole, 8), None);
+        assert!(parse_message(&whole, 7).is_some());
+        assert_eq!(parse_message(&whole, 8), None);
         for length in 0..72 {
-            assert_eq!(row_of(&[0; 72][..length], local, local), None);
+            assert_eq!(parse_row(&[0; 72][..length], local, local), None);
         }
     }
 }

@@ -7,26 +7,26 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// How much the system fills in: `sizeof(struct socket_fdinfo)`. Another length would be another layout.
-pub(super) const SIZE: usize = 792;
+pub(super) const INFO_OCTETS: usize = 792;
 
-/// `soi_kind`: what the part behind `PROTOCOL` is about.
-const KIND: usize = 256;
+/// `soi_kind`: what the part behind `PROTOCOL_OFFSET` is about.
+const KIND_OFFSET: usize = 256;
 /// `SOCKINFO_TCP`.
 const TCP: u32 = 2;
 /// `soi_proto`, a `struct tcp_sockinfo` here: the other port, then the own one, each in the first two octets of a word.
-const PROTOCOL: usize = 264;
-const FOREIGN_PORT: usize = PROTOCOL;
-const LOCAL_PORT: usize = PROTOCOL + 4;
+const PROTOCOL_OFFSET: usize = 264;
+const FOREIGN_PORT_OFFSET: usize = PROTOCOL_OFFSET;
+const LOCAL_PORT_OFFSET: usize = PROTOCOL_OFFSET + 4;
 /// `insi_vflag`.
-const FAMILIES: usize = PROTOCOL + 24;
+const FAMILIES_OFFSET: usize = PROTOCOL_OFFSET + 24;
 const IPV4: u8 = 1;
 const IPV6: u8 = 2;
 /// `insi_faddr` and `insi_laddr`: 16 octets each. An IPv4 address is in the last four of them, behind three words that may
 /// hold anything.
-const FOREIGN: usize = PROTOCOL + 32;
-const LOCAL: usize = PROTOCOL + 48;
+const FOREIGN_OFFSET: usize = PROTOCOL_OFFSET + 32;
+const LOCAL_OFFSET: usize = PROTOCOL_OFFSET + 48;
 /// `tcpsi_state`.
-const STATE: usize = PROTOCOL + 80;
+const STATE_OFFSET: usize = PROTOCOL_OFFSET + 80;
 /// `TSI_S_LISTEN`.
 const LISTEN: u32 = 1;
 /// From `TSI_S_ESTABLISHED` to `TSI_S_FIN_WAIT_2`: there is, or was, another end.
@@ -35,8 +35,8 @@ const CONNECTED: std::ops::RangeInclusive<u32> = 4..=9;
 /// Whether this is the client's end of exactly this connection.
 pub(super) fn is_end_of(info: &[u8], client: SocketAddr, door: SocketAddr) -> bool {
     tcp_state(info).is_some_and(|state| CONNECTED.contains(&state))
-        && is(info, LOCAL, LOCAL_PORT, client)
-        && is(info, FOREIGN, FOREIGN_PORT, door)
+        && has_endpoint(info, LOCAL_OFFSET, LOCAL_PORT_OFFSET, client)
+        && has_endpoint(info, FOREIGN_OFFSET, FOREIGN_PORT_OFFSET, door)
 }
 
 /// Whether this listens on the address, or on all addresses with its port.
@@ -45,18 +45,18 @@ pub(super) fn listens_on(info: &[u8], address: SocketAddr) -> bool {
     tcp_state(info) == Some(LISTEN)
         && [address, everywhere(Ipv4Addr::UNSPECIFIED.into()), everywhere(Ipv6Addr::UNSPECIFIED.into())]
             .into_iter()
-            .any(|address| is(info, LOCAL, LOCAL_PORT, address))
+            .any(|address| has_endpoint(info, LOCAL_OFFSET, LOCAL_PORT_OFFSET, address))
 }
 
 fn tcp_state(info: &[u8]) -> Option<u32> {
-    (info.len() == SIZE && word(info, KIND) == Some(TCP)).then(|| word(info, STATE))?
+    (info.len() == INFO_OCTETS && read_word(info, KIND_OFFSET) == Some(TCP)).then(|| read_word(info, STATE_OFFSET))?
 }
 
 /// Whether the address and port at these places are `wanted`. A socket for both families that is connected to an IPv4
 /// address can have either flag, or both: each reading that is allowed is tried.
-fn is(info: &[u8], address: usize, port: usize, wanted: SocketAddr) -> bool {
+fn has_endpoint(info: &[u8], address: usize, port: usize, wanted: SocketAddr) -> bool {
     let (Some([high, low]), Some(octets), Some([families])) =
-        (part(info, port), part::<16>(info, address), part(info, FAMILIES))
+        (read_octets(info, port), read_octets::<16>(info, address), read_octets(info, FAMILIES_OFFSET))
     else {
         return false;
     };
@@ -67,11 +67,11 @@ fn is(info: &[u8], address: usize, port: usize, wanted: SocketAddr) -> bool {
             || families & IPV6 != 0 && wanted_ip == IpAddr::from(octets).to_canonical())
 }
 
-fn word(info: &[u8], at: usize) -> Option<u32> {
-    part(info, at).map(u32::from_ne_bytes)
+fn read_word(info: &[u8], at: usize) -> Option<u32> {
+    read_octets(info, at).map(u32::from_ne_bytes)
 }
 
-fn part<const N: usize>(info: &[u8], at: usize) -> Option<[u8; N]> {
+fn read_octets<const N: usize>(info: &[u8], at: usize) -> Option<[u8; N]> {
     info.get(at..)?.first_chunk().copied()
 }
 
@@ -145,16 +145,16 @@ mod tests {
     fn the_places_are_those_of_the_header() {
         use header::{SocketFdInfo, Tcp};
         use std::mem::{offset_of, size_of};
-        assert_eq!(size_of::<SocketFdInfo>(), SIZE);
-        assert_eq!(offset_of!(SocketFdInfo, kind), KIND);
-        assert_eq!(offset_of!(SocketFdInfo, protocol), PROTOCOL);
-        let at = |offset| PROTOCOL + offset;
-        assert_eq!(at(offset_of!(Tcp, foreign_port)), FOREIGN_PORT);
-        assert_eq!(at(offset_of!(Tcp, local_port)), LOCAL_PORT);
-        assert_eq!(at(offset_of!(Tcp, vflag)), FAMILIES);
-        assert_eq!(at(offset_of!(Tcp, foreign)), FOREIGN);
-        assert_eq!(at(offset_of!(Tcp, local)), LOCAL);
-        assert_eq!(at(offset_of!(Tcp, state)), STATE);
+        assert_eq!(size_of::<SocketFdInfo>(), INFO_OCTETS);
+        assert_eq!(offset_of!(SocketFdInfo, kind), KIND_OFFSET);
+        assert_eq!(offset_of!(SocketFdInfo, protocol), PROTOCOL_OFFSET);
+        let at = |offset| PROTOCOL_OFFSET + offset;
+        assert_eq!(at(offset_of!(Tcp, foreign_port)), FOREIGN_PORT_OFFSET);
+        assert_eq!(at(offset_of!(Tcp, local_port)), LOCAL_PORT_OFFSET);
+        assert_eq!(at(offset_of!(Tcp, vflag)), FAMILIES_OFFSET);
+        assert_eq!(at(offset_of!(Tcp, foreign)), FOREIGN_OFFSET);
+        assert_eq!(at(offset_of!(Tcp, local)), LOCAL_OFFSET);
+        assert_eq!(at(offset_of!(Tcp, state)), STATE_OFFSET);
         assert_eq!(size_of::<Tcp>(), 120);
     }
 
@@ -164,11 +164,13 @@ mod tests {
 
     /// What the system says of such a socket. Whatever it leaves alone is not zero here.
     fn info(families: u8, state: u32, local: SocketAddr, foreign: SocketAddr) -> Vec<u8> {
-        let mut info = vec![0xA5; SIZE];
-        put(&mut info, KIND, &TCP.to_ne_bytes());
-        put(&mut info, STATE, &state.to_ne_bytes());
-        put(&mut info, FAMILIES, &[families]);
-        for (at, port, address) in [(LOCAL, LOCAL_PORT, local), (FOREIGN, FOREIGN_PORT, foreign)] {
+        let mut info = vec![0xA5; INFO_OCTETS];
+        put(&mut info, KIND_OFFSET, &TCP.to_ne_bytes());
+        put(&mut info, STATE_OFFSET, &state.to_ne_bytes());
+        put(&mut info, FAMILIES_OFFSET, &[families]);
+        for (at, port, address) in
+            [(LOCAL_OFFSET, LOCAL_PORT_OFFSET, local), (FOREIGN_OFFSET, FOREIGN_PORT_OFFSET, foreign)]
+        {
             put(&mut info, port, &address.port().to_be_bytes());
             match address.ip() {
                 IpAddr::V4(ip) => put(&mut info, at + 12, &ip.octets()),
@@ -195,10 +197,10 @@ mod tests {
         }
         assert!(!is_end_of(&info(IPV6, 4, client, door), client, door), "what stands there is no IPv6 address");
         assert!(!is_end_of(&info(0, 4, client, door), client, door));
-        assert!(!is_end_of(&theirs[..SIZE - 1], client, door));
+        assert!(!is_end_of(&theirs[..INFO_OCTETS - 1], client, door));
         assert!(!is_end_of(&[], client, door));
         let mut other = theirs;
-        put(&mut other, KIND, &1u32.to_ne_bytes());
+        put(&mut other, KIND_OFFSET, &1u32.to_ne_bytes());
         assert!(!is_end_of(&other, client, door), "no TCP");
     }
 

@@ -10,9 +10,9 @@ pub(super) const LISTEN: u32 = 2;
 pub(super) const ESTABLISHED: u32 = 5;
 
 /// Words of an IPv4 row: state, local address and port, remote address and port, process.
-const ROW4: usize = 6;
+const IPV4_ROW_WORDS: usize = 6;
 /// Words of an IPv6 row: local address (4), scope, port, remote address (4), scope, port, state, process.
-const ROW6: usize = 14;
+const IPV6_ROW_WORDS: usize = 14;
 
 /// One connection, or one listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,20 +25,23 @@ pub(super) struct Row {
 }
 
 /// The rows of an IPv4 or IPv6 table. A count that promises more than there is gives what there is.
-pub(super) fn rows(words: &[u32], is_v6: bool) -> impl Iterator<Item = Row> + '_ {
-    let size = if is_v6 { ROW6 } else { ROW4 };
+pub(super) fn parse_rows(words: &[u32], is_v6: bool) -> impl Iterator<Item = Row> + '_ {
+    let size = if is_v6 { IPV6_ROW_WORDS } else { IPV4_ROW_WORDS };
     let (count, rest) = words.split_first().map_or((0, &[][..]), |(count, rest)| (*count, rest));
     let count = usize::try_from(count).unwrap_or(usize::MAX);
-    rest.chunks_exact(size).take(count).filter_map(move |row| if is_v6 { row6(row) } else { row4(row) })
+    rest.chunks_exact(size)
+        .take(count)
+        .filter_map(move |row| if is_v6 { parse_ipv6_row(row) } else { parse_ipv4_row(row) })
 }
 
-fn row4(row: &[u32]) -> Option<Row> {
+fn parse_ipv4_row(row: &[u32]) -> Option<Row> {
     let &[state, local, local_port, remote, remote_port, process] = row else { return None };
-    let at = |address: u32, port: u32| SocketAddr::new(IpAddr::V4(Ipv4Addr::from(address.to_ne_bytes())), number(port));
+    let at =
+        |address: u32, port: u32| SocketAddr::new(IpAddr::V4(Ipv4Addr::from(address.to_ne_bytes())), parse_port(port));
     Some(Row { local: at(local, local_port), remote: at(remote, remote_port), state, process })
 }
 
-fn row6(row: &[u32]) -> Option<Row> {
+fn parse_ipv6_row(row: &[u32]) -> Option<Row> {
     let (local, rest) = row.split_first_chunk::<4>()?;
     let (&[_, local_port], rest) = rest.split_first_chunk::<2>()?;
     let (remote, rest) = rest.split_first_chunk::<4>()?;
@@ -48,27 +51,27 @@ fn row6(row: &[u32]) -> Option<Row> {
         for (part, word) in octets.chunks_exact_mut(4).zip(address) {
             part.copy_from_slice(&word.to_ne_bytes());
         }
-        SocketAddr::new(IpAddr::V6(Ipv6Addr::from(octets)), number(port))
+        SocketAddr::new(IpAddr::V6(Ipv6Addr::from(octets)), parse_port(port))
     };
     Some(Row { local: at(local, local_port), remote: at(remote, remote_port), state, process })
 }
 
 /// A port is in network order in the first two octets of its word; the others may hold anything.
-fn number(word: u32) -> u16 {
+fn parse_port(word: u32) -> u16 {
     let [high, low, ..] = word.to_ne_bytes();
     u16::from_be_bytes([high, low])
 }
 
 /// The process at the client's end of a connection, if the table has it.
-pub(super) fn process_of(words: &[u32], client: SocketAddr, door: SocketAddr) -> Option<u32> {
-    rows(words, client.is_ipv6())
+pub(super) fn find_client_process(words: &[u32], client: SocketAddr, door: SocketAddr) -> Option<u32> {
+    parse_rows(words, client.is_ipv6())
         .find(|row| row.state == ESTABLISHED && row.local == client && row.remote == door)
         .map(|row| row.process)
 }
 
 /// The process that listens on the address, or on all addresses with its port.
-pub(super) fn listener_at(words: &[u32], address: SocketAddr) -> Option<u32> {
-    rows(words, address.is_ipv6())
+pub(super) fn find_listener_process(words: &[u32], address: SocketAddr) -> Option<u32> {
+    parse_rows(words, address.is_ipv6())
         .find(|row| {
             let is_there = row.local.ip() == address.ip() || row.local.ip().is_unspecified();
             row.state == LISTEN && is_there && row.local.port() == address.port()
@@ -100,16 +103,16 @@ mod tests {
         table.extend([LISTEN, 0, port(25), 0, 0, 40]);
         let address = |text: &str| text.parse::<SocketAddr>().unwrap();
         let (client, door) = (address("127.0.0.1:50000"), address("127.0.0.1:2110"));
-        assert_eq!(process_of(&table, client, door), Some(20), "not the door's own end");
-        assert_eq!(process_of(&table, address("127.0.0.1:50001"), door), None, "a connection that is closing");
-        assert_eq!(process_of(&table, client, address("127.0.0.2:2110")), None);
-        assert_eq!(listener_at(&table, address("127.0.0.1:25")), Some(40));
-        assert_eq!(listener_at(&table, address("127.0.0.1:2110")), None);
+        assert_eq!(find_client_process(&table, client, door), Some(20), "not the door's own end");
+        assert_eq!(find_client_process(&table, address("127.0.0.1:50001"), door), None, "a connection that is closing");
+        assert_eq!(find_client_process(&table, client, address("127.0.0.2:2110")), None);
+        assert_eq!(find_listener_process(&table, address("127.0.0.1:25")), Some(40));
+        assert_eq!(find_listener_process(&table, address("127.0.0.1:2110")), None);
         // Cut off, or with a count that lies.
-        assert_eq!(process_of(&table[..9], client, door), None);
+        assert_eq!(find_client_process(&table[..9], client, door), None);
         table[0] = u32::MAX;
-        assert_eq!(process_of(&table, client, door), Some(20));
-        assert_eq!(process_of(&[], client, door), None);
+        assert_eq!(find_client_process(&table, client, door), Some(20));
+        assert_eq!(find_client_process(&[], client, door), None);
     }
 
     #[test]
@@ -121,7 +124,7 @@ mod tests {
         table.extend(one);
         table.extend([0, port(2110), ESTABLISHED, 7]);
         let address = |text: &str| text.parse::<SocketAddr>().unwrap();
-        assert_eq!(process_of(&table, address("[::1]:50000"), address("[::1]:2110")), Some(7));
-        assert_eq!(process_of(&table, address("[::1]:2110"), address("[::1]:50000")), None);
+        assert_eq!(find_client_process(&table, address("[::1]:50000"), address("[::1]:2110")), Some(7));
+        assert_eq!(find_client_process(&table, address("[::1]:2110"), address("[::1]:50000")), None);
     }
 }

@@ -17,7 +17,7 @@ pub(crate) type Stream = UnixStream;
 /// A folder for the running program that nobody else can open. The same for every process with the same
 /// environment, and where there is a session, for every process of the user.
 pub(crate) fn private_folder() -> io::Result<PathBuf> {
-    let me = me();
+    let me = my_uid();
     let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let session = [absolute("XDG_RUNTIME_DIR"), Some(format!("/run/user/{me}").into())];
     // After `su` the variable still names the folder of the user before.
@@ -40,8 +40,8 @@ fn make_private(folder: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     let opened = open_flags(OFlags::DIRECTORY).read(true).open(folder)?;
     let metadata = opened.metadata()?;
-    if metadata.uid() != me() {
-        return Err(in_the_way(folder, "belongs to another user"));
+    if metadata.uid() != my_uid() {
+        return Err(obstructed(folder, "belongs to another user"));
     }
     if metadata.mode() & 0o077 != 0 {
         opened.set_permissions(Permissions::from_mode(0o700))?;
@@ -53,7 +53,7 @@ fn make_private(folder: &Path) -> io::Result<()> {
 pub(crate) fn lock(path: &Path) -> io::Result<Option<File>> {
     let file = open_flags(OFlags::empty()).read(true).write(true).create(true).mode(0o600).open(path)?;
     if !file.metadata()?.is_file() {
-        return Err(in_the_way(path, "is not a file"));
+        return Err(obstructed(path, "is not a file"));
     }
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(Some(file)),
@@ -91,7 +91,7 @@ impl Acceptor {
     pub(crate) async fn accept(&mut self) -> io::Result<Stream> {
         loop {
             let (stream, _) = self.0.accept().await?;
-            if stream.peer_cred().is_ok_and(|peer| peer.uid() == me()) {
+            if stream.peer_cred().is_ok_and(|peer| peer.uid() == my_uid()) {
                 return Ok(stream);
             }
         }
@@ -116,7 +116,7 @@ pub(crate) fn close(folder: &Path, name: &str) {
 fn remove_socket(path: &Path) -> io::Result<()> {
     match path.symlink_metadata() {
         Ok(metadata) if metadata.file_type().is_socket() => std::fs::remove_file(path),
-        Ok(_) => Err(in_the_way(path, "is not a socket")),
+        Ok(_) => Err(obstructed(path, "is not a socket")),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
     }
@@ -139,11 +139,11 @@ pub(crate) fn allow_descriptors(wanted: u64) {
     }
 }
 
-fn in_the_way(path: &Path, why: &str) -> io::Error {
+fn obstructed(path: &Path, why: &str) -> io::Error {
     io::Error::new(io::ErrorKind::AlreadyExists, format!("{} is in the way: it {why}", path.display()))
 }
 
-fn me() -> u32 {
+fn my_uid() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
@@ -176,7 +176,7 @@ mod tests {
         let file = base.path().join("file");
         std::fs::write(&file, "").unwrap();
         assert!(make_private(&file).is_err());
-        if me() == 0 {
+        if my_uid() == 0 {
             let theirs = base.path().join("theirs");
             std::fs::create_dir(&theirs).unwrap();
             std::os::unix::fs::chown(&theirs, Some(65534), None).unwrap();

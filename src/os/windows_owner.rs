@@ -20,15 +20,15 @@ use super::peer::PeerOwner;
 use super::tcp_table;
 
 /// The table grows while it is asked for; so often is it asked again.
-const TRIES: usize = 8;
+const MAX_TABLE_TRIES: usize = 8;
 /// The longest path of a program, in UTF-16 units: longer ones are cut by the system.
-const PATH: usize = 1024;
+const MAX_PATH_UNITS: usize = 1024;
 
 pub(super) fn owner_of(client: SocketAddr, door: SocketAddr) -> PeerOwner {
     // A socket that takes both families names IPv4 addresses in IPv6.
     let client = SocketAddr::new(client.ip().to_canonical(), client.port());
     let door = SocketAddr::new(door.ip().to_canonical(), door.port());
-    let asked = || table(client.is_ipv6()).map(|words| tcp_table::process_of(&words, client, door));
+    let asked = || read_table(client.is_ipv6()).map(|words| tcp_table::find_client_process(&words, client, door));
     let process = match asked() {
         None => return PeerOwner::Unknown("Windows does not list its connections"),
         Some(None | Some(0)) => return PeerOwner::Gone,
@@ -48,8 +48,9 @@ pub(super) fn owner_of(client: SocketAddr, door: SocketAddr) -> PeerOwner {
 }
 
 pub(super) fn port_holder(address: SocketAddr) -> Option<String> {
-    let process = tcp_table::listener_at(&table(address.is_ipv6())?, address).filter(|process| *process != 0)?;
-    match program(process) {
+    let process =
+        tcp_table::find_listener_process(&read_table(address.is_ipv6())?, address).filter(|process| *process != 0)?;
+    match program_name(process) {
         Some(name) => Some(format!("{name} (process {process})")),
         None => Some(format!("process {process}")),
     }
@@ -70,10 +71,10 @@ pub(super) fn wait_for(process: u32, patience: Duration) -> bool {
 }
 
 /// The table of TCP connections of a family, in words.
-fn table(is_v6: bool) -> Option<Vec<u32>> {
+fn read_table(is_v6: bool) -> Option<Vec<u32>> {
     let family = u32::from(if is_v6 { AF_INET6 } else { AF_INET });
     let mut words: Vec<u32> = vec![0; 1024];
-    for _ in 0..TRIES {
+    for _ in 0..MAX_TABLE_TRIES {
         let mut size = u32::try_from(words.len() * 4).ok()?;
         // SAFETY: the table is at most `size` octets, which is what `words` has, and words are aligned as it wants.
         let result = unsafe {
@@ -147,9 +148,9 @@ fn open(process: u32) -> Option<Handle> {
 }
 
 /// The file name of a process's program.
-fn program(process: u32) -> Option<String> {
+fn program_name(process: u32) -> Option<String> {
     let handle = open(process)?;
-    let mut path = vec![0u16; PATH];
+    let mut path = vec![0u16; MAX_PATH_UNITS];
     let mut length = u32::try_from(path.len()).ok()?;
     // SAFETY: `path` has room for `length` units.
     let done = unsafe { QueryFullProcessImageNameW(handle.0, PROCESS_NAME_WIN32, path.as_mut_ptr(), &raw mut length) };

@@ -77,7 +77,7 @@ impl Listeners {
                 "systemd has opened {address} for ostler, and no door has this address: mail programs that connect there wait \
                  in vain; add it to `pop3` or `smtp` in [local] of the settings, or stop the socket unit"
             );
-            engine.events.publish(Event::Remark(text));
+            engine.events.publish(Event::Warning(text));
         }
         self.unused = unused;
         let mut first_binds = Vec::new();
@@ -168,7 +168,7 @@ fn explain_bind_error(door: &Door, error: &io::Error) -> String {
             None => "another program has it; ostler tries again every few seconds".into(),
         },
         io::ErrorKind::PermissionDenied => {
-            os::allowing_low_port(door.address.port()).filter(|_| door.address.port() < 1024).unwrap_or_else(|| {
+            os::low_port_advice(door.address.port()).filter(|_| door.address.port() < 1024).unwrap_or_else(|| {
                 format!(
                     "this system lets only the administrator open ports below 1024; choose another for {} in the settings",
                     door.protocol
@@ -191,7 +191,7 @@ async fn accept(engine: &Arc<Engine>, listener: TcpListener, door: &Arc<Door>) {
             Err(error) if is_client_gone(&error) => {}
             Err(error) => {
                 if wait == ACCEPT_WAIT.0 {
-                    engine.events.publish(Event::Remark(format!("no client can be taken in just now: {error}")));
+                    engine.events.publish(Event::Warning(format!("no client can be taken in just now: {error}")));
                 }
                 sleep(wait).await;
                 wait = (wait * 2).min(ACCEPT_WAIT.1);

@@ -75,7 +75,7 @@ pub async fn serve(engine: Arc<Engine>, tcp: TcpStream, client: SocketAddr, door
     let mut conn = Conn::new(tcp);
     if let Err(why) = admit(&engine, &settings, client, local) {
         if let NotAdmitted::Stranger(who) = &why {
-            engine.events.publish(Event::TurnedAway(door.protocol, client, who.clone()));
+            engine.events.publish(Event::ClientRejected(door.protocol, client, who.clone()));
         }
         let line = why.reply(door.protocol);
         goodbye(&mut conn, &line).await;
@@ -200,7 +200,7 @@ pub(super) fn admit(
         Err(NotAdmitted::Stopping)
     } else if engine.events.is_paused() {
         Err(NotAdmitted::Paused)
-    } else if engine.events.sessions() >= SESSIONS {
+    } else if engine.events.session_count() >= SESSIONS {
         Err(NotAdmitted::Full)
     } else {
         Ok(())

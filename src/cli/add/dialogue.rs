@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::terminal::{Screen, servers, tell};
-use super::{Decision, Options, Stop};
+use super::terminal::{Screen, plan_text, tell};
+use super::{Abort, Decision, Options};
 use crate::cli::ask;
 use crate::config::presets::Presets;
 use crate::setup::find::{Finding, NotFound, Search};
@@ -15,7 +15,7 @@ use ostler_mail::failure::Failure;
 use ostler_mail::secret::Secret;
 
 /// So often may somebody correct something before it is better to stop.
-const ROUNDS: usize = 20;
+const MAX_ATTEMPTS: usize = 20;
 
 pub(super) struct Dialogue<'a> {
     options: &'a Options,
@@ -27,33 +27,33 @@ pub(super) struct Dialogue<'a> {
 }
 
 /// What the person wants after having seen the servers, or a failure.
-enum Wish {
+enum Choice {
     GoOn,
     KeepAnyway(Box<Account>),
 }
 
 impl<'a> Dialogue<'a> {
     pub(super) fn new(options: &'a Options, settings: &'a Settings, presets: &'a Presets, plan: Plan) -> Self {
-        let asks = ask::is_somebody_there() && !options.password.password_stdin;
+        let asks = ask::is_interactive() && !options.password.password_stdin;
         let screen = Screen { asks, says_yes: options.yes, unanswered: None };
         Self { options, settings, presets, screen, plan, finding: Finding::default() }
     }
 
     /// The whole of it.
-    pub(super) async fn hold(mut self) -> Result<Decision, Stop> {
-        self.find().await?;
+    pub(super) async fn run(mut self) -> Result<Decision, Abort> {
+        self.find_servers().await?;
         if self.plan.incoming.endpoints.is_empty() && self.plan.outgoing.endpoints.is_empty() {
-            return Err(Stop(1, "there is no server to fetch from and none to send through; nothing was kept".into()));
+            return Err(Abort(1, "there is no server to fetch from and none to send through; nothing was kept".into()));
         }
-        self.show();
+        self.show_plan();
         if self.screen.asks && !self.screen.says_yes {
-            self.change(None).await?;
+            self.ask_changes(None).await?;
         }
-        let mut secrets = self.passwords().await?;
+        let mut secrets = self.ask_passwords().await?;
         if self.options.no_check {
             return Ok(Decision { account: self.plan.untried(), secrets, works: false });
         }
-        for _ in 0..ROUNDS {
+        for _ in 0..MAX_ATTEMPTS {
             tell("\n");
             let outcome = Trial::new(&self.plan, &secrets, self.settings, &mut self.screen).run().await;
             let (account, failure) = match outcome {
@@ -64,30 +64,33 @@ impl<'a> Dialogue<'a> {
                 Outcome::Fails { account, failure } => (account, failure),
             };
             if !self.screen.asks {
-                return Err(self.failed());
+                return Err(self.abort_after_failure());
             }
             self.hint_after(failure.as_ref());
-            match self.change(Some((account, failure.as_ref()))).await? {
-                Wish::GoOn => {}
-                Wish::KeepAnyway(account) => return Ok(Decision { account: *account, secrets, works: false }),
+            match self.ask_changes(Some((account, failure.as_ref()))).await? {
+                Choice::GoOn => {}
+                Choice::KeepAnyway(account) => return Ok(Decision { account: *account, secrets, works: false }),
             }
-            if matches!(failure, Some(Failure::SignInRefused { .. })) || self.wants_more(&secrets) {
-                secrets = self.passwords().await?;
+            if matches!(failure, Some(Failure::SignInRefused { .. })) || self.needs_another_password(&secrets) {
+                secrets = self.ask_passwords().await?;
             }
         }
-        Err(Stop(1, "that did not come to an end; nothing was kept".into()))
+        Err(Abort(1, "that did not come to an end; nothing was kept".into()))
     }
 
-    fn failed(&self) -> Stop {
+    fn abort_after_failure(&self) -> Abort {
         let way_out = match &self.screen.unanswered {
             Some(flag) => format!("; to go on from here give {flag}"),
             None => "; --no-check keeps it all the same".into(),
         };
-        Stop(1, format!("account {} was not kept, because it does not work yet: see above{way_out}", self.plan.address))
+        Abort(
+            1,
+            format!("account {} was not kept, because it does not work yet: see above{way_out}", self.plan.address),
+        )
     }
 
     /// Where the servers come from: the command line, a preset, the network.
-    async fn find(&mut self) -> Result<(), Stop> {
+    async fn find_servers(&mut self) -> Result<(), Abort> {
         let given = !self.plan.incoming.endpoints.is_empty() || !self.plan.outgoing.endpoints.is_empty();
         let missing = self.plan.incoming.endpoints.is_empty() && !self.options.send_only
             || self.plan.outgoing.endpoints.is_empty() && !self.options.fetch_only;
@@ -110,24 +113,24 @@ impl<'a> Dialogue<'a> {
         if let Some(other) = &self.options.send_through
             && self.plan.outgoing.endpoints.is_empty()
         {
-            self.send_through(&other.clone()).await?;
+            self.find_company(&other.clone()).await?;
         }
         if self.plan.gate && self.plan.incoming.endpoints.is_empty() {
-            return Err(Stop(2, "--pop-before-smtp needs a server to fetch from: add --pop3".into()));
+            return Err(Abort(2, "--pop-before-smtp needs a server to fetch from: add --pop3".into()));
         }
         Ok(())
     }
 
     /// With one side given, only what ostler knows itself fills the other.
-    async fn look_up(&mut self, given: bool) -> Result<Finding, Stop> {
+    async fn look_up(&mut self, given: bool) -> Result<Finding, Abort> {
         let address = self.plan.address.clone();
         let mut search = Search::new(&address, self.presets, self.plan.trust.clone(), &mut self.screen)
-            .map_err(|error| Stop(2, error.to_string()))?;
-        let stop = |error: NotFound| Stop(1, error.to_string());
+            .map_err(|error| Abort(2, error.to_string()))?;
+        let stop = |error: NotFound| Abort(1, error.to_string());
         // What was imported may name one too.
         if let Some(id) = self.options.provider.as_ref().or(self.plan.provider.as_ref()) {
             let Some(preset) = self.presets.by_id(id).cloned() else {
-                return Err(Stop(
+                return Err(Abort(
                     2,
                     format!("--provider: ostler knows no provider \"{id}\"; `ostler providers WORD` finds its name"),
                 ));
@@ -145,13 +148,13 @@ impl<'a> Dialogue<'a> {
     }
 
     /// Sending goes through the company of another address.
-    async fn send_through(&mut self, other: &str) -> Result<(), Stop> {
+    async fn find_company(&mut self, other: &str) -> Result<(), Abort> {
         tell(&format!("Looking for the servers of {other} ...\n"));
         let mut search = Search::new(other, self.presets, self.plan.trust.clone(), &mut self.screen)
-            .map_err(|error| Stop(2, error.to_string()))?;
-        let finding = search.run().await.map_err(|error| Stop(1, error.to_string()))?;
+            .map_err(|error| Abort(2, error.to_string()))?;
+        let finding = search.run().await.map_err(|error| Abort(1, error.to_string()))?;
         if finding.outgoing.is_empty() {
-            return Err(Stop(1, format!("no server for sending was found for {other}; name it with --smtp")));
+            return Err(Abort(1, format!("no server for sending was found for {other}; name it with --smtp")));
         }
         self.plan.outgoing.endpoints = finding.outgoing;
         self.plan.outgoing.address = other.to_owned();
@@ -159,23 +162,23 @@ impl<'a> Dialogue<'a> {
         self.plan.gate = false;
         self.finding.hints.extend(finding.hints);
         if let Some(place) = finding.app_password {
-            tell(&app_password(other, &place));
+            tell(&app_password_hint(other, &place));
         }
         Ok(())
     }
 
     /// What was found, and what has to be known before a password is typed.
-    fn show(&self) {
+    fn show_plan(&self) {
         tell("\n");
         if let Some(title) = &self.finding.title {
             tell(&format!("{} is with {title}.\n", self.plan.address));
         }
-        tell(&servers(&self.plan));
+        tell(&plan_text(&self.plan));
         for hint in &self.finding.hints {
             tell(&format!("  Note: {hint}\n"));
         }
         if let Some(place) = &self.finding.app_password {
-            tell(&app_password(&self.plan.address, place));
+            tell(&app_password_hint(&self.plan.address, place));
         }
         if self.plan.outgoing.endpoints.is_empty() && !self.options.fetch_only {
             tell(
@@ -188,7 +191,7 @@ impl<'a> Dialogue<'a> {
     fn hint_after(&self, failure: Option<&Failure>) {
         if matches!(failure, Some(Failure::SignInRefused { .. })) {
             if let Some(place) = &self.finding.app_password {
-                tell(&app_password(&self.plan.address, place));
+                tell(&app_password_hint(&self.plan.address, place));
             }
             for hint in &self.finding.hints {
                 tell(&format!("  Note: {hint}\n"));
@@ -197,8 +200,8 @@ impl<'a> Dialogue<'a> {
     }
 
     /// Lets a person change what is wrong, until it is right.
-    async fn change(&mut self, failed: Option<(Account, Option<&Failure>)>) -> Result<Wish, Stop> {
-        let stop = || Stop(1, "stopped; nothing was kept".into());
+    async fn ask_changes(&mut self, failed: Option<(Account, Option<&Failure>)>) -> Result<Choice, Abort> {
+        let stop = || Abort(1, "stopped; nothing was kept".into());
         loop {
             let enter = match &failed {
                 None => "Enter: go on",
@@ -211,11 +214,11 @@ impl<'a> Dialogue<'a> {
                 "\n{enter}. Or a letter and Enter:\n  s  send through another company\n  m  {gate} mail before sending (POP before SMTP)\n\
                  \x20 f  another server for fetching\n  o  another server for sending\n  u  another user name{keep}\n  q  stop\n> "
             );
-            let answer = ask::line(&prompt).await.ok_or_else(stop)?;
+            let answer = ask::ask_line(&prompt).await.ok_or_else(stop)?;
             match (answer.to_ascii_lowercase().as_str(), &failed) {
-                ("", _) => return Ok(Wish::GoOn),
+                ("", _) => return Ok(Choice::GoOn),
                 ("q", _) => return Err(stop()),
-                ("k", Some((account, _))) => return Ok(Wish::KeepAnyway(Box::new(account.clone()))),
+                ("k", Some((account, _))) => return Ok(Choice::KeepAnyway(Box::new(account.clone()))),
                 ("s", _) => self.ask_other_company().await?,
                 ("m", _) if self.plan.incoming.endpoints.is_empty() => {
                     tell("That needs a server to fetch from; f gives one.\n");
@@ -230,28 +233,28 @@ impl<'a> Dialogue<'a> {
                 }
             }
             tell("\n");
-            tell(&servers(&self.plan));
+            tell(&plan_text(&self.plan));
         }
     }
 
-    async fn ask_other_company(&mut self) -> Result<(), Stop> {
-        let Some(other) = ask::line("Your address at the other company (Enter alone: leave it): ").await else {
-            return Err(Stop(1, "stopped; nothing was kept".into()));
+    async fn ask_other_company(&mut self) -> Result<(), Abort> {
+        let Some(other) = ask::ask_line("Your address at the other company (Enter alone: leave it): ").await else {
+            return Err(Abort(1, "stopped; nothing was kept".into()));
         };
         if other.is_empty() {
             return Ok(());
         }
-        if let Err(Stop(_, why)) = self.send_through(&other).await {
+        if let Err(Abort(_, why)) = self.find_company(&other).await {
             tell(&format!("{why}\n"));
         }
         Ok(())
     }
 
-    async fn ask_server(&mut self, protocol: Protocol) -> Result<(), Stop> {
+    async fn ask_server(&mut self, protocol: Protocol) -> Result<(), Abort> {
         let example = if protocol == Protocol::Pop3 { "pop.example.net" } else { "smtp.example.net" };
         let prompt = format!("The server, such as {example} or tls://{example}:995 (Enter alone: leave it): ");
-        let Some(typed) = ask::line(&prompt).await else {
-            return Err(Stop(1, "stopped; nothing was kept".into()));
+        let Some(typed) = ask::ask_line(&prompt).await else {
+            return Err(Abort(1, "stopped; nothing was kept".into()));
         };
         if typed.is_empty() {
             return Ok(());
@@ -264,9 +267,9 @@ impl<'a> Dialogue<'a> {
         Ok(())
     }
 
-    async fn ask_user_name(&mut self) -> Result<(), Stop> {
-        let Some(typed) = ask::line("The user name at the provider (Enter alone: leave it): ").await else {
-            return Err(Stop(1, "stopped; nothing was kept".into()));
+    async fn ask_user_name(&mut self) -> Result<(), Abort> {
+        let Some(typed) = ask::ask_line("The user name at the provider (Enter alone: leave it): ").await else {
+            return Err(Abort(1, "stopped; nothing was kept".into()));
         };
         if typed.is_empty() {
             return Ok(());
@@ -284,12 +287,12 @@ impl<'a> Dialogue<'a> {
     }
 
     /// Whether the plan wants a password that has not been given.
-    fn wants_more(&self, secrets: &Secrets) -> bool {
+    fn needs_another_password(&self, secrets: &Secrets) -> bool {
         self.plan.sends_elsewhere() && !self.plan.outgoing.endpoints.is_empty() && secrets.outgoing.is_none()
     }
 
     /// The passwords, as far as they go to the keyring.
-    async fn passwords(&mut self) -> Result<Secrets, Stop> {
+    async fn ask_passwords(&mut self) -> Result<Secrets, Abort> {
         if matches!(self.plan.incoming.source, Some(ref source) if *source != SecretSource::Keyring) {
             return Ok(Secrets::default());
         }
@@ -297,23 +300,23 @@ impl<'a> Dialogue<'a> {
         let fetches = !self.plan.incoming.endpoints.is_empty();
         let mut secrets = Secrets::default();
         if fetches || !elsewhere {
-            secrets.incoming = Some(self.password(&self.plan.incoming.address.clone()).await?);
+            secrets.incoming = Some(self.ask_password(&self.plan.incoming.address.clone()).await?);
         }
         if elsewhere {
             let name = self.plan.outgoing.username.clone().unwrap_or_else(|| self.plan.outgoing.address.clone());
-            secrets.outgoing = Some(self.password(&format!("{name}, for sending")).await?);
+            secrets.outgoing = Some(self.ask_password(&format!("{name}, for sending")).await?);
         }
         Ok(secrets)
     }
 
-    async fn password(&mut self, of: &str) -> Result<Arc<Secret>, Stop> {
+    async fn ask_password(&mut self, of: &str) -> Result<Arc<Secret>, Abort> {
         loop {
             let read = if self.options.password.password_stdin {
-                ask::password_from_stdin()
-            } else if self.screen.asks || ask::is_somebody_there() {
-                ask::password(format!("Password of {of} (it does not show while you type): ")).await
+                ask::read_password()
+            } else if self.screen.asks || ask::is_interactive() {
+                ask::ask_password(format!("Password of {of} (it does not show while you type): ")).await
             } else {
-                return Err(Stop(
+                return Err(Abort(
                     1,
                     "there is no terminal to ask for the password on; give it with --password-stdin".into(),
                 ));
@@ -323,13 +326,13 @@ impl<'a> Dialogue<'a> {
                 Err(why) if self.screen.asks && why.contains("empty") => {
                     self.screen.say("Nothing was typed; once more, or ctrl-C to stop.")
                 }
-                Err(why) => return Err(Stop(1, why)),
+                Err(why) => return Err(Abort(1, why)),
             }
         }
     }
 }
 
-fn app_password(address: &str, place: &str) -> String {
+fn app_password_hint(address: &str, place: &str) -> String {
     format!(
         "  {address} needs an app password here: a password made for one program, not the one you type on the web page.\n  \
          You make it at {place}.\n"

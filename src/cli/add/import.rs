@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use super::terminal::{tell, yes_or_no};
-use super::{Done, Options, Stop, one};
+use super::{Abort, AddOutcome, Options, add_account};
 use crate::cli::ask;
 use crate::config;
 use crate::config::presets::Presets;
@@ -13,13 +13,13 @@ use crate::setup::{Plan, keep};
 use ostler_mail::failure::error_chain;
 
 /// Adds what is wanted of a file.
-pub(super) fn all(file: &Path, options: &Options, presets: &Presets, from: &Path) -> Result<(), Stop> {
+pub(super) fn add_from_file(file: &Path, options: &Options, presets: &Presets, from: &Path) -> Result<(), Abort> {
     let imported =
-        read_file(from, presets).map_err(|e| Stop(2, format!("--import {}: {}", from.display(), error_chain(&e))))?;
-    tell(&shown(&imported, from));
-    let mut wanted = chosen(&imported, options, presets, from)?;
+        read_file(from, presets).map_err(|e| Abort(2, format!("--import {}: {}", from.display(), error_chain(&e))))?;
+    tell(&summary(&imported, from));
+    let mut wanted = choose_accounts(&imported, options, presets, from)?;
     if options.address.is_none() {
-        let settings = config::load(file).map_err(|error| Stop(2, error_chain(&error)))?.settings;
+        let settings = config::load(file).map_err(|error| Abort(2, error_chain(&error)))?.settings;
         wanted.retain(|(address, _)| match keep::existing(&settings, address, address) {
             Some(known) => {
                 tell(&format!("{address} is passed over: there is an account {} already.\n", known.name));
@@ -29,14 +29,14 @@ pub(super) fn all(file: &Path, options: &Options, presets: &Presets, from: &Path
         });
     }
     let several = wanted.len() > 1;
-    let asks = ask::is_somebody_there() && !options.password.password_stdin;
+    let asks = ask::is_interactive() && !options.password.password_stdin;
     if several {
         let names: Vec<&str> = wanted.iter().map(|(address, _)| address.as_str()).collect();
         if options.name.is_some() {
-            return Err(Stop(2, format!("--name is for one account; name its address too: {}", names.join(", "))));
+            return Err(Abort(2, format!("--name is for one account; name its address too: {}", names.join(", "))));
         }
         if !asks && !options.yes {
-            return Err(Stop(
+            return Err(Abort(
                 1,
                 format!(
                     "{} has {} accounts: {}. Take one with `ostler add ADDRESS --import FILE`, or all with --yes",
@@ -56,22 +56,22 @@ pub(super) fn all(file: &Path, options: &Options, presets: &Presets, from: &Path
             match ask::cancellable(yes_or_no("Add this account?", true)) {
                 Ok(Ok(true)) => {}
                 Ok(Ok(false)) => continue,
-                Ok(Err(ask::Cancelled)) => return Err(stopped(kept)),
-                Err(error) => return Err(Stop(1, error.to_string())),
+                Ok(Err(ask::Cancelled)) => return Err(aborted(kept)),
+                Err(error) => return Err(Abort(1, error.to_string())),
             }
         }
-        match one(file, options, presets, address, Some(account)) {
-            Ok(Done::Kept) => kept += 1,
-            Ok(Done::Cancelled) => return Err(stopped(kept)),
+        match add_account(file, options, presets, address, Some(account)) {
+            Ok(AddOutcome::Kept) => kept += 1,
+            Ok(AddOutcome::Cancelled) => return Err(aborted(kept)),
             Err(stop) if !several => return Err(stop),
-            Err(Stop(_, why)) => {
+            Err(Abort(_, why)) => {
                 missed += 1;
                 tell(&format!("{address}: {why}\n"));
             }
         }
     }
     if missed > 0 {
-        return Err(Stop(
+        return Err(Abort(
             1,
             format!(
                 "{kept} added, {missed} not: see above. `ostler add ADDRESS --import FILE` tries one of them again"
@@ -81,17 +81,17 @@ pub(super) fn all(file: &Path, options: &Options, presets: &Presets, from: &Path
     Ok(())
 }
 
-fn stopped(kept: usize) -> Stop {
+fn aborted(kept: usize) -> Abort {
     let what = match kept {
         0 => "nothing was kept".into(),
         1 => "the account added before stays".into(),
         _ => format!("the {kept} accounts added before stay"),
     };
-    Stop(1, format!("stopped; {what}"))
+    Abort(1, format!("stopped; {what}"))
 }
 
 /// What was read, and what was not.
-fn shown(imported: &Imported, from: &Path) -> String {
+fn summary(imported: &Imported, from: &Path) -> String {
     let mut text = format!("{}: {}\n", from.display(), imported.kind);
     for (title, sentences) in [("Taken", &imported.taken), ("Not taken", &imported.not_taken)] {
         if !sentences.is_empty() {
@@ -105,12 +105,12 @@ fn shown(imported: &Imported, from: &Path) -> String {
 }
 
 /// The accounts to add, with their addresses.
-fn chosen(
+fn choose_accounts(
     imported: &Imported,
     options: &Options,
     presets: &Presets,
     from: &Path,
-) -> Result<Vec<(String, ImportedAccount)>, Stop> {
+) -> Result<Vec<(String, ImportedAccount)>, Abort> {
     let file = from.display();
     let is = |account: &&ImportedAccount, address: &str| {
         account.address.as_ref().is_some_and(|its| its.eq_ignore_ascii_case(address))
@@ -132,13 +132,13 @@ fn chosen(
                 tell(&format!("{} has no mail address; `ostler add ADDRESS --import FILE` takes it.\n", one.place));
                 Ok(wanted)
             }
-            (true, Some(_)) => Err(Stop(
+            (true, Some(_)) => Err(Abort(
                 1,
                 format!(
                     "{file} does not say for which mail address it is; give it: `ostler add ADDRESS --import FILE`"
                 ),
             )),
-            (true, None) => Err(Stop(
+            (true, None) => Err(Abort(
                 1,
                 format!(
                     "there is no account in {file} that ostler can use; `ostler add ADDRESS` finds the servers of most providers"
@@ -163,14 +163,14 @@ fn chosen(
         (None, []) => {
             let known: Vec<&str> = imported.accounts.iter().filter_map(|account| account.address.as_deref()).collect();
             let known = if known.is_empty() { "none that ostler can use".into() } else { known.join(", ") };
-            Err(Stop(
+            Err(Abort(
                 1,
                 format!(
                     "{file} has no account of {address}; it has {known}. Without --import ostler looks for the servers itself"
                 ),
             ))
         }
-        (None, _) => Err(Stop(
+        (None, _) => Err(Abort(
             1,
             format!(
                 "{file} has servers of several companies, and does not say which are for {address}; name them with --pop3 and \
@@ -181,7 +181,7 @@ fn chosen(
 }
 
 /// Puts what the file says where the options say nothing.
-pub(super) fn merge(plan: &mut Plan, options: &Options, imported: &ImportedAccount) {
+pub(super) fn fill_plan(plan: &mut Plan, options: &Options, imported: &ImportedAccount) {
     let sends = !options.fetch_only && options.send_through.is_none();
     if options.provider.is_none() {
         if plan.incoming.endpoints.is_empty() && !options.send_only {

@@ -49,7 +49,7 @@ impl SetupUi for Screen {
 /// Asks until it is one of the two; `yes` is what Enter alone means. Nobody there any more is a no.
 pub(super) async fn yes_or_no(text: &str, yes: bool) -> bool {
     loop {
-        let Some(answer) = ask::line(&format!("{text} [{}] ", if yes { "Y/n" } else { "y/N" })).await else {
+        let Some(answer) = ask::ask_line(&format!("{text} [{}] ", if yes { "Y/n" } else { "y/N" })).await else {
             return false;
         };
         match answer.to_ascii_lowercase().as_str() {
@@ -67,7 +67,7 @@ pub(super) fn tell(text: &str) {
 }
 
 /// The two sides of the plan, one line each.
-pub(super) fn servers(plan: &Plan) -> String {
+pub(super) fn plan_text(plan: &Plan) -> String {
     let line = |word: &str, side: &ServerChoice, gate: bool| {
         let Some(endpoint) = side.endpoints.first() else { return format!("  {word}  (none)\n") };
         let mut line = format!("  {word}  {}", endpoint.describe());
@@ -85,7 +85,7 @@ pub(super) fn servers(plan: &Plan) -> String {
 }
 
 /// What the mail program has to be told.
-pub(super) fn farewell(decision: &Decision, settings: &Settings, file: &Path, running: Running) -> String {
+pub(super) fn closing_text(decision: &Decision, settings: &Settings, file: &Path, running: Running) -> String {
     let account = &decision.account;
     let name = &account.name;
     let mut text = String::new();
@@ -127,8 +127,8 @@ pub(super) fn farewell(decision: &Decision, settings: &Settings, file: &Path, ru
     }
     text += "Step by step for your program: `ostler guide` lists the programs, `ostler guide outlook-express` is one of them.\n";
     text += match running {
-        Running::HasIt => "The running ostler has the account already.\n",
-        Running::NotYet => "The running ostler does not have the account yet; `ostler status` shows why.\n",
+        Running::HasAccount => "The running ostler has the account already.\n",
+        Running::LacksAccount => "The running ostler does not have the account yet; `ostler status` shows why.\n",
         Running::No => "ostler is not running yet: start it with `ostler run`, and leave it running.\n",
     };
     text

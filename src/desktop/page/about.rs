@@ -4,31 +4,31 @@ use axum::Form;
 use axum::response::{IntoResponse, Redirect, Response};
 use maud::{Markup, html};
 
-use super::layout::{Here, View, word};
+use super::layout::{NavItem, View, form_token};
 use super::{App, Shared};
 use crate::desktop::autostart::{self, State};
 
 pub(super) async fn show(shared: App) -> Response {
-    about_page(&shared, None)
+    render_page(&shared, None)
 }
 
 /// Starts ostler at login from now on, or no longer.
-pub(super) async fn start_at_login(shared: App, Form(wanted): Form<Switch>) -> Response {
-    let done = if wanted.on { autostart::on(&shared.file) } else { autostart::off(&shared.file) };
+pub(super) async fn start_at_login(shared: App, Form(form): Form<SwitchForm>) -> Response {
+    let done = if form.on { autostart::on(&shared.file) } else { autostart::off(&shared.file) };
     match done {
         Ok(_) => Redirect::to("/about").into_response(),
-        Err(error) => about_page(&shared, Some(ostler_mail::failure::error_chain(&error))),
+        Err(error) => render_page(&shared, Some(ostler_mail::failure::error_chain(&error))),
     }
 }
 
 /// What the switch sends.
 #[derive(Debug, serde::Deserialize)]
-pub(super) struct Switch {
+pub(super) struct SwitchForm {
     on: bool,
 }
 
 /// The switch, with the way it stands.
-fn login_switch(shared: &Shared, wrong: Option<&str>) -> Markup {
+fn render_login_switch(shared: &Shared, wrong: Option<&str>) -> Markup {
     let state = autostart::status(&shared.file);
     let (text, on) = match &state {
         Ok(State::On { .. }) => ("ostler starts when you log in, as an icon, and opens no window.", true),
@@ -46,7 +46,7 @@ fn login_switch(shared: &Shared, wrong: Option<&str>) -> Markup {
             p { (text) }
             @if let Some(why) = wrong { p.error role="alert" { (why) } }
             form method="post" action="/autostart" {
-                (word(shared))
+                (form_token(shared))
                 input type="hidden" name="on" value=(value);
                 button type="submit" { (action) }
             }
@@ -54,7 +54,7 @@ fn login_switch(shared: &Shared, wrong: Option<&str>) -> Markup {
     }
 }
 
-fn about_page(shared: &Shared, wrong: Option<String>) -> Response {
+fn render_page(shared: &Shared, wrong: Option<String>) -> Response {
     let body = html! {
         p { "ostler lets old mail programs go on working with today's mail providers. It runs on this computer only." }
         dl {
@@ -64,7 +64,7 @@ fn about_page(shared: &Shared, wrong: Option<String>) -> Response {
         }
         p { "What you change here goes into the settings file; comments you wrote there stay. You can as well change the file yourself: ostler reads it again at once." }
         p { "Whoever can use this computer under your name can open this page, as he can read your mail program's own settings." }
-        (login_switch(shared, wrong.as_deref()))
+        (render_login_switch(shared, wrong.as_deref()))
     };
-    View::new("About ostler", Here::About, body).into_response()
+    View::new("About ostler", NavItem::About, body).into_response()
 }

@@ -8,9 +8,9 @@ use axum::response::{IntoResponse, Redirect, Response};
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use super::guide::{account, which};
+use super::guide::{ask_which, find_account};
 use super::jobs::{Phase, Screen};
-use super::layout::{Here, View, check, field, word};
+use super::layout::{NavItem, View, check, field, form_token};
 use super::{App, Shared, link_to};
 use crate::config;
 use crate::config::presets::Presets;
@@ -24,13 +24,13 @@ use ostler_mail::failure::error_chain;
 use ostler_mail::secret::Secret;
 
 #[derive(Deserialize)]
-pub(super) struct Asked {
+pub(super) struct AccountQuery {
     account: Option<String>,
 }
 
 /// Every form of this page.
 #[derive(Deserialize)]
-pub(super) struct Sent {
+pub(super) struct AccountForm {
     account: String,
     #[serde(default)]
     password: zeroize::Zeroizing<String>,
@@ -42,36 +42,36 @@ pub(super) struct Sent {
 
 /// What to say beside a form that was sent.
 #[derive(Default)]
-pub(super) struct Said {
+pub(super) struct Feedback {
     pub(super) change: super::account_form::Mistakes,
     /// What was typed, where it was wrong.
-    pub(super) typed: Option<super::account_form::Sent>,
+    pub(super) typed: Option<super::account_form::ChangeForm>,
     pub(super) password: Option<String>,
     pub(super) remove: Option<String>,
     pub(super) local: Option<Result<Arc<Secret>, String>>,
     pub(super) done: Option<&'static str>,
 }
 
-pub(super) async fn show(shared: App, Query(asked): Query<Asked>) -> Response {
-    match account(&shared, asked.account.as_deref()) {
-        Some(account) => page(&shared, &account, &Said::default()),
-        None => which(&shared, "/account"),
+pub(super) async fn show(shared: App, Query(asked): Query<AccountQuery>) -> Response {
+    match find_account(&shared, asked.account.as_deref()) {
+        Some(account) => render_page(&shared, &account, &Feedback::default()),
+        None => ask_which(&shared, "/account"),
     }
 }
 
-pub(super) fn page(shared: &Shared, account: &Account, said: &Said) -> Response {
-    let past = shared.engine.events.past(&account.name).unwrap_or_default();
+pub(super) fn render_page(shared: &Shared, account: &Account, feedback: &Feedback) -> Response {
+    let history = shared.engine.events.account_history(&account.name).unwrap_or_default();
     let mut users: Vec<&str> =
         keyring_servers(account).filter_map(|s| Some(s.credentials()?.username.as_str())).collect();
     users.dedup();
     let body = html! {
-        @if let Some(done) = said.done { div.notice.good role="status" { p { (done) } } }
+        @if let Some(done) = feedback.done { div.notice.good role="status" { p { (done) } } }
         dl {
             div { dt { "Mail address" } dd { (account.address) } }
             @if !account.aliases.is_empty() {
                 div { dt { "Also sends for" } dd { (account.aliases.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")) } }
             }
-            @for server in account.servers() { div { dt { (purpose(server)) } dd { (described(server)) } } }
+            @for server in account.servers() { div { dt { (purpose(server)) } dd { (describe(server)) } } }
         }
         p {
             a.button href=(link_to("/program", &account.name)) { "Guide for your mail program" }
@@ -79,65 +79,65 @@ pub(super) fn page(shared: &Shared, account: &Account, said: &Said) -> Response 
         section aria-labelledby="test" {
             h2 #test { "Test" }
             p { "Tries every step to each server of this account, and says what to do where one fails. No message is sent." }
-            form method="post" action="/account/test" { (hidden(shared, account)) button type="submit" { "Test now" } }
+            form method="post" action="/account/test" { (hidden_fields(shared, account)) button type="submit" { "Test now" } }
         }
         section aria-labelledby="lately" {
             h2 #lately { "What it did lately" }
-            (super::history::account_history("past", &past))
+            (super::history::render_account_history("past", &history))
         }
         section aria-labelledby="change" {
             h2 #change { "Change" }
-            (super::account_form::form(shared, account, &said.change, said.typed.as_ref()))
+            (super::account_form::render_form(shared, account, &feedback.change, feedback.typed.as_ref()))
         }
         @if !users.is_empty() {
             section aria-labelledby="password-title" {
                 h2 #password-title { "Another password" }
                 p { "When you have changed your password at the provider. It goes into this computer's keyring." }
                 form method="post" action="/account/password" autocomplete="off" {
-                    (hidden(shared, account))
+                    (hidden_fields(shared, account))
                     @if users.len() > 1 {
                         div.field {
                             label for="user" { "Whose password" }
                             select id="user" name="user" { @for user in &users { option value=(user) { (user) } } }
                         }
                     }
-                    (field("password", "The new password", "password", "", "", said.password.as_deref()))
+                    (field("password", "The new password", "password", "", "", feedback.password.as_deref()))
                     button type="submit" { "Keep it, and test" }
                 }
             }
         }
-        @if shared.engine.settings().access == Access::Password { (local(shared, account, said)) }
+        @if shared.engine.settings().access == Access::Password { (render_local_password(shared, account, feedback)) }
         section aria-labelledby="remove" {
             h2 #remove { "Remove" }
             p { "Takes the account out of ostler's settings, and its passwords out of the keyring. Your mail stays where it is." }
             form method="post" action="/account/remove" {
-                (hidden(shared, account))
+                (hidden_fields(shared, account))
                 (check("sure", &format!("Yes, remove {}", account.name), false, ""))
-                @if let Some(why) = &said.remove { p.error role="alert" { (why) } }
+                @if let Some(why) = &feedback.remove { p.error role="alert" { (why) } }
                 button.danger type="submit" { "Remove this account" }
             }
         }
     };
-    View::new(account.name.clone(), Here::Overview, body).into_response()
+    View::new(account.name.clone(), NavItem::Overview, body).into_response()
 }
 
-pub(super) fn hidden(shared: &Shared, account: &Account) -> Markup {
-    html! { (word(shared)) input type="hidden" name="account" value=(account.name); }
+pub(super) fn hidden_fields(shared: &Shared, account: &Account) -> Markup {
+    html! { (form_token(shared)) input type="hidden" name="account" value=(account.name); }
 }
 
 /// The password that mail programs have to give; shown when a person asks for it.
-fn local(shared: &Shared, account: &Account, said: &Said) -> Markup {
+fn render_local_password(shared: &Shared, account: &Account, feedback: &Feedback) -> Markup {
     html! {
         section aria-labelledby="local" {
             h2 #local { "Password for your mail program" }
             p { "Your mail program has to give this password, not the provider's." }
-            @match &said.local {
+            @match &feedback.local {
                 Some(Ok(secret)) => { p.copy { code { (secret.expose()) } } }
                 Some(Err(why)) => { p.error role="alert" { (why) } }
                 None => {}
             }
             form method="post" action="/account/local" {
-                (hidden(shared, account))
+                (hidden_fields(shared, account))
                 button.second type="submit" name="show" value="old" { "Show it" }
                 @if account.local_password.as_ref().is_none_or(|source| *source == SecretSource::Keyring) {
                     button.second type="submit" name="show" value="new" { "Make a new one" }
@@ -155,7 +155,7 @@ fn purpose(server: &Server) -> &'static str {
     }
 }
 
-fn described(server: &Server) -> String {
+fn describe(server: &Server) -> String {
     let security = match server.security {
         Security::Tls => "encrypted (TLS)",
         Security::StartTls => "encrypted (STARTTLS)",
@@ -175,23 +175,23 @@ fn keyring_servers(account: &Account) -> impl Iterator<Item = &Server> {
     servers_with_secret(account).into_iter().filter(ours)
 }
 
-pub(super) async fn test(shared: App, Form(sent): Form<Sent>) -> Response {
-    match account(&shared, Some(&sent.account)) {
-        Some(account) => begin_test(&shared, account),
-        None => which(&shared, "/account"),
+pub(super) async fn test(shared: App, Form(sent): Form<AccountForm>) -> Response {
+    match find_account(&shared, Some(&sent.account)) {
+        Some(account) => start_test(&shared, account),
+        None => ask_which(&shared, "/account"),
     }
 }
 
-fn begin_test(shared: &Arc<Shared>, account: Arc<Account>) -> Response {
+fn start_test(shared: &Arc<Shared>, account: Arc<Account>) -> Response {
     let (own, name) = (Arc::clone(shared), account.name.clone());
-    match shared.jobs.begin(&name, move |screen| tested(own, screen, account)) {
+    match shared.jobs.start(&name, move |screen| run_test(own, screen, account)) {
         Ok(job) => Redirect::to(&format!("/job/{}", job.id)).into_response(),
-        Err(_) => super::progress::too_many(),
+        Err(_) => super::progress::refuse_job(),
     }
 }
 
 /// As `ostler check`, with connections and a view of the keyring of its own.
-async fn tested(shared: Arc<Shared>, mut screen: Screen, account: Arc<Account>) -> Phase {
+async fn run_test(shared: Arc<Shared>, mut screen: Screen, account: Arc<Account>) -> Phase {
     let settings = shared.engine.settings().as_ref().clone();
     let engine = Arc::new(Engine::new(settings, Vault::new(), Events::default()));
     let presets = Presets::load(&shared.file).unwrap_or_default();
@@ -203,8 +203,8 @@ async fn tested(shared: Arc<Shared>, mut screen: Screen, account: Arc<Account>) 
 }
 
 /// Another password, for every server whose one is in the keyring; then a test shows whether it is right.
-pub(super) async fn password(shared: App, Form(sent): Form<Sent>) -> Response {
-    let Some(account) = account(&shared, Some(&sent.account)) else { return which(&shared, "/account") };
+pub(super) async fn password(shared: App, Form(sent): Form<AccountForm>) -> Response {
+    let Some(account) = find_account(&shared, Some(&sent.account)) else { return ask_which(&shared, "/account") };
     let mut kept = Ok(());
     let is_meant = |server: &&Server| match (&sent.user, server.credentials()) {
         (Some(user), Some(credentials)) => credentials.username == *user,
@@ -221,8 +221,8 @@ pub(super) async fn password(shared: App, Form(sent): Form<Sent>) -> Response {
         }
     }
     match kept {
-        Ok(()) => begin_test(&shared, account),
-        Err(why) => page(&shared, &account, &Said { password: Some(why), ..Said::default() }),
+        Ok(()) => start_test(&shared, account),
+        Err(why) => render_page(&shared, &account, &Feedback { password: Some(why), ..Feedback::default() }),
     }
 }
 
@@ -233,28 +233,28 @@ fn trouble(error: &VaultError) -> String {
     )
 }
 
-pub(super) async fn local_password(shared: App, Form(sent): Form<Sent>) -> Response {
-    let Some(account) = account(&shared, Some(&sent.account)) else { return which(&shared, "/account") };
+pub(super) async fn local_password(shared: App, Form(sent): Form<AccountForm>) -> Response {
+    let Some(account) = find_account(&shared, Some(&sent.account)) else { return ask_which(&shared, "/account") };
     let vault = &shared.engine.vault;
     let new = sent.show.as_deref() == Some("new");
     let secret = if new { vault.new_local_password(&account).await } else { vault.local_password(&account).await };
-    let said = Said {
+    let feedback = Feedback {
         done: (new && secret.is_ok()).then_some("There is a new password; your mail program needs it from now on."),
         local: Some(secret.map_err(|error| trouble(&error))),
-        ..Said::default()
+        ..Feedback::default()
     };
-    page(&shared, &account, &said)
+    render_page(&shared, &account, &feedback)
 }
 
-pub(super) async fn remove(shared: App, Form(sent): Form<Sent>) -> Response {
-    let Some(account) = account(&shared, Some(&sent.account)) else { return which(&shared, "/account") };
-    let stays = |why: String| Said { remove: Some(why), ..Said::default() };
+pub(super) async fn remove(shared: App, Form(sent): Form<AccountForm>) -> Response {
+    let Some(account) = find_account(&shared, Some(&sent.account)) else { return ask_which(&shared, "/account") };
+    let stays = |why: String| Feedback { remove: Some(why), ..Feedback::default() };
     if sent.sure.is_none() {
-        let said = stays("Nothing was removed. Tick the box above if you are sure.".into());
-        return page(&shared, &account, &said);
+        let feedback = stays("Nothing was removed. Tick the box above if you are sure.".into());
+        return render_page(&shared, &account, &feedback);
     }
-    if let Err(why) = taken_out(&shared, &account) {
-        return page(&shared, &account, &stays(why));
+    if let Err(why) = remove_from_settings(&shared, &account) {
+        return render_page(&shared, &account, &stays(why));
     }
     let forgotten = match shared.engine.vault.forget_account(&account).await {
         // Without a keyring there is nothing in it.
@@ -267,11 +267,11 @@ pub(super) async fn remove(shared: App, Form(sent): Form<Sent>) -> Response {
         @if let Some(why) = forgotten { div.notice.bad { p { (why) } } }
         p { a.button href="/" { "Overview" } }
     };
-    View::new("Removed", Here::Overview, body).into_response()
+    View::new("Removed", NavItem::Overview, body).into_response()
 }
 
 /// Out of the settings file, in which everything else stays as it is.
-fn taken_out(shared: &Shared, account: &Account) -> Result<(), String> {
+fn remove_from_settings(shared: &Shared, account: &Account) -> Result<(), String> {
     let file = shared.file.display();
     let text = std::fs::read_to_string(&shared.file).map_err(|error| {
         format!("Nothing was removed, because {file} cannot be read: {error}. Put that right, then try again.")

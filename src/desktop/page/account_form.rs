@@ -10,8 +10,8 @@ use maud::{Markup, html};
 use serde::Deserialize;
 use tokio::time::sleep;
 
-use super::account::{Said, hidden, page};
-use super::guide::{account, which};
+use super::account::{Feedback, hidden_fields, render_page};
+use super::guide::{ask_which, find_account};
 use super::layout::{check, field};
 use super::{App, Shared};
 use crate::config::presets::Presets;
@@ -20,10 +20,10 @@ use crate::vault::servers_with_secret;
 use ostler_mail::account::{Account, Protocol, Security, Server};
 
 /// How long the running ostler may take to see that its settings have changed.
-const NOTICED: Duration = Duration::from_secs(6);
+const SETTINGS_RELOAD_TIMEOUT: Duration = Duration::from_secs(6);
 
 #[derive(Deserialize)]
-pub(super) struct Sent {
+pub(super) struct ChangeForm {
     account: String,
     #[serde(default)]
     aliases: String,
@@ -37,7 +37,7 @@ pub(super) struct Sent {
     smtp_security: Option<String>,
 }
 
-impl Sent {
+impl ChangeForm {
     /// Host, port and encryption of a server, as they were typed.
     fn server(&self, protocol: Protocol) -> [Option<&str>; 3] {
         let fields = if protocol == Protocol::Pop3 {
@@ -52,8 +52,8 @@ impl Sent {
 /// What is wrong with the form: the field, and a sentence to stand beside it.
 pub(super) type Mistakes = Vec<(&'static str, String)>;
 
-/// The servers that can be moved here: the only one of a kind.
-fn movable(account: &Account) -> impl Iterator<Item = &Server> {
+/// The servers that can be moved nav: the only one of a kind.
+fn movable_servers(account: &Account) -> impl Iterator<Item = &Server> {
     let smtp = match account.smtp.as_slice() {
         [only] => Some(only),
         _ => None,
@@ -62,7 +62,7 @@ fn movable(account: &Account) -> impl Iterator<Item = &Server> {
 }
 
 /// The names of a server's fields.
-fn names(protocol: Protocol) -> [&'static str; 3] {
+fn field_names(protocol: Protocol) -> [&'static str; 3] {
     if protocol == Protocol::Pop3 {
         ["pop3_host", "pop3_port", "pop3_security"]
     } else {
@@ -71,7 +71,12 @@ fn names(protocol: Protocol) -> [&'static str; 3] {
 }
 
 /// The form, with what is so or, where that was wrong, with what was typed.
-pub(super) fn form(shared: &Shared, account: &Account, mistakes: &Mistakes, typed: Option<&Sent>) -> Markup {
+pub(super) fn render_form(
+    shared: &Shared,
+    account: &Account,
+    mistakes: &Mistakes,
+    typed: Option<&ChangeForm>,
+) -> Markup {
     let wrong = |name: &str| mistakes.iter().find(|(field, _)| *field == name).map(|(_, why)| why.as_str());
     let aliases: Vec<String> = account.aliases.iter().map(ToString::to_string).collect();
     let aliases = typed.map_or_else(|| aliases.join(", "), |typed| typed.aliases.clone());
@@ -79,7 +84,7 @@ pub(super) fn form(shared: &Shared, account: &Account, mistakes: &Mistakes, type
     let username = typed.and_then(|typed| typed.username.as_deref()).or(common_username(account));
     html! {
         form.panel method="post" action="/account/change" autocomplete="off" {
-            (hidden(shared, account))
+            (hidden_fields(shared, account))
             @if let Some(why) = wrong("all") { div.notice.bad role="alert" { p { (why) } } }
             (field("aliases", "Also sends for these addresses", "text", &aliases,
                 "With a comma between them; *@example.net is every address there", wrong("aliases")))
@@ -88,8 +93,8 @@ pub(super) fn form(shared: &Shared, account: &Account, mistakes: &Mistakes, type
                     "The whole mail address with most providers, what stands before the @ with some", wrong("username")))
             }
             (check("default", "Also sends for every address that belongs to no account", is_default, ""))
-            @for server in movable(account) {
-                @let [host, port, security] = names(server.protocol);
+            @for server in movable_servers(account) {
+                @let [host, port, security] = field_names(server.protocol);
                 @let shown = typed.map_or([None; 3], |typed| typed.server(server.protocol));
                 @let chosen = shown[2].unwrap_or(server.security.name());
                 fieldset {
@@ -117,7 +122,7 @@ pub(super) fn form(shared: &Shared, account: &Account, mistakes: &Mistakes, type
     }
 }
 
-fn understood(sent: &Sent, account: &Account) -> Result<Change, Mistakes> {
+fn parse_form(sent: &ChangeForm, account: &Account) -> Result<Change, Mistakes> {
     let mut mistakes = Mistakes::new();
     let aliases: Vec<String> = sent
         .aliases
@@ -139,8 +144,8 @@ fn understood(sent: &Sent, account: &Account) -> Result<Change, Mistakes> {
     }
     let username = username.map(str::to_owned);
     let mut places = Vec::new();
-    for server in movable(account) {
-        let [host_name, port_name, _] = names(server.protocol);
+    for server in movable_servers(account) {
+        let [host_name, port_name, _] = field_names(server.protocol);
         let [Some(host), Some(port), Some(security)] = sent.server(server.protocol) else { continue };
         let host = value::host(host.trim()).map_err(|why| mistakes.push((host_name, format!("The host {why}."))));
         let port = port.trim().parse::<u16>().ok().filter(|port| *port != 0);
@@ -160,18 +165,26 @@ fn understood(sent: &Sent, account: &Account) -> Result<Change, Mistakes> {
     if mistakes.is_empty() { Ok(Change { aliases, is_default, username, servers: places }) } else { Err(mistakes) }
 }
 
-pub(super) async fn change(shared: App, Form(sent): Form<Sent>) -> Response {
-    let Some(old) = account(&shared, Some(&sent.account)) else { return which(&shared, "/account") };
-    let change = match understood(&sent, &old) {
+pub(super) async fn change(shared: App, Form(sent): Form<ChangeForm>) -> Response {
+    let Some(old) = find_account(&shared, Some(&sent.account)) else { return ask_which(&shared, "/account") };
+    let change = match parse_form(&sent, &old) {
         Ok(change) => change,
         Err(mistakes) => {
-            return page(&shared, &old, &Said { change: mistakes, typed: Some(sent), ..Said::default() });
+            return render_page(
+                &shared,
+                &old,
+                &Feedback { change: mistakes, typed: Some(sent), ..Feedback::default() },
+            );
         }
     };
-    if let Err(why) = written(&shared, &old, &change) {
-        return page(&shared, &old, &Said { change: vec![("all", why)], typed: Some(sent), ..Said::default() });
+    if let Err(why) = write_change(&shared, &old, &change) {
+        return render_page(
+            &shared,
+            &old,
+            &Feedback { change: vec![("all", why)], typed: Some(sent), ..Feedback::default() },
+        );
     }
-    let new = in_force(&shared, &old, &change).await;
+    let new = wait_until_in_force(&shared, &old, &change).await;
     let kept: Vec<_> = servers_with_secret(&new).into_iter().map(Server::id).collect();
     let mut forgotten = false;
     for server in servers_with_secret(&old) {
@@ -188,10 +201,10 @@ pub(super) async fn change(shared: App, Form(sent): Form<Sent>) -> Response {
     } else {
         "Changed."
     };
-    page(&shared, &new, &Said { done: Some(done), ..Said::default() })
+    render_page(&shared, &new, &Feedback { done: Some(done), ..Feedback::default() })
 }
 
-fn written(shared: &Shared, account: &Account, change: &Change) -> Result<(), String> {
+fn write_change(shared: &Shared, account: &Account, change: &Change) -> Result<(), String> {
     let file = shared.file.display();
     let presets = Presets::load(&shared.file).unwrap_or_default();
     let text = std::fs::read_to_string(&shared.file).map_err(|error| {
@@ -213,9 +226,9 @@ fn written(shared: &Shared, account: &Account, change: &Change) -> Result<(), St
 }
 
 /// The account as the running ostler has it once it has read the settings again.
-async fn in_force(shared: &Shared, old: &Arc<Account>, change: &Change) -> Arc<Account> {
+async fn wait_until_in_force(shared: &Shared, old: &Arc<Account>, change: &Change) -> Arc<Account> {
     (shared.reload)();
-    let until = Instant::now() + NOTICED;
+    let until = Instant::now() + SETTINGS_RELOAD_TIMEOUT;
     loop {
         let settings = shared.engine.settings();
         let now = settings.accounts.iter().find(|account| account.name == old.name);
@@ -244,7 +257,7 @@ mod tests {
         let text = "[[account]]\naddress = 'ann@x.net'\n[account.pop3]\nhost = 'p'\n";
         let account = Arc::clone(&config::parse(text, Path::new("/x")).unwrap().settings.accounts[0]);
         let of = |aliases: &str, host: &str, port: &str, username: &str| {
-            let sent = Sent {
+            let sent = ChangeForm {
                 account: "ann@x.net".into(),
                 aliases: aliases.into(),
                 default: None,
@@ -256,7 +269,7 @@ mod tests {
                 smtp_port: None,
                 smtp_security: None,
             };
-            understood(&sent, &account)
+            parse_form(&sent, &account)
         };
         assert!(of("", "q", "995", " ").is_err_and(|wrong| wrong.iter().any(|(field, _)| *field == "username")));
         let of = |aliases: &str, host: &str, port: &str| of(aliases, host, port, "ann");

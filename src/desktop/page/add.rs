@@ -1,7 +1,7 @@
 //! The form for adding an account: how it looks, and what is wrong with one that was sent. Every field is checked, and all
 //! at once.
 //!
-//! Not here: what is done with it (`conversation.rs`).
+//! Not nav: what is done with it (`conversation.rs`).
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use axum::response::{IntoResponse, Redirect, Response};
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use super::layout::{Here, View, check, field, word};
-use super::setup_job::Conversation;
+use super::layout::{NavItem, View, check, field, form_token};
+use super::setup_job::SetupJob;
 use super::{App, Shared};
 use crate::config::value;
 use crate::setup::keep::existing;
@@ -36,7 +36,7 @@ pub(super) struct Fields {
 
 /// The form as it comes.
 #[derive(Deserialize)]
-pub(super) struct Sent {
+pub(super) struct AddForm {
     #[serde(default)]
     address: String,
     #[serde(default)]
@@ -58,7 +58,7 @@ pub(super) struct Sent {
     ca: String,
 }
 
-impl Sent {
+impl AddForm {
     pub(super) fn fields(&self) -> Fields {
         let plain = |text: &str| text.trim().to_owned();
         Fields {
@@ -75,7 +75,7 @@ impl Sent {
 }
 
 /// A form that has been understood.
-pub(super) struct Wanted {
+pub(super) struct AccountRequest {
     pub(super) fields: Fields,
     pub(super) name: Option<String>,
     pub(super) username: Option<String>,
@@ -85,11 +85,19 @@ pub(super) struct Wanted {
     pub(super) secrets: Secrets,
 }
 
+/// When a form is sent: first, or after a failed try, when the passwords may be left out because the job knows them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    First,
+    Retry,
+}
+
 /// What is wrong with a form: the field, and a sentence to stand beside it.
 pub(super) type Mistakes = Vec<(&'static str, String)>;
 
 /// Understands a form. A second form about the same account may leave out the passwords, which are known by then.
-pub(super) fn understood(sent: &Sent, settings: &Settings, again: bool) -> Result<Wanted, Mistakes> {
+pub(super) fn parse_form(sent: &AddForm, settings: &Settings, stage: Stage) -> Result<AccountRequest, Mistakes> {
+    let again = stage == Stage::Retry;
     let fields = sent.fields();
     let mut mistakes: Mistakes = Vec::new();
     if let Err(why) = value::address(&fields.address) {
@@ -106,7 +114,7 @@ pub(super) fn understood(sent: &Sent, settings: &Settings, again: bool) -> Resul
     };
     let name = optional("name", &fields.name, value::name);
     let username = optional("username", &fields.username, value::username);
-    let mut server = |key: &'static str, text: &str, protocol| match typed(protocol, text) {
+    let mut server = |key: &'static str, text: &str, protocol| match parse_server(protocol, text) {
         Ok(endpoints) => endpoints,
         Err(why) => {
             mistakes.push((key, format!("This is no server: {why}.")));
@@ -144,11 +152,15 @@ pub(super) fn understood(sent: &Sent, settings: &Settings, again: bool) -> Resul
         outgoing: password("other_password", &sent.other_password, !again && !fields.other.is_empty())
             .filter(|_| !fields.other.is_empty()),
     };
-    if mistakes.is_empty() { Ok(Wanted { fields, name, username, pop3, smtp, ca, secrets }) } else { Err(mistakes) }
+    if mistakes.is_empty() {
+        Ok(AccountRequest { fields, name, username, pop3, smtp, ca, secrets })
+    } else {
+        Err(mistakes)
+    }
 }
 
 /// What a person types for a server: with all of it, or only its name and perhaps a port.
-fn typed(protocol: Protocol, text: &str) -> Result<Vec<Endpoint>, String> {
+fn parse_server(protocol: Protocol, text: &str) -> Result<Vec<Endpoint>, String> {
     if text.is_empty() {
         return Ok(Vec::new());
     }
@@ -160,31 +172,32 @@ fn typed(protocol: Protocol, text: &str) -> Result<Vec<Endpoint>, String> {
 }
 
 pub(super) async fn show(shared: App) -> Response {
-    View::new("Add an account", Here::Add, body(&shared, &Fields::default(), &Vec::new())).into_response()
+    View::new("Add an account", NavItem::Add, render_page(&shared, &Fields::default(), &Vec::new())).into_response()
 }
 
 /// The form in its place.
-pub(super) fn body(shared: &Shared, fields: &Fields, mistakes: &Mistakes) -> Markup {
+pub(super) fn render_page(shared: &Shared, fields: &Fields, mistakes: &Mistakes) -> Markup {
     html! {
         p { "ostler looks for your provider's servers and tries them with your password. Nothing is kept until it works, or until you say so." }
-        (form(shared, "/add", fields, mistakes, false))
+        (render_form(shared, "/add", fields, mistakes, Stage::First))
     }
 }
 
 /// The form. The second time, passwords may stay empty, and it is known where they go.
-pub(super) fn form(shared: &Shared, action: &str, fields: &Fields, mistakes: &Mistakes, again: bool) -> Markup {
+pub(super) fn render_form(shared: &Shared, action: &str, fields: &Fields, mistakes: &Mistakes, stage: Stage) -> Markup {
+    let again = stage == Stage::Retry;
     let wrong = |name: &str| mistakes.iter().find(|(field, _)| *field == name).map(|(_, why)| why.as_str());
     let known = "Leave it empty to use the one you have typed already.";
     let own = if again {
         known
     } else {
-        "Many providers want an app password here: one made for a mail program, on their web pages."
+        "Many providers want an app password nav: one made for a mail program, on their web pages."
     };
     let others = if again { known } else { "The other company's password, not the one above." };
     let any = |names: &[&str]| names.iter().any(|name| wrong(name).is_some());
     html! {
         form.panel method="post" action=(action) autocomplete="off" {
-            (word(shared))
+            (form_token(shared))
             @if !mistakes.is_empty() {
                 div.notice.bad role="alert" {
                     p { "Something has to be changed first; see below." }
@@ -214,19 +227,19 @@ pub(super) fn form(shared: &Shared, action: &str, fields: &Fields, mistakes: &Mi
     }
 }
 
-pub(super) async fn send(shared: App, Form(sent): Form<Sent>) -> Response {
+pub(super) async fn submit(shared: App, Form(sent): Form<AddForm>) -> Response {
     let settings = shared.engine.settings();
-    let wanted = match understood(&sent, &settings, false) {
+    let wanted = match parse_form(&sent, &settings, Stage::First) {
         Ok(wanted) => wanted,
         Err(mistakes) => {
-            let body = body(&shared, &sent.fields(), &mistakes);
-            return View::new("Add an account", Here::Add, body).into_response();
+            let body = render_page(&shared, &sent.fields(), &mistakes);
+            return View::new("Add an account", NavItem::Add, body).into_response();
         }
     };
     let (own, address) = (Arc::clone(&shared), wanted.fields.address.clone());
-    match shared.jobs.begin(&address, move |screen| Conversation::new(own, screen, wanted).hold()) {
+    match shared.jobs.start(&address, move |screen| SetupJob::new(own, screen, wanted).run()) {
         Ok(job) => Redirect::to(&format!("/job/{}", job.id)).into_response(),
-        Err(_) => super::progress::too_many(),
+        Err(_) => super::progress::refuse_job(),
     }
 }
 
@@ -234,30 +247,31 @@ pub(super) async fn send(shared: App, Form(sent): Form<Sent>) -> Response {
 mod tests {
     use super::*;
 
-    fn sent(pairs: &str) -> Sent {
+    fn sent(pairs: &str) -> AddForm {
         let request = axum::http::Request::builder().uri(format!("/?{pairs}")).body(()).unwrap();
         axum::extract::Query::try_from_uri(request.uri()).map(|axum::extract::Query(sent)| sent).unwrap()
     }
 
-    fn mistakes(pairs: &str, again: bool) -> Vec<&'static str> {
+    fn mistakes(pairs: &str, stage: Stage) -> Vec<&'static str> {
         let settings = crate::config::parse("", std::path::Path::new("/x")).unwrap().settings;
-        understood(&sent(pairs), &settings, again).err().unwrap_or_default().iter().map(|(field, _)| *field).collect()
+        parse_form(&sent(pairs), &settings, stage).err().unwrap_or_default().iter().map(|(field, _)| *field).collect()
     }
 
     #[test]
     fn every_field_is_checked_and_all_at_once() {
-        assert_eq!(mistakes("address=ann", false), ["address", "password"]);
-        assert_eq!(mistakes("address=ann%40x.net&password=p", false), [] as [&str; 0]);
-        assert_eq!(mistakes("address=ann%40x.net", true), [] as [&str; 0]);
-        assert_eq!(mistakes("address=ann%40x.net&password=a%0d%0ab", false), ["password"]);
-        assert_eq!(mistakes("address=ann%40x.net&password=p&other=y&pop3=a+b&smtp=ssl://x", false).len(), 4);
-        assert_eq!(mistakes("address=ann%40x.net&password=p&ca=x&name=%C3%A9", false), ["name", "ca"]);
-        assert_eq!(mistakes("address=ann%40x.net&password=p&other=b%40y.net", false), ["other_password"]);
+        assert_eq!(mistakes("address=ann", Stage::First), ["address", "password"]);
+        assert_eq!(mistakes("address=ann%40x.net&password=p", Stage::First), [] as [&str; 0]);
+        assert_eq!(mistakes("address=ann%40x.net", Stage::Retry), [] as [&str; 0]);
+        assert_eq!(mistakes("address=ann%40x.net&password=a%0d%0ab", Stage::First), ["password"]);
+        assert_eq!(mistakes("address=ann%40x.net&password=p&other=y&pop3=a+b&smtp=ssl://x", Stage::First).len(), 4);
+        assert_eq!(mistakes("address=ann%40x.net&password=p&ca=x&name=%C3%A9", Stage::First), ["name", "ca"]);
+        assert_eq!(mistakes("address=ann%40x.net&password=p&other=b%40y.net", Stage::First), ["other_password"]);
     }
 
     #[test]
     fn a_bare_name_is_tried_with_both_kinds_of_tls() {
-        let ports = |text: &str| typed(Protocol::Smtp, text).map(|all| all.iter().map(|e| e.port).collect::<Vec<_>>());
+        let ports =
+            |text: &str| parse_server(Protocol::Smtp, text).map(|all| all.iter().map(|e| e.port).collect::<Vec<_>>());
         assert_eq!(ports("smtp.x.net"), Ok(vec![465, 587]));
         assert_eq!(ports("starttls://smtp.x.net:2525"), Ok(vec![2525]));
         assert_eq!(ports(""), Ok(vec![]));

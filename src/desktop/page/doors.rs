@@ -8,17 +8,17 @@ use maud::{Markup, html};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::layout::{Here, Mood, View, badge, word};
+use super::layout::{NavItem, Tone, View, badge, form_token};
 use super::{App, Shared};
 use crate::config;
 use crate::config::presets::Presets;
 use ostler_mail::account::Protocol;
 
 /// How far from a port that is taken another one is looked for, in order.
-const FURTHER: [u16; 5] = [1000, 2000, 3000, 4000, 5000];
+const ALTERNATIVE_PORT_OFFSETS: [u16; 5] = [1000, 2000, 3000, 4000, 5000];
 
 /// The table of doors.
-pub(super) fn table(shared: &Shared, status: &Value) -> Markup {
+pub(super) fn render_table(shared: &Shared, status: &Value) -> Markup {
     let doors: Vec<&Value> = status["doors"].as_array().into_iter().flatten().collect();
     html! {
         @if doors.is_empty() {
@@ -27,14 +27,14 @@ pub(super) fn table(shared: &Shared, status: &Value) -> Markup {
             div.scroll tabindex="0" role="group" aria-labelledby="doors" {
                 table {
                     thead { tr { th scope="col" { "For" } th scope="col" { "Address" } th scope="col" { "State" } } }
-                    tbody { @for door in doors { (row(shared, door)) } }
+                    tbody { @for door in doors { (render_row(shared, door)) } }
                 }
             }
         }
     }
 }
 
-fn row(shared: &Shared, door: &Value) -> Markup {
+fn render_row(shared: &Shared, door: &Value) -> Markup {
     let text = |key: &str| door[key].as_str().unwrap_or("").to_owned();
     html! {
         tr {
@@ -44,12 +44,12 @@ fn row(shared: &Shared, door: &Value) -> Markup {
             }
             td { code { (text("address")) } }
             td {
-                @if door["state"] == "open" { (badge(Mood::Good, "open")) }
+                @if door["state"] == "open" { (badge(Tone::Good, "open")) }
                 @else {
-                    (badge(Mood::Bad, "shut")) " " (text("state"))
-                    @if let Some((from, to)) = instead(door) {
+                    (badge(Tone::Bad, "shut")) " " (text("state"))
+                    @if let Some((from, to)) = find_other_port(door) {
                         form method="post" action="/door" {
-                            (word(shared))
+                            (form_token(shared))
                             input type="hidden" name="protocol" value=(text("protocol"));
                             input type="hidden" name="from" value=(from);
                             input type="hidden" name="to" value=(to);
@@ -63,39 +63,39 @@ fn row(shared: &Shared, door: &Value) -> Markup {
 }
 
 /// The port of a shut door that all accounts share, and one that is free.
-fn instead(door: &Value) -> Option<(u16, u16)> {
+fn find_other_port(door: &Value) -> Option<(u16, u16)> {
     let address: SocketAddr = door["address"].as_str()?.parse().ok()?;
     if !door["account"].is_null() || !address.is_ipv4() || address.port() == 0 {
         return None;
     }
     let free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
-    let to = FURTHER.iter().filter_map(|more| address.port().checked_add(*more)).find(free)?;
+    let to = ALTERNATIVE_PORT_OFFSETS.iter().filter_map(|more| address.port().checked_add(*more)).find(free)?;
     Some((address.port(), to))
 }
 
 #[derive(Deserialize)]
-pub(super) struct Sent {
+pub(super) struct MoveDoorForm {
     protocol: String,
     from: u16,
     to: u16,
 }
 
 /// Gives a door another port.
-pub(super) async fn change(shared: App, Form(sent): Form<Sent>) -> Response {
+pub(super) async fn change(shared: App, Form(sent): Form<MoveDoorForm>) -> Response {
     let protocol = if sent.protocol == "smtp" { Protocol::Smtp } else { Protocol::Pop3 };
-    match written(&shared, protocol, sent.from, sent.to) {
+    match move_door(&shared, protocol, sent.from, sent.to) {
         Ok(()) => {
             (shared.reload)();
             Redirect::to("/").into_response()
         }
         Err(why) => {
             let body = html! { div.notice.bad role="alert" { p { (why) } } p { a.button href="/" { "Overview" } } };
-            View::new("Nothing was changed", Here::Overview, body).into_response()
+            View::new("Nothing was changed", NavItem::Overview, body).into_response()
         }
     }
 }
 
-fn written(shared: &Shared, protocol: Protocol, from: u16, to: u16) -> Result<(), String> {
+fn move_door(shared: &Shared, protocol: Protocol, from: u16, to: u16) -> Result<(), String> {
     let file = shared.file.display();
     let presets = Presets::load(&shared.file).unwrap_or_default();
     let text = match std::fs::read_to_string(&shared.file) {

@@ -19,7 +19,7 @@ use subtle::ConstantTimeEq;
 use super::{Shared, layout};
 
 /// The largest form, in octets: an address, two passwords, some servers.
-const LARGEST_FORM: usize = 64 * 1024;
+const MAX_FORM_OCTETS: usize = 64 * 1024;
 
 /// What every answer says. Nothing from elsewhere is shown or run, nobody frames the page, nothing is stored.
 /// `connect-src` is for the script that refreshes parts of a page; `same-origin` keeps addresses from others as
@@ -39,9 +39,9 @@ const HEADERS: [(HeaderName, &str); 7] = [
 ];
 
 /// A link that was not followed is void after this long.
-const LINK: Duration = Duration::from_secs(600);
+const LINK_LIFETIME: Duration = Duration::from_secs(600);
 /// Links that wait to be followed; more make the oldest void.
-const MOST_LINKS: usize = 16;
+const MAX_OPEN_LINKS: usize = 16;
 
 /// The words of one start of the program, 128 random bits each. A link lets in one browser, once, because others can
 /// see it: it stands in the list of processes as long as the browser runs that was started with it.
@@ -54,15 +54,15 @@ pub(super) struct Keys {
 impl Keys {
     /// `None`: the system gives no random numbers.
     pub(super) fn new() -> Option<Self> {
-        Some(Self { tokens: Mutex::default(), cookie: random()?, form: random()? })
+        Some(Self { tokens: Mutex::default(), cookie: random_hex()?, form: random_hex()? })
     }
 
     /// One for a link.
-    pub(super) fn token(&self) -> Option<String> {
-        let token = random()?;
+    pub(super) fn new_token(&self) -> Option<String> {
+        let token = random_hex()?;
         let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
-        tokens.retain(|(_, made)| made.elapsed() < LINK);
-        if tokens.len() >= MOST_LINKS {
+        tokens.retain(|(_, made)| made.elapsed() < LINK_LIFETIME);
+        if tokens.len() >= MAX_OPEN_LINKS {
             tokens.remove(0);
         }
         tokens.push((token.clone(), Instant::now()));
@@ -70,44 +70,44 @@ impl Keys {
     }
 
     /// Whether this is one; afterwards it is none any more.
-    fn take(&self, token: &str) -> bool {
+    fn use_token(&self, token: &str) -> bool {
         let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
-        tokens.retain(|(_, made)| made.elapsed() < LINK);
+        tokens.retain(|(_, made)| made.elapsed() < LINK_LIFETIME);
         let before = tokens.len();
-        tokens.retain(|(ours, _)| !same(ours, token));
+        tokens.retain(|(ours, _)| !equals_secretly(ours, token));
         tokens.len() < before
     }
 
     /// The one in every form.
-    pub(super) fn form(&self) -> &str {
+    pub(super) fn form_token(&self) -> &str {
         &self.form
     }
 }
 
 /// 128 random bits in hexadecimal.
-pub(super) fn random() -> Option<String> {
+pub(super) fn random_hex() -> Option<String> {
     let mut bits = [0u8; 16];
     crate::os::random(&mut bits).then(|| ostler_mail::sasl::hex(&bits))
 }
 
-fn same(ours: &str, given: &str) -> bool {
+fn equals_secretly(ours: &str, given: &str) -> bool {
     ours.as_bytes().ct_eq(given.as_bytes()).into()
 }
 
 #[derive(Deserialize)]
-struct Entry {
+struct LinkQuery {
     token: Option<String>,
     to: Option<String>,
 }
 
 #[derive(Deserialize)]
-struct FormWord {
+struct FormToken {
     form: String,
 }
 
 /// Lets a request through to its page, or not.
 pub(super) async fn guard(State(shared): State<Arc<Shared>>, request: Request<Body>, next: Next) -> Response {
-    let mut response = match pass(&shared, request).await {
+    let mut response = match admit(&shared, request).await {
         Ok(request) => next.run(request).await,
         Err(response) => *response,
     };
@@ -118,7 +118,7 @@ pub(super) async fn guard(State(shared): State<Arc<Shared>>, request: Request<Bo
     response
 }
 
-async fn pass(shared: &Shared, request: Request<Body>) -> Result<Request<Body>, Box<Response>> {
+async fn admit(shared: &Shared, request: Request<Body>) -> Result<Request<Body>, Box<Response>> {
     let refuse = |status, why: &str| Err(Box::new(layout::refused(status, why)));
     let Some(host) = own_host(shared, request.uri(), request.headers()) else {
         return refuse(StatusCode::MISDIRECTED_REQUEST, "This address is not the one of ostler's settings page.");
@@ -132,12 +132,12 @@ async fn pass(shared: &Shared, request: Request<Body>) -> Result<Request<Body>, 
         return Ok(request);
     }
     if reads && path == "/" {
-        let entry = Query::<Entry>::try_from_uri(request.uri()).ok().map(|Query(entry)| entry);
-        if let Some(Entry { token: Some(token), to }) = entry {
-            if !has_cookie(shared, &host, request.headers()) && !shared.keys.take(&token) {
+        let query = Query::<LinkQuery>::try_from_uri(request.uri()).ok().map(|Query(query)| query);
+        if let Some(LinkQuery { token: Some(token), to }) = query {
+            if !has_cookie(shared, &host, request.headers()) && !shared.keys.use_token(&token) {
                 return refuse(StatusCode::FORBIDDEN, "This link has been used already, or is too old.");
             }
-            return Err(Box::new(enter(shared, &host, to.as_deref())));
+            return Err(Box::new(set_cookie(shared, &host, to.as_deref())));
         }
     }
     if !has_cookie(shared, &host, request.headers()) {
@@ -153,12 +153,12 @@ async fn pass(shared: &Shared, request: Request<Body>) -> Result<Request<Body>, 
         return refuse(StatusCode::FORBIDDEN, "Another web page sent this form. Nothing was changed.");
     }
     let (parts, body) = request.into_parts();
-    let Ok(body) = to_bytes(body, LARGEST_FORM).await else {
+    let Ok(body) = to_bytes(body, MAX_FORM_OCTETS).await else {
         return refuse(StatusCode::PAYLOAD_TOO_LARGE, "This form is too large. Nothing was changed.");
     };
     let copy = Request::from_parts(parts.clone(), Body::from(body.clone()));
-    match axum::Form::<FormWord>::from_request(copy, &()).await {
-        Ok(axum::Form(FormWord { form })) if same(&shared.keys.form, &form) => {
+    match axum::Form::<FormToken>::from_request(copy, &()).await {
+        Ok(axum::Form(FormToken { form })) if equals_secretly(&shared.keys.form, &form) => {
             Ok(Request::from_parts(parts, Body::from(body)))
         }
         _ => refuse(
@@ -198,11 +198,11 @@ fn has_cookie(shared: &Shared, host: &str, headers: &HeaderMap) -> bool {
     let all = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
     all.flat_map(|line| line.split(';'))
         .filter_map(|pair| pair.trim().split_once('='))
-        .any(|(given, value)| given == name && same(&shared.keys.cookie, value))
+        .any(|(given, value)| given == name && equals_secretly(&shared.keys.cookie, value))
 }
 
 /// Hands out the cookie and leads to an address without the token.
-fn enter(shared: &Shared, host: &str, to: Option<&str>) -> Response {
+fn set_cookie(shared: &Shared, host: &str, to: Option<&str>) -> Response {
     let to = to.filter(|to| is_local_path(to)).unwrap_or("/");
     let mut response = Redirect::to(to).into_response();
     let cookie = format!("{}={}; Path=/; HttpOnly; SameSite=Strict", cookie_name(host), shared.keys.cookie);
@@ -307,12 +307,12 @@ mod tests {
     #[test]
     fn a_link_counts_once_and_the_oldest_of_many_is_void() {
         let keys = Keys::new().unwrap();
-        let first = keys.token().unwrap();
-        assert!(!keys.take("x") && !keys.take(""));
-        assert!(keys.take(&first) && !keys.take(&first));
-        let old = keys.token().unwrap();
-        let newer: Vec<String> = (0..MOST_LINKS).map(|_| keys.token().unwrap()).collect();
-        assert!(!keys.take(&old) && newer.iter().all(|token| keys.take(token)));
+        let first = keys.new_token().unwrap();
+        assert!(!keys.use_token("x") && !keys.use_token(""));
+        assert!(keys.use_token(&first) && !keys.use_token(&first));
+        let old = keys.new_token().unwrap();
+        let newer: Vec<String> = (0..MAX_OPEN_LINKS).map(|_| keys.new_token().unwrap()).collect();
+        assert!(!keys.use_token(&old) && newer.iter().all(|token| keys.use_token(token)));
     }
 
     #[test]

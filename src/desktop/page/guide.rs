@@ -11,7 +11,7 @@ use maud::{Markup, PreEscaped, html};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::layout::{Here, Mood, View, badge};
+use super::layout::{NavItem, Tone, View, badge};
 use super::{App, Shared, link_to};
 use crate::guide::obstacles;
 use crate::guide::{self, Client, GuideValues, Seen, System, Watch};
@@ -19,19 +19,19 @@ use crate::proxy::now;
 use ostler_mail::account::Account;
 
 /// How often it looks whether the program has come, in seconds.
-const REFRESH: u32 = 2;
+const REFRESH_SECONDS: u32 = 2;
 /// How many things that happened are shown; the newest.
-const SHOWN: usize = 8;
+const MAX_SEEN_LINES: usize = 8;
 
 #[derive(Deserialize)]
-pub(super) struct Asked {
+pub(super) struct GuideQuery {
     account: Option<String>,
     /// The number of the journal when the page was opened.
     since: Option<u64>,
 }
 
 /// The account that is meant: the one named, or the only one.
-pub(super) fn account(shared: &Shared, name: Option<&str>) -> Option<Arc<Account>> {
+pub(super) fn find_account(shared: &Shared, name: Option<&str>) -> Option<Arc<Account>> {
     let settings = shared.engine.settings();
     match (name, settings.accounts.as_slice()) {
         (Some(name), all) => all.iter().find(|account| account.name == name).cloned(),
@@ -41,7 +41,7 @@ pub(super) fn account(shared: &Shared, name: Option<&str>) -> Option<Arc<Account
 }
 
 /// For a name that no account has, or none where it must be said.
-pub(super) fn which(shared: &Shared, path: &str) -> Response {
+pub(super) fn ask_which(shared: &Shared, path: &str) -> Response {
     let settings = shared.engine.settings();
     let body = html! {
         @if settings.accounts.is_empty() {
@@ -51,11 +51,11 @@ pub(super) fn which(shared: &Shared, path: &str) -> Response {
             ul.tiles { @for account in &settings.accounts { li { a href=(link_to(path, &account.name)) { (account.name) } } } }
         }
     };
-    View::new("For which account?", Here::Program, body).into_response()
+    View::new("For which account?", NavItem::Program, body).into_response()
 }
 
-pub(super) async fn tiles(shared: App, Query(asked): Query<Asked>) -> Response {
-    let Some(account) = account(&shared, asked.account.as_deref()) else { return which(&shared, "/program") };
+pub(super) async fn choose(shared: App, Query(asked): Query<GuideQuery>) -> Response {
+    let Some(account) = find_account(&shared, asked.account.as_deref()) else { return ask_which(&shared, "/program") };
     let body = html! {
         p { "Its guide shows step by step what to type, for the account " b { (account.name) } "." }
         ul.tiles {
@@ -64,16 +64,16 @@ pub(super) async fn tiles(shared: App, Query(asked): Query<Asked>) -> Response {
             }
         }
     };
-    View::new("Which mail program do you use?", Here::Program, body).into_response()
+    View::new("Which mail program do you use?", NavItem::Program, body).into_response()
 }
 
-pub(super) async fn show(shared: App, Path(client): Path<String>, Query(asked): Query<Asked>) -> Response {
+pub(super) async fn show(shared: App, Path(client): Path<String>, Query(asked): Query<GuideQuery>) -> Response {
     let Some(client) = guide::clients().iter().find(|known| known.name == client) else {
         let body = html! { p { "There is no guide of this name. " a href="/program" { "All mail programs" } } };
-        return (StatusCode::NOT_FOUND, View::new("No such guide", Here::Program, body)).into_response();
+        return (StatusCode::NOT_FOUND, View::new("No such guide", NavItem::Program, body)).into_response();
     };
     let path = format!("/guide/{}", client.name);
-    let Some(account) = account(&shared, asked.account.as_deref()) else { return which(&shared, &path) };
+    let Some(account) = find_account(&shared, asked.account.as_deref()) else { return ask_which(&shared, &path) };
     let Some(since) = asked.since else {
         let news = shared.engine.events.since(None, Duration::ZERO).await;
         return Redirect::to(&format!("{}&since={}", link_to(&path, &account.name), news["seq"])).into_response();
@@ -81,26 +81,32 @@ pub(super) async fn show(shared: App, Path(client): Path<String>, Query(asked): 
     let news = shared.engine.events.since(Some(since), Duration::ZERO).await;
     let settings = shared.engine.settings();
     let values = GuideValues::new(&settings, &account, &shared.file, System::this());
-    let (watching, done) = watching(&shared, client, &account, &values, &news);
+    let (watching, done) = render_watch(&shared, client, &account, &values, &news);
     let body = html! {
         section.panel aria-labelledby="waiting-title" {
             h2 #waiting-title { "Is it connected?" }
             div #waiting data-live aria-live="polite" { (watching) }
         }
-        div.guide.copy { (PreEscaped(without_heading(&client.html_body(&values)))) }
+        div.guide.copy { (PreEscaped(remove_heading(&client.html_body(&values)))) }
         p.noprint { a href=(link_to("/program", &account.name)) { "Another mail program" } }
     };
-    let view = View::new(client.title(), Here::Program, body);
-    if done { view.into_response() } else { view.refreshed(REFRESH).into_response() }
+    let view = View::new(client.title(), NavItem::Program, body);
+    if done { view.into_response() } else { view.refreshed(REFRESH_SECONDS).into_response() }
 }
 
 /// The page has the title already.
-fn without_heading(guide: &str) -> String {
+fn remove_heading(guide: &str) -> String {
     guide.split_once("</h1>").map_or_else(|| guide.to_owned(), |(_, rest)| rest.to_owned())
 }
 
 /// What has been seen of the program, and whether that is all there is to see.
-fn watching(shared: &Shared, client: &Client, account: &Account, values: &GuideValues, news: &Value) -> (Markup, bool) {
+fn render_watch(
+    shared: &Shared,
+    client: &Client,
+    account: &Account,
+    values: &GuideValues,
+    news: &Value,
+) -> (Markup, bool) {
     let mut watch = Watch::new(account, values);
     let (mut seen, mut fetched, mut came, mut sent) = (Vec::new(), false, false, false);
     for entry in news["entries"].as_array().into_iter().flatten() {
@@ -115,22 +121,22 @@ fn watching(shared: &Shared, client: &Client, account: &Account, values: &GuideV
         }
     }
     let status = shared.engine.events.document(|name| shared.engine.gate_age(name, now()));
-    let skip = seen.len().saturating_sub(SHOWN);
+    let skip = seen.len().saturating_sub(MAX_SEEN_LINES);
     let markup = html! {
         @for line in obstacles(&status, &shared.engine.settings(), account) {
             div.notice.bad { p { (line) "." } }
         }
         @if values.can_fetch() {
             p {
-                @if fetched { (badge(Mood::Good, "fetched")) " " (client.title()) " has fetched its mail." }
-                @else if came { (badge(Mood::Good, "connected")) " " (client.title()) " is connected and signed in." }
-                @else { (badge(Mood::Quiet, "waiting")) " Waiting for your program to connect: fetch your mail with it." }
+                @if fetched { (badge(Tone::Good, "fetched")) " " (client.title()) " has fetched its mail." }
+                @else if came { (badge(Tone::Good, "connected")) " " (client.title()) " is connected and signed in." }
+                @else { (badge(Tone::Quiet, "waiting")) " Waiting for your program to connect: fetch your mail with it." }
             }
         }
         @if values.can_send() {
             p {
-                @if sent { (badge(Mood::Good, "sent")) " A message went out." }
-                @else { (badge(Mood::Quiet, "waiting")) " Waiting for a message: send one to yourself." }
+                @if sent { (badge(Tone::Good, "sent")) " A message went out." }
+                @else { (badge(Tone::Quiet, "waiting")) " Waiting for a message: send one to yourself." }
             }
         }
         @if watch.is_done() {

@@ -9,24 +9,25 @@ use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
 use serde_json::Value;
 
-use super::layout::{Here, View, ago};
+use super::layout::{NavItem, View, ago};
 use super::{App, Shared, link_to};
 use crate::diagnose::explain::explain;
-use crate::events::history::{Kind, Past, Thing};
+use crate::events::history::{AccountHistory, HistoryItem, Kind};
 use crate::events::log;
 use crate::proxy::now;
 use ostler_mail::account::Settings;
 
 /// How much of the journal one page shows; the newest.
-const SHOWN: usize = 200;
+const MAX_JOURNAL_ENTRIES: usize = 200;
 /// How much of an account is shown at once; the rest is a click away.
-const FIRST: usize = 10;
+const MAX_OPEN_ITEMS: usize = 10;
 /// How often the page looks again, in seconds.
-const REFRESH: u32 = 5;
+const REFRESH_SECONDS: u32 = 5;
 
 pub(super) async fn show(shared: App) -> Response {
     let news = shared.engine.events.since(Some(0), Duration::ZERO).await;
-    let entries: Vec<&Value> = news["entries"].as_array().into_iter().flatten().rev().take(SHOWN).collect();
+    let entries: Vec<&Value> =
+        news["entries"].as_array().into_iter().flatten().rev().take(MAX_JOURNAL_ENTRIES).collect();
     let settings = shared.engine.settings();
     let body = html! {
         p { "The newest is on top. Passwords and the content of messages are never in it." }
@@ -34,18 +35,18 @@ pub(super) async fn show(shared: App) -> Response {
         p.hint { "For somebody who helps you: a text file about the last days, with names, addresses and passwords left out. "
             "All that ostler noted, line by line, is in " a href="/log" { "the log" } "." }
         @for (number, account) in settings.accounts.iter().enumerate() {
-            @let past = shared.engine.events.past(&account.name).unwrap_or_default();
+            @let history = shared.engine.events.account_history(&account.name).unwrap_or_default();
             section aria-labelledby={"account-" (number)} {
                 h2 id={"account-" (number)} { a href=(link_to("/account", &account.name)) { (account.name) } }
-                (account_history(&format!("past-{number}"), &past))
+                (render_account_history(&format!("past-{number}"), &history))
             }
         }
         section aria-labelledby="all" {
             h2 #all { "Everything since ostler started" }
-            div #list data-live { (list(&entries)) }
+            div #list data-live { (render_entries(&entries)) }
         }
     };
-    View::new("What happened", Here::History, body).refreshed(REFRESH).into_response()
+    View::new("What happened", NavItem::History, body).refreshed(REFRESH_SECONDS).into_response()
 }
 
 /// The newest lines of the log, as they are on stderr; with `-v` the protocol's too.
@@ -60,41 +61,41 @@ pub(super) async fn log() -> Response {
         }
         p { a href="/history" { "Back to what happened" } }
     };
-    View::new("Log", Here::History, body).refreshed(REFRESH).into_response()
+    View::new("Log", NavItem::History, body).refreshed(REFRESH_SECONDS).into_response()
 }
 
 /// What became of an account's fetches and sends, and what to do where it was not good. `id` is for the part that is
 /// kept up to date.
-pub(super) fn account_history(id: &str, past: &Past) -> Markup {
-    let newest: Vec<&Thing> = past.things.iter().rev().collect();
-    let (first, older) = newest.split_at(newest.len().min(FIRST));
+pub(super) fn render_account_history(id: &str, history: &AccountHistory) -> Markup {
+    let newest: Vec<&HistoryItem> = history.items.iter().rev().collect();
+    let (first, older) = newest.split_at(newest.len().min(MAX_OPEN_ITEMS));
     html! {
         div id=(id) data-live {
             @if first.is_empty() { p { "It has neither fetched nor sent a message yet." } }
-            @else { (things(first)) }
+            @else { (render_items(first)) }
         }
         // Outside of what is kept up to date, so that it stays open.
         @if !older.is_empty() {
-            details { summary { "Older (" (older.len()) ")" } (things(older)) }
+            details { summary { "Older (" (older.len()) ")" } (render_items(older)) }
         }
     }
 }
 
-fn things(things: &[&Thing]) -> Markup {
+fn render_items(items: &[&HistoryItem]) -> Markup {
     html! {
         ul.steps {
-            @for thing in things {
-                @let good = thing.kind.is_good();
+            @for item in items {
+                @let good = item.kind.is_good();
                 li.ok[good].no[!good] {
                     span.sign { (if good { "\u{2713}" } else { "!" }) }
                     div {
-                        @if good { p { (thing.text) span.hint.when { (ago(&thing.time)) } } }
+                        @if good { p { (item.text) span.hint.when { (ago(&item.time)) } } }
                         @else {
-                        p { (thing.text) }
-                        @if let Some(advice) = advice(thing) { p { b { "What to do: " } (advice) "." } }
+                        p { (item.text) }
+                        @if let Some(advice) = find_advice(item) { p { b { "What to do: " } (advice) "." } }
                         p.hint {
-                            (ago(&thing.time))
-                            @if let Some(first) = &thing.first { ", " (thing.times) " times; the first time " (ago(first)) }
+                            (ago(&item.time))
+                            @if let Some(first) = &item.first { ", " (item.times) " times; the first time " (ago(first)) }
                         }
                         }
                     }
@@ -105,15 +106,15 @@ fn things(things: &[&Thing]) -> Markup {
 }
 
 /// What to do about it, if it is not in its text already.
-fn advice(thing: &Thing) -> Option<String> {
+fn find_advice(item: &HistoryItem) -> Option<String> {
     // The provider's own words say what happened, and seldom what to do.
     let likely =
-        || (thing.kind == Kind::NotSent).then(|| explain(&thing.text).first().map(|found| found.cause.next.clone()))?;
-    thing.advice.clone().or_else(likely)
+        || (item.kind == Kind::NotSent).then(|| explain(&item.text).first().map(|found| found.cause.next.clone()))?;
+    item.advice.clone().or_else(likely)
 }
 
 /// Entries of the journal, one below the other.
-fn list(entries: &[&Value]) -> Markup {
+fn render_entries(entries: &[&Value]) -> Markup {
     html! {
         @if entries.is_empty() { p { "Nothing yet." } }
         @else {
@@ -142,7 +143,7 @@ fn is_bad(entry: &Value) -> bool {
 
 pub(super) async fn report(shared: App) -> Response {
     let news = shared.engine.events.since(Some(0), Duration::ZERO).await;
-    let text = scrubbed(&written(&shared, &news), &private_words(&shared.engine.settings(), &shared));
+    let text = scrub(&write_report(&shared, &news), &list_private_words(&shared.engine.settings(), &shared));
     let headers = [
         (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
         (header::CONTENT_DISPOSITION, "attachment; filename=\"ostler-report.txt\""),
@@ -150,7 +151,7 @@ pub(super) async fn report(shared: App) -> Response {
     (headers, text).into_response()
 }
 
-fn written(shared: &Shared, news: &Value) -> String {
+fn write_report(shared: &Shared, news: &Value) -> String {
     let settings = shared.engine.settings();
     let mut text = format!(
         "ostler {} on {} ({})\nA report of its settings page. Names, addresses and passwords are left out.\n\nSettings\n",
@@ -175,9 +176,9 @@ fn written(shared: &Shared, news: &Value) -> String {
     }
     text += "\nThe last fetches and sends\n";
     for account in &settings.accounts {
-        for thing in shared.engine.events.past(&account.name).unwrap_or_default().things {
-            let times = if thing.times > 1 { format!(" ({} times)", thing.times) } else { String::new() };
-            let _ = writeln!(text, "  {} {}: {}{times}", thing.time, account.name, thing.text);
+        for item in shared.engine.events.account_history(&account.name).unwrap_or_default().items {
+            let times = if item.times > 1 { format!(" ({} times)", item.times) } else { String::new() };
+            let _ = writeln!(text, "  {} {}: {}{times}", item.time, account.name, item.text);
         }
     }
     text += "\nWhat happened since the start\n";
@@ -195,13 +196,13 @@ fn written(shared: &Shared, news: &Value) -> String {
     }
     text += "\nThe log\n";
     for line in log::newest() {
-        let _ = writeln!(text, "  {}", without_halves(&line));
+        let _ = writeln!(text, "  {}", drop_cut_words(&line));
     }
     text
 }
 
 /// A line of the log without the words that were cut: half a name would not be known as one, and not be taken out.
-fn without_halves(line: &str) -> String {
+fn drop_cut_words(line: &str) -> String {
     let mut whole = String::with_capacity(line.len());
     let mut parts = line.split('\u{2026}').peekable();
     while let Some(part) = parts.next() {
@@ -216,7 +217,7 @@ fn without_halves(line: &str) -> String {
 }
 
 /// What stands for a person, with what stands in its place; the longest first, since one may be a part of another.
-fn private_words(settings: &Settings, shared: &Shared) -> Vec<(String, String)> {
+fn list_private_words(settings: &Settings, shared: &Shared) -> Vec<(String, String)> {
     let mut words = Vec::new();
     for (number, account) in settings.accounts.iter().enumerate() {
         let name = format!("(account {})", number + 1);
@@ -238,13 +239,13 @@ fn private_words(settings: &Settings, shared: &Shared) -> Vec<(String, String)> 
     words
 }
 
-fn scrubbed(text: &str, words: &[(String, String)]) -> String {
-    let known = words.iter().fold(text.to_owned(), |text, (word, other)| replaced(&text, word, other));
-    without_addresses(&known)
+fn scrub(text: &str, words: &[(String, String)]) -> String {
+    let known = words.iter().fold(text.to_owned(), |text, (word, other)| replace_ignoring_case(&text, word, other));
+    remove_addresses(&known)
 }
 
 /// Whatever the case of its letters.
-fn replaced(text: &str, word: &str, other: &str) -> String {
+fn replace_ignoring_case(text: &str, word: &str, other: &str) -> String {
     // Of the same length, octet for octet, since only ASCII letters change.
     let (lower, word) = (text.to_ascii_lowercase(), word.to_ascii_lowercase());
     let (mut out, mut at) = (String::with_capacity(text.len()), 0);
@@ -257,7 +258,7 @@ fn replaced(text: &str, word: &str, other: &str) -> String {
 }
 
 /// The addresses of other people, as providers repeat them.
-fn without_addresses(text: &str) -> String {
+fn remove_addresses(text: &str) -> String {
     let is_part = |c: char| c.is_alphanumeric() || "!#$%&'*+-/=?^_`{|}~.".contains(c);
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -277,22 +278,24 @@ fn without_addresses(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn thing(kind: Kind, text: &str, advice: Option<&str>) -> Thing {
+    fn item(kind: Kind, text: &str, advice: Option<&str>) -> HistoryItem {
         let time = "2026-01-02T03:04:05Z".to_owned();
-        Thing { time, kind, text: text.into(), advice: advice.map(str::to_owned), times: 1, first: None }
+        HistoryItem { time, kind, text: text.into(), advice: advice.map(str::to_owned), times: 1, first: None }
     }
 
     #[test]
     fn a_failure_says_what_to_do_and_the_rest_is_a_click_away() {
-        let mut past = Past::default();
-        past.things.extend((0..FIRST + 2).map(|n| thing(Kind::Fetched, &format!("{n} messages fetched"), None)));
-        past.things.push_back(thing(Kind::Failed, "mail.x does not answer", Some("wait <a bit>")));
-        past.things.push_back(Thing {
+        let mut history = AccountHistory::default();
+        history
+            .items
+            .extend((0..MAX_OPEN_ITEMS + 2).map(|n| item(Kind::Fetched, &format!("{n} messages fetched"), None)));
+        history.items.push_back(item(Kind::Failed, "mail.x does not answer", Some("wait <a bit>")));
+        history.items.push_back(HistoryItem {
             times: 3,
             first: Some("2026-01-01T00:00:00Z".into()),
-            ..thing(Kind::NotSent, "550 5.7.1 Relaying denied", None)
+            ..item(Kind::NotSent, "550 5.7.1 Relaying denied", None)
         });
-        let shown = account_history("past-0", &past).into_string();
+        let shown = render_account_history("past-0", &history).into_string();
         assert!(
             shown.contains("mail.x does not answer") && shown.contains("What to do: </b>wait &lt;a bit&gt;."),
             "{shown}"
@@ -307,9 +310,9 @@ mod tests {
         let words =
             [("Ann@Home.net".to_owned(), "(account 1)".to_owned()), ("ann".to_owned(), "(account 1)".to_owned())];
         assert_eq!(
-            scrubbed("ann: 550 <b\u{f6}b.x+y@example.com> unknown to ANN@home.net, a@b", &words),
+            scrub("ann: 550 <b\u{f6}b.x+y@example.com> unknown to ANN@home.net, a@b", &words),
             "(account 1): 550 <(address)> unknown to (account 1), (address)"
         );
-        assert_eq!(scrubbed("nothing @ all", &[]), "nothing (address) all");
+        assert_eq!(scrub("nothing @ all", &[]), "nothing (address) all");
     }
 }

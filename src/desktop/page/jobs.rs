@@ -2,7 +2,7 @@
 //! shows what has been seen so far and asks what has to be asked. One that nobody looks at any more ends by itself and
 //! leaves nothing: what it knows, passwords too, lives in its thread only.
 //!
-//! Not here: what is done (`conversation.rs`, `account.rs`) and how it is shown (`progress.rs`).
+//! Not nav: what is done (`conversation.rs`, `account.rs`) and how it is shown (`progress.rs`).
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,16 +11,16 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep};
 
-use super::guard::random;
+use super::guard::random_hex;
 use crate::diagnose::Step;
 use crate::setup::{Question, SetupUi};
 
 /// How many may be under way: one person has one, or a second one in another tab.
-const MOST: usize = 4;
-/// One that was not looked at for so long is given up; its page looks every second or is asked by a person.
-const ABANDONED: Duration = Duration::from_secs(600);
+const MAX_RUNNING_JOBS: usize = 4;
+/// One that was not last_viewed at for so long is given up; its page looks every second or is asked by a person.
+const ABANDON_TIMEOUT: Duration = Duration::from_secs(600);
 /// How much a page shows; a search that says more is at fault.
-const MOST_LINES: usize = 400;
+const MAX_LINES: usize = 400;
 
 /// One thing that was seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,7 +77,7 @@ pub(super) enum Phase {
     },
     /// A test is over.
     Tested { ok: bool },
-    /// Over without a result.
+    /// EndGuard without a result.
     Ended(String),
 }
 
@@ -88,11 +88,11 @@ impl Phase {
 }
 
 /// What a person wants.
-pub(super) enum Wish {
+pub(super) enum JobCommand {
     /// The answer to a question, by its number.
     Answer(usize, bool),
     /// Try again, with this.
-    Again(Box<super::add::Wanted>),
+    Again(Box<super::add::AccountRequest>),
     /// Keep it as it is.
     Keep,
 }
@@ -103,14 +103,14 @@ pub(super) struct Job {
     /// The address or account it is about.
     pub(super) subject: String,
     inner: Mutex<Inner>,
-    wishes: mpsc::Sender<Wish>,
+    commands: mpsc::Sender<JobCommand>,
     stop: Notify,
     /// Held while something is being kept, which is never broken off.
     pub(super) keeping: tokio::sync::Mutex<()>,
 }
 
 struct Inner {
-    looked: Instant,
+    last_viewed: Instant,
     lines: Vec<Line>,
     phase: Phase,
 }
@@ -122,12 +122,12 @@ impl Job {
 
     pub(super) fn push(&self, line: Line) {
         let mut inner = self.lock();
-        if inner.lines.len() < MOST_LINES {
+        if inner.lines.len() < MAX_LINES {
             inner.lines.push(line);
         }
     }
 
-    pub(super) fn set(&self, phase: Phase) {
+    pub(super) fn set_phase(&self, phase: Phase) {
         self.lock().phase = phase;
     }
 
@@ -152,16 +152,16 @@ impl Job {
     }
 
     /// What its page shows.
-    pub(super) fn look(&self) -> (Vec<Line>, Phase) {
+    pub(super) fn view(&self) -> (Vec<Line>, Phase) {
         let mut inner = self.lock();
-        inner.looked = Instant::now();
+        inner.last_viewed = Instant::now();
         (inner.lines.clone(), inner.phase.clone())
     }
 
-    /// Hands a person's wish over; one that comes when nobody waits for it any more has no effect.
-    pub(super) fn wish(&self, wish: Wish) {
-        self.lock().looked = Instant::now();
-        let _ = self.wishes.try_send(wish);
+    /// Hands a person's command over; one that comes when nobody waits for it any more has no effect.
+    pub(super) fn send(&self, command: JobCommand) {
+        self.lock().last_viewed = Instant::now();
+        let _ = self.commands.try_send(command);
     }
 
     /// Ends it; nothing is kept.
@@ -170,17 +170,17 @@ impl Job {
     }
 
     /// Returns when it is to end: somebody said so, or nobody is there any more.
-    async fn over(&self) -> &'static str {
+    async fn wait_for_end(&self) -> &'static str {
         let abandoned = async {
             loop {
-                let since = self.lock().looked.elapsed();
-                let Some(rest) = ABANDONED.checked_sub(since).filter(|rest| !rest.is_zero()) else { return };
+                let since = self.lock().last_viewed.elapsed();
+                let Some(rest) = ABANDON_TIMEOUT.checked_sub(since).filter(|rest| !rest.is_zero()) else { return };
                 sleep(rest).await;
             }
         };
         let why = tokio::select! {
             () = self.stop.notified() => "Stopped. Nothing was kept.",
-            () = abandoned => "Nobody looked at this page for ten minutes, so nothing was kept.",
+            () = abandoned => "Nobody last_viewed at this page for ten minutes, so nothing was kept.",
         };
         let _ = self.keeping.lock().await;
         why
@@ -192,7 +192,7 @@ impl Job {
 pub(super) struct Jobs(Mutex<Vec<Arc<Job>>>);
 
 /// There are too many, or the system has no room for one more.
-pub(super) struct TooMany;
+pub(super) struct CannotStart;
 
 impl Jobs {
     fn lock(&self) -> MutexGuard<'_, Vec<Arc<Job>>> {
@@ -204,21 +204,21 @@ impl Jobs {
     }
 
     /// Begins one. `work` is called in its thread; what it returns is how it ends.
-    pub(super) fn begin<W, F>(&self, subject: &str, work: W) -> Result<Arc<Job>, TooMany>
+    pub(super) fn start<W, F>(&self, subject: &str, work: W) -> Result<Arc<Job>, CannotStart>
     where
         W: FnOnce(Screen) -> F + Send + 'static,
         F: Future<Output = Phase>,
     {
-        self.begin_in(subject, work, || Builder::new_current_thread().enable_all().build())
+        self.start_in(subject, work, || Builder::new_current_thread().enable_all().build())
     }
 
-    /// As [`begin`](Self::begin), in a runtime of the caller's: tests have one whose clock they move.
-    fn begin_in<W, F>(
+    /// As [`start`](Self::start), in a runtime of the caller's: tests have one whose clock they move.
+    fn start_in<W, F>(
         &self,
         subject: &str,
         work: W,
         runtime: fn() -> std::io::Result<Runtime>,
-    ) -> Result<Arc<Job>, TooMany>
+    ) -> Result<Arc<Job>, CannotStart>
     where
         W: FnOnce(Screen) -> F + Send + 'static,
         F: Future<Output = Phase>,
@@ -226,44 +226,44 @@ impl Jobs {
         let mut jobs = self.lock();
         jobs.retain(|job| {
             let inner = job.lock();
-            !inner.phase.is_over() || inner.looked.elapsed() < ABANDONED
+            !inner.phase.is_over() || inner.last_viewed.elapsed() < ABANDON_TIMEOUT
         });
         let busy = jobs.iter().filter(|job| !job.lock().phase.is_over()).count();
-        if busy >= MOST {
-            return Err(TooMany);
+        if busy >= MAX_RUNNING_JOBS {
+            return Err(CannotStart);
         }
         // Those that are over are kept for a look back; not more than a few.
-        while jobs.len() >= MOST * 2 {
+        while jobs.len() >= MAX_RUNNING_JOBS * 2 {
             let Some(first) = jobs.iter().position(|job| job.lock().phase.is_over()) else { break };
             jobs.remove(first);
         }
-        let (sender, wishes) = mpsc::channel(4);
+        let (sender, commands) = mpsc::channel(4);
         let job = Arc::new(Job {
-            id: random().ok_or(TooMany)?,
+            id: random_hex().ok_or(CannotStart)?,
             subject: subject.to_owned(),
-            inner: Mutex::new(Inner { looked: Instant::now(), lines: Vec::new(), phase: Phase::Working }),
-            wishes: sender,
+            inner: Mutex::new(Inner { last_viewed: Instant::now(), lines: Vec::new(), phase: Phase::Working }),
+            commands: sender,
             stop: Notify::new(),
             keeping: tokio::sync::Mutex::new(()),
         });
-        let screen = Screen { job: Arc::clone(&job), wishes, asked: 0 };
+        let screen = Screen { job: Arc::clone(&job), commands, asked: 0 };
         let own = Arc::clone(&job);
         let spawned =
             std::thread::Builder::new().name("page-job".into()).spawn(move || run(&own, runtime, work, screen));
-        spawned.map_err(|_| TooMany)?;
+        spawned.map_err(|_| CannotStart)?;
         jobs.push(Arc::clone(&job));
         Ok(job)
     }
 }
 
 /// Sets the end also where the work ended by a defect.
-struct Over<'a>(&'a Job);
+struct EndGuard<'a>(&'a Job);
 
-impl Drop for Over<'_> {
+impl Drop for EndGuard<'_> {
     fn drop(&mut self) {
         if !self.0.lock().phase.is_over() {
             let why = "This ended by a defect in ostler, and nothing was kept. Please report it, and try again.";
-            self.0.set(Phase::Ended(why.into()));
+            self.0.set_phase(Phase::Ended(why.into()));
         }
     }
 }
@@ -273,36 +273,38 @@ where
     W: FnOnce(Screen) -> F,
     F: Future<Output = Phase>,
 {
-    let _over = Over(job);
+    let _end = EndGuard(job);
     let Ok(runtime) = runtime() else {
-        job.set(Phase::Ended("This computer has no room for this just now. Close some programs and try again.".into()));
+        job.set_phase(Phase::Ended(
+            "This computer has no room for this just now. Close some programs and try again.".into(),
+        ));
         return;
     };
     let phase = runtime.block_on(async {
         tokio::select! {
             phase = work(screen) => phase,
-            why = job.over() => Phase::Ended(why.into()),
+            why = job.wait_for_end() => Phase::Ended(why.into()),
         }
     });
-    job.set(phase);
-    // A name that is still being looked up keeps nobody waiting.
+    job.set_phase(phase);
+    // A name that is still being last_viewed up keeps nobody waiting.
     runtime.shutdown_background();
 }
 
 /// The page as the person in a conversation.
 pub(super) struct Screen {
     pub(super) job: Arc<Job>,
-    wishes: mpsc::Receiver<Wish>,
+    commands: mpsc::Receiver<JobCommand>,
     asked: usize,
 }
 
 impl Screen {
-    /// The next wish; answers to questions of the past are none.
-    pub(super) async fn wish(&mut self) -> Wish {
+    /// The next command; answers to questions of the past are none.
+    pub(super) async fn next_command(&mut self) -> JobCommand {
         loop {
-            match self.wishes.recv().await {
-                Some(Wish::Answer(..)) => {}
-                Some(wish) => return wish,
+            match self.commands.recv().await {
+                Some(JobCommand::Answer(..)) => {}
+                Some(command) => return command,
                 // The job holds the other end for as long as it lives.
                 None => std::future::pending().await,
             }
@@ -324,12 +326,12 @@ impl SetupUi for Screen {
 
     async fn confirm(&mut self, question: &Question) -> bool {
         self.asked += 1;
-        self.job.set(Phase::Asks(self.asked, question.clone()));
+        self.job.set_phase(Phase::Asks(self.asked, question.clone()));
         loop {
-            match self.wishes.recv().await {
-                Some(Wish::Answer(number, yes)) if number == self.asked => {
+            match self.commands.recv().await {
+                Some(JobCommand::Answer(number, yes)) if number == self.asked => {
                     self.job.push(Line::Said(format!("{} {}", question.text(), if yes { "Yes." } else { "No." })));
-                    self.job.set(Phase::Working);
+                    self.job.set_phase(Phase::Working);
                     return yes;
                 }
                 Some(_) => {}
@@ -346,7 +348,7 @@ mod tests {
     fn wait(job: &Job, is: impl Fn(&Phase) -> bool) -> Phase {
         let start = std::time::Instant::now();
         loop {
-            let (_, phase) = job.look();
+            let (_, phase) = job.view();
             if is(&phase) {
                 return phase;
             }
@@ -367,13 +369,13 @@ mod tests {
             let second = screen.confirm(&question()).await;
             Phase::Tested { ok: first && !second }
         };
-        let Ok(job) = jobs.begin("x", work) else { panic!() };
+        let Ok(job) = jobs.start("x", work) else { panic!() };
         wait(&job, |phase| matches!(phase, Phase::Asks(1, _)));
-        job.wish(Wish::Answer(1, true));
+        job.send(JobCommand::Answer(1, true));
         wait(&job, |phase| matches!(phase, Phase::Asks(2, _)));
         // Clicked twice.
-        job.wish(Wish::Answer(1, true));
-        job.wish(Wish::Answer(2, false));
+        job.send(JobCommand::Answer(1, true));
+        job.send(JobCommand::Answer(2, false));
         assert_eq!(wait(&job, Phase::is_over), Phase::Tested { ok: true });
     }
 
@@ -400,31 +402,35 @@ mod tests {
             let yes = screen.confirm(&question()).await;
             Phase::Tested { ok: yes }
         };
-        let Ok(job) = jobs.begin_in("x", work, paused) else { panic!() };
+        let Ok(job) = jobs.start_in("x", work, paused) else { panic!() };
         assert_eq!(
             wait(&job, Phase::is_over),
-            Phase::Ended("Nobody looked at this page for ten minutes, so nothing was kept.".into())
+            Phase::Ended("Nobody last_viewed at this page for ten minutes, so nothing was kept.".into())
         );
         // What it knew went before it said that it was over.
         assert!(forgotten.load(std::sync::atomic::Ordering::SeqCst));
         // Whoever comes back is told, and an answer that comes too late has no effect.
-        job.wish(Wish::Answer(1, true));
-        assert!(matches!(job.look(), (_, Phase::Ended(_))));
+        job.send(JobCommand::Answer(1, true));
+        assert!(matches!(job.view(), (_, Phase::Ended(_))));
     }
 
     #[tokio::test(start_paused = true)]
     async fn each_look_gives_it_another_ten_minutes() {
         let jobs = Jobs::default();
-        let Ok(job) = jobs.begin("x", |_: Screen| std::future::pending::<Phase>()) else { panic!() };
-        job.look();
+        let Ok(job) = jobs.start("x", |_: Screen| std::future::pending::<Phase>()) else { panic!() };
+        job.view();
         let start = Instant::now();
-        let nearly = ABANDONED - Duration::from_secs(1);
+        let nearly = ABANDON_TIMEOUT - Duration::from_secs(1);
         for _ in 0..3 {
-            assert!(tokio::time::timeout(nearly, job.over()).await.is_err());
-            job.look();
+            assert!(tokio::time::timeout(nearly, job.wait_for_end()).await.is_err());
+            job.view();
         }
-        let why = job.over().await;
-        assert!(why.contains("ten minutes") && start.elapsed() == nearly * 3 + ABANDONED, "{:?}", start.elapsed());
+        let why = job.wait_for_end().await;
+        assert!(
+            why.contains("ten minutes") && start.elapsed() == nearly * 3 + ABANDON_TIMEOUT,
+            "{:?}",
+            start.elapsed()
+        );
         job.stop();
         wait(&job, Phase::is_over);
     }
@@ -432,11 +438,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_is_being_kept_is_not_broken_off() {
         let jobs = Jobs::default();
-        let Ok(job) = jobs.begin("x", |_: Screen| std::future::pending::<Phase>()) else { panic!() };
+        let Ok(job) = jobs.start("x", |_: Screen| std::future::pending::<Phase>()) else { panic!() };
         let keeping = job.keeping.lock().await;
-        assert!(tokio::time::timeout(ABANDONED * 2, job.over()).await.is_err());
+        assert!(tokio::time::timeout(ABANDON_TIMEOUT * 2, job.wait_for_end()).await.is_err());
         drop(keeping);
-        assert!(job.over().await.contains("ten minutes"));
+        assert!(job.wait_for_end().await.contains("ten minutes"));
         job.stop();
         wait(&job, Phase::is_over);
     }
@@ -444,15 +450,15 @@ mod tests {
     #[test]
     fn it_can_be_stopped_ends_by_a_defect_and_there_are_only_a_few() {
         let jobs = Jobs::default();
-        let Ok(broken) = jobs.begin("x", |_: Screen| async { panic!("a defect") }) else { panic!() };
+        let Ok(broken) = jobs.start("x", |_: Screen| async { panic!("a defect") }) else { panic!() };
         assert!(matches!(wait(&broken, Phase::is_over), Phase::Ended(why) if why.contains("defect")));
         let wait_for_nothing = |_: Screen| std::future::pending::<Phase>();
-        let all: Vec<_> = (0..MOST).filter_map(|_| jobs.begin("x", wait_for_nothing).ok()).collect();
-        assert_eq!(all.len(), MOST);
-        assert!(jobs.begin("x", wait_for_nothing).is_err());
+        let all: Vec<_> = (0..MAX_RUNNING_JOBS).filter_map(|_| jobs.start("x", wait_for_nothing).ok()).collect();
+        assert_eq!(all.len(), MAX_RUNNING_JOBS);
+        assert!(jobs.start("x", wait_for_nothing).is_err());
         all[0].stop();
         assert!(matches!(wait(&all[0], Phase::is_over), Phase::Ended(why) if why.contains("Nothing was kept")));
-        assert!(jobs.begin("x", wait_for_nothing).is_ok());
+        assert!(jobs.start("x", wait_for_nothing).is_ok());
         assert!(jobs.find(&all[1].id).is_some() && jobs.find("x").is_none());
     }
 }

@@ -14,7 +14,7 @@ const SCRIPT: &str = include_str!("script.js");
 
 /// The pages of the navigation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Here {
+pub(super) enum NavItem {
     Overview,
     Add,
     Program,
@@ -22,7 +22,7 @@ pub(super) enum Here {
     About,
 }
 
-impl Here {
+impl NavItem {
     const ALL: [(Self, &'static str, &'static str); 5] = [
         (Self::Overview, "/", "Overview"),
         (Self::Add, "/add", "Add an account"),
@@ -36,7 +36,7 @@ impl Here {
 pub(super) struct View {
     /// The heading, and what the browser's tab says.
     pub(super) title: String,
-    pub(super) here: Option<Here>,
+    pub(super) nav: Option<NavItem>,
     /// How often the page looks again by itself, in seconds.
     pub(super) refresh: Option<u32>,
     pub(super) body: Markup,
@@ -44,8 +44,8 @@ pub(super) struct View {
 
 impl View {
     /// One that stays as it is.
-    pub(super) fn new(title: impl Into<String>, here: Here, body: Markup) -> Self {
-        Self { title: title.into(), here: Some(here), refresh: None, body }
+    pub(super) fn new(title: impl Into<String>, nav: NavItem, body: Markup) -> Self {
+        Self { title: title.into(), nav: Some(nav), refresh: None, body }
     }
 
     pub(super) fn refreshed(self, seconds: u32) -> Self {
@@ -81,11 +81,11 @@ impl View {
                     header.top {
                         div.wide {
                             span.brand { "ostler" }
-                            @if let Some(here) = self.here {
+                            @if let Some(nav) = self.nav {
                                 nav aria-label="Pages" {
                                     ul {
-                                        @for (page, path, name) in Here::ALL {
-                                            li { a href=(path) aria-current=[(page == here).then_some("page")] { (name) } }
+                                        @for (page, path, name) in NavItem::ALL {
+                                            li { a href=(path) aria-current=[(page == nav).then_some("page")] { (name) } }
                                         }
                                     }
                                 }
@@ -110,13 +110,13 @@ pub(super) fn refused(status: StatusCode, why: &str) -> Response {
         p { "To open the settings page, use ostler's icon, or type this into a terminal:" }
         pre { code { "ostler settings" } }
     };
-    (status, View { title: "This page is closed".into(), here: None, refresh: None, body }).into_response()
+    (status, View { title: "This page is closed".into(), nav: None, refresh: None, body }).into_response()
 }
 
 /// For an address that leads nowhere.
 pub(super) async fn nothing_here() -> Response {
     let body = html! { p { "There is no such page. " a href="/" { "The overview" } " leads to all there are." } };
-    (StatusCode::NOT_FOUND, View::new("Nothing here", Here::Overview, body)).into_response()
+    (StatusCode::NOT_FOUND, View::new("Nothing here", NavItem::Overview, body)).into_response()
 }
 
 pub(super) async fn style() -> Response {
@@ -128,13 +128,13 @@ pub(super) async fn script() -> Response {
 }
 
 /// The word that says that a form is from this page; stands in every form.
-pub(super) fn word(shared: &Shared) -> Markup {
-    html! { input type="hidden" name="form" value=(shared.keys.form()); }
+pub(super) fn form_token(shared: &Shared) -> Markup {
+    html! { input type="hidden" name="form" value=(shared.keys.form_token()); }
 }
 
 /// A form that is one button.
 pub(super) fn button(shared: &Shared, action: &str, text: &str) -> Markup {
-    html! { form method="post" action=(action) { (word(shared)) button.second type="submit" { (text) } } }
+    html! { form method="post" action=(action) { (form_token(shared)) button.second type="submit" { (text) } } }
 }
 
 /// A line to type into, with its label, a hint and what is wrong with it.
@@ -171,7 +171,7 @@ pub(super) fn check(name: &str, label: &str, ticked: bool, hint: &str) -> Markup
 
 /// How well something is; told by a sign and a word, never by colour alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Mood {
+pub(super) enum Tone {
     Good,
     Bad,
     Passing,
@@ -179,12 +179,12 @@ pub(super) enum Mood {
 }
 
 /// A short word with a sign before it.
-pub(super) fn badge(mood: Mood, text: &str) -> Markup {
-    let (class, sign) = match mood {
-        Mood::Good => ("good", "\u{2713}"),
-        Mood::Bad => ("bad", "!"),
-        Mood::Passing => ("passing", "~"),
-        Mood::Quiet => ("quiet", "\u{2013}"),
+pub(super) fn badge(tone: Tone, text: &str) -> Markup {
+    let (class, sign) = match tone {
+        Tone::Good => ("good", "\u{2713}"),
+        Tone::Bad => ("bad", "!"),
+        Tone::Passing => ("passing", "~"),
+        Tone::Quiet => ("quiet", "\u{2013}"),
     };
     html! { span class={"badge " (class)} { span.sign aria-hidden="true" { (sign) } (text) } }
 }

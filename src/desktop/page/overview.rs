@@ -4,34 +4,36 @@ use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
 use serde_json::Value;
 
-use super::layout::{Here, Mood, View, ago, badge, button};
+use super::layout::{NavItem, Tone, View, ago, badge, button};
 use super::{App, Shared, add, doors, link_to};
 use crate::proxy::now;
 
 /// How often it looks again, in seconds.
-const REFRESH: u32 = 5;
+const REFRESH_SECONDS: u32 = 5;
 /// While a message is under way.
-const REFRESH_BUSY: u32 = 2;
+const BUSY_REFRESH_SECONDS: u32 = 2;
 
 pub(super) async fn show(shared: App) -> Response {
     let status = shared.engine.events.document(|name| shared.engine.gate_age(name, now()));
     if each(&status, "accounts").next().is_none() {
-        return View::new("Add your account", Here::Overview, first(&shared, &status)).into_response();
+        return View::new("Add your account", NavItem::Overview, render_first_start(&shared, &status)).into_response();
     }
     let is_busy = each(&status, "sessions").any(|session| session["message"].is_u64());
-    let refresh = if is_busy { REFRESH_BUSY } else { REFRESH };
-    View::new(title(&status), Here::Overview, body(&shared, &status)).refreshed(refresh).into_response()
+    let refresh = if is_busy { BUSY_REFRESH_SECONDS } else { REFRESH_SECONDS };
+    View::new(choose_title(&status), NavItem::Overview, render_body(&shared, &status))
+        .refreshed(refresh)
+        .into_response()
 }
 
 fn each<'a>(status: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
     status[key].as_array().into_iter().flatten()
 }
 
-fn word<'a>(value: &'a Value, key: &str) -> &'a str {
+fn text_of<'a>(value: &'a Value, key: &str) -> &'a str {
     value[key].as_str().unwrap_or("")
 }
 
-fn title(status: &Value) -> &'static str {
+fn choose_title(status: &Value) -> &'static str {
     let any = |state: &str| each(status, "accounts").any(|account| account["state"] == state);
     if status["paused"] == true {
         "ostler is paused"
@@ -47,19 +49,19 @@ fn title(status: &Value) -> &'static str {
 }
 
 /// Before there is an account.
-fn first(shared: &Shared, status: &Value) -> Markup {
+fn render_first_start(shared: &Shared, status: &Value) -> Markup {
     html! {
         p { "ostler is running. The first thing it needs is your mail account." }
-        (add::body(shared, &add::Fields::default(), &Vec::new()))
+        (add::render_page(shared, &add::Fields::default(), &Vec::new()))
         section aria-labelledby="doors" {
             h2 #doors { "Doors for your mail programs" }
-            (doors::table(shared, status))
+            (doors::render_table(shared, status))
         }
-        (pausing(shared, status))
+        (render_pause(shared, status))
     }
 }
 
-fn pausing(shared: &Shared, status: &Value) -> Markup {
+fn render_pause(shared: &Shared, status: &Value) -> Markup {
     html! {
         section aria-labelledby="pause" {
             h2 #pause { "Pause" }
@@ -75,7 +77,7 @@ fn pausing(shared: &Shared, status: &Value) -> Markup {
     }
 }
 
-fn body(shared: &Shared, status: &Value) -> Markup {
+fn render_body(shared: &Shared, status: &Value) -> Markup {
     html! {
         div #now data-live {
             @if status["paused"] == true {
@@ -84,47 +86,47 @@ fn body(shared: &Shared, status: &Value) -> Markup {
             section aria-labelledby="accounts" {
                 h2 #accounts { "Accounts" }
                 div.cards {
-                    @for account in each(status, "accounts") { (card(account)) }
+                    @for account in each(status, "accounts") { (render_card(account)) }
                 }
             }
             section aria-labelledby="doors" {
                 h2 #doors { "Doors for your mail programs" }
-                (doors::table(shared, status))
+                (doors::render_table(shared, status))
             }
             section aria-labelledby="sessions" {
                 h2 #sessions { "Connected now" }
-                (sessions(status))
+                (render_sessions(status))
             }
         }
-        (pausing(shared, status))
+        (render_pause(shared, status))
     }
 }
 
-fn card(account: &Value) -> Markup {
-    let (mood, text) = match word(account, "state") {
-        "ok" => (Mood::Good, "works"),
-        "needs you" => (Mood::Bad, "needs you"),
-        "trouble" => (Mood::Passing, "trouble that may pass"),
+fn render_card(account: &Value) -> Markup {
+    let (tone, text) = match text_of(account, "state") {
+        "ok" => (Tone::Good, "works"),
+        "needs you" => (Tone::Bad, "needs you"),
+        "trouble" => (Tone::Passing, "trouble that may pass"),
         // The file knows of it, this run does not.
         _ if account["last_fetch"].is_string() || account["last_send"].is_string() => {
-            (Mood::Quiet, "not used since ostler started")
+            (Tone::Quiet, "not used since ostler started")
         }
-        _ => (Mood::Quiet, "not used yet"),
+        _ => (Tone::Quiet, "not used yet"),
     };
     let when = |key: &str| account[key].as_str().map_or_else(|| html! { "not yet" }, ago);
     html! {
         article.card {
-            h3 { a href=(link_to("/account", word(account, "name"))) { (word(account, "name")) } }
-            p { (badge(mood, text)) }
+            h3 { a href=(link_to("/account", text_of(account, "name"))) { (text_of(account, "name")) } }
+            p { (badge(tone, text)) }
             dl {
                 div { dt { "Last fetched" } dd { (when("last_fetch")) } }
                 div { dt { "Last sent" } dd { (when("last_send")) } }
             }
             @if let Some(failure) = account["last_failure"].as_str() {
-                @if matches!(mood, Mood::Bad | Mood::Passing) {
-                    div.notice.bad[mood == Mood::Bad] {
+                @if matches!(tone, Tone::Bad | Tone::Passing) {
+                    div.notice.bad[tone == Tone::Bad] {
                         p { (failure) "." }
-                        p.small { (when("last_failure_at")) ". " a href={(link_to("/account", word(account, "name"))) "#lately"} { "What it did lately" } }
+                        p.small { (when("last_failure_at")) ". " a href={(link_to("/account", text_of(account, "name"))) "#lately"} { "What it did lately" } }
                     }
                 } @else {
                     p.small { "Last trouble, " (when("last_failure_at")) ": " (failure) }
@@ -134,7 +136,7 @@ fn card(account: &Value) -> Markup {
     }
 }
 
-fn sessions(status: &Value) -> Markup {
+fn render_sessions(status: &Value) -> Markup {
     html! {
         @if each(status, "sessions").next().is_none() {
             p { "No mail program is connected just now." }
@@ -149,8 +151,8 @@ fn sessions(status: &Value) -> Markup {
                             tr {
                                 td { (session["account"].as_str().unwrap_or("not known yet")) }
                                 td { (if session["protocol"] == "smtp" { "sending" } else { "fetching" }) }
-                                td { (ago(word(session, "since"))) }
-                                td { (doing(session)) }
+                                td { (ago(text_of(session, "since"))) }
+                                td { (render_activity(session)) }
                             }
                         }
                     }
@@ -161,8 +163,8 @@ fn sessions(status: &Value) -> Markup {
 }
 
 /// What a session does, and how far it is.
-fn doing(session: &Value) -> Markup {
-    let Some(words) = session["progress"].as_str() else { return html! { (word(session, "state")) } };
+fn render_activity(session: &Value) -> Markup {
+    let Some(words) = session["progress"].as_str() else { return html! { (text_of(session, "state")) } };
     let bar = session["octets"].as_u64().zip(session["of_octets"].as_u64());
     html! {
         (words)
@@ -179,7 +181,7 @@ mod tests {
     #[test]
     fn whatever_a_value_holds_is_text() {
         let status = json!({"accounts": [{"name": "<b>x</b>", "state": "trouble", "last_failure": "<script>"}]});
-        let shown = html! { @for account in each(&status, "accounts") { (card(account)) } }.into_string();
+        let shown = html! { @for account in each(&status, "accounts") { (render_card(account)) } }.into_string();
         assert!(shown.contains("&lt;b&gt;x&lt;/b&gt;") && shown.contains("&lt;script&gt;"), "{shown}");
         assert!(!shown.contains("<script") && !shown.contains("<b>"), "{shown}");
     }
@@ -187,25 +189,25 @@ mod tests {
     #[test]
     fn a_session_says_how_far_it_is() {
         let idle = json!({"state": "signed in", "progress": null});
-        assert_eq!(doing(&idle).into_string(), "signed in");
+        assert_eq!(render_activity(&idle).into_string(), "signed in");
         let busy =
             json!({"state": "signed in", "progress": "message 2 of 3, 1 of 2 KB", "octets": 10, "of_octets": 1200});
         assert_eq!(
-            doing(&busy).into_string(),
+            render_activity(&busy).into_string(),
             "message 2 of 3, 1 of 2 KB<progress aria-hidden=\"true\" max=\"1200\" value=\"10\"></progress>"
         );
         let unknown = json!({"progress": "message 3, 1.2 MB", "octets": 1200000, "of_octets": null});
-        assert_eq!(doing(&unknown).into_string(), "message 3, 1.2 MB");
+        assert_eq!(render_activity(&unknown).into_string(), "message 3, 1.2 MB");
     }
 
     #[test]
     fn the_title_is_the_worst_there_is() {
         let door = json!([{"state": "open"}]);
-        assert_eq!(title(&json!({"accounts": [{"state": "ok"}], "doors": door})), "ostler is working");
-        assert_eq!(title(&json!({"accounts": [{"state": "needs you"}], "doors": door})), "Something needs you");
-        assert_eq!(title(&json!({"accounts": [{}], "doors": [{"state": "x"}]})), "No mail program can connect");
+        assert_eq!(choose_title(&json!({"accounts": [{"state": "ok"}], "doors": door})), "ostler is working");
+        assert_eq!(choose_title(&json!({"accounts": [{"state": "needs you"}], "doors": door})), "Something needs you");
+        assert_eq!(choose_title(&json!({"accounts": [{}], "doors": [{"state": "x"}]})), "No mail program can connect");
         let doors = json!([{"state": "open"}, {"state": "python (process 7) has it"}]);
-        assert_eq!(title(&json!({"accounts": [{}], "doors": doors})), "ostler is working, but a door is shut");
-        assert_eq!(title(&json!({"accounts": [{}], "paused": true})), "ostler is paused");
+        assert_eq!(choose_title(&json!({"accounts": [{}], "doors": doors})), "ostler is working, but a door is shut");
+        assert_eq!(choose_title(&json!({"accounts": [{}], "paused": true})), "ostler is paused");
     }
 }

@@ -9,41 +9,41 @@ use axum::response::{IntoResponse, Redirect, Response};
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use super::add::{self, Mistakes, Sent};
-use super::jobs::{Job, Line, Phase, Trouble, Wish};
-use super::layout::{Here, View, button, word};
+use super::add::{self, AddForm, Mistakes, Stage};
+use super::jobs::{Job, JobCommand, Line, Phase, Trouble};
+use super::layout::{NavItem, View, button, form_token};
 use super::{App, Shared, link_to};
 use crate::setup::Question;
 
 /// How often it looks again while something is tried, in seconds.
-const REFRESH: u32 = 1;
+const REFRESH_SECONDS: u32 = 1;
 
 pub(super) async fn show(shared: App, Path(id): Path<String>) -> Response {
     match shared.jobs.find(&id) {
-        Some(job) => page(&shared, &job, &Vec::new()).into_response(),
-        None => gone(),
+        Some(job) => render_page(&shared, &job, &Vec::new()).into_response(),
+        None => job_gone(),
     }
 }
 
-fn gone() -> Response {
+fn job_gone() -> Response {
     let body = html! {
         p { "This page has been left for too long, or ostler was started again. Whatever was not kept by then was not kept at all." }
         p { a.button href="/add" { "Add an account" } " " a href="/" { "Overview" } }
     };
-    (StatusCode::NOT_FOUND, View::new("This is over", Here::Add, body)).into_response()
+    (StatusCode::NOT_FOUND, View::new("This is over", NavItem::Add, body)).into_response()
 }
 
 /// There is too much under way.
-pub(super) fn too_many() -> Response {
+pub(super) fn refuse_job() -> Response {
     let body = html! {
         p { "There are several tests and new accounts under way already. Finish or stop one of them, then try again." }
         p { a href="/" { "Overview" } }
     };
-    (StatusCode::SERVICE_UNAVAILABLE, View::new("Too much at once", Here::Add, body)).into_response()
+    (StatusCode::SERVICE_UNAVAILABLE, View::new("Too much at once", NavItem::Add, body)).into_response()
 }
 
-fn page(shared: &Shared, job: &Job, mistakes: &Mistakes) -> View {
-    let (lines, phase) = job.look();
+fn render_page(shared: &Shared, job: &Job, mistakes: &Mistakes) -> View {
+    let (lines, phase) = job.view();
     let about = &job.subject;
     let title = match &phase {
         Phase::Working => format!("Trying {about}"),
@@ -56,26 +56,26 @@ fn page(shared: &Shared, job: &Job, mistakes: &Mistakes) -> View {
         Phase::Ended(_) => "Stopped".into(),
     };
     let body = html! {
-        div #steps data-live aria-live="polite" { (steps(&lines)) }
-        div #next data-live { (next(shared, job, &phase, mistakes)) }
+        div #steps data-live aria-live="polite" { (render_steps(&lines)) }
+        div #next data-live { (render_next(shared, job, &phase, mistakes)) }
     };
-    let view = View::new(title, Here::Add, body);
-    if phase == Phase::Working { view.refreshed(REFRESH) } else { view }
+    let view = View::new(title, NavItem::Add, body);
+    if phase == Phase::Working { view.refreshed(REFRESH_SECONDS) } else { view }
 }
 
-fn steps(lines: &[Line]) -> Markup {
+fn render_steps(lines: &[Line]) -> Markup {
     html! {
         ol.steps {
             @for line in lines {
                 @match line {
                     Line::Good(server, what, detail) => {
-                        li.ok { span.sign { "\u{2713}" } div { p { b { (spoken(what)) } " " (detail) } p.hint { (server) } } }
+                        li.ok { span.sign { "\u{2713}" } div { p { b { (name_step(what)) } " " (detail) } p.hint { (server) } } }
                     }
                     Line::Bad { server, what, detail, cause, advice } => {
                         li.no {
                             span.sign { "!" }
                             div {
-                                p { b { (spoken(what)) } " did not work: " (detail) }
+                                p { b { (name_step(what)) } " did not work: " (detail) }
                                 @if let Some(cause) = cause { p { "Likely cause: " (cause) } }
                                 @if let Some(advice) = advice { p { "What to do: " (advice) } }
                                 p.hint { (server) }
@@ -90,7 +90,7 @@ fn steps(lines: &[Line]) -> Markup {
 }
 
 /// The doctor's words for its steps, for people.
-fn spoken(step: &'static str) -> &'static str {
+fn name_step(step: &'static str) -> &'static str {
     match step {
         "settings" => "Settings",
         "secret" => "Password",
@@ -105,13 +105,13 @@ fn spoken(step: &'static str) -> &'static str {
     }
 }
 
-fn next(shared: &Shared, job: &Job, phase: &Phase, mistakes: &Mistakes) -> Markup {
+fn render_next(shared: &Shared, job: &Job, phase: &Phase, mistakes: &Mistakes) -> Markup {
     let stop = || button(shared, &format!("/job/{}/stop", job.id), "Stop");
     match phase {
         Phase::Working => html! { p role="status" { "One moment, please ..." } (stop()) },
-        Phase::Asks(number, question) => html! { (asked(shared, job, *number, question)) (stop()) },
-        Phase::Failed(trouble) => failed(shared, job, trouble, mistakes),
-        Phase::Kept { account, works, served } => kept(account, *works, *served),
+        Phase::Asks(number, question) => html! { (render_question(shared, job, *number, question)) (stop()) },
+        Phase::Failed(trouble) => render_failure(shared, job, trouble, mistakes),
+        Phase::Kept { account, works, served } => render_kept(account, *works, *served),
         Phase::Tested { ok: true } => html! {
             div.notice.good role="status" { p { "Everything works." } }
             p { a.button href="/" { "Overview" } }
@@ -127,11 +127,11 @@ fn next(shared: &Shared, job: &Job, phase: &Phase, mistakes: &Mistakes) -> Marku
     }
 }
 
-fn asked(shared: &Shared, job: &Job, number: usize, question: &Question) -> Markup {
+fn render_question(shared: &Shared, job: &Job, number: usize, question: &Question) -> Markup {
     let yes = question.is_yes_by_default();
     html! {
         form.panel method="post" action={"/job/" (job.id) "/answer"} {
-            (word(shared))
+            (form_token(shared))
             input type="hidden" name="number" value=(number);
             p { (question.text()) }
             button.second[!yes] type="submit" name="answer" value="yes" { "Yes" }
@@ -140,7 +140,7 @@ fn asked(shared: &Shared, job: &Job, number: usize, question: &Question) -> Mark
     }
 }
 
-fn failed(shared: &Shared, job: &Job, trouble: &Trouble, mistakes: &Mistakes) -> Markup {
+fn render_failure(shared: &Shared, job: &Job, trouble: &Trouble, mistakes: &Mistakes) -> Markup {
     html! {
         div.notice.bad role="status" {
             @if let Some(why) = &trouble.why { p { (why) } }
@@ -149,7 +149,7 @@ fn failed(shared: &Shared, job: &Job, trouble: &Trouble, mistakes: &Mistakes) ->
             @for hint in &trouble.hints { p { (hint) } }
         }
         h2 { "Change something and try again" }
-        (add::form(shared, &format!("/job/{}/again", job.id), &trouble.form, mistakes, true))
+        (add::render_form(shared, &format!("/job/{}/again", job.id), &trouble.form, mistakes, Stage::Retry))
         @if trouble.can_keep {
             h2 { "Or" }
             p { "Keep the account as it is, if you know that it will work later." }
@@ -159,7 +159,7 @@ fn failed(shared: &Shared, job: &Job, trouble: &Trouble, mistakes: &Mistakes) ->
     }
 }
 
-fn kept(account: &str, works: bool, served: bool) -> Markup {
+fn render_kept(account: &str, works: bool, served: bool) -> Markup {
     html! {
         div.notice.good[works] role="status" {
             @if works { p { "The account " b { (account) } " works and is kept." } }
@@ -174,45 +174,45 @@ fn kept(account: &str, works: bool, served: bool) -> Markup {
 }
 
 #[derive(Deserialize)]
-pub(super) struct Answered {
+pub(super) struct AnswerForm {
     number: usize,
     answer: String,
 }
 
-pub(super) async fn answer(shared: App, Path(id): Path<String>, Form(sent): Form<Answered>) -> Response {
-    with(&shared, &id, |job| job.wish(Wish::Answer(sent.number, sent.answer == "yes")))
+pub(super) async fn answer(shared: App, Path(id): Path<String>, Form(sent): Form<AnswerForm>) -> Response {
+    change_job(&shared, &id, |job| job.send(JobCommand::Answer(sent.number, sent.answer == "yes")))
 }
 
 pub(super) async fn stop(shared: App, Path(id): Path<String>) -> Response {
-    with(&shared, &id, |job| job.stop())
+    change_job(&shared, &id, |job| job.stop())
 }
 
 pub(super) async fn keep(shared: App, Path(id): Path<String>) -> Response {
-    with(&shared, &id, |job| {
+    change_job(&shared, &id, |job| {
         if job.resume(false) {
-            job.wish(Wish::Keep);
+            job.send(JobCommand::Keep);
         }
     })
 }
 
-pub(super) async fn again(shared: App, Path(id): Path<String>, Form(sent): Form<Sent>) -> Response {
-    let Some(job) = shared.jobs.find(&id) else { return gone() };
-    match add::understood(&sent, &shared.engine.settings(), true) {
+pub(super) async fn again(shared: App, Path(id): Path<String>, Form(sent): Form<AddForm>) -> Response {
+    let Some(job) = shared.jobs.find(&id) else { return job_gone() };
+    match add::parse_form(&sent, &shared.engine.settings(), Stage::Retry) {
         Ok(wanted) => {
             if job.resume(true) {
-                job.wish(Wish::Again(Box::new(wanted)));
+                job.send(JobCommand::Again(Box::new(wanted)));
             }
             Redirect::to(&format!("/job/{id}")).into_response()
         }
         Err(mistakes) => {
             job.refill(sent.fields());
-            page(&shared, &job, &mistakes).into_response()
+            render_page(&shared, &job, &mistakes).into_response()
         }
     }
 }
 
-fn with(shared: &Shared, id: &str, change: impl FnOnce(&Arc<Job>)) -> Response {
-    let Some(job) = shared.jobs.find(id) else { return gone() };
+fn change_job(shared: &Shared, id: &str, change: impl FnOnce(&Arc<Job>)) -> Response {
+    let Some(job) = shared.jobs.find(id) else { return job_gone() };
     change(&job);
     Redirect::to(&format!("/job/{id}")).into_response()
 }

@@ -1,7 +1,7 @@
-//! The conversation behind adding an account, which is the one of `ostler add`: servers are looked for, tried for real,
+//! The conversation behind adding an account, which is the one of `ostler add`: servers are last_viewed for, tried for real,
 //! changed, tried again; what works, or what the person wants all the same, is kept.
 //!
-//! Not here: how any of these steps works (`setup.rs`), the form (`add.rs`), and the page that shows it all (`progress.rs`).
+//! Not nav: how any of these steps works (`setup.rs`), the form (`add.rs`), and the page that shows it all (`progress.rs`).
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
 use super::Shared;
-use super::add::{Fields, Wanted};
-use super::jobs::{Phase, Screen, Trouble, Wish};
+use super::add::{AccountRequest, Fields};
+use super::jobs::{JobCommand, Phase, Screen, Trouble};
 use crate::config::presets::Presets;
 use crate::setup::find::{Finding, NotFound, Search};
 use crate::setup::keep::{KeepError, keep};
@@ -21,7 +21,7 @@ use ostler_mail::failure::Failure;
 use ostler_mail::failure::error_chain;
 
 /// How long the running ostler may take to see that its settings have changed.
-const NOTICED: Duration = Duration::from_secs(6);
+const SETTINGS_RELOAD_TIMEOUT: Duration = Duration::from_secs(6);
 
 /// What one go at it came to.
 enum Attempt {
@@ -29,21 +29,21 @@ enum Attempt {
     Fails { account: Option<Account>, why: Option<String>, refused: bool },
 }
 
-pub(super) struct Conversation {
+pub(super) struct SetupJob {
     shared: Arc<Shared>,
     screen: Screen,
-    wanted: Wanted,
+    request: AccountRequest,
     plan: Option<Plan>,
     finding: Finding,
 }
 
-impl Conversation {
-    pub(super) fn new(shared: Arc<Shared>, screen: Screen, wanted: Wanted) -> Self {
-        Self { shared, screen, wanted, plan: None, finding: Finding::default() }
+impl SetupJob {
+    pub(super) fn new(shared: Arc<Shared>, screen: Screen, request: AccountRequest) -> Self {
+        Self { shared, screen, request, plan: None, finding: Finding::default() }
     }
 
     /// The whole of it; how it ends. Only a person ends it without an account.
-    pub(super) async fn hold(mut self) -> Phase {
+    pub(super) async fn run(mut self) -> Phase {
         loop {
             let attempt = self.attempt().await;
             let (account, mut trouble) = match attempt {
@@ -59,14 +59,14 @@ impl Conversation {
             trouble.can_keep = account.is_some();
             trouble.form = self.fields();
             loop {
-                self.screen.job.set(Phase::Failed(Box::new(trouble.clone())));
-                match (self.screen.wish().await, &account) {
-                    (Wish::Keep, Some(account)) => match self.keep(account, false).await {
+                self.screen.job.set_phase(Phase::Failed(Box::new(trouble.clone())));
+                match (self.screen.next_command().await, &account) {
+                    (JobCommand::Keep, Some(account)) => match self.keep(account, false).await {
                         Ok(phase) => return phase,
                         Err(why) => trouble.why = Some(why),
                     },
-                    (Wish::Again(wanted), _) => {
-                        self.change(*wanted);
+                    (JobCommand::Again(request), _) => {
+                        self.change(*request);
                         break;
                     }
                     _ => {}
@@ -76,20 +76,20 @@ impl Conversation {
     }
 
     /// Takes a changed form over; passwords that were left out stay what they were.
-    fn change(&mut self, mut wanted: Wanted) {
-        let old = &self.wanted.secrets;
-        wanted.secrets.incoming = wanted.secrets.incoming.or(old.incoming.clone());
-        if !wanted.fields.other.is_empty() {
-            wanted.secrets.outgoing = wanted.secrets.outgoing.or(old.outgoing.clone());
+    fn change(&mut self, mut request: AccountRequest) {
+        let old = &self.request.secrets;
+        request.secrets.incoming = request.secrets.incoming.or(old.incoming.clone());
+        if !request.fields.other.is_empty() {
+            request.secrets.outgoing = request.secrets.outgoing.or(old.outgoing.clone());
         }
         let same = |old: &Fields, new: &Fields| {
             (&old.address, &old.other, &old.pop3, &old.smtp) == (&new.address, &new.other, &new.pop3, &new.smtp)
         };
-        // The same servers are not looked for twice.
-        if !same(&self.wanted.fields, &wanted.fields) {
+        // The same servers are not last_viewed for twice.
+        if !same(&self.request.fields, &request.fields) {
             self.plan = None;
         }
-        self.wanted = wanted;
+        self.request = request;
     }
 
     fn hints(&self) -> Vec<String> {
@@ -104,7 +104,7 @@ impl Conversation {
 
     /// The form for another go.
     fn fields(&self) -> Fields {
-        self.wanted.fields.clone()
+        self.request.fields.clone()
     }
 
     async fn attempt(&mut self) -> Attempt {
@@ -125,13 +125,13 @@ impl Conversation {
             }
         }
         let Some(plan) = &mut self.plan else { return fails("There are no servers to try.".into()) };
-        plan.name.clone_from(&self.wanted.name);
-        plan.incoming.username.clone_from(&self.wanted.username);
-        if self.wanted.fields.other.is_empty() {
-            plan.outgoing.username.clone_from(&self.wanted.username);
+        plan.name.clone_from(&self.request.name);
+        plan.incoming.username.clone_from(&self.request.username);
+        if self.request.fields.other.is_empty() {
+            plan.outgoing.username.clone_from(&self.request.username);
         }
-        plan.trust = Trust { ca: self.wanted.ca.clone(), pin: None };
-        plan.gate = (self.wanted.fields.gate || self.finding.gate) && self.wanted.fields.other.is_empty();
+        plan.trust = Trust { ca: self.request.ca.clone(), pin: None };
+        plan.gate = (self.request.fields.gate || self.finding.gate) && self.request.fields.other.is_empty();
         if plan.gate && plan.incoming.endpoints.is_empty() {
             return fails(
                 "Mail can be checked before sending only where there is a server for fetching. Name one below.".into(),
@@ -139,7 +139,7 @@ impl Conversation {
         }
         let plan = plan.clone();
         let settings = self.shared.engine.settings();
-        match Trial::new(&plan, &self.wanted.secrets, &settings, &mut self.screen).run().await {
+        match Trial::new(&plan, &self.request.secrets, &settings, &mut self.screen).run().await {
             Outcome::Works(account) => Attempt::Works(account),
             Outcome::Fails { account, failure } => {
                 let refused = matches!(failure, Some(Failure::SignInRefused { .. }));
@@ -150,23 +150,23 @@ impl Conversation {
 
     /// Where the servers come from: the form, a preset, the network; as in `ostler add`.
     async fn find(&mut self, presets: &Presets) -> Result<Plan, String> {
-        let (address, other) = (self.wanted.fields.address.clone(), self.wanted.fields.other.clone());
-        let trust = Trust { ca: self.wanted.ca.clone(), pin: None };
-        let (mut incoming, mut outgoing) = (self.wanted.pop3.clone(), self.wanted.smtp.clone());
+        let (address, other) = (self.request.fields.address.clone(), self.request.fields.other.clone());
+        let trust = Trust { ca: self.request.ca.clone(), pin: None };
+        let (mut incoming, mut outgoing) = (self.request.pop3.clone(), self.request.smtp.clone());
         let given = !incoming.is_empty() || !outgoing.is_empty();
         self.finding = Finding::default();
         if incoming.is_empty() || outgoing.is_empty() && other.is_empty() {
-            let mut search =
-                Search::new(&address, presets, trust.clone(), &mut self.screen).map_err(|error| words(&error))?;
+            let mut search = Search::new(&address, presets, trust.clone(), &mut self.screen)
+                .map_err(|error| not_found_text(&error))?;
             // With one side given, only what ostler knows itself fills the other.
             self.finding = if given {
                 let domain = address.rsplit_once('@').map_or("", |(_, domain)| domain);
                 match presets.by_domain(domain).cloned() {
-                    Some(preset) => search.preset(&preset).await.map_err(|error| words(&error))?,
+                    Some(preset) => search.preset(&preset).await.map_err(|error| not_found_text(&error))?,
                     None => Finding::default(),
                 }
             } else {
-                search.run().await.map_err(|error| words(&error))?
+                search.run().await.map_err(|error| not_found_text(&error))?
             };
             self.finding.gate &= outgoing.is_empty() && other.is_empty();
             if incoming.is_empty() {
@@ -178,9 +178,9 @@ impl Conversation {
         }
         if !other.is_empty() && outgoing.is_empty() {
             self.screen.say(&format!("Looking for the servers of {other}"));
-            let mut search =
-                Search::new(&other, presets, trust.clone(), &mut self.screen).map_err(|error| words(&error))?;
-            let found = search.run().await.map_err(|error| words(&error))?;
+            let mut search = Search::new(&other, presets, trust.clone(), &mut self.screen)
+                .map_err(|error| not_found_text(&error))?;
+            let found = search.run().await.map_err(|error| not_found_text(&error))?;
             if found.outgoing.is_empty() {
                 return Err(format!(
                     "No server for sending was found for {other}. Ask that company for it, and name it below."
@@ -220,10 +220,10 @@ impl Conversation {
     async fn keep(&mut self, account: &Account, works: bool) -> Result<Phase, String> {
         let job = Arc::clone(&self.screen.job);
         let _keeping = job.keeping.lock().await;
-        keep(&self.shared.file, account, &self.wanted.secrets).await.map_err(|error| advised(&error))?;
+        keep(&self.shared.file, account, &self.request.secrets).await.map_err(|error| keep_error_text(&error))?;
         self.shared.engine.vault.drop_cached_account(account);
         (self.shared.reload)();
-        let until = Instant::now() + NOTICED;
+        let until = Instant::now() + SETTINGS_RELOAD_TIMEOUT;
         let served = loop {
             if self.shared.engine.settings().accounts.iter().any(|known| known.name == account.name) {
                 break true;
@@ -238,7 +238,7 @@ impl Conversation {
 }
 
 /// Without the words of the command line.
-fn words(error: &NotFound) -> String {
+fn not_found_text(error: &NotFound) -> String {
     match error {
         NotFound::NoneAnswers { title } => format!(
             "None of the servers that {title} probably has answers. Is this computer online? If it is, ask {title} for its \
@@ -252,7 +252,7 @@ fn words(error: &NotFound) -> String {
     }
 }
 
-fn advised(error: &KeepError) -> String {
+fn keep_error_text(error: &KeepError) -> String {
     let text = error_chain(error);
     match error {
         KeepError::Keyring(_) => format!(

@@ -9,30 +9,30 @@ use tokio::sync::mpsc;
 use zbus::blocking::{Connection, MessageIterator, fdo::DBusProxy};
 use zbus::names::BusName;
 
-use super::menu::{Shown, hear};
-use super::{Face, Link, Wish};
+use super::menu::{ShownIcon, forward_clicks};
+use super::{MenuAction, TrayLink, TrayView};
 
 /// The panel, as the bus knows it.
-const PANEL: &str = "org.kde.StatusNotifierWatcher";
+const WATCHER_NAME: &str = "org.kde.StatusNotifierWatcher";
 /// A panel that starts at the same login as ostler may take this long.
-const PANEL_PATIENCE: Duration = Duration::from_secs(10);
+const PANEL_START_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Serves with an icon beside it.
-pub fn beside(serve: impl FnOnce(Link) -> ExitCode + Send + 'static) -> ExitCode {
-    let (show, faces) = channel();
-    let (wish, wishes) = mpsc::unbounded_channel();
-    let spawned = std::thread::Builder::new().name("tray".into()).spawn(move || live(&faces, &wish));
+pub fn run_with_icon(serve: impl FnOnce(TrayLink) -> ExitCode + Send + 'static) -> ExitCode {
+    let (show, views) = channel();
+    let (sender, actions) = mpsc::unbounded_channel();
+    let spawned = std::thread::Builder::new().name("tray".into()).spawn(move || run_icon(&views, &sender));
     if let Err(error) = spawned {
         tracing::warn!("there is no icon: {error}");
     }
-    serve(Link { show: Box::new(move |face| drop(show.send(face))), wishes })
+    serve(TrayLink { show: Box::new(move |view| drop(show.send(view))), actions })
 }
 
 /// Shows what comes until nothing more comes.
-fn live(faces: &Receiver<Face>, wish: &mpsc::UnboundedSender<Wish>) {
-    let Ok(first) = faces.recv() else { return };
-    hear(wish);
-    let mut shown = match Shown::new(first) {
+fn run_icon(views: &Receiver<TrayView>, sender: &mpsc::UnboundedSender<MenuAction>) {
+    let Ok(first) = views.recv() else { return };
+    forward_clicks(sender);
+    let mut shown = match ShownIcon::new(first) {
         Ok(shown) => shown,
         Err(error) => {
             tracing::debug!("no icon: {error}");
@@ -43,25 +43,25 @@ fn live(faces: &Receiver<Face>, wish: &mpsc::UnboundedSender<Wish>) {
             return;
         }
     };
-    let wish = wish.clone();
-    let spawned = std::thread::Builder::new().name("session".into()).spawn(move || stay_with_session(&wish));
+    let sender = sender.clone();
+    let spawned = std::thread::Builder::new().name("session".into()).spawn(move || quit_with_session(&sender));
     if let Err(error) = spawned {
         tracing::debug!("the end of the session will not be noticed: {error}");
     }
-    while let Ok(mut face) = faces.recv() {
-        while let Ok(newer) = faces.try_recv() {
-            face = newer;
+    while let Ok(mut view) = views.recv() {
+        while let Ok(newer) = views.try_recv() {
+            view = newer;
         }
-        shown.change(face);
+        shown.change(view);
     }
 }
 
 /// Says how to get an icon where the desktop shows none, and ends ostler with the session: without this the ostler of a
 /// session that is over would go on without an icon, and the next one find it running.
-fn stay_with_session(wish: &mpsc::UnboundedSender<Wish>) {
+fn quit_with_session(sender: &mpsc::UnboundedSender<MenuAction>) {
     let Ok(bus) = Connection::session() else { return };
-    std::thread::sleep(PANEL_PATIENCE);
-    let has_panel = BusName::try_from(PANEL)
+    std::thread::sleep(PANEL_START_TIMEOUT);
+    let has_panel = BusName::try_from(WATCHER_NAME)
         .map_err(zbus::Error::from)
         .and_then(|name| Ok(DBusProxy::new(&bus)?.name_has_owner(name)?));
     if matches!(has_panel, Ok(false)) {
@@ -74,7 +74,7 @@ fn stay_with_session(wish: &mpsc::UnboundedSender<Wish>) {
         }
     }
     tracing::info!("the session is over");
-    let _ = wish.send(Wish::Quit);
+    let _ = sender.send(MenuAction::Quit);
 }
 
 fn how_to_get_an_icon(desktop: &str) -> String {

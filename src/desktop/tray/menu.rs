@@ -1,18 +1,18 @@
-//! The menu and the icon as the library has them, made to look like a [`Face`]. All of it stays in one thread.
+//! The menu and the icon as the library has them, made to look like a [`TrayView`]. All of it stays in one thread.
 
 use tokio::sync::mpsc;
 use tray_icon::menu::{CheckMenuItem, IsMenuItem, Menu, MenuEvent, MenuItem, PredefinedMenuItem};
 use tray_icon::{MouseButton, MouseButtonState, TrayIcon, TrayIconBuilder, TrayIconEvent};
 
-use super::picture::picture;
-use super::{Face, Item, Wish};
+use super::picture::load_icon;
+use super::{Item, MenuAction, TrayView};
 use crate::events::notice::PageTarget;
 
 /// The icon in the panel.
-pub(super) struct Shown {
+pub(super) struct ShownIcon {
     icon: TrayIcon,
     lines: Vec<Line>,
-    face: Face,
+    view: TrayView,
 }
 
 /// A line of the menu that is there.
@@ -22,63 +22,66 @@ enum Line {
     Switch(CheckMenuItem),
 }
 
-/// From now on clicks become wishes. A left click is the wish to see the page.
-pub(super) fn hear(wishes: &mpsc::UnboundedSender<Wish>) {
-    let wish = wishes.clone();
+/// From now on clicks become actions. A left click is the action to see the page.
+pub(super) fn forward_clicks(actions: &mpsc::UnboundedSender<MenuAction>) {
+    let sender = actions.clone();
     MenuEvent::set_event_handler(Some(move |event: MenuEvent| {
-        if let Some(wished) = Wish::of_id(&event.id.0) {
-            let _ = wish.send(wished);
+        if let Some(chosen) = MenuAction::from_id(&event.id.0) {
+            let _ = sender.send(chosen);
         }
     }));
-    let wish = wishes.clone();
+    let sender = actions.clone();
     TrayIconEvent::set_event_handler(Some(move |event| {
         if let TrayIconEvent::Click { button: MouseButton::Left, button_state: MouseButtonState::Up, .. } = event {
-            let _ = wish.send(Wish::Open(PageTarget::Start));
+            let _ = sender.send(MenuAction::Open(PageTarget::Start));
         }
     }));
 }
 
-impl Shown {
+impl ShownIcon {
     /// Puts the icon into the panel.
-    pub(super) fn new(face: Face) -> tray_icon::Result<Self> {
-        let (menu, lines) = menu(&face.items);
+    pub(super) fn new(view: TrayView) -> tray_icon::Result<Self> {
+        let (menu, lines) = build_menu(&view.items);
         // On a panel without it a program is shown by its number.
-        let builder = TrayIconBuilder::new().with_id("ostler").with_tooltip(tooltip(&face)).with_menu(Box::new(menu));
+        let builder =
+            TrayIconBuilder::new().with_id("ostler").with_tooltip(tooltip_text(&view)).with_menu(Box::new(menu));
         // A title is text beside the icon on macOS, and the name of the program elsewhere.
         #[cfg(not(target_os = "macos"))]
         let builder = builder.with_title("ostler");
         let builder = builder.with_menu_on_left_click(false);
-        let builder = match picture(face.sign) {
+        let builder = match load_icon(view.icon) {
             Some(picture) => builder.with_icon(picture),
             None => builder,
         };
-        Ok(Self { icon: builder.build()?, lines, face })
+        Ok(Self { icon: builder.build()?, lines, view })
     }
 
     /// Shows this from now on. Only what is different is touched: a menu may be open.
-    pub(super) fn change(&mut self, face: Face) {
-        if face.sign != self.face.sign {
-            log(self.icon.set_icon(picture(face.sign)));
+    pub(super) fn change(&mut self, view: TrayView) {
+        if view.icon != self.view.icon {
+            log_error(self.icon.set_icon(load_icon(view.icon)));
         }
-        if face.tooltip != self.face.tooltip {
-            log(self.icon.set_tooltip(Some(tooltip(&face))));
+        if view.tooltip != self.view.tooltip {
+            log_error(self.icon.set_tooltip(Some(tooltip_text(&view))));
         }
-        if !self.retouch(&face.items) {
-            let (menu, lines) = menu(&face.items);
+        if !self.retouch(&view.items) {
+            let (menu, lines) = build_menu(&view.items);
             self.icon.set_menu(Some(Box::new(menu)));
             self.lines = lines;
         }
-        self.face = face;
+        self.view = view;
     }
 
     /// Changes the words of the lines that are there. `false`: they are other lines now.
     fn retouch(&self, items: &[Item]) -> bool {
-        if !items.iter().map(wish).eq(self.face.items.iter().map(wish)) {
+        if !items.iter().map(item_key).eq(self.view.items.iter().map(item_key)) {
             return false;
         }
-        for ((line, item), before) in self.lines.iter().zip(items).zip(&self.face.items) {
+        for ((line, item), before) in self.lines.iter().zip(items).zip(&self.view.items) {
             match (line, item) {
-                (Line::Plain(line), Item::Line { text, .. }) if item != before => line.set_text(label(text)),
+                (Line::Plain(line), Item::Line { text, .. }) if item != before => {
+                    line.set_text(escape_ampersands(text))
+                }
                 // A click has changed it already, rightly or not.
                 (Line::Switch(line), Item::Switch { on, .. }) => line.set_checked(*on),
                 _ => {}
@@ -89,15 +92,15 @@ impl Shown {
 }
 
 /// What makes a line another one.
-fn wish(item: &Item) -> Option<(Option<&Wish>, bool)> {
+fn item_key(item: &Item) -> Option<(Option<&MenuAction>, bool)> {
     match item {
         Item::Separator => None,
-        Item::Line { wish, .. } => Some((wish.as_ref(), false)),
-        Item::Switch { wish, .. } => Some((Some(wish), true)),
+        Item::Line { action, .. } => Some((action.as_ref(), false)),
+        Item::Switch { action, .. } => Some((Some(action), true)),
     }
 }
 
-fn menu(items: &[Item]) -> (Menu, Vec<Line>) {
+fn build_menu(items: &[Item]) -> (Menu, Vec<Line>) {
     let menu = Menu::new();
     let mut lines = Vec::new();
     for item in items {
@@ -106,18 +109,18 @@ fn menu(items: &[Item]) -> (Menu, Vec<Line>) {
                 append(&menu, &PredefinedMenuItem::separator());
                 Line::Separator
             }
-            Item::Line { text, wish: Some(wish) } => {
-                let line = MenuItem::with_id(wish.id(), label(text), true, None);
+            Item::Line { text, action: Some(action) } => {
+                let line = MenuItem::with_id(action.id(), escape_ampersands(text), true, None);
                 append(&menu, &line);
                 Line::Plain(line)
             }
-            Item::Line { text, wish: None } => {
-                let line = MenuItem::new(label(text), false, None);
+            Item::Line { text, action: None } => {
+                let line = MenuItem::new(escape_ampersands(text), false, None);
                 append(&menu, &line);
                 Line::Plain(line)
             }
-            Item::Switch { text, wish, on } => {
-                let line = CheckMenuItem::with_id(wish.id(), label(text), true, *on, None);
+            Item::Switch { text, action, on } => {
+                let line = CheckMenuItem::with_id(action.id(), escape_ampersands(text), true, *on, None);
                 append(&menu, &line);
                 Line::Switch(line)
             }
@@ -134,21 +137,21 @@ fn append(menu: &Menu, line: &dyn IsMenuItem) {
 }
 
 /// An `&` in a name underlines no letter.
-fn label(text: &str) -> String {
+fn escape_ampersands(text: &str) -> String {
     text.replace('&', "&&")
 }
 
 /// Panels on Linux show the title above it, others only this; some take it for markup, which a provider's words must not
 /// become.
-fn tooltip(face: &Face) -> String {
+fn tooltip_text(view: &TrayView) -> String {
     if cfg!(any(windows, target_os = "macos")) {
-        format!("ostler: {}", face.tooltip)
+        format!("ostler: {}", view.tooltip)
     } else {
-        face.tooltip.replace('&', "+").replace('<', "(").replace('>', ")")
+        view.tooltip.replace('&', "+").replace('<', "(").replace('>', ")")
     }
 }
 
-fn log(outcome: tray_icon::Result<()>) {
+fn log_error(outcome: tray_icon::Result<()>) {
     if let Err(error) = outcome {
         tracing::debug!("the icon stays as it is: {error}");
     }

@@ -9,21 +9,21 @@ use winit::event::WindowEvent;
 use winit::event_loop::{ActiveEventLoop, EventLoop, EventLoopProxy};
 use winit::window::WindowId;
 
-use super::menu::{Shown, hear};
-use super::{Face, Link};
+use super::menu::{ShownIcon, forward_clicks};
+use super::{TrayLink, TrayView};
 
 /// What a main thread has by default nearly everywhere, and more than a second one.
-const STACK: usize = 8 * 1024 * 1024;
+const STACK_OCTETS: usize = 8 * 1024 * 1024;
 
 /// What the serving thread tells the loop.
-enum Told {
-    Face(Box<Face>),
+enum LoopEvent {
+    Show(Box<TrayView>),
     End,
 }
 
 /// Serves with an icon beside it. Has to be called on the main thread.
-pub fn beside(serve: impl FnOnce(Link) -> ExitCode + Send + 'static) -> ExitCode {
-    let (wish, wishes) = mpsc::unbounded_channel();
+pub fn run_with_icon(serve: impl FnOnce(TrayLink) -> ExitCode + Send + 'static) -> ExitCode {
+    let (sender, actions) = mpsc::unbounded_channel();
     let mut builder = EventLoop::with_user_event();
     // No place in the Dock and no menu bar: there is only the icon.
     #[cfg(target_os = "macos")]
@@ -35,21 +35,22 @@ pub fn beside(serve: impl FnOnce(Link) -> ExitCode + Send + 'static) -> ExitCode
         Ok(messages) => messages,
         Err(error) => {
             tracing::warn!("there is no icon, ostler works all the same: {error}");
-            return serve(Link { show: Box::new(|_| ()), wishes });
+            return serve(TrayLink { show: Box::new(|_| ()), actions });
         }
     };
-    hear(&wish);
+    forward_clicks(&sender);
     let proxy = messages.create_proxy();
     let end = EndsTheLoop(messages.create_proxy());
-    let link = Link { show: Box::new(move |face| drop(proxy.send_event(Told::Face(Box::new(face))))), wishes };
-    let serving = std::thread::Builder::new().name("ostler".into()).stack_size(STACK).spawn(move || {
+    let link =
+        TrayLink { show: Box::new(move |view| drop(proxy.send_event(LoopEvent::Show(Box::new(view))))), actions };
+    let serving = std::thread::Builder::new().name("ostler".into()).stack_size(STACK_OCTETS).spawn(move || {
         let _end = end;
         serve(link)
     });
     let serving = match serving {
         Ok(serving) => serving,
         Err(error) => {
-            crate::events::log::complain(&format!("ostler cannot start: {error}; end some programs and try again"));
+            crate::events::log::print_error(&format!("ostler cannot start: {error}; end some programs and try again"));
             return ExitCode::FAILURE;
         }
     };
@@ -60,30 +61,30 @@ pub fn beside(serve: impl FnOnce(Link) -> ExitCode + Send + 'static) -> ExitCode
 }
 
 /// However the serving thread ends, the loop does too.
-struct EndsTheLoop(EventLoopProxy<Told>);
+struct EndsTheLoop(EventLoopProxy<LoopEvent>);
 
 impl Drop for EndsTheLoop {
     fn drop(&mut self) {
-        let _ = self.0.send_event(Told::End);
+        let _ = self.0.send_event(LoopEvent::End);
     }
 }
 
 #[derive(Default)]
 struct Panel {
-    shown: Option<Shown>,
+    shown: Option<ShownIcon>,
 }
 
-impl ApplicationHandler<Told> for Panel {
+impl ApplicationHandler<LoopEvent> for Panel {
     fn resumed(&mut self, _messages: &ActiveEventLoop) {}
 
     fn window_event(&mut self, _messages: &ActiveEventLoop, _window: WindowId, _event: WindowEvent) {}
 
-    fn user_event(&mut self, messages: &ActiveEventLoop, told: Told) {
-        match told {
-            Told::End => messages.exit(),
-            Told::Face(face) => match &mut self.shown {
-                Some(shown) => shown.change(*face),
-                None => match Shown::new(*face) {
+    fn user_event(&mut self, messages: &ActiveEventLoop, event: LoopEvent) {
+        match event {
+            LoopEvent::End => messages.exit(),
+            LoopEvent::Show(view) => match &mut self.shown {
+                Some(shown) => shown.change(*view),
+                None => match ShownIcon::new(*view) {
                     Ok(shown) => self.shown = Some(shown),
                     // The taskbar may not be there yet; the next change tries again.
                     Err(error) => tracing::warn!("there is no icon for now, ostler works all the same: {error}"),

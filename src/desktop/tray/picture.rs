@@ -4,7 +4,7 @@ use std::io::Cursor;
 
 use tray_icon::Icon;
 
-use super::Sign;
+use super::IconState;
 
 /// Windows wants 32 pixels; panels elsewhere are 16 to 48 high and scale down by themselves.
 #[cfg(windows)]
@@ -20,14 +20,14 @@ macro_rules! picture {
     };
 }
 
-/// The picture of a sign; `None` would be a defect of the file.
-pub(super) fn picture(sign: Sign) -> Option<Icon> {
-    let file: &[u8] = match sign {
-        Sign::Working => picture!("working"),
-        Sign::Busy => picture!("busy"),
-        Sign::NeedsYou => picture!("needs-you"),
-        Sign::Paused => picture!("paused"),
-        Sign::Offline => picture!("offline"),
+/// The picture for an icon state; `None` would be a defect of the file.
+pub(super) fn load_icon(icon: IconState) -> Option<Icon> {
+    let file: &[u8] = match icon {
+        IconState::Working => picture!("working"),
+        IconState::Busy => picture!("busy"),
+        IconState::NeedsYou => picture!("needs-you"),
+        IconState::Paused => picture!("paused"),
+        IconState::Offline => picture!("offline"),
     };
     let mut decoder = png::Decoder::new(Cursor::new(file));
     // Whatever the tool that made it thought best.
@@ -45,8 +45,8 @@ mod tests {
 
     #[test]
     fn every_sign_has_its_picture() {
-        for sign in [Sign::Working, Sign::Busy, Sign::NeedsYou, Sign::Paused, Sign::Offline] {
-            assert!(picture(sign).is_some(), "{sign:?}");
+        for icon in [IconState::Working, IconState::Busy, IconState::NeedsYou, IconState::Paused, IconState::Offline] {
+            assert!(load_icon(icon).is_some(), "{icon:?}");
         }
     }
 }

@@ -1,23 +1,23 @@
-//! What icon, tooltip and menu say, and what a click on a line of the menu wishes for.
+//! What icon, tooltip and menu say, and what a click on a line of the menu asks for.
 
 use time::format_description::well_known::Rfc3339;
 use time::{OffsetDateTime, UtcOffset};
 
-use crate::desktop::Desk;
+use crate::desktop::Desktop;
 use crate::events::notice::PageTarget;
-use crate::events::{AccountStatus, Overview};
+use crate::events::{AccountState, AccountStatus, Overview};
 use ostler_mail::failure::{spoken, without_control};
 
 /// The longest line, in characters: Windows takes 127 for a tooltip, and no panel shows more.
-const LONGEST: usize = 110;
+const MAX_TOOLTIP_CHARS: usize = 110;
 /// A name longer than this is cut in the menu.
-const LONGEST_NAME: usize = 40;
+const MAX_NAME_CHARS: usize = 40;
 /// More accounts than this would make the menu taller than a small screen.
-const MOST_ACCOUNTS: usize = 15;
+const MAX_MENU_ACCOUNTS: usize = 15;
 
 /// The state of the whole, as the icon shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sign {
+pub enum IconState {
     /// At work, and nothing to do.
     Working,
     /// Mail is moving.
@@ -32,7 +32,7 @@ pub enum Sign {
 
 /// What the user wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Wish {
+pub enum MenuAction {
     /// To see the settings page.
     Open(PageTarget),
     /// To have all servers tried.
@@ -52,19 +52,19 @@ pub enum Wish {
 pub enum Item {
     /// Between two groups.
     Separator,
-    /// Something to read and, if a wish belongs to it, to click.
+    /// Something to read and, if a action belongs to it, to click.
     Line {
         /// What it says.
         text: String,
-        /// What a click on it wishes for.
-        wish: Option<Wish>,
+        /// What a click on it asks for.
+        action: Option<MenuAction>,
     },
     /// Something that is on or off.
     Switch {
         /// What it says.
         text: String,
-        /// What a click on it wishes for.
-        wish: Wish,
+        /// What a click on it asks for.
+        action: MenuAction,
         /// Whether it is on.
         on: bool,
     },
@@ -72,16 +72,16 @@ pub enum Item {
 
 /// All that the icon shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Face {
+pub struct TrayView {
     /// The picture.
-    pub sign: Sign,
+    pub icon: IconState,
     /// One line.
     pub tooltip: String,
     /// The menu, from the top.
     pub items: Vec<Item>,
 }
 
-impl Wish {
+impl MenuAction {
     /// Names it for as long as the menu is there.
     pub fn id(&self) -> String {
         match self {
@@ -97,8 +97,8 @@ impl Wish {
         }
     }
 
-    /// The wish of that name.
-    pub fn of_id(id: &str) -> Option<Self> {
+    /// The action of that name.
+    pub fn from_id(id: &str) -> Option<Self> {
         Some(match id {
             "settings" => Self::Open(PageTarget::Start),
             "guide" => Self::Open(PageTarget::Guide),
@@ -113,124 +113,130 @@ impl Wish {
     }
 }
 
-impl Face {
-    /// The face of things as they are. `is_busy`: mail has been moving for a while; `is_checking`: accounts are being
+impl TrayView {
+    /// The view of things as they are. `is_busy`: mail has been moving for a while; `is_checking`: accounts are being
     /// checked.
-    pub fn of(now: &Overview, desk: &dyn Desk, is_busy: bool, is_checking: bool) -> Self {
-        let sign = sign(now, is_busy);
-        let items = menu(now, desk, is_checking);
-        Self { sign, tooltip: cut(&tooltip(now, sign, is_checking), LONGEST), items }
+    pub fn new(now: &Overview, desktop: &dyn Desktop, is_busy: bool, is_checking: bool) -> Self {
+        let icon = choose_icon(now, is_busy);
+        let items = build_menu(now, desktop, is_checking);
+        Self { icon, tooltip: cut(&write_tooltip(now, icon, is_checking), MAX_TOOLTIP_CHARS), items }
     }
 }
 
-fn sign(now: &Overview, is_busy: bool) -> Sign {
-    let needs_you =
-        now.mistake.is_some() || !now.shut.is_empty() || now.accounts.iter().any(|(_, a)| a.state == "needs you");
+fn choose_icon(now: &Overview, is_busy: bool) -> IconState {
+    let needs_you = now.settings_mistake.is_some()
+        || !now.shut_doors.is_empty()
+        || now.accounts.iter().any(|(_, a)| a.state == AccountState::NeedsYou);
     if now.paused {
-        Sign::Paused
+        IconState::Paused
     } else if needs_you {
-        Sign::NeedsYou
+        IconState::NeedsYou
     } else if is_busy {
-        Sign::Busy
+        IconState::Busy
     } else if now.out_of_reach {
-        Sign::Offline
+        IconState::Offline
     } else {
-        Sign::Working
+        IconState::Working
     }
 }
 
-fn tooltip(now: &Overview, sign: Sign, is_checking: bool) -> String {
+fn write_tooltip(now: &Overview, icon: IconState, is_checking: bool) -> String {
     let accounts = &now.accounts;
     if now.stopping {
         return "ostler ends when the messages under way are through".into();
     }
-    match sign {
-        Sign::Paused => "paused: mail programs are asked to come back later".into(),
-        Sign::NeedsYou => needs(now),
-        Sign::Busy if is_checking => "trying every server".into(),
-        Sign::Busy => "mail is moving".into(),
-        Sign::Offline => "no way to your mail provider just now".into(),
-        Sign::Working if accounts.is_empty() => "there is no mail account yet".into(),
-        Sign::Working if accounts.iter().any(|(_, a)| a.state == "trouble") => {
+    match icon {
+        IconState::Paused => "paused: mail programs are asked to come back later".into(),
+        IconState::NeedsYou => describe_need(now),
+        IconState::Busy if is_checking => "trying every server".into(),
+        IconState::Busy => "mail is moving".into(),
+        IconState::Offline => "no way to your mail provider just now".into(),
+        IconState::Working if accounts.is_empty() => "there is no mail account yet".into(),
+        IconState::Working if accounts.iter().any(|(_, a)| a.state == AccountState::Trouble) => {
             "trouble with a mail provider, it may pass".into()
         }
-        Sign::Working => {
+        IconState::Working => {
             match accounts.iter().filter_map(|(_, a)| a.last_fetch.as_ref().max(a.last_send.as_ref())).max() {
-                Some(last) => format!("all is well, last mail at {}", clock(last)),
+                Some(last) => format!("all is well, last mail at {}", format_clock(last)),
                 None => "ready, no mail program has come yet".into(),
             }
         }
     }
 }
 
-fn needs(now: &Overview) -> String {
-    if now.mistake.is_some() {
+fn describe_need(now: &Overview) -> String {
+    if now.settings_mistake.is_some() {
         return "the changed settings file is wrong, the last good settings stay in force".into();
     }
-    if let Some((name, account)) = now.accounts.iter().find(|(_, a)| a.state == "needs you") {
+    if let Some((name, account)) = now.accounts.iter().find(|(_, a)| a.state == AccountState::NeedsYou) {
         let why = account.last_failure.as_deref().unwrap_or("the last try failed");
-        return format!("{} needs you: {why}", cut(name, LONGEST_NAME));
+        return format!("{} needs you: {why}", cut(name, MAX_NAME_CHARS));
     }
-    now.shut.first().map_or_else(String::new, |(protocol, address, why)| {
+    now.shut_doors.first().map_or_else(String::new, |(protocol, address, why)| {
         format!("the {} door on {address} cannot be opened: {why}", spoken(*protocol))
     })
 }
 
-fn menu(now: &Overview, desk: &dyn Desk, is_checking: bool) -> Vec<Item> {
-    let line = |text: &str, wish| Item::Line { text: text.to_owned(), wish };
-    let has_page = desk.has_page();
-    let on_page = |place| has_page.then_some(Wish::Open(place));
+fn build_menu(now: &Overview, desktop: &dyn Desktop, is_checking: bool) -> Vec<Item> {
+    let line = |text: &str, action| Item::Line { text: text.to_owned(), action };
+    let has_page = desktop.has_page();
+    let on_page = |place| has_page.then_some(MenuAction::Open(place));
     let mut items = Vec::new();
-    for (name, account) in now.accounts.iter().take(MOST_ACCOUNTS) {
-        items.push(line(&account_line(name, account), on_page(PageTarget::Account(name.clone()))));
+    for (name, account) in now.accounts.iter().take(MAX_MENU_ACCOUNTS) {
+        items.push(line(&write_account_line(name, account), on_page(PageTarget::Account(name.clone()))));
     }
     match now.accounts.len() {
         0 => items.push(line("No mail account yet", on_page(PageTarget::Start))),
-        all @ MOST_ACCOUNTS.. if all > MOST_ACCOUNTS => {
-            items.push(line(&format!("and {} more", all - MOST_ACCOUNTS), on_page(PageTarget::Start)));
+        all @ MAX_MENU_ACCOUNTS.. if all > MAX_MENU_ACCOUNTS => {
+            items.push(line(&format!("and {} more", all - MAX_MENU_ACCOUNTS), on_page(PageTarget::Start)));
         }
         _ => {}
     }
     items.push(Item::Separator);
     if !now.accounts.is_empty() {
-        items.push(if is_checking { line("Checking...", None) } else { line("Check now", Some(Wish::Check)) });
+        items.push(if is_checking { line("Checking...", None) } else { line("Check now", Some(MenuAction::Check)) });
     }
     if has_page {
         items.push(line("Settings...", on_page(PageTarget::Start)));
         items.push(line("Guide for your mail program...", on_page(PageTarget::Guide)));
     }
-    items.push(if now.paused { line("Resume", Some(Wish::Resume)) } else { line("Pause", Some(Wish::Pause)) });
-    if let Some(on) = desk.start_at_login() {
-        items.push(Item::Switch { text: "Start at login".into(), wish: Wish::StartAtLogin, on });
+    items.push(if now.paused {
+        line("Resume", Some(MenuAction::Resume))
+    } else {
+        line("Pause", Some(MenuAction::Pause))
+    });
+    if let Some(on) = desktop.starts_at_login() {
+        items.push(Item::Switch { text: "Start at login".into(), action: MenuAction::StartAtLogin, on });
     }
     if has_page {
         items.push(line("Show log", on_page(PageTarget::Log)));
     }
     items.push(Item::Separator);
-    items.push(line("Quit", Some(Wish::Quit)));
+    items.push(line("Quit", Some(MenuAction::Quit)));
     items
 }
 
-fn account_line(name: &str, account: &AccountStatus) -> String {
+fn write_account_line(name: &str, account: &AccountStatus) -> String {
     let state = match account.state {
-        "ok" => "works",
-        "unused" if account.last_fetch.is_some() || account.last_send.is_some() => "ready",
-        "unused" => "not used yet",
-        "trouble" => "trouble, it may pass",
-        other => other,
+        AccountState::Ok => "works",
+        // Used before ostler was started again: the saved history knows the times.
+        AccountState::Unused if account.last_fetch.is_some() || account.last_send.is_some() => "ready",
+        AccountState::Unused => "not used yet",
+        AccountState::Trouble => "trouble, it may pass",
+        AccountState::NeedsYou => "needs you",
     };
-    let mut text = format!("{}: {state}", cut(name, LONGEST_NAME));
+    let mut text = format!("{}: {state}", cut(name, MAX_NAME_CHARS));
     if let Some(at) = &account.last_fetch {
-        text += &format!(", fetched {}", clock(at));
+        text += &format!(", fetched {}", format_clock(at));
     }
     if let Some(at) = &account.last_send {
-        text += &format!(", sent {}", clock(at));
+        text += &format!(", sent {}", format_clock(at));
     }
     text
 }
 
 /// The time of day here, with the date if that was another day.
-fn clock(timestamp: &str) -> String {
+fn format_clock(timestamp: &str) -> String {
     let Ok(then) = OffsetDateTime::parse(timestamp, &Rfc3339) else { return timestamp.to_owned() };
     let here = |time: OffsetDateTime| time.to_offset(UtcOffset::local_offset_at(time).unwrap_or(UtcOffset::UTC));
     let (then, now) = (here(then), here(OffsetDateTime::now_utc()));
@@ -254,42 +260,42 @@ fn cut(text: &str, longest: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::desktop::Bare;
+    use crate::desktop::NoDesktop;
     use crate::events::event::timestamp;
     use ostler_mail::account::Protocol;
 
-    /// A desk with everything.
+    /// A desktop with everything.
     struct Full;
 
-    impl Desk for Full {
+    impl Desktop for Full {
         fn has_page(&self) -> bool {
             true
         }
 
-        fn start_at_login(&self) -> Option<bool> {
+        fn starts_at_login(&self) -> Option<bool> {
             Some(true)
         }
     }
 
-    fn account(name: &str, state: &'static str) -> (String, AccountStatus) {
+    fn account(name: &str, state: AccountState) -> (String, AccountStatus) {
         (name.to_owned(), AccountStatus { state, ..AccountStatus::default() })
     }
 
-    fn texts(face: &Face) -> Vec<&str> {
+    fn texts(view: &TrayView) -> Vec<&str> {
         let text = |item| match item {
             &Item::Separator => "-",
             Item::Line { text, .. } | Item::Switch { text, .. } => text.as_str(),
         };
-        face.items.iter().map(text).collect()
+        view.items.iter().map(text).collect()
     }
 
     #[test]
     fn what_has_no_action_is_not_in_the_menu() {
-        let now = Overview { accounts: vec![account("home", "unused")], ..Overview::default() };
-        let bare = Face::of(&now, &Bare, false, false);
+        let now = Overview { accounts: vec![account("home", AccountState::Unused)], ..Overview::default() };
+        let bare = TrayView::new(&now, &NoDesktop, false, false);
         assert_eq!(texts(&bare), ["home: not used yet", "-", "Check now", "Pause", "-", "Quit"]);
-        assert!(matches!(&bare.items[0], Item::Line { wish: None, .. }), "to read only");
-        let full = Face::of(&now, &Full, false, false);
+        assert!(matches!(&bare.items[0], Item::Line { action: None, .. }), "to read only");
+        let full = TrayView::new(&now, &Full, false, false);
         assert_eq!(
             texts(&full),
             [
@@ -307,56 +313,61 @@ mod tests {
         );
         assert!(matches!(&full.items[6], Item::Switch { on: true, .. }));
         let none = Overview { paused: true, ..Overview::default() };
-        assert_eq!(texts(&Face::of(&none, &Bare, false, false)), ["No mail account yet", "-", "Resume", "-", "Quit"]);
-        let many = Overview { accounts: vec![account("a", "ok"); 17], ..Overview::default() };
-        let face = Face::of(&many, &Bare, false, true);
-        assert_eq!(texts(&face)[14..18], ["a: works", "and 2 more", "-", "Checking..."]);
+        assert_eq!(
+            texts(&TrayView::new(&none, &NoDesktop, false, false)),
+            ["No mail account yet", "-", "Resume", "-", "Quit"]
+        );
+        let many = Overview { accounts: vec![account("a", AccountState::Ok); 17], ..Overview::default() };
+        let view = TrayView::new(&many, &NoDesktop, false, true);
+        assert_eq!(texts(&view)[14..18], ["a: works", "and 2 more", "-", "Checking..."]);
     }
 
     #[test]
     fn the_sign_is_the_most_important_thing() {
-        let mut now = Overview { accounts: vec![account("home", "ok")], ..Overview::default() };
+        let mut now = Overview { accounts: vec![account("home", AccountState::Ok)], ..Overview::default() };
         let seen = |now: &Overview, busy| {
-            let face = Face::of(now, &Bare, busy, false);
-            (face.sign, face.tooltip)
+            let view = TrayView::new(now, &NoDesktop, busy, false);
+            (view.icon, view.tooltip)
         };
-        assert_eq!(seen(&now, false), (Sign::Working, "ready, no mail program has come yet".into()));
+        assert_eq!(seen(&now, false), (IconState::Working, "ready, no mail program has come yet".into()));
         now.out_of_reach = true;
-        now.accounts[0].1.state = "trouble";
-        assert_eq!(seen(&now, false).0, Sign::Offline);
-        assert_eq!(seen(&now, true).0, Sign::Busy);
-        now.shut.push((Protocol::Pop3, "127.0.0.1:110".parse().unwrap(), "dovecot has it".into()));
+        now.accounts[0].1.state = AccountState::Trouble;
+        assert_eq!(seen(&now, false).0, IconState::Offline);
+        assert_eq!(seen(&now, true).0, IconState::Busy);
+        now.shut_doors.push((Protocol::Pop3, "127.0.0.1:110".parse().unwrap(), "dovecot has it".into()));
         let why = "the POP3 door on 127.0.0.1:110 cannot be opened: dovecot has it";
-        assert_eq!(seen(&now, true), (Sign::NeedsYou, why.into()));
-        now.accounts[0].1.state = "needs you";
+        assert_eq!(seen(&now, true), (IconState::NeedsYou, why.into()));
+        now.accounts[0].1.state = AccountState::NeedsYou;
         now.accounts[0].1.last_failure = Some("mx refused\r\nthe sign-in; ".repeat(20));
-        let (sign, tooltip) = seen(&now, true);
-        assert_eq!(sign, Sign::NeedsYou);
+        let (icon, tooltip) = seen(&now, true);
+        assert_eq!(icon, IconState::NeedsYou);
         assert!(tooltip.starts_with("home needs you: mx refused??the"), "{tooltip}");
-        assert_eq!(tooltip.chars().count(), LONGEST);
+        assert_eq!(tooltip.chars().count(), MAX_TOOLTIP_CHARS);
         now.paused = true;
-        assert_eq!(seen(&now, true).0, Sign::Paused);
+        assert_eq!(seen(&now, true).0, IconState::Paused);
     }
 
     #[test]
     fn times_are_the_clock_on_the_wall() {
-        let now = clock(&timestamp());
+        let now = format_clock(&timestamp());
         assert!(now.len() == 5 && now.as_bytes()[2] == b':', "{now}");
-        let old = clock("2021-03-04T05:06:07Z");
+        let old = format_clock("2021-03-04T05:06:07Z");
         assert!(old.contains("Mar") && !old.contains("2021"), "{old}");
-        assert_eq!(clock("nonsense"), "nonsense");
-        let status = AccountStatus { state: "ok", last_fetch: Some(timestamp()), ..AccountStatus::default() };
-        assert!(account_line("home", &status).starts_with("home: works, fetched "));
+        assert_eq!(format_clock("nonsense"), "nonsense");
+        let status =
+            AccountStatus { state: AccountState::Ok, last_fetch: Some(timestamp()), ..AccountStatus::default() };
+        assert!(write_account_line("home", &status).starts_with("home: works, fetched "));
     }
 
     #[test]
     fn a_wish_is_found_again_by_its_id() {
-        let account = |name: &str| Wish::Open(PageTarget::Account(name.into()));
-        let places = [PageTarget::Start, PageTarget::Guide, PageTarget::Log].map(Wish::Open);
-        let others = [Wish::Check, Wish::Pause, Wish::Resume, Wish::StartAtLogin, Wish::Quit];
-        for wish in places.into_iter().chain(others).chain([account("quit"), account("a b"), account("")]) {
-            assert_eq!(Wish::of_id(&wish.id()), Some(wish));
+        let account = |name: &str| MenuAction::Open(PageTarget::Account(name.into()));
+        let places = [PageTarget::Start, PageTarget::Guide, PageTarget::Log].map(MenuAction::Open);
+        let others =
+            [MenuAction::Check, MenuAction::Pause, MenuAction::Resume, MenuAction::StartAtLogin, MenuAction::Quit];
+        for action in places.into_iter().chain(others).chain([account("quit"), account("a b"), account("")]) {
+            assert_eq!(MenuAction::from_id(&action.id()), Some(action));
         }
-        assert_eq!(Wish::of_id("1023"), None);
+        assert_eq!(MenuAction::from_id("1023"), None);
     }
 }
