@@ -7,7 +7,16 @@
 #[path = "../fuzz/src/lib.rs"]
 mod targets;
 
+#[allow(unreachable_pub)]
+#[path = "../fuzz/src/program.rs"]
+mod program;
+
 use std::path::{Path, PathBuf};
+
+/// All targets: of the protocols, and of the program.
+fn targets() -> impl Iterator<Item = (&'static str, targets::Target)> {
+    targets::TARGETS.into_iter().chain(program::TARGETS)
+}
 
 /// The files of a target, and at least one.
 fn corpus(target: &str) -> Vec<PathBuf> {
@@ -20,7 +29,7 @@ fn corpus(target: &str) -> Vec<PathBuf> {
 #[test]
 fn every_corpus_file_passes_its_target() {
     let mut failing = Vec::new();
-    for (name, target) in targets::TARGETS {
+    for (name, target) in targets() {
         for file in corpus(name) {
             let data = std::fs::read(&file).unwrap();
             if std::panic::catch_unwind(|| target(&data)).is_err() {
@@ -36,6 +45,6 @@ fn every_corpus_folder_has_a_target() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
     for entry in std::fs::read_dir(folder).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
-        assert!(targets::TARGETS.iter().any(|(target, _)| *target == name), "{name}");
+        assert!(targets().any(|(target, _)| target == name), "{name}");
     }
 }

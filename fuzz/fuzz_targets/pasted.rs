@@ -1,3 +1,7 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| ostler_fuzz::pasted(data));
+#[allow(dead_code)]
+#[path = "../src/program.rs"]
+mod program;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| program::pasted(data));

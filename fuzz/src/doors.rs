@@ -1,9 +1,9 @@
 //! What clients say at the doors, before a provider comes into it.
 
-use std::path::Path;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
+use std::time::Duration;
 
-use ostler_mail::account::{Access, Account, Settings};
+use ostler_mail::account::{Access, Account, AfterPop, Alias, Protocol, Settings, SignIn, testing};
 use ostler_mail::pop3::front as pop3;
 use ostler_mail::sasl::{Attempt, Proof};
 use ostler_mail::smtp::{Extensions, Reply, ReplyParser, front as smtp};
@@ -11,37 +11,27 @@ use ostler_mail::wire::{AUTH_LINE, COMMAND_LINE, Line, take_line};
 
 use super::{assert_reply_line, parts};
 
-const SETTINGS: &str = r#"
-[[account]]
-name = "home"
-address = "ann@optonline.net"
-aliases = ["ann.lee@optimum.net", "*@example.net"]
-pop3 = { host = "pop.optonline.net", username = "ann" }
-smtp = { host = "smtp.optonline.net" }
-
-[[account]]
-name = "work"
-address = "ann@work.example"
-pop3 = { host = "work.example" }
-smtp = { host = "work.example", auth = "pop-before-smtp" }
-
-[[account]]
-name = "fetching only"
-address = "box@fetch.example"
-pop3 = { host = "fetch.example" }
-
-[[account]]
-name = "sending only"
-address = "out@send.example"
-smtp = { host = "send.example", auth = "none" }
-"#;
+/// Four accounts: one with aliases, one with a gate, one that only fetches, one that only sends.
+fn accounts() -> Vec<Arc<Account>> {
+    let mut home = testing::account("home", "ann@optonline.net", "ann");
+    home.aliases = vec![Alias::Address("ann.lee@optimum.net".into()), Alias::Domain("example.net".into())];
+    let mut work = testing::account("work", "ann@work.example", "ann@work.example");
+    let login = testing::server(Protocol::Pop3, "ann@work.example");
+    let gate = AfterPop { login, fresh: Duration::from_secs(60) };
+    work.smtp.iter_mut().for_each(|server| server.sign_in = SignIn::AfterPop(Arc::new(gate.clone())));
+    let mut fetching = testing::account("fetching only", "box@fetch.example", "box@fetch.example");
+    fetching.smtp.clear();
+    let mut sending = testing::account("sending only", "out@send.example", "out@send.example");
+    sending.pop3 = None;
+    sending.smtp.iter_mut().for_each(|server| server.sign_in = SignIn::None);
+    [home, work, fetching, sending].map(Arc::new).into()
+}
 
 /// Settings with four accounts, and the account the door leads to, as the fuzzer chooses.
 pub(super) fn settings(choice: u8) -> (Arc<Settings>, Option<Arc<Account>>) {
-    static PARSED: LazyLock<Settings> =
-        LazyLock::new(|| ostler::config::parse(SETTINGS, Path::new("o.toml")).expect("right settings").settings);
-    let mut settings = PARSED.clone();
-    settings.access = [Access::SameUser, Access::Password, Access::Anyone][usize::from(choice & 3) % 3];
+    static DOORS: [(Protocol, u16); 2] = [(Protocol::Pop3, 2110), (Protocol::Smtp, 2025)];
+    let access = [Access::SameUser, Access::Password, Access::Anyone][usize::from(choice & 3) % 3];
+    let mut settings = Settings::clone(&testing::settings(access, accounts(), &DOORS));
     settings.accounts.truncate(4 - usize::from(choice >> 2 & 3));
     if choice & 0x40 != 0 {
         settings.accounts.clear();
