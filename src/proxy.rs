@@ -1,7 +1,8 @@
 //! What all sessions share: the settings in force, the way to providers, secrets, gates, and what was learned about
 //! servers. It serves nobody itself; `serve/` does.
 
-pub mod gate_login;
+pub(crate) mod early;
+pub(crate) mod gate_login;
 pub mod listeners;
 pub mod net;
 pub mod pop3;
