@@ -19,7 +19,7 @@ use crate::proxy::Engine;
 use crate::proxy::net::conn::Stream;
 use crate::proxy::net::dial::{Dialer, Route, Upstream};
 use crate::proxy::net::tls;
-use crate::proxy::sign_in::{Prepared, hear, prepare, say, supported};
+use crate::proxy::sign_in::{Prepared, hear, prepare, prepare_on, say, supported};
 use crate::proxy::smtp::submission::rehearse;
 use crate::vault::describe_source;
 use ostler_mail::account::{Account, Protocol, SecretSource, Security, Server, Timeouts};
@@ -240,12 +240,12 @@ impl<'a> Doctor<'a> {
         match server.protocol {
             Protocol::Pop3 => {
                 let began = Instant::now();
-                let prepared = self.engine.prepare_pop3_on(upstream, server, timeouts).await;
+                let prepared = prepare_on::<pop3::login::Pop3Login>(&self.engine, upstream, server, timeouts).await;
                 self.sign_in(&name, server, began, prepared, secret, timeouts).await
             }
             Protocol::Smtp => {
                 let began = Instant::now();
-                let prepared = self.engine.prepare_smtp_on(upstream, server, timeouts).await;
+                let prepared = prepare_on::<smtp::login::SmtpLogin>(&self.engine, upstream, server, timeouts).await;
                 self.sign_in(&name, server, began, prepared, secret, timeouts).await
             }
             Protocol::Imap => true,

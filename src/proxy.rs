@@ -3,7 +3,8 @@
 //!
 //! Not here: what is said in each act (the crate `ostler_mail`), and everything a person sees.
 
-pub mod gate_login;
+pub(crate) mod early;
+pub(crate) mod gate_login;
 pub mod listeners;
 pub mod net;
 pub mod pop3;

@@ -294,6 +294,65 @@ fn sends_at_once_share_one_login() {
     host.played(1, 3);
 }
 
+/// Clients whose sender has been accepted, each over a connection of its own, in this order.
+fn at_rcpt(host: &Host, count: usize) -> Vec<Client> {
+    let mail = || {
+        let mut client = host.hello();
+        client.ask_reply(&format!("MAIL FROM:<{ANN}>"), "250");
+        client
+    };
+    (0..count).map(|_| mail()).collect()
+}
+
+fn send_the_rest(client: &mut Client) {
+    client.ask_reply("DATA", "354");
+    client.send(mail::stuffed(MESSAGE));
+    client.expect_reply("250 2.0.0 queued");
+    client.ask_reply("QUIT", "221");
+}
+
+#[test]
+fn sends_refused_at_once_share_the_login_that_one_of_them_makes() {
+    let mut slow = login();
+    // All four refusals have come before this login is over.
+    slow.insert(4, Step::Pause(Duration::from_secs(1)));
+    let pop3 = Provider::start(vec![login(), slow]);
+    let refused = || refuses(takes("MAIL", &[]), "RCPT", SHUT);
+    let mut parts = vec![whole(&[BOB])];
+    parts.extend((0..4).map(|_| refused()));
+    parts.extend((0..4).map(|_| whole(&[BOB])));
+    let host = Host::start(pop3, Provider::start(parts), "");
+    let mut first = host.hello();
+    send_on(&mut first, &[BOB]);
+    first.ask_reply("QUIT", "221");
+    let mut clients = at_rcpt(&host, 4);
+    clients.iter_mut().for_each(|client| client.say(&format!("RCPT TO:<{BOB}>")));
+    clients.iter_mut().for_each(|client| drop(client.expect_reply("250")));
+    clients.iter_mut().for_each(send_the_rest);
+    host.played(2, 9);
+}
+
+/// Many servers decide when a connection opens, so a refusal may be older than a login it came behind.
+#[test]
+fn a_login_the_refused_connection_is_older_than_is_tried_before_another_is_made() {
+    for still_shut in [false, true] {
+        let refused = || refuses(takes("MAIL", &[]), "RCPT", SHUT);
+        let mut parts = vec![whole(&[BOB]), refused(), refused(), whole(&[BOB])];
+        parts.extend(still_shut.then(refused));
+        parts.push(whole(&[BOB]));
+        let (logins, connections) = (if still_shut { 3 } else { 2 }, parts.len());
+        let host = Host::with(parts, "");
+        let mut first = host.hello();
+        send_on(&mut first, &[BOB]);
+        first.ask_reply("QUIT", "221");
+        for mut client in at_rcpt(&host, 2) {
+            client.ask_reply(&format!("RCPT TO:<{BOB}>"), "250");
+            send_the_rest(&mut client);
+        }
+        host.played(logins, connections);
+    }
+}
+
 /// The refused command's healing: on a new connection, MAIL and what was accepted again, word for word, then the rest.
 #[test]
 fn a_shut_gate_is_healed_at_every_stage_by_saying_everything_again() {

@@ -1,4 +1,4 @@
-//! A whole SMTP session without sockets: the door, the sign-in at the provider, each message's script, its body, the
+//! A whole SMTP session without sockets: the door, the sign-in at the provider, each message's submission, its body, the
 //! answer to its end.
 
 use std::sync::Arc;
@@ -8,12 +8,13 @@ use ostler_mail::account::{Account, Protocol, Security, Settings};
 use ostler_mail::clock::Moment;
 use ostler_mail::failure::{Failure, Place, Waiting};
 use ostler_mail::machine::{Filter as _, Party, Pass, ProtocolViolation, Replies};
-use ostler_mail::pop_before_smtp::Gate;
+use ostler_mail::pop_before_smtp::{Gate, LoginNeed, LoginPolicy};
 use ostler_mail::smtp::data::{DataFilter, outcome_unknown};
-use ostler_mail::smtp::envelope::{Heard, Next, Say, Script, Way};
-use ostler_mail::smtp::front::{Answer, SmtpFront, Transaction};
+use ostler_mail::smtp::envelope::{EnvelopeCommand, ReplyMeaning};
+use ostler_mail::smtp::front::{Answer, SmtpFront};
 use ostler_mail::smtp::login::SmtpLogin;
-use ostler_mail::smtp::{Extensions, Reply, ReplyParser};
+use ostler_mail::smtp::submission::{Attempt, News, Next, Reuse, SessionState, Submission, reuse};
+use ostler_mail::smtp::{Extensions, Mail, Reply, ReplyParser};
 use ostler_mail::wire::{AUTH_LINE, COMMAND_LINE, REPLY_LINE, take_line};
 
 use super::doors::{assert_one_reply, settings};
@@ -63,7 +64,7 @@ enum Stage {
     /// The client is heard.
     Hearing,
     /// The provider is asked for this command of the client's.
-    Asking(Script),
+    Asking(Asked),
     /// A body passes.
     Body(DataFilter),
     /// Nobody takes the rest of it, and the client gets this behind its end.
@@ -73,16 +74,26 @@ enum Stage {
     Over,
 }
 
+/// The client's command.
+#[derive(Clone)]
+enum Asked {
+    Mail,
+    Rcpt(String),
+    Data,
+}
+
 /// One connection to the server.
 #[allow(clippy::large_enum_variant)]
 enum Provider<'a> {
     SigningIn(Play<'a, SmtpLogin>),
     Ready {
         offered: Extensions,
-        done: usize,
+        /// Commands of the message it has accepted.
+        accepted: usize,
         used: bool,
-        /// The command of the script that was said and is not answered.
-        asked: bool,
+        opened_at: Moment,
+        /// The command that was said and is not answered.
+        said: Option<String>,
         parser: ReplyParser,
         /// The envelope this connection knows: a sender, and the recipients it has accepted.
         sender: Option<String>,
@@ -98,8 +109,9 @@ struct Session<'a> {
     account: Option<Arc<Account>>,
     provider: Option<Provider<'a>>,
     gate: Gate,
-    login_is_new: bool,
-    spent: Duration,
+    submission: Option<Submission>,
+    policy: LoginPolicy,
+    opened_at: Moment,
     now: Moment,
     from_client: Vec<u8>,
     from_server: Vec<u8>,
@@ -130,8 +142,9 @@ impl<'a> Session<'a> {
             account: None,
             provider: None,
             gate: Gate::default(),
-            login_is_new: false,
-            spent: Duration::ZERO,
+            submission: None,
+            policy: LoginPolicy::Fresh,
+            opened_at: Moment::at(Duration::from_secs(1000)),
             now: Moment::at(Duration::from_secs(1000)),
             from_client: Vec::new(),
             from_server: Vec::new(),
@@ -157,7 +170,7 @@ impl<'a> Session<'a> {
         input.extend_from_slice(octets);
         while match std::mem::replace(&mut self.stage, Stage::Over) {
             Stage::Hearing => self.hearing(),
-            Stage::Asking(script) => self.asking(script),
+            Stage::Asking(asked) => self.asking(asked),
             Stage::Body(data) => self.body(data),
             Stage::Swallowing(data, reply) => self.swallowing(data, reply),
             Stage::Ended(data) => self.ended(data),
@@ -213,7 +226,7 @@ impl<'a> Session<'a> {
             }
             Err(_) => return false,
         };
-        let (account, say) = match self.front.on_line(&line) {
+        let asked = match self.front.on_line(&line) {
             Answer::Say(reply) => return self.tell(&reply),
             Answer::Refused(failure) => return self.tell(&format!("{}\r\n", failure.smtp_reply())),
             Answer::Authenticate(account, _) => {
@@ -231,125 +244,158 @@ impl<'a> Session<'a> {
                 return false;
             }
             Answer::Mail(account, mail) => {
-                self.spent = Duration::ZERO;
-                self.told.clear();
-                let same = self.account.as_ref().is_some_and(|old| old.name == account.name);
-                match &mut self.provider {
-                    Some(Provider::Ready { done, .. }) if same && *done == 0 => {}
-                    // The carrier says RSET first; a new connection is as good.
-                    _ => self.drop_provider(),
-                }
-                self.account = Some(Arc::clone(&account));
-                (account, Script::new(&mail, &[], Say::Mail(mail.clone()), self.now))
+                self.begin_message(&account, mail);
+                Asked::Mail
             }
-            Answer::Rcpt(recipient) => {
-                let Transaction { account, mail, accepted } = self.front.transaction().expect("a message").clone();
-                (account, Script::new(&mail, &accepted, Say::Rcpt(recipient), self.now))
-            }
+            Answer::Rcpt(recipient) => Asked::Rcpt(recipient),
             Answer::Data => {
-                let Transaction { account, mail, accepted } = self.front.transaction().expect("a message").clone();
-                assert_eq!(accepted, self.told, "recipients nobody was told of");
-                (account, Script::new(&mail, &accepted, Say::Data, self.now))
+                assert_eq!(
+                    self.front.transaction().expect("a message").accepted,
+                    self.told,
+                    "recipients nobody was told of"
+                );
+                Asked::Data
             }
         };
+        let account = self.account.as_ref().expect("an account");
         assert!(self.settings.accounts.iter().any(|a| a.name == account.name) && !account.smtp.is_empty());
-        self.stage = Stage::Asking(say);
+        let command = match asked.clone() {
+            Asked::Mail => EnvelopeCommand::Mail,
+            Asked::Rcpt(recipient) => EnvelopeCommand::Rcpt(recipient),
+            Asked::Data => EnvelopeCommand::Data,
+        };
+        self.submission.as_mut().expect("a message").begin_command(command, self.now);
+        self.policy = LoginPolicy::Fresh;
+        self.stage = Stage::Asking(asked);
         true
+    }
+
+    fn begin_message(&mut self, account: &Arc<Account>, mail: Mail) {
+        self.told.clear();
+        let is_same_account = self.account.as_ref().is_some_and(|old| old.name == account.name);
+        let mut submission = Submission::new(Arc::clone(account), mail, self.now);
+        if let Some(Provider::Ready { accepted, opened_at, .. }) = &self.provider {
+            let state = SessionState {
+                is_same_account,
+                accepted: *accepted,
+                idle_since: None,
+                // The clock moves only between the tries of one command.
+                needs_login: false,
+                news: News::None,
+            };
+            match reuse(state, true, Duration::from_secs(60), self.now) {
+                Reuse::AsItIs => submission.on_kept_session(0, *opened_at),
+                // A new connection is as good as RSET.
+                Reuse::AfterReset | Reuse::No => self.drop_provider(),
+                Reuse::Broken(what) => panic!("{what}"),
+            }
+        } else {
+            self.drop_provider();
+        }
+        self.account = Some(Arc::clone(account));
+        self.submission = Some(submission);
     }
 
     fn connect(&mut self) {
         self.connections += 1;
-        let account = self.account.as_ref().expect("an account");
-        let server = &account.smtp[0];
+        let (account, submission) = (self.account.as_ref().expect("an account"), self.submission.as_mut());
+        let (server, submission) = (&account.smtp[0], submission.expect("a message"));
+        submission.on_server(0, self.now);
         if let Some(gate) = server.gate() {
-            let fresh = self.gate.age(self.now).is_some_and(|age| age < gate.fresh);
-            self.login_is_new = !fresh;
-            if !fresh {
+            let needs = self.gate.needs_login(self.now, self.policy, gate.fresh, None) == LoginNeed::LogIn;
+            if needs {
                 self.gate.logged_in(self.now, None, None);
             }
+            submission.on_login(needs, self.policy, self.now);
         }
+        self.opened_at = self.now;
         let login = SmtpLogin::new(server, "[127.0.0.1]".into());
         self.provider = Some(Provider::SigningIn(Play::new(login, self.planted, Security::Tls, false)));
     }
 
-    fn asking(&mut self, mut script: Script) -> bool {
+    fn asking(&mut self, asked: Asked) -> bool {
         if self.provider.is_none() {
             self.connect();
         }
-        let was_used = matches!(self.provider, Some(Provider::Ready { used: true, done: 0, .. }));
-        let next = match self.ask(&script) {
+        let was_used = matches!(self.provider, Some(Provider::Ready { used: true, accepted: 0, .. }));
+        let mut submission = self.submission.take().expect("a message");
+        let next = self.ask(&mut submission);
+        let next = match next {
             Ok(None) => {
-                self.stage = Stage::Asking(script);
+                (self.stage, self.submission) = (Stage::Asking(asked), Some(submission));
                 return false;
             }
-            Ok(Some(Heard::Next)) => {
-                self.stage = Stage::Asking(script);
+            Ok(Some(ReplyMeaning::Next)) => {
+                (self.stage, self.submission) = (Stage::Asking(asked), Some(submission));
                 return true;
             }
-            Ok(Some(Heard::Accepted(reply))) => Next::Answer(reply),
-            Ok(Some(Heard::Refused(refusal))) => {
-                let account = self.account.clone().expect("an account");
-                if refusal.leaves() {
+            Ok(Some(ReplyMeaning::Accepted(reply))) => Next::Answer(reply),
+            Ok(Some(ReplyMeaning::Refused(refusal))) => {
+                if refusal.closes_connection() {
                     self.drop_provider();
                 }
-                let gate = account.smtp[0].gate().map(|gate| (&**gate, &mut self.gate));
-                let way = Way { gate, login_is_new: self.login_is_new, spent: self.spent, was_used };
-                script.refused(refusal, way, self.now)
+                let gate = submission.gate().cloned();
+                let attempt = Attempt { gate: gate.as_deref().map(|gate| (gate, &mut self.gate)), was_used };
+                submission.on_refusal(refusal, attempt, self.now)
             }
-            Ok(Some(Heard::Nonsense(what))) => {
-                self.failed(&mut script, Failure::ProtocolViolation { at: place(), what }, was_used)
+            Ok(Some(ReplyMeaning::NotAnAnswer(what))) => {
+                self.failed(&mut submission, Failure::ProtocolViolation { at: place(), what }, was_used)
             }
-            Err(failure) => self.failed(&mut script, failure, was_used),
+            Err(failure) => self.failed(&mut submission, failure, was_used),
         };
-        match next {
-            Next::Answer(reply) => {
-                self.spent += script.healing(self.now).map(|(_, spent)| spent).unwrap_or_default();
-                self.answered(&script, &reply)
+        let again = match &next {
+            Next::Answer(_) | Next::Fail(_) => {
+                submission.end_command(self.now);
+                None
             }
+            Next::Reopen => Some(self.policy),
+            Next::Retry(wait, policy) => {
+                self.now = self.now.checked_add(*wait).expect("a time");
+                assert!(submission.patience(self.now).is_some_and(|left| !left.is_zero()), "tried beyond the patience");
+                assert!(submission.retries(self.now).is_some_and(|(tries, _)| tries <= 7), "no end of trying");
+                Some(*policy)
+            }
+        };
+        self.submission = Some(submission);
+        if let Some(policy) = again {
+            self.drop_provider();
+            (self.policy, self.stage) = (policy, Stage::Asking(asked));
+            return true;
+        }
+        match next {
             Next::Fail(failure) => {
                 self.drop_provider();
-                self.answered(&script, &Reply::from_line(&failure.smtp_reply()))
+                self.answered(&asked, &Reply::from_line(&failure.smtp_reply()))
             }
-            Next::Reopen => {
-                self.drop_provider();
-                self.stage = Stage::Asking(script);
-                true
-            }
-            Next::Again(again) => {
-                self.drop_provider();
-                self.now = self.now.checked_add(again.wait).expect("a time");
-                assert!(script.patience(self.now).is_some_and(|left| !left.is_zero()), "tried beyond the patience");
-                assert!(script.healing(self.now).is_some_and(|(tries, _)| tries <= 7), "no end of trying");
-                self.stage = Stage::Asking(script);
-                true
-            }
+            Next::Answer(reply) => self.answered(&asked, &reply),
+            Next::Reopen | Next::Retry(..) => unreachable!(),
         }
     }
 
-    fn failed(&mut self, script: &mut Script, failure: Failure, was_used: bool) -> Next {
-        let account = self.account.clone().expect("an account");
+    fn failed(&mut self, submission: &mut Submission, failure: Failure, was_used: bool) -> Next {
         self.drop_provider();
-        let gate = account.smtp[0].gate().map(|gate| (&**gate, &mut self.gate));
-        script.failed(failure, Way { gate, login_is_new: self.login_is_new, spent: self.spent, was_used }, self.now)
+        let gate = submission.gate().cloned();
+        let attempt = Attempt { gate: gate.as_deref().map(|gate| (gate, &mut self.gate)), was_used };
+        submission.on_failure(failure, attempt, self.now)
     }
 
     /// One step with the provider: a line heard, or the next command said; `None` when it has to be waited for.
-    fn ask(&mut self, script: &Script) -> Result<Option<Heard>, Failure> {
+    fn ask(&mut self, submission: &mut Submission) -> Result<Option<ReplyMeaning>, Failure> {
         let unread = self.heard().0 > 0;
         match &mut self.provider {
-            Some(Provider::Ready { offered, done, asked: asked @ false, .. }) => {
+            Some(Provider::Ready { offered, accepted, said: said @ None, .. }) => {
                 if unread {
                     self.out_of_turn = true;
                     return Err(Failure::ProtocolViolation { at: place(), what: "it spoke unasked".into() });
                 }
-                if let Some((size, limit)) = script.too_big(offered) {
+                if let Some((size, limit)) = submission.too_big(offered) {
                     return Err(Failure::TooBig { at: place(), size, limit });
                 }
-                let line = script.line(*done, offered).expect("a command");
+                let line = submission.line(*accepted, offered).expect("a command");
                 assert!(line.bytes().all(|b| matches!(b, b' '..=b'~' | b'\t')), "{line:?}");
                 self.to_server.extend_from_slice(line.as_bytes());
                 self.to_server.extend_from_slice(b"\r\n");
-                *asked = true;
+                *said = Some(line);
             }
             Some(_) => {}
             None => return Ok(None),
@@ -363,28 +409,28 @@ impl<'a> Session<'a> {
                     Outcome::Ready(offered) => {
                         self.provider = Some(Provider::Ready {
                             offered,
-                            done: 0,
+                            accepted: 0,
                             used: false,
-                            asked: false,
+                            opened_at: self.opened_at,
+                            said: None,
                             parser: ReplyParser::default(),
                             sender: None,
                             recipients: Vec::new(),
                         });
                     }
                 }
-                Ok(Some(Heard::Next))
+                Ok(Some(ReplyMeaning::Next))
             }
-            Some(Provider::Ready { offered, done, asked, parser, sender, recipients, .. }) => {
+            Some(Provider::Ready { accepted, said, parser, sender, recipients, .. }) => {
                 let reply = parser
                     .push(&line)
                     .map_err(|wrong| Failure::ProtocolViolation { at: place(), what: wrong.to_string() })?;
-                let Some(reply) = reply else { return Ok(Some(Heard::Next)) };
-                let said = script.line(*done, offered).expect("a command");
+                let Some(reply) = reply else { return Ok(Some(ReplyMeaning::Next)) };
+                let said = said.take().expect("a command");
                 let code = reply.code;
-                let heard = script.heard(*done, reply);
-                *asked = false;
-                if matches!(heard, Heard::Next | Heard::Accepted(_)) {
-                    *done += 1;
+                let meaning = submission.on_reply(*accepted, reply, 0);
+                if matches!(meaning, ReplyMeaning::Next | ReplyMeaning::Accepted(_)) {
+                    *accepted += 1;
                     if said.starts_with("MAIL ") {
                         assert!(sender.is_none() && (250..260).contains(&code));
                         *sender = Some(said);
@@ -393,26 +439,27 @@ impl<'a> Session<'a> {
                         recipients.push(path.trim_end_matches('>').to_owned());
                     }
                 }
-                Ok(Some(heard))
+                Ok(Some(meaning))
             }
             None => Ok(None),
         }
     }
 
     /// The client's command has its answer.
-    fn answered(&mut self, script: &Script, reply: &Reply) -> bool {
-        let offered = Extensions::default();
-        let last = (0..).map_while(|n| script.line(n, &offered)).last().expect("a command");
-        if last.starts_with("MAIL ") {
-            let text = self.front.mail_answered(reply);
-            return self.tell(&text);
-        }
-        if let Some(path) = last.strip_prefix("RCPT TO:<") {
-            if reply.is_ok() {
-                self.told.push(path.trim_end_matches('>').to_owned());
+    fn answered(&mut self, asked: &Asked, reply: &Reply) -> bool {
+        match asked {
+            Asked::Mail => {
+                let text = self.front.mail_answered(reply);
+                return self.tell(&text);
             }
-            let text = self.front.rcpt_answered(reply);
-            return self.tell(&text);
+            Asked::Rcpt(path) => {
+                if reply.is_ok() {
+                    self.told.push(path.trim_end_matches('>').to_owned());
+                }
+                let text = self.front.rcpt_answered(reply);
+                return self.tell(&text);
+            }
+            Asked::Data => {}
         }
         if !self.from_client.is_empty() {
             // A body before it was asked for.
@@ -534,8 +581,8 @@ impl<'a> Session<'a> {
             assert!(!goes_on);
         }
         match &mut self.provider {
-            Some(Provider::Ready { done, used, sender, recipients, .. }) if goes_on => {
-                (*done, *used, *sender) = (0, true, None);
+            Some(Provider::Ready { accepted, used, sender, recipients, .. }) if goes_on => {
+                (*accepted, *used, *sender) = (0, true, None);
                 recipients.clear();
             }
             _ => self.drop_provider(),

@@ -17,12 +17,12 @@ use super::{STRANGER, Step, finish, leave};
 use crate::diagnose::explain;
 use crate::proxy::Engine;
 use crate::proxy::net::dial::{Family, Route};
-use crate::proxy::sign_in::{hear, say};
+use crate::proxy::sign_in::{hear, prepare_on, say};
 use crate::proxy::smtp::submission::rehearse;
 use ostler_mail::account::{Account, Protocol, Security, Server, SignIn, Timeouts};
 use ostler_mail::failure::{Failure, Place, Waiting};
 use ostler_mail::machine::Outgoing;
-use ostler_mail::pop3;
+use ostler_mail::{pop3, smtp};
 
 /// What all looks at one failure may take together: a person is waiting.
 const LOOK: Duration = Duration::from_secs(12);
@@ -141,7 +141,7 @@ async fn other_ports(engine: &Arc<Engine>, server: &Server, timeouts: &Timeouts)
 async fn greets(engine: &Engine, server: &Server, timeouts: &Timeouts) -> Result<(), Failure> {
     let mut upstream = engine.dialer.connect(server, timeouts, Route::default()).await?;
     if server.protocol == Protocol::Smtp {
-        let prepared = engine.prepare_smtp_on(upstream, server, timeouts).await?;
+        let prepared = prepare_on::<smtp::login::SmtpLogin>(engine, upstream, server, timeouts).await?;
         let (mut upstream, _) = prepared.finish(&engine.dialer, None, timeouts).await?;
         leave(&mut upstream, timeouts).await;
         return Ok(());

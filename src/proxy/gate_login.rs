@@ -1,5 +1,5 @@
-//! Opens the gate of a POP-before-SMTP provider: the login before a send, in its turn, from the address and family the
-//! SMTP connection will have. What counts and for how long is decided in `gate.rs`.
+//! Opens the gate of a POP-before-SMTP provider: the login before a send, one at a time, from the address and family the
+//! SMTP connection will have. Which login counts and for how long is decided in `ostler_mail::pop_before_smtp`.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -8,155 +8,143 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use crate::events::event::Event;
-use crate::proxy::net::dial::{Family, Route, common_families, local_address_towards};
-use crate::proxy::sign_in::{hear, say};
-use crate::proxy::{Engine, now};
+use crate::proxy::net::dial::{Family, Route, Upstream, common_families, local_address_towards};
+use crate::proxy::sign_in::{connect_and_prepare, hear, note_refusal, say};
+use crate::proxy::{Engine, GateCell, now};
 use ostler_mail::account::{Account, AfterPop, Server, Timeouts};
 use ostler_mail::failure::{Failure, Waiting};
 use ostler_mail::machine::Outgoing;
-use ostler_mail::pop_before_smtp::Entry;
+use ostler_mail::pop_before_smtp::{LoginNeed, LoginPolicy};
+use ostler_mail::pop3::login::{Pop3Login, Ready};
 use ostler_mail::secret::Secret;
 
-/// How long the answer to QUIT is waited for: servers that count a login at its end want it, no more.
-const QUIT: Duration = Duration::from_secs(5);
+/// How long the answer to QUIT is waited for. Servers that count a login from its end want a QUIT; none needs more.
+const QUIT_REPLY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Whether a send wants a login before it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wish {
-    /// If the settings say so.
-    AsSet,
-    /// In any case: the provider said no.
-    Anew,
-    /// Not if there was one at all lately: a login just made may need time, not company.
-    Keep,
+/// A send that has to come behind a login.
+pub(super) struct GatedSend<'a> {
+    pub(super) engine: &'a Engine,
+    pub(super) account: &'a Account,
+    /// The SMTP server.
+    pub(super) server: &'a Server,
+    pub(super) gate: &'a AfterPop,
+    /// What the client gave at AUTH, for accounts that pass it on.
+    pub(super) client_secret: Option<&'a Arc<Secret>>,
+    pub(super) timeouts: &'a Timeouts,
 }
 
-/// While a refusal is being healed, a login so old is still the one to wait for.
-const LATELY: Duration = Duration::from_secs(60);
-
-/// The way through the gate.
+/// A gate behind which the SMTP connection may be opened.
 #[derive(Debug, Clone, Copy)]
-pub struct Passed {
-    /// How the SMTP connection has to be made.
-    pub route: Route,
-    /// Whether a login was made just for this.
-    pub login_is_new: bool,
+pub(super) struct OpenGate {
+    /// How the SMTP connection has to be made: the provider knows its visitors by their address.
+    pub(super) route: Route,
+    /// The login was made for this send, or after its refusal by another one.
+    pub(super) login_is_new: bool,
 }
 
-impl Engine {
-    /// Sees to it that a login of the account holds.
-    pub async fn enter_gate(
-        &self,
-        account: &Account,
-        server: &Server,
-        gate: &AfterPop,
-        given: Option<&Arc<Secret>>,
-        wish: Wish,
-        timeouts: &Timeouts,
-    ) -> Result<Passed, Failure> {
-        let cell = self.gate(&gate.login);
-        let families = self.gate_families(server, &gate.login, timeouts).await?;
-        let family =
-            cell.lock().known_as().map(Family::of).filter(|f| families.contains(f)).or(families.first().copied());
+impl GatedSend<'_> {
+    /// Sees to it that a login of the account holds, and waits as long as the provider usually takes to notice it.
+    pub(super) async fn ensure_login(&self, policy: LoginPolicy) -> Result<OpenGate, Failure> {
+        let login = &self.gate.login;
+        let cell = self.engine.gate(login);
+        let families = gate_families(self.engine, self.server, login, self.timeouts).await?;
+        // Only one send or fetch of this login signs in at a time. A send that has waited here for another's login asks only
+        // now whether it needs one itself: sends that were refused together share the login of the first.
         let turn = cell.turn.lock().await;
-        let local = self.local_address(&gate.login, family, timeouts).await;
-        let fresh = if wish == Wish::Keep { gate.fresh.max(LATELY) } else { gate.fresh };
-        let entry = cell.lock().enter(now(), fresh, local);
-        let may_log_in = !cell.lock().has_session();
-        match entry {
-            Entry::Open(wait) if !(wish == Wish::Anew && may_log_in) => {
-                drop(turn);
-                sleep(wait).await;
-                let from = cell.lock().known_as();
-                Ok(Passed { route: Route { family, from }, login_is_new: false })
+        let family = known_family(&cell, &families);
+        let local = self.local_address(family).await;
+        let need = cell.lock().needs_login(now(), policy, self.gate.fresh, local);
+        let (route, wait, login_is_new) = match need {
+            LoginNeed::Holds(wait) => {
+                let (gate, route) = (cell.lock(), |from| Route { family, from });
+                let is_new = matches!(policy, LoginPolicy::NewerThan(refused) if gate.has_login_since(refused));
+                (route(gate.known_as()), wait, is_new)
             }
-            Entry::Open(_) | Entry::LogIn => {
-                let (family, from) = self.log_in_by(account, &gate.login, &families, given, timeouts).await?;
-                let wait = match cell.lock().enter(now(), gate.fresh.max(Duration::from_secs(1)), None) {
-                    Entry::Open(wait) => wait,
-                    Entry::LogIn => Duration::ZERO,
-                };
-                drop(turn);
-                sleep(wait).await;
-                Ok(Passed { route: Route { family, from }, login_is_new: true })
+            LoginNeed::LogIn => {
+                let route = self.log_in(&families).await?;
+                (route, cell.lock().permission_wait(now()), true)
             }
-        }
-    }
-
-    /// The families both servers can be reached by, the best first.
-    pub async fn gate_families(
-        &self,
-        server: &Server,
-        login: &Server,
-        timeouts: &Timeouts,
-    ) -> Result<Vec<Family>, Failure> {
-        let (first, second) =
-            tokio::join!(self.dialer.resolve(server, timeouts.connect), self.dialer.resolve(login, timeouts.connect));
-        Ok(common_families(&first?, &second?))
+        };
+        drop(turn);
+        sleep(wait).await;
+        Ok(OpenGate { route, login_is_new })
     }
 
     /// Logs in by the first of these families that works; with none, by whatever there is.
-    async fn log_in_by(
-        &self,
-        account: &Account,
-        login: &Server,
-        families: &[Family],
-        given: Option<&Arc<Secret>>,
-        timeouts: &Timeouts,
-    ) -> Result<(Option<Family>, Option<IpAddr>), Failure> {
+    async fn log_in(&self, families: &[Family]) -> Result<Route, Failure> {
         let mut left = families.iter().copied();
         loop {
             let family = left.next();
-            match self.log_in(account, login, family, given, timeouts).await {
+            match self.log_in_over(family).await {
                 Err(failure) if failure.is_unreachable() && left.len() > 0 => {}
-                done => return done.map(|from| (family, from)),
+                done => return done.map(|from| Route { family, from }),
             }
         }
     }
 
-    async fn local_address(&self, login: &Server, family: Option<Family>, timeouts: &Timeouts) -> Option<IpAddr> {
-        let addresses = self.dialer.resolve(login, timeouts.connect).await.ok()?;
-        let address = addresses.into_iter().find(|a| family.is_none_or(|f| f.has(*a)))?;
-        local_address_towards((address, login.port).into())
-    }
-
-    /// USER, PASS, QUIT, and nothing else: no STAT, no list, nothing that could touch a message.
-    async fn log_in(
-        &self,
-        account: &Account,
-        login: &Server,
-        family: Option<Family>,
-        given: Option<&Arc<Secret>>,
-        timeouts: &Timeouts,
-    ) -> Result<Option<IpAddr>, Failure> {
-        let secret = self.secret(account, login, given).await?;
+    /// USER, PASS, QUIT, and nothing else: no STAT, no list, nothing that could touch a message. Gives the address of this
+    /// computer that the provider has seen.
+    async fn log_in_over(&self, family: Option<Family>) -> Result<Option<IpAddr>, Failure> {
+        let Self { engine, account, timeouts, .. } = *self;
+        let login = &self.gate.login;
+        let secret = engine.secret(account, login, self.client_secret).await?;
         let route = Route { family, from: None };
-        let prepared =
-            self.prepare_pop3(login, timeouts, route).await.inspect_err(|f| self.note_refusal(account, login, f))?;
-        let (crate::proxy::sign_in::Prepared::WantsSecret(upstream, _)
-        | crate::proxy::sign_in::Prepared::Done(upstream, _)) = &prepared;
-        let local = upstream.local;
-        let cell = self.gate(login);
-        let (delay, how) = match prepared.finish(&self.dialer, Some(secret), timeouts).await {
-            Ok((mut upstream, ready)) => {
-                self.learn(login, |learned| learned.pop3 = Some(ready.known.clone()));
-                let limit = QUIT.min(timeouts.reply);
-                if say(&mut upstream, &Outgoing::line("QUIT"), Waiting::Answer, limit).await.is_ok() {
-                    let _ = hear(&mut upstream, Waiting::Answer, limit, Instant::now() + limit).await;
-                }
-                upstream.conn.close().await;
-                (ready.known.login_delay, "done")
+        let noted = |failure: &Failure| note_refusal(engine, account, login, failure);
+        let prepared = connect_and_prepare::<Pop3Login>(engine, login, timeouts, route).await.inspect_err(noted)?;
+        let local = prepared.upstream().local;
+        let (delay, how) = match prepared.finish(&engine.dialer, Some(secret), timeouts).await {
+            Ok((upstream, ready)) => {
+                let delay = ready.known.login_delay;
+                quit(engine, login, upstream, ready, timeouts).await;
+                (delay, "done")
             }
-            // Both are said only to whoever gave the right password, and servers have noted the login by then.
+            // Servers send these only after checking the password, so the login already counts.
             Err(Failure::InUse { .. }) => (None, "the mailbox is in use, which is as good"),
             Err(Failure::LoginDelay { .. }) => (None, "too soon after the last one, which is as good"),
             Err(failure) => {
-                self.note_refusal(account, login, &failure);
+                noted(&failure);
                 return Err(failure);
             }
         };
-        cell.lock().logged_in(now(), local, delay);
-        self.events.publish(Event::GateOpened { account: account.name.clone(), server: login.address(), how });
+        engine.gate(login).lock().logged_in(now(), local, delay);
+        engine.events.publish(Event::GateOpened { account: account.name.clone(), server: login.address(), how });
         Ok(local)
     }
+
+    /// The address of this computer a login would come from now: after a change of network an old login is worth nothing.
+    async fn local_address(&self, family: Option<Family>) -> Option<IpAddr> {
+        let login = &self.gate.login;
+        let addresses = self.engine.dialer.resolve(login, self.timeouts.connect).await.ok()?;
+        let address = addresses.into_iter().find(|a| family.is_none_or(|f| f.has(*a)))?;
+        local_address_towards((address, login.port).into())
+    }
+}
+
+/// Leaves in good order: some servers count a login only once QUIT was answered.
+async fn quit(engine: &Engine, login: &Server, mut upstream: Upstream, ready: Ready, timeouts: &Timeouts) {
+    engine.learn(login, |learned| learned.pop3 = Some(ready.known));
+    let limit = QUIT_REPLY_TIMEOUT.min(timeouts.reply);
+    if say(&mut upstream, &Outgoing::line("QUIT"), Waiting::Answer, limit).await.is_ok() {
+        let _ = hear(&mut upstream, Waiting::Answer, limit, Instant::now() + limit).await;
+    }
+    upstream.conn.close().await;
+}
+
+/// The family the provider knows this computer by, where both servers have it, else the best of those they share.
+fn known_family(cell: &GateCell, families: &[Family]) -> Option<Family> {
+    let known = cell.lock().known_as().map(Family::of);
+    known.filter(|family| families.contains(family)).or(families.first().copied())
+}
+
+/// The families both servers can be reached by, the best first. A login over IPv6 opens nothing for IPv4.
+pub(super) async fn gate_families(
+    engine: &Engine,
+    server: &Server,
+    login: &Server,
+    timeouts: &Timeouts,
+) -> Result<Vec<Family>, Failure> {
+    let dialer = &engine.dialer;
+    let (first, second) =
+        tokio::join!(dialer.resolve(server, timeouts.connect), dialer.resolve(login, timeouts.connect));
+    Ok(common_families(&first?, &second?))
 }

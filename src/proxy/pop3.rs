@@ -1,6 +1,5 @@
-//! A POP3 session: hear the client, sign in at its provider (reaching for it while the client still types), then pass.
+//! A POP3 session: hear the client, sign in at its provider (connecting while the client still types), then pass.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,11 +7,13 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
 use crate::events::event::Event;
+use crate::proxy::early::EarlyConnect;
+use crate::proxy::gate_login::gate_families;
 use crate::proxy::net::conn::Conn;
 use crate::proxy::net::dial::{Route, Upstream};
 use crate::proxy::relay::{Ended, Limits, relay};
 use crate::proxy::session::{Heard, Session, goodbye, secret_of, unless_stopped};
-use crate::proxy::sign_in::{Prepared, supported};
+use crate::proxy::sign_in::{connect_and_prepare, note_refusal, supported};
 use crate::proxy::{Engine, GateCell, now};
 use ostler_mail::account::{Access, Account, Server};
 use ostler_mail::client_fault::ClientMisconfiguration;
@@ -22,64 +23,30 @@ use ostler_mail::pop3::filter::Pop3Filter;
 use ostler_mail::pop3::front::{Answer, Pop3Front, misused};
 use ostler_mail::pop3::login::{Pop3Login, Ready};
 use ostler_mail::sasl::Attempt;
-use ostler_mail::secret::Secret;
 use ostler_mail::wire::{AUTH_LINE, COMMAND_LINE};
 
 /// How long TLS may take to say goodbye to a provider.
 const CLOSE: Duration = Duration::from_secs(2);
 
-/// A provider being reached for: all but the password is said by the time it is needed.
-type Reached = Result<(Prepared<Pop3Login>, Option<Arc<Secret>>), Failure>;
-
-struct Reach {
-    account: Arc<Account>,
-    future: Option<Pin<Box<dyn Future<Output = Reached> + Send>>>,
-    reached: Option<Reached>,
-}
-
-impl Reach {
-    fn begin(session: &Session, account: &Arc<Account>, server: &Server) -> Self {
-        let engine = Arc::clone(&session.engine);
-        let timeouts = session.settings.timeouts.clone();
-        let (owner, server) = (Arc::clone(account), server.clone());
-        let future = Box::pin(async move {
-            supported(&server)?;
-            let from_client =
-                server.credentials().is_some_and(|c| c.secret == ostler_mail::account::SecretSource::Client);
-            let secret =
-                async { if from_client { Ok(None) } else { engine.secret(&owner, &server, None).await.map(Some) } };
-            let prepared = async {
-                let route = route(&engine, &owner, &server, &timeouts).await;
-                engine
-                    .prepare_pop3(&server, &timeouts, route)
-                    .await
-                    .inspect_err(|f| engine.note_refusal(&owner, &server, f))
-            };
-            let (prepared, secret) = tokio::join!(prepared, secret);
-            Ok((prepared?, secret?))
-        });
-        Self { account: Arc::clone(account), future: Some(future), reached: None }
-    }
-
-    /// Goes on reaching; never completes once it has, so that it can stand in a `select!`.
-    async fn go_on(&mut self) {
-        match &mut self.future {
-            Some(future) => {
-                let reached = future.await;
-                self.future = None;
-                self.reached = Some(reached);
-            }
-            None => std::future::pending().await,
-        }
-    }
-
-    async fn wait(mut self) -> Reached {
-        match (self.reached.take(), self.future.take()) {
-            (Some(reached), _) => reached,
-            (None, Some(future)) => future.await,
-            (None, None) => Err(Failure::Internal),
-        }
-    }
+/// Connects to the provider while the client still types: all but the password is said by the time it is needed.
+fn connect_early(session: &Session, account: &Arc<Account>, server: &Server) -> EarlyConnect<Pop3Login> {
+    let engine = Arc::clone(&session.engine);
+    let timeouts = session.settings.timeouts.clone();
+    let (owner, server) = (Arc::clone(account), server.clone());
+    EarlyConnect::new(Arc::clone(account), async move {
+        supported(&server)?;
+        let from_client = server.credentials().is_some_and(|c| c.secret == ostler_mail::account::SecretSource::Client);
+        let secret =
+            async { if from_client { Ok(None) } else { engine.secret(&owner, &server, None).await.map(Some) } };
+        let prepared = async {
+            let route = route(&engine, &owner, &server, &timeouts).await;
+            connect_and_prepare(&engine, &server, &timeouts, route)
+                .await
+                .inspect_err(|f| note_refusal(&engine, &owner, &server, f))
+        };
+        let (prepared, secret) = tokio::join!(prepared, secret);
+        Ok((prepared?, secret?))
+    })
 }
 
 /// The way to a POP3 server: where a gate hangs on the login, the family the gate needs.
@@ -91,7 +58,7 @@ async fn route(
 ) -> Route {
     let gated = account.smtp.iter().find(|s| s.gate().is_some_and(|g| g.login.id() == server.id()));
     let family = match gated {
-        Some(gated) => engine.gate_families(gated, server, timeouts).await.ok().and_then(|f| f.first().copied()),
+        Some(gated) => gate_families(engine, gated, server, timeouts).await.ok().and_then(|f| f.first().copied()),
         None => None,
     };
     Route { family, from: None }
@@ -129,16 +96,16 @@ async fn sign_in(
     client: &mut Conn<TcpStream>,
     front: &mut Pop3Front,
 ) -> Option<(Entered, Arc<Account>)> {
-    let mut reach: Option<Reach> = None;
+    let mut early: Option<EarlyConnect<Pop3Login>> = None;
     let mut deadline = Instant::now() + session.settings.timeouts.login;
     loop {
         let limit = if front.in_exchange() { AUTH_LINE } else { COMMAND_LINE };
         let heard = loop {
-            let Some(reaching) = &mut reach else { break session.hear(client, limit, deadline).await };
+            let Some(connecting) = &mut early else { break session.hear(client, limit, deadline).await };
             tokio::select! {
                 biased;
                 heard = session.hear(client, limit, deadline) => break heard,
-                () = reaching.go_on() => {}
+                () = connecting.drive() => {}
             }
         };
         let answer = match heard {
@@ -164,17 +131,17 @@ async fn sign_in(
             }
             Answer::Known(account, text) => {
                 session.named(&account);
-                let other = reach.as_ref().is_none_or(|r| !Arc::ptr_eq(&r.account, &account));
+                let other = early.as_ref().is_none_or(|early| !early.is_for(&account));
                 // Where the local password decides, the provider hears nothing before it was right.
                 if let Some(server) =
                     account.pop3.as_ref().filter(|_| other && session.settings.access != Access::Password)
                 {
-                    reach = Some(Reach::begin(session, &account, server));
+                    early = Some(connect_early(session, &account, server));
                 }
                 text
             }
             Answer::SignIn(account, attempt) => {
-                match unless_stopped(session.stopping.clone(), enter(session, &account, &attempt, reach.take())).await {
+                match unless_stopped(session.stopping.clone(), enter(session, &account, &attempt, early.take())).await {
                     Ok(Some(entered)) => return Some((entered, account)),
                     Ok(None) if session.has_guessed_enough() => {
                         let Answer::Misused(misuse, text) =
@@ -221,7 +188,7 @@ async fn enter(
     session: &mut Session,
     account: &Arc<Account>,
     attempt: &Attempt,
-    reach: Option<Reach>,
+    early: Option<EarlyConnect<Pop3Login>>,
 ) -> Result<Option<Entered>, Failure> {
     session.named(account);
     if session.settings.access == Access::Password && !session.knows_password(account, &attempt.proof).await? {
@@ -234,14 +201,11 @@ async fn enter(
         });
     };
     session.doing("signing in at the provider");
-    let reach = match reach.filter(|r| Arc::ptr_eq(&r.account, account)) {
-        Some(reach) => reach,
-        None => Reach::begin(session, account, server),
-    };
-    let (mut prepared, mut secret) = reach.wait().await?;
+    let early = early.filter(|early| early.is_for(account)).unwrap_or_else(|| connect_early(session, account, server));
+    let (mut prepared, mut secret) = early.result().await?;
     if prepared.is_stale().await {
         // It hung up while the client was typing; no password has been said yet.
-        (prepared, secret) = Reach::begin(session, account, server).wait().await?;
+        (prepared, secret) = connect_early(session, account, server).result().await?;
     }
     // The local password is nothing a provider may hear.
     let given = secret_of(attempt).filter(|_| session.settings.access != Access::Password);
@@ -256,7 +220,7 @@ async fn enter(
         None => None,
     };
     let finished = prepared.finish(&engine.dialer, Some(secret), &session.settings.timeouts).await;
-    let (upstream, ready) = finished.inspect_err(|failure| engine.note_refusal(account, server, failure))?;
+    let (upstream, ready) = finished.inspect_err(|failure| note_refusal(&engine, account, server, failure))?;
     engine.learn(server, |learned| learned.pop3 = Some(ready.known.clone()));
     if let Some(cell) = &gate {
         let mut gate = cell.lock();

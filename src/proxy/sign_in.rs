@@ -41,11 +41,16 @@ pub async fn prepare<L: Login>(
 }
 
 impl<L: Login> Prepared<L> {
+    /// The connection it is made on.
+    pub fn upstream(&self) -> &Upstream {
+        let (Self::WantsSecret(upstream, _) | Self::Done(upstream, _)) = self;
+        upstream
+    }
+
     /// Whether the server has hung up or spoken since.
     pub async fn is_stale(&mut self) -> bool {
-        match self {
-            Self::WantsSecret(upstream, _) | Self::Done(upstream, _) => upstream.conn.has_news().await,
-        }
+        let (Self::WantsSecret(upstream, _) | Self::Done(upstream, _)) = self;
+        upstream.conn.has_news().await
     }
 
     /// Gives the secret and goes on until the sign-in is done or refused.
@@ -157,62 +162,60 @@ pub async fn hear(
     }
 }
 
-impl Engine {
-    /// Reaches a POP3 server of an account and prepares the sign-in there.
-    pub async fn prepare_pop3(
-        &self,
-        server: &Server,
-        timeouts: &Timeouts,
-        route: Route,
-    ) -> Result<Prepared<pop3::login::Pop3Login>, Failure> {
-        debug_assert_eq!(server.protocol, Protocol::Pop3);
-        let upstream = self.dialer.connect(server, timeouts, route).await?;
-        self.prepare_pop3_on(upstream, server, timeouts).await
-    }
+/// A sign-in that can be begun at any server of its protocol.
+pub(crate) trait BeginLogin: Login + Sized {
+    const PROTOCOL: Protocol;
 
-    /// The same on a connection that is there already.
-    pub async fn prepare_pop3_on(
-        &self,
-        upstream: Upstream,
-        server: &Server,
-        timeouts: &Timeouts,
-    ) -> Result<Prepared<pop3::login::Pop3Login>, Failure> {
+    fn begin(engine: &Engine, server: &Server, upstream: &Upstream) -> Self;
+}
+
+impl BeginLogin for pop3::login::Pop3Login {
+    const PROTOCOL: Protocol = Protocol::Pop3;
+
+    fn begin(engine: &Engine, server: &Server, _: &Upstream) -> Self {
         let user = server.credentials().map(|c| c.username.clone()).unwrap_or_default();
-        let login = pop3::login::Pop3Login::new(server, &user, self.learned(server).pop3);
-        prepare(&self.dialer, upstream, login, timeouts).await
+        Self::new(server, &user, engine.learned(server).pop3)
     }
+}
 
-    /// Reaches an SMTP server and prepares the sign-in there.
-    pub async fn prepare_smtp(
-        &self,
-        server: &Server,
-        timeouts: &Timeouts,
-        route: Route,
-    ) -> Result<Prepared<smtp::login::SmtpLogin>, Failure> {
-        debug_assert_eq!(server.protocol, Protocol::Smtp);
-        let upstream = self.dialer.connect(server, timeouts, route).await?;
-        self.prepare_smtp_on(upstream, server, timeouts).await
-    }
+impl BeginLogin for smtp::login::SmtpLogin {
+    const PROTOCOL: Protocol = Protocol::Smtp;
 
-    /// The same on a connection that is there already.
-    pub async fn prepare_smtp_on(
-        &self,
-        upstream: Upstream,
-        server: &Server,
-        timeouts: &Timeouts,
-    ) -> Result<Prepared<smtp::login::SmtpLogin>, Failure> {
-        let name = smtp::login::own_name(upstream.local);
-        prepare(&self.dialer, upstream, smtp::login::SmtpLogin::new(server, name), timeouts).await
+    fn begin(_: &Engine, server: &Server, upstream: &Upstream) -> Self {
+        Self::new(server, smtp::login::own_name(upstream.local))
     }
+}
 
-    /// What a failed sign-in means for what is remembered: a refused secret is read anew the next time.
-    pub fn note_refusal(&self, account: &Account, server: &Server, failure: &Failure) {
-        if matches!(failure, Failure::SignInRefused { .. }) {
-            self.vault.drop_cached(account, server);
-        }
-        // What was known of the server may be what went wrong.
-        self.learn(server, |learned| learned.pop3 = None);
+/// Connects to a server of an account and prepares the sign-in there.
+pub(crate) async fn connect_and_prepare<L: BeginLogin>(
+    engine: &Engine,
+    server: &Server,
+    timeouts: &Timeouts,
+    route: Route,
+) -> Result<Prepared<L>, Failure> {
+    debug_assert_eq!(server.protocol, L::PROTOCOL);
+    let upstream = engine.dialer.connect(server, timeouts, route).await?;
+    prepare_on(engine, upstream, server, timeouts).await
+}
+
+/// The same on a connection that is there already.
+pub(crate) async fn prepare_on<L: BeginLogin>(
+    engine: &Engine,
+    upstream: Upstream,
+    server: &Server,
+    timeouts: &Timeouts,
+) -> Result<Prepared<L>, Failure> {
+    let login = L::begin(engine, server, &upstream);
+    prepare(&engine.dialer, upstream, login, timeouts).await
+}
+
+/// Forgets what a failed sign-in has put in doubt: a refused secret is read anew the next time.
+pub(crate) fn note_refusal(engine: &Engine, account: &Account, server: &Server, failure: &Failure) {
+    if matches!(failure, Failure::SignInRefused { .. }) {
+        engine.vault.drop_cached(account, server);
     }
+    // What was known of the server may be what went wrong.
+    engine.learn(server, |learned| learned.pop3 = None);
 }
 
 /// Settings that ask for what this version does not have are an error at sign-in, not at start: the rest works.

@@ -1,4 +1,4 @@
-//! An SMTP session: hear the client, and give each message to the `carrier`, which has the provider's side.
+//! An SMTP session: hear the client, and give each message to [`submission`], which has the provider's side.
 
 pub(crate) mod submission;
 
@@ -13,11 +13,10 @@ use crate::proxy::net::conn::Conn;
 use crate::proxy::session::{Heard, Session, goodbye, has_early_input, secret_of};
 use ostler_mail::account::{Access, Account};
 use ostler_mail::client_fault::Misuse;
-use ostler_mail::smtp::Reply;
-use ostler_mail::smtp::envelope::Say;
-use ostler_mail::smtp::front::{Answer, SmtpFront, Transaction, misused};
+use ostler_mail::smtp::envelope::EnvelopeCommand;
+use ostler_mail::smtp::front::{Answer, SmtpFront, misused};
 use ostler_mail::wire::{AUTH_LINE, COMMAND_LINE};
-use submission::Carrier;
+use submission::ProviderSide;
 
 /// Serves a client to its end.
 pub async fn serve(session: &mut Session, client: &mut Conn<TcpStream>) {
@@ -25,18 +24,23 @@ pub async fn serve(session: &mut Session, client: &mut Conn<TcpStream>) {
         session.settings.accounts.first().filter(|_| session.own.is_some() || session.settings.accounts.len() == 1);
     let size = session.own.as_ref().or(size).and_then(|a| a.smtp.first()).and_then(|s| session.engine.learned(s).size);
     let front = SmtpFront::new(Arc::clone(&session.settings), session.own.clone(), session.stamp(), size);
-    let carrier = Carrier::new(Arc::clone(&session.engine), Arc::clone(&session.settings));
+    let provider = ProviderSide::new(Arc::clone(&session.engine), Arc::clone(&session.settings));
     // Boxed, so that what is rare does not make every session big.
-    Box::pin(converse(session, client, front, carrier)).await;
+    Box::pin(converse(session, client, front, provider)).await;
 }
 
-async fn converse(session: &mut Session, client: &mut Conn<TcpStream>, mut front: SmtpFront, mut carrier: Carrier) {
+async fn converse(
+    session: &mut Session,
+    client: &mut Conn<TcpStream>,
+    mut front: SmtpFront,
+    mut provider: ProviderSide,
+) {
     if !session.say(client, &front.greeting()).await {
         return;
     }
     let mut deadline = Instant::now() + session.settings.timeouts.login;
     loop {
-        let heard = next(session, client, &front, &mut carrier, deadline).await;
+        let heard = next(session, client, &front, &mut provider, deadline).await;
         let answer = match heard {
             Heard::Line(line) => {
                 session.log_line(&line, front.in_exchange());
@@ -59,7 +63,7 @@ async fn converse(session: &mut Session, client: &mut Conn<TcpStream>, mut front
                 format!("{}\r\n", failure.smtp_reply())
             }
             Answer::Authenticate(account, attempt) => {
-                match authenticate(session, &mut front, &mut carrier, account, &attempt).await {
+                match authenticate(session, &mut front, &mut provider, account, &attempt).await {
                     Some(text) => text,
                     None => {
                         let Answer::Misused(misuse, text) = misused(Misuse::TooManyPasswords) else { break };
@@ -72,18 +76,13 @@ async fn converse(session: &mut Session, client: &mut Conn<TcpStream>, mut front
             Answer::Mail(account, mail) => {
                 session.named(&account);
                 session.doing("beginning a message");
-                carrier.begin_message();
-                let reply = carrier.carry(session, &account, &mail, &[], Say::Mail(mail.clone())).await;
-                front.mail_answered(&reply)
+                provider.begin_message(&account, mail);
+                front.mail_answered(&provider.submit(session, EnvelopeCommand::Mail).await)
             }
-            Answer::Rcpt(recipient) => match front.transaction().cloned() {
-                Some(Transaction { account, mail, accepted }) => {
-                    let reply = carrier.carry(session, &account, &mail, &accepted, Say::Rcpt(recipient)).await;
-                    front.rcpt_answered(&reply)
-                }
-                None => front.rcpt_answered(&Reply::new(451, "4.3.0 ostler lost track of this message")),
-            },
-            Answer::Data => match message(session, client, &mut front, &mut carrier).await {
+            Answer::Rcpt(recipient) => {
+                front.rcpt_answered(&provider.submit(session, EnvelopeCommand::Rcpt(recipient)).await)
+            }
+            Answer::Data => match message(session, client, &mut front, &mut provider).await {
                 Some(text) => text,
                 None => break,
             },
@@ -114,17 +113,17 @@ async fn converse(session: &mut Session, client: &mut Conn<TcpStream>, mut front
         if front.is_at_work() {
             deadline = Instant::now() + timeouts.idle;
         }
-        carrier.reach_early(&front);
+        provider.connect_early(&front);
     }
-    carrier.leave().await;
+    provider.leave().await;
 }
 
-/// The client's next line, while the provider is being reached.
+/// The client's next line, while the early connection goes on.
 async fn next(
     session: &mut Session,
     client: &mut Conn<TcpStream>,
     front: &SmtpFront,
-    carrier: &mut Carrier,
+    provider: &mut ProviderSide,
     deadline: Instant,
 ) -> Heard {
     let limit = if front.in_exchange() { AUTH_LINE } else { COMMAND_LINE };
@@ -132,7 +131,7 @@ async fn next(
         tokio::select! {
             biased;
             heard = session.hear(client, limit, deadline) => return heard,
-            () = carrier.go_on_reaching() => {}
+            () = provider.drive_early() => {}
         }
     }
 }
@@ -141,12 +140,12 @@ async fn next(
 async fn authenticate(
     session: &mut Session,
     front: &mut SmtpFront,
-    carrier: &mut Carrier,
+    provider: &mut ProviderSide,
     account: Option<Arc<Account>>,
     attempt: &ostler_mail::sasl::Attempt,
 ) -> Option<String> {
     if session.settings.access != Access::Password {
-        carrier.sign_in_with(secret_of(attempt));
+        provider.sign_in_with(secret_of(attempt));
         // A name that is no account decides nothing, so nobody has signed in.
         if let Some(account) = &account {
             session.named(account);
@@ -186,13 +185,15 @@ async fn message(
     session: &mut Session,
     client: &mut Conn<TcpStream>,
     front: &mut SmtpFront,
-    carrier: &mut Carrier,
+    provider: &mut ProviderSide,
 ) -> Option<String> {
-    let Transaction { account, mail, accepted } = front.transaction()?.clone();
-    let reply = carrier.carry(session, &account, &mail, &accepted, Say::Data).await;
+    let transaction = front.transaction()?;
+    let (account, size) = (Arc::clone(&transaction.account), transaction.mail.size);
+    let recipients = transaction.accepted.len();
+    let reply = provider.submit(session, EnvelopeCommand::Data).await;
     if has_early_input(client).await {
         // Refused or not: what has come is a body, and must never be heard as commands.
-        carrier.drop_provider();
+        provider.drop_session();
         early_data(session, client).await;
         return None;
     }
@@ -205,11 +206,11 @@ async fn message(
         return None;
     }
     session.sent += 1;
-    session.progress.begin(session.sent, None, mail.size);
-    let (reply, octets) = carrier.body(session, client).await?;
+    session.progress.begin(session.sent, None, size);
+    let (reply, octets) = provider.body(session, client).await?;
     session.progress.rest();
     if reply.is_ok() {
-        let sent = Event::Sent { account: account.name.clone(), recipients: accepted.len(), octets };
+        let sent = Event::Sent { account: account.name.clone(), recipients, octets };
         session.engine.events.publish(sent);
     } else {
         session.engine.events.publish(Event::NotSent { account: account.name.clone(), why: reply.one_line() });

@@ -9,7 +9,7 @@ use crate::diagnose::{Doctor, STRANGER};
 use crate::events::Events;
 use crate::proxy::Engine;
 use crate::proxy::net::dial::Route;
-use crate::proxy::sign_in::Prepared;
+use crate::proxy::sign_in::{Prepared, connect_and_prepare};
 use crate::proxy::smtp::submission::rehearse;
 use crate::setup::discover::try_endpoint;
 use crate::vault::Vault;
@@ -17,6 +17,7 @@ use ostler_mail::account::endpoint::Endpoint;
 use ostler_mail::account::{Account, Server, Settings};
 use ostler_mail::failure::Failure;
 use ostler_mail::sasl::Mechanism;
+use ostler_mail::smtp::login::SmtpLogin;
 use ostler_mail::smtp::verdict::{Stage, Verdict, verdict};
 
 /// What came of it.
@@ -118,7 +119,8 @@ impl<'a, T: SetupUi> Trial<'a, T> {
         let server = self.plan.outgoing_server(endpoint, SendAuth::Nothing);
         let account = self.plan.account(None, vec![server.clone()]);
         let engine = self.engine(&account);
-        let prepared = engine.prepare_smtp(&server, &self.settings.timeouts, Route::default()).await;
+        let prepared =
+            connect_and_prepare::<SmtpLogin>(&engine, &server, &self.settings.timeouts, Route::default()).await;
         match prepared {
             Ok(Prepared::Done(mut upstream, extensions)) => {
                 upstream.conn.close().await;

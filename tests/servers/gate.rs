@@ -337,6 +337,42 @@ fn many_sends_at_once_need_one_login() {
 }
 
 #[test]
+fn sends_that_find_the_gate_shut_at_the_same_moment_share_one_login() {
+    require!("dovecot", "postfix");
+    // Sticky: Postfix decides when a connection opens, so only a connection behind the new login is let in.
+    for sticky in [true, false] {
+        let small = Small::start(Rules { sticky, ..Rules::default() });
+        small.send("opens the gate");
+        small.gate.forget();
+        let messages: Vec<_> = (0..4).map(|number| mail::tricky(&format!("found it shut {number}"))).collect();
+        let mut clients: Vec<_> = messages.iter().map(|_| Client::greeted(small.ostler.smtp, "220 ")).collect();
+        for client in &mut clients {
+            client.ask_reply("EHLO old-pc", "250");
+            client.ask_reply(&format!("MAIL FROM:<{ANN}>"), "250");
+        }
+        for client in &mut clients {
+            client.say(&format!("RCPT TO:<{BOB}>"));
+        }
+        for client in &mut clients {
+            client.expect_reply("250");
+        }
+        for (client, message) in clients.iter_mut().zip(&messages) {
+            client.ask_reply("DATA", "354");
+            client.send(mail::stuffed(message));
+            client.expect_reply("250");
+            client.ask_reply("QUIT", "221");
+        }
+        let deliveries = small.gate.deliveries();
+        assert_eq!(deliveries.len(), 1 + messages.len(), "{deliveries:?}");
+        for message in &messages {
+            assert_eq!(deliveries.iter().filter(|one| one.content == mail::stored(message)).count(), 1);
+        }
+        let events = small.gate.events();
+        assert_eq!(small.gate.logins(), 2, "the first send's, and one for all four; sticky {sticky}: {events:?}");
+    }
+}
+
+#[test]
 fn the_login_for_sending_may_be_at_another_server() {
     require!("dovecot", "postfix");
     let (ca, password) = (TestCa::new(), unique("pw"));

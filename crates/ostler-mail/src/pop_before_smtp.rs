@@ -1,5 +1,5 @@
-//! The gate of a POP-before-SMTP provider: who logged in when, what counts as a login, and how a shut gate is healed.
-//! Pure: time comes in, decisions come out; who logs in and connects is `serve/gate.rs`.
+//! POP-before-SMTP: which login counts and for how long, and when a refused command is tried again.
+//! Pure: time comes in, decisions come out. The program's `proxy/gate_login.rs` logs in, `proxy/smtp/submission.rs` connects.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -8,71 +8,101 @@ use crate::clock::Moment;
 
 /// A permission that comes later than this after the login is not waited for in advance: log tailers need up to ten
 /// seconds, and a client's patience is 25.
-const LATEST: Duration = Duration::from_secs(10);
+const MAX_LEARNED_DELAY: Duration = Duration::from_secs(10);
 /// How long a client may be kept waiting for the answer to one command: Outlook Express 4 gives up after 30 s.
 pub const COMMAND_BUDGET: Duration = Duration::from_secs(25);
-/// And for all the commands of one message, so that a list of recipients does not add up.
+/// The same for all the commands of one message, so that a list of recipients does not add up.
 pub const MESSAGE_BUDGET: Duration = Duration::from_secs(40);
 /// The waits before the tries on a new connection. A log tailer looks every 5 s, some every 10.
-const WAITS: [Duration; 5] = [
+const RETRY_WAITS: [Duration; 5] = [
     Duration::from_secs(1),
     Duration::from_secs(2),
     Duration::from_secs(4),
     Duration::from_secs(6),
     Duration::from_secs(8),
 ];
-/// Before this try one more login is made: the first may not have been counted.
-const LOGIN_AGAIN: usize = 3;
-/// A bare refusal is taken for a shut gate only so often: it is probably a refusal.
-const PERHAPS_EVERY: Duration = Duration::from_secs(600);
+/// Behind this one of the waits ostler logs in once more: the provider may not have counted the first login.
+const LOGIN_AGAIN_AT_WAIT: usize = 3;
+/// A bare refusal is taken for a shut gate at most this often: it is probably a refusal.
+const UNCLEAR_REFUSAL_INTERVAL: Duration = Duration::from_secs(600);
+/// While a refused command is tried again, a login of this age still counts: the provider may be slow to register it, and
+/// a second one would not help.
+const RECENT_LOGIN: Duration = Duration::from_secs(60);
 
 /// What ostler knows of one login (one user at one server).
 #[derive(Debug, Clone, Default)]
 pub struct Gate {
-    last: Option<Login>,
+    last: Option<LastLogin>,
     open_sessions: usize,
     login_delay: Duration,
     /// How long after a login the permission was seen to come.
-    learned: Duration,
-    perhaps_healed: Option<Moment>,
+    learned_delay: Duration,
+    unclear_refusal_tried: Option<Moment>,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Login {
+struct LastLogin {
+    /// When the provider accepted it.
     at: Moment,
+    /// What its age is measured from: the login, or the end of the client's own session that it began.
+    counts_from: Moment,
     local: Option<IpAddr>,
 }
 
-/// What a send has to do before its SMTP connection is opened.
+/// Which login a send may rely on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Entry {
-    /// Nothing but wait this long: a login holds.
-    Open(Duration),
+pub enum LoginPolicy {
+    /// One as young as the settings ask for.
+    Fresh,
+    /// One accepted after this moment, when the provider's refusal was heard, by whichever send or fetch. An older one did
+    /// not help: the provider refused in spite of it.
+    NewerThan(Moment),
+    /// Any of the last minute, for a login just made may need time, not company.
+    Recent,
+}
+
+/// Whether a send has to log in before its SMTP connection is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LoginNeed {
+    /// A login holds; the provider usually notices it after this wait.
+    Holds(Duration),
     /// Log in.
     LogIn,
 }
 
 impl Gate {
-    /// Whether a login holds. `local` is the address this computer would use now: after a change of network the
+    /// Whether a login holds for a send. `local` is the address this computer would use now: after a change of network the
     /// provider knows the old one only.
-    pub fn enter(&self, now: Moment, fresh: Duration, local: Option<IpAddr>) -> Entry {
-        let Some(last) = self.last else { return Entry::LogIn };
+    pub fn needs_login(&self, now: Moment, policy: LoginPolicy, fresh: Duration, local: Option<IpAddr>) -> LoginNeed {
+        let Some(last) = self.last else { return LoginNeed::LogIn };
+        // Beside the client's own session a second one would hear IN-USE after ten seconds; some servers end the first.
         if self.open_sessions > 0 {
-            return Entry::Open(self.still_late(now, last));
+            return LoginNeed::Holds(self.permission_wait(now));
         }
         let moved = matches!((last.local, local), (Some(then), Some(now)) if then != now);
-        let age = now.saturating_duration_since(last.at);
-        if !moved && age < fresh.max(self.login_delay) { Entry::Open(self.still_late(now, last)) } else { Entry::LogIn }
+        let age = now.saturating_duration_since(last.counts_from);
+        let holds = match policy {
+            LoginPolicy::Fresh => age < fresh.max(self.login_delay),
+            LoginPolicy::Recent => age < fresh.max(self.login_delay).max(RECENT_LOGIN),
+            LoginPolicy::NewerThan(refused) => last.at > refused,
+        };
+        if holds && !moved { LoginNeed::Holds(self.permission_wait(now)) } else { LoginNeed::LogIn }
     }
 
-    /// What is left of the time the provider usually takes to notice a login.
-    fn still_late(&self, now: Moment, last: Login) -> Duration {
-        self.learned.saturating_sub(now.saturating_duration_since(last.at))
+    /// What is left of the time the provider usually takes to notice the last login.
+    pub fn permission_wait(&self, now: Moment) -> Duration {
+        let age = |last: LastLogin| now.saturating_duration_since(last.counts_from);
+        self.last.map_or(Duration::ZERO, |last| self.learned_delay.saturating_sub(age(last)))
+    }
+
+    /// Whether a login was accepted after this moment. The end of a session is not a login.
+    pub fn has_login_since(&self, then: Moment) -> bool {
+        self.last.is_some_and(|last| last.at > then)
     }
 
     /// A login was accepted, ostler's own or the client's, from this local address.
     pub fn logged_in(&mut self, now: Moment, local: Option<IpAddr>, login_delay: Option<u32>) {
-        self.last = Some(Login { at: now, local });
+        self.last = Some(LastLogin { at: now, counts_from: now, local });
         if let Some(seconds) = login_delay {
             self.login_delay = Duration::from_secs(seconds.into());
         }
@@ -83,22 +113,22 @@ impl Gate {
         self.open_sessions += 1;
     }
 
-    /// It has ended. Some servers count from here.
+    /// The client's own session has ended. Servers that watch for the logout count from here.
     pub fn session_closed(&mut self, now: Moment) {
         self.open_sessions = self.open_sessions.saturating_sub(1);
         if let Some(last) = &mut self.last {
-            last.at = now;
+            last.counts_from = now;
         }
     }
 
-    /// Nothing is known of the provider's mind any more: after sleep, or a change of network.
+    /// Forgets the last login: after sleep, or a change of network, the provider may have.
     pub fn shut(&mut self) {
         self.last = None;
     }
 
     /// How old the last login is, for people and for status.
     pub fn age(&self, now: Moment) -> Option<Duration> {
-        self.last.map(|last| now.saturating_duration_since(last.at))
+        self.last.map(|last| now.saturating_duration_since(last.counts_from))
     }
 
     /// The address of this computer the provider knows from the last login.
@@ -111,62 +141,78 @@ impl Gate {
         self.open_sessions > 0
     }
 
-    /// A shut gate was healed `after` the last login.
-    pub fn healed(&mut self, after: Duration) {
-        self.learned = self.learned.max(after.min(LATEST));
+    /// The provider let a send in that it had refused, this long after the last login; the next one waits as long first.
+    pub fn learn_delay(&mut self, after_login: Duration) {
+        self.learned_delay = self.learned_delay.max(after_login.min(MAX_LEARNED_DELAY));
     }
 
-    /// Whether a bare refusal may be taken for a shut gate now; says yes once in a while only.
-    pub fn may_heal_perhaps(&mut self, now: Moment) -> bool {
-        let may = self.perhaps_healed.is_none_or(|then| now.saturating_duration_since(then) >= PERHAPS_EVERY);
+    /// Whether a bare refusal may be taken for a shut gate now; a yes counts as having done so.
+    pub fn may_try_unclear_refusal(&mut self, now: Moment) -> bool {
+        let may = self
+            .unclear_refusal_tried
+            .is_none_or(|then| now.saturating_duration_since(then) >= UNCLEAR_REFUSAL_INTERVAL);
         if may {
-            self.perhaps_healed = Some(now);
+            self.unclear_refusal_tried = Some(now);
         }
         may
     }
 }
 
-/// The healing of one refused command: when to try again, and when to log in again.
-#[derive(Debug, Clone)]
-pub struct Healing {
-    began: Moment,
-    budget: Duration,
-    login_first: bool,
-    tries: usize,
+/// What stands between a refused command and its next try.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LoginState {
+    /// The last login is older than the refused connection, and was not made for it: log in first.
+    Old,
+    /// The login was made for this very connection: the provider may need time, another login at once changes nothing.
+    New,
+    /// A login was accepted after the refused connection was opened. Many servers decide when a connection opens, so a
+    /// new connection comes first, and only if that is refused too, a login.
+    Untried,
 }
 
-/// One try: on a new connection, after this wait, with a login before it or not.
+/// The retries of one command that a shut gate refused: when to try again, and when to log in again.
+#[derive(Debug, Clone)]
+pub struct GateRetry {
+    began: Moment,
+    budget: Duration,
+    reconnect_first: bool,
+    login_first: bool,
+    waits: usize,
+}
+
+/// One try, on a new connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Try {
     /// To be waited before anything else.
     pub wait: Duration,
-    /// Whether to log in after the wait.
+    /// Whether the try has to come behind a login newer than the refusal.
     pub login: bool,
 }
 
-impl Healing {
-    /// Begins when a command was refused that the client said at `began`. `login_is_new`: a login was made for this very
-    /// send, so that making another at once would change nothing; `spent`: what this message has cost already.
-    pub fn new(began: Moment, login_is_new: bool, spent: Duration) -> Self {
+impl GateRetry {
+    /// Begins when a command was refused that the client said at `began`; `spent` is the time the message's retries have
+    /// taken already.
+    pub fn new(began: Moment, login: LoginState, spent: Duration) -> Self {
         let budget = COMMAND_BUDGET.min(MESSAGE_BUDGET.saturating_sub(spent));
-        Self { began, budget, login_first: !login_is_new, tries: 0 }
+        let (reconnect_first, login_first) = (login == LoginState::Untried, login != LoginState::New);
+        Self { began, budget, reconnect_first, login_first, waits: 0 }
     }
 
     /// The next try; `None` when the client's patience is used up.
     pub fn next(&mut self, now: Moment) -> Option<Try> {
-        let next = if self.login_first {
+        let next = if self.reconnect_first {
+            Try { wait: Duration::ZERO, login: false }
+        } else if self.login_first {
             Try { wait: Duration::ZERO, login: true }
         } else {
-            let wait = *WAITS.get(self.tries)?;
-            let login = self.tries == LOGIN_AGAIN;
-            self.tries += 1;
-            Try { wait, login }
+            Try { wait: *RETRY_WAITS.get(self.waits)?, login: self.waits == LOGIN_AGAIN_AT_WAIT }
         };
-        let end = self.began.checked_add(self.budget)?;
-        if now.checked_add(next.wait)? >= end {
+        if now.checked_add(next.wait)? >= self.ends()? {
             return None;
         }
-        self.login_first = false;
+        if !std::mem::take(&mut self.reconnect_first) && !std::mem::take(&mut self.login_first) {
+            self.waits += 1;
+        }
         Some(next)
     }
 
@@ -183,6 +229,7 @@ impl Healing {
 
 #[cfg(test)]
 mod tests {
+    use super::LoginPolicy::{Fresh, NewerThan, Recent};
     use super::*;
 
     fn at(seconds: u64) -> Moment {
@@ -200,11 +247,11 @@ mod tests {
     #[test]
     fn a_login_holds_as_long_as_the_settings_say() {
         let mut gate = Gate::default();
-        assert_eq!(gate.enter(at(0), secs(60), home()), Entry::LogIn);
+        assert_eq!(gate.needs_login(at(0), Fresh, secs(60), home()), LoginNeed::LogIn);
         gate.logged_in(at(0), home(), None);
-        assert_eq!(gate.enter(at(59), secs(60), home()), Entry::Open(secs(0)));
-        assert_eq!(gate.enter(at(60), secs(60), home()), Entry::LogIn);
-        assert_eq!(gate.enter(at(1), secs(0), home()), Entry::LogIn);
+        assert_eq!(gate.needs_login(at(59), Fresh, secs(60), home()), LoginNeed::Holds(secs(0)));
+        assert_eq!(gate.needs_login(at(60), Fresh, secs(60), home()), LoginNeed::LogIn);
+        assert_eq!(gate.needs_login(at(1), Fresh, secs(0), home()), LoginNeed::LogIn);
     }
 
     #[test]
@@ -219,8 +266,8 @@ mod tests {
     fn a_servers_wish_for_time_between_logins_is_kept() {
         let mut gate = Gate::default();
         gate.logged_in(at(0), home(), Some(120));
-        assert_eq!(gate.enter(at(100), secs(0), home()), Entry::Open(secs(0)));
-        assert_eq!(gate.enter(at(121), secs(0), home()), Entry::LogIn);
+        assert_eq!(gate.needs_login(at(100), Fresh, secs(0), home()), LoginNeed::Holds(secs(0)));
+        assert_eq!(gate.needs_login(at(121), Fresh, secs(0), home()), LoginNeed::LogIn);
     }
 
     #[test]
@@ -230,59 +277,128 @@ mod tests {
         assert!(!gate.has_session());
         gate.session_opened();
         assert!(gate.has_session());
-        assert_eq!(gate.enter(at(9000), secs(0), home()), Entry::Open(secs(0)));
+        assert_eq!(gate.needs_login(at(9000), Fresh, secs(0), home()), LoginNeed::Holds(secs(0)));
         gate.session_closed(at(9000));
         assert!(!gate.has_session());
-        assert_eq!(gate.enter(at(9030), secs(60), home()), Entry::Open(secs(0)));
-        assert_eq!(gate.enter(at(9061), secs(60), home()), Entry::LogIn);
+        assert_eq!(gate.needs_login(at(9030), Fresh, secs(60), home()), LoginNeed::Holds(secs(0)));
+        assert_eq!(gate.needs_login(at(9061), Fresh, secs(60), home()), LoginNeed::LogIn);
     }
 
     #[test]
     fn another_network_shuts_the_gate() {
         let mut gate = Gate::default();
         gate.logged_in(at(0), home(), None);
-        assert_eq!(gate.enter(at(1), secs(60), "10.0.0.1".parse().ok()), Entry::LogIn);
-        assert_eq!(gate.enter(at(1), secs(60), None), Entry::Open(secs(0)));
+        assert_eq!(gate.needs_login(at(1), Fresh, secs(60), "10.0.0.1".parse().ok()), LoginNeed::LogIn);
+        assert_eq!(gate.needs_login(at(1), Fresh, secs(60), None), LoginNeed::Holds(secs(0)));
         gate.shut();
-        assert_eq!(gate.enter(at(1), secs(60), home()), Entry::LogIn);
+        assert_eq!(gate.needs_login(at(1), Fresh, secs(60), home()), LoginNeed::LogIn);
     }
 
     #[test]
     fn late_permission_is_learned_and_waited_for() {
         let mut gate = Gate::default();
         gate.logged_in(at(0), home(), None);
-        gate.healed(secs(4));
-        assert_eq!(gate.enter(at(1), secs(60), home()), Entry::Open(secs(3)));
-        assert_eq!(gate.enter(at(5), secs(60), home()), Entry::Open(secs(0)));
-        gate.healed(secs(300));
+        gate.learn_delay(secs(4));
+        assert_eq!(gate.needs_login(at(1), Fresh, secs(60), home()), LoginNeed::Holds(secs(3)));
+        assert_eq!(gate.needs_login(at(5), Fresh, secs(60), home()), LoginNeed::Holds(secs(0)));
+        gate.learn_delay(secs(300));
         gate.logged_in(at(400), home(), None);
-        assert_eq!(gate.enter(at(400), secs(60), home()), Entry::Open(LATEST));
+        assert_eq!(gate.needs_login(at(400), Fresh, secs(60), home()), LoginNeed::Holds(MAX_LEARNED_DELAY));
     }
 
     #[test]
-    fn healing_stays_inside_the_clients_patience() {
-        let mut healing = Healing::new(at(0), false, secs(0));
+    fn retries_stay_inside_the_clients_patience() {
+        let mut retry = GateRetry::new(at(0), LoginState::Old, secs(0));
         let mut now = at(0);
         let mut tries = Vec::new();
-        while let Some(next) = healing.next(now) {
+        while let Some(next) = retry.next(now) {
             now = now.checked_add(next.wait).unwrap();
             tries.push((next.wait.as_secs(), next.login));
         }
         assert_eq!(tries, [(0, true), (1, false), (2, false), (4, false), (6, true), (8, false)]);
-        assert_eq!(healing.spent(now), secs(21));
-        assert_eq!(healing.ends(), now.checked_add(COMMAND_BUDGET - secs(21)));
-        let mut slow = Healing::new(at(0), true, secs(0));
+        assert_eq!(retry.spent(now), secs(21));
+        assert_eq!(retry.ends(), now.checked_add(COMMAND_BUDGET - secs(21)));
+        let mut slow = GateRetry::new(at(0), LoginState::New, secs(0));
         assert_eq!(slow.next(at(24)), None);
-        let mut rest = Healing::new(at(0), true, secs(38));
+        let mut rest = GateRetry::new(at(0), LoginState::New, secs(38));
         assert_eq!(rest.next(at(0)).map(|t| t.wait), Some(secs(1)));
         assert_eq!(rest.next(at(1)), None);
     }
 
     #[test]
+    fn what_comes_first_depends_on_the_login_the_refused_connection_had() {
+        let tries = |login| {
+            let mut retry = GateRetry::new(at(0), login, secs(0));
+            [(); 3].map(|()| retry.next(at(0)).map(|t| (t.wait.as_secs(), t.login)).unwrap())
+        };
+        assert_eq!(tries(LoginState::Old), [(0, true), (1, false), (2, false)]);
+        assert_eq!(tries(LoginState::New), [(1, false), (2, false), (4, false)]);
+        assert_eq!(tries(LoginState::Untried), [(0, false), (0, true), (1, false)]);
+        // A try that comes too late is not counted as made.
+        let mut late = GateRetry::new(at(0), LoginState::Untried, secs(0));
+        assert_eq!((late.next(at(25)), late.next(at(24)).map(|t| t.login)), (None, Some(false)));
+    }
+
+    #[test]
+    fn after_a_refusal_only_a_login_accepted_since_counts_whoever_made_it() {
+        let mut gate = Gate::default();
+        let need = |gate: &Gate, refused| gate.needs_login(at(20), NewerThan(at(refused)), secs(60), home());
+        assert_eq!(need(&gate, 10), LoginNeed::LogIn);
+        // However fresh: the provider refused in spite of it. In the moment of the refusal counts as before it.
+        for before in [9, 10] {
+            gate.logged_in(at(before), home(), None);
+            assert_eq!(need(&gate, 10), LoginNeed::LogIn);
+            assert!(!gate.has_login_since(at(10)));
+        }
+        gate.logged_in(at(11), home(), None);
+        assert_eq!(need(&gate, 10), LoginNeed::Holds(secs(0)));
+        assert!(gate.has_login_since(at(10)));
+        // The next refusal is newer than that login.
+        assert_eq!(need(&gate, 12), LoginNeed::LogIn);
+    }
+
+    #[test]
+    fn another_sends_login_brings_its_age_and_the_learned_delay() {
+        let mut gate = Gate::default();
+        gate.learn_delay(secs(5));
+        gate.logged_in(at(11), home(), None);
+        let need = |now, local| gate.needs_login(at(now), NewerThan(at(10)), secs(0), local);
+        assert_eq!(need(12, home()), LoginNeed::Holds(secs(4)));
+        assert_eq!(need(100, home()), LoginNeed::Holds(secs(0)), "neither fresh nor LOGIN-DELAY limits it");
+        assert_eq!(need(12, "10.0.0.1".parse().ok()), LoginNeed::LogIn, "made from another address");
+    }
+
+    #[test]
+    fn after_a_refusal_the_clients_login_counts_and_the_end_of_its_session_does_not() {
+        let mut gate = Gate::default();
+        gate.logged_in(at(0), home(), None);
+        gate.session_opened();
+        let need = |gate: &Gate, refused| gate.needs_login(at(30), NewerThan(at(refused)), secs(60), home());
+        assert_eq!(need(&gate, 10), LoginNeed::Holds(secs(0)), "never beside the client's own session");
+        gate.session_closed(at(20));
+        assert_eq!(need(&gate, 10), LoginNeed::LogIn, "the session ended since, but it began before");
+        assert_eq!(gate.needs_login(at(30), Fresh, secs(60), home()), LoginNeed::Holds(secs(0)));
+        gate.logged_in(at(21), home(), None);
+        gate.session_opened();
+        gate.session_closed(at(22));
+        assert_eq!(need(&gate, 20), LoginNeed::Holds(secs(0)));
+    }
+
+    #[test]
+    fn while_a_command_is_tried_again_a_login_of_the_last_minute_is_kept() {
+        let mut gate = Gate::default();
+        gate.logged_in(at(0), home(), None);
+        let need = |now, fresh| gate.needs_login(at(now), Recent, secs(fresh), home());
+        assert_eq!(need(59, 0), LoginNeed::Holds(secs(0)));
+        assert_eq!(need(60, 0), LoginNeed::LogIn);
+        assert_eq!(need(60, 300), LoginNeed::Holds(secs(0)));
+    }
+
+    #[test]
     fn a_bare_refusal_is_given_the_benefit_once_in_ten_minutes() {
         let mut gate = Gate::default();
-        assert!(gate.may_heal_perhaps(at(0)));
-        assert!(!gate.may_heal_perhaps(at(599)));
-        assert!(gate.may_heal_perhaps(at(601)));
+        assert!(gate.may_try_unclear_refusal(at(0)));
+        assert!(!gate.may_try_unclear_refusal(at(599)));
+        assert!(gate.may_try_unclear_refusal(at(601)));
     }
 }

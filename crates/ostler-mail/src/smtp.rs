@@ -1,11 +1,12 @@
 //! SMTP words (RFC 5321, 1870, 2034, 4954, 6152): commands and their paths, replies, extensions. Its machines: `front`
-//! hears a client out and keeps its transaction, `login` signs in at a provider, `script` is a message as it is said there,
-//! `data` carries its body over.
+//! hears a client out and keeps its transaction, `login` signs in at a provider, `submission` is a message on its way there
+//! (its `envelope` may be said again, on another connection), `data` carries its body over.
 
 pub mod data;
 pub mod envelope;
 pub mod front;
 pub mod login;
+pub mod submission;
 pub mod verdict;
 
 use crate::wire::{CLIENT_REPLY, Line, REPLY_LINES};

@@ -1,444 +1,377 @@
-//! The provider's side of an SMTP session: connections, sign-ins, waits. A message is a [`Script`] that can be said again
-//! on another connection as long as no body has been sent; what its answers mean is decided there. After the end of data
-//! nothing is ever said twice.
+//! The provider's side of a client's SMTP session: connections, sign-ins, waits. What is kept of a message, and what an
+//! answer to it means, is a [`Submission`] of `ostler_mail`; here it is carried out. Until the body leaves, a message can be
+//! said again on another connection; after its end nothing is ever said twice.
 
 mod body;
+mod provider_session;
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 
 use crate::events::event::Event;
-use crate::proxy::gate_login::Wish;
-use crate::proxy::net::dial::{Route, Upstream};
+use crate::proxy::early::{EarlyConnect, EarlyResult};
+use crate::proxy::gate_login::GatedSend;
+use crate::proxy::net::dial::Route;
 use crate::proxy::session::{Session, unless_stopped};
-use crate::proxy::sign_in::{Prepared, hear, say, supported};
+use crate::proxy::sign_in::{Prepared, connect_and_prepare, note_refusal, supported};
 use crate::proxy::{Engine, now};
-use ostler_mail::account::{Account, AfterPop, Server};
-use ostler_mail::clock::Moment;
-use ostler_mail::failure::{Failure, Waiting};
-use ostler_mail::machine::Outgoing;
-use ostler_mail::pop_before_smtp::{Entry, Gate, Try};
+use ostler_mail::account::{Account, Protocol, Server, Settings};
+use ostler_mail::failure::Failure;
+use ostler_mail::pop_before_smtp::LoginPolicy;
 use ostler_mail::secret::Secret;
-use ostler_mail::smtp::envelope::{Heard, Next, Refusal, Say, Script, Way};
+use ostler_mail::smtp::envelope::{EnvelopeCommand, Refusal, ReplyMeaning};
 use ostler_mail::smtp::front::SmtpFront;
 use ostler_mail::smtp::login::SmtpLogin;
-use ostler_mail::smtp::{Extensions, Mail, Reply, ReplyParser};
+use ostler_mail::smtp::submission::{Attempt, Next, Reuse, Submission, reuse};
+use ostler_mail::smtp::{Mail, Reply};
+use provider_session::ProviderSession;
 
-/// How long a provider's goodbye is waited for.
-const GOODBYE: Duration = Duration::from_secs(2);
+/// If the early connection failed less than this long ago, MAIL reports that failure; otherwise ostler connects again.
+const EARLY_FAILURE_LIFETIME: Duration = Duration::from_secs(10);
 
-/// A failure to reach a provider early is the answer to a MAIL that comes so soon after it; later it is tried again.
-const STALE: Duration = Duration::from_secs(10);
-
-/// A provider that is signed in.
-struct Provider {
-    account: Arc<Account>,
-    /// Which of the account's servers it is.
-    number: usize,
-    upstream: Upstream,
-    offered: Extensions,
-    /// How many commands of the script it has accepted.
-    done: usize,
-    /// When it answered the end of the message it has served before; it may have hung up since.
-    rested: Option<Moment>,
+/// What lasts as long as the client's connection; a message has a [`Submission`] of its own.
+pub(super) struct ProviderSide {
+    engine: Arc<Engine>,
+    settings: Arc<Settings>,
+    session: Option<ProviderSession>,
+    submission: Option<Submission>,
+    early: Option<EarlyConnect<SmtpLogin>>,
+    /// What the client gave at AUTH, for accounts that pass it on.
+    client_secret: Option<Arc<Secret>>,
+    /// The sign-in that was refused on this connection of the client's: a queue of messages must not try the same password
+    /// once for each, for providers lock accounts.
+    refused_sign_in: Option<(Arc<Account>, Failure)>,
 }
 
-/// What became of a script on one connection.
+/// What became of the client's command on one connection.
 enum Outcome {
-    /// Its last command was accepted.
     Accepted(Reply),
     Refused(Refusal),
 }
 
-type Reached = Result<Prepared<SmtpLogin>, Failure>;
-
-/// A provider being reached for while the client still talks.
-struct Reach {
-    account: Arc<Account>,
-    future: Pin<Box<dyn Future<Output = Reached> + Send>>,
-    reached: Option<(Instant, Reached)>,
-}
-
-/// The provider's side of a session.
-pub(super) struct Carrier {
-    engine: Arc<Engine>,
-    settings: Arc<ostler_mail::account::Settings>,
-    provider: Option<Provider>,
-    reach: Option<Reach>,
-    /// What the client gave at AUTH, for accounts that pass it on.
-    given: Option<Arc<Secret>>,
-    /// The sign-in that was refused on this connection of the client's: a queue of messages must not try the same password
-    /// once for each, for providers lock accounts.
-    refused: Option<(Arc<Account>, Failure)>,
-    /// What healing this message has cost so far.
-    spent: Duration,
-    /// The last connection was preceded by a login of its own.
-    login_is_new: bool,
-    /// Which of the account's servers accepted MAIL: no other one may go on with this message.
-    bound: usize,
-    /// Which of the account's servers was tried last.
-    tried: usize,
-    /// A new login was wanted and had to wait for the client's own session to end.
-    login_owed: bool,
-}
-
-/// Tries what a send would do up to RCPT, healing a shut gate, and takes it back: for the check.
+/// Tries what a send would do up to RCPT, a shut gate included, and takes it back: for the check.
 pub(crate) async fn rehearse(engine: &Arc<Engine>, account: &Arc<Account>, recipient: &str) -> Result<Reply, Failure> {
-    let mut carrier = Carrier::new(Arc::clone(engine), engine.settings());
+    let mut provider = ProviderSide::new(Arc::clone(engine), engine.settings());
     let mail = Mail { sender: account.address.clone(), size: None, eight_bit: false };
-    let script = Script::new(&mail, &[], Say::Rcpt(recipient.to_owned()), now());
-    let reply = Box::pin(carrier.heal(account, script)).await?;
-    if let Some(provider) = &mut carrier.provider {
-        let _ = ask(&mut provider.upstream, "RSET", Waiting::Answer, GOODBYE).await;
+    let mut submission = Submission::new(Arc::clone(account), mail, now());
+    submission.begin_command(EnvelopeCommand::Rcpt(recipient.to_owned()), now());
+    let reply = Box::pin(provider.submit_with_retry(&mut submission)).await?;
+    if let Some(session) = &mut provider.session {
+        session.take_back().await;
     }
-    carrier.leave().await;
+    provider.leave().await;
     Ok(reply)
 }
 
-impl Carrier {
-    /// No provider yet.
-    pub(super) fn new(engine: Arc<Engine>, settings: Arc<ostler_mail::account::Settings>) -> Self {
+impl ProviderSide {
+    /// Connects to no provider yet.
+    pub(super) fn new(engine: Arc<Engine>, settings: Arc<Settings>) -> Self {
         Self {
             engine,
             settings,
-            provider: None,
-            reach: None,
-            given: None,
-            refused: None,
-            spent: Duration::ZERO,
-            login_is_new: false,
-            bound: 0,
-            tried: 0,
-            login_owed: false,
+            session: None,
+            submission: None,
+            early: None,
+            client_secret: None,
+            refused_sign_in: None,
         }
     }
 
-    /// What follows belongs to a new message.
-    pub(super) fn begin_message(&mut self) {
-        self.spent = Duration::ZERO;
+    /// What follows belongs to this message.
+    pub(super) fn begin_message(&mut self, account: &Arc<Account>, mail: Mail) {
+        self.submission = Some(Submission::new(Arc::clone(account), mail, now()));
     }
 
     /// For accounts that sign in with what the client gives.
     pub(super) fn sign_in_with(&mut self, given: Option<Arc<Secret>>) {
-        self.given = given;
-        self.refused = None;
+        self.client_secret = given;
+        self.refused_sign_in = None;
     }
 
     /// Breaks with the provider, without a goodbye: what it has heard must not go on.
-    pub(super) fn drop_provider(&mut self) {
-        self.provider = None;
+    pub(super) fn drop_session(&mut self) {
+        self.session = None;
     }
 
-    /// Goes on reaching for a provider; never completes when there is nothing to do.
-    pub(super) async fn go_on_reaching(&mut self) {
-        match self.reach.as_mut().filter(|reach| reach.reached.is_none()) {
-            Some(reach) => {
-                let reached = (&mut reach.future).await;
-                reach.reached = Some((Instant::now(), reached));
-            }
-            None => std::future::pending().await,
+    /// Says goodbye to the provider.
+    pub(super) async fn leave(&mut self) {
+        if let Some(session) = self.session.take() {
+            session.leave().await;
         }
     }
 
-    /// Says the script up to `last`, healing a shut gate; the reply for the client.
-    pub(super) async fn carry(
-        &mut self,
-        session: &Session,
-        account: &Arc<Account>,
-        mail: &Mail,
-        accepted: &[String],
-        last: Say,
-    ) -> Reply {
-        let script = Script::new(mail, accepted, last, now());
-        let known = self.refused.as_ref().filter(|(whose, _)| Arc::ptr_eq(whose, account)).map(|(_, why)| why.clone());
-        let done = match known {
-            Some(failure) => Err(failure),
-            None => unless_stopped(session.stopping.clone(), Box::pin(self.heal(account, script))).await,
+    /// Says the client's command, and before it whatever the provider has not heard of the message; the reply for the client.
+    pub(super) async fn submit(&mut self, session: &Session, command: EnvelopeCommand) -> Reply {
+        let Some(mut submission) = self.submission.take() else {
+            return Reply::new(451, "4.3.0 ostler lost track of this message");
         };
-        match done {
-            Ok(reply) => reply,
-            Err(failure) => {
-                self.provider = None;
-                if let Failure::SignInRefused { .. } = failure {
-                    self.refused = Some((Arc::clone(account), failure.clone()));
-                }
-                session.report(Some(account), &failure);
-                Reply::from_line(&failure.smtp_reply())
-            }
-        }
+        submission.begin_command(command, now());
+        let account = Arc::clone(submission.account());
+        let answer = match self.known_refusal(&account) {
+            Some(failure) => Err(failure),
+            None => unless_stopped(session.stopping.clone(), Box::pin(self.submit_with_retry(&mut submission))).await,
+        };
+        self.submission = Some(submission);
+        answer.unwrap_or_else(|failure| self.give_up(session, &account, &failure))
     }
 
-    /// Tries the script until it is accepted, refused for a reason of its own, or the client's patience ends.
-    async fn heal(&mut self, account: &Arc<Account>, mut script: Script) -> Result<Reply, Failure> {
-        let mut wish = Wish::AsSet;
-        let done = loop {
-            let was_used = self.provider.as_ref().is_some_and(|p| p.rested.is_some() && p.done == 0);
-            let attempted = match script.patience(now()) {
-                None => self.attempt(account, &script, wish).await,
-                Some(left) => match timeout(left, self.attempt(account, &script, wish)).await {
-                    Ok(attempted) => attempted,
-                    // The client's patience ends before a slow server answers.
-                    Err(_) => {
-                        self.provider = None;
-                        break Ok(self.at_the_gate(account, |gate| {
-                            script.given_up(gate.map(|(gate, state)| (gate, &*state)), now())
-                        }));
-                    }
-                },
+    /// A wrong password is tried once for each connection of the client's; see [`Self::refused_sign_in`].
+    fn known_refusal(&self, account: &Arc<Account>) -> Option<Failure> {
+        let known = self.refused_sign_in.as_ref().filter(|(whose, _)| Arc::ptr_eq(whose, account));
+        known.map(|(_, failure)| failure.clone())
+    }
+
+    fn give_up(&mut self, session: &Session, account: &Arc<Account>, failure: &Failure) -> Reply {
+        self.session = None;
+        if let Failure::SignInRefused { .. } = failure {
+            self.refused_sign_in = Some((Arc::clone(account), failure.clone()));
+        }
+        session.report(Some(account), failure);
+        Reply::from_line(&failure.smtp_reply())
+    }
+
+    /// Attempts until the command is accepted, refused for a reason of its own, or the client's patience ends. Every retry of
+    /// a message on another connection is decided here; [`Self::connect`] only goes on to the account's next server.
+    async fn submit_with_retry(&mut self, submission: &mut Submission) -> Result<Reply, Failure> {
+        let mut policy = LoginPolicy::Fresh;
+        let answer = loop {
+            let was_used = self.session.as_ref().is_some_and(ProviderSession::is_between_messages);
+            let Some(attempted) = self.attempt_in_time(submission, policy).await else {
+                // The client's patience ends before a slow server answers.
+                self.session = None;
+                break Ok(self.given_up(submission));
             };
-            let (login_is_new, spent) = (self.login_is_new, self.spent);
-            let next = match attempted {
-                Ok(Outcome::Accepted(reply)) => {
-                    if let Some((tries, spent)) = script.healing(now()) {
-                        self.healed(account, tries, spent);
-                    }
-                    break Ok(reply);
-                }
-                Ok(Outcome::Refused(refusal)) => self.at_the_gate(account, |gate| {
-                    script.refused(refusal, Way { gate, login_is_new, spent, was_used }, now())
-                }),
-                Err(failure) => self.at_the_gate(account, |gate| {
-                    script.failed(failure, Way { gate, login_is_new, spent, was_used }, now())
-                }),
-            };
-            match next {
+            match self.next(submission, attempted, was_used) {
                 Next::Answer(reply) => break Ok(reply),
                 Next::Fail(failure) => break Err(failure),
-                Next::Reopen => self.provider = None,
-                Next::Again(Try { wait, login }) => {
-                    wish = if login || self.login_owed { Wish::Anew } else { Wish::Keep };
+                Next::Reopen => self.session = None,
+                Next::Retry(wait, login) => {
+                    policy = login;
+                    // Many servers keep the verdict a connection began with to its end, whatever login comes meanwhile.
                     self.leave().await;
                     sleep(wait).await;
                 }
             }
         };
-        self.spent += script.healing(now()).map(|(_, spent)| spent).unwrap_or_default();
-        done
+        submission.end_command(now());
+        answer
     }
 
-    /// Says what of the script the provider has not accepted yet, on a new connection if there is none.
-    async fn attempt(&mut self, account: &Arc<Account>, script: &Script, wish: Wish) -> Result<Outcome, Failure> {
-        self.open(account, script.begins(), wish).await?;
-        let limit = self.settings.timeouts.reply;
-        let Some(provider) = &mut self.provider else { return Err(Failure::Internal) };
-        if let Some((size, limit)) = script.too_big(&provider.offered) {
-            return Err(Failure::TooBig { at: provider.upstream.at.clone(), size, limit });
+    /// One attempt; `None` when it takes longer than the client waits.
+    async fn attempt_in_time(
+        &mut self,
+        submission: &mut Submission,
+        policy: LoginPolicy,
+    ) -> Option<Result<Outcome, Failure>> {
+        match submission.patience(now()) {
+            None => Some(self.attempt(submission, policy).await),
+            Some(left) => timeout(left, self.attempt(submission, policy)).await.ok(),
         }
-        while let Some(line) = script.line(provider.done, &provider.offered) {
-            let reply = ask(&mut provider.upstream, &line, Waiting::Answer, limit).await?;
-            match script.heard(provider.done, reply) {
-                Heard::Next => {}
-                Heard::Accepted(reply) => {
-                    provider.done += 1;
-                    self.bound = provider.number;
+    }
+
+    /// Says what of the message the provider has not accepted yet, on a new connection if there is none to go on with.
+    async fn attempt(&mut self, submission: &mut Submission, policy: LoginPolicy) -> Result<Outcome, Failure> {
+        self.keep_or_leave(submission).await?;
+        if self.session.is_none() {
+            // Boxed, for it is a part of what every command makes anew.
+            self.session = Some(Box::pin(self.connect(submission, policy)).await?);
+        }
+        self.say_envelope(submission).await
+    }
+
+    async fn say_envelope(&mut self, submission: &mut Submission) -> Result<Outcome, Failure> {
+        let limit = self.settings.timeouts.reply;
+        let Some(session) = &mut self.session else { return Err(Failure::Internal) };
+        if let Some((size, limit)) = submission.too_big(&session.offered) {
+            return Err(Failure::TooBig { at: session.upstream.at.clone(), size, limit });
+        }
+        while let Some(line) = submission.line(session.accepted, &session.offered) {
+            let reply = session.ask(&line, limit).await?;
+            match submission.on_reply(session.accepted, reply, session.server_index) {
+                ReplyMeaning::Next => session.accepted += 1,
+                ReplyMeaning::Accepted(reply) => {
+                    session.accepted += 1;
                     return Ok(Outcome::Accepted(reply));
                 }
-                Heard::Refused(refusal) => {
-                    if refusal.leaves() {
-                        self.provider = None;
+                ReplyMeaning::Refused(refusal) => {
+                    if refusal.closes_connection() {
+                        self.session = None;
                     }
                     return Ok(Outcome::Refused(refusal));
                 }
-                Heard::Nonsense(what) => {
-                    return Err(Failure::ProtocolViolation { at: provider.upstream.at.clone(), what });
+                ReplyMeaning::NotAnAnswer(what) => {
+                    return Err(Failure::ProtocolViolation { at: session.upstream.at.clone(), what });
                 }
             }
-            provider.done += 1;
-            self.bound = provider.number;
         }
         Err(Failure::Internal)
     }
 
-    /// Sees to it that there is a provider for this account, at the beginning of a message or in the middle of it.
-    async fn open(&mut self, account: &Arc<Account>, at_mail: bool, wish: Wish) -> Result<(), Failure> {
-        if let Some(provider) = &mut self.provider {
-            let gate = account.smtp.get(provider.number).and_then(Server::gate).filter(|_| at_mail);
-            let holds = gate.is_none_or(|gate| {
-                matches!(self.engine.gate(&gate.login).lock().enter(now(), gate.fresh, None), Entry::Open(_))
-            });
-            // One that has been idle as long as an answer may take can have died without a word, as after this computer's
-            // sleep; the client would wait for it as long again.
-            let idle = provider.rested.filter(|_| at_mail).map(|then| now().saturating_duration_since(then));
-            let fresh = idle.is_none_or(|idle| idle < self.settings.timeouts.reply);
-            let same = Arc::ptr_eq(&provider.account, account) && holds && fresh;
-            if same && !(at_mail && provider.done > 0) && !provider.upstream.conn.has_news().await {
-                return Ok(());
-            }
-            // What it says unasked in the middle of a message puts its earlier answers in doubt; 421 is a goodbye.
-            let said = provider.upstream.conn.unused();
-            if same && !at_mail && !said.is_empty() && !said.starts_with(b"421") {
-                return Err(Failure::ProtocolViolation {
-                    at: provider.upstream.at.clone(),
-                    what: "it spoke unasked".into(),
-                });
-            }
-            let timeouts = &self.settings.timeouts;
-            if same && at_mail && provider.done > 0 {
-                // The client gave the last message up.
-                let reset = ask(&mut provider.upstream, "RSET", Waiting::Answer, timeouts.reply).await;
-                if reset.is_ok_and(|reply| reply.is_ok()) {
-                    provider.done = 0;
-                    return Ok(());
+    /// What to do now that an attempt has ended, with what is known of the gate's login.
+    fn next(&self, submission: &mut Submission, attempted: Result<Outcome, Failure>, was_used: bool) -> Next {
+        let gate = submission.gate().cloned();
+        let cell = gate.as_ref().map(|gate| self.engine.gate(&gate.login));
+        let mut state = cell.as_ref().map(|cell| cell.lock());
+        let attempt = Attempt { gate: gate.as_deref().zip(state.as_deref_mut()), was_used };
+        match attempted {
+            Ok(Outcome::Refused(refusal)) => submission.on_refusal(refusal, attempt, now()),
+            Err(failure) => submission.on_failure(failure, attempt, now()),
+            Ok(Outcome::Accepted(reply)) => {
+                if let Some((tries, spent)) = submission.retries(now()) {
+                    if let Some((_, gate)) = attempt.gate {
+                        gate.learn_delay(gate.age(now()).unwrap_or(spent));
+                    }
+                    let account = submission.account().name.clone();
+                    self.engine.events.publish(Event::GateHealed { account, tries });
                 }
+                Next::Answer(reply)
             }
-            self.leave().await;
         }
-        self.provider = Some(self.connect(account, at_mail, wish).await?);
+    }
+
+    fn given_up(&self, submission: &Submission) -> Reply {
+        match submission.gate() {
+            Some(gate) => submission.given_up(Some((gate, &self.engine.gate(&gate.login).lock())), now()),
+            None => submission.given_up(None, now()),
+        }
+    }
+
+    /// Makes ready the session that is there, or leaves it.
+    async fn keep_or_leave(&mut self, submission: &mut Submission) -> Result<(), Failure> {
+        let Some(session) = &mut self.session else { return Ok(()) };
+        let (at_mail, limit) = (submission.is_at_mail(), self.settings.timeouts.reply);
+        let kept = match reuse(session.state(&self.engine, submission.account()).await, at_mail, limit, now()) {
+            Reuse::AsItIs => true,
+            Reuse::AfterReset => session.reset(limit).await,
+            Reuse::Broken(what) => {
+                return Err(Failure::ProtocolViolation { at: session.upstream.at.clone(), what: what.into() });
+            }
+            Reuse::No => false,
+        };
+        if !kept {
+            self.leave().await;
+        } else if at_mail {
+            submission.on_kept_session(session.server_index, session.opened_at);
+        }
         Ok(())
     }
 
-    /// The first of the account's servers that can be reached; in the middle of a message, the one that has begun it.
-    async fn connect(&mut self, account: &Arc<Account>, at_mail: bool, mut wish: Wish) -> Result<Provider, Failure> {
-        let early = self.reach.take().filter(|reach| Arc::ptr_eq(&reach.account, account));
-        let mut early = match early {
-            // Whatever was in the way a while ago need not be now.
-            Some(Reach { reached: Some((when, Err(_))), .. }) if when.elapsed() > STALE => None,
-            Some(Reach { reached: Some((_, reached)), .. }) => Some(reached),
-            Some(Reach { future, .. }) => Some(future.await),
-            None => None,
-        };
-        if let Some(Ok(prepared)) = &mut early
-            && prepared.is_stale().await
-        {
-            early = None;
-        }
-        let numbers = if at_mail { 0..account.smtp.len() } else { self.bound..self.bound + 1 };
+    /// Connects to the first of the account's servers that can be reached; in the middle of a message, to the one that has
+    /// begun it.
+    async fn connect(
+        &mut self,
+        submission: &mut Submission,
+        mut policy: LoginPolicy,
+    ) -> Result<ProviderSession, Failure> {
+        let account = Arc::clone(submission.account());
+        let mut early = self.take_early(&account).await;
         let mut logged_in = None;
-        for number in numbers.clone() {
-            let Some(server) = account.smtp.get(number) else { break };
+        let servers = submission.servers();
+        for index in servers.clone() {
+            let Some(server) = account.smtp.get(index) else { break };
             let login = server.gate().map(|gate| gate.login.id());
             if login.is_some() && login == logged_in {
-                // Made for the server before this one a moment ago.
-                wish = Wish::Keep;
+                // The login made for the server before this one, a moment ago, is good for this one too.
+                policy = LoginPolicy::Recent;
             }
-            let early = early.take().filter(|_| number == 0);
-            // Boxed, for it is a part of what every command makes anew.
-            match Box::pin(self.sign_in(account, number, server, early, wish)).await {
-                Err(failure) if failure.is_unreachable() && number + 1 < numbers.end => {
-                    logged_in = login.filter(|_| self.login_is_new);
+            // Early connections are made to the first server.
+            let early = early.take().filter(|_| index == 0);
+            match self.sign_in(submission, index, server, early, policy).await {
+                Err(failure) if failure.is_unreachable() && index + 1 < servers.end => {
+                    logged_in = login.filter(|_| submission.login_is_new());
                     self.engine.events.publish(Event::Failed(Some(account.name.clone()), failure));
                 }
                 done => return done,
             }
         }
-        Err(Failure::NoServer { account: account.name.clone(), protocol: ostler_mail::account::Protocol::Smtp })
+        Err(Failure::NoServer { account: account.name.clone(), protocol: Protocol::Smtp })
     }
 
+    /// Signs in at one of the account's servers, behind a login if there is a gate.
     async fn sign_in(
         &mut self,
-        account: &Arc<Account>,
-        number: usize,
+        submission: &mut Submission,
+        index: usize,
         server: &Server,
-        early: Option<Reached>,
-        wish: Wish,
-    ) -> Result<Provider, Failure> {
-        self.tried = number;
+        early: Option<EarlyResult<SmtpLogin>>,
+        policy: LoginPolicy,
+    ) -> Result<ProviderSession, Failure> {
+        submission.on_server(index, now());
         supported(server)?;
-        let settings = Arc::clone(&self.settings);
-        let (engine, timeouts) = (Arc::clone(&self.engine), &settings.timeouts);
-        let given = self.given.clone();
+        let (engine, timeouts) = (&*self.engine, &self.settings.timeouts);
+        let account = Arc::clone(submission.account());
+        let client_secret = self.client_secret.as_ref();
         let mut route = Route::default();
-        self.login_is_new = false;
         if let Some(gate) = server.gate() {
-            let passed = engine.enter_gate(account, server, gate, given.as_ref(), wish, timeouts).await?;
-            route = passed.route;
-            self.login_is_new = passed.login_is_new;
-            self.login_owed = wish == Wish::Anew && !passed.login_is_new;
+            // The login comes first: a connection opened before it may carry the old verdict for its whole life.
+            let send = GatedSend { engine, account: &account, server, gate, client_secret, timeouts };
+            let open = send.ensure_login(policy).await?;
+            route = open.route;
+            submission.on_login(open.login_is_new, policy, now());
         }
+        let opened_at = now();
         let prepared = match early {
-            Some(early) => early?,
-            None => engine.prepare_smtp(server, timeouts, route).await?,
+            Some(early) => early?.0,
+            None => connect_and_prepare(engine, server, timeouts, route).await?,
         };
         let secret = match (&prepared, server.credentials()) {
-            (Prepared::WantsSecret(..), Some(_)) => Some(engine.secret(account, server, given.as_ref()).await?),
+            (Prepared::WantsSecret(..), Some(_)) => Some(engine.secret(&account, server, client_secret).await?),
             _ => None,
         };
         let finished = prepared.finish(&engine.dialer, secret, timeouts).await;
-        let (upstream, offered) = finished.inspect_err(|failure| engine.note_refusal(account, server, failure))?;
+        let (upstream, offered) = finished.inspect_err(|failure| note_refusal(engine, &account, server, failure))?;
         engine.learn(server, |learned| learned.size = offered.size.flatten());
-        Ok(Provider { account: Arc::clone(account), number, upstream, offered, done: 0, rested: None })
+        Ok(ProviderSession {
+            account,
+            server_index: index,
+            upstream,
+            offered,
+            opened_at,
+            accepted: 0,
+            idle_since: None,
+        })
     }
 
-    /// Reaches for the provider before the client needs it, where it is clear which one that will be. Not through a gate:
+    /// What came of the early connection for this account, if there is one that is still worth something.
+    async fn take_early(&mut self, account: &Arc<Account>) -> Option<EarlyResult<SmtpLogin>> {
+        let early = self.early.take().filter(|early| early.is_for(account))?;
+        // What was in the way a while ago need not be now.
+        if early.failed_at().is_some_and(|when| when.elapsed() > EARLY_FAILURE_LIFETIME) {
+            return None;
+        }
+        let mut result = early.result().await;
+        if let Ok((prepared, _)) = &mut result
+            && prepared.is_stale().await
+        {
+            return None;
+        }
+        Some(result)
+    }
+
+    /// Goes on with the early connection; never completes when there is nothing to do.
+    pub(super) async fn drive_early(&mut self) {
+        match &mut self.early {
+            Some(early) => early.drive().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Connects to the provider before the client needs it, where it is clear which one that will be. Not through a gate:
     /// its login comes first, and only a send is worth one.
-    pub(super) fn reach_early(&mut self, front: &SmtpFront) {
+    pub(super) fn connect_early(&mut self, front: &SmtpFront) {
         let Some(account) = front.likely_account() else { return };
-        if front.has_begun() {
+        let known = self.early.as_ref().is_some_and(|early| early.is_for(&account));
+        if known || self.session.is_some() || front.has_begun() || front.transaction().is_some() {
             return;
         }
-        let known = self.reach.as_ref().is_some_and(|reach| Arc::ptr_eq(&reach.account, &account));
-        let Some(server) = account.smtp.first().filter(|s| s.gate().is_none() && supported(s).is_ok()).cloned() else {
-            return;
-        };
-        if known || self.provider.is_some() || front.transaction().is_some() {
-            return;
-        }
+        let server =
+            account.smtp.first().filter(|server| server.gate().is_none() && supported(server).is_ok()).cloned();
+        let Some(server) = server else { return };
         let (engine, timeouts) = (Arc::clone(&self.engine), self.settings.timeouts.clone());
-        let future = Box::pin(async move { engine.prepare_smtp(&server, &timeouts, Route::default()).await });
-        self.reach = Some(Reach { account, future, reached: None });
-    }
-
-    /// The gate before the server that was tried last, if it has one.
-    fn gate<'a>(&self, account: &'a Account) -> Option<&'a Arc<AfterPop>> {
-        account.smtp.get(self.tried).and_then(Server::gate)
-    }
-
-    /// Asks something about that gate, with what is known of its login.
-    fn at_the_gate<T>(&self, account: &Account, ask: impl FnOnce(Option<(&AfterPop, &mut Gate)>) -> T) -> T {
-        match self.gate(account) {
-            Some(gate) => ask(Some((gate, &mut self.engine.gate(&gate.login).lock()))),
-            None => ask(None),
-        }
-    }
-
-    fn healed(&self, account: &Account, tries: usize, spent: Duration) {
-        if let Some(gate) = self.gate(account) {
-            let cell = self.engine.gate(&gate.login);
-            let mut state = cell.lock();
-            let after: Duration = state.age(now()).unwrap_or(spent);
-            state.healed(after);
-        }
-        self.engine.events.publish(Event::GateHealed { account: account.name.clone(), tries });
-    }
-
-    /// Says goodbye to the provider.
-    pub(super) async fn leave(&mut self) {
-        let Some(mut provider) = self.provider.take() else { return };
-        let goodbye = async {
-            let _ = ask(&mut provider.upstream, "QUIT", Waiting::Answer, GOODBYE).await;
-            provider.upstream.conn.close().await;
-        };
-        let _ = timeout(GOODBYE, goodbye).await;
-    }
-}
-
-/// One command, one reply.
-pub(crate) async fn ask(
-    upstream: &mut Upstream,
-    command: &str,
-    waiting: Waiting,
-    limit: Duration,
-) -> Result<Reply, Failure> {
-    say(upstream, &Outgoing::line(command), waiting, limit).await?;
-    read_reply(upstream, waiting, limit, Instant::now() + limit).await
-}
-
-async fn read_reply(
-    upstream: &mut Upstream,
-    waiting: Waiting,
-    limit: Duration,
-    deadline: Instant,
-) -> Result<Reply, Failure> {
-    let mut parser = ReplyParser::default();
-    loop {
-        let line = hear(upstream, waiting, limit, deadline).await?;
-        match parser.push(&line) {
-            Ok(Some(reply)) => return Ok(reply),
-            Ok(None) => {}
-            Err(wrong) => return Err(Failure::ProtocolViolation { at: upstream.at.clone(), what: wrong.to_string() }),
-        }
+        self.early = Some(EarlyConnect::new(account, async move {
+            Ok((connect_and_prepare(&engine, &server, &timeouts, Route::default()).await?, None))
+        }));
     }
 }

@@ -9,11 +9,12 @@ use crate::progress::Progress;
 use crate::smtp::{Reply, ReplyParser};
 use crate::wire::{Body, REPLY_LINE, take_line};
 
-/// A message makes progress when so many octets have passed; one octet a minute is no progress.
-const PROGRESS: u64 = 4096;
+/// A body makes progress when this many octets have passed since the last time. One octet a minute is not progress: the
+/// time limit for a message would never end it.
+const PROGRESS_OCTETS: u64 = 4096;
 
-/// Octets that are worth a write of their own: what TLS makes a record of.
-const PIECE: usize = 16 * 1024;
+/// Octets that are worth a write of their own: TLS makes one record of them (RFC 8446, 5.1).
+const PIECE_OCTETS: usize = 16 * 1024;
 
 /// The machine; see [`Filter`]. It is over when the client's end of data has been passed on, or when the provider
 /// spoke before that.
@@ -82,14 +83,15 @@ impl DataFilter {
         self.octets += octets as u64;
         self.progress.passed(self.octets);
         self.since_tick += octets as u64;
-        if self.since_tick >= PROGRESS {
+        if self.since_tick >= PROGRESS_OCTETS {
             self.ticks += 1;
             self.since_tick = 0;
         }
     }
 }
 
-/// The one thing nobody can know. Never sent again by itself.
+/// The connection broke between the final dot and its answer. The message may or may not have been accepted; ostler never
+/// resends it.
 pub fn outcome_unknown(host: &str, why: &str) -> Reply {
     let text = format!(
         "4.4.2 the outcome is unknown: {host} had the whole message, then {why}; it may have been sent, so ask a recipient before you send it again"
@@ -122,16 +124,16 @@ impl Filter for DataFilter {
             return Ok(Pass::Stop);
         }
         let mut at = self.body.take_unchanged(input);
-        if (at == input.len() || at >= PIECE) && !self.swallowing {
+        if (at == input.len() || at >= PIECE_OCTETS) && !self.swallowing {
             self.passed(at);
             return Ok(if at > 0 { Pass::Forward(at) } else { Pass::NeedMore });
         }
         // What has to be changed here and there goes in pieces too, and not in a piece for every change.
         let begun = say.server.len();
         say.server.extend_from_slice(&input[..at]);
-        while at < input.len() && say.server.len() < begun + PIECE && !self.is_complete() {
+        while at < input.len() && say.server.len() < begun + PIECE_OCTETS && !self.is_complete() {
             at += self.body.take_changed(&input[at..], &mut say.server);
-            let next = &input[at..input.len().min(at + PIECE)];
+            let next = &input[at..input.len().min(at + PIECE_OCTETS)];
             let same = self.body.take_unchanged(next);
             say.server.extend_from_slice(&next[..same]);
             at += same;
@@ -203,7 +205,7 @@ mod tests {
                     Pass::Replaced(n) => n,
                     other => panic!("{other:?}"),
                 };
-                assert!(used > 0 && say.server.len() < 4 * PIECE);
+                assert!(used > 0 && say.server.len() < 4 * PIECE_OCTETS);
                 out.append(&mut say.server);
                 (rest, pieces) = (&rest[used..], pieces + 1);
             }
@@ -215,7 +217,7 @@ mod tests {
         for cut in [2, 3, 7, 100, 5_000, 65_536] {
             assert_eq!(pass(cut).0, expected, "{cut}");
         }
-        assert!(pass(65_536).1 < 2 * whole.len() / PIECE + 8);
+        assert!(pass(65_536).1 < 2 * whole.len() / PIECE_OCTETS + 8);
     }
 
     #[test]
@@ -254,11 +256,11 @@ mod tests {
                 }
                 (data.octets(), data.clock())
             };
-            assert_eq!(pass(PROGRESS - 1), (PROGRESS - 1, (Clock::Message, 0)));
-            assert_eq!(pass(1), (PROGRESS, (Clock::Message, 1)));
-            assert_eq!(pass(PROGRESS - 1), (2 * PROGRESS - 1, (Clock::Message, 1)));
-            assert_eq!(pass(1), (2 * PROGRESS, (Clock::Message, 2)));
-            assert_eq!(progress.document()["octets"], 2 * PROGRESS);
+            assert_eq!(pass(PROGRESS_OCTETS - 1), (PROGRESS_OCTETS - 1, (Clock::Message, 0)));
+            assert_eq!(pass(1), (PROGRESS_OCTETS, (Clock::Message, 1)));
+            assert_eq!(pass(PROGRESS_OCTETS - 1), (2 * PROGRESS_OCTETS - 1, (Clock::Message, 1)));
+            assert_eq!(pass(1), (2 * PROGRESS_OCTETS, (Clock::Message, 2)));
+            assert_eq!(progress.document()["octets"], 2 * PROGRESS_OCTETS);
         }
     }
 

@@ -7,9 +7,9 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use super::{Carrier, Provider, read_reply};
+use super::ProviderSide;
+use super::provider_session::{ProviderSession, read_reply};
 use crate::proxy::net::conn::Conn;
-use crate::proxy::now;
 use crate::proxy::relay::{Ended, Limits, Sink, relay};
 use crate::proxy::session::{Session, goodbye};
 use ostler_mail::account::Account;
@@ -18,7 +18,7 @@ use ostler_mail::machine::{Clock, Party, ProtocolViolation};
 use ostler_mail::smtp::Reply;
 use ostler_mail::smtp::data::{DataFilter, outcome_unknown};
 
-impl Carrier {
+impl ProviderSide {
     /// The body and the provider's answer to its end, with the octets sent; `None` when the client is gone.
     pub(in crate::proxy::smtp) async fn body(
         &mut self,
@@ -27,7 +27,7 @@ impl Carrier {
     ) -> Option<(Reply, u64)> {
         let timeouts = self.settings.timeouts.clone();
         let limits = Limits { idle: timeouts.data, reply: timeouts.data, data: timeouts.data };
-        let mut provider = self.provider.take()?;
+        let mut provider = self.session.take()?;
         let mut data = DataFilter::new(Arc::clone(&session.progress));
         let at = provider.upstream.at.clone();
         let ended = relay(client, &mut provider.upstream.conn, &mut data, limits, &mut session.stopping).await;
@@ -65,12 +65,12 @@ impl Carrier {
     }
 
     /// Waits for the answer to the end of data.
-    async fn last_answer(&mut self, mut provider: Provider, data: &DataFilter, limit: Duration) -> Reply {
+    async fn last_answer(&mut self, mut provider: ProviderSession, data: &DataFilter, limit: Duration) -> Reply {
         let heard = read_reply(&mut provider.upstream, Waiting::FinalDot, limit, Instant::now() + limit).await;
         let (reply, goes_on) = data.last_answer(&provider.upstream.at.host, heard);
         if goes_on {
-            (provider.done, provider.rested) = (0, Some(now()));
-            self.provider = Some(provider);
+            provider.rest();
+            self.session = Some(provider);
         }
         reply
     }
@@ -82,7 +82,7 @@ fn broken(failure: Failure, session: &Session, account: &Account) -> Reply {
     Reply::from_line(&failure.smtp_reply())
 }
 
-/// Hears the rest of a body that nobody takes any more, for a client only listens behind its dot.
+/// Hears the rest of a body that goes nowhere any more: a client listens for an answer only behind its dot.
 async fn swallow(client: &mut Conn<TcpStream>, data: DataFilter, limits: Limits, session: &mut Session) -> bool {
     let mut data = data.swallow();
     if !data.is_complete() {

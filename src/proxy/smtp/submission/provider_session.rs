@@ -1,0 +1,116 @@
+//! A session at a provider: one connection, signed in, which serves message after message.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout};
+
+use crate::proxy::net::dial::Upstream;
+use crate::proxy::sign_in::{hear, say};
+use crate::proxy::{Engine, now};
+use ostler_mail::account::{Account, Server};
+use ostler_mail::clock::Moment;
+use ostler_mail::failure::{Failure, Waiting};
+use ostler_mail::machine::Outgoing;
+use ostler_mail::pop_before_smtp::{LoginNeed, LoginPolicy};
+use ostler_mail::smtp::submission::{News, SessionState};
+use ostler_mail::smtp::{Extensions, Reply, ReplyParser};
+
+/// How long a provider may take to answer QUIT. The client waits for its next message meanwhile.
+const QUIT_REPLY_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A session at one of an account's servers.
+pub(super) struct ProviderSession {
+    pub(super) account: Arc<Account>,
+    /// Which of the account's servers it is.
+    pub(super) server_index: usize,
+    pub(super) upstream: Upstream,
+    pub(super) offered: Extensions,
+    /// When it was opened: many gates decide then.
+    pub(super) opened_at: Moment,
+    /// How many commands of the message under way it has accepted.
+    pub(super) accepted: usize,
+    /// When it answered the end of the message it has served last; it may have hung up since.
+    pub(super) idle_since: Option<Moment>,
+}
+
+impl ProviderSession {
+    /// It has served a message, and nothing of the next one.
+    pub(super) fn is_between_messages(&self) -> bool {
+        self.idle_since.is_some() && self.accepted == 0
+    }
+
+    /// What decides on its next use, for a message of this account.
+    pub(super) async fn state(&mut self, engine: &Engine, account: &Arc<Account>) -> SessionState<'_> {
+        let gate = self.account.smtp.get(self.server_index).and_then(Server::gate);
+        let needs_login = gate.is_some_and(|gate| {
+            let need = engine.gate(&gate.login).lock().needs_login(now(), LoginPolicy::Fresh, gate.fresh, None);
+            need == LoginNeed::LogIn
+        });
+        let has_news = self.upstream.conn.has_news().await;
+        let news = match self.upstream.conn.unused() {
+            _ if !has_news => News::None,
+            [] => News::Closed,
+            said => News::Said(said),
+        };
+        SessionState {
+            is_same_account: Arc::ptr_eq(&self.account, account),
+            accepted: self.accepted,
+            idle_since: self.idle_since,
+            needs_login,
+            news,
+        }
+    }
+
+    /// One command, one reply.
+    pub(super) async fn ask(&mut self, command: &str, limit: Duration) -> Result<Reply, Failure> {
+        say(&mut self.upstream, &Outgoing::line(command), Waiting::Answer, limit).await?;
+        read_reply(&mut self.upstream, Waiting::Answer, limit, Instant::now() + limit).await
+    }
+
+    /// Takes back what it has accepted of a message the client gave up; `false` if it does not say that it has.
+    pub(super) async fn reset(&mut self, limit: Duration) -> bool {
+        let is_done = self.ask("RSET", limit).await.is_ok_and(|reply| reply.is_ok());
+        if is_done {
+            self.accepted = 0;
+        }
+        is_done
+    }
+
+    /// The answer to the end of data has come, and the next message may follow.
+    pub(super) fn rest(&mut self) {
+        (self.accepted, self.idle_since) = (0, Some(now()));
+    }
+
+    /// Leaves in good order, if the provider is not slow about it.
+    pub(super) async fn leave(mut self) {
+        let quit = async {
+            let _ = self.ask("QUIT", QUIT_REPLY_TIMEOUT).await;
+            self.upstream.conn.close().await;
+        };
+        let _ = timeout(QUIT_REPLY_TIMEOUT, quit).await;
+    }
+
+    /// Takes back a rehearsed message.
+    pub(super) async fn take_back(&mut self) {
+        let _ = self.reset(QUIT_REPLY_TIMEOUT).await;
+    }
+}
+
+/// A whole reply, until the deadline: one that comes line by line for ever is none.
+pub(super) async fn read_reply(
+    upstream: &mut Upstream,
+    waiting: Waiting,
+    limit: Duration,
+    deadline: Instant,
+) -> Result<Reply, Failure> {
+    let mut parser = ReplyParser::default();
+    loop {
+        let line = hear(upstream, waiting, limit, deadline).await?;
+        match parser.push(&line) {
+            Ok(Some(reply)) => return Ok(reply),
+            Ok(None) => {}
+            Err(wrong) => return Err(Failure::ProtocolViolation { at: upstream.at.clone(), what: wrong.to_string() }),
+        }
+    }
+}
