@@ -1,9 +1,8 @@
-//! Tries every step to each server of an account for real, with times, and says what came of each: the engine of
-//! `ostler check`, of the trial in `ostler add`, and later of the settings page. Sends no message: MAIL and RCPT are tried,
-//! DATA never.
+//! Tries every step to each server of an account for real, with times, and reports each result. `ostler check`, the trial
+//! in `ostler add` and the settings page all use it. It sends no message: MAIL and RCPT are tried, DATA never is.
 //!
-//! Not here: what a failure's words are (`failure.rs`), what is likely behind it (`explain.rs`, and what a second look finds,
-//! `doctor/likely_cause.rs`), and how steps are shown.
+//! Not here: the words for a failure (`ostler_mail::failure`), its likely cause (`explain.rs`, and `likely_cause.rs` for
+//! what a second look at the server finds), and how steps are shown.
 
 pub mod explain;
 mod likely_cause;
@@ -11,10 +10,11 @@ mod likely_cause;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
+use serde::ser::SerializeStruct;
+use serde::{Serialize, Serializer};
 
 use self::explain::Cause;
-use crate::diagnose::explain::client_messages::{Moment, Shown, around, shows};
+use crate::diagnose::explain::client_messages::{ClientMessage, ReplyStage, messages_around, messages_for};
 use crate::proxy::Engine;
 use crate::proxy::net::conn::Stream;
 use crate::proxy::net::dial::{Dialer, Route, Upstream};
@@ -23,44 +23,110 @@ use crate::proxy::sign_in::{Prepared, hear, prepare, prepare_on, say, supported}
 use crate::proxy::smtp::submission::rehearse;
 use crate::vault::describe_source;
 use ostler_mail::account::{Account, Protocol, SecretSource, Security, Server, Timeouts};
-use ostler_mail::failure::{Failure, Waiting};
+use ostler_mail::failure::{Failure, Waiting, as_word};
 use ostler_mail::machine::{Login, Outgoing};
 use ostler_mail::secret::Secret;
 use ostler_mail::smtp::verdict::{Stage, Verdict, verdict};
 use ostler_mail::{pop3, smtp};
 
-/// Whom a send is tried for where the gate is to be tested: somebody the provider has to relay to. Reserved by RFC 2606,
-/// and nothing is ever sent to it.
-pub const STRANGER: &str = "postmaster@example.com";
+/// The recipient that tests whether a gate is open: an address outside the provider, which it would have to relay to.
+/// RFC 2606 reserves the domain, and ostler never sends anything to it.
+pub(crate) const RELAY_TEST_RECIPIENT: &str = "postmaster@example.com";
 
-/// How long a mailbox may take to count its messages; whoever is signed in needs no more to know that it works.
-const STAT: Duration = Duration::from_secs(15);
+/// The answer to STAT may take this long. Some servers are slow to count a large mailbox; by then the sign-in has worked,
+/// so the check goes on without the count.
+const STAT_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// One step and what came of it.
-#[derive(Debug, Clone, Serialize)]
+/// What a step tries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StepKind {
+    /// The settings of the server: can this version use them?
+    Settings,
+    /// Getting the password from its source.
+    Secret,
+    /// Looking up the server's addresses.
+    Name,
+    /// Connecting to one address.
+    Tcp,
+    /// The TLS handshake and the certificate.
+    Tls,
+    /// The greeting, STARTTLS and what the server offers.
+    Capabilities,
+    /// User name and password.
+    SignIn,
+    /// A send through a POP-before-SMTP gate.
+    Gate,
+    /// A send without a gate.
+    Send,
+}
+
+impl StepKind {
+    /// The word in the output and in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Settings => "settings",
+            Self::Secret => "secret",
+            Self::Name => "name",
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
+            Self::Capabilities => "capabilities",
+            Self::SignIn => "sign-in",
+            Self::Gate => "gate",
+            Self::Send => "send",
+        }
+    }
+
+    /// Whether its success says nothing new to a person who has just typed the settings and the password.
+    pub fn is_routine(self) -> bool {
+        matches!(self, Self::Settings | Self::Secret)
+    }
+}
+
+/// One step and its result.
+#[derive(Debug, Clone)]
 pub struct Step {
     /// Protocol and address of the server.
     pub server: String,
-    /// `settings`, `secret`, `name`, `tcp`, `tls`, `capabilities`, `sign-in`, `gate` or `send`.
-    pub step: &'static str,
-    /// Whether it was good.
-    pub ok: bool,
+    /// What was tried.
+    pub kind: StepKind,
     /// What was seen.
     pub detail: String,
-    /// What to do about it, where it failed.
+    /// What to do about a failure.
     pub advice: Option<String>,
-    /// What is likely behind it, where it failed.
+    /// The likely cause of a failure.
     pub cause: Option<String>,
-    /// What old mail programs show for it, where it failed.
-    pub shows: Vec<Shown>,
-    /// How long it took.
+    /// What old mail programs show for a failure.
+    pub client_messages: Vec<ClientMessage>,
+    /// How long it took, in milliseconds.
     pub ms: u64,
-    /// What it was, for whoever decides what to try next.
-    #[serde(skip)]
+    /// `None` if the step worked.
     pub failure: Option<Failure>,
 }
 
-/// Signs in at one server with a candidate secret and leaves again.
+impl Step {
+    /// Whether it worked.
+    pub fn is_ok(&self) -> bool {
+        self.failure.is_none()
+    }
+}
+
+/// The form that `ostler check --json` promises.
+impl Serialize for Step {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut json = serializer.serialize_struct("Step", 8)?;
+        json.serialize_field("server", &self.server)?;
+        json.serialize_field("step", self.kind.name())?;
+        json.serialize_field("ok", &self.is_ok())?;
+        json.serialize_field("detail", &self.detail)?;
+        json.serialize_field("advice", &self.advice)?;
+        json.serialize_field("cause", &self.cause)?;
+        json.serialize_field("shows", &self.client_messages)?;
+        json.serialize_field("ms", &self.ms)?;
+        json.end()
+    }
+}
+
+/// Signs in at one server with a secret that is not stored yet, and leaves again.
 pub async fn sign_in_with(server: &Server, secret: Arc<Secret>, timeouts: &Timeouts) -> Result<(), Failure> {
     supported(server)?;
     let dialer = Dialer::default();
@@ -92,348 +158,353 @@ async fn finish<L: Login>(
 }
 
 async fn leave(upstream: &mut Upstream, timeouts: &Timeouts) {
-    let _ = say(upstream, &Outgoing::line("QUIT"), ostler_mail::failure::Waiting::Answer, timeouts.reply).await;
+    let _ = say(upstream, &Outgoing::line("QUIT"), Waiting::Answer, timeouts.reply).await;
     upstream.conn.close().await;
 }
 
-/// Goes through an account. Every step is told at once, for a person is waiting, and kept.
+/// Checks an account step by step. Every step is reported as soon as it is done, because a person is waiting, and kept.
 pub struct Doctor<'a> {
     engine: Arc<Engine>,
     account: Arc<Account>,
-    /// What is known of a provider that has switched its service off.
+    /// Why the provider has switched its service off, if it is known to have.
     closed: Option<String>,
     steps: Vec<Step>,
-    tell: Box<dyn FnMut(&Step) + 'a>,
+    on_step: Box<dyn FnMut(&Step) + 'a>,
 }
 
 impl<'a> Doctor<'a> {
-    /// For an account of the engine's.
-    pub fn new(engine: Arc<Engine>, account: Arc<Account>, tell: impl FnMut(&Step) + 'a) -> Self {
-        Self { engine, account, closed: None, steps: Vec::new(), tell: Box::new(tell) }
+    /// Checks one of the engine's accounts; `on_step` is called after each step.
+    pub fn new(engine: Arc<Engine>, account: Arc<Account>, on_step: impl FnMut(&Step) + 'a) -> Self {
+        Self { engine, account, closed: None, steps: Vec::new(), on_step: Box::new(on_step) }
     }
 
-    /// Tells it that the provider has switched this service off, in a sentence without a full stop: the likely cause of
-    /// whatever fails.
-    pub fn know_closed(&mut self, closed: Option<String>) {
+    /// The provider is known to have switched this service off; `closed` says so in a sentence without a full stop. It is
+    /// then the likely cause of every failure.
+    pub fn set_closed_reason(&mut self, closed: Option<String>) {
         self.closed = closed;
     }
 
-    /// What came of it.
+    /// All steps, in the order in which they were tried.
     pub fn into_steps(self) -> Vec<Step> {
         self.steps
     }
 
-    /// Notes a step that was good.
-    fn note(&mut self, server: &str, step: &'static str, began: Instant, detail: String) -> bool {
-        let ms = milliseconds(began);
-        self.keep(Step {
-            server: server.to_owned(),
-            step,
-            ok: true,
-            detail,
-            advice: None,
-            cause: None,
-            shows: Vec::new(),
-            ms,
-            failure: None,
-        })
+    fn record_success(&mut self, server: &str, kind: StepKind, began: Instant, detail: String) -> bool {
+        let ms = millis_since(began);
+        let server = server.to_owned();
+        let client_messages = Vec::new();
+        self.push(Step { server, kind, detail, advice: None, cause: None, client_messages, ms, failure: None })
     }
 
-    /// Notes a step that failed, after a second look at what may be behind it.
-    async fn fail(&mut self, server: &Server, step: &'static str, began: Instant, failure: Failure) -> bool {
-        let ms = milliseconds(began);
+    /// Records a failed step, after a second look at what may have caused it.
+    async fn record_failure(&mut self, server: &Server, kind: StepKind, began: Instant, failure: Failure) -> bool {
+        let ms = millis_since(began);
         let look = likely_cause::look(&self.engine, &self.account, server, &failure, &self.steps).await;
-        self.keep_failed(server, step, ms, failure, look)
+        self.push_failure(server, kind, ms, failure, look)
     }
 
-    fn keep_failed(
+    fn push_failure(
         &mut self,
         server: &Server,
-        step: &'static str,
+        kind: StepKind,
         ms: u64,
         failure: Failure,
         look: Option<likely_cause::Look>,
     ) -> bool {
-        let known = explain::of(&failure);
-        // What the provider's words give away says more than the kind of failure.
-        let exact = known.filter(|cause| cause.id != explain::kind(&failure));
-        let words = |cause: &Cause| {
-            if exact.is_some() { format!("{}; {}", cause.means, cause.likely) } else { cause.likely.clone() }
+        let (cause, advice) = self.explain(&failure, look);
+        let client_messages = match &failure {
+            // ostler passes these on in the provider's words.
+            Failure::ServiceRefused { said, .. } if matches!(kind, StepKind::Gate | StepKind::Send) => {
+                messages_around(said, ReplyStage::Recipient)
+            }
+            _ => messages_for(&failure, ReplyStage::of(server.protocol)),
         };
-        let (seen, next) = look.map_or((None, None), |look| (Some(look.cause), look.advice));
-        let cause = self.closed.clone().or(seen).or_else(|| known.map(words));
-        let own = || exact.map(|cause| cause.next.replace("NAME", &ostler_mail::failure::as_word(&self.account.name)));
-        let name = ostler_mail::failure::as_word(&self.account.name);
-        let gone = self.closed.as_ref().map(|_| {
-            format!(
-                "no setting can change that; once you have another mailbox, ostler remove {name} takes this one out"
-            )
-        });
-        let advice = gone.or(next).or_else(own).unwrap_or_else(|| failure.advice());
-        let shows = match &failure {
-            // ostler passes these on as the provider said them.
-            Failure::ServiceRefused { said, .. } if matches!(step, "gate" | "send") => around(said, Moment::Recipient),
-            _ => shows(&failure, Moment::of(server.protocol)),
-        };
-        self.keep(Step {
+        self.push(Step {
             server: label(server),
-            step,
-            ok: false,
+            kind,
             detail: failure.sentence(),
             advice: Some(advice),
             cause,
-            shows,
+            client_messages,
             ms,
             failure: Some(failure),
         })
     }
 
-    fn keep(&mut self, step: Step) -> bool {
-        let ok = step.ok;
-        (self.tell)(&step);
-        self.steps.push(step);
-        ok
+    /// The likely cause of a failure, and what to do. The most certain knowledge wins: a service known to be closed, then
+    /// what the second look found, then the provider's own words, then the kind of failure.
+    fn explain(&self, failure: &Failure, look: Option<likely_cause::Look>) -> (Option<String>, String) {
+        let name = as_word(&self.account.name);
+        let known = explain::cause_of(failure);
+        // A cause told by the provider's words says more than the kind of failure does.
+        let by_words = known.filter(|cause| cause.id != explain::cause_id(failure));
+        let text = |cause: &Cause| match by_words {
+            Some(_) => format!("{}; {}", cause.means, cause.likely),
+            None => cause.likely.clone(),
+        };
+        let (found_cause, found_advice) = look.map_or((None, None), |look| (Some(look.cause), look.advice));
+        let cause = self.closed.clone().or(found_cause).or_else(|| known.map(text));
+        let closed_advice = self.closed.as_ref().map(|_| {
+            format!(
+                "no setting can change this; once you have another mailbox, remove this account: ostler remove {name}"
+            )
+        });
+        let advice = closed_advice
+            .or(found_advice)
+            .or_else(|| by_words.map(|cause| cause.next.replace("NAME", &name)))
+            .unwrap_or_else(|| failure.advice());
+        (cause, advice)
     }
 
-    /// Every server, then the way of a send.
+    fn push(&mut self, step: Step) -> bool {
+        let is_ok = step.is_ok();
+        (self.on_step)(&step);
+        self.steps.push(step);
+        is_ok
+    }
+
+    /// Checks every server, then how a message would be sent.
     pub async fn check(&mut self) {
         let account = Arc::clone(&self.account);
         if let Some(server) = &account.pop3 {
-            self.server(server).await;
+            self.check_server(server).await;
         }
-        let mut reached = account.smtp.is_empty();
+        let mut can_send = account.smtp.is_empty();
         for server in &account.smtp {
             if let Some(gate) = server.gate()
                 && account.pop3.as_ref().is_none_or(|pop3| pop3.id() != gate.login.id())
             {
-                self.server(&gate.login).await;
+                self.check_server(&gate.login).await;
             }
-            reached |= self.server(server).await;
+            can_send |= self.check_server(server).await;
         }
-        if reached && !account.smtp.is_empty() {
-            self.send().await;
+        if can_send && !account.smtp.is_empty() {
+            self.check_send().await;
         }
         if let Some(server) = &account.imap {
-            let detail = "kept for a later version; no IMAP door yet".to_owned();
-            self.note(&label(server), "settings", Instant::now(), detail);
+            let detail = "kept for a later version; this one has no IMAP door".to_owned();
+            self.record_success(&label(server), StepKind::Settings, Instant::now(), detail);
         }
     }
 
-    /// All steps to one server; whether the last one was good.
-    pub async fn server(&mut self, server: &Server) -> bool {
+    /// Tries all steps to one server; whether the last one worked.
+    pub async fn check_server(&mut self, server: &Server) -> bool {
         let name = label(server);
         let settings = self.engine.settings();
         let timeouts = &settings.timeouts;
         let began = Instant::now();
         let detail = match server.security {
-            Security::Tls => "TLS from the first octet",
-            Security::StartTls => "TLS by STARTTLS, never less",
-            Security::None => "NO ENCRYPTION: everybody on the way can read mail and password",
+            Security::Tls => "TLS from the start",
+            Security::StartTls => "TLS by STARTTLS, required",
+            Security::None => "NO ENCRYPTION: anyone on the way can read mail and password",
         };
         if let Err(failure) = supported(server) {
-            return self.fail(server, "settings", began, failure).await;
+            return self.record_failure(server, StepKind::Settings, began, failure).await;
         }
-        self.note(&name, "settings", began, detail.to_owned());
-        let Some(secret) = self.secret(&name, server).await else { return false };
-        let Some(upstream) = self.reach(&name, server, timeouts).await else { return false };
-        let Some(upstream) = self.tls(&name, server, upstream, timeouts).await else { return false };
+        self.record_success(&name, StepKind::Settings, began, detail.to_owned());
+        let Some(secret) = self.check_secret(&name, server).await else { return false };
+        let Some(upstream) = self.check_addresses(&name, server, timeouts).await else { return false };
+        let Some(upstream) = self.check_tls(&name, server, upstream, timeouts).await else { return false };
+        let began = Instant::now();
         match server.protocol {
             Protocol::Pop3 => {
-                let began = Instant::now();
                 let prepared = prepare_on::<pop3::login::Pop3Login>(&self.engine, upstream, server, timeouts).await;
-                self.sign_in(&name, server, began, prepared, secret, timeouts).await
+                self.check_sign_in(server, began, prepared, secret, timeouts).await
             }
             Protocol::Smtp => {
-                let began = Instant::now();
                 let prepared = prepare_on::<smtp::login::SmtpLogin>(&self.engine, upstream, server, timeouts).await;
-                self.sign_in(&name, server, began, prepared, secret, timeouts).await
+                self.check_sign_in(server, began, prepared, secret, timeouts).await
             }
             Protocol::Imap => true,
         }
     }
 
-    /// `None`: it failed. `Some(None)`: none is needed, or the client has it.
-    async fn secret(&mut self, name: &str, server: &Server) -> Option<Option<Arc<Secret>>> {
+    /// `None` if it failed; `Some(None)` if no secret is needed, or only the mail program has it.
+    async fn check_secret(&mut self, name: &str, server: &Server) -> Option<Option<Arc<Secret>>> {
         let Some(credentials) = server.credentials() else { return Some(None) };
         let began = Instant::now();
         if credentials.secret == SecretSource::Client {
-            self.note(name, "secret", began, "your mail program has it; signing in cannot be checked from here".into());
+            let detail = "only your mail program has it, so signing in cannot be checked from here".into();
+            self.record_success(name, StepKind::Secret, began, detail);
             return Some(None);
         }
         let account = Arc::clone(&self.account);
         match self.engine.secret(&account, server, None).await {
             Ok(secret) => {
-                self.note(name, "secret", began, format!("there, from {}", describe_source(&credentials.secret)));
+                let detail = format!("found in {}", describe_source(&credentials.secret));
+                self.record_success(name, StepKind::Secret, began, detail);
                 Some(Some(secret))
             }
             Err(failure) => {
-                self.fail(server, "secret", began, failure).await;
+                self.record_failure(server, StepKind::Secret, began, failure).await;
                 None
             }
         }
     }
 
-    /// Name and every address; the first connection that was made.
-    async fn reach(&mut self, name: &str, server: &Server, timeouts: &Timeouts) -> Option<Upstream> {
+    /// Looks up the name and tries every address; returns the first connection that was made.
+    async fn check_addresses(&mut self, name: &str, server: &Server, timeouts: &Timeouts) -> Option<Upstream> {
         let began = Instant::now();
         let addresses = match self.engine.dialer.resolve(server, timeouts.connect).await {
             Ok(addresses) => addresses,
             Err(failure) => {
-                self.fail(server, "name", began, failure).await;
+                self.record_failure(server, StepKind::Name, began, failure).await;
                 return None;
             }
         };
         let shown: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-        self.note(name, "name", began, shown.join(", "));
+        self.record_success(name, StepKind::Name, began, shown.join(", "));
         let mut tries = Vec::new();
         for address in addresses {
             let began = Instant::now();
             let reached = self.engine.dialer.reach(server, address, timeouts.connect, Route::default()).await;
-            tries.push((address, began, milliseconds(began), reached));
+            tries.push((address, began, millis_since(began), reached));
         }
-        let any = tries.iter().any(|(.., reached)| reached.is_ok());
-        let (mut first, mut looked) = (None, false);
+        let is_any_reached = tries.iter().any(|(.., reached)| reached.is_ok());
+        let (mut first, mut has_looked) = (None, false);
         for (address, began, ms, reached) in tries {
             match reached {
                 Ok(upstream) => {
-                    self.note(name, "tcp", began, format!("{address} answers"));
+                    self.record_success(name, StepKind::Tcp, began, format!("{address} answers"));
                     first.get_or_insert(upstream);
                 }
-                // One dead address of several is a pity, not a fault: ostler takes another.
-                Err(failure) if any => {
-                    self.note(
-                        name,
-                        "tcp",
-                        began,
-                        format!("{address} does not answer ({}); another does", failure.sentence()),
-                    );
+                // Not a failure of the account: ostler connects to an address that answers.
+                Err(failure) if is_any_reached => {
+                    let detail =
+                        format!("{address} does not answer ({}), but another address does", failure.sentence());
+                    self.record_success(name, StepKind::Tcp, began, detail);
                 }
                 Err(failure) => {
-                    // One look is enough for all the addresses.
-                    let look = if looked {
+                    // A second look takes seconds, and finds the same for every address.
+                    let look = if has_looked {
                         None
                     } else {
                         likely_cause::look(&self.engine, &self.account, server, &failure, &self.steps).await
                     };
-                    looked = true;
-                    self.keep_failed(server, "tcp", ms, failure, look);
+                    has_looked = true;
+                    self.push_failure(server, StepKind::Tcp, ms, failure, look);
                 }
             }
         }
         first
     }
 
-    async fn tls(&mut self, name: &str, server: &Server, upstream: Upstream, timeouts: &Timeouts) -> Option<Upstream> {
+    async fn check_tls(
+        &mut self,
+        name: &str,
+        server: &Server,
+        upstream: Upstream,
+        timeouts: &Timeouts,
+    ) -> Option<Upstream> {
         if server.security != Security::Tls {
             return Some(upstream);
         }
         let began = Instant::now();
         match self.engine.dialer.start_tls(upstream, timeouts).await {
             Ok(upstream) => {
-                self.note(name, "tls", began, tls_detail(&upstream));
+                self.record_success(name, StepKind::Tls, began, describe_tls(&upstream));
                 Some(upstream)
             }
             Err(failure) => {
-                self.fail(server, "tls", began, failure).await;
+                self.record_failure(server, StepKind::Tls, began, failure).await;
                 None
             }
         }
     }
 
-    async fn sign_in<L: Login>(
+    async fn check_sign_in<L: Login>(
         &mut self,
-        name: &str,
         server: &Server,
         began: Instant,
         prepared: Result<Prepared<L>, Failure>,
         secret: Option<Arc<Secret>>,
         timeouts: &Timeouts,
     ) -> bool {
+        let name = label(server);
         let prepared = match prepared {
             Ok(prepared) => prepared,
             Err(failure) if server.gate().is_some() && matches!(failure, Failure::ServiceRefused { .. }) => {
-                // A gate may be shut in place of the greeting; the send below opens it and tells.
-                return self.note(
-                    name,
-                    "capabilities",
-                    began,
-                    format!("not before a POP login: {}", failure.sentence()),
-                );
+                // Some gates refuse in place of the greeting. `check_send` logs in first and tells whether it opens.
+                let detail = format!("refused before a POP login: {}", failure.sentence());
+                return self.record_success(&name, StepKind::Capabilities, began, detail);
             }
-            Err(failure) => return self.fail(server, "capabilities", began, failure).await,
+            Err(failure) => return self.record_failure(server, StepKind::Capabilities, began, failure).await,
         };
         let (Prepared::WantsSecret(upstream, _) | Prepared::Done(upstream, _)) = &prepared;
         let spoken = ostler_mail::failure::spoken(server.protocol);
         let detail = match server.security {
-            Security::StartTls => format!("speaks {spoken}, {}", tls_detail(upstream)),
+            Security::StartTls => format!("speaks {spoken}, {}", describe_tls(upstream)),
             _ => format!("speaks {spoken}"),
         };
-        self.note(name, "capabilities", began, detail);
+        self.record_success(&name, StepKind::Capabilities, began, detail);
         if server.credentials().is_some() && secret.is_none() {
             return true;
         }
         let began = Instant::now();
-        match prepared.finish(&self.engine.dialer, secret, timeouts).await {
-            Ok((mut upstream, _)) => {
-                let waiting =
-                    if server.protocol == Protocol::Pop3 { stat(&mut upstream, timeouts).await } else { Ok(None) };
-                leave(&mut upstream, timeouts).await;
-                let waiting = match waiting {
-                    Ok(waiting) => waiting,
-                    Err(failure) => return self.fail(server, "sign-in", began, failure).await,
-                };
-                let detail = match (server.credentials(), server.gate(), waiting) {
-                    (Some(credentials), _, None) => format!("accepted as {}", credentials.username),
-                    (Some(credentials), _, Some(1)) => {
-                        format!("accepted as {}; 1 message is there", credentials.username)
-                    }
-                    (Some(credentials), _, Some(n)) => {
-                        format!("accepted as {}; {n} messages are there", credentials.username)
-                    }
-                    (None, Some(_), _) => "none here: a POP login comes before each send".into(),
-                    (None, None, _) => "none wanted by the settings".into(),
-                };
-                self.note(name, "sign-in", began, detail)
-            }
-            Err(failure) => self.fail(server, "sign-in", began, failure).await,
+        let mut upstream = match prepared.finish(&self.engine.dialer, secret, timeouts).await {
+            Ok((upstream, _)) => upstream,
+            Err(failure) => return self.record_failure(server, StepKind::SignIn, began, failure).await,
+        };
+        let count =
+            if server.protocol == Protocol::Pop3 { count_messages(&mut upstream, timeouts).await } else { Ok(None) };
+        leave(&mut upstream, timeouts).await;
+        match count {
+            Ok(count) => self.record_success(&name, StepKind::SignIn, began, describe_sign_in(server, count)),
+            Err(failure) => self.record_failure(server, StepKind::SignIn, began, failure).await,
         }
     }
 
-    /// MAIL and RCPT as a send would say them, through the gate if there is one.
-    pub async fn send(&mut self) -> bool {
+    /// Says MAIL and RCPT as a send would, through the gate if there is one.
+    pub async fn check_send(&mut self) -> bool {
         let account = Arc::clone(&self.account);
         let Some(server) = account.smtp.first() else { return true };
         if server.credentials().is_some_and(|c| c.secret == SecretSource::Client) {
             return true;
         }
-        let gated = account.smtp.iter().any(|s| s.gate().is_some());
-        let (step, recipient) = if gated { ("gate", STRANGER) } else { ("send", account.address.as_str()) };
+        let has_gate = account.smtp.iter().any(|s| s.gate().is_some());
+        // Only mail to somewhere else needs an open gate; without a gate the own address is the safe choice.
+        let (kind, recipient) = match has_gate {
+            true => (StepKind::Gate, RELAY_TEST_RECIPIENT),
+            false => (StepKind::Send, account.address.as_str()),
+        };
         let began = Instant::now();
-        let came = rehearse(&self.engine, &account, recipient).await;
-        let came = came.and_then(|reply| {
+        let result = rehearse(&self.engine, &account, recipient).await.and_then(|reply| {
             if reply.is_ok() {
-                return Ok(format!("a message to {recipient} would be taken ({}); none was sent", reply.one_line()));
+                let said = reply.one_line();
+                return Ok(format!("a message to {recipient} would be accepted ({said}); none was sent"));
             }
             match verdict(Stage::Rcpt, &reply) {
-                Verdict::NotTheGate if gated => Ok(format!("open; about the recipient it says: {}", reply.one_line())),
+                Verdict::NotTheGate if has_gate => {
+                    Ok(format!("open; the server's answer about the recipient: {}", reply.one_line()))
+                }
                 _ => Err(Failure::ServiceRefused { at: server.into(), said: reply.one_line() }),
             }
         });
-        match came {
-            Ok(detail) => self.note(&label(server), step, began, detail),
-            Err(failure) if gated => {
-                let ms = milliseconds(began);
-                let look = likely_cause::gate(&self.engine, &account, server, &failure).await;
-                self.keep_failed(server, step, ms, failure, look)
+        match result {
+            Ok(detail) => self.record_success(&label(server), kind, began, detail),
+            Err(failure) if has_gate => {
+                let ms = millis_since(began);
+                let look = likely_cause::look_at_gate(&self.engine, &account, server, &failure).await;
+                self.push_failure(server, kind, ms, failure, look)
             }
-            Err(failure) => self.fail(server, step, began, failure).await,
+            Err(failure) => self.record_failure(server, kind, began, failure).await,
         }
     }
 }
 
-/// How many messages wait. Google lets people in whose POP it has switched off, and says so only here.
-async fn stat(upstream: &mut Upstream, timeouts: &Timeouts) -> Result<Option<u64>, Failure> {
-    let limit = timeouts.reply.min(STAT);
+fn describe_sign_in(server: &Server, count: Option<u64>) -> String {
+    match (server.credentials(), server.gate(), count) {
+        (Some(credentials), _, None) => format!("accepted as {}", credentials.username),
+        (Some(credentials), _, Some(1)) => format!("accepted as {}; 1 message is there", credentials.username),
+        (Some(credentials), _, Some(n)) => format!("accepted as {}; {n} messages are there", credentials.username),
+        (None, Some(_), _) => "none here: ostler logs in by POP before each send".into(),
+        (None, None, _) => "none wanted by the settings".into(),
+    }
+}
+
+/// Asks how many messages wait. Google accepts the password even where POP is switched off, and refuses only here.
+async fn count_messages(upstream: &mut Upstream, timeouts: &Timeouts) -> Result<Option<u64>, Failure> {
+    let limit = timeouts.reply.min(STAT_TIMEOUT);
     if say(upstream, &Outgoing::line("STAT"), Waiting::Answer, limit).await.is_err() {
         return Ok(None);
     }
@@ -446,18 +517,18 @@ async fn stat(upstream: &mut Upstream, timeouts: &Timeouts) -> Result<Option<u64
     }
 }
 
-fn milliseconds(since: Instant) -> u64 {
-    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
+fn millis_since(began: Instant) -> u64 {
+    u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
 fn label(server: &Server) -> String {
     format!("{} {}", server.protocol.name(), server.address())
 }
 
-fn tls_detail(upstream: &Upstream) -> String {
+fn describe_tls(upstream: &Upstream) -> String {
     let Stream::Tls(stream) = &upstream.conn.stream else { return "no TLS".into() };
     let shown = tls::describe(stream.get_ref().1);
-    format!("{}, certificate by {}, good until {}", shown.version, shown.issuer, shown.until)
+    format!("{}, certificate by {}, valid until {}", shown.version, shown.issuer, shown.until)
 }
 
 #[cfg(test)]

@@ -99,7 +99,7 @@ pub fn autoconfig_file(data: &[u8]) {
 /// An error pasted from a mail program: explained or not, in known words.
 pub fn pasted(data: &[u8]) {
     let found = explain::explain(&String::from_utf8_lossy(data));
-    assert!(found.len() <= explain::CAUSES, "too many");
+    assert!(found.len() <= explain::MAX_EXPLANATIONS, "too many");
     for one in found {
         assert!(!one.found.is_empty() && one.found.bytes().all(|b| matches!(b, b' '..=b'~')), "{:?}", one.found);
         assert!(explain::cause(&one.cause.id).is_some());

@@ -106,9 +106,9 @@ async fn check_all(engine: &Arc<Engine>, file: &Path) -> Notice {
     let mut failing: Vec<(Arc<Account>, Step)> = Vec::new();
     for account in &accounts {
         let mut doctor = Doctor::new(Arc::clone(engine), Arc::clone(account), |_| ());
-        doctor.know_closed(presets.closed(account));
+        doctor.set_closed_reason(presets.closed(account));
         doctor.check().await;
-        let failed = doctor.into_steps().into_iter().find(|step| !step.ok);
+        let failed = doctor.into_steps().into_iter().find(|step| !step.is_ok());
         let trouble = failed.as_ref().and_then(|step| Some((words(step), step.failure.clone()?)));
         engine.events.publish(Event::Checked { account: account.name.clone(), trouble });
         failing.extend(failed.map(|step| (Arc::clone(account), step)));

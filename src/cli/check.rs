@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::cli::{block_on, fail, print, print_json};
 use crate::config::Parsed;
 use crate::config::presets::Presets;
-use crate::diagnose::explain::client_messages::in_brief;
+use crate::diagnose::explain::client_messages::summarize;
 use crate::diagnose::{Doctor, Step};
 use crate::events::Events;
 use crate::proxy::Engine;
@@ -73,7 +73,7 @@ pub fn main(file: &Path, parsed: &Parsed, options: &Options) -> ExitCode {
                     print(&step_text(step));
                 }
             });
-            doctor.know_closed(presets.closed(&account));
+            doctor.set_closed_reason(presets.closed(&account));
             doctor.check().await;
             let steps = doctor.into_steps();
             checked.push((account, steps));
@@ -84,7 +84,7 @@ pub fn main(file: &Path, parsed: &Parsed, options: &Options) -> ExitCode {
         Ok(checked) => checked,
         Err(error) => return fail(1, &error.to_string()),
     };
-    let is_ok = |steps: &[Step]| steps.iter().all(|step| step.ok);
+    let is_ok = |steps: &[Step]| steps.iter().all(|step| step.is_ok());
     let ok = !checked.is_empty() && checked.iter().all(|(_, steps)| is_ok(steps));
     if options.json {
         let accounts: Vec<_> = checked
@@ -103,17 +103,17 @@ pub fn main(file: &Path, parsed: &Parsed, options: &Options) -> ExitCode {
 
 /// One line; for a failure, what is likely behind it, what to do, and what old programs show.
 pub fn step_text(step: &Step) -> String {
-    let Step { server, step: what, ok, detail, advice, cause, shows, ms, .. } = step;
-    let mark = if *ok { "ok  " } else { "FAIL" };
-    let mut text = format!("  {mark} {server:32} {what:12} {detail} ({ms} ms)\n");
+    let Step { server, kind, detail, advice, cause, client_messages, ms, .. } = step;
+    let mark = if step.is_ok() { "ok  " } else { "FAIL" };
+    let mut text = format!("  {mark} {server:32} {:12} {detail} ({ms} ms)\n", kind.name());
     if let Some(cause) = cause {
         text += &format!("       likely cause: {cause}\n");
     }
     if let Some(advice) = advice {
         text += &format!("       what to do: {advice}\n");
     }
-    if !shows.is_empty() {
-        text += &format!("       mail programs show: {}\n", in_brief(shows));
+    if !client_messages.is_empty() {
+        text += &format!("       mail programs show: {}\n", summarize(client_messages));
     }
     text
 }

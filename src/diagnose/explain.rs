@@ -14,12 +14,12 @@ use serde::Deserialize;
 use ostler_mail::failure::{CertificateProblem, Failure, SecretTrouble, Waiting};
 use ostler_mail::smtp::Reply;
 use ostler_mail::smtp::verdict::{Stage, Verdict, verdict};
-use text::{Text, code_of};
+use text::{Text, normalize_code};
 
 /// Of several causes that fit, so many are told.
-pub const CAUSES: usize = 3;
+pub const MAX_EXPLANATIONS: usize = 3;
 /// Replies in a pasted text that are looked at as a provider's; a real error has one or two.
-const REPLIES: usize = 8;
+const MAX_REPLIES: usize = 8;
 
 /// One thing that goes wrong, and what it is known by; the words are explained at the head of the data file.
 #[derive(Debug, Clone, Deserialize)]
@@ -75,11 +75,11 @@ pub fn cause(id: &str) -> Option<&'static Cause> {
 }
 
 /// The cause of a failure: the one its provider's words give away, else the one of its kind.
-pub fn of(failure: &Failure) -> Option<&'static Cause> {
-    by_words_of(failure).or_else(|| cause(kind(failure)))
+pub(crate) fn cause_of(failure: &Failure) -> Option<&'static Cause> {
+    cause_by_words(failure).or_else(|| cause(cause_id(failure)))
 }
 
-fn by_words_of(failure: &Failure) -> Option<&'static Cause> {
+fn cause_by_words(failure: &Failure) -> Option<&'static Cause> {
     let (at, said) = match failure {
         Failure::SignInRefused { at, said, .. } => (at, said),
         Failure::ServiceRefused { at, said } | Failure::SignInPostponed { at, said } => (at, said),
@@ -102,7 +102,7 @@ fn by_words_of(failure: &Failure) -> Option<&'static Cause> {
 }
 
 /// The name of the cause of a kind of failure, whatever the provider said.
-pub fn kind(failure: &Failure) -> &'static str {
+pub(crate) fn cause_id(failure: &Failure) -> &'static str {
     match failure {
         Failure::NameNotFound { .. } => "name-not-found",
         Failure::NoNameService { .. } => "no-name-service",
@@ -176,7 +176,7 @@ enum Rank {
     Both,
 }
 
-/// Finds what an error text means; at most [`CAUSES`], the best first. Of a long text only the beginning is read.
+/// Finds what an error text means; at most [`MAX_EXPLANATIONS`], the best first. Of a long text only the beginning is read.
 pub fn explain(pasted: &str) -> Vec<Explanation> {
     let text = Text::new(pasted);
     let codes = text.codes();
@@ -196,7 +196,7 @@ pub fn explain(pasted: &str) -> Vec<Explanation> {
         let ostler = if cause.id == "gate-stays-shut" { Rank::Both } else { Rank::Ostler };
         let by_code = || {
             let known = |(code, shown): &(String, String)| {
-                cause.codes.iter().any(|c| code_of(c).as_deref() == Some(code.as_str())).then(|| shown.clone())
+                cause.codes.iter().any(|c| normalize_code(c).as_deref() == Some(code.as_str())).then(|| shown.clone())
             };
             codes.iter().find_map(known)
         };
@@ -217,7 +217,7 @@ pub fn explain(pasted: &str) -> Vec<Explanation> {
     {
         found.push(Explanation { cause, found: server, rank: Rank::PastOstler });
     }
-    if let Some(reply) = shut_gate(&text)
+    if let Some(reply) = find_gate_refusal(&text)
         && !found.iter().any(|one| one.rank >= Rank::General && one.cause.id != "past-ostler")
         && let Some(cause) = cause("relay-refused")
     {
@@ -225,35 +225,35 @@ pub fn explain(pasted: &str) -> Vec<Explanation> {
         found.push(Explanation { cause, found: reply, rank: Rank::Provider });
     }
     if found.is_empty()
-        && let Some((id, words)) = bare_reply(&text)
+        && let Some((id, words)) = explain_bare_reply(&text)
         && let Some(cause) = cause(id)
     {
         found.push(Explanation { cause, found: words, rank: Rank::Program });
     }
-    settle(found)
+    keep_best(found)
 }
 
 /// A reply with nothing known in it: what its number alone says (RFC 5321, section 4.2.1; RFC 1939, section 3).
-fn bare_reply(text: &Text) -> Option<(&'static str, String)> {
-    let of_number = text.replies().take(REPLIES).find(|(_, _, is_quoted)| *is_quoted).map(|(code, words, _)| {
+fn explain_bare_reply(text: &Text) -> Option<(&'static str, String)> {
+    let of_number = text.replies().take(MAX_REPLIES).find(|(_, _, is_quoted)| *is_quoted).map(|(code, words, _)| {
         (if code < 500 { "come-back-later" } else { "send-refused" }, Reply::new(code, words).one_line())
     });
     of_number.or_else(|| text.first_of(&["-err".to_owned()]).map(|words| ("fetch-refused", words)))
 }
 
 /// The best first; what is known exactly needs no guesses beside it.
-fn settle(mut found: Vec<Explanation>) -> Vec<Explanation> {
+fn keep_best(mut found: Vec<Explanation>) -> Vec<Explanation> {
     found.sort_by_key(|one| std::cmp::Reverse(one.rank));
     let best = found.first().map(|one| one.rank);
     let floor = [Rank::Ostler, Rank::Provider, Rank::General].into_iter().find(|floor| best >= Some(*floor));
     found.retain(|one| Some(one.rank) >= floor);
-    found.truncate(CAUSES);
+    found.truncate(MAX_EXPLANATIONS);
     found
 }
 
 /// The first reply in the text that says the gate is shut.
-fn shut_gate(text: &Text) -> Option<String> {
-    text.replies().take(REPLIES).find_map(|(code, words, _)| {
+fn find_gate_refusal(text: &Text) -> Option<String> {
+    text.replies().take(MAX_REPLIES).find_map(|(code, words, _)| {
         let reply = Reply::new(code, words);
         (verdict(Stage::Rcpt, &reply) == Verdict::Shut).then(|| reply.one_line())
     })

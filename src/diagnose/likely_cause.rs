@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
-use super::{STRANGER, Step, finish, leave};
+use super::{RELAY_TEST_RECIPIENT, Step, StepKind, finish, leave};
 use crate::diagnose::explain;
 use crate::proxy::Engine;
 use crate::proxy::net::dial::{Family, Route};
@@ -25,19 +25,19 @@ use ostler_mail::machine::Outgoing;
 use ostler_mail::{pop3, smtp};
 
 /// What all looks at one failure may take together: a person is waiting.
-const LOOK: Duration = Duration::from_secs(12);
+const LOOK_TIMEOUT: Duration = Duration::from_secs(12);
 /// What the look at a gate may take: a login, and a rehearsal with the waits in which slow hosts notice it.
-const GATE_LOOK: Duration = Duration::from_secs(30);
+const GATE_LOOK_TIMEOUT: Duration = Duration::from_secs(30);
 /// What the look at one of its ports may take.
-const PORT: Duration = Duration::from_secs(6);
+const PORT_TIMEOUT: Duration = Duration::from_secs(6);
 /// Other servers of the account that are asked whether they are there.
-const OTHERS: usize = 2;
+const MAX_OTHER_SERVERS: usize = 2;
 /// A server that answers at all answers a connection in this time.
-const CONNECT: Duration = Duration::from_secs(3);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// And says something in this time.
-const WORDS: Duration = Duration::from_secs(4);
+const REPLY_TIMEOUT: Duration = Duration::from_secs(4);
 /// A server that has not spoken by then waits to be spoken to.
-const GREETING: Duration = Duration::from_millis(1500);
+const UNASKED_TIMEOUT: Duration = Duration::from_millis(1500);
 
 /// What a second look found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,24 +66,24 @@ pub(super) async fn look(
     failure: &Failure,
     steps: &[Step],
 ) -> Option<Look> {
-    let timeouts = patience(&engine.settings().timeouts);
+    let timeouts = short_timeouts(&engine.settings().timeouts);
     let work = async {
         match failure {
             Failure::TimedOut { waiting: Waiting::Connect, .. } | Failure::NobodyListens { .. } => {
-                Some(ports(engine, account, server, failure, steps, &timeouts).await)
+                Some(look_at_ports(engine, account, server, failure, steps, &timeouts).await)
             }
-            Failure::NoStartTls { .. } => other_ports(engine, server, &timeouts).await.map(|(port, security)| {
+            Failure::NoStartTls { .. } => find_other_port(engine, server, &timeouts).await.map(|(port, security)| {
                 let cause =
                     format!("port {} offers no encryption, but port {port} of the same server does", server.port);
-                Look::new(cause, write(port, security))
+                Look::new(cause, advise_port(port, security))
             }),
             Failure::NotTls { .. } | Failure::Lost { waiting: Waiting::Tls, .. } => {
-                in_clear(engine, server, &timeouts).await
+                look_in_clear(engine, server, &timeouts).await
             }
             Failure::TimedOut { waiting: Waiting::Greeting, .. } | Failure::Lost { waiting: Waiting::Greeting, .. }
                 if server.security != Security::Tls =>
             {
-                at_once(engine, server, &timeouts).await
+                look_for_tls(engine, server, &timeouts).await
             }
             Failure::Certificate { problem, .. } => {
                 certificate::look(engine, account, server, problem, steps, &timeouts).await
@@ -91,30 +91,30 @@ pub(super) async fn look(
             _ => None,
         }
     };
-    timeout(LOOK, work).await.ok().flatten()
+    timeout(LOOK_TIMEOUT, work).await.ok().flatten()
 }
 
-fn patience(timeouts: &Timeouts) -> Timeouts {
+fn short_timeouts(timeouts: &Timeouts) -> Timeouts {
     Timeouts {
-        connect: timeouts.connect.min(CONNECT),
-        tls: timeouts.tls.min(WORDS),
-        greeting: timeouts.greeting.min(WORDS),
-        reply: timeouts.reply.min(WORDS),
+        connect: timeouts.connect.min(CONNECT_TIMEOUT),
+        tls: timeouts.tls.min(REPLY_TIMEOUT),
+        greeting: timeouts.greeting.min(REPLY_TIMEOUT),
+        reply: timeouts.reply.min(REPLY_TIMEOUT),
         ..timeouts.clone()
     }
 }
 
-fn write(port: u16, security: Security) -> String {
+fn advise_port(port: u16, security: Security) -> String {
     format!("write port = {port} and security = \"{}\" for this server in the settings", security.name())
 }
 
 /// The same server at another port, or protected in another way, with nobody to sign in.
-fn at(server: &Server, port: u16, security: Security) -> Server {
+fn variant(server: &Server, port: u16, security: Security) -> Server {
     Server { port, security, sign_in: SignIn::None, ..server.clone() }
 }
 
 /// The usual ports of this protocol beside the server's own. Port 25 is the last resort of a provider that has no other.
-fn usual(server: &Server) -> Vec<(u16, Security)> {
+fn other_usual_ports(server: &Server) -> Vec<(u16, Security)> {
     let all: &[(u16, Security)] = match server.protocol {
         Protocol::Pop3 => &[(995, Security::Tls), (110, Security::StartTls)],
         Protocol::Smtp => &[(465, Security::Tls), (587, Security::StartTls), (25, Security::StartTls)],
@@ -124,21 +124,21 @@ fn usual(server: &Server) -> Vec<(u16, Security)> {
 }
 
 /// The first of the usual other ports at which the server can be talked to inside verified TLS.
-async fn other_ports(engine: &Arc<Engine>, server: &Server, timeouts: &Timeouts) -> Option<(u16, Security)> {
+async fn find_other_port(engine: &Arc<Engine>, server: &Server, timeouts: &Timeouts) -> Option<(u16, Security)> {
     let mut tries = JoinSet::new();
-    for (port, security) in usual(server) {
-        let (engine, server, timeouts) = (Arc::clone(engine), at(server, port, security), timeouts.clone());
+    for (port, security) in other_usual_ports(server) {
+        let (engine, server, timeouts) = (Arc::clone(engine), variant(server, port, security), timeouts.clone());
         tries.spawn(async move {
-            let greeted = timeout(PORT, greets(&engine, &server, &timeouts)).await;
+            let greeted = timeout(PORT_TIMEOUT, greet(&engine, &server, &timeouts)).await;
             matches!(greeted, Ok(Ok(()))).then_some((port, security))
         });
     }
     let good = tries.join_all().await;
-    usual(server).into_iter().find(|one| good.contains(&Some(*one)))
+    other_usual_ports(server).into_iter().find(|one| good.contains(&Some(*one)))
 }
 
 /// Connects, starts TLS, hears the greeting, and leaves.
-async fn greets(engine: &Engine, server: &Server, timeouts: &Timeouts) -> Result<(), Failure> {
+async fn greet(engine: &Engine, server: &Server, timeouts: &Timeouts) -> Result<(), Failure> {
     let mut upstream = engine.dialer.connect(server, timeouts, Route::default()).await?;
     if server.protocol == Protocol::Smtp {
         let prepared = prepare_on::<smtp::login::SmtpLogin>(engine, upstream, server, timeouts).await?;
@@ -165,7 +165,7 @@ async fn greets(engine: &Engine, server: &Server, timeouts: &Timeouts) -> Result
 }
 
 /// After a port did not answer or refused: do others?
-async fn ports(
+async fn look_at_ports(
     engine: &Arc<Engine>,
     account: &Account,
     server: &Server,
@@ -175,7 +175,7 @@ async fn ports(
 ) -> Look {
     let (own, host) = (server.port, &server.host);
     let swallowed = matches!(failure, Failure::TimedOut { .. });
-    if let Some((port, security)) = other_ports(engine, server, timeouts).await {
+    if let Some((port, security)) = find_other_port(engine, server, timeouts).await {
         let cause = if swallowed {
             format!(
                 "port {own} does not answer but port {port} of the same server does: something on the way (a firewall, a virus scanner, the company network) swallows port {own}"
@@ -183,11 +183,11 @@ async fn ports(
         } else {
             format!("nobody listens on port {own}, but port {port} of the same server answers: the port is wrong")
         };
-        return Look::new(cause, write(port, security));
+        return Look::new(cause, advise_port(port, security));
     }
-    let tried: Vec<String> = usual(server).into_iter().map(|(port, _)| port.to_string()).collect();
+    let tried: Vec<String> = other_usual_ports(server).into_iter().map(|(port, _)| port.to_string()).collect();
     let tried = format!("neither port {own} of {host} answers nor one of the usual ones ({})", tried.join(", "));
-    let (cause, advice) = match (somebody_else(engine, account, server, steps, timeouts).await, swallowed) {
+    let (cause, advice) = match (find_other_host(engine, account, server, steps, timeouts).await, swallowed) {
         (Some(other), true) => (
             format!(
                 "{tried}, though {other} does: that server is out of order, or this network keeps mail away from it"
@@ -210,7 +210,7 @@ async fn ports(
 }
 
 /// Another server of the account that takes connections.
-async fn somebody_else(
+async fn find_other_host(
     engine: &Engine,
     account: &Account,
     server: &Server,
@@ -218,10 +218,10 @@ async fn somebody_else(
     timeouts: &Timeouts,
 ) -> Option<String> {
     let others = account.servers().filter(|other| other.host != server.host);
-    for other in others.take(OTHERS) {
+    for other in others.take(MAX_OTHER_SERVERS) {
         let label = super::label(other);
-        let reached = steps.iter().any(|step| step.ok && step.step == "tcp" && step.server == label);
-        let plain = at(other, other.port, Security::None);
+        let reached = steps.iter().any(|step| step.is_ok() && step.kind == StepKind::Tcp && step.server == label);
+        let plain = variant(other, other.port, Security::None);
         if reached || engine.dialer.connect(&plain, timeouts, Route::default()).await.is_ok() {
             return Some(other.host.clone());
         }
@@ -230,10 +230,10 @@ async fn somebody_else(
 }
 
 /// What a server says in clear: by itself, or to a QUIT, for a web server waits to be spoken to.
-async fn first_words(engine: &Engine, server: &Server, timeouts: &Timeouts) -> Option<String> {
-    let plain = at(server, server.port, Security::None);
+async fn read_plain_greeting(engine: &Engine, server: &Server, timeouts: &Timeouts) -> Option<String> {
+    let plain = variant(server, server.port, Security::None);
     let mut upstream = engine.dialer.connect(&plain, timeouts, Route::default()).await.ok()?;
-    let limit = GREETING.min(timeouts.greeting);
+    let limit = UNASKED_TIMEOUT.min(timeouts.greeting);
     if let Ok(line) = hear(&mut upstream, Waiting::Greeting, limit, Instant::now() + limit).await {
         leave(&mut upstream, timeouts).await;
         return Some(line.printable());
@@ -248,8 +248,8 @@ fn is_http(words: &str) -> bool {
 }
 
 /// A port that should speak TLS at once and does not.
-async fn in_clear(engine: &Engine, server: &Server, timeouts: &Timeouts) -> Option<Look> {
-    let words = first_words(engine, server, timeouts).await?;
+async fn look_in_clear(engine: &Engine, server: &Server, timeouts: &Timeouts) -> Option<Look> {
+    let words = read_plain_greeting(engine, server, timeouts).await?;
     if is_http(&words) {
         return Look::of("portal");
     }
@@ -262,11 +262,11 @@ async fn in_clear(engine: &Engine, server: &Server, timeouts: &Timeouts) -> Opti
     let port = server.port;
     match speaks {
         Some(protocol) if protocol == server.protocol => {
-            let offers = greets(engine, &at(server, port, Security::StartTls), timeouts).await;
+            let offers = greet(engine, &variant(server, port, Security::StartTls), timeouts).await;
             match offers {
                 Ok(()) => Some(Look::new(
                     format!("port {port} begins in clear and goes over to TLS when asked (STARTTLS)"),
-                    write(port, Security::StartTls),
+                    advise_port(port, Security::StartTls),
                 )),
                 Err(Failure::NoStartTls { .. }) => Some(Look::new(
                     format!("port {port} speaks in clear only and offers no encryption"),
@@ -284,18 +284,18 @@ async fn in_clear(engine: &Engine, server: &Server, timeouts: &Timeouts) -> Opti
 }
 
 /// A port that should greet in clear and does not.
-async fn at_once(engine: &Engine, server: &Server, timeouts: &Timeouts) -> Option<Look> {
-    if greets(engine, &at(server, server.port, Security::Tls), timeouts).await.is_ok() {
+async fn look_for_tls(engine: &Engine, server: &Server, timeouts: &Timeouts) -> Option<Look> {
+    if greet(engine, &variant(server, server.port, Security::Tls), timeouts).await.is_ok() {
         let cause = format!("port {} speaks TLS from the first byte and waits for ostler to begin", server.port);
-        return Some(Look::new(cause, write(server.port, Security::Tls)));
+        return Some(Look::new(cause, advise_port(server.port, Security::Tls)));
     }
-    let words = first_words(engine, server, timeouts).await?;
+    let words = read_plain_greeting(engine, server, timeouts).await?;
     if is_http(&words) { Look::of("portal") } else { None }
 }
 
 /// After a gate stayed shut: would a login by STLS on port 110 open it? Some hosts have a wrapper before their POP3 over
 /// TLS and count that one's address instead.
-pub(super) async fn gate(
+pub(super) async fn look_at_gate(
     engine: &Arc<Engine>,
     account: &Arc<Account>,
     server: &Server,
@@ -305,7 +305,7 @@ pub(super) async fn gate(
     if gate.login.security != Security::Tls || !matches!(failure, Failure::ServiceRefused { .. }) {
         return None;
     }
-    let timeouts = patience(&engine.settings().timeouts);
+    let timeouts = short_timeouts(&engine.settings().timeouts);
     let port = Protocol::Pop3.default_port(Security::StartTls);
     let login = Server { port, security: Security::StartTls, ..gate.login.clone() };
     let host = login.host.clone();
@@ -329,7 +329,7 @@ pub(super) async fn gate(
             );
             return Some(Look::new(cause, "ask the provider which login it wants to see before a send"));
         }
-        let opened = rehearse(engine, account, STRANGER).await.is_ok_and(|reply| reply.is_ok());
+        let opened = rehearse(engine, account, RELAY_TEST_RECIPIENT).await.is_ok_and(|reply| reply.is_ok());
         Some(if opened {
             Look::new(
                 format!(
@@ -345,7 +345,7 @@ pub(super) async fn gate(
             )
         })
     };
-    timeout(GATE_LOOK, work).await.ok().flatten()
+    timeout(GATE_LOOK_TIMEOUT, work).await.ok().flatten()
 }
 
 #[cfg(test)]
@@ -355,7 +355,7 @@ mod tests {
     #[test]
     fn the_usual_other_ports_leave_the_own_one_out() {
         let server = |protocol, port| Server { port, ..ostler_mail::account::testing::server(protocol, "ann") };
-        let ports = |server: &Server| usual(server).into_iter().map(|(port, _)| port).collect::<Vec<_>>();
+        let ports = |server: &Server| other_usual_ports(server).into_iter().map(|(port, _)| port).collect::<Vec<_>>();
         assert_eq!(ports(&server(Protocol::Pop3, 995)), [110]);
         assert_eq!(ports(&server(Protocol::Pop3, 2995)), [995, 110]);
         assert_eq!(ports(&server(Protocol::Smtp, 25)), [465, 587]);

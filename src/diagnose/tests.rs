@@ -30,15 +30,15 @@ fn a_provider_known_to_be_closed_is_the_cause_of_whatever_fails() {
     };
     let engine = Arc::new(Engine::new(settings, Vault::new(), Events::default()));
     let mut told = Vec::new();
-    let mut doctor = Doctor::new(engine, account, |step: &Step| told.push((step.step, step.ok)));
+    let mut doctor = Doctor::new(engine, account, |step: &Step| told.push((step.kind.name(), step.is_ok())));
     let closed = "this provider ended its mail service in 2023";
-    doctor.know_closed(Some(closed.into()));
+    doctor.set_closed_reason(Some(closed.into()));
     runtime.block_on(doctor.check());
     let steps = doctor.into_steps();
     assert_eq!(told, [("settings", true), ("name", true), ("tcp", false)]);
     let last = steps.last().unwrap();
     assert_eq!(last.cause.as_deref(), Some(closed));
-    assert!(last.advice.is_some() && !last.shows.is_empty() && last.failure.is_some());
-    assert!(steps.iter().all(|step| step.ok || step.cause.is_some()));
-    assert!(steps.iter().all(|step| !step.ok || (step.cause.is_none() && step.shows.is_empty())));
+    assert!(last.advice.is_some() && !last.client_messages.is_empty() && last.failure.is_some());
+    assert!(steps.iter().all(|step| step.is_ok() || step.cause.is_some()));
+    assert!(steps.iter().all(|step| !step.is_ok() || (step.cause.is_none() && step.client_messages.is_empty())));
 }

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use super::{Plan, Question, Secrets, SendAuth, ServerChoice, SetupUi, flag_of};
-use crate::diagnose::{Doctor, STRANGER};
+use crate::diagnose::{Doctor, RELAY_TEST_RECIPIENT};
 use crate::events::Events;
 use crate::proxy::Engine;
 use crate::proxy::net::dial::Route;
@@ -97,7 +97,7 @@ impl<'a, T: SetupUi> Trial<'a, T> {
         let engine = self.engine(account);
         let ui = &mut *self.ui;
         let mut doctor = Doctor::new(engine, Arc::new(account.clone()), |step| ui.step(step));
-        let ok = doctor.server(server).await;
+        let ok = doctor.check_server(server).await;
         outcome(ok, doctor)
     }
 
@@ -106,7 +106,7 @@ impl<'a, T: SetupUi> Trial<'a, T> {
         let engine = self.engine(account);
         let ui = &mut *self.ui;
         let mut doctor = Doctor::new(engine, Arc::new(account.clone()), |step| ui.step(step));
-        let ok = doctor.send().await;
+        let ok = doctor.check_send().await;
         outcome(ok, doctor)
     }
 
@@ -133,7 +133,7 @@ impl<'a, T: SetupUi> Trial<'a, T> {
             Err(Failure::ServiceRefused { .. }) => {}
             _ => return Before::NotAsked,
         }
-        match rehearse(&engine, &Arc::new(account), STRANGER).await {
+        match rehearse(&engine, &Arc::new(account), RELAY_TEST_RECIPIENT).await {
             Ok(reply) if reply.is_ok() => Before::Open,
             Ok(reply) if verdict(Stage::Rcpt, &reply) == Verdict::NotTheGate => Before::Open,
             Ok(_) | Err(Failure::ServiceRefused { .. }) => Before::Shut,

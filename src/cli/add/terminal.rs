@@ -22,7 +22,7 @@ pub(super) struct Screen {
 impl SetupUi for Screen {
     fn step(&mut self, step: &Step) {
         // What was typed a moment ago is no news; that there is no encryption is said at the end.
-        if !step.ok || !["settings", "secret"].contains(&step.step) {
+        if !step.is_ok() || !step.kind.is_routine() {
             tell(&crate::cli::check::step_text(step));
         }
     }

@@ -196,9 +196,9 @@ async fn run_test(shared: Arc<Shared>, mut screen: Screen, account: Arc<Account>
     let engine = Arc::new(Engine::new(settings, Vault::new(), Events::default()));
     let presets = Presets::load(&shared.file).unwrap_or_default();
     let mut doctor = Doctor::new(engine, Arc::clone(&account), |step| screen.step(step));
-    doctor.know_closed(presets.closed(&account));
+    doctor.set_closed_reason(presets.closed(&account));
     doctor.check().await;
-    let ok = doctor.into_steps().iter().all(|step| step.ok);
+    let ok = doctor.into_steps().iter().all(|step| step.is_ok());
     Phase::Tested { ok }
 }
 

@@ -35,8 +35,8 @@ pub(super) enum Line {
 
 impl From<&Step> for Line {
     fn from(step: &Step) -> Self {
-        let (server, what, detail) = (step.server.clone(), step.step, step.detail.clone());
-        if step.ok {
+        let (server, what, detail) = (step.server.clone(), step.kind.name(), step.detail.clone());
+        if step.is_ok() {
             return Self::Good(server, what, detail);
         }
         Self::Bad { server, what, detail, cause: step.cause.clone(), advice: step.advice.clone() }
@@ -315,7 +315,7 @@ impl Screen {
 impl SetupUi for Screen {
     fn step(&mut self, step: &Step) {
         // What is always so is only in the way.
-        if !step.ok || !["settings", "secret"].contains(&step.step) {
+        if !step.is_ok() || !step.kind.is_routine() {
             self.job.push(Line::from(step));
         }
     }

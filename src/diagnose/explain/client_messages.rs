@@ -11,19 +11,19 @@ const NETSCAPE: &str = "Netscape 6 and 7";
 
 /// What one program shows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Shown {
+pub struct ClientMessage {
     /// The program, or several that show the same.
     pub program: &'static str,
     /// Its words.
     pub text: String,
     /// What of them is the program's own, for one line on a terminal.
     #[serde(skip)]
-    pub brief: &'static str,
+    pub(crate) summary: &'static str,
 }
 
 /// Where a client learns of a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Moment {
+pub enum ReplyStage {
     /// When it signs in to fetch.
     Fetch,
     /// When it names the sender.
@@ -32,7 +32,7 @@ pub enum Moment {
     Recipient,
 }
 
-impl Moment {
+impl ReplyStage {
     /// Where a failure at a server of this kind is told: POP3 trouble at PASS, SMTP trouble at MAIL.
     pub fn of(protocol: Protocol) -> Self {
         if protocol == Protocol::Smtp { Self::Sender } else { Self::Fetch }
@@ -40,17 +40,17 @@ impl Moment {
 }
 
 /// What programs show for a failure.
-pub fn shows(failure: &Failure, moment: Moment) -> Vec<Shown> {
-    let reply = if moment == Moment::Fetch { failure.pop3_reply() } else { failure.smtp_reply() };
-    around(&reply, moment)
+pub fn messages_for(failure: &Failure, moment: ReplyStage) -> Vec<ClientMessage> {
+    let reply = if moment == ReplyStage::Fetch { failure.pop3_reply() } else { failure.smtp_reply() };
+    messages_around(&reply, moment)
 }
 
 /// What programs show around a reply of ostler's.
-pub fn around(reply: &str, moment: Moment) -> Vec<Shown> {
-    let shown = |program, brief, text| Shown { program, text, brief };
+pub fn messages_around(reply: &str, moment: ReplyStage) -> Vec<ClientMessage> {
+    let shown = |program, summary, text| ClientMessage { program, text, summary };
     let code = reply.get(..3).unwrap_or_default();
     match moment {
-        Moment::Fetch => vec![
+        ReplyStage::Fetch => vec![
             shown(
                 "Outlook Express, Windows Mail",
                 "0x800CCC92",
@@ -66,16 +66,16 @@ pub fn around(reply: &str, moment: Moment) -> Vec<Shown> {
             ),
             shown(NETSCAPE, "\"Mail server responded\"", format!("Mail server 127.0.0.1 responded: {reply}")),
         ],
-        Moment::Sender => vec![
+        ReplyStage::Sender => vec![
             shown(
                 "Outlook Express, Windows Mail",
                 "0x800CCC78",
                 format!("Server Response: '{reply}', Server Error: {code}, Error Number: 0x800CCC78"),
             ),
             shown(NETSCAPE, "\"Mail server responded\"", format!("Mail server responded: {reply}")),
-            mac(),
+            mac_message(),
         ],
-        Moment::Recipient => vec![
+        ReplyStage::Recipient => vec![
             shown(
                 "Outlook Express, Windows Mail, Outlook",
                 "0x800CCC79",
@@ -87,17 +87,17 @@ pub fn around(reply: &str, moment: Moment) -> Vec<Shown> {
                 format!("Can't send to '...'. The server gives this reason: {reply}"),
             ),
             shown(NETSCAPE, "\"Mail server responded\"", format!("Mail server responded: {reply}")),
-            mac(),
+            mac_message(),
         ],
     }
 }
 
-fn mac() -> Shown {
+fn mac_message() -> ClientMessage {
     let text = "Cannot send message using the server 127.0.0.1 (and not why)".to_owned();
-    Shown { program: "Mac OS X Mail", text, brief: "\"Cannot send message\" and not why" }
+    ClientMessage { program: "Mac OS X Mail", text, summary: "\"Cannot send message\" and not why" }
 }
 
 /// The short form for a terminal: each program with its code, or the beginning of its words.
-pub fn in_brief(shown: &[Shown]) -> String {
-    shown.iter().map(|one| format!("{} {}", one.program, one.brief)).collect::<Vec<_>>().join("; ")
+pub fn summarize(shown: &[ClientMessage]) -> String {
+    shown.iter().map(|one| format!("{} {}", one.program, one.summary)).collect::<Vec<_>>().join("; ")
 }

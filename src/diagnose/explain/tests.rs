@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
-use super::client_messages::{Moment, shows};
+use super::client_messages::{ReplyStage, messages_for};
 use super::*;
 use ostler_mail::account::{Protocol, Security};
 use ostler_mail::failure::{CertificateProblem, Place, SecretTrouble, Waiting};
@@ -203,12 +203,12 @@ fn the_data_file_is_whole() {
             assert_eq!(*pattern, pattern.to_ascii_lowercase(), "{}", cause.id);
         }
         for code in &cause.codes {
-            assert!(code_of(code).is_some(), "{}: {code}", cause.id);
+            assert!(normalize_code(code).is_some(), "{}: {code}", cause.id);
         }
     }
     for protocol in [Protocol::Pop3, Protocol::Smtp] {
         for failure in failures(protocol) {
-            assert!(known.contains(kind(&failure)), "{failure:?}");
+            assert!(known.contains(cause_id(&failure)), "{failure:?}");
         }
     }
 }
@@ -216,11 +216,11 @@ fn the_data_file_is_whole() {
 #[test]
 fn what_each_program_shows_for_a_failure_explains_back_to_it() {
     for (protocol, moments) in
-        [(Protocol::Pop3, &[Moment::Fetch][..]), (Protocol::Smtp, &[Moment::Sender, Moment::Recipient])]
+        [(Protocol::Pop3, &[ReplyStage::Fetch][..]), (Protocol::Smtp, &[ReplyStage::Sender, ReplyStage::Recipient])]
     {
         for failure in failures(protocol) {
-            let wanted = of(&failure).unwrap().id.as_str();
-            for shown in moments.iter().flat_map(|moment| shows(&failure, *moment)) {
+            let wanted = cause_of(&failure).unwrap().id.as_str();
+            for shown in moments.iter().flat_map(|moment| messages_for(&failure, *moment)) {
                 let wanted = if shown.program == "Mac OS X Mail" { "mac-says-not-why" } else { wanted };
                 assert_eq!(ids(&shown.text).first(), Some(&wanted), "{}: {}", shown.program, shown.text);
             }
@@ -246,7 +246,7 @@ fn each_code_and_each_wording_explains_back_to_its_cause() {
 fn what_providers_say_is_known_as_a_failure_and_as_a_pasted_text() {
     for (said, wanted) in SAID {
         let failure = Failure::SignInRefused { at: place(Protocol::Smtp), user: "ann".into(), said: said.into() };
-        assert_eq!(of(&failure).unwrap().id, wanted, "{said}");
+        assert_eq!(cause_of(&failure).unwrap().id, wanted, "{said}");
         for text in [said.to_owned(), failure.smtp_reply(), failure.pop3_reply()] {
             assert_eq!(ids(&text).first(), Some(&wanted), "{text}");
         }
@@ -264,10 +264,10 @@ fn some_servers_are_known_by_their_names() {
         let at = Place { host: host.into(), ..place(Protocol::Pop3) };
         let failure =
             Failure::SignInRefused { at: at.clone(), user: "ann".into(), said: "authentication failed".into() };
-        assert_eq!(of(&failure).unwrap().id, wanted);
+        assert_eq!(cause_of(&failure).unwrap().id, wanted);
         assert_eq!(ids(&failure.pop3_reply().to_ascii_lowercase()).first(), Some(&wanted));
         // The name says nothing about other failures there.
-        assert_eq!(of(&Failure::NobodyListens { at }).unwrap().id, "nobody-listens");
+        assert_eq!(cause_of(&Failure::NobodyListens { at }).unwrap().id, "nobody-listens");
     }
 }
 
@@ -276,7 +276,7 @@ fn what_old_programs_show_is_explained() {
     for (text, wanted) in PASTED {
         let found = explain(text);
         assert_eq!(found.first().map(|one| one.cause.id.as_str()), Some(wanted), "{text}: {:?}", ids(text));
-        assert!(found.len() <= CAUSES);
+        assert!(found.len() <= MAX_EXPLANATIONS);
         assert!(found.iter().all(|one| !one.found.is_empty()));
     }
 }
@@ -322,6 +322,6 @@ proptest! {
         let at = known.char_indices().map(|(at, _)| at).nth(cut).unwrap_or(known.len());
         let (start, end) = known.split_at(at);
         let pasted = [start, &text, end].concat();
-        prop_assert!(explain(&pasted).len() <= CAUSES);
+        prop_assert!(explain(&pasted).len() <= MAX_EXPLANATIONS);
     }
 }

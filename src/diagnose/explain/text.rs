@@ -2,11 +2,11 @@
 //! that takes no time. No outside octet can make a search panic: all slicing is checked.
 
 /// How much of a text is read. Whole dialogs have some hundred characters.
-const LENGTH: usize = 16 * 1024;
+const MAX_TEXT_CHARS: usize = 16 * 1024;
 /// How much a star in a pattern stands for at most.
-const GAP: usize = 200;
+const MAX_GAP_OCTETS: usize = 200;
 /// How much of what was found is shown.
-const SHOWN: usize = 160;
+const MAX_SHOWN_OCTETS: usize = 160;
 
 /// A text to search.
 pub(super) struct Text {
@@ -19,7 +19,7 @@ impl Text {
     /// straight, and whatever is not ASCII becomes a question mark.
     pub(super) fn new(text: &str) -> Self {
         let mut plain = String::new();
-        for c in text.chars().take(LENGTH) {
+        for c in text.chars().take(MAX_TEXT_CHARS) {
             let c = match c {
                 '\u{2018}' | '\u{2019}' | '\u{201b}' => '\'',
                 '\u{201c}' | '\u{201d}' | '\u{ab}' | '\u{bb}' => '"',
@@ -48,25 +48,25 @@ impl Text {
         let mut parts = pattern.split('*').map(str::trim).filter(|part| !part.is_empty());
         let first = parts.next()?;
         let rest: Vec<&str> = parts.collect();
-        self.whole(first, 0).find_map(|start| {
+        self.find_words(first, 0).find_map(|start| {
             let mut end = start + first.len();
             for part in &rest {
-                end = self.whole_within(part, end, end + GAP + part.len()).next()? + part.len();
+                end = self.find_words_within(part, end, end + MAX_GAP_OCTETS + part.len()).next()? + part.len();
             }
             self.shown(start, end)
         })
     }
 
     fn shown(&self, start: usize, end: usize) -> Option<String> {
-        self.plain.get(start..end.min(start + SHOWN)).map(str::to_owned)
+        self.plain.get(start..end.min(start + MAX_SHOWN_OCTETS)).map(str::to_owned)
     }
 
     /// Where `words` begin, as whole words, at or after `from`.
-    fn whole<'t>(&'t self, words: &'t str, from: usize) -> impl Iterator<Item = usize> + 't {
-        self.whole_within(words, from, self.lower.len())
+    fn find_words<'t>(&'t self, words: &'t str, from: usize) -> impl Iterator<Item = usize> + 't {
+        self.find_words_within(words, from, self.lower.len())
     }
 
-    fn whole_within<'t>(&'t self, words: &'t str, from: usize, to: usize) -> impl Iterator<Item = usize> + 't {
+    fn find_words_within<'t>(&'t self, words: &'t str, from: usize, to: usize) -> impl Iterator<Item = usize> + 't {
         let is_whole = move |at: &usize| {
             let word = |byte: Option<u8>| byte.is_some_and(|b| b.is_ascii_alphanumeric());
             let octets = self.lower.as_bytes();
@@ -83,11 +83,11 @@ impl Text {
             .filter(is_whole)
     }
 
-    /// Every code in the text: as [`code_of`] writes it, and as it stands there.
+    /// Every code in the text: as [`normalize_code`] writes it, and as it stands there.
     pub(super) fn codes(&self) -> Vec<(String, String)> {
         self.plain
             .split(|c: char| !c.is_ascii_alphanumeric())
-            .filter_map(|word| code_of(word).map(|code| (code, word.to_owned())))
+            .filter_map(|word| normalize_code(word).map(|code| (code, word.to_owned())))
             .collect()
     }
 
@@ -129,7 +129,7 @@ impl Text {
 
 /// A code as it is compared: `800ccc0e`, `10061`. People write it with and without `0x`, with the letter O for zero,
 /// and lose one of the three Cs.
-pub(super) fn code_of(word: &str) -> Option<String> {
+pub(super) fn normalize_code(word: &str) -> Option<String> {
     if word.len() > 10 || !word.is_ascii() {
         return None;
     }

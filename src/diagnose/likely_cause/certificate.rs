@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use time::OffsetDateTime;
 
-use super::{Look, at, greets};
+use super::{Look, greet, variant};
 use crate::diagnose::Step;
 use crate::diagnose::explain;
 use crate::proxy::Engine;
@@ -16,9 +16,9 @@ use ostler_mail::account::{Account, Protocol, Security, Server, SignIn, Timeouts
 use ostler_mail::failure::{CertificateProblem, Failure};
 
 /// ostler is younger than this, so no clock that says less is right.
-const FIRST_YEAR: i32 = 2025;
+const MIN_YEAR: i32 = 2025;
 /// A name that is nowhere near any provider (RFC 2606), to see what a network answers to every name.
-const ELSEWHERE: &str = "example.com";
+const REFERENCE_HOST: &str = "example.com";
 
 /// Looks again after a certificate was refused.
 pub(super) async fn look(
@@ -37,7 +37,7 @@ pub(super) async fn look(
             let before = steps.iter().any(|step| {
                 matches!(&step.failure, Some(Failure::Certificate { at, problem }) if at.host != server.host && of_date(problem))
             });
-            Some(clock(OffsetDateTime::now_utc(), problem, before))
+            Some(judge_clock(OffsetDateTime::now_utc(), problem, before))
         }
         CertificateProblem::WrongName { .. } | CertificateProblem::UnknownIssuer { .. } => {
             if is_portal_around(engine, account, timeouts).await {
@@ -61,18 +61,18 @@ pub(super) async fn look(
 
 /// The SHA-256 of the certificate a server shows, as hex. A pin nobody has makes the handshake tell it and fail.
 async fn fingerprint(engine: &Engine, server: &Server, timeouts: &Timeouts) -> Option<String> {
-    let mut asked = at(server, server.port, server.security);
+    let mut asked = variant(server, server.port, server.security);
     asked.trust = Trust { ca: None, pin: Some([0; 32]) };
-    match greets(engine, &asked, timeouts).await {
+    match greet(engine, &asked, timeouts).await {
         Err(Failure::Certificate { problem: CertificateProblem::NotPinned { shown }, .. }) => Some(shown),
         _ => None,
     }
 }
 
 /// What a certificate's dates say about the clock. `before`: another server's certificate was out of date as well.
-fn clock(now: OffsetDateTime, problem: &CertificateProblem, before: bool) -> Look {
+fn judge_clock(now: OffsetDateTime, problem: &CertificateProblem, before: bool) -> Look {
     let today = now.date();
-    if now.year() < FIRST_YEAR {
+    if now.year() < MIN_YEAR {
         let cause = format!("this computer's clock says {today}, which cannot be right");
         return Look::new(cause, "set this computer's date and time, then run: ostler check");
     }
@@ -109,7 +109,7 @@ async fn is_portal_around(engine: &Engine, account: &Account, timeouts: &Timeout
         // At least one answers where only the provider's own server does: nobody else needs to be asked.
         return false;
     }
-    let reference = engine.dialer.resolve(&nowhere(), timeouts.connect).await.unwrap_or_default();
+    let reference = engine.dialer.resolve(&reference_server(), timeouts.connect).await.unwrap_or_default();
     is_portal(&hosts, &reference)
 }
 
@@ -121,10 +121,10 @@ fn is_public(host: &str) -> bool {
     lower.contains('.') && !of_a_house && host.parse::<IpAddr>().is_err()
 }
 
-fn nowhere() -> Server {
+fn reference_server() -> Server {
     Server {
         protocol: Protocol::Pop3,
-        host: ELSEWHERE.into(),
+        host: REFERENCE_HOST.into(),
         port: 443,
         security: Security::Tls,
         trust: Trust::default(),
@@ -198,12 +198,12 @@ mod tests {
         let at = |year| time::Date::from_calendar_date(year, time::Month::March, 1).unwrap().midnight().assume_utc();
         let expired = CertificateProblem::Expired { until: "2024-01-01".into() };
         let early = CertificateProblem::NotYetValid { from: "2024-01-01".into() };
-        let wrong = clock(at(2009), &early, false);
+        let wrong = judge_clock(at(2009), &early, false);
         assert!(wrong.cause.contains("2009-03-01, which cannot be right"), "{wrong:?}");
-        let both = clock(at(2040), &expired, true);
+        let both = judge_clock(at(2040), &expired, true);
         assert!(both.cause.contains("several servers") && both.cause.contains("2040-03-01"), "{both:?}");
         for problem in [expired, early] {
-            let one = clock(at(2027), &problem, false);
+            let one = judge_clock(at(2027), &problem, false);
             assert!(one.cause.contains("says 2027-03-01; if that is"), "{one:?}");
         }
     }
