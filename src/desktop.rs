@@ -3,13 +3,13 @@
 //!
 //! Not here: the icon (`tray.rs`), the notices (`notice.rs`), and what a desktop does when it is asked to.
 
-pub mod autostart;
+pub(crate) mod autostart;
 #[cfg(feature = "web")]
-pub mod page;
+pub(crate) mod page;
 #[cfg(feature = "tray")]
 mod show_notice;
 mod system;
-pub mod tray;
+pub(crate) mod tray;
 
 use std::path::Path;
 
@@ -17,14 +17,14 @@ use crate::events::notice::PageTarget;
 
 #[cfg(feature = "tray")]
 pub use show_notice::show as show_notice;
-pub use system::SystemDesktop;
+pub(crate) use system::SystemDesktop;
 #[cfg(feature = "web")]
 pub(crate) use system::no_browser;
 
 /// What is there beside tray and notices. Its methods may block for a moment (a browser is started); they are never called
 /// on the thread that serves, except those that only look: [`has_page`](Self::has_page) and
 /// [`starts_at_login`](Self::starts_at_login).
-pub trait Desktop: Send + Sync {
+pub(crate) trait Desktop: Send + Sync {
     /// Told once, before anything else, where the page of this ostler is.
     #[cfg(feature = "web")]
     fn set_page_links(&self, _links: crate::desktop::page::Links) {}
@@ -58,8 +58,9 @@ pub trait Desktop: Send + Sync {
     }
 }
 
-/// A desktop with nothing on it.
-#[derive(Debug)]
-pub struct NoDesktop;
+/// A desktop without a page and without a start at login.
+#[cfg(test)]
+pub(crate) struct NoDesktop;
 
+#[cfg(test)]
 impl Desktop for NoDesktop {}

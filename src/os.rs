@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use ostler_mail::clock::Moment;
 
-pub mod control;
-pub mod peer;
+pub(crate) mod control;
+pub(crate) mod instance;
+pub(crate) mod peer;
 
 #[cfg(any(target_os = "linux", target_os = "macos"))]
 mod inherited;
@@ -51,13 +52,13 @@ pub(crate) use windows as local;
 /// for a program that may not be looked into, whose it is (`a program of root`). `None`: nobody does, or this
 /// system is not asked (Linux and Windows are, and macOS about programs of the same user). Reads much of `/proc`: for an
 /// error message, not for every connection.
-pub fn port_holder(address: SocketAddr) -> Option<String> {
+pub(crate) fn port_holder(address: SocketAddr) -> Option<String> {
     system::port_holder(address)
 }
 
 /// Waits until this process of the same user is gone, for as long as `patience`; `false`: it is still there. Only Windows
 /// is asked, where the file of a program that runs cannot be removed; elsewhere there is nothing to wait for.
-pub fn wait_for_process(process: u32, patience: Duration) -> bool {
+pub(crate) fn wait_for_process(process: u32, patience: Duration) -> bool {
     #[cfg(windows)]
     return windows_owner::wait_for(process, patience);
     #[cfg(not(windows))]
@@ -69,13 +70,13 @@ pub fn wait_for_process(process: u32, patience: Duration) -> bool {
 
 /// The listening sockets that systemd or launchd has opened for this process, with their addresses; none where it has not. They
 /// do not wait, and programs that ostler starts do not get them. To be called once, before there is another thread.
-pub fn inherited_listeners() -> Vec<(SocketAddr, std::net::TcpListener)> {
+pub(crate) fn inherited_listeners() -> Vec<(SocketAddr, std::net::TcpListener)> {
     system::inherited_listeners()
 }
 
 /// What allows this program to open a port that the system keeps for the administrator: a sentence with the
 /// commands. `None` where no command does.
-pub fn low_port_advice(port: u16) -> Option<String> {
+pub(crate) fn low_port_advice(port: u16) -> Option<String> {
     system::low_port_advice(port)
 }
 
@@ -84,53 +85,48 @@ pub fn low_port_advice(port: u16) -> Option<String> {
 ///
 /// Afterwards the files of this process under `/proc` belong to root, so that others of the same user cannot
 /// read them; what this module reads there goes on working.
-pub fn harden() -> Result<(), HardenError> {
+pub(crate) fn harden() -> Result<(), HardenError> {
     system::harden()
 }
 
 /// Why the memory may still end up in a core dump.
 #[derive(Debug, thiserror::Error)]
-pub enum HardenError {
-    /// Not written for this system.
+pub(crate) enum HardenError {
+    #[cfg(not(target_os = "linux"))]
     #[error("ostler cannot switch off core dumps on this system")]
     Unsupported,
-    /// The system was asked and refused.
+    #[cfg(target_os = "linux")]
     #[error("the system refused to {what}")]
-    Refused {
-        /// What was asked.
-        what: &'static str,
-        /// What it answered.
-        source: std::io::Error,
-    },
+    Refused { what: &'static str, source: std::io::Error },
 }
 
 /// Fills the octets with random ones out of the system's own source; `false`: it has none. The TLS library has a generator
 /// too, which takes 30 ms to wake up: nobody who starts or greets is to wait for that.
 #[must_use]
-pub fn random(octets: &mut [u8]) -> bool {
+pub(crate) fn random(octets: &mut [u8]) -> bool {
     getrandom::fill(octets).is_ok()
 }
 
 /// Lets this process have as many connections open as `serve::SESSIONS` clients and their providers need, where the system
 /// lets it. The usual limit of 1,024 is there for programs that use `select`.
-pub fn allow_connections() {
+pub(crate) fn allow_connections() {
     #[cfg(unix)]
     unix::allow_descriptors(4096);
 }
 
 /// Tells systemd that every door is open or reported, where ostler runs as a unit with `Type=notify`; anywhere else
 /// nothing happens.
-pub fn notify_ready() -> std::io::Result<()> {
+pub(crate) fn notify_ready() -> std::io::Result<()> {
     system::notify("READY=1")
 }
 
 /// Tells systemd that ostler is ending on purpose, where it runs as a unit.
-pub fn notify_stopping() -> std::io::Result<()> {
+pub(crate) fn notify_stopping() -> std::io::Result<()> {
     system::notify("STOPPING=1")
 }
 
 /// The time by a clock that never goes back and goes on while the computer sleeps (on Linux, macOS and Windows).
-pub fn now() -> Moment {
+pub(crate) fn now() -> Moment {
     Moment::at(system::uptime())
 }
 

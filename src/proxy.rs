@@ -56,7 +56,7 @@ pub struct Learned {
 pub struct Engine {
     settings: Mutex<Arc<Settings>>,
     /// Where everything that happens is told.
-    pub events: Events,
+    pub(crate) events: Events,
     /// Where secrets come from.
     pub vault: Vault,
     /// The way to providers.
@@ -70,7 +70,7 @@ pub struct Engine {
 
 impl Engine {
     /// With the first settings.
-    pub fn new(settings: Settings, vault: Vault, events: Events) -> Self {
+    pub(crate) fn new(settings: Settings, vault: Vault, events: Events) -> Self {
         let engine = Self {
             settings: Mutex::new(Arc::new(settings)),
             events,

@@ -171,7 +171,10 @@ fn a_second_start_finds_the_first() {
     let mut ostler = Run::of(&mut home.command(&[])).ready();
     let icon = Icon::of(desktop.connect(), ostler.id());
     let second = home.ostler(&[], "");
-    assert!(second.status.success() && said(&second).contains("runs on this settings file already"), "{second:?}");
+    assert!(
+        second.status.success() && said(&second).contains("is already running on this settings file"),
+        "{second:?}"
+    );
     assert!(said(&second).contains(&format!("(process {})", ostler.id())), "{second:?}");
     let run = home.ostler(&["run"], "");
     assert_eq!(run.status.code(), Some(1), "{run:?}");

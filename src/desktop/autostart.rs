@@ -25,7 +25,7 @@ use crate::config;
 
 /// Whether ostler starts by itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum State {
+pub(crate) enum State {
     /// It does not.
     Off,
     /// This program starts with these settings when its user logs in.
@@ -49,7 +49,7 @@ pub enum State {
 
 /// Why the start at login could not be looked up or changed.
 #[derive(Debug, thiserror::Error)]
-pub enum AutostartError {
+pub(crate) enum AutostartError {
     /// The system does not say which file this program came from.
     #[error("ostler cannot find its own program file; start it by its full path and try again")]
     NoProgram(#[source] io::Error),
@@ -92,20 +92,20 @@ pub enum AutostartError {
 }
 
 /// Whether this program starts with this settings file at login.
-pub fn status(settings_file: &Path) -> Result<State, AutostartError> {
+pub(crate) fn status(settings_file: &Path) -> Result<State, AutostartError> {
     system::status(&Start::of(settings_file)?)
 }
 
 /// Makes this program start with this settings file at login, whatever was written down before. Where systemd starts
 /// it already nothing is changed: two starts would be in each other's way. Returns how it is now.
-pub fn on(settings_file: &Path) -> Result<State, AutostartError> {
+pub(crate) fn on(settings_file: &Path) -> Result<State, AutostartError> {
     let start = Start::of(settings_file)?;
     system::on(&start)?;
     system::status(&start)
 }
 
 /// Takes away whatever starts ostler at login. Returns how it is now.
-pub fn off(settings_file: &Path) -> Result<State, AutostartError> {
+pub(crate) fn off(settings_file: &Path) -> Result<State, AutostartError> {
     system::off()?;
     system::status(&Start::of(settings_file)?)
 }

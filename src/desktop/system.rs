@@ -13,7 +13,7 @@ use crate::events::notice::PageTarget;
 use ostler_mail::failure::error_chain;
 
 /// See [`Desktop`].
-pub struct SystemDesktop {
+pub(crate) struct SystemDesktop {
     /// The settings file, which the switch for starting at login is about.
     file: PathBuf,
     /// Nothing opens that nobody asked for.
@@ -24,7 +24,7 @@ pub struct SystemDesktop {
 
 impl SystemDesktop {
     /// For the ostler of this settings file; a silent one was started by the login.
-    pub fn new(file: &Path, is_silent: bool) -> Self {
+    pub(crate) fn new(file: &Path, is_silent: bool) -> Self {
         Self {
             file: file.to_owned(),
             is_silent,

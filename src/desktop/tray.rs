@@ -26,13 +26,13 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
-pub use view::{IconState, Item, MenuAction, TrayView};
+pub(crate) use view::{IconState, Item, MenuAction, TrayView};
 
 use crate::desktop::Desktop;
 use crate::events::Events;
 
 #[cfg(feature = "tray")]
-pub use system::run_with_icon;
+pub(crate) use system::run_with_icon;
 
 /// An icon that changes several times a second only flickers.
 const MIN_UPDATE_INTERVAL: Duration = Duration::from_millis(250);
@@ -40,14 +40,14 @@ const MIN_UPDATE_INTERVAL: Duration = Duration::from_millis(250);
 const BUSY_AFTER: Duration = Duration::from_secs(1);
 
 /// The icon as the serving side has it.
-pub struct TrayLink {
+pub(crate) struct TrayLink {
     show: Box<dyn Fn(TrayView) + Send>,
     /// What the user clicks.
-    pub actions: mpsc::UnboundedReceiver<MenuAction>,
+    pub(crate) actions: mpsc::UnboundedReceiver<MenuAction>,
 }
 
 /// Whether there is a desktop to show an icon on.
-pub fn has_desktop() -> bool {
+pub(crate) fn has_desktop() -> bool {
     let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     cfg!(feature = "tray")
         && (cfg!(any(windows, target_os = "macos")) || is_set("DISPLAY") || is_set("WAYLAND_DISPLAY"))
@@ -55,7 +55,7 @@ pub fn has_desktop() -> bool {
 
 /// Keeps the icon as things are, until dropped. `checking` says whether accounts are being checked; its sender has to
 /// stay.
-pub async fn follow(
+pub(crate) async fn follow(
     show: &(dyn Fn(TrayView) + Send),
     events: Events,
     desktop: Arc<dyn Desktop>,
@@ -88,7 +88,7 @@ pub async fn follow(
 
 impl TrayLink {
     /// The two directions, for those who run at the same time.
-    pub fn split(self) -> (Box<dyn Fn(TrayView) + Send>, mpsc::UnboundedReceiver<MenuAction>) {
+    pub(crate) fn split(self) -> (Box<dyn Fn(TrayView) + Send>, mpsc::UnboundedReceiver<MenuAction>) {
         (self.show, self.actions)
     }
 }

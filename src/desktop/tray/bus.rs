@@ -18,7 +18,7 @@ const WATCHER_NAME: &str = "org.kde.StatusNotifierWatcher";
 const PANEL_START_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Serves with an icon beside it.
-pub fn run_with_icon(serve: impl FnOnce(TrayLink) -> ExitCode + Send + 'static) -> ExitCode {
+pub(crate) fn run_with_icon(serve: impl FnOnce(TrayLink) -> ExitCode + Send + 'static) -> ExitCode {
     let (show, views) = channel();
     let (sender, actions) = mpsc::unbounded_channel();
     let spawned = std::thread::Builder::new().name("tray".into()).spawn(move || run_icon(&views, &sender));

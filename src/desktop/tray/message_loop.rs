@@ -22,7 +22,7 @@ enum LoopEvent {
 }
 
 /// Serves with an icon beside it. Has to be called on the main thread.
-pub fn run_with_icon(serve: impl FnOnce(TrayLink) -> ExitCode + Send + 'static) -> ExitCode {
+pub(crate) fn run_with_icon(serve: impl FnOnce(TrayLink) -> ExitCode + Send + 'static) -> ExitCode {
     let (sender, actions) = mpsc::unbounded_channel();
     let mut builder = EventLoop::with_user_event();
     // No place in the Dock and no menu bar: there is only the icon.

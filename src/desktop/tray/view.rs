@@ -17,7 +17,7 @@ const MAX_MENU_ACCOUNTS: usize = 15;
 
 /// The state of the whole, as the icon shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum IconState {
+pub(crate) enum IconState {
     /// At work, and nothing to do.
     Working,
     /// Mail is moving.
@@ -32,7 +32,7 @@ pub enum IconState {
 
 /// What the user wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum MenuAction {
+pub(crate) enum MenuAction {
     /// To see the settings page.
     Open(PageTarget),
     /// To have all servers tried.
@@ -49,7 +49,7 @@ pub enum MenuAction {
 
 /// A line of the menu.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Item {
+pub(crate) enum Item {
     /// Between two groups.
     Separator,
     /// Something to read and, if a action belongs to it, to click.
@@ -72,18 +72,18 @@ pub enum Item {
 
 /// All that the icon shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TrayView {
+pub(crate) struct TrayView {
     /// The picture.
-    pub icon: IconState,
+    pub(crate) icon: IconState,
     /// One line.
-    pub tooltip: String,
+    pub(crate) tooltip: String,
     /// The menu, from the top.
-    pub items: Vec<Item>,
+    pub(crate) items: Vec<Item>,
 }
 
 impl MenuAction {
     /// Names it for as long as the menu is there.
-    pub fn id(&self) -> String {
+    pub(crate) fn id(&self) -> String {
         match self {
             Self::Open(PageTarget::Start) => "settings".into(),
             Self::Open(PageTarget::Guide) => "guide".into(),
@@ -98,7 +98,7 @@ impl MenuAction {
     }
 
     /// The action of that name.
-    pub fn from_id(id: &str) -> Option<Self> {
+    pub(crate) fn from_id(id: &str) -> Option<Self> {
         Some(match id {
             "settings" => Self::Open(PageTarget::Start),
             "guide" => Self::Open(PageTarget::Guide),
@@ -116,7 +116,7 @@ impl MenuAction {
 impl TrayView {
     /// The view of things as they are. `is_busy`: mail has been moving for a while; `is_checking`: accounts are being
     /// checked.
-    pub fn new(now: &Overview, desktop: &dyn Desktop, is_busy: bool, is_checking: bool) -> Self {
+    pub(crate) fn new(now: &Overview, desktop: &dyn Desktop, is_busy: bool, is_checking: bool) -> Self {
         let icon = choose_icon(now, is_busy);
         let items = build_menu(now, desktop, is_checking);
         Self { icon, tooltip: cut(&write_tooltip(now, icon, is_checking), MAX_TOOLTIP_CHARS), items }
