@@ -162,14 +162,17 @@ fn router(shared: &Arc<Shared>) -> Router {
         .with_state(Arc::clone(shared))
 }
 
-/// A page about an account.
+/// The link to a page about an account.
 fn link_to(path: &str, account: &str) -> String {
-    let plain = |octet: u8| octet.is_ascii_alphanumeric() || b"-_.".contains(&octet);
-    let name: String = account
-        .bytes()
-        .map(|octet| if plain(octet) { char::from(octet).to_string() } else { format!("%{octet:02X}") })
-        .collect();
-    format!("{path}?account={name}")
+    format!("{path}?account={}", percent_encode(account))
+}
+
+/// Encodes a text for the query of a URL: everything but the unreserved characters of RFC 3986, 2.3.
+pub(super) fn percent_encode(text: &str) -> String {
+    let is_unreserved = |octet: u8| octet.is_ascii_alphanumeric() || b"-._~".contains(&octet);
+    text.bytes()
+        .map(|octet| if is_unreserved(octet) { char::from(octet).to_string() } else { format!("%{octet:02X}") })
+        .collect()
 }
 
 async fn pause(shared: App) -> Response {
