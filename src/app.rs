@@ -1,7 +1,10 @@
-//! The running ostler: settings, doors, control, signals, from start to clean end. What it prints and returns is the
-//! contract of `ostler run`; with an icon in the panel (`app/desktop.rs`) it is the same ostler.
+//! The running ostler, from start to clean end: reads the settings, opens the doors, answers other invocations, reloads,
+//! stops. With an icon in the panel (`app/desktop.rs`) it works the same. `ostler run` prints `ready` on standard output
+//! when every door is open or reported; scripts and service managers wait for that line.
 
 mod desktop;
+mod signals;
+mod watch_settings;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -13,7 +16,6 @@ use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
-use crate::config::presets::Presets;
 use crate::config::{self, Parsed};
 use crate::desktop::Desktop;
 use crate::desktop::tray::TrayLink;
@@ -21,35 +23,37 @@ use crate::events::Events;
 use crate::events::event::Event;
 use crate::events::history_file::HistoryStore;
 use crate::os;
-use crate::os::control::{ClaimError, Instance, Listener, Request};
+use crate::os::control::{Listener, Request};
+use crate::os::instance::{ClaimError, Instance};
 use crate::proxy::listeners::{Inherited, Listeners};
 use crate::proxy::{Engine, now};
 use crate::vault::Vault;
 use ostler_mail::failure::error_chain;
+use watch_settings::SettingsWatch;
 
 /// How long sessions in the middle of a message may go on after SIGTERM.
 pub(crate) const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
-/// Editors write a file in several steps; the last one counts.
+/// Wait this long after a change before reading the settings: editors write a file in several steps, and only the last one
+/// leaves it whole.
 const RELOAD_DEBOUNCE: Duration = Duration::from_millis(150);
-/// How long a question for news is held open; less than `control.rs` gives any answer.
+/// How long a `since` request waits for something to happen. Less than the 5 s that `os/control.rs` gives any handler.
 const LONG_POLL_TIMEOUT: Duration = Duration::from_secs(3);
-/// Where the system does not tell of changes, they are looked for this often.
-const FILE_POLL_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Runs until it is asked to end, without an icon. Notices lead to the desktop's page, if it has one.
-pub fn run(file: &Path, desktop: Arc<dyn Desktop>) -> ExitCode {
-    let second = |error: ClaimError| fail(&format!("{error}: {}; ostler status shows what it does", file.display()), 1);
-    match Start::prepare(file, second) {
+/// Runs without an icon until it is asked to end. A click on a notice opens the desktop's page, if it has one.
+pub(crate) fn run(file: &Path, desktop: Arc<dyn Desktop>) -> ExitCode {
+    let already_runs =
+        |error: ClaimError| fail(&format!("{error}: {}; ostler status shows what it does", file.display()), 1);
+    match Start::prepare(file, already_runs) {
         Ok(start) => start.serve(None, desktop),
         Err((code, _)) => code,
     }
 }
 
-/// Runs until it is asked to end, with an icon in the panel. Where one runs already, its page is opened, if it has one;
-/// that is a success. Has to be called on the main thread.
+/// Runs with an icon in the panel until it is asked to end. If an ostler runs on this settings file already, opens that
+/// one's page and succeeds: starting ostler from a menu again means "show it to me". Must be called on the main thread.
 #[cfg(feature = "tray")]
-pub fn on_desktop(file: &Path, desktop: Arc<dyn Desktop>) -> ExitCode {
-    let second = |error: ClaimError| {
+pub(crate) fn on_desktop(file: &Path, desktop: Arc<dyn Desktop>) -> ExitCode {
+    let already_runs = |error: ClaimError| {
         if !desktop.open_page_of_running(file) {
             crate::events::log::print_error(&format!(
                 "{error}: look for its icon in the panel; ostler status shows what it does"
@@ -57,10 +61,10 @@ pub fn on_desktop(file: &Path, desktop: Arc<dyn Desktop>) -> ExitCode {
         }
         ExitCode::SUCCESS
     };
-    match Start::prepare(file, second) {
+    match Start::prepare(file, already_runs) {
         Ok(start) => crate::desktop::tray::run_with_icon(move |link| start.serve(Some(link), desktop)),
         Err((code, why)) => {
-            // Who starts a program from a menu does not see what it says.
+            // Started from a menu, the user does not see standard error.
             if let Some(why) = why {
                 let notice = crate::events::notice::Notice::answer(
                     "ostler cannot start",
@@ -74,19 +78,22 @@ pub fn on_desktop(file: &Path, desktop: Arc<dyn Desktop>) -> ExitCode {
     }
 }
 
-/// All that can be refused is done.
+/// A start that nothing can refuse any more: the settings are read, and this process is the one ostler of its settings file.
 struct Start {
     file: PathBuf,
     parsed: Parsed,
     instance: Instance,
-    changes: Changes,
+    watch: SettingsWatch,
     inherited: Inherited,
 }
 
 impl Start {
-    /// `second` is told where an ostler runs already. An error comes with what was said about it.
-    fn prepare(file: &Path, second: impl FnOnce(ClaimError) -> ExitCode) -> Result<Self, (ExitCode, Option<String>)> {
-        // First of all: it takes variables out of the environment, which no other thread may look at meanwhile.
+    /// Calls `already_runs` if an ostler runs on this settings file. An error is the exit code and what was printed.
+    fn prepare(
+        file: &Path,
+        already_runs: impl FnOnce(ClaimError) -> ExitCode,
+    ) -> Result<Self, (ExitCode, Option<String>)> {
+        // First of all: this removes variables from the environment, which is unsound once there is a second thread.
         let inherited = os::inherited_listeners();
         if let Err(error) = os::harden() {
             tracing::debug!("{error}");
@@ -96,15 +103,15 @@ impl Start {
             let why = error_chain(error);
             Err((fail(&why, code), Some(why)))
         };
-        // Before the file is read, so that no change of it is missed.
-        let changes = Changes::watch(file);
+        // Before the file is read, so that no change is missed.
+        let watch = SettingsWatch::start(file);
         let parsed = match config::load(file) {
             Ok(parsed) => parsed,
             Err(error) => return refuse(&error, 2),
         };
         match Instance::claim(file) {
-            Ok(instance) => Ok(Self { file: file.to_owned(), parsed, instance, changes, inherited }),
-            Err(error @ ClaimError::AlreadyRuns { .. }) => Err((second(error), None)),
+            Ok(instance) => Ok(Self { file: file.to_owned(), parsed, instance, watch, inherited }),
+            Err(error @ ClaimError::AlreadyRuns { .. }) => Err((already_runs(error), None)),
             Err(error) => refuse(&error, 1),
         }
     }
@@ -113,7 +120,7 @@ impl Start {
         match tokio::runtime::Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => {
                 let code = runtime.block_on(App::start(self, link, desktop));
-                // A name that is still being looked up keeps nobody waiting.
+                // Does not wait for a name look-up that still runs in a thread.
                 runtime.shutdown_background();
                 code
             }
@@ -127,13 +134,12 @@ fn fail(text: &str, code: u8) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// Where the settings page is; none without the page.
+/// Where the settings page is; always `None` in a build without the page.
 #[cfg(feature = "web")]
 type Links = Option<crate::desktop::page::Links>;
 #[cfg(not(feature = "web"))]
 type Links = Option<NoPage>;
 
-/// There is none in this build.
 #[cfg(not(feature = "web"))]
 #[derive(Clone)]
 enum NoPage {}
@@ -146,18 +152,20 @@ struct App {
     page: Option<crate::desktop::page::Page>,
 }
 
-/// What wakes the running ostler.
+/// Why the running ostler wakes up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wake {
+    /// The settings may have changed.
     Changed,
     Stop,
 }
 
 impl App {
     async fn start(start: Start, link: Option<TrayLink>, desktop: Arc<dyn Desktop>) -> ExitCode {
-        let Start { file, parsed, instance, changes, inherited } = start;
+        let Start { file, parsed, instance, watch, inherited } = start;
         let events = Events::default();
         let history_store = HistoryStore::start(&file, &events);
-        tell_warnings(&events, &parsed);
+        publish_warnings(&events, &parsed);
         if parsed.is_missing {
             events.publish(Event::Warning(format!(
                 "there is no settings file {} yet; the doors are open and say so",
@@ -165,14 +173,16 @@ impl App {
             )));
         }
         let engine = Arc::new(Engine::new(parsed.settings, Vault::new(), events));
-        end_sessions_not_the_program(&engine);
+        report_panics(&engine);
         let notices = engine.events.take_notices();
         tokio::spawn(desktop::notices(notices, Arc::clone(&engine), Arc::clone(&desktop)));
         #[cfg(feature = "web")]
         let page = {
-            let wake = changes.wake.clone();
+            let wake = watch.wake.clone();
             // A full channel means that the settings are about to be read anyway.
-            let reload = move || drop(wake.try_send(Wake::Changed));
+            let reload = move || {
+                let _ = wake.try_send(Wake::Changed);
+            };
             crate::desktop::page::Page::new(Arc::clone(&engine), file.clone(), reload)
         };
         #[cfg(feature = "web")]
@@ -193,18 +203,18 @@ impl App {
                 None
             }
         };
-        // Somebody who looks at an icon finds out there, and a door that becomes free is opened.
+        // With an icon ostler stays: the icon shows the trouble, and a door opens as soon as its port is free.
         if app.listeners.apply().await.is_empty() && link.is_none() {
             return fail("ostler ends: no door could be opened", 1);
         }
         app.open_page().await;
-        // Whoever waits for `ready` may send a signal the moment he reads it.
-        hear_signals(&changes.wake);
+        // Before `ready` is printed: its reader may send a signal at once.
+        signals::listen(&watch.wake);
         let mut out = std::io::stdout();
         let _ = writeln!(out, "ready").and_then(|()| out.flush());
         let _ = os::notify_ready();
         let history_saving = tokio::spawn(Arc::clone(&history_store).save_changes());
-        app.run(control, changes, link, desktop).await;
+        app.run(control, watch, link, desktop).await;
         history_saving.abort();
         history_store.finish().await;
         drop(instance);
@@ -214,14 +224,12 @@ impl App {
     async fn run(
         &mut self,
         control: Option<Listener>,
-        changes: Changes,
+        mut watch: SettingsWatch,
         link: Option<TrayLink>,
         desktop: Arc<dyn Desktop>,
     ) {
-        let Changes { wake, mut woken, watcher, stamp } = changes;
-        if watcher.is_none() {
-            tokio::spawn(look(self.file.clone(), stamp, wake.clone()));
-        }
+        watch.poll_if_needed(&self.file);
+        let wake = watch.wake.clone();
         let warm = Arc::clone(&self.engine);
         tokio::spawn(async move { warm.dialer.tls.warm_up().await });
         let engine = Arc::clone(&self.engine);
@@ -241,45 +249,46 @@ impl App {
             std::future::pending::<()>().await;
         };
         tokio::pin!(panel);
-        let working = async {
-            while let Some(Wake::Changed) = woken.recv().await {
-                sleep(RELOAD_DEBOUNCE).await;
-                let mut stop = false;
-                while let Ok(more) = woken.try_recv() {
-                    stop = stop || matches!(more, Wake::Stop);
-                }
-                if stop {
-                    break;
-                }
-                self.reload().await;
-            }
-            // Asked twice, it ends at once.
-            tokio::select! {
-                () = self.stop() => {}
-                () = async { while !matches!(woken.recv().await, Some(Wake::Stop)) {} } => {}
-            }
-        };
         tokio::select! {
             () = &mut answering => {}
             () = &mut panel => {}
-            () = working => {}
+            () = self.reload_until_stopped(&mut watch.wakes) => {}
         }
     }
 
-    /// Reads the settings again. A wrong file changes nothing.
+    async fn reload_until_stopped(&mut self, wakes: &mut mpsc::Receiver<Wake>) {
+        while let Some(Wake::Changed) = wakes.recv().await {
+            sleep(RELOAD_DEBOUNCE).await;
+            let mut stop = false;
+            while let Ok(more) = wakes.try_recv() {
+                stop = stop || more == Wake::Stop;
+            }
+            if stop {
+                break;
+            }
+            self.reload().await;
+        }
+        // A second request to end is obeyed at once, without waiting for sessions.
+        tokio::select! {
+            () = self.stop() => {}
+            () = async { while !matches!(wakes.recv().await, Some(Wake::Stop)) {} } => {}
+        }
+    }
+
+    /// Reads the settings again. If the file is wrong, the last good settings stay in force.
     async fn reload(&mut self) {
         let file = self.file.clone();
         let loaded = tokio::task::spawn_blocking(move || config::load(&file)).await;
         match loaded {
-            // The files it names may have changed.
+            // Nothing changed here, but the certificate files it names may have.
             Ok(Ok(parsed)) if parsed.settings == *self.engine.settings() => self.engine.dialer.tls.forget(),
             Ok(Ok(parsed)) if parsed.is_missing && !self.engine.settings().accounts.is_empty() => {
-                // Somebody is about to put it back, or made a mistake; either way the last good settings are better.
+                // An editor may be about to put the file back, or it was deleted by mistake: keep serving either way.
                 let gone = format!("the settings file {} is gone", self.file.display());
                 self.engine.events.publish(Event::SettingsWrong(vec![gone]));
             }
             Ok(Ok(parsed)) => {
-                tell_warnings(&self.engine.events, &parsed);
+                publish_warnings(&self.engine.events, &parsed);
                 self.engine.replace_settings(parsed.settings);
                 self.listeners.apply().await;
                 self.open_page().await;
@@ -292,7 +301,7 @@ impl App {
         }
     }
 
-    /// Opens the settings page, or moves it to where the settings now want it.
+    /// Opens the settings page, or moves it to the address the settings now name.
     async fn open_page(&mut self) {
         #[cfg(feature = "web")]
         if let Some(page) = &mut self.page {
@@ -300,7 +309,6 @@ impl App {
         }
     }
 
-    /// For those who ask where the settings page is.
     fn links(&self) -> Links {
         #[cfg(feature = "web")]
         return self.page.as_ref().map(crate::desktop::page::Page::links);
@@ -308,36 +316,38 @@ impl App {
         None
     }
 
-    /// No new clients; sessions end, those in the middle of a message when it is through.
+    /// Takes no new clients and ends the sessions; those in the middle of a message may finish it.
     async fn stop(&mut self) {
         let _ = os::notify_stopping();
         self.listeners.close();
         self.engine.stop();
         let mut busy = self.engine.busy();
-        self.engine.events.publish(Event::Stopping(*busy.borrow()));
+        let event = Event::Stopping { busy: *busy.borrow(), limit: DRAIN_TIMEOUT };
+        self.engine.events.publish(event);
         let _ = timeout(DRAIN_TIMEOUT, busy.wait_for(|n| *n == 0)).await;
     }
 }
 
-fn tell_warnings(events: &Events, parsed: &Parsed) {
+fn publish_warnings(events: &Events, parsed: &Parsed) {
     for warning in &parsed.warnings {
         events.publish(Event::Warning(warning.to_string()));
     }
 }
 
-/// A defect ends the session it is in; the others go on. What a panic says may hold anything, so only its place is told.
-fn end_sessions_not_the_program(engine: &Arc<Engine>) {
+/// Reports a panic as a warning. It ends only the session whose task panicked; the others go on. A panic's message may
+/// quote mail or a password, so only the source line is reported.
+fn report_panics(engine: &Arc<Engine>) {
     let events = engine.events.clone();
     std::panic::set_hook(Box::new(move |panic| {
         let place = panic.location().map_or_else(String::new, |l| format!(" at {}:{}", l.file(), l.line()));
         let warning = Event::Warning(format!("a session ended by a defect in ostler{place}; please report it"));
         let events = events.clone();
-        // The defect may have been in the middle of telling something: to tell of it here would wait for itself.
+        // In a thread of its own: the panic may have happened inside `publish`, whose lock this thread then holds.
         let _ = std::thread::Builder::new().spawn(move || events.publish(warning));
     }));
 }
 
-/// Answers `ostler status` and its like.
+/// Answers a request of another invocation, such as `ostler status`.
 async fn answer(engine: Arc<Engine>, links: Links, wake: mpsc::Sender<Wake>, request: Request) -> serde_json::Value {
     #[cfg(feature = "web")]
     let (address, link) = links.map_or((None, None), |links| (links.address(), links.entry()));
@@ -365,102 +375,13 @@ async fn answer(engine: Arc<Engine>, links: Links, wake: mpsc::Sender<Wake>, req
     document
 }
 
-/// Wakes the running ostler when its settings file changes.
-struct Changes {
-    wake: mpsc::Sender<Wake>,
-    woken: mpsc::Receiver<Wake>,
-    /// Dropping it ends the watch.
-    watcher: Option<notify::RecommendedWatcher>,
-    /// How the file looked before it was read.
-    stamp: Stamp,
-}
-
-/// By which a changed settings file, or file of presets beside it, is known where the system does not tell.
-type Stamp = [Option<(u64, Option<std::time::SystemTime>)>; 2];
-
-impl Changes {
-    fn watch(file: &Path) -> Self {
-        let (wake, woken) = mpsc::channel(8);
-        let watcher = watch(file, wake.clone());
-        Self { wake, woken, watcher, stamp: stamp(file) }
-    }
-}
-
-fn stamp(file: &Path) -> Stamp {
-    [file, &Presets::own_file(file)].map(|file| std::fs::metadata(file).ok().map(|m| (m.len(), m.modified().ok())))
-}
-
-/// Tells of changes of the settings file and of the presets beside it, or of the folder it is in: editors replace the file rather than write it.
-fn watch(file: &Path, wake: mpsc::Sender<Wake>) -> Option<notify::RecommendedWatcher> {
-    use notify::Watcher;
-    let file = std::path::absolute(file).ok()?;
-    let real = file.canonicalize().unwrap_or_else(|_| file.clone());
-    let presets = Presets::own_file(&file);
-    let names = [file.file_name()?.to_owned(), real.file_name()?.to_owned(), presets.file_name()?.to_owned()];
-    let tell = move |event: notify::Result<notify::Event>| {
-        let ours = |event: notify::Event| {
-            !event.kind.is_access()
-                && event.paths.iter().any(|p| p.file_name().is_some_and(|n| names.iter().any(|name| name == n)))
-        };
-        // A full channel means that a change is about to be looked at anyway.
-        if event.is_ok_and(ours) {
-            let _ = wake.try_send(Wake::Changed);
-        }
-    };
-    let mut watcher = notify::recommended_watcher(tell).ok()?;
-    watcher.watch(file.parent()?, notify::RecursiveMode::NonRecursive).ok()?;
-    if real.parent() != file.parent() {
-        watcher.watch(real.parent()?, notify::RecursiveMode::NonRecursive).ok()?;
-    }
-    Some(watcher)
-}
-
-/// Looks for changes where the system does not tell of them, or the folder is not there yet.
-async fn look(file: PathBuf, mut known: Stamp, wake: mpsc::Sender<Wake>) {
-    loop {
-        let seen = stamp(&file);
-        if seen != known && wake.send(Wake::Changed).await.is_err() {
-            return;
-        }
-        known = seen;
-        sleep(FILE_POLL_INTERVAL).await;
-    }
-}
-
-/// From now on SIGTERM and ctrl-C end, SIGHUP reads the settings again.
-#[cfg(unix)]
-fn hear_signals(wake: &mpsc::Sender<Wake>) {
-    use tokio::signal::unix::{SignalKind, signal};
-    for (kind, stops) in
-        [(SignalKind::terminate(), true), (SignalKind::interrupt(), true), (SignalKind::hangup(), false)]
-    {
-        let Ok(mut signal) = signal(kind) else { continue };
-        let wake = wake.clone();
-        tokio::spawn(async move {
-            while signal.recv().await.is_some() {
-                if wake.send(if stops { Wake::Stop } else { Wake::Changed }).await.is_err() {
-                    return;
-                }
-            }
-        });
-    }
-}
-
-/// From now on ctrl-C ends.
-#[cfg(windows)]
-fn hear_signals(wake: &mpsc::Sender<Wake>) {
-    let Ok(mut signal) = tokio::signal::windows::ctrl_c() else { return };
-    let wake = wake.clone();
-    tokio::spawn(async move { while signal.recv().await.is_some() && wake.send(Wake::Stop).await.is_ok() {} });
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const CHILD: &str = "OSTLER_TEST_DEFECT";
 
-    /// In a process of its own, for what is told of a panic is told for the whole process.
+    /// In a process of its own, because a panic hook is set for the whole process.
     #[test]
     fn a_defect_ends_the_session_it_is_in_and_tells_nothing_but_its_place() {
         if std::env::var_os(CHILD).is_some() {
@@ -481,7 +402,7 @@ mod tests {
         crate::events::log::start(crate::events::log::Format::Text, 0);
         let parsed = config::parse("", Path::new("ostler.toml")).unwrap();
         let engine = Arc::new(Engine::new(parsed.settings, Vault::new(), Events::default()));
-        end_sessions_not_the_program(&engine);
+        report_panics(&engine);
         let mut changes = engine.events.subscribe();
         changes.mark_unchanged();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

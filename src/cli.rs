@@ -1,19 +1,19 @@
 //! The command line: what can be asked, where results go (stdout), where diagnostics go (stderr), and exit codes: 0 done,
 //! 1 tried and failed, 2 the command line or the settings file is wrong. Each command of some size has its file in `cli/`.
 
-pub mod add;
-pub mod ask;
-pub mod autostart;
-pub mod check;
-pub mod explain;
-pub mod guide;
-pub mod list;
-pub mod password;
-pub mod providers;
-pub mod quit;
-pub mod remove;
-pub mod settings;
-pub mod status;
+pub(crate) mod add;
+pub(crate) mod ask;
+pub(crate) mod autostart;
+pub(crate) mod check;
+pub(crate) mod explain;
+pub(crate) mod guide;
+pub(crate) mod list;
+pub(crate) mod password;
+pub(crate) mod providers;
+pub(crate) mod quit;
+pub(crate) mod remove;
+pub(crate) mod settings;
+pub(crate) mod status;
 
 use std::io::Write;
 use std::path::PathBuf;

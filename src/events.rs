@@ -1,14 +1,15 @@
-//! The stream of events: whatever happens is published once, here. Each [`Event`] becomes a line in the log, an entry of
-//! the journal and the history, a notice perhaps, and is folded into the [`Status`] that `ostler status`, the tray and
-//! the settings page read. Readers are never called; they ask, or wait until something changes.
+//! The stream of events. Whatever happens is published here, once: each [`Event`] becomes a line of the log, an entry of
+//! the journal and the history, perhaps a notice, and changes the [`Status`] that `ostler status`, the tray and the
+//! settings page read. Readers are never called; they ask, or wait until something changes.
 //!
-//! Not here: what an event is ([`crate::events::event`]), and what each reader makes of it.
+//! Not here: what an event is ([`event`]), and what each reader makes of it.
 
-pub mod event;
-pub mod history;
-pub mod history_file;
-pub mod journal;
-pub mod log;
+pub(crate) mod event;
+pub(crate) mod history;
+pub(crate) mod history_file;
+pub(crate) mod journal;
+pub(crate) mod log;
+mod log_lines;
 pub mod notice;
 mod status;
 
@@ -24,26 +25,25 @@ use crate::events::history::{AccountHistory, History};
 use crate::events::notice::Notice;
 use ostler_mail::progress::Progress;
 
-pub use status::{AccountState, AccountStatus, Overview, Status};
+pub(crate) use status::{AccountState, AccountStatus, Overview, Status};
 
-/// Takes events from everywhere; cheap to clone.
+/// Takes events from every part of the program; cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub struct Events {
+pub(crate) struct Events {
     status: Arc<Mutex<Status>>,
-    /// The number of the journal's last entry, for those who wait for the next.
+    /// The number of the journal's last entry. Wakes [`since`](Self::since).
     journal_seq: watch::Sender<u64>,
-    /// How many events there were, for those who show the state of things.
+    /// How many events there were. Wakes the tray.
     event_count: watch::Sender<u64>,
-    /// How often the history has got something to keep.
+    /// Grows when the history has something to save. Wakes the task that saves it.
     history_version: watch::Sender<u64>,
-    /// Who shows notices, if anybody does.
+    /// Where notices go; `None`: nothing shows them.
     notice_sender: Arc<Mutex<Option<mpsc::UnboundedSender<Notice>>>>,
 }
 
 impl Events {
-    /// Tells everybody.
-    pub fn publish(&self, event: Event) {
-        crate::events::log::write(&event);
+    pub(crate) fn publish(&self, event: Event) {
+        log_lines::write(&event);
         let (last, version, notice) = {
             let mut status = self.lock();
             status.record(&event);
@@ -61,70 +61,68 @@ impl Events {
         }
     }
 
-    /// Where a session that has begun says how far it is; read when the status is asked for.
-    pub fn follow(&self, session: SessionId, progress: Arc<Progress>) {
+    /// Connects a session with the counters that say how far its message is. They are read only when somebody asks for the
+    /// status, so that counting octets costs no event.
+    pub(crate) fn follow(&self, session: SessionId, progress: Arc<Progress>) {
         self.lock().follow(session, progress);
     }
 
-    /// Wakes whoever shows the state of things at every event.
-    pub fn subscribe(&self) -> watch::Receiver<u64> {
+    /// Changes at every event.
+    pub(crate) fn subscribe(&self) -> watch::Receiver<u64> {
         self.event_count.subscribe()
     }
 
-    /// The notices from now on; whoever took them before gets no more.
-    pub fn take_notices(&self) -> mpsc::UnboundedReceiver<Notice> {
+    /// The notices from now on. There is one receiver: an earlier one gets no more.
+    pub(crate) fn take_notices(&self) -> mpsc::UnboundedReceiver<Notice> {
         let (sender, notices) = mpsc::unbounded_channel();
         *self.notice_sender.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
         notices
     }
 
-    /// What the tray shows.
-    pub fn overview(&self) -> Overview {
+    pub(crate) fn overview(&self) -> Overview {
         self.lock().overview()
     }
 
-    /// What happened after `seq` (see [`Journal::since`]). Waits up to `patience` for the first thing, unless there is
-    /// one already or `seq` is `None`.
-    pub async fn since(&self, seq: Option<u64>, patience: Duration) -> Value {
+    /// What happened after `seq` (see [`Journal::since`](journal::Journal::since)). Waits at most `limit` for the first
+    /// entry, unless there is one already or `seq` is `None`.
+    pub(crate) async fn since(&self, seq: Option<u64>, limit: Duration) -> Value {
         let mut seqs = self.journal_seq.subscribe();
         if let Some(seq) = seq {
-            let _ = timeout(patience, seqs.wait_for(|last| *last != seq)).await;
+            let _ = timeout(limit, seqs.wait_for(|last| *last != seq)).await;
         }
         self.lock().journal.since(seq)
     }
 
     /// The document of `ostler status`; `gate_age` tells how many seconds old an account's POP login is.
-    pub fn document(&self, gate_age: impl Fn(&str) -> Option<u64>) -> Value {
+    pub(crate) fn document(&self, gate_age: impl Fn(&str) -> Option<u64>) -> Value {
         self.lock().document(gate_age)
     }
 
-    /// Whether new clients are sent away.
-    pub fn is_paused(&self) -> bool {
+    /// Whether new clients are turned away.
+    pub(crate) fn is_paused(&self) -> bool {
         self.lock().paused
     }
 
-    /// What was kept of earlier runs; before the first settings are told.
-    pub fn load_history(&self, history: History) {
+    /// Puts the saved history of earlier runs in place. To be called before the first [`Event::Settings`], which gives each
+    /// account its last fetch and send from there.
+    pub(crate) fn load_history(&self, history: History) {
         self.lock().history = history;
     }
 
-    /// Wakes whoever keeps the history.
-    pub fn subscribe_history(&self) -> watch::Receiver<u64> {
+    /// Changes when the history has something to save.
+    pub(crate) fn subscribe_history(&self) -> watch::Receiver<u64> {
         self.history_version.subscribe()
     }
 
-    /// The history to be kept (see [`History::to_json`]).
-    pub fn history_json(&self) -> Option<String> {
+    pub(crate) fn history_json(&self) -> Option<String> {
         self.lock().history.to_json()
     }
 
-    /// What is known of an account's fetches and sends.
-    pub fn account_history(&self, account: &str) -> Option<AccountHistory> {
+    pub(crate) fn account_history(&self, account: &str) -> Option<AccountHistory> {
         self.lock().history.account(account).cloned()
     }
 
-    /// How many sessions there are.
-    pub fn session_count(&self) -> usize {
+    pub(crate) fn session_count(&self) -> usize {
         self.lock().session_count()
     }
 
@@ -152,7 +150,7 @@ mod tests {
         let later = async {
             tokio::time::sleep(Duration::from_secs(1)).await;
             events.publish(Event::Began(1, Protocol::Pop3, "127.0.0.1:5".parse().unwrap()));
-            // Nothing a person would miss wakes nobody.
+            // An event without an entry in the journal wakes no reader of it.
             events.publish(Event::Doing(1, "x"));
         };
         let (news, ()) = tokio::join!(events.since(Some(0), patience), later);
@@ -165,7 +163,7 @@ mod tests {
         events.publish(Event::Named(1, "home".into()));
         events.publish(Event::SignedIn(1));
         assert_eq!(events.since(Some(1), patience).await["entries"][0]["account"], "home");
-        // From before a new start: at once, and everything.
+        // A number from before a restart: everything, at once.
         assert_eq!(events.since(Some(99), patience).await["entries"].as_array().map(Vec::len), Some(2));
         assert_eq!(start.elapsed(), Duration::from_secs(4));
     }

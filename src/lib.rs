@@ -5,7 +5,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
-pub mod app;
+mod app;
 pub mod cli;
 pub mod config;
 pub mod demo;
@@ -13,7 +13,7 @@ pub mod desktop;
 pub mod diagnose;
 pub mod events;
 pub mod guide;
-pub mod os;
+mod os;
 pub mod proxy;
 pub mod setup;
 pub mod vault;

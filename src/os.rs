@@ -1,7 +1,7 @@
-//! What ostler asks of the operating system and the standard library has no word for: who is at the other end of a
-//! loopback connection, who holds a port, keeping memory out of core dumps, telling systemd, a clock that counts
-//! sleep. Each has one small interface here; the code for one system is in the file of that name. Where a system's
-//! answer is not written yet, the interface says so.
+//! What ostler needs of the operating system and the standard library does not offer: who is at the other end of a loopback
+//! connection, who holds a port, how to keep memory out of core dumps, how to notify systemd, a clock that counts sleep.
+//! Each has one small interface here; the code for a system is in the file of its name. An interface says so where it is
+//! not implemented for a system.
 //!
 //! Not here: sockets, files and the keyring, which other crates do; policy, which is the caller's.
 
@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use ostler_mail::clock::Moment;
 
-pub mod control;
-pub mod peer;
+pub(crate) mod control;
+pub(crate) mod instance;
+pub(crate) mod peer;
 
 #[cfg(any(target_os = "linux", target_os = "macos"))]
 mod inherited;
@@ -41,96 +42,92 @@ use linux as system;
 #[cfg(not(target_os = "linux"))]
 use other as system;
 
-/// What one process of a user can find another one by; for `control`.
+/// How one process of a user finds another one; for `instance` and `control`.
 #[cfg(unix)]
 pub(crate) use unix as local;
 #[cfg(windows)]
 pub(crate) use windows as local;
 
-/// Names the program that listens on `address` or on all addresses with its port, as in `stunnel4 (process 1234)`;
-/// for a program that may not be looked into, whose it is (`a program of root`). `None`: nobody does, or this
-/// system is not asked (Linux and Windows are, and macOS about programs of the same user). Reads much of `/proc`: for an
-/// error message, not for every connection.
-pub fn port_holder(address: SocketAddr) -> Option<String> {
+/// Names the program that listens on `address`, or on all addresses with its port, as in `stunnel4 (process 1234)`. If the
+/// system does not let ostler see the program, names its owner (`a program of root`). `None`: there is no listener, or the
+/// system cannot say: macOS knows only the programs of the same user, and the BSDs are not implemented. Reads much of
+/// `/proc`, so it is meant for error messages, not for every connection.
+pub(crate) fn port_holder(address: SocketAddr) -> Option<String> {
     system::port_holder(address)
 }
 
-/// Waits until this process of the same user is gone, for as long as `patience`; `false`: it is still there. Only Windows
-/// is asked, where the file of a program that runs cannot be removed; elsewhere there is nothing to wait for.
-pub fn wait_for_process(process: u32, patience: Duration) -> bool {
+/// Waits at most `limit` for this process of the same user to end; returns whether it has. Only Windows needs this, where an
+/// installer cannot replace the file of a running program; elsewhere it returns at once.
+pub(crate) fn wait_for_process(process: u32, limit: Duration) -> bool {
     #[cfg(windows)]
-    return windows_owner::wait_for(process, patience);
+    return windows_owner::wait_for(process, limit);
     #[cfg(not(windows))]
     {
-        let _ = (process, patience);
+        let _ = (process, limit);
         true
     }
 }
 
-/// The listening sockets that systemd or launchd has opened for this process, with their addresses; none where it has not. They
-/// do not wait, and programs that ostler starts do not get them. To be called once, before there is another thread.
-pub fn inherited_listeners() -> Vec<(SocketAddr, std::net::TcpListener)> {
+/// The listening sockets that systemd or launchd has opened for this process, with their addresses. They are non-blocking,
+/// and programs that ostler starts do not inherit them. Must be called once, before a second thread exists, because it
+/// removes environment variables.
+pub(crate) fn inherited_listeners() -> Vec<(SocketAddr, std::net::TcpListener)> {
     system::inherited_listeners()
 }
 
-/// What allows this program to open a port that the system keeps for the administrator: a sentence with the
-/// commands. `None` where no command does.
-pub fn low_port_advice(port: u16) -> Option<String> {
+/// How to let this program open a port that the system reserves for the administrator: a sentence with the commands. `None`
+/// on a system without such a command.
+pub(crate) fn low_port_advice(port: u16) -> Option<String> {
     system::low_port_advice(port)
 }
 
-/// Keeps this process's memory out of core dumps and away from debuggers of the same user. Programs it starts may
-/// not write core dumps either, but can be debugged.
+/// Keeps the memory of this process, which holds passwords, out of core dumps and away from debuggers of the same user.
+/// Programs that ostler starts cannot dump core either, but can be debugged.
 ///
-/// Afterwards the files of this process under `/proc` belong to root, so that others of the same user cannot
-/// read them; what this module reads there goes on working.
-pub fn harden() -> Result<(), HardenError> {
+/// Afterwards the files of this process under `/proc` belong to root, so that other programs of the same user cannot read
+/// them. What this module itself reads there stays readable.
+pub(crate) fn harden() -> Result<(), HardenError> {
     system::harden()
 }
 
 /// Why the memory may still end up in a core dump.
 #[derive(Debug, thiserror::Error)]
-pub enum HardenError {
-    /// Not written for this system.
+pub(crate) enum HardenError {
+    #[cfg(not(target_os = "linux"))]
     #[error("ostler cannot switch off core dumps on this system")]
     Unsupported,
-    /// The system was asked and refused.
+    #[cfg(target_os = "linux")]
     #[error("the system refused to {what}")]
-    Refused {
-        /// What was asked.
-        what: &'static str,
-        /// What it answered.
-        source: std::io::Error,
-    },
+    Refused { what: &'static str, source: std::io::Error },
 }
 
-/// Fills the octets with random ones out of the system's own source; `false`: it has none. The TLS library has a generator
-/// too, which takes 30 ms to wake up: nobody who starts or greets is to wait for that.
+/// Fills the buffer with random octets from the system; returns whether it could. The generator of the TLS library would do
+/// as well, but takes 30 ms for its first use, which a start or a greeting would have to wait for.
 #[must_use]
-pub fn random(octets: &mut [u8]) -> bool {
+pub(crate) fn random(octets: &mut [u8]) -> bool {
     getrandom::fill(octets).is_ok()
 }
 
-/// Lets this process have as many connections open as `serve::SESSIONS` clients and their providers need, where the system
-/// lets it. The usual limit of 1,024 is there for programs that use `select`.
-pub fn allow_connections() {
+/// Raises the limit of open files to what `session::SESSIONS` clients and their providers need, as far as the system allows.
+/// The usual limit of 1,024 only protects programs that use `select`.
+pub(crate) fn allow_connections() {
     #[cfg(unix)]
     unix::allow_descriptors(4096);
 }
 
-/// Tells systemd that every door is open or reported, where ostler runs as a unit with `Type=notify`; anywhere else
-/// nothing happens.
-pub fn notify_ready() -> std::io::Result<()> {
+/// Tells systemd that every door is open or reported. Does nothing unless ostler runs as a unit with `Type=notify`.
+pub(crate) fn notify_ready() -> std::io::Result<()> {
     system::notify("READY=1")
 }
 
-/// Tells systemd that ostler is ending on purpose, where it runs as a unit.
-pub fn notify_stopping() -> std::io::Result<()> {
+/// Tells systemd that ostler is ending on purpose.
+pub(crate) fn notify_stopping() -> std::io::Result<()> {
     system::notify("STOPPING=1")
 }
 
-/// The time by a clock that never goes back and goes on while the computer sleeps (on Linux, macOS and Windows).
-pub fn now() -> Moment {
+/// The time by a clock that never goes back and, on Linux, macOS and Windows, does not stop while the computer sleeps: a
+/// POP login of before the sleep must not count as fresh after it.
+pub(crate) fn now() -> Moment {
     Moment::at(system::uptime())
 }
 

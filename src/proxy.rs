@@ -59,7 +59,7 @@ pub struct Learned {
 pub struct Engine {
     settings: Mutex<Arc<Settings>>,
     /// Takes everything that happens.
-    pub events: Events,
+    pub(crate) events: Events,
     /// Hands out secrets.
     pub vault: Vault,
     /// Connects to providers.
@@ -73,7 +73,7 @@ pub struct Engine {
 
 impl Engine {
     /// Starts with these settings.
-    pub fn new(settings: Settings, vault: Vault, events: Events) -> Self {
+    pub(crate) fn new(settings: Settings, vault: Vault, events: Events) -> Self {
         let engine = Self {
             settings: Mutex::new(Arc::new(settings)),
             events,

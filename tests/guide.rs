@@ -171,7 +171,7 @@ fn it_tells_what_a_program_does_and_ends_when_mail_went_both_ways() {
     let dialogues = Dialogue::all(OE6);
     assert_eq!(dialogues[1].play(site.ostler.pop3).retrieved.len(), 2);
     watch.out.wait("- a mail program connected to fetch (POP3)");
-    watch.out.wait("- it signed in as home");
+    watch.out.wait("- the mail program signed in as home");
     watch.out.wait("- 2 messages fetched");
     watch.out.wait("still to do: send a message to yourself");
     assert_eq!(dialogues[0].play(site.ostler.smtp).sent.len(), 1);
@@ -184,7 +184,7 @@ fn it_tells_what_a_program_does_and_ends_when_mail_went_both_ways() {
         [
             "Outlook Express 4, 5 and 6 works with ostler.",
             "- a message sent to 2 recipients",
-            "- it signed in as home",
+            "- the mail program signed in as home",
             "- a mail program connected to send (SMTP)",
         ],
         "{text}"
@@ -224,7 +224,7 @@ fn each_mistake_is_named_with_what_to_do() {
     // SSL switched on.
     Client::greeted(pop3, "+OK").send([0x16, 3, 1, 0, 5, 1, 0, 0, 1, 0]);
     assert!(
-        watch.out.wait("! the connection of a program was ended").contains("switch SSL/TLS off in the mail program")
+        watch.out.wait("! ostler ended the connection of a program").contains("switch SSL/TLS off in the mail program")
     );
     let mut client = Client::greeted(smtp, "220");
     client.ask_reply("STARTTLS", "502");
@@ -327,7 +327,7 @@ fn what_is_in_the_way_is_said_at_once() {
     assert!(text.contains("! ostler is paused and turns programs away: run ostler resume\n"), "{text}");
     assert!(text.contains(&format!("! nobody can connect to 127.0.0.1:{port}: ")), "{text}");
     assert!(ostler.home.ostler(&["resume"], "").status.success());
-    watch.out.wait("- ostler serves again");
+    watch.out.wait("- ostler is serving mail programs again");
     drop(taken);
     watch.out.wait(&format!("- the SMTP door on 127.0.0.1:{port} is open"));
 }

@@ -385,7 +385,7 @@ fn a_shut_gate_is_healed_at_every_stage_by_saying_everything_again() {
         host.smtp.finished(1);
         assert_eq!(host.smtp.connections(), 2);
         assert!(host.pop3.connections() <= 2);
-        wait_for("the healing in the log", || host.ostler.log().contains("it did after 1 more tries").then_some(()));
+        wait_for("the healing in the log", || host.ostler.log().contains("only after another try").then_some(()));
     }
 }
 

@@ -58,7 +58,7 @@ fn the_icon_tells_the_state_and_its_menu_works() {
     let home = home(server.port, "").with_desktop(Some(desktop.address()), desktop.display());
     let mut ostler = Run::of(&mut home.command(&[])).ready();
     let icon = desktop.wait_for_icon(ostler.id());
-    assert_eq!(icon.tooltip(), ("ostler".to_owned(), "ready, no mail program has come yet".to_owned()));
+    assert_eq!(icon.tooltip(), ("ostler".to_owned(), "ready; no mail program has connected yet".to_owned()));
     assert_eq!(icon.texts(), ["home: not used yet", "-", "Check now", "Pause", "Start at login", "-", "Quit"]);
     assert!(!icon.menu()[0].2, "there is no page to open");
     // A click with nothing to open does no harm.
@@ -171,7 +171,10 @@ fn a_second_start_finds_the_first() {
     let mut ostler = Run::of(&mut home.command(&[])).ready();
     let icon = Icon::of(desktop.connect(), ostler.id());
     let second = home.ostler(&[], "");
-    assert!(second.status.success() && said(&second).contains("runs on this settings file already"), "{second:?}");
+    assert!(
+        second.status.success() && said(&second).contains("is already running on this settings file"),
+        "{second:?}"
+    );
     assert!(said(&second).contains(&format!("(process {})", ostler.id())), "{second:?}");
     let run = home.ostler(&["run"], "");
     assert_eq!(run.status.code(), Some(1), "{run:?}");

@@ -1,5 +1,5 @@
-//! What tray and notices want of the running ostler: the icon is kept as things are, actions are granted, notices are
-//! shown. Without a desktop nothing of this runs.
+//! The desktop side of the running ostler: keeps the icon up to date, carries out what the user chooses in its menu, shows
+//! notices. Without a desktop none of this runs.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::events::notice::PageTarget;
 use crate::proxy::Engine;
 use ostler_mail::account::Account;
 
-/// Serves the icon until dropped. Never ends by itself.
+/// Serves the icon until dropped. Does not end by itself.
 pub(super) async fn panel(
     link: TrayLink,
     desktop: Arc<dyn Desktop>,
@@ -50,7 +50,7 @@ pub(super) async fn panel(
                 MenuAction::Resume => engine.events.publish(Event::Resumed),
                 MenuAction::StartAtLogin => {
                     switch_start(&engine, &desktop).await;
-                    // The switch shows what has become of it.
+                    // Redraws the menu, so that the switch shows what has become of it.
                     checking.send_modify(|_| ());
                 }
                 MenuAction::Quit => drop(wake.send(Wake::Stop).await),
@@ -73,7 +73,7 @@ async fn switch_start(engine: &Engine, desktop: &Arc<dyn Desktop>) {
     }
 }
 
-/// Shows what the user has to know, as long as ostler runs.
+/// Shows every notice, as long as ostler runs.
 pub(super) async fn notices(
     mut notices: mpsc::UnboundedReceiver<Notice>,
     engine: Arc<Engine>,
@@ -98,9 +98,9 @@ fn show_notice(engine: &Engine, desktop: &Arc<dyn Desktop>, notice: Notice) {
 #[cfg(not(feature = "tray"))]
 fn show_notice(_engine: &Engine, _desk: &Arc<dyn Desktop>, _notice: Notice) {}
 
-/// Tries every server of every account, and says what came of it.
+/// Tries every server of every account; the notice says what works.
 async fn check_all(engine: &Arc<Engine>, file: &Path) -> Notice {
-    // A wrong file of presets was told when the settings were read.
+    // A wrong file of presets was reported when the settings were read.
     let presets = Presets::load(file).unwrap_or_default();
     let accounts = engine.settings().accounts.clone();
     let mut failing: Vec<(Arc<Account>, Step)> = Vec::new();
@@ -125,8 +125,8 @@ fn words(step: &Step) -> String {
 
 fn answer(all: usize, failing: &[(Arc<Account>, Step)]) -> Notice {
     match failing {
-        [] if all == 1 => Notice::answer("Your mail account works", "Every server was tried.", PageTarget::Start),
-        [] => Notice::answer(&format!("All {all} mail accounts work"), "Every server was tried.", PageTarget::Start),
+        [] if all == 1 => Notice::answer("Your mail account works", "ostler tried every server.", PageTarget::Start),
+        [] => Notice::answer(&format!("All {all} mail accounts work"), "ostler tried every server.", PageTarget::Start),
         [(account, step)] => {
             let advice = step.advice.as_ref().map_or_else(String::new, |advice| format!(" What to do: {advice}."));
             let title = format!("Your mail account {} does not work", account.name);

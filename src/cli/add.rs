@@ -14,7 +14,7 @@ use clap::Args;
 use crate::cli::{ask, block_on, fail, print};
 use crate::config::presets::Presets;
 use crate::config::{self, value};
-use crate::os::control::{self, Request};
+use crate::os::control::{self, Request, SETTINGS_RELOAD_TIMEOUT};
 use crate::setup::import::ImportedAccount;
 use crate::setup::{Plan, Secrets, ServerChoice, endpoint_from_flag, keep};
 use dialogue::Dialogue;
@@ -22,13 +22,9 @@ use ostler_mail::account::endpoint::Endpoint;
 use ostler_mail::account::{Account, CommandLine, Protocol, SecretSource, Settings, Trust};
 use ostler_mail::failure::error_chain;
 
-/// How long a running ostler may take to see that its settings have changed; where the system does not tell, it looks every
-/// two seconds.
-const SETTINGS_RELOAD_TIMEOUT: Duration = Duration::from_secs(5);
-
 /// Options of `ostler add`.
 #[derive(Debug, Args)]
-pub struct Options {
+pub(crate) struct Options {
     /// The mail address
     #[arg(value_name = "ADDRESS")]
     address: Option<String>,
@@ -143,7 +139,7 @@ enum AddOutcome {
 }
 
 /// Adds.
-pub fn main(file: &Path, options: &Options) -> ExitCode {
+pub(crate) fn main(file: &Path, options: &Options) -> ExitCode {
     let presets = match Presets::load(file) {
         Ok(presets) => presets,
         Err(error) => return fail(2, &error_chain(&error)),

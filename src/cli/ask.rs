@@ -9,16 +9,16 @@ use ostler_mail::secret::{LIMIT, Secret};
 
 /// The person stopped it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Cancelled;
+pub(crate) struct Cancelled;
 
 /// Whether there is a person at the other end.
-pub fn is_interactive() -> bool {
+pub(crate) fn is_interactive() -> bool {
     std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
 }
 
 /// Runs a dialogue that ctrl-C ends at any point, with the terminal left as it was found. From then on ctrl-C does nothing
 /// more in this process, so that what follows happens whole.
-pub fn cancellable<T>(dialogue: impl Future<Output = T>) -> std::io::Result<Result<T, Cancelled>> {
+pub(crate) fn cancellable<T>(dialogue: impl Future<Output = T>) -> std::io::Result<Result<T, Cancelled>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let terminal = terminal::Saved::now();
     let result = runtime.block_on(async {
@@ -64,7 +64,7 @@ async fn wait_for_stop() {
 }
 
 /// Asks on the terminal; `None`: there is nobody any more.
-pub async fn ask_line(prompt: &str) -> Option<String> {
+pub(crate) async fn ask_line(prompt: &str) -> Option<String> {
     let mut err = std::io::stderr();
     let _ = err.write_all(prompt.as_bytes()).and_then(|()| err.flush());
     let read = || {
@@ -76,14 +76,14 @@ pub async fn ask_line(prompt: &str) -> Option<String> {
 }
 
 /// Asks for a password without echo; why not, if not.
-pub async fn ask_password(prompt: String) -> Result<Secret, String> {
+pub(crate) async fn ask_password(prompt: String) -> Result<Secret, String> {
     let typed = tokio::task::spawn_blocking(move || rpassword::prompt_password(prompt)).await;
     let typed = typed.map_err(|e| e.to_string())?.map_err(|e| format!("no password was typed ({e})"))?;
     to_secret(Zeroizing::new(typed))
 }
 
 /// Takes a password from the next line of standard input.
-pub fn read_password() -> Result<Secret, String> {
+pub(crate) fn read_password() -> Result<Secret, String> {
     let mut line = Zeroizing::new(Vec::with_capacity(LIMIT + 2));
     let input = std::io::stdin();
     Read::take(&mut input.lock(), LIMIT as u64 + 2).read_until(b'\n', &mut line).map_err(|e| e.to_string())?;

@@ -12,7 +12,7 @@ use ostler_mail::failure::error_chain;
 
 /// Options of `ostler autostart`.
 #[derive(Debug, Args)]
-pub struct Options {
+pub(crate) struct Options {
     /// SwitchCommand to do
     #[arg(value_enum, value_name = "on|off|status", hide_possible_values = true)]
     what: SwitchCommand,
@@ -29,7 +29,7 @@ enum SwitchCommand {
 }
 
 /// Does it, and says how it is afterwards.
-pub fn main(file: &Path, options: &Options) -> ExitCode {
+pub(crate) fn main(file: &Path, options: &Options) -> ExitCode {
     let state = match options.what {
         SwitchCommand::On => autostart::on(file),
         SwitchCommand::Off => autostart::off(file),

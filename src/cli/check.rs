@@ -18,7 +18,7 @@ use crate::vault::Vault;
 
 /// Options of `ostler check`.
 #[derive(Debug, Args)]
-pub struct Options {
+pub(crate) struct Options {
     /// The accounts to check [default: all]
     #[arg(value_name = "NAME")]
     names: Vec<String>,
@@ -32,19 +32,19 @@ pub struct Options {
 
 impl Options {
     /// The text to explain instead of checking: an error pasted without quotes comes as several words.
-    pub fn to_explain(&self) -> Option<String> {
+    pub(crate) fn to_explain(&self) -> Option<String> {
         let first = self.explain.as_ref()?;
         Some(std::iter::once(first).chain(&self.names).map(String::as_str).collect::<Vec<_>>().join(" "))
     }
 
     /// Whether one JSON document is wanted.
-    pub fn as_json(&self) -> bool {
+    pub(crate) fn as_json(&self) -> bool {
         self.json
     }
 }
 
 /// Checks; exit code 1 if any step failed.
-pub fn main(file: &Path, parsed: &Parsed, options: &Options) -> ExitCode {
+pub(crate) fn main(file: &Path, parsed: &Parsed, options: &Options) -> ExitCode {
     // A wrong file of presets has been told when the settings were read.
     let presets = Presets::load(file).unwrap_or_default();
     let mut accounts = Vec::new();
@@ -102,7 +102,7 @@ pub fn main(file: &Path, parsed: &Parsed, options: &Options) -> ExitCode {
 }
 
 /// One line; for a failure, what is likely behind it, what to do, and what old programs show.
-pub fn step_text(step: &Step) -> String {
+pub(crate) fn step_text(step: &Step) -> String {
     let Step { server, kind, detail, advice, cause, client_messages, ms, .. } = step;
     let mark = if step.is_ok() { "ok  " } else { "FAIL" };
     let mut text = format!("  {mark} {server:32} {:12} {detail} ({ms} ms)\n", kind.name());

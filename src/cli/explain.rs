@@ -24,7 +24,7 @@ struct Concerned<'a> {
 }
 
 /// Explains `words`, or what comes on standard input if they are a single `-`; exit code 1 if nothing is known of it.
-pub fn main(parsed: Option<&Parsed>, words: &str, as_json: bool) -> ExitCode {
+pub(crate) fn main(parsed: Option<&Parsed>, words: &str, as_json: bool) -> ExitCode {
     let mut text = words.to_owned();
     if text == "-" {
         let mut read = Vec::new();

@@ -23,7 +23,7 @@ const MAX_COLUMNS: usize = 100;
 
 /// Options of `ostler guide`.
 #[derive(Debug, Args)]
-pub struct Options {
+pub(crate) struct Options {
     /// The mail program, such as eudora or outlook-express; without it, the list of all
     client: Option<String>,
     /// The account whose values the guide shows
@@ -38,7 +38,7 @@ pub struct Options {
 }
 
 /// Shows the list or a guide.
-pub fn main(file: &Path, parsed: &Parsed, options: &Options) -> ExitCode {
+pub(crate) fn main(file: &Path, parsed: &Parsed, options: &Options) -> ExitCode {
     let Some(wanted) = &options.client else {
         print(&list_text());
         return ExitCode::SUCCESS;

@@ -13,7 +13,7 @@ use ostler_mail::failure::error_chain;
 
 /// Options of `ostler list`.
 #[derive(Debug, Args)]
-pub struct Options {
+pub(crate) struct Options {
     /// One JSON document
     #[arg(long)]
     json: bool,
@@ -23,7 +23,7 @@ pub struct Options {
 }
 
 /// Lists.
-pub fn main(parsed: &Parsed, options: &Options) -> ExitCode {
+pub(crate) fn main(parsed: &Parsed, options: &Options) -> ExitCode {
     let settings = &parsed.settings;
     let passwords = if options.passwords {
         match read_local_passwords(settings) {

@@ -18,7 +18,7 @@ use ostler_mail::secret::Secret;
 
 /// Options of `ostler password`.
 #[derive(Debug, Args)]
-pub struct Options {
+pub(crate) struct Options {
     /// The account
     #[arg(value_name = "NAME")]
     name: String,
@@ -44,7 +44,7 @@ fn parse_protocol(text: &str) -> Result<Protocol, String> {
 }
 
 /// Sets it.
-pub fn main(file: &Path, parsed: &Parsed, options: Options) -> ExitCode {
+pub(crate) fn main(file: &Path, parsed: &Parsed, options: Options) -> ExitCode {
     let account = match account(parsed, &options.name) {
         Ok(account) => Arc::clone(account),
         Err(code) => return code,

@@ -17,7 +17,7 @@ const MAX_DETAILED: usize = 3;
 
 /// Options of `ostler providers`.
 #[derive(Debug, Args)]
-pub struct Options {
+pub(crate) struct Options {
     /// Only providers with this in their name, domains or servers; or a mail address
     word: Option<String>,
     /// One JSON document
@@ -26,7 +26,7 @@ pub struct Options {
 }
 
 /// Shows presets; `file` is the settings file, beside which there may be presets of the user's own.
-pub fn main(file: &Path, options: &Options) -> ExitCode {
+pub(crate) fn main(file: &Path, options: &Options) -> ExitCode {
     let presets = match Presets::load(file) {
         Ok(presets) => presets,
         Err(error) => return fail(2, &error_chain(&error)),

@@ -14,7 +14,7 @@ use crate::os::control::{Request, ask, wait_for_end};
 const QUIT_TIMEOUT: Duration = DRAIN_TIMEOUT.saturating_add(Duration::from_secs(5));
 
 /// Ends it and waits until it is gone; exit code 1 if none runs, or it goes on.
-pub fn main(file: &Path) -> ExitCode {
+pub(crate) fn main(file: &Path) -> ExitCode {
     let process = match ask(file, &Request::Quit) {
         Ok(None) => return fail(1, "ostler is not running, so there is nothing to end"),
         Ok(Some(answer)) if answer["error"].is_string() => {

@@ -14,7 +14,7 @@ use ostler_mail::failure::error_chain;
 
 /// Options of `ostler remove`.
 #[derive(Debug, Args)]
-pub struct Options {
+pub(crate) struct Options {
     /// The account
     #[arg(value_name = "NAME", required_unless_present = "all")]
     name: Option<String>,
@@ -27,7 +27,7 @@ pub struct Options {
 }
 
 /// Removes it, or all of them.
-pub fn main(file: &Path, parsed: &Parsed, options: &Options) -> ExitCode {
+pub(crate) fn main(file: &Path, parsed: &Parsed, options: &Options) -> ExitCode {
     let accounts = match &options.name {
         Some(name) => match account(parsed, name) {
             Ok(account) => std::slice::from_ref(account),

@@ -10,14 +10,14 @@ use crate::os::control::{Request, ask};
 
 /// Options of `ostler settings`.
 #[derive(Debug, Args)]
-pub struct Options {
+pub(crate) struct Options {
     /// Print the page's address instead, token and all: whoever has it can change your settings
     #[arg(long)]
     print: bool,
 }
 
 /// Opens the page, or prints where it is; exit code 1 if none runs, or its page is not open.
-pub fn main(file: &Path, options: &Options) -> ExitCode {
+pub(crate) fn main(file: &Path, options: &Options) -> ExitCode {
     let answer = match ask(file, &Request::Page) {
         Ok(Some(answer)) => answer,
         Ok(None) => return fail(1, "ostler is not running; start it with ostler run, then try again"),

@@ -11,14 +11,14 @@ use crate::os::control::{Request, ask};
 
 /// Options of `ostler status`.
 #[derive(Debug, Args)]
-pub struct Options {
+pub(crate) struct Options {
     /// One JSON document
     #[arg(long)]
     json: bool,
 }
 
 /// Shows what the running ostler does; exit code 1 if none runs.
-pub fn main(file: &Path, options: &Options) -> ExitCode {
+pub(crate) fn main(file: &Path, options: &Options) -> ExitCode {
     match ask(file, &Request::Status) {
         Ok(Some(status)) if status.get("running").is_none() => fail(1, &refusal_text(&status)),
         Ok(Some(status)) => {
@@ -42,7 +42,7 @@ pub fn main(file: &Path, options: &Options) -> ExitCode {
 }
 
 /// Pauses or resumes.
-pub fn set_paused(file: &Path, pause: bool) -> ExitCode {
+pub(crate) fn set_paused(file: &Path, pause: bool) -> ExitCode {
     let (request, done) = if pause { (Request::Pause, "paused\n") } else { (Request::Resume, "resumed\n") };
     match ask(file, &request) {
         Ok(Some(answer)) if answer.get("running").is_none() => fail(1, &refusal_text(&answer)),

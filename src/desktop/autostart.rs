@@ -1,8 +1,9 @@
-//! Starting at login: whether ostler does, switching it on and off. Each system's way of writing it down is in a file
-//! of its own (`xdg`, `windows`, `macos`): pure text there, tested on every system, and the few lines that keep it.
+//! Starting at login: whether ostler does, switching it on and off. What each system stores is in a file of its own (`xdg`,
+//! `windows`, `macos`): pure text, tested on every system, and the few lines that store it.
 //!
-//! What is kept is always looked at afresh: other programs (a desktop's settings, the Task Manager) change it too.
-//! Not here: what ostler does once started, which is the same as when a person starts it without a command.
+//! The stored text is read again each time, because other programs (a desktop's settings, the Task Manager) change it too.
+//!
+//! Not here: what ostler does once started, which is the same as when the user starts it without a command.
 
 #[cfg(any(test, target_os = "macos"))]
 mod macos;
@@ -23,101 +24,76 @@ use xdg as system;
 
 use crate::config;
 
-/// Whether ostler starts by itself.
+/// Whether ostler starts at login.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum State {
-    /// It does not.
+pub(crate) enum State {
     Off,
-    /// This program starts with these settings when its user logs in.
+    /// This program starts with this settings file when its user logs in. `place` is the file or the key of the registry
+    /// that says so.
     On {
-        /// Where that is written down, for people: a file, or a key of the registry.
         place: String,
     },
-    /// systemd starts it as a service of the user (Linux), without an icon.
+    /// systemd starts it as a service of the user (Linux), without an icon. `place` is systemd's link.
     Service {
-        /// The link by which systemd knows.
         place: String,
     },
-    /// Something starts at login under ostler's name, but another program, other settings, or nothing that is there.
+    /// The entry under ostler's name starts another program, uses other settings, or names a program that no longer exists.
+    /// `starts` is its command as written.
     Elsewhere {
-        /// Where that is written down.
         place: String,
-        /// The command, as it stands there.
         starts: String,
     },
 }
 
-/// Why the start at login could not be looked up or changed.
+/// Why the start at login could not be read or changed.
 #[derive(Debug, thiserror::Error)]
-pub enum AutostartError {
-    /// The system does not say which file this program came from.
+pub(crate) enum AutostartError {
     #[error("ostler cannot find its own program file; start it by its full path and try again")]
     NoProgram(#[source] io::Error),
-    /// There is no folder to write it down in.
     #[error("this system names no folder for what starts at login; set the variable HOME and try again")]
     NoFolder,
-    /// A path that the system's form has no spelling for.
-    #[error("{} cannot be started at login, because its path {why}; move it to a path without and try again", path.display())]
-    Path {
-        /// The program or the settings file.
-        path: PathBuf,
-        /// What is wrong with it.
-        why: &'static str,
-    },
-    /// The administrator has switched it on for everyone, in a way a user cannot take back by a file of his own.
+    /// The path of the program or the settings file cannot be written in the system's format.
+    #[error("{} cannot start at login, because its path {why}; move it to another path and try again", path.display())]
+    Path { path: PathBuf, why: &'static str },
+    /// The administrator has switched it on for everyone, in a way that no file of the user can switch off.
     #[error(
         "the administrator has switched this on for everyone ({place}); `systemctl --user mask ostler.service` \
              switches it off for you alone"
     )]
-    ForEveryone {
-        /// Where.
-        place: String,
-    },
-    /// What is there cannot be read.
-    #[error("cannot read {place}; look whether you may open it, and try again")]
-    Read {
-        /// Where.
-        place: String,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// It cannot be written or taken away.
-    #[error("cannot change {place}; look whether you may write there, and try again")]
-    Change {
-        /// Where.
-        place: String,
-        /// What the system says.
-        source: io::Error,
-    },
+    ForEveryone { place: String },
+    #[error("cannot read {place}; check that you are allowed to, and try again")]
+    Read { place: String, source: io::Error },
+    #[error("cannot change {place}; check that you are allowed to, and try again")]
+    Change { place: String, source: io::Error },
 }
 
 /// Whether this program starts with this settings file at login.
-pub fn status(settings_file: &Path) -> Result<State, AutostartError> {
+pub(crate) fn status(settings_file: &Path) -> Result<State, AutostartError> {
     system::status(&Start::of(settings_file)?)
 }
 
-/// Makes this program start with this settings file at login, whatever was written down before. Where systemd starts
-/// it already nothing is changed: two starts would be in each other's way. Returns how it is now.
-pub fn on(settings_file: &Path) -> Result<State, AutostartError> {
+/// Makes this program start with this settings file at login, whatever was stored before. Changes nothing if systemd starts
+/// it already, because the second start would only find the first one running. Returns the new state.
+pub(crate) fn on(settings_file: &Path) -> Result<State, AutostartError> {
     let start = Start::of(settings_file)?;
     system::on(&start)?;
     system::status(&start)
 }
 
-/// Takes away whatever starts ostler at login. Returns how it is now.
-pub fn off(settings_file: &Path) -> Result<State, AutostartError> {
+/// Removes whatever starts ostler at login. Returns the new state.
+pub(crate) fn off(settings_file: &Path) -> Result<State, AutostartError> {
     system::off()?;
     system::status(&Start::of(settings_file)?)
 }
 
-/// Nobody has asked for a page at login.
+/// At login ostler must not open the settings page by itself.
 const SILENT: &str = "--silent";
 
-/// What is to be started: no command, so that it is the icon where there is a desktop.
+/// The command to start at login. It has no subcommand, so that ostler shows its icon where there is a desktop.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Start {
     program: PathBuf,
-    /// Only if it is not where ostler looks by itself.
+    /// The settings file, unless it is the default one.
     settings: Option<PathBuf>,
 }
 
@@ -129,9 +105,9 @@ impl Start {
         Ok(Self { program, settings: (!is_default).then_some(settings) })
     }
 
-    /// The command as it is written down: the program, then its arguments, all of them text.
+    /// The program and its arguments. Fails if one is not Unicode: every system stores the command as text.
     fn words(&self) -> Result<Vec<&str>, AutostartError> {
-        let text = |path: &'_ Path| AutostartError::Path { path: path.to_owned(), why: "has letters no text can have" };
+        let text = |path: &'_ Path| AutostartError::Path { path: path.to_owned(), why: "is not Unicode text" };
         let mut words = vec![self.program.to_str().ok_or_else(|| text(&self.program))?];
         if let Some(settings) = &self.settings {
             words.extend(["--config", settings.to_str().ok_or_else(|| text(settings))?]);
@@ -140,7 +116,7 @@ impl Start {
         Ok(words)
     }
 
-    /// Whether a command that was written down starts the same: other options do not matter.
+    /// Whether a stored command starts the same program with the same settings; other options do not matter.
     fn is_started_by(&self, words: &[String]) -> bool {
         let Some((program, arguments)) = words.split_first() else { return false };
         let named = Path::new(program);
@@ -154,7 +130,7 @@ impl Start {
         }
     }
 
-    /// The state that a command stands for.
+    /// The state that a stored command means; `words` is `None` if it could not be parsed.
     fn judge(&self, place: String, words: Option<Vec<String>>, as_written: &str) -> State {
         if words.is_some_and(|words| self.is_started_by(&words)) {
             State::On { place }
@@ -177,7 +153,7 @@ fn settings_in(arguments: &[String]) -> Option<&Path> {
     None
 }
 
-/// Files that are not there are compared by name. A program has to be there: what is gone starts nothing, and ours is.
+/// Compares files by what their paths lead to, and by name if neither exists: the settings file may still be missing.
 fn same_file(one: &Path, other: &Path) -> bool {
     match (one.canonicalize(), other.canonicalize()) {
         (Ok(one), Ok(other)) => one == other,
@@ -186,15 +162,15 @@ fn same_file(one: &Path, other: &Path) -> bool {
     }
 }
 
-/// Where this program lies. If the search path leads to it, by that name: a package manager that keeps each version in a
-/// folder of its own (Homebrew, Nix) replaces the link there and removes the folder.
+/// The path of this program. If the search path leads to it, that path: package managers that give each version a folder of
+/// its own (Homebrew, Nix) remove the folder at an upgrade and replace the link in the search path.
 fn program() -> io::Result<PathBuf> {
     let file = without_deleted(std::env::current_exe()?);
     let Some(name) = file.file_name().and_then(|name| name.to_str()) else { return Ok(file) };
     Ok(in_search_path(name).filter(|found| same_file(found, &file)).unwrap_or(file))
 }
 
-/// On Windows the one of the two programs that opens no window for its output, if it lies beside the other.
+/// On Windows, `ostlerw.exe`, which opens no console window, if it is in the same folder.
 fn windowless(program: PathBuf) -> PathBuf {
     if cfg!(windows) { beside(program) } else { program }
 }
@@ -206,7 +182,8 @@ fn beside(program: PathBuf) -> PathBuf {
     if is_ours && other.is_file() { other } else { program }
 }
 
-/// After an upgrade Linux says of the old one that still runs that it is deleted; the new one has its place.
+/// After an upgrade, Linux adds " (deleted)" to the path of the old program that is still running. The new one has the path
+/// without it.
 fn without_deleted(file: PathBuf) -> PathBuf {
     let stripped = file.to_str().and_then(|text| text.strip_suffix(" (deleted)")).map(PathBuf::from);
     stripped.filter(|new| !file.exists() && new.exists()).unwrap_or(file)
@@ -217,14 +194,13 @@ fn in_search_path(program: &str) -> Option<PathBuf> {
     std::env::split_paths(&path).filter(|folder| folder.is_absolute()).map(|f| f.join(program)).find(|f| f.is_file())
 }
 
-/// Writes a file of what starts at login.
 #[cfg(any(test, not(windows)))]
 fn write(file: &Path, text: &str) -> Result<(), AutostartError> {
     config::write_atomically(file, text)
         .map_err(|source| AutostartError::Change { place: file.display().to_string(), source })
 }
 
-/// Takes one away. One that is not there is as good.
+/// Removes a file; a missing one is fine.
 #[cfg(any(test, not(windows)))]
 fn remove(file: &Path) -> Result<(), AutostartError> {
     match std::fs::remove_file(file) {
@@ -235,7 +211,8 @@ fn remove(file: &Path) -> Result<(), AutostartError> {
     }
 }
 
-/// The text of one; `None` if there is none. Octets that are no text become signs that no path of ours has.
+/// The text of a file; `None` if there is no file. Octets that are not UTF-8 become replacement characters, which no path
+/// that ostler writes can hold.
 #[cfg(any(test, not(windows)))]
 fn read(file: &Path) -> Result<Option<String>, AutostartError> {
     match std::fs::read(file) {

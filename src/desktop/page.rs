@@ -60,7 +60,7 @@ impl Shared {
 type App = axum::extract::State<Arc<Shared>>;
 
 /// The page of the running ostler. Dropped, it takes nobody in any more.
-pub struct Page {
+pub(crate) struct Page {
     shared: Arc<Shared>,
     listening: Option<Listening>,
 }
@@ -79,7 +79,7 @@ impl Drop for Listening {
 impl Page {
     /// Not open yet. `reload` asks for the settings to be read again, after the page has changed them. `None`: the system
     /// gives no random numbers, so nobody could be told from anybody else.
-    pub fn new(engine: Arc<Engine>, file: PathBuf, reload: impl Fn() + Send + Sync + 'static) -> Option<Self> {
+    pub(crate) fn new(engine: Arc<Engine>, file: PathBuf, reload: impl Fn() + Send + Sync + 'static) -> Option<Self> {
         let shared = Shared {
             engine,
             file,
@@ -93,7 +93,7 @@ impl Page {
 
     /// Opens the page where the settings in force say, moves it or closes it. Returns when it is open or the reason is
     /// told; one that is not open is tried again.
-    pub async fn apply(&mut self) {
+    pub(crate) async fn apply(&mut self) {
         let wanted = self.shared.engine.settings().page;
         if self.listening.as_ref().map(|listening| listening.wanted) == wanted {
             return;
@@ -108,24 +108,24 @@ impl Page {
     }
 
     /// For those who tell others where the page is.
-    pub fn links(&self) -> Links {
+    pub(crate) fn links(&self) -> Links {
         Links(Arc::clone(&self.shared))
     }
 }
 
 /// Where the page is.
 #[derive(Clone)]
-pub struct Links(Arc<Shared>);
+pub(crate) struct Links(Arc<Shared>);
 
 impl Links {
     /// Its address, without the token: `http://127.0.0.1:2080/`. `None`: it is not open.
-    pub fn address(&self) -> Option<String> {
+    pub(crate) fn address(&self) -> Option<String> {
         Some(format!("http://{}/", self.0.open_at()?))
     }
 
     /// Its address with a new token, which lets in one browser, once, within ten minutes: to be asked for when it is needed.
     /// A path of the page may follow as `&to=/..`.
-    pub fn entry(&self) -> Option<String> {
+    pub(crate) fn entry(&self) -> Option<String> {
         Some(format!("{}?token={}", self.address()?, self.0.keys.new_token()?))
     }
 }
@@ -162,14 +162,17 @@ fn router(shared: &Arc<Shared>) -> Router {
         .with_state(Arc::clone(shared))
 }
 
-/// A page about an account.
+/// The link to a page about an account.
 fn link_to(path: &str, account: &str) -> String {
-    let plain = |octet: u8| octet.is_ascii_alphanumeric() || b"-_.".contains(&octet);
-    let name: String = account
-        .bytes()
-        .map(|octet| if plain(octet) { char::from(octet).to_string() } else { format!("%{octet:02X}") })
-        .collect();
-    format!("{path}?account={name}")
+    format!("{path}?account={}", percent_encode(account))
+}
+
+/// Encodes a text for the query of a URL: everything but the unreserved characters of RFC 3986, 2.3.
+pub(super) fn percent_encode(text: &str) -> String {
+    let is_unreserved = |octet: u8| octet.is_ascii_alphanumeric() || b"-._~".contains(&octet);
+    text.bytes()
+        .map(|octet| if is_unreserved(octet) { char::from(octet).to_string() } else { format!("%{octet:02X}") })
+        .collect()
 }
 
 async fn pause(shared: App) -> Response {

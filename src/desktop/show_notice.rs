@@ -1,19 +1,18 @@
-//! Shows a notice on the desktop. A desktop that shows none is not an error: the log, `ostler status` and the icon say
-//! the same.
+//! Shows a notice on the desktop. It is no error if the desktop shows none: the log, `ostler status` and the icon say the
+//! same.
 
 use std::thread::JoinHandle;
 
 use crate::events::notice::Notice;
 
-/// Shows a notice, in a thread of its own, and does `clicked` if the user clicks it while it is there. `None`: a click has
-/// nowhere to lead. The thread may live as long as the notice.
+/// Shows a notice, and calls `clicked` if the user clicks on it. Works in a thread of its own, which may live as long as the
+/// notice; `None` if the system has no room for one.
 pub fn show(notice: Notice, clicked: Option<Box<dyn FnOnce() + Send>>) -> Option<JoinHandle<()>> {
     let work = move || {
         if let Err(error) = system::show(&notice, clicked) {
             tracing::debug!("a notice could not be shown: {error}");
         }
     };
-    // A system without threads to spare has other worries.
     std::thread::Builder::new().name("notice".into()).spawn(work).ok()
 }
 
@@ -37,10 +36,10 @@ mod system {
         let has = |what: &str| abilities.iter().any(|ability| ability == what);
         let body = if has("body-markup") { without_markup(&notice.body) } else { notice.body.clone() };
         let clicked = clicked.filter(|_| has("actions"));
-        // `default` is a click on the notice itself.
+        // The action `default` is a click on the notice itself.
         let actions: &[&str] = if clicked.is_some() { &["default", "Open"] } else { &[] };
         let hints = HashMap::from([("desktop-entry", Value::from("ostler")), ("category", Value::from("email"))]);
-        // Asked for before the notice is there, or its end could be missed.
+        // Subscribe before the notice is there, or its closing could be missed.
         let signals = desktop.receive_all_signals()?;
         let ours: u32 =
             desktop.call("Notify", &("ostler", 0_u32, "ostler", &notice.title, &body, actions, hints, -1_i32))?;
@@ -67,7 +66,7 @@ mod system {
         Ok(())
     }
 
-    /// What a provider says is text, whatever it looks like.
+    /// A provider's words are text, even if they look like markup.
     fn without_markup(text: &str) -> String {
         text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
     }
@@ -81,7 +80,7 @@ mod system {
     }
 }
 
-/// Windows and macOS; a click leads nowhere yet.
+/// Windows and macOS. A click has no effect yet.
 #[cfg(any(windows, target_os = "macos"))]
 mod system {
     use crate::events::notice::Notice;

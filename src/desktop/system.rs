@@ -1,4 +1,4 @@
-//! The desktop of an ostler with everything built in: the settings page in the web browser, starting at login.
+//! The [`Desktop`] of a system: the settings page in the web browser, the start at login.
 
 use std::path::{Path, PathBuf};
 #[cfg(feature = "web")]
@@ -12,19 +12,17 @@ use crate::events::notice::Notice;
 use crate::events::notice::PageTarget;
 use ostler_mail::failure::error_chain;
 
-/// See [`Desktop`].
-pub struct SystemDesktop {
-    /// The settings file, which the switch for starting at login is about.
+pub(crate) struct SystemDesktop {
+    /// The settings file that ostler is to start with at login.
     file: PathBuf,
-    /// Nothing opens that nobody asked for.
+    /// Started at login: the page opens only if the user asks for it.
     is_silent: bool,
     #[cfg(feature = "web")]
     page: OnceLock<crate::desktop::page::Links>,
 }
 
 impl SystemDesktop {
-    /// For the ostler of this settings file; a silent one was started by the login.
-    pub fn new(file: &Path, is_silent: bool) -> Self {
+    pub(crate) fn new(file: &Path, is_silent: bool) -> Self {
         Self {
             file: file.to_owned(),
             is_silent,
@@ -40,10 +38,10 @@ impl SystemDesktop {
         match webbrowser::open(link) {
             Ok(()) => true,
             Err(error) => {
-                // The log is read by others too, so the way in is only shown to the one who asked for it.
+                // Other people may read the log, so the token goes into the notice only.
                 let address = link.split('?').next().unwrap_or(link);
                 tracing::warn!("{}", no_browser(&error, address));
-                tracing::warn!("ostler settings --print shows the address with the word that lets in");
+                tracing::warn!("ostler settings --print shows the address with the token that lets you in");
                 #[cfg(feature = "tray")]
                 {
                     let notice =
@@ -56,7 +54,7 @@ impl SystemDesktop {
     }
 }
 
-/// What to say where no web browser can be opened.
+/// The message if no web browser can be opened.
 #[cfg(feature = "web")]
 pub(crate) fn no_browser(error: &std::io::Error, link: &str) -> String {
     format!("no web browser could be opened: {error}. {}", put_by_hand(link))
@@ -64,7 +62,7 @@ pub(crate) fn no_browser(error: &std::io::Error, link: &str) -> String {
 
 #[cfg(feature = "web")]
 fn put_by_hand(link: &str) -> String {
-    format!("Put this address into one by hand: {link}")
+    format!("Open this address in one yourself: {link}")
 }
 
 impl Desktop for SystemDesktop {
@@ -109,7 +107,7 @@ impl Desktop for SystemDesktop {
     }
 }
 
-/// Where a place is on the page.
+/// The path of a target on the page, percent-encoded for the `to` of a link.
 #[cfg(feature = "web")]
 fn page_path(target: &PageTarget) -> String {
     match target {
@@ -120,18 +118,10 @@ fn page_path(target: &PageTarget) -> String {
     }
 }
 
-/// A name inside of a query inside of a query.
+/// A name inside a query inside a query.
 #[cfg(feature = "web")]
 fn twice_encoded(name: &str) -> String {
-    name.bytes()
-        .map(|b| {
-            if b.is_ascii_alphanumeric() || b"-._~".contains(&b) {
-                char::from(b).to_string()
-            } else {
-                format!("%25{b:02X}")
-            }
-        })
-        .collect()
+    crate::desktop::page::percent_encode(name).replace('%', "%25")
 }
 
 #[cfg(all(test, feature = "web"))]
@@ -143,7 +133,7 @@ mod tests {
         let said = no_browser(&std::io::Error::other("none is there"), "http://127.0.0.1:2080/?token=a");
         assert_eq!(
             said,
-            "no web browser could be opened: none is there. Put this address into one by hand: http://127.0.0.1:2080/?token=a"
+            "no web browser could be opened: none is there. Open this address in one yourself: http://127.0.0.1:2080/?token=a"
         );
     }
 

@@ -1,9 +1,9 @@
-//! The icon in the panel: what it says follows from events, what is clicked becomes a [`MenuAction`]. This file is what the rest
-//! of ostler sees of it. What icon, tooltip and menu say is decided in `tray/view.rs` and touches nothing.
+//! The icon in the panel. Events change what it shows, and a click becomes a [`MenuAction`]. What icon, tooltip and menu say
+//! is decided in `tray/view.rs`, which touches nothing.
 //!
-//! On Linux and the BSDs the icon is an object on the session bus and lives in a thread of its own. On Windows and macOS
-//! it belongs to the main thread, which has to run the system's message loop; there everything else runs in a second one.
-//! Either way nothing wakes up as long as nothing happens.
+//! On Linux and the BSDs the icon is an object on the session bus and lives in a thread of its own. On Windows and macOS it
+//! belongs to the main thread, which has to run the system's message loop, and ostler serves in a second thread. Either way
+//! nothing wakes up as long as nothing happens.
 //!
 //! Not here: the page and the start at login (`desktop.rs`), notices (`notice.rs`), and what choosing one of them does (`app.rs`).
 
@@ -26,36 +26,35 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
-pub use view::{IconState, Item, MenuAction, TrayView};
+pub(crate) use view::{IconState, Item, MenuAction, TrayView};
 
 use crate::desktop::Desktop;
 use crate::events::Events;
 
 #[cfg(feature = "tray")]
-pub use system::run_with_icon;
+pub(crate) use system::run_with_icon;
 
-/// An icon that changes several times a second only flickers.
+/// The icon changes at most this often; otherwise it would flicker.
 const MIN_UPDATE_INTERVAL: Duration = Duration::from_millis(250);
-/// Sessions are shown when they last this long: a look for mail that finds none is over before, and the icon stays still.
+/// Sessions show after this long. A fetch that finds no mail is over before, so the icon does not move for it.
 const BUSY_AFTER: Duration = Duration::from_secs(1);
 
-/// The icon as the serving side has it.
-pub struct TrayLink {
+/// The serving side's end of the connection to the icon.
+pub(crate) struct TrayLink {
     show: Box<dyn Fn(TrayView) + Send>,
-    /// What the user clicks.
-    pub actions: mpsc::UnboundedReceiver<MenuAction>,
+    pub(crate) actions: mpsc::UnboundedReceiver<MenuAction>,
 }
 
 /// Whether there is a desktop to show an icon on.
-pub fn has_desktop() -> bool {
+pub(crate) fn has_desktop() -> bool {
     let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     cfg!(feature = "tray")
         && (cfg!(any(windows, target_os = "macos")) || is_set("DISPLAY") || is_set("WAYLAND_DISPLAY"))
 }
 
-/// Keeps the icon as things are, until dropped. `checking` says whether accounts are being checked; its sender has to
-/// stay.
-pub async fn follow(
+/// Keeps the icon up to date until dropped. `checking` says whether accounts are being checked; its sender must outlive this
+/// call.
+pub(crate) async fn follow(
     show: &(dyn Fn(TrayView) + Send),
     events: Events,
     desktop: Arc<dyn Desktop>,
@@ -87,8 +86,7 @@ pub async fn follow(
 }
 
 impl TrayLink {
-    /// The two directions, for those who run at the same time.
-    pub fn split(self) -> (Box<dyn Fn(TrayView) + Send>, mpsc::UnboundedReceiver<MenuAction>) {
+    pub(crate) fn split(self) -> (Box<dyn Fn(TrayView) + Send>, mpsc::UnboundedReceiver<MenuAction>) {
         (self.show, self.actions)
     }
 }
@@ -126,7 +124,7 @@ mod tests {
             checking.send_replace(true);
             sleep(Duration::from_secs(1)).await;
             assert_eq!(icons(), [IconState::Busy]);
-            // Nothing happens, nothing is shown.
+            // As long as nothing happens, nothing is redrawn.
             sleep(Duration::from_secs(1000)).await;
             assert_eq!(icons(), []);
         };

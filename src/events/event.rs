@@ -1,8 +1,9 @@
 //! One thing that happened, as a value: [`Event`]. Every part of the program reports through it.
 //!
-//! Not here: who is told ([`crate::events`]), and the words of a log line, an entry of the journal or a notice.
+//! Not here: where events go ([`crate::events`]), and the words of a log line, a journal entry or a notice.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -11,112 +12,111 @@ use ostler_mail::account::{Access, Door, Protocol};
 use ostler_mail::client_fault::{ClientMisconfiguration, Misuse};
 use ostler_mail::failure::Failure;
 
-/// Names a client's connection while it lasts.
-pub type SessionId = u64;
+/// The number of a client's connection.
+pub(crate) type SessionId = u64;
 
-/// One thing that happened. Never holds a secret or the content of a message.
+/// One thing that happened. Never holds a secret or the content of a message: events reach the log, the history file and
+/// the report that users send to strangers.
 #[derive(Debug)]
-pub enum Event {
+pub(crate) enum Event {
     /// The settings were read, at start or later.
     Settings {
-        /// The accounts' names.
         accounts: Vec<String>,
-        /// Who may come in.
         access: Access,
-        /// Whether others were in force before.
+        /// Whether they replace earlier ones; false at the start.
         again: bool,
     },
-    /// A changed settings file is wrong; the last good one stays in force.
+    /// A changed settings file is wrong, with one line per mistake; the last good settings stay in force.
     SettingsWrong(Vec<String>),
-    /// Something in the settings to think about.
+    /// Something the user should know and can do without: a risky setting, a history that cannot be saved.
     Warning(String),
-    /// A door is open.
+    /// A door is open; the address is the one it is bound to, also where the settings say port 0.
     DoorOpen(Door, SocketAddr),
-    /// A door cannot be opened now; why.
+    /// A door cannot be opened, and why. It is tried again.
     DoorShut(Door, String),
-    /// A door is gone from the settings.
+    /// A door is no longer in the settings.
     DoorRemoved(Door),
-    /// A client came.
+    /// A client connected.
     Began(SessionId, Protocol, SocketAddr),
-    /// It is known whose session it is.
+    /// The account of a session is known.
     Named(SessionId, String),
-    /// The client has signed in.
+    /// The client has signed in at its door.
     SignedIn(SessionId),
-    /// The client's settings are wrong somewhere; it may go on.
+    /// Something is set wrongly in the mail program; the session goes on.
     Slipped(SessionId, ClientMisconfiguration),
-    /// What the session is doing now.
+    /// What the session is doing now, in words for the status.
     Doing(SessionId, &'static str),
-    /// The client has gone.
+    /// The session is over.
     Ended(SessionId),
-    /// A client was not let in; why.
+    /// A client was not let in, and why.
     ClientRejected(Protocol, SocketAddr, String),
-    /// A client did something no mail program does.
+    /// A client did something no mail program does, and was disconnected.
     Misused(SessionId, Misuse),
-    /// ostler logged in to open the gate.
+    /// ostler logged in by POP to open the gate; `how` says in words what came of it.
     GateOpened {
-        /// The account's name.
         account: String,
-        /// Where.
         server: String,
-        /// What became of it.
         how: &'static str,
     },
-    /// The gate was shut at first and a message went through all the same.
+    /// The provider refused a message at first because the gate was shut, and took it after `tries` new connections.
     GateHealed {
-        /// The account's name.
         account: String,
-        /// How many new connections it took.
         tries: usize,
     },
-    /// A client's session at the provider is over.
+    /// A client's POP session at the provider is over. `octets` counts the text of all messages, also of partly fetched ones.
     Fetched {
-        /// The account's name.
         account: String,
-        /// Messages fetched whole.
         messages: u64,
-        /// Octets of all texts.
         octets: u64,
     },
-    /// The provider took a message.
+    /// The provider took a message for this many recipients.
     Sent {
-        /// The account's name.
         account: String,
-        /// Recipients it took it for.
         recipients: usize,
-        /// Octets of the body.
         octets: u64,
     },
-    /// The provider did not take it, or nobody knows.
+    /// The provider refused a message, or the connection broke before it answered. `why` is its words, or ostler's.
     NotSent {
-        /// The account's name.
         account: String,
-        /// The provider's words, or ostler's.
         why: String,
     },
-    /// Something went wrong for an account, or before it was known whose.
+    /// Something went wrong for an account, or before the account was known.
     Failed(Option<String>, Failure),
-    /// All servers of an account were tried because the user wanted it.
+    /// The user had every server of an account tried. `trouble` is what does not work, with what to do about it; `None`:
+    /// everything works.
     Checked {
-        /// The account's name.
         account: String,
-        /// What does not work, in words, with what to do about it; `None`: everything works.
         trouble: Option<(String, Failure)>,
     },
-    /// No new sessions until resumed.
+    /// New clients are turned away until [`Resumed`](Self::Resumed).
     Paused,
-    /// New sessions again.
     Resumed,
-    /// ostler ends; so many sessions are in the middle of a message.
-    Stopping(usize),
+    /// ostler ends. `busy` sessions are in the middle of a message and may take `limit` to finish it.
+    Stopping {
+        busy: usize,
+        limit: Duration,
+    },
 }
 
-/// The words for a provider's refusal of a message.
+/// The words for a message that was not sent.
 pub(crate) fn not_sent(why: &str) -> String {
     format!("a message was not sent: {why}")
 }
 
-/// The time now in UTC, as JSON documents have it.
-pub fn timestamp() -> String {
+/// The words for a message that a provider took only after new connections.
+pub(crate) fn gate_healed(tries: usize) -> String {
+    let tries = if tries == 1 { "another try".to_owned() } else { format!("{tries} more tries") };
+    format!("the provider let the message through only after {tries}")
+}
+
+/// `1 message`, `2 messages`.
+pub(crate) fn count<N: std::fmt::Display + PartialEq + From<u8>>(number: N, noun: &str) -> String {
+    let plural = if number == N::from(1) { "" } else { "s" };
+    format!("{number} {noun}{plural}")
+}
+
+/// The time now, in UTC, RFC 3339 without fractions of a second.
+pub(crate) fn timestamp() -> String {
     let now = OffsetDateTime::now_utc();
     now.replace_nanosecond(0).unwrap_or(now).format(&Rfc3339).unwrap_or_default()
 }

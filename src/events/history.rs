@@ -1,9 +1,9 @@
-//! What became of each account's last fetches and sends, and what went wrong: a few dozen things an account, which
-//! survive a restart (`history/file.rs` keeps them). Things that say the same again are one thing that happened several
-//! times, so a program that asks every minute pushes nothing out.
+//! What became of each account's last fetches and sends, and what went wrong: a few dozen items per account, which survive a
+//! restart (`history_file.rs` saves them). A failure that happens again is counted in its first item, so that a program that
+//! tries every minute pushes nothing out.
 //!
-//! Not here: everything that happens, in order, since the start (`journal.rs`); the state of things now (`event.rs`).
-//! No secret and nothing out of a message gets here, because no event holds any.
+//! Not here: everything since the start, in order (`journal.rs`); the state of things now (`status.rs`). The history holds
+//! no secret and nothing from a message, because no event does.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -16,73 +16,66 @@ use crate::events::event::Event;
 use crate::events::journal::{Entry, MAX_TEXT_CHARS};
 use ostler_mail::failure::without_control;
 
-/// How many things of an account are kept: some weeks of a person's mail.
+/// How many items of an account are kept: some weeks of a person's mail.
 const MAX_ITEMS_PER_ACCOUNT: usize = 50;
-/// When an empty fetch has not been worth keeping for so long, it is: what was the last fetch is then true to some
-/// minutes even when the computer loses its power.
+/// Save an empty fetch at most this often, so that after a power cut "last fetch" is at most ten minutes out of date.
 const EMPTY_FETCH_SAVE_INTERVAL: Duration = Duration::from_secs(600);
-/// The layout of the text; another one is another number.
+/// The version of the file format. An ostler leaves files of later versions alone.
 const FORMAT_VERSION: u32 = 1;
 
-/// What a thing is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Kind {
-    /// Messages were fetched.
+pub(crate) enum Kind {
     Fetched,
-    /// A message was sent.
     Sent,
-    /// A message was not sent, or nobody knows.
+    /// The provider refused a message, or the connection broke before it answered.
     NotSent,
-    /// Something else went wrong.
+    /// Anything else that went wrong.
     Failed,
     /// Something is set wrongly in the mail program.
     Mistake,
 }
 
 impl Kind {
-    /// Whether mail went through.
-    pub fn is_good(self) -> bool {
+    pub(crate) fn is_good(self) -> bool {
         matches!(self, Self::Fetched | Self::Sent)
     }
 }
 
-/// One thing that happened to an account, once or several times.
+/// One thing that happened to an account, once or several times in a row. Times are RFC 3339 in UTC.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HistoryItem {
-    /// When last, RFC 3339 in UTC.
-    pub time: String,
-    /// What it is.
-    pub kind: Kind,
-    /// What happened, in a line.
-    pub text: String,
-    /// What to do about it, where that is not in the text.
+pub(crate) struct HistoryItem {
+    /// The last time it happened.
+    pub(crate) time: String,
+    pub(crate) kind: Kind,
+    /// What happened, on one line.
+    pub(crate) text: String,
+    /// What to do about it, unless the text says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub advice: Option<String>,
-    /// How often, one after the other.
+    pub(crate) advice: Option<String>,
+    /// How often it happened.
     #[serde(default = "one_time")]
-    pub times: u32,
-    /// When first, if several times.
+    pub(crate) times: u32,
+    /// The first time, if it happened several times.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub first: Option<String>,
+    pub(crate) first: Option<String>,
 }
 
 fn one_time() -> u32 {
     1
 }
 
-/// What is known of an account.
+/// The history of one account. Times are RFC 3339 in UTC.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AccountHistory {
-    /// RFC 3339; also of a fetch that brought nothing.
+pub(crate) struct AccountHistory {
+    /// Also a fetch that brought nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_fetch: Option<String>,
-    /// RFC 3339.
+    pub(crate) last_fetch: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_send: Option<String>,
-    /// The oldest first.
+    pub(crate) last_send: Option<String>,
+    /// Oldest first. The file calls them `things`.
     #[serde(default, rename = "things")]
-    pub items: VecDeque<HistoryItem>,
+    pub(crate) items: VecDeque<HistoryItem>,
 }
 
 impl AccountHistory {
@@ -95,13 +88,13 @@ impl AccountHistory {
                 known.first.get_or_insert_with(|| known.time.clone());
                 known.times = known.times.saturating_add(1);
                 known.time = item.time;
-                // What happened last stands last.
+                // Keep the order of `time`: the repeated item moves to the end.
                 self.items.make_contiguous().sort_by(|a, b| a.time.cmp(&b.time));
             }
             None => self.items.push_back(item),
         }
         if self.items.len() > MAX_ITEMS_PER_ACCOUNT {
-            // Neither a bad day nor a good one pushes everything of the other kind out.
+            // Drop from the larger half, so that neither a bad day nor a good month pushes out all items of the other kind.
             let bad = self.items.iter().filter(|item| !item.kind.is_good()).count();
             let good_goes = bad * 2 <= self.items.len();
             if let Some(oldest) = self.items.iter().position(|item| item.kind.is_good() == good_goes) {
@@ -110,7 +103,7 @@ impl AccountHistory {
         }
     }
 
-    /// What is not as ostler writes it is left out; somebody may have been in the file.
+    /// Drops what ostler would not have written: the file may have been edited, and its text reaches the settings page.
     fn sanitize(mut self) -> Self {
         self.last_fetch = self.last_fetch.filter(|time| is_time(time));
         self.last_send = self.last_send.filter(|time| is_time(time));
@@ -132,37 +125,35 @@ fn to_line(text: &str) -> String {
     without_control(text).chars().take(MAX_TEXT_CHARS).collect()
 }
 
-/// Of all accounts, by name.
+/// The history of all accounts, by name.
 #[derive(Debug, Clone, Default)]
-pub struct History {
+pub(crate) struct History {
     accounts: BTreeMap<String, AccountHistory>,
-    /// Grows with everything that is to be kept soon.
+    /// Grows whenever there is something to save.
     changes: u64,
-    /// When it grew last.
+    /// When `changes` grew last.
     changed_at: Option<OffsetDateTime>,
 }
 
-/// The history as it is written down.
+/// The file.
 #[derive(Serialize, Deserialize)]
 struct Document {
     version: u32,
     accounts: BTreeMap<String, AccountHistory>,
 }
 
-/// Why a text is no history.
+/// Why a text cannot be read as a history.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum HistoryReadError {
-    /// A later ostler wrote it, and knows more.
+pub(crate) enum HistoryReadError {
     #[error("it is from a later version of ostler")]
     TooNew,
-    /// It is no such text at all, or not all of it.
     #[error("it is damaged: {0}")]
     Damaged(String),
 }
 
 impl History {
     /// Reads what [`to_json`](Self::to_json) wrote.
-    pub fn from_json(text: &str) -> Result<Self, HistoryReadError> {
+    pub(crate) fn from_json(text: &str) -> Result<Self, HistoryReadError> {
         #[derive(Deserialize)]
         struct Head {
             version: u32,
@@ -177,8 +168,8 @@ impl History {
         Ok(Self { accounts, ..Self::default() })
     }
 
-    /// All of it, to be kept; `None`: there is nothing.
-    pub fn to_json(&self) -> Option<String> {
+    /// The text of the file; `None` if there is nothing to save.
+    pub(crate) fn to_json(&self) -> Option<String> {
         if self.accounts.is_empty() {
             return None;
         }
@@ -186,19 +177,18 @@ impl History {
         serde_json::to_string_pretty(&document).ok().map(|text| text + "\n")
     }
 
-    /// What is known of an account.
-    pub fn account(&self, account: &str) -> Option<&AccountHistory> {
+    pub(crate) fn account(&self, account: &str) -> Option<&AccountHistory> {
         self.accounts.get(account)
     }
 
-    /// A number that grows whenever something should be kept soon.
-    pub fn changes(&self) -> u64 {
+    pub(crate) fn changes(&self) -> u64 {
         self.changes
     }
 
-    /// Takes note of an event that became this entry of the journal, if it is one of an account.
-    pub fn record(&mut self, event: &Event, entry: &Entry, now: OffsetDateTime) {
-        // With no settings at all at the start, somebody is about to put them back.
+    /// Adds an event, which became this entry of the journal, if it belongs to an account.
+    pub(crate) fn record(&mut self, event: &Event, entry: &Entry, now: OffsetDateTime) {
+        // Forget the accounts that were removed. Not if a start finds no account at all: then the settings file is probably
+        // missing by mistake, and the history must be there when it comes back.
         if let Event::Settings { accounts, again, .. } = event
             && (*again || !accounts.is_empty())
         {
@@ -230,8 +220,8 @@ impl History {
         self.mark_changed(now);
     }
 
-    /// Forgets these accounts; whether there was anything to forget.
-    pub fn forget(&mut self, accounts: &[String]) -> bool {
+    /// Forgets these accounts; returns whether there was anything to forget.
+    pub(crate) fn forget(&mut self, accounts: &[String]) -> bool {
         let before = self.accounts.len();
         self.accounts.retain(|name, _| !accounts.contains(name));
         self.accounts.len() < before
@@ -243,7 +233,7 @@ impl History {
     }
 }
 
-/// What is worth keeping.
+/// The kind of an event that belongs into the history.
 fn history_kind(event: &Event) -> Option<Kind> {
     match event {
         Event::Fetched { .. } => Some(Kind::Fetched),
@@ -261,7 +251,7 @@ mod tests {
     use crate::events::journal::Journal;
     use ostler_mail::failure::Failure;
 
-    /// A history, its journal and its clock, which goes on by a minute an event.
+    /// A history with its journal, and a clock that moves on by a minute per event.
     #[derive(Default)]
     struct World {
         history: History,
@@ -324,7 +314,7 @@ mod tests {
         assert_eq!((items[1].times, items[2].times), (100, 100));
         assert_eq!(items[2].first.as_deref(), Some("1970-01-01T00:03:00Z"));
         assert_eq!(items[2].time, "1970-01-01T03:21:00Z");
-        // It worked in between, so it is another one.
+        // It worked in between, so this is a new item.
         world.happens(&fetched(1));
         world.happens(&failed("x"));
         assert_eq!(world.items().len(), 5);

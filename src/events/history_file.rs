@@ -1,5 +1,5 @@
-//! The history as a file in the user's own folder for such things: read at the start, written some seconds after
-//! something happened and at the end. It is a convenience: whatever is wrong with it is said once, and mail goes on.
+//! The file of the history, in the user's folder for state: read at the start, written a few seconds after something
+//! happened and at the end. The history is a convenience: trouble with the file is reported once, and mail goes on.
 //!
 //! Not here: what is in it (`history.rs`).
 
@@ -15,45 +15,46 @@ use super::Events;
 use crate::config;
 use crate::events::event::Event;
 use crate::events::history::{History, HistoryReadError};
-use crate::os::control::canonical;
+use crate::os::instance::resolve_path;
 
-/// What happens within so long of something that is to be kept is written with it.
+/// How long to wait before saving, so that events that follow one another are written together.
 const SAVE_DELAY: Duration = Duration::from_secs(5);
-/// How long the end of the program waits for a disk.
+/// How long the end of the program waits for the last save.
 const FINAL_SAVE_TIMEOUT: Duration = Duration::from_secs(3);
-/// The longest file that is read, in octets: a thousand accounts with all their things.
+/// The longest file that is read: a thousand accounts with all their items.
 const MAX_FILE_OCTETS: u64 = 64 * 1024 * 1024;
 
-/// Where the history belonging to a settings file is kept: `history.json` in the user's folder for state, and for a
-/// settings file that is not in its usual place one with another name beside it. `None`: there is no such folder.
-pub fn path(settings_file: &Path) -> Option<PathBuf> {
-    let real = canonical(settings_file).ok()?;
-    let usual = config::default_path().and_then(|usual| canonical(&usual).ok());
+/// The history file of a settings file: `history.json` in the user's folder for state, or `history-HASH.json` for a settings
+/// file that is not in the default place. `None`: the system names no such folder.
+pub(crate) fn history_path(settings_file: &Path) -> Option<PathBuf> {
+    let real = resolve_path(settings_file).ok()?;
+    let usual = config::default_path().and_then(|usual| resolve_path(&usual).ok());
     let name = if usual.as_deref() == Some(real.as_path()) {
         "history.json".to_owned()
     } else {
         let hash = Sha256::digest(real.as_os_str().as_encoded_bytes());
-        let hex: String = hash.iter().take(8).map(|octet| format!("{octet:02x}")).collect();
+        let mut hex = ostler_mail::sasl::hex(&hash);
+        hex.truncate(16);
         format!("history-{hex}.json")
     };
     Some(config::state_folder()?.join(name))
 }
 
-/// Why there is no history, or none is kept.
+/// Why the history cannot be read or saved.
 #[derive(Debug, thiserror::Error)]
 enum HistoryFileError {
-    #[error("the history of fetches and sends is not kept, because this system names no folder for it")]
+    #[error("the history of fetches and sends is not saved, because this system names no folder for it")]
     NoFolder,
-    #[error("the history of fetches and sends in {} cannot be read: {why}; it begins anew", .file.display())]
+    #[error("the history of fetches and sends in {} cannot be read: {why}; ostler starts a new one", .file.display())]
     Lost { file: PathBuf, why: String },
     #[error(
-        "the history of fetches and sends in {} is from a later version of ostler; nothing is added to it. \
-         Use that version again, or remove the file", .file.display()
+        "the history of fetches and sends in {} was written by a later version of ostler, so nothing is added to it. \
+         Use that version again, or delete the file", .file.display()
     )]
     TooNew { file: PathBuf },
     #[error(
-        "the history of fetches and sends cannot be kept in {}: {source}. Mail is not affected; see to it that the \
-         disk has room and that the folder is yours", .file.display()
+        "the history of fetches and sends cannot be saved in {}: {source}. Mail is not affected. Check that the disk has \
+         room and that the folder belongs to you", .file.display()
     )]
     NotWritten { file: PathBuf, source: io::Error },
 }
@@ -69,13 +70,13 @@ fn load(file: &Path) -> Result<History, HistoryFileError> {
     }
 }
 
-/// The text of the file; `None`: there is none.
+/// The text of the file; `None`: there is no file.
 fn read(file: &Path) -> io::Result<Option<String>> {
-    // Before it is opened: opening a pipe would wait for a writer.
+    // Before opening it: to open a named pipe would wait for a writer.
     match std::fs::metadata(file) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
-        Ok(meta) if !meta.is_file() => return Err(io::Error::other("it is no regular file")),
+        Ok(meta) if !meta.is_file() => return Err(io::Error::other("it is not a regular file")),
         Ok(meta) if meta.len() > MAX_FILE_OCTETS => return Err(io::Error::other("it is too long")),
         Ok(_) => {}
     }
@@ -84,13 +85,13 @@ fn read(file: &Path) -> io::Result<Option<String>> {
     Ok(Some(text))
 }
 
-/// The whole file or the old one; with nothing to keep, none. For its owner only.
+/// Replaces the file as a whole, readable by its owner only; with no text, removes it.
 fn write(file: &Path, text: Option<&str>) -> io::Result<()> {
     let Some(text) = text else {
         remove_leftovers(file);
         return match std::fs::remove_file(file) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            // The folder too, if nothing else is in it.
+            // The folder too, if it is empty now.
             _ => file.parent().map_or(Ok(()), |folder| std::fs::remove_dir(folder).or(Ok(()))),
         };
     };
@@ -98,7 +99,7 @@ fn write(file: &Path, text: Option<&str>) -> io::Result<()> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::{MetadataExt, PermissionsExt};
-        // A file keeps the rights it had, a folder too; neither is for others.
+        // An existing file or folder keeps its mode, which may let others read who mails whom.
         let folder = file.parent().map(|folder| (folder, 0o700));
         for (path, mode) in [Some((file, 0o600)), folder].into_iter().flatten() {
             if std::fs::metadata(path)?.mode() & 0o077 != 0 {
@@ -109,7 +110,7 @@ fn write(file: &Path, text: Option<&str>) -> io::Result<()> {
     Ok(())
 }
 
-/// Takes away what an ostler that was killed while it wrote has left beside the file.
+/// Removes the temporary files of an ostler that was killed while it wrote.
 fn remove_leftovers(file: &Path) {
     let Some((folder, name)) = file.parent().zip(file.file_name().and_then(|name| name.to_str())) else { return };
     let start = format!(".{name}.");
@@ -120,40 +121,41 @@ fn remove_leftovers(file: &Path) {
     }
 }
 
-/// Takes accounts out of the history of a settings file, whose ostler need not run; one that does forgets them by
-/// itself.
-pub fn forget(settings_file: &Path, accounts: &[String]) -> io::Result<()> {
-    let Some(file) = path(settings_file).filter(|file| file.exists()) else { return Ok(()) };
+/// Removes accounts from the history file, for `ostler remove`. A running ostler forgets them by itself as soon as its
+/// settings change.
+pub(crate) fn forget(settings_file: &Path, accounts: &[String]) -> io::Result<()> {
+    let Some(file) = history_path(settings_file).filter(|file| file.exists()) else { return Ok(()) };
     let mut history = match load(&file) {
         Ok(history) => history,
-        // Nobody can say what is in it.
+        // An unreadable file may still name the accounts: delete it.
         Err(HistoryFileError::Lost { .. }) => return write(&file, None),
         Err(error) => return Err(io::Error::other(error)),
     };
     if history.forget(accounts) { write(&file, history.to_json().as_deref()) } else { Ok(()) }
 }
 
-/// Keeps what happens.
+/// Saves the history of the running ostler.
 #[derive(Debug)]
-pub struct HistoryStore {
+pub(crate) struct HistoryStore {
     events: Events,
-    /// `None`: nothing is kept.
+    /// `None`: nothing is saved.
     file: Option<PathBuf>,
-    /// What the file holds, as far as is known.
+
     saved: Mutex<SaveState>,
 }
 
 #[derive(Debug, Default)]
 struct SaveState {
+    /// What the file holds, as far as ostler knows.
     text: Option<String>,
-    /// What has been said about it.
+    /// The last trouble that was reported, so that it is reported once only.
     reported: Option<String>,
 }
 
 impl HistoryStore {
     /// Reads the history of a settings file and hands it to `events`.
-    pub fn start(settings_file: &Path, events: &Events) -> Arc<Self> {
-        Self::start_at(path(settings_file), events)
+    pub(crate) fn start(settings_file: &Path, events: &Events) -> Arc<Self> {
+        Self::start_at(history_path(settings_file), events)
     }
 
     fn start_at(file: Option<PathBuf>, events: &Events) -> Arc<Self> {
@@ -179,10 +181,10 @@ impl HistoryStore {
         Arc::new(Self { events: events.clone(), file, saved: Mutex::new(SaveState { text, reported: None }) })
     }
 
-    /// Writes down what is to be kept, some seconds after it happened. Sleeps while nothing happens. Never ends.
-    pub async fn save_changes(self: Arc<Self>) {
+    /// Saves the history a few seconds after each change, and sleeps in between. Never ends.
+    pub(crate) async fn save_changes(self: Arc<Self>) {
         let mut changes = self.events.subscribe_history();
-        // Something may have happened before this one listens.
+        // Something may have happened before the subscription.
         changes.mark_changed();
         while changes.changed().await.is_ok() {
             sleep(SAVE_DELAY).await;
@@ -191,12 +193,12 @@ impl HistoryStore {
         }
     }
 
-    /// Writes down what has not been yet; the last thing before the end.
-    pub async fn finish(self: Arc<Self>) {
+    /// Saves what is not saved yet, at the end of the program.
+    pub(crate) async fn finish(self: Arc<Self>) {
         let _ = timeout(FINAL_SAVE_TIMEOUT, self.save_in_thread()).await;
     }
 
-    /// A disk may be slow, and mail does not wait for it.
+    /// In a thread: mail must not wait for a slow disk.
     async fn save_in_thread(self: &Arc<Self>) {
         let own = Arc::clone(self);
         let _ = tokio::task::spawn_blocking(move || own.save_now()).await;
@@ -205,7 +207,7 @@ impl HistoryStore {
     fn save_now(&self) {
         let Some(file) = &self.file else { return };
         let mut saved = self.saved.lock().unwrap_or_else(PoisonError::into_inner);
-        // Asked for when it is this one's turn, so that an older text never follows a newer one.
+        // Taken under the lock, so that an older text is never written after a newer one.
         let text = self.events.history_json();
         if text == saved.text {
             return;
@@ -237,7 +239,7 @@ mod tests {
         Event::Sent { account: "home".into(), recipients: 1, octets: 1 }
     }
 
-    /// An ostler that begins with this file.
+    /// An ostler that starts with this file.
     fn started(file: &Path) -> (Events, Arc<HistoryStore>) {
         let events = Events::default();
         let store = HistoryStore::start_at(Some(file.to_owned()), &events);
@@ -260,7 +262,7 @@ mod tests {
         let saving = tokio::spawn(Arc::clone(&store).save_changes());
         tokio::task::yield_now().await;
         events.publish(sent());
-        // Auto-advancing time does not wait for other threads, so look until it is there.
+        // Paused time does not wait for other threads, so look until the file is there.
         while !file.exists() {
             sleep(SAVE_DELAY).await;
         }
@@ -275,7 +277,7 @@ mod tests {
         }
         let names = std::fs::read_dir(file.parent().unwrap()).unwrap().count();
         assert_eq!(names, 1, "no file is left behind");
-        // One that was killed while it wrote.
+        // The leftover of an ostler that was killed while it wrote.
         std::fs::write(file.with_file_name(".history.json.77-0.new"), "half").unwrap();
         let (events, store) = started(&file);
         assert_eq!(std::fs::read_dir(file.parent().unwrap()).unwrap().count(), 1);
@@ -296,7 +298,7 @@ mod tests {
             std::fs::write(&file, damage).unwrap();
             let (events, store) = started(&file);
             let said = warnings(&events).await;
-            assert!(said.len() == 1 && said[0].contains("begins anew"), "{said:?}");
+            assert!(said.len() == 1 && said[0].contains("starts a new one"), "{said:?}");
             assert_eq!(std::fs::read(&file).unwrap(), damage, "nothing happened yet");
             events.publish(sent());
             store.finish().await;
@@ -322,7 +324,7 @@ mod tests {
     async fn what_cannot_be_written_is_said_once_and_tried_again() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("state/history.json");
-        // A file where a folder is to be: also for root, who may write anywhere.
+        // A file where the folder should be stops even root, who may write anywhere.
         std::fs::write(folder.path().join("state"), "").unwrap();
         let (events, store) = started(&file);
         let before = warnings(&events).await.len();
@@ -340,9 +342,9 @@ mod tests {
 
     #[test]
     fn settings_files_do_not_share_a_history() {
-        let paths = ["/etc/a.toml", "/etc/b.toml"].map(|file| path(Path::new(file)));
+        let paths = ["/etc/a.toml", "/etc/b.toml"].map(|file| history_path(Path::new(file)));
         assert_ne!(paths[0], paths[1]);
-        let usual = config::default_path().and_then(|file| path(&file));
+        let usual = config::default_path().and_then(|file| history_path(&file));
         assert!(usual.is_none_or(|usual| usual.ends_with("ostler/history.json")));
     }
 }

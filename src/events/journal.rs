@@ -1,57 +1,55 @@
-//! What happened lately, in order, in words for the person whose mail it is: the last few hundred things, folded from
-//! events. `ostler guide CLIENT --watch` follows it; the settings page can show it as history and live.
+//! What happened since the start, in order and in words for the user: the last few hundred entries. `ostler guide CLIENT
+//! --watch` follows it, and the settings page shows it.
 //!
-//! Not here: the state of things now (`event.rs`), protocol lines (`log.rs`). No secret and nothing out of a message gets
-//! here, because no event holds any.
+//! Not here: the state of things now (`status.rs`), the log (`log_lines.rs`). The journal holds no secret and nothing from
+//! a message, because no event does.
 
 use std::collections::VecDeque;
 
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::events::event::{Event, SessionId, not_sent, timestamp};
+use crate::events::event::{Event, SessionId, count, gate_healed, not_sent, timestamp};
 use ostler_mail::account::Protocol;
 use ostler_mail::failure::{spoken, without_control};
 
-/// How many things are kept: some hours of an old program that looks for mail every few minutes.
+/// How many entries are kept: some hours of an old program that looks for mail every few minutes.
 const MAX_ENTRIES: usize = 500;
-/// The longest text of one, in characters; providers can be talkative.
+/// The longest text of an entry. Longer answers of providers are cut.
 pub(crate) const MAX_TEXT_CHARS: usize = 600;
 
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Entry {
-    /// Its number; each one is one more than the one before, from 1 at the start of the program.
-    pub seq: u64,
-    /// When, RFC 3339 in UTC.
-    pub time: String,
-    /// The client's connection it belongs to, if it belongs to one.
-    pub session: Option<SessionId>,
-    /// The account's name, as soon as it is known.
-    pub account: Option<String>,
+pub(crate) struct Entry {
+    /// Counts from 1 at the start of the program.
+    pub(crate) seq: u64,
+    /// RFC 3339 in UTC.
+    pub(crate) time: String,
+    pub(crate) session: Option<SessionId>,
+    pub(crate) account: Option<String>,
     /// `pop3` or `smtp`.
-    pub protocol: Option<&'static str>,
+    pub(crate) protocol: Option<&'static str>,
     /// `connected`, `signed-in`, `fetched`, `sent`, `not-sent`, `failed`, `mistake` (something is set wrongly in the mail
-    /// program), `misuse` (as much, and the connection was ended), `turned-away`, `checked`, `gate`, `door`, `settings`,
-    /// `remark`, `paused`, `resumed` or `stopping`.
-    pub kind: &'static str,
-    /// What happened and, if it was not good, what to do; one line.
-    pub text: String,
+    /// program), `misuse` (no mail program does that; the connection was ended), `turned-away`, `checked`, `gate`, `door`,
+    /// `settings`, `remark`, `paused`, `resumed` or `stopping`.
+    pub(crate) kind: &'static str,
+    /// What happened and, if something went wrong, what to do; one line.
+    pub(crate) text: String,
 }
 
-/// The last things that happened.
+/// The last [`MAX_ENTRIES`] entries.
 #[derive(Debug, Default)]
-pub struct Journal {
+pub(crate) struct Journal {
     last_seq: u64,
     entries: VecDeque<Entry>,
 }
 
-/// What a session is known by.
-pub type SessionInfo = (Protocol, Option<String>);
+/// What is known of a session: its protocol and, once it is known, its account.
+pub(crate) type SessionInfo = (Protocol, Option<String>);
 
 impl Journal {
-    /// Takes note of an event; `about` tells what is known of a session. The entry it became, if it is worth one.
-    pub fn record(&mut self, event: &Event, about: impl Fn(SessionId) -> Option<SessionInfo>) -> Option<&Entry> {
+    /// Adds an event and returns its entry; `None` if the event is not worth one. `about` looks up a session.
+    pub(crate) fn record(&mut self, event: &Event, about: impl Fn(SessionId) -> Option<SessionInfo>) -> Option<&Entry> {
         let draft = draft_entry(event)?;
         let (protocol, account) = draft.session.and_then(about).map_or((None, None), |(p, a)| (Some(p), a));
         self.last_seq += 1;
@@ -70,15 +68,15 @@ impl Journal {
         self.entries.back()
     }
 
-    /// The number of the last thing that happened; 0: nothing yet.
-    pub fn last_seq(&self) -> u64 {
+    /// The number of the last entry; 0: there is none yet.
+    pub(crate) fn last_seq(&self) -> u64 {
         self.last_seq
     }
 
-    /// Everything after `seq` that is still kept, as the control socket answers it: `{"seq": N, "entries": [..]}`, N being
-    /// the number to ask after next time. `None` asks for the number alone. A number there has not been yet is from
-    /// before a new start, so everything is after it.
-    pub fn since(&self, seq: Option<u64>) -> Value {
+    /// Every kept entry after `seq`, as the control socket answers: `{"seq": N, "entries": [..]}`, where N is the `seq` for
+    /// the next call. `None` asks for N alone. A `seq` beyond the last entry is from before a restart, so everything kept
+    /// comes after it.
+    pub(crate) fn since(&self, seq: Option<u64>) -> Value {
         let entries: Vec<&Entry> = match seq {
             None => Vec::new(),
             Some(seq) if seq > self.last_seq => self.entries.iter().collect(),
@@ -96,11 +94,11 @@ struct Draft {
     protocol: Option<Protocol>,
 }
 
-/// What is worth a line; `None`: nothing a person would miss.
+/// The entry of an event, without number and time; `None` for events that a user would not miss.
 fn draft_entry(event: &Event) -> Option<Draft> {
     let plain = |kind, text: String| Draft { kind, text, session: None, account: None, protocol: None };
-    let of = |session: &SessionId, kind, text| Draft { session: Some(*session), ..plain(kind, text) };
-    let whose = |account: &String, protocol, kind, text| Draft {
+    let in_session = |session: &SessionId, kind, text| Draft { session: Some(*session), ..plain(kind, text) };
+    let for_account = |account: &String, protocol, kind, text| Draft {
         account: Some(account.clone()),
         protocol: Some(protocol),
         ..plain(kind, text)
@@ -111,7 +109,7 @@ fn draft_entry(event: &Event) -> Option<Draft> {
         Event::SettingsWrong(mistakes) => plain(
             "settings",
             format!(
-                "the changed settings file is wrong, the last good settings stay in force: {}",
+                "the changed settings file is wrong; the last good settings stay in force: {}",
                 mistakes.first().map_or("", String::as_str)
             ),
         ),
@@ -125,37 +123,33 @@ fn draft_entry(event: &Event) -> Option<Draft> {
             Draft { protocol: Some(door.protocol), account: door.account.clone(), ..plain("door", text) }
         }
         Event::DoorRemoved(door) => {
-            let text = format!("the {} door on {} is gone from the settings", spoken(door.protocol), door.address);
+            let text = format!("the {} door on {} was removed from the settings", spoken(door.protocol), door.address);
             Draft { protocol: Some(door.protocol), account: door.account.clone(), ..plain("door", text) }
         }
         Event::Began(session, protocol, _) => {
             let what = if *protocol == Protocol::Smtp { "to send" } else { "to fetch" };
-            of(session, "connected", format!("a mail program connected {what} ({})", spoken(*protocol)))
+            in_session(session, "connected", format!("a mail program connected {what} ({})", spoken(*protocol)))
         }
-        Event::SignedIn(session) => of(session, "signed-in", "it signed in".into()),
+        Event::SignedIn(session) => in_session(session, "signed-in", "the mail program signed in".into()),
         Event::ClientRejected(protocol, _, why) => {
             Draft { protocol: Some(*protocol), ..plain("turned-away", format!("a program was not let in: {why}")) }
         }
-        Event::Slipped(session, slip) => of(session, "mistake", slip.to_string()),
+        Event::Slipped(session, slip) => in_session(session, "mistake", slip.to_string()),
         Event::Misused(session, misuse) => {
-            of(session, "misuse", format!("the connection of a program was ended: {misuse}"))
+            in_session(session, "misuse", format!("ostler ended the connection of a program: {misuse}"))
         }
         Event::GateOpened { account, server, how } => {
-            whose(account, Protocol::Pop3, "gate", format!("login at {server} before sending: {how}"))
+            for_account(account, Protocol::Pop3, "gate", format!("login at {server} before sending: {how}"))
         }
-        Event::GateHealed { account, tries } => {
-            let text = format!("the provider did not let mail through at first; it did after {tries} more tries");
-            whose(account, Protocol::Smtp, "gate", text)
-        }
+        Event::GateHealed { account, tries } => for_account(account, Protocol::Smtp, "gate", gate_healed(*tries)),
         Event::Fetched { account, messages, .. } => {
-            let many = if *messages == 1 { "message" } else { "messages" };
-            whose(account, Protocol::Pop3, "fetched", format!("{messages} {many} fetched"))
+            for_account(account, Protocol::Pop3, "fetched", format!("{} fetched", count(*messages, "message")))
         }
         Event::Sent { account, recipients, .. } => {
-            let many = if *recipients == 1 { "recipient" } else { "recipients" };
-            whose(account, Protocol::Smtp, "sent", format!("a message sent to {recipients} {many}"))
+            let text = format!("a message sent to {}", count(*recipients, "recipient"));
+            for_account(account, Protocol::Smtp, "sent", text)
         }
-        Event::NotSent { account, why } => whose(account, Protocol::Smtp, "not-sent", not_sent(why)),
+        Event::NotSent { account, why } => for_account(account, Protocol::Smtp, "not-sent", not_sent(why)),
         Event::Failed(account, failure) => Draft { account: account.clone(), ..plain("failed", failure.to_string()) },
         Event::Checked { account, trouble } => {
             let text = match trouble {
@@ -165,8 +159,8 @@ fn draft_entry(event: &Event) -> Option<Draft> {
             Draft { account: Some(account.clone()), ..plain("checked", text) }
         }
         Event::Paused => plain("paused", "ostler is paused: new connections are asked to come back later".into()),
-        Event::Resumed => plain("resumed", "ostler serves again".into()),
-        Event::Stopping(_) => plain("stopping", "ostler ends".into()),
+        Event::Resumed => plain("resumed", "ostler is serving mail programs again".into()),
+        Event::Stopping { .. } => plain("stopping", "ostler is ending".into()),
         Event::Named(..) | Event::Doing(..) | Event::Ended(_) => return None,
     })
 }
@@ -197,7 +191,7 @@ mod tests {
         assert_eq!(new["entries"][0]["text"], "a message sent to 509 recipients");
         assert_eq!(new["entries"][0]["kind"], "sent");
         assert!(new["entries"][0]["time"].as_str().unwrap().ends_with('Z'));
-        // A number from before a new start.
+        // A number from before a restart.
         assert_eq!(journal.since(Some(9999)), all);
     }
 

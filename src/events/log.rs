@@ -1,6 +1,7 @@
-//! The log: where it goes, how it looks, and the one line each [`Event`] becomes. Protocol lines (with `-v`) are written
-//! by the drivers, which know what is secret. The newest lines are kept for the settings page: started at login, nobody sees
-//! stderr.
+//! The log: where it goes and how a line looks. The newest lines are also kept in memory for the settings page, because
+//! nobody sees standard error of an ostler that was started at login.
+//!
+//! Not here: what the lines say (`log_lines.rs`, and the drivers for protocol lines).
 
 use std::collections::VecDeque;
 use std::fmt::{self, Write as _};
@@ -10,20 +11,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
-use tracing::{Level, Subscriber, debug, error, info, warn};
+use tracing::{Level, Subscriber, error};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::events::event::Event;
-use ostler_mail::account::Access;
-use ostler_mail::client_fault::ClientMisconfiguration;
-use ostler_mail::failure::{Blame, Failure};
-
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Format {
+pub(crate) enum Format {
     /// For people.
     Text,
     /// One JSON object a line.
@@ -32,15 +28,15 @@ pub enum Format {
 
 static JSON: AtomicBool = AtomicBool::new(false);
 
-/// How many lines are kept: hours of an old program's mail, or with `-v` some sessions.
-const KEPT: usize = 500;
-/// The longest line, in characters: providers and clients can be talkative (4096 octets a line, by the limits of
-/// [`ostler_mail::wire`]), and whoever fills the log with long lines pushes out what matters in it.
-const LONGEST: usize = 512;
-/// What stands before the message: the time to the microsecond, and how grave it is.
-const STAMP: usize = "2026-11-20T12:00:00.000000Z ERROR ".len();
-/// What is left for the message.
-const MESSAGE: usize = LONGEST - STAMP;
+/// How many lines are kept: hours of an old program's mail, or with `-v` a few sessions.
+const MAX_KEPT_LINES: usize = 500;
+/// The longest line. Providers and clients may send up to 4096 octets in one (the limit of [`ostler_mail::wire`]), and such
+/// lines would push everything else out of the log.
+pub(super) const MAX_LINE_CHARS: usize = 512;
+/// The part of a line before the message: the time to the microsecond, and the level.
+const STAMP_CHARS: usize = "2026-11-20T12:00:00.000000Z ERROR ".len();
+/// What is left of a line for the message.
+pub(super) const MAX_MESSAGE_CHARS: usize = MAX_LINE_CHARS - STAMP_CHARS;
 
 static LINES: Mutex<VecDeque<String>> = Mutex::new(VecDeque::new());
 
@@ -48,19 +44,19 @@ fn lines() -> MutexGuard<'static, VecDeque<String>> {
     LINES.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The newest lines of the log, the oldest first, as text whatever form stderr has. As loud as the log.
-pub fn newest() -> Vec<String> {
+/// The newest lines of the log, oldest first, as text even if standard error gets JSON.
+pub(crate) fn newest() -> Vec<String> {
     lines().iter().cloned().collect()
 }
 
-/// Takes lines for [`newest`]; the log gives it a whole one at a time.
-struct Keep;
+/// Stores lines for [`newest`]. `tracing-subscriber` writes one whole line per call.
+struct KeptLines;
 
-impl Write for Keep {
+impl Write for KeptLines {
     fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
         let text = String::from_utf8_lossy(line).trim_end().to_owned();
         let mut lines = lines();
-        if lines.len() == KEPT {
+        if lines.len() == MAX_KEPT_LINES {
             lines.pop_front();
         }
         lines.push_back(text);
@@ -72,8 +68,9 @@ impl Write for Keep {
     }
 }
 
-/// Begins to log to stderr. `loudness`: 0 is normal, 1 (`-v`) shows protocol lines, -1 (`-q`) warnings and errors only.
-pub fn start(format: Format, loudness: i8) {
+/// Begins to log to standard error. `loudness`: 0 is normal, 1 (`-v`) adds protocol lines, -1 (`-q`) leaves warnings and
+/// errors only.
+pub(crate) fn start(format: Format, loudness: i8) {
     use std::io::IsTerminal;
     JSON.store(format == Format::Json, Ordering::Relaxed);
     let level = match loudness {
@@ -84,31 +81,31 @@ pub fn start(format: Format, loudness: i8) {
         _ => LevelFilter::TRACE,
     };
     let colour = std::io::stderr().is_terminal();
-    // rustls and zbus log what nobody but their makers understands; their warnings are enough.
+    // Below warnings, rustls and zbus log what only their authors understand.
     let filter = tracing_subscriber::filter::Targets::new()
         .with_target("ostler", level)
         .with_default(LevelFilter::WARN.min(level));
     use tracing_subscriber::fmt::layer;
     use tracing_subscriber::prelude::*;
     let shown = layer().event_format(Lines(format)).with_writer(std::io::stderr).with_ansi(colour);
-    let kept = layer().event_format(Lines(Format::Text)).with_writer(|| Keep).with_ansi(false);
+    let kept = layer().event_format(Lines(Format::Text)).with_writer(|| KeptLines).with_ansi(false);
     let registry = tracing_subscriber::registry().with(kept.with_filter(filter.clone()));
-    // A second start, as in tests, changes nothing.
+    // A second start, as in tests, fails and changes nothing.
     let _ = registry.with(shown.with_filter(filter)).try_init();
 }
 
-/// Says on stderr why the program ends: as it is, or where the log is JSON, as lines of the log.
-pub fn print_error(text: &str) {
+/// Prints an error on standard error: as plain text or, where the log is JSON, as lines of the log.
+pub(crate) fn print_error(text: &str) {
     if JSON.load(Ordering::Relaxed) {
         text.lines().for_each(|line| error!("{line}"));
     } else {
-        // Nobody may be reading any more. This is for a person and not cut, for what to do stands at its end.
-        let lines = text.lines().map(|line| harmless(line, usize::MAX) + "\n");
+        // Not cut, because what to do comes last. A closed standard error is no reason to fail.
+        let lines = text.lines().map(|line| escape(line, usize::MAX) + "\n");
         let _ = std::io::stderr().write_all(lines.collect::<String>().as_bytes());
     }
 }
 
-/// The one place where lines of the log are made, whoever reads them: stderr in both forms, the settings page, the report.
+/// Formats every line of the log, wherever it goes: standard error in both formats, the settings page, the report.
 struct Lines(Format);
 
 /// A line of the log for programs.
@@ -135,10 +132,10 @@ where
         mut writer: Writer<'_>,
         event: &tracing::Event<'_>,
     ) -> fmt::Result {
-        let (mut said, mut time) = (Said::default(), String::new());
-        event.record(&mut said);
+        let (mut visitor, mut time) = (MessageVisitor::default(), String::new());
+        event.record(&mut visitor);
         SystemTime.format_time(&mut Writer::new(&mut time))?;
-        let (level, message) = (event.metadata().level(), harmless(&said.0, MESSAGE));
+        let (level, message) = (event.metadata().level(), escape(&visitor.0, MAX_MESSAGE_CHARS));
         match self.0 {
             Format::Text if writer.has_ansi_escapes() => {
                 let colour = colour(*level);
@@ -154,7 +151,7 @@ where
     }
 }
 
-/// The usual colours of how grave something is: red, yellow, green, blue, violet.
+/// The usual terminal colours of the levels: red, yellow, green, blue, violet.
 fn colour(level: Level) -> u8 {
     match level {
         Level::ERROR => 31,
@@ -165,16 +162,16 @@ fn colour(level: Level) -> u8 {
     }
 }
 
-/// The message of a line; what else there is with it, as libraries have it, stands behind with its name.
+/// The message of a line, followed by its other fields as `name=value`; libraries use those.
 #[derive(Default)]
-struct Said(String);
+struct MessageVisitor(String);
 
-impl Visit for Said {
+impl Visit for MessageVisitor {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         if !self.0.is_empty() {
             self.0.push(' ');
         }
-        // Into a string, which takes everything.
+        // Writing to a string cannot fail.
         let _ = match field.name() {
             "message" => write!(self.0, "{value:?}"),
             name => write!(self.0, "{name}={value:?}"),
@@ -182,18 +179,18 @@ impl Visit for Said {
     }
 }
 
-/// A text as it may stand in a line: what could steer a terminal, begin a new line or turn the order of letters around is
-/// written out, as `\u{1b}`, and what is longer than `most` characters ends with an ellipsis.
-fn harmless(text: &str, most: usize) -> String {
+/// Makes a text safe for a line of the log: control characters and marks that reorder text are written out, as `\u{1b}`, so
+/// that a provider can neither steer the terminal nor forge a line; and it is cut to `most` characters, with an ellipsis.
+pub(super) fn escape(text: &str, most: usize) -> String {
     let (mut line, mut count, mut cut) = (String::new(), 0, 0);
     for c in text.chars() {
         let before = line.len();
-        if c.is_control() || turns_around(c) {
+        if c.is_control() || reorders_text(c) {
             line.extend(c.escape_default());
         } else {
             line.push(c);
         }
-        // Written out, it is ASCII; as it stands, it is one.
+        // An escape is ASCII, so its octets are its characters; anything else is one character.
         count += if line.len() - before == c.len_utf8() { 1 } else { line.len() - before };
         if count > most {
             line.truncate(cut);
@@ -207,107 +204,31 @@ fn harmless(text: &str, most: usize) -> String {
     line
 }
 
-/// Line ends of Unicode, and the marks by which text of two directions is ordered: with those a line can be made to look
-/// like another (CVE-2021-42574).
-fn turns_around(c: char) -> bool {
+/// Line ends of Unicode, and the marks that order text of two directions, with which one line can be made to look like
+/// another (CVE-2021-42574).
+fn reorders_text(c: char) -> bool {
     matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// A failure with what to do about it, which is not what a talkative provider pushes out of the line.
-fn advised(whose: &str, failure: &Failure) -> String {
-    let advice = failure.advice();
-    // What is too long for that is cut at the end of the line.
-    let room = MESSAGE.saturating_sub(whose.chars().count() + advice.chars().count() + "; ".len()).max(1);
-    format!("{whose}{}; {advice}", harmless(&failure.sentence(), room))
-}
-
-/// Writes an event's line.
-pub(crate) fn write(event: &Event) {
-    match event {
-        Event::Settings { accounts, access, again } => {
-            let which = if accounts.is_empty() { "no account yet".into() } else { accounts.join(", ") };
-            let what = if *again { "changed settings are in force" } else { "settings read" };
-            info!("{what}: {which}; who may come in: {}", access.name());
-            if *access == Access::Anyone {
-                warn!(
-                    "access = \"anyone\": every program that reaches a door can read and send mail with the stored passwords"
-                );
-            }
-        }
-        Event::SettingsWrong(mistakes) => {
-            error!("the changed settings file is wrong; the last good settings stay in force");
-            for mistake in mistakes {
-                error!("{mistake}");
-            }
-        }
-        Event::Warning(text) => warn!("{text}"),
-        Event::DoorOpen(door, address) => {
-            let whose = door.account.as_ref().map_or_else(String::new, |a| format!(" (only account {a})"));
-            info!("{} door open on {address}{whose}", door.protocol);
-        }
-        Event::DoorShut(door, why) => error!("{} door on {} cannot be opened: {why}", door.protocol, door.address),
-        Event::DoorRemoved(door) => {
-            info!("{} door on {} closed: it is gone from the settings", door.protocol, door.address)
-        }
-        Event::Began(id, protocol, client) => debug!("[{id}] {protocol} client {client} came"),
-        Event::Named(id, account) => debug!("[{id}] it is a session of account {account}"),
-        Event::SignedIn(id) => debug!("[{id}] signed in"),
-        // It may be no more than somebody who looked whether the port is open.
-        Event::Slipped(id, slip @ ClientMisconfiguration::Silent { .. }) => debug!("[{id}] {slip}"),
-        Event::Slipped(id, slip) => warn!("[{id}] {slip}"),
-        Event::Doing(id, what) => debug!("[{id}] {what}"),
-        Event::Ended(id) => debug!("[{id}] over"),
-        Event::ClientRejected(protocol, client, why) => warn!("{protocol} client {client} was not let in: {why}"),
-        Event::Misused(id, misuse) => warn!("[{id}] connection ended: {misuse}"),
-        Event::GateOpened { account, server, how } => {
-            info!("account {account}: login at {server} before sending: {how}")
-        }
-        Event::GateHealed { account, tries } => {
-            info!("account {account}: the provider did not let mail through at first; it did after {tries} more tries");
-        }
-        Event::Fetched { account, messages, octets } => {
-            let what = if *messages == 1 { "message" } else { "messages" };
-            info!("account {account}: {messages} {what} fetched, {octets} octets")
-        }
-        Event::Sent { account, recipients, octets } => {
-            let whom = if *recipients == 1 { "recipient" } else { "recipients" };
-            info!("account {account}: message of {octets} octets sent to {recipients} {whom}");
-        }
-        Event::NotSent { account, why } => warn!("account {account}: not sent: {why}"),
-        Event::Failed(account, failure) => {
-            let whose = account.as_ref().map_or_else(String::new, |a| format!("account {a}: "));
-            match failure.blame() {
-                Blame::Passing => warn!("{}", advised(&whose, failure)),
-                Blame::User => error!("{}", advised(&whose, failure)),
-            }
-        }
-        Event::Checked { account, trouble: None } => info!("account {account}: checked, everything works"),
-        Event::Checked { account, trouble: Some((why, failure)) } => match failure.blame() {
-            Blame::Passing => warn!("account {account}: checked: {why}"),
-            Blame::User => error!("account {account}: checked: {why}"),
-        },
-        Event::Paused => info!("paused: new clients are asked to come back later"),
-        Event::Resumed => info!("resumed"),
-        Event::Stopping(0) => info!("ostler ends"),
-        Event::Stopping(busy) => info!("ostler ends when {busy} sessions have finished their message, in 20 s at most"),
-    }
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+    use tracing::{info, warn};
 
     #[test]
     fn only_the_newest_lines_are_kept() {
-        for n in 0..KEPT + 7 {
-            Keep.write_all(format!("line {n}\n").as_bytes()).unwrap();
+        for n in 0..MAX_KEPT_LINES + 7 {
+            KeptLines.write_all(format!("line {n}\n").as_bytes()).unwrap();
         }
         let lines = newest();
-        assert_eq!((lines.len(), lines[KEPT - 1].as_str()), (KEPT, format!("line {}", KEPT + 6).as_str()));
+        assert_eq!(
+            (lines.len(), lines[MAX_KEPT_LINES - 1].as_str()),
+            (MAX_KEPT_LINES, format!("line {}", MAX_KEPT_LINES + 6).as_str())
+        );
     }
 
-    /// What a logger of this form writes about something, in colours if it is on a terminal.
-    fn written(format: Format, colours: bool, say: impl FnOnce()) -> String {
+    /// What a logger of this format writes while `say` runs, in colours if it is on a terminal.
+    pub(in crate::events) fn written(format: Format, colours: bool, say: impl FnOnce()) -> String {
         use std::sync::Arc;
         use tracing_subscriber::prelude::*;
         #[derive(Clone, Default)]
@@ -335,9 +256,9 @@ mod tests {
 
     #[test]
     fn nothing_in_a_line_steers_a_terminal_and_letters_stay() {
-        assert_eq!(harmless(NASTY, usize::MAX), WRITTEN);
+        assert_eq!(escape(NASTY, usize::MAX), WRITTEN);
         let plain = written(Format::Text, false, || warn!("{NASTY}"));
-        assert_eq!(&plain[STAMP - 6..], format!(" WARN {WRITTEN}\n"));
+        assert_eq!(&plain[STAMP_CHARS - 6..], format!(" WARN {WRITTEN}\n"));
         let coloured = written(Format::Text, true, || error!(reason = NASTY, "{NASTY}"));
         assert!(coloured.starts_with("\x1b[2m20") && coloured.contains("\x1b[31mERROR\x1b[0m a\\u{1b}["), "{coloured}");
         assert_eq!(coloured.matches('\x1b').count(), 4, "{coloured:?}");
@@ -356,44 +277,28 @@ mod tests {
             ("fives", 4, "fiv\u{2026}"),
             ("\u{e4}\u{20ac}\u{1f600}x", 4, "\u{e4}\u{20ac}\u{1f600}x"),
             ("\u{e4}\u{20ac}\u{1f600}\u{1f600}\u{1f600}", 4, "\u{e4}\u{20ac}\u{1f600}\u{2026}"),
-            // What is written out is there whole or not at all.
+            // An escape is there whole or not at all.
             ("a\x1bb", 6, "a\u{2026}"),
             ("a\x1bb", 7, "a\u{2026}"),
             ("a\x1b", 7, "a\\u{1b}"),
             ("\x1b", 1, "\u{2026}"),
         ] {
-            assert_eq!(harmless(text, most), cut, "{text:?} {most}");
+            assert_eq!(escape(text, most), cut, "{text:?} {most}");
         }
         for letter in ["x", "\u{e4}", "\u{1f600}", "\x1b", "\"", "\\"] {
             let long = letter.repeat(5000);
             let plain = written(Format::Text, false, || error!("{long}"));
             let line = plain.strip_suffix('\n').unwrap();
             let count = line.chars().count();
-            assert!((LONGEST - 6..=LONGEST).contains(&count) && line.ends_with('\u{2026}'), "{count}: {line}");
+            assert!(
+                (MAX_LINE_CHARS - 6..=MAX_LINE_CHARS).contains(&count) && line.ends_with('\u{2026}'),
+                "{count}: {line}"
+            );
             let json = written(Format::Json, false, || error!("{long}"));
             let document: serde_json::Value = serde_json::from_str(&json).unwrap();
-            assert_eq!(document["fields"]["message"], line[STAMP..], "both forms say the same");
+            assert_eq!(document["fields"]["message"], line[STAMP_CHARS..], "both forms say the same");
         }
-        let whole = "x".repeat(MESSAGE);
+        let whole = "x".repeat(MAX_MESSAGE_CHARS);
         assert!(written(Format::Text, false, || info!("{whole}")).ends_with("x\n"));
-    }
-
-    #[test]
-    fn what_to_do_is_not_pushed_out_by_a_talkative_provider() {
-        use ostler_mail::account::{Protocol, Security};
-        let at = ostler_mail::failure::Place {
-            host: "mail.example.org".into(),
-            port: 995,
-            protocol: Protocol::Pop3,
-            security: Security::Tls,
-        };
-        for length in [0, 200, 300, 400, 4000] {
-            let failure = Failure::SignInRefused { at: at.clone(), user: "ann".into(), said: "no".repeat(length) };
-            let event = Event::Failed(Some("home".into()), failure.clone());
-            let line = written(Format::Text, false, || write(&event));
-            assert!(line.ends_with(&format!("; {}\n", failure.advice())), "{line}");
-            assert!(line.chars().count() <= LONGEST + 1 && line.contains("account home: mail.example.org"), "{line}");
-            assert_eq!(line.contains('\u{2026}'), length >= 200, "{line}");
-        }
     }
 }

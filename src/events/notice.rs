@@ -1,9 +1,9 @@
-//! Notices: the one thing the desktop tells the user, when he has to act and only he can. Which events make one is decided
-//! here and touches nothing; how one is shown is in `notice/`.
+//! Desktop notices, for when the user has to act and nobody else can: a refused password, a wrong certificate, a door that
+//! another program holds, a wrong settings file. No notice is shown for trouble that may pass by itself, for what the mail
+//! program has just shown in a dialog of its own (a message that is too big, a wrong user name), or a second time for the
+//! same problem until it has worked again.
 //!
-//! A notice is for a refused password, a certificate, a door another program holds, a wrong settings file. It is not for
-//! trouble that passes, not for what the mail program itself has just shown (a message that is too big, a wrong user
-//! name), and not a second time for the same until it has worked again.
+//! Not here: how a notice is shown (`desktop/show_notice.rs`). This file only decides and touches nothing.
 
 use std::collections::HashSet;
 use std::mem::{Discriminant, discriminant};
@@ -13,66 +13,63 @@ use crate::events::event::Event;
 use ostler_mail::account::Protocol;
 use ostler_mail::failure::{Blame, Failure, spoken, without_control};
 
-/// Where on the settings page a click leads: on a notice, in the tray menu.
+/// Where on the settings page a click on a notice or in the tray menu leads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PageTarget {
-    /// Where it begins; with no account yet, where one is added.
+    /// The overview; with no account yet, the form to add one.
     Start,
-    /// An account, by name.
+    /// The account of this name.
     Account(String),
     /// The guides for mail programs.
     Guide,
-    /// The log.
+    /// The log of this run.
     Log,
 }
 
-/// The longest body, in characters: desktops cut off what is longer, and providers can be talkative.
+/// The longest body; desktops cut off longer ones.
 const MAX_BODY_CHARS: usize = 300;
 
-/// What the desktop tells the user.
+/// A notice of the desktop.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notice {
-    /// A few words: who needs him.
-    pub title: String,
-    /// What happened, and what to do.
-    pub body: String,
-    /// Where on the settings page he can.
-    pub target: PageTarget,
-    /// Whether he asked for it and waits; it does not depend on the settings then.
-    pub is_answer: bool,
+    pub(crate) title: String,
+    pub(crate) body: String,
+    /// Where on the settings page the user can act on it.
+    pub(crate) target: PageTarget,
+    /// Whether it answers something the user has just asked for. Such a notice is shown even if the settings switch notices
+    /// off.
+    pub(crate) is_answer: bool,
 }
 
 impl Notice {
-    /// Something that happened by itself.
     fn new(title: String, body: &str, target: PageTarget) -> Self {
         let body = without_control(body).chars().take(MAX_BODY_CHARS).collect();
         Self { title: without_control(&title), body, target, is_answer: false }
     }
 
-    /// The answer to something the user asked for in the menu.
+    /// The answer to something the user has asked for in the tray menu.
     pub fn answer(title: &str, body: &str, target: PageTarget) -> Self {
         Self { is_answer: true, ..Self::new(title.to_owned(), body, target) }
     }
 }
 
-/// What the user has been told and has not been mended since.
+/// Decides which events become a notice; remembers the problems that the user has been told of and that still exist.
 #[derive(Debug, Default)]
-pub struct Notices {
+pub(crate) struct Notices {
     open_problems: HashSet<Problem>,
 }
 
-/// One thing that can be wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Problem {
-    /// Of an account: which side of it, and what.
+    /// An account's name, the side that has the problem (fetching or sending, if it is one of them), and the kind.
     Account(String, Option<Protocol>, Discriminant<Failure>),
     Door(Protocol, SocketAddr),
     Settings,
 }
 
 impl Notices {
-    /// What an event has to tell the user. To be asked about every event, since some of them say that it works again.
-    pub fn notice_for(&mut self, event: &Event) -> Option<Notice> {
+    /// The notice for an event. Must be called for every event, because some of them say that a problem is over.
+    pub(crate) fn notice_for(&mut self, event: &Event) -> Option<Notice> {
         match event {
             Event::Failed(Some(account), failure) => self.failure_notice(account, failure),
             Event::DoorShut(door, why) if !door.is_companion => {
@@ -83,8 +80,8 @@ impl Notices {
             }
             Event::SettingsWrong(mistakes) => self.tell_once(Problem::Settings, || {
                 let mistake = mistakes.first().map_or("", String::as_str);
-                let body = format!("{mistake}. The last good settings stay in force until it is mended.");
-                Notice::new("ostler: the changed settings are wrong".into(), &body, PageTarget::Start)
+                let body = format!("{mistake}. The last good settings stay in force until it is corrected.");
+                Notice::new("The changed settings of ostler are wrong".into(), &body, PageTarget::Start)
             }),
             Event::DoorOpen(door, _) | Event::DoorRemoved(door) => {
                 self.open_problems.remove(&Problem::Door(door.protocol, door.address));
@@ -123,7 +120,7 @@ impl Notices {
         }
         let protocol = failure.at().map(|at| at.protocol);
         self.tell_once(Problem::Account(account.to_owned(), protocol, discriminant(failure)), || {
-            // What to do is not cut off because the provider says much.
+            // Cut what the provider says rather than what to do.
             let advice = failure.advice();
             let room = MAX_BODY_CHARS.saturating_sub(advice.chars().count() + ". What to do: .".len());
             let sentence: String = failure.sentence().chars().take(room).collect();
@@ -136,7 +133,8 @@ impl Notices {
         })
     }
 
-    /// Mail went through on one side of an account. What concerns no side, such as a local password, was good too.
+    /// Mail went through on one side of an account, so its problems are over, and so are those that belong to no side, such
+    /// as a wrong local password.
     fn clear_side(&mut self, account: &str, side: Protocol) -> Option<Notice> {
         self.open_problems.retain(|key| match key {
             Problem::Account(name, protocol, _) => name != account || protocol.is_some_and(|protocol| protocol != side),
@@ -204,7 +202,7 @@ mod tests {
         let failure = Failure::SignInDisabled { at: at(Protocol::Pop3), offered: String::new() };
         let trouble = Some((failure.to_string(), failure));
         let checked = Event::Checked { account: "home".into(), trouble };
-        assert_eq!(notices.notice_for(&checked), None, "the answer to the wish tells it");
+        assert_eq!(notices.notice_for(&checked), None, "the notice that answers the check tells it");
     }
 
     #[test]

@@ -1,6 +1,6 @@
-//! What is known at this moment, folded from the events so far: doors, sessions, the state of each account.
+//! What is known at this moment, from all events so far: doors, sessions, the state of each account.
 //!
-//! Not here: what is kept of the past (`history.rs`, `journal.rs`).
+//! Not here: the past (`history.rs`, `journal.rs`).
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -20,7 +20,7 @@ use ostler_mail::progress::Progress;
 
 /// How an account is doing, as far as this run of ostler has seen.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum AccountState {
+pub(crate) enum AccountState {
     /// Neither fetched nor sent since ostler started.
     #[default]
     Unused,
@@ -34,7 +34,7 @@ pub enum AccountState {
 
 impl AccountState {
     /// The name in the JSON of `ostler status`.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Unused => "unused",
             Self::Ok => "ok",
@@ -61,13 +61,13 @@ impl From<Blame> for AccountState {
 
 /// What is known of one account; its JSON is part of `ostler status`. Times are RFC 3339.
 #[derive(Debug, Clone, Default, Serialize)]
-pub struct AccountStatus {
-    pub state: AccountState,
-    pub last_fetch: Option<String>,
-    pub last_send: Option<String>,
+pub(crate) struct AccountStatus {
+    pub(crate) state: AccountState,
+    pub(crate) last_fetch: Option<String>,
+    pub(crate) last_send: Option<String>,
     /// What went wrong last, in words.
-    pub last_failure: Option<String>,
-    pub last_failure_at: Option<String>,
+    pub(crate) last_failure: Option<String>,
+    pub(crate) last_failure_at: Option<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -88,46 +88,41 @@ struct SessionStatus {
     progress: Arc<Progress>,
 }
 
-/// Everything that is known, folded from events.
+/// Everything that is known, changed by each event.
 #[derive(Debug, Default)]
-pub struct Status {
+pub(crate) struct Status {
     doors: Vec<DoorStatus>,
     accounts: Vec<(String, AccountStatus)>,
     sessions: BTreeMap<SessionId, SessionStatus>,
     pub(super) paused: bool,
     stopping: bool,
-    /// Whether the last thing that was heard of any provider is that there is no way to it.
+    /// Whether the last attempt to reach a provider failed for want of a network, a name service or an answer.
     out_of_reach: bool,
-    /// The first mistake of a changed settings file that is not in force.
+    /// The first mistake in a changed settings file; `None`: the file is in force.
     settings_mistake: Option<String>,
     pub(super) journal: Journal,
     pub(super) history: History,
     pub(super) notices: Notices,
 }
 
-/// What the tray shows, all of it from one moment.
+/// What the tray shows, taken at one moment.
 #[derive(Debug, Clone, Default)]
-pub struct Overview {
-    /// Whether new clients are sent away.
-    pub paused: bool,
-    /// Whether ostler ends as soon as messages under way are through.
-    pub stopping: bool,
-    /// How many sessions there are.
-    pub sessions: usize,
-    /// Whether the last thing that was heard of any provider is that there is no way to it.
-    pub out_of_reach: bool,
-    /// Doors that cannot be opened: protocol, address, why.
-    pub shut_doors: Vec<(Protocol, SocketAddr, String)>,
-    /// The first mistake of a changed settings file that is not in force.
-    pub settings_mistake: Option<String>,
-    /// By name, in the order of the settings.
-    pub accounts: Vec<(String, AccountStatus)>,
+pub(crate) struct Overview {
+    pub(crate) paused: bool,
+    pub(crate) stopping: bool,
+    pub(crate) sessions: usize,
+    /// As in [`Status`].
+    pub(crate) out_of_reach: bool,
+    /// Protocol, address and why the door cannot be opened.
+    pub(crate) shut_doors: Vec<(Protocol, SocketAddr, String)>,
+    pub(crate) settings_mistake: Option<String>,
+    /// By name, in the order of the settings file.
+    pub(crate) accounts: Vec<(String, AccountStatus)>,
 }
 
 impl Status {
-    /// What the tray shows.
     pub(super) fn overview(&self) -> Overview {
-        // A program finds the door on 127.0.0.1 where its companion on ::1 is shut.
+        // A shut companion on ::1 is no trouble: mail programs then connect to the door on 127.0.0.1.
         let shown = self.doors.iter().filter(|door| !door.door.is_companion);
         Overview {
             paused: self.paused,
@@ -150,7 +145,8 @@ impl Status {
         }
     }
 
-    /// Before the event changes what is known.
+    /// Adds an event to the journal and the history. To be called before [`apply`](Self::apply): the event may end the
+    /// session whose account and protocol the entry names.
     pub(super) fn record(&mut self, event: &Event) {
         let sessions = &self.sessions;
         let own = if let Event::Began(id, protocol, _) = event { Some((*id, *protocol)) } else { None };
@@ -230,7 +226,7 @@ impl Status {
             | Event::GateOpened { .. }
             | Event::GateHealed { .. }
             | Event::Failed(None, _) => {}
-            Event::Stopping(_) => self.stopping = true,
+            Event::Stopping { .. } => self.stopping = true,
         }
     }
 

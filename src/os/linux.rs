@@ -22,7 +22,7 @@ use super::{proc_net, sock_diag};
 pub(super) struct Row {
     /// The kernel's number for the state: `TCP_ESTABLISHED` is 1.
     pub(super) state: u8,
-    /// Whose socket it is. Means nothing without an inode.
+    /// The socket's owner. Meaningless if `inode` is 0.
     pub(super) uid: u32,
     /// Non-zero as long as a program holds the socket.
     pub(super) inode: u64,
@@ -41,9 +41,9 @@ pub(super) fn owner_of(client: SocketAddr, door: SocketAddr) -> PeerOwner {
     }
 }
 
-/// A socket that outlives its program (FIN_WAIT, TIME_WAIT) may be listed with user 0: without an inode it belongs
-/// to nobody. In the other states there is no program at the other end, or the row is that of a listener which
-/// the kernel shows where the connection itself is gone.
+/// Who owns the client's end. A socket that outlives its program (FIN_WAIT, TIME_WAIT) may be listed with user 0, so one
+/// without an inode has no owner: it must not count as root's. In the other states there is no program at the other end, or
+/// the row is that of a listener, which the kernel shows if the connection itself is gone.
 fn judge(row: Option<Row>, me: u32) -> PeerOwner {
     const ESTABLISHED: u8 = 1;
     const FIN_WAIT1: u8 = 4;
@@ -57,30 +57,30 @@ fn judge(row: Option<Row>, me: u32) -> PeerOwner {
     }
 }
 
-/// The commands are those of the guides' `low-ports.md`, which has more room to explain them.
+/// The same commands as in the guides' `low-ports.md`, which explains them.
 pub(super) fn low_port_advice(port: u16) -> Option<String> {
     let program = std::env::current_exe().ok()?;
     let program = program.display().to_string().replace('\'', r"'\''");
     Some(format!(
-        "Linux keeps ports below 1024 for the administrator; `sudo sysctl net.ipv4.ip_unprivileged_port_start={port}` lets \
-         every program have port {port} until the computer is switched off, `sudo setcap cap_net_bind_service=+ep \
-         '{program}'` lets ostler have it from its next start on (`ostler guide netscape-4` says more)"
+        "Linux reserves ports below 1024 for the administrator. `sudo sysctl net.ipv4.ip_unprivileged_port_start={port}` lets \
+         every program open port {port} until the computer is switched off; `sudo setcap cap_net_bind_service=+ep \
+         '{program}'` lets ostler open it from its next start on (`ostler guide netscape-4` says more)"
     ))
 }
 
 pub(super) fn harden() -> Result<(), HardenError> {
     let refused = |what| move |e: rustix::io::Errno| HardenError::Refused { what, source: e.into() };
     setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) }).map_err(refused("limit core dumps"))?;
-    // The limit does not hold for dumps that go to a program (systemd-coredump, apport); this does.
+    // The limit does not stop dumps that the kernel pipes to a program (systemd-coredump, apport); this does.
     set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(refused("make ostler undumpable"))
 }
 
-/// Sends `state` to the service manager, if there is one (sd_notify(3)).
+/// Sends `state` to the service manager, if there is one: the protocol of sd_notify(3).
 pub(super) fn notify(state: &str) -> io::Result<()> {
     std::env::var_os("NOTIFY_SOCKET").map_or(Ok(()), |socket| notify_at(&socket, state))
 }
 
-/// `@` stands for the zero octet of an abstract name.
+/// A leading `@` means an abstract socket, whose name begins with a zero octet.
 fn notify_at(socket: &OsStr, state: &str) -> io::Result<()> {
     use std::os::unix::net::SocketAddr;
     let address = match socket.as_bytes() {
@@ -124,7 +124,7 @@ mod tests {
         (accepted.peer_addr().unwrap(), accepted.local_addr().unwrap())
     }
 
-    /// What the interface says, after making sure that both ways of asking say the same.
+    /// The owner, after making sure that netlink and `/proc` say the same.
     fn owner(accepted: &TcpStream) -> PeerOwner {
         let (client, door) = ends(accepted);
         let me = rustix::process::geteuid().as_raw();
@@ -133,8 +133,8 @@ mod tests {
         answer
     }
 
-    /// Tries again for a while: a child that another test starts has a copy of every socket until it becomes its own
-    /// program.
+    /// Tries again for a while: a child process that another test starts holds a copy of every socket until it becomes its
+    /// own program.
     fn soon(is_so: impl Fn() -> bool) -> bool {
         let start = Instant::now();
         while start.elapsed() < Duration::from_secs(5) {
@@ -156,7 +156,7 @@ mod tests {
         rustix::process::geteuid().is_root()
     }
 
-    /// This test program again, as a child that runs one of the two tests below, which do nothing otherwise.
+    /// Starts this test program again, to run one of the two tests below, which do nothing otherwise.
     fn child(test: &str, uid: u32, door: SocketAddr) -> Child {
         let me = std::env::current_exe().unwrap();
         let start = |program: &std::path::Path| {
@@ -169,7 +169,7 @@ mod tests {
             command.spawn()
         };
         match start(&me) {
-            // A checkout in a folder of root's: somebody else gets a copy of the program.
+            // The checkout is in a folder of root's: the other user runs a copy of the program.
             Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
                 let folder = tempfile::tempdir().unwrap();
                 let copy = folder.path().join("tests");

@@ -1,5 +1,5 @@
-//! The answers of the systems other than Linux: who owns a connection (`windows_owner.rs`, `macos.rs`), the clock, and
-//! otherwise that nothing is known (the BSDs).
+//! Systems other than Linux: who owns a connection (`windows_owner.rs`, `macos.rs`) and the clock. On the BSDs most of it is
+//! not implemented.
 
 #[cfg(not(target_os = "macos"))]
 use std::net::SocketAddr;
@@ -17,7 +17,7 @@ pub(super) use super::windows_owner::{owner_of, port_holder};
 
 #[cfg(not(any(windows, target_os = "macos")))]
 pub(super) fn owner_of(_client: SocketAddr, _door: SocketAddr) -> PeerOwner {
-    PeerOwner::Unknown("ostler cannot tell on this system yet whose program a connection comes from")
+    PeerOwner::Unknown("ostler cannot yet tell on this system which user a connection comes from")
 }
 
 #[cfg(not(any(windows, target_os = "macos")))]

@@ -1,5 +1,5 @@
-//! The kernel's tables of TCP sockets as text (`/proc/net/tcp`, proc_pid_net(5)): who listens on a port, and who
-//! owns a connection where netlink cannot be asked. Slow: the tables list every socket of the machine.
+//! The kernel's tables of TCP sockets as text (`/proc/net/tcp`, proc_pid_net(5)): who listens on a port, and who owns a
+//! connection where netlink is not available. Slow, because the tables list every socket of the computer.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -7,11 +7,11 @@ use std::path::Path;
 
 use super::linux::Row;
 
-/// The tables are not there, or empty though ostler itself has sockets open.
+/// The tables are missing, or empty although ostler itself has sockets open.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Unreadable;
 
-/// The connection from `local` to `remote`, as its owner sees it. `None`: there is no such connection.
+/// The row of the connection from `local` to `remote`, as its owner sees it. `None`: there is no such connection.
 pub(super) fn look_up(local: SocketAddr, remote: SocketAddr) -> Result<Option<Row>, Unreadable> {
     let (local, remote) = (canonical(local), canonical(remote));
     let mut is_empty = true;
@@ -40,7 +40,8 @@ pub(super) fn port_holder(address: SocketAddr) -> Option<String> {
     found.or_else(|| listeners.first().map(|row| describe_owner(row.uid)))
 }
 
-/// Whether a listener on `held` keeps others from `wanted`. One on `::` takes IPv4 too, unless told otherwise.
+/// Whether a listener on `held` keeps others from listening on `wanted`. One on `::` takes IPv4 too, unless it has set
+/// IPV6_V6ONLY, which the tables do not show.
 fn overlaps(held: SocketAddr, wanted: SocketAddr) -> bool {
     let either_is_any = held.ip().is_unspecified() || wanted.ip().is_unspecified();
     let same_family = held.is_ipv4() == wanted.is_ipv4();
@@ -49,7 +50,7 @@ fn overlaps(held: SocketAddr, wanted: SocketAddr) -> bool {
         && (held.ip() == wanted.ip() || (either_is_any && same_family) || is_dual(held) || is_dual(wanted))
 }
 
-/// The program with this socket open, among those whose open files this process may list.
+/// The program that has this socket open, among those whose open files this process may list.
 fn find_holder(inode: u64) -> Option<String> {
     let wanted = format!("socket:[{inode}]");
     let processes = fs::read_dir("/proc").ok()?.flatten();
@@ -68,15 +69,15 @@ fn has_open(process: &Path, wanted: &str) -> bool {
     descriptors.flatten().any(|fd| fs::read_link(fd.path()).is_ok_and(|target| target.as_os_str() == wanted))
 }
 
-/// A program chooses this name itself, so anything may be in it.
+/// A program chooses this name itself, so it may hold control characters.
 fn read_program_name(process: &Path) -> String {
     let name = fs::read(process.join("comm")).unwrap_or_default();
     let name = String::from_utf8_lossy(&name).trim_end().replace(char::is_control, "?");
     if name.is_empty() { "a program".into() } else { name }
 }
 
-/// What can be said of a program whose open files this process may not list: another user's, or one that, like
-/// ostler itself, keeps its memory from others.
+/// Describes a program whose open files this process may not list: one of another user, or one that is undumpable, as ostler
+/// itself is.
 fn describe_owner(uid: u32) -> String {
     match uid {
         0 => "a program of root".into(),
@@ -85,7 +86,7 @@ fn describe_owner(uid: u32) -> String {
     }
 }
 
-/// Both tables: an IPv6 socket that speaks IPv4 is in the second.
+/// Both tables: an IPv6 socket that carries IPv4 is in the second one.
 fn read_tables() -> Vec<String> {
     ["/proc/net/tcp", "/proc/net/tcp6"].iter().filter_map(|path| fs::read_to_string(path).ok()).collect()
 }
@@ -94,7 +95,7 @@ fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
-/// One line of a table, IPv4 inside IPv6 unwrapped.
+/// One line of a table. IPv4-mapped IPv6 addresses are converted to IPv4.
 #[derive(Debug, PartialEq, Eq)]
 struct Line {
     local: SocketAddr,
@@ -115,7 +116,7 @@ impl Line {
     }
 }
 
-/// `0100007F:1F90`: 32-bit words in the order of the machine, the port as a number.
+/// Parses `0100007F:1F90`: the address in 32-bit words in the byte order of the processor, the port as a plain number.
 fn parse_address(text: &str) -> Option<SocketAddr> {
     let (ip, port) = text.split_once(':')?;
     let port = u16::from_str_radix(port, 16).ok()?;

@@ -1,5 +1,5 @@
-//! The kernel's socket monitor over netlink (sock_diag(7)): one question, one answer, for one TCP connection. The
-//! kernel answers before `send` returns, so nothing here waits.
+//! The kernel's socket monitor over netlink (sock_diag(7)): one question and one answer about one TCP connection. The kernel
+//! answers before `send` returns, so nothing here waits.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
@@ -11,11 +11,11 @@ use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, 
 
 use super::linux::Row;
 
-/// Netlink cannot be used here: forbidden to this process (a sandbox), or not in this kernel.
+/// Netlink is forbidden to this process (a sandbox), or missing in this kernel.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Unusable;
 
-/// The connection from `local` to `remote`, as its owner sees it. `None`: there is no such connection.
+/// The row of the connection from `local` to `remote`, as its owner sees it. `None`: there is no such connection.
 pub(super) fn look_up(local: SocketAddr, remote: SocketAddr) -> Result<Option<Row>, Unusable> {
     static MONITOR: Mutex<Option<Monitor>> = Mutex::new(None);
     let mut slot = MONITOR.lock().unwrap_or_else(PoisonError::into_inner);
@@ -23,10 +23,10 @@ pub(super) fn look_up(local: SocketAddr, remote: SocketAddr) -> Result<Option<Ro
         Some(monitor) => monitor,
         None => Monitor::open().map_err(|_| Unusable)?,
     };
-    // After an error the socket is not kept: the next question gets a fresh one.
+    // After an error the socket is dropped: the next question gets a fresh one.
     let row = monitor.ask(local, remote).map_err(|_| Unusable)?;
-    // A kernel without the TCP part of the monitor also says ENOENT; believe it only once it has shown something. The
-    // door itself will do, for whoever comes first may have gone.
+    // A kernel without the TCP part of the monitor answers ENOENT too, so "no such connection" is believed only once the
+    // monitor has shown a socket. The door's own listener will do, in case the first client has left already.
     let believed = monitor.has_shown_socket || monitor.can_see_door(remote);
     *slot = Some(monitor);
     if believed { Ok(row) } else { Err(Unusable) }
@@ -38,20 +38,20 @@ const NLM_F_REQUEST: u16 = 1;
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
 const IPPROTO_TCP: u8 = 6;
-/// `nlmsghdr`.
+/// The size of `nlmsghdr`.
 const HEADER_OCTETS: usize = 16;
-/// `inet_diag_req_v2` and `inet_diag_msg` begin with four octets of their own; the request has another four.
+/// A header and an `inet_diag_req_v2`: four octets, the states, the socket id.
 const REQUEST_OCTETS: usize = HEADER_OCTETS + 8 + SOCKET_ID_OCTETS;
-/// `inet_diag_sockid`.
+/// The size of `inet_diag_sockid`.
 const SOCKET_ID_OCTETS: usize = 48;
-/// More than `inet_diag_msg` and the few attributes that come unasked.
+/// More than an `inet_diag_msg` and the few attributes that the kernel adds unasked.
 const MAX_ANSWER_OCTETS: usize = 1024;
 
 struct Monitor {
     socket: OwnedFd,
-    /// The number of the last question.
+    /// The sequence number of the last question.
     sequence: u32,
-    /// It has shown a socket at least once, so that "no such connection" means what it says.
+    /// Whether it has shown a socket at least once, so that "no such connection" can be believed.
     has_shown_socket: bool,
 }
 
@@ -73,7 +73,7 @@ impl Monitor {
                 .and_then(|address| SocketAddrNetlink::try_from(address).ok())
                 .is_some_and(|address| address.pid() == 0);
             let Some(message) = buffer.get(..length).filter(|_| from_kernel) else { continue };
-            // An answer with another number belongs to a question that was given up: the next one may be ours.
+            // Another sequence number: the answer to a question that was given up. The next one may be ours.
             let Some((kind, body)) = parse_message(message, self.sequence) else { continue };
             let row = match kind {
                 NLMSG_ERROR => parse_error(body)?,
@@ -87,17 +87,17 @@ impl Monitor {
         }
     }
 
-    /// Whether it shows who listens at this address.
+    /// Asks for the listener at this address, which must exist, to see whether the monitor knows TCP at all.
     fn can_see_door(&mut self, door: SocketAddr) -> bool {
-        let nobody = match door {
+        let any = match door {
             SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
             SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
         };
-        self.ask(door, nobody).is_ok() && self.has_shown_socket
+        self.ask(door, any).is_ok() && self.has_shown_socket
     }
 }
 
-/// Asks for exactly one connection. `None`: the addresses are of different families, so there is none.
+/// A request for exactly one connection. `None`: the addresses are of different families, so there is no such connection.
 fn build_question(sequence: u32, local: SocketAddr, remote: SocketAddr) -> Option<Vec<u8>> {
     let (family, local_ip, remote_ip) = match (local.ip().to_canonical(), remote.ip().to_canonical()) {
         (IpAddr::V4(l), IpAddr::V4(r)) => (AF_INET, pad_ipv4(&l.octets()), pad_ipv4(&r.octets())),
@@ -115,19 +115,19 @@ fn build_question(sequence: u32, local: SocketAddr, remote: SocketAddr) -> Optio
     message.extend(sequence.to_ne_bytes());
     message.extend(0u32.to_ne_bytes());
     message.extend([family, IPPROTO_TCP, 0, 0]);
-    // Every state.
+    // A connection in any state.
     message.extend(u32::MAX.to_ne_bytes());
     message.extend(local.port().to_be_bytes());
     message.extend(remote.port().to_be_bytes());
     message.extend(local_ip);
     message.extend(remote_ip);
     message.extend(interface.to_ne_bytes());
-    // No cookie.
+    // INET_DIAG_NOCOOKIE: do not compare the kernel's cookie of the socket.
     message.extend([0xff; 8]);
     Some(message)
 }
 
-/// The type and the body of the one message in `datagram`, if it answers the question of that number.
+/// Type and body of the one message in `datagram`, if it answers the question with this sequence number.
 fn parse_message(datagram: &[u8], sequence: u32) -> Option<(u16, &[u8])> {
     let length = usize::try_from(u32_at(datagram, 0)?).ok()?;
     let kind = u16::from_ne_bytes(bytes_at(datagram, 4)?);
@@ -135,7 +135,7 @@ fn parse_message(datagram: &[u8], sequence: u32) -> Option<(u16, &[u8])> {
     (u32_at(datagram, 8)? == sequence).then_some((kind, body))
 }
 
-/// `nlmsgerr`: that there is no such connection is an answer, everything else a failure.
+/// Parses an `nlmsgerr`. ENOENT is an answer (no such connection), everything else a failure.
 fn parse_error(body: &[u8]) -> Result<Option<Row>, Errno> {
     let code = bytes_at(body, 0).map(i32::from_ne_bytes).ok_or(Errno::BADMSG)?;
     match Errno::from_raw_os_error(code.saturating_neg()) {
@@ -144,7 +144,8 @@ fn parse_error(body: &[u8]) -> Result<Option<Row>, Errno> {
     }
 }
 
-/// `inet_diag_msg`, if it is about this connection: where there is none the kernel shows a listener of that port.
+/// Parses an `inet_diag_msg`. `None` if it is about another socket: without such a connection the kernel shows a listener on
+/// that port.
 fn parse_row(body: &[u8], local: SocketAddr, remote: SocketAddr) -> Option<Row> {
     let [family, state] = bytes_at(body, 0)?;
     let is_ours = |port_at, ip_at, wanted: SocketAddr| {
@@ -155,7 +156,7 @@ fn parse_row(body: &[u8], local: SocketAddr, remote: SocketAddr) -> Option<Row> 
     if !(is_ours(4, 8, local)? && is_ours(6, 24, remote)?) {
         return None;
     }
-    // After the id: expires, rqueue, wqueue, uid, inode.
+    // After the socket id: expires, rqueue, wqueue, uid, inode.
     let counters = 4 + SOCKET_ID_OCTETS;
     Some(Row { state, uid: u32_at(body, counters + 12)?, inode: u32_at(body, counters + 16)?.into() })
 }
@@ -163,7 +164,7 @@ fn parse_row(body: &[u8], local: SocketAddr, remote: SocketAddr) -> Option<Row> 
 fn parse_ip(family: u8, body: &[u8], at: usize) -> Option<IpAddr> {
     match family {
         AF_INET => bytes_at::<4>(body, at).map(IpAddr::from),
-        // An IPv6 socket that speaks IPv4 is listed under its own family.
+        // An IPv6 socket that carries IPv4 is listed as IPv6.
         AF_INET6 => bytes_at::<16>(body, at).map(|octets| IpAddr::from(octets).to_canonical()),
         _ => None,
     }
@@ -201,7 +202,7 @@ mod tests {
         assert!(monitor.has_shown_socket);
     }
 
-    /// The table of all sockets, which is the other way to ask, takes a second on a busy computer, and everybody waits.
+    /// The other way to ask, the table of all sockets, may take a second on a busy computer, and every client waits for it.
     #[test]
     fn the_door_is_proof_enough_when_the_first_client_has_gone() {
         for (host, elsewhere) in [("127.0.0.1:0", "127.0.0.1:1"), ("[::1]:0", "[::1]:1"), ("0.0.0.0:0", "127.0.0.1:1")]

@@ -1,19 +1,19 @@
-//! What macOS tells about a socket of a process (`struct socket_fdinfo` of `<sys/proc_info.h>`, as `proc_pidfdinfo` fills
-//! it in), read from plain octets: pure, so that it is tested on every system. The calls themselves are in `macos.rs`.
+//! What macOS says about a socket of a process (`struct socket_fdinfo` of `<sys/proc_info.h>`, as `proc_pidfdinfo` fills it
+//! in), read from plain octets: pure, so that it is tested on every system. The calls themselves are in `macos.rs`.
 //!
-//! The places below are those of the 64-bit layout, which has not changed since Mac OS X 10.5; numbers are in the order of
+//! The offsets are those of the 64-bit layout, which has not changed since Mac OS X 10.5. Numbers are in the byte order of
 //! the processor, ports and addresses in network order.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// How much the system fills in: `sizeof(struct socket_fdinfo)`. Another length would be another layout.
+/// `sizeof(struct socket_fdinfo)`. If the system fills in another length, the layout is another one.
 pub(super) const INFO_OCTETS: usize = 792;
 
-/// `soi_kind`: what the part behind `PROTOCOL_OFFSET` is about.
+/// `soi_kind`: which structure is at `PROTOCOL_OFFSET`.
 const KIND_OFFSET: usize = 256;
 /// `SOCKINFO_TCP`.
 const TCP: u32 = 2;
-/// `soi_proto`, a `struct tcp_sockinfo` here: the other port, then the own one, each in the first two octets of a word.
+/// `soi_proto`, here a `struct tcp_sockinfo`: the remote port, then the local one, each in the first two octets of a word.
 const PROTOCOL_OFFSET: usize = 264;
 const FOREIGN_PORT_OFFSET: usize = PROTOCOL_OFFSET;
 const LOCAL_PORT_OFFSET: usize = PROTOCOL_OFFSET + 4;
@@ -21,15 +21,15 @@ const LOCAL_PORT_OFFSET: usize = PROTOCOL_OFFSET + 4;
 const FAMILIES_OFFSET: usize = PROTOCOL_OFFSET + 24;
 const IPV4: u8 = 1;
 const IPV6: u8 = 2;
-/// `insi_faddr` and `insi_laddr`: 16 octets each. An IPv4 address is in the last four of them, behind three words that may
-/// hold anything.
+/// `insi_faddr` and `insi_laddr`: 16 octets each. An IPv4 address is in the last four, behind three words that may hold
+/// anything.
 const FOREIGN_OFFSET: usize = PROTOCOL_OFFSET + 32;
 const LOCAL_OFFSET: usize = PROTOCOL_OFFSET + 48;
 /// `tcpsi_state`.
 const STATE_OFFSET: usize = PROTOCOL_OFFSET + 80;
 /// `TSI_S_LISTEN`.
 const LISTEN: u32 = 1;
-/// From `TSI_S_ESTABLISHED` to `TSI_S_FIN_WAIT_2`: there is, or was, another end.
+/// From `TSI_S_ESTABLISHED` to `TSI_S_FIN_WAIT_2`.
 const CONNECTED: std::ops::RangeInclusive<u32> = 4..=9;
 
 /// Whether this is the client's end of exactly this connection.
@@ -39,7 +39,7 @@ pub(super) fn is_end_of(info: &[u8], client: SocketAddr, door: SocketAddr) -> bo
         && has_endpoint(info, FOREIGN_OFFSET, FOREIGN_PORT_OFFSET, door)
 }
 
-/// Whether this listens on the address, or on all addresses with its port.
+/// Whether this socket listens on the address, or on all addresses with its port.
 pub(super) fn listens_on(info: &[u8], address: SocketAddr) -> bool {
     let everywhere = |ip: IpAddr| SocketAddr::new(ip, address.port());
     tcp_state(info) == Some(LISTEN)
@@ -52,8 +52,8 @@ fn tcp_state(info: &[u8]) -> Option<u32> {
     (info.len() == INFO_OCTETS && read_word(info, KIND_OFFSET) == Some(TCP)).then(|| read_word(info, STATE_OFFSET))?
 }
 
-/// Whether the address and port at these places are `wanted`. A socket for both families that is connected to an IPv4
-/// address can have either flag, or both: each reading that is allowed is tried.
+/// Whether address and port at these offsets are `wanted`. A socket for both families that is connected to an IPv4 address
+/// can have either flag or both, so each family that is set is tried.
 fn has_endpoint(info: &[u8], address: usize, port: usize, wanted: SocketAddr) -> bool {
     let (Some([high, low]), Some(octets), Some([families])) =
         (read_octets(info, port), read_octets::<16>(info, address), read_octets(info, FAMILIES_OFFSET))
@@ -79,7 +79,7 @@ fn read_octets<const N: usize>(info: &[u8], at: usize) -> Option<[u8; N]> {
 mod tests {
     use super::*;
 
-    /// The structures as the header has them, to see that the places above are theirs.
+    /// The structures as in the header, to check the offsets above.
     mod header {
         #[repr(C)]
         pub(super) struct SocketFdInfo {
@@ -162,7 +162,7 @@ mod tests {
         info[at..at + octets.len()].copy_from_slice(octets);
     }
 
-    /// What the system says of such a socket. Whatever it leaves alone is not zero here.
+    /// What the system fills in for such a socket. Octets that it leaves alone are not zero here.
     fn info(families: u8, state: u32, local: SocketAddr, foreign: SocketAddr) -> Vec<u8> {
         let mut info = vec![0xA5; INFO_OCTETS];
         put(&mut info, KIND_OFFSET, &TCP.to_ne_bytes());

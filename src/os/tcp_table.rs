@@ -1,5 +1,5 @@
 //! Windows' table of TCP connections (`MIB_TCPTABLE_OWNER_PID` and `MIB_TCP6TABLE_OWNER_PID` of iprtrmib.h, as
-//! `GetExtendedTcpTable` fills them in), read from plain words: pure, so that it is tested on every system. The call
+//! `GetExtendedTcpTable` fills them in), read from plain 32-bit words: pure, so that it is tested on every system. The call
 //! itself is in `windows_owner.rs`.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -20,11 +20,12 @@ pub(super) struct Row {
     pub(super) local: SocketAddr,
     pub(super) remote: SocketAddr,
     pub(super) state: u32,
-    /// 0: no process has it any more.
+    /// 0: no process holds the connection any more.
     pub(super) process: u32,
 }
 
-/// The rows of an IPv4 or IPv6 table. A count that promises more than there is gives what there is.
+/// The rows of an IPv4 or IPv6 table, of which the first word is the count. If it promises more rows than there are, gives
+/// those there are.
 pub(super) fn parse_rows(words: &[u32], is_v6: bool) -> impl Iterator<Item = Row> + '_ {
     let size = if is_v6 { IPV6_ROW_WORDS } else { IPV4_ROW_WORDS };
     let (count, rest) = words.split_first().map_or((0, &[][..]), |(count, rest)| (*count, rest));
@@ -56,13 +57,13 @@ fn parse_ipv6_row(row: &[u32]) -> Option<Row> {
     Some(Row { local: at(local, local_port), remote: at(remote, remote_port), state, process })
 }
 
-/// A port is in network order in the first two octets of its word; the others may hold anything.
+/// A port is in network order in the first two octets of its word; the other two may hold anything.
 fn parse_port(word: u32) -> u16 {
     let [high, low, ..] = word.to_ne_bytes();
     u16::from_be_bytes([high, low])
 }
 
-/// The process at the client's end of a connection, if the table has it.
+/// The process at the client's end of a connection.
 pub(super) fn find_client_process(words: &[u32], client: SocketAddr, door: SocketAddr) -> Option<u32> {
     parse_rows(words, client.is_ipv6())
         .find(|row| row.state == ESTABLISHED && row.local == client && row.remote == door)
@@ -89,7 +90,7 @@ mod tests {
 
     fn port(number: u16) -> u32 {
         let [high, low] = number.to_be_bytes();
-        // What is behind the port is not cleared by every version.
+        // Not every version of Windows clears the octets behind the port.
         word([high, low, 0xAA, 0x55])
     }
 
@@ -108,7 +109,7 @@ mod tests {
         assert_eq!(find_client_process(&table, client, address("127.0.0.2:2110")), None);
         assert_eq!(find_listener_process(&table, address("127.0.0.1:25")), Some(40));
         assert_eq!(find_listener_process(&table, address("127.0.0.1:2110")), None);
-        // Cut off, or with a count that lies.
+        // A table that is cut off, or whose count is wrong.
         assert_eq!(find_client_process(&table[..9], client, door), None);
         table[0] = u32::MAX;
         assert_eq!(find_client_process(&table, client, door), Some(20));

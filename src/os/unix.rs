@@ -1,5 +1,5 @@
-//! Unix: what one process of a user can find another one by: a folder only that user can open, a lock on a file in
-//! it, a socket beside it.
+//! Unix: how one process of a user finds another one: by a lock on a file and a socket, both in a folder that only this user
+//! can open.
 
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io;
@@ -14,13 +14,13 @@ use tokio::net::{UnixListener, UnixStream};
 /// The accepted end of a connection.
 pub(crate) type Stream = UnixStream;
 
-/// A folder for the running program that nobody else can open. The same for every process with the same
-/// environment, and where there is a session, for every process of the user.
+/// The folder for lock and socket, which only this user can open. Every process with the same environment finds the same
+/// folder; if the user has a login session, so does every process of the user.
 pub(crate) fn private_folder() -> io::Result<PathBuf> {
     let me = my_uid();
     let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let session = [absolute("XDG_RUNTIME_DIR"), Some(format!("/run/user/{me}").into())];
-    // After `su` the variable still names the folder of the user before.
+    // After `su` the variable still names the folder of the previous user.
     let session = session.into_iter().flatten().find(|path| path.metadata().is_ok_and(|m| m.is_dir() && m.uid() == me));
     let state = absolute("XDG_STATE_HOME").or_else(|| Some(std::env::home_dir()?.join(".local/state")));
     let mut candidates: Vec<_> = session.into_iter().chain(state).map(|base| base.join("ostler")).collect();
@@ -35,7 +35,7 @@ pub(crate) fn private_folder() -> io::Result<PathBuf> {
     result
 }
 
-/// Makes the folder if need be, and sure that it is a folder, this user's, and closed to everyone else.
+/// Creates the folder if necessary, and makes sure that it is a folder, belongs to this user and is closed to others.
 fn make_private(folder: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     let opened = open_flags(OFlags::DIRECTORY).read(true).open(folder)?;
@@ -49,7 +49,7 @@ fn make_private(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Opens the file and locks it until it is closed or the process ends. `None`: another process has it.
+/// Opens the file and locks it until it is closed or the process ends. `None`: another process holds the lock.
 pub(crate) fn lock(path: &Path) -> io::Result<Option<File>> {
     let file = open_flags(OFlags::empty()).read(true).write(true).create(true).mode(0o600).open(path)?;
     if !file.metadata()?.is_file() {
@@ -62,7 +62,7 @@ pub(crate) fn lock(path: &Path) -> io::Result<Option<File>> {
     }
 }
 
-/// What the holder of the lock has written into the file.
+/// Opens the file to read what the holder of the lock has written.
 pub(crate) fn read_locked(path: &Path) -> io::Result<File> {
     open_flags(OFlags::empty()).read(true).open(path)
 }
@@ -73,7 +73,7 @@ fn open_flags(flags: OFlags) -> OpenOptions {
     options
 }
 
-/// Takes connections of this user's processes.
+/// Accepts connections of this user's processes.
 #[derive(Debug)]
 pub(crate) struct Acceptor(UnixListener);
 
@@ -107,9 +107,9 @@ pub(crate) fn connect(folder: &Path, name: &str) -> io::Result<Option<BlockingSt
     }
 }
 
-/// Takes the socket out of the folder, for whoever holds the lock.
+/// Removes the socket. Only the holder of the lock may call this.
 pub(crate) fn close(folder: &Path, name: &str) {
-    // What cannot be removed now is replaced at the next start.
+    // If this fails, the next start replaces the socket.
     let _ = remove_socket(&socket_path(folder, name));
 }
 
@@ -126,7 +126,7 @@ fn socket_path(folder: &Path, name: &str) -> PathBuf {
     folder.join(format!("{name}.sock"))
 }
 
-/// Raises the limit of open descriptors to this many, or as far as the system lets it.
+/// Raises the limit of open files to this many, or as far as the system allows.
 pub(crate) fn allow_descriptors(wanted: u64) {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);

@@ -1,6 +1,6 @@
-//! Windows: what one process of a user can find another one by: a file in the user's own application data that is
-//! opened for one writer only, and a named pipe. By default a pipe can be written to by its user, administrators
-//! and the system; others may at most open it for reading, which says nothing to them.
+//! Windows: how one process of a user finds another one: by a file in the user's application data that is open for one
+//! writer only, and by a named pipe. By default only the user, administrators and the system can write to a pipe; others can
+//! at most open it for reading, and then read nothing.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -18,7 +18,7 @@ const FILE_SHARE_WRITE: u32 = 2;
 const ERROR_FILE_NOT_FOUND: i32 = 2;
 const ERROR_SHARING_VIOLATION: i32 = 32;
 const ERROR_PIPE_BUSY: i32 = 231;
-/// The server may see who we are, and not act in our name.
+/// The server may see who the client is, but not act in their name.
 const SECURITY_IDENTIFICATION: u32 = 1 << 16;
 
 /// The user's own folder for data that stays on this computer.
@@ -29,8 +29,8 @@ pub(crate) fn private_folder() -> io::Result<PathBuf> {
     Ok(folder)
 }
 
-/// Opens the file so that nobody else can write to it until it is closed or the process ends. `None`: another
-/// process has it.
+/// Opens the file so that no other process can write to it until it is closed or the process ends. `None`: another process
+/// holds it.
 pub(crate) fn lock(path: &Path) -> io::Result<Option<File>> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).share_mode(FILE_SHARE_READ);
@@ -41,21 +41,21 @@ pub(crate) fn lock(path: &Path) -> io::Result<Option<File>> {
     }
 }
 
-/// What the holder of the lock has written into the file.
+/// Opens the file to read what the holder of the lock has written.
 pub(crate) fn read_locked(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).share_mode(FILE_SHARE_READ | FILE_SHARE_WRITE).open(path)
 }
 
-/// Takes connections of this user's processes.
+/// Accepts connections of this user's processes.
 #[derive(Debug)]
 pub(crate) struct Acceptor {
     name: String,
-    /// The end of the pipe the next client gets.
+    /// The end of the pipe that the next client gets.
     next: NamedPipeServer,
 }
 
 impl Acceptor {
-    /// Opens the pipe; fails if anyone has one of that name.
+    /// Opens the pipe; fails if one of that name exists.
     pub(crate) fn open(_folder: &Path, name: &str) -> io::Result<Self> {
         let name = pipe_name(name);
         let next = ServerOptions::new().first_pipe_instance(true).reject_remote_clients(true).create(&name)?;
@@ -65,7 +65,7 @@ impl Acceptor {
     /// The next connection. Nothing is lost when the future is dropped.
     pub(crate) async fn accept(&mut self) -> io::Result<Stream> {
         if let Err(error) = self.next.connect().await {
-            // A client that came and went in between: the end is made ready for another one.
+            // The client came and went in between: make this end ready for another one.
             self.next.disconnect()?;
             return Err(error);
         }
@@ -74,9 +74,9 @@ impl Acceptor {
     }
 }
 
-/// Connects to the pipe. `None`: nobody listens.
+/// Connects to the pipe. `None`: there is no pipe. While all its ends are taken, waits for one for some seconds.
 pub(crate) fn connect(_folder: &Path, name: &str) -> io::Result<Option<File>> {
-    let patience = Instant::now() + Duration::from_secs(5);
+    let until = Instant::now() + Duration::from_secs(5);
     let mut options = OpenOptions::new();
     options.read(true).write(true).security_qos_flags(SECURITY_IDENTIFICATION);
     loop {
@@ -84,14 +84,14 @@ pub(crate) fn connect(_folder: &Path, name: &str) -> io::Result<Option<File>> {
             Ok(file) => return Ok(Some(file)),
             Err(error) => match error.raw_os_error() {
                 Some(ERROR_FILE_NOT_FOUND) => return Ok(None),
-                Some(ERROR_PIPE_BUSY) if Instant::now() < patience => std::thread::sleep(Duration::from_millis(20)),
+                Some(ERROR_PIPE_BUSY) if Instant::now() < until => std::thread::sleep(Duration::from_millis(20)),
                 _ => return Err(error),
             },
         }
     }
 }
 
-/// A pipe is gone with its last handle.
+/// Nothing to do: a pipe disappears with its last handle.
 pub(crate) fn close(_folder: &Path, _name: &str) {}
 
 fn pipe_name(name: &str) -> String {

@@ -1,6 +1,6 @@
-//! Windows: who owns a loopback connection, and waiting for the end of a process. The table of connections gives the process at its client's end, the
-//! process's token its user. The only place with `unsafe` on Windows: these calls have no safe wrapper in the standard
-//! library. Seen to work under Wine only.
+//! Windows: who owns a loopback connection, and waiting for a process to end. The table of connections gives the process at
+//! the client's end, and the process's token its user. The only file with `unsafe` on Windows, because the standard library
+//! has no safe wrapper for these calls. Tested under Wine only.
 #![allow(unsafe_code)]
 
 use std::net::SocketAddr;
@@ -19,13 +19,13 @@ use windows_sys::Win32::System::Threading::{
 use super::peer::PeerOwner;
 use super::tcp_table;
 
-/// The table grows while it is asked for; so often is it asked again.
+/// The table may grow between two calls; how often to ask again with a larger buffer.
 const MAX_TABLE_TRIES: usize = 8;
-/// The longest path of a program, in UTF-16 units: longer ones are cut by the system.
+/// The longest path of a program in UTF-16 units; the system cuts longer ones.
 const MAX_PATH_UNITS: usize = 1024;
 
 pub(super) fn owner_of(client: SocketAddr, door: SocketAddr) -> PeerOwner {
-    // A socket that takes both families names IPv4 addresses in IPv6.
+    // A socket for both families shows IPv4 addresses as IPv4-mapped IPv6 ones.
     let client = SocketAddr::new(client.ip().to_canonical(), client.port());
     let door = SocketAddr::new(door.ip().to_canonical(), door.port());
     let asked = || read_table(client.is_ipv6()).map(|words| tcp_table::find_client_process(&words, client, door));
@@ -40,10 +40,10 @@ pub(super) fn owner_of(client: SocketAddr, door: SocketAddr) -> PeerOwner {
     }
     let owner = match (User::of(process), User::of_this_process()) {
         (Some(theirs), Some(ours)) if theirs.is(&ours) => PeerOwner::Me,
-        // A process that may not be looked into belongs to somebody else, or has more rights than we have.
+        // A process that cannot be opened belongs to another user, or has more rights than ostler.
         _ => PeerOwner::Other(process),
     };
-    // Its number may have been given to another process meanwhile; then the connection is not in its hands any more.
+    // Ask again: if the client has ended, Windows may have given its number to another process meanwhile.
     if asked() == Some(Some(process)) { owner } else { PeerOwner::Gone }
 }
 
@@ -56,9 +56,9 @@ pub(super) fn port_holder(address: SocketAddr) -> Option<String> {
     }
 }
 
-/// See `os::wait_for_process`. A process that cannot be waited for is gone, or not ours.
-pub(super) fn wait_for(process: u32, patience: Duration) -> bool {
-    let milliseconds = u32::try_from(patience.as_millis()).unwrap_or(u32::MAX - 1);
+/// See `os::wait_for_process`. A process that cannot be opened has ended, or is not ours.
+pub(super) fn wait_for(process: u32, limit: Duration) -> bool {
+    let milliseconds = u32::try_from(limit.as_millis()).unwrap_or(u32::MAX - 1);
     // SAFETY: takes numbers and gives a handle, or null.
     let handle = unsafe { OpenProcess(PROCESS_SYNCHRONIZE, 0, process) };
     if handle.is_null() {
@@ -70,7 +70,7 @@ pub(super) fn wait_for(process: u32, patience: Duration) -> bool {
     waited != WAIT_TIMEOUT
 }
 
-/// The table of TCP connections of a family, in words.
+/// The table of TCP connections of one address family.
 fn read_table(is_v6: bool) -> Option<Vec<u32>> {
     let family = u32::from(if is_v6 { AF_INET6 } else { AF_INET });
     let mut words: Vec<u32> = vec![0; 1024];
@@ -82,7 +82,7 @@ fn read_table(is_v6: bool) -> Option<Vec<u32>> {
         };
         match result {
             NO_ERROR => return Some(words),
-            // Twice what is needed now: connections come and go while the system counts them.
+            // Twice what is needed now: more connections may come before the next call.
             ERROR_INSUFFICIENT_BUFFER => words.resize(words.len().max(usize::try_from(size).ok()? / 4) * 2, 0),
             _ => return None,
         }
@@ -90,7 +90,7 @@ fn read_table(is_v6: bool) -> Option<Vec<u32>> {
     None
 }
 
-/// A handle that is closed.
+/// A handle that is closed when dropped.
 struct Handle(HANDLE);
 
 impl Drop for Handle {
@@ -100,7 +100,7 @@ impl Drop for Handle {
     }
 }
 
-/// The user of a process: `TOKEN_USER` and, behind it, the SID it points to.
+/// The user of a process: a `TOKEN_USER` and, behind it, the SID it points to.
 struct User(Vec<usize>);
 
 impl User {
@@ -121,7 +121,7 @@ impl User {
             return None;
         }
         let token = Handle(token);
-        // A SID has at most 68 octets; with the structure before it that is well below this, and aligned for a pointer.
+        // A SID has at most 68 octets, so structure and SID fit. `usize` aligns the buffer for a pointer.
         let mut user = vec![0usize; 64];
         let size = u32::try_from(user.len() * size_of::<usize>()).ok()?;
         let mut used = 0;

@@ -1,6 +1,6 @@
-//! macOS: a property list in `~/Library/LaunchAgents` (launchd.plist(5)). launchd reads it at the next login; nothing is
-//! started now. That a person has switched the agent off in the system's settings (macOS 13 and later) is kept where no
-//! other program can read it.
+//! macOS: a property list in `~/Library/LaunchAgents` (launchd.plist(5)). launchd reads it at the next login and starts
+//! nothing now. If the user switches the agent off in the system's settings (macOS 13 and later), other programs cannot see
+//! that.
 
 use roxmltree::{Document, Node, ParsingOptions};
 
@@ -8,13 +8,13 @@ use roxmltree::{Document, Node, ParsingOptions};
 use super::{AutostartError, Start, State, read, remove, write};
 
 const LABEL: &str = "ostler";
-/// Many times what ours has; the file could be anybody's.
+/// Many times what ostler's list has. Another program may have written the file, so it must not make the parser work for long.
 const MOST_NODES: u32 = 1000;
 
 fn build(start: &Start) -> Result<String, AutostartError> {
     let mut arguments = String::new();
     for word in start.words()? {
-        // XML has no spelling for them, with or without an escape.
+        // XML cannot express control characters, not even escaped.
         if word.contains(|c: char| c.is_control()) {
             return Err(AutostartError::Path { path: word.into(), why: "has a control character" });
         }
@@ -51,7 +51,7 @@ fn escape(text: &str) -> String {
 enum Starts {
     Nothing,
     Words(Vec<String>),
-    /// It is no list that ostler can read (a binary one, perhaps).
+    /// ostler cannot read the list; it may be in the binary format.
     Unclear,
 }
 
@@ -65,7 +65,7 @@ fn parse(text: &str) -> Starts {
         elements.get(at + 1)
     };
     let is_true = |key: &str| value(key).is_some_and(|node| node.has_tag_name("true"));
-    // KeepAlive, as a flag or with conditions, starts it too.
+    // KeepAlive, as a flag or with conditions, starts the agent too.
     let starts = is_true("RunAtLoad") || value("KeepAlive").is_some_and(|node| !node.has_tag_name("false"));
     if is_true("Disabled") || !starts {
         return Starts::Nothing;

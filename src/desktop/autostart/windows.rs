@@ -1,5 +1,6 @@
-//! Windows: a value of the key `Run` of the current user. The Task Manager's switch is a value of the same name in
-//! `StartupApproved\Run`, whose first octet is odd when it is off (seen on Windows 10; Microsoft has no words on it).
+//! Windows: a value in the key `Run` of the current user. The Task Manager's switch is a value of the same name in
+//! `StartupApproved\Run`, whose first octet is odd when the entry is off (seen on Windows 10; Microsoft does not document
+//! it).
 
 #[cfg_attr(not(windows), allow(unused_imports))]
 use super::{AutostartError, Start, State};
@@ -11,13 +12,13 @@ const APPROVED: &str = r"Software\Microsoft\Windows\CurrentVersion\Explorer\Star
 #[cfg(windows)]
 const NAME: &str = "ostler";
 
-/// The command line: every argument in quotes, as `CommandLineToArgvW` takes them apart.
+/// The command line: every argument in quotes, in the way `CommandLineToArgvW` reads them.
 fn build(start: &Start) -> Result<String, AutostartError> {
     let quoted: Vec<_> = start.words()?.into_iter().map(quote).collect();
     Ok(quoted.join(" "))
 }
 
-/// Backslashes count only before a quotation mark: there they are doubled.
+/// Quotes an argument. Backslashes are special only before a quotation mark, where they are doubled.
 fn quote(word: &str) -> String {
     let mut quoted = String::from("\"");
     let mut backslashes = 0;
@@ -31,7 +32,7 @@ fn quote(word: &str) -> String {
     quoted + &"\\".repeat(backslashes) + "\""
 }
 
-/// The arguments of a command line. The first is a path, in which backslashes mean nothing else.
+/// Splits a command line into arguments. In the first one, the path of the program, backslashes are never escapes.
 fn split(line: &str) -> Option<Vec<String>> {
     let line = line.trim();
     let (program, rest) = match line.strip_prefix('"') {
@@ -69,7 +70,7 @@ fn split(line: &str) -> Option<Vec<String>> {
     }
 }
 
-/// Whether the Task Manager has switched it off.
+/// Whether the user has switched the entry off in the Task Manager.
 fn is_switched_off(approved: &[u8]) -> bool {
     approved.first().is_some_and(|octet| octet & 1 == 1)
 }

@@ -1,6 +1,6 @@
-//! Linux and its like: `ostler.desktop` in the autostart folder (Desktop Application Autostart Specification 0.5, Desktop
-//! Entry Specification 1.5), and the link by which systemd starts `ostler.service`, for machines without a desktop. That
-//! link is only looked at and taken away: making it is `systemctl --user enable`, which also knows where the unit is.
+//! Linux and the BSDs: `ostler.desktop` in the autostart folder (Desktop Application Autostart Specification 0.5, Desktop
+//! Entry Specification 1.5), and the link that makes systemd start `ostler.service`, for computers without a desktop. That
+//! link is only read and removed here; `systemctl --user enable` creates it, and knows where the unit is.
 
 use std::path::{Path, PathBuf};
 
@@ -8,17 +8,17 @@ use std::path::{Path, PathBuf};
 use super::{AutostartError, Start, State, read, remove, write};
 
 const NAME: &str = "ostler.desktop";
-/// Starts a program whose path has a percent sign: GLib looks for the program before it reads `%%` as `%`.
+/// Starts a program whose path has a percent sign: GLib looks for the program before it turns `%%` into `%`.
 const ENV: &str = "/usr/bin/env";
 const UNIT: &str = "ostler.service";
-/// An entry of the user that takes back one of the administrator.
+/// An entry of the user that hides the administrator's entry of the same name.
 const HIDDEN: &str = "[Desktop Entry]\nType=Application\nName=ostler\nHidden=true\n";
 
-/// The folders in which autostart entries and systemd's links lie: the user's own first.
+/// Where autostart entries and systemd's links are.
 struct Folders {
     own: PathBuf,
     common: Vec<PathBuf>,
-    /// The administrator's units for everyone.
+    /// The administrator's units for all users.
     units: PathBuf,
     /// `XDG_CURRENT_DESKTOP`.
     desktop: Option<String>,
@@ -41,7 +41,7 @@ impl Folders {
         self.own.join("autostart").join(NAME)
     }
 
-    /// The first entry there is; it alone counts.
+    /// The first entry found, in the user's folder before the common ones. Desktops ignore the others.
     fn entry(&self) -> Result<Option<(PathBuf, String)>, AutostartError> {
         for folder in std::iter::once(&self.own).chain(&self.common) {
             let file = folder.join("autostart").join(NAME);
@@ -56,7 +56,7 @@ impl Folders {
         self.own.join("systemd/user")
     }
 
-    /// The links in the folders `*.wants` that make systemd start the unit, unless it is masked.
+    /// The links in `*.wants` folders that make systemd start the unit. None if the user has masked it.
     fn links(&self, units: &Path) -> Vec<PathBuf> {
         let mask = self.own_units().join(UNIT);
         if std::fs::read_link(mask).is_ok_and(|target| target == Path::new("/dev/null")) {
@@ -127,7 +127,7 @@ pub(super) fn off() -> Result<(), AutostartError> {
     Folders::of_the_system()?.off()
 }
 
-/// The text of the entry.
+/// The text of the autostart entry.
 fn build(start: &Start) -> Result<String, AutostartError> {
     let words = start.words()?;
     // "The name or path of the executable program may not contain the equal sign."
@@ -145,7 +145,7 @@ fn build(start: &Start) -> Result<String, AutostartError> {
     ))
 }
 
-/// An argument of Exec: quoted if it has a reserved character, with every percent sign doubled.
+/// Writes an argument of Exec: quoted if it has a reserved character, with every percent sign doubled.
 fn quote(word: &str) -> String {
     const RESERVED: &str = " \t\n\"'\\><~|&;$*?#()`";
     let word = word.replace('%', "%%");
@@ -162,7 +162,7 @@ fn quote(word: &str) -> String {
     quoted + "\""
 }
 
-/// The escapes of every value of type string, which come on top of the quoting.
+/// Escapes a value of type string. This comes on top of the quoting of arguments.
 fn escape(value: &str) -> String {
     let escaped = value.replace('\\', "\\\\").replace('\n', "\\n").replace('\t', "\\t").replace('\r', "\\r");
     match escaped.strip_prefix(' ') {
@@ -188,7 +188,7 @@ fn unescape(value: &str) -> String {
     text
 }
 
-/// What an entry says of itself.
+/// An autostart entry, as far as it matters here.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Entry {
     /// Unescaped, still quoted.
@@ -211,7 +211,7 @@ impl Entry {
                 "Exec" => entry.exec = unescape(value),
                 "TryExec" => entry.try_exec = Some(unescape(value)),
                 "Hidden" => entry.is_off |= matches!(value, "true" | "1"),
-                // What GNOME, Cinnamon and MATE write when their settings switch it off.
+                // GNOME, Cinnamon and MATE write these when the user switches the entry off in their settings.
                 "X-GNOME-Autostart-enabled" | "X-MATE-Autostart-enabled" => {
                     entry.is_off |= matches!(value, "false" | "0");
                 }
@@ -223,7 +223,7 @@ impl Entry {
         entry
     }
 
-    /// Whether this desktop, if one is known, starts it.
+    /// Whether this desktop starts the entry. An unknown desktop is taken to start entries for any desktop.
     fn counts(&self, desktop: Option<&str>) -> bool {
         let is_among = |names: &[String]| {
             desktop.is_some_and(|desktop| desktop.split(':').any(|d| names.iter().any(|name| name == d)))
@@ -235,7 +235,7 @@ impl Entry {
         !self.is_off && shown
     }
 
-    /// The command; `None` if it is not well formed, or desktops pass it over because TryExec is not there.
+    /// The command; `None` if it is not well formed, or if desktops skip the entry because the program in TryExec is missing.
     fn words(&self) -> Option<Vec<String>> {
         let passed_over =
             self.try_exec.as_ref().is_some_and(|file| file.starts_with('/') && !Path::new(file).is_file());
@@ -247,7 +247,8 @@ impl Entry {
     }
 }
 
-/// The arguments of Exec without their quoting; a field code on its own stands for nothing here.
+/// Splits Exec into arguments and removes their quoting. Field codes such as `%U` are dropped, as desktops do when no file is
+/// opened.
 fn split(exec: &str) -> Option<Vec<String>> {
     let mut words = Vec::new();
     let mut chars = exec.chars().peekable();
@@ -290,7 +291,7 @@ mod tests {
         Start { program: program.into(), settings: settings.map(PathBuf::from) }
     }
 
-    /// A home with nothing in it, and a program.
+    /// An empty home folder, and a program.
     struct Home {
         folder: tempfile::TempDir,
         folders: Folders,

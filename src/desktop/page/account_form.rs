@@ -16,11 +16,9 @@ use super::layout::{check, field};
 use super::{App, Shared};
 use crate::config::presets::Presets;
 use crate::config::{self, Change, EditError, ServerLocation, common_username, value};
+use crate::os::control::SETTINGS_RELOAD_TIMEOUT;
 use crate::vault::servers_with_secret;
 use ostler_mail::account::{Account, Protocol, Security, Server};
-
-/// How long the running ostler may take to see that its settings have changed.
-const SETTINGS_RELOAD_TIMEOUT: Duration = Duration::from_secs(6);
 
 #[derive(Deserialize)]
 pub(super) struct ChangeForm {

@@ -12,6 +12,7 @@ use super::Shared;
 use super::add::{AccountRequest, Fields};
 use super::jobs::{JobCommand, Phase, Screen, Trouble};
 use crate::config::presets::Presets;
+use crate::os::control::SETTINGS_RELOAD_TIMEOUT;
 use crate::setup::find::{Finding, NotFound, Search};
 use crate::setup::keep::{KeepError, keep};
 use crate::setup::trial::{Outcome, Trial};
@@ -19,9 +20,6 @@ use crate::setup::{Plan, ServerChoice, SetupUi};
 use ostler_mail::account::{Account, Trust};
 use ostler_mail::failure::Failure;
 use ostler_mail::failure::error_chain;
-
-/// How long the running ostler may take to see that its settings have changed.
-const SETTINGS_RELOAD_TIMEOUT: Duration = Duration::from_secs(6);
 
 /// What one go at it came to.
 enum Attempt {

@@ -1,5 +1,5 @@
 //! The icon on Linux and the BSDs: a StatusNotifierItem on the session bus, which needs no toolkit and no message loop. It
-//! comes back by itself when the panel is started again.
+//! comes back by itself when the panel restarts.
 
 use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, channel};
@@ -12,13 +12,13 @@ use zbus::names::BusName;
 use super::menu::{ShownIcon, forward_clicks};
 use super::{MenuAction, TrayLink, TrayView};
 
-/// The panel, as the bus knows it.
+/// The name on the bus by which a panel that shows such icons is known.
 const WATCHER_NAME: &str = "org.kde.StatusNotifierWatcher";
-/// A panel that starts at the same login as ostler may take this long.
+/// How long a panel that starts at the same login as ostler may take.
 const PANEL_START_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Serves with an icon beside it.
-pub fn run_with_icon(serve: impl FnOnce(TrayLink) -> ExitCode + Send + 'static) -> ExitCode {
+/// Runs `serve` on this thread, with the icon in a second one.
+pub(crate) fn run_with_icon(serve: impl FnOnce(TrayLink) -> ExitCode + Send + 'static) -> ExitCode {
     let (show, views) = channel();
     let (sender, actions) = mpsc::unbounded_channel();
     let spawned = std::thread::Builder::new().name("tray".into()).spawn(move || run_icon(&views, &sender));
@@ -28,7 +28,7 @@ pub fn run_with_icon(serve: impl FnOnce(TrayLink) -> ExitCode + Send + 'static) 
     serve(TrayLink { show: Box::new(move |view| drop(show.send(view))), actions })
 }
 
-/// Shows what comes until nothing more comes.
+/// Shows each view until the sender is gone.
 fn run_icon(views: &Receiver<TrayView>, sender: &mpsc::UnboundedSender<MenuAction>) {
     let Ok(first) = views.recv() else { return };
     forward_clicks(sender);
@@ -37,8 +37,8 @@ fn run_icon(views: &Receiver<TrayView>, sender: &mpsc::UnboundedSender<MenuActio
         Err(error) => {
             tracing::debug!("no icon: {error}");
             tracing::warn!(
-                "there is no icon, because this session has no message bus (D-Bus); ostler works all the same, and \
-                 ostler status shows what it does"
+                "there is no icon, because this session has no message bus (D-Bus); ostler works without it, and \
+                 ostler status shows what it is doing"
             );
             return;
         }
@@ -56,8 +56,8 @@ fn run_icon(views: &Receiver<TrayView>, sender: &mpsc::UnboundedSender<MenuActio
     }
 }
 
-/// Says how to get an icon where the desktop shows none, and ends ostler with the session: without this the ostler of a
-/// session that is over would go on without an icon, and the next one find it running.
+/// Logs how to get an icon if the desktop shows none, and ends ostler when the session does. Otherwise ostler would go on
+/// without an icon after the session, and the ostler of the next session would find it running.
 fn quit_with_session(sender: &mpsc::UnboundedSender<MenuAction>) {
     let Ok(bus) = Connection::session() else { return };
     std::thread::sleep(PANEL_START_TIMEOUT);
@@ -85,7 +85,7 @@ fn how_to_get_an_icon(desktop: &str) -> String {
         "put a status tray (it may be called system tray or StatusNotifier) into your panel"
     };
     format!(
-        "this desktop shows no icon of ostler: {how}; ostler works all the same, and ostler status shows what it does"
+        "this desktop does not show ostler's icon: {how}; ostler works without it, and ostler status shows what it is doing"
     )
 }
 

@@ -1,4 +1,4 @@
-//! The menu and the icon as the library has them, made to look like a [`TrayView`]. All of it stays in one thread.
+//! Makes the icon and the menu of the crate `tray-icon` look like a [`TrayView`]. All of it must stay in one thread.
 
 use tokio::sync::mpsc;
 use tray_icon::menu::{CheckMenuItem, IsMenuItem, Menu, MenuEvent, MenuItem, PredefinedMenuItem};
@@ -15,14 +15,14 @@ pub(super) struct ShownIcon {
     view: TrayView,
 }
 
-/// A line of the menu that is there.
+/// A line of the menu that is shown.
 enum Line {
     Separator,
     Plain(MenuItem),
     Switch(CheckMenuItem),
 }
 
-/// From now on clicks become actions. A left click is the action to see the page.
+/// From now on clicks become actions. A left click on the icon opens the page.
 pub(super) fn forward_clicks(actions: &mpsc::UnboundedSender<MenuAction>) {
     let sender = actions.clone();
     MenuEvent::set_event_handler(Some(move |event: MenuEvent| {
@@ -39,13 +39,12 @@ pub(super) fn forward_clicks(actions: &mpsc::UnboundedSender<MenuAction>) {
 }
 
 impl ShownIcon {
-    /// Puts the icon into the panel.
     pub(super) fn new(view: TrayView) -> tray_icon::Result<Self> {
         let (menu, lines) = build_menu(&view.items);
-        // On a panel without it a program is shown by its number.
+        // Without an id some panels show the number of the process.
         let builder =
             TrayIconBuilder::new().with_id("ostler").with_tooltip(tooltip_text(&view)).with_menu(Box::new(menu));
-        // A title is text beside the icon on macOS, and the name of the program elsewhere.
+        // On macOS a title is text beside the icon; elsewhere it names the program.
         #[cfg(not(target_os = "macos"))]
         let builder = builder.with_title("ostler");
         let builder = builder.with_menu_on_left_click(false);
@@ -56,7 +55,7 @@ impl ShownIcon {
         Ok(Self { icon: builder.build()?, lines, view })
     }
 
-    /// Shows this from now on. Only what is different is touched: a menu may be open.
+    /// Shows another view. Changes only what is different, because a menu that is replaced while it is open closes.
     pub(super) fn change(&mut self, view: TrayView) {
         if view.icon != self.view.icon {
             log_error(self.icon.set_icon(load_icon(view.icon)));
@@ -72,7 +71,7 @@ impl ShownIcon {
         self.view = view;
     }
 
-    /// Changes the words of the lines that are there. `false`: they are other lines now.
+    /// Changes the text of the lines that are there. `false`: the menu has other lines now and must be built again.
     fn retouch(&self, items: &[Item]) -> bool {
         if !items.iter().map(item_key).eq(self.view.items.iter().map(item_key)) {
             return false;
@@ -82,7 +81,7 @@ impl ShownIcon {
                 (Line::Plain(line), Item::Line { text, .. }) if item != before => {
                     line.set_text(escape_ampersands(text))
                 }
-                // A click has changed it already, rightly or not.
+                // Set even if it has not changed: a click has flipped the switch already, perhaps without success.
                 (Line::Switch(line), Item::Switch { on, .. }) => line.set_checked(*on),
                 _ => {}
             }
@@ -91,7 +90,7 @@ impl ShownIcon {
     }
 }
 
-/// What makes a line another one.
+/// Two items with the same key differ in their text only.
 fn item_key(item: &Item) -> Option<(Option<&MenuAction>, bool)> {
     match item {
         Item::Separator => None,
@@ -136,13 +135,13 @@ fn append(menu: &Menu, line: &dyn IsMenuItem) {
     }
 }
 
-/// An `&` in a name underlines no letter.
+/// A single `&` would underline the next letter.
 fn escape_ampersands(text: &str) -> String {
     text.replace('&', "&&")
 }
 
-/// Panels on Linux show the title above it, others only this; some take it for markup, which a provider's words must not
-/// become.
+/// Panels on Linux show the title above the tooltip, the others do not. Some panels take it for markup, which a provider's
+/// words must not become.
 fn tooltip_text(view: &TrayView) -> String {
     if cfg!(any(windows, target_os = "macos")) {
         format!("ostler: {}", view.tooltip)

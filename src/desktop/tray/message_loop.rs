@@ -1,5 +1,5 @@
-//! The icon on Windows and macOS: the thread that made it has to run the system's message loop, and on macOS that has to
-//! be the main thread. So the main thread is the icon's, and ostler serves in a second one.
+//! The icon on Windows and macOS. The thread that creates it has to run the system's message loop, and on macOS that must be
+//! the main thread. So the main thread belongs to the icon, and ostler serves in a second one.
 
 use std::process::ExitCode;
 
@@ -12,20 +12,20 @@ use winit::window::WindowId;
 use super::menu::{ShownIcon, forward_clicks};
 use super::{TrayLink, TrayView};
 
-/// What a main thread has by default nearly everywhere, and more than a second one.
+/// The stack of the serving thread: as large as that of a main thread usually is.
 const STACK_OCTETS: usize = 8 * 1024 * 1024;
 
-/// What the serving thread tells the loop.
+/// What the serving thread sends to the loop.
 enum LoopEvent {
     Show(Box<TrayView>),
     End,
 }
 
-/// Serves with an icon beside it. Has to be called on the main thread.
-pub fn run_with_icon(serve: impl FnOnce(TrayLink) -> ExitCode + Send + 'static) -> ExitCode {
+/// Runs `serve` in a second thread, with the icon on this one, which must be the main thread.
+pub(crate) fn run_with_icon(serve: impl FnOnce(TrayLink) -> ExitCode + Send + 'static) -> ExitCode {
     let (sender, actions) = mpsc::unbounded_channel();
     let mut builder = EventLoop::with_user_event();
-    // No place in the Dock and no menu bar: there is only the icon.
+    // No entry in the Dock and no menu bar, only the icon.
     #[cfg(target_os = "macos")]
     {
         use winit::platform::macos::{ActivationPolicy, EventLoopBuilderExtMacOS};
@@ -34,7 +34,7 @@ pub fn run_with_icon(serve: impl FnOnce(TrayLink) -> ExitCode + Send + 'static) 
     let messages = match builder.build() {
         Ok(messages) => messages,
         Err(error) => {
-            tracing::warn!("there is no icon, ostler works all the same: {error}");
+            tracing::warn!("there is no icon, but ostler works without it: {error}");
             return serve(TrayLink { show: Box::new(|_| ()), actions });
         }
     };
@@ -55,12 +55,12 @@ pub fn run_with_icon(serve: impl FnOnce(TrayLink) -> ExitCode + Send + 'static) 
         }
     };
     if let Err(error) = messages.run_app(&mut Panel::default()) {
-        tracing::warn!("the icon is gone, ostler works all the same: {error}");
+        tracing::warn!("the icon is gone, but ostler works without it: {error}");
     }
     serving.join().unwrap_or(ExitCode::FAILURE)
 }
 
-/// However the serving thread ends, the loop does too.
+/// Ends the message loop when dropped, so that it ends with the serving thread even if that panics.
 struct EndsTheLoop(EventLoopProxy<LoopEvent>);
 
 impl Drop for EndsTheLoop {
@@ -86,8 +86,8 @@ impl ApplicationHandler<LoopEvent> for Panel {
                 Some(shown) => shown.change(*view),
                 None => match ShownIcon::new(*view) {
                     Ok(shown) => self.shown = Some(shown),
-                    // The taskbar may not be there yet; the next change tries again.
-                    Err(error) => tracing::warn!("there is no icon for now, ostler works all the same: {error}"),
+                    // The taskbar may not be there yet; the next view tries again.
+                    Err(error) => tracing::warn!("there is no icon for now, but ostler works without it: {error}"),
                 },
             },
         }

@@ -6,7 +6,7 @@ use tray_icon::Icon;
 
 use super::IconState;
 
-/// Windows wants 32 pixels; panels elsewhere are 16 to 48 high and scale down by themselves.
+/// Windows wants 32 pixels. Panels elsewhere are 16 to 48 pixels high and scale down by themselves.
 #[cfg(windows)]
 macro_rules! picture {
     ($name:literal) => {
@@ -20,7 +20,7 @@ macro_rules! picture {
     };
 }
 
-/// The picture for an icon state; `None` would be a defect of the file.
+/// The picture for an icon state; `None` would be a defect of the image file.
 pub(super) fn load_icon(icon: IconState) -> Option<Icon> {
     let file: &[u8] = match icon {
         IconState::Working => picture!("working"),
@@ -30,7 +30,7 @@ pub(super) fn load_icon(icon: IconState) -> Option<Icon> {
         IconState::Offline => picture!("offline"),
     };
     let mut decoder = png::Decoder::new(Cursor::new(file));
-    // Whatever the tool that made it thought best.
+    // The tool that made the files chooses palette or RGB as it likes.
     decoder.set_transformations(png::Transformations::EXPAND | png::Transformations::ALPHA);
     let mut reader = decoder.read_info().ok()?;
     let mut rgba = vec![0; reader.output_buffer_size()?];

@@ -1,4 +1,4 @@
-//! What icon, tooltip and menu say, and what a click on a line of the menu asks for.
+//! What icon, tooltip and menu say, and what a click on a line of the menu does.
 
 use time::format_description::well_known::Rfc3339;
 use time::{OffsetDateTime, UtcOffset};
@@ -8,82 +8,70 @@ use crate::events::notice::PageTarget;
 use crate::events::{AccountState, AccountStatus, Overview};
 use ostler_mail::failure::{spoken, without_control};
 
-/// The longest line, in characters: Windows takes 127 for a tooltip, and no panel shows more.
+/// The longest tooltip. Windows takes 127 characters, and no panel shows more.
 const MAX_TOOLTIP_CHARS: usize = 110;
-/// A name longer than this is cut in the menu.
+/// Longer account names are cut in the menu.
 const MAX_NAME_CHARS: usize = 40;
-/// More accounts than this would make the menu taller than a small screen.
+/// With more accounts the menu would be taller than a small screen.
 const MAX_MENU_ACCOUNTS: usize = 15;
 
-/// The state of the whole, as the icon shows it.
+/// Which picture the icon shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum IconState {
-    /// At work, and nothing to do.
+pub(crate) enum IconState {
+    /// All is well, and no mail is moving.
     Working,
-    /// Mail is moving.
+    /// Mail is moving, or accounts are being checked.
     Busy,
     /// Something waits for the user.
     NeedsYou,
-    /// New clients are sent away because the user wants it.
     Paused,
-    /// There is no way to the provider.
+    /// No provider could be reached the last time.
     Offline,
 }
 
-/// What the user wants.
+/// What the user can choose in the menu.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum MenuAction {
-    /// To see the settings page.
+pub(crate) enum MenuAction {
+    /// Open the settings page.
     Open(PageTarget),
-    /// To have all servers tried.
+    /// Try all servers of all accounts.
     Check,
-    /// To have new clients sent away.
     Pause,
-    /// To have them served again.
     Resume,
-    /// To have ostler start at login, or no more.
+    /// Flip the start at login.
     StartAtLogin,
-    /// The end.
     Quit,
 }
 
 /// A line of the menu.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Item {
-    /// Between two groups.
+pub(crate) enum Item {
     Separator,
-    /// Something to read and, if a action belongs to it, to click.
+    /// Without an action it can be read, but not clicked.
     Line {
-        /// What it says.
         text: String,
-        /// What a click on it asks for.
         action: Option<MenuAction>,
     },
-    /// Something that is on or off.
     Switch {
-        /// What it says.
         text: String,
-        /// What a click on it asks for.
         action: MenuAction,
-        /// Whether it is on.
         on: bool,
     },
 }
 
-/// All that the icon shows.
+/// Everything the icon shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TrayView {
-    /// The picture.
-    pub icon: IconState,
+pub(crate) struct TrayView {
+    pub(crate) icon: IconState,
     /// One line.
-    pub tooltip: String,
+    pub(crate) tooltip: String,
     /// The menu, from the top.
-    pub items: Vec<Item>,
+    pub(crate) items: Vec<Item>,
 }
 
 impl MenuAction {
-    /// Names it for as long as the menu is there.
-    pub fn id(&self) -> String {
+    /// The id of its line in the menu.
+    pub(crate) fn id(&self) -> String {
         match self {
             Self::Open(PageTarget::Start) => "settings".into(),
             Self::Open(PageTarget::Guide) => "guide".into(),
@@ -97,8 +85,8 @@ impl MenuAction {
         }
     }
 
-    /// The action of that name.
-    pub fn from_id(id: &str) -> Option<Self> {
+    /// The inverse of [`id`](Self::id).
+    pub(crate) fn from_id(id: &str) -> Option<Self> {
         Some(match id {
             "settings" => Self::Open(PageTarget::Start),
             "guide" => Self::Open(PageTarget::Guide),
@@ -114,9 +102,8 @@ impl MenuAction {
 }
 
 impl TrayView {
-    /// The view of things as they are. `is_busy`: mail has been moving for a while; `is_checking`: accounts are being
-    /// checked.
-    pub fn new(now: &Overview, desktop: &dyn Desktop, is_busy: bool, is_checking: bool) -> Self {
+    /// `is_busy`: mail has been moving for a while. `is_checking`: accounts are being checked.
+    pub(crate) fn new(now: &Overview, desktop: &dyn Desktop, is_busy: bool, is_checking: bool) -> Self {
         let icon = choose_icon(now, is_busy);
         let items = build_menu(now, desktop, is_checking);
         Self { icon, tooltip: cut(&write_tooltip(now, icon, is_checking), MAX_TOOLTIP_CHARS), items }
@@ -143,22 +130,22 @@ fn choose_icon(now: &Overview, is_busy: bool) -> IconState {
 fn write_tooltip(now: &Overview, icon: IconState, is_checking: bool) -> String {
     let accounts = &now.accounts;
     if now.stopping {
-        return "ostler ends when the messages under way are through".into();
+        return "ostler is ending as soon as messages under way are through".into();
     }
     match icon {
-        IconState::Paused => "paused: mail programs are asked to come back later".into(),
+        IconState::Paused => "paused: mail programs are asked to try again later".into(),
         IconState::NeedsYou => describe_need(now),
-        IconState::Busy if is_checking => "trying every server".into(),
+        IconState::Busy if is_checking => "checking every server".into(),
         IconState::Busy => "mail is moving".into(),
-        IconState::Offline => "no way to your mail provider just now".into(),
+        IconState::Offline => "your mail provider cannot be reached just now".into(),
         IconState::Working if accounts.is_empty() => "there is no mail account yet".into(),
         IconState::Working if accounts.iter().any(|(_, a)| a.state == AccountState::Trouble) => {
-            "trouble with a mail provider, it may pass".into()
+            "trouble with a mail provider, which may pass".into()
         }
         IconState::Working => {
             match accounts.iter().filter_map(|(_, a)| a.last_fetch.as_ref().max(a.last_send.as_ref())).max() {
                 Some(last) => format!("all is well, last mail at {}", format_clock(last)),
-                None => "ready, no mail program has come yet".into(),
+                None => "ready; no mail program has connected yet".into(),
             }
         }
     }
@@ -166,7 +153,7 @@ fn write_tooltip(now: &Overview, icon: IconState, is_checking: bool) -> String {
 
 fn describe_need(now: &Overview) -> String {
     if now.settings_mistake.is_some() {
-        return "the changed settings file is wrong, the last good settings stay in force".into();
+        return "the changed settings file is wrong; the last good settings stay in force".into();
     }
     if let Some((name, account)) = now.accounts.iter().find(|(_, a)| a.state == AccountState::NeedsYou) {
         let why = account.last_failure.as_deref().unwrap_or("the last try failed");
@@ -222,7 +209,7 @@ fn write_account_line(name: &str, account: &AccountStatus) -> String {
         // Used before ostler was started again: the saved history knows the times.
         AccountState::Unused if account.last_fetch.is_some() || account.last_send.is_some() => "ready",
         AccountState::Unused => "not used yet",
-        AccountState::Trouble => "trouble, it may pass",
+        AccountState::Trouble => "trouble, which may pass",
         AccountState::NeedsYou => "needs you",
     };
     let mut text = format!("{}: {state}", cut(name, MAX_NAME_CHARS));
@@ -235,7 +222,7 @@ fn write_account_line(name: &str, account: &AccountStatus) -> String {
     text
 }
 
-/// The time of day here, with the date if that was another day.
+/// The local time of day, with the date if it is not today's.
 fn format_clock(timestamp: &str) -> String {
     let Ok(then) = OffsetDateTime::parse(timestamp, &Rfc3339) else { return timestamp.to_owned() };
     let here = |time: OffsetDateTime| time.to_offset(UtcOffset::local_offset_at(time).unwrap_or(UtcOffset::UTC));
@@ -248,7 +235,7 @@ fn format_clock(timestamp: &str) -> String {
     format!("{} {month} {clock}", then.day())
 }
 
-/// On one line, no longer than this.
+/// Makes one line of the text, at most this long.
 fn cut(text: &str, longest: usize) -> String {
     let text = without_control(text);
     if text.chars().count() <= longest {
@@ -264,7 +251,7 @@ mod tests {
     use crate::events::event::timestamp;
     use ostler_mail::account::Protocol;
 
-    /// A desktop with everything.
+    /// A desktop with a page and a start at login.
     struct Full;
 
     impl Desktop for Full {
@@ -329,7 +316,7 @@ mod tests {
             let view = TrayView::new(now, &NoDesktop, busy, false);
             (view.icon, view.tooltip)
         };
-        assert_eq!(seen(&now, false), (IconState::Working, "ready, no mail program has come yet".into()));
+        assert_eq!(seen(&now, false), (IconState::Working, "ready; no mail program has connected yet".into()));
         now.out_of_reach = true;
         now.accounts[0].1.state = AccountState::Trouble;
         assert_eq!(seen(&now, false).0, IconState::Offline);

@@ -1,0 +1,84 @@
+//! Notices when the settings file, or the file of presets beside it, changes: from the system where it tells, by looking
+//! every few seconds where it does not.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+
+use super::Wake;
+use crate::config::presets::Presets;
+
+/// How often the files are looked at where the system does not report changes.
+const FILE_POLL_INTERVAL: Duration = Duration::from_secs(2);
+
+/// Wakes the running ostler when its settings change.
+pub(super) struct SettingsWatch {
+    pub(super) wake: mpsc::Sender<Wake>,
+    pub(super) wakes: mpsc::Receiver<Wake>,
+    /// Dropping it ends the watch. `None`: the system does not report changes, or the folder does not exist yet.
+    watcher: Option<notify::RecommendedWatcher>,
+    /// How the files looked before they were read.
+    stamp: Stamp,
+}
+
+/// Length and date of the settings file and of the presets beside it; another stamp means that they have changed.
+type Stamp = [Option<(u64, Option<SystemTime>)>; 2];
+
+impl SettingsWatch {
+    pub(super) fn start(file: &Path) -> Self {
+        let (wake, wakes) = mpsc::channel(8);
+        let watcher = watch(file, wake.clone());
+        Self { wake, wakes, watcher, stamp: read_stamp(file) }
+    }
+
+    /// Polls in a task of its own if the system does not report changes. Needs the runtime, which [`start`](Self::start)
+    /// does not.
+    pub(super) fn poll_if_needed(&self, file: &Path) {
+        if self.watcher.is_none() {
+            tokio::spawn(poll(file.to_owned(), self.stamp, self.wake.clone()));
+        }
+    }
+}
+
+fn read_stamp(file: &Path) -> Stamp {
+    [file, &Presets::own_file(file)].map(|file| std::fs::metadata(file).ok().map(|m| (m.len(), m.modified().ok())))
+}
+
+/// Watches the folder rather than the file: editors replace the file instead of writing to it, and a watch on the old file
+/// would see nothing more. If the file is a link, the folder it points into is watched too.
+fn watch(file: &Path, wake: mpsc::Sender<Wake>) -> Option<notify::RecommendedWatcher> {
+    use notify::Watcher;
+    let file = std::path::absolute(file).ok()?;
+    let real = file.canonicalize().unwrap_or_else(|_| file.clone());
+    let presets = Presets::own_file(&file);
+    let names = [file.file_name()?.to_owned(), real.file_name()?.to_owned(), presets.file_name()?.to_owned()];
+    let on_event = move |event: notify::Result<notify::Event>| {
+        let is_ours = |event: notify::Event| {
+            !event.kind.is_access()
+                && event.paths.iter().any(|p| p.file_name().is_some_and(|n| names.iter().any(|name| name == n)))
+        };
+        // A full channel means that the settings are about to be read anyway.
+        if event.is_ok_and(is_ours) {
+            let _ = wake.try_send(Wake::Changed);
+        }
+    };
+    let mut watcher = notify::recommended_watcher(on_event).ok()?;
+    watcher.watch(file.parent()?, notify::RecursiveMode::NonRecursive).ok()?;
+    if real.parent() != file.parent() {
+        watcher.watch(real.parent()?, notify::RecursiveMode::NonRecursive).ok()?;
+    }
+    Some(watcher)
+}
+
+async fn poll(file: PathBuf, mut known: Stamp, wake: mpsc::Sender<Wake>) {
+    loop {
+        let found = read_stamp(&file);
+        if found != known && wake.send(Wake::Changed).await.is_err() {
+            return;
+        }
+        known = found;
+        sleep(FILE_POLL_INTERVAL).await;
+    }
+}

@@ -1,0 +1,120 @@
+//! The words of the log: the line that each [`Event`] becomes. Protocol lines (`-v`) are written by the drivers, which know
+//! what is secret.
+
+use tracing::{debug, error, info, warn};
+
+use super::event::{Event, count, gate_healed};
+use super::log::{MAX_MESSAGE_CHARS, escape};
+use ostler_mail::account::Access;
+use ostler_mail::failure::{Blame, Failure};
+use ostler_mail::client_fault::ClientMisconfiguration;
+
+/// A failure with what to do about it. A long answer of the provider is cut rather than the advice behind it.
+fn with_advice(whose: &str, failure: &Failure) -> String {
+    let advice = failure.advice();
+    // Where even the advice leaves no room, the line as a whole is cut at its end.
+    let room = MAX_MESSAGE_CHARS.saturating_sub(whose.chars().count() + advice.chars().count() + "; ".len()).max(1);
+    format!("{whose}{}; {advice}", escape(&failure.sentence(), room))
+}
+
+/// Logs an event.
+pub(crate) fn write(event: &Event) {
+    match event {
+        Event::Settings { accounts, access, again } => {
+            let which = if accounts.is_empty() { "no account yet".into() } else { accounts.join(", ") };
+            let what = if *again { "changed settings are in force" } else { "settings read" };
+            info!("{what}: {which}; who may come in: {}", access.name());
+            if *access == Access::Anyone {
+                warn!(
+                    "access = \"anyone\": every program that can reach a door can read and send mail with the stored passwords"
+                );
+            }
+        }
+        Event::SettingsWrong(mistakes) => {
+            error!("the changed settings file is wrong; the last good settings stay in force");
+            for mistake in mistakes {
+                error!("{mistake}");
+            }
+        }
+        Event::Warning(text) => warn!("{text}"),
+        Event::DoorOpen(door, address) => {
+            let whose = door.account.as_ref().map_or_else(String::new, |a| format!(" (only account {a})"));
+            info!("{} door open on {address}{whose}", door.protocol);
+        }
+        Event::DoorShut(door, why) => error!("{} door on {} cannot be opened: {why}", door.protocol, door.address),
+        Event::DoorRemoved(door) => {
+            info!("{} door on {} closed: it was removed from the settings", door.protocol, door.address)
+        }
+        Event::Began(id, protocol, client) => debug!("[{id}] {protocol} client {client} connected"),
+        Event::Named(id, account) => debug!("[{id}] session of account {account}"),
+        Event::SignedIn(id) => debug!("[{id}] signed in"),
+        // Perhaps only a look whether the port is open, as port scanners and some installers do.
+        Event::Slipped(id, slip @ ClientMisconfiguration::Silent { .. }) => debug!("[{id}] {slip}"),
+        Event::Slipped(id, slip) => warn!("[{id}] {slip}"),
+        Event::Doing(id, what) => debug!("[{id}] {what}"),
+        Event::Ended(id) => debug!("[{id}] session ended"),
+        Event::ClientRejected(protocol, client, why) => warn!("{protocol} client {client} was not let in: {why}"),
+        Event::Misused(id, misuse) => warn!("[{id}] connection ended: {misuse}"),
+        Event::GateOpened { account, server, how } => {
+            info!("account {account}: login at {server} before sending: {how}")
+        }
+        Event::GateHealed { account, tries } => {
+            info!("account {account}: {}", gate_healed(*tries));
+        }
+        Event::Fetched { account, messages, octets } => {
+            info!("account {account}: {} fetched, {octets} octets", count(*messages, "message"));
+        }
+        Event::Sent { account, recipients, octets } => {
+            info!("account {account}: message of {octets} octets sent to {}", count(*recipients, "recipient"));
+        }
+        Event::NotSent { account, why } => warn!("account {account}: not sent: {why}"),
+        Event::Failed(account, failure) => {
+            let whose = account.as_ref().map_or_else(String::new, |a| format!("account {a}: "));
+            match failure.blame() {
+                Blame::Passing => warn!("{}", with_advice(&whose, failure)),
+                Blame::User => error!("{}", with_advice(&whose, failure)),
+            }
+        }
+        Event::Checked { account, trouble: None } => info!("account {account}: checked, everything works"),
+        Event::Checked { account, trouble: Some((why, failure)) } => match failure.blame() {
+            Blame::Passing => warn!("account {account}: checked: {why}"),
+            Blame::User => error!("account {account}: checked: {why}"),
+        },
+        Event::Paused => info!("paused: new clients are asked to come back later"),
+        Event::Resumed => info!("resumed"),
+        Event::Stopping { busy: 0, .. } => info!("ostler is ending"),
+        Event::Stopping { busy, limit } => {
+            let (sessions, seconds) = (count(*busy, "session"), limit.as_secs());
+            info!("ostler is ending; {sessions} may finish a message first, within {seconds} s");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::events::log::tests::written;
+    use crate::events::log::{Format, MAX_LINE_CHARS};
+
+    #[test]
+    fn what_to_do_is_not_pushed_out_by_a_talkative_provider() {
+        use ostler_mail::account::{Protocol, Security};
+        let at = ostler_mail::failure::Place {
+            host: "mail.example.org".into(),
+            port: 995,
+            protocol: Protocol::Pop3,
+            security: Security::Tls,
+        };
+        for length in [0, 200, 300, 400, 4000] {
+            let failure = Failure::SignInRefused { at: at.clone(), user: "ann".into(), said: "no".repeat(length) };
+            let event = Event::Failed(Some("home".into()), failure.clone());
+            let line = written(Format::Text, false, || write(&event));
+            assert!(line.ends_with(&format!("; {}\n", failure.advice())), "{line}");
+            assert!(
+                line.chars().count() <= MAX_LINE_CHARS + 1 && line.contains("account home: mail.example.org"),
+                "{line}"
+            );
+            assert_eq!(line.contains('\u{2026}'), length >= 200, "{line}");
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! One ostler for a settings file: a locked file says that it runs. How other invocations talk to it is in
+//! [`super::control`].
+
+use std::fs::File;
+use std::io::{self, Read, Seek, Write};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use super::control::Listener;
+use super::local;
+use ostler_mail::sasl::hex;
+
+/// Why this process could not become the ostler of its settings file.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ClaimError {
+    /// Another process is; `pid` is its number, if the lock file says so.
+    #[error("ostler is already running on this settings file{}", pid.map(|pid| format!(" (process {pid})")).unwrap_or_default())]
+    AlreadyRuns { pid: Option<u32> },
+    #[error("found no folder that only this user can open")]
+    NoFolder(#[source] io::Error),
+    /// The lock file cannot be locked, or the path of the settings file cannot be resolved.
+    #[error("cannot lock {}", path.display())]
+    Lock { path: PathBuf, source: io::Error },
+}
+
+/// Proof that this process is the one ostler of its settings file, until it is dropped or the process ends, even by a crash.
+#[derive(Debug)]
+pub(crate) struct Instance {
+    paths: InstancePaths,
+    /// Holds the lock. The file is never removed: another process may be waiting to lock it, and would then lock a file that
+    /// no third one can find.
+    _lock: File,
+}
+
+impl Instance {
+    /// Becomes the ostler of this settings file, which need not exist yet.
+    pub(crate) fn claim(settings_file: &Path) -> Result<Self, ClaimError> {
+        Self::claim_in(local::private_folder().map_err(ClaimError::NoFolder)?, settings_file)
+    }
+
+    pub(super) fn claim_in(folder: PathBuf, settings_file: &Path) -> Result<Self, ClaimError> {
+        let paths = InstancePaths::new(folder, settings_file)
+            .map_err(|source| ClaimError::Lock { path: settings_file.into(), source })?;
+        let path = paths.lock_file();
+        match local::lock(&path).and_then(|lock| lock.map(write_pid).transpose()) {
+            Ok(Some(lock)) => Ok(Self { paths, _lock: lock }),
+            Ok(None) => Err(ClaimError::AlreadyRuns { pid: read_pid(&path) }),
+            Err(source) => Err(ClaimError::Lock { path, source }),
+        }
+    }
+
+    /// Opens the socket for other invocations, replacing one left over by an earlier process. Must be called within a tokio
+    /// runtime.
+    pub(crate) fn listen(&self) -> io::Result<Listener> {
+        local::Acceptor::open(&self.paths.folder, &self.paths.name).map(Listener::new)
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        // While the lock is held: afterwards the socket may belong to the next ostler.
+        local::close(&self.paths.folder, &self.paths.name);
+    }
+}
+
+fn write_pid(mut lock: File) -> io::Result<File> {
+    lock.set_len(0)?;
+    lock.rewind()?;
+    writeln!(lock, "{}", std::process::id())?;
+    Ok(lock)
+}
+
+fn read_pid(path: &Path) -> Option<u32> {
+    let mut text = String::new();
+    local::read_locked(path).ok()?.take(32).read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}
+
+/// Where lock and socket of the ostler of one settings file are.
+#[derive(Debug)]
+pub(super) struct InstancePaths {
+    folder: PathBuf,
+    /// A hash of the path of the settings file: the same whichever way the path is spelt.
+    name: String,
+}
+
+impl InstancePaths {
+    pub(super) fn new(folder: PathBuf, settings_file: &Path) -> io::Result<Self> {
+        let mut hash = Sha256::new();
+        // The folder too: all users of a Windows computer share the names of pipes.
+        hash.update(folder.as_os_str().as_encoded_bytes());
+        hash.update([0]);
+        hash.update(resolve_path(settings_file)?.as_os_str().as_encoded_bytes());
+        let mut name = hex(&hash.finalize());
+        // 64 bits are enough to tell a user's settings files apart, and the path of a Unix socket is at most 108 octets.
+        name.truncate(16);
+        Ok(Self { folder, name })
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn lock_file(&self) -> PathBuf {
+        self.folder.join(format!("{}.lock", self.name))
+    }
+}
+
+/// The path without links and dots. Unlike [`Path::canonicalize`], works for a file or folder that does not exist yet.
+pub(crate) fn resolve_path(path: &Path) -> io::Result<PathBuf> {
+    let path = std::path::absolute(path)?;
+    for ancestor in path.ancestors() {
+        if let Ok(real) = ancestor.canonicalize() {
+            let rest = path.strip_prefix(ancestor).unwrap_or(Path::new(""));
+            return Ok(if rest.as_os_str().is_empty() { real } else { real.join(rest) });
+        }
+    }
+    Ok(path)
+}
