@@ -16,7 +16,6 @@ use serde::Serialize;
 use self::explain::Cause;
 use crate::diagnose::explain::client_messages::{Moment, Shown, around, shows};
 use crate::proxy::Engine;
-use crate::proxy::net::conn::Stream;
 use crate::proxy::net::dial::{Dialer, Route, Upstream};
 use crate::proxy::net::tls;
 use crate::proxy::sign_in::{Prepared, hear, prepare, say, supported};
@@ -455,8 +454,8 @@ fn label(server: &Server) -> String {
 }
 
 fn tls_detail(upstream: &Upstream) -> String {
-    let Stream::Tls(stream) = &upstream.conn.stream else { return "no TLS".into() };
-    let shown = tls::shown(stream.get_ref().1);
+    let Some(session) = upstream.conn.tls() else { return "no TLS".into() };
+    let shown = tls::shown(session);
     format!("{}, certificate by {}, good until {}", shown.version, shown.issuer, shown.until)
 }
 

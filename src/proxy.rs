@@ -1,14 +1,16 @@
 //! What all sessions share: the settings in force, the way to providers, secrets, gates, and what was learned about
 //! servers. It serves nobody itself; `serve/` does.
 
+mod admit;
 pub mod gate_login;
+mod hear;
 pub mod listeners;
 pub mod net;
-pub mod pop3;
+mod pop3;
 pub mod relay;
-pub mod session;
+mod session;
 pub mod sign_in;
-pub mod smtp;
+pub(crate) mod smtp;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -14,6 +14,7 @@ use tokio::time::sleep;
 use crate::events::event::Event;
 use crate::os;
 use crate::proxy::Engine;
+use crate::proxy::net::conn::ClientConn;
 use crate::proxy::session;
 use ostler_mail::account::{Door, Protocol};
 
@@ -178,8 +179,9 @@ async fn accept(engine: &Arc<Engine>, listener: TcpListener, door: &Arc<Door>) {
     let mut wait = ACCEPT_WAIT.0;
     loop {
         match listener.accept().await {
-            Ok((client, address)) => {
+            Ok((tcp, address)) => {
                 wait = ACCEPT_WAIT.0;
+                let client = ClientConn::accepted(tcp);
                 tokio::spawn(session::serve(Arc::clone(engine), client, address, Arc::clone(door)));
             }
             Err(error) if is_the_clients(&error) => {}

@@ -1,5 +1,7 @@
 //! What a client said, whichever mail protocol it speaks: a verb and what follows, or something no mail program says.
 
+use crate::wire::Line;
+
 /// A client's command line: verb in upper case, the rest as it came without the blanks around it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Command<'a> {
@@ -66,9 +68,39 @@ pub fn is_tls_hello(input: &[u8]) -> bool {
     }
 }
 
+/// Commands the log shows with all that follows them. Anything else a client says may be a password: in a command that
+/// carries one, or in a line ostler does not expect.
+const SHOWN_COMMANDS: [&str; 24] = [
+    "CAPA", "DATA", "DELE", "EHLO", "HELO", "HELP", "LANG", "LAST", "LIST", "MAIL", "NOOP", "QUIT", "RCPT", "RETR",
+    "RSET", "STARTTLS", "STAT", "STLS", "TOP", "UIDL", "USER", "UTF8", "VRFY", "XTND",
+];
+
+/// A client's command line for the log.
+pub fn shown(line: &Line) -> String {
+    let verb = Command::parse(line.bytes()).verb;
+    if SHOWN_COMMANDS.contains(&verb.as_str()) {
+        line.printable()
+    } else if matches!(verb.as_str(), "PASS" | "AUTH" | "APOP") {
+        format!("{verb} ***")
+    } else {
+        "*** (not a command of a mail program)".into()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_log_shows_no_password_however_it_is_said() {
+        for said in
+            [" PASS hunter2", "\tpass\thunter2", "AUTH PLAIN hunter2", "APOP ann hunter2", "hunter2", "PASS\0hunter2"]
+        {
+            let shown = shown(&Line::new(said.as_bytes()));
+            assert!(!shown.contains("hunter2"), "{shown}");
+        }
+        assert_eq!(shown(&Line::new(b" mail from:<a@b>")), " mail from:<a@b>");
+    }
 
     #[test]
     fn a_password_keeps_its_blanks() {

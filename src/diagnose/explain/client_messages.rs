@@ -41,7 +41,11 @@ impl Moment {
 
 /// What programs show for a failure.
 pub fn shows(failure: &Failure, moment: Moment) -> Vec<Shown> {
-    let reply = if moment == Moment::Fetch { failure.pop3_reply() } else { failure.smtp_reply() };
+    let reply = if moment == Moment::Fetch {
+        ostler_mail::pop3::words::failure(failure)
+    } else {
+        ostler_mail::smtp::words::failure(failure)
+    };
     around(&reply, moment)
 }
 

@@ -25,7 +25,7 @@ use ostler_mail::secret::Secret;
 use ostler_mail::smtp::envelope::{Heard, Next, Refusal, Say, Script, Way};
 use ostler_mail::smtp::front::SmtpFront;
 use ostler_mail::smtp::login::SmtpLogin;
-use ostler_mail::smtp::{Extensions, Mail, Reply, ReplyParser};
+use ostler_mail::smtp::{Extensions, Mail, Reply, ReplyParser, words};
 
 /// How long a provider's goodbye is waited for.
 const GOODBYE: Duration = Duration::from_secs(2);
@@ -166,7 +166,7 @@ impl Carrier {
                     self.refused = Some((Arc::clone(account), failure.clone()));
                 }
                 session.report(Some(account), &failure);
-                Reply::from_line(&failure.smtp_reply())
+                Reply::from_line(&words::failure(&failure))
             }
         }
     }

@@ -10,7 +10,6 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{Domain, Found, Missing, Offer, Source, Vouched};
-use crate::proxy::net::conn::Stream;
 use crate::proxy::net::dial::{Dialer, Route, Upstream};
 use crate::proxy::net::tls;
 use crate::proxy::sign_in::{Prepared, prepare, say};
@@ -122,9 +121,7 @@ async fn ask(dialer: &Dialer, server: &Server) -> Result<Probed, Failure> {
         probed.mechanisms = offered.auth;
         upstream
     };
-    if let Stream::Tls(stream) = &upstream.conn.stream {
-        probed.tls = Some(tls::shown(stream.get_ref().1));
-    }
+    probed.tls = upstream.conn.tls().map(tls::shown);
     for mechanism in &mut probed.mechanisms {
         mechanism.make_ascii_uppercase();
     }

@@ -3,14 +3,14 @@
 
 use std::sync::Arc;
 
-use crate::failure::{Failure, one_line};
+use crate::failure::Failure;
 use crate::machine::{Clock, Filter, Party, Pass, ProtocolViolation, Replies};
 use crate::progress::Progress;
-use crate::smtp::{Reply, ReplyParser};
+use crate::smtp::{Reply, ReplyParser, words};
 use crate::wire::{Body, REPLY_LINE, take_line};
 
-/// A message makes progress when so many octets have passed; one octet a minute is no progress.
-const PROGRESS: u64 = 4096;
+/// A message makes progress when this many octets have passed, so that one octet a minute does not count.
+const PROGRESS_OCTETS: u64 = 4096;
 
 /// Octets that are worth a write of their own: what TLS makes a record of.
 const PIECE: usize = 16 * 1024;
@@ -58,7 +58,7 @@ impl DataFilter {
     pub fn early_answer(&self, host: &str) -> Reply {
         match &self.early {
             Some(reply) if reply.code >= 400 => reply.clone(),
-            _ => Reply::new(451, &format!("4.5.0 {host} answered before the message was complete; it was not sent")),
+            _ => words::answered_too_early(host),
         }
     }
 
@@ -75,26 +75,18 @@ impl DataFilter {
             Err(Failure::ProtocolViolation { what, .. }) => what,
             Err(_) => "it closed the connection".into(),
         };
-        (outcome_unknown(host, &why), false)
+        (words::outcome_unknown(host, &why), false)
     }
 
     fn passed(&mut self, octets: usize) {
         self.octets += octets as u64;
         self.progress.passed(self.octets);
         self.since_tick += octets as u64;
-        if self.since_tick >= PROGRESS {
+        if self.since_tick >= PROGRESS_OCTETS {
             self.ticks += 1;
             self.since_tick = 0;
         }
     }
-}
-
-/// The one thing nobody can know. Never sent again by itself.
-pub fn outcome_unknown(host: &str, why: &str) -> Reply {
-    let text = format!(
-        "4.4.2 the outcome is unknown: {host} had the whole message, then {why}; it may have been sent, so ask a recipient before you send it again"
-    );
-    Reply::new(451, &one_line(&text))
 }
 
 impl Filter for DataFilter {
@@ -254,11 +246,11 @@ mod tests {
                 }
                 (data.octets(), data.clock())
             };
-            assert_eq!(pass(PROGRESS - 1), (PROGRESS - 1, (Clock::Message, 0)));
-            assert_eq!(pass(1), (PROGRESS, (Clock::Message, 1)));
-            assert_eq!(pass(PROGRESS - 1), (2 * PROGRESS - 1, (Clock::Message, 1)));
-            assert_eq!(pass(1), (2 * PROGRESS, (Clock::Message, 2)));
-            assert_eq!(progress.document()["octets"], 2 * PROGRESS);
+            assert_eq!(pass(PROGRESS_OCTETS - 1), (PROGRESS_OCTETS - 1, (Clock::Message, 0)));
+            assert_eq!(pass(1), (PROGRESS_OCTETS, (Clock::Message, 1)));
+            assert_eq!(pass(PROGRESS_OCTETS - 1), (2 * PROGRESS_OCTETS - 1, (Clock::Message, 1)));
+            assert_eq!(pass(1), (2 * PROGRESS_OCTETS, (Clock::Message, 2)));
+            assert_eq!(progress.document()["octets"], 2 * PROGRESS_OCTETS);
         }
     }
 
@@ -303,7 +295,7 @@ mod tests {
             (answer(false, Err(Failure::Lost { at: at(), waiting: Waiting::FinalDot })), "it closed the connection"),
         ];
         for ((reply, goes_on), why) in unknown {
-            assert_eq!((reply.clone(), goes_on), (outcome_unknown("mx", why), false));
+            assert_eq!((reply.clone(), goes_on), (words::outcome_unknown("mx", why), false));
             assert!(reply.one_line().starts_with("451 4.4.2 the outcome is unknown: mx had the whole message, then"));
         }
     }
