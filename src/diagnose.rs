@@ -374,8 +374,10 @@ impl<'a> Doctor<'a> {
         let began = Instant::now();
         match prepared.finish(&self.engine.dialer, secret, timeouts).await {
             Ok((mut upstream, _)) => {
-                let waiting =
-                    if server.protocol == Protocol::Pop3 { stat(&mut upstream, timeouts).await } else { Ok(None) };
+                let waiting = match server.protocol {
+                    Protocol::Pop3 => stat(&mut upstream, timeouts).await,
+                    Protocol::Smtp | Protocol::Imap => Ok(None),
+                };
                 leave(&mut upstream, timeouts).await;
                 let waiting = match waiting {
                     Ok(waiting) => waiting,

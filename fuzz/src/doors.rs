@@ -60,8 +60,7 @@ pub fn client_line_pop3(data: &[u8]) {
     assert_pop3_reply(&front.greeting());
     let mut said = said.to_vec();
     let mut heard = 0;
-    loop {
-        let Ok(Some(line)) = take_line(&mut said, front.line_limit()) else { break };
+    while let Ok(Some(line)) = take_line(&mut said, front.line_limit()) {
         heard += 1;
         assert!(heard <= 20 * 4, "no end of it");
         match front.on_line(&line) {
@@ -144,8 +143,7 @@ pub fn client_line_smtp(data: &[u8]) {
     assert_one_reply(&front.greeting());
     let mut said = said.to_vec();
     let (mut may_send, mut accepted, mut idle) = (!wants_password, Vec::new(), 0);
-    loop {
-        let Ok(Some(line)) = take_line(&mut said, front.line_limit()) else { break };
+    while let Ok(Some(line)) = take_line(&mut said, front.line_limit()) {
         idle += usize::from(!front.is_at_work());
         assert!(idle <= 20 * 4, "no end of it");
         if let Some(account) = front.likely_account() {

@@ -129,7 +129,7 @@ fn draft(event: &Event) -> Option<Draft> {
             Draft { protocol: Some(door.protocol), account: door.account.clone(), ..plain("door", text) }
         }
         Event::Began(session, protocol, _) => {
-            let what = if *protocol == Protocol::Smtp { "to send" } else { "to fetch" };
+            let what = if protocol.is_outgoing() { "to send" } else { "to fetch" };
             of(session, "connected", format!("a mail program connected {what} ({})", spoken(*protocol)))
         }
         Event::SignedIn(session) => of(session, "signed-in", "it signed in".into()),

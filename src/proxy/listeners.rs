@@ -59,8 +59,7 @@ impl Listeners {
     /// addresses of the newly opened ones when each new door is open or reported.
     pub async fn apply(&mut self) -> Vec<SocketAddr> {
         let settings = self.engine.settings();
-        // No IMAP door yet; the settings for it are kept.
-        let wanted: Vec<&Door> = settings.doors.iter().filter(|d| d.protocol != Protocol::Imap).collect();
+        let wanted: Vec<&Door> = settings.doors.iter().filter(|door| is_served(door.protocol)).collect();
         let engine = Arc::clone(&self.engine);
         self.doors.retain(|listening| {
             let stays = wanted.contains(&&listening.door);
@@ -99,6 +98,14 @@ impl Listeners {
     /// Closes all doors. Sessions go on.
     pub fn close(&mut self) {
         self.doors.clear();
+    }
+}
+
+/// Whether doors of this protocol are opened. The settings for the others are kept.
+fn is_served(protocol: Protocol) -> bool {
+    match protocol {
+        Protocol::Pop3 | Protocol::Smtp => true,
+        Protocol::Imap => false,
     }
 }
 

@@ -35,16 +35,15 @@ pub enum Moment {
 impl Moment {
     /// Where a failure at a server of this kind is told: POP3 trouble at PASS, SMTP trouble at MAIL.
     pub fn of(protocol: Protocol) -> Self {
-        if protocol == Protocol::Smtp { Self::Sender } else { Self::Fetch }
+        if protocol.is_outgoing() { Self::Sender } else { Self::Fetch }
     }
 }
 
 /// What programs show for a failure.
 pub fn shows(failure: &Failure, moment: Moment) -> Vec<Shown> {
-    let reply = if moment == Moment::Fetch {
-        ostler_mail::pop3::words::failure(failure)
-    } else {
-        ostler_mail::smtp::words::failure(failure)
+    let reply = match moment {
+        Moment::Fetch => ostler_mail::pop3::words::failure(failure),
+        Moment::Sender | Moment::Recipient => ostler_mail::smtp::words::failure(failure),
     };
     around(&reply, moment)
 }

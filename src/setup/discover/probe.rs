@@ -108,18 +108,22 @@ async fn ask(dialer: &Dialer, server: &Server) -> Result<Probed, Failure> {
     let upstream = dialer.connect(server, &timeouts, Route::default()).await?;
     let mut probed =
         Probed { address: upstream.peer.ip(), tls: None, mechanisms: Vec::new(), takes_user: false, size: None };
-    let mut upstream = if server.protocol == Protocol::Pop3 {
-        let login = pop3::login::Pop3Login::asking(server);
-        let (upstream, ready) = hear(dialer, upstream, login, server, &timeouts).await?;
-        probed.mechanisms = ready.offered;
-        probed.takes_user = ready.known.takes_user;
-        upstream
-    } else {
-        let login = smtp::login::SmtpLogin::new(server, smtp::login::own_name(upstream.local));
-        let (upstream, offered) = hear(dialer, upstream, login, server, &timeouts).await?;
-        probed.size = offered.size.flatten();
-        probed.mechanisms = offered.auth;
-        upstream
+    let mut upstream = match server.protocol {
+        Protocol::Pop3 => {
+            let login = pop3::login::Pop3Login::asking(server);
+            let (upstream, ready) = hear(dialer, upstream, login, server, &timeouts).await?;
+            probed.mechanisms = ready.offered;
+            probed.takes_user = ready.known.takes_user;
+            upstream
+        }
+        Protocol::Smtp => {
+            let login = smtp::login::SmtpLogin::new(server, smtp::login::own_name(upstream.local));
+            let (upstream, offered) = hear(dialer, upstream, login, server, &timeouts).await?;
+            probed.size = offered.size.flatten();
+            probed.mechanisms = offered.auth;
+            upstream
+        }
+        Protocol::Imap => return not_here("IMAP"),
     };
     probed.tls = upstream.conn.tls().map(tls::shown);
     for mechanism in &mut probed.mechanisms {
