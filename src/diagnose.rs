@@ -16,7 +16,6 @@ use serde::{Serialize, Serializer};
 use self::explain::Cause;
 use crate::diagnose::explain::client_messages::{ClientMessage, ReplyStage, messages_around, messages_for};
 use crate::proxy::Engine;
-use crate::proxy::net::conn::Stream;
 use crate::proxy::net::dial::{Dialer, Route, Upstream};
 use crate::proxy::net::tls;
 use crate::proxy::sign_in::{Prepared, hear, prepare, prepare_on, say, supported};
@@ -445,8 +444,10 @@ impl<'a> Doctor<'a> {
             Ok((upstream, _)) => upstream,
             Err(failure) => return self.record_failure(server, StepKind::SignIn, began, failure).await,
         };
-        let count =
-            if server.protocol == Protocol::Pop3 { count_messages(&mut upstream, timeouts).await } else { Ok(None) };
+        let count = match server.protocol {
+            Protocol::Pop3 => count_messages(&mut upstream, timeouts).await,
+            Protocol::Smtp | Protocol::Imap => Ok(None),
+        };
         leave(&mut upstream, timeouts).await;
         match count {
             Ok(count) => self.record_success(&name, StepKind::SignIn, began, describe_sign_in(server, count)),
@@ -526,8 +527,8 @@ fn label(server: &Server) -> String {
 }
 
 fn describe_tls(upstream: &Upstream) -> String {
-    let Stream::Tls(stream) = &upstream.conn.stream else { return "no TLS".into() };
-    let shown = tls::describe(stream.get_ref().1);
+    let Some(session) = upstream.conn.tls() else { return "no TLS".into() };
+    let shown = tls::describe(session);
     format!("{}, certificate by {}, valid until {}", shown.version, shown.issuer, shown.until)
 }
 

@@ -3,15 +3,17 @@
 //!
 //! Not here: what is said in each act (the crate `ostler_mail`), and everything a person sees.
 
+mod admit;
 pub(crate) mod early;
 pub(crate) mod gate_login;
+mod hear;
 pub mod listeners;
 pub mod net;
-pub mod pop3;
+mod pop3;
 pub mod relay;
-pub mod session;
+mod session;
 pub mod sign_in;
-pub mod smtp;
+pub(crate) mod smtp;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -248,7 +248,7 @@ impl Secrets {
             .into_iter()
             .filter(in_keyring)
             .filter_map(|server| {
-                let own = (server.protocol == Protocol::Smtp).then_some(self.outgoing.as_ref()).flatten();
+                let own = server.protocol.is_outgoing().then_some(self.outgoing.as_ref()).flatten();
                 Some((server, Arc::clone(own.or(self.incoming.as_ref())?)))
             })
             .collect()

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ostler_mail::account::{Access, Account, AfterPop, Alias, Protocol, Settings, SignIn, testing};
+use ostler_mail::machine::{Answer, Front};
 use ostler_mail::pop3::front as pop3;
 use ostler_mail::sasl::{Attempt, Proof};
 use ostler_mail::smtp::{Extensions, Reply, ReplyParser, front as smtp};
-use ostler_mail::wire::{AUTH_LINE, COMMAND_LINE, Line, take_line};
+use ostler_mail::wire::{Line, take_line};
 
 use super::{assert_reply_line, parts};
 
@@ -49,24 +50,23 @@ pub fn client_line_pop3(data: &[u8]) {
     assert_pop3_reply(&front.greeting());
     let mut said = said.to_vec();
     let mut heard = 0;
-    loop {
-        let limit = if front.in_exchange() { AUTH_LINE } else { COMMAND_LINE };
-        let Ok(Some(line)) = take_line(&mut said, limit) else { break };
+    while let Ok(Some(line)) = take_line(&mut said, front.line_limit()) {
         heard += 1;
         assert!(heard <= 20 * 4, "no end of it");
         match front.on_line(&line) {
-            pop3::Answer::Say(reply) => assert_pop3_reply(&reply),
-            pop3::Answer::Refused(failure) => assert_pop3_reply(&format!("{}\r\n", failure.pop3_reply())),
-            pop3::Answer::Known(account, reply) => {
+            Answer::Say(reply) => assert_pop3_reply(&reply),
+            Answer::Refused(failure) => assert_pop3_reply(&front.refusal(&failure)),
+            Answer::Wants(pop3::Wants::Connect(account, reply)) => {
                 assert_pop3_reply(&reply);
                 assert!(account.pop3.is_some() && own.as_ref().is_none_or(|own| own.name == account.name));
             }
-            pop3::Answer::SignIn(account, attempt) => {
+            Answer::Wants(pop3::Wants::SignIn(account, attempt)) => {
                 assert!(account.pop3.is_some() && own.as_ref().is_none_or(|own| own.name == account.name));
                 assert_clean(&attempt, settings.access);
             }
-            pop3::Answer::Bye(reply) => return assert_pop3_reply(&reply),
-            pop3::Answer::Misused(misuse, reply) => {
+            Answer::Bye(reply) => return assert_pop3_reply(&reply),
+            Answer::Misused(misuse) => {
+                let reply = front.words().misuse(&misuse);
                 assert!(reply.starts_with("-ERR "), "{misuse}");
                 return assert_pop3_reply(&reply);
             }
@@ -95,7 +95,7 @@ fn assert_clean(attempt: &Attempt, access: Access) {
         Proof::Cram { .. } => assert_eq!(access, Access::Password),
         Proof::Apop { .. } => {}
     }
-    assert!(ostler_mail::smtp::front::given_password(attempt).is_some() == matches!(attempt.proof, Proof::Password(_)));
+    assert!(attempt.password().is_some() == matches!(attempt.proof, Proof::Password(_)));
 }
 
 /// What a provider answers, chosen by an octet.
@@ -133,24 +133,22 @@ pub fn client_line_smtp(data: &[u8]) {
     assert_one_reply(&front.greeting());
     let mut said = said.to_vec();
     let (mut may_send, mut accepted, mut idle) = (!wants_password, Vec::new(), 0);
-    loop {
-        let limit = if front.in_exchange() { AUTH_LINE } else { COMMAND_LINE };
-        let Ok(Some(line)) = take_line(&mut said, limit) else { break };
+    while let Ok(Some(line)) = take_line(&mut said, front.line_limit()) {
         idle += usize::from(!front.is_at_work());
         assert!(idle <= 20 * 4, "no end of it");
         if let Some(account) = front.likely_account() {
             assert!(may_send && !account.smtp.is_empty());
         }
         let reply = match front.on_line(&line) {
-            smtp::Answer::Say(reply) | smtp::Answer::NoData(reply) => reply,
-            smtp::Answer::Refused(failure) => format!("{}\r\n", failure.smtp_reply()),
-            smtp::Answer::Authenticate(account, attempt) => {
+            Answer::Say(reply) | Answer::Wants(smtp::Wants::DataRefused(reply)) => reply,
+            Answer::Refused(failure) => front.refusal(&failure),
+            Answer::Wants(smtp::Wants::Authenticate(account, attempt)) => {
                 assert_smtp_claim(&attempt, account.as_ref(), own.as_ref());
                 let holds = !wants_password || next() & 1 == 0;
                 may_send |= holds;
                 front.authenticated(account, holds)
             }
-            smtp::Answer::Mail(account, mail) => {
+            Answer::Wants(smtp::Wants::Mail(account, mail)) => {
                 assert!(may_send && !account.smtp.is_empty() && front.transaction().is_none());
                 assert_one_line(&mail.command(&Extensions { size: Some(None), eight_bit: true, ..Default::default() }));
                 accepted.clear();
@@ -159,7 +157,7 @@ pub fn client_line_smtp(data: &[u8]) {
                 assert_eq!(front.transaction().is_some(), answer.is_ok());
                 reply
             }
-            smtp::Answer::Rcpt(recipient) => {
+            Answer::Wants(smtp::Wants::Rcpt(recipient)) => {
                 assert_one_line(&recipient);
                 let answer = answer(next());
                 if answer.is_ok() {
@@ -167,15 +165,16 @@ pub fn client_line_smtp(data: &[u8]) {
                 }
                 front.rcpt_answered(&answer)
             }
-            smtp::Answer::Data => {
+            Answer::Wants(smtp::Wants::Data) => {
                 let transaction = front.transaction().expect("a message");
                 assert!(!accepted.is_empty() && transaction.accepted == accepted);
                 let reply = front.message_answered(&answer(next()));
                 assert!(front.transaction().is_none());
                 reply
             }
-            smtp::Answer::Bye(reply) => return assert_one_reply(&reply),
-            smtp::Answer::Misused(misuse, reply) => {
+            Answer::Bye(reply) => return assert_one_reply(&reply),
+            Answer::Misused(misuse) => {
+                let reply = front.words().misuse(&misuse);
                 assert!(reply.starts_with("421 "), "{misuse}");
                 return assert_one_reply(&reply);
             }

@@ -192,7 +192,8 @@ impl<'a, L: Login> Play<'a, L> {
 
 /// A failure is words for people and clients, without the secret.
 pub(super) fn assert_failure(failure: &Failure, planted: &Planted) {
-    let (pop3, smtp) = (failure.pop3_reply(), failure.smtp_reply());
+    let pop3 = ostler_mail::pop3::words::failure(failure);
+    let smtp = ostler_mail::smtp::words::failure(failure);
     assert_reply_line(&pop3);
     assert_reply_line(&smtp);
     assert!(pop3.starts_with("-ERR [") && !smtp.starts_with("535"), "{pop3} {smtp}");

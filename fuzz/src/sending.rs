@@ -7,15 +7,16 @@ use std::time::Duration;
 use ostler_mail::account::{Account, Protocol, Security, Settings};
 use ostler_mail::clock::Moment;
 use ostler_mail::failure::{Failure, Place, Waiting};
-use ostler_mail::machine::{Filter as _, Party, Pass, ProtocolViolation, Replies};
+use ostler_mail::machine::{Answer, Filter as _, Front as _, Party, Pass, ProtocolViolation, Replies};
 use ostler_mail::pop_before_smtp::{Gate, LoginNeed, LoginPolicy};
-use ostler_mail::smtp::data::{DataFilter, outcome_unknown};
+use ostler_mail::smtp::data::DataFilter;
 use ostler_mail::smtp::envelope::{EnvelopeCommand, ReplyMeaning};
-use ostler_mail::smtp::front::{Answer, SmtpFront};
+use ostler_mail::smtp::front::{SmtpFront, Wants};
 use ostler_mail::smtp::login::SmtpLogin;
 use ostler_mail::smtp::submission::{Attempt, News, Next, Reuse, SessionState, Submission, reuse};
+use ostler_mail::smtp::words::{self, outcome_unknown};
 use ostler_mail::smtp::{Extensions, Mail, Reply, ReplyParser};
-use ostler_mail::wire::{AUTH_LINE, COMMAND_LINE, REPLY_LINE, take_line};
+use ostler_mail::wire::{REPLY_LINE, take_line};
 
 use super::doors::{assert_one_reply, settings};
 use super::filter::{Schedule, deliver, in_single_octets, joined, schedule};
@@ -217,8 +218,7 @@ impl<'a> Session<'a> {
     }
 
     fn hearing(&mut self) -> bool {
-        let limit = if self.front.in_exchange() { AUTH_LINE } else { COMMAND_LINE };
-        let line = match take_line(&mut self.from_client, limit) {
+        let line = match take_line(&mut self.from_client, self.front.line_limit()) {
             Ok(Some(line)) => line,
             Ok(None) => {
                 self.stage = Stage::Hearing;
@@ -228,27 +228,36 @@ impl<'a> Session<'a> {
         };
         let asked = match self.front.on_line(&line) {
             Answer::Say(reply) => return self.tell(&reply),
-            Answer::Refused(failure) => return self.tell(&format!("{}\r\n", failure.smtp_reply())),
-            Answer::Authenticate(account, _) => {
+            Answer::Refused(failure) => {
+                let reply = self.front.refusal(&failure);
+                return self.tell(&reply);
+            }
+            Answer::Wants(Wants::Authenticate(account, _)) => {
                 let reply = self.front.authenticated(account, true);
                 return self.tell(&reply);
             }
-            Answer::NoData(_) if !self.from_client.is_empty() => {
+            Answer::Wants(Wants::DataRefused(_)) if !self.from_client.is_empty() => {
                 self.out_of_turn = true;
                 return false;
             }
-            Answer::NoData(reply) => return self.tell(&reply),
-            Answer::Bye(reply) | Answer::Misused(_, reply) => {
+            Answer::Wants(Wants::DataRefused(reply)) => return self.tell(&reply),
+            Answer::Misused(misuse) => {
+                let reply = self.front.words().misuse(&misuse);
                 assert_one_reply(&reply);
                 self.to_client += &reply;
                 return false;
             }
-            Answer::Mail(account, mail) => {
+            Answer::Bye(reply) => {
+                assert_one_reply(&reply);
+                self.to_client += &reply;
+                return false;
+            }
+            Answer::Wants(Wants::Mail(account, mail)) => {
                 self.begin_message(&account, mail);
                 Asked::Mail
             }
-            Answer::Rcpt(recipient) => Asked::Rcpt(recipient),
-            Answer::Data => {
+            Answer::Wants(Wants::Rcpt(recipient)) => Asked::Rcpt(recipient),
+            Answer::Wants(Wants::Data) => {
                 assert_eq!(
                     self.front.transaction().expect("a message").accepted,
                     self.told,
@@ -365,7 +374,7 @@ impl<'a> Session<'a> {
         match next {
             Next::Fail(failure) => {
                 self.drop_provider();
-                self.answered(&asked, &Reply::from_line(&failure.smtp_reply()))
+                self.answered(&asked, &Reply::from_line(&words::failure(&failure)))
             }
             Next::Answer(reply) => self.answered(&asked, &reply),
             Next::Reopen | Next::Retry(..) => unreachable!(),

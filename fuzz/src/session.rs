@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use ostler_mail::account::{Protocol, Settings};
-use ostler_mail::machine::{Filter as _, Party};
-use ostler_mail::pop3::front::{Answer, Pop3Front};
+use ostler_mail::machine::{Answer, Filter as _, Front as _, Party};
+use ostler_mail::pop3::front::{Pop3Front, Wants};
 use ostler_mail::pop3::login::Pop3Login;
-use ostler_mail::wire::{AUTH_LINE, COMMAND_LINE, REPLY_LINE, take_line};
+use ostler_mail::wire::{REPLY_LINE, take_line};
 
 use super::doors::{assert_pop3_reply, settings};
 use super::filter::{
@@ -107,8 +107,7 @@ impl<'a> Session<'a> {
     }
 
     fn at_door(&mut self) -> bool {
-        let limit = if self.front.in_exchange() { AUTH_LINE } else { COMMAND_LINE };
-        let line = match take_line(&mut self.from_client, limit) {
+        let line = match take_line(&mut self.from_client, self.front.line_limit()) {
             Ok(Some(line)) => line,
             Ok(None) => return false,
             Err(_) => {
@@ -117,13 +116,14 @@ impl<'a> Session<'a> {
             }
         };
         let (reply, stage) = match self.front.on_line(&line) {
-            Answer::Say(reply) | Answer::Known(_, reply) => (reply, Stage::Door),
-            Answer::Refused(failure) => (format!("{}\r\n", failure.pop3_reply()), Stage::Door),
-            Answer::SignIn(account, _) => {
+            Answer::Say(reply) | Answer::Wants(Wants::Connect(_, reply)) => (reply, Stage::Door),
+            Answer::Refused(failure) => (self.front.refusal(&failure), Stage::Door),
+            Answer::Wants(Wants::SignIn(account, _)) => {
                 assert!(self.settings.accounts.iter().any(|a| a.name == account.name));
                 (String::new(), Stage::SigningIn)
             }
-            Answer::Bye(reply) | Answer::Misused(_, reply) => (reply, Stage::Over),
+            Answer::Bye(reply) => (reply, Stage::Over),
+            Answer::Misused(misuse) => (self.front.words().misuse(&misuse), Stage::Over),
         };
         if !reply.is_empty() {
             assert_pop3_reply(&reply);
@@ -144,7 +144,7 @@ impl<'a> Session<'a> {
         };
         let (reply, stage) = match self.login.hear(line.bytes()) {
             Outcome::Open => return true,
-            Outcome::Failed(failure) => (failure.pop3_reply(), Stage::Over),
+            Outcome::Failed(failure) => (ostler_mail::pop3::words::failure(&failure), Stage::Over),
             Outcome::Ready(ready) => (ready.said.printable(), Stage::Passing(Passing::default())),
         };
         self.login.planted.assert_not_in(&reply);

@@ -90,8 +90,12 @@ impl<'a> AccountPreset<'a> {
     /// The servers for a protocol of which the account says nothing.
     pub(super) fn servers(&self, protocol: Protocol) -> Vec<Endpoint> {
         let servers = self.endpoints(protocol);
-        // Nothing is fetched or sent by IMAP yet.
-        self.is_used.set(self.is_used.get() || !servers.is_empty() && protocol != Protocol::Imap);
+        let is_served = match protocol {
+            Protocol::Pop3 | Protocol::Smtp => true,
+            // Nothing is fetched by IMAP yet.
+            Protocol::Imap => false,
+        };
+        self.is_used.set(self.is_used.get() || !servers.is_empty() && is_served);
         servers
     }
 

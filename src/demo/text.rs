@@ -27,17 +27,15 @@ where
 {
     let (mut scanner, mut text, mut is_too_big) = (DotScanner::default(), Vec::new(), false);
     loop {
-        let input = std::mem::take(&mut conn.input);
-        let end = scanner.scan(&input);
-        let (mine, rest) = input.split_at(end.unwrap_or(input.len()));
+        let end = scanner.scan(conn.unused());
+        let mine = conn.take_front(end.unwrap_or(conn.unused().len()));
         is_too_big = is_too_big || text.len() + mine.len() > limit + END.len();
         if is_too_big {
             text = Vec::new();
         } else {
-            text.extend_from_slice(mine);
+            text.extend_from_slice(&mine);
         }
         if end.is_some() {
-            conn.input = rest.to_vec();
             return Ok(if is_too_big { Text::TooBig } else { Text::Whole(unstuffed(&text)) });
         }
         if !conn.fill().await? {
@@ -96,7 +94,7 @@ mod tests {
         far.write_all(wire).await.unwrap();
         drop(far);
         let mut conn = Conn::new(near);
-        (read_text(&mut conn, limit).await.unwrap(), conn.input)
+        (read_text(&mut conn, limit).await.unwrap(), conn.take_unused())
     }
 
     #[test]

@@ -140,20 +140,23 @@ async fn find_other_port(engine: &Arc<Engine>, server: &Server, timeouts: &Timeo
 /// Connects, starts TLS, hears the greeting, and leaves.
 async fn greet(engine: &Engine, server: &Server, timeouts: &Timeouts) -> Result<(), Failure> {
     let mut upstream = engine.dialer.connect(server, timeouts, Route::default()).await?;
-    if server.protocol == Protocol::Smtp {
-        let prepared = prepare_on::<smtp::login::SmtpLogin>(engine, upstream, server, timeouts).await?;
-        let (mut upstream, _) = prepared.finish(&engine.dialer, None, timeouts).await?;
-        leave(&mut upstream, timeouts).await;
-        return Ok(());
-    }
     let place = || Place::from(server);
-    let hello: &[u8] = if server.protocol == Protocol::Imap { b"* OK" } else { b"+OK" };
+    let (hello, stls): (&[u8], _) = match server.protocol {
+        Protocol::Smtp => {
+            let prepared = prepare_on::<smtp::login::SmtpLogin>(engine, upstream, server, timeouts).await?;
+            let (mut upstream, _) = prepared.finish(&engine.dialer, None, timeouts).await?;
+            leave(&mut upstream, timeouts).await;
+            return Ok(());
+        }
+        Protocol::Pop3 => (b"+OK", Some("STLS")),
+        Protocol::Imap => (b"* OK", None),
+    };
     let line = hear(&mut upstream, Waiting::Greeting, timeouts.greeting, Instant::now() + timeouts.greeting).await?;
     if !line.bytes().starts_with(hello) {
         return Err(Failure::WrongProtocol { at: place(), said: line.printable() });
     }
-    if server.security == Security::StartTls && server.protocol == Protocol::Pop3 {
-        say(&mut upstream, &Outgoing::line("STLS"), Waiting::StartTls, timeouts.reply).await?;
+    if let Some(stls) = stls.filter(|_| server.security == Security::StartTls) {
+        say(&mut upstream, &Outgoing::line(stls), Waiting::StartTls, timeouts.reply).await?;
         let line = hear(&mut upstream, Waiting::StartTls, timeouts.reply, Instant::now() + timeouts.reply).await?;
         if !line.bytes().starts_with(b"+OK") {
             return Err(Failure::NoStartTls { at: place() });

@@ -127,7 +127,7 @@ fn draft_entry(event: &Event) -> Option<Draft> {
             Draft { protocol: Some(door.protocol), account: door.account.clone(), ..plain("door", text) }
         }
         Event::Began(session, protocol, _) => {
-            let what = if *protocol == Protocol::Smtp { "to send" } else { "to fetch" };
+            let what = if protocol.is_outgoing() { "to send" } else { "to fetch" };
             in_session(session, "connected", format!("a mail program connected {what} ({})", spoken(*protocol)))
         }
         Event::SignedIn(session) => in_session(session, "signed-in", "the mail program signed in".into()),

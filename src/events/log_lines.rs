@@ -6,8 +6,8 @@ use tracing::{debug, error, info, warn};
 use super::event::{Event, count, gate_healed};
 use super::log::{MAX_MESSAGE_CHARS, escape};
 use ostler_mail::account::Access;
-use ostler_mail::failure::{Blame, Failure};
 use ostler_mail::client_fault::ClientMisconfiguration;
+use ostler_mail::failure::{Blame, Failure};
 
 /// A failure with what to do about it. A long answer of the provider is cut rather than the advice behind it.
 fn with_advice(whose: &str, failure: &Failure) -> String {

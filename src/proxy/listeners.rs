@@ -16,6 +16,7 @@ use tokio::time::sleep;
 use crate::events::event::Event;
 use crate::os;
 use crate::proxy::Engine;
+use crate::proxy::net::conn::ClientConn;
 use crate::proxy::session;
 use ostler_mail::account::{Door, Protocol};
 
@@ -60,8 +61,7 @@ impl Listeners {
     /// door is open or reported, with the addresses of those that are open.
     pub async fn apply(&mut self) -> Vec<SocketAddr> {
         let settings = self.engine.settings();
-        // No IMAP door yet; the settings for it are kept.
-        let wanted: Vec<&Door> = settings.doors.iter().filter(|d| d.protocol != Protocol::Imap).collect();
+        let wanted: Vec<&Door> = settings.doors.iter().filter(|door| is_served(door.protocol)).collect();
         let engine = Arc::clone(&self.engine);
         self.doors.retain(|listening| {
             let stays = wanted.contains(&&listening.door);
@@ -104,6 +104,14 @@ impl Listeners {
     /// Closes all doors. Sessions under way continue.
     pub fn close(&mut self) {
         self.doors.clear();
+    }
+}
+
+/// Whether doors of this protocol are opened. The settings for the others are kept.
+fn is_served(protocol: Protocol) -> bool {
+    match protocol {
+        Protocol::Pop3 | Protocol::Smtp => true,
+        Protocol::Imap => false,
     }
 }
 
@@ -184,8 +192,9 @@ async fn accept(engine: &Arc<Engine>, listener: TcpListener, door: &Arc<Door>) {
     let mut wait = ACCEPT_WAIT.0;
     loop {
         match listener.accept().await {
-            Ok((client, address)) => {
+            Ok((tcp, address)) => {
                 wait = ACCEPT_WAIT.0;
+                let client = ClientConn::accepted(tcp);
                 tokio::spawn(session::serve(Arc::clone(engine), client, address, Arc::clone(door)));
             }
             Err(error) if is_client_gone(&error) => {}

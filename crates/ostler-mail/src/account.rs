@@ -34,6 +34,14 @@ impl Protocol {
         }
     }
 
+    /// Whether mail is sent by it, and not fetched.
+    pub fn is_outgoing(self) -> bool {
+        match self {
+            Self::Smtp => true,
+            Self::Pop3 | Self::Imap => false,
+        }
+    }
+
     /// The port of this protocol for a kind of security (RFC 8314 and the IANA registry).
     pub fn default_port(self, security: Security) -> u16 {
         match (self, security) {

@@ -6,39 +6,38 @@ use std::fmt;
 use crate::account::Protocol;
 use crate::failure::spoken;
 
-/// A mistake in the settings of a mail program that shows in what it says, and does not end its connection. Told where
-/// people look, so that nobody has to guess.
+/// A mistake in the settings of a mail program that shows in what it says and does not end its connection. ostler reports
+/// it in the log, the journal and on the page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClientMisconfiguration {
-    /// It speaks the protocol of another door.
+    /// The program speaks the protocol of another door.
     WrongDoor {
         /// What it speaks.
         speaks: Protocol,
-        /// The port where that is spoken, if there is one.
+        /// The port for that, if there is one.
         port: Option<u16>,
     },
-    /// It came and went without a word, as one does that expected the other greeting.
+    /// The program came and left without a word, as one does that waits for another protocol's greeting.
     Silent {
         /// What is spoken at the door it came to.
         at: Protocol,
         /// The port of the other protocol, if there is one.
         port: Option<u16>,
     },
-    /// It asked to begin TLS.
+    /// It asked for TLS.
     StartTls,
     /// It wants a kind of sign-in that ostler does not have.
     Secure,
     /// It gave a wrong local password.
     WrongPassword,
-    /// It began a message and gave no local password.
+    /// It began a message without the local password.
     NoPassword,
 }
 
 impl fmt::Display for ClientMisconfiguration {
-    /// What happened; what to do.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let way = |protocol: &Protocol| if *protocol == Protocol::Smtp { "outgoing" } else { "incoming" };
-        let other = |protocol: &Protocol| if *protocol == Protocol::Smtp { "incoming" } else { "outgoing" };
+        let way = |protocol: &Protocol| if protocol.is_outgoing() { "outgoing" } else { "incoming" };
+        let other = |protocol: &Protocol| if protocol.is_outgoing() { "incoming" } else { "outgoing" };
         match self {
             Self::WrongDoor { speaks, port: Some(port) } => write!(
                 f,
@@ -84,12 +83,12 @@ impl fmt::Display for ClientMisconfiguration {
 /// What a client did that ends its connection.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Misuse {
-    /// It began TLS on a plain door.
+    /// It began TLS on a plain door, with the first octet.
     #[error(
         "it speaks TLS on a door that is plain: switch SSL/TLS off in the mail program, the way to the provider is encrypted anyway"
     )]
     Tls,
-    /// It speaks HTTP: a browser, perhaps made to by a web page.
+    /// It speaks HTTP: a browser, perhaps at the bidding of a web page.
     #[error("it speaks HTTP, as a browser does; nothing was done for it")]
     Http,
     /// A line was longer than the limit.

@@ -1,6 +1,8 @@
 //! A client's line in any mail protocol: a verb and its argument, or the sign of a client that is no mail program (HTTP,
 //! TLS on a plain door).
 
+use crate::wire::Line;
+
 /// A client's command line, split at the first blank.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Command<'a> {
@@ -67,9 +69,39 @@ pub fn is_tls_hello(input: &[u8]) -> bool {
     }
 }
 
+/// Commands the log shows with all that follows them. Anything else a client says may be a password: in a command that
+/// carries one, or in a line ostler does not expect.
+const SHOWN_COMMANDS: [&str; 24] = [
+    "CAPA", "DATA", "DELE", "EHLO", "HELO", "HELP", "LANG", "LAST", "LIST", "MAIL", "NOOP", "QUIT", "RCPT", "RETR",
+    "RSET", "STARTTLS", "STAT", "STLS", "TOP", "UIDL", "USER", "UTF8", "VRFY", "XTND",
+];
+
+/// A client's command line for the log.
+pub fn shown(line: &Line) -> String {
+    let verb = Command::parse(line.bytes()).verb;
+    if SHOWN_COMMANDS.contains(&verb.as_str()) {
+        line.printable()
+    } else if matches!(verb.as_str(), "PASS" | "AUTH" | "APOP") {
+        format!("{verb} ***")
+    } else {
+        "*** (not a command of a mail program)".into()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_log_shows_no_password_however_it_is_said() {
+        for said in
+            [" PASS hunter2", "\tpass\thunter2", "AUTH PLAIN hunter2", "APOP ann hunter2", "hunter2", "PASS\0hunter2"]
+        {
+            let shown = shown(&Line::new(said.as_bytes()));
+            assert!(!shown.contains("hunter2"), "{shown}");
+        }
+        assert_eq!(shown(&Line::new(b" mail from:<a@b>")), " mail from:<a@b>");
+    }
 
     #[test]
     fn a_password_keeps_its_blanks() {

@@ -1,6 +1,6 @@
 //! Everything that can go wrong between a client and its mail, whose fault it is, and the words for it: one
-//! sentence that says what happened and where, one that says what to do. This is the only place where such words
-//! are made; how they become a POP3 or SMTP reply is decided by [`Failure::pop3_reply`] and [`Failure::smtp_reply`].
+//! sentence that says what happened and where, one that says what to do. No other file words a failure; `pop3/words.rs`
+//! and `smtp/words.rs` make a reply of it.
 
 use std::fmt;
 use std::time::Duration;
@@ -533,54 +533,6 @@ impl Failure {
                 | Self::Lost { waiting: Waiting::Connect | Waiting::Tls | Waiting::Greeting, .. }
         )
     }
-
-    /// The `-ERR` line without its CR LF. Only what the user can cure by another user name or password is `[AUTH]`
-    /// (RFC 3206): clients throw their password away at that word. The rest says `timeout`, the word by which Eudora
-    /// 4 to 6 knows that the password was not at fault, and leaves the word "password" out.
-    pub fn pop3_reply(&self) -> String {
-        let (sentence, advice) = (self.sentence(), self.advice());
-        let (prefix, suffix) = match self {
-            Self::SignInRefused { .. } | Self::UnknownAccount { .. } => {
-                return fit("-ERR [AUTH] ", &sentence, &advice, "");
-            }
-            // Here the password is at fault, and the advice is a command with this name.
-            Self::Secret { trouble: SecretTrouble::Missing, .. } => {
-                return fit("-ERR [SYS/TEMP] ", &without_password(&sentence), &advice, " (timeout)");
-            }
-            Self::InUse { .. } => ("-ERR [IN-USE] ", ""),
-            Self::LoginDelay { .. } => ("-ERR [LOGIN-DELAY] ", ""),
-            _ => ("-ERR [SYS/TEMP] ", " (timeout)"),
-        };
-        fit(prefix, &without_password(&sentence), &without_password(&advice), suffix)
-    }
-
-    /// The reply line at MAIL or RCPT, without its CR LF. Never 535: it makes clients throw their password away.
-    pub fn smtp_reply(&self) -> String {
-        let code = match self {
-            Self::Stopping => "421 4.3.2 ",
-            Self::SignInRefused { .. } => "550 5.7.8 ",
-            Self::UnknownSender { .. } | Self::UnknownAccount { .. } | Self::NoServer { .. } => "550 5.7.1 ",
-            Self::TooBig { .. } => "552 5.3.4 ",
-            Self::NameNotFound { .. } | Self::NoNameService { .. } => "451 4.4.3 ",
-            Self::NobodyListens { .. } | Self::NetworkGone { .. } | Self::TimedOut { .. } => "451 4.4.1 ",
-            Self::Lost { .. } | Self::ProtocolViolation { .. } | Self::WrongProtocol { .. } => "451 4.4.2 ",
-            Self::ServiceRefused { .. } | Self::Internal => "451 4.3.0 ",
-            Self::NotTls { .. }
-            | Self::Certificate { .. }
-            | Self::TlsTooOld { .. }
-            | Self::Tls { .. }
-            | Self::NoStartTls { .. }
-            | Self::Injected { .. }
-            | Self::BadTrust { .. } => "454 4.7.5 ",
-            Self::SignInDisabled { .. }
-            | Self::InUse { .. }
-            | Self::LoginDelay { .. }
-            | Self::SignInPostponed { .. }
-            | Self::Secret { .. }
-            | Self::NotInThisVersion { .. } => "454 4.7.0 ",
-        };
-        fit(code, &self.sentence(), &self.advice(), "")
-    }
 }
 
 impl fmt::Display for Failure {
@@ -594,7 +546,7 @@ impl std::error::Error for Failure {}
 
 /// Prefix, sentence, advice and suffix in one line of ASCII that any client takes. When space is short the provider's
 /// words lose first, the advice last.
-fn fit(prefix: &str, sentence: &str, advice: &str, suffix: &str) -> String {
+pub(crate) fn fit(prefix: &str, sentence: &str, advice: &str, suffix: &str) -> String {
     let space = (CLIENT_REPLY - 2).saturating_sub(prefix.len() + suffix.len() + advice.len() + 2);
     let sentence: String = ascii(sentence).chars().take(space).collect();
     format!("{prefix}{sentence}; {}{suffix}", ascii(advice))
@@ -640,7 +592,10 @@ pub fn spoken(protocol: Protocol) -> &'static str {
 }
 
 fn start_tls(protocol: Protocol) -> &'static str {
-    if protocol == Protocol::Pop3 { "STLS" } else { "STARTTLS" }
+    match protocol {
+        Protocol::Pop3 => "STLS",
+        Protocol::Smtp | Protocol::Imap => "STARTTLS",
+    }
 }
 
 fn or_silence(said: &str) -> &str {
@@ -737,14 +692,6 @@ pub fn as_word(name: &str) -> String {
 }
 
 /// Eudora 4 throws its own password away when it finds this word in any refusal.
-fn without_password(text: &str) -> String {
-    let mut text = text.to_owned();
-    while let Some(at) = text.to_ascii_lowercase().find("password") {
-        text.insert(at + 4, '-');
-    }
-    text
-}
-
 /// The error and each of its causes, on one line.
 pub fn error_chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
@@ -846,51 +793,8 @@ mod tests {
     }
 
     #[test]
-    fn trouble_of_the_network_is_never_dressed_as_a_wrong_password() {
-        let failure =
-            Failure::TimedOut { at: at(Protocol::Pop3), waiting: Waiting::Connect, after: Duration::from_secs(10) };
-        let reply = failure.pop3_reply();
-        assert!(reply.starts_with("-ERR [SYS/TEMP] mail.example.net port 995 did not answer"), "{reply}");
-        assert!(reply.contains("timeout") && !reply.contains("password"), "{reply}");
-        assert!(failure.smtp_reply().starts_with("451 4.4.1 "));
-    }
-
-    #[test]
-    fn only_a_missing_secret_says_password_and_it_says_how_to_give_one() {
-        let trouble = SecretTrouble::Missing;
-        let failure = Failure::Secret { account: "my home".into(), at: Some(at(Protocol::Pop3)), trouble };
-        assert_eq!(failure.advice(), "run: ostler password \"my home\"");
-        assert!(
-            failure.pop3_reply().ends_with("; run: ostler password \"my home\" (timeout)"),
-            "{}",
-            failure.pop3_reply()
-        );
-        let failure =
-            Failure::SignInPostponed { at: at(Protocol::Pop3), said: "PASSWORD database down, password later".into() };
-        assert!(failure.pop3_reply().contains("PASS-WORD database down, pass-word later"), "{}", failure.pop3_reply());
-    }
-
-    #[test]
-    fn a_refused_sign_in_keeps_the_providers_words_and_the_advice_in_one_line() {
-        let said = "x".repeat(2000);
-        let failure = Failure::SignInRefused { at: at(Protocol::Smtp), user: "ann".into(), said };
-        let reply = failure.smtp_reply();
-        assert!(reply.starts_with("550 5.7.8 mail.example.net refused the sign-in of ann: xxx"));
-        assert!(reply.ends_with("ostler password sets a new one"));
-        assert_eq!(reply.len(), CLIENT_REPLY - 2);
-    }
-
-    #[test]
     fn a_name_cannot_steer_the_terminal_that_shows_the_log() {
         let failure = Failure::UnknownAccount { given: "\u{1b}[2J\u{9b}m".into(), known: vec!["home".into()] };
         assert_eq!(failure.sentence(), "ostler has no account \"?[2J?m\"; it has: home");
-    }
-
-    #[test]
-    fn as_many_names_as_fit_are_told() {
-        let known: Vec<String> = (0..100).map(|n| format!("account-number-{n}")).collect();
-        let reply = Failure::UnknownAccount { given: "\u{e4}".repeat(300), known }.pop3_reply();
-        assert!(reply.len() <= CLIENT_REPLY - 2 && reply.is_ascii(), "{reply}");
-        assert!(reply.contains("account-number-0, account-number-1,") && reply.contains(" more; give"), "{reply}");
     }
 }

@@ -21,3 +21,4 @@ pub mod sasl;
 pub mod secret;
 pub mod smtp;
 pub mod wire;
+pub mod words;

@@ -1,15 +1,73 @@
-//! The shapes of the three acts: [`Login`] signs in at a provider, [`Filter`] watches what passes afterwards. The machines
-//! with these shapes are in `pop3/` and `smtp/`; the program drives them over sockets.
+//! The shapes of the three acts: [`Front`] hears a client, [`Login`] signs in at a provider, [`Filter`] watches what
+//! passes. The machines with these shapes are in `pop3/` and `smtp/`; the program drives them over sockets.
 
 use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use crate::client_fault::Misuse;
-use crate::failure::{Failure, Waiting};
+use crate::client_fault::{ClientMisconfiguration, Misuse};
+use crate::command;
+use crate::failure::{Failure, Waiting, one_line};
 use crate::sasl::Echo;
 use crate::secret::Secret;
-use crate::wire::Line;
+use crate::wire::{AUTH_LINE, COMMAND_LINE, Line};
+use crate::words::Words;
+
+/// What a [`Front`] makes of a client's line.
+#[must_use = "a client that gets no answer waits"]
+pub enum Answer<Wants> {
+    /// Send this, CR LF included, and hear the next line.
+    Say(String),
+    /// Send this, CR LF included, and close.
+    Bye(String),
+    /// Report the failure, send the words for it, and hear the next line.
+    Refused(Failure),
+    /// Report the misuse, send the words for it, and close.
+    Misused(Misuse),
+    /// The client wants this of its provider. What the provider says decides the reply.
+    Wants(Wants),
+}
+
+impl<Wants> Answer<Wants> {
+    /// A reply of one line; CR LF is added.
+    pub fn line(text: &str) -> Self {
+        Self::Say(format!("{}\r\n", one_line(text)))
+    }
+}
+
+/// Hears a client until it wants something of its provider. It knows the accounts and answers by itself what needs no
+/// provider.
+pub trait Front {
+    /// What a client of this protocol can want.
+    type Wants;
+    /// What ostler says to a client of this protocol that it sends away.
+    fn words(&self) -> &'static dyn Words;
+    /// The first reply, CR LF included.
+    fn greeting(&self) -> String;
+    /// Whether the next line answers a challenge of AUTH: it may be long, and it may be a password.
+    fn is_in_exchange(&self) -> bool;
+    /// The longest line to take from the client next, in octets.
+    fn line_limit(&self) -> usize {
+        if self.is_in_exchange() { AUTH_LINE } else { COMMAND_LINE }
+    }
+    /// A line of the client for the log, without anything that may be a password.
+    fn shown(&self, line: &Line) -> String {
+        if self.is_in_exchange() { "***".into() } else { command::shown(line) }
+    }
+    /// The client said a line. A reply may have several lines, and one that asks for more of the command is a reply too.
+    fn on_line(&mut self, line: &Line) -> Answer<Self::Wants>;
+    /// The client has closed and left `rest` unfinished. Some programs say `QUIT` and hang up in one breath; they get
+    /// this last reply.
+    fn on_end(&mut self, rest: &[u8]) -> Option<String>;
+    /// The reply to what the client said last, if it failed; CR LF included.
+    fn refusal(&self, failure: &Failure) -> String;
+    /// What the client's last line has shown to be wrong in its settings. Given once.
+    fn take_misconfiguration(&mut self) -> Option<ClientMisconfiguration>;
+    /// Whether the client has begun its work here and may take its time over the next line.
+    fn is_at_work(&self) -> bool {
+        false
+    }
+}
 
 /// What to send to a provider, and whether the log may show it.
 pub enum Outgoing {

@@ -4,6 +4,8 @@
 pub mod filter;
 pub mod front;
 pub mod login;
+mod text;
+pub mod words;
 
 use crate::wire::Line;
 

@@ -208,6 +208,16 @@ pub struct Attempt {
     pub proof: Proof,
 }
 
+impl Attempt {
+    /// The password the client gave, if it gave one and not a proof of it: an account may be signed in with it.
+    pub fn password(&self) -> Option<&[u8]> {
+        match &self.proof {
+            Proof::Password(given) => Some(given),
+            Proof::Cram { .. } | Proof::Apop { .. } => None,
+        }
+    }
+}
+
 /// What a client offers as proof.
 pub enum Proof {
     /// A password as typed; may be empty, and need not be UTF-8.

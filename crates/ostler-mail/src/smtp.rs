@@ -8,6 +8,7 @@ pub mod front;
 pub mod login;
 pub mod submission;
 pub mod verdict;
+pub mod words;
 
 use crate::wire::{CLIENT_REPLY, Line, REPLY_LINES};
 
@@ -227,11 +228,11 @@ pub fn parse_mail(rest: &[u8]) -> Result<Mail, Objection> {
     for parameter in parameters {
         let (key, value) = parameter.split_once('=').unwrap_or((&parameter, ""));
         match key.to_ascii_uppercase().as_str() {
-            "SIZE" => mail.size = Some(value.parse().map_err(|_| "501 5.5.4 SIZE needs a number")?),
+            "SIZE" => mail.size = Some(value.parse().map_err(|_| words::SIZE_NEEDS_NUMBER)?),
             "BODY" => mail.eight_bit = value.eq_ignore_ascii_case("8BITMIME"),
             // Who the client says the author is; the account ostler signs in with decides that.
             "AUTH" => {}
-            _ => return Err("555 5.5.4 ostler does not offer this parameter of MAIL"),
+            _ => return Err(words::UNKNOWN_MAIL_PARAMETER),
         }
     }
     Ok(mail)
@@ -241,46 +242,42 @@ pub fn parse_mail(rest: &[u8]) -> Result<Mail, Objection> {
 pub fn parse_rcpt(rest: &[u8]) -> Result<String, Objection> {
     let (recipient, parameters) = parse_path(rest, "TO:")?;
     if recipient.is_empty() {
-        Err("501 5.1.3 RCPT needs an address")
+        Err(words::RCPT_NEEDS_ADDRESS)
     } else if parameters.is_empty() {
         Ok(recipient)
     } else {
-        Err("555 5.5.4 ostler does not offer this parameter of RCPT")
+        Err(words::UNKNOWN_RCPT_PARAMETER)
     }
 }
 
 fn parse_path(rest: &[u8], keyword: &str) -> Result<(String, Vec<String>), Objection> {
     let text = std::str::from_utf8(rest).ok().filter(|t| t.bytes().all(|b| matches!(b, b' '..=b'~' | b'\t')));
-    let text = text.ok_or("553 5.6.7 an address with other than plain ASCII letters cannot be sent")?.trim();
+    let text = text.ok_or(words::NOT_ASCII)?.trim();
     let head = text.get(..keyword.len()).filter(|head| head.eq_ignore_ascii_case(keyword));
     let text = match head {
         Some(_) => text[keyword.len()..].trim_start(),
-        None => return Err("501 5.5.4 the command needs an address"),
+        None => return Err(words::NO_ADDRESS),
     };
     let (path, rest) = if let Some(inner) = text.strip_prefix('<') {
-        let end = end_of_path(inner).ok_or("501 5.1.7 the address has no closing bracket")?;
+        let end = end_of_path(inner).ok_or(words::NO_CLOSING_BRACKET)?;
         (&inner[..end], &inner[end + 1..])
     } else if text.is_empty() {
         // The null sender is written `<>`; nothing at all is a mistake.
-        return Err("501 5.5.4 the command needs an address");
+        return Err(words::NO_ADDRESS);
     } else {
         text.split_once([' ', '\t']).unwrap_or((text, ""))
     };
     // A source route (RFC 5321, appendix C) is to be ignored.
-    let path = if path.starts_with('@') {
-        path.split_once(':').ok_or("501 5.1.7 the address has a route and no mailbox")?.1
-    } else {
-        path
-    };
+    let path = if path.starts_with('@') { path.split_once(':').ok_or(words::ONLY_A_ROUTE)?.1 } else { path };
     // What is sent on stands in brackets, so every server must find the same end of it.
     if path.starts_with('@') || plain_octets(path).any(|(_, b)| matches!(b, b'<' | b'>')) {
-        return Err("501 5.1.7 the address has a bracket or a second route inside");
+        return Err(words::BRACKET_INSIDE);
     }
     if plain_octets(path).any(|(_, b)| matches!(b, b' ' | b'\t')) {
-        return Err("501 5.1.7 the address has a blank inside");
+        return Err(words::BLANK_INSIDE);
     }
     if end_of_path(&format!("{path}>")).is_none() {
-        return Err("501 5.1.7 the address has a quote that does not end");
+        return Err(words::OPEN_QUOTE);
     }
     Ok((path.to_owned(), rest.split_whitespace().map(str::to_owned).collect()))
 }

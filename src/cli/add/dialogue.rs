@@ -251,7 +251,11 @@ impl<'a> Dialogue<'a> {
     }
 
     async fn ask_server(&mut self, protocol: Protocol) -> Result<(), Abort> {
-        let example = if protocol == Protocol::Pop3 { "pop.example.net" } else { "smtp.example.net" };
+        let example = match protocol {
+            Protocol::Pop3 => "pop.example.net",
+            Protocol::Smtp => "smtp.example.net",
+            Protocol::Imap => "imap.example.net",
+        };
         let prompt = format!("The server, such as {example} or tls://{example}:995 (Enter alone: leave it): ");
         let Some(typed) = ask::ask_line(&prompt).await else {
             return Err(Abort(1, "stopped; nothing was kept".into()));
@@ -259,10 +263,12 @@ impl<'a> Dialogue<'a> {
         if typed.is_empty() {
             return Ok(());
         }
-        match typed_endpoints(protocol, &typed) {
-            Ok(endpoints) if protocol == Protocol::Pop3 => self.plan.incoming.endpoints = endpoints,
-            Ok(endpoints) => self.plan.outgoing.endpoints = endpoints,
-            Err(why) => tell(&format!("{why}\n")),
+        match (typed_endpoints(protocol, &typed), protocol) {
+            (Ok(endpoints), Protocol::Pop3) => self.plan.incoming.endpoints = endpoints,
+            (Ok(endpoints), Protocol::Smtp) => self.plan.outgoing.endpoints = endpoints,
+            // Only the other two are asked for.
+            (Ok(_), Protocol::Imap) => {}
+            (Err(why), _) => tell(&format!("{why}\n")),
         }
         Ok(())
     }

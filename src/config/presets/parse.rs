@@ -177,12 +177,12 @@ fn server(table: &Table<'_>, protocol: Protocol, common: &Common) -> Option<Endp
     let login = table.get("login").map_or_else(|| Some(common.login.clone()), |item| login(&item));
     let ways = match table.get("auth") {
         Some(item) => ways(&item).inspect(|ways| {
-            if ways.contains(&Way::PopBeforeSmtp) && protocol != Protocol::Smtp {
+            if ways.contains(&Way::PopBeforeSmtp) && !protocol.is_outgoing() {
                 item.report("has pop-before-smtp, which belongs to outgoing servers; allowed is it in smtp");
             }
         }),
         None => {
-            let fits = |way: &&Way| **way != Way::PopBeforeSmtp || protocol == Protocol::Smtp;
+            let fits = |way: &&Way| **way != Way::PopBeforeSmtp || protocol.is_outgoing();
             Some(common.ways.iter().filter(fits).cloned().collect())
         }
     };

@@ -38,10 +38,11 @@ pub(super) struct ChangeForm {
 impl ChangeForm {
     /// Host, port and encryption of a server, as they were typed.
     fn server(&self, protocol: Protocol) -> [Option<&str>; 3] {
-        let fields = if protocol == Protocol::Pop3 {
-            [&self.pop3_host, &self.pop3_port, &self.pop3_security]
-        } else {
-            [&self.smtp_host, &self.smtp_port, &self.smtp_security]
+        let fields = match protocol {
+            Protocol::Pop3 => [&self.pop3_host, &self.pop3_port, &self.pop3_security],
+            Protocol::Smtp => [&self.smtp_host, &self.smtp_port, &self.smtp_security],
+            // The form has no fields for an IMAP server.
+            Protocol::Imap => return [None; 3],
         };
         fields.map(|field| field.as_deref())
     }
@@ -61,10 +62,10 @@ fn movable_servers(account: &Account) -> impl Iterator<Item = &Server> {
 
 /// The names of a server's fields.
 fn field_names(protocol: Protocol) -> [&'static str; 3] {
-    if protocol == Protocol::Pop3 {
-        ["pop3_host", "pop3_port", "pop3_security"]
-    } else {
-        ["smtp_host", "smtp_port", "smtp_security"]
+    match protocol {
+        Protocol::Pop3 => ["pop3_host", "pop3_port", "pop3_security"],
+        Protocol::Smtp => ["smtp_host", "smtp_port", "smtp_security"],
+        Protocol::Imap => ["imap_host", "imap_port", "imap_security"],
     }
 }
 
@@ -96,7 +97,7 @@ pub(super) fn render_form(
                 @let shown = typed.map_or([None; 3], |typed| typed.server(server.protocol));
                 @let chosen = shown[2].unwrap_or(server.security.name());
                 fieldset {
-                    legend { (if server.protocol == Protocol::Pop3 { "Server for fetching" } else { "Server for sending" }) }
+                    legend { (if server.protocol.is_outgoing() { "Server for sending" } else { "Server for fetching" }) }
                     div.row {
                         (field(host, "Host", "text", shown[0].unwrap_or(&server.host), "", wrong(host)))
                         (field(port, "Port", "text", shown[1].unwrap_or(&server.port.to_string()), "", wrong(port)))

@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
 use axum::Form;
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use maud::{Markup, html};
 use serde::Deserialize;
@@ -82,7 +83,10 @@ pub(super) struct MoveDoorForm {
 
 /// Gives a door another port.
 pub(super) async fn change(shared: App, Form(sent): Form<MoveDoorForm>) -> Response {
-    let protocol = if sent.protocol == "smtp" { Protocol::Smtp } else { Protocol::Pop3 };
+    // The page offers these two.
+    let Some(protocol) = [Protocol::Pop3, Protocol::Smtp].into_iter().find(|p| p.name() == sent.protocol) else {
+        return StatusCode::UNPROCESSABLE_ENTITY.into_response();
+    };
     match move_door(&shared, protocol, sent.from, sent.to) {
         Ok(()) => {
             (shared.reload)();

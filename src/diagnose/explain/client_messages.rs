@@ -35,14 +35,17 @@ pub enum ReplyStage {
 impl ReplyStage {
     /// Where a failure at a server of this kind is told: POP3 trouble at PASS, SMTP trouble at MAIL.
     pub fn of(protocol: Protocol) -> Self {
-        if protocol == Protocol::Smtp { Self::Sender } else { Self::Fetch }
+        if protocol.is_outgoing() { Self::Sender } else { Self::Fetch }
     }
 }
 
 /// What programs show for a failure.
-pub fn messages_for(failure: &Failure, moment: ReplyStage) -> Vec<ClientMessage> {
-    let reply = if moment == ReplyStage::Fetch { failure.pop3_reply() } else { failure.smtp_reply() };
-    messages_around(&reply, moment)
+pub fn messages_for(failure: &Failure, stage: ReplyStage) -> Vec<ClientMessage> {
+    let reply = match stage {
+        ReplyStage::Fetch => ostler_mail::pop3::words::failure(failure),
+        ReplyStage::Sender | ReplyStage::Recipient => ostler_mail::smtp::words::failure(failure),
+    };
+    messages_around(&reply, stage)
 }
 
 /// What programs show around a reply of ostler's.

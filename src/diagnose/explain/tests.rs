@@ -224,7 +224,11 @@ fn what_each_program_shows_for_a_failure_explains_back_to_it() {
                 let wanted = if shown.program == "Mac OS X Mail" { "mac-says-not-why" } else { wanted };
                 assert_eq!(ids(&shown.text).first(), Some(&wanted), "{}: {}", shown.program, shown.text);
             }
-            for reply in [failure.pop3_reply(), failure.smtp_reply(), failure.sentence()] {
+            for reply in [
+                ostler_mail::pop3::words::failure(&failure),
+                ostler_mail::smtp::words::failure(&failure),
+                failure.sentence(),
+            ] {
                 assert_eq!(ids(&reply).first(), Some(&wanted), "{reply}");
             }
         }
@@ -247,7 +251,9 @@ fn what_providers_say_is_known_as_a_failure_and_as_a_pasted_text() {
     for (said, wanted) in SAID {
         let failure = Failure::SignInRefused { at: place(Protocol::Smtp), user: "ann".into(), said: said.into() };
         assert_eq!(cause_of(&failure).unwrap().id, wanted, "{said}");
-        for text in [said.to_owned(), failure.smtp_reply(), failure.pop3_reply()] {
+        for text in
+            [said.to_owned(), ostler_mail::smtp::words::failure(&failure), ostler_mail::pop3::words::failure(&failure)]
+        {
             assert_eq!(ids(&text).first(), Some(&wanted), "{text}");
         }
     }
@@ -265,7 +271,7 @@ fn some_servers_are_known_by_their_names() {
         let failure =
             Failure::SignInRefused { at: at.clone(), user: "ann".into(), said: "authentication failed".into() };
         assert_eq!(cause_of(&failure).unwrap().id, wanted);
-        assert_eq!(ids(&failure.pop3_reply().to_ascii_lowercase()).first(), Some(&wanted));
+        assert_eq!(ids(&ostler_mail::pop3::words::failure(&failure).to_ascii_lowercase()).first(), Some(&wanted));
         // The name says nothing about other failures there.
         assert_eq!(cause_of(&Failure::NobodyListens { at }).unwrap().id, "nobody-listens");
     }

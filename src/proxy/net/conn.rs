@@ -4,10 +4,13 @@
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
+use std::mem::MaybeUninit;
+use std::net::SocketAddr;
 use std::ops::Range;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -30,7 +33,7 @@ pub fn tune(tcp: &TcpStream) {
     // Nagle's algorithm and delayed acknowledgements together cost 40 ms a command.
     let _ = tcp.set_nodelay(true);
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    let _ = socket2::SockRef::from(tcp).set_tcp_notsent_lowat(UNSENT);
+    let _ = SockRef::from(tcp).set_tcp_notsent_lowat(UNSENT);
 }
 
 thread_local! {
@@ -56,12 +59,45 @@ pub enum Read {
     TooLong(TooLong),
 }
 
-/// A stream and its unused input.
+/// A stream and its unused input. Only `net` and `relay` touch the fields.
 pub struct Conn<S> {
-    pub(crate) stream: S,
-    pub(crate) input: Vec<u8>,
-    pub(crate) ended: bool,
-    pub(crate) alarm: Alarm,
+    pub(in crate::proxy) stream: S,
+    pub(in crate::proxy) input: Vec<u8>,
+    pub(in crate::proxy) ended: bool,
+    pub(in crate::proxy) alarm: Alarm,
+}
+
+/// A client's connection. What stands between its socket and its protocol, such as TLS or a header that names the real
+/// client, goes in here.
+pub type ClientConn = Conn<TcpStream>;
+
+impl ClientConn {
+    /// Takes a client in.
+    pub fn accepted(tcp: TcpStream) -> Self {
+        tune(&tcp);
+        Self::new(tcp)
+    }
+
+    /// The address the client came to.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.stream.local_addr()
+    }
+
+    /// Whether the client has sent anything. Asks the system itself, for the runtime has not looked yet.
+    pub fn has_spoken(&self) -> bool {
+        let mut one = [MaybeUninit::uninit()];
+        matches!(SockRef::from(&self.stream).peek(&mut one), Ok(1..))
+    }
+}
+
+impl Conn<Stream> {
+    /// The TLS session with a provider, if there is one.
+    pub fn tls(&self) -> Option<&rustls::ClientConnection> {
+        match &self.stream {
+            Stream::Plain(_) => None,
+            Stream::Tls(stream) => Some(stream.get_ref().1),
+        }
+    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
@@ -73,6 +109,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
     /// What has been read and not used.
     pub fn unused(&self) -> &[u8] {
         &self.input
+    }
+
+    /// Takes what has been read and not used.
+    pub fn take_unused(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.input)
+    }
+
+    /// Takes the first `octets` of it.
+    pub fn take_front(&mut self, octets: usize) -> Vec<u8> {
+        let rest = self.input.split_off(octets.min(self.input.len()));
+        std::mem::replace(&mut self.input, rest)
+    }
+
+    /// Takes the first whole line of it, if there is one.
+    pub fn take_line(&mut self, limit: usize) -> Result<Option<Line>, TooLong> {
+        take_line(&mut self.input, limit)
+    }
+
+    /// The stream alone. Anything read and not used is lost.
+    pub fn into_stream(self) -> S {
+        self.stream
     }
 
     /// Reads more; `false` at the end of the stream. Nothing is lost when the future is dropped.
@@ -104,13 +161,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
     /// The next line. Nothing is lost when the future is dropped.
     pub async fn read_line(&mut self, limit: usize) -> io::Result<Read> {
         loop {
-            match take_line(&mut self.input, limit) {
+            match self.take_line(limit) {
                 Ok(Some(line)) => return Ok(Read::Line(line)),
                 Err(too_long) => return Ok(Read::TooLong(too_long)),
                 Ok(None) => {}
             }
             if !self.fill().await? {
-                return Ok(Read::End(std::mem::take(&mut self.input)));
+                return Ok(Read::End(self.take_unused()));
             }
         }
     }

@@ -25,7 +25,7 @@ use ostler_mail::smtp::envelope::{EnvelopeCommand, Refusal, ReplyMeaning};
 use ostler_mail::smtp::front::SmtpFront;
 use ostler_mail::smtp::login::SmtpLogin;
 use ostler_mail::smtp::submission::{Attempt, Next, Reuse, Submission, reuse};
-use ostler_mail::smtp::{Mail, Reply};
+use ostler_mail::smtp::{Mail, Reply, words};
 use provider_session::ProviderSession;
 
 /// If the early connection failed less than this long ago, MAIL reports that failure; otherwise ostler connects again.
@@ -129,7 +129,7 @@ impl ProviderSide {
             self.refused_sign_in = Some((Arc::clone(account), failure.clone()));
         }
         session.report(Some(account), failure);
-        Reply::from_line(&failure.smtp_reply())
+        Reply::from_line(&words::failure(failure))
     }
 
     /// Attempts until the command is accepted, refused for a reason of its own, or the client's patience ends. Every retry of

@@ -101,7 +101,8 @@ async fn ask(dialer: &Dialer, trust: &Trust, target: &Target) -> Result<Answer, 
     };
     let timeouts = Timeouts { connect: CONNECT_TIMEOUT, tls: CONNECT_TIMEOUT, ..Timeouts::default() };
     let upstream = dialer.connect(&server, &timeouts, Route::default()).await.map_err(connect_trouble)?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(upstream.conn.stream)).await.map_err(http_trouble)?;
+    let (mut sender, connection) =
+        http1::handshake(TokioIo::new(upstream.conn.into_stream())).await.map_err(http_trouble)?;
     let request = Request::get(target.path.as_str())
         .header(HOST, target.host.as_str())
         .header(USER_AGENT, "ostler")

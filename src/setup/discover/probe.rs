@@ -10,7 +10,6 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{Domain, Found, Missing, Offer, Source, Vouched};
-use crate::proxy::net::conn::Stream;
 use crate::proxy::net::dial::{Dialer, Route, Upstream};
 use crate::proxy::net::tls;
 use crate::proxy::sign_in::{Prepared, prepare, say};
@@ -117,22 +116,24 @@ async fn probe_server(dialer: &Dialer, server: &Server) -> Result<Probed, Failur
     let upstream = dialer.connect(server, &timeouts, Route::default()).await?;
     let mut probed =
         Probed { address: upstream.peer.ip(), tls: None, mechanisms: Vec::new(), takes_user: false, size: None };
-    let mut upstream = if server.protocol == Protocol::Pop3 {
-        let login = pop3::login::Pop3Login::asking(server);
-        let (upstream, ready) = learn_offers(dialer, upstream, login, server, &timeouts).await?;
-        probed.mechanisms = ready.offered;
-        probed.takes_user = ready.known.takes_user;
-        upstream
-    } else {
-        let login = smtp::login::SmtpLogin::new(server, smtp::login::own_name(upstream.local));
-        let (upstream, offered) = learn_offers(dialer, upstream, login, server, &timeouts).await?;
-        probed.size = offered.size.flatten();
-        probed.mechanisms = offered.auth;
-        upstream
+    let mut upstream = match server.protocol {
+        Protocol::Pop3 => {
+            let login = pop3::login::Pop3Login::asking(server);
+            let (upstream, ready) = learn_offers(dialer, upstream, login, server, &timeouts).await?;
+            probed.mechanisms = ready.offered;
+            probed.takes_user = ready.known.takes_user;
+            upstream
+        }
+        Protocol::Smtp => {
+            let login = smtp::login::SmtpLogin::new(server, smtp::login::own_name(upstream.local));
+            let (upstream, offered) = learn_offers(dialer, upstream, login, server, &timeouts).await?;
+            probed.size = offered.size.flatten();
+            probed.mechanisms = offered.auth;
+            upstream
+        }
+        Protocol::Imap => return not_here("IMAP"),
     };
-    if let Stream::Tls(stream) = &upstream.conn.stream {
-        probed.tls = Some(tls::describe(stream.get_ref().1));
-    }
+    probed.tls = upstream.conn.tls().map(tls::describe);
     for mechanism in &mut probed.mechanisms {
         mechanism.make_ascii_uppercase();
     }

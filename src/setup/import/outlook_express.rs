@@ -109,7 +109,7 @@ impl Fields {
                 place: place.clone(),
             });
         }
-        let fetches = servers.iter().any(|server| server.protocol != Protocol::Smtp);
+        let fetches = servers.iter().any(|server| !server.protocol.is_outgoing());
         if servers.is_empty() || !fetches && self.text(&["smtp email address", "email"]).is_none() {
             let what = if self.values.keys().any(|key| key.starts_with("ldap")) {
                 "an address book of a company is not mail"

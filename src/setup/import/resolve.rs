@@ -91,15 +91,18 @@ pub(super) fn resolve(draft: Draft, presets: &Presets, report: &mut Report) -> O
             }
             Some(Successor::SameServer(endpoints)) => {
                 homes.push(company(&server.host, presets));
-                if server.protocol == Protocol::Pop3 {
-                    account.incoming = endpoints;
-                } else {
-                    account.imap = endpoints.into_iter().next();
-                    report.left(
-                        &server.place,
-                        "it fetches by IMAP; this version of ostler fetches by POP3. Ask your provider for its POP3 server, and \
-                         give it with --pop3 tls://HOST",
-                    );
+                match server.protocol {
+                    Protocol::Pop3 => account.incoming = endpoints,
+                    Protocol::Imap => {
+                        account.imap = endpoints.into_iter().next();
+                        report.left(
+                            &server.place,
+                            "it fetches by IMAP; this version of ostler fetches by POP3. Ask your provider for its POP3 server, and \
+                             give it with --pop3 tls://HOST",
+                        );
+                    }
+                    // Only servers for fetching come here.
+                    Protocol::Smtp => {}
                 }
             }
             None => {}

@@ -1,6 +1,6 @@
-//! What passes between a client and its POP3 server once it has signed in: every command is checked and its answer
-//! expected, every status line is checked, message content passes untouched. Nothing is asked that the client did not
-//! ask, and nothing is answered that was not asked.
+//! Watches a POP3 session once the client is signed in: checks every command and expects its answer, checks every status
+//! line, and leaves texts to `text`. The server is asked only what the client asks, and the client hears only answers to
+//! what it asked.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,15 +11,16 @@ use crate::client_fault::Misuse;
 use crate::command::{Command, is_http, is_tls_hello};
 use crate::failure::one_line;
 use crate::machine::{Clock, Filter, Party, Pass, ProtocolViolation, Replies};
-use crate::pop3::{Status, status};
-use crate::progress::{Course, Listing, Progress, stat};
-use crate::wire::{CLIENT_REPLY, COMMAND_LINE, DotScanner, Line, REPLY_LINE, REPLY_LINES, printable};
+use crate::pop3::text::{Kind, Text};
+use crate::pop3::{Status, status, words};
+use crate::progress::{Course, Progress, stat};
+use crate::wire::{CLIENT_REPLY, COMMAND_LINE, Line, REPLY_LINE, REPLY_LINES, printable};
 
 /// The most commands a client may have waiting for their answers; the eagerest real one (Eudora for Mac) sends 15.
 /// Beyond it the client waits in its socket.
-const OUTSTANDING: usize = 512;
-/// A message makes progress when so many octets have passed; one octet a minute is no progress.
-const PROGRESS: u64 = 4096;
+const MAX_OUTSTANDING: usize = 512;
+/// A message makes progress when this many octets have passed, so that one octet a minute does not count.
+const PROGRESS_OCTETS: u64 = 4096;
 
 /// What the provider's list of abilities may say to a client: words that hold for ostler too. Not STLS and SASL, which
 /// ostler cannot carry, and not PIPELINING, at which Eudora for Mac begins to send ahead.
@@ -43,28 +44,18 @@ enum Expected {
     Quit,
 }
 
-/// What a text is, for the figures.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    /// The one of this number; 0 where it cannot be read.
-    Message(u64),
-    /// A line for each message, with its size.
-    Sizes,
-    /// A line for each message, with its name.
-    Names,
-    Other,
-}
-
 #[derive(Debug)]
 enum State {
+    /// Between two answers, or in the first line of one.
     Status,
-    Text(DotScanner, Kind),
+    Text(Text),
     /// With the lines so far.
     Capabilities(usize),
+    /// The server has answered QUIT.
     Over,
 }
 
-/// The machine; see [`Filter`].
+/// Pairs each command with its answer; see [`Filter`].
 #[derive(Debug)]
 pub struct Pop3Filter {
     state: State,
@@ -77,7 +68,6 @@ pub struct Pop3Filter {
     /// Octets of whole messages and of the one under way.
     of_messages: u64,
     course: Course,
-    listing: Listing,
     progress: Arc<Progress>,
 }
 
@@ -88,7 +78,7 @@ impl Default for Pop3Filter {
 }
 
 impl Pop3Filter {
-    /// Says in `progress` how far it is.
+    /// Keeps `progress` up to date.
     pub fn new(progress: Arc<Progress>) -> Self {
         Self {
             state: State::Status,
@@ -100,7 +90,6 @@ impl Pop3Filter {
             octets: 0,
             of_messages: 0,
             course: Course::default(),
-            listing: Listing::default(),
             progress,
         }
     }
@@ -115,8 +104,7 @@ impl Pop3Filter {
         self.quit
     }
 
-    /// Whether an answer is under way that can only be finished by the server: then a broken connection is the only
-    /// honest end.
+    /// Whether an answer is under way that only the server can finish. If it does not, ostler must break the connection.
     pub fn is_inside_text(&self) -> bool {
         matches!(self.state, State::Text(..) | State::Capabilities(_))
     }
@@ -131,19 +119,16 @@ impl Pop3Filter {
         self.since_tick = 0;
     }
 
-    fn text(&mut self, text: &[u8], kind: Kind) {
-        let octets = text.len() as u64;
+    /// This many octets of a text have passed.
+    fn passed(&mut self, octets: usize) {
+        let octets = octets as u64;
         self.octets += octets;
-        match kind {
-            Kind::Message(_) => {
-                self.of_messages += octets;
-                self.progress.passed(self.of_messages);
-            }
-            Kind::Sizes | Kind::Names => self.listing.pass(text),
-            Kind::Other => {}
+        if matches!(&self.state, State::Text(text) if text.is_message()) {
+            self.of_messages += octets;
+            self.progress.passed(self.of_messages);
         }
         self.since_tick += octets;
-        if self.since_tick >= PROGRESS {
+        if self.since_tick >= PROGRESS_OCTETS {
             self.tick();
         }
     }
@@ -160,7 +145,7 @@ impl Pop3Filter {
         self.expected.pop_front();
         self.tick();
         match expected {
-            Expected::Text(kind) if status == Status::Ok => self.begin(kind),
+            Expected::Text(kind) if status == Status::Ok => self.begin_text(kind),
             Expected::Stat => stat(raw).into_iter().for_each(|mailbox| self.course.know(mailbox)),
             Expected::Capabilities if status == Status::Ok => self.state = State::Capabilities(0),
             Expected::Quit => self.state = State::Over,
@@ -174,22 +159,18 @@ impl Pop3Filter {
         })
     }
 
-    fn begin(&mut self, kind: Kind) {
-        match kind {
-            Kind::Message(number) => self.course.begin(number, &self.progress),
-            Kind::Sizes | Kind::Names => self.listing = Listing::default(),
-            Kind::Other => {}
+    fn begin_text(&mut self, kind: Kind) {
+        if let Kind::Message(number) = kind {
+            self.course.begin(number, &self.progress);
         }
-        self.state = State::Text(DotScanner::default(), kind);
+        self.state = State::Text(Text::new(kind));
     }
 
-    fn end(&mut self, kind: Kind) {
-        match kind {
-            Kind::Message(_) => self.fetched += 1,
-            Kind::Sizes | Kind::Names => self.course.know(self.listing.mailbox(kind == Kind::Sizes)),
-            Kind::Other => {}
+    fn end_text(&mut self) {
+        if let State::Text(text) = std::mem::replace(&mut self.state, State::Status) {
+            self.fetched += u64::from(text.is_message());
+            text.mailbox().into_iter().for_each(|mailbox| self.course.know(mailbox));
         }
-        self.state = State::Status;
         self.tick();
     }
 
@@ -213,17 +194,17 @@ impl Pop3Filter {
             "RETR" => Expected::Text(Kind::Message(command.argument().trim().parse().unwrap_or(0))),
             "STAT" => Expected::Stat,
             "LIST" if !command.has_argument() => Expected::Text(Kind::Sizes),
-            "UIDL" if !command.has_argument() => Expected::Text(Kind::Names),
+            "UIDL" if !command.has_argument() => Expected::Text(Kind::Identifiers),
             "TOP" => Expected::Text(Kind::Other),
             "LANG" if !command.has_argument() => Expected::Text(Kind::Other),
             "CAPA" => Expected::Capabilities,
             "QUIT" => Expected::Quit,
             "XTND" if command.argument().to_ascii_uppercase().starts_with("XLST") => Expected::Text(Kind::Other),
             "XTND" if command.argument().to_ascii_uppercase().starts_with("XMIT") => {
-                Expected::Instead("-ERR send through the SMTP door of ostler instead")
+                Expected::Instead(words::SEND_BY_SMTP)
             }
-            "STLS" => Expected::Instead("-ERR this door is plain; ostler encrypts the way to the provider"),
-            "AUTH" | "USER" | "PASS" | "APOP" => Expected::Instead("-ERR you have signed in already"),
+            "STLS" => Expected::Instead(words::NO_TLS_NOW),
+            "AUTH" | "USER" | "PASS" | "APOP" => Expected::Instead(words::SIGNED_IN_ALREADY),
             _ => Expected::Line,
         };
         if self.expected.is_empty() {
@@ -272,14 +253,12 @@ impl Filter for Pop3Filter {
         let mut at = 0;
         while at < input.len() {
             let rest = &input[at..];
-            if let State::Text(scanner, kind) = &mut self.state {
-                let kind = *kind;
-                let end = scanner.scan(rest);
-                let octets = end.unwrap_or(rest.len());
-                self.text(rest.get(..octets).unwrap_or(rest), kind);
+            if let State::Text(text) = &mut self.state {
+                let (octets, is_end) = text.take(rest);
+                self.passed(octets);
                 at += octets;
-                if end.is_some() {
-                    self.end(kind);
+                if is_end {
+                    self.end_text();
                 }
                 continue;
             }
@@ -298,7 +277,7 @@ impl Filter for Pop3Filter {
                 };
             };
             let raw = &rest[..=end];
-            // What is good leaves before anything is found wrong with what follows, or put in its place.
+            // The octets before this line are good and leave before anything is refused or replaced.
             let is_too_long = raw.len() > REPLY_LINE + 2;
             let passes = matches!(self.expected.front(), Some(expected) if !matches!(expected, Expected::Instead(_)));
             if at > 0 && (is_too_long || status(raw).is_none() || self.is_inside_text() || !passes) {
@@ -318,7 +297,7 @@ impl Filter for Pop3Filter {
             match self.status(raw)? {
                 None => at += raw.len(),
                 Some(reply) => {
-                    // Whatever passes as it is was looked at before this line and leaves before it.
+                    // The octets before this line pass unchanged and must leave first.
                     say.client.extend_from_slice(&input[..at]);
                     say.client.extend_from_slice(reply.as_bytes());
                     return Ok(Pass::Replaced(at + raw.len()));
@@ -330,19 +309,19 @@ impl Filter for Pop3Filter {
 
     fn client_said(&mut self, input: &[u8], say: &mut Replies) -> Result<Pass, ProtocolViolation> {
         let mut at = 0;
-        while !self.quit && self.expected.len() < OUTSTANDING {
+        while !self.quit && self.expected.len() < MAX_OUTSTANDING {
             match next_command(&input[at..]) {
                 Ok(Some((line, octets))) => {
                     self.command(line, say);
                     at += octets;
                 }
                 Ok(None) => break,
-                // What is good leaves before anything is found wrong with what follows.
+                // The commands before it are good and leave first.
                 Err(_) if at > 0 => break,
                 Err(misuse) => return Err(ProtocolViolation::Client(misuse)),
             }
         }
-        // Whatever comes after QUIT is for nobody.
+        // What comes after QUIT is dropped.
         if self.quit {
             at = input.len();
         }
@@ -350,7 +329,7 @@ impl Filter for Pop3Filter {
     }
 
     fn wants_client(&self) -> bool {
-        self.expected.len() < OUTSTANDING
+        self.expected.len() < MAX_OUTSTANDING
     }
 
     fn client_ended(&mut self, rest: &[u8], say: &mut Replies) -> bool {

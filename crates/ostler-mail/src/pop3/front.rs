@@ -1,5 +1,4 @@
-//! What a client hears at a POP3 door until it has signed in: ostler's own answers, and the decision whose sign-in is
-//! wanted. It knows the accounts and nothing about connections.
+//! Hears a POP3 client until it signs in: gives ostler's own answers, and decides which account the client means.
 
 use std::sync::Arc;
 
@@ -7,105 +6,136 @@ use crate::account::{Access, Account, Protocol, Settings};
 use crate::choose;
 use crate::client_fault::{ClientMisconfiguration, Misuse};
 use crate::command::{Command, is_http};
-use crate::failure::{Failure, one_line};
+use crate::failure::Failure;
+use crate::machine::{self, Front};
+use crate::pop3::words::{self, Pop3Words};
 use crate::sasl::{Acceptor, Attempt, AuthStep, Mechanism, Proof};
 use crate::wire::Line;
+use crate::words::Words;
 
-/// Commands a client may give before it has signed in; the longest real client needs six.
+/// Commands a client may give before it has signed in. No real client needs more than six.
 const COMMANDS: usize = 20;
-/// Of these, commands that make no sense.
+/// How many of these may make no sense.
 const BAD_COMMANDS: usize = 5;
 
-/// What to do after a line.
-pub enum Answer {
-    /// Send this (CR LF included) and hear the next line.
-    Say(String),
-    /// The account is known now: reach for the provider if that is allowed, send this, and hear the next line.
-    Known(Arc<Account>, String),
-    /// The client wants in.
+/// What a POP3 client wants of its provider.
+pub enum Wants {
+    /// Its account is known now: connect to the provider if that is allowed yet, and send this reply.
+    Connect(Arc<Account>, String),
+    /// The sign-in.
     SignIn(Arc<Account>, Attempt),
-    /// Send this and close.
-    Bye(String),
-    /// Tell of this, send its reply, and hear the next line.
-    Refused(Failure),
-    /// Send this, name the misuse in the log, and close.
-    Misused(Misuse, String),
 }
 
-/// The door's side of the dialogue.
+type Answer = machine::Answer<Wants>;
+
+/// Hears a POP3 client until it signs in.
 pub struct Pop3Front {
     settings: Arc<Settings>,
-    own: Option<Arc<Account>>,
+    /// The account this door leads to, if it is a door of one account.
+    door_account: Option<Arc<Account>>,
+    /// Unique in the world, `<..@..>`.
     stamp: String,
+    /// What USER named.
     named: Option<(String, Arc<Account>)>,
     exchange: Option<Acceptor>,
     commands: usize,
-    bad: usize,
-    slip: Option<ClientMisconfiguration>,
+    bad_commands: usize,
+    misconfiguration: Option<ClientMisconfiguration>,
 }
 
-impl Pop3Front {
-    /// `own`: the account this door leads to, if only to one. `stamp`: unique in the world, `<..@..>`.
-    pub fn new(settings: Arc<Settings>, own: Option<Arc<Account>>, stamp: String) -> Self {
-        Self { settings, own, stamp, named: None, exchange: None, commands: 0, bad: 0, slip: None }
+impl Front for Pop3Front {
+    type Wants = Wants;
+
+    fn words(&self) -> &'static dyn Words {
+        &Pop3Words
     }
 
-    /// The first line. The timestamp of APOP is in it only where APOP can be checked.
-    pub fn greeting(&self) -> String {
-        if self.wants_password() {
-            format!("+OK ostler ready {}\r\n", self.stamp)
-        } else {
-            "+OK ostler ready\r\n".into()
-        }
+    fn greeting(&self) -> String {
+        words::greeting(self.wants_password().then_some(&self.stamp))
     }
 
-    /// Whether a line longer than a command is due: an answer in an AUTH exchange.
-    pub fn in_exchange(&self) -> bool {
+    fn is_in_exchange(&self) -> bool {
         self.exchange.is_some()
     }
 
-    /// The client said a line.
-    pub fn on_line(&mut self, line: &Line) -> Answer {
+    fn on_line(&mut self, line: &Line) -> Answer {
         if !line.is_clean() {
-            return misused(Misuse::Unclean);
+            return Answer::Misused(Misuse::Unclean);
         }
         if let Some(exchange) = &mut self.exchange {
-            let heard = exchange.hear(line.bytes());
-            return self.heard(heard);
+            let step = exchange.hear(line.bytes());
+            return self.auth_step(step);
         }
         if is_http(line.bytes()) {
-            return misused(Misuse::Http);
+            return Answer::Misused(Misuse::Http);
         }
         self.commands += 1;
         if self.commands > COMMANDS {
-            return misused(Misuse::TooManyCommands);
+            return Answer::Misused(Misuse::TooManyCommands);
         }
-        let command = Command::parse(line.bytes());
-        match command.verb.as_str() {
-            "USER" => self.user(&command),
-            "PASS" => self.pass(&command),
-            "APOP" => self.apop(&command),
-            "AUTH" => self.auth(&command),
-            "CAPA" => Answer::Say(self.capabilities()),
-            "QUIT" => Answer::Bye("+OK bye\r\n".into()),
-            "NOOP" => Answer::Say("+OK\r\n".into()),
-            "STLS" => self.slip(ClientMisconfiguration::StartTls, "-ERR this door is plain: switch SSL/TLS off in the mail program; ostler encrypts the way to the provider"),
-            "EHLO" | "HELO" | "MAIL" | "RCPT" | "DATA" => {
-                let port = self.smtp_port();
-                let way = port.map_or("sending is switched off".into(), |port| format!("the one for sending is {port}"));
-                let reply = format!("-ERR this is the POP3 port of ostler, for fetching; {way}");
-                self.slip(ClientMisconfiguration::WrongDoor { speaks: Protocol::Smtp, port }, &reply)
-            }
-            "STAT" | "LIST" | "UIDL" | "RETR" | "TOP" | "DELE" | "RSET" | "LAST" | "XSENDER" | "XTND" | "GURL" | "LANG" | "UTF8" => {
-                Answer::Say("-ERR sign in first: USER, then PASS\r\n".into())
-            }
-            _ => self.bad("-ERR ostler does not know this command"),
+        self.command(&Command::parse(line.bytes()))
+    }
+
+    fn on_end(&mut self, rest: &[u8]) -> Option<String> {
+        if rest.trim_ascii().eq_ignore_ascii_case(b"QUIT") {
+            return Some(format!("{}\r\n", words::BYE));
+        }
+        if self.commands == 0 {
+            // A program that expects SMTP waits for 220, and leaves.
+            self.misconfiguration = Some(ClientMisconfiguration::Silent { at: Protocol::Pop3, port: self.smtp_port() });
+        }
+        None
+    }
+
+    fn refusal(&self, failure: &Failure) -> String {
+        format!("{}\r\n", words::failure(failure))
+    }
+
+    fn take_misconfiguration(&mut self) -> Option<ClientMisconfiguration> {
+        self.misconfiguration.take()
+    }
+}
+
+impl Pop3Front {
+    /// `stamp` is unique in the world and looks like a message identifier (RFC 1939, section 7).
+    pub fn new(settings: Arc<Settings>, door_account: Option<Arc<Account>>, stamp: String) -> Self {
+        Self {
+            settings,
+            door_account,
+            stamp,
+            named: None,
+            exchange: None,
+            commands: 0,
+            bad_commands: 0,
+            misconfiguration: None,
         }
     }
 
-    /// The client's last octets, without a line end. Some say `QUIT` and hang up in one breath.
-    pub fn on_end(&self, rest: &[u8]) -> bool {
-        rest.trim_ascii().eq_ignore_ascii_case(b"QUIT")
+    /// The reply to a wrong local password, CR LF included.
+    pub fn wrong_password(&mut self) -> String {
+        self.misconfiguration = Some(ClientMisconfiguration::WrongPassword);
+        format!("{}\r\n", words::WRONG_PASSWORD)
+    }
+
+    fn command(&mut self, command: &Command<'_>) -> Answer {
+        match command.verb.as_str() {
+            "USER" => self.user(command),
+            "PASS" => self.pass(command),
+            "APOP" => self.apop(command),
+            "AUTH" => self.auth(command),
+            "CAPA" => Answer::Say(words::capabilities(self.wants_password())),
+            "QUIT" => Answer::Bye(format!("{}\r\n", words::BYE)),
+            "NOOP" => Answer::line(words::OK),
+            "STLS" => self.misconfigured(ClientMisconfiguration::StartTls, words::DOOR_IS_PLAIN),
+            "EHLO" | "HELO" | "MAIL" | "RCPT" | "DATA" => {
+                let port = self.smtp_port();
+                let wrong_door = ClientMisconfiguration::WrongDoor { speaks: Protocol::Smtp, port };
+                self.misconfigured(wrong_door, &words::wrong_door(port))
+            }
+            "STAT" | "LIST" | "UIDL" | "RETR" | "TOP" | "DELE" | "RSET" | "LAST" | "XSENDER" | "XTND" | "GURL"
+            | "LANG" | "UTF8" => Answer::line(words::SIGN_IN_FIRST),
+            _ => self.bad(words::UNKNOWN_COMMAND),
+        }
     }
 
     fn wants_password(&self) -> bool {
@@ -113,8 +143,8 @@ impl Pop3Front {
     }
 
     fn find(&self, name: &str) -> Result<Arc<Account>, Failure> {
-        let account = match &self.own {
-            Some(own) => Arc::clone(own),
+        let account = match &self.door_account {
+            Some(account) => Arc::clone(account),
             None => choose::by_user_name(&self.settings.accounts, name)?,
         };
         if account.pop3.is_none() {
@@ -125,13 +155,13 @@ impl Pop3Front {
 
     fn user(&mut self, command: &Command<'_>) -> Answer {
         let name = command.argument();
-        if name.contains(char::is_control) || (name.is_empty() && self.own.is_none()) {
-            return self.bad("-ERR USER needs a name");
+        if name.contains(char::is_control) || (name.is_empty() && self.door_account.is_none()) {
+            return self.bad(words::USER_NEEDS_NAME);
         }
         match self.find(&name) {
             Ok(account) => {
                 self.named = Some((name, Arc::clone(&account)));
-                Answer::Known(account, "+OK\r\n".into())
+                Answer::Wants(Wants::Connect(account, format!("{}\r\n", words::OK)))
             }
             Err(failure) => {
                 self.named = None;
@@ -141,17 +171,17 @@ impl Pop3Front {
     }
 
     fn pass(&mut self, command: &Command<'_>) -> Answer {
-        let named = self.named.clone().or_else(|| self.own.clone().map(|own| (String::new(), own)));
-        let Some((name, account)) = named else { return self.bad("-ERR USER comes first") };
+        let named = self.named.clone().or_else(|| self.door_account.clone().map(|account| (String::new(), account)));
+        let Some((name, account)) = named else { return self.bad(words::USER_FIRST) };
         let proof = Proof::Password(zeroize::Zeroizing::new(command.rest.to_vec()));
-        Answer::SignIn(account, Attempt { name, proof })
+        Answer::Wants(Wants::SignIn(account, Attempt { name, proof }))
     }
 
     fn apop(&mut self, command: &Command<'_>) -> Answer {
         let argument = command.argument();
         let Some((name, digest)) = argument.rsplit_once(' ').filter(|(name, _)| !name.contains(char::is_control))
         else {
-            return self.bad("-ERR APOP needs a name and a digest");
+            return self.bad(words::APOP_NEEDS_DIGEST);
         };
         let proof = Proof::Apop { stamp: self.stamp.clone(), digest: digest.to_owned() };
         self.attempt(Attempt { name: name.trim().to_owned(), proof })
@@ -159,86 +189,54 @@ impl Pop3Front {
 
     fn auth(&mut self, command: &Command<'_>) -> Answer {
         let argument = command.argument();
-        let mut words = argument.split_whitespace();
-        let mechanism = match words.next() {
+        let mut arguments = argument.split_whitespace();
+        let mechanism = match arguments.next() {
             // Netscape asks like this for a list and goes on with USER and PASS when there is none.
-            None => return Answer::Say("-ERR ostler wants USER and PASS\r\n".into()),
+            None => return Answer::line(words::NO_AUTH_LIST),
             Some(name) => Mechanism::from_name(name).filter(|m| *m != Mechanism::CramMd5 || self.wants_password()),
         };
         let Some(mechanism) = mechanism else {
-            self.slip = Some(ClientMisconfiguration::Secure);
-            return Answer::Say("-ERR ostler does not have this kind of AUTH; switch SPA (secure password authentication) off in the mail program\r\n".into());
+            self.misconfiguration = Some(ClientMisconfiguration::Secure);
+            return Answer::line(words::UNKNOWN_MECHANISM);
         };
-        let (exchange, heard) = Acceptor::begin(mechanism, words.next().map(str::as_bytes), &self.stamp);
+        let (exchange, step) = Acceptor::begin(mechanism, arguments.next().map(str::as_bytes), &self.stamp);
         self.exchange = Some(exchange);
-        self.heard(heard)
+        self.auth_step(step)
     }
 
-    fn heard(&mut self, heard: AuthStep) -> Answer {
-        if let AuthStep::Challenge(challenge) = heard {
+    fn auth_step(&mut self, step: AuthStep) -> Answer {
+        if let AuthStep::Challenge(challenge) = step {
             return Answer::Say(format!("+ {challenge}\r\n"));
         }
         self.exchange = None;
-        match heard {
+        match step {
             AuthStep::Attempt(attempt) => self.attempt(attempt),
-            AuthStep::Cancelled => Answer::Say("-ERR AUTH broken off\r\n".into()),
-            AuthStep::Malformed | AuthStep::Challenge(_) => self.bad("-ERR this is no answer in an AUTH exchange"),
+            AuthStep::Cancelled => Answer::line(words::AUTH_CANCELLED),
+            AuthStep::Malformed | AuthStep::Challenge(_) => self.bad(words::AUTH_MALFORMED),
         }
     }
 
     fn attempt(&mut self, attempt: Attempt) -> Answer {
         match self.find(&attempt.name) {
-            Ok(account) => Answer::SignIn(account, attempt),
+            Ok(account) => Answer::Wants(Wants::SignIn(account, attempt)),
             Err(failure) => Answer::Refused(failure),
         }
     }
 
     fn bad(&mut self, reply: &str) -> Answer {
-        self.bad += 1;
-        if self.bad > BAD_COMMANDS {
-            misused(Misuse::TooManyCommands)
-        } else {
-            Answer::Say(format!("{}\r\n", one_line(reply)))
-        }
+        self.bad_commands += 1;
+        if self.bad_commands > BAD_COMMANDS { Answer::Misused(Misuse::TooManyCommands) } else { Answer::line(reply) }
     }
 
-    /// As [`Self::bad`], for a mistake that is worth telling.
-    fn slip(&mut self, slip: ClientMisconfiguration, reply: &str) -> Answer {
-        self.slip = Some(slip);
+    /// As [`Self::bad`], for a command that shows what is wrong in the settings of the program.
+    fn misconfigured(&mut self, misconfiguration: ClientMisconfiguration, reply: &str) -> Answer {
+        self.misconfiguration = Some(misconfiguration);
         self.bad(reply)
     }
 
-    /// The mistake in the client's settings that its last line has shown; told once.
-    pub fn take_misconfiguration(&mut self) -> Option<ClientMisconfiguration> {
-        self.slip.take()
-    }
-
-    /// What is to be told of a client that has gone: one that never said anything may have come to the wrong port.
-    pub fn silent(&self) -> Option<ClientMisconfiguration> {
-        (self.commands == 0).then(|| ClientMisconfiguration::Silent { at: Protocol::Pop3, port: self.smtp_port() })
-    }
-
     fn smtp_port(&self) -> Option<u16> {
-        self.settings.port_for(Protocol::Smtp, self.own.as_deref())
+        self.settings.port_for(Protocol::Smtp, self.door_account.as_deref())
     }
-
-    fn capabilities(&self) -> String {
-        let sasl = if self.wants_password() { "SASL CRAM-MD5 PLAIN LOGIN\r\n" } else { "" };
-        format!("+OK\r\nUSER\r\nUIDL\r\nTOP\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\n{sasl}.\r\n")
-    }
-}
-
-/// The last line for a client that is sent away.
-pub fn misused(misuse: Misuse) -> Answer {
-    let reply = misuse_reply(&misuse);
-    Answer::Misused(misuse, reply)
-}
-
-/// What the client reads then, with its line end.
-pub fn misuse_reply(misuse: &Misuse) -> String {
-    // As the answers to the wrong passwords before it.
-    let code = if *misuse == Misuse::TooManyPasswords { "[AUTH] " } else { "" };
-    format!("{}\r\n", one_line(&format!("-ERR {code}ostler closes this connection: {misuse}")))
 }
 
 #[cfg(test)]
@@ -256,10 +254,12 @@ mod tests {
         lines
             .iter()
             .map(|line| match front.on_line(&Line::new(line.as_bytes())) {
-                Answer::Say(text) | Answer::Known(_, text) | Answer::Bye(text) => text.trim_end().to_owned(),
-                Answer::Refused(failure) => failure.pop3_reply(),
-                Answer::SignIn(account, attempt) => format!("=> {} as {}", account.name, attempt.name),
-                Answer::Misused(misuse, _) => format!("{misuse:?}"),
+                Answer::Say(text) | Answer::Wants(Wants::Connect(_, text)) | Answer::Bye(text) => {
+                    text.trim_end().to_owned()
+                }
+                Answer::Refused(failure) => front.refusal(&failure).trim_end().to_owned(),
+                Answer::Wants(Wants::SignIn(account, attempt)) => format!("=> {} as {}", account.name, attempt.name),
+                Answer::Misused(misuse) => format!("{misuse:?}"),
             })
             .collect()
     }
@@ -331,8 +331,9 @@ mod tests {
 
     #[test]
     fn quit_cut_off_is_quit() {
-        let front = front(Access::SameUser, &[]);
-        assert!(front.on_end(b"quit") && !front.on_end(b"QUI"));
+        let mut front = front(Access::SameUser, &[]);
+        assert_eq!(front.on_end(b"quit").as_deref(), Some("+OK bye\r\n"));
+        assert_eq!(front.on_end(b"QUI"), None);
     }
 
     #[test]
@@ -362,8 +363,6 @@ mod tests {
         assert_eq!(said[7], "+OK bye");
         let said = play(&mut own_front(Access::SameUser), &["USER", "PASS x"]);
         assert_eq!(said, ["+OK", "=> home as "], "a door of one account's own needs no name");
-        let reply = misuse_reply(&Misuse::Unclean);
-        assert!(reply.starts_with("-ERR ") && reply.ends_with("\r\n"));
     }
 
     #[test]
@@ -379,11 +378,11 @@ mod tests {
     #[test]
     fn an_answer_to_a_challenge_may_be_longer_than_a_command() {
         let mut front = front(Access::SameUser, &["home"]);
-        assert!(!front.in_exchange());
+        assert!(!front.is_in_exchange());
         play(&mut front, &["AUTH LOGIN"]);
-        assert!(front.in_exchange());
+        assert!(front.is_in_exchange());
         assert_eq!(play(&mut front, &["*"]), ["-ERR AUTH broken off"]);
-        assert!(!front.in_exchange());
+        assert!(!front.is_in_exchange());
         let said = play(&mut front, &["AUTH LOGIN", "!"]);
         assert_eq!(said[1], "-ERR this is no answer in an AUTH exchange");
     }
@@ -405,8 +404,11 @@ mod tests {
         assert!(said.ends_with("the one for sending is 2525"), "{said}");
         assert_eq!(slip("NOOP").0, None);
         let mut front = own_front(Access::SameUser);
-        assert_eq!(front.silent(), Some(ClientMisconfiguration::Silent { at: Protocol::Pop3, port: Some(2525) }));
+        assert_eq!(front.on_end(b""), None);
+        let silent = ClientMisconfiguration::Silent { at: Protocol::Pop3, port: Some(2525) };
+        assert_eq!(front.take_misconfiguration(), Some(silent));
         play(&mut front, &["CAPA"]);
-        assert_eq!(front.silent(), None);
+        assert_eq!(front.on_end(b""), None);
+        assert_eq!(front.take_misconfiguration(), None);
     }
 }

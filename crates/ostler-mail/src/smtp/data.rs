@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
-use crate::failure::{Failure, one_line};
+use crate::failure::Failure;
 use crate::machine::{Clock, Filter, Party, Pass, ProtocolViolation, Replies};
 use crate::progress::Progress;
-use crate::smtp::{Reply, ReplyParser};
+use crate::smtp::{Reply, ReplyParser, words};
 use crate::wire::{Body, REPLY_LINE, take_line};
 
 /// A body makes progress when this many octets have passed since the last time. One octet a minute is not progress: the
@@ -59,7 +59,7 @@ impl DataFilter {
     pub fn early_answer(&self, host: &str) -> Reply {
         match &self.early {
             Some(reply) if reply.code >= 400 => reply.clone(),
-            _ => Reply::new(451, &format!("4.5.0 {host} answered before the message was complete; it was not sent")),
+            _ => words::answered_too_early(host),
         }
     }
 
@@ -76,7 +76,7 @@ impl DataFilter {
             Err(Failure::ProtocolViolation { what, .. }) => what,
             Err(_) => "it closed the connection".into(),
         };
-        (outcome_unknown(host, &why), false)
+        (words::outcome_unknown(host, &why), false)
     }
 
     fn passed(&mut self, octets: usize) {
@@ -88,15 +88,6 @@ impl DataFilter {
             self.since_tick = 0;
         }
     }
-}
-
-/// The connection broke between the final dot and its answer. The message may or may not have been accepted; ostler never
-/// resends it.
-pub fn outcome_unknown(host: &str, why: &str) -> Reply {
-    let text = format!(
-        "4.4.2 the outcome is unknown: {host} had the whole message, then {why}; it may have been sent, so ask a recipient before you send it again"
-    );
-    Reply::new(451, &one_line(&text))
 }
 
 impl Filter for DataFilter {
@@ -305,7 +296,7 @@ mod tests {
             (answer(false, Err(Failure::Lost { at: at(), waiting: Waiting::FinalDot })), "it closed the connection"),
         ];
         for ((reply, goes_on), why) in unknown {
-            assert_eq!((reply.clone(), goes_on), (outcome_unknown("mx", why), false));
+            assert_eq!((reply.clone(), goes_on), (words::outcome_unknown("mx", why), false));
             assert!(reply.one_line().starts_with("451 4.4.2 the outcome is unknown: mx had the whole message, then"));
         }
     }

@@ -7,10 +7,13 @@ use crate::account::{Access, Account, Protocol, Settings};
 use crate::choose;
 use crate::client_fault::{ClientMisconfiguration, Misuse};
 use crate::command::{Command, is_http};
-use crate::failure::{Failure, one_line};
-use crate::sasl::{Acceptor, Attempt, AuthStep, Mechanism, Proof};
+use crate::failure::Failure;
+use crate::machine::{self, Front};
+use crate::sasl::{Acceptor, Attempt, AuthStep, Mechanism};
+use crate::smtp::words::{self, SmtpWords};
 use crate::smtp::{Mail, Reply, parse_mail, parse_rcpt};
 use crate::wire::Line;
+use crate::words::Words;
 
 /// Commands a client may give before its first MAIL or AUTH.
 const COMMANDS: usize = 20;
@@ -19,27 +22,21 @@ const BAD_COMMANDS: usize = 5;
 /// Recipients of one message; a provider takes a hundred or so, and they are kept for the case that the gate is shut.
 const RECIPIENTS: usize = 1000;
 
-/// What to do after a line.
-pub enum Answer {
-    /// Send this (CR LF included) and hear the next line.
-    Say(String),
-    /// The client claims to be an account; decide, then call [`SmtpFront::authenticated`].
+/// What an SMTP client wants of its provider, or of ostler where only the program can decide.
+pub enum Wants {
+    /// It claims to be an account: decide, then call [`SmtpFront::authenticated`].
     Authenticate(Option<Arc<Account>>, Attempt),
     /// Begin a message through this account, then call [`SmtpFront::mail_answered`].
     Mail(Arc<Account>, Mail),
-    /// One more recipient, then call [`SmtpFront::rcpt_answered`].
+    /// One more recipient; then call [`SmtpFront::rcpt_answered`].
     Rcpt(String),
-    /// The client wants to send the body.
+    /// Send the body; then call [`SmtpFront::message_answered`].
     Data,
-    /// It wants to and may not: send this, unless the body has come already.
-    NoData(String),
-    /// Send this and close.
-    Bye(String),
-    /// Tell of this, send its reply, and hear the next line.
-    Refused(Failure),
-    /// Send this, name the misuse in the log, and close.
-    Misused(Misuse, String),
+    /// It wants to send a body and may not: send this reply, unless the body is here already.
+    DataRefused(String),
 }
+
+type Answer = machine::Answer<Wants>;
 
 /// A message under way: what must be said again when it has to be said on a new connection.
 #[derive(Debug, Clone)]
@@ -52,66 +49,118 @@ pub struct Transaction {
     pub accepted: Vec<String>,
 }
 
-/// The door's side of the dialogue.
+/// Hears an SMTP client and keeps its transaction.
 pub struct SmtpFront {
     settings: Arc<Settings>,
-    own: Option<Arc<Account>>,
+    /// The account this door leads to, if it is a door of one account.
+    door_account: Option<Arc<Account>>,
+    /// Unique in the world, `<..@..>`.
     stamp: String,
+    /// The largest message the provider takes, in octets, once that is known.
     size: Option<u64>,
     exchange: Option<Acceptor>,
-    signed_in: bool,
-    as_account: Option<Arc<Account>>,
+    is_signed_in: bool,
+    /// The account AUTH named.
+    auth_account: Option<Arc<Account>>,
     transaction: Option<Transaction>,
     /// Between MAIL and its answer.
     asked: Option<(Arc<Account>, Mail)>,
+    /// Between RCPT and its answer.
     asked_rcpt: Option<String>,
+    /// Recipients of this message that were refused.
     refused: usize,
     commands: usize,
-    bad: usize,
-    begun: bool,
-    slip: Option<ClientMisconfiguration>,
+    bad_commands: usize,
+    has_begun: bool,
+    misconfiguration: Option<ClientMisconfiguration>,
+}
+
+impl Front for SmtpFront {
+    type Wants = Wants;
+
+    fn words(&self) -> &'static dyn Words {
+        &SmtpWords
+    }
+
+    fn greeting(&self) -> String {
+        format!("{}\r\n", words::READY)
+    }
+
+    fn is_in_exchange(&self) -> bool {
+        self.exchange.is_some()
+    }
+
+    fn on_line(&mut self, line: &Line) -> Answer {
+        if !line.is_clean() {
+            return Answer::Misused(Misuse::Unclean);
+        }
+        if let Some(exchange) = &mut self.exchange {
+            let step = exchange.hear(line.bytes());
+            return self.auth_step(step);
+        }
+        if is_http(line.bytes()) {
+            return Answer::Misused(Misuse::Http);
+        }
+        let command = Command::parse(line.bytes());
+        // NOOP is how a client keeps a connection open; the time limit decides how long it may do so without a message.
+        self.commands += usize::from(command.verb != "NOOP");
+        if self.commands > COMMANDS && !self.is_at_work() {
+            return Answer::Misused(Misuse::TooManyCommands);
+        }
+        self.command(&command)
+    }
+
+    /// Netscape 4 says `QUIT` and hangs up in one breath.
+    fn on_end(&mut self, rest: &[u8]) -> Option<String> {
+        if rest.trim_ascii().eq_ignore_ascii_case(b"QUIT") {
+            return Some(format!("{}\r\n", words::BYE));
+        }
+        if self.commands == 0 {
+            // A program that expects POP3 waits for +OK, and leaves.
+            self.misconfiguration = Some(ClientMisconfiguration::Silent { at: Protocol::Smtp, port: self.pop3_port() });
+        }
+        None
+    }
+
+    fn refusal(&self, failure: &Failure) -> String {
+        format!("{}\r\n", words::failure(failure))
+    }
+
+    fn take_misconfiguration(&mut self) -> Option<ClientMisconfiguration> {
+        self.misconfiguration.take()
+    }
+
+    fn is_at_work(&self) -> bool {
+        self.has_begun || self.is_signed_in
+    }
 }
 
 impl SmtpFront {
-    /// `own`: the account this door leads to, if only to one; `size`: what its provider takes, once that is known.
-    pub fn new(settings: Arc<Settings>, own: Option<Arc<Account>>, stamp: String, size: Option<u64>) -> Self {
+    /// `stamp` is unique in the world and looks like a message identifier. `size`: the largest message that the provider
+    /// takes, if that is known.
+    pub fn new(settings: Arc<Settings>, door_account: Option<Arc<Account>>, stamp: String, size: Option<u64>) -> Self {
         Self {
             settings,
-            own,
+            door_account,
             stamp,
             size,
             exchange: None,
-            signed_in: false,
-            as_account: None,
+            is_signed_in: false,
+            auth_account: None,
             transaction: None,
             asked: None,
             asked_rcpt: None,
             refused: 0,
             commands: 0,
-            bad: 0,
-            begun: false,
-            slip: None,
+            bad_commands: 0,
+            has_begun: false,
+            misconfiguration: None,
         }
-    }
-
-    /// The first line.
-    pub fn greeting(&self) -> String {
-        "220 ostler ESMTP ready\r\n".into()
-    }
-
-    /// Whether a line longer than a command is due: an answer in an AUTH exchange.
-    pub fn in_exchange(&self) -> bool {
-        self.exchange.is_some()
-    }
-
-    /// Whether the client has signed in or begun a message: it may take its time from then on.
-    pub fn is_at_work(&self) -> bool {
-        self.begun || self.signed_in
     }
 
     /// Whether it has begun a message on this connection.
     pub fn has_begun(&self) -> bool {
-        self.begun
+        self.has_begun
     }
 
     /// The message under way.
@@ -121,79 +170,22 @@ impl SmtpFront {
 
     /// The account of every message of this connection, if that is known before MAIL: the provider may be reached for.
     pub fn likely_account(&self) -> Option<Arc<Account>> {
-        if self.wants_password() && !self.signed_in {
+        if self.wants_password() && !self.is_signed_in {
             return None;
         }
         let only = if let [only] = self.settings.accounts.as_slice() { Some(Arc::clone(only)) } else { None };
-        self.own.clone().or_else(|| self.as_account.clone()).or(only).filter(|a| !a.smtp.is_empty())
+        self.door_account.clone().or_else(|| self.auth_account.clone()).or(only).filter(|a| !a.smtp.is_empty())
     }
 
-    /// The client said a line.
-    pub fn on_line(&mut self, line: &Line) -> Answer {
-        if !line.is_clean() {
-            return misused(Misuse::Unclean);
-        }
-        if let Some(exchange) = &mut self.exchange {
-            let heard = exchange.hear(line.bytes());
-            return self.heard(heard);
-        }
-        if is_http(line.bytes()) {
-            return misused(Misuse::Http);
-        }
-        let command = Command::parse(line.bytes());
-        // NOOP is how a client keeps a connection; how long it may do so without a message is a matter of time.
-        self.commands += usize::from(command.verb != "NOOP");
-        if self.commands > COMMANDS && !self.is_at_work() {
-            return misused(Misuse::TooManyCommands);
-        }
-        match command.verb.as_str() {
-            "EHLO" => {
-                self.reset();
-                Answer::Say(self.extensions())
-            }
-            "HELO" => {
-                self.reset();
-                say("250 ostler")
-            }
-            "AUTH" => self.auth(&command),
-            "MAIL" => self.mail(&command),
-            "RCPT" => self.rcpt(&command),
-            "DATA" => self.data(),
-            "RSET" => {
-                self.reset();
-                say("250 2.0.0 OK")
-            }
-            "NOOP" => say("250 2.0.0 OK"),
-            "VRFY" => say("252 2.5.0 send it and see"),
-            "HELP" => say("214 2.0.0 ostler passes mail on to your provider; run: ostler status"),
-            "QUIT" => Answer::Bye("221 2.0.0 bye\r\n".into()),
-            "STARTTLS" => self.slip(ClientMisconfiguration::StartTls, "502 5.5.1 this door is plain: switch SSL/TLS off in the mail program; ostler encrypts the way to the provider"),
-            "USER" | "PASS" | "APOP" | "STAT" | "CAPA" | "STLS" => {
-                let port = self.pop3_port();
-                let way = port.map_or("fetching is switched off".into(), |port| format!("the one for fetching is {port}"));
-                let reply = format!("502 5.5.1 this is the SMTP port of ostler, for sending; {way}");
-                self.slip(ClientMisconfiguration::WrongDoor { speaks: Protocol::Pop3, port }, &reply)
-            }
-            "" => self.bad("500 5.5.2 an empty line is no command"),
-            _ => self.bad("502 5.5.1 ostler does not offer this command"),
-        }
-    }
-
-    /// The client's last octets, without a line end: Netscape 4 says `QUIT` and hangs up in one breath.
-    pub fn on_end(&self, rest: &[u8]) -> bool {
-        rest.trim_ascii().eq_ignore_ascii_case(b"QUIT")
-    }
-
-    /// Whether the claim of [`Answer::Authenticate`] holds.
+    /// Whether the claim of [`Wants::Authenticate`] holds.
     pub fn authenticated(&mut self, account: Option<Arc<Account>>, holds: bool) -> String {
         if !holds {
-            self.slip = Some(ClientMisconfiguration::WrongPassword);
-            return "535 5.7.8 this is not the local password of that account; ostler list --passwords shows it\r\n"
-                .into();
+            self.misconfiguration = Some(ClientMisconfiguration::WrongPassword);
+            return format!("{}\r\n", words::WRONG_PASSWORD);
         }
-        self.signed_in = true;
-        self.as_account = account;
-        "235 2.7.0 welcome\r\n".into()
+        self.is_signed_in = true;
+        self.auth_account = account;
+        format!("{}\r\n", words::WELCOME)
     }
 
     /// The provider's (or ostler's) verdict on the sender; what the client hears.
@@ -223,18 +215,41 @@ impl SmtpFront {
         format!("{}\r\n", reply.one_line())
     }
 
-    /// The mistake in the client's settings that its last line has shown; told once.
-    pub fn take_misconfiguration(&mut self) -> Option<ClientMisconfiguration> {
-        self.slip.take()
-    }
-
-    /// What is to be told of a client that has gone: one that never said anything may have come to the wrong port.
-    pub fn silent(&self) -> Option<ClientMisconfiguration> {
-        (self.commands == 0).then(|| ClientMisconfiguration::Silent { at: Protocol::Smtp, port: self.pop3_port() })
+    fn command(&mut self, command: &Command<'_>) -> Answer {
+        match command.verb.as_str() {
+            "EHLO" => {
+                self.reset();
+                Answer::Say(self.extensions())
+            }
+            "HELO" => {
+                self.reset();
+                Answer::line(words::HELLO)
+            }
+            "AUTH" => self.auth(command),
+            "MAIL" => self.mail(command),
+            "RCPT" => self.rcpt(command),
+            "DATA" => self.data(),
+            "RSET" => {
+                self.reset();
+                Answer::line(words::OK)
+            }
+            "NOOP" => Answer::line(words::OK),
+            "VRFY" => Answer::line(words::VRFY),
+            "HELP" => Answer::line(words::HELP),
+            "QUIT" => Answer::Bye(format!("{}\r\n", words::BYE)),
+            "STARTTLS" => self.misconfigured(ClientMisconfiguration::StartTls, words::DOOR_IS_PLAIN),
+            "USER" | "PASS" | "APOP" | "STAT" | "CAPA" | "STLS" => {
+                let port = self.pop3_port();
+                let wrong_door = ClientMisconfiguration::WrongDoor { speaks: Protocol::Pop3, port };
+                self.misconfigured(wrong_door, &words::wrong_door(port))
+            }
+            "" => self.bad(words::EMPTY_LINE),
+            _ => self.bad(words::UNKNOWN_COMMAND),
+        }
     }
 
     fn pop3_port(&self) -> Option<u16> {
-        self.settings.port_for(Protocol::Pop3, self.own.as_deref())
+        self.settings.port_for(Protocol::Pop3, self.door_account.as_deref())
     }
 
     fn wants_password(&self) -> bool {
@@ -249,67 +264,60 @@ impl SmtpFront {
     }
 
     fn extensions(&self) -> String {
-        let size = self.size.map_or_else(|| "SIZE".into(), |n| format!("SIZE {n}"));
-        let offered = self.own.as_ref().is_none_or(|own| own.offer_auth) || self.wants_password();
-        let challenge = if self.wants_password() { " CRAM-MD5" } else { "" };
-        let auth = if offered {
-            format!("250-AUTH LOGIN PLAIN{challenge}\r\n250-AUTH=LOGIN PLAIN{challenge}\r\n")
-        } else {
-            String::new()
-        };
-        format!("250-ostler\r\n250-{size}\r\n250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n{auth}250 HELP\r\n")
+        let has_auth = self.door_account.as_ref().is_none_or(|a| a.offer_auth) || self.wants_password();
+        words::extensions(self.size, has_auth, self.wants_password())
     }
 
     fn auth(&mut self, command: &Command<'_>) -> Answer {
         if self.transaction.is_some() {
-            return self.bad("503 5.5.1 AUTH comes before MAIL");
+            return self.bad(words::AUTH_BEFORE_MAIL);
         }
         let argument = command.argument();
-        let mut words = argument.split_whitespace();
-        let mechanism =
-            words.next().and_then(Mechanism::from_name).filter(|m| *m != Mechanism::CramMd5 || self.wants_password());
+        let mut arguments = argument.split_whitespace();
+        let mechanism = arguments
+            .next()
+            .and_then(Mechanism::from_name)
+            .filter(|m| *m != Mechanism::CramMd5 || self.wants_password());
         let Some(mechanism) = mechanism else {
-            self.slip = Some(ClientMisconfiguration::Secure);
-            return say(
-                "504 5.5.4 ostler does not have this kind of AUTH; switch SPA (secure password authentication) off in the mail program",
-            );
+            self.misconfiguration = Some(ClientMisconfiguration::Secure);
+            return Answer::line(words::UNKNOWN_MECHANISM);
         };
-        let (exchange, heard) = Acceptor::begin(mechanism, words.next().map(str::as_bytes), &self.stamp);
+        let (exchange, step) = Acceptor::begin(mechanism, arguments.next().map(str::as_bytes), &self.stamp);
         self.exchange = Some(exchange);
-        self.heard(heard)
+        self.auth_step(step)
     }
 
-    fn heard(&mut self, heard: AuthStep) -> Answer {
-        if let AuthStep::Challenge(challenge) = heard {
+    fn auth_step(&mut self, step: AuthStep) -> Answer {
+        if let AuthStep::Challenge(challenge) = step {
             return Answer::Say(format!("334 {challenge}\r\n"));
         }
         self.exchange = None;
-        match heard {
+        match step {
             AuthStep::Attempt(attempt) => {
-                let account =
-                    self.own.clone().or_else(|| choose::by_user_name(&self.settings.accounts, &attempt.name).ok());
-                Answer::Authenticate(account, attempt)
+                let account = self
+                    .door_account
+                    .clone()
+                    .or_else(|| choose::by_user_name(&self.settings.accounts, &attempt.name).ok());
+                Answer::Wants(Wants::Authenticate(account, attempt))
             }
-            AuthStep::Cancelled => say("501 5.7.0 AUTH broken off"),
-            AuthStep::Malformed | AuthStep::Challenge(_) => self.bad("501 5.5.2 this is no answer in an AUTH exchange"),
+            AuthStep::Cancelled => Answer::line(words::AUTH_CANCELLED),
+            AuthStep::Malformed | AuthStep::Challenge(_) => self.bad(words::AUTH_MALFORMED),
         }
     }
 
     fn mail(&mut self, command: &Command<'_>) -> Answer {
         if self.transaction.is_some() {
-            return self.bad("503 5.5.1 a message is under way already");
+            return self.bad(words::MAIL_TWICE);
         }
-        if self.wants_password() && !self.signed_in {
-            self.slip = Some(ClientMisconfiguration::NoPassword);
-            return say(
-                "530 5.7.0 ostler wants its local password here: switch on authentication for sending in the mail program",
-            );
+        if self.wants_password() && !self.is_signed_in {
+            self.misconfiguration = Some(ClientMisconfiguration::NoPassword);
+            return Answer::line(words::PASSWORD_FIRST);
         }
         let mail = match parse_mail(command.rest) {
             Ok(mail) => mail,
             Err(objection) => return self.bad(objection),
         };
-        let account = match (&self.own, &self.as_account) {
+        let account = match (&self.door_account, &self.auth_account) {
             (Some(account), _) | (None, Some(account)) => Ok(Arc::clone(account)),
             (None, None) => choose::by_sender(&self.settings.accounts, &mail.sender),
         };
@@ -320,74 +328,51 @@ impl SmtpFront {
                 Ok(account)
             }
         });
-        self.begun = true;
+        self.has_begun = true;
         match account {
             Ok(account) => {
                 self.asked = Some((Arc::clone(&account), mail.clone()));
-                Answer::Mail(account, mail)
+                Answer::Wants(Wants::Mail(account, mail))
             }
             Err(failure) => Answer::Refused(failure),
         }
     }
 
     fn rcpt(&mut self, command: &Command<'_>) -> Answer {
-        let Some(transaction) = &self.transaction else { return self.bad("503 5.5.1 MAIL comes first") };
+        let Some(transaction) = &self.transaction else { return self.bad(words::MAIL_FIRST) };
         if transaction.accepted.len() >= RECIPIENTS {
-            return say("452 4.5.3 too many recipients for one message");
+            return Answer::line(words::TOO_MANY_RECIPIENTS);
         }
         match parse_rcpt(command.rest) {
             Ok(recipient) => {
                 self.asked_rcpt = Some(recipient.clone());
-                Answer::Rcpt(recipient)
+                Answer::Wants(Wants::Rcpt(recipient))
             }
             // A list with many typing errors is no attack.
-            Err(objection) => say(objection),
+            Err(objection) => Answer::line(objection),
         }
     }
 
     fn data(&mut self) -> Answer {
         let answer = match &self.transaction {
-            None => self.bad("503 5.5.1 MAIL and RCPT come first"),
-            Some(transaction) if !transaction.accepted.is_empty() => return Answer::Data,
-            Some(_) if self.refused > 0 => say("554 5.5.1 no recipient was accepted"),
-            Some(_) => self.bad("503 5.5.1 RCPT comes first"),
+            None => self.bad(words::MAIL_AND_RCPT_FIRST),
+            Some(transaction) if !transaction.accepted.is_empty() => return Answer::Wants(Wants::Data),
+            Some(_) if self.refused > 0 => Answer::line(words::NO_RECIPIENT),
+            Some(_) => self.bad(words::RCPT_FIRST),
         };
-        if let Answer::Say(text) = answer { Answer::NoData(text) } else { answer }
+        if let Answer::Say(text) = answer { Answer::Wants(Wants::DataRefused(text)) } else { answer }
     }
 
-    /// As [`Self::bad`], for a mistake that is worth telling.
-    fn slip(&mut self, slip: ClientMisconfiguration, reply: &str) -> Answer {
-        self.slip = Some(slip);
+    /// As [`Self::bad`], for a command that shows what is wrong in the settings of the program.
+    fn misconfigured(&mut self, misconfiguration: ClientMisconfiguration, reply: &str) -> Answer {
+        self.misconfiguration = Some(misconfiguration);
         self.bad(reply)
     }
 
     fn bad(&mut self, reply: &str) -> Answer {
-        self.bad += 1;
-        if self.bad > BAD_COMMANDS { misused(Misuse::TooManyCommands) } else { say(reply) }
+        self.bad_commands += 1;
+        if self.bad_commands > BAD_COMMANDS { Answer::Misused(Misuse::TooManyCommands) } else { Answer::line(reply) }
     }
-}
-
-/// The password a client gave, if the account is to be signed in with it.
-pub fn given_password(attempt: &Attempt) -> Option<&[u8]> {
-    match &attempt.proof {
-        Proof::Password(given) => Some(given),
-        Proof::Cram { .. } | Proof::Apop { .. } => None,
-    }
-}
-
-fn say(reply: &str) -> Answer {
-    Answer::Say(format!("{}\r\n", one_line(reply)))
-}
-
-/// The last line for a client that is sent away.
-pub fn misused(misuse: Misuse) -> Answer {
-    let reply = misuse_reply(&misuse);
-    Answer::Misused(misuse, reply)
-}
-
-/// What the client reads then, with its line end.
-pub fn misuse_reply(misuse: &Misuse) -> String {
-    format!("{}\r\n", one_line(&format!("421 4.7.0 ostler closes this connection: {misuse}")))
 }
 
 #[cfg(test)]

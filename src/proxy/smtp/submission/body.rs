@@ -4,26 +4,26 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::ProviderSide;
 use super::provider_session::{ProviderSession, read_reply};
-use crate::proxy::net::conn::Conn;
+use crate::proxy::net::conn::{ClientConn, Conn};
 use crate::proxy::relay::{Ended, Limits, Sink, relay};
 use crate::proxy::session::{Session, goodbye};
 use ostler_mail::account::Account;
 use ostler_mail::failure::{Failure, Waiting};
 use ostler_mail::machine::{Clock, Party, ProtocolViolation};
 use ostler_mail::smtp::Reply;
-use ostler_mail::smtp::data::{DataFilter, outcome_unknown};
+use ostler_mail::smtp::data::DataFilter;
+use ostler_mail::smtp::words::{self, message_timed_out, outcome_unknown};
 
 impl ProviderSide {
     /// The body and the provider's answer to its end, with the octets sent; `None` when the client is gone.
     pub(in crate::proxy::smtp) async fn body(
         &mut self,
         session: &mut Session,
-        client: &mut Conn<TcpStream>,
+        client: &mut ClientConn,
     ) -> Option<(Reply, u64)> {
         let timeouts = self.settings.timeouts.clone();
         let limits = Limits { idle: timeouts.data, reply: timeouts.data, data: timeouts.data };
@@ -55,7 +55,7 @@ impl ProviderSide {
                 broken(Failure::ProtocolViolation { at, what }, session, &provider.account)
             }
             Ended::TimedOut(..) => {
-                goodbye(client, "421 4.4.2 the message did not go on for too long; nothing was sent\r\n").await;
+                goodbye(client, &message_timed_out()).await;
                 return None;
             }
             Ended::ClientGone | Ended::Stopping | Ended::Breach(ProtocolViolation::Client(_)) => return None,
@@ -79,11 +79,11 @@ impl ProviderSide {
 /// The connection broke in the middle: the end of data was never sent, so nothing was.
 fn broken(failure: Failure, session: &Session, account: &Account) -> Reply {
     session.report(Some(account), &failure);
-    Reply::from_line(&failure.smtp_reply())
+    Reply::from_line(&words::failure(&failure))
 }
 
 /// Hears the rest of a body that goes nowhere any more: a client listens for an answer only behind its dot.
-async fn swallow(client: &mut Conn<TcpStream>, data: DataFilter, limits: Limits, session: &mut Session) -> bool {
+async fn swallow(client: &mut ClientConn, data: DataFilter, limits: Limits, session: &mut Session) -> bool {
     let mut data = data.swallow();
     if !data.is_complete() {
         relay(client, &mut Conn::new(Sink), &mut data, limits, &mut session.stopping).await;

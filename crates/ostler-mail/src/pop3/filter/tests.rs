@@ -175,7 +175,7 @@ fn one_octet_at_a_time_is_no_progress() {
     assert_eq!(before.0, Clock::Message);
     feed(&mut filter, false, &[b"a", b"b", b"c"]).unwrap();
     assert_eq!(filter.clock(), before);
-    feed(&mut filter, false, &[&vec![b'x'; PROGRESS as usize]]).unwrap();
+    feed(&mut filter, false, &[&vec![b'x'; PROGRESS_OCTETS as usize]]).unwrap();
     assert_ne!(filter.clock(), before);
 }
 
@@ -268,15 +268,18 @@ fn a_list_of_abilities_has_an_end() {
 fn a_client_that_sends_ahead_without_end_waits() {
     let mut filter = Pop3Filter::default();
     let mut say = Replies::default();
-    let many = b"NOOP\r\n".repeat(OUTSTANDING + 1);
-    assert_eq!(filter.client_said(&many[..6 * (OUTSTANDING - 1)], &mut say), Ok(Pass::Replaced(6 * (OUTSTANDING - 1))));
+    let many = b"NOOP\r\n".repeat(MAX_OUTSTANDING + 1);
+    assert_eq!(
+        filter.client_said(&many[..6 * (MAX_OUTSTANDING - 1)], &mut say),
+        Ok(Pass::Replaced(6 * (MAX_OUTSTANDING - 1)))
+    );
     assert!(filter.wants_client());
     assert_eq!(filter.client_said(b"NOOP\r\nNOOP\r\n", &mut say), Ok(Pass::Replaced(6)));
     assert!(!filter.wants_client());
     assert_eq!(filter.client_said(b"NOOP\r\n", &mut say), Ok(Pass::NeedMore));
     assert_eq!(filter.server_said(b"+OK\r\n", &mut say), Ok(Pass::Forward(5)));
     assert!(filter.wants_client());
-    assert_eq!(say.server.len(), 6 * OUTSTANDING);
+    assert_eq!(say.server.len(), 6 * MAX_OUTSTANDING);
 }
 
 #[test]
@@ -356,9 +359,9 @@ fn a_message_that_moves_starts_the_clock_anew_every_few_kilobytes() {
     };
     let begun = pass(b"+OK\r\n");
     let octets = |n: u64| vec![b'x'; n as usize];
-    assert_eq!(pass(&octets(PROGRESS - 1)), begun);
+    assert_eq!(pass(&octets(PROGRESS_OCTETS - 1)), begun);
     assert_eq!(pass(b"x"), begun + 1);
-    assert_eq!(pass(&octets(PROGRESS - 1)), begun + 1);
+    assert_eq!(pass(&octets(PROGRESS_OCTETS - 1)), begun + 1);
     assert_eq!(pass(b"x"), begun + 2);
 }
 

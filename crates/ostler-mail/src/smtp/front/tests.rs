@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::account::testing::{account, settings};
+use crate::sasl::Proof;
 
 fn front(access: Access, names: &[&str]) -> SmtpFront {
     let accounts = names.iter().map(|n| Arc::new(account(n, &format!("{n}@example.net"), n))).collect();
@@ -14,19 +15,21 @@ fn play(front: &mut SmtpFront, lines: &[&str]) -> Vec<String> {
         .iter()
         .map(|line| {
             let said = match front.on_line(&Line::new(line.as_bytes())) {
-                Answer::Say(text) | Answer::NoData(text) | Answer::Bye(text) => text,
-                Answer::Refused(failure) => failure.smtp_reply(),
-                Answer::Authenticate(account, attempt) => {
+                Answer::Say(text) | Answer::Wants(Wants::DataRefused(text)) | Answer::Bye(text) => text,
+                Answer::Refused(failure) => front.refusal(&failure),
+                Answer::Wants(Wants::Authenticate(account, attempt)) => {
                     let name = account.as_ref().map_or("-", |a| a.name.as_str()).to_owned();
                     format!("{} {name} {}", front.authenticated(account, true).trim_end(), attempt.name)
                 }
-                Answer::Mail(account, _) => {
+                Answer::Wants(Wants::Mail(account, _)) => {
                     format!("{} via {}", front.mail_answered(&Reply::new(250, "2.1.0 OK")).trim_end(), account.name)
                 }
-                Answer::Rcpt(to) if to.contains("no") => front.rcpt_answered(&Reply::new(550, "5.1.1 unknown")),
-                Answer::Rcpt(_) => front.rcpt_answered(&Reply::new(250, "2.1.5 OK")),
-                Answer::Data => front.message_answered(&Reply::new(250, "2.0.0 sent")),
-                Answer::Misused(misuse, _) => format!("{misuse:?}"),
+                Answer::Wants(Wants::Rcpt(to)) if to.contains("no") => {
+                    front.rcpt_answered(&Reply::new(550, "5.1.1 unknown"))
+                }
+                Answer::Wants(Wants::Rcpt(_)) => front.rcpt_answered(&Reply::new(250, "2.1.5 OK")),
+                Answer::Wants(Wants::Data) => front.message_answered(&Reply::new(250, "2.0.0 sent")),
+                Answer::Misused(misuse) => format!("{misuse:?}"),
             };
             said.trim_end().to_owned()
         })
@@ -200,10 +203,9 @@ fn each_command_has_its_answer() {
         let lines = ["MAIL FROM:<home@example.net>", "RCPT TO:<a@b>", again, "DATA"];
         assert_eq!(codes(&lines), "250 250 250 503", "{again} begins anew");
     }
-    let front = front(Access::SameUser, &["home"]);
-    assert!(front.on_end(b"quit") && !front.on_end(b"DATA"));
-    assert_eq!(misuse_reply(&Misuse::Unclean).matches("\r\n").count(), 1);
-    assert!(misuse_reply(&Misuse::Unclean).starts_with("421 "));
+    let mut front = front(Access::SameUser, &["home"]);
+    assert_eq!(front.on_end(b"quit").as_deref(), Some("221 2.0.0 bye\r\n"));
+    assert_eq!(front.on_end(b"DATA"), None);
 }
 
 #[test]
@@ -214,11 +216,11 @@ fn a_control_character_ends_it() {
 #[test]
 fn an_answer_to_a_challenge_may_be_longer_than_a_command() {
     let mut front = front(Access::SameUser, &["home"]);
-    assert!(!front.in_exchange());
+    assert!(!front.is_in_exchange());
     play(&mut front, &["AUTH LOGIN"]);
-    assert!(front.in_exchange());
+    assert!(front.is_in_exchange());
     play(&mut front, &["*"]);
-    assert!(!front.in_exchange());
+    assert!(!front.is_in_exchange());
 }
 
 #[test]
@@ -231,12 +233,12 @@ fn a_wrong_local_password_is_told_and_lets_nobody_in() {
     assert!(play(&mut front, &["MAIL FROM:<a@b>"])[0].starts_with("530 "));
     assert_eq!(front.take_misconfiguration(), Some(ClientMisconfiguration::NoPassword));
     let attempt = |line: &str| match own_front(Access::Password, |_| {}).on_line(&Line::new(line.as_bytes())) {
-        Answer::Authenticate(_, attempt) => attempt,
+        Answer::Wants(Wants::Authenticate(_, attempt)) => attempt,
         _ => panic!("{line}"),
     };
-    assert_eq!(given_password(&attempt("AUTH PLAIN AGhvbWUAeA==")), Some(&b"x"[..]));
+    assert_eq!(attempt("AUTH PLAIN AGhvbWUAeA==").password(), Some(&b"x"[..]));
     let proof = Proof::Cram { challenge: String::new(), digest: String::new() };
-    assert_eq!(given_password(&Attempt { name: "home".into(), proof }), None);
+    assert_eq!(Attempt { name: "home".into(), proof }.password(), None);
 }
 
 #[test]
@@ -252,11 +254,14 @@ fn a_mistake_in_the_settings_of_the_program_is_told() {
     assert_eq!(wrong_door, Some(ClientMisconfiguration::WrongDoor { speaks: Protocol::Pop3, port: Some(1100) }));
     assert!(said.ends_with("the one for fetching is 1100"), "{said}");
     assert_eq!(slip("NOOP").0, None);
-    let front = own_front(Access::SameUser, |_| {});
-    assert_eq!(front.silent(), Some(ClientMisconfiguration::Silent { at: Protocol::Smtp, port: Some(1100) }));
+    let mut front = own_front(Access::SameUser, |_| {});
+    assert_eq!(front.on_end(b""), None);
+    let silent = ClientMisconfiguration::Silent { at: Protocol::Smtp, port: Some(1100) };
+    assert_eq!(front.take_misconfiguration(), Some(silent));
     let mut spoke = own_front(Access::SameUser, |_| {});
     play(&mut spoke, &["EHLO x"]);
-    assert_eq!(spoke.silent(), None);
+    assert_eq!(spoke.on_end(b""), None);
+    assert_eq!(spoke.take_misconfiguration(), None);
 }
 
 #[test]
@@ -275,21 +280,24 @@ fn size_and_sign_in_are_offered_as_the_settings_say() {
 fn what_the_provider_said_is_what_the_client_hears() {
     let mut front = front(Access::SameUser, &["home"]);
     let line = |front: &mut SmtpFront, line: &str| front.on_line(&Line::new(line.as_bytes()));
-    assert!(matches!(line(&mut front, "MAIL FROM:<home@example.net>"), Answer::Mail(..)));
+    assert!(matches!(line(&mut front, "MAIL FROM:<home@example.net>"), Answer::Wants(Wants::Mail(..))));
     assert_eq!(front.mail_answered(&Reply::new(550, "5.7.1 no")), "550 5.7.1 no\r\n");
     assert!(front.transaction().is_none());
     assert_eq!(front.mail_answered(&Reply::new(250, "ok")), "250 ok\r\n");
     assert!(front.transaction().is_none(), "nothing was asked");
     play(&mut front, &["MAIL FROM:<home@example.net>"]);
-    assert!(matches!(line(&mut front, "RCPT TO:<a@b>"), Answer::Rcpt(to) if to == "a@b"));
+    assert!(matches!(line(&mut front, "RCPT TO:<a@b>"), Answer::Wants(Wants::Rcpt(to)) if to == "a@b"));
     assert_eq!(front.rcpt_answered(&Reply::new(452, "4.2.2 full")), "452 4.2.2 full\r\n");
-    assert!(matches!(line(&mut front, "DATA"), Answer::NoData(said) if said.starts_with("554 ")));
+    assert!(matches!(line(&mut front, "DATA"), Answer::Wants(Wants::DataRefused(said)) if said.starts_with("554 ")));
     play(&mut front, &["RCPT TO:<c@d>", "RCPT TO:<e@f>"]);
     assert_eq!(front.transaction().unwrap().accepted, ["c@d", "e@f"]);
     assert_eq!(front.message_answered(&Reply::new(250, "2.0.0 sent")), "250 2.0.0 sent\r\n");
     assert!(front.transaction().is_none());
     play(&mut front, &["MAIL FROM:<home@example.net>"]);
-    assert!(matches!(line(&mut front, "DATA"), Answer::NoData(said) if said.starts_with("503 ")), "a new message");
+    assert!(
+        matches!(line(&mut front, "DATA"), Answer::Wants(Wants::DataRefused(said)) if said.starts_with("503 ")),
+        "a new message"
+    );
     assert!(matches!(line(&mut front, "MAIL FROM:<a@b>"), Answer::Say(said) if said.starts_with("503 ")));
 }
 

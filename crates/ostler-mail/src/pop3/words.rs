@@ -1,0 +1,163 @@
+//! Everything ostler says to a POP3 client in words of its own. What a provider says is passed on by `filter`.
+
+use crate::client_fault::Misuse;
+use crate::failure::{Failure, SecretTrouble, fit, one_line};
+use crate::words::{NotAdmitted, Words};
+
+pub(super) const OK: &str = "+OK";
+pub(super) const BYE: &str = "+OK bye";
+pub(super) const DOOR_IS_PLAIN: &str =
+    "-ERR this door is plain: switch SSL/TLS off in the mail program; ostler encrypts the way to the provider";
+pub(super) const SIGN_IN_FIRST: &str = "-ERR sign in first: USER, then PASS";
+pub(super) const UNKNOWN_COMMAND: &str = "-ERR ostler does not know this command";
+pub(super) const USER_NEEDS_NAME: &str = "-ERR USER needs a name";
+pub(super) const USER_FIRST: &str = "-ERR USER comes first";
+pub(super) const APOP_NEEDS_DIGEST: &str = "-ERR APOP needs a name and a digest";
+pub(super) const NO_AUTH_LIST: &str = "-ERR ostler wants USER and PASS";
+pub(super) const UNKNOWN_MECHANISM: &str =
+    "-ERR ostler does not have this kind of AUTH; switch SPA (secure password authentication) off in the mail program";
+pub(super) const AUTH_CANCELLED: &str = "-ERR AUTH broken off";
+pub(super) const AUTH_MALFORMED: &str = "-ERR this is no answer in an AUTH exchange";
+pub(super) const WRONG_PASSWORD: &str =
+    "-ERR [AUTH] this is not the local password of that account; ostler list --passwords shows it";
+
+// After the sign-in.
+pub(super) const SEND_BY_SMTP: &str = "-ERR send through the SMTP door of ostler instead";
+pub(super) const NO_TLS_NOW: &str = "-ERR this door is plain; ostler encrypts the way to the provider";
+pub(super) const SIGNED_IN_ALREADY: &str = "-ERR you have signed in already";
+
+/// The timestamp of APOP is in the greeting only where APOP can be checked.
+pub(super) fn greeting(stamp: Option<&str>) -> String {
+    stamp.map_or_else(|| "+OK ostler ready\r\n".into(), |stamp| format!("+OK ostler ready {stamp}\r\n"))
+}
+
+pub(super) fn capabilities(can_check_challenges: bool) -> String {
+    let sasl = if can_check_challenges { "SASL CRAM-MD5 PLAIN LOGIN\r\n" } else { "" };
+    format!("+OK\r\nUSER\r\nUIDL\r\nTOP\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\n{sasl}.\r\n")
+}
+
+/// An SMTP client came; `port` is where it should have gone.
+pub(super) fn wrong_door(port: Option<u16>) -> String {
+    let way = port.map_or("sending is switched off".into(), |port| format!("the one for sending is {port}"));
+    format!("-ERR this is the POP3 port of ostler, for fetching; {way}")
+}
+
+/// The `-ERR` line for a failure, without CR LF. Only what the user can cure by another user name or password is `[AUTH]`
+/// (RFC 3206): clients throw their password away at that word. All others say `timeout`, by which Eudora 4 to 6 knows that
+/// the password was not at fault, and hyphenate the word "password".
+pub fn failure(failure: &Failure) -> String {
+    let (sentence, advice) = (failure.sentence(), failure.advice());
+    let (prefix, suffix) = match failure {
+        Failure::SignInRefused { .. } | Failure::UnknownAccount { .. } => {
+            return fit("-ERR [AUTH] ", &sentence, &advice, "");
+        }
+        // Here the password is at fault, and the advice is a command with this name.
+        Failure::Secret { trouble: SecretTrouble::Missing, .. } => {
+            return fit("-ERR [SYS/TEMP] ", &without_password(&sentence), &advice, " (timeout)");
+        }
+        Failure::InUse { .. } => ("-ERR [IN-USE] ", ""),
+        Failure::LoginDelay { .. } => ("-ERR [LOGIN-DELAY] ", ""),
+        _ => ("-ERR [SYS/TEMP] ", " (timeout)"),
+    };
+    fit(prefix, &without_password(&sentence), &without_password(&advice), suffix)
+}
+
+fn without_password(text: &str) -> String {
+    let mut text = text.to_owned();
+    while let Some(at) = text.to_ascii_lowercase().find("password") {
+        text.insert(at + 4, '-');
+    }
+    text
+}
+
+/// [`Words`] of POP3.
+pub struct Pop3Words;
+
+impl Words for Pop3Words {
+    fn misuse(&self, misuse: &Misuse) -> String {
+        // The wrong passwords before it were answered with [AUTH] too.
+        let code = if *misuse == Misuse::TooManyPasswords { "[AUTH] " } else { "" };
+        line(&format!("-ERR {code}ostler closes this connection: {misuse}"))
+    }
+
+    fn not_admitted(&self, why: &NotAdmitted) -> String {
+        line(&match why {
+            NotAdmitted::Paused => "-ERR [SYS/TEMP] ostler is paused".into(),
+            NotAdmitted::Full(clients) => format!("-ERR [SYS/TEMP] ostler serves {clients} clients already (timeout)"),
+            NotAdmitted::Stopping => return self.stopping(),
+            NotAdmitted::Stranger(why) => format!("-ERR [SYS/PERM] ostler does not let this program in: {why}"),
+        })
+    }
+
+    fn timed_out(&self) -> String {
+        line("-ERR [SYS/TEMP] nobody signed in for too long (timeout)")
+    }
+
+    fn stopping(&self) -> String {
+        line("-ERR [SYS/TEMP] ostler is about to end (timeout)")
+    }
+}
+
+fn line(text: &str) -> String {
+    format!("{}\r\n", one_line(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::account::Protocol;
+    use crate::account::testing::server;
+    use crate::failure::{Place, Waiting};
+    use crate::wire::CLIENT_REPLY;
+
+    fn at() -> Place {
+        (&server(Protocol::Pop3, "ann")).into()
+    }
+
+    #[test]
+    fn trouble_of_the_network_is_never_dressed_as_a_wrong_password() {
+        let timed_out = Failure::TimedOut { at: at(), waiting: Waiting::Connect, after: Duration::from_secs(10) };
+        let reply = failure(&timed_out);
+        assert!(reply.starts_with("-ERR [SYS/TEMP] mail.example.net port 995 did not answer"), "{reply}");
+        assert!(reply.contains("timeout") && !reply.contains("password"), "{reply}");
+        assert!(crate::smtp::words::failure(&timed_out).starts_with("451 4.4.1 "));
+    }
+
+    #[test]
+    fn only_a_missing_secret_says_password_and_it_says_how_to_give_one() {
+        let trouble = SecretTrouble::Missing;
+        let missing = Failure::Secret { account: "my home".into(), at: Some(at()), trouble };
+        assert_eq!(missing.advice(), "run: ostler password \"my home\"");
+        let reply = failure(&missing);
+        assert!(reply.ends_with("; run: ostler password \"my home\" (timeout)"), "{reply}");
+        let reply =
+            failure(&Failure::SignInPostponed { at: at(), said: "PASSWORD database down, password later".into() });
+        assert!(reply.contains("PASS-WORD database down, pass-word later"), "{reply}");
+    }
+
+    #[test]
+    fn as_many_names_as_fit_are_told() {
+        let known: Vec<String> = (0..100).map(|n| format!("account-number-{n}")).collect();
+        let reply = failure(&Failure::UnknownAccount { given: "\u{e4}".repeat(300), known });
+        assert!(reply.len() <= CLIENT_REPLY - 2 && reply.is_ascii(), "{reply}");
+        assert!(reply.contains("account-number-0, account-number-1,") && reply.contains(" more; give"), "{reply}");
+    }
+
+    #[test]
+    fn a_client_that_is_sent_away_reads_one_line() {
+        let stranger = NotAdmitted::Stranger("it is\r\nanother user's".into());
+        for said in [
+            Pop3Words.misuse(&Misuse::Unclean),
+            Pop3Words.not_admitted(&stranger),
+            Pop3Words.not_admitted(&NotAdmitted::Full(1500)),
+            Pop3Words.timed_out(),
+            Pop3Words.stopping(),
+        ] {
+            assert!(said.starts_with("-ERR ") && said.ends_with("\r\n"), "{said}");
+            assert_eq!(said.matches("\r\n").count(), 1, "{said}");
+        }
+        assert!(Pop3Words.misuse(&Misuse::TooManyPasswords).starts_with("-ERR [AUTH] "));
+    }
+}

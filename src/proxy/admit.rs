@@ -1,0 +1,79 @@
+//! Who may come in, decided before a client hears a word of its protocol.
+
+use std::net::{IpAddr, SocketAddr};
+
+use tokio::time::Instant;
+
+use crate::os::peer::{PeerOwner, owner_of};
+use crate::proxy::Engine;
+use crate::proxy::hear::{ClientInput, next_line};
+use crate::proxy::net::conn::ClientConn;
+use crate::proxy::session::{GOODBYE_TIMEOUT, Session};
+use ostler_mail::account::{Access, Settings};
+use ostler_mail::client_fault::Misuse;
+use ostler_mail::command::is_http;
+use ostler_mail::wire::COMMAND_LINE;
+use ostler_mail::words::{NotAdmitted, Words};
+
+/// Clients served at once. A thousand idle ones must leave room for those that work (`docs/promises.md`, section 4).
+/// `os::allow_connections` raises the limit of open files to match.
+pub(super) const MAX_SESSIONS: usize = 1500;
+
+/// Whether the client at `address` that came to `local` may come in.
+pub(super) fn admit(
+    engine: &Engine,
+    settings: &Settings,
+    address: SocketAddr,
+    local: SocketAddr,
+) -> Result<(), NotAdmitted> {
+    if let Some(why) = outside_networks(settings, address.ip().to_canonical()).or_else(|| match settings.access {
+        Access::SameUser => not_same_user(owner_of(address, local)),
+        Access::Password | Access::Anyone => None,
+    }) {
+        return Err(NotAdmitted::Stranger(why));
+    }
+    if *engine.stopping().borrow() {
+        Err(NotAdmitted::Stopping)
+    } else if engine.events.is_paused() {
+        Err(NotAdmitted::Paused)
+    } else if engine.events.session_count() >= MAX_SESSIONS {
+        Err(NotAdmitted::Full(MAX_SESSIONS))
+    } else {
+        Ok(())
+    }
+}
+
+/// Why a client at this address may not come in, if its address is the reason.
+fn outside_networks(settings: &Settings, address: IpAddr) -> Option<String> {
+    let is_allowed = address.is_loopback() || settings.allow.iter().any(|network| network.contains(address));
+    (!is_allowed).then(|| format!("{address} is in none of the networks allowed by the settings"))
+}
+
+/// Why the owner of the other end may not come in where only the user who runs ostler may.
+fn not_same_user(owner: PeerOwner) -> Option<String> {
+    match owner {
+        PeerOwner::Me => None,
+        PeerOwner::Other(process) if cfg!(windows) => {
+            Some(format!("process {process} belongs to another user than ostler, or has more rights"))
+        }
+        PeerOwner::Other(uid) => Some(format!("it belongs to another user (number {uid}) than ostler")),
+        PeerOwner::NotMe => Some("no program of the user who runs ostler holds the other end".into()),
+        PeerOwner::Gone => Some("it has gone already, or belongs to nobody".into()),
+        PeerOwner::Unknown(reason) => {
+            Some(format!("{reason}, so ostler cannot tell whose it is; set access = \"password\" in the settings"))
+        }
+    }
+}
+
+/// Ends the connection of a client that did not wait for its greeting, and names what it is. A mail program does not know
+/// yet that a server is there, so this is a browser, a scanner, or a program that begins with TLS.
+pub(super) async fn spoke_first(session: &mut Session, client: &mut ClientConn, words: &dyn Words) {
+    let misuse = match next_line(session, client, COMMAND_LINE, Instant::now() + GOODBYE_TIMEOUT).await {
+        ClientInput::Misused(misuse) => misuse,
+        ClientInput::Line(line) if is_http(line.bytes()) => Misuse::Http,
+        ClientInput::Line(_) | ClientInput::End(_) | ClientInput::TimedOut | ClientInput::Stopping => {
+            Misuse::EarlyGreeting
+        }
+    };
+    session.send_away(client, words, misuse).await;
+}
