@@ -111,8 +111,8 @@ pub fn random(octets: &mut [u8]) -> bool {
     getrandom::fill(octets).is_ok()
 }
 
-/// Lets this process have as many connections open as `serve::SESSIONS` clients and their providers need, where the system
-/// lets it. The usual limit of 1,024 is there for programs that use `select`.
+/// Lets this process have as many connections open as `proxy::admit::MAX_SESSIONS` clients and their providers need, where
+/// the system lets it. The usual limit of 1,024 is there for programs that use `select`.
 pub fn allow_connections() {
     #[cfg(unix)]
     unix::allow_descriptors(4096);

@@ -1,5 +1,5 @@
 //! The doors: bind, accept, one task for each client; doors that cannot be opened are tried again; a change of settings
-//! moves only what changed. The only place that spawns.
+//! moves only what changed. The only place that spawns a task for a client.
 
 use std::io;
 use std::net::SocketAddr;
@@ -18,8 +18,8 @@ use crate::proxy::net::conn::ClientConn;
 use crate::proxy::session;
 use ostler_mail::account::{Door, Protocol};
 
-/// A door somebody else holds is tried again this often.
-const TRY_AGAIN: Duration = Duration::from_secs(3);
+/// How often to try a door again that another program holds.
+const RETRY_INTERVAL: Duration = Duration::from_secs(3);
 /// Clients that may wait to be accepted.
 const BACKLOG: u32 = 1024;
 /// The first and the longest wait after an error of accept: out of descriptors, mostly, and that passes.
@@ -129,7 +129,7 @@ async fn keep_open(
                 return;
             }
             Err(error) => {
-                // A machine without IPv6 has no ::1, and nobody asked for it.
+                // A machine without IPv6 has no ::1, and the settings do not name it.
                 let silent = door.is_companion && error.kind() != io::ErrorKind::AddrInUse;
                 let why = why_not(&door, &error);
                 if !silent && reported.as_ref() != Some(&why) {
@@ -141,7 +141,7 @@ async fn keep_open(
                 }
             }
         }
-        sleep(TRY_AGAIN).await;
+        sleep(RETRY_INTERVAL).await;
     }
 }
 
