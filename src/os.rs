@@ -108,7 +108,7 @@ pub(crate) fn random(octets: &mut [u8]) -> bool {
     getrandom::fill(octets).is_ok()
 }
 
-/// Raises the limit of open files to what `session::SESSIONS` clients and their providers need, as far as the system allows.
+/// Raises the limit of open files to what `proxy::admit::MAX_SESSIONS` clients and their providers need, as far as the system allows.
 /// The usual limit of 1,024 only protects programs that use `select`.
 pub(crate) fn allow_connections() {
     #[cfg(unix)]

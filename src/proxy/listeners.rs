@@ -1,7 +1,7 @@
 //! The doors: bind, accept, one task per client. A door that cannot be opened is retried; changed settings move only the doors
 //! that changed. The only place that starts a client's task.
 //!
-//! Not here: who may come in (`session`).
+//! Not here: who may come in (`admit`).
 
 use std::io;
 use std::net::SocketAddr;

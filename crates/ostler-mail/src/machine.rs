@@ -54,7 +54,8 @@ pub trait Front {
     fn shown(&self, line: &Line) -> String {
         if self.is_in_exchange() { "***".into() } else { command::shown(line) }
     }
-    /// The client said a line. A reply may have several lines, and one that asks for more of the command is a reply too.
+    /// The client said a line. A reply may have several lines, and a request for more of the command is a reply too. Where a
+    /// protocol has literals, one is the beginning of the next line: names and passwords hold no line end.
     fn on_line(&mut self, line: &Line) -> Answer<Self::Wants>;
     /// The client has closed and left `rest` unfinished. Some programs say `QUIT` and hang up in one breath; they get
     /// this last reply.

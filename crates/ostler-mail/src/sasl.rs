@@ -111,7 +111,8 @@ impl Exchange {
         }
     }
 
-    /// Whether an answer is no form of the secret, but proves it.
+    /// True for CRAM-MD5: the response is not the password, but with its challenge it lets others test guesses, so it is starred
+    /// too.
     pub fn proves(&self) -> bool {
         self.mechanism == Mechanism::CramMd5
     }
@@ -127,7 +128,7 @@ impl Exchange {
 pub struct Echo(Vec<Zeroizing<String>>);
 
 impl Echo {
-    /// Of the secret of `user`.
+    /// The forms of the secret of `user`.
     pub fn new(user: &str, secret: &Secret) -> Self {
         let raw = secret.expose();
         let whole = Zeroizing::new(BASE64.encode(format!("\0{user}\0{raw}")));
@@ -138,7 +139,7 @@ impl Echo {
             .map(|form| form.as_str())
             .into_iter()
             .chain([raw])
-            // Without its padding; without the blanks that whoever quotes it may leave out.
+            // A server that quotes a form may leave out its padding or the blanks around it.
             .flat_map(|form| [form, form.trim_end_matches('='), form.trim()])
             // What a reply shows of a secret with 8-bit characters has question marks in it.
             .map(|form| Zeroizing::new(crate::wire::printable(form.as_bytes())))
@@ -147,8 +148,8 @@ impl Echo {
         Self(forms).longest_first()
     }
 
-    /// And of what proves the secret to this server: the answer to a challenge, as it was sent. Whoever reads it beside its
-    /// challenge can try passwords at leisure.
+    /// Adds the answer to a challenge, as it was sent. With the challenge beside it, a reader of the log could try passwords
+    /// at leisure.
     #[must_use]
     pub fn and_proof(mut self, answer: &str) -> Self {
         self.0.push(Zeroizing::new(answer.to_owned()));
@@ -161,7 +162,7 @@ impl Echo {
         self.longest_first()
     }
 
-    /// Lest a part of a form is starred and the rest is not.
+    /// So that a short form is not starred inside a longer one, whose rest would show.
     fn longest_first(mut self) -> Self {
         self.0.sort_by_key(|form| std::cmp::Reverse(form.len()));
         self.0.dedup();
@@ -252,11 +253,11 @@ impl Proof {
     }
 }
 
-/// What an [`Acceptor`] wants next.
+/// What an [`Acceptor`] makes of a client's answer.
 pub enum AuthStep {
     /// Send this challenge, already base64.
     Challenge(String),
-    /// The client is through; whether its claim holds is not decided here.
+    /// The client has said all. Whether its claim holds is not decided here.
     Attempt(Attempt),
     /// The client broke it off with `*`.
     Cancelled,

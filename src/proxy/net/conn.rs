@@ -23,8 +23,8 @@ use ostler_mail::wire::{Line, TooLong, take_line};
 pub(crate) const SCRATCH: usize = 64 * 1024;
 
 /// How much of what is sent may wait in the system without having left, in octets. Without a limit Linux takes some megabytes
-/// and asks for more when a third of them is gone: whoever takes mail slowly but steadily, a program at the end of a modem or
-/// a provider behind one, seems to take none for minutes, and each of them costs these megabytes.
+/// and asks for more when a third of them is gone: a peer that takes mail slowly but steadily, such as a program at the end of
+/// a modem, seems to take none for minutes, and each such peer costs these megabytes.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const UNSENT: u32 = 128 * 1024;
 
@@ -286,7 +286,7 @@ impl ReadAhead {
         Self { tcp, ahead: Vec::new(), unread: 0..0 }
     }
 
-    /// Whether octets have come in that nobody has read.
+    /// Whether octets have come in that are still unread.
     pub fn has_unread(&self) -> bool {
         !self.unread.is_empty()
     }
