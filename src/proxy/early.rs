@@ -22,7 +22,8 @@ pub(super) struct EarlyConnect<L: Login> {
 
 enum State<L: Login> {
     Connecting(Pin<Box<dyn Future<Output = EarlyResult<L>> + Send>>),
-    Done(Instant, EarlyResult<L>),
+    /// Boxed, for a client may be idle for long before it needs it.
+    Done(Instant, Box<EarlyResult<L>>),
 }
 
 impl<L: Login> EarlyConnect<L> {
@@ -44,7 +45,7 @@ impl<L: Login> EarlyConnect<L> {
         match &mut self.state {
             State::Connecting(connecting) => {
                 let result = connecting.await;
-                self.state = State::Done(Instant::now(), result);
+                self.state = State::Done(Instant::now(), Box::new(result));
             }
             State::Done(..) => std::future::pending().await,
         }
@@ -53,8 +54,8 @@ impl<L: Login> EarlyConnect<L> {
     /// Since when it is known to have failed.
     pub(super) fn failed_at(&self) -> Option<Instant> {
         match &self.state {
-            State::Done(when, Err(_)) => Some(*when),
-            State::Done(_, Ok(_)) | State::Connecting(_) => None,
+            State::Done(when, result) if result.is_err() => Some(*when),
+            State::Done(..) | State::Connecting(_) => None,
         }
     }
 
@@ -62,7 +63,7 @@ impl<L: Login> EarlyConnect<L> {
     pub(super) async fn result(self) -> EarlyResult<L> {
         match self.state {
             State::Connecting(connecting) => connecting.await,
-            State::Done(_, result) => result,
+            State::Done(_, result) => *result,
         }
     }
 }

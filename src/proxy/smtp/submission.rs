@@ -219,16 +219,23 @@ impl ProviderSide {
             Ok(Outcome::Refused(refusal)) => submission.on_refusal(refusal, attempt, now()),
             Err(failure) => submission.on_failure(failure, attempt, now()),
             Ok(Outcome::Accepted(reply)) => {
-                if let Some((tries, spent)) = submission.retries(now()) {
-                    if let Some((_, gate)) = attempt.gate {
-                        gate.learn_delay(gate.age(now()).unwrap_or(spent));
-                    }
-                    let account = submission.account().name.clone();
-                    self.engine.events.publish(Event::GateHealed { account, tries });
-                }
+                drop(state);
+                self.note_retries(submission);
                 Next::Answer(reply)
             }
         }
+    }
+
+    /// Tells of a command that came through only when it was tried again, and remembers how late the gate opened.
+    fn note_retries(&self, submission: &Submission) {
+        let Some((tries, spent)) = submission.retries(now()) else { return };
+        if let Some(gate) = submission.gate() {
+            let cell = self.engine.gate(&gate.login);
+            let mut state = cell.lock();
+            let after_login = state.age(now()).unwrap_or(spent);
+            state.learn_delay(after_login);
+        }
+        self.engine.events.publish(Event::GateHealed { account: submission.account().name.clone(), tries });
     }
 
     fn given_up(&self, submission: &Submission) -> Reply {
