@@ -239,7 +239,7 @@ fn first_run_to_the_first_fetched_message() {
     chromium.wait_for_text("Eudora");
     chromium.look("5-programs");
     chromium.click("a", "Outlook Express");
-    chromium.wait_for_text("Waiting for your program to connect");
+    chromium.wait_for_text("Waiting for your mail program");
     chromium.look("6-guide");
     assert!(chromium.run("return document.querySelectorAll('.guide button').length").as_u64().unwrap() > 3);
     chromium.run("window.same = true");
