@@ -241,7 +241,7 @@ fn first_run_to_the_first_fetched_message_by_keyboard_alone() {
         chromium.keys(&text);
     }
     chromium.keys(ENTER);
-    chromium.wait_for_text("works and is kept");
+    chromium.wait_for_text("works and is saved");
     person.tab_to("the programs", "/Which mail program/.test(node.textContent)");
     chromium.keys(ENTER);
     chromium.wait_for_text("The guide shows step by step");

@@ -20,7 +20,7 @@ fn first_run_to_the_first_fetched_and_sent_message() {
     let mut browser = Browser::new(&newcomer.ostler.home);
     let first = browser.get("/");
     browser.send(&filled(&newcomer, &first, &newcomer.password));
-    let done = browser.stay_until("works and is kept");
+    let done = browser.stay_until("works and is saved");
     for step in ["Encryption", "Signing in", "Sending"] {
         assert!(done.body.contains(step), "{step}: {}", done.body);
     }
@@ -66,7 +66,7 @@ fn a_wrong_password_is_told_and_the_second_one_needs_no_servers_again() {
     assert!(mistaken.body.contains("This is not a server") && mistaken.body.contains("annie"), "{}", mistaken.body);
     browser.send(&again.with("password", &newcomer.password));
     browser.at.clone_from(&job);
-    browser.stay_until("works and is kept");
+    browser.stay_until("works and is saved");
     assert!(newcomer.ostler.home.settings().contains(ANN));
     browser.never_saw(&wrong);
     browser.never_saw(&newcomer.password);
@@ -99,12 +99,12 @@ fn what_does_not_answer_is_kept_only_when_the_person_says_so() {
     let keep = failed.form(&format!("{job}/keep"));
     browser.send(&keep);
     browser.at.clone_from(&job);
-    browser.stay_until("not seen to work");
+    browser.stay_until("has not been seen to work");
     assert!(newcomer.ostler.home.settings().contains("name = \"home\""));
     // Clicked again when it is over: nothing happens.
     browser.send(&keep);
     browser.at.clone_from(&job);
-    browser.stay_until("not seen to work");
+    browser.stay_until("has not been seen to work");
     browser.never_saw(&newcomer.password);
 }
 
@@ -116,7 +116,7 @@ fn an_account_is_tested_gets_another_password_and_is_removed() {
     let before = newcomer.ostler.home.settings();
     let page = browser.get("/add");
     browser.send(&filled(&newcomer, &page, &newcomer.password));
-    browser.stay_until("works and is kept");
+    browser.stay_until("works and is saved");
     let account = browser.get("/account");
     assert!(account.body.contains("encrypted (TLS)"), "{}", account.body);
     browser.send(&account.form("/account/test"));
@@ -171,7 +171,7 @@ fn mail_goes_out_through_another_company_with_its_own_password() {
     let missing = browser.send(&form);
     assert!(missing.body.contains("The password is missing"), "{}", missing.body);
     browser.send(&form.with("other_password", &other));
-    browser.stay_until("works and is kept");
+    browser.stay_until("works and is saved");
     client::send(ostler.smtp, ANN, &[BOB], &mail::tricky("hello"));
     assert_eq!(postfix.deliveries().len(), 1);
     assert!(company.logins().iter().all(|login| login.user == lee), "each company hears its own name only");
@@ -200,7 +200,7 @@ fn a_provider_that_wants_mail_checked_first_is_found_out() {
         .with("smtp", &format!("starttls://localhost:{}", gate.smtp()))
         .with("ca", ostler.home.ca_file().to_str().unwrap());
     browser.send(&form);
-    let done = browser.stay_until("works and is kept");
+    let done = browser.stay_until("works and is saved");
     assert!(done.body.contains("POP login before each send"), "{}", done.body);
     gate.forget();
     client::send(ostler.smtp, ANN, &[BOB], &mail::tricky("hello"));
@@ -215,7 +215,7 @@ fn a_changed_server_forgets_its_password_and_comments_stay() {
     let mut browser = Browser::new(&newcomer.ostler.home);
     let page = browser.get("/add");
     browser.send(&filled(&newcomer, &page, &newcomer.password));
-    browser.stay_until("works and is kept");
+    browser.stay_until("works and is saved");
     let file = newcomer.ostler.home.settings().replace("[account.pop3]", "[account.pop3] # where it comes from");
     newcomer.ostler.home.write_settings(&file);
     let account = browser.get("/account");

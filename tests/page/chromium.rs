@@ -233,7 +233,7 @@ fn first_run_to_the_first_fetched_message() {
     chromium.look("3-refused");
     chromium.type_into("password", &newcomer.password);
     chromium.keys(ENTER);
-    chromium.wait_for_text("works and is kept");
+    chromium.wait_for_text("works and is saved");
     chromium.look("4-kept");
     chromium.click("a", "Which mail program do you use?");
     chromium.wait_for_text("Eudora");

@@ -89,24 +89,35 @@ pub(super) fn render_page(shared: &Shared, account: &Account, feedback: &Feedbac
             h2 #change { "Change" }
             (super::account_form::render_form(shared, account, &feedback.change, feedback.typed.as_ref()))
         }
-        @if !users.is_empty() {
-            section aria-labelledby="password-title" {
-                h2 #password-title { "Another password" }
-                p { "For when you have changed your password at the provider. It is stored in this computer's keyring." }
-                form method="post" action="/account/password" autocomplete="off" {
-                    (hidden_fields(shared, account))
-                    @if users.len() > 1 {
-                        div.field {
-                            label for="user" { "Whose password" }
-                            select id="user" name="user" { @for user in &users { option value=(user) { (user) } } }
-                        }
+        @if !users.is_empty() { (render_password_form(shared, account, &users, feedback)) }
+        @if shared.engine.settings().access == Access::Password { (render_local_password(shared, account, feedback)) }
+        (render_remove_form(shared, account, feedback))
+    };
+    View::new(account.name.clone(), NavItem::Overview, body).into_response()
+}
+
+fn render_password_form(shared: &Shared, account: &Account, users: &[&str], feedback: &Feedback) -> Markup {
+    html! {
+        section aria-labelledby="password-title" {
+            h2 #password-title { "Another password" }
+            p { "For when you have changed your password at the provider. It is stored in this computer's keyring." }
+            form method="post" action="/account/password" autocomplete="off" {
+                (hidden_fields(shared, account))
+                @if users.len() > 1 {
+                    div.field {
+                        label for="user" { "Whose password" }
+                        select id="user" name="user" { @for user in users { option value=(user) { (user) } } }
                     }
-                    (field("password", "The new password", "password", "", "", feedback.password.as_deref()))
-                    button type="submit" { "Save and test" }
                 }
+                (field("password", "The new password", "password", "", "", feedback.password.as_deref()))
+                button type="submit" { "Save and test" }
             }
         }
-        @if shared.engine.settings().access == Access::Password { (render_local_password(shared, account, feedback)) }
+    }
+}
+
+fn render_remove_form(shared: &Shared, account: &Account, feedback: &Feedback) -> Markup {
+    html! {
         section aria-labelledby="remove" {
             h2 #remove { "Remove" }
             p { "Removes the account from ostler's settings and its passwords from the keyring. Your mail stays where it is." }
@@ -117,8 +128,7 @@ pub(super) fn render_page(shared: &Shared, account: &Account, feedback: &Feedbac
                 button.danger type="submit" { "Remove this account" }
             }
         }
-    };
-    View::new(account.name.clone(), NavItem::Overview, body).into_response()
+    }
 }
 
 pub(super) fn hidden_fields(shared: &Shared, account: &Account) -> Markup {
@@ -229,7 +239,7 @@ pub(super) async fn password(shared: App, Form(sent): Form<AccountForm>) -> Resp
 
 fn trouble(error: &VaultError) -> String {
     format!(
-        "{}. Open your keyring (it usually opens when you log in to your computer), then try again.",
+        "{}. Unlock your keyring (it is usually unlocked when you log in to your computer), then try again.",
         error_chain(error)
     )
 }
@@ -240,7 +250,7 @@ pub(super) async fn local_password(shared: App, Form(sent): Form<AccountForm>) -
     let new = sent.show.as_deref() == Some("new");
     let secret = if new { vault.new_local_password(&account).await } else { vault.local_password(&account).await };
     let feedback = Feedback {
-        done: (new && secret.is_ok()).then_some("There is a new password; your mail program needs it from now on."),
+        done: (new && secret.is_ok()).then_some("This is the new password. Your mail program needs it from now on."),
         local: Some(secret.map_err(|error| trouble(&error))),
         ..Feedback::default()
     };

@@ -17,6 +17,7 @@ use crate::setup::find::{Finding, NotFound, Search};
 use crate::setup::keep::{KeepError, keep};
 use crate::setup::trial::{Outcome, Trial};
 use crate::setup::{Plan, Side, Talk};
+use ostler_mail::account::endpoint::Endpoint;
 use ostler_mail::account::{Account, Trust};
 use ostler_mail::failure::Failure;
 use ostler_mail::failure::error_chain;
@@ -169,17 +170,7 @@ impl SetupJob {
             }
         }
         if !other.is_empty() && outgoing.is_empty() {
-            self.screen.say(&format!("Looking for the servers of {other}"));
-            let mut search = Search::new(&other, presets, trust.clone(), &mut self.screen)
-                .map_err(|error| not_found_text(&error))?;
-            let found = search.run().await.map_err(|error| not_found_text(&error))?;
-            if found.outgoing.is_empty() {
-                return Err(format!(
-                    "ostler found no server for sending at {other}. Ask that company for it, and name it below."
-                ));
-            }
-            outgoing = found.outgoing;
-            self.finding.hints.extend(found.hints);
+            outgoing = self.find_other_company(&other, presets).await?;
         }
         if incoming.is_empty() && outgoing.is_empty() {
             return Err("ostler found no server to fetch from or to send through. Name them below.".into());
@@ -202,6 +193,22 @@ impl SetupJob {
             trust,
             address,
         })
+    }
+
+    /// Finds the servers of another company to send through.
+    async fn find_other_company(&mut self, other: &str, presets: &Presets) -> Result<Vec<Endpoint>, String> {
+        self.screen.say(&format!("Looking for the servers of {other}"));
+        let trust = Trust { ca: self.request.ca.clone(), pin: None };
+        let mut search =
+            Search::new(other, presets, trust, &mut self.screen).map_err(|error| not_found_text(&error))?;
+        let found = search.run().await.map_err(|error| not_found_text(&error))?;
+        if found.outgoing.is_empty() {
+            return Err(format!(
+                "ostler found no server for sending at {other}. Ask that company for it, and name it below."
+            ));
+        }
+        self.finding.hints.extend(found.hints);
+        Ok(found.outgoing)
     }
 
     /// Saves the account and waits until the running ostler serves it. The error says why it could not be saved.
