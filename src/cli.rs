@@ -1,5 +1,5 @@
-//! The command line: what can be asked, where results go (stdout), where diagnostics go (stderr), and exit codes: 0 done,
-//! 1 tried and failed, 2 the command line or the settings file is wrong. Each command of some size has its file in `cli/`.
+//! The command line. Results go to standard output, diagnostics to standard error. Exit codes: 0 done, 1 tried and failed, 2
+//! the command line or the settings file is wrong. Each larger command has a file in `cli/`.
 
 pub(crate) mod add;
 pub(crate) mod ask;
@@ -28,13 +28,13 @@ use crate::desktop::SystemDesktop;
 use crate::events::log::{self, Format};
 use ostler_mail::failure::error_chain;
 
-/// Lets old mail programs go on working with today's providers.
+/// Lets old mail programs work with today's mail providers.
 #[derive(Debug, Parser)]
 #[command(name = "ostler", version, about, max_term_width = 100)]
 struct CommandLine {
     #[command(flatten)]
     common: Common,
-    /// Without a command: open no settings page, whatever the settings; for starts at login
+    /// Without a command: do not open the settings page; for the start at login
     #[arg(long)]
     silent: bool,
     #[command(subcommand)]
@@ -43,16 +43,16 @@ struct CommandLine {
 
 #[derive(Debug, Args)]
 struct Common {
-    /// The settings file [default: ostler/ostler.toml in the folder your system keeps settings in]
+    /// The settings file [default: ostler/ostler.toml in your system's folder for settings]
     #[arg(long, global = true, value_name = "FILE", env = "OSTLER_CONFIG")]
     config: Option<PathBuf>,
-    /// Say more: protocol lines, with secrets starred
+    /// Log more: protocol lines, with passwords as ***
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
-    /// Say less: warnings and errors only
+    /// Log less: warnings and errors only
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     quiet: u8,
-    /// How log lines look
+    /// The format of log lines
     #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
     log: Format,
 }
@@ -61,19 +61,19 @@ struct Common {
 enum Command {
     /// Serve mail programs, in the foreground; prints `ready` when the doors are open
     Run,
-    /// Show everything working on this computer alone: a provider, ostler, two old mail programs
+    /// Show how ostler works, on this computer alone: a built-in provider, ostler, and two old mail programs
     Demo(crate::demo::Options),
-    /// Add an account: find its servers, try them with the password, keep what works
+    /// Add an account: find its servers, try them with the password, save what works
     Add(Box<add::Options>),
     /// List accounts and doors
     List(list::Options),
     /// Set or replace an account's password in the keyring
     Password(password::Options),
-    /// Take an account out of the settings, and its passwords out of the keyring
+    /// Remove an account from the settings, and its passwords from the keyring
     Remove(remove::Options),
-    /// Try every step to each server of the accounts and explain what fails
+    /// Try every step with each server of the accounts, and explain what fails
     Check(check::Options),
-    /// Show the providers ostler knows, or those with a word in them
+    /// Show the providers that ostler knows, or those that contain a word
     Providers(providers::Options),
     /// Show step by step what to type into your mail program
     Guide(guide::Options),
@@ -81,17 +81,17 @@ enum Command {
     Status(status::Options),
     /// Open the settings page of the running ostler in the web browser
     Settings(settings::Options),
-    /// Ask new clients of the running ostler to come back later
+    /// Make the running ostler turn new mail programs away until `resume`
     Pause,
-    /// Serve new clients again
+    /// Make the running ostler serve new mail programs again
     Resume,
     /// End the running ostler, and wait until it has ended
     Quit,
-    /// Start ostler when you log in, or not
+    /// Switch the start at login on or off, or show it
     Autostart(autostart::Options),
 }
 
-/// The definition of the command line, from which man pages and completions are made.
+/// The definition of the command line, from which man pages and completions are generated.
 pub fn command() -> clap::Command {
     CommandLine::command()
 }
@@ -110,23 +110,23 @@ pub fn main() -> ExitCode {
     #[cfg(feature = "tray")]
     let has_icon = line.command.is_none() && crate::desktop::tray::has_desktop();
     let command = line.command.unwrap_or(Command::Run);
-    // Commands other than `run` show their results themselves; a log between them only confuses.
+    // Commands other than `run` print their results themselves, and log lines in between would only confuse.
     let level = if matches!(command, Command::Run) { loudness } else { loudness - 2 };
     log::start(line.common.log, level);
     if let Command::Demo(options) = &command {
-        // Needs no settings, and so no folder to keep them in.
+        // Needs no settings, so it also works where there is no folder for them.
         return crate::demo::main(options);
     }
     let file = line.common.config.or_else(config::default_path);
     if let Command::Check(options) = &command
         && let Some(text) = options.to_explain()
     {
-        // Settings that are missing or wrong may be what the error is about.
+        // Works with missing or wrong settings: they may be what the error is about.
         let parsed = file.as_deref().and_then(|file| config::load(file).ok());
         return explain::main(parsed.as_ref(), &text, options.as_json());
     }
     let Some(file) = file else {
-        return fail(2, "ostler does not know where your settings are: name the file with --config");
+        return fail(2, "this system names no folder for settings; give the settings file with --config");
     };
     let desktop = Arc::new(SystemDesktop::new(&file, line.silent));
     match command {
@@ -157,32 +157,30 @@ fn with_settings(file: &std::path::Path, go_on: impl FnOnce(Parsed) -> ExitCode)
     }
 }
 
-/// Says on stderr what is wrong.
+/// Prints an error on standard error.
 fn fail(code: u8, text: &str) -> ExitCode {
     log::print_error(text);
     ExitCode::from(code)
 }
 
-/// Prints a result. Nobody listening any more (`| head`) is not an error.
+/// Prints a result. A closed pipe (`| head`) is not an error.
 fn print(text: &str) {
     let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
-/// Prints a JSON document.
 fn print_json(document: &serde_json::Value) {
     print(&format!("{document:#}\n"));
 }
 
-/// Runs a piece of asynchronous work for a command.
 fn block_on<T>(work: impl Future<Output = T>) -> std::io::Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let result = runtime.block_on(work);
-    // A name that is still being looked up keeps nobody waiting.
+    // Does not wait for a name look-up that still runs in a thread.
     runtime.shutdown_background();
     Ok(result)
 }
 
-/// The account of that name; says which there are if there is none.
+/// The account with this name or address. If there is none, prints the names there are.
 fn account<'a>(parsed: &'a Parsed, name: &str) -> Result<&'a std::sync::Arc<ostler_mail::account::Account>, ExitCode> {
     let accounts = &parsed.settings.accounts;
     accounts

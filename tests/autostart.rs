@@ -129,7 +129,7 @@ fn what_cannot_be_written_is_said_with_a_next_step() {
     std::fs::write(person.folder.path().join("config"), "").unwrap();
     let output = person.ostler(&["autostart", "on"]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
-    assert!(String::from_utf8(output.stderr).unwrap().contains("look whether you may"));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("check that you are allowed to"));
 }
 
 #[test]

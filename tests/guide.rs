@@ -87,7 +87,7 @@ fn a_program_nobody_knows_is_2_and_the_list() {
 fn the_account_is_the_only_one_the_default_or_the_one_that_is_named() {
     let none = home(&[]).ostler(&["guide", "oe"], "");
     assert_eq!(none.status.code(), Some(1));
-    assert!(err(&none).contains("run ostler add first"), "{}", err(&none));
+    assert!(err(&none).contains("run `ostler add ADDRESS` first"), "{}", err(&none));
     let work = || {
         Account::new("work", "ann@work.example", &unique("pw"))
             .pop3(Server::new("none", 1))
@@ -154,7 +154,7 @@ impl Site {
 /// `ostler guide CLIENT --watch`, waiting.
 fn watch(home: &Home, client: &str) -> Run {
     let watch = Run::of(&mut home.command(&["guide", client, "--watch"]));
-    watch.out.wait("waiting for your program to connect...");
+    watch.out.wait("waiting for your mail program...");
     watch
 }
 
@@ -339,7 +339,7 @@ fn when_ostler_ends_the_watch_ends_and_says_so() {
     let mut watch = watch(&home, "oe");
     running.end_well();
     assert_eq!(watch.ended().code(), Some(1));
-    assert!(watch.err.text().contains("start it with ostler run"), "{}", watch.err.text());
+    assert!(watch.err.text().contains("start it with `ostler run`"), "{}", watch.err.text());
 }
 
 #[test]

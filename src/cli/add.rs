@@ -1,5 +1,5 @@
-//! `ostler add`: an account from an address and a password. Everything that can be asked can be given beforehand; on a
-//! terminal the rest is asked. What is found out and tried is `setup.rs`; this file is the order of the conversation.
+//! `ostler add`: an account from an address and a password. Every answer can be given as an option; on a terminal ostler asks
+//! for the rest. `setup.rs` finds and tries servers; this file is the order of the dialogue.
 
 mod dialogue;
 mod import;
@@ -22,7 +22,6 @@ use ostler_mail::account::endpoint::Endpoint;
 use ostler_mail::account::{Account, CommandLine, Protocol, SecretSource, Settings, Trust};
 use ostler_mail::failure::error_chain;
 
-/// Options of `ostler add`.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// The mail address
@@ -33,19 +32,19 @@ pub(crate) struct Options {
     /// picks one of several accounts
     #[arg(long, value_name = "FILE")]
     import: Option<PathBuf>,
-    /// The server for fetching, instead of looking for one; SECURITY is tls, starttls or none
+    /// The server for fetching, instead of searching for one; SECURITY is tls, starttls or none
     #[arg(long, value_name = "SECURITY://HOST[:PORT]", value_parser = server_parser(Protocol::Pop3))]
     pop3: Option<Endpoint>,
-    /// The server for sending, instead of looking for one; may be given again, for one to try next
+    /// The server for sending, instead of searching for one; give it again to name one to try next
     #[arg(long, value_name = "SECURITY://HOST[:PORT]", value_parser = server_parser(Protocol::Smtp))]
     smtp: Vec<Endpoint>,
-    /// The IMAP server, kept for a later version
+    /// The IMAP server, saved for a later version
     #[arg(long, value_name = "SECURITY://HOST[:PORT]", value_parser = server_parser(Protocol::Imap))]
     imap: Option<Endpoint>,
     /// Use what ostler knows about this provider (`ostler providers`), whatever the address
     #[arg(long, value_name = "PROVIDER")]
     provider: Option<String>,
-    /// Send through another company, where this is your address; it has a password of its own
+    /// Send through another company, where you have this address and a password of its own
     #[arg(long, value_name = "ADDRESS", conflicts_with = "fetch_only")]
     send_through: Option<String>,
     /// Only fetch with this account
@@ -54,54 +53,54 @@ pub(crate) struct Options {
     /// Only send with this account
     #[arg(long, conflicts_with = "pop3")]
     send_only: bool,
-    /// The user name at the provider [default: what the provider is known to want, else the address]
+    /// The user name at the provider [default: as the provider is known to want it, else the address]
     #[arg(long, value_name = "NAME")]
     username: Option<String>,
-    /// The user name for sending, where it is another one; it has a password of its own
+    /// The user name for sending, if it is a different one, with a password of its own
     #[arg(long, value_name = "NAME")]
     smtp_username: Option<String>,
     /// The account's name, which mail programs may give as user name [default: the address]
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
-    /// The provider wants mail to be fetched before it takes any (ostler finds out by itself if you do not say so)
+    /// The provider accepts mail only after a fetch (ostler finds that out by itself if it can)
     #[arg(long)]
     pop_before_smtp: bool,
-    /// A file with more certificates to trust for these servers (PEM)
+    /// A file with further certificates to trust for these servers (PEM)
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
     #[command(flatten)]
     password: Password,
-    /// Keep the account without trying it
+    /// Save the account without trying it
     #[arg(long)]
     no_check: bool,
-    /// Answer every question with yes, those about servers that only plain DNS vouches for included
+    /// Answer every question with yes, also about servers that only plain DNS vouches for
     #[arg(long)]
     yes: bool,
 }
 
-/// Where the password comes from, if not from the keyring after a question.
+/// Where the password comes from. Without these options, ostler asks for it and stores it in the keyring.
 #[derive(Debug, Args)]
 #[group(multiple = false)]
 struct Password {
-    /// Read the password from standard input, one line; a second line is the one for sending, where that has its own
+    /// Read the password from a line of standard input; a second line is the password for sending, if that has its own
     #[arg(long)]
     password_stdin: bool,
-    /// Keep no password: run this command for it each time
+    /// Store no password: run this command for it each time
     #[arg(long, value_name = "COMMAND")]
     password_command: Option<String>,
-    /// Keep no password: read the first line of this file each time
+    /// Store no password: read the first line of this file each time
     #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
-    /// Keep no password: take it from this variable of ostler's environment
+    /// Store no password: take it from this environment variable of ostler
     #[arg(long, value_name = "VARIABLE")]
     password_env: Option<String>,
-    /// Keep no password: pass on the one the mail program gives
+    /// Store no password: pass on the one that the mail program sends
     #[arg(long)]
     password_client: bool,
 }
 
 impl Password {
-    /// None: it goes to the keyring.
+    /// `None`: the keyring.
     fn to_source(&self) -> std::io::Result<Option<SecretSource>> {
         Ok(if let Some(command) = &self.password_command {
             Some(SecretSource::Command(CommandLine::Shell(command.clone())))
@@ -119,26 +118,24 @@ fn server_parser(protocol: Protocol) -> impl Fn(&str) -> Result<Endpoint, String
     move |text| endpoint_from_flag(protocol, text)
 }
 
-/// Why there is no account: what to say, and the exit code.
+/// Why the account was not added: the exit code and the message.
 #[derive(Debug)]
 struct Abort(u8, String);
 
-/// What is to be kept.
+/// What to save.
 struct Decision {
     account: Account,
     secrets: Secrets,
-    /// It was seen to work.
+    /// Whether it was tried with success.
     works: bool,
 }
 
-/// What came of one account.
 enum AddOutcome {
     Kept,
-    /// The person wants to stop altogether.
+    /// The user wants to stop altogether.
     Cancelled,
 }
 
-/// Adds.
 pub(crate) fn main(file: &Path, options: &Options) -> ExitCode {
     let presets = match Presets::load(file) {
         Ok(presets) => presets,
@@ -148,7 +145,7 @@ pub(crate) fn main(file: &Path, options: &Options) -> ExitCode {
         Some(from) => import::add_from_file(file, options, &presets, from),
         None => ask_address(options).and_then(|address| match add_account(file, options, &presets, &address, None)? {
             AddOutcome::Kept => Ok(()),
-            AddOutcome::Cancelled => Err(Abort(1, "stopped; nothing was kept".into())),
+            AddOutcome::Cancelled => Err(Abort(1, "stopped; nothing was saved".into())),
         }),
     };
     match done {
@@ -157,19 +154,19 @@ pub(crate) fn main(file: &Path, options: &Options) -> ExitCode {
     }
 }
 
-/// The address, asked for where it was not given.
+/// The address from the command line, or asked for.
 fn ask_address(options: &Options) -> Result<String, Abort> {
     match &options.address {
         Some(address) => Ok(address.clone()),
         None if ask::is_interactive() => {
             let asked = ask::cancellable(ask::ask_line("Your mail address: ")).map_err(|e| Abort(1, e.to_string()))?;
-            asked.ok().flatten().filter(|a| !a.is_empty()).ok_or_else(|| Abort(1, "stopped; nothing was kept".into()))
+            asked.ok().flatten().filter(|a| !a.is_empty()).ok_or_else(|| Abort(1, "stopped; nothing was saved".into()))
         }
-        None => Err(Abort(2, "whose mail is it? Give the address: ostler add ADDRESS".into())),
+        None => Err(Abort(2, "no mail address was given; use `ostler add ADDRESS`".into())),
     }
 }
 
-/// One account, from the first question to the last page.
+/// Adds one account, from the first question to the closing text.
 fn add_account(
     file: &Path,
     options: &Options,
@@ -198,7 +195,7 @@ fn add_account(
     Ok(AddOutcome::Kept)
 }
 
-/// Whether an ostler runs, and serves the account.
+/// Whether an ostler runs, and whether it serves the account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Running {
     No,
@@ -206,7 +203,8 @@ enum Running {
     LacksAccount,
 }
 
-/// The running ostler sees the file change by itself; whoever is told that it has can use it at once.
+/// Waits until the running ostler has read the changed settings, so that the closing text can promise that the account works
+/// at once.
 fn wait_until_known(file: &Path, name: &str) -> Running {
     let until = Instant::now() + SETTINGS_RELOAD_TIMEOUT;
     let _ = control::ask(file, &Request::ForgetSecret { account: name.to_owned() });
@@ -223,23 +221,23 @@ fn wait_until_known(file: &Path, name: &str) -> Running {
     }
 }
 
-/// A keyring that is not there has a way around it.
+/// The error, with a way around a missing keyring.
 fn keep_error_text(error: &keep::KeepError) -> String {
     let text = error_chain(error);
     match error {
         keep::KeepError::Keyring(_) => format!(
-            "{text}. Without a keyring, say where the password is with --password-command, --password-file or --password-env"
+            "{text}. Without a keyring, name another source of the password with --password-command, --password-file or --password-env"
         ),
         _ => text,
     }
 }
 
-/// What the options alone say.
+/// The plan as far as the options determine it.
 fn plan_from_options(options: &Options, settings: &Settings, address: &str) -> Result<Plan, Abort> {
     let wrong = |what: &str, why: &str| Abort(2, format!("{what}: {why}"));
     let address = address.trim();
     let address = value::address(address)
-        .map_err(|why| wrong(&format!("\"{address}\" {why}"), "allowed is a mail address such as ann@example.net"))?;
+        .map_err(|why| wrong(&format!("\"{address}\" {why}"), "use a mail address such as ann@example.net"))?;
     let checked = |given: &Option<String>, flag: &str, check: fn(&str) -> Result<String, &'static str>| {
         given.as_deref().map(check).transpose().map_err(|why| wrong(flag, why))
     };
@@ -251,7 +249,7 @@ fn plan_from_options(options: &Options, settings: &Settings, address: &str) -> R
         return Err(Abort(
             1,
             format!(
-                "there is an account {} already; `ostler remove {}` takes it away, `ostler password {}` changes its password",
+                "the account {} exists already; `ostler remove {}` removes it, `ostler password {}` changes its password",
                 known.name, known.name, known.name
             ),
         ));

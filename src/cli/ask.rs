@@ -1,5 +1,5 @@
-//! Asking a person: lines and passwords from the terminal, ctrl-C at any point. What is asked and what follows from the
-//! answer is the commands' own.
+//! Asking the user: lines and passwords from the terminal, with ctrl-C at any point. What is asked, and what follows from the
+//! answer, is up to the commands.
 
 use std::io::{BufRead, IsTerminal, Read, Write};
 
@@ -7,31 +7,31 @@ use zeroize::Zeroizing;
 
 use ostler_mail::secret::{LIMIT, Secret};
 
-/// The person stopped it.
+/// The user pressed ctrl-C, or the program was told to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Cancelled;
 
-/// Whether there is a person at the other end.
+/// Whether questions can be asked: both standard input and standard error are a terminal.
 pub(crate) fn is_interactive() -> bool {
     std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
 }
 
-/// Runs a dialogue that ctrl-C ends at any point, with the terminal left as it was found. From then on ctrl-C does nothing
-/// more in this process, so that what follows happens whole.
+/// Runs a dialogue that ctrl-C ends at any point, and leaves the terminal as it was. Afterwards ctrl-C has no effect in this
+/// process any more, so that saving an account, which follows, is not interrupted half way.
 pub(crate) fn cancellable<T>(dialogue: impl Future<Output = T>) -> std::io::Result<Result<T, Cancelled>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let terminal = terminal::Saved::now();
     let result = runtime.block_on(async {
         let stop = wait_for_stop();
         tokio::select! {
-            // The first to be polled hears signals before anybody has been asked anything.
+            // Polled first, so that signals are handled before the first question appears.
             biased;
             () = stop => Err(Cancelled),
             result = dialogue => Ok(result),
         }
     });
     if result.is_err() {
-        // The thread that reads a password has echo switched off, and does not come to an end.
+        // The thread that reads a password has switched echo off, and never ends.
         terminal.restore();
         let _ = writeln!(std::io::stderr());
     }
@@ -39,7 +39,7 @@ pub(crate) fn cancellable<T>(dialogue: impl Future<Output = T>) -> std::io::Resu
     Ok(result)
 }
 
-/// Ends when the person wants to stop.
+/// Ends at ctrl-C or another signal to end.
 #[cfg(unix)]
 async fn wait_for_stop() {
     use tokio::signal::unix::{SignalKind, signal};
@@ -63,7 +63,7 @@ async fn wait_for_stop() {
     }
 }
 
-/// Asks on the terminal; `None`: there is nobody any more.
+/// Asks for a line; `None`: the input has ended.
 pub(crate) async fn ask_line(prompt: &str) -> Option<String> {
     let mut err = std::io::stderr();
     let _ = err.write_all(prompt.as_bytes()).and_then(|()| err.flush());
@@ -75,14 +75,14 @@ pub(crate) async fn ask_line(prompt: &str) -> Option<String> {
     tokio::task::spawn_blocking(read).await.ok().flatten()
 }
 
-/// Asks for a password without echo; why not, if not.
+/// Asks for a password without echo. The error is a sentence.
 pub(crate) async fn ask_password(prompt: String) -> Result<Secret, String> {
     let typed = tokio::task::spawn_blocking(move || rpassword::prompt_password(prompt)).await;
     let typed = typed.map_err(|e| e.to_string())?.map_err(|e| format!("no password was typed ({e})"))?;
     to_secret(Zeroizing::new(typed))
 }
 
-/// Takes a password from the next line of standard input.
+/// Reads a password from the next line of standard input.
 pub(crate) fn read_password() -> Result<Secret, String> {
     let mut line = Zeroizing::new(Vec::with_capacity(LIMIT + 2));
     let input = std::io::stdin();
@@ -91,17 +91,17 @@ pub(crate) fn read_password() -> Result<Secret, String> {
     to_secret(Zeroizing::new(text))
 }
 
-/// Blanks and line ends around a pasted password are left out, and that is said.
+/// Removes blanks and line ends around a pasted password, and says so.
 fn to_secret(typed: Zeroizing<String>) -> Result<Secret, String> {
     let line = typed.trim_end_matches(['\r', '\n']);
     let trimmed = line.trim();
     if trimmed.len() != line.len() {
-        let _ = writeln!(std::io::stderr(), "blanks around the password were left out");
+        let _ = writeln!(std::io::stderr(), "blanks around the password were removed");
     }
-    Secret::new(Zeroizing::new(trimmed.to_owned())).map_err(|why| format!("this is no password: {why}"))
+    Secret::new(Zeroizing::new(trimmed.to_owned())).map_err(|why| format!("this cannot be a password: {why}"))
 }
 
-/// The terminal's state.
+/// Saves and restores the state of the terminal.
 #[cfg(unix)]
 mod terminal {
     use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
@@ -121,7 +121,7 @@ mod terminal {
     }
 }
 
-/// Elsewhere the console is given back by the system.
+/// Elsewhere the system restores the console.
 #[cfg(not(unix))]
 mod terminal {
     pub(super) struct Saved;

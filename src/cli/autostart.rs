@@ -1,4 +1,4 @@
-//! `ostler autostart`: starting at login, on, off, and how it is.
+//! `ostler autostart`: switches the start at login on or off, or shows it.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -10,7 +10,6 @@ use crate::cli::{fail, print, print_json};
 use crate::desktop::autostart::{self, State};
 use ostler_mail::failure::error_chain;
 
-/// Options of `ostler autostart`.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// SwitchCommand to do
@@ -28,7 +27,7 @@ enum SwitchCommand {
     Status,
 }
 
-/// Does it, and says how it is afterwards.
+/// Prints the state afterwards; exit code 1 if that is not what was asked for.
 pub(crate) fn main(file: &Path, options: &Options) -> ExitCode {
     let state = match options.what {
         SwitchCommand::On => autostart::on(file),
@@ -75,8 +74,8 @@ fn state_text(state: &State) -> String {
         State::Elsewhere { place, starts } => {
             let starts = if starts.is_empty() { "nothing" } else { starts };
             format!(
-                "elsewhere: what starts when you log in is another program, has other settings, or is not there any more\n  \
-                 {place}\n  it starts: {starts}\n`ostler autostart on` makes it this ostler, `ostler autostart off` takes it away.\n"
+                "elsewhere: another program starts when you log in, ostler with other settings, or one that no longer exists\n  \
+                 {place}\n  command: {starts}\n`ostler autostart on` makes it this ostler, `ostler autostart off` removes it.\n"
             )
         }
     }

@@ -1,4 +1,4 @@
-//! `ostler check`: shows what the doctor finds, step by step.
+//! `ostler check`: prints what the doctor finds, step by step.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -16,13 +16,12 @@ use crate::events::Events;
 use crate::proxy::Engine;
 use crate::vault::Vault;
 
-/// Options of `ostler check`.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// The accounts to check [default: all]
     #[arg(value_name = "NAME")]
     names: Vec<String>,
-    /// Say what an error of a mail program means: its number, or its text in quotes; - reads it from standard input
+    /// Explain an error message of a mail program: its number, or its text in quotes; - reads it from standard input
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     explain: Option<String>,
     /// One JSON document
@@ -31,21 +30,20 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// The text to explain instead of checking: an error pasted without quotes comes as several words.
+    /// The error message to explain instead of checking. One pasted without quotes arrives as several words.
     pub(crate) fn to_explain(&self) -> Option<String> {
         let first = self.explain.as_ref()?;
         Some(std::iter::once(first).chain(&self.names).map(String::as_str).collect::<Vec<_>>().join(" "))
     }
 
-    /// Whether one JSON document is wanted.
     pub(crate) fn as_json(&self) -> bool {
         self.json
     }
 }
 
-/// Checks; exit code 1 if any step failed.
+/// Exit code 1 if any step failed.
 pub(crate) fn main(file: &Path, parsed: &Parsed, options: &Options) -> ExitCode {
-    // A wrong file of presets has been told when the settings were read.
+    // A wrong file of presets was reported when the settings were read.
     let presets = Presets::load(file).unwrap_or_default();
     let mut accounts = Vec::new();
     if options.names.is_empty() {
@@ -58,7 +56,7 @@ pub(crate) fn main(file: &Path, parsed: &Parsed, options: &Options) -> ExitCode 
         }
     }
     if accounts.is_empty() && !options.json {
-        return fail(1, "there is no account to check yet; ostler add ADDRESS makes one");
+        return fail(1, "there is no account to check yet; add one with `ostler add ADDRESS`");
     }
     let show = !options.json;
     let work = async {
@@ -94,14 +92,14 @@ pub(crate) fn main(file: &Path, parsed: &Parsed, options: &Options) -> ExitCode 
         print_json(&json!({"ok": ok, "accounts": accounts}));
     } else {
         for (account, steps) in &checked {
-            let verdict = if is_ok(steps) { "everything works" } else { "something needs you, see above" };
+            let verdict = if is_ok(steps) { "everything works" } else { "something needs your attention, see above" };
             print(&format!("{}: {verdict}\n", account.name));
         }
     }
     if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// One line; for a failure, what is likely behind it, what to do, and what old programs show.
+/// One line; for a failure also the likely cause, what to do, and what old mail programs show.
 pub(crate) fn step_text(step: &Step) -> String {
     let Step { server, kind, detail, advice, cause, client_messages, ms, .. } = step;
     let mark = if step.is_ok() { "ok  " } else { "FAIL" };

@@ -1,5 +1,5 @@
-//! `ostler check --explain`: what an error of a mail program means. Needs no settings and no network; with settings it
-//! says which account the error is about.
+//! `ostler check --explain`: what an error message of a mail program means. Needs no settings and no network; with settings
+//! it also says which account the error is about.
 
 use std::io::Read;
 use std::process::ExitCode;
@@ -12,18 +12,18 @@ use crate::config::Parsed;
 use crate::diagnose::explain::{Explanation, explain};
 use ostler_mail::account::Account;
 
-/// How much is read from standard input: a dialog's text is far shorter, a whole log is not what is asked for.
+/// How much is read from standard input. The text of a dialog is far shorter; a whole log would explain nothing.
 const MAX_INPUT_OCTETS: u64 = 64 * 1024;
-/// Width of the text on a terminal.
+/// The width of the text on a terminal.
 const TEXT_COLUMNS: usize = 96;
 
-/// An account the error is about, and its server that is named in it.
+/// An account that the error is about, and the server that it names.
 struct Concerned<'a> {
     account: &'a Account,
     server: String,
 }
 
-/// Explains `words`, or what comes on standard input if they are a single `-`; exit code 1 if nothing is known of it.
+/// Explains `words`, or standard input if they are a single `-`. Exit code 1 if ostler does not know the error.
 pub(crate) fn main(parsed: Option<&Parsed>, words: &str, as_json: bool) -> ExitCode {
     let mut text = words.to_owned();
     if text == "-" {
@@ -62,7 +62,7 @@ pub(crate) fn main(parsed: Option<&Parsed>, words: &str, as_json: bool) -> ExitC
             print(&wrap_paragraph("known by:", &one.found));
         }
         for one in &concerned {
-            print(&format!("\nthis is about account {}, server {}\n", one.account.name, one.server));
+            print(&format!("\nthis concerns account {}, server {}\n", one.account.name, one.server));
         }
     }
     if !explanations.is_empty() {
@@ -73,16 +73,16 @@ pub(crate) fn main(parsed: Option<&Parsed>, words: &str, as_json: bool) -> ExitC
     }
     fail(
         1,
-        "ostler does not know this error. Give it the whole text of the message, above all the line behind \"Server Response\" or \"said:\". \
-         Else run ostler status for the last failure, or ostler check to try everything",
+        "ostler does not know this error. Give the whole text of the message, above all the line after \"Server Response\" or \"said:\"; \
+         or run `ostler status` for the last failure, or `ostler check` to try everything",
     )
 }
 
-/// The next step with this account's name in it.
+/// Puts the account's name into the next step.
 fn insert_account_name(next: &str, name: Option<&str>) -> String {
     let Some(name) = name else {
         let is_named = next.contains("NAME");
-        return if is_named { format!("{next} (NAME is the account's, see ostler list)") } else { next.to_owned() };
+        return if is_named { format!("{next} (NAME is the account's; see `ostler list`)") } else { next.to_owned() };
     };
     let next = next.replace("NAME", name);
     match next.strip_suffix("run: ostler check") {
@@ -100,7 +100,7 @@ fn find_concerned<'a>(accounts: &'a [Arc<Account>], text: &str) -> Vec<Concerned
         lower.match_indices(&host).any(|(at, _)| {
             let before = lower.get(..at).and_then(|start| start.chars().next_back());
             let after = lower.get(at + host.len()..).unwrap_or_default();
-            // A full stop behind it ends a sentence, unless a letter follows.
+            // A full stop after the host ends a sentence, unless a letter follows.
             let after = after.strip_prefix('.').map_or_else(|| after.chars().next(), |rest| rest.chars().next());
             !inside(before) && !after.is_some_and(char::is_alphanumeric)
         })
@@ -115,7 +115,7 @@ fn find_concerned<'a>(accounts: &'a [Arc<Account>], text: &str) -> Vec<Concerned
         .collect()
 }
 
-/// A heading and a text that is broken at blanks, so that it reads well on paper too.
+/// A heading and a text, wrapped at blanks.
 fn wrap_paragraph(head: &str, text: &str) -> String {
     let mut out = String::new();
     let mut line = format!("{head:15}");

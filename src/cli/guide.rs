@@ -1,4 +1,4 @@
-//! `ostler guide`: shows what to type into an old mail program, and with `--watch` waits for that program to come.
+//! `ostler guide`: shows what to type into an old mail program, and with `--watch` waits for that program to connect.
 
 use std::io::{ErrorKind, IsTerminal};
 use std::path::Path;
@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use serde_json::Value;
 
 use crate::cli::{account, fail, print};
 use crate::config::Parsed;
@@ -14,30 +15,28 @@ use crate::guide::{self, Client, GuideValues, Seen, System, Watch, obstacles};
 use crate::os::control::{Request, ask};
 use ostler_mail::account::{Account, Settings};
 
-/// The width of a pipe or a file.
+/// The width of text for a pipe or a file.
 const DEFAULT_COLUMNS: usize = 80;
-/// After so long without anything to tell, what is to be done is said again.
+/// After this long without news, the user is reminded of what to do.
 const REMINDER_INTERVAL: Duration = Duration::from_secs(60);
 /// Longer lines are hard to read, however wide the terminal is.
 const MAX_COLUMNS: usize = 100;
 
-/// Options of `ostler guide`.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// The mail program, such as eudora or outlook-express; without it, the list of all
+    /// The mail program, such as eudora or outlook-express; without it, list all
     client: Option<String>,
     /// The account whose values the guide shows
     #[arg(long, value_name = "NAME")]
     account: Option<String>,
-    /// As a page for the web browser or the printer
+    /// Print a page for the web browser or the printer
     #[arg(long)]
     html: bool,
-    /// Then wait for the mail program to connect, and say what it does right and wrong
+    /// Then wait for the mail program to connect, and say what is right and wrong
     #[arg(long, conflicts_with = "html", requires = "client")]
     watch: bool,
 }
 
-/// Shows the list or a guide.
 pub(crate) fn main(file: &Path, parsed: &Parsed, options: &Options) -> ExitCode {
     let Some(wanted) = &options.client else {
         print(&list_text());
@@ -73,70 +72,93 @@ fn text_columns() -> usize {
     terminal_size::terminal_size().map_or(DEFAULT_COLUMNS, |(width, _)| usize::from(width.0)).min(MAX_COLUMNS)
 }
 
-/// The account that is asked for, the only one, or the default.
+/// The account with this name; without a name the only one, or the default.
 fn choose_account(parsed: &Parsed, name: Option<&str>) -> Result<Arc<Account>, ExitCode> {
     let accounts = &parsed.settings.accounts;
     if let Some(name) = name {
         return account(parsed, name).cloned();
     }
     match accounts.as_slice() {
-        [] => Err(fail(1, "there is no account yet, so a guide would have nothing to say: run ostler add first")),
+        [] => Err(fail(
+            1,
+            "there is no account yet, so a guide would have no values to show; run `ostler add ADDRESS` first",
+        )),
         [only] => Ok(Arc::clone(only)),
         several => several.iter().find(|a| a.is_default).cloned().ok_or_else(|| {
             let names = ostler_mail::choose::names(several).join(", ");
-            fail(2, &format!("for which account? Say --account and one of these: {names}"))
+            fail(2, &format!("there are several accounts; choose one with --account: {names}"))
         }),
     }
 }
 
-/// Follows what the running ostler sees until mail has gone both ways.
+/// Follows the journal of the running ostler until mail has gone both ways.
 fn watch(file: &Path, settings: &Settings, client: &Client, account: &Account, values: &GuideValues) -> ExitCode {
-    let status = match ask(file, &Request::Status) {
-        Ok(Some(status)) => status,
-        Ok(None) => {
-            return fail(
-                1,
-                "ostler is not running, so no mail program can connect: start it with ostler run, then try again",
-            );
-        }
-        Err(error) => return fail(1, &no_answer_text(&error)),
-    };
-    let mut seq = match ask(file, &Request::Since { seq: None }) {
-        Ok(Some(answer)) => match answer["seq"].as_u64() {
-            Some(seq) => seq,
-            None => return fail(1, "the running ostler is of another version: end it and start it again"),
-        },
-        Ok(None) => return fail_ended(),
-        Err(error) => return fail(1, &no_answer_text(&error)),
+    let (status, seq) = match start_following(file) {
+        Ok(started) => started,
+        Err(code) => return code,
     };
     let mut watch = Watch::new(account, values);
     if watch.is_done() {
         return fail(
             1,
-            "ostler neither fetches nor sends for this account, so there is nothing to wait for: the guide above says how to switch it on",
+            "ostler neither fetches nor sends for this account, so there is nothing to wait for; the guide above says how to switch it on",
         );
     }
     print("\n");
     for line in obstacles(&status, settings, account) {
         print_seen(&Seen::Bad(line));
     }
-    print(&format!("waiting for your program to connect... ({} in {})\n", watch.wanted(), client.title()));
+    print(&format!("waiting for your mail program... ({} in {})\n", watch.wanted(), client.title()));
+    match follow(file, seq, &mut watch, |watch| watch.reminder(client, values)) {
+        Ok(()) => {
+            print(&format!("{} works with ostler.\n", client.title()));
+            ExitCode::SUCCESS
+        }
+        Err(code) => code,
+    }
+}
+
+/// The status of the running ostler, and the number of its last journal entry.
+fn start_following(file: &Path) -> Result<(Value, u64), ExitCode> {
+    let status = match ask(file, &Request::Status) {
+        Ok(Some(status)) => status,
+        Ok(None) => {
+            return Err(fail(
+                1,
+                "ostler is not running, so no mail program can connect; start it with `ostler run`, then try again",
+            ));
+        }
+        Err(error) => return Err(fail(1, &no_answer_text(&error))),
+    };
+    match ask(file, &Request::Since { seq: None }) {
+        Ok(Some(answer)) => match answer["seq"].as_u64() {
+            Some(seq) => Ok((status, seq)),
+            None => Err(fail(1, "the running ostler is another version; restart it")),
+        },
+        Ok(None) => Err(fail_ended()),
+        Err(error) => Err(fail(1, &no_answer_text(&error))),
+    }
+}
+
+/// Prints what happens after entry `seq` of the journal, until the watch is done; repeats what to do after a while without
+/// news.
+fn follow(file: &Path, mut seq: u64, watch: &mut Watch, reminder: impl Fn(&Watch) -> String) -> Result<(), ExitCode> {
     let mut quiet_since = Instant::now();
     loop {
         if quiet_since.elapsed() > REMINDER_INTERVAL {
-            print_seen(&Seen::Bad(watch.reminder(client, values)));
+            print_seen(&Seen::Bad(reminder(watch)));
             quiet_since = Instant::now();
         }
         let answer = match ask(file, &Request::Since { seq: Some(seq) }) {
             Ok(Some(answer)) => answer,
-            Ok(None) => return fail_ended(),
-            // It ended while the question was open.
+            Ok(None) => return Err(fail_ended()),
+            // ostler ended before it answered.
             Err(error) if matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset) => {
-                return fail_ended();
+                return Err(fail_ended());
             }
-            Err(error) => return fail(1, &no_answer_text(&error)),
+            Err(error) => return Err(fail(1, &no_answer_text(&error))),
         };
-        let Some(last) = answer["seq"].as_u64() else { return fail_ended() };
+        let Some(last) = answer["seq"].as_u64() else { return Err(fail_ended()) };
         seq = last;
         for entry in answer["entries"].as_array().into_iter().flatten() {
             if let Some(seen) = watch.see(entry) {
@@ -144,8 +166,7 @@ fn watch(file: &Path, settings: &Settings, client: &Client, account: &Account, v
                 print_seen(&seen);
             }
             if watch.is_done() {
-                print(&format!("{} works with ostler.\n", client.title()));
-                return ExitCode::SUCCESS;
+                return Ok(());
             }
             if matches!(entry["kind"].as_str(), Some("fetched" | "sent")) {
                 print(&format!("still to do: {}\n", watch.wanted()));
@@ -155,11 +176,11 @@ fn watch(file: &Path, settings: &Settings, client: &Client, account: &Account, v
 }
 
 fn no_answer_text(error: &std::io::Error) -> String {
-    format!("the running ostler does not answer: {error}; end it and start it again")
+    format!("the running ostler does not answer: {error}; restart it")
 }
 
 fn fail_ended() -> ExitCode {
-    fail(1, "ostler has ended: start it with ostler run, then try again")
+    fail(1, "ostler has ended; start it with `ostler run`, then try again")
 }
 
 fn print_seen(seen: &Seen) {

@@ -1,4 +1,4 @@
-//! `ostler list`: accounts and doors as the settings have them.
+//! `ostler list`: accounts and doors, according to the settings.
 
 use std::process::ExitCode;
 
@@ -11,18 +11,16 @@ use crate::vault::Vault;
 use ostler_mail::account::{Account, Server, Settings};
 use ostler_mail::failure::error_chain;
 
-/// Options of `ostler list`.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// One JSON document
     #[arg(long)]
     json: bool,
-    /// Show the local passwords your mail programs have to give when access = "password"
+    /// Show the local passwords that your mail programs need if access = "password"
     #[arg(long)]
     passwords: bool,
 }
 
-/// Lists.
 pub(crate) fn main(parsed: &Parsed, options: &Options) -> ExitCode {
     let settings = &parsed.settings;
     let passwords = if options.passwords {
@@ -88,7 +86,7 @@ fn document(settings: &Settings, passwords: Option<&[String]>) -> Value {
     json!({"accounts": accounts, "doors": doors})
 }
 
-/// The user name at the provider: that of the first server that wants one.
+/// The user name at the provider: that of the first server that needs one.
 fn find_username(account: &Account) -> Option<&str> {
     let own = account.servers().find_map(Server::credentials);
     own.or_else(|| account.smtp.iter().find_map(|s| s.gate()?.login.credentials())).map(|c| c.username.as_str())
@@ -97,7 +95,7 @@ fn find_username(account: &Account) -> Option<&str> {
 fn list_text(settings: &Settings, passwords: Option<&[String]>) -> String {
     let mut text = String::from("accounts\n");
     if settings.accounts.is_empty() {
-        text += "  none yet; ostler add ADDRESS makes one\n";
+        text += "  none yet; add one with `ostler add ADDRESS`\n";
     }
     for (n, account) in settings.accounts.iter().enumerate() {
         let default = if account.is_default { "  (default)" } else { "" };

@@ -1,4 +1,4 @@
-//! `ostler password`: sets or replaces an account's secret in the keyring; or its local password.
+//! `ostler password`: sets or replaces an account's password in the keyring, or its local password.
 
 use std::io::IsTerminal;
 use std::path::Path;
@@ -16,22 +16,21 @@ use ostler_mail::account::{Account, Protocol, SecretSource, Server};
 use ostler_mail::failure::error_chain;
 use ostler_mail::secret::Secret;
 
-/// Options of `ostler password`.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// The account
     #[arg(value_name = "NAME")]
     name: String,
-    /// Read the password from standard input, one line
+    /// Read the password from a line of standard input
     #[arg(long)]
     stdin: bool,
-    /// Sign in with it first; keep it only if that works
+    /// Sign in with it first, and store it only if that works
     #[arg(long)]
     check: bool,
-    /// Only for one of the account's servers, where fetching and sending have different passwords
+    /// Only for one of the account's servers, if fetching and sending have different passwords
     #[arg(long, value_name = "pop3|smtp|imap", value_parser = parse_protocol)]
     server: Option<Protocol>,
-    /// Make a new local password, the one your mail program has to give when access = "password", and show it
+    /// Make and show a new local password, which your mail program needs if access = "password"
     #[arg(long, conflicts_with_all = ["stdin", "check", "server"])]
     local: bool,
 }
@@ -43,7 +42,6 @@ fn parse_protocol(text: &str) -> Result<Protocol, String> {
         .ok_or_else(|| "one of pop3, smtp, imap".into())
 }
 
-/// Sets it.
 pub(crate) fn main(file: &Path, parsed: &Parsed, options: Options) -> ExitCode {
     let account = match account(parsed, &options.name) {
         Ok(account) => Arc::clone(account),
@@ -71,11 +69,11 @@ pub(crate) fn main(file: &Path, parsed: &Parsed, options: Options) -> ExitCode {
     }
     forget_cached_secret(file, &account);
     let where_to: Vec<String> = ours.iter().map(|s| s.address()).collect();
-    print(&format!("password of account {} kept in the keyring, for {}\n", account.name, where_to.join(", ")));
+    print(&format!("password of account {} stored in the keyring, for {}\n", account.name, where_to.join(", ")));
     ExitCode::SUCCESS
 }
 
-/// A running ostler has it in memory. None running, or one that does not answer, is no failure.
+/// Makes a running ostler drop the old password from its memory. It is fine if none runs or answers.
 fn forget_cached_secret(file: &Path, account: &Account) {
     let _ = control::ask(file, &Request::ForgetSecret { account: account.name.clone() });
 }
@@ -101,11 +99,11 @@ fn not_in_keyring_text(account: &Account, others: &[&Server]) -> String {
             account.name,
             describe_source(&credentials.secret)
         ),
-        None => format!("account {} signs in nowhere with a password", account.name),
+        None => format!("no server of account {} needs a password", account.name),
     }
 }
 
-/// Without echo from a terminal, or a line of standard input.
+/// Reads the password from the terminal, without echo, or from standard input.
 fn read_secret(account: &Account, stdin: bool) -> Result<Secret, String> {
     if stdin {
         return ask::read_password();
@@ -115,7 +113,7 @@ fn read_secret(account: &Account, stdin: bool) -> Result<Secret, String> {
     }
     match ask::cancellable(ask::ask_password(format!("Password of {}: ", account.name))) {
         Ok(Ok(read)) => read,
-        Ok(Err(ask::Cancelled)) => Err("stopped; the password is what it was".into()),
+        Ok(Err(ask::Cancelled)) => Err("stopped; the password is unchanged".into()),
         Err(error) => Err(error.to_string()),
     }
 }
@@ -132,7 +130,7 @@ async fn store_secret(
         for server in servers {
             diagnose::sign_in_with(server, Arc::new(copy()?), timeouts)
                 .await
-                .map_err(|failure| format!("not kept: {failure}"))?;
+                .map_err(|failure| format!("the password was not stored: {failure}"))?;
         }
     }
     let vault = Vault::new();

@@ -1,4 +1,4 @@
-//! `ostler providers`: the presets, all of them or those with a word in them.
+//! `ostler providers`: lists the presets, or those that contain a word.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -12,20 +12,19 @@ use ostler_mail::account::Protocol;
 use ostler_mail::account::endpoint::{Endpoint, LoginForm, Way};
 use ostler_mail::failure::error_chain;
 
-/// More presets than these are shown with one line each.
+/// More presets than this are listed with one line each.
 const MAX_DETAILED: usize = 3;
 
-/// Options of `ostler providers`.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Only providers with this in their name, domains or servers; or a mail address
+    /// Only providers that have this in their name, domains or servers; or a mail address
     word: Option<String>,
     /// One JSON document
     #[arg(long)]
     json: bool,
 }
 
-/// Shows presets; `file` is the settings file, beside which there may be presets of the user's own.
+/// `file` is the settings file; beside it there may be a file of the user's own presets.
 pub(crate) fn main(file: &Path, options: &Options) -> ExitCode {
     let presets = match Presets::load(file) {
         Ok(presets) => presets,
@@ -47,7 +46,7 @@ pub(crate) fn main(file: &Path, options: &Options) -> ExitCode {
         return fail(
             1,
             &format!(
-                "no provider that ostler knows fits {}; `ostler providers` alone lists all of them, and an account can name \
+                "ostler knows no provider that matches {}; `ostler providers` lists all of them, and an account can also name \
                  its servers itself",
                 ostler_mail::wire::printable(word.as_bytes())
             ),
@@ -96,7 +95,7 @@ fn server_document(server: &Endpoint) -> Value {
     })
 }
 
-/// As the file of presets has it.
+/// The word in the file of presets.
 fn login_word(form: &LoginForm) -> &str {
     match form {
         LoginForm::Address => "address",
@@ -110,18 +109,17 @@ fn way_words(ways: &[Way]) -> Vec<String> {
     ways.iter().map(Way::to_string).collect()
 }
 
-/// One line for each.
 fn table_text<'p>(presets: impl Iterator<Item = &'p Preset> + Clone) -> String {
     let width = presets.clone().map(|preset| preset.id.len()).max().unwrap_or(0);
     presets.map(|preset| format!("{:width$}  {}{}\n", preset.id, preset.title, caveat(preset))).collect()
 }
 
-/// What is most worth knowing about it, behind its title.
+/// The most important restriction, shown after the title.
 fn caveat(preset: &Preset) -> &'static str {
     match preset {
         Preset { closed: Some(_), .. } => "  (no mail program can use it)",
         _ if preset.ways.iter().all(|way| matches!(way, Way::OAuth2(_))) => {
-            "  (takes no passwords; not in this version)"
+            "  (accepts no passwords; not supported in this version)"
         }
         Preset { pop: Pop::No, .. } => "  (no POP)",
         Preset { pop: Pop::Paid, .. } => "  (POP for paying members)",
@@ -158,7 +156,7 @@ fn detail_text(preset: &Preset) -> String {
     line("app password", preset.app_password.as_deref().unwrap_or_default());
     line("note", preset.note.as_deref().unwrap_or_default());
     line("old servers", &preset.legacy_hosts.join(", "));
-    let checked = preset.checked.as_deref().map(|date| format!(", looked at on {date}")).unwrap_or_default();
+    let checked = preset.checked.as_deref().map(|date| format!(", checked on {date}")).unwrap_or_default();
     let sure = match preset.confidence {
         Confidence::High => "well known",
         Confidence::Medium => "known from one source",
@@ -171,9 +169,9 @@ fn detail_text(preset: &Preset) -> String {
 fn login_text(form: &LoginForm) -> &str {
     match form {
         LoginForm::Address => "the whole address",
-        LoginForm::LocalPart => "what is before the @",
+        LoginForm::LocalPart => "the part before the @",
         LoginForm::Template(form) => form,
-        LoginForm::Unknown => "the whole address, or what is before the @",
+        LoginForm::Unknown => "the whole address, or the part before the @",
     }
 }
 
@@ -181,7 +179,7 @@ fn way_text(way: &Way) -> &'static str {
     match way {
         Way::Password => "your password",
         Way::AppPassword => "an app password",
-        Way::OAuth2(_) => "a sign-in in the web browser (not in this version of ostler)",
+        Way::OAuth2(_) => "a sign-in in the web browser (not supported in this version of ostler)",
         Way::PopBeforeSmtp => "a fetch before each send",
         Way::Bridge => "the provider's own program on this computer",
         Way::None => "nothing",
@@ -191,8 +189,8 @@ fn way_text(way: &Way) -> &'static str {
 fn pop_text(pop: Pop) -> &'static str {
     match pop {
         Pop::Yes => "",
-        Pop::No => "there is none",
+        Pop::No => "not offered",
         Pop::Paid => "only for paying members",
-        Pop::Unclear => "not sure whether there is",
+        Pop::Unclear => "perhaps not offered",
     }
 }

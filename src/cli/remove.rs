@@ -1,4 +1,4 @@
-//! `ostler remove`: takes an account out of the settings file, and its secrets out of the keyring.
+//! `ostler remove`: removes an account from the settings file, and its passwords from the keyring.
 
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::Path;
@@ -12,13 +12,12 @@ use crate::os::control::{Request, ask};
 use crate::vault::{Vault, VaultError};
 use ostler_mail::failure::error_chain;
 
-/// Options of `ostler remove`.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// The account
     #[arg(value_name = "NAME", required_unless_present = "all")]
     name: Option<String>,
-    /// All accounts, as before ostler is uninstalled
+    /// Remove all accounts, for instance before uninstalling ostler
     #[arg(long, conflicts_with = "name")]
     all: bool,
     /// Do not ask
@@ -26,7 +25,6 @@ pub(crate) struct Options {
     yes: bool,
 }
 
-/// Removes it, or all of them.
 pub(crate) fn main(file: &Path, parsed: &Parsed, options: &Options) -> ExitCode {
     let accounts = match &options.name {
         Some(name) => match account(parsed, name) {
@@ -42,7 +40,7 @@ pub(crate) fn main(file: &Path, parsed: &Parsed, options: &Options) -> ExitCode 
     let names = ostler_mail::choose::names(accounts).join(", ");
     if !options.yes {
         if !std::io::stdin().is_terminal() {
-            return fail(1, "there is no terminal to ask on; give --yes to remove the account without a question");
+            return fail(1, "there is no terminal to ask on; use --yes to remove the account without being asked");
         }
         if !confirm_removal(&names) {
             return fail(1, "nothing was removed");
@@ -64,13 +62,13 @@ pub(crate) fn main(file: &Path, parsed: &Parsed, options: &Options) -> ExitCode 
     let mut code = ExitCode::SUCCESS;
     let gone: Vec<String> = accounts.iter().map(|account| account.name.clone()).collect();
     if let Err(error) = crate::events::history_file::forget(file, &gone) {
-        code = fail(1, &format!("the history of their fetches and sends is still there: {error}; remove it by hand"));
+        code = fail(1, &format!("the history of fetches and sends could not be removed: {error}; delete it yourself"));
     }
     for account in accounts {
         print(&format!("account {} removed from {}\n", account.name, file.display()));
         let _ = ask(file, &Request::ForgetSecret { account: account.name.clone() });
         match block_on(Vault::new().forget_account(account)) {
-            // Without a keyring there is nothing in it.
+            // Without a keyring there is nothing to forget.
             Ok(Ok(()) | Err(VaultError::NoKeyring { .. })) => {}
             Ok(Err(error)) => {
                 code = fail(

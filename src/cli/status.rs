@@ -1,4 +1,4 @@
-//! `ostler status`, `pause` and `resume`: asks the running ostler of the same settings file.
+//! `ostler status`, `pause` and `resume`: ask the running ostler of the same settings file.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 use crate::cli::{fail, print, print_json};
 use crate::os::control::{Request, ask};
 
-/// Options of `ostler status`.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// One JSON document
@@ -17,7 +16,7 @@ pub(crate) struct Options {
     json: bool,
 }
 
-/// Shows what the running ostler does; exit code 1 if none runs.
+/// Exit code 1 if no ostler runs.
 pub(crate) fn main(file: &Path, options: &Options) -> ExitCode {
     match ask(file, &Request::Status) {
         Ok(Some(status)) if status.get("running").is_none() => fail(1, &refusal_text(&status)),
@@ -41,7 +40,6 @@ pub(crate) fn main(file: &Path, options: &Options) -> ExitCode {
     }
 }
 
-/// Pauses or resumes.
 pub(crate) fn set_paused(file: &Path, pause: bool) -> ExitCode {
     let (request, done) = if pause { (Request::Pause, "paused\n") } else { (Request::Resume, "resumed\n") };
     match ask(file, &request) {
@@ -56,14 +54,14 @@ pub(crate) fn set_paused(file: &Path, pause: bool) -> ExitCode {
 }
 
 fn refusal_text(answer: &Value) -> String {
-    format!("the running ostler says: {}", answer["error"].as_str().unwrap_or("nothing that makes sense"))
+    format!("the running ostler says: {}", answer["error"].as_str().unwrap_or("something this version cannot read"))
 }
 
 fn status_text(status: &Value) -> String {
     let word = |value: &Value| value.as_str().map_or_else(|| "-".to_owned(), str::to_owned);
     let each = |key: &str| status[key].as_array().cloned().unwrap_or_default();
     let mut text = format!(
-        "ostler {} runs (process {}){}\n\ndoors\n",
+        "ostler {} is running (process {}){}\n\ndoors\n",
         word(&status["version"]),
         status["pid"],
         if status["paused"] == true { ", paused" } else { "" }

@@ -1,8 +1,8 @@
-//! The settings page: a small web server on loopback for the person whose mail it is, with everything the command line
-//! can do that matters at home. It is drawn here and works without scripts. Who may see it is `page/guard.rs`, where it
-//! listens `page/open.rs`, how every page looks `page/layout.rs`; each kind of page has its file.
+//! The settings page: a small web server on loopback for the user, with everything from the command line that matters at
+//! home. The pages are rendered on the server and work without scripts. Who may see them is in `page/guard.rs`, where they
+//! are served in `page/listen.rs`, what all of them share in `page/layout.rs`; each kind of page has a file of its own.
 //!
-//! Not here: what it shows and changes. That is the engine's, the journal's, and the same code as `ostler add`.
+//! Not here: what the pages show and change. That comes from the engine, the events, and the code behind `ostler add`.
 
 mod about;
 mod account;
@@ -34,13 +34,13 @@ use crate::proxy::Engine;
 use guard::Keys;
 use jobs::Jobs;
 
-/// What all pages share.
+/// What all handlers share.
 struct Shared {
     engine: Arc<Engine>,
     /// The settings file.
     file: PathBuf,
     keys: Keys,
-    /// Where it is open just now.
+    /// Where the page is open at this moment.
     open_at: Mutex<Option<SocketAddr>>,
     /// Asks the running ostler to read its settings again.
     reload: Box<dyn Fn() + Send + Sync>,
@@ -59,7 +59,7 @@ impl Shared {
 
 type App = axum::extract::State<Arc<Shared>>;
 
-/// The page of the running ostler. Dropped, it takes nobody in any more.
+/// The page of the running ostler. Dropping it closes the page.
 pub(crate) struct Page {
     shared: Arc<Shared>,
     listening: Option<Listening>,
@@ -77,8 +77,8 @@ impl Drop for Listening {
 }
 
 impl Page {
-    /// Not open yet. `reload` asks for the settings to be read again, after the page has changed them. `None`: the system
-    /// gives no random numbers, so nobody could be told from anybody else.
+    /// A page that is not open yet. `reload` makes ostler read its settings again after the page has changed them. `None`:
+    /// the system provides no random numbers, without which the page cannot tell its user from others.
     pub(crate) fn new(engine: Arc<Engine>, file: PathBuf, reload: impl Fn() + Send + Sync + 'static) -> Option<Self> {
         let shared = Shared {
             engine,
@@ -91,8 +91,8 @@ impl Page {
         Some(Self { shared: Arc::new(shared), listening: None })
     }
 
-    /// Opens the page where the settings in force say, moves it or closes it. Returns when it is open or the reason is
-    /// told; one that is not open is tried again.
+    /// Opens, moves or closes the page as the settings in force say. Returns after the first attempt; if it failed, the reason
+    /// is reported and ostler goes on trying.
     pub(crate) async fn apply(&mut self) {
         let wanted = self.shared.engine.settings().page;
         if self.listening.as_ref().map(|listening| listening.wanted) == wanted {
@@ -107,24 +107,23 @@ impl Page {
         let _ = first_try.await;
     }
 
-    /// For those who tell others where the page is.
     pub(crate) fn links(&self) -> Links {
         Links(Arc::clone(&self.shared))
     }
 }
 
-/// Where the page is.
+/// Tells where the page is.
 #[derive(Clone)]
 pub(crate) struct Links(Arc<Shared>);
 
 impl Links {
-    /// Its address, without the token: `http://127.0.0.1:2080/`. `None`: it is not open.
+    /// The page's address without a token: `http://127.0.0.1:2080/`. `None`: the page is not open.
     pub(crate) fn address(&self) -> Option<String> {
         Some(format!("http://{}/", self.0.open_at()?))
     }
 
-    /// Its address with a new token, which lets in one browser, once, within ten minutes: to be asked for when it is needed.
-    /// A path of the page may follow as `&to=/..`.
+    /// The page's address with a new token, which lets in one browser, once, within ten minutes. A caller may append
+    /// `&to=PATH` to open another page.
     pub(crate) fn entry(&self) -> Option<String> {
         Some(format!("{}?token={}", self.address()?, self.0.keys.new_token()?))
     }

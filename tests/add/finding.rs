@@ -122,7 +122,7 @@ fn the_public_directory_is_asked_only_after_a_yes_and_hears_only_the_domain() {
     terminal.line("");
     terminal.wait_for("(it does not show while you type): ");
     terminal.password(&company.password);
-    terminal.wait_for("works and is kept");
+    terminal.wait_for("works and is saved");
     assert!(terminal.end().success());
     assert_eq!(terminal.all().matches("May ostler ask").count(), 1, "asked once");
     company.works_with("mx1.example.test");

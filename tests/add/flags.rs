@@ -24,7 +24,7 @@ fn an_account_given_by_flags_is_tried_kept_and_works() {
     let added = add(&newcomer, &["--name", "home"], &format!("{}\n", newcomer.password));
     assert!(added.status.success(), "{}", said(&added));
     let page = String::from_utf8_lossy(&added.stdout).into_owned();
-    assert!(page.contains("works and is kept"), "{page}");
+    assert!(page.contains("works and is saved"), "{page}");
     for (word, port) in [("POP3", newcomer.home.pop3), ("SMTP", newcomer.home.smtp)] {
         let line = page.lines().find(|line| line.contains(word) && line.contains("127.0.0.1"));
         assert!(line.is_some_and(|line| line.ends_with(&port.to_string())), "{page}");
@@ -96,7 +96,7 @@ fn no_check_keeps_what_was_said_and_tries_nothing() {
     let words = ["add", ANN, "--pop3", &nobody, "--no-check", "--password-stdin"];
     let kept = home.ostler(&words, "word-1234\n");
     assert!(kept.status.success(), "{}", said(&kept));
-    assert!(said(&kept).contains("not seen to work"), "{}", said(&kept));
+    assert!(said(&kept).contains("has not been seen to work"), "{}", said(&kept));
     assert!(home.settings().contains("[account.pop3]"));
     assert!(!home.settings().contains("word-1234"));
 }
@@ -139,7 +139,7 @@ fn fetching_here_and_sending_there_have_passwords_of_their_own() {
     let words = here.words(&pop3, &smtp, ca_both.to_str().unwrap(), &["--smtp-username", "a.lee", "--password-stdin"]);
     let added = here.home.ostler(&words, &format!("{}\n {}\t\n", here.password, there.password));
     assert!(added.status.success(), "{}", said(&added));
-    assert!(said(&added).contains("blanks around the password were left out"), "{}", said(&added));
+    assert!(said(&added).contains("blanks around the password were removed"), "{}", said(&added));
     let Newcomer { home, dovecot: _dovecot, _keyring, .. } = here;
     let ostler = home.run();
     client::send(ostler.smtp, ANN, &[BOB], &mail::tricky("there"));

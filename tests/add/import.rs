@@ -185,7 +185,7 @@ fn at_a_terminal_each_account_is_asked_for() {
     terminal.line("");
     terminal.wait_for("(it does not show while you type): ");
     terminal.password(&newcomer.password);
-    terminal.wait_for("works and is kept");
+    terminal.wait_for("works and is saved");
     let shown = terminal.wait_for("Add this account? [Y/n] ");
     assert!(shown.contains(BOB), "{shown}");
     terminal.line("n");
@@ -209,7 +209,7 @@ fn ctrl_c_at_the_second_account_keeps_the_first_and_ends() {
     terminal.line("");
     terminal.wait_for("(it does not show while you type): ");
     terminal.password(&newcomer.password);
-    terminal.wait_for("works and is kept");
+    terminal.wait_for("works and is saved");
     terminal.wait_for("Add this account? [Y/n] ");
     terminal.keys("\x03");
     assert_eq!(terminal.end().code(), Some(1), "{}", terminal.all());

@@ -42,7 +42,7 @@ fn the_address_the_password_and_one_enter() {
     terminal.line("");
     terminal.wait_for(PASSWORD);
     terminal.password(&newcomer.password);
-    terminal.wait_for("works and is kept");
+    terminal.wait_for("works and is saved");
     assert!(terminal.end().success(), "{}", terminal.all());
     let screen = terminal.all();
     assert!(!screen.contains(&newcomer.password), "{screen}");
@@ -85,8 +85,8 @@ fn a_wrong_password_can_be_typed_again() {
     terminal.line("");
     terminal.wait_for(PASSWORD);
     terminal.password(&format!("  {} ", newcomer.password));
-    terminal.wait_for("blanks around the password were left out");
-    terminal.wait_for("works and is kept");
+    terminal.wait_for("blanks around the password were removed");
+    terminal.wait_for("works and is saved");
     assert!(terminal.end().success());
 }
 
@@ -100,7 +100,7 @@ fn an_empty_password_is_asked_for_again() {
     terminal.wait_for("Nothing was typed");
     terminal.wait_for(PASSWORD);
     terminal.password(&newcomer.password);
-    terminal.wait_for("works and is kept");
+    terminal.wait_for("works and is saved");
     assert!(terminal.end().success());
 }
 
@@ -112,14 +112,14 @@ fn what_does_not_work_is_kept_only_when_the_person_says_so() {
     menu(&mut terminal);
     // Not a letter of the first page: nothing has been tried yet.
     terminal.line("k");
-    terminal.wait_for("none of the letters");
+    terminal.wait_for("not one of the letters");
     menu(&mut terminal);
     terminal.line("");
     terminal.wait_for(PASSWORD);
     terminal.password("not-the-password");
     menu(&mut terminal);
     terminal.line("k");
-    terminal.wait_for("not seen to work");
+    terminal.wait_for("has not been seen to work");
     assert!(terminal.end().success());
     assert!(newcomer.home.settings().contains(ANN));
     let checked = newcomer.home.ostler(&["check"], "");
@@ -216,7 +216,7 @@ fn servers_and_names_can_be_changed_before_and_after_a_failure() {
     terminal.line(&newcomer.pop3());
     menu(&mut terminal);
     terminal.line("");
-    terminal.wait_for("works and is kept");
+    terminal.wait_for("works and is saved");
     assert!(terminal.end().success());
     assert_eq!(newcomer.home.settings().matches("username = \"lee\"").count(), 2);
 }
@@ -260,7 +260,7 @@ fn another_server_is_offered_and_can_be_refused() {
     terminal.line("q");
     assert_eq!(terminal.end().code(), Some(1));
     let mut terminal = ask("");
-    terminal.wait_for("works and is kept");
+    terminal.wait_for("works and is saved");
     assert!(terminal.end().success());
     assert!(newcomer.home.settings().contains(&format!("port = {}", newcomer.postfix.submission)));
 }

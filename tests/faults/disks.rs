@@ -161,9 +161,9 @@ fn on_the_settings_page_a_full_disk_is_told_and_changes_nothing() {
     let changed = browser.send(&change).body;
     assert!(changed.contains("Changed."), "{changed}");
     keep_new(&mut browser);
-    browser.stay_until("not seen to work");
+    browser.stay_until("has not been seen to work");
     let removed = browser.send(&remove).body;
-    assert!(removed.contains("is removed"), "{removed}");
+    assert!(removed.contains("has been removed"), "{removed}");
     let (text, names) = small.settings();
     assert!(["else@", "third@"].iter().all(|new| text.contains(new)) && !text.contains("second@"), "{text}");
     assert_eq!(names, "ostler.toml\n");

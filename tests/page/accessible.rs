@@ -164,16 +164,16 @@ fn every_page_can_be_used_by_everybody() {
     chromium.wait_for_text("One moment, please");
     chromium.look("28-working");
     chromium.click("button", "Stop");
-    chromium.wait_for_text("Nothing was kept");
+    chromium.wait_for_text("Nothing was saved");
     chromium.look("28-stopped");
     go(&chromium, "/account?account=club");
     chromium.click("button", "Test now");
-    chromium.wait_for_text("Something needs you; see above");
+    chromium.wait_for_text("Something needs your attention; see above");
     chromium.look("28-test-failed");
     go(&chromium, "/account?account=club");
     chromium.click("label", "Yes, remove club");
     chromium.click("button", "Remove this account");
-    chromium.wait_for_text("is removed");
+    chromium.wait_for_text("has been removed");
     chromium.look("29-removed");
     ostler.home.write_settings(&ostler.home.settings().replace("[local]", "[local]\naccess = \"password\""));
     wait_for("the password to be asked for", || {
@@ -241,13 +241,13 @@ fn first_run_to_the_first_fetched_message_by_keyboard_alone() {
         chromium.keys(&text);
     }
     chromium.keys(ENTER);
-    chromium.wait_for_text("works and is kept");
+    chromium.wait_for_text("works and is saved");
     person.tab_to("the programs", "/Which mail program/.test(node.textContent)");
     chromium.keys(ENTER);
-    chromium.wait_for_text("Its guide shows step by step");
+    chromium.wait_for_text("The guide shows step by step");
     person.tab_to("Outlook Express", "/Outlook Express/.test(node.textContent)");
     chromium.keys(ENTER);
-    chromium.wait_for_text("Waiting for your program to connect");
+    chromium.wait_for_text("Waiting for your mail program");
     person.tab_to("a value to copy", "node.tagName === 'BUTTON' && node.textContent === 'Copy'");
     chromium.keys(ENTER);
     wait_for("the value to be copied", || {

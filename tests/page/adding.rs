@@ -20,7 +20,7 @@ fn first_run_to_the_first_fetched_and_sent_message() {
     let mut browser = Browser::new(&newcomer.ostler.home);
     let first = browser.get("/");
     browser.send(&filled(&newcomer, &first, &newcomer.password));
-    let done = browser.stay_until("works and is kept");
+    let done = browser.stay_until("works and is saved");
     for step in ["Encryption", "Signing in", "Sending"] {
         assert!(done.body.contains(step), "{step}: {}", done.body);
     }
@@ -29,7 +29,7 @@ fn first_run_to_the_first_fetched_and_sent_message() {
     let tiles = browser.get(&to_program);
     let guide = tiles.links().into_iter().find(|link| link.starts_with("/guide/outlook-express")).unwrap();
     let page = browser.get(&guide);
-    assert!(page.body.contains("Waiting for your program to connect"), "{}", page.body);
+    assert!(page.body.contains("Waiting for your mail program"), "{}", page.body);
     assert!(page.body.contains(&format!("<code>{}</code>", newcomer.ostler.pop3)), "{}", page.body);
     assert!(page.body.contains("http-equiv=\"refresh\""), "it looks again without a script");
     // A program with the wrong name is told about in words.
@@ -57,16 +57,16 @@ fn a_wrong_password_is_told_and_the_second_one_needs_no_servers_again() {
     let wrong = unique("not-the-word");
     browser.send(&filled(&newcomer, &first, &wrong));
     let failed = browser.stay_until("refused the password");
-    assert_eq!(newcomer.ostler.home.settings(), before, "nothing is kept");
+    assert_eq!(newcomer.ostler.home.settings(), before, "nothing is saved");
     let job = browser.at.clone();
     let again = failed.form(&format!("{job}/again"));
     assert!(again.fields.iter().any(|(name, value)| name == "pop3" && *value == newcomer.pop3()), "{again:?}");
     // A mistake in the form is told beside its field, and leaves the rest of it.
     let mistaken = browser.send(&again.clone().with("smtp", "no such thing").with("username", "annie"));
-    assert!(mistaken.body.contains("This is no server") && mistaken.body.contains("annie"), "{}", mistaken.body);
+    assert!(mistaken.body.contains("This is not a server") && mistaken.body.contains("annie"), "{}", mistaken.body);
     browser.send(&again.with("password", &newcomer.password));
     browser.at.clone_from(&job);
-    browser.stay_until("works and is kept");
+    browser.stay_until("works and is saved");
     assert!(newcomer.ostler.home.settings().contains(ANN));
     browser.never_saw(&wrong);
     browser.never_saw(&newcomer.password);
@@ -93,18 +93,18 @@ fn what_does_not_answer_is_kept_only_when_the_person_says_so() {
     let (job, failed) = try_it(&mut browser);
     browser.send(&failed.form(&format!("{job}/stop")));
     browser.at.clone_from(&job);
-    browser.stay_until("Nothing was kept");
+    browser.stay_until("Nothing was saved");
     assert_eq!(newcomer.ostler.home.settings(), before);
     let (job, failed) = try_it(&mut browser);
     let keep = failed.form(&format!("{job}/keep"));
     browser.send(&keep);
     browser.at.clone_from(&job);
-    browser.stay_until("not seen to work");
+    browser.stay_until("has not been seen to work");
     assert!(newcomer.ostler.home.settings().contains("name = \"home\""));
     // Clicked again when it is over: nothing happens.
     browser.send(&keep);
     browser.at.clone_from(&job);
-    browser.stay_until("not seen to work");
+    browser.stay_until("has not been seen to work");
     browser.never_saw(&newcomer.password);
 }
 
@@ -116,7 +116,7 @@ fn an_account_is_tested_gets_another_password_and_is_removed() {
     let before = newcomer.ostler.home.settings();
     let page = browser.get("/add");
     browser.send(&filled(&newcomer, &page, &newcomer.password));
-    browser.stay_until("works and is kept");
+    browser.stay_until("works and is saved");
     let account = browser.get("/account");
     assert!(account.body.contains("encrypted (TLS)"), "{}", account.body);
     browser.send(&account.form("/account/test"));
@@ -129,7 +129,7 @@ fn an_account_is_tested_gets_another_password_and_is_removed() {
     client.ask("PASS x", "-ERR");
     browser.send(&account.form("/account/password").with("password", &newcomer.password));
     browser.stay_until("Everything works");
-    assert!(browser.get("/account").body.contains("What it did lately"));
+    assert!(browser.get("/account").body.contains("Recent mail"));
     // The report gives nobody away.
     let report = browser.get("/report");
     assert!(report.header("content-disposition").unwrap().contains("attachment"));
@@ -138,7 +138,7 @@ fn an_account_is_tested_gets_another_password_and_is_removed() {
     let unsure = browser.send(&account.form("/account/remove"));
     assert!(unsure.body.contains("Nothing was removed"), "{}", unsure.body);
     let gone = browser.send(&account.form("/account/remove").with("sure", "yes"));
-    assert!(gone.body.contains("is removed"), "{}", gone.body);
+    assert!(gone.body.contains("has been removed"), "{}", gone.body);
     assert_eq!(newcomer.ostler.home.settings(), before);
     wait_for("the first page without an account", || browser.get("/").body.contains("Add your account").then_some(()));
     browser.never_saw(&newcomer.password);
@@ -171,7 +171,7 @@ fn mail_goes_out_through_another_company_with_its_own_password() {
     let missing = browser.send(&form);
     assert!(missing.body.contains("The password is missing"), "{}", missing.body);
     browser.send(&form.with("other_password", &other));
-    browser.stay_until("works and is kept");
+    browser.stay_until("works and is saved");
     client::send(ostler.smtp, ANN, &[BOB], &mail::tricky("hello"));
     assert_eq!(postfix.deliveries().len(), 1);
     assert!(company.logins().iter().all(|login| login.user == lee), "each company hears its own name only");
@@ -200,7 +200,7 @@ fn a_provider_that_wants_mail_checked_first_is_found_out() {
         .with("smtp", &format!("starttls://localhost:{}", gate.smtp()))
         .with("ca", ostler.home.ca_file().to_str().unwrap());
     browser.send(&form);
-    let done = browser.stay_until("works and is kept");
+    let done = browser.stay_until("works and is saved");
     assert!(done.body.contains("POP login before each send"), "{}", done.body);
     gate.forget();
     client::send(ostler.smtp, ANN, &[BOB], &mail::tricky("hello"));
@@ -215,7 +215,7 @@ fn a_changed_server_forgets_its_password_and_comments_stay() {
     let mut browser = Browser::new(&newcomer.ostler.home);
     let page = browser.get("/add");
     browser.send(&filled(&newcomer, &page, &newcomer.password));
-    browser.stay_until("works and is kept");
+    browser.stay_until("works and is saved");
     let file = newcomer.ostler.home.settings().replace("[account.pop3]", "[account.pop3] # where it comes from");
     newcomer.ostler.home.write_settings(&file);
     let account = browser.get("/account");
@@ -224,11 +224,11 @@ fn a_changed_server_forgets_its_password_and_comments_stay() {
     assert!(wrong.body.contains("A port is a number") && wrong.body.contains("has no @"), "{}", wrong.body);
     // A name more does not cost the password.
     let more = browser.send(&form.clone().with("aliases", "lee@example.org").with("default", "yes"));
-    assert!(more.body.contains("Changed.") && !more.body.contains("forgotten: type"), "{}", more.body);
+    assert!(more.body.contains("Changed.") && !more.body.contains("forgotten; type"), "{}", more.body);
     assert_eq!(client::fetch(newcomer.ostler.pop3, ANN, "x").len(), 0);
     // The same server by another name is another server.
     let moved = browser.send(&more.form("/account/change").with("pop3_host", "127.0.0.1"));
-    assert!(moved.body.contains("forgotten: type it again"), "{}", moved.body);
+    assert!(moved.body.contains("forgotten; type it again"), "{}", moved.body);
     let mut without = client::Client::greeted(newcomer.ostler.pop3, "+OK");
     without.ask(&format!("USER {ANN}"), "+OK");
     without.ask("PASS x", "-ERR");
@@ -240,7 +240,7 @@ fn a_changed_server_forgets_its_password_and_comments_stay() {
     browser.stay_until("Everything works");
     // Another user name is another secret, too.
     let named = browser.send(&back.form("/account/change").with("username", "somebody"));
-    assert!(named.body.contains("forgotten: type it again") && named.body.contains("as somebody"), "{}", named.body);
+    assert!(named.body.contains("forgotten; type it again") && named.body.contains("as somebody"), "{}", named.body);
     assert!(newcomer.ostler.home.settings().contains("username = \"somebody\""));
     let mistaken = browser.send(&named.form("/account/change").with("username", " "));
     assert!(mistaken.body.contains("The user name is empty"), "{}", mistaken.body);
@@ -297,6 +297,6 @@ fn a_provider_nobody_knows_is_asked_for_by_name() {
     browser.send(&no);
     browser.at.clone_from(&job);
     let failed = browser.stay_until("No mail servers were found for nowhere.test");
-    assert!(!failed.body.contains("--pop3") && !failed.body.contains("Keep it all the same"), "{}", failed.body);
+    assert!(!failed.body.contains("--pop3") && !failed.body.contains("Save it anyway"), "{}", failed.body);
     browser.never_saw(&password);
 }

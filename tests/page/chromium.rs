@@ -233,13 +233,13 @@ fn first_run_to_the_first_fetched_message() {
     chromium.look("3-refused");
     chromium.type_into("password", &newcomer.password);
     chromium.keys(ENTER);
-    chromium.wait_for_text("works and is kept");
+    chromium.wait_for_text("works and is saved");
     chromium.look("4-kept");
     chromium.click("a", "Which mail program do you use?");
     chromium.wait_for_text("Eudora");
     chromium.look("5-programs");
     chromium.click("a", "Outlook Express");
-    chromium.wait_for_text("Waiting for your program to connect");
+    chromium.wait_for_text("Waiting for your mail program");
     chromium.look("6-guide");
     assert!(chromium.run("return document.querySelectorAll('.guide button').length").as_u64().unwrap() > 3);
     chromium.run("window.same = true");

@@ -1,4 +1,4 @@
-//! The conversation: servers, passwords, the trial, and what to do when it fails.
+//! The dialogue of `ostler add`: servers, passwords, the trial, and what to do if it fails.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use ostler_mail::account::{Account, Protocol, SecretSource, Settings};
 use ostler_mail::failure::Failure;
 use ostler_mail::secret::Secret;
 
-/// So often may somebody correct something before it is better to stop.
+/// How often the user may change something and try again.
 const MAX_ATTEMPTS: usize = 20;
 
 pub(super) struct Dialogue<'a> {
@@ -26,7 +26,7 @@ pub(super) struct Dialogue<'a> {
     finding: Finding,
 }
 
-/// What the person wants after having seen the servers, or a failure.
+/// What the user chooses after seeing the servers or a failure.
 enum Choice {
     GoOn,
     KeepAnyway(Box<Account>),
@@ -39,11 +39,10 @@ impl<'a> Dialogue<'a> {
         Self { options, settings, presets, screen, plan, finding: Finding::default() }
     }
 
-    /// The whole of it.
     pub(super) async fn run(mut self) -> Result<Decision, Abort> {
         self.find_servers().await?;
         if self.plan.incoming.endpoints.is_empty() && self.plan.outgoing.endpoints.is_empty() {
-            return Err(Abort(1, "there is no server to fetch from and none to send through; nothing was kept".into()));
+            return Err(Abort(1, "ostler found no server to fetch from or to send through; nothing was saved".into()));
         }
         self.show_plan();
         if self.screen.asks && !self.screen.says_yes {
@@ -75,21 +74,21 @@ impl<'a> Dialogue<'a> {
                 secrets = self.ask_passwords().await?;
             }
         }
-        Err(Abort(1, "that did not come to an end; nothing was kept".into()))
+        Err(Abort(1, "too many tries; nothing was saved".into()))
     }
 
     fn abort_after_failure(&self) -> Abort {
         let way_out = match &self.screen.unanswered {
-            Some(flag) => format!("; to go on from here give {flag}"),
-            None => "; --no-check keeps it all the same".into(),
+            Some(flag) => format!("; to go on from here, use {flag}"),
+            None => "; --no-check saves it anyway".into(),
         };
         Abort(
             1,
-            format!("account {} was not kept, because it does not work yet: see above{way_out}", self.plan.address),
+            format!("account {} was not saved, because it does not work yet: see above{way_out}", self.plan.address),
         )
     }
 
-    /// Where the servers come from: the command line, a preset, the network.
+    /// Finds the servers: from the command line, a preset or the network.
     async fn find_servers(&mut self) -> Result<(), Abort> {
         let given = !self.plan.incoming.endpoints.is_empty() || !self.plan.outgoing.endpoints.is_empty();
         let missing = self.plan.incoming.endpoints.is_empty() && !self.options.send_only
@@ -116,18 +115,18 @@ impl<'a> Dialogue<'a> {
             self.find_company(&other.clone()).await?;
         }
         if self.plan.gate && self.plan.incoming.endpoints.is_empty() {
-            return Err(Abort(2, "--pop-before-smtp needs a server to fetch from: add --pop3".into()));
+            return Err(Abort(2, "--pop-before-smtp needs a server to fetch from; add --pop3".into()));
         }
         Ok(())
     }
 
-    /// With one side given, only what ostler knows itself fills the other.
+    /// If one side is given, only a preset fills the other: a search may find another company's servers.
     async fn look_up(&mut self, given: bool) -> Result<Finding, Abort> {
         let address = self.plan.address.clone();
         let mut search = Search::new(&address, self.presets, self.plan.trust.clone(), &mut self.screen)
             .map_err(|error| Abort(2, error.to_string()))?;
         let stop = |error: NotFound| Abort(1, error.to_string());
-        // What was imported may name one too.
+        // An imported file may name a provider too.
         if let Some(id) = self.options.provider.as_ref().or(self.plan.provider.as_ref()) {
             let Some(preset) = self.presets.by_id(id).cloned() else {
                 return Err(Abort(
@@ -147,14 +146,14 @@ impl<'a> Dialogue<'a> {
         search.run().await.map_err(stop)
     }
 
-    /// Sending goes through the company of another address.
+    /// Finds the servers of another company to send through.
     async fn find_company(&mut self, other: &str) -> Result<(), Abort> {
         tell(&format!("Looking for the servers of {other} ...\n"));
         let mut search = Search::new(other, self.presets, self.plan.trust.clone(), &mut self.screen)
             .map_err(|error| Abort(2, error.to_string()))?;
         let finding = search.run().await.map_err(|error| Abort(1, error.to_string()))?;
         if finding.outgoing.is_empty() {
-            return Err(Abort(1, format!("no server for sending was found for {other}; name it with --smtp")));
+            return Err(Abort(1, format!("ostler found no server for sending at {other}; name it with --smtp")));
         }
         self.plan.outgoing.endpoints = finding.outgoing;
         self.plan.outgoing.address = other.to_owned();
@@ -167,7 +166,7 @@ impl<'a> Dialogue<'a> {
         Ok(())
     }
 
-    /// What was found, and what has to be known before a password is typed.
+    /// Shows the servers, and what the user has to know before typing a password.
     fn show_plan(&self) {
         tell("\n");
         if let Some(title) = &self.finding.title {
@@ -182,12 +181,12 @@ impl<'a> Dialogue<'a> {
         }
         if self.plan.outgoing.endpoints.is_empty() && !self.options.fetch_only {
             tell(
-                "  There is no server for sending here: --send-through ADDRESS (or s below) sends through another company.\n",
+                "  There is no server for sending here; --send-through ADDRESS (or s below) sends through another company.\n",
             );
         }
     }
 
-    /// What usually is behind a refusal.
+    /// Shows the usual reasons after a refused password.
     fn hint_after(&self, failure: Option<&Failure>) {
         if matches!(failure, Some(Failure::SignInRefused { .. })) {
             if let Some(place) = &self.finding.app_password {
@@ -199,19 +198,19 @@ impl<'a> Dialogue<'a> {
         }
     }
 
-    /// Lets a person change what is wrong, until it is right.
+    /// Lets the user change servers and user name until they go on.
     async fn ask_changes(&mut self, failed: Option<(Account, Option<&Failure>)>) -> Result<Choice, Abort> {
-        let stop = || Abort(1, "stopped; nothing was kept".into());
+        let stop = || Abort(1, "stopped; nothing was saved".into());
         loop {
             let enter = match &failed {
                 None => "Enter: go on",
                 Some((_, Some(Failure::SignInRefused { .. }))) => "Enter: type the password again",
                 Some(_) => "Enter: try again",
             };
-            let keep = if failed.is_some() { "\n  k  keep the account all the same" } else { "" };
+            let keep = if failed.is_some() { "\n  k  save the account anyway" } else { "" };
             let gate = if self.plan.gate { "no longer check" } else { "check" };
             let prompt = format!(
-                "\n{enter}. Or a letter and Enter:\n  s  send through another company\n  m  {gate} mail before sending (POP before SMTP)\n\
+                "\n{enter}. Or type a letter and Enter:\n  s  send through another company\n  m  {gate} mail before sending (POP before SMTP)\n\
                  \x20 f  another server for fetching\n  o  another server for sending\n  u  another user name{keep}\n  q  stop\n> "
             );
             let answer = ask::ask_line(&prompt).await.ok_or_else(stop)?;
@@ -221,14 +220,14 @@ impl<'a> Dialogue<'a> {
                 ("k", Some((account, _))) => return Ok(Choice::KeepAnyway(Box::new(account.clone()))),
                 ("s", _) => self.ask_other_company().await?,
                 ("m", _) if self.plan.incoming.endpoints.is_empty() => {
-                    tell("That needs a server to fetch from; f gives one.\n");
+                    tell("That needs a server to fetch from; name one with f.\n");
                 }
                 ("m", _) => self.plan.gate = !self.plan.gate,
                 ("f", _) => self.ask_server(Protocol::Pop3).await?,
                 ("o", _) => self.ask_server(Protocol::Smtp).await?,
                 ("u", _) => self.ask_user_name().await?,
                 _ => {
-                    tell("That is none of the letters.\n");
+                    tell("That is not one of the letters.\n");
                     continue;
                 }
             }
@@ -292,12 +291,12 @@ impl<'a> Dialogue<'a> {
         Ok(())
     }
 
-    /// Whether the plan wants a password that has not been given.
+    /// Whether the plan needs a second password that has not been asked for yet.
     fn needs_another_password(&self, secrets: &Secrets) -> bool {
         self.plan.sends_elsewhere() && !self.plan.outgoing.endpoints.is_empty() && secrets.outgoing.is_none()
     }
 
-    /// The passwords, as far as they go to the keyring.
+    /// Asks for the passwords that go to the keyring.
     async fn ask_passwords(&mut self) -> Result<Secrets, Abort> {
         if matches!(self.plan.incoming.source, Some(ref source) if *source != SecretSource::Keyring) {
             return Ok(Secrets::default());
@@ -322,15 +321,12 @@ impl<'a> Dialogue<'a> {
             } else if self.screen.asks || ask::is_interactive() {
                 ask::ask_password(format!("Password of {of} (it does not show while you type): ")).await
             } else {
-                return Err(Abort(
-                    1,
-                    "there is no terminal to ask for the password on; give it with --password-stdin".into(),
-                ));
+                return Err(Abort(1, "there is no terminal to ask for the password on; use --password-stdin".into()));
             };
             match read {
                 Ok(secret) => return Ok(Arc::new(secret)),
                 Err(why) if self.screen.asks && why.contains("empty") => {
-                    self.screen.say("Nothing was typed; once more, or ctrl-C to stop.")
+                    self.screen.say("Nothing was typed. Try again, or press ctrl-C to stop.")
                 }
                 Err(why) => return Err(Abort(1, why)),
             }
@@ -340,12 +336,12 @@ impl<'a> Dialogue<'a> {
 
 fn app_password_hint(address: &str, place: &str) -> String {
     format!(
-        "  {address} needs an app password here: a password made for one program, not the one you type on the web page.\n  \
-         You make it at {place}.\n"
+        "  {address} needs an app password here: a password for one program, not the one you type on the web site.\n  \
+         You create it at {place}.\n"
     )
 }
 
-/// What a person types for a server: with all of it, or only its name.
+/// Parses a server as typed: a full `SECURITY://HOST:PORT`, or a host, which is tried with both kinds of TLS.
 fn typed_endpoints(protocol: Protocol, typed: &str) -> Result<Vec<Endpoint>, String> {
     if typed.contains("://") {
         return endpoint_from_flag(protocol, typed).map(|endpoint| vec![endpoint]);

@@ -1,4 +1,4 @@
-//! How the conversation of `ostler add` looks: steps ticked off, questions, the servers found, the last page.
+//! What `ostler add` shows on the terminal: steps, questions, the servers found, the closing text.
 
 use std::io::Write;
 use std::path::Path;
@@ -9,19 +9,19 @@ use crate::diagnose::Step;
 use crate::setup::{Plan, Question, ServerChoice, SetupUi};
 use ostler_mail::account::{Access, Protocol, Security, Settings};
 
-/// The conversation; results go to standard output, everything on the way to standard error.
+/// The terminal. Results go to standard output, everything on the way to standard error.
 pub(super) struct Screen {
-    /// Somebody can be asked.
+    /// Whether the user can be asked.
     pub(super) asks: bool,
-    /// Every question is answered with yes.
+    /// Whether every question is answered with yes (`--yes`).
     pub(super) says_yes: bool,
-    /// How a question that nobody could answer would have been answered beforehand.
+    /// The option that would have answered the last question that could not be asked.
     pub(super) unanswered: Option<String>,
 }
 
 impl SetupUi for Screen {
     fn step(&mut self, step: &Step) {
-        // What was typed a moment ago is no news; that there is no encryption is said at the end.
+        // The user has just typed the password, and the closing text warns of missing encryption.
         if !step.is_ok() || !step.kind.is_routine() {
             tell(&crate::cli::check::step_text(step));
         }
@@ -38,7 +38,7 @@ impl SetupUi for Screen {
             return true;
         }
         if !self.asks {
-            tell(&format!("{text} Nobody to ask; the answer can be given with {}.\n", question.flag()));
+            tell(&format!("{text} There is no terminal to ask on; answer with {}.\n", question.flag()));
             self.unanswered = Some(question.flag());
             return false;
         }
@@ -46,7 +46,7 @@ impl SetupUi for Screen {
     }
 }
 
-/// Asks until it is one of the two; `yes` is what Enter alone means. Nobody there any more is a no.
+/// Asks until the answer is yes or no. `yes` is what Enter alone means; the end of input means no.
 pub(super) async fn yes_or_no(text: &str, yes: bool) -> bool {
     loop {
         let Some(answer) = ask::ask_line(&format!("{text} [{}] ", if yes { "Y/n" } else { "y/N" })).await else {
@@ -61,7 +61,7 @@ pub(super) async fn yes_or_no(text: &str, yes: bool) -> bool {
     }
 }
 
-/// To the person, beside the results.
+/// Writes to standard error.
 pub(super) fn tell(text: &str) {
     let _ = std::io::stderr().write_all(text.as_bytes());
 }
@@ -84,12 +84,12 @@ pub(super) fn plan_text(plan: &Plan) -> String {
     line("fetching", &plan.incoming, false) + &line("sending ", &plan.outgoing, plan.gate)
 }
 
-/// What the mail program has to be told.
+/// The last text: what to type into the mail program.
 pub(super) fn closing_text(decision: &Decision, settings: &Settings, file: &Path, running: Running) -> String {
     let account = &decision.account;
     let name = &account.name;
     let mut text = String::new();
-    let verdict = if decision.works { "works and is kept" } else { "is kept, though it was not seen to work" };
+    let verdict = if decision.works { "works and is saved" } else { "is saved, but has not been seen to work" };
     text += &format!("Account {name} {verdict}, in {}.\n\nIn your mail program:\n", file.display());
     let door = |protocol: Protocol| {
         settings.doors.iter().find(|d| d.protocol == protocol && d.account.is_none()).map(|d| d.address)
@@ -98,7 +98,7 @@ pub(super) fn closing_text(decision: &Decision, settings: &Settings, file: &Path
         Some(address) => text += &format!("  {word}   {}   port {}\n", address.ip(), address.port()),
         None => {
             text += &format!(
-                "  {word}   there is no {protocol} door; `{protocol} = ..` under [local] in the settings opens one\n"
+                "  {word}   there is no {protocol} door; open one with `{protocol} = ..` under [local] in the settings\n"
             )
         }
     };
@@ -123,13 +123,13 @@ pub(super) fn closing_text(decision: &Decision, settings: &Settings, file: &Path
         "  user name              {name}\n  password               {password}\n  encryption (SSL, TLS)  off, for both\n\n"
     );
     if account.servers().any(|server| server.security == Security::None) {
-        text += "One of these servers is used WITHOUT ENCRYPTION, as you asked: everybody on the way can read mail and password.\n\n";
+        text += "One of these servers is used WITHOUT ENCRYPTION, as you asked: everyone on the way can read mail and password.\n\n";
     }
     text += "Step by step for your program: `ostler guide` lists the programs, `ostler guide outlook-express` is one of them.\n";
     text += match running {
         Running::HasAccount => "The running ostler has the account already.\n",
         Running::LacksAccount => "The running ostler does not have the account yet; `ostler status` shows why.\n",
-        Running::No => "ostler is not running yet: start it with `ostler run`, and leave it running.\n",
+        Running::No => "ostler is not running yet; start it with `ostler run`, and leave it running.\n",
     };
     text
 }

@@ -1,4 +1,4 @@
-//! One account: its servers, what it did lately, a test of every step, another password, taking it out.
+//! The page of one account: its servers, its recent history, a test of every step, another password, removing it.
 
 use std::sync::Arc;
 
@@ -28,23 +28,23 @@ pub(super) struct AccountQuery {
     account: Option<String>,
 }
 
-/// Every form of this page.
+/// Any of the forms of this page; each sends some of the fields.
 #[derive(Deserialize)]
 pub(super) struct AccountForm {
     account: String,
     #[serde(default)]
     password: zeroize::Zeroizing<String>,
-    /// The user name whose password it is, where there are several.
+    /// The user name that the password is for, if the account has several.
     user: Option<String>,
     sure: Option<String>,
     show: Option<String>,
 }
 
-/// What to say beside a form that was sent.
+/// What to show beside the forms after one of them was sent.
 #[derive(Default)]
 pub(super) struct Feedback {
     pub(super) change: super::account_form::Mistakes,
-    /// What was typed, where it was wrong.
+    /// The form as typed, if something in it was wrong.
     pub(super) typed: Option<super::account_form::ChangeForm>,
     pub(super) password: Option<String>,
     pub(super) remove: Option<String>,
@@ -78,38 +78,49 @@ pub(super) fn render_page(shared: &Shared, account: &Account, feedback: &Feedbac
         }
         section aria-labelledby="test" {
             h2 #test { "Test" }
-            p { "Tries every step to each server of this account, and says what to do where one fails. No message is sent." }
+            p { "Tries every step with each server of this account, and says what to do if one fails. No message is sent." }
             form method="post" action="/account/test" { (hidden_fields(shared, account)) button type="submit" { "Test now" } }
         }
         section aria-labelledby="lately" {
-            h2 #lately { "What it did lately" }
+            h2 #lately { "Recent mail" }
             (super::history::render_account_history("past", &history))
         }
         section aria-labelledby="change" {
             h2 #change { "Change" }
             (super::account_form::render_form(shared, account, &feedback.change, feedback.typed.as_ref()))
         }
-        @if !users.is_empty() {
-            section aria-labelledby="password-title" {
-                h2 #password-title { "Another password" }
-                p { "When you have changed your password at the provider. It goes into this computer's keyring." }
-                form method="post" action="/account/password" autocomplete="off" {
-                    (hidden_fields(shared, account))
-                    @if users.len() > 1 {
-                        div.field {
-                            label for="user" { "Whose password" }
-                            select id="user" name="user" { @for user in &users { option value=(user) { (user) } } }
-                        }
+        @if !users.is_empty() { (render_password_form(shared, account, &users, feedback)) }
+        @if shared.engine.settings().access == Access::Password { (render_local_password(shared, account, feedback)) }
+        (render_remove_form(shared, account, feedback))
+    };
+    View::new(account.name.clone(), NavItem::Overview, body).into_response()
+}
+
+fn render_password_form(shared: &Shared, account: &Account, users: &[&str], feedback: &Feedback) -> Markup {
+    html! {
+        section aria-labelledby="password-title" {
+            h2 #password-title { "Another password" }
+            p { "For when you have changed your password at the provider. It is stored in this computer's keyring." }
+            form method="post" action="/account/password" autocomplete="off" {
+                (hidden_fields(shared, account))
+                @if users.len() > 1 {
+                    div.field {
+                        label for="user" { "Whose password" }
+                        select id="user" name="user" { @for user in users { option value=(user) { (user) } } }
                     }
-                    (field("password", "The new password", "password", "", "", feedback.password.as_deref()))
-                    button type="submit" { "Keep it, and test" }
                 }
+                (field("password", "The new password", "password", "", "", feedback.password.as_deref()))
+                button type="submit" { "Save and test" }
             }
         }
-        @if shared.engine.settings().access == Access::Password { (render_local_password(shared, account, feedback)) }
+    }
+}
+
+fn render_remove_form(shared: &Shared, account: &Account, feedback: &Feedback) -> Markup {
+    html! {
         section aria-labelledby="remove" {
             h2 #remove { "Remove" }
-            p { "Takes the account out of ostler's settings, and its passwords out of the keyring. Your mail stays where it is." }
+            p { "Removes the account from ostler's settings and its passwords from the keyring. Your mail stays where it is." }
             form method="post" action="/account/remove" {
                 (hidden_fields(shared, account))
                 (check("sure", &format!("Yes, remove {}", account.name), false, ""))
@@ -117,20 +128,19 @@ pub(super) fn render_page(shared: &Shared, account: &Account, feedback: &Feedbac
                 button.danger type="submit" { "Remove this account" }
             }
         }
-    };
-    View::new(account.name.clone(), NavItem::Overview, body).into_response()
+    }
 }
 
 pub(super) fn hidden_fields(shared: &Shared, account: &Account) -> Markup {
     html! { (form_token(shared)) input type="hidden" name="account" value=(account.name); }
 }
 
-/// The password that mail programs have to give; shown when a person asks for it.
+/// The local password; shown only if the user asks for it.
 fn render_local_password(shared: &Shared, account: &Account, feedback: &Feedback) -> Markup {
     html! {
         section aria-labelledby="local" {
             h2 #local { "Password for your mail program" }
-            p { "Your mail program has to give this password, not the provider's." }
+            p { "Type this password into your mail program, not the provider's." }
             @match &feedback.local {
                 Some(Ok(secret)) => { p.copy { code { (secret.expose()) } } }
                 Some(Err(why)) => { p.error role="alert" { (why) } }
@@ -159,11 +169,11 @@ fn describe(server: &Server) -> String {
     let security = match server.security {
         Security::Tls => "encrypted (TLS)",
         Security::StartTls => "encrypted (STARTTLS)",
-        Security::None => "NOT ENCRYPTED: everybody on the way can read mail and password",
+        Security::None => "NOT ENCRYPTED: everyone on the way can read mail and password",
     };
     let who = match (server.credentials(), server.gate()) {
         (Some(credentials), _) => format!(", as {}", credentials.username),
-        (None, Some(_)) => ", after mail was checked".into(),
+        (None, Some(_)) => ", after checking mail".into(),
         (None, None) => ", without signing in".into(),
     };
     format!("{}, {security}{who}", server.address())
@@ -190,7 +200,8 @@ fn start_test(shared: &Arc<Shared>, account: Arc<Account>) -> Response {
     }
 }
 
-/// As `ostler check`, with connections and a view of the keyring of its own.
+/// Does the same as `ostler check`. An engine of its own, so that neither cached passwords nor cached connections hide a
+/// fault.
 async fn run_test(shared: Arc<Shared>, mut screen: Screen, account: Arc<Account>) -> Phase {
     let settings = shared.engine.settings().as_ref().clone();
     let engine = Arc::new(Engine::new(settings, Vault::new(), Events::default()));
@@ -202,7 +213,7 @@ async fn run_test(shared: Arc<Shared>, mut screen: Screen, account: Arc<Account>
     Phase::Tested { ok }
 }
 
-/// Another password, for every server whose one is in the keyring; then a test shows whether it is right.
+/// Stores another password for every server whose password is in the keyring, then tests the account.
 pub(super) async fn password(shared: App, Form(sent): Form<AccountForm>) -> Response {
     let Some(account) = find_account(&shared, Some(&sent.account)) else { return ask_which(&shared, "/account") };
     let mut kept = Ok(());
@@ -228,7 +239,7 @@ pub(super) async fn password(shared: App, Form(sent): Form<AccountForm>) -> Resp
 
 fn trouble(error: &VaultError) -> String {
     format!(
-        "{}. Open your keyring (it usually opens when you log in to your computer), then try again.",
+        "{}. Unlock your keyring (it is usually unlocked when you log in to your computer), then try again.",
         error_chain(error)
     )
 }
@@ -239,7 +250,7 @@ pub(super) async fn local_password(shared: App, Form(sent): Form<AccountForm>) -
     let new = sent.show.as_deref() == Some("new");
     let secret = if new { vault.new_local_password(&account).await } else { vault.local_password(&account).await };
     let feedback = Feedback {
-        done: (new && secret.is_ok()).then_some("There is a new password; your mail program needs it from now on."),
+        done: (new && secret.is_ok()).then_some("This is the new password. Your mail program needs it from now on."),
         local: Some(secret.map_err(|error| trouble(&error))),
         ..Feedback::default()
     };
@@ -257,28 +268,28 @@ pub(super) async fn remove(shared: App, Form(sent): Form<AccountForm>) -> Respon
         return render_page(&shared, &account, &stays(why));
     }
     let forgotten = match shared.engine.vault.forget_account(&account).await {
-        // Without a keyring there is nothing in it.
+        // Without a keyring there is nothing to forget.
         Ok(()) | Err(VaultError::NoKeyring { .. }) => None,
-        Err(error) => Some(format!("Its passwords are still in the keyring, though: {}", trouble(&error))),
+        Err(error) => Some(format!("Its passwords are still in the keyring: {}", trouble(&error))),
     };
     (shared.reload)();
     let body = html! {
-        div.notice.good role="status" { p { "The account " b { (account.name) } " is removed." } }
+        div.notice.good role="status" { p { "The account " b { (account.name) } " has been removed." } }
         @if let Some(why) = forgotten { div.notice.bad { p { (why) } } }
         p { a.button href="/" { "Overview" } }
     };
     View::new("Removed", NavItem::Overview, body).into_response()
 }
 
-/// Out of the settings file, in which everything else stays as it is.
+/// Removes the account from the settings file and leaves everything else in it as it is.
 fn remove_from_settings(shared: &Shared, account: &Account) -> Result<(), String> {
     let file = shared.file.display();
     let text = std::fs::read_to_string(&shared.file).map_err(|error| {
-        format!("Nothing was removed, because {file} cannot be read: {error}. Put that right, then try again.")
+        format!("Nothing was removed, because {file} cannot be read: {error}. Correct that, then try again.")
     })?;
     let changed = config::remove_account(&text, &account.name)
-        .map_err(|error| format!("Nothing was removed: {error}. Change {file} by hand."))?;
+        .map_err(|error| format!("Nothing was removed: {error}. Edit {file} yourself."))?;
     config::write_atomically(&shared.file, &changed).map_err(|error| {
-        format!("Nothing was removed, because {file} cannot be written: {error}. Put that right, then try again.")
+        format!("Nothing was removed, because {file} cannot be written: {error}. Correct that, then try again.")
     })
 }

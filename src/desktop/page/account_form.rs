@@ -1,5 +1,5 @@
-//! Changing an account: for whom else it sends, whether it is the one for all other senders, where its servers are. The
-//! settings file is changed as `config::change_account` does, with a person's comments left in it.
+//! The form that changes an account: further addresses it sends for, whether it sends for unknown senders, its user name and
+//! servers. `config::change_account` edits the settings file and leaves comments in place.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -36,7 +36,7 @@ pub(super) struct ChangeForm {
 }
 
 impl ChangeForm {
-    /// Host, port and encryption of a server, as they were typed.
+    /// Host, port and encryption of a server, as typed.
     fn server(&self, protocol: Protocol) -> [Option<&str>; 3] {
         let fields = match protocol {
             Protocol::Pop3 => [&self.pop3_host, &self.pop3_port, &self.pop3_security],
@@ -48,10 +48,10 @@ impl ChangeForm {
     }
 }
 
-/// What is wrong with the form: the field, and a sentence to stand beside it.
+/// What is wrong with the form: the name of the field, and a sentence to show beside it.
 pub(super) type Mistakes = Vec<(&'static str, String)>;
 
-/// The servers that can be moved nav: the only one of a kind.
+/// The servers that can be changed here: those of which the account has only one of a kind.
 fn movable_servers(account: &Account) -> impl Iterator<Item = &Server> {
     let smtp = match account.smtp.as_slice() {
         [only] => Some(only),
@@ -60,7 +60,7 @@ fn movable_servers(account: &Account) -> impl Iterator<Item = &Server> {
     account.pop3.iter().chain(smtp)
 }
 
-/// The names of a server's fields.
+/// The names of a server's fields: host, port, encryption.
 fn field_names(protocol: Protocol) -> [&'static str; 3] {
     match protocol {
         Protocol::Pop3 => ["pop3_host", "pop3_port", "pop3_security"],
@@ -69,7 +69,7 @@ fn field_names(protocol: Protocol) -> [&'static str; 3] {
     }
 }
 
-/// The form, with what is so or, where that was wrong, with what was typed.
+/// The form, filled in with the account's settings or, after a mistake, with what was typed.
 pub(super) fn render_form(
     shared: &Shared,
     account: &Account,
@@ -86,12 +86,12 @@ pub(super) fn render_form(
             (hidden_fields(shared, account))
             @if let Some(why) = wrong("all") { div.notice.bad role="alert" { p { (why) } } }
             (field("aliases", "Also sends for these addresses", "text", &aliases,
-                "With a comma between them; *@example.net is every address there", wrong("aliases")))
+                "Separated by commas; *@example.net means every address there", wrong("aliases")))
             @if let Some(username) = username {
                 (field("username", "User name at the provider", "text", username,
-                    "The whole mail address with most providers, what stands before the @ with some", wrong("username")))
+                    "The whole mail address with most providers, the part before the @ with some", wrong("username")))
             }
-            (check("default", "Also sends for every address that belongs to no account", is_default, ""))
+            (check("default", "Also sends for addresses that belong to no account", is_default, ""))
             @for server in movable_servers(account) {
                 @let [host, port, security] = field_names(server.protocol);
                 @let shown = typed.map_or([None; 3], |typed| typed.server(server.protocol));
@@ -105,7 +105,8 @@ pub(super) fn render_form(
                             label for=(security) { "Encryption" }
                             select id=(security) name=(security) {
                                 @for (kind, text) in [(Security::Tls, "TLS"), (Security::StartTls, "STARTTLS"), (Security::None, "none")] {
-                                    // Encryption is given up in the settings file only, in as many words.
+                                    // Switching encryption off takes an edit of the settings file: nobody should do it
+                                    // by accident.
                                     @if kind != Security::None || server.security == kind {
                                         option value=(kind.name()) selected[chosen == kind.name()] { (text) }
                                     }
@@ -115,7 +116,7 @@ pub(super) fn render_form(
                     }
                 }
             }
-            p.hint { "When a server or the user name changes, the stored password is forgotten, so that it reaches nobody else; it is asked for again here." }
+            p.hint { "If you change a server or the user name, ostler forgets the stored password, so that no one else gets it, and asks for it again here." }
             button type="submit" { "Change" }
         }
     }
@@ -136,7 +137,7 @@ fn parse_form(sent: &ChangeForm, account: &Account) -> Result<Change, Mistakes> 
             mistakes.push(("aliases", format!("{alias} {why}. Give addresses such as ann@example.net.")));
         }
     }
-    // Where servers have different ones, only a person can say which is to change.
+    // If the servers have different user names, the form does not offer the field.
     let username = sent.username.as_deref().filter(|_| common_username(account).is_some()).map(str::trim);
     if let Some(Err(why)) = username.map(value::username) {
         mistakes.push(("username", format!("The user name {why}.")));
@@ -189,14 +190,14 @@ pub(super) async fn change(shared: App, Form(sent): Form<ChangeForm>) -> Respons
     for server in servers_with_secret(&old) {
         if !kept.contains(&server.id()) {
             forgotten = true;
-            // Nothing sends it anywhere any more, since it belongs to the server that was; an error leaves it at that.
+            // A failure is harmless: the password is stored for the old server, to which nothing is sent any more.
             if let Err(error) = shared.engine.vault.forget_server(&old, server).await {
                 tracing::debug!("{error}");
             }
         }
     }
     let done = if forgotten {
-        "Changed. The password that was stored for the old server or user name is forgotten: type it again below, under Another password."
+        "Changed. The password for the old server or user name is forgotten; type it again below, under Another password."
     } else {
         "Changed."
     };
@@ -207,24 +208,24 @@ fn write_change(shared: &Shared, account: &Account, change: &Change) -> Result<(
     let file = shared.file.display();
     let presets = Presets::load(&shared.file).unwrap_or_default();
     let text = std::fs::read_to_string(&shared.file).map_err(|error| {
-        format!("Nothing was changed, because {file} cannot be read: {error}. Put that right, then try again.")
+        format!("Nothing was changed, because {file} cannot be read: {error}. Correct that, then try again.")
     })?;
     let changed = config::change_account(&text, &account.name, change, &shared.file, &presets).map_err(|error| match error {
         EditError::CannotTake => format!(
-            "Nothing was changed: another account has one of these addresses or names, or {file} has mistakes in it. What happened \
-             (above) shows the first."
+            "Nothing was changed: another account has one of these addresses or names, or {file} has mistakes in it. \"What happened\" \
+             above shows the first one."
         ),
         EditError::TooEntangled => {
-            format!("Nothing was changed: this account is written in a form that only a person can change. Open {file}.")
+            format!("Nothing was changed: ostler cannot edit the way this account is written. Open {file} and change it there.")
         }
         error => format!("Nothing was changed: {error}. Open {file}."),
     })?;
     config::write_atomically(&shared.file, &changed).map_err(|error| {
-        format!("Nothing was changed, because {file} cannot be written: {error}. Put that right, then try again.")
+        format!("Nothing was changed, because {file} cannot be written: {error}. Correct that, then try again.")
     })
 }
 
-/// The account as the running ostler has it once it has read the settings again.
+/// Waits until the running ostler has read the changed settings; returns the account as it is in force then.
 async fn wait_until_in_force(shared: &Shared, old: &Arc<Account>, change: &Change) -> Arc<Account> {
     (shared.reload)();
     let until = Instant::now() + SETTINGS_RELOAD_TIMEOUT;
@@ -275,7 +276,7 @@ mod tests {
         let good = of("a@x.net, *@z.net", " q.x.net ", "995").unwrap();
         assert_eq!(good.aliases, ["a@x.net", "*@z.net"]);
         assert_eq!(good.username.as_deref(), Some("ann"));
-        // Encryption is not given up here.
+        // The form cannot switch encryption off.
         assert_eq!(
             good.servers,
             [ServerLocation { host: "q.x.net".into(), ..ServerLocation::of(account.pop3.as_ref().unwrap()) }]

@@ -1,7 +1,6 @@
-//! The form for adding an account: how it looks, and what is wrong with one that was sent. Every field is checked, and all
-//! at once.
+//! The form that adds an account: how it looks, and what is wrong with one that was sent. All fields are checked at once.
 //!
-//! Not nav: what is done with it (`conversation.rs`).
+//! Not here: what is done with it (`setup_job.rs`).
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,7 +20,7 @@ use ostler_mail::account::endpoint::Endpoint;
 use ostler_mail::account::{Protocol, Settings};
 use ostler_mail::secret::Secret;
 
-/// The form as a person has filled it in, without the passwords: those never come back to the page.
+/// The form as filled in, without the passwords, which are never sent back to the page.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Fields {
     pub(super) address: String,
@@ -34,7 +33,7 @@ pub(super) struct Fields {
     pub(super) ca: String,
 }
 
-/// The form as it comes.
+/// The form as sent.
 #[derive(Deserialize)]
 pub(super) struct AddForm {
     #[serde(default)]
@@ -74,7 +73,7 @@ impl AddForm {
     }
 }
 
-/// A form that has been understood.
+/// A form without mistakes.
 pub(super) struct AccountRequest {
     pub(super) fields: Fields,
     pub(super) name: Option<String>,
@@ -92,10 +91,10 @@ pub(super) enum Stage {
     Retry,
 }
 
-/// What is wrong with a form: the field, and a sentence to stand beside it.
+/// What is wrong with a form: the name of the field, and a sentence to show beside it.
 pub(super) type Mistakes = Vec<(&'static str, String)>;
 
-/// Understands a form. A second form about the same account may leave out the passwords, which are known by then.
+/// Checks a form. A retry may leave out the passwords, which the job knows by then.
 pub(super) fn parse_form(sent: &AddForm, settings: &Settings, stage: Stage) -> Result<AccountRequest, Mistakes> {
     let again = stage == Stage::Retry;
     let fields = sent.fields();
@@ -117,18 +116,17 @@ pub(super) fn parse_form(sent: &AddForm, settings: &Settings, stage: Stage) -> R
     let mut server = |key: &'static str, text: &str, protocol| match parse_server(protocol, text) {
         Ok(endpoints) => endpoints,
         Err(why) => {
-            mistakes.push((key, format!("This is no server: {why}.")));
+            mistakes.push((key, format!("This is not a server: {why}.")));
             Vec::new()
         }
     };
     let (pop3, smtp) = (server("pop3", &fields.pop3, Protocol::Pop3), server("smtp", &fields.smtp, Protocol::Smtp));
     let ca = (!fields.ca.is_empty()).then(|| PathBuf::from(&fields.ca));
     if ca.as_ref().is_some_and(|ca| !ca.is_absolute() || !ca.is_file()) {
-        mistakes.push(("ca", "There is no such file. Give its whole path, from the root of the disk.".into()));
+        mistakes.push(("ca", "There is no such file. Give its full path.".into()));
     }
     if let Some(known) = existing(settings, name.as_deref().unwrap_or(&fields.address), &fields.address) {
-        let text =
-            format!("There is an account {} already. Remove that one first, or give another address.", known.name);
+        let text = format!("The account {} exists already. Remove it first, or use another address.", known.name);
         mistakes.push(("address", text));
     }
     let mut password = |key: &'static str, text: &zeroize::Zeroizing<String>, needed: bool| {
@@ -159,7 +157,8 @@ pub(super) fn parse_form(sent: &AddForm, settings: &Settings, stage: Stage) -> R
     }
 }
 
-/// What a person types for a server: with all of it, or only its name and perhaps a port.
+/// Parses a server as typed: a full `SECURITY://HOST:PORT`, or a host and perhaps a port, which is tried with both kinds of
+/// TLS.
 fn parse_server(protocol: Protocol, text: &str) -> Result<Vec<Endpoint>, String> {
     if text.is_empty() {
         return Ok(Vec::new());
@@ -175,52 +174,51 @@ pub(super) async fn show(shared: App) -> Response {
     View::new("Add an account", NavItem::Add, render_page(&shared, &Fields::default(), &Vec::new())).into_response()
 }
 
-/// The form in its place.
+/// The introduction and the form.
 pub(super) fn render_page(shared: &Shared, fields: &Fields, mistakes: &Mistakes) -> Markup {
     html! {
-        p { "ostler looks for your provider's servers and tries them with your password. Nothing is kept until it works, or until you say so." }
+        p { "ostler looks for your provider's servers and tries them with your password. Nothing is saved until it works, or until you say so." }
         (render_form(shared, "/add", fields, mistakes, Stage::First))
     }
 }
 
-/// The form. The second time, passwords may stay empty, and it is known where they go.
 pub(super) fn render_form(shared: &Shared, action: &str, fields: &Fields, mistakes: &Mistakes, stage: Stage) -> Markup {
     let again = stage == Stage::Retry;
     let wrong = |name: &str| mistakes.iter().find(|(field, _)| *field == name).map(|(_, why)| why.as_str());
-    let known = "Leave it empty to use the one you have typed already.";
+    let known = "Leave it empty to use the one you have already typed.";
     let own = if again {
         known
     } else {
-        "Many providers want an app password nav: one made for a mail program, on their web pages."
+        "Many providers want an app password here: a password for one program, which you create on their web site."
     };
-    let others = if again { known } else { "The other company's password, not the one above." };
+    let others = if again { known } else { "Your password at the other company, not the one above." };
     let any = |names: &[&str]| names.iter().any(|name| wrong(name).is_some());
     html! {
         form.panel method="post" action=(action) autocomplete="off" {
             (form_token(shared))
             @if !mistakes.is_empty() {
                 div.notice.bad role="alert" {
-                    p { "Something has to be changed first; see below." }
-                    @if !again { p { "Please type the passwords once more: they are never sent back to this page." } }
+                    p { "Please correct the fields marked below." }
+                    @if !again { p { "Type the passwords again too: ostler never sends them back to this page." } }
                 }
             }
             (field("address", "Your mail address", "text", &fields.address, "Such as ann@example.net", wrong("address")))
             (field("password", "Your password", "password", "", own, wrong("password")))
             details open[!fields.other.is_empty() || any(&["other", "other_password"])] {
                 summary { "Use another company for sending" }
-                p.hint { "If your provider does not send mail for you. Leave it empty otherwise." }
+                p.hint { "Only if your provider does not send mail for you." }
                 (field("other", "Your address at the other company", "text", &fields.other, "", wrong("other")))
                 (field("other_password", "Your password there", "password", "", others, wrong("other_password")))
             }
-            (check("gate", "My provider wants mail checked before sending", fields.gate, "Also called POP before SMTP. ostler finds this out by itself where it can."))
+            (check("gate", "My provider wants mail to be checked before sending", fields.gate, "Also called POP before SMTP. ostler finds this out by itself if it can."))
             details open[again || any(&["pop3", "smtp", "username", "name", "ca"])] {
                 summary { "I know my servers" }
-                p.hint { "ostler looks for whatever is left empty." }
+                p.hint { "ostler finds what you leave empty." }
                 (field("pop3", "Server for fetching (POP3)", "text", &fields.pop3, "Such as pop.example.net, or tls://pop.example.net:995", wrong("pop3")))
                 (field("smtp", "Server for sending (SMTP)", "text", &fields.smtp, "Such as smtp.example.net, or starttls://smtp.example.net:587", wrong("smtp")))
-                (field("username", "User name at the provider", "text", &fields.username, "Where it is not the address, or what is before the @ of it", wrong("username")))
-                (field("name", "Name of the account", "text", &fields.name, "What your mail program gives as user name; the address, if left empty", wrong("name")))
-                (field("ca", "File with a certificate to trust", "text", &fields.ca, "For a mail server of your own; a PEM file", wrong("ca")))
+                (field("username", "User name at the provider", "text", &fields.username, "If it is neither the address nor the part before the @", wrong("username")))
+                (field("name", "Name of the account", "text", &fields.name, "Your mail program's user name; if left empty, the address", wrong("name")))
+                (field("ca", "File with a certificate to trust", "text", &fields.ca, "Only for a mail server of your own; a PEM file", wrong("ca")))
             }
             button type="submit" { (if again { "Try again" } else { "Find the servers and try them" }) }
         }

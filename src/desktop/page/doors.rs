@@ -1,4 +1,4 @@
-//! The doors on the overview: which are open, who holds a port that is taken, and another port for such a one.
+//! The doors on the overview: which are open, who holds a port that is taken, and a button to use another port.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
@@ -15,15 +15,14 @@ use crate::config;
 use crate::config::presets::Presets;
 use ostler_mail::account::Protocol;
 
-/// How far from a port that is taken another one is looked for, in order.
+/// Where to look for a free port, relative to the one that is taken, in this order.
 const ALTERNATIVE_PORT_OFFSETS: [u16; 5] = [1000, 2000, 3000, 4000, 5000];
 
-/// The table of doors.
 pub(super) fn render_table(shared: &Shared, status: &Value) -> Markup {
     let doors: Vec<&Value> = status["doors"].as_array().into_iter().flatten().collect();
     html! {
         @if doors.is_empty() {
-            p { "There is no door open. " code { "pop3" } " and " code { "smtp" } " under " code { "[local]" } " in the settings file open them." }
+            p { "No door is open. " code { "pop3" } " and " code { "smtp" } " under " code { "[local]" } " in the settings file open them." }
         } @else {
             div.scroll tabindex="0" role="group" aria-labelledby="doors" {
                 table {
@@ -63,7 +62,8 @@ fn render_row(shared: &Shared, door: &Value) -> Markup {
     }
 }
 
-/// The port of a shut door that all accounts share, and one that is free.
+/// The port of a shut door, and a free one to use instead. `None` for a door of one account, whose address stands in another
+/// place of the settings.
 fn find_other_port(door: &Value) -> Option<(u16, u16)> {
     let address: SocketAddr = door["address"].as_str()?.parse().ok()?;
     if !door["account"].is_null() || !address.is_ipv4() || address.port() == 0 {
@@ -81,7 +81,7 @@ pub(super) struct MoveDoorForm {
     to: u16,
 }
 
-/// Gives a door another port.
+/// Moves a door to another port.
 pub(super) async fn change(shared: App, Form(sent): Form<MoveDoorForm>) -> Response {
     // The page offers these two.
     let Some(protocol) = [Protocol::Pop3, Protocol::Smtp].into_iter().find(|p| p.name() == sent.protocol) else {
@@ -105,10 +105,10 @@ fn move_door(shared: &Shared, protocol: Protocol, from: u16, to: u16) -> Result<
     let text = match std::fs::read_to_string(&shared.file) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-        Err(error) => return Err(format!("{file} cannot be read: {error}. Put that right, then try again.")),
+        Err(error) => return Err(format!("{file} cannot be read: {error}. Correct that, then try again.")),
     };
     let changed = config::move_door(&text, protocol, from, to, &shared.file, &presets)
-        .map_err(|_| format!("This port stands in {file} in a way that only a person can change: open it, and change {protocol} under [local]."))?;
+        .map_err(|_| format!("ostler cannot edit the way this port is written in {file}. Open the file and change {protocol} under [local]."))?;
     config::write_atomically(&shared.file, &changed)
-        .map_err(|error| format!("{file} cannot be written: {error}. Put that right, then try again."))
+        .map_err(|error| format!("{file} cannot be written: {error}. Correct that, then try again."))
 }

@@ -1,8 +1,8 @@
-//! Who may see the page. Every web site a person visits can make the browser ask this computer for something, and every
-//! user of this computer can reach its ports, so a request counts only if all of this is true: it was sent to a name of
-//! this computer (no DNS rebinding), it brings the cookie that only the link of this start hands out, and if it changes
-//! anything, it comes from a form of this page: by `Origin` and `Sec-Fetch-Site` as far as the browser says them, and by
-//! a word that stands in the form. Everything here is for all pages at once, so that none can forget it.
+//! Who may see the page. Every web site the user visits can make the browser send requests to this computer, and every user
+//! of this computer can reach its ports. So a request counts only if all of this holds: it names this computer as its host
+//! (no DNS rebinding); it carries the cookie, which only a link made in this run of ostler hands out; and if it changes
+//! anything, it comes from a form of this page, according to `Origin` and `Sec-Fetch-Site`, if the browser sends them, and
+//! to a token in the form. This is a middleware around all pages, so that none can forget it.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -18,12 +18,12 @@ use subtle::ConstantTimeEq;
 
 use super::{Shared, layout};
 
-/// The largest form, in octets: an address, two passwords, some servers.
+/// The largest form: an address, two passwords, some servers.
 const MAX_FORM_OCTETS: usize = 64 * 1024;
 
-/// What every answer says. Nothing from elsewhere is shown or run, nobody frames the page, nothing is stored.
-/// `connect-src` is for the script that refreshes parts of a page; `same-origin` keeps addresses from others as
-/// `no-referrer` does, under which browsers send `Origin: null` with the page's own forms.
+/// The headers of every answer: load nothing from elsewhere, let no one frame the page, store nothing. `connect-src` is for
+/// the script that refreshes parts of a page. The referrer policy is `same-origin` because under `no-referrer`, which hides
+/// addresses from other sites as well, browsers send `Origin: null` with the page's own forms.
 const HEADERS: [(HeaderName, &str); 7] = [
     (
         header::CONTENT_SECURITY_POLICY,
@@ -38,13 +38,13 @@ const HEADERS: [(HeaderName, &str); 7] = [
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
 ];
 
-/// A link that was not followed is void after this long.
+/// How long a link lets a browser in, if it is not used.
 const LINK_LIFETIME: Duration = Duration::from_secs(600);
-/// Links that wait to be followed; more make the oldest void.
+/// Unused links at once; with more, the oldest becomes void.
 const MAX_OPEN_LINKS: usize = 16;
 
-/// The words of one start of the program, 128 random bits each. A link lets in one browser, once, because others can
-/// see it: it stands in the list of processes as long as the browser runs that was started with it.
+/// The tokens of one run of the program, 128 random bits each. A link works once only, because other users can see it: the
+/// list of processes shows it as long as the browser runs that was started with it.
 pub(super) struct Keys {
     tokens: Mutex<Vec<(String, Instant)>>,
     cookie: String,
@@ -52,12 +52,12 @@ pub(super) struct Keys {
 }
 
 impl Keys {
-    /// `None`: the system gives no random numbers.
+    /// `None`: the system provides no random numbers.
     pub(super) fn new() -> Option<Self> {
         Some(Self { tokens: Mutex::default(), cookie: random_hex()?, form: random_hex()? })
     }
 
-    /// One for a link.
+    /// Makes the token of a link.
     pub(super) fn new_token(&self) -> Option<String> {
         let token = random_hex()?;
         let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
@@ -69,7 +69,7 @@ impl Keys {
         Some(token)
     }
 
-    /// Whether this is one; afterwards it is none any more.
+    /// Whether this token is valid; afterwards it no longer is.
     fn use_token(&self, token: &str) -> bool {
         let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
         tokens.retain(|(_, made)| made.elapsed() < LINK_LIFETIME);
@@ -78,7 +78,6 @@ impl Keys {
         tokens.len() < before
     }
 
-    /// The one in every form.
     pub(super) fn form_token(&self) -> &str {
         &self.form
     }
@@ -105,7 +104,7 @@ struct FormToken {
     form: String,
 }
 
-/// Lets a request through to its page, or not.
+/// The middleware: lets a request through to its page or refuses it, and adds the headers.
 pub(super) async fn guard(State(shared): State<Arc<Shared>>, request: Request<Body>, next: Next) -> Response {
     let mut response = match admit(&shared, request).await {
         Ok(request) => next.run(request).await,
@@ -121,7 +120,7 @@ pub(super) async fn guard(State(shared): State<Arc<Shared>>, request: Request<Bo
 async fn admit(shared: &Shared, request: Request<Body>) -> Result<Request<Body>, Box<Response>> {
     let refuse = |status, why: &str| Err(Box::new(layout::refused(status, why)));
     let Some(host) = own_host(shared, request.uri(), request.headers()) else {
-        return refuse(StatusCode::MISDIRECTED_REQUEST, "This address is not the one of ostler's settings page.");
+        return refuse(StatusCode::MISDIRECTED_REQUEST, "This is not the address of ostler's settings page.");
     };
     let path = request.uri().path();
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
@@ -135,7 +134,7 @@ async fn admit(shared: &Shared, request: Request<Body>) -> Result<Request<Body>,
         let query = Query::<LinkQuery>::try_from_uri(request.uri()).ok().map(|Query(query)| query);
         if let Some(LinkQuery { token: Some(token), to }) = query {
             if !has_cookie(shared, &host, request.headers()) && !shared.keys.use_token(&token) {
-                return refuse(StatusCode::FORBIDDEN, "This link has been used already, or is too old.");
+                return refuse(StatusCode::FORBIDDEN, "This link has already been used, or is too old.");
             }
             return Err(Box::new(set_cookie(shared, &host, to.as_deref())));
         }
@@ -163,14 +162,14 @@ async fn admit(shared: &Shared, request: Request<Body>) -> Result<Request<Body>,
         }
         _ => refuse(
             StatusCode::FORBIDDEN,
-            "This form is from an earlier start of ostler, or from somewhere else. Nothing was changed.",
+            "This form is from an earlier run of ostler, or from another page. Nothing was changed.",
         ),
     }
 }
 
-/// The name the request was sent to, if it is one of this page.
+/// The host that the request names, if it is one of this page's.
 fn own_host(shared: &Shared, uri: &Uri, headers: &HeaderMap) -> Option<String> {
-    // A proxy's form of request has no business here.
+    // An absolute URI is a request to a proxy.
     if uri.authority().is_some() {
         return None;
     }
@@ -188,7 +187,8 @@ fn own_host(shared: &Shared, uri: &Uri, headers: &HeaderMap) -> Option<String> {
     known.contains(&host).then_some(host)
 }
 
-/// Cookies do not belong to a port, so the name has it: two ostlers do not take each other's away.
+/// Browsers send a cookie to every port of a host, so the port is part of the name: otherwise two ostlers would overwrite each
+/// other's cookie.
 fn cookie_name(host: &str) -> String {
     format!("ostler-{}", host.rsplit(':').next().filter(|port| port.parse::<u16>().is_ok()).unwrap_or("80"))
 }
@@ -201,7 +201,7 @@ fn has_cookie(shared: &Shared, host: &str, headers: &HeaderMap) -> bool {
         .any(|(given, value)| given == name && equals_secretly(&shared.keys.cookie, value))
 }
 
-/// Hands out the cookie and leads to an address without the token.
+/// Hands out the cookie and redirects to an address without the token, so that the token does not stay in the history.
 fn set_cookie(shared: &Shared, host: &str, to: Option<&str>) -> Response {
     let to = to.filter(|to| is_local_path(to)).unwrap_or("/");
     let mut response = Redirect::to(to).into_response();
@@ -212,7 +212,7 @@ fn set_cookie(shared: &Shared, host: &str, to: Option<&str>) -> Response {
     response
 }
 
-/// A path of this page: nothing that a browser could take for another host.
+/// Whether this is a path of this page, and nothing that a browser could take for another host.
 fn is_local_path(path: &str) -> bool {
     path.starts_with('/')
         && !path.starts_with("//")
@@ -223,7 +223,8 @@ fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
     headers.get(name).map(HeaderValue::as_bytes)
 }
 
-/// An image, a script, a frame of another page; following a link is none of these. Browsers before 2020 do not say.
+/// Whether another page loads this as an image, a script or a frame. Following a link is allowed. Browsers before 2020 do not
+/// send these headers.
 fn is_fetched_by_others(headers: &HeaderMap) -> bool {
     let foreign = header(headers, "sec-fetch-site").is_some_and(|site| site != b"same-origin" && site != b"none");
     let part = header(headers, "sec-fetch-mode").is_some_and(|mode| mode != b"navigate");
@@ -232,7 +233,8 @@ fn is_fetched_by_others(headers: &HeaderMap) -> bool {
     foreign && part || framed
 }
 
-/// Whether a form comes from this page, as far as the browser says; the word in the form tells for the oldest ones.
+/// Whether a form comes from this page, as far as the browser says. For browsers that send none of these headers there is the
+/// token in the form.
 fn is_own_form(host: &str, headers: &HeaderMap) -> bool {
     let own = format!("http://{host}");
     let mut origins = headers.get_all(header::ORIGIN).iter();

@@ -1,5 +1,5 @@
-//! "Which mail program do you use?", its guide with the person's own values, and the wait for it to connect, which the
-//! journal tells about.
+//! "Which mail program do you use?"; its guide with the user's own values; and whether the program has connected since, as
+//! the journal says.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,19 +18,19 @@ use crate::guide::{self, Client, GuideValues, Seen, System, Watch};
 use crate::proxy::now;
 use ostler_mail::account::Account;
 
-/// How often it looks whether the program has come, in seconds.
+/// How often the page looks whether the program has connected.
 const REFRESH_SECONDS: u32 = 2;
-/// How many things that happened are shown; the newest.
+/// How many of the newest events are shown.
 const MAX_SEEN_LINES: usize = 8;
 
 #[derive(Deserialize)]
 pub(super) struct GuideQuery {
     account: Option<String>,
-    /// The number of the journal when the page was opened.
+    /// The journal's last number when the page was opened.
     since: Option<u64>,
 }
 
-/// The account that is meant: the one named, or the only one.
+/// The account of this name or, without a name, the only account.
 pub(super) fn find_account(shared: &Shared, name: Option<&str>) -> Option<Arc<Account>> {
     let settings = shared.engine.settings();
     match (name, settings.accounts.as_slice()) {
@@ -40,7 +40,7 @@ pub(super) fn find_account(shared: &Shared, name: Option<&str>) -> Option<Arc<Ac
     }
 }
 
-/// For a name that no account has, or none where it must be said.
+/// Asks for the account, if the name is unknown or missing.
 pub(super) fn ask_which(shared: &Shared, path: &str) -> Response {
     let settings = shared.engine.settings();
     let body = html! {
@@ -57,7 +57,7 @@ pub(super) fn ask_which(shared: &Shared, path: &str) -> Response {
 pub(super) async fn choose(shared: App, Query(asked): Query<GuideQuery>) -> Response {
     let Some(account) = find_account(&shared, asked.account.as_deref()) else { return ask_which(&shared, "/program") };
     let body = html! {
-        p { "Its guide shows step by step what to type, for the account " b { (account.name) } "." }
+        p { "The guide shows step by step what to type for the account " b { (account.name) } "." }
         ul.tiles {
             @for client in guide::clients() {
                 li { a href=(link_to(&format!("/guide/{}", client.name), &account.name)) { (client.title()) } }
@@ -69,7 +69,7 @@ pub(super) async fn choose(shared: App, Query(asked): Query<GuideQuery>) -> Resp
 
 pub(super) async fn show(shared: App, Path(client): Path<String>, Query(asked): Query<GuideQuery>) -> Response {
     let Some(client) = guide::clients().iter().find(|known| known.name == client) else {
-        let body = html! { p { "There is no guide of this name. " a href="/program" { "All mail programs" } } };
+        let body = html! { p { "There is no guide with this name. " a href="/program" { "All mail programs" } } };
         return (StatusCode::NOT_FOUND, View::new("No such guide", NavItem::Program, body)).into_response();
     };
     let path = format!("/guide/{}", client.name);
@@ -94,12 +94,12 @@ pub(super) async fn show(shared: App, Path(client): Path<String>, Query(asked): 
     if done { view.into_response() } else { view.refreshed(REFRESH_SECONDS).into_response() }
 }
 
-/// The page has the title already.
+/// Removes the guide's heading, which is the page's title already.
 fn remove_heading(guide: &str) -> String {
     guide.split_once("</h1>").map_or_else(|| guide.to_owned(), |(_, rest)| rest.to_owned())
 }
 
-/// What has been seen of the program, and whether that is all there is to see.
+/// What the program has done so far, and whether it has done everything.
 fn render_watch(
     shared: &Shared,
     client: &Client,
@@ -130,12 +130,12 @@ fn render_watch(
             p {
                 @if fetched { (badge(Tone::Good, "fetched")) " " (client.title()) " has fetched its mail." }
                 @else if came { (badge(Tone::Good, "connected")) " " (client.title()) " is connected and signed in." }
-                @else { (badge(Tone::Quiet, "waiting")) " Waiting for your program to connect: fetch your mail with it." }
+                @else { (badge(Tone::Quiet, "waiting")) " Waiting for your mail program: fetch mail with it." }
             }
         }
         @if values.can_send() {
             p {
-                @if sent { (badge(Tone::Good, "sent")) " A message went out." }
+                @if sent { (badge(Tone::Good, "sent")) " " (client.title()) " has sent a message." }
                 @else { (badge(Tone::Quiet, "waiting")) " Waiting for a message: send one to yourself." }
             }
         }

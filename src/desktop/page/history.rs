@@ -1,5 +1,5 @@
-//! What became of each account's fetches and sends, what else happened lately, the log, and a report about it all that can
-//! be mailed to a stranger: no password is in the journal at all, and from the report names and addresses are taken out too.
+//! The history of each account, the journal, the log, and a report about all of them that the user can mail to a stranger.
+//! None of them ever holds a password; the report holds no names and addresses either.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -17,11 +17,11 @@ use crate::events::log;
 use crate::proxy::now;
 use ostler_mail::account::Settings;
 
-/// How much of the journal one page shows; the newest.
+/// How many of the newest journal entries are shown.
 const MAX_JOURNAL_ENTRIES: usize = 200;
-/// How much of an account is shown at once; the rest is a click away.
+/// How many items of an account are shown; the older ones take a click.
 const MAX_OPEN_ITEMS: usize = 10;
-/// How often the page looks again, in seconds.
+/// How often the page refreshes itself.
 const REFRESH_SECONDS: u32 = 5;
 
 pub(super) async fn show(shared: App) -> Response {
@@ -30,10 +30,10 @@ pub(super) async fn show(shared: App) -> Response {
         news["entries"].as_array().into_iter().flatten().rev().take(MAX_JOURNAL_ENTRIES).collect();
     let settings = shared.engine.settings();
     let body = html! {
-        p { "The newest is on top. Passwords and the content of messages are never in it." }
+        p { "The newest is on top. Passwords and the content of messages are never recorded." }
         p { a.button.second href="/report" download="ostler-report.txt" { "Save a report" } }
-        p.hint { "For somebody who helps you: a text file about the last days, with names, addresses and passwords left out. "
-            "All that ostler noted, line by line, is in " a href="/log" { "the log" } "." }
+        p.hint { "For someone who helps you: a text file about the last days, without names, addresses and passwords. "
+            "Every line that ostler wrote is in " a href="/log" { "the log" } "." }
         @for (number, account) in settings.accounts.iter().enumerate() {
             @let history = shared.engine.events.account_history(&account.name).unwrap_or_default();
             section aria-labelledby={"account-" (number)} {
@@ -49,12 +49,12 @@ pub(super) async fn show(shared: App) -> Response {
     View::new("What happened", NavItem::History, body).refreshed(REFRESH_SECONDS).into_response()
 }
 
-/// The newest lines of the log, as they are on stderr; with `-v` the protocol's too.
+/// The newest lines of the log, as on standard error; with `-v` also protocol lines.
 pub(super) async fn log() -> Response {
     let lines = log::newest();
     let body = html! {
         p { "The newest line is on top; passwords show as ***. Times are in UTC. "
-            "Started with " code { "-v" } ", ostler notes what is said with mail programs and providers too." }
+            "If you start ostler with " code { "-v" } ", the log also holds what mail programs and providers say." }
         div #log data-live {
             @if lines.is_empty() { p { "Nothing yet." } }
             @else { ol.log { @for line in lines.iter().rev() { li { (line) } } } }
@@ -64,8 +64,7 @@ pub(super) async fn log() -> Response {
     View::new("Log", NavItem::History, body).refreshed(REFRESH_SECONDS).into_response()
 }
 
-/// What became of an account's fetches and sends, and what to do where it was not good. `id` is for the part that is
-/// kept up to date.
+/// An account's fetches and sends, with what to do about those that failed. The script refreshes the part with this `id`.
 pub(super) fn render_account_history(id: &str, history: &AccountHistory) -> Markup {
     let newest: Vec<&HistoryItem> = history.items.iter().rev().collect();
     let (first, older) = newest.split_at(newest.len().min(MAX_OPEN_ITEMS));
@@ -74,7 +73,7 @@ pub(super) fn render_account_history(id: &str, history: &AccountHistory) -> Mark
             @if first.is_empty() { p { "It has neither fetched nor sent a message yet." } }
             @else { (render_items(first)) }
         }
-        // Outside of what is kept up to date, so that it stays open.
+        // Outside the refreshed part, so that it stays open.
         @if !older.is_empty() {
             details { summary { "Older (" (older.len()) ")" } (render_items(older)) }
         }
@@ -105,15 +104,14 @@ fn render_items(items: &[&HistoryItem]) -> Markup {
     }
 }
 
-/// What to do about it, if it is not in its text already.
+/// What to do about a failure, unless the text says so already.
 fn find_advice(item: &HistoryItem) -> Option<String> {
-    // The provider's own words say what happened, and seldom what to do.
+    // A provider's words say what happened, and seldom what to do.
     let likely =
         || (item.kind == Kind::NotSent).then(|| explain(&item.text).first().map(|found| found.cause.next.clone()))?;
     item.advice.clone().or_else(likely)
 }
 
-/// Entries of the journal, one below the other.
 fn render_entries(entries: &[&Value]) -> Markup {
     html! {
         @if entries.is_empty() { p { "Nothing yet." } }
@@ -154,7 +152,7 @@ pub(super) async fn report(shared: App) -> Response {
 fn write_report(shared: &Shared, news: &Value) -> String {
     let settings = shared.engine.settings();
     let mut text = format!(
-        "ostler {} on {} ({})\nA report of its settings page. Names, addresses and passwords are left out.\n\nSettings\n",
+        "ostler {} on {} ({})\nA report from its settings page, without names, addresses and passwords.\n\nSettings\n",
         env!("CARGO_PKG_VERSION"),
         std::env::consts::OS,
         std::env::consts::ARCH
@@ -201,7 +199,7 @@ fn write_report(shared: &Shared, news: &Value) -> String {
     text
 }
 
-/// A line of the log without the words that were cut: half a name would not be known as one, and not be taken out.
+/// Removes words that the log has cut with an ellipsis: half of a name would not be recognised as private.
 fn drop_cut_words(line: &str) -> String {
     let mut whole = String::with_capacity(line.len());
     let mut parts = line.split('\u{2026}').peekable();
@@ -216,7 +214,7 @@ fn drop_cut_words(line: &str) -> String {
     whole
 }
 
-/// What stands for a person, with what stands in its place; the longest first, since one may be a part of another.
+/// What identifies the user, and what replaces it. Longest first, so that a short word is not replaced inside a longer one.
 fn list_private_words(settings: &Settings, shared: &Shared) -> Vec<(String, String)> {
     let mut words = Vec::new();
     for (number, account) in settings.accounts.iter().enumerate() {
@@ -233,7 +231,7 @@ fn list_private_words(settings: &Settings, shared: &Shared) -> Vec<(String, Stri
     if let Some(home) = std::env::var_os("HOME").or_else(|| std::env::var_os("USERPROFILE")) {
         words.push((home.display().to_string(), "~".into()));
     }
-    // Two letters stand in other words too, and give nobody away.
+    // Words of two letters occur inside other words, and identify nobody.
     words.retain(|(word, _)| word.len() > 2);
     words.sort_by_key(|(word, _)| std::cmp::Reverse(word.len()));
     words
@@ -244,9 +242,8 @@ fn scrub(text: &str, words: &[(String, String)]) -> String {
     remove_addresses(&known)
 }
 
-/// Whatever the case of its letters.
 fn replace_ignoring_case(text: &str, word: &str, other: &str) -> String {
-    // Of the same length, octet for octet, since only ASCII letters change.
+    // `lower` has the same length as `text`, octet for octet, because only ASCII letters change.
     let (lower, word) = (text.to_ascii_lowercase(), word.to_ascii_lowercase());
     let (mut out, mut at) = (String::with_capacity(text.len()), 0);
     while let Some(found) = lower[at..].find(&word) {
@@ -257,7 +254,7 @@ fn replace_ignoring_case(text: &str, word: &str, other: &str) -> String {
     out + &text[at..]
 }
 
-/// The addresses of other people, as providers repeat them.
+/// Removes mail addresses of other people, which providers repeat in their answers.
 fn remove_addresses(text: &str) -> String {
     let is_part = |c: char| c.is_alphanumeric() || "!#$%&'*+-/=?^_`{|}~.".contains(c);
     let mut out = String::with_capacity(text.len());

@@ -1,8 +1,8 @@
-//! Work that a person watches: setting an account up, testing one. Each piece has a thread of its own, and a page that
-//! shows what has been seen so far and asks what has to be asked. One that nobody looks at any more ends by itself and
-//! leaves nothing: what it knows, passwords too, lives in its thread only.
+//! Jobs that the user watches: setting up an account, testing one. Each has a thread of its own, and a page that shows what
+//! it has done so far and asks questions. A job whose page is not viewed any more ends by itself and leaves nothing behind:
+//! what it knows, passwords included, lives in its thread only.
 //!
-//! Not nav: what is done (`conversation.rs`, `account.rs`) and how it is shown (`progress.rs`).
+//! Not here: what jobs do (`setup_job.rs`, `account.rs`) and how they are shown (`progress.rs`).
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -15,21 +15,21 @@ use super::guard::random_hex;
 use crate::diagnose::Step;
 use crate::setup::{Question, SetupUi};
 
-/// How many may be under way: one person has one, or a second one in another tab.
+/// Jobs at once. A user has one, or a second one in another tab.
 const MAX_RUNNING_JOBS: usize = 4;
-/// One that was not last_viewed at for so long is given up; its page looks every second or is asked by a person.
+/// A job whose page was not viewed for this long is given up. While a job works, its page refreshes every second.
 const ABANDON_TIMEOUT: Duration = Duration::from_secs(600);
-/// How much a page shows; a search that says more is at fault.
+/// The longest list on a page. A search that reports more lines has a defect.
 const MAX_LINES: usize = 400;
 
-/// One thing that was seen.
+/// A line on the page of a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Line {
-    /// A step that was good: where, what, what was seen.
+    /// A step that worked: the server, the step, the detail.
     Good(String, &'static str, String),
     /// A step that failed.
     Bad { server: String, what: &'static str, detail: String, cause: Option<String>, advice: Option<String> },
-    /// Words.
+    /// Plain text.
     Said(String),
 }
 
@@ -43,41 +43,38 @@ impl From<&Step> for Line {
     }
 }
 
-/// What somebody setting up an account is asked for when something does not work. Holds no password.
+/// What the page shows when an account does not work yet. Holds no password.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Trouble {
-    /// What is wrong, if the steps do not say it.
+    /// What is wrong, if the steps do not say so.
     pub(super) why: Option<String>,
-    /// What usually is behind it.
+    /// What the provider is known to require.
     pub(super) hints: Vec<String>,
-    /// The password was refused.
+    /// The provider refused the password.
     pub(super) refused: bool,
-    /// There are servers, so the account can be kept all the same.
+    /// The account has servers, so the user may keep it anyway.
     pub(super) can_keep: bool,
-    /// The form as it stands.
     pub(super) form: super::add::Fields,
 }
 
-/// How far it is.
+/// How far a job is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// Something is being tried.
     Working,
-    /// Something is asked; the number tells questions apart.
+    /// Waits for the answer to this question; the number tells questions apart.
     Asks(usize, Question),
-    /// It does not work as it is.
+    /// The account does not work yet; waits for a changed form.
     Failed(Box<Trouble>),
-    /// The account is kept.
+    /// The account is saved. `works`: it was tried with success. `served`: the running ostler has it.
     Kept {
         account: String,
-        /// It was seen to work.
         works: bool,
-        /// The running ostler has it.
         served: bool,
     },
-    /// A test is over.
-    Tested { ok: bool },
-    /// EndGuard without a result.
+    Tested {
+        ok: bool,
+    },
+    /// Over without a result, for this reason.
     Ended(String),
 }
 
@@ -87,17 +84,16 @@ impl Phase {
     }
 }
 
-/// What a person wants.
+/// What the user does on the page of a job.
 pub(super) enum JobCommand {
     /// The answer to a question, by its number.
     Answer(usize, bool),
-    /// Try again, with this.
+    /// Try again with this form.
     Again(Box<super::add::AccountRequest>),
-    /// Keep it as it is.
+    /// Keep the account although it does not work.
     Keep,
 }
 
-/// One piece of work.
 pub(super) struct Job {
     pub(super) id: String,
     /// The address or account it is about.
@@ -105,7 +101,7 @@ pub(super) struct Job {
     inner: Mutex<Inner>,
     commands: mpsc::Sender<JobCommand>,
     stop: Notify,
-    /// Held while something is being kept, which is never broken off.
+    /// Held while an account is being saved, which must not be interrupted half way.
     pub(super) keeping: tokio::sync::Mutex<()>,
 }
 
@@ -131,7 +127,7 @@ impl Job {
         self.lock().phase = phase;
     }
 
-    /// Goes on after a failure; `false`: it is not waiting for that, as when somebody clicked twice.
+    /// Goes on after a failure. `false`: the job is not waiting for that, for instance because the user clicked twice.
     pub(super) fn resume(&self, fresh: bool) -> bool {
         let mut inner = self.lock();
         let waits = matches!(inner.phase, Phase::Failed(_));
@@ -144,32 +140,32 @@ impl Job {
         waits
     }
 
-    /// A form that has to be corrected is shown as it was sent.
+    /// Makes the page show a form with mistakes as it was sent.
     pub(super) fn refill(&self, form: super::add::Fields) {
         if let Phase::Failed(trouble) = &mut self.lock().phase {
             trouble.form = form;
         }
     }
 
-    /// What its page shows.
+    /// What the page shows. Counts as a view.
     pub(super) fn view(&self) -> (Vec<Line>, Phase) {
         let mut inner = self.lock();
         inner.last_viewed = Instant::now();
         (inner.lines.clone(), inner.phase.clone())
     }
 
-    /// Hands a person's command over; one that comes when nobody waits for it any more has no effect.
+    /// Passes a command on. One that the job no longer waits for has no effect.
     pub(super) fn send(&self, command: JobCommand) {
         self.lock().last_viewed = Instant::now();
         let _ = self.commands.try_send(command);
     }
 
-    /// Ends it; nothing is kept.
+    /// Ends the job; nothing is saved.
     pub(super) fn stop(&self) {
         self.stop.notify_one();
     }
 
-    /// Returns when it is to end: somebody said so, or nobody is there any more.
+    /// Returns why the job must end, once the user has stopped it or has not viewed it for long.
     async fn wait_for_end(&self) -> &'static str {
         let abandoned = async {
             loop {
@@ -179,19 +175,18 @@ impl Job {
             }
         };
         let why = tokio::select! {
-            () = self.stop.notified() => "Stopped. Nothing was kept.",
-            () = abandoned => "Nobody last_viewed at this page for ten minutes, so nothing was kept.",
+            () = self.stop.notified() => "Stopped. Nothing was saved.",
+            () = abandoned => "This page was not viewed for ten minutes, so ostler stopped. Nothing was saved.",
         };
         let _ = self.keeping.lock().await;
         why
     }
 }
 
-/// All pieces of work.
 #[derive(Default)]
 pub(super) struct Jobs(Mutex<Vec<Arc<Job>>>);
 
-/// There are too many, or the system has no room for one more.
+/// There are too many jobs, or the system has no room for another thread.
 pub(super) struct CannotStart;
 
 impl Jobs {
@@ -203,7 +198,7 @@ impl Jobs {
         self.lock().iter().find(|job| job.id == id).cloned()
     }
 
-    /// Begins one. `work` is called in its thread; what it returns is how it ends.
+    /// Starts a job. `work` runs in the job's thread and returns how the job ends.
     pub(super) fn start<W, F>(&self, subject: &str, work: W) -> Result<Arc<Job>, CannotStart>
     where
         W: FnOnce(Screen) -> F + Send + 'static,
@@ -212,7 +207,7 @@ impl Jobs {
         self.start_in(subject, work, || Builder::new_current_thread().enable_all().build())
     }
 
-    /// As [`start`](Self::start), in a runtime of the caller's: tests have one whose clock they move.
+    /// As [`start`](Self::start), with a runtime of the caller's: tests use one whose clock they control.
     fn start_in<W, F>(
         &self,
         subject: &str,
@@ -232,7 +227,7 @@ impl Jobs {
         if busy >= MAX_RUNNING_JOBS {
             return Err(CannotStart);
         }
-        // Those that are over are kept for a look back; not more than a few.
+        // Jobs that are over stay for a while, so that their pages can still be viewed.
         while jobs.len() >= MAX_RUNNING_JOBS * 2 {
             let Some(first) = jobs.iter().position(|job| job.lock().phase.is_over()) else { break };
             jobs.remove(first);
@@ -256,13 +251,14 @@ impl Jobs {
     }
 }
 
-/// Sets the end also where the work ended by a defect.
+/// Sets the last phase even if the job panics.
 struct EndGuard<'a>(&'a Job);
 
 impl Drop for EndGuard<'_> {
     fn drop(&mut self) {
         if !self.0.lock().phase.is_over() {
-            let why = "This ended by a defect in ostler, and nothing was kept. Please report it, and try again.";
+            let why =
+                "This ended because of a defect in ostler, and nothing was saved. Please report it, and try again.";
             self.0.set_phase(Phase::Ended(why.into()));
         }
     }
@@ -276,7 +272,7 @@ where
     let _end = EndGuard(job);
     let Ok(runtime) = runtime() else {
         job.set_phase(Phase::Ended(
-            "This computer has no room for this just now. Close some programs and try again.".into(),
+            "This computer is short of memory just now. Close some programs and try again.".into(),
         ));
         return;
     };
@@ -287,11 +283,11 @@ where
         }
     });
     job.set_phase(phase);
-    // A name that is still being last_viewed up keeps nobody waiting.
+    // Does not wait for a name look-up that still runs in a thread.
     runtime.shutdown_background();
 }
 
-/// The page as the person in a conversation.
+/// The job's side of its page: shows steps, asks questions, receives commands.
 pub(super) struct Screen {
     pub(super) job: Arc<Job>,
     commands: mpsc::Receiver<JobCommand>,
@@ -299,13 +295,13 @@ pub(super) struct Screen {
 }
 
 impl Screen {
-    /// The next command; answers to questions of the past are none.
+    /// The next command. Answers to earlier questions are skipped.
     pub(super) async fn next_command(&mut self) -> JobCommand {
         loop {
             match self.commands.recv().await {
                 Some(JobCommand::Answer(..)) => {}
                 Some(command) => return command,
-                // The job holds the other end for as long as it lives.
+                // Cannot happen: the job holds the sender.
                 None => std::future::pending().await,
             }
         }
@@ -314,7 +310,7 @@ impl Screen {
 
 impl SetupUi for Screen {
     fn step(&mut self, step: &Step) {
-        // What is always so is only in the way.
+        // These two always succeed here, and would only be in the way.
         if !step.is_ok() || !step.kind.is_routine() {
             self.job.push(Line::from(step));
         }
@@ -379,12 +375,12 @@ mod tests {
         assert_eq!(wait(&job, Phase::is_over), Phase::Tested { ok: true });
     }
 
-    /// A clock that stands still, and leaps to what is waited for when there is nothing else to do.
+    /// A runtime whose clock stands still, and jumps to the next timer when there is nothing else to do.
     fn paused() -> std::io::Result<Runtime> {
         Builder::new_current_thread().enable_all().start_paused(true).build()
     }
 
-    /// What a job knows, a password for one.
+    /// Something that a job knows, such as a password.
     struct Known(Arc<std::sync::atomic::AtomicBool>);
 
     impl Drop for Known {
@@ -405,11 +401,11 @@ mod tests {
         let Ok(job) = jobs.start_in("x", work, paused) else { panic!() };
         assert_eq!(
             wait(&job, Phase::is_over),
-            Phase::Ended("Nobody last_viewed at this page for ten minutes, so nothing was kept.".into())
+            Phase::Ended("This page was not viewed for ten minutes, so ostler stopped. Nothing was saved.".into())
         );
-        // What it knew went before it said that it was over.
+        // What the job knew is dropped before it says that it is over.
         assert!(forgotten.load(std::sync::atomic::Ordering::SeqCst));
-        // Whoever comes back is told, and an answer that comes too late has no effect.
+        // A user who comes back sees why, and an answer that comes too late has no effect.
         job.send(JobCommand::Answer(1, true));
         assert!(matches!(job.view(), (_, Phase::Ended(_))));
     }
@@ -457,7 +453,7 @@ mod tests {
         assert_eq!(all.len(), MAX_RUNNING_JOBS);
         assert!(jobs.start("x", wait_for_nothing).is_err());
         all[0].stop();
-        assert!(matches!(wait(&all[0], Phase::is_over), Phase::Ended(why) if why.contains("Nothing was kept")));
+        assert!(matches!(wait(&all[0], Phase::is_over), Phase::Ended(why) if why.contains("Nothing was saved")));
         assert!(jobs.start("x", wait_for_nothing).is_ok());
         assert!(jobs.find(&all[1].id).is_some() && jobs.find("x").is_none());
     }

@@ -1,5 +1,5 @@
-//! What every page has around it: head, navigation, messages, the fields of forms; and the answers that are no page.
-//! Everything is put into HTML by `maud`, which escapes whatever is not written here.
+//! What all pages share: head, navigation, badges, the fields of forms; and the answers that are not pages. The HTML is
+//! written with `maud`, which escapes every value.
 
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
@@ -12,7 +12,7 @@ use super::Shared;
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("script.js");
 
-/// The pages of the navigation.
+/// The items of the navigation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum NavItem {
     Overview,
@@ -37,13 +37,13 @@ pub(super) struct View {
     /// The heading, and what the browser's tab says.
     pub(super) title: String,
     pub(super) nav: Option<NavItem>,
-    /// How often the page looks again by itself, in seconds.
+    /// How often the page refreshes itself, in seconds.
     pub(super) refresh: Option<u32>,
     pub(super) body: Markup,
 }
 
 impl View {
-    /// One that stays as it is.
+    /// A page that does not refresh itself.
     pub(super) fn new(title: impl Into<String>, nav: NavItem, body: Markup) -> Self {
         Self { title: title.into(), nav: Some(nav), refresh: None, body }
     }
@@ -96,14 +96,14 @@ impl View {
                         h1 #title data-live { (self.title) }
                         (self.body)
                     }
-                    footer.wide { p { "ostler " (env!("CARGO_PKG_VERSION")) " on this computer. Nothing of this page comes from the internet." } }
+                    footer.wide { p { "ostler " (env!("CARGO_PKG_VERSION")) " on this computer. Nothing on this page comes from the internet." } }
                 }
             }
         }
     }
 }
 
-/// For somebody who may not come in, or not this way; says how to.
+/// The answer to a refused request; says how to open the page.
 pub(super) fn refused(status: StatusCode, why: &str) -> Response {
     let body = html! {
         p { (why) }
@@ -113,9 +113,8 @@ pub(super) fn refused(status: StatusCode, why: &str) -> Response {
     (status, View { title: "This page is closed".into(), nav: None, refresh: None, body }).into_response()
 }
 
-/// For an address that leads nowhere.
 pub(super) async fn nothing_here() -> Response {
-    let body = html! { p { "There is no such page. " a href="/" { "The overview" } " leads to all there are." } };
+    let body = html! { p { "There is no such page. " a href="/" { "The overview" } " leads to all pages." } };
     (StatusCode::NOT_FOUND, View::new("Nothing here", NavItem::Overview, body)).into_response()
 }
 
@@ -127,17 +126,17 @@ pub(super) async fn script() -> Response {
     ([(header::CONTENT_TYPE, "text/javascript; charset=utf-8")], SCRIPT).into_response()
 }
 
-/// The word that says that a form is from this page; stands in every form.
+/// The hidden field that proves that a form comes from this page. Every form has one.
 pub(super) fn form_token(shared: &Shared) -> Markup {
     html! { input type="hidden" name="form" value=(shared.keys.form_token()); }
 }
 
-/// A form that is one button.
+/// A form that consists of one button.
 pub(super) fn button(shared: &Shared, action: &str, text: &str) -> Markup {
     html! { form method="post" action=(action) { (form_token(shared)) button.second type="submit" { (text) } } }
 }
 
-/// A line to type into, with its label, a hint and what is wrong with it.
+/// A text field with its label, a hint, and what is wrong with its value.
 pub(super) fn field(name: &str, label: &str, kind: &str, value: &str, hint: &str, wrong: Option<&str>) -> Markup {
     let described = match (hint.is_empty(), wrong) {
         (true, None) => None,
@@ -156,7 +155,7 @@ pub(super) fn field(name: &str, label: &str, kind: &str, value: &str, hint: &str
     }
 }
 
-/// A box to tick.
+/// A checkbox.
 pub(super) fn check(name: &str, label: &str, ticked: bool, hint: &str) -> Markup {
     html! {
         div.check {
@@ -169,7 +168,7 @@ pub(super) fn check(name: &str, label: &str, ticked: bool, hint: &str) -> Markup
     }
 }
 
-/// How well something is; told by a sign and a word, never by colour alone.
+/// How well something is. A badge shows it by a sign and a word, never by colour alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tone {
     Good,
@@ -178,7 +177,6 @@ pub(super) enum Tone {
     Quiet,
 }
 
-/// A short word with a sign before it.
 pub(super) fn badge(tone: Tone, text: &str) -> Markup {
     let (class, sign) = match tone {
         Tone::Good => ("good", "\u{2713}"),
@@ -189,7 +187,7 @@ pub(super) fn badge(tone: Tone, text: &str) -> Markup {
     html! { span class={"badge " (class)} { span.sign aria-hidden="true" { (sign) } (text) } }
 }
 
-/// A point in time as people say it; the exact one is in the markup.
+/// A time as people say it; the markup holds the exact one.
 pub(super) fn ago(rfc3339: &str) -> Markup {
     let text = OffsetDateTime::parse(rfc3339, &Rfc3339)
         .map_or_else(|_| rfc3339.to_owned(), |then| spoken((OffsetDateTime::now_utc() - then).whole_seconds(), then));

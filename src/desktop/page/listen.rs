@@ -1,5 +1,5 @@
-//! Where the page listens: bound to loopback, tried again while somebody else has the port, a bounded number of
-//! connections, each of a bounded length. What is answered is the router's.
+//! Where the page listens: on loopback, tried again while another program holds the port, with a limited number of
+//! connections of limited length. The router answers.
 
 use std::collections::VecDeque;
 use std::io;
@@ -23,18 +23,18 @@ use crate::events::event::Event;
 use crate::os;
 use crate::proxy::listeners::bind;
 
-/// A port that another program has is tried again this often; as with doors.
+/// How often a port that another program holds is tried again, as with doors.
 const BIND_RETRY_INTERVAL: Duration = Duration::from_secs(3);
-/// Connections at once. A browser opens six; if there are more, the oldest that has asked nothing yet makes way.
+/// Connections at once. A browser opens six. If there are more, the oldest one without a request is closed.
 const MAX_CONNECTIONS: usize = 48;
-/// For the head of a request. Browsers open connections beforehand and use them seconds later.
+/// For the header of a request. Browsers open connections in advance and use them seconds later.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(20);
-/// For a whole connection, which carries one request: the longest work of one is a question to the keyring.
+/// For a whole connection, which carries one request. What takes longest is the keyring, which may ask the user to unlock it.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(90);
-/// Of a request's head, in octets. Cookies of other programs on this computer come along.
+/// The longest header of a request. It also carries the cookies of other programs on this computer.
 const MAX_HEADER_OCTETS: usize = 64 * 1024;
 
-/// Opens the page, if need be again and again, and serves it. `first_try` hears when the first try is over.
+/// Opens the page, trying until it succeeds, and serves it. `first_try` is notified when the first attempt is over.
 pub(super) async fn keep_open(shared: Arc<Shared>, router: Router, wanted: SocketAddr, first_try: oneshot::Sender<()>) {
     let mut first_try = Some(first_try);
     let mut last_error: Option<String> = None;
@@ -42,7 +42,7 @@ pub(super) async fn keep_open(shared: Arc<Shared>, router: Router, wanted: Socke
         match bind(wanted) {
             Ok((listener, address)) => {
                 shared.set_open_at(Some(address));
-                tracing::info!("the settings page is open on http://{address}/; ostler settings leads there");
+                tracing::info!("the settings page is open on http://{address}/; `ostler settings` opens it");
                 if let Some(first_try) = first_try.take() {
                     let _ = first_try.send(());
                 }
@@ -72,7 +72,7 @@ pub(super) async fn keep_open(shared: Arc<Shared>, router: Router, wanted: Socke
     }
 }
 
-/// The same port on `::1`, where there is one free: `localhost` means that to some browsers.
+/// The same port on `::1`, if it is free: some browsers connect there for `localhost`.
 fn bind_ipv6_companion(address: SocketAddr) -> Option<TcpListener> {
     if !address.is_ipv4() {
         return None;
@@ -85,25 +85,25 @@ fn explain_bind_error(address: SocketAddr, error: &io::Error) -> String {
         io::ErrorKind::AddrInUse => {
             let holder = os::port_holder(address).unwrap_or_else(|| "another program".into());
             format!(
-                "{holder} has the port; ostler tries again every few seconds, or choose another for page in the settings"
+                "{holder} holds the port; ostler tries again every few seconds, or choose another `page` in the settings"
             )
         }
         io::ErrorKind::PermissionDenied => {
-            "this system lets only the administrator open ports below 1024; choose another for page in the settings"
+            "this system lets only the administrator open ports below 1024; choose another `page` in the settings"
                 .into()
         }
         io::ErrorKind::AddrNotAvailable => {
-            "this computer does not have this address; choose another for page in the settings".into()
+            "this computer does not have this address; choose another `page` in the settings".into()
         }
         _ => format!("{error}; ostler tries again every few seconds"),
     }
 }
 
-/// The connections there are. Any program of the computer can open one, and must not keep the page from its user by opening
-/// many and asking nothing.
+/// The open connections. Any program on the computer can open some, and must not keep the user from the page by opening many
+/// without sending a request.
 struct ConnectionSlots {
     permits: Arc<Semaphore>,
-    /// Those that may have asked nothing yet, the oldest first.
+    /// Connections that may not have sent a request yet, oldest first.
     idle: Mutex<VecDeque<(Arc<AtomicBool>, AbortHandle)>>,
 }
 
@@ -112,7 +112,7 @@ impl ConnectionSlots {
         Self { permits: Arc::new(Semaphore::new(MAX_CONNECTIONS)), idle: Mutex::default() }
     }
 
-    /// A place, if need be that of the oldest one that has asked nothing; where all have asked, the first to come free.
+    /// Waits for a free slot. If there is none, closes the oldest connection without a request.
     async fn acquire(&self) -> Option<OwnedSemaphorePermit> {
         if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
             return Some(permit);
@@ -149,7 +149,7 @@ async fn accept(shared: &Arc<Shared>, listener: TcpListener, router: &Router, sl
             }
             Err(error) => {
                 tracing::debug!("the settings page cannot take a connection: {error}");
-                // Out of descriptors, mostly, and that passes.
+                // Usually because too many files are open, which passes.
                 sleep(Duration::from_millis(200)).await;
                 if *shared.engine.stopping().borrow() {
                     return;
@@ -159,7 +159,7 @@ async fn accept(shared: &Arc<Shared>, listener: TcpListener, router: &Router, sl
     }
 }
 
-/// One request, one answer. Whoever asks in the wrong way only harms himself.
+/// Serves one request; a malformed or slow one affects no other.
 async fn serve_connection(
     stream: TcpStream,
     router: Router,

@@ -1,4 +1,4 @@
-//! The first page: how every account, door and session is.
+//! The first page: the state of every account, door and session.
 
 use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
@@ -8,9 +8,9 @@ use super::layout::{NavItem, Tone, View, ago, badge, button};
 use super::{App, Shared, add, doors, link_to};
 use crate::proxy::now;
 
-/// How often it looks again, in seconds.
+/// How often the page refreshes itself.
 const REFRESH_SECONDS: u32 = 5;
-/// While a message is under way.
+/// How often, while a message is under way.
 const BUSY_REFRESH_SECONDS: u32 = 2;
 
 pub(super) async fn show(shared: App) -> Response {
@@ -48,10 +48,10 @@ fn choose_title(status: &Value) -> &'static str {
     }
 }
 
-/// Before there is an account.
+/// The overview of an ostler without an account.
 fn render_first_start(shared: &Shared, status: &Value) -> Markup {
     html! {
-        p { "ostler is running. The first thing it needs is your mail account." }
+        p { "ostler is running. First, it needs to know your mail account." }
         (add::render_page(shared, &add::Fields::default(), &Vec::new()))
         section aria-labelledby="doors" {
             h2 #doors { "Doors for your mail programs" }
@@ -81,7 +81,7 @@ fn render_body(shared: &Shared, status: &Value) -> Markup {
     html! {
         div #now data-live {
             @if status["paused"] == true {
-                p { "Mail programs that connect now are asked to come back later." }
+                p { "Mail programs that connect now are asked to try again later." }
             }
             section aria-labelledby="accounts" {
                 h2 #accounts { "Accounts" }
@@ -107,7 +107,7 @@ fn render_card(account: &Value) -> Markup {
         "ok" => (Tone::Good, "works"),
         "needs you" => (Tone::Bad, "needs you"),
         "trouble" => (Tone::Passing, "trouble that may pass"),
-        // The file knows of it, this run does not.
+        // The times are from the saved history, of an earlier run.
         _ if account["last_fetch"].is_string() || account["last_send"].is_string() => {
             (Tone::Quiet, "not used since ostler started")
         }
@@ -126,10 +126,10 @@ fn render_card(account: &Value) -> Markup {
                 @if matches!(tone, Tone::Bad | Tone::Passing) {
                     div.notice.bad[tone == Tone::Bad] {
                         p { (failure) "." }
-                        p.small { (when("last_failure_at")) ". " a href={(link_to("/account", text_of(account, "name"))) "#lately"} { "What it did lately" } }
+                        p.small { (when("last_failure_at")) ". " a href={(link_to("/account", text_of(account, "name"))) "#lately"} { "Recent mail" } }
                     }
                 } @else {
-                    p.small { "Last trouble, " (when("last_failure_at")) ": " (failure) }
+                    p.small { "Last problem, " (when("last_failure_at")) ": " (failure) }
                 }
             }
         }
@@ -162,13 +162,13 @@ fn render_sessions(status: &Value) -> Markup {
     }
 }
 
-/// What a session does, and how far it is.
+/// What a session is doing, and how far it is.
 fn render_activity(session: &Value) -> Markup {
     let Some(words) = session["progress"].as_str() else { return html! { (text_of(session, "state")) } };
     let bar = session["octets"].as_u64().zip(session["of_octets"].as_u64());
     html! {
         (words)
-        // The words say it too.
+        // Hidden from screen readers: the words say the same.
         @if let Some((octets, of)) = bar { progress aria-hidden="true" max=(of) value=(octets) {} }
     }
 }

@@ -1,4 +1,4 @@
-//! The page of a piece of work: what has been seen so far, what is asked, how it ended.
+//! The page of a job: its steps so far, its questions, how it ended.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use super::layout::{NavItem, View, button, form_token};
 use super::{App, Shared, link_to};
 use crate::setup::Question;
 
-/// How often it looks again while something is tried, in seconds.
+/// How often the page refreshes itself while the job works.
 const REFRESH_SECONDS: u32 = 1;
 
 pub(super) async fn show(shared: App, Path(id): Path<String>) -> Response {
@@ -27,16 +27,16 @@ pub(super) async fn show(shared: App, Path(id): Path<String>) -> Response {
 
 fn job_gone() -> Response {
     let body = html! {
-        p { "This page has been left for too long, or ostler was started again. Whatever was not kept by then was not kept at all." }
+        p { "This page was left for too long, or ostler was restarted. What was not saved by then is lost." }
         p { a.button href="/add" { "Add an account" } " " a href="/" { "Overview" } }
     };
     (StatusCode::NOT_FOUND, View::new("This is over", NavItem::Add, body)).into_response()
 }
 
-/// There is too much under way.
+/// The answer if no further job can be started.
 pub(super) fn refuse_job() -> Response {
     let body = html! {
-        p { "There are several tests and new accounts under way already. Finish or stop one of them, then try again." }
+        p { "Several tests or new accounts are under way already. Finish or stop one of them, then try again." }
         p { a href="/" { "Overview" } }
     };
     (StatusCode::SERVICE_UNAVAILABLE, View::new("Too much at once", NavItem::Add, body)).into_response()
@@ -50,7 +50,7 @@ fn render_page(shared: &Shared, job: &Job, mistakes: &Mistakes) -> View {
         Phase::Asks(..) => "A question".into(),
         Phase::Failed(_) => format!("{about} does not work yet"),
         Phase::Kept { works: true, .. } => format!("{about} works"),
-        Phase::Kept { .. } => format!("{about} is kept"),
+        Phase::Kept { .. } => format!("{about} is saved"),
         Phase::Tested { ok: true } => format!("{about} works"),
         Phase::Tested { ok: false } => format!("{about} needs you"),
         Phase::Ended(_) => "Stopped".into(),
@@ -89,7 +89,7 @@ fn render_steps(lines: &[Line]) -> Markup {
     }
 }
 
-/// The doctor's words for its steps, for people.
+/// A step of the doctor, in words for the user.
 fn name_step(step: &'static str) -> &'static str {
     match step {
         "settings" => "Settings",
@@ -97,7 +97,7 @@ fn name_step(step: &'static str) -> &'static str {
         "name" => "Looking up the server",
         "tcp" => "Connecting",
         "tls" => "Encryption",
-        "capabilities" => "First words",
+        "capabilities" => "Greeting",
         "sign-in" => "Signing in",
         "gate" => "Sending after a login",
         "send" => "Sending",
@@ -117,7 +117,7 @@ fn render_next(shared: &Shared, job: &Job, phase: &Phase, mistakes: &Mistakes) -
             p { a.button href="/" { "Overview" } }
         },
         Phase::Tested { ok: false } => html! {
-            div.notice.bad role="status" { p { "Something needs you; see above." } }
+            div.notice.bad role="status" { p { "Something needs your attention; see above." } }
             p { a.button href="/" { "Overview" } }
         },
         Phase::Ended(why) => html! {
@@ -144,31 +144,31 @@ fn render_failure(shared: &Shared, job: &Job, trouble: &Trouble, mistakes: &Mist
     html! {
         div.notice.bad role="status" {
             @if let Some(why) = &trouble.why { p { (why) } }
-            @else if trouble.refused { p { "The provider refused the password. Type it again below; mind capital letters." } }
-            @else { p { "This does not work yet; what to do is said above. Nothing is kept so far." } }
+            @else if trouble.refused { p { "The provider refused the password. Type it again below; capital letters matter." } }
+            @else { p { "This does not work yet; see above for what to do. Nothing has been saved." } }
             @for hint in &trouble.hints { p { (hint) } }
         }
         h2 { "Change something and try again" }
         (add::render_form(shared, &format!("/job/{}/again", job.id), &trouble.form, mistakes, Stage::Retry))
         @if trouble.can_keep {
             h2 { "Or" }
-            p { "Keep the account as it is, if you know that it will work later." }
-            (button(shared, &format!("/job/{}/keep", job.id), "Keep it all the same"))
+            p { "Save the account as it is, if you know that it will work later." }
+            (button(shared, &format!("/job/{}/keep", job.id), "Save it anyway"))
         }
-        (button(shared, &format!("/job/{}/stop", job.id), "Stop, and keep nothing"))
+        (button(shared, &format!("/job/{}/stop", job.id), "Stop and save nothing"))
     }
 }
 
 fn render_kept(account: &str, works: bool, served: bool) -> Markup {
     html! {
         div.notice.good[works] role="status" {
-            @if works { p { "The account " b { (account) } " works and is kept." } }
-            @else { p { "The account " b { (account) } " is kept, though it was not seen to work." } }
+            @if works { p { "The account " b { (account) } " works and is saved." } }
+            @else { p { "The account " b { (account) } " is saved, but has not been seen to work." } }
             @if !served {
-                p { "The running ostler does not have it yet. The overview shows it in a moment; if it does not, start ostler again." }
+                p { "The running ostler does not have it yet. The overview should show it in a moment; if it does not, restart ostler." }
             }
         }
-        p { "Now your mail program has to be told to fetch and send through ostler." }
+        p { "Now set up your mail program to fetch and send through ostler." }
         p { a.button href=(link_to("/program", account)) { "Which mail program do you use?" } }
     }
 }

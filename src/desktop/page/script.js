@@ -1,5 +1,5 @@
-/* All that this page does by script, and works without: parts of it look again by themselves, values can be copied
-   with one click. Written for browsers of 2015 and later. */
+/* All that the page does by script: parts of it refresh themselves, and values can be copied with one click. The page works
+   without it. Written for browsers of 2015 and later. */
 (function () {
   'use strict';
 
@@ -27,7 +27,7 @@
       if (!other || other.innerHTML === part.innerHTML || (field && part.contains(field))) { continue; }
       var at = Array.prototype.indexOf.call(stops(part), document.activeElement);
       part.innerHTML = other.innerHTML;
-      // Whoever goes by keyboard stays where he was.
+      // Replacing the HTML loses the keyboard focus: give it back to the same control.
       if (at >= 0 && stops(part)[at]) { stops(part)[at].focus(); }
     }
     document.title = fresh.title;
@@ -42,7 +42,7 @@
     note.id = 'lost';
     note.className = 'notice bad';
     note.setAttribute('role', 'alert');
-    note.textContent = 'ostler does not answer any more. Start it again, then open this page with its icon or with: ostler settings';
+    note.textContent = 'ostler no longer answers. Start it again, then open this page with its icon or with: ostler settings';
     main.insertBefore(note, main.firstChild);
   }
 
@@ -105,7 +105,7 @@
     });
   }
 
-  // Whoever sent a form with a mistake in it is led to the first one.
+  // After a form with mistakes, focus the first wrong field.
   var wrong = document.querySelector('[aria-invalid]');
   if (wrong) { wrong.focus(); }
 

@@ -1,7 +1,7 @@
-//! The conversation behind adding an account, which is the one of `ostler add`: servers are last_viewed for, tried for real,
-//! changed, tried again; what works, or what the person wants all the same, is kept.
+//! The job that adds an account, in the same steps as `ostler add`: finds servers, tries them for real, lets the user change
+//! something and tries again; saves what works, or what the user wants to keep anyway.
 //!
-//! Not nav: how any of these steps works (`setup.rs`), the form (`add.rs`), and the page that shows it all (`progress.rs`).
+//! Not here: how these steps work (`setup.rs`), the form (`add.rs`), and the page that shows them (`progress.rs`).
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,11 +17,12 @@ use crate::setup::find::{Finding, NotFound, Search};
 use crate::setup::keep::{KeepError, keep};
 use crate::setup::trial::{Outcome, Trial};
 use crate::setup::{Plan, ServerChoice, SetupUi};
+use ostler_mail::account::endpoint::Endpoint;
 use ostler_mail::account::{Account, Trust};
 use ostler_mail::failure::Failure;
 use ostler_mail::failure::error_chain;
 
-/// What one go at it came to.
+/// The result of one try.
 enum Attempt {
     Works(Account),
     Fails { account: Option<Account>, why: Option<String>, refused: bool },
@@ -40,7 +41,7 @@ impl SetupJob {
         Self { shared, screen, request, plan: None, finding: Finding::default() }
     }
 
-    /// The whole of it; how it ends. Only a person ends it without an account.
+    /// Runs until the account is saved. Only the user can end it without an account.
     pub(super) async fn run(mut self) -> Phase {
         loop {
             let attempt = self.attempt().await;
@@ -73,7 +74,7 @@ impl SetupJob {
         }
     }
 
-    /// Takes a changed form over; passwords that were left out stay what they were.
+    /// Takes over a changed form. Passwords that are left out stay as they were.
     fn change(&mut self, mut request: AccountRequest) {
         let old = &self.request.secrets;
         request.secrets.incoming = request.secrets.incoming.or(old.incoming.clone());
@@ -83,7 +84,7 @@ impl SetupJob {
         let same = |old: &Fields, new: &Fields| {
             (&old.address, &old.other, &old.pop3, &old.smtp) == (&new.address, &new.other, &new.pop3, &new.smtp)
         };
-        // The same servers are not last_viewed for twice.
+        // Look for servers again only if the form names other ones.
         if !same(&self.request.fields, &request.fields) {
             self.plan = None;
         }
@@ -93,14 +94,13 @@ impl SetupJob {
     fn hints(&self) -> Vec<String> {
         let place = self.finding.app_password.as_ref().map(|place| {
             format!(
-                "This provider needs an app password: a password made for one program, not the one you type on the web page. \
-                 You make it at {place}."
+                "This provider needs an app password: a password for one program, not the one you type on its web site. \
+                 You create it at {place}."
             )
         });
         place.into_iter().chain(self.finding.hints.iter().cloned()).collect()
     }
 
-    /// The form for another go.
     fn fields(&self) -> Fields {
         self.request.fields.clone()
     }
@@ -111,10 +111,7 @@ impl SetupJob {
             let presets = match Presets::load(&self.shared.file) {
                 Ok(presets) => presets,
                 Err(error) => {
-                    return fails(format!(
-                        "Your own file of providers has to be put right first: {}",
-                        error_chain(&error)
-                    ));
+                    return fails(format!("Correct your own file of providers first: {}", error_chain(&error)));
                 }
             };
             match self.find(&presets).await {
@@ -131,9 +128,7 @@ impl SetupJob {
         plan.trust = Trust { ca: self.request.ca.clone(), pin: None };
         plan.gate = (self.request.fields.gate || self.finding.gate) && self.request.fields.other.is_empty();
         if plan.gate && plan.incoming.endpoints.is_empty() {
-            return fails(
-                "Mail can be checked before sending only where there is a server for fetching. Name one below.".into(),
-            );
+            return fails("To check mail before sending, ostler needs a server for fetching. Name one below.".into());
         }
         let plan = plan.clone();
         let settings = self.shared.engine.settings();
@@ -146,7 +141,7 @@ impl SetupJob {
         }
     }
 
-    /// Where the servers come from: the form, a preset, the network; as in `ostler add`.
+    /// Finds the servers: from the form, a preset or the network, as `ostler add` does.
     async fn find(&mut self, presets: &Presets) -> Result<Plan, String> {
         let (address, other) = (self.request.fields.address.clone(), self.request.fields.other.clone());
         let trust = Trust { ca: self.request.ca.clone(), pin: None };
@@ -156,7 +151,7 @@ impl SetupJob {
         if incoming.is_empty() || outgoing.is_empty() && other.is_empty() {
             let mut search = Search::new(&address, presets, trust.clone(), &mut self.screen)
                 .map_err(|error| not_found_text(&error))?;
-            // With one side given, only what ostler knows itself fills the other.
+            // If the form names one side, only a preset fills the other: a search may find another company's servers.
             self.finding = if given {
                 let domain = address.rsplit_once('@').map_or("", |(_, domain)| domain);
                 match presets.by_domain(domain).cloned() {
@@ -175,26 +170,16 @@ impl SetupJob {
             }
         }
         if !other.is_empty() && outgoing.is_empty() {
-            self.screen.say(&format!("Looking for the servers of {other}"));
-            let mut search = Search::new(&other, presets, trust.clone(), &mut self.screen)
-                .map_err(|error| not_found_text(&error))?;
-            let found = search.run().await.map_err(|error| not_found_text(&error))?;
-            if found.outgoing.is_empty() {
-                return Err(format!(
-                    "No server for sending was found for {other}. Ask that company for it, and name it below."
-                ));
-            }
-            outgoing = found.outgoing;
-            self.finding.hints.extend(found.hints);
+            outgoing = self.find_other_company(&other, presets).await?;
         }
         if incoming.is_empty() && outgoing.is_empty() {
-            return Err("There is no server to fetch from and none to send through. Name them below.".into());
+            return Err("ostler found no server to fetch from or to send through. Name them below.".into());
         }
         if let Some(title) = &self.finding.title {
             self.screen.say(&format!("{address} is with {title}."));
         }
         if outgoing.is_empty() {
-            self.screen.say("There is no server for sending here. Another company can be used for that.");
+            self.screen.say("There is no server for sending here. You can send through another company.");
         }
         let side = |endpoints, address: &String| ServerChoice {
             endpoints,
@@ -214,7 +199,23 @@ impl SetupJob {
         })
     }
 
-    /// Keeps it, and waits until the running ostler serves it. The second part of the result: why it could not be kept.
+    /// Finds the servers of another company to send through.
+    async fn find_other_company(&mut self, other: &str, presets: &Presets) -> Result<Vec<Endpoint>, String> {
+        self.screen.say(&format!("Looking for the servers of {other}"));
+        let trust = Trust { ca: self.request.ca.clone(), pin: None };
+        let mut search =
+            Search::new(other, presets, trust, &mut self.screen).map_err(|error| not_found_text(&error))?;
+        let found = search.run().await.map_err(|error| not_found_text(&error))?;
+        if found.outgoing.is_empty() {
+            return Err(format!(
+                "ostler found no server for sending at {other}. Ask that company for it, and name it below."
+            ));
+        }
+        self.finding.hints.extend(found.hints);
+        Ok(found.outgoing)
+    }
+
+    /// Saves the account and waits until the running ostler serves it. The error says why it could not be saved.
     async fn keep(&mut self, account: &Account, works: bool) -> Result<Phase, String> {
         let job = Arc::clone(&self.screen.job);
         let _keeping = job.keeping.lock().await;
@@ -235,16 +236,16 @@ impl SetupJob {
     }
 }
 
-/// Without the words of the command line.
+/// The message for the page, which has no command-line options to offer.
 fn not_found_text(error: &NotFound) -> String {
     match error {
         NotFound::NoneAnswers { title } => format!(
-            "None of the servers that {title} probably has answers. Is this computer online? If it is, ask {title} for its \
-             servers and name them below."
+            "None of the usual servers of {title} answers. Is this computer online? If it is, ask {title} for its servers and \
+             name them below."
         ),
         NotFound::Nothing { domain } => format!(
-            "No mail servers were found for {domain}. Is this computer online? If it is, ask your provider for its servers, or \
-             look into the settings of your mail program, and name them below."
+            "ostler found no mail servers for {domain}. Is this computer online? If it is, ask your provider for its servers, or \
+             look in the settings of your mail program, and name them below."
         ),
         error => format!("{error}."),
     }
@@ -254,10 +255,10 @@ fn keep_error_text(error: &KeepError) -> String {
     let text = error_chain(error);
     match error {
         KeepError::Keyring(_) => format!(
-            "{text}. Open your keyring (it usually opens when you log in to your computer), then try again. Where there is none, \
-             ostler add in a terminal can take the password from elsewhere."
+            "{text}. Unlock your keyring (it is usually unlocked when you log in to your computer), then try again. If there is \
+             none, `ostler add` in a terminal can take the password from elsewhere."
         ),
-        KeepError::Write { .. } => format!("{text}. Put that right, then try again."),
+        KeepError::Write { .. } => format!("{text}. Correct that, then try again."),
         _ => format!("{text}."),
     }
 }
