@@ -192,8 +192,8 @@ impl Dialer {
     /// (STARTTLS injection, CVE-2011-0411).
     pub async fn start_tls(&self, upstream: Upstream, timeouts: &Timeouts) -> Result<Upstream, Failure> {
         let Upstream { conn, at, local, peer, echo, trust } = upstream;
-        let unread = !conn.input.is_empty();
-        let Stream::Plain(stream) = conn.stream else {
+        let unread = !conn.unused().is_empty();
+        let Stream::Plain(stream) = conn.into_stream() else {
             return Err(Failure::Tls { at, reason: "it is on already".into() });
         };
         if unread || stream.has_unread() {
