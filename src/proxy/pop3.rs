@@ -1,4 +1,4 @@
-//! A POP3 session: hear the client, connect to its provider while it still types, sign in, then pass.
+//! A POP3 session: hears the client, connects to its provider meanwhile, signs in, and passes what both say.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,16 +28,16 @@ use ostler_mail::secret::Secret;
 use ostler_mail::wire::COMMAND_LINE;
 use ostler_mail::words::Words;
 
-/// How long TLS may take to say goodbye to a provider.
+/// How long closing the connection to a provider may take: TLS says goodbye first.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Serves a client to its end.
+/// Serves a client until its connection ends.
 pub(super) async fn serve(session: &mut Session, client: &mut ClientConn) {
     let front = Pop3Front::new(Arc::clone(&session.settings), session.door_account.clone(), session.stamp());
-    // Boxed, so that an idle session does not carry the memory of the sign-in.
+    // Boxed, so that a session that passes mail does not hold the memory of the sign-in.
     let heard = Box::pin(async { hear_out(session, client, &mut Pop3Dialogue { front, early: None }).await });
     let Some((signed_in, account)) = heard.await else { return };
-    let welcome = format!("{}\r\n", one_line(&signed_in.ready.said.printable()));
+    let welcome = format!("{}\r\n", one_line(&signed_in.ready.welcome.printable()));
     if session.say(client, &welcome).await {
         Box::pin(pass(session, client, signed_in, &account)).await;
     }
@@ -79,7 +79,7 @@ impl Pop3Dialogue {
     fn connect_early(&mut self, session: &Session, account: &Arc<Account>) {
         session.named(account);
         let is_new = self.early.as_ref().is_none_or(|early| !early.is_for(account));
-        // Where the local password decides, the provider hears nothing before it was right.
+        // Where a local password is wanted, no provider hears of a client that has not given it.
         let may_connect = session.settings.access != Access::Password;
         if let Some(server) = account.pop3.as_ref().filter(|_| is_new && may_connect) {
             self.early = Some(connect_early(session, account, server));
@@ -103,7 +103,8 @@ impl Pop3Dialogue {
     }
 }
 
-/// Connects to the provider while the client still types: everything but the password is said by the time it is needed.
+/// Begins to connect to the provider when the client has said USER. When PASS comes, often everything but the password has
+/// been said.
 fn connect_early(session: &Session, account: &Arc<Account>, server: &Server) -> EarlyConnect<Pop3Login> {
     let engine = Arc::clone(&session.engine);
     let timeouts = session.settings.timeouts.clone();
@@ -134,19 +135,19 @@ async fn route(engine: &Engine, account: &Account, server: &Server, timeouts: &T
     Route { family, from: None }
 }
 
-/// The gate that a login at this server opens, if there is one.
+/// The gate that a login at this server opens, if any.
 fn gate_of(engine: &Engine, account: &Account, server: &Server) -> Option<Arc<GateCell>> {
     account.smtp.iter().find_map(|s| s.gate().filter(|g| g.login.id() == server.id())).map(|g| engine.gate(&g.login))
 }
 
-/// A provider that has signed a client in.
+/// A provider's session, signed in for a client.
 struct SignedIn {
     upstream: Upstream,
     ready: Ready,
     open: OpenSession,
 }
 
-/// Signs a client in at its provider. `None`: what it gave is not the local password.
+/// Signs a client in at its provider. `None`: it gave a wrong local password.
 async fn sign_in_at_provider(
     session: &mut Session,
     account: &Arc<Account>,
@@ -165,7 +166,7 @@ async fn sign_in_at_provider(
     let secret = match secret {
         Some(secret) => secret,
         None => {
-            // No provider may hear the local password.
+            // The local password is ostler's own. No provider may hear it.
             let given = secret_of(attempt).filter(|_| !wants_password);
             session.engine.secret(account, server, given.as_ref()).await?
         }
@@ -173,7 +174,7 @@ async fn sign_in_at_provider(
     finish(session, account, server, prepared, secret).await.map(Some)
 }
 
-/// A connection on which only the secret is missing: the early one if it is for this account and alive, else a new one.
+/// A connection on which only the secret is missing: the early one, if it is for this account and still alive, else a new one.
 async fn connected(
     session: &Session,
     account: &Arc<Account>,
@@ -183,13 +184,13 @@ async fn connected(
     let early = early.filter(|early| early.is_for(account)).unwrap_or_else(|| connect_early(session, account, server));
     let (mut prepared, secret) = early.result().await?;
     if prepared.is_stale().await {
-        // It hung up while the client was typing. No password has been said yet, so a second try costs nothing.
+        // The provider hung up meanwhile. No password has been said yet, so a second try does no harm.
         return connect_early(session, account, server).result().await;
     }
     Ok((prepared, secret))
 }
 
-/// Gives the secret. Where a login at this server opens a gate, only one is made at a time, and this one counts.
+/// Gives the secret. If a login at this server opens a gate, it waits its turn, and it counts for the gate.
 async fn finish(
     session: &Session,
     account: &Account,
@@ -205,14 +206,14 @@ async fn finish(
     };
     let finished = prepared.finish(&engine.dialer, Some(secret), &session.settings.timeouts).await;
     let (upstream, ready) = finished.inspect_err(|failure| note_refusal(&engine, account, server, failure))?;
-    engine.learn(server, |learned| learned.pop3 = Some(ready.known.clone()));
+    engine.learn(server, |learned| learned.pop3 = Some(ready.capabilities.clone()));
     if let Some(cell) = &gate {
         let mut gate = cell.lock();
-        gate.logged_in(now(), upstream.local, ready.known.login_delay);
+        gate.logged_in(now(), upstream.local, ready.capabilities.login_delay);
         gate.session_opened();
     }
     drop(turn);
-    // Made here, for the client may be gone before it hears of the sign-in.
+    // Made here, because the client may be gone before it hears of the sign-in.
     let open = OpenSession(gate);
     Ok(SignedIn { upstream, ready, open })
 }
@@ -228,7 +229,7 @@ impl Drop for OpenSession {
     }
 }
 
-/// Passes what client and provider say, to the end.
+/// The third act: passes what client and provider say until the session ends.
 async fn pass(session: &mut Session, client: &mut ClientConn, signed_in: SignedIn, account: &Account) {
     let SignedIn { upstream, open, .. } = signed_in;
     session.doing("signed in");
@@ -247,20 +248,20 @@ async fn pass(session: &mut Session, client: &mut ClientConn, signed_in: SignedI
         last_words(session, client, &filter, &failure, hung_up).await;
     } else if let Ended::Breach(ProtocolViolation::Client(misuse)) = ended {
         let _ = timeout(CLOSE_TIMEOUT, conn.close()).await;
+        // In the middle of an answer the client would take the line for a part of it.
         let text = if filter.is_inside_text() { String::new() } else { Pop3Words.misuse(&misuse) };
         session.report_misuse(misuse);
-        // Inside an answer the client would take the line for a part of it.
         goodbye(client, &text).await;
     } else {
         let (messages, octets) = filter.figures();
         session.engine.events.publish(Event::Fetched { account: account.name.clone(), messages, octets });
-        // The client first: it may be waiting for it.
+        // The client first: it may wait for the end of the connection.
         client.close().await;
         let _ = timeout(CLOSE_TIMEOUT, conn.close()).await;
     }
 }
 
-/// What was the provider's fault; `waiting` is what it owed at the end.
+/// What the provider did wrong, if it did. `waiting` is what it owed at the end.
 fn failure_of(ended: &Ended, waiting: Waiting, at: &Place, timeouts: &Timeouts) -> Option<Failure> {
     let at = at.clone();
     match ended {
@@ -280,9 +281,9 @@ fn failure_of(ended: &Ended, waiting: Waiting, at: &Place, timeouts: &Timeouts) 
     }
 }
 
-/// Tells the client what happened to its provider, if a line can be told from what went before. In the middle of a message
-/// it cannot: any line would look like a part of the message or like its end, so the connection just breaks. Otherwise the
-/// line answers the command that has no answer yet or, where the provider hung up between two commands, the next one.
+/// Tells the client what happened to its provider, where a line can be heard as an answer. In the middle of a message it would
+/// look like a part of the message, or like its end, so the connection just breaks. Otherwise the line answers the command
+/// that has no answer yet or, if the provider hung up between two commands, the next one.
 async fn last_words(
     session: &mut Session,
     client: &mut ClientConn,

@@ -112,7 +112,7 @@ fn secret_sentence(account: &str, at: Option<&Place>, trouble: &SecretTrouble) -
     }
 }
 
-/// "ostler has no account "joe"; it has: home, work", with as many names as fit half a line.
+/// `ostler has no account "joe"; it has: home, work`, with as many names as fit in half a line.
 fn no_such(what: String, known: &[String]) -> String {
     let what: String = what.chars().take(150).collect();
     if known.is_empty() {

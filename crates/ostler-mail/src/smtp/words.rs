@@ -1,5 +1,7 @@
-//! Everything ostler says to an SMTP client in words of its own. What a provider says is passed on as a
-//! [`Reply`](super::Reply); what is said about a shut gate is in `pop_before_smtp`.
+//! Everything ostler says to an SMTP client in words of its own.
+//!
+//! Not here: what a provider says, which is passed on as a [`Reply`](super::Reply), and what is said about a shut gate
+//! (`submission`).
 
 use crate::client_fault::Misuse;
 use crate::failure::{Failure, fit, one_line};
@@ -46,7 +48,8 @@ pub(super) const BRACKET_INSIDE: &str = "501 5.1.7 the address has a bracket or 
 pub(super) const BLANK_INSIDE: &str = "501 5.1.7 the address has a blank inside";
 pub(super) const OPEN_QUOTE: &str = "501 5.1.7 the address has a quote that does not end";
 
-/// The answer to EHLO. `AUTH=` is how clients of the 1990s know the extension.
+/// The answer to EHLO. Outlook Express 4 and other clients of the 1990s look for `AUTH=`, the spelling of the drafts before
+/// RFC 2554.
 pub(super) fn extensions(size: Option<u64>, has_auth: bool, can_check_challenges: bool) -> String {
     let size = size.map_or_else(|| "SIZE".into(), |n| format!("SIZE {n}"));
     let challenge = if can_check_challenges { " CRAM-MD5" } else { "" };
@@ -58,13 +61,13 @@ pub(super) fn extensions(size: Option<u64>, has_auth: bool, can_check_challenges
     format!("250-ostler\r\n250-{size}\r\n250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n{auth}250 HELP\r\n")
 }
 
-/// A POP3 client came; `port` is where it should have gone.
+/// The reply to a POP3 command; `port` is the one for fetching.
 pub(super) fn wrong_door(port: Option<u16>) -> String {
     let way = port.map_or("fetching is switched off".into(), |port| format!("the one for fetching is {port}"));
     format!("502 5.5.1 this is the SMTP port of ostler, for sending; {way}")
 }
 
-/// The reply line for a failure, without CR LF. Never 535, at which clients throw their password away.
+/// The reply line for a failure, without CR LF. It is never 535, because clients throw their password away at that code.
 pub fn failure(failure: &Failure) -> String {
     let code = match failure {
         Failure::Stopping => "421 4.3.2 ",
@@ -92,8 +95,8 @@ pub fn failure(failure: &Failure) -> String {
     fit(code, &failure.sentence(), &failure.advice(), "")
 }
 
-/// The provider had the end of the message and did not answer it. The message may have been sent, so ostler never sends it
-/// again by itself.
+/// The reply when the connection broke between the end of a message and its answer. The message may have been sent, so ostler
+/// never sends it again by itself.
 pub fn outcome_unknown(host: &str, why: &str) -> Reply {
     let text = format!(
         "4.4.2 the outcome is unknown: {host} had the whole message, then {why}; it may have been sent, so ask a recipient before you send it again"
@@ -101,17 +104,17 @@ pub fn outcome_unknown(host: &str, why: &str) -> Reply {
     Reply::new(451, &one_line(&text))
 }
 
-/// The provider said yes before it had the end of the message, which answers nothing.
+/// The reply when the provider said yes before it had the end of the message: it cannot have meant the message.
 pub(super) fn answered_too_early(host: &str) -> Reply {
     Reply::new(451, &format!("4.5.0 {host} answered before the message was complete; it was not sent"))
 }
 
-/// The client stopped in the middle of a message; CR LF included.
+/// The reply to a client that stopped in the middle of a message; CR LF included.
 pub fn message_timed_out() -> String {
     line("421 4.4.2 the message did not go on for too long; nothing was sent")
 }
 
-/// [`Words`] of SMTP. A server that says 421 closes the connection (RFC 5321, 3.8).
+/// What ends an SMTP connection: 421, after which a server closes it (RFC 5321, 3.8).
 pub struct SmtpWords;
 
 impl Words for SmtpWords {

@@ -268,10 +268,10 @@ fn a_list_of_abilities_has_an_end() {
 fn a_client_that_sends_ahead_without_end_waits() {
     let mut filter = Pop3Filter::default();
     let mut say = Replies::default();
-    let many = b"NOOP\r\n".repeat(MAX_OUTSTANDING + 1);
+    let many = b"NOOP\r\n".repeat(MAX_OUTSTANDING_COMMANDS + 1);
     assert_eq!(
-        filter.client_said(&many[..6 * (MAX_OUTSTANDING - 1)], &mut say),
-        Ok(Pass::Replaced(6 * (MAX_OUTSTANDING - 1)))
+        filter.client_said(&many[..6 * (MAX_OUTSTANDING_COMMANDS - 1)], &mut say),
+        Ok(Pass::Replaced(6 * (MAX_OUTSTANDING_COMMANDS - 1)))
     );
     assert!(filter.wants_client());
     assert_eq!(filter.client_said(b"NOOP\r\nNOOP\r\n", &mut say), Ok(Pass::Replaced(6)));
@@ -279,7 +279,7 @@ fn a_client_that_sends_ahead_without_end_waits() {
     assert_eq!(filter.client_said(b"NOOP\r\n", &mut say), Ok(Pass::NeedMore));
     assert_eq!(filter.server_said(b"+OK\r\n", &mut say), Ok(Pass::Forward(5)));
     assert!(filter.wants_client());
-    assert_eq!(say.server.len(), 6 * MAX_OUTSTANDING);
+    assert_eq!(say.server.len(), 6 * MAX_OUTSTANDING_COMMANDS);
 }
 
 #[test]
