@@ -58,6 +58,7 @@ impl GatedSend<'_> {
         let need = cell.lock().needs_login(now(), policy, self.gate.fresh, local);
         let (route, wait, login_is_new) = match need {
             LoginNeed::Holds(wait) => {
+                // From the address of the login, which may be one of several that this computer has.
                 let (gate, route) = (cell.lock(), |from| Route { family, from });
                 let is_new = matches!(policy, LoginPolicy::NewerThan(refused) if gate.has_login_since(refused));
                 (route(gate.known_as()), wait, is_new)
@@ -67,6 +68,7 @@ impl GatedSend<'_> {
                 (route, cell.lock().permission_wait(now()), true)
             }
         };
+        // Waited without the turn: other sends may use the login meanwhile.
         drop(turn);
         sleep(wait).await;
         Ok(OpenGate { route, login_is_new })

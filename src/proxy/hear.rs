@@ -106,6 +106,8 @@ pub(super) async fn hear_out<D: Dialogue>(
             return None;
         }
         let timeouts = &session.settings.timeouts;
+        // A client at work may pause between two messages. One that has not signed in gets more time only for another try:
+        // commands that lead nowhere do not stretch it.
         if dialogue.front().is_at_work() {
             deadline = Instant::now() + timeouts.idle;
         } else if may_retry {
@@ -125,6 +127,7 @@ async fn next_input<D: Dialogue>(
     let limit = dialogue.front().line_limit();
     loop {
         tokio::select! {
+            // The client first: while it sends, the provider can wait.
             biased;
             input = next_line(session, client, limit, deadline) => return input,
             () = dialogue.prepare(), if may_prepare => {}
@@ -171,6 +174,7 @@ pub(super) async fn next_line(
         }
         match client.take_line(limit) {
             Ok(Some(line)) => return ClientInput::Line(line),
+            // A browser's request line may be longer than any command.
             Err(_) if is_http(client.unused()) => return ClientInput::Misused(Misuse::Http),
             Err(too_long) => return ClientInput::Misused(Misuse::LineTooLong(too_long.0)),
             Ok(None) => {}

@@ -200,6 +200,7 @@ async fn finish(
 ) -> Result<SignedIn, Failure> {
     let engine = Arc::clone(&session.engine);
     let gate = gate_of(&engine, account, server);
+    // A second login beside this one would be refused as IN-USE, and gated sends that wait here will share this one.
     let turn = match &gate {
         Some(cell) => Some(cell.turn.lock().await),
         None => None,
@@ -239,6 +240,7 @@ async fn pass(session: &mut Session, client: &mut ClientConn, signed_in: SignedI
     let limits = Limits { idle: timeouts.idle, reply: timeouts.reply, data: timeouts.data };
     let mut filter = Pop3Filter::new(Arc::clone(&session.progress));
     let ended = relay(client, &mut conn, &mut filter, limits, &mut session.stopping).await;
+    // The session counts as a login no longer; the gate's clock starts now.
     drop(open);
     let waiting = if filter.is_inside_text() { Waiting::Message } else { Waiting::Answer };
     if let Some(failure) = failure_of(&ended, waiting, &at, timeouts) {

@@ -69,11 +69,13 @@ pub(super) async fn serve(engine: Arc<Engine>, mut client: ClientConn, address: 
     let mut session = Session::new(&engine, settings, &door);
     let began = Began::new(&session, door.protocol, address);
     match door.protocol {
+        // Before any greeting; no mail program speaks first.
         _ if client.has_spoken() => spoke_first(&mut session, &mut client, words).await,
         Protocol::Pop3 => super::pop3::serve(&mut session, &mut client).await,
         Protocol::Smtp => super::smtp::serve(&mut session, &mut client).await,
         Protocol::Imap => {}
     }
+    // Published before the session is counted out: ostler may exit right after that.
     drop(began);
     drop(counted);
 }

@@ -70,6 +70,7 @@ impl<L: Login> Prepared<L> {
                 let asked_twice = || Failure::ProtocolViolation { at, what: "it wants a second sign-in".into() };
                 Ok((upstream, ready.ok_or_else(asked_twice)?))
             }
+            // The caller fetches a secret wherever the settings have credentials.
             (Self::WantsSecret(..), None) => Err(Failure::Internal),
         }
     }
@@ -96,6 +97,7 @@ async fn drive<L: Login>(
                 continue;
             }
             Step::Send(outgoing) => {
+                // Each command has a new limit; the lines of one answer share theirs.
                 limit = self::limit(login.waiting(), timeouts);
                 deadline = Instant::now() + limit;
                 say(&mut upstream, &outgoing, login.waiting(), limit).await?;

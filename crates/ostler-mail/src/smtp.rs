@@ -50,6 +50,7 @@ impl ReplyParser {
         let digits = bytes.get(..3).filter(|d| d.iter().all(u8::is_ascii_digit)).ok_or_else(no_code)?;
         let code = digits.iter().fold(0, |code, d| code * 10 + u16::from(d - b'0'));
         let last = match bytes.get(3) {
+            // A line of three digits alone is the last one too (RFC 5321, 4.2).
             None | Some(b' ' | b'\t') => true,
             Some(b'-') => false,
             Some(_) => return Err(no_code()),
@@ -173,7 +174,9 @@ impl Extensions {
             match words.next() {
                 Some("STARTTLS") => found.starttls = true,
                 Some("8BITMIME") => found.eight_bit = true,
+                // SIZE 0 means that there is no fixed limit (RFC 1870).
                 Some("SIZE") => found.size = Some(words.next().and_then(|n| n.parse().ok()).filter(|n| *n > 0)),
+                // Offered twice by many servers, in both spellings.
                 Some("AUTH") => {
                     for mechanism in words {
                         if found.auth.len() < MAX_MECHANISMS && !found.auth.iter().any(|m| m == mechanism) {

@@ -186,6 +186,7 @@ impl ProviderSide {
     async fn say_envelope(&mut self, submission: &mut Submission) -> Result<Outcome, Failure> {
         let limit = self.settings.timeouts.reply;
         let Some(session) = &mut self.session else { return Err(Failure::Internal) };
+        // RFC 1870: a server that announces a limit would refuse MAIL or, worse, the whole body.
         if let Some((size, limit)) = submission.too_big(&session.offered) {
             return Err(Failure::TooBig { at: session.upstream.at.clone(), size, limit });
         }
@@ -289,6 +290,7 @@ impl ProviderSide {
             // Early connections are made to the first server.
             let early = early.take().filter(|_| index == 0);
             match self.sign_in(submission, index, server, early, policy).await {
+                // Reported although the next server may take the message: the user should know that one is down.
                 Err(failure) if failure.is_unreachable() && index + 1 < servers.end => {
                     logged_in = login.filter(|_| submission.login_is_new());
                     self.engine.events.publish(Event::Failed(Some(account.name.clone()), failure));

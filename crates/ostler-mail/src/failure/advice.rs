@@ -17,6 +17,7 @@ pub(super) fn advice(failure: &Failure) -> String {
             at.protocol.default_port(at.security)
         ),
         Failure::NetworkGone { .. } => "check that this computer is online, then try again".into(),
+        // A server that waits for a TLS handshake says nothing.
         Failure::TimedOut { at, waiting: Waiting::Greeting, .. } if at.security != Security::Tls => {
             "try again; if it stays so, this port may want security = \"tls\"".into()
         }

@@ -149,6 +149,7 @@ impl Pop3Filter {
             Expected::Text(kind) if status == Status::Ok => self.begin_text(kind),
             Expected::Stat => parse_stat(raw).into_iter().for_each(|mailbox| self.forecast.set_mailbox(mailbox)),
             Expected::Capabilities if status == Status::Ok => self.state = State::Capabilities(0),
+            // Also after -ERR: the server closes in any case (RFC 1939, section 6).
             Expected::Quit => self.state = State::Over,
             Expected::Instead(reply) => return Ok(Some(format!("{reply}\r\n"))),
             Expected::Line | Expected::Text(_) | Expected::Capabilities => {}
@@ -179,6 +180,7 @@ impl Pop3Filter {
 
     fn capability(&mut self, raw: &[u8], say: &mut Replies) {
         let line = raw.trim_ascii_end();
+        // The end of the list passes, whatever was dropped before it.
         if line == b"." {
             self.state = State::Status;
             self.tick();
@@ -196,12 +198,14 @@ impl Pop3Filter {
         let expected = match command.verb.as_str() {
             "RETR" => Expected::Text(Kind::Message(command.argument().trim().parse().unwrap_or(0))),
             "STAT" => Expected::Stat,
+            // With an argument LIST and UIDL have an answer of one line (RFC 1939, sections 5 and 7).
             "LIST" if !command.has_argument() => Expected::Text(Kind::Sizes),
             "UIDL" if !command.has_argument() => Expected::Text(Kind::Identifiers),
             "TOP" => Expected::Text(Kind::Other),
             "LANG" if !command.has_argument() => Expected::Text(Kind::Other),
             "CAPA" => Expected::Capabilities,
             "QUIT" => Expected::Quit,
+            // Extensions of Qpopper that Eudora uses: XLST lists header fields, XMIT sends a message through the POP3 server.
             "XTND" if command.argument().to_ascii_uppercase().starts_with("XLST") => Expected::Text(Kind::Other),
             "XTND" if command.argument().to_ascii_uppercase().starts_with("XMIT") => {
                 Expected::Instead(words::SEND_BY_SMTP)
@@ -210,6 +214,7 @@ impl Pop3Filter {
             "AUTH" | "USER" | "PASS" | "APOP" => Expected::Instead(words::SIGNED_IN_ALREADY),
             _ => Expected::Line,
         };
+        // The server's clock starts with the first command that waits, not with each one sent ahead.
         if self.expected.is_empty() {
             self.tick();
         }
@@ -273,6 +278,7 @@ impl Filter for Pop3Filter {
                     Ok(Pass::Forward(at))
                 } else if rest.len() > REPLY_LINE + 1 {
                     Err(ProtocolViolation::Server(format!("a line of more than {REPLY_LINE} octets")))
+                // Even half a line is too much when nothing was asked: it would become the answer to the next command.
                 } else if self.expected.is_empty() && !self.is_inside_text() {
                     Err(ProtocolViolation::Server("it spoke unasked".into()))
                 } else {
@@ -336,6 +342,7 @@ impl Filter for Pop3Filter {
     }
 
     fn client_ended(&mut self, rest: &[u8], say: &mut Replies) -> bool {
+        // A client that hangs up right after QUIT, without a line end, means it: its deletions count (RFC 1939, section 6).
         if !self.has_quit && rest.trim_ascii().eq_ignore_ascii_case(b"QUIT") {
             say.server.extend_from_slice(b"QUIT\r\n");
             self.expected.push_back(Expected::Quit);

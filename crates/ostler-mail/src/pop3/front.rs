@@ -66,6 +66,7 @@ impl Front for Pop3Front {
             let step = exchange.on_response(line.bytes());
             return self.auth_step(step);
         }
+        // A web page can make a browser send commands to a local port, after the lines of an HTTP request.
         if is_http(line.bytes()) {
             return Answer::Misused(Misuse::Http);
         }
@@ -127,6 +128,7 @@ impl Pop3Front {
             "QUIT" => Answer::Bye(format!("{}\r\n", words::BYE)),
             "NOOP" => Answer::line(words::OK),
             "STLS" => self.misconfigured(ClientMisconfiguration::StartTls, words::DOOR_IS_PLAIN),
+            // The program has the port for fetching where that for sending belongs.
             "EHLO" | "HELO" | "MAIL" | "RCPT" | "DATA" => {
                 let port = self.smtp_port();
                 let wrong_door = ClientMisconfiguration::WrongDoor { speaks: Protocol::Smtp, port };
@@ -166,6 +168,7 @@ impl Pop3Front {
                 Answer::Wants(Wants::Connect(account, format!("{}\r\n", words::OK)))
             }
             Err(failure) => {
+                // A PASS that follows must not sign in to the account named before.
                 self.user = None;
                 Answer::Refused(failure)
             }
@@ -182,6 +185,7 @@ impl Pop3Front {
 
     fn apop(&mut self, command: &Command<'_>) -> Answer {
         let argument = command.argument();
+        // A name may have blanks in it; the digest is the last word.
         let Some((name, digest)) = argument.rsplit_once(' ').filter(|(name, _)| !name.contains(char::is_control))
         else {
             return self.bad(words::APOP_NEEDS_DIGEST);
@@ -212,6 +216,7 @@ impl Pop3Front {
         if let AuthStep::Challenge(challenge) = step {
             return Answer::Say(format!("+ {challenge}\r\n"));
         }
+        // The exchange is over, however it ended: the next line is a command again.
         self.exchange = None;
         match step {
             AuthStep::Attempt(attempt) => self.attempt(attempt),

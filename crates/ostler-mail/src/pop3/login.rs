@@ -102,6 +102,7 @@ impl Pop3Login {
                 self.capabilities = cached;
                 self.say_user()
             }
+            // Without USER the mechanisms matter, and those are not remembered.
             _ => self.send(State::CapaStatus, "CAPA"),
         }
     }
@@ -125,9 +126,11 @@ impl Pop3Login {
 
     fn after_capabilities(&mut self) -> Result<Step<Ready>, Failure> {
         if self.asks_only {
+            // A server without a list is too old to be without USER.
             self.capabilities.takes_user |= !self.has_list;
             return Ok(Step::Done(self.ready(Line::new(b"+OK"))));
         }
+        // No list: a server without CAPA takes USER, and one that does not will say so.
         if self.capabilities.takes_user || !self.has_list {
             return Ok(self.say_user());
         }
@@ -147,6 +150,7 @@ impl Pop3Login {
             Refusal::InUse => Failure::InUse { at, said },
             Refusal::LoginDelay => Failure::LoginDelay { at, said },
             Refusal::Temporary => Failure::SignInPostponed { at, said },
+            // Not a wrong password, so nothing may make the client throw its own away.
             Refusal::WantsTls => Failure::SignInDisabled { at, offered: "sign-in over TLS".into() },
         }
     }
@@ -157,6 +161,7 @@ impl Pop3Login {
 
     fn greeting(&mut self, line: &Line) -> Result<Step<Ready>, Failure> {
         match status(line.bytes()) {
+            // STLS without CAPA before it: a list in clear may be forged, and asking costs a round trip.
             Some(Status::Ok) if self.at.security == Security::StartTls => Ok(self.send(State::StlsOk, "STLS")),
             Some(Status::Ok) => Ok(self.ask_capabilities()),
             Some(Status::Err) => {
@@ -246,6 +251,7 @@ impl Login for Pop3Login {
                 self.state = State::CapaLine;
                 self.capa_line(line)
             }
+            // Some servers refuse an unknown name here, others only after PASS.
             State::UserOk => match status(line.bytes()) {
                 Some(Status::Ok) => {
                     self.state = State::Secret(SecretCommand::Pass);
@@ -282,6 +288,7 @@ impl Login for Pop3Login {
             self.state = State::AuthChallenge(Exchange::new(Mechanism::Plain, &self.user, secret));
             Step::Send(Outgoing::line("AUTH PLAIN"))
         } else {
+            // The server has just said +OK to USER, whatever CAPA said.
             self.capabilities.takes_user = true;
             self.state = State::PassOk;
             Step::Send(Outgoing::secret_line(&[b"PASS ", secret.expose().as_bytes()], "PASS ***"))

@@ -68,6 +68,7 @@ impl DataFilter {
     pub fn last_answer(&self, host: &str, heard: Result<Reply, Failure>) -> (Reply, bool) {
         let began_early = self.has_spoken_early && self.early_reply.is_none();
         let why = match heard {
+            // 421 closes the connection (RFC 5321, 3.8), so the session cannot go on.
             Ok(reply) if reply.code == 421 => return (reply, false),
             Ok(reply) if reply.code >= 400 || (reply.is_yes() && !began_early) => return (reply, true),
             Ok(_) if began_early => "it began to answer before the end".into(),
@@ -92,6 +93,7 @@ impl DataFilter {
 
 impl Filter for DataFilter {
     fn server_said(&mut self, input: &[u8], _: &mut Replies) -> Result<Pass, ProtocolViolation> {
+        // The connection below is a sink; what it says means nothing.
         if self.is_swallowing {
             return Ok(Pass::Replaced(input.len()));
         }
@@ -142,6 +144,7 @@ impl Filter for DataFilter {
     }
 
     fn client_ended(&mut self, _: &[u8], _: &mut Replies) -> bool {
+        // Without its end of data the message must not be sent, so the provider's connection is closed too.
         false
     }
 

@@ -101,6 +101,7 @@ impl Front for SmtpFront {
             let step = exchange.on_response(line.bytes());
             return self.auth_step(step);
         }
+        // A web page can make a browser send commands to a local port, after the lines of an HTTP request.
         if is_http(line.bytes()) {
             return Answer::Misused(Misuse::Http);
         }
@@ -222,6 +223,7 @@ impl SmtpFront {
 
     fn command(&mut self, command: &Command<'_>) -> Answer {
         match command.verb.as_str() {
+            // EHLO and HELO give up a message under way (RFC 5321, 4.1.4).
             "EHLO" => {
                 self.reset();
                 Answer::Say(self.extensions())
@@ -243,6 +245,7 @@ impl SmtpFront {
             "HELP" => Answer::line(words::HELP),
             "QUIT" => Answer::Bye(format!("{}\r\n", words::BYE)),
             "STARTTLS" => self.misconfigured(ClientMisconfiguration::StartTls, words::DOOR_IS_PLAIN),
+            // The program has the port for sending where that for fetching belongs.
             "USER" | "PASS" | "APOP" | "STAT" | "CAPA" | "STLS" => {
                 let port = self.pop3_port();
                 let wrong_door = ClientMisconfiguration::WrongDoor { speaks: Protocol::Pop3, port };
@@ -275,6 +278,7 @@ impl SmtpFront {
     }
 
     fn auth(&mut self, command: &Command<'_>) -> Answer {
+        // RFC 4954, section 4.
         if self.transaction.is_some() {
             return self.bad(words::AUTH_BEFORE_MAIL);
         }
@@ -298,9 +302,11 @@ impl SmtpFront {
         if let AuthStep::Challenge(challenge) = step {
             return Answer::Say(format!("334 {challenge}\r\n"));
         }
+        // The exchange is over, however it ended: the next line is a command again.
         self.exchange = None;
         match step {
             AuthStep::Attempt(attempt) => {
+                // An unknown name is not an error yet: where no password is wanted, the sender decides.
                 let account = self
                     .door_account
                     .clone()
@@ -369,6 +375,7 @@ impl SmtpFront {
             Some(_) if self.refused_recipients > 0 => Answer::line(words::NO_RECIPIENT),
             Some(_) => self.bad(words::RCPT_FIRST),
         };
+        // The program looks first whether the client has sent its body without waiting for 354.
         if let Answer::Say(text) = answer { Answer::Wants(Wants::DataRefused(text)) } else { answer }
     }
 

@@ -96,68 +96,80 @@ const NOT_THE_GATE: [&str; 38] = [
     "need rcpt",
 ];
 
+/// Words that refuse, after "relay".
+const REFUSED: [&str; 7] =
+    ["denied", "not permitted", "not allowed", "prohibited", "forbidden", "unavailable", "refused"];
+
+/// Words that refuse, before "relay".
+const UNABLE: [&str; 15] = [
+    "denied",
+    "not permitted",
+    "not allowed",
+    "not authorised",
+    "not authorized",
+    "unable",
+    "cannot",
+    "can't",
+    "don't",
+    "doesn't",
+    "won't",
+    "will not",
+    "we do not",
+    "do not",
+    "not currently permitted",
+];
+
+/// Words for fetching mail.
+const COLLECT: [&str; 15] = [
+    "check",
+    "checked",
+    "read",
+    "retrieve",
+    "retrieved",
+    "receive",
+    "received",
+    "fetch",
+    "pop",
+    "download",
+    "collect",
+    "logged in",
+    "log in",
+    "login",
+    "logged into",
+];
+
+/// Words for mail.
+const MAIL: [&str; 7] = ["mail", "e-mail", "email", "pop", "pop3", "imap", "messages"];
+
+/// Words for "first".
+const BEFORE: [&str; 4] = ["first", "before", "within", "minutes"];
+
+/// Phrases that mean a shut gate by themselves: qmail's "allowed rcpthosts", sendmail's "not local host", and hosts' own.
+const PHRASES: [&str; 20] = [
+    "allowed rcpthosts",
+    "not a gateway",
+    "not local host",
+    "no relay",
+    "pop3 authorization",
+    "pop3 authorisation",
+    "pop authorization",
+    "pop/apop",
+    "pop authentication",
+    "pop3 authentication",
+    "smtp after pop",
+    "smtp-after-pop",
+    "smtp-after-pop3",
+    "pop before smtp",
+    "pop-before-smtp",
+    "pop3-before-smtp",
+    "authenticate with pop",
+    "authenticate via pop",
+    "authenticate using pop",
+    "access denied for",
+];
+
 /// Whether the words mean a shut gate, whatever the code.
 fn says_shut(text: &str) -> bool {
-    const REFUSED: [&str; 7] =
-        ["denied", "not permitted", "not allowed", "prohibited", "forbidden", "unavailable", "refused"];
-    const UNABLE: [&str; 15] = [
-        "denied",
-        "not permitted",
-        "not allowed",
-        "not authorised",
-        "not authorized",
-        "unable",
-        "cannot",
-        "can't",
-        "don't",
-        "doesn't",
-        "won't",
-        "will not",
-        "we do not",
-        "do not",
-        "not currently permitted",
-    ];
-    const COLLECT: [&str; 15] = [
-        "check",
-        "checked",
-        "read",
-        "retrieve",
-        "retrieved",
-        "receive",
-        "received",
-        "fetch",
-        "pop",
-        "download",
-        "collect",
-        "logged in",
-        "log in",
-        "login",
-        "logged into",
-    ];
-    const MAIL: [&str; 7] = ["mail", "e-mail", "email", "pop", "pop3", "imap", "messages"];
-    const BEFORE: [&str; 4] = ["first", "before", "within", "minutes"];
-    const PHRASES: [&str; 20] = [
-        "allowed rcpthosts",
-        "not a gateway",
-        "not local host",
-        "no relay",
-        "pop3 authorization",
-        "pop3 authorisation",
-        "pop authorization",
-        "pop/apop",
-        "pop authentication",
-        "pop3 authentication",
-        "smtp after pop",
-        "smtp-after-pop",
-        "smtp-after-pop3",
-        "pop before smtp",
-        "pop-before-smtp",
-        "pop3-before-smtp",
-        "authenticate with pop",
-        "authenticate via pop",
-        "authenticate using pop",
-        "access denied for",
-    ];
     PHRASES.iter().any(|phrase| has_words(text, phrase))
         || text.contains("server use forbidden")
         || text.contains("server access forbidden")

@@ -43,6 +43,7 @@ impl ProviderSession {
     /// Everything that decides whether it can serve a message of this account.
     pub(super) async fn state(&mut self, engine: &Engine, account: &Arc<Account>) -> SessionState<'_> {
         let gate = self.account.smtp.get(self.server_index).and_then(Server::gate);
+        // Without a local address: this connection has the one it was made from.
         let needs_login = gate.is_some_and(|gate| {
             let need = engine.gate(&gate.login).lock().needs_login(now(), LoginPolicy::Fresh, gate.fresh, None);
             need == LoginNeed::LogIn
