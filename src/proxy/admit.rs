@@ -15,8 +15,8 @@ use ostler_mail::command::is_http;
 use ostler_mail::wire::COMMAND_LINE;
 use ostler_mail::words::{NotAdmitted, Words};
 
-/// The most clients served at once. A thousand idle ones must leave room for those that work (`docs/promises.md`, section 4).
-/// `os::allow_connections` raises the limit of open files to match.
+/// The most clients served at once. A thousand idle ones must leave room for those that work (`docs/promises.md`, section
+/// 4). `os::allow_connections` raises the limit of open files to match.
 pub(super) const MAX_SESSIONS: usize = 1500;
 
 /// Whether the client at `address`, which has connected to `local`, may come in.
@@ -65,8 +65,8 @@ fn not_same_user(owner: PeerOwner) -> Option<String> {
     }
 }
 
-/// Ends the connection of a client that spoke before its greeting, and reports what it is. Mail programs wait for the greeting,
-/// so this is a browser, a scanner, or a program that begins with TLS.
+/// Ends the connection of a client that spoke before its greeting, and reports what it is. Mail programs wait for the
+/// greeting, so this is a browser, a scanner, or a program that begins with TLS.
 pub(super) async fn spoke_first(session: &mut Session, client: &mut ClientConn, words: &dyn Words) {
     let misuse = match next_line(session, client, COMMAND_LINE, Instant::now() + GOODBYE_TIMEOUT).await {
         ClientInput::Misused(misuse) => misuse,

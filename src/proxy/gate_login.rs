@@ -50,8 +50,8 @@ impl GatedSend<'_> {
         let login = &self.gate.login;
         let cell = self.engine.gate(login);
         let families = gate_families(self.engine, self.server, login, self.timeouts).await?;
-        // One send or fetch at a time. A send that has waited here asks only now whether it needs a login, so sends that were
-        // refused together share the login of the first.
+        // One send or fetch at a time. A send that has waited here asks only now whether it needs a login, so sends that
+        // were refused together share the login of the first.
         let turn = cell.turn.lock().await;
         let family = known_family(&cell, &families);
         let local = self.local_address(family).await;
@@ -86,8 +86,8 @@ impl GatedSend<'_> {
         }
     }
 
-    /// Says USER, PASS and QUIT, and nothing that could touch a message. Returns the address of this computer that the provider
-    /// saw.
+    /// Says USER, PASS and QUIT, and nothing that could touch a message. Returns the address of this computer that the
+    /// provider saw.
     async fn log_in_over(&self, family: Option<Family>) -> Result<Option<IpAddr>, Failure> {
         let Self { engine, account, timeouts, .. } = *self;
         let login = &self.gate.login;

@@ -1,5 +1,5 @@
-//! The first act on a socket: hears a client, line after line, until it is signed in or gone. One loop serves every protocol; a
-//! [`Dialogue`] has the protocol's [`Front`], and does what the client wants of its provider.
+//! The first act on a socket: hears a client, line after line, until it is signed in or gone. One loop serves every
+//! protocol; a [`Dialogue`] has the protocol's [`Front`], and does what the client wants of its provider.
 
 use std::sync::Arc;
 
@@ -52,8 +52,8 @@ pub(super) trait Dialogue: Send {
     /// What [`hear_out`] returns when the client is signed in.
     type SignedIn: Send;
     fn front(&mut self) -> &mut Self::Front;
-    /// Prepares what the client is likely to want next. Completes when a step is done and never if there is nothing to do. May be
-    /// dropped at any time.
+    /// Prepares what the client is likely to want next. Completes when a step is done and never if there is nothing to do.
+    /// May be dropped at any time.
     fn prepare(&mut self) -> impl Future<Output = ()> + Send;
     /// Does what the client wants of its provider.
     fn handle(

@@ -174,7 +174,8 @@ async fn sign_in_at_provider(
     finish(session, account, server, prepared, secret).await.map(Some)
 }
 
-/// A connection on which only the secret is missing: the early one, if it is for this account and still alive, else a new one.
+/// A connection on which only the secret is missing: the early one, if it is for this account and still alive, else a new
+/// one.
 async fn connected(
     session: &Session,
     account: &Arc<Account>,
@@ -283,9 +284,9 @@ fn failure_of(ended: &Ended, waiting: Waiting, at: &Place, timeouts: &Timeouts) 
     }
 }
 
-/// Tells the client what happened to its provider, where a line can be heard as an answer. In the middle of a message it would
-/// look like a part of the message, or like its end, so the connection just breaks. Otherwise the line answers the command
-/// that has no answer yet or, if the provider hung up between two commands, the next one.
+/// Tells the client what happened to its provider, where a line can be heard as an answer. In the middle of a message it
+/// would look like a part of the message, or like its end, so the connection just breaks. Otherwise the line answers the
+/// command that has no answer yet or, if the provider hung up between two commands, the next one.
 async fn last_words(
     session: &mut Session,
     client: &mut ClientConn,

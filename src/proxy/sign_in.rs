@@ -1,5 +1,5 @@
-//! The second act on a socket: drives a [`Login`] over a connection. The one loop that signs in anywhere: for a client's session,
-//! for the login before a gated send, for `ostler check`.
+//! The second act on a socket: drives a [`Login`] over a connection. The one loop that signs in anywhere: for a client's
+//! session, for the login before a gated send, for `ostler check`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -211,7 +211,8 @@ pub(crate) async fn prepare_on<L: BeginLogin>(
     prepare(&engine.dialer, upstream, login, timeouts).await
 }
 
-/// Forgets what a failed sign-in has put in doubt. A refused secret is read again the next time: the user may have changed it.
+/// Forgets what a failed sign-in has put in doubt. A refused secret is read again the next time: the user may have changed
+/// it.
 pub(crate) fn note_refusal(engine: &Engine, account: &Account, server: &Server, failure: &Failure) {
     if matches!(failure, Failure::SignInRefused { .. }) {
         engine.vault.drop_cached(account, server);
@@ -220,8 +221,8 @@ pub(crate) fn note_refusal(engine: &Engine, account: &Account, server: &Server, 
     engine.learn(server, |learned| learned.pop3 = None);
 }
 
-/// Whether this version has what the settings ask for. Checked at the sign-in and not at the start, so that all other accounts
-/// work.
+/// Whether this version has what the settings ask for. Checked at the sign-in and not at the start, so that all other
+/// accounts work.
 pub fn supported(server: &Server) -> Result<(), Failure> {
     match &server.sign_in {
         ostler_mail::account::SignIn::OAuth2(_) => {

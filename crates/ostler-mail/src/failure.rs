@@ -1,4 +1,4 @@
-//! Everything that can go wrong between a client and its mail, and whose turn it is to do something about it. A failure
+//! Everything that can go wrong between a client and its mail, and who has to do something about it. A failure
 //! says in one sentence what happened and where (`failure/sentence.rs`), and in another what to do (`failure/advice.rs`).
 //!
 //! Not here: the reply a client gets for a failure (`pop3/words.rs`, `smtp/words.rs`).

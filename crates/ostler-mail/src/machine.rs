@@ -57,8 +57,8 @@ pub trait Front {
     /// The client sent a line. A reply may have several lines, and a request for the rest of a command is a reply too. A
     /// literal (RFC 3501, 4.3) arrives as the beginning of the next line, because names and passwords hold no line end.
     fn on_line(&mut self, line: &Line) -> Answer<Self::Wants>;
-    /// The client has closed and left `rest` unfinished. A program that hangs up right after `QUIT`, without a line end, still
-    /// gets this last reply.
+    /// The client has closed and left `rest` unfinished. A program that hangs up right after `QUIT`, without a line end,
+    /// still gets this last reply.
     fn on_end(&mut self, rest: &[u8]) -> Option<String>;
     /// The reply to the client's last command when it failed; CR LF included.
     fn refusal(&self, failure: &Failure) -> String;

@@ -1,5 +1,5 @@
-//! POP3 (RFC 1939, 2449, 3206, 5034): status lines and what a refusal means. The machines: `front` hears a client, `login` signs
-//! in at a provider, `filter` watches what passes between them.
+//! POP3 (RFC 1939, 2449, 3206, 5034): status lines and what a refusal means. The machines: `front` hears a client, `login`
+//! signs in at a provider, `filter` watches what passes between them.
 
 pub mod filter;
 pub mod front;
@@ -45,8 +45,8 @@ pub enum Refusal {
     WantsTls,
 }
 
-/// What a refusal of USER, PASS or AUTH means: by its response code (RFC 2449, section 8, and RFC 3206), else by its words, as
-/// older servers have no codes.
+/// What a refusal of USER, PASS or AUTH means: by its response code (RFC 2449, section 8, and RFC 3206), else by its words,
+/// as older servers have no codes.
 pub fn refusal(line: &Line) -> Refusal {
     let text = line.printable().to_ascii_lowercase();
     let has = |words: &[&str]| words.iter().any(|w| text.contains(w));

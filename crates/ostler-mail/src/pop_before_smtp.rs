@@ -1,7 +1,8 @@
 //! POP-before-SMTP: the provider relays mail only for addresses from which someone has lately logged in by POP3. The gate is
 //! what a login opens. Decided here: which login still counts, and when a command that a shut gate refused is tried again.
 //!
-//! Not here: the login itself (the program's `proxy/gate_login.rs`), and which refusals mean a shut gate (`smtp/verdict.rs`).
+//! Not here: the login itself (the program's `proxy/gate_login.rs`), and which refusals mean a shut gate
+//! (`smtp/verdict.rs`).
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -24,7 +25,8 @@ const RETRY_WAITS: [Duration; 5] = [
     Duration::from_secs(6),
     Duration::from_secs(8),
 ];
-/// The wait (an index of [`RETRY_WAITS`]) after which ostler logs in once more: the provider may have missed the first login.
+/// The wait (an index of [`RETRY_WAITS`]) after which ostler logs in once more: the provider may have missed the first
+/// login.
 const LOGIN_AGAIN_AT_WAIT: usize = 3;
 /// How often a refusal without a reason may be taken for a shut gate. Most of them mean the message.
 const UNCLEAR_REFUSAL_INTERVAL: Duration = Duration::from_secs(600);
@@ -60,8 +62,8 @@ struct LastLogin {
 pub enum LoginPolicy {
     /// A login as young as the settings ask for.
     Fresh,
-    /// A login accepted after this moment, when the provider refused, no matter which send or fetch made it. An older one did
-    /// not help: the provider refused in spite of it.
+    /// A login accepted after this moment, when the provider refused, no matter which send or fetch made it. An older one
+    /// did not help: the provider refused in spite of it.
     NewerThan(Moment),
     /// Any login of the last minute: the provider may need time to register it, and a second login would not help.
     Recent,
@@ -151,7 +153,7 @@ impl Gate {
         self.learned_delay = self.learned_delay.max(after_login.min(MAX_LEARNED_DELAY));
     }
 
-    /// Whether a refusal without a reason may be taken for a shut gate now. If so, the next one has to wait its turn.
+    /// Whether a refusal without a reason may be taken for a shut gate now. If so, the next one may not for some minutes.
     pub(crate) fn may_try_unclear_refusal(&mut self, now: Moment) -> bool {
         let may = self
             .unclear_refusal_tried
@@ -184,7 +186,7 @@ pub(crate) struct GateRetry {
     budget: Duration,
     /// The next try is a new connection, at once and without a login.
     reconnect_first: bool,
-    /// The next try comes at once behind a login.
+    /// The next try comes at once, after a login.
     login_first: bool,
     /// How many of [`RETRY_WAITS`] were used.
     waits_used: usize,
@@ -195,7 +197,7 @@ pub(crate) struct GateRetry {
 pub(crate) struct Try {
     /// The wait before anything else.
     pub wait: Duration,
-    /// Whether the try has to come behind a login newer than the refusal.
+    /// Whether the try needs a login that is newer than the refusal.
     pub login: bool,
 }
 

@@ -1,6 +1,6 @@
-//! SMTP (RFC 5321, 1870, 2034, 4954, 6152): commands and their paths, replies, extensions. The machines: `front` hears a client,
-//! `login` signs in at a provider, `submission` is a message on its way there (its `envelope` may be said again on another
-//! connection), `data` passes its body.
+//! SMTP (RFC 5321, 1870, 2034, 4954, 6152): commands and their paths, replies, extensions. The machines: `front` hears a
+//! client, `login` signs in at a provider, `submission` is a message on its way there (its `envelope` may be said again on
+//! another connection), `data` passes its body.
 
 pub mod data;
 pub mod envelope;
@@ -25,7 +25,7 @@ pub struct Reply {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotAReply {
     /// It has no code, or one that does not exist.
-    #[error("\"{0}\" is no reply")]
+    #[error("\"{0}\" is not a reply")]
     NoCode(String),
     /// Its lines have different codes.
     #[error("one reply with the codes {0} and {1}")]
@@ -102,8 +102,8 @@ impl Reply {
         (250..260).contains(&self.code)
     }
 
-    /// All lines joined by blanks. An enhanced code, which RFC 2034 repeats on every line, is kept once. Servers wrap their text
-    /// in the middle of a phrase, so only the whole can be searched for words.
+    /// All lines joined by blanks. An enhanced code, which RFC 2034 repeats on every line, is kept once. Servers wrap their
+    /// text in the middle of a phrase, so only the whole can be searched for words.
     pub fn text(&self) -> String {
         let first = self.lines.first().map(String::as_str).unwrap_or_default();
         let code = leading_enhanced(first);
@@ -129,7 +129,8 @@ impl Reply {
         })
     }
 
-    /// The whole reply on one line, without CR LF: of several lines some old clients show only the first, some only the last.
+    /// The whole reply on one line, without CR LF: of several lines some old clients show only the first, some only the
+    /// last.
     pub fn one_line(&self) -> String {
         let mut line = format!("{} {}", self.code, self.text());
         line.truncate(CLIENT_REPLY - 2);

@@ -1,6 +1,6 @@
-//! The provider's side of a client's SMTP session: connections, sign-ins, waits. What is kept of a message and what to do next
-//! is decided by a [`Submission`] of `ostler_mail`, and done here. Until the body leaves, the envelope can be said again on
-//! another connection; after the end of data nothing is ever said twice.
+//! The provider's side of a client's SMTP session: connections, sign-ins, waits. What is kept of a message and what to do
+//! next is decided by a [`Submission`] of `ostler_mail`, and done here. Until the body leaves, the envelope can be said
+//! again on another connection; after the end of data nothing is ever said twice.
 
 mod body;
 mod provider_session;
@@ -40,8 +40,8 @@ pub(super) struct ProviderSide {
     early: Option<EarlyConnect<SmtpLogin>>,
     /// The password the client gave at AUTH, for accounts that pass it on.
     client_secret: Option<Arc<Secret>>,
-    /// The sign-in that was refused on this connection of the client's. A queue of messages must not try the same password once
-    /// for each: providers lock accounts for that.
+    /// The sign-in that was refused on this connection of the client's. A queue of messages must not try the same password
+    /// once for each: providers lock accounts for that.
     refused_sign_in: Option<(Arc<Account>, Failure)>,
 }
 
@@ -102,8 +102,8 @@ impl ProviderSide {
         }
     }
 
-    /// Says the client's command, and before it whatever the provider has not heard of the message. Returns the reply for the
-    /// client.
+    /// Says the client's command, and before it whatever the provider has not heard of the message. Returns the reply for
+    /// the client.
     pub(super) async fn submit(&mut self, session: &Session, command: EnvelopeCommand) -> Reply {
         let Some(mut submission) = self.submission.take() else {
             return Reply::new(451, "4.3.0 ostler lost track of this message");
@@ -134,8 +134,9 @@ impl ProviderSide {
         Reply::from_line(&words::failure(failure))
     }
 
-    /// Tries until the command is accepted, or refused for another reason than a shut gate, or until the client would not wait
-    /// longer. Every retry on another connection is decided here; [`Self::connect`] only goes on to the account's next server.
+    /// Tries until the command is accepted, or refused for another reason than a shut gate, or until the client would not
+    /// wait longer. Every retry on another connection is decided here; [`Self::connect`] only goes on to the account's next
+    /// server.
     async fn submit_with_retry(&mut self, submission: &mut Submission) -> Result<Reply, Failure> {
         let mut policy = LoginPolicy::Fresh;
         let answer = loop {
@@ -177,7 +178,7 @@ impl ProviderSide {
     async fn attempt(&mut self, submission: &mut Submission, policy: LoginPolicy) -> Result<Outcome, Failure> {
         self.keep_or_leave(submission).await?;
         if self.session.is_none() {
-            // Boxed, because every command makes this future anew and few connect.
+            // Boxed, because every command creates this future, and few commands connect.
             self.session = Some(Box::pin(self.connect(submission, policy)).await?);
         }
         self.say_envelope(submission).await
@@ -269,8 +270,8 @@ impl ProviderSide {
         Ok(())
     }
 
-    /// Connects to the first of the account's servers that can be reached or, in the middle of a message, to the one that has
-    /// accepted its MAIL.
+    /// Connects to the first of the account's servers that can be reached or, in the middle of a message, to the one that
+    /// has accepted its MAIL.
     async fn connect(
         &mut self,
         submission: &mut Submission,
@@ -301,7 +302,7 @@ impl ProviderSide {
         Err(Failure::NoServer { account: account.name.clone(), protocol: Protocol::Smtp })
     }
 
-    /// Signs in at one of the account's servers, behind a login if there is a gate.
+    /// Signs in at one of the account's servers, after a POP3 login if there is a gate.
     async fn sign_in(
         &mut self,
         submission: &mut Submission,
@@ -370,8 +371,8 @@ impl ProviderSide {
         }
     }
 
-    /// Begins to connect to the provider before the client needs it, if it is clear which provider that will be. Never through a
-    /// gate: its login has to come first, and is only worth making for a send.
+    /// Begins to connect to the provider before the client needs it, if it is clear which provider that will be. Never
+    /// through a gate: its login has to come first, and is only worth making for a send.
     pub(super) fn connect_early(&mut self, front: &SmtpFront) {
         let Some(account) = front.likely_account() else { return };
         let known = self.early.as_ref().is_some_and(|early| early.is_for(&account));

@@ -52,7 +52,7 @@ pub(super) fn advice(failure: &Failure) -> String {
         Failure::TooBig { .. } => "send it in parts, or smaller".into(),
         Failure::Secret { account, trouble, .. } => secret_advice(account, trouble),
         Failure::NotInThisVersion { .. } => "use an app password if the provider has them".into(),
-        Failure::BadTrust { .. } => "put the path of a PEM file there, or take ca out of the settings".into(),
+        Failure::BadTrust { .. } => "put the path of a PEM file there, or remove ca from the settings".into(),
         Failure::UnknownAccount { known, .. } | Failure::UnknownSender { known, .. } if known.is_empty() => {
             "add one: ostler add ADDRESS".into()
         }

@@ -23,8 +23,8 @@ const MAX_OUTSTANDING_COMMANDS: usize = 512;
 /// message would never end it.
 const PROGRESS_OCTETS: u64 = 4096;
 
-/// The capabilities of the provider that the client may see, because they hold for ostler too. Not among them: STLS and SASL,
-/// which cannot pass through ostler, and PIPELINING, because Eudora for Mac begins to send ahead when it reads it.
+/// The capabilities of the provider that the client may see, because they hold for ostler too. Not among them: STLS and
+/// SASL, which cannot pass through ostler, and PIPELINING, because Eudora for Mac begins to send ahead when it reads it.
 const CAPABILITIES: [&str; 9] =
     ["USER", "TOP", "UIDL", "RESP-CODES", "AUTH-RESP-CODE", "LOGIN-DELAY", "EXPIRE", "IMPLEMENTATION", "X-"];
 
@@ -104,8 +104,8 @@ impl Pop3Filter {
         (self.messages, self.text_octets)
     }
 
-    /// Whether the client is in the middle of an answer. Any line of ostler's would look like a part of it, so if the server does
-    /// not finish it, ostler has to break the connection.
+    /// Whether the client is in the middle of an answer. Any line of ostler's would look like a part of it, so if the
+    /// server does not finish it, ostler has to break the connection.
     pub fn is_inside_text(&self) -> bool {
         matches!(self.state, State::Text(..) | State::Capabilities(_))
     }
@@ -141,7 +141,7 @@ impl Pop3Filter {
         };
         // Checked before the command is taken off the list: the client still waits for its answer, and can be told why.
         let Some(status) = status(raw) else {
-            return Err(ProtocolViolation::Server(format!("\"{}\" is no answer", printable(raw.trim_ascii_end()))));
+            return Err(ProtocolViolation::Server(format!("\"{}\" is not an answer", printable(raw.trim_ascii_end()))));
         };
         self.expected.pop_front();
         self.tick();
@@ -154,8 +154,8 @@ impl Pop3Filter {
             Expected::Instead(reply) => return Ok(Some(format!("{reply}\r\n"))),
             Expected::Line | Expected::Text(_) | Expected::Capabilities => {}
         }
-        // Nearly every line passes as it is. One that ends with a bare LF, is too long for an old client, or has other octets
-        // than printable ASCII is written anew.
+        // Nearly every line passes as it is. One that ends with a bare LF, is too long for an old client, or has other
+        // octets than printable ASCII is rewritten.
         let text = raw.strip_suffix(b"\r\n");
         Ok(match text {
             Some(text) if raw.len() <= CLIENT_REPLY && text.iter().all(|b| matches!(b, b' '..=b'~' | b'\t')) => None,
@@ -205,7 +205,8 @@ impl Pop3Filter {
             "LANG" if !command.has_argument() => Expected::Text(Kind::Other),
             "CAPA" => Expected::Capabilities,
             "QUIT" => Expected::Quit,
-            // Extensions of Qpopper that Eudora uses: XLST lists header fields, XMIT sends a message through the POP3 server.
+            // Extensions of Qpopper that Eudora uses: XLST lists header fields, XMIT sends a message through the POP3
+            // server.
             "XTND" if command.argument().to_ascii_uppercase().starts_with("XLST") => Expected::Text(Kind::Other),
             "XTND" if command.argument().to_ascii_uppercase().starts_with("XMIT") => {
                 Expected::Instead(words::SEND_BY_SMTP)
@@ -298,7 +299,7 @@ impl Filter for Pop3Filter {
             if let State::Capabilities(lines) = &mut self.state {
                 *lines += 1;
                 if *lines > REPLY_LINES {
-                    return Err(ProtocolViolation::Server("its list of abilities does not end".into()));
+                    return Err(ProtocolViolation::Server("its list of capabilities does not end".into()));
                 }
                 self.capability(raw, say);
                 return Ok(Pass::Replaced(raw.len()));

@@ -232,7 +232,7 @@ impl Pop3Front {
         }
     }
 
-    /// Counts a bad command and answers it: so many of them come from no mail program.
+    /// Counts a bad command and answers it. Too many of them show that the client is not a mail program.
     fn bad(&mut self, reply: &str) -> Answer {
         self.bad_commands += 1;
         if self.bad_commands > MAX_BAD_COMMANDS {
@@ -395,10 +395,10 @@ mod tests {
         assert!(!front.is_in_exchange());
         play(&mut front, &["AUTH LOGIN"]);
         assert!(front.is_in_exchange());
-        assert_eq!(play(&mut front, &["*"]), ["-ERR AUTH broken off"]);
+        assert_eq!(play(&mut front, &["*"]), ["-ERR AUTH cancelled"]);
         assert!(!front.is_in_exchange());
         let said = play(&mut front, &["AUTH LOGIN", "!"]);
-        assert_eq!(said[1], "-ERR this is no answer in an AUTH exchange");
+        assert_eq!(said[1], "-ERR this is not a valid answer in an AUTH exchange");
     }
 
     #[test]

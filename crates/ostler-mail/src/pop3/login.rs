@@ -156,7 +156,7 @@ impl Pop3Login {
     }
 
     fn nonsense(&self, line: &Line) -> Failure {
-        Failure::ProtocolViolation { at: self.at.clone(), what: format!("\"{}\" is no answer", self.shown(line)) }
+        Failure::ProtocolViolation { at: self.at.clone(), what: format!("\"{}\" is not an answer", self.shown(line)) }
     }
 
     fn greeting(&mut self, line: &Line) -> Result<Step<Ready>, Failure> {
@@ -189,7 +189,10 @@ impl Pop3Login {
         if line.bytes() == b"." {
             self.after_capabilities()
         } else if self.list_lines > REPLY_LINES {
-            Err(Failure::ProtocolViolation { at: self.at.clone(), what: "its list of abilities does not end".into() })
+            Err(Failure::ProtocolViolation {
+                at: self.at.clone(),
+                what: "its list of capabilities does not end".into(),
+            })
         } else {
             self.note_capability(line);
             Ok(Step::Wait)
@@ -326,7 +329,7 @@ mod tests {
         for (last, shown) in [
             ("-ERR no hunter2 ", "refused the sign-in of ann: no ***"),
             ("-ERR [LOGIN-DELAY] hunter2", "[LOGIN-DELAY] ***"),
-            ("you said hunter2", "\"you said ***\" is no answer"),
+            ("you said hunter2", "\"you said ***\" is not an answer"),
         ] {
             let failure = play(&[&begin[..], &[last]].concat()).unwrap_err();
             assert!(failure.sentence().ends_with(shown), "{failure}");

@@ -18,8 +18,8 @@ pub(super) const APOP_NEEDS_DIGEST: &str = "-ERR APOP needs a name and a digest"
 pub(super) const NO_AUTH_LIST: &str = "-ERR ostler wants USER and PASS";
 pub(super) const UNKNOWN_MECHANISM: &str =
     "-ERR ostler does not have this kind of AUTH; switch SPA (secure password authentication) off in the mail program";
-pub(super) const AUTH_CANCELLED: &str = "-ERR AUTH broken off";
-pub(super) const AUTH_MALFORMED: &str = "-ERR this is no answer in an AUTH exchange";
+pub(super) const AUTH_CANCELLED: &str = "-ERR AUTH cancelled";
+pub(super) const AUTH_MALFORMED: &str = "-ERR this is not a valid answer in an AUTH exchange";
 pub(super) const WRONG_PASSWORD: &str =
     "-ERR [AUTH] this is not the local password of that account; ostler list --passwords shows it";
 
@@ -98,7 +98,7 @@ impl Words for Pop3Words {
     }
 
     fn stopping(&self) -> String {
-        line("-ERR [SYS/TEMP] ostler is about to end (timeout)")
+        line("-ERR [SYS/TEMP] ostler is shutting down (timeout)")
     }
 }
 

@@ -1,5 +1,5 @@
-//! A message on its way from a client to its provider. Its body passes through [`Body`]. What the provider says before the end
-//! of data is kept for later, because it cannot be the answer to the message yet.
+//! A message on its way from a client to its provider. Its body passes through [`Body`]. What the provider says before the
+//! end of data is kept for later, because it cannot be the answer to the message yet.
 
 use std::sync::Arc;
 
@@ -54,8 +54,8 @@ impl DataFilter {
         self.body.is_complete()
     }
 
-    /// The answer to a message whose end has not left. If the provider refused, that is the answer; anything else it said means
-    /// nothing.
+    /// The answer to a message whose end has not left. If the provider refused, that is the answer; anything else it said
+    /// means nothing.
     pub fn early_answer(&self, host: &str) -> Reply {
         match &self.early_reply {
             Some(reply) if reply.code >= 400 => reply.clone(),
@@ -63,8 +63,8 @@ impl DataFilter {
         }
     }
 
-    /// The answer to a message whose end has left, and whether the provider's session can go on. `heard` is what the provider
-    /// said after that end. A reply that began before it is not the answer, unless it is a refusal.
+    /// The answer to a message whose end has left, and whether the provider's session can go on. `heard` is what the
+    /// provider said after that end. A reply that began before it is not the answer, unless it is a refusal.
     pub fn last_answer(&self, host: &str, heard: Result<Reply, Failure>) -> (Reply, bool) {
         let began_early = self.has_spoken_early && self.early_reply.is_none();
         let why = match heard {
@@ -259,7 +259,7 @@ mod tests {
         }
     }
 
-    /// Whether what came before the end of data takes the worth from a yes behind it.
+    /// Whether what came before the end of data makes a yes after it worthless.
     fn has_begun_answer(data: &DataFilter) -> bool {
         !data.last_answer("mx", Ok(Reply::new(250, "queued"))).1
     }
@@ -295,8 +295,8 @@ mod tests {
             (answer(false, Ok(Reply::new(354, "go on"))), "it said \"354 go on\""),
             (answer(false, Err(late)), "it did not answer in time"),
             (
-                answer(false, Err(Failure::ProtocolViolation { at: at(), what: "\"x\" is no reply".into() })),
-                "\"x\" is no reply",
+                answer(false, Err(Failure::ProtocolViolation { at: at(), what: "\"x\" is not a reply".into() })),
+                "\"x\" is not a reply",
             ),
             (answer(false, Err(Failure::Lost { at: at(), waiting: Waiting::FinalDot })), "it closed the connection"),
         ];

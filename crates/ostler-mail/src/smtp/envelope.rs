@@ -1,5 +1,5 @@
-//! The envelope of one message (RFC 5321, 2.3.1): its sender and the recipients that the provider has accepted. A new connection
-//! has to hear it from the start, so it is kept as the commands to say, with what the answer to each means.
+//! The envelope of one message (RFC 5321, 2.3.1): its sender and the recipients that the provider has accepted. A new
+//! connection has to hear it from the start, so it is kept as the commands to say, with what the answer to each means.
 //!
 //! Not here: what to do about a refusal (`submission.rs`).
 
@@ -80,15 +80,15 @@ impl Envelope {
         self.recipients.push(recipient);
     }
 
-    /// The announced size and the provider's limit, in octets, if the message exceeds it (RFC 1870). Asked before MAIL, so that
-    /// the client hears it in ostler's words.
+    /// The announced size and the provider's limit, in octets, if the message exceeds it (RFC 1870). Asked before MAIL, so
+    /// that the client hears it in ostler's words.
     pub(super) fn too_big(&self, offered: &Extensions) -> Option<(u64, u64)> {
         let (size, limit) = (self.mail.size?, offered.size.flatten()?);
         (size > limit).then_some((size, limit))
     }
 
-    /// The next command on a connection that has accepted `accepted` commands of this message, on the way to the client's own
-    /// command `last`. `None` if `last` is among them.
+    /// The next command on a connection that has accepted `accepted` commands of this message, on the way to the client's
+    /// own command `last`. `None` if `last` is among them.
     pub(super) fn step<'a>(&'a self, accepted: usize, last: &'a EnvelopeCommand) -> Option<Step<'a>> {
         // MAIL begins the message, so nothing has to be repeated before it.
         let repeated = if *last == EnvelopeCommand::Mail { 0 } else { 1 + self.recipients.len() };
@@ -140,11 +140,11 @@ impl Step<'_> {
         if self.is_accepted(&reply) {
             return if self.is_last { ReplyMeaning::Accepted(reply) } else { ReplyMeaning::Next };
         }
-        // A positive reply of another kind, such as 250 to DATA, leaves open whether the provider would take what follows for
-        // a body or for commands. Nothing may be sent then.
+        // A positive reply of another kind, such as 250 to DATA, leaves open whether the provider would take what follows
+        // for a body or for commands. Nothing may be sent then.
         if reply.code < 400 {
             let line = self.line(&Extensions::default());
-            return ReplyMeaning::NotAnAnswer(format!("\"{}\" is no answer to {line}", reply.one_line()));
+            return ReplyMeaning::NotAnAnswer(format!("\"{}\" is not an answer to {line}", reply.one_line()));
         }
         ReplyMeaning::Refused(Refusal { stage: self.stage(), reply, is_last: self.is_last })
     }

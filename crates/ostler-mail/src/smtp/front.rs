@@ -385,7 +385,7 @@ impl SmtpFront {
         self.bad(reply)
     }
 
-    /// Counts a bad command and answers it: so many of them come from no mail program.
+    /// Counts a bad command and answers it. Too many of them show that the client is not a mail program.
     fn bad(&mut self, reply: &str) -> Answer {
         self.bad_commands += 1;
         if self.bad_commands > MAX_BAD_COMMANDS {

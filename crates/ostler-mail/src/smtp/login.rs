@@ -13,7 +13,8 @@ use crate::secret::Secret;
 use crate::smtp::{Extensions, Reply, ReplyParser};
 use crate::wire::Line;
 
-/// The longest AUTH command with an initial response in it. A longer response waits for the server's 334 (RFC 4954, section 4).
+/// The longest AUTH command with an initial response in it. A longer response waits for the server's 334 (RFC 4954, section
+/// 4).
 const MAX_AUTH_COMMAND_OCTETS: usize = 510;
 
 /// The argument of EHLO for a client with this address. A client without a host name gives an address literal (RFC 5321,
@@ -88,8 +89,8 @@ impl SmtpLogin {
         self.redaction.as_ref().map_or_else(|| text.to_owned(), |redaction| redaction.redact(text))
     }
 
-    /// A reply for people, on one line. The secret is taken out of the lines before they are trimmed, joined and cut, and again where
-    /// joining has made it whole.
+    /// A reply for people, on one line. The secret is taken out of the lines before they are trimmed, joined and cut, and
+    /// again where joining has made it whole.
     fn shown_reply(&self, reply: &Reply) -> String {
         let lines = reply.lines.iter().map(|line| self.redact(line)).collect();
         let text = Reply { code: reply.code, lines }.text();
@@ -165,7 +166,7 @@ impl SmtpLogin {
             }
             _ => Err(Failure::ProtocolViolation {
                 at,
-                what: format!("\"{}\" is no answer to AUTH", self.shown_reply(reply)),
+                what: format!("\"{}\" is not an answer to AUTH", self.shown_reply(reply)),
             }),
         }
     }

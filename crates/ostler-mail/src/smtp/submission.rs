@@ -1,6 +1,6 @@
 //! The submission of one message to its provider (RFC 6409): what became of its commands so far, what to do about an answer,
 //! and whether a session at the provider can serve it. Until a body has been sent, saying the envelope again on another
-//! connection does no harm, so what a shut gate refused is tried again behind a login.
+//! connection does no harm, so what a shut gate refused is tried again after a login.
 //!
 //! Not here: connections. The program's `proxy/smtp/submission.rs` does what is decided here.
 
@@ -16,8 +16,8 @@ use crate::smtp::verdict::{Verdict, verdict};
 use crate::smtp::{Extensions, Mail, Reply};
 use crate::wire::CLIENT_REPLY;
 
-/// All that ostler keeps of one message, from its MAIL on. Each message has a new one, so nothing of the last message can leak
-/// into it.
+/// All that ostler keeps of one message, from its MAIL on. Each message has a new one, so nothing of the last message can
+/// leak into it.
 #[derive(Debug)]
 pub struct Submission {
     account: Arc<Account>,
@@ -77,7 +77,7 @@ pub enum Next {
     Fail(Failure),
     /// Say the envelope again at once, on a new connection.
     Reopen,
-    /// The gate is shut: QUIT, wait, and say the envelope again on a new connection, behind a login of this kind.
+    /// The gate is shut: QUIT, wait, and say the envelope again on a new connection, after a login of this kind.
     Retry(Duration, LoginPolicy),
 }
 
@@ -295,7 +295,7 @@ fn login_told(gate: &AfterPop, state: &Gate, now: Moment) -> String {
     format!("logged in to the POP server {} as {user} {} s ago", gate.login.host, age.as_secs())
 }
 
-/// Whether a refusal is worth a retry behind a login.
+/// Whether a refusal is worth a retry after a login.
 fn is_gate_shut(stage: Stage, reply: &Reply, attempt: &mut Attempt<'_>, is_retrying: bool, now: Moment) -> bool {
     let Some((gate, state)) = &mut attempt.gate else { return false };
     match verdict(reply) {
@@ -317,7 +317,10 @@ fn is_gate_shut(stage: Stage, reply: &Reply, attempt: &mut Attempt<'_>, is_retry
 fn changed_its_mind(reply: &Reply) -> Reply {
     Reply::new(
         451,
-        &one_line(&format!("4.3.0 the provider had to be asked anew and changed its mind: {}", reply.one_line())),
+        &one_line(&format!(
+            "4.3.0 the provider was asked again on a new connection and refuses now: {}",
+            reply.one_line()
+        )),
     )
 }
 
@@ -356,11 +359,12 @@ pub enum Reuse {
     AfterReset,
     /// No, and this message fails with it; the text says what the server did.
     Broken(&'static str),
-    /// No: QUIT, and connect anew.
+    /// No: QUIT, and make a new connection.
     No,
 }
 
-/// Whether a session can serve the next command. `at_mail`: a new message begins. `reply_limit`: how long an answer may take.
+/// Whether a session can serve the next command. `at_mail`: a new message begins. `reply_limit`: how long an answer may
+/// take.
 pub fn reuse(session: SessionState<'_>, at_mail: bool, reply_limit: Duration, now: Moment) -> Reuse {
     if !session.is_same_account {
         return Reuse::No;

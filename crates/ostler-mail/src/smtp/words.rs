@@ -16,13 +16,13 @@ pub(super) const HELP: &str = "214 2.0.0 ostler passes mail on to your provider;
 pub(super) const BYE: &str = "221 2.0.0 bye";
 pub(super) const DOOR_IS_PLAIN: &str =
     "502 5.5.1 this door is plain: switch SSL/TLS off in the mail program; ostler encrypts the way to the provider";
-pub(super) const EMPTY_LINE: &str = "500 5.5.2 an empty line is no command";
+pub(super) const EMPTY_LINE: &str = "500 5.5.2 an empty line is not a command";
 pub(super) const UNKNOWN_COMMAND: &str = "502 5.5.1 ostler does not offer this command";
 
 pub(super) const AUTH_BEFORE_MAIL: &str = "503 5.5.1 AUTH comes before MAIL";
 pub(super) const UNKNOWN_MECHANISM: &str = "504 5.5.4 ostler does not have this kind of AUTH; switch SPA (secure password authentication) off in the mail program";
-pub(super) const AUTH_CANCELLED: &str = "501 5.7.0 AUTH broken off";
-pub(super) const AUTH_MALFORMED: &str = "501 5.5.2 this is no answer in an AUTH exchange";
+pub(super) const AUTH_CANCELLED: &str = "501 5.7.0 AUTH cancelled";
+pub(super) const AUTH_MALFORMED: &str = "501 5.5.2 this is not a valid answer in an AUTH exchange";
 pub(super) const WELCOME: &str = "235 2.7.0 welcome";
 pub(super) const WRONG_PASSWORD: &str =
     "535 5.7.8 this is not the local password of that account; ostler list --passwords shows it";
@@ -95,8 +95,8 @@ pub fn failure(failure: &Failure) -> String {
     fit(code, &failure.sentence(), &failure.advice(), "")
 }
 
-/// The reply when the connection broke between the end of a message and its answer. The message may have been sent, so ostler
-/// never sends it again by itself.
+/// The reply when the connection broke between the end of a message and its answer. The message may have been sent, so
+/// ostler never sends it again by itself.
 pub fn outcome_unknown(host: &str, why: &str) -> Reply {
     let text = format!(
         "4.4.2 the outcome is unknown: {host} had the whole message, then {why}; it may have been sent, so ask a recipient before you send it again"
@@ -111,7 +111,7 @@ pub(super) fn answered_too_early(host: &str) -> Reply {
 
 /// The reply to a client that stopped in the middle of a message; CR LF included.
 pub fn message_timed_out() -> String {
-    line("421 4.4.2 the message did not go on for too long; nothing was sent")
+    line("421 4.4.2 the message stopped arriving; nothing was sent")
 }
 
 /// What ends an SMTP connection: 421, after which a server closes it (RFC 5321, 3.8).
@@ -132,11 +132,11 @@ impl Words for SmtpWords {
     }
 
     fn timed_out(&self) -> String {
-        line("421 4.4.2 nothing was said for too long")
+        line("421 4.4.2 the mail program was silent for too long")
     }
 
     fn stopping(&self) -> String {
-        line("421 4.3.2 ostler is about to end")
+        line("421 4.3.2 ostler is shutting down")
     }
 }
 

@@ -1,5 +1,5 @@
-//! The body of a message on its way to the provider, and the answer to its end. Once the end has left, only the provider knows
-//! the outcome, and nothing is sent again.
+//! The body of a message on its way to the provider, and the answer to its end. Once the end has left, only the provider
+//! knows the outcome, and nothing is sent again.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -69,8 +69,8 @@ impl ProviderSession {
         read_reply(&mut self.upstream, Waiting::Answer, limit, Instant::now() + limit).await
     }
 
-    /// Takes back with RSET what the provider has accepted of a message that the client gave up. Returns whether the provider
-    /// agreed.
+    /// Takes back with RSET what the provider has accepted of a message that the client gave up. Returns whether the
+    /// provider agreed.
     pub(super) async fn reset(&mut self, limit: Duration) -> bool {
         let is_done = self.ask("RSET", limit).await.is_ok_and(|reply| reply.is_ok());
         if is_done {

@@ -130,7 +130,7 @@ fn a_refusal_is_passed_on_where_there_is_no_gate_and_nothing_was_said_again() {
     // The sender was accepted before.
     let refused = refusal(&mut submission, 0, "550 5.1.8 never heard of you");
     let Next::Answer(reply) = submission.on_refusal(refused, open(), at(0)) else { panic!() };
-    assert!(reply.one_line().starts_with("451 4.3.0 the provider had to be asked anew"), "{}", reply.one_line());
+    assert!(reply.one_line().starts_with("451 4.3.0 the provider was asked again"), "{}", reply.one_line());
     assert!(reply.one_line().ends_with("never heard of you"));
 }
 
