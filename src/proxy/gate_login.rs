@@ -53,7 +53,7 @@ impl GatedSend<'_> {
         // One send or fetch at a time. A send that has waited here asks only now whether it needs a login, so sends that
         // were refused together share the login of the first.
         let turn = cell.turn.lock().await;
-        let family = known_family(&cell, &families);
+        let family = choose_family(&cell, &families);
         let local = self.local_address(family).await;
         let need = cell.lock().needs_login(now(), policy, self.gate.fresh, local);
         let (route, wait, login_is_new) = match need {
@@ -61,7 +61,7 @@ impl GatedSend<'_> {
                 // From the address of the login, which may be one of several that this computer has.
                 let (gate, route) = (cell.lock(), |from| Route { family, from });
                 let is_new = matches!(policy, LoginPolicy::NewerThan(refused) if gate.has_login_since(refused));
-                (route(gate.known_as()), wait, is_new)
+                (route(gate.login_address()), wait, is_new)
             }
             LoginNeed::LogIn => {
                 let route = self.log_in(&families).await?;
@@ -110,7 +110,7 @@ impl GatedSend<'_> {
                 return Err(failure);
             }
         };
-        engine.gate(login).lock().logged_in(now(), local, delay);
+        engine.gate(login).lock().on_login(now(), local, delay);
         engine.events.publish(Event::GateOpened { account: account.name.clone(), server: login.address(), how });
         Ok(local)
     }
@@ -136,8 +136,8 @@ async fn quit(engine: &Engine, login: &Server, mut upstream: Upstream, ready: Re
 }
 
 /// The family of the last login if both servers have it, else the best that they share.
-fn known_family(cell: &GateCell, families: &[Family]) -> Option<Family> {
-    let known = cell.lock().known_as().map(Family::of);
+fn choose_family(cell: &GateCell, families: &[Family]) -> Option<Family> {
+    let known = cell.lock().login_address().map(Family::of);
     known.filter(|family| families.contains(family)).or(families.first().copied())
 }
 

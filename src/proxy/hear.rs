@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use crate::proxy::net::conn::ClientConn;
-use crate::proxy::session::{Session, goodbye, stopped};
+use crate::proxy::session::{Session, say_goodbye, wait_for_stop};
 use ostler_mail::account::Account;
 use ostler_mail::client_fault::Misuse;
 use ostler_mail::command::{is_http, is_tls_hello};
@@ -92,7 +92,7 @@ pub(super) async fn hear_out<D: Dialogue>(
                 (dialogue.front().refusal(&failure), true)
             }
             After::Close(text) => {
-                goodbye(client, &text).await;
+                say_goodbye(client, &text).await;
                 return None;
             }
             After::Misused(misuse) => {
@@ -186,7 +186,7 @@ pub(super) async fn next_line(
                 Some(Ok(true)) => {}
                 Some(Ok(false) | Err(_)) => return ClientInput::End(client.take_unused()),
             },
-            () = stopped(&mut session.stopping) => return ClientInput::Stopping,
+            () = wait_for_stop(&mut session.stopping) => return ClientInput::Stopping,
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::proxy::hear::{After, ClientInput, Dialogue, hear_out, next_line};
 use crate::proxy::net::conn::ClientConn;
 use crate::proxy::net::dial::{Route, Upstream};
 use crate::proxy::relay::{Ended, Limits, relay};
-use crate::proxy::session::{Session, goodbye, secret_of, unless_stopped};
+use crate::proxy::session::{Session, password_as_secret, say_goodbye, unless_stopped};
 use crate::proxy::sign_in::{Prepared, connect_and_prepare, note_refusal, supported};
 use crate::proxy::{Engine, GateCell, now};
 use ostler_mail::account::{Access, Account, Protocol, SecretSource, Server, Timeouts};
@@ -77,7 +77,7 @@ impl Dialogue for Pop3Dialogue {
 
 impl Pop3Dialogue {
     fn connect_early(&mut self, session: &Session, account: &Arc<Account>) {
-        session.named(account);
+        session.report_account(account);
         let is_new = self.early.as_ref().is_none_or(|early| !early.is_for(account));
         // Where a local password is wanted, no provider hears of a client that has not given it.
         let may_connect = session.settings.access != Access::Password;
@@ -154,20 +154,20 @@ async fn sign_in_at_provider(
     attempt: &Attempt,
     early: Option<EarlyConnect<Pop3Login>>,
 ) -> Result<Option<SignedIn>, Failure> {
-    session.named(account);
+    session.report_account(account);
     let wants_password = session.settings.access == Access::Password;
     if wants_password && !session.knows_password(account, &attempt.proof).await? {
         return Ok(None);
     }
     let no_server = || Failure::NoServer { account: account.name.clone(), protocol: Protocol::Pop3 };
     let server = account.pop3.as_ref().ok_or_else(no_server)?;
-    session.doing("signing in at the provider");
-    let (prepared, secret) = connected(session, account, server, early).await?;
+    session.report_activity("signing in at the provider");
+    let (prepared, secret) = ensure_connected(session, account, server, early).await?;
     let secret = match secret {
         Some(secret) => secret,
         None => {
             // The local password is ostler's own. No provider may hear it.
-            let given = secret_of(attempt).filter(|_| !wants_password);
+            let given = password_as_secret(attempt).filter(|_| !wants_password);
             session.engine.secret(account, server, given.as_ref()).await?
         }
     };
@@ -176,7 +176,7 @@ async fn sign_in_at_provider(
 
 /// A connection on which only the secret is missing: the early one, if it is for this account and still alive, else a new
 /// one.
-async fn connected(
+async fn ensure_connected(
     session: &Session,
     account: &Arc<Account>,
     server: &Server,
@@ -211,8 +211,8 @@ async fn finish(
     engine.learn(server, |learned| learned.pop3 = Some(ready.capabilities.clone()));
     if let Some(cell) = &gate {
         let mut gate = cell.lock();
-        gate.logged_in(now(), upstream.local, ready.capabilities.login_delay);
-        gate.session_opened();
+        gate.on_login(now(), upstream.local, ready.capabilities.login_delay);
+        gate.on_session_start();
     }
     drop(turn);
     // Made here, because the client may be gone before it hears of the sign-in.
@@ -226,7 +226,7 @@ struct OpenSession(Option<Arc<GateCell>>);
 impl Drop for OpenSession {
     fn drop(&mut self) {
         if let Some(cell) = &self.0 {
-            cell.lock().session_closed(now());
+            cell.lock().on_session_end(now());
         }
     }
 }
@@ -234,8 +234,8 @@ impl Drop for OpenSession {
 /// The third act: passes what client and provider say until the session ends.
 async fn pass(session: &mut Session, client: &mut ClientConn, signed_in: SignedIn, account: &Account) {
     let SignedIn { upstream, open, .. } = signed_in;
-    session.doing("signed in");
-    session.signed_in();
+    session.report_activity("signed in");
+    session.report_sign_in();
     let Upstream { mut conn, at, .. } = upstream;
     let timeouts = &session.settings.timeouts;
     let limits = Limits { idle: timeouts.idle, reply: timeouts.reply, data: timeouts.data };
@@ -244,19 +244,19 @@ async fn pass(session: &mut Session, client: &mut ClientConn, signed_in: SignedI
     // The session counts as a login no longer; the gate's clock starts now.
     drop(open);
     let waiting = if filter.is_inside_text() { Waiting::Message } else { Waiting::Answer };
-    if let Some(failure) = failure_of(&ended, waiting, &at, timeouts) {
+    if let Some(failure) = provider_failure(&ended, waiting, &at, timeouts) {
         let _ = timeout(CLOSE_TIMEOUT, conn.close()).await;
         session.report(Some(account), &failure);
         let hung_up = matches!(ended, Ended::ServerGone);
-        last_words(session, client, &filter, &failure, hung_up).await;
+        tell_client(session, client, &filter, &failure, hung_up).await;
     } else if let Ended::Breach(ProtocolViolation::Client(misuse)) = ended {
         let _ = timeout(CLOSE_TIMEOUT, conn.close()).await;
         // In the middle of an answer the client would take the line for a part of it.
         let text = if filter.is_inside_text() { String::new() } else { Pop3Words.misuse(&misuse) };
         session.report_misuse(misuse);
-        goodbye(client, &text).await;
+        say_goodbye(client, &text).await;
     } else {
-        let (messages, octets) = filter.figures();
+        let (messages, octets) = filter.totals();
         session.engine.events.publish(Event::Fetched { account: account.name.clone(), messages, octets });
         // The client first: it may wait for the end of the connection.
         client.close().await;
@@ -265,7 +265,7 @@ async fn pass(session: &mut Session, client: &mut ClientConn, signed_in: SignedI
 }
 
 /// What the provider did wrong, if it did. `waiting` is what it owed at the end.
-fn failure_of(ended: &Ended, waiting: Waiting, at: &Place, timeouts: &Timeouts) -> Option<Failure> {
+fn provider_failure(ended: &Ended, waiting: Waiting, at: &Place, timeouts: &Timeouts) -> Option<Failure> {
     let at = at.clone();
     match ended {
         Ended::ServerGone => Some(Failure::Lost { at, waiting }),
@@ -287,7 +287,7 @@ fn failure_of(ended: &Ended, waiting: Waiting, at: &Place, timeouts: &Timeouts) 
 /// Tells the client what happened to its provider, where a line can be heard as an answer. In the middle of a message it
 /// would look like a part of the message, or like its end, so the connection just breaks. Otherwise the line answers the
 /// command that has no answer yet or, if the provider hung up between two commands, the next one.
-async fn last_words(
+async fn tell_client(
     session: &mut Session,
     client: &mut ClientConn,
     filter: &Pop3Filter,
@@ -303,5 +303,5 @@ async fn last_words(
             return;
         }
     }
-    goodbye(client, &format!("{}\r\n", words::failure(failure))).await;
+    say_goodbye(client, &format!("{}\r\n", words::failure(failure))).await;
 }

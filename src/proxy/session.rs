@@ -63,7 +63,7 @@ pub(super) async fn serve(engine: Arc<Engine>, mut client: ClientConn, address: 
         if let NotAdmitted::Stranger(why) = &why {
             engine.events.publish(Event::ClientRejected(door.protocol, address, why.clone()));
         }
-        goodbye(&mut client, &words.not_admitted(&why)).await;
+        say_goodbye(&mut client, &words.not_admitted(&why)).await;
         return;
     }
     let mut session = Session::new(&engine, settings, &door);
@@ -148,15 +148,15 @@ impl Session {
         self.engine.events.publish(Event::Failed(account.map(|a| a.name.clone()), failure.clone()));
     }
 
-    pub(super) fn doing(&self, what: &'static str) {
+    pub(super) fn report_activity(&self, what: &'static str) {
         self.engine.events.publish(Event::Doing(self.id, what));
     }
 
-    pub(super) fn named(&self, account: &Account) {
+    pub(super) fn report_account(&self, account: &Account) {
         self.engine.events.publish(Event::Named(self.id, account.name.clone()));
     }
 
-    pub(super) fn signed_in(&self) {
+    pub(super) fn report_sign_in(&self) {
         self.engine.events.publish(Event::SignedIn(self.id));
     }
 
@@ -168,7 +168,7 @@ impl Session {
     pub(super) async fn send_away(&self, client: &mut ClientConn, words: &dyn Words, misuse: Misuse) {
         let text = words.misuse(&misuse);
         self.report_misuse(misuse);
-        goodbye(client, &text).await;
+        say_goodbye(client, &text).await;
     }
 
     pub(super) fn report_misuse(&self, misuse: Misuse) {
@@ -177,13 +177,13 @@ impl Session {
 }
 
 /// The client's password as a secret, for accounts that pass it on. `None` if it gave a digest, or nothing.
-pub(super) fn secret_of(attempt: &Attempt) -> Option<Arc<Secret>> {
+pub(super) fn password_as_secret(attempt: &Attempt) -> Option<Arc<Secret>> {
     let given = attempt.password()?;
     Secret::from_bytes(zeroize::Zeroizing::new(given.to_vec())).ok().map(Arc::new)
 }
 
 /// Completes when ostler shuts down.
-pub(super) async fn stopped(stopping: &mut watch::Receiver<bool>) {
+pub(super) async fn wait_for_stop(stopping: &mut watch::Receiver<bool>) {
     if stopping.wait_for(|stop| *stop).await.is_err() {
         std::future::pending::<()>().await;
     }
@@ -197,13 +197,13 @@ pub(super) async fn unless_stopped<T>(
     tokio::select! {
         biased;
         done = work => done,
-        () = stopped(&mut stopping) => Err(Failure::Stopping),
+        () = wait_for_stop(&mut stopping) => Err(Failure::Stopping),
     }
 }
 
 /// Sends a last line and gives the client time to read it. Closing a socket with unread input resets the connection, and the
 /// client might lose the line, so its input is read until it closes.
-pub(super) async fn goodbye(client: &mut ClientConn, line: &str) {
+pub(super) async fn say_goodbye(client: &mut ClientConn, line: &str) {
     let last = async {
         if client.send(line.as_bytes()).await.is_ok() {
             client.close().await;

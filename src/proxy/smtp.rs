@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use crate::events::event::Event;
 use crate::proxy::hear::{After, Dialogue, hear_out};
 use crate::proxy::net::conn::ClientConn;
-use crate::proxy::session::{Session, has_early_input, secret_of};
+use crate::proxy::session::{Session, has_early_input, password_as_secret};
 use ostler_mail::account::{Access, Account};
 use ostler_mail::client_fault::Misuse;
 use ostler_mail::machine::Front;
@@ -82,8 +82,8 @@ impl Dialogue for SmtpDialogue {
 impl SmtpDialogue {
     async fn authenticate(&mut self, session: &mut Session, account: Option<Arc<Account>>, attempt: &Attempt) -> Next {
         if session.settings.access != Access::Password {
-            self.provider.sign_in_with(secret_of(attempt));
-            return After::GoOn(self.authenticated(session, account, true));
+            self.provider.sign_in_with(password_as_secret(attempt));
+            return After::GoOn(self.end_authentication(session, account, true));
         }
         let known = match &account {
             Some(account) => session.knows_password(account, &attempt.proof).await,
@@ -96,7 +96,7 @@ impl SmtpDialogue {
         };
         match known {
             Ok(false) if session.has_guessed_enough() => After::Misused(Misuse::TooManyPasswords),
-            Ok(holds) => After::GoOn(self.authenticated(session, account, holds)),
+            Ok(holds) => After::GoOn(self.end_authentication(session, account, holds)),
             Err(failure) => {
                 session.report(account.as_deref(), &failure);
                 After::GoOn(self.front.refusal(&failure))
@@ -105,25 +105,25 @@ impl SmtpDialogue {
     }
 
     /// The reply to AUTH. The status learns who has signed in, if the name is that of an account.
-    fn authenticated(&mut self, session: &Session, account: Option<Arc<Account>>, holds: bool) -> String {
+    fn end_authentication(&mut self, session: &Session, account: Option<Arc<Account>>, holds: bool) -> String {
         if let Some(account) = account.as_ref().filter(|_| holds) {
-            session.named(account);
-            session.signed_in();
+            session.report_account(account);
+            session.report_sign_in();
         }
-        self.front.authenticated(account, holds)
+        self.front.on_authentication(account, holds)
     }
 
     async fn begin_message(&mut self, session: &Session, account: &Arc<Account>, mail: Mail) -> Next {
-        session.named(account);
-        session.doing("beginning a message");
+        session.report_account(account);
+        session.report_activity("beginning a message");
         self.provider.begin_message(account, mail);
         let reply = self.provider.submit(session, EnvelopeCommand::Mail).await;
-        answered(&reply, self.front.mail_answered(&reply))
+        pass_on(&reply, self.front.on_mail_reply(&reply))
     }
 
     async fn add_recipient(&mut self, session: &Session, recipient: String) -> Next {
         let reply = self.provider.submit(session, EnvelopeCommand::Rcpt(recipient)).await;
-        answered(&reply, self.front.rcpt_answered(&reply))
+        pass_on(&reply, self.front.on_rcpt_reply(&reply))
     }
 
     /// Sends DATA and the body, and answers the end of data.
@@ -139,9 +139,9 @@ impl SmtpDialogue {
         }
         if reply.code != 354 {
             session.engine.events.publish(Event::NotSent { account: account.name.clone(), why: reply.one_line() });
-            return answered(&reply, self.front.message_answered(&reply));
+            return pass_on(&reply, self.front.on_message_reply(&reply));
         }
-        session.doing("sending a message");
+        session.report_activity("sending a message");
         if !session.say(client, &format!("{}\r\n", reply.one_line())).await {
             return After::Gone;
         }
@@ -155,12 +155,12 @@ impl SmtpDialogue {
         } else {
             Event::NotSent { account, why: reply.one_line() }
         });
-        session.doing("signed in");
-        answered(&reply, self.front.message_answered(&reply))
+        session.report_activity("signed in");
+        pass_on(&reply, self.front.on_message_reply(&reply))
     }
 }
 
 /// Passes a provider's reply on. A server that says 421 closes the connection (RFC 5321, 3.8), and so does ostler.
-fn answered(reply: &Reply, text: String) -> Next {
+fn pass_on(reply: &Reply, text: String) -> Next {
     if reply.code == 421 { After::Close(text) } else { After::GoOn(text) }
 }

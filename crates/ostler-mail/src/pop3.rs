@@ -19,7 +19,7 @@ pub enum Status {
 }
 
 /// The status of an answer; `None` if the line is not a status line.
-pub fn status(line: &[u8]) -> Option<Status> {
+pub fn parse_status(line: &[u8]) -> Option<Status> {
     let word_ends = |at: usize| line.get(at).is_none_or(|b| matches!(b, b' ' | b'\t' | b'\r' | b'\n'));
     if line.starts_with(b"+OK") && word_ends(3) {
         Some(Status::Ok)
@@ -107,10 +107,10 @@ mod tests {
 
     #[test]
     fn only_the_two_words_are_a_status() {
-        assert_eq!(status(b"+OK"), Some(Status::Ok));
-        assert_eq!(status(b"-ERR no\r\n"), Some(Status::Err));
-        assert_eq!(status(b"+OKAY"), None);
-        assert_eq!(status(b"-ERROR"), None);
-        assert_eq!(status(b"220 hello"), None);
+        assert_eq!(parse_status(b"+OK"), Some(Status::Ok));
+        assert_eq!(parse_status(b"-ERR no\r\n"), Some(Status::Err));
+        assert_eq!(parse_status(b"+OKAY"), None);
+        assert_eq!(parse_status(b"-ERROR"), None);
+        assert_eq!(parse_status(b"220 hello"), None);
     }
 }

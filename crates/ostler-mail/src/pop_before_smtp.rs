@@ -112,7 +112,7 @@ impl Gate {
     }
 
     /// The provider accepted a login, ostler's own or the client's, from this local address.
-    pub fn logged_in(&mut self, now: Moment, local: Option<IpAddr>, login_delay: Option<u32>) {
+    pub fn on_login(&mut self, now: Moment, local: Option<IpAddr>, login_delay: Option<u32>) {
         self.last = Some(LastLogin { at: now, counts_from: now, local });
         if let Some(seconds) = login_delay {
             self.login_delay = Duration::from_secs(seconds.into());
@@ -120,30 +120,25 @@ impl Gate {
     }
 
     /// The client's own POP3 session has begun. While it lasts it counts as the login, and ostler makes no other.
-    pub fn session_opened(&mut self) {
+    pub fn on_session_start(&mut self) {
         self.open_sessions += 1;
     }
 
     /// The client's own session has ended. Some providers count from the logout.
-    pub fn session_closed(&mut self, now: Moment) {
+    pub fn on_session_end(&mut self, now: Moment) {
         self.open_sessions = self.open_sessions.saturating_sub(1);
         if let Some(last) = &mut self.last {
             last.counts_from = now;
         }
     }
 
-    /// Forgets the last login, after sleep or a change of network: the provider may have forgotten it too.
-    pub fn shut(&mut self) {
-        self.last = None;
-    }
-
     /// The age of the last login, for people and for the status.
-    pub fn age(&self, now: Moment) -> Option<Duration> {
+    pub fn login_age(&self, now: Moment) -> Option<Duration> {
         self.last.map(|last| now.saturating_duration_since(last.counts_from))
     }
 
     /// The address of this computer that the provider saw at the last login.
-    pub fn known_as(&self) -> Option<IpAddr> {
+    pub fn login_address(&self) -> Option<IpAddr> {
         self.last.and_then(|last| last.local)
     }
 
@@ -262,7 +257,7 @@ mod tests {
     fn a_login_holds_as_long_as_the_settings_say() {
         let mut gate = Gate::default();
         assert_eq!(gate.needs_login(at(0), Fresh, secs(60), home()), LoginNeed::LogIn);
-        gate.logged_in(at(0), home(), None);
+        gate.on_login(at(0), home(), None);
         assert_eq!(gate.needs_login(at(59), Fresh, secs(60), home()), LoginNeed::Holds(secs(0)));
         assert_eq!(gate.needs_login(at(60), Fresh, secs(60), home()), LoginNeed::LogIn);
         assert_eq!(gate.needs_login(at(1), Fresh, secs(0), home()), LoginNeed::LogIn);
@@ -271,15 +266,15 @@ mod tests {
     #[test]
     fn the_last_login_can_be_told() {
         let mut gate = Gate::default();
-        assert_eq!((gate.age(at(5)), gate.known_as()), (None, None));
-        gate.logged_in(at(0), home(), None);
-        assert_eq!((gate.age(at(5)), gate.known_as()), (Some(secs(5)), home()));
+        assert_eq!((gate.login_age(at(5)), gate.login_address()), (None, None));
+        gate.on_login(at(0), home(), None);
+        assert_eq!((gate.login_age(at(5)), gate.login_address()), (Some(secs(5)), home()));
     }
 
     #[test]
     fn a_servers_wish_for_time_between_logins_is_kept() {
         let mut gate = Gate::default();
-        gate.logged_in(at(0), home(), Some(120));
+        gate.on_login(at(0), home(), Some(120));
         assert_eq!(gate.needs_login(at(100), Fresh, secs(0), home()), LoginNeed::Holds(secs(0)));
         assert_eq!(gate.needs_login(at(121), Fresh, secs(0), home()), LoginNeed::LogIn);
     }
@@ -287,12 +282,12 @@ mod tests {
     #[test]
     fn the_clients_own_session_is_the_login() {
         let mut gate = Gate::default();
-        gate.logged_in(at(0), home(), None);
+        gate.on_login(at(0), home(), None);
         assert!(gate.open_sessions == 0);
-        gate.session_opened();
+        gate.on_session_start();
         assert!(gate.open_sessions > 0);
         assert_eq!(gate.needs_login(at(9000), Fresh, secs(0), home()), LoginNeed::Holds(secs(0)));
-        gate.session_closed(at(9000));
+        gate.on_session_end(at(9000));
         assert!(gate.open_sessions == 0);
         assert_eq!(gate.needs_login(at(9030), Fresh, secs(60), home()), LoginNeed::Holds(secs(0)));
         assert_eq!(gate.needs_login(at(9061), Fresh, secs(60), home()), LoginNeed::LogIn);
@@ -301,22 +296,20 @@ mod tests {
     #[test]
     fn another_network_shuts_the_gate() {
         let mut gate = Gate::default();
-        gate.logged_in(at(0), home(), None);
+        gate.on_login(at(0), home(), None);
         assert_eq!(gate.needs_login(at(1), Fresh, secs(60), "10.0.0.1".parse().ok()), LoginNeed::LogIn);
         assert_eq!(gate.needs_login(at(1), Fresh, secs(60), None), LoginNeed::Holds(secs(0)));
-        gate.shut();
-        assert_eq!(gate.needs_login(at(1), Fresh, secs(60), home()), LoginNeed::LogIn);
     }
 
     #[test]
     fn late_permission_is_learned_and_waited_for() {
         let mut gate = Gate::default();
-        gate.logged_in(at(0), home(), None);
+        gate.on_login(at(0), home(), None);
         gate.learn_delay(secs(4));
         assert_eq!(gate.needs_login(at(1), Fresh, secs(60), home()), LoginNeed::Holds(secs(3)));
         assert_eq!(gate.needs_login(at(5), Fresh, secs(60), home()), LoginNeed::Holds(secs(0)));
         gate.learn_delay(secs(300));
-        gate.logged_in(at(400), home(), None);
+        gate.on_login(at(400), home(), None);
         assert_eq!(gate.needs_login(at(400), Fresh, secs(60), home()), LoginNeed::Holds(MAX_LEARNED_DELAY));
     }
 
@@ -360,11 +353,11 @@ mod tests {
         assert_eq!(need(&gate, 10), LoginNeed::LogIn);
         // However fresh: the provider refused in spite of it. In the moment of the refusal counts as before it.
         for before in [9, 10] {
-            gate.logged_in(at(before), home(), None);
+            gate.on_login(at(before), home(), None);
             assert_eq!(need(&gate, 10), LoginNeed::LogIn);
             assert!(!gate.has_login_since(at(10)));
         }
-        gate.logged_in(at(11), home(), None);
+        gate.on_login(at(11), home(), None);
         assert_eq!(need(&gate, 10), LoginNeed::Holds(secs(0)));
         assert!(gate.has_login_since(at(10)));
         // The next refusal is newer than that login.
@@ -375,7 +368,7 @@ mod tests {
     fn another_sends_login_brings_its_age_and_the_learned_delay() {
         let mut gate = Gate::default();
         gate.learn_delay(secs(5));
-        gate.logged_in(at(11), home(), None);
+        gate.on_login(at(11), home(), None);
         let need = |now, local| gate.needs_login(at(now), NewerThan(at(10)), secs(0), local);
         assert_eq!(need(12, home()), LoginNeed::Holds(secs(4)));
         assert_eq!(need(100, home()), LoginNeed::Holds(secs(0)), "neither fresh nor LOGIN-DELAY limits it");
@@ -385,23 +378,23 @@ mod tests {
     #[test]
     fn after_a_refusal_the_clients_login_counts_and_the_end_of_its_session_does_not() {
         let mut gate = Gate::default();
-        gate.logged_in(at(0), home(), None);
-        gate.session_opened();
+        gate.on_login(at(0), home(), None);
+        gate.on_session_start();
         let need = |gate: &Gate, refused| gate.needs_login(at(30), NewerThan(at(refused)), secs(60), home());
         assert_eq!(need(&gate, 10), LoginNeed::Holds(secs(0)), "never beside the client's own session");
-        gate.session_closed(at(20));
+        gate.on_session_end(at(20));
         assert_eq!(need(&gate, 10), LoginNeed::LogIn, "the session ended since, but it began before");
         assert_eq!(gate.needs_login(at(30), Fresh, secs(60), home()), LoginNeed::Holds(secs(0)));
-        gate.logged_in(at(21), home(), None);
-        gate.session_opened();
-        gate.session_closed(at(22));
+        gate.on_login(at(21), home(), None);
+        gate.on_session_start();
+        gate.on_session_end(at(22));
         assert_eq!(need(&gate, 20), LoginNeed::Holds(secs(0)));
     }
 
     #[test]
     fn while_a_command_is_tried_again_a_login_of_the_last_minute_is_kept() {
         let mut gate = Gate::default();
-        gate.logged_in(at(0), home(), None);
+        gate.on_login(at(0), home(), None);
         let need = |now, fresh| gate.needs_login(at(now), Recent, secs(fresh), home());
         assert_eq!(need(59, 0), LoginNeed::Holds(secs(0)));
         assert_eq!(need(60, 0), LoginNeed::LogIn);

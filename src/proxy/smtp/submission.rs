@@ -144,7 +144,7 @@ impl ProviderSide {
             let Some(attempted) = self.attempt_in_time(submission, policy).await else {
                 // A slow server: the client would not wait for the answer.
                 self.session = None;
-                break Ok(self.given_up(submission));
+                break Ok(self.final_refusal(submission));
             };
             match self.next(submission, attempted, was_used) {
                 Next::Answer(reply) => break Ok(reply),
@@ -236,17 +236,17 @@ impl ProviderSide {
         if let Some(gate) = submission.gate() {
             let cell = self.engine.gate(&gate.login);
             let mut state = cell.lock();
-            let after_login = state.age(now()).unwrap_or(spent);
+            let after_login = state.login_age(now()).unwrap_or(spent);
             state.learn_delay(after_login);
         }
         // Outside the lock of the gate: a reader of events may take its time.
         self.engine.events.publish(Event::GateHealed { account: submission.account().name.clone(), tries });
     }
 
-    fn given_up(&self, submission: &Submission) -> Reply {
+    fn final_refusal(&self, submission: &Submission) -> Reply {
         match submission.gate() {
-            Some(gate) => submission.given_up(Some((gate, &self.engine.gate(&gate.login).lock())), now()),
-            None => submission.given_up(None, now()),
+            Some(gate) => submission.final_refusal(Some((gate, &self.engine.gate(&gate.login).lock())), now()),
+            None => submission.final_refusal(None, now()),
         }
     }
 

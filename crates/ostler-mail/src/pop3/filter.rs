@@ -12,7 +12,7 @@ use crate::command::{Command, is_http, is_tls_hello};
 use crate::failure::one_line;
 use crate::machine::{Clock, Filter, Party, Pass, ProtocolViolation, Replies};
 use crate::pop3::text::{Kind, Text};
-use crate::pop3::{Status, status, words};
+use crate::pop3::{Status, parse_status, words};
 use crate::progress::{FetchForecast, Progress, parse_stat};
 use crate::wire::{CLIENT_REPLY, COMMAND_LINE, Line, REPLY_LINE, REPLY_LINES, printable};
 
@@ -100,7 +100,7 @@ impl Pop3Filter {
     }
 
     /// The number of messages that were fetched to their end, and the octets of all texts.
-    pub fn figures(&self) -> (u64, u64) {
+    pub fn totals(&self) -> (u64, u64) {
         (self.messages, self.text_octets)
     }
 
@@ -140,7 +140,7 @@ impl Pop3Filter {
             return Err(ProtocolViolation::Server(format!("it said \"{}\" unasked", printable(raw.trim_ascii_end()))));
         };
         // Checked before the command is taken off the list: the client still waits for its answer, and can be told why.
-        let Some(status) = status(raw) else {
+        let Some(status) = parse_status(raw) else {
             return Err(ProtocolViolation::Server(format!("\"{}\" is not an answer", printable(raw.trim_ascii_end()))));
         };
         self.expected.pop_front();
@@ -290,7 +290,7 @@ impl Filter for Pop3Filter {
             // The octets before this line are good and leave before anything is refused or replaced.
             let is_too_long = raw.len() > REPLY_LINE + 2;
             let passes = matches!(self.expected.front(), Some(expected) if !matches!(expected, Expected::Instead(_)));
-            if at > 0 && (is_too_long || status(raw).is_none() || self.is_inside_text() || !passes) {
+            if at > 0 && (is_too_long || parse_status(raw).is_none() || self.is_inside_text() || !passes) {
                 return Ok(Pass::Forward(at));
             }
             if is_too_long {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::account::{Security, Server};
 use crate::failure::{Failure, Place, Waiting};
 use crate::machine::{Login, Outgoing, Step};
-use crate::pop3::{Refusal, Status, refusal, status};
+use crate::pop3::{Refusal, Status, parse_status, refusal};
 use crate::sasl::{Exchange, Mechanism, Redaction, redact};
 use crate::secret::Secret;
 use crate::wire::{Line, REPLY_LINES};
@@ -160,7 +160,7 @@ impl Pop3Login {
     }
 
     fn greeting(&mut self, line: &Line) -> Result<Step<Ready>, Failure> {
-        match status(line.bytes()) {
+        match parse_status(line.bytes()) {
             // STLS without CAPA before it: a list in clear may be forged, and asking costs a round trip.
             Some(Status::Ok) if self.at.security == Security::StartTls => Ok(self.send(State::StlsOk, "STLS")),
             Some(Status::Ok) => Ok(self.ask_capabilities()),
@@ -172,7 +172,7 @@ impl Pop3Login {
     }
 
     fn capa_status(&mut self, line: &Line) -> Result<Step<Ready>, Failure> {
-        match status(line.bytes()) {
+        match parse_status(line.bytes()) {
             Some(Status::Ok) => {
                 self.has_list = true;
                 self.state = State::CapaLine;
@@ -205,7 +205,7 @@ impl Pop3Login {
 
     /// The answer to PASS, or the last one to AUTH.
     fn on_outcome(&mut self, line: &Line) -> Result<Step<Ready>, Failure> {
-        match status(line.bytes()) {
+        match parse_status(line.bytes()) {
             Some(Status::Ok) => Ok(Step::Done(self.ready(Line::new(self.shown(line).as_bytes())))),
             Some(Status::Err) => Err(self.refused(line)),
             None => Err(self.nonsense(line)),
@@ -214,7 +214,7 @@ impl Pop3Login {
 
     fn challenge(&mut self, mut exchange: Exchange, line: &Line) -> Result<Step<Ready>, Failure> {
         // A challenge is `+ base64`; some servers leave out the blank. `+OK` is none.
-        let Some(challenge) = line.bytes().strip_prefix(b"+").filter(|_| status(line.bytes()).is_none()) else {
+        let Some(challenge) = line.bytes().strip_prefix(b"+").filter(|_| parse_status(line.bytes()).is_none()) else {
             self.state = State::AuthChallenge(exchange);
             return self.on_outcome(line);
         };
@@ -244,7 +244,7 @@ impl Login for Pop3Login {
                 self.state = State::Greeting;
                 self.greeting(line)
             }
-            State::StlsOk => match status(line.bytes()) {
+            State::StlsOk => match parse_status(line.bytes()) {
                 Some(Status::Ok) => Ok(Step::StartTls),
                 Some(Status::Err) => Err(Failure::NoStartTls { at: self.at.clone() }),
                 None => Err(self.nonsense(line)),
@@ -255,7 +255,7 @@ impl Login for Pop3Login {
                 self.capa_line(line)
             }
             // Some servers refuse an unknown name here, others only after PASS.
-            State::UserOk => match status(line.bytes()) {
+            State::UserOk => match parse_status(line.bytes()) {
                 Some(Status::Ok) => {
                     self.state = State::Secret(SecretCommand::Pass);
                     Ok(Step::WantSecret)

@@ -25,13 +25,13 @@ const MAX_RECIPIENTS: usize = 1000;
 
 /// What an SMTP client wants of its provider, or of ostler where only the program can decide.
 pub enum Wants {
-    /// It claims to be an account. Check the claim, then call [`SmtpFront::authenticated`].
+    /// It claims to be an account. Check the claim, then call [`SmtpFront::on_authentication`].
     Authenticate(Option<Arc<Account>>, Attempt),
-    /// It begins a message through this account. Call [`SmtpFront::mail_answered`] with the answer.
+    /// It begins a message through this account. Call [`SmtpFront::on_mail_reply`] with the answer.
     Mail(Arc<Account>, Mail),
-    /// It names one more recipient. Call [`SmtpFront::rcpt_answered`] with the answer.
+    /// It names one more recipient. Call [`SmtpFront::on_rcpt_reply`] with the answer.
     Rcpt(String),
-    /// It wants to send the body. Call [`SmtpFront::message_answered`] with the answer to DATA or to the body.
+    /// It wants to send the body. Call [`SmtpFront::on_message_reply`] with the answer to DATA or to the body.
     Data,
     /// It wants to send a body and may not. Send this reply, unless octets of the body have come already: they must not be
     /// heard as commands.
@@ -67,9 +67,9 @@ pub struct SmtpFront {
     auth_account: Option<Arc<Account>>,
     transaction: Option<Transaction>,
     /// The MAIL that waits for its answer.
-    asked_mail: Option<(Arc<Account>, Mail)>,
+    pending_mail: Option<(Arc<Account>, Mail)>,
     /// A RCPT waits for its answer.
-    has_asked_rcpt: bool,
+    has_pending_rcpt: bool,
     /// Recipients of this message that were refused.
     refused_recipients: usize,
     commands: usize,
@@ -151,8 +151,8 @@ impl SmtpFront {
             is_signed_in: false,
             auth_account: None,
             transaction: None,
-            asked_mail: None,
-            has_asked_rcpt: false,
+            pending_mail: None,
+            has_pending_rcpt: false,
             refused_recipients: 0,
             commands: 0,
             bad_commands: 0,
@@ -183,7 +183,7 @@ impl SmtpFront {
     }
 
     /// Notes whether the claim of [`Wants::Authenticate`] holds. Returns the reply.
-    pub fn authenticated(&mut self, account: Option<Arc<Account>>, holds: bool) -> String {
+    pub fn on_authentication(&mut self, account: Option<Arc<Account>>, holds: bool) -> String {
         if !holds {
             self.misconfiguration = Some(ClientMisconfiguration::WrongPassword);
             return format!("{}\r\n", words::WRONG_PASSWORD);
@@ -194,9 +194,9 @@ impl SmtpFront {
     }
 
     /// Notes the answer to MAIL, the provider's or ostler's. Returns the reply.
-    pub fn mail_answered(&mut self, reply: &Reply) -> String {
+    pub fn on_mail_reply(&mut self, reply: &Reply) -> String {
         self.transaction = None;
-        if let Some((account, mail)) = self.asked_mail.take()
+        if let Some((account, mail)) = self.pending_mail.take()
             && reply.is_ok()
         {
             self.transaction = Some(Transaction { account, mail, recipients: 0 });
@@ -206,17 +206,17 @@ impl SmtpFront {
     }
 
     /// Notes the answer to RCPT. Returns the reply.
-    pub fn rcpt_answered(&mut self, reply: &Reply) -> String {
-        let was_asked = std::mem::take(&mut self.has_asked_rcpt);
+    pub fn on_rcpt_reply(&mut self, reply: &Reply) -> String {
+        let was_pending = std::mem::take(&mut self.has_pending_rcpt);
         match &mut self.transaction {
-            Some(transaction) if was_asked && reply.is_ok() => transaction.recipients += 1,
+            Some(transaction) if was_pending && reply.is_ok() => transaction.recipients += 1,
             _ => self.refused_recipients += 1,
         }
         format!("{}\r\n", reply.one_line())
     }
 
     /// Notes the answer to DATA or to the whole message. Either way this message is over. Returns the reply.
-    pub fn message_answered(&mut self, reply: &Reply) -> String {
+    pub fn on_message_reply(&mut self, reply: &Reply) -> String {
         self.reset();
         format!("{}\r\n", reply.one_line())
     }
@@ -266,8 +266,8 @@ impl SmtpFront {
 
     fn reset(&mut self) {
         self.transaction = None;
-        self.asked_mail = None;
-        self.has_asked_rcpt = false;
+        self.pending_mail = None;
+        self.has_pending_rcpt = false;
         self.refused_recipients = 0;
     }
 
@@ -345,7 +345,7 @@ impl SmtpFront {
         self.has_begun = true;
         match account {
             Ok(account) => {
-                self.asked_mail = Some((Arc::clone(&account), mail.clone()));
+                self.pending_mail = Some((Arc::clone(&account), mail.clone()));
                 Answer::Wants(Wants::Mail(account, mail))
             }
             Err(failure) => Answer::Refused(failure),
@@ -359,7 +359,7 @@ impl SmtpFront {
         }
         match parse_rcpt(command.rest) {
             Ok(recipient) => {
-                self.has_asked_rcpt = true;
+                self.has_pending_rcpt = true;
                 Answer::Wants(Wants::Rcpt(recipient))
             }
             // Not counted as a bad command: a list of addresses with many typing errors is not an attack.

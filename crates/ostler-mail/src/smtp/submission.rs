@@ -22,7 +22,7 @@ use crate::wire::CLIENT_REPLY;
 pub struct Submission {
     account: Arc<Account>,
     envelope: Envelope,
-    asked: Asked,
+    pending: PendingCommand,
     attempts: Attempts,
     /// The index of the server that has accepted MAIL. No other server may go on with this message, because both might
     /// deliver it.
@@ -33,7 +33,7 @@ pub struct Submission {
 
 /// The client's command that is under way, and its retries.
 #[derive(Debug)]
-struct Asked {
+struct PendingCommand {
     command: EnvelopeCommand,
     /// When the client sent it.
     at: Moment,
@@ -56,7 +56,7 @@ struct Attempts {
     /// A login was made for that very connection, or by another send after this message was refused.
     login_is_new: bool,
     /// A new login was wanted, and has to wait until the client's own session ends.
-    login_owed: bool,
+    owes_login: bool,
 }
 
 /// How the provider that answered was reached.
@@ -87,7 +87,7 @@ impl Submission {
         Self {
             account,
             envelope: Envelope::new(mail),
-            asked: Asked::new(EnvelopeCommand::Mail, now),
+            pending: PendingCommand::new(EnvelopeCommand::Mail, now),
             attempts: Attempts::default(),
             mail_server: 0,
             last_server: 0,
@@ -106,7 +106,7 @@ impl Submission {
 
     /// The client sends its next command now.
     pub fn begin_command(&mut self, command: EnvelopeCommand, now: Moment) {
-        self.asked = Asked::new(command, now);
+        self.pending = PendingCommand::new(command, now);
     }
 
     /// The client's command gets its answer now.
@@ -116,7 +116,7 @@ impl Submission {
 
     /// Whether the client's command is MAIL, so that any of the account's servers may take the message.
     pub fn is_at_mail(&self) -> bool {
-        self.asked.command == EnvelopeCommand::Mail
+        self.pending.command == EnvelopeCommand::Mail
     }
 
     /// The indices of the servers that may have the message, in the order to try them.
@@ -134,7 +134,7 @@ impl Submission {
     pub fn on_login(&mut self, login_is_new: bool, policy: LoginPolicy, now: Moment) {
         self.attempts.opened_at = Some(now);
         self.attempts.login_is_new = login_is_new;
-        self.attempts.login_owed = matches!(policy, LoginPolicy::NewerThan(_)) && !login_is_new;
+        self.attempts.owes_login = matches!(policy, LoginPolicy::NewerThan(_)) && !login_is_new;
     }
 
     /// Whether a login was made for the last connection.
@@ -166,7 +166,7 @@ impl Submission {
 
     fn step(&self, accepted: usize) -> Option<Step<'_>> {
         // An accepted recipient has moved into the envelope: the command is over, and must not be said again.
-        if self.asked.is_accepted { None } else { self.envelope.step(accepted, &self.asked.command) }
+        if self.pending.is_accepted { None } else { self.envelope.step(accepted, &self.pending.command) }
     }
 
     /// The answer to that line from the server of this index.
@@ -177,8 +177,8 @@ impl Submission {
         let meaning = step.meaning(reply);
         match meaning {
             ReplyMeaning::Accepted(_) => {
-                (self.mail_server, self.asked.is_accepted) = (server, true);
-                if let EnvelopeCommand::Rcpt(recipient) = &mut self.asked.command {
+                (self.mail_server, self.pending.is_accepted) = (server, true);
+                if let EnvelopeCommand::Rcpt(recipient) = &mut self.pending.command {
                     self.envelope.add_recipient(std::mem::take(recipient));
                 }
             }
@@ -213,51 +213,51 @@ impl Submission {
     /// A provider may hang up between two messages. It has accepted nothing of this one, so a new connection does no harm.
     /// Only once: a provider that hangs up at every MAIL means this message.
     fn may_reopen(&self, attempt: &Attempt<'_>) -> bool {
-        attempt.was_used && !self.asked.was_reopened
+        attempt.was_used && !self.pending.was_reopened
     }
 
     fn reopen(&mut self) -> Next {
-        self.asked.was_reopened = true;
+        self.pending.was_reopened = true;
         Next::Reopen
     }
 
     fn retry_at_gate(&mut self, refusal: Refusal, mut attempt: Attempt<'_>, now: Moment) -> Next {
         let Refusal { stage, reply, is_last } = refusal;
-        if !is_gate_shut(stage, &reply, &mut attempt, self.asked.retry.is_some(), now) {
-            return Next::Answer(if is_last { reply } else { changed_its_mind(&reply) });
+        if !is_gate_shut(stage, &reply, &mut attempt, self.pending.retry.is_some(), now) {
+            return Next::Answer(if is_last { reply } else { refused_on_new_connection(&reply) });
         }
         let gate = attempt.gate.map(|(gate, state)| (gate, &*state));
         let login = self.attempts.login_state(gate.map(|(_, state)| state));
         let spent = self.attempts.retry_time;
-        let retry = self.asked.retry.get_or_insert_with(|| GateRetry::new(self.asked.at, login, spent));
+        let retry = self.pending.retry.get_or_insert_with(|| GateRetry::new(self.pending.at, login, spent));
         let next = retry.next(now);
-        self.asked.refusal = Some(reply);
-        let Some(Try { wait, login }) = next else { return Next::Answer(self.given_up(gate, now)) };
-        self.asked.tries += 1;
+        self.pending.refusal = Some(reply);
+        let Some(Try { wait, login }) = next else { return Next::Answer(self.final_refusal(gate, now)) };
+        self.pending.tries += 1;
         // Only a login after this refusal counts, not one since the client's command: the provider may have refused in spite
         // of that.
-        let wants_login = login || self.attempts.login_owed;
+        let wants_login = login || self.attempts.owes_login;
         Next::Retry(wait, if wants_login { LoginPolicy::NewerThan(now) } else { LoginPolicy::Recent })
     }
 
     /// How long the client waits for one more attempt. `None` while no gate was found shut: the usual limits apply.
     pub fn patience(&self, now: Moment) -> Option<Duration> {
-        let end = self.asked.retry.as_ref()?.ends();
+        let end = self.pending.retry.as_ref()?.ends();
         Some(end.map_or(Duration::ZERO, |end| end.saturating_duration_since(now)))
     }
 
     /// How often the command was tried again at a shut gate, and how long the client has waited for it.
     pub fn retries(&self, now: Moment) -> Option<(usize, Duration)> {
-        self.asked.retry.as_ref().map(|retry| (self.asked.tries, retry.spent(now)))
+        self.pending.retry.as_ref().map(|retry| (self.pending.tries, retry.spent(now)))
     }
 
     /// The reply when all tries were refused: the provider's words, then what ostler tried, in one line.
-    pub fn given_up(&self, gate: Option<(&AfterPop, &Gate)>, now: Moment) -> Reply {
+    pub fn final_refusal(&self, gate: Option<(&AfterPop, &Gate)>, now: Moment) -> Reply {
         let no_answer = || Reply::new(451, "4.3.0 the provider did not answer");
-        let refusal = self.asked.refusal.clone().unwrap_or_else(no_answer);
+        let refusal = self.pending.refusal.clone().unwrap_or_else(no_answer);
         let Some((gate, state)) = gate else { return refusal };
         let (tries, spent) = self.retries(now).unwrap_or_default();
-        let login = login_told(gate, state, now);
+        let login = describe_login(gate, state, now);
         // Where a wrapper such as stunnel unwraps TLS on port 995, the POP3 server sees every login come from its own host.
         let hint = if gate.login.security == Security::Tls {
             "; some hosts count only logins over STLS on port 110 (login = { security = \"starttls\" })"
@@ -272,7 +272,7 @@ impl Submission {
     }
 }
 
-impl Asked {
+impl PendingCommand {
     fn new(command: EnvelopeCommand, now: Moment) -> Self {
         Self { command, at: now, is_accepted: false, retry: None, tries: 0, refusal: None, was_reopened: false }
     }
@@ -289,8 +289,8 @@ impl Attempts {
     }
 }
 
-fn login_told(gate: &AfterPop, state: &Gate, now: Moment) -> String {
-    let Some(age) = state.age(now) else { return "has no POP login".into() };
+fn describe_login(gate: &AfterPop, state: &Gate, now: Moment) -> String {
+    let Some(age) = state.login_age(now) else { return "has no POP login".into() };
     let user = gate.login.credentials().map_or("", |c| c.username.as_str());
     format!("logged in to the POP server {} as {user} {} s ago", gate.login.host, age.as_secs())
 }
@@ -306,7 +306,7 @@ fn is_gate_shut(stage: Stage, reply: &Reply, attempt: &mut Attempt<'_>, is_retry
         Verdict::Perhaps => {
             // With a fresh login the gate is open, and the refusal means the message. In place of a greeting it cannot mean
             // the message.
-            let may_be_shut = state.age(now).is_none_or(|age| age >= gate.fresh) || stage == Stage::Connect;
+            let may_be_shut = state.login_age(now).is_none_or(|age| age >= gate.fresh) || stage == Stage::Connect;
             may_be_shut && state.may_try_unclear_refusal(now)
         }
     }
@@ -314,7 +314,7 @@ fn is_gate_shut(stage: Stage, reply: &Reply, attempt: &mut Attempt<'_>, is_retry
 
 /// The reply when the new connection refuses what the old one had accepted. The client believes it accepted, so the message
 /// fails for now.
-fn changed_its_mind(reply: &Reply) -> Reply {
+fn refused_on_new_connection(reply: &Reply) -> Reply {
     Reply::new(
         451,
         &one_line(&format!(

@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_first_4096_characters_of_the_longest_reply_are_searched() {
+    fn the_longest_reply_there_can_be_is_read_at_once() {
         let relay = "relay ".repeat(REPLY_LINE / 6);
         let denied = "denied ".repeat(REPLY_LINE / 7);
         let mut lines = vec![relay; REPLY_LINES / 2];

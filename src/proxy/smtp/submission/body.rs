@@ -10,7 +10,7 @@ use super::ProviderSide;
 use super::provider_session::{ProviderSession, read_reply};
 use crate::proxy::net::conn::{ClientConn, Conn};
 use crate::proxy::relay::{Ended, Limits, Sink, relay};
-use crate::proxy::session::{Session, goodbye};
+use crate::proxy::session::{Session, say_goodbye};
 use ostler_mail::account::Account;
 use ostler_mail::failure::{Failure, Waiting};
 use ostler_mail::machine::{Clock, Party, ProtocolViolation};
@@ -46,17 +46,19 @@ impl ProviderSide {
             Ended::TimedOut(..) if data.is_complete() => {
                 return Some((outcome_unknown(&at.host, "it did not take the end of the message"), octets));
             }
-            Ended::ServerGone => broken(Failure::Lost { at, waiting: Waiting::Message }, session, &provider.account),
-            Ended::TimedOut(Clock::Message | Clock::Reply, Party::Server) => broken(
+            Ended::ServerGone => {
+                report_broken(Failure::Lost { at, waiting: Waiting::Message }, session, &provider.account)
+            }
+            Ended::TimedOut(Clock::Message | Clock::Reply, Party::Server) => report_broken(
                 Failure::TimedOut { at, waiting: Waiting::Message, after: timeouts.data },
                 session,
                 &provider.account,
             ),
             Ended::Breach(ProtocolViolation::Server(what)) => {
-                broken(Failure::ProtocolViolation { at, what }, session, &provider.account)
+                report_broken(Failure::ProtocolViolation { at, what }, session, &provider.account)
             }
             Ended::TimedOut(..) => {
-                goodbye(client, &message_timed_out()).await;
+                say_goodbye(client, &message_timed_out()).await;
                 return None;
             }
             Ended::ClientGone | Ended::Stopping | Ended::Breach(ProtocolViolation::Client(_)) => return None,
@@ -78,7 +80,7 @@ impl ProviderSide {
 }
 
 /// The reply when the connection broke in the middle of the body. The end of data was not sent, so the message was not.
-fn broken(failure: Failure, session: &Session, account: &Account) -> Reply {
+fn report_broken(failure: Failure, session: &Session, account: &Account) -> Reply {
     session.report(Some(account), &failure);
     Reply::from_line(&words::failure(&failure))
 }

@@ -52,7 +52,7 @@ fn a_message_passes_untouched_and_is_counted() {
     let answers = b"+OK message follows\r\nA: b\r\n\r\n\xe4\0..x\n.\nlone\rcr\r\n..\r\n.\r\n+OK gone\r\n+OK bye\r\n";
     let (client, _) = feed(&mut filter, false, &[answers]).unwrap();
     assert_eq!(client, answers);
-    assert_eq!(filter.figures().0, 1);
+    assert_eq!(filter.totals().0, 1);
     assert!(filter.is_over());
 }
 
@@ -346,7 +346,7 @@ fn it_knows_whether_an_answer_is_owed_or_under_way() {
     assert_eq!(state, [owed, message, message, owed, list, list]);
     assert_eq!(ticks, [0, 1, 2, 2, 3, 4, 4, 5], "each whole answer starts the clock anew");
     assert!(!filter.owes_answer() && !filter.is_inside_text() && filter.clock().0 == Clock::ClientIdle);
-    assert_eq!(filter.figures(), (1, 9));
+    assert_eq!(filter.totals(), (1, 9));
     assert_eq!(filter.message_from(), Party::Server);
 }
 
