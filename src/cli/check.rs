@@ -102,7 +102,7 @@ pub fn main(file: &Path, parsed: &Parsed, options: &Options) -> ExitCode {
 }
 
 /// One line; for a failure, what is likely behind it, what to do, and what old programs show.
-pub fn step_text(step: &Step) -> String {
+pub(crate) fn step_text(step: &Step) -> String {
     let Step { server, kind, detail, advice, cause, client_messages, ms, .. } = step;
     let mark = if step.is_ok() { "ok  " } else { "FAIL" };
     let mut text = format!("  {mark} {server:32} {:12} {detail} ({ms} ms)\n", kind.name());
