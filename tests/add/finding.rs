@@ -226,7 +226,7 @@ fn a_preset_of_low_confidence_is_tried_before_it_is_believed() {
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("is not certain about the servers"), "{said}");
     // The form of the name is not known either.
-    assert!(said.contains("some providers want it as \"ann\""), "{said}");
+    assert!(said.contains("some providers want \"ann\""), "{said}");
     company.works_with("mail.optonline.net");
 }
 
