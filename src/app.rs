@@ -22,6 +22,7 @@ use crate::events::event::Event;
 use crate::events::history_file::HistoryStore;
 use crate::os;
 use crate::os::control::{ClaimError, Instance, Listener, Request};
+use crate::os::folder_watch::FolderWatch;
 use crate::proxy::listeners::{Inherited, Listeners};
 use crate::proxy::{Engine, now};
 use crate::vault::Vault;
@@ -370,7 +371,7 @@ struct Changes {
     wake: mpsc::Sender<Wake>,
     woken: mpsc::Receiver<Wake>,
     /// Dropping it ends the watch.
-    watcher: Option<notify::RecommendedWatcher>,
+    watcher: Option<FolderWatch>,
     /// How the file looked before it was read.
     stamp: Stamp,
 }
@@ -391,28 +392,19 @@ fn stamp(file: &Path) -> Stamp {
 }
 
 /// Tells of changes of the settings file and of the presets beside it, or of the folder it is in: editors replace the file rather than write it.
-fn watch(file: &Path, wake: mpsc::Sender<Wake>) -> Option<notify::RecommendedWatcher> {
-    use notify::Watcher;
+fn watch(file: &Path, wake: mpsc::Sender<Wake>) -> Option<FolderWatch> {
     let file = std::path::absolute(file).ok()?;
     let real = file.canonicalize().unwrap_or_else(|_| file.clone());
     let presets = Presets::own_file(&file);
     let names = [file.file_name()?.to_owned(), real.file_name()?.to_owned(), presets.file_name()?.to_owned()];
-    let tell = move |event: notify::Result<notify::Event>| {
-        let ours = |event: notify::Event| {
-            !event.kind.is_access()
-                && event.paths.iter().any(|p| p.file_name().is_some_and(|n| names.iter().any(|name| name == n)))
-        };
+    let mut folders = vec![file.parent()?, real.parent()?];
+    folders.dedup();
+    FolderWatch::start(&folders, move |changed| {
         // A full channel means that a change is about to be looked at anyway.
-        if event.is_ok_and(ours) {
+        if names.iter().any(|name| name == changed) {
             let _ = wake.try_send(Wake::Changed);
         }
-    };
-    let mut watcher = notify::recommended_watcher(tell).ok()?;
-    watcher.watch(file.parent()?, notify::RecursiveMode::NonRecursive).ok()?;
-    if real.parent() != file.parent() {
-        watcher.watch(real.parent()?, notify::RecursiveMode::NonRecursive).ok()?;
-    }
-    Some(watcher)
+    })
 }
 
 /// Looks for changes where the system does not tell of them, or the folder is not there yet.

@@ -11,6 +11,7 @@ use std::time::Duration;
 use ostler_mail::clock::Moment;
 
 pub mod control;
+pub mod folder_watch;
 pub mod peer;
 
 #[cfg(any(target_os = "linux", target_os = "macos"))]
