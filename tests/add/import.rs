@@ -229,11 +229,7 @@ fn flags_win_and_an_account_that_is_there_is_passed_over() {
     let words = ["add", "--import", &eudora, "--pop3", "tls://pop.new.example", "--no-check", "--password-stdin"];
     let added = home.ostler(&words, "word-1234\n");
     assert!(added.status.success(), "{}", said(&added));
-    assert!(
-        said(&added).contains("ann@example.org is skipped: the account home exists already"),
-        "{}",
-        said(&added)
-    );
+    assert!(said(&added).contains("ann@example.org is skipped: the account home exists already"), "{}", said(&added));
     let settings = home.settings();
     assert!(settings.contains("pop.new.example") && !settings.contains("pop.small.example"), "{settings}");
     assert!(settings.contains("smtp.small.example"), "{settings}");
