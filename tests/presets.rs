@@ -104,7 +104,7 @@ fn no_provider_of_that_word_is_1_with_a_sentence() {
     for (more, stdout) in [(&[][..], ""), (&["--json"], "{\n  \"providers\": []\n}\n")] {
         let output = home.ostler(&[&["providers", "no such company"], more].concat(), "");
         assert_eq!((output.status.code(), out(&output).as_str()), (Some(1), stdout), "{}", said(&output));
-        assert!(err(&output).contains("no provider that ostler knows fits no such company"), "{}", said(&output));
+        assert!(err(&output).contains("ostler knows no provider that matches no such company"), "{}", said(&output));
         assert!(err(&output).contains("`ostler providers` lists all"), "{}", said(&output));
     }
 }
