@@ -258,11 +258,9 @@ impl<'a> Session<'a> {
             }
             Answer::Wants(Wants::Rcpt(recipient)) => Asked::Rcpt(recipient),
             Answer::Wants(Wants::Data) => {
-                assert_eq!(
-                    self.front.transaction().expect("a message").accepted,
-                    self.told,
-                    "recipients nobody was told of"
-                );
+                let envelope = self.submission.as_ref().expect("a message").envelope();
+                assert_eq!(envelope.recipients(), self.told, "recipients nobody was told of");
+                assert_eq!(self.front.transaction().expect("a message").recipients, self.told.len());
                 Asked::Data
             }
         };

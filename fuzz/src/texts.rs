@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ostler_mail::machine::{Filter, Pass, Replies};
-use ostler_mail::sasl::{Acceptor, AuthStep, Exchange, Mechanism, Proof, starred};
+use ostler_mail::sasl::{Acceptor, AuthStep, Exchange, Mechanism, Proof, redact};
 use ostler_mail::secret::Secret;
 use ostler_mail::smtp::data::DataFilter;
 use ostler_mail::smtp::verdict::{Stage, Verdict, verdict};
@@ -229,7 +229,7 @@ pub fn sasl(data: &[u8]) {
         if let Ok(answer) = exchange.respond(line.bytes()) {
             assert!(answer.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'=')));
         }
-        let shown = starred(&line.printable(), name, &secret);
+        let shown = redact(&line.printable(), name, &secret);
         assert!(shown.len() <= 3 * line.bytes().len(), "stars out of nothing: {shown}");
         let raw = printable(secret.expose().as_bytes());
         assert!(raw.contains('*') || !shown.contains(&raw), "shown: {shown}");
@@ -245,7 +245,7 @@ fn hear_out(mechanism: Mechanism, initial: bool, said: &[Line]) {
             AuthStep::Challenge(challenge) => {
                 assert!(challenges < 2 && challenge.is_ascii(), "too many challenges");
                 let Some(line) = said.next() else { return };
-                heard = acceptor.hear(line.bytes());
+                heard = acceptor.on_response(line.bytes());
             }
             AuthStep::Attempt(attempt) => {
                 assert!(!attempt.name.bytes().any(|b| b.is_ascii_control()));
@@ -262,11 +262,11 @@ fn hear_out(mechanism: Mechanism, initial: bool, said: &[Line]) {
 
 fn round_trip(mechanism: Mechanism, with_initial: bool, name: &str, secret: &Arc<Secret>) {
     let mut client = Exchange::new(mechanism, name, Arc::clone(secret));
-    let initial = if with_initial { client.initial() } else { None };
+    let initial = if with_initial { client.initial_response() } else { None };
     let initial = initial.as_ref().map(|i| i.as_bytes());
     let (mut server, mut heard) = Acceptor::begin(mechanism, initial, "<1.2@ostler>");
     while let AuthStep::Challenge(challenge) = heard {
-        heard = server.hear(client.respond(challenge.as_bytes()).expect("a challenge").as_bytes());
+        heard = server.on_response(client.respond(challenge.as_bytes()).expect("a challenge").as_bytes());
     }
     let AuthStep::Attempt(attempt) = heard else { panic!("ostler does not understand itself") };
     assert_eq!(attempt.name, name);

@@ -10,7 +10,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use super::text::lines;
 use ostler_mail::account::Protocol;
 use ostler_mail::command::Command;
-use ostler_mail::sasl::starred;
+use ostler_mail::sasl::redact;
 use ostler_mail::secret::Secret;
 use ostler_mail::wire::printable;
 
@@ -80,7 +80,7 @@ impl Recorder {
 
     /// The text as printable ASCII, with stars for the secret.
     pub(super) fn starred(&self, text: &str) -> String {
-        starred(&printable(text.as_bytes()), self.user, &self.secret)
+        redact(&printable(text.as_bytes()), self.user, &self.secret)
     }
 
     pub(super) fn reporter(&self, who: Who, protocol: Protocol) -> Reporter {

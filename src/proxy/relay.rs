@@ -9,14 +9,14 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::proxy::net::conn::{Alarm, Conn, with_scratch};
+use crate::proxy::net::conn::{Conn, with_scratch};
 use ostler_mail::machine::{Clock, Filter, Party, Pass, ProtocolViolation, Replies};
 
 /// The time limits of a pass-through.
@@ -77,7 +77,7 @@ where
         if is_stopping && filter.clock().0 != Clock::Message {
             return Poll::Ready(Ended::Stopping);
         }
-        timer.poll(cx, filter.clock(), &mut sides.client.conn.alarm).map(|clock| {
+        timer.poll(cx, filter.clock(), sides.client.conn).map(|clock| {
             let late = match clock {
                 Clock::ClientIdle => Party::Client,
                 Clock::Reply => Party::Server,
@@ -126,24 +126,16 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Side<'a, S> {
     /// Sends what is pending. Ready once everything has left.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.sent < self.pending.len() {
-            match Pin::new(&mut self.conn.stream).poll_write(cx, &self.pending[self.sent..])? {
-                Poll::Ready(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                Poll::Ready(n) => {
-                    self.sent += n;
-                    self.unflushed = true;
-                }
-                Poll::Pending => return Poll::Pending,
-            }
+            self.sent += ready!(self.conn.poll_write(cx, &self.pending[self.sent..]))?;
+            self.unflushed = true;
         }
         if !self.pending.is_empty() {
             self.pending = Vec::new();
             self.sent = 0;
         }
         if self.unflushed {
-            match Pin::new(&mut self.conn.stream).poll_flush(cx)? {
-                Poll::Ready(()) => self.unflushed = false,
-                Poll::Pending => return Poll::Pending,
-            }
+            ready!(self.conn.poll_flush(cx))?;
+            self.unflushed = false;
         }
         Poll::Ready(Ok(()))
     }
@@ -151,14 +143,9 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Side<'a, S> {
     /// Sends octets unchanged, after whatever is pending. What the socket does not take becomes pending.
     fn pass(&mut self, cx: &mut Context<'_>, mut bytes: &[u8]) -> io::Result<()> {
         while self.pending.is_empty() && !bytes.is_empty() {
-            match Pin::new(&mut self.conn.stream).poll_write(cx, bytes)? {
-                Poll::Ready(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Poll::Ready(n) => {
-                    self.unflushed = true;
-                    bytes = &bytes[n..];
-                }
-                Poll::Pending => break,
-            }
+            let Poll::Ready(written) = self.conn.poll_write(cx, bytes)? else { break };
+            self.unflushed = true;
+            bytes = &bytes[written..];
         }
         self.pending.extend_from_slice(bytes);
         Ok(())
@@ -230,7 +217,7 @@ where
             Pumped::TargetFailed => Moved::Ended(Ended::ServerGone),
             Pumped::SourceEnded => {
                 let mut say = Replies::default();
-                let rest = std::mem::take(&mut client.conn.input);
+                let rest = client.conn.take_unused();
                 *waits_for_answers = filter.client_ended(&rest, &mut say);
                 server.pending.append(&mut say.server);
                 if *waits_for_answers { Moved::Yes } else { Moved::Ended(Ended::ClientGone) }
@@ -290,38 +277,37 @@ where
     A: AsyncRead + AsyncWrite + Unpin,
     B: AsyncRead + AsyncWrite + Unpin,
 {
-    if !from.conn.input.is_empty() && !from.starved {
-        let input = std::mem::take(&mut from.conn.input);
+    if !from.conn.unused().is_empty() && !from.starved {
+        let input = from.conn.take_unused();
         let handled = match show_to_filter(cx, from, to, &input, &mut look, direction) {
             Ok(handled) => handled,
             Err(breach) => return Pumped::Breach(breach),
         };
-        // A copy of the rest, not a drained buffer: an idle connection holds no memory.
-        from.conn.input = if handled.octets == 0 { input } else { input[handled.octets..].to_vec() };
+        from.conn.put_back(input, handled.octets);
         return handled.into();
     }
-    if from.conn.ended {
+    if from.conn.has_ended() {
         return Pumped::SourceEnded;
     }
     with_scratch(|scratch| {
         let mut buffer = ReadBuf::new(scratch);
-        if read_available(cx, from.conn, &mut buffer).is_err() {
+        if from.conn.poll_read_available(cx, &mut buffer).is_err() {
             return Pumped::SourceFailed;
         }
         let read = buffer.filled();
         if read.is_empty() {
-            return if from.conn.ended { Pumped::Moved } else { Pumped::Waiting };
+            return if from.conn.has_ended() { Pumped::Moved } else { Pumped::Waiting };
         }
-        if !from.conn.input.is_empty() {
+        if !from.conn.unused().is_empty() {
             // The filter waits for the rest of something: show it both parts together, in the next round.
             from.starved = false;
-            from.conn.input.extend_from_slice(read);
+            from.conn.add_unused(read);
             return Pumped::Moved;
         }
         match show_to_filter(cx, from, to, read, &mut look, direction) {
             Err(breach) => Pumped::Breach(breach),
             Ok(handled) => {
-                from.conn.input.extend_from_slice(&read[handled.octets..]);
+                from.conn.add_unused(&read[handled.octets..]);
                 handled.into()
             }
         }
@@ -371,32 +357,6 @@ where
     Ok(handled)
 }
 
-/// The room that one more read needs: a TLS record's 16 KiB and a little.
-const READ_ROOM_OCTETS: usize = 16 * 1024 + 512;
-
-/// Reads as much as is there: one read brings one TLS record, and one write of four records is cheaper than four writes.
-/// Notes the end of the stream in the connection. An error after some octets counts as the end: TLS cut off without its
-/// close_notify comes as an error, and whether that matters the filter's state tells.
-fn read_available<S>(cx: &mut Context<'_>, conn: &mut Conn<S>, buffer: &mut ReadBuf<'_>) -> io::Result<()>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    while !conn.ended && buffer.remaining() >= READ_ROOM_OCTETS {
-        let before = buffer.filled().len();
-        match Pin::new(&mut conn.stream).poll_read(cx, buffer) {
-            Poll::Pending => break,
-            Poll::Ready(Ok(())) => conn.ended = buffer.filled().len() == before,
-            Poll::Ready(Err(error)) => {
-                conn.ended = true;
-                if before == 0 {
-                    return Err(error);
-                }
-            }
-        }
-    }
-    Ok(())
-}
-
 /// The running time limit.
 struct Timer {
     limits: Limits,
@@ -409,12 +369,16 @@ impl Timer {
         Self { limits, running, ends: Instant::now() + limits.of(running.0) }
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>, clock: (Clock, u64), alarm: &mut Alarm) -> Poll<Clock> {
+    /// `conn` lends its alarm: either connection would do.
+    fn poll<S>(&mut self, cx: &mut Context<'_>, clock: (Clock, u64), conn: &mut Conn<S>) -> Poll<Clock>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
         if clock != self.running {
             self.running = clock;
             self.ends = Instant::now() + self.limits.of(clock.0);
         }
-        alarm.poll(cx, self.ends).map(|()| self.running.0)
+        conn.poll_deadline(cx, self.ends).map(|()| self.running.0)
     }
 }
 

@@ -66,7 +66,7 @@ impl<L: Login> Prepared<L> {
                 let step = login.on_secret(secret);
                 let at = upstream.at.clone();
                 let (mut upstream, ready) = drive(dialer, upstream, &mut login, step, timeouts).await?;
-                upstream.echo = login.echo();
+                upstream.redaction = login.redaction();
                 let asked_twice = || Failure::ProtocolViolation { at, what: "it wants a second sign-in".into() };
                 Ok((upstream, ready.ok_or_else(asked_twice)?))
             }
@@ -152,7 +152,7 @@ pub async fn hear(
         Some(Err(_) | Ok(Read::End(_))) => Err(Failure::Lost { at: at(), waiting }),
         Some(Ok(Read::TooLong(too_long))) => Err(Failure::ProtocolViolation { at: at(), what: too_long.to_string() }),
         Some(Ok(Read::Line(line))) => {
-            let line = upstream.echo.as_ref().and_then(|echo| echo.taken_out(&line)).unwrap_or(line);
+            let line = upstream.redaction.as_ref().and_then(|redaction| redaction.redact_line(&line)).unwrap_or(line);
             // An answer to a sign-in may repeat the secret; whoever knows it shows the line.
             if waiting != Waiting::SignIn {
                 debug!("{}: S: {}", upstream.at.host, line.printable());

@@ -130,7 +130,7 @@ impl SmtpDialogue {
     async fn send_body(&mut self, session: &mut Session, client: &mut ClientConn) -> Next {
         let Some(transaction) = self.front.transaction() else { return After::Gone };
         let (account, size) = (Arc::clone(&transaction.account), transaction.mail.size);
-        let recipients = transaction.accepted.len();
+        let recipients = transaction.recipients;
         let reply = self.provider.submit(session, EnvelopeCommand::Data).await;
         if has_early_input(client).await {
             // Whatever the reply is, what has come is a body and must never be heard as commands.
@@ -146,9 +146,9 @@ impl SmtpDialogue {
             return After::Gone;
         }
         session.messages_begun += 1;
-        session.progress.begin(session.messages_begun, None, size);
+        session.progress.begin_message(session.messages_begun, None, size);
         let Some((reply, octets)) = self.provider.body(session, client).await else { return After::Gone };
-        session.progress.rest();
+        session.progress.clear();
         let account = account.name.clone();
         session.engine.events.publish(if reply.is_ok() {
             Event::Sent { account, recipients, octets }

@@ -226,7 +226,7 @@ pub enum Alias {
 
 impl Alias {
     /// Whether `address` (any letter case) is meant.
-    pub fn covers(&self, address: &str) -> bool {
+    pub(crate) fn covers(&self, address: &str) -> bool {
         match self {
             Self::Address(own) => own.eq_ignore_ascii_case(address),
             Self::Domain(domain) => address.rsplit_once('@').is_some_and(|(_, d)| d.eq_ignore_ascii_case(domain)),
@@ -415,7 +415,7 @@ impl Settings {
 
     /// The port to name to a client that connected to another protocol's door: the account's where it is known, else a
     /// shared one. `None`: there is no such door, or the system picks its port.
-    pub fn port_for(&self, protocol: Protocol, account: Option<&Account>) -> Option<u16> {
+    pub(crate) fn port_for(&self, protocol: Protocol, account: Option<&Account>) -> Option<u16> {
         let common = || self.doors.iter().find(|door| door.protocol == protocol && door.account.is_none());
         let door = account.and_then(|account| self.door_for(protocol, account)).or_else(common)?;
         Some(door.address.port()).filter(|port| *port != 0)

@@ -11,7 +11,7 @@ use crate::failure::Failure;
 /// The account that a client means by a user name: an account's name, address, alias or provider user name in any letter
 /// case, also with `%` or `#` for `@`, and with `@` and a name of this computer appended (Eudora writes
 /// `ann@optonline.net@127.0.0.1`).
-pub fn by_user_name(accounts: &[Arc<Account>], given: &str) -> Result<Arc<Account>, Failure> {
+pub(crate) fn by_user_name(accounts: &[Arc<Account>], given: &str) -> Result<Arc<Account>, Failure> {
     let given = given.trim();
     let mut spellings = vec![given.to_owned()];
     if let Some((name, host)) = given.rsplit_once('@')
@@ -34,7 +34,7 @@ pub fn by_user_name(accounts: &[Arc<Account>], given: &str) -> Result<Arc<Accoun
 
 /// The account that sends for an address when neither door nor AUTH has decided: its owner, else the default account, else
 /// the only account there is.
-pub fn by_sender(accounts: &[Arc<Account>], sender: &str) -> Result<Arc<Account>, Failure> {
+pub(crate) fn by_sender(accounts: &[Arc<Account>], sender: &str) -> Result<Arc<Account>, Failure> {
     let owner = (!sender.is_empty()).then(|| {
         // An account's own address comes before another's `*@domain`.
         accounts

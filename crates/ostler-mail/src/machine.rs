@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use crate::client_fault::{ClientMisconfiguration, Misuse};
 use crate::command;
 use crate::failure::{Failure, Waiting, one_line};
-use crate::sasl::Echo;
+use crate::sasl::Redaction;
 use crate::secret::Secret;
 use crate::wire::{AUTH_LINE, COMMAND_LINE, Line};
 use crate::words::Words;
@@ -85,7 +85,7 @@ impl Outgoing {
     }
 
     /// A line that holds a secret; CR LF is added.
-    pub fn secret_line(parts: &[&[u8]], shown: &'static str) -> Self {
+    pub(crate) fn secret_line(parts: &[&[u8]], shown: &'static str) -> Self {
         let mut line = Zeroizing::new(Vec::with_capacity(parts.iter().map(|p| p.len()).sum::<usize>() + 2));
         for part in parts {
             line.extend_from_slice(part);
@@ -139,8 +139,8 @@ pub trait Login {
     fn on_tls(&mut self) -> Step<Self::Ready>;
     /// A line of the server for the log, with stars for a secret that the server repeats.
     fn shown(&self, line: &Line) -> String;
-    /// What to star in everything the server says later; `None` if it was not given a secret.
-    fn echo(&self) -> Option<Echo>;
+    /// Takes the secret out of everything the server says later; `None` if the server was not given one.
+    fn redaction(&self) -> Option<Redaction>;
     /// The secret is here.
     fn on_secret(&mut self, secret: Arc<Secret>) -> Step<Self::Ready>;
 }

@@ -10,9 +10,9 @@ use crate::clock::Moment;
 /// seconds, and a client's patience is 25.
 const MAX_LEARNED_DELAY: Duration = Duration::from_secs(10);
 /// How long a client may be kept waiting for the answer to one command: Outlook Express 4 gives up after 30 s.
-pub const COMMAND_BUDGET: Duration = Duration::from_secs(25);
+const COMMAND_BUDGET: Duration = Duration::from_secs(25);
 /// The same for all the commands of one message, so that a list of recipients does not add up.
-pub const MESSAGE_BUDGET: Duration = Duration::from_secs(40);
+const MESSAGE_BUDGET: Duration = Duration::from_secs(40);
 /// The waits before the tries on a new connection. A log tailer looks every 5 s, some every 10.
 const RETRY_WAITS: [Duration; 5] = [
     Duration::from_secs(1),
@@ -136,18 +136,13 @@ impl Gate {
         self.last.and_then(|last| last.local)
     }
 
-    /// Whether the client has a session of its own open.
-    pub fn has_session(&self) -> bool {
-        self.open_sessions > 0
-    }
-
     /// The provider let a send in that it had refused, this long after the last login; the next one waits as long first.
     pub fn learn_delay(&mut self, after_login: Duration) {
         self.learned_delay = self.learned_delay.max(after_login.min(MAX_LEARNED_DELAY));
     }
 
     /// Whether a bare refusal may be taken for a shut gate now; a yes counts as having done so.
-    pub fn may_try_unclear_refusal(&mut self, now: Moment) -> bool {
+    pub(crate) fn may_try_unclear_refusal(&mut self, now: Moment) -> bool {
         let may = self
             .unclear_refusal_tried
             .is_none_or(|then| now.saturating_duration_since(then) >= UNCLEAR_REFUSAL_INTERVAL);
@@ -160,7 +155,7 @@ impl Gate {
 
 /// What stands between a refused command and its next try.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LoginState {
+pub(crate) enum LoginState {
     /// The last login is older than the refused connection, and was not made for it: log in first.
     Old,
     /// The login was made for this very connection: the provider may need time, another login at once changes nothing.
@@ -172,7 +167,7 @@ pub enum LoginState {
 
 /// The retries of one command that a shut gate refused: when to try again, and when to log in again.
 #[derive(Debug, Clone)]
-pub struct GateRetry {
+pub(crate) struct GateRetry {
     began: Moment,
     budget: Duration,
     reconnect_first: bool,
@@ -182,7 +177,7 @@ pub struct GateRetry {
 
 /// One try, on a new connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Try {
+pub(crate) struct Try {
     /// To be waited before anything else.
     pub wait: Duration,
     /// Whether the try has to come behind a login newer than the refusal.
@@ -192,14 +187,14 @@ pub struct Try {
 impl GateRetry {
     /// Begins when a command was refused that the client said at `began`; `spent` is the time the message's retries have
     /// taken already.
-    pub fn new(began: Moment, login: LoginState, spent: Duration) -> Self {
+    pub(crate) fn new(began: Moment, login: LoginState, spent: Duration) -> Self {
         let budget = COMMAND_BUDGET.min(MESSAGE_BUDGET.saturating_sub(spent));
         let (reconnect_first, login_first) = (login == LoginState::Untried, login != LoginState::New);
         Self { began, budget, reconnect_first, login_first, waits: 0 }
     }
 
     /// The next try; `None` when the client's patience is used up.
-    pub fn next(&mut self, now: Moment) -> Option<Try> {
+    pub(crate) fn next(&mut self, now: Moment) -> Option<Try> {
         let next = if self.reconnect_first {
             Try { wait: Duration::ZERO, login: false }
         } else if self.login_first {
@@ -217,12 +212,12 @@ impl GateRetry {
     }
 
     /// When the client's patience ends.
-    pub fn ends(&self) -> Option<Moment> {
+    pub(crate) fn ends(&self) -> Option<Moment> {
         self.began.checked_add(self.budget)
     }
 
     /// How long it has taken so far.
-    pub fn spent(&self, now: Moment) -> Duration {
+    pub(crate) fn spent(&self, now: Moment) -> Duration {
         now.saturating_duration_since(self.began)
     }
 }
@@ -274,12 +269,12 @@ mod tests {
     fn the_clients_own_session_is_the_login() {
         let mut gate = Gate::default();
         gate.logged_in(at(0), home(), None);
-        assert!(!gate.has_session());
+        assert!(gate.open_sessions == 0);
         gate.session_opened();
-        assert!(gate.has_session());
+        assert!(gate.open_sessions > 0);
         assert_eq!(gate.needs_login(at(9000), Fresh, secs(0), home()), LoginNeed::Holds(secs(0)));
         gate.session_closed(at(9000));
-        assert!(!gate.has_session());
+        assert!(gate.open_sessions == 0);
         assert_eq!(gate.needs_login(at(9030), Fresh, secs(60), home()), LoginNeed::Holds(secs(0)));
         assert_eq!(gate.needs_login(at(9061), Fresh, secs(60), home()), LoginNeed::LogIn);
     }

@@ -30,21 +30,21 @@ pub struct Mailbox {
 
 impl Progress {
     /// Message `number` of the session begins. `of_messages` and `of_octets` are the totals, where they are known.
-    pub fn begin(&self, number: u64, of_messages: Option<u64>, of_octets: Option<u64>) {
+    pub fn begin_message(&self, number: u64, of_messages: Option<u64>, of_octets: Option<u64>) {
         self.of_messages.store(of_messages.unwrap_or(0), Ordering::Relaxed);
         self.of_octets.store(of_octets.unwrap_or(0), Ordering::Relaxed);
         self.message.store(number, Ordering::Relaxed);
     }
 
     /// Sets the octets passed so far: of all messages of a fetch, of this message in a send.
-    pub fn passed(&self, octets: u64) {
+    pub fn set_octets(&self, octets: u64) {
         self.octets.store(octets, Ordering::Relaxed);
     }
 
     /// No message is under way now; the next one counts from zero.
-    pub fn rest(&self) {
-        self.begin(0, None, None);
-        self.passed(0);
+    pub fn clear(&self) {
+        self.begin_message(0, None, None);
+        self.set_octets(0);
     }
 
     /// The fields that a session has in `ostler status --json`, all null while no message is under way: `message`,
@@ -66,7 +66,7 @@ impl Progress {
 /// `3.1 of 9.8 MB`, or `3.1 MB` where the total is unknown.
 fn amount(octets: u64, of: Option<u64>) -> String {
     let (unit, name) = if of.unwrap_or(octets) < MEGABYTE { (1000, "KB") } else { (MEGABYTE, "MB") };
-    let said = |octets: u64| {
+    let shown = |octets: u64| {
         if unit == 1000 {
             octets.div_ceil(unit).to_string()
         } else {
@@ -74,8 +74,8 @@ fn amount(octets: u64, of: Option<u64>) -> String {
         }
     };
     match of {
-        Some(of) => format!("{} of {} {name}", said(octets), said(of)),
-        None => format!("{} {name}", said(octets)),
+        Some(of) => format!("{} of {} {name}", shown(octets), shown(of)),
+        None => format!("{} {name}", shown(octets)),
     }
 }
 
@@ -85,42 +85,45 @@ const MEGABYTE: u64 = 1_000_000;
 /// Predicts how many messages a client will fetch. A client that begins with message 1 of 40 will fetch 40, one that begins
 /// with 38 will fetch 3. No total is predicted for a client that goes backwards or gives no readable number.
 #[derive(Debug, Default)]
-pub struct Course {
+pub(crate) struct FetchForecast {
     mailbox: Option<Mailbox>,
-    begun: u64,
-    last: u64,
+    /// How many messages the client has begun to fetch.
+    fetches: u64,
+    last_number: u64,
     /// Every message so far was fetched in order from the first, so the mailbox's octets are the fetch's.
     is_whole: bool,
-    wanders: bool,
+    /// The client has fetched a message again, or an earlier one, or one without a readable number.
+    goes_back: bool,
 }
 
-impl Course {
-    /// Takes note of what the provider has told the client about the mailbox.
-    pub fn know(&mut self, mailbox: Mailbox) {
+impl FetchForecast {
+    /// The provider has told the client this about the mailbox.
+    pub(crate) fn set_mailbox(&mut self, mailbox: Mailbox) {
         let octets = self.mailbox.map_or(0, |known| known.octets);
         // UIDL has no sizes; sizes known from STAT or LIST stay.
         self.mailbox = Some(Mailbox { octets: if mailbox.octets == 0 { octets } else { mailbox.octets }, ..mailbox });
     }
 
     /// The client fetches the message of this number; 0 if the number is unreadable.
-    pub fn begin(&mut self, number: u64, progress: &Progress) {
-        self.begun += 1;
-        self.wanders |= number <= self.last;
-        self.is_whole = number == self.begun && (self.is_whole || self.begun == 1);
-        self.last = number;
-        let mailbox = self.mailbox.filter(|mailbox| !self.wanders && number <= mailbox.messages);
-        let of_messages = mailbox.map(|mailbox| self.begun + mailbox.messages - number);
+    pub(crate) fn begin_fetch(&mut self, number: u64, progress: &Progress) {
+        self.fetches += 1;
+        self.goes_back |= number <= self.last_number;
+        self.is_whole = number == self.fetches && (self.is_whole || self.fetches == 1);
+        self.last_number = number;
+        let mailbox = self.mailbox.filter(|mailbox| !self.goes_back && number <= mailbox.messages);
+        let of_messages = mailbox.map(|mailbox| self.fetches + mailbox.messages - number);
         let of_octets = mailbox.filter(|_| self.is_whole).map(|mailbox| mailbox.octets);
-        progress.begin(self.begun, of_messages, of_octets);
+        progress.begin_message(self.fetches, of_messages, of_octets);
     }
 }
 
 /// Counts the messages and octets in the answer to LIST or UIDL while it passes, however it is cut.
 #[derive(Debug, Default)]
-pub struct Listing {
-    seen: Mailbox,
+pub(crate) struct Listing {
+    totals: Mailbox,
     field: Field,
-    number: u64,
+    /// The size in this line, as far as its digits have passed.
+    size: u64,
 }
 
 /// The place of the next octet in a line of the list.
@@ -134,22 +137,22 @@ enum Field {
 }
 
 impl Listing {
-    /// Counts the next octets. The final `.` line is not passed here.
-    pub fn pass(&mut self, text: &[u8]) {
+    /// Counts the next octets. The final `.` adds nothing.
+    pub(crate) fn count(&mut self, text: &[u8]) {
         for octet in text {
             self.field = match (self.field, octet) {
                 (Field::Number | Field::Size | Field::Rest, b'\n') => {
-                    self.seen.octets = self.seen.octets.saturating_add(std::mem::take(&mut self.number));
+                    self.totals.octets = self.totals.octets.saturating_add(std::mem::take(&mut self.size));
                     Field::Start
                 }
                 (Field::Start, b'0'..=b'9') => {
-                    self.seen.messages = self.seen.messages.saturating_add(1);
+                    self.totals.messages = self.totals.messages.saturating_add(1);
                     Field::Number
                 }
                 (Field::Number, b'0'..=b'9') => Field::Number,
                 (Field::Number, b' ') => Field::Size,
                 (Field::Size, b'0'..=b'9') => {
-                    self.number = self.number.saturating_mul(10).saturating_add(u64::from(octet - b'0'));
+                    self.size = self.size.saturating_mul(10).saturating_add(u64::from(octet - b'0'));
                     Field::Size
                 }
                 (Field::Start, b'\n') => Field::Start,
@@ -159,13 +162,13 @@ impl Listing {
     }
 
     /// The totals at the end of the list. `has_sizes` is true for LIST; the names in UIDL may consist of digits too.
-    pub fn mailbox(&self, has_sizes: bool) -> Mailbox {
-        Mailbox { octets: if has_sizes { self.seen.octets } else { 0 }, ..self.seen }
+    pub(crate) fn mailbox(&self, has_sizes: bool) -> Mailbox {
+        Mailbox { octets: if has_sizes { self.totals.octets } else { 0 }, ..self.totals }
     }
 }
 
 /// Reads the answer to STAT (RFC 1939, section 5): `+OK 40 9876543`.
-pub fn stat(answer: &[u8]) -> Option<Mailbox> {
+pub(crate) fn parse_stat(answer: &[u8]) -> Option<Mailbox> {
     let text = std::str::from_utf8(answer).ok()?;
     let mut words = text.split_ascii_whitespace().skip(1);
     Some(Mailbox { messages: words.next()?.parse().ok()?, octets: words.next()?.parse().ok()? })
@@ -183,34 +186,34 @@ mod tests {
     fn it_is_said_as_far_as_it_is_known() {
         let progress = Progress::default();
         assert_eq!(words(&progress), "-");
-        progress.begin(3, None, None);
-        progress.passed(1_249_999);
+        progress.begin_message(3, None, None);
+        progress.set_octets(1_249_999);
         assert_eq!(words(&progress), "message 3, 1.2 MB");
-        progress.begin(12, Some(40), Some(9_800_000));
-        progress.passed(3_123_456);
+        progress.begin_message(12, Some(40), Some(9_800_000));
+        progress.set_octets(3_123_456);
         assert_eq!(words(&progress), "message 12 of 40, 3.1 of 9.8 MB");
         // Longer than was said.
-        progress.passed(9_900_001);
+        progress.set_octets(9_900_001);
         assert_eq!(words(&progress), "message 12 of 40, 9.9 of 9.9 MB");
-        progress.begin(1, Some(1), Some(1500));
-        progress.passed(1);
+        progress.begin_message(1, Some(1), Some(1500));
+        progress.set_octets(1);
         assert_eq!(words(&progress), "message 1 of 1, 1 of 2 KB");
         assert_eq!(progress.document()["of_octets"], 1500);
-        progress.begin(1, Some(1), Some(MEGABYTE));
+        progress.begin_message(1, Some(1), Some(MEGABYTE));
         assert_eq!(words(&progress), "message 1 of 1, 0.0 of 1.0 MB");
-        progress.rest();
+        progress.clear();
         assert_eq!(words(&progress), "-");
         assert!(progress.document()["octets"].is_null());
     }
 
     /// What the client fetches, with a mailbox of 40 messages and 9.8 MB.
-    fn course(numbers: &[u64]) -> Vec<String> {
-        let (mut course, progress) = (Course::default(), Progress::default());
-        course.know(Mailbox { messages: 40, octets: 9_800_000 });
+    fn forecast(numbers: &[u64]) -> Vec<String> {
+        let (mut forecast, progress) = (FetchForecast::default(), Progress::default());
+        forecast.set_mailbox(Mailbox { messages: 40, octets: 9_800_000 });
         numbers
             .iter()
             .map(|number| {
-                course.begin(*number, &progress);
+                forecast.begin_fetch(*number, &progress);
                 words(&progress)
             })
             .collect()
@@ -218,15 +221,15 @@ mod tests {
 
     #[test]
     fn how_many_there_will_be_follows_from_where_the_client_begins() {
-        assert_eq!(course(&[1, 2]), ["message 1 of 40, 0.0 of 9.8 MB", "message 2 of 40, 0.0 of 9.8 MB"]);
+        assert_eq!(forecast(&[1, 2]), ["message 1 of 40, 0.0 of 9.8 MB", "message 2 of 40, 0.0 of 9.8 MB"]);
         // The rest of the mailbox, as programs do that leave mail on the server.
-        assert_eq!(course(&[38, 39, 40]), ["message 1 of 3, 0 KB", "message 2 of 3, 0 KB", "message 3 of 3, 0 KB"]);
-        assert_eq!(course(&[1, 3])[1], "message 2 of 39, 0 KB");
+        assert_eq!(forecast(&[38, 39, 40]), ["message 1 of 3, 0 KB", "message 2 of 3, 0 KB", "message 3 of 3, 0 KB"]);
+        assert_eq!(forecast(&[1, 3])[1], "message 2 of 39, 0 KB");
         // Backwards, twice the same, beyond the end, no number.
-        assert_eq!(course(&[40, 39, 38])[1..], ["message 2, 0 KB", "message 3, 0 KB"]);
-        assert_eq!(course(&[1, 1])[1], "message 2, 0 KB");
-        assert_eq!(course(&[u64::MAX])[0], "message 1, 0 KB");
-        assert_eq!(course(&[0])[0], "message 1, 0 KB");
+        assert_eq!(forecast(&[40, 39, 38])[1..], ["message 2, 0 KB", "message 3, 0 KB"]);
+        assert_eq!(forecast(&[1, 1])[1], "message 2, 0 KB");
+        assert_eq!(forecast(&[u64::MAX])[0], "message 1, 0 KB");
+        assert_eq!(forecast(&[0])[0], "message 1, 0 KB");
     }
 
     #[test]
@@ -234,27 +237,27 @@ mod tests {
         let text = b"1 120\r\n2 200 (seen)\r\n.\r\n";
         for size in 1..text.len() {
             let mut listing = Listing::default();
-            text.chunks(size).for_each(|chunk| listing.pass(chunk));
+            text.chunks(size).for_each(|chunk| listing.count(chunk));
             assert_eq!(listing.mailbox(true), Mailbox { messages: 2, octets: 320 }, "{size}");
             assert_eq!(listing.mailbox(false), Mailbox { messages: 2, octets: 0 });
         }
         let mut odd = Listing::default();
-        odd.pass(b"\n10 120\n11 5\n");
+        odd.count(b"\n10 120\n11 5\n");
         assert_eq!(odd.mailbox(true), Mailbox { messages: 2, octets: 125 });
         let mut hostile = Listing::default();
-        hostile.pass(b"\r\nx 1\r\n1 99999999999999999999999999\r\n2 99999999999999999999999999\r\n1\r\n");
+        hostile.count(b"\r\nx 1\r\n1 99999999999999999999999999\r\n2 99999999999999999999999999\r\n1\r\n");
         assert_eq!(hostile.mailbox(true), Mailbox { messages: 3, octets: u64::MAX });
     }
 
     #[test]
     fn names_take_no_sizes_away() {
-        let (mut course, progress) = (Course::default(), Progress::default());
-        course.know(stat(b"+OK 2 320\r\n").unwrap());
-        course.know(Mailbox { messages: 2, octets: 0 });
-        course.begin(1, &progress);
+        let (mut forecast, progress) = (FetchForecast::default(), Progress::default());
+        forecast.set_mailbox(parse_stat(b"+OK 2 320\r\n").unwrap());
+        forecast.set_mailbox(Mailbox { messages: 2, octets: 0 });
+        forecast.begin_fetch(1, &progress);
         assert_eq!(words(&progress), "message 1 of 2, 0 of 1 KB");
         for nonsense in [&b"+OK\r\n"[..], b"+OK two 3\r\n", b"+OK 2\r\n", b"+OK 2 -3\r\n", b"+OK \xff 3\r\n"] {
-            assert_eq!(stat(nonsense), None);
+            assert_eq!(parse_stat(nonsense), None);
         }
     }
 }

@@ -101,11 +101,6 @@ impl Reply {
         (250..260).contains(&self.code)
     }
 
-    /// 4xx.
-    pub fn is_temporary(&self) -> bool {
-        (400..500).contains(&self.code)
-    }
-
     /// All lines joined by blanks, an enhanced code repeated on every line (RFC 2034) kept once. Servers wrap in
     /// mid-phrase, so only the whole can be understood.
     pub fn text(&self) -> String {
@@ -329,19 +324,19 @@ mod tests {
     }
 
     #[test]
-    fn yes_no_and_not_now_are_told_apart_by_the_code() {
+    fn yes_and_no_are_told_apart_by_the_code() {
         let kind = |code| {
             let reply = Reply::new(code, "");
-            (reply.is_ok(), reply.is_yes(), reply.is_temporary())
+            (reply.is_ok(), reply.is_yes())
         };
         for code in [250, 251, 259] {
-            assert_eq!(kind(code), (true, true, false), "{code}");
+            assert_eq!(kind(code), (true, true), "{code}");
         }
         for code in [200, 220, 235, 249, 260, 299] {
-            assert_eq!(kind(code), (true, false, false), "{code}");
+            assert_eq!(kind(code), (true, false), "{code}");
         }
-        for (code, temporary) in [(354, false), (399, false), (400, true), (499, true), (500, false), (599, false)] {
-            assert_eq!(kind(code), (false, false, temporary), "{code}");
+        for code in [354, 399, 400, 499, 500, 599] {
+            assert_eq!(kind(code), (false, false), "{code}");
         }
     }
 

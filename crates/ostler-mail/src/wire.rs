@@ -13,7 +13,7 @@ use memchr::{memchr, memchr2};
 /// clients send longer ones; AUTH has a limit of its own.
 pub const COMMAND_LINE: usize = 4096;
 /// The longest line of an authentication exchange (RFC 4954, section 4).
-pub const AUTH_LINE: usize = 12_288;
+pub(crate) const AUTH_LINE: usize = 12_288;
 /// The longest reply line taken from a provider. RFC 5321 says 512; real servers exceed it in refusals.
 pub const REPLY_LINE: usize = 4096;
 /// The most lines of one reply. Real replies have about twenty; the limit bounds a hostile server.

@@ -18,26 +18,29 @@ use tokio_rustls::client::TlsStream;
 
 use ostler_mail::wire::{Line, TooLong, take_line};
 
-/// How much is read at once. One buffer serves all connections of a thread, so an idle connection owns none; 64 KiB
-/// halves the system calls against 16.
-pub(crate) const SCRATCH: usize = 64 * 1024;
+/// How much is read at once. One buffer serves all connections of a thread, so an idle connection owns none. 64 KiB need
+/// half the system calls of 16 KiB.
+const SCRATCH_OCTETS: usize = 64 * 1024;
 
-/// How much of what is sent may wait in the system without having left, in octets. Without a limit Linux takes some megabytes
-/// and asks for more when a third of them is gone: a peer that takes mail slowly but steadily, such as a program at the end of
-/// a modem, seems to take none for minutes, and each such peer costs these megabytes.
+/// The room that one more read needs: a TLS record's 16 KiB (RFC 8446, 5.1) and a little.
+const READ_ROOM_OCTETS: usize = 16 * 1024 + 512;
+
+/// How much may wait unsent in the system. Without a limit Linux takes some megabytes and asks for more when a third of them
+/// has left. A peer that reads slowly but steadily, such as a program behind a modem, then seems to read nothing for minutes,
+/// and each such peer costs these megabytes.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-const UNSENT: u32 = 128 * 1024;
+const MAX_UNSENT_OCTETS: u32 = 128 * 1024;
 
-/// Makes a connection one that sends at once and shows how it gets on.
+/// Makes a connection send at once, and keep little that is unsent in the system.
 pub fn tune(tcp: &TcpStream) {
     // Nagle's algorithm and delayed acknowledgements together cost 40 ms a command.
     let _ = tcp.set_nodelay(true);
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    let _ = SockRef::from(tcp).set_tcp_notsent_lowat(UNSENT);
+    let _ = SockRef::from(tcp).set_tcp_notsent_lowat(MAX_UNSENT_OCTETS);
 }
 
 thread_local! {
-    static READ: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH].into_boxed_slice());
+    static READ: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH_OCTETS].into_boxed_slice());
     /// A second one: TLS reads into the first while its records come through this one, which is lent to the connection
     /// that is being read.
     static RECORDS: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
@@ -59,12 +62,13 @@ pub enum Read {
     TooLong(TooLong),
 }
 
-/// A stream and its unused input. Only `net` and `relay` touch the fields.
+/// A stream and its unused input.
 pub struct Conn<S> {
-    pub(in crate::proxy) stream: S,
-    pub(in crate::proxy) input: Vec<u8>,
-    pub(in crate::proxy) ended: bool,
-    pub(in crate::proxy) alarm: Alarm,
+    stream: S,
+    input: Vec<u8>,
+    /// The other side has closed or broken the connection.
+    ended: bool,
+    alarm: Alarm,
 }
 
 /// A client's connection. What stands between its socket and its protocol, such as TLS or a header that names the real
@@ -101,7 +105,7 @@ impl Conn<Stream> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
-    /// Takes a stream over.
+    /// Takes over a stream.
     pub fn new(stream: S) -> Self {
         Self { stream, input: Vec::new(), ended: false, alarm: Alarm::default() }
     }
@@ -116,13 +120,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         std::mem::take(&mut self.input)
     }
 
-    /// Takes the first `octets` of it.
+    /// Gives back input that was taken, without its first `used` octets. The rest is copied into a buffer of its own size, so
+    /// that an idle connection does not hold on to a large one.
+    pub(in crate::proxy) fn put_back(&mut self, input: Vec<u8>, used: usize) {
+        self.input = if used == 0 { input } else { input[used..].to_vec() };
+    }
+
+    /// Adds octets that were read and not used.
+    pub(in crate::proxy) fn add_unused(&mut self, octets: &[u8]) {
+        self.input.extend_from_slice(octets);
+    }
+
+    /// Takes the first `octets` of the unused input.
     pub fn take_front(&mut self, octets: usize) -> Vec<u8> {
         let rest = self.input.split_off(octets.min(self.input.len()));
         std::mem::replace(&mut self.input, rest)
     }
 
-    /// Takes the first whole line of it, if there is one.
+    /// Takes the first whole line of the unused input, if there is one.
     pub fn take_line(&mut self, limit: usize) -> Result<Option<Line>, TooLong> {
         take_line(&mut self.input, limit)
     }
@@ -137,7 +152,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         poll_fn(|cx| self.poll_fill(cx)).await
     }
 
-    /// The same until `deadline`; `None` when it has passed.
+    /// Reads more, as [`fill`](Self::fill), until `deadline`; `None` when it has passed.
     pub async fn fill_until(&mut self, deadline: Instant) -> Option<io::Result<bool>> {
         let mut alarm = std::mem::take(&mut self.alarm);
         let filled = alarm.within(deadline, self.fill()).await;
@@ -172,7 +187,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         }
     }
 
-    /// The same until `deadline`; `None` when it has passed.
+    /// The next line, as [`read_line`](Self::read_line), until `deadline`; `None` when it has passed.
     pub async fn read_line_until(&mut self, limit: usize, deadline: Instant) -> Option<io::Result<Read>> {
         let mut alarm = std::mem::take(&mut self.alarm);
         let read = alarm.within(deadline, self.read_line(limit)).await;
@@ -180,7 +195,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         read
     }
 
-    /// Sends all of it, now.
+    /// Sends all the octets, now.
     pub async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes).await?;
         self.stream.flush().await
@@ -200,10 +215,66 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
     }
 }
 
+/// What `relay` needs, which drives two connections in one poll.
+impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
+    /// Whether the other side has closed or broken the connection. Some of its input may still be unused.
+    pub(in crate::proxy) fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Reads into `buffer` as much as is there: one read brings one TLS record, and one write of four records is cheaper than
+    /// four writes. An error after some octets counts as the end: TLS that was cut off without its close_notify comes as an
+    /// error, and the filter knows whether that matters.
+    pub(in crate::proxy) fn poll_read_available(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> io::Result<()> {
+        while !self.ended && buffer.remaining() >= READ_ROOM_OCTETS {
+            let before = buffer.filled().len();
+            match Pin::new(&mut self.stream).poll_read(cx, buffer) {
+                Poll::Pending => break,
+                Poll::Ready(Ok(())) => self.ended = buffer.filled().len() == before,
+                Poll::Ready(Err(error)) => {
+                    self.ended = true;
+                    if before == 0 {
+                        return Err(error);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes some of the octets, at least one.
+    pub(in crate::proxy) fn poll_write(&mut self, cx: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
+        match ready!(Pin::new(&mut self.stream).poll_write(cx, octets))? {
+            0 => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+            written => Poll::Ready(Ok(written)),
+        }
+    }
+
+    /// Sends what TLS still holds back.
+    pub(in crate::proxy) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    /// Ready when `deadline` has passed.
+    pub(in crate::proxy) fn poll_deadline(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
+        self.alarm.poll(cx, deadline)
+    }
+
+    /// The stream itself, for tests that look at what was written to it.
+    #[cfg(test)]
+    pub(in crate::proxy) fn stream(&self) -> &S {
+        &self.stream
+    }
+}
+
 /// The time limit of whatever a connection waits for. The runtime's timer is only touched when a limit begins that ends
 /// before the one that is set, for that costs a system call, and most limits end later than the last one.
 #[derive(Default)]
-pub(crate) struct Alarm(Option<Pin<Box<Sleep>>>);
+struct Alarm(Option<Pin<Box<Sleep>>>);
 
 impl Alarm {
     /// What the future gives, until `deadline`; `None` when it has passed.
@@ -217,7 +288,7 @@ impl Alarm {
     }
 
     /// Ready when `deadline` has passed.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
+    fn poll(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
         let sleep = self.0.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
         if deadline < sleep.deadline() {
             sleep.as_mut().reset(deadline);
@@ -232,7 +303,7 @@ impl Alarm {
     }
 }
 
-/// The way to a provider.
+/// The stream to a provider.
 pub enum Stream {
     /// Without TLS: before STARTTLS, or because the settings say so.
     Plain(ReadAhead),
@@ -273,7 +344,7 @@ impl AsyncWrite for Stream {
 }
 
 /// A TCP connection that is read in large pieces even by a reader that asks for small ones, as rustls does (4 KiB at a
-/// time: five system calls for one record). It has a buffer only as long as something in it is unused.
+/// time: five system calls for one record). It holds a buffer only while some of its octets are unread.
 pub struct ReadAhead {
     tcp: TcpStream,
     ahead: Vec<u8>,
@@ -281,7 +352,7 @@ pub struct ReadAhead {
 }
 
 impl ReadAhead {
-    /// Takes a connection over.
+    /// Takes over a connection.
     pub fn new(tcp: TcpStream) -> Self {
         Self { tcp, ahead: Vec::new(), unread: 0..0 }
     }
@@ -291,7 +362,7 @@ impl ReadAhead {
         !self.unread.is_empty()
     }
 
-    /// The connection itself.
+    /// The connection below.
     pub fn tcp(&self) -> &TcpStream {
         &self.tcp
     }
@@ -301,11 +372,11 @@ impl AsyncRead for ReadAhead {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if !this.has_unread() {
-            if buffer.remaining() >= SCRATCH / 2 {
+            if buffer.remaining() >= SCRATCH_OCTETS / 2 {
                 return Pin::new(&mut this.tcp).poll_read(cx, buffer);
             }
             let mut lent = RECORDS.take();
-            lent.resize(SCRATCH, 0);
+            lent.resize(SCRATCH_OCTETS, 0);
             let mut read = ReadBuf::new(&mut lent);
             let polled = Pin::new(&mut this.tcp).poll_read(cx, &mut read);
             this.unread = 0..read.filled().len();

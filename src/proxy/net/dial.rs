@@ -71,8 +71,8 @@ pub struct Upstream {
     pub local: Option<IpAddr>,
     /// The provider's address.
     pub peer: SocketAddr,
-    /// Replaces the secret by stars in whatever the server says. Set once the server has been given the secret.
-    pub echo: Option<ostler_mail::sasl::Echo>,
+    /// Takes the secret out of whatever the server says. Set once the server has been given the secret.
+    pub redaction: Option<ostler_mail::sasl::Redaction>,
     trust: Trust,
 }
 
@@ -191,9 +191,9 @@ impl Dialer {
     /// Wraps a connection in verified TLS. Unread input is an error: it came in clear, so an attacker may have sent it
     /// (STARTTLS injection, CVE-2011-0411).
     pub async fn start_tls(&self, upstream: Upstream, timeouts: &Timeouts) -> Result<Upstream, Failure> {
-        let Upstream { conn, at, local, peer, echo, trust } = upstream;
-        let unread = !conn.input.is_empty();
-        let Stream::Plain(stream) = conn.stream else {
+        let Upstream { conn, at, local, peer, redaction, trust } = upstream;
+        let unread = !conn.unused().is_empty();
+        let Stream::Plain(stream) = conn.into_stream() else {
             return Err(Failure::Tls { at, reason: "it is on already".into() });
         };
         if unread || stream.has_unread() {
@@ -207,7 +207,7 @@ impl Dialer {
             Err(_) => Err(Failure::TimedOut { at, waiting: Waiting::Tls, after: timeouts.tls }),
             Ok(Err(error)) => Err(handshake_failure(&error, at)),
             Ok(Ok(stream)) => {
-                Ok(Upstream { conn: Conn::new(Stream::Tls(Box::new(stream))), at, local, peer, echo, trust })
+                Ok(Upstream { conn: Conn::new(Stream::Tls(Box::new(stream))), at, local, peer, redaction, trust })
             }
         }
     }
@@ -224,7 +224,7 @@ async fn connect_to(server: &Server, address: IpAddr, limit: Duration, route: Ro
     tune(&tcp);
     let local = tcp.local_addr().ok().map(|a| a.ip());
     let conn = Conn::new(Stream::Plain(ReadAhead::new(tcp)));
-    Ok(Upstream { conn, at, local, peer, echo: None, trust: server.trust.clone() })
+    Ok(Upstream { conn, at, local, peer, redaction: None, trust: server.trust.clone() })
 }
 
 async fn connect(peer: SocketAddr, from: Option<IpAddr>) -> io::Result<tokio::net::TcpStream> {

@@ -133,8 +133,8 @@ fn pass<S: AsyncRead + AsyncWrite + Unpin>(filter: &mut impl Filter, client: End
         let (mut client, mut server) = (Conn::new(client), Conn::new(server));
         let (_stop, mut stopping) = watch::channel(false);
         let ended = relay(&mut client, &mut server, filter, LIMITS, &mut stopping).await;
-        let unused = (client.input, server.input);
-        Outcome { ended, client: client.stream, server: server.stream, unused }
+        let unused = (client.take_unused(), server.take_unused());
+        Outcome { ended, client: client.into_stream(), server: server.into_stream(), unused }
     };
     tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap().block_on(work)
 }
@@ -307,10 +307,10 @@ fn only_what_is_not_taken_at_once_is_kept() {
     let mut conn = Conn::new(End::default().taking([Writes::Takes(2), Writes::Takes(1), Writes::Later]));
     let mut side = Side::new(&mut conn);
     side.pass(&mut cx, b"three").unwrap();
-    assert_eq!((side.conn.stream.came(), side.pending.as_slice()), ("thr", &b"ee"[..]));
+    assert_eq!((side.conn.stream().came(), side.pending.as_slice()), ("thr", &b"ee"[..]));
     side.pass(&mut cx, b" more").unwrap();
-    assert_eq!((side.conn.stream.came(), side.pending.as_slice()), ("thr", &b"ee more"[..]), "in their order");
+    assert_eq!((side.conn.stream().came(), side.pending.as_slice()), ("thr", &b"ee more"[..]), "in their order");
     assert!(!side.is_done());
     assert!(matches!(side.poll_send(&mut cx), Poll::Ready(Ok(()))));
-    assert!(side.is_done() && side.conn.stream.came() == "three more");
+    assert!(side.is_done() && side.conn.stream().came() == "three more");
 }

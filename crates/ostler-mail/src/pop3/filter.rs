@@ -13,7 +13,7 @@ use crate::failure::one_line;
 use crate::machine::{Clock, Filter, Party, Pass, ProtocolViolation, Replies};
 use crate::pop3::text::{Kind, Text};
 use crate::pop3::{Status, status, words};
-use crate::progress::{Course, Progress, stat};
+use crate::progress::{FetchForecast, Progress, parse_stat};
 use crate::wire::{CLIENT_REPLY, COMMAND_LINE, Line, REPLY_LINE, REPLY_LINES, printable};
 
 /// The most commands a client may have waiting for their answers; the eagerest real one (Eudora for Mac) sends 15.
@@ -61,13 +61,15 @@ pub struct Pop3Filter {
     state: State,
     expected: VecDeque<Expected>,
     ticks: u64,
-    since_tick: u64,
-    quit: bool,
-    fetched: u64,
-    octets: u64,
+    octets_since_tick: u64,
+    has_quit: bool,
+    /// Messages that were fetched to their end.
+    messages: u64,
+    /// The octets of all texts.
+    text_octets: u64,
     /// Octets of whole messages and of the one under way.
-    of_messages: u64,
-    course: Course,
+    message_octets: u64,
+    forecast: FetchForecast,
     progress: Arc<Progress>,
 }
 
@@ -84,24 +86,19 @@ impl Pop3Filter {
             state: State::Status,
             expected: VecDeque::new(),
             ticks: 0,
-            since_tick: 0,
-            quit: false,
-            fetched: 0,
-            octets: 0,
-            of_messages: 0,
-            course: Course::default(),
+            octets_since_tick: 0,
+            has_quit: false,
+            messages: 0,
+            text_octets: 0,
+            message_octets: 0,
+            forecast: FetchForecast::default(),
             progress,
         }
     }
 
     /// Messages that were fetched to their end, and the octets of all texts.
     pub fn figures(&self) -> (u64, u64) {
-        (self.fetched, self.octets)
-    }
-
-    /// Whether the client said QUIT.
-    pub fn has_quit(&self) -> bool {
-        self.quit
+        (self.messages, self.text_octets)
     }
 
     /// Whether an answer is under way that only the server can finish. If it does not, ostler must break the connection.
@@ -116,19 +113,19 @@ impl Pop3Filter {
 
     fn tick(&mut self) {
         self.ticks += 1;
-        self.since_tick = 0;
+        self.octets_since_tick = 0;
     }
 
     /// This many octets of a text have passed.
     fn passed(&mut self, octets: usize) {
         let octets = octets as u64;
-        self.octets += octets;
+        self.text_octets += octets;
         if matches!(&self.state, State::Text(text) if text.is_message()) {
-            self.of_messages += octets;
-            self.progress.passed(self.of_messages);
+            self.message_octets += octets;
+            self.progress.set_octets(self.message_octets);
         }
-        self.since_tick += octets;
-        if self.since_tick >= PROGRESS_OCTETS {
+        self.octets_since_tick += octets;
+        if self.octets_since_tick >= PROGRESS_OCTETS {
             self.tick();
         }
     }
@@ -146,7 +143,7 @@ impl Pop3Filter {
         self.tick();
         match expected {
             Expected::Text(kind) if status == Status::Ok => self.begin_text(kind),
-            Expected::Stat => stat(raw).into_iter().for_each(|mailbox| self.course.know(mailbox)),
+            Expected::Stat => parse_stat(raw).into_iter().for_each(|mailbox| self.forecast.set_mailbox(mailbox)),
             Expected::Capabilities if status == Status::Ok => self.state = State::Capabilities(0),
             Expected::Quit => self.state = State::Over,
             Expected::Instead(reply) => return Ok(Some(format!("{reply}\r\n"))),
@@ -161,15 +158,15 @@ impl Pop3Filter {
 
     fn begin_text(&mut self, kind: Kind) {
         if let Kind::Message(number) = kind {
-            self.course.begin(number, &self.progress);
+            self.forecast.begin_fetch(number, &self.progress);
         }
         self.state = State::Text(Text::new(kind));
     }
 
     fn end_text(&mut self) {
         if let State::Text(text) = std::mem::replace(&mut self.state, State::Status) {
-            self.fetched += u64::from(text.is_message());
-            text.mailbox().into_iter().for_each(|mailbox| self.course.know(mailbox));
+            self.messages += u64::from(text.is_message());
+            text.mailbox().into_iter().for_each(|mailbox| self.forecast.set_mailbox(mailbox));
         }
         self.tick();
     }
@@ -217,7 +214,7 @@ impl Pop3Filter {
             say.server.extend_from_slice(line);
             say.server.extend_from_slice(b"\r\n");
         }
-        self.quit = expected == Expected::Quit;
+        self.has_quit = expected == Expected::Quit;
         self.expected.push_back(expected);
     }
 }
@@ -254,7 +251,7 @@ impl Filter for Pop3Filter {
         while at < input.len() {
             let rest = &input[at..];
             if let State::Text(text) = &mut self.state {
-                let (octets, is_end) = text.take(rest);
+                let (octets, is_end) = text.scan(rest);
                 self.passed(octets);
                 at += octets;
                 if is_end {
@@ -309,7 +306,7 @@ impl Filter for Pop3Filter {
 
     fn client_said(&mut self, input: &[u8], say: &mut Replies) -> Result<Pass, ProtocolViolation> {
         let mut at = 0;
-        while !self.quit && self.expected.len() < MAX_OUTSTANDING {
+        while !self.has_quit && self.expected.len() < MAX_OUTSTANDING {
             match next_command(&input[at..]) {
                 Ok(Some((line, octets))) => {
                     self.command(line, say);
@@ -322,7 +319,7 @@ impl Filter for Pop3Filter {
             }
         }
         // What comes after QUIT is dropped.
-        if self.quit {
+        if self.has_quit {
             at = input.len();
         }
         Ok(if at > 0 { Pass::Replaced(at) } else { Pass::NeedMore })
@@ -333,13 +330,13 @@ impl Filter for Pop3Filter {
     }
 
     fn client_ended(&mut self, rest: &[u8], say: &mut Replies) -> bool {
-        if !self.quit && rest.trim_ascii().eq_ignore_ascii_case(b"QUIT") {
+        if !self.has_quit && rest.trim_ascii().eq_ignore_ascii_case(b"QUIT") {
             say.server.extend_from_slice(b"QUIT\r\n");
             self.expected.push_back(Expected::Quit);
-            self.quit = true;
+            self.has_quit = true;
             self.tick();
         }
-        self.quit
+        self.has_quit
     }
 
     fn clock(&self) -> (Clock, u64) {

@@ -13,10 +13,10 @@ use crate::sasl::{Acceptor, Attempt, AuthStep, Mechanism, Proof};
 use crate::wire::Line;
 use crate::words::Words;
 
-/// Commands a client may give before it has signed in. No real client needs more than six.
-const COMMANDS: usize = 20;
-/// How many of these may make no sense.
-const BAD_COMMANDS: usize = 5;
+/// The most commands before the sign-in. No real client needs more than six.
+const MAX_COMMANDS: usize = 20;
+/// The most bad commands before the sign-in.
+const MAX_BAD_COMMANDS: usize = 5;
 
 /// What a POP3 client wants of its provider.
 pub enum Wants {
@@ -63,14 +63,14 @@ impl Front for Pop3Front {
             return Answer::Misused(Misuse::Unclean);
         }
         if let Some(exchange) = &mut self.exchange {
-            let step = exchange.hear(line.bytes());
+            let step = exchange.on_response(line.bytes());
             return self.auth_step(step);
         }
         if is_http(line.bytes()) {
             return Answer::Misused(Misuse::Http);
         }
         self.commands += 1;
-        if self.commands > COMMANDS {
+        if self.commands > MAX_COMMANDS {
             return Answer::Misused(Misuse::TooManyCommands);
         }
         self.command(&Command::parse(line.bytes()))
@@ -225,7 +225,11 @@ impl Pop3Front {
 
     fn bad(&mut self, reply: &str) -> Answer {
         self.bad_commands += 1;
-        if self.bad_commands > BAD_COMMANDS { Answer::Misused(Misuse::TooManyCommands) } else { Answer::line(reply) }
+        if self.bad_commands > MAX_BAD_COMMANDS {
+            Answer::Misused(Misuse::TooManyCommands)
+        } else {
+            Answer::line(reply)
+        }
     }
 
     /// As [`Self::bad`], for a command that shows what is wrong in the settings of the program.
@@ -368,10 +372,10 @@ mod tests {
     #[test]
     fn a_client_may_say_so_much_before_it_signs_in_and_no_more() {
         let mut front1 = front(Access::SameUser, &["home"]);
-        assert!(play(&mut front1, &["NOOP"; COMMANDS]).iter().all(|said| said == "+OK"));
+        assert!(play(&mut front1, &["NOOP"; MAX_COMMANDS]).iter().all(|said| said == "+OK"));
         assert_eq!(play(&mut front1, &["NOOP"]), ["TooManyCommands"]);
         let mut front2 = front(Access::SameUser, &["home"]);
-        assert!(play(&mut front2, &["XYZ"; BAD_COMMANDS]).iter().all(|said| said.starts_with("-ERR ")));
+        assert!(play(&mut front2, &["XYZ"; MAX_BAD_COMMANDS]).iter().all(|said| said.starts_with("-ERR ")));
         assert_eq!(play(&mut front2, &["XYZ"]), ["TooManyCommands"]);
     }
 

@@ -6,7 +6,7 @@ use crate::account::{Security, Server};
 use crate::failure::{Failure, Place, Waiting};
 use crate::machine::{Login, Outgoing, Step};
 use crate::pop3::{Refusal, Status, refusal, status};
-use crate::sasl::{Echo, Exchange, Mechanism, starred};
+use crate::sasl::{Exchange, Mechanism, Redaction, redact};
 use crate::secret::Secret;
 use crate::wire::{Line, REPLY_LINES};
 
@@ -262,11 +262,11 @@ impl Login for Pop3Login {
 
     fn shown(&self, line: &Line) -> String {
         let said = line.printable();
-        self.secret.as_ref().map_or_else(|| said.clone(), |secret| starred(&said, &self.user, secret))
+        self.secret.as_ref().map_or_else(|| said.clone(), |secret| redact(&said, &self.user, secret))
     }
 
-    fn echo(&self) -> Option<Echo> {
-        self.secret.as_ref().map(|secret| Echo::new(&self.user, secret))
+    fn redaction(&self) -> Option<Redaction> {
+        self.secret.as_ref().map(|secret| Redaction::new(&self.user, secret))
     }
 
     fn on_secret(&mut self, secret: Arc<Secret>) -> Step<Ready> {
@@ -454,13 +454,13 @@ mod tests {
     #[test]
     fn what_the_server_says_later_is_starred_too() {
         let mut login = login(Security::Tls, None);
-        assert!(login.echo().is_none());
+        assert!(login.redaction().is_none());
         for line in ["+OK", "-ERR", "+OK"] {
             let _ = login.on_line(&Line::new(line.as_bytes())).unwrap();
         }
         assert!(matches!(login.on_line(&Line::new(b"+OK")), Err(Failure::ProtocolViolation { .. })), "unasked");
         let _ = login.on_secret(Arc::new(Secret::new("hunter2".to_owned()).unwrap()));
-        assert_eq!(login.echo().unwrap().taken_out(&Line::new(b"+OK hunter2")), Some(Line::new(b"+OK ***")));
+        assert_eq!(login.redaction().unwrap().redact_line(&Line::new(b"+OK hunter2")), Some(Line::new(b"+OK ***")));
         assert_eq!(login.shown(&Line::new(b"+OK hunter2")), "+OK ***");
     }
 }

@@ -1,19 +1,19 @@
-//! A text under way from a server to its client (RFC 1939, section 3): a message, or an answer of many lines. This is the
-//! one place that sees the octets of a message on its way in, and they pass unchanged.
+//! A multi-line answer on its way from a server to its client (RFC 1939, section 3): a message, or a list. This is the one
+//! place that sees the octets of a fetched message, and they pass unchanged.
 
 use crate::progress::{Listing, Mailbox};
 use crate::wire::DotScanner;
 
-/// What a text is, for the figures.
+/// What a text is, for the progress and the totals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// The message of this number; 0 where the number cannot be read.
+    /// The message of this number; 0 if the number is unreadable.
     Message(u64),
-    /// A line for each message, with its size.
+    /// LIST: the size of each message.
     Sizes,
-    /// A line for each message, with its unique identifier.
+    /// UIDL: the unique identifier of each message.
     Identifiers,
-    /// TOP, and lists that say nothing about the mailbox.
+    /// TOP, which is a part of a message, and lists that say nothing about the mailbox.
     Other,
 }
 
@@ -21,7 +21,7 @@ pub(super) enum Kind {
 pub(super) struct Text {
     kind: Kind,
     scanner: DotScanner,
-    /// What a list has said so far.
+    /// The totals of a list so far.
     listing: Listing,
 }
 
@@ -30,12 +30,12 @@ impl Text {
         Self { kind, scanner: DotScanner::default(), listing: Listing::default() }
     }
 
-    /// Looks at what the server sent next: how many octets of it belong to the text, and whether they end it.
-    pub(super) fn take(&mut self, input: &[u8]) -> (usize, bool) {
+    /// Looks at what the server sent next. Returns how many octets of it belong to the text, and whether they end it.
+    pub(super) fn scan(&mut self, input: &[u8]) -> (usize, bool) {
         let end = self.scanner.scan(input);
         let octets = end.unwrap_or(input.len());
         match self.kind {
-            Kind::Sizes | Kind::Identifiers => self.listing.pass(input.get(..octets).unwrap_or(input)),
+            Kind::Sizes | Kind::Identifiers => self.listing.count(input.get(..octets).unwrap_or(input)),
             Kind::Message(_) | Kind::Other => {}
         }
         (octets, end.is_some())
@@ -45,7 +45,7 @@ impl Text {
         matches!(self.kind, Kind::Message(_))
     }
 
-    /// What a list has told about the mailbox, once it has ended.
+    /// What a list that has ended says about the mailbox.
     pub(super) fn mailbox(&self) -> Option<Mailbox> {
         match self.kind {
             Kind::Sizes => Some(self.listing.mailbox(true)),

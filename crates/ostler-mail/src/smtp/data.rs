@@ -27,7 +27,7 @@ pub struct DataFilter {
     begun: bool,
     octets: u64,
     ticks: u64,
-    since_tick: u64,
+    octets_since_tick: u64,
     progress: Arc<Progress>,
     /// The provider is not listening any more; the client's body is only swallowed, to its end.
     swallowing: bool,
@@ -81,11 +81,11 @@ impl DataFilter {
 
     fn passed(&mut self, octets: usize) {
         self.octets += octets as u64;
-        self.progress.passed(self.octets);
-        self.since_tick += octets as u64;
-        if self.since_tick >= PROGRESS_OCTETS {
+        self.progress.set_octets(self.octets);
+        self.octets_since_tick += octets as u64;
+        if self.octets_since_tick >= PROGRESS_OCTETS {
             self.ticks += 1;
-            self.since_tick = 0;
+            self.octets_since_tick = 0;
         }
     }
 }
@@ -234,7 +234,7 @@ mod tests {
         // As it is, and where every line has to be changed.
         for line in [&b"Subject: x\r\n"[..], b"x\n"] {
             let progress = Arc::new(Progress::default());
-            progress.begin(1, None, None);
+            progress.begin_message(1, None, None);
             let mut data = DataFilter::new(Arc::clone(&progress));
             let mut pass = |octets: u64| {
                 let mut left = line.repeat(octets.div_ceil(line.len() as u64) as usize);

@@ -15,12 +15,13 @@ use crate::smtp::{Mail, Reply, parse_mail, parse_rcpt};
 use crate::wire::Line;
 use crate::words::Words;
 
-/// Commands a client may give before its first MAIL or AUTH.
-const COMMANDS: usize = 20;
-/// Commands that make no sense, for the whole connection.
-const BAD_COMMANDS: usize = 5;
-/// Recipients of one message; a provider takes a hundred or so, and they are kept for the case that the gate is shut.
-const RECIPIENTS: usize = 1000;
+/// The most commands before the first MAIL or a successful AUTH.
+const MAX_EARLY_COMMANDS: usize = 20;
+/// The most bad commands on one connection.
+const MAX_BAD_COMMANDS: usize = 5;
+/// The most recipients of one message. A provider takes a hundred or so; ostler keeps all of them, because the gate may turn
+/// out to be shut.
+const MAX_RECIPIENTS: usize = 1000;
 
 /// What an SMTP client wants of its provider, or of ostler where only the program can decide.
 pub enum Wants {
@@ -38,15 +39,16 @@ pub enum Wants {
 
 type Answer = machine::Answer<Wants>;
 
-/// A message under way: what must be said again when it has to be said on a new connection.
+/// A message under way, as far as its client has been told. The addresses of the recipients are in the envelope of
+/// `submission`.
 #[derive(Debug, Clone)]
 pub struct Transaction {
-    /// Whose provider it goes through.
+    /// The account whose provider gets the message.
     pub account: Arc<Account>,
     /// The sender.
     pub mail: Mail,
-    /// The recipients the provider has accepted, in order.
-    pub accepted: Vec<String>,
+    /// How many recipients were accepted.
+    pub recipients: usize,
 }
 
 /// Hears an SMTP client and keeps its transaction.
@@ -66,9 +68,9 @@ pub struct SmtpFront {
     /// Between MAIL and its answer.
     asked: Option<(Arc<Account>, Mail)>,
     /// Between RCPT and its answer.
-    asked_rcpt: Option<String>,
+    has_asked_rcpt: bool,
     /// Recipients of this message that were refused.
-    refused: usize,
+    refused_recipients: usize,
     commands: usize,
     bad_commands: usize,
     has_begun: bool,
@@ -95,7 +97,7 @@ impl Front for SmtpFront {
             return Answer::Misused(Misuse::Unclean);
         }
         if let Some(exchange) = &mut self.exchange {
-            let step = exchange.hear(line.bytes());
+            let step = exchange.on_response(line.bytes());
             return self.auth_step(step);
         }
         if is_http(line.bytes()) {
@@ -104,7 +106,7 @@ impl Front for SmtpFront {
         let command = Command::parse(line.bytes());
         // NOOP is how a client keeps a connection open; the time limit decides how long it may do so without a message.
         self.commands += usize::from(command.verb != "NOOP");
-        if self.commands > COMMANDS && !self.is_at_work() {
+        if self.commands > MAX_EARLY_COMMANDS && !self.is_at_work() {
             return Answer::Misused(Misuse::TooManyCommands);
         }
         self.command(&command)
@@ -149,8 +151,8 @@ impl SmtpFront {
             auth_account: None,
             transaction: None,
             asked: None,
-            asked_rcpt: None,
-            refused: 0,
+            has_asked_rcpt: false,
+            refused_recipients: 0,
             commands: 0,
             bad_commands: 0,
             has_begun: false,
@@ -194,17 +196,18 @@ impl SmtpFront {
         if let Some((account, mail)) = self.asked.take()
             && reply.is_ok()
         {
-            self.transaction = Some(Transaction { account, mail, accepted: Vec::new() });
-            self.refused = 0;
+            self.transaction = Some(Transaction { account, mail, recipients: 0 });
+            self.refused_recipients = 0;
         }
         format!("{}\r\n", reply.one_line())
     }
 
     /// The verdict on a recipient.
     pub fn rcpt_answered(&mut self, reply: &Reply) -> String {
-        match (self.asked_rcpt.take(), &mut self.transaction) {
-            (Some(recipient), Some(transaction)) if reply.is_ok() => transaction.accepted.push(recipient),
-            _ => self.refused += 1,
+        let was_asked = std::mem::take(&mut self.has_asked_rcpt);
+        match &mut self.transaction {
+            Some(transaction) if was_asked && reply.is_ok() => transaction.recipients += 1,
+            _ => self.refused_recipients += 1,
         }
         format!("{}\r\n", reply.one_line())
     }
@@ -259,8 +262,8 @@ impl SmtpFront {
     fn reset(&mut self) {
         self.transaction = None;
         self.asked = None;
-        self.asked_rcpt = None;
-        self.refused = 0;
+        self.has_asked_rcpt = false;
+        self.refused_recipients = 0;
     }
 
     fn extensions(&self) -> String {
@@ -340,12 +343,12 @@ impl SmtpFront {
 
     fn rcpt(&mut self, command: &Command<'_>) -> Answer {
         let Some(transaction) = &self.transaction else { return self.bad(words::MAIL_FIRST) };
-        if transaction.accepted.len() >= RECIPIENTS {
+        if transaction.recipients >= MAX_RECIPIENTS {
             return Answer::line(words::TOO_MANY_RECIPIENTS);
         }
         match parse_rcpt(command.rest) {
             Ok(recipient) => {
-                self.asked_rcpt = Some(recipient.clone());
+                self.has_asked_rcpt = true;
                 Answer::Wants(Wants::Rcpt(recipient))
             }
             // A list with many typing errors is no attack.
@@ -356,8 +359,8 @@ impl SmtpFront {
     fn data(&mut self) -> Answer {
         let answer = match &self.transaction {
             None => self.bad(words::MAIL_AND_RCPT_FIRST),
-            Some(transaction) if !transaction.accepted.is_empty() => return Answer::Wants(Wants::Data),
-            Some(_) if self.refused > 0 => Answer::line(words::NO_RECIPIENT),
+            Some(transaction) if transaction.recipients > 0 => return Answer::Wants(Wants::Data),
+            Some(_) if self.refused_recipients > 0 => Answer::line(words::NO_RECIPIENT),
             Some(_) => self.bad(words::RCPT_FIRST),
         };
         if let Answer::Say(text) = answer { Answer::Wants(Wants::DataRefused(text)) } else { answer }
@@ -371,7 +374,11 @@ impl SmtpFront {
 
     fn bad(&mut self, reply: &str) -> Answer {
         self.bad_commands += 1;
-        if self.bad_commands > BAD_COMMANDS { Answer::Misused(Misuse::TooManyCommands) } else { Answer::line(reply) }
+        if self.bad_commands > MAX_BAD_COMMANDS {
+            Answer::Misused(Misuse::TooManyCommands)
+        } else {
+            Answer::line(reply)
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::account::{Security, Server, SignIn};
 use crate::failure::{Failure, Place, Waiting};
 use crate::machine::{Login, Outgoing, Step};
-use crate::sasl::{Echo, Exchange, Mechanism};
+use crate::sasl::{Exchange, Mechanism, Redaction};
 use crate::secret::Secret;
 use crate::smtp::{Extensions, Reply, ReplyParser};
 use crate::wire::Line;
@@ -44,8 +44,8 @@ pub struct SmtpLogin {
     parser: ReplyParser,
     in_tls: bool,
     offered: Extensions,
-    /// Of the secret, once it is here.
-    echo: Option<Echo>,
+    /// Takes the secret out of what the server says, once there is one.
+    redaction: Option<Redaction>,
 }
 
 impl SmtpLogin {
@@ -63,7 +63,7 @@ impl SmtpLogin {
             parser: ReplyParser::default(),
             in_tls: server.security == Security::Tls,
             offered: Extensions::default(),
-            echo: None,
+            redaction: None,
         }
     }
 
@@ -77,16 +77,17 @@ impl SmtpLogin {
         self.send(State::Ehlo, &line)
     }
 
-    /// A text for people, with stars for an echoed secret.
-    fn starred(&self, text: &str) -> String {
-        self.echo.as_ref().map_or_else(|| text.to_owned(), |echo| echo.starred(text))
+    /// A text for people, without the secret.
+    fn redact(&self, text: &str) -> String {
+        self.redaction.as_ref().map_or_else(|| text.to_owned(), |redaction| redaction.redact(text))
     }
 
-    /// A reply for people. The secret is starred while it is whole: before lines are trimmed, joined and cut.
+    /// A reply for people. The secret is taken out of the lines before they are trimmed, joined and cut, and again where
+    /// joining has made it whole.
     fn said(&self, reply: &Reply) -> String {
-        let lines = reply.lines.iter().map(|line| self.starred(line)).collect();
+        let lines = reply.lines.iter().map(|line| self.redact(line)).collect();
         let text = Reply { code: reply.code, lines }.text();
-        Reply::new(reply.code, &self.starred(&text)).one_line()
+        Reply::new(reply.code, &self.redact(&text)).one_line()
     }
 
     fn service_refused(&self, reply: &Reply) -> Failure {
@@ -131,8 +132,8 @@ impl SmtpLogin {
                         .respond(reply.lines[0].as_bytes())
                         .map_err(|e| Failure::ProtocolViolation { at, what: e.to_string() })?,
                 };
-                if exchange.proves() {
-                    self.echo = self.echo.take().map(|echo| echo.and_proof(&answer));
+                if exchange.sends_proof() {
+                    self.redaction = self.redaction.take().map(|redaction| redaction.with_response(&answer));
                 }
                 self.state = State::Auth(exchange, None);
                 Ok(Step::Send(Outgoing::secret_line(&[answer.as_bytes()], "***")))
@@ -204,7 +205,7 @@ impl Login for SmtpLogin {
             Ok(None) => Ok(Step::Wait),
             Err(_) if greeting => Err(Failure::WrongProtocol { at: self.at.clone(), said: line.printable() }),
             Err(wrong) => {
-                Err(Failure::ProtocolViolation { at: self.at.clone(), what: self.starred(&wrong.to_string()) })
+                Err(Failure::ProtocolViolation { at: self.at.clone(), what: self.redact(&wrong.to_string()) })
             }
         }
     }
@@ -216,20 +217,20 @@ impl Login for SmtpLogin {
     }
 
     fn shown(&self, line: &Line) -> String {
-        self.starred(&line.printable())
+        self.redact(&line.printable())
     }
 
-    fn echo(&self) -> Option<Echo> {
-        self.echo.clone()
+    fn redaction(&self) -> Option<Redaction> {
+        self.redaction.clone()
     }
 
     fn on_secret(&mut self, secret: Arc<Secret>) -> Step<Extensions> {
         let mechanism = if let State::Secret(mechanism) = self.state { mechanism } else { Mechanism::Plain };
         let user = self.user.as_deref().unwrap_or_default();
-        self.echo = Some(Echo::new(user, &secret));
+        self.redaction = Some(Redaction::new(user, &secret));
         let mut exchange = Exchange::new(mechanism, user, secret);
         let command = format!("AUTH {}", mechanism.name());
-        match exchange.initial() {
+        match exchange.initial_response() {
             Some(answer) if command.len() + 1 + answer.len() <= AUTH_COMMAND => {
                 self.state = State::Auth(exchange, None);
                 Step::Send(Outgoing::secret_line(&[command.as_bytes(), b" ", answer.as_bytes()], "AUTH PLAIN ***"))
@@ -458,10 +459,10 @@ mod tests {
     fn what_the_server_says_once_it_has_the_secret_is_starred() {
         let mut login = begun();
         let echoed = Line::new(b"250 hunter2");
-        assert!(login.echo().is_none() && login.shown(&echoed) == "250 hunter2");
+        assert!(login.redaction().is_none() && login.shown(&echoed) == "250 hunter2");
         let _ = login.on_secret(Arc::new(Secret::new(SECRET.to_owned()).unwrap()));
         assert_eq!(login.shown(&echoed), "250 ***");
-        assert_eq!(login.echo().unwrap().taken_out(&echoed), Some(Line::new(b"250 ***")));
+        assert_eq!(login.redaction().unwrap().redact_line(&echoed), Some(Line::new(b"250 ***")));
     }
 
     #[test]

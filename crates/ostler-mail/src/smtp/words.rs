@@ -111,11 +111,6 @@ pub fn message_timed_out() -> String {
     line("421 4.4.2 the message did not go on for too long; nothing was sent")
 }
 
-/// The client's RCPT has no MAIL before it. A defect of ostler, for `front` refuses such a RCPT.
-pub fn lost_transaction() -> Reply {
-    Reply::new(451, "4.3.0 ostler lost track of this message")
-}
-
 /// [`Words`] of SMTP. A server that says 421 closes the connection (RFC 5321, 3.8).
 pub struct SmtpWords;
 

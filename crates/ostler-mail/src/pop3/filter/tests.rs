@@ -227,7 +227,7 @@ fn half_a_line_is_waited_for_where_one_is_owed() {
 #[test]
 fn after_the_goodbye_the_rest_stays_where_it_is() {
     let mut filter = after(b"QUIT\r\n");
-    assert!(filter.has_quit() && !after(b"NOOP\r\n").has_quit());
+    assert!(filter.has_quit && !after(b"NOOP\r\n").has_quit);
     let mut say = Replies::default();
     assert_eq!(filter.server_said(b"+OK\r\n", &mut say), Ok(Pass::Forward(5)));
     assert_eq!(filter.server_said(b"+OK\r\n", &mut say), Ok(Pass::Stop));

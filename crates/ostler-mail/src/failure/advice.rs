@@ -1,0 +1,93 @@
+//! What to do about a failure, in one sentence for each kind.
+
+use crate::account::Security;
+use crate::failure::text::{as_word, spoken};
+use crate::failure::{CertificateProblem, Failure, SecretTrouble, Waiting};
+
+/// The sentence, without a full stop: printable ASCII, but for an account's name.
+pub(super) fn advice(failure: &Failure) -> String {
+    match failure {
+        Failure::NameNotFound { .. } => {
+            "check the spelling of host in the settings, and that this computer is online".into()
+        }
+        Failure::NoNameService { .. } => "check that this computer is online, then try again".into(),
+        Failure::NobodyListens { at } => format!(
+            "check port and security in the settings; usual for {} is {}",
+            spoken(at.protocol),
+            at.protocol.default_port(at.security)
+        ),
+        Failure::NetworkGone { .. } => "check that this computer is online, then try again".into(),
+        Failure::TimedOut { at, waiting: Waiting::Greeting, .. } if at.security != Security::Tls => {
+            "try again; if it stays so, this port may want security = \"tls\"".into()
+        }
+        Failure::TimedOut { waiting: Waiting::Connect, .. } => {
+            "try again; if it stays so, a firewall may be in the way or the port is wrong".into()
+        }
+        Failure::TimedOut { .. } | Failure::Lost { .. } => "try again later".into(),
+        Failure::NotTls { at } => format!(
+            "this port may want security = \"starttls\"; with \"tls\" the usual port is {}",
+            at.protocol.default_port(Security::Tls)
+        ),
+        Failure::Certificate { problem, .. } => certificate_advice(problem).into(),
+        Failure::TlsTooOld { .. } => "ask the provider for a newer server; ostler never uses less".into(),
+        Failure::Tls { .. } => "try again; if it stays so, run ostler check".into(),
+        Failure::NoStartTls { at } => format!(
+            "nothing was sent in clear; try security = \"tls\" on port {}",
+            at.protocol.default_port(Security::Tls)
+        ),
+        Failure::Injected { .. } => "nothing was sent; try another network, and tell the provider".into(),
+        Failure::WrongProtocol { .. } => "check host and port in the settings".into(),
+        Failure::ProtocolViolation { .. } => "try again; if it stays so, tell the provider".into(),
+        Failure::ServiceRefused { .. } | Failure::SignInPostponed { .. } => "try again later".into(),
+        Failure::SignInRefused { .. } => {
+            "check user name and password (some providers want an app password): ostler password sets a new one".into()
+        }
+        Failure::SignInDisabled { at, .. } if at.security == Security::None => {
+            "it may want TLS first: set security = \"starttls\" or \"tls\"".into()
+        }
+        Failure::SignInDisabled { .. } => "check host and port, or set auth to what this server wants".into(),
+        Failure::InUse { .. } => "wait until the other session has ended, then try again".into(),
+        Failure::LoginDelay { .. } => "wait a minute, then try again".into(),
+        Failure::TooBig { .. } => "send it in parts, or smaller".into(),
+        Failure::Secret { account, trouble, .. } => secret_advice(account, trouble),
+        Failure::NotInThisVersion { .. } => "use an app password if the provider has them".into(),
+        Failure::BadTrust { .. } => "put the path of a PEM file there, or take ca out of the settings".into(),
+        Failure::UnknownAccount { known, .. } | Failure::UnknownSender { known, .. } if known.is_empty() => {
+            "add one: ostler add ADDRESS".into()
+        }
+        Failure::UnknownAccount { .. } => "give one of these as user name in your mail program".into(),
+        Failure::UnknownSender { .. } => {
+            "add the address to aliases, or mark an account as default, in ostler's settings".into()
+        }
+        Failure::NoServer { protocol, .. } => {
+            format!("write [account.{}] into ostler's settings file", protocol.name())
+        }
+        Failure::Stopping => "try again when it runs again".into(),
+        Failure::Internal => "please report it; other sessions go on".into(),
+    }
+}
+
+fn certificate_advice(problem: &CertificateProblem) -> &'static str {
+    match problem {
+        CertificateProblem::Expired { .. } => "check this computer's date; else the provider must renew it",
+        CertificateProblem::NotYetValid { .. } => "check this computer's date",
+        CertificateProblem::WrongName { .. } => {
+            "use the host name the provider gives for TLS; a hotel network may also be answering in its place"
+        }
+        CertificateProblem::UnknownIssuer { .. } => {
+            "a hotel network or virus scanner may be answering in its place; a private server's authority can be named with ca, its certificate with pin"
+        }
+        CertificateProblem::NotPinned { .. } => "ask whoever runs the server whether it was replaced, then change pin",
+        CertificateProblem::Revoked | CertificateProblem::Other(_) => "tell the provider",
+    }
+}
+
+fn secret_advice(account: &str, trouble: &SecretTrouble) -> String {
+    match trouble {
+        SecretTrouble::Missing => format!("run: ostler password {}", as_word(account)),
+        SecretTrouble::KeyringLocked => "unlock the keyring (log in to the desktop), then try again".into(),
+        SecretTrouble::NoKeyring => "log in to a desktop with one, or name a command or file in the settings".into(),
+        SecretTrouble::Source(_) => "correct it in the settings".into(),
+        SecretTrouble::ClientGaveNone => "tick \"my server requires authentication\" there, or fetch mail first".into(),
+    }
+}

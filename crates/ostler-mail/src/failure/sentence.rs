@@ -1,0 +1,160 @@
+//! What happened and where, in one sentence for each kind of failure.
+
+use std::time::Duration;
+
+use crate::account::Protocol;
+use crate::failure::text::spoken;
+use crate::failure::{CertificateProblem, Failure, Place, SecretTrouble, Waiting};
+
+/// The sentence, without a full stop. What it quotes is not yet cleaned.
+pub(super) fn sentence(failure: &Failure) -> String {
+    match failure {
+        Failure::NameNotFound { at } => format!("there is no server named {}", at.host),
+        Failure::NoNameService { at } => format!("the name {} could not be looked up just now", at.host),
+        Failure::NobodyListens { at } => format!("{} is there but nobody listens on port {}", at.host, at.port),
+        Failure::NetworkGone { at, reason } => format!("there is no way to {at} ({reason})"),
+        Failure::TimedOut { at, waiting, after } => {
+            format!("{at} did not answer in time: {} passed while waiting for {}", seconds(*after), awaited(*waiting))
+        }
+        Failure::Lost { at, waiting } => format!("{at} closed the connection instead of {}", awaited(*waiting)),
+        Failure::NotTls { at } => format!("{at} does not speak TLS"),
+        Failure::Certificate { at, problem } => certificate_sentence(&at.host, problem),
+        Failure::TlsTooOld { at } => format!("{at} has no modern TLS: neither 1.2 nor 1.3 with a safe cipher"),
+        Failure::Tls { at, reason } => format!("TLS with {at} failed: {reason}"),
+        Failure::NoStartTls { at } => format!("{at} does not offer {}", start_tls(at.protocol)),
+        Failure::Injected { at } => {
+            format!("{at} sent more than its answer to {}, as an attacker would", start_tls(at.protocol))
+        }
+        Failure::WrongProtocol { at, said } => {
+            format!("{at} does not speak {}: it says \"{said}\"", spoken(at.protocol))
+        }
+        Failure::ProtocolViolation { at, what } => format!("{at} broke the rules of {}: {what}", spoken(at.protocol)),
+        Failure::ServiceRefused { at, said } => format!("{} refuses service: {said}", at.host),
+        Failure::SignInRefused { at, user, said } => {
+            format!("{} refused the sign-in of {user}: {}", at.host, or_silence(said))
+        }
+        Failure::SignInDisabled { at, offered } if offered.is_empty() => format!("{at} offers no way to sign in"),
+        Failure::SignInDisabled { at, offered } => {
+            format!("{at} offers no way to sign in that ostler has, only {offered}")
+        }
+        Failure::InUse { at, said } => format!("the mailbox at {} is in use by another session: {said}", at.host),
+        Failure::LoginDelay { at, said } => format!("{} wants more time between two logins: {said}", at.host),
+        Failure::SignInPostponed { at, said } => format!("{} cannot sign you in just now: {said}", at.host),
+        Failure::TooBig { at, size, limit } => {
+            format!("this message of {} is too big: {} takes {} at most", megabytes(*size), at.host, megabytes(*limit))
+        }
+        Failure::Secret { account, at, trouble } => secret_sentence(account, at.as_ref(), trouble),
+        Failure::NotInThisVersion { at, what } => {
+            format!("this ostler cannot use {what} yet, which the settings ask for at {}", at.host)
+        }
+        Failure::BadTrust { what } => what.clone(),
+        Failure::UnknownAccount { given, known } => no_such(format!("account \"{given}\""), known),
+        Failure::UnknownSender { given, known } if given.is_empty() => {
+            no_such("account for mail without a sender".into(), known)
+        }
+        Failure::UnknownSender { given, known } => no_such(format!("account that sends as {given}"), known),
+        Failure::NoServer { account, protocol } => format!("account {account} has no {} server", spoken(*protocol)),
+        Failure::Stopping => "ostler is about to end".into(),
+        Failure::Internal => "ostler made a mistake of its own and ended this session".into(),
+    }
+}
+
+/// What the server owed, as in "waiting for its greeting".
+fn awaited(waiting: Waiting) -> &'static str {
+    match waiting {
+        Waiting::Connect => "a connection",
+        Waiting::Tls => "the TLS handshake",
+        Waiting::Greeting => "its greeting",
+        Waiting::Capabilities => "its list of abilities",
+        Waiting::StartTls => "its agreement to start TLS",
+        Waiting::SignIn => "its answer to the sign-in",
+        Waiting::Answer => "its answer",
+        Waiting::Message => "the next part of the message",
+        Waiting::FinalDot => "its answer to the end of the message",
+    }
+}
+
+fn certificate_sentence(host: &str, problem: &CertificateProblem) -> String {
+    match problem {
+        CertificateProblem::Expired { until } => format!("the certificate of {host} has expired on {until}"),
+        CertificateProblem::NotYetValid { from } => format!("the certificate of {host} is not valid before {from}"),
+        CertificateProblem::WrongName { names } if names.is_empty() => {
+            format!("the certificate of {host} names no host at all")
+        }
+        CertificateProblem::WrongName { names } => {
+            let shown: Vec<&str> = names.iter().take(4).map(String::as_str).collect();
+            format!("the certificate shown for {host} is for another name: {}", shown.join(", "))
+        }
+        CertificateProblem::UnknownIssuer { self_signed: true, .. } => {
+            format!("the certificate of {host} is vouched for by nobody but itself")
+        }
+        CertificateProblem::UnknownIssuer { issuer, .. } => {
+            format!("the certificate of {host} comes from an issuer this computer does not know: {issuer}")
+        }
+        CertificateProblem::NotPinned { shown } => {
+            format!("the certificate of {host} is not the pinned one; it is sha256:{shown}")
+        }
+        CertificateProblem::Revoked => format!("the certificate of {host} was withdrawn"),
+        CertificateProblem::Other(reason) => format!("the certificate of {host} is not good: {reason}"),
+    }
+}
+
+fn secret_sentence(account: &str, at: Option<&Place>, trouble: &SecretTrouble) -> String {
+    let whose = at.map_or_else(|| format!("account {account}"), |at| format!("account {account} at {}", at.host));
+    match trouble {
+        SecretTrouble::Missing => format!("the keyring holds nothing to sign in with for {whose}"),
+        SecretTrouble::KeyringLocked => format!("the keyring is locked and nothing can be had for {whose}"),
+        SecretTrouble::NoKeyring => format!("there is no keyring to ask for {whose}"),
+        SecretTrouble::Source(how) => format!("nothing to sign in with for {whose}: {how}"),
+        SecretTrouble::ClientGaveNone => {
+            format!("{whose} signs in with what your mail program gives, and it gave nothing")
+        }
+    }
+}
+
+/// "ostler has no account "joe"; it has: home, work", with as many names as fit half a line.
+fn no_such(what: String, known: &[String]) -> String {
+    let what: String = what.chars().take(150).collect();
+    if known.is_empty() {
+        return "ostler has no account yet".into();
+    }
+    let mut names = String::new();
+    for (n, name) in known.iter().enumerate() {
+        if names.len() + name.len() > 200 {
+            names += &format!(" and {} more", known.len() - n);
+            break;
+        }
+        if n > 0 {
+            names += ", ";
+        }
+        names += name;
+    }
+    format!("ostler has no {what}; it has: {names}")
+}
+
+fn seconds(time: Duration) -> String {
+    if time.as_millis().is_multiple_of(1000) {
+        format!("{} s", time.as_secs())
+    } else {
+        format!("{} ms", time.as_millis())
+    }
+}
+
+fn megabytes(octets: u64) -> String {
+    if octets < 1_000_000 {
+        format!("{} KB", octets.div_ceil(1000))
+    } else {
+        format!("{}.{} MB", octets / 1_000_000, octets / 100_000 % 10)
+    }
+}
+
+fn start_tls(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Pop3 => "STLS",
+        Protocol::Smtp | Protocol::Imap => "STARTTLS",
+    }
+}
+
+fn or_silence(said: &str) -> &str {
+    if said.is_empty() { "(it gave no reason)" } else { said }
+}

@@ -1,0 +1,92 @@
+use super::*;
+
+fn at(protocol: Protocol) -> Place {
+    Place { host: "mail.example.net".into(), port: 995, protocol, security: Security::Tls }
+}
+
+#[test]
+fn each_failure_has_its_own_words() {
+    let pop = || at(Protocol::Pop3);
+    let said = || String::from("-ERR no");
+    let certificate = |problem| Failure::Certificate { at: pop(), problem };
+    let secret = |trouble| Failure::Secret { account: "home".into(), at: Some(pop()), trouble };
+    for (failure, words) in [
+        (Failure::NameNotFound { at: pop() }, "there is no server named mail.example.net"),
+        (Failure::NoNameService { at: pop() }, "the name mail.example.net could not be looked up just now"),
+        (Failure::NobodyListens { at: pop() }, "mail.example.net is there but nobody listens on port 995"),
+        (
+            Failure::TimedOut { at: pop(), waiting: Waiting::Greeting, after: Duration::from_secs(30) },
+            "mail.example.net port 995 did not answer in time: 30 s passed while waiting for its greeting",
+        ),
+        (
+            Failure::NetworkGone { at: pop(), reason: "network is unreachable".into() },
+            "there is no way to mail.example.net port 995 (network is unreachable)",
+        ),
+        (
+            Failure::Lost { at: pop(), waiting: Waiting::SignIn },
+            "mail.example.net port 995 closed the connection instead of its answer to the sign-in",
+        ),
+        (Failure::NotTls { at: pop() }, "mail.example.net port 995 does not speak TLS"),
+        (
+            certificate(CertificateProblem::Expired { until: "2024-01-31 12:00 UTC".into() }),
+            "the certificate of mail.example.net has expired on 2024-01-31 12:00 UTC",
+        ),
+        (
+            certificate(CertificateProblem::WrongName { names: vec!["a.example".into(), "b.example".into()] }),
+            "the certificate shown for mail.example.net is for another name: a.example, b.example",
+        ),
+        (
+            certificate(CertificateProblem::UnknownIssuer { issuer: "CN=Hotel".into(), self_signed: false }),
+            "the certificate of mail.example.net comes from an issuer this computer does not know: CN=Hotel",
+        ),
+        (
+            Failure::TlsTooOld { at: pop() },
+            "mail.example.net port 995 has no modern TLS: neither 1.2 nor 1.3 with a safe cipher",
+        ),
+        (Failure::NoStartTls { at: pop() }, "mail.example.net port 995 does not offer STLS"),
+        (Failure::NoStartTls { at: at(Protocol::Smtp) }, "mail.example.net port 995 does not offer STARTTLS"),
+        (
+            Failure::SignInRefused { at: pop(), user: "ann".into(), said: said() },
+            "mail.example.net refused the sign-in of ann: -ERR no",
+        ),
+        (
+            Failure::SignInDisabled { at: pop(), offered: String::new() },
+            "mail.example.net port 995 offers no way to sign in",
+        ),
+        (
+            Failure::InUse { at: pop(), said: said() },
+            "the mailbox at mail.example.net is in use by another session: -ERR no",
+        ),
+        (
+            Failure::TooBig { at: pop(), size: 30_500_000, limit: 25_000_000 },
+            "this message of 30.5 MB is too big: mail.example.net takes 25.0 MB at most",
+        ),
+        (
+            secret(SecretTrouble::KeyringLocked),
+            "the keyring is locked and nothing can be had for account home at mail.example.net",
+        ),
+        (secret(SecretTrouble::NoKeyring), "there is no keyring to ask for account home at mail.example.net"),
+        (
+            secret(SecretTrouble::Missing),
+            "the keyring holds nothing to sign in with for account home at mail.example.net",
+        ),
+        (
+            Failure::UnknownAccount { given: "joe".into(), known: vec!["home".into(), "work".into()] },
+            "ostler has no account \"joe\"; it has: home, work",
+        ),
+        (
+            Failure::UnknownSender { given: "joe@x.example".into(), known: vec!["home".into()] },
+            "ostler has no account that sends as joe@x.example; it has: home",
+        ),
+        (Failure::UnknownSender { given: "joe@x.example".into(), known: vec![] }, "ostler has no account yet"),
+    ] {
+        assert_eq!(failure.sentence(), words);
+        assert!(!failure.advice().is_empty());
+    }
+}
+
+#[test]
+fn a_name_cannot_steer_the_terminal_that_shows_the_log() {
+    let failure = Failure::UnknownAccount { given: "\u{1b}[2J\u{9b}m".into(), known: vec!["home".into()] };
+    assert_eq!(failure.sentence(), "ostler has no account \"?[2J?m\"; it has: home");
+}

@@ -1,0 +1,42 @@
+//! Words for people, made fit for where they are read: one line, in ASCII, no longer than a client takes.
+
+use crate::account::Protocol;
+use crate::wire::CLIENT_REPLY;
+
+/// Prefix, sentence, advice and suffix in one line of ASCII that any client takes. When space is short the provider's
+/// words lose first, the advice last.
+pub(crate) fn fit(prefix: &str, sentence: &str, advice: &str, suffix: &str) -> String {
+    let space = (CLIENT_REPLY - 2).saturating_sub(prefix.len() + suffix.len() + advice.len() + 2);
+    let sentence: String = ascii(sentence).chars().take(space).collect();
+    format!("{prefix}{sentence}; {}{suffix}", ascii(advice))
+}
+
+/// A reply of ostler's own words, cut to what a client takes in one line.
+pub fn one_line(text: &str) -> String {
+    ascii(text).chars().take(CLIENT_REPLY - 2).collect()
+}
+
+/// A text for people on one line: whatever could steer a terminal is a question mark.
+pub fn without_control(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+}
+
+/// Printable ASCII, with question marks for everything else.
+pub(super) fn ascii(text: &str) -> String {
+    text.chars().map(|c| if matches!(c, ' '..='~') { c } else { '?' }).collect()
+}
+
+/// A protocol's name in running text.
+pub fn spoken(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Pop3 => "POP3",
+        Protocol::Smtp => "SMTP",
+        Protocol::Imap => "IMAP",
+    }
+}
+
+/// A name as one word of a command line.
+pub fn as_word(name: &str) -> String {
+    let is_word = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"@._-+".contains(&b));
+    if is_word { name.to_owned() } else { format!("\"{name}\"") }
+}

@@ -1,0 +1,75 @@
+//! Answers a provider's challenges with the account's secret.
+
+use std::sync::Arc;
+
+use base64::Engine;
+use zeroize::Zeroizing;
+
+use crate::sasl::{BASE64, LENIENT, Mechanism, cram_digest};
+use crate::secret::Secret;
+
+/// Why a provider's challenge cannot be answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ExchangeError {
+    /// The provider sends more challenges than the mechanism has.
+    #[error("it asks for more than the sign-in has")]
+    TooManyChallenges,
+    /// The challenge is not base64.
+    #[error("its challenge is not base64")]
+    NotBase64,
+}
+
+/// ostler's side of a sign-in at a provider.
+pub struct Exchange {
+    mechanism: Mechanism,
+    user: String,
+    secret: Arc<Secret>,
+    /// Responses sent so far.
+    responses: usize,
+}
+
+impl Exchange {
+    /// Begins a sign-in as `user`.
+    pub fn new(mechanism: Mechanism, user: &str, secret: Arc<Secret>) -> Self {
+        Self { mechanism, user: user.to_owned(), secret, responses: 0 }
+    }
+
+    /// The response that may go along with the command that names the mechanism, in base64. Only PLAIN has one.
+    pub fn initial_response(&mut self) -> Option<Zeroizing<String>> {
+        (self.mechanism == Mechanism::Plain).then(|| {
+            self.responses = 1;
+            self.plain()
+        })
+    }
+
+    /// The response to a challenge. Both are in base64.
+    pub fn respond(&mut self, challenge: &[u8]) -> Result<Zeroizing<String>, ExchangeError> {
+        self.responses += 1;
+        match (self.mechanism, self.responses) {
+            (Mechanism::Plain, 1) => Ok(self.plain()),
+            // The wording of the prompts differs between servers; their order does not.
+            (Mechanism::Login, 1) => Ok(Zeroizing::new(BASE64.encode(&self.user))),
+            (Mechanism::Login, 2) => Ok(Zeroizing::new(BASE64.encode(self.secret.expose()))),
+            (Mechanism::CramMd5, 1) => {
+                let challenge = LENIENT.decode(challenge.trim_ascii()).map_err(|_| ExchangeError::NotBase64)?;
+                Ok(Zeroizing::new(BASE64.encode(format!(
+                    "{} {}",
+                    self.user,
+                    cram_digest(self.secret.expose(), &challenge)
+                ))))
+            }
+            _ => Err(ExchangeError::TooManyChallenges),
+        }
+    }
+
+    /// Whether a response proves the password without being it, as in CRAM-MD5. Together with its challenge it lets others
+    /// test guesses, so it must not be shown either.
+    pub fn sends_proof(&self) -> bool {
+        self.mechanism == Mechanism::CramMd5
+    }
+
+    fn plain(&self) -> Zeroizing<String> {
+        let message = Zeroizing::new(format!("\0{}\0{}", self.user, self.secret.expose()));
+        Zeroizing::new(BASE64.encode(message.as_bytes()))
+    }
+}
