@@ -18,11 +18,13 @@ use toml_tree::Notes;
 mod accounts;
 mod add;
 mod apply_preset;
+#[cfg(feature = "web")]
 mod change;
 mod doors;
 mod edit;
 mod file;
 mod keys;
+#[cfg(feature = "web")]
 mod move_door;
 pub mod presets;
 mod read;
@@ -32,10 +34,12 @@ mod toml_tree;
 pub mod value;
 
 pub(crate) use add::add_account;
+#[cfg(feature = "web")]
 pub(crate) use change::{Change, ServerLocation, change_account, common_username};
 pub(crate) use edit::EditError;
 pub use edit::remove_account;
 pub(crate) use file::{LoadError, default_path, load, state_folder, write_atomically};
+#[cfg(feature = "web")]
 pub(crate) use move_door::move_door;
 pub(crate) use server::DEFAULT_FRESH;
 

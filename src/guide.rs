@@ -124,6 +124,7 @@ impl Client {
     }
 
     /// The guide as HTML for the settings page. Every value is escaped.
+    #[cfg(any(feature = "web", test))]
     pub(crate) fn html_body(&self, values: &GuideValues) -> String {
         render::html_body(&self.markdown(values), &|name| self.value(values, name))
     }
