@@ -8,8 +8,11 @@ use ostler::diagnose::explain;
 use ostler::setup::discover::{Domain, autoconfig};
 use ostler_mail::account::Security;
 
+/// A fuzz target.
+type Target = fn(&[u8]);
+
 /// Every target of this file with the name of its folder in `fuzz/corpus`.
-pub const TARGETS: [(&str, fn(&[u8])); 5] = [
+pub const TARGETS: [(&str, Target); 5] = [
     ("autoconfig", autoconfig_file),
     ("import", import),
     ("pasted", pasted),
