@@ -42,7 +42,7 @@ const LONG_POLL_TIMEOUT: Duration = Duration::from_secs(3);
 /// Runs without an icon until it is asked to end. A click on a notice opens the desktop's page, if it has one.
 pub(crate) fn run(file: &Path, desktop: Arc<dyn Desktop>) -> ExitCode {
     let already_runs =
-        |error: ClaimError| fail(&format!("{error}: {}; ostler status shows what it does", file.display()), 1);
+        |error: ClaimError| fail(&format!("{error}: {}; `ostler status` shows what it is doing", file.display()), 1);
     match Start::prepare(file, already_runs) {
         Ok(start) => start.serve(None, desktop),
         Err((code, _)) => code,
@@ -56,7 +56,7 @@ pub(crate) fn on_desktop(file: &Path, desktop: Arc<dyn Desktop>) -> ExitCode {
     let already_runs = |error: ClaimError| {
         if !desktop.open_page_of_running(file) {
             crate::events::log::print_error(&format!(
-                "{error}: look for its icon in the panel; ostler status shows what it does"
+                "{error}: look for its icon in the panel; `ostler status` shows what it is doing"
             ));
         }
         ExitCode::SUCCESS

@@ -1,9 +1,9 @@
-//! The settings file: from its text to [`Settings`], with every mistake in it told at once and in its place, and
-//! the few changes ostler itself makes to it. What the keys mean for a connection is not here; neither are the
-//! secrets, of which the file only says where they are.
+//! The settings file: reads its text into [`Settings`], reports every mistake at once with its place, and makes the few
+//! changes that ostler itself makes to it. What the keys mean for a connection is not here. Neither are the secrets:
+//! the file only says where they are.
 //!
-//! No message of this module holds a value out of the file, because a password may stand anywhere in it by
-//! mistake; unknown keys are shown only where they look like a key.
+//! No message of this module repeats a value from the file, because a password may stand anywhere in it by mistake. An
+//! unknown key is shown only if it looks like a key.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -18,11 +18,13 @@ use toml_tree::Notes;
 mod accounts;
 mod add;
 mod apply_preset;
+#[cfg(feature = "web")]
 mod change;
 mod doors;
 mod edit;
 mod file;
 mod keys;
+#[cfg(feature = "web")]
 mod move_door;
 pub mod presets;
 mod read;
@@ -31,34 +33,38 @@ mod syntax;
 mod toml_tree;
 pub mod value;
 
-pub use add::add_account;
-pub use change::{Change, ServerLocation, change_account, common_username};
-pub use edit::{EditError, remove_account};
-pub use file::{LoadError, default_path, load, state_folder, write_atomically};
-pub use move_door::move_door;
+pub(crate) use add::add_account;
+#[cfg(feature = "web")]
+pub(crate) use change::{Change, ServerLocation, change_account, common_username};
+pub(crate) use edit::EditError;
+pub use edit::remove_account;
+pub(crate) use file::{LoadError, default_path, load, state_folder, write_atomically};
+#[cfg(feature = "web")]
+pub(crate) use move_door::move_door;
+pub(crate) use server::DEFAULT_FRESH;
 
-/// A settings file that has been understood.
+/// A settings file without mistakes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parsed {
-    /// What it says.
+    /// The settings.
     pub settings: Settings,
-    /// What it may say, but should not without a thought.
+    /// Settings that are allowed but may be unintended.
     pub warnings: Vec<Remark>,
-    /// There is no such file; `settings` are the defaults.
+    /// Whether there is no such file, so that `settings` are the defaults.
     pub is_missing: bool,
 }
 
-/// Something to say about one place of the settings file. Its `Display` is exactly one line,
-/// `FILE:LINE:COLUMN: key: message`, and never holds a value out of the file.
+/// A mistake or a warning about one place of the settings file. Its `Display` is exactly one line,
+/// `FILE:LINE:COLUMN: key: message`, and never repeats a value from the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Remark {
-    /// The file, as it was named.
+    /// The file, by the path it was opened with.
     pub file: Arc<Path>,
     /// Counted from 1.
     pub line: usize,
     /// In characters, counted from 1.
     pub column: usize,
-    /// The key with the tables it is in, such as `account.smtp.security`; `toml` where none is known.
+    /// The key with the tables it is in, such as `account.smtp.security`; `toml` if it is not known.
     pub key: String,
     /// What is wrong and what is allowed.
     pub message: String,
@@ -71,12 +77,12 @@ impl fmt::Display for Remark {
     }
 }
 
-/// All mistakes of a settings file in the order of their places; never empty. `Display` gives one line each.
+/// All mistakes of a settings file, from top to bottom; never empty. `Display` writes one line for each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mistakes(Vec<Remark>);
 
 impl Mistakes {
-    /// The mistakes one by one.
+    /// The mistakes, from top to bottom.
     pub fn iter(&self) -> impl Iterator<Item = &Remark> {
         self.0.iter()
     }
@@ -96,22 +102,20 @@ impl fmt::Display for Mistakes {
 
 impl std::error::Error for Mistakes {}
 
-/// Reads the text of a settings file. `file` is the name for the messages, and its folder the one relative paths
-/// start from; it is not opened.
-///
-/// The presets it may name are the compiled-in ones.
+/// Reads the text of a settings file, with the compiled-in presets. `file` is not opened: it is named in the messages,
+/// and relative paths in the text start at its folder.
 pub fn parse(text: &str, file: &Path) -> Result<Parsed, Mistakes> {
     parse_with(text, file, Presets::built_in())
 }
 
-/// The same with other presets, such as those with the user's own laid over them ([`Presets::load`]).
+/// As [`parse`], with other presets, such as those that include the user's own ([`Presets::load`]).
 pub fn parse_with(text: &str, file: &Path, presets: &Presets) -> Result<Parsed, Mistakes> {
     let notes = Notes::default();
     let (tree, errors) = DeTable::parse_recoverable(text);
     let settings = match syntax::report(text, &errors, &notes) {
         syntax::Damage::None => read::read_settings(tree.get_ref(), file, presets, &notes),
         syntax::Damage::Lines(rest) => {
-            // What the undamaged lines say is checked too, so that one go at the file is enough.
+            // The undamaged lines are checked too, so that the user sees all mistakes in one run.
             let (tree, errors) = DeTable::parse_recoverable(&rest);
             if errors.is_empty() {
                 let more = Notes::default();
@@ -129,7 +133,7 @@ pub fn parse_with(text: &str, file: &Path, presets: &Presets) -> Result<Parsed, 
     }
 }
 
-/// What a fuzzer calls with any octets: reading, showing and changing must neither fail nor show a secret.
+/// The fuzzer's entry: reads any octets as a settings file, shows the messages and removes an account.
 ///
 /// # Panics
 ///

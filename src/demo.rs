@@ -1,8 +1,8 @@
-//! `ostler demo`: a provider made for it, old mail programs, and ostler's real engine between them, all on this
-//! computer. Nothing of it is used outside the demo. It needs no network and no keyring, and writes no file: the
-//! certificate authority and the password are handed to the engine in memory ([`Scene::ca_pem`], [`Scene::password`]).
+//! `ostler demo`: a provider made for it, two old mail programs, and ostler's real engine between them, all on this
+//! computer. Nothing else uses this code. The demo needs no network and no keyring, and writes no file: the engine gets
+//! the certificate authority and the password in memory ([`Scene::ca_pem`], [`Scene::password`]).
 //!
-//! Not here: the engine and its doors, which the caller starts on [`Scene::settings`], and the command line.
+//! Not here: the engine and its doors, which `run.rs` starts on [`Scene::settings`].
 
 mod authority;
 mod client;
@@ -28,8 +28,9 @@ use std::time::Duration;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::timeout;
 
+use crate::config::DEFAULT_FRESH;
 use client::Program;
-pub use mailroom::{ADDRESS, FOREIGN, USER};
+pub(crate) use mailroom::{ADDRESS, FOREIGN, USER};
 use mailroom::{Counts, Mailbox};
 use ostler_mail::account::{
     Access, Account, AfterPop, Credentials, Door, Protocol, SecretSource, Security, Server, Settings, SignIn, Timeouts,
@@ -38,30 +39,28 @@ use ostler_mail::account::{
 use ostler_mail::sasl::hex;
 use ostler_mail::secret::Secret;
 use provider::Provider;
-pub use run::{Options, main};
+pub(crate) use run::{Options, main};
 use spoken::{Page, Recorder, SpokenLine};
 
-/// How long the gate stays open after a login: the shortest window in use anywhere.
+/// How long the gate stays open after a login. No known provider has a shorter window.
 const GATE_WINDOW: Duration = Duration::from_secs(120);
-/// The account's `fresh`.
-const FRESH: Duration = Duration::from_secs(60);
-/// How long an act waits for ostler to end its connections to the provider, so that their last lines are printed
-/// where they belong. Nothing depends on it.
+/// For ostler to end its connections to the provider after an act, so that their last lines are printed under its
+/// heading. Nothing else depends on it.
 const DISCONNECT_TIMEOUT: Duration = Duration::from_millis(300);
 const EUDORA: &str = "Eudora";
 const OUTLOOK: &str = "Outlook Express";
 
 /// Where ostler listens for the demo.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Doors {
+pub(crate) struct Doors {
     /// For fetching.
     pub pop3: SocketAddr,
     /// For sending.
     pub smtp: SocketAddr,
 }
 
-/// A running provider and everything to play the demo with; ends when dropped.
-pub struct Scene {
+/// A running provider, and what the demo is played with. Dropping it ends the provider.
+pub(crate) struct Scene {
     provider: Provider,
     password: Arc<Secret>,
     recorder: Recorder,
@@ -70,31 +69,31 @@ pub struct Scene {
 
 impl Scene {
     /// Starts the provider.
-    pub async fn start() -> Result<Self, String> {
+    pub(crate) async fn start() -> Result<Self, String> {
         let password = Arc::new(Secret::new(random_hex()?).map_err(|why| format!("no password for the demo: {why}"))?);
         let (recorder, spoken_rx) = Recorder::new(USER, Arc::clone(&password));
         let provider = Provider::start(GATE_WINDOW, Arc::clone(&password), random_hex()?, &recorder).await?;
         Ok(Self { provider, password, recorder, spoken_rx })
     }
 
-    /// The certificate of the demo's own authority, to be trusted for [`Scene::trust`] and for nothing else.
-    pub fn ca_pem(&self) -> &str {
+    /// The certificate of the demo's own authority. It must be trusted for [`Scene::trust`] only.
+    pub(crate) fn ca_pem(&self) -> &str {
         &self.provider.ca_pem
     }
 
-    /// The trust policy of the account's servers. It names a file that does not exist: the roots are in memory.
-    pub fn trust() -> Trust {
+    /// The trust policy of the account's servers. The file that it names does not exist; the root is in memory.
+    pub(crate) fn trust() -> Trust {
         Trust { ca: Some(PathBuf::from("<ostler demo, in memory>")), pin: None }
     }
 
-    /// The password of [`USER`] at the provider; another one in each run.
-    pub fn password(&self) -> Arc<Secret> {
+    /// The password of [`USER`] at the provider; each run has another one.
+    pub(crate) fn password(&self) -> Arc<Secret> {
         Arc::clone(&self.password)
     }
 
     /// The account: POP3 over TLS, SMTP over TLS after a POP login. `trust` is [`Scene::trust`] unless the caller has
     /// put [`Scene::ca_pem`] somewhere else.
-    pub fn account(&self, secret: SecretSource, trust: Trust) -> Account {
+    pub(crate) fn account(&self, secret: SecretSource, trust: Trust) -> Account {
         let server = |protocol, port, sign_in| Server {
             protocol,
             host: "localhost".into(),
@@ -105,14 +104,14 @@ impl Scene {
         };
         let credentials = Credentials { username: USER.into(), secret };
         let pop3 = server(Protocol::Pop3, self.provider.pop3, SignIn::Password(credentials));
-        let gate = AfterPop { login: pop3.clone(), fresh: FRESH };
+        let gate = AfterPop { login: pop3.clone(), fresh: DEFAULT_FRESH };
         let smtp = server(Protocol::Smtp, self.provider.smtp, SignIn::AfterPop(Arc::new(gate)));
         Account {
             name: "demo".into(),
             address: ADDRESS.into(),
             aliases: Vec::new(),
             provider: None,
-            // Whoever stays may send as anybody.
+            // With `--stay`, a real mail program may send with any sender address.
             is_default: true,
             offer_auth: true,
             local_password: None,
@@ -122,25 +121,25 @@ impl Scene {
         }
     }
 
-    /// Settings with that account only, and doors at `doors` (port 0: any).
-    pub fn settings(&self, doors: Doors, secret: SecretSource, trust: Trust) -> Settings {
+    /// Settings with only that account, and doors at `doors` (port 0 is any free port).
+    pub(crate) fn settings(&self, doors: Doors, secret: SecretSource, trust: Trust) -> Settings {
         let door = |protocol, address| Door { protocol, address, is_companion: false, account: None };
         Settings {
             doors: vec![door(Protocol::Pop3, doors.pop3), door(Protocol::Smtp, doors.smtp)],
             page: None,
-            // Where the system cannot say who connects, the demo's toy mailbox is no secret.
+            // Other systems cannot always tell who connects. The demo's mailbox contains nothing private.
             access: if cfg!(target_os = "linux") { Access::SameUser } else { Access::Anyone },
             allow: Vec::new(),
-            // Its stage is the terminal.
+            // The demo is shown on the terminal.
             notices: false,
             accounts: vec![Arc::new(self.account(secret, trust))],
             timeouts: Timeouts::default(),
         }
     }
 
-    /// Plays the demo through ostler's doors and prints it; how many bytes came back, or why not. The last line
-    /// printed says the same.
-    pub async fn play(&mut self, doors: Doors, has_colour: bool, out: &mut dyn Write) -> Result<usize, String> {
+    /// Plays the demo through ostler's doors and prints it. Returns how many bytes came back, or what failed, as the
+    /// last printed line says too.
+    pub(crate) async fn play(&mut self, doors: Doors, has_colour: bool, out: &mut dyn Write) -> Result<usize, String> {
         let page = Page::new(out, has_colour);
         let mut stage =
             Stage { provider: &self.provider, spoken_rx: &mut self.spoken_rx, recorder: &self.recorder, page };
@@ -153,8 +152,8 @@ impl Scene {
         played
     }
 
-    /// For `--stay`: prints what to type into a mail program, then everything that is said, until it is dropped.
-    pub async fn stay(&mut self, doors: Doors, has_colour: bool, out: &mut dyn Write) -> Result<(), String> {
+    /// For `--stay`: prints what to type into a mail program, then every line of its connections. Never ends by itself.
+    pub(crate) async fn stay(&mut self, doors: Doors, has_colour: bool, out: &mut dyn Write) -> Result<(), String> {
         self.provider.post(&sample_mail::welcome());
         let page = Page::new(out, has_colour);
         let mut stage =
@@ -165,7 +164,7 @@ impl Scene {
 }
 
 /// What to type into a mail program to try it on the demo.
-pub fn stay_text(doors: Doors) -> String {
+pub(crate) fn stay_text(doors: Doors) -> String {
     let Doors { pop3, smtp } = doors;
     format!(
         "\nNow try your own mail program. Make an account in it with these values:\n\
@@ -174,14 +173,14 @@ pub fn stay_text(doors: Doors) -> String {
          \x20   incoming mail server       {}    POP3, port {}\n\
          \x20   outgoing mail server       {}    SMTP, port {}\n\
          \x20   user or account name       {ADDRESS}\n\
-         \x20   password                   any; ostler knows the right one\n\
+         \x20   password                   any; ostler has the right one\n\
          \x20   SSL, TLS, secure sockets   off or \"Never\", for both servers\n\
          \x20   SPA, secure password, APOP off\n\
          \x20   outgoing server wants authentication   on or off, both work\n\
          \n\
          One message waits for you. Send one to {FOREIGN}, a mailbox at another company:\n\
-         its arrival is shown here. One to {ADDRESS} you can fetch again.\n\
-         Everything is in memory and gone when you press ctrl-C.\n",
+         you see it arrive here. A message to {ADDRESS} can be fetched again.\n\
+         Everything is kept in memory and is gone when you press ctrl-C.\n",
         pop3.ip(),
         pop3.port(),
         smtp.ip(),
@@ -192,10 +191,10 @@ pub fn stay_text(doors: Doors) -> String {
 /// 128 random bits in hexadecimal.
 fn random_hex() -> Result<String, String> {
     let mut bits = [0; 16];
-    crate::os::random(&mut bits).then(|| hex(&bits)).ok_or_else(|| "the system gives no random numbers".to_owned())
+    crate::os::random(&mut bits).then(|| hex(&bits)).ok_or_else(|| "the system provides no random numbers".to_owned())
 }
 
-/// The play and its page.
+/// The demo while it is played.
 struct Stage<'a> {
     provider: &'a Provider,
     spoken_rx: &'a mut UnboundedReceiver<SpokenLine>,
@@ -203,7 +202,7 @@ struct Stage<'a> {
     page: Page<'a>,
 }
 
-/// What has been sent.
+/// The messages that were sent.
 struct Sent {
     eudora: Vec<u8>,
     outlook: Vec<u8>,
@@ -217,14 +216,14 @@ impl Stage<'_> {
         let to = [FOREIGN, ADDRESS];
 
         let letter = sample_mail::from_eudora();
-        let words = "1. Eudora sends. The gate is shut: nobody has logged in yet, so ostler does that first.";
+        let words = "1. Eudora sends. The gate is shut, because no one has logged in yet, so ostler logs in first.";
         let first = self.act(words, eudora.eudora_sends(doors.smtp, &to, &letter)).await?;
         let words = "2. Outlook Express fetches, and deletes what it has fetched.";
         let fetched = self.act(words, outlook.outlook_fetches(doors.pop3)).await?;
         check_returned(OUTLOOK, &first, &fetched)?;
 
         let letter = sample_mail::from_outlook_express();
-        let words = "3. Outlook Express sends. Its own fetch has opened the gate: no other login is needed.";
+        let words = "3. Outlook Express sends. Its own fetch has opened the gate, so no other login is needed.";
         let second = self.act(words, outlook.outlook_sends(doors.smtp, &to, &letter)).await?;
         let words = "4. Eudora fetches, and deletes.";
         let fetched = self.act(words, eudora.eudora_fetches(doors.pop3)).await?;
@@ -241,14 +240,14 @@ impl Stage<'_> {
         let window = GATE_WINDOW.as_secs();
         self.print(&format!(
             "A provider made for this demo: POP3 on localhost port {pop3}, SMTP on port {smtp}, both inside TLS.\n\
-             It takes mail to other companies only within {window} s after a POP3 login from the same address.\n\
-             ostler in front of it: POP3 on {}, SMTP on {}, both plain, for old mail programs.\n\
+             It accepts mail to other companies only within {window} s after a POP3 login from the same address.\n\
+             ostler in front of it: POP3 on {}, SMTP on {}, unencrypted, for old mail programs.\n\
              Times are in milliseconds. Passwords are shown as ***, octets beyond ASCII as ?.",
             doors.pop3, doors.smtp
         ))
     }
 
-    /// The other company's mailbox has each message once, the own one has none left.
+    /// Checks that the other company's mailbox has each message once, and the own mailbox none.
     fn inspect(&self, sent: &Sent) -> Result<(), String> {
         let foreign = self.provider.messages(Mailbox::Foreign);
         let [first, second] = foreign.as_slice() else {
@@ -271,24 +270,24 @@ impl Stage<'_> {
         self.print(&format!(
             "  sent       {messages} messages, {} and {} bytes, each to {ADDRESS} and {FOREIGN}\n\
              \x20 fetched    both, then deleted at the provider; each arrived exactly once in each mailbox\n\
-             \x20 compared   byte for byte behind the one Received header the provider puts on top: identical,\n\
-             \x20            8-bit letters, dots, trailing blanks and a line of 990 octets included\n\
-             \x20 gate       {logins} POP3 logins seen: {own} by ostler for a send, 2 by the programs' own fetching;\n\
+             \x20 compared   byte for byte after the Received header that the provider adds: identical, including\n\
+             \x20            8-bit letters, dots, trailing blanks and a line of 990 octets\n\
+             \x20 gate       {logins} POP3 logins: {own} by ostler for a send, 2 by the mail programs that fetched;\n\
              \x20            {gate_refusals} recipients refused\n\
              \x20 TLS        {connections} connections to the provider, all inside TLS, with a certificate checked against\n\
              \x20            the demo's own authority, which ostler trusts in this run only\n\
-             \x20 secrets    the mail programs gave any password; the provider got the right one from ostler\n",
+             \x20 secrets    the mail programs gave a made-up password; ostler gave the right one to the provider\n",
             sent.eudora.len(),
             sent.outlook.len(),
         ))
     }
 
-    /// Prints a heading, then what is said while something happens.
+    /// Prints a heading, then every line of the connections while `what` runs.
     async fn act<T>(&mut self, heading: &str, what: impl Future<Output = Result<T, String>>) -> Result<T, String> {
         self.page.heading(heading).map_err(print_failure)?;
         let happened = self.printing(what).await?;
         let provider = self.provider;
-        // Its end only matters for the order on the page.
+        // Only for the order of the printed lines, so a timeout does not matter.
         let _ = self.printing(timeout(DISCONNECT_TIMEOUT, provider.wait_until_empty())).await?;
         happened
     }
@@ -323,5 +322,5 @@ fn check_returned(program: &str, sent: &[u8], fetched: &[Vec<u8>]) -> Result<(),
 }
 
 fn print_failure(error: std::io::Error) -> String {
-    format!("nothing can be printed: {error}")
+    format!("the demo cannot print: {error}")
 }

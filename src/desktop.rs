@@ -9,6 +9,7 @@ mod show_notice;
 mod system;
 pub(crate) mod tray;
 
+#[cfg(feature = "tray")]
 use std::path::Path;
 
 use crate::events::notice::PageTarget;
@@ -41,6 +42,7 @@ pub(crate) trait Desktop: Send + Sync {
     fn open_page(&self, _target: &PageTarget) {}
 
     /// Opens the page of the other ostler that runs on this settings file already; returns whether it could.
+    #[cfg(feature = "tray")]
     fn open_page_of_running(&self, _settings_file: &Path) -> bool {
         false
     }

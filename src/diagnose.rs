@@ -1,8 +1,8 @@
-//! Tries every step to each server of an account for real, with times, and reports each result. `ostler check`, the trial
-//! in `ostler add` and the settings page all use it. It sends no message: MAIL and RCPT are tried, DATA never is.
+//! Tries every step to each server of an account for real, with times, and reports each result. `ostler check`, the
+//! trial in `ostler add` and the settings page all use it. It sends no message: MAIL and RCPT are tried, DATA never is.
 //!
-//! Not here: the words for a failure (`ostler_mail::failure`), its likely cause (`explain.rs`, and `likely_cause.rs` for
-//! what a second look at the server finds), and how steps are shown.
+//! Not here: the words for a failure (`ostler_mail::failure`), its likely cause (`explain.rs`, and `likely_cause.rs`
+//! for what a second look at the server finds), and how steps are shown.
 
 pub mod explain;
 mod likely_cause;
@@ -32,13 +32,13 @@ use ostler_mail::{pop3, smtp};
 /// RFC 2606 reserves the domain, and ostler never sends anything to it.
 pub(crate) const RELAY_TEST_RECIPIENT: &str = "postmaster@example.com";
 
-/// The answer to STAT may take this long. Some servers are slow to count a large mailbox; by then the sign-in has worked,
-/// so the check goes on without the count.
+/// The answer to STAT may take this long. Some servers are slow to count a large mailbox; by then the sign-in has
+/// worked, so the check goes on without the count.
 const STAT_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// What a step tries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StepKind {
+pub(crate) enum StepKind {
     /// The settings of the server: can this version use them?
     Settings,
     /// Getting the password from its source.
@@ -61,7 +61,7 @@ pub enum StepKind {
 
 impl StepKind {
     /// The word in the output and in JSON.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Settings => "settings",
             Self::Secret => "secret",
@@ -76,35 +76,35 @@ impl StepKind {
     }
 
     /// Whether its success says nothing new to a person who has just typed the settings and the password.
-    pub fn is_routine(self) -> bool {
+    pub(crate) fn is_routine(self) -> bool {
         matches!(self, Self::Settings | Self::Secret)
     }
 }
 
 /// One step and its result.
 #[derive(Debug, Clone)]
-pub struct Step {
+pub(crate) struct Step {
     /// Protocol and address of the server.
-    pub server: String,
+    pub(crate) server: String,
     /// What was tried.
-    pub kind: StepKind,
+    pub(crate) kind: StepKind,
     /// What was seen.
-    pub detail: String,
+    pub(crate) detail: String,
     /// What to do about a failure.
-    pub advice: Option<String>,
+    pub(crate) advice: Option<String>,
     /// The likely cause of a failure.
-    pub cause: Option<String>,
+    pub(crate) cause: Option<String>,
     /// What old mail programs show for a failure.
-    pub client_messages: Vec<ClientMessage>,
+    pub(crate) client_messages: Vec<ClientMessage>,
     /// How long it took, in milliseconds.
-    pub ms: u64,
+    pub(crate) ms: u64,
     /// `None` if the step worked.
-    pub failure: Option<Failure>,
+    pub(crate) failure: Option<Failure>,
 }
 
 impl Step {
     /// Whether it worked.
-    pub fn is_ok(&self) -> bool {
+    pub(crate) fn is_ok(&self) -> bool {
         self.failure.is_none()
     }
 }
@@ -126,7 +126,7 @@ impl Serialize for Step {
 }
 
 /// Signs in at one server with a secret that is not stored yet, and leaves again.
-pub async fn sign_in_with(server: &Server, secret: Arc<Secret>, timeouts: &Timeouts) -> Result<(), Failure> {
+pub(crate) async fn sign_in_with(server: &Server, secret: Arc<Secret>, timeouts: &Timeouts) -> Result<(), Failure> {
     supported(server)?;
     let dialer = Dialer::default();
     let upstream = dialer.connect(server, timeouts, Route::default()).await?;
@@ -162,7 +162,7 @@ async fn leave(upstream: &mut Upstream, timeouts: &Timeouts) {
 }
 
 /// Checks an account step by step. Every step is reported as soon as it is done, because a person is waiting, and kept.
-pub struct Doctor<'a> {
+pub(crate) struct Doctor<'a> {
     engine: Arc<Engine>,
     account: Arc<Account>,
     /// Why the provider has switched its service off, if it is known to have.
@@ -173,18 +173,18 @@ pub struct Doctor<'a> {
 
 impl<'a> Doctor<'a> {
     /// Checks one of the engine's accounts; `on_step` is called after each step.
-    pub fn new(engine: Arc<Engine>, account: Arc<Account>, on_step: impl FnMut(&Step) + 'a) -> Self {
+    pub(crate) fn new(engine: Arc<Engine>, account: Arc<Account>, on_step: impl FnMut(&Step) + 'a) -> Self {
         Self { engine, account, closed: None, steps: Vec::new(), on_step: Box::new(on_step) }
     }
 
-    /// The provider is known to have switched this service off; `closed` says so in a sentence without a full stop. It is
-    /// then the likely cause of every failure.
-    pub fn set_closed_reason(&mut self, closed: Option<String>) {
+    /// The provider is known to have switched this service off; `closed` says so in a sentence without a full stop. It
+    /// is then the likely cause of every failure.
+    pub(crate) fn set_closed_reason(&mut self, closed: Option<String>) {
         self.closed = closed;
     }
 
     /// All steps, in the order in which they were tried.
-    pub fn into_steps(self) -> Vec<Step> {
+    pub(crate) fn into_steps(self) -> Vec<Step> {
         self.steps
     }
 
@@ -230,8 +230,8 @@ impl<'a> Doctor<'a> {
         })
     }
 
-    /// The likely cause of a failure, and what to do. The most certain knowledge wins: a service known to be closed, then
-    /// what the second look found, then the provider's own words, then the kind of failure.
+    /// The likely cause of a failure, and what to do. The most certain knowledge wins: a service known to be closed,
+    /// then what the second look found, then the provider's own words, then the kind of failure.
     fn explain(&self, failure: &Failure, look: Option<likely_cause::Look>) -> (Option<String>, String) {
         let name = as_word(&self.account.name);
         let known = explain::cause_of(failure);
@@ -263,7 +263,7 @@ impl<'a> Doctor<'a> {
     }
 
     /// Checks every server, then how a message would be sent.
-    pub async fn check(&mut self) {
+    pub(crate) async fn check(&mut self) {
         let account = Arc::clone(&self.account);
         if let Some(server) = &account.pop3 {
             self.check_server(server).await;
@@ -287,7 +287,7 @@ impl<'a> Doctor<'a> {
     }
 
     /// Tries all steps to one server; whether the last one worked.
-    pub async fn check_server(&mut self, server: &Server) -> bool {
+    pub(crate) async fn check_server(&mut self, server: &Server) -> bool {
         let name = label(server);
         let settings = self.engine.settings();
         let timeouts = &settings.timeouts;
@@ -456,7 +456,7 @@ impl<'a> Doctor<'a> {
     }
 
     /// Says MAIL and RCPT as a send would, through the gate if there is one.
-    pub async fn check_send(&mut self) -> bool {
+    pub(crate) async fn check_send(&mut self) -> bool {
         let account = Arc::clone(&self.account);
         let Some(server) = account.smtp.first() else { return true };
         if server.credentials().is_some_and(|c| c.secret == SecretSource::Client) {

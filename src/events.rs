@@ -21,7 +21,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 use crate::events::event::{Event, SessionId};
-use crate::events::history::{AccountHistory, History};
+#[cfg(any(test, feature = "web"))]
+use crate::events::history::AccountHistory;
+use crate::events::history::History;
 use crate::events::notice::Notice;
 use ostler_mail::progress::Progress;
 
@@ -118,6 +120,7 @@ impl Events {
         self.lock().history.to_json()
     }
 
+    #[cfg(any(test, feature = "web"))]
     pub(crate) fn account_history(&self, account: &str) -> Option<AccountHistory> {
         self.lock().history.account(account).cloned()
     }

@@ -1,6 +1,6 @@
-//! The guides: for each old mail program the steps that make it work with ostler, with one person's own values in them.
-//! The words are in `config/guides/`, one Markdown file a program, compiled in; here is how one is found and rendered.
-//! Nothing is printed or asked here: `cli/guide.rs` does that, and the settings page shows the same text.
+//! The guides: for each old mail program, the steps that make it work with ostler, with the user's own values filled
+//! in. The texts are in `config/guides/`, one Markdown file for each program, compiled in. This module finds and
+//! renders them; `cli/guide.rs` prints them, and the settings page shows them.
 
 mod render;
 mod template;
@@ -9,17 +9,16 @@ mod watch;
 
 use crate::guide::template::{TemplateError, expand};
 
-pub use values::{GuideValues, System};
-pub use watch::{Seen, Watch, obstacles};
+pub(crate) use values::{GuideValues, System};
+pub(crate) use watch::{Seen, Watch, obstacles};
 
-/// A mail program there is a guide for.
+/// A mail program that has a guide.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Client {
-    /// What `ostler guide` wants to hear.
+pub(crate) struct Client {
+    /// The name for `ostler guide`.
     pub name: &'static str,
-    /// What it takes for it too.
+    /// Other names that it accepts.
     aliases: &'static [&'static str],
-    /// The guide's text.
     source: &'static str,
 }
 
@@ -58,59 +57,54 @@ static CLIENTS: &[Client] = clients! {
     "other": ["another", "anything", "generic"],
 };
 
-/// Programs that take what follows an `@` in the user name for the name of the server.
+/// Programs that read what follows an `@` in the user name as the name of the server.
 const PROGRAMS_WITHOUT_AT: [&str; 2] = ["netscape-4", "eudora-mac"];
 
-/// Programs that send on port 25 and nowhere else.
+/// Programs that can send on port 25 only.
 const PROGRAMS_ON_PORT_25: [&str; 1] = ["netscape-4"];
 
 static PARTS: &[(&str, &str)] =
     parts!["values", "door-off", "password", "wait", "undo", "more", "port-25", "other-computer", "low-ports"];
 
-/// No guide, or more than one, goes by that name.
+/// Why a name does not lead to a guide.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NoSuchGuide {
-    /// None does.
+pub(crate) enum NoSuchGuide {
+    /// No guide has this name.
     #[error("there is no guide for \"{0}\"")]
-    Nobody(String),
-    /// Several do.
+    Unknown(String),
+    /// It is the beginning of several names.
     #[error("\"{given}\" may be {}", names.join(" or "))]
-    Several {
-        /// What was asked for.
-        given: String,
-        /// The names it may mean.
-        names: Vec<&'static str>,
-    },
+    Ambiguous { given: String, names: Vec<&'static str> },
 }
 
-/// All of them, in the order of the list.
-pub fn clients() -> &'static [Client] {
+/// All programs, in the order of the list.
+pub(crate) fn clients() -> &'static [Client] {
     CLIENTS
 }
 
-/// The program that is meant: its name, an alias, or a beginning of one that no other program has; blanks, dashes and
+/// Finds a program by its name, an alias, or the beginning of one if no other program has the same. Blanks, dashes and
 /// letter case do not matter.
-pub fn find(given: &str) -> Result<&'static Client, NoSuchGuide> {
-    let wanted = plain(given);
+pub(crate) fn find(given: &str) -> Result<&'static Client, NoSuchGuide> {
+    let wanted = normalize(given);
     let shown = || given.chars().filter(|c| !c.is_control()).take(40).collect::<String>();
-    let exact = CLIENTS.iter().find(|c| c.names().any(|name| plain(name) == wanted));
+    let exact = CLIENTS.iter().find(|c| c.names().any(|name| normalize(name) == wanted));
     if let Some(client) = exact {
         return Ok(client);
     }
     let mut begins: Vec<_> =
-        CLIENTS.iter().filter(|c| c.names().any(|name| plain(name).starts_with(&wanted))).collect();
+        CLIENTS.iter().filter(|c| c.names().any(|name| normalize(name).starts_with(&wanted))).collect();
     match (begins.pop(), begins.as_slice()) {
         (Some(only), []) if !wanted.is_empty() => Ok(only),
         (Some(last), [_, ..]) if !wanted.is_empty() => {
             let names = begins.iter().map(|c| c.name).chain([last.name]).collect();
-            Err(NoSuchGuide::Several { given: shown(), names })
+            Err(NoSuchGuide::Ambiguous { given: shown(), names })
         }
-        _ => Err(NoSuchGuide::Nobody(shown())),
+        _ => Err(NoSuchGuide::Unknown(shown())),
     }
 }
 
-/// Letters and digits only, in lower case.
-fn plain(name: &str) -> String {
+/// The letters and digits of a name, in lower case.
+fn normalize(name: &str) -> String {
     name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
 }
 
@@ -119,23 +113,24 @@ impl Client {
         [self.name, self.title()].into_iter().chain(self.aliases.iter().copied())
     }
 
-    /// The program's full name, as it stands above its guide.
-    pub fn title(&self) -> &'static str {
+    /// The program's full name, from the heading of its guide.
+    pub(crate) fn title(&self) -> &'static str {
         self.source.lines().find_map(|line| line.strip_prefix("# ")).unwrap_or(self.name)
     }
 
-    /// The guide as plain text, no line longer than `width` where that can be.
-    pub fn text(&self, values: &GuideValues, width: usize) -> String {
+    /// The guide as plain text, wrapped at `width` columns.
+    pub(crate) fn text(&self, values: &GuideValues, width: usize) -> String {
         render::text(&self.markdown(values), &|name| self.value(values, name), width)
     }
 
-    /// The guide as HTML without a page around it, for the settings page. Every value is escaped.
-    pub fn html_body(&self, values: &GuideValues) -> String {
+    /// The guide as HTML for the settings page. Every value is escaped.
+    #[cfg(any(feature = "web", test))]
+    pub(crate) fn html_body(&self, values: &GuideValues) -> String {
         render::html_body(&self.markdown(values), &|name| self.value(values, name))
     }
 
-    /// The guide as a page to print. Every value is escaped.
-    pub fn html_page(&self, values: &GuideValues) -> String {
+    /// The guide as an HTML page to print. Every value is escaped.
+    pub(crate) fn html_page(&self, values: &GuideValues) -> String {
         render::html_page(self.title(), &self.markdown(values), &|name| self.value(values, name))
     }
 
@@ -148,7 +143,7 @@ impl Client {
         }
     }
 
-    /// A test sees to it that no guide has a mistake; one that had would at least say so.
+    /// The guide's Markdown. A test expands every guide, so the text about damage should never be seen.
     fn markdown(&self, values: &GuideValues) -> String {
         self.expanded(values)
             .unwrap_or_else(|mistake| format!("# {}\n\nThis guide is damaged: {mistake}\n", self.title()))
@@ -163,7 +158,7 @@ impl Client {
         if values.can_fetch() || values.can_send() {
             expand(self.source, &flag, &part)
         } else {
-            // No step would lead anywhere.
+            // Without a door and a server, none of the steps could work.
             expand(&format!("# {}\n\n{{{{> door-off}}}}\n", self.title()), &flag, &part)
         }
     }

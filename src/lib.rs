@@ -8,11 +8,11 @@
 mod app;
 pub mod cli;
 pub mod config;
-pub mod demo;
+mod demo;
 pub mod desktop;
 pub mod diagnose;
 pub mod events;
-pub mod guide;
+mod guide;
 mod os;
 pub mod proxy;
 pub mod setup;

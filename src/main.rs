@@ -1,4 +1,4 @@
-//! The program `ostler`: reads the command line and leaves.
+//! The program `ostler`.
 
 use std::process::ExitCode;
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 use ostler_mail::clock::Moment;
 
 pub(crate) mod control;
+pub(crate) mod folder_watch;
 pub(crate) mod instance;
 pub(crate) mod peer;
 

@@ -1,7 +1,7 @@
-//! The program `ostlerw`, for Windows: ostler without a console window, for the Start menu and the start at login, as
-//! `pythonw` is to `python`. On a command line `ostler` is the one to use: the shell waits for it, and what it prints is seen.
+//! The program `ostlerw`, for Windows: ostler without a console window, for the Start menu and the start at login. On a
+//! command line use `ostler`: the shell waits for it and shows what it prints.
 
-// Also in a debug build: what it is like without a console is to be tested.
+// Also in a debug build, so that running without a console can be tested.
 #![windows_subsystem = "windows"]
 
 use std::process::ExitCode;

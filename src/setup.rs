@@ -1,98 +1,82 @@
-//! Setting up an account: from an address to the servers (`find`), from servers and a password to an account that is
-//! known to work (`trial`), from there into the settings file and the keyring (`keep`). `ostler add` and the settings page
-//! are two ways to talk about the same steps; both are a [`SetupUi`].
+//! Sets up an account in three steps: `find` gets from an address to its servers, `trial` from servers and a password
+//! to an account that works, and `keep` stores it in the settings file and the keyring. `ostler add` and the settings
+//! page do the same steps, each with its own [`SetupUi`].
 //!
-//! Not here: how questions look, and where passwords are typed.
+//! Not here: how questions look, and how passwords are typed.
 
 pub mod discover;
-pub mod find;
+pub(crate) mod find;
 pub mod import;
-pub mod keep;
-pub mod trial;
+pub(crate) mod keep;
+pub(crate) mod trial;
 
 use std::sync::Arc;
-use std::time::Duration;
 
+use crate::config::DEFAULT_FRESH;
 use crate::diagnose::Step;
 use ostler_mail::account::endpoint::{Endpoint, LoginForm};
 use ostler_mail::account::{Account, AfterPop, Credentials, Protocol, SecretSource, Security, Server, SignIn, Trust};
 use ostler_mail::secret::Secret;
 
-/// How old a POP login may be before a send, where ostler writes it: the settings' default.
-const FRESH: Duration = Duration::from_secs(60);
-
-/// Whoever sits before the screen.
-pub trait SetupUi {
-    /// A step was tried.
+/// The user interface that setup talks to: the `ostler add` terminal or the settings page.
+pub(crate) trait SetupUi {
+    /// Shows a step that was tried.
     fn step(&mut self, step: &Step);
-    /// Something worth a sentence.
+    /// Shows a sentence.
     fn say(&mut self, text: &str);
-    /// Asks; nobody there is a no.
+    /// Asks a question; if no one is there to answer, the answer is no.
     fn confirm(&mut self, question: &Question) -> impl Future<Output = bool>;
 }
 
-/// What is asked on the way.
+/// A question to the user.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Question {
-    /// May the domain be told to the public directory of mail servers?
-    AskDirectory {
-        /// The domain.
-        domain: String,
-        /// The directory's host.
-        directory: String,
-    },
-    /// Is this the right company? Only plain DNS, which can be forged, says so.
-    TrustDns {
-        /// The domain.
-        domain: String,
-        /// The servers it names.
-        hosts: Vec<String>,
-    },
-    /// The preferred server does not answer; another does.
+pub(crate) enum Question {
+    /// May ostler ask the public directory of mail servers, which then learns the domain?
+    AskDirectory { domain: String, directory: String },
+    /// Is this the right company? Only plain DNS says so, and that can be forged.
+    TrustDns { domain: String, hosts: Vec<String> },
+    /// The preferred server cannot be used, another one answers: use that?
     UseOther {
-        /// The one that does not.
         instead_of: String,
-        /// The one that does.
         other: String,
-        /// As it would be given on the command line.
+        /// The option that names the other server on the command line.
         flag: String,
     },
-    /// None of the servers that are known without certainty answers; use them all the same?
-    UseUncertain {
-        /// The provider.
-        title: String,
-    },
+    /// ostler is not certain of these servers and none of them answers: use them anyway?
+    UseUncertain { title: String },
 }
 
 impl Question {
-    /// What is asked, without the marks for an answer.
-    pub fn text(&self) -> String {
+    /// The words of the question, without a choice of answers.
+    pub(crate) fn text(&self) -> String {
         match self {
             Self::AskDirectory { domain, directory } => format!(
-                "May ostler ask Thunderbird's public list of mail servers about {domain}? This tells {directory} the name \
+                "May ostler ask Thunderbird's public list of mail servers about {domain}? {directory} then learns the name \
                  {domain}, and nothing else."
             ),
             Self::TrustDns { domain, hosts } => format!(
                 "{domain} says that its mail is at {}, which is outside {domain}. Nothing proves that this is true. Is this \
-                 the company your mail is with?",
+                 the company that has your mail?",
                 hosts.join(" and ")
             ),
             Self::UseOther { instead_of, other, .. } => {
                 format!("{instead_of} cannot be used, but {other} answers. Use that one?")
             }
             Self::UseUncertain { title } => {
-                format!("ostler is not certain of the servers of {title}, and none answers. Use them all the same?")
+                format!(
+                    "ostler is not certain about the servers of {title}, and none of them answers. Use them anyway?"
+                )
             }
         }
     }
 
-    /// What Enter alone means.
-    pub fn is_yes_by_default(&self) -> bool {
+    /// Whether Enter alone means yes.
+    pub(crate) fn is_yes_by_default(&self) -> bool {
         matches!(self, Self::AskDirectory { .. } | Self::UseOther { .. })
     }
 
-    /// How the answer is given beforehand.
-    pub fn flag(&self) -> String {
+    /// The option that answers it on the command line.
+    pub(crate) fn flag(&self) -> String {
         match self {
             Self::AskDirectory { .. } => "--yes, or name the servers with --pop3 and --smtp".into(),
             Self::TrustDns { .. } => "--yes if it is, or name the servers with --pop3 and --smtp".into(),
@@ -102,22 +86,23 @@ impl Question {
     }
 }
 
-/// One choice of an account: the servers it could be, in order, and who signs in there.
+/// The servers that one direction of mail, fetching or sending, could use, and how ostler signs in there.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct ServerChoice {
-    /// The likeliest first.
-    pub endpoints: Vec<Endpoint>,
-    /// The user name, where a person has given one; else it is made from [`Self::address`].
-    pub username: Option<String>,
-    /// The address user names are made from; another one than the account's where it sends through another company.
-    pub address: String,
-    /// Where the password comes from.
-    pub source: Option<SecretSource>,
+pub(crate) struct ServerChoice {
+    /// The servers to try, the likeliest first.
+    pub(crate) endpoints: Vec<Endpoint>,
+    /// The user name, if the user has given one; otherwise it is made from [`Self::address`].
+    pub(crate) username: Option<String>,
+    /// The address that user names are made from. It differs from the account's if mail is sent through another
+    /// company.
+    pub(crate) address: String,
+    /// Where the password comes from; `None` is the keyring.
+    pub(crate) source: Option<SecretSource>,
 }
 
 impl ServerChoice {
-    /// The names to try at an endpoint.
-    pub fn usernames(&self, endpoint: &Endpoint) -> Vec<String> {
+    /// The user names to try at an endpoint; never empty.
+    pub(crate) fn usernames(&self, endpoint: &Endpoint) -> Vec<String> {
         match &self.username {
             Some(name) => vec![name.clone()],
             None => endpoint.login.candidates(&self.address),
@@ -129,30 +114,30 @@ impl ServerChoice {
     }
 }
 
-/// An account as somebody wants it: what is known before it has been tried.
+/// An account before it has been tried: the servers it could use, and what the user has said.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Plan {
+pub(crate) struct Plan {
     /// The mail address.
-    pub address: String,
-    /// The account's name, if not the address.
-    pub name: Option<String>,
-    /// The preset it came from.
-    pub provider: Option<String>,
-    /// Where mail is fetched; none: the account only sends.
-    pub incoming: ServerChoice,
-    /// Where mail is sent; none: the account only fetches.
-    pub outgoing: ServerChoice,
-    /// Kept for the IMAP door.
-    pub imap: Option<Endpoint>,
-    /// A person (or the preset) said that mail has to be fetched before each send.
-    pub gate: bool,
-    /// Certificates to be trusted beside the system's.
-    pub trust: Trust,
+    pub(crate) address: String,
+    /// The account's name, if it is not the address.
+    pub(crate) name: Option<String>,
+    /// The preset that the servers are from.
+    pub(crate) provider: Option<String>,
+    /// Where mail is fetched; without endpoints the account only sends.
+    pub(crate) incoming: ServerChoice,
+    /// Where mail is sent; without endpoints the account only fetches.
+    pub(crate) outgoing: ServerChoice,
+    /// Saved for a later version with an IMAP door.
+    pub(crate) imap: Option<Endpoint>,
+    /// The user, the preset or the imported file says that mail has to be fetched before each send.
+    pub(crate) gate: bool,
+    /// Certificates to trust in addition to the system's.
+    pub(crate) trust: Trust,
 }
 
 impl Plan {
-    /// Whether sending and fetching are signed in to with passwords of their own.
-    pub fn sends_elsewhere(&self) -> bool {
+    /// Whether sending needs a password of its own.
+    pub(crate) fn sends_elsewhere(&self) -> bool {
         self.outgoing.address != self.incoming.address
             || self.outgoing.username.is_some() && self.outgoing.username != self.incoming.username
     }
@@ -168,23 +153,25 @@ impl Plan {
         }
     }
 
-    /// The server for fetching, with a user name.
-    pub fn incoming_server(&self, endpoint: &Endpoint, username: String) -> Server {
+    /// The server for fetching, with this user name.
+    pub(crate) fn incoming_server(&self, endpoint: &Endpoint, username: String) -> Server {
         self.server(endpoint, SignIn::Password(self.incoming.credentials(username)))
     }
 
     /// The server for sending.
-    pub fn outgoing_server(&self, endpoint: &Endpoint, auth: SendAuth<'_>) -> Server {
+    pub(crate) fn outgoing_server(&self, endpoint: &Endpoint, auth: SendAuth<'_>) -> Server {
         let sign_in = match auth {
             SendAuth::Password(username) => SignIn::Password(self.outgoing.credentials(username)),
-            SendAuth::AfterPop(login) => SignIn::AfterPop(Arc::new(AfterPop { login: login.clone(), fresh: FRESH })),
+            SendAuth::AfterPop(login) => {
+                SignIn::AfterPop(Arc::new(AfterPop { login: login.clone(), fresh: DEFAULT_FRESH }))
+            }
             SendAuth::Nothing => SignIn::None,
         };
         self.server(endpoint, sign_in)
     }
 
     /// The account with these servers.
-    pub fn account(&self, pop3: Option<Server>, smtp: Vec<Server>) -> Account {
+    pub(crate) fn account(&self, pop3: Option<Server>, smtp: Vec<Server>) -> Account {
         let imap = self.imap.as_ref().map(|endpoint| {
             let username = self.incoming.usernames(endpoint).swap_remove(0);
             self.server(endpoint, SignIn::Password(self.incoming.credentials(username)))
@@ -203,8 +190,8 @@ impl Plan {
         }
     }
 
-    /// The account as it stands in the plan, with the likeliest of everything and nothing tried.
-    pub fn untried(&self) -> Account {
+    /// The account with the likeliest servers and user names, none of them tried.
+    pub(crate) fn untried(&self) -> Account {
         let first = |choice: &ServerChoice| choice.endpoints.first().cloned();
         let username = |choice: &ServerChoice, endpoint: &Endpoint| choice.usernames(endpoint).swap_remove(0);
         let pop3 = first(&self.incoming).map(|e| self.incoming_server(&e, username(&self.incoming, &e)));
@@ -219,32 +206,32 @@ impl Plan {
     }
 }
 
-/// How a server for sending is used.
+/// How ostler signs in to send.
 #[derive(Debug, Clone)]
-pub enum SendAuth<'a> {
-    /// Signed in to, by this name.
+pub(crate) enum SendAuth<'a> {
+    /// With this user name and the password.
     Password(String),
-    /// After a POP login there.
+    /// With a POP login at this server before each send.
     AfterPop(&'a Server),
-    /// As it is.
+    /// Not at all.
     Nothing,
 }
 
 /// The passwords of an account that is being set up.
 #[derive(Debug, Default, Clone)]
-pub struct Secrets {
-    /// For fetching, and for sending where that has none of its own.
-    pub incoming: Option<Arc<Secret>>,
+pub(crate) struct Secrets {
+    /// For fetching, and for sending unless that has its own.
+    pub(crate) incoming: Option<Arc<Secret>>,
     /// For sending through another company.
-    pub outgoing: Option<Arc<Secret>>,
+    pub(crate) outgoing: Option<Arc<Secret>>,
 }
 
 impl Secrets {
-    /// The secret for each server of the account whose password goes to the keyring.
-    pub fn by_server<'a>(&self, account: &'a Account) -> Vec<(&'a Server, Arc<Secret>)> {
-        let keyed = crate::vault::servers_with_secret(account);
+    /// The servers of the account whose password goes to the keyring, each with its secret.
+    pub(crate) fn by_server<'a>(&self, account: &'a Account) -> Vec<(&'a Server, Arc<Secret>)> {
+        let servers = crate::vault::servers_with_secret(account);
         let in_keyring = |s: &&Server| s.credentials().is_some_and(|c| c.secret == SecretSource::Keyring);
-        keyed
+        servers
             .into_iter()
             .filter(in_keyring)
             .filter_map(|server| {
@@ -255,10 +242,10 @@ impl Secrets {
     }
 }
 
-/// A server as it is given on the command line, `SECURITY://HOST[:PORT]`.
-pub fn endpoint_from_flag(protocol: Protocol, text: &str) -> Result<Endpoint, String> {
+/// Parses a server as given on the command line, `SECURITY://HOST[:PORT]`.
+pub(crate) fn endpoint_from_flag(protocol: Protocol, text: &str) -> Result<Endpoint, String> {
     const ALLOWED: &str =
-        "allowed is tls://HOST, starttls://HOST or none://HOST, with :PORT behind it if it is not the usual one";
+        "allowed is tls://HOST, starttls://HOST or none://HOST, followed by :PORT if it is not the usual one";
     let (security, place) = text.split_once("://").ok_or(ALLOWED)?;
     let security = match security.to_ascii_lowercase().as_str() {
         "tls" => Security::Tls,
@@ -275,7 +262,7 @@ pub fn endpoint_from_flag(protocol: Protocol, text: &str) -> Result<Endpoint, St
     Ok(Endpoint { protocol, host, port, security, login: LoginForm::Unknown, ways: Vec::new() })
 }
 
-/// `host:port`, `[::1]:port`, or a host alone.
+/// Splits `host:port` or `[::1]:port`; a host may stand alone.
 fn split_port(place: &str) -> Option<(&str, Option<&str>)> {
     if let Some(rest) = place.strip_prefix('[') {
         let (host, behind) = rest.split_once(']')?;
@@ -290,8 +277,8 @@ fn split_port(place: &str) -> Option<(&str, Option<&str>)> {
     }
 }
 
-/// An endpoint as it has to be given on the command line.
-pub fn flag_of(endpoint: &Endpoint) -> String {
+/// The option that names an endpoint on the command line.
+pub(crate) fn flag_of(endpoint: &Endpoint) -> String {
     let host = if endpoint.host.contains(':') { format!("[{}]", endpoint.host) } else { endpoint.host.clone() };
     format!("--{} {}://{host}:{}", endpoint.protocol, endpoint.security.name(), endpoint.port)
 }

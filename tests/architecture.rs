@@ -25,24 +25,42 @@ const PROGRAM: [(&str, &[&str]); 12] = [
 ];
 
 /// The modules of `crates/ostler-mail`, likewise.
-const MAIL: [(&str, &[&str]); 13] = [
+const MAIL: [(&str, &[&str]); 15] = [
     ("account", &[]),
     ("clock", &[]),
-    ("command", &[]),
     ("progress", &[]),
     ("secret", &[]),
     ("wire", &[]),
+    ("command", &["wire"]),
     ("sasl", &["secret", "wire"]),
     ("pop_before_smtp", &["clock"]),
     ("failure", &["account", "wire"]),
     ("choose", &["account", "failure"]),
-    ("machine", &["account", "failure", "sasl", "secret", "wire"]),
-    ("pop3", &["account", "choose", "command", "failure", "machine", "progress", "sasl", "secret", "wire"]),
+    ("client_fault", &["account", "failure"]),
+    ("words", &["client_fault"]),
+    ("machine", &["client_fault", "command", "failure", "sasl", "secret", "wire", "words"]),
+    (
+        "pop3",
+        &[
+            "account",
+            "choose",
+            "client_fault",
+            "command",
+            "failure",
+            "machine",
+            "progress",
+            "sasl",
+            "secret",
+            "wire",
+            "words",
+        ],
+    ),
     (
         "smtp",
         &[
             "account",
             "choose",
+            "client_fault",
             "clock",
             "command",
             "failure",
@@ -52,6 +70,7 @@ const MAIL: [(&str, &[&str]); 13] = [
             "sasl",
             "secret",
             "wire",
+            "words",
         ],
     ),
 ];

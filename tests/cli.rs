@@ -96,7 +96,7 @@ fn help_and_version_are_results() {
         ("providers", "server"),
         ("guide", "mail program"),
         ("status", "running"),
-        ("pause", "come back later"),
+        ("pause", "turn new mail programs away"),
         ("resume", "again"),
         ("quit", "ended"),
     ] {
@@ -221,7 +221,7 @@ fn a_password_from_elsewhere_cannot_be_set_and_it_says_from_where() {
         ("env", "ANN_PASSWORD"),
         ("command", "command"),
         ("client", "mail program"),
-        ("none", "nowhere"),
+        ("none", "needs a password"),
     ] {
         let output = home.ostler(&["password", name, "--stdin"], "new secret\n");
         assert_eq!((code(&output), out(&output).as_str()), (Some(1), ""), "{name}: {}", said(&output));

@@ -174,10 +174,10 @@ fn redirects_are_followed_to_https_names_and_no_further() {
     };
     assert_eq!(asked("https://hoster.example/c.xml"), config_told("hoster.example"));
     assert_eq!(asked("https://hoster.example/a"), config_told("hoster.example"));
-    let not_followed = ["nothing that can be used: it sends us on to an address we do not follow"];
+    let not_followed = ["nothing usable: it redirects to an address that ostler does not follow"];
     assert_eq!(asked("http://hoster.example/c.xml"), not_followed);
     assert_eq!(asked("https://127.0.0.1/c.xml"), not_followed);
-    assert_eq!(asked("https://hoster.example/loop"), ["nothing that can be used: it sends us on and on"]);
+    assert_eq!(asked("https://hoster.example/loop"), ["nothing usable: it redirects too many times"]);
 }
 
 #[test]
@@ -188,20 +188,20 @@ fn what_web_servers_answer_instead_is_told_apart() {
         find(&world, "autoconfig").concat()
     };
     let site = || Site::new("autoconfig.example.test");
-    assert_eq!(with(site()), "nothing there");
+    assert_eq!(with(site()), "nothing found");
     assert_eq!(with(site().status(AUTOCONFIG, 503)), "could not be asked: it answers with error 503");
     let page = "<!doctype html><html><body>Welcome!";
-    let nothing = "nothing that can be used: it answers with a web page instead of mail settings";
+    let nothing = "nothing usable: it answers with a web page instead of mail settings";
     assert_eq!(with(site().file(AUTOCONFIG, page)), nothing);
     let long = config("mail.example.test") + &" ".repeat(300_000);
-    assert_eq!(with(site().file(AUTOCONFIG, long)), "nothing that can be used: its answer is longer than 256 KB");
+    assert_eq!(with(site().file(AUTOCONFIG, long)), "nothing usable: its answer is longer than 256 KB");
     assert_eq!(
         with(site().file(AUTOCONFIG, config("x.example.test").replace("SSL", "plain").replace("STARTTLS", "plain"))),
-        "nothing that can be used: it names only mail servers without encryption, which ostler does not use unasked"
+        "nothing usable: it names only mail servers without encryption, which ostler uses only if you ask for it"
     );
     // No web server at all, and no name at all.
     let world = World::builder().host("autoconfig.example.test", "127.0.0.9").start();
-    assert_eq!(find(&world, "autoconfig, well-known"), ["nothing there", "nothing there"]);
+    assert_eq!(find(&world, "autoconfig, well-known"), ["nothing found", "nothing found"]);
 }
 
 #[test]
@@ -250,7 +250,7 @@ fn service_records_are_found_and_what_is_outside_is_marked() {
     );
     assert_eq!(find(&world, "mx"), ["mx1.hoster.example mx2.hoster.example"]);
     let empty = World::builder().start();
-    assert_eq!(find(&empty, "srv, mx"), ["nothing there", "nothing there"]);
+    assert_eq!(find(&empty, "srv, mx"), ["nothing found", "nothing found"]);
 }
 
 #[test]
@@ -369,12 +369,12 @@ fn a_server_whose_certificate_is_not_for_its_name_is_no_find() {
     let world = World::builder().host("pop.example.test", "127.0.0.2").start();
     let cert = world.ca().named(&["shared.hoster.example"]);
     let _dovecot = Dovecot::builder().user("ann", "pw").cert(cert).inside(&world, "127.0.0.2", [110, 995]).start();
-    let words = "nothing that can be used: the certificate shown for pop.example.test is for another name: shared.hoster.example";
+    let words = "nothing usable: the certificate shown for pop.example.test is for another name: shared.hoster.example";
     assert_eq!(find(&world, "probe-pop3"), [words]);
     // Without any TLS there is nothing either: a server in clear is never used.
     let world = World::builder().host("pop.example.test", "127.0.0.2").start();
     let _dovecot = Dovecot::builder().user("ann", "pw").inside(&world, "127.0.0.2", [110, 995]).start();
-    assert_eq!(find(&world, "probe-pop3"), ["nothing that can be used: pop.example.test port 110 does not offer STLS"]);
+    assert_eq!(find(&world, "probe-pop3"), ["nothing usable: pop.example.test port 110 does not offer STLS"]);
 }
 
 /// What a test of setting up needs of a world: the built program, its doors, and clients of the test's own, with a

@@ -133,7 +133,7 @@ fn a_firewall_that_eats_the_port_is_found_and_the_other_port_works() {
     let own = format!("port {}", swallow.port);
     let failed = assert_finds(
         &home,
-        &[&own, "port 110 of the same server does", "firewall", "swallows"],
+        &[&own, "port 110 of the same server does", "firewall", "blocks"],
         &["port = 110", "security = \"starttls\""],
     );
     assert_eq!(failed["step"], "tcp");
@@ -156,7 +156,7 @@ fn a_wrong_port_is_told_from_a_swallowed_one() {
     let postfix = Postfix::builder().cert(ca.server(&host)).sasl(&dovecot).start();
     usual_port!(address, 587, postfix.submission);
     let home = home(&ca, Account::new("home", ANN, &secret).smtp(Server::at(&host, "tls", free_port())));
-    assert_finds(&home, &["nobody listens", "port 587", "the port is wrong"], &["port = 587", "\"starttls\""]);
+    assert_finds(&home, &["nothing listens", "port 587", "the port is wrong"], &["port = 587", "\"starttls\""]);
 }
 
 #[test]
@@ -174,11 +174,11 @@ fn a_server_none_of_whose_ports_answers_is_told_from_a_dead_network() {
     ));
     assert_finds(
         &home(&ca, account),
-        &["neither port", "nor one of the usual ones (465, 587, 25)", "though localhost does"],
+        &["neither port", "nor any of the usual ones (465, 587, 25)", "but localhost does"],
         &["another network"],
     );
     let alone = Account::new("home", ANN, &secret).pop3(Server::at(&host, "tls", swallow.port));
-    assert_finds(&home(&ca, alone), &["neither port", "not online"], &["web page"]);
+    assert_finds(&home(&ca, alone), &["neither port", "offline"], &["web page"]);
 }
 
 #[test]
@@ -190,10 +190,10 @@ fn a_port_and_a_security_that_do_not_fit_are_told_apart_and_the_advice_helps() {
     let fetching = |server| Account::new("home", ANN, &secret).pop3(server);
     let sending = |server| Account::new("home", ANN, &secret).smtp(server);
     for (account, cause, right) in [
-        (fetching(Server::new("starttls", dovecot.pop3s)), "speaks TLS from the first byte", "tls"),
-        (sending(Server::new("starttls", postfix.smtps)), "speaks TLS from the first byte", "tls"),
-        (fetching(Server::new("tls", dovecot.pop3)), "begins in clear", "starttls"),
-        (sending(Server::new("tls", postfix.submission)), "begins in clear", "starttls"),
+        (fetching(Server::new("starttls", dovecot.pop3s)), "speaks TLS from the start", "tls"),
+        (sending(Server::new("starttls", postfix.smtps)), "speaks TLS from the start", "tls"),
+        (fetching(Server::new("tls", dovecot.pop3)), "starts without TLS", "starttls"),
+        (sending(Server::new("tls", postfix.submission)), "starts without TLS", "starttls"),
     ] {
         let home = home(&ca, account);
         let advice = format!("security = \"{right}\"");
@@ -204,7 +204,7 @@ fn a_port_and_a_security_that_do_not_fit_are_told_apart_and_the_advice_helps() {
     }
     // Another protocol altogether.
     let home = home(&ca, fetching(Server::new("tls", postfix.submission)));
-    assert_finds(&home, &["a server for SMTP answers"], &["host and port for POP3"]);
+    assert_finds(&home, &["is a server for SMTP"], &["host and port for POP3"]);
 }
 
 #[test]
@@ -219,7 +219,7 @@ fn a_port_without_encryption_leads_to_the_one_that_has_it() {
     let fetching = |security| Account::new("home", ANN, &secret).pop3(Server::at(&host, security, port));
     let starttls = home(&ca, fetching("starttls"));
     assert_finds(&starttls, &["offers no encryption, but port 995"], &["port = 995", "security = \"tls\""]);
-    assert_finds(&home(&ca, fetching("tls")), &["in clear only"], &["gives no password away"]);
+    assert_finds(&home(&ca, fetching("tls")), &["offers no encryption"], &["does not send a password without it"]);
     write(&starttls, |text| text.replace(&format!("port = {port}"), "port = 995").replace("\"starttls\"", "\"tls\""));
     assert_works(&starttls);
     assert!(in_clear.logins().is_empty());
@@ -275,13 +275,13 @@ fn servers_with_only_old_tls_are_named_as_such() {
             return support::skip("an openssl that still has TLS 1.0 and 1.1");
         };
         let home = home(&ca, account().pop3(Server::new("tls", port)));
-        assert_finds(&home, &["looked after", "ostler does not use it"], &["newer server"]);
+        assert_finds(&home, &["has not been updated", "ostler does not use it"], &["newer server"]);
     }
     // Nothing but ciphers nobody uses any more.
     let handshake_failure = Step::Send(vec![0x15, 3, 3, 0, 2, 2, 40]);
     let server = always(&[Step::Until(1), handshake_failure, Step::Close]);
     let home = home(&ca, account().pop3(Server::new("tls", server.port)));
-    assert_finds(&home, &["looked after"], &["newer server"]);
+    assert_finds(&home, &["has not been updated"], &["newer server"]);
 }
 
 #[test]
@@ -297,7 +297,7 @@ fn a_certificate_without_names_is_explained_and_can_be_pinned() {
             Account::new("home", ANN, &secret).smtp(Server::new("starttls", postfix.submission)),
         ] {
             let home = home(&ca, account);
-            let failed = assert_finds(&home, &[cause], &["ask whoever runs the server", "pin = \"sha256:"]);
+            let failed = assert_finds(&home, &[cause], &["ask the people who run the server", "pin = \"sha256:"]);
             let advice = failed["advice"].as_str().unwrap();
             let pin = advice[advice.find("pin = ").unwrap()..].to_owned();
             write(&home, |text| text.replace("host = \"localhost\"", &format!("host = \"localhost\"\n{pin}")));
@@ -325,7 +325,7 @@ fn a_certificate_for_another_name_and_one_by_a_stranger_have_their_causes() {
     let other = Provider::start_tls(&ca.wrong_name(), parts(&[Step::Stall]));
     let stranger = Provider::start_tls(&TestCa::new().localhost(), parts(&[Step::Stall]));
     let at = |port| home(&ca, account().pop3(Server::new("tls", port)));
-    assert_finds(&at(other.port), &["a name of its own"], &["host name"]);
+    assert_finds(&at(other.port), &["has another name"], &["host name"]);
     assert_finds(&at(stranger.port), &["virus scanner"], &["ca"]);
 }
 
@@ -356,10 +356,14 @@ fn providers_that_take_no_ordinary_passwords_any_more_are_recognised() {
     for (smtp, cause, advice) in [
         (
             "535 5.7.139 Authentication unsuccessful, basic authentication is disabled. [X.PROD.OUTLOOK.COM]",
-            "no passwords",
+            "no longer accepts passwords",
             "forward",
         ),
-        ("550 5.7.30 Basic authentication is not supported for Client Submission.", "no passwords", "forward"),
+        (
+            "550 5.7.30 Basic authentication is not supported for Client Submission.",
+            "no longer accepts passwords",
+            "forward",
+        ),
         (
             "535 5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled for the Tenant.",
             "administrator",
@@ -471,7 +475,7 @@ fn a_gate_that_opens_only_to_stls_is_found_out_and_the_advice_opens_it() {
     };
     let failed = assert_finds(
         &home,
-        &["counts only logins by STLS on port 110", &host],
+        &["accepts only logins by STLS on port 110", &host],
         &["[account.smtp]", &format!("login = {{ host = \"{host}\", security = \"starttls\" }}")],
     );
     assert_eq!(failed["step"], "gate");
@@ -489,7 +493,7 @@ fn a_gate_that_opens_only_to_stls_is_found_out_and_the_advice_opens_it() {
 fn a_gate_that_no_login_opens_is_not_blamed_on_the_port() {
     require!("dovecot", "postfix");
     let Some(Wrapped { gate, home, .. }) = Wrapped::start(Rules::default(), false) else { return };
-    assert_finds(&home, &["does not count the login", "could not be tried"], &["ask the provider"]);
+    assert_finds(&home, &["ignores the login", "could not be tried"], &["ask the provider"]);
     assert!(gate.deliveries().is_empty());
 }
 
@@ -526,7 +530,7 @@ fn a_code_or_a_text_is_explained_in_words_with_a_next_step() {
     {
         let (code, text, _) = explained(&home, &args, input);
         assert_eq!(code, 0, "{text}");
-        assert!(text.contains("swallows the port"), "{text}");
+        assert!(text.contains("blocks the port"), "{text}");
         assert!(text.contains("this is about account home, server pop3 pop.example.net:995"), "{text}");
     }
     let (_, text, _) = explained(&home, &["--json", "--explain", reply], "");

@@ -324,8 +324,8 @@ fn what_is_in_the_way_is_said_at_once() {
     assert!(ostler.home.ostler(&["pause"], "").status.success());
     let watch = watch(&ostler.home, "oe");
     let text = watch.out.text();
-    assert!(text.contains("! ostler is paused and turns programs away: run ostler resume\n"), "{text}");
-    assert!(text.contains(&format!("! nobody can connect to 127.0.0.1:{port}: ")), "{text}");
+    assert!(text.contains("! ostler is paused and refuses every program: run ostler resume\n"), "{text}");
+    assert!(text.contains(&format!("! no program can connect to 127.0.0.1:{port}: ")), "{text}");
     assert!(ostler.home.ostler(&["resume"], "").status.success());
     watch.out.wait("- ostler is serving mail programs again");
     drop(taken);

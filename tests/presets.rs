@@ -104,7 +104,7 @@ fn no_provider_of_that_word_is_1_with_a_sentence() {
     for (more, stdout) in [(&[][..], ""), (&["--json"], "{\n  \"providers\": []\n}\n")] {
         let output = home.ostler(&[&["providers", "no such company"], more].concat(), "");
         assert_eq!((output.status.code(), out(&output).as_str()), (Some(1), stdout), "{}", said(&output));
-        assert!(err(&output).contains("no provider that ostler knows fits no such company"), "{}", said(&output));
+        assert!(err(&output).contains("ostler knows no provider that matches no such company"), "{}", said(&output));
         assert!(err(&output).contains("`ostler providers` lists all"), "{}", said(&output));
     }
 }
@@ -129,7 +129,7 @@ fn a_file_of_ones_own_is_laid_over_and_its_mistakes_are_told() {
     for command in ["providers", "list", "check", "run"] {
         let output = home.ostler(&[command], "");
         assert_eq!((output.status.code(), out(&output).as_str()), (Some(2), ""), "{}", said(&output));
-        let line = "providers.toml:3:34: provider.mine.smtp.security: sends mail and password for everybody to read; \
+        let line = "providers.toml:3:34: provider.mine.smtp.security: lets anyone on the way read mail and password; \
                     allowed is \"tls\", \"starttls\"";
         assert!(err(&output).contains(line), "{}", said(&output));
     }

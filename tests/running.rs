@@ -195,7 +195,7 @@ fn a_second_run_on_the_same_settings_names_the_first() {
         assert_eq!(code(&output), Some(1), "{}: {}", file.display(), said(&output));
         assert_eq!(text(&output.stdout), "");
         let line = text(&output.stderr);
-        assert!(line.contains(&first.id().to_string()) && line.contains("runs"), "{line}");
+        assert!(line.contains(&first.id().to_string()) && line.contains("is already running"), "{line}");
     }
     client_is_greeted(&home);
     first.end_well();

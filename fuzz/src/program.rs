@@ -8,6 +8,7 @@ use ostler::diagnose::explain;
 use ostler::setup::discover::{Domain, autoconfig};
 use ostler_mail::account::Security;
 
+/// A fuzz target.
 type Target = fn(&[u8]);
 
 /// Every target of this file with the name of its folder in `fuzz/corpus`.

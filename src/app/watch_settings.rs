@@ -9,6 +9,7 @@ use tokio::time::sleep;
 
 use super::Wake;
 use crate::config::presets::Presets;
+use crate::os::folder_watch::FolderWatch;
 
 /// How often the files are looked at where the system does not report changes.
 const FILE_POLL_INTERVAL: Duration = Duration::from_secs(2);
@@ -18,7 +19,7 @@ pub(super) struct SettingsWatch {
     pub(super) wake: mpsc::Sender<Wake>,
     pub(super) wakes: mpsc::Receiver<Wake>,
     /// Dropping it ends the watch. `None`: the system does not report changes, or the folder does not exist yet.
-    watcher: Option<notify::RecommendedWatcher>,
+    watcher: Option<FolderWatch>,
     /// How the files looked before they were read.
     stamp: Stamp,
 }
@@ -48,28 +49,19 @@ fn read_stamp(file: &Path) -> Stamp {
 
 /// Watches the folder rather than the file: editors replace the file instead of writing to it, and a watch on the old file
 /// would see nothing more. If the file is a link, the folder it points into is watched too.
-fn watch(file: &Path, wake: mpsc::Sender<Wake>) -> Option<notify::RecommendedWatcher> {
-    use notify::Watcher;
+fn watch(file: &Path, wake: mpsc::Sender<Wake>) -> Option<FolderWatch> {
     let file = std::path::absolute(file).ok()?;
     let real = file.canonicalize().unwrap_or_else(|_| file.clone());
     let presets = Presets::own_file(&file);
     let names = [file.file_name()?.to_owned(), real.file_name()?.to_owned(), presets.file_name()?.to_owned()];
-    let on_event = move |event: notify::Result<notify::Event>| {
-        let is_ours = |event: notify::Event| {
-            !event.kind.is_access()
-                && event.paths.iter().any(|p| p.file_name().is_some_and(|n| names.iter().any(|name| name == n)))
-        };
+    let mut folders = vec![file.parent()?, real.parent()?];
+    folders.dedup();
+    FolderWatch::start(&folders, move |changed| {
         // A full channel means that the settings are about to be read anyway.
-        if event.is_ok_and(is_ours) {
+        if names.iter().any(|name| name == changed) {
             let _ = wake.try_send(Wake::Changed);
         }
-    };
-    let mut watcher = notify::recommended_watcher(on_event).ok()?;
-    watcher.watch(file.parent()?, notify::RecursiveMode::NonRecursive).ok()?;
-    if real.parent() != file.parent() {
-        watcher.watch(real.parent()?, notify::RecursiveMode::NonRecursive).ok()?;
-    }
-    Some(watcher)
+    })
 }
 
 async fn poll(file: PathBuf, mut known: Stamp, wake: mpsc::Sender<Wake>) {

@@ -81,7 +81,7 @@ fn document(preset: &Preset) -> Value {
         "source": preset.source,
         "checked": preset.checked,
         "confidence": preset.confidence.name(),
-        "own": preset.is_own,
+        "own": preset.is_own(),
     })
 }
 

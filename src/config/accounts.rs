@@ -1,36 +1,36 @@
-//! `[[account]]`: defaults, with which servers and doors. The servers themselves are read in `server.rs`.
+//! Reads `[[account]]`: addresses, doors, and which servers there are. Each server is read in `server.rs`.
 
 use std::path::Path;
 
 use super::apply_preset::{AccountPreset, PROTOCOLS};
 use super::doors::{self, ParsedDoor};
 use super::keys;
-use super::server::{self, SecretReader, SignInDefaults};
+use super::server::{self, OwnPop3, SecretReader, SignInDefaults};
 use super::toml_tree::{Item, Table};
 use super::value;
 use crate::config::presets::Presets;
 use ostler_mail::account::{Account, Alias, Protocol, SecretSource, Server};
 
-/// An account as far as it could be read, and the places that matter to other accounts.
+/// An account as far as it could be read, with the items that are compared across accounts.
 pub(super) struct Draft<'a> {
     pub(super) name: Option<(String, Item<'a>)>,
     address: Option<(Alias, Item<'a>)>,
     aliases: Vec<(Alias, Item<'a>)>,
-    /// Where it says so.
+    /// The item `default = true`.
     pub(super) is_default: Option<Item<'a>>,
     pub(super) doors: Vec<ParsedDoor<'a>>,
-    /// `None` where a mistake was noted.
+    /// `None` if a mistake was reported.
     pub(super) account: Option<Account>,
 }
 
 impl<'a> Draft<'a> {
-    /// Its address and its aliases.
+    /// The address and the aliases.
     pub(super) fn addresses(&self) -> impl Iterator<Item = &(Alias, Item<'a>)> {
         self.address.iter().chain(&self.aliases)
     }
 }
 
-/// All accounts, in the order of the file.
+/// Reads all accounts, in the order of the file.
 pub(super) fn read_accounts<'a>(root: &Table<'a>, file: &Path, presets: &Presets) -> Vec<Draft<'a>> {
     let Some(item) = root.get("account") else {
         return Vec::new();
@@ -39,9 +39,7 @@ pub(super) fn read_accounts<'a>(root: &Table<'a>, file: &Path, presets: &Presets
         Some(list) => {
             list.iter().filter_map(|item| Some(read_account(&item.table(&keys::ACCOUNT)?, file, presets))).collect()
         }
-        None => item
-            .reject("is not a list; allowed is [[account]], in double brackets, for each account")
-            .unwrap_or_default(),
+        None => item.reject("is not a list; write [[account]] in double brackets for each account").unwrap_or_default(),
     }
 }
 
@@ -104,14 +102,14 @@ fn read_own_doors<'a>(table: &Table<'a>, name: &str, preset: &AccountPreset<'_>)
     let of = |protocol: Protocol| {
         let item = doors.get(protocol.name())?;
         if item.as_flag() != Some(false) && table.get(protocol.name()).is_none() && !preset.has(protocol) {
-            item.warn("leads nowhere, as the account has no server of this kind");
+            item.warn("leads nowhere, because the account has no server of this kind");
         }
         Some(doors::read(&item, protocol, Some(name)))
     };
     [Protocol::Pop3, Protocol::Smtp, Protocol::Imap].into_iter().filter_map(of).flatten().collect()
 }
 
-/// Whether AUTH is offered; without a door of its own there is no place where that could differ.
+/// Whether AUTH is offered. A door that all accounts share cannot offer it for one of them only.
 fn read_offer_auth(table: &Table<'_>, doors: &[ParsedDoor<'_>]) -> Option<bool> {
     let Some(item) = table.get("offer_auth") else {
         return Some(true);
@@ -123,7 +121,6 @@ fn read_offer_auth(table: &Table<'_>, doors: &[ParsedDoor<'_>]) -> Option<bool> 
     Some(offer)
 }
 
-/// The servers of an account.
 struct Servers {
     pop3: Option<Server>,
     smtp: Vec<Server>,
@@ -152,7 +149,14 @@ impl Servers {
         };
         let pop3 = single(Protocol::Pop3);
         let smtp = match table.get("smtp") {
-            Some(item) => read_smtp_servers(&item, &defaults, table, pop3.as_ref()),
+            Some(item) => {
+                let own_pop3 = match &pop3 {
+                    Some(pop3) => OwnPop3::Is(pop3),
+                    None if table.get("pop3").is_some() => OwnPop3::Wrong,
+                    None => OwnPop3::None,
+                };
+                read_smtp_servers(&item, &defaults, own_pop3)
+            }
             None => {
                 let servers = preset.servers(Protocol::Smtp);
                 servers
@@ -172,15 +176,8 @@ impl Servers {
     }
 }
 
-fn read_smtp_servers(
-    item: &Item<'_>,
-    defaults: &SignInDefaults<'_>,
-    account: &Table<'_>,
-    pop3: Option<&Server>,
-) -> Vec<Server> {
-    let read = |item: &Item<'_>| {
-        server::read_smtp_server(&item.table(&keys::SMTP)?, defaults, account.get("pop3").is_some(), pop3)
-    };
+fn read_smtp_servers(item: &Item<'_>, defaults: &SignInDefaults<'_>, pop3: OwnPop3<'_>) -> Vec<Server> {
+    let read = |item: &Item<'_>| server::read_smtp_server(&item.table(&keys::SMTP)?, defaults, pop3);
     match item.as_list() {
         Some(list) if list.is_empty() => {
             item.reject("is an empty list; allowed is one table or more").unwrap_or_default()

@@ -1,24 +1,24 @@
-//! Putting an account into a settings file that a person wrote: it is added at the end, and everything that is there
-//! stays as it is, octet for octet (an `account = [..]` written on one line apart, which grows by an element).
+//! Adds an account to a settings file that a person wrote. It goes to the end, and everything else stays as it is,
+//! octet for octet; only a list `account = [..]` on one line grows by an element.
 
 use std::fmt::Write;
 use std::path::Path;
-use std::time::Duration;
 
 use toml_edit::DocumentMut;
 
 use super::EditError;
-use super::parse_with;
+use super::{DEFAULT_FRESH, parse_with};
 use crate::config::presets::Presets;
 use ostler_mail::account::{Account, AfterPop, CommandLine, Protocol, SecretSource, Security, Server, SignIn};
+use ostler_mail::sasl::hex;
 
-/// What a new file begins with.
+/// The first lines of a new settings file.
 const HEADER: &str = "# The settings of ostler. Change what you like: ostler keeps your comments and the order.\n\
-    # It reads the file again whenever it changes; `ostler check` tries what it says.\n";
+    # It reads the file again whenever it changes; `ostler check` tries every server in it.\n";
 
-/// Adds the account to the text of the settings file `file` (which is not opened: its folder is where relative paths
-/// start); `presets` are those its accounts may name. The result, read again, is what was there and this account; if that cannot be had, the text is refused.
-pub fn add_account(text: &str, account: &Account, file: &Path, presets: &Presets) -> Result<String, EditError> {
+/// Adds the account to `text`, the text of the settings file `file`. `file` is not opened: relative paths start at its
+/// folder. The new text is read again, and refused unless it means the old settings and this account.
+pub(crate) fn add_account(text: &str, account: &Account, file: &Path, presets: &Presets) -> Result<String, EditError> {
     let before = text.parse::<DocumentMut>().map_err(|error| {
         let at = error.span().map_or(0, |span| span.start).min(text.len());
         EditError::NotToml { line: text.bytes().take(at).filter(|b| *b == b'\n').count() + 1 }
@@ -29,7 +29,7 @@ pub fn add_account(text: &str, account: &Account, file: &Path, presets: &Presets
     if text.contains("\r\n") {
         after = after.replace("\r\n", "\n").replace('\n', "\r\n");
     }
-    // Whatever is wrong with the file already is not for this to judge; but then nobody can say what it means.
+    // A file with mistakes has no meaning that could be compared with the new one.
     let (old, new) = (parse_with(text, file, presets), parse_with(&after, file, presets));
     let (Ok(old), Ok(new)) = (old, new) else { return Err(EditError::CannotTake) };
     let (last, others) = new.settings.accounts.split_last().ok_or(EditError::CannotTake)?;
@@ -54,7 +54,7 @@ fn with_element(mut document: DocumentMut, tables: &str) -> Result<String, EditE
     Ok(document.to_string())
 }
 
-/// The account as the tables a person would write.
+/// Writes the account as the tables a person would write.
 fn tables(account: &Account) -> String {
     let mut text = String::from("[[account]]\n");
     if account.name != account.address {
@@ -94,7 +94,7 @@ fn server_lines(text: &mut String, server: &Server, account: &Account) {
     place_lines(text, server);
     match &server.sign_in {
         SignIn::AfterPop(gate) => gate_lines(text, gate, account),
-        // Every server says how it signs in: a preset behind it must not decide that later.
+        // Written for every server, so that a later change of a preset cannot change how it signs in.
         _ => line(text, "auth", &quoted(server.auth_name())),
     }
     credential_lines(text, server);
@@ -106,7 +106,7 @@ fn place_lines(text: &mut String, server: &Server) {
     let security = quoted(server.security.name());
     match server.security {
         Security::None => {
-            line(text, "security", &format!("{security}   # everybody on the way can read mail and password"))
+            line(text, "security", &format!("{security}   # anyone on the way can read mail and password"))
         }
         _ => line(text, "security", &security),
     }
@@ -114,8 +114,7 @@ fn place_lines(text: &mut String, server: &Server) {
         line(text, "ca", &quoted(&ca.display().to_string()));
     }
     if let Some(pin) = &server.trust.pin {
-        let hex = pin.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
-        line(text, "pin", &quoted(&format!("sha256:{hex}")));
+        line(text, "pin", &quoted(&format!("sha256:{}", hex(pin))));
     }
 }
 
@@ -129,7 +128,7 @@ fn credential_lines(text: &mut String, server: &Server) {
 
 fn gate_lines(text: &mut String, gate: &AfterPop, account: &Account) {
     line(text, "auth", "\"pop-before-smtp\"   # ostler logs in by POP3 before each send");
-    if gate.fresh != Duration::from_secs(60) {
+    if gate.fresh != DEFAULT_FRESH {
         line(text, "fresh", &quoted(&format!("{}ms", gate.fresh.as_millis())));
     }
     if account.pop3.as_ref() != Some(&gate.login) {
@@ -143,7 +142,7 @@ fn gate_lines(text: &mut String, gate: &AfterPop, account: &Account) {
 }
 
 fn line(text: &mut String, key: &str, value: &str) {
-    // Writing to a string does not fail.
+    // Writing to a String cannot fail.
     let _ = writeln!(text, "{key} = {value}");
 }
 
@@ -161,7 +160,7 @@ fn secret(source: &SecretSource) -> String {
     }
 }
 
-/// A text as TOML has it.
+/// The text as a TOML string.
 fn quoted(text: &str) -> String {
     toml_edit::Value::from(text).to_string()
 }

@@ -1,5 +1,5 @@
-//! What an account takes from the preset it names: servers where it has no table, single keys where its table has
-//! gaps. What presets are and how their file is read is not here.
+//! What an account takes from the preset it names: a server for which it has no table, and the keys that its tables
+//! leave out. What presets are and how their file is read is in `presets.rs`.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -12,26 +12,26 @@ use crate::config::presets::{Confidence, Preset, Presets};
 use ostler_mail::account::endpoint::Endpoint;
 use ostler_mail::account::{Protocol, Security};
 
-/// The protocols in the order in which an account's servers are read.
+/// The order in which an account's servers are read.
 pub(super) const PROTOCOLS: [Protocol; 3] = [Protocol::Pop3, Protocol::Smtp, Protocol::Imap];
 
 const LISTED: &str = "allowed are the names that `ostler providers` lists";
 
-/// The preset of an account, if it names one.
+/// The preset of an account, if the account names one.
 pub(super) struct AccountPreset<'a> {
-    /// What the account says, and where.
+    /// The name as the account has it, and its place.
     named: Option<(String, Item<'a>)>,
     preset: Option<Arc<Preset>>,
-    /// Of the account's address.
+    /// The domain of the account's address.
     domain: String,
-    /// A mistake was told that makes every gap in the tables another one.
+    /// The preset is wrong, and that was reported. Keys it should have filled are then not reported as missing.
     has_failed: bool,
-    /// Whether the account depends on it for fetching or sending.
+    /// Whether the account depends on the preset for fetching or sending.
     is_used: Cell<bool>,
 }
 
 impl<'a> AccountPreset<'a> {
-    /// Looks up what an account names.
+    /// Looks up the preset that an account names.
     pub(super) fn find(table: &Table<'a>, presets: &Presets, address: Option<&str>) -> Self {
         let item = table.get("provider");
         let named =
@@ -49,17 +49,17 @@ impl<'a> AccountPreset<'a> {
         found
     }
 
-    /// A preset may have been taken away; an account that says everything itself goes on without it.
+    /// Only a warning if the account has all its servers itself: a newer version may have dropped the preset.
     fn report_unknown_preset(&mut self, table: &Table<'_>, presets: &Presets) {
         let Some((id, place)) = &self.named else { return };
         match &self.preset {
             None if is_complete(table) => {
-                place.warn(&format!("is no preset that is known, so it adds nothing to the tables below; {LISTED}"));
+                place.warn(&format!("is not a known preset, so it adds nothing to the tables below; {LISTED}"));
             }
             None => {
                 let meant = keys::nearest(presets.iter().map(|preset| preset.id.as_str()), id);
                 let meant = meant.map(|(meant, _)| format!("; did you mean {meant}?")).unwrap_or_default();
-                place.report(&format!("is no preset that is known{meant}; {LISTED}"));
+                place.report(&format!("is not a known preset{meant}; {LISTED}"));
                 self.has_failed = true;
             }
             Some(preset) => {
@@ -72,34 +72,35 @@ impl<'a> AccountPreset<'a> {
         }
     }
 
-    /// What the account says, as it says it.
+    /// The name as the account has it.
     pub(super) fn name(&self) -> Option<String> {
         self.named.as_ref().map(|(id, _)| id.clone())
     }
 
-    /// Where the account names the preset.
+    /// The item that names the preset.
     pub(super) fn place(&self) -> Option<&Item<'a>> {
         self.named.as_ref().map(|(_, place)| place)
     }
 
-    /// Whether what the tables lack is no news.
+    /// Whether missing keys need no report of their own, because the preset itself was reported as wrong.
     pub(super) fn has_failed(&self) -> bool {
         self.has_failed
     }
 
-    /// The servers for a protocol of which the account says nothing.
+    /// The servers for a protocol for which the account has no table.
     pub(super) fn servers(&self, protocol: Protocol) -> Vec<Endpoint> {
         let servers = self.endpoints(protocol);
         let is_served = match protocol {
             Protocol::Pop3 | Protocol::Smtp => true,
-            // Nothing is fetched by IMAP yet.
+            // This version does not use IMAP servers.
             Protocol::Imap => false,
         };
         self.is_used.set(self.is_used.get() || !servers.is_empty() && is_served);
         servers
     }
 
-    /// How old a POP login may be before a send: as usual, or half of the window if the provider's is a short one.
+    /// The default for `fresh`: `usual`, or half of the provider's window if that is shorter, so that a login never
+    /// expires just before the send.
     pub(super) fn cap_fresh(&self, usual: Duration) -> Duration {
         let window = self.preset.as_ref().and_then(|preset| preset.window);
         window.map_or(usual, |window| usual.min(window / 2))
@@ -110,8 +111,9 @@ impl<'a> AccountPreset<'a> {
         !self.endpoints(protocol).is_empty()
     }
 
-    /// The server that fills the gaps of a table: the first one that agrees with what is written there, else the first
-    /// one of the same host. A table with a host of its own has no gaps to fill.
+    /// The preset's server that fills in the keys a table leaves out: the first one that agrees with the written port
+    /// and security, or else the first one of the same host. A table with a host of its own takes nothing from the
+    /// preset.
     pub(super) fn gap_filler(&self, table: &Table<'_>, protocol: Protocol) -> Option<Endpoint> {
         let host = table.get("host").map(|item| item.as_text().and_then(|text| value::host(text).ok()));
         let port = table.get("port").and_then(|item| item.as_number()).flatten();
@@ -129,7 +131,7 @@ impl<'a> AccountPreset<'a> {
         server
     }
 
-    /// Says what is to be said about the preset once the account has been read.
+    /// Warns if the preset is uncertain or has no server for sending.
     pub(super) fn warn_of_doubts(&self, has_smtp: bool) {
         let (Some(preset), Some((_, place))) = (&self.preset, &self.named) else { return };
         if preset.confidence == Confidence::Low && self.is_used.get() {
@@ -139,7 +141,7 @@ impl<'a> AccountPreset<'a> {
             ));
         }
         if preset.sends_elsewhere && !has_smtp {
-            place.warn("can only be fetched from; to send mail, add [account.smtp] with the host of another company");
+            place.warn("can only be used to fetch mail; to send, add [account.smtp] with the host of another company");
         }
     }
 
@@ -148,14 +150,14 @@ impl<'a> AccountPreset<'a> {
     }
 }
 
-/// Whether an account has servers of its own, each with a host.
+/// Whether the account has tables for its servers, each with a host.
 fn is_complete(table: &Table<'_>) -> bool {
     let tables = PROTOCOLS.iter().filter_map(|protocol| table.get(protocol.name()));
     let mut tables = tables.flat_map(|item| item.as_list().unwrap_or_else(|| vec![item])).peekable();
     tables.peek().is_some() && tables.all(|item| item.has("host"))
 }
 
-/// The security and port of a table with gaps: what is written wins, and a port goes with its security.
+/// The port of a table that has none: the preset's, if the security is the same, or else the usual port.
 pub(super) fn default_port(gap_filler: Option<&Endpoint>, protocol: Protocol, security: Security) -> u16 {
     let same = gap_filler.filter(|server| server.security == security);
     same.map_or_else(|| protocol.default_port(security), |server| server.port)

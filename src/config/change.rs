@@ -1,5 +1,5 @@
-//! Changing an account in a settings file that a person wrote: values are put in place of values, so that comments and
-//! order stay; and what comes of it is read again before anybody writes it.
+//! Changes an account in a settings file that a person wrote. Values are replaced one by one, so that comments and
+//! order stay. The new text is read again, and refused if it means anything else than the change.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,41 +10,41 @@ use super::{EditError, parse_with};
 use crate::config::presets::Presets;
 use ostler_mail::account::{Account, Alias, Protocol, Security, Server};
 
-/// What an account is to be like.
+/// What an account should be like afterwards.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Change {
-    /// All of them; in any letter case.
+pub(crate) struct Change {
+    /// All aliases, in any letter case.
     pub aliases: Vec<String>,
-    /// Whether it sends for senders that belong to no account; no other account does then.
+    /// Whether it sends mail whose sender belongs to no account. Any other account then stops being the default.
     pub is_default: bool,
-    /// The user name at every server that wants one; `None`: whatever it is now.
+    /// The user name for all servers; `None` leaves it as it is.
     pub username: Option<String>,
-    /// Where servers are; one that is not named stays where it is.
+    /// Where servers are; a server that is not in the list stays where it is.
     pub servers: Vec<ServerLocation>,
 }
 
-/// Where a server is.
+/// Where a server should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ServerLocation {
-    /// Which: the account's only server of this kind.
+pub(crate) struct ServerLocation {
+    /// The protocol; the account has exactly one server for it.
     pub protocol: Protocol,
-    /// Its host.
+    /// Host name or IP address.
     pub host: String,
-    /// Its port; never 0.
+    /// Never 0.
     pub port: u16,
-    /// How the connection to it is protected.
+    /// How the connection is protected.
     pub security: Security,
 }
 
 impl ServerLocation {
-    /// Where a server is now.
-    pub fn of(server: &Server) -> Self {
+    /// Where the server is now.
+    pub(crate) fn of(server: &Server) -> Self {
         Self { protocol: server.protocol, host: server.host.clone(), port: server.port, security: server.security }
     }
 }
 
-/// The user name of an account, if it has the same one everywhere.
-pub fn common_username(account: &Account) -> Option<&str> {
+/// The account's user name, if it is the same at all servers.
+pub(crate) fn common_username(account: &Account) -> Option<&str> {
     let mut names = usernames(account);
     let first = names.next()?;
     names.all(|name| name == first).then_some(first)
@@ -57,9 +57,9 @@ fn usernames(account: &Account) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Changes the account `name` in the text of the settings file `file` (which is not opened); `presets` are those its
-/// accounts may name. Anything else stays what it means; if that cannot be had, the text is refused.
-pub fn change_account(
+/// Changes the account `name` in `text`, the text of the settings file `file`, which is not opened. Everything else
+/// keeps its meaning, or the change is refused.
+pub(crate) fn change_account(
     text: &str,
     name: &str,
     change: &Change,
@@ -123,7 +123,7 @@ fn is_same(old: &Arc<Account>, new: &Arc<Account>, change: &Change) -> bool {
     Account { is_default, ..old.as_ref().clone() } == **new
 }
 
-/// The account of this number, however it is written.
+/// The table of account number `index`, in whichever TOML form it is written.
 fn element(document: &mut DocumentMut, index: usize) -> Option<&mut dyn TableLike> {
     match document.get_mut("account")? {
         Item::ArrayOfTables(tables) => tables.get_mut(index).map(|table| table as &mut dyn TableLike),
@@ -164,7 +164,7 @@ fn edit(table: &mut dyn TableLike, account: &Account, change: &Change) -> Result
     Ok(())
 }
 
-/// Puts the user name into the tables of servers that have one of their own.
+/// Changes the user name in the tables of servers that have one of their own.
 fn rename(item: &mut Item, name: &str) {
     let in_table = |table: &mut dyn TableLike| {
         if table.contains_key("username") {
@@ -187,7 +187,7 @@ fn rename(item: &mut Item, name: &str) {
 
 fn put_location(account: &mut dyn TableLike, old: &Server, wanted: &ServerLocation) -> Result<(), EditError> {
     let key = wanted.protocol.name();
-    // A server that only the preset has gets a table, which wins over it.
+    // A server that comes from the preset gets a table, which takes precedence over the preset.
     if account.get(key).is_none() {
         account.insert(key, Item::Table(Table::new()));
     }
@@ -206,7 +206,7 @@ fn put_location(account: &mut dyn TableLike, old: &Server, wanted: &ServerLocati
     Ok(())
 }
 
-/// Puts a value in the place of another one, with the blanks and comments around that.
+/// Sets a value and keeps the blanks and comments around the old one.
 pub(super) fn put(table: &mut dyn TableLike, key: &str, new: Value) {
     match table.get_mut(key).and_then(Item::as_value_mut) {
         Some(old) => {
@@ -288,7 +288,7 @@ mod tests {
             username: Some(name.into()),
             servers: vec![],
         };
-        // The one it has already, which stands nowhere.
+        // The account has this name already, by default.
         assert_eq!(changed(TEXT, "ann@x.net", &change("ann@x.net")).unwrap(), TEXT);
         let text = changed(TEXT, "ann@x.net", &change("ann")).unwrap();
         assert!(text.contains("username = \"ann\"\n\n[account.pop3]"), "{text}");

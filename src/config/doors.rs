@@ -1,4 +1,4 @@
-//! Doors: the forms in which they are written, and what they must not be together.
+//! Doors: the forms in which they are written, and which doors cannot be open together.
 
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -10,19 +10,19 @@ use ostler_mail::account::{Access, Door, Network, Protocol};
 const FORMS: &str = "a port from 0 to 65535, \"ADDRESS:PORT\", a list of these, or false";
 const PAGE_FORMS: &str = "a port from 0 to 65535, \"ADDRESS:PORT\" on loopback (127.0.0.1 or [::1]), or false";
 
-const TAKEN: &str = "another door, perhaps one that is there by default, has this address and port; allowed is one for \
-                     each (or port 0, any free one)";
-const TOO_OPEN: &str = "is beyond loopback; allowed are addresses such as 127.0.0.1 and [::1], or any with access = \
-                        \"password\" and the networks of the clients in allow, both in [local]";
+const TAKEN: &str = "is the address and port of another door, perhaps of a default one; allowed is a different port for \
+                     each door, or port 0 for any free one";
+const TOO_OPEN: &str = "can be reached from other computers; allowed is 127.0.0.1 or [::1], or, if [local] has access = \
+                        \"password\" and the clients' networks in allow, any address";
 
-/// A door and the place in the file it comes from, if it is no default.
+/// A door, and the item it was read from; default doors have none.
 #[derive(Debug, Clone)]
 pub(super) struct ParsedDoor<'a> {
     pub(super) door: Door,
     item: Option<Item<'a>>,
 }
 
-/// The doors a value stands for.
+/// Reads the doors that a value stands for.
 pub(super) fn read<'a>(item: &Item<'a>, protocol: Protocol, account: Option<&str>) -> Vec<ParsedDoor<'a>> {
     match item.as_list() {
         Some(list) => list.iter().flat_map(|item| single(item, protocol, account, FORMS)).collect(),
@@ -30,14 +30,14 @@ pub(super) fn read<'a>(item: &Item<'a>, protocol: Protocol, account: Option<&str
     }
 }
 
-/// The address of the settings page.
+/// Reads the address of the settings page.
 pub(super) fn page<'a>(item: &Item<'a>) -> Option<ParsedDoor<'a>> {
-    // What the page speaks is not asked for; only its address is used.
+    // The page is no mail door, but its address has the same form. Only the address is used; the protocol is a filler.
     let page = single(item, Protocol::Pop3, None, PAGE_FORMS).into_iter().next()?;
     if page.door.address.ip().to_canonical().is_loopback() {
         return Some(page);
     }
-    item.reject(&format!("is beyond loopback; allowed is {PAGE_FORMS}"))
+    item.reject(&format!("can be reached from other computers; allowed is {PAGE_FORMS}"))
 }
 
 fn single<'a>(item: &Item<'a>, protocol: Protocol, account: Option<&str>, forms: &str) -> Vec<ParsedDoor<'a>> {
@@ -57,7 +57,8 @@ fn single<'a>(item: &Item<'a>, protocol: Protocol, account: Option<&str>, forms:
     address.map(|address| parsed(address, false, protocol, account, Some(item))).into_iter().collect()
 }
 
-/// The doors of a plain port number. Port 0, any free one, cannot be the same on both addresses and has one only.
+/// The doors for a port alone: on 127.0.0.1 and, as its companion, on ::1. Port 0 means any free port; the system would
+/// choose two different ones, so it gets the IPv4 door only.
 pub(super) fn on_port<'a>(
     port: u16,
     protocol: Protocol,
@@ -86,7 +87,8 @@ fn parsed<'a>(
     }
 }
 
-/// Notes doors in each other's way and doors that are too open. `None` for what is a mistake itself.
+/// Reports doors that collide, and doors that other computers can reach without a password. `access` and `allow` are
+/// `None` if they are mistakes themselves; then nothing is held against the doors.
 pub(super) fn check(
     doors: &[ParsedDoor<'_>],
     page: Option<&ParsedDoor<'_>>,
@@ -98,7 +100,7 @@ pub(super) fn check(
         let earlier = taken.take(later);
         match earlier.map(|earlier| (&earlier.item, &later.item)) {
             Some((Some(_), Some(item))) => item.report(TAKEN),
-            // A default door makes way if the file names another one.
+            // The default door yields once the file names a port for it.
             Some((None, Some(item)) | (Some(item), None)) => item.report_absence(TAKEN),
             Some((None, None)) | None => {}
         }
@@ -115,16 +117,16 @@ pub(super) fn check(
     }
 }
 
-/// The addresses doors have so far. A wildcard address takes its port on every address of its kind.
+/// The addresses in use so far. A wildcard address uses its port on every address of its family.
 #[derive(Default)]
 struct Taken<'g, 'a> {
     addresses: HashMap<SocketAddr, &'g ParsedDoor<'a>>,
-    /// Any address of a kind (whether IPv4) with a port.
+    /// By family (whether IPv4) and port, whatever the address.
     ports: HashMap<(bool, u16), &'g ParsedDoor<'a>>,
 }
 
 impl<'g, 'a> Taken<'g, 'a> {
-    /// Adds a door, and gives the one that is in its way.
+    /// Adds a door; returns the one it collides with.
     fn take(&mut self, parsed: &'g ParsedDoor<'a>) -> Option<&'g ParsedDoor<'a>> {
         let (ip, port) = (parsed.door.address.ip().to_canonical(), parsed.door.address.port());
         if port == 0 {
@@ -140,7 +142,7 @@ impl<'g, 'a> Taken<'g, 'a> {
     }
 }
 
-/// The doors as they are opened: a companion makes way for a door somebody wrote.
+/// The doors to open: a companion on ::1 yields to a door that the file puts on the same address.
 pub(super) fn finish(doors: Vec<ParsedDoor<'_>>, page: Option<SocketAddr>) -> Vec<Door> {
     let written: HashSet<_> =
         doors.iter().filter(|g| !g.door.is_companion).map(|g| g.door.address).chain(page).collect();

@@ -1,5 +1,5 @@
-//! Taking an account out of a settings file that a person wrote: everything else stays as it is, octet for octet.
-//! Nothing is checked here beyond what that takes, so that an account with mistakes in it can be taken out too.
+//! Removes an account from a settings file that a person wrote; everything else stays as it is, octet for octet. The
+//! text only has to be TOML: an account with mistakes in it can be removed too.
 
 use std::ops::Range;
 
@@ -7,34 +7,36 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 use toml_edit::DocumentMut;
 
-/// Why a settings file was left alone.
+/// Why a settings file was not changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EditError {
-    /// The text is not TOML, and so it is not known where an account ends.
-    #[error("line {line} of the settings file is not TOML; it has to be put right first")]
+    /// The text is not TOML, so it is not known where an account ends.
+    #[error("line {line} of the settings file is not valid TOML; correct it first")]
     NotToml {
         /// The first such line, counted from 1.
         line: usize,
     },
-    /// No account has the name.
+    /// No account has this name.
     #[error("the settings file has no account of this name")]
     NoSuchAccount,
-    /// The account is written in a way that cannot be taken out without touching something else.
-    #[error("the account is written in a form that only a person can take out")]
+    /// The change would touch something else too.
+    #[error("the account is written in a form that ostler cannot change; edit the settings file yourself")]
     TooEntangled,
-    /// With the account added, the file would not say what it should: it is wrong already, or has the account's name.
-    #[error("the file has mistakes in it, or says already what the new account says; `ostler check` shows the first")]
+    /// The new text would not mean what it should: the file has mistakes already, or something in it has the same name.
+    #[error(
+        "the file has mistakes, or it has an account or a door with the same name or port already; `ostler check` shows mistakes"
+    )]
     CannotTake,
 }
 
-/// Takes the account `name` (whatever the letter case) out of the text: its table, its sub-tables and the comments
-/// directly above it. Its doors, being part of it, go too; everything else stays as it is.
+/// Removes the account `name` (in any letter case) from the text: its table with its doors, its sub-tables, and the
+/// comments directly above it. Everything else stays as it is.
 pub fn remove_account(text: &str, name: &str) -> Result<String, EditError> {
     let tree = DeTable::parse(text).map_err(|error| not_toml(text, error.span()))?;
     let tree = tree.get_ref();
     let accounts = tree.get("account").and_then(|accounts| accounts.get_ref().as_array());
     let accounts = accounts.ok_or(EditError::NoSuchAccount)?;
-    let is_it = |account: &Spanned<DeValue<'_>>| named(account.get_ref(), name);
+    let is_it = |account: &Spanned<DeValue<'_>>| is_named(account.get_ref(), name);
     let index = accounts.iter().position(is_it).ok_or(EditError::NoSuchAccount)?;
     let account = accounts.get(index).ok_or(EditError::NoSuchAccount)?;
     let rest = if text[account.span()].starts_with('[') {
@@ -50,8 +52,8 @@ fn not_toml(text: &str, span: Option<Range<usize>>) -> EditError {
     EditError::NotToml { line: text.bytes().take(at).filter(|b| *b == b'\n').count() + 1 }
 }
 
-/// Whether the account has the name: its `name`, or its address if it has none.
-fn named(account: &DeValue<'_>, name: &str) -> bool {
+/// Whether the account is called `name`: by its key `name`, or by its address if it has no such key.
+fn is_named(account: &DeValue<'_>, name: &str) -> bool {
     let text = |key: &str| account.as_table()?.get(key)?.get_ref().as_str();
     text("name").or_else(|| text("address")).is_some_and(|own| own.eq_ignore_ascii_case(name))
 }
@@ -86,7 +88,7 @@ fn without_tables(text: &str, tree: &DeTable<'_>, account: &Spanned<DeValue<'_>>
     rest
 }
 
-/// The blank line that divided a last section from what is above it has nothing to divide any more.
+/// Removes the blank line before a last section that was cut out.
 fn drop_blank_line_at_end(rest: &mut String) {
     for blank in ["\n\n", "\n\r\n"] {
         if rest.ends_with(blank) {
@@ -96,12 +98,12 @@ fn drop_blank_line_at_end(rest: &mut String) {
     }
 }
 
-/// Where things are in the text, in octets.
+/// Offsets in the text, in octets.
 #[derive(Default)]
 struct Layout {
-    /// The beginnings of all `[table]` and `[[table]]` lines.
+    /// Where each `[table]` and `[[table]]` line begins.
     headers: Vec<usize>,
-    /// The ends of those lines' brackets and of all values.
+    /// Where the brackets of those lines and all values end.
     ends: Vec<usize>,
 }
 
@@ -110,7 +112,8 @@ impl Layout {
         self.ends.push(value.span().end);
         match value.get_ref() {
             DeValue::Table(table) => {
-                // An inline table begins with a brace, one that is only a part of a longer name with that name.
+                // An inline table begins with a brace; a table from a dotted key, such as `a` in `a.b = 1`, with its
+                // name.
                 if text[value.span()].starts_with('[') {
                     self.headers.push(value.span().start);
                 }
@@ -121,14 +124,14 @@ impl Layout {
         }
     }
 
-    /// What is cut out for sections that begin at `header` and end before `next`: from the comments directly above
-    /// to the last line that belongs to them, and the blank lines after it.
+    /// The range to cut for the sections from `header` up to `next`: from the comments directly above them to their
+    /// last line, with the blank lines after it.
     fn section(&self, text: &str, header: usize, next: Option<usize>) -> Range<usize> {
         let start = self.comments_above(text, header);
         let bound = next.map_or(text.len(), |next| self.comments_above(text, next));
         let last = self.ends.iter().copied().filter(|end| *end > header && *end <= bound).max().unwrap_or(header);
         let mut end = end_of_line(text, last);
-        // A comment right below is an option that is switched off.
+        // Comments right below the last value are options that the user has switched off.
         while end < bound && text[end..].trim_start_matches([' ', '\t']).starts_with('#') {
             end = end_of_line(text, end);
         }
@@ -138,9 +141,9 @@ impl Layout {
         start..end.min(bound).max(start)
     }
 
-    /// The beginning of the comment lines that stand directly above a line, or of the line itself.
+    /// Where the comment lines directly above a line begin, or the line itself if there are none.
     fn comments_above(&self, text: &str, at: usize) -> usize {
-        // A line inside of a text of several lines is no comment, whatever it looks like.
+        // A line within a multi-line string is not a comment, even if it begins with #.
         let bound = self.ends.iter().copied().filter(|end| *end <= at).max().unwrap_or(0);
         let mut start = start_of_line(text, at);
         while start > bound {
@@ -158,12 +161,12 @@ fn start_of_line(text: &str, at: usize) -> usize {
     text[..at].rfind('\n').map_or(0, |end| end + 1)
 }
 
-/// Behind the line end.
+/// The offset after the line's end.
 fn end_of_line(text: &str, at: usize) -> usize {
     text[at..].find('\n').map_or(text.len(), |end| at + end + 1)
 }
 
-/// Takes an element out of `account = [{..}, ..]`.
+/// Removes an element from `account = [{..}, ..]`.
 fn without_element(text: &str, index: usize) -> Result<String, EditError> {
     let mut document: DocumentMut = text.parse().map_err(|_| EditError::NotToml { line: 1 })?;
     let array = document.get_mut("account").and_then(|item| item.as_array_mut()).ok_or(EditError::TooEntangled)?;
@@ -173,7 +176,7 @@ fn without_element(text: &str, index: usize) -> Result<String, EditError> {
     Ok(if text.contains("\r\n") && !rest.contains("\r\n") { rest.replace('\n', "\r\n") } else { rest })
 }
 
-/// Whether `after` says what `before` says without one account.
+/// Whether `after` means the same as `before` without one account.
 fn is_same_but_for(before: &str, after: &str, index: usize) -> bool {
     let (Ok(mut before), Ok(mut after)) = (before.parse::<toml::Table>(), after.parse::<toml::Table>()) else {
         return false;

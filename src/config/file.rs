@@ -1,4 +1,5 @@
-//! The settings file as a file: where it is, whether it can be trusted, reading it whole and writing it whole.
+//! The settings file as a file: where it is, whether others could have changed it, reading it whole and writing it
+//! whole.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -8,83 +9,67 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use super::{Mistakes, Parsed, Remark, parse, parse_with};
 use crate::config::presets::Presets;
 
-/// The longest settings file that is read, in octets. A thousand accounts are a tenth of it.
+/// The longest settings file that is read. A thousand accounts take about a tenth of it.
 const MAX_FILE_OCTETS: u64 = 1024 * 1024;
 
-/// Why there are no settings.
+/// Why the settings could not be loaded.
 #[derive(Debug, thiserror::Error)]
-pub enum LoadError {
-    /// The system does not let us.
+pub(crate) enum LoadError {
+    /// The system refused to read it.
     #[error("cannot read the settings file {}", .file.display())]
-    Unreadable {
-        /// The file as it was named.
-        file: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// A folder, a device, a pipe.
+    Unreadable { file: PathBuf, source: io::Error },
+    /// It is a folder, a device or a pipe.
     #[error("the settings file {} is not a regular file", .file.display())]
-    NotAFile {
-        /// The file as it was named.
-        file: PathBuf,
-    },
+    NotAFile { file: PathBuf },
     /// Longer than 1 MiB.
     #[error("the settings file {} is longer than {} KiB; is it the right file?", .file.display(), MAX_FILE_OCTETS / 1024)]
-    TooLong {
-        /// The file as it was named.
-        file: PathBuf,
-    },
-    /// Not UTF-8.
+    TooLong { file: PathBuf },
+    /// It is not UTF-8.
     #[error("line {line} of the settings file {} is not UTF-8 text; save it as UTF-8", .file.display())]
     NotText {
-        /// The file as it was named.
         file: PathBuf,
         /// The first such line, counted from 1.
         line: usize,
     },
-    /// Somebody else could put commands into it that ostler would run.
-    #[error("the settings file {} can be changed by others; `{remedy}` puts that right", .file.display())]
+    /// Other users can write to it. They could add commands, which ostler would run as this user.
+    #[error("other users can change the settings file {}; `{remedy}` prevents that", .file.display())]
     OthersCanWrite {
-        /// The file as it was named.
         file: PathBuf,
-        /// The command that helps.
+        /// The shell command that prevents it.
         remedy: String,
     },
-    /// It was read, and there are mistakes in it.
+    /// It has mistakes.
     #[error(transparent)]
     Mistakes(#[from] Mistakes),
 }
 
-/// Where the settings file is if nobody says otherwise; `None` if the system names no folder for it.
-pub fn default_path() -> Option<PathBuf> {
-    let variable = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let home = || std::env::home_dir().filter(|path| path.is_absolute());
-    let folder = if cfg!(windows) {
-        variable("APPDATA")
-    } else if cfg!(target_os = "macos") {
-        home().map(|home| home.join("Library/Application Support"))
-    } else {
-        variable("XDG_CONFIG_HOME").or_else(|| home().map(|home| home.join(".config")))
-    };
-    folder.map(|folder| folder.join("ostler").join("ostler.toml"))
+/// Where the settings file is unless the user names another one; `None` if the system has no folder for it.
+pub(crate) fn default_path() -> Option<PathBuf> {
+    Some(user_folder("APPDATA", "XDG_CONFIG_HOME", ".config")?.join("ostler").join("ostler.toml"))
 }
 
-/// The folder for what ostler remembers of its own accord and could do without; `None` if the system names none.
-pub fn state_folder() -> Option<PathBuf> {
-    let variable = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let home = || std::env::home_dir().filter(|path| path.is_absolute());
-    let folder = if cfg!(windows) {
-        variable("LOCALAPPDATA")
-    } else if cfg!(target_os = "macos") {
-        home().map(|home| home.join("Library/Application Support"))
-    } else {
-        variable("XDG_STATE_HOME").or_else(|| home().map(|home| home.join(".local/state")))
-    };
-    folder.map(|folder| folder.join("ostler"))
+/// The folder for what ostler remembers by itself and can do without, such as the history; `None` if the system has
+/// none.
+pub(crate) fn state_folder() -> Option<PathBuf> {
+    Some(user_folder("LOCALAPPDATA", "XDG_STATE_HOME", ".local/state")?.join("ostler"))
 }
 
-/// Reads a settings file, and the user's own presets beside it. One that is not there is an empty one.
-pub fn load(path: &Path) -> Result<Parsed, LoadError> {
+/// A folder of the user's own: by the variable `windows` on Windows, `Application Support` on macOS, and elsewhere by
+/// the variable `xdg`, or else `below_home` (XDG Base Directory Specification, which says to ignore relative paths).
+fn user_folder(windows: &str, xdg: &str, below_home: &str) -> Option<PathBuf> {
+    let variable = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let home = || std::env::home_dir().filter(|path| path.is_absolute());
+    if cfg!(windows) {
+        variable(windows)
+    } else if cfg!(target_os = "macos") {
+        Some(home()?.join("Library/Application Support"))
+    } else {
+        variable(xdg).or_else(|| Some(home()?.join(below_home)))
+    }
+}
+
+/// Reads a settings file, and the user's own presets beside it. A file that does not exist counts as empty.
+pub(crate) fn load(path: &Path) -> Result<Parsed, LoadError> {
     let Some((text, warning)) = read(path)? else {
         return Ok(Parsed { is_missing: true, ..parse("", path)? });
     };
@@ -93,8 +78,8 @@ pub fn load(path: &Path) -> Result<Parsed, LoadError> {
     Ok(parsed)
 }
 
-/// The text of a file that belongs to the settings; `None` if there is no such file. It has to be as trustworthy as
-/// they are, and may be as long.
+/// Reads a file that belongs to the settings, under the same rules for its length and who may write it; `None` if there
+/// is no such file.
 pub(crate) fn read_text(path: &Path) -> Result<Option<String>, LoadError> {
     Ok(read(path)?.map(|(text, _)| text))
 }
@@ -102,11 +87,11 @@ pub(crate) fn read_text(path: &Path) -> Result<Option<String>, LoadError> {
 fn read(path: &Path) -> Result<Option<(String, Option<Remark>)>, LoadError> {
     let unreadable = |source| LoadError::Unreadable { file: path.to_owned(), source };
     let meta = match fs::metadata(path) {
-        // A link to nowhere is not a file that nobody has written yet.
+        // A dangling link is an error: the user meant a file that exists.
         Err(e) if e.kind() == io::ErrorKind::NotFound && fs::symlink_metadata(path).is_err() => return Ok(None),
         other => other.map_err(unreadable)?,
     };
-    // Before it is opened: opening a pipe would wait for a writer.
+    // Checked before opening, because opening a pipe would wait for a writer.
     if !meta.is_file() {
         return Err(LoadError::NotAFile { file: path.to_owned() });
     }
@@ -125,8 +110,8 @@ fn read(path: &Path) -> Result<Option<(String, Option<Remark>)>, LoadError> {
     Ok(Some((text, warning)))
 }
 
-/// Refuses a file that others can write or replace, and warns of one that others can read. A group that belongs to the owner
-/// alone (same number, as most Linux systems have it) is nobody else.
+/// Refuses a file that other users can change or replace, and warns of one that they can read. Access for the group is
+/// fine if it is the owner's private group (gid equals uid, the default on most Linux systems).
 #[cfg(unix)]
 fn check_mode(path: &Path, meta: &fs::Metadata) -> Result<Option<Remark>, LoadError> {
     use std::os::unix::fs::MetadataExt;
@@ -141,7 +126,8 @@ fn check_mode(path: &Path, meta: &fs::Metadata) -> Result<Option<Remark>, LoadEr
     if mode & 0o022 != 0 {
         return refuse(format!("chmod go-w {name}"));
     }
-    // Who can write in its folder can put another file in its place, unless only owners may (the sticky bit, as in /tmp).
+    // Write access to the folder is enough to replace the file, unless the sticky bit (as on /tmp) reserves that to
+    // owners.
     let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     if let Some(folder) = real.parent()
         && let Ok(meta) = fs::metadata(folder)
@@ -151,13 +137,13 @@ fn check_mode(path: &Path, meta: &fs::Metadata) -> Result<Option<Remark>, LoadEr
         return refuse(format!("chmod go-w {}", quoted(folder)));
     }
     let readable = (mode & 0o044 != 0).then(|| {
-        let message = format!("others can read it; `chmod 600 {name}` puts that right");
+        let message = format!("other users can read it; `chmod 600 {name}` prevents that");
         Remark { file: std::sync::Arc::from(path), line: 1, column: 1, key: "file".to_owned(), message }
     });
     Ok(readable)
 }
 
-/// The rights of whoever is not the owner.
+/// The permission bits that concern other users.
 #[cfg(unix)]
 fn others(meta: &fs::Metadata) -> u32 {
     use std::os::unix::fs::MetadataExt;
@@ -165,13 +151,13 @@ fn others(meta: &fs::Metadata) -> u32 {
     if meta.uid() == meta.gid() { 0o007 } else { 0o077 }
 }
 
-/// Elsewhere a file in the user's own folder inherits that folder's rights.
+/// On Windows a file in the user's own folder inherits that folder's access rights.
 #[cfg(not(unix))]
 fn check_mode(_path: &Path, _meta: &fs::Metadata) -> Result<Option<Remark>, LoadError> {
     Ok(None)
 }
 
-/// A path as it has to be given to a shell.
+/// The path, quoted for a shell where it has to be.
 #[cfg(unix)]
 fn quoted(path: &Path) -> String {
     let path = path.display().to_string();
@@ -179,10 +165,10 @@ fn quoted(path: &Path) -> String {
     if !path.is_empty() && path.chars().all(is_plain) { path } else { format!("'{}'", path.replace('\'', "'\\''")) }
 }
 
-/// Replaces a settings file as a whole: whoever reads it, and whatever power fails, there is either the old text or
-/// the new one. A link is followed, an existing file's rights are kept, a new file is for its owner only. Makes the
-/// folder where there is none.
-pub fn write_atomically(path: &Path, text: &str) -> io::Result<()> {
+/// Replaces a settings file as a whole: every reader, even after a power cut, finds either the old text or the new one.
+/// A link is followed; an existing file keeps its permissions; a new file is for its owner only. Creates the folder if
+/// need be.
+pub(crate) fn write_atomically(path: &Path, text: &str) -> io::Result<()> {
     let path = real_path(path)?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     make_folder(folder)?;
@@ -190,16 +176,16 @@ pub fn write_atomically(path: &Path, text: &str) -> io::Result<()> {
     let written = fill(&mut file, &path, text);
     drop(file);
     if let Err(error) = written.and_then(|()| fs::rename(&temporary, &path)) {
-        // The first error is the one to tell.
+        // The first error is the one to report.
         let _ = fs::remove_file(&temporary);
         return Err(error);
     }
     sync_folder(folder)
 }
 
-/// Where a chain of links ends, whether or not there is a file.
+/// Follows links to where the file is, or would be.
 fn real_path(path: &Path) -> io::Result<PathBuf> {
-    // As many as Linux follows.
+    /// As many as Linux follows.
     const MAX_LINKS: usize = 40;
     let mut path = path.to_owned();
     for _ in 0..MAX_LINKS {
@@ -212,7 +198,7 @@ fn real_path(path: &Path) -> io::Result<PathBuf> {
             _ => return Ok(path),
         }
     }
-    Err(io::Error::other("too many links one after the other"))
+    Err(io::Error::other("too many links in a row"))
 }
 
 fn make_folder(folder: &Path) -> io::Result<()> {
@@ -247,7 +233,7 @@ fn fill(file: &mut File, path: &Path, text: &str) -> io::Result<()> {
     file.write_all(text.as_bytes())?;
     #[cfg(unix)]
     if let Ok(old) = fs::metadata(path) {
-        // Its owner can only be kept by root; everybody else is the owner.
+        // Only root can set another owner, and only root can have read a file of another owner's.
         let meta: &dyn std::os::unix::fs::MetadataExt = &old;
         if meta.uid() != rustix::process::geteuid().as_raw() {
             let _ = std::os::unix::fs::fchown(&*file, Some(meta.uid()), Some(meta.gid()));
@@ -259,17 +245,17 @@ fn fill(file: &mut File, path: &Path, text: &str) -> io::Result<()> {
     file.sync_all()
 }
 
-/// A new name is safe on disk only when the folder is.
+/// The rename survives a power cut only once the folder is on disk too.
 #[cfg(unix)]
 fn sync_folder(folder: &Path) -> io::Result<()> {
     match File::open(folder)?.sync_all() {
-        // Some network file systems cannot, and do it anyway.
+        // Some network file systems refuse to sync a folder; they keep names without being asked.
         Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => Ok(()),
         other => other,
     }
 }
 
-/// Elsewhere a folder cannot be opened as a file; the file system's journal keeps the name.
+/// Windows cannot open a folder as a file; NTFS keeps names in its journal.
 #[cfg(not(unix))]
 fn sync_folder(_folder: &Path) -> io::Result<()> {
     Ok(())
@@ -363,7 +349,7 @@ mod tests {
             assert!(load(&file).unwrap().warnings.is_empty());
             set_mode(&file, 0o604);
             let warnings = load(&file).unwrap().warnings;
-            assert!(warnings[0].to_string().contains(":1:1: file: others can read it; `chmod 600 '"));
+            assert!(warnings[0].to_string().contains(":1:1: file: other users can read it; `chmod 600 '"));
             set_mode(&file, 0o602);
             let error = load(&file).unwrap_err();
             assert!(matches!(error, LoadError::OthersCanWrite { .. }));
@@ -383,10 +369,7 @@ mod tests {
             set_mode(&folder, 0o777);
             let error = load(&file).unwrap_err().to_string();
             assert!(
-                error.ends_with(&format!(
-                    "`chmod go-w {}` puts that right",
-                    quoted(&fs::canonicalize(&folder).unwrap())
-                ))
+                error.ends_with(&format!("`chmod go-w {}` prevents that", quoted(&fs::canonicalize(&folder).unwrap())))
             );
             // A link in a safe place to a file in an unsafe one.
             let link = outer.path().join("link.toml");

@@ -1,6 +1,6 @@
-//! Every key of the settings file, table by table, and the search for the key somebody meant.
+//! Every key of the settings file, table by table, and the search for the key that a misspelt one was meant to be.
 
-/// The keys of one kind of table.
+/// The keys that one kind of table may have.
 #[derive(Debug)]
 pub(super) struct Keys(pub(super) &'static [&'static str]);
 
@@ -22,16 +22,16 @@ pub(super) const ACCOUNT: Keys = Keys(&[
     "imap",
 ]);
 pub(super) const DOORS: Keys = Keys(&["pop3", "smtp", "imap"]);
-/// Of `[account.pop3]` and `[account.imap]`.
+/// In `[account.pop3]` and `[account.imap]`.
 pub(super) const SERVER: Keys = Keys(&["host", "port", "security", "auth", "username", "password", "ca", "pin"]);
 pub(super) const SMTP: Keys =
     Keys(&["host", "port", "security", "auth", "username", "password", "ca", "pin", "fresh", "login"]);
 pub(super) const LOGIN: Keys = Keys(&["host", "port", "security", "username", "password", "ca", "pin"]);
-/// Of a password that is not a word.
+/// In a table that says where a password is.
 pub(super) const SECRET: Keys = Keys(&["command", "file", "env"]);
 pub(super) const TIMEOUTS: Keys = Keys(&["connect", "tls", "greeting", "reply", "data", "final", "idle", "login"]);
 
-/// Of a file of presets.
+/// In a file of presets.
 pub(super) const PROVIDERS: Keys = Keys(&["schema", "provider"]);
 pub(super) const PROVIDER: Keys = Keys(&[
     "name",
@@ -55,13 +55,13 @@ pub(super) const PROVIDER: Keys = Keys(&[
     "checked",
     "confidence",
 ]);
-/// Of a server of a preset.
+/// In a server of a preset.
 pub(super) const ENDPOINT: Keys = Keys(&["host", "port", "security", "login", "auth"]);
 
-/// Of the settings file.
+/// All tables of the settings file.
 const ALL: &[&Keys] = &[&ROOT, &LOCAL, &ACCOUNT, &DOORS, &SERVER, &SMTP, &LOGIN, &SECRET, &TIMEOUTS];
 
-/// Keys longer than this are not looked at closely.
+/// Longer words are neither shown nor compared with keys: they are more likely a password in the wrong place.
 const MAX_GUESSED_KEY_CHARS: usize = 24;
 
 impl Keys {
@@ -69,35 +69,36 @@ impl Keys {
         self.0.contains(&key)
     }
 
-    /// The key that was probably meant, and by how many letters it differs.
+    /// The key that was probably meant, and its edit distance.
     pub(super) fn nearest(&self, key: &str) -> Option<(&'static str, usize)> {
         nearest(self.0.iter().copied(), key)
     }
 
-    /// `host, port, security`.
+    /// The keys for a message: `host, port, security`.
     pub(super) fn list(&self) -> String {
         self.0.join(", ")
     }
 }
 
-/// The word that was probably meant, and by how many letters it differs.
+/// The word that was probably meant, and its edit distance; `None` if more than half of it differs.
 pub(super) fn nearest<'w>(words: impl Iterator<Item = &'w str>, word: &str) -> Option<(&'w str, usize)> {
     if word.chars().count() > MAX_GUESSED_KEY_CHARS {
         return None;
     }
     let word = word.to_lowercase();
     words
-        .map(|known| (known, distance(known, &word)))
+        .map(|known| (known, strsim::levenshtein(known, &word)))
         .filter(|(known, distance)| *distance * 2 <= known.chars().count().max(3))
         .min_by_key(|(_, distance)| *distance)
 }
 
-/// Whether the word is a key anywhere in the files, and so can be shown.
+/// Whether the word is a key of any table, and so is safe to show.
 pub(super) fn is_known(word: &str) -> bool {
     ALL.iter().chain(&[&PROVIDERS, &PROVIDER, &ENDPOINT]).any(|keys| keys.contains(word))
 }
 
-/// Whether an unknown key can be shown in a message. What somebody took for a key may be a password.
+/// Whether an unknown key is safe to show. A password pasted in the wrong place may stand where a key should:
+/// lower-case words are shown, and so is anything one or two letters off a key; everything else is not.
 pub(super) fn is_harmless(word: &str, allowed: &Keys) -> bool {
     let is_word =
         word.len() <= MAX_GUESSED_KEY_CHARS && word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_' || b == b'-');
@@ -105,26 +106,10 @@ pub(super) fn is_harmless(word: &str, allowed: &Keys) -> bool {
     is_known(word) || is_word || is_plain && allowed.nearest(word).is_some_and(|(_, distance)| distance <= 2)
 }
 
-/// Whether a key sounds as if its value were a password.
+/// Whether the name of a key suggests that its value is a password.
 pub(super) fn sounds_secret(word: &str) -> bool {
     let word = word.to_lowercase();
     ["pass", "pwd", "secret", "token"].iter().any(|part| word.contains(part)) || word == "pw"
-}
-
-/// The Levenshtein distance: letters to put in, take out or change.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for x in a.chars() {
-        let mut diagonal = row[0];
-        row[0] += 1;
-        for (j, y) in b.iter().enumerate() {
-            let above = row[j + 1];
-            row[j + 1] = (diagonal + usize::from(x != *y)).min(above + 1).min(row[j] + 1);
-            diagonal = above;
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]
@@ -137,9 +122,6 @@ mod tests {
         assert_eq!(SERVER.nearest("Passwort"), Some(("password", 1)));
         assert_eq!(SERVER.nearest("hots"), Some(("host", 2)));
         assert_eq!(SERVER.nearest("colour"), None);
-        assert_eq!(distance("kitten", "sitting"), 3);
-        assert_eq!(distance("", "abc"), 3);
-        assert_eq!(distance("abc", ""), 3);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Giving a common door another port in a settings file that a person wrote; everything else stays as it is.
+//! Moves a common door to another port in a settings file that a person wrote; everything else stays as it is.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -10,9 +10,9 @@ use super::{EditError, parse_with};
 use crate::config::presets::Presets;
 use ostler_mail::account::{Door, Protocol};
 
-/// Moves the doors of `protocol` that all accounts share from port `from` to port `to` in the text of the settings file
-/// `file` (which is not opened). If the file does not say just that afterwards, it is refused.
-pub fn move_door(
+/// Moves the doors of `protocol` that all accounts share from port `from` to port `to` in `text`, the text of the
+/// settings file `file`, which is not opened. Refused unless the new text means exactly that.
+pub(crate) fn move_door(
     text: &str,
     protocol: Protocol,
     from: u16,
@@ -26,7 +26,7 @@ pub fn move_door(
         put_port(&mut document, protocol, from, to)?;
         document.to_string()
     } else {
-        // At the end, where it comes between nobody's comments and what they are about.
+        // At the end, so that it does not separate a comment from what the comment is about.
         let end = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
         format!("{text}{end}[local]\n{protocol} = {to}\n")
     };
@@ -45,13 +45,13 @@ pub fn move_door(
     if wanted == new { Ok(after) } else { Err(EditError::CannotTake) }
 }
 
-/// Puts the port into `[local]`, in the form that is there.
+/// Puts the port into `[local]`, in the form that stands there.
 fn put_port(document: &mut DocumentMut, protocol: Protocol, from: u16, to: u16) -> Result<(), EditError> {
     let local = document.get_mut("local").and_then(Item::as_table_like_mut).ok_or(EditError::TooEntangled)?;
     match local.get_mut(protocol.name()).map(Item::as_value_mut) {
         Some(Some(Value::Array(list))) => {
             for element in list.iter_mut() {
-                if let Some(new) = moved(element, from, to) {
+                if let Some(new) = with_port(element, from, to) {
                     let decor = element.decor().clone();
                     *element = new;
                     *element.decor_mut() = decor;
@@ -59,18 +59,18 @@ fn put_port(document: &mut DocumentMut, protocol: Protocol, from: u16, to: u16) 
             }
         }
         Some(Some(value)) => {
-            let new = moved(value, from, to).ok_or(EditError::TooEntangled)?;
+            let new = with_port(value, from, to).ok_or(EditError::TooEntangled)?;
             put(local, protocol.name(), new);
         }
         Some(None) => return Err(EditError::TooEntangled),
-        // The usual port, which the file need not name.
+        // The door is on its default port, which the file does not have to name.
         None => put(local, protocol.name(), Value::from(i64::from(to))),
     }
     Ok(())
 }
 
-/// The value with the other port, if it has the first one.
-fn moved(value: &Value, from: u16, to: u16) -> Option<Value> {
+/// The value with port `to` in place of `from`; `None` if it has another port.
+fn with_port(value: &Value, from: u16, to: u16) -> Option<Value> {
     match value {
         Value::Integer(port) if *port.value() == i64::from(from) => Some(Value::from(i64::from(to))),
         Value::String(text) => {

@@ -1,4 +1,4 @@
-//! The file as a whole: its top tables, and what has to fit together across accounts.
+//! Reads the file as a whole: its top tables, and the checks across accounts.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -15,7 +15,7 @@ use super::value;
 use crate::config::presets::Presets;
 use ostler_mail::account::{Access, Alias, Network, Protocol, Settings, Timeouts};
 
-/// The settings; `None`, or incomplete, where a mistake was noted.
+/// Reads the settings; `None` if a mistake keeps them from being complete.
 pub(super) fn read_settings(tree: &DeTable<'_>, file: &Path, presets: &Presets, notes: &Notes) -> Option<Settings> {
     let root = Table::root(tree, &keys::ROOT, notes);
     let mut local = read_local(root.get("local").and_then(|item| item.table(&keys::LOCAL)).as_ref());
@@ -39,15 +39,13 @@ pub(super) fn read_settings(tree: &DeTable<'_>, file: &Path, presets: &Presets, 
     })
 }
 
-/// What `[local]` says.
+/// The table `[local]`.
 struct Local<'a> {
     doors: Vec<ParsedDoor<'a>>,
     page: Option<ParsedDoor<'a>>,
-    /// `None` where it is wrong.
+    /// `None` if it is wrong, as for the next two.
     access: Option<Access>,
-    /// Likewise.
     allow: Option<Vec<Network>>,
-    /// Likewise.
     notices: Option<bool>,
 }
 
@@ -76,7 +74,7 @@ fn read_access(item: &Item<'_>) -> Option<Access> {
     let words = [Access::SameUser, Access::Password, Access::Anyone].map(|access| (access.name(), access));
     let access = item.word(&words)?;
     if access == Access::Anyone {
-        item.warn("lets every program on this computer, whoever runs it, read and send mail");
+        item.warn("lets every program of every user on this computer read and send mail");
     }
     Some(access)
 }
@@ -88,7 +86,7 @@ fn read_allow(item: &Item<'_>) -> Option<Vec<Network>> {
     let network = |item: Item<'_>| {
         let network = item.read(value::NETWORK, value::network)?;
         if network.prefix == 0 {
-            item.warn("lets the whole internet come to the doors");
+            item.warn("lets the whole internet connect to the doors");
         }
         Some(network)
     };
@@ -117,8 +115,8 @@ fn read_timeouts(table: Option<&Table<'_>>) -> Timeouts {
 const TIME_LIMIT_FORMS: &str =
     "10ms to 24h: a number and its unit (ms, s, m or h), such as \"500ms\", \"10s\", \"3m\" or \"1h\"";
 
-/// A name a client gives must not mean two accounts. An address that two accounts have is their owner's affair:
-/// the first one sends for it.
+/// The user name that a mail program gives must lead to one account, so two accounts cannot share a name. Two accounts
+/// may share an address, with a warning: the first one sends for it.
 fn check_names(drafts: &[Draft<'_>]) {
     let mut names: HashSet<String> = HashSet::new();
     let mut addresses: HashSet<&Alias> = HashSet::new();
@@ -135,7 +133,7 @@ fn check_names(drafts: &[Draft<'_>]) {
 }
 
 const NAME_TWICE: &str = "is the name of an account above; allowed are names that differ in more than letter case \
-                          (without one, the address is it)";
+                          (an account without a name is called by its address)";
 const NAME_IS_ADDRESS: &str = "is an address of an account above; allowed is a name that leads to one account only";
 const ADDRESS_IS_NAME: &str = "is the name of an account above; allowed is an address that leads to one account only";
 
@@ -144,7 +142,7 @@ fn check_addresses(draft: &Draft<'_>, names: &HashSet<String>, addresses: &HashS
         if matches!(address, Alias::Address(address) if names.contains(address)) {
             place.report(ADDRESS_IS_NAME);
         } else if addresses.contains(address) {
-            place.warn("an account above has this address too, and sends for it");
+            place.warn("an account above has this address too; mail from it is sent by that account");
         }
     }
     None
@@ -152,6 +150,6 @@ fn check_addresses(draft: &Draft<'_>, names: &HashSet<String>, addresses: &HashS
 
 fn check_default(drafts: &[Draft<'_>]) {
     for place in drafts.iter().filter_map(|draft| draft.is_default.as_ref()).skip(1) {
-        place.report("an account above is the default already; allowed is one");
+        place.report("an account above is the default already; allowed is only one");
     }
 }

@@ -1,4 +1,4 @@
-//! One server of an account: where it is, what it is trusted by, who signs in and how.
+//! Reads one server of an account: where it is, which certificates it may have, and how ostler signs in there.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,23 +20,23 @@ const PATH: &str = "the path of a file";
 const FRESH: &str =
     "\"0s\" (a login before every send) to \"24h\": a number and its unit (ms, s, m or h), such as \"60s\" or \"3m\"";
 
-/// Long enough to be no burden on the provider, short enough for the shortest window in use (2 minutes).
-const DEFAULT_FRESH: Duration = Duration::from_secs(60);
+/// How old a POP login may be before a send. Half of the shortest window known (2 minutes), and long enough not to log
+/// in for every message of a batch.
+pub(crate) const DEFAULT_FRESH: Duration = Duration::from_secs(60);
 
-/// SignInDefaults signs in where a server says nothing else.
+/// How the account signs in at servers that have no user name or password of their own.
 pub(super) struct SignInDefaults<'f> {
-    /// What the account says.
+    /// The account's `username`.
     pub(super) username: Option<String>,
-    /// Stands in for a user name that nobody says; empty where it is wrong.
+    /// The default user name; empty if the address is wrong.
     pub(super) address: &'f str,
     pub(super) secret: SecretSource,
     pub(super) secrets: SecretReader<'f>,
-    /// The account's preset.
     pub(super) preset: &'f AccountPreset<'f>,
 }
 
 impl SignInDefaults<'_> {
-    /// `gap_filler` is the server of the preset that fills the gaps of the table.
+    /// `gap_filler` is the preset's server that fills in what the table leaves out.
     fn credentials(&self, table: &Table<'_>, gap_filler: Option<&Endpoint>) -> Credentials {
         let username = table.get("username").and_then(|item| item.read(value::USERNAME, value::username));
         let secret = table.get("password").and_then(|item| self.secrets.read(&item));
@@ -70,7 +70,7 @@ impl Auth {
     }
 }
 
-/// A POP3 or IMAP server.
+/// Reads a POP3 or IMAP server.
 pub(super) fn read_server(table: &Table<'_>, protocol: Protocol, defaults: &SignInDefaults<'_>) -> Option<Server> {
     let gap_filler = defaults.preset.gap_filler(table, protocol);
     let credentials = defaults.credentials(table, gap_filler.as_ref());
@@ -88,13 +88,18 @@ pub(super) fn read_server(table: &Table<'_>, protocol: Protocol, defaults: &Sign
     read_common(table, protocol, defaults, sign_in, gap_filler.as_ref())
 }
 
-/// An SMTP server. `has_pop3` is whether there is an `[account.pop3]`, right or wrong; `pop3` is what it says.
-pub(super) fn read_smtp_server(
-    table: &Table<'_>,
-    defaults: &SignInDefaults<'_>,
-    has_pop3: bool,
-    pop3: Option<&Server>,
-) -> Option<Server> {
+/// The account's POP3 server, as the server for a login before a send.
+#[derive(Clone, Copy)]
+pub(super) enum OwnPop3<'s> {
+    /// The account has none.
+    None,
+    /// There is one, but it has mistakes.
+    Wrong,
+    Is(&'s Server),
+}
+
+/// Reads an SMTP server.
+pub(super) fn read_smtp_server(table: &Table<'_>, defaults: &SignInDefaults<'_>, pop3: OwnPop3<'_>) -> Option<Server> {
     let gap_filler = defaults.preset.gap_filler(table, Protocol::Smtp);
     let credentials = defaults.credentials(table, gap_filler.as_ref());
     let default = gap_filler.as_ref().map_or(Auth::Password, Auth::of);
@@ -105,7 +110,15 @@ pub(super) fn read_smtp_server(
         ("none", Auth::None),
     ];
     let auth = table.get("auth").map_or(Some(default), |item| item.word(&words));
-    let gate = read_gate(table, defaults, has_pop3, pop3, matches!(auth, None | Some(Auth::AfterPop)));
+    // A wrong `auth` has been reported; whether `fresh` and `login` belong to it is then unknown, so they are only
+    // read.
+    let gate = match auth {
+        None | Some(Auth::AfterPop) => read_gate(table, defaults, pop3),
+        Some(_) => {
+            report_stray_gate_keys(table, defaults);
+            None
+        }
+    };
     let sign_in = match auth {
         Some(Auth::Password) => Some(SignIn::Password(credentials)),
         Some(Auth::OAuth2) => Some(SignIn::OAuth2(credentials)),
@@ -122,7 +135,7 @@ pub(super) fn read_smtp_server(
     read_common(table, Protocol::Smtp, defaults, sign_in, gap_filler.as_ref())
 }
 
-/// A server of which the account says nothing and its preset everything. `pop3` is where to log in before a send.
+/// Makes a server that is entirely from the preset. `pop3` is the account's server for the POP login before a send.
 pub(super) fn server_from_preset(
     server: &Endpoint,
     defaults: &SignInDefaults<'_>,
@@ -141,7 +154,7 @@ pub(super) fn server_from_preset(
         }
         (Auth::AfterPop, _) => {
             defaults.preset.place()?.report_absence(
-                "wants a POP login before each send, for which [account.pop3] is not fit; allowed is one with \
+                "needs a POP login before each send, but [account.pop3] has no password; allowed is one with \
                  auth = \"password\", or an [account.smtp] with another auth",
             );
             return None;
@@ -153,33 +166,28 @@ pub(super) fn server_from_preset(
 
 fn warn_of_unused_credentials(table: &Table<'_>) {
     for item in ["username", "password"].into_iter().filter_map(|key| table.get(key)) {
-        item.warn("is not used, as auth says that nobody signs in here");
+        item.warn("is not used, because auth says that no one signs in here");
     }
 }
 
-/// What belongs to pop-before-smtp: read where it applies, refused where it does not.
-fn read_gate(
-    table: &Table<'_>,
-    defaults: &SignInDefaults<'_>,
-    has_pop3: bool,
-    pop3: Option<&Server>,
-    applies: bool,
-) -> Option<AfterPop> {
-    let fresh = table.get("fresh");
-    let login = table.get("login");
-    if !applies {
-        for item in fresh.iter().chain(&login) {
-            item.report_absence("belongs to pop-before-smtp; allowed together with auth = \"pop-before-smtp\"");
-        }
-    }
-    let fresh =
-        fresh.map_or_else(|| Some(defaults.preset.cap_fresh(DEFAULT_FRESH)), |item| item.read(FRESH, value::duration));
-    let login = match login {
+/// Reads `fresh` and `login`, which belong to pop-before-smtp.
+fn read_gate(table: &Table<'_>, defaults: &SignInDefaults<'_>, pop3: OwnPop3<'_>) -> Option<AfterPop> {
+    let usual = || Some(defaults.preset.cap_fresh(DEFAULT_FRESH));
+    let fresh = table.get("fresh").map_or_else(usual, |item| item.read(FRESH, value::duration));
+    let login = match table.get("login") {
         Some(item) => read_login_server(&item.table(&keys::LOGIN)?, defaults),
-        None if !applies => None,
-        None => login_at_own_pop3(table, has_pop3, pop3),
+        None => login_at_own_pop3(table, pop3),
     };
     Some(AfterPop { login: login?, fresh: fresh? })
+}
+
+/// Reports `fresh` and `login` where there is no pop-before-smtp, and the mistakes in them.
+fn report_stray_gate_keys(table: &Table<'_>, defaults: &SignInDefaults<'_>) {
+    for item in ["fresh", "login"].into_iter().filter_map(|key| table.get(key)) {
+        item.report_absence("belongs to pop-before-smtp; allowed only with auth = \"pop-before-smtp\"");
+    }
+    let _ = table.get("fresh").map(|item| item.read(FRESH, value::duration));
+    let _ = table.get("login").and_then(|item| read_login_server(&item.table(&keys::LOGIN)?, defaults));
 }
 
 fn read_login_server(table: &Table<'_>, defaults: &SignInDefaults<'_>) -> Option<Server> {
@@ -187,27 +195,28 @@ fn read_login_server(table: &Table<'_>, defaults: &SignInDefaults<'_>) -> Option
     read_common(table, Protocol::Pop3, defaults, Some(sign_in), None)
 }
 
-/// The account's own POP3 server as the place to log in.
-fn login_at_own_pop3(table: &Table<'_>, has_pop3: bool, pop3: Option<&Server>) -> Option<Server> {
+/// Takes the account's own POP3 server for the login.
+fn login_at_own_pop3(table: &Table<'_>, pop3: OwnPop3<'_>) -> Option<Server> {
     const NEEDED: &str = "allowed is login = { host = \"..\" }, or an [account.pop3] with auth = \"password\"";
-    // A preset may say so too, and then there is no key to blame.
+    // pop-before-smtp may come from the preset; then there is no `auth` to point at.
     let auth = table.get("auth").unwrap_or_else(|| table.item().clone());
     match pop3 {
-        // Whatever is wrong with that table has been said there.
-        None if has_pop3 => None,
-        None => {
-            auth.report_absence(&format!("has no place for its POP login; {NEEDED}"));
+        // Its mistakes are reported there.
+        OwnPop3::Wrong => None,
+        OwnPop3::None => {
+            auth.report_absence(&format!("has no server for the POP login; {NEEDED}"));
             None
         }
-        Some(Server { sign_in: SignIn::Password(_), .. }) => pop3.cloned(),
-        Some(_) => {
-            auth.report_absence(&format!("cannot log in at [account.pop3] as its auth is another one; {NEEDED}"));
+        OwnPop3::Is(server) if matches!(server.sign_in, SignIn::Password(_)) => Some(server.clone()),
+        OwnPop3::Is(_) => {
+            let message = format!("cannot log in at [account.pop3], because its auth is not \"password\"; {NEEDED}");
+            auth.report_absence(&message);
             None
         }
     }
 }
 
-/// The keys every server has.
+/// Reads the keys that every server has.
 fn read_common(
     table: &Table<'_>,
     protocol: Protocol,
@@ -218,7 +227,7 @@ fn read_common(
     let host = match table.get("host") {
         Some(item) => item.read(value::HOST, value::host),
         None if gap_filler.is_some() => gap_filler.map(|server| server.host.clone()),
-        // The preset that would have said it is not there.
+        // The preset that would name the host is wrong, and that has been reported.
         None if defaults.preset.has_failed() => None,
         None => table.reject_missing("host", &format!("is missing; allowed is {}", value::HOST)),
     };
@@ -231,7 +240,7 @@ fn read_common(
     };
     let ca = table.get("ca").map(|item| defaults.secrets.path(&item));
     let pin = table.get("pin").map(|item| item.read(value::PIN, value::pin));
-    // An inner `None` is a mistake.
+    // In `ca` and `pin` the outer `None` is a key left out, the inner one a mistake.
     let trust = Trust { ca: ca.map_or(Some(None), |ca| ca.map(Some))?, pin: pin.map_or(Some(None), |p| p.map(Some))? };
     Some(Server { protocol, host: host?, port: port?, security: security?, trust, sign_in: sign_in? })
 }
@@ -243,7 +252,7 @@ fn read_security(item: &Item<'_>) -> Option<Security> {
     }
     let security = item.word(&words)?;
     if security == Security::None {
-        item.warn("sends mail and password over the network for everybody to read");
+        item.warn("lets anyone on the way read mail and password");
     }
     Some(security)
 }
@@ -254,19 +263,20 @@ pub(super) fn read_port(item: &Item<'_>) -> Option<u16> {
         None => item.reject_kind(PORT),
         Some(number) => match number.and_then(|number| u16::try_from(number).ok()).filter(|port| *port != 0) {
             Some(port) => Some(port),
-            None => item.reject(&format!("is not a port of a server; allowed is {PORT}")),
+            None => item.reject(&format!("is out of range; allowed is {PORT}")),
         },
     }
 }
 
-/// Reads where secrets are. `file` is the settings file.
+/// Reads where secrets are.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct SecretReader<'f> {
+    /// The settings file, where relative paths start.
     pub(super) file: &'f Path,
 }
 
 impl SecretReader<'_> {
-    /// The password of a provider.
+    /// The source of a provider's password.
     pub(super) fn read(self, item: &Item<'_>) -> Option<SecretSource> {
         match item.as_text() {
             Some("client") => Some(SecretSource::Client),
@@ -274,10 +284,11 @@ impl SecretReader<'_> {
         }
     }
 
-    /// A password of ostler's own: the client's cannot be compared with itself.
+    /// The source of a local password. It cannot be "client": the password that a mail program gives would be compared
+    /// with itself.
     pub(super) fn read_local(self, item: &Item<'_>) -> Option<SecretSource> {
         match item.as_text() {
-            Some("client") => item.reject(&format!("cannot come from the client; allowed is {LOCAL_SECRET}")),
+            Some("client") => item.reject(&format!("cannot come from the mail program; allowed is {LOCAL_SECRET}")),
             _ => self.stored(item, LOCAL_SECRET),
         }
     }
@@ -300,21 +311,21 @@ impl SecretReader<'_> {
             (None, Some(item), None) => self.path(&item).map(|path| SecretSource::File(keep_systemd_name(&item, path))),
             (None, None, Some(item)) => item.read("the name of a variable", parse_variable).map(SecretSource::Env),
             (None, None, None) => item.reject(&format!("does not say where the password is; allowed is {allowed}")),
-            _ => item.reject("says more than one place; allowed is one of command, file and env"),
+            _ => item.reject("names more than one place; allowed is one of command, file and env"),
         }
     }
 
-    /// A path: `~/` is the home folder, a relative one starts at the settings file's folder.
+    /// A path: `~/` is the home folder, and a relative path starts at the settings file's folder.
     fn path(self, item: &Item<'_>) -> Option<PathBuf> {
         let text = item.read(PATH, |text| match text {
             "" => Err("is empty"),
-            _ if text.contains(char::is_control) => Err("holds a control character"),
+            _ if text.contains(char::is_control) => Err("contains a control character"),
             _ => Ok(text.to_owned()),
         })?;
         if let Some(rest) = text.strip_prefix("~/") {
             return match std::env::home_dir().filter(|home| home.is_absolute()) {
                 Some(home) => Some(home.join(rest)),
-                None => item.reject("starts at a home folder that is not known; allowed is a path in full"),
+                None => item.reject("begins with ~/, but the home folder is not known; allowed is an absolute path"),
             };
         }
         let file = std::path::absolute(self.file).unwrap_or_else(|_| self.file.to_owned());
@@ -322,7 +333,7 @@ impl SecretReader<'_> {
     }
 }
 
-/// A bare name that is a file among systemd's credentials stays one, for the vault to find there.
+/// A bare name that is among systemd's credentials stays bare, so that the vault looks for it there.
 fn keep_systemd_name(item: &Item<'_>, path: PathBuf) -> PathBuf {
     let Some(name) = path.file_name().map(PathBuf::from) else { return path };
     let is_bare = item.as_text() == name.to_str();
@@ -332,7 +343,7 @@ fn keep_systemd_name(item: &Item<'_>, path: PathBuf) -> PathBuf {
 
 fn read_command(item: &Item<'_>) -> Option<CommandLine> {
     fn word(text: &str) -> Result<String, value::Why> {
-        if text.contains('\0') { Err("holds a NUL character") } else { Ok(text.to_owned()) }
+        if text.contains('\0') { Err("contains a NUL character") } else { Ok(text.to_owned()) }
     }
     let filled = |text: &str| if text.trim().is_empty() { Err("is empty") } else { word(text) };
     let Some(list) = item.as_list() else {

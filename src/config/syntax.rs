@@ -1,21 +1,22 @@
-//! Mistakes in the TOML itself: in our words and our form, never with the line they are in.
+//! Reports mistakes in the TOML itself, in the form of all other mistakes. The line they are in is never shown, because
+//! it may hold a password.
 
 use toml::de::Error;
 
 use super::keys::is_known;
 use super::toml_tree::Notes;
 
-/// What is left of a text with mistakes in its TOML.
+/// How much of a text can still be read.
 pub(super) enum Damage {
-    /// The tree is complete.
+    /// All of it.
     None,
-    /// Some lines say nothing; this is the text with blanks in their place.
+    /// Some lines cannot be read; this is the text with blanks in their place.
     Lines(String),
-    /// It is not known which table the rest belongs to.
+    /// A table's header cannot be read, so it is not known which table the lines below belong to.
     Structure,
 }
 
-/// Notes every mistake the TOML parser found; of several in a line the first, as the others follow from it.
+/// Reports the mistakes that the TOML parser found. Of several in one line only the first: the others follow from it.
 pub(super) fn report(text: &str, errors: &[Error], notes: &Notes) -> Damage {
     let mut rest = text.to_owned().into_bytes();
     let mut damage = Damage::None;
@@ -48,7 +49,7 @@ pub(super) fn report(text: &str, errors: &[Error], notes: &Notes) -> Damage {
     }
 }
 
-/// Where an error is; one at the very end counts at the last line that has something in it.
+/// The offset of an error. One at the end of the text is moved to the last line that is not blank.
 fn start_of(error: &Error, text: &str) -> usize {
     let at = error.span().map_or(0, |span| span.start).min(text.len());
     let at = if text[..floor(text, at)].ends_with('\n') && at == text.len() { text.trim_end().len() } else { at };
@@ -67,16 +68,16 @@ fn line_at(text: &str, at: usize) -> std::ops::Range<usize> {
     start..end
 }
 
-/// The tables of a text, read once from above.
+/// The tables of a text, read once from top to bottom.
 struct Tables<'t> {
     text: &'t str,
     read_to: usize,
-    /// The last table so far; `None` if its name may not be shown.
+    /// The last table so far; `None` if its name is not safe to show.
     table: Option<String>,
 }
 
 impl Tables<'_> {
-    /// The table that the line beginning at an octet is in.
+    /// The table of the line that begins at offset `line`.
     fn at(&mut self, line: usize) -> Option<&str> {
         for above in self.text[self.read_to..line].lines().filter(|line| is_header(line)) {
             self.table = header(above);
@@ -94,7 +95,7 @@ fn header(line: &str) -> Option<String> {
     path(line.trim().trim_start_matches('[').split(']').next()?)
 }
 
-/// The key a line is about, if it and its table are keys we know; nothing else may be shown.
+/// The key that a line sets, if it and its table are known keys; anything else may be a password.
 fn known_key(line: &str, table: Option<&str>) -> Option<String> {
     if is_header(line) {
         return header(line);
@@ -112,10 +113,10 @@ fn path(dotted: &str) -> Option<String> {
     words.iter().all(|word| is_known(word)).then(|| words.join("."))
 }
 
-/// What the parser says is made of constants; only its commonest words are put more plainly.
+/// The parser's messages contain nothing from the file; the commonest ones are put more plainly.
 fn in_our_words(message: &str) -> String {
     if message.starts_with("duplicate key") {
-        "is written a second time; allowed is once".to_owned()
+        "is written a second time; allowed is only once".to_owned()
     } else if message.starts_with("string values must be quoted") {
         "is a text without quotation marks; allowed are texts in \"..\" or '..', numbers, true, false, lists and tables"
             .to_owned()

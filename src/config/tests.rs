@@ -45,10 +45,10 @@ const PLACES: &str = "\"keyring\", { command = \"..\" }, { file = \"..\" }, { en
 fn mistakes_in_local_say_what_is_allowed() {
     let forms = "allowed is a port from 0 to 65535, \"ADDRESS:PORT\", a list of these, or false";
     let page = "allowed is a port from 0 to 65535, \"ADDRESS:PORT\" on loopback (127.0.0.1 or [::1]), or false";
-    let open = "is beyond loopback; allowed are addresses such as 127.0.0.1 and [::1], or any with access = \"password\" \
-                and the networks of the clients in allow, both in [local]";
-    let taken = "another door, perhaps one that is there by default, has this address and port; allowed is one for each \
-                 (or port 0, any free one)";
+    let open = "can be reached from other computers; allowed is 127.0.0.1 or [::1], or, if [local] has access = \"password\" \
+                and the clients' networks in allow, any address";
+    let taken = "is the address and port of another door, perhaps of a default one; allowed is a different port for each door, \
+                 or port 0 for any free one";
     let network = "allowed is a network such as \"192.168.56.0/24\" or an IP address";
     let local = |lines: &str, expected: &[String]| {
         gives(&format!("[local]\n{lines}"), &expected.iter().map(String::as_str).collect::<Vec<_>>());
@@ -75,12 +75,11 @@ fn mistakes_in_local_say_what_is_allowed() {
     local("pop3 = \"0.0.0.0:2110\"", &[format!("2:8: local.pop3: {open}")]);
     local("access = \"password\"\nsmtp = \"[::]:25\"", &[format!("3:8: local.smtp: {open}")]);
     local("allow = [\"10.0.0.0/8\"]\nsmtp = \"[::]:25\"", &[format!("3:8: local.smtp: {open}")]);
-    local("page = \"10.0.0.1:80\"", &[format!("2:8: local.page: is beyond loopback; {page}")]);
+    local("page = \"10.0.0.1:80\"", &[format!("2:8: local.page: can be reached from other computers; {page}")]);
     local("page = [2080]", &[format!("2:8: local.page: is a list; {page}")]);
     local(
         "access = \"everyone\"",
-        &["2:10: local.access: is not a word that is known here; allowed is \"same-user\", \"password\", \"anyone\""
-            .into()],
+        &["2:10: local.access: is not a known word; allowed is \"same-user\", \"password\", \"anyone\"".into()],
     );
     local(
         "allow = [\"10.0.0.0/33\", 5]",
@@ -128,19 +127,21 @@ fn a_password_in_the_file_is_refused_and_not_shown() {
     );
     gives(
         &account("password = { command = \"a\", env = \"b\" }"),
-        &["3:12: account.password: says more than one place; allowed is one of command, file and env"],
+        &["3:12: account.password: names more than one place; allowed is one of command, file and env"],
     );
     gives(
         &account("password = { command = [\"a\\u0000\", 1] }"),
         &[
-            "3:25: account.password.command: holds a NUL character; allowed is a program",
+            "3:25: account.password.command: contains a NUL character; allowed is a program",
             "3:36: account.password.command: is a whole number; allowed is an argument as text",
         ],
     );
     gives(
         &account("local_password = \"client\""),
-        &["3:18: account.local_password: cannot come from the client; allowed is \"keyring\", { command = \"..\" }, \
-         { file = \"..\" } or { env = \"..\" }"],
+        &[
+            "3:18: account.local_password: cannot come from the mail program; allowed is \"keyring\", { command = \"..\" }, \
+         { file = \"..\" } or { env = \"..\" }",
+        ],
     );
 }
 
@@ -156,8 +157,8 @@ fn mistakes_in_the_toml_have_the_same_form() {
         &account("hunter2"),
         &["3:8: account: has no =; allowed are lines such as key = \"value\", [table] and # comment"],
     );
-    gives(&account("address = \"x@y\""), &["3:1: account.address: is written a second time; allowed is once"]);
-    gives("[local]\n[local]", &["2:2: local: is written a second time; allowed is once"]);
+    gives(&account("address = \"x@y\""), &["3:1: account.address: is written a second time; allowed is only once"]);
+    gives("[local]\n[local]", &["2:2: local: is written a second time; allowed is only once"]);
     gives("[[account]\naddress = 1", &["1:11: account: is not TOML: unclosed array table, expected `]`"]);
     // Everything else is told in the same go, but nothing that may only seem to be missing.
     gives(
@@ -186,7 +187,7 @@ fn mistakes_in_accounts_say_what_is_allowed() {
     let mail = "allowed is a mail address such as \"ann@example.net\"";
     gives(
         "[account]\nname = \"x\"",
-        &["1:1: account: is not a list; allowed is [[account]], in double brackets, for each account"],
+        &["1:1: account: is not a list; write [[account]] in double brackets for each account"],
     );
     gives(
         "# \n[[account]]",
@@ -198,7 +199,9 @@ fn mistakes_in_accounts_say_what_is_allowed() {
     );
     gives(
         &account("username = \"a\\r\\nb\""),
-        &["3:12: account.username: holds a control character; allowed is 1 to 254 octets without control characters"],
+        &[
+            "3:12: account.username: contains a control character; allowed is 1 to 254 octets without control characters",
+        ],
     );
     gives(
         &account("default = \"yes\"\noffer_auth = true\naliases = [\"x\"]"),
@@ -228,25 +231,27 @@ fn mistakes_in_servers_say_what_is_allowed() {
     gives(
         &account(server),
         &[
-            &format!("4:8: account.smtp.host: holds a port or is no host; a port goes into port; {host}"),
-            "5:8: account.smtp.port: is not a port of a server; allowed is a port from 1 to 65535",
+            &format!("4:8: account.smtp.host: contains a colon; a port goes into the key port; {host}"),
+            "5:8: account.smtp.port: is out of range; allowed is a port from 1 to 65535",
             "6:12: account.smtp.security: is called \"tls\" here; allowed is \"tls\", \"starttls\", \"none\"",
             &format!("7:9: account.smtp.fresh: is a whole number; {fresh}"),
             "8:7: account.smtp.pin: is not a fingerprint; allowed is \"sha256:\" and the 64 hexadecimal digits of the \
          certificate's SHA-256 fingerprint",
-            &format!("9:8: account.smtp.auth: has no place for its POP login; {gate}"),
+            &format!("9:8: account.smtp.auth: has no server for the POP login; {gate}"),
         ],
     );
     let oauth = "pop3 = { host = \"p\", auth = \"oauth2\" }\nsmtp = { host = \"s\", auth = \"pop-before-smtp\" }";
     gives(
         &account(oauth),
-        &[&format!("4:29: account.smtp.auth: cannot log in at [account.pop3] as its auth is another one; {gate}")],
+        &[&format!(
+            "4:29: account.smtp.auth: cannot log in at [account.pop3], because its auth is not \"password\"; {gate}"
+        )],
     );
     gives(
         &account("smtp = { host = \"a\", fresh = \"60s\", login = { host = \"b\", auth = \"none\" } }"),
         &[
-            "3:30: account.smtp.fresh: belongs to pop-before-smtp; allowed together with auth = \"pop-before-smtp\"",
-            "3:45: account.smtp.login: belongs to pop-before-smtp; allowed together with auth = \"pop-before-smtp\"",
+            "3:30: account.smtp.fresh: belongs to pop-before-smtp; allowed only with auth = \"pop-before-smtp\"",
+            "3:45: account.smtp.login: belongs to pop-before-smtp; allowed only with auth = \"pop-before-smtp\"",
             "3:59: account.smtp.login.auth: is not a key of this table; allowed are host, port, security, username, \
          password, ca, pin",
         ],
@@ -255,7 +260,7 @@ fn mistakes_in_servers_say_what_is_allowed() {
         &account("[account.pop3]\nauth = \"pop-before-smtp\""),
         &[
             &format!("3:1: account.pop3.host: is missing; {host}"),
-            "4:8: account.pop3.auth: is not a word that is known here; allowed is \"password\", \"oauth2\", \"none\"",
+            "4:8: account.pop3.auth: is not a known word; allowed is \"password\", \"oauth2\", \"none\"",
         ],
     );
 }
@@ -282,8 +287,8 @@ fn names_lead_to_one_account() {
         mistakes(&(text(first) + &text(second)))
     };
     let line = |place: &str, what: &str| vec![format!("o.toml:{place}: {what}")];
-    let twice = "is the name of an account above; allowed are names that differ in more than letter case (without one, \
-                 the address is it)";
+    let twice = "is the name of an account above; allowed are names that differ in more than letter case (an account without a \
+                 name is called by its address)";
     let is_address = "is an address of an account above; allowed is a name that leads to one account only";
     let is_name = "is the name of an account above; allowed is an address that leads to one account only";
     assert_eq!(two("name='a'\naddress='a@x'", "address='b@x'\nname='A'"), line("7:6: account.name", twice));
@@ -294,7 +299,7 @@ fn names_lead_to_one_account() {
         line("7:10: account.aliases", is_name)
     );
     assert_eq!(two("address='a@x'\naliases=['*@x']", "address='b@x'"), Vec::<String>::new());
-    let default = "an account above is the default already; allowed is one";
+    let default = "an account above is the default already; allowed is only one";
     assert_eq!(
         two("address='a@x'\ndefault=true", "address='b@x'\ndefault=true"),
         line("7:9: account.default", default)
@@ -393,10 +398,10 @@ fn what_deserves_a_thought_is_warned_about() {
     assert_eq!(
         warnings(&text),
         [
-            "o.toml:2:10: local.access: lets every program on this computer, whoever runs it, read and send mail",
-            "o.toml:5:18: account.doors.smtp: leads nowhere, as the account has no server of this kind",
-            "o.toml:8:12: account.imap.security: sends mail and password over the network for everybody to read",
-            "o.toml:10:12: account.imap.username: is not used, as auth says that nobody signs in here",
+            "o.toml:2:10: local.access: lets every program of every user on this computer read and send mail",
+            "o.toml:5:18: account.doors.smtp: leads nowhere, because the account has no server of this kind",
+            "o.toml:8:12: account.imap.security: lets anyone on the way read mail and password",
+            "o.toml:10:12: account.imap.username: is not used, because auth says that no one signs in here",
         ]
     );
     assert!(warnings(&account("")).is_empty());

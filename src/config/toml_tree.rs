@@ -1,5 +1,5 @@
-//! A walk through the TOML tree that knows its place: every [`Item`] can say what is wrong with it. What the keys
-//! mean is not known here.
+//! Access to the TOML tree with places: every [`Item`] knows its key and its offset, and reports what is wrong with it.
+//! What the keys mean is not known here.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -12,10 +12,10 @@ use toml::de::{DeTable, DeValue};
 use super::Remark;
 use super::keys::{Keys, is_harmless, sounds_secret};
 
-/// A longer name of an entry is not shown.
+/// A longer name of an entry is replaced by stars in messages.
 const MAX_SHOWN_NAME_OCTETS: usize = 40;
 
-/// What has been found so far.
+/// The mistakes and warnings found so far.
 #[derive(Debug, Default)]
 pub(super) struct Notes {
     mistakes: RefCell<Vec<Note>>,
@@ -27,12 +27,12 @@ struct Note {
     offset: usize,
     key: String,
     message: String,
-    /// Something is not there; in a damaged file that is no news.
+    /// A missing key. Not reported if the file did not parse: the key may be in the broken part.
     is_absence: bool,
 }
 
 impl Notes {
-    /// A mistake at an octet of the text.
+    /// Adds a mistake at an offset of the text, in octets.
     pub(super) fn add_mistake(&self, offset: usize, key: &str, message: &str) {
         self.add(offset, key, message, false);
     }
@@ -42,13 +42,13 @@ impl Notes {
         self.mistakes.borrow_mut().push(note);
     }
 
-    /// Takes over the mistakes of `more` that are about something written, not about something left out.
+    /// Takes over the mistakes of `more`, except those about missing keys.
     pub(super) fn merge_without_absences(&self, more: Self) {
         let present = more.mistakes.into_inner().into_iter().filter(|note| !note.is_absence);
         self.mistakes.borrow_mut().extend(present);
     }
 
-    /// The mistakes and the warnings, in the order of their places.
+    /// The mistakes and the warnings, each from top to bottom.
     pub(super) fn into_remarks(self, text: &str, file: &Arc<Path>) -> (Vec<Remark>, Vec<Remark>) {
         (remarks(self.mistakes.into_inner(), text, file), remarks(self.warnings.into_inner(), text, file))
     }
@@ -76,14 +76,14 @@ impl Position {
     fn pass(&mut self, c: char) {
         match c {
             '\n' => *self = Self { line: self.line + 1, column: 1 },
-            // Editors count the mark at the beginning of the file as nothing.
+            // Editors do not count a byte order mark as a column.
             '\u{feff}' => {}
             _ => self.column += 1,
         }
     }
 }
 
-/// One value and its place.
+/// A value, with its key and its place.
 #[derive(Debug, Clone)]
 pub(super) struct Item<'a> {
     value: &'a DeValue<'a>,
@@ -93,29 +93,29 @@ pub(super) struct Item<'a> {
 }
 
 impl<'a> Item<'a> {
-    /// Notes a mistake. The message must not hold a value out of the file.
+    /// Reports a mistake. The message must not repeat a value from the file.
     pub(super) fn report(&self, message: &str) {
         self.notes.add(self.offset, &self.key, message, false);
     }
 
-    /// Notes a mistake where a value was to be.
+    /// Reports a mistake and returns `None` for the value.
     pub(super) fn reject<T>(&self, message: &str) -> Option<T> {
         self.report(message);
         None
     }
 
-    /// Notes a mistake that something else would put right, if it were there.
+    /// Reports a mistake that is due to something missing elsewhere.
     pub(super) fn report_absence(&self, message: &str) {
         self.notes.add(self.offset, &self.key, message, true);
     }
 
-    /// Notes a warning.
+    /// Reports a warning.
     pub(super) fn warn(&self, message: &str) {
         let note = Note { offset: self.offset, key: self.key.clone(), message: message.to_owned(), is_absence: false };
         self.notes.warnings.borrow_mut().push(note);
     }
 
-    /// Notes that the value is of a kind that is not allowed.
+    /// Reports that the value is of a wrong kind, and returns `None`.
     pub(super) fn reject_kind<T>(&self, allowed: &str) -> Option<T> {
         let kind = match self.value {
             DeValue::String(_) => "a text",
@@ -138,7 +138,7 @@ impl<'a> Item<'a> {
         self.value.as_bool()
     }
 
-    /// A whole number; `Some(None)` if it is one beyond all that could be allowed.
+    /// A whole number; `Some(None)` if it is negative or too large for any key.
     pub(super) fn as_number(&self) -> Option<Option<u32>> {
         let number = self.value.as_integer()?;
         Some(u32::from_str_radix(number.as_str(), number.radix()).ok())
@@ -153,7 +153,7 @@ impl<'a> Item<'a> {
         self.value.is_table()
     }
 
-    /// Whether it is a table with such a key.
+    /// Whether it is a table that has this key.
     pub(super) fn has(&self, key: &str) -> bool {
         self.value.as_table().is_some_and(|table| table.contains_key(key))
     }
@@ -163,8 +163,8 @@ impl<'a> Item<'a> {
         self.value.as_datetime().filter(|when| when.date.is_some() && when.time.is_none()).map(ToString::to_string)
     }
 
-    /// The keys of a table whose keys are names, with their values, in the order of the file. A name that does not look
-    /// like one is not shown.
+    /// The entries of a table whose keys are names that the user chooses, in the order of the file. In messages a name
+    /// with unusual characters is replaced by stars: it may be a password.
     pub(super) fn entries(&self) -> Option<Vec<(&'a str, Self)>> {
         let mut entries: Vec<_> = self.value.as_table()?.iter().collect();
         entries.sort_by_key(|(name, _)| name.span().start);
@@ -177,7 +177,7 @@ impl<'a> Item<'a> {
         Some(entries.into_iter().map(entry).collect())
     }
 
-    /// The table, after noting every key in it that is not allowed.
+    /// The table, after reporting every key in it that is not allowed.
     pub(super) fn table(&self, keys: &Keys) -> Option<Table<'a>> {
         let Some(map) = self.value.as_table() else {
             return self.reject_kind(&format!("a table with the keys {}", keys.list()));
@@ -185,7 +185,7 @@ impl<'a> Item<'a> {
         Some(Table { item: self.clone(), map }.checked(keys))
     }
 
-    /// A text that `read` understands.
+    /// Reads a text by `read`; `allowed` completes the message if that fails.
     pub(super) fn read<T>(&self, allowed: &str, read: impl Fn(&str) -> Result<T, &'static str>) -> Option<T> {
         let Some(text) = self.as_text() else {
             return self.reject_kind(allowed);
@@ -196,13 +196,13 @@ impl<'a> Item<'a> {
         }
     }
 
-    /// One of some words.
+    /// Reads one of `words`.
     pub(super) fn word<T: Copy>(&self, words: &[(&str, T)]) -> Option<T> {
         let list: Vec<_> = words.iter().map(|(word, _)| format!("\"{word}\"")).collect();
         let allowed = list.join(", ");
         self.read(&allowed, |text| {
             let found = words.iter().find(|(word, _)| *word == text);
-            found.map(|(_, value)| *value).ok_or("is not a word that is known here")
+            found.map(|(_, value)| *value).ok_or("is not a known word")
         })
     }
 
@@ -215,7 +215,7 @@ impl<'a> Item<'a> {
     }
 }
 
-/// A table and its place.
+/// A table, with its key and its place.
 #[derive(Debug, Clone)]
 pub(super) struct Table<'a> {
     item: Item<'a>,
@@ -223,7 +223,7 @@ pub(super) struct Table<'a> {
 }
 
 impl<'a> Table<'a> {
-    /// The file as a whole; it has no key.
+    /// The file as a whole, which has no key.
     pub(super) fn root(map: &'a DeTable<'a>, keys: &Keys, notes: &'a Notes) -> Self {
         let item = Item { value: &DeValue::Boolean(true), offset: 0, key: String::new(), notes };
         Table { item, map }.checked(keys)
@@ -236,7 +236,7 @@ impl<'a> Table<'a> {
         self
     }
 
-    /// The table as a value; its place is the table's line.
+    /// The table as an item, to report mistakes at its header.
     pub(super) fn item(&self) -> &Item<'a> {
         &self.item
     }
@@ -245,7 +245,7 @@ impl<'a> Table<'a> {
         self.map.get(key).map(|value| self.item.part(value, self.path(key)))
     }
 
-    /// Notes that a key that has to be there is not.
+    /// Reports that a required key is missing, and returns `None`.
     pub(super) fn reject_missing<T>(&self, key: &str, message: &str) -> Option<T> {
         self.item.notes.add(self.item.offset, &self.path(key), message, true);
         None
@@ -256,7 +256,7 @@ impl<'a> Table<'a> {
     }
 
     fn report_unknown(&self, key: &str, offset: usize, keys: &Keys) {
-        // In a table that says where a password is, an unknown key may be that password.
+        // In a table that says where a password is, an unknown key may be the password itself.
         let in_password = self.item.key.ends_with("password");
         let shown = if !in_password && is_harmless(key, keys) { key } else { "***" };
         let meant = keys.nearest(key).map(|(meant, _)| format!("; did you mean {meant}?")).unwrap_or_default();

@@ -1,5 +1,5 @@
-//! Single values out of text: durations, hosts, addresses, networks, pins. A reason is a constant, so that no
-//! value can get into a message.
+//! Parses single values: durations, hosts, addresses, networks, pins. Every reason for a refusal is a constant, so that
+//! no value can get into a message.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -8,13 +8,14 @@ use tokio_rustls::rustls::pki_types::ServerName;
 
 use ostler_mail::account::{Alias, Network};
 
-/// What can be wrong with a value; goes before "allowed is".
+/// Why a value is refused; "allowed is .." follows it.
 pub(super) type Why = &'static str;
 
-/// The longest limit that can be set.
+/// The longest duration that a key may have.
 const MAX_DURATION: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Longer than any real mail address (RFC 5321, 4.5.3.1) and short enough for every command line.
+/// The longest mail address (RFC 5321, 4.5.3.1.3, without the angle brackets); also for account and user names, which
+/// then fit into a command line.
 const MAX_NAME_OCTETS: usize = 254;
 
 pub(super) const HOST: &str = "a host name or an IP address, without port and brackets";
@@ -25,7 +26,7 @@ pub(super) const PIN: &str = "\"sha256:\" and the 64 hexadecimal digits of the c
 pub(super) const NAME: &str = "1 to 254 printable ASCII characters without blanks at the ends";
 pub(super) const USERNAME: &str = "1 to 254 octets without control characters";
 
-/// A duration from 0 to a day.
+/// Parses a duration from 0 to a day.
 pub(super) fn duration(text: &str) -> Result<Duration, Why> {
     const NOT_ONE: Why = "is not a duration";
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
@@ -43,13 +44,13 @@ pub(super) fn duration(text: &str) -> Result<Duration, Why> {
     if duration > MAX_DURATION { Err("is longer than 24h") } else { Ok(duration) }
 }
 
-/// A duration that can be a time limit.
+/// Parses a duration that can be a time limit.
 pub(super) fn limit(text: &str) -> Result<Duration, Why> {
     let duration = duration(text)?;
     if duration < Duration::from_millis(10) { Err("is shorter than 10ms") } else { Ok(duration) }
 }
 
-/// A host, lower case, without brackets and the dot that ends a full name.
+/// Parses a host, to lower case, without brackets and trailing dot.
 pub fn host(text: &str) -> Result<String, Why> {
     let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).filter(|t| t.contains(':')).unwrap_or(text);
     let bare = bare.strip_suffix('.').unwrap_or(bare).to_ascii_lowercase();
@@ -61,15 +62,15 @@ pub fn host(text: &str) -> Result<String, Why> {
     } else if text.contains("://") {
         "is a web address"
     } else if text.contains(':') {
-        "holds a port or is no host; a port goes into port"
+        "contains a colon; a port goes into the key port"
     } else if !text.is_ascii() {
-        "holds letters beyond ASCII (a name with accents is written with xn--)"
+        "contains letters beyond ASCII (a name with accents is written with xn--)"
     } else {
         "is not a host name"
     })
 }
 
-/// A mail address: ASCII, no quoted part.
+/// Parses a mail address: ASCII, with no quoted part.
 pub fn address(text: &str) -> Result<String, Why> {
     let (local, domain) = text.rsplit_once('@').ok_or("has no @")?;
     let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~.".contains(&b);
@@ -80,7 +81,7 @@ pub fn address(text: &str) -> Result<String, Why> {
     Ok(text.to_owned())
 }
 
-/// An address or a whole domain, lower case.
+/// Parses an address or a whole domain, to lower case.
 pub(super) fn alias(text: &str) -> Result<Alias, Why> {
     let text = text.to_ascii_lowercase();
     match text.strip_prefix("*@") {
@@ -97,35 +98,35 @@ fn mail_domain(domain: &str) -> Result<(), Why> {
     if is_literal || domain.split('.').all(is_label) && domain.len() <= MAX_NAME_OCTETS {
         Ok(())
     } else {
-        Err("has no domain after the @")
+        Err("has no valid domain after the @")
     }
 }
 
-/// The name of an account.
+/// Parses the name of an account.
 pub fn name(text: &str) -> Result<String, Why> {
     if text.is_empty() || text.len() > MAX_NAME_OCTETS {
         Err("is empty or too long")
     } else if !text.bytes().all(|b| b == b' ' || b.is_ascii_graphic()) {
-        Err("holds control characters or letters beyond ASCII")
+        Err("contains control characters or letters beyond ASCII")
     } else if text.trim() != text {
-        Err("has a blank at an end")
+        Err("begins or ends with a blank")
     } else {
         Ok(text.to_owned())
     }
 }
 
-/// A user name at a provider.
+/// Parses a user name at a provider.
 pub fn username(text: &str) -> Result<String, Why> {
     if text.is_empty() || text.len() > MAX_NAME_OCTETS {
         Err("is empty or too long")
     } else if text.contains(char::is_control) {
-        Err("holds a control character")
+        Err("contains a control character")
     } else {
         Ok(text.to_owned())
     }
 }
 
-/// `ADDRESS:PORT` of a door.
+/// Parses `ADDRESS:PORT` of a door.
 pub(super) fn socket(text: &str) -> Result<SocketAddr, Why> {
     text.parse().map_err(|_| match text.parse::<IpAddr>() {
         Ok(_) => "has no port",
@@ -134,7 +135,7 @@ pub(super) fn socket(text: &str) -> Result<SocketAddr, Why> {
     })
 }
 
-/// A network, or one address of it.
+/// Parses a network, or a single address.
 pub(super) fn network(text: &str) -> Result<Network, Why> {
     let (address, prefix) = text.split_once('/').map_or((text, None), |(address, prefix)| (address, Some(prefix)));
     let address: IpAddr = address.parse().map_err(|_| "is not a network")?;
@@ -146,7 +147,7 @@ pub(super) fn network(text: &str) -> Result<Network, Why> {
         }
         Some(_) => return Err("is not a network"),
     };
-    // An IPv4 client counts as one, however it came in; so must its network.
+    // A client at ::ffff:10.0.0.1 counts as 10.0.0.1, so a network of such addresses has to become an IPv4 network too.
     match address.to_canonical() {
         canonical if canonical.is_ipv4() == address.is_ipv4() => Ok(Network { address, prefix }),
         canonical => match prefix.checked_sub(96) {
@@ -156,7 +157,7 @@ pub(super) fn network(text: &str) -> Result<Network, Why> {
     }
 }
 
-/// The SHA-256 fingerprint of a certificate.
+/// Parses the SHA-256 fingerprint of a certificate, with or without colons.
 pub(super) fn pin(text: &str) -> Result<[u8; 32], Why> {
     const NOT_ONE: Why = "is not a fingerprint";
     let (kind, digits) = text.split_once(':').ok_or(NOT_ONE)?;

@@ -1,5 +1,4 @@
-//! A certificate authority for one run of the demo: in memory, for `localhost` only, thrown away at the end. Made for
-//! the demo and for nothing else.
+//! A certificate authority for one run of the demo: in memory, for `localhost` only, and gone at the end.
 
 use std::sync::Arc;
 
@@ -10,19 +9,18 @@ use rustls::ServerConfig;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use time::{Duration, OffsetDateTime};
 
-/// The authority's name, as seen in the certificate.
+/// The authority's name in its certificate.
 const NAME: &str = "ostler demo: one run only";
 
-/// The certificate of the authority, and a server's configuration with a certificate from it.
+/// The authority's certificate, and the configuration of a server with a certificate from it.
 pub(super) struct Authority {
-    /// The authority's certificate.
     pub(super) pem: String,
     /// For a server on `localhost`, 127.0.0.1 and ::1.
     pub(super) server: Arc<ServerConfig>,
 }
 
 impl Authority {
-    /// Makes one with fresh keys.
+    /// Makes an authority with new keys.
     pub(super) fn new() -> Result<Self, String> {
         let wrong = |error: rcgen::Error| format!("no certificate for the demo provider: {error}");
         let key = KeyPair::generate().map_err(wrong)?;
@@ -49,7 +47,7 @@ impl Authority {
     }
 }
 
-/// Good from yesterday, whatever the time zone, for a month of `--stay`.
+/// Valid from yesterday, in case the clock is a little off, for a month of `--stay`.
 fn short_lived(mut params: CertificateParams, name: &str) -> CertificateParams {
     let now = OffsetDateTime::now_utc();
     params.not_before = now - Duration::days(1);

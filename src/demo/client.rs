@@ -1,5 +1,5 @@
-//! The old mail programs of the demo: what Eudora and Outlook Express say, in their order and their spelling, over
-//! plain TCP. Not mail programs: they know one way through each dialogue and give up at anything else.
+//! The old mail programs of the demo: they say what Eudora and Outlook Express say, in the same order and spelling,
+//! over plain TCP. They know only one course of each dialogue, and give up at anything else.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -18,23 +18,23 @@ use ostler_mail::account::Protocol;
 use ostler_mail::smtp::{Reply, ReplyParser};
 use ostler_mail::wire::REPLY_LINE;
 
-/// Outlook Express 4 asks its user after so long whether to go on waiting.
+/// Outlook Express 4 asks its user after this time whether to go on waiting.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(30);
-/// What they give as password; ostler puts in the right one.
+/// The password that they give; ostler replaces it by the right one.
 const PASSWORD: &str = "anything";
-/// More messages than this are not fetched.
+/// A mailbox with more messages is refused.
 const MAX_MESSAGES: usize = 1000;
 
-/// A program of the late 1990s and what it wants.
+/// A mail program of the late 1990s.
 pub(super) struct Program {
-    /// How it is called.
+    /// The name in the output.
     pub(super) name: &'static str,
-    /// Where what it says is collected.
+    /// Records what it says and hears.
     pub(super) recorder: Recorder,
 }
 
 impl Program {
-    /// Eudora 7 for Windows sends; what went over the wire, without dot stuffing.
+    /// Sends like Eudora 7 for Windows; returns the message as sent, without dot stuffing.
     pub(super) async fn eudora_sends(&self, door: SocketAddr, to: &[&str], message: &[u8]) -> Result<Vec<u8>, String> {
         let mut dialogue = self.open(Protocol::Smtp, door).await?;
         dialogue.greeting().await?;
@@ -42,24 +42,24 @@ impl Program {
         if hello.code >= 400 {
             hello = dialogue.smtp("HELO oldpc").await?;
         }
-        dialogue.wants(&hello, 250)?;
+        dialogue.expect_code(&hello, 250)?;
         if hello.lines.iter().any(|line| line.starts_with("AUTH ") && line.contains("LOGIN")) {
             dialogue.auth_login().await?;
         }
-        dialogue.smtp_wants("RSET", 250).await?;
-        dialogue.smtp_wants(&format!("MAIL FROM:<{ADDRESS}>"), 250).await?;
+        dialogue.smtp_expect("RSET", 250).await?;
+        dialogue.smtp_expect(&format!("MAIL FROM:<{ADDRESS}>"), 250).await?;
         for recipient in to {
-            dialogue.smtp_wants(&format!("RCPT TO:<{recipient}>"), 250).await?;
+            dialogue.smtp_expect(&format!("RCPT TO:<{recipient}>"), 250).await?;
         }
-        dialogue.smtp_wants("DATA", 354).await?;
-        // Its end of data is CRLF.CRLF even after a line end, so every message grows by a blank line.
+        dialogue.smtp_expect("DATA", 354).await?;
+        // Eudora ends the data with CRLF.CRLF even after a line end, so every message grows by a blank line.
         let sent = [message, b"\r\n"].concat();
         dialogue.body(&sent).await?;
-        dialogue.smtp_wants("QUIT", 221).await?;
+        dialogue.smtp_expect("QUIT", 221).await?;
         Ok(sent)
     }
 
-    /// Eudora fetches everything and takes it off the server.
+    /// Fetches all messages like Eudora, and deletes them.
     pub(super) async fn eudora_fetches(&self, door: SocketAddr) -> Result<Vec<Vec<u8>>, String> {
         let mut dialogue = self.open(Protocol::Pop3, door).await?;
         dialogue.sign_in(ADDRESS).await?;
@@ -77,22 +77,22 @@ impl Program {
         Ok(messages)
     }
 
-    /// Outlook Express 6 sends: HELO, no AUTH, blanks behind the colons.
+    /// Sends like Outlook Express 6: HELO, no AUTH, blanks after the colons.
     pub(super) async fn outlook_sends(&self, door: SocketAddr, to: &[&str], message: &[u8]) -> Result<Vec<u8>, String> {
         let mut dialogue = self.open(Protocol::Smtp, door).await?;
         dialogue.greeting().await?;
-        dialogue.smtp_wants("HELO oldpc", 250).await?;
-        dialogue.smtp_wants(&format!("MAIL FROM: <{ADDRESS}>"), 250).await?;
+        dialogue.smtp_expect("HELO oldpc", 250).await?;
+        dialogue.smtp_expect(&format!("MAIL FROM: <{ADDRESS}>"), 250).await?;
         for recipient in to {
-            dialogue.smtp_wants(&format!("RCPT TO: <{recipient}>"), 250).await?;
+            dialogue.smtp_expect(&format!("RCPT TO: <{recipient}>"), 250).await?;
         }
-        dialogue.smtp_wants("DATA", 354).await?;
+        dialogue.smtp_expect("DATA", 354).await?;
         dialogue.body(message).await?;
-        dialogue.smtp_wants("QUIT", 221).await?;
+        dialogue.smtp_expect("QUIT", 221).await?;
         Ok(message.to_vec())
     }
 
-    /// Outlook Express fetches everything and takes it off the server.
+    /// Fetches all messages like Outlook Express, and deletes them.
     pub(super) async fn outlook_fetches(&self, door: SocketAddr) -> Result<Vec<Vec<u8>>, String> {
         let mut dialogue = self.open(Protocol::Pop3, door).await?;
         dialogue.sign_in(ADDRESS).await?;
@@ -129,23 +129,23 @@ struct Dialogue {
     conn: Conn<TcpStream>,
     reporter: Reporter,
     name: &'static str,
-    /// The last thing said, as it may be shown.
+    /// The last command, without secrets.
     last: String,
 }
 
 impl Dialogue {
     async fn greeting(&mut self) -> Result<(), String> {
         let greeting = self.reply().await?;
-        self.wants(&greeting, 220)
+        self.expect_code(&greeting, 220)
     }
 
     async fn auth_login(&mut self) -> Result<(), String> {
-        self.smtp_wants("AUTH LOGIN", 334).await?;
+        self.smtp_expect("AUTH LOGIN", 334).await?;
         self.say(&BASE64.encode(ADDRESS), "***").await?;
         let prompt = self.reply().await?;
-        self.wants(&prompt, 334)?;
+        self.expect_code(&prompt, 334)?;
         self.say(&BASE64.encode(PASSWORD), "***").await?;
-        // Eudora goes on without it when it is refused.
+        // If it is refused, Eudora goes on without signing in.
         self.reply().await.map(drop)
     }
 
@@ -158,12 +158,12 @@ impl Dialogue {
             return Err(format!("{} could not send the message: ostler does not take it", self.name));
         }
         let reply = self.reply().await?;
-        self.wants(&reply, 250)
+        self.expect_code(&reply, 250)
     }
 
-    async fn smtp_wants(&mut self, line: &str, code: u16) -> Result<(), String> {
+    async fn smtp_expect(&mut self, line: &str, code: u16) -> Result<(), String> {
         let reply = self.smtp(line).await?;
-        self.wants(&reply, code)
+        self.expect_code(&reply, code)
     }
 
     async fn smtp(&mut self, line: &str) -> Result<Reply, String> {
@@ -171,7 +171,7 @@ impl Dialogue {
         self.reply().await
     }
 
-    fn wants(&self, reply: &Reply, code: u16) -> Result<(), String> {
+    fn expect_code(&self, reply: &Reply, code: u16) -> Result<(), String> {
         if reply.code == code { Ok(()) } else { Err(self.refused(&reply.one_line())) }
     }
 
@@ -192,7 +192,7 @@ impl Dialogue {
         self.status().await.map(drop)
     }
 
-    /// How many messages there are. Eudora wants digits right behind the +OK.
+    /// Asks how many messages there are. Eudora wants the number right after +OK.
     async fn stat(&mut self) -> Result<usize, String> {
         let status = self.pop3("STAT").await?;
         let count = status.strip_prefix("+OK ").and_then(|rest| rest.split(' ').next()?.parse().ok());
@@ -211,7 +211,7 @@ impl Dialogue {
                 self.reporter.text(Direction::Heard, &text);
                 Ok(text)
             }
-            _ => Err(self.refused("a text that does not end")),
+            _ => Err(self.refused("a message that does not end")),
         }
     }
 

@@ -1,5 +1,5 @@
-//! What the demo provider knows, for all its connections: the gate, the mailbox with its lock, the mailbox at another
-//! company. In memory only.
+//! What the demo provider's connections share: the gate, the mailbox with its lock, and the mailbox at another company.
+//! All of it is in memory.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -12,24 +12,24 @@ use tokio::time::Instant;
 use ostler_mail::secret::Secret;
 
 /// The user name at the demo provider.
-pub const USER: &str = "ann";
+pub(crate) const USER: &str = "ann";
 /// The mailbox at the demo provider.
-pub const ADDRESS: &str = "ann@provider.example";
-/// The mailbox at another company; mail to it needs the gate.
-pub const FOREIGN: &str = "bob@elsewhere.example";
-/// Messages in one mailbox; beyond, mail is refused.
+pub(crate) const ADDRESS: &str = "ann@provider.example";
+/// The mailbox at another company; mail to it has to pass the gate.
+pub(crate) const FOREIGN: &str = "bob@elsewhere.example";
+/// Messages in one mailbox; a full mailbox refuses mail.
 const MAX_MESSAGES: usize = 200;
 /// Octets in one mailbox.
 const MAX_MAILBOX_OCTETS: usize = 64 * 1024 * 1024;
-/// Visitors whose logins are remembered; they are all on loopback.
+/// Addresses whose logins are remembered. All of them are on loopback.
 const MAX_GATE_ADDRESSES: usize = 256;
 
 /// A message that has been delivered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Delivered {
-    /// Unique for ever, as UIDL wants it.
+    /// Unique in all runs, as UIDL requires (RFC 1939, section 7).
     pub id: String,
-    /// With the trace header the provider put on top.
+    /// The message, with the trace header that the provider has added.
     pub octets: Vec<u8>,
 }
 
@@ -43,7 +43,6 @@ pub(super) enum Mailbox {
 }
 
 impl Mailbox {
-    /// Its address.
     pub(super) fn address(self) -> &'static str {
         match self {
             Self::Own => ADDRESS,
@@ -69,10 +68,10 @@ struct State {
     counts: Counts,
 }
 
-/// What happened since the provider began.
+/// What has happened since the provider was started.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Counts {
-    /// POP logins with the right password: each opens the gate.
+    /// POP logins with the right password; each opens the gate.
     pub logins: usize,
     /// Logins refused.
     pub wrong_passwords: usize,
@@ -84,7 +83,7 @@ pub(super) struct Counts {
     pub connections: usize,
 }
 
-/// Who may send: addresses that have logged in lately.
+/// The addresses that may send, because they have logged in recently.
 struct Gate {
     window: Duration,
     logins: HashMap<IpAddr, Instant>,
@@ -104,22 +103,22 @@ impl Gate {
     }
 }
 
-/// What became of a login.
+/// The result of a login.
 pub(super) enum Login {
-    /// The mailbox is this session's alone.
+    /// The session has the mailbox to itself.
     In(Maildrop),
     /// The password was right, but another session has the mailbox.
     InUse,
-    /// It was not.
+    /// The password or the user name was wrong.
     Wrong,
 }
 
-/// A message could not be taken.
+/// A message was refused because a mailbox is full.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct MailboxFull;
 
 impl Mailroom {
-    /// `run_id` tells this run's messages from those of all others.
+    /// `run_id` makes this run's message ids differ from those of other runs.
     pub(super) fn new(password: Arc<Secret>, run_id: String, window: Duration) -> Self {
         let state = State {
             gate: Gate { window, logins: HashMap::new() },
@@ -132,7 +131,7 @@ impl Mailroom {
         Self { password, run_id, state: Mutex::new(state), visits: watch::Sender::new(0) }
     }
 
-    /// A POP login. With the right password it opens the gate, whether the mailbox is free or not.
+    /// Logs in by POP. The right password opens the gate even if another session has the mailbox.
     pub(super) fn log_in(self: &Arc<Self>, user: &str, password: &[u8], from: IpAddr) -> Login {
         let is_right = self.password.is(password) && user == USER;
         let mut state = self.state();
@@ -149,7 +148,7 @@ impl Mailroom {
         Login::In(Maildrop { room: Arc::clone(self), messages })
     }
 
-    /// Whether mail from this visitor may go to another company now.
+    /// Whether mail from this address may go to another company now.
     pub(super) fn may_relay(&self, from: IpAddr) -> bool {
         let mut state = self.state();
         let is_open = state.gate.is_open(from, Instant::now());
@@ -157,7 +156,7 @@ impl Mailroom {
         is_open
     }
 
-    /// Puts a message into all these mailboxes or into none; its number.
+    /// Delivers a message to all these mailboxes or to none; returns its number.
     pub(super) fn deliver(&self, to: &[Mailbox], trace: &str, text: &[u8]) -> Result<usize, MailboxFull> {
         let mut state = self.state();
         let octets = [trace.as_bytes(), text].concat();
@@ -186,7 +185,7 @@ impl Mailroom {
         self.state().counts
     }
 
-    /// A connection; ends when the visit is dropped.
+    /// Counts a connection until the guard is dropped.
     pub(super) fn visit(self: &Arc<Self>) -> Visit {
         self.visits.send_modify(|now| *now += 1);
         Visit(Arc::clone(self))
@@ -196,9 +195,9 @@ impl Mailroom {
         self.state().counts.connections += 1;
     }
 
-    /// Waits until nobody is connected.
+    /// Waits until no connection is left.
     pub(super) async fn wait_until_empty(&self) {
-        // An error means that the sender is gone, and it is ours.
+        // Cannot fail: the sender is a field of `self`.
         let _ = self.visits.subscribe().wait_for(|now| *now == 0).await;
     }
 
@@ -216,7 +215,7 @@ impl State {
     }
 }
 
-/// Somebody is connected.
+/// Guard for one connection.
 pub(super) struct Visit(Arc<Mailroom>);
 
 impl Drop for Visit {
@@ -228,35 +227,35 @@ impl Drop for Visit {
 /// The mailbox as one POP3 session sees it, and the lock on it.
 pub(super) struct Maildrop {
     room: Arc<Mailroom>,
-    /// Whether it is marked as deleted.
+    /// Each message, and whether it is marked as deleted.
     messages: Vec<(Arc<Delivered>, bool)>,
 }
 
 impl Maildrop {
-    /// Messages not marked, with their numbers.
+    /// The messages that are not marked, with their numbers.
     pub(super) fn listed(&self) -> impl Iterator<Item = (usize, &Delivered)> {
         self.messages.iter().enumerate().filter(|(_, (_, gone))| !gone).map(|(at, (m, _))| (at + 1, &**m))
     }
 
-    /// One message by its number, if it is there and not marked.
+    /// A message by its number, unless it is marked.
     pub(super) fn get(&self, number: usize) -> Option<&Arc<Delivered>> {
         let (message, is_deleted) = self.messages.get(number.checked_sub(1)?)?;
         (!is_deleted).then_some(message)
     }
 
-    /// Marks a message; `false` if there is none to mark.
+    /// Marks a message as deleted; `false` if there is no such message.
     pub(super) fn delete(&mut self, number: usize) -> bool {
         let Some(at) = number.checked_sub(1).filter(|_| self.get(number).is_some()) else { return false };
         self.messages[at].1 = true;
         true
     }
 
-    /// Takes all marks off.
+    /// Removes all marks.
     pub(super) fn reset(&mut self) {
         self.messages.iter_mut().for_each(|(_, gone)| *gone = false);
     }
 
-    /// The client said QUIT: now the marked messages go.
+    /// Deletes the marked messages, at QUIT.
     pub(super) fn commit(self) {
         let gone: Vec<&str> = self.messages.iter().filter(|(_, gone)| *gone).map(|(m, _)| m.id.as_str()).collect();
         self.room.state().own.retain(|m| !gone.contains(&m.id.as_str()));

@@ -1,4 +1,4 @@
-//! The demo provider's POP3 (RFC 1939, 2449, 3206), without its socket: a line comes in, an answer goes out.
+//! The demo provider's POP3 (RFC 1939, 2449, 3206) without its socket: a line comes in, an answer goes out.
 
 use std::fmt::Write;
 use std::net::IpAddr;
@@ -9,16 +9,16 @@ use super::text::lines;
 use ostler_mail::command::Command;
 use ostler_mail::wire::Line;
 
-/// What to say.
+/// The answer to a command.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Answer {
-    /// One line.
+    /// A line.
     Say(String),
-    /// A status line and lines of the provider's own; the end is to be added.
+    /// A status line and further lines; the final dot has to be added.
     List(String, String),
     /// A status line and a message, or the top of one.
     Message(String, Vec<u8>),
-    /// One last line.
+    /// The last line of the session.
     Bye(String),
 }
 

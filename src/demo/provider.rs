@@ -2,7 +2,7 @@
 //! gate, its own certificate authority, one mailbox and one at another company. It listens on loopback, keeps
 //! everything in memory, reports every line, and ends when it is dropped. It says so in its greetings.
 //!
-//! What it says is in `pop.rs` and `smtp.rs`, what it knows in `mailroom.rs`; here are its sockets.
+//! Its answers are in `pop.rs` and `smtp.rs`, its mailboxes and its gate in `mailroom.rs`; its sockets are here.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -26,15 +26,15 @@ use ostler_mail::account::Protocol;
 use ostler_mail::secret::Secret;
 use ostler_mail::wire::{COMMAND_LINE, Line};
 
-/// A visitor that says nothing for so long is sent away (RFC 1939 asks for at least this).
+/// A client that says nothing for this long is disconnected (RFC 1939, section 3, asks for at least this).
 const IDLE_TIMEOUT: Duration = Duration::from_secs(600);
 /// For a TLS handshake.
 const TLS_TIMEOUT: Duration = Duration::from_secs(15);
-/// Connections at one time on one port and family.
+/// Connections at a time, for each port and address family.
 const MAX_CONNECTIONS: usize = 64;
-/// Ports tried until one is free in both address families.
+/// Attempts to find a port that is free in both address families.
 const MAX_PORT_TRIES: usize = 20;
-/// After a failed accept, which is the system's trouble and may last.
+/// The wait after a failed accept. The cause, such as too many open files, may last.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
 /// A running provider.
@@ -43,15 +43,15 @@ pub(super) struct Provider {
     pub(super) pop3: u16,
     /// SMTP over TLS.
     pub(super) smtp: u16,
-    /// The certificate its servers' are vouched for by.
+    /// The certificate of the authority that has signed its servers' certificate.
     pub(super) ca_pem: String,
     room: Arc<Mailroom>,
-    /// Dropped with the provider, and with it every connection.
+    /// Dropping it ends every connection.
     _listeners: JoinSet<()>,
 }
 
 impl Provider {
-    /// Starts one whose gate stays open for `window` after a login. `run_id` tells its messages from another run's.
+    /// Starts a provider whose gate stays open for `window` after a login. `run_id` makes its message ids unique.
     pub(super) async fn start(
         window: Duration,
         password: Arc<Secret>,
@@ -86,20 +86,20 @@ impl Provider {
         self.room.counts()
     }
 
-    /// Puts a message of the provider's own into the mailbox.
+    /// Puts a message from the provider itself into the mailbox.
     pub(super) fn post(&self, text: &[u8]) {
-        // A full mailbox has mail enough.
+        // Fails only if the mailbox is full.
         let _ = self.room.deliver(&[Mailbox::Own], "", text);
     }
 
-    /// Waits until nobody is connected.
+    /// Waits until no connection is left.
     pub(super) async fn wait_until_empty(&self) {
         self.room.wait_until_empty().await;
     }
 }
 
-/// A free port of the loopback addresses: the same one in both families where there are two, for `localhost` may
-/// mean either.
+/// Binds a free port on loopback: the same one in both address families, if there are two, because `localhost` may mean
+/// either.
 async fn bind() -> io::Result<(u16, Vec<TcpListener>)> {
     for _ in 0..MAX_PORT_TRIES {
         let v4 = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
@@ -113,7 +113,7 @@ async fn bind() -> io::Result<(u16, Vec<TcpListener>)> {
     Err(io::ErrorKind::AddrInUse.into())
 }
 
-/// What a listener needs for those who come.
+/// What a listener needs to serve its connections.
 #[derive(Clone)]
 struct Reception {
     protocol: Protocol,
@@ -165,7 +165,7 @@ impl Reception {
     }
 }
 
-/// One connection, and who reports what is said on it.
+/// One connection, and the reporter of what is said on it.
 struct Session<S> {
     conn: Conn<S>,
     reporter: Reporter,
@@ -222,7 +222,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         Ok(answer)
     }
 
-    /// The next command; `None` when the other side has closed.
+    /// Reads the next command; `None` if the other side has closed.
     async fn hear(&mut self) -> io::Result<Option<Line>> {
         match in_time(self.conn.read_line(COMMAND_LINE)).await? {
             Read::Line(line) => {

@@ -1,4 +1,5 @@
-//! The command `ostler demo`: ostler's engine and doors on the demo's settings, the play, and `--stay`.
+//! The command `ostler demo`: starts ostler's engine and doors on the demo's settings, plays the demo, and stays if
+//! asked to.
 
 use std::io::{self, IsTerminal};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -12,19 +13,19 @@ use crate::proxy::listeners::Listeners;
 use crate::vault::Vault;
 use ostler_mail::account::SecretSource;
 
-/// The ports of ostler's own settings; those who stay may have them in their mail program already.
+/// ostler's default ports, for `--stay`: the user's mail program may be set to them already.
 const DEFAULT_PORTS: (u16, u16) = (2110, 2025);
 
-/// What `ostler demo` takes.
+/// Options of `ostler demo`.
 #[derive(Debug, clap::Args)]
-pub struct Options {
+pub(crate) struct Options {
     /// Go on when the play is over, to try a real mail program on it; ctrl-C ends it
     #[arg(long)]
     stay: bool,
 }
 
-/// Plays the demo; 0 if the message came back identical.
-pub fn main(options: &Options) -> ExitCode {
+/// Plays the demo; the exit code is 0 if the message came back identical.
+pub(crate) fn main(options: &Options) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let played = match runtime {
         Ok(runtime) => runtime.block_on(perform(options)),
@@ -47,14 +48,14 @@ async fn perform(options: &Options) -> Result<(), String> {
     if options.stay {
         tokio::select! {
             ended = scene.stay(doors, has_colour, &mut out) => ended?,
-            // Without a handler ctrl-C ends the program in its own way.
+            // If no handler can be set, ctrl-C ends the program anyway.
             Ok(()) = tokio::signal::ctrl_c() => {}
         }
     }
     Ok(())
 }
 
-/// The provider, and ostler's doors in front of it.
+/// Starts the provider, and ostler's doors in front of it.
 async fn set_up(stays: bool) -> Result<(Scene, Doors, Listeners), String> {
     let scene = Scene::start().await?;
     let (pop3, smtp) = if stays { DEFAULT_PORTS } else { (0, 0) };
@@ -69,7 +70,7 @@ async fn set_up(stays: bool) -> Result<(Scene, Doors, Listeners), String> {
     Ok((scene, Doors { pop3, smtp }, listeners))
 }
 
-/// This port of 127.0.0.1 if nobody has it, else any.
+/// This port on 127.0.0.1 if it is free, or else any port.
 fn port_or_any(port: u16) -> SocketAddr {
     let wanted = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     match TcpListener::bind(wanted) {

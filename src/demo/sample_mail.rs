@@ -1,4 +1,4 @@
-//! The messages of the demo, with everything in them that proxies like to damage, and the comparison of what was sent
+//! The messages of the demo, which contain everything that proxies tend to damage, and the comparison of what was sent
 //! with what came back.
 
 use time::OffsetDateTime;
@@ -6,10 +6,10 @@ use time::format_description::well_known::Rfc2822;
 
 use super::mailroom::{ADDRESS, FOREIGN};
 
-/// A line as long as SMTP allows is 998 octets; Eudora cuts at 995.
+/// SMTP allows lines of 998 octets (RFC 5321, 4.5.3.1.6); Eudora cuts them at 995.
 const LONG_LINE_OCTETS: usize = 990;
 
-/// What a Eudora-like program sends to both mailboxes.
+/// The message that Eudora sends.
 pub(super) fn from_eudora() -> Vec<u8> {
     let program = "ostler demo, in the manner of QUALCOMM Windows Eudora 7";
     let mut message = headers(program, "Everything that likes to get damaged").into_bytes();
@@ -44,7 +44,7 @@ pub(super) fn from_eudora() -> Vec<u8> {
     message
 }
 
-/// What an Outlook-Express-like program sends.
+/// The message that Outlook Express sends.
 pub(super) fn from_outlook_express() -> Vec<u8> {
     let program = "ostler demo, in the manner of Microsoft Outlook Express 6";
     let mut message = headers(program, "Greetings and dots").into_bytes();
@@ -53,7 +53,7 @@ pub(super) fn from_outlook_express() -> Vec<u8> {
     message
 }
 
-/// What waits for those who stay.
+/// The message that waits in the mailbox with `--stay`.
 pub(super) fn welcome() -> Vec<u8> {
     format!(
         "From: ostler's demo provider <{ADDRESS}>\r\nTo: {ADDRESS}\r\nSubject: It works\r\nDate: {}\r\n\r\n\
@@ -77,8 +77,7 @@ fn date_header() -> String {
     OffsetDateTime::now_utc().format(&Rfc2822).unwrap_or_default()
 }
 
-/// Whether `got` is one `Received:` header, as the server that took it puts on top, and behind it `sent`, octet for
-/// octet.
+/// Checks that `got` is one `Received:` header, which the provider adds, and after it `sent`, octet for octet.
 pub(super) fn compare(sent: &[u8], got: &[u8]) -> Result<(), String> {
     let behind = strip_trace(got).ok_or("it has no Received header on top")?;
     if behind == sent {

@@ -12,21 +12,21 @@ use ostler_mail::command::Command;
 use ostler_mail::smtp::{parse_mail, parse_rcpt};
 use ostler_mail::wire::Line;
 
-/// The longest message taken, in octets.
+/// The longest message that is accepted.
 pub(super) const MAX_MESSAGE_OCTETS: usize = 16 * 1024 * 1024;
-/// Recipients of one message (RFC 5321, 4.5.3.1.8).
+/// Recipients of one message; a server must accept at least 100 (RFC 5321, 4.5.3.1.8).
 const MAX_RECIPIENTS: usize = 100;
-/// Refused commands after which the connection ends.
+/// After this many refused commands the connection ends.
 const MAX_REFUSALS: usize = 50;
 
-/// What to say.
+/// The answer to a command.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Answer {
-    /// One reply, of one line or several.
+    /// A reply of one or more lines.
     Say(Vec<String>),
-    /// This, and then the text is due.
+    /// The reply to DATA; the message follows.
     Data(String),
-    /// One last line.
+    /// The last line of the session.
     Bye(String),
 }
 
@@ -69,7 +69,7 @@ impl Smtp {
         self.count_refusal(answer)
     }
 
-    /// The text has come.
+    /// Takes the message after DATA; returns the answer, and a note for the output.
     pub(super) fn on_text(&mut self, text: &Text) -> (Answer, Option<String>) {
         let to = std::mem::take(&mut self.to);
         let trace = self.trace();
@@ -95,7 +95,7 @@ impl Smtp {
             return say("501 5.5.4 a name is missing");
         }
         self.reset();
-        // It goes into the trace header.
+        // Shortened and cleaned, because it goes into the trace header.
         self.hello = Some(name.chars().filter(char::is_ascii_graphic).take(64).collect());
         let greeting = "localhost, ostler's demo provider";
         if command.verb == "HELO" {
@@ -142,7 +142,7 @@ impl Smtp {
         }
     }
 
-    /// Where mail to this address goes; for another company only through the open gate.
+    /// The mailbox for a recipient. One at another company needs an open gate.
     fn mailbox_of(&self, recipient: &str) -> Result<Mailbox, String> {
         if recipient.eq_ignore_ascii_case(ADDRESS) {
             return Ok(Mailbox::Own);
@@ -167,7 +167,7 @@ impl Smtp {
         Answer::Data("354 end with a dot alone on its line".into())
     }
 
-    /// What a server puts on top of a message it takes (RFC 5321, 4.4).
+    /// The trace header that a server adds to a message (RFC 5321, 4.4).
     fn trace(&self) -> String {
         let now = OffsetDateTime::now_utc().format(&Rfc2822).unwrap_or_else(|_| "unknown".into());
         let hello = self.hello.as_deref().unwrap_or("unknown");

@@ -1,5 +1,5 @@
-//! What is said in the demo, by whom and when: collected where it is said, printed in columns. Secrets become stars
-//! here, on their way in, so that no printer and no reader of the channel ever has one.
+//! The lines that are said in the demo: recorded by those who say or hear them, and printed in columns. Secrets are
+//! replaced by stars when a line is recorded, so that neither the channel nor the printer ever has one.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -14,17 +14,18 @@ use ostler_mail::sasl::redact;
 use ostler_mail::secret::Secret;
 use ostler_mail::wire::printable;
 
-/// Lines of a message that are shown; the rest is counted. Also bounds what one message can put into the channel.
+/// Lines of a message that are shown; the rest is only counted. This also limits what one message puts into the
+/// channel.
 const MAX_SHOWN_LINES: usize = 4;
-/// Columns of the printed page; what does not fit is cut.
+/// The width of the printed page; longer lines are cut.
 const PAGE_COLUMNS: usize = 110;
 
-/// Who reports a line; the other party is always ostler.
+/// Who reports a line. The other side is always ostler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Who {
-    /// The built-in provider.
+    /// The demo's provider.
     Provider,
-    /// An old mail program, by name.
+    /// The mail program with this name.
     Client(&'static str),
 }
 
@@ -37,34 +38,31 @@ impl Who {
     }
 }
 
-/// Which way a line went.
+/// The direction of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Direction {
-    /// The one who reports it said it.
+    /// The reporter said it to ostler.
     Said,
-    /// The one who reports it heard it from ostler.
+    /// ostler said it to the reporter.
     Heard,
-    /// Nobody said it; the one who reports it noticed something.
+    /// It is a remark of the reporter.
     Noticed,
 }
 
 /// One line of the demo.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct SpokenLine {
-    /// Since the demo began.
+    /// The time since the demo began.
     pub at: Duration,
-    /// Who reports it.
     pub who: Who,
-    /// Which way it went.
     pub direction: Direction,
-    /// In which protocol.
     pub protocol: Protocol,
-    /// Printable ASCII, secrets starred.
+    /// Printable ASCII, with stars for secrets.
     pub line: String,
 }
 
-/// Where everything said is collected. Unbounded, because a full channel would hold up those who speak; what one
-/// speaker can put in is bounded by its connection.
+/// Records all lines. The channel is unbounded, because a full one would block the connections; what they can put in is
+/// limited by `MAX_SHOWN_LINES` and by the length of a line.
 #[derive(Clone)]
 pub(super) struct Recorder {
     began: Instant,
@@ -74,13 +72,13 @@ pub(super) struct Recorder {
 }
 
 impl Recorder {
-    /// One that stars `secret` in whatever form it appears.
+    /// A recorder that replaces `secret` by stars in every form in which it may appear.
     pub(super) fn new(user: &'static str, secret: Arc<Secret>) -> (Self, UnboundedReceiver<SpokenLine>) {
         let (to, heard) = unbounded_channel();
         (Self { began: Instant::now(), to, user, secret }, heard)
     }
 
-    /// The text without the secret, printable.
+    /// The text as printable ASCII, with stars for the secret.
     pub(super) fn starred(&self, text: &str) -> String {
         redact(&printable(text.as_bytes()), self.user, &self.secret)
     }
@@ -90,7 +88,7 @@ impl Recorder {
     }
 }
 
-/// What one party of one connection reports with.
+/// Records the lines of one side of one connection.
 #[derive(Clone)]
 pub(super) struct Reporter {
     recorder: Recorder,
@@ -111,12 +109,12 @@ impl Reporter {
         self.tell(Direction::Noticed, &format!("({what})"));
     }
 
-    /// A command ostler gave; what may be a secret in it is starred even if it is a wrong one.
+    /// Records a command of ostler's. A password in it is replaced by stars even if it is not the right one.
     pub(super) fn heard_command(&self, line: &[u8]) {
         self.tell(Direction::Heard, &command_without_secret(line));
     }
 
-    /// A message, shortened.
+    /// Records a message, shortened.
     pub(super) fn text(&self, direction: Direction, text: &[u8]) {
         let all = lines(text).count();
         for line in lines(text).take(MAX_SHOWN_LINES) {
@@ -131,7 +129,7 @@ impl Reporter {
     fn tell(&self, direction: Direction, line: &str) {
         let Recorder { began, to, .. } = &self.recorder;
         let line = self.recorder.starred(line);
-        // Nobody listens any more: then nobody misses it.
+        // Fails only when the demo has ended.
         let _ = to.send(SpokenLine { at: began.elapsed(), who: self.who, direction, protocol: self.protocol, line });
     }
 }
@@ -154,7 +152,7 @@ fn command_without_secret(line: &[u8]) -> String {
     }
 }
 
-/// Prints the demo.
+/// Prints the demo in columns.
 pub(super) struct Page<'a> {
     out: &'a mut dyn Write,
     has_colour: bool,
@@ -165,20 +163,20 @@ impl<'a> Page<'a> {
         Self { out, has_colour }
     }
 
-    /// A heading in plain words.
+    /// Prints a heading.
     pub(super) fn heading(&mut self, words: &str) -> io::Result<()> {
         let words = self.painted("1", words);
         writeln!(self.out, "\n{words}")?;
         self.out.flush()
     }
 
-    /// A line of its own.
+    /// Prints a text.
     pub(super) fn print(&mut self, words: &str) -> io::Result<()> {
         writeln!(self.out, "{words}")?;
         self.out.flush()
     }
 
-    /// What somebody said.
+    /// Prints a line of a connection.
     pub(super) fn spoke(&mut self, spoke: &SpokenLine) -> io::Result<()> {
         let name = spoke.who.name();
         let (way, colour) = match (spoke.direction, spoke.who) {
@@ -201,7 +199,7 @@ impl<'a> Page<'a> {
     }
 }
 
-/// Printable ASCII cut to a width.
+/// Cuts printable ASCII to a width.
 fn cut(line: &str, width: usize) -> String {
     match line.get(..width.saturating_sub(4)) {
         Some(front) if line.len() > width => format!("{front} ..."),

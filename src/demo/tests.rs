@@ -1,5 +1,5 @@
-//! The demo without ostler: between the programs and the provider is a pipe that does no more than TLS and the password,
-//! and, where a test wants it, damage.
+//! The demo without ostler: between the programs and the provider is a pipe that does no more than TLS and the
+//! password, and, where a test wants it, damage.
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -88,7 +88,7 @@ async fn both_conversations_are_played_and_both_messages_come_back() {
         "ostler -> provider         POP3  PASS ***",
         "Outlook Express -> ostler  SMTP  RCPT TO: <bob@elsewhere.example>",
         "provider -> ostler         POP3  ... 48 more lines",
-        "3 POP3 logins seen: 1 by ostler for a send, 2 by the programs' own fetching",
+        "3 POP3 logins: 1 by ostler for a send, 2 by the mail programs that fetched",
     ] {
         assert!(printed.contains(line), "{line} is missing in\n{printed}");
     }

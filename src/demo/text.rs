@@ -1,5 +1,5 @@
-//! Dot-terminated texts (RFC 1939 section 3, RFC 5321 section 4.5.2) as whole values, for the two ends of the demo: its
-//! provider and its clients. The proxy itself never holds a whole message; it uses `wire` directly.
+//! Dot-terminated texts (RFC 1939 section 3, RFC 5321 section 4.5.2) as whole values, for the demo's provider and mail
+//! programs. The proxy itself never has a whole message in memory.
 
 use std::io;
 
@@ -9,18 +9,18 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use crate::proxy::net::conn::Conn;
 use ostler_mail::wire::DotScanner;
 
-/// What reading a text can give.
+/// A text that was read.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Text {
-    /// All of it, unstuffed, without its end.
+    /// The whole text, unstuffed, without the final dot.
     Whole(Vec<u8>),
-    /// It was longer than the limit; it has been read to its end and thrown away.
+    /// It was longer than the limit. It has been read to its end and dropped.
     TooBig,
-    /// The other side closed in the middle.
+    /// The other side closed before the end.
     BrokenOff,
 }
 
-/// Reads to the end of a text. What follows stays in the connection.
+/// Reads a text to its end. What follows stays in the connection.
 pub(super) async fn read_text<S>(conn: &mut Conn<S>, limit: usize) -> io::Result<Text>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -46,7 +46,7 @@ where
 
 const END: &[u8] = b".\r\n";
 
-/// The text for the wire, its end included. A text that does not end in CR LF gets one.
+/// The text for the wire, with its final dot. A missing CR LF at the end is added.
 pub(super) fn stuffed(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len() + 64);
     for line in lines(text) {
@@ -62,13 +62,13 @@ pub(super) fn stuffed(text: &[u8]) -> Vec<u8> {
     out
 }
 
-/// The text as it was before it was stuffed; takes its end off too.
+/// The text before stuffing, without its final dot.
 fn unstuffed(wire: &[u8]) -> Vec<u8> {
     let text = wire.strip_suffix(END).unwrap_or(wire);
     lines(text).flat_map(|line| line.strip_prefix(b".").unwrap_or(line)).copied().collect()
 }
 
-/// The lines of a text, each with its CR LF. A lone CR or LF ends none.
+/// The lines of a text, each with its CR LF. A lone CR or LF does not end a line.
 pub(super) fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = text;
     std::iter::from_fn(move || {

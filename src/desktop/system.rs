@@ -87,7 +87,7 @@ impl Desktop for SystemDesktop {
         }
     }
 
-    #[cfg(feature = "web")]
+    #[cfg(all(feature = "web", feature = "tray"))]
     fn open_page_of_running(&self, settings_file: &Path) -> bool {
         if self.is_silent {
             return true;

@@ -26,7 +26,11 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
-pub(crate) use view::{IconState, Item, MenuAction, TrayView};
+#[cfg(any(test, feature = "tray"))]
+pub(crate) use view::IconState;
+#[cfg(feature = "tray")]
+pub(crate) use view::Item;
+pub(crate) use view::{MenuAction, TrayView};
 
 use crate::desktop::Desktop;
 use crate::events::Events;
@@ -46,10 +50,10 @@ pub(crate) struct TrayLink {
 }
 
 /// Whether there is a desktop to show an icon on.
+#[cfg(feature = "tray")]
 pub(crate) fn has_desktop() -> bool {
     let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    cfg!(feature = "tray")
-        && (cfg!(any(windows, target_os = "macos")) || is_set("DISPLAY") || is_set("WAYLAND_DISPLAY"))
+    cfg!(any(windows, target_os = "macos")) || is_set("DISPLAY") || is_set("WAYLAND_DISPLAY")
 }
 
 /// Keeps the icon up to date until dropped. `checking` says whether accounts are being checked; its sender must outlive this

@@ -1,10 +1,10 @@
-//! Why something fails, in words for people: from a [`Failure`] to its cause, and from an error a mail program showed
-//! back to the cause. The words are in `config/explanations.toml`; how a text is searched for them is here.
+//! Explains failures to people: finds the likely cause of a [`Failure`], or of an error text that a mail program
+//! showed. The causes are in `config/explanations.toml`; how a text is searched for their wordings is here.
 //!
-//! Not here: the sentence and the advice that clients are told (`failure.rs`), and what programs make of those
-//! (`explain/shows.rs`).
+//! Not here: the sentence and the advice that mail programs are told (`ostler_mail::failure`), and what they show for
+//! it (`client_messages.rs`).
 
-pub mod client_messages;
+pub(crate) mod client_messages;
 mod text;
 
 use std::sync::LazyLock;
@@ -16,18 +16,18 @@ use ostler_mail::smtp::Reply;
 use ostler_mail::smtp::verdict::{Verdict, verdict};
 use text::{Text, normalize_code};
 
-/// Of several causes that fit, so many are told.
+/// At most this many causes are shown for one text.
 pub const MAX_EXPLANATIONS: usize = 3;
-/// Replies in a pasted text that are looked at as a provider's; a real error has one or two.
+/// At most this many numbers in a text are tried as a provider's reply; a real error has one or two.
 const MAX_REPLIES: usize = 8;
 
-/// One thing that goes wrong, and what it is known by; the words are explained at the head of the data file.
+/// One thing that can go wrong, and the wordings it is recognised by. The head of the data file explains every field.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Cause {
     /// For scripts and tests.
     pub id: String,
-    /// What happened: one sentence without a full stop.
+    /// What happened, as a sentence without a full stop.
     pub means: String,
     /// The likely reason.
     pub likely: String,
@@ -52,29 +52,29 @@ struct File {
 }
 
 impl Cause {
-    /// Whether its provider's words say more than that something of a kind has failed, which ostler says itself.
+    /// Whether the provider's words tell more than the kind of failure, which ostler's own words tell too.
     fn is_special(&self) -> bool {
         self.ostler.is_empty()
     }
 }
 
-/// The data file; a test sees to it that it can be read.
+/// The causes of the data file. A test checks that it can be read.
 static CAUSE_LIST: LazyLock<Vec<Cause>> = LazyLock::new(|| {
     let file: Result<File, _> = toml::from_str(include_str!("../../config/explanations.toml"));
     file.map(|file| file.cause).unwrap_or_default()
 });
 
-/// Every cause there is.
+/// All causes, in the order of the file.
 pub fn causes() -> &'static [Cause] {
     &CAUSE_LIST
 }
 
-/// The cause of that name.
+/// The cause with this id.
 pub fn cause(id: &str) -> Option<&'static Cause> {
     causes().iter().find(|cause| cause.id == id)
 }
 
-/// The cause of a failure: the one its provider's words give away, else the one of its kind.
+/// The cause of a failure: the one that the provider's words tell, or else the one for its kind.
 pub(crate) fn cause_of(failure: &Failure) -> Option<&'static Cause> {
     cause_by_words(failure).or_else(|| cause(cause_id(failure)))
 }
@@ -101,7 +101,7 @@ fn cause_by_words(failure: &Failure) -> Option<&'static Cause> {
     by_words.or_else(by_host)
 }
 
-/// The name of the cause of a kind of failure, whatever the provider said.
+/// The id of the cause for a kind of failure, whatever the provider said.
 pub(crate) fn cause_id(failure: &Failure) -> &'static str {
     match failure {
         Failure::NameNotFound { .. } => "name-not-found",
@@ -157,26 +157,27 @@ pub(crate) fn cause_id(failure: &Failure) -> &'static str {
 pub struct Explanation {
     /// The cause.
     pub cause: &'static Cause,
-    /// What in the text it is known by, in the text's own letters.
+    /// The part of the text that it was recognised by.
     pub found: String,
     rank: Rank,
 }
 
-/// How much is known, the least first: a program's own words fit several causes, those of ostler exactly one.
+/// How certain a cause is, the least first. A mail program's own words fit several causes; ostler's fit exactly one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Rank {
     Program,
     Code,
-    /// A provider's words that say no more than ostler's do.
+    /// A provider's words that tell no more than ostler's own.
     General,
     Provider,
     PastOstler,
     Ostler,
-    /// A provider's words inside ostler's.
+    /// A provider's words inside a message of ostler's.
     Both,
 }
 
-/// Finds what an error text means; at most [`MAX_EXPLANATIONS`], the best first. Of a long text only the beginning is read.
+/// Finds what an error text means: at most [`MAX_EXPLANATIONS`] causes, the best first. Only the beginning of a long
+/// text is read.
 pub fn explain(pasted: &str) -> Vec<Explanation> {
     let text = Text::new(pasted);
     let codes = text.codes();
@@ -188,11 +189,11 @@ pub fn explain(pasted: &str) -> Vec<Explanation> {
         let provider = match (cause.is_special(), has_ostler) {
             (true, true) => Some(Rank::Both),
             (true, false) => Some(Rank::Provider),
-            // `[SYS/TEMP]` and its like are ostler's there.
+            // In a message of ostler's, `[SYS/TEMP]` and the like are ostler's own codes.
             (false, true) => None,
             (false, false) => Some(Rank::General),
         };
-        // ostler's words about the gate stand behind the provider's, and say more than those.
+        // ostler adds its words about the gate after the provider's refusal, and they are the more precise ones.
         let ostler = if cause.id == "gate-stays-shut" { Rank::Both } else { Rank::Ostler };
         let by_code = || {
             let known = |(code, shown): &(String, String)| {
@@ -233,7 +234,7 @@ pub fn explain(pasted: &str) -> Vec<Explanation> {
     keep_best(found)
 }
 
-/// A reply with nothing known in it: what its number alone says (RFC 5321, section 4.2.1; RFC 1939, section 3).
+/// Explains a reply without any known wording by its number alone (RFC 5321, section 4.2.1; RFC 1939, section 3).
 fn explain_bare_reply(text: &Text) -> Option<(&'static str, String)> {
     let of_number = text.replies().take(MAX_REPLIES).find(|(_, _, is_quoted)| *is_quoted).map(|(code, words, _)| {
         (if code < 500 { "come-back-later" } else { "send-refused" }, Reply::new(code, words).one_line())
@@ -241,7 +242,7 @@ fn explain_bare_reply(text: &Text) -> Option<(&'static str, String)> {
     of_number.or_else(|| text.first_of(&["-err".to_owned()]).map(|words| ("fetch-refused", words)))
 }
 
-/// The best first; what is known exactly needs no guesses beside it.
+/// Sorts by rank, the best first. Beside a certain cause, guesses are dropped.
 fn keep_best(mut found: Vec<Explanation>) -> Vec<Explanation> {
     found.sort_by_key(|one| std::cmp::Reverse(one.rank));
     let best = found.first().map(|one| one.rank);
@@ -251,7 +252,7 @@ fn keep_best(mut found: Vec<Explanation>) -> Vec<Explanation> {
     found
 }
 
-/// The first reply in the text that says the gate is shut.
+/// Finds the first reply in the text that means that the gate is shut.
 fn find_gate_refusal(text: &Text) -> Option<String> {
     text.replies().take(MAX_REPLIES).find_map(|(code, words, _)| {
         let reply = Reply::new(code, words);

@@ -1,8 +1,8 @@
-//! A second look after a step has failed: at the usual other ports of the same server, at the first words it says in
-//! clear, at what the network and the clock are like. It signs in nowhere, but for the one login by STLS that a shut gate
-//! may be waiting for, and that goes to the same host inside verified TLS.
+//! A second look after a step has failed: it tries the other usual ports of the server, reads what the server says
+//! without TLS, and checks the network and the clock. It does not sign in, with one exception: if a gate stays shut, it
+//! logs in by STLS at the same host, inside verified TLS.
 //!
-//! Not here: what may be behind a bad certificate (`second_look/certificate.rs`), and the words for a failure of each kind
+//! Not here: the cause of a bad certificate (`likely_cause/certificate.rs`), and the words for each kind of failure
 //! (`explain.rs`).
 
 mod certificate;
@@ -24,27 +24,27 @@ use ostler_mail::failure::{Failure, Place, Waiting};
 use ostler_mail::machine::Outgoing;
 use ostler_mail::{pop3, smtp};
 
-/// What all looks at one failure may take together: a person is waiting.
+/// For the whole second look at one failure, because a person is waiting.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(12);
-/// What the look at a gate may take: a login, and a rehearsal with the waits in which slow hosts notice it.
+/// For the look at a gate: a login, and a rehearsal with the waits that slow hosts need to notice it.
 const GATE_LOOK_TIMEOUT: Duration = Duration::from_secs(30);
-/// What the look at one of its ports may take.
+/// For one other port of the server.
 const PORT_TIMEOUT: Duration = Duration::from_secs(6);
-/// Other servers of the account that are asked whether they are there.
+/// At most this many other servers of the account are tried.
 const MAX_OTHER_SERVERS: usize = 2;
-/// A server that answers at all answers a connection in this time.
+/// For a connection. A server that answers at all answers sooner.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// And says something in this time.
+/// For a greeting, a reply or a TLS handshake.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(4);
-/// A server that has not spoken by then waits to be spoken to.
+/// A server that has not greeted within this time waits for the client to speak first.
 const UNASKED_TIMEOUT: Duration = Duration::from_millis(1500);
 
-/// What a second look found.
+/// The result of a second look.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Look {
-    /// What is likely behind the failure, without a full stop.
+    /// The likely cause of the failure, without a full stop.
     pub(super) cause: String,
-    /// What to do, where that is known better now.
+    /// What to do, if the look found better advice than the kind of failure gives.
     pub(super) advice: Option<String>,
 }
 
@@ -58,7 +58,7 @@ impl Look {
     }
 }
 
-/// Looks again after this failure at a server. `steps` are those taken so far.
+/// Looks again after a failure at a server. `steps` are the steps so far.
 pub(super) async fn look(
     engine: &Arc<Engine>,
     account: &Account,
@@ -108,12 +108,13 @@ fn advise_port(port: u16, security: Security) -> String {
     format!("write port = {port} and security = \"{}\" for this server in the settings", security.name())
 }
 
-/// The same server at another port, or protected in another way, with nobody to sign in.
+/// The same server at another port or with other security, without signing in.
 fn variant(server: &Server, port: u16, security: Security) -> Server {
     Server { port, security, sign_in: SignIn::None, ..server.clone() }
 }
 
-/// The usual ports of this protocol beside the server's own. Port 25 is the last resort of a provider that has no other.
+/// The usual ports of the protocol except the server's own. Port 25 comes last: it is for mail servers, but some small
+/// providers take mail from their users on no other port.
 fn other_usual_ports(server: &Server) -> Vec<(u16, Security)> {
     let all: &[(u16, Security)] = match server.protocol {
         Protocol::Pop3 => &[(995, Security::Tls), (110, Security::StartTls)],
@@ -123,7 +124,7 @@ fn other_usual_ports(server: &Server) -> Vec<(u16, Security)> {
     all.iter().copied().filter(|(port, _)| *port != server.port).collect()
 }
 
-/// The first of the usual other ports at which the server can be talked to inside verified TLS.
+/// The first of the other usual ports where the server answers inside verified TLS.
 async fn find_other_port(engine: &Arc<Engine>, server: &Server, timeouts: &Timeouts) -> Option<(u16, Security)> {
     let mut tries = JoinSet::new();
     for (port, security) in other_usual_ports(server) {
@@ -137,7 +138,7 @@ async fn find_other_port(engine: &Arc<Engine>, server: &Server, timeouts: &Timeo
     other_usual_ports(server).into_iter().find(|one| good.contains(&Some(*one)))
 }
 
-/// Connects, starts TLS, hears the greeting, and leaves.
+/// Connects, starts TLS, reads the greeting, and leaves.
 async fn greet(engine: &Engine, server: &Server, timeouts: &Timeouts) -> Result<(), Failure> {
     let mut upstream = engine.dialer.connect(server, timeouts, Route::default()).await?;
     let place = || Place::from(server);
@@ -167,7 +168,7 @@ async fn greet(engine: &Engine, server: &Server, timeouts: &Timeouts) -> Result<
     Ok(())
 }
 
-/// After a port did not answer or refused: do others?
+/// Looks at the other ports after one did not answer or refused.
 async fn look_at_ports(
     engine: &Arc<Engine>,
     account: &Account,
@@ -177,34 +178,32 @@ async fn look_at_ports(
     timeouts: &Timeouts,
 ) -> Look {
     let (own, host) = (server.port, &server.host);
-    let swallowed = matches!(failure, Failure::TimedOut { .. });
+    let is_silent = matches!(failure, Failure::TimedOut { .. });
     if let Some((port, security)) = find_other_port(engine, server, timeouts).await {
-        let cause = if swallowed {
+        let cause = if is_silent {
             format!(
-                "port {own} does not answer but port {port} of the same server does: something on the way (a firewall, a virus scanner, the company network) swallows port {own}"
+                "port {own} does not answer, but port {port} of the same server does: something on the way (a firewall, a virus scanner, the company network) blocks port {own}"
             )
         } else {
-            format!("nobody listens on port {own}, but port {port} of the same server answers: the port is wrong")
+            format!("nothing listens on port {own}, but port {port} of the same server answers: the port is wrong")
         };
         return Look::new(cause, advise_port(port, security));
     }
     let tried: Vec<String> = other_usual_ports(server).into_iter().map(|(port, _)| port.to_string()).collect();
-    let tried = format!("neither port {own} of {host} answers nor one of the usual ones ({})", tried.join(", "));
-    let (cause, advice) = match (find_other_host(engine, account, server, steps, timeouts).await, swallowed) {
+    let tried = format!("neither port {own} of {host} nor any of the usual ones ({}) answers", tried.join(", "));
+    let (cause, advice) = match (find_other_host(engine, account, server, steps, timeouts).await, is_silent) {
         (Some(other), true) => (
-            format!(
-                "{tried}, though {other} does: that server is out of order, or this network keeps mail away from it"
-            ),
+            format!("{tried}, but {other} does: that server is out of order, or this network blocks mail to it"),
             "try again later, and from another network; the provider's help page may name another server",
         ),
         (None, true) => (
             format!(
-                "{tried}, nor does any other server of this account: this computer is not online, or this network lets no mail through"
+                "{tried}, nor does any other server of this account: this computer is offline, or this network blocks mail"
             ),
-            "open any web page; if it comes, switch off the firewall or virus scanner for a moment or try another network",
+            "open any web page; if it loads, turn off the firewall or virus scanner for a moment, or try another network",
         ),
         (Some(other), false) => (
-            format!("{tried}, though {other} does: it is probably not the provider's mail server"),
+            format!("{tried}, but {other} does: it is probably not the provider's mail server"),
             "compare host with the provider's help page",
         ),
         (None, false) => (tried, "compare host, port and security with the provider's help page"),
@@ -212,7 +211,7 @@ async fn look_at_ports(
     Look::new(cause, advice)
 }
 
-/// Another server of the account that takes connections.
+/// The host of another server of the account that accepts connections.
 async fn find_other_host(
     engine: &Engine,
     account: &Account,
@@ -232,7 +231,8 @@ async fn find_other_host(
     None
 }
 
-/// What a server says in clear: by itself, or to a QUIT, for a web server waits to be spoken to.
+/// What a server says without TLS: its greeting, or its answer to QUIT, since a web server waits for the client to
+/// speak.
 async fn read_plain_greeting(engine: &Engine, server: &Server, timeouts: &Timeouts) -> Option<String> {
     let plain = variant(server, server.port, Security::None);
     let mut upstream = engine.dialer.connect(&plain, timeouts, Route::default()).await.ok()?;
@@ -250,7 +250,7 @@ fn is_http(words: &str) -> bool {
     words.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("http/"))
 }
 
-/// A port that should speak TLS at once and does not.
+/// Looks at a port that should speak TLS from the start but does not.
 async fn look_in_clear(engine: &Engine, server: &Server, timeouts: &Timeouts) -> Option<Look> {
     let words = read_plain_greeting(engine, server, timeouts).await?;
     if is_http(&words) {
@@ -268,36 +268,36 @@ async fn look_in_clear(engine: &Engine, server: &Server, timeouts: &Timeouts) ->
             let offers = greet(engine, &variant(server, port, Security::StartTls), timeouts).await;
             match offers {
                 Ok(()) => Some(Look::new(
-                    format!("port {port} begins in clear and goes over to TLS when asked (STARTTLS)"),
+                    format!("port {port} starts without TLS and switches to it on request (STARTTLS)"),
                     advise_port(port, Security::StartTls),
                 )),
                 Err(Failure::NoStartTls { .. }) => Some(Look::new(
-                    format!("port {port} speaks in clear only and offers no encryption"),
-                    "take the provider's port with encryption; ostler gives no password away in clear",
+                    format!("port {port} offers no encryption"),
+                    "use the provider's port with encryption; ostler does not send a password without it",
                 )),
                 Err(_) => None,
             }
         }
         Some(protocol) => Some(Look::new(
-            format!("a server for {} answers on port {port}", ostler_mail::failure::spoken(protocol)),
+            format!("port {port} is a server for {}", ostler_mail::failure::spoken(protocol)),
             format!("write the host and port for {} in the settings", ostler_mail::failure::spoken(server.protocol)),
         )),
         None => None,
     }
 }
 
-/// A port that should greet in clear and does not.
+/// Looks at a port that should greet without TLS but does not.
 async fn look_for_tls(engine: &Engine, server: &Server, timeouts: &Timeouts) -> Option<Look> {
     if greet(engine, &variant(server, server.port, Security::Tls), timeouts).await.is_ok() {
-        let cause = format!("port {} speaks TLS from the first byte and waits for ostler to begin", server.port);
+        let cause = format!("port {} speaks TLS from the start and waits for ostler to begin", server.port);
         return Some(Look::new(cause, advise_port(server.port, Security::Tls)));
     }
     let words = read_plain_greeting(engine, server, timeouts).await?;
     if is_http(&words) { Look::of("portal") } else { None }
 }
 
-/// After a gate stayed shut: would a login by STLS on port 110 open it? Some hosts have a wrapper before their POP3 over
-/// TLS and count that one's address instead.
+/// Looks at a gate that stayed shut: would a login by STLS on port 110 open it? Some hosts run port 995 behind a TLS
+/// wrapper, and then see the wrapper's address as that of the login.
 pub(super) async fn look_at_gate(
     engine: &Arc<Engine>,
     account: &Arc<Account>,
@@ -326,25 +326,25 @@ pub(super) async fn look_at_gate(
         };
         if let Err(failure) = logged_in {
             let cause = format!(
-                "{} does not count the login at {host} over TLS, and a login by STLS on port {port} could not be tried: {}",
+                "{} ignores the login at {host} over TLS, and a login by STLS on port {port} could not be tried: {}",
                 server.host,
                 failure.sentence()
             );
-            return Some(Look::new(cause, "ask the provider which login it wants to see before a send"));
+            return Some(Look::new(cause, "ask the provider which login it expects before a send"));
         }
         let opened = rehearse(engine, account, RELAY_TEST_RECIPIENT).await.is_ok_and(|reply| reply.is_ok());
         Some(if opened {
             Look::new(
                 format!(
-                    "{} counts only logins by STLS on port {port} of {host}: after such a login it was open",
+                    "{} accepts only logins by STLS on port {port} of {host}: after such a login the gate was open",
                     server.host
                 ),
                 format!("write under [account.smtp]: login = {{ host = \"{host}\", security = \"starttls\" }}"),
             )
         } else {
             Look::new(
-                format!("{} counts neither a login at {host} over TLS nor one by STLS on port {port}", server.host),
-                "ask the provider which login it wants to see before a send, and whether it has a server with a password for sending",
+                format!("{} ignores both a login at {host} over TLS and one by STLS on port {port}", server.host),
+                "ask the provider which login it expects before a send, and whether it has a server for sending with a password",
             )
         })
     };

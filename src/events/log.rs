@@ -45,6 +45,7 @@ fn lines() -> MutexGuard<'static, VecDeque<String>> {
 }
 
 /// The newest lines of the log, oldest first, as text even if standard error gets JSON.
+#[cfg(any(test, feature = "web"))]
 pub(crate) fn newest() -> Vec<String> {
     lines().iter().cloned().collect()
 }

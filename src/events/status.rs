@@ -163,21 +163,7 @@ impl Status {
         match event {
             Event::Settings { accounts, .. } => {
                 self.settings_mistake = None;
-                let old = std::mem::take(&mut self.accounts);
-                self.accounts = accounts
-                    .into_iter()
-                    .map(|name| {
-                        let known = old.iter().find(|(n, _)| *n == name).map(|(_, status)| status.clone());
-                        let status = known.unwrap_or_else(|| {
-                            let (last_fetch, last_send) = self
-                                .history
-                                .account(&name)
-                                .map_or((None, None), |p| (p.last_fetch.clone(), p.last_send.clone()));
-                            AccountStatus { last_fetch, last_send, ..AccountStatus::default() }
-                        });
-                        (name, status)
-                    })
-                    .collect();
+                self.replace_accounts(accounts);
             }
             Event::DoorOpen(door, address) => self.set_door(door, address, None),
             Event::DoorShut(door, why) => {
@@ -228,6 +214,23 @@ impl Status {
             | Event::Failed(None, _) => {}
             Event::Stopping { .. } => self.stopping = true,
         }
+    }
+
+    /// Accounts that stay keep their state; new ones get their last fetch and send from the history.
+    fn replace_accounts(&mut self, names: Vec<String>) {
+        let old = std::mem::take(&mut self.accounts);
+        let status_of = |name: &String| {
+            let known = old.iter().find(|(n, _)| n == name).map(|(_, status)| status.clone());
+            known.unwrap_or_else(|| {
+                let past = self.history.account(name);
+                AccountStatus {
+                    last_fetch: past.and_then(|past| past.last_fetch.clone()),
+                    last_send: past.and_then(|past| past.last_send.clone()),
+                    ..AccountStatus::default()
+                }
+            })
+        };
+        self.accounts = names.into_iter().map(|name| (name.clone(), status_of(&name))).collect();
     }
 
     fn set_door(&mut self, door: Door, address: SocketAddr, trouble: Option<String>) {

@@ -1,31 +1,31 @@
-//! A guide's Markdown as plain text for the terminal, and as HTML for paper and for the settings page. GuideValues go in after
-//! the Markdown has been read, so that no name of a person or a file is ever taken for Markdown; HTML in a guide, which
-//! is only comments, never comes out.
+//! Renders a guide's Markdown as plain text for the terminal, and as HTML for paper and the settings page. Values are
+//! filled in the Markdown has been parsed, so that the name of a person or a file is never read as Markdown. HTML in a
+//! guide is left out; guides have it in comments only.
 
 use pulldown_cmark::{CodeBlockKind, CowStr, Event, HeadingLevel, Options, Parser, Tag, TagEnd, TextMergeStream, html};
 use textwrap::WordSplitter;
 
-/// Looks of the printed page; no more than a printer needs.
+/// The style of the printed page; no more than a printer needs.
 const STYLE: &str = "body{font:16px/1.5 Georgia,serif;max-width:42em;margin:2em auto;padding:0 1em;color:#000;background:#fff}\
 h1,h2{font-family:Verdana,sans-serif;line-height:1.2}h1{font-size:1.5em}h2{font-size:1.15em;margin-top:1.6em}\
 code{font-family:Consolas,Menlo,monospace;background:#eee;padding:0 .25em}pre{background:#eee;padding:.6em;white-space:pre-wrap}\
 pre code{padding:0}li{margin:.4em 0}@media print{body{margin:0;max-width:none}h2{page-break-after:avoid}\
 li{page-break-inside:avoid}code,pre{background:none;border:1px solid #999}}";
 
-/// A blank that no line is broken at: commands and values stay in one piece.
+/// Stands for a blank at which no line may be broken, so that commands and values stay in one piece.
 const NO_BREAK_SPACE: char = '\u{a0}';
 
-/// The Markdown as events, values put in, comments left out.
+/// The Markdown's events, with values filled in and comments left out.
 fn events<'m>(markdown: &'m str, value: &'m dyn Fn(&str) -> Option<String>) -> impl Iterator<Item = Event<'m>> {
     TextMergeStream::new(Parser::new_ext(markdown, Options::empty())).filter_map(move |event| match event {
-        Event::Text(text) => Some(Event::Text(filled(text, value))),
-        Event::Code(text) => Some(Event::Code(filled(text, value))),
+        Event::Text(text) => Some(Event::Text(fill(text, value))),
+        Event::Code(text) => Some(Event::Code(fill(text, value))),
         Event::Html(_) | Event::InlineHtml(_) | Event::Start(Tag::HtmlBlock) | Event::End(TagEnd::HtmlBlock) => None,
         other => Some(other),
     })
 }
 
-fn filled<'m>(text: CowStr<'m>, value: &dyn Fn(&str) -> Option<String>) -> CowStr<'m> {
+fn fill<'m>(text: CowStr<'m>, value: &dyn Fn(&str) -> Option<String>) -> CowStr<'m> {
     if !text.contains("{{") {
         return text;
     }
@@ -40,14 +40,14 @@ fn filled<'m>(text: CowStr<'m>, value: &dyn Fn(&str) -> Option<String>) -> CowSt
     out.into()
 }
 
-/// As HTML without a page around it.
+/// Renders HTML without a page around it.
 pub(super) fn html_body(markdown: &str, value: &dyn Fn(&str) -> Option<String>) -> String {
     let mut body = String::new();
     html::push_html(&mut body, events(markdown, value));
     body
 }
 
-/// As a whole page.
+/// Renders a whole HTML page.
 pub(super) fn html_page(title: &str, markdown: &str, value: &dyn Fn(&str) -> Option<String>) -> String {
     let mut escaped = String::new();
     html::push_html(&mut escaped, std::iter::once(Event::Text(title.into())));
@@ -59,7 +59,7 @@ pub(super) fn html_page(title: &str, markdown: &str, value: &dyn Fn(&str) -> Opt
     )
 }
 
-/// As plain text, no line longer than `width` unless a single word or value is.
+/// Renders plain text; only a single word or value can be longer than `width`.
 pub(super) fn text(markdown: &str, value: &dyn Fn(&str) -> Option<String>, width: usize) -> String {
     let mut page =
         Page { out: String::new(), width: width.max(20), lists: Vec::new(), line: String::new(), mark: None };
@@ -111,11 +111,11 @@ pub(super) fn text(markdown: &str, value: &dyn Fn(&str) -> Option<String>, width
 struct Page {
     out: String,
     width: usize,
-    /// The lists that are open; the number of the next item in a numbered one.
+    /// The open lists; a numbered one has the number of its next item.
     lists: Vec<Option<u64>>,
     /// The paragraph so far.
     line: String,
-    /// The number or dash of an item whose first line is not out yet.
+    /// The number or dash of an item whose first line has not been written yet.
     mark: Option<String>,
 }
 
@@ -142,7 +142,7 @@ impl Page {
 
     fn end_block(&mut self) {
         let line = std::mem::take(&mut self.line);
-        // Where a comment stood there are two blanks now.
+        // A comment that was left out leaves two blanks behind.
         let words: Vec<&str> = line.split(' ').filter(|word| !word.is_empty()).collect();
         let line = words.join(" ");
         if line.is_empty() {

@@ -1,17 +1,17 @@
-//! The few words a guide's text may have between double braces, beside the values that `render.rs` puts in:
+//! Expands what a guide's text may have between double braces, except the values, which `render.rs` fills in:
 //!
 //! ```text
-//! {{#if fetches}} .. {{else}} .. {{/if}}     a part for accounts that fetch; `{{#if !fetches}}` for those that do not
-//! {{> values}}                               the file `config/guides/parts/values.md` in this place
+//! {{#if fetch}} .. {{else}} .. {{/if}}     a part for accounts that fetch; `{{#if !fetch}}` for those that do not
+//! {{> values}}                             the file `config/guides/parts/values.md`
 //! ```
 //!
-//! Parts may stand in each other. A line that holds nothing but such a word leaves no line behind. No crate does this
-//! little; the smallest well-kept one is forty times this file.
+//! Conditions and parts can be nested. A line that contains only such a tag leaves no line behind. The smallest
+//! well-maintained crate for this is forty times as long as this file.
 
-/// What is wrong with a guide's text; only ever seen by whoever writes guides.
+/// What is wrong with a guide's text. Only authors of guides ever see it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum TemplateError {
-    /// A word between braces that means nothing.
+    /// A tag that means nothing.
     #[error("unknown word {{{{{0}}}}}")]
     Unknown(String),
     /// `{{else}}` or `{{/if}}` without `{{#if}}`, or the other way round.
@@ -19,8 +19,8 @@ pub(super) enum TemplateError {
     Unbalanced,
 }
 
-/// Decides every condition and puts in every part; values stay as they are. `flag` and `part` answer `None` for a
-/// name they do not know.
+/// Decides every condition and inserts every part; values stay as they are. `flag` and `part` return `None` for an
+/// unknown name.
 pub(super) fn expand<'p>(
     text: &str,
     flag: &dyn Fn(&str) -> Option<bool>,
@@ -45,7 +45,8 @@ fn walk<'p>(
         let shown = open.iter().all(|branch| *branch);
         let word = word.trim();
         let is_value = !word.starts_with(['#', '/', '>']) && word != "else";
-        let (before, after, alone) = if is_value { (before, after, false) } else { without_line(before, after) };
+        let (before, after, has_own_line) =
+            if is_value { (before, after, false) } else { trim_own_line(before, after) };
         if shown {
             out.push_str(before);
         }
@@ -64,8 +65,8 @@ fn walk<'p>(
             open.pop().ok_or(TemplateError::Unbalanced)?;
         } else if let Some(name) = word.strip_prefix('>') {
             let inner = part(name.trim()).ok_or_else(|| TemplateError::Unknown(word.into()))?;
-            // A part in the middle of a sentence brings no line end with it.
-            let inner = if alone { inner } else { inner.trim_end() };
+            // A part within a sentence is inserted without its line end.
+            let inner = if has_own_line { inner } else { inner.trim_end() };
             let depth = open.len();
             walk(inner, flag, part, open, out)?;
             if open.len() != depth {
@@ -85,8 +86,8 @@ fn walk<'p>(
     Ok(())
 }
 
-/// Takes away the blanks and the line end around a word that has a line to itself, and says whether it had.
-fn without_line<'t>(before: &'t str, after: &'t str) -> (&'t str, &'t str, bool) {
+/// Removes the blanks and the line end around a tag that has a line to itself; the flag says whether it had.
+fn trim_own_line<'t>(before: &'t str, after: &'t str) -> (&'t str, &'t str, bool) {
     let trimmed = before.trim_end_matches(' ');
     let begins = trimmed.is_empty() || trimmed.ends_with('\n');
     let ends = after.trim_start_matches(' ').strip_prefix('\n');

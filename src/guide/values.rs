@@ -1,14 +1,14 @@
-//! What is different in the guides of different people: addresses, ports, names, and the yes-or-no questions that decide
-//! which sentences a guide has. All of it follows from the settings.
+//! What differs between the guides of two users: addresses, ports, names, and the flags that decide which sentences a
+//! guide has. All of it follows from the settings.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use ostler_mail::account::{Access, Account, Protocol, SecretSource, Settings};
 
-/// The system that ostler runs on, where that makes a difference to the reader.
+/// The system that ostler runs on, as far as guides differ by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum System {
+pub(crate) enum System {
     /// Linux and the other Unixes.
     Linux,
     /// Windows.
@@ -18,8 +18,8 @@ pub enum System {
 }
 
 impl System {
-    /// The one this program was built for.
-    pub fn this() -> Self {
+    /// The system that this program was built for.
+    pub(crate) fn this() -> Self {
         if cfg!(windows) {
             Self::Windows
         } else if cfg!(target_os = "macos") {
@@ -30,16 +30,16 @@ impl System {
     }
 }
 
-/// A door as a mail program's window asks for it.
+/// A door's host and port, as a mail program asks for them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct DoorAddress {
     host: String,
     port: u16,
 }
 
-/// The values of one account.
+/// The values and flags for one account.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GuideValues {
+pub(crate) struct GuideValues {
     account: String,
     address: String,
     settings_file: String,
@@ -47,7 +47,7 @@ pub struct GuideValues {
     sends: bool,
     pop3: Option<DoorAddress>,
     smtp: Option<DoorAddress>,
-    /// A door on the port that the oldest programs cannot change.
+    /// The door on port 25, which some old programs cannot change.
     smtp_25: Option<DoorAddress>,
     password: Password,
     several: bool,
@@ -58,7 +58,7 @@ pub struct GuideValues {
     system: System,
 }
 
-/// What the mail program has to give as password.
+/// Which password the mail program has to give.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Password {
     Any,
@@ -67,8 +67,8 @@ enum Password {
 }
 
 impl GuideValues {
-    /// The values of `account` under these settings; `file` is where the settings are, for advice that changes them.
-    pub fn new(settings: &Settings, account: &Account, file: &Path, system: System) -> Self {
+    /// The values of `account` under these settings. `file` is the settings file, for steps that edit it.
+    pub(crate) fn new(settings: &Settings, account: &Account, file: &Path, system: System) -> Self {
         let address_of = |protocol| settings.door_for(protocol, account).map(|door| door_address(door.address));
         let from_client = account.servers().filter_map(|s| s.credentials()).any(|c| c.secret == SecretSource::Client);
         let password = match settings.access {
@@ -102,18 +102,18 @@ impl GuideValues {
         }
     }
 
-    /// Whether mail is fetched through ostler: the account has a server for it and there is a door.
-    pub fn can_fetch(&self) -> bool {
+    /// Whether mail can be fetched through ostler: there is a server and a door for it.
+    pub(crate) fn can_fetch(&self) -> bool {
         self.fetches && self.pop3.is_some()
     }
 
-    /// Whether mail is sent through ostler.
-    pub fn can_send(&self) -> bool {
+    /// Whether mail can be sent through ostler.
+    pub(crate) fn can_send(&self) -> bool {
         self.sends && self.smtp.is_some()
     }
 
-    /// What `{{name}}` stands for; `None`: no guide may say it. A value that these settings do not have is empty.
-    pub fn get(&self, name: &str) -> Option<String> {
+    /// The value of `{{name}}`; `None` if there is no such name. A value that these settings lack is empty.
+    pub(crate) fn get(&self, name: &str) -> Option<String> {
         let host = |door: &Option<DoorAddress>| door.as_ref().map_or_else(String::new, |w| w.host.clone());
         let port = |door: &Option<DoorAddress>| door.as_ref().map_or_else(String::new, DoorAddress::port);
         Some(match name {
@@ -125,18 +125,18 @@ impl GuideValues {
             "pop3_host" => host(&self.pop3),
             "pop3_port" => port(&self.pop3),
             "smtp_host" => host(&self.smtp),
-            // The second is the door's whatever the program wants.
+            // `smtp_door_port` is the door's port even in guides that replace `smtp_port` by 25.
             "smtp_port" | "smtp_door_port" => port(&self.smtp),
-            // Where it will be, once it is there.
+            // If there is no door on port 25 yet, the guide adds one at the host of the usual door.
             "smtp_25_host" => host(if self.smtp_25.is_some() { &self.smtp_25 } else { &self.smtp }),
-            "pop3_and_110" => both(&self.pop3, 110),
-            "smtp_and_25" => both(&self.smtp, 25),
+            "pop3_and_110" => with_second_port(&self.pop3, 110),
+            "smtp_and_25" => with_second_port(&self.smtp, 25),
             _ => return None,
         })
     }
 
-    /// What `{{#if name}}` decides by; `None`: no guide may ask it.
-    pub fn flag(&self, name: &str) -> Option<bool> {
+    /// The value of `{{#if name}}`; `None` if there is no such name.
+    pub(crate) fn flag(&self, name: &str) -> Option<bool> {
         Some(match name {
             "fetch" => self.can_fetch(),
             "send" => self.can_send(),
@@ -175,8 +175,8 @@ impl DoorAddress {
     }
 }
 
-/// The value of a key in `[local]` that opens one more port where the door is.
-fn both(door: &Option<DoorAddress>, port: u16) -> String {
+/// The value of a key in `[local]` that opens one more port at the door's host.
+fn with_second_port(door: &Option<DoorAddress>, port: u16) -> String {
     match door {
         Some(door) if door.host == "127.0.0.1" => format!("[{}, {port}]", door.port),
         Some(door) => {
@@ -189,7 +189,7 @@ fn both(door: &Option<DoorAddress>, port: u16) -> String {
 
 fn door_address(address: SocketAddr) -> DoorAddress {
     let host = match address.ip().to_canonical() {
-        // Every address of this computer: the mail program takes the nearest.
+        // A door on all addresses is reached on loopback too.
         IpAddr::V4(ip) if ip.is_unspecified() => "127.0.0.1".into(),
         IpAddr::V6(ip) if ip.is_unspecified() => "::1".into(),
         ip => ip.to_string(),
@@ -197,7 +197,7 @@ fn door_address(address: SocketAddr) -> DoorAddress {
     DoorAddress { host, port: address.port() }
 }
 
-/// Programs older than addresses as user names cut at the `@`; ostler takes a percent sign for it.
+/// The name for programs that cut a user name at the `@`; ostler accepts a percent sign instead.
 fn without_at(name: &str) -> String {
     match name.rfind('@') {
         Some(at) => format!("{}%{}", &name[..at], &name[at + 1..]),

@@ -1,50 +1,50 @@
-//! What `--watch` makes of the journal: which of the things that happened concern the reader of a guide, how each is
-//! said, and when there is nothing left to wait for.
+//! Follows the journal for `ostler guide --watch`: which entries concern the reader of a guide, how each is worded, and
+//! when everything has worked.
 
 use serde_json::Value;
 
 use crate::guide::{Client, GuideValues};
 use ostler_mail::account::{Account, Protocol, Settings};
 
-/// One line for the person who watches.
+/// One line for the user who watches.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Seen {
-    /// A step on the way.
+pub(crate) enum Seen {
+    /// A step that worked.
     Good(String),
-    /// Something to do something about.
+    /// Something that the user has to correct.
     Bad(String),
 }
 
-/// What has been seen of an account's mail program.
+/// What an account's mail program has done so far.
 #[derive(Debug)]
-pub struct Watch {
+pub(crate) struct Watch {
     account: String,
-    fetch_missing: bool,
-    send_missing: bool,
+    awaits_fetch: bool,
+    awaits_send: bool,
     last: Option<Seen>,
 }
 
 impl Watch {
-    /// Nothing seen yet; waits for what this account can do.
-    pub fn new(account: &Account, values: &GuideValues) -> Self {
+    /// Waits for a fetch and a send, as far as the account can do them.
+    pub(crate) fn new(account: &Account, values: &GuideValues) -> Self {
         Self {
             account: account.name.clone(),
-            fetch_missing: values.can_fetch(),
-            send_missing: values.can_send(),
+            awaits_fetch: values.can_fetch(),
+            awaits_send: values.can_send(),
             last: None,
         }
     }
 
-    /// What an entry of the journal means to the reader; `None`: nothing, or what was said just before.
-    pub fn see(&mut self, entry: &Value) -> Option<Seen> {
+    /// The line for an entry of the journal; `None` if it does not concern the reader, or repeats the line before.
+    pub(crate) fn see(&mut self, entry: &Value) -> Option<Seen> {
         if entry["account"].as_str().is_some_and(|account| account != self.account) {
             return None;
         }
         let text = entry["text"].as_str()?.to_owned();
         let kind = entry["kind"].as_str()?;
         match kind {
-            "fetched" => self.fetch_missing = false,
-            "sent" => self.send_missing = false,
+            "fetched" => self.awaits_fetch = false,
+            "sent" => self.awaits_send = false,
             _ => {}
         }
         let seen = match kind {
@@ -53,11 +53,11 @@ impl Watch {
             "not-sent" | "failed" | "mistake" | "misuse" | "turned-away" | "paused" | "stopping" | "remark" => {
                 Seen::Bad(text)
             }
-            // Doors and settings change when they are told to.
+            // The reader changed the settings, as the guide asked.
             "settings" | "door" => Seen::Good(text),
             _ => return None,
         };
-        // A program that tries again and again says the same again and again.
+        // A program that retries every few seconds would fill the screen with one line.
         if self.last.as_ref() == Some(&seen) && !matches!(kind, "fetched" | "sent") {
             return None;
         }
@@ -65,27 +65,27 @@ impl Watch {
         Some(seen)
     }
 
-    /// What to say when nothing has come for a while.
-    pub fn reminder(&self, client: &Client, values: &GuideValues) -> String {
+    /// The line for a minute in which nothing has happened.
+    pub(crate) fn reminder(&self, client: &Client, values: &GuideValues) -> String {
         let value = |name| client.value(values, name).unwrap_or_default();
         let mut ways = Vec::new();
-        if self.fetch_missing {
-            ways.push(format!("for incoming mail {} and port {}", value("pop3_host"), value("pop3_port")));
+        if self.awaits_fetch {
+            ways.push(format!("{} and port {} for incoming mail", value("pop3_host"), value("pop3_port")));
         }
-        if self.send_missing {
-            ways.push(format!("for outgoing mail {} and port {}", value("smtp_host"), value("smtp_port")));
+        if self.awaits_send {
+            ways.push(format!("{} and port {} for outgoing mail", value("smtp_host"), value("smtp_port")));
         }
-        format!("nothing has come for a minute: {}; the program must have {}", self.wanted(), ways.join(", "))
+        format!("nothing has happened for a minute: {}; your program needs {}", self.wanted(), ways.join(", and "))
     }
 
-    /// Whether everything the account can do has been seen.
-    pub fn is_done(&self) -> bool {
-        !self.fetch_missing && !self.send_missing
+    /// Whether mail has been fetched and sent, as far as the account can.
+    pub(crate) fn is_done(&self) -> bool {
+        !self.awaits_fetch && !self.awaits_send
     }
 
-    /// What is still to be done, for the reader.
-    pub fn wanted(&self) -> &'static str {
-        match (self.fetch_missing, self.send_missing) {
+    /// What the reader has to do next.
+    pub(crate) fn wanted(&self) -> &'static str {
+        match (self.awaits_fetch, self.awaits_send) {
             (true, true) => "fetch your mail, and send a message to yourself",
             (true, false) => "fetch your mail",
             (false, true) => "send a message to yourself",
@@ -94,11 +94,11 @@ impl Watch {
     }
 }
 
-/// What will keep the mail program from connecting, as far as the running ostler's status tells: one sentence each.
-pub fn obstacles(status: &Value, settings: &Settings, account: &Account) -> Vec<String> {
+/// What keeps the mail program from connecting, by the status of the running ostler: one sentence each.
+pub(crate) fn obstacles(status: &Value, settings: &Settings, account: &Account) -> Vec<String> {
     let mut lines = Vec::new();
     if status["paused"] == true {
-        lines.push("ostler is paused and turns programs away: run ostler resume".into());
+        lines.push("ostler is paused and refuses every program: run ostler resume".into());
     }
     for protocol in [Protocol::Pop3, Protocol::Smtp] {
         let Some(door) = settings.door_for(protocol, account) else { continue };
@@ -107,12 +107,12 @@ pub fn obstacles(status: &Value, settings: &Settings, account: &Account) -> Vec<
         let mut same = doors.filter(|d| d["protocol"] == protocol.name() && d["address"] == address.as_str());
         match same.next().and_then(|d| d["state"].as_str()) {
             Some("open") => {}
-            Some(state) => lines.push(format!("nobody can connect to {address}: {state}")),
-            // Port 0 has another number by now.
+            Some(state) => lines.push(format!("no program can connect to {address}: {state}")),
+            // The door has a port that the system chose, so its address differs.
             None if door.address.port() == 0 => {}
-            None => lines.push(format!(
-                "the running ostler has no door on {address} yet: wait a moment, or end it and start it again"
-            )),
+            None => {
+                lines.push(format!("the running ostler has no door on {address} yet: wait a moment, or restart it"))
+            }
         }
     }
     lines
@@ -153,8 +153,8 @@ mod tests {
         watch.see(&entry("fetched", Some("home"), "0 messages fetched"));
         assert_eq!(
             watch.reminder(crate::guide::find("oe").unwrap(), &values(&settings)),
-            "nothing has come for a minute: send a message to yourself; the program must have for outgoing mail 127.0.0.1 and \
-             port 12025"
+            "nothing has happened for a minute: send a message to yourself; your program needs 127.0.0.1 and port 12025 for \
+             outgoing mail"
         );
     }
 

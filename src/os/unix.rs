@@ -78,7 +78,7 @@ fn open_flags(flags: OFlags) -> OpenOptions {
 pub(crate) struct Acceptor(UnixListener);
 
 impl Acceptor {
-    /// Opens the socket; one that was left there is replaced, so the caller has to hold the lock.
+    /// Opens the socket and replaces one that an earlier process left. Only the holder of the lock may call this.
     pub(crate) fn open(folder: &Path, name: &str) -> io::Result<Self> {
         let path = socket_path(folder, name);
         remove_socket(&path)?;
@@ -98,7 +98,7 @@ impl Acceptor {
     }
 }
 
-/// Connects to the socket. `None`: nobody listens.
+/// Connects to the socket. `None`: no process listens.
 pub(crate) fn connect(folder: &Path, name: &str) -> io::Result<Option<BlockingStream>> {
     match BlockingStream::connect(socket_path(folder, name)) {
         Ok(stream) => Ok(Some(stream)),

@@ -1,9 +1,9 @@
-//! Finding the servers of an address that no preset knows: what is asked, in which order, and who vouches for the answer
-//! (RFC 6186, RFC 8314, Mozilla's autoconfig as in draft-ietf-mailmaint-autoconfig).
+//! Finds the servers of a domain that no preset knows: which sources are asked, in which order, and who vouches for the
+//! answer (RFC 6186, RFC 8314, Mozilla's autoconfig as in draft-ietf-mailmaint-autoconfig).
 //!
-//! One method a step, so that whoever calls can name the step on the screen, ask the user in between, and stop at the
-//! first that gives enough. Dropping the future ends a step. Nobody signs in here, nothing goes over http, and of the
-//! address only the domain leaves the computer.
+//! Each source has a method, so that the caller can show which one is being asked, ask the user in between, and stop as
+//! soon as there are enough servers. Dropping the future ends a step. No step signs in or uses plain http, and only the
+//! domain of the address leaves the computer.
 //!
 //! Not here: presets, what the user is asked, and trying a password.
 
@@ -28,45 +28,45 @@ use ostler_mail::failure::Failure;
 pub use names::{Names, NamesTrouble, Srv};
 pub use probe::Probed;
 
-/// Where a database of mail providers answers for those who have no file of their own: Thunderbird's, run by Mozilla.
-/// Asked only when the user has agreed, for it learns the domain.
+/// The host of Thunderbird's database of mail providers, run by Mozilla, for domains without an autoconfig file of
+/// their own. Asked only if the user agrees, because it learns the domain.
 pub const ISPDB_HOST: &str = "autoconfig.thunderbird.net";
 
-/// A mail domain in the form the DNS knows: lower case, ASCII (other scripts as punycode), at least two labels, no dot at
-/// the end, never an IP address.
+/// A mail domain in the form of the DNS: lower case, ASCII (other scripts as punycode), at least two labels, no
+/// trailing dot, never an IP address.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Domain(String);
 
-/// Why a text is no mail domain.
+/// Why a text is not a mail domain.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotADomain {
-    /// No `@`, or nothing on one of its sides.
-    #[error("a mail address has a name, an @ and a domain, as in ann@example.net; check what was typed")]
+    /// There is no `@`, or nothing on one side of it.
+    #[error("a mail address has a name, an @ and a domain, as in ann@example.net; check what you typed")]
     NoAddress,
-    /// What is behind the `@` cannot be a domain.
-    #[error("what is behind the @ is no domain: {0}; check what was typed")]
+    /// What follows the `@` cannot be a domain.
+    #[error("what follows the @ is not a domain: {0}; check what you typed")]
     BadDomain(String),
 }
 
 impl Domain {
-    /// Takes a domain as people write it, in any script.
+    /// Parses a domain as people write it, in any script.
     pub fn parse(text: &str) -> Result<Self, NotADomain> {
         let trimmed = text.trim();
         let bad = || NotADomain::BadDomain(ostler_mail::wire::printable(trimmed.as_bytes()));
         let trimmed = trimmed.strip_suffix('.').unwrap_or(trimmed);
-        // Refuses what no host name may hold (STD 3) and what is longer than the DNS takes.
+        // Refuses characters that host names cannot have (STD 3), and names too long for the DNS.
         let ascii = Uts46::new()
             .to_ascii(trimmed.as_bytes(), AsciiDenyList::STD3, Hyphens::CheckFirstLast, DnsLength::Verify)
             .map_err(|_| bad())?;
         let Some((_, last)) = ascii.rsplit_once('.') else { return Err(bad()) };
-        // "10.0.0.1" and its kin; no top level domain is a number.
+        // "10.0.0.1" and the like; no top-level domain is a number.
         if last.bytes().all(|b| b.is_ascii_digit()) || ascii.parse::<IpAddr>().is_ok() {
             return Err(bad());
         }
         Ok(Self(ascii.into_owned()))
     }
 
-    /// The domain of a mail address.
+    /// Parses the domain of a mail address.
     pub fn of_address(address: &str) -> Result<Self, NotADomain> {
         match address.trim().rsplit_once('@') {
             Some((local, domain)) if !local.is_empty() && !domain.is_empty() => Self::parse(domain),
@@ -74,12 +74,12 @@ impl Domain {
         }
     }
 
-    /// The domain, lower case ASCII.
+    /// The domain in lower-case ASCII.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether a host is this domain or lies below it; letter case and a dot at the end aside.
+    /// Whether a host is this domain or below it, in any letter case, with or without a trailing dot.
     pub fn contains(&self, host: &str) -> bool {
         let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
         host == self.0 || host.strip_suffix(&self.0).is_some_and(|rest| rest.ends_with('.'))
@@ -92,7 +92,7 @@ impl fmt::Display for Domain {
     }
 }
 
-/// Who said so. In the order in which they are asked.
+/// A source of servers, in the order in which they are asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Source {
     /// `https://autoconfig.D/mail/config-v1.1.xml`.
@@ -103,22 +103,22 @@ pub enum Source {
     Ispdb,
     /// SRV records.
     Srv,
-    /// The servers themselves, under the usual names.
+    /// The servers themselves, by the usual names.
     Probe,
 }
 
 impl Source {
-    /// All of them, in the order in which they are asked.
+    /// All sources, in the order in which they are asked.
     pub const ALL: [Self; 5] = [Self::Autoconfig, Self::WellKnown, Self::Ispdb, Self::Srv, Self::Probe];
 
-    /// What is being asked, for the screen: `asking autoconfig.example.net for its mail settings`.
+    /// The step in words: `asking autoconfig.example.net for its mail settings`.
     pub fn asking(self, domain: &Domain) -> String {
         match self {
             Self::Autoconfig => format!("asking autoconfig.{domain} for its mail settings"),
             Self::WellKnown => format!("asking {domain} for its mail settings"),
             Self::Ispdb => format!("asking Thunderbird's public list of mail servers ({ISPDB_HOST}) about {domain}"),
-            Self::Srv => format!("looking in the name service for the mail servers of {domain}"),
-            Self::Probe => format!("trying the usual names and ports of mail servers at {domain}"),
+            Self::Srv => format!("looking up the mail servers of {domain} in the DNS"),
+            Self::Probe => format!("trying the usual names and ports for mail servers of {domain}"),
         }
     }
 }
@@ -126,18 +126,18 @@ impl Source {
 /// Who vouches that an endpoint belongs to the domain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Vouched {
-    /// A verified certificate: of the domain (or a name below it), or of Mozilla's database.
+    /// A verified certificate, either of the domain or a name below it, or of Mozilla's database.
     Certificate,
     /// Only the name service, whose answers can be forged on the way.
     PlainDns {
-        /// The host is not inside the domain, so its certificate proves nothing: the user has to be asked before a
-        /// password goes there (RFC 6186, section 6).
+        /// The host is not in the domain, so its certificate proves nothing about it. The user has to confirm the host
+        /// before a password goes there (RFC 6186, section 6).
         outside: bool,
     },
 }
 
 impl Vouched {
-    /// Whether the user has to say yes to the host's name first.
+    /// Whether the user has to confirm the host's name first.
     pub fn needs_yes(self) -> bool {
         self == Self::PlainDns { outside: true }
     }
@@ -148,31 +148,31 @@ impl Vouched {
 pub struct Offer {
     /// The server.
     pub endpoint: Endpoint,
-    /// Who says that it is the right one.
+    /// Who says that it belongs to the domain.
     pub vouched: Vouched,
 }
 
-/// Something the provider wants its users to read or to switch on. Texts are cleaned of control characters.
+/// Something that the provider wants its users to read or switch on. Texts have no control characters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hint {
-    /// Something has to be done first, as against mere documentation.
+    /// Whether the user has to do it first; otherwise it is only documentation.
     pub must: bool,
-    /// What it says, in English where it has that; may be empty.
+    /// The text, in English if there is an English one; may be empty.
     pub text: String,
-    /// Where it says more; `http` or `https`, printable ASCII.
+    /// A page with more: `http` or `https`, printable ASCII.
     pub url: Option<String>,
 }
 
-/// What a step has found; at least one offer.
+/// What a source has answered; at least one offer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
-    /// Who said so.
+    /// The source.
     pub by: Source,
-    /// In the order of preference, incoming and outgoing mixed.
+    /// The offers in order of preference, incoming and outgoing mixed.
     pub offers: Vec<Offer>,
     /// The provider's name for itself.
     pub title: Option<String>,
-    /// What it wants read or switched on.
+    /// What the provider wants its users to know.
     pub hints: Vec<Hint>,
 }
 
@@ -193,17 +193,16 @@ impl Found {
     }
 }
 
-/// Why a step has found nothing. Each reads on in `nothing there`, `could not be asked: ..`; the next step is the next
-/// source, so none tells the user to do anything.
+/// Why a source gave no server. The next source is asked then, so no text tells the user to do anything.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Missing {
-    /// It was asked and has nothing about this domain.
-    #[error("nothing there")]
+    /// It knows nothing about this domain.
+    #[error("nothing found")]
     Nothing,
-    /// It answered, but not with anything that can be used.
-    #[error("nothing that can be used: {0}")]
+    /// Its answer cannot be used.
+    #[error("nothing usable: {0}")]
     Unusable(String),
-    /// It could not be asked, or not in a way that can be trusted.
+    /// It could not be reached, or not in a trustworthy way.
     #[error("could not be asked: {0}")]
     NotAsked(String),
 }
@@ -217,18 +216,18 @@ pub struct Finder {
 }
 
 impl Finder {
-    /// For a domain. `trust` may add an authority of the user's own; it counts for the web servers too.
+    /// A finder for this domain. `trust` may add a certificate authority of the user's, for web servers too.
     pub fn new(domain: Domain, names: Names, trust: Trust) -> Self {
         Self { domain, names, trust, dialer: Arc::default() }
     }
 
-    /// Whose servers are looked for.
+    /// The domain whose servers are looked for.
     pub fn domain(&self) -> &Domain {
         &self.domain
     }
 
-    /// One step, by its name; `wanted` is for the probe alone. [`Source::Ispdb`] needs the user's consent, and
-    /// [`mx`](Self::mx), which finds no server, comes between [`Source::Srv`] and [`Source::Probe`].
+    /// Asks one source; `wanted` is for the probe alone. [`Source::Ispdb`] needs the user's consent. Between
+    /// [`Source::Srv`] and [`Source::Probe`] callers look at [`mx`](Self::mx), which may lead to a preset.
     pub async fn ask(&self, source: Source, wanted: &[Protocol]) -> Result<Found, Missing> {
         match source {
             Source::Autoconfig => self.autoconfig().await,
@@ -251,7 +250,7 @@ impl Finder {
         self.file(Source::WellKnown, &url).await
     }
 
-    /// Asks Mozilla's database. It learns the domain, so the user has to have agreed.
+    /// Asks Mozilla's database, which then learns the domain: the user must have agreed.
     pub async fn ispdb(&self) -> Result<Found, Missing> {
         let url = format!("https://{ISPDB_HOST}/v1.1/{}", self.domain);
         self.file(Source::Ispdb, &url).await
@@ -262,8 +261,8 @@ impl Finder {
         srv::find(&self.names, &self.domain).await
     }
 
-    /// The hosts that take mail for the domain, the first choice first. Good only to pick a preset by: they are where mail
-    /// comes in, not where users fetch it, and only the name service vouches for them.
+    /// The hosts that receive mail for the domain, in order of preference. They only serve to find a preset: users do
+    /// not fetch mail there, and only the name service vouches for them.
     pub async fn mx(&self) -> Result<Vec<String>, Missing> {
         match self.names.mx(self.domain.as_str()).await {
             Ok(hosts) => Ok(hosts),
@@ -272,13 +271,13 @@ impl Finder {
         }
     }
 
-    /// Tries the usual names and ports for these protocols (POP3 and SMTP; IMAP is not tried), encrypted ones only. Takes
-    /// some twenty connections, and half a minute at the most.
+    /// Tries the usual names and ports for these protocols, with encryption only; IMAP is not tried. Makes up to twenty
+    /// connections, and takes half a minute at most.
     pub async fn probe(&self, wanted: &[Protocol]) -> Result<Found, Missing> {
         probe::probe_usual_names(&self.dialer, &self.domain, &self.trust, wanted).await
     }
 
-    /// Whether one endpoint answers: name, TCP, TLS, greeting, what it offers, and goodbye. Nobody signs in.
+    /// Tries one endpoint without signing in: name, TCP, TLS, greeting, and what it offers.
     pub async fn endpoint(&self, endpoint: &Endpoint) -> Result<Probed, Failure> {
         probe::probe_endpoint(&self.dialer, endpoint, &self.trust).await
     }
@@ -291,7 +290,7 @@ impl Finder {
     }
 }
 
-/// As [`Finder::endpoint`], for an endpoint that came from elsewhere: a preset of low confidence, an imported file.
+/// As [`Finder::endpoint`], for an endpoint from another source, such as an imported file.
 pub async fn try_endpoint(endpoint: &Endpoint, trust: &Trust) -> Result<Probed, Failure> {
     probe::probe_endpoint(&Dialer::default(), endpoint, trust).await
 }

@@ -1,5 +1,6 @@
-//! From an address to its servers: what ostler knows itself, then the look-ups, one by one and each named while it runs,
-//! until there is enough. Only the domain is told to anybody, and to strangers only after a yes.
+//! Finds the servers for an address: first from ostler's own presets, then by one look-up after the other, each shown
+//! while it runs, until there is a server for fetching and one for sending. Only the domain is sent to anyone, and to
+//! third parties only if the user agrees.
 
 use std::sync::Arc;
 
@@ -9,29 +10,29 @@ use crate::setup::discover::{Domain, Finder, Found, Hint, ISPDB_HOST, Missing, N
 use ostler_mail::account::endpoint::{Endpoint, Way};
 use ostler_mail::account::{Protocol, Trust};
 
-/// What was found out about an address.
+/// What was found for an address.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Finding {
-    /// The provider's name.
-    pub title: Option<String>,
-    /// The preset.
-    pub provider: Option<String>,
+pub(crate) struct Finding {
+    /// The provider's name, for people.
+    pub(crate) title: Option<String>,
+    /// The id of its preset.
+    pub(crate) provider: Option<String>,
     /// POP3 servers, best first.
-    pub incoming: Vec<Endpoint>,
+    pub(crate) incoming: Vec<Endpoint>,
     /// SMTP servers, best first.
-    pub outgoing: Vec<Endpoint>,
-    /// The IMAP server, kept for later.
-    pub imap: Option<Endpoint>,
-    /// Mail has to be fetched before it can be sent.
-    pub gate: bool,
-    /// What a person has to know or do first, a sentence each.
-    pub hints: Vec<String>,
-    /// The provider wants a password made for mail programs; where that is done.
-    pub app_password: Option<String>,
-    /// There is no server for sending on purpose.
-    pub sends_elsewhere: bool,
-    /// There is no POP3, and nothing will change that.
-    pub never_fetches: bool,
+    pub(crate) outgoing: Vec<Endpoint>,
+    /// The IMAP server, saved for a later version.
+    pub(crate) imap: Option<Endpoint>,
+    /// Whether mail has to be fetched before it can be sent.
+    pub(crate) gate: bool,
+    /// What the user has to know or do first, a sentence each.
+    pub(crate) hints: Vec<String>,
+    /// Where the user makes an app password, if the provider wants one.
+    pub(crate) app_password: Option<String>,
+    /// Whether the provider has no server for sending, by design.
+    pub(crate) sends_elsewhere: bool,
+    /// Whether the provider has no POP3.
+    pub(crate) never_fetches: bool,
 }
 
 impl Finding {
@@ -39,12 +40,12 @@ impl Finding {
         !self.incoming.is_empty() && !self.outgoing.is_empty()
     }
 
-    /// Whether there is nothing to go on with.
-    pub fn is_empty(&self) -> bool {
+    /// Whether no server was found.
+    pub(crate) fn is_empty(&self) -> bool {
         self.incoming.is_empty() && self.outgoing.is_empty()
     }
 
-    /// Takes from a later source what is still missing.
+    /// Takes what is still missing from a later source.
     fn add(&mut self, more: Self) {
         if self.is_empty() {
             self.title = more.title;
@@ -67,13 +68,13 @@ impl Finding {
     }
 }
 
-/// Why there is nothing to try. Each says what to do.
+/// Why there is no server to try. Each text says what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NotFound {
-    /// The address is none.
+pub(crate) enum NotFound {
+    /// The address is not a mail address.
     #[error(transparent)]
     Address(#[from] NotADomain),
-    /// No mail program can use the provider.
+    /// The provider does not let mail programs in.
     #[error("{title} cannot be used by a mail program: {why}")]
     Closed {
         /// The provider.
@@ -81,16 +82,16 @@ pub enum NotFound {
         /// Why.
         why: String,
     },
-    /// It takes nothing but OAuth2.
+    /// The provider accepts OAuth2 only.
     #[error(
-        "{title} lets mail programs in only by a sign-in in the web browser (OAuth2), which this version of ostler does not \
-         have. Mail can be forwarded from there to a mailbox with a password, and that one set up here"
+        "{title} lets mail programs in only with a sign-in in the web browser (OAuth2), which this version of ostler does not \
+         support. You can forward its mail to a mailbox that has a password, and set up that one here"
     )]
     OnlyOAuth2 {
         /// The provider.
         title: String,
     },
-    /// What is known may be right, but none of it answers.
+    /// ostler knows some servers without certainty, and none of them answers.
     #[error(
         "none of the servers that {title} probably has answers. Is this computer online? If it is, ask {title} for its \
          servers and name them with --pop3 and --smtp"
@@ -99,10 +100,10 @@ pub enum NotFound {
         /// The provider.
         title: String,
     },
-    /// Nothing was found.
+    /// No source named a server.
     #[error(
-        "no mail servers were found for {domain}. Ask your provider for its servers, or look into the old mail program's \
-         settings, and name them: `ostler add ADDRESS --pop3 tls://HOST --smtp starttls://HOST`"
+        "no mail servers were found for {domain}. Ask your provider for its servers, or look in the settings of your old mail \
+         program, and name them: `ostler add ADDRESS --pop3 tls://HOST --smtp starttls://HOST`"
     )]
     Nothing {
         /// The domain.
@@ -111,7 +112,7 @@ pub enum NotFound {
 }
 
 /// Looks for the servers of one address.
-pub struct Search<'a, T> {
+pub(crate) struct Search<'a, T> {
     presets: &'a Presets,
     domain: Domain,
     finder: Finder,
@@ -119,29 +120,29 @@ pub struct Search<'a, T> {
 }
 
 impl<'a, T: SetupUi> Search<'a, T> {
-    /// For an address; its certificates may also be vouched for by `trust`.
-    pub fn new(address: &str, presets: &'a Presets, trust: Trust, ui: &'a mut T) -> Result<Self, NotFound> {
+    /// A search for this address; `trust` may add certificates to those of the system.
+    pub(crate) fn new(address: &str, presets: &'a Presets, trust: Trust, ui: &'a mut T) -> Result<Self, NotFound> {
         let domain = Domain::of_address(address)?;
         let finder = Finder::new(domain.clone(), Names::system(), trust);
         Ok(Self { presets, domain, finder, ui })
     }
 
-    /// What a preset says. One that is not certain is tried before it is believed.
-    pub async fn preset(&mut self, preset: &Arc<Preset>) -> Result<Finding, NotFound> {
+    /// The servers of a preset. If the preset is not certain, only those that answer.
+    pub(crate) async fn preset(&mut self, preset: &Arc<Preset>) -> Result<Finding, NotFound> {
         if let Some(why) = &preset.closed {
             return Err(NotFound::Closed { title: preset.title.clone(), why: why.clone() });
         }
-        let mut finding = of_preset(preset, self.domain.as_str())?;
+        let mut finding = finding_of_preset(preset, self.domain.as_str())?;
         if preset.confidence == Confidence::Low {
-            self.ui.say(&format!("What ostler knows about {} is not certain; trying its servers:", preset.title));
-            finding.incoming = self.answering(std::mem::take(&mut finding.incoming)).await;
-            finding.outgoing = self.answering(std::mem::take(&mut finding.outgoing)).await;
+            self.ui.say(&format!("ostler is not certain about the servers of {}; trying them:", preset.title));
+            finding.incoming = self.keep_answering(std::mem::take(&mut finding.incoming)).await;
+            finding.outgoing = self.keep_answering(std::mem::take(&mut finding.outgoing)).await;
         }
         Ok(finding)
     }
 
-    /// Those that answer as they should, in order.
-    async fn answering(&mut self, endpoints: Vec<Endpoint>) -> Vec<Endpoint> {
+    /// The endpoints that answer as they should, in order.
+    async fn keep_answering(&mut self, endpoints: Vec<Endpoint>) -> Vec<Endpoint> {
         let mut good = Vec::new();
         for endpoint in endpoints {
             match self.finder.endpoint(&endpoint).await {
@@ -155,11 +156,11 @@ impl<'a, T: SetupUi> Search<'a, T> {
         good
     }
 
-    /// Everything there is to ask, in order, until there is enough.
-    pub async fn run(&mut self) -> Result<Finding, NotFound> {
+    /// Asks all sources in order, until there are servers for fetching and sending.
+    pub(crate) async fn run(&mut self) -> Result<Finding, NotFound> {
         let mut finding = Finding::default();
         let mut only_oauth2 = None;
-        let mut names_answer = true;
+        let mut has_name_service = true;
         let preset = self.presets.by_domain(self.domain.as_str()).cloned();
         if let Some(preset) = &preset {
             let known = self.preset(preset).await?;
@@ -173,8 +174,8 @@ impl<'a, T: SetupUi> Search<'a, T> {
                 continue;
             }
             if source == Source::Probe
-                && names_answer
-                && let Some(known) = self.by_exchanger().await?
+                && has_name_service
+                && let Some(known) = self.find_by_exchanger().await?
             {
                 finding.add(known);
                 if finding.is_enough() {
@@ -183,13 +184,13 @@ impl<'a, T: SetupUi> Search<'a, T> {
             }
             self.ui.say(&format!("{} ...", capitalised(&source.asking(&self.domain))));
             match self.ask(source, &finding).await {
-                Ok(found) => match self.taken(found).await {
+                Ok(found) => match self.accept(found).await {
                     Some(more) => finding.add(more),
                     None => only_oauth2 = only_oauth2.or_else(|| Some(self.domain.to_string())),
                 },
                 Err(missing) => {
-                    // The same silence twice over takes as long again.
-                    names_answer &= !(source == Source::Srv && matches!(missing, Missing::NotAsked(_)));
+                    // If the name service did not answer for SRV, asking it for MX would only wait as long again.
+                    has_name_service &= !(source == Source::Srv && matches!(missing, Missing::NotAsked(_)));
                     self.ui.say(&format!("  {missing}"));
                 }
             }
@@ -203,7 +204,7 @@ impl<'a, T: SetupUi> Search<'a, T> {
             (true, None, Some(preset)) => {
                 let title = preset.title.clone();
                 if self.ui.confirm(&Question::UseUncertain { title: title.clone() }).await {
-                    return of_preset(&preset, self.domain.as_str());
+                    return finding_of_preset(&preset, self.domain.as_str());
                 }
                 Err(NotFound::NoneAnswers { title })
             }
@@ -223,9 +224,9 @@ impl<'a, T: SetupUi> Search<'a, T> {
         self.finder.ask(source, &wanted).await
     }
 
-    /// What a found document comes to; `None`: it has only servers this version cannot sign in at. Hosts that only the name
-    /// service vouches for are taken with the person's yes.
-    async fn taken(&mut self, found: Found) -> Option<Finding> {
+    /// What can be used of a source's answer; `None` if it has only servers where this version cannot sign in. Hosts
+    /// that only the name service vouches for need the user's consent.
+    async fn accept(&mut self, found: Found) -> Option<Finding> {
         let mut hosts: Vec<String> = Vec::new();
         for offer in found.offers.iter().filter(|offer| offer.vouched.needs_yes()) {
             if !hosts.contains(&offer.endpoint.host) {
@@ -249,12 +250,12 @@ impl<'a, T: SetupUi> Search<'a, T> {
             self.ui.say(&format!("  {}: {}", endpoint.protocol.name().to_uppercase(), endpoint.describe()));
         }
         let hints = found.hints.iter().filter(|hint| hint.must).map(hint_text).collect();
-        Some(of_endpoints(found.title, usable, hints))
+        Some(finding_of_endpoints(found.title, usable, hints))
     }
 
-    /// The preset of the company that takes the domain's mail.
-    async fn by_exchanger(&mut self) -> Result<Option<Finding>, NotFound> {
-        self.ui.say(&format!("Looking which company takes mail for {} ...", self.domain));
+    /// The servers of the company whose mail exchangers receive the domain's mail.
+    async fn find_by_exchanger(&mut self) -> Result<Option<Finding>, NotFound> {
+        self.ui.say(&format!("Looking up which company receives mail for {} ...", self.domain));
         let hosts = match self.finder.mx().await {
             Ok(hosts) => hosts,
             Err(missing) => {
@@ -263,7 +264,7 @@ impl<'a, T: SetupUi> Search<'a, T> {
             }
         };
         let Some(preset) = hosts.iter().find_map(|host| self.presets.by_mx(host)).cloned() else {
-            self.ui.say("  none that ostler knows");
+            self.ui.say("  no company that ostler knows");
             return Ok(None);
         };
         self.ui.say(&format!("  {}", preset.title));
@@ -276,8 +277,8 @@ impl<'a, T: SetupUi> Search<'a, T> {
     }
 }
 
-/// What a preset says about a domain.
-fn of_preset(preset: &Preset, domain: &str) -> Result<Finding, NotFound> {
+/// The servers and hints of a preset for this domain.
+fn finding_of_preset(preset: &Preset, domain: &str) -> Result<Finding, NotFound> {
     let all: Vec<Endpoint> = [Protocol::Pop3, Protocol::Smtp, Protocol::Imap]
         .into_iter()
         .flat_map(|protocol| preset.endpoints(protocol, domain))
@@ -290,11 +291,11 @@ fn of_preset(preset: &Preset, domain: &str) -> Result<Finding, NotFound> {
     hints.extend(preset.enable.clone());
     hints.extend(preset.note.clone());
     if preset.pop == Pop::No && preset.note.is_none() {
-        hints.push(format!("{} has no POP3, so its mail cannot be fetched by this version of ostler.", preset.title));
+        hints.push(format!("{} has no POP3, so this version of ostler cannot fetch its mail.", preset.title));
     }
     let wants_app_password = preset.ways.first() == Some(&Way::AppPassword);
     let where_to = || preset.app_password.clone().unwrap_or_else(|| "on its web pages, under security".into());
-    let mut finding = of_endpoints(Some(preset.title.clone()), usable, hints);
+    let mut finding = finding_of_endpoints(Some(preset.title.clone()), usable, hints);
     finding.provider = Some(preset.id.clone());
     finding.app_password = wants_app_password.then(where_to);
     finding.sends_elsewhere = preset.sends_elsewhere;
@@ -302,7 +303,7 @@ fn of_preset(preset: &Preset, domain: &str) -> Result<Finding, NotFound> {
     Ok(finding)
 }
 
-fn of_endpoints(title: Option<String>, endpoints: Vec<Endpoint>, hints: Vec<String>) -> Finding {
+fn finding_of_endpoints(title: Option<String>, endpoints: Vec<Endpoint>, hints: Vec<String>) -> Finding {
     let of = |protocol: Protocol| endpoints.iter().filter(move |e| e.protocol == protocol).cloned();
     let outgoing: Vec<Endpoint> = of(Protocol::Smtp).collect();
     let gate = outgoing.first().is_some_and(|e| e.ways.first() == Some(&Way::PopBeforeSmtp));

@@ -1,8 +1,8 @@
-//! Accounts out of the settings of other programs: which program a file is of is seen from what is in it. What comes out is
-//! where to find the mail and under which name, and a sentence for everything that was taken and everything that was not.
+//! Imports accounts from the settings of other programs; the contents of a file tell which program it is from. The
+//! result is the servers and user names, and a sentence for everything that was taken and everything that was not.
+//! Passwords, tokens and keys are never taken.
 //!
-//! Not here: asking, trying and keeping (`cli/add`, `setup.rs`). Passwords, tokens and keys are never read, whatever the
-//! file holds.
+//! Not here: asking the user, trying and saving the accounts (`cli/add`, `setup.rs`).
 
 mod emailproxy;
 mod eudora;
@@ -20,18 +20,18 @@ use crate::config::presets::Presets;
 use ostler_mail::account::Protocol;
 use ostler_mail::account::endpoint::Endpoint;
 
-pub use resolve::{companies, company};
+pub(crate) use resolve::{companies, company};
 
-/// The longest file that is read; a Thunderbird `prefs.js` of many years has some hundred kilobytes.
-pub const MAX_FILE_OCTETS: usize = 1 << 20;
-/// The most accounts taken of one file.
+/// The longest file that is read; a Thunderbird `prefs.js` after many years has some hundred kilobytes.
+const MAX_FILE_OCTETS: usize = 1 << 20;
+/// Accounts taken from one file.
 const MAX_ACCOUNTS: usize = 64;
-/// The most sentences of a kind; what is behind that nobody reads.
+/// Sentences of one kind; the rest is only counted.
 const MAX_SENTENCES: usize = 100;
-/// The most letters shown of anything in the file.
+/// The longest text from the file that is shown.
 const MAX_SHOWN_CHARS: usize = 80;
 
-/// What a file is of.
+/// Which program a file is from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// `stunnel.conf`.
@@ -64,12 +64,12 @@ impl fmt::Display for Kind {
     }
 }
 
-/// What was read.
+/// What was imported.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Imported {
-    /// What the file is of.
+    /// Which program the file is from.
     pub kind: Kind,
-    /// The accounts, in the order of the file; there may be none.
+    /// The accounts, in the order of the file; may be empty.
     pub accounts: Vec<ImportedAccount>,
     /// What was taken, a sentence each.
     pub taken: Vec<String>,
@@ -77,68 +77,64 @@ pub struct Imported {
     pub not_taken: Vec<String>,
 }
 
-/// One account, as far as the file has it.
+/// One account, as far as the file describes it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ImportedAccount {
-    /// Where in the file it is, for a person.
+    /// Its place in the file, for a person.
     pub place: String,
-    /// Its address; none in files that only know servers.
+    /// Its address; `None` in files that only have servers.
     pub address: Option<String>,
-    /// What the old program calls it.
+    /// Its name in the old program.
     pub name: Option<String>,
-    /// The preset that has its servers of today; a side that is empty below is that preset's.
+    /// The preset of its provider, if known. Servers missing below are taken from that preset.
     pub provider: Option<String>,
-    /// POP3 servers, best first; none without TLS.
+    /// POP3 servers, best first; all with encryption.
     pub incoming: Vec<Endpoint>,
-    /// SMTP servers, best first; none without TLS.
+    /// SMTP servers, best first; all with encryption.
     pub outgoing: Vec<Endpoint>,
     /// The IMAP server.
     pub imap: Option<Endpoint>,
-    /// The user name, where it is not made from the address.
+    /// The user name, if it is not made from the address.
     pub username: Option<String>,
-    /// The user name for sending, if it is that of another mailbox or company.
+    /// The user name for sending, if it differs.
     pub smtp_username: Option<String>,
     /// The old program was set to fetch mail before it sends.
     pub gate: bool,
-    /// The companies its servers are with, as [`company`] tells.
+    /// The companies that run its servers, as told by [`company`].
     pub companies: Vec<String>,
 }
 
-/// Why nothing was read.
+/// Why nothing was imported.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
-    /// It cannot be opened or read.
+    /// The file cannot be opened or read.
     #[error("{} cannot be read; is the name right, and the file on this computer?", file.display())]
     Unreadable {
         /// The file.
         file: PathBuf,
-        /// Why.
+        /// The reason.
         source: std::io::Error,
     },
-    /// It is no settings file.
+    /// The file is too long for a settings file.
     #[error(
         "the file is longer than 1 MiB, which no file of mail settings is; `ostler add --help` says which files can be read"
     )]
     TooLong,
-    /// Nothing is known of it.
+    /// The file is not from a known program.
     #[error(
-        "this file is none that ostler can read. It reads stunnel.conf, emailproxy.config, prefs.js (Thunderbird, Mozilla, \
+        "ostler cannot read this kind of file. It reads stunnel.conf, emailproxy.config, prefs.js (Thunderbird, Mozilla, \
          Netscape), eudora.ini, .oeaccount (Windows Mail), .iaf (Outlook Express: Tools, Accounts, Export) and .reg (Registry \
          Editor: go to HKEY_CURRENT_USER\\Software\\Microsoft\\Internet Account Manager\\Accounts, then File, Export). If you \
          have none of these, `ostler add ADDRESS` finds the servers of most providers by itself"
     )]
     Unknown,
-    /// It is one of these, but damaged.
-    #[error("this looks like {0}, but it is damaged and cannot be read; export or copy it once more")]
+    /// The file is damaged.
+    #[error("this looks like {0}, but it is damaged; export or copy it again")]
     Damaged(Kind),
 }
 
-/// Reads a file.
-///
-/// # Errors
-///
-/// It cannot be read, is too long, or is of no known kind.
-pub fn read_file(file: &Path, presets: &Presets) -> Result<Imported, ImportError> {
+/// Reads a file of any known program.
+pub(crate) fn read_file(file: &Path, presets: &Presets) -> Result<Imported, ImportError> {
     let unreadable = |source| ImportError::Unreadable { file: file.to_owned(), source };
     let mut bytes = Vec::new();
     let opened = std::fs::File::open(file).map_err(unreadable)?;
@@ -146,11 +142,7 @@ pub fn read_file(file: &Path, presets: &Presets) -> Result<Imported, ImportError
     read(&bytes, presets)
 }
 
-/// Reads what a file holds.
-///
-/// # Errors
-///
-/// As [`read_file`].
+/// Reads the contents of a file of any known program.
 pub fn read(bytes: &[u8], presets: &Presets) -> Result<Imported, ImportError> {
     if bytes.len() > MAX_FILE_OCTETS {
         return Err(ImportError::TooLong);
@@ -172,20 +164,20 @@ pub fn read(bytes: &[u8], presets: &Presets) -> Result<Imported, ImportError> {
         (kind, drafts)
     };
     let drafts = drafts.map_err(ImportError::Damaged)?;
-    let drafts = if kind == Kind::Stunnel { resolve::by_company(drafts, presets) } else { drafts };
+    let drafts = if kind == Kind::Stunnel { resolve::group_by_company(drafts, presets) } else { drafts };
     let accounts =
         drafts.into_iter().filter_map(|draft| resolve::resolve(draft, presets, &mut report)).take(MAX_ACCOUNTS);
     let accounts = accounts.collect();
     Ok(Imported { kind, accounts, taken: report.taken.all(), not_taken: report.not_taken.all() })
 }
 
-/// The text of a file, its lines ended by LF: those of the old Mac OS end with CR alone.
+/// Decodes a text, with LF as line end: on the old Mac OS lines end with CR alone.
 fn unix_text(bytes: &[u8]) -> String {
     let text = decode_text(bytes);
     if text.contains('\n') { text } else { text.replace('\r', "\n") }
 }
 
-/// Old programs wrote what their system wrote: UTF-16 with a mark, UTF-8, or one octet a letter.
+/// Decodes a text in an encoding of its time: UTF-16 with a byte order mark, UTF-8, or Latin-1.
 fn decode_text(bytes: &[u8]) -> String {
     let wide = |bytes: &[u8], of: fn([u8; 2]) -> u16| {
         let units: Vec<u16> = bytes.chunks_exact(2).filter_map(|pair| <[u8; 2]>::try_from(pair).ok()).map(of).collect();
@@ -195,7 +187,7 @@ fn decode_text(bytes: &[u8]) -> String {
         [0xff, 0xfe, rest @ ..] => wide(rest, u16::from_le_bytes),
         [0xfe, 0xff, rest @ ..] => wide(rest, u16::from_be_bytes),
         [0xef, 0xbb, 0xbf, rest @ ..] => String::from_utf8_lossy(rest).into_owned(),
-        // Copied by something that dropped the mark.
+        // UTF-16 that has lost its byte order mark.
         [first, 0, second, 0, ..] if *first != 0 && *second != 0 => wide(bytes, u16::from_le_bytes),
         _ => match std::str::from_utf8(bytes) {
             Ok(text) => text.to_owned(),
@@ -215,18 +207,18 @@ fn recognise(text: &str) -> Option<Kind> {
     if text.lines().any(|line| line.trim_start().starts_with("user_pref(")) {
         return Some(Kind::Mozilla);
     }
-    let sections = ini::sections(text, ini::Indented::IsMoreOfIt);
+    let sections = ini::sections(text, ini::Indented::ContinuesValue);
     if sections.iter().any(emailproxy::is_section_of) {
         return Some(Kind::EmailProxy);
     }
-    let sections = ini::sections(text, ini::Indented::IsALine);
+    let sections = ini::sections(text, ini::Indented::IsOrdinary);
     if sections.iter().any(eudora::is_section_of) {
         return Some(Kind::Eudora);
     }
     sections.iter().any(stunnel::is_section_of).then_some(Kind::Stunnel)
 }
 
-/// What a file says about one account, before it is compared with what is known today.
+/// One account as the file has it, before the present servers are looked up.
 #[derive(Debug, Clone, Default)]
 struct Draft {
     place: String,
@@ -238,15 +230,15 @@ struct Draft {
     gate: bool,
 }
 
-/// A server as the old program uses it.
+/// A server as the old program is set to use it.
 #[derive(Debug, Clone)]
 struct Server {
     protocol: Protocol,
     host: String,
-    /// None: the usual one.
+    /// `None` for the usual port.
     port: Option<u16>,
     protection: Protection,
-    /// Where in the file it is.
+    /// Its place in the file, for a person.
     place: String,
 }
 
@@ -254,7 +246,7 @@ struct Server {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Protection {
     None,
-    /// It does, by one of the two; the port tells which is the likelier.
+    /// By TLS or STARTTLS; the port tells which is likelier.
     Either,
     Tls,
     StartTls,
@@ -263,16 +255,16 @@ enum Protection {
 /// How the old program signs in to send.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 enum SendsAs {
-    /// Not at all, or the file does not say.
+    /// It does not sign in, or the file does not say.
     #[default]
     Unknown,
-    /// With what it fetches with.
+    /// With the user name and password for fetching.
     Same,
-    /// Under this name.
+    /// With this user name.
     Own(String),
 }
 
-/// The sentences, no more than anybody reads.
+/// The sentences about what was taken and what was not.
 #[derive(Debug, Default)]
 struct Report {
     taken: Sentences,
@@ -315,7 +307,7 @@ impl Report {
     }
 }
 
-/// Something of the file, on one line of a terminal and not too long.
+/// A text from the file, shortened and made safe for one line of a terminal.
 fn shown(text: &str) -> String {
     let clean = |c: char| if c.is_control() || is_invisible(c) { '?' } else { c };
     let mut shown: String = text.trim().chars().take(MAX_SHOWN_CHARS).map(clean).collect();
@@ -325,24 +317,24 @@ fn shown(text: &str) -> String {
     shown
 }
 
-/// Marks that turn the direction of a line round, or that nobody sees.
+/// Whether the character is invisible or changes the direction of the text.
 fn is_invisible(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
-/// A mail address, if it is one.
+/// Parses a mail address, with or without a display name.
 fn address(text: &str) -> Option<String> {
     let text = text.trim();
     let text = text.rsplit_once('<').map_or(text, |(_, inner)| inner.trim_end_matches('>'));
     crate::config::value::address(text).ok()
 }
 
-/// A user name, if it can be one.
+/// Parses a user name.
 fn username(text: &str) -> Option<String> {
     crate::config::value::username(text.trim()).ok()
 }
 
-/// A port, if it can be one.
+/// Parses a port.
 fn port(text: &str) -> Option<u16> {
     text.trim().parse().ok().filter(|port| *port != 0)
 }

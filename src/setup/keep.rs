@@ -1,4 +1,4 @@
-//! Keeping an account: its passwords into the keyring, then the account into the settings file; both or neither.
+//! Saves an account: its passwords in the keyring, then the account in the settings file; both or neither.
 
 use std::path::{Path, PathBuf};
 
@@ -10,44 +10,34 @@ use ostler_mail::account::{Account, Settings};
 
 /// Why nothing was kept.
 #[derive(Debug, thiserror::Error)]
-pub enum KeepError {
-    /// There is one already.
-    #[error("there is an account {0} already; `ostler remove {0}` takes it away")]
+pub(crate) enum KeepError {
+    /// An account has this name or address already.
+    #[error("there is an account {0} already; `ostler remove {0}` removes it")]
     Exists(String),
-    /// The settings file is wrong, so nothing can be added to it.
-    #[error("nothing was kept, because the settings file has to be put right first")]
+    /// The settings file has mistakes, so nothing can be added to it.
+    #[error("nothing was kept, because the settings file has to be corrected first")]
     Settings(#[source] Box<LoadError>),
-    /// It cannot be added to.
-    #[error("nothing was kept: {} cannot be added to", file.display())]
-    Edit {
-        /// The settings file.
-        file: PathBuf,
-        /// Why.
-        source: EditError,
-    },
-    /// It cannot be written.
+    /// The account cannot be added to the file.
+    #[error("nothing was kept: the account cannot be added to {}", file.display())]
+    Edit { file: PathBuf, source: EditError },
+    /// The file cannot be written.
     #[error("nothing was kept: {} cannot be written", file.display())]
-    Write {
-        /// The settings file.
-        file: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The keyring did not take a password.
-    #[error("nothing was kept, because the password could not be put into the keyring")]
+    Write { file: PathBuf, source: std::io::Error },
+    /// The keyring did not accept a password.
+    #[error("nothing was kept, because the password could not be stored in the keyring")]
     Keyring(#[source] VaultError),
 }
 
-/// The account that has this name or address already, if any.
-pub fn existing<'a>(settings: &'a Settings, name: &str, address: &str) -> Option<&'a Account> {
+/// The account that has this name or address already.
+pub(crate) fn existing<'a>(settings: &'a Settings, name: &str, address: &str) -> Option<&'a Account> {
     let is_it = |a: &&std::sync::Arc<Account>| {
         [name, address].iter().any(|given| a.name.eq_ignore_ascii_case(given) || a.address.eq_ignore_ascii_case(given))
     };
     settings.accounts.iter().find(is_it).map(AsRef::as_ref)
 }
 
-/// Keeps it. The file is read again for this: a person may have changed it meanwhile.
-pub async fn keep(file: &Path, account: &Account, secrets: &Secrets) -> Result<(), KeepError> {
+/// Saves an account. The file is read again for this, because the user may have changed it meanwhile.
+pub(crate) async fn keep(file: &Path, account: &Account, secrets: &Secrets) -> Result<(), KeepError> {
     let parsed = config::load(file).map_err(|error| KeepError::Settings(Box::new(error)))?;
     let presets = Presets::load(file).map_err(|error| KeepError::Settings(Box::new(error)))?;
     if let Some(known) = existing(&parsed.settings, &account.name, &account.address) {
@@ -58,10 +48,11 @@ pub async fn keep(file: &Path, account: &Account, secrets: &Secrets) -> Result<(
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && parsed.is_missing => String::new(),
         Err(source) => return Err(KeepError::Write { file: file.to_owned(), source }),
     };
-    // An account that leaves out what its preset has (it only fetches, say) has to stand on its own.
-    let alone = Account { provider: None, ..account.clone() };
+    // An account that lacks a server of its preset (it only fetches, say) would get that server back when the file is
+    // read. Then it is saved without the preset.
+    let without_preset = Account { provider: None, ..account.clone() };
     let changed = config::add_account(&text, account, file, &presets)
-        .or_else(|_| config::add_account(&text, &alone, file, &presets))
+        .or_else(|_| config::add_account(&text, &without_preset, file, &presets))
         .map_err(|source| KeepError::Edit { file: file.to_owned(), source })?;
     let vault = Vault::new();
     let kept = store(&vault, account, secrets).await;
@@ -71,7 +62,7 @@ pub async fn keep(file: &Path, account: &Account, secrets: &Secrets) -> Result<(
         Err(error) => Err(KeepError::Keyring(error)),
     };
     if written.is_err() && !secrets.by_server(account).is_empty() {
-        // What went in goes out again; that it cannot is less to say than why.
+        // Removes the passwords again. If that fails too, the first error is still the one to report.
         let _ = vault.forget_account(account).await;
     }
     written

@@ -1,6 +1,6 @@
-//! The live check of a plan: every step to each server for real, until there is an account that works or it is clear why
-//! there is none. Also finds out by itself what nobody can be expected to know: which of two forms the user name has, which
-//! of several servers answers, and that a provider wants mail checked before it sends.
+//! Tries a plan on the real servers, until there is an account that works or a reason why there is none. It also finds
+//! out what users can hardly know: which form the user name has, which of several servers answers, and whether the
+//! provider wants a POP login before each send.
 
 use std::sync::Arc;
 
@@ -20,56 +20,56 @@ use ostler_mail::sasl::Mechanism;
 use ostler_mail::smtp::login::SmtpLogin;
 use ostler_mail::smtp::verdict::{Verdict, verdict};
 
-/// What came of it.
+/// The result of a trial.
 #[derive(Debug)]
-pub enum Outcome {
-    /// Everything works.
+pub(crate) enum Outcome {
+    /// The account works.
     Works(Account),
-    /// Something does not.
+    /// It does not.
     Fails {
-        /// The account as far as it is known, should somebody want it all the same.
+        /// The account as far as it is known, in case the user wants to save it anyway.
         account: Account,
-        /// What went wrong, if it was not only a step.
+        /// The failure that ended the trial.
         failure: Option<Failure>,
     },
 }
 
-/// Whether the server for sending was open to everybody before any POP login was made.
+/// Whether the server for sending relayed mail before any POP login was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Before {
-    /// It offers a sign-in, so the question does not arise; or there is nothing to log in to.
+enum GateBefore {
+    /// It was not asked, because it offers a sign-in or there is no server to log in to.
     NotAsked,
-    /// It took the recipient.
+    /// It accepted the recipient.
     Open,
-    /// It refused as a gate does.
+    /// It refused like a shut gate.
     Shut,
 }
 
 /// Tries a plan.
-pub struct Trial<'a, T> {
+pub(crate) struct Trial<'a, T> {
     plan: &'a Plan,
     secrets: &'a Secrets,
     settings: &'a Settings,
     ui: &'a mut T,
 }
 
-/// One choice did not come about.
+/// Why there is no server for one direction.
 struct Broken {
     server: Option<Server>,
     failure: Option<Failure>,
 }
 
 impl<'a, T: SetupUi> Trial<'a, T> {
-    /// The settings are those the account will live among: its time limits count.
-    pub fn new(plan: &'a Plan, secrets: &'a Secrets, settings: &'a Settings, ui: &'a mut T) -> Self {
+    /// The trial uses the time limits of `settings`.
+    pub(crate) fn new(plan: &'a Plan, secrets: &'a Secrets, settings: &'a Settings, ui: &'a mut T) -> Self {
         Self { plan, secrets, settings, ui }
     }
 
-    /// Tries it.
-    pub async fn run(mut self) -> Outcome {
-        // Before the first POP login, which would open the gate.
-        let before = self.before().await;
-        let pop3 = match self.incoming().await {
+    /// Runs the trial.
+    pub(crate) async fn run(mut self) -> Outcome {
+        // Must come before the first POP login, because that would open the gate.
+        let before = self.look_at_gate().await;
+        let pop3 = match self.try_incoming().await {
             Ok(server) => server,
             Err(Broken { server, failure }) => {
                 let mut account = self.plan.untried();
@@ -77,7 +77,7 @@ impl<'a, T: SetupUi> Trial<'a, T> {
                 return Outcome::Fails { account, failure };
             }
         };
-        match self.outgoing(pop3.as_ref(), before).await {
+        match self.try_outgoing(pop3.as_ref(), before).await {
             Ok(smtp) => Outcome::Works(self.plan.account(pop3, smtp.into_iter().collect())),
             Err(Broken { server, failure }) => {
                 let smtp = server.map_or_else(|| self.plan.untried().smtp, |server| vec![server]);
@@ -92,8 +92,8 @@ impl<'a, T: SetupUi> Trial<'a, T> {
         Arc::new(Engine::new(settings, vault, Events::default()))
     }
 
-    /// All steps to one server of an account; why not, if not.
-    async fn server(&mut self, account: &Account, server: &Server) -> Result<(), Failure> {
+    /// Tries all steps to one server of an account.
+    async fn try_server(&mut self, account: &Account, server: &Server) -> Result<(), Failure> {
         let engine = self.engine(account);
         let ui = &mut *self.ui;
         let mut doctor = Doctor::new(engine, Arc::new(account.clone()), |step| ui.step(step));
@@ -101,8 +101,8 @@ impl<'a, T: SetupUi> Trial<'a, T> {
         outcome(ok, doctor)
     }
 
-    /// The way of a send, MAIL and RCPT included.
-    async fn send(&mut self, account: &Account) -> Result<(), Failure> {
+    /// Tries what a send does, up to RCPT.
+    async fn try_send(&mut self, account: &Account) -> Result<(), Failure> {
         let engine = self.engine(account);
         let ui = &mut *self.ui;
         let mut doctor = Doctor::new(engine, Arc::new(account.clone()), |step| ui.step(step));
@@ -110,12 +110,12 @@ impl<'a, T: SetupUi> Trial<'a, T> {
         outcome(ok, doctor)
     }
 
-    /// Whether the server for sending is open without a sign-in, where it offers none.
-    async fn before(&mut self) -> Before {
+    /// Looks whether the server for sending relays mail without a sign-in, if it offers none.
+    async fn look_at_gate(&mut self) -> GateBefore {
         if self.plan.gate || self.plan.incoming.endpoints.is_empty() {
-            return Before::NotAsked;
+            return GateBefore::NotAsked;
         }
-        let Some(endpoint) = self.plan.outgoing.endpoints.first() else { return Before::NotAsked };
+        let Some(endpoint) = self.plan.outgoing.endpoints.first() else { return GateBefore::NotAsked };
         let server = self.plan.outgoing_server(endpoint, SendAuth::Nothing);
         let account = self.plan.account(None, vec![server.clone()]);
         let engine = self.engine(&account);
@@ -124,25 +124,26 @@ impl<'a, T: SetupUi> Trial<'a, T> {
         match prepared {
             Ok(Prepared::Done(mut upstream, extensions)) => {
                 upstream.conn.close().await;
-                // With or without TLS: whether there is any sign-in is the question.
+                // `true`: any sign-in at all counts here, whether or not the connection has TLS.
                 if Mechanism::choose(&extensions.auth, true).is_some() {
-                    return Before::NotAsked;
+                    return GateBefore::NotAsked;
                 }
             }
-            // A gate may be shut in place of the greeting. Anything else is met again, and told, when its turn comes.
+            // Some gates refuse in place of the greeting. Any other failure appears again, and is shown, in its own
+            // step.
             Err(Failure::ServiceRefused { .. }) => {}
-            _ => return Before::NotAsked,
+            _ => return GateBefore::NotAsked,
         }
         match rehearse(&engine, &Arc::new(account), RELAY_TEST_RECIPIENT).await {
-            Ok(reply) if reply.is_ok() => Before::Open,
-            Ok(reply) if verdict(&reply) == Verdict::NotTheGate => Before::Open,
-            Ok(_) | Err(Failure::ServiceRefused { .. }) => Before::Shut,
-            Err(_) => Before::NotAsked,
+            Ok(reply) if reply.is_ok() => GateBefore::Open,
+            Ok(reply) if verdict(&reply) == Verdict::NotTheGate => GateBefore::Open,
+            Ok(_) | Err(Failure::ServiceRefused { .. }) => GateBefore::Shut,
+            Err(_) => GateBefore::NotAsked,
         }
     }
 
-    /// Where mail is fetched, if it is.
-    async fn incoming(&mut self) -> Result<Option<Server>, Broken> {
+    /// Finds the server for fetching that works; `None` if the plan has none.
+    async fn try_incoming(&mut self) -> Result<Option<Server>, Broken> {
         let choice = self.plan.incoming.clone();
         let mut at = 0;
         while let Some(endpoint) = choice.endpoints.get(at) {
@@ -151,10 +152,10 @@ impl<'a, T: SetupUi> Trial<'a, T> {
             while let Some(name) = names.next() {
                 let server = self.plan.incoming_server(endpoint, name.clone());
                 let account = self.plan.account(Some(server.clone()), Vec::new());
-                match self.server(&account, &server).await {
+                match self.try_server(&account, &server).await {
                     Ok(()) => return Ok(Some(server)),
                     Err(failure) => {
-                        let go_on = self.other_name(&failure, &name, names.peek());
+                        let go_on = self.announce_other_name(&failure, &name, names.peek());
                         last = Some((server, failure));
                         if !go_on {
                             break;
@@ -163,7 +164,7 @@ impl<'a, T: SetupUi> Trial<'a, T> {
                 }
             }
             let Some((server, failure)) = last else { break };
-            match self.another(&choice, at, &failure).await {
+            match self.offer_another(&choice, at, &failure).await {
                 Some(other) => at = other,
                 None => return Err(Broken { server: Some(server), failure: Some(failure) }),
             }
@@ -171,18 +172,18 @@ impl<'a, T: SetupUi> Trial<'a, T> {
         Ok(None)
     }
 
-    /// Whether a refused name is worth a try in its other form.
-    fn other_name(&mut self, failure: &Failure, name: &str, next: Option<&String>) -> bool {
+    /// Whether to try the next form of a user name, because this one was refused.
+    fn announce_other_name(&mut self, failure: &Failure, name: &str, next: Option<&String>) -> bool {
         let Some(next) = next.filter(|_| matches!(failure, Failure::SignInRefused { .. })) else { return false };
         self.ui.say(&format!(
-            "The name \"{name}\" was refused with this password; some providers want it as \"{next}\". Trying that."
+            "The user name \"{name}\" was refused with this password; some providers want \"{next}\". Trying that."
         ));
         true
     }
 
-    /// The next server of a choice that answers, if this one does not and the person agrees.
-    async fn another(&mut self, choice: &ServerChoice, at: usize, failure: &Failure) -> Option<usize> {
-        if !is_about_the_way(failure) {
+    /// The index of the next server that answers, if this one cannot be used and the user agrees.
+    async fn offer_another(&mut self, choice: &ServerChoice, at: usize, failure: &Failure) -> Option<usize> {
+        if !suggests_another_server(failure) {
             return None;
         }
         let failed = choice.endpoints.get(at)?;
@@ -201,22 +202,22 @@ impl<'a, T: SetupUi> Trial<'a, T> {
         None
     }
 
-    /// Where mail is sent, if it is.
-    async fn outgoing(&mut self, pop3: Option<&Server>, before: Before) -> Result<Option<Server>, Broken> {
+    /// Finds the server for sending that works; `None` if the plan has none.
+    async fn try_outgoing(&mut self, pop3: Option<&Server>, before: GateBefore) -> Result<Option<Server>, Broken> {
         let choice = self.plan.outgoing.clone();
         let mut at = 0;
         while let Some(endpoint) = choice.endpoints.get(at) {
             let tried = match pop3 {
-                Some(login) if self.plan.gate || before != Before::NotAsked => {
-                    self.through_the_gate(endpoint, login, before).await
+                Some(login) if self.plan.gate || before != GateBefore::NotAsked => {
+                    self.try_through_gate(endpoint, login, before).await
                 }
-                _ => self.signed_in(endpoint, pop3).await,
+                _ => self.try_signed_in(endpoint, pop3).await,
             };
             let (server, failure) = match tried {
                 Ok(server) => return Ok(Some(server)),
                 Err(broken) => broken,
             };
-            match self.another(&choice, at, &failure).await {
+            match self.offer_another(&choice, at, &failure).await {
                 Some(other) => at = other,
                 None => return Err(Broken { server: Some(server), failure: Some(failure) }),
             }
@@ -224,52 +225,53 @@ impl<'a, T: SetupUi> Trial<'a, T> {
         Ok(None)
     }
 
-    /// With the POP login before the send.
-    async fn through_the_gate(
+    /// Tries to send after a POP login.
+    async fn try_through_gate(
         &mut self,
         endpoint: &Endpoint,
         login: &Server,
-        before: Before,
+        before: GateBefore,
     ) -> Result<Server, (Server, Failure)> {
         let server = self.plan.outgoing_server(endpoint, SendAuth::AfterPop(login));
         let account = self.plan.account(Some(login.clone()), vec![server.clone()]);
-        let tried = match self.server(&account, &server).await {
-            Ok(()) => self.send(&account).await,
+        let tried = match self.try_server(&account, &server).await {
+            Ok(()) => self.try_send(&account).await,
             Err(failure) => Err(failure),
         };
         if let Err(failure) = tried {
             return Err((server, failure));
         }
         match before {
-            Before::Shut => {
-                self.ui.say("This provider wants a POP login before each send; switched on: ostler does it for you.");
+            GateBefore::Shut => {
+                self.ui.say("This provider wants a POP login before each send. ostler will make it for you.");
             }
-            Before::Open => self.ui.say(
-                "This provider takes mail without a sign-in just now. Most that do so want mail to be fetched first, so ostler \
-                 logs in by POP before each send; that does no harm elsewhere.",
+            GateBefore::Open => self.ui.say(
+                "This provider accepts mail without a sign-in at the moment. Most of these want mail to be fetched first, so ostler \
+                 will log in by POP before each send; where that is not needed, it does no harm.",
             ),
-            Before::NotAsked => {}
+            GateBefore::NotAsked => {}
         }
         Ok(server)
     }
 
-    /// With a user name and a password, and if that is not to be had, without or through the gate.
-    async fn signed_in(&mut self, endpoint: &Endpoint, pop3: Option<&Server>) -> Result<Server, (Server, Failure)> {
+    /// Tries to send with a user name and password; if the server does not want these, after a POP login or without
+    /// anything.
+    async fn try_signed_in(&mut self, endpoint: &Endpoint, pop3: Option<&Server>) -> Result<Server, (Server, Failure)> {
         let mut names = self.outgoing_names(endpoint, pop3);
         let mut last = None;
         while !names.is_empty() {
             let name = names.remove(0);
             let server = self.plan.outgoing_server(endpoint, SendAuth::Password(name.clone()));
             let account = self.plan.account(None, vec![server.clone()]);
-            match self.server(&account, &server).await {
+            match self.try_server(&account, &server).await {
                 Ok(()) => {
-                    return match self.send(&account).await {
+                    return match self.try_send(&account).await {
                         Ok(()) => Ok(server),
                         Err(failure) => Err((server, failure)),
                     };
                 }
                 Err(failure) => {
-                    let go_on = self.other_name(&failure, &name, names.first());
+                    let go_on = self.announce_other_name(&failure, &name, names.first());
                     last = Some((server, failure));
                     if !go_on {
                         break;
@@ -280,20 +282,18 @@ impl<'a, T: SetupUi> Trial<'a, T> {
         let (server, failure) =
             last.unwrap_or_else(|| (self.plan.outgoing_server(endpoint, SendAuth::Nothing), Failure::Internal));
         match (&failure, pop3) {
-            // The password is right, for mail came with it: perhaps nobody signs in here.
+            // The password is right, since fetching works with it. Perhaps the server wants a POP login instead.
             (Failure::SignInDisabled { .. } | Failure::SignInRefused { .. }, Some(login))
                 if !self.plan.sends_elsewhere() =>
             {
-                self.ui.say(
-                    "Signing in does not work there; trying whether a POP login before the send is what it wants.",
-                );
-                let through = self.through_the_gate(endpoint, login, Before::Shut).await;
+                self.ui.say("Signing in does not work there. Trying a POP login before the send instead.");
+                let through = self.try_through_gate(endpoint, login, GateBefore::Shut).await;
                 through.map_err(|_| (server, failure))
             }
             (Failure::SignInDisabled { .. }, None) => {
                 let open = self.plan.outgoing_server(endpoint, SendAuth::Nothing);
                 let account = self.plan.account(None, vec![open.clone()]);
-                match self.send(&account).await {
+                match self.try_send(&account).await {
                     Ok(()) => Ok(open),
                     Err(_) => Err((server, failure)),
                 }
@@ -302,7 +302,7 @@ impl<'a, T: SetupUi> Trial<'a, T> {
         }
     }
 
-    /// The form that was right for fetching comes first.
+    /// The user names to try, beginning with the one that worked for fetching.
     fn outgoing_names(&self, endpoint: &Endpoint, pop3: Option<&Server>) -> Vec<String> {
         let mut names = self.plan.outgoing.usernames(endpoint);
         let known = pop3.and_then(Server::credentials).filter(|_| !self.plan.sends_elsewhere());
@@ -321,9 +321,8 @@ fn outcome(ok: bool, doctor: Doctor<'_>) -> Result<(), Failure> {
     Err(failure.unwrap_or(Failure::Internal))
 }
 
-/// Whether another server of the same company may do better: this one cannot be reached or spoken to, and no password has
-/// been judged.
-fn is_about_the_way(failure: &Failure) -> bool {
+/// Whether another server of the provider may work: this one could not be used, and it has not refused the password.
+fn suggests_another_server(failure: &Failure) -> bool {
     failure.is_unreachable()
         || matches!(
             failure,

@@ -1,5 +1,5 @@
-//! Secrets that a command prints. Its text is never shown: it may hold a secret itself, or be one, put there by
-//! mistake.
+//! Runs a command that prints a secret. The command's text is never shown: it may contain a secret, or be one that was
+//! put in the wrong place.
 
 use std::convert::Infallible;
 use std::io;
@@ -15,49 +15,49 @@ use super::{first_line, to_plain_line};
 use ostler_mail::account::CommandLine;
 use ostler_mail::secret::{self, NotASecret, Secret};
 
-/// A command may have to unlock something or to ask a server; but a mail program waits, and the most patient of the
+/// A command may have to unlock something or ask a server. But a mail program waits, and even the most patient of the
 /// old ones shows an error after a minute.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// For the last words of a command that has failed, when something it started holds on to its stderr.
+/// For the rest of stderr after a command has failed; a process that it left running may keep stderr open for ever.
 const STDERR_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// CREATE_NO_WINDOW: no console flashes up each time mail is fetched.
+/// The Windows flag that keeps a console window from flashing up each time mail is fetched.
 #[cfg(windows)]
 const CREATE_NO_WINDOW: u32 = 0x0800_0000;
 
-/// How much of stderr is looked at: its end.
+/// How much of stderr is kept: its end, where the reason usually stands.
 const MAX_STDERR_OCTETS: usize = 1024;
 
-/// Why a command gave no secret; follows "the password command of account .. ".
+/// Why a command gave no secret; the text follows "the password command of account .. ".
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CommandTrouble {
     /// It could not be started.
     #[error("cannot be run: {0}")]
     NotRun(String),
-    /// The shell did not find, or could not run, a program the command names.
+    /// The shell did not find a program that the command names, or could not run it.
     #[error("names a program that the shell cannot run")]
     NotFound,
-    /// It said that it failed.
+    /// Its exit status was not 0.
     #[error("failed ({status}){}{words}", if words.is_empty() { "" } else { ": " })]
     Failed {
-        /// Its exit status in words.
+        /// The exit status in words.
         status: String,
-        /// The end of what it wrote to stderr.
+        /// The last line that it wrote to stderr.
         words: String,
     },
-    /// It was killed.
+    /// It was killed after its time limit.
     #[error("was stopped because it took longer than {} s", limit.as_secs())]
     TimedOut {
-        /// How long it had.
+        /// The time limit.
         limit: Duration,
     },
-    /// Its first line will not do.
-    #[error("printed a first line that is no password: {0}")]
+    /// Its first line cannot be a secret.
+    #[error("printed a first line that cannot be a password: {0}")]
     NotASecret(NotASecret),
 }
 
-/// The first line the command prints, if it then ends well.
+/// The first line that the command prints, if its exit status is 0.
 pub(super) async fn secret(line: &CommandLine) -> Result<Secret, CommandTrouble> {
     run(line, COMMAND_TIMEOUT).await
 }
@@ -72,7 +72,7 @@ async fn run(line: &CommandLine, limit: Duration) -> Result<Secret, CommandTroub
     if status.success() {
         return Secret::from_bytes(first).map_err(CommandTrouble::NotASecret);
     }
-    running.last_words(&mut tail).await;
+    running.read_stderr_rest(&mut tail).await;
     Err(failed(line, status, &first, &tail))
 }
 
@@ -81,8 +81,8 @@ fn not_run(error: &io::Error) -> CommandTrouble {
 }
 
 fn failed(line: &CommandLine, status: ExitStatus, first: &[u8], tail: &Tail) -> CommandTrouble {
-    // POSIX: 126 and 127 are the shell's own. It quotes what it did not find, and that may be a password which
-    // somebody wrote where the command belongs.
+    // By POSIX, 126 and 127 come from the shell itself, and its message names the program that it did not find. If the
+    // user has written the password where the command belongs, that "program" is the password.
     if cfg!(unix) && matches!(line, CommandLine::Shell(_)) && matches!(status.code(), Some(126 | 127)) {
         return CommandTrouble::NotFound;
     }
@@ -90,12 +90,12 @@ fn failed(line: &CommandLine, status: ExitStatus, first: &[u8], tail: &Tail) -> 
     match line {
         CommandLine::Shell(text) => {
             hidden.push(Zeroizing::new(text.trim().to_owned()));
-            // cmd.exe quotes the first word when it is no program.
+            // cmd.exe repeats the first word if it is not a program.
             if cfg!(windows) {
                 hidden.extend(text.split_whitespace().next().map(|word| Zeroizing::new(word.to_owned())));
             }
         }
-        // An argument can be a secret; one of three letters is none, and would star half the sentence.
+        // An argument may be a secret. One of three letters is not, and hiding it would garble the message.
         CommandLine::Argv(words) => {
             hidden.extend(words.iter().skip(1).filter(|w| w.len() > 3).map(|w| Zeroizing::new(w.clone())));
         }
@@ -103,24 +103,24 @@ fn failed(line: &CommandLine, status: ExitStatus, first: &[u8], tail: &Tail) -> 
     CommandTrouble::Failed { status: status.to_string(), words: tail.words(&hidden) }
 }
 
-/// A command and all it has started; ends with this value.
+/// A running command; when this value is dropped, the command and everything it has started are killed.
 struct Running {
     child: Child,
     out: ChildStdout,
     err: ChildStderr,
-    /// Until the child has been waited for: afterwards its number may be another process's.
+    /// False once the child has been waited for: afterwards its process id may belong to another process.
     is_alive: bool,
 }
 
 impl Running {
     fn start(line: &CommandLine) -> io::Result<Self> {
         let mut command = command(line)?;
-        // What systemd said about ostler's sockets (`os/inherited.rs` has taken the other variables away).
+        // Names ostler's own sockets from systemd; `os/inherited.rs` has removed the other variables of that kind.
         command.env_remove("LISTEN_FDNAMES");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        // On Windows the leader has to be there still when its children are looked for.
+        // Not on Windows: there the process has to exist still when `end_tree` looks for its children.
         command.kill_on_drop(cfg!(unix));
-        // A group of its own, so that all of it can be ended.
+        // A process group of its own, so that everything the command starts can be killed with it.
         #[cfg(unix)]
         command.process_group(0);
         #[cfg(windows)]
@@ -132,8 +132,8 @@ impl Running {
         Ok(Self { child, out, err, is_alive: true })
     }
 
-    /// Waits for the first line and for the end, reading on meanwhile so that the command is not held up. Does not
-    /// wait for what the command has left running, whoever holds the pipes.
+    /// Waits for the first line and for the exit of the command. Reads on meanwhile, because a full pipe would block
+    /// the command. Does not wait for background processes that keep the pipes open.
     async fn finish(&mut self, tail: &mut Tail) -> Result<(Zeroizing<Vec<u8>>, ExitStatus), CommandTrouble> {
         let Self { child, out, err, .. } = self;
         let (line_is, line) = oneshot::channel();
@@ -162,8 +162,8 @@ impl Running {
         finished
     }
 
-    /// What a failed command wrote to stderr last and we have not read yet.
-    async fn last_words(&mut self, tail: &mut Tail) {
+    /// Reads what a failed command has left in stderr.
+    async fn read_stderr_rest(&mut self, tail: &mut Tail) {
         let _ = tokio::time::timeout(STDERR_TIMEOUT, drain(&mut self.err, |words| tail.push(words))).await;
     }
 }
@@ -186,7 +186,7 @@ impl Drop for Running {
 
 #[cfg(windows)]
 impl Running {
-    /// cmd.exe does not take its children with it; the system's own tool does.
+    /// Killing cmd.exe leaves its children running; the system's taskkill kills the whole tree.
     fn end_tree(&mut self) {
         use std::os::windows::process::CommandExt;
         let Some(id) = self.child.id() else { return };
@@ -210,7 +210,7 @@ fn command(line: &CommandLine) -> io::Result<Command> {
         #[cfg(windows)]
         CommandLine::Shell(text) => {
             let mut command = Command::new("cmd");
-            // cmd takes what is between the outermost quotes as it stands; arg() would escape the inner ones.
+            // With /S cmd takes everything between the outermost quotes literally; arg() would escape the inner ones.
             command.raw_arg(format!("/D /S /C \"{text}\""));
             Ok(command)
         }
@@ -225,8 +225,8 @@ fn command(line: &CommandLine) -> io::Result<Command> {
 
 /// Reads up to the end of the first line, or of the output.
 async fn read_line(from: &mut (impl AsyncRead + Unpin)) -> Result<Zeroizing<Vec<u8>>, CommandTrouble> {
-    // The longest secret and CR LF, and a byte order mark before it. The capacity is all there ever is: a growing
-    // vector would leave unwiped copies behind.
+    // The longest secret, CR LF, and a byte order mark before it. All of it is reserved at once, because a vector that
+    // grows would leave copies of the secret in freed memory.
     const MAX_LINE_OCTETS: usize = secret::LIMIT + 2 + 3;
     let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_LINE_OCTETS + 1));
     while memchr::memchr(b'\n', &bytes).is_none() {
@@ -242,7 +242,7 @@ async fn read_line(from: &mut (impl AsyncRead + Unpin)) -> Result<Zeroizing<Vec<
     Ok(first_line(&bytes))
 }
 
-/// Reads to the end. An error is an end too: the exit status tells what there is to tell.
+/// Reads to the end. An error counts as the end: the exit status says whether the command failed.
 async fn drain(from: &mut (impl AsyncRead + Unpin), mut with: impl FnMut(&[u8])) {
     let mut buffer = Zeroizing::new([0; 2048]);
     while let Ok(count @ 1..) = from.read(&mut buffer[..]).await {
@@ -250,7 +250,7 @@ async fn drain(from: &mut (impl AsyncRead + Unpin), mut with: impl FnMut(&[u8]))
     }
 }
 
-/// The last of what a command wrote to stderr.
+/// The end of what a command wrote to stderr.
 #[derive(Default)]
 struct Tail {
     bytes: Zeroizing<Vec<u8>>,
@@ -274,10 +274,10 @@ impl Tail {
         self.bytes.extend_from_slice(words);
     }
 
-    /// The last line that says something, without what must not be shown.
+    /// The last line that is not blank, with every text in `hidden` replaced by stars.
     fn words(&self, hidden: &[Zeroizing<String>]) -> String {
         let mut text = Zeroizing::new(String::from_utf8_lossy(&self.bytes).into_owned());
-        // Where the beginning is lost, half a secret may be left that nothing recognises.
+        // The first line may begin in the middle of a secret, which could then not be recognised.
         if self.is_cut {
             text = Zeroizing::new(text.split_once('\n').map_or("", |(_, rest)| rest).to_owned());
         }
@@ -369,7 +369,7 @@ mod tests {
         }
     }
 
-    /// Gone, or a zombie that nobody has collected.
+    /// Waits until the process is gone, or is a zombie.
     async fn ends(process: rustix::process::Pid) {
         let ended = async {
             while rustix::process::test_kill_process(process).is_ok()

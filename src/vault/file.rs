@@ -1,4 +1,4 @@
-//! Secrets in files and in variables of the environment.
+//! Reads secrets from files and from environment variables.
 
 use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
@@ -11,28 +11,28 @@ use zeroize::Zeroizing;
 use super::first_line;
 use ostler_mail::secret::{self, NotASecret, Secret};
 
-/// Local files answer in milliseconds; a file on a network share that went away never does.
+/// A local file is read in milliseconds; one on a network share that has gone away never is.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A file larger than this is not a password file.
+/// A larger file is not a password file.
 const MAX_FILE_OCTETS: u64 = 64 * 1024;
 
-/// Where systemd puts what `LoadCredential=` names.
+/// The variable with the folder in which systemd puts the files of `LoadCredential=`.
 const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
 
 /// What is wrong with a password file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FileTrouble {
-    /// A name without a folder, and systemd gave none.
+    /// It is a bare name, and systemd gave no credentials folder to find it in.
     #[error("has no folder, and there is no {CREDENTIALS} to find it in")]
     NoFolder,
     /// It cannot be opened or read.
     #[error("cannot be read: {0}")]
     Unreadable(String),
-    /// A folder, a pipe, a device.
+    /// It is a folder, a pipe or a device.
     #[error("is not a regular file")]
     NotAFile,
-    /// Beside its owner, others may read or change it.
+    /// Other users may read or change it.
     #[error("can be read or changed by other users (mode {mode:04o}): run `chmod 600` on it")]
     Open {
         /// Its permission bits.
@@ -41,14 +41,14 @@ pub enum FileTrouble {
     /// It belongs to another user, who can read and change it.
     #[error("belongs to another user")]
     NotOurs,
-    /// More than a password file has.
+    /// It is larger than a password file would be.
     #[error("is too large for a password file")]
     TooLarge,
     /// The file system did not answer.
     #[error("was not read within {} s", READ_TIMEOUT.as_secs())]
     TimedOut,
-    /// Its first line will not do.
-    #[error("has a first line that is no password: {0}")]
+    /// Its first line cannot be a secret.
+    #[error("has a first line that cannot be a password: {0}")]
     NotASecret(NotASecret),
 }
 
@@ -58,17 +58,17 @@ pub enum EnvTrouble {
     /// It does not exist.
     #[error("is not set")]
     Missing,
-    /// Its value will not do.
+    /// Its value cannot be a secret.
     #[error("holds no password: {0}")]
     NotASecret(NotASecret),
 }
 
-/// The first line of a file; with an error comes the file that was meant.
+/// The first line of the file. An error comes with the path that was tried, which may be in systemd's folder.
 pub(super) async fn secret(path: PathBuf) -> Result<Secret, (PathBuf, FileTrouble)> {
     let folder = std::env::var_os(CREDENTIALS);
-    let (path, is_systemds) = locate(path, folder.as_deref())?;
+    let (path, placed_by) = locate(path, folder.as_deref())?;
     let file = path.clone();
-    let reading = tokio::task::spawn_blocking(move || read(&file, is_systemds));
+    let reading = tokio::task::spawn_blocking(move || read(&file, placed_by));
     match tokio::time::timeout(READ_TIMEOUT, reading).await {
         Ok(Ok(result)) => result.map_err(|why| (path, why)),
         Ok(Err(stopped)) => Err((path, FileTrouble::Unreadable(stopped.to_string()))),
@@ -76,32 +76,40 @@ pub(super) async fn secret(path: PathBuf) -> Result<Secret, (PathBuf, FileTroubl
     }
 }
 
-/// Where the file is, and whether systemd put it there.
-fn locate(path: PathBuf, folder: Option<&OsStr>) -> Result<(PathBuf, bool), (PathBuf, FileTrouble)> {
+/// Who put a password file where it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum PlacedBy {
+    User,
+    /// systemd, by `LoadCredential=`.
+    Systemd,
+}
+
+/// Finds the file; `folder` is systemd's folder of credentials.
+fn locate(path: PathBuf, folder: Option<&OsStr>) -> Result<(PathBuf, PlacedBy), (PathBuf, FileTrouble)> {
     let folder = folder.filter(|f| !f.is_empty()).map(Path::new);
     let is_bare = path.parent() == Some(Path::new(""));
     match folder {
-        Some(folder) if is_bare => Ok((folder.join(path), true)),
+        Some(folder) if is_bare => Ok((folder.join(path), PlacedBy::Systemd)),
         None if is_bare => Err((path, FileTrouble::NoFolder)),
         _ => {
-            let is_systemds = folder.is_some() && path.parent() == folder;
-            Ok((path, is_systemds))
+            let is_in_folder = folder.is_some() && path.parent() == folder;
+            Ok((path, if is_in_folder { PlacedBy::Systemd } else { PlacedBy::User }))
         }
     }
 }
 
-fn read(path: &Path, is_systemds: bool) -> Result<Secret, FileTrouble> {
+fn read(path: &Path, placed_by: PlacedBy) -> Result<Secret, FileTrouble> {
     let unreadable = |e: io::Error| FileTrouble::Unreadable(e.to_string());
     let file = open(path).map_err(unreadable)?;
     let about = file.metadata().map_err(unreadable)?;
     if !about.is_file() {
         return Err(FileTrouble::NotAFile);
     }
-    require_private(&about, is_systemds)?;
+    require_private(&about, placed_by)?;
     if about.len() > MAX_FILE_OCTETS {
         return Err(FileTrouble::TooLarge);
     }
-    // The longest secret, a byte order mark, CR LF, and one octet more to see that it is too long.
+    // The longest secret, a byte order mark, CR LF, and one octet more to notice that it is too long.
     let max_octets = secret::LIMIT + 3 + 2 + 1;
     let mut bytes = Zeroizing::new(Vec::with_capacity(max_octets));
     file.take(max_octets as u64).read_to_end(&mut bytes).map_err(unreadable)?;
@@ -111,7 +119,7 @@ fn read(path: &Path, is_systemds: bool) -> Result<Secret, FileTrouble> {
 fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true);
-    // Opening a pipe would otherwise wait for its writer.
+    // Without this, opening a pipe would wait for a writer.
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::custom_flags(
         &mut options,
@@ -120,14 +128,17 @@ fn open(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
-/// systemd's own are made readable for a group that it chose; anybody else's group may have more members than the
-/// user thinks.
+/// Refuses a file that other users can read or change. A group may read systemd's own files, because systemd chose the
+/// group; any other group may have more members than the user knows.
 #[cfg(unix)]
-fn require_private(about: &std::fs::Metadata, is_systemds: bool) -> Result<(), FileTrouble> {
+fn require_private(about: &std::fs::Metadata, placed_by: PlacedBy) -> Result<(), FileTrouble> {
     use std::os::unix::fs::MetadataExt;
     let mode = about.mode() & 0o7777;
-    let shared = if is_systemds { 0o026 } else { 0o066 };
-    if mode & shared != 0 {
+    let forbidden = match placed_by {
+        PlacedBy::User => 0o066,
+        PlacedBy::Systemd => 0o026,
+    };
+    if mode & forbidden != 0 {
         return Err(FileTrouble::Open { mode });
     }
     if about.uid() != 0 && about.uid() != rustix::process::geteuid().as_raw() {
@@ -136,15 +147,15 @@ fn require_private(about: &std::fs::Metadata, is_systemds: bool) -> Result<(), F
     Ok(())
 }
 
-/// Windows decides by access lists, which a user's own folders inherit well.
+/// On Windows, files inherit the access list of the user's own folder.
 #[cfg(not(unix))]
-fn require_private(_: &std::fs::Metadata, _: bool) -> Result<(), FileTrouble> {
+fn require_private(_: &std::fs::Metadata, _: PlacedBy) -> Result<(), FileTrouble> {
     Ok(())
 }
 
-/// The value of a variable.
+/// The value of an environment variable.
 pub(super) fn from_env(variable: &str) -> Result<Secret, EnvTrouble> {
-    // Asking for these would panic or find nothing on some systems.
+    // `var_os` may panic for such names on some systems.
     if variable.is_empty() || variable.contains(['=', '\0']) {
         return Err(EnvTrouble::Missing);
     }
@@ -225,10 +236,10 @@ mod tests {
     fn a_bare_name_is_one_of_systemds_credentials() {
         let folder = OsStr::new("/run/credentials/ostler.service");
         let inside = PathBuf::from("/run/credentials/ostler.service/home");
-        assert_eq!(locate("home".into(), Some(folder)), Ok((inside.clone(), true)));
-        assert_eq!(locate(inside.clone(), Some(folder)), Ok((inside.clone(), true)));
-        assert_eq!(locate(inside.clone(), None), Ok((inside, false)));
-        assert_eq!(locate("/home/ann/pw".into(), Some(folder)), Ok(("/home/ann/pw".into(), false)));
+        assert_eq!(locate("home".into(), Some(folder)), Ok((inside.clone(), PlacedBy::Systemd)));
+        assert_eq!(locate(inside.clone(), Some(folder)), Ok((inside.clone(), PlacedBy::Systemd)));
+        assert_eq!(locate(inside.clone(), None), Ok((inside, PlacedBy::User)));
+        assert_eq!(locate("/home/ann/pw".into(), Some(folder)), Ok(("/home/ann/pw".into(), PlacedBy::User)));
         assert_eq!(locate("home".into(), None), Err(("home".into(), FileTrouble::NoFolder)));
         assert_eq!(locate("home".into(), Some(OsStr::new(""))), Err(("home".into(), FileTrouble::NoFolder)));
     }
@@ -238,10 +249,10 @@ mod tests {
     fn systemds_credentials_may_be_readable_for_their_group() {
         let (_folder, path) = written(b"hunter2");
         mode(&path, 0o440);
-        assert_eq!(read(&path, true).unwrap().expose(), "hunter2");
-        assert_eq!(read(&path, false).err(), Some(FileTrouble::Open { mode: 0o440 }));
+        assert_eq!(read(&path, PlacedBy::Systemd).unwrap().expose(), "hunter2");
+        assert_eq!(read(&path, PlacedBy::User).err(), Some(FileTrouble::Open { mode: 0o440 }));
         mode(&path, 0o444);
-        assert_eq!(read(&path, true).err(), Some(FileTrouble::Open { mode: 0o444 }));
+        assert_eq!(read(&path, PlacedBy::Systemd).err(), Some(FileTrouble::Open { mode: 0o444 }));
     }
 
     #[test]

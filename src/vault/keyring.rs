@@ -1,9 +1,9 @@
-//! The system's keyring: Secret Service, Windows Credential Manager or macOS Keychain. Everything here blocks and is
-//! called on the one thread of `worker.rs` only.
+//! The system's keyring: Secret Service, Windows Credential Manager or macOS Keychain. Everything here blocks, and runs
+//! on the one thread of `worker.rs` only.
 //!
-//! The `keyring` crate chooses and starts the store, but remembers for ever when its first try failed. A program that
-//! starts at login is often there before the keyring, and outlives the bus it talks over; so every start but the
-//! first goes to the store crate itself, and a call that failed is tried once more over a new connection.
+//! The `keyring` crate chooses and starts the store, but if its first try fails, it never tries again. A program that
+//! starts at login is often there before the keyring, and outlives the bus it talks over. So every start but the first
+//! calls the store crate itself, and a call that fails is tried once more over a new connection.
 
 use std::collections::HashMap;
 use std::error::Error as _;
@@ -18,24 +18,24 @@ use zeroize::Zeroizing;
 use super::worker::{Request, Trouble};
 use super::{is_entry_of, to_plain_line};
 
-/// The service under which all entries lie.
+/// The service of all of ostler's entries.
 const SERVICE: &str = "ostler";
 
-/// How much one entry holds: the Windows Credential Manager takes 2560 octets (CRED_MAX_CREDENTIAL_BLOB_SIZE), which
-/// OAuth2 tokens exceed. The others take any secret.
+/// The largest secret in one entry. The Windows Credential Manager takes 2560 octets (CRED_MAX_CREDENTIAL_BLOB_SIZE),
+/// and OAuth2 tokens are longer. The other keyrings take any secret.
 const MAX_ENTRY_OCTETS: usize = if cfg!(windows) { 2560 } else { usize::MAX };
 
-/// Begins an entry that goes on in others; no secret holds it.
+/// The first octet of an entry that continues in others. No secret contains it, because it is a control character.
 const MULTIPART_MARK: u8 = 1;
 
-/// Does one request.
+/// Carries out one request.
 pub(super) fn serve(request: &Request) -> Result<Zeroizing<Vec<u8>>, Trouble> {
     if keyring_core::get_default_store().is_none() {
         start()?;
     }
     let done = guarded(request);
     let done = match done {
-        // The bus died, the keyring was restarted and knows our session no more, or the like.
+        // The bus has ended, or the keyring was restarted and has forgotten our session, or the like.
         Err(Error::PlatformFailure(_) | Error::NoDefaultStore) => {
             start()?;
             guarded(request)
@@ -45,7 +45,7 @@ pub(super) fn serve(request: &Request) -> Result<Zeroizing<Vec<u8>>, Trouble> {
     done.map_err(|e| trouble(&e))
 }
 
-/// Connects to the keyring, anew if need be.
+/// Connects to the keyring, or reconnects.
 fn start() -> Result<(), Trouble> {
     static FIRST: AtomicBool = AtomicBool::new(true);
     keyring_core::unset_default_store();
@@ -68,7 +68,7 @@ fn new_store() -> keyring::Result<Arc<CredentialStore>> {
     Ok(store)
 }
 
-/// A panic in a store crate costs this request and the connection, not the thread.
+/// A panic in a store crate fails this request; without the guard it would end the thread.
 fn guarded(request: &Request) -> keyring::Result<Zeroizing<Vec<u8>>> {
     catch_unwind(AssertUnwindSafe(|| attempt(request))).unwrap_or_else(|_| Err(panicked()))
 }
@@ -85,7 +85,7 @@ fn attempt(request: &Request) -> keyring::Result<Zeroizing<Vec<u8>>> {
     }
 }
 
-/// An entry of the store that is in use now, whichever way it was started.
+/// An entry in the store in use, whichever way that was started.
 fn open(user: &str) -> keyring::Result<Entry> {
     Ok(Entry { inner: keyring_core::Entry::new(SERVICE, user)? })
 }
@@ -111,7 +111,7 @@ fn write(user: &str, secret: &[u8]) -> keyring::Result<()> {
 
 fn put(user: &str, part: &[u8]) -> keyring::Result<()> {
     match open(user)?.set_secret(part) {
-        // Somebody else made another of the same name; the one stored now is the one that is meant.
+        // Another program has made an entry of the same name. Both are replaced by the new one.
         Err(Error::Ambiguous(entries)) => {
             entries.iter().try_for_each(keyring_core::Entry::delete_credential)?;
             open(user)?.set_secret(part)
@@ -126,7 +126,7 @@ fn forget(account: Option<&str>, entries: &[String]) -> keyring::Result<()> {
         remove_parts(user, 1)?;
     }
     let Some(account) = account else { return Ok(()) };
-    // The Credential Manager looks for a pattern in its entries' names, which hold the service.
+    // The Credential Manager searches the names of its entries, which contain the service, by a pattern.
     let key = if cfg!(windows) { "pattern" } else { "service" };
     let others = match keyring_core::Entry::search(&HashMap::from([(key, SERVICE)])) {
         Err(Error::NotSupportedByStore(_) | Error::NoEntry) => Vec::new(),
@@ -154,7 +154,7 @@ fn delete(entry: &keyring_core::Entry) -> keyring::Result<()> {
     }
 }
 
-/// Removes what a longer secret has left behind.
+/// Removes the further entries of a longer secret that was stored before.
 fn remove_parts(user: &str, from: usize) -> keyring::Result<()> {
     if MAX_ENTRY_OCTETS == usize::MAX {
         return Ok(());
@@ -172,7 +172,8 @@ fn part_name(user: &str, n: usize) -> String {
     if n == 0 { user.to_owned() } else { format!("{user} part {n}") }
 }
 
-/// A secret as entries of at most `size` octets; only one that needs several is marked, with their number.
+/// Splits a secret into entries of at most `size` octets. If there are several, the first begins with the mark and
+/// their number.
 fn split(secret: &[u8], size: usize) -> Vec<Zeroizing<Vec<u8>>> {
     if secret.len() <= size {
         return vec![Zeroizing::new(secret.to_vec())];
@@ -185,7 +186,7 @@ fn split(secret: &[u8], size: usize) -> Vec<Zeroizing<Vec<u8>>> {
     std::iter::once(marked).chain(rest.map(|part| Zeroizing::new(part.to_vec()))).collect()
 }
 
-/// How many entries a secret that begins with `head` has, if more than this one.
+/// The number of entries of a secret whose first entry is `head`; `None` if there is only this one.
 fn parts(head: &[u8]) -> Option<usize> {
     match head {
         [MULTIPART_MARK, count, ..] => Some(usize::from(*count)),
@@ -196,20 +197,21 @@ fn parts(head: &[u8]) -> Option<usize> {
 fn trouble(error: &Error) -> Trouble {
     match error {
         Error::NoEntry => Trouble::NoEntry,
-        // No collection to put it in, which the store takes for a lock; its crate is not ours to match on.
+        // There is no collection to store in, which the store crate reports as a lock. Its error type is not a
+        // dependency of ours, so only the text tells.
         Error::NoStorageAccess(cause) if cause.to_string().contains("result not returned") => {
             Trouble::NoKeyring("the keyring service is there but has no default keyring yet".to_owned())
         }
         Error::NoStorageAccess(cause) => Trouble::Locked(to_plain_line(&cause.to_string())),
         Error::NoDefaultStore => Trouble::NoKeyring("it could not be started".to_owned()),
-        // These carry what was read.
+        // These errors contain what was read, which may be the secret: they are not shown.
         Error::BadEncoding(_) | Error::BadDataFormat(..) => Trouble::Other("the entry is damaged".to_owned()),
         Error::Ambiguous(_) => Trouble::Other("there is more than one such entry".to_owned()),
         other => Trouble::Other(words(other)),
     }
 }
 
-/// The library's words and those of whatever it stands on.
+/// The error's text with those of its causes.
 fn words(error: &Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -1,8 +1,7 @@
-//! The one thread on which all keyring work is done, and the time limits around it. What is done there is
-//! `keyring.rs`.
+//! The one thread that does all keyring work, and the time limits around it. The work itself is in `keyring.rs`.
 //!
-//! Keyring calls block, for as long as a person looks at a prompt; zbus's may panic on a tokio thread; Windows does
-//! not keep the order of calls from several threads. Hence a plain thread of its own, one at a time.
+//! Keyring calls block for as long as the user looks at a prompt, zbus may panic on a tokio thread, and Windows does
+//! not keep the order of calls from several threads. So there is one plain thread, which does one request at a time.
 
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,28 +10,28 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
-/// A thread that has been at one request for so long is left behind and another one started: its prompt may belong
-/// to a keyring that is no more, and then no answer ever comes. Longer than any request's time limit.
+/// A thread that works on one request for longer than this is abandoned, and another one is started: if the keyring has
+/// ended with its prompt on the screen, no answer ever comes. Longer than any request's time limit.
 const STUCK_TIMEOUT: Duration = Duration::from_secs(180);
 
-/// So many threads may be left behind at one time; each may have a prompt on the screen.
+/// At most this many threads are abandoned at a time; each may have a prompt on the screen.
 const MAX_STUCK_THREADS: usize = 4;
 
-/// What the thread does.
+/// Carries out a request, on the thread.
 pub(super) type Serve = Arc<dyn Fn(&Request) -> Result<Zeroizing<Vec<u8>>, Trouble> + Send + Sync>;
 
-/// One thing to do. Repeating any of them does no harm.
+/// A request to the keyring. Repeating any of them does no harm.
 #[cfg_attr(not(feature = "keyring"), allow(dead_code))]
 pub(super) enum Request {
-    /// Answered with the secret.
+    /// The answer is the secret.
     Read { entry: String },
-    /// Answered with nothing, as is `Forget`.
+    /// The answer is empty, as for `Forget`.
     Write { entry: String, secret: Zeroizing<Vec<u8>> },
-    /// Removes these entries, and all others that can be found of the account, if one is named.
+    /// Removes these entries and, if an account is named, all others of that account that can be found.
     Forget { account: Option<String>, entries: Vec<String> },
 }
 
-/// Why it was not done. No text in it holds a secret.
+/// Why a request failed. Contains no secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(not(feature = "keyring"), allow(dead_code))]
 pub(super) enum Trouble {
@@ -43,11 +42,11 @@ pub(super) enum Trouble {
     Other(String),
 }
 
-/// The callers' side.
+/// The handle to the thread.
 pub(super) struct Worker {
     serve: Serve,
     thread: Mutex<Option<Thread>>,
-    /// Every thread threads holds a clone.
+    /// Every living thread has a clone, so its count is the number of threads.
     threads: Arc<()>,
     stuck_timeout: Duration,
 }
@@ -57,7 +56,7 @@ struct Thread {
     busy_since: BusySince,
 }
 
-/// Since when the thread has been at the request it is at.
+/// When the thread began its present request; `None` if it has none.
 type BusySince = Arc<Mutex<Option<Instant>>>;
 
 struct Order {
@@ -71,7 +70,7 @@ impl Worker {
         Self { serve, thread: Mutex::new(None), threads: Arc::new(()), stuck_timeout: STUCK_TIMEOUT }
     }
 
-    /// Has the request served, and waits for it at most `limit`, whatever the thread is at.
+    /// Has the thread carry out a request; waits at most `limit`, even if the thread is busy with another one.
     pub(super) async fn ask(&self, request: Request, limit: Duration) -> Result<Zeroizing<Vec<u8>>, Trouble> {
         let (answer, answered) = oneshot::channel();
         self.send(Order { request, since: Instant::now(), answer })?;
@@ -92,7 +91,7 @@ impl Worker {
             _ => order,
         };
         let started = self.start().map_err(|e| Trouble::Other(format!("no thread for it: {e}")))?;
-        // A thread that has just started takes what it is given.
+        // Cannot fail: the new thread waits for its first order.
         let _ = started.order_tx.send(order);
         *thread = Some(started);
         Ok(())
@@ -121,11 +120,11 @@ fn run(queue: &mpsc::Receiver<Order>, serve: &Serve, busy: &BusySince) {
     let at = |since| *busy.lock().unwrap_or_else(PoisonError::into_inner) = since;
     let mut refused: Option<(Instant, Trouble)> = None;
     for order in queue {
-        // Nobody waits for it any more, and whoever asked to store something was told that it failed.
+        // The caller has given up. A write must not happen now: the caller has reported that it failed.
         if order.answer.is_closed() {
             continue;
         }
-        // Whoever turned a prompt away should not have to do it again for everything that waited behind it.
+        // A user who dismissed the prompt should not see it again for every request that was waiting behind it.
         if let Some((_, trouble)) = refused.as_ref().filter(|(when, _)| order.since < *when) {
             let _ = order.answer.send(Err(trouble.clone()));
             continue;

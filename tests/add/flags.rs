@@ -153,7 +153,7 @@ fn the_form_of_the_user_name_is_found_out() {
     let newcomer = Newcomer::with_user("ann");
     let added = add(&newcomer, &[], &format!("{}\n", newcomer.password));
     assert!(added.status.success(), "{}", said(&added));
-    assert!(said(&added).contains("some providers want it as \"ann\""), "{}", said(&added));
+    assert!(said(&added).contains("some providers want \"ann\""), "{}", said(&added));
     assert_eq!(newcomer.home.settings().matches("username = \"ann\"").count(), 2);
 }
 

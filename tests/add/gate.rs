@@ -44,7 +44,7 @@ fn a_gate_is_found_out_and_switched_on() {
     require!("dovecot", "postfix", "keyring");
     let host = SmallHost::start();
     let said = host.add();
-    assert!(said.contains("wants a POP login before each send; switched on"), "{said}");
+    assert!(said.contains("wants a POP login before each send. ostler will make it"), "{said}");
     assert!(host.gate.refusals() > 0, "it was seen to be shut");
     assert!(host.gate.deliveries().is_empty(), "nothing is sent to find out");
     host.gate.forget();

@@ -82,7 +82,7 @@ fn a_small_host_with_a_window_of_15_minutes_takes_the_first_message_of_the_day()
     let keyring = Keyring::start();
     let home = newcomer(&world, &keyring, &[&word]);
     let said = add(&home, &[ann], &[&word]);
-    assert!(said.contains("wants a POP login before each send; switched on"), "{said}");
+    assert!(said.contains("wants a POP login before each send. ostler will make it"), "{said}");
     let (_ostler, _, smtp) = start(&world, home);
     for time in ["first of the day", "after the window has passed"] {
         gate.forget();

@@ -26,7 +26,7 @@ fn menu(terminal: &mut Terminal) -> String {
 /// Ended by the person: nothing is left, and the terminal is as it was.
 fn nothing_left(newcomer: &Newcomer, terminal: &mut Terminal, before: &str) {
     assert_eq!(terminal.end().code(), Some(1), "{}", terminal.all());
-    assert!(terminal.all().contains("nothing was kept"), "{}", terminal.all());
+    assert!(terminal.all().contains("nothing was saved"), "{}", terminal.all());
     assert!(terminal.echoes(), "what is typed next would not show");
     assert_eq!(newcomer.home.settings(), before);
     assert!(!terminal.all().contains(&newcomer.password));
@@ -67,7 +67,7 @@ fn the_address_is_asked_for_too() {
         terminal.wait_for("Your mail address: ");
         terminal.keys(keys);
         assert_eq!(terminal.end().code(), Some(1), "{keys:?}: {}", terminal.all());
-        assert!(terminal.all().contains("nothing was kept"), "{keys:?}: {}", terminal.all());
+        assert!(terminal.all().contains("nothing was saved"), "{keys:?}: {}", terminal.all());
     }
 }
 

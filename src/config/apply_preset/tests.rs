@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::*;
+use crate::config::presets::Origin;
 use crate::config::presets::parse::read_providers;
 use crate::config::{Parsed, parse, parse_with};
 use ostler_mail::account::{Account, Server, SignIn};
@@ -30,7 +31,7 @@ closed = \"It ended.\"
 ";
 
 fn read(lines: &str) -> Result<Parsed, Vec<String>> {
-    let own = read_providers(OWN, Path::new("providers.toml"), true).unwrap();
+    let own = read_providers(OWN, Path::new("providers.toml"), Origin::Own).unwrap();
     let text = format!("[[account]]\naddress = \"ann@example.net\"\n{lines}\n");
     let presets = Presets::built_in().overlaid(own);
     parse_with(&text, Path::new("o.toml"), &presets).map_err(|m| m.to_string().lines().map(str::to_owned).collect())
@@ -159,7 +160,7 @@ fn a_small_host_logs_in_before_each_send() {
         parsed("provider = \"small-host\"\n[account.smtp]\nhost = \"mail.example.net\"\nca = \"/ca.pem\"");
     assert_eq!(told(&account.smtp[0]), "mail.example.net:465 tls pop-before-smtp -");
     let unfit = mistakes("provider = \"small-host\"\n[account.pop3]\nauth = \"none\"");
-    let line = "o.toml:3:12: account.provider: wants a POP login before each send, for which [account.pop3] is not fit; \
+    let line = "o.toml:3:12: account.provider: needs a POP login before each send, but [account.pop3] has no password; \
                 allowed is one with auth = \"password\", or an [account.smtp] with another auth";
     assert_eq!(unfit, [line; 6]);
 }
@@ -179,7 +180,7 @@ fn a_mailbox_that_sends_elsewhere_takes_a_server_of_another_company() {
     let (account, warnings) = parsed("provider = \"oceanic-external-pop\"");
     assert_eq!((account.pop3.is_some(), account.smtp.len()), (true, 0));
     assert_eq!(warnings.len(), 2);
-    assert!(warnings[1].contains("to send mail, add [account.smtp] with the host of another company"), "{warnings:?}");
+    assert!(warnings[1].contains("to send, add [account.smtp] with the host of another company"), "{warnings:?}");
     let (account, warnings) =
         parsed("provider = \"oceanic-external-pop\"\n[account.smtp]\nhost = \"smtp.example.org\"");
     assert_eq!(told(&account.smtp[0]), "smtp.example.org:465 tls password ann@example.net");
@@ -207,18 +208,18 @@ fn an_unknown_preset_is_a_mistake_unless_the_tables_say_everything() {
     let listed = "allowed are the names that `ostler providers` lists";
     assert_eq!(
         mistakes("provider = \"optonlin\""),
-        [format!("o.toml:3:12: account.provider: is no preset that is known; did you mean optonline?; {listed}")]
+        [format!("o.toml:3:12: account.provider: is not a known preset; did you mean optonline?; {listed}")]
     );
     assert_eq!(
         mistakes("provider = \"hunter2-SECRET\"\n[account.pop3]\nca = \"/ca\"\n[account.smtp]\nhost = \"h\""),
-        [format!("o.toml:3:12: account.provider: is no preset that is known; {listed}")]
+        [format!("o.toml:3:12: account.provider: is not a known preset; {listed}")]
     );
     let (account, warnings) = parsed("provider = \"mine\"\n[account.pop3]\nhost = \"h\"");
     assert_eq!(all(&account), ["h:995 tls password ann@example.net"]);
     assert_eq!(
         warnings,
         [format!(
-            "o.toml:3:12: account.provider: is no preset that is known, so it adds nothing to the tables below; {listed}"
+            "o.toml:3:12: account.provider: is not a known preset, so it adds nothing to the tables below; {listed}"
         )]
     );
 }

@@ -1,5 +1,5 @@
-//! Files of presets: `config/providers.toml`, which is compiled in, and the user's own `providers.toml`. One table
-//! `[provider.ID]` for each; what its keys mean is said at [`Preset`]. Looking presets up is not here.
+//! Reads files of presets: `config/providers.toml`, which is compiled in, and the user's own `providers.toml`. Each
+//! preset is a table `[provider.ID]`, with the fields of [`Preset`] as its keys. Looking presets up is in `presets.rs`.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use toml::de::DeTable;
 
-use super::{Confidence, Pop, Preset};
+use super::{Confidence, Origin, Pop, Preset};
 use crate::config::Mistakes;
 use crate::config::keys;
 use crate::config::server::read_port;
@@ -18,13 +18,13 @@ use crate::config::value::{self, Why};
 use ostler_mail::account::endpoint::{Endpoint, LoginForm, Way};
 use ostler_mail::account::{Protocol, Security};
 
-/// The form of the file that this version reads.
+/// The version of the file format that this ostler reads.
 const SCHEMA: u32 = 1;
 
-/// Longer than any name somebody would like to type.
+/// More than anyone wants to type.
 const MAX_ID_OCTETS: usize = 40;
 
-/// No provider in use opens the gate for longer than a day; most for 15 minutes.
+/// No known provider keeps the gate open for longer than a day; most keep it open for 15 minutes.
 const MAX_WINDOW_MINUTES: u32 = 24 * 60;
 
 const ID: &str = "1 to 40 small letters, digits and hyphens";
@@ -38,12 +38,12 @@ const WAY_FORMS: &str =
 const SENTENCE: &str = "a sentence on one line";
 const WINDOW: &str = "a number of minutes from 1 to 1440";
 
-/// Reads a file of presets. `file` is the name for the messages; it is not opened.
-pub(in crate::config) fn read_providers(text: &str, file: &Path, is_own: bool) -> Result<Vec<Preset>, Mistakes> {
+/// Reads the text of a file of presets. `file` is only named in messages.
+pub(in crate::config) fn read_providers(text: &str, file: &Path, origin: Origin) -> Result<Vec<Preset>, Mistakes> {
     let notes = Notes::default();
     let (tree, errors) = DeTable::parse_recoverable(text);
     let presets = match syntax::report(text, &errors, &notes) {
-        syntax::Damage::None => presets(tree.get_ref(), &notes, is_own),
+        syntax::Damage::None => presets(tree.get_ref(), &notes, origin),
         _ => None,
     };
     let (mistakes, _) = notes.into_remarks(text, &Arc::from(file));
@@ -53,11 +53,11 @@ pub(in crate::config) fn read_providers(text: &str, file: &Path, is_own: bool) -
     }
 }
 
-fn presets(tree: &DeTable<'_>, notes: &Notes, is_own: bool) -> Option<Vec<Preset>> {
+fn presets(tree: &DeTable<'_>, notes: &Notes, origin: Origin) -> Option<Vec<Preset>> {
     let root = Table::root(tree, &keys::PROVIDERS, notes);
     match root.get("schema") {
         Some(item) if item.as_number() == Some(Some(SCHEMA)) => {}
-        Some(item) => item.report("is not a form that this version reads; allowed is 1"),
+        Some(item) => item.report("is a file format that this version does not read; allowed is 1"),
         None => root.reject_missing::<()>("schema", "is missing; allowed is schema = 1 at the top").unwrap_or_default(),
     }
     let Some(providers) = root.get("provider") else {
@@ -67,20 +67,20 @@ fn presets(tree: &DeTable<'_>, notes: &Notes, is_own: bool) -> Option<Vec<Preset
         return providers.reject_kind("a table [provider.ID] for each provider");
     };
     let mut domains = HashSet::new();
-    let presets = entries.into_iter().map(|(id, item)| preset(id, &item, is_own, &mut domains));
+    let presets = entries.into_iter().map(|(id, item)| preset(id, &item, origin, &mut domains));
     presets.collect::<Vec<_>>().into_iter().collect()
 }
 
-fn preset(id: &str, item: &Item<'_>, is_own: bool, taken: &mut HashSet<String>) -> Option<Preset> {
+fn preset(id: &str, item: &Item<'_>, origin: Origin, taken: &mut HashSet<String>) -> Option<Preset> {
     if !is_id(id) {
-        return item.reject(&format!("has a name that cannot be one; allowed is {ID}"));
+        return item.reject(&format!("has a name that is not allowed; allowed is {ID}"));
     }
     let table = item.table(&keys::PROVIDER)?;
     let domains = list(&table, "domains", DOMAIN, domain);
     for place in table.get("domains").and_then(|item| item.as_list()).unwrap_or_default() {
         let name = place.as_text().and_then(|text| domain(text).ok());
         if name.is_some_and(|name| !taken.insert(name)) {
-            place.report("is in this file already; allowed is each domain once");
+            place.report("is in this file already; allowed is each domain only once");
         }
     }
     let login = table.get("login").map_or(Some(LoginForm::Address), |item| login(&item));
@@ -100,7 +100,7 @@ fn preset(id: &str, item: &Item<'_>, is_own: bool, taken: &mut HashSet<String>) 
     let mx = list(&table, "mx", DOMAIN, domain);
     let legacy_hosts = list(&table, "legacy_hosts", LEGACY, legacy);
     let source = list(&table, "source", SENTENCE, one_line);
-    // Everything has been read by now, so that all mistakes are told.
+    // All keys are read before the first `?`, so that every mistake is reported.
     let preset = Preset {
         id: id.to_owned(),
         title: title?.unwrap_or_else(|| id.to_owned()),
@@ -121,14 +121,14 @@ fn preset(id: &str, item: &Item<'_>, is_own: bool, taken: &mut HashSet<String>) 
         source: source?,
         checked: checked.map_or(Some(None), |checked| checked.map(Some))?,
         confidence: confidence?.unwrap_or(Confidence::High),
-        is_own,
+        origin,
     };
-    fits_together(&preset, &table);
+    check_combinations(&preset, &table);
     Some(preset)
 }
 
-/// What no key says alone.
-fn fits_together(preset: &Preset, table: &Table<'_>) {
+/// Reports keys that contradict each other.
+fn check_combinations(preset: &Preset, table: &Table<'_>) {
     let has = |protocol| preset.templates(protocol).next().is_some();
     if !preset.is_usable() && preset.closed.is_none() {
         table.item().report_absence(
@@ -143,11 +143,11 @@ fn fits_together(preset: &Preset, table: &Table<'_>) {
     }
     let waits = preset.templates(Protocol::Smtp).any(|server| server.ways.contains(&Way::PopBeforeSmtp));
     if waits && !has(Protocol::Pop3) {
-        table.item().report_absence("has no place for the POP login before a send; allowed together with pop3");
+        table.item().report_absence("has pop-before-smtp but no server for the POP login; allowed together with pop3");
     }
 }
 
-/// What an endpoint has where it says nothing else.
+/// What a server takes from its preset if it does not have its own.
 struct Common {
     login: LoginForm,
     ways: Vec<Way>,
@@ -178,7 +178,7 @@ fn server(table: &Table<'_>, protocol: Protocol, common: &Common) -> Option<Endp
     let ways = match table.get("auth") {
         Some(item) => ways(&item).inspect(|ways| {
             if ways.contains(&Way::PopBeforeSmtp) && !protocol.is_outgoing() {
-                item.report("has pop-before-smtp, which belongs to outgoing servers; allowed is it in smtp");
+                item.report("has pop-before-smtp, which is for outgoing servers; allowed only in smtp");
             }
         }),
         None => {
@@ -191,7 +191,7 @@ fn server(table: &Table<'_>, protocol: Protocol, common: &Common) -> Option<Endp
 
 fn security(item: &Item<'_>) -> Option<Security> {
     if item.as_text() == Some("none") {
-        return item.reject("sends mail and password for everybody to read; allowed is \"tls\", \"starttls\"");
+        return item.reject("lets anyone on the way read mail and password; allowed is \"tls\", \"starttls\"");
     }
     item.word(&[Security::Tls, Security::StartTls].map(|security| (security.name(), security)))
 }
@@ -231,7 +231,7 @@ fn way(text: &str) -> Result<Way, Why> {
         "none" => Ok(Way::None),
         _ => match text.strip_prefix("oauth2:") {
             Some(issuer) if issuer.split('.').all(is_id) => Ok(Way::OAuth2(issuer.to_owned())),
-            _ => Err("is not a way to sign in that is known here"),
+            _ => Err("is not a known way to sign in"),
         },
     }
 }
@@ -239,18 +239,18 @@ fn way(text: &str) -> Result<Way, Why> {
 fn window(item: &Item<'_>) -> Option<Duration> {
     match item.as_number() {
         Some(Some(minutes @ 1..=MAX_WINDOW_MINUTES)) => Some(Duration::from_secs(u64::from(minutes) * 60)),
-        Some(_) => item.reject(&format!("is no window; allowed is {WINDOW}")),
+        Some(_) => item.reject(&format!("is out of range; allowed is {WINDOW}")),
         None => item.reject_kind(WINDOW),
     }
 }
 
-/// One of some words, if the key is there; the outer `None` is a mistake.
+/// Reads one of `words`; `Some(None)` if the key is left out, `None` if it is wrong.
 #[allow(clippy::option_option, reason = "left out and wrong are two things")]
 fn words<T: Copy>(table: &Table<'_>, key: &str, words: &[(&str, T)]) -> Option<Option<T>> {
     table.get(key).map_or(Some(None), |item| item.word(words).map(Some))
 }
 
-/// A sentence, if the key is there and not empty; the outer `None` is a mistake.
+/// Reads a sentence; `Some(None)` if the key is left out or empty, `None` if it is wrong.
 #[allow(clippy::option_option, reason = "left out and wrong are two things")]
 fn sentence(table: &Table<'_>, key: &str) -> Option<Option<String>> {
     let text = table.get(key).map_or(Some(String::new()), |item| item.read(SENTENCE, one_line))?;
@@ -273,7 +273,7 @@ fn list(
 }
 
 fn one_line(text: &str) -> Result<String, Why> {
-    if text.contains(char::is_control) { Err("holds a control character") } else { Ok(text.trim().to_owned()) }
+    if text.contains(char::is_control) { Err("contains a control character") } else { Ok(text.trim().to_owned()) }
 }
 
 fn is_id(text: &str) -> bool {
@@ -294,7 +294,7 @@ fn suffix(text: &str) -> Result<String, Why> {
 fn legacy(text: &str) -> Result<String, Why> {
     let is_whole = text.split('.').all(|label| label == "*" || !label.contains('*'));
     if !is_whole || text.split('.').all(|label| label == "*") {
-        return Err("has a * that is not a whole part between dots, or nothing else");
+        return Err("has a * that is not a whole part between dots, or consists of nothing else");
     }
     domain(&text.replace('*', "x")).map(|_| text.to_ascii_lowercase())
 }

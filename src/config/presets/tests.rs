@@ -28,7 +28,7 @@ fn servers(id: &str, protocol: Protocol, domain: &str) -> Vec<String> {
 
 #[test]
 fn the_built_in_file_has_no_mistakes() {
-    let read = parse::read_providers(BUILT_IN, Path::new("config/providers.toml"), false);
+    let read = parse::read_providers(BUILT_IN, Path::new("config/providers.toml"), Origin::BuiltIn);
     let presets = read.unwrap_or_else(|mistakes| panic!("{mistakes}"));
     assert_eq!(presets.len(), built_in().iter().count());
     let usable = presets.iter().filter(|preset| preset.is_usable()).count();
@@ -43,7 +43,7 @@ fn every_entry_is_complete() {
         let checked = preset.checked.as_deref().unwrap_or_default();
         assert!(checked.len() == 10 && checked.starts_with("20"), "{id}: {checked}");
         assert!(preset.title != preset.id && !preset.title.is_empty(), "{id}");
-        assert!(!preset.ways.is_empty() && !preset.is_own, "{id}");
+        assert!(!preset.ways.is_empty() && !preset.is_own(), "{id}");
         assert_eq!(preset.closed.is_some(), !preset.is_usable(), "{id}");
         // A kind of provider says for which addresses it is, or it has a domain or an exchanger.
         let is_found = !preset.domains.is_empty() || !preset.mx.is_empty() || preset.note.is_some();
@@ -213,11 +213,11 @@ fn a_search_finds_words_hosts_and_addresses() {
 fn what_is_laid_over_replaces_whole_and_comes_first() {
     let text = "schema = 1\n[provider.optonline]\npop3 = [{ host = \"mine.example.net\" }]\n\
                 [provider.mine]\ndomains = [\"cox.net\"]\nsmtp = [{ host = \"s\" }]\n";
-    let own = parse::read_providers(text, Path::new("providers.toml"), true).unwrap();
+    let own = parse::read_providers(text, Path::new("providers.toml"), Origin::Own).unwrap();
     let presets = built_in().overlaid(own);
     assert_eq!(presets.iter().count(), built_in().iter().count() + 1);
     let optonline = presets.by_id("optonline").unwrap();
-    assert!(optonline.is_own && optonline.domains.is_empty() && optonline.note.is_none());
+    assert!(optonline.is_own() && optonline.domains.is_empty() && optonline.note.is_none());
     assert_eq!(id(presets.by_domain("optonline.net")), None);
     assert_eq!(id(presets.by_domain("cox.net")), Some("mine"));
     assert_eq!(optonline.endpoints(Protocol::Pop3, "")[0].describe(), "mine.example.net port 995, TLS");

@@ -9,6 +9,7 @@ use axum::Form;
 use axum::response::{IntoResponse, Redirect, Response};
 use maud::{Markup, html};
 use serde::Deserialize;
+use zeroize::Zeroizing;
 
 use super::layout::{NavItem, View, check, field, form_token};
 use super::setup_job::SetupJob;
@@ -18,7 +19,7 @@ use crate::setup::keep::existing;
 use crate::setup::{Secrets, endpoint_from_flag};
 use ostler_mail::account::endpoint::Endpoint;
 use ostler_mail::account::{Protocol, Settings};
-use ostler_mail::secret::Secret;
+use ostler_mail::secret::{NotASecret, Secret};
 
 /// The form as filled in, without the passwords, which are never sent back to the page.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -39,11 +40,11 @@ pub(super) struct AddForm {
     #[serde(default)]
     address: String,
     #[serde(default)]
-    password: zeroize::Zeroizing<String>,
+    password: Zeroizing<String>,
     #[serde(default)]
     other: String,
     #[serde(default)]
-    other_password: zeroize::Zeroizing<String>,
+    other_password: Zeroizing<String>,
     gate: Option<String>,
     #[serde(default)]
     pop3: String,
@@ -96,7 +97,6 @@ pub(super) type Mistakes = Vec<(&'static str, String)>;
 
 /// Checks a form. A retry may leave out the passwords, which the job knows by then.
 pub(super) fn parse_form(sent: &AddForm, settings: &Settings, stage: Stage) -> Result<AccountRequest, Mistakes> {
-    let again = stage == Stage::Retry;
     let fields = sent.fields();
     let mut mistakes: Mistakes = Vec::new();
     if let Err(why) = value::address(&fields.address) {
@@ -129,31 +129,35 @@ pub(super) fn parse_form(sent: &AddForm, settings: &Settings, stage: Stage) -> R
         let text = format!("The account {} exists already. Remove it first, or use another address.", known.name);
         mistakes.push(("address", text));
     }
-    let mut password = |key: &'static str, text: &zeroize::Zeroizing<String>, needed: bool| {
-        if text.is_empty() && !needed {
-            return None;
-        }
-        match Secret::new(text.clone()) {
-            Ok(secret) => Some(Arc::new(secret)),
-            Err(ostler_mail::secret::NotASecret::Empty) => {
-                mistakes.push((key, "The password is missing.".into()));
-                None
-            }
-            Err(why) => {
-                mistakes.push((key, format!("This cannot be a password: {why}.")));
-                None
-            }
+    let mut password = |key, text: &str, stage| match parse_password(text, stage) {
+        Ok(secret) => secret,
+        Err(why) => {
+            mistakes.push((key, why));
+            None
         }
     };
+    // Without another company its password may stay empty, and is not used.
+    let other_stage = if fields.other.is_empty() { Stage::Retry } else { stage };
     let secrets = Secrets {
-        incoming: password("password", &sent.password, !again),
-        outgoing: password("other_password", &sent.other_password, !again && !fields.other.is_empty())
-            .filter(|_| !fields.other.is_empty()),
+        incoming: password("password", &sent.password, stage),
+        outgoing: password("other_password", &sent.other_password, other_stage).filter(|_| !fields.other.is_empty()),
     };
     if mistakes.is_empty() {
         Ok(AccountRequest { fields, name, username, pop3, smtp, ca, secrets })
     } else {
         Err(mistakes)
+    }
+}
+
+/// `None`: the password was left out, which a retry may do.
+fn parse_password(text: &str, stage: Stage) -> Result<Option<Arc<Secret>>, String> {
+    if text.is_empty() && stage == Stage::Retry {
+        return Ok(None);
+    }
+    match Secret::new(Zeroizing::new(text.to_owned())) {
+        Ok(secret) => Ok(Some(Arc::new(secret))),
+        Err(NotASecret::Empty) => Err("The password is missing.".into()),
+        Err(why) => Err(format!("This cannot be a password: {why}.")),
     }
 }
 

@@ -244,7 +244,7 @@ fn not_found_text(error: &NotFound) -> String {
              name them below."
         ),
         NotFound::Nothing { domain } => format!(
-            "ostler found no mail servers for {domain}. Is this computer online? If it is, ask your provider for its servers, or \
+            "No mail servers were found for {domain}. Is this computer online? If it is, ask your provider for its servers, or \
              look in the settings of your mail program, and name them below."
         ),
         error => format!("{error}."),

@@ -69,6 +69,7 @@ pub(crate) struct TrayView {
     pub(crate) items: Vec<Item>,
 }
 
+#[cfg(any(test, feature = "tray"))]
 impl MenuAction {
     /// The id of its line in the menu.
     pub(crate) fn id(&self) -> String {

@@ -1,6 +1,7 @@
-//! What the old programs show for a failure: their own code or words around ostler's reply. Only what is documented:
-//! the codes in Microsoft's published lists and KB 290842, Eudora's and Netscape's words in their published source, Mac OS X
-//! Mail's silence as users report it. Every other program shows the reply as it stands, or nobody has told.
+//! What the old programs show for a failure: their own code or words around ostler's reply. Only documented messages
+//! are here: Microsoft's codes from its published lists and KB 290842, Eudora's and Netscape's words from their
+//! published source, and Mac OS X Mail's from users' reports. Other programs show the reply as it is, or are not
+//! documented.
 
 use serde::Serialize;
 
@@ -9,21 +10,21 @@ use ostler_mail::failure::Failure;
 
 const NETSCAPE: &str = "Netscape 6 and 7";
 
-/// What one program shows.
+/// What one program shows for a failure.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct ClientMessage {
-    /// The program, or several that show the same.
-    pub program: &'static str,
-    /// Its words.
-    pub text: String,
-    /// What of them is the program's own, for one line on a terminal.
+pub(crate) struct ClientMessage {
+    /// The program, or several programs that show the same.
+    pub(crate) program: &'static str,
+    /// The whole message.
+    pub(crate) text: String,
+    /// The program's own part of it, for one line on a terminal.
     #[serde(skip)]
     pub(crate) summary: &'static str,
 }
 
-/// Where a client learns of a failure.
+/// At which command a mail program is told of a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ReplyStage {
+pub(crate) enum ReplyStage {
     /// When it signs in to fetch.
     Fetch,
     /// When it names the sender.
@@ -33,14 +34,14 @@ pub enum ReplyStage {
 }
 
 impl ReplyStage {
-    /// Where a failure at a server of this kind is told: POP3 trouble at PASS, SMTP trouble at MAIL.
-    pub fn of(protocol: Protocol) -> Self {
+    /// The command at which a failure of such a server is told: PASS for POP3, MAIL for SMTP.
+    pub(crate) fn of(protocol: Protocol) -> Self {
         if protocol.is_outgoing() { Self::Sender } else { Self::Fetch }
     }
 }
 
 /// What programs show for a failure.
-pub fn messages_for(failure: &Failure, stage: ReplyStage) -> Vec<ClientMessage> {
+pub(crate) fn messages_for(failure: &Failure, stage: ReplyStage) -> Vec<ClientMessage> {
     let reply = match stage {
         ReplyStage::Fetch => ostler_mail::pop3::words::failure(failure),
         ReplyStage::Sender | ReplyStage::Recipient => ostler_mail::smtp::words::failure(failure),
@@ -48,8 +49,8 @@ pub fn messages_for(failure: &Failure, stage: ReplyStage) -> Vec<ClientMessage> 
     messages_around(&reply, stage)
 }
 
-/// What programs show around a reply of ostler's.
-pub fn messages_around(reply: &str, moment: ReplyStage) -> Vec<ClientMessage> {
+/// What programs show for a reply of ostler's.
+pub(crate) fn messages_around(reply: &str, moment: ReplyStage) -> Vec<ClientMessage> {
     let shown = |program, summary, text| ClientMessage { program, text, summary };
     let code = reply.get(..3).unwrap_or_default();
     match moment {
@@ -100,7 +101,7 @@ fn mac_message() -> ClientMessage {
     ClientMessage { program: "Mac OS X Mail", text, summary: "\"Cannot send message\" and not why" }
 }
 
-/// The short form for a terminal: each program with its code, or the beginning of its words.
-pub fn summarize(shown: &[ClientMessage]) -> String {
+/// One line for a terminal: each program with its code, or the beginning of its message.
+pub(crate) fn summarize(shown: &[ClientMessage]) -> String {
     shown.iter().map(|one| format!("{} {}", one.program, one.summary)).collect::<Vec<_>>().join("; ")
 }

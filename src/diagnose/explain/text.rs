@@ -1,11 +1,11 @@
-//! A pasted text as it is searched: one line of printable ASCII with single blanks, in two letter cases, cut to a length
-//! that takes no time. No outside octet can make a search panic: all slicing is checked.
+//! A pasted text in the form that is searched: one line of printable ASCII with single blanks, with and without its
+//! capitals, cut to a length that is searched at once. All slicing is checked, so no text can make a search panic.
 
-/// How much of a text is read. Whole dialogs have some hundred characters.
+/// The part of a text that is read. A whole error dialog has a few hundred characters.
 const MAX_TEXT_CHARS: usize = 16 * 1024;
-/// How much a star in a pattern stands for at most.
+/// The longest text that a star in a pattern stands for.
 const MAX_GAP_OCTETS: usize = 200;
-/// How much of what was found is shown.
+/// The longest part of a match that is shown.
 const MAX_SHOWN_OCTETS: usize = 160;
 
 /// A text to search.
@@ -15,8 +15,8 @@ pub(super) struct Text {
 }
 
 impl Text {
-    /// Makes it ready: line breaks and runs of blanks become one blank, quotes that programs and forums curl become
-    /// straight, and whatever is not ASCII becomes a question mark.
+    /// Normalizes a text: line breaks and runs of blanks become one blank, curly quotes (which forums make) become
+    /// straight ones, and anything else beyond ASCII becomes a question mark.
     pub(super) fn new(text: &str) -> Self {
         let mut plain = String::new();
         for c in text.chars().take(MAX_TEXT_CHARS) {
@@ -24,7 +24,7 @@ impl Text {
                 '\u{2018}' | '\u{2019}' | '\u{201b}' => '\'',
                 '\u{201c}' | '\u{201d}' | '\u{ab}' | '\u{bb}' => '"',
                 '\u{2010}'..='\u{2014}' => '-',
-                // Web pages write a code's x as a multiplication sign.
+                // Some web pages turn the x of 0x800CCC0E into a multiplication sign.
                 '\u{d7}' => 'x',
                 '!'..='~' => c,
                 c if c.is_whitespace() || c.is_control() => ' ',
@@ -38,12 +38,12 @@ impl Text {
         Self { plain, lower }
     }
 
-    /// The first of these patterns that is there, in the text's own letters.
+    /// What the first matching pattern matches, as it stands in the text.
     pub(super) fn first_of(&self, patterns: &[String]) -> Option<String> {
         patterns.iter().find_map(|pattern| self.find(pattern))
     }
 
-    /// Where a pattern's parts follow each other, each as whole words.
+    /// Finds a pattern: its parts, divided by stars, have to follow each other, each as whole words.
     fn find(&self, pattern: &str) -> Option<String> {
         let mut parts = pattern.split('*').map(str::trim).filter(|part| !part.is_empty());
         let first = parts.next()?;
@@ -61,7 +61,7 @@ impl Text {
         self.plain.get(start..end.min(start + MAX_SHOWN_OCTETS)).map(str::to_owned)
     }
 
-    /// Where `words` begin, as whole words, at or after `from`.
+    /// The offsets at or after `from` where `words` stand as whole words.
     fn find_words<'t>(&'t self, words: &'t str, from: usize) -> impl Iterator<Item = usize> + 't {
         self.find_words_within(words, from, self.lower.len())
     }
@@ -83,7 +83,7 @@ impl Text {
             .filter(is_whole)
     }
 
-    /// Every code in the text: as [`normalize_code`] writes it, and as it stands there.
+    /// Every code in the text: as [`normalize_code`] writes it, and as it stands in the text.
     pub(super) fn codes(&self) -> Vec<(String, String)> {
         self.plain
             .split(|c: char| !c.is_ascii_alphanumeric())
@@ -91,8 +91,8 @@ impl Text {
             .collect()
     }
 
-    /// Every number that may be a server's reply: its code, the words after it, and whether it stands where a quoted
-    /// reply does, so that it is no mere number.
+    /// Every number that may be a server's reply: its code, the words after it, and whether it stands where programs
+    /// quote a reply, which makes it more than any number.
     pub(super) fn replies(&self) -> impl Iterator<Item = (u16, &str, bool)> {
         let octets = self.plain.as_bytes();
         let digit = move |at: usize| octets.get(at).is_some_and(u8::is_ascii_digit);
@@ -112,7 +112,8 @@ impl Text {
         })
     }
 
-    /// The server a Microsoft program names in its dialog, where that is another computer than this one.
+    /// The server that a Microsoft program names in its dialog, if it is not this computer: then the mail program does
+    /// not use ostler.
     pub(super) fn server_elsewhere(&self) -> Option<String> {
         const HERE: [&str; 3] = ["localhost", "::1", "0.0.0.0"];
         self.lower.match_indices("server:").find_map(|(at, word)| {
@@ -120,15 +121,16 @@ impl Text {
             let name: String =
                 rest.trim_start_matches(['\'', '"']).chars().take_while(|c| !"'\", ".contains(*c)).collect();
             let lower = name.to_ascii_lowercase();
-            // One label or an address is a computer in the house, which may well be the one ostler runs on.
+            // A name without a dot, or an address, is in the local network, and may be the computer that ostler runs
+            // on.
             let far = lower.contains('.') && lower.chars().any(|c| c.is_ascii_alphabetic());
             (far && !HERE.contains(&lower.as_str())).then(|| format!("Server: '{name}'"))
         })
     }
 }
 
-/// A code as it is compared: `800ccc0e`, `10061`. People write it with and without `0x`, with the letter O for zero,
-/// and lose one of the three Cs.
+/// A code in the form that is compared: `800ccc0e`, `10061`. People write it with or without `0x`, with the letter O
+/// for zero, and with one of the three Cs missing.
 pub(super) fn normalize_code(word: &str) -> Option<String> {
     if word.len() > 10 || !word.is_ascii() {
         return None;

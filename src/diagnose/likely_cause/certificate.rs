@@ -1,7 +1,5 @@
-//! What may be behind a bad certificate: the clock, a network that answers in place of every server, or a server that is
-//! like that.
-//!
-//! Not here: whether a certificate is good (`tls.rs`).
+//! The likely cause of a bad certificate: the clock, a network that answers in place of every server (a portal), or the
+//! server itself. Whether a certificate is good is decided in `proxy/net/tls.rs`.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -15,9 +13,9 @@ use crate::proxy::Engine;
 use ostler_mail::account::{Account, Protocol, Security, Server, SignIn, Timeouts, Trust};
 use ostler_mail::failure::{CertificateProblem, Failure};
 
-/// ostler is younger than this, so no clock that says less is right.
+/// ostler was made in this year, so a clock that says an earlier one is wrong.
 const MIN_YEAR: i32 = 2025;
-/// A name that is nowhere near any provider (RFC 2606), to see what a network answers to every name.
+/// A name that belongs to no provider (RFC 2606), to see whether the network gives the same answer for every name.
 const REFERENCE_HOST: &str = "example.com";
 
 /// Looks again after a certificate was refused.
@@ -51,7 +49,7 @@ pub(super) async fn look(
             let known = explain::cause(if nameless { "certificate-nameless" } else { "certificate-self-signed" })?;
             let pin = fingerprint(engine, server, timeouts).await?;
             let advice = format!(
-                "ask whoever runs the server for a new certificate; if they confirm this one, write pin = \"sha256:{pin}\""
+                "ask the people who run the server for a new certificate; if they confirm this one, write pin = \"sha256:{pin}\""
             );
             Some(Look::new(known.likely.clone(), advice))
         }
@@ -59,7 +57,8 @@ pub(super) async fn look(
     }
 }
 
-/// The SHA-256 of the certificate a server shows, as hex. A pin nobody has makes the handshake tell it and fail.
+/// The SHA-256 of the certificate that a server shows, in hex. A pin that matches nothing makes the handshake fail with
+/// it.
 async fn fingerprint(engine: &Engine, server: &Server, timeouts: &Timeouts) -> Option<String> {
     let mut asked = variant(server, server.port, server.security);
     asked.trust = Trust { ca: None, pin: Some([0; 32]) };
@@ -69,7 +68,7 @@ async fn fingerprint(engine: &Engine, server: &Server, timeouts: &Timeouts) -> O
     }
 }
 
-/// What a certificate's dates say about the clock. `before`: another server's certificate was out of date as well.
+/// Judges the clock by a certificate's dates. `before`: another server's certificate was out of date as well.
 fn judge_clock(now: OffsetDateTime, problem: &CertificateProblem, before: bool) -> Look {
     let today = now.date();
     if now.year() < MIN_YEAR {
@@ -80,18 +79,18 @@ fn judge_clock(now: OffsetDateTime, problem: &CertificateProblem, before: bool) 
         let cause = format!(
             "the certificates of several servers are out of date at once, so this computer's clock is probably wrong: it says {today}"
         );
-        return Look::new(cause, "compare this computer's date and time with a telephone's, then run: ostler check");
+        return Look::new(cause, "compare this computer's date and time with those of a phone, then run: ostler check");
     }
     let (cause, advice) = match problem {
         CertificateProblem::NotYetValid { .. } => (
             format!(
-                "this computer's clock says {today}; if that is too early, it is the clock, else the provider's mistake"
+                "this computer's clock says {today}; if that is too early, the clock is wrong, otherwise the certificate"
             ),
-            "set this computer's date and time if they are wrong, else tell the provider",
+            "set this computer's date and time if they are wrong; otherwise tell the provider",
         ),
         _ => (
             format!("this computer's clock says {today}; if that is right, the provider forgot to renew"),
-            "set this computer's date and time if they are wrong, else ask the provider to renew the certificate",
+            "set this computer's date and time if they are wrong; otherwise ask the provider to renew the certificate",
         ),
     };
     Look::new(cause, advice)
@@ -106,19 +105,20 @@ async fn is_portal_around(engine: &Engine, account: &Account, timeouts: &Timeout
         }
     }
     if !are_alike(&hosts) {
-        // At least one answers where only the provider's own server does: nobody else needs to be asked.
+        // The hosts have different public addresses, so this is not a portal, and the reference name need not be looked
+        // up.
         return false;
     }
     let reference = engine.dialer.resolve(&reference_server(), timeouts.connect).await.unwrap_or_default();
     is_portal(&hosts, &reference)
 }
 
-/// Whether a name belongs to the whole world, and not to a house or this computer.
+/// Whether a name is public, not of a local network or this computer.
 fn is_public(host: &str) -> bool {
     let lower = host.to_ascii_lowercase();
     let tail = lower.rsplit('.').next().unwrap_or_default();
-    let of_a_house = matches!(tail, "local" | "lan" | "home" | "internal" | "arpa" | "localhost" | "test" | "invalid");
-    lower.contains('.') && !of_a_house && host.parse::<IpAddr>().is_err()
+    let is_local = matches!(tail, "local" | "lan" | "home" | "internal" | "arpa" | "localhost" | "test" | "invalid");
+    lower.contains('.') && !is_local && host.parse::<IpAddr>().is_err()
 }
 
 fn reference_server() -> Server {
@@ -132,20 +132,21 @@ fn reference_server() -> Server {
     }
 }
 
-/// Whether hosts lie all at one address, or all in the house.
+/// Whether all hosts have the same address, or all have private ones.
 fn are_alike(hosts: &[Vec<IpAddr>]) -> bool {
     let all: BTreeSet<IpAddr> = hosts.iter().flatten().copied().collect();
     !all.is_empty() && (all.len() == 1 || all.iter().all(|address| is_private(*address)))
 }
 
-/// Whether these addresses of public names are what only a hotel's network says: all alike, and `reference`, a name that
-/// is surely elsewhere, among them. A company's own server has an address of the house too, but the reference has not.
+/// Whether these addresses of public names come from a portal, as in hotels: they are all alike, and so is `reference`,
+/// the address of a name that is certainly elsewhere. A company's own server may have a private address too, but then
+/// the reference does not.
 fn is_portal(hosts: &[Vec<IpAddr>], reference: &[IpAddr]) -> bool {
     let of_the_same = |address: &IpAddr| is_private(*address) || hosts.iter().flatten().any(|a| a == address);
     are_alike(hosts) && !reference.is_empty() && reference.iter().all(of_the_same)
 }
 
-/// Addresses of a house (RFC 1918, RFC 6598, link-local). Loopback is this computer, not a network around it.
+/// Private addresses (RFC 1918, RFC 6598, link-local). Loopback does not count: it is this computer, not a network.
 fn is_private(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(v4) => {

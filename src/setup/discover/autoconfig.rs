@@ -1,5 +1,5 @@
-//! Reading the file in which a provider says how its mail works: Mozilla's config-v1.1 (draft-ietf-mailmaint-autoconfig).
-//! It comes from a stranger: whatever is in it, reading ends, stays small, and gives clean values or none.
+//! Reads the file in which a provider describes its servers: Mozilla's config-v1.1 (draft-ietf-mailmaint-autoconfig).
+//! The file is not trusted: whatever is in it, parsing ends, uses bounded memory, and returns clean values or none.
 
 use roxmltree::{Document, Node, ParsingOptions};
 
@@ -7,49 +7,49 @@ use super::{Domain, Hint};
 use ostler_mail::account::endpoint::{Endpoint, LoginForm, Way};
 use ostler_mail::account::{Protocol, Security};
 
-/// Elements, texts and attributes read; the longest file of Mozilla's has some hundreds.
+/// Elements, texts and attributes; Mozilla's longest file has a few hundred.
 const MAX_XML_NODES: u32 = 20_000;
-/// Servers taken of one file; the longest list in Mozilla's has seven.
+/// Servers taken from one file; Mozilla's longest list has seven.
 const MAX_SERVERS: usize = 32;
-/// Hints taken.
+/// Hints taken from one file.
 const MAX_HINTS: usize = 16;
-/// Letters of a text that is shown.
+/// The longest text that is shown.
 const MAX_TEXT_CHARS: usize = 500;
-/// Letters of a web address, a user name's form.
+/// The longest web address, and the longest form of a user name.
 const MAX_WORD_OCTETS: usize = 300;
 
-/// What a file says.
+/// The contents of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Config {
     /// The provider's name for itself.
     pub title: Option<String>,
-    /// Its servers in its own order, incoming before outgoing; at least one, none in clear.
+    /// The servers in the file's order, incoming before outgoing; at least one, all with encryption.
     pub endpoints: Vec<Endpoint>,
-    /// What it wants read or switched on.
+    /// What the provider wants its users to know.
     pub hints: Vec<Hint>,
 }
 
 /// Why a file cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadConfig {
-    /// It cannot be read: not XML at all, damaged, or made to be endless.
+    /// It is not XML, or damaged, or too large.
     #[error("its file of mail settings cannot be read")]
     NotXml,
-    /// It is about something else, as the page is that many web servers answer everything with.
+    /// It is another document, such as the web page with which many web servers answer every request.
     #[error("it answers with a web page instead of mail settings")]
     NotAConfig,
-    /// It names only servers without encryption.
-    #[error("it names only mail servers without encryption, which ostler does not use unasked")]
+    /// All its servers are without encryption.
+    #[error("it names only mail servers without encryption, which ostler uses only if you ask for it")]
     OnlyPlain,
-    /// It names no server that ostler could use.
+    /// ostler cannot use any of its servers.
     #[error("it names no mail server that ostler can use")]
     NoServers,
 }
 
-/// Reads a file, for an address of `domain`.
+/// Parses a file for an address of `domain`.
 pub fn parse(file: &[u8], domain: &Domain) -> Result<Config, BadConfig> {
     let text = String::from_utf8_lossy(file.strip_prefix(b"\xef\xbb\xbf").unwrap_or(file));
-    // Entities are declared in a DTD, and a file with a DTD is refused: nothing can multiply.
+    // Entities, which could multiply, are declared in a DTD, so a file with a DTD is refused.
     let options = ParsingOptions { allow_dtd: false, nodes_limit: MAX_XML_NODES, ..ParsingOptions::default() };
     let document = Document::parse_with_options(&text, options).map_err(|_| classify_unreadable(&text))?;
     let root = document.root_element();
@@ -76,7 +76,7 @@ pub fn parse(file: &[u8], domain: &Domain) -> Result<Config, BadConfig> {
     Ok(Config { title, endpoints, hints: hints(root, provider) })
 }
 
-/// A web page is seldom good XML.
+/// Tells a web page, which is seldom well-formed XML, from a damaged file.
 fn classify_unreadable(text: &str) -> BadConfig {
     let begin: String = text.trim_start().chars().take(200).collect::<String>().to_ascii_lowercase();
     let is_page = begin.starts_with("<!doctype html") || begin.contains("<html");
@@ -103,7 +103,7 @@ fn endpoint(server: Node<'_, '_>, domain: &Domain, issuer: &str) -> Server {
         "plain" => return Server::InClear,
         _ => return Server::Unusable,
     };
-    // Never %EMAILLOCALPART%: a name that is looked up is seen by strangers.
+    // %EMAILLOCALPART% is not replaced: looking up such a name would tell it to third parties.
     let host = word("hostname").replace("%EMAILDOMAIN%", domain.as_str());
     let (Ok(host), Ok(port @ 1..)) = (Domain::parse(&host), word("port").parse::<u16>()) else {
         return Server::Unusable;
@@ -114,7 +114,7 @@ fn endpoint(server: Node<'_, '_>, domain: &Domain, issuer: &str) -> Server {
     Server::Usable(Endpoint { protocol, host: host.to_string(), port, security, login, ways })
 }
 
-/// The ways to sign in, in the file's order; empty where it says nothing, `None` where it wants what ostler has not.
+/// The ways to sign in, in the file's order: empty if the file names none, `None` if ostler supports none of them.
 fn ways(server: Node<'_, '_>, issuer: &str) -> Option<Vec<Way>> {
     let (mut ways, mut any) = (Vec::new(), false);
     for authentication in children(server, "authentication") {
@@ -123,9 +123,9 @@ fn ways(server: Node<'_, '_>, issuer: &str) -> Option<Vec<Way>> {
             "password-cleartext" | "plain" | "password-encrypted" | "secure" => Way::Password,
             "oauth2" => Way::OAuth2(issuer_name(issuer).to_owned()),
             "smtp-after-pop" => Way::PopBeforeSmtp,
-            // The provider knows its users by where they come from.
+            // The provider recognises its users by their IP addresses.
             "client-ip-address" | "none" => Way::None,
-            // NTLM, GSSAPI, TLS-client-cert and whatever comes.
+            // NTLM, GSSAPI, TLS-client-cert, and anything new.
             _ => continue,
         };
         if !ways.contains(&way) {
@@ -135,7 +135,7 @@ fn ways(server: Node<'_, '_>, issuer: &str) -> Option<Vec<Way>> {
     (!any || !ways.is_empty()).then_some(ways)
 }
 
-/// The short name of an issuer of OAuth2 tokens that ostler may know.
+/// ostler's short name for an issuer of OAuth2 tokens.
 fn issuer_name(issuer: &str) -> &str {
     match issuer {
         "accounts.google.com" => "google",
@@ -146,7 +146,7 @@ fn issuer_name(issuer: &str) -> &str {
     }
 }
 
-/// How the user name looks. A form that could not be a name on one line of a mail protocol is none.
+/// The form of the user name; unknown if it could not be sent on one line of a mail protocol.
 fn login_form(form: &str) -> LoginForm {
     let form = form.trim();
     match form {
@@ -158,13 +158,13 @@ fn login_form(form: &str) -> LoginForm {
         .replace("%EMAILADDRESS%", "{address}")
         .replace("%EMAILLOCALPART%", "{local}")
         .replace("%EMAILDOMAIN%", "{domain}");
-    // What is left in percent signs is a question to the user of another program.
+    // Any other %VARIABLE% is something that only Thunderbird would ask the user for.
     let unusable =
         own.is_empty() || own.len() > MAX_WORD_OCTETS || own.chars().any(char::is_control) || own.contains('%');
     if unusable { LoginForm::Unknown } else { LoginForm::Template(own) }
 }
 
-/// They are in the provider's element or beside it: the text of the standard and the files differ.
+/// The hints, in the provider's element or beside it: the draft and the files in use differ.
 fn hints(root: Node<'_, '_>, provider: Node<'_, '_>) -> Vec<Hint> {
     let mut hints = Vec::new();
     for enable in children(provider, "enable").chain(children(root, "enable")).take(MAX_HINTS) {
@@ -180,7 +180,7 @@ fn hints(root: Node<'_, '_>, provider: Node<'_, '_>) -> Vec<Hint> {
     hints
 }
 
-/// The text of the first such child in English, else of the first.
+/// The text of the first such child in English, or else of the first one.
 fn in_english(node: Node<'_, '_>, name: &'static str) -> String {
     let language = |node: &Node<'_, '_>| {
         let own = node.attributes().find(|attribute| attribute.name() == "lang");
@@ -190,7 +190,7 @@ fn in_english(node: Node<'_, '_>, name: &'static str) -> String {
     text.map(text_of).unwrap_or_default()
 }
 
-/// An address a person may be told to open.
+/// A web address that is safe to show to the user.
 fn web_address(text: &str) -> Option<String> {
     let text = text.trim();
     let is_web = text.starts_with("https://") || text.starts_with("http://");
@@ -199,7 +199,7 @@ fn web_address(text: &str) -> Option<String> {
     (is_web && is_clean).then(|| text.to_owned())
 }
 
-/// An element's own text on one line, without what could steer a terminal.
+/// An element's own text on one line, without characters that could control a terminal.
 fn text_of(node: Node<'_, '_>) -> String {
     let all: String =
         node.children().filter_map(|child| child.text().filter(|_| child.is_text())).take(MAX_HINTS).collect();
@@ -207,7 +207,7 @@ fn text_of(node: Node<'_, '_>) -> String {
     words.chars().filter(|c| is_shown(*c)).take(MAX_TEXT_CHARS).collect()
 }
 
-/// Neither a control character nor one that turns the direction of what follows.
+/// Whether it is neither a control character nor one that changes the direction of the text.
 fn is_shown(c: char) -> bool {
     !c.is_control()
         && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
@@ -217,7 +217,7 @@ fn is(node: Node<'_, '_>, name: &str) -> bool {
     node.is_element() && node.tag_name().name() == name
 }
 
-/// The children of a name, whatever their namespace: files differ in it.
+/// The children with this name, in any namespace, because files differ in that.
 fn children<'a, 'i: 'a>(node: Node<'a, 'i>, name: &'static str) -> impl Iterator<Item = Node<'a, 'i>> {
     node.children().filter(move |child| is(*child, name))
 }

@@ -1,5 +1,5 @@
-//! Fetching one small file over https: verified certificates, few redirects, a bounded body, no cookies. Nothing here
-//! knows what is in the file.
+//! Fetches one small file over https: verified certificates, few redirects, a bounded body, no cookies. What the file
+//! contains is not known here.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -17,53 +17,54 @@ use crate::proxy::net::dial::{Dialer, Route};
 use ostler_mail::account::{Protocol, Security, Server, SignIn, Timeouts, Trust};
 use ostler_mail::failure::Failure;
 
-/// Everything together: name, connections, redirects, the file. A person is waiting, and there are other places to ask.
+/// For the name, all connections and redirects, and the file. A person is waiting, and there are other sources to ask.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(12);
-/// For one connection, and for TLS on it.
+/// For one connection, and again for its TLS handshake.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// The longest file; the longest of Mozilla's has some 10 KiB.
+/// The longest file; Mozilla's longest one has about 10 KiB.
 const MAX_FILE_OCTETS: usize = 256 * 1024;
-/// Redirects followed: from the domain to its `www`, from there to the hoster, and one to spare.
+/// Enough for the domain to its `www`, from there to the hoster, and one more.
 const MAX_REDIRECTS: usize = 3;
 const HTTPS_PORT: u16 = 443;
 
-/// What became of a request.
+/// The answer to a request.
 enum Answer {
     File(Vec<u8>),
     Moved(String),
 }
 
-/// Fetches `url`, which must be https. Redirects are followed to any other host, for the one that was asked vouches for
-/// it, but only to https on its usual port and to a host with a domain name: never to an IP address or a name without a
-/// dot, which would be this computer or something in its own network.
+/// Fetches `url`, which must be https. A redirect may lead to any other host, because the first host vouches for it,
+/// but only by https on the usual port and to a full domain name. An IP address or a name without a dot could be this
+/// computer or another one in its network.
 pub(super) async fn get(dialer: &Dialer, trust: &Trust, url: &str) -> Result<Vec<u8>, Missing> {
     let fetched = timeout(FETCH_TIMEOUT, follow(dialer, trust, url)).await;
     fetched.unwrap_or_else(|_| Err(Missing::NotAsked(format!("no answer within {} s", FETCH_TIMEOUT.as_secs()))))
 }
 
 async fn follow(dialer: &Dialer, trust: &Trust, url: &str) -> Result<Vec<u8>, Missing> {
-    let mut target = parse_target(url).ok_or_else(|| Missing::NotAsked("it has no proper address".into()))?;
+    let mut target = parse_target(url).ok_or_else(|| Missing::NotAsked("its address is not valid".into()))?;
     for _ in 0..=MAX_REDIRECTS {
         match ask(dialer, trust, &target).await? {
             Answer::File(file) => return Ok(file),
             Answer::Moved(to) => {
                 let next = resolve_redirect(&target, &to).as_deref().and_then(parse_target);
-                target =
-                    next.ok_or_else(|| Missing::Unusable("it sends us on to an address we do not follow".into()))?;
+                target = next.ok_or_else(|| {
+                    Missing::Unusable("it redirects to an address that ostler does not follow".into())
+                })?;
             }
         }
     }
-    Err(Missing::Unusable("it sends us on and on".into()))
+    Err(Missing::Unusable("it redirects too many times".into()))
 }
 
-/// A host and what to ask it for.
+/// A host and the path to ask it for.
 #[derive(Debug, PartialEq, Eq)]
 struct Target {
     host: Domain,
     path: String,
 }
 
-/// What an absolute address means, if it may be followed.
+/// Parses an absolute address; `None` if it may not be followed.
 fn parse_target(url: &str) -> Option<Target> {
     let uri: Uri = url.parse().ok()?;
     let authority = uri.authority()?;
@@ -78,7 +79,8 @@ fn parse_target(url: &str) -> Option<Target> {
     Some(Target { host, path: uri.path_and_query().map_or("/", |path| path.as_str()).to_owned() })
 }
 
-/// A redirect as an absolute address (RFC 9110, section 10.2.2). Relative paths other than from the root are too rare.
+/// A redirect as an absolute address (RFC 9110, section 10.2.2). Paths relative to anything but the root are too rare
+/// to support.
 fn resolve_redirect(from: &Target, to: &str) -> Option<String> {
     if to.starts_with("//") {
         Some(format!("https:{to}"))
@@ -90,7 +92,7 @@ fn resolve_redirect(from: &Target, to: &str) -> Option<String> {
 }
 
 async fn ask(dialer: &Dialer, trust: &Trust, target: &Target) -> Result<Answer, Missing> {
-    // A web server in the clothes of a mail server: the way there is the same.
+    // `Dialer` connects to mail servers, so the web server is described as one; the protocol makes no difference to it.
     let server = Server {
         protocol: Protocol::Smtp,
         host: target.host.to_string(),
@@ -108,12 +110,12 @@ async fn ask(dialer: &Dialer, trust: &Trust, target: &Target) -> Result<Answer, 
         .header(USER_AGENT, "ostler")
         .header(ACCEPT, "text/xml, application/xml")
         .body(Empty::<Bytes>::new())
-        .map_err(|_| Missing::NotAsked("it has no proper address".into()))?;
+        .map_err(|_| Missing::NotAsked("its address is not valid".into()))?;
     let work = async {
         let response = sender.send_request(request).await.map_err(http_trouble)?;
         read(response).await
     };
-    // The connection's own future moves the octets; it may end before the file is read to its end.
+    // hyper moves the octets in the connection's future. That may end before the whole body has been read.
     tokio::pin!(work, connection);
     let mut open = true;
     loop {
@@ -150,7 +152,7 @@ async fn read(response: Response<hyper::body::Incoming>) -> Result<Answer, Missi
     }
 }
 
-/// A name that is not there, or has no web server, is no fault: most domains have none.
+/// Most domains have no such host or no web server there, so these failures mean that nothing was found.
 fn connect_trouble(failure: Failure) -> Missing {
     match failure {
         Failure::NameNotFound { .. } | Failure::NobodyListens { .. } => Missing::Nothing,

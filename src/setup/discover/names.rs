@@ -1,5 +1,5 @@
-//! Asking the name service for records the system's own resolver does not give: SRV and MX. Addresses are looked up in
-//! `dial.rs`, by the system.
+//! Asks the name service for SRV and MX records, which the system's own resolver does not look up. Addresses are looked
+//! up by the system, in `proxy/net/dial.rs`.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -13,13 +13,13 @@ use tokio::time::timeout;
 
 use ostler_mail::wire::printable;
 
-/// For one question to one name server, before it is asked again.
+/// For one query to one name server, before the next attempt.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(2);
-/// How often a name server is asked; datagrams get lost.
+/// How often one name server is asked; UDP packets get lost.
 const MAX_ATTEMPTS: usize = 2;
-/// For an answer, whatever the number of name servers: a person is waiting.
+/// For an answer from any number of name servers, because a person is waiting.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(6);
-/// Records looked at; a domain has one or two of a kind.
+/// Records taken from one answer; a domain has one or two of a kind.
 const MAX_RECORDS: usize = 16;
 
 /// The name service.
@@ -28,30 +28,30 @@ pub struct Names(Result<TokioResolver, String>);
 /// One SRV record (RFC 2782).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Srv {
-    /// Lowest first.
+    /// The record with the lowest priority comes first.
     pub priority: u16,
-    /// Among equals, how much of the work.
+    /// Of records with equal priority, the share of clients that should use this one.
     pub weight: u16,
-    /// 0 where the service is not offered.
+    /// 0 if the service is not offered.
     pub port: u16,
-    /// Lower case, without the dot at the end; empty where the service is not offered (a target of `.`).
+    /// In lower case, without the trailing dot; empty if the service is not offered (a target of `.`).
     pub target: String,
 }
 
 /// Why there are no records.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NamesTrouble {
-    /// The name service answered that there is none.
+    /// The name service answered that there are none.
     #[error("there is no such record")]
     NoRecord,
-    /// It gave no answer; why.
+    /// It gave no answer, for this reason.
     #[error("the name service gave no answer: {0}")]
     NotAsked(String),
 }
 
 impl Names {
-    /// The name servers this system is set to. Where that cannot be found out, every question fails with
-    /// [`NamesTrouble::NotAsked`]: no other name servers are asked in their place.
+    /// The name servers that this system uses. If they cannot be determined, every query fails with
+    /// [`NamesTrouble::NotAsked`]; no other name servers are asked instead.
     pub fn system() -> Self {
         let resolver = TokioResolver::builder_tokio().and_then(|mut builder| {
             configure(builder.options_mut());
@@ -75,9 +75,9 @@ impl Names {
         Self(builder.build().map_err(|error| describe_error(&error)))
     }
 
-    /// The SRV records of a name such as `_pop3s._tcp.example.net`, best first. Among equals the one with the greatest
-    /// weight is first: the draw of RFC 2782 spreads many clients over servers, and here is one person who wants the same
-    /// server tomorrow.
+    /// The SRV records of a name such as `_pop3s._tcp.example.net`, best first. Of records with equal priority the one
+    /// with the greatest weight comes first. RFC 2782 wants a random choice, which spreads many clients over the
+    /// servers; here one user chooses once, and should get the same server next time.
     pub async fn srv(&self, name: &str) -> Result<Vec<Srv>, NamesTrouble> {
         let mut found = Vec::new();
         for record in self.ask(name, RecordType::SRV).await? {
@@ -90,7 +90,8 @@ impl Names {
         if found.is_empty() { Err(NamesTrouble::NoRecord) } else { Ok(found) }
     }
 
-    /// The hosts that take mail for a domain, the first choice first. One that takes none (RFC 7505) has no record.
+    /// The hosts that receive mail for a domain, in order of preference. A domain that receives none (RFC 7505) has no
+    /// record.
     pub async fn mx(&self, domain: &str) -> Result<Vec<String>, NamesTrouble> {
         let mut found = Vec::new();
         for record in self.ask(domain, RecordType::MX).await? {
@@ -109,7 +110,7 @@ impl Names {
 
     async fn ask(&self, name: &str, kind: RecordType) -> Result<Vec<RData>, NamesTrouble> {
         let resolver = self.0.as_ref().map_err(|why| NamesTrouble::NotAsked(why.clone()))?;
-        // With the dot at its end the name is whole: no domain of this computer's is appended to it.
+        // The trailing dot keeps the resolver from appending this computer's search domains.
         match timeout(LOOKUP_TIMEOUT, resolver.lookup(format!("{name}."), kind)).await {
             Err(_) => Err(NamesTrouble::NotAsked("no answer in time".into())),
             Ok(Ok(lookup)) => Ok(lookup.answers().iter().take(MAX_RECORDS).map(|record| record.data.clone()).collect()),
@@ -126,7 +127,7 @@ fn configure(options: &mut ResolverOpts) {
     options.try_tcp_on_error = true;
 }
 
-/// A name as people write it.
+/// A host name in lower case without its trailing dot.
 fn host(name: &str) -> String {
     printable(name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase().as_bytes())
 }

@@ -1,5 +1,5 @@
-//! Asking servers themselves: does this one answer, and do the usual names. Each is asked what it offers and then told
-//! goodbye; no name and no password is said to any.
+//! Probes servers: one endpoint, or the usual names of a domain. Each server is asked what it offers, then the
+//! connection ends; no user name and no password is sent.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -20,56 +20,56 @@ use ostler_mail::machine::{Login, Outgoing};
 use ostler_mail::sasl::Mechanism;
 use ostler_mail::{pop3, smtp};
 
-/// For one connection. A server that is there answers within a second; a firewall that eats the attempt never does.
+/// For one connection. A server that exists answers within a second; a firewall that drops the packets never does.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// For a greeting: some servers keep strangers waiting for six seconds (Postfix' postscreen).
+/// For a greeting. Some servers make unknown clients wait for six seconds (Postfix's postscreen).
 const GREETING_TIMEOUT: Duration = Duration::from_secs(10);
-/// For one answer.
+/// For one reply.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(6);
-/// For one server altogether.
+/// For one server, from its name to QUIT.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(25);
-/// For all of them together: a person is waiting.
+/// For all servers together, because a person is waiting.
 const ALL_PROBES_TIMEOUT: Duration = Duration::from_secs(30);
-/// Connections under way at a time, to all hosts together.
+/// Connections at a time, to all hosts together.
 const MAX_CONNECTIONS: usize = 12;
 
-/// The names in front of the domain where POP3 is usually found, the likeliest first.
+/// The prefixes of the usual host names for POP3, the likeliest first.
 const POP3_NAMES: [&str; 4] = ["pop3.", "pop.", "mail.", ""];
-/// The same for SMTP.
+/// The prefixes for SMTP.
 const SMTP_NAMES: [&str; 3] = ["smtp.", "mail.", ""];
-/// Where POP3 is, best first.
+/// The usual ports for POP3, best first.
 const POP3_PORTS: [(u16, Security); 2] = [(995, Security::Tls), (110, Security::StartTls)];
-/// Where SMTP is, best first; port 25 is for other mail servers, and some small hosts have nothing else.
+/// The usual ports for SMTP, best first. Port 25 is meant for other mail servers, but some small hosts have no other.
 const SMTP_PORTS: [(u16, Security); 4] =
     [(465, Security::Tls), (587, Security::Tls), (587, Security::StartTls), (25, Security::StartTls)];
 
-/// What a server that answers has shown. Its certificate is good for its name.
+/// What is known of a server that answered. Its certificate has been verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Probed {
-    /// Its address.
+    /// The address that answered.
     pub address: IpAddr,
-    /// TLS and certificate.
+    /// The TLS version and the certificate.
     pub tls: Option<tls::VerifiedTls>,
-    /// The mechanisms of SASL or AUTH it offers inside TLS, upper case, in its order.
+    /// The SASL mechanisms that it offers inside TLS, in upper case and its own order.
     pub mechanisms: Vec<String>,
-    /// Whether POP3's USER and PASS are offered, or the server is too old to say; false for SMTP.
+    /// Whether POP3's USER and PASS are offered, or the server is too old for CAPA; false for SMTP.
     pub takes_user: bool,
-    /// The longest message an SMTP server takes, in octets, where it says so.
+    /// The longest message that an SMTP server accepts, in octets, if it says so.
     pub size: Option<u64>,
 }
 
 impl Probed {
-    /// Whether a password can be given here in a way ostler has.
+    /// Whether ostler can sign in here with a password.
     pub fn takes_password(&self) -> bool {
         self.takes_user || Mechanism::choose(&self.mechanisms, true).is_some()
     }
 
-    /// Whether OAuth2 is offered (RFC 7628, or what Google made before it).
+    /// Whether OAuth2 is offered (OAUTHBEARER of RFC 7628, or Google's older XOAUTH2).
     pub fn takes_oauth2(&self) -> bool {
         self.mechanisms.iter().any(|m| m == "XOAUTH2" || m == "OAUTHBEARER")
     }
 
-    /// The ways in that it offers; empty where it offers none, as a server does that wants a POP login first.
+    /// The ways to sign in that it offers; empty if it offers none, like a server that wants a POP login first.
     pub fn ways(&self) -> Vec<Way> {
         let mut ways = Vec::new();
         if self.takes_password() {
@@ -82,7 +82,7 @@ impl Probed {
     }
 }
 
-/// Asks one server.
+/// Probes one endpoint.
 pub(super) async fn probe_endpoint(dialer: &Dialer, endpoint: &Endpoint, trust: &Trust) -> Result<Probed, Failure> {
     let server = Server {
         protocol: endpoint.protocol,
@@ -142,7 +142,7 @@ async fn probe_server(dialer: &Dialer, server: &Server) -> Result<Probed, Failur
     Ok(probed)
 }
 
-/// Up to what the server offers; a machine that wants a secret there was made for something else.
+/// Runs `login` until the server has said what it offers. `login` must be one that signs in nowhere.
 async fn learn_offers<L: Login>(
     dialer: &Dialer,
     upstream: Upstream,
@@ -157,7 +157,7 @@ async fn learn_offers<L: Login>(
     }
 }
 
-/// The usual names and ports of the wanted protocols, best first.
+/// The usual names and ports for the wanted protocols, best first.
 fn candidates(domain: &Domain, wanted: &[Protocol]) -> Vec<Endpoint> {
     let mut all = Vec::new();
     let mut add = |protocol, names: &[&str], ports: &[(u16, Security)]| {
@@ -180,8 +180,8 @@ fn candidates(domain: &Domain, wanted: &[Protocol]) -> Vec<Endpoint> {
     all
 }
 
-/// Tries them side by side. Ends when for each protocol everything better than the best that answered is known not to
-/// answer; what else has answered by then is told too.
+/// Probes the usual names and ports at the same time. Ends as soon as, for each protocol, a server has answered and all
+/// better candidates have failed; further servers that have answered by then are returned too.
 pub(super) async fn probe_usual_names(
     dialer: &Arc<Dialer>,
     domain: &Domain,
@@ -198,38 +198,38 @@ pub(super) async fn probe_usual_names(
             (n, probe_endpoint(&dialer, &candidate, &trust).await)
         });
     }
-    let mut heard: Vec<Heard> = candidates.iter().map(|candidate| Heard::new(candidate.protocol)).collect();
+    let mut probes: Vec<Probe> = candidates.iter().map(|candidate| Probe::new(candidate.protocol)).collect();
     let deadline = Instant::now() + ALL_PROBES_TIMEOUT;
-    while !wanted.iter().all(|protocol| is_settled(&heard, *protocol)) {
+    while !wanted.iter().all(|protocol| is_settled(&probes, *protocol)) {
         match timeout_at(deadline, tries.join_next()).await {
             Ok(Some(Ok((n, answer)))) => {
-                if let Some(heard) = heard.get_mut(n) {
-                    heard.answer = Some(answer);
+                if let Some(probe) = probes.get_mut(n) {
+                    probe.answer = Some(answer);
                 }
             }
             Ok(Some(Err(_))) => {}
             Ok(None) | Err(_) => break,
         }
     }
-    collect_offers(candidates, heard)
+    collect_offers(candidates, probes)
 }
 
-/// What is known of one candidate.
-struct Heard {
+/// A candidate and what came of it.
+struct Probe {
     protocol: Protocol,
     answer: Option<Result<Probed, Failure>>,
 }
 
-impl Heard {
+impl Probe {
     fn new(protocol: Protocol) -> Self {
         Self { protocol, answer: None }
     }
 }
 
-/// Whether nothing better can come: a server that takes passwords, and no word missing of those before it.
-fn is_settled(heard: &[Heard], protocol: Protocol) -> bool {
-    for heard in heard.iter().filter(|heard| heard.protocol == protocol) {
-        match &heard.answer {
+/// Whether no better server can come: one takes passwords, and all candidates before it have answered or failed.
+fn is_settled(probes: &[Probe], protocol: Protocol) -> bool {
+    for probe in probes.iter().filter(|probe| probe.protocol == protocol) {
+        match &probe.answer {
             None => return false,
             Some(Ok(probed)) if probed.takes_password() => return true,
             Some(_) => {}
@@ -238,11 +238,11 @@ fn is_settled(heard: &[Heard], protocol: Protocol) -> bool {
     true
 }
 
-fn collect_offers(candidates: Vec<Endpoint>, heard: Vec<Heard>) -> Result<Found, Missing> {
+fn collect_offers(candidates: Vec<Endpoint>, probes: Vec<Probe>) -> Result<Found, Missing> {
     let mut answered = Vec::new();
     let mut trouble = None;
-    for (mut endpoint, heard) in candidates.into_iter().zip(heard) {
-        match heard.answer {
+    for (mut endpoint, probe) in candidates.into_iter().zip(probes) {
+        match probe.answer {
             Some(Ok(probed)) => {
                 endpoint.ways = probed.ways();
                 answered.push(Offer { endpoint, vouched: Vouched::Certificate });
@@ -251,7 +251,7 @@ fn collect_offers(candidates: Vec<Endpoint>, heard: Vec<Heard>) -> Result<Found,
             None => {}
         }
     }
-    // Those that offer no way in may be gated ones; or the provider's front desk for other servers.
+    // A server that offers no sign-in may have a gate, or may be a mail exchanger that users cannot use. It comes last.
     answered.sort_by_key(|offer| offer.endpoint.ways.is_empty());
     match trouble {
         _ if !answered.is_empty() => Ok(Found { by: Source::Probe, offers: answered, title: None, hints: Vec::new() }),
@@ -263,8 +263,8 @@ fn collect_offers(candidates: Vec<Endpoint>, heard: Vec<Heard>) -> Result<Found,
     }
 }
 
-/// The failure that tells a person most about servers that were tried on mere suspicion: one that was there and could not
-/// be used. That a guessed name does not exist tells nothing.
+/// The failure that tells a person more. The names are guesses: that one does not exist means nothing, but a server
+/// that was there and could not be used is worth knowing.
 fn more_telling(first: Option<Failure>, second: Failure) -> Option<Failure> {
     fn weight(failure: &Failure) -> u8 {
         match failure {
@@ -295,11 +295,11 @@ mod tests {
         Probed { address: [127, 0, 0, 1].into(), tls: None, mechanisms, takes_user: false, size: None }
     }
 
-    /// What was heard of the SMTP candidates, the others silent.
-    fn heard(answers: Vec<Option<Result<Probed, Failure>>>) -> (Vec<Endpoint>, Vec<Heard>) {
+    /// The SMTP candidates with these answers.
+    fn heard(answers: Vec<Option<Result<Probed, Failure>>>) -> (Vec<Endpoint>, Vec<Probe>) {
         let mut candidates = candidates(&domain(), &[Protocol::Smtp]);
         candidates.truncate(answers.len());
-        (candidates, answers.into_iter().map(|answer| Heard { protocol: Protocol::Smtp, answer }).collect())
+        (candidates, answers.into_iter().map(|answer| Probe { protocol: Protocol::Smtp, answer }).collect())
     }
 
     fn lost(n: usize) -> Failure {

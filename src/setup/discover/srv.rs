@@ -1,11 +1,11 @@
-//! What SRV records say about a domain's mail (RFC 6186, RFC 8314 section 5.1).
+//! Finds a domain's servers by its SRV records (RFC 6186, RFC 8314 section 5.1).
 
 use super::{Domain, Found, Missing, Names, NamesTrouble, Offer, Source, Srv, Vouched};
 use ostler_mail::account::endpoint::{Endpoint, LoginForm};
 use ostler_mail::account::{Protocol, Security};
 
-/// The services. Those with TLS from the first octet come first (RFC 8314, section 3); what RFC 6186 allows in clear is
-/// used with STARTTLS or not at all.
+/// The services to look up. Those with TLS from the start come first (RFC 8314, section 3). Those that RFC 6186 allows
+/// without encryption are used with STARTTLS only.
 const SERVICES: [(&str, Protocol, Security); 6] = [
     ("_pop3s", Protocol::Pop3, Security::Tls),
     ("_pop3", Protocol::Pop3, Security::StartTls),
@@ -15,7 +15,7 @@ const SERVICES: [(&str, Protocol, Security); 6] = [
     ("_imap", Protocol::Imap, Security::StartTls),
 ];
 
-/// Asks for all services at once.
+/// Looks up all services at once.
 pub(super) async fn find(names: &Names, domain: &Domain) -> Result<Found, Missing> {
     let ask = |n: usize| async move {
         let (service, _, _) = SERVICES[n];
@@ -41,11 +41,11 @@ fn gather(answers: [Result<Vec<Srv>, NamesTrouble>; 6], domain: &Domain) -> Resu
     }
 }
 
-/// `None` where the service is not offered, or not at a host name.
+/// `None` if the service is not offered, or the target is not a host name.
 fn offer(protocol: Protocol, security: Security, srv: &Srv, domain: &Domain) -> Option<Offer> {
     let host = Domain::parse(&srv.target).ok().filter(|_| srv.port != 0)?;
     let vouched = Vouched::PlainDns { outside: !domain.contains(host.as_str()) };
-    // RFC 6186, section 4: the whole address first, then what is before the @.
+    // RFC 6186, section 4: clients try the whole address first, then the part before the @, as `Unknown` does.
     let login = LoginForm::Unknown;
     let endpoint = Endpoint { protocol, host: host.to_string(), port: srv.port, security, login, ways: Vec::new() };
     Some(Offer { endpoint, vouched })

@@ -1,12 +1,13 @@
-//! `emailproxy.config` of email-oauth2-proxy: sections for servers (`[POP-1995]`) and for accounts (`[ann@example.net]`).
-//! Which account uses which server only the mail program knows; here it is told from the companies.
+//! `emailproxy.config` of email-oauth2-proxy: sections for servers (`[POP-1995]`) and for accounts
+//! (`[ann@example.net]`). The file does not say which account uses which server (only the mail program knows), so the
+//! companies have to match.
 
 use super::ini::{Indented, Section, sections};
 use super::{Draft, Protection, Report, SendsAs, Server, address, port};
 use crate::config::presets::Presets;
 use ostler_mail::account::Protocol;
 
-/// A word in the sign-in's web address, and one in the server's name, that belong together.
+/// A word in the address of the sign-in page, and the word in a server's name that belongs to it.
 const ISSUERS: [(&str, &str); 6] = [
     ("google", "gmail"),
     ("google", "google"),
@@ -16,15 +17,15 @@ const ISSUERS: [(&str, &str); 6] = [
     ("aol", "aol"),
 ];
 
-/// Servers that are looked at; a real file has some three for each provider.
+/// Servers read from one file; a real one has about three for each provider.
 const MAX_SERVERS: usize = 64;
 
-/// Whether a section is a server of the proxy's.
+/// Whether the section is a server of the proxy's.
 pub(super) fn is_section_of(section: &Section<'_>) -> bool {
     protocol(section.name).is_some() && section.has("server_address")
 }
 
-/// `POP-1995` and the like.
+/// The protocol of a section such as `POP-1995`.
 fn protocol(name: &str) -> Option<Protocol> {
     let (kind, number) = name.split_once('-')?;
     port(number)?;
@@ -36,14 +37,14 @@ fn protocol(name: &str) -> Option<Protocol> {
     }
 }
 
-/// Every account with the servers of its company.
+/// Reads every account, with the servers of its company.
 pub(super) fn read(text: &str, presets: &Presets, report: &mut Report) -> Vec<Draft> {
-    let sections = sections(text, Indented::IsMoreOfIt);
+    let sections = sections(text, Indented::ContinuesValue);
     let servers: Vec<Server> = sections.iter().filter_map(server).take(MAX_SERVERS).collect();
     let accounts =
         sections.iter().filter_map(|s| address(s.name).map(|address| (s, address))).take(super::MAX_ACCOUNTS);
     for section in sections.iter().filter(|s| s.name.starts_with('@')) {
-        report.left(&section.place(), "this is for every address of a domain; name yours: `ostler add ADDRESS`");
+        report.left(&section.place(), "this is for all addresses of a domain; add yours with `ostler add ADDRESS`");
     }
     accounts.map(|(section, address)| account(section, address, &servers, presets, report)).collect()
 }
@@ -82,10 +83,7 @@ fn account(section: &Section<'_>, address: String, all: &[Server], presets: &Pre
         }
     }
     if servers.is_empty() {
-        report.left(
-            &place,
-            "which of the servers are this account's the file does not say; ostler looks for them itself",
-        );
+        report.left(&place, "the file does not say which servers belong to this account; ostler looks for them itself");
     }
     let is_oauth2 = ["token_url", "permission_url", "oauth2_scope", "client_id"].iter().any(|key| section.has(key));
     if is_oauth2 {

@@ -1,11 +1,11 @@
-//! `eudora.ini`: the main personality under `[Settings]`, others under `[Persona-NAME]`. The names are those of the released
-//! source of Eudora 7 for Windows.
+//! `eudora.ini`: the main personality is in `[Settings]`, others are in `[Persona-NAME]`. The keys are from the
+//! published source of Eudora 7 for Windows.
 
 use super::ini::{Indented, Section, sections};
 use super::{Draft, Protection, Report, SendsAs, Server, address, port, shown, username};
 use ostler_mail::account::Protocol;
 
-/// Whether a section is one of Eudora's.
+/// Whether the section is a personality of Eudora's.
 pub(super) fn is_section_of(section: &Section<'_>) -> bool {
     is_persona(section) && ["POPAccount", "SMTPServer", "ReturnAddress"].iter().any(|key| section.has(key))
 }
@@ -15,19 +15,19 @@ fn is_persona(section: &Section<'_>) -> bool {
     begins || section.name.eq_ignore_ascii_case("Settings")
 }
 
-/// Every personality.
+/// Reads every personality.
 pub(super) fn read(text: &str, report: &mut Report) -> Vec<Draft> {
-    let sections = sections(text, Indented::IsALine);
+    let sections = sections(text, Indented::IsOrdinary);
     let main = sections.iter().find(|section| section.name.eq_ignore_ascii_case("Settings"));
     sections.iter().filter(|s| is_section_of(s)).map(|section| persona(section, main, report)).collect()
 }
 
 fn persona(section: &Section<'_>, main: Option<&Section<'_>>, report: &mut Report) -> Draft {
     let place = section.place();
-    // Ports are set once for all personalities.
+    // Eudora has some keys, such as the ports, once for all personalities.
     let common = |key: &str| section.get(key).or_else(|| main.and_then(|main| main.get(key)));
     let account = section.get("POPAccount").unwrap_or_default();
-    // The last @ parts the server: the user name may be an address itself.
+    // The server follows the last @, because the user name may be an address itself.
     let (login, host) = account.rsplit_once('@').unwrap_or((account, ""));
     let host = section.get("POPServer").unwrap_or(host);
     let login = section.get("LoginName").unwrap_or(login);
@@ -76,7 +76,7 @@ fn persona(section: &Section<'_>, main: Option<&Section<'_>>, report: &mut Repor
     }
 }
 
-/// Never, if available, required on a port of its own, required by STARTTLS.
+/// Eudora's setting: 0 is never, 1 is STARTTLS if available, 2 is TLS on a port of its own, 3 is STARTTLS required.
 fn protection(setting: Option<&str>) -> Protection {
     match setting {
         Some("1" | "3") => Protection::StartTls,

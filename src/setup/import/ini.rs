@@ -1,22 +1,22 @@
-//! The form that many programs' settings have: `[section]`, and `key = value` below it. Nothing here knows any program.
+//! Parses the common form of settings files: `[section]`, with `key = value` below it. No program is known here.
 
-/// How many sections are looked at; more is no settings file.
+/// Sections read from one file; a settings file has fewer.
 const MAX_SECTIONS: usize = 2_000;
 
-/// What a line is that begins with a blank.
+/// What an indented line means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Indented {
-    /// A line as any other.
-    IsALine,
-    /// More of the value before it, as in Python's files.
-    IsMoreOfIt,
+    /// The same as any other line.
+    IsOrdinary,
+    /// It continues the value before it, as in Python's configparser.
+    ContinuesValue,
 }
 
-/// One section; the first has no name and holds what stands before any.
+/// One section; the first one has no name and contains the lines before any other.
 #[derive(Debug, Default)]
 pub(super) struct Section<'a> {
     pub(super) name: &'a str,
-    /// Counted from 1; 0 for the nameless one.
+    /// Counted from 1; 0 for the section without a name.
     pub(super) line: usize,
     pub(super) entries: Vec<Entry<'a>>,
 }
@@ -28,23 +28,23 @@ pub(super) struct Entry<'a> {
 }
 
 impl<'a> Section<'a> {
-    /// The last value of a key, whatever its case; an empty one is none.
+    /// The last value of a key, in any letter case; `None` if it is empty.
     pub(super) fn get(&self, key: &str) -> Option<&'a str> {
         let found = self.entries.iter().rev().find(|entry| entry.key.eq_ignore_ascii_case(key));
         found.map(|entry| entry.value).filter(|value| !value.is_empty())
     }
 
-    /// Whether a key is there at all.
+    /// Whether the key is there, even if it is empty.
     pub(super) fn has(&self, key: &str) -> bool {
         self.entries.iter().any(|entry| entry.key.eq_ignore_ascii_case(key))
     }
 
-    /// A word that means yes.
+    /// Whether the value is a word that means yes.
     pub(super) fn is_on(&self, key: &str) -> bool {
         self.get(key).is_some_and(|value| ["yes", "true", "on", "1"].iter().any(|yes| value.eq_ignore_ascii_case(yes)))
     }
 
-    /// `[name] (line 7)`.
+    /// The place for a message: `[name] (line 7)`.
     pub(super) fn place(&self) -> String {
         match self.line {
             0 => "at the beginning".into(),
@@ -53,12 +53,11 @@ impl<'a> Section<'a> {
     }
 }
 
-/// The sections in order. Lines that begin with `;` or `#` are comments; whatever else is none of these two forms is passed
-/// over.
+/// Parses the sections, in order. Lines that begin with `;` or `#` are comments; lines of any other form are skipped.
 pub(super) fn sections(text: &str, indented: Indented) -> Vec<Section<'_>> {
     let mut sections = vec![Section::default()];
     for (index, line) in text.lines().enumerate() {
-        if indented == Indented::IsMoreOfIt && line.starts_with([' ', '\t']) {
+        if indented == Indented::ContinuesValue && line.starts_with([' ', '\t']) {
             continue;
         }
         let line = line.trim();

@@ -1,8 +1,10 @@
-//! Accounts of Outlook Express, Windows Mail and Outlook: exported from the registry (`.reg`), in Windows Mail's own files
-//! (`.oeaccount`), and exported by Outlook Express itself (`.iaf`). All three hold the same fields under the same names.
+//! Accounts of Outlook Express, Windows Mail and Outlook, in three forms: exported from the registry (`.reg`), in
+//! Windows Mail's own files (`.oeaccount`), and exported by Outlook Express itself (`.iaf`). All three have the same
+//! fields.
 //!
-//! The names are those of Microsoft's account manager; `.iaf` is as the Perl module Win32::Outlook::IAF_MAGIC documents it. Those of
-//! Outlook 2002 to 2007, and what "SMTP Auth Method" = 2 means there, are from memory and not checked against a document.
+//! The field names are those of Microsoft's account manager; `.iaf` is documented by the Perl module
+//! Win32::Outlook::IAF. The names of Outlook 2002 to 2007, and the meaning of "SMTP Auth Method" = 2 there, have not
+//! been checked against a document.
 
 use std::collections::BTreeMap;
 
@@ -11,23 +13,23 @@ use roxmltree::{Document, ParsingOptions};
 use super::{Draft, Protection, Report, SendsAs, Server, address, shown, username};
 use ostler_mail::account::Protocol;
 
-/// How an `.iaf` file begins.
+/// The first octets of an `.iaf` file.
 pub(super) const IAF_MAGIC: &[u8] = b"fMAI";
 
-/// What else stands before the first field of an `.iaf` file.
+/// The header of an `.iaf` file, with its magic.
 const IAF_HEADER_OCTETS: usize = 12;
 
 /// The longest field of an `.iaf` file.
 const MAX_IAF_FIELD_OCTETS: usize = 4096;
 
-/// Elements of a `.oeaccount` file; a real one has some dozens.
+/// Elements of a `.oeaccount` file; a real one has a few dozen.
 const MAX_XML_NODES: u32 = 2_000;
 
-/// The keys of the registry with accounts: of Outlook Express, and in Outlook's profiles.
+/// The registry keys that contain accounts: of Outlook Express, and in Outlook's profiles.
 const ACCOUNT_KEYS: [&str; 2] = ["\\internet account manager\\accounts\\", "\\9375cff0413111d3b88a00104b2a6676\\"];
 
-/// The fields of an `.iaf` file that are looked at: the upper half of a field's number is the property, the lower half only
-/// says how it is stored.
+/// The fields of an `.iaf` file that are used, by property: the upper 16 bits of a field's number. The lower ones say
+/// how it is stored.
 const IAF_FIELDS: [(u32, &str); 19] = [
     (4661, "account name"),
     (4760, "imap server"),
@@ -50,12 +52,12 @@ const IAF_FIELDS: [(u32, &str); 19] = [
     (5170, "smtp email address"),
 ];
 
-/// One account's fields, by their names in lower case.
+/// One account's fields, by name in lower case.
 #[derive(Debug, Default)]
 struct Fields {
-    /// The line of the file, where that has lines.
+    /// Where the account begins, in a file that has lines.
     line: Option<usize>,
-    /// The account's number there.
+    /// The account's number in the registry.
     number: String,
     values: BTreeMap<String, Value>,
 }
@@ -64,7 +66,7 @@ struct Fields {
 enum Value {
     Text(String),
     Number(u32),
-    /// Something that is not looked into, such as a password.
+    /// Anything that is not read, such as a password.
     Other,
 }
 
@@ -83,7 +85,7 @@ impl Fields {
         })
     }
 
-    /// By the name that the program shows.
+    /// The account's place for a message, by the name that the program shows.
     fn place(&self) -> String {
         let name = shown(self.text(&["account name"]).unwrap_or(&self.number));
         match self.line {
@@ -92,44 +94,24 @@ impl Fields {
         }
     }
 
-    /// The account, if it is one of mail.
+    /// The account, if it is a mail account.
     fn draft(&self, report: &mut Report) -> Option<Draft> {
         let place = self.place();
-        let mut servers = Vec::new();
-        for (protocol, word) in [(Protocol::Pop3, "pop3"), (Protocol::Imap, "imap"), (Protocol::Smtp, "smtp")] {
-            let Some(host) = self.text(&[&format!("{word} server")]) else { continue };
-            let secure = self.number(&[&format!("{word} secure connection"), &format!("{word} use ssl")]);
-            let port = self.number(&[&format!("{word} port")]).and_then(|port| u16::try_from(port).ok());
-            servers.push(Server {
-                protocol,
-                host: host.to_owned(),
-                port: port.filter(|port| *port != 0),
-                // The one box "This server requires a secure connection" is for both ways.
-                protection: if secure.unwrap_or(0) == 0 { Protection::None } else { Protection::Either },
-                place: place.clone(),
-            });
-        }
+        let servers = self.servers(&place);
         let fetches = servers.iter().any(|server| !server.protocol.is_outgoing());
         if servers.is_empty() || !fetches && self.text(&["smtp email address", "email"]).is_none() {
-            let what = if self.values.keys().any(|key| key.starts_with("ldap")) {
-                "an address book of a company is not mail"
-            } else if self.values.keys().any(|key| key.starts_with("nntp")) {
-                "newsgroups are not mail"
-            } else if self.values.keys().any(|key| key.starts_with("httpmail") || key.starts_with("http")) {
-                "Hotmail's own way of fetching is gone; add the account by its address"
-            } else {
-                "there is no mail server in it"
-            };
-            report.left(&place, what);
+            report.left(&place, self.why_not_mail());
             return None;
         }
         if self.values.keys().any(|key| key.contains("password") && !key.contains("prompt")) {
             report.left(&place, "the saved password: type it when ostler asks for it");
         }
-        let outlook = self.number(&["smtp use auth"]).filter(|use_it| *use_it != 0);
-        let outlook = outlook.map(|_| self.number(&["smtp auth method"]).unwrap_or(0));
+        let outlook_auth = self.number(&["smtp use auth"]).filter(|use_it| *use_it != 0);
+        let outlook_auth = outlook_auth.map(|_| self.number(&["smtp auth method"]).unwrap_or(0));
         let own = self.text(&["smtp user name", "smtp user"]).and_then(username);
-        let sends_as = match (self.number(&["smtp use sicily"]), outlook) {
+        // Outlook Express calls its sign-in "Sicily": 2 is the name for fetching, 1 and 3 are a name of its own.
+        // Outlook counts differently: 0 is the name for fetching, 1 a name of its own, 2 a fetch before each send.
+        let sends_as = match (self.number(&["smtp use sicily"]), outlook_auth) {
             (Some(1 | 3), _) | (_, Some(1)) => own.map_or(SendsAs::Same, SendsAs::Own),
             (Some(2), _) | (_, Some(0)) => SendsAs::Same,
             _ => SendsAs::Unknown,
@@ -141,13 +123,44 @@ impl Fields {
             servers,
             username: self.text(&names).and_then(username),
             sends_as,
-            gate: outlook == Some(2),
+            gate: outlook_auth == Some(2),
             place,
         })
     }
+
+    fn servers(&self, place: &str) -> Vec<Server> {
+        let server = |(protocol, word): (Protocol, &str)| {
+            let host = self.text(&[&format!("{word} server")])?;
+            let secure = self.number(&[&format!("{word} secure connection"), &format!("{word} use ssl")]);
+            let port = self.number(&[&format!("{word} port")]).and_then(|port| u16::try_from(port).ok());
+            Some(Server {
+                protocol,
+                host: host.to_owned(),
+                port: port.filter(|port| *port != 0),
+                // The checkbox "This server requires a secure connection" stands for TLS and for STARTTLS.
+                protection: if secure.unwrap_or(0) == 0 { Protection::None } else { Protection::Either },
+                place: place.to_owned(),
+            })
+        };
+        let kinds = [(Protocol::Pop3, "pop3"), (Protocol::Imap, "imap"), (Protocol::Smtp, "smtp")];
+        kinds.into_iter().filter_map(server).collect()
+    }
+
+    fn why_not_mail(&self) -> &'static str {
+        let has = |prefix: &str| self.values.keys().any(|key| key.starts_with(prefix));
+        if has("ldap") {
+            "it is a directory of addresses (LDAP), not mail"
+        } else if has("nntp") {
+            "it is for newsgroups, not mail"
+        } else if has("http") {
+            "Hotmail's own protocol no longer exists; add the account by its address"
+        } else {
+            "it has no mail server"
+        }
+    }
 }
 
-/// `.reg`, of either form.
+/// Reads a `.reg` file, in the form of Windows 95 or of later versions.
 pub(super) fn registry(text: &str, report: &mut Report) -> Vec<Draft> {
     let mut accounts: Vec<Fields> = Vec::new();
     let mut inside = false;
@@ -157,7 +170,7 @@ pub(super) fn registry(text: &str, report: &mut Report) -> Vec<Draft> {
         if let Some(key) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
             let lower = key.to_ascii_lowercase();
             let child = ACCOUNT_KEYS.iter().find_map(|folder| lower.split_once(folder)).map(|(_, child)| child);
-            // Below an account there are keys of its own; and what begins with a minus is taken away.
+            // Keys below an account are not accounts, and a key with a minus is one to delete.
             inside = child.is_some_and(|child| !child.contains('\\')) && !key.starts_with('-');
             if inside {
                 let number = key.rsplit('\\').next().unwrap_or_default().to_owned();
@@ -178,7 +191,7 @@ pub(super) fn registry(text: &str, report: &mut Report) -> Vec<Draft> {
     accounts.iter().filter_map(|fields| fields.draft(report)).collect()
 }
 
-/// `"Name"=value`.
+/// Parses a line `"Name"=value`.
 fn entry(line: &str) -> Option<(String, Value)> {
     let (name, rest) = quoted(line)?;
     let name = name.to_ascii_lowercase();
@@ -195,7 +208,7 @@ fn entry(line: &str) -> Option<(String, Value)> {
     Some((name, value))
 }
 
-/// A text in quotes, in which \ makes the next letter plain, with what is behind it.
+/// Parses a text in quotes, with backslashes as escapes; returns what follows it too.
 fn quoted(text: &str) -> Option<(String, &str)> {
     let inside = text.strip_prefix('"')?;
     let mut value = String::new();
@@ -210,7 +223,7 @@ fn quoted(text: &str) -> Option<(String, &str)> {
     None
 }
 
-/// Outlook keeps its texts as octets: `hex:61,00,6e,00,..`.
+/// Decodes `hex:61,00,6e,00,..`, Outlook's form for texts in UTF-16.
 fn wide_text(value: &str) -> Option<String> {
     let octets = value.strip_prefix("hex")?.split_once(':')?.1;
     let octets: Option<Vec<u8>> =
@@ -224,7 +237,7 @@ fn wide_text(value: &str) -> Option<String> {
     Some(text.trim_end_matches('\0').to_owned())
 }
 
-/// `.oeaccount`.
+/// Reads a `.oeaccount` file.
 pub(super) fn windows_mail(text: &str, report: &mut Report) -> Option<Vec<Draft>> {
     let options = ParsingOptions { allow_dtd: false, nodes_limit: MAX_XML_NODES, ..ParsingOptions::default() };
     let document = Document::parse_with_options(text, options).ok()?;
@@ -246,7 +259,8 @@ pub(super) fn windows_mail(text: &str, report: &mut Report) -> Option<Vec<Draft>
     Some(fields.draft(report).into_iter().collect())
 }
 
-/// `.iaf`: after the header, each field as its number, its length (both four octets, the lowest first) and its octets.
+/// Reads an `.iaf` file: after the header, each field is its number, its length (both 32 bits, little-endian) and its
+/// octets.
 pub(super) fn account_file(bytes: &[u8], report: &mut Report) -> Option<Vec<Draft>> {
     let mut rest = bytes.get(IAF_HEADER_OCTETS..)?;
     let mut fields = Fields::default();

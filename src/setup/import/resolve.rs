@@ -1,5 +1,6 @@
-//! From what an old program was set to, to servers that can be used today: a provider that ostler knows has its servers of
-//! today, a server without encryption is used with it, and a password goes to no other company than the one it is for.
+//! Turns what an old program was set to into servers that can be used today. If ostler knows the provider, its present
+//! servers are taken; a server that was used without encryption is used with it; and a password goes to no other
+//! company than the one it is for.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -10,12 +11,12 @@ use crate::config::value;
 use ostler_mail::account::endpoint::{Endpoint, LoginForm};
 use ostler_mail::account::{Protocol, Security};
 
-/// Servers for sending that are looked at for one account; an old program has one.
+/// Servers for sending read for one account; an old program has one.
 const MAX_SMTP_SERVERS: usize = 8;
 
-/// A word for the company that a host or a mail domain belongs to: its preset, or else the domain that was registered,
-/// guessed from the form of the name. Equal words are one company.
-pub fn company(host: &str, presets: &Presets) -> String {
+/// A word for the company that a host or a mail domain belongs to: the id of its preset, or else the registered domain,
+/// guessed from the form of the name. Equal words mean the same company.
+pub(crate) fn company(host: &str, presets: &Presets) -> String {
     let host = host.trim().trim_end_matches('.').to_ascii_lowercase();
     if let Some(preset) = presets.by_host(&host).or_else(|| presets.by_domain(&host)) {
         return preset.id.clone();
@@ -24,7 +25,7 @@ pub fn company(host: &str, presets: &Presets) -> String {
         return host;
     }
     let labels: Vec<&str> = host.split('.').collect();
-    // example.co.uk: a short part before a country.
+    // As in example.co.uk: a short label before a country's.
     let take = match labels.as_slice() {
         [.., second, top] if top.len() == 2 && second.len() <= 3 => 3,
         _ => 2,
@@ -32,8 +33,9 @@ pub fn company(host: &str, presets: &Presets) -> String {
     labels.get(labels.len().saturating_sub(take)..).unwrap_or_default().join(".")
 }
 
-/// The companies that the servers of a mail domain may be with: several of one owner share theirs.
-pub fn companies(domain: &str, presets: &Presets) -> Vec<String> {
+/// The companies that may run the servers of a mail domain: its own, and those of its preset's servers, since companies
+/// of one owner share servers.
+pub(crate) fn companies(domain: &str, presets: &Presets) -> Vec<String> {
     let mut all = vec![company(domain, presets)];
     for server in presets.by_domain(domain).into_iter().flat_map(|preset| &preset.servers) {
         let word = company(&server.host, presets);
@@ -44,8 +46,8 @@ pub fn companies(domain: &str, presets: &Presets) -> Vec<String> {
     all
 }
 
-/// Files without addresses: all servers of a company are one account.
-pub(super) fn by_company(drafts: Vec<Draft>, presets: &Presets) -> Vec<Draft> {
+/// For files without addresses: makes one account of all servers of a company.
+pub(super) fn group_by_company(drafts: Vec<Draft>, presets: &Presets) -> Vec<Draft> {
     let mut grouped: Vec<(String, Draft)> = Vec::new();
     for draft in drafts {
         let Some(server) = draft.servers.first() else { continue };
@@ -61,44 +63,84 @@ pub(super) fn by_company(drafts: Vec<Draft>, presets: &Presets) -> Vec<Draft> {
     grouped.into_iter().map(|(_, draft)| draft).collect()
 }
 
-/// Where a server of the file leads today.
+/// What takes the place of a server of the file.
 enum Successor {
+    /// The present servers of its provider.
     Preset(Arc<Preset>),
+    /// The same server, with encryption.
     SameServer(Vec<Endpoint>),
 }
 
-/// The account, if there is anything left of it.
+/// Turns a draft into an account with servers that can be used today; `None` if nothing of it is left.
 pub(super) fn resolve(draft: Draft, presets: &Presets, report: &mut Report) -> Option<ImportedAccount> {
-    let mut account = ImportedAccount {
+    let address = draft.address.clone().unwrap_or_default();
+    let domain = address.rsplit_once('@').map_or("", |(_, domain)| domain);
+    let account = ImportedAccount {
         place: draft.place.clone(),
         address: draft.address.clone(),
         name: draft.name.clone(),
         ..ImportedAccount::default()
     };
-    let address = draft.address.as_deref().unwrap_or_default();
-    let domain = address.rsplit_once('@').map_or("", |(_, domain)| domain);
-    let mut homes: Vec<String> = if domain.is_empty() { Vec::new() } else { companies(domain, presets) };
+    let homes = if domain.is_empty() { Vec::new() } else { companies(domain, presets) };
+    let mut resolver =
+        Resolver { draft: &draft, domain, presets, report, account, homes, known: None, is_foreign: false };
+    resolver.resolve_incoming();
+    resolver.resolve_outgoing();
+    let Resolver { mut account, homes, known, is_foreign, .. } = resolver;
+    account.companies.extend(homes);
+    account.gate = draft.gate && !account.incoming.is_empty();
+    if account.gate {
+        report.took(&draft.place, "mail is fetched before it is sent (POP before SMTP)");
+    }
+    set_usernames(&mut account, &draft, &address, known.is_some(), is_foreign);
+    let is_empty = account.provider.is_none() && account.incoming.is_empty() && account.outgoing.is_empty();
+    (!is_empty || account.address.is_some()).then_some(account)
+}
 
-    let fetching = draft.servers.iter().find(|server| server.protocol == Protocol::Pop3);
-    let imap = draft.servers.iter().find(|server| server.protocol == Protocol::Imap);
-    let mut known = None;
-    if let Some(server) = fetching.or(imap) {
-        match find_successor(server, domain, presets, report) {
+struct Resolver<'d> {
+    draft: &'d Draft,
+    /// The domain of the draft's address; may be empty.
+    domain: &'d str,
+    presets: &'d Presets,
+    report: &'d mut Report,
+    account: ImportedAccount,
+    /// The companies that the mailbox is with. A password for it must not go to any other.
+    homes: Vec<String>,
+    /// The preset of the mailbox.
+    known: Option<Arc<Preset>>,
+    /// Whether mail is sent through another company.
+    is_foreign: bool,
+}
+
+impl Resolver<'_> {
+    fn first(&self, protocol: Protocol) -> Option<&Server> {
+        self.draft.servers.iter().find(|server| server.protocol == protocol)
+    }
+
+    fn find(&mut self, server: &Server) -> Option<Successor> {
+        find_successor(server, self.domain, self.presets, self.report)
+    }
+
+    /// Takes the POP3 server, or the IMAP server if there is no other.
+    fn resolve_incoming(&mut self) {
+        let (pop3, imap) = (self.first(Protocol::Pop3).cloned(), self.first(Protocol::Imap).cloned());
+        let Some(server) = pop3.clone().or(imap.clone()) else { return };
+        match self.find(&server) {
             Some(Successor::Preset(preset)) => {
-                homes.push(company(&server.host, presets));
-                account.provider = Some(preset.id.clone());
-                known = Some(preset);
+                self.homes.push(company(&server.host, self.presets));
+                self.account.provider = Some(preset.id.clone());
+                self.known = Some(preset);
             }
             Some(Successor::SameServer(endpoints)) => {
-                homes.push(company(&server.host, presets));
+                self.homes.push(company(&server.host, self.presets));
                 match server.protocol {
-                    Protocol::Pop3 => account.incoming = endpoints,
+                    Protocol::Pop3 => self.account.incoming = endpoints,
                     Protocol::Imap => {
-                        account.imap = endpoints.into_iter().next();
-                        report.left(
+                        self.account.imap = endpoints.into_iter().next();
+                        self.report.left(
                             &server.place,
-                            "it fetches by IMAP; this version of ostler fetches by POP3. Ask your provider for its POP3 server, and \
-                             give it with --pop3 tls://HOST",
+                            "it fetches by IMAP, but this version of ostler fetches by POP3. Ask your provider for its \
+                             POP3 server, and name it with --pop3 tls://HOST",
                         );
                     }
                     // Only servers for fetching come here.
@@ -107,73 +149,75 @@ pub(super) fn resolve(draft: Draft, presets: &Presets, report: &mut Report) -> O
             }
             None => {}
         }
-    }
-    if let (Some(server), Some(_), None) = (imap, fetching, &known)
-        && let Some(Successor::SameServer(endpoints)) = find_successor(server, domain, presets, report)
-    {
-        account.imap = endpoints.into_iter().next();
-    }
-    let mut elsewhere = false;
-    for server in draft.servers.iter().filter(|server| server.protocol == Protocol::Smtp).take(MAX_SMTP_SERVERS) {
-        let word = company(&server.host, presets);
-        let is_foreign = !homes.is_empty() && !homes.contains(&word);
-        if is_foreign && draft.sends_as == SendsAs::Unknown && !is_this_computer(&server.host) {
-            report.left(
-                &server.place,
-                format!(
-                    "{} is another company's than the mailbox, and no user name for it is in the file. Give ostler your address \
-                     there with --send-through ADDRESS, if you send through it",
-                    shown(&server.host)
-                ),
-            );
-            continue;
+        if let (Some(imap), Some(_), None) = (imap, pop3, &self.known)
+            && let Some(Successor::SameServer(endpoints)) = self.find(&imap)
+        {
+            self.account.imap = endpoints.into_iter().next();
         }
-        elsewhere |= is_foreign;
-        account.companies.push(word);
-        match (find_successor(server, domain, presets, report), &known) {
-            (Some(Successor::Preset(preset)), Some(incoming)) if preset.id == incoming.id => {}
-            (Some(Successor::Preset(preset)), None) if account.incoming.is_empty() => {
-                account.provider = Some(preset.id.clone());
-                known = Some(preset);
+    }
+
+    fn resolve_outgoing(&mut self) {
+        let servers = self.draft.servers.iter().filter(|server| server.protocol == Protocol::Smtp);
+        for server in servers.take(MAX_SMTP_SERVERS) {
+            let company = company(&server.host, self.presets);
+            let is_foreign = !self.homes.is_empty() && !self.homes.contains(&company);
+            // Without a user name for the other company, ostler would send it the mailbox's name and password.
+            if is_foreign && self.draft.sends_as == SendsAs::Unknown && !is_this_computer(&server.host) {
+                self.report.left(
+                    &server.place,
+                    format!(
+                        "{} belongs to another company than the mailbox, and the file has no user name for it. If you send \
+                         through it, give ostler your address there with --send-through ADDRESS",
+                        shown(&server.host)
+                    ),
+                );
+                continue;
             }
-            (Some(Successor::Preset(preset)), _) => account.outgoing.extend(preset.endpoints(Protocol::Smtp, domain)),
-            (Some(Successor::SameServer(endpoints)), _) => account.outgoing.extend(endpoints),
-            (None, _) => {}
+            self.is_foreign |= is_foreign;
+            self.account.companies.push(company);
+            match (self.find(server), &self.known) {
+                // The preset of the mailbox has this server already.
+                (Some(Successor::Preset(preset)), Some(known)) if preset.id == known.id => {}
+                (Some(Successor::Preset(preset)), None) if self.account.incoming.is_empty() => {
+                    self.account.provider = Some(preset.id.clone());
+                    self.known = Some(preset);
+                }
+                (Some(Successor::Preset(preset)), _) => {
+                    self.account.outgoing.extend(preset.endpoints(Protocol::Smtp, self.domain));
+                }
+                (Some(Successor::SameServer(endpoints)), _) => self.account.outgoing.extend(endpoints),
+                (None, _) => {}
+            }
         }
     }
-    account.companies.extend(homes);
-    account.gate = draft.gate && !account.incoming.is_empty();
-    if account.gate {
-        report.took(&draft.place, "mail is fetched before it is sent (POP before SMTP)");
-    }
-    sign_ins(&mut account, &draft, address, known.is_some(), elsewhere);
-    let is_empty = account.provider.is_none() && account.incoming.is_empty() && account.outgoing.is_empty();
-    (!is_empty || account.address.is_some()).then_some(account)
 }
 
-/// Under which names. One that is made from the address is kept as its form, so that one password serves both sides.
-fn sign_ins(account: &mut ImportedAccount, draft: &Draft, address: &str, is_known: bool, elsewhere: bool) {
+/// Sets the user names. A name that is made from the address is kept as a form, so that fetching and sending share a
+/// password.
+fn set_usernames(account: &mut ImportedAccount, draft: &Draft, address: &str, is_known: bool, is_foreign: bool) {
     let sending = match &draft.sends_as {
         SendsAs::Own(name) => Some(name),
         SendsAs::Same | SendsAs::Unknown => draft.username.as_ref(),
     };
     if let Some(name) = &draft.username {
         match form(name, address) {
-            // What the provider is known to want today counts more than what an old program has.
-            Some(form) => set(&mut account.incoming, &mut account.imap, &form),
+            // A preset's form, which is the present one, takes precedence over the old program's.
+            Some(form) => set_login_form(&mut account.incoming, &mut account.imap, &form),
             None => account.username = Some(name.clone()),
         }
     }
     let Some(name) = sending else { return };
-    match form(name, address).filter(|_| !elsewhere || draft.sends_as == SendsAs::Same) {
-        Some(form) if !is_known || !account.outgoing.is_empty() => set(&mut account.outgoing, &mut None, &form),
+    match form(name, address).filter(|_| !is_foreign || draft.sends_as == SendsAs::Same) {
+        Some(form) if !is_known || !account.outgoing.is_empty() => {
+            set_login_form(&mut account.outgoing, &mut None, &form)
+        }
         Some(_) => {}
         None => account.smtp_username = Some(name.clone()),
     }
 }
 
-/// A preset's endpoints know their form.
-fn set(endpoints: &mut [Endpoint], more: &mut Option<Endpoint>, form: &LoginForm) {
+/// Sets the form of the user name, except where a preset has set it.
+fn set_login_form(endpoints: &mut [Endpoint], more: &mut Option<Endpoint>, form: &LoginForm) {
     for endpoint in endpoints.iter_mut().chain(more.as_mut()).filter(|e| e.login == LoginForm::Unknown) {
         endpoint.login = form.clone();
     }
@@ -190,32 +234,32 @@ fn form(name: &str, address: &str) -> Option<LoginForm> {
     }
 }
 
-/// Where a server leads; says what was made of it, and why nothing.
+/// Finds the successor of a server, and reports it; if there is none, reports why.
 fn find_successor(server: &Server, domain: &str, presets: &Presets, report: &mut Report) -> Option<Successor> {
     let Ok(host) = value::host(&server.host) else {
-        report.left(&server.place, format!("\"{}\" is not the name of a server", shown(&server.host)));
+        report.left(&server.place, format!("\"{}\" is not a host name", shown(&server.host)));
         return None;
     };
     if server.protection == Protection::None && is_this_computer(&host) {
         report.left(
             &server.place,
             format!(
-                "{host} is this computer itself: another helper program, such as stunnel, stands between. Import that one's \
-                 settings, or add the account by its address"
+                "{host} is this computer: the old program uses another helper, such as stunnel. Import that helper's settings, or \
+                 add the account by its address"
             ),
         );
         return None;
     }
-    // Of several presets with this server the one the address belongs to knows best what it wants.
+    // If several presets have this server, the one that the address belongs to is right.
     let own = presets.by_domain(domain).filter(|preset| preset.servers.iter().any(|server| server.host == host));
     if let Some(preset) = own.or_else(|| presets.by_host(&host)) {
         report.took(
             &server.place,
-            format!("{host} belongs to {}; ostler knows its servers of today and uses those", preset.title),
+            format!("{host} belongs to {}; ostler knows its present servers and uses those", preset.title),
         );
         return Some(Successor::Preset(Arc::clone(preset)));
     }
-    let endpoints = ways(server, &host);
+    let endpoints = encrypted_endpoints(server, &host);
     let first = endpoints.first()?;
     let doing = match server.protocol {
         Protocol::Pop3 => "fetching from",
@@ -226,7 +270,7 @@ fn find_successor(server: &Server, domain: &str, presets: &Presets, report: &mut
     if server.protection == Protection::None {
         let others: Vec<String> = endpoints.iter().skip(1).map(Endpoint::describe).collect();
         sentence = format!(
-            "{host} was used without encryption; ostler tries the same server with it: {} (or {})",
+            "{host} was used without encryption; ostler tries the same server with encryption: {} (or {})",
             first.describe(),
             others.join(", or ")
         );
@@ -235,8 +279,8 @@ fn find_successor(server: &Server, domain: &str, presets: &Presets, report: &mut
     Some(Successor::SameServer(endpoints))
 }
 
-/// The ways to a server, likeliest first; none in clear.
-fn ways(server: &Server, host: &str) -> Vec<Endpoint> {
+/// The endpoints to try for a server, the likeliest first; all with encryption.
+fn encrypted_endpoints(server: &Server, host: &str) -> Vec<Endpoint> {
     let usual = |security| server.protocol.default_port(security);
     let port = server.port;
     let tls = (Security::Tls, port.unwrap_or(usual(Security::Tls)));
@@ -245,7 +289,7 @@ fn ways(server: &Server, host: &str) -> Vec<Endpoint> {
         Protection::Tls => vec![tls],
         Protection::StartTls => vec![starttls],
         Protection::Either if is_plain_port(port) => {
-            // Outlook Express begins in clear on these ports and says STARTTLS.
+            // On these ports Outlook Express uses STARTTLS.
             let mut pairs = vec![starttls];
             pairs.push((Security::Tls, usual(Security::Tls)));
             pairs.push((Security::StartTls, usual(Security::StartTls)));
@@ -255,7 +299,7 @@ fn ways(server: &Server, host: &str) -> Vec<Endpoint> {
         Protection::None => {
             let mut pairs =
                 vec![(Security::Tls, usual(Security::Tls)), (Security::StartTls, usual(Security::StartTls))];
-            // Port 25 is for servers among themselves, and mostly shut to everybody else.
+            // Port 25 is for mail between servers, and providers mostly close it to users.
             pairs.extend(port.filter(|port| !is_plain_port(Some(*port))).map(|port| (Security::StartTls, port)));
             pairs
         }

@@ -1,90 +1,108 @@
-//! `stunnel.conf`: tunnels from a plain port of this computer to a server with TLS (stunnel(8)). It knows servers and no
-//! addresses.
+//! `stunnel.conf`: tunnels from a plain port of this computer to a server with TLS (stunnel(8)). The file has servers,
+//! but no mail addresses.
 
 use super::ini::{Indented, Section, sections};
 use super::{Draft, Protection, Report, SendsAs, Server, port, shown, username};
 use ostler_mail::account::Protocol;
 
-/// Whether a section is one of stunnel's services.
+/// Whether the section is a service of stunnel's.
 pub(super) fn is_section_of(section: &Section<'_>) -> bool {
     section.line > 0
         && section.has("connect")
         && (section.has("accept") || section.has("client") || section.has("exec"))
 }
 
-/// Every tunnel to a mail server, a draft each.
+/// Reads every tunnel to a mail server, each as a draft of its own.
 pub(super) fn read(text: &str, report: &mut Report) -> Vec<Draft> {
-    let sections = sections(text, Indented::IsALine);
+    let sections = sections(text, Indented::IsOrdinary);
     let Some((global, services)) = sections.split_first() else { return Vec::new() };
-    services.iter().filter_map(|service| tunnel(service, global, report)).collect()
+    let tunnel = |service| Tunnel { service, global, place: Section::place(service) };
+    services.iter().filter_map(|service| tunnel(service).draft(report)).collect()
 }
 
-fn tunnel(service: &Section<'_>, global: &Section<'_>, report: &mut Report) -> Option<Draft> {
-    let place = service.place();
-    // What stands before all sections holds for those that say nothing else.
-    let is_client = if service.has("client") { service.is_on("client") } else { global.is_on("client") };
-    if !is_client {
-        report.left(
-            &place,
-            "this is not a way out to a provider but a server of this computer's own (no `client = yes`)",
-        );
-        return None;
+/// A service with the global options, which hold for every service that does not set them itself.
+struct Tunnel<'s, 'a> {
+    service: &'s Section<'a>,
+    global: &'s Section<'a>,
+    place: String,
+}
+
+impl<'a> Tunnel<'_, 'a> {
+    fn get(&self, key: &str) -> Option<&'a str> {
+        self.service.get(key).or_else(|| self.global.get(key))
     }
-    let Some(connect) = service.get("connect") else {
-        report.left(&place, "it names no server (`connect`)");
-        return None;
-    };
-    let (host, number) = connect.rsplit_once(':').unwrap_or(("localhost", connect));
-    let Some(number) = port(number) else {
-        report.left(&place, format!("`connect = {}` has no port that is a number", shown(connect)));
-        return None;
-    };
-    let wanted = service.get("protocol").map(str::to_ascii_lowercase);
-    let protocol = match wanted.as_deref() {
-        Some("pop3") => Some(Protocol::Pop3),
-        Some("smtp") => Some(Protocol::Smtp),
-        Some("imap") => Some(Protocol::Imap),
-        Some(_) => None,
-        None => by_port(number).or_else(|| by_name(service.name)),
-    };
-    let Some(protocol) = protocol else {
-        let what = wanted.map_or_else(
-            || format!("neither its port, {number}, nor its name is one of mail"),
-            |protocol| format!("`protocol = {}` is not one of mail", shown(&protocol)),
-        );
-        report.left(&place, what);
-        return None;
-    };
-    let protection = if wanted.is_some() { Protection::StartTls } else { Protection::Tls };
-    let checked_host = service.get("checkHost").or_else(|| global.get("checkHost"));
-    let mut host = host.trim_start_matches('[').trim_end_matches(']');
-    if let Some(name) = checked_host.filter(|_| host.parse::<std::net::IpAddr>().is_ok()) {
-        // A certificate is for a name, so the name is the better way there.
-        host = name;
+
+    fn is_on(&self, key: &str) -> bool {
+        if self.service.has(key) { self.service.is_on(key) } else { self.global.is_on(key) }
     }
-    let on = |key: &str| if service.has(key) { service.is_on(key) } else { global.is_on(key) };
-    let level = service.get("verify").or_else(|| global.get("verify")).and_then(|level| level.parse::<u8>().ok());
-    if !on("verifyChain") && !on("verifyPeer") && level.unwrap_or(0) < 2 {
-        report.took(&place, "stunnel did not check this server's certificate; ostler always does");
+
+    /// The account that the tunnel leads to; `None`, with the reason in `report`, if it is not for fetching or sending
+    /// mail.
+    fn draft(self, report: &mut Report) -> Option<Draft> {
+        let server = match self.server() {
+            Ok(server) => server,
+            Err(why) => {
+                report.left(&self.place, why);
+                return None;
+            }
+        };
+        self.report_differences(report);
+        let Self { service, place, .. } = self;
+        let username = service.get("protocolUsername").and_then(username);
+        Some(Draft { place, username, sends_as: SendsAs::Same, servers: vec![server], ..Draft::default() })
     }
-    if service.has("CAfile") || global.has("CAfile") {
-        let place = if service.has("CAfile") { &place } else { "at the beginning" };
-        report.left(
-            place,
-            "CAfile: ostler trusts the certificates this computer's system trusts; if your provider needs others, add --ca FILE",
-        );
+
+    fn server(&self) -> Result<Server, String> {
+        if !self.is_on("client") {
+            return Err("it does not lead to a provider: it is a server of this computer (no `client = yes`)".into());
+        }
+        let connect = self.service.get("connect").ok_or("it names no server (`connect`)")?;
+        let (host, number) = connect.rsplit_once(':').unwrap_or(("localhost", connect));
+        let number = port(number).ok_or_else(|| format!("`connect = {}` has no numeric port", shown(connect)))?;
+        let wanted = self.service.get("protocol").map(str::to_ascii_lowercase);
+        let protocol = match wanted.as_deref() {
+            Some("pop3") => Some(Protocol::Pop3),
+            Some("smtp") => Some(Protocol::Smtp),
+            Some("imap") => Some(Protocol::Imap),
+            Some(_) => None,
+            None => by_port(number).or_else(|| by_name(self.service.name)),
+        };
+        let protocol = protocol.ok_or_else(|| match &wanted {
+            Some(wanted) => format!("`protocol = {}` is not a mail protocol", shown(wanted)),
+            None => format!("neither its port, {number}, nor its name is one for mail"),
+        })?;
+        let mut host = host.trim_start_matches('[').trim_end_matches(']');
+        // ostler checks the certificate for the host it connects to, and certificates are for names.
+        if let Some(name) = self.get("checkHost").filter(|_| host.parse::<std::net::IpAddr>().is_ok()) {
+            host = name;
+        }
+        Ok(Server {
+            protocol,
+            host: host.to_owned(),
+            port: Some(number),
+            // stunnel sets `protocol` where TLS begins within the protocol, that is, by STARTTLS.
+            protection: if wanted.is_some() { Protection::StartTls } else { Protection::Tls },
+            place: self.place.clone(),
+        })
     }
-    if service.has("protocolPassword") {
-        report.left(&place, "the password (protocolPassword): type it when ostler asks for it");
+
+    /// Reports what ostler does differently, and what it did not take.
+    fn report_differences(&self, report: &mut Report) {
+        let level = self.get("verify").and_then(|level| level.parse::<u8>().ok());
+        if !self.is_on("verifyChain") && !self.is_on("verifyPeer") && level.unwrap_or(0) < 2 {
+            report.took(&self.place, "stunnel did not check this server's certificate; ostler always does");
+        }
+        if self.service.has("CAfile") || self.global.has("CAfile") {
+            let place = if self.service.has("CAfile") { &self.place } else { "at the beginning" };
+            report.left(
+                place,
+                "CAfile: ostler trusts the certificates that this system trusts; if your provider needs others, add --ca FILE",
+            );
+        }
+        if self.service.has("protocolPassword") {
+            report.left(&self.place, "the password (protocolPassword): type it when ostler asks for it");
+        }
     }
-    let name = service.get("protocolUsername").and_then(username);
-    Some(Draft {
-        place: place.clone(),
-        username: name,
-        sends_as: SendsAs::Same,
-        servers: vec![Server { protocol, host: host.to_owned(), port: Some(number), protection, place }],
-        ..Draft::default()
-    })
 }
 
 fn by_port(port: u16) -> Option<Protocol> {

@@ -1,15 +1,18 @@
-//! `prefs.js` of Thunderbird, Mozilla and Netscape 6 and 7: one `user_pref("name", value);` a line; and Netscape 4's names
-//! for its one account. Names as in Mozilla's `nsMsgIncomingServer`, `nsSmtpServer` and `nsMsgIdentity`.
+//! `prefs.js` of Thunderbird, Mozilla and Netscape 6 and 7: one `user_pref("name", value);` a line. The names are those
+//! of Mozilla's `nsMsgIncomingServer`, `nsSmtpServer` and `nsMsgIdentity`; Netscape 4 has its own, for its one account.
 
 use std::collections::HashMap;
 
 use super::{Draft, Protection, Report, SendsAs, Server, address, port, shown, username};
 use ostler_mail::account::Protocol;
 
-/// The longest list of accounts that is followed.
+/// Accounts read from the list of accounts.
 const MAX_LISTED_ACCOUNTS: usize = 200;
 
-/// A value with its line.
+/// The value of `authMethod` for OAuth2 (`nsMsgAuthMethod.OAuth2`).
+const OAUTH2: &str = "10";
+
+/// A value and its line.
 struct Pref {
     line: usize,
     value: String,
@@ -22,7 +25,7 @@ impl Prefs {
         self.0.get(key).map(|pref| pref.value.as_str()).filter(|value| !value.is_empty())
     }
 
-    /// `account2 (line 7)`.
+    /// The place of a key, for a message: `account2 (line 7)`.
     fn place(&self, what: &str, key: &str) -> String {
         match self.0.get(key) {
             Some(pref) => format!("{} (line {})", shown(what), pref.line),
@@ -31,7 +34,7 @@ impl Prefs {
     }
 }
 
-/// Every mail account.
+/// Reads every mail account.
 pub(super) fn read(text: &str, report: &mut Report) -> Vec<Draft> {
     let prefs = Prefs(text.lines().enumerate().filter_map(|(index, line)| pref(line, index + 1)).collect());
     let listed = prefs.get("mail.accountmanager.accounts").unwrap_or_default();
@@ -45,7 +48,7 @@ pub(super) fn read(text: &str, report: &mut Report) -> Vec<Draft> {
     drafts
 }
 
-/// `user_pref("key", "value");`, with the value a text, a number or a truth.
+/// Parses `user_pref("key", "value");`, where the value is a text, a number, `true` or `false`.
 fn pref(line: &str, number: usize) -> Option<(String, Pref)> {
     let rest = line.trim().strip_prefix("user_pref(")?.trim_start();
     let (key, rest) = quoted(rest)?;
@@ -57,7 +60,7 @@ fn pref(line: &str, number: usize) -> Option<(String, Pref)> {
     Some((key, Pref { line: number, value }))
 }
 
-/// A text in quotes, with what is behind it.
+/// Parses a text in quotes; returns what follows it too.
 fn quoted(text: &str) -> Option<(String, &str)> {
     let quote = text.chars().next().filter(|c| matches!(c, '"' | '\''))?;
     let mut value = String::new();
@@ -72,6 +75,7 @@ fn quoted(text: &str) -> Option<(String, &str)> {
     None
 }
 
+/// Reads one account of the account manager, by its id.
 fn account(prefs: &Prefs, id: &str, report: &mut Report) -> Option<Draft> {
     let server_key = format!("mail.account.{id}.server");
     let place = prefs.place(id, &server_key);
@@ -80,76 +84,19 @@ fn account(prefs: &Prefs, id: &str, report: &mut Report) -> Option<Draft> {
         return None;
     };
     let of = |what: &str| prefs.get(&format!("mail.server.{server}.{what}"));
-    let kind = of("type").unwrap_or_default();
-    let protocol = match kind {
-        "pop3" => Protocol::Pop3,
-        "imap" => Protocol::Imap,
-        "none" => return None,
-        "nntp" => {
-            report.left(&place, "newsgroups are not mail");
-            return None;
-        }
-        other => {
-            report.left(&place, format!("ostler does not know what \"{}\" is", shown(other)));
-            return None;
-        }
-    };
-    let mut servers = Vec::new();
-    // Where somebody changed the server later, the first name stayed behind.
-    let host_key = if of("realhostname").is_some() { "realhostname" } else { "hostname" };
-    if let Some(host) = of(host_key) {
-        let protection = match (of("socketType"), of("isSecure")) {
-            (Some("3"), _) => Protection::Tls,
-            (Some("1" | "2"), _) => Protection::StartTls,
-            (None, Some("true")) => Protection::Either,
-            _ => Protection::None,
-        };
-        servers.push(Server {
-            protocol,
-            host: host.to_owned(),
-            port: of("port").and_then(port),
-            protection,
-            place: prefs.place(server, &format!("mail.server.{server}.{host_key}")),
-        });
-    }
-    let identities = prefs.get(&format!("mail.account.{id}.identities")).unwrap_or_default();
-    let mut identities = identities.split(',').map(str::trim).filter(|id| !id.is_empty());
-    let identity = identities.next().unwrap_or_default();
-    if let Some(other) = identities.next() {
-        report.left(&place, format!("it has more than one address; the first is taken, not {}", shown(other)));
-    }
+    let protocol = protocol(of("type").unwrap_or_default(), &place, report)?;
+    let identity = identity(prefs, id, &place, report);
     let of_identity = |what: &str| prefs.get(&format!("mail.identity.{identity}.{what}"));
     let smtp = of_identity("smtpServer").or_else(|| prefs.get("mail.smtp.defaultserver"));
     let smtp = smtp.or_else(|| prefs.get("mail.smtpservers").and_then(|all| all.split(',').next()).map(str::trim));
-    let mut sends_as = SendsAs::Unknown;
-    if let Some(smtp) = smtp {
-        let of = |what: &str| prefs.get(&format!("mail.smtpserver.{smtp}.{what}"));
-        if let Some(host) = of("hostname") {
-            let protection = match of("try_ssl") {
-                Some("1" | "2") => Protection::StartTls,
-                Some("3") => Protection::Tls,
-                _ => Protection::None,
-            };
-            servers.push(Server {
-                protocol: Protocol::Smtp,
-                host: host.to_owned(),
-                port: of("port").and_then(port),
-                protection,
-                place: prefs.place(smtp, &format!("mail.smtpserver.{smtp}.hostname")),
-            });
-        }
-        if let Some(name) = of("username").and_then(username) {
-            sends_as = SendsAs::Own(name);
-        }
-    }
+    let (smtp_server, sends_as) = smtp.map_or((None, SendsAs::Unknown), |smtp| smtp_server(prefs, smtp));
     let smtp_method = smtp.and_then(|smtp| prefs.get(&format!("mail.smtpserver.{smtp}.authMethod")));
     for (what, method) in [("fetching", of("authMethod")), ("sending", smtp_method)] {
-        // 10 is nsMsgAuthMethod.OAuth2.
-        if method == Some("10") {
+        if method == Some(OAUTH2) {
             report.left(
                 &place,
                 format!(
-                    "the sign-in by web page (OAuth2) for {what}: this version of ostler signs in with a password; where the \
+                    "the sign-in by web page (OAuth2) for {what}: this version of ostler signs in with a password; if the \
                      provider makes app passwords (for one program), make one and give it to ostler"
                 ),
             );
@@ -159,7 +106,7 @@ fn account(prefs: &Prefs, id: &str, report: &mut Report) -> Option<Draft> {
     Some(Draft {
         address: of_identity("useremail").and_then(address),
         name: of("name").map(shown),
-        servers,
+        servers: incoming_server(prefs, server, protocol).into_iter().chain(smtp_server).collect(),
         username: name.and_then(username),
         sends_as,
         place,
@@ -167,7 +114,67 @@ fn account(prefs: &Prefs, id: &str, report: &mut Report) -> Option<Draft> {
     })
 }
 
-/// Netscape 4 has one POP account, and no encryption for it.
+/// The protocol of an account; `None` if it is not for mail.
+fn protocol(kind: &str, place: &str, report: &mut Report) -> Option<Protocol> {
+    match kind {
+        "pop3" => return Some(Protocol::Pop3),
+        "imap" => return Some(Protocol::Imap),
+        // "Local Folders", which every profile has.
+        "none" => {}
+        "nntp" => report.left(place, "it is for newsgroups, not mail"),
+        other => report.left(place, format!("ostler does not know the type \"{}\"", shown(other))),
+    }
+    None
+}
+
+fn incoming_server(prefs: &Prefs, server: &str, protocol: Protocol) -> Option<Server> {
+    let of = |what: &str| prefs.get(&format!("mail.server.{server}.{what}"));
+    // If the user has changed the host later, the first one stays in `hostname`.
+    let host_key = if of("realhostname").is_some() { "realhostname" } else { "hostname" };
+    let protection = match (of("socketType"), of("isSecure")) {
+        (Some("3"), _) => Protection::Tls,
+        (Some("1" | "2"), _) => Protection::StartTls,
+        (None, Some("true")) => Protection::Either,
+        _ => Protection::None,
+    };
+    Some(Server {
+        protocol,
+        host: of(host_key)?.to_owned(),
+        port: of("port").and_then(port),
+        protection,
+        place: prefs.place(server, &format!("mail.server.{server}.{host_key}")),
+    })
+}
+
+/// The first identity of an account; others are reported, because an account of ostler's has one address.
+fn identity<'p>(prefs: &'p Prefs, id: &str, place: &str, report: &mut Report) -> &'p str {
+    let identities = prefs.get(&format!("mail.account.{id}.identities")).unwrap_or_default();
+    let mut identities = identities.split(',').map(str::trim).filter(|id| !id.is_empty());
+    let first = identities.next().unwrap_or_default();
+    if let Some(other) = identities.next() {
+        report.left(place, format!("it has more than one address; the first is taken, not {}", shown(other)));
+    }
+    first
+}
+
+fn smtp_server(prefs: &Prefs, smtp: &str) -> (Option<Server>, SendsAs) {
+    let of = |what: &str| prefs.get(&format!("mail.smtpserver.{smtp}.{what}"));
+    let protection = match of("try_ssl") {
+        Some("1" | "2") => Protection::StartTls,
+        Some("3") => Protection::Tls,
+        _ => Protection::None,
+    };
+    let server = of("hostname").map(|host| Server {
+        protocol: Protocol::Smtp,
+        host: host.to_owned(),
+        port: of("port").and_then(port),
+        protection,
+        place: prefs.place(smtp, &format!("mail.smtpserver.{smtp}.hostname")),
+    });
+    (server, of("username").and_then(username).map_or(SendsAs::Unknown, SendsAs::Own))
+}
+
+/// Reads the one account of Netscape 4, which has POP without encryption.
 fn netscape_4(prefs: &Prefs) -> Option<Draft> {
     let host = prefs.get("network.hosts.pop_server")?;
     let mut servers = Vec::new();

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn mistakes(text: &str) -> Vec<String> {
-    let error = read_providers(text, Path::new("p.toml"), true).err();
+    let error = read_providers(text, Path::new("p.toml"), Origin::Own).err();
     error.map(|mistakes| mistakes.to_string().lines().map(str::to_owned).collect()).unwrap_or_default()
 }
 
@@ -22,7 +22,7 @@ const POP3: &str = "pop3 = [{ host = \"h\" }]";
 #[test]
 fn the_shortest_entry_is_one_server() {
     let text = format!("schema = 1\n[provider.x]\n{POP3}\n");
-    let presets = read_providers(&text, Path::new("p.toml"), true).unwrap();
+    let presets = read_providers(&text, Path::new("p.toml"), Origin::Own).unwrap();
     let [preset] = presets.as_slice() else { panic!("{presets:?}") };
     assert_eq!((preset.id.as_str(), preset.title.as_str(), preset.confidence), ("x", "x", Confidence::High));
     let server = Endpoint {
@@ -34,7 +34,7 @@ fn the_shortest_entry_is_one_server() {
         ways: vec![Way::Password],
     };
     assert_eq!(preset.servers, [server]);
-    assert!(read_providers("schema = 1", Path::new("p.toml"), true).unwrap().is_empty());
+    assert!(read_providers("schema = 1", Path::new("p.toml"), Origin::Own).unwrap().is_empty());
 }
 
 #[test]
@@ -42,7 +42,7 @@ fn a_server_has_what_the_provider_has_unless_it_says_so_itself() {
     let text = "schema = 1\n[provider.x]\nlogin = \"local-part\"\nauth = [\"pop-before-smtp\", \"oauth2:mail.ru\"]\nwindow = 30\n\
                 pop3 = [{ host = \"Pop.{domain}\", security = \"starttls\" }]\n\
                 smtp = [{ host = \"s\" }, { host = \"t\", port = 2525, login = \"{local}.{domain}\", auth = [\"none\"] }]\n";
-    let preset = read_providers(text, Path::new("p.toml"), true).unwrap().remove(0);
+    let preset = read_providers(text, Path::new("p.toml"), Origin::Own).unwrap().remove(0);
     let told: Vec<_> = preset
         .servers
         .iter()
@@ -65,34 +65,32 @@ fn mistakes_are_told_with_line_key_and_what_is_allowed() {
     gives(
         "pop3 = [{ host = \"h\", security = \"none\" }]",
         &[
-            "3:34: provider.x.pop3.security: sends mail and password for everybody to read; allowed is \"tls\", \"starttls\"",
+            "3:34: provider.x.pop3.security: lets anyone on the way read mail and password; allowed is \"tls\", \"starttls\"",
         ],
     );
     gives(
         "pop3 = [{ host = \"h:1\", port = 0 }]",
         &[
-            &format!(
-                "3:18: provider.x.pop3.host: holds a port or is no host; a port goes into port; allowed is {HOST}"
-            ),
-            "3:32: provider.x.pop3.port: is not a port of a server; allowed is a port from 1 to 65535",
+            &format!("3:18: provider.x.pop3.host: contains a colon; a port goes into the key port; allowed is {HOST}"),
+            "3:32: provider.x.pop3.port: is out of range; allowed is a port from 1 to 65535",
         ],
     );
     gives(
         &format!("{POP3}\nlogin = \"{{name}}\"\nauth = [\"password\", \"magic\"]\nwindow = 0\nchecked = \"2026\""),
         &[
             &format!("4:9: provider.x.login: is not a form of user names; allowed is {LOGIN}"),
-            &format!("5:21: provider.x.auth: is not a way to sign in that is known here; allowed is {WAY_FORMS}"),
-            &format!("6:10: provider.x.window: is no window; allowed is {WINDOW}"),
+            &format!("5:21: provider.x.auth: is not a known way to sign in; allowed is {WAY_FORMS}"),
+            &format!("6:10: provider.x.window: is out of range; allowed is {WINDOW}"),
             "7:11: provider.x.checked: is a text; allowed is a date: 2026-11-20",
         ],
     );
     gives(
         &format!("{POP3}\ndomains = [\"a.b\", \"A.b\"]\ndomain_suffixes = [\"b\"]\nlegacy_hosts = [\"p*p.b\"]"),
         &[
-            "4:19: provider.x.domains: is in this file already; allowed is each domain once",
+            "4:19: provider.x.domains: is in this file already; allowed is each domain only once",
             &format!("5:20: provider.x.domain_suffixes: does not begin with a dot; allowed is {SUFFIX}"),
             &format!(
-                "6:17: provider.x.legacy_hosts: has a * that is not a whole part between dots, or nothing else; \
+                "6:17: provider.x.legacy_hosts: has a * that is not a whole part between dots, or consists of nothing else; \
                  allowed is {LEGACY}"
             ),
         ],
@@ -101,7 +99,7 @@ fn mistakes_are_told_with_line_key_and_what_is_allowed() {
         &format!("{POP3}\nsecurty = 1\nconfidence = \"sure\""),
         &[
             &format!("4:1: provider.x.securty: is not a key of this table; allowed are {}", keys::PROVIDER.list()),
-            "5:14: provider.x.confidence: is not a word that is known here; allowed is \"low\", \"medium\", \"high\"",
+            "5:14: provider.x.confidence: is not a known word; allowed is \"low\", \"medium\", \"high\"",
         ],
     );
 }
@@ -120,13 +118,13 @@ fn what_does_not_fit_together_is_told() {
     gives(
         "smtp = [{ host = \"h\", auth = [\"pop-before-smtp\"] }]\nsending = \"elsewhere\"",
         &[
-            "2:1: provider.x: has no place for the POP login before a send; allowed together with pop3",
+            "2:1: provider.x: has pop-before-smtp but no server for the POP login; allowed together with pop3",
             "4:11: provider.x.sending: cannot be together with smtp; allowed is either of them",
         ],
     );
     gives(
         "pop3 = [{ host = \"h\", auth = [\"pop-before-smtp\"] }]",
-        &["3:30: provider.x.pop3.auth: has pop-before-smtp, which belongs to outgoing servers; allowed is it in smtp"],
+        &["3:30: provider.x.pop3.auth: has pop-before-smtp, which is for outgoing servers; allowed only in smtp"],
     );
 }
 
@@ -136,7 +134,7 @@ fn the_file_as_a_whole_has_a_form() {
     assert_eq!(
         mistakes("schema = 2\nprovider = 1"),
         [
-            "p.toml:1:10: schema: is not a form that this version reads; allowed is 1",
+            "p.toml:1:10: schema: is a file format that this version does not read; allowed is 1",
             "p.toml:2:12: provider: is a whole number; allowed is a table [provider.ID] for each provider",
         ]
     );
@@ -146,7 +144,7 @@ fn the_file_as_a_whole_has_a_form() {
     );
     assert_eq!(
         mistakes("schema = 1\n[provider.\"hunter2-SECRET\"]\n"),
-        [format!("p.toml:2:1: provider.***: has a name that cannot be one; allowed is {ID}")]
+        [format!("p.toml:2:1: provider.***: has a name that is not allowed; allowed is {ID}")]
     );
 }
 
@@ -175,7 +173,7 @@ confidence = \"low\"
 
 #[test]
 fn every_key_can_be_there() {
-    let preset = read_providers(WHOLE, Path::new("p.toml"), true).unwrap().remove(0);
+    let preset = read_providers(WHOLE, Path::new("p.toml"), Origin::Own).unwrap().remove(0);
     assert!(keys::PROVIDER.0.iter().filter(|key| !["sending", "closed"].contains(key)).all(|key| WHOLE.contains(key)));
     assert_eq!((preset.note, preset.pop, preset.checked.as_deref()), (None, Pop::Paid, Some("2026-11-20")));
     assert_eq!(preset.app_password.as_deref(), Some("hunter2-SECRET"));
