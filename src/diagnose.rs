@@ -25,7 +25,7 @@ use ostler_mail::account::{Account, Protocol, SecretSource, Security, Server, Ti
 use ostler_mail::failure::{Failure, Waiting, as_word};
 use ostler_mail::machine::{Login, Outgoing};
 use ostler_mail::secret::Secret;
-use ostler_mail::smtp::verdict::{Stage, Verdict, verdict};
+use ostler_mail::smtp::verdict::{Verdict, verdict};
 use ostler_mail::{pop3, smtp};
 
 /// The recipient that tests whether a gate is open: an address outside the provider, which it would have to relay to.
@@ -474,7 +474,7 @@ impl<'a> Doctor<'a> {
                 let said = reply.one_line();
                 return Ok(format!("a message to {recipient} would be accepted ({said}); none was sent"));
             }
-            match verdict(Stage::Rcpt, &reply) {
+            match verdict(&reply) {
                 Verdict::NotTheGate if has_gate => {
                     Ok(format!("open; the server's answer about the recipient: {}", reply.one_line()))
                 }

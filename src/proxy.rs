@@ -125,7 +125,7 @@ impl Engine {
         let settings = self.settings();
         let account = settings.accounts.iter().find(|a| a.name == name)?;
         let login = account.smtp.iter().find_map(|s| s.gate())?;
-        self.gate(&login.login).lock().age(now).map(|age| age.as_secs())
+        self.gate(&login.login).lock().login_age(now).map(|age| age.as_secs())
     }
 
     /// What was learned about a server.

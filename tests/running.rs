@@ -971,8 +971,8 @@ fn a_sign_in_under_way_does_not_hold_up_the_end() {
     let _silent_too = submit.smtp("MAIL");
     let began = Instant::now();
     ostler.signal(Signal::TERM);
-    pop.expect("-ERR [SYS/TEMP] ostler is about to end");
-    smtp.expect("421 4.3.2 ostler is about to end");
+    pop.expect("-ERR [SYS/TEMP] ostler is shutting down");
+    smtp.expect("421 4.3.2 ostler is shutting down");
     drop((pop, smtp));
     assert_eq!(ostler.ended().code(), Some(0));
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());

@@ -146,14 +146,14 @@ pub fn client_line_smtp(data: &[u8]) {
                 assert_smtp_claim(&attempt, account.as_ref(), own.as_ref());
                 let holds = !wants_password || next() & 1 == 0;
                 may_send |= holds;
-                front.authenticated(account, holds)
+                front.on_authentication(account, holds)
             }
             Answer::Wants(smtp::Wants::Mail(account, mail)) => {
                 assert!(may_send && !account.smtp.is_empty() && front.transaction().is_none());
                 assert_one_line(&mail.command(&Extensions { size: Some(None), eight_bit: true, ..Default::default() }));
                 accepted = 0;
                 let answer = answer(next());
-                let reply = front.mail_answered(&answer);
+                let reply = front.on_mail_reply(&answer);
                 assert_eq!(front.transaction().is_some(), answer.is_ok());
                 reply
             }
@@ -161,12 +161,12 @@ pub fn client_line_smtp(data: &[u8]) {
                 assert_one_line(&recipient);
                 let answer = answer(next());
                 accepted += usize::from(answer.is_ok());
-                front.rcpt_answered(&answer)
+                front.on_rcpt_reply(&answer)
             }
             Answer::Wants(smtp::Wants::Data) => {
                 let transaction = front.transaction().expect("a message");
                 assert!(accepted > 0 && transaction.recipients == accepted);
-                let reply = front.message_answered(&answer(next()));
+                let reply = front.on_message_reply(&answer(next()));
                 assert!(front.transaction().is_none());
                 reply
             }

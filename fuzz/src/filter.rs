@@ -142,12 +142,12 @@ pub fn pop3_filter(data: &[u8]) {
     let commands = commands(client);
     assert_commands(&commands, &whole.to_server);
     assert_answers(&commands, &whole.to_client);
-    assert!(whole.filter.figures().1 <= server.len() as u64);
+    assert!(whole.filter.totals().1 <= server.len() as u64);
     for other in [play(&in_single_octets(&order, client.len(), server.len())), play(&joined(&order))] {
         assert_eq!(String::from_utf8_lossy(&other.to_client), String::from_utf8_lossy(&whole.to_client));
         assert_eq!(String::from_utf8_lossy(&other.to_server), String::from_utf8_lossy(&whole.to_server));
         assert_eq!(other.ended.is_some(), whole.ended.is_some(), "{:?} {:?}", other.ended, whole.ended);
-        assert_eq!(other.filter.figures(), whole.filter.figures());
+        assert_eq!(other.filter.totals(), whole.filter.totals());
         assert_eq!(other.filter.is_over(), whole.filter.is_over());
     }
     let plain = |b: &u8| matches!(b, b' '..=b'~' | b'\t' | b'\r');

@@ -229,8 +229,8 @@ pub fn pop3_login(data: &[u8]) {
             Outcome::Failed(_) => return,
             Outcome::Ready(ready) => {
                 assert!(play.given, "signed in without the secret");
-                assert!(ready.said.bytes().starts_with(b"+OK"));
-                planted.assert_not_in(&ready.said.printable());
+                assert!(ready.welcome.bytes().starts_with(b"+OK"));
+                planted.assert_not_in(&ready.welcome.printable());
                 return;
             }
         }

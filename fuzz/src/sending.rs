@@ -233,7 +233,7 @@ impl<'a> Session<'a> {
                 return self.tell(&reply);
             }
             Answer::Wants(Wants::Authenticate(account, _)) => {
-                let reply = self.front.authenticated(account, true);
+                let reply = self.front.on_authentication(account, true);
                 return self.tell(&reply);
             }
             Answer::Wants(Wants::DataRefused(_)) if !self.from_client.is_empty() => {
@@ -311,7 +311,7 @@ impl<'a> Session<'a> {
         if let Some(gate) = server.gate() {
             let needs = self.gate.needs_login(self.now, self.policy, gate.fresh, None) == LoginNeed::LogIn;
             if needs {
-                self.gate.logged_in(self.now, None, None);
+                self.gate.on_login(self.now, None, None);
             }
             submission.on_login(needs, self.policy, self.now);
         }
@@ -456,14 +456,14 @@ impl<'a> Session<'a> {
     fn answered(&mut self, asked: &Asked, reply: &Reply) -> bool {
         match asked {
             Asked::Mail => {
-                let text = self.front.mail_answered(reply);
+                let text = self.front.on_mail_reply(reply);
                 return self.tell(&text);
             }
             Asked::Rcpt(path) => {
                 if reply.is_ok() {
                     self.told.push(path.trim_end_matches('>').to_owned());
                 }
-                let text = self.front.rcpt_answered(reply);
+                let text = self.front.on_rcpt_reply(reply);
                 return self.tell(&text);
             }
             Asked::Data => {}
@@ -474,7 +474,7 @@ impl<'a> Session<'a> {
             return false;
         }
         if reply.code != 354 {
-            let text = self.front.message_answered(reply);
+            let text = self.front.on_message_reply(reply);
             return self.tell(&text);
         }
         let Some(Provider::Ready { sender, recipients, offered, .. }) = &self.provider else {
@@ -558,7 +558,7 @@ impl<'a> Session<'a> {
             return false;
         }
         self.told.clear();
-        let text = self.front.message_answered(&reply);
+        let text = self.front.on_message_reply(&reply);
         self.tell(&text)
     }
 
@@ -595,7 +595,7 @@ impl<'a> Session<'a> {
             _ => self.drop_provider(),
         }
         self.told.clear();
-        let text = self.front.message_answered(&reply);
+        let text = self.front.on_message_reply(&reply);
         self.tell(&text)
     }
 }

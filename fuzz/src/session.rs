@@ -145,7 +145,7 @@ impl<'a> Session<'a> {
         let (reply, stage) = match self.login.hear(line.bytes()) {
             Outcome::Open => return true,
             Outcome::Failed(failure) => (ostler_mail::pop3::words::failure(&failure), Stage::Over),
-            Outcome::Ready(ready) => (ready.said.printable(), Stage::Passing(Passing::default())),
+            Outcome::Ready(ready) => (ready.welcome.printable(), Stage::Passing(Passing::default())),
         };
         self.login.planted.assert_not_in(&reply);
         self.said += &reply;

@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use ostler_mail::failure::{CertificateProblem, Failure, SecretTrouble, Waiting};
 use ostler_mail::smtp::Reply;
-use ostler_mail::smtp::verdict::{Stage, Verdict, verdict};
+use ostler_mail::smtp::verdict::{Verdict, verdict};
 use text::{Text, normalize_code};
 
 /// At most this many causes are shown for one text.
@@ -256,7 +256,7 @@ fn keep_best(mut found: Vec<Explanation>) -> Vec<Explanation> {
 fn find_gate_refusal(text: &Text) -> Option<String> {
     text.replies().take(MAX_REPLIES).find_map(|(code, words, _)| {
         let reply = Reply::new(code, words);
-        (verdict(Stage::Rcpt, &reply) == Verdict::Shut).then(|| reply.one_line())
+        (verdict(&reply) == Verdict::Shut).then(|| reply.one_line())
     })
 }
 

@@ -314,7 +314,7 @@ pub(super) async fn look_at_gate(
     let host = login.host.clone();
     let work = async {
         let secret = engine.secret(account, &gate.login, None).await.ok()?;
-        let known = engine.gate(&gate.login).lock().known_as();
+        let known = engine.gate(&gate.login).lock().login_address();
         let route = Route { family: known.map(Family::of), from: None };
         let user = login.credentials().map(|c| c.username.clone()).unwrap_or_default();
         let logged_in = match engine.dialer.connect(&login, &timeouts, route).await {

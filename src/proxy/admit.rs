@@ -1,4 +1,4 @@
-//! Who may come in, decided before a client hears a word of its protocol.
+//! Decides whether a client may come in, before it hears a word of its protocol.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -15,11 +15,11 @@ use ostler_mail::command::is_http;
 use ostler_mail::wire::COMMAND_LINE;
 use ostler_mail::words::{NotAdmitted, Words};
 
-/// Clients served at once. A thousand idle ones must leave room for those that work (`docs/promises.md`, section 4).
-/// `os::allow_connections` raises the limit of open files to match.
+/// The most clients served at once. A thousand idle ones must leave room for those that work (`docs/promises.md`, section
+/// 4). `os::allow_connections` raises the limit of open files to match.
 pub(super) const MAX_SESSIONS: usize = 1500;
 
-/// Whether the client at `address` that came to `local` may come in.
+/// Whether the client at `address`, which has connected to `local`, may come in.
 pub(super) fn admit(
     engine: &Engine,
     settings: &Settings,
@@ -43,13 +43,13 @@ pub(super) fn admit(
     }
 }
 
-/// Why a client at this address may not come in, if its address is the reason.
+/// Why the settings do not allow this address, if they do not.
 fn outside_networks(settings: &Settings, address: IpAddr) -> Option<String> {
     let is_allowed = address.is_loopback() || settings.allow.iter().any(|network| network.contains(address));
     (!is_allowed).then(|| format!("{address} is in none of the networks allowed by the settings"))
 }
 
-/// Why the owner of the other end may not come in where only the user who runs ostler may.
+/// Why the client's owner is not the user who runs ostler, if they are not.
 fn not_same_user(owner: PeerOwner) -> Option<String> {
     match owner {
         PeerOwner::Me => None,
@@ -65,8 +65,8 @@ fn not_same_user(owner: PeerOwner) -> Option<String> {
     }
 }
 
-/// Ends the connection of a client that did not wait for its greeting, and names what it is. A mail program does not know
-/// yet that a server is there, so this is a browser, a scanner, or a program that begins with TLS.
+/// Ends the connection of a client that spoke before its greeting, and reports what it is. Mail programs wait for the
+/// greeting, so this is a browser, a scanner, or a program that begins with TLS.
 pub(super) async fn spoke_first(session: &mut Session, client: &mut ClientConn, words: &dyn Words) {
     let misuse = match next_line(session, client, COMMAND_LINE, Instant::now() + GOODBYE_TIMEOUT).await {
         ClientInput::Misused(misuse) => misuse,

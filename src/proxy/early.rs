@@ -1,4 +1,4 @@
-//! A connection to a provider that is made while the client still types, up to where the secret is wanted.
+//! A connection to a provider that ostler makes before the client asks for it, up to where the secret is wanted.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,10 +11,10 @@ use ostler_mail::failure::Failure;
 use ostler_mail::machine::Login;
 use ostler_mail::secret::Secret;
 
-/// The sign-in as far as it can go, and the secret for it, if that was asked for beforehand.
+/// The sign-in as far as it goes without the secret, and the secret, if it was fetched at the same time.
 pub(super) type EarlyResult<L> = Result<(Prepared<L>, Option<Arc<Secret>>), Failure>;
 
-/// An early connection for one account, under way or made.
+/// The early connection for one account, which is being made or was made.
 pub(super) struct EarlyConnect<L: Login> {
     account: Arc<Account>,
     state: State<L>,
@@ -22,12 +22,12 @@ pub(super) struct EarlyConnect<L: Login> {
 
 enum State<L: Login> {
     Connecting(Pin<Box<dyn Future<Output = EarlyResult<L>> + Send>>),
-    /// Boxed, for a client may be idle for long before it needs it.
+    /// Boxed: the client may be idle for a long time before it needs the result.
     Done(Instant, Box<EarlyResult<L>>),
 }
 
 impl<L: Login> EarlyConnect<L> {
-    /// Connects as [`drive`](Self::drive) or [`result`](Self::result) is awaited.
+    /// Nothing happens before [`drive`](Self::drive) or [`result`](Self::result) is awaited.
     pub(super) fn new(
         account: Arc<Account>,
         connecting: impl Future<Output = EarlyResult<L>> + Send + 'static,
@@ -35,12 +35,12 @@ impl<L: Login> EarlyConnect<L> {
         Self { account, state: State::Connecting(Box::pin(connecting)) }
     }
 
-    /// Whether it was made for this account, and not for one of the same name in other settings.
+    /// Whether the connection is for this very account. After a change of settings there may be another of the same name.
     pub(super) fn is_for(&self, account: &Arc<Account>) -> bool {
         Arc::ptr_eq(&self.account, account)
     }
 
-    /// Goes on connecting. Never completes once that is done, so that it can stand in a `select!`.
+    /// Goes on connecting. Once connected, it never completes, so that it can stand in a `select!`.
     pub(super) async fn drive(&mut self) {
         match &mut self.state {
             State::Connecting(connecting) => {
@@ -51,7 +51,7 @@ impl<L: Login> EarlyConnect<L> {
         }
     }
 
-    /// Since when it is known to have failed.
+    /// When the connection failed, if it did.
     pub(super) fn failed_at(&self) -> Option<Instant> {
         match &self.state {
             State::Done(when, result) if result.is_err() => Some(*when),
@@ -59,7 +59,7 @@ impl<L: Login> EarlyConnect<L> {
         }
     }
 
-    /// Waits for what comes of it.
+    /// Waits for the connection, or for its failure.
     pub(super) async fn result(self) -> EarlyResult<L> {
         match self.state {
             State::Connecting(connecting) => connecting.await,

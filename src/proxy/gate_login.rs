@@ -1,5 +1,7 @@
-//! Opens the gate of a POP-before-SMTP provider: the login before a send, one at a time, from the address and family the
-//! SMTP connection will have. Which login counts and for how long is decided in `ostler_mail::pop_before_smtp`.
+//! Opens the gate of a POP-before-SMTP provider: logs in before a send, one login at a time, from the address that the SMTP
+//! connection will have.
+//!
+//! Not here: which login counts and for how long (`ostler_mail::pop_before_smtp`).
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -18,59 +20,61 @@ use ostler_mail::pop_before_smtp::{LoginNeed, LoginPolicy};
 use ostler_mail::pop3::login::{Pop3Login, Ready};
 use ostler_mail::secret::Secret;
 
-/// How long the answer to QUIT is waited for. Servers that count a login from its end want a QUIT; none needs more.
+/// How long a POP3 server may take to answer QUIT. Some servers count a login only after QUIT.
 const QUIT_REPLY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A send that has to come behind a login.
+/// A send that needs a login first.
 pub(super) struct GatedSend<'a> {
     pub(super) engine: &'a Engine,
     pub(super) account: &'a Account,
-    /// The SMTP server.
+    /// The SMTP server behind the gate.
     pub(super) server: &'a Server,
     pub(super) gate: &'a AfterPop,
-    /// What the client gave at AUTH, for accounts that pass it on.
+    /// The password the client gave at AUTH, for accounts that pass it on.
     pub(super) client_secret: Option<&'a Arc<Secret>>,
     pub(super) timeouts: &'a Timeouts,
 }
 
-/// A gate behind which the SMTP connection may be opened.
+/// An open gate. The SMTP connection may be made now.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct OpenGate {
-    /// How the SMTP connection has to be made: the provider knows its visitors by their address.
+    /// How the SMTP connection has to be made: the provider recognises this computer by its address.
     pub(super) route: Route,
-    /// The login was made for this send, or after its refusal by another one.
+    /// The login was made for this send, or by another send after this one was refused.
     pub(super) login_is_new: bool,
 }
 
 impl GatedSend<'_> {
-    /// Sees to it that a login of the account holds, and waits as long as the provider usually takes to notice it.
+    /// Logs in unless a login still counts, and waits as long as the provider usually takes to notice it.
     pub(super) async fn ensure_login(&self, policy: LoginPolicy) -> Result<OpenGate, Failure> {
         let login = &self.gate.login;
         let cell = self.engine.gate(login);
         let families = gate_families(self.engine, self.server, login, self.timeouts).await?;
-        // Only one send or fetch of this login signs in at a time. A send that has waited here for another's login asks only
-        // now whether it needs one itself: sends that were refused together share the login of the first.
+        // One send or fetch at a time. A send that has waited here asks only now whether it needs a login, so sends that
+        // were refused together share the login of the first.
         let turn = cell.turn.lock().await;
-        let family = known_family(&cell, &families);
+        let family = choose_family(&cell, &families);
         let local = self.local_address(family).await;
         let need = cell.lock().needs_login(now(), policy, self.gate.fresh, local);
         let (route, wait, login_is_new) = match need {
             LoginNeed::Holds(wait) => {
+                // From the address of the login, which may be one of several that this computer has.
                 let (gate, route) = (cell.lock(), |from| Route { family, from });
                 let is_new = matches!(policy, LoginPolicy::NewerThan(refused) if gate.has_login_since(refused));
-                (route(gate.known_as()), wait, is_new)
+                (route(gate.login_address()), wait, is_new)
             }
             LoginNeed::LogIn => {
                 let route = self.log_in(&families).await?;
                 (route, cell.lock().permission_wait(now()), true)
             }
         };
+        // Waited without the turn: other sends may use the login meanwhile.
         drop(turn);
         sleep(wait).await;
         Ok(OpenGate { route, login_is_new })
     }
 
-    /// Logs in by the first of these families that works; with none, by whatever there is.
+    /// Logs in over the first of these families that can be reached; over any family if there are none.
     async fn log_in(&self, families: &[Family]) -> Result<Route, Failure> {
         let mut left = families.iter().copied();
         loop {
@@ -82,8 +86,8 @@ impl GatedSend<'_> {
         }
     }
 
-    /// USER, PASS, QUIT, and nothing else: no STAT, no list, nothing that could touch a message. Gives the address of this
-    /// computer that the provider has seen.
+    /// Says USER, PASS and QUIT, and nothing that could touch a message. Returns the address of this computer that the
+    /// provider saw.
     async fn log_in_over(&self, family: Option<Family>) -> Result<Option<IpAddr>, Failure> {
         let Self { engine, account, timeouts, .. } = *self;
         let login = &self.gate.login;
@@ -94,7 +98,7 @@ impl GatedSend<'_> {
         let local = prepared.upstream().local;
         let (delay, how) = match prepared.finish(&engine.dialer, Some(secret), timeouts).await {
             Ok((upstream, ready)) => {
-                let delay = ready.known.login_delay;
+                let delay = ready.capabilities.login_delay;
                 quit(engine, login, upstream, ready, timeouts).await;
                 (delay, "done")
             }
@@ -106,12 +110,13 @@ impl GatedSend<'_> {
                 return Err(failure);
             }
         };
-        engine.gate(login).lock().logged_in(now(), local, delay);
+        engine.gate(login).lock().on_login(now(), local, delay);
         engine.events.publish(Event::GateOpened { account: account.name.clone(), server: login.address(), how });
         Ok(local)
     }
 
-    /// The address of this computer a login would come from now: after a change of network an old login is worth nothing.
+    /// The address of this computer that a login would come from now. If it is not that of the last login, the network has
+    /// changed and that login is worth nothing.
     async fn local_address(&self, family: Option<Family>) -> Option<IpAddr> {
         let login = &self.gate.login;
         let addresses = self.engine.dialer.resolve(login, self.timeouts.connect).await.ok()?;
@@ -120,9 +125,9 @@ impl GatedSend<'_> {
     }
 }
 
-/// Leaves in good order: some servers count a login only once QUIT was answered.
+/// Leaves with QUIT: some servers count a login only then.
 async fn quit(engine: &Engine, login: &Server, mut upstream: Upstream, ready: Ready, timeouts: &Timeouts) {
-    engine.learn(login, |learned| learned.pop3 = Some(ready.known));
+    engine.learn(login, |learned| learned.pop3 = Some(ready.capabilities));
     let limit = QUIT_REPLY_TIMEOUT.min(timeouts.reply);
     if say(&mut upstream, &Outgoing::line("QUIT"), Waiting::Answer, limit).await.is_ok() {
         let _ = hear(&mut upstream, Waiting::Answer, limit, Instant::now() + limit).await;
@@ -130,13 +135,13 @@ async fn quit(engine: &Engine, login: &Server, mut upstream: Upstream, ready: Re
     upstream.conn.close().await;
 }
 
-/// The family the provider knows this computer by, where both servers have it, else the best of those they share.
-fn known_family(cell: &GateCell, families: &[Family]) -> Option<Family> {
-    let known = cell.lock().known_as().map(Family::of);
+/// The family of the last login if both servers have it, else the best that they share.
+fn choose_family(cell: &GateCell, families: &[Family]) -> Option<Family> {
+    let known = cell.lock().login_address().map(Family::of);
     known.filter(|family| families.contains(family)).or(families.first().copied())
 }
 
-/// The families both servers can be reached by, the best first. A login over IPv6 opens nothing for IPv4.
+/// The address families that both servers have, the best first. A login over IPv6 opens nothing for IPv4.
 pub(super) async fn gate_families(
     engine: &Engine,
     server: &Server,

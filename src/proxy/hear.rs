@@ -1,5 +1,5 @@
-//! The first act on a socket: hears a client, line after line, until it is signed in or gone. One loop for every protocol;
-//! a [`Dialogue`] brings the protocol's [`Front`] and does what the client wants of its provider.
+//! The first act on a socket: hears a client, line after line, until it is signed in or gone. One loop serves every
+//! protocol; a [`Dialogue`] has the protocol's [`Front`], and does what the client wants of its provider.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use crate::proxy::net::conn::ClientConn;
-use crate::proxy::session::{Session, goodbye, stopped};
+use crate::proxy::session::{Session, say_goodbye, wait_for_stop};
 use ostler_mail::account::Account;
 use ostler_mail::client_fault::Misuse;
 use ostler_mail::command::{is_http, is_tls_hello};
@@ -15,7 +15,7 @@ use ostler_mail::failure::Failure;
 use ostler_mail::machine::{Answer, Front};
 use ostler_mail::wire::Line;
 
-/// What a client said, or why it says nothing more.
+/// What came from a client, or why nothing more comes.
 pub(super) enum ClientInput {
     Line(Line),
     /// The client has closed and left this unfinished.
@@ -23,37 +23,37 @@ pub(super) enum ClientInput {
     /// The client did something that no mail program does.
     Misused(Misuse),
     TimedOut,
-    /// ostler is about to end.
+    /// ostler is shutting down.
     Stopping,
 }
 
-/// What follows from a client's line.
+/// What to do after a client's line.
 pub(super) enum After<SignedIn> {
     /// Send this and hear the next line.
     GoOn(String),
-    /// The same, and the client gets the time for another sign-in.
+    /// Send this and hear the next line. The client has as much time as at first, for another sign-in.
     Retry(String),
-    /// Report the failure, of this account if it is known, and send the words for it; then as `Retry`.
+    /// Report the failure, for this account if it is known, send the words for it, and go on as after `Retry`.
     Refused(Option<Arc<Account>>, Failure),
     /// Send this and close.
     Close(String),
     /// Report the misuse, send the words for it, and close.
     Misused(Misuse),
-    /// The connection is over; there is nothing to say.
+    /// The client is gone.
     Gone,
     /// The provider has signed the client in.
     SignedIn(SignedIn),
 }
 
-/// What one protocol brings to [`hear_out`].
+/// What is different for each protocol in [`hear_out`].
 pub(super) trait Dialogue: Send {
-    /// Hears the client.
+    /// The machine that hears the client.
     type Front: Front<Wants: Send> + Send;
-    /// What is handed on when the client is signed in.
+    /// What [`hear_out`] returns when the client is signed in.
     type SignedIn: Send;
     fn front(&mut self) -> &mut Self::Front;
-    /// Gets ready for what the client is likely to want while it still types. Completes when there is more to do, and never
-    /// when there is nothing; may be dropped at any time.
+    /// Prepares what the client is likely to want next. Completes when a step is done and never if there is nothing to do.
+    /// May be dropped at any time.
     fn prepare(&mut self) -> impl Future<Output = ()> + Send;
     /// Does what the client wants of its provider.
     fn handle(
@@ -64,7 +64,7 @@ pub(super) trait Dialogue: Send {
     ) -> impl Future<Output = After<Self::SignedIn>> + Send;
 }
 
-/// Greets a client and hears it out. `None`: its connection is over.
+/// Greets a client and hears it until it is signed in. `None`: its connection is over.
 pub(super) async fn hear_out<D: Dialogue>(
     session: &mut Session,
     client: &mut ClientConn,
@@ -75,12 +75,12 @@ pub(super) async fn hear_out<D: Dialogue>(
         return None;
     }
     let mut deadline = Instant::now() + session.settings.timeouts.login;
-    // A client that has said nothing may only be looking whether the door is open: no provider hears of it.
+    // A client that has said nothing may only be testing whether the door is open. No provider hears of it.
     let mut has_said = false;
     loop {
         let input = next_input(session, client, dialogue, has_said, deadline).await;
         has_said = true;
-        let after = turn(session, client, dialogue, input).await;
+        let after = answer(session, client, dialogue, input).await;
         if let Some(misconfiguration) = dialogue.front().take_misconfiguration() {
             session.report_misconfiguration(misconfiguration);
         }
@@ -92,7 +92,7 @@ pub(super) async fn hear_out<D: Dialogue>(
                 (dialogue.front().refusal(&failure), true)
             }
             After::Close(text) => {
-                goodbye(client, &text).await;
+                say_goodbye(client, &text).await;
                 return None;
             }
             After::Misused(misuse) => {
@@ -106,6 +106,8 @@ pub(super) async fn hear_out<D: Dialogue>(
             return None;
         }
         let timeouts = &session.settings.timeouts;
+        // A client at work may pause between two messages. One that has not signed in gets more time only for another try:
+        // commands that lead nowhere do not stretch it.
         if dialogue.front().is_at_work() {
             deadline = Instant::now() + timeouts.idle;
         } else if may_retry {
@@ -114,7 +116,7 @@ pub(super) async fn hear_out<D: Dialogue>(
     }
 }
 
-/// The client's next line, while the dialogue prepares.
+/// Waits for the client's next line while the dialogue prepares.
 async fn next_input<D: Dialogue>(
     session: &mut Session,
     client: &mut ClientConn,
@@ -125,6 +127,7 @@ async fn next_input<D: Dialogue>(
     let limit = dialogue.front().line_limit();
     loop {
         tokio::select! {
+            // The client first: while it sends, the provider can wait.
             biased;
             input = next_line(session, client, limit, deadline) => return input,
             () = dialogue.prepare(), if may_prepare => {}
@@ -132,8 +135,8 @@ async fn next_input<D: Dialogue>(
     }
 }
 
-/// What follows from what the client said.
-async fn turn<D: Dialogue>(
+/// Answers what came from the client.
+async fn answer<D: Dialogue>(
     session: &mut Session,
     client: &mut ClientConn,
     dialogue: &mut D,
@@ -165,11 +168,13 @@ pub(super) async fn next_line(
     deadline: Instant,
 ) -> ClientInput {
     loop {
+        // Before the line is complete: a client that waits for a TLS handshake sends no line end.
         if is_tls_hello(client.unused()) {
             return ClientInput::Misused(Misuse::Tls);
         }
         match client.take_line(limit) {
             Ok(Some(line)) => return ClientInput::Line(line),
+            // A browser's request line may be longer than any command.
             Err(_) if is_http(client.unused()) => return ClientInput::Misused(Misuse::Http),
             Err(too_long) => return ClientInput::Misused(Misuse::LineTooLong(too_long.0)),
             Ok(None) => {}
@@ -181,7 +186,7 @@ pub(super) async fn next_line(
                 Some(Ok(true)) => {}
                 Some(Ok(false) | Err(_)) => return ClientInput::End(client.take_unused()),
             },
-            () = stopped(&mut session.stopping) => return ClientInput::Stopping,
+            () = wait_for_stop(&mut session.stopping) => return ClientInput::Stopping,
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The doors: bind, accept, one task per client. A door that cannot be opened is retried; changed settings move only the doors
-//! that changed. The only place that starts a client's task.
+//! The doors: bind, accept, one task per client. A door that cannot be opened is retried; changed settings move only the
+//! doors that changed. The only place that starts a client's task.
 //!
 //! Not here: who may come in (`admit`).
 
@@ -36,8 +36,8 @@ pub struct Listeners {
     doors: Vec<Listening>,
 }
 
-/// Listening sockets that systemd handed over (`os::inherited_listeners`). They are kept while the process runs: a door that the
-/// settings remove may come back, and ostler may lack the right to open its port.
+/// Listening sockets that systemd handed over (`os::inherited_listeners`). They are kept while the process runs: a door
+/// that the settings remove may come back, and ostler may lack the right to open its port.
 pub type Inherited = Vec<(SocketAddr, std::net::TcpListener)>;
 
 struct Listening {
@@ -115,7 +115,8 @@ fn is_served(protocol: Protocol) -> bool {
     }
 }
 
-/// Opens a door, retrying as long as it takes, and accepts its clients. `first_bind_tx` gets the outcome of the first attempt.
+/// Opens a door, retrying as long as it takes, and accepts its clients. `first_bind_tx` gets the outcome of the first
+/// attempt.
 async fn keep_open(
     engine: Arc<Engine>,
     inherited: Arc<Inherited>,

@@ -1,4 +1,4 @@
-//! A POP3 session: hear the client, connect to its provider while it still types, sign in, then pass.
+//! A POP3 session: hears the client, connects to its provider meanwhile, signs in, and passes what both say.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::proxy::hear::{After, ClientInput, Dialogue, hear_out, next_line};
 use crate::proxy::net::conn::ClientConn;
 use crate::proxy::net::dial::{Route, Upstream};
 use crate::proxy::relay::{Ended, Limits, relay};
-use crate::proxy::session::{Session, goodbye, secret_of, unless_stopped};
+use crate::proxy::session::{Session, password_as_secret, say_goodbye, unless_stopped};
 use crate::proxy::sign_in::{Prepared, connect_and_prepare, note_refusal, supported};
 use crate::proxy::{Engine, GateCell, now};
 use ostler_mail::account::{Access, Account, Protocol, SecretSource, Server, Timeouts};
@@ -28,16 +28,16 @@ use ostler_mail::secret::Secret;
 use ostler_mail::wire::COMMAND_LINE;
 use ostler_mail::words::Words;
 
-/// How long TLS may take to say goodbye to a provider.
+/// How long closing the connection to a provider may take: TLS says goodbye first.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Serves a client to its end.
+/// Serves a client until its connection ends.
 pub(super) async fn serve(session: &mut Session, client: &mut ClientConn) {
     let front = Pop3Front::new(Arc::clone(&session.settings), session.door_account.clone(), session.stamp());
-    // Boxed, so that an idle session does not carry the memory of the sign-in.
+    // Boxed, so that a session that passes mail does not hold the memory of the sign-in.
     let heard = Box::pin(async { hear_out(session, client, &mut Pop3Dialogue { front, early: None }).await });
     let Some((signed_in, account)) = heard.await else { return };
-    let welcome = format!("{}\r\n", one_line(&signed_in.ready.said.printable()));
+    let welcome = format!("{}\r\n", one_line(&signed_in.ready.welcome.printable()));
     if session.say(client, &welcome).await {
         Box::pin(pass(session, client, signed_in, &account)).await;
     }
@@ -77,9 +77,9 @@ impl Dialogue for Pop3Dialogue {
 
 impl Pop3Dialogue {
     fn connect_early(&mut self, session: &Session, account: &Arc<Account>) {
-        session.named(account);
+        session.report_account(account);
         let is_new = self.early.as_ref().is_none_or(|early| !early.is_for(account));
-        // Where the local password decides, the provider hears nothing before it was right.
+        // Where a local password is wanted, no provider hears of a client that has not given it.
         let may_connect = session.settings.access != Access::Password;
         if let Some(server) = account.pop3.as_ref().filter(|_| is_new && may_connect) {
             self.early = Some(connect_early(session, account, server));
@@ -103,7 +103,8 @@ impl Pop3Dialogue {
     }
 }
 
-/// Connects to the provider while the client still types: everything but the password is said by the time it is needed.
+/// Begins to connect to the provider when the client has said USER. When PASS comes, often everything but the password has
+/// been said.
 fn connect_early(session: &Session, account: &Arc<Account>, server: &Server) -> EarlyConnect<Pop3Login> {
     let engine = Arc::clone(&session.engine);
     let timeouts = session.settings.timeouts.clone();
@@ -134,47 +135,48 @@ async fn route(engine: &Engine, account: &Account, server: &Server, timeouts: &T
     Route { family, from: None }
 }
 
-/// The gate that a login at this server opens, if there is one.
+/// The gate that a login at this server opens, if any.
 fn gate_of(engine: &Engine, account: &Account, server: &Server) -> Option<Arc<GateCell>> {
     account.smtp.iter().find_map(|s| s.gate().filter(|g| g.login.id() == server.id())).map(|g| engine.gate(&g.login))
 }
 
-/// A provider that has signed a client in.
+/// A provider's session, signed in for a client.
 struct SignedIn {
     upstream: Upstream,
     ready: Ready,
     open: OpenSession,
 }
 
-/// Signs a client in at its provider. `None`: what it gave is not the local password.
+/// Signs a client in at its provider. `None`: it gave a wrong local password.
 async fn sign_in_at_provider(
     session: &mut Session,
     account: &Arc<Account>,
     attempt: &Attempt,
     early: Option<EarlyConnect<Pop3Login>>,
 ) -> Result<Option<SignedIn>, Failure> {
-    session.named(account);
+    session.report_account(account);
     let wants_password = session.settings.access == Access::Password;
     if wants_password && !session.knows_password(account, &attempt.proof).await? {
         return Ok(None);
     }
     let no_server = || Failure::NoServer { account: account.name.clone(), protocol: Protocol::Pop3 };
     let server = account.pop3.as_ref().ok_or_else(no_server)?;
-    session.doing("signing in at the provider");
-    let (prepared, secret) = connected(session, account, server, early).await?;
+    session.report_activity("signing in at the provider");
+    let (prepared, secret) = ensure_connected(session, account, server, early).await?;
     let secret = match secret {
         Some(secret) => secret,
         None => {
-            // No provider may hear the local password.
-            let given = secret_of(attempt).filter(|_| !wants_password);
+            // The local password is ostler's own. No provider may hear it.
+            let given = password_as_secret(attempt).filter(|_| !wants_password);
             session.engine.secret(account, server, given.as_ref()).await?
         }
     };
     finish(session, account, server, prepared, secret).await.map(Some)
 }
 
-/// A connection on which only the secret is missing: the early one if it is for this account and alive, else a new one.
-async fn connected(
+/// A connection on which only the secret is missing: the early one, if it is for this account and still alive, else a new
+/// one.
+async fn ensure_connected(
     session: &Session,
     account: &Arc<Account>,
     server: &Server,
@@ -183,13 +185,13 @@ async fn connected(
     let early = early.filter(|early| early.is_for(account)).unwrap_or_else(|| connect_early(session, account, server));
     let (mut prepared, secret) = early.result().await?;
     if prepared.is_stale().await {
-        // It hung up while the client was typing. No password has been said yet, so a second try costs nothing.
+        // The provider hung up meanwhile. No password has been said yet, so a second try does no harm.
         return connect_early(session, account, server).result().await;
     }
     Ok((prepared, secret))
 }
 
-/// Gives the secret. Where a login at this server opens a gate, only one is made at a time, and this one counts.
+/// Gives the secret. If a login at this server opens a gate, it waits its turn, and it counts for the gate.
 async fn finish(
     session: &Session,
     account: &Account,
@@ -199,20 +201,21 @@ async fn finish(
 ) -> Result<SignedIn, Failure> {
     let engine = Arc::clone(&session.engine);
     let gate = gate_of(&engine, account, server);
+    // A second login beside this one would be refused as IN-USE, and gated sends that wait here will share this one.
     let turn = match &gate {
         Some(cell) => Some(cell.turn.lock().await),
         None => None,
     };
     let finished = prepared.finish(&engine.dialer, Some(secret), &session.settings.timeouts).await;
     let (upstream, ready) = finished.inspect_err(|failure| note_refusal(&engine, account, server, failure))?;
-    engine.learn(server, |learned| learned.pop3 = Some(ready.known.clone()));
+    engine.learn(server, |learned| learned.pop3 = Some(ready.capabilities.clone()));
     if let Some(cell) = &gate {
         let mut gate = cell.lock();
-        gate.logged_in(now(), upstream.local, ready.known.login_delay);
-        gate.session_opened();
+        gate.on_login(now(), upstream.local, ready.capabilities.login_delay);
+        gate.on_session_start();
     }
     drop(turn);
-    // Made here, for the client may be gone before it hears of the sign-in.
+    // Made here, because the client may be gone before it hears of the sign-in.
     let open = OpenSession(gate);
     Ok(SignedIn { upstream, ready, open })
 }
@@ -223,45 +226,46 @@ struct OpenSession(Option<Arc<GateCell>>);
 impl Drop for OpenSession {
     fn drop(&mut self) {
         if let Some(cell) = &self.0 {
-            cell.lock().session_closed(now());
+            cell.lock().on_session_end(now());
         }
     }
 }
 
-/// Passes what client and provider say, to the end.
+/// The third act: passes what client and provider say until the session ends.
 async fn pass(session: &mut Session, client: &mut ClientConn, signed_in: SignedIn, account: &Account) {
     let SignedIn { upstream, open, .. } = signed_in;
-    session.doing("signed in");
-    session.signed_in();
+    session.report_activity("signed in");
+    session.report_sign_in();
     let Upstream { mut conn, at, .. } = upstream;
     let timeouts = &session.settings.timeouts;
     let limits = Limits { idle: timeouts.idle, reply: timeouts.reply, data: timeouts.data };
     let mut filter = Pop3Filter::new(Arc::clone(&session.progress));
     let ended = relay(client, &mut conn, &mut filter, limits, &mut session.stopping).await;
+    // The session counts as a login no longer; the gate's clock starts now.
     drop(open);
     let waiting = if filter.is_inside_text() { Waiting::Message } else { Waiting::Answer };
-    if let Some(failure) = failure_of(&ended, waiting, &at, timeouts) {
+    if let Some(failure) = provider_failure(&ended, waiting, &at, timeouts) {
         let _ = timeout(CLOSE_TIMEOUT, conn.close()).await;
         session.report(Some(account), &failure);
         let hung_up = matches!(ended, Ended::ServerGone);
-        last_words(session, client, &filter, &failure, hung_up).await;
+        tell_client(session, client, &filter, &failure, hung_up).await;
     } else if let Ended::Breach(ProtocolViolation::Client(misuse)) = ended {
         let _ = timeout(CLOSE_TIMEOUT, conn.close()).await;
+        // In the middle of an answer the client would take the line for a part of it.
         let text = if filter.is_inside_text() { String::new() } else { Pop3Words.misuse(&misuse) };
         session.report_misuse(misuse);
-        // Inside an answer the client would take the line for a part of it.
-        goodbye(client, &text).await;
+        say_goodbye(client, &text).await;
     } else {
-        let (messages, octets) = filter.figures();
+        let (messages, octets) = filter.totals();
         session.engine.events.publish(Event::Fetched { account: account.name.clone(), messages, octets });
-        // The client first: it may be waiting for it.
+        // The client first: it may wait for the end of the connection.
         client.close().await;
         let _ = timeout(CLOSE_TIMEOUT, conn.close()).await;
     }
 }
 
-/// What was the provider's fault; `waiting` is what it owed at the end.
-fn failure_of(ended: &Ended, waiting: Waiting, at: &Place, timeouts: &Timeouts) -> Option<Failure> {
+/// What the provider did wrong, if it did. `waiting` is what it owed at the end.
+fn provider_failure(ended: &Ended, waiting: Waiting, at: &Place, timeouts: &Timeouts) -> Option<Failure> {
     let at = at.clone();
     match ended {
         Ended::ServerGone => Some(Failure::Lost { at, waiting }),
@@ -280,10 +284,10 @@ fn failure_of(ended: &Ended, waiting: Waiting, at: &Place, timeouts: &Timeouts) 
     }
 }
 
-/// Tells the client what happened to its provider, if a line can be told from what went before. In the middle of a message
-/// it cannot: any line would look like a part of the message or like its end, so the connection just breaks. Otherwise the
-/// line answers the command that has no answer yet or, where the provider hung up between two commands, the next one.
-async fn last_words(
+/// Tells the client what happened to its provider, where a line can be heard as an answer. In the middle of a message it
+/// would look like a part of the message, or like its end, so the connection just breaks. Otherwise the line answers the
+/// command that has no answer yet or, if the provider hung up between two commands, the next one.
+async fn tell_client(
     session: &mut Session,
     client: &mut ClientConn,
     filter: &Pop3Filter,
@@ -299,5 +303,5 @@ async fn last_words(
             return;
         }
     }
-    goodbye(client, &format!("{}\r\n", words::failure(failure))).await;
+    say_goodbye(client, &format!("{}\r\n", words::failure(failure))).await;
 }

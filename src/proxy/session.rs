@@ -1,5 +1,6 @@
-//! One client's connection: what it belongs to, and what every protocol says and reports on it. `admit` decides who may
-//! come in, `hear` hears the client.
+//! One client's connection: the account and settings it belongs to, and what every protocol reports and says on it.
+//!
+//! Not here: who may come in (`admit`), and the loop that hears the client (`hear`).
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -24,30 +25,30 @@ use ostler_mail::smtp::words::SmtpWords;
 use ostler_mail::wire::printable;
 use ostler_mail::words::{NotAdmitted, Words};
 
-/// Wrong local passwords before a connection ends.
+/// The most wrong local passwords on one connection.
 const MAX_WRONG_PASSWORDS: u32 = 3;
-/// How long a client that is sent away may take to read why.
+/// How long a client may take to read the last line and close.
 pub(super) const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A client's connection and what it belongs to.
+/// What belongs to one client's connection.
 pub(crate) struct Session {
     pub(super) engine: Arc<Engine>,
-    /// The settings in force when the client came. It keeps them to its end.
+    /// The settings at the time the client connected. They hold for the whole connection.
     pub(super) settings: Arc<Settings>,
-    /// Names the session in the log.
+    /// The number of the session in the log.
     pub(super) id: SessionId,
     /// The account this door leads to, if it is a door of one account.
     pub(super) door_account: Option<Arc<Account>>,
-    /// Becomes true when ostler ends.
+    /// Turns true when ostler shuts down.
     pub(super) stopping: watch::Receiver<bool>,
-    /// How far the session is, for the status.
+    /// The message under way, for the status.
     pub(super) progress: Arc<Progress>,
-    /// Messages the client has begun to send.
+    /// How many messages the client has begun to send.
     pub(super) messages_begun: u64,
     pub(super) wrong_passwords: u32,
 }
 
-/// Serves a client to its end. Nothing that happens here, not even a panic, reaches another client.
+/// Serves a client until its connection ends. Nothing that happens here, not even a panic, affects another client.
 pub(super) async fn serve(engine: Arc<Engine>, mut client: ClientConn, address: SocketAddr, door: Arc<Door>) {
     let words: &dyn Words = match door.protocol {
         Protocol::Pop3 => &Pop3Words,
@@ -62,22 +63,24 @@ pub(super) async fn serve(engine: Arc<Engine>, mut client: ClientConn, address: 
         if let NotAdmitted::Stranger(why) = &why {
             engine.events.publish(Event::ClientRejected(door.protocol, address, why.clone()));
         }
-        goodbye(&mut client, &words.not_admitted(&why)).await;
+        say_goodbye(&mut client, &words.not_admitted(&why)).await;
         return;
     }
     let mut session = Session::new(&engine, settings, &door);
     let began = Began::new(&session, door.protocol, address);
     match door.protocol {
+        // Before any greeting; no mail program speaks first.
         _ if client.has_spoken() => spoke_first(&mut session, &mut client, words).await,
         Protocol::Pop3 => super::pop3::serve(&mut session, &mut client).await,
         Protocol::Smtp => super::smtp::serve(&mut session, &mut client).await,
         Protocol::Imap => {}
     }
+    // Published before the session is counted out: ostler may exit right after that.
     drop(began);
     drop(counted);
 }
 
-/// Publishes that a session began, and when it is dropped, even by a panic, that it ended.
+/// Publishes that a session began and, when it is dropped, that it ended, even after a panic.
 struct Began(Arc<Engine>, SessionId);
 
 impl Began {
@@ -110,21 +113,21 @@ impl Session {
         }
     }
 
-    /// Unique in the world, for the greeting of APOP (RFC 1939, section 7) and for CRAM-MD5.
+    /// A unique message identifier, the challenge of APOP (RFC 1939, section 7) and CRAM-MD5.
     pub(super) fn stamp(&self) -> String {
         let mut random = [0u8; 12];
-        // Without randomness the session's number and the process remain.
+        // If the system gives no random numbers, session and process still make it unique.
         let _ = crate::os::random(&mut random);
         format!("<{}.{}.{}@ostler>", self.id, std::process::id(), ostler_mail::sasl::hex(&random))
     }
 
-    /// Sends a reply; `false` when the client has gone.
+    /// Sends a reply. Returns `false` if the client is gone.
     pub(super) async fn say(&self, client: &mut ClientConn, text: &str) -> bool {
         debug!("[{}] S: {}", self.id, printable(text.trim_end().as_bytes()));
         matches!(timeout(self.settings.timeouts.data, client.send(text.as_bytes())).await, Ok(Ok(())))
     }
 
-    /// Whether what the client gave is the account's local password.
+    /// Whether the client knows the account's local password.
     pub(super) async fn knows_password(&mut self, account: &Account, proof: &Proof) -> Result<bool, Failure> {
         let wanted = self.engine.vault.local_password(account).await.map_err(crate::proxy::secret_failure)?;
         if proof.proves(&wanted) {
@@ -140,20 +143,20 @@ impl Session {
         self.wrong_passwords >= MAX_WRONG_PASSWORDS
     }
 
-    /// Publishes what went wrong, for an account if it is known.
+    /// Publishes a failure, for the account if it is known.
     pub(super) fn report(&self, account: Option<&Account>, failure: &Failure) {
         self.engine.events.publish(Event::Failed(account.map(|a| a.name.clone()), failure.clone()));
     }
 
-    pub(super) fn doing(&self, what: &'static str) {
+    pub(super) fn report_activity(&self, what: &'static str) {
         self.engine.events.publish(Event::Doing(self.id, what));
     }
 
-    pub(super) fn named(&self, account: &Account) {
+    pub(super) fn report_account(&self, account: &Account) {
         self.engine.events.publish(Event::Named(self.id, account.name.clone()));
     }
 
-    pub(super) fn signed_in(&self) {
+    pub(super) fn report_sign_in(&self) {
         self.engine.events.publish(Event::SignedIn(self.id));
     }
 
@@ -161,11 +164,11 @@ impl Session {
         self.engine.events.publish(Event::Slipped(self.id, misconfiguration));
     }
 
-    /// Reports what a client did that no mail program does, tells the client, and closes.
+    /// Reports the misuse, tells the client, and closes.
     pub(super) async fn send_away(&self, client: &mut ClientConn, words: &dyn Words, misuse: Misuse) {
         let text = words.misuse(&misuse);
         self.report_misuse(misuse);
-        goodbye(client, &text).await;
+        say_goodbye(client, &text).await;
     }
 
     pub(super) fn report_misuse(&self, misuse: Misuse) {
@@ -173,20 +176,20 @@ impl Session {
     }
 }
 
-/// The client's password as a secret, for accounts that pass it on.
-pub(super) fn secret_of(attempt: &Attempt) -> Option<Arc<Secret>> {
+/// The client's password as a secret, for accounts that pass it on. `None` if it gave a digest, or nothing.
+pub(super) fn password_as_secret(attempt: &Attempt) -> Option<Arc<Secret>> {
     let given = attempt.password()?;
     Secret::from_bytes(zeroize::Zeroizing::new(given.to_vec())).ok().map(Arc::new)
 }
 
-/// Completes when ostler ends.
-pub(super) async fn stopped(stopping: &mut watch::Receiver<bool>) {
+/// Completes when ostler shuts down.
+pub(super) async fn wait_for_stop(stopping: &mut watch::Receiver<bool>) {
     if stopping.wait_for(|stop| *stop).await.is_err() {
         std::future::pending::<()>().await;
     }
 }
 
-/// The outcome of work that can be given up without loss, unless ostler ends first.
+/// Does work that can be abandoned without loss, unless ostler shuts down first.
 pub(super) async fn unless_stopped<T>(
     mut stopping: watch::Receiver<bool>,
     work: impl Future<Output = Result<T, Failure>>,
@@ -194,13 +197,13 @@ pub(super) async fn unless_stopped<T>(
     tokio::select! {
         biased;
         done = work => done,
-        () = stopped(&mut stopping) => Err(Failure::Stopping),
+        () = wait_for_stop(&mut stopping) => Err(Failure::Stopping),
     }
 }
 
-/// Sends a last line and gives the client time to read it. Closing with unread input would reset the connection, and the
-/// line would be lost.
-pub(super) async fn goodbye(client: &mut ClientConn, line: &str) {
+/// Sends a last line and gives the client time to read it. Closing a socket with unread input resets the connection, and the
+/// client might lose the line, so its input is read until it closes.
+pub(super) async fn say_goodbye(client: &mut ClientConn, line: &str) {
     let last = async {
         if client.send(line.as_bytes()).await.is_ok() {
             client.close().await;
@@ -212,7 +215,7 @@ pub(super) async fn goodbye(client: &mut ClientConn, line: &str) {
     let _ = timeout(GOODBYE_TIMEOUT, last).await;
 }
 
-/// Whether the client has sent anything that ostler has not asked for yet. Does not wait.
+/// Whether the client has sent more than it was asked for. Does not wait.
 pub(super) async fn has_early_input(client: &mut ClientConn) -> bool {
     client.has_news().await && !client.unused().is_empty()
 }

@@ -1,5 +1,5 @@
-//! Drives a [`Login`] machine over a connection: the one loop that signs in anywhere, for a client's session, the gate's
-//! login, the check.
+//! The second act on a socket: drives a [`Login`] over a connection. The one loop that signs in anywhere: for a client's
+//! session, for the login before a gated send, for `ostler check`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,15 +18,15 @@ use ostler_mail::secret::Secret;
 use ostler_mail::smtp;
 use ostler_mail::wire::{Line, REPLY_LINE};
 
-/// A sign-in that has come as far as it can without the secret.
+/// A sign-in that has gone as far as it can without the secret.
 pub enum Prepared<L: Login> {
-    /// It wants the secret now.
+    /// The secret is next.
     WantsSecret(Upstream, L),
-    /// It wants none.
+    /// The server wants no sign-in.
     Done(Upstream, L::Ready),
 }
 
-/// Hears the greeting, starts TLS if need be, and goes on until the secret is wanted.
+/// Hears the greeting, starts TLS if the settings say so, and goes on until the secret is wanted.
 pub async fn prepare<L: Login>(
     dialer: &Dialer,
     upstream: Upstream,
@@ -41,13 +41,13 @@ pub async fn prepare<L: Login>(
 }
 
 impl<L: Login> Prepared<L> {
-    /// The connection it is made on.
+    /// The connection of the sign-in.
     pub fn upstream(&self) -> &Upstream {
         let (Self::WantsSecret(upstream, _) | Self::Done(upstream, _)) = self;
         upstream
     }
 
-    /// Whether the server has hung up or spoken since.
+    /// Whether the server has hung up or spoken meanwhile.
     pub async fn is_stale(&mut self) -> bool {
         let (Self::WantsSecret(upstream, _) | Self::Done(upstream, _)) = self;
         upstream.conn.has_news().await
@@ -70,13 +70,14 @@ impl<L: Login> Prepared<L> {
                 let asked_twice = || Failure::ProtocolViolation { at, what: "it wants a second sign-in".into() };
                 Ok((upstream, ready.ok_or_else(asked_twice)?))
             }
+            // The caller fetches a secret wherever the settings have credentials.
             (Self::WantsSecret(..), None) => Err(Failure::Internal),
         }
     }
 }
 
-/// Takes steps until the machine is done (`Some`) or wants the secret (`None`). The time limit is for a whole answer,
-/// however its octets trickle in.
+/// Takes steps until the login is done (`Some`) or wants the secret (`None`). The time limit is for a whole answer of many
+/// lines: a server that sends an octet now and then cannot stretch it.
 async fn drive<L: Login>(
     dialer: &Dialer,
     mut upstream: Upstream,
@@ -96,6 +97,7 @@ async fn drive<L: Login>(
                 continue;
             }
             Step::Send(outgoing) => {
+                // Each command has a new limit; the lines of one answer share theirs.
                 limit = self::limit(login.waiting(), timeouts);
                 deadline = Instant::now() + limit;
                 say(&mut upstream, &outgoing, login.waiting(), limit).await?;
@@ -114,7 +116,7 @@ fn limit(waiting: Waiting, timeouts: &Timeouts) -> Duration {
     if waiting == Waiting::Greeting { timeouts.greeting } else { timeouts.reply }
 }
 
-/// Sends a command. Nothing may be waiting unread: it would be taken for the answer.
+/// Sends a command. Unread input is an error, because it would be taken for the answer.
 pub async fn say(
     upstream: &mut Upstream,
     outgoing: &Outgoing,
@@ -153,7 +155,7 @@ pub async fn hear(
         Some(Ok(Read::TooLong(too_long))) => Err(Failure::ProtocolViolation { at: at(), what: too_long.to_string() }),
         Some(Ok(Read::Line(line))) => {
             let line = upstream.redaction.as_ref().and_then(|redaction| redaction.redact_line(&line)).unwrap_or(line);
-            // An answer to a sign-in may repeat the secret; whoever knows it shows the line.
+            // An answer to a sign-in may repeat the secret. `drive` logs it without.
             if waiting != Waiting::SignIn {
                 debug!("{}: S: {}", upstream.at.host, line.printable());
             }
@@ -162,7 +164,7 @@ pub async fn hear(
     }
 }
 
-/// A sign-in that can be begun at any server of its protocol.
+/// A [`Login`] that can begin at any server of its protocol.
 pub(crate) trait BeginLogin: Login + Sized {
     const PROTOCOL: Protocol;
 
@@ -182,7 +184,7 @@ impl BeginLogin for smtp::login::SmtpLogin {
     const PROTOCOL: Protocol = Protocol::Smtp;
 
     fn begin(_: &Engine, server: &Server, upstream: &Upstream) -> Self {
-        Self::new(server, smtp::login::own_name(upstream.local))
+        Self::new(server, smtp::login::ehlo_name(upstream.local))
     }
 }
 
@@ -198,7 +200,7 @@ pub(crate) async fn connect_and_prepare<L: BeginLogin>(
     prepare_on(engine, upstream, server, timeouts).await
 }
 
-/// The same on a connection that is there already.
+/// Prepares the sign-in on a connection that exists already.
 pub(crate) async fn prepare_on<L: BeginLogin>(
     engine: &Engine,
     upstream: Upstream,
@@ -209,16 +211,18 @@ pub(crate) async fn prepare_on<L: BeginLogin>(
     prepare(&engine.dialer, upstream, login, timeouts).await
 }
 
-/// Forgets what a failed sign-in has put in doubt: a refused secret is read anew the next time.
+/// Forgets what a failed sign-in has put in doubt. A refused secret is read again the next time: the user may have changed
+/// it.
 pub(crate) fn note_refusal(engine: &Engine, account: &Account, server: &Server, failure: &Failure) {
     if matches!(failure, Failure::SignInRefused { .. }) {
         engine.vault.drop_cached(account, server);
     }
-    // What was known of the server may be what went wrong.
+    // The capabilities remembered from the last sign-in may be what went wrong.
     engine.learn(server, |learned| learned.pop3 = None);
 }
 
-/// Settings that ask for what this version does not have are an error at sign-in, not at start: the rest works.
+/// Whether this version has what the settings ask for. Checked at the sign-in and not at the start, so that all other
+/// accounts work.
 pub fn supported(server: &Server) -> Result<(), Failure> {
     match &server.sign_in {
         ostler_mail::account::SignIn::OAuth2(_) => {

@@ -1,4 +1,4 @@
-//! An SMTP session: hear the client, and give each message to [`submission`], which has the provider's side.
+//! An SMTP session: hears the client, and gives each message to [`submission`], which has the provider's side.
 
 pub(crate) mod submission;
 
@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use crate::events::event::Event;
 use crate::proxy::hear::{After, Dialogue, hear_out};
 use crate::proxy::net::conn::ClientConn;
-use crate::proxy::session::{Session, has_early_input, secret_of};
+use crate::proxy::session::{Session, has_early_input, password_as_secret};
 use ostler_mail::account::{Access, Account};
 use ostler_mail::client_fault::Misuse;
 use ostler_mail::machine::Front;
@@ -21,13 +21,13 @@ use ostler_mail::smtp::front::{SmtpFront, Wants};
 use ostler_mail::smtp::{Mail, Reply};
 use submission::ProviderSide;
 
-/// Serves a client to its end.
+/// Serves a client until its connection ends.
 pub(super) async fn serve(session: &mut Session, client: &mut ClientConn) {
     let size = known_size(session);
     let front = SmtpFront::new(Arc::clone(&session.settings), session.door_account.clone(), session.stamp(), size);
     let provider = ProviderSide::new(Arc::clone(&session.engine), Arc::clone(&session.settings));
     let mut dialogue = SmtpDialogue { front, provider };
-    // Boxed, so that what is rare does not make every session big.
+    // Boxed, so that the memory of a send is not a part of every task.
     Box::pin(async {
         hear_out(session, client, &mut dialogue).await;
         dialogue.provider.leave().await;
@@ -35,7 +35,7 @@ pub(super) async fn serve(session: &mut Session, client: &mut ClientConn) {
     .await;
 }
 
-/// The largest message that the provider takes, where it is clear which provider that is and it has said so before.
+/// The largest message that the provider takes, if it is clear which provider that is and it has said so before.
 fn known_size(session: &Session) -> Option<u64> {
     let only = match session.settings.accounts.as_slice() {
         [only] => Some(only),
@@ -45,13 +45,13 @@ fn known_size(session: &Session) -> Option<u64> {
     session.engine.learned(account.smtp.first()?).size
 }
 
-/// A whole SMTP session: one client may send several messages, for several accounts.
+/// A whole SMTP session. One client may send several messages, for several accounts.
 struct SmtpDialogue {
     front: SmtpFront,
     provider: ProviderSide,
 }
 
-/// An SMTP client is never handed on.
+/// An SMTP client stays in the first act to its end: no one else serves it after a sign-in.
 type Next = After<Infallible>;
 
 impl Dialogue for SmtpDialogue {
@@ -82,13 +82,13 @@ impl Dialogue for SmtpDialogue {
 impl SmtpDialogue {
     async fn authenticate(&mut self, session: &mut Session, account: Option<Arc<Account>>, attempt: &Attempt) -> Next {
         if session.settings.access != Access::Password {
-            self.provider.sign_in_with(secret_of(attempt));
-            return After::GoOn(self.authenticated(session, account, true));
+            self.provider.sign_in_with(password_as_secret(attempt));
+            return After::GoOn(self.end_authentication(session, account, true));
         }
         let known = match &account {
             Some(account) => session.knows_password(account, &attempt.proof).await,
             None => {
-                // A name that is no account must take as long as a wrong password.
+                // An unknown name takes as long as a wrong password, so that the time does not tell which names exist.
                 session.wrong_passwords += 1;
                 sleep(Duration::from_secs(session.wrong_passwords.into())).await;
                 Ok(false)
@@ -96,7 +96,7 @@ impl SmtpDialogue {
         };
         match known {
             Ok(false) if session.has_guessed_enough() => After::Misused(Misuse::TooManyPasswords),
-            Ok(holds) => After::GoOn(self.authenticated(session, account, holds)),
+            Ok(holds) => After::GoOn(self.end_authentication(session, account, holds)),
             Err(failure) => {
                 session.report(account.as_deref(), &failure);
                 After::GoOn(self.front.refusal(&failure))
@@ -104,44 +104,44 @@ impl SmtpDialogue {
         }
     }
 
-    /// Tells the client, and the status if an account has signed in: a name that is no account decides nothing.
-    fn authenticated(&mut self, session: &Session, account: Option<Arc<Account>>, holds: bool) -> String {
+    /// The reply to AUTH. The status learns who has signed in, if the name is that of an account.
+    fn end_authentication(&mut self, session: &Session, account: Option<Arc<Account>>, holds: bool) -> String {
         if let Some(account) = account.as_ref().filter(|_| holds) {
-            session.named(account);
-            session.signed_in();
+            session.report_account(account);
+            session.report_sign_in();
         }
-        self.front.authenticated(account, holds)
+        self.front.on_authentication(account, holds)
     }
 
     async fn begin_message(&mut self, session: &Session, account: &Arc<Account>, mail: Mail) -> Next {
-        session.named(account);
-        session.doing("beginning a message");
+        session.report_account(account);
+        session.report_activity("beginning a message");
         self.provider.begin_message(account, mail);
         let reply = self.provider.submit(session, EnvelopeCommand::Mail).await;
-        answered(&reply, self.front.mail_answered(&reply))
+        pass_on(&reply, self.front.on_mail_reply(&reply))
     }
 
     async fn add_recipient(&mut self, session: &Session, recipient: String) -> Next {
         let reply = self.provider.submit(session, EnvelopeCommand::Rcpt(recipient)).await;
-        answered(&reply, self.front.rcpt_answered(&reply))
+        pass_on(&reply, self.front.on_rcpt_reply(&reply))
     }
 
-    /// DATA, the body, and the answer to its end.
+    /// Sends DATA and the body, and answers the end of data.
     async fn send_body(&mut self, session: &mut Session, client: &mut ClientConn) -> Next {
         let Some(transaction) = self.front.transaction() else { return After::Gone };
         let (account, size) = (Arc::clone(&transaction.account), transaction.mail.size);
         let recipients = transaction.recipients;
         let reply = self.provider.submit(session, EnvelopeCommand::Data).await;
         if has_early_input(client).await {
-            // Whatever the reply is, what has come is a body and must never be heard as commands.
+            // Whatever the reply is, what came before it is a body, and must never be heard as commands.
             self.provider.drop_session();
             return After::Misused(Misuse::EarlyData);
         }
         if reply.code != 354 {
             session.engine.events.publish(Event::NotSent { account: account.name.clone(), why: reply.one_line() });
-            return answered(&reply, self.front.message_answered(&reply));
+            return pass_on(&reply, self.front.on_message_reply(&reply));
         }
-        session.doing("sending a message");
+        session.report_activity("sending a message");
         if !session.say(client, &format!("{}\r\n", reply.one_line())).await {
             return After::Gone;
         }
@@ -155,12 +155,12 @@ impl SmtpDialogue {
         } else {
             Event::NotSent { account, why: reply.one_line() }
         });
-        session.doing("signed in");
-        answered(&reply, self.front.message_answered(&reply))
+        session.report_activity("signed in");
+        pass_on(&reply, self.front.on_message_reply(&reply))
     }
 }
 
-/// A server that says 421 closes the connection (RFC 5321, 3.8), and so does ostler when it passes a 421 on.
-fn answered(reply: &Reply, text: String) -> Next {
+/// Passes a provider's reply on. A server that says 421 closes the connection (RFC 5321, 3.8), and so does ostler.
+fn pass_on(reply: &Reply, text: String) -> Next {
     if reply.code == 421 { After::Close(text) } else { After::GoOn(text) }
 }

@@ -18,7 +18,7 @@ use ostler_mail::account::{Account, Server, Settings};
 use ostler_mail::failure::Failure;
 use ostler_mail::sasl::Mechanism;
 use ostler_mail::smtp::login::SmtpLogin;
-use ostler_mail::smtp::verdict::{Stage, Verdict, verdict};
+use ostler_mail::smtp::verdict::{Verdict, verdict};
 
 /// The result of a trial.
 #[derive(Debug)]
@@ -136,7 +136,7 @@ impl<'a, T: SetupUi> Trial<'a, T> {
         }
         match rehearse(&engine, &Arc::new(account), RELAY_TEST_RECIPIENT).await {
             Ok(reply) if reply.is_ok() => GateBefore::Open,
-            Ok(reply) if verdict(Stage::Rcpt, &reply) == Verdict::NotTheGate => GateBefore::Open,
+            Ok(reply) if verdict(&reply) == Verdict::NotTheGate => GateBefore::Open,
             Ok(_) | Err(Failure::ServiceRefused { .. }) => GateBefore::Shut,
             Err(_) => GateBefore::NotAsked,
         }

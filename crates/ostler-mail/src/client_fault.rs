@@ -1,36 +1,36 @@
-//! What a client does wrong, and the words for it: [`ClientMisconfiguration`] is a mistake in the settings of a mail
-//! program, which ostler reports; [`Misuse`] ends the connection.
+//! What a client does wrong, and the words for it. A [`ClientMisconfiguration`] is a mistake in the settings of a mail
+//! program, which ostler reports to the user; a [`Misuse`] ends the connection.
 
 use std::fmt;
 
 use crate::account::Protocol;
 use crate::failure::spoken;
 
-/// A mistake in the settings of a mail program that shows in what it says and does not end its connection. ostler reports
-/// it in the log, the journal and on the page.
+/// A mistake in the settings of a mail program that shows in what the program says. Its connection goes on; ostler reports
+/// the mistake in the log, in the journal and on the page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClientMisconfiguration {
     /// The program speaks the protocol of another door.
     WrongDoor {
-        /// What it speaks.
+        /// The protocol it speaks.
         speaks: Protocol,
-        /// The port for that, if there is one.
+        /// The port for that protocol, if there is one.
         port: Option<u16>,
     },
-    /// The program came and left without a word, as one does that waits for another protocol's greeting.
+    /// The program connected and left without a word, as it does if it waits for another protocol's greeting.
     Silent {
-        /// What is spoken at the door it came to.
+        /// The protocol of the door it came to.
         at: Protocol,
         /// The port of the other protocol, if there is one.
         port: Option<u16>,
     },
-    /// It asked for TLS.
+    /// The program asked for TLS.
     StartTls,
-    /// It wants a kind of sign-in that ostler does not have.
+    /// The program wants a mechanism that ostler does not have.
     Secure,
-    /// It gave a wrong local password.
+    /// The program gave a wrong local password.
     WrongPassword,
-    /// It began a message without the local password.
+    /// The program began a message without the local password.
     NoPassword,
 }
 
@@ -83,30 +83,30 @@ impl fmt::Display for ClientMisconfiguration {
 /// What a client did that ends its connection.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Misuse {
-    /// It began TLS on a plain door, with the first octet.
+    /// It began TLS, on a door that is plain.
     #[error(
         "it speaks TLS on a door that is plain: switch SSL/TLS off in the mail program, the way to the provider is encrypted anyway"
     )]
     Tls,
-    /// It speaks HTTP: a browser, perhaps at the bidding of a web page.
+    /// It speaks HTTP: a browser, perhaps made to by a web page.
     #[error("it speaks HTTP, as a browser does; nothing was done for it")]
     Http,
-    /// A line was longer than the limit.
+    /// It sent a line longer than this limit, in octets.
     #[error("it sent a line longer than {0} octets")]
     LineTooLong(usize),
-    /// NUL or CR inside a command.
+    /// It sent a NUL or a lone CR inside a command, which servers read in different ways.
     #[error("it sent a NUL or a lone CR inside a command")]
     Unclean,
-    /// Too many commands before signing in, or too many bad ones.
+    /// It gave too many commands before it signed in, or too many bad ones.
     #[error("it sent too many commands that lead nowhere")]
     TooManyCommands,
-    /// Too many wrong local passwords.
+    /// It gave too many wrong local passwords.
     #[error("it gave a wrong local password three times; ostler list --passwords shows the right one")]
     TooManyPasswords,
     /// It spoke before it was greeted.
     #[error("it spoke before it was greeted, as no mail program does")]
     EarlyGreeting,
-    /// Octets were waiting when DATA was answered.
+    /// It sent more before DATA was answered.
     #[error("it sent more before DATA was answered, as a web page made to send mail would")]
     EarlyData,
 }

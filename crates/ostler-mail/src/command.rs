@@ -49,7 +49,7 @@ pub fn is_http(line: &[u8]) -> bool {
     if words.next_back().is_some_and(|last| last.starts_with(b"HTTP/")) && !verb.eq_ignore_ascii_case(b"PASS") {
         return true;
     }
-    // A header: a token with a colon right behind it. No mail command has one before its first blank.
+    // A header: a token with a colon right after it. No mail command has one before its first blank.
     let word = line.split(|b| matches!(b, b' ' | b'\t')).next().unwrap_or_default();
     word.iter()
         .position(|b| *b == b':')

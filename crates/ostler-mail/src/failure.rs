@@ -1,4 +1,4 @@
-//! Everything that can go wrong between a client and its mail, and whose turn it is to do something about it. A failure
+//! Everything that can go wrong between a client and its mail, and who has to do something about it. A failure
 //! says in one sentence what happened and where (`failure/sentence.rs`), and in another what to do (`failure/advice.rs`).
 //!
 //! Not here: the reply a client gets for a failure (`pop3/words.rs`, `smtp/words.rs`).
@@ -15,16 +15,16 @@ use crate::account::{Protocol, Security, Server};
 pub(crate) use text::fit;
 pub use text::{as_word, one_line, spoken, without_control};
 
-/// A server as people name it, with what decides which advice fits.
+/// A server as people name it, with the settings that decide which advice fits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
     /// Host name or address.
     pub host: String,
     /// Port.
     pub port: u16,
-    /// What should be spoken there.
+    /// The protocol the settings expect there.
     pub protocol: Protocol,
-    /// How it should be protected.
+    /// How the settings want the connection protected.
     pub security: Security,
 }
 
@@ -40,134 +40,134 @@ impl fmt::Display for Place {
     }
 }
 
-/// What a server was expected to do when it failed to.
+/// What ostler was waiting for when a server failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Waiting {
-    /// Take a TCP connection.
+    /// The TCP connection.
     Connect,
-    /// Finish the TLS handshake.
+    /// The end of the TLS handshake.
     Tls,
-    /// Say its greeting.
+    /// The greeting.
     Greeting,
-    /// Say what it can do.
+    /// The answer to CAPA or EHLO.
     Capabilities,
-    /// Agree to start TLS.
+    /// The answer to STLS or STARTTLS.
     StartTls,
-    /// Answer the sign-in.
+    /// The answer to a step of the sign-in.
     SignIn,
-    /// Answer a command.
+    /// The answer to any other command.
     Answer,
-    /// Send or take the next part of a message.
+    /// The next part of a message: the server has to send it or to take it.
     Message,
-    /// Answer the end of a message.
+    /// The answer to the end of a message.
     FinalDot,
 }
 
-/// What is wrong with a certificate; the strings are printable ASCII.
+/// What is wrong with a certificate. The strings are printable ASCII.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CertificateProblem {
-    /// Its time is over.
+    /// The certificate has expired.
     Expired {
-        /// The last moment it was good for.
+        /// The end of its validity.
         until: String,
     },
-    /// Its time has not come.
+    /// The certificate is not valid yet; often the computer's clock is wrong.
     NotYetValid {
-        /// The first moment it is good for.
+        /// The beginning of its validity.
         from: String,
     },
-    /// It is for other hosts.
+    /// The certificate is for other hosts.
     WrongName {
-        /// The names it is for; empty for a certificate with only an old-style common name.
+        /// The names in it. Empty if it has only a common name, as old certificates have.
         names: Vec<String>,
     },
-    /// Nobody this computer trusts vouches for it.
+    /// This computer does not trust the issuer.
     UnknownIssuer {
-        /// Who does.
+        /// The issuer's name.
         issuer: String,
-        /// Whether it vouches for itself.
+        /// The certificate is its own issuer.
         self_signed: bool,
     },
-    /// It is not the one the settings pin.
+    /// The settings pin another certificate.
     NotPinned {
-        /// SHA-256 of the one shown, as hex.
+        /// The SHA-256 digest of the one the server shows, in hex.
         shown: String,
     },
-    /// It was withdrawn.
+    /// The issuer has revoked the certificate.
     Revoked,
-    /// Anything else, in the words of the TLS library.
+    /// Any other reason, in the words of the TLS library.
     Other(String),
 }
 
 /// Why there is no secret to sign in with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SecretTrouble {
-    /// The keyring has none for this account and server.
+    /// The keyring has no secret for this account and server.
     Missing,
-    /// The keyring is locked and nobody opened it.
+    /// The keyring is locked, and the user did not unlock it.
     KeyringLocked,
-    /// There is no keyring to ask.
+    /// This system has no keyring, or none that runs.
     NoKeyring,
-    /// The source in the settings failed; how, without any secret.
+    /// The command, file or variable that the settings name failed. The text says how, without any secret.
     Source(String),
-    /// The client's own password is to be passed on, and the client gave none.
+    /// The settings pass the client's own password on, and the client gave none.
     ClientGaveNone,
 }
 
-/// One thing that went wrong.
+/// One thing that went wrong. `at` is the server it went wrong at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
-    /// The name does not exist.
+    /// The DNS has no such name.
     NameNotFound {
         /// The server.
         at: Place,
     },
-    /// Names cannot be looked up now.
+    /// The DNS does not answer.
     NoNameService {
         /// The server.
         at: Place,
     },
-    /// The host is there and refuses the connection.
+    /// The host refuses the connection: no program listens on the port.
     NobodyListens {
         /// The server.
         at: Place,
     },
-    /// There is no way to the host.
+    /// The host cannot be reached.
     NetworkGone {
         /// The server.
         at: Place,
-        /// The system's words.
+        /// The system's reason.
         reason: String,
     },
-    /// It did not do in time what it should.
+    /// The server did not answer in time.
     TimedOut {
         /// The server.
         at: Place,
-        /// What it should have done.
+        /// What was awaited.
         waiting: Waiting,
         /// How long ostler waited.
         after: Duration,
     },
-    /// It closed or reset the connection.
+    /// The server closed or reset the connection.
     Lost {
         /// The server.
         at: Place,
-        /// What it should have done instead.
+        /// What was awaited.
         waiting: Waiting,
     },
-    /// It answers, but not with TLS.
+    /// The server answers a TLS handshake with something else.
     NotTls {
         /// The server.
         at: Place,
     },
-    /// Its certificate is not good enough.
+    /// The server's certificate does not prove who it is.
     Certificate {
         /// The server.
         at: Place,
-        /// Why.
+        /// What is wrong with it.
         problem: CertificateProblem,
     },
-    /// It has no TLS 1.2 or 1.3.
+    /// The server has neither TLS 1.2 nor TLS 1.3.
     TlsTooOld {
         /// The server.
         at: Place,
@@ -176,119 +176,120 @@ pub enum Failure {
     Tls {
         /// The server.
         at: Place,
-        /// The TLS library's words.
+        /// The TLS library's reason.
         reason: String,
     },
-    /// STLS or STARTTLS is not offered or refused.
+    /// The server does not offer STLS or STARTTLS, or refuses it. ostler never goes on in clear.
     NoStartTls {
         /// The server.
         at: Place,
     },
-    /// It sent more than its agreement before TLS began, so somebody may be meddling.
+    /// Octets followed the answer to STLS or STARTTLS before TLS began: an attacker may have injected them, to have them
+    /// taken for the server's words inside TLS.
     Injected {
         /// The server.
         at: Place,
     },
-    /// It speaks another protocol.
+    /// The server speaks another protocol.
     WrongProtocol {
         /// The server.
         at: Place,
-        /// Its first words.
+        /// The first line it sent.
         said: String,
     },
-    /// It broke the rules of its protocol.
+    /// The server broke the rules of its protocol.
     ProtocolViolation {
         /// The server.
         at: Place,
-        /// How.
+        /// How it did.
         what: String,
     },
-    /// It refused service before any sign-in, or for now.
+    /// The server refuses service to everyone, or to this computer.
     ServiceRefused {
         /// The server.
         at: Place,
-        /// Its words.
+        /// The server's reply.
         said: String,
     },
-    /// It refused the user name or the password.
+    /// The server refused the user name or the password.
     SignInRefused {
         /// The server.
         at: Place,
         /// The user name.
         user: String,
-        /// Its words.
+        /// The server's reply.
         said: String,
     },
-    /// It offers no way to sign in that ostler has.
+    /// The server offers no way to sign in that ostler has.
     SignInDisabled {
         /// The server.
         at: Place,
-        /// What it offers instead, if anything.
+        /// What it offers instead; may be empty.
         offered: String,
     },
-    /// Another session has the mailbox.
+    /// Another session has the mailbox (RFC 2449, section 8.1.2).
     InUse {
         /// The server.
         at: Place,
-        /// Its words.
+        /// The server's reply.
         said: String,
     },
-    /// It wants some time between two logins.
+    /// The last login was too recent (RFC 2449, section 8.1.1).
     LoginDelay {
         /// The server.
         at: Place,
-        /// Its words.
+        /// The server's reply.
         said: String,
     },
-    /// It cannot sign anybody in just now.
+    /// The server cannot sign anyone in just now.
     SignInPostponed {
         /// The server.
         at: Place,
-        /// Its words.
+        /// The server's reply.
         said: String,
     },
     /// The message is bigger than the server takes.
     TooBig {
         /// The server.
         at: Place,
-        /// Octets of the message.
+        /// The size of the message in octets, as the client announced it.
         size: u64,
-        /// Octets it takes.
+        /// The most octets the server takes.
         limit: u64,
     },
-    /// There is no secret.
+    /// There is no secret to sign in with.
     Secret {
         /// The account's name.
         account: String,
-        /// The server it is for; none for the account's local password.
+        /// The server it is for; `None` for the account's local password.
         at: Option<Place>,
-        /// Why.
+        /// Why there is none.
         trouble: SecretTrouble,
     },
     /// The settings ask for something this version does not have.
     NotInThisVersion {
         /// The server.
         at: Place,
-        /// What.
+        /// The setting.
         what: &'static str,
     },
     /// A file with trusted certificates cannot be used.
     BadTrust {
-        /// What is wrong with which file.
+        /// Which file, and what is wrong with it.
         what: String,
     },
-    /// The user name belongs to no account.
+    /// No account has this user name.
     UnknownAccount {
-        /// What the client gave.
+        /// The user name the client gave.
         given: String,
-        /// The names there are.
+        /// The names of all accounts.
         known: Vec<String>,
     },
-    /// The sender belongs to no account.
+    /// No account sends for this address.
     UnknownSender {
-        /// What the client gave.
+        /// The sender the client gave; may be empty.
         given: String,
-        /// The names there are.
+        /// The names of all accounts.
         known: Vec<String>,
     },
     /// The account has no server of this protocol.
@@ -298,18 +299,18 @@ pub enum Failure {
         /// The protocol.
         protocol: Protocol,
     },
-    /// ostler ends before the provider has answered.
+    /// ostler shuts down before the provider has answered.
     Stopping,
-    /// A defect in ostler.
+    /// ostler has a defect.
     Internal,
 }
 
-/// Whose turn it is to do something, for notices and exit codes.
+/// Who has to act, for notices and exit codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Blame {
-    /// Nobody can do more than wait: network, provider out of order.
+    /// No one: the network or the provider recovers by itself.
     Passing,
-    /// The user has to act: a refused sign-in, a certificate, settings.
+    /// The user: a refused sign-in, a certificate, settings.
     User,
 }
 
@@ -325,7 +326,7 @@ impl Failure {
         advice::advice(self)
     }
 
-    /// Whether the user has to do something about it.
+    /// Who has to do something about it.
     pub fn blame(&self) -> Blame {
         match self {
             Self::Certificate { .. }
@@ -360,7 +361,7 @@ impl Failure {
         }
     }
 
-    /// The server it is about, if it is about one.
+    /// The server it went wrong at, if there is one.
     pub fn at(&self) -> Option<&Place> {
         match self {
             Self::NameNotFound { at }
@@ -395,8 +396,8 @@ impl Failure {
         }
     }
 
-    /// Whether another server of the same account may be tried: this one cannot be reached. A server that answers,
-    /// whatever it says, is reached.
+    /// Whether the server cannot be reached, so that another server of the account may be tried. A server that answers has
+    /// been reached, whatever it says: its refusal is the answer.
     pub fn is_unreachable(&self) -> bool {
         matches!(
             self,
@@ -411,7 +412,7 @@ impl Failure {
 }
 
 impl fmt::Display for Failure {
-    /// Sentence and advice, for the log and for people.
+    /// The sentence and the advice, for the log and for people.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}; {}", self.sentence(), self.advice())
     }
@@ -419,7 +420,7 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// The error and each of its causes, on one line.
+/// The error and each of its causes on one line.
 pub fn error_chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

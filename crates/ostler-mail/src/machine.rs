@@ -1,5 +1,5 @@
-//! The shapes of the three acts: [`Front`] hears a client, [`Login`] signs in at a provider, [`Filter`] watches what
-//! passes. The machines with these shapes are in `pop3/` and `smtp/`; the program drives them over sockets.
+//! The shapes of the three acts: a [`Front`] hears a client, a [`Login`] signs in at a provider, a [`Filter`] watches what
+//! passes between them. The machines with these shapes are in `pop3/` and `smtp/`; the program drives them over sockets.
 
 use std::sync::Arc;
 
@@ -20,9 +20,9 @@ pub enum Answer<Wants> {
     Say(String),
     /// Send this, CR LF included, and close.
     Bye(String),
-    /// Report the failure, send the words for it, and hear the next line.
+    /// Report the failure, send [`Front::refusal`], and hear the next line.
     Refused(Failure),
-    /// Report the misuse, send the words for it, and close.
+    /// Report the misuse, send [`Words::misuse`], and close.
     Misused(Misuse),
     /// The client wants this of its provider. What the provider says decides the reply.
     Wants(Wants),
@@ -35,12 +35,12 @@ impl<Wants> Answer<Wants> {
     }
 }
 
-/// Hears a client until it wants something of its provider. It knows the accounts and answers by itself what needs no
-/// provider.
+/// Hears a client until the client wants something of its provider. It knows the accounts, and answers by itself what needs
+/// no provider.
 pub trait Front {
     /// What a client of this protocol can want.
     type Wants;
-    /// What ostler says to a client of this protocol that it sends away.
+    /// What ostler says when it ends a connection of this protocol.
     fn words(&self) -> &'static dyn Words;
     /// The first reply, CR LF included.
     fn greeting(&self) -> String;
@@ -54,15 +54,15 @@ pub trait Front {
     fn shown(&self, line: &Line) -> String {
         if self.is_in_exchange() { "***".into() } else { command::shown(line) }
     }
-    /// The client said a line. A reply may have several lines, and a request for more of the command is a reply too. Where a
-    /// protocol has literals, one is the beginning of the next line: names and passwords hold no line end.
+    /// The client sent a line. A reply may have several lines, and a request for the rest of a command is a reply too. A
+    /// literal (RFC 3501, 4.3) arrives as the beginning of the next line, because names and passwords hold no line end.
     fn on_line(&mut self, line: &Line) -> Answer<Self::Wants>;
-    /// The client has closed and left `rest` unfinished. Some programs say `QUIT` and hang up in one breath; they get
-    /// this last reply.
+    /// The client has closed and left `rest` unfinished. A program that hangs up right after `QUIT`, without a line end,
+    /// still gets this last reply.
     fn on_end(&mut self, rest: &[u8]) -> Option<String>;
-    /// The reply to what the client said last, if it failed; CR LF included.
+    /// The reply to the client's last command when it failed; CR LF included.
     fn refusal(&self, failure: &Failure) -> String;
-    /// What the client's last line has shown to be wrong in its settings. Given once.
+    /// The mistake in the client's settings that its last line has shown. Returned once.
     fn take_misconfiguration(&mut self) -> Option<ClientMisconfiguration>;
     /// Whether the client has begun its work here and may take its time over the next line.
     fn is_at_work(&self) -> bool {
@@ -70,11 +70,11 @@ pub trait Front {
     }
 }
 
-/// What to send to a provider, and whether the log may show it.
+/// A command for a provider, and what the log may show of it.
 pub enum Outgoing {
     /// A command without secrets, its CR LF included.
     Plain(Vec<u8>),
-    /// A line that holds a secret; the log shows the text instead.
+    /// A line that holds a secret, and the text the log shows instead.
     Sensitive(Zeroizing<Vec<u8>>, &'static str),
 }
 
@@ -131,17 +131,17 @@ pub enum Step<Ready> {
 pub trait Login {
     /// What is known of the server once ostler is signed in.
     type Ready;
-    /// What the server owes next. It decides the time limit, and the words if the answer does not come.
+    /// What the server owes next. It decides the time limit, and the failure if nothing comes.
     fn waiting(&self) -> Waiting;
-    /// The server said a line.
+    /// The server sent a line.
     fn on_line(&mut self, line: &Line) -> Result<Step<Self::Ready>, Failure>;
     /// TLS is up.
     fn on_tls(&mut self) -> Step<Self::Ready>;
-    /// A line of the server for the log, with stars for a secret that the server repeats.
+    /// A line of the server for the log, without a secret that the server repeats.
     fn shown(&self, line: &Line) -> String;
     /// Takes the secret out of everything the server says later; `None` if the server was not given one.
     fn redaction(&self) -> Option<Redaction>;
-    /// The secret is here.
+    /// The answer to [`Step::WantSecret`].
     fn on_secret(&mut self, secret: Arc<Secret>) -> Step<Self::Ready>;
 }
 
@@ -151,9 +151,9 @@ pub trait Login {
 pub enum Pass {
     /// This many go to the other side unchanged, without a copy.
     Forward(usize),
-    /// This many are used up; [`Replies`] holds what is sent in their place.
+    /// This many are consumed; [`Replies`] holds what is sent in their place, if anything.
     Replaced(usize),
-    /// Undecided until more octets arrive.
+    /// Nothing can be decided until more octets arrive.
     NeedMore,
     /// The pass-through ends here; the octets stay unread.
     Stop,
@@ -171,7 +171,7 @@ pub struct Replies {
 /// Which time limit runs while octets pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Clock {
-    /// The client may say something when it likes.
+    /// The client may take its time over the next command.
     ClientIdle,
     /// The server owes a whole line.
     Reply,
@@ -190,9 +190,9 @@ pub enum Party {
 
 /// Watches what passes between a client and the server that has signed it in, and changes what it must.
 pub trait Filter {
-    /// The server sent this; the octets left over last time come first.
+    /// The server sent `input`, which begins with the octets left over last time.
     fn server_said(&mut self, input: &[u8], say: &mut Replies) -> Result<Pass, ProtocolViolation>;
-    /// The client sent this; the octets left over last time come first.
+    /// The client sent `input`, which begins with the octets left over last time.
     fn client_said(&mut self, input: &[u8], say: &mut Replies) -> Result<Pass, ProtocolViolation>;
     /// Whether to read from the client now. Until then its octets wait in its socket.
     fn wants_client(&self) -> bool;
@@ -209,8 +209,8 @@ pub trait Filter {
 /// Why a pass-through cannot go on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ProtocolViolation {
-    /// The server broke the rules of its protocol; how.
+    /// The server broke the rules; the text says how.
     Server(String),
-    /// The client did.
+    /// The client broke the rules.
     Client(Misuse),
 }

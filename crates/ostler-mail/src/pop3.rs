@@ -1,5 +1,5 @@
-//! POP3 words (RFC 1939, 2449, 3206, 5034): commands, status lines, what an answer looks like. Its machines:
-//! `front` hears a client out, `login` signs in at a provider, `filter` watches what passes between them.
+//! POP3 (RFC 1939, 2449, 3206, 5034): status lines and what a refusal means. The machines: `front` hears a client, `login`
+//! signs in at a provider, `filter` watches what passes between them.
 
 pub mod filter;
 pub mod front;
@@ -9,17 +9,17 @@ pub mod words;
 
 use crate::wire::Line;
 
-/// Whether a status line is good, and its text.
+/// The first word of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
-    /// `+OK`
+    /// `+OK`.
     Ok,
-    /// `-ERR`
+    /// `-ERR`.
     Err,
 }
 
-/// Reads a status line; `None` if it is not one.
-pub fn status(line: &[u8]) -> Option<Status> {
+/// The status of an answer; `None` if the line is not a status line.
+pub fn parse_status(line: &[u8]) -> Option<Status> {
     let word_ends = |at: usize| line.get(at).is_none_or(|b| matches!(b, b' ' | b'\t' | b'\r' | b'\n'));
     if line.starts_with(b"+OK") && word_ends(3) {
         Some(Status::Ok)
@@ -30,27 +30,27 @@ pub fn status(line: &[u8]) -> Option<Status> {
     }
 }
 
-/// The bracketed response code of a refusal (RFC 2449, section 8), or what its words amount to. Servers older than the
-/// codes say it in words.
+/// What a refused sign-in means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
-    /// User name or password are wrong.
+    /// The user name or the password is wrong.
     Auth,
-    /// Somebody else has the mailbox; the login itself was good.
+    /// Another session has the mailbox. The password was right.
     InUse,
-    /// Logged in too soon after the last time; the login itself was good.
+    /// The last login was too recent. The password was right.
     LoginDelay,
-    /// The server is out of order for now.
+    /// The server has a problem that will pass.
     Temporary,
-    /// The server wants TLS before any login.
+    /// The server wants TLS first.
     WantsTls,
 }
 
-/// What a refusal of USER, PASS or AUTH means. Response codes are those of RFC 2449 section 8 and RFC 3206; servers that
-/// send none are judged by their words.
+/// What a refusal of USER, PASS or AUTH means: by its response code (RFC 2449, section 8, and RFC 3206), else by its words,
+/// as older servers have no codes.
 pub fn refusal(line: &Line) -> Refusal {
     let text = line.printable().to_ascii_lowercase();
     let has = |words: &[&str]| words.iter().any(|w| text.contains(w));
+    // Before the codes: Dovecot says [AUTH] here too, and no password would help.
     if has(&[
         "plaintext authentication disallowed",
         "stls first",
@@ -69,6 +69,7 @@ pub fn refusal(line: &Line) -> Refusal {
         Refusal::LoginDelay
     } else if has(&["[sys/"]) {
         Refusal::Temporary
+    // Words about the password come first: "invalid password, try again later" is not a problem that passes.
     } else if has(&["password", "invalid", "incorrect", "authentication failed", "bad login", "denied", "no such"]) {
         Refusal::Auth
     } else if has(&["lock", "in use", "busy", "already"]) {
@@ -106,10 +107,10 @@ mod tests {
 
     #[test]
     fn only_the_two_words_are_a_status() {
-        assert_eq!(status(b"+OK"), Some(Status::Ok));
-        assert_eq!(status(b"-ERR no\r\n"), Some(Status::Err));
-        assert_eq!(status(b"+OKAY"), None);
-        assert_eq!(status(b"-ERROR"), None);
-        assert_eq!(status(b"220 hello"), None);
+        assert_eq!(parse_status(b"+OK"), Some(Status::Ok));
+        assert_eq!(parse_status(b"-ERR no\r\n"), Some(Status::Err));
+        assert_eq!(parse_status(b"+OKAY"), None);
+        assert_eq!(parse_status(b"-ERROR"), None);
+        assert_eq!(parse_status(b"220 hello"), None);
     }
 }

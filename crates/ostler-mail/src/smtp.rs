@@ -1,6 +1,6 @@
-//! SMTP words (RFC 5321, 1870, 2034, 4954, 6152): commands and their paths, replies, extensions. Its machines: `front`
-//! hears a client out and keeps its transaction, `login` signs in at a provider, `submission` is a message on its way there
-//! (its `envelope` may be said again, on another connection), `data` carries its body over.
+//! SMTP (RFC 5321, 1870, 2034, 4954, 6152): commands and their paths, replies, extensions. The machines: `front` hears a
+//! client, `login` signs in at a provider, `submission` is a message on its way there (its `envelope` may be said again on
+//! another connection), `data` passes its body.
 
 pub mod data;
 pub mod envelope;
@@ -12,25 +12,25 @@ pub mod words;
 
 use crate::wire::{CLIENT_REPLY, Line, REPLY_LINES};
 
-/// A whole reply: one code, and the printable text of each line.
+/// A whole reply: its code, and the printable text of each line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
-    /// 200 to 599.
+    /// The code, 200 to 599.
     pub code: u16,
-    /// At least one, at most [`REPLY_LINES`].
+    /// The text of each line: at least one line, at most [`REPLY_LINES`].
     pub lines: Vec<String>,
 }
 
 /// Why something is not a reply.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotAReply {
-    /// No code, or one that does not exist.
-    #[error("\"{0}\" is no reply")]
+    /// It has no code, or one that does not exist.
+    #[error("\"{0}\" is not a reply")]
     NoCode(String),
-    /// The lines of one reply disagree.
+    /// Its lines have different codes.
     #[error("one reply with the codes {0} and {1}")]
     MixedCodes(u16, u16),
-    /// More lines than anybody needs.
+    /// It has more lines than any server needs.
     #[error("a reply of more than {REPLY_LINES} lines")]
     TooManyLines,
 }
@@ -43,13 +43,14 @@ pub struct ReplyParser {
 }
 
 impl ReplyParser {
-    /// Takes the next line; the reply once it is complete.
+    /// Takes the next line. Returns the reply once it is complete.
     pub fn push(&mut self, line: &Line) -> Result<Option<Reply>, NotAReply> {
         let bytes = line.bytes();
         let no_code = || NotAReply::NoCode(line.printable());
         let digits = bytes.get(..3).filter(|d| d.iter().all(u8::is_ascii_digit)).ok_or_else(no_code)?;
         let code = digits.iter().fold(0, |code, d| code * 10 + u16::from(d - b'0'));
         let last = match bytes.get(3) {
+            // A line of three digits alone is the last one too (RFC 5321, 4.2).
             None | Some(b' ' | b'\t') => true,
             Some(b'-') => false,
             Some(_) => return Err(no_code()),
@@ -70,7 +71,7 @@ impl ReplyParser {
         Ok(Some(Reply { code, lines: std::mem::take(&mut self.lines) }))
     }
 
-    /// Whether a reply has begun and not ended.
+    /// Whether a reply has begun and has not ended.
     pub fn is_inside(&self) -> bool {
         self.code.is_some()
     }
@@ -82,7 +83,7 @@ impl Reply {
         Self { code, lines: vec![text.to_owned()] }
     }
 
-    /// A reply line of ostler's own, or one that was put on one line before; 451 if it is none.
+    /// Reads a reply of one line, as ostler writes it. A line that is not a reply becomes the text of a 451.
     pub fn from_line(line: &str) -> Self {
         match (line.get(..3).and_then(|code| code.parse().ok()), line.get(4..)) {
             (Some(code @ 200..=599), text) => Self::new(code, text.unwrap_or_default()),
@@ -90,19 +91,19 @@ impl Reply {
         }
     }
 
-    /// 2xx.
+    /// Whether the code is 2xx.
     pub fn is_ok(&self) -> bool {
         (200..300).contains(&self.code)
     }
 
-    /// 25x: yes to a command about mail. Other 2xx answer something else (RFC 5321, 4.2.1): 220 and 221 are about the
-    /// connection, 235 about a sign-in.
+    /// Whether the code is 25x, yes to a command about mail. Other 2xx answer something else (RFC 5321, 4.2.1): 220 and 221
+    /// mean the connection, 235 a sign-in.
     pub fn is_yes(&self) -> bool {
         (250..260).contains(&self.code)
     }
 
-    /// All lines joined by blanks, an enhanced code repeated on every line (RFC 2034) kept once. Servers wrap in
-    /// mid-phrase, so only the whole can be understood.
+    /// All lines joined by blanks. An enhanced code, which RFC 2034 repeats on every line, is kept once. Servers wrap their
+    /// text in the middle of a phrase, so only the whole can be searched for words.
     pub fn text(&self) -> String {
         let first = self.lines.first().map(String::as_str).unwrap_or_default();
         let code = leading_enhanced(first);
@@ -120,7 +121,7 @@ impl Reply {
         text
     }
 
-    /// The enhanced status code (RFC 3463), at the front or in qmail's way (`#5.7.1`) anywhere.
+    /// The enhanced status code (RFC 3463): at the front, or anywhere if written as qmail does (`#5.7.1`).
     pub fn enhanced(&self) -> Option<&str> {
         self.lines.iter().find_map(|line| {
             leading_enhanced(line)
@@ -128,7 +129,8 @@ impl Reply {
         })
     }
 
-    /// The one line an old client gets, without CR LF: some show only the first of several lines, some only the last.
+    /// The whole reply on one line, without CR LF: of several lines some old clients show only the first, some only the
+    /// last.
     pub fn one_line(&self) -> String {
         let mut line = format!("{} {}", self.code, self.text());
         line.truncate(CLIENT_REPLY - 2);
@@ -147,24 +149,24 @@ fn leading_enhanced(text: &str) -> Option<&str> {
     (class && rest && parts.next().is_none()).then_some(code)
 }
 
-/// The most AUTH mechanisms that are looked at. Only bounds a hostile server.
-const MECHANISMS: usize = 64;
+/// The most AUTH mechanisms that are remembered. The limit bounds a hostile server.
+const MAX_MECHANISMS: usize = 64;
 
-/// What a server offers in its EHLO reply, as far as ostler uses it.
+/// What a server offers in its answer to EHLO, as far as ostler uses it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Extensions {
-    /// RFC 3207.
+    /// STARTTLS (RFC 3207).
     pub starttls: bool,
-    /// RFC 6152.
+    /// 8BITMIME (RFC 6152).
     pub eight_bit: bool,
-    /// RFC 1870: offered, and the limit in octets where one is told.
+    /// SIZE (RFC 1870): whether it is offered, and the limit in octets if there is one.
     pub size: Option<Option<u64>>,
-    /// RFC 4954; both ways of writing it.
+    /// The mechanisms of AUTH (RFC 4954), in either spelling, `AUTH ` or `AUTH=`.
     pub auth: Vec<String>,
 }
 
 impl Extensions {
-    /// Reads the lines behind the first.
+    /// Reads the lines after the first, which greets.
     pub fn parse(reply: &Reply) -> Self {
         let mut found = Self::default();
         for line in reply.lines.iter().skip(1) {
@@ -173,10 +175,12 @@ impl Extensions {
             match words.next() {
                 Some("STARTTLS") => found.starttls = true,
                 Some("8BITMIME") => found.eight_bit = true,
+                // SIZE 0 means that there is no fixed limit (RFC 1870).
                 Some("SIZE") => found.size = Some(words.next().and_then(|n| n.parse().ok()).filter(|n| *n > 0)),
+                // Offered twice by many servers, in both spellings.
                 Some("AUTH") => {
                     for mechanism in words {
-                        if found.auth.len() < MECHANISMS && !found.auth.iter().any(|m| m == mechanism) {
+                        if found.auth.len() < MAX_MECHANISMS && !found.auth.iter().any(|m| m == mechanism) {
                             found.auth.push(mechanism.to_owned());
                         }
                     }
@@ -188,19 +192,19 @@ impl Extensions {
     }
 }
 
-/// The sender of a message and what its client says about it.
+/// What a client says in MAIL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mail {
-    /// Without brackets; empty for the null sender.
+    /// The sender without brackets; empty for the null sender.
     pub sender: String,
-    /// Octets, as announced.
+    /// The announced size in octets.
     pub size: Option<u64>,
-    /// `BODY=8BITMIME`.
+    /// Whether the body is announced as 8-bit (`BODY=8BITMIME`).
     pub eight_bit: bool,
 }
 
 impl Mail {
-    /// The command for a server: only what it offers is said.
+    /// The command for a server, with the parameters that the server offers.
     pub fn command(&self, offered: &Extensions) -> String {
         let mut line = format!("MAIL FROM:<{}>", self.sender);
         if let (Some(size), Some(_)) = (self.size, offered.size) {
@@ -213,10 +217,10 @@ impl Mail {
     }
 }
 
-/// Why a MAIL or RCPT command is refused: the whole reply.
+/// The reply to a MAIL or RCPT command that cannot be understood.
 pub type Objection = &'static str;
 
-/// Reads `FROM:<path> parameters`; a blank behind the colon and missing brackets are let pass.
+/// Reads the argument of MAIL: `FROM:<path> parameters`. Old clients put a blank after the colon or leave out the brackets.
 pub fn parse_mail(rest: &[u8]) -> Result<Mail, Objection> {
     let (sender, parameters) = parse_path(rest, "FROM:")?;
     let mut mail = Mail { sender, size: None, eight_bit: false };
@@ -225,7 +229,7 @@ pub fn parse_mail(rest: &[u8]) -> Result<Mail, Objection> {
         match key.to_ascii_uppercase().as_str() {
             "SIZE" => mail.size = Some(value.parse().map_err(|_| words::SIZE_NEEDS_NUMBER)?),
             "BODY" => mail.eight_bit = value.eq_ignore_ascii_case("8BITMIME"),
-            // Who the client says the author is; the account ostler signs in with decides that.
+            // The client may name the author (RFC 4954, section 5), but the account that ostler signs in with decides that.
             "AUTH" => {}
             _ => return Err(words::UNKNOWN_MAIL_PARAMETER),
         }
@@ -233,7 +237,7 @@ pub fn parse_mail(rest: &[u8]) -> Result<Mail, Objection> {
     Ok(mail)
 }
 
-/// Reads `TO:<path>`.
+/// Reads the argument of RCPT: `TO:<path>`.
 pub fn parse_rcpt(rest: &[u8]) -> Result<String, Objection> {
     let (recipient, parameters) = parse_path(rest, "TO:")?;
     if recipient.is_empty() {
@@ -245,6 +249,7 @@ pub fn parse_rcpt(rest: &[u8]) -> Result<String, Objection> {
     }
 }
 
+/// The address without brackets, and the parameters after it.
 fn parse_path(rest: &[u8], keyword: &str) -> Result<(String, Vec<String>), Objection> {
     let text = std::str::from_utf8(rest).ok().filter(|t| t.bytes().all(|b| matches!(b, b' '..=b'~' | b'\t')));
     let text = text.ok_or(words::NOT_ASCII)?.trim();
@@ -257,18 +262,18 @@ fn parse_path(rest: &[u8], keyword: &str) -> Result<(String, Vec<String>), Objec
         let end = end_of_path(inner).ok_or(words::NO_CLOSING_BRACKET)?;
         (&inner[..end], &inner[end + 1..])
     } else if text.is_empty() {
-        // The null sender is written `<>`; nothing at all is a mistake.
+        // The null sender is written `<>`. Nothing at all is a mistake.
         return Err(words::NO_ADDRESS);
     } else {
         text.split_once([' ', '\t']).unwrap_or((text, ""))
     };
-    // A source route (RFC 5321, appendix C) is to be ignored.
+    // A source route must be ignored (RFC 5321, appendix C).
     let path = if path.starts_with('@') { path.split_once(':').ok_or(words::ONLY_A_ROUTE)?.1 } else { path };
-    // What is sent on stands in brackets, so every server must find the same end of it.
-    if path.starts_with('@') || plain_octets(path).any(|(_, b)| matches!(b, b'<' | b'>')) {
+    // ostler puts the address in brackets again, so every server must see its end at the same place.
+    if path.starts_with('@') || unquoted_octets(path).any(|(_, b)| matches!(b, b'<' | b'>')) {
         return Err(words::BRACKET_INSIDE);
     }
-    if plain_octets(path).any(|(_, b)| matches!(b, b' ' | b'\t')) {
+    if unquoted_octets(path).any(|(_, b)| matches!(b, b' ' | b'\t')) {
         return Err(words::BLANK_INSIDE);
     }
     if end_of_path(&format!("{path}>")).is_none() {
@@ -277,13 +282,13 @@ fn parse_path(rest: &[u8], keyword: &str) -> Result<(String, Vec<String>), Objec
     Ok((path.to_owned(), rest.split_whitespace().map(str::to_owned).collect()))
 }
 
-/// Where the closing bracket is, outside of quotes.
+/// The offset of the closing bracket, which is outside quotes.
 fn end_of_path(inner: &str) -> Option<usize> {
-    plain_octets(inner).find(|(_, b)| *b == b'>').map(|(at, _)| at)
+    unquoted_octets(inner).find(|(_, b)| *b == b'>').map(|(at, _)| at)
 }
 
-/// The octets of an address that are not inside quotes, and where they are. A backslash means something only inside.
-fn plain_octets(path: &str) -> impl Iterator<Item = (usize, u8)> {
+/// The octets of an address that are outside quotes, with their offsets. A backslash escapes only inside quotes.
+fn unquoted_octets(path: &str) -> impl Iterator<Item = (usize, u8)> {
     let (mut quoted, mut escaped) = (false, false);
     path.bytes().enumerate().filter(move |(_, b)| {
         let is_quote = *b == b'"' && !escaped;
@@ -411,7 +416,7 @@ mod tests {
             let names: Vec<String> = (0..400).map(|m| format!("M{n}-{m}")).collect();
             format!("AUTH {}", names.join(" "))
         }));
-        assert_eq!(Extensions::parse(&Reply { code: 250, lines }).auth.len(), MECHANISMS);
+        assert_eq!(Extensions::parse(&Reply { code: 250, lines }).auth.len(), MAX_MECHANISMS);
     }
 
     #[test]

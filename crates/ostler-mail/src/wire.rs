@@ -136,9 +136,9 @@ impl DotScanner {
     }
 }
 
-/// The body of an outgoing message on its way from a client to a provider. It is unstuffed, bare CR and LF become CR LF, and it
-/// is stuffed again, in this order, so that no server on the way can see an end of data that the client did not mean (SMTP
-/// smuggling, CVE-2023-51764 and others). Nothing else changes: a body without bare CR or LF comes out as it went in.
+/// The body of an outgoing message on its way from a client to a provider. It is unstuffed, bare CR and LF become CR LF,
+/// and it is stuffed again, in this order, so that no server on the way can see an end of data that the client did not mean
+/// (SMTP smuggling, CVE-2023-51764 and others). Nothing else changes: a body without bare CR or LF comes out as it went in.
 #[derive(Debug, Clone, Default)]
 pub struct Body {
     state: BodyState,
@@ -150,8 +150,8 @@ pub struct Body {
 /// The size of the blocks that are checked in one go, in octets. Reading line by line costs four times as much.
 const BLOCK: usize = 1024;
 
-/// Whether a block that begins inside a line has only CR LF line ends, and no dot after one. Written without branches, so that
-/// the compiler makes vector instructions of it.
+/// Whether a block that begins inside a line has only CR LF line ends, and no dot after one. Written without branches, so
+/// that the compiler makes vector instructions of it.
 fn is_plain(block: &[u8]) -> bool {
     looked_at(block.len());
     let pairs = block.iter().zip(&block[1..]);
@@ -168,8 +168,8 @@ thread_local! {
     static LOOKED_AT: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }
 
-/// Counts the octets that were read, in tests only: a hostile client must not be able to make the same octets cost a thousand
-/// times the work.
+/// Counts the octets that were read, in tests only: a hostile client must not be able to make the same octets cost a
+/// thousand times the work.
 fn looked_at(octets: usize) {
     #[cfg(test)]
     LOOKED_AT.set(LOOKED_AT.get() + octets);
@@ -250,8 +250,8 @@ impl Body {
         at
     }
 
-    /// Consumes octets one by one until the rest can pass unchanged again, or the body or the input ends. Appends what leaves
-    /// to `out` and returns the number of octets consumed.
+    /// Consumes octets one by one until the rest can pass unchanged again, or the body or the input ends. Appends what
+    /// leaves to `out` and returns the number of octets consumed.
     pub fn take_changed(&mut self, input: &[u8], out: &mut Vec<u8>) -> usize {
         for (at, &octet) in input.iter().enumerate() {
             if self.state == BodyState::End || (at > 0 && self.state == BodyState::Inside) {

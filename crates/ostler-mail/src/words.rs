@@ -1,4 +1,5 @@
-//! What ostler says to a client it sends away. Each protocol has its own words for it: `pop3/words.rs`, `smtp/words.rs`.
+//! What ostler says when it ends a client's connection. Each protocol has words of its own for it: `pop3/words.rs`,
+//! `smtp/words.rs`.
 
 use crate::client_fault::Misuse;
 
@@ -7,22 +8,22 @@ use crate::client_fault::Misuse;
 pub enum NotAdmitted {
     /// The user has paused ostler.
     Paused,
-    /// This many clients are served already.
+    /// ostler serves this many clients already, and no more.
     Full(usize),
-    /// ostler is about to end.
+    /// ostler is shutting down.
     Stopping,
-    /// The settings do not let it in; why.
+    /// The settings do not let this client in; the text says why.
     Stranger(String),
 }
 
-/// The last line a client of one protocol reads, CR LF included, where ostler ends the connection.
+/// The last line that a client of one protocol reads, CR LF included.
 pub trait Words: Sync {
     /// The client did something that no mail program does.
     fn misuse(&self, misuse: &Misuse) -> String;
-    /// The client may not come in.
+    /// The client is not admitted.
     fn not_admitted(&self, why: &NotAdmitted) -> String;
-    /// The client said nothing for too long.
+    /// The client was silent for too long.
     fn timed_out(&self) -> String;
-    /// ostler is about to end.
+    /// ostler is shutting down.
     fn stopping(&self) -> String;
 }

@@ -25,9 +25,9 @@ const SCRATCH_OCTETS: usize = 64 * 1024;
 /// The room that one more read needs: a TLS record's 16 KiB (RFC 8446, 5.1) and a little.
 const READ_ROOM_OCTETS: usize = 16 * 1024 + 512;
 
-/// How much may wait unsent in the system. Without a limit Linux takes some megabytes and asks for more when a third of them
-/// has left. A peer that reads slowly but steadily, such as a program behind a modem, then seems to read nothing for minutes,
-/// and each such peer costs these megabytes.
+/// How much may wait unsent in the system. Without a limit Linux takes some megabytes and asks for more when a third of
+/// them has left. A peer that reads slowly but steadily, such as a program behind a modem, then seems to read nothing for
+/// minutes, and each such peer costs these megabytes.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const MAX_UNSENT_OCTETS: u32 = 128 * 1024;
 
@@ -120,8 +120,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         std::mem::take(&mut self.input)
     }
 
-    /// Gives back input that was taken, without its first `used` octets. The rest is copied into a buffer of its own size, so
-    /// that an idle connection does not hold on to a large one.
+    /// Gives back input that was taken, without its first `used` octets. The rest is copied into a buffer of its own size,
+    /// so that an idle connection does not hold on to a large one.
     pub(in crate::proxy) fn put_back(&mut self, input: Vec<u8>, used: usize) {
         self.input = if used == 0 { input } else { input[used..].to_vec() };
     }
@@ -222,9 +222,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         self.ended
     }
 
-    /// Reads into `buffer` as much as is there: one read brings one TLS record, and one write of four records is cheaper than
-    /// four writes. An error after some octets counts as the end: TLS that was cut off without its close_notify comes as an
-    /// error, and the filter knows whether that matters.
+    /// Reads into `buffer` as much as is there: one read brings one TLS record, and one write of four records is cheaper
+    /// than four writes. An error after some octets counts as the end: TLS that was cut off without its close_notify comes
+    /// as an error, and the filter knows whether that matters.
     pub(in crate::proxy) fn poll_read_available(
         &mut self,
         cx: &mut Context<'_>,

@@ -22,8 +22,8 @@ use ostler_mail::failure::{Failure, Place, Waiting};
 
 /// The delay before the next address is tried beside those that have not answered yet (RFC 8305, section 5).
 const NEXT_ADDRESS_DELAY: Duration = Duration::from_millis(250);
-/// How long a looked-up name is reused. Short, because the resolver has a cache of its own. Without it every poll of a client
-/// would occupy a thread for the look-up.
+/// How long a looked-up name is reused. Short, because the resolver has a cache of its own. Without it every poll of a
+/// client would occupy a thread for the look-up.
 const NAME_LIFETIME: Duration = Duration::from_secs(30);
 /// The most names remembered. Settings name a handful of hosts.
 const MAX_NAMES: usize = 64;
@@ -264,7 +264,8 @@ fn system_words(error: &io::Error) -> String {
     text.split(" (os error").next().unwrap_or(&text).to_owned()
 }
 
-/// Picks the failure that tells the user more: a refused connection more than one that was lost, a lost one more than silence.
+/// Picks the failure that tells the user more: a refused connection more than one that was lost, a lost one more than
+/// silence.
 fn more_telling(first: Option<Failure>, second: Failure) -> Failure {
     fn weight(failure: &Failure) -> u8 {
         match failure {

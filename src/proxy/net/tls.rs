@@ -26,8 +26,8 @@ use ostler_mail::failure::{CertificateProblem, Failure, Place, Waiting};
 use ostler_mail::sasl::hex;
 use ostler_mail::wire::printable;
 
-/// The most session tickets kept for one server. A TLS 1.3 ticket is used once (RFC 8446, appendix C.4), so a client that opens
-/// fifty connections at once needs fifty; rustls keeps eight.
+/// The most session tickets kept for one server. A TLS 1.3 ticket is used once (RFC 8446, appendix C.4), so a client that
+/// opens fifty connections at once needs fifty; rustls keeps eight.
 const MAX_TICKETS_PER_SERVER: usize = 64;
 /// The most servers whose tickets are kept. Beyond that, the tickets of the server that was used least recently go.
 const MAX_TICKET_SERVERS: usize = 64;

@@ -1,6 +1,6 @@
-//! The provider's side of a client's SMTP session: connections, sign-ins, waits. What is kept of a message, and what an
-//! answer to it means, is a [`Submission`] of `ostler_mail`; here it is carried out. Until the body leaves, a message can be
-//! said again on another connection; after its end nothing is ever said twice.
+//! The provider's side of a client's SMTP session: connections, sign-ins, waits. What is kept of a message and what to do
+//! next is decided by a [`Submission`] of `ostler_mail`, and done here. Until the body leaves, the envelope can be said
+//! again on another connection; after the end of data nothing is ever said twice.
 
 mod body;
 mod provider_session;
@@ -31,27 +31,27 @@ use provider_session::ProviderSession;
 /// If the early connection failed less than this long ago, MAIL reports that failure; otherwise ostler connects again.
 const EARLY_FAILURE_LIFETIME: Duration = Duration::from_secs(10);
 
-/// What lasts as long as the client's connection; a message has a [`Submission`] of its own.
+/// What lasts as long as the client's connection. Each message has a [`Submission`] of its own.
 pub(super) struct ProviderSide {
     engine: Arc<Engine>,
     settings: Arc<Settings>,
     session: Option<ProviderSession>,
     submission: Option<Submission>,
     early: Option<EarlyConnect<SmtpLogin>>,
-    /// What the client gave at AUTH, for accounts that pass it on.
+    /// The password the client gave at AUTH, for accounts that pass it on.
     client_secret: Option<Arc<Secret>>,
-    /// The sign-in that was refused on this connection of the client's: a queue of messages must not try the same password
-    /// once for each, for providers lock accounts.
+    /// The sign-in that was refused on this connection of the client's. A queue of messages must not try the same password
+    /// once for each: providers lock accounts for that.
     refused_sign_in: Option<(Arc<Account>, Failure)>,
 }
 
-/// What became of the client's command on one connection.
+/// The provider's answer to the client's command on one connection.
 enum Outcome {
     Accepted(Reply),
     Refused(Refusal),
 }
 
-/// Tries what a send would do up to RCPT, a shut gate included, and takes it back: for the check.
+/// Does what a send does up to RCPT, retries at a shut gate included, and takes it back with RSET. For `ostler check`.
 pub(crate) async fn rehearse(engine: &Arc<Engine>, account: &Arc<Account>, recipient: &str) -> Result<Reply, Failure> {
     let mut provider = ProviderSide::new(Arc::clone(engine), engine.settings());
     let mail = Mail { sender: account.address.clone(), size: None, eight_bit: false };
@@ -66,7 +66,7 @@ pub(crate) async fn rehearse(engine: &Arc<Engine>, account: &Arc<Account>, recip
 }
 
 impl ProviderSide {
-    /// Connects to no provider yet.
+    /// No provider is connected yet.
     pub(super) fn new(engine: Arc<Engine>, settings: Arc<Settings>) -> Self {
         Self {
             engine,
@@ -79,30 +79,31 @@ impl ProviderSide {
         }
     }
 
-    /// What follows belongs to this message.
+    /// A message of this account begins.
     pub(super) fn begin_message(&mut self, account: &Arc<Account>, mail: Mail) {
         self.submission = Some(Submission::new(Arc::clone(account), mail, now()));
     }
 
-    /// For accounts that sign in with what the client gives.
+    /// The client gave this at AUTH, for accounts that pass it on.
     pub(super) fn sign_in_with(&mut self, given: Option<Arc<Secret>>) {
         self.client_secret = given;
         self.refused_sign_in = None;
     }
 
-    /// Breaks with the provider, without a goodbye: what it has heard must not go on.
+    /// Closes the provider's connection without QUIT: what it has heard must not go on.
     pub(super) fn drop_session(&mut self) {
         self.session = None;
     }
 
-    /// Says goodbye to the provider.
+    /// Says QUIT to the provider.
     pub(super) async fn leave(&mut self) {
         if let Some(session) = self.session.take() {
             session.leave().await;
         }
     }
 
-    /// Says the client's command, and before it whatever the provider has not heard of the message; the reply for the client.
+    /// Says the client's command, and before it whatever the provider has not heard of the message. Returns the reply for
+    /// the client.
     pub(super) async fn submit(&mut self, session: &Session, command: EnvelopeCommand) -> Reply {
         let Some(mut submission) = self.submission.take() else {
             return Reply::new(451, "4.3.0 ostler lost track of this message");
@@ -117,7 +118,8 @@ impl ProviderSide {
         answer.unwrap_or_else(|failure| self.give_up(session, &account, &failure))
     }
 
-    /// A wrong password is tried once for each connection of the client's; see [`Self::refused_sign_in`].
+    /// The refusal of this account's sign-in, if there was one. A wrong password is tried once for each connection of the
+    /// client's; see [`Self::refused_sign_in`].
     fn known_refusal(&self, account: &Arc<Account>) -> Option<Failure> {
         let known = self.refused_sign_in.as_ref().filter(|(whose, _)| Arc::ptr_eq(whose, account));
         known.map(|(_, failure)| failure.clone())
@@ -132,16 +134,17 @@ impl ProviderSide {
         Reply::from_line(&words::failure(failure))
     }
 
-    /// Attempts until the command is accepted, refused for a reason of its own, or the client's patience ends. Every retry of
-    /// a message on another connection is decided here; [`Self::connect`] only goes on to the account's next server.
+    /// Tries until the command is accepted, or refused for another reason than a shut gate, or until the client would not
+    /// wait longer. Every retry on another connection is decided here; [`Self::connect`] only goes on to the account's next
+    /// server.
     async fn submit_with_retry(&mut self, submission: &mut Submission) -> Result<Reply, Failure> {
         let mut policy = LoginPolicy::Fresh;
         let answer = loop {
             let was_used = self.session.as_ref().is_some_and(ProviderSession::is_between_messages);
             let Some(attempted) = self.attempt_in_time(submission, policy).await else {
-                // The client's patience ends before a slow server answers.
+                // A slow server: the client would not wait for the answer.
                 self.session = None;
-                break Ok(self.given_up(submission));
+                break Ok(self.final_refusal(submission));
             };
             match self.next(submission, attempted, was_used) {
                 Next::Answer(reply) => break Ok(reply),
@@ -149,7 +152,7 @@ impl ProviderSide {
                 Next::Reopen => self.session = None,
                 Next::Retry(wait, login) => {
                     policy = login;
-                    // Many servers keep the verdict a connection began with to its end, whatever login comes meanwhile.
+                    // Many servers decide when a connection opens, and a later login does not change that.
                     self.leave().await;
                     sleep(wait).await;
                 }
@@ -159,7 +162,7 @@ impl ProviderSide {
         answer
     }
 
-    /// One attempt; `None` when it takes longer than the client waits.
+    /// One attempt. `None` if it takes longer than the client waits.
     async fn attempt_in_time(
         &mut self,
         submission: &mut Submission,
@@ -171,11 +174,11 @@ impl ProviderSide {
         }
     }
 
-    /// Says what of the message the provider has not accepted yet, on a new connection if there is none to go on with.
+    /// Says what the provider has not accepted of the message yet, on a new connection if the old one cannot be used.
     async fn attempt(&mut self, submission: &mut Submission, policy: LoginPolicy) -> Result<Outcome, Failure> {
         self.keep_or_leave(submission).await?;
         if self.session.is_none() {
-            // Boxed, for it is a part of what every command makes anew.
+            // Boxed, because every command creates this future, and few commands connect.
             self.session = Some(Box::pin(self.connect(submission, policy)).await?);
         }
         self.say_envelope(submission).await
@@ -184,6 +187,7 @@ impl ProviderSide {
     async fn say_envelope(&mut self, submission: &mut Submission) -> Result<Outcome, Failure> {
         let limit = self.settings.timeouts.reply;
         let Some(session) = &mut self.session else { return Err(Failure::Internal) };
+        // RFC 1870: a server that announces a limit would refuse MAIL or, worse, the whole body.
         if let Some((size, limit)) = submission.too_big(&session.offered) {
             return Err(Failure::TooBig { at: session.upstream.at.clone(), size, limit });
         }
@@ -209,7 +213,7 @@ impl ProviderSide {
         Err(Failure::Internal)
     }
 
-    /// What to do now that an attempt has ended, with what is known of the gate's login.
+    /// What to do after an attempt, with what is known of the gate's login.
     fn next(&self, submission: &mut Submission, attempted: Result<Outcome, Failure>, was_used: bool) -> Next {
         let gate = submission.gate().cloned();
         let cell = gate.as_ref().map(|gate| self.engine.gate(&gate.login));
@@ -226,26 +230,27 @@ impl ProviderSide {
         }
     }
 
-    /// Tells of a command that came through only when it was tried again, and remembers how late the gate opened.
+    /// If the command was accepted only after retries, publishes that and remembers how late the gate opened.
     fn note_retries(&self, submission: &Submission) {
         let Some((tries, spent)) = submission.retries(now()) else { return };
         if let Some(gate) = submission.gate() {
             let cell = self.engine.gate(&gate.login);
             let mut state = cell.lock();
-            let after_login = state.age(now()).unwrap_or(spent);
+            let after_login = state.login_age(now()).unwrap_or(spent);
             state.learn_delay(after_login);
         }
+        // Outside the lock of the gate: a reader of events may take its time.
         self.engine.events.publish(Event::GateHealed { account: submission.account().name.clone(), tries });
     }
 
-    fn given_up(&self, submission: &Submission) -> Reply {
+    fn final_refusal(&self, submission: &Submission) -> Reply {
         match submission.gate() {
-            Some(gate) => submission.given_up(Some((gate, &self.engine.gate(&gate.login).lock())), now()),
-            None => submission.given_up(None, now()),
+            Some(gate) => submission.final_refusal(Some((gate, &self.engine.gate(&gate.login).lock())), now()),
+            None => submission.final_refusal(None, now()),
         }
     }
 
-    /// Makes ready the session that is there, or leaves it.
+    /// Prepares the session that is open for the next command, or leaves it.
     async fn keep_or_leave(&mut self, submission: &mut Submission) -> Result<(), Failure> {
         let Some(session) = &mut self.session else { return Ok(()) };
         let (at_mail, limit) = (submission.is_at_mail(), self.settings.timeouts.reply);
@@ -265,8 +270,8 @@ impl ProviderSide {
         Ok(())
     }
 
-    /// Connects to the first of the account's servers that can be reached; in the middle of a message, to the one that has
-    /// begun it.
+    /// Connects to the first of the account's servers that can be reached or, in the middle of a message, to the one that
+    /// has accepted its MAIL.
     async fn connect(
         &mut self,
         submission: &mut Submission,
@@ -286,6 +291,7 @@ impl ProviderSide {
             // Early connections are made to the first server.
             let early = early.take().filter(|_| index == 0);
             match self.sign_in(submission, index, server, early, policy).await {
+                // Reported although the next server may take the message: the user should know that one is down.
                 Err(failure) if failure.is_unreachable() && index + 1 < servers.end => {
                     logged_in = login.filter(|_| submission.login_is_new());
                     self.engine.events.publish(Event::Failed(Some(account.name.clone()), failure));
@@ -296,7 +302,7 @@ impl ProviderSide {
         Err(Failure::NoServer { account: account.name.clone(), protocol: Protocol::Smtp })
     }
 
-    /// Signs in at one of the account's servers, behind a login if there is a gate.
+    /// Signs in at one of the account's servers, after a POP3 login if there is a gate.
     async fn sign_in(
         &mut self,
         submission: &mut Submission,
@@ -341,10 +347,10 @@ impl ProviderSide {
         })
     }
 
-    /// What came of the early connection for this account, if there is one that is still worth something.
+    /// The early connection for this account, or its failure, if it is recent.
     async fn take_early(&mut self, account: &Arc<Account>) -> Option<EarlyResult<SmtpLogin>> {
         let early = self.early.take().filter(|early| early.is_for(account))?;
-        // What was in the way a while ago need not be now.
+        // The network may work again.
         if early.failed_at().is_some_and(|when| when.elapsed() > EARLY_FAILURE_LIFETIME) {
             return None;
         }
@@ -357,7 +363,7 @@ impl ProviderSide {
         Some(result)
     }
 
-    /// Goes on with the early connection; never completes when there is nothing to do.
+    /// Goes on with the early connection. Never completes if there is nothing to do.
     pub(super) async fn drive_early(&mut self) {
         match &mut self.early {
             Some(early) => early.drive().await,
@@ -365,8 +371,8 @@ impl ProviderSide {
         }
     }
 
-    /// Connects to the provider before the client needs it, where it is clear which one that will be. Not through a gate:
-    /// its login comes first, and only a send is worth one.
+    /// Begins to connect to the provider before the client needs it, if it is clear which provider that will be. Never
+    /// through a gate: its login has to come first, and is only worth making for a send.
     pub(super) fn connect_early(&mut self, front: &SmtpFront) {
         let Some(account) = front.likely_account() else { return };
         let known = self.early.as_ref().is_some_and(|early| early.is_for(&account));

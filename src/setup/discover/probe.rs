@@ -120,12 +120,12 @@ async fn probe_server(dialer: &Dialer, server: &Server) -> Result<Probed, Failur
         Protocol::Pop3 => {
             let login = pop3::login::Pop3Login::asking(server);
             let (upstream, ready) = learn_offers(dialer, upstream, login, server, &timeouts).await?;
-            probed.mechanisms = ready.offered;
-            probed.takes_user = ready.known.takes_user;
+            probed.mechanisms = ready.mechanisms;
+            probed.takes_user = ready.capabilities.takes_user;
             upstream
         }
         Protocol::Smtp => {
-            let login = smtp::login::SmtpLogin::new(server, smtp::login::own_name(upstream.local));
+            let login = smtp::login::SmtpLogin::new(server, smtp::login::ehlo_name(upstream.local));
             let (upstream, offered) = learn_offers(dialer, upstream, login, server, &timeouts).await?;
             probed.size = offered.size.flatten();
             probed.mechanisms = offered.auth;

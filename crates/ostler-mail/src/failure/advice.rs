@@ -17,6 +17,7 @@ pub(super) fn advice(failure: &Failure) -> String {
             at.protocol.default_port(at.security)
         ),
         Failure::NetworkGone { .. } => "check that this computer is online, then try again".into(),
+        // A server that waits for a TLS handshake says nothing.
         Failure::TimedOut { at, waiting: Waiting::Greeting, .. } if at.security != Security::Tls => {
             "try again; if it stays so, this port may want security = \"tls\"".into()
         }
@@ -51,7 +52,7 @@ pub(super) fn advice(failure: &Failure) -> String {
         Failure::TooBig { .. } => "send it in parts, or smaller".into(),
         Failure::Secret { account, trouble, .. } => secret_advice(account, trouble),
         Failure::NotInThisVersion { .. } => "use an app password if the provider has them".into(),
-        Failure::BadTrust { .. } => "put the path of a PEM file there, or take ca out of the settings".into(),
+        Failure::BadTrust { .. } => "put the path of a PEM file there, or remove ca from the settings".into(),
         Failure::UnknownAccount { known, .. } | Failure::UnknownSender { known, .. } if known.is_empty() => {
             "add one: ostler add ADDRESS".into()
         }

@@ -12,11 +12,13 @@ pub(super) fn sentence(failure: &Failure) -> String {
         Failure::NameNotFound { at } => format!("there is no server named {}", at.host),
         Failure::NoNameService { at } => format!("the name {} could not be looked up just now", at.host),
         Failure::NobodyListens { at } => format!("{} is there but nobody listens on port {}", at.host, at.port),
-        Failure::NetworkGone { at, reason } => format!("there is no way to {at} ({reason})"),
+        Failure::NetworkGone { at, reason } => format!("{at} cannot be reached ({reason})"),
         Failure::TimedOut { at, waiting, after } => {
             format!("{at} did not answer in time: {} passed while waiting for {}", seconds(*after), awaited(*waiting))
         }
-        Failure::Lost { at, waiting } => format!("{at} closed the connection instead of {}", awaited(*waiting)),
+        Failure::Lost { at, waiting } => {
+            format!("{at} closed the connection while ostler was waiting for {}", awaited(*waiting))
+        }
         Failure::NotTls { at } => format!("{at} does not speak TLS"),
         Failure::Certificate { at, problem } => certificate_sentence(&at.host, problem),
         Failure::TlsTooOld { at } => format!("{at} has no modern TLS: neither 1.2 nor 1.3 with a safe cipher"),
@@ -45,7 +47,7 @@ pub(super) fn sentence(failure: &Failure) -> String {
         }
         Failure::Secret { account, at, trouble } => secret_sentence(account, at.as_ref(), trouble),
         Failure::NotInThisVersion { at, what } => {
-            format!("this ostler cannot use {what} yet, which the settings ask for at {}", at.host)
+            format!("this version of ostler cannot use {what} yet, which the settings ask for at {}", at.host)
         }
         Failure::BadTrust { what } => what.clone(),
         Failure::UnknownAccount { given, known } => no_such(format!("account \"{given}\""), known),
@@ -54,8 +56,8 @@ pub(super) fn sentence(failure: &Failure) -> String {
         }
         Failure::UnknownSender { given, known } => no_such(format!("account that sends as {given}"), known),
         Failure::NoServer { account, protocol } => format!("account {account} has no {} server", spoken(*protocol)),
-        Failure::Stopping => "ostler is about to end".into(),
-        Failure::Internal => "ostler made a mistake of its own and ended this session".into(),
+        Failure::Stopping => "ostler is shutting down".into(),
+        Failure::Internal => "ostler had an internal error and ended this session".into(),
     }
 }
 
@@ -65,7 +67,7 @@ fn awaited(waiting: Waiting) -> &'static str {
         Waiting::Connect => "a connection",
         Waiting::Tls => "the TLS handshake",
         Waiting::Greeting => "its greeting",
-        Waiting::Capabilities => "its list of abilities",
+        Waiting::Capabilities => "its list of capabilities",
         Waiting::StartTls => "its agreement to start TLS",
         Waiting::SignIn => "its answer to the sign-in",
         Waiting::Answer => "its answer",
@@ -76,7 +78,7 @@ fn awaited(waiting: Waiting) -> &'static str {
 
 fn certificate_sentence(host: &str, problem: &CertificateProblem) -> String {
     match problem {
-        CertificateProblem::Expired { until } => format!("the certificate of {host} has expired on {until}"),
+        CertificateProblem::Expired { until } => format!("the certificate of {host} expired on {until}"),
         CertificateProblem::NotYetValid { from } => format!("the certificate of {host} is not valid before {from}"),
         CertificateProblem::WrongName { names } if names.is_empty() => {
             format!("the certificate of {host} names no host at all")
@@ -94,8 +96,8 @@ fn certificate_sentence(host: &str, problem: &CertificateProblem) -> String {
         CertificateProblem::NotPinned { shown } => {
             format!("the certificate of {host} is not the pinned one; it is sha256:{shown}")
         }
-        CertificateProblem::Revoked => format!("the certificate of {host} was withdrawn"),
-        CertificateProblem::Other(reason) => format!("the certificate of {host} is not good: {reason}"),
+        CertificateProblem::Revoked => format!("the certificate of {host} has been revoked"),
+        CertificateProblem::Other(reason) => format!("the certificate of {host} is not acceptable: {reason}"),
     }
 }
 
@@ -103,7 +105,9 @@ fn secret_sentence(account: &str, at: Option<&Place>, trouble: &SecretTrouble) -
     let whose = at.map_or_else(|| format!("account {account}"), |at| format!("account {account} at {}", at.host));
     match trouble {
         SecretTrouble::Missing => format!("the keyring holds nothing to sign in with for {whose}"),
-        SecretTrouble::KeyringLocked => format!("the keyring is locked and nothing can be had for {whose}"),
+        SecretTrouble::KeyringLocked => {
+            format!("the keyring is locked, so there is nothing to sign in with for {whose}")
+        }
         SecretTrouble::NoKeyring => format!("there is no keyring to ask for {whose}"),
         SecretTrouble::Source(how) => format!("nothing to sign in with for {whose}: {how}"),
         SecretTrouble::ClientGaveNone => {
@@ -112,7 +116,7 @@ fn secret_sentence(account: &str, at: Option<&Place>, trouble: &SecretTrouble) -
     }
 }
 
-/// "ostler has no account "joe"; it has: home, work", with as many names as fit half a line.
+/// `ostler has no account "joe"; it has: home, work`, with as many names as fit in half a line.
 fn no_such(what: String, known: &[String]) -> String {
     let what: String = what.chars().take(150).collect();
     if known.is_empty() {

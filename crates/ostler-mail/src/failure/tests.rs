@@ -20,16 +20,16 @@ fn each_failure_has_its_own_words() {
         ),
         (
             Failure::NetworkGone { at: pop(), reason: "network is unreachable".into() },
-            "there is no way to mail.example.net port 995 (network is unreachable)",
+            "mail.example.net port 995 cannot be reached (network is unreachable)",
         ),
         (
             Failure::Lost { at: pop(), waiting: Waiting::SignIn },
-            "mail.example.net port 995 closed the connection instead of its answer to the sign-in",
+            "mail.example.net port 995 closed the connection while ostler was waiting for its answer to the sign-in",
         ),
         (Failure::NotTls { at: pop() }, "mail.example.net port 995 does not speak TLS"),
         (
             certificate(CertificateProblem::Expired { until: "2024-01-31 12:00 UTC".into() }),
-            "the certificate of mail.example.net has expired on 2024-01-31 12:00 UTC",
+            "the certificate of mail.example.net expired on 2024-01-31 12:00 UTC",
         ),
         (
             certificate(CertificateProblem::WrongName { names: vec!["a.example".into(), "b.example".into()] }),
@@ -63,7 +63,7 @@ fn each_failure_has_its_own_words() {
         ),
         (
             secret(SecretTrouble::KeyringLocked),
-            "the keyring is locked and nothing can be had for account home at mail.example.net",
+            "the keyring is locked, so there is nothing to sign in with for account home at mail.example.net",
         ),
         (secret(SecretTrouble::NoKeyring), "there is no keyring to ask for account home at mail.example.net"),
         (

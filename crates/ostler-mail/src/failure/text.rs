@@ -3,20 +3,20 @@
 use crate::account::Protocol;
 use crate::wire::CLIENT_REPLY;
 
-/// Prefix, sentence, advice and suffix in one line of ASCII that any client takes. When space is short the provider's
-/// words lose first, the advice last.
+/// Prefix, sentence, advice and suffix in one line of ASCII that any client takes. The sentence, which quotes the provider,
+/// is cut where space is short: the advice is what helps.
 pub(crate) fn fit(prefix: &str, sentence: &str, advice: &str, suffix: &str) -> String {
     let space = (CLIENT_REPLY - 2).saturating_sub(prefix.len() + suffix.len() + advice.len() + 2);
     let sentence: String = ascii(sentence).chars().take(space).collect();
     format!("{prefix}{sentence}; {}{suffix}", ascii(advice))
 }
 
-/// A reply of ostler's own words, cut to what a client takes in one line.
+/// A reply in ostler's own words, cut to what a client takes in one line.
 pub fn one_line(text: &str) -> String {
     ascii(text).chars().take(CLIENT_REPLY - 2).collect()
 }
 
-/// A text for people on one line: whatever could steer a terminal is a question mark.
+/// A text for people on one line, with question marks for what could steer a terminal.
 pub fn without_control(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
@@ -26,7 +26,7 @@ pub(super) fn ascii(text: &str) -> String {
     text.chars().map(|c| if matches!(c, ' '..='~') { c } else { '?' }).collect()
 }
 
-/// A protocol's name in running text.
+/// The protocol's name in running text.
 pub fn spoken(protocol: Protocol) -> &'static str {
     match protocol {
         Protocol::Pop3 => "POP3",
@@ -35,7 +35,7 @@ pub fn spoken(protocol: Protocol) -> &'static str {
     }
 }
 
-/// A name as one word of a command line.
+/// The name as one word of a command line.
 pub fn as_word(name: &str) -> String {
     let is_word = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"@._-+".contains(&b));
     if is_word { name.to_owned() } else { format!("\"{name}\"") }

@@ -1,6 +1,6 @@
-//! Watches a POP3 session once the client is signed in: checks every command and expects its answer, checks every status
-//! line, and leaves texts to `text`. The server is asked only what the client asks, and the client hears only answers to
-//! what it asked.
+//! Watches a POP3 session after the sign-in. Every command is checked and its answer expected; every status line is checked;
+//! texts are left to `text`. So the server is asked only what the client asks, and the client hears only answers to what it
+//! asked.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,35 +12,36 @@ use crate::command::{Command, is_http, is_tls_hello};
 use crate::failure::one_line;
 use crate::machine::{Clock, Filter, Party, Pass, ProtocolViolation, Replies};
 use crate::pop3::text::{Kind, Text};
-use crate::pop3::{Status, status, words};
+use crate::pop3::{Status, parse_status, words};
 use crate::progress::{FetchForecast, Progress, parse_stat};
 use crate::wire::{CLIENT_REPLY, COMMAND_LINE, Line, REPLY_LINE, REPLY_LINES, printable};
 
-/// The most commands a client may have waiting for their answers; the eagerest real one (Eudora for Mac) sends 15.
-/// Beyond it the client waits in its socket.
-const MAX_OUTSTANDING: usize = 512;
-/// A message makes progress when this many octets have passed, so that one octet a minute does not count.
+/// The most commands that may wait for their answers. The eagerest client, Eudora for Mac, sends 15 ahead. Beyond the limit
+/// the client's octets wait in its socket.
+const MAX_OUTSTANDING_COMMANDS: usize = 512;
+/// A message makes progress each time this many octets have passed. One octet a minute is not progress: the time limit for a
+/// message would never end it.
 const PROGRESS_OCTETS: u64 = 4096;
 
-/// What the provider's list of abilities may say to a client: words that hold for ostler too. Not STLS and SASL, which
-/// ostler cannot carry, and not PIPELINING, at which Eudora for Mac begins to send ahead.
+/// The capabilities of the provider that the client may see, because they hold for ostler too. Not among them: STLS and
+/// SASL, which cannot pass through ostler, and PIPELINING, because Eudora for Mac begins to send ahead when it reads it.
 const CAPABILITIES: [&str; 9] =
     ["USER", "TOP", "UIDL", "RESP-CODES", "AUTH-RESP-CODE", "LOGIN-DELAY", "EXPIRE", "IMPLEMENTATION", "X-"];
 
-/// An answer the server owes.
+/// The form of an answer that the server owes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Expected {
     /// One line.
     Line,
-    /// One line, which says how much there is.
+    /// One line, with the totals of the mailbox.
     Stat,
-    /// One line, and after `+OK` a text.
+    /// One line, and a text after `+OK`.
     Text(Kind),
-    /// One line, and after `+OK` a list to be thinned out.
+    /// One line, and a list after `+OK` from which some capabilities are dropped.
     Capabilities,
-    /// One line, in whose place the client gets this.
+    /// One line, which the client does not get: it gets this instead.
     Instead(&'static str),
-    /// The last line.
+    /// One line, the last.
     Quit,
 }
 
@@ -49,17 +50,19 @@ enum State {
     /// Between two answers, or in the first line of one.
     Status,
     Text(Text),
-    /// With the lines so far.
+    /// In the answer to CAPA, after this many lines.
     Capabilities(usize),
     /// The server has answered QUIT.
     Over,
 }
 
-/// Pairs each command with its answer; see [`Filter`].
+/// A [`Filter`] that pairs each command with its answer.
 #[derive(Debug)]
 pub struct Pop3Filter {
     state: State,
+    /// The answers that the server owes, in order.
     expected: VecDeque<Expected>,
+    /// Restarts the clock whenever it changes.
     ticks: u64,
     octets_since_tick: u64,
     has_quit: bool,
@@ -67,7 +70,7 @@ pub struct Pop3Filter {
     messages: u64,
     /// The octets of all texts.
     text_octets: u64,
-    /// Octets of whole messages and of the one under way.
+    /// The octets of whole messages and of the one under way.
     message_octets: u64,
     forecast: FetchForecast,
     progress: Arc<Progress>,
@@ -96,17 +99,18 @@ impl Pop3Filter {
         }
     }
 
-    /// Messages that were fetched to their end, and the octets of all texts.
-    pub fn figures(&self) -> (u64, u64) {
+    /// The number of messages that were fetched to their end, and the octets of all texts.
+    pub fn totals(&self) -> (u64, u64) {
         (self.messages, self.text_octets)
     }
 
-    /// Whether an answer is under way that only the server can finish. If it does not, ostler must break the connection.
+    /// Whether the client is in the middle of an answer. Any line of ostler's would look like a part of it, so if the
+    /// server does not finish it, ostler has to break the connection.
     pub fn is_inside_text(&self) -> bool {
         matches!(self.state, State::Text(..) | State::Capabilities(_))
     }
 
-    /// Whether the client waits for an answer that has not begun.
+    /// Whether the client waits for an answer that has not begun yet.
     pub fn owes_answer(&self) -> bool {
         !self.expected.is_empty()
     }
@@ -130,14 +134,14 @@ impl Pop3Filter {
         }
     }
 
-    /// One status line, its end included; what the client gets in its place, if it cannot pass as it is.
+    /// Checks a status line, its end included. Returns what the client gets in its place, if the line cannot pass as it is.
     fn status(&mut self, raw: &[u8]) -> Result<Option<String>, ProtocolViolation> {
         let Some(expected) = self.expected.front().copied() else {
             return Err(ProtocolViolation::Server(format!("it said \"{}\" unasked", printable(raw.trim_ascii_end()))));
         };
-        // The client goes on waiting then, and can be told why.
-        let Some(status) = status(raw) else {
-            return Err(ProtocolViolation::Server(format!("\"{}\" is no answer", printable(raw.trim_ascii_end()))));
+        // Checked before the command is taken off the list: the client still waits for its answer, and can be told why.
+        let Some(status) = parse_status(raw) else {
+            return Err(ProtocolViolation::Server(format!("\"{}\" is not an answer", printable(raw.trim_ascii_end()))));
         };
         self.expected.pop_front();
         self.tick();
@@ -145,10 +149,13 @@ impl Pop3Filter {
             Expected::Text(kind) if status == Status::Ok => self.begin_text(kind),
             Expected::Stat => parse_stat(raw).into_iter().for_each(|mailbox| self.forecast.set_mailbox(mailbox)),
             Expected::Capabilities if status == Status::Ok => self.state = State::Capabilities(0),
+            // Also after -ERR: the server closes in any case (RFC 1939, section 6).
             Expected::Quit => self.state = State::Over,
             Expected::Instead(reply) => return Ok(Some(format!("{reply}\r\n"))),
             Expected::Line | Expected::Text(_) | Expected::Capabilities => {}
         }
+        // Nearly every line passes as it is. One that ends with a bare LF, is too long for an old client, or has other
+        // octets than printable ASCII is rewritten.
         let text = raw.strip_suffix(b"\r\n");
         Ok(match text {
             Some(text) if raw.len() <= CLIENT_REPLY && text.iter().all(|b| matches!(b, b' '..=b'~' | b'\t')) => None,
@@ -173,6 +180,7 @@ impl Pop3Filter {
 
     fn capability(&mut self, raw: &[u8], say: &mut Replies) {
         let line = raw.trim_ascii_end();
+        // The end of the list passes, whatever was dropped before it.
         if line == b"." {
             self.state = State::Status;
             self.tick();
@@ -184,18 +192,21 @@ impl Pop3Filter {
         }
     }
 
-    /// One command line, without its end.
+    /// Takes one command line, without its end, and expects its answer.
     fn command(&mut self, line: &[u8], say: &mut Replies) {
         let command = Command::parse(line);
         let expected = match command.verb.as_str() {
             "RETR" => Expected::Text(Kind::Message(command.argument().trim().parse().unwrap_or(0))),
             "STAT" => Expected::Stat,
+            // With an argument LIST and UIDL have an answer of one line (RFC 1939, sections 5 and 7).
             "LIST" if !command.has_argument() => Expected::Text(Kind::Sizes),
             "UIDL" if !command.has_argument() => Expected::Text(Kind::Identifiers),
             "TOP" => Expected::Text(Kind::Other),
             "LANG" if !command.has_argument() => Expected::Text(Kind::Other),
             "CAPA" => Expected::Capabilities,
             "QUIT" => Expected::Quit,
+            // Extensions of Qpopper that Eudora uses: XLST lists header fields, XMIT sends a message through the POP3
+            // server.
             "XTND" if command.argument().to_ascii_uppercase().starts_with("XLST") => Expected::Text(Kind::Other),
             "XTND" if command.argument().to_ascii_uppercase().starts_with("XMIT") => {
                 Expected::Instead(words::SEND_BY_SMTP)
@@ -204,11 +215,12 @@ impl Pop3Filter {
             "AUTH" | "USER" | "PASS" | "APOP" => Expected::Instead(words::SIGNED_IN_ALREADY),
             _ => Expected::Line,
         };
+        // The server's clock starts with the first command that waits, not with each one sent ahead.
         if self.expected.is_empty() {
             self.tick();
         }
         if let Expected::Instead(_) = expected {
-            // The provider never sees it, but its answers keep their order.
+            // The provider must not see the command. Its answer to NOOP keeps the answers in order.
             say.server.extend_from_slice(b"NOOP\r\n");
         } else {
             say.server.extend_from_slice(line);
@@ -219,7 +231,7 @@ impl Pop3Filter {
     }
 }
 
-/// The first command line of what a client sent, without its end, and the octets it takes up; nothing while it is
+/// The first command line in a client's input, without its end, and how many octets it takes up. `None` while it is
 /// incomplete.
 fn next_command(input: &[u8]) -> Result<Option<(&[u8], usize)>, Misuse> {
     if is_tls_hello(input) {
@@ -240,7 +252,7 @@ fn next_command(input: &[u8]) -> Result<Option<(&[u8], usize)>, Misuse> {
     }
 }
 
-/// What a line that is too long is: a browser's address may be.
+/// What a line that is too long means. A browser may send one, with a long address.
 fn too_long(line: &[u8]) -> Misuse {
     if is_http(line) { Misuse::Http } else { Misuse::LineTooLong(COMMAND_LINE) }
 }
@@ -267,6 +279,7 @@ impl Filter for Pop3Filter {
                     Ok(Pass::Forward(at))
                 } else if rest.len() > REPLY_LINE + 1 {
                     Err(ProtocolViolation::Server(format!("a line of more than {REPLY_LINE} octets")))
+                // Even half a line is too much when nothing was asked: it would become the answer to the next command.
                 } else if self.expected.is_empty() && !self.is_inside_text() {
                     Err(ProtocolViolation::Server("it spoke unasked".into()))
                 } else {
@@ -277,7 +290,7 @@ impl Filter for Pop3Filter {
             // The octets before this line are good and leave before anything is refused or replaced.
             let is_too_long = raw.len() > REPLY_LINE + 2;
             let passes = matches!(self.expected.front(), Some(expected) if !matches!(expected, Expected::Instead(_)));
-            if at > 0 && (is_too_long || status(raw).is_none() || self.is_inside_text() || !passes) {
+            if at > 0 && (is_too_long || parse_status(raw).is_none() || self.is_inside_text() || !passes) {
                 return Ok(Pass::Forward(at));
             }
             if is_too_long {
@@ -286,7 +299,7 @@ impl Filter for Pop3Filter {
             if let State::Capabilities(lines) = &mut self.state {
                 *lines += 1;
                 if *lines > REPLY_LINES {
-                    return Err(ProtocolViolation::Server("its list of abilities does not end".into()));
+                    return Err(ProtocolViolation::Server("its list of capabilities does not end".into()));
                 }
                 self.capability(raw, say);
                 return Ok(Pass::Replaced(raw.len()));
@@ -306,19 +319,19 @@ impl Filter for Pop3Filter {
 
     fn client_said(&mut self, input: &[u8], say: &mut Replies) -> Result<Pass, ProtocolViolation> {
         let mut at = 0;
-        while !self.has_quit && self.expected.len() < MAX_OUTSTANDING {
+        while !self.has_quit && self.expected.len() < MAX_OUTSTANDING_COMMANDS {
             match next_command(&input[at..]) {
                 Ok(Some((line, octets))) => {
                     self.command(line, say);
                     at += octets;
                 }
                 Ok(None) => break,
-                // The commands before it are good and leave first.
+                // The commands before it are good, and leave first.
                 Err(_) if at > 0 => break,
                 Err(misuse) => return Err(ProtocolViolation::Client(misuse)),
             }
         }
-        // What comes after QUIT is dropped.
+        // What a client sends after QUIT is dropped.
         if self.has_quit {
             at = input.len();
         }
@@ -326,10 +339,11 @@ impl Filter for Pop3Filter {
     }
 
     fn wants_client(&self) -> bool {
-        self.expected.len() < MAX_OUTSTANDING
+        self.expected.len() < MAX_OUTSTANDING_COMMANDS
     }
 
     fn client_ended(&mut self, rest: &[u8], say: &mut Replies) -> bool {
+        // A client that hangs up right after QUIT, without a line end, means it: its deletions count (RFC 1939, section 6).
         if !self.has_quit && rest.trim_ascii().eq_ignore_ascii_case(b"QUIT") {
             say.server.extend_from_slice(b"QUIT\r\n");
             self.expected.push_back(Expected::Quit);

@@ -1,4 +1,4 @@
-//! Hears a POP3 client until it signs in: gives ostler's own answers, and decides which account the client means.
+//! Hears a POP3 client until it signs in: answers what needs no provider, and finds out which account the client means.
 
 use std::sync::Arc;
 
@@ -20,9 +20,9 @@ const MAX_BAD_COMMANDS: usize = 5;
 
 /// What a POP3 client wants of its provider.
 pub enum Wants {
-    /// Its account is known now: connect to the provider if that is allowed yet, and send this reply.
+    /// Its account is known now. Connect to the provider, if that is allowed yet, and send this reply.
     Connect(Arc<Account>, String),
-    /// The sign-in.
+    /// It signs in to this account.
     SignIn(Arc<Account>, Attempt),
 }
 
@@ -33,10 +33,10 @@ pub struct Pop3Front {
     settings: Arc<Settings>,
     /// The account this door leads to, if it is a door of one account.
     door_account: Option<Arc<Account>>,
-    /// Unique in the world, `<..@..>`.
+    /// A unique message identifier, the challenge of APOP and CRAM-MD5.
     stamp: String,
-    /// What USER named.
-    named: Option<(String, Arc<Account>)>,
+    /// The name that USER gave, and its account.
+    user: Option<(String, Arc<Account>)>,
     exchange: Option<Acceptor>,
     commands: usize,
     bad_commands: usize,
@@ -66,6 +66,7 @@ impl Front for Pop3Front {
             let step = exchange.on_response(line.bytes());
             return self.auth_step(step);
         }
+        // A web page can make a browser send commands to a local port, after the lines of an HTTP request.
         if is_http(line.bytes()) {
             return Answer::Misused(Misuse::Http);
         }
@@ -81,7 +82,7 @@ impl Front for Pop3Front {
             return Some(format!("{}\r\n", words::BYE));
         }
         if self.commands == 0 {
-            // A program that expects SMTP waits for 220, and leaves.
+            // A program that expects SMTP waits for 220, gives up, and leaves.
             self.misconfiguration = Some(ClientMisconfiguration::Silent { at: Protocol::Pop3, port: self.smtp_port() });
         }
         None
@@ -97,13 +98,13 @@ impl Front for Pop3Front {
 }
 
 impl Pop3Front {
-    /// `stamp` is unique in the world and looks like a message identifier (RFC 1939, section 7).
+    /// `stamp` is a unique message identifier (RFC 1939, section 7).
     pub fn new(settings: Arc<Settings>, door_account: Option<Arc<Account>>, stamp: String) -> Self {
         Self {
             settings,
             door_account,
             stamp,
-            named: None,
+            user: None,
             exchange: None,
             commands: 0,
             bad_commands: 0,
@@ -127,6 +128,7 @@ impl Pop3Front {
             "QUIT" => Answer::Bye(format!("{}\r\n", words::BYE)),
             "NOOP" => Answer::line(words::OK),
             "STLS" => self.misconfigured(ClientMisconfiguration::StartTls, words::DOOR_IS_PLAIN),
+            // The program has the port for fetching where that for sending belongs.
             "EHLO" | "HELO" | "MAIL" | "RCPT" | "DATA" => {
                 let port = self.smtp_port();
                 let wrong_door = ClientMisconfiguration::WrongDoor { speaks: Protocol::Smtp, port };
@@ -142,6 +144,7 @@ impl Pop3Front {
         self.settings.access == Access::Password
     }
 
+    /// The account that a client means. A door of one account decides whatever the name is.
     fn find(&self, name: &str) -> Result<Arc<Account>, Failure> {
         let account = match &self.door_account {
             Some(account) => Arc::clone(account),
@@ -155,30 +158,34 @@ impl Pop3Front {
 
     fn user(&mut self, command: &Command<'_>) -> Answer {
         let name = command.argument();
+        // A name goes into the log and into refusals. At a door of one account it may be left out.
         if name.contains(char::is_control) || (name.is_empty() && self.door_account.is_none()) {
             return self.bad(words::USER_NEEDS_NAME);
         }
         match self.find(&name) {
             Ok(account) => {
-                self.named = Some((name, Arc::clone(&account)));
+                self.user = Some((name, Arc::clone(&account)));
                 Answer::Wants(Wants::Connect(account, format!("{}\r\n", words::OK)))
             }
             Err(failure) => {
-                self.named = None;
+                // A PASS that follows must not sign in to the account named before.
+                self.user = None;
                 Answer::Refused(failure)
             }
         }
     }
 
     fn pass(&mut self, command: &Command<'_>) -> Answer {
-        let named = self.named.clone().or_else(|| self.door_account.clone().map(|account| (String::new(), account)));
-        let Some((name, account)) = named else { return self.bad(words::USER_FIRST) };
+        let user = self.user.clone().or_else(|| self.door_account.clone().map(|account| (String::new(), account)));
+        let Some((name, account)) = user else { return self.bad(words::USER_FIRST) };
+        // Not trimmed: a password may begin or end with blanks.
         let proof = Proof::Password(zeroize::Zeroizing::new(command.rest.to_vec()));
         Answer::Wants(Wants::SignIn(account, Attempt { name, proof }))
     }
 
     fn apop(&mut self, command: &Command<'_>) -> Answer {
         let argument = command.argument();
+        // A name may have blanks in it; the digest is the last word.
         let Some((name, digest)) = argument.rsplit_once(' ').filter(|(name, _)| !name.contains(char::is_control))
         else {
             return self.bad(words::APOP_NEEDS_DIGEST);
@@ -191,8 +198,9 @@ impl Pop3Front {
         let argument = command.argument();
         let mut arguments = argument.split_whitespace();
         let mechanism = match arguments.next() {
-            // Netscape asks like this for a list and goes on with USER and PASS when there is none.
+            // Netscape asks for a list in this way, and goes on with USER and PASS if there is none.
             None => return Answer::line(words::NO_AUTH_LIST),
+            // A digest can only be checked against a password that ostler knows.
             Some(name) => Mechanism::from_name(name).filter(|m| *m != Mechanism::CramMd5 || self.wants_password()),
         };
         let Some(mechanism) = mechanism else {
@@ -208,6 +216,7 @@ impl Pop3Front {
         if let AuthStep::Challenge(challenge) = step {
             return Answer::Say(format!("+ {challenge}\r\n"));
         }
+        // The exchange is over, however it ended: the next line is a command again.
         self.exchange = None;
         match step {
             AuthStep::Attempt(attempt) => self.attempt(attempt),
@@ -223,6 +232,7 @@ impl Pop3Front {
         }
     }
 
+    /// Counts a bad command and answers it. Too many of them show that the client is not a mail program.
     fn bad(&mut self, reply: &str) -> Answer {
         self.bad_commands += 1;
         if self.bad_commands > MAX_BAD_COMMANDS {
@@ -232,7 +242,7 @@ impl Pop3Front {
         }
     }
 
-    /// As [`Self::bad`], for a command that shows what is wrong in the settings of the program.
+    /// A bad command that shows a mistake in the settings of the program.
     fn misconfigured(&mut self, misconfiguration: ClientMisconfiguration, reply: &str) -> Answer {
         self.misconfiguration = Some(misconfiguration);
         self.bad(reply)
@@ -385,10 +395,10 @@ mod tests {
         assert!(!front.is_in_exchange());
         play(&mut front, &["AUTH LOGIN"]);
         assert!(front.is_in_exchange());
-        assert_eq!(play(&mut front, &["*"]), ["-ERR AUTH broken off"]);
+        assert_eq!(play(&mut front, &["*"]), ["-ERR AUTH cancelled"]);
         assert!(!front.is_in_exchange());
         let said = play(&mut front, &["AUTH LOGIN", "!"]);
-        assert_eq!(said[1], "-ERR this is no answer in an AUTH exchange");
+        assert_eq!(said[1], "-ERR this is not a valid answer in an AUTH exchange");
     }
 
     #[test]

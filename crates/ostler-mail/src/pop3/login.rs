@@ -1,91 +1,94 @@
-//! Signing in at a POP3 server: greeting, STLS, CAPA, then USER and PASS, or AUTH PLAIN where USER is not offered.
+//! Signs in at a POP3 server: greeting, STLS, CAPA, then USER and PASS, or AUTH PLAIN where USER is not offered.
 
 use std::sync::Arc;
 
 use crate::account::{Security, Server};
 use crate::failure::{Failure, Place, Waiting};
 use crate::machine::{Login, Outgoing, Step};
-use crate::pop3::{Refusal, Status, refusal, status};
+use crate::pop3::{Refusal, Status, parse_status, refusal};
 use crate::sasl::{Exchange, Mechanism, Redaction, redact};
 use crate::secret::Secret;
 use crate::wire::{Line, REPLY_LINES};
 
-/// What is known of a server from an earlier sign-in; spares the question.
+/// What is known of a server from an earlier sign-in. It saves CAPA, one round trip.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CachedCapabilities {
-    /// It takes USER and PASS.
+    /// The server takes USER and PASS.
     pub takes_user: bool,
-    /// It wants so many seconds between two logins (RFC 2449, section 6.4).
+    /// The server wants this many seconds between two logins (RFC 2449, section 6.5).
     pub login_delay: Option<u32>,
 }
 
-/// The sign-in is done.
+/// What is known once the sign-in is done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ready {
-    /// The server's own `+OK` to it, printable, without line end and with stars for an echoed secret.
-    pub said: Line,
-    /// What to remember for the next time.
-    pub known: CachedCapabilities,
-    /// The SASL mechanisms it offers, as it wrote them; empty where it was not asked.
-    pub offered: Vec<String>,
+    /// The server's own `+OK`, printable and without the secret.
+    pub welcome: Line,
+    /// What to remember for the next sign-in.
+    pub capabilities: CachedCapabilities,
+    /// The SASL mechanisms that the server offers, as it spells them. Empty if it was not asked.
+    pub mechanisms: Vec<String>,
 }
 
-/// Named for what the server says next.
+/// What the server owes next.
 enum State {
     Greeting,
     StlsOk,
     CapaStatus,
     CapaLine,
     UserOk,
-    /// Nothing: the secret comes first.
-    Secret(How),
+    /// Nothing: ostler waits for the secret.
+    Secret(SecretCommand),
     PassOk,
     AuthChallenge(Exchange),
 }
 
+/// How the secret will be sent.
 #[derive(Clone, Copy)]
-enum How {
+enum SecretCommand {
     Pass,
     AuthPlain,
 }
 
-/// The machine; see [`Login`].
+/// A [`Login`] that ends with the server's `+OK`.
 pub struct Pop3Login {
     at: Place,
     user: String,
     state: State,
-    known: Option<CachedCapabilities>,
-    learned: CachedCapabilities,
-    sasl: Vec<String>,
-    lines: usize,
+    cached: Option<CachedCapabilities>,
+    /// What this sign-in has found out.
+    capabilities: CachedCapabilities,
+    mechanisms: Vec<String>,
+    /// How many lines the answer to CAPA has so far.
+    list_lines: usize,
     /// CAPA was answered with a list, so what is not in it is not offered.
     has_list: bool,
-    /// Ends with what the server offers, and says no name.
-    only_asks: bool,
-    /// To take it out of what the server says about it.
+    /// The sign-in ends with what the server offers, before any user name is said.
+    asks_only: bool,
+    /// The secret, once it was sent: a server may repeat it.
     secret: Option<Arc<Secret>>,
 }
 
 impl Pop3Login {
-    /// For a server that signs in `user`; `known` from an earlier sign-in at the same one.
-    pub fn new(server: &Server, user: &str, known: Option<CachedCapabilities>) -> Self {
+    /// A sign-in of `user` at `server`. `cached` comes from an earlier sign-in there.
+    pub fn new(server: &Server, user: &str, cached: Option<CachedCapabilities>) -> Self {
         Self {
             at: server.into(),
             user: user.to_owned(),
             state: State::Greeting,
-            known,
-            learned: CachedCapabilities::default(),
-            sasl: Vec::new(),
-            lines: 0,
+            cached,
+            capabilities: CachedCapabilities::default(),
+            mechanisms: Vec::new(),
+            list_lines: 0,
             has_list: false,
-            only_asks: false,
+            asks_only: false,
             secret: None,
         }
     }
 
-    /// Asks a server what it offers, and no more: done before any name is said.
+    /// Asks a server what it offers, and ends before any user name is said.
     pub fn asking(server: &Server) -> Self {
-        Self { only_asks: true, ..Self::new(server, "", None) }
+        Self { asks_only: true, ..Self::new(server, "", None) }
     }
 
     fn send(&mut self, next: State, line: &str) -> Step<Ready> {
@@ -94,103 +97,115 @@ impl Pop3Login {
     }
 
     fn ask_capabilities(&mut self) -> Step<Ready> {
-        match self.known.take() {
-            Some(known) if known.takes_user => {
-                self.learned = known;
-                self.user_name()
+        match self.cached.take() {
+            Some(cached) if cached.takes_user => {
+                self.capabilities = cached;
+                self.say_user()
             }
+            // Without USER the mechanisms matter, and those are not remembered.
             _ => self.send(State::CapaStatus, "CAPA"),
         }
     }
 
-    fn user_name(&mut self) -> Step<Ready> {
+    fn say_user(&mut self) -> Step<Ready> {
         let line = format!("USER {}", self.user);
         self.send(State::UserOk, &line)
     }
 
-    fn capability(&mut self, line: &Line) {
+    fn note_capability(&mut self, line: &Line) {
         let text = line.printable();
         let mut words = text.split_whitespace();
         match words.next().unwrap_or_default().to_ascii_uppercase().as_str() {
-            "USER" => self.learned.takes_user = true,
-            "SASL" => self.sasl = words.map(str::to_owned).collect(),
-            "LOGIN-DELAY" => self.learned.login_delay = words.next().and_then(|n| n.parse().ok()),
-            // Unknown and damaged words are other people's business (mailutils 3.15 lists "EXPIRENEVER").
+            "USER" => self.capabilities.takes_user = true,
+            "SASL" => self.mechanisms = words.map(str::to_owned).collect(),
+            "LOGIN-DELAY" => self.capabilities.login_delay = words.next().and_then(|n| n.parse().ok()),
+            // Unknown and damaged words are ignored: mailutils 3.15 lists "EXPIRENEVER".
             _ => {}
         }
     }
 
     fn after_capabilities(&mut self) -> Result<Step<Ready>, Failure> {
-        if self.only_asks {
-            self.learned.takes_user |= !self.has_list;
+        if self.asks_only {
+            // A server without a list is too old to be without USER.
+            self.capabilities.takes_user |= !self.has_list;
             return Ok(Step::Done(self.ready(Line::new(b"+OK"))));
         }
-        if self.learned.takes_user || !self.has_list {
-            return Ok(self.user_name());
+        // No list: a server without CAPA takes USER, and one that does not will say so.
+        if self.capabilities.takes_user || !self.has_list {
+            return Ok(self.say_user());
         }
-        if self.sasl.iter().any(|m| m.eq_ignore_ascii_case(Mechanism::Plain.name())) {
-            self.state = State::Secret(How::AuthPlain);
+        if self.mechanisms.iter().any(|m| m.eq_ignore_ascii_case(Mechanism::Plain.name())) {
+            self.state = State::Secret(SecretCommand::AuthPlain);
             return Ok(Step::WantSecret);
         }
-        Err(Failure::SignInDisabled { at: self.at.clone(), offered: self.sasl.join(" ") })
+        Err(Failure::SignInDisabled { at: self.at.clone(), offered: self.mechanisms.join(" ") })
     }
 
+    /// The failure that a refusal means.
     fn refused(&self, line: &Line) -> Failure {
         let at = self.at.clone();
-        let said = reason(&self.shown(line));
+        let said = without_status(&self.shown(line));
         match refusal(line) {
             Refusal::Auth => Failure::SignInRefused { at, user: self.user.clone(), said },
             Refusal::InUse => Failure::InUse { at, said },
             Refusal::LoginDelay => Failure::LoginDelay { at, said },
             Refusal::Temporary => Failure::SignInPostponed { at, said },
+            // Not a wrong password, so nothing may make the client throw its own away.
             Refusal::WantsTls => Failure::SignInDisabled { at, offered: "sign-in over TLS".into() },
         }
     }
 
     fn nonsense(&self, line: &Line) -> Failure {
-        Failure::ProtocolViolation { at: self.at.clone(), what: format!("\"{}\" is no answer", self.shown(line)) }
+        Failure::ProtocolViolation { at: self.at.clone(), what: format!("\"{}\" is not an answer", self.shown(line)) }
     }
 
     fn greeting(&mut self, line: &Line) -> Result<Step<Ready>, Failure> {
-        match status(line.bytes()) {
+        match parse_status(line.bytes()) {
+            // STLS without CAPA before it: a list in clear may be forged, and asking costs a round trip.
             Some(Status::Ok) if self.at.security == Security::StartTls => Ok(self.send(State::StlsOk, "STLS")),
             Some(Status::Ok) => Ok(self.ask_capabilities()),
-            Some(Status::Err) => Err(Failure::ServiceRefused { at: self.at.clone(), said: reason(&line.printable()) }),
+            Some(Status::Err) => {
+                Err(Failure::ServiceRefused { at: self.at.clone(), said: without_status(&line.printable()) })
+            }
             None => Err(Failure::WrongProtocol { at: self.at.clone(), said: line.printable() }),
         }
     }
 
     fn capa_status(&mut self, line: &Line) -> Result<Step<Ready>, Failure> {
-        match status(line.bytes()) {
+        match parse_status(line.bytes()) {
             Some(Status::Ok) => {
                 self.has_list = true;
                 self.state = State::CapaLine;
                 Ok(Step::Wait)
             }
-            // Older than RFC 2449: it has USER, as every server had.
+            // A server older than RFC 2449 has no CAPA. It has USER, as all had.
             Some(Status::Err) => self.after_capabilities(),
             None => Err(self.nonsense(line)),
         }
     }
 
     fn capa_line(&mut self, line: &Line) -> Result<Step<Ready>, Failure> {
-        self.lines += 1;
+        self.list_lines += 1;
         if line.bytes() == b"." {
             self.after_capabilities()
-        } else if self.lines > REPLY_LINES {
-            Err(Failure::ProtocolViolation { at: self.at.clone(), what: "its list of abilities does not end".into() })
+        } else if self.list_lines > REPLY_LINES {
+            Err(Failure::ProtocolViolation {
+                at: self.at.clone(),
+                what: "its list of capabilities does not end".into(),
+            })
         } else {
-            self.capability(line);
+            self.note_capability(line);
             Ok(Step::Wait)
         }
     }
 
-    fn ready(&self, said: Line) -> Ready {
-        Ready { said, known: self.learned.clone(), offered: self.sasl.clone() }
+    fn ready(&self, welcome: Line) -> Ready {
+        Ready { welcome, capabilities: self.capabilities.clone(), mechanisms: self.mechanisms.clone() }
     }
 
-    fn done(&mut self, line: &Line) -> Result<Step<Ready>, Failure> {
-        match status(line.bytes()) {
+    /// The answer to PASS, or the last one to AUTH.
+    fn on_outcome(&mut self, line: &Line) -> Result<Step<Ready>, Failure> {
+        match parse_status(line.bytes()) {
             Some(Status::Ok) => Ok(Step::Done(self.ready(Line::new(self.shown(line).as_bytes())))),
             Some(Status::Err) => Err(self.refused(line)),
             None => Err(self.nonsense(line)),
@@ -198,10 +213,10 @@ impl Pop3Login {
     }
 
     fn challenge(&mut self, mut exchange: Exchange, line: &Line) -> Result<Step<Ready>, Failure> {
-        // Some servers leave the blank behind the plus sign out.
-        let Some(challenge) = line.bytes().strip_prefix(b"+").filter(|_| status(line.bytes()).is_none()) else {
+        // A challenge is `+ base64`; some servers leave out the blank. `+OK` is none.
+        let Some(challenge) = line.bytes().strip_prefix(b"+").filter(|_| parse_status(line.bytes()).is_none()) else {
             self.state = State::AuthChallenge(exchange);
-            return self.done(line);
+            return self.on_outcome(line);
         };
         let answer = exchange
             .respond(challenge)
@@ -229,7 +244,7 @@ impl Login for Pop3Login {
                 self.state = State::Greeting;
                 self.greeting(line)
             }
-            State::StlsOk => match status(line.bytes()) {
+            State::StlsOk => match parse_status(line.bytes()) {
                 Some(Status::Ok) => Ok(Step::StartTls),
                 Some(Status::Err) => Err(Failure::NoStartTls { at: self.at.clone() }),
                 None => Err(self.nonsense(line)),
@@ -239,19 +254,20 @@ impl Login for Pop3Login {
                 self.state = State::CapaLine;
                 self.capa_line(line)
             }
-            State::UserOk => match status(line.bytes()) {
+            // Some servers refuse an unknown name here, others only after PASS.
+            State::UserOk => match parse_status(line.bytes()) {
                 Some(Status::Ok) => {
-                    self.state = State::Secret(How::Pass);
+                    self.state = State::Secret(SecretCommand::Pass);
                     Ok(Step::WantSecret)
                 }
                 Some(Status::Err) => Err(self.refused(line)),
                 None => Err(self.nonsense(line)),
             },
-            State::Secret(how) => {
-                self.state = State::Secret(how);
+            State::Secret(command) => {
+                self.state = State::Secret(command);
                 Err(Failure::ProtocolViolation { at: self.at.clone(), what: "it spoke unasked".into() })
             }
-            State::PassOk => self.done(line),
+            State::PassOk => self.on_outcome(line),
             State::AuthChallenge(exchange) => self.challenge(exchange, line),
         }
     }
@@ -271,19 +287,20 @@ impl Login for Pop3Login {
 
     fn on_secret(&mut self, secret: Arc<Secret>) -> Step<Ready> {
         self.secret = Some(Arc::clone(&secret));
-        if let State::Secret(How::AuthPlain) = self.state {
+        if let State::Secret(SecretCommand::AuthPlain) = self.state {
             self.state = State::AuthChallenge(Exchange::new(Mechanism::Plain, &self.user, secret));
             Step::Send(Outgoing::line("AUTH PLAIN"))
         } else {
-            self.learned.takes_user = true;
+            // The server has just said +OK to USER, whatever CAPA said.
+            self.capabilities.takes_user = true;
             self.state = State::PassOk;
             Step::Send(Outgoing::secret_line(&[b"PASS ", secret.expose().as_bytes()], "PASS ***"))
         }
     }
 }
 
-/// A refusal without its `-ERR`.
-fn reason(said: &str) -> String {
+/// The text of a refusal, without its `-ERR`.
+fn without_status(said: &str) -> String {
     said.strip_prefix("-ERR").unwrap_or(said).trim().to_owned()
 }
 
@@ -312,14 +329,14 @@ mod tests {
         for (last, shown) in [
             ("-ERR no hunter2 ", "refused the sign-in of ann: no ***"),
             ("-ERR [LOGIN-DELAY] hunter2", "[LOGIN-DELAY] ***"),
-            ("you said hunter2", "\"you said ***\" is no answer"),
+            ("you said hunter2", "\"you said ***\" is not an answer"),
         ] {
             let failure = play(&[&begin[..], &[last]].concat()).unwrap_err();
             assert!(failure.sentence().ends_with(shown), "{failure}");
             assert!(!format!("{failure:?}").contains("hunter2"), "{failure:?}");
         }
         let ready = play(&[&begin[..], &["+OK hunter2 has 1 message"]].concat()).unwrap();
-        assert_eq!(ready.said, Line::new(b"+OK ***has 1 message"));
+        assert_eq!(ready.welcome, Line::new(b"+OK ***has 1 message"));
     }
 
     #[test]
@@ -336,7 +353,7 @@ mod tests {
                 }
                 match step {
                     Step::Send(outgoing) => sent += &outgoing.shown(),
-                    Step::Done(ready) => return (sent, ready.known.takes_user, ready.offered.join(" ")),
+                    Step::Done(ready) => return (sent, ready.capabilities.takes_user, ready.mechanisms.join(" ")),
                     Step::Wait | Step::WantSecret | Step::StartTls => {}
                 }
             }
@@ -379,12 +396,12 @@ mod tests {
         let (sent, end) = dialogue(login(Security::Tls, None), &lines);
         assert_eq!(sent, ["CAPA", "USER ann", "PASS hunter2"]);
         let ready = end.unwrap().unwrap();
-        assert_eq!(ready.known, CachedCapabilities { takes_user: true, login_delay: Some(90) });
-        assert_eq!(ready.said, Line::new(b"+OK 2 messages"));
+        assert_eq!(ready.capabilities, CachedCapabilities { takes_user: true, login_delay: Some(90) });
+        assert_eq!(ready.welcome, Line::new(b"+OK 2 messages"));
         // The next time nothing is asked.
-        let (sent, end) = dialogue(login(Security::Tls, Some(ready.known.clone())), &["+OK hi", "+OK", "+OK"]);
+        let (sent, end) = dialogue(login(Security::Tls, Some(ready.capabilities.clone())), &["+OK hi", "+OK", "+OK"]);
         assert_eq!(sent, ["USER ann", "PASS hunter2"]);
-        assert_eq!(end.unwrap().unwrap().known, ready.known);
+        assert_eq!(end.unwrap().unwrap().capabilities, ready.capabilities);
         let unsure = CachedCapabilities { takes_user: false, login_delay: None };
         assert_eq!(dialogue(login(Security::Tls, Some(unsure)), &["+OK hi"]).0, ["CAPA"]);
     }
@@ -394,7 +411,7 @@ mod tests {
         let lines = ["+OK hi", "+OK", "SASL LOGIN plain", ".", "+", "+OK in"];
         let (sent, end) = dialogue(login(Security::Tls, None), &lines);
         assert_eq!(sent, ["CAPA", "AUTH PLAIN", "AGFubgBodW50ZXIy"]);
-        assert_eq!(end.unwrap().unwrap().known, CachedCapabilities::default());
+        assert_eq!(end.unwrap().unwrap().capabilities, CachedCapabilities::default());
         let (sent, end) = dialogue(login(Security::Tls, None), &["+OK hi", "+OK", "SASL XOAUTH2 NTLM", "."]);
         assert_eq!(sent, ["CAPA"]);
         assert!(matches!(end, Some(Err(Failure::SignInDisabled { offered, .. })) if offered == "XOAUTH2 NTLM"));

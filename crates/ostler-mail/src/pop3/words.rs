@@ -1,4 +1,6 @@
-//! Everything ostler says to a POP3 client in words of its own. What a provider says is passed on by `filter`.
+//! Everything ostler says to a POP3 client in words of its own.
+//!
+//! Not here: what a provider says, which `filter` passes on.
 
 use crate::client_fault::Misuse;
 use crate::failure::{Failure, SecretTrouble, fit, one_line};
@@ -16,17 +18,18 @@ pub(super) const APOP_NEEDS_DIGEST: &str = "-ERR APOP needs a name and a digest"
 pub(super) const NO_AUTH_LIST: &str = "-ERR ostler wants USER and PASS";
 pub(super) const UNKNOWN_MECHANISM: &str =
     "-ERR ostler does not have this kind of AUTH; switch SPA (secure password authentication) off in the mail program";
-pub(super) const AUTH_CANCELLED: &str = "-ERR AUTH broken off";
-pub(super) const AUTH_MALFORMED: &str = "-ERR this is no answer in an AUTH exchange";
+pub(super) const AUTH_CANCELLED: &str = "-ERR AUTH cancelled";
+pub(super) const AUTH_MALFORMED: &str = "-ERR this is not a valid answer in an AUTH exchange";
 pub(super) const WRONG_PASSWORD: &str =
     "-ERR [AUTH] this is not the local password of that account; ostler list --passwords shows it";
 
-// After the sign-in.
+// In place of a provider's answer, after the sign-in.
 pub(super) const SEND_BY_SMTP: &str = "-ERR send through the SMTP door of ostler instead";
 pub(super) const NO_TLS_NOW: &str = "-ERR this door is plain; ostler encrypts the way to the provider";
 pub(super) const SIGNED_IN_ALREADY: &str = "-ERR you have signed in already";
 
-/// The timestamp of APOP is in the greeting only where APOP can be checked.
+/// The greeting. `stamp` offers APOP (RFC 1939, section 7), so it is there only where ostler can check a digest: it needs to
+/// know the password.
 pub(super) fn greeting(stamp: Option<&str>) -> String {
     stamp.map_or_else(|| "+OK ostler ready\r\n".into(), |stamp| format!("+OK ostler ready {stamp}\r\n"))
 }
@@ -36,22 +39,22 @@ pub(super) fn capabilities(can_check_challenges: bool) -> String {
     format!("+OK\r\nUSER\r\nUIDL\r\nTOP\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\n{sasl}.\r\n")
 }
 
-/// An SMTP client came; `port` is where it should have gone.
+/// The reply to an SMTP command; `port` is the one for sending.
 pub(super) fn wrong_door(port: Option<u16>) -> String {
     let way = port.map_or("sending is switched off".into(), |port| format!("the one for sending is {port}"));
     format!("-ERR this is the POP3 port of ostler, for fetching; {way}")
 }
 
-/// The `-ERR` line for a failure, without CR LF. Only what the user can cure by another user name or password is `[AUTH]`
-/// (RFC 3206): clients throw their password away at that word. All others say `timeout`, by which Eudora 4 to 6 knows that
-/// the password was not at fault, and hyphenate the word "password".
+/// The `-ERR` line for a failure, without CR LF. It is `[AUTH]` (RFC 3206) only if another user name or password would help:
+/// clients throw their password away when they read that. All others say `timeout`, by which Eudora 4 to 6 knows that the
+/// password was not at fault, and hyphenate the word "password".
 pub fn failure(failure: &Failure) -> String {
     let (sentence, advice) = (failure.sentence(), failure.advice());
     let (prefix, suffix) = match failure {
         Failure::SignInRefused { .. } | Failure::UnknownAccount { .. } => {
             return fit("-ERR [AUTH] ", &sentence, &advice, "");
         }
-        // Here the password is at fault, and the advice is a command with this name.
+        // The advice is a command with the word "password" in it, so it stays as it is.
         Failure::Secret { trouble: SecretTrouble::Missing, .. } => {
             return fit("-ERR [SYS/TEMP] ", &without_password(&sentence), &advice, " (timeout)");
         }
@@ -62,6 +65,7 @@ pub fn failure(failure: &Failure) -> String {
     fit(prefix, &without_password(&sentence), &without_password(&advice), suffix)
 }
 
+/// Eudora 4 throws its own password away when it finds the word in any refusal, so a hyphen goes in.
 fn without_password(text: &str) -> String {
     let mut text = text.to_owned();
     while let Some(at) = text.to_ascii_lowercase().find("password") {
@@ -70,12 +74,12 @@ fn without_password(text: &str) -> String {
     text
 }
 
-/// [`Words`] of POP3.
+/// What ends a POP3 connection.
 pub struct Pop3Words;
 
 impl Words for Pop3Words {
     fn misuse(&self, misuse: &Misuse) -> String {
-        // The wrong passwords before it were answered with [AUTH] too.
+        // [AUTH], as in the answers to the wrong passwords before it.
         let code = if *misuse == Misuse::TooManyPasswords { "[AUTH] " } else { "" };
         line(&format!("-ERR {code}ostler closes this connection: {misuse}"))
     }
@@ -94,7 +98,7 @@ impl Words for Pop3Words {
     }
 
     fn stopping(&self) -> String {
-        line("-ERR [SYS/TEMP] ostler is about to end (timeout)")
+        line("-ERR [SYS/TEMP] ostler is shutting down (timeout)")
     }
 }
 

@@ -46,6 +46,7 @@ impl Exchange {
     pub fn respond(&mut self, challenge: &[u8]) -> Result<Zeroizing<String>, ExchangeError> {
         self.responses += 1;
         match (self.mechanism, self.responses) {
+            // The server did not take the initial response along with AUTH, and asks for it with an empty challenge.
             (Mechanism::Plain, 1) => Ok(self.plain()),
             // The wording of the prompts differs between servers; their order does not.
             (Mechanism::Login, 1) => Ok(Zeroizing::new(BASE64.encode(&self.user))),

@@ -98,7 +98,7 @@ fn netscape_sends_no_padding_and_some_send_an_empty_password() {
 }
 
 #[test]
-fn an_echoed_proof_is_redacted_as_its_secret_is() {
+fn an_echoed_proof_is_starred_as_its_secret_is() {
     let mut exchange = Exchange::new(Mechanism::CramMd5, "tim", secret("tanstaaftanstaaf"));
     let answer = exchange.respond(BASE64.encode("<1896.697170952@postoffice.reston.mci.net>").as_bytes()).unwrap();
     let redaction = Redaction::new("tim", &secret("tanstaaftanstaaf")).with_response(&answer);
@@ -109,7 +109,7 @@ fn an_echoed_proof_is_redacted_as_its_secret_is() {
 }
 
 #[test]
-fn an_echoed_secret_is_redacted_in_every_form() {
+fn an_echoed_secret_is_starred_in_every_form() {
     let s = secret("hunter2");
     let said = format!(
         "no hunter2, no {}, no {}, no {}",
@@ -128,14 +128,14 @@ fn only_a_line_with_an_echo_in_it_is_changed() {
 }
 
 #[test]
-fn a_digest_given_before_the_challenge_is_not_step() {
+fn a_digest_given_before_the_challenge_is_not_heard() {
     let digest = BASE64.encode(format!("ann {}", cram_digest("x", b"<1.2@ostler>")));
     let (_, step) = Acceptor::begin(Mechanism::CramMd5, Some(digest.as_bytes()), "<1.2@ostler>");
     assert!(matches!(step, AuthStep::Challenge(challenge) if challenge == BASE64.encode("<1.2@ostler>")));
 }
 
 #[test]
-fn an_echo_is_redacted_whole_and_a_strange_secret_stars_nothing_else() {
+fn an_echo_is_starred_whole_and_a_strange_secret_stars_nothing_else() {
     let star = |said: &str, raw: &str| redact(said, "ann", &secret(raw));
     assert_eq!(star("no hunter2, no more", " hunter2 "), "no ***, no more");
     assert_eq!(star(&BASE64.encode("\0ann\0QU"), "QU"), "***");

@@ -1,5 +1,5 @@
-//! A message on its way from a client to its provider: the body passes through [`Body`], and what the provider says
-//! before the end of data is kept for later, for it answers nothing yet.
+//! A message on its way from a client to its provider. Its body passes through [`Body`]. What the provider says before the
+//! end of data is kept for later, because it cannot be the answer to the message yet.
 
 use std::sync::Arc;
 
@@ -16,35 +16,35 @@ const PROGRESS_OCTETS: u64 = 4096;
 /// Octets that are worth a write of their own: TLS makes one record of them (RFC 8446, 5.1).
 const PIECE_OCTETS: usize = 16 * 1024;
 
-/// The machine; see [`Filter`]. It is over when the client's end of data has been passed on, or when the provider
-/// spoke before that.
+/// A [`Filter`] that is over when the client's end of data has been passed on, or when the provider has spoken before that.
 #[derive(Debug, Default)]
 pub struct DataFilter {
     body: Body,
     parser: ReplyParser,
-    early: Option<Reply>,
-    /// The provider has said a part of a reply before the end of data.
-    begun: bool,
+    /// The reply that the provider gave before the end of data.
+    early_reply: Option<Reply>,
+    /// The provider has sent octets before the end of data, perhaps only a part of a reply.
+    has_spoken_early: bool,
     octets: u64,
     ticks: u64,
     octets_since_tick: u64,
     progress: Arc<Progress>,
-    /// The provider is not listening any more; the client's body is only swallowed, to its end.
-    swallowing: bool,
+    /// The provider is gone, and the rest of the client's body goes nowhere.
+    is_swallowing: bool,
 }
 
 impl DataFilter {
-    /// Says in `progress` how far it is.
+    /// Keeps `progress` up to date.
     pub fn new(progress: Arc<Progress>) -> Self {
         Self { progress, ..Self::default() }
     }
 
-    /// Swallows a body whose provider is gone, so that the client hears the reason where it listens: behind its dot.
+    /// Swallows the rest of a body whose provider is gone. The client listens for a reply only after the end of its data.
     pub fn swallow(self) -> Self {
-        Self { swallowing: true, early: None, ..self }
+        Self { is_swallowing: true, early_reply: None, ..self }
     }
 
-    /// Octets of the body the client has sent.
+    /// How many octets of the body the client has sent.
     pub fn octets(&self) -> u64 {
         self.octets
     }
@@ -54,20 +54,21 @@ impl DataFilter {
         self.body.is_complete()
     }
 
-    /// The answer to a message whose end has not left: a refusal of the provider's is one, whatever else it said is
-    /// nothing.
+    /// The answer to a message whose end has not left. If the provider refused, that is the answer; anything else it said
+    /// means nothing.
     pub fn early_answer(&self, host: &str) -> Reply {
-        match &self.early {
+        match &self.early_reply {
             Some(reply) if reply.code >= 400 => reply.clone(),
             _ => words::answered_too_early(host),
         }
     }
 
-    /// The answer to a message whose end has left, and whether the provider's session can go on: what the provider then
-    /// said, or why it said nothing. A reply that began before that end is not the answer to it, unless it is a refusal.
+    /// The answer to a message whose end has left, and whether the provider's session can go on. `heard` is what the
+    /// provider said after that end. A reply that began before it is not the answer, unless it is a refusal.
     pub fn last_answer(&self, host: &str, heard: Result<Reply, Failure>) -> (Reply, bool) {
-        let began_early = self.begun && self.early.is_none();
+        let began_early = self.has_spoken_early && self.early_reply.is_none();
         let why = match heard {
+            // 421 closes the connection (RFC 5321, 3.8), so the session cannot go on.
             Ok(reply) if reply.code == 421 => return (reply, false),
             Ok(reply) if reply.code >= 400 || (reply.is_yes() && !began_early) => return (reply, true),
             Ok(_) if began_early => "it began to answer before the end".into(),
@@ -92,19 +93,20 @@ impl DataFilter {
 
 impl Filter for DataFilter {
     fn server_said(&mut self, input: &[u8], _: &mut Replies) -> Result<Pass, ProtocolViolation> {
-        if self.swallowing {
+        // The connection below is a sink; what it says means nothing.
+        if self.is_swallowing {
             return Ok(Pass::Replaced(input.len()));
         }
-        if self.early.is_some() {
+        if self.early_reply.is_some() {
             return Ok(Pass::Stop);
         }
-        self.begun |= !input.is_empty() && !self.is_complete();
+        self.has_spoken_early |= !input.is_empty() && !self.is_complete();
         let mut rest = input.to_vec();
         match take_line(&mut rest, REPLY_LINE) {
             Err(too_long) => Err(ProtocolViolation::Server(too_long.to_string())),
             Ok(None) => Ok(Pass::NeedMore),
             Ok(Some(line)) => {
-                self.early = self.parser.push(&line).map_err(|e| ProtocolViolation::Server(e.to_string()))?;
+                self.early_reply = self.parser.push(&line).map_err(|e| ProtocolViolation::Server(e.to_string()))?;
                 Ok(Pass::Replaced(input.len() - rest.len()))
             }
         }
@@ -115,11 +117,12 @@ impl Filter for DataFilter {
             return Ok(Pass::Stop);
         }
         let mut at = self.body.take_unchanged(input);
-        if (at == input.len() || at >= PIECE_OCTETS) && !self.swallowing {
+        if (at == input.len() || at >= PIECE_OCTETS) && !self.is_swallowing {
             self.passed(at);
             return Ok(if at > 0 { Pass::Forward(at) } else { Pass::NeedMore });
         }
-        // What has to be changed here and there goes in pieces too, and not in a piece for every change.
+        // Where something has to be changed, the octets are copied, and leave in pieces of the same size: a write for every
+        // change would cost a TLS record each.
         let begun = say.server.len();
         say.server.extend_from_slice(&input[..at]);
         while at < input.len() && say.server.len() < begun + PIECE_OCTETS && !self.is_complete() {
@@ -130,7 +133,7 @@ impl Filter for DataFilter {
             at += same;
         }
         self.passed(at);
-        if self.swallowing {
+        if self.is_swallowing {
             say.server.clear();
         }
         Ok(if at > 0 { Pass::Replaced(at) } else { Pass::NeedMore })
@@ -141,6 +144,7 @@ impl Filter for DataFilter {
     }
 
     fn client_ended(&mut self, _: &[u8], _: &mut Replies) -> bool {
+        // Without its end of data the message must not be sent, so the provider's connection is closed too.
         false
     }
 
@@ -153,7 +157,7 @@ impl Filter for DataFilter {
     }
 
     fn is_over(&self) -> bool {
-        self.is_complete() || (self.early.is_some() && !self.swallowing)
+        self.is_complete() || (self.early_reply.is_some() && !self.is_swallowing)
     }
 }
 
@@ -255,7 +259,7 @@ mod tests {
         }
     }
 
-    /// Whether what came before the end of data takes the worth from a yes behind it.
+    /// Whether what came before the end of data makes a yes after it worthless.
     fn has_begun_answer(data: &DataFilter) -> bool {
         !data.last_answer("mx", Ok(Reply::new(250, "queued"))).1
     }
@@ -274,7 +278,8 @@ mod tests {
 
     #[test]
     fn only_a_whole_answer_behind_the_end_of_data_is_one() {
-        let answer = |begun, heard| DataFilter { begun, ..DataFilter::default() }.last_answer("mx", heard);
+        let answer =
+            |begun, heard| DataFilter { has_spoken_early: begun, ..DataFilter::default() }.last_answer("mx", heard);
         let at = || Place::from(&server(Protocol::Smtp, "ann"));
         let (yes, no, bye) = (Reply::new(250, "queued"), Reply::new(554, "spam"), Reply::new(421, "closing"));
         assert_eq!(answer(false, Ok(yes.clone())), (yes.clone(), true));
@@ -290,8 +295,8 @@ mod tests {
             (answer(false, Ok(Reply::new(354, "go on"))), "it said \"354 go on\""),
             (answer(false, Err(late)), "it did not answer in time"),
             (
-                answer(false, Err(Failure::ProtocolViolation { at: at(), what: "\"x\" is no reply".into() })),
-                "\"x\" is no reply",
+                answer(false, Err(Failure::ProtocolViolation { at: at(), what: "\"x\" is not a reply".into() })),
+                "\"x\" is not a reply",
             ),
             (answer(false, Err(Failure::Lost { at: at(), waiting: Waiting::FinalDot })), "it closed the connection"),
         ];
@@ -309,7 +314,7 @@ mod tests {
         assert_eq!(data.server_said(b"", &mut say), Ok(Pass::NeedMore));
         assert!(!has_begun_answer(&data));
         assert_eq!(data.server_said(b"25", &mut say), Ok(Pass::NeedMore));
-        assert!(has_begun_answer(&data) && data.early.is_none());
+        assert!(has_begun_answer(&data) && data.early_reply.is_none());
         assert_eq!(data.server_said(b"250-a\r\n250 b\r\n250 c\r\n", &mut say), Ok(Pass::Replaced(7)));
         assert!(has_begun_answer(&data) && data.wants_client());
         assert_eq!(data.server_said(b"250 b\r\n250 c\r\n", &mut say), Ok(Pass::Replaced(7)));
@@ -329,7 +334,7 @@ mod tests {
         let mut data = DataFilter::default();
         assert_eq!(data.server_said(b"421 bye\r\n", &mut say), Ok(Pass::Replaced(9)));
         let mut data = data.swallow();
-        assert!(!data.is_over() && data.wants_client() && data.early.is_none());
+        assert!(!data.is_over() && data.wants_client() && data.early_reply.is_none());
         assert_eq!(data.server_said(b"421 bye\r\n", &mut say), Ok(Pass::Replaced(9)));
         assert_eq!(data.client_said(b"", &mut say), Ok(Pass::NeedMore));
         assert_eq!(data.client_said(b"a line\r\n", &mut say), Ok(Pass::Replaced(8)));

@@ -1,41 +1,53 @@
-//! The envelope of one message (RFC 5321, 2.3.1): the sender and the recipients its provider has accepted, as the commands
-//! that a connection has to hear, and what the answer to each means.
+//! The envelope of one message (RFC 5321, 2.3.1): its sender and the recipients that the provider has accepted. A new
+//! connection has to hear it from the start, so it is kept as the commands to say, with what the answer to each means.
 //!
 //! Not here: what to do about a refusal (`submission.rs`).
 
-use crate::smtp::verdict::Stage;
 use crate::smtp::{Extensions, Mail, Reply};
 
-/// What the client wants said next for its message.
+/// The client's command that the provider has to hear next.
 #[derive(Debug, PartialEq, Eq)]
 pub enum EnvelopeCommand {
-    /// The sender, which the envelope has already.
+    /// MAIL. The sender is in the envelope already.
     Mail,
-    /// One more recipient, without brackets.
+    /// RCPT, with the recipient without brackets.
     Rcpt(String),
-    /// The body is to follow.
+    /// DATA: the body follows.
     Data,
 }
 
-/// What an answer to one command means.
+/// What the answer to a command means.
 #[derive(Debug, PartialEq, Eq)]
 pub enum ReplyMeaning {
-    /// It is accepted; the next command may follow.
+    /// A repeated command is accepted; the next one may follow.
     Next,
     /// The client's own command is accepted.
     Accepted(Reply),
     /// The command is refused.
     Refused(Refusal),
-    /// It cannot be an answer to this command; why.
+    /// The reply cannot be the answer to this command; the text says why.
     NotAnAnswer(String),
 }
 
-/// A command that was refused.
+/// The command that was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// None: the refusal came in place of the greeting, or to EHLO.
+    Connect,
+    /// MAIL.
+    Mail,
+    /// RCPT.
+    Rcpt,
+    /// DATA, before any body.
+    Data,
+}
+
+/// A refusal by the provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     pub(super) stage: Stage,
     pub(super) reply: Reply,
-    /// It is the client's own command, not one of those repeated before it.
+    /// It is the client's own command, and not one that ostler repeated before it.
     pub(super) is_last: bool,
 }
 
@@ -46,8 +58,8 @@ impl Refusal {
     }
 }
 
-/// The sender and the accepted recipients. There is one copy of each for as long as the message lasts: a recipient moves in
-/// when it is accepted, and every connection that has to hear it borrows it from here.
+/// The sender and the accepted recipients. There is one copy of each while the message lasts: a recipient moves in when the
+/// provider accepts it, and every connection that has to hear it borrows it from here. A list may have a thousand.
 #[derive(Debug)]
 pub struct Envelope {
     mail: Mail,
@@ -68,16 +80,19 @@ impl Envelope {
         self.recipients.push(recipient);
     }
 
-    /// The size the client announced and the one the provider takes, in octets, where that is less.
+    /// The announced size and the provider's limit, in octets, if the message exceeds it (RFC 1870). Asked before MAIL, so
+    /// that the client hears it in ostler's words.
     pub(super) fn too_big(&self, offered: &Extensions) -> Option<(u64, u64)> {
         let (size, limit) = (self.mail.size?, offered.size.flatten()?);
         (size > limit).then_some((size, limit))
     }
 
-    /// The command for a connection that has accepted this many on the way to the client's command `last`.
+    /// The next command on a connection that has accepted `accepted` commands of this message, on the way to the client's
+    /// own command `last`. `None` if `last` is among them.
     pub(super) fn step<'a>(&'a self, accepted: usize, last: &'a EnvelopeCommand) -> Option<Step<'a>> {
         // MAIL begins the message, so nothing has to be repeated before it.
         let repeated = if *last == EnvelopeCommand::Mail { 0 } else { 1 + self.recipients.len() };
+        // On the wire: MAIL, one RCPT for each accepted recipient, then `last`.
         let (is_last, command) = match accepted {
             n if n > repeated => return None,
             n if n == repeated => (true, self.command(last)),
@@ -96,7 +111,7 @@ impl Envelope {
     }
 }
 
-/// One command on one connection.
+/// A command to say on one connection.
 #[derive(Debug)]
 pub(super) struct Step<'a> {
     command: Command<'a>,
@@ -120,19 +135,22 @@ impl Step<'_> {
         }
     }
 
+    /// What a reply to this command means.
     pub(super) fn meaning(&self, reply: Reply) -> ReplyMeaning {
         if self.is_accepted(&reply) {
             return if self.is_last { ReplyMeaning::Accepted(reply) } else { ReplyMeaning::Next };
         }
-        // A yes of another kind, such as 250 to DATA, leaves open what the provider will take the next octets for.
+        // A positive reply of another kind, such as 250 to DATA, leaves open whether the provider would take what follows
+        // for a body or for commands. Nothing may be sent then.
         if reply.code < 400 {
             let line = self.line(&Extensions::default());
-            return ReplyMeaning::NotAnAnswer(format!("\"{}\" is no answer to {line}", reply.one_line()));
+            return ReplyMeaning::NotAnAnswer(format!("\"{}\" is not an answer to {line}", reply.one_line()));
         }
         ReplyMeaning::Refused(Refusal { stage: self.stage(), reply, is_last: self.is_last })
     }
 
     fn is_accepted(&self, reply: &Reply) -> bool {
+        // 251, "will forward", is as good as 250 (RFC 5321, 3.4).
         if let Command::Data = self.command { reply.code == 354 } else { reply.is_yes() }
     }
 

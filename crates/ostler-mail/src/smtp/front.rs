@@ -1,5 +1,5 @@
-//! What a client hears at an SMTP door, and its transaction: sender, accepted recipients, where it stands. Greeting, EHLO
-//! and AUTH are answered here; MAIL, RCPT, DATA and the end of data are answered by what the provider said.
+//! Hears an SMTP client and keeps the state of its transaction. Greeting, EHLO and AUTH are answered here; MAIL, RCPT, DATA
+//! and the end of data are answered with what the provider said.
 
 use std::sync::Arc;
 
@@ -25,15 +25,16 @@ const MAX_RECIPIENTS: usize = 1000;
 
 /// What an SMTP client wants of its provider, or of ostler where only the program can decide.
 pub enum Wants {
-    /// It claims to be an account: decide, then call [`SmtpFront::authenticated`].
+    /// It claims to be an account. Check the claim, then call [`SmtpFront::on_authentication`].
     Authenticate(Option<Arc<Account>>, Attempt),
-    /// Begin a message through this account, then call [`SmtpFront::mail_answered`].
+    /// It begins a message through this account. Call [`SmtpFront::on_mail_reply`] with the answer.
     Mail(Arc<Account>, Mail),
-    /// One more recipient; then call [`SmtpFront::rcpt_answered`].
+    /// It names one more recipient. Call [`SmtpFront::on_rcpt_reply`] with the answer.
     Rcpt(String),
-    /// Send the body; then call [`SmtpFront::message_answered`].
+    /// It wants to send the body. Call [`SmtpFront::on_message_reply`] with the answer to DATA or to the body.
     Data,
-    /// It wants to send a body and may not: send this reply, unless the body is here already.
+    /// It wants to send a body and may not. Send this reply, unless octets of the body have come already: they must not be
+    /// heard as commands.
     DataRefused(String),
 }
 
@@ -56,19 +57,19 @@ pub struct SmtpFront {
     settings: Arc<Settings>,
     /// The account this door leads to, if it is a door of one account.
     door_account: Option<Arc<Account>>,
-    /// Unique in the world, `<..@..>`.
+    /// A unique message identifier, the challenge of CRAM-MD5.
     stamp: String,
     /// The largest message the provider takes, in octets, once that is known.
     size: Option<u64>,
     exchange: Option<Acceptor>,
     is_signed_in: bool,
-    /// The account AUTH named.
+    /// The account that AUTH named.
     auth_account: Option<Arc<Account>>,
     transaction: Option<Transaction>,
-    /// Between MAIL and its answer.
-    asked: Option<(Arc<Account>, Mail)>,
-    /// Between RCPT and its answer.
-    has_asked_rcpt: bool,
+    /// The MAIL that waits for its answer.
+    pending_mail: Option<(Arc<Account>, Mail)>,
+    /// A RCPT waits for its answer.
+    has_pending_rcpt: bool,
     /// Recipients of this message that were refused.
     refused_recipients: usize,
     commands: usize,
@@ -100,11 +101,12 @@ impl Front for SmtpFront {
             let step = exchange.on_response(line.bytes());
             return self.auth_step(step);
         }
+        // A web page can make a browser send commands to a local port, after the lines of an HTTP request.
         if is_http(line.bytes()) {
             return Answer::Misused(Misuse::Http);
         }
         let command = Command::parse(line.bytes());
-        // NOOP is how a client keeps a connection open; the time limit decides how long it may do so without a message.
+        // Clients keep an idle connection open with NOOP. How long they may is for the time limit to decide.
         self.commands += usize::from(command.verb != "NOOP");
         if self.commands > MAX_EARLY_COMMANDS && !self.is_at_work() {
             return Answer::Misused(Misuse::TooManyCommands);
@@ -112,13 +114,13 @@ impl Front for SmtpFront {
         self.command(&command)
     }
 
-    /// Netscape 4 says `QUIT` and hangs up in one breath.
+    /// Netscape 4 hangs up right after `QUIT`.
     fn on_end(&mut self, rest: &[u8]) -> Option<String> {
         if rest.trim_ascii().eq_ignore_ascii_case(b"QUIT") {
             return Some(format!("{}\r\n", words::BYE));
         }
         if self.commands == 0 {
-            // A program that expects POP3 waits for +OK, and leaves.
+            // A program that expects POP3 waits for +OK, gives up, and leaves.
             self.misconfiguration = Some(ClientMisconfiguration::Silent { at: Protocol::Smtp, port: self.pop3_port() });
         }
         None
@@ -138,8 +140,7 @@ impl Front for SmtpFront {
 }
 
 impl SmtpFront {
-    /// `stamp` is unique in the world and looks like a message identifier. `size`: the largest message that the provider
-    /// takes, if that is known.
+    /// `stamp` is a unique message identifier. `size` is the largest message that the provider takes, if that is known.
     pub fn new(settings: Arc<Settings>, door_account: Option<Arc<Account>>, stamp: String, size: Option<u64>) -> Self {
         Self {
             settings,
@@ -150,8 +151,8 @@ impl SmtpFront {
             is_signed_in: false,
             auth_account: None,
             transaction: None,
-            asked: None,
-            has_asked_rcpt: false,
+            pending_mail: None,
+            has_pending_rcpt: false,
             refused_recipients: 0,
             commands: 0,
             bad_commands: 0,
@@ -160,18 +161,20 @@ impl SmtpFront {
         }
     }
 
-    /// Whether it has begun a message on this connection.
+    /// Whether the client has begun a message on this connection.
     pub fn has_begun(&self) -> bool {
         self.has_begun
     }
 
-    /// The message under way.
+    /// The message under way, if MAIL was accepted.
     pub fn transaction(&self) -> Option<&Transaction> {
         self.transaction.as_ref()
     }
 
-    /// The account of every message of this connection, if that is known before MAIL: the provider may be reached for.
+    /// The account that every message of this connection will have, if that is clear before MAIL. ostler may connect to its
+    /// provider early.
     pub fn likely_account(&self) -> Option<Arc<Account>> {
+        // Where a password is wanted, no provider hears of a client that has not given it.
         if self.wants_password() && !self.is_signed_in {
             return None;
         }
@@ -179,8 +182,8 @@ impl SmtpFront {
         self.door_account.clone().or_else(|| self.auth_account.clone()).or(only).filter(|a| !a.smtp.is_empty())
     }
 
-    /// Whether the claim of [`Wants::Authenticate`] holds.
-    pub fn authenticated(&mut self, account: Option<Arc<Account>>, holds: bool) -> String {
+    /// Notes whether the claim of [`Wants::Authenticate`] holds. Returns the reply.
+    pub fn on_authentication(&mut self, account: Option<Arc<Account>>, holds: bool) -> String {
         if !holds {
             self.misconfiguration = Some(ClientMisconfiguration::WrongPassword);
             return format!("{}\r\n", words::WRONG_PASSWORD);
@@ -190,10 +193,10 @@ impl SmtpFront {
         format!("{}\r\n", words::WELCOME)
     }
 
-    /// The provider's (or ostler's) verdict on the sender; what the client hears.
-    pub fn mail_answered(&mut self, reply: &Reply) -> String {
+    /// Notes the answer to MAIL, the provider's or ostler's. Returns the reply.
+    pub fn on_mail_reply(&mut self, reply: &Reply) -> String {
         self.transaction = None;
-        if let Some((account, mail)) = self.asked.take()
+        if let Some((account, mail)) = self.pending_mail.take()
             && reply.is_ok()
         {
             self.transaction = Some(Transaction { account, mail, recipients: 0 });
@@ -202,24 +205,25 @@ impl SmtpFront {
         format!("{}\r\n", reply.one_line())
     }
 
-    /// The verdict on a recipient.
-    pub fn rcpt_answered(&mut self, reply: &Reply) -> String {
-        let was_asked = std::mem::take(&mut self.has_asked_rcpt);
+    /// Notes the answer to RCPT. Returns the reply.
+    pub fn on_rcpt_reply(&mut self, reply: &Reply) -> String {
+        let was_pending = std::mem::take(&mut self.has_pending_rcpt);
         match &mut self.transaction {
-            Some(transaction) if was_asked && reply.is_ok() => transaction.recipients += 1,
+            Some(transaction) if was_pending && reply.is_ok() => transaction.recipients += 1,
             _ => self.refused_recipients += 1,
         }
         format!("{}\r\n", reply.one_line())
     }
 
-    /// The verdict on DATA or on the whole message; whatever it is, this message is over.
-    pub fn message_answered(&mut self, reply: &Reply) -> String {
+    /// Notes the answer to DATA or to the whole message. Either way this message is over. Returns the reply.
+    pub fn on_message_reply(&mut self, reply: &Reply) -> String {
         self.reset();
         format!("{}\r\n", reply.one_line())
     }
 
     fn command(&mut self, command: &Command<'_>) -> Answer {
         match command.verb.as_str() {
+            // EHLO and HELO give up a message under way (RFC 5321, 4.1.4).
             "EHLO" => {
                 self.reset();
                 Answer::Say(self.extensions())
@@ -241,6 +245,7 @@ impl SmtpFront {
             "HELP" => Answer::line(words::HELP),
             "QUIT" => Answer::Bye(format!("{}\r\n", words::BYE)),
             "STARTTLS" => self.misconfigured(ClientMisconfiguration::StartTls, words::DOOR_IS_PLAIN),
+            // The program has the port for sending where that for fetching belongs.
             "USER" | "PASS" | "APOP" | "STAT" | "CAPA" | "STLS" => {
                 let port = self.pop3_port();
                 let wrong_door = ClientMisconfiguration::WrongDoor { speaks: Protocol::Pop3, port };
@@ -261,17 +266,19 @@ impl SmtpFront {
 
     fn reset(&mut self) {
         self.transaction = None;
-        self.asked = None;
-        self.has_asked_rcpt = false;
+        self.pending_mail = None;
+        self.has_pending_rcpt = false;
         self.refused_recipients = 0;
     }
 
     fn extensions(&self) -> String {
+        // Some programs insist on AUTH where they see it and have no password to give; the settings can hide it.
         let has_auth = self.door_account.as_ref().is_none_or(|a| a.offer_auth) || self.wants_password();
         words::extensions(self.size, has_auth, self.wants_password())
     }
 
     fn auth(&mut self, command: &Command<'_>) -> Answer {
+        // RFC 4954, section 4.
         if self.transaction.is_some() {
             return self.bad(words::AUTH_BEFORE_MAIL);
         }
@@ -280,6 +287,7 @@ impl SmtpFront {
         let mechanism = arguments
             .next()
             .and_then(Mechanism::from_name)
+            // A digest can only be checked against a password that ostler knows.
             .filter(|m| *m != Mechanism::CramMd5 || self.wants_password());
         let Some(mechanism) = mechanism else {
             self.misconfiguration = Some(ClientMisconfiguration::Secure);
@@ -294,9 +302,11 @@ impl SmtpFront {
         if let AuthStep::Challenge(challenge) = step {
             return Answer::Say(format!("334 {challenge}\r\n"));
         }
+        // The exchange is over, however it ended: the next line is a command again.
         self.exchange = None;
         match step {
             AuthStep::Attempt(attempt) => {
+                // An unknown name is not an error yet: where no password is wanted, the sender decides.
                 let account = self
                     .door_account
                     .clone()
@@ -320,6 +330,7 @@ impl SmtpFront {
             Ok(mail) => mail,
             Err(objection) => return self.bad(objection),
         };
+        // The door decides, then AUTH, then the sender.
         let account = match (&self.door_account, &self.auth_account) {
             (Some(account), _) | (None, Some(account)) => Ok(Arc::clone(account)),
             (None, None) => choose::by_sender(&self.settings.accounts, &mail.sender),
@@ -334,7 +345,7 @@ impl SmtpFront {
         self.has_begun = true;
         match account {
             Ok(account) => {
-                self.asked = Some((Arc::clone(&account), mail.clone()));
+                self.pending_mail = Some((Arc::clone(&account), mail.clone()));
                 Answer::Wants(Wants::Mail(account, mail))
             }
             Err(failure) => Answer::Refused(failure),
@@ -348,10 +359,10 @@ impl SmtpFront {
         }
         match parse_rcpt(command.rest) {
             Ok(recipient) => {
-                self.has_asked_rcpt = true;
+                self.has_pending_rcpt = true;
                 Answer::Wants(Wants::Rcpt(recipient))
             }
-            // A list with many typing errors is no attack.
+            // Not counted as a bad command: a list of addresses with many typing errors is not an attack.
             Err(objection) => Answer::line(objection),
         }
     }
@@ -360,18 +371,21 @@ impl SmtpFront {
         let answer = match &self.transaction {
             None => self.bad(words::MAIL_AND_RCPT_FIRST),
             Some(transaction) if transaction.recipients > 0 => return Answer::Wants(Wants::Data),
+            // RFC 5321, 3.3: 554 if no recipient was accepted, 503 if RCPT never came.
             Some(_) if self.refused_recipients > 0 => Answer::line(words::NO_RECIPIENT),
             Some(_) => self.bad(words::RCPT_FIRST),
         };
+        // The program looks first whether the client has sent its body without waiting for 354.
         if let Answer::Say(text) = answer { Answer::Wants(Wants::DataRefused(text)) } else { answer }
     }
 
-    /// As [`Self::bad`], for a command that shows what is wrong in the settings of the program.
+    /// A bad command that shows a mistake in the settings of the program.
     fn misconfigured(&mut self, misconfiguration: ClientMisconfiguration, reply: &str) -> Answer {
         self.misconfiguration = Some(misconfiguration);
         self.bad(reply)
     }
 
+    /// Counts a bad command and answers it. Too many of them show that the client is not a mail program.
     fn bad(&mut self, reply: &str) -> Answer {
         self.bad_commands += 1;
         if self.bad_commands > MAX_BAD_COMMANDS {

@@ -1,7 +1,9 @@
-//! Signing in at an SMTP server: greeting, EHLO, STARTTLS, EHLO again, AUTH with the best mechanism both sides have.
+//! Signs in at an SMTP server: greeting, EHLO, STARTTLS, EHLO again, AUTH with the best mechanism that both sides have.
 
 use std::net::IpAddr;
 use std::sync::Arc;
+
+use zeroize::Zeroizing;
 
 use crate::account::{Security, Server, SignIn};
 use crate::failure::{Failure, Place, Waiting};
@@ -11,12 +13,13 @@ use crate::secret::Secret;
 use crate::smtp::{Extensions, Reply, ReplyParser};
 use crate::wire::Line;
 
-/// The longest AUTH line with its answer in it; a longer answer waits for the server's 334 (RFC 4954, section 4).
-const AUTH_COMMAND: usize = 510;
+/// The longest AUTH command with an initial response in it. A longer response waits for the server's 334 (RFC 4954, section
+/// 4).
+const MAX_AUTH_COMMAND_OCTETS: usize = 510;
 
-/// What EHLO says of a client that comes from this address. An address literal is right for every client without a name of
-/// its own (RFC 5321, 4.1.4), and tells least.
-pub fn own_name(local: Option<IpAddr>) -> String {
+/// The argument of EHLO for a client with this address. A client without a host name gives an address literal (RFC 5321,
+/// 4.1.4), which also tells least about the user.
+pub fn ehlo_name(local: Option<IpAddr>) -> String {
     match local {
         Some(IpAddr::V6(address)) => format!("[IPv6:{address}]"),
         Some(IpAddr::V4(address)) => format!("[{address}]"),
@@ -24,35 +27,39 @@ pub fn own_name(local: Option<IpAddr>) -> String {
     }
 }
 
-/// Named for what the server says next.
+/// What the server owes next.
 enum State {
     Greeting,
     Ehlo,
     Helo,
     StartTls,
-    /// Nothing: the secret comes first.
+    /// Nothing: ostler waits for the secret.
     Secret(Mechanism),
-    Auth(Exchange, Option<zeroize::Zeroizing<String>>),
+    /// The answer to AUTH or to a response. The second field is an initial response that did not fit in the command.
+    Auth(Exchange, Option<Zeroizing<String>>),
 }
 
-/// The machine; see [`Login`]. It ends with what the server offers.
+/// A [`Login`] that ends with what the server offers.
 pub struct SmtpLogin {
     at: Place,
+    /// The argument of EHLO.
     name: String,
+    /// The user name for AUTH; `None` if the settings want no sign-in.
     user: Option<String>,
     state: State,
     parser: ReplyParser,
-    in_tls: bool,
+    is_in_tls: bool,
     offered: Extensions,
     /// Takes the secret out of what the server says, once there is one.
     redaction: Option<Redaction>,
 }
 
 impl SmtpLogin {
-    /// For a server; `name` is what EHLO says, a host name or an address literal.
+    /// A sign-in at `server`. `name` is the argument of EHLO: a host name or an address literal.
     pub fn new(server: &Server, name: String) -> Self {
         let user = match &server.sign_in {
             SignIn::Password(credentials) | SignIn::OAuth2(credentials) => Some(credentials.username.clone()),
+            // POP-before-SMTP has signed in by POP3 already.
             SignIn::AfterPop(_) | SignIn::None => None,
         };
         Self {
@@ -61,7 +68,7 @@ impl SmtpLogin {
             user,
             state: State::Greeting,
             parser: ReplyParser::default(),
-            in_tls: server.security == Security::Tls,
+            is_in_tls: server.security == Security::Tls,
             offered: Extensions::default(),
             redaction: None,
         }
@@ -82,24 +89,25 @@ impl SmtpLogin {
         self.redaction.as_ref().map_or_else(|| text.to_owned(), |redaction| redaction.redact(text))
     }
 
-    /// A reply for people. The secret is taken out of the lines before they are trimmed, joined and cut, and again where
-    /// joining has made it whole.
-    fn said(&self, reply: &Reply) -> String {
+    /// A reply for people, on one line. The secret is taken out of the lines before they are trimmed, joined and cut, and
+    /// again where joining has made it whole.
+    fn shown_reply(&self, reply: &Reply) -> String {
         let lines = reply.lines.iter().map(|line| self.redact(line)).collect();
         let text = Reply { code: reply.code, lines }.text();
         Reply::new(reply.code, &self.redact(&text)).one_line()
     }
 
     fn service_refused(&self, reply: &Reply) -> Failure {
-        Failure::ServiceRefused { at: self.at.clone(), said: self.said(reply) }
+        Failure::ServiceRefused { at: self.at.clone(), said: self.shown_reply(reply) }
     }
 
     fn unasked(&self) -> Failure {
         Failure::ProtocolViolation { at: self.at.clone(), what: "it spoke unasked".into() }
     }
 
+    /// The server has said what it offers: STARTTLS, AUTH, or nothing more.
     fn after_ehlo(&mut self) -> Result<Step<Extensions>, Failure> {
-        if self.at.security == Security::StartTls && !self.in_tls {
+        if self.at.security == Security::StartTls && !self.is_in_tls {
             return if self.offered.starttls {
                 Ok(self.send(State::StartTls, "STARTTLS"))
             } else {
@@ -109,7 +117,7 @@ impl SmtpLogin {
         if self.user.is_none() {
             return Ok(Step::Done(self.offered.clone()));
         }
-        let Some(mechanism) = Mechanism::choose(&self.offered.auth, self.in_tls) else {
+        let Some(mechanism) = Mechanism::choose(&self.offered.auth, self.is_in_tls) else {
             return Err(Failure::SignInDisabled { at: self.at.clone(), offered: self.offered.auth.join(" ") });
         };
         self.state = State::Secret(mechanism);
@@ -120,13 +128,14 @@ impl SmtpLogin {
         &mut self,
         reply: &Reply,
         mut exchange: Exchange,
-        held: Option<zeroize::Zeroizing<String>>,
+        initial: Option<Zeroizing<String>>,
     ) -> Result<Step<Extensions>, Failure> {
         let at = self.at.clone();
         match reply.code {
             235 => Ok(Step::Done(self.offered.clone())),
             334 => {
-                let answer = match held {
+                // An initial response that was too long for the command is the answer to an empty challenge.
+                let answer = match initial {
                     Some(answer) => answer,
                     None => exchange
                         .respond(reply.lines[0].as_bytes())
@@ -138,23 +147,27 @@ impl SmtpLogin {
                 self.state = State::Auth(exchange, None);
                 Ok(Step::Send(Outgoing::secret_line(&[answer.as_bytes()], "***")))
             }
-            // 421 and other 4xx: not now (RFC 4954, section 6: 454). 432 and 534 are about the password.
-            400..=499 if reply.code != 432 => Err(Failure::SignInPostponed { at, said: self.said(reply) }),
-            // About the way, not the password (RFC 3207, section 4; RFC 4954, section 6).
-            530 | 538 if !self.in_tls => {
-                let offered = format!("sign-in over TLS ({})", self.said(reply));
+            // 454 and other 4xx mean "not now" (RFC 4954, section 6). Only 432 wants another password.
+            400..=499 if reply.code != 432 => Err(Failure::SignInPostponed { at, said: self.shown_reply(reply) }),
+            // It wants TLS first (RFC 3207, section 4; RFC 4954, section 6). No password was looked at.
+            530 | 538 if !self.is_in_tls => {
+                let offered = format!("sign-in over TLS ({})", self.shown_reply(reply));
                 Err(Failure::SignInDisabled { at, offered })
             }
-            // It does not know what it has offered itself; no password was looked at (RFC 5321, 4.2.2).
+            // It does not know a command that it has offered (RFC 5321, 4.2.2). No password was looked at.
             502..=504 => {
-                let offered = format!("{} and takes none of it ({})", self.offered.auth.join(" "), self.said(reply));
+                let offered =
+                    format!("{} and takes none of it ({})", self.offered.auth.join(" "), self.shown_reply(reply));
                 Err(Failure::SignInDisabled { at, offered })
             }
             500..=599 | 432 => {
                 let user = self.user.clone().unwrap_or_default();
-                Err(Failure::SignInRefused { at, user, said: self.said(reply) })
+                Err(Failure::SignInRefused { at, user, said: self.shown_reply(reply) })
             }
-            _ => Err(Failure::ProtocolViolation { at, what: format!("\"{}\" is no answer to AUTH", self.said(reply)) }),
+            _ => Err(Failure::ProtocolViolation {
+                at,
+                what: format!("\"{}\" is not an answer to AUTH", self.shown_reply(reply)),
+            }),
         }
     }
 
@@ -169,7 +182,7 @@ impl SmtpLogin {
                 self.after_ehlo()
             }
             State::Ehlo if (500..=504).contains(&reply.code) => {
-                // Older than RFC 1869.
+                // A server older than ESMTP (RFC 1869).
                 let line = format!("HELO {}", self.name);
                 Ok(self.send(State::Helo, &line))
             }
@@ -177,7 +190,7 @@ impl SmtpLogin {
             State::StartTls if reply.code == 220 => Ok(Step::StartTls),
             State::StartTls => Err(Failure::NoStartTls { at: self.at.clone() }),
             State::Secret(_) => Err(self.unasked()),
-            State::Auth(exchange, held) => self.auth_reply(reply, exchange, held),
+            State::Auth(exchange, initial) => self.auth_reply(reply, exchange, initial),
         }
     }
 }
@@ -196,14 +209,14 @@ impl Login for SmtpLogin {
 
     fn on_line(&mut self, line: &Line) -> Result<Step<Extensions>, Failure> {
         if let State::Secret(_) = self.state {
-            // Already the first line of a reply.
+            // Nothing was asked, so even the first line of a reply is too much.
             return Err(self.unasked());
         }
-        let greeting = matches!(self.state, State::Greeting);
+        let is_greeting = matches!(self.state, State::Greeting);
         match self.parser.push(line) {
             Ok(Some(reply)) => self.on_reply(&reply),
             Ok(None) => Ok(Step::Wait),
-            Err(_) if greeting => Err(Failure::WrongProtocol { at: self.at.clone(), said: line.printable() }),
+            Err(_) if is_greeting => Err(Failure::WrongProtocol { at: self.at.clone(), said: line.printable() }),
             Err(wrong) => {
                 Err(Failure::ProtocolViolation { at: self.at.clone(), what: self.redact(&wrong.to_string()) })
             }
@@ -211,7 +224,8 @@ impl Login for SmtpLogin {
     }
 
     fn on_tls(&mut self) -> Step<Extensions> {
-        self.in_tls = true;
+        self.is_in_tls = true;
+        // What was offered before TLS may have been forged (RFC 3207, section 4.2).
         self.offered = Extensions::default();
         self.ehlo()
     }
@@ -231,12 +245,12 @@ impl Login for SmtpLogin {
         let mut exchange = Exchange::new(mechanism, user, secret);
         let command = format!("AUTH {}", mechanism.name());
         match exchange.initial_response() {
-            Some(answer) if command.len() + 1 + answer.len() <= AUTH_COMMAND => {
+            Some(answer) if command.len() + 1 + answer.len() <= MAX_AUTH_COMMAND_OCTETS => {
                 self.state = State::Auth(exchange, None);
                 Step::Send(Outgoing::secret_line(&[command.as_bytes(), b" ", answer.as_bytes()], "AUTH PLAIN ***"))
             }
-            held => {
-                self.state = State::Auth(exchange, held);
+            initial => {
+                self.state = State::Auth(exchange, initial);
                 Step::Send(Outgoing::line(&command))
             }
         }
@@ -467,8 +481,8 @@ mod tests {
 
     #[test]
     fn it_says_the_address_it_comes_from() {
-        assert_eq!(own_name("10.0.0.7".parse().ok()), "[10.0.0.7]");
-        assert_eq!(own_name("2001:db8::7".parse().ok()), "[IPv6:2001:db8::7]");
-        assert_eq!(own_name(None), "[127.0.0.1]");
+        assert_eq!(ehlo_name("10.0.0.7".parse().ok()), "[10.0.0.7]");
+        assert_eq!(ehlo_name("2001:db8::7".parse().ok()), "[IPv6:2001:db8::7]");
+        assert_eq!(ehlo_name(None), "[127.0.0.1]");
     }
 }

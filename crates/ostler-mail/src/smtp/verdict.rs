@@ -1,68 +1,60 @@
-//! Tells "the gate is shut" from a refusal that is about this message. Servers say it in a hundred wordings and with a
-//! dozen codes, and the same codes mean spam, policy and unknown users; so both code and words count, in the order below.
-//! The wordings are those of sendmail, Postfix, qmail, Exim, cPanel, Exchange, XMail, MDaemon, Courier, IMail, Mercury,
-//! CommuniGate, VPOP3, Gordano and of hosts' own help pages.
+//! Tells whether a refusal means that the gate is shut or that the message is unwanted. Servers say the former in a hundred
+//! wordings and with a dozen codes, and the same codes mean spam, policy and unknown users. So both code and words count,
+//! in the order below. The wordings are those of sendmail, Postfix, qmail, Exim, cPanel, Exchange, XMail, MDaemon, Courier,
+//! IMail, Mercury, CommuniGate, VPOP3, Gordano and of hosts' own help pages.
 
 use crate::smtp::Reply;
-
-/// Where a refusal came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stage {
-    /// In place of the greeting, or to EHLO.
-    Connect,
-    /// To MAIL.
-    Mail,
-    /// To RCPT.
-    Rcpt,
-    /// To DATA, before any body.
-    Data,
-}
 
 /// What a refusal says about the gate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// Nothing: it is about the message, or no refusal at all.
+    /// It means the message, or it is not a refusal.
     NotTheGate,
-    /// It is shut.
+    /// The gate is shut.
     Shut,
-    /// It may be: a bare refusal without a reason.
+    /// The gate may be shut: the refusal gives no reason.
     Perhaps,
 }
 
-/// How much of a reply is read for its reason. Real refusals have a few hundred characters; a hostile one of 200 full
+/// How much of a reply is searched for its reason. Real refusals have a few hundred characters; a hostile one of 200 full
 /// lines would keep the thread busy for seconds.
-const REASON: usize = 4096;
+const MAX_REASON_CHARS: usize = 4096;
 
-/// Reads a refusal.
-pub fn verdict(stage: Stage, reply: &Reply) -> Verdict {
+/// What a refusal means.
+pub fn verdict(reply: &Reply) -> Verdict {
+    // 421 closes the connection (RFC 5321, 3.8), whatever its words are.
     if reply.code == 421 || !(400..600).contains(&reply.code) {
         return Verdict::NotTheGate;
     }
-    // x.1 recipient, x.2 mailbox, x.3 system, x.5 protocol: the server knows what it means, whatever its words.
+    // Enhanced codes (RFC 3463): x.1 recipient, x.2 mailbox, x.3 system, x.5 protocol. Such a server means what it says,
+    // whatever its words are. x.7, policy, may be either.
     if let Some(code) = reply.enhanced()
         && matches!(code.split('.').nth(1), Some("1" | "2" | "3" | "5"))
     {
         return Verdict::NotTheGate;
     }
-    let text: String = reply.text().chars().take(REASON).collect();
+    let text: String = reply.text().chars().take(MAX_REASON_CHARS).collect();
     let text = words_of(&text);
     if says_shut(&text) {
         return Verdict::Shut;
     }
+    // Greylisting has many wordings; most of them end in the same words.
     if NOT_THE_GATE.iter().any(|words| has_words(&text, words)) || text.ends_with("try again later") {
         return Verdict::NotTheGate;
     }
+    // A server that asks for AUTH without offering it takes a POP3 login instead.
     let wants_sign_in = ["authentication required", "must authenticate", "not authenticated", "log in first"];
     if matches!(reply.code, 530 | 535 | 571) || wants_sign_in.iter().any(|w| text.contains(w)) {
         return Verdict::Shut;
     }
-    match (stage, reply.code) {
-        (_, 450 | 451 | 452 | 501 | 502 | 503 | 505 | 552 | 556) => Verdict::NotTheGate,
+    match reply.code {
+        // Busy, out of space, syntax, sequence, size, no mail: these codes have meanings of their own.
+        450 | 451 | 452 | 501 | 502 | 503 | 505 | 552 | 556 => Verdict::NotTheGate,
         _ => Verdict::Perhaps,
     }
 }
 
-/// Refusals that are about the recipient, the sender, the content or the weather.
+/// Refusals that mean the recipient, the sender, the content or the state of the server.
 const NOT_THE_GATE: [&str; 38] = [
     "no such user",
     "user unknown",
@@ -104,78 +96,93 @@ const NOT_THE_GATE: [&str; 38] = [
     "need rcpt",
 ];
 
-/// Any of these makes it the gate, whatever the code.
+/// Words that refuse, after "relay".
+const REFUSED: [&str; 7] =
+    ["denied", "not permitted", "not allowed", "prohibited", "forbidden", "unavailable", "refused"];
+
+/// Words that refuse, before "relay".
+const UNABLE: [&str; 15] = [
+    "denied",
+    "not permitted",
+    "not allowed",
+    "not authorised",
+    "not authorized",
+    "unable",
+    "cannot",
+    "can't",
+    "don't",
+    "doesn't",
+    "won't",
+    "will not",
+    "we do not",
+    "do not",
+    "not currently permitted",
+];
+
+/// Words for fetching mail.
+const COLLECT: [&str; 15] = [
+    "check",
+    "checked",
+    "read",
+    "retrieve",
+    "retrieved",
+    "receive",
+    "received",
+    "fetch",
+    "pop",
+    "download",
+    "collect",
+    "logged in",
+    "log in",
+    "login",
+    "logged into",
+];
+
+/// Words for mail.
+const MAIL: [&str; 7] = ["mail", "e-mail", "email", "pop", "pop3", "imap", "messages"];
+
+/// Words for "first".
+const BEFORE: [&str; 4] = ["first", "before", "within", "minutes"];
+
+/// Phrases that mean a shut gate by themselves: qmail's "allowed rcpthosts", sendmail's "not local host", and hosts' own.
+const PHRASES: [&str; 20] = [
+    "allowed rcpthosts",
+    "not a gateway",
+    "not local host",
+    "no relay",
+    "pop3 authorization",
+    "pop3 authorisation",
+    "pop authorization",
+    "pop/apop",
+    "pop authentication",
+    "pop3 authentication",
+    "smtp after pop",
+    "smtp-after-pop",
+    "smtp-after-pop3",
+    "pop before smtp",
+    "pop-before-smtp",
+    "pop3-before-smtp",
+    "authenticate with pop",
+    "authenticate via pop",
+    "authenticate using pop",
+    "access denied for",
+];
+
+/// Whether the words mean a shut gate, whatever the code.
 fn says_shut(text: &str) -> bool {
-    const NO: [&str; 7] =
-        ["denied", "not permitted", "not allowed", "prohibited", "forbidden", "unavailable", "refused"];
-    const CANNOT: [&str; 15] = [
-        "denied",
-        "not permitted",
-        "not allowed",
-        "not authorised",
-        "not authorized",
-        "unable",
-        "cannot",
-        "can't",
-        "don't",
-        "doesn't",
-        "won't",
-        "will not",
-        "we do not",
-        "do not",
-        "not currently permitted",
-    ];
-    const COLLECT: [&str; 15] = [
-        "check",
-        "checked",
-        "read",
-        "retrieve",
-        "retrieved",
-        "receive",
-        "received",
-        "fetch",
-        "pop",
-        "download",
-        "collect",
-        "logged in",
-        "log in",
-        "login",
-        "logged into",
-    ];
-    const MAIL: [&str; 7] = ["mail", "e-mail", "email", "pop", "pop3", "imap", "messages"];
-    const BEFORE: [&str; 4] = ["first", "before", "within", "minutes"];
-    const PHRASES: [&str; 20] = [
-        "allowed rcpthosts",
-        "not a gateway",
-        "not local host",
-        "no relay",
-        "pop3 authorization",
-        "pop3 authorisation",
-        "pop authorization",
-        "pop/apop",
-        "pop authentication",
-        "pop3 authentication",
-        "smtp after pop",
-        "smtp-after-pop",
-        "smtp-after-pop3",
-        "pop before smtp",
-        "pop-before-smtp",
-        "pop3-before-smtp",
-        "authenticate with pop",
-        "authenticate via pop",
-        "authenticate using pop",
-        "access denied for",
-    ];
     PHRASES.iter().any(|phrase| has_words(text, phrase))
         || text.contains("server use forbidden")
         || text.contains("server access forbidden")
-        || near(text, &["relay", "relayed", "relaying", "relays"], 40, &NO)
-        || near(text, &CANNOT, 40, &["relay", "relaying", "relayed"])
+        // "Relay access denied", "unable to relay".
+        || near(text, &["relay", "relayed", "relaying", "relays"], 40, &REFUSED)
+        || near(text, &UNABLE, 40, &["relay", "relaying", "relayed"])
+        // "You must check your mail before you send", "first read your messages".
         || three_near(text, &COLLECT, 60, &MAIL, &BEFORE)
         || three_near(text, &["first"], 30, &COLLECT, &MAIL)
 }
 
-/// The words of a reply: without `<...>` and addresses, lower case, single blanks.
+/// The words of a reply in lower case with single blanks. `<...>` and addresses are left out: a mailbox may be called
+/// "relay".
 fn words_of(text: &str) -> String {
     let mut plain = String::new();
     let mut depth = 0;
@@ -200,7 +207,7 @@ fn is_whole(text: &str, range: &std::ops::Range<usize>) -> bool {
     !letter(text[..range.start].chars().next_back()) && !letter(text[range.end..].chars().next())
 }
 
-/// Where any of `second` follows any of `first` after at most `gap` octets; the end of the second.
+/// The ends of all words of `second` that follow one of `first` after at most `gap` octets.
 fn follow_ups(text: &str, first: &[&str], gap: usize, second: &[&str]) -> Vec<usize> {
     let ends = |words: &&str| -> Vec<usize> {
         text.match_indices(*words)
@@ -218,10 +225,12 @@ fn follow_ups(text: &str, first: &[&str], gap: usize, second: &[&str]) -> Vec<us
         .collect()
 }
 
+/// Whether any of `second` follows any of `first` after at most `gap` octets.
 fn near(text: &str, first: &[&str], gap: usize, second: &[&str]) -> bool {
     !follow_ups(text, first, gap, second).is_empty()
 }
 
+/// As [`near`], with any of `third` after the second at the same distance.
 fn three_near(text: &str, first: &[&str], gap: usize, second: &[&str], third: &[&str]) -> bool {
     follow_ups(text, first, gap, second).into_iter().any(|from| {
         third.iter().any(|words| {
@@ -239,7 +248,7 @@ mod tests {
 
     fn at_rcpt(said: &str) -> Verdict {
         let (code, text) = said.split_at(3);
-        verdict(Stage::Rcpt, &Reply::new(code.parse().unwrap(), text.trim_start()))
+        verdict(&Reply::new(code.parse().unwrap(), text.trim_start()))
     }
 
     #[test]
@@ -319,20 +328,22 @@ mod tests {
     #[test]
     fn a_refusal_wrapped_in_mid_phrase_is_read_whole() {
         let reply = Reply { code: 550, lines: vec!["5.7.1 <x@y>... Relaying".into(), "5.7.1 denied.".into()] };
-        assert_eq!(verdict(Stage::Rcpt, &reply), Verdict::Shut);
+        assert_eq!(verdict(&reply), Verdict::Shut);
     }
 
     /// The work of reading is bounded because what is read is: the search costs the square of the text at worst.
     #[test]
     fn the_longest_reply_there_can_be_is_read_up_to_its_limit() {
-        let line = "relay ".repeat(REPLY_LINE / 6);
-        let longest = |said_at: usize| {
-            let mut lines = vec![line.clone(); REPLY_LINES];
-            lines[0] = format!("{}relaying denied", "x ".repeat(said_at / 2));
-            verdict(Stage::Rcpt, &Reply { code: 550, lines })
-        };
-        assert_eq!(longest(REASON - 100), Verdict::Shut);
-        assert_eq!(longest(REASON), Verdict::Perhaps);
+        let relay = "relay ".repeat(REPLY_LINE / 6);
+        let denied = "denied ".repeat(REPLY_LINE / 7);
+        let mut lines = vec![relay; REPLY_LINES / 2];
+        lines.push("x".repeat(60));
+        lines.resize(REPLY_LINES, denied);
+        // "denied" comes 800,000 octets after the first "relay".
+        assert_eq!(verdict(&Reply { code: 550, lines }), Verdict::Perhaps);
+        let said = |before: usize| Reply::new(550, &format!("{} relay denied", "x".repeat(before)));
+        assert_eq!(verdict(&said(MAX_REASON_CHARS - 13)), Verdict::Shut);
+        assert_eq!(verdict(&said(MAX_REASON_CHARS - 12)), Verdict::Perhaps);
     }
 
     #[test]

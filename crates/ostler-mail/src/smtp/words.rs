@@ -1,5 +1,7 @@
-//! Everything ostler says to an SMTP client in words of its own. What a provider says is passed on as a
-//! [`Reply`](super::Reply); what is said about a shut gate is in `pop_before_smtp`.
+//! Everything ostler says to an SMTP client in words of its own.
+//!
+//! Not here: what a provider says, which is passed on as a [`Reply`](super::Reply), and what is said about a shut gate
+//! (`submission`).
 
 use crate::client_fault::Misuse;
 use crate::failure::{Failure, fit, one_line};
@@ -14,13 +16,13 @@ pub(super) const HELP: &str = "214 2.0.0 ostler passes mail on to your provider;
 pub(super) const BYE: &str = "221 2.0.0 bye";
 pub(super) const DOOR_IS_PLAIN: &str =
     "502 5.5.1 this door is plain: switch SSL/TLS off in the mail program; ostler encrypts the way to the provider";
-pub(super) const EMPTY_LINE: &str = "500 5.5.2 an empty line is no command";
+pub(super) const EMPTY_LINE: &str = "500 5.5.2 an empty line is not a command";
 pub(super) const UNKNOWN_COMMAND: &str = "502 5.5.1 ostler does not offer this command";
 
 pub(super) const AUTH_BEFORE_MAIL: &str = "503 5.5.1 AUTH comes before MAIL";
 pub(super) const UNKNOWN_MECHANISM: &str = "504 5.5.4 ostler does not have this kind of AUTH; switch SPA (secure password authentication) off in the mail program";
-pub(super) const AUTH_CANCELLED: &str = "501 5.7.0 AUTH broken off";
-pub(super) const AUTH_MALFORMED: &str = "501 5.5.2 this is no answer in an AUTH exchange";
+pub(super) const AUTH_CANCELLED: &str = "501 5.7.0 AUTH cancelled";
+pub(super) const AUTH_MALFORMED: &str = "501 5.5.2 this is not a valid answer in an AUTH exchange";
 pub(super) const WELCOME: &str = "235 2.7.0 welcome";
 pub(super) const WRONG_PASSWORD: &str =
     "535 5.7.8 this is not the local password of that account; ostler list --passwords shows it";
@@ -46,7 +48,8 @@ pub(super) const BRACKET_INSIDE: &str = "501 5.1.7 the address has a bracket or 
 pub(super) const BLANK_INSIDE: &str = "501 5.1.7 the address has a blank inside";
 pub(super) const OPEN_QUOTE: &str = "501 5.1.7 the address has a quote that does not end";
 
-/// The answer to EHLO. `AUTH=` is how clients of the 1990s know the extension.
+/// The answer to EHLO. Outlook Express 4 and other clients of the 1990s look for `AUTH=`, the spelling of the drafts before
+/// RFC 2554.
 pub(super) fn extensions(size: Option<u64>, has_auth: bool, can_check_challenges: bool) -> String {
     let size = size.map_or_else(|| "SIZE".into(), |n| format!("SIZE {n}"));
     let challenge = if can_check_challenges { " CRAM-MD5" } else { "" };
@@ -58,13 +61,13 @@ pub(super) fn extensions(size: Option<u64>, has_auth: bool, can_check_challenges
     format!("250-ostler\r\n250-{size}\r\n250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n{auth}250 HELP\r\n")
 }
 
-/// A POP3 client came; `port` is where it should have gone.
+/// The reply to a POP3 command; `port` is the one for fetching.
 pub(super) fn wrong_door(port: Option<u16>) -> String {
     let way = port.map_or("fetching is switched off".into(), |port| format!("the one for fetching is {port}"));
     format!("502 5.5.1 this is the SMTP port of ostler, for sending; {way}")
 }
 
-/// The reply line for a failure, without CR LF. Never 535, at which clients throw their password away.
+/// The reply line for a failure, without CR LF. It is never 535, because clients throw their password away at that code.
 pub fn failure(failure: &Failure) -> String {
     let code = match failure {
         Failure::Stopping => "421 4.3.2 ",
@@ -92,8 +95,8 @@ pub fn failure(failure: &Failure) -> String {
     fit(code, &failure.sentence(), &failure.advice(), "")
 }
 
-/// The provider had the end of the message and did not answer it. The message may have been sent, so ostler never sends it
-/// again by itself.
+/// The reply when the connection broke between the end of a message and its answer. The message may have been sent, so
+/// ostler never sends it again by itself.
 pub fn outcome_unknown(host: &str, why: &str) -> Reply {
     let text = format!(
         "4.4.2 the outcome is unknown: {host} had the whole message, then {why}; it may have been sent, so ask a recipient before you send it again"
@@ -101,17 +104,17 @@ pub fn outcome_unknown(host: &str, why: &str) -> Reply {
     Reply::new(451, &one_line(&text))
 }
 
-/// The provider said yes before it had the end of the message, which answers nothing.
+/// The reply when the provider said yes before it had the end of the message: it cannot have meant the message.
 pub(super) fn answered_too_early(host: &str) -> Reply {
     Reply::new(451, &format!("4.5.0 {host} answered before the message was complete; it was not sent"))
 }
 
-/// The client stopped in the middle of a message; CR LF included.
+/// The reply to a client that stopped in the middle of a message; CR LF included.
 pub fn message_timed_out() -> String {
-    line("421 4.4.2 the message did not go on for too long; nothing was sent")
+    line("421 4.4.2 the message stopped arriving; nothing was sent")
 }
 
-/// [`Words`] of SMTP. A server that says 421 closes the connection (RFC 5321, 3.8).
+/// What ends an SMTP connection: 421, after which a server closes it (RFC 5321, 3.8).
 pub struct SmtpWords;
 
 impl Words for SmtpWords {
@@ -129,11 +132,11 @@ impl Words for SmtpWords {
     }
 
     fn timed_out(&self) -> String {
-        line("421 4.4.2 nothing was said for too long")
+        line("421 4.4.2 the mail program was silent for too long")
     }
 
     fn stopping(&self) -> String {
-        line("421 4.3.2 ostler is about to end")
+        line("421 4.3.2 ostler is shutting down")
     }
 }
 

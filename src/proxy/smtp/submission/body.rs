@@ -1,5 +1,5 @@
-//! The body of a message on its way to the provider, and the answer to its end. Once the end has left, the outcome is the
-//! provider's word or unknown; nothing is said again.
+//! The body of a message on its way to the provider, and the answer to its end. Once the end has left, only the provider
+//! knows the outcome, and nothing is sent again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use super::ProviderSide;
 use super::provider_session::{ProviderSession, read_reply};
 use crate::proxy::net::conn::{ClientConn, Conn};
 use crate::proxy::relay::{Ended, Limits, Sink, relay};
-use crate::proxy::session::{Session, goodbye};
+use crate::proxy::session::{Session, say_goodbye};
 use ostler_mail::account::Account;
 use ostler_mail::failure::{Failure, Waiting};
 use ostler_mail::machine::{Clock, Party, ProtocolViolation};
@@ -19,7 +19,7 @@ use ostler_mail::smtp::data::DataFilter;
 use ostler_mail::smtp::words::{self, message_timed_out, outcome_unknown};
 
 impl ProviderSide {
-    /// The body and the provider's answer to its end, with the octets sent; `None` when the client is gone.
+    /// Passes the body. Returns the reply for the client and the number of octets sent; `None` if the client is gone.
     pub(in crate::proxy::smtp) async fn body(
         &mut self,
         session: &mut Session,
@@ -27,6 +27,7 @@ impl ProviderSide {
     ) -> Option<(Reply, u64)> {
         let timeouts = self.settings.timeouts.clone();
         let limits = Limits { idle: timeouts.data, reply: timeouts.data, data: timeouts.data };
+        // Taken out, so that any way out of here but a good answer closes the connection.
         let mut provider = self.session.take()?;
         let mut data = DataFilter::new(Arc::clone(&session.progress));
         let at = provider.upstream.at.clone();
@@ -38,24 +39,26 @@ impl ProviderSide {
                 return Some((reply, octets));
             }
             Ended::Over => data.early_answer(&at.host),
-            // The end of data may have been among the last octets that left.
+            // The end of data may have been among the last octets that left, so the provider may have the whole message.
             Ended::ServerGone if data.is_complete() => {
                 return Some((outcome_unknown(&at.host, "it closed the connection"), octets));
             }
             Ended::TimedOut(..) if data.is_complete() => {
                 return Some((outcome_unknown(&at.host, "it did not take the end of the message"), octets));
             }
-            Ended::ServerGone => broken(Failure::Lost { at, waiting: Waiting::Message }, session, &provider.account),
-            Ended::TimedOut(Clock::Message | Clock::Reply, Party::Server) => broken(
+            Ended::ServerGone => {
+                report_broken(Failure::Lost { at, waiting: Waiting::Message }, session, &provider.account)
+            }
+            Ended::TimedOut(Clock::Message | Clock::Reply, Party::Server) => report_broken(
                 Failure::TimedOut { at, waiting: Waiting::Message, after: timeouts.data },
                 session,
                 &provider.account,
             ),
             Ended::Breach(ProtocolViolation::Server(what)) => {
-                broken(Failure::ProtocolViolation { at, what }, session, &provider.account)
+                report_broken(Failure::ProtocolViolation { at, what }, session, &provider.account)
             }
             Ended::TimedOut(..) => {
-                goodbye(client, &message_timed_out()).await;
+                say_goodbye(client, &message_timed_out()).await;
                 return None;
             }
             Ended::ClientGone | Ended::Stopping | Ended::Breach(ProtocolViolation::Client(_)) => return None,
@@ -76,13 +79,13 @@ impl ProviderSide {
     }
 }
 
-/// The connection broke in the middle: the end of data was never sent, so nothing was.
-fn broken(failure: Failure, session: &Session, account: &Account) -> Reply {
+/// The reply when the connection broke in the middle of the body. The end of data was not sent, so the message was not.
+fn report_broken(failure: Failure, session: &Session, account: &Account) -> Reply {
     session.report(Some(account), &failure);
     Reply::from_line(&words::failure(&failure))
 }
 
-/// Hears the rest of a body that goes nowhere any more: a client listens for an answer only behind its dot.
+/// Reads the rest of a body that goes nowhere any more. A client listens for a reply only after the end of its data.
 async fn swallow(client: &mut ClientConn, data: DataFilter, limits: Limits, session: &mut Session) -> bool {
     let mut data = data.swallow();
     if !data.is_complete() {

@@ -1,4 +1,4 @@
-//! A session at a provider: one connection, signed in, which serves message after message.
+//! A session at a provider: one connection, signed in, that serves message after message.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,27 +22,28 @@ const QUIT_REPLY_TIMEOUT: Duration = Duration::from_secs(2);
 /// A session at one of an account's servers.
 pub(super) struct ProviderSession {
     pub(super) account: Arc<Account>,
-    /// Which of the account's servers it is.
+    /// The server's index among the account's servers.
     pub(super) server_index: usize,
     pub(super) upstream: Upstream,
     pub(super) offered: Extensions,
-    /// When it was opened: many gates decide then.
+    /// When the connection was opened. Many gates decide then.
     pub(super) opened_at: Moment,
-    /// How many commands of the message under way it has accepted.
+    /// How many commands of the message under way the provider has accepted.
     pub(super) accepted: usize,
-    /// When it answered the end of the message it has served last; it may have hung up since.
+    /// When the provider answered the end of the last message.
     pub(super) idle_since: Option<Moment>,
 }
 
 impl ProviderSession {
-    /// It has served a message, and nothing of the next one.
+    /// Whether it has served a message, and nothing of the next one. The provider may have hung up since.
     pub(super) fn is_between_messages(&self) -> bool {
         self.idle_since.is_some() && self.accepted == 0
     }
 
-    /// What decides on its next use, for a message of this account.
+    /// Everything that decides whether it can serve a message of this account.
     pub(super) async fn state(&mut self, engine: &Engine, account: &Arc<Account>) -> SessionState<'_> {
         let gate = self.account.smtp.get(self.server_index).and_then(Server::gate);
+        // Without a local address: this connection has the one it was made from.
         let needs_login = gate.is_some_and(|gate| {
             let need = engine.gate(&gate.login).lock().needs_login(now(), LoginPolicy::Fresh, gate.fresh, None);
             need == LoginNeed::LogIn
@@ -62,13 +63,14 @@ impl ProviderSession {
         }
     }
 
-    /// One command, one reply.
+    /// Sends a command and waits for its reply.
     pub(super) async fn ask(&mut self, command: &str, limit: Duration) -> Result<Reply, Failure> {
         say(&mut self.upstream, &Outgoing::line(command), Waiting::Answer, limit).await?;
         read_reply(&mut self.upstream, Waiting::Answer, limit, Instant::now() + limit).await
     }
 
-    /// Takes back what it has accepted of a message the client gave up; `false` if it does not say that it has.
+    /// Takes back with RSET what the provider has accepted of a message that the client gave up. Returns whether the
+    /// provider agreed.
     pub(super) async fn reset(&mut self, limit: Duration) -> bool {
         let is_done = self.ask("RSET", limit).await.is_ok_and(|reply| reply.is_ok());
         if is_done {
@@ -77,12 +79,12 @@ impl ProviderSession {
         is_done
     }
 
-    /// The answer to the end of data has come, and the next message may follow.
+    /// The provider has answered the end of data, and the next message may follow.
     pub(super) fn rest(&mut self) {
         (self.accepted, self.idle_since) = (0, Some(now()));
     }
 
-    /// Leaves in good order, if the provider is not slow about it.
+    /// Says QUIT and closes, as long as that does not take long.
     pub(super) async fn leave(mut self) {
         let quit = async {
             let _ = self.ask("QUIT", QUIT_REPLY_TIMEOUT).await;
@@ -97,7 +99,7 @@ impl ProviderSession {
     }
 }
 
-/// A whole reply, until the deadline: one that comes line by line for ever is none.
+/// Reads a whole reply until the deadline, which a server cannot stretch by sending line after line.
 pub(super) async fn read_reply(
     upstream: &mut Upstream,
     waiting: Waiting,

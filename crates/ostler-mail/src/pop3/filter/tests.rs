@@ -52,7 +52,7 @@ fn a_message_passes_untouched_and_is_counted() {
     let answers = b"+OK message follows\r\nA: b\r\n\r\n\xe4\0..x\n.\nlone\rcr\r\n..\r\n.\r\n+OK gone\r\n+OK bye\r\n";
     let (client, _) = feed(&mut filter, false, &[answers]).unwrap();
     assert_eq!(client, answers);
-    assert_eq!(filter.figures().0, 1);
+    assert_eq!(filter.totals().0, 1);
     assert!(filter.is_over());
 }
 
@@ -268,10 +268,10 @@ fn a_list_of_abilities_has_an_end() {
 fn a_client_that_sends_ahead_without_end_waits() {
     let mut filter = Pop3Filter::default();
     let mut say = Replies::default();
-    let many = b"NOOP\r\n".repeat(MAX_OUTSTANDING + 1);
+    let many = b"NOOP\r\n".repeat(MAX_OUTSTANDING_COMMANDS + 1);
     assert_eq!(
-        filter.client_said(&many[..6 * (MAX_OUTSTANDING - 1)], &mut say),
-        Ok(Pass::Replaced(6 * (MAX_OUTSTANDING - 1)))
+        filter.client_said(&many[..6 * (MAX_OUTSTANDING_COMMANDS - 1)], &mut say),
+        Ok(Pass::Replaced(6 * (MAX_OUTSTANDING_COMMANDS - 1)))
     );
     assert!(filter.wants_client());
     assert_eq!(filter.client_said(b"NOOP\r\nNOOP\r\n", &mut say), Ok(Pass::Replaced(6)));
@@ -279,7 +279,7 @@ fn a_client_that_sends_ahead_without_end_waits() {
     assert_eq!(filter.client_said(b"NOOP\r\n", &mut say), Ok(Pass::NeedMore));
     assert_eq!(filter.server_said(b"+OK\r\n", &mut say), Ok(Pass::Forward(5)));
     assert!(filter.wants_client());
-    assert_eq!(say.server.len(), 6 * MAX_OUTSTANDING);
+    assert_eq!(say.server.len(), 6 * MAX_OUTSTANDING_COMMANDS);
 }
 
 #[test]
@@ -346,7 +346,7 @@ fn it_knows_whether_an_answer_is_owed_or_under_way() {
     assert_eq!(state, [owed, message, message, owed, list, list]);
     assert_eq!(ticks, [0, 1, 2, 2, 3, 4, 4, 5], "each whole answer starts the clock anew");
     assert!(!filter.owes_answer() && !filter.is_inside_text() && filter.clock().0 == Clock::ClientIdle);
-    assert_eq!(filter.figures(), (1, 9));
+    assert_eq!(filter.totals(), (1, 9));
     assert_eq!(filter.message_from(), Party::Server);
 }
 

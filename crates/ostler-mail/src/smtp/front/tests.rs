@@ -19,16 +19,16 @@ fn play(front: &mut SmtpFront, lines: &[&str]) -> Vec<String> {
                 Answer::Refused(failure) => front.refusal(&failure),
                 Answer::Wants(Wants::Authenticate(account, attempt)) => {
                     let name = account.as_ref().map_or("-", |a| a.name.as_str()).to_owned();
-                    format!("{} {name} {}", front.authenticated(account, true).trim_end(), attempt.name)
+                    format!("{} {name} {}", front.on_authentication(account, true).trim_end(), attempt.name)
                 }
                 Answer::Wants(Wants::Mail(account, _)) => {
-                    format!("{} via {}", front.mail_answered(&Reply::new(250, "2.1.0 OK")).trim_end(), account.name)
+                    format!("{} via {}", front.on_mail_reply(&Reply::new(250, "2.1.0 OK")).trim_end(), account.name)
                 }
                 Answer::Wants(Wants::Rcpt(to)) if to.contains("no") => {
-                    front.rcpt_answered(&Reply::new(550, "5.1.1 unknown"))
+                    front.on_rcpt_reply(&Reply::new(550, "5.1.1 unknown"))
                 }
-                Answer::Wants(Wants::Rcpt(_)) => front.rcpt_answered(&Reply::new(250, "2.1.5 OK")),
-                Answer::Wants(Wants::Data) => front.message_answered(&Reply::new(250, "2.0.0 sent")),
+                Answer::Wants(Wants::Rcpt(_)) => front.on_rcpt_reply(&Reply::new(250, "2.1.5 OK")),
+                Answer::Wants(Wants::Data) => front.on_message_reply(&Reply::new(250, "2.0.0 sent")),
                 Answer::Misused(misuse) => format!("{misuse:?}"),
             };
             said.trim_end().to_owned()
@@ -111,7 +111,7 @@ fn with_a_local_password_nothing_is_sent_before_it_was_given() {
     assert!(said[0].contains("AUTH=LOGIN PLAIN CRAM-MD5"));
     assert!(said[1].starts_with("530 5.7.0"), "{}", said[1]);
     assert!(said[2].starts_with("334 "));
-    assert!(front.authenticated(None, false).starts_with("535 "));
+    assert!(front.on_authentication(None, false).starts_with("535 "));
     assert_eq!(play(&mut front, &["aG9tZSAxMjM=", "MAIL FROM:<home@example.net>"])[1], "250 2.1.0 OK via home");
     assert!(front.likely_account().is_some());
 }
@@ -226,7 +226,7 @@ fn an_answer_to_a_challenge_may_be_longer_than_a_command() {
 #[test]
 fn a_wrong_local_password_is_told_and_lets_nobody_in() {
     let mut front = own_front(Access::Password, |_| {});
-    assert!(front.authenticated(None, false).starts_with("535 "));
+    assert!(front.on_authentication(None, false).starts_with("535 "));
     assert_eq!(front.take_misconfiguration(), Some(ClientMisconfiguration::WrongPassword));
     assert_eq!(front.take_misconfiguration(), None, "told once");
     assert!(!front.is_at_work());
@@ -281,17 +281,17 @@ fn what_the_provider_said_is_what_the_client_hears() {
     let mut front = front(Access::SameUser, &["home"]);
     let line = |front: &mut SmtpFront, line: &str| front.on_line(&Line::new(line.as_bytes()));
     assert!(matches!(line(&mut front, "MAIL FROM:<home@example.net>"), Answer::Wants(Wants::Mail(..))));
-    assert_eq!(front.mail_answered(&Reply::new(550, "5.7.1 no")), "550 5.7.1 no\r\n");
+    assert_eq!(front.on_mail_reply(&Reply::new(550, "5.7.1 no")), "550 5.7.1 no\r\n");
     assert!(front.transaction().is_none());
-    assert_eq!(front.mail_answered(&Reply::new(250, "ok")), "250 ok\r\n");
+    assert_eq!(front.on_mail_reply(&Reply::new(250, "ok")), "250 ok\r\n");
     assert!(front.transaction().is_none(), "nothing was asked");
     play(&mut front, &["MAIL FROM:<home@example.net>"]);
     assert!(matches!(line(&mut front, "RCPT TO:<a@b>"), Answer::Wants(Wants::Rcpt(to)) if to == "a@b"));
-    assert_eq!(front.rcpt_answered(&Reply::new(452, "4.2.2 full")), "452 4.2.2 full\r\n");
+    assert_eq!(front.on_rcpt_reply(&Reply::new(452, "4.2.2 full")), "452 4.2.2 full\r\n");
     assert!(matches!(line(&mut front, "DATA"), Answer::Wants(Wants::DataRefused(said)) if said.starts_with("554 ")));
     play(&mut front, &["RCPT TO:<c@d>", "RCPT TO:<e@f>"]);
     assert_eq!(front.transaction().unwrap().recipients, 2);
-    assert_eq!(front.message_answered(&Reply::new(250, "2.0.0 sent")), "250 2.0.0 sent\r\n");
+    assert_eq!(front.on_message_reply(&Reply::new(250, "2.0.0 sent")), "250 2.0.0 sent\r\n");
     assert!(front.transaction().is_none());
     play(&mut front, &["MAIL FROM:<home@example.net>"]);
     assert!(

@@ -130,7 +130,7 @@ fn a_refusal_is_passed_on_where_there_is_no_gate_and_nothing_was_said_again() {
     // The sender was accepted before.
     let refused = refusal(&mut submission, 0, "550 5.1.8 never heard of you");
     let Next::Answer(reply) = submission.on_refusal(refused, open(), at(0)) else { panic!() };
-    assert!(reply.one_line().starts_with("451 4.3.0 the provider had to be asked anew"), "{}", reply.one_line());
+    assert!(reply.one_line().starts_with("451 4.3.0 the provider was asked again"), "{}", reply.one_line());
     assert!(reply.one_line().ends_with("never heard of you"));
 }
 
@@ -186,7 +186,7 @@ fn a_shut_gate_is_tried_until_the_clients_patience_ends_and_then_explained() {
     use LoginPolicy::{NewerThan, Recent};
     for (security, hint) in [(Security::Tls, true), (Security::StartTls, false)] {
         let (after_pop, mut gate) = (after_pop(security), Gate::default());
-        gate.logged_in(at(0), None, None);
+        gate.on_login(at(0), None, None);
         let mut submission = behind_login(0);
         assert_eq!(submission.patience(at(0)), None);
         let (tries, reply) = tried_until_given_up(&mut submission, (&after_pop, &mut gate));
@@ -213,7 +213,7 @@ fn what_is_tried_first_depends_on_the_login_the_connection_came_behind() {
         (true, 4, (0, Recent)),
     ] {
         let mut gate = Gate::default();
-        gate.logged_in(at(5), None, None);
+        gate.on_login(at(5), None, None);
         let mut submission = at_rcpt(9);
         submission.on_login(is_new, LoginPolicy::Fresh, at(opened));
         let refused = refusal(&mut submission, 1, SHUT);
@@ -225,7 +225,7 @@ fn what_is_tried_first_depends_on_the_login_the_connection_came_behind() {
 #[test]
 fn a_login_that_had_to_wait_for_the_clients_session_is_owed_until_it_is_made() {
     let (after_pop, mut gate) = (after_pop(Security::Tls), Gate::default());
-    gate.logged_in(at(0), None, None);
+    gate.on_login(at(0), None, None);
     let mut submission = at_rcpt(0);
     submission.on_login(false, LoginPolicy::Fresh, at(0));
     let mut refuse = |submission: &mut Submission, seconds| {
@@ -246,7 +246,7 @@ fn a_message_pays_for_the_retries_of_all_its_commands_and_the_next_begins_afresh
     let after_pop = after_pop(Security::Tls);
     let tries = |submission: &mut Submission| {
         let mut gate = Gate::default();
-        gate.logged_in(at(0), None, None);
+        gate.on_login(at(0), None, None);
         submission.on_login(true, LoginPolicy::Fresh, at(0));
         submission.begin_command(bob(), at(0));
         tried_until_given_up(submission, (&after_pop, &mut gate)).0.len()
@@ -266,11 +266,11 @@ fn a_message_pays_for_the_retries_of_all_its_commands_and_the_next_begins_afresh
 fn what_a_long_refusal_leaves_room_for_is_what_was_tried() {
     let (after_pop, gate) = (after_pop(Security::Tls), Gate::default());
     let mut submission = at_rcpt(0);
-    submission.asked.refusal = Some(Reply::new(550, &format!("check mail first {}", "x".repeat(900))));
-    let line = submission.given_up(Some((&after_pop, &gate)), at(0)).one_line();
+    submission.pending.refusal = Some(Reply::new(550, &format!("check mail first {}", "x".repeat(900))));
+    let line = submission.final_refusal(Some((&after_pop, &gate)), at(0)).one_line();
     assert!(line.len() <= CLIENT_REPLY - 2 && line.starts_with("550 check mail first x"), "{line}");
     assert!(line.contains("; ostler has no POP login and tried 0 times in 0 s: still refused; some hosts"), "{line}");
-    assert_eq!(submission.given_up(None, at(0)), submission.asked.refusal.unwrap());
+    assert_eq!(submission.final_refusal(None, at(0)), submission.pending.refusal.unwrap());
 }
 
 #[test]
@@ -293,7 +293,7 @@ fn a_provider_that_turns_ostler_away_may_want_a_login() {
 #[test]
 fn a_bare_refusal_is_tried_again_once_and_behind_an_old_login_only() {
     let (after_pop, mut gate) = (after_pop(Security::Tls), Gate::default());
-    gate.logged_in(at(0), None, None);
+    gate.on_login(at(0), None, None);
     let try_at = |gate: &mut Gate, seconds| {
         let mut submission = behind_login(seconds);
         let refused = refusal(&mut submission, 1, BARE);
