@@ -334,14 +334,16 @@ mod tests {
     /// The work of reading is bounded because what is read is: the search costs the square of the text at worst.
     #[test]
     fn the_longest_reply_there_can_be_is_read_up_to_its_limit() {
-        let line = "relay ".repeat(REPLY_LINE / 6);
-        let longest = |said_at: usize| {
-            let mut lines = vec![line.clone(); REPLY_LINES];
-            lines[0] = format!("{}relaying denied", "x ".repeat(said_at / 2));
-            verdict(&Reply { code: 550, lines })
-        };
-        assert_eq!(longest(MAX_REASON_CHARS - 100), Verdict::Shut);
-        assert_eq!(longest(MAX_REASON_CHARS), Verdict::Perhaps);
+        let relay = "relay ".repeat(REPLY_LINE / 6);
+        let denied = "denied ".repeat(REPLY_LINE / 7);
+        let mut lines = vec![relay; REPLY_LINES / 2];
+        lines.push("x".repeat(60));
+        lines.resize(REPLY_LINES, denied);
+        // "denied" comes 800,000 octets after the first "relay".
+        assert_eq!(verdict(&Reply { code: 550, lines }), Verdict::Perhaps);
+        let said = |before: usize| Reply::new(550, &format!("{} relay denied", "x".repeat(before)));
+        assert_eq!(verdict(&said(MAX_REASON_CHARS - 13)), Verdict::Shut);
+        assert_eq!(verdict(&said(MAX_REASON_CHARS - 12)), Verdict::Perhaps);
     }
 
     #[test]
