@@ -28,7 +28,7 @@ use crate::proxy::net::dial::Dialer;
 use crate::vault::{Vault, VaultError};
 use ostler_mail::account::{Account, SecretSource, Server, ServerId, Settings};
 use ostler_mail::clock::Moment;
-use ostler_mail::failure::{Failure, Place, SecretTrouble};
+use ostler_mail::failure::{Failure, SecretTrouble, ServerAddr};
 use ostler_mail::pop_before_smtp::Gate;
 use ostler_mail::pop3::login::CachedCapabilities;
 use ostler_mail::secret::Secret;
@@ -50,7 +50,7 @@ impl GateCell {
 
 /// What was observed of one server. Lost when the program ends: only speed depends on it.
 #[derive(Debug, Clone, Default)]
-pub struct Learned {
+pub struct ServerCache {
     /// The capabilities at the last POP3 sign-in.
     pub pop3: Option<CachedCapabilities>,
     /// The largest message that the SMTP server takes, in octets (RFC 1870).
@@ -67,7 +67,7 @@ pub struct Engine {
     /// Connects to providers.
     pub dialer: Dialer,
     gates: Mutex<HashMap<ServerId, Arc<GateCell>>>,
-    learned: Mutex<HashMap<ServerId, Learned>>,
+    learned: Mutex<HashMap<ServerId, ServerCache>>,
     stopping: watch::Sender<bool>,
     busy: watch::Sender<usize>,
     sessions: AtomicU64,
@@ -129,13 +129,13 @@ impl Engine {
     }
 
     /// What was learned about a server.
-    pub fn learned(&self, server: &Server) -> Learned {
+    pub fn learned(&self, server: &Server) -> ServerCache {
         let learned = self.learned.lock().unwrap_or_else(PoisonError::into_inner);
         learned.get(&server.id()).cloned().unwrap_or_default()
     }
 
     /// Changes what is remembered about a server.
-    pub fn learn(&self, server: &Server, change: impl FnOnce(&mut Learned)) {
+    pub fn learn(&self, server: &Server, change: impl FnOnce(&mut ServerCache)) {
         let mut learned = self.learned.lock().unwrap_or_else(PoisonError::into_inner);
         change(learned.entry(server.id()).or_default());
     }
@@ -195,7 +195,7 @@ pub fn secret_failure(error: VaultError) -> Failure {
     failure_of(error, None)
 }
 
-fn failure_of(error: VaultError, at: Option<Place>) -> Failure {
+fn failure_of(error: VaultError, at: Option<ServerAddr>) -> Failure {
     let trouble = match &error {
         VaultError::NoEntry { .. } => SecretTrouble::Missing,
         VaultError::Locked { .. } | VaultError::TimedOut { .. } => SecretTrouble::KeyringLocked,

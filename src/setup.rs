@@ -259,7 +259,7 @@ pub(crate) fn endpoint_from_flag(protocol: Protocol, text: &str) -> Result<Endpo
         Some(port) => port.parse().ok().filter(|port| *port != 0).ok_or("a port is a number from 1 to 65535")?,
     };
     let host = crate::config::value::host(host).map_err(|why| format!("the host {why}; {ALLOWED}"))?;
-    Ok(Endpoint { protocol, host, port, security, login: LoginForm::Unknown, ways: Vec::new() })
+    Ok(Endpoint { protocol, host, port, security, login: LoginForm::Unknown, auth_methods: Vec::new() })
 }
 
 /// Splits `host:port` or `[::1]:port`; a host may stand alone.

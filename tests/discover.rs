@@ -78,7 +78,7 @@ async fn done(finder: &Finder, step: &str) -> Vec<String> {
                 port: port.parse().unwrap(),
                 security: if *security == "tls" { Security::Tls } else { Security::StartTls },
                 login: LoginForm::Unknown,
-                ways: Vec::new(),
+                auth_methods: Vec::new(),
             };
             match finder.endpoint(&endpoint).await {
                 Ok(probed) => {
@@ -100,13 +100,13 @@ fn told(found: Result<Found, Missing>) -> Vec<String> {
         Ok(found) => {
             let offer = |offer: &ostler::setup::discover::Offer| {
                 let e = &offer.endpoint;
-                let ways: Vec<String> = e.ways.iter().map(ToString::to_string).collect();
+                let auth_methods: Vec<String> = e.auth_methods.iter().map(ToString::to_string).collect();
                 let mark = match offer.vouched {
                     Vouched::Certificate => "",
                     Vouched::PlainDns { outside: false } => " dns",
                     Vouched::PlainDns { outside: true } => " dns?",
                 };
-                format!("{} {} ({:?}, {}){mark}", e.protocol, e.describe(), e.login, ways.join(" "))
+                format!("{} {} ({:?}, {}){mark}", e.protocol, e.describe(), e.login, auth_methods.join(" "))
             };
             let title = found.title.iter().map(|title| format!("title {title}"));
             let hints = found.hints.iter().map(|hint| format!("hint {}", hint.text));

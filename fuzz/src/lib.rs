@@ -65,7 +65,7 @@ fn cut<'a>(bytes: &'a [u8], lengths: &[u8]) -> Vec<&'a [u8]> {
 fn lines(bytes: &[u8]) -> Vec<ostler_mail::wire::Line> {
     let mut buffer = bytes.to_vec();
     let mut found = Vec::new();
-    while let Ok(Some(line)) = ostler_mail::wire::take_line(&mut buffer, ostler_mail::wire::REPLY_LINE) {
+    while let Ok(Some(line)) = ostler_mail::wire::take_line(&mut buffer, ostler_mail::wire::MAX_REPLY_LINE_OCTETS) {
         found.push(line);
     }
     found
@@ -73,6 +73,6 @@ fn lines(bytes: &[u8]) -> Vec<ostler_mail::wire::Line> {
 
 /// One line of a reply, as any old client takes it.
 fn assert_reply_line(line: &str) {
-    assert!(line.len() <= ostler_mail::wire::CLIENT_REPLY - 2, "too long: {line:?}");
+    assert!(line.len() <= ostler_mail::wire::MAX_CLIENT_REPLY_OCTETS - 2, "too long: {line:?}");
     assert!(line.bytes().all(|b| matches!(b, b' '..=b'~')), "not printable: {line:?}");
 }

@@ -11,7 +11,7 @@ use ostler_mail::pop3::login as pop3;
 use ostler_mail::sasl::hex;
 use ostler_mail::secret::Secret;
 use ostler_mail::smtp::login as smtp;
-use ostler_mail::wire::{Line, REPLY_LINE, printable};
+use ostler_mail::wire::{Line, MAX_REPLY_LINE_OCTETS, printable};
 
 use super::{assert_reply_line, octets, parts};
 
@@ -66,7 +66,7 @@ impl Planted {
                 8 => &[b'x'; 240],
                 _ => std::slice::from_ref(octet),
             };
-            if text.len() + next.len() <= REPLY_LINE {
+            if text.len() + next.len() <= MAX_REPLY_LINE_OCTETS {
                 text.extend_from_slice(next);
             }
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ostler_mail::account::{Account, Protocol, Security, Settings};
 use ostler_mail::clock::Moment;
-use ostler_mail::failure::{Failure, Place, Waiting};
+use ostler_mail::failure::{Failure, ServerAddr, Waiting};
 use ostler_mail::machine::{Answer, Filter as _, Front as _, Party, Pass, ProtocolViolation, Replies};
 use ostler_mail::pop_before_smtp::{Gate, LoginNeed, LoginPolicy};
 use ostler_mail::smtp::data::DataFilter;
@@ -16,7 +16,7 @@ use ostler_mail::smtp::login::SmtpLogin;
 use ostler_mail::smtp::submission::{Attempt, News, Next, Reuse, SessionState, Submission, reuse};
 use ostler_mail::smtp::words::{self, outcome_unknown};
 use ostler_mail::smtp::{Extensions, Mail, Reply, ReplyParser};
-use ostler_mail::wire::{REPLY_LINE, take_line};
+use ostler_mail::wire::{MAX_REPLY_LINE_OCTETS, take_line};
 
 use super::doors::{assert_one_reply, settings};
 use super::filter::{Schedule, deliver, in_single_octets, joined, schedule};
@@ -55,8 +55,8 @@ pub fn smtp_session(data: &[u8]) {
     }
 }
 
-fn place() -> Place {
-    Place { host: HOST.into(), port: 465, protocol: Protocol::Smtp, security: Security::Tls }
+fn place() -> ServerAddr {
+    ServerAddr { host: HOST.into(), port: 465, protocol: Protocol::Smtp, security: Security::Tls }
 }
 
 /// What is done now.
@@ -198,7 +198,7 @@ impl<'a> Session<'a> {
     fn server_line(&mut self) -> Result<Option<ostler_mail::wire::Line>, Failure> {
         let (end, breaks) = self.heard();
         let mut said = self.from_server[..end].to_vec();
-        match take_line(&mut said, REPLY_LINE) {
+        match take_line(&mut said, MAX_REPLY_LINE_OCTETS) {
             Err(_) => Err(Failure::ProtocolViolation { at: place(), what: "a line without end".into() }),
             Ok(None) if breaks => Err(Failure::Lost { at: place(), waiting: Waiting::Answer }),
             Ok(None) => Ok(None),

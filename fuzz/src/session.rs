@@ -6,7 +6,7 @@ use ostler_mail::account::{Protocol, Settings};
 use ostler_mail::machine::{Answer, Filter as _, Front as _, Party};
 use ostler_mail::pop3::front::{Pop3Front, Wants};
 use ostler_mail::pop3::login::Pop3Login;
-use ostler_mail::wire::{REPLY_LINE, take_line};
+use ostler_mail::wire::{MAX_REPLY_LINE_OCTETS, take_line};
 
 use super::doors::{assert_pop3_reply, settings};
 use super::filter::{
@@ -134,7 +134,7 @@ impl<'a> Session<'a> {
     }
 
     fn signing_in(&mut self) -> bool {
-        let line = match take_line(&mut self.from_server, REPLY_LINE) {
+        let line = match take_line(&mut self.from_server, MAX_REPLY_LINE_OCTETS) {
             Ok(Some(line)) => line,
             Ok(None) => return false,
             Err(_) => {

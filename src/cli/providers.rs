@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::cli::{fail, print, print_json};
 use crate::config::presets::{Confidence, Pop, Preset, Presets};
 use ostler_mail::account::Protocol;
-use ostler_mail::account::endpoint::{Endpoint, LoginForm, Way};
+use ostler_mail::account::endpoint::{AuthMethod, Endpoint, LoginForm};
 use ostler_mail::failure::error_chain;
 
 /// More presets than this are listed with one line each.
@@ -70,7 +70,7 @@ fn document(preset: &Preset) -> Value {
         "smtp": servers(Protocol::Smtp),
         "imap": servers(Protocol::Imap),
         "login": login_word(&preset.login),
-        "auth": way_words(&preset.ways),
+        "auth": auth_method_names(&preset.auth_methods),
         "enable": preset.enable,
         "app_password": preset.app_password,
         "window_s": preset.window.map(|window| window.as_secs()),
@@ -105,8 +105,8 @@ fn login_word(form: &LoginForm) -> &str {
     }
 }
 
-fn way_words(ways: &[Way]) -> Vec<String> {
-    ways.iter().map(Way::to_string).collect()
+fn auth_method_names(auth_methods: &[AuthMethod]) -> Vec<String> {
+    auth_methods.iter().map(AuthMethod::to_string).collect()
 }
 
 fn table_text<'p>(presets: impl Iterator<Item = &'p Preset> + Clone) -> String {
@@ -118,7 +118,7 @@ fn table_text<'p>(presets: impl Iterator<Item = &'p Preset> + Clone) -> String {
 fn caveat(preset: &Preset) -> &'static str {
     match preset {
         Preset { closed: Some(_), .. } => "  (no mail program can use it)",
-        _ if preset.ways.iter().all(|way| matches!(way, Way::OAuth2(_))) => {
+        _ if preset.auth_methods.iter().all(|way| matches!(way, AuthMethod::OAuth2(_))) => {
             "  (accepts no passwords; not supported in this version)"
         }
         Preset { pop: Pop::No, .. } => "  (no POP)",
@@ -145,7 +145,7 @@ fn detail_text(preset: &Preset) -> String {
     }
     if preset.is_usable() {
         line("user name", login_text(&preset.login));
-        line("signs in by", &preset.ways.iter().map(way_text).collect::<Vec<_>>().join(", else "));
+        line("signs in by", &preset.auth_methods.iter().map(way_text).collect::<Vec<_>>().join(", else "));
     }
     line("POP", pop_text(preset.pop));
     if preset.sends_elsewhere {
@@ -175,14 +175,14 @@ fn login_text(form: &LoginForm) -> &str {
     }
 }
 
-fn way_text(way: &Way) -> &'static str {
+fn way_text(way: &AuthMethod) -> &'static str {
     match way {
-        Way::Password => "your password",
-        Way::AppPassword => "an app password",
-        Way::OAuth2(_) => "a sign-in in the web browser (not supported in this version of ostler)",
-        Way::PopBeforeSmtp => "a fetch before each send",
-        Way::Bridge => "the provider's own program on this computer",
-        Way::None => "nothing",
+        AuthMethod::Password => "your password",
+        AuthMethod::AppPassword => "an app password",
+        AuthMethod::OAuth2(_) => "a sign-in in the web browser (not supported in this version of ostler)",
+        AuthMethod::PopBeforeSmtp => "a fetch before each send",
+        AuthMethod::Bridge => "the provider's own program on this computer",
+        AuthMethod::None => "nothing",
     }
 }
 

@@ -13,7 +13,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::LoadError;
 use super::file::read_text;
-use ostler_mail::account::endpoint::{Endpoint, LoginForm, Way};
+use ostler_mail::account::endpoint::{AuthMethod, Endpoint, LoginForm};
 use ostler_mail::account::{Account, Protocol};
 
 pub(super) mod parse;
@@ -99,7 +99,7 @@ pub(crate) struct Preset {
     /// The form of the user name, unless an endpoint has its own.
     pub(crate) login: LoginForm,
     /// How its users sign in, best first, unless an endpoint has its own.
-    pub(crate) ways: Vec<Way>,
+    pub(crate) auth_methods: Vec<AuthMethod>,
     /// What the user has to switch on first, as one sentence.
     pub(crate) enable: Option<String>,
     /// Where an app password is made: an address or a place in a menu.

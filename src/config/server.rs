@@ -8,7 +8,7 @@ use super::apply_preset::{self, AccountPreset};
 use super::keys;
 use super::toml_tree::{Item, Table};
 use super::value;
-use ostler_mail::account::endpoint::{Endpoint, Way};
+use ostler_mail::account::endpoint::{AuthMethod, Endpoint};
 use ostler_mail::account::{
     AfterPop, CommandLine, Credentials, Protocol, SecretSource, Security, Server, SignIn, Trust,
 };
@@ -61,11 +61,11 @@ enum Auth {
 
 impl Auth {
     fn of(server: &Endpoint) -> Self {
-        match server.best_way() {
-            Way::Password | Way::AppPassword | Way::Bridge => Self::Password,
-            Way::OAuth2(_) => Self::OAuth2,
-            Way::PopBeforeSmtp => Self::AfterPop,
-            Way::None => Self::None,
+        match server.best_auth_method() {
+            AuthMethod::Password | AuthMethod::AppPassword | AuthMethod::Bridge => Self::Password,
+            AuthMethod::OAuth2(_) => Self::OAuth2,
+            AuthMethod::PopBeforeSmtp => Self::AfterPop,
+            AuthMethod::None => Self::None,
         }
     }
 }

@@ -16,7 +16,7 @@ use super::text::{Text, read_text, stuffed};
 use crate::proxy::net::conn::{Conn, Read};
 use ostler_mail::account::Protocol;
 use ostler_mail::smtp::{Reply, ReplyParser};
-use ostler_mail::wire::REPLY_LINE;
+use ostler_mail::wire::MAX_REPLY_LINE_OCTETS;
 
 /// Outlook Express 4 asks its user after this time whether to go on waiting.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -228,7 +228,7 @@ impl Dialogue {
     }
 
     async fn hear(&mut self) -> Result<ostler_mail::wire::Line, String> {
-        match timeout(REPLY_TIMEOUT, self.conn.read_line(REPLY_LINE)).await {
+        match timeout(REPLY_TIMEOUT, self.conn.read_line(MAX_REPLY_LINE_OCTETS)).await {
             Ok(Ok(Read::Line(line))) => {
                 self.reporter.heard(line.bytes());
                 Ok(line)

@@ -24,7 +24,7 @@ use super::text::{Text, read_text, stuffed};
 use crate::proxy::net::conn::{Conn, Read};
 use ostler_mail::account::Protocol;
 use ostler_mail::secret::Secret;
-use ostler_mail::wire::{COMMAND_LINE, Line};
+use ostler_mail::wire::{Line, MAX_COMMAND_LINE_OCTETS};
 
 /// A client that says nothing for this long is disconnected (RFC 1939, section 3, asks for at least this).
 const IDLE_TIMEOUT: Duration = Duration::from_secs(600);
@@ -224,7 +224,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     /// Reads the next command; `None` if the other side has closed.
     async fn hear(&mut self) -> io::Result<Option<Line>> {
-        match in_time(self.conn.read_line(COMMAND_LINE)).await? {
+        match in_time(self.conn.read_line(MAX_COMMAND_LINE_OCTETS)).await? {
             Read::Line(line) => {
                 self.reporter.heard_command(line.bytes());
                 Ok(Some(line))

@@ -20,7 +20,7 @@ use crate::proxy::net::dial::{Family, Route};
 use crate::proxy::sign_in::{hear, prepare_on, say};
 use crate::proxy::smtp::submission::rehearse;
 use ostler_mail::account::{Account, Protocol, Security, Server, SignIn, Timeouts};
-use ostler_mail::failure::{Failure, Place, Waiting};
+use ostler_mail::failure::{Failure, ServerAddr, Waiting};
 use ostler_mail::machine::Outgoing;
 use ostler_mail::{pop3, smtp};
 
@@ -141,7 +141,7 @@ async fn find_other_port(engine: &Arc<Engine>, server: &Server, timeouts: &Timeo
 /// Connects, starts TLS, reads the greeting, and leaves.
 async fn greet(engine: &Engine, server: &Server, timeouts: &Timeouts) -> Result<(), Failure> {
     let mut upstream = engine.dialer.connect(server, timeouts, Route::default()).await?;
-    let place = || Place::from(server);
+    let place = || ServerAddr::from(server);
     let (hello, stls): (&[u8], _) = match server.protocol {
         Protocol::Smtp => {
             let prepared = prepare_on::<smtp::login::SmtpLogin>(engine, upstream, server, timeouts).await?;

@@ -43,7 +43,7 @@ pub(crate) enum Event {
     /// The client has signed in at its door.
     SignedIn(SessionId),
     /// Something is set wrongly in the mail program; the session goes on.
-    Slipped(SessionId, ClientMisconfiguration),
+    ClientMisconfigured(SessionId, ClientMisconfiguration),
     /// What the session is doing now, in words for the status.
     Doing(SessionId, &'static str),
     /// The session is over.

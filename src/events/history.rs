@@ -240,7 +240,7 @@ fn history_kind(event: &Event) -> Option<Kind> {
         Event::Sent { .. } => Some(Kind::Sent),
         Event::NotSent { .. } => Some(Kind::NotSent),
         Event::Failed(..) | Event::Checked { trouble: Some(_), .. } => Some(Kind::Failed),
-        Event::Slipped(..) | Event::Misused(..) => Some(Kind::Mistake),
+        Event::ClientMisconfigured(..) | Event::Misused(..) => Some(Kind::Mistake),
         _ => None,
     }
 }

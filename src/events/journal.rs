@@ -134,7 +134,7 @@ fn draft_entry(event: &Event) -> Option<Draft> {
         Event::ClientRejected(protocol, _, why) => {
             Draft { protocol: Some(*protocol), ..plain("turned-away", format!("a program was not let in: {why}")) }
         }
-        Event::Slipped(session, slip) => in_session(session, "mistake", slip.to_string()),
+        Event::ClientMisconfigured(session, slip) => in_session(session, "mistake", slip.to_string()),
         Event::Misused(session, misuse) => {
             in_session(session, "misuse", format!("ostler ended the connection of a program: {misuse}"))
         }

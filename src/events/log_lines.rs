@@ -49,8 +49,8 @@ pub(crate) fn write(event: &Event) {
         Event::Named(id, account) => debug!("[{id}] session of account {account}"),
         Event::SignedIn(id) => debug!("[{id}] signed in"),
         // Perhaps only a look whether the port is open, as port scanners and some installers do.
-        Event::Slipped(id, slip @ ClientMisconfiguration::Silent { .. }) => debug!("[{id}] {slip}"),
-        Event::Slipped(id, slip) => warn!("[{id}] {slip}"),
+        Event::ClientMisconfigured(id, slip @ ClientMisconfiguration::Silent { .. }) => debug!("[{id}] {slip}"),
+        Event::ClientMisconfigured(id, slip) => warn!("[{id}] {slip}"),
         Event::Doing(id, what) => debug!("[{id}] {what}"),
         Event::Ended(id) => debug!("[{id}] session ended"),
         Event::ClientRejected(protocol, client, why) => warn!("{protocol} client {client} was not let in: {why}"),
@@ -99,7 +99,7 @@ mod tests {
     #[test]
     fn what_to_do_is_not_pushed_out_by_a_talkative_provider() {
         use ostler_mail::account::{Protocol, Security};
-        let at = ostler_mail::failure::Place {
+        let at = ostler_mail::failure::ServerAddr {
             host: "mail.example.org".into(),
             port: 995,
             protocol: Protocol::Pop3,

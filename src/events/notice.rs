@@ -154,8 +154,8 @@ mod tests {
     use ostler_mail::account::{Access, Door, Security};
     use ostler_mail::failure;
 
-    fn at(protocol: Protocol) -> failure::Place {
-        failure::Place { host: "mx.example.net".into(), port: 1, protocol, security: Security::Tls }
+    fn at(protocol: Protocol) -> failure::ServerAddr {
+        failure::ServerAddr { host: "mx.example.net".into(), port: 1, protocol, security: Security::Tls }
     }
 
     fn refused(protocol: Protocol) -> Event {

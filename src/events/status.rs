@@ -207,7 +207,7 @@ impl Status {
             Event::Warning(_)
             | Event::ClientRejected(..)
             | Event::SignedIn(_)
-            | Event::Slipped(..)
+            | Event::ClientMisconfigured(..)
             | Event::Misused(..)
             | Event::GateOpened { .. }
             | Event::GateHealed { .. }

@@ -68,14 +68,18 @@ impl Watch {
     /// The line for a minute in which nothing has happened.
     pub(crate) fn reminder(&self, client: &Client, values: &GuideValues) -> String {
         let value = |name| client.value(values, name).unwrap_or_default();
-        let mut ways = Vec::new();
+        let mut auth_methods = Vec::new();
         if self.awaits_fetch {
-            ways.push(format!("{} and port {} for incoming mail", value("pop3_host"), value("pop3_port")));
+            auth_methods.push(format!("{} and port {} for incoming mail", value("pop3_host"), value("pop3_port")));
         }
         if self.awaits_send {
-            ways.push(format!("{} and port {} for outgoing mail", value("smtp_host"), value("smtp_port")));
+            auth_methods.push(format!("{} and port {} for outgoing mail", value("smtp_host"), value("smtp_port")));
         }
-        format!("nothing has happened for a minute: {}; your program needs {}", self.wanted(), ways.join(", and "))
+        format!(
+            "nothing has happened for a minute: {}; your program needs {}",
+            self.wanted(),
+            auth_methods.join(", and ")
+        )
     }
 
     /// Whether mail has been fetched and sent, as far as the account can.

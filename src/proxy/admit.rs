@@ -12,7 +12,7 @@ use crate::proxy::session::{GOODBYE_TIMEOUT, Session};
 use ostler_mail::account::{Access, Settings};
 use ostler_mail::client_fault::Misuse;
 use ostler_mail::command::is_http;
-use ostler_mail::wire::COMMAND_LINE;
+use ostler_mail::wire::MAX_COMMAND_LINE_OCTETS;
 use ostler_mail::words::{NotAdmitted, Words};
 
 /// The most clients served at once. A thousand idle ones must leave room for those that work (`docs/promises.md`, section
@@ -68,7 +68,7 @@ fn not_same_user(owner: PeerOwner) -> Option<String> {
 /// Ends the connection of a client that spoke before its greeting, and reports what it is. Mail programs wait for the
 /// greeting, so this is a browser, a scanner, or a program that begins with TLS.
 pub(super) async fn spoke_first(session: &mut Session, client: &mut ClientConn, words: &dyn Words) {
-    let misuse = match next_line(session, client, COMMAND_LINE, Instant::now() + GOODBYE_TIMEOUT).await {
+    let misuse = match next_line(session, client, MAX_COMMAND_LINE_OCTETS, Instant::now() + GOODBYE_TIMEOUT).await {
         ClientInput::Misused(misuse) => misuse,
         ClientInput::Line(line) if is_http(line.bytes()) => Misuse::Http,
         ClientInput::Line(_) | ClientInput::End(_) | ClientInput::TimedOut | ClientInput::Stopping => {

@@ -17,7 +17,7 @@ use crate::proxy::sign_in::{Prepared, connect_and_prepare, note_refusal, support
 use crate::proxy::{Engine, GateCell, now};
 use ostler_mail::account::{Access, Account, Protocol, SecretSource, Server, Timeouts};
 use ostler_mail::client_fault::Misuse;
-use ostler_mail::failure::{Failure, Place, Waiting, one_line};
+use ostler_mail::failure::{Failure, ServerAddr, Waiting, one_line};
 use ostler_mail::machine::{Clock, Party, ProtocolViolation};
 use ostler_mail::pop3::filter::Pop3Filter;
 use ostler_mail::pop3::front::{Pop3Front, Wants};
@@ -25,7 +25,7 @@ use ostler_mail::pop3::login::{Pop3Login, Ready};
 use ostler_mail::pop3::words::{self, Pop3Words};
 use ostler_mail::sasl::Attempt;
 use ostler_mail::secret::Secret;
-use ostler_mail::wire::COMMAND_LINE;
+use ostler_mail::wire::MAX_COMMAND_LINE_OCTETS;
 use ostler_mail::words::Words;
 
 /// How long closing the connection to a provider may take: TLS says goodbye first.
@@ -249,7 +249,7 @@ async fn pass(session: &mut Session, client: &mut ClientConn, signed_in: SignedI
         session.report(Some(account), &failure);
         let hung_up = matches!(ended, Ended::ServerGone);
         tell_client(session, client, &filter, &failure, hung_up).await;
-    } else if let Ended::Breach(ProtocolViolation::Client(misuse)) = ended {
+    } else if let Ended::Violation(ProtocolViolation::Client(misuse)) = ended {
         let _ = timeout(CLOSE_TIMEOUT, conn.close()).await;
         // In the middle of an answer the client would take the line for a part of it.
         let text = if filter.is_inside_text() { String::new() } else { Pop3Words.misuse(&misuse) };
@@ -265,7 +265,7 @@ async fn pass(session: &mut Session, client: &mut ClientConn, signed_in: SignedI
 }
 
 /// What the provider did wrong, if it did. `waiting` is what it owed at the end.
-fn provider_failure(ended: &Ended, waiting: Waiting, at: &Place, timeouts: &Timeouts) -> Option<Failure> {
+fn provider_failure(ended: &Ended, waiting: Waiting, at: &ServerAddr, timeouts: &Timeouts) -> Option<Failure> {
     let at = at.clone();
     match ended {
         Ended::ServerGone => Some(Failure::Lost { at, waiting }),
@@ -275,12 +275,14 @@ fn provider_failure(ended: &Ended, waiting: Waiting, at: &Place, timeouts: &Time
         Ended::TimedOut(_, Party::Server) => {
             Some(Failure::TimedOut { at, waiting: Waiting::Message, after: timeouts.data })
         }
-        Ended::Breach(ProtocolViolation::Server(what)) => Some(Failure::ProtocolViolation { at, what: what.clone() }),
+        Ended::Violation(ProtocolViolation::Server(what)) => {
+            Some(Failure::ProtocolViolation { at, what: what.clone() })
+        }
         Ended::Over
         | Ended::ClientGone
         | Ended::Stopping
         | Ended::TimedOut(_, Party::Client)
-        | Ended::Breach(ProtocolViolation::Client(_)) => None,
+        | Ended::Violation(ProtocolViolation::Client(_)) => None,
     }
 }
 
@@ -299,7 +301,7 @@ async fn tell_client(
     }
     if !filter.owes_answer() {
         let deadline = Instant::now() + session.settings.timeouts.reply;
-        if !matches!(next_line(session, client, COMMAND_LINE, deadline).await, ClientInput::Line(_)) {
+        if !matches!(next_line(session, client, MAX_COMMAND_LINE_OCTETS, deadline).await, ClientInput::Line(_)) {
             return;
         }
     }

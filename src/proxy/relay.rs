@@ -42,7 +42,7 @@ pub enum Ended {
     /// A time limit has passed; the party that was late.
     TimedOut(Clock, Party),
     /// One side violated the protocol.
-    Breach(ProtocolViolation),
+    Violation(ProtocolViolation),
     /// ostler is shutting down and no message is under way.
     Stopping,
 }
@@ -198,7 +198,7 @@ where
         match pump(cx, server, client, |input, say| filter.server_said(input, say), Direction::ToClient) {
             Pumped::Moved => Moved::Yes,
             Pumped::Waiting => Moved::No,
-            Pumped::Breach(breach) => Moved::Ended(Ended::Breach(breach)),
+            Pumped::Violation(breach) => Moved::Ended(Ended::Violation(breach)),
             Pumped::SourceEnded | Pumped::SourceFailed => Moved::Ended(Ended::ServerGone),
             Pumped::TargetFailed => Moved::Ended(Ended::ClientGone),
         }
@@ -212,7 +212,7 @@ where
         match pump(cx, client, server, |input, say| filter.client_said(input, say), Direction::ToServer) {
             Pumped::Moved => Moved::Yes,
             Pumped::Waiting => Moved::No,
-            Pumped::Breach(breach) => Moved::Ended(Ended::Breach(breach)),
+            Pumped::Violation(breach) => Moved::Ended(Ended::Violation(breach)),
             Pumped::SourceFailed => Moved::Ended(Ended::ClientGone),
             Pumped::TargetFailed => Moved::Ended(Ended::ServerGone),
             Pumped::SourceEnded => {
@@ -246,7 +246,7 @@ enum Pumped {
     /// The source has nothing to read now.
     Waiting,
     /// The filter found a violation of the protocol.
-    Breach(ProtocolViolation),
+    Violation(ProtocolViolation),
     /// The source has closed, and all its input has been shown to the filter.
     SourceEnded,
     SourceFailed,
@@ -281,7 +281,7 @@ where
         let input = from.conn.take_unused();
         let handled = match show_to_filter(cx, from, to, &input, &mut look, direction) {
             Ok(handled) => handled,
-            Err(breach) => return Pumped::Breach(breach),
+            Err(breach) => return Pumped::Violation(breach),
         };
         from.conn.put_back(input, handled.octets);
         return handled.into();
@@ -305,7 +305,7 @@ where
             return Pumped::Moved;
         }
         match show_to_filter(cx, from, to, read, &mut look, direction) {
-            Err(breach) => Pumped::Breach(breach),
+            Err(breach) => Pumped::Violation(breach),
             Ok(handled) => {
                 from.conn.add_unused(&read[handled.octets..]);
                 handled.into()

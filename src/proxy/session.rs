@@ -161,7 +161,7 @@ impl Session {
     }
 
     pub(super) fn report_misconfiguration(&self, misconfiguration: ClientMisconfiguration) {
-        self.engine.events.publish(Event::Slipped(self.id, misconfiguration));
+        self.engine.events.publish(Event::ClientMisconfigured(self.id, misconfiguration));
     }
 
     /// Reports the misuse, tells the client, and closes.

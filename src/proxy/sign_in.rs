@@ -16,7 +16,7 @@ use ostler_mail::machine::{Login, Outgoing, Step};
 use ostler_mail::pop3;
 use ostler_mail::secret::Secret;
 use ostler_mail::smtp;
-use ostler_mail::wire::{Line, REPLY_LINE};
+use ostler_mail::wire::{Line, MAX_REPLY_LINE_OCTETS};
 
 /// A sign-in that has gone as far as it can without the secret.
 pub enum Prepared<L: Login> {
@@ -147,7 +147,7 @@ pub async fn hear(
     limit: Duration,
     deadline: Instant,
 ) -> Result<Line, Failure> {
-    let read = upstream.conn.read_line_until(REPLY_LINE, deadline).await;
+    let read = upstream.conn.read_line_until(MAX_REPLY_LINE_OCTETS, deadline).await;
     let at = || upstream.at.clone();
     match read {
         None => Err(Failure::TimedOut { at: at(), waiting, after: limit }),

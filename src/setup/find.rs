@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::{Question, SetupUi};
 use crate::config::presets::{Confidence, Pop, Preset, Presets};
 use crate::setup::discover::{Domain, Finder, Found, Hint, ISPDB_HOST, Missing, Names, NotADomain, Source};
-use ostler_mail::account::endpoint::{Endpoint, Way};
+use ostler_mail::account::endpoint::{AuthMethod, Endpoint};
 use ostler_mail::account::{Protocol, Trust};
 
 /// What was found for an address.
@@ -242,7 +242,7 @@ impl<'a, T: SetupUi> Search<'a, T> {
             .map(|offer| &offer.endpoint)
             .collect();
         let usable: Vec<Endpoint> =
-            offers.iter().copied().filter(|endpoint| !takes_only_oauth2(&endpoint.ways)).cloned().collect();
+            offers.iter().copied().filter(|endpoint| !takes_only_oauth2(&endpoint.auth_methods)).cloned().collect();
         if usable.is_empty() && !offers.is_empty() {
             return None;
         }
@@ -283,7 +283,8 @@ fn finding_of_preset(preset: &Preset, domain: &str) -> Result<Finding, NotFound>
         .into_iter()
         .flat_map(|protocol| preset.endpoints(protocol, domain))
         .collect();
-    let usable: Vec<Endpoint> = all.iter().filter(|endpoint| !takes_only_oauth2(&endpoint.ways)).cloned().collect();
+    let usable: Vec<Endpoint> =
+        all.iter().filter(|endpoint| !takes_only_oauth2(&endpoint.auth_methods)).cloned().collect();
     if usable.is_empty() && !all.is_empty() {
         return Err(NotFound::OnlyOAuth2 { title: preset.title.clone() });
     }
@@ -293,7 +294,7 @@ fn finding_of_preset(preset: &Preset, domain: &str) -> Result<Finding, NotFound>
     if preset.pop == Pop::No && preset.note.is_none() {
         hints.push(format!("{} has no POP3, so this version of ostler cannot fetch its mail.", preset.title));
     }
-    let wants_app_password = preset.ways.first() == Some(&Way::AppPassword);
+    let wants_app_password = preset.auth_methods.first() == Some(&AuthMethod::AppPassword);
     let where_to = || preset.app_password.clone().unwrap_or_else(|| "on its web pages, under security".into());
     let mut finding = finding_of_endpoints(Some(preset.title.clone()), usable, hints);
     finding.provider = Some(preset.id.clone());
@@ -306,7 +307,7 @@ fn finding_of_preset(preset: &Preset, domain: &str) -> Result<Finding, NotFound>
 fn finding_of_endpoints(title: Option<String>, endpoints: Vec<Endpoint>, hints: Vec<String>) -> Finding {
     let of = |protocol: Protocol| endpoints.iter().filter(move |e| e.protocol == protocol).cloned();
     let outgoing: Vec<Endpoint> = of(Protocol::Smtp).collect();
-    let gate = outgoing.first().is_some_and(|e| e.ways.first() == Some(&Way::PopBeforeSmtp));
+    let gate = outgoing.first().is_some_and(|e| e.auth_methods.first() == Some(&AuthMethod::PopBeforeSmtp));
     Finding {
         title,
         incoming: of(Protocol::Pop3).collect(),
@@ -318,8 +319,8 @@ fn finding_of_endpoints(title: Option<String>, endpoints: Vec<Endpoint>, hints: 
     }
 }
 
-fn takes_only_oauth2(ways: &[Way]) -> bool {
-    !ways.is_empty() && ways.iter().all(|way| matches!(way, Way::OAuth2(_)))
+fn takes_only_oauth2(auth_methods: &[AuthMethod]) -> bool {
+    !auth_methods.is_empty() && auth_methods.iter().all(|way| matches!(way, AuthMethod::OAuth2(_)))
 }
 
 fn hint_text(hint: &Hint) -> String {

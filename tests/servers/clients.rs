@@ -11,7 +11,7 @@ use crate::support::{folder, mail, require, unique};
 use crate::{ANN, BOB, Site};
 
 /// Two servers, and the ports at which a program reaches them.
-struct Way {
+struct AuthMethod {
     _ostler: Option<Ostler>,
     dovecot: Dovecot,
     postfix: Postfix,
@@ -19,7 +19,7 @@ struct Way {
     smtp: u16,
 }
 
-impl Way {
+impl AuthMethod {
     fn through_ostler() -> Self {
         let site = Site::start();
         let ostler = site.ostler();
@@ -44,7 +44,7 @@ impl Way {
 fn the_programs_themselves_understand_the_servers() {
     require!("dovecot", "postfix", "curl", "msmtp", "mpop", "fetchmail", "swaks", "python3");
     for program in [curl, msmtp, mpop, fetchmail, swaks, python] {
-        program(&Way::direct());
+        program(&AuthMethod::direct());
     }
 }
 
@@ -58,7 +58,7 @@ fn plain(mark: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-fn delivered_once(way: &Way, message: &[u8]) {
+fn delivered_once(way: &AuthMethod, message: &[u8]) {
     let deliveries = way.postfix.deliveries();
     assert_eq!(deliveries.len(), 1, "{deliveries:?}");
     let same = deliveries[0].content == mail::stored(message);
@@ -82,10 +82,10 @@ fn private_file(path: &Path, text: &str) {
 #[test]
 fn curl_sends_and_fetches() {
     require!("dovecot", "postfix", "curl");
-    curl(&Way::through_ostler());
+    curl(&AuthMethod::through_ostler());
 }
 
-fn curl(way: &Way) {
+fn curl(way: &AuthMethod) {
     let home = folder();
     let message = mail::tricky("curl");
     let file = home.path().join("message");
@@ -102,10 +102,10 @@ fn curl(way: &Way) {
 #[test]
 fn msmtp_sends() {
     require!("dovecot", "postfix", "msmtp");
-    msmtp(&Way::through_ostler());
+    msmtp(&AuthMethod::through_ostler());
 }
 
-fn msmtp(way: &Way) {
+fn msmtp(way: &AuthMethod) {
     let home = folder();
     for (number, auth) in
         ["auth off", "auth plain\nuser home\npassword x", "auth login\nuser home\npassword x"].into_iter().enumerate()
@@ -125,10 +125,10 @@ fn msmtp(way: &Way) {
 #[test]
 fn mpop_fetches_and_deletes() {
     require!("dovecot", "postfix", "mpop");
-    mpop(&Way::through_ostler());
+    mpop(&AuthMethod::through_ostler());
 }
 
-fn mpop(way: &Way) {
+fn mpop(way: &AuthMethod) {
     let home = folder();
     let messages = [mail::tricky("mpop1"), mail::tricky("mpop2")];
     messages.iter().for_each(|message| way.dovecot.deliver(ANN, message));
@@ -157,10 +157,10 @@ fn mpop(way: &Way) {
 #[test]
 fn fetchmail_fetches_and_hands_to_a_file() {
     require!("dovecot", "postfix", "fetchmail");
-    fetchmail(&Way::through_ostler());
+    fetchmail(&AuthMethod::through_ostler());
 }
 
-fn fetchmail(way: &Way) {
+fn fetchmail(way: &AuthMethod) {
     let home = folder();
     let message = plain("fetchmail");
     way.dovecot.deliver(ANN, &message);
@@ -182,10 +182,10 @@ fn fetchmail(way: &Way) {
 #[test]
 fn swaks_sends_with_every_sign_in_and_none() {
     require!("dovecot", "postfix", "swaks");
-    swaks(&Way::through_ostler());
+    swaks(&AuthMethod::through_ostler());
 }
 
-fn swaks(way: &Way) {
+fn swaks(way: &AuthMethod) {
     let home = folder();
     let forms: [&[&str]; 3] = [&[], &["--auth", "PLAIN"], &["--auth", "LOGIN"]];
     for (number, form) in forms.iter().enumerate() {
@@ -211,10 +211,10 @@ fn swaks(way: &Way) {
 #[test]
 fn pythons_smtplib_and_poplib_send_and_fetch() {
     require!("dovecot", "postfix", "python3");
-    python(&Way::through_ostler());
+    python(&AuthMethod::through_ostler());
 }
 
-fn python(way: &Way) {
+fn python(way: &AuthMethod) {
     let home = folder();
     let message = mail::tricky("python");
     let file = home.path().join("message");

@@ -173,11 +173,11 @@ impl Builder {
 /// A web server for https, at 127.0.0.1.
 pub struct Site {
     name: String,
-    places: Vec<(String, Place)>,
+    places: Vec<(String, ServerAddr)>,
     cert: Option<ServerCert>,
 }
 
-enum Place {
+enum ServerAddr {
     File(Vec<u8>),
     /// A status, and where to.
     Moved(u16, String),
@@ -198,19 +198,19 @@ impl Site {
 
     /// What it answers to a path.
     pub fn file(mut self, path: &str, content: impl Into<Vec<u8>>) -> Self {
-        self.places.push((path.to_owned(), Place::File(content.into())));
+        self.places.push((path.to_owned(), ServerAddr::File(content.into())));
         self
     }
 
     /// Sends those who ask for a path to another place.
     pub fn moved(mut self, path: &str, to: &str) -> Self {
-        self.places.push((path.to_owned(), Place::Moved(301, to.to_owned())));
+        self.places.push((path.to_owned(), ServerAddr::Moved(301, to.to_owned())));
         self
     }
 
     /// Answers with this number.
     pub fn status(mut self, path: &str, status: u16) -> Self {
-        self.places.push((path.to_owned(), Place::Status(status)));
+        self.places.push((path.to_owned(), ServerAddr::Status(status)));
         self
     }
 }
@@ -396,13 +396,13 @@ impl World {
             let mut places = String::new();
             for (m, (path, place)) in site.places.iter().enumerate() {
                 let answer = match place {
-                    Place::File(content) => {
+                    ServerAddr::File(content) => {
                         let file = at.join(format!("site{n}-{m}"));
                         std::fs::write(&file, content).unwrap();
                         format!("default_type text/xml; alias {};", file.display())
                     }
-                    Place::Moved(status, to) => format!("return {status} \"{to}\";"),
-                    Place::Status(status) => format!("return {status};"),
+                    ServerAddr::Moved(status, to) => format!("return {status} \"{to}\";"),
+                    ServerAddr::Status(status) => format!("return {status};"),
                 };
                 places += &format!("    location = {path} {{ {answer} }}\n");
             }

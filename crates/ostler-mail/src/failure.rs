@@ -17,7 +17,7 @@ pub use text::{as_word, one_line, spoken, without_control};
 
 /// A server as people name it, with the settings that decide which advice fits.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct ServerAddr {
     /// Host name or address.
     pub host: String,
     /// Port.
@@ -28,13 +28,13 @@ pub struct Place {
     pub security: Security,
 }
 
-impl From<&Server> for Place {
+impl From<&Server> for ServerAddr {
     fn from(server: &Server) -> Self {
         Self { host: server.host.clone(), port: server.port, protocol: server.protocol, security: server.security }
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for ServerAddr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} port {}", self.host, self.port)
     }
@@ -120,29 +120,29 @@ pub enum Failure {
     /// The DNS has no such name.
     NameNotFound {
         /// The server.
-        at: Place,
+        at: ServerAddr,
     },
     /// The DNS does not answer.
     NoNameService {
         /// The server.
-        at: Place,
+        at: ServerAddr,
     },
     /// The host refuses the connection: no program listens on the port.
     NobodyListens {
         /// The server.
-        at: Place,
+        at: ServerAddr,
     },
     /// The host cannot be reached.
     NetworkGone {
         /// The server.
-        at: Place,
+        at: ServerAddr,
         /// The system's reason.
         reason: String,
     },
     /// The server did not answer in time.
     TimedOut {
         /// The server.
-        at: Place,
+        at: ServerAddr,
         /// What was awaited.
         waiting: Waiting,
         /// How long ostler waited.
@@ -151,70 +151,70 @@ pub enum Failure {
     /// The server closed or reset the connection.
     Lost {
         /// The server.
-        at: Place,
+        at: ServerAddr,
         /// What was awaited.
         waiting: Waiting,
     },
     /// The server answers a TLS handshake with something else.
     NotTls {
         /// The server.
-        at: Place,
+        at: ServerAddr,
     },
     /// The server's certificate does not prove who it is.
     Certificate {
         /// The server.
-        at: Place,
+        at: ServerAddr,
         /// What is wrong with it.
         problem: CertificateProblem,
     },
     /// The server has neither TLS 1.2 nor TLS 1.3.
     TlsTooOld {
         /// The server.
-        at: Place,
+        at: ServerAddr,
     },
     /// Any other TLS failure.
     Tls {
         /// The server.
-        at: Place,
+        at: ServerAddr,
         /// The TLS library's reason.
         reason: String,
     },
     /// The server does not offer STLS or STARTTLS, or refuses it. ostler never goes on in clear.
     NoStartTls {
         /// The server.
-        at: Place,
+        at: ServerAddr,
     },
     /// Octets followed the answer to STLS or STARTTLS before TLS began: an attacker may have injected them, to have them
     /// taken for the server's words inside TLS.
     Injected {
         /// The server.
-        at: Place,
+        at: ServerAddr,
     },
     /// The server speaks another protocol.
     WrongProtocol {
         /// The server.
-        at: Place,
+        at: ServerAddr,
         /// The first line it sent.
         said: String,
     },
     /// The server broke the rules of its protocol.
     ProtocolViolation {
         /// The server.
-        at: Place,
+        at: ServerAddr,
         /// How it did.
         what: String,
     },
     /// The server refuses service to everyone, or to this computer.
     ServiceRefused {
         /// The server.
-        at: Place,
+        at: ServerAddr,
         /// The server's reply.
         said: String,
     },
     /// The server refused the user name or the password.
     SignInRefused {
         /// The server.
-        at: Place,
+        at: ServerAddr,
         /// The user name.
         user: String,
         /// The server's reply.
@@ -223,35 +223,35 @@ pub enum Failure {
     /// The server offers no way to sign in that ostler has.
     SignInDisabled {
         /// The server.
-        at: Place,
+        at: ServerAddr,
         /// What it offers instead; may be empty.
         offered: String,
     },
     /// Another session has the mailbox (RFC 2449, section 8.1.2).
     InUse {
         /// The server.
-        at: Place,
+        at: ServerAddr,
         /// The server's reply.
         said: String,
     },
     /// The last login was too recent (RFC 2449, section 8.1.1).
     LoginDelay {
         /// The server.
-        at: Place,
+        at: ServerAddr,
         /// The server's reply.
         said: String,
     },
     /// The server cannot sign anyone in just now.
     SignInPostponed {
         /// The server.
-        at: Place,
+        at: ServerAddr,
         /// The server's reply.
         said: String,
     },
     /// The message is bigger than the server takes.
     TooBig {
         /// The server.
-        at: Place,
+        at: ServerAddr,
         /// The size of the message in octets, as the client announced it.
         size: u64,
         /// The most octets the server takes.
@@ -262,14 +262,14 @@ pub enum Failure {
         /// The account's name.
         account: String,
         /// The server it is for; `None` for the account's local password.
-        at: Option<Place>,
+        at: Option<ServerAddr>,
         /// Why there is none.
         trouble: SecretTrouble,
     },
     /// The settings ask for something this version does not have.
     NotInThisVersion {
         /// The server.
-        at: Place,
+        at: ServerAddr,
         /// The setting.
         what: &'static str,
     },
@@ -362,7 +362,7 @@ impl Failure {
     }
 
     /// The server it went wrong at, if there is one.
-    pub fn at(&self) -> Option<&Place> {
+    pub fn at(&self) -> Option<&ServerAddr> {
         match self {
             Self::NameNotFound { at }
             | Self::NoNameService { at }

@@ -10,7 +10,7 @@ use crate::command;
 use crate::failure::{Failure, Waiting, one_line};
 use crate::sasl::Redaction;
 use crate::secret::Secret;
-use crate::wire::{AUTH_LINE, COMMAND_LINE, Line};
+use crate::wire::{Line, MAX_AUTH_LINE_OCTETS, MAX_COMMAND_LINE_OCTETS};
 use crate::words::Words;
 
 /// What a [`Front`] makes of a client's line.
@@ -48,7 +48,7 @@ pub trait Front {
     fn is_in_exchange(&self) -> bool;
     /// The longest line to take from the client next, in octets.
     fn line_limit(&self) -> usize {
-        if self.is_in_exchange() { AUTH_LINE } else { COMMAND_LINE }
+        if self.is_in_exchange() { MAX_AUTH_LINE_OCTETS } else { MAX_COMMAND_LINE_OCTETS }
     }
     /// A line of the client for the log, without anything that may be a password.
     fn shown(&self, line: &Line) -> String {

@@ -10,14 +10,14 @@ pub mod submission;
 pub mod verdict;
 pub mod words;
 
-use crate::wire::{CLIENT_REPLY, Line, REPLY_LINES};
+use crate::wire::{Line, MAX_CLIENT_REPLY_OCTETS, MAX_REPLY_LINES};
 
 /// A whole reply: its code, and the printable text of each line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
     /// The code, 200 to 599.
     pub code: u16,
-    /// The text of each line: at least one line, at most [`REPLY_LINES`].
+    /// The text of each line: at least one line, at most [`MAX_REPLY_LINES`].
     pub lines: Vec<String>,
 }
 
@@ -31,7 +31,7 @@ pub enum NotAReply {
     #[error("one reply with the codes {0} and {1}")]
     MixedCodes(u16, u16),
     /// It has more lines than any server needs.
-    #[error("a reply of more than {REPLY_LINES} lines")]
+    #[error("a reply of more than {MAX_REPLY_LINES} lines")]
     TooManyLines,
 }
 
@@ -60,7 +60,7 @@ impl ReplyParser {
         }
         match self.code {
             Some(first) if first != code => return Err(NotAReply::MixedCodes(first, code)),
-            _ if self.lines.len() >= REPLY_LINES => return Err(NotAReply::TooManyLines),
+            _ if self.lines.len() >= MAX_REPLY_LINES => return Err(NotAReply::TooManyLines),
             _ => self.code = Some(code),
         }
         self.lines.push(crate::wire::printable(bytes.get(4..).unwrap_or_default()));
@@ -133,7 +133,7 @@ impl Reply {
     /// last.
     pub fn one_line(&self) -> String {
         let mut line = format!("{} {}", self.code, self.text());
-        line.truncate(CLIENT_REPLY - 2);
+        line.truncate(MAX_CLIENT_REPLY_OCTETS - 2);
         line.trim_end().to_owned()
     }
 }
@@ -325,7 +325,7 @@ mod tests {
         for nonsense in ["", "25", "2x0 a", "+OK", "250_a", "999 a", "100 a"] {
             assert!(reply(&format!("{nonsense}\n")).is_err() || nonsense.is_empty(), "{nonsense}");
         }
-        assert_eq!(reply(&"250-a\n".repeat(REPLY_LINES + 1)), Err(NotAReply::TooManyLines));
+        assert_eq!(reply(&"250-a\n".repeat(MAX_REPLY_LINES + 1)), Err(NotAReply::TooManyLines));
     }
 
     #[test]
@@ -390,7 +390,7 @@ mod tests {
         assert_eq!(wrapped.enhanced(), Some("5.7.1"));
         assert_eq!(Reply::new(553, "sorry, that domain isn't allowed (#5.7.1)").enhanced(), Some("5.7.1"));
         assert_eq!(Reply::new(553, "version 10.20.30 of 1.2.3.4").enhanced(), None);
-        assert_eq!(Reply::new(550, &"x".repeat(900)).one_line().len(), CLIENT_REPLY - 2);
+        assert_eq!(Reply::new(550, &"x".repeat(900)).one_line().len(), MAX_CLIENT_REPLY_OCTETS - 2);
     }
 
     #[test]
@@ -412,7 +412,7 @@ mod tests {
     #[test]
     fn a_list_of_mechanisms_without_end_is_cut() {
         let mut lines = vec![String::new()];
-        lines.extend((0..REPLY_LINES).map(|n| {
+        lines.extend((0..MAX_REPLY_LINES).map(|n| {
             let names: Vec<String> = (0..400).map(|m| format!("M{n}-{m}")).collect();
             format!("AUTH {}", names.join(" "))
         }));
@@ -481,7 +481,7 @@ mod tests {
             for line in lines {
                 if let Ok(Some(reply)) = parser.push(&Line::new(&line)) {
                     prop_assert!(reply.one_line().is_ascii());
-                    prop_assert!(reply.one_line().len() <= CLIENT_REPLY - 2);
+                    prop_assert!(reply.one_line().len() <= MAX_CLIENT_REPLY_OCTETS - 2);
                     let _ = reply.enhanced();
                     let _ = Extensions::parse(&reply);
                 }

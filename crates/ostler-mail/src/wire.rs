@@ -11,15 +11,15 @@ use memchr::{memchr, memchr2};
 
 /// The longest command line taken from a client, without its line end. RFC 5321 says 512 and RFC 1939 says 255, but old
 /// clients send longer ones; AUTH has a limit of its own.
-pub const COMMAND_LINE: usize = 4096;
+pub const MAX_COMMAND_LINE_OCTETS: usize = 4096;
 /// The longest line of an authentication exchange (RFC 4954, section 4).
-pub(crate) const AUTH_LINE: usize = 12_288;
+pub(crate) const MAX_AUTH_LINE_OCTETS: usize = 12_288;
 /// The longest reply line taken from a provider. RFC 5321 says 512; real servers exceed it in refusals.
-pub const REPLY_LINE: usize = 4096;
+pub const MAX_REPLY_LINE_OCTETS: usize = 4096;
 /// The most lines of one reply. Real replies have about twenty; the limit bounds a hostile server.
-pub const REPLY_LINES: usize = 200;
+pub const MAX_REPLY_LINES: usize = 200;
 /// The longest reply line, CR LF included, that every client of the 1990s can take (RFC 5321, 4.5.3.1.5).
-pub const CLIENT_REPLY: usize = 512;
+pub const MAX_CLIENT_REPLY_OCTETS: usize = 512;
 
 /// A line without its line end. It holds no LF and is no longer than the limit it was read with. Octets, not text, because
 /// mail may be 8-bit.

@@ -15,7 +15,7 @@ use crate::config::server::read_port;
 use crate::config::syntax;
 use crate::config::toml_tree::{Item, Notes, Table};
 use crate::config::value::{self, Why};
-use ostler_mail::account::endpoint::{Endpoint, LoginForm, Way};
+use ostler_mail::account::endpoint::{AuthMethod, Endpoint, LoginForm};
 use ostler_mail::account::{Protocol, Security};
 
 /// The version of the file format that this ostler reads.
@@ -84,8 +84,11 @@ fn preset(id: &str, item: &Item<'_>, origin: Origin, taken: &mut HashSet<String>
         }
     }
     let login = table.get("login").map_or(Some(LoginForm::Address), |item| login(&item));
-    let ways = table.get("auth").map_or(Some(vec![Way::Password]), |item| ways(&item));
-    let common = Common { login: login.clone().unwrap_or(LoginForm::Unknown), ways: ways.clone().unwrap_or_default() };
+    let auth_methods = table.get("auth").map_or(Some(vec![AuthMethod::Password]), |item| auth_methods(&item));
+    let common = Common {
+        login: login.clone().unwrap_or(LoginForm::Unknown),
+        auth_methods: auth_methods.clone().unwrap_or_default(),
+    };
     let protocols = [Protocol::Pop3, Protocol::Smtp, Protocol::Imap];
     let servers: Option<Vec<_>> = protocols.map(|protocol| servers(&table, protocol, &common)).into_iter().collect();
     let pop = words(&table, "pop", &[Pop::Yes, Pop::No, Pop::Paid, Pop::Unclear].map(|p| (p.name(), p)));
@@ -110,7 +113,7 @@ fn preset(id: &str, item: &Item<'_>, origin: Origin, taken: &mut HashSet<String>
         legacy_hosts: legacy_hosts?,
         servers: servers?.into_iter().flatten().collect(),
         login: login?,
-        ways: ways?,
+        auth_methods: auth_methods?,
         enable: enable?,
         app_password: app_password?,
         window: window.map_or(Some(None), |window| window.map(Some))?,
@@ -141,7 +144,7 @@ fn check_combinations(preset: &Preset, table: &Table<'_>) {
     if let Some(item) = table.get("sending").filter(|_| has(Protocol::Smtp)) {
         item.report("cannot be together with smtp; allowed is either of them");
     }
-    let waits = preset.templates(Protocol::Smtp).any(|server| server.ways.contains(&Way::PopBeforeSmtp));
+    let waits = preset.templates(Protocol::Smtp).any(|server| server.auth_methods.contains(&AuthMethod::PopBeforeSmtp));
     if waits && !has(Protocol::Pop3) {
         table.item().report_absence("has pop-before-smtp but no server for the POP login; allowed together with pop3");
     }
@@ -150,7 +153,7 @@ fn check_combinations(preset: &Preset, table: &Table<'_>) {
 /// What a server takes from its preset if it does not have its own.
 struct Common {
     login: LoginForm,
-    ways: Vec<Way>,
+    auth_methods: Vec<AuthMethod>,
 }
 
 fn servers(table: &Table<'_>, protocol: Protocol, common: &Common) -> Option<Vec<Endpoint>> {
@@ -175,18 +178,25 @@ fn server(table: &Table<'_>, protocol: Protocol, common: &Common) -> Option<Endp
         None => security.map(|security| protocol.default_port(security)),
     };
     let login = table.get("login").map_or_else(|| Some(common.login.clone()), |item| login(&item));
-    let ways = match table.get("auth") {
-        Some(item) => ways(&item).inspect(|ways| {
-            if ways.contains(&Way::PopBeforeSmtp) && !protocol.is_outgoing() {
+    let auth_methods = match table.get("auth") {
+        Some(item) => auth_methods(&item).inspect(|auth_methods| {
+            if auth_methods.contains(&AuthMethod::PopBeforeSmtp) && !protocol.is_outgoing() {
                 item.report("has pop-before-smtp, which is for outgoing servers; allowed only in smtp");
             }
         }),
         None => {
-            let fits = |way: &&Way| **way != Way::PopBeforeSmtp || protocol.is_outgoing();
-            Some(common.ways.iter().filter(fits).cloned().collect())
+            let fits = |way: &&AuthMethod| **way != AuthMethod::PopBeforeSmtp || protocol.is_outgoing();
+            Some(common.auth_methods.iter().filter(fits).cloned().collect())
         }
     };
-    Some(Endpoint { protocol, host: host?, port: port?, security: security?, login: login?, ways: ways? })
+    Some(Endpoint {
+        protocol,
+        host: host?,
+        port: port?,
+        security: security?,
+        login: login?,
+        auth_methods: auth_methods?,
+    })
 }
 
 fn security(item: &Item<'_>) -> Option<Security> {
@@ -211,7 +221,7 @@ fn login(item: &Item<'_>) -> Option<LoginForm> {
     })
 }
 
-fn ways(item: &Item<'_>) -> Option<Vec<Way>> {
+fn auth_methods(item: &Item<'_>) -> Option<Vec<AuthMethod>> {
     let Some(list) = item.as_list() else {
         return item.reject_kind(&format!("a list, best first, of {WAY_FORMS}"));
     };
@@ -221,16 +231,16 @@ fn ways(item: &Item<'_>) -> Option<Vec<Way>> {
     list.iter().map(|item| item.read(WAY_FORMS, way)).collect::<Vec<_>>().into_iter().collect()
 }
 
-fn way(text: &str) -> Result<Way, Why> {
+fn way(text: &str) -> Result<AuthMethod, Why> {
     match text {
-        "password" => Ok(Way::Password),
-        "app-password" => Ok(Way::AppPassword),
-        "oauth2" => Ok(Way::OAuth2(String::new())),
-        "pop-before-smtp" => Ok(Way::PopBeforeSmtp),
-        "bridge" => Ok(Way::Bridge),
-        "none" => Ok(Way::None),
+        "password" => Ok(AuthMethod::Password),
+        "app-password" => Ok(AuthMethod::AppPassword),
+        "oauth2" => Ok(AuthMethod::OAuth2(String::new())),
+        "pop-before-smtp" => Ok(AuthMethod::PopBeforeSmtp),
+        "bridge" => Ok(AuthMethod::Bridge),
+        "none" => Ok(AuthMethod::None),
         _ => match text.strip_prefix("oauth2:") {
-            Some(issuer) if issuer.split('.').all(is_id) => Ok(Way::OAuth2(issuer.to_owned())),
+            Some(issuer) if issuer.split('.').all(is_id) => Ok(AuthMethod::OAuth2(issuer.to_owned())),
             _ => Err("is not a known way to sign in"),
         },
     }

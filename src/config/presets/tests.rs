@@ -43,7 +43,7 @@ fn every_entry_is_complete() {
         let checked = preset.checked.as_deref().unwrap_or_default();
         assert!(checked.len() == 10 && checked.starts_with("20"), "{id}: {checked}");
         assert!(preset.title != preset.id && !preset.title.is_empty(), "{id}");
-        assert!(!preset.ways.is_empty() && !preset.is_own(), "{id}");
+        assert!(!preset.auth_methods.is_empty() && !preset.is_own(), "{id}");
         assert_eq!(preset.closed.is_some(), !preset.is_usable(), "{id}");
         // A kind of provider says for which addresses it is, or it has a domain or an exchanger.
         let is_found = !preset.domains.is_empty() || !preset.mx.is_empty() || preset.note.is_some();
@@ -55,7 +55,7 @@ fn every_entry_is_complete() {
                 assert!(!text.contains(jargon), "{id}: {key} has {jargon}");
             }
         }
-        let waits = preset.ways.contains(&Way::PopBeforeSmtp);
+        let waits = preset.auth_methods.contains(&AuthMethod::PopBeforeSmtp);
         assert_eq!(waits, preset.window.is_some(), "{id}: a window belongs to pop-before-smtp");
     }
 }
@@ -74,7 +74,7 @@ fn no_server_is_in_clear_text_and_every_host_is_one() {
     for preset in built_in().iter() {
         for server in PROTOCOLS.iter().flat_map(|protocol| preset.templates(*protocol)) {
             assert_ne!(server.security, Security::None, "{}", preset.id);
-            assert!(!server.ways.is_empty() && server.port != 0, "{}", preset.id);
+            assert!(!server.auth_methods.is_empty() && server.port != 0, "{}", preset.id);
         }
         let templates = PROTOCOLS.iter().flat_map(|protocol| preset.templates(*protocol)).count();
         let filled = PROTOCOLS.iter().flat_map(|protocol| preset.endpoints(*protocol, "example.net")).count();
@@ -157,8 +157,8 @@ fn a_small_host_is_made_from_the_address() {
     let hosts: Vec<_> = preset.endpoints(Protocol::Pop3, "Example.NET").into_iter().map(|s| s.host).collect();
     assert_eq!(hosts[..2], ["example.net", "mail.example.net"]);
     let smtp = preset.endpoints(Protocol::Smtp, "example.net");
-    assert!(smtp.iter().all(|server| *server.best_way() == Way::PopBeforeSmtp));
-    assert!(preset.endpoints(Protocol::Pop3, "example.net").iter().all(|s| s.ways == [Way::Password]));
+    assert!(smtp.iter().all(|server| *server.best_auth_method() == AuthMethod::PopBeforeSmtp));
+    assert!(preset.endpoints(Protocol::Pop3, "example.net").iter().all(|s| s.auth_methods == [AuthMethod::Password]));
     for no_host in ["", "[192.0.2.1]", "a b", "x\r\ny"] {
         assert!(preset.endpoints(Protocol::Smtp, no_host).is_empty(), "{no_host}");
     }
@@ -183,10 +183,10 @@ fn what_is_peculiar_to_a_provider_is_kept() {
     assert!(icloud.endpoints(Protocol::Pop3, "icloud.com").is_empty());
     assert_eq!(icloud.endpoints(Protocol::Imap, "icloud.com")[0].login, LoginForm::LocalPart);
     assert_eq!(icloud.endpoints(Protocol::Smtp, "icloud.com")[0].login, LoginForm::Address);
-    assert_eq!(preset("outlook").ways, [Way::OAuth2("microsoft".into())]);
-    assert_eq!(preset("gmail").ways, [Way::AppPassword, Way::OAuth2("google".into())]);
+    assert_eq!(preset("outlook").auth_methods, [AuthMethod::OAuth2("microsoft".into())]);
+    assert_eq!(preset("gmail").auth_methods, [AuthMethod::AppPassword, AuthMethod::OAuth2("google".into())]);
     assert!(preset("gmail").app_password.as_deref().is_some_and(|link| link.starts_with("https://")));
-    assert_eq!((preset("proton").ways.clone(), preset("proton").pop), (vec![Way::Bridge], Pop::No));
+    assert_eq!((preset("proton").auth_methods.clone(), preset("proton").pop), (vec![AuthMethod::Bridge], Pop::No));
     assert!(preset("qq").enable.is_some() && preset("netease-163").enable.is_some());
     assert!(!preset("tuta").is_usable() && !preset("hey").is_usable());
     assert_eq!(servers("earthlink", Protocol::Pop3, "mindspring.com"), ["pop.mindspring.com:995 tls"]);

@@ -8,10 +8,10 @@ use proptest::prelude::*;
 use super::client_messages::{ReplyStage, messages_for};
 use super::*;
 use ostler_mail::account::{Protocol, Security};
-use ostler_mail::failure::{CertificateProblem, Place, SecretTrouble, Waiting};
+use ostler_mail::failure::{CertificateProblem, SecretTrouble, ServerAddr, Waiting};
 
-fn place(protocol: Protocol) -> Place {
-    Place { host: "mail.example.net".into(), port: 995, protocol, security: Security::Tls }
+fn place(protocol: Protocol) -> ServerAddr {
+    ServerAddr { host: "mail.example.net".into(), port: 995, protocol, security: Security::Tls }
 }
 
 /// One of each kind, at a server of this protocol.
@@ -267,7 +267,7 @@ fn some_servers_are_known_by_their_names() {
         ("pop.mail.yahoo.com", "yahoo-app-password"),
         ("mail.example.net", "password-refused"),
     ] {
-        let at = Place { host: host.into(), ..place(Protocol::Pop3) };
+        let at = ServerAddr { host: host.into(), ..place(Protocol::Pop3) };
         let failure =
             Failure::SignInRefused { at: at.clone(), user: "ann".into(), said: "authentication failed".into() };
         assert_eq!(cause_of(&failure).unwrap().id, wanted);

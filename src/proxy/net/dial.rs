@@ -18,7 +18,7 @@ use tokio_rustls::TlsConnector;
 use crate::proxy::net::conn::{Conn, ReadAhead, Stream, tune};
 use crate::proxy::net::tls::{Tls, handshake_failure};
 use ostler_mail::account::{Security, Server, Timeouts, Trust};
-use ostler_mail::failure::{Failure, Place, Waiting};
+use ostler_mail::failure::{Failure, ServerAddr, Waiting};
 
 /// The delay before the next address is tried beside those that have not answered yet (RFC 8305, section 5).
 const NEXT_ADDRESS_DELAY: Duration = Duration::from_millis(250);
@@ -66,7 +66,7 @@ pub struct Upstream {
     /// The connection.
     pub conn: Conn<Stream>,
     /// The server it leads to.
-    pub at: Place,
+    pub at: ServerAddr,
     /// The local address.
     pub local: Option<IpAddr>,
     /// The provider's address.
@@ -96,7 +96,7 @@ impl Dialer {
         {
             return Ok(addresses);
         }
-        let at = || Place::from(server);
+        let at = || ServerAddr::from(server);
         let found = match timeout(limit, tokio::net::lookup_host((server.host.as_str(), server.port))).await {
             Err(_) => return Err(Failure::NoNameService { at: at() }),
             Ok(Err(error)) if is_resolver_trouble(&error) => return Err(Failure::NoNameService { at: at() }),
@@ -215,7 +215,7 @@ impl Dialer {
 
 async fn connect_to(server: &Server, address: IpAddr, limit: Duration, route: Route) -> Result<Upstream, Failure> {
     let peer = SocketAddr::new(address, server.port);
-    let at = Place::from(server);
+    let at = ServerAddr::from(server);
     let tcp = match timeout(limit, connect(peer, route.from)).await {
         Err(_) => return Err(Failure::TimedOut { at, waiting: Waiting::Connect, after: limit }),
         Ok(Err(error)) => return Err(connect_failure(&error, at, limit)),
@@ -247,7 +247,7 @@ fn is_unroutable(error: &io::Error) -> bool {
     matches!(error.kind(), AddrNotAvailable | HostUnreachable | InvalidInput | NetworkUnreachable)
 }
 
-fn connect_failure(error: &io::Error, at: Place, limit: Duration) -> Failure {
+fn connect_failure(error: &io::Error, at: ServerAddr, limit: Duration) -> Failure {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => Failure::NobodyListens { at },
         io::ErrorKind::TimedOut => Failure::TimedOut { at, waiting: Waiting::Connect, after: limit },

@@ -22,7 +22,7 @@ use tokio::sync::OnceCell;
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 use ostler_mail::account::Trust;
-use ostler_mail::failure::{CertificateProblem, Failure, Place, Waiting};
+use ostler_mail::failure::{CertificateProblem, Failure, ServerAddr, Waiting};
 use ostler_mail::sasl::hex;
 use ostler_mail::wire::printable;
 
@@ -304,7 +304,7 @@ pub fn describe(connection: &rustls::ClientConnection) -> VerifiedTls {
 }
 
 /// Turns the error of a handshake into a failure.
-pub fn handshake_failure(error: &std::io::Error, at: Place) -> Failure {
+pub fn handshake_failure(error: &std::io::Error, at: ServerAddr) -> Failure {
     let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     match tls {
         None => Failure::Lost { at, waiting: Waiting::Tls },

@@ -280,11 +280,11 @@ fn a_client_whose_connection_breaks_waits_for_no_answer() {
 #[test]
 fn what_one_says_out_of_turn_is_a_breach() {
     let out = pass(&mut Pop3Filter::default(), End::giving([gives("GET / HTTP/1.1\r\n")]), End::default());
-    assert!(matches!(out.ended, Ended::Breach(ProtocolViolation::Client(_))), "{:?}", out.ended);
+    assert!(matches!(out.ended, Ended::Violation(ProtocolViolation::Client(_))), "{:?}", out.ended);
     assert_eq!(out.server.came(), "");
     // The server's unasked word is seen before a command makes it an answer.
     let out = pass(&mut Pop3Filter::default(), End::giving([gives("NOOP\r\n")]), End::giving([gives("+OK\r\n")]));
-    assert!(matches!(out.ended, Ended::Breach(ProtocolViolation::Server(_))), "{:?}", out.ended);
+    assert!(matches!(out.ended, Ended::Violation(ProtocolViolation::Server(_))), "{:?}", out.ended);
     assert_eq!((out.server.came(), out.client.came()), ("", ""));
 }
 

@@ -4,7 +4,7 @@
 use roxmltree::{Document, Node, ParsingOptions};
 
 use super::{Domain, Hint};
-use ostler_mail::account::endpoint::{Endpoint, LoginForm, Way};
+use ostler_mail::account::endpoint::{AuthMethod, Endpoint, LoginForm};
 use ostler_mail::account::{Protocol, Security};
 
 /// Elements, texts and attributes; Mozilla's longest file has a few hundred.
@@ -108,31 +108,31 @@ fn endpoint(server: Node<'_, '_>, domain: &Domain, issuer: &str) -> Server {
     let (Ok(host), Ok(port @ 1..)) = (Domain::parse(&host), word("port").parse::<u16>()) else {
         return Server::Unusable;
     };
-    let Some(ways) = ways(server, issuer) else { return Server::Unusable };
+    let Some(auth_methods) = auth_methods(server, issuer) else { return Server::Unusable };
     let login =
         child(server, "username").map_or(LoginForm::Unknown, |form| login_form(form.text().unwrap_or_default()));
-    Server::Usable(Endpoint { protocol, host: host.to_string(), port, security, login, ways })
+    Server::Usable(Endpoint { protocol, host: host.to_string(), port, security, login, auth_methods })
 }
 
 /// The ways to sign in, in the file's order: empty if the file names none, `None` if ostler supports none of them.
-fn ways(server: Node<'_, '_>, issuer: &str) -> Option<Vec<Way>> {
-    let (mut ways, mut any) = (Vec::new(), false);
+fn auth_methods(server: Node<'_, '_>, issuer: &str) -> Option<Vec<AuthMethod>> {
+    let (mut auth_methods, mut any) = (Vec::new(), false);
     for authentication in children(server, "authentication") {
         any = true;
         let way = match text_of(authentication).to_ascii_lowercase().as_str() {
-            "password-cleartext" | "plain" | "password-encrypted" | "secure" => Way::Password,
-            "oauth2" => Way::OAuth2(issuer_name(issuer).to_owned()),
-            "smtp-after-pop" => Way::PopBeforeSmtp,
+            "password-cleartext" | "plain" | "password-encrypted" | "secure" => AuthMethod::Password,
+            "oauth2" => AuthMethod::OAuth2(issuer_name(issuer).to_owned()),
+            "smtp-after-pop" => AuthMethod::PopBeforeSmtp,
             // The provider recognises its users by their IP addresses.
-            "client-ip-address" | "none" => Way::None,
+            "client-ip-address" | "none" => AuthMethod::None,
             // NTLM, GSSAPI, TLS-client-cert, and anything new.
             _ => continue,
         };
-        if !ways.contains(&way) {
-            ways.push(way);
+        if !auth_methods.contains(&way) {
+            auth_methods.push(way);
         }
     }
-    (!any || !ways.is_empty()).then_some(ways)
+    (!any || !auth_methods.is_empty()).then_some(auth_methods)
 }
 
 /// ostler's short name for an issuer of OAuth2 tokens.

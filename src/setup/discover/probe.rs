@@ -13,7 +13,7 @@ use super::{Domain, Found, Missing, Offer, Source, Vouched};
 use crate::proxy::net::dial::{Dialer, Route, Upstream};
 use crate::proxy::net::tls;
 use crate::proxy::sign_in::{Prepared, prepare, say};
-use ostler_mail::account::endpoint::{Endpoint, LoginForm, Way};
+use ostler_mail::account::endpoint::{AuthMethod, Endpoint, LoginForm};
 use ostler_mail::account::{Protocol, Security, Server, SignIn, Timeouts, Trust};
 use ostler_mail::failure::{Failure, Waiting};
 use ostler_mail::machine::{Login, Outgoing};
@@ -70,15 +70,15 @@ impl Probed {
     }
 
     /// The ways to sign in that it offers; empty if it offers none, like a server that wants a POP login first.
-    pub fn ways(&self) -> Vec<Way> {
-        let mut ways = Vec::new();
+    pub fn auth_methods(&self) -> Vec<AuthMethod> {
+        let mut auth_methods = Vec::new();
         if self.takes_password() {
-            ways.push(Way::Password);
+            auth_methods.push(AuthMethod::Password);
         }
         if self.takes_oauth2() {
-            ways.push(Way::OAuth2(String::new()));
+            auth_methods.push(AuthMethod::OAuth2(String::new()));
         }
-        ways
+        auth_methods
     }
 }
 
@@ -171,7 +171,7 @@ fn candidates(domain: &Domain, wanted: &[Protocol]) -> Vec<Endpoint> {
                 port: *port,
                 security: *security,
                 login: LoginForm::Unknown,
-                ways: Vec::new(),
+                auth_methods: Vec::new(),
             }));
         }
     };
@@ -244,7 +244,7 @@ fn collect_offers(candidates: Vec<Endpoint>, probes: Vec<Probe>) -> Result<Found
     for (mut endpoint, probe) in candidates.into_iter().zip(probes) {
         match probe.answer {
             Some(Ok(probed)) => {
-                endpoint.ways = probed.ways();
+                endpoint.auth_methods = probed.auth_methods();
                 answered.push(Offer { endpoint, vouched: Vouched::Certificate });
             }
             Some(Err(failure)) => trouble = more_telling(trouble, failure),
@@ -252,7 +252,7 @@ fn collect_offers(candidates: Vec<Endpoint>, probes: Vec<Probe>) -> Result<Found
         }
     }
     // A server that offers no sign-in may have a gate, or may be a mail exchanger that users cannot use. It comes last.
-    answered.sort_by_key(|offer| offer.endpoint.ways.is_empty());
+    answered.sort_by_key(|offer| offer.endpoint.auth_methods.is_empty());
     match trouble {
         _ if !answered.is_empty() => Ok(Found { by: Source::Probe, offers: answered, title: None, hints: Vec::new() }),
         Some(failure @ (Failure::NoNameService { .. } | Failure::NetworkGone { .. })) => {
@@ -284,7 +284,7 @@ fn more_telling(first: Option<Failure>, second: Failure) -> Option<Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ostler_mail::failure::Place;
+    use ostler_mail::failure::ServerAddr;
 
     fn domain() -> Domain {
         Domain::parse("example.net").unwrap()
@@ -305,7 +305,7 @@ mod tests {
     fn lost(n: usize) -> Failure {
         let candidate = &candidates(&domain(), &[Protocol::Smtp])[n];
         let Endpoint { protocol, host, port, security, .. } = candidate.clone();
-        Failure::NoStartTls { at: Place { host, port, protocol, security } }
+        Failure::NoStartTls { at: ServerAddr { host, port, protocol, security } }
     }
 
     #[test]
@@ -338,8 +338,9 @@ mod tests {
         let (candidates, answers) =
             heard(vec![Some(Ok(probed(&[]))), Some(Err(lost(1))), Some(Ok(probed(&["XOAUTH2", "LOGIN"]))), None]);
         let found = collect_offers(candidates, answers).unwrap();
-        let shown: Vec<_> = found.offers.iter().map(|o| (o.endpoint.host.as_str(), o.endpoint.ways.clone())).collect();
-        let both = vec![Way::Password, Way::OAuth2(String::new())];
+        let shown: Vec<_> =
+            found.offers.iter().map(|o| (o.endpoint.host.as_str(), o.endpoint.auth_methods.clone())).collect();
+        let both = vec![AuthMethod::Password, AuthMethod::OAuth2(String::new())];
         assert_eq!(shown, [("example.net", both), ("smtp.example.net", Vec::new())]);
     }
 

@@ -47,7 +47,8 @@ fn offer(protocol: Protocol, security: Security, srv: &Srv, domain: &Domain) -> 
     let vouched = Vouched::PlainDns { outside: !domain.contains(host.as_str()) };
     // RFC 6186, section 4: clients try the whole address first, then the part before the @, as `Unknown` does.
     let login = LoginForm::Unknown;
-    let endpoint = Endpoint { protocol, host: host.to_string(), port: srv.port, security, login, ways: Vec::new() };
+    let endpoint =
+        Endpoint { protocol, host: host.to_string(), port: srv.port, security, login, auth_methods: Vec::new() };
     Some(Offer { endpoint, vouched })
 }
 

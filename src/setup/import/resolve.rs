@@ -307,7 +307,7 @@ fn encrypted_endpoints(server: &Server, host: &str) -> Vec<Endpoint> {
     let mut endpoints: Vec<Endpoint> = Vec::new();
     for (security, port) in pairs {
         let (protocol, host) = (server.protocol, host.to_owned());
-        let endpoint = Endpoint { protocol, host, port, security, login: LoginForm::Unknown, ways: Vec::new() };
+        let endpoint = Endpoint { protocol, host, port, security, login: LoginForm::Unknown, auth_methods: Vec::new() };
         if !endpoints.contains(&endpoint) {
             endpoints.push(endpoint);
         }

@@ -38,7 +38,7 @@ impl LoginForm {
 
 /// A way to sign in at a server. A preset lists the best first.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Way {
+pub enum AuthMethod {
     /// The password of the mailbox.
     Password,
     /// A password that the user makes for one program on the provider's web pages.
@@ -53,7 +53,7 @@ pub enum Way {
     None,
 }
 
-impl fmt::Display for Way {
+impl fmt::Display for AuthMethod {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Password => f.write_str("password"),
@@ -81,24 +81,24 @@ pub struct Endpoint {
     /// How the server makes user names.
     pub login: LoginForm,
     /// The ways to sign in, best first; empty if unknown.
-    pub ways: Vec<Way>,
+    pub auth_methods: Vec<AuthMethod>,
 }
 
 impl Endpoint {
     /// The way to use: the first that is not OAuth2, and OAuth2 only where nothing else is offered. A server about which
     /// nothing is known is assumed to take a password.
-    pub fn best_way(&self) -> &Way {
-        let without_oauth2 = self.ways.iter().find(|way| !matches!(way, Way::OAuth2(_)));
-        without_oauth2.or(self.ways.first()).unwrap_or(&Way::Password)
+    pub fn best_auth_method(&self) -> &AuthMethod {
+        let without_oauth2 = self.auth_methods.iter().find(|way| !matches!(way, AuthMethod::OAuth2(_)));
+        without_oauth2.or(self.auth_methods.first()).unwrap_or(&AuthMethod::Password)
     }
 
     /// The value of `auth` in the settings file for the best way.
     pub fn auth_name(&self) -> &'static str {
-        match self.best_way() {
-            Way::Password | Way::AppPassword | Way::Bridge => "password",
-            Way::OAuth2(_) => "oauth2",
-            Way::PopBeforeSmtp => "pop-before-smtp",
-            Way::None => "none",
+        match self.best_auth_method() {
+            AuthMethod::Password | AuthMethod::AppPassword | AuthMethod::Bridge => "password",
+            AuthMethod::OAuth2(_) => "oauth2",
+            AuthMethod::PopBeforeSmtp => "pop-before-smtp",
+            AuthMethod::None => "none",
         }
     }
 

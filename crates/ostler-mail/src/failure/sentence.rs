@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::account::Protocol;
 use crate::failure::text::spoken;
-use crate::failure::{CertificateProblem, Failure, Place, SecretTrouble, Waiting};
+use crate::failure::{CertificateProblem, Failure, SecretTrouble, ServerAddr, Waiting};
 
 /// The sentence, without a full stop. What it quotes is not yet cleaned.
 pub(super) fn sentence(failure: &Failure) -> String {
@@ -101,7 +101,7 @@ fn certificate_sentence(host: &str, problem: &CertificateProblem) -> String {
     }
 }
 
-fn secret_sentence(account: &str, at: Option<&Place>, trouble: &SecretTrouble) -> String {
+fn secret_sentence(account: &str, at: Option<&ServerAddr>, trouble: &SecretTrouble) -> String {
     let whose = at.map_or_else(|| format!("account {account}"), |at| format!("account {account} at {}", at.host));
     match trouble {
         SecretTrouble::Missing => format!("the keyring holds nothing to sign in with for {whose}"),

@@ -1,7 +1,7 @@
 use super::*;
 
-fn at(protocol: Protocol) -> Place {
-    Place { host: "mail.example.net".into(), port: 995, protocol, security: Security::Tls }
+fn at(protocol: Protocol) -> ServerAddr {
+    ServerAddr { host: "mail.example.net".into(), port: 995, protocol, security: Security::Tls }
 }
 
 #[test]

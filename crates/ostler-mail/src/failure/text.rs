@@ -1,19 +1,19 @@
 //! Words for people, made fit for where they are read: one line, in ASCII, no longer than a client takes.
 
 use crate::account::Protocol;
-use crate::wire::CLIENT_REPLY;
+use crate::wire::MAX_CLIENT_REPLY_OCTETS;
 
 /// Prefix, sentence, advice and suffix in one line of ASCII that any client takes. The sentence, which quotes the provider,
 /// is cut where space is short: the advice is what helps.
 pub(crate) fn fit(prefix: &str, sentence: &str, advice: &str, suffix: &str) -> String {
-    let space = (CLIENT_REPLY - 2).saturating_sub(prefix.len() + suffix.len() + advice.len() + 2);
+    let space = (MAX_CLIENT_REPLY_OCTETS - 2).saturating_sub(prefix.len() + suffix.len() + advice.len() + 2);
     let sentence: String = ascii(sentence).chars().take(space).collect();
     format!("{prefix}{sentence}; {}{suffix}", ascii(advice))
 }
 
 /// A reply in ostler's own words, cut to what a client takes in one line.
 pub fn one_line(text: &str) -> String {
-    ascii(text).chars().take(CLIENT_REPLY - 2).collect()
+    ascii(text).chars().take(MAX_CLIENT_REPLY_OCTETS - 2).collect()
 }
 
 /// A text for people on one line, with question marks for what could steer a terminal.

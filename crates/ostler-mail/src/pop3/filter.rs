@@ -14,7 +14,9 @@ use crate::machine::{Clock, Filter, Party, Pass, ProtocolViolation, Replies};
 use crate::pop3::text::{Kind, Text};
 use crate::pop3::{Status, parse_status, words};
 use crate::progress::{FetchForecast, Progress, parse_stat};
-use crate::wire::{CLIENT_REPLY, COMMAND_LINE, Line, REPLY_LINE, REPLY_LINES, printable};
+use crate::wire::{
+    Line, MAX_CLIENT_REPLY_OCTETS, MAX_COMMAND_LINE_OCTETS, MAX_REPLY_LINE_OCTETS, MAX_REPLY_LINES, printable,
+};
 
 /// The most commands that may wait for their answers. The eagerest client, Eudora for Mac, sends 15 ahead. Beyond the limit
 /// the client's octets wait in its socket.
@@ -158,7 +160,11 @@ impl Pop3Filter {
         // octets than printable ASCII is rewritten.
         let text = raw.strip_suffix(b"\r\n");
         Ok(match text {
-            Some(text) if raw.len() <= CLIENT_REPLY && text.iter().all(|b| matches!(b, b' '..=b'~' | b'\t')) => None,
+            Some(text)
+                if raw.len() <= MAX_CLIENT_REPLY_OCTETS && text.iter().all(|b| matches!(b, b' '..=b'~' | b'\t')) =>
+            {
+                None
+            }
             _ => Some(format!("{}\r\n", one_line(&printable(raw.trim_ascii_end())))),
         })
     }
@@ -238,10 +244,10 @@ fn next_command(input: &[u8]) -> Result<Option<(&[u8], usize)>, Misuse> {
         return Err(Misuse::Tls);
     }
     let Some(end) = memchr(b'\n', input) else {
-        return if input.len() > COMMAND_LINE + 1 { Err(too_long(input)) } else { Ok(None) };
+        return if input.len() > MAX_COMMAND_LINE_OCTETS + 1 { Err(too_long(input)) } else { Ok(None) };
     };
     let line = input[..end].strip_suffix(b"\r").unwrap_or(&input[..end]);
-    if line.len() > COMMAND_LINE {
+    if line.len() > MAX_COMMAND_LINE_OCTETS {
         Err(too_long(line))
     } else if !Line::new(line).is_clean() {
         Err(Misuse::Unclean)
@@ -254,7 +260,7 @@ fn next_command(input: &[u8]) -> Result<Option<(&[u8], usize)>, Misuse> {
 
 /// What a line that is too long means. A browser may send one, with a long address.
 fn too_long(line: &[u8]) -> Misuse {
-    if is_http(line) { Misuse::Http } else { Misuse::LineTooLong(COMMAND_LINE) }
+    if is_http(line) { Misuse::Http } else { Misuse::LineTooLong(MAX_COMMAND_LINE_OCTETS) }
 }
 
 impl Filter for Pop3Filter {
@@ -277,8 +283,8 @@ impl Filter for Pop3Filter {
             let Some(end) = memchr(b'\n', rest) else {
                 return if at > 0 {
                     Ok(Pass::Forward(at))
-                } else if rest.len() > REPLY_LINE + 1 {
-                    Err(ProtocolViolation::Server(format!("a line of more than {REPLY_LINE} octets")))
+                } else if rest.len() > MAX_REPLY_LINE_OCTETS + 1 {
+                    Err(ProtocolViolation::Server(format!("a line of more than {MAX_REPLY_LINE_OCTETS} octets")))
                 // Even half a line is too much when nothing was asked: it would become the answer to the next command.
                 } else if self.expected.is_empty() && !self.is_inside_text() {
                     Err(ProtocolViolation::Server("it spoke unasked".into()))
@@ -288,17 +294,17 @@ impl Filter for Pop3Filter {
             };
             let raw = &rest[..=end];
             // The octets before this line are good and leave before anything is refused or replaced.
-            let is_too_long = raw.len() > REPLY_LINE + 2;
+            let is_too_long = raw.len() > MAX_REPLY_LINE_OCTETS + 2;
             let passes = matches!(self.expected.front(), Some(expected) if !matches!(expected, Expected::Instead(_)));
             if at > 0 && (is_too_long || parse_status(raw).is_none() || self.is_inside_text() || !passes) {
                 return Ok(Pass::Forward(at));
             }
             if is_too_long {
-                return Err(ProtocolViolation::Server(format!("a line of more than {REPLY_LINE} octets")));
+                return Err(ProtocolViolation::Server(format!("a line of more than {MAX_REPLY_LINE_OCTETS} octets")));
             }
             if let State::Capabilities(lines) = &mut self.state {
                 *lines += 1;
-                if *lines > REPLY_LINES {
+                if *lines > MAX_REPLY_LINES {
                     return Err(ProtocolViolation::Server("its list of capabilities does not end".into()));
                 }
                 self.capability(raw, say);

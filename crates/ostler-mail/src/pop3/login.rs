@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use crate::account::{Security, Server};
-use crate::failure::{Failure, Place, Waiting};
+use crate::failure::{Failure, ServerAddr, Waiting};
 use crate::machine::{Login, Outgoing, Step};
 use crate::pop3::{Refusal, Status, parse_status, refusal};
 use crate::sasl::{Exchange, Mechanism, Redaction, redact};
 use crate::secret::Secret;
-use crate::wire::{Line, REPLY_LINES};
+use crate::wire::{Line, MAX_REPLY_LINES};
 
 /// What is known of a server from an earlier sign-in. It saves CAPA, one round trip.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -52,7 +52,7 @@ enum SecretCommand {
 
 /// A [`Login`] that ends with the server's `+OK`.
 pub struct Pop3Login {
-    at: Place,
+    at: ServerAddr,
     user: String,
     state: State,
     cached: Option<CachedCapabilities>,
@@ -188,7 +188,7 @@ impl Pop3Login {
         self.list_lines += 1;
         if line.bytes() == b"." {
             self.after_capabilities()
-        } else if self.list_lines > REPLY_LINES {
+        } else if self.list_lines > MAX_REPLY_LINES {
             Err(Failure::ProtocolViolation {
                 at: self.at.clone(),
                 what: "its list of capabilities does not end".into(),
@@ -439,8 +439,8 @@ mod tests {
     #[test]
     fn a_list_of_abilities_has_an_end() {
         let list = |lines: usize| [vec!["+OK hi", "+OK"], vec!["USER"; lines], vec!["."]].concat();
-        assert_eq!(dialogue(login(Security::Tls, None), &list(REPLY_LINES)).0, ["CAPA", "USER ann"]);
-        let (_, end) = dialogue(login(Security::Tls, None), &list(REPLY_LINES + 1));
+        assert_eq!(dialogue(login(Security::Tls, None), &list(MAX_REPLY_LINES)).0, ["CAPA", "USER ann"]);
+        let (_, end) = dialogue(login(Security::Tls, None), &list(MAX_REPLY_LINES + 1));
         assert!(matches!(end, Some(Err(Failure::ProtocolViolation { .. }))));
     }
 

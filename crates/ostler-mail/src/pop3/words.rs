@@ -113,10 +113,10 @@ mod tests {
     use super::*;
     use crate::account::Protocol;
     use crate::account::testing::server;
-    use crate::failure::{Place, Waiting};
-    use crate::wire::CLIENT_REPLY;
+    use crate::failure::{ServerAddr, Waiting};
+    use crate::wire::MAX_CLIENT_REPLY_OCTETS;
 
-    fn at() -> Place {
+    fn at() -> ServerAddr {
         (&server(Protocol::Pop3, "ann")).into()
     }
 
@@ -145,7 +145,7 @@ mod tests {
     fn as_many_names_as_fit_are_told() {
         let known: Vec<String> = (0..100).map(|n| format!("account-number-{n}")).collect();
         let reply = failure(&Failure::UnknownAccount { given: "\u{e4}".repeat(300), known });
-        assert!(reply.len() <= CLIENT_REPLY - 2 && reply.is_ascii(), "{reply}");
+        assert!(reply.len() <= MAX_CLIENT_REPLY_OCTETS - 2 && reply.is_ascii(), "{reply}");
         assert!(reply.contains("account-number-0, account-number-1,") && reply.contains(" more; give"), "{reply}");
     }
 

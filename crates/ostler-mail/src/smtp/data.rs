@@ -7,7 +7,7 @@ use crate::failure::Failure;
 use crate::machine::{Clock, Filter, Party, Pass, ProtocolViolation, Replies};
 use crate::progress::Progress;
 use crate::smtp::{Reply, ReplyParser, words};
-use crate::wire::{Body, REPLY_LINE, take_line};
+use crate::wire::{Body, MAX_REPLY_LINE_OCTETS, take_line};
 
 /// A body makes progress when this many octets have passed since the last time. One octet a minute is not progress: the
 /// time limit for a message would never end it.
@@ -102,7 +102,7 @@ impl Filter for DataFilter {
         }
         self.has_spoken_early |= !input.is_empty() && !self.is_complete();
         let mut rest = input.to_vec();
-        match take_line(&mut rest, REPLY_LINE) {
+        match take_line(&mut rest, MAX_REPLY_LINE_OCTETS) {
             Err(too_long) => Err(ProtocolViolation::Server(too_long.to_string())),
             Ok(None) => Ok(Pass::NeedMore),
             Ok(Some(line)) => {
@@ -166,7 +166,7 @@ mod tests {
     use super::*;
     use crate::account::Protocol;
     use crate::account::testing::server;
-    use crate::failure::{Place, Waiting};
+    use crate::failure::{ServerAddr, Waiting};
 
     #[test]
     fn an_early_answer_stops_the_body_and_is_kept() {
@@ -280,7 +280,7 @@ mod tests {
     fn only_a_whole_answer_behind_the_end_of_data_is_one() {
         let answer =
             |begun, heard| DataFilter { has_spoken_early: begun, ..DataFilter::default() }.last_answer("mx", heard);
-        let at = || Place::from(&server(Protocol::Smtp, "ann"));
+        let at = || ServerAddr::from(&server(Protocol::Smtp, "ann"));
         let (yes, no, bye) = (Reply::new(250, "queued"), Reply::new(554, "spam"), Reply::new(421, "closing"));
         assert_eq!(answer(false, Ok(yes.clone())), (yes.clone(), true));
         for begun in [false, true] {

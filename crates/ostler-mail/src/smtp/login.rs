@@ -6,7 +6,7 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use crate::account::{Security, Server, SignIn};
-use crate::failure::{Failure, Place, Waiting};
+use crate::failure::{Failure, ServerAddr, Waiting};
 use crate::machine::{Login, Outgoing, Step};
 use crate::sasl::{Exchange, Mechanism, Redaction};
 use crate::secret::Secret;
@@ -41,7 +41,7 @@ enum State {
 
 /// A [`Login`] that ends with what the server offers.
 pub struct SmtpLogin {
-    at: Place,
+    at: ServerAddr,
     /// The argument of EHLO.
     name: String,
     /// The user name for AUTH; `None` if the settings want no sign-in.

@@ -14,7 +14,7 @@ use crate::pop_before_smtp::{Gate, GateRetry, LoginPolicy, LoginState, Try};
 use crate::smtp::envelope::{Envelope, EnvelopeCommand, Refusal, ReplyMeaning, Stage, Step};
 use crate::smtp::verdict::{Verdict, verdict};
 use crate::smtp::{Extensions, Mail, Reply};
-use crate::wire::CLIENT_REPLY;
+use crate::wire::MAX_CLIENT_REPLY_OCTETS;
 
 /// All that ostler keeps of one message, from its MAIL on. Each message has a new one, so nothing of the last message can
 /// leak into it.
@@ -266,7 +266,7 @@ impl Submission {
         };
         let tried = format!("; ostler {login} and tried {tries} times in {} s: still refused{hint}", spent.as_secs());
         // Old clients show one line of 512 octets. The provider's words are cut, so that what was tried stays.
-        let space = CLIENT_REPLY.saturating_sub(6 + tried.len());
+        let space = MAX_CLIENT_REPLY_OCTETS.saturating_sub(6 + tried.len());
         let words: String = refusal.text().chars().take(space).collect();
         Reply::new(refusal.code, &one_line(&format!("{words}{tried}")))
     }

@@ -244,7 +244,7 @@ fn three_near(text: &str, first: &[&str], gap: usize, second: &[&str], third: &[
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{REPLY_LINE, REPLY_LINES};
+    use crate::wire::{MAX_REPLY_LINE_OCTETS, MAX_REPLY_LINES};
 
     fn at_rcpt(said: &str) -> Verdict {
         let (code, text) = said.split_at(3);
@@ -334,11 +334,11 @@ mod tests {
     /// The work of reading is bounded because what is read is: the search costs the square of the text at worst.
     #[test]
     fn the_longest_reply_there_can_be_is_read_up_to_its_limit() {
-        let relay = "relay ".repeat(REPLY_LINE / 6);
-        let denied = "denied ".repeat(REPLY_LINE / 7);
-        let mut lines = vec![relay; REPLY_LINES / 2];
+        let relay = "relay ".repeat(MAX_REPLY_LINE_OCTETS / 6);
+        let denied = "denied ".repeat(MAX_REPLY_LINE_OCTETS / 7);
+        let mut lines = vec![relay; MAX_REPLY_LINES / 2];
         lines.push("x".repeat(60));
-        lines.resize(REPLY_LINES, denied);
+        lines.resize(MAX_REPLY_LINES, denied);
         // "denied" comes 800,000 octets after the first "relay".
         assert_eq!(verdict(&Reply { code: 550, lines }), Verdict::Perhaps);
         let said = |before: usize| Reply::new(550, &format!("{} relay denied", "x".repeat(before)));

@@ -149,7 +149,7 @@ mod tests {
     use super::*;
     use crate::account::Protocol;
     use crate::account::testing::server;
-    use crate::wire::CLIENT_REPLY;
+    use crate::wire::MAX_CLIENT_REPLY_OCTETS;
 
     #[test]
     fn a_refused_sign_in_keeps_the_providers_words_and_the_advice_in_one_line() {
@@ -158,7 +158,7 @@ mod tests {
         let reply = failure(&Failure::SignInRefused { at, user: "ann".into(), said });
         assert!(reply.starts_with("550 5.7.8 mail.example.net refused the sign-in of ann: xxx"));
         assert!(reply.ends_with("ostler password sets a new one"));
-        assert_eq!(reply.len(), CLIENT_REPLY - 2);
+        assert_eq!(reply.len(), MAX_CLIENT_REPLY_OCTETS - 2);
     }
 
     #[test]

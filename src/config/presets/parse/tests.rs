@@ -31,7 +31,7 @@ fn the_shortest_entry_is_one_server() {
         port: 995,
         security: Security::Tls,
         login: LoginForm::Address,
-        ways: vec![Way::Password],
+        auth_methods: vec![AuthMethod::Password],
     };
     assert_eq!(preset.servers, [server]);
     assert!(read_providers("schema = 1", Path::new("p.toml"), Origin::Own).unwrap().is_empty());
@@ -46,15 +46,23 @@ fn a_server_has_what_the_provider_has_unless_it_says_so_itself() {
     let told: Vec<_> = preset
         .servers
         .iter()
-        .map(|s| (s.host.as_str(), s.port, s.login.candidates("ann@x.y"), s.ways.iter().map(Way::to_string).collect()))
+        .map(|s| {
+            (
+                s.host.as_str(),
+                s.port,
+                s.login.candidates("ann@x.y"),
+                s.auth_methods.iter().map(AuthMethod::to_string).collect(),
+            )
+        })
         .collect();
-    let ways = |ways: &[&str]| ways.iter().map(|way| (*way).to_owned()).collect::<Vec<String>>();
+    let auth_methods =
+        |auth_methods: &[&str]| auth_methods.iter().map(|way| (*way).to_owned()).collect::<Vec<String>>();
     assert_eq!(
         told,
         [
-            ("pop.{domain}", 110, vec!["ann".to_owned()], ways(&["oauth2:mail.ru"])),
-            ("s", 465, vec!["ann".to_owned()], ways(&["pop-before-smtp", "oauth2:mail.ru"])),
-            ("t", 2525, vec!["ann.x.y".to_owned()], ways(&["none"])),
+            ("pop.{domain}", 110, vec!["ann".to_owned()], auth_methods(&["oauth2:mail.ru"])),
+            ("s", 465, vec!["ann".to_owned()], auth_methods(&["pop-before-smtp", "oauth2:mail.ru"])),
+            ("t", 2525, vec!["ann.x.y".to_owned()], auth_methods(&["none"])),
         ]
     );
     assert_eq!(preset.window, Some(Duration::from_secs(1800)));

@@ -54,14 +54,14 @@ impl ProviderSide {
                 session,
                 &provider.account,
             ),
-            Ended::Breach(ProtocolViolation::Server(what)) => {
+            Ended::Violation(ProtocolViolation::Server(what)) => {
                 report_broken(Failure::ProtocolViolation { at, what }, session, &provider.account)
             }
             Ended::TimedOut(..) => {
                 say_goodbye(client, &message_timed_out()).await;
                 return None;
             }
-            Ended::ClientGone | Ended::Stopping | Ended::Breach(ProtocolViolation::Client(_)) => return None,
+            Ended::ClientGone | Ended::Stopping | Ended::Violation(ProtocolViolation::Client(_)) => return None,
         };
         drop(provider);
         swallow(client, data, limits, session).await.then_some((refusal, octets))

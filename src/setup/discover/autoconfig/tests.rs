@@ -27,8 +27,8 @@ const POP: &str = "<hostname>pop.example.net</hostname><port>995</port><socketTy
 
 /// Servers as `pop3 host port, security / login / ways`.
 fn shown(config: &Config) -> Vec<String> {
-    let ways = |e: &Endpoint| e.ways.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
-    let show = |e: &Endpoint| format!("{} {} / {:?} / {}", e.protocol, e.describe(), e.login, ways(e));
+    let auth_methods = |e: &Endpoint| e.auth_methods.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+    let show = |e: &Endpoint| format!("{} {} / {:?} / {}", e.protocol, e.describe(), e.login, auth_methods(e));
     config.endpoints.iter().map(show).collect()
 }
 
@@ -119,21 +119,21 @@ fn servers_in_clear_are_left_out_and_a_file_of_nothing_else_says_so() {
 
 #[test]
 fn ways_to_sign_in_are_named() {
-    let ways = |authentication: &str| {
+    let auth_methods = |authentication: &str| {
         let read = read(&server("smtp", &format!("{POP}{authentication}")));
-        read.map(|config| config.endpoints[0].ways.clone())
+        read.map(|config| config.endpoints[0].auth_methods.clone())
     };
-    let one = |name: &str| ways(&format!("<authentication>{name}</authentication>"));
-    assert_eq!(one("OAuth2").unwrap(), [Way::OAuth2(String::new())]);
-    assert_eq!(one("client-IP-address").unwrap(), [Way::None]);
-    assert_eq!(one("none").unwrap(), [Way::None]);
-    assert_eq!(one("SMTP-after-POP").unwrap(), [Way::PopBeforeSmtp]);
-    assert_eq!(one("password-encrypted").unwrap(), [Way::Password]);
-    assert_eq!(ways("").unwrap(), []);
+    let one = |name: &str| auth_methods(&format!("<authentication>{name}</authentication>"));
+    assert_eq!(one("OAuth2").unwrap(), [AuthMethod::OAuth2(String::new())]);
+    assert_eq!(one("client-IP-address").unwrap(), [AuthMethod::None]);
+    assert_eq!(one("none").unwrap(), [AuthMethod::None]);
+    assert_eq!(one("SMTP-after-POP").unwrap(), [AuthMethod::PopBeforeSmtp]);
+    assert_eq!(one("password-encrypted").unwrap(), [AuthMethod::Password]);
+    assert_eq!(auth_methods("").unwrap(), []);
     // Only what ostler has not: then the server is of no use, as against nothing being said.
     assert_eq!(one("GSSAPI"), Err(BadConfig::NoServers));
     let several = "<authentication>NTLM</authentication><authentication>plain</authentication><authentication>secure</authentication>";
-    assert_eq!(ways(several).unwrap(), [Way::Password]);
+    assert_eq!(auth_methods(several).unwrap(), [AuthMethod::Password]);
 }
 
 #[test]

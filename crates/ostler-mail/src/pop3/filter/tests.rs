@@ -61,7 +61,10 @@ fn an_answer_nobody_asked_for_ends_the_session() {
     assert!(matches!(session(b"", &[b"+OK surprise\r\n"]), Err(ProtocolViolation::Server(_))));
     assert!(matches!(session(b"NOOP\r\n", &[b"+OK\r\n+OK surprise\r\n"]), Err(ProtocolViolation::Server(_))));
     assert!(matches!(session(b"NOOP\r\n", &[b"250 ok\r\n"]), Err(ProtocolViolation::Server(_))));
-    assert!(matches!(session(b"NOOP\r\n", &[&vec![b'x'; REPLY_LINE + 3]]), Err(ProtocolViolation::Server(_))));
+    assert!(matches!(
+        session(b"NOOP\r\n", &[&vec![b'x'; MAX_REPLY_LINE_OCTETS + 3]]),
+        Err(ProtocolViolation::Server(_))
+    ));
 }
 
 #[test]
@@ -131,8 +134,8 @@ fn a_browser_is_told_from_a_client() {
     let mut filter = Pop3Filter::default();
     assert_eq!(feed(&mut filter, true, &[b"GET / HTTP/1.1\r\n"]), Err(ProtocolViolation::Client(Misuse::Http)));
     assert_eq!(
-        feed(&mut filter, true, &[&vec![b'x'; COMMAND_LINE + 2]]),
-        Err(ProtocolViolation::Client(Misuse::LineTooLong(COMMAND_LINE)))
+        feed(&mut filter, true, &[&vec![b'x'; MAX_COMMAND_LINE_OCTETS + 2]]),
+        Err(ProtocolViolation::Client(Misuse::LineTooLong(MAX_COMMAND_LINE_OCTETS)))
     );
 }
 
@@ -148,18 +151,18 @@ fn commands_before_a_misuse_leave_however_they_were_cut() {
 #[test]
 fn a_list_of_abilities_up_to_the_limit_passes_however_it_is_cut() {
     let list = |lines| [b"+OK\r\n", b"TOP\r\n".repeat(lines).as_slice()].concat();
-    for lines in [REPLY_LINES, REPLY_LINES + 1] {
+    for lines in [MAX_REPLY_LINES, MAX_REPLY_LINES + 1] {
         let (whole, list) = (session(b"CAPA\r\n", &[&list(lines)]), list(lines));
         let lines_alone: Vec<&[u8]> = list.split_inclusive(|b| *b == b'\n').collect();
         assert_eq!(whole, session(b"CAPA\r\n", &lines_alone));
-        assert_eq!(whole.is_ok(), lines == REPLY_LINES);
+        assert_eq!(whole.is_ok(), lines == MAX_REPLY_LINES);
     }
 }
 
 #[test]
 fn the_longest_status_line_may_be_cut_before_its_lf() {
     let mut line = b"+OK ".to_vec();
-    line.resize(REPLY_LINE, b'x');
+    line.resize(MAX_REPLY_LINE_OCTETS, b'x');
     line.push(b'\r');
     assert!(session(b"NOOP\r\n", &[&line, b"\n"]).is_ok());
     line.push(b'x');
@@ -189,7 +192,7 @@ fn after(commands: &[u8]) -> Pop3Filter {
 #[test]
 fn what_is_good_leaves_before_what_follows_is_looked_at() {
     let mut say = Replies::default();
-    let overlong = ["+OK\r\n+OK ", &"x".repeat(REPLY_LINE), "\r\n"].concat();
+    let overlong = ["+OK\r\n+OK ", &"x".repeat(MAX_REPLY_LINE_OCTETS), "\r\n"].concat();
     for (commands, answers) in [
         (&b"NOOP\r\nNOOP\r\n"[..], overlong.as_str()),
         (b"NOOP\r\nNOOP\r\n", "+OK\r\nhello\r\n"),
@@ -237,28 +240,28 @@ fn after_the_goodbye_the_rest_stays_where_it_is() {
 #[test]
 fn a_line_may_be_as_long_as_its_limit_and_no_longer() {
     let line = |begin: &str, octets: usize, end: &str| format!("{begin:x<octets$}{end}").into_bytes();
-    assert!(session(b"NOOP\r\n", &[&line("+OK ", REPLY_LINE, "\r\n")]).is_ok());
-    assert!(session(b"NOOP\r\n", &[&line("+OK ", REPLY_LINE + 1, "\r\n")]).is_err());
-    let both = [&b"+OK\r\n"[..], &line("+OK ", REPLY_LINE, "\r\n")].concat();
+    assert!(session(b"NOOP\r\n", &[&line("+OK ", MAX_REPLY_LINE_OCTETS, "\r\n")]).is_ok());
+    assert!(session(b"NOOP\r\n", &[&line("+OK ", MAX_REPLY_LINE_OCTETS + 1, "\r\n")]).is_err());
+    let both = [&b"+OK\r\n"[..], &line("+OK ", MAX_REPLY_LINE_OCTETS, "\r\n")].concat();
     assert!(session(b"NOOP\r\nNOOP\r\n", &[&both]).is_ok());
     let said = |text: &[u8]| feed(&mut Pop3Filter::default(), true, &[text]);
-    assert!(said(&line("XTND ", COMMAND_LINE, "\r\n")).is_ok());
-    assert!(said(&line("XTND ", COMMAND_LINE, "\r")).is_ok(), "its LF may be on the way");
-    let too_long = Err(ProtocolViolation::Client(Misuse::LineTooLong(COMMAND_LINE)));
-    assert_eq!(said(&line("XTND ", COMMAND_LINE + 1, "\r\n")), too_long);
-    assert_eq!(said(&line("XTND ", COMMAND_LINE + 2, "")), too_long);
+    assert!(said(&line("XTND ", MAX_COMMAND_LINE_OCTETS, "\r\n")).is_ok());
+    assert!(said(&line("XTND ", MAX_COMMAND_LINE_OCTETS, "\r")).is_ok(), "its LF may be on the way");
+    let too_long = Err(ProtocolViolation::Client(Misuse::LineTooLong(MAX_COMMAND_LINE_OCTETS)));
+    assert_eq!(said(&line("XTND ", MAX_COMMAND_LINE_OCTETS + 1, "\r\n")), too_long);
+    assert_eq!(said(&line("XTND ", MAX_COMMAND_LINE_OCTETS + 2, "")), too_long);
     // What an old client takes in one line passes as it is; a longer one is cut.
-    let short = line("+OK ", CLIENT_REPLY - 2, "\r\n");
+    let short = line("+OK ", MAX_CLIENT_REPLY_OCTETS - 2, "\r\n");
     assert_eq!(session(b"NOOP\r\n", &[&short]).unwrap(), short);
-    assert_eq!(session(b"NOOP\r\n", &[&line("+OK ", CLIENT_REPLY - 1, "\r\n")]).unwrap(), short);
+    assert_eq!(session(b"NOOP\r\n", &[&line("+OK ", MAX_CLIENT_REPLY_OCTETS - 1, "\r\n")]).unwrap(), short);
 }
 
 #[test]
 fn a_list_of_abilities_has_an_end() {
     let list = |lines: usize| format!("+OK\r\n{}.\r\n", "TOP\r\n".repeat(lines)).into_bytes();
-    let longest = list(REPLY_LINES - 1);
+    let longest = list(MAX_REPLY_LINES - 1);
     assert_eq!(session(b"CAPA\r\n", &[&longest]).unwrap(), longest);
-    assert!(matches!(session(b"CAPA\r\n", &[&list(REPLY_LINES)]), Err(ProtocolViolation::Server(_))));
+    assert!(matches!(session(b"CAPA\r\n", &[&list(MAX_REPLY_LINES)]), Err(ProtocolViolation::Server(_))));
     assert_eq!(session(b"CAPA\r\nNOOP\r\n", &[b"-ERR what\r\n+OK\r\n"]).unwrap(), b"-ERR what\r\n+OK\r\n");
     let said = session(b"CAPA\r\nNOOP\r\n", &[b"+OK\r\nx-own 1\r\nXOWN\r\nUser\r\n.\r\n+OK\r\n"]);
     assert_eq!(said.unwrap(), b"+OK\r\nx-own 1\r\nUser\r\n.\r\n+OK\r\n");
@@ -299,7 +302,7 @@ fn tls_and_control_characters_do_not_reach_the_provider() {
     let said = |text: &[u8]| feed(&mut Pop3Filter::default(), true, &[text]);
     assert_eq!(said(b"\x16\x03\x01"), Err(ProtocolViolation::Client(Misuse::Tls)));
     assert_eq!(said(b"RETR 1\rDELE 1\r\n"), Err(ProtocolViolation::Client(Misuse::Unclean)));
-    let long = format!("GET /{}", "x".repeat(COMMAND_LINE));
+    let long = format!("GET /{}", "x".repeat(MAX_COMMAND_LINE_OCTETS));
     assert_eq!(said(long.as_bytes()), Err(ProtocolViolation::Client(Misuse::Http)));
 }
 

@@ -1,7 +1,7 @@
 use super::*;
 use crate::account::testing::{account, server};
 use crate::account::{Protocol, SignIn};
-use crate::failure::{Place, Waiting};
+use crate::failure::{ServerAddr, Waiting};
 
 const SHUT: &str = "550 5.7.1 relaying denied, check your mail first";
 const BARE: &str = "550 no";
@@ -19,7 +19,7 @@ fn after_pop(security: Security) -> AfterPop {
     AfterPop { login, fresh: secs(60) }
 }
 
-fn place() -> Place {
+fn place() -> ServerAddr {
     (&server(Protocol::Smtp, "ann")).into()
 }
 
@@ -268,7 +268,7 @@ fn what_a_long_refusal_leaves_room_for_is_what_was_tried() {
     let mut submission = at_rcpt(0);
     submission.pending.refusal = Some(Reply::new(550, &format!("check mail first {}", "x".repeat(900))));
     let line = submission.final_refusal(Some((&after_pop, &gate)), at(0)).one_line();
-    assert!(line.len() <= CLIENT_REPLY - 2 && line.starts_with("550 check mail first x"), "{line}");
+    assert!(line.len() <= MAX_CLIENT_REPLY_OCTETS - 2 && line.starts_with("550 check mail first x"), "{line}");
     assert!(line.contains("; ostler has no POP login and tried 0 times in 0 s: still refused; some hosts"), "{line}");
     assert_eq!(submission.final_refusal(None, at(0)), submission.pending.refusal.unwrap());
 }
