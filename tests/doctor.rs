@@ -531,7 +531,7 @@ fn a_code_or_a_text_is_explained_in_words_with_a_next_step() {
         let (code, text, _) = explained(&home, &args, input);
         assert_eq!(code, 0, "{text}");
         assert!(text.contains("blocks the port"), "{text}");
-        assert!(text.contains("this is about account home, server pop3 pop.example.net:995"), "{text}");
+        assert!(text.contains("this concerns account home, server pop3 pop.example.net:995"), "{text}");
     }
     let (_, text, _) = explained(&home, &["--json", "--explain", reply], "");
     let document: Value = serde_json::from_str(&text).unwrap();
