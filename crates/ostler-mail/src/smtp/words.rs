@@ -1,6 +1,6 @@
 //! Everything ostler says to an SMTP client in words of its own.
 //!
-//! Not here: what a provider says, which is passed on as a [`Reply`](super::Reply), and what is said about a shut gate
+//! Not here: what a provider says, which is passed on as a [`Reply`], and what is said about a shut gate
 //! (`submission`).
 
 use crate::client_fault::Misuse;
