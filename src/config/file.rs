@@ -33,6 +33,7 @@ pub(crate) enum LoadError {
     },
     /// Other users can write to it. They could add commands, which ostler would run as this user.
     #[error("other users can change the settings file {}; `{remedy}` prevents that", .file.display())]
+    #[cfg_attr(windows, allow(dead_code))]
     OthersCanWrite {
         file: PathBuf,
         /// The shell command that prevents it.

@@ -34,6 +34,7 @@ pub(crate) enum State {
         place: String,
     },
     /// systemd starts it as a service of the user (Linux), without an icon. `place` is systemd's link.
+    #[cfg_attr(any(windows, target_os = "macos"), allow(dead_code))]
     Service {
         place: String,
     },
@@ -51,11 +52,13 @@ pub(crate) enum AutostartError {
     #[error("ostler cannot find its own program file; start it by its full path and try again")]
     NoProgram(#[source] io::Error),
     #[error("this system names no folder for what starts at login; set the variable HOME and try again")]
+    #[cfg_attr(windows, allow(dead_code))]
     NoFolder,
     /// The path of the program or the settings file cannot be written in the system's format.
     #[error("{} cannot start at login, because its path {why}; move it to another path and try again", path.display())]
     Path { path: PathBuf, why: &'static str },
-    /// The administrator has switched it on for everyone, in a way that no file of the user can switch off.
+    /// The administrator has switched it on for everyone, in a way that no file of the user can switch off (Linux).
+    #[cfg_attr(any(windows, target_os = "macos"), allow(dead_code))]
     #[error(
         "the administrator has switched this on for everyone ({place}); `systemctl --user mask ostler.service` \
              switches it off for you alone"

@@ -10,11 +10,13 @@ pub(crate) enum PeerOwner {
     Me,
     /// Another user, by number. 0 is root; 65534 may be a user of another user namespace. On Windows, where users have no
     /// numbers, the number of the process.
+    #[cfg_attr(target_os = "macos", allow(dead_code))]
     Other(u32),
     /// Another user, or the program is gone. macOS cannot tell which: it shows users only their own programs' sockets.
     #[cfg_attr(not(target_os = "macos"), allow(dead_code))]
     NotMe,
     /// No program holds the other end any more.
+    #[cfg_attr(target_os = "macos", allow(dead_code))]
     Gone,
     /// The system did not say, for this reason.
     Unknown(&'static str),
