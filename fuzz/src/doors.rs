@@ -14,7 +14,8 @@ use super::{assert_reply_line, parts};
 
 /// Four accounts: one with aliases, one with a gate, one that only fetches, one that only sends.
 fn accounts() -> Vec<Arc<Account>> {
-    let mut home = testing::account("home", "ann@optonline.net", "ann");
+    let mut home = testing::account("home", "ann@optonline.net", "ann@optonline.net");
+    home.pop3 = Some(testing::server(Protocol::Pop3, "ann"));
     home.aliases = vec![Alias::Address("ann.lee@optimum.net".into()), Alias::Domain("example.net".into())];
     let mut work = testing::account("work", "ann@work.example", "ann@work.example");
     let login = testing::server(Protocol::Pop3, "ann@work.example");

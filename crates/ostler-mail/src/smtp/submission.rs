@@ -202,8 +202,13 @@ impl Submission {
         match failure {
             Failure::Lost { .. } | Failure::ProtocolViolation { .. } if self.may_reopen(&attempt) => self.reopen(),
             // Many gates are shut in place of the greeting (qmail, vpopmail).
-            Failure::ServiceRefused { said, .. } if attempt.gate.is_some() => {
+            Failure::ServiceRefused { at, said } if attempt.gate.is_some() => {
                 let reply = Reply::from_line(&said);
+                if reply.code < 400 {
+                    // A greeting such as "278 mx" refuses nothing. Passed on, it would tell the client that its recipient is
+                    // accepted, which no provider has said.
+                    return Next::Fail(Failure::ServiceRefused { at, said });
+                }
                 self.retry_at_gate(Refusal { stage: Stage::Connect, reply, is_last: true }, attempt, now)
             }
             failure => Next::Fail(failure),

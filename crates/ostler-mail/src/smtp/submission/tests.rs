@@ -273,6 +273,18 @@ fn what_a_long_refusal_leaves_room_for_is_what_was_tried() {
     assert_eq!(submission.final_refusal(None, at(0)), submission.pending.refusal.unwrap());
 }
 
+/// Found by fuzzing: the client was told "278 mx" for its recipient, and DATA would have gone without it.
+#[test]
+fn a_greeting_that_refuses_nothing_accepts_no_recipient() {
+    let (after_pop, mut gate) = (after_pop(Security::Tls), Gate::default());
+    for said in ["278 mx", "354 mx", "299-mx"] {
+        let mut submission = at_rcpt(0);
+        let refused = Failure::ServiceRefused { at: place(), said: said.into() };
+        let next = submission.on_failure(refused.clone(), gated(&after_pop, &mut gate), at(0));
+        assert_eq!(next, Next::Fail(refused), "{said}");
+    }
+}
+
 #[test]
 fn a_provider_that_turns_ostler_away_may_want_a_login() {
     let (after_pop, mut gate) = (after_pop(Security::Tls), Gate::default());
