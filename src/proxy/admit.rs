@@ -26,6 +26,8 @@ pub(super) fn admit(
     address: SocketAddr,
     local: SocketAddr,
 ) -> Result<(), NotAdmitted> {
+    // Canonical: a socket for both families shows an IPv4 client as ::ffff:a.b.c.d, and `allow` names it by its IPv4
+    // address.
     if let Some(why) = outside_networks(settings, address.ip().to_canonical()).or_else(|| match settings.access {
         Access::SameUser => not_same_user(owner_of(address, local)),
         Access::Password | Access::Anyone => None,
