@@ -35,7 +35,10 @@ pub(super) fn greeting(stamp: Option<&str>) -> String {
 }
 
 pub(super) fn capabilities(can_check_challenges: bool) -> String {
+    // No STLS, which Eudora 6 and 7 would begin at once; no PIPELINING, at which Eudora for Mac sends ahead; no SASL
+    // that is not served here, because Eudora for Mac would use it in place of USER.
     let sasl = if can_check_challenges { "SASL CRAM-MD5 PLAIN LOGIN\r\n" } else { "" };
+    // With AUTH-RESP-CODE in the list, Eudora 7 forgets its password only at [AUTH].
     format!("+OK\r\nUSER\r\nUIDL\r\nTOP\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\n{sasl}.\r\n")
 }
 
