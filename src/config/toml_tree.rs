@@ -225,6 +225,7 @@ pub(super) struct Table<'a> {
 impl<'a> Table<'a> {
     /// The file as a whole, which has no key.
     pub(super) fn root(map: &'a DeTable<'a>, keys: &Keys, notes: &'a Notes) -> Self {
+        // The value is a filler that no one reads: the root is only its `map`.
         let item = Item { value: &DeValue::Boolean(true), offset: 0, key: String::new(), notes };
         Table { item, map }.checked(keys)
     }

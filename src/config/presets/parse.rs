@@ -164,6 +164,7 @@ fn servers(table: &Table<'_>, protocol: Protocol, common: &Common) -> Option<Vec
         return item.reject_kind("a list of servers such as [{ host = \"mail.example.net\", security = \"tls\" }]");
     };
     let read = |item: &Item<'_>| server(&item.table(&keys::ENDPOINT)?, protocol, common);
+    // Collected twice, so that a wrong server does not hide mistakes in the next; the same below.
     list.iter().map(read).collect::<Vec<_>>().into_iter().collect()
 }
 
@@ -185,6 +186,7 @@ fn server(table: &Table<'_>, protocol: Protocol, common: &Common) -> Option<Endp
             }
         }),
         None => {
+            // The preset's `auth` is for all its servers, but POP-before-SMTP makes sense for sending only.
             let fits = |way: &&AuthMethod| **way != AuthMethod::PopBeforeSmtp || protocol.is_outgoing();
             Some(common.auth_methods.iter().filter(fits).cloned().collect())
         }
@@ -213,6 +215,7 @@ fn login(item: &Item<'_>) -> Option<LoginForm> {
         "ask" => Ok(LoginForm::Unknown),
         _ => {
             let rest = text.replace("{local}", "x").replace("{domain}", "x").replace("{address}", "x");
+            // A misspelt placeholder would go to the provider as it stands.
             if rest == text || rest.contains(['{', '}']) {
                 return Err("is not a form of user names");
             }
