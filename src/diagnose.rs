@@ -459,6 +459,7 @@ impl<'a> Doctor<'a> {
     pub(crate) async fn check_send(&mut self) -> bool {
         let account = Arc::clone(&self.account);
         let Some(server) = account.smtp.first() else { return true };
+        // Without the password, which only the mail program has, there is nothing to try.
         if server.credentials().is_some_and(|c| c.secret == SecretSource::Client) {
             return true;
         }

@@ -173,6 +173,7 @@ impl Plan {
     /// The account with these servers.
     pub(crate) fn account(&self, pop3: Option<Server>, smtp: Vec<Server>) -> Account {
         let imap = self.imap.as_ref().map(|endpoint| {
+            // `usernames` is never empty.
             let username = self.incoming.usernames(endpoint).swap_remove(0);
             self.server(endpoint, SignIn::Password(self.incoming.credentials(username)))
         });
@@ -273,6 +274,7 @@ fn split_port(place: &str) -> Option<(&str, Option<&str>)> {
     }
     match place.matches(':').count() {
         1 => place.split_once(':').map(|(host, port)| (host, Some(port))),
+        // Several colons: an IPv6 address without brackets.
         _ => Some((place, None)),
     }
 }

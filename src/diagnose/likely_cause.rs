@@ -91,6 +91,7 @@ pub(super) async fn look(
             _ => None,
         }
     };
+    // A look that takes too long is given up: the kind of failure has a likely cause of its own.
     timeout(LOOK_TIMEOUT, work).await.ok().flatten()
 }
 
@@ -134,6 +135,7 @@ async fn find_other_port(engine: &Arc<Engine>, server: &Server, timeouts: &Timeo
             matches!(greeted, Ok(Ok(()))).then_some((port, security))
         });
     }
+    // All of them, because the first of the list is better than the quickest.
     let good = tries.join_all().await;
     other_usual_ports(server).into_iter().find(|one| good.contains(&Some(*one)))
 }
@@ -223,6 +225,7 @@ async fn find_other_host(
     for other in others.take(MAX_OTHER_SERVERS) {
         let label = super::label(other);
         let reached = steps.iter().any(|step| step.is_ok() && step.kind == StepKind::Tcp && step.server == label);
+        // Whether TCP connects is enough to know, and TLS could fail for reasons of its own.
         let plain = variant(other, other.port, Security::None);
         if reached || engine.dialer.connect(&plain, timeouts, Route::default()).await.is_ok() {
             return Some(other.host.clone());
@@ -234,6 +237,7 @@ async fn find_other_host(
 /// What a server says without TLS: its greeting, or its answer to QUIT, since a web server waits for the client to
 /// speak.
 async fn read_plain_greeting(engine: &Engine, server: &Server, timeouts: &Timeouts) -> Option<String> {
+    // In clear, for nothing is said here but QUIT.
     let plain = variant(server, server.port, Security::None);
     let mut upstream = engine.dialer.connect(&plain, timeouts, Route::default()).await.ok()?;
     let limit = UNASKED_TIMEOUT.min(timeouts.greeting);
@@ -315,6 +319,7 @@ pub(super) async fn look_at_gate(
     let work = async {
         let secret = engine.secret(account, &gate.login, None).await.ok()?;
         let known = engine.gate(&gate.login).lock().login_address();
+        // The family of the last login, because the gate goes by the address.
         let route = Route { family: known.map(Family::of), from: None };
         let user = login.credentials().map(|c| c.username.clone()).unwrap_or_default();
         let logged_in = match engine.dialer.connect(&login, &timeouts, route).await {

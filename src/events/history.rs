@@ -81,6 +81,7 @@ pub(crate) struct AccountHistory {
 impl AccountHistory {
     fn add(&mut self, item: HistoryItem) {
         let same = |known: &&mut HistoryItem| known.kind == item.kind && known.text == item.text;
+        // Only back to the last success: the same failure after it is a new one.
         let since_good = self.items.iter_mut().rev().take_while(|known| !known.kind.is_good());
         let again = if item.kind.is_good() { None } else { since_good.into_iter().find(same) };
         match again {

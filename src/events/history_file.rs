@@ -188,6 +188,7 @@ impl HistoryStore {
         changes.mark_changed();
         while changes.changed().await.is_ok() {
             sleep(SAVE_DELAY).await;
+            // Before saving, so that what happens meanwhile is saved next.
             changes.mark_unchanged();
             self.save_in_thread().await;
         }

@@ -173,6 +173,7 @@ impl<'a, T: SetupUi> Search<'a, T> {
             if source == Source::Ispdb && !self.may_ask_directory().await {
                 continue;
             }
+            // Before the usual names: a domain that a known company hosts often has no servers of its own name.
             if source == Source::Probe
                 && has_name_service
                 && let Some(known) = self.find_by_exchanger().await?

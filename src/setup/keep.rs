@@ -55,6 +55,7 @@ pub(crate) async fn keep(file: &Path, account: &Account, secrets: &Secrets) -> R
         .or_else(|_| config::add_account(&text, &without_preset, file, &presets))
         .map_err(|source| KeepError::Edit { file: file.to_owned(), source })?;
     let vault = Vault::new();
+    // The keyring first: a running ostler sees the changed file at once, and a fetch may follow.
     let kept = store(&vault, account, secrets).await;
     let written = match kept {
         Ok(()) => config::write_atomically(file, &changed)

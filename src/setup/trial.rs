@@ -288,9 +288,11 @@ impl<'a, T: SetupUi> Trial<'a, T> {
             {
                 self.ui.say("Signing in does not work there. Trying a POP login before the send instead.");
                 let through = self.try_through_gate(endpoint, login, GateBefore::Shut).await;
+                // The first failure is the one to show, because the POP login was a guess.
                 through.map_err(|_| (server, failure))
             }
             (Failure::SignInDisabled { .. }, None) => {
+                // Some providers know their customers by their addresses and want no sign-in at all.
                 let open = self.plan.outgoing_server(endpoint, SendAuth::Nothing);
                 let account = self.plan.account(None, vec![open.clone()]);
                 match self.try_send(&account).await {

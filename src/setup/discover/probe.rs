@@ -137,6 +137,7 @@ async fn probe_server(dialer: &Dialer, server: &Server) -> Result<Probed, Failur
     for mechanism in &mut probed.mechanisms {
         mechanism.make_ascii_uppercase();
     }
+    // The answer is not awaited: a person is waiting, and everything is known.
     let _ = say(&mut upstream, &Outgoing::line("QUIT"), Waiting::Answer, REPLY_TIMEOUT).await;
     upstream.conn.close().await;
     Ok(probed)
