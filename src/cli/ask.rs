@@ -35,6 +35,7 @@ pub(crate) fn cancellable<T>(dialogue: impl Future<Output = T>) -> std::io::Resu
         terminal.restore();
         let _ = writeln!(std::io::stderr());
     }
+    // Does not wait for the thread that still reads from the terminal.
     runtime.shutdown_background();
     Ok(result)
 }

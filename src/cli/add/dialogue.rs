@@ -158,6 +158,7 @@ impl<'a> Dialogue<'a> {
         self.plan.outgoing.endpoints = finding.outgoing;
         self.plan.outgoing.address = other.to_owned();
         self.plan.outgoing.username.clone_from(&self.options.smtp_username);
+        // The gate was that of the mailbox's provider. The other company takes a password.
         self.plan.gate = false;
         self.finding.hints.extend(finding.hints);
         if let Some(place) = finding.app_password {
@@ -281,6 +282,7 @@ impl<'a> Dialogue<'a> {
         }
         match crate::config::value::username(&typed) {
             Ok(name) => {
+                // Before the name for fetching changes, because `sends_elsewhere` compares the two.
                 if !self.plan.sends_elsewhere() {
                     self.plan.outgoing.username = Some(name.clone());
                 }

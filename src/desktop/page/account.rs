@@ -264,6 +264,7 @@ pub(super) async fn remove(shared: App, Form(sent): Form<AccountForm>) -> Respon
         let feedback = stays("Nothing was removed. Tick the box above if you are sure.".into());
         return render_page(&shared, &account, &feedback);
     }
+    // The settings first: passwords without an account do no harm, an account without passwords fails.
     if let Err(why) = remove_from_settings(&shared, &account) {
         return render_page(&shared, &account, &stays(why));
     }

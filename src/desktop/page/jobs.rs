@@ -178,6 +178,7 @@ impl Job {
             () = self.stop.notified() => "Stopped. Nothing was saved.",
             () = abandoned => "This page was not viewed for ten minutes, so ostler stopped. Nothing was saved.",
         };
+        // A save under way ends first.
         let _ = self.keeping.lock().await;
         why
     }

@@ -70,6 +70,7 @@ impl View {
                     meta name="color-scheme" content="light dark";
                     title { (self.title) " - ostler" }
                     link rel="stylesheet" href="/style.css";
+                    // Empty, so that the browser does not ask for /favicon.ico.
                     link rel="icon" href="data:,";
                     script src="/script.js" defer {}
                     @if let Some(seconds) = self.refresh {

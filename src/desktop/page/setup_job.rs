@@ -220,6 +220,7 @@ impl SetupJob {
         let job = Arc::clone(&self.screen.job);
         let _keeping = job.keeping.lock().await;
         keep(&self.shared.file, account, &self.request.secrets).await.map_err(|error| keep_error_text(&error))?;
+        // An account of the same name may have been there before, with another password.
         self.shared.engine.vault.drop_cached_account(account);
         (self.shared.reload)();
         let until = Instant::now() + SETTINGS_RELOAD_TIMEOUT;
