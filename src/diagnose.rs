@@ -270,6 +270,7 @@ impl<'a> Doctor<'a> {
         }
         let mut can_send = account.smtp.is_empty();
         for server in &account.smtp {
+            // The login server is mostly the POP3 server, which has been checked by now.
             if let Some(gate) = server.gate()
                 && account.pop3.as_ref().is_none_or(|pop3| pop3.id() != gate.login.id())
             {

@@ -279,6 +279,7 @@ fn is_entry_of(entry: &str, account: &str) -> bool {
     let Some(rest) = entry.strip_prefix(account).and_then(|rest| rest.strip_prefix(' ')) else {
         return false;
     };
+    // Three words: the user name at the end of a server's id may hold blanks.
     let mut words = rest.splitn(3, ' ');
     let protocol = words.next().is_some_and(|word| matches!(word, "pop3" | "smtp" | "imap"));
     let security = words.next().is_some_and(|word| matches!(word, "tls" | "starttls" | "none"));

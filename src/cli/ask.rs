@@ -13,6 +13,7 @@ pub(crate) struct Cancelled;
 
 /// Whether questions can be asked: both standard input and standard error are a terminal.
 pub(crate) fn is_interactive() -> bool {
+    // Questions go to standard error, because standard output is for results.
     std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
 }
 

@@ -104,6 +104,7 @@ fn read_own_doors<'a>(table: &Table<'a>, name: &str, preset: &AccountPreset<'_>)
     };
     let of = |protocol: Protocol| {
         let item = doors.get(protocol.name())?;
+        // A door that is switched off may lead nowhere.
         if item.as_flag() != Some(false) && table.get(protocol.name()).is_none() && !preset.has(protocol) {
             item.warn("leads nowhere, because the account has no server of this kind");
         }

@@ -141,6 +141,7 @@ impl<'a> Item<'a> {
     /// A whole number; `Some(None)` if it is negative or too large for any key.
     pub(super) fn as_number(&self) -> Option<Option<u32>> {
         let number = self.value.as_integer()?;
+        // TOML also has 0x, 0o and 0b.
         Some(u32::from_str_radix(number.as_str(), number.radix()).ok())
     }
 

@@ -161,6 +161,7 @@ impl History {
         }
         let damaged = |error: serde_json::Error| HistoryReadError::Damaged(error.to_string());
         let head: Head = serde_json::from_str(text).map_err(damaged)?;
+        // The version is read alone first, because the rest of a later format may not fit.
         if head.version > FORMAT_VERSION {
             return Err(HistoryReadError::TooNew);
         }

@@ -166,6 +166,7 @@ impl HistoryStore {
             }
             None => Err(HistoryFileError::NoFolder),
         };
+        // A file of a later version is not written to: that version may need what this one does not know.
         let file = file.filter(|_| !matches!(loaded, Err(HistoryFileError::TooNew { .. })));
         let text = match loaded {
             Ok(history) => {

@@ -119,6 +119,7 @@ impl Notices {
             return None;
         }
         let protocol = failure.at().map(|at| at.protocol);
+        // By its kind, because a provider may word the same refusal differently each time.
         self.tell_once(Problem::Account(account.to_owned(), protocol, discriminant(failure)), || {
             // Cut what the provider says rather than what to do.
             let advice = failure.advice();

@@ -250,6 +250,7 @@ impl<'a, T: SetupUi> Search<'a, T> {
         for endpoint in &usable {
             self.ui.say(&format!("  {}: {}", endpoint.protocol.name().to_uppercase(), endpoint.describe()));
         }
+        // Documentation is left out, so that what the user has to do first stands out.
         let hints = found.hints.iter().filter(|hint| hint.must).map(hint_text).collect();
         Some(finding_of_endpoints(found.title, usable, hints))
     }

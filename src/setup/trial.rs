@@ -87,6 +87,7 @@ impl<'a, T: SetupUi> Trial<'a, T> {
     }
 
     fn engine(&self, account: &Account) -> Arc<Engine> {
+        // In memory: nothing goes into the keyring before the account works, or the user wants it kept.
         let vault = Vault::holding(account, &self.secrets.by_server(account));
         let settings = Settings { accounts: vec![Arc::new(account.clone())], ..self.settings.clone() };
         Arc::new(Engine::new(settings, vault, Events::default()))

@@ -155,6 +155,7 @@ fn parse_form(sent: &ChangeForm, account: &Account) -> Result<Change, Mistakes> 
         let security = match security {
             "tls" => Security::Tls,
             "starttls" => Security::StartTls,
+            // "none" may stay and cannot be chosen; see the form.
             _ => server.security,
         };
         if let (Ok(host), Some(port)) = (host, port) {

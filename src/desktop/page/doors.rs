@@ -66,6 +66,7 @@ fn render_row(shared: &Shared, door: &Value) -> Markup {
 /// place of the settings.
 fn find_other_port(door: &Value) -> Option<(u16, u16)> {
     let address: SocketAddr = door["address"].as_str()?.parse().ok()?;
+    // The companion on ::1 moves along with its door.
     if !door["account"].is_null() || !address.is_ipv4() || address.port() == 0 {
         return None;
     }

@@ -154,6 +154,7 @@ async fn admit(shared: &Shared, request: Request<Body>) -> Result<Request<Body>,
         return refuse(StatusCode::FORBIDDEN, "Another web page sent this form. Nothing was changed.");
     }
     let (parts, body) = request.into_parts();
+    // The form is read only after the headers have shown that it is one of this page's.
     let Ok(body) = to_bytes(body, MAX_FORM_OCTETS).await else {
         return refuse(StatusCode::PAYLOAD_TOO_LARGE, "This form is too large. Nothing was changed.");
     };
@@ -185,6 +186,7 @@ fn own_host(shared: &Shared, uri: &Uri, headers: &HeaderMap) -> Option<String> {
     let address = shared.open_at()?;
     let mut known = vec![address.to_string()];
     known.extend(["127.0.0.1", "localhost", "[::1]"].map(|name| format!("{name}:{}", address.port())));
+    // Browsers leave out the usual port.
     if address.port() == 80 {
         known.extend(["127.0.0.1", "localhost", "[::1]"].map(str::to_owned));
     }
@@ -209,6 +211,7 @@ fn has_cookie(shared: &Shared, host: &str, headers: &HeaderMap) -> bool {
 fn set_cookie(shared: &Shared, host: &str, to: Option<&str>) -> Response {
     let to = to.filter(|to| is_local_path(to)).unwrap_or("/");
     let mut response = Redirect::to(to).into_response();
+    // Not `Secure`: the page is plain http, which never leaves this computer.
     let cookie = format!("{}={}; Path=/; HttpOnly; SameSite=Strict", cookie_name(host), shared.keys.cookie);
     if let Ok(cookie) = HeaderValue::from_str(&cookie) {
         response.headers_mut().insert(header::SET_COOKIE, cookie);

@@ -126,6 +126,7 @@ impl SetupJob {
             plan.outgoing.username.clone_from(&self.request.username);
         }
         plan.trust = Trust { ca: self.request.ca.clone(), pin: None };
+        // Another company's server takes a password. A login at this one would not open it.
         plan.gate = (self.request.fields.gate || self.finding.gate) && self.request.fields.other.is_empty();
         if plan.gate && plan.incoming.endpoints.is_empty() {
             return fails("To check mail before sending, ostler needs a server for fetching. Name one below.".into());

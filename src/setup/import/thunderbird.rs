@@ -134,6 +134,7 @@ fn incoming_server(prefs: &Prefs, server: &str, protocol: Protocol) -> Option<Se
     let host_key = if of("realhostname").is_some() { "realhostname" } else { "hostname" };
     let protection = match (of("socketType"), of("isSecure")) {
         (Some("3"), _) => Protection::Tls,
+        // 1: STARTTLS if it is offered; 2: STARTTLS always. Older versions have `isSecure` in place of `socketType`.
         (Some("1" | "2"), _) => Protection::StartTls,
         (None, Some("true")) => Protection::Either,
         _ => Protection::None,
