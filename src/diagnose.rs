@@ -296,7 +296,7 @@ impl<'a> Doctor<'a> {
         let detail = match server.security {
             Security::Tls => "TLS from the start",
             Security::StartTls => "TLS by STARTTLS, required",
-            Security::None => "NO ENCRYPTION: anyone on the way can read mail and password",
+            Security::None => "NO ENCRYPTION: anyone along the way can read mail and password",
         };
         if let Err(failure) = supported(server) {
             return self.record_failure(server, StepKind::Settings, began, failure).await;

@@ -107,7 +107,7 @@ fn place_lines(text: &mut String, server: &Server) {
     let security = quoted(server.security.name());
     match server.security {
         Security::None => {
-            line(text, "security", &format!("{security}   # anyone on the way can read mail and password"))
+            line(text, "security", &format!("{security}   # anyone along the way can read mail and password"))
         }
         _ => line(text, "security", &security),
     }

@@ -255,7 +255,7 @@ fn read_security(item: &Item<'_>) -> Option<Security> {
     }
     let security = item.word(&words)?;
     if security == Security::None {
-        item.warn("lets anyone on the way read mail and password");
+        item.warn("lets anyone along the way read mail and password");
     }
     Some(security)
 }

@@ -184,7 +184,7 @@ async fn look_at_ports(
     if let Some((port, security)) = find_other_port(engine, server, timeouts).await {
         let cause = if is_silent {
             format!(
-                "port {own} does not answer, but port {port} of the same server does: something on the way (a firewall, a virus scanner, the company network) blocks port {own}"
+                "port {own} does not answer, but port {port} of the same server does: something along the way (a firewall, a virus scanner, the company network) blocks port {own}"
             )
         } else {
             format!("nothing listens on port {own}, but port {port} of the same server answers: the port is wrong")

@@ -239,7 +239,7 @@ impl<'a> Dialogue<'a> {
 
     async fn ask_other_company(&mut self) -> Result<(), Abort> {
         let Some(other) = ask::ask_line("Your address at the other company (Enter alone: leave it): ").await else {
-            return Err(Abort(1, "stopped; nothing was kept".into()));
+            return Err(Abort(1, "stopped; nothing was saved".into()));
         };
         if other.is_empty() {
             return Ok(());
@@ -258,7 +258,7 @@ impl<'a> Dialogue<'a> {
         };
         let prompt = format!("The server, such as {example} or tls://{example}:995 (Enter alone: leave it): ");
         let Some(typed) = ask::ask_line(&prompt).await else {
-            return Err(Abort(1, "stopped; nothing was kept".into()));
+            return Err(Abort(1, "stopped; nothing was saved".into()));
         };
         if typed.is_empty() {
             return Ok(());
@@ -275,7 +275,7 @@ impl<'a> Dialogue<'a> {
 
     async fn ask_user_name(&mut self) -> Result<(), Abort> {
         let Some(typed) = ask::ask_line("The user name at the provider (Enter alone: leave it): ").await else {
-            return Err(Abort(1, "stopped; nothing was kept".into()));
+            return Err(Abort(1, "stopped; nothing was saved".into()));
         };
         if typed.is_empty() {
             return Ok(());

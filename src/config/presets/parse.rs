@@ -203,7 +203,7 @@ fn server(table: &Table<'_>, protocol: Protocol, common: &Common) -> Option<Endp
 
 fn security(item: &Item<'_>) -> Option<Security> {
     if item.as_text() == Some("none") {
-        return item.reject("lets anyone on the way read mail and password; allowed is \"tls\", \"starttls\"");
+        return item.reject("lets anyone along the way read mail and password; allowed is \"tls\", \"starttls\"");
     }
     item.word(&[Security::Tls, Security::StartTls].map(|security| (security.name(), security)))
 }

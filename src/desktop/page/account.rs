@@ -169,7 +169,7 @@ fn describe(server: &Server) -> String {
     let security = match server.security {
         Security::Tls => "encrypted (TLS)",
         Security::StartTls => "encrypted (STARTTLS)",
-        Security::None => "NOT ENCRYPTED: everyone on the way can read mail and password",
+        Security::None => "NOT ENCRYPTED: anyone along the way can read mail and password",
     };
     let who = match (server.credentials(), server.gate()) {
         (Some(credentials), _) => format!(", as {}", credentials.username),

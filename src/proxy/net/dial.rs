@@ -204,7 +204,7 @@ impl Dialer {
         }
         let config = self.tls.config(&trust).await?;
         let name = ServerName::try_from(at.host.clone())
-            .map_err(|_| Failure::Tls { at: at.clone(), reason: "the host is no name TLS knows".into() })?;
+            .map_err(|_| Failure::Tls { at: at.clone(), reason: "TLS cannot verify this host name".into() })?;
         let shaken = timeout(timeouts.tls, TlsConnector::from(config).connect(name, stream)).await;
         match shaken {
             Err(_) => Err(Failure::TimedOut { at, waiting: Waiting::Tls, after: timeouts.tls }),

@@ -9,7 +9,7 @@ use crate::words::{NotAdmitted, Words};
 pub(super) const OK: &str = "+OK";
 pub(super) const BYE: &str = "+OK bye";
 pub(super) const DOOR_IS_PLAIN: &str =
-    "-ERR this door is plain: switch SSL/TLS off in the mail program; ostler encrypts the way to the provider";
+    "-ERR this door is plain: switch SSL/TLS off in the mail program; ostler encrypts the connection to the provider";
 pub(super) const SIGN_IN_FIRST: &str = "-ERR sign in first: USER, then PASS";
 pub(super) const UNKNOWN_COMMAND: &str = "-ERR ostler does not know this command";
 pub(super) const USER_NEEDS_NAME: &str = "-ERR USER needs a name";
@@ -25,7 +25,7 @@ pub(super) const WRONG_PASSWORD: &str =
 
 // In place of a provider's answer, after the sign-in.
 pub(super) const SEND_BY_SMTP: &str = "-ERR send through the SMTP door of ostler instead";
-pub(super) const NO_TLS_NOW: &str = "-ERR this door is plain; ostler encrypts the way to the provider";
+pub(super) const NO_TLS_NOW: &str = "-ERR this door is plain; ostler encrypts the connection to the provider";
 pub(super) const SIGNED_IN_ALREADY: &str = "-ERR you have signed in already";
 
 /// The greeting. `stamp` offers APOP (RFC 1939, section 7), so it is there only where ostler can check a digest: it needs to
@@ -97,7 +97,7 @@ impl Words for Pop3Words {
     }
 
     fn timed_out(&self) -> String {
-        line("-ERR [SYS/TEMP] nobody signed in for too long (timeout)")
+        line("-ERR [SYS/TEMP] the mail program took too long to sign in (timeout)")
     }
 
     fn stopping(&self) -> String {
