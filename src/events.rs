@@ -65,8 +65,8 @@ impl Events {
         }
     }
 
-    /// Connects a session with the counters that say how far its message is. They are read only when somebody asks for the
-    /// status, so that counting octets costs no event.
+    /// Connects a session with the counters that say how far its message is. They are read only when the status is
+    /// asked for, so that counting octets costs no event.
     pub(crate) fn follow(&self, session: SessionId, progress: Arc<Progress>) {
         self.lock().follow(session, progress);
     }

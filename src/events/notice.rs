@@ -1,4 +1,4 @@
-//! Desktop notices, for when the user has to act and nobody else can: a refused password, a wrong certificate, a door that
+//! Desktop notices, for what only the user can put right: a refused password, a wrong certificate, a door that
 //! another program holds, a wrong settings file. No notice is shown for trouble that may pass by itself, for what the mail
 //! program has just shown in a dialog of its own (a message that is too big, a wrong user name), or a second time for the
 //! same problem until it has worked again.

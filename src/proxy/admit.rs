@@ -60,7 +60,7 @@ fn not_same_user(owner: PeerOwner) -> Option<String> {
         }
         PeerOwner::Other(uid) => Some(format!("it belongs to another user (number {uid}) than ostler")),
         PeerOwner::NotMe => Some("no program of the user who runs ostler holds the other end".into()),
-        PeerOwner::Gone => Some("it has gone already, or belongs to nobody".into()),
+        PeerOwner::Gone => Some("it has gone already, or belongs to no user".into()),
         PeerOwner::Unknown(reason) => {
             Some(format!("{reason}, so ostler cannot tell whose it is; set access = \"password\" in the settings"))
         }

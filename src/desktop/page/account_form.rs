@@ -105,8 +105,8 @@ pub(super) fn render_form(
                             label for=(security) { "Encryption" }
                             select id=(security) name=(security) {
                                 @for (kind, text) in [(Security::Tls, "TLS"), (Security::StartTls, "STARTTLS"), (Security::None, "none")] {
-                                    // Switching encryption off takes an edit of the settings file: nobody should do it
-                                    // by accident.
+                                    // Switching encryption off takes an edit of the settings file, so that it cannot
+                                    // happen by accident.
                                     @if kind != Security::None || server.security == kind {
                                         option value=(kind.name()) selected[chosen == kind.name()] { (text) }
                                     }
