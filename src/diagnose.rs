@@ -268,6 +268,7 @@ impl<'a> Doctor<'a> {
         if let Some(server) = &account.pop3 {
             self.check_server(server).await;
         }
+        // One working server is enough: a send goes to the first that can be reached.
         let mut can_send = account.smtp.is_empty();
         for server in &account.smtp {
             // The login server is mostly the POP3 server, which has been checked by now.
@@ -508,6 +509,7 @@ fn describe_sign_in(server: &Server, count: Option<u64>) -> String {
 /// Asks how many messages wait. Google accepts the password even where POP is switched off, and refuses only here.
 async fn count_messages(upstream: &mut Upstream, timeouts: &Timeouts) -> Result<Option<u64>, Failure> {
     let limit = timeouts.reply.min(STAT_TIMEOUT);
+    // The sign-in has been accepted, so without an answer only the number of messages is missing.
     if say(upstream, &Outgoing::line("STAT"), Waiting::Answer, limit).await.is_err() {
         return Ok(None);
     }

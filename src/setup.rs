@@ -72,6 +72,8 @@ impl Question {
 
     /// Whether Enter alone means yes.
     pub(crate) fn is_yes_by_default(&self) -> bool {
+        // Not the other two: a thoughtless Enter could send the password to a host that nothing proves to be the
+        // provider's.
         matches!(self, Self::AskDirectory { .. } | Self::UseOther { .. })
     }
 

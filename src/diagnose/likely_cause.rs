@@ -81,6 +81,7 @@ pub(super) async fn look(
                 look_in_clear(engine, server, &timeouts).await
             }
             Failure::TimedOut { waiting: Waiting::Greeting, .. } | Failure::Lost { waiting: Waiting::Greeting, .. }
+                // With TLS from the start the handshake is done by then, so missing TLS is not the reason.
                 if server.security != Security::Tls =>
             {
                 look_for_tls(engine, server, &timeouts).await
@@ -260,6 +261,7 @@ async fn look_in_clear(engine: &Engine, server: &Server, timeouts: &Timeouts) ->
     if is_http(&words) {
         return Look::of("portal");
     }
+    // A greeting of several lines has a hyphen after its number (RFC 5321, section 4.2.1).
     let speaks = match words.split([' ', '-']).next().unwrap_or_default() {
         "+OK" => Some(Protocol::Pop3),
         "220" => Some(Protocol::Smtp),

@@ -60,6 +60,8 @@ impl Journal {
             account: draft.account.or(account),
             protocol: draft.protocol.or(protocol).map(Protocol::name),
             kind: draft.kind,
+            // A provider's answer may be in it, and control characters would reach the terminal that follows the
+            // journal.
             text: without_control(&draft.text).chars().take(MAX_TEXT_CHARS).collect(),
         });
         if self.entries.len() > MAX_ENTRIES {
@@ -79,6 +81,7 @@ impl Journal {
     pub(crate) fn since(&self, seq: Option<u64>) -> Value {
         let entries: Vec<&Entry> = match seq {
             None => Vec::new(),
+            // `ostler guide CLIENT --watch` goes on across a restart, and the numbers start again.
             Some(seq) if seq > self.last_seq => self.entries.iter().collect(),
             Some(seq) => self.entries.iter().filter(|e| e.seq > seq).collect(),
         };

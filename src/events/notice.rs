@@ -90,11 +90,13 @@ impl Notices {
             Event::Settings { accounts, .. } => {
                 self.open_problems.retain(|key| match key {
                     Problem::Account(name, ..) => accounts.contains(name),
+                    // A door reports for itself once it is open or removed.
                     Problem::Door(..) => true,
                     Problem::Settings => false,
                 });
                 None
             }
+            // Opening the gate takes a POP login, so that side works too.
             Event::Fetched { account, .. } | Event::GateOpened { account, .. } => {
                 self.clear_side(account, Protocol::Pop3)
             }

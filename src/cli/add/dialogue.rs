@@ -70,6 +70,7 @@ impl<'a> Dialogue<'a> {
                 Choice::GoOn => {}
                 Choice::KeepAnyway(account) => return Ok(Decision { account: *account, secrets, works: false }),
             }
+            // The user may just have chosen another company for sending.
             if matches!(failure, Some(Failure::SignInRefused { .. })) || self.needs_another_password(&secrets) {
                 secrets = self.ask_passwords().await?;
             }
@@ -104,6 +105,7 @@ impl<'a> Dialogue<'a> {
                 && self.options.send_through.is_none()
             {
                 self.plan.outgoing.endpoints.clone_from(&finding.outgoing);
+                // Without a server for fetching there is none to log in to before a send.
                 self.plan.gate |= finding.gate && !self.plan.incoming.endpoints.is_empty();
             }
             self.plan.imap = self.plan.imap.take().or(finding.imap.clone());
@@ -303,6 +305,7 @@ impl<'a> Dialogue<'a> {
         if matches!(self.plan.incoming.source, Some(ref source) if *source != SecretSource::Keyring) {
             return Ok(Secrets::default());
         }
+        // With a gate, sending takes no password: the login that opens it has the one for fetching.
         let elsewhere = self.plan.sends_elsewhere() && !self.plan.outgoing.endpoints.is_empty() && !self.plan.gate;
         let fetches = !self.plan.incoming.endpoints.is_empty();
         let mut secrets = Secrets::default();

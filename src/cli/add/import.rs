@@ -225,6 +225,7 @@ pub(super) fn fill_plan(plan: &mut Plan, options: &Options, imported: &ImportedA
             plan.outgoing.endpoints.clone_from(&imported.outgoing);
         }
         plan.imap = plan.imap.take().or_else(|| imported.imap.clone());
+        // The preset is for what the file leaves out. If it leaves nothing out, the file's servers stand alone.
         let fetches_open = plan.incoming.endpoints.is_empty() && !options.send_only;
         if fetches_open || plan.outgoing.endpoints.is_empty() && sends {
             plan.provider.clone_from(&imported.provider);

@@ -78,6 +78,7 @@ impl SetupJob {
     fn change(&mut self, mut request: AccountRequest) {
         let old = &self.request.secrets;
         request.secrets.incoming = request.secrets.incoming.or(old.incoming.clone());
+        // A password for another company is dropped with the company.
         if !request.fields.other.is_empty() {
             request.secrets.outgoing = request.secrets.outgoing.or(old.outgoing.clone());
         }
@@ -120,6 +121,7 @@ impl SetupJob {
             }
         }
         let Some(plan) = &mut self.plan else { return fails("There are no servers to try.".into()) };
+        // Set on each attempt, because they can change without another search for servers.
         plan.name.clone_from(&self.request.name);
         plan.incoming.username.clone_from(&self.request.username);
         if self.request.fields.other.is_empty() {
