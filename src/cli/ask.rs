@@ -86,6 +86,7 @@ pub(crate) async fn ask_password(prompt: String) -> Result<Secret, String> {
 
 /// Reads a password from the next line of standard input.
 pub(crate) fn read_password() -> Result<Secret, String> {
+    // Room for CR LF, and from the start: a vector that grows leaves a copy of the password behind.
     let mut line = Zeroizing::new(Vec::with_capacity(LIMIT + 2));
     let input = std::io::stdin();
     Read::take(&mut input.lock(), LIMIT as u64 + 2).read_until(b'\n', &mut line).map_err(|e| e.to_string())?;

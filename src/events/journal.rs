@@ -81,7 +81,6 @@ impl Journal {
     pub(crate) fn since(&self, seq: Option<u64>) -> Value {
         let entries: Vec<&Entry> = match seq {
             None => Vec::new(),
-            // `ostler guide CLIENT --watch` goes on across a restart, and the numbers start again.
             Some(seq) if seq > self.last_seq => self.entries.iter().collect(),
             Some(seq) => self.entries.iter().filter(|e| e.seq > seq).collect(),
         };

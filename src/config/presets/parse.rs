@@ -86,6 +86,8 @@ fn preset(id: &str, item: &Item<'_>, origin: Origin, taken: &mut HashSet<String>
     let login = table.get("login").map_or(Some(LoginForm::Address), |item| login(&item));
     let auth_methods = table.get("auth").map_or(Some(vec![AuthMethod::Password]), |item| auth_methods(&item));
     let common = Common {
+        // Stand-ins for wrong values, so that the servers are read too and their mistakes reported; the preset is
+        // dropped below.
         login: login.clone().unwrap_or(LoginForm::Unknown),
         auth_methods: auth_methods.clone().unwrap_or_default(),
     };

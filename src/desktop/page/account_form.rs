@@ -132,6 +132,7 @@ fn parse_form(sent: &ChangeForm, account: &Account) -> Result<Change, Mistakes> 
         .map(str::to_owned)
         .collect();
     for alias in &aliases {
+        // `*@example.net` is checked as an address with some name before the @.
         let plain = alias.strip_prefix('*').filter(|rest| rest.starts_with('@')).map(|rest| format!("x{rest}"));
         if let Err(why) = value::address(plain.as_deref().unwrap_or(alias)) {
             mistakes.push(("aliases", format!("{alias} {why}. Give addresses such as ann@example.net.")));

@@ -105,6 +105,7 @@ fn move_door(shared: &Shared, protocol: Protocol, from: u16, to: u16) -> Result<
     let presets = Presets::load(&shared.file).unwrap_or_default();
     let text = match std::fs::read_to_string(&shared.file) {
         Ok(text) => text,
+        // Without a settings file the usual doors are open, and one of them may be taken.
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
         Err(error) => return Err(format!("{file} cannot be read: {error}. Correct that, then try again.")),
     };
