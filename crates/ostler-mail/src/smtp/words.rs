@@ -14,8 +14,7 @@ pub(super) const OK: &str = "250 2.0.0 OK";
 pub(super) const VRFY: &str = "252 2.5.0 send it and see";
 pub(super) const HELP: &str = "214 2.0.0 ostler passes mail on to your provider; run: ostler status";
 pub(super) const BYE: &str = "221 2.0.0 bye";
-pub(super) const DOOR_IS_PLAIN: &str =
-    "502 5.5.1 this door is plain: switch SSL/TLS off in the mail program; ostler encrypts the connection to the provider";
+pub(super) const DOOR_IS_PLAIN: &str = "502 5.5.1 this door is plain: switch SSL/TLS off in the mail program; ostler encrypts the connection to the provider";
 pub(super) const EMPTY_LINE: &str = "500 5.5.2 an empty line is not a command";
 pub(super) const UNKNOWN_COMMAND: &str = "502 5.5.1 ostler does not offer this command";
 
