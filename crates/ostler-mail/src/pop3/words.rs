@@ -149,7 +149,7 @@ mod tests {
         let known: Vec<String> = (0..100).map(|n| format!("account-number-{n}")).collect();
         let reply = failure(&Failure::UnknownAccount { given: "\u{e4}".repeat(300), known });
         assert!(reply.len() <= MAX_CLIENT_REPLY_OCTETS - 2 && reply.is_ascii(), "{reply}");
-        assert!(reply.contains("account-number-0, account-number-1,") && reply.contains(" more; give"), "{reply}");
+        assert!(reply.contains("account-number-0, account-number-1,") && reply.contains(" more; use"), "{reply}");
     }
 
     #[test]
