@@ -164,6 +164,7 @@ impl App {
     async fn start(start: Start, link: Option<TrayLink>, desktop: Arc<dyn Desktop>) -> ExitCode {
         let Start { file, parsed, instance, watch, inherited } = start;
         let events = Events::default();
+        // Before the engine, whose first event gives each account its last fetch and send from the history.
         let history_store = HistoryStore::start(&file, &events);
         publish_warnings(&events, &parsed);
         if parsed.is_missing {
@@ -217,6 +218,7 @@ impl App {
         app.run(control, watch, link, desktop).await;
         history_saving.abort();
         history_store.finish().await;
+        // Last: the command that waits for the end looks at this lock (`control::wait_for_end`).
         drop(instance);
         ExitCode::SUCCESS
     }
@@ -238,6 +240,7 @@ impl App {
             if let Some(control) = control {
                 control.serve(|request| answer(Arc::clone(&engine), links.clone(), quit.clone(), request)).await;
             }
+            // The `select!` below must not end because there is nothing to answer.
             std::future::pending::<()>().await;
         };
         tokio::pin!(answering);
@@ -297,6 +300,7 @@ impl App {
                 let lines = error_chain(&error).lines().map(str::to_owned).collect();
                 self.engine.events.publish(Event::SettingsWrong(lines));
             }
+            // The reading panicked, and `report_panics` has told so.
             Err(_) => {}
         }
     }
@@ -319,6 +323,7 @@ impl App {
     /// Takes no new clients and ends the sessions; those in the middle of a message may finish it.
     async fn stop(&mut self) {
         let _ = os::notify_stopping();
+        // The doors first, so that no client comes in behind the ones that are counted.
         self.listeners.close();
         self.engine.stop();
         let mut busy = self.engine.busy();

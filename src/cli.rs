@@ -102,6 +102,7 @@ pub fn main() -> ExitCode {
         Ok(line) => line,
         Err(error) => {
             let _ = error.print();
+            // `--help` and `--version` come here too, and are no mistake: 0. Anything else is a wrong command line: 2.
             return ExitCode::from(u8::from(error.use_stderr()) * 2);
         }
     };

@@ -73,6 +73,7 @@ pub struct Remark {
 impl fmt::Display for Remark {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let line = format!("{}:{}:{}: {}: {}", self.file.display(), self.line, self.column, self.key, self.message);
+        // A path may hold control characters, which a terminal would obey.
         f.write_str(&line.replace(char::is_control, "?"))
     }
 }
@@ -128,6 +129,7 @@ pub fn parse_with(text: &str, file: &Path, presets: &Presets) -> Result<Parsed, 
     };
     let (mistakes, warnings) = notes.into_remarks(text, &Arc::from(file));
     match settings {
+        // Values may be complete and still contradict each other, as two doors on one port do.
         Some(settings) if mistakes.is_empty() => Ok(Parsed { settings, warnings, is_missing: false }),
         _ => Err(Mistakes(mistakes)),
     }

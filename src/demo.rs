@@ -297,6 +297,7 @@ impl Stage<'_> {
         loop {
             tokio::select! {
                 biased;
+                // The lines first: what ended the act was said before it.
                 Some(spoke) = self.spoken_rx.recv() => self.page.spoke(&spoke).map_err(print_failure)?,
                 done = &mut what => {
                     while let Ok(spoke) = self.spoken_rx.try_recv() {

@@ -268,8 +268,10 @@ impl<'a> Doctor<'a> {
         if let Some(server) = &account.pop3 {
             self.check_server(server).await;
         }
+        // One working server is enough: a send goes to the first that can be reached.
         let mut can_send = account.smtp.is_empty();
         for server in &account.smtp {
+            // The login server is mostly the POP3 server, which has been checked by now.
             if let Some(gate) = server.gate()
                 && account.pop3.as_ref().is_none_or(|pop3| pop3.id() != gate.login.id())
             {
@@ -295,7 +297,7 @@ impl<'a> Doctor<'a> {
         let detail = match server.security {
             Security::Tls => "TLS from the start",
             Security::StartTls => "TLS by STARTTLS, required",
-            Security::None => "NO ENCRYPTION: anyone on the way can read mail and password",
+            Security::None => "NO ENCRYPTION: anyone along the way can read mail and password",
         };
         if let Err(failure) = supported(server) {
             return self.record_failure(server, StepKind::Settings, began, failure).await;
@@ -459,6 +461,7 @@ impl<'a> Doctor<'a> {
     pub(crate) async fn check_send(&mut self) -> bool {
         let account = Arc::clone(&self.account);
         let Some(server) = account.smtp.first() else { return true };
+        // Without the password, which only the mail program has, there is nothing to try.
         if server.credentials().is_some_and(|c| c.secret == SecretSource::Client) {
             return true;
         }
@@ -506,6 +509,7 @@ fn describe_sign_in(server: &Server, count: Option<u64>) -> String {
 /// Asks how many messages wait. Google accepts the password even where POP is switched off, and refuses only here.
 async fn count_messages(upstream: &mut Upstream, timeouts: &Timeouts) -> Result<Option<u64>, Failure> {
     let limit = timeouts.reply.min(STAT_TIMEOUT);
+    // The sign-in has been accepted, so without an answer only the number of messages is missing.
     if say(upstream, &Outgoing::line("STAT"), Waiting::Answer, limit).await.is_err() {
         return Ok(None);
     }

@@ -45,6 +45,7 @@ pub(crate) struct Events {
 
 impl Events {
     pub(crate) fn publish(&self, event: Event) {
+        // Outside the lock: standard error may be a pipe that is full.
         log_lines::write(&event);
         let (last, version, notice) = {
             let mut status = self.lock();
@@ -53,6 +54,7 @@ impl Events {
             status.apply(event);
             (status.journal.last_seq(), status.history.changes(), notice)
         };
+        // Two events may come here in another order than they were recorded, so the numbers only grow.
         self.history_version.send_if_modified(|known| std::mem::replace(known, version.max(*known)) < version);
         self.journal_seq.send_if_modified(|known| std::mem::replace(known, last.max(*known)) < last);
         self.event_count.send_modify(|count| *count = count.wrapping_add(1));
@@ -63,8 +65,8 @@ impl Events {
         }
     }
 
-    /// Connects a session with the counters that say how far its message is. They are read only when somebody asks for the
-    /// status, so that counting octets costs no event.
+    /// Connects a session with the counters that say how far its message is. They are read only when the status is
+    /// asked for, so that counting octets costs no event.
     pub(crate) fn follow(&self, session: SessionId, progress: Arc<Progress>) {
         self.lock().follow(session, progress);
     }
@@ -90,6 +92,7 @@ impl Events {
     pub(crate) async fn since(&self, seq: Option<u64>, limit: Duration) -> Value {
         let mut seqs = self.journal_seq.subscribe();
         if let Some(seq) = seq {
+            // Not `>`: after a restart the numbers begin at 1 again.
             let _ = timeout(limit, seqs.wait_for(|last| *last != seq)).await;
         }
         self.lock().journal.since(seq)

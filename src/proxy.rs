@@ -44,6 +44,8 @@ pub struct GateCell {
 impl GateCell {
     /// Locks the state. Never hold the guard across an await.
     pub fn lock(&self) -> MutexGuard<'_, Gate> {
+        // A panic in one session must not stop all others, so a poisoned lock is taken as it is; so are the locks
+        // below.
         self.gate.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -166,6 +168,7 @@ impl Engine {
 
     /// Asks every session to end once its current message is through.
     pub fn stop(&self) {
+        // Not `send`, which changes nothing while no session listens; the next one has to find it.
         self.stopping.send_replace(true);
     }
 

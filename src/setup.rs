@@ -72,6 +72,8 @@ impl Question {
 
     /// Whether Enter alone means yes.
     pub(crate) fn is_yes_by_default(&self) -> bool {
+        // Not the other two: a thoughtless Enter could send the password to a host that nothing proves to be the
+        // provider's.
         matches!(self, Self::AskDirectory { .. } | Self::UseOther { .. })
     }
 
@@ -173,6 +175,7 @@ impl Plan {
     /// The account with these servers.
     pub(crate) fn account(&self, pop3: Option<Server>, smtp: Vec<Server>) -> Account {
         let imap = self.imap.as_ref().map(|endpoint| {
+            // `usernames` is never empty.
             let username = self.incoming.usernames(endpoint).swap_remove(0);
             self.server(endpoint, SignIn::Password(self.incoming.credentials(username)))
         });
@@ -273,6 +276,7 @@ fn split_port(place: &str) -> Option<(&str, Option<&str>)> {
     }
     match place.matches(':').count() {
         1 => place.split_once(':').map(|(host, port)| (host, Some(port))),
+        // Several colons: an IPv6 address without brackets.
         _ => Some((place, None)),
     }
 }

@@ -109,7 +109,9 @@ impl Vault {
             other => return other,
         }
         let _guard = self.0.local_password_lock.lock().await;
+        // Another client may have made it while this one waited for the lock.
         match self.read(account, source, &entry).await {
+            // The limit of a read, because a mail program waits.
             Err(VaultError::NoEntry { .. }) => self.write(account, &entry, new_password(account)?, READ_TIMEOUT).await,
             other => other,
         }
@@ -203,6 +205,7 @@ impl Vault {
         let found = self.0.keyring.ask(Request::Read { entry: entry.to_owned() }, READ_TIMEOUT).await;
         let secret = found
             .and_then(|bytes| Secret::from_bytes(bytes).map_err(|why| Trouble::Other(format!("its entry: {why}"))))
+            // A failure is not remembered: the user may unlock the keyring at any moment.
             .map_err(|trouble| VaultError::keyring(account, entry, trouble))?;
         let secret = Arc::new(secret);
         self.0.cache.insert_read(entry, &secret, began);
@@ -276,6 +279,7 @@ fn is_entry_of(entry: &str, account: &str) -> bool {
     let Some(rest) = entry.strip_prefix(account).and_then(|rest| rest.strip_prefix(' ')) else {
         return false;
     };
+    // Three words: the user name at the end of a server's id may hold blanks.
     let mut words = rest.splitn(3, ' ');
     let protocol = words.next().is_some_and(|word| matches!(word, "pop3" | "smtp" | "imap"));
     let security = words.next().is_some_and(|word| matches!(word, "tls" | "starttls" | "none"));

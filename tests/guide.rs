@@ -236,7 +236,9 @@ fn each_mistake_is_named_with_what_to_do() {
 
     // The right name is told.
     Client::greeted(pop3, "+OK").ask("USER joe", "-ERR [AUTH]");
-    assert!(watch.out.wait("ostler has no account \"joe\"").contains("it has: home; give one of these as user name"));
+    assert!(
+        watch.out.wait("ostler has no account \"joe\"").contains("it has: home; use one of these as the user name")
+    );
 
     // The wrong port, by its words.
     let mut client = Client::greeted(pop3, "+OK");

@@ -129,7 +129,7 @@ fn a_file_of_ones_own_is_laid_over_and_its_mistakes_are_told() {
     for command in ["providers", "list", "check", "run"] {
         let output = home.ostler(&[command], "");
         assert_eq!((output.status.code(), out(&output).as_str()), (Some(2), ""), "{}", said(&output));
-        let line = "providers.toml:3:34: provider.mine.smtp.security: lets anyone on the way read mail and password; \
+        let line = "providers.toml:3:34: provider.mine.smtp.security: lets anyone along the way read mail and password; \
                     allowed is \"tls\", \"starttls\"";
         assert!(err(&output).contains(line), "{}", said(&output));
     }

@@ -174,6 +174,7 @@ fn add_account(
     address: &str,
     imported: Option<&ImportedAccount>,
 ) -> Result<AddOutcome, Abort> {
+    // Read for each account of an import, because the one before has changed the file.
     let settings = config::load(file).map_err(|error| Abort(2, error_chain(&error)))?.settings;
     let mut plan = plan_from_options(options, &settings, address)?;
     if let Some(imported) = imported {
@@ -207,6 +208,7 @@ enum Running {
 /// at once.
 fn wait_until_known(file: &Path, name: &str) -> Running {
     let until = Instant::now() + SETTINGS_RELOAD_TIMEOUT;
+    // An account of the same name may have been there before, with another password.
     let _ = control::ask(file, &Request::ForgetSecret { account: name.to_owned() });
     loop {
         let Ok(Some(status)) = control::ask(file, &Request::Status) else { return Running::No };
@@ -254,6 +256,7 @@ fn plan_from_options(options: &Options, settings: &Settings, address: &str) -> R
             ),
         ));
     }
+    // Absolute, because a relative path in the settings file starts at the folder of that file.
     let ca = options.ca.as_ref().map(std::path::absolute).transpose().map_err(|e| wrong("--ca", &e.to_string()))?;
     if let Some(ca) = ca.as_ref().filter(|ca| !ca.is_file()) {
         return Err(wrong("--ca", &format!("there is no file {}", ca.display())));
@@ -267,6 +270,7 @@ fn plan_from_options(options: &Options, settings: &Settings, address: &str) -> R
     };
     let outgoing = ServerChoice {
         endpoints: options.smtp.clone(),
+        // The other company knows nothing of the user name at this one.
         username: smtp_username.or(if send_through.is_some() { None } else { username }),
         address: send_through.unwrap_or_else(|| address.clone()),
         source,

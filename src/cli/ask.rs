@@ -13,6 +13,7 @@ pub(crate) struct Cancelled;
 
 /// Whether questions can be asked: both standard input and standard error are a terminal.
 pub(crate) fn is_interactive() -> bool {
+    // Questions go to standard error, because standard output is for results.
     std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
 }
 
@@ -35,6 +36,7 @@ pub(crate) fn cancellable<T>(dialogue: impl Future<Output = T>) -> std::io::Resu
         terminal.restore();
         let _ = writeln!(std::io::stderr());
     }
+    // Does not wait for the thread that still reads from the terminal.
     runtime.shutdown_background();
     Ok(result)
 }
@@ -84,6 +86,7 @@ pub(crate) async fn ask_password(prompt: String) -> Result<Secret, String> {
 
 /// Reads a password from the next line of standard input.
 pub(crate) fn read_password() -> Result<Secret, String> {
+    // Room for CR LF, and from the start: a vector that grows leaves a copy of the password behind.
     let mut line = Zeroizing::new(Vec::with_capacity(LIMIT + 2));
     let input = std::io::stdin();
     Read::take(&mut input.lock(), LIMIT as u64 + 2).read_until(b'\n', &mut line).map_err(|e| e.to_string())?;

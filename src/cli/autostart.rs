@@ -12,7 +12,7 @@ use ostler_mail::failure::error_chain;
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// SwitchCommand to do
+    /// Switch it on or off, or show whether it is on
     #[arg(value_enum, value_name = "on|off|status", hide_possible_values = true)]
     what: SwitchCommand,
     /// One JSON document

@@ -35,6 +35,7 @@ pub(crate) fn main(parsed: Option<&Parsed>, words: &str, as_json: bool) -> ExitC
     }
     let explanations = explain(&text);
     let concerned = parsed.map(|parsed| find_concerned(&parsed.settings.accounts, &text)).unwrap_or_default();
+    // With one account the error can only be about that.
     let only = parsed.map(|parsed| parsed.settings.accounts.as_slice()).filter(|all| all.len() == 1);
     let account = concerned.first().map(|one| one.account).or_else(|| only?.first().map(Arc::as_ref));
     let name = account.map(|account| ostler_mail::failure::as_word(&account.name));

@@ -105,6 +105,7 @@ fn watch(file: &Path, settings: &Settings, client: &Client, account: &Account, v
         );
     }
     print("\n");
+    // First what keeps any program from connecting: waiting would be in vain.
     for line in obstacles(&status, settings, account) {
         print_seen(&Seen::Bad(line));
     }

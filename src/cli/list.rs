@@ -44,6 +44,7 @@ fn read_local_passwords(settings: &Settings) -> Result<Vec<String>, String> {
     let all = async {
         let mut passwords = Vec::new();
         for account in &settings.accounts {
+            // Makes one where there is none yet, because the user types it before the first connection.
             let password = vault.local_password(account).await.map_err(|e| error_chain(&e))?;
             passwords.push(password.expose().to_owned());
         }

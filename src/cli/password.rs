@@ -127,6 +127,7 @@ async fn store_secret(
 ) -> Result<(), String> {
     let copy = || Secret::new(secret.expose().to_owned()).map_err(|e| e.to_string());
     if check {
+        // All of them before any is stored, so that one that refuses leaves the old password everywhere.
         for server in servers {
             diagnose::sign_in_with(server, Arc::new(copy()?), timeouts)
                 .await

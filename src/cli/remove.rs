@@ -56,6 +56,7 @@ pub(crate) fn main(file: &Path, parsed: &Parsed, options: &Options) -> ExitCode 
             Err(error) => return fail(1, &error_chain(&error)),
         };
     }
+    // Before the keyring: passwords without an account do no harm, an account without passwords fails.
     if let Err(error) = config::write_atomically(file, &text) {
         return fail(1, &format!("cannot write {}: {error}; nothing was removed", file.display()));
     }
@@ -66,6 +67,7 @@ pub(crate) fn main(file: &Path, parsed: &Parsed, options: &Options) -> ExitCode 
     }
     for account in accounts {
         print(&format!("account {} removed from {}\n", account.name, file.display()));
+        // The running ostler may not have seen the changed file yet.
         let _ = ask(file, &Request::ForgetSecret { account: account.name.clone() });
         match block_on(Vault::new().forget_account(account)) {
             // Without a keyring there is nothing to forget.

@@ -19,6 +19,7 @@ pub(crate) struct Options {
 /// Exit code 1 if no ostler runs.
 pub(crate) fn main(file: &Path, options: &Options) -> ExitCode {
     match ask(file, &Request::Status) {
+        // An answer without it is an error of the running ostler's, which may be of another version.
         Ok(Some(status)) if status.get("running").is_none() => fail(1, &refusal_text(&status)),
         Ok(Some(status)) => {
             if options.json {

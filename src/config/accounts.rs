@@ -57,6 +57,8 @@ fn read_account<'a>(table: &Table<'a>, file: &Path, presets: &Presets) -> Draft<
     let servers = Servers::read(table, file, address.as_ref().map_or("", |(address, _)| address), &preset);
     let offer_auth = read_offer_auth(table, &doors);
     let local_password = table.get("local_password").map(|item| SecretReader { file }.read_local(&item));
+    // A closure, so that `?` gives up the account alone: its name, addresses and doors are compared with the others'
+    // all the same.
     let account = || {
         Some(Account {
             name: name.as_ref()?.0.clone(),
@@ -65,6 +67,7 @@ fn read_account<'a>(table: &Table<'a>, file: &Path, presets: &Presets) -> Draft<
             provider: preset.name(),
             is_default: is_default.is_some(),
             offer_auth: offer_auth?,
+            // The outer `None` is a key left out, the inner one a mistake.
             local_password: local_password.map_or(Some(None), |secret: Option<SecretSource>| secret.map(Some))?,
             pop3: servers.pop3.clone(),
             smtp: servers.smtp.clone(),
@@ -101,6 +104,7 @@ fn read_own_doors<'a>(table: &Table<'a>, name: &str, preset: &AccountPreset<'_>)
     };
     let of = |protocol: Protocol| {
         let item = doors.get(protocol.name())?;
+        // A door that is switched off may lead nowhere.
         if item.as_flag() != Some(false) && table.get(protocol.name()).is_none() && !preset.has(protocol) {
             item.warn("leads nowhere, because the account has no server of this kind");
         }
@@ -140,6 +144,7 @@ impl Servers {
         };
         let single = |protocol: Protocol| {
             let Some(item) = table.get(protocol.name()) else {
+                // The best one: only a send goes on to the next server when one cannot be reached.
                 return server::server_from_preset(preset.servers(protocol).first()?, &defaults, None);
             };
             if item.as_list().is_some() {

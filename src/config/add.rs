@@ -26,6 +26,7 @@ pub(crate) fn add_account(text: &str, account: &Account, file: &Path, presets: &
     let tables = tables(account);
     let inline = before.get("account").is_some_and(|accounts| accounts.as_array().is_some());
     let mut after = if inline { with_element(before, &tables)? } else { with_tables(text, &tables) };
+    // The new lines end in LF. In a file with CR LF they have to end as all others do.
     if text.contains("\r\n") {
         after = after.replace("\r\n", "\n").replace('\n', "\r\n");
     }
@@ -106,7 +107,7 @@ fn place_lines(text: &mut String, server: &Server) {
     let security = quoted(server.security.name());
     match server.security {
         Security::None => {
-            line(text, "security", &format!("{security}   # anyone on the way can read mail and password"))
+            line(text, "security", &format!("{security}   # anyone along the way can read mail and password"))
         }
         _ => line(text, "security", &security),
     }
@@ -129,12 +130,14 @@ fn credential_lines(text: &mut String, server: &Server) {
 fn gate_lines(text: &mut String, gate: &AfterPop, account: &Account) {
     line(text, "auth", "\"pop-before-smtp\"   # ostler logs in by POP3 before each send");
     if gate.fresh != DEFAULT_FRESH {
+        // In milliseconds, whatever unit the value had: nothing is rounded away.
         line(text, "fresh", &quoted(&format!("{}ms", gate.fresh.as_millis())));
     }
     if account.pop3.as_ref() != Some(&gate.login) {
         let mut login = String::new();
         place_lines(&mut login, &gate.login);
         credential_lines(&mut login, &gate.login);
+        // An inline table is one line, so the comment after `security` has no place in it.
         let pairs: Vec<&str> = login.lines().map(|line| line.split("   #").next().unwrap_or(line)).collect();
         line(text, "login", &format!("{{ {} }}", pairs.join(", ")));
     }

@@ -63,6 +63,7 @@ impl<'a> AccountPreset<'a> {
                 self.has_failed = true;
             }
             Some(preset) => {
+                // With servers of its own the account does without the preset, so a closed one does no harm.
                 let why = preset.closed.as_deref().filter(|_| !is_complete(table));
                 if let Some(why) = why {
                     place.report(&format!("is a provider that no mail program can use: {why} {LISTED}"));
@@ -119,6 +120,7 @@ impl<'a> AccountPreset<'a> {
         let port = table.get("port").and_then(|item| item.as_number()).flatten();
         let security = table.get("security").and_then(|item| item.as_text());
         let mut servers = self.endpoints(protocol);
+        // `Some(None)` is a wrong host. It fits no server, so nothing is filled in beside it.
         servers.retain(|server| host.as_ref().is_none_or(|host| host.as_ref() == Some(&server.host)));
         let agrees = |server: &Endpoint| {
             port.is_none_or(|port| port == u32::from(server.port))

@@ -81,6 +81,7 @@ pub(crate) fn change_account(
         }
     }
     let mut after = document.to_string();
+    // toml_edit writes every line end as LF.
     if text.contains("\r\n") {
         after = after.replace("\r\n", "\n").replace('\n', "\r\n");
     }
@@ -90,6 +91,7 @@ pub(crate) fn change_account(
             && new.accounts.iter().zip(&old.accounts).enumerate().all(|(at, (new, old))| {
                 if at == index { is_changed(old, new, change) } else { is_same(old, new, change) }
             });
+    // Doors, page, access and time limits have to mean what they meant before.
     let rest = ostler_mail::account::Settings { accounts: old.accounts.clone(), ..new };
     if is_right && rest == old { Ok(after) } else { Err(EditError::CannotTake) }
 }
@@ -150,6 +152,7 @@ fn edit(table: &mut dyn TableLike, account: &Account, change: &Change) -> Result
     }
     if let Some(name) = change.username.as_deref().filter(|name| common_username(account) != Some(*name)) {
         put(table, "username", Value::from(name));
+        // A server's own user name would take precedence over the account's.
         for server in ["pop3", "smtp", "imap"] {
             table.get_mut(server).into_iter().for_each(|item| rename(item, name));
         }
@@ -199,6 +202,7 @@ fn put_location(account: &mut dyn TableLike, old: &Server, wanted: &ServerLocati
     if old.host != wanted.host || table.get("host").is_none() {
         put(table, "host", Value::from(wanted.host.as_str()));
     }
+    // Always written: the default depends on `security`, which may change too.
     put(table, "port", Value::from(i64::from(wanted.port)));
     if old.security != wanted.security || table.get("security").is_none() {
         put(table, "security", Value::from(wanted.security.name()));

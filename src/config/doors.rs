@@ -96,6 +96,7 @@ pub(super) fn check(
     allow: Option<&[Network]>,
 ) {
     let mut taken = Taken::default();
+    // A companion collides with nothing: it yields (`finish`).
     for later in doors.iter().chain(page).filter(|parsed| !parsed.door.is_companion) {
         let earlier = taken.take(later);
         match earlier.map(|earlier| (&earlier.item, &later.item)) {
@@ -113,6 +114,7 @@ pub(super) fn check(
     for item in
         doors.iter().filter(|g| !g.door.address.ip().to_canonical().is_loopback()).filter_map(|g| g.item.as_ref())
     {
+        // As an absence: `access` and `allow` may be in a part of the file that could not be read.
         item.report_absence(TOO_OPEN);
     }
 }

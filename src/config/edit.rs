@@ -39,6 +39,7 @@ pub fn remove_account(text: &str, name: &str) -> Result<String, EditError> {
     let is_it = |account: &Spanned<DeValue<'_>>| is_named(account.get_ref(), name);
     let index = accounts.iter().position(is_it).ok_or(EditError::NoSuchAccount)?;
     let account = accounts.get(index).ok_or(EditError::NoSuchAccount)?;
+    // `[[account]]`; an element of `account = [{..}]` begins with a brace.
     let rest = if text[account.span()].starts_with('[') {
         without_tables(text, tree, account)
     } else {
@@ -75,6 +76,7 @@ fn without_tables(text: &str, tree: &DeTable<'_>, account: &Spanned<DeValue<'_>>
         if !is_own(header) {
             continue;
         }
+        // The account's own sections that follow are cut out together with it.
         while headers.next_if(|next| is_own(next)).is_some() {}
         let next = headers.peek().map(|next| **next);
         let cut = every.section(text, *header, next);
@@ -185,6 +187,7 @@ fn is_same_but_for(before: &str, after: &str, index: usize) -> bool {
         accounts.remove(index);
     }
     for table in [&mut before, &mut after] {
+        // Without its last account one text has an empty list, and the other has no list.
         if table.get("account").and_then(|a| a.as_array()).is_some_and(Vec::is_empty) {
             table.remove("account");
         }

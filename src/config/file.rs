@@ -97,6 +97,7 @@ fn read(path: &Path) -> Result<Option<(String, Option<Remark>)>, LoadError> {
         return Err(LoadError::NotAFile { file: path.to_owned() });
     }
     let file = File::open(path).map_err(unreadable)?;
+    // Of the open file: the path may lead to another one by now.
     let warning = check_mode(path, &file.metadata().map_err(unreadable)?)?;
     let mut bytes = Vec::new();
     file.take(MAX_FILE_OCTETS + 1).read_to_end(&mut bytes).map_err(unreadable)?;
@@ -120,6 +121,8 @@ fn check_mode(path: &Path, meta: &fs::Metadata) -> Result<Option<Remark>, LoadEr
     let me = rustix::process::geteuid().as_raw();
     let refuse = |remedy| Err(LoadError::OthersCanWrite { file: path.to_owned(), remedy });
     let name = quoted(path);
+    // Root can change every file anyway. When ostler runs as root, the file may be a user's, and `fill` leaves it to
+    // them.
     if ![me, 0].contains(&meta.uid()) && me != 0 {
         return refuse(format!("sudo chown {me} {name}"));
     }
@@ -218,12 +221,14 @@ fn new_file_beside(path: &Path, folder: &Path) -> io::Result<(PathBuf, File)> {
         let mut temporary = std::ffi::OsString::from(".");
         temporary.push(name);
         temporary.push(format!(".{}-{count}.new", std::process::id()));
+        // In the same folder, because a rename cannot cross file systems.
         let temporary = folder.join(temporary);
         let mut options = OpenOptions::new();
         options.write(true).create_new(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         match options.open(&temporary) {
+            // Left behind by an ostler that was killed. The next number is free.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             other => return other.map(|file| (temporary, file)),
         }

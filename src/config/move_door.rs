@@ -30,6 +30,7 @@ pub(crate) fn move_door(
         let end = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
         format!("{text}{end}[local]\n{protocol} = {to}\n")
     };
+    // toml_edit writes every line end as LF.
     if text.contains("\r\n") {
         after = after.replace("\r\n", "\n").replace('\n', "\r\n");
     }

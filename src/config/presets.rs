@@ -305,6 +305,7 @@ impl Presets {
     /// The first of the presets with the highest rank.
     fn best<R: Ord>(&self, rank: impl Fn(&Preset) -> Option<R>) -> Option<&Arc<Preset>> {
         let ranked = self.iter().filter_map(|preset| Some((rank(preset)?, preset)));
+        // `>` and not `>=`: of equals the first one in the file is meant.
         ranked.reduce(|best, next| if next.0 > best.0 { next } else { best }).map(|(_, preset)| preset)
     }
 }

@@ -28,6 +28,7 @@ pub(super) fn read_settings(tree: &DeTable<'_>, file: &Path, presets: &Presets, 
     }
     let page = local.page.as_ref().map(|page| page.door.address);
     doors::check(&local.doors, local.page.as_ref(), local.access, local.allow.as_deref());
+    // Every check has run before the first `?`, so that the user sees all mistakes at once.
     Some(Settings {
         doors: doors::finish(local.doors, page),
         page,
@@ -62,6 +63,7 @@ fn read_local<'a>(table: Option<&Table<'a>>) -> Local<'a> {
         doors,
         page: match get("page") {
             Some(item) => doors::page(&item),
+            // 127.0.0.1 only: the companion on ::1 is left out. The protocol is a filler.
             None => doors::on_port(2080, Protocol::Pop3, None, None).into_iter().next(),
         },
         access: get("access").map_or(Some(Access::SameUser), |item| read_access(&item)),
@@ -90,6 +92,7 @@ fn read_allow(item: &Item<'_>) -> Option<Vec<Network>> {
         }
         Some(network)
     };
+    // Collected twice, because the inner `None` of one network must not keep the others from being read.
     list.into_iter().map(network).collect::<Vec<_>>().into_iter().collect()
 }
 
@@ -97,6 +100,7 @@ fn read_timeouts(table: Option<&Table<'_>>) -> Timeouts {
     let mut timeouts = Timeouts::default();
     let set = |key: &str, slot: &mut Duration| {
         let item = table.and_then(|table| table.get(key));
+        // A wrong limit has been reported, and such a file is not used. The default only fills the gap.
         if let Some(limit) = item.and_then(|item| item.read(TIME_LIMIT_FORMS, value::limit)) {
             *slot = limit;
         }

@@ -79,6 +79,7 @@ pub(super) fn read_server(table: &Table<'_>, protocol: Protocol, defaults: &Sign
     let sign_in = match table.get("auth").map_or(Some(default), |item| item.word(&words)) {
         Some(Auth::Password) => Some(SignIn::Password(credentials)),
         Some(Auth::OAuth2) => Some(SignIn::OAuth2(credentials)),
+        // `AfterPop` is for sending: neither the words above nor a preset has it here.
         Some(Auth::None | Auth::AfterPop) => {
             warn_of_unused_credentials(table);
             Some(SignIn::None)
@@ -186,6 +187,7 @@ fn report_stray_gate_keys(table: &Table<'_>, defaults: &SignInDefaults<'_>) {
     for item in ["fresh", "login"].into_iter().filter_map(|key| table.get(key)) {
         item.report_absence("belongs to pop-before-smtp; allowed only with auth = \"pop-before-smtp\"");
     }
+    // Read only for the mistakes in them.
     let _ = table.get("fresh").map(|item| item.read(FRESH, value::duration));
     let _ = table.get("login").and_then(|item| read_login_server(&item.table(&keys::LOGIN)?, defaults));
 }
@@ -247,12 +249,13 @@ fn read_common(
 
 fn read_security(item: &Item<'_>) -> Option<Security> {
     let words = [Security::Tls, Security::StartTls, Security::None].map(|security| (security.name(), security));
+    // Outlook Express and its like call it SSL, so people do too.
     if item.as_text().is_some_and(|text| text.to_ascii_lowercase().starts_with("ssl")) {
         return item.reject("is called \"tls\" here; allowed is \"tls\", \"starttls\", \"none\"");
     }
     let security = item.word(&words)?;
     if security == Security::None {
-        item.warn("lets anyone on the way read mail and password");
+        item.warn("lets anyone along the way read mail and password");
     }
     Some(security)
 }

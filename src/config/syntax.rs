@@ -32,6 +32,7 @@ pub(super) fn report(text: &str, errors: &[Error], notes: &Notes) -> Damage {
         told_to = Some(line.end);
         let known = known_key(&text[line.clone()], tables.at(line.start));
         notes.add_mistake(at, known.as_deref().unwrap_or("toml"), &in_our_words(message));
+        // The line itself can be read, and nothing below it is in doubt.
         if message.starts_with("duplicate key") {
             continue;
         }
@@ -40,6 +41,7 @@ pub(super) fn report(text: &str, errors: &[Error], notes: &Notes) -> Damage {
         } else if matches!(damage, Damage::None) {
             damage = Damage::Lines(String::new());
         }
+        // Blanks, so that the offsets of everything behind it stay the same.
         rest[line].fill(b' ');
     }
     match (damage, String::from_utf8(rest)) {

@@ -400,7 +400,7 @@ fn what_deserves_a_thought_is_warned_about() {
         [
             "o.toml:2:10: local.access: lets every program of every user on this computer read and send mail",
             "o.toml:5:18: account.doors.smtp: leads nowhere, because the account has no server of this kind",
-            "o.toml:8:12: account.imap.security: lets anyone on the way read mail and password",
+            "o.toml:8:12: account.imap.security: lets anyone along the way read mail and password",
             "o.toml:10:12: account.imap.username: is not used, because auth says that no one signs in here",
         ]
     );

@@ -141,6 +141,7 @@ impl<'a> Item<'a> {
     /// A whole number; `Some(None)` if it is negative or too large for any key.
     pub(super) fn as_number(&self) -> Option<Option<u32>> {
         let number = self.value.as_integer()?;
+        // TOML also has 0x, 0o and 0b.
         Some(u32::from_str_radix(number.as_str(), number.radix()).ok())
     }
 
@@ -225,6 +226,7 @@ pub(super) struct Table<'a> {
 impl<'a> Table<'a> {
     /// The file as a whole, which has no key.
     pub(super) fn root(map: &'a DeTable<'a>, keys: &Keys, notes: &'a Notes) -> Self {
+        // The value is a filler that no one reads: the root is only its `map`.
         let item = Item { value: &DeValue::Boolean(true), offset: 0, key: String::new(), notes };
         Table { item, map }.checked(keys)
     }

@@ -31,6 +31,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, Why> {
     const NOT_ONE: Why = "is not a duration";
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at_checked(digits).ok_or(NOT_ONE)?;
+    // More digits than any unit allows. They count as too long, not as wrong.
     let number: u64 = if digits <= 12 { number.parse().map_err(|_| NOT_ONE)? } else { u64::MAX };
     let milliseconds: u64 = match unit {
         "ms" => 1,
@@ -53,6 +54,7 @@ pub(super) fn limit(text: &str) -> Result<Duration, Why> {
 /// Parses a host, to lower case, without brackets and trailing dot.
 pub fn host(text: &str) -> Result<String, Why> {
     let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).filter(|t| t.contains(':')).unwrap_or(text);
+    // A final dot is good DNS, but no certificate has it in its names.
     let bare = bare.strip_suffix('.').unwrap_or(bare).to_ascii_lowercase();
     if ServerName::try_from(bare.as_str()).is_ok() {
         return Ok(bare);
@@ -94,6 +96,7 @@ fn mail_domain(domain: &str) -> Result<(), Why> {
     let literal = domain.strip_prefix('[').and_then(|d| d.strip_suffix(']'));
     let is_literal = literal.is_some_and(|d| d.bytes().all(|b| b.is_ascii_alphanumeric() || b".:".contains(&b)));
     let is_label =
+        // `_` is not for host names, yet some mail domains have it.
         |label: &str| !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
     if is_literal || domain.split('.').all(is_label) && domain.len() <= MAX_NAME_OCTETS {
         Ok(())

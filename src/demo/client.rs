@@ -46,6 +46,7 @@ impl Program {
         if hello.lines.iter().any(|line| line.starts_with("AUTH ") && line.contains("LOGIN")) {
             dialogue.auth_login().await?;
         }
+        // Eudora says it before every MAIL.
         dialogue.smtp_expect("RSET", 250).await?;
         dialogue.smtp_expect(&format!("MAIL FROM:<{ADDRESS}>"), 250).await?;
         for recipient in to {
@@ -69,6 +70,7 @@ impl Program {
             dialogue.pop3_text("UIDL").await?;
         }
         for number in 1..=count {
+            // Eudora asks for the size before every RETR.
             dialogue.pop3(&format!("LIST {number}")).await?;
             messages.push(dialogue.pop3_text(&format!("RETR {number}")).await?);
             dialogue.pop3(&format!("DELE {number}")).await?;

@@ -80,6 +80,7 @@ impl Pop {
 
     fn quit(&mut self) -> Answer {
         if let Some(maildrop) = self.maildrop.take() {
+            // Deletions happen here and nowhere else (RFC 1939, section 6).
             maildrop.commit();
         }
         Answer::Bye("+OK bye".into())

@@ -107,6 +107,7 @@ async fn bind() -> io::Result<(u16, Vec<TcpListener>)> {
         match TcpListener::bind((Ipv6Addr::LOCALHOST, port)).await {
             Ok(v6) => return Ok((port, vec![v4, v6])),
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
+            // This computer has no IPv6.
             Err(_) => return Ok((port, vec![v4])),
         }
     }

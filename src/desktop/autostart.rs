@@ -122,6 +122,7 @@ impl Start {
     /// Whether a stored command starts the same program with the same settings; other options do not matter.
     fn is_started_by(&self, words: &[String]) -> bool {
         let Some((program, arguments)) = words.split_first() else { return false };
+        // A desktop looks a bare name up in the search path.
         let named = Path::new(program);
         let found = if named.components().count() > 1 { Some(named.to_owned()) } else { in_search_path(program) };
         found.is_some_and(|found| same_file(&windowless(found), &self.program)) && {

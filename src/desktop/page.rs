@@ -98,6 +98,7 @@ impl Page {
         if self.listening.as_ref().map(|listening| listening.wanted) == wanted {
             return;
         }
+        // First, because the new address may have the same port.
         self.listening = None;
         self.shared.set_open_at(None);
         let Some(wanted) = wanted else { return };

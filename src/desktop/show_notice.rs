@@ -41,6 +41,7 @@ mod system {
         let hints = HashMap::from([("desktop-entry", Value::from("ostler")), ("category", Value::from("email"))]);
         // Subscribe before the notice is there, or its closing could be missed.
         let signals = desktop.receive_all_signals()?;
+        // 0: it replaces no other notice. -1: the desktop decides how long it stays.
         let ours: u32 =
             desktop.call("Notify", &("ostler", 0_u32, "ostler", &notice.title, &body, actions, hints, -1_i32))?;
         let Some(clicked) = clicked else { return Ok(()) };

@@ -89,6 +89,7 @@ impl Desktop for SystemDesktop {
 
     #[cfg(all(feature = "web", feature = "tray"))]
     fn open_page_of_running(&self, settings_file: &Path) -> bool {
+        // Started at login a second time: the first one runs, and there is nothing to show.
         if self.is_silent {
             return true;
         }

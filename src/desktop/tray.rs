@@ -68,6 +68,7 @@ pub(crate) async fn follow(
     let mut shown = None;
     let mut sessions_since: Option<Instant> = None;
     loop {
+        // Marked as seen before the look, so that what happens meanwhile wakes the loop again.
         changes.borrow_and_update();
         let is_checking = *checking.borrow_and_update();
         let now = events.overview();

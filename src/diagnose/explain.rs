@@ -84,6 +84,7 @@ fn cause_by_words(failure: &Failure) -> Option<&'static Cause> {
         Failure::SignInRefused { at, said, .. } => (at, said),
         Failure::ServiceRefused { at, said } | Failure::SignInPostponed { at, said } => (at, said),
         Failure::WrongProtocol { said, .. } => {
+            // The portal of a hotel answers with a web page in place of the mail server.
             return said.get(..5).filter(|s| s.eq_ignore_ascii_case("http/")).and_then(|_| cause("portal"));
         }
         _ => return None,
@@ -94,6 +95,7 @@ fn cause_by_words(failure: &Failure) -> Option<&'static Cause> {
     }
     let refused = matches!(failure, Failure::SignInRefused { .. });
     let by_words = causes().iter().find(|cause| cause.is_special() && text.first_of(&cause.provider).is_some());
+    // Some providers refuse in words that say nothing. Where the sign-in failed, their name is the hint.
     let by_host = || {
         let named = |cause: &&Cause| cause.hosts.iter().any(|host| host.eq_ignore_ascii_case(&at.host));
         refused.then(|| causes().iter().find(named)).flatten()
@@ -218,6 +220,7 @@ pub fn explain(pasted: &str) -> Vec<Explanation> {
     {
         found.push(Explanation { cause, found: server, rank: Rank::PastOstler });
     }
+    // `verdict` knows more wordings of a shut gate than the data file has.
     if let Some(reply) = find_gate_refusal(&text)
         && !found.iter().any(|one| one.rank >= Rank::General && one.cause.id != "past-ostler")
         && let Some(cause) = cause("relay-refused")

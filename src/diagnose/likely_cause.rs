@@ -81,6 +81,7 @@ pub(super) async fn look(
                 look_in_clear(engine, server, &timeouts).await
             }
             Failure::TimedOut { waiting: Waiting::Greeting, .. } | Failure::Lost { waiting: Waiting::Greeting, .. }
+                // With TLS from the start the handshake is done by then, so missing TLS is not the reason.
                 if server.security != Security::Tls =>
             {
                 look_for_tls(engine, server, &timeouts).await
@@ -91,6 +92,7 @@ pub(super) async fn look(
             _ => None,
         }
     };
+    // A look that takes too long is given up: the kind of failure has a likely cause of its own.
     timeout(LOOK_TIMEOUT, work).await.ok().flatten()
 }
 
@@ -134,6 +136,7 @@ async fn find_other_port(engine: &Arc<Engine>, server: &Server, timeouts: &Timeo
             matches!(greeted, Ok(Ok(()))).then_some((port, security))
         });
     }
+    // All of them, because the first of the list is better than the quickest.
     let good = tries.join_all().await;
     other_usual_ports(server).into_iter().find(|one| good.contains(&Some(*one)))
 }
@@ -182,7 +185,7 @@ async fn look_at_ports(
     if let Some((port, security)) = find_other_port(engine, server, timeouts).await {
         let cause = if is_silent {
             format!(
-                "port {own} does not answer, but port {port} of the same server does: something on the way (a firewall, a virus scanner, the company network) blocks port {own}"
+                "port {own} does not answer, but port {port} of the same server does: something along the way (a firewall, a virus scanner, the company network) blocks port {own}"
             )
         } else {
             format!("nothing listens on port {own}, but port {port} of the same server answers: the port is wrong")
@@ -223,6 +226,7 @@ async fn find_other_host(
     for other in others.take(MAX_OTHER_SERVERS) {
         let label = super::label(other);
         let reached = steps.iter().any(|step| step.is_ok() && step.kind == StepKind::Tcp && step.server == label);
+        // Whether TCP connects is enough to know, and TLS could fail for reasons of its own.
         let plain = variant(other, other.port, Security::None);
         if reached || engine.dialer.connect(&plain, timeouts, Route::default()).await.is_ok() {
             return Some(other.host.clone());
@@ -234,6 +238,7 @@ async fn find_other_host(
 /// What a server says without TLS: its greeting, or its answer to QUIT, since a web server waits for the client to
 /// speak.
 async fn read_plain_greeting(engine: &Engine, server: &Server, timeouts: &Timeouts) -> Option<String> {
+    // In clear, for nothing is said here but QUIT.
     let plain = variant(server, server.port, Security::None);
     let mut upstream = engine.dialer.connect(&plain, timeouts, Route::default()).await.ok()?;
     let limit = UNASKED_TIMEOUT.min(timeouts.greeting);
@@ -256,6 +261,7 @@ async fn look_in_clear(engine: &Engine, server: &Server, timeouts: &Timeouts) ->
     if is_http(&words) {
         return Look::of("portal");
     }
+    // A greeting of several lines has a hyphen after its number (RFC 5321, section 4.2.1).
     let speaks = match words.split([' ', '-']).next().unwrap_or_default() {
         "+OK" => Some(Protocol::Pop3),
         "220" => Some(Protocol::Smtp),
@@ -315,6 +321,7 @@ pub(super) async fn look_at_gate(
     let work = async {
         let secret = engine.secret(account, &gate.login, None).await.ok()?;
         let known = engine.gate(&gate.login).lock().login_address();
+        // The family of the last login, because the gate goes by the address.
         let route = Route { family: known.map(Family::of), from: None };
         let user = login.credentials().map(|c| c.username.clone()).unwrap_or_default();
         let logged_in = match engine.dialer.connect(&login, &timeouts, route).await {

@@ -81,6 +81,7 @@ pub(crate) struct AccountHistory {
 impl AccountHistory {
     fn add(&mut self, item: HistoryItem) {
         let same = |known: &&mut HistoryItem| known.kind == item.kind && known.text == item.text;
+        // Only back to the last success: the same failure after it is a new one.
         let since_good = self.items.iter_mut().rev().take_while(|known| !known.kind.is_good());
         let again = if item.kind.is_good() { None } else { since_good.into_iter().find(same) };
         match again {
@@ -160,6 +161,7 @@ impl History {
         }
         let damaged = |error: serde_json::Error| HistoryReadError::Damaged(error.to_string());
         let head: Head = serde_json::from_str(text).map_err(damaged)?;
+        // The version is read alone first, because the rest of a later format may not fit.
         if head.version > FORMAT_VERSION {
             return Err(HistoryReadError::TooNew);
         }

@@ -166,6 +166,7 @@ impl HistoryStore {
             }
             None => Err(HistoryFileError::NoFolder),
         };
+        // A file of a later version is not written to: that version may need what this one does not know.
         let file = file.filter(|_| !matches!(loaded, Err(HistoryFileError::TooNew { .. })));
         let text = match loaded {
             Ok(history) => {
@@ -188,6 +189,7 @@ impl HistoryStore {
         changes.mark_changed();
         while changes.changed().await.is_ok() {
             sleep(SAVE_DELAY).await;
+            // Before saving, so that what happens meanwhile is saved next.
             changes.mark_unchanged();
             self.save_in_thread().await;
         }

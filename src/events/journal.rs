@@ -60,6 +60,8 @@ impl Journal {
             account: draft.account.or(account),
             protocol: draft.protocol.or(protocol).map(Protocol::name),
             kind: draft.kind,
+            // A provider's answer may be in it, and control characters would reach the terminal that follows the
+            // journal.
             text: without_control(&draft.text).chars().take(MAX_TEXT_CHARS).collect(),
         });
         if self.entries.len() > MAX_ENTRIES {

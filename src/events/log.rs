@@ -1,5 +1,5 @@
 //! The log: where it goes and how a line looks. The newest lines are also kept in memory for the settings page, because
-//! nobody sees standard error of an ostler that was started at login.
+//! standard error of an ostler that was started at login goes nowhere that users look.
 //!
 //! Not here: what the lines say (`log_lines.rs`, and the drivers for protocol lines).
 

@@ -1,4 +1,4 @@
-//! Desktop notices, for when the user has to act and nobody else can: a refused password, a wrong certificate, a door that
+//! Desktop notices, for what only the user can put right: a refused password, a wrong certificate, a door that
 //! another program holds, a wrong settings file. No notice is shown for trouble that may pass by itself, for what the mail
 //! program has just shown in a dialog of its own (a message that is too big, a wrong user name), or a second time for the
 //! same problem until it has worked again.
@@ -90,11 +90,13 @@ impl Notices {
             Event::Settings { accounts, .. } => {
                 self.open_problems.retain(|key| match key {
                     Problem::Account(name, ..) => accounts.contains(name),
+                    // A door reports for itself once it is open or removed.
                     Problem::Door(..) => true,
                     Problem::Settings => false,
                 });
                 None
             }
+            // Opening the gate takes a POP login, so that side works too.
             Event::Fetched { account, .. } | Event::GateOpened { account, .. } => {
                 self.clear_side(account, Protocol::Pop3)
             }
@@ -119,6 +121,7 @@ impl Notices {
             return None;
         }
         let protocol = failure.at().map(|at| at.protocol);
+        // By its kind, because a provider may word the same refusal differently each time.
         self.tell_once(Problem::Account(account.to_owned(), protocol, discriminant(failure)), || {
             // Cut what the provider says rather than what to do.
             let advice = failure.advice();

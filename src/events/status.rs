@@ -149,6 +149,7 @@ impl Status {
     /// session whose account and protocol the entry names.
     pub(super) fn record(&mut self, event: &Event) {
         let sessions = &self.sessions;
+        // The session of `Began` is not among `sessions` yet.
         let own = if let Event::Began(id, protocol, _) = event { Some((*id, *protocol)) } else { None };
         let entry = self.journal.record(event, |id| {
             let known = sessions.get(&id).map(|s| (s.protocol, s.account.clone()));
@@ -196,6 +197,7 @@ impl Status {
                 self.out_of_reach = failure.is_unreachable();
                 self.record_failure(&account, why, failure.blame().into());
             }
+            // Passing trouble, whatever the code: the refusal may mean this one message.
             Event::NotSent { account, why } => self.record_failure(&account, not_sent(&why), AccountState::Trouble),
             Event::Failed(Some(account), failure) => {
                 self.out_of_reach = failure.is_unreachable();

@@ -1,5 +1,5 @@
 //! Renders a guide's Markdown as plain text for the terminal, and as HTML for paper and the settings page. Values are
-//! filled in the Markdown has been parsed, so that the name of a person or a file is never read as Markdown. HTML in a
+//! filled in after the Markdown has been parsed, so that the name of a person or a file is never read as Markdown. HTML in a
 //! guide is left out; guides have it in comments only.
 
 use pulldown_cmark::{CodeBlockKind, CowStr, Event, HeadingLevel, Options, Parser, Tag, TagEnd, TextMergeStream, html};
@@ -17,6 +17,7 @@ const NO_BREAK_SPACE: char = '\u{a0}';
 
 /// The Markdown's events, with values filled in and comments left out.
 fn events<'m>(markdown: &'m str, value: &'m dyn Fn(&str) -> Option<String>) -> impl Iterator<Item = Event<'m>> {
+    // Merged, because the parser may cut a text in the middle of a `{{name}}`.
     TextMergeStream::new(Parser::new_ext(markdown, Options::empty())).filter_map(move |event| match event {
         Event::Text(text) => Some(Event::Text(fill(text, value))),
         Event::Code(text) => Some(Event::Code(fill(text, value))),

@@ -95,6 +95,7 @@ impl GuideValues {
             password,
             several,
             own_door: own(Protocol::Pop3) && own(Protocol::Smtp),
+            // With several accounts at one door, AUTH says which one sends, whatever the sender's address is.
             must_sign_in: password != Password::Any || (several && !own(Protocol::Smtp)),
             gate: account.smtp.iter().any(|s| s.gate().is_some()),
             elsewhere: settings.doors.iter().any(|d| !d.address.ip().to_canonical().is_loopback()),

@@ -92,6 +92,8 @@ impl Listener {
                 Ok(stream) => exchanges.push(Box::pin(serve_one(stream, &handler))),
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a request of another ostler");
+                    // Mostly the process is out of descriptors, and trying again at once would only keep the processor
+                    // busy.
                     sleep(Duration::from_millis(100)).await;
                 }
             }

@@ -101,6 +101,7 @@ mod system {
         pub(super) fn start(folders: &[&Path], changed: impl Fn(&OsStr) + Send + 'static) -> Option<Self> {
             let tell = move |event: notify::Result<Event>| {
                 let Ok(event) = event else { return };
+                // ostler itself reads the files after each change.
                 if !event.kind.is_access() {
                     event.paths.iter().filter_map(|path| path.file_name()).for_each(&changed);
                 }

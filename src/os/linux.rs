@@ -89,6 +89,7 @@ fn notify_at(socket: &OsStr, state: &str) -> io::Result<()> {
         _ => return Err(io::Error::new(io::ErrorKind::Unsupported, "NOTIFY_SOCKET is neither a path nor abstract")),
     };
     let datagram = UnixDatagram::unbound()?;
+    // A service manager that does not read must not keep ostler from serving.
     datagram.set_write_timeout(Some(Duration::from_secs(1)))?;
     datagram.send_to_addr(state.as_bytes(), &address).map(drop)
 }

@@ -55,6 +55,7 @@ pub(crate) fn lock(path: &Path) -> io::Result<Option<File>> {
     if !file.metadata()?.is_file() {
         return Err(obstructed(path, "is not a file"));
     }
+    // The system lets go of such a lock when the process ends, however it ends.
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(Some(file)),
         Err(Errno::WOULDBLOCK) => Ok(None),
@@ -69,6 +70,7 @@ pub(crate) fn read_locked(path: &Path) -> io::Result<File> {
 
 fn open_flags(flags: OFlags) -> OpenOptions {
     let mut options = OpenOptions::new();
+    // No link, which could lead to another file; no wait for the writer of a pipe.
     options.custom_flags((flags | OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed());
     options
 }
@@ -91,6 +93,7 @@ impl Acceptor {
     pub(crate) async fn accept(&mut self) -> io::Result<Stream> {
         loop {
             let (stream, _) = self.0.accept().await?;
+            // Root could open the socket in spite of its mode.
             if stream.peer_cred().is_ok_and(|peer| peer.uid() == my_uid()) {
                 return Ok(stream);
             }

@@ -95,7 +95,7 @@ struct Handle(HANDLE);
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        // SAFETY: the handle was given to us open, and nobody else closes it.
+        // SAFETY: the handle was given to us open, and nothing else closes it.
         unsafe { CloseHandle(self.0) };
     }
 }

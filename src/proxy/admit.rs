@@ -26,6 +26,8 @@ pub(super) fn admit(
     address: SocketAddr,
     local: SocketAddr,
 ) -> Result<(), NotAdmitted> {
+    // Canonical: a socket for both families shows an IPv4 client as ::ffff:a.b.c.d, and `allow` names it by its IPv4
+    // address.
     if let Some(why) = outside_networks(settings, address.ip().to_canonical()).or_else(|| match settings.access {
         Access::SameUser => not_same_user(owner_of(address, local)),
         Access::Password | Access::Anyone => None,
@@ -58,7 +60,7 @@ fn not_same_user(owner: PeerOwner) -> Option<String> {
         }
         PeerOwner::Other(uid) => Some(format!("it belongs to another user (number {uid}) than ostler")),
         PeerOwner::NotMe => Some("no program of the user who runs ostler holds the other end".into()),
-        PeerOwner::Gone => Some("it has gone already, or belongs to nobody".into()),
+        PeerOwner::Gone => Some("it has gone already, or belongs to no user".into()),
         PeerOwner::Unknown(reason) => {
             Some(format!("{reason}, so ostler cannot tell whose it is; set access = \"password\" in the settings"))
         }

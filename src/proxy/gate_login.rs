@@ -60,6 +60,8 @@ impl GatedSend<'_> {
             LoginNeed::Holds(wait) => {
                 // From the address of the login, which may be one of several that this computer has.
                 let (gate, route) = (cell.lock(), |from| Route { family, from });
+                // Another send or the client's own fetch may have logged in since the refusal. That login has not been
+                // tried yet.
                 let is_new = matches!(policy, LoginPolicy::NewerThan(refused) if gate.has_login_since(refused));
                 (route(gate.login_address()), wait, is_new)
             }
@@ -80,6 +82,7 @@ impl GatedSend<'_> {
         loop {
             let family = left.next();
             match self.log_in_over(family).await {
+                // Only a family without a route leads to the next one. A refused password is never tried twice.
                 Err(failure) if failure.is_unreachable() && left.len() > 0 => {}
                 done => return done.map(|from| Route { family, from }),
             }
@@ -119,6 +122,7 @@ impl GatedSend<'_> {
     /// changed and that login is worth nothing.
     async fn local_address(&self, family: Option<Family>) -> Option<IpAddr> {
         let login = &self.gate.login;
+        // A failed look-up is left to the connection, which reports it.
         let addresses = self.engine.dialer.resolve(login, self.timeouts.connect).await.ok()?;
         let address = addresses.into_iter().find(|a| family.is_none_or(|f| f.has(*a)))?;
         local_address_towards((address, login.port).into())
@@ -130,6 +134,8 @@ async fn quit(engine: &Engine, login: &Server, mut upstream: Upstream, ready: Re
     engine.learn(login, |learned| learned.pop3 = Some(ready.capabilities));
     let limit = QUIT_REPLY_TIMEOUT.min(timeouts.reply);
     if say(&mut upstream, &Outgoing::line("QUIT"), Waiting::Answer, limit).await.is_ok() {
+        // Awaited, whatever it says: to a server that counts at QUIT, a connection closed too soon is a session cut
+        // off.
         let _ = hear(&mut upstream, Waiting::Answer, limit, Instant::now() + limit).await;
     }
     upstream.conn.close().await;

@@ -184,6 +184,7 @@ pub(super) async fn next_line(
             more = client.fill_until(deadline) => match more {
                 None => return ClientInput::TimedOut,
                 Some(Ok(true)) => {}
+                // A reset is an end like any other: Eudora for Mac closes without reading the reply to its QUIT.
                 Some(Ok(false) | Err(_)) => return ClientInput::End(client.take_unused()),
             },
             () = wait_for_stop(&mut session.stopping) => return ClientInput::Stopping,

@@ -196,6 +196,8 @@ async fn accept(engine: &Arc<Engine>, listener: TcpListener, door: &Arc<Door>) {
             Ok((tcp, address)) => {
                 wait = ACCEPT_WAIT.0;
                 let client = ClientConn::accepted(tcp);
+                // The handle is dropped: a panic ends this client alone, and a session outlives the door it came
+                // through.
                 tokio::spawn(session::serve(Arc::clone(engine), client, address, Arc::clone(door)));
             }
             Err(error) if is_client_gone(&error) => {}

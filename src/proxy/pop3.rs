@@ -112,6 +112,7 @@ fn connect_early(session: &Session, account: &Arc<Account>, server: &Server) -> 
     EarlyConnect::new(Arc::clone(account), async move {
         supported(&server)?;
         let from_client = server.credentials().is_some_and(|c| c.secret == SecretSource::Client);
+        // With `password = "client"` it comes only with PASS.
         let secret =
             async { if from_client { Ok(None) } else { engine.secret(&owner, &server, None).await.map(Some) } };
         let prepared = async {
@@ -120,6 +121,7 @@ fn connect_early(session: &Session, account: &Arc<Account>, server: &Server) -> 
                 .await
                 .inspect_err(|f| note_refusal(&engine, &owner, &server, f))
         };
+        // At once: a keyring that has to be unlocked may take longer than the network.
         let (prepared, secret) = tokio::join!(prepared, secret);
         Ok((prepared?, secret?))
     })
@@ -129,6 +131,7 @@ fn connect_early(session: &Session, account: &Arc<Account>, server: &Server) -> 
 async fn route(engine: &Engine, account: &Account, server: &Server, timeouts: &Timeouts) -> Route {
     let gated = account.smtp.iter().find(|s| s.gate().is_some_and(|g| g.login.id() == server.id()));
     let family = match gated {
+        // A name that cannot be looked up is reported by the connection itself.
         Some(gated) => gate_families(engine, gated, server, timeouts).await.ok().and_then(|f| f.first().copied()),
         None => None,
     };
@@ -244,6 +247,8 @@ async fn pass(session: &mut Session, client: &mut ClientConn, signed_in: SignedI
     // The session counts as a login no longer; the gate's clock starts now.
     drop(open);
     let waiting = if filter.is_inside_text() { Waiting::Message } else { Waiting::Answer };
+    // However it ended, ostler never says QUIT by itself: QUIT commits the deletions (RFC 1939, section 6), and that is
+    // the client's to say.
     if let Some(failure) = provider_failure(&ended, waiting, &at, timeouts) {
         let _ = timeout(CLOSE_TIMEOUT, conn.close()).await;
         session.report(Some(account), &failure);

@@ -74,6 +74,7 @@ where
             return Poll::Ready(ended);
         }
         is_stopping = is_stopping || stop.as_mut().poll(cx).is_ready();
+        // A message under way passes to its end.
         if is_stopping && filter.clock().0 != Clock::Message {
             return Poll::Ready(Ended::Stopping);
         }
@@ -81,6 +82,7 @@ where
             let late = match clock {
                 Clock::ClientIdle => Party::Client,
                 Clock::Reply => Party::Server,
+                // A message stands still because of the side that does not take what is pending for it.
                 Clock::Message if !sides.client.pending.is_empty() => Party::Client,
                 Clock::Message if !sides.server.pending.is_empty() => Party::Server,
                 Clock::Message => filter.message_from(),
@@ -130,6 +132,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Side<'a, S> {
             self.unflushed = true;
         }
         if !self.pending.is_empty() {
+            // Given back, not cleared: an idle connection holds no buffer.
             self.pending = Vec::new();
             self.sent = 0;
         }
@@ -296,6 +299,7 @@ where
         }
         let read = buffer.filled();
         if read.is_empty() {
+            // The end is told in the next round, when the filter has seen all that came before it.
             return if from.conn.has_ended() { Pumped::Moved } else { Pumped::Waiting };
         }
         if !from.conn.unused().is_empty() {

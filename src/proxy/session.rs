@@ -56,8 +56,10 @@ pub(super) async fn serve(engine: Arc<Engine>, mut client: ClientConn, address: 
         // This version opens no IMAP door.
         Protocol::Imap => return,
     };
+    // Before `admit` looks whether ostler is stopping: a stop between the two would not wait for this client.
     let counted = engine.count_in();
     let settings = engine.settings();
+    // A door may listen on every address. The owner of the socket is found by the one that the client came to.
     let local = client.local_addr().unwrap_or(door.address);
     if let Err(why) = admit(&engine, &settings, address, local) {
         if let NotAdmitted::Stranger(why) = &why {
@@ -124,6 +126,7 @@ impl Session {
     /// Sends a reply. Returns `false` if the client is gone.
     pub(super) async fn say(&self, client: &mut ClientConn, text: &str) -> bool {
         debug!("[{}] S: {}", self.id, printable(text.trim_end().as_bytes()));
+        // A client that reads nothing fills its socket, and would hold the session for ever.
         matches!(timeout(self.settings.timeouts.data, client.send(text.as_bytes())).await, Ok(Ok(())))
     }
 
@@ -179,11 +182,13 @@ impl Session {
 /// The client's password as a secret, for accounts that pass it on. `None` if it gave a digest, or nothing.
 pub(super) fn password_as_secret(attempt: &Attempt) -> Option<Arc<Secret>> {
     let given = attempt.password()?;
+    // A password with a line end counts as none: at a provider the rest of it would be a command.
     Secret::from_bytes(zeroize::Zeroizing::new(given.to_vec())).ok().map(Arc::new)
 }
 
 /// Completes when ostler shuts down.
 pub(super) async fn wait_for_stop(stopping: &mut watch::Receiver<bool>) {
+    // An error means that the engine is gone, and no stop will come.
     if stopping.wait_for(|stop| *stop).await.is_err() {
         std::future::pending::<()>().await;
     }
@@ -195,6 +200,7 @@ pub(super) async fn unless_stopped<T>(
     work: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
     tokio::select! {
+        // The work first: a reply that the provider has given is passed on, even while ostler stops.
         biased;
         done = work => done,
         () = wait_for_stop(&mut stopping) => Err(Failure::Stopping),

@@ -66,6 +66,8 @@ impl<L: Login> Prepared<L> {
                 let step = login.on_secret(secret);
                 let at = upstream.at.clone();
                 let (mut upstream, ready) = drive(dialer, upstream, &mut login, step, timeouts).await?;
+                // A server may repeat the secret in a later answer, in an error message or a welcome, and the log must
+                // not have it.
                 upstream.redaction = login.redaction();
                 let asked_twice = || Failure::ProtocolViolation { at, what: "it wants a second sign-in".into() };
                 Ok((upstream, ready.ok_or_else(asked_twice)?))
@@ -93,6 +95,8 @@ async fn drive<L: Login>(
             Step::WantSecret => return Ok((upstream, None)),
             Step::StartTls => {
                 upstream = dialer.start_tls(upstream, timeouts).await?;
+                // After the handshake the client speaks first (RFC 3207, section 4.2; RFC 2595, section 4), so no line
+                // is waited for.
                 step = login.on_tls();
                 continue;
             }
@@ -126,6 +130,7 @@ pub async fn say(
     debug!("{}: C: {}", upstream.at.host, outgoing.shown());
     let at = || upstream.at.clone();
     if upstream.conn.has_news().await {
+        // News without octets is the end of the connection.
         return Err(if upstream.conn.unused().is_empty() {
             Failure::Lost { at: at(), waiting }
         } else {
@@ -151,6 +156,7 @@ pub async fn hear(
     let at = || upstream.at.clone();
     match read {
         None => Err(Failure::TimedOut { at: at(), waiting, after: limit }),
+        // What it left of a line is dropped: half a reply cut off by the network may read like a whole one.
         Some(Err(_) | Ok(Read::End(_))) => Err(Failure::Lost { at: at(), waiting }),
         Some(Ok(Read::TooLong(too_long))) => Err(Failure::ProtocolViolation { at: at(), what: too_long.to_string() }),
         Some(Ok(Read::Line(line))) => {

@@ -82,6 +82,8 @@ impl Dialogue for SmtpDialogue {
 impl SmtpDialogue {
     async fn authenticate(&mut self, session: &mut Session, account: Option<Arc<Account>>, attempt: &Attempt) -> Next {
         if session.settings.access != Access::Password {
+            // The door has let this client in. AUTH proves nothing here and is always granted: Netscape signs in
+            // wherever it is offered, Outlook may be set to insist on it.
             self.provider.sign_in_with(password_as_secret(attempt));
             return After::GoOn(self.end_authentication(session, account, true));
         }

@@ -68,6 +68,7 @@ impl Domain {
 
     /// Parses the domain of a mail address.
     pub fn of_address(address: &str) -> Result<Self, NotADomain> {
+        // The last @, because a quoted local part may contain one (RFC 5321, section 4.1.2).
         match address.trim().rsplit_once('@') {
             Some((local, domain)) if !local.is_empty() && !domain.is_empty() => Self::parse(domain),
             _ => Err(NotADomain::NoAddress),

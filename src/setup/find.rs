@@ -55,6 +55,7 @@ impl Finding {
         if self.incoming.is_empty() {
             self.incoming = more.incoming;
         }
+        // The gate belongs to the servers for sending, so both come from the same source.
         if self.outgoing.is_empty() {
             self.outgoing = more.outgoing;
             self.gate = more.gate;
@@ -164,6 +165,8 @@ impl<'a, T: SetupUi> Search<'a, T> {
         let preset = self.presets.by_domain(self.domain.as_str()).cloned();
         if let Some(preset) = &preset {
             let known = self.preset(preset).await?;
+            // One direction is enough here: some providers have no POP3, or no server for sending, and the preset says
+            // so.
             if !known.is_empty() {
                 return Ok(known);
             }
@@ -173,6 +176,7 @@ impl<'a, T: SetupUi> Search<'a, T> {
             if source == Source::Ispdb && !self.may_ask_directory().await {
                 continue;
             }
+            // Before the usual names: a domain that a known company hosts often has no servers of its own name.
             if source == Source::Probe
                 && has_name_service
                 && let Some(known) = self.find_by_exchanger().await?
@@ -249,6 +253,7 @@ impl<'a, T: SetupUi> Search<'a, T> {
         for endpoint in &usable {
             self.ui.say(&format!("  {}: {}", endpoint.protocol.name().to_uppercase(), endpoint.describe()));
         }
+        // Documentation is left out, so that what the user has to do first stands out.
         let hints = found.hints.iter().filter(|hint| hint.must).map(hint_text).collect();
         Some(finding_of_endpoints(found.title, usable, hints))
     }
@@ -272,6 +277,8 @@ impl<'a, T: SetupUi> Search<'a, T> {
         let mut hosts: Vec<String> = known.incoming.iter().chain(&known.outgoing).map(|e| e.host.clone()).collect();
         hosts.sort();
         hosts.dedup();
+        // The certificate proves the company's name, but only the name service says that the domain is with that
+        // company.
         let question = Question::TrustDns { domain: self.domain.to_string(), hosts };
         Ok(self.ui.confirm(&question).await.then_some(known))
     }
@@ -291,6 +298,7 @@ fn finding_of_preset(preset: &Preset, domain: &str) -> Result<Finding, NotFound>
     let mut hints = Vec::new();
     hints.extend(preset.enable.clone());
     hints.extend(preset.note.clone());
+    // A note says it in better words.
     if preset.pop == Pop::No && preset.note.is_none() {
         hints.push(format!("{} has no POP3, so this version of ostler cannot fetch its mail.", preset.title));
     }

@@ -138,6 +138,7 @@ pub(crate) fn read_file(file: &Path, presets: &Presets) -> Result<Imported, Impo
     let unreadable = |source| ImportError::Unreadable { file: file.to_owned(), source };
     let mut bytes = Vec::new();
     let opened = std::fs::File::open(file).map_err(unreadable)?;
+    // One octet more than allowed, so that `read` can tell a file that is too long.
     opened.take(MAX_FILE_OCTETS as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     read(&bytes, presets)
 }
@@ -164,6 +165,7 @@ pub fn read(bytes: &[u8], presets: &Presets) -> Result<Imported, ImportError> {
         (kind, drafts)
     };
     let drafts = drafts.map_err(ImportError::Damaged)?;
+    // stunnel.conf lists tunnels, not accounts: those to one company are taken for one account.
     let drafts = if kind == Kind::Stunnel { resolve::group_by_company(drafts, presets) } else { drafts };
     let accounts =
         drafts.into_iter().filter_map(|draft| resolve::resolve(draft, presets, &mut report)).take(MAX_ACCOUNTS);
@@ -211,6 +213,7 @@ fn recognise(text: &str) -> Option<Kind> {
     if sections.iter().any(emailproxy::is_section_of) {
         return Some(Kind::EmailProxy);
     }
+    // stunnel comes last, because the words it is recognised by are the least special.
     let sections = ini::sections(text, ini::Indented::IsOrdinary);
     if sections.iter().any(eudora::is_section_of) {
         return Some(Kind::Eudora);
@@ -309,6 +312,7 @@ impl Report {
 
 /// A text from the file, shortened and made safe for one line of a terminal.
 fn shown(text: &str) -> String {
+    // A character that turns the direction of writing could make a line of the report read as something else.
     let clean = |c: char| if c.is_control() || is_invisible(c) { '?' } else { c };
     let mut shown: String = text.trim().chars().take(MAX_SHOWN_CHARS).map(clean).collect();
     if text.trim().chars().nth(MAX_SHOWN_CHARS).is_some() {

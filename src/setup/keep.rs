@@ -8,23 +8,23 @@ use crate::config::{self, EditError, LoadError};
 use crate::vault::{Vault, VaultError};
 use ostler_mail::account::{Account, Settings};
 
-/// Why nothing was kept.
+/// Why nothing was saved.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum KeepError {
     /// An account has this name or address already.
     #[error("there is an account {0} already; `ostler remove {0}` removes it")]
     Exists(String),
     /// The settings file has mistakes, so nothing can be added to it.
-    #[error("nothing was kept, because the settings file has to be corrected first")]
+    #[error("nothing was saved, because the settings file has to be corrected first")]
     Settings(#[source] Box<LoadError>),
     /// The account cannot be added to the file.
-    #[error("nothing was kept: the account cannot be added to {}", file.display())]
+    #[error("nothing was saved: the account cannot be added to {}", file.display())]
     Edit { file: PathBuf, source: EditError },
     /// The file cannot be written.
-    #[error("nothing was kept: {} cannot be written", file.display())]
+    #[error("nothing was saved: {} cannot be written", file.display())]
     Write { file: PathBuf, source: std::io::Error },
     /// The keyring did not accept a password.
-    #[error("nothing was kept, because the password could not be stored in the keyring")]
+    #[error("nothing was saved, because the password could not be stored in the keyring")]
     Keyring(#[source] VaultError),
 }
 
@@ -55,6 +55,7 @@ pub(crate) async fn keep(file: &Path, account: &Account, secrets: &Secrets) -> R
         .or_else(|_| config::add_account(&text, &without_preset, file, &presets))
         .map_err(|source| KeepError::Edit { file: file.to_owned(), source })?;
     let vault = Vault::new();
+    // The keyring first: a running ostler sees the changed file at once, and a fetch may follow.
     let kept = store(&vault, account, secrets).await;
     let written = match kept {
         Ok(()) => config::write_atomically(file, &changed)

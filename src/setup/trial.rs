@@ -87,6 +87,7 @@ impl<'a, T: SetupUi> Trial<'a, T> {
     }
 
     fn engine(&self, account: &Account) -> Arc<Engine> {
+        // In memory: nothing goes into the keyring before the account works, or the user wants it kept.
         let vault = Vault::holding(account, &self.secrets.by_server(account));
         let settings = Settings { accounts: vec![Arc::new(account.clone())], ..self.settings.clone() };
         Arc::new(Engine::new(settings, vault, Events::default()))
@@ -288,9 +289,11 @@ impl<'a, T: SetupUi> Trial<'a, T> {
             {
                 self.ui.say("Signing in does not work there. Trying a POP login before the send instead.");
                 let through = self.try_through_gate(endpoint, login, GateBefore::Shut).await;
+                // The first failure is the one to show, because the POP login was a guess.
                 through.map_err(|_| (server, failure))
             }
             (Failure::SignInDisabled { .. }, None) => {
+                // Some providers know their customers by their addresses and want no sign-in at all.
                 let open = self.plan.outgoing_server(endpoint, SendAuth::Nothing);
                 let account = self.plan.account(None, vec![open.clone()]);
                 match self.try_send(&account).await {

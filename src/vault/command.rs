@@ -67,6 +67,7 @@ async fn run(line: &CommandLine, limit: Duration) -> Result<Secret, CommandTroub
     let mut running = Running::start(line).map_err(|e| not_run(&e))?;
     let (first, status) = match tokio::time::timeout(limit, running.finish(&mut tail)).await {
         Ok(finished) => finished?,
+        // Dropping `running` kills it.
         Err(_) => return Err(CommandTrouble::TimedOut { limit }),
     };
     if status.success() {
@@ -158,6 +159,7 @@ impl Running {
             finished = ending => finished,
             never = listening => match never {},
         };
+        // After an error nothing is known of the child, so it is killed.
         self.is_alive = finished.is_err();
         finished
     }

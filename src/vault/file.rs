@@ -72,6 +72,7 @@ pub(super) async fn secret(path: PathBuf) -> Result<Secret, (PathBuf, FileTroubl
     match tokio::time::timeout(READ_TIMEOUT, reading).await {
         Ok(Ok(result)) => result.map_err(|why| (path, why)),
         Ok(Err(stopped)) => Err((path, FileTrouble::Unreadable(stopped.to_string()))),
+        // The thread stays with the file system that does not answer; nothing else waits for it.
         Err(_) => Err((path, FileTrouble::TimedOut)),
     }
 }
@@ -141,6 +142,7 @@ fn require_private(about: &std::fs::Metadata, placed_by: PlacedBy) -> Result<(),
     if mode & forbidden != 0 {
         return Err(FileTrouble::Open { mode });
     }
+    // Root can read every file anyway, and may have put this one there for the user.
     if about.uid() != 0 && about.uid() != rustix::process::geteuid().as_raw() {
         return Err(FileTrouble::NotOurs);
     }

@@ -103,6 +103,7 @@ fn read(user: &str) -> keyring::Result<Zeroizing<Vec<u8>>> {
 
 fn write(user: &str, secret: &[u8]) -> keyring::Result<()> {
     let parts = split(secret, MAX_ENTRY_OCTETS);
+    // The first entry comes last, because it says how many others count.
     for (n, part) in parts.iter().enumerate().rev() {
         put(&part_name(user, n), part)?;
     }

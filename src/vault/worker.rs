@@ -100,6 +100,7 @@ impl Worker {
     fn is_stuck(&self, thread: &Thread) -> bool {
         let busy = *thread.busy_since.lock().unwrap_or_else(PoisonError::into_inner);
         busy.is_some_and(|since| since.elapsed() > self.stuck_timeout)
+            // One count is the worker's own.
             && Arc::strong_count(&self.threads) - 1 <= MAX_STUCK_THREADS
     }
 

@@ -151,7 +151,7 @@ fn on_the_settings_page_a_full_disk_is_told_and_changes_nothing() {
     }
     keep_new(&mut browser);
     let refused = browser.stay_until("No space left").body;
-    for words in ["nothing was kept", "cannot be written", "try again"] {
+    for words in ["nothing was saved", "cannot be written", "try again"] {
         assert!(refused.contains(words), "{words}: {refused}");
     }
     assert_eq!(small.settings(), before, "half a file, or litter beside it");

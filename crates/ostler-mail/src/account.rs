@@ -316,6 +316,7 @@ impl Network {
     /// Whether `address` belongs to this network. An IPv4 address that came in through an IPv6 socket counts as IPv4.
     pub fn contains(&self, address: IpAddr) -> bool {
         fn leading(value: u128, width: u32, prefix: u8) -> u128 {
+            // `::/0` would shift out all 128 bits, which Rust refuses; every address is in it.
             value.checked_shr(width - u32::from(prefix)).unwrap_or(0)
         }
         match (self.address.to_canonical(), address.to_canonical()) {

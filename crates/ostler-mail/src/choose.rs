@@ -35,6 +35,7 @@ pub(crate) fn by_user_name(accounts: &[Arc<Account>], given: &str) -> Result<Arc
 /// The account that sends for an address when neither door nor AUTH has decided: its owner, else the default account, else
 /// the only account there is.
 pub(crate) fn by_sender(accounts: &[Arc<Account>], sender: &str) -> Result<Arc<Account>, Failure> {
+    // The null sender of a read receipt belongs to no account.
     let owner = (!sender.is_empty()).then(|| {
         // An account's own address comes before another's `*@domain`.
         accounts

@@ -41,7 +41,7 @@ impl fmt::Display for ClientMisconfiguration {
         match self {
             Self::WrongDoor { speaks, port: Some(port) } => write!(
                 f,
-                "the program came to the wrong port: the one for {} mail ({}) is {port}; type that one there",
+                "the program came to the wrong port: the one for {} mail ({}) is {port}; enter that one in its settings",
                 way(speaks),
                 spoken(*speaks)
             ),
@@ -65,7 +65,7 @@ impl fmt::Display for ClientMisconfiguration {
                 spoken(*at)
             ),
             Self::StartTls => f.write_str(
-                "the program wants SSL or TLS here: switch SSL/TLS off in it; ostler encrypts the way to the provider",
+                "the program wants SSL or TLS here: switch SSL/TLS off in it; ostler encrypts the connection to the provider",
             ),
             Self::Secure => f.write_str(
                 "the program wants a kind of sign-in that ostler does not have: switch off secure password authentication (SPA) or APOP in it",
@@ -85,7 +85,7 @@ impl fmt::Display for ClientMisconfiguration {
 pub enum Misuse {
     /// It began TLS, on a door that is plain.
     #[error(
-        "it speaks TLS on a door that is plain: switch SSL/TLS off in the mail program, the way to the provider is encrypted anyway"
+        "it speaks TLS on a door that is plain: switch SSL/TLS off in the mail program, the connection to the provider is encrypted anyway"
     )]
     Tls,
     /// It speaks HTTP: a browser, perhaps made to by a web page.

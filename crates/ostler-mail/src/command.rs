@@ -40,6 +40,7 @@ pub fn is_http(line: &[u8]) -> bool {
     const VERBS: [&[u8]; 9] =
         [b"GET ", b"POST ", b"PUT ", b"HEAD ", b"OPTIONS ", b"CONNECT ", b"DELETE ", b"PATCH ", b"TRACE "];
     let upper = line[..line.len().min(8)].to_ascii_uppercase();
+    // `PRI * HTTP/2.0` begins every HTTP/2 connection (RFC 9113, 3.4).
     if VERBS.iter().any(|v| upper.starts_with(v)) || upper.starts_with(b"PRI * HT") {
         return true;
     }

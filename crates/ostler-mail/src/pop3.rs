@@ -79,6 +79,7 @@ pub fn refusal(line: &Line) -> Refusal {
     } else if has(&["temporar", "try again", "try later", "unavailable", "internal error", "timeout"]) {
         Refusal::Temporary
     } else {
+        // No hint at all. The password is the likeliest cause, and a wrong one must not be tried again.
         Refusal::Auth
     }
 }

@@ -133,6 +133,7 @@ impl Reply {
     /// last.
     pub fn one_line(&self) -> String {
         let mut line = format!("{} {}", self.code, self.text());
+        // Printable ASCII, so every octet is a character.
         line.truncate(MAX_CLIENT_REPLY_OCTETS - 2);
         line.trim_end().to_owned()
     }

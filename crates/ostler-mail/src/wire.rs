@@ -113,6 +113,7 @@ impl DotScanner {
     /// Scans the next octets. Returns the offset just behind the end of the text if these octets hold it.
     pub fn scan(&mut self, input: &[u8]) -> Option<usize> {
         let mut at = 0;
+        // The end may have begun in octets that are gone, so the first ones are taken one by one.
         while self.matched > 0 && at < input.len() {
             self.step(input[at]);
             at += 1;
@@ -123,6 +124,7 @@ impl DotScanner {
         if let Some(found) = END_FINDER.find(&input[at..]) {
             return Some(at + found + END.len());
         }
+        // The end may begin in the last octets and go on in the next ones.
         let keep = (1..END.len()).rev().find(|&n| input[at..].ends_with(&END[..n]));
         if at < input.len() {
             self.matched = keep.unwrap_or(0);
@@ -223,6 +225,7 @@ impl Body {
                         if is_plain(block) {
                             match block.last() {
                                 Some(b'\n') => (at, state) = (at + BLOCK, BodyState::LineStart),
+                                // Looked at again, together with the LF that may follow.
                                 Some(b'\r') => at += BLOCK - 1,
                                 _ => at += BLOCK,
                             }
@@ -289,10 +292,13 @@ impl Body {
                 out.extend_from_slice(b"\r\n");
                 MadeLineStart
             }
+            // After a line end that the client did not mean, a dot is stuffed; after one that it meant, it is stuffed
+            // already.
             (MadeLineStart | Dot, b'.') => {
                 out.extend_from_slice(b"..");
                 Inside
             }
+            // After `Dot`, the dot held back is left out, as every server would do (RFC 5321, 4.5.2).
             (LineStart | MadeLineStart | Dot | Inside, _) => {
                 out.push(octet);
                 Inside

@@ -70,6 +70,7 @@ impl<'a> Dialogue<'a> {
                 Choice::GoOn => {}
                 Choice::KeepAnyway(account) => return Ok(Decision { account: *account, secrets, works: false }),
             }
+            // The user may just have chosen another company for sending.
             if matches!(failure, Some(Failure::SignInRefused { .. })) || self.needs_another_password(&secrets) {
                 secrets = self.ask_passwords().await?;
             }
@@ -104,6 +105,7 @@ impl<'a> Dialogue<'a> {
                 && self.options.send_through.is_none()
             {
                 self.plan.outgoing.endpoints.clone_from(&finding.outgoing);
+                // Without a server for fetching there is none to log in to before a send.
                 self.plan.gate |= finding.gate && !self.plan.incoming.endpoints.is_empty();
             }
             self.plan.imap = self.plan.imap.take().or(finding.imap.clone());
@@ -158,6 +160,7 @@ impl<'a> Dialogue<'a> {
         self.plan.outgoing.endpoints = finding.outgoing;
         self.plan.outgoing.address = other.to_owned();
         self.plan.outgoing.username.clone_from(&self.options.smtp_username);
+        // The gate was that of the mailbox's provider. The other company takes a password.
         self.plan.gate = false;
         self.finding.hints.extend(finding.hints);
         if let Some(place) = finding.app_password {
@@ -238,7 +241,7 @@ impl<'a> Dialogue<'a> {
 
     async fn ask_other_company(&mut self) -> Result<(), Abort> {
         let Some(other) = ask::ask_line("Your address at the other company (Enter alone: leave it): ").await else {
-            return Err(Abort(1, "stopped; nothing was kept".into()));
+            return Err(Abort(1, "stopped; nothing was saved".into()));
         };
         if other.is_empty() {
             return Ok(());
@@ -257,7 +260,7 @@ impl<'a> Dialogue<'a> {
         };
         let prompt = format!("The server, such as {example} or tls://{example}:995 (Enter alone: leave it): ");
         let Some(typed) = ask::ask_line(&prompt).await else {
-            return Err(Abort(1, "stopped; nothing was kept".into()));
+            return Err(Abort(1, "stopped; nothing was saved".into()));
         };
         if typed.is_empty() {
             return Ok(());
@@ -274,13 +277,14 @@ impl<'a> Dialogue<'a> {
 
     async fn ask_user_name(&mut self) -> Result<(), Abort> {
         let Some(typed) = ask::ask_line("The user name at the provider (Enter alone: leave it): ").await else {
-            return Err(Abort(1, "stopped; nothing was kept".into()));
+            return Err(Abort(1, "stopped; nothing was saved".into()));
         };
         if typed.is_empty() {
             return Ok(());
         }
         match crate::config::value::username(&typed) {
             Ok(name) => {
+                // Before the name for fetching changes, because `sends_elsewhere` compares the two.
                 if !self.plan.sends_elsewhere() {
                     self.plan.outgoing.username = Some(name.clone());
                 }
@@ -301,6 +305,7 @@ impl<'a> Dialogue<'a> {
         if matches!(self.plan.incoming.source, Some(ref source) if *source != SecretSource::Keyring) {
             return Ok(Secrets::default());
         }
+        // With a gate, sending takes no password: the login that opens it has the one for fetching.
         let elsewhere = self.plan.sends_elsewhere() && !self.plan.outgoing.endpoints.is_empty() && !self.plan.gate;
         let fetches = !self.plan.incoming.endpoints.is_empty();
         let mut secrets = Secrets::default();

@@ -18,6 +18,7 @@ pub(super) fn add_from_file(file: &Path, options: &Options, presets: &Presets, f
         read_file(from, presets).map_err(|e| Abort(2, format!("--import {}: {}", from.display(), error_chain(&e))))?;
     tell(&summary(&imported, from));
     let mut wanted = choose_accounts(&imported, options, presets, from)?;
+    // With an address, `add_account` says that the account exists, and what to do.
     if options.address.is_none() {
         drop_existing(file, &mut wanted)?;
     }
@@ -215,6 +216,7 @@ fn no_account_text(address: &str, imported: &Imported, all_are_named: bool, from
 /// Fills in what the file says where the options say nothing.
 pub(super) fn fill_plan(plan: &mut Plan, options: &Options, imported: &ImportedAccount) {
     let sends = !options.fetch_only && options.send_through.is_none();
+    // `--provider` takes the place of everything the file says about servers.
     if options.provider.is_none() {
         if plan.incoming.endpoints.is_empty() && !options.send_only {
             plan.incoming.endpoints.clone_from(&imported.incoming);
@@ -223,6 +225,7 @@ pub(super) fn fill_plan(plan: &mut Plan, options: &Options, imported: &ImportedA
             plan.outgoing.endpoints.clone_from(&imported.outgoing);
         }
         plan.imap = plan.imap.take().or_else(|| imported.imap.clone());
+        // The preset is for what the file leaves out. If it leaves nothing out, the file's servers stand alone.
         let fetches_open = plan.incoming.endpoints.is_empty() && !options.send_only;
         if fetches_open || plan.outgoing.endpoints.is_empty() && sends {
             plan.provider.clone_from(&imported.provider);

@@ -91,6 +91,7 @@ pub(super) fn closing_text(decision: &Decision, settings: &Settings, file: &Path
     let mut text = String::new();
     let verdict = if decision.works { "works and is saved" } else { "is saved, but has not been seen to work" };
     text += &format!("Account {name} {verdict}, in {}.\n\nIn your mail program:\n", file.display());
+    // A new account has no doors of its own.
     let door = |protocol: Protocol| {
         settings.doors.iter().find(|d| d.protocol == protocol && d.account.is_none()).map(|d| d.address)
     };
@@ -123,7 +124,7 @@ pub(super) fn closing_text(decision: &Decision, settings: &Settings, file: &Path
         "  user name              {name}\n  password               {password}\n  encryption (SSL, TLS)  off, for both\n\n"
     );
     if account.servers().any(|server| server.security == Security::None) {
-        text += "One of these servers is used WITHOUT ENCRYPTION, as you asked: everyone on the way can read mail and password.\n\n";
+        text += "One of these servers is used WITHOUT ENCRYPTION, as you asked: anyone along the way can read mail and password.\n\n";
     }
     text += "Step by step for your program: `ostler guide` lists the programs, `ostler guide outlook-express` is one of them.\n";
     text += match running {

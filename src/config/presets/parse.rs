@@ -86,6 +86,8 @@ fn preset(id: &str, item: &Item<'_>, origin: Origin, taken: &mut HashSet<String>
     let login = table.get("login").map_or(Some(LoginForm::Address), |item| login(&item));
     let auth_methods = table.get("auth").map_or(Some(vec![AuthMethod::Password]), |item| auth_methods(&item));
     let common = Common {
+        // Stand-ins for wrong values, so that the servers are read too and their mistakes reported; the preset is
+        // dropped below.
         login: login.clone().unwrap_or(LoginForm::Unknown),
         auth_methods: auth_methods.clone().unwrap_or_default(),
     };
@@ -164,6 +166,7 @@ fn servers(table: &Table<'_>, protocol: Protocol, common: &Common) -> Option<Vec
         return item.reject_kind("a list of servers such as [{ host = \"mail.example.net\", security = \"tls\" }]");
     };
     let read = |item: &Item<'_>| server(&item.table(&keys::ENDPOINT)?, protocol, common);
+    // Collected twice, so that a wrong server does not hide mistakes in the next; the same below.
     list.iter().map(read).collect::<Vec<_>>().into_iter().collect()
 }
 
@@ -185,6 +188,7 @@ fn server(table: &Table<'_>, protocol: Protocol, common: &Common) -> Option<Endp
             }
         }),
         None => {
+            // The preset's `auth` is for all its servers, but POP-before-SMTP makes sense for sending only.
             let fits = |way: &&AuthMethod| **way != AuthMethod::PopBeforeSmtp || protocol.is_outgoing();
             Some(common.auth_methods.iter().filter(fits).cloned().collect())
         }
@@ -201,7 +205,7 @@ fn server(table: &Table<'_>, protocol: Protocol, common: &Common) -> Option<Endp
 
 fn security(item: &Item<'_>) -> Option<Security> {
     if item.as_text() == Some("none") {
-        return item.reject("lets anyone on the way read mail and password; allowed is \"tls\", \"starttls\"");
+        return item.reject("lets anyone along the way read mail and password; allowed is \"tls\", \"starttls\"");
     }
     item.word(&[Security::Tls, Security::StartTls].map(|security| (security.name(), security)))
 }
@@ -213,6 +217,7 @@ fn login(item: &Item<'_>) -> Option<LoginForm> {
         "ask" => Ok(LoginForm::Unknown),
         _ => {
             let rest = text.replace("{local}", "x").replace("{domain}", "x").replace("{address}", "x");
+            // A misspelt placeholder would go to the provider as it stands.
             if rest == text || rest.contains(['{', '}']) {
                 return Err("is not a form of user names");
             }

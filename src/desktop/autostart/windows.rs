@@ -52,6 +52,7 @@ fn split(line: &str) -> Option<Vec<String>> {
                 '\\' => backslashes += 1,
                 '"' => {
                     word.push_str(&"\\".repeat(backslashes / 2));
+                    // Before a quotation mark two backslashes stand for one, and an odd one escapes the mark.
                     if backslashes % 2 == 1 {
                         word.push('"')
                     } else {
@@ -118,6 +119,7 @@ mod registry {
         let unwritable = |source| AutostartError::Change { place: place(), source };
         let written = CURRENT_USER.create(RUN).and_then(|key| key.set_string(NAME, &line));
         written.map_err(|error| unwritable(error.into()))?;
+        // Otherwise the Task Manager's switch could still say off.
         remove(APPROVED).map_err(unwritable)
     }
 

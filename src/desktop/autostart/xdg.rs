@@ -99,6 +99,7 @@ impl Folders {
 
     fn off(&self) -> Result<(), AutostartError> {
         remove(&self.own_entry())?;
+        // What is left is the administrator's entry, which only an entry of the user's can hide.
         if self.entry()?.is_some() {
             write(&self.own_entry(), HIDDEN)?;
         }
@@ -264,6 +265,7 @@ fn split(exec: &str) -> Option<Vec<String>> {
                     match chars.next()? {
                         '"' => break,
                         '\\' => word.push(chars.next()?),
+                        // Inside quotes the specification allows no field codes.
                         '%' => word.push(chars.next().filter(|c| *c == '%')?),
                         c => word.push(c),
                     }

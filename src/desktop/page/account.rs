@@ -169,7 +169,7 @@ fn describe(server: &Server) -> String {
     let security = match server.security {
         Security::Tls => "encrypted (TLS)",
         Security::StartTls => "encrypted (STARTTLS)",
-        Security::None => "NOT ENCRYPTED: everyone on the way can read mail and password",
+        Security::None => "NOT ENCRYPTED: anyone along the way can read mail and password",
     };
     let who = match (server.credentials(), server.gate()) {
         (Some(credentials), _) => format!(", as {}", credentials.username),
@@ -264,6 +264,7 @@ pub(super) async fn remove(shared: App, Form(sent): Form<AccountForm>) -> Respon
         let feedback = stays("Nothing was removed. Tick the box above if you are sure.".into());
         return render_page(&shared, &account, &feedback);
     }
+    // The settings first: passwords without an account do no harm, an account without passwords fails.
     if let Err(why) = remove_from_settings(&shared, &account) {
         return render_page(&shared, &account, &stays(why));
     }

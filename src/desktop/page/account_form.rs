@@ -105,8 +105,8 @@ pub(super) fn render_form(
                             label for=(security) { "Encryption" }
                             select id=(security) name=(security) {
                                 @for (kind, text) in [(Security::Tls, "TLS"), (Security::StartTls, "STARTTLS"), (Security::None, "none")] {
-                                    // Switching encryption off takes an edit of the settings file: nobody should do it
-                                    // by accident.
+                                    // Switching encryption off takes an edit of the settings file, so that it cannot
+                                    // happen by accident.
                                     @if kind != Security::None || server.security == kind {
                                         option value=(kind.name()) selected[chosen == kind.name()] { (text) }
                                     }
@@ -132,6 +132,7 @@ fn parse_form(sent: &ChangeForm, account: &Account) -> Result<Change, Mistakes> 
         .map(str::to_owned)
         .collect();
     for alias in &aliases {
+        // `*@example.net` is checked as an address with some name before the @.
         let plain = alias.strip_prefix('*').filter(|rest| rest.starts_with('@')).map(|rest| format!("x{rest}"));
         if let Err(why) = value::address(plain.as_deref().unwrap_or(alias)) {
             mistakes.push(("aliases", format!("{alias} {why}. Give addresses such as ann@example.net.")));
@@ -155,6 +156,7 @@ fn parse_form(sent: &ChangeForm, account: &Account) -> Result<Change, Mistakes> 
         let security = match security {
             "tls" => Security::Tls,
             "starttls" => Security::StartTls,
+            // "none" may stay and cannot be chosen; see the form.
             _ => server.security,
         };
         if let (Ok(host), Some(port)) = (host, port) {

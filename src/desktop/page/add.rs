@@ -121,6 +121,7 @@ pub(super) fn parse_form(sent: &AddForm, settings: &Settings, stage: Stage) -> R
         }
     };
     let (pop3, smtp) = (server("pop3", &fields.pop3, Protocol::Pop3), server("smtp", &fields.smtp, Protocol::Smtp));
+    // A relative path would start at the folder of the settings file, which the form does not show.
     let ca = (!fields.ca.is_empty()).then(|| PathBuf::from(&fields.ca));
     if ca.as_ref().is_some_and(|ca| !ca.is_absolute() || !ca.is_file()) {
         mistakes.push(("ca", "There is no such file. Give its full path.".into()));

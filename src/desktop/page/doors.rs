@@ -66,6 +66,7 @@ fn render_row(shared: &Shared, door: &Value) -> Markup {
 /// place of the settings.
 fn find_other_port(door: &Value) -> Option<(u16, u16)> {
     let address: SocketAddr = door["address"].as_str()?.parse().ok()?;
+    // The companion on ::1 moves along with its door.
     if !door["account"].is_null() || !address.is_ipv4() || address.port() == 0 {
         return None;
     }
@@ -104,6 +105,7 @@ fn move_door(shared: &Shared, protocol: Protocol, from: u16, to: u16) -> Result<
     let presets = Presets::load(&shared.file).unwrap_or_default();
     let text = match std::fs::read_to_string(&shared.file) {
         Ok(text) => text,
+        // Without a settings file the usual doors are open, and one of them may be taken.
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
         Err(error) => return Err(format!("{file} cannot be read: {error}. Correct that, then try again.")),
     };

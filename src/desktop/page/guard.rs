@@ -127,12 +127,14 @@ async fn admit(shared: &Shared, request: Request<Body>) -> Result<Request<Body>,
     if !reads && request.method() != Method::POST {
         return refuse(StatusCode::METHOD_NOT_ALLOWED, "ostler's settings page does not know this kind of request.");
     }
+    // Both are the same for everyone, and the page that refuses a browser needs the style.
     if reads && matches!(path, "/style.css" | "/script.js") {
         return Ok(request);
     }
     if reads && path == "/" {
         let query = Query::<LinkQuery>::try_from_uri(request.uri()).ok().map(|Query(query)| query);
         if let Some(LinkQuery { token: Some(token), to }) = query {
+            // A browser that is in already may open its link again, although the token is void.
             if !has_cookie(shared, &host, request.headers()) && !shared.keys.use_token(&token) {
                 return refuse(StatusCode::FORBIDDEN, "This link has already been used, or is too old.");
             }
@@ -152,9 +154,11 @@ async fn admit(shared: &Shared, request: Request<Body>) -> Result<Request<Body>,
         return refuse(StatusCode::FORBIDDEN, "Another web page sent this form. Nothing was changed.");
     }
     let (parts, body) = request.into_parts();
+    // The form is read only after the headers have shown that it is one of this page's.
     let Ok(body) = to_bytes(body, MAX_FORM_OCTETS).await else {
         return refuse(StatusCode::PAYLOAD_TOO_LARGE, "This form is too large. Nothing was changed.");
     };
+    // The form is read twice: here for its token, then by its page for the rest.
     let copy = Request::from_parts(parts.clone(), Body::from(body.clone()));
     match axum::Form::<FormToken>::from_request(copy, &()).await {
         Ok(axum::Form(FormToken { form })) if equals_secretly(&shared.keys.form, &form) => {
@@ -175,12 +179,14 @@ fn own_host(shared: &Shared, uri: &Uri, headers: &HeaderMap) -> Option<String> {
     }
     let mut hosts = headers.get_all(header::HOST).iter();
     let host = hosts.next()?.to_str().ok()?.to_ascii_lowercase();
+    // Two hosts must be refused (RFC 9112, 3.2): each side could believe another one.
     if hosts.next().is_some() {
         return None;
     }
     let address = shared.open_at()?;
     let mut known = vec![address.to_string()];
     known.extend(["127.0.0.1", "localhost", "[::1]"].map(|name| format!("{name}:{}", address.port())));
+    // Browsers leave out the usual port.
     if address.port() == 80 {
         known.extend(["127.0.0.1", "localhost", "[::1]"].map(str::to_owned));
     }
@@ -205,6 +211,7 @@ fn has_cookie(shared: &Shared, host: &str, headers: &HeaderMap) -> bool {
 fn set_cookie(shared: &Shared, host: &str, to: Option<&str>) -> Response {
     let to = to.filter(|to| is_local_path(to)).unwrap_or("/");
     let mut response = Redirect::to(to).into_response();
+    // Not `Secure`: the page is plain http, which never leaves this computer.
     let cookie = format!("{}={}; Path=/; HttpOnly; SameSite=Strict", cookie_name(host), shared.keys.cookie);
     if let Ok(cookie) = HeaderValue::from_str(&cookie) {
         response.headers_mut().insert(header::SET_COOKIE, cookie);

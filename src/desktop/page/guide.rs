@@ -76,6 +76,7 @@ pub(super) async fn show(shared: App, Path(client): Path<String>, Query(asked): 
     let Some(account) = find_account(&shared, asked.account.as_deref()) else { return ask_which(&shared, &path) };
     let Some(since) = asked.since else {
         let news = shared.engine.events.since(None, Duration::ZERO).await;
+        // The number stays in the address, so that a reload still shows what has happened since the first view.
         return Redirect::to(&format!("{}&since={}", link_to(&path, &account.name), news["seq"])).into_response();
     };
     let news = shared.engine.events.since(Some(since), Duration::ZERO).await;

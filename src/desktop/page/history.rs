@@ -231,7 +231,7 @@ fn list_private_words(settings: &Settings, shared: &Shared) -> Vec<(String, Stri
     if let Some(home) = std::env::var_os("HOME").or_else(|| std::env::var_os("USERPROFILE")) {
         words.push((home.display().to_string(), "~".into()));
     }
-    // Words of two letters occur inside other words, and identify nobody.
+    // Words of two letters occur inside other words, and do not identify anyone.
     words.retain(|(word, _)| word.len() > 2);
     words.sort_by_key(|(word, _)| std::cmp::Reverse(word.len()));
     words

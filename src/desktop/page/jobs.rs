@@ -131,6 +131,7 @@ impl Job {
     pub(super) fn resume(&self, fresh: bool) -> bool {
         let mut inner = self.lock();
         let waits = matches!(inner.phase, Phase::Failed(_));
+        // Here and not in the job's thread, so that the second of two quick clicks finds the job at work.
         if waits {
             inner.phase = Phase::Working;
             if fresh {
@@ -178,6 +179,7 @@ impl Job {
             () = self.stop.notified() => "Stopped. Nothing was saved.",
             () = abandoned => "This page was not viewed for ten minutes, so ostler stopped. Nothing was saved.",
         };
+        // A save under way ends first.
         let _ = self.keeping.lock().await;
         why
     }
@@ -330,6 +332,7 @@ impl SetupUi for Screen {
                     self.job.set_phase(Phase::Working);
                     return yes;
                 }
+                // From a page that shows an earlier question or an earlier failure.
                 Some(_) => {}
                 None => std::future::pending().await,
             }

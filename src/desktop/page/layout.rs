@@ -70,9 +70,12 @@ impl View {
                     meta name="color-scheme" content="light dark";
                     title { (self.title) " - ostler" }
                     link rel="stylesheet" href="/style.css";
+                    // Empty, so that the browser does not ask for /favicon.ico.
                     link rel="icon" href="data:,";
                     script src="/script.js" defer {}
                     @if let Some(seconds) = self.refresh {
+                        // The script refreshes the parts marked `data-live`. Without scripts the whole page is loaded
+                        // again.
                         noscript { meta http-equiv="refresh" content=(seconds); }
                     }
                 }
@@ -147,6 +150,7 @@ pub(super) fn field(name: &str, label: &str, kind: &str, value: &str, hint: &str
     html! {
         div.field {
             label for=(name) { (label) }
+            // Browsers ignore `off` for passwords and would fill in one that they have stored.
             input type=(kind) id=(name) name=(name) value=(value) autocomplete=(if kind == "password" { "new-password" } else { "off" })
                 autocapitalize="none" spellcheck="false" aria-describedby=[described] aria-invalid=[wrong.map(|_| "true")];
             @if let Some(why) = wrong { p.error id={(name) "-error"} { (why) } }

@@ -60,6 +60,7 @@ fn render_page(shared: &Shared, job: &Job, mistakes: &Mistakes) -> View {
         div #next data-live { (render_next(shared, job, &phase, mistakes)) }
     };
     let view = View::new(title, NavItem::Add, body);
+    // Only while it works: a refresh would empty a form that the user is filling in.
     if phase == Phase::Working { view.refreshed(REFRESH_SECONDS) } else { view }
 }
 

@@ -78,6 +78,7 @@ impl SetupJob {
     fn change(&mut self, mut request: AccountRequest) {
         let old = &self.request.secrets;
         request.secrets.incoming = request.secrets.incoming.or(old.incoming.clone());
+        // A password for another company is dropped with the company.
         if !request.fields.other.is_empty() {
             request.secrets.outgoing = request.secrets.outgoing.or(old.outgoing.clone());
         }
@@ -120,12 +121,14 @@ impl SetupJob {
             }
         }
         let Some(plan) = &mut self.plan else { return fails("There are no servers to try.".into()) };
+        // Set on each attempt, because they can change without another search for servers.
         plan.name.clone_from(&self.request.name);
         plan.incoming.username.clone_from(&self.request.username);
         if self.request.fields.other.is_empty() {
             plan.outgoing.username.clone_from(&self.request.username);
         }
         plan.trust = Trust { ca: self.request.ca.clone(), pin: None };
+        // Another company's server takes a password. A login at this one would not open it.
         plan.gate = (self.request.fields.gate || self.finding.gate) && self.request.fields.other.is_empty();
         if plan.gate && plan.incoming.endpoints.is_empty() {
             return fails("To check mail before sending, ostler needs a server for fetching. Name one below.".into());
@@ -220,6 +223,7 @@ impl SetupJob {
         let job = Arc::clone(&self.screen.job);
         let _keeping = job.keeping.lock().await;
         keep(&self.shared.file, account, &self.request.secrets).await.map_err(|error| keep_error_text(&error))?;
+        // An account of the same name may have been there before, with another password.
         self.shared.engine.vault.drop_cached_account(account);
         (self.shared.reload)();
         let until = Instant::now() + SETTINGS_RELOAD_TIMEOUT;

@@ -49,6 +49,7 @@ fn run_icon(views: &Receiver<TrayView>, sender: &mpsc::UnboundedSender<MenuActio
         tracing::debug!("the end of the session will not be noticed: {error}");
     }
     while let Ok(mut view) = views.recv() {
+        // Only the newest view matters.
         while let Ok(newer) = views.try_recv() {
             view = newer;
         }
@@ -68,6 +69,7 @@ fn quit_with_session(sender: &mpsc::UnboundedSender<MenuAction>) {
         let desktop = std::env::var("XDG_CURRENT_DESKTOP").unwrap_or_default();
         tracing::warn!("{}", how_to_get_an_icon(&desktop));
     }
+    // No message is of interest. The stream ends with the bus, and the bus with the session.
     for message in MessageIterator::from(&bus) {
         if message.is_err() {
             break;

@@ -47,6 +47,7 @@ impl ShownIcon {
         // On macOS a title is text beside the icon; elsewhere it names the program.
         #[cfg(not(target_os = "macos"))]
         let builder = builder.with_title("ostler");
+        // A left click opens the settings page; see `forward_clicks`.
         let builder = builder.with_menu_on_left_click(false);
         let builder = match load_icon(view.icon) {
             Some(picture) => builder.with_icon(picture),

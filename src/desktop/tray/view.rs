@@ -226,6 +226,7 @@ fn write_account_line(name: &str, account: &AccountStatus) -> String {
 /// The local time of day, with the date if it is not today's.
 fn format_clock(timestamp: &str) -> String {
     let Ok(then) = OffsetDateTime::parse(timestamp, &Rfc3339) else { return timestamp.to_owned() };
+    // Some systems do not tell the offset while a program has several threads.
     let here = |time: OffsetDateTime| time.to_offset(UtcOffset::local_offset_at(time).unwrap_or(UtcOffset::UTC));
     let (then, now) = (here(then), here(OffsetDateTime::now_utc()));
     let clock = format!("{:02}:{:02}", then.hour(), then.minute());

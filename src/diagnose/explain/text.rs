@@ -105,6 +105,7 @@ impl Text {
             }
             let code: u16 = self.plain.get(at..at + 3)?.parse().ok().filter(|code| (400..600).contains(code))?;
             let rest = self.plain.get(at + 3..).unwrap_or_default();
+            // Outlook Express goes on behind the reply: `Server Response: '550 ..', Port: 25`.
             let end = rest.find("', ").unwrap_or(rest.len()).min(512);
             let before = self.plain.get(..at).unwrap_or_default().trim_end();
             let is_quoted = before.is_empty() || before.ends_with(['\'', '"', ':', '(']);

@@ -154,6 +154,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
 
     /// Reads more, as [`fill`](Self::fill), until `deadline`; `None` when it has passed.
     pub async fn fill_until(&mut self, deadline: Instant) -> Option<io::Result<bool>> {
+        // Taken out, because the read borrows the whole connection. If it is dropped halfway, the next one sets a new
+        // alarm.
         let mut alarm = std::mem::take(&mut self.alarm);
         let filled = alarm.within(deadline, self.fill()).await;
         self.alarm = alarm;
@@ -206,6 +208,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         if !self.input.is_empty() || self.ended {
             return true;
         }
+        // An error is news as well: the connection is broken.
         poll_fn(|cx| Poll::Ready(!matches!(self.poll_fill(cx), Poll::Pending))).await
     }
 
@@ -249,6 +252,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
     /// Writes some of the octets, at least one.
     pub(in crate::proxy) fn poll_write(&mut self, cx: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
         match ready!(Pin::new(&mut self.stream).poll_write(cx, octets))? {
+            // A stream that takes nothing and is not pending would make `relay` spin.
             0 => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
             written => Poll::Ready(Ok(written)),
         }
@@ -279,6 +283,8 @@ struct Alarm(Option<Pin<Box<Sleep>>>);
 impl Alarm {
     /// What the future gives, until `deadline`; `None` when it has passed.
     async fn within<T>(&mut self, deadline: Instant, future: impl Future<Output = T>) -> Option<T> {
+        // The future is polled before the alarm: what has arrived counts, even if this computer slept through the
+        // deadline.
         let mut future = std::pin::pin!(future);
         poll_fn(|cx| match future.as_mut().poll(cx) {
             Poll::Ready(done) => Poll::Ready(Some(done)),
@@ -297,6 +303,7 @@ impl Alarm {
             if deadline <= Instant::now() {
                 return Poll::Ready(());
             }
+            // It rang for an earlier limit.
             sleep.as_mut().reset(deadline);
         }
         Poll::Pending
@@ -372,6 +379,7 @@ impl AsyncRead for ReadAhead {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if !this.has_unread() {
+            // A reader with room of its own, such as `relay`, needs no second buffer.
             if buffer.remaining() >= SCRATCH_OCTETS / 2 {
                 return Pin::new(&mut this.tcp).poll_read(cx, buffer);
             }
@@ -381,6 +389,7 @@ impl AsyncRead for ReadAhead {
             let polled = Pin::new(&mut this.tcp).poll_read(cx, &mut read);
             this.unread = 0..read.filled().len();
             if !this.has_unread() {
+                // Nothing came. The buffer goes back at once, because the next wait may be long.
                 RECORDS.set(lent);
                 return polled;
             }

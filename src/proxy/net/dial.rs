@@ -131,6 +131,8 @@ impl Dialer {
         let addresses = self.resolve(server, timeouts.connect).await?;
         let wanted: Vec<IpAddr> =
             addresses.iter().copied().filter(|a| route.family.is_none_or(|f| f.has(*a))).collect();
+        // A wish, not a condition: over another family the gate may stay shut, but the user hears what the provider
+        // says.
         let addresses = if wanted.is_empty() { addresses } else { wanted };
         let upstream = self.race(server, &interleave(&addresses), timeouts, route).await;
         if upstream.is_err() {
@@ -168,6 +170,7 @@ impl Dialer {
             match finished {
                 // The addresses tried so far are slow, not lost: the next one joins the race.
                 Err(_) => {}
+                // The other attempts end here, dropped with their set.
                 Ok(Some(Ok(Ok(upstream)))) => return Ok(upstream),
                 Ok(Some(Ok(Err(failure)))) => worst = Some(more_telling(worst, failure)),
                 Ok(Some(Err(_))) => {}
@@ -201,7 +204,7 @@ impl Dialer {
         }
         let config = self.tls.config(&trust).await?;
         let name = ServerName::try_from(at.host.clone())
-            .map_err(|_| Failure::Tls { at: at.clone(), reason: "the host is no name TLS knows".into() })?;
+            .map_err(|_| Failure::Tls { at: at.clone(), reason: "TLS cannot verify this host name".into() })?;
         let shaken = timeout(timeouts.tls, TlsConnector::from(config).connect(name, stream)).await;
         match shaken {
             Err(_) => Err(Failure::TimedOut { at, waiting: Waiting::Tls, after: timeouts.tls }),
@@ -231,6 +234,7 @@ async fn connect(peer: SocketAddr, from: Option<IpAddr>) -> io::Result<tokio::ne
     let socket = || if peer.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
     if let Some(from) = from.filter(|from| from.is_ipv4() == peer.is_ipv4()) {
         let bound = socket()?;
+        // Fails when this computer has lost that address, as after a change of network.
         if bound.bind(SocketAddr::new(from, 0)).is_ok() {
             match bound.connect(peer).await {
                 // That local address has no route to the server (the network has changed): use the default route.

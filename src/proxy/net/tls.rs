@@ -62,8 +62,10 @@ impl Tls {
 
     async fn roots(&self) -> Arc<RootCertStore> {
         let load = || {
+            // The octet is not needed; asking for it seeds the generator.
             let _ = rustls::crypto::aws_lc_rs::default_provider().secure_random.fill(&mut [0; 1]);
             let mut store = RootCertStore::empty();
+            // What cannot be read is left out: one damaged certificate of the system must not cost all others.
             let found = rustls_native_certs::load_native_certs();
             store.add_parsable_certificates(found.certs);
             Arc::new(store)
@@ -83,6 +85,7 @@ impl Tls {
         let roots = if trust.pin.is_some() { Arc::new(RootCertStore::empty()) } else { self.roots().await };
         let config = Arc::new(client_config(trust, roots)?);
         let mut configs = self.configs.lock().unwrap_or_else(PoisonError::into_inner);
+        // Another session may have been quicker. All have to share one configuration, for the tickets are in it.
         Ok(Arc::clone(configs.entry(trust.clone()).or_insert(config)))
     }
 }
@@ -107,6 +110,7 @@ fn client_config(trust: &Trust, roots: Arc<RootCertStore>) -> Result<ClientConfi
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|e| bad(e.to_string()))?
+        // Only for better words and for `pin`: `Verifier` leaves everything else to webpki.
         .dangerous()
         .with_custom_certificate_verifier(verifier)
         .with_no_client_auth();
@@ -121,6 +125,7 @@ fn with_more_roots(roots: &RootCertStore, file: &Path) -> Result<RootCertStore, 
     let mut roots = roots.clone();
     let mut found = 0;
     for certificate in CertificateDer::pem_file_iter(file).map_err(|e| bad(&e))? {
+        // Strict, unlike with the system's roots: the user has named this file and has to hear what is wrong with it.
         roots.add(certificate.map_err(|e| bad(&e))?).map_err(|e| bad(&e))?;
         found += 1;
     }
@@ -178,6 +183,7 @@ impl ServerCertVerifier for Verifier {
             }
             CertificatePolicy::Pin(pin) => {
                 let shown: [u8; 32] = Sha256::digest(end_entity).into();
+                // The user has named this very certificate, so its name, dates and issuer decide nothing.
                 if shown == *pin {
                     Ok(ServerCertVerified::assertion())
                 } else {
@@ -241,6 +247,8 @@ fn explain(reason: &CertificateError, certificate: &CertificateDer<'_>) -> Certi
             }
         }
         CertificateError::Revoked => CertificateProblem::Revoked,
+        // Self-signed and marked as an authority, as Proton Bridge makes its certificate. rustls has no variant for
+        // this.
         other if other.to_string().contains("CaUsedAsEndEntity") => {
             CertificateProblem::UnknownIssuer { issuer: "itself".into(), self_signed: true }
         }
@@ -307,6 +315,7 @@ pub fn describe(connection: &rustls::ClientConnection) -> VerifiedTls {
 pub fn handshake_failure(error: &std::io::Error, at: ServerAddr) -> Failure {
     let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     match tls {
+        // The error came from the socket, not from TLS.
         None => Failure::Lost { at, waiting: Waiting::Tls },
         Some(rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(other)))) => {
             match other.downcast_ref::<Explained>() {
@@ -317,8 +326,10 @@ pub fn handshake_failure(error: &std::io::Error, at: ServerAddr) -> Failure {
         Some(rustls::Error::InvalidCertificate(other)) => {
             Failure::Certificate { at, problem: CertificateProblem::Other(printable(other.to_string().as_bytes())) }
         }
+        // Mostly a server that greets in clear on this port, because it expects STARTTLS.
         Some(rustls::Error::InvalidMessage(_)) => Failure::NotTls { at },
         Some(
+            // rustls has TLS 1.2 and 1.3 only. A server that has neither answers with one of these.
             rustls::Error::PeerIncompatible(_)
             | rustls::Error::AlertReceived(
                 AlertDescription::ProtocolVersion
@@ -402,6 +413,7 @@ impl ClientSessionStore for Tickets {
     }
 
     fn take_tls13_ticket(&self, server: &ServerName<'static>) -> Option<Tls13ClientSessionValue> {
+        // The newest, because tickets expire.
         self.with(server, |kept| kept.tls13.pop_back())
     }
 }

@@ -56,6 +56,7 @@ pub(crate) async fn rehearse(engine: &Arc<Engine>, account: &Arc<Account>, recip
     let mut provider = ProviderSide::new(Arc::clone(engine), engine.settings());
     let mail = Mail { sender: account.address.clone(), size: None, eight_bit: false };
     let mut submission = Submission::new(Arc::clone(account), mail, now());
+    // From RCPT on, as if MAIL were being repeated on a new connection: the envelope says it by itself.
     submission.begin_command(EnvelopeCommand::Rcpt(recipient.to_owned()), now());
     let reply = Box::pin(provider.submit_with_retry(&mut submission)).await?;
     if let Some(session) = &mut provider.session {
@@ -126,6 +127,7 @@ impl ProviderSide {
     }
 
     fn give_up(&mut self, session: &Session, account: &Arc<Account>, failure: &Failure) -> Reply {
+        // The provider may be in the middle of an answer, so its connection is of no further use.
         self.session = None;
         if let Failure::SignInRefused { .. } = failure {
             self.refused_sign_in = Some((Arc::clone(account), failure.clone()));
@@ -324,11 +326,13 @@ impl ProviderSide {
             route = open.route;
             submission.on_login(open.login_is_new, policy, now());
         }
+        // Before the connection exists: a login that comes while it is being made may be too late for it.
         let opened_at = now();
         let prepared = match early {
             Some(early) => early?.0,
             None => connect_and_prepare(engine, server, timeouts, route).await?,
         };
+        // Only if the server wants it: the keyring may ask the user to unlock it.
         let secret = match (&prepared, server.credentials()) {
             (Prepared::WantsSecret(..), Some(_)) => Some(engine.secret(&account, server, client_secret).await?),
             _ => None,

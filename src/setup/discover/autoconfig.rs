@@ -120,6 +120,7 @@ fn auth_methods(server: Node<'_, '_>, issuer: &str) -> Option<Vec<AuthMethod>> {
     for authentication in children(server, "authentication") {
         any = true;
         let way = match text_of(authentication).to_ascii_lowercase().as_str() {
+            // The latter two are CRAM-MD5 and the like. Over TLS the password itself does as well.
             "password-cleartext" | "plain" | "password-encrypted" | "secure" => AuthMethod::Password,
             "oauth2" => AuthMethod::OAuth2(issuer_name(issuer).to_owned()),
             "smtp-after-pop" => AuthMethod::PopBeforeSmtp,

@@ -70,6 +70,7 @@ fn parse_target(url: &str) -> Option<Target> {
     let authority = uri.authority()?;
     let is_ours = uri.scheme_str() == Some("https")
         && authority.port_u16().is_none_or(|port| port == HTTPS_PORT)
+        // `https://good.example@evil.example/` leads to the second host.
         && !authority.as_str().contains('@')
         && authority.host().parse::<IpAddr>().is_err();
     if !is_ours {

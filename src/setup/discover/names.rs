@@ -123,6 +123,7 @@ impl Names {
 fn configure(options: &mut ResolverOpts) {
     options.timeout = QUERY_TIMEOUT;
     options.attempts = MAX_ATTEMPTS;
+    // It has neither SRV nor MX records.
     options.use_hosts_file = ResolveHosts::Never;
     options.try_tcp_on_error = true;
 }

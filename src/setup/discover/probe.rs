@@ -41,6 +41,7 @@ const SMTP_NAMES: [&str; 3] = ["smtp.", "mail.", ""];
 const POP3_PORTS: [(u16, Security); 2] = [(995, Security::Tls), (110, Security::StartTls)];
 /// The usual ports for SMTP, best first. Port 25 is meant for other mail servers, but some small hosts have no other.
 const SMTP_PORTS: [(u16, Security); 4] =
+    // Spectrum's server speaks TLS from the first byte on 587.
     [(465, Security::Tls), (587, Security::Tls), (587, Security::StartTls), (25, Security::StartTls)];
 
 /// What is known of a server that answered. Its certificate has been verified.
@@ -137,6 +138,7 @@ async fn probe_server(dialer: &Dialer, server: &Server) -> Result<Probed, Failur
     for mechanism in &mut probed.mechanisms {
         mechanism.make_ascii_uppercase();
     }
+    // The answer is not awaited: a person is waiting, and everything is known.
     let _ = say(&mut upstream, &Outgoing::line("QUIT"), Waiting::Answer, REPLY_TIMEOUT).await;
     upstream.conn.close().await;
     Ok(probed)
@@ -194,6 +196,7 @@ pub(super) async fn probe_usual_names(
     for (n, candidate) in candidates.iter().cloned().enumerate() {
         let (dialer, trust, turns) = (Arc::clone(dialer), trust.clone(), Arc::clone(&turns));
         tries.spawn(async move {
+            // A candidate's own time limit starts with its turn, so that waiting for a turn fails none.
             let _turn = turns.acquire_owned().await;
             (n, probe_endpoint(&dialer, &candidate, &trust).await)
         });
@@ -207,6 +210,7 @@ pub(super) async fn probe_usual_names(
                     probe.answer = Some(answer);
                 }
             }
+            // A try that panicked leaves its candidate without an answer; the others go on.
             Ok(Some(Err(_))) => {}
             Ok(None) | Err(_) => break,
         }
@@ -231,6 +235,8 @@ fn is_settled(probes: &[Probe], protocol: Protocol) -> bool {
     for probe in probes.iter().filter(|probe| probe.protocol == protocol) {
         match &probe.answer {
             None => return false,
+            // One without a sign-in settles nothing: it may be a mail exchanger, and the next candidate the right
+            // server.
             Some(Ok(probed)) if probed.takes_password() => return true,
             Some(_) => {}
         }

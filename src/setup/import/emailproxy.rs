@@ -78,6 +78,7 @@ fn account(section: &Section<'_>, address: String, all: &[Server], presets: &Pre
     if servers.is_empty() && presets.by_domain(domain).is_none() {
         let mut companies: Vec<_> = all.iter().map(|server| super::company(&server.host, presets)).collect();
         companies.dedup();
+        // All servers of the file are one company's, so the account can only be there.
         if companies.len() == 1 {
             servers = all.to_vec();
         }

@@ -64,6 +64,7 @@ fn persona(section: &Section<'_>, main: Option<&Section<'_>>, report: &mut Repor
         report.left(&place, "the saved password: type it when ostler asks for it");
     }
     let returned = section.get("ReturnAddress").and_then(address);
+    // To send, Eudora signs in with the user name for fetching.
     let sends_as = if common("SmtpAuthAllowed").is_some_and(|v| v != "0") { SendsAs::Same } else { SendsAs::Unknown };
     Draft {
         address: returned.or_else(|| address(&format!("{login}@{host}"))),

@@ -103,6 +103,7 @@ impl Fields {
             report.left(&place, self.why_not_mail());
             return None;
         }
+        // "POP3 Prompt for Password" is a switch.
         if self.values.keys().any(|key| key.contains("password") && !key.contains("prompt")) {
             report.left(&place, "the saved password: type it when ostler asks for it");
         }
@@ -179,6 +180,7 @@ pub(super) fn registry(text: &str, report: &mut Report) -> Vec<Draft> {
             continue;
         }
         let mut whole = line.to_owned();
+        // A long `hex:` value goes on in the next line.
         while whole.ends_with('\\') {
             let Some((_, more)) = lines.next() else { break };
             whole.pop();
@@ -247,6 +249,7 @@ pub(super) fn windows_mail(text: &str, report: &mut Report) -> Option<Vec<Draft>
     }
     let mut fields = Fields::default();
     for node in root.children().filter(roxmltree::Node::is_element) {
+        // `POP3_Server` here is "POP3 Server" in the registry.
         let name = node.tag_name().name().to_ascii_lowercase().replace('_', " ");
         let inner = node.text().unwrap_or_default().trim();
         let value = match node.attribute("type").unwrap_or_default().to_ascii_uppercase().as_str() {

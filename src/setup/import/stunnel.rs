@@ -57,6 +57,7 @@ impl<'a> Tunnel<'_, 'a> {
             return Err("it does not lead to a provider: it is a server of this computer (no `client = yes`)".into());
         }
         let connect = self.service.get("connect").ok_or("it names no server (`connect`)")?;
+        // stunnel takes a port alone for one of this computer.
         let (host, number) = connect.rsplit_once(':').unwrap_or(("localhost", connect));
         let number = port(number).ok_or_else(|| format!("`connect = {}` has no numeric port", shown(connect)))?;
         let wanted = self.service.get("protocol").map(str::to_ascii_lowercase);

@@ -40,6 +40,7 @@ pub(super) fn read(text: &str, report: &mut Report) -> Vec<Draft> {
     let listed = prefs.get("mail.accountmanager.accounts").unwrap_or_default();
     let ids = listed.split(',').map(str::trim).filter(|id| !id.is_empty()).take(MAX_LISTED_ACCOUNTS);
     let mut drafts: Vec<Draft> = ids.filter_map(|id| account(&prefs, id, report)).collect();
+    // Netscape 4 has one account, which its list of accounts does not have.
     drafts.extend(netscape_4(&prefs));
     if prefs.0.keys().any(|key| key.contains("password") && prefs.get(key).is_some_and(|v| v != "true" && v != "false"))
     {
@@ -133,6 +134,7 @@ fn incoming_server(prefs: &Prefs, server: &str, protocol: Protocol) -> Option<Se
     let host_key = if of("realhostname").is_some() { "realhostname" } else { "hostname" };
     let protection = match (of("socketType"), of("isSecure")) {
         (Some("3"), _) => Protection::Tls,
+        // 1: STARTTLS if it is offered; 2: STARTTLS always. Older versions have `isSecure` in place of `socketType`.
         (Some("1" | "2"), _) => Protection::StartTls,
         (None, Some("true")) => Protection::Either,
         _ => Protection::None,

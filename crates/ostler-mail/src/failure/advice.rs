@@ -19,10 +19,10 @@ pub(super) fn advice(failure: &Failure) -> String {
         Failure::NetworkGone { .. } => "check that this computer is online, then try again".into(),
         // A server that waits for a TLS handshake says nothing.
         Failure::TimedOut { at, waiting: Waiting::Greeting, .. } if at.security != Security::Tls => {
-            "try again; if it stays so, this port may want security = \"tls\"".into()
+            "try again; if this persists, this port may want security = \"tls\"".into()
         }
         Failure::TimedOut { waiting: Waiting::Connect, .. } => {
-            "try again; if it stays so, a firewall may be in the way or the port is wrong".into()
+            "try again; if this persists, a firewall may be in the way or the port is wrong".into()
         }
         Failure::TimedOut { .. } | Failure::Lost { .. } => "try again later".into(),
         Failure::NotTls { at } => format!(
@@ -31,14 +31,14 @@ pub(super) fn advice(failure: &Failure) -> String {
         ),
         Failure::Certificate { problem, .. } => certificate_advice(problem).into(),
         Failure::TlsTooOld { .. } => "ask the provider for a newer server; ostler never uses less".into(),
-        Failure::Tls { .. } => "try again; if it stays so, run ostler check".into(),
+        Failure::Tls { .. } => "try again; if this persists, run ostler check".into(),
         Failure::NoStartTls { at } => format!(
             "nothing was sent in clear; try security = \"tls\" on port {}",
             at.protocol.default_port(Security::Tls)
         ),
         Failure::Injected { .. } => "nothing was sent; try another network, and tell the provider".into(),
         Failure::WrongProtocol { .. } => "check host and port in the settings".into(),
-        Failure::ProtocolViolation { .. } => "try again; if it stays so, tell the provider".into(),
+        Failure::ProtocolViolation { .. } => "try again; if this persists, tell the provider".into(),
         Failure::ServiceRefused { .. } | Failure::SignInPostponed { .. } => "try again later".into(),
         Failure::SignInRefused { .. } => {
             "check user name and password (some providers want an app password): ostler password sets a new one".into()
@@ -49,14 +49,14 @@ pub(super) fn advice(failure: &Failure) -> String {
         Failure::SignInDisabled { .. } => "check host and port, or set auth to what this server wants".into(),
         Failure::InUse { .. } => "wait until the other session has ended, then try again".into(),
         Failure::LoginDelay { .. } => "wait a minute, then try again".into(),
-        Failure::TooBig { .. } => "send it in parts, or smaller".into(),
+        Failure::TooBig { .. } => "send it in parts, or make it smaller".into(),
         Failure::Secret { account, trouble, .. } => secret_advice(account, trouble),
-        Failure::NotInThisVersion { .. } => "use an app password if the provider has them".into(),
+        Failure::NotInThisVersion { .. } => "use an app password if the provider offers them".into(),
         Failure::BadTrust { .. } => "put the path of a PEM file there, or remove ca from the settings".into(),
         Failure::UnknownAccount { known, .. } | Failure::UnknownSender { known, .. } if known.is_empty() => {
             "add one: ostler add ADDRESS".into()
         }
-        Failure::UnknownAccount { .. } => "give one of these as user name in your mail program".into(),
+        Failure::UnknownAccount { .. } => "use one of these as the user name in your mail program".into(),
         Failure::UnknownSender { .. } => {
             "add the address to aliases, or mark an account as default, in ostler's settings".into()
         }

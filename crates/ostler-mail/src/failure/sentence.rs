@@ -84,6 +84,7 @@ fn certificate_sentence(host: &str, problem: &CertificateProblem) -> String {
             format!("the certificate of {host} names no host at all")
         }
         CertificateProblem::WrongName { names } => {
+            // The certificate of a shared host may have a hundred names.
             let shown: Vec<&str> = names.iter().take(4).map(String::as_str).collect();
             format!("the certificate shown for {host} is for another name: {}", shown.join(", "))
         }
@@ -118,6 +119,7 @@ fn secret_sentence(account: &str, at: Option<&ServerAddr>, trouble: &SecretTroub
 
 /// `ostler has no account "joe"; it has: home, work`, with as many names as fit in half a line.
 fn no_such(what: String, known: &[String]) -> String {
+    // 150 here and 200 below leave room for the advice in a reply of 512 octets.
     let what: String = what.chars().take(150).collect();
     if known.is_empty() {
         return "ostler has no account yet".into();

@@ -289,6 +289,7 @@ impl Login for Pop3Login {
         self.secret = Some(Arc::clone(&secret));
         if let State::Secret(SecretCommand::AuthPlain) = self.state {
             self.state = State::AuthChallenge(Exchange::new(Mechanism::Plain, &self.user, secret));
+            // In two lines: servers older than RFC 5034 take no initial response (RFC 1734).
             Step::Send(Outgoing::line("AUTH PLAIN"))
         } else {
             // The server has just said +OK to USER, whatever CAPA said.

@@ -9,7 +9,7 @@ use crate::words::{NotAdmitted, Words};
 pub(super) const OK: &str = "+OK";
 pub(super) const BYE: &str = "+OK bye";
 pub(super) const DOOR_IS_PLAIN: &str =
-    "-ERR this door is plain: switch SSL/TLS off in the mail program; ostler encrypts the way to the provider";
+    "-ERR this door is plain: switch SSL/TLS off in the mail program; ostler encrypts the connection to the provider";
 pub(super) const SIGN_IN_FIRST: &str = "-ERR sign in first: USER, then PASS";
 pub(super) const UNKNOWN_COMMAND: &str = "-ERR ostler does not know this command";
 pub(super) const USER_NEEDS_NAME: &str = "-ERR USER needs a name";
@@ -25,7 +25,7 @@ pub(super) const WRONG_PASSWORD: &str =
 
 // In place of a provider's answer, after the sign-in.
 pub(super) const SEND_BY_SMTP: &str = "-ERR send through the SMTP door of ostler instead";
-pub(super) const NO_TLS_NOW: &str = "-ERR this door is plain; ostler encrypts the way to the provider";
+pub(super) const NO_TLS_NOW: &str = "-ERR this door is plain; ostler encrypts the connection to the provider";
 pub(super) const SIGNED_IN_ALREADY: &str = "-ERR you have signed in already";
 
 /// The greeting. `stamp` offers APOP (RFC 1939, section 7), so it is there only where ostler can check a digest: it needs to
@@ -35,7 +35,10 @@ pub(super) fn greeting(stamp: Option<&str>) -> String {
 }
 
 pub(super) fn capabilities(can_check_challenges: bool) -> String {
+    // No STLS, which Eudora 6 and 7 would begin at once; no PIPELINING, at which Eudora for Mac sends ahead; no SASL
+    // that is not served here, because Eudora for Mac would use it in place of USER.
     let sasl = if can_check_challenges { "SASL CRAM-MD5 PLAIN LOGIN\r\n" } else { "" };
+    // With AUTH-RESP-CODE in the list, Eudora 7 forgets its password only at [AUTH].
     format!("+OK\r\nUSER\r\nUIDL\r\nTOP\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\n{sasl}.\r\n")
 }
 
@@ -94,7 +97,7 @@ impl Words for Pop3Words {
     }
 
     fn timed_out(&self) -> String {
-        line("-ERR [SYS/TEMP] nobody signed in for too long (timeout)")
+        line("-ERR [SYS/TEMP] the mail program took too long to sign in (timeout)")
     }
 
     fn stopping(&self) -> String {
@@ -146,7 +149,7 @@ mod tests {
         let known: Vec<String> = (0..100).map(|n| format!("account-number-{n}")).collect();
         let reply = failure(&Failure::UnknownAccount { given: "\u{e4}".repeat(300), known });
         assert!(reply.len() <= MAX_CLIENT_REPLY_OCTETS - 2 && reply.is_ascii(), "{reply}");
-        assert!(reply.contains("account-number-0, account-number-1,") && reply.contains(" more; give"), "{reply}");
+        assert!(reply.contains("account-number-0, account-number-1,") && reply.contains(" more; use"), "{reply}");
     }
 
     #[test]

@@ -342,6 +342,7 @@ impl SmtpFront {
                 Ok(account)
             }
         });
+        // Whatever comes of it: a client that sends is at work, and may take its time.
         self.has_begun = true;
         match account {
             Ok(account) => {

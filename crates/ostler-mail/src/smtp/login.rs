@@ -216,6 +216,7 @@ impl Login for SmtpLogin {
         match self.parser.push(line) {
             Ok(Some(reply)) => self.on_reply(&reply),
             Ok(None) => Ok(Step::Wait),
+            // `+OK` or `HTTP/1.1`: the settings name another service's port.
             Err(_) if is_greeting => Err(Failure::WrongProtocol { at: self.at.clone(), said: line.printable() }),
             Err(wrong) => {
                 Err(Failure::ProtocolViolation { at: self.at.clone(), what: self.redact(&wrong.to_string()) })

@@ -172,7 +172,7 @@ impl Submission {
     /// The answer to that line from the server of this index.
     pub fn on_reply(&mut self, accepted: usize, reply: Reply, server: usize) -> ReplyMeaning {
         let Some(step) = self.step(accepted) else {
-            return ReplyMeaning::NotAnAnswer("it answered what nobody said".into());
+            return ReplyMeaning::NotAnAnswer("it answered a command that was not sent".into());
         };
         let meaning = step.meaning(reply);
         match meaning {

@@ -14,8 +14,7 @@ pub(super) const OK: &str = "250 2.0.0 OK";
 pub(super) const VRFY: &str = "252 2.5.0 send it and see";
 pub(super) const HELP: &str = "214 2.0.0 ostler passes mail on to your provider; run: ostler status";
 pub(super) const BYE: &str = "221 2.0.0 bye";
-pub(super) const DOOR_IS_PLAIN: &str =
-    "502 5.5.1 this door is plain: switch SSL/TLS off in the mail program; ostler encrypts the way to the provider";
+pub(super) const DOOR_IS_PLAIN: &str = "502 5.5.1 this door is plain: switch SSL/TLS off in the mail program; ostler encrypts the connection to the provider";
 pub(super) const EMPTY_LINE: &str = "500 5.5.2 an empty line is not a command";
 pub(super) const UNKNOWN_COMMAND: &str = "502 5.5.1 ostler does not offer this command";
 
@@ -52,8 +51,11 @@ pub(super) const OPEN_QUOTE: &str = "501 5.1.7 the address has a quote that does
 /// RFC 2554.
 pub(super) fn extensions(size: Option<u64>, has_auth: bool, can_check_challenges: bool) -> String {
     let size = size.map_or_else(|| "SIZE".into(), |n| format!("SIZE {n}"));
+    // No STARTTLS, which Eudora 6 and 7 would begin at once; no PIPELINING, at which Eudora for Mac sends ahead; no
+    // CHUNKING, SMTPUTF8 or DSN, which ostler could not pass on.
     let challenge = if can_check_challenges { " CRAM-MD5" } else { "" };
     let auth = if has_auth {
+        // LOGIN first, because Netscape 4 looks for the very text `AUTH=LOGIN`.
         format!("250-AUTH LOGIN PLAIN{challenge}\r\n250-AUTH=LOGIN PLAIN{challenge}\r\n")
     } else {
         String::new()
@@ -69,6 +71,8 @@ pub(super) fn wrong_door(port: Option<u16>) -> String {
 
 /// The reply line for a failure, without CR LF. It is never 535, because clients throw their password away at that code.
 pub fn failure(failure: &Failure) -> String {
+    // RFC 3463, 3.5: x.4.1 no answer from the host, x.4.2 bad connection, x.4.3 name service. RFC 3463, 3.8: x.7.5
+    // cryptography.
     let code = match failure {
         Failure::Stopping => "421 4.3.2 ",
         Failure::SignInRefused { .. } => "550 5.7.8 ",

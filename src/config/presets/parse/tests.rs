@@ -73,7 +73,7 @@ fn mistakes_are_told_with_line_key_and_what_is_allowed() {
     gives(
         "pop3 = [{ host = \"h\", security = \"none\" }]",
         &[
-            "3:34: provider.x.pop3.security: lets anyone on the way read mail and password; allowed is \"tls\", \"starttls\"",
+            "3:34: provider.x.pop3.security: lets anyone along the way read mail and password; allowed is \"tls\", \"starttls\"",
         ],
     );
     gives(

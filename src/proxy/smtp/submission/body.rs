@@ -63,6 +63,8 @@ impl ProviderSide {
             }
             Ended::ClientGone | Ended::Stopping | Ended::Violation(ProtocolViolation::Client(_)) => return None,
         };
+        // First, for the rest of the body may take minutes: without the end of data the provider drops what it has (RFC
+        // 5321, 4.1.1.10).
         drop(provider);
         swallow(client, data, limits, session).await.then_some((refusal, octets))
     }

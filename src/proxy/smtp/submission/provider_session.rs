@@ -87,6 +87,7 @@ impl ProviderSession {
     /// Says QUIT and closes, as long as that does not take long.
     pub(super) async fn leave(mut self) {
         let quit = async {
+            // The last message has its answer, so neither a refusal nor silence matters.
             let _ = self.ask("QUIT", QUIT_REPLY_TIMEOUT).await;
             self.upstream.conn.close().await;
         };
@@ -95,6 +96,7 @@ impl ProviderSession {
 
     /// Takes back a rehearsed message.
     pub(super) async fn take_back(&mut self) {
+        // If it refuses RSET, the QUIT that follows ends the message just as well.
         let _ = self.reset(QUIT_REPLY_TIMEOUT).await;
     }
 }

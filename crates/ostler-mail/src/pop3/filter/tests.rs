@@ -81,7 +81,10 @@ fn what_ostler_cannot_carry_is_answered_in_its_turn() {
     let (_, server) = feed(&mut filter, true, &[b"STAT\r\nSTLS\r\nNOOP\r\n"]).unwrap();
     assert_eq!(server, b"STAT\r\nNOOP\r\nNOOP\r\n");
     let (client, _) = feed(&mut filter, false, &[b"+OK 1 2\r\n+OK\r\n+OK noop\r\n"]).unwrap();
-    assert_eq!(client, b"+OK 1 2\r\n-ERR this door is plain; ostler encrypts the way to the provider\r\n+OK noop\r\n");
+    assert_eq!(
+        client,
+        b"+OK 1 2\r\n-ERR this door is plain; ostler encrypts the connection to the provider\r\n+OK noop\r\n"
+    );
 }
 
 #[test]
