@@ -285,7 +285,7 @@ impl App {
             Ok(Ok(parsed)) if parsed.is_missing && !self.engine.settings().accounts.is_empty() => {
                 // An editor may be about to put the file back, or it was deleted by mistake: keep serving either way.
                 let gone = format!("the settings file {} is gone", self.file.display());
-                self.engine.events.publish(Event::SettingsWrong(vec![gone]));
+                self.engine.events.publish(Event::SettingsRejected(vec![gone]));
             }
             Ok(Ok(parsed)) => {
                 publish_warnings(&self.engine.events, &parsed);
@@ -295,7 +295,7 @@ impl App {
             }
             Ok(Err(error)) => {
                 let lines = error_chain(&error).lines().map(str::to_owned).collect();
-                self.engine.events.publish(Event::SettingsWrong(lines));
+                self.engine.events.publish(Event::SettingsRejected(lines));
             }
             Err(_) => {}
         }

@@ -110,7 +110,7 @@ async fn check_all(engine: &Arc<Engine>, file: &Path) -> Notice {
         doctor.check().await;
         let failed = doctor.into_steps().into_iter().find(|step| !step.is_ok());
         let trouble = failed.as_ref().and_then(|step| Some((words(step), step.failure.clone()?)));
-        engine.events.publish(Event::Checked { account: account.name.clone(), trouble });
+        engine.events.publish(Event::AccountChecked { account: account.name.clone(), trouble });
         failing.extend(failed.map(|step| (Arc::clone(account), step)));
     }
     answer(accounts.len(), &failing)

@@ -128,7 +128,7 @@ async fn keep_open(
     loop {
         match take_inherited(&inherited, door.address).unwrap_or_else(|| bind(door.address)) {
             Ok((listener, address)) => {
-                engine.events.publish(Event::DoorOpen(door.clone(), address));
+                engine.events.publish(Event::DoorOpened(door.clone(), address));
                 if let Some(first_bind_tx) = first_bind_tx.take() {
                     let _ = first_bind_tx.send(Some(address));
                 }
@@ -140,7 +140,7 @@ async fn keep_open(
                 let silent = door.is_companion && error.kind() != io::ErrorKind::AddrInUse;
                 let why = explain_bind_error(&door, &error);
                 if !silent && reported.as_ref() != Some(&why) {
-                    engine.events.publish(Event::DoorShut(door.clone(), why.clone()));
+                    engine.events.publish(Event::DoorUnavailable(door.clone(), why.clone()));
                     reported = Some(why);
                 }
                 if let Some(first_bind_tx) = first_bind_tx.take() {
