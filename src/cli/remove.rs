@@ -9,7 +9,7 @@ use clap::Args;
 use crate::cli::{account, block_on, fail, print};
 use crate::config::{self, Parsed};
 use crate::os::control::{Request, ask};
-use crate::vault::{Vault, VaultError};
+use crate::vault::Vault;
 use ostler_mail::failure::error_chain;
 
 #[derive(Debug, Args)]
@@ -68,8 +68,7 @@ pub(crate) fn main(file: &Path, parsed: &Parsed, options: &Options) -> ExitCode 
         print(&format!("account {} removed from {}\n", account.name, file.display()));
         let _ = ask(file, &Request::ForgetSecret { account: account.name.clone() });
         match block_on(Vault::new().forget_account(account)) {
-            // Without a keyring there is nothing to forget.
-            Ok(Ok(()) | Err(VaultError::NoKeyring { .. })) => {}
+            Ok(Ok(())) => {}
             Ok(Err(error)) => {
                 code = fail(
                     1,

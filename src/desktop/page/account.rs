@@ -18,7 +18,7 @@ use crate::diagnose::Doctor;
 use crate::events::Events;
 use crate::proxy::Engine;
 use crate::setup::SetupUi;
-use crate::vault::{Vault, VaultError, servers_with_secret};
+use crate::vault::{Vault, VaultError, keyring_servers};
 use ostler_mail::account::{Access, Account, SecretSource, Security, Server};
 use ostler_mail::failure::error_chain;
 use ostler_mail::secret::Secret;
@@ -61,8 +61,8 @@ pub(super) async fn show(shared: App, Query(asked): Query<AccountQuery>) -> Resp
 
 pub(super) fn render_page(shared: &Shared, account: &Account, feedback: &Feedback) -> Response {
     let history = shared.engine.events.account_history(&account.name).unwrap_or_default();
-    let mut users: Vec<&str> =
-        keyring_servers(account).filter_map(|s| Some(s.credentials()?.username.as_str())).collect();
+    let servers = keyring_servers(account);
+    let mut users: Vec<&str> = servers.into_iter().filter_map(|s| Some(s.credentials()?.username.as_str())).collect();
     users.dedup();
     let body = html! {
         @if let Some(done) = feedback.done { div.notice.good role="status" { p { (done) } } }
@@ -179,12 +179,6 @@ fn describe(server: &Server) -> String {
     format!("{}, {security}{who}", server.address())
 }
 
-/// The servers whose password is in the keyring.
-fn keyring_servers(account: &Account) -> impl Iterator<Item = &Server> {
-    let ours = |server: &&Server| server.credentials().is_some_and(|c| c.secret == SecretSource::Keyring);
-    servers_with_secret(account).into_iter().filter(ours)
-}
-
 pub(super) async fn test(shared: App, Form(sent): Form<AccountForm>) -> Response {
     match find_account(&shared, Some(&sent.account)) {
         Some(account) => start_test(&shared, account),
@@ -221,7 +215,7 @@ pub(super) async fn password(shared: App, Form(sent): Form<AccountForm>) -> Resp
         (Some(user), Some(credentials)) => credentials.username == *user,
         _ => true,
     };
-    for server in keyring_servers(&account).filter(is_meant) {
+    for server in keyring_servers(&account).into_iter().filter(is_meant) {
         let secret = Secret::new(sent.password.clone()).map_err(|why| format!("This cannot be a password: {why}."));
         kept = match secret {
             Ok(secret) => shared.engine.vault.store(&account, server, secret).await.map_err(|e| trouble(&e)),
@@ -267,11 +261,8 @@ pub(super) async fn remove(shared: App, Form(sent): Form<AccountForm>) -> Respon
     if let Err(why) = remove_from_settings(&shared, &account) {
         return render_page(&shared, &account, &stays(why));
     }
-    let forgotten = match shared.engine.vault.forget_account(&account).await {
-        // Without a keyring there is nothing to forget.
-        Ok(()) | Err(VaultError::NoKeyring { .. }) => None,
-        Err(error) => Some(format!("Its passwords are still in the keyring: {}", trouble(&error))),
-    };
+    let forgotten = shared.engine.vault.forget_account(&account).await.err();
+    let forgotten = forgotten.map(|error| format!("Its passwords are still in the keyring: {}", trouble(&error)));
     (shared.reload)();
     let body = html! {
         div.notice.good role="status" { p { "The account " b { (account.name) } " has been removed." } }
