@@ -26,14 +26,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use axum::Router;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 
 use crate::events::event::Event;
 use crate::proxy::Engine;
 use guard::Keys;
 use jobs::Jobs;
 
+use crate::proxy::net::listen::Port;
 /// What all handlers share.
 struct Shared {
     engine: Arc<Engine>,
@@ -62,18 +61,8 @@ type App = axum::extract::State<Arc<Shared>>;
 /// The page of the running ostler. Dropping it closes the page.
 pub(crate) struct Page {
     shared: Arc<Shared>,
-    listening: Option<Listening>,
-}
-
-struct Listening {
-    wanted: SocketAddr,
-    task: JoinHandle<()>,
-}
-
-impl Drop for Listening {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
+    /// The port, with the address that the settings want it on.
+    listening: Option<(SocketAddr, Port)>,
 }
 
 impl Page {
@@ -95,16 +84,15 @@ impl Page {
     /// is reported and ostler goes on trying.
     pub(crate) async fn apply(&mut self) {
         let wanted = self.shared.engine.settings().page;
-        if self.listening.as_ref().map(|listening| listening.wanted) == wanted {
+        if self.listening.as_ref().map(|(known, _)| *known) == wanted {
             return;
         }
-        self.listening = None;
+        if let Some((_, port)) = self.listening.take() {
+            port.close().await;
+        }
         self.shared.set_open_at(None);
         let Some(wanted) = wanted else { return };
-        let (tx, first_try) = oneshot::channel();
-        let task = tokio::spawn(listen::keep_open(Arc::clone(&self.shared), router(&self.shared), wanted, tx));
-        self.listening = Some(Listening { wanted, task });
-        let _ = first_try.await;
+        self.listening = Some((wanted, listen::keep_open(&self.shared, router(&self.shared), wanted)));
     }
 
     pub(crate) fn links(&self) -> Links {

@@ -1,6 +1,6 @@
 //! The doors on the overview: which are open, who holds a port that is taken, and a button to use another port.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 
 use axum::Form;
 use axum::http::StatusCode;
@@ -13,6 +13,7 @@ use super::layout::{NavItem, Tone, View, badge, form_token};
 use super::{App, Shared};
 use crate::config;
 use crate::config::presets::Presets;
+use crate::proxy::net::listen::is_free;
 use ostler_mail::account::Protocol;
 
 /// Where to look for a free port, relative to the one that is taken, in this order.
@@ -69,7 +70,7 @@ fn find_other_port(door: &Value) -> Option<(u16, u16)> {
     if !door["account"].is_null() || !address.is_ipv4() || address.port() == 0 {
         return None;
     }
-    let free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
+    let free = |port: &u16| is_free((Ipv4Addr::LOCALHOST, *port).into());
     let to = ALTERNATIVE_PORT_OFFSETS.iter().filter_map(|more| address.port().checked_add(*more)).find(free)?;
     Some((address.port(), to))
 }
