@@ -17,8 +17,8 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::config::presets::Presets;
+use crate::setup::Proposal;
 use ostler_mail::account::Protocol;
-use ostler_mail::account::endpoint::Endpoint;
 
 pub(crate) use resolve::{companies, company};
 
@@ -86,20 +86,13 @@ pub struct ImportedAccount {
     pub address: Option<String>,
     /// Its name in the old program.
     pub name: Option<String>,
-    /// The preset of its provider, if known. Servers missing below are taken from that preset.
-    pub provider: Option<String>,
-    /// POP3 servers, best first; all with encryption.
-    pub incoming: Vec<Endpoint>,
-    /// SMTP servers, best first; all with encryption.
-    pub outgoing: Vec<Endpoint>,
-    /// The IMAP server.
-    pub imap: Option<Endpoint>,
+    /// Its servers, all with encryption, and whether the old program was set to fetch mail before it sends. If the
+    /// provider's preset is known, the servers that are missing are to be taken from there.
+    pub proposal: Proposal,
     /// The user name, if it is not made from the address.
     pub username: Option<String>,
     /// The user name for sending, if it differs.
     pub smtp_username: Option<String>,
-    /// The old program was set to fetch mail before it sends.
-    pub gate: bool,
     /// The companies that run its servers, as told by [`company`].
     pub companies: Vec<String>,
 }
