@@ -12,7 +12,7 @@ use ostler_mail::failure::error_chain;
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// SwitchCommand to do
+    /// What to do
     #[arg(value_enum, value_name = "on|off|status", hide_possible_values = true)]
     what: SwitchCommand,
     /// One JSON document
@@ -44,7 +44,7 @@ pub(crate) fn main(file: &Path, options: &Options) -> ExitCode {
         print(&state_text(&state));
     }
     let done = match options.what {
-        SwitchCommand::On => matches!(state, State::On { .. } | State::Service { .. }),
+        SwitchCommand::On => state.is_on(),
         SwitchCommand::Off => state == State::Off,
         SwitchCommand::Status => true,
     };

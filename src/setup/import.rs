@@ -315,6 +315,21 @@ fn is_invisible(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
+/// Parses a text in one of these quotes, with backslashes as escapes; returns what follows it too.
+fn quoted<'t>(text: &'t str, quotes: &[char]) -> Option<(String, &'t str)> {
+    let quote = text.chars().next().filter(|c| quotes.contains(c))?;
+    let mut value = String::new();
+    let mut chars = text.char_indices().skip(1);
+    while let Some((at, c)) = chars.next() {
+        match c {
+            '\\' => value.push(chars.next()?.1),
+            c if c == quote => return Some((value, text.get(at + 1..)?)),
+            c => value.push(c),
+        }
+    }
+    None
+}
+
 /// Parses a mail address, with or without a display name.
 fn address(text: &str) -> Option<String> {
     let text = text.trim();

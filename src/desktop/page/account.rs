@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Form;
 use axum::extract::Query;
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
 use serde::Deserialize;
 
@@ -14,7 +14,7 @@ use super::layout::{NavItem, View, check, field, form_token};
 use super::{App, Shared, link_to};
 use crate::config;
 use crate::config::presets::Presets;
-use crate::diagnose::Doctor;
+use crate::diagnose::check_account;
 use crate::events::Events;
 use crate::proxy::Engine;
 use crate::setup::SetupUi;
@@ -188,10 +188,7 @@ pub(super) async fn test(shared: App, Form(sent): Form<AccountForm>) -> Response
 
 fn start_test(shared: &Arc<Shared>, account: Arc<Account>) -> Response {
     let (own, name) = (Arc::clone(shared), account.name.clone());
-    match shared.jobs.start(&name, move |screen| run_test(own, screen, account)) {
-        Ok(job) => Redirect::to(&format!("/job/{}", job.id)).into_response(),
-        Err(_) => super::progress::refuse_job(),
-    }
+    super::progress::open_job(shared.jobs.start(&name, move |screen| run_test(own, screen, account)))
 }
 
 /// Does the same as `ostler check`. An engine of its own, so that neither cached passwords nor cached connections hide a
@@ -200,11 +197,8 @@ async fn run_test(shared: Arc<Shared>, mut screen: Screen, account: Arc<Account>
     let settings = shared.engine.settings().as_ref().clone();
     let engine = Arc::new(Engine::new(settings, Vault::new(), Events::default()));
     let presets = Presets::load(&shared.file).unwrap_or_default();
-    let mut doctor = Doctor::new(engine, Arc::clone(&account), |step| screen.step(step));
-    doctor.set_closed_reason(presets.closed(&account));
-    doctor.check().await;
-    let ok = doctor.into_steps().iter().all(|step| step.is_ok());
-    Phase::Tested { ok }
+    let steps = check_account(&engine, &account, presets.closed(&account), |step| screen.step(step)).await;
+    Phase::Tested { ok: steps.iter().all(|step| step.is_ok()) }
 }
 
 /// Stores another password for every server whose password is in the keyring, then tests the account.
@@ -275,12 +269,9 @@ pub(super) async fn remove(shared: App, Form(sent): Form<AccountForm>) -> Respon
 /// Removes the account from the settings file and leaves everything else in it as it is.
 fn remove_from_settings(shared: &Shared, account: &Account) -> Result<(), String> {
     let file = shared.file.display();
-    let text = std::fs::read_to_string(&shared.file).map_err(|error| {
-        format!("Nothing was removed, because {file} cannot be read: {error}. Correct that, then try again.")
-    })?;
-    let changed = config::remove_account(&text, &account.name)
-        .map_err(|error| format!("Nothing was removed: {error}. Edit {file} yourself."))?;
-    config::write_atomically(&shared.file, &changed).map_err(|error| {
-        format!("Nothing was removed, because {file} cannot be written: {error}. Correct that, then try again.")
-    })
+    shared.edit_settings(
+        "Nothing was removed, because ",
+        |text| config::remove_account(text, &account.name),
+        |error| format!("Nothing was removed: {error}. Edit {file} yourself."),
+    )
 }

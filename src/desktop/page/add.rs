@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Form;
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
 use serde::Deserialize;
 use zeroize::Zeroizing;
@@ -229,10 +229,7 @@ pub(super) async fn submit(shared: App, Form(sent): Form<AddForm>) -> Response {
         }
     };
     let (own, address) = (Arc::clone(&shared), wanted.fields.address.clone());
-    match shared.jobs.start(&address, move |screen| SetupJob::new(own, screen, wanted).run()) {
-        Ok(job) => Redirect::to(&format!("/job/{}", job.id)).into_response(),
-        Err(_) => super::progress::refuse_job(),
-    }
+    super::progress::open_job(shared.jobs.start(&address, move |screen| SetupJob::new(own, screen, wanted).run()))
 }
 
 #[cfg(test)]

@@ -103,13 +103,14 @@ pub(super) async fn change(shared: App, Form(sent): Form<MoveDoorForm>) -> Respo
 fn move_door(shared: &Shared, protocol: Protocol, from: u16, to: u16) -> Result<(), String> {
     let file = shared.file.display();
     let presets = Presets::load(&shared.file).unwrap_or_default();
-    let text = match std::fs::read_to_string(&shared.file) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-        Err(error) => return Err(format!("{file} cannot be read: {error}. Correct that, then try again.")),
-    };
-    let changed = config::move_door(&text, protocol, from, to, &shared.file, &presets)
-        .map_err(|_| format!("ostler cannot edit the way this port is written in {file}. Open the file and change {protocol} under [local]."))?;
-    config::write_atomically(&shared.file, &changed)
-        .map_err(|error| format!("{file} cannot be written: {error}. Correct that, then try again."))
+    shared.edit_settings(
+        "",
+        |text| config::move_door(text, protocol, from, to, &shared.file, &presets),
+        |_| {
+            format!(
+                "ostler cannot edit the way this port is written in {file}. Open the file and change {protocol} under \
+                 [local]."
+            )
+        },
+    )
 }

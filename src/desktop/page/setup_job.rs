@@ -4,21 +4,17 @@
 //! Not here: how these steps work (`setup.rs`), the form (`add.rs`), and the page that shows them (`progress.rs`).
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-use tokio::time::sleep;
 
 use super::Shared;
 use super::add::{AccountRequest, Fields};
 use super::jobs::{JobCommand, Phase, Screen, Trouble};
 use crate::config::presets::Presets;
-use crate::os::control::SETTINGS_RELOAD_TIMEOUT;
 use crate::setup::find::{Finding, NotFound, Search};
 use crate::setup::keep::{KeepError, keep};
 use crate::setup::trial::{Outcome, Trial};
 use crate::setup::{Identity, Plan, SetupUi, Wanted};
 use ostler_mail::account::endpoint::Endpoint;
-use ostler_mail::account::{Account, Trust};
+use ostler_mail::account::{Account, Settings, Trust};
 use ostler_mail::failure::Failure;
 use ostler_mail::failure::error_chain;
 
@@ -130,6 +126,10 @@ impl SetupJob {
             Outcome::Fails { account, failure } => {
                 let refused = matches!(failure, Some(Failure::SignInRefused { .. }));
                 Attempt::Fails { account: Some(account), why: None, refused }
+            }
+        }
+    }
+
     /// What was found, with what the form says now.
     fn plan(&self) -> Option<Plan> {
         let mut plan = self.found.clone()?;
@@ -145,10 +145,6 @@ impl SetupJob {
 
     fn trust(&self) -> Trust {
         Trust { ca: self.request.ca.clone(), pin: None }
-    }
-
-            }
-        }
     }
 
     /// Finds the servers: from the form, a preset or the network, as `ostler add` does.
@@ -202,17 +198,8 @@ impl SetupJob {
         let _keeping = job.keeping.lock().await;
         keep(&self.shared.file, account, &self.request.secrets).await.map_err(|error| keep_error_text(&error))?;
         self.shared.engine.vault.drop_cached_account(account);
-        (self.shared.reload)();
-        let until = Instant::now() + SETTINGS_RELOAD_TIMEOUT;
-        let served = loop {
-            if self.shared.engine.settings().accounts.iter().any(|known| known.name == account.name) {
-                break true;
-            }
-            if Instant::now() > until {
-                break false;
-            }
-            sleep(Duration::from_millis(50)).await;
-        };
+        let has_account = |settings: &Settings| settings.accounts.iter().any(|known| known.name == account.name);
+        let served = self.shared.reload_until(has_account).await;
         Ok(Phase::Kept { account: account.name.clone(), works, served })
     }
 }
