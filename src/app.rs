@@ -22,10 +22,10 @@ use crate::desktop::tray::TrayLink;
 use crate::events::Events;
 use crate::events::event::Event;
 use crate::events::history_file::HistoryStore;
-use crate::os;
 use crate::os::control::{Listener, Request};
 use crate::os::instance::{ClaimError, Instance};
-use crate::proxy::listeners::{Inherited, Listeners};
+use crate::os::{self, Inherited};
+use crate::proxy::listeners::Listeners;
 use crate::proxy::{Engine, now};
 use crate::vault::Vault;
 use ostler_mail::failure::error_chain;
@@ -288,7 +288,7 @@ impl App {
             Ok(Ok(parsed)) if parsed.is_missing && !self.engine.settings().accounts.is_empty() => {
                 // An editor may be about to put the file back, or it was deleted by mistake: keep serving either way.
                 let gone = format!("the settings file {} is gone", self.file.display());
-                self.engine.events.publish(Event::SettingsWrong(vec![gone]));
+                self.engine.events.publish(Event::SettingsRejected(vec![gone]));
             }
             Ok(Ok(parsed)) => {
                 publish_warnings(&self.engine.events, &parsed);
@@ -298,7 +298,7 @@ impl App {
             }
             Ok(Err(error)) => {
                 let lines = error_chain(&error).lines().map(str::to_owned).collect();
-                self.engine.events.publish(Event::SettingsWrong(lines));
+                self.engine.events.publish(Event::SettingsRejected(lines));
             }
             // The reading panicked, and `report_panics` has told so.
             Err(_) => {}

@@ -38,7 +38,7 @@ pub(crate) use add::add_account;
 pub(crate) use change::{Change, ServerLocation, change_account, common_username};
 pub(crate) use edit::EditError;
 pub use edit::remove_account;
-pub(crate) use file::{LoadError, default_path, load, state_folder, write_atomically};
+pub(crate) use file::{LoadError, NotEdited, default_path, edit_file, load, state_folder, write_atomically};
 #[cfg(feature = "web")]
 pub(crate) use move_door::move_door;
 pub(crate) use server::DEFAULT_FRESH;

@@ -161,6 +161,20 @@ async fn leave(upstream: &mut Upstream, timeouts: &Timeouts) {
     upstream.conn.close().await;
 }
 
+/// Tries every step to each server of an account, as `ostler check` does. If the provider is known to have switched its
+/// service off, `closed` says so in a sentence without a full stop; it is then the likely cause of every failure.
+pub(crate) async fn check_account(
+    engine: &Arc<Engine>,
+    account: &Arc<Account>,
+    closed: Option<String>,
+    on_step: impl FnMut(&Step),
+) -> Vec<Step> {
+    let mut doctor = Doctor::new(Arc::clone(engine), Arc::clone(account), on_step);
+    doctor.closed = closed;
+    doctor.check().await;
+    doctor.into_steps()
+}
+
 /// Checks an account step by step. Every step is reported as soon as it is done, because a person is waiting, and kept.
 pub(crate) struct Doctor<'a> {
     engine: Arc<Engine>,
@@ -175,12 +189,6 @@ impl<'a> Doctor<'a> {
     /// Checks one of the engine's accounts; `on_step` is called after each step.
     pub(crate) fn new(engine: Arc<Engine>, account: Arc<Account>, on_step: impl FnMut(&Step) + 'a) -> Self {
         Self { engine, account, closed: None, steps: Vec::new(), on_step: Box::new(on_step) }
-    }
-
-    /// The provider is known to have switched this service off; `closed` says so in a sentence without a full stop. It
-    /// is then the likely cause of every failure.
-    pub(crate) fn set_closed_reason(&mut self, closed: Option<String>) {
-        self.closed = closed;
     }
 
     /// All steps, in the order in which they were tried.
@@ -263,7 +271,7 @@ impl<'a> Doctor<'a> {
     }
 
     /// Checks every server, then how a message would be sent.
-    pub(crate) async fn check(&mut self) {
+    async fn check(&mut self) {
         let account = Arc::clone(&self.account);
         if let Some(server) = &account.pop3 {
             self.check_server(server).await;

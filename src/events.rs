@@ -108,7 +108,7 @@ impl Events {
         self.lock().paused
     }
 
-    /// Puts the saved history of earlier runs in place. To be called before the first [`Event::Settings`], which gives each
+    /// Puts the saved history of earlier runs in place. To be called before the first [`Event::SettingsApplied`], which gives each
     /// account its last fetch and send from there.
     pub(crate) fn load_history(&self, history: History) {
         self.lock().history = history;
@@ -155,9 +155,9 @@ mod tests {
         assert_eq!(start.elapsed(), patience);
         let later = async {
             tokio::time::sleep(Duration::from_secs(1)).await;
-            events.publish(Event::Began(1, Protocol::Pop3, "127.0.0.1:5".parse().unwrap()));
+            events.publish(Event::SessionStarted(1, Protocol::Pop3, "127.0.0.1:5".parse().unwrap()));
             // An event without an entry in the journal wakes no reader of it.
-            events.publish(Event::Doing(1, "x"));
+            events.publish(Event::SessionStateChanged(1, "x"));
         };
         let (news, ()) = tokio::join!(events.since(Some(0), patience), later);
         assert_eq!(start.elapsed(), Duration::from_secs(4));
@@ -166,8 +166,8 @@ mod tests {
             (&news["entries"][0]["protocol"], &news["entries"][0]["kind"]),
             (&json!("pop3"), &json!("connected"))
         );
-        events.publish(Event::Named(1, "home".into()));
-        events.publish(Event::SignedIn(1));
+        events.publish(Event::AccountChosen(1, "home".into()));
+        events.publish(Event::ClientSignedIn(1));
         assert_eq!(events.since(Some(1), patience).await["entries"][0]["account"], "home");
         // A number from before a restart: everything, at once.
         assert_eq!(events.since(Some(99), patience).await["entries"].as_array().map(Vec::len), Some(2));

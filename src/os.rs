@@ -69,10 +69,13 @@ pub(crate) fn wait_for_process(process: u32, limit: Duration) -> bool {
     }
 }
 
-/// The listening sockets that systemd or launchd has opened for this process, with their addresses. They are non-blocking,
+/// Listening sockets with their addresses.
+pub(crate) type Inherited = Vec<(SocketAddr, std::net::TcpListener)>;
+
+/// The listening sockets that systemd or launchd has opened for this process. They are non-blocking,
 /// and programs that ostler starts do not inherit them. Must be called once, before a second thread exists, because it
 /// removes environment variables.
-pub(crate) fn inherited_listeners() -> Vec<(SocketAddr, std::net::TcpListener)> {
+pub(crate) fn inherited_listeners() -> Inherited {
     system::inherited_listeners()
 }
 

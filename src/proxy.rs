@@ -89,7 +89,7 @@ impl Engine {
             busy: watch::Sender::new(0),
             sessions: AtomicU64::new(0),
         };
-        engine.tell_settings(false);
+        engine.publish_settings(false);
         engine
     }
 
@@ -102,13 +102,13 @@ impl Engine {
     pub fn replace_settings(&self, settings: Settings) {
         *self.settings.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
         self.dialer.tls.forget();
-        self.tell_settings(true);
+        self.publish_settings(true);
     }
 
-    fn tell_settings(&self, again: bool) {
+    fn publish_settings(&self, is_reload: bool) {
         let settings = self.settings();
         let accounts = ostler_mail::choose::names(&settings.accounts);
-        self.events.publish(Event::Settings { accounts, access: settings.access, again });
+        self.events.publish(Event::SettingsApplied { accounts, access: settings.access, is_reload });
     }
 
     /// The id for a new session.

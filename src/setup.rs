@@ -1,6 +1,7 @@
 //! Sets up an account in three steps: `find` gets from an address to its servers, `trial` from servers and a password
 //! to an account that works, and `keep` stores it in the settings file and the keyring. `ostler add` and the settings
-//! page do the same steps, each with its own [`SetupUi`].
+//! page do the same steps, each with its own [`SetupUi`]. Whatever names servers (the user, a preset, a search, an imported
+//! file) makes a [`Proposal`]; the [`Plan`] is filled from them, one after the other.
 //!
 //! Not here: how questions look, and how passwords are typed.
 
@@ -8,15 +9,20 @@ pub mod discover;
 pub(crate) mod find;
 pub mod import;
 pub(crate) mod keep;
+mod proposal;
 pub(crate) mod trial;
 
 use std::sync::Arc;
 
 use crate::config::DEFAULT_FRESH;
 use crate::diagnose::Step;
-use ostler_mail::account::endpoint::{Endpoint, LoginForm};
+use crate::vault::keyring_servers;
+use ostler_mail::account::endpoint::Endpoint;
 use ostler_mail::account::{Account, AfterPop, Credentials, Protocol, SecretSource, Security, Server, SignIn, Trust};
 use ostler_mail::secret::Secret;
+
+pub use proposal::Proposal;
+pub(crate) use proposal::Wanted;
 
 /// The user interface that setup talks to: the `ostler add` terminal or the settings page.
 pub(crate) trait SetupUi {
@@ -88,11 +94,9 @@ impl Question {
     }
 }
 
-/// The servers that one direction of mail, fetching or sending, could use, and how ostler signs in there.
+/// As whom ostler signs in for one direction of mail, fetching or sending.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct ServerChoice {
-    /// The servers to try, the likeliest first.
-    pub(crate) endpoints: Vec<Endpoint>,
+pub(crate) struct Identity {
     /// The user name, if the user has given one; otherwise it is made from [`Self::address`].
     pub(crate) username: Option<String>,
     /// The address that user names are made from. It differs from the account's if mail is sent through another
@@ -102,13 +106,17 @@ pub(crate) struct ServerChoice {
     pub(crate) source: Option<SecretSource>,
 }
 
-impl ServerChoice {
+impl Identity {
     /// The user names to try at an endpoint; never empty.
     pub(crate) fn usernames(&self, endpoint: &Endpoint) -> Vec<String> {
         match &self.username {
             Some(name) => vec![name.clone()],
             None => endpoint.login.candidates(&self.address),
         }
+    }
+
+    fn likeliest_username(&self, endpoint: &Endpoint) -> String {
+        self.usernames(endpoint).swap_remove(0)
     }
 
     fn credentials(&self, username: String) -> Credentials {
@@ -123,16 +131,12 @@ pub(crate) struct Plan {
     pub(crate) address: String,
     /// The account's name, if it is not the address.
     pub(crate) name: Option<String>,
-    /// The preset that the servers are from.
-    pub(crate) provider: Option<String>,
-    /// Where mail is fetched; without endpoints the account only sends.
-    pub(crate) incoming: ServerChoice,
-    /// Where mail is sent; without endpoints the account only fetches.
-    pub(crate) outgoing: ServerChoice,
-    /// Saved for a later version with an IMAP door.
-    pub(crate) imap: Option<Endpoint>,
-    /// The user, the preset or the imported file says that mail has to be fetched before each send.
-    pub(crate) gate: bool,
+    /// The servers it could use, the likeliest first, and the rules that it has to keep there.
+    pub(crate) proposal: Proposal,
+    /// As whom mail is fetched.
+    pub(crate) fetch_as: Identity,
+    /// As whom mail is sent.
+    pub(crate) send_as: Identity,
     /// Certificates to trust in addition to the system's.
     pub(crate) trust: Trust,
 }
@@ -140,30 +144,23 @@ pub(crate) struct Plan {
 impl Plan {
     /// Whether sending needs a password of its own.
     pub(crate) fn sends_elsewhere(&self) -> bool {
-        self.outgoing.address != self.incoming.address
-            || self.outgoing.username.is_some() && self.outgoing.username != self.incoming.username
+        self.send_as.address != self.fetch_as.address
+            || self.send_as.username.is_some() && self.send_as.username != self.fetch_as.username
     }
 
     fn server(&self, endpoint: &Endpoint, sign_in: SignIn) -> Server {
-        Server {
-            protocol: endpoint.protocol,
-            host: endpoint.host.clone(),
-            port: endpoint.port,
-            security: endpoint.security,
-            trust: self.trust.clone(),
-            sign_in,
-        }
+        endpoint.to_server(self.trust.clone(), sign_in)
     }
 
-    /// The server for fetching, with this user name.
+    /// A server for fetching, by POP3 or IMAP, with this user name.
     pub(crate) fn incoming_server(&self, endpoint: &Endpoint, username: String) -> Server {
-        self.server(endpoint, SignIn::Password(self.incoming.credentials(username)))
+        self.server(endpoint, SignIn::Password(self.fetch_as.credentials(username)))
     }
 
     /// The server for sending.
     pub(crate) fn outgoing_server(&self, endpoint: &Endpoint, auth: SendAuth<'_>) -> Server {
         let sign_in = match auth {
-            SendAuth::Password(username) => SignIn::Password(self.outgoing.credentials(username)),
+            SendAuth::Password(username) => SignIn::Password(self.send_as.credentials(username)),
             SendAuth::AfterPop(login) => {
                 SignIn::AfterPop(Arc::new(AfterPop { login: login.clone(), fresh: DEFAULT_FRESH }))
             }
@@ -174,16 +171,13 @@ impl Plan {
 
     /// The account with these servers.
     pub(crate) fn account(&self, pop3: Option<Server>, smtp: Vec<Server>) -> Account {
-        let imap = self.imap.as_ref().map(|endpoint| {
-            // `usernames` is never empty.
-            let username = self.incoming.usernames(endpoint).swap_remove(0);
-            self.server(endpoint, SignIn::Password(self.incoming.credentials(username)))
-        });
+        let imap = self.proposal.imap.as_ref();
+        let imap = imap.map(|endpoint| self.incoming_server(endpoint, self.fetch_as.likeliest_username(endpoint)));
         Account {
             name: self.name.clone().unwrap_or_else(|| self.address.clone()),
             address: self.address.clone(),
             aliases: Vec::new(),
-            provider: self.provider.clone(),
+            provider: self.proposal.provider.clone(),
             is_default: false,
             offer_auth: true,
             local_password: None,
@@ -195,15 +189,14 @@ impl Plan {
 
     /// The account with the likeliest servers and user names, none of them tried.
     pub(crate) fn untried(&self) -> Account {
-        let first = |choice: &ServerChoice| choice.endpoints.first().cloned();
-        let username = |choice: &ServerChoice, endpoint: &Endpoint| choice.usernames(endpoint).swap_remove(0);
-        let pop3 = first(&self.incoming).map(|e| self.incoming_server(&e, username(&self.incoming, &e)));
-        let smtp = first(&self.outgoing).map(|e| {
+        let Proposal { incoming, outgoing, gate, .. } = &self.proposal;
+        let pop3 = incoming.first().map(|e| self.incoming_server(e, self.fetch_as.likeliest_username(e)));
+        let smtp = outgoing.first().map(|e| {
             let auth = match &pop3 {
-                Some(login) if self.gate => SendAuth::AfterPop(login),
-                _ => SendAuth::Password(username(&self.outgoing, &e)),
+                Some(login) if *gate => SendAuth::AfterPop(login),
+                _ => SendAuth::Password(self.send_as.likeliest_username(e)),
             };
-            self.outgoing_server(&e, auth)
+            self.outgoing_server(e, auth)
         });
         self.account(pop3, smtp.into_iter().collect())
     }
@@ -232,11 +225,8 @@ pub(crate) struct Secrets {
 impl Secrets {
     /// The servers of the account whose password goes to the keyring, each with its secret.
     pub(crate) fn by_server<'a>(&self, account: &'a Account) -> Vec<(&'a Server, Arc<Secret>)> {
-        let servers = crate::vault::servers_with_secret(account);
-        let in_keyring = |s: &&Server| s.credentials().is_some_and(|c| c.secret == SecretSource::Keyring);
-        servers
+        keyring_servers(account)
             .into_iter()
-            .filter(in_keyring)
             .filter_map(|server| {
                 let own = server.protocol.is_outgoing().then_some(self.outgoing.as_ref()).flatten();
                 Some((server, Arc::clone(own.or(self.incoming.as_ref())?)))
@@ -250,19 +240,27 @@ pub(crate) fn endpoint_from_flag(protocol: Protocol, text: &str) -> Result<Endpo
     const ALLOWED: &str =
         "allowed is tls://HOST, starttls://HOST or none://HOST, followed by :PORT if it is not the usual one";
     let (security, place) = text.split_once("://").ok_or(ALLOWED)?;
-    let security = match security.to_ascii_lowercase().as_str() {
-        "tls" => Security::Tls,
-        "starttls" => Security::StartTls,
-        "none" => Security::None,
-        _ => return Err(ALLOWED.into()),
-    };
+    let security = Security::from_name(&security.to_ascii_lowercase()).ok_or(ALLOWED)?;
     let (host, port) = split_port(place.trim_end_matches('/')).ok_or(ALLOWED)?;
     let port = match port {
         None => protocol.default_port(security),
         Some(port) => port.parse().ok().filter(|port| *port != 0).ok_or("a port is a number from 1 to 65535")?,
     };
     let host = crate::config::value::host(host).map_err(|why| format!("the host {why}; {ALLOWED}"))?;
-    Ok(Endpoint { protocol, host, port, security, login: LoginForm::Unknown, auth_methods: Vec::new() })
+    Ok(Endpoint::new(protocol, host, port, security))
+}
+
+/// Parses a server as typed: a full `SECURITY://HOST:PORT`, or a host and perhaps a port, which is tried with both kinds of
+/// TLS. An empty text names none.
+pub(crate) fn endpoints_from_text(protocol: Protocol, text: &str) -> Result<Vec<Endpoint>, String> {
+    if text.is_empty() {
+        return Ok(Vec::new());
+    }
+    if text.contains("://") {
+        return endpoint_from_flag(protocol, text).map(|endpoint| vec![endpoint]);
+    }
+    let of = |text: String| endpoint_from_flag(protocol, &text);
+    Ok(vec![of(format!("tls://{text}"))?, of(format!("starttls://{text}"))?])
 }
 
 /// Splits `host:port` or `[::1]:port`; a host may stand alone.
@@ -305,5 +303,16 @@ mod tests {
         }
         let endpoint = endpoint_from_flag(Protocol::Smtp, "starttls://[::1]").unwrap();
         assert_eq!(flag_of(&endpoint), "--smtp starttls://[::1]:587");
+    }
+
+    #[test]
+    fn a_bare_name_is_tried_with_both_kinds_of_tls() {
+        let ports = |text: &str| {
+            endpoints_from_text(Protocol::Smtp, text).map(|all| all.iter().map(|e| e.port).collect::<Vec<_>>())
+        };
+        assert_eq!(ports("smtp.x.net"), Ok(vec![465, 587]));
+        assert_eq!(ports("starttls://smtp.x.net:2525"), Ok(vec![2525]));
+        assert_eq!(ports(""), Ok(vec![]));
+        assert!(ports("a b").is_err());
     }
 }

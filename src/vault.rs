@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use ostler_mail::account::{Account, SecretSource, Server, SignIn};
+use ostler_mail::account::{Account, Protocol, SecretSource, Security, Server, SignIn};
 use ostler_mail::secret::Secret;
 
 use cache::Cache;
@@ -135,7 +135,7 @@ impl Vault {
     }
 
     /// Removes everything stored for the account from the keyring, including entries of its former servers. If there is
-    /// nothing, that is fine too.
+    /// nothing, or no keyring, that is fine too.
     pub async fn forget_account(&self, account: &Account) -> Result<(), VaultError> {
         let local = local_entry_of(account);
         let mut entries: Vec<_> = servers_with_secret(account).into_iter().map(|s| entry_of(account, s)).collect();
@@ -144,7 +144,7 @@ impl Vault {
         let done = self.0.keyring.ask(forget, WRITE_TIMEOUT).await;
         self.0.cache.remove_all(|entry| is_entry_of(entry, &account.name));
         match done {
-            Ok(_) | Err(Trouble::NoEntry) => Ok(()),
+            Ok(_) | Err(Trouble::NoEntry | Trouble::NoKeyring(_)) => Ok(()),
             Err(trouble) => Err(VaultError::keyring(account, &local, trouble)),
         }
     }
@@ -247,6 +247,12 @@ pub(crate) fn servers_with_secret(account: &Account) -> Vec<&Server> {
     servers
 }
 
+/// Those of [`servers_with_secret`] whose secret is in the keyring.
+pub(crate) fn keyring_servers(account: &Account) -> Vec<&Server> {
+    let is_in_keyring = |server: &&Server| server.credentials().is_some_and(|c| c.secret == SecretSource::Keyring);
+    servers_with_secret(account).into_iter().filter(is_in_keyring).collect()
+}
+
 /// Where a secret comes from, for a person. A command is not shown: it may contain a secret itself.
 pub(crate) fn describe_source(source: &SecretSource) -> String {
     match source {
@@ -281,9 +287,9 @@ fn is_entry_of(entry: &str, account: &str) -> bool {
     };
     // Three words: the user name at the end of a server's id may hold blanks.
     let mut words = rest.splitn(3, ' ');
-    let protocol = words.next().is_some_and(|word| matches!(word, "pop3" | "smtp" | "imap"));
-    let security = words.next().is_some_and(|word| matches!(word, "tls" | "starttls" | "none"));
-    rest == "local-password" || (protocol && security && words.next().is_some())
+    let has_protocol = words.next().and_then(Protocol::from_name).is_some();
+    let has_security = words.next().and_then(Security::from_name).is_some();
+    rest == "local-password" || (has_protocol && has_security && words.next().is_some())
 }
 
 /// 128 random bits in base32, which has none of the digits 0, 1, 8 and 9 that look like letters. People copy it by hand

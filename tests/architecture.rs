@@ -76,7 +76,10 @@ const MAIL: [(&str, &[&str]); 15] = [
 ];
 
 /// What only some places may name, and which: a word of the code, and the beginnings of the paths it may stand in.
-const ONLY: [(&str, &[&str]); 6] = [
+const ONLY: [(&str, &[&str]); 8] = [
+    // Sockets of the network are in one place. The demo plays a provider and two clients, and `os` has sockets of its own.
+    ("tokio::net", &["src/proxy/net", "src/os", "src/demo"]),
+    ("TcpListener", &["src/proxy/net/listen.rs", "src/os", "src/demo"]),
     // A client's task begins where it is accepted and nowhere else.
     ("session::serve(", &["src/proxy/listeners.rs"]),
     // Questions to the DNS beyond host names are asked while an account is set up.

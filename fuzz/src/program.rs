@@ -63,7 +63,7 @@ pub fn import(data: &[u8]) {
         assert!(!sentence.contains(char::is_control), "{sentence:?}");
     }
     for account in &file.accounts {
-        for endpoint in account.incoming.iter().chain(&account.outgoing).chain(&account.imap) {
+        for endpoint in account.proposal.endpoints() {
             assert!(endpoint.security != Security::None && endpoint.port != 0, "{endpoint:?}");
             assert_eq!(ostler::config::value::host(&endpoint.host).as_ref(), Ok(&endpoint.host));
         }

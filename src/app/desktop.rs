@@ -10,7 +10,7 @@ use super::Wake;
 use crate::config::presets::Presets;
 use crate::desktop::Desktop;
 use crate::desktop::tray::{self, MenuAction, TrayLink};
-use crate::diagnose::{Doctor, Step};
+use crate::diagnose::{Step, check_account};
 use crate::events::event::Event;
 use crate::events::notice::Notice;
 use crate::events::notice::PageTarget;
@@ -105,12 +105,10 @@ async fn check_all(engine: &Arc<Engine>, file: &Path) -> Notice {
     let accounts = engine.settings().accounts.clone();
     let mut failing: Vec<(Arc<Account>, Step)> = Vec::new();
     for account in &accounts {
-        let mut doctor = Doctor::new(Arc::clone(engine), Arc::clone(account), |_| ());
-        doctor.set_closed_reason(presets.closed(account));
-        doctor.check().await;
-        let failed = doctor.into_steps().into_iter().find(|step| !step.is_ok());
+        let steps = check_account(engine, account, presets.closed(account), |_| ()).await;
+        let failed = steps.into_iter().find(|step| !step.is_ok());
         let trouble = failed.as_ref().and_then(|step| Some((words(step), step.failure.clone()?)));
-        engine.events.publish(Event::Checked { account: account.name.clone(), trouble });
+        engine.events.publish(Event::AccountChecked { account: account.name.clone(), trouble });
         failing.extend(failed.map(|step| (Arc::clone(account), step)));
     }
     answer(accounts.len(), &failing)

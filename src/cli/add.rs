@@ -16,7 +16,7 @@ use crate::config::presets::Presets;
 use crate::config::{self, value};
 use crate::os::control::{self, Request, SETTINGS_RELOAD_TIMEOUT};
 use crate::setup::import::ImportedAccount;
-use crate::setup::{Plan, Secrets, ServerChoice, endpoint_from_flag, keep};
+use crate::setup::{Identity, Plan, Proposal, Secrets, Wanted, endpoint_from_flag, keep};
 use dialogue::Dialogue;
 use ostler_mail::account::endpoint::Endpoint;
 use ostler_mail::account::{Account, CommandLine, Protocol, SecretSource, Settings, Trust};
@@ -76,6 +76,24 @@ pub(crate) struct Options {
     /// Answer every question with yes, also about servers that only plain DNS vouches for
     #[arg(long)]
     yes: bool,
+}
+
+impl Options {
+    /// The servers and rules that the command line names.
+    fn proposal(&self) -> Proposal {
+        Proposal {
+            provider: None,
+            incoming: self.pop3.iter().cloned().collect(),
+            outgoing: self.smtp.clone(),
+            imap: self.imap.clone(),
+            gate: self.pop_before_smtp,
+        }
+    }
+
+    /// The directions in which the account is to have servers of the address's own provider.
+    fn wanted(&self) -> Wanted {
+        Wanted { incoming: !self.send_only, outgoing: !self.fetch_only && self.send_through.is_none() }
+    }
 }
 
 /// Where the password comes from. Without these options, ostler asks for it and stores it in the keyring.
@@ -262,27 +280,12 @@ fn plan_from_options(options: &Options, settings: &Settings, address: &str) -> R
         return Err(wrong("--ca", &format!("there is no file {}", ca.display())));
     }
     let source = options.password.to_source().map_err(|e| wrong("--password-file", &e.to_string()))?;
-    let incoming = ServerChoice {
-        endpoints: options.pop3.iter().cloned().collect(),
-        username: username.clone(),
-        address: address.clone(),
-        source: source.clone(),
-    };
-    let outgoing = ServerChoice {
-        endpoints: options.smtp.clone(),
+    let fetch_as = Identity { username: username.clone(), address: address.clone(), source: source.clone() };
+    let send_as = Identity {
         // The other company knows nothing of the user name at this one.
         username: smtp_username.or(if send_through.is_some() { None } else { username }),
         address: send_through.unwrap_or_else(|| address.clone()),
         source,
     };
-    Ok(Plan {
-        address,
-        name,
-        provider: None,
-        incoming,
-        outgoing,
-        imap: options.imap.clone(),
-        gate: options.pop_before_smtp,
-        trust: Trust { ca, pin: None },
-    })
+    Ok(Plan { address, name, proposal: options.proposal(), fetch_as, send_as, trust: Trust { ca, pin: None } })
 }

@@ -44,7 +44,7 @@ pub(crate) fn main(file: &Path, options: &Options) -> ExitCode {
         print(&state_text(&state));
     }
     let done = match options.what {
-        SwitchCommand::On => matches!(state, State::On { .. } | State::Service { .. }),
+        SwitchCommand::On => state.is_on(),
         SwitchCommand::Off => state == State::Off,
         SwitchCommand::Status => true,
     };

@@ -11,7 +11,7 @@ use crate::cli::{block_on, fail, print, print_json};
 use crate::config::Parsed;
 use crate::config::presets::Presets;
 use crate::diagnose::explain::client_messages::summarize;
-use crate::diagnose::{Doctor, Step};
+use crate::diagnose::{Step, check_account};
 use crate::events::Events;
 use crate::proxy::Engine;
 use crate::vault::Vault;
@@ -66,14 +66,12 @@ pub(crate) fn main(file: &Path, parsed: &Parsed, options: &Options) -> ExitCode 
             if show {
                 print(&format!("{}\n", account.name));
             }
-            let mut doctor = Doctor::new(Arc::clone(&engine), Arc::clone(&account), |step| {
+            let on_step = |step: &Step| {
                 if show {
                     print(&step_text(step));
                 }
-            });
-            doctor.set_closed_reason(presets.closed(&account));
-            doctor.check().await;
-            let steps = doctor.into_steps();
+            };
+            let steps = check_account(&engine, &account, presets.closed(&account), on_step).await;
             checked.push((account, steps));
         }
         checked

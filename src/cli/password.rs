@@ -11,8 +11,8 @@ use crate::cli::{account, ask, block_on, fail, print};
 use crate::config::Parsed;
 use crate::diagnose;
 use crate::os::control::{self, Request};
-use crate::vault::{Vault, describe_source, servers_with_secret};
-use ostler_mail::account::{Account, Protocol, SecretSource, Server};
+use crate::vault::{Vault, describe_source, keyring_servers, servers_with_secret};
+use ostler_mail::account::{Account, Protocol, Server};
 use ostler_mail::failure::error_chain;
 use ostler_mail::secret::Secret;
 
@@ -36,10 +36,7 @@ pub(crate) struct Options {
 }
 
 fn parse_protocol(text: &str) -> Result<Protocol, String> {
-    [Protocol::Pop3, Protocol::Smtp, Protocol::Imap]
-        .into_iter()
-        .find(|p| p.name() == text)
-        .ok_or_else(|| "one of pop3, smtp, imap".into())
+    Protocol::from_name(text).ok_or_else(|| "one of pop3, smtp, imap".into())
 }
 
 pub(crate) fn main(file: &Path, parsed: &Parsed, options: Options) -> ExitCode {
@@ -50,12 +47,11 @@ pub(crate) fn main(file: &Path, parsed: &Parsed, options: Options) -> ExitCode {
     if options.local {
         return make_local_password(file, &account);
     }
-    let servers: Vec<&Server> =
-        servers_with_secret(&account).into_iter().filter(|s| options.server.is_none_or(|p| s.protocol == p)).collect();
-    let (ours, others): (Vec<&Server>, Vec<&Server>) =
-        servers.into_iter().partition(|s| s.credentials().is_some_and(|c| c.secret == SecretSource::Keyring));
+    let is_meant = |server: &&Server| options.server.is_none_or(|protocol| server.protocol == protocol);
+    let ours: Vec<&Server> = keyring_servers(&account).into_iter().filter(is_meant).collect();
     if ours.is_empty() {
-        return fail(1, &not_in_keyring_text(&account, &others));
+        let other = servers_with_secret(&account).into_iter().find(is_meant);
+        return fail(1, &not_in_keyring_text(&account, other));
     }
     let secret = match read_secret(&account, options.stdin) {
         Ok(secret) => secret,
@@ -92,8 +88,8 @@ fn make_local_password(file: &Path, account: &Account) -> ExitCode {
     }
 }
 
-fn not_in_keyring_text(account: &Account, others: &[&Server]) -> String {
-    match others.first().and_then(|s| s.credentials()) {
+fn not_in_keyring_text(account: &Account, other: Option<&Server>) -> String {
+    match other.and_then(Server::credentials) {
         Some(credentials) => format!(
             "the password of account {} comes from {}, not from the keyring",
             account.name,

@@ -55,8 +55,6 @@ pub(crate) fn main(file: &Path, options: &Options) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-const PROTOCOLS: [Protocol; 3] = [Protocol::Pop3, Protocol::Smtp, Protocol::Imap];
-
 fn document(preset: &Preset) -> Value {
     let servers = |protocol| preset.templates(protocol).map(server_document).collect::<Vec<_>>();
     json!({
@@ -138,7 +136,7 @@ fn detail_text(preset: &Preset) -> String {
     let domains: Vec<String> =
         preset.domains.iter().cloned().chain(preset.domain_suffixes.iter().map(|s| format!("*{s}"))).collect();
     line("addresses at", &domains.join(", "));
-    for protocol in PROTOCOLS {
+    for protocol in Protocol::ALL {
         for server in preset.templates(protocol) {
             line(protocol.name(), &server.describe());
         }

@@ -7,9 +7,9 @@ use std::process::ExitCode;
 use clap::Args;
 
 use crate::cli::{account, block_on, fail, print};
-use crate::config::{self, Parsed};
+use crate::config::{self, NotEdited, Parsed};
 use crate::os::control::{Request, ask};
-use crate::vault::{Vault, VaultError};
+use crate::vault::Vault;
 use ostler_mail::failure::error_chain;
 
 #[derive(Debug, Args)]
@@ -46,19 +46,12 @@ pub(crate) fn main(file: &Path, parsed: &Parsed, options: &Options) -> ExitCode 
             return fail(1, "nothing was removed");
         }
     }
-    let mut text = match std::fs::read_to_string(file) {
-        Ok(text) => text,
-        Err(error) => return fail(1, &format!("cannot read {}: {error}", file.display())),
+    let without_all = |text: &str| {
+        accounts.iter().try_fold(text.to_owned(), |text, account| config::remove_account(&text, &account.name))
     };
-    for account in accounts {
-        text = match config::remove_account(&text, &account.name) {
-            Ok(changed) => changed,
-            Err(error) => return fail(1, &error_chain(&error)),
-        };
-    }
     // Before the keyring: passwords without an account do no harm, an account without passwords fails.
-    if let Err(error) = config::write_atomically(file, &text) {
-        return fail(1, &format!("cannot write {}: {error}; nothing was removed", file.display()));
+    if let Err(error) = config::edit_file(file, without_all) {
+        return fail(1, &not_removed_text(file, &error));
     }
     let mut code = ExitCode::SUCCESS;
     let gone: Vec<String> = accounts.iter().map(|account| account.name.clone()).collect();
@@ -70,8 +63,7 @@ pub(crate) fn main(file: &Path, parsed: &Parsed, options: &Options) -> ExitCode 
         // The running ostler may not have seen the changed file yet.
         let _ = ask(file, &Request::ForgetSecret { account: account.name.clone() });
         match block_on(Vault::new().forget_account(account)) {
-            // Without a keyring there is nothing to forget.
-            Ok(Ok(()) | Err(VaultError::NoKeyring { .. })) => {}
+            Ok(Ok(())) => {}
             Ok(Err(error)) => {
                 code = fail(
                     1,
@@ -82,6 +74,15 @@ pub(crate) fn main(file: &Path, parsed: &Parsed, options: &Options) -> ExitCode 
         }
     }
     code
+}
+
+fn not_removed_text(file: &Path, error: &NotEdited) -> String {
+    let file = file.display();
+    match error {
+        NotEdited::Unreadable(error) => format!("cannot read {file}: {error}"),
+        NotEdited::Refused(error) => error_chain(error),
+        NotEdited::Unwritable(error) => format!("cannot write {file}: {error}; nothing was removed"),
+    }
 }
 
 fn confirm_removal(name: &str) -> bool {

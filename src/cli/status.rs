@@ -18,9 +18,7 @@ pub(crate) struct Options {
 
 /// Exit code 1 if no ostler runs.
 pub(crate) fn main(file: &Path, options: &Options) -> ExitCode {
-    match ask(file, &Request::Status) {
-        // An answer without it is an error of the running ostler's, which may be of another version.
-        Ok(Some(status)) if status.get("running").is_none() => fail(1, &refusal_text(&status)),
+    match ask_running(file, &Request::Status) {
         Ok(Some(status)) => {
             if options.json {
                 print_json(&status)
@@ -37,25 +35,32 @@ pub(crate) fn main(file: &Path, options: &Options) -> ExitCode {
             }
             ExitCode::FAILURE
         }
-        Err(error) => fail(1, &format!("the running ostler does not answer: {error}")),
+        Err(code) => code,
     }
 }
 
 pub(crate) fn set_paused(file: &Path, pause: bool) -> ExitCode {
     let (request, done) = if pause { (Request::Pause, "paused\n") } else { (Request::Resume, "resumed\n") };
-    match ask(file, &request) {
-        Ok(Some(answer)) if answer.get("running").is_none() => fail(1, &refusal_text(&answer)),
+    match ask_running(file, &request) {
         Ok(Some(_)) => {
             print(done);
             ExitCode::SUCCESS
         }
         Ok(None) => fail(1, "ostler is not running"),
-        Err(error) => fail(1, &format!("the running ostler does not answer: {error}")),
+        Err(code) => code,
     }
 }
 
-fn refusal_text(answer: &Value) -> String {
-    format!("the running ostler says: {}", answer["error"].as_str().unwrap_or("something this version cannot read"))
+/// The status that the running ostler answers with; `None` if none runs.
+fn ask_running(file: &Path, request: &Request) -> Result<Option<Value>, ExitCode> {
+    match ask(file, request) {
+        Ok(Some(answer)) if answer.get("running").is_none() => {
+            let why = answer["error"].as_str().unwrap_or("something this version cannot read");
+            Err(fail(1, &format!("the running ostler says: {why}")))
+        }
+        Ok(answer) => Ok(answer),
+        Err(error) => Err(fail(1, &format!("the running ostler does not answer: {error}"))),
+    }
 }
 
 fn status_text(status: &Value) -> String {

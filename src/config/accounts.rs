@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::apply_preset::{AccountPreset, PROTOCOLS};
+use super::apply_preset::AccountPreset;
 use super::doors::{self, ParsedDoor};
 use super::keys;
 use super::server::{self, OwnPop3, SecretReader, SignInDefaults};
@@ -110,7 +110,7 @@ fn read_own_doors<'a>(table: &Table<'a>, name: &str, preset: &AccountPreset<'_>)
         }
         Some(doors::read(&item, protocol, Some(name)))
     };
-    [Protocol::Pop3, Protocol::Smtp, Protocol::Imap].into_iter().filter_map(of).flatten().collect()
+    Protocol::ALL.into_iter().filter_map(of).flatten().collect()
 }
 
 /// Whether AUTH is offered. A door that all accounts share cannot offer it for one of them only.
@@ -172,7 +172,7 @@ impl Servers {
         };
         let imap = single(Protocol::Imap);
         let has_server = |protocol: &Protocol| table.get(protocol.name()).is_some() || preset.has(*protocol);
-        if !PROTOCOLS.iter().any(has_server) && !preset.has_failed() {
+        if !Protocol::ALL.iter().any(has_server) && !preset.has_failed() {
             let message = "has no server; allowed is at least one of [account.pop3], [account.smtp] and [account.imap]";
             table.item().report_absence(message);
         }

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use toml_edit::DocumentMut;
 
-use super::EditError;
-use super::{DEFAULT_FRESH, parse_with};
+use super::DEFAULT_FRESH;
+use super::edit::{EditError, meaning, parse_document, with_line_ends_of};
 use crate::config::presets::Presets;
 use ostler_mail::account::{Account, AfterPop, CommandLine, Protocol, SecretSource, Security, Server, SignIn};
 use ostler_mail::sasl::hex;
@@ -19,22 +19,14 @@ const HEADER: &str = "# The settings of ostler. Change what you like: ostler kee
 /// Adds the account to `text`, the text of the settings file `file`. `file` is not opened: relative paths start at its
 /// folder. The new text is read again, and refused unless it means the old settings and this account.
 pub(crate) fn add_account(text: &str, account: &Account, file: &Path, presets: &Presets) -> Result<String, EditError> {
-    let before = text.parse::<DocumentMut>().map_err(|error| {
-        let at = error.span().map_or(0, |span| span.start).min(text.len());
-        EditError::NotToml { line: text.bytes().take(at).filter(|b| *b == b'\n').count() + 1 }
-    })?;
+    let before = parse_document(text)?;
     let tables = tables(account);
     let inline = before.get("account").is_some_and(|accounts| accounts.as_array().is_some());
-    let mut after = if inline { with_element(before, &tables)? } else { with_tables(text, &tables) };
-    // The new lines end in LF. In a file with CR LF they have to end as all others do.
-    if text.contains("\r\n") {
-        after = after.replace("\r\n", "\n").replace('\n', "\r\n");
-    }
-    // A file with mistakes has no meaning that could be compared with the new one.
-    let (old, new) = (parse_with(text, file, presets), parse_with(&after, file, presets));
-    let (Ok(old), Ok(new)) = (old, new) else { return Err(EditError::CannotTake) };
-    let (last, others) = new.settings.accounts.split_last().ok_or(EditError::CannotTake)?;
-    let is_right = **last == *account && others == old.settings.accounts;
+    let after = if inline { with_element(before, &tables)? } else { with_tables(text, &tables) };
+    let after = with_line_ends_of(text, after);
+    let (old, new) = (meaning(text, file, presets)?, meaning(&after, file, presets)?);
+    let (last, others) = new.accounts.split_last().ok_or(EditError::CannotTake)?;
+    let is_right = **last == *account && others == old.accounts;
     if is_right { Ok(after) } else { Err(EditError::CannotTake) }
 }
 

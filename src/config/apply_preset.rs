@@ -12,9 +12,6 @@ use crate::config::presets::{Confidence, Preset, Presets};
 use ostler_mail::account::endpoint::Endpoint;
 use ostler_mail::account::{Protocol, Security};
 
-/// The order in which an account's servers are read.
-pub(super) const PROTOCOLS: [Protocol; 3] = [Protocol::Pop3, Protocol::Smtp, Protocol::Imap];
-
 const LISTED: &str = "allowed are the names that `ostler providers` lists";
 
 /// The preset of an account, if the account names one.
@@ -154,7 +151,7 @@ impl<'a> AccountPreset<'a> {
 
 /// Whether the account has tables for its servers, each with a host.
 fn is_complete(table: &Table<'_>) -> bool {
-    let tables = PROTOCOLS.iter().filter_map(|protocol| table.get(protocol.name()));
+    let tables = Protocol::ALL.iter().filter_map(|protocol| table.get(protocol.name()));
     let mut tables = tables.flat_map(|item| item.as_list().unwrap_or_else(|| vec![item])).peekable();
     tables.peek().is_some() && tables.all(|item| item.has("host"))
 }

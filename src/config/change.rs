@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use toml_edit::{Array, DocumentMut, Item, Table, TableLike, Value, value};
 
-use super::{EditError, parse_with};
+use super::edit::{EditError, meaning, parse_document, with_line_ends_of};
 use crate::config::presets::Presets;
 use ostler_mail::account::{Account, Alias, Protocol, Security, Server};
 
@@ -66,11 +66,8 @@ pub(crate) fn change_account(
     file: &Path,
     presets: &Presets,
 ) -> Result<String, EditError> {
-    let mut document = text.parse::<DocumentMut>().map_err(|error| {
-        let at = error.span().map_or(0, |span| span.start).min(text.len());
-        EditError::NotToml { line: text.bytes().take(at).filter(|b| *b == b'\n').count() + 1 }
-    })?;
-    let old = parse_with(text, file, presets).map_err(|_| EditError::CannotTake)?.settings;
+    let mut document = parse_document(text)?;
+    let old = meaning(text, file, presets)?;
     let index = old.accounts.iter().position(|account| account.name == name).ok_or(EditError::NoSuchAccount)?;
     for (other, account) in old.accounts.iter().enumerate() {
         let table = element(&mut document, other).ok_or(EditError::TooEntangled)?;
@@ -80,12 +77,8 @@ pub(crate) fn change_account(
             table.remove("default");
         }
     }
-    let mut after = document.to_string();
-    // toml_edit writes every line end as LF.
-    if text.contains("\r\n") {
-        after = after.replace("\r\n", "\n").replace('\n', "\r\n");
-    }
-    let new = parse_with(&after, file, presets).map_err(|_| EditError::CannotTake)?.settings;
+    let after = with_line_ends_of(text, document.to_string());
+    let new = meaning(&after, file, presets)?;
     let is_right =
         new.accounts.len() == old.accounts.len()
             && new.accounts.iter().zip(&old.accounts).enumerate().all(|(at, (new, old))| {

@@ -1,11 +1,16 @@
 //! Removes an account from a settings file that a person wrote; everything else stays as it is, octet for octet. The
-//! text only has to be TOML: an account with mistakes in it can be removed too.
+//! text only has to be TOML: an account with mistakes in it can be removed too. What the other edits share is here too.
 
 use std::ops::Range;
+use std::path::Path;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 use toml_edit::DocumentMut;
+
+use super::parse_with;
+use super::presets::Presets;
+use ostler_mail::account::Settings;
 
 /// Why a settings file was not changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -46,6 +51,21 @@ pub fn remove_account(text: &str, name: &str) -> Result<String, EditError> {
         without_element(text, index)?
     };
     if is_same_but_for(text, &rest, index) { Ok(rest) } else { Err(EditError::TooEntangled) }
+}
+
+/// Parses a settings file for editing.
+pub(super) fn parse_document(text: &str) -> Result<DocumentMut, EditError> {
+    text.parse::<DocumentMut>().map_err(|error| not_toml(text, error.span()))
+}
+
+/// Gives an edited text the line ends of the text before the edit. toml_edit writes every line end as LF.
+pub(super) fn with_line_ends_of(before: &str, after: String) -> String {
+    if before.contains("\r\n") { after.replace("\r\n", "\n").replace('\n', "\r\n") } else { after }
+}
+
+/// The settings that a text means. One with mistakes has no meaning that an edit could be held against.
+pub(super) fn meaning(text: &str, file: &Path, presets: &Presets) -> Result<Settings, EditError> {
+    Ok(parse_with(text, file, presets).map_err(|_| EditError::CannotTake)?.settings)
 }
 
 fn not_toml(text: &str, span: Option<Range<usize>>) -> EditError {
@@ -170,7 +190,7 @@ fn end_of_line(text: &str, at: usize) -> usize {
 
 /// Removes an element from `account = [{..}, ..]`.
 fn without_element(text: &str, index: usize) -> Result<String, EditError> {
-    let mut document: DocumentMut = text.parse().map_err(|_| EditError::NotToml { line: 1 })?;
+    let mut document = parse_document(text)?;
     let array = document.get_mut("account").and_then(|item| item.as_array_mut()).ok_or(EditError::TooEntangled)?;
     array.remove(index);
     let rest = document.to_string();

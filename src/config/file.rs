@@ -6,7 +6,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::{Mistakes, Parsed, Remark, parse, parse_with};
+use super::{EditError, Mistakes, Parsed, Remark, parse, parse_with};
 use crate::config::presets::Presets;
 
 /// The longest settings file that is read. A thousand accounts take about a tenth of it.
@@ -167,6 +167,25 @@ fn quoted(path: &Path) -> String {
     let path = path.display().to_string();
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@:".contains(c);
     if !path.is_empty() && path.chars().all(is_plain) { path } else { format!("'{}'", path.replace('\'', "'\\''")) }
+}
+
+/// Why a settings file was not edited.
+#[derive(Debug)]
+pub(crate) enum NotEdited {
+    Unreadable(io::Error),
+    Refused(EditError),
+    Unwritable(io::Error),
+}
+
+/// Edits a settings file. A file that does not exist counts as empty, as it does for [`load`].
+pub(crate) fn edit_file(path: &Path, edit: impl FnOnce(&str) -> Result<String, EditError>) -> Result<(), NotEdited> {
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(NotEdited::Unreadable(error)),
+    };
+    let text = edit(&text).map_err(NotEdited::Refused)?;
+    write_atomically(path, &text).map_err(NotEdited::Unwritable)
 }
 
 /// Replaces a settings file as a whole: every reader, even after a power cut, finds either the old text or the new one.

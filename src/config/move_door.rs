@@ -6,7 +6,7 @@ use std::path::Path;
 use toml_edit::{DocumentMut, Item, Value};
 
 use super::change::put;
-use super::{EditError, parse_with};
+use super::edit::{EditError, meaning, parse_document, with_line_ends_of};
 use crate::config::presets::Presets;
 use ostler_mail::account::{Door, Protocol};
 
@@ -20,9 +20,9 @@ pub(crate) fn move_door(
     file: &Path,
     presets: &Presets,
 ) -> Result<String, EditError> {
-    let mut document: DocumentMut = text.parse().map_err(|_| EditError::NotToml { line: 1 })?;
-    let old = parse_with(text, file, presets).map_err(|_| EditError::CannotTake)?.settings;
-    let mut after = if document.get("local").is_some() {
+    let mut document = parse_document(text)?;
+    let old = meaning(text, file, presets)?;
+    let after = if document.get("local").is_some() {
         put_port(&mut document, protocol, from, to)?;
         document.to_string()
     } else {
@@ -30,11 +30,8 @@ pub(crate) fn move_door(
         let end = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
         format!("{text}{end}[local]\n{protocol} = {to}\n")
     };
-    // toml_edit writes every line end as LF.
-    if text.contains("\r\n") {
-        after = after.replace("\r\n", "\n").replace('\n', "\r\n");
-    }
-    let new = parse_with(&after, file, presets).map_err(|_| EditError::CannotTake)?.settings;
+    let after = with_line_ends_of(text, after);
+    let new = meaning(&after, file, presets)?;
     let is_meant = |door: &Door| door.protocol == protocol && door.account.is_none() && door.address.port() == from;
     let doors = old.doors.iter().cloned().map(|mut door| {
         if is_meant(&door) {

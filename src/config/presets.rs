@@ -350,7 +350,7 @@ pub fn fuzz(bytes: &[u8]) {
         }
     };
     for preset in &own {
-        for protocol in [Protocol::Pop3, Protocol::Smtp, Protocol::Imap] {
+        for protocol in Protocol::ALL {
             for server in preset.endpoints(protocol, "example.net") {
                 assert!(ServerName::try_from(server.host.as_str()).is_ok() && server.port != 0, "{server:?}");
                 assert_ne!(server.security, Security::None, "{server:?}");

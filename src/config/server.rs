@@ -161,8 +161,7 @@ pub(super) fn server_from_preset(
             return None;
         }
     };
-    let Endpoint { protocol, host, port, security, .. } = server.clone();
-    Some(Server { protocol, host, port, security, trust: Trust::default(), sign_in })
+    Some(server.to_server(Trust::default(), sign_in))
 }
 
 fn warn_of_unused_credentials(table: &Table<'_>) {
@@ -248,7 +247,7 @@ fn read_common(
 }
 
 fn read_security(item: &Item<'_>) -> Option<Security> {
-    let words = [Security::Tls, Security::StartTls, Security::None].map(|security| (security.name(), security));
+    let words = Security::ALL.map(|security| (security.name(), security));
     // Outlook Express and its like call it SSL, so people do too.
     if item.as_text().is_some_and(|text| text.to_ascii_lowercase().starts_with("ssl")) {
         return item.reject("is called \"tls\" here; allowed is \"tls\", \"starttls\", \"none\"");

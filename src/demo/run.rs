@@ -2,7 +2,7 @@
 //! asked to.
 
 use std::io::{self, IsTerminal};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use super::{Doors, Scene};
 use crate::events::Events;
 use crate::proxy::Engine;
 use crate::proxy::listeners::Listeners;
+use crate::proxy::net::listen::is_free;
 use crate::vault::Vault;
 use ostler_mail::account::SecretSource;
 
@@ -73,8 +74,5 @@ async fn set_up(stays: bool) -> Result<(Scene, Doors, Listeners), String> {
 /// This port on 127.0.0.1 if it is free, or else any port.
 fn port_or_any(port: u16) -> SocketAddr {
     let wanted = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    match TcpListener::bind(wanted) {
-        Ok(_) => wanted,
-        Err(_) => (Ipv4Addr::LOCALHOST, 0).into(),
-    }
+    if is_free(wanted) { wanted } else { (Ipv4Addr::LOCALHOST, 0).into() }
 }

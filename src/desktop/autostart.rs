@@ -46,6 +46,13 @@ pub(crate) enum State {
     },
 }
 
+impl State {
+    /// Whether ostler itself starts, with or without an icon.
+    pub(crate) fn is_on(&self) -> bool {
+        matches!(self, Self::On { .. } | Self::Service { .. })
+    }
+}
+
 /// Why the start at login could not be read or changed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AutostartError {

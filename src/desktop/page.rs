@@ -22,17 +22,24 @@ mod setup_job;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
+use tokio::time::sleep;
 
+use crate::config::{self, EditError, NotEdited};
 use crate::events::event::Event;
+use crate::os::control::SETTINGS_RELOAD_TIMEOUT;
 use crate::proxy::Engine;
+use crate::proxy::net::listen::Port;
 use guard::Keys;
 use jobs::Jobs;
+use ostler_mail::account::Settings;
+
+/// How often the page looks whether changed settings are in force.
+const RELOAD_POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// What all handlers share.
 struct Shared {
@@ -55,6 +62,39 @@ impl Shared {
     fn set_open_at(&self, address: Option<SocketAddr>) {
         *self.open_at.lock().unwrap_or_else(PoisonError::into_inner) = address;
     }
+
+    /// Edits the settings file. The error is a text for the user: `refused` words it if the file cannot be edited like this;
+    /// if the file cannot be read or written, it begins with `start`.
+    fn edit_settings(
+        &self,
+        start: &str,
+        edit: impl FnOnce(&str) -> Result<String, EditError>,
+        refused: impl FnOnce(EditError) -> String,
+    ) -> Result<(), String> {
+        let file = self.file.display();
+        let trouble = |what: &str, error: std::io::Error| {
+            format!("{start}{file} cannot be {what}: {error}. Correct that, then try again.")
+        };
+        config::edit_file(&self.file, edit).map_err(|error| match error {
+            NotEdited::Unreadable(error) => trouble("read", error),
+            NotEdited::Unwritable(error) => trouble("written", error),
+            NotEdited::Refused(error) => refused(error),
+        })
+    }
+
+    /// Makes ostler read its settings again and waits until those that it serves are as expected. Returns `false` if they do
+    /// not become so in time.
+    async fn reload_until(&self, are_expected: impl Fn(&Settings) -> bool) -> bool {
+        (self.reload)();
+        let until = Instant::now() + SETTINGS_RELOAD_TIMEOUT;
+        while !are_expected(&self.engine.settings()) {
+            if Instant::now() > until {
+                return false;
+            }
+            sleep(RELOAD_POLL_INTERVAL).await;
+        }
+        true
+    }
 }
 
 type App = axum::extract::State<Arc<Shared>>;
@@ -62,18 +102,8 @@ type App = axum::extract::State<Arc<Shared>>;
 /// The page of the running ostler. Dropping it closes the page.
 pub(crate) struct Page {
     shared: Arc<Shared>,
-    listening: Option<Listening>,
-}
-
-struct Listening {
-    wanted: SocketAddr,
-    task: JoinHandle<()>,
-}
-
-impl Drop for Listening {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
+    /// The port, with the address that the settings want it on.
+    listening: Option<(SocketAddr, Port)>,
 }
 
 impl Page {
@@ -95,17 +125,16 @@ impl Page {
     /// is reported and ostler goes on trying.
     pub(crate) async fn apply(&mut self) {
         let wanted = self.shared.engine.settings().page;
-        if self.listening.as_ref().map(|listening| listening.wanted) == wanted {
+        if self.listening.as_ref().map(|(known, _)| *known) == wanted {
             return;
         }
         // First, because the new address may have the same port.
-        self.listening = None;
+        if let Some((_, port)) = self.listening.take() {
+            port.close().await;
+        }
         self.shared.set_open_at(None);
         let Some(wanted) = wanted else { return };
-        let (tx, first_try) = oneshot::channel();
-        let task = tokio::spawn(listen::keep_open(Arc::clone(&self.shared), router(&self.shared), wanted, tx));
-        self.listening = Some(Listening { wanted, task });
-        let _ = first_try.await;
+        self.listening = Some((wanted, listen::keep_open(&self.shared, router(&self.shared), wanted)));
     }
 
     pub(crate) fn links(&self) -> Links {

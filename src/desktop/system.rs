@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use super::Desktop;
-use crate::desktop::autostart::{self, State};
+use crate::desktop::autostart;
 #[cfg(all(feature = "web", feature = "tray"))]
 use crate::events::notice::Notice;
 #[cfg(feature = "web")]
@@ -99,7 +99,7 @@ impl Desktop for SystemDesktop {
     }
 
     fn starts_at_login(&self) -> Option<bool> {
-        autostart::status(&self.file).ok().map(|state| matches!(state, State::On { .. } | State::Service { .. }))
+        autostart::status(&self.file).ok().map(|state| state.is_on())
     }
 
     fn set_start_at_login(&self, on: bool) -> Result<(), String> {

@@ -107,16 +107,16 @@ mod tests {
     async fn the_icon_moves_for_mail_and_not_for_a_look_at_an_empty_mailbox() {
         let events = Events::default();
         let accounts = vec!["home".to_owned()];
-        events.publish(Event::Settings { accounts, access: Access::SameUser, again: false });
+        events.publish(Event::SettingsApplied { accounts, access: Access::SameUser, is_reload: false });
         let (shown, views) = std::sync::mpsc::channel();
         let show = move |view: TrayView| shown.send(view).unwrap();
         let checking = watch::Sender::new(false);
         let following = follow(&show, events.clone(), Arc::new(NoDesktop), checking.subscribe());
         let icons = || views.try_iter().map(|view| view.icon).collect::<Vec<_>>();
         let session = async |id, length| {
-            events.publish(Event::Began(id, Protocol::Pop3, "127.0.0.1:5".parse().unwrap()));
+            events.publish(Event::SessionStarted(id, Protocol::Pop3, "127.0.0.1:5".parse().unwrap()));
             sleep(Duration::from_millis(length)).await;
-            events.publish(Event::Ended(id));
+            events.publish(Event::SessionEnded(id));
             sleep(Duration::from_secs(5)).await;
         };
         let life = async {

@@ -30,11 +30,9 @@ fn a_provider_known_to_be_closed_is_the_cause_of_whatever_fails() {
     };
     let engine = Arc::new(Engine::new(settings, Vault::new(), Events::default()));
     let mut told = Vec::new();
-    let mut doctor = Doctor::new(engine, account, |step: &Step| told.push((step.kind.name(), step.is_ok())));
+    let on_step = |step: &Step| told.push((step.kind.name(), step.is_ok()));
     let closed = "this provider ended its mail service in 2023";
-    doctor.set_closed_reason(Some(closed.into()));
-    runtime.block_on(doctor.check());
-    let steps = doctor.into_steps();
+    let steps = runtime.block_on(check_account(&engine, &account, Some(closed.into()), on_step));
     assert_eq!(told, [("settings", true), ("name", true), ("tcp", false)]);
     let last = steps.last().unwrap();
     assert_eq!(last.cause.as_deref(), Some(closed));

@@ -19,47 +19,47 @@ pub(crate) type SessionId = u64;
 /// the report that users send to strangers.
 #[derive(Debug)]
 pub(crate) enum Event {
-    /// The settings were read, at start or later.
-    Settings {
+    /// The settings are in force, from the start or in place of earlier ones.
+    SettingsApplied {
         accounts: Vec<String>,
         access: Access,
-        /// Whether they replace earlier ones; false at the start.
-        again: bool,
+        /// False at the start.
+        is_reload: bool,
     },
     /// A changed settings file is wrong, with one line per mistake; the last good settings stay in force.
-    SettingsWrong(Vec<String>),
+    SettingsRejected(Vec<String>),
     /// Something the user should know and can do without: a risky setting, a history that cannot be saved.
     Warning(String),
-    /// A door is open; the address is the one it is bound to, also where the settings say port 0.
-    DoorOpen(Door, SocketAddr),
+    /// A door was opened; the address is the one it is bound to, also where the settings say port 0.
+    DoorOpened(Door, SocketAddr),
     /// A door cannot be opened, and why. It is tried again.
-    DoorShut(Door, String),
-    /// A door is no longer in the settings.
+    DoorUnavailable(Door, String),
+    /// A door was closed, because it is no longer in the settings.
     DoorRemoved(Door),
-    /// A client connected.
-    Began(SessionId, Protocol, SocketAddr),
-    /// The account of a session is known.
-    Named(SessionId, String),
+    /// A client was let in.
+    SessionStarted(SessionId, Protocol, SocketAddr),
+    /// It is known which account a session is for.
+    AccountChosen(SessionId, String),
     /// The client has signed in at its door.
-    SignedIn(SessionId),
+    ClientSignedIn(SessionId),
     /// Something is set wrongly in the mail program; the session goes on.
     ClientMisconfigured(SessionId, ClientMisconfiguration),
-    /// What the session is doing now, in words for the status.
-    Doing(SessionId, &'static str),
+    /// A session does something else now, in words for the status.
+    SessionStateChanged(SessionId, &'static str),
     /// The session is over.
-    Ended(SessionId),
+    SessionEnded(SessionId),
     /// A client was not let in, and why.
     ClientRejected(Protocol, SocketAddr, String),
     /// A client did something no mail program does, and was disconnected.
-    Misused(SessionId, Misuse),
+    ClientMisbehaved(SessionId, Misuse),
     /// ostler logged in by POP to open the gate; `how` says in words what came of it.
-    GateOpened {
+    GateLoginMade {
         account: String,
         server: String,
         how: &'static str,
     },
     /// The provider refused a message at first because the gate was shut, and took it after `tries` new connections.
-    GateHealed {
+    GateOpenedLate {
         account: String,
         tries: usize,
     },
@@ -82,9 +82,9 @@ pub(crate) enum Event {
     },
     /// Something went wrong for an account, or before the account was known.
     Failed(Option<String>, Failure),
-    /// The user had every server of an account tried. `trouble` is what does not work, with what to do about it; `None`:
+    /// Every server of an account was tried, because the user asked for it. `trouble` is what does not work, with what to do about it; `None`:
     /// everything works.
-    Checked {
+    AccountChecked {
         account: String,
         trouble: Option<(String, Failure)>,
     },
@@ -104,7 +104,7 @@ pub(crate) fn not_sent(why: &str) -> String {
 }
 
 /// The words for a message that a provider took only after new connections.
-pub(crate) fn gate_healed(tries: usize) -> String {
+pub(crate) fn gate_opened_late(tries: usize) -> String {
     let tries = if tries == 1 { "another try".to_owned() } else { format!("{tries} more tries") };
     format!("the provider let the message through only after {tries}")
 }

@@ -191,8 +191,8 @@ impl History {
     pub(crate) fn record(&mut self, event: &Event, entry: &Entry, now: OffsetDateTime) {
         // Forget the accounts that were removed. Not if a start finds no account at all: then the settings file is probably
         // missing by mistake, and the history must be there when it comes back.
-        if let Event::Settings { accounts, again, .. } = event
-            && (*again || !accounts.is_empty())
+        if let Event::SettingsApplied { accounts, is_reload, .. } = event
+            && (*is_reload || !accounts.is_empty())
         {
             let before = self.accounts.len();
             self.accounts.retain(|name, _| accounts.contains(name));
@@ -241,8 +241,8 @@ fn history_kind(event: &Event) -> Option<Kind> {
         Event::Fetched { .. } => Some(Kind::Fetched),
         Event::Sent { .. } => Some(Kind::Sent),
         Event::NotSent { .. } => Some(Kind::NotSent),
-        Event::Failed(..) | Event::Checked { trouble: Some(_), .. } => Some(Kind::Failed),
-        Event::ClientMisconfigured(..) | Event::Misused(..) => Some(Kind::Mistake),
+        Event::Failed(..) | Event::AccountChecked { trouble: Some(_), .. } => Some(Kind::Failed),
+        Event::ClientMisconfigured(..) | Event::ClientMisbehaved(..) => Some(Kind::Mistake),
         _ => None,
     }
 }
@@ -286,7 +286,7 @@ mod tests {
 
     fn settings(names: &[&str]) -> Event {
         let accounts = names.iter().map(ToString::to_string).collect();
-        Event::Settings { accounts, access: ostler_mail::account::Access::SameUser, again: true }
+        Event::SettingsApplied { accounts, access: ostler_mail::account::Access::SameUser, is_reload: true }
     }
 
     #[test]

@@ -234,7 +234,7 @@ mod tests {
 
     fn settings(events: &Events, names: &[&str]) {
         let accounts = names.iter().map(ToString::to_string).collect();
-        events.publish(Event::Settings { accounts, access: Access::SameUser, again: false });
+        events.publish(Event::SettingsApplied { accounts, access: Access::SameUser, is_reload: false });
     }
 
     fn sent() -> Event {

@@ -9,8 +9,8 @@ use std::collections::VecDeque;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::events::event::{Event, SessionId, count, gate_healed, not_sent, timestamp};
-use ostler_mail::account::Protocol;
+use crate::events::event::{Event, SessionId, count, gate_opened_late, not_sent, timestamp};
+use ostler_mail::account::{Door, Protocol};
 use ostler_mail::failure::{spoken, without_control};
 
 /// How many entries are kept: some hours of an old program that looks for mail every few minutes.
@@ -100,15 +100,20 @@ struct Draft {
 fn draft_entry(event: &Event) -> Option<Draft> {
     let plain = |kind, text: String| Draft { kind, text, session: None, account: None, protocol: None };
     let in_session = |session: &SessionId, kind, text| Draft { session: Some(*session), ..plain(kind, text) };
+    let for_door = |door: &Door, text| Draft {
+        protocol: Some(door.protocol),
+        account: door.account.clone(),
+        ..plain("door", text)
+    };
     let for_account = |account: &String, protocol, kind, text| Draft {
         account: Some(account.clone()),
         protocol: Some(protocol),
         ..plain(kind, text)
     };
     Some(match event {
-        Event::Settings { again: true, .. } => plain("settings", "changed settings are in force".into()),
-        Event::Settings { .. } => plain("settings", "ostler has started".into()),
-        Event::SettingsWrong(mistakes) => plain(
+        Event::SettingsApplied { is_reload: true, .. } => plain("settings", "changed settings are in force".into()),
+        Event::SettingsApplied { .. } => plain("settings", "ostler has started".into()),
+        Event::SettingsRejected(mistakes) => plain(
             "settings",
             format!(
                 "the changed settings file is wrong; the last good settings stay in force: {}",
@@ -116,34 +121,34 @@ fn draft_entry(event: &Event) -> Option<Draft> {
             ),
         ),
         Event::Warning(text) => plain("remark", text.clone()),
-        Event::DoorOpen(door, address) => {
-            let text = format!("the {} door on {address} is open", spoken(door.protocol));
-            Draft { protocol: Some(door.protocol), account: door.account.clone(), ..plain("door", text) }
+        Event::DoorOpened(door, address) => {
+            for_door(door, format!("the {} door on {address} is open", spoken(door.protocol)))
         }
-        Event::DoorShut(door, why) => {
-            let text = format!("the {} door on {} cannot be opened: {why}", spoken(door.protocol), door.address);
-            Draft { protocol: Some(door.protocol), account: door.account.clone(), ..plain("door", text) }
+        Event::DoorUnavailable(door, why) => {
+            for_door(door, format!("the {} door on {} cannot be opened: {why}", spoken(door.protocol), door.address))
         }
         Event::DoorRemoved(door) => {
-            let text = format!("the {} door on {} was removed from the settings", spoken(door.protocol), door.address);
-            Draft { protocol: Some(door.protocol), account: door.account.clone(), ..plain("door", text) }
+            let (kind, address) = (spoken(door.protocol), door.address);
+            for_door(door, format!("the {kind} door on {address} was removed from the settings"))
         }
-        Event::Began(session, protocol, _) => {
+        Event::SessionStarted(session, protocol, _) => {
             let what = if protocol.is_outgoing() { "to send" } else { "to fetch" };
             in_session(session, "connected", format!("a mail program connected {what} ({})", spoken(*protocol)))
         }
-        Event::SignedIn(session) => in_session(session, "signed-in", "the mail program signed in".into()),
+        Event::ClientSignedIn(session) => in_session(session, "signed-in", "the mail program signed in".into()),
         Event::ClientRejected(protocol, _, why) => {
             Draft { protocol: Some(*protocol), ..plain("turned-away", format!("a program was not let in: {why}")) }
         }
         Event::ClientMisconfigured(session, slip) => in_session(session, "mistake", slip.to_string()),
-        Event::Misused(session, misuse) => {
+        Event::ClientMisbehaved(session, misuse) => {
             in_session(session, "misuse", format!("ostler ended the connection of a program: {misuse}"))
         }
-        Event::GateOpened { account, server, how } => {
+        Event::GateLoginMade { account, server, how } => {
             for_account(account, Protocol::Pop3, "gate", format!("login at {server} before sending: {how}"))
         }
-        Event::GateHealed { account, tries } => for_account(account, Protocol::Smtp, "gate", gate_healed(*tries)),
+        Event::GateOpenedLate { account, tries } => {
+            for_account(account, Protocol::Smtp, "gate", gate_opened_late(*tries))
+        }
         Event::Fetched { account, messages, .. } => {
             for_account(account, Protocol::Pop3, "fetched", format!("{} fetched", count(*messages, "message")))
         }
@@ -153,7 +158,7 @@ fn draft_entry(event: &Event) -> Option<Draft> {
         }
         Event::NotSent { account, why } => for_account(account, Protocol::Smtp, "not-sent", not_sent(why)),
         Event::Failed(account, failure) => Draft { account: account.clone(), ..plain("failed", failure.to_string()) },
-        Event::Checked { account, trouble } => {
+        Event::AccountChecked { account, trouble } => {
             let text = match trouble {
                 None => "checked: everything works".to_owned(),
                 Some((why, _)) => format!("checked: {why}"),
@@ -163,7 +168,7 @@ fn draft_entry(event: &Event) -> Option<Draft> {
         Event::Paused => plain("paused", "ostler is paused: new connections are asked to come back later".into()),
         Event::Resumed => plain("resumed", "ostler is serving mail programs again".into()),
         Event::Stopping { .. } => plain("stopping", "ostler is ending".into()),
-        Event::Named(..) | Event::Doing(..) | Event::Ended(_) => return None,
+        Event::AccountChosen(..) | Event::SessionStateChanged(..) | Event::SessionEnded(_) => return None,
     })
 }
 
@@ -201,9 +206,9 @@ mod tests {
     fn a_session_gives_its_things_account_and_protocol() {
         let mut journal = Journal::default();
         let about = |id| (id == 7).then(|| (Protocol::Pop3, Some("home".to_owned())));
-        journal.record(&Event::SignedIn(7), about);
-        journal.record(&Event::SignedIn(8), about);
-        journal.record(&Event::Doing(7, "x"), about);
+        journal.record(&Event::ClientSignedIn(7), about);
+        journal.record(&Event::ClientSignedIn(8), about);
+        journal.record(&Event::SessionStateChanged(7, "x"), about);
         let entries = &journal.since(Some(0))["entries"];
         assert_eq!((&entries[0]["account"], &entries[0]["protocol"]), (&json!("home"), &json!("pop3")));
         assert!(entries[1]["account"].is_null() && entries[2].is_null());

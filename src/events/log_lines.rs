@@ -3,7 +3,7 @@
 
 use tracing::{debug, error, info, warn};
 
-use super::event::{Event, count, gate_healed};
+use super::event::{Event, count, gate_opened_late};
 use super::log::{MAX_MESSAGE_CHARS, escape};
 use ostler_mail::account::Access;
 use ostler_mail::client_fault::ClientMisconfiguration;
@@ -20,9 +20,9 @@ fn with_advice(whose: &str, failure: &Failure) -> String {
 /// Logs an event.
 pub(crate) fn write(event: &Event) {
     match event {
-        Event::Settings { accounts, access, again } => {
+        Event::SettingsApplied { accounts, access, is_reload } => {
             let which = if accounts.is_empty() { "no account yet".into() } else { accounts.join(", ") };
-            let what = if *again { "changed settings are in force" } else { "settings read" };
+            let what = if *is_reload { "changed settings are in force" } else { "settings read" };
             info!("{what}: {which}; who may come in: {}", access.name());
             if *access == Access::Anyone {
                 warn!(
@@ -30,36 +30,38 @@ pub(crate) fn write(event: &Event) {
                 );
             }
         }
-        Event::SettingsWrong(mistakes) => {
+        Event::SettingsRejected(mistakes) => {
             error!("the changed settings file is wrong; the last good settings stay in force");
             for mistake in mistakes {
                 error!("{mistake}");
             }
         }
         Event::Warning(text) => warn!("{text}"),
-        Event::DoorOpen(door, address) => {
+        Event::DoorOpened(door, address) => {
             let whose = door.account.as_ref().map_or_else(String::new, |a| format!(" (only account {a})"));
             info!("{} door open on {address}{whose}", door.protocol);
         }
-        Event::DoorShut(door, why) => error!("{} door on {} cannot be opened: {why}", door.protocol, door.address),
+        Event::DoorUnavailable(door, why) => {
+            error!("{} door on {} cannot be opened: {why}", door.protocol, door.address)
+        }
         Event::DoorRemoved(door) => {
             info!("{} door on {} closed: it was removed from the settings", door.protocol, door.address)
         }
-        Event::Began(id, protocol, client) => debug!("[{id}] {protocol} client {client} connected"),
-        Event::Named(id, account) => debug!("[{id}] session of account {account}"),
-        Event::SignedIn(id) => debug!("[{id}] signed in"),
+        Event::SessionStarted(id, protocol, client) => debug!("[{id}] {protocol} client {client} connected"),
+        Event::AccountChosen(id, account) => debug!("[{id}] session of account {account}"),
+        Event::ClientSignedIn(id) => debug!("[{id}] signed in"),
         // Perhaps only a look whether the port is open, as port scanners and some installers do.
         Event::ClientMisconfigured(id, slip @ ClientMisconfiguration::Silent { .. }) => debug!("[{id}] {slip}"),
         Event::ClientMisconfigured(id, slip) => warn!("[{id}] {slip}"),
-        Event::Doing(id, what) => debug!("[{id}] {what}"),
-        Event::Ended(id) => debug!("[{id}] session ended"),
+        Event::SessionStateChanged(id, what) => debug!("[{id}] {what}"),
+        Event::SessionEnded(id) => debug!("[{id}] session ended"),
         Event::ClientRejected(protocol, client, why) => warn!("{protocol} client {client} was not let in: {why}"),
-        Event::Misused(id, misuse) => warn!("[{id}] connection ended: {misuse}"),
-        Event::GateOpened { account, server, how } => {
+        Event::ClientMisbehaved(id, misuse) => warn!("[{id}] connection ended: {misuse}"),
+        Event::GateLoginMade { account, server, how } => {
             info!("account {account}: login at {server} before sending: {how}")
         }
-        Event::GateHealed { account, tries } => {
-            info!("account {account}: {}", gate_healed(*tries));
+        Event::GateOpenedLate { account, tries } => {
+            info!("account {account}: {}", gate_opened_late(*tries));
         }
         Event::Fetched { account, messages, octets } => {
             info!("account {account}: {} fetched, {octets} octets", count(*messages, "message"));
@@ -75,8 +77,8 @@ pub(crate) fn write(event: &Event) {
                 Blame::User => error!("{}", with_advice(&whose, failure)),
             }
         }
-        Event::Checked { account, trouble: None } => info!("account {account}: checked, everything works"),
-        Event::Checked { account, trouble: Some((why, failure)) } => match failure.blame() {
+        Event::AccountChecked { account, trouble: None } => info!("account {account}: checked, everything works"),
+        Event::AccountChecked { account, trouble: Some((why, failure)) } => match failure.blame() {
             Blame::Passing => warn!("account {account}: checked: {why}"),
             Blame::User => error!("account {account}: checked: {why}"),
         },

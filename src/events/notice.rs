@@ -72,22 +72,22 @@ impl Notices {
     pub(crate) fn notice_for(&mut self, event: &Event) -> Option<Notice> {
         match event {
             Event::Failed(Some(account), failure) => self.failure_notice(account, failure),
-            Event::DoorShut(door, why) if !door.is_companion => {
+            Event::DoorUnavailable(door, why) if !door.is_companion => {
                 let title = format!("ostler cannot open its {} door", spoken(door.protocol));
                 let target = door.account.clone().map_or(PageTarget::Start, PageTarget::Account);
                 let body = format!("{}: {why}.", door.address);
                 self.tell_once(Problem::Door(door.protocol, door.address), || Notice::new(title, &body, target))
             }
-            Event::SettingsWrong(mistakes) => self.tell_once(Problem::Settings, || {
+            Event::SettingsRejected(mistakes) => self.tell_once(Problem::Settings, || {
                 let mistake = mistakes.first().map_or("", String::as_str);
                 let body = format!("{mistake}. The last good settings stay in force until it is corrected.");
                 Notice::new("The changed settings of ostler are wrong".into(), &body, PageTarget::Start)
             }),
-            Event::DoorOpen(door, _) | Event::DoorRemoved(door) => {
+            Event::DoorOpened(door, _) | Event::DoorRemoved(door) => {
                 self.open_problems.remove(&Problem::Door(door.protocol, door.address));
                 None
             }
-            Event::Settings { accounts, .. } => {
+            Event::SettingsApplied { accounts, .. } => {
                 self.open_problems.retain(|key| match key {
                     Problem::Account(name, ..) => accounts.contains(name),
                     // A door reports for itself once it is open or removed.
@@ -97,11 +97,11 @@ impl Notices {
                 None
             }
             // Opening the gate takes a POP login, so that side works too.
-            Event::Fetched { account, .. } | Event::GateOpened { account, .. } => {
+            Event::Fetched { account, .. } | Event::GateLoginMade { account, .. } => {
                 self.clear_side(account, Protocol::Pop3)
             }
             Event::Sent { account, .. } => self.clear_side(account, Protocol::Smtp),
-            Event::Checked { account, trouble: None } => {
+            Event::AccountChecked { account, trouble: None } => {
                 self.open_problems.retain(|key| !matches!(key, Problem::Account(name, ..) if name == account));
                 None
             }
@@ -185,7 +185,7 @@ mod tests {
         assert_eq!(notices.notice_for(&refused(Protocol::Pop3)), None, "another account");
         notices.notice_for(&Event::Fetched { account: "home".into(), messages: 0, octets: 0 });
         assert!(notices.notice_for(&refused(Protocol::Pop3)).is_some());
-        notices.notice_for(&Event::Checked { account: "home".into(), trouble: None });
+        notices.notice_for(&Event::AccountChecked { account: "home".into(), trouble: None });
         assert!(notices.notice_for(&refused(Protocol::Pop3)).is_some());
     }
 
@@ -204,34 +204,34 @@ mod tests {
         );
         let failure = Failure::SignInDisabled { at: at(Protocol::Pop3), offered: String::new() };
         let trouble = Some((failure.to_string(), failure));
-        let checked = Event::Checked { account: "home".into(), trouble };
+        let checked = Event::AccountChecked { account: "home".into(), trouble };
         assert_eq!(notices.notice_for(&checked), None, "the notice that answers the check tells it");
     }
 
     #[test]
     fn a_door_is_told_once_until_it_was_open() {
         let mut notices = Notices::default();
-        let shut = |companion| Event::DoorShut(door(companion), "dovecot has it".into());
+        let shut = |companion| Event::DoorUnavailable(door(companion), "dovecot has it".into());
         assert_eq!(notices.notice_for(&shut(true)), None);
         let notice = notices.notice_for(&shut(false)).unwrap();
         assert_eq!(notice.title, "ostler cannot open its POP3 door");
         assert_eq!(notice.body, "127.0.0.1:110: dovecot has it.");
         assert_eq!(notices.notice_for(&shut(false)), None);
-        notices.notice_for(&Event::DoorOpen(door(false), "127.0.0.1:110".parse().unwrap()));
+        notices.notice_for(&Event::DoorOpened(door(false), "127.0.0.1:110".parse().unwrap()));
         assert!(notices.notice_for(&shut(false)).is_some());
     }
 
     #[test]
     fn wrong_settings_are_told_once_and_gone_accounts_forgotten() {
         let mut notices = Notices::default();
-        let wrong = || Event::SettingsWrong(vec!["3:1: pop4: is no key".into()]);
+        let wrong = || Event::SettingsRejected(vec!["3:1: pop4: is no key".into()]);
         assert!(notices.notice_for(&wrong()).unwrap().body.starts_with("3:1: pop4: is no key. "));
         assert_eq!(notices.notice_for(&wrong()), None);
         notices.notice_for(&refused(Protocol::Pop3));
-        let read = |names: &[&str]| Event::Settings {
+        let read = |names: &[&str]| Event::SettingsApplied {
             accounts: names.iter().map(|&n| n.to_owned()).collect(),
             access: Access::SameUser,
-            again: true,
+            is_reload: true,
         };
         notices.notice_for(&read(&["home"]));
         assert!(notices.notice_for(&wrong()).is_some());

@@ -149,8 +149,8 @@ impl Status {
     /// session whose account and protocol the entry names.
     pub(super) fn record(&mut self, event: &Event) {
         let sessions = &self.sessions;
-        // The session of `Began` is not among `sessions` yet.
-        let own = if let Event::Began(id, protocol, _) = event { Some((*id, *protocol)) } else { None };
+        // The session of `SessionStarted` is not among `sessions` yet.
+        let own = if let Event::SessionStarted(id, protocol, _) = event { Some((*id, *protocol)) } else { None };
         let entry = self.journal.record(event, |id| {
             let known = sessions.get(&id).map(|s| (s.protocol, s.account.clone()));
             known.or_else(|| own.filter(|(new, _)| *new == id).map(|(_, protocol)| (protocol, None)))
@@ -162,38 +162,38 @@ impl Status {
 
     pub(super) fn apply(&mut self, event: Event) {
         match event {
-            Event::Settings { accounts, .. } => {
+            Event::SettingsApplied { accounts, .. } => {
                 self.settings_mistake = None;
                 self.replace_accounts(accounts);
             }
-            Event::DoorOpen(door, address) => self.set_door(door, address, None),
-            Event::DoorShut(door, why) => {
+            Event::DoorOpened(door, address) => self.set_door(door, address, None),
+            Event::DoorUnavailable(door, why) => {
                 let address = door.address;
                 self.set_door(door, address, Some(why));
             }
             Event::DoorRemoved(door) => self.doors.retain(|d| d.door != door),
-            Event::Began(id, protocol, client) => {
+            Event::SessionStarted(id, protocol, client) => {
                 let (since, progress) = (timestamp(), Arc::default());
                 let status = SessionStatus { protocol, client, account: None, since, state: "signing in", progress };
                 self.sessions.insert(id, status);
             }
-            Event::Named(id, account) => {
+            Event::AccountChosen(id, account) => {
                 if let Some(session) = self.sessions.get_mut(&id) {
                     session.account = Some(account);
                 }
             }
-            Event::Doing(id, state) => {
+            Event::SessionStateChanged(id, state) => {
                 if let Some(session) = self.sessions.get_mut(&id) {
                     session.state = state;
                 }
             }
-            Event::Ended(id) => drop(self.sessions.remove(&id)),
+            Event::SessionEnded(id) => drop(self.sessions.remove(&id)),
             Event::Fetched { account, .. } => {
                 self.record_success(&account, |status| status.last_fetch = Some(timestamp()))
             }
             Event::Sent { account, .. } => self.record_success(&account, |status| status.last_send = Some(timestamp())),
-            Event::Checked { account, trouble: None } => self.record_success(&account, |_| ()),
-            Event::Checked { account, trouble: Some((why, failure)) } => {
+            Event::AccountChecked { account, trouble: None } => self.record_success(&account, |_| ()),
+            Event::AccountChecked { account, trouble: Some((why, failure)) } => {
                 self.out_of_reach = failure.is_unreachable();
                 self.record_failure(&account, why, failure.blame().into());
             }
@@ -205,14 +205,14 @@ impl Status {
             }
             Event::Paused => self.paused = true,
             Event::Resumed => self.paused = false,
-            Event::SettingsWrong(mistakes) => self.settings_mistake = mistakes.into_iter().next(),
+            Event::SettingsRejected(mistakes) => self.settings_mistake = mistakes.into_iter().next(),
             Event::Warning(_)
             | Event::ClientRejected(..)
-            | Event::SignedIn(_)
+            | Event::ClientSignedIn(_)
             | Event::ClientMisconfigured(..)
-            | Event::Misused(..)
-            | Event::GateOpened { .. }
-            | Event::GateHealed { .. }
+            | Event::ClientMisbehaved(..)
+            | Event::GateLoginMade { .. }
+            | Event::GateOpenedLate { .. }
             | Event::Failed(None, _) => {}
             Event::Stopping { .. } => self.stopping = true,
         }
@@ -328,10 +328,14 @@ mod tests {
             is_companion: false,
             account: None,
         };
-        events.publish(Event::Settings { accounts: vec!["home".into()], access: Access::SameUser, again: false });
-        events.publish(Event::DoorOpen(door, "127.0.0.1:2110".parse().unwrap()));
-        events.publish(Event::Began(1, Protocol::Pop3, client));
-        events.publish(Event::Named(1, "home".into()));
+        events.publish(Event::SettingsApplied {
+            accounts: vec!["home".into()],
+            access: Access::SameUser,
+            is_reload: false,
+        });
+        events.publish(Event::DoorOpened(door, "127.0.0.1:2110".parse().unwrap()));
+        events.publish(Event::SessionStarted(1, Protocol::Pop3, client));
+        events.publish(Event::AccountChosen(1, "home".into()));
         events.publish(Event::Fetched { account: "home".into(), messages: 2, octets: 10 });
         let document = events.document(|_| Some(7));
         assert_eq!(document["doors"][0]["address"], "127.0.0.1:2110");
@@ -342,13 +346,17 @@ mod tests {
         assert!(document["accounts"][0]["last_fetch"].as_str().unwrap().ends_with('Z'));
         let failure = Failure::UnknownAccount { given: "x".into(), known: vec![] };
         events.publish(Event::Failed(Some("home".into()), failure));
-        events.publish(Event::Ended(1));
+        events.publish(Event::SessionEnded(1));
         events.publish(Event::Paused);
         let document = events.document(|_| None);
         assert_eq!(document["accounts"][0]["state"], "needs you");
         assert_eq!(document["sessions"], json!([]));
         assert_eq!(document["paused"], true);
-        events.publish(Event::Settings { accounts: vec!["work".into()], access: Access::SameUser, again: true });
+        events.publish(Event::SettingsApplied {
+            accounts: vec!["work".into()],
+            access: Access::SameUser,
+            is_reload: true,
+        });
         assert_eq!(events.document(|_| None)["accounts"][0]["state"], "unused");
     }
 }

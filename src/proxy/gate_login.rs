@@ -114,7 +114,7 @@ impl GatedSend<'_> {
             }
         };
         engine.gate(login).lock().on_login(now(), local, delay);
-        engine.events.publish(Event::GateOpened { account: account.name.clone(), server: login.address(), how });
+        engine.events.publish(Event::GateLoginMade { account: account.name.clone(), server: login.address(), how });
         Ok(local)
     }
 

@@ -1,54 +1,29 @@
-//! The doors: bind, accept, one task per client. A door that cannot be opened is retried; changed settings move only the
-//! doors that changed. The only place that starts a client's task.
+//! The doors: one task per client. A door that cannot be opened is retried; changed settings move only the doors that
+//! changed. The only place that starts a client's task.
 //!
-//! Not here: who may come in (`admit`).
+//! Not here: binding and accepting (`net/listen`), and who may come in (`admit`).
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
-
-use tokio::net::{TcpListener, TcpSocket};
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
-use tokio::time::sleep;
 
 use crate::events::event::Event;
-use crate::os;
+use crate::os::{self, Inherited};
 use crate::proxy::Engine;
 use crate::proxy::net::conn::ClientConn;
+use crate::proxy::net::listen::{Listener, Port};
 use crate::proxy::session;
 use ostler_mail::account::{Door, Protocol};
-
-/// How often a door that another program holds is tried again.
-const REOPEN_INTERVAL: Duration = Duration::from_secs(3);
-/// The backlog of a listening socket: clients that may wait to be accepted.
-const MAX_UNACCEPTED_CLIENTS: u32 = 1024;
-/// The first and the longest wait after accept has failed, which mostly means that the process is out of descriptors.
-const ACCEPT_WAIT: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
 /// All doors, whether open or not yet.
 pub struct Listeners {
     engine: Arc<Engine>,
+    /// Kept while the process runs: a door that the settings remove may come back, and ostler may lack the right to open its
+    /// port.
     inherited: Arc<Inherited>,
     /// Inherited sockets that match no door; the user has been warned about each.
     unused: Vec<SocketAddr>,
-    doors: Vec<Listening>,
-}
-
-/// Listening sockets that systemd handed over (`os::inherited_listeners`). They are kept while the process runs: a door
-/// that the settings remove may come back, and ostler may lack the right to open its port.
-pub type Inherited = Vec<(SocketAddr, std::net::TcpListener)>;
-
-struct Listening {
-    door: Door,
-    task: JoinHandle<()>,
-}
-
-impl Drop for Listening {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
+    doors: Vec<(Door, Port)>,
 }
 
 impl Listeners {
@@ -62,43 +37,49 @@ impl Listeners {
     pub async fn apply(&mut self) -> Vec<SocketAddr> {
         let settings = self.engine.settings();
         let wanted: Vec<&Door> = settings.doors.iter().filter(|door| is_served(door.protocol)).collect();
-        let engine = Arc::clone(&self.engine);
-        self.doors.retain(|listening| {
-            let stays = wanted.contains(&&listening.door);
-            if !stays {
-                engine.events.publish(Event::DoorRemoved(listening.door.clone()));
+        self.close_all_but(&wanted).await;
+        self.warn_of_unused(&wanted);
+        let mut opened = Vec::new();
+        for door in wanted {
+            if self.doors.iter().all(|(known, _)| known != door) {
+                let port = self.open(door);
+                opened.extend(port.opened_at());
+                self.doors.push((door.clone(), port));
             }
-            stays
-        });
-        let unused: Vec<_> = self.inherited.iter().map(|(address, _)| *address).collect();
-        let unused: Vec<_> = unused.into_iter().filter(|a| wanted.iter().all(|door| door.address != *a)).collect();
+        }
+        opened
+    }
+
+    /// Waits until the closed doors' ports are free: another door may want one of them.
+    async fn close_all_but(&mut self, wanted: &[&Door]) {
+        for (door, port) in std::mem::take(&mut self.doors) {
+            if wanted.contains(&&door) {
+                self.doors.push((door, port));
+            } else {
+                port.close().await;
+                self.engine.events.publish(Event::DoorRemoved(door));
+            }
+        }
+    }
+
+    fn warn_of_unused(&mut self, wanted: &[&Door]) {
+        let inherited = self.inherited.iter().map(|(address, _)| *address);
+        let unused: Vec<_> = inherited.filter(|a| wanted.iter().all(|door| door.address != *a)).collect();
         for address in unused.iter().filter(|address| !self.unused.contains(address)) {
             let text = format!(
                 "systemd has opened {address} for ostler, and no door has this address: mail programs that connect there wait \
                  in vain; add it to `pop3` or `smtp` in [local] of the settings, or stop the socket unit"
             );
-            engine.events.publish(Event::Warning(text));
+            self.engine.events.publish(Event::Warning(text));
         }
         self.unused = unused;
-        let mut first_binds = Vec::new();
-        for door in wanted {
-            if self.doors.iter().all(|listening| listening.door != *door) {
-                let (first_bind_tx, first_bind) = oneshot::channel();
-                let task = tokio::spawn(keep_open(
-                    Arc::clone(&self.engine),
-                    Arc::clone(&self.inherited),
-                    door.clone(),
-                    first_bind_tx,
-                ));
-                self.doors.push(Listening { door: door.clone(), task });
-                first_binds.push(first_bind);
-            }
-        }
-        let mut opened = Vec::new();
-        for first_bind in first_binds {
-            opened.extend(first_bind.await.ok().flatten());
-        }
-        opened
+    }
+
+    fn open(&self, door: &Door) -> Port {
+        let (engine, inherited) = (Arc::clone(&self.engine), Arc::clone(&self.inherited));
+        let mut opening = Opening { engine, inherited, door: door.clone(), reported: None };
+        let (engine, door) = (Arc::clone(&self.engine), Arc::new(door.clone()));
+        Port::keep_open(move || opening.open(), |listener| accept(engine, listener, door))
     }
 
     /// Closes all doors. Sessions under way continue.
@@ -115,59 +96,48 @@ fn is_served(protocol: Protocol) -> bool {
     }
 }
 
-/// Opens a door, retrying as long as it takes, and accepts its clients. `first_bind_tx` gets the outcome of the first
-/// attempt.
-async fn keep_open(
+/// A door that is to be opened.
+struct Opening {
     engine: Arc<Engine>,
     inherited: Arc<Inherited>,
     door: Door,
-    first_bind_tx: oneshot::Sender<Option<SocketAddr>>,
-) {
-    let mut first_bind_tx = Some(first_bind_tx);
-    let mut reported: Option<String> = None;
-    loop {
-        match take_inherited(&inherited, door.address).unwrap_or_else(|| bind(door.address)) {
-            Ok((listener, address)) => {
-                engine.events.publish(Event::DoorOpen(door.clone(), address));
-                if let Some(first_bind_tx) = first_bind_tx.take() {
-                    let _ = first_bind_tx.send(Some(address));
-                }
-                accept(&engine, listener, &Arc::new(door)).await;
-                return;
+    /// What was reported last. The next attempts mostly fail for the same reason.
+    reported: Option<String>,
+}
+
+impl Opening {
+    /// Tries to open the door and reports the outcome.
+    fn open(&mut self) -> Option<Listener> {
+        match inherited_or_bound(&self.inherited, self.door.address) {
+            Ok(listener) => {
+                self.engine.events.publish(Event::DoorOpened(self.door.clone(), listener.address()));
+                Some(listener)
             }
             Err(error) => {
-                // The user did not ask for ::1; a computer without IPv6 does not have it.
-                let silent = door.is_companion && error.kind() != io::ErrorKind::AddrInUse;
-                let why = explain_bind_error(&door, &error);
-                if !silent && reported.as_ref() != Some(&why) {
-                    engine.events.publish(Event::DoorShut(door.clone(), why.clone()));
-                    reported = Some(why);
-                }
-                if let Some(first_bind_tx) = first_bind_tx.take() {
-                    let _ = first_bind_tx.send(None);
-                }
+                self.report(&error);
+                None
             }
         }
-        sleep(REOPEN_INTERVAL).await;
+    }
+
+    fn report(&mut self, error: &io::Error) {
+        // The user did not ask for ::1; a computer without IPv6 does not have it.
+        if self.door.is_companion && error.kind() != io::ErrorKind::AddrInUse {
+            return;
+        }
+        let why = explain_bind_error(&self.door, error);
+        if self.reported.replace(why.clone()).as_ref() != Some(&why) {
+            self.engine.events.publish(Event::DoorUnavailable(self.door.clone(), why));
+        }
     }
 }
 
-/// A duplicate of the inherited socket with this address, if there is one.
-fn take_inherited(inherited: &Inherited, address: SocketAddr) -> Option<io::Result<(TcpListener, SocketAddr)>> {
-    let (_, listener) = inherited.iter().find(|(own, _)| *own == address)?;
-    Some(listener.try_clone().and_then(TcpListener::from_std).map(|listener| (listener, address)))
-}
-
-/// Listens on `address`. The returned address has the port that the system chose for port 0.
-pub(crate) fn bind(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    // On Unix this lets a restarted ostler have its port back at once; on Windows it would let others take it.
-    #[cfg(unix)]
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    let listener = socket.listen(MAX_UNACCEPTED_CLIENTS)?;
-    let address = listener.local_addr()?;
-    Ok((listener, address))
+/// The inherited socket with this address, if there is one; else a new one.
+fn inherited_or_bound(inherited: &Inherited, address: SocketAddr) -> io::Result<Listener> {
+    match inherited.iter().find(|(own, _)| *own == address) {
+        Some((_, socket)) => Listener::duplicate(socket, address),
+        None => Listener::bind(address),
+    }
 }
 
 fn explain_bind_error(door: &Door, error: &io::Error) -> String {
@@ -189,31 +159,15 @@ fn explain_bind_error(door: &Door, error: &io::Error) -> String {
     }
 }
 
-async fn accept(engine: &Arc<Engine>, listener: TcpListener, door: &Arc<Door>) {
-    let mut wait = ACCEPT_WAIT.0;
+async fn accept(engine: Arc<Engine>, listener: Listener, door: Arc<Door>) {
+    let report = |error: io::Error| {
+        engine.events.publish(Event::Warning(format!("no client can be taken in just now: {error}")))
+    };
     loop {
-        match listener.accept().await {
-            Ok((tcp, address)) => {
-                wait = ACCEPT_WAIT.0;
-                let client = ClientConn::accepted(tcp);
-                // The handle is dropped: a panic ends this client alone, and a session outlives the door it came
-                // through.
-                tokio::spawn(session::serve(Arc::clone(engine), client, address, Arc::clone(door)));
-            }
-            Err(error) if is_client_gone(&error) => {}
-            Err(error) => {
-                if wait == ACCEPT_WAIT.0 {
-                    engine.events.publish(Event::Warning(format!("no client can be taken in just now: {error}")));
-                }
-                sleep(wait).await;
-                wait = (wait * 2).min(ACCEPT_WAIT.1);
-            }
-        }
+        let (tcp, address) = listener.accept(report).await;
+        let client = ClientConn::accepted(tcp);
+        // The handle is dropped: a panic ends this client alone, and a session outlives the door it came
+        // through.
+        tokio::spawn(session::serve(Arc::clone(&engine), client, address, Arc::clone(&door)));
     }
-}
-
-/// Whether accept failed because the client hung up first.
-fn is_client_gone(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
-    matches!(error.kind(), ConnectionAborted | ConnectionReset | ConnectionRefused | Interrupted)
 }

@@ -1,7 +1,8 @@
-//! The network: names, connections, TLS. The only place that owns a mail connection's socket.
+//! The network: names, connections, TLS, listening. The only place that owns sockets of the network.
 //!
 //! Not here: any word of a mail protocol.
 
 pub mod conn;
 pub mod dial;
+pub(crate) mod listen;
 pub mod tls;

@@ -69,7 +69,7 @@ pub(super) async fn serve(engine: Arc<Engine>, mut client: ClientConn, address: 
         return;
     }
     let mut session = Session::new(&engine, settings, &door);
-    let began = Began::new(&session, door.protocol, address);
+    let lifetime = Lifetime::begin(&session, door.protocol, address);
     match door.protocol {
         // Before any greeting; no mail program speaks first.
         _ if client.has_spoken() => spoke_first(&mut session, &mut client, words).await,
@@ -78,25 +78,25 @@ pub(super) async fn serve(engine: Arc<Engine>, mut client: ClientConn, address: 
         Protocol::Imap => {}
     }
     // Published before the session is counted out: ostler may exit right after that.
-    drop(began);
+    drop(lifetime);
     drop(counted);
 }
 
-/// Publishes that a session began and, when it is dropped, that it ended, even after a panic.
-struct Began(Arc<Engine>, SessionId);
+/// Publishes that a session started and, when it is dropped, that it ended, even after a panic.
+struct Lifetime(Arc<Engine>, SessionId);
 
-impl Began {
-    fn new(session: &Session, protocol: Protocol, address: SocketAddr) -> Self {
+impl Lifetime {
+    fn begin(session: &Session, protocol: Protocol, address: SocketAddr) -> Self {
         let events = &session.engine.events;
-        events.publish(Event::Began(session.id, protocol, address));
+        events.publish(Event::SessionStarted(session.id, protocol, address));
         events.follow(session.id, Arc::clone(&session.progress));
         Self(Arc::clone(&session.engine), session.id)
     }
 }
 
-impl Drop for Began {
+impl Drop for Lifetime {
     fn drop(&mut self) {
-        self.0.events.publish(Event::Ended(self.1));
+        self.0.events.publish(Event::SessionEnded(self.1));
     }
 }
 
@@ -152,15 +152,15 @@ impl Session {
     }
 
     pub(super) fn report_activity(&self, what: &'static str) {
-        self.engine.events.publish(Event::Doing(self.id, what));
+        self.engine.events.publish(Event::SessionStateChanged(self.id, what));
     }
 
     pub(super) fn report_account(&self, account: &Account) {
-        self.engine.events.publish(Event::Named(self.id, account.name.clone()));
+        self.engine.events.publish(Event::AccountChosen(self.id, account.name.clone()));
     }
 
     pub(super) fn report_sign_in(&self) {
-        self.engine.events.publish(Event::SignedIn(self.id));
+        self.engine.events.publish(Event::ClientSignedIn(self.id));
     }
 
     pub(super) fn report_misconfiguration(&self, misconfiguration: ClientMisconfiguration) {
@@ -175,7 +175,7 @@ impl Session {
     }
 
     pub(super) fn report_misuse(&self, misuse: Misuse) {
-        self.engine.events.publish(Event::Misused(self.id, misuse));
+        self.engine.events.publish(Event::ClientMisbehaved(self.id, misuse));
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::{Question, SetupUi};
+use super::{Proposal, Question, SetupUi, Wanted};
 use crate::config::presets::{Confidence, Pop, Preset, Presets};
 use crate::setup::discover::{Domain, Finder, Found, Hint, ISPDB_HOST, Missing, Names, NotADomain, Source};
 use ostler_mail::account::endpoint::{AuthMethod, Endpoint};
@@ -15,52 +15,26 @@ use ostler_mail::account::{Protocol, Trust};
 pub(crate) struct Finding {
     /// The provider's name, for people.
     pub(crate) title: Option<String>,
-    /// The id of its preset.
-    pub(crate) provider: Option<String>,
-    /// POP3 servers, best first.
-    pub(crate) incoming: Vec<Endpoint>,
-    /// SMTP servers, best first.
-    pub(crate) outgoing: Vec<Endpoint>,
-    /// The IMAP server, saved for a later version.
-    pub(crate) imap: Option<Endpoint>,
-    /// Whether mail has to be fetched before it can be sent.
-    pub(crate) gate: bool,
+    pub(crate) proposal: Proposal,
     /// What the user has to know or do first, a sentence each.
     pub(crate) hints: Vec<String>,
     /// Where the user makes an app password, if the provider wants one.
     pub(crate) app_password: Option<String>,
-    /// Whether the provider has no server for sending, by design.
-    pub(crate) sends_elsewhere: bool,
-    /// Whether the provider has no POP3.
-    pub(crate) never_fetches: bool,
 }
 
 impl Finding {
     fn is_enough(&self) -> bool {
-        !self.incoming.is_empty() && !self.outgoing.is_empty()
-    }
-
-    /// Whether no server was found.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.incoming.is_empty() && self.outgoing.is_empty()
+        !self.proposal.lacks(Wanted::BOTH)
     }
 
     /// Takes what is still missing from a later source.
     fn add(&mut self, more: Self) {
-        if self.is_empty() {
+        if self.proposal.is_empty() {
             self.title = more.title;
-            self.provider = more.provider;
+            self.proposal.provider.clone_from(&more.proposal.provider);
             self.app_password = more.app_password;
         }
-        if self.incoming.is_empty() {
-            self.incoming = more.incoming;
-        }
-        // The gate belongs to the servers for sending, so both come from the same source.
-        if self.outgoing.is_empty() {
-            self.outgoing = more.outgoing;
-            self.gate = more.gate;
-        }
-        self.imap = self.imap.take().or(more.imap);
+        self.proposal.fill(&more.proposal, Wanted::BOTH);
         for hint in more.hints {
             if !self.hints.contains(&hint) {
                 self.hints.push(hint);
@@ -136,8 +110,9 @@ impl<'a, T: SetupUi> Search<'a, T> {
         let mut finding = finding_of_preset(preset, self.domain.as_str())?;
         if preset.confidence == Confidence::Low {
             self.ui.say(&format!("ostler is not certain about the servers of {}; trying them:", preset.title));
-            finding.incoming = self.keep_answering(std::mem::take(&mut finding.incoming)).await;
-            finding.outgoing = self.keep_answering(std::mem::take(&mut finding.outgoing)).await;
+            let proposal = &mut finding.proposal;
+            proposal.incoming = self.keep_answering(std::mem::take(&mut proposal.incoming)).await;
+            proposal.outgoing = self.keep_answering(std::mem::take(&mut proposal.outgoing)).await;
         }
         Ok(finding)
     }
@@ -157,6 +132,18 @@ impl<'a, T: SetupUi> Search<'a, T> {
         good
     }
 
+    /// Finds what a proposal lacks. If it has servers for one direction, only a preset gives those for the other: a search
+    /// may find another company's.
+    pub(crate) async fn complete(&mut self, proposal: &Proposal) -> Result<Finding, NotFound> {
+        if proposal.is_empty() {
+            return self.run().await;
+        }
+        match self.presets.by_domain(self.domain.as_str()).cloned() {
+            Some(preset) => self.preset(&preset).await,
+            None => Ok(Finding::default()),
+        }
+    }
+
     /// Asks all sources in order, until there are servers for fetching and sending.
     pub(crate) async fn run(&mut self) -> Result<Finding, NotFound> {
         let mut finding = Finding::default();
@@ -165,9 +152,8 @@ impl<'a, T: SetupUi> Search<'a, T> {
         let preset = self.presets.by_domain(self.domain.as_str()).cloned();
         if let Some(preset) = &preset {
             let known = self.preset(preset).await?;
-            // One direction is enough here: some providers have no POP3, or no server for sending, and the preset says
-            // so.
-            if !known.is_empty() {
+            // One direction is enough here: some providers have no POP3, or no server for sending, and the preset says so.
+            if !known.proposal.is_empty() {
                 return Ok(known);
             }
             self.ui.say(&format!("None of the servers ostler knows for {} answers.", preset.title));
@@ -202,7 +188,7 @@ impl<'a, T: SetupUi> Search<'a, T> {
                 break;
             }
         }
-        match (finding.is_empty(), only_oauth2, preset) {
+        match (finding.proposal.is_empty(), only_oauth2, preset) {
             (false, ..) => Ok(finding),
             (true, Some(title), _) => Err(NotFound::OnlyOAuth2 { title }),
             (true, None, Some(preset)) => {
@@ -223,8 +209,8 @@ impl<'a, T: SetupUi> Search<'a, T> {
 
     async fn ask(&self, source: Source, finding: &Finding) -> Result<Found, Missing> {
         let mut wanted = Vec::new();
-        wanted.extend(finding.incoming.is_empty().then_some(Protocol::Pop3));
-        wanted.extend(finding.outgoing.is_empty().then_some(Protocol::Smtp));
+        wanted.extend(finding.proposal.incoming.is_empty().then_some(Protocol::Pop3));
+        wanted.extend(finding.proposal.outgoing.is_empty().then_some(Protocol::Smtp));
         self.finder.ask(source, &wanted).await
     }
 
@@ -274,7 +260,8 @@ impl<'a, T: SetupUi> Search<'a, T> {
         };
         self.ui.say(&format!("  {}", preset.title));
         let known = self.preset(&preset).await?;
-        let mut hosts: Vec<String> = known.incoming.iter().chain(&known.outgoing).map(|e| e.host.clone()).collect();
+        let Proposal { incoming, outgoing, .. } = &known.proposal;
+        let mut hosts: Vec<String> = incoming.iter().chain(outgoing).map(|e| e.host.clone()).collect();
         hosts.sort();
         hosts.dedup();
         // The certificate proves the company's name, but only the name service says that the domain is with that
@@ -286,10 +273,8 @@ impl<'a, T: SetupUi> Search<'a, T> {
 
 /// The servers and hints of a preset for this domain.
 fn finding_of_preset(preset: &Preset, domain: &str) -> Result<Finding, NotFound> {
-    let all: Vec<Endpoint> = [Protocol::Pop3, Protocol::Smtp, Protocol::Imap]
-        .into_iter()
-        .flat_map(|protocol| preset.endpoints(protocol, domain))
-        .collect();
+    let all: Vec<Endpoint> =
+        Protocol::ALL.into_iter().flat_map(|protocol| preset.endpoints(protocol, domain)).collect();
     let usable: Vec<Endpoint> =
         all.iter().filter(|endpoint| !takes_only_oauth2(&endpoint.auth_methods)).cloned().collect();
     if usable.is_empty() && !all.is_empty() {
@@ -305,10 +290,8 @@ fn finding_of_preset(preset: &Preset, domain: &str) -> Result<Finding, NotFound>
     let wants_app_password = preset.auth_methods.first() == Some(&AuthMethod::AppPassword);
     let where_to = || preset.app_password.clone().unwrap_or_else(|| "on its web pages, under security".into());
     let mut finding = finding_of_endpoints(Some(preset.title.clone()), usable, hints);
-    finding.provider = Some(preset.id.clone());
+    finding.proposal.provider = Some(preset.id.clone());
     finding.app_password = wants_app_password.then(where_to);
-    finding.sends_elsewhere = preset.sends_elsewhere;
-    finding.never_fetches = preset.pop == Pop::No;
     Ok(finding)
 }
 
@@ -316,15 +299,9 @@ fn finding_of_endpoints(title: Option<String>, endpoints: Vec<Endpoint>, hints: 
     let of = |protocol: Protocol| endpoints.iter().filter(move |e| e.protocol == protocol).cloned();
     let outgoing: Vec<Endpoint> = of(Protocol::Smtp).collect();
     let gate = outgoing.first().is_some_and(|e| e.auth_methods.first() == Some(&AuthMethod::PopBeforeSmtp));
-    Finding {
-        title,
-        incoming: of(Protocol::Pop3).collect(),
-        imap: of(Protocol::Imap).next(),
-        outgoing,
-        gate,
-        hints,
-        ..Finding::default()
-    }
+    let (incoming, imap) = (of(Protocol::Pop3).collect(), of(Protocol::Imap).next());
+    let proposal = Proposal { provider: None, incoming, outgoing, imap, gate };
+    Finding { title, proposal, hints, app_password: None }
 }
 
 fn takes_only_oauth2(auth_methods: &[AuthMethod]) -> bool {

@@ -17,8 +17,8 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::config::presets::Presets;
+use crate::setup::Proposal;
 use ostler_mail::account::Protocol;
-use ostler_mail::account::endpoint::Endpoint;
 
 pub(crate) use resolve::{companies, company};
 
@@ -86,20 +86,13 @@ pub struct ImportedAccount {
     pub address: Option<String>,
     /// Its name in the old program.
     pub name: Option<String>,
-    /// The preset of its provider, if known. Servers missing below are taken from that preset.
-    pub provider: Option<String>,
-    /// POP3 servers, best first; all with encryption.
-    pub incoming: Vec<Endpoint>,
-    /// SMTP servers, best first; all with encryption.
-    pub outgoing: Vec<Endpoint>,
-    /// The IMAP server.
-    pub imap: Option<Endpoint>,
+    /// Its servers, all with encryption, and whether the old program was set to fetch mail before it sends. If the
+    /// provider's preset is known, the servers that are missing are to be taken from there.
+    pub proposal: Proposal,
     /// The user name, if it is not made from the address.
     pub username: Option<String>,
     /// The user name for sending, if it differs.
     pub smtp_username: Option<String>,
-    /// The old program was set to fetch mail before it sends.
-    pub gate: bool,
     /// The companies that run its servers, as told by [`company`].
     pub companies: Vec<String>,
 }
@@ -324,6 +317,21 @@ fn shown(text: &str) -> String {
 /// Whether the character is invisible or changes the direction of the text.
 fn is_invisible(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+/// Parses a text in one of these quotes, with backslashes as escapes; returns what follows it too.
+fn quoted<'t>(text: &'t str, quotes: &[char]) -> Option<(String, &'t str)> {
+    let quote = text.chars().next().filter(|c| quotes.contains(c))?;
+    let mut value = String::new();
+    let mut chars = text.char_indices().skip(1);
+    while let Some((at, c)) = chars.next() {
+        match c {
+            '\\' => value.push(chars.next()?.1),
+            c if c == quote => return Some((value, text.get(at + 1..)?)),
+            c => value.push(c),
+        }
+    }
+    None
 }
 
 /// Parses a mail address, with or without a display name.

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::{Plan, Question, Secrets, SendAuth, ServerChoice, SetupUi, flag_of};
+use super::{Plan, Proposal, Question, Secrets, SendAuth, SetupUi, flag_of};
 use crate::diagnose::{Doctor, RELAY_TEST_RECIPIENT};
 use crate::events::Events;
 use crate::proxy::Engine;
@@ -113,10 +113,10 @@ impl<'a, T: SetupUi> Trial<'a, T> {
 
     /// Looks whether the server for sending relays mail without a sign-in, if it offers none.
     async fn look_at_gate(&mut self) -> GateBefore {
-        if self.plan.gate || self.plan.incoming.endpoints.is_empty() {
+        if self.plan.proposal.gate || self.plan.proposal.incoming.is_empty() {
             return GateBefore::NotAsked;
         }
-        let Some(endpoint) = self.plan.outgoing.endpoints.first() else { return GateBefore::NotAsked };
+        let Some(endpoint) = self.plan.proposal.outgoing.first() else { return GateBefore::NotAsked };
         let server = self.plan.outgoing_server(endpoint, SendAuth::Nothing);
         let account = self.plan.account(None, vec![server.clone()]);
         let engine = self.engine(&account);
@@ -145,14 +145,14 @@ impl<'a, T: SetupUi> Trial<'a, T> {
 
     /// Finds the server for fetching that works; `None` if the plan has none.
     async fn try_incoming(&mut self) -> Result<Option<Server>, Broken> {
-        let choice = self.plan.incoming.clone();
+        let plan = self.plan;
         let mut at = 0;
-        while let Some(endpoint) = choice.endpoints.get(at) {
-            let mut names = choice.usernames(endpoint).into_iter().peekable();
+        while let Some(endpoint) = plan.proposal.incoming.get(at) {
+            let mut names = plan.fetch_as.usernames(endpoint).into_iter().peekable();
             let mut last = None;
             while let Some(name) = names.next() {
-                let server = self.plan.incoming_server(endpoint, name.clone());
-                let account = self.plan.account(Some(server.clone()), Vec::new());
+                let server = plan.incoming_server(endpoint, name.clone());
+                let account = plan.account(Some(server.clone()), Vec::new());
                 match self.try_server(&account, &server).await {
                     Ok(()) => return Ok(Some(server)),
                     Err(failure) => {
@@ -165,7 +165,7 @@ impl<'a, T: SetupUi> Trial<'a, T> {
                 }
             }
             let Some((server, failure)) = last else { break };
-            match self.offer_another(&choice, at, &failure).await {
+            match self.offer_another(&plan.proposal.incoming, at, &failure).await {
                 Some(other) => at = other,
                 None => return Err(Broken { server: Some(server), failure: Some(failure) }),
             }
@@ -183,12 +183,12 @@ impl<'a, T: SetupUi> Trial<'a, T> {
     }
 
     /// The index of the next server that answers, if this one cannot be used and the user agrees.
-    async fn offer_another(&mut self, choice: &ServerChoice, at: usize, failure: &Failure) -> Option<usize> {
+    async fn offer_another(&mut self, endpoints: &[Endpoint], at: usize, failure: &Failure) -> Option<usize> {
         if !suggests_another_server(failure) {
             return None;
         }
-        let failed = choice.endpoints.get(at)?;
-        for (index, endpoint) in choice.endpoints.iter().enumerate().skip(at + 1) {
+        let failed = endpoints.get(at)?;
+        for (index, endpoint) in endpoints.iter().enumerate().skip(at + 1) {
             self.ui.say(&format!("Trying {} ...", endpoint.describe()));
             if try_endpoint(endpoint, &self.plan.trust).await.is_err() {
                 continue;
@@ -205,11 +205,11 @@ impl<'a, T: SetupUi> Trial<'a, T> {
 
     /// Finds the server for sending that works; `None` if the plan has none.
     async fn try_outgoing(&mut self, pop3: Option<&Server>, before: GateBefore) -> Result<Option<Server>, Broken> {
-        let choice = self.plan.outgoing.clone();
+        let Proposal { outgoing, gate, .. } = &self.plan.proposal;
         let mut at = 0;
-        while let Some(endpoint) = choice.endpoints.get(at) {
+        while let Some(endpoint) = outgoing.get(at) {
             let tried = match pop3 {
-                Some(login) if self.plan.gate || before != GateBefore::NotAsked => {
+                Some(login) if *gate || before != GateBefore::NotAsked => {
                     self.try_through_gate(endpoint, login, before).await
                 }
                 _ => self.try_signed_in(endpoint, pop3).await,
@@ -218,7 +218,7 @@ impl<'a, T: SetupUi> Trial<'a, T> {
                 Ok(server) => return Ok(Some(server)),
                 Err(broken) => broken,
             };
-            match self.offer_another(&choice, at, &failure).await {
+            match self.offer_another(outgoing, at, &failure).await {
                 Some(other) => at = other,
                 None => return Err(Broken { server: Some(server), failure: Some(failure) }),
             }
@@ -307,7 +307,7 @@ impl<'a, T: SetupUi> Trial<'a, T> {
 
     /// The user names to try, beginning with the one that worked for fetching.
     fn outgoing_names(&self, endpoint: &Endpoint, pop3: Option<&Server>) -> Vec<String> {
-        let mut names = self.plan.outgoing.usernames(endpoint);
+        let mut names = self.plan.send_as.usernames(endpoint);
         let known = pop3.and_then(Server::credentials).filter(|_| !self.plan.sends_elsewhere());
         if let Some(index) = known.and_then(|known| names.iter().position(|name| *name == known.username)) {
             names.swap(0, index);

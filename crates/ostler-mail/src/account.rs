@@ -25,6 +25,14 @@ pub enum Protocol {
 }
 
 impl Protocol {
+    /// Every protocol.
+    pub const ALL: [Self; 3] = [Self::Pop3, Self::Smtp, Self::Imap];
+
+    /// The protocol with this [`name`](Self::name).
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|protocol| protocol.name() == name)
+    }
+
     /// The name used in the settings file, in JSON and in the log.
     pub fn name(self) -> &'static str {
         match self {
@@ -73,6 +81,14 @@ pub enum Security {
 }
 
 impl Security {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::Tls, Self::StartTls, Self::None];
+
+    /// The kind with this [`name`](Self::name).
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|security| security.name() == name)
+    }
+
     /// The word in the settings file.
     pub fn name(self) -> &'static str {
         match self {

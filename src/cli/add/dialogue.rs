@@ -8,8 +8,7 @@ use crate::cli::ask;
 use crate::config::presets::Presets;
 use crate::setup::find::{Finding, NotFound, Search};
 use crate::setup::trial::{Outcome, Trial};
-use crate::setup::{Plan, Secrets, SetupUi, endpoint_from_flag};
-use ostler_mail::account::endpoint::{Endpoint, LoginForm};
+use crate::setup::{Plan, Secrets, SetupUi, Wanted, endpoints_from_text};
 use ostler_mail::account::{Account, Protocol, SecretSource, Settings};
 use ostler_mail::failure::Failure;
 use ostler_mail::secret::Secret;
@@ -41,7 +40,7 @@ impl<'a> Dialogue<'a> {
 
     pub(super) async fn run(mut self) -> Result<Decision, Abort> {
         self.find_servers().await?;
-        if self.plan.incoming.endpoints.is_empty() && self.plan.outgoing.endpoints.is_empty() {
+        if self.plan.proposal.is_empty() {
             return Err(Abort(1, "ostler found no server to fetch from or to send through; nothing was saved".into()));
         }
         self.show_plan();
@@ -91,45 +90,34 @@ impl<'a> Dialogue<'a> {
 
     /// Finds the servers: from the command line, a preset or the network.
     async fn find_servers(&mut self) -> Result<(), Abort> {
-        let given = !self.plan.incoming.endpoints.is_empty() || !self.plan.outgoing.endpoints.is_empty();
-        let missing = self.plan.incoming.endpoints.is_empty() && !self.options.send_only
-            || self.plan.outgoing.endpoints.is_empty() && !self.options.fetch_only;
-        if missing {
-            self.finding = self.look_up(given).await?;
-            let finding = &self.finding;
-            if self.plan.incoming.endpoints.is_empty() && !self.options.send_only {
-                self.plan.incoming.endpoints.clone_from(&finding.incoming);
-            }
-            if self.plan.outgoing.endpoints.is_empty()
-                && !self.options.fetch_only
-                && self.options.send_through.is_none()
-            {
-                self.plan.outgoing.endpoints.clone_from(&finding.outgoing);
-                // Without a server for fetching there is none to log in to before a send.
-                self.plan.gate |= finding.gate && !self.plan.incoming.endpoints.is_empty();
-            }
-            self.plan.imap = self.plan.imap.take().or(finding.imap.clone());
-            self.plan.provider.clone_from(&finding.provider);
+        let wanted = Wanted { incoming: !self.options.send_only, outgoing: !self.options.fetch_only };
+        if self.plan.proposal.lacks(wanted) {
+            self.finding = self.look_up().await?;
+            let found = &self.finding.proposal;
+            self.plan.proposal.fill(found, self.options.wanted());
+            self.plan.proposal.provider.clone_from(&found.provider);
         }
         if let Some(other) = &self.options.send_through
-            && self.plan.outgoing.endpoints.is_empty()
+            && self.plan.proposal.outgoing.is_empty()
         {
             self.find_company(&other.clone()).await?;
         }
-        if self.plan.gate && self.plan.incoming.endpoints.is_empty() {
-            return Err(Abort(2, "--pop-before-smtp needs a server to fetch from; add --pop3".into()));
+        if self.plan.proposal.incoming.is_empty() {
+            if self.plan.proposal.gate && self.options.pop_before_smtp {
+                return Err(Abort(2, "--pop-before-smtp needs a server to fetch from; add --pop3".into()));
+            }
+            // What a preset says of a gate is worth nothing without a server to log in to.
+            self.plan.proposal.gate = false;
         }
         Ok(())
     }
 
-    /// If one side is given, only a preset fills the other: a search may find another company's servers.
-    async fn look_up(&mut self, given: bool) -> Result<Finding, Abort> {
-        let address = self.plan.address.clone();
-        let mut search = Search::new(&address, self.presets, self.plan.trust.clone(), &mut self.screen)
+    async fn look_up(&mut self) -> Result<Finding, Abort> {
+        let mut search = Search::new(&self.plan.address, self.presets, self.plan.trust.clone(), &mut self.screen)
             .map_err(|error| Abort(2, error.to_string()))?;
         let stop = |error: NotFound| Abort(1, error.to_string());
         // An imported file may name a provider too.
-        if let Some(id) = self.options.provider.as_ref().or(self.plan.provider.as_ref()) {
+        if let Some(id) = self.options.provider.as_ref().or(self.plan.proposal.provider.as_ref()) {
             let Some(preset) = self.presets.by_id(id).cloned() else {
                 return Err(Abort(
                     2,
@@ -138,14 +126,7 @@ impl<'a> Dialogue<'a> {
             };
             return search.preset(&preset).await.map_err(stop);
         }
-        if given {
-            let domain = address.rsplit_once('@').map_or("", |(_, domain)| domain);
-            return match self.presets.by_domain(domain).cloned() {
-                Some(preset) => search.preset(&preset).await.map_err(stop),
-                None => Ok(Finding::default()),
-            };
-        }
-        search.run().await.map_err(stop)
+        search.complete(&self.plan.proposal).await.map_err(stop)
     }
 
     /// Finds the servers of another company to send through.
@@ -154,14 +135,14 @@ impl<'a> Dialogue<'a> {
         let mut search = Search::new(other, self.presets, self.plan.trust.clone(), &mut self.screen)
             .map_err(|error| Abort(2, error.to_string()))?;
         let finding = search.run().await.map_err(|error| Abort(1, error.to_string()))?;
-        if finding.outgoing.is_empty() {
+        if finding.proposal.outgoing.is_empty() {
             return Err(Abort(1, format!("ostler found no server for sending at {other}; name it with --smtp")));
         }
-        self.plan.outgoing.endpoints = finding.outgoing;
-        self.plan.outgoing.address = other.to_owned();
-        self.plan.outgoing.username.clone_from(&self.options.smtp_username);
+        self.plan.proposal.outgoing = finding.proposal.outgoing;
         // The gate was that of the mailbox's provider. The other company takes a password.
-        self.plan.gate = false;
+        self.plan.proposal.gate = false;
+        self.plan.send_as.address = other.to_owned();
+        self.plan.send_as.username.clone_from(&self.options.smtp_username);
         self.finding.hints.extend(finding.hints);
         if let Some(place) = finding.app_password {
             tell(&app_password_hint(other, &place));
@@ -182,7 +163,7 @@ impl<'a> Dialogue<'a> {
         if let Some(place) = &self.finding.app_password {
             tell(&app_password_hint(&self.plan.address, place));
         }
-        if self.plan.outgoing.endpoints.is_empty() && !self.options.fetch_only {
+        if self.plan.proposal.outgoing.is_empty() && !self.options.fetch_only {
             tell(
                 "  There is no server for sending here; --send-through ADDRESS (or s below) sends through another company.\n",
             );
@@ -211,7 +192,7 @@ impl<'a> Dialogue<'a> {
                 Some(_) => "Enter: try again",
             };
             let keep = if failed.is_some() { "\n  k  save the account anyway" } else { "" };
-            let gate = if self.plan.gate { "no longer check" } else { "check" };
+            let gate = if self.plan.proposal.gate { "no longer check" } else { "check" };
             let prompt = format!(
                 "\n{enter}. Or type a letter and Enter:\n  s  send through another company\n  m  {gate} mail before sending (POP before SMTP)\n\
                  \x20 f  another server for fetching\n  o  another server for sending\n  u  another user name{keep}\n  q  stop\n> "
@@ -222,10 +203,10 @@ impl<'a> Dialogue<'a> {
                 ("q", _) => return Err(stop()),
                 ("k", Some((account, _))) => return Ok(Choice::KeepAnyway(Box::new(account.clone()))),
                 ("s", _) => self.ask_other_company().await?,
-                ("m", _) if self.plan.incoming.endpoints.is_empty() => {
+                ("m", _) if self.plan.proposal.incoming.is_empty() => {
                     tell("That needs a server to fetch from; name one with f.\n");
                 }
-                ("m", _) => self.plan.gate = !self.plan.gate,
+                ("m", _) => self.plan.proposal.gate = !self.plan.proposal.gate,
                 ("f", _) => self.ask_server(Protocol::Pop3).await?,
                 ("o", _) => self.ask_server(Protocol::Smtp).await?,
                 ("u", _) => self.ask_user_name().await?,
@@ -265,9 +246,9 @@ impl<'a> Dialogue<'a> {
         if typed.is_empty() {
             return Ok(());
         }
-        match (typed_endpoints(protocol, &typed), protocol) {
-            (Ok(endpoints), Protocol::Pop3) => self.plan.incoming.endpoints = endpoints,
-            (Ok(endpoints), Protocol::Smtp) => self.plan.outgoing.endpoints = endpoints,
+        match (endpoints_from_text(protocol, &typed), protocol) {
+            (Ok(endpoints), Protocol::Pop3) => self.plan.proposal.incoming = endpoints,
+            (Ok(endpoints), Protocol::Smtp) => self.plan.proposal.outgoing = endpoints,
             // Only the other two are asked for.
             (Ok(_), Protocol::Imap) => {}
             (Err(why), _) => tell(&format!("{why}\n")),
@@ -286,9 +267,9 @@ impl<'a> Dialogue<'a> {
             Ok(name) => {
                 // Before the name for fetching changes, because `sends_elsewhere` compares the two.
                 if !self.plan.sends_elsewhere() {
-                    self.plan.outgoing.username = Some(name.clone());
+                    self.plan.send_as.username = Some(name.clone());
                 }
-                self.plan.incoming.username = Some(name);
+                self.plan.fetch_as.username = Some(name);
             }
             Err(why) => tell(&format!("A user name that {why} cannot be used.\n")),
         }
@@ -297,23 +278,24 @@ impl<'a> Dialogue<'a> {
 
     /// Whether the plan needs a second password that has not been asked for yet.
     fn needs_another_password(&self, secrets: &Secrets) -> bool {
-        self.plan.sends_elsewhere() && !self.plan.outgoing.endpoints.is_empty() && secrets.outgoing.is_none()
+        self.plan.sends_elsewhere() && !self.plan.proposal.outgoing.is_empty() && secrets.outgoing.is_none()
     }
 
     /// Asks for the passwords that go to the keyring.
     async fn ask_passwords(&mut self) -> Result<Secrets, Abort> {
-        if matches!(self.plan.incoming.source, Some(ref source) if *source != SecretSource::Keyring) {
+        if matches!(self.plan.fetch_as.source, Some(ref source) if *source != SecretSource::Keyring) {
             return Ok(Secrets::default());
         }
+        let proposal = &self.plan.proposal;
         // With a gate, sending takes no password: the login that opens it has the one for fetching.
-        let elsewhere = self.plan.sends_elsewhere() && !self.plan.outgoing.endpoints.is_empty() && !self.plan.gate;
-        let fetches = !self.plan.incoming.endpoints.is_empty();
+        let elsewhere = self.plan.sends_elsewhere() && !proposal.outgoing.is_empty() && !proposal.gate;
+        let fetches = !proposal.incoming.is_empty();
         let mut secrets = Secrets::default();
         if fetches || !elsewhere {
-            secrets.incoming = Some(self.ask_password(&self.plan.incoming.address.clone()).await?);
+            secrets.incoming = Some(self.ask_password(&self.plan.fetch_as.address.clone()).await?);
         }
         if elsewhere {
-            let name = self.plan.outgoing.username.clone().unwrap_or_else(|| self.plan.outgoing.address.clone());
+            let name = self.plan.send_as.username.clone().unwrap_or_else(|| self.plan.send_as.address.clone());
             secrets.outgoing = Some(self.ask_password(&format!("{name}, for sending")).await?);
         }
         Ok(secrets)
@@ -344,15 +326,4 @@ fn app_password_hint(address: &str, place: &str) -> String {
         "  {address} needs an app password here: a password for one program, not the one you type on the web site.\n  \
          You create it at {place}.\n"
     )
-}
-
-/// Parses a server as typed: a full `SECURITY://HOST:PORT`, or a host, which is tried with both kinds of TLS.
-fn typed_endpoints(protocol: Protocol, typed: &str) -> Result<Vec<Endpoint>, String> {
-    if typed.contains("://") {
-        return endpoint_from_flag(protocol, typed).map(|endpoint| vec![endpoint]);
-    }
-    let of = |text: String| endpoint_from_flag(protocol, &text);
-    let endpoints = vec![of(format!("tls://{typed}"))?, of(format!("starttls://{typed}"))?];
-    debug_assert!(endpoints.iter().all(|e| e.login == LoginForm::Unknown));
-    Ok(endpoints)
 }

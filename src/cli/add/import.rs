@@ -215,27 +215,18 @@ fn no_account_text(address: &str, imported: &Imported, all_are_named: bool, from
 
 /// Fills in what the file says where the options say nothing.
 pub(super) fn fill_plan(plan: &mut Plan, options: &Options, imported: &ImportedAccount) {
-    let sends = !options.fetch_only && options.send_through.is_none();
-    // `--provider` takes the place of everything the file says about servers.
     if options.provider.is_none() {
-        if plan.incoming.endpoints.is_empty() && !options.send_only {
-            plan.incoming.endpoints.clone_from(&imported.incoming);
+        plan.proposal.fill(&imported.proposal, options.wanted());
+        // The old program's rule also holds where the user names another server for sending.
+        plan.proposal.gate |= imported.proposal.gate;
+        if plan.proposal.lacks(options.wanted()) {
+            plan.proposal.provider.clone_from(&imported.proposal.provider);
         }
-        if plan.outgoing.endpoints.is_empty() && sends {
-            plan.outgoing.endpoints.clone_from(&imported.outgoing);
-        }
-        plan.imap = plan.imap.take().or_else(|| imported.imap.clone());
-        // The preset is for what the file leaves out. If it leaves nothing out, the file's servers stand alone.
-        let fetches_open = plan.incoming.endpoints.is_empty() && !options.send_only;
-        if fetches_open || plan.outgoing.endpoints.is_empty() && sends {
-            plan.provider.clone_from(&imported.provider);
-        }
-        plan.gate |= imported.gate && !plan.incoming.endpoints.is_empty();
     }
     if options.username.is_none() {
-        plan.incoming.username.clone_from(&imported.username);
+        plan.fetch_as.username.clone_from(&imported.username);
         if options.smtp_username.is_none() && options.send_through.is_none() {
-            plan.outgoing.username.clone_from(&imported.smtp_username);
+            plan.send_as.username.clone_from(&imported.smtp_username);
         }
     }
 }

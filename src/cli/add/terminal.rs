@@ -6,7 +6,8 @@ use std::path::Path;
 use super::{Decision, Running};
 use crate::cli::ask;
 use crate::diagnose::Step;
-use crate::setup::{Plan, Question, ServerChoice, SetupUi};
+use crate::setup::{Identity, Plan, Proposal, Question, SetupUi};
+use ostler_mail::account::endpoint::Endpoint;
 use ostler_mail::account::{Access, Protocol, Security, Settings};
 
 /// The terminal. Results go to standard output, everything on the way to standard error.
@@ -68,20 +69,21 @@ pub(super) fn tell(text: &str) {
 
 /// The two sides of the plan, one line each.
 pub(super) fn plan_text(plan: &Plan) -> String {
-    let line = |word: &str, side: &ServerChoice, gate: bool| {
-        let Some(endpoint) = side.endpoints.first() else { return format!("  {word}  (none)\n") };
+    let line = |word: &str, endpoints: &[Endpoint], who: &Identity, gate: bool| {
+        let Some(endpoint) = endpoints.first() else { return format!("  {word}  (none)\n") };
         let mut line = format!("  {word}  {}", endpoint.describe());
         if gate {
             line += ", after a POP login";
         } else {
-            line += &format!(", as {}", side.usernames(endpoint).join(" or "));
+            line += &format!(", as {}", who.usernames(endpoint).join(" or "));
         }
-        if side.endpoints.len() > 1 {
-            line += &format!("   (or {} more)", side.endpoints.len() - 1);
+        if endpoints.len() > 1 {
+            line += &format!("   (or {} more)", endpoints.len() - 1);
         }
         line + "\n"
     };
-    line("fetching", &plan.incoming, false) + &line("sending ", &plan.outgoing, plan.gate)
+    let Proposal { incoming, outgoing, gate, .. } = &plan.proposal;
+    line("fetching", incoming, &plan.fetch_as, false) + &line("sending ", outgoing, &plan.send_as, *gate)
 }
 
 /// The last text: what to type into the mail program.

@@ -91,8 +91,8 @@ fn preset(id: &str, item: &Item<'_>, origin: Origin, taken: &mut HashSet<String>
         login: login.clone().unwrap_or(LoginForm::Unknown),
         auth_methods: auth_methods.clone().unwrap_or_default(),
     };
-    let protocols = [Protocol::Pop3, Protocol::Smtp, Protocol::Imap];
-    let servers: Option<Vec<_>> = protocols.map(|protocol| servers(&table, protocol, &common)).into_iter().collect();
+    let servers: Option<Vec<_>> =
+        Protocol::ALL.map(|protocol| servers(&table, protocol, &common)).into_iter().collect();
     let pop = words(&table, "pop", &[Pop::Yes, Pop::No, Pop::Paid, Pop::Unclear].map(|p| (p.name(), p)));
     let levels = [Confidence::Low, Confidence::Medium, Confidence::High].map(|c| (c.name(), c));
     let confidence = words(&table, "confidence", &levels);

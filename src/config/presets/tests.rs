@@ -5,8 +5,6 @@ use std::collections::HashSet;
 use super::*;
 use ostler_mail::account::Security;
 
-const PROTOCOLS: [Protocol; 3] = [Protocol::Pop3, Protocol::Smtp, Protocol::Imap];
-
 fn built_in() -> &'static Presets {
     Presets::built_in()
 }
@@ -72,12 +70,12 @@ fn no_domain_is_in_two_entries() {
 #[test]
 fn no_server_is_in_clear_text_and_every_host_is_one() {
     for preset in built_in().iter() {
-        for server in PROTOCOLS.iter().flat_map(|protocol| preset.templates(*protocol)) {
+        for server in Protocol::ALL.iter().flat_map(|protocol| preset.templates(*protocol)) {
             assert_ne!(server.security, Security::None, "{}", preset.id);
             assert!(!server.auth_methods.is_empty() && server.port != 0, "{}", preset.id);
         }
-        let templates = PROTOCOLS.iter().flat_map(|protocol| preset.templates(*protocol)).count();
-        let filled = PROTOCOLS.iter().flat_map(|protocol| preset.endpoints(*protocol, "example.net")).count();
+        let templates = Protocol::ALL.iter().flat_map(|protocol| preset.templates(*protocol)).count();
+        let filled = Protocol::ALL.iter().flat_map(|protocol| preset.endpoints(*protocol, "example.net")).count();
         assert_eq!(templates, filled, "{}", preset.id);
     }
 }

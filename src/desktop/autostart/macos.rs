@@ -9,7 +9,7 @@ use super::{AutostartError, Start, State, read, remove, write};
 
 const LABEL: &str = "ostler";
 /// Many times what ostler's list has. Another program may have written the file, so it must not make the parser work for long.
-const MOST_NODES: u32 = 1000;
+const MAX_PLIST_NODES: u32 = 1000;
 
 fn build(start: &Start) -> Result<String, AutostartError> {
     let mut arguments = String::new();
@@ -56,7 +56,7 @@ enum Starts {
 }
 
 fn parse(text: &str) -> Starts {
-    let options = ParsingOptions { allow_dtd: true, nodes_limit: MOST_NODES, ..ParsingOptions::default() };
+    let options = ParsingOptions { allow_dtd: true, nodes_limit: MAX_PLIST_NODES, ..ParsingOptions::default() };
     let Ok(document) = Document::parse_with_options(text, options) else { return Starts::Unclear };
     let dict = document.root_element().children().find(|node| node.has_tag_name("dict"));
     let elements: Vec<Node<'_, '_>> = dict.iter().flat_map(Node::children).filter(Node::is_element).collect();

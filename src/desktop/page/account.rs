@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Form;
 use axum::extract::Query;
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
 use serde::Deserialize;
 
@@ -14,11 +14,11 @@ use super::layout::{NavItem, View, check, field, form_token};
 use super::{App, Shared, link_to};
 use crate::config;
 use crate::config::presets::Presets;
-use crate::diagnose::Doctor;
+use crate::diagnose::check_account;
 use crate::events::Events;
 use crate::proxy::Engine;
 use crate::setup::SetupUi;
-use crate::vault::{Vault, VaultError, servers_with_secret};
+use crate::vault::{Vault, VaultError, keyring_servers};
 use ostler_mail::account::{Access, Account, SecretSource, Security, Server};
 use ostler_mail::failure::error_chain;
 use ostler_mail::secret::Secret;
@@ -61,8 +61,8 @@ pub(super) async fn show(shared: App, Query(asked): Query<AccountQuery>) -> Resp
 
 pub(super) fn render_page(shared: &Shared, account: &Account, feedback: &Feedback) -> Response {
     let history = shared.engine.events.account_history(&account.name).unwrap_or_default();
-    let mut users: Vec<&str> =
-        keyring_servers(account).filter_map(|s| Some(s.credentials()?.username.as_str())).collect();
+    let servers = keyring_servers(account);
+    let mut users: Vec<&str> = servers.into_iter().filter_map(|s| Some(s.credentials()?.username.as_str())).collect();
     users.dedup();
     let body = html! {
         @if let Some(done) = feedback.done { div.notice.good role="status" { p { (done) } } }
@@ -179,12 +179,6 @@ fn describe(server: &Server) -> String {
     format!("{}, {security}{who}", server.address())
 }
 
-/// The servers whose password is in the keyring.
-fn keyring_servers(account: &Account) -> impl Iterator<Item = &Server> {
-    let ours = |server: &&Server| server.credentials().is_some_and(|c| c.secret == SecretSource::Keyring);
-    servers_with_secret(account).into_iter().filter(ours)
-}
-
 pub(super) async fn test(shared: App, Form(sent): Form<AccountForm>) -> Response {
     match find_account(&shared, Some(&sent.account)) {
         Some(account) => start_test(&shared, account),
@@ -194,10 +188,7 @@ pub(super) async fn test(shared: App, Form(sent): Form<AccountForm>) -> Response
 
 fn start_test(shared: &Arc<Shared>, account: Arc<Account>) -> Response {
     let (own, name) = (Arc::clone(shared), account.name.clone());
-    match shared.jobs.start(&name, move |screen| run_test(own, screen, account)) {
-        Ok(job) => Redirect::to(&format!("/job/{}", job.id)).into_response(),
-        Err(_) => super::progress::refuse_job(),
-    }
+    super::progress::open_job(shared.jobs.start(&name, move |screen| run_test(own, screen, account)))
 }
 
 /// Does the same as `ostler check`. An engine of its own, so that neither cached passwords nor cached connections hide a
@@ -206,11 +197,8 @@ async fn run_test(shared: Arc<Shared>, mut screen: Screen, account: Arc<Account>
     let settings = shared.engine.settings().as_ref().clone();
     let engine = Arc::new(Engine::new(settings, Vault::new(), Events::default()));
     let presets = Presets::load(&shared.file).unwrap_or_default();
-    let mut doctor = Doctor::new(engine, Arc::clone(&account), |step| screen.step(step));
-    doctor.set_closed_reason(presets.closed(&account));
-    doctor.check().await;
-    let ok = doctor.into_steps().iter().all(|step| step.is_ok());
-    Phase::Tested { ok }
+    let steps = check_account(&engine, &account, presets.closed(&account), |step| screen.step(step)).await;
+    Phase::Tested { ok: steps.iter().all(|step| step.is_ok()) }
 }
 
 /// Stores another password for every server whose password is in the keyring, then tests the account.
@@ -221,7 +209,7 @@ pub(super) async fn password(shared: App, Form(sent): Form<AccountForm>) -> Resp
         (Some(user), Some(credentials)) => credentials.username == *user,
         _ => true,
     };
-    for server in keyring_servers(&account).filter(is_meant) {
+    for server in keyring_servers(&account).into_iter().filter(is_meant) {
         let secret = Secret::new(sent.password.clone()).map_err(|why| format!("This cannot be a password: {why}."));
         kept = match secret {
             Ok(secret) => shared.engine.vault.store(&account, server, secret).await.map_err(|e| trouble(&e)),
@@ -268,11 +256,8 @@ pub(super) async fn remove(shared: App, Form(sent): Form<AccountForm>) -> Respon
     if let Err(why) = remove_from_settings(&shared, &account) {
         return render_page(&shared, &account, &stays(why));
     }
-    let forgotten = match shared.engine.vault.forget_account(&account).await {
-        // Without a keyring there is nothing to forget.
-        Ok(()) | Err(VaultError::NoKeyring { .. }) => None,
-        Err(error) => Some(format!("Its passwords are still in the keyring: {}", trouble(&error))),
-    };
+    let forgotten = shared.engine.vault.forget_account(&account).await.err();
+    let forgotten = forgotten.map(|error| format!("Its passwords are still in the keyring: {}", trouble(&error)));
     (shared.reload)();
     let body = html! {
         div.notice.good role="status" { p { "The account " b { (account.name) } " has been removed." } }
@@ -285,12 +270,9 @@ pub(super) async fn remove(shared: App, Form(sent): Form<AccountForm>) -> Respon
 /// Removes the account from the settings file and leaves everything else in it as it is.
 fn remove_from_settings(shared: &Shared, account: &Account) -> Result<(), String> {
     let file = shared.file.display();
-    let text = std::fs::read_to_string(&shared.file).map_err(|error| {
-        format!("Nothing was removed, because {file} cannot be read: {error}. Correct that, then try again.")
-    })?;
-    let changed = config::remove_account(&text, &account.name)
-        .map_err(|error| format!("Nothing was removed: {error}. Edit {file} yourself."))?;
-    config::write_atomically(&shared.file, &changed).map_err(|error| {
-        format!("Nothing was removed, because {file} cannot be written: {error}. Correct that, then try again.")
-    })
+    shared.edit_settings(
+        "Nothing was removed, because ",
+        |text| config::remove_account(text, &account.name),
+        |error| format!("Nothing was removed: {error}. Edit {file} yourself."),
+    )
 }

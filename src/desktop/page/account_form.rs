@@ -2,13 +2,11 @@
 //! servers. `config::change_account` edits the settings file and leaves comments in place.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use axum::Form;
 use axum::response::Response;
 use maud::{Markup, html};
 use serde::Deserialize;
-use tokio::time::sleep;
 
 use super::account::{Feedback, hidden_fields, render_page};
 use super::guide::{ask_which, find_account};
@@ -16,7 +14,6 @@ use super::layout::{check, field};
 use super::{App, Shared};
 use crate::config::presets::Presets;
 use crate::config::{self, Change, EditError, ServerLocation, common_username, value};
-use crate::os::control::SETTINGS_RELOAD_TIMEOUT;
 use crate::vault::servers_with_secret;
 use ostler_mail::account::{Account, Protocol, Security, Server};
 
@@ -209,10 +206,8 @@ pub(super) async fn change(shared: App, Form(sent): Form<ChangeForm>) -> Respons
 fn write_change(shared: &Shared, account: &Account, change: &Change) -> Result<(), String> {
     let file = shared.file.display();
     let presets = Presets::load(&shared.file).unwrap_or_default();
-    let text = std::fs::read_to_string(&shared.file).map_err(|error| {
-        format!("Nothing was changed, because {file} cannot be read: {error}. Correct that, then try again.")
-    })?;
-    let changed = config::change_account(&text, &account.name, change, &shared.file, &presets).map_err(|error| match error {
+    let edit = |text: &str| config::change_account(text, &account.name, change, &shared.file, &presets);
+    shared.edit_settings("Nothing was changed, because ", edit, |error| match error {
         EditError::CannotTake => format!(
             "Nothing was changed: another account has one of these addresses or names, or {file} has mistakes in it. \"What happened\" \
              above shows the first one."
@@ -221,32 +216,22 @@ fn write_change(shared: &Shared, account: &Account, change: &Change) -> Result<(
             format!("Nothing was changed: ostler cannot edit the way this account is written. Open {file} and change it there.")
         }
         error => format!("Nothing was changed: {error}. Open {file}."),
-    })?;
-    config::write_atomically(&shared.file, &changed).map_err(|error| {
-        format!("Nothing was changed, because {file} cannot be written: {error}. Correct that, then try again.")
     })
 }
 
 /// Waits until the running ostler has read the changed settings; returns the account as it is in force then.
 async fn wait_until_in_force(shared: &Shared, old: &Arc<Account>, change: &Change) -> Arc<Account> {
-    (shared.reload)();
-    let until = Instant::now() + SETTINGS_RELOAD_TIMEOUT;
-    loop {
-        let settings = shared.engine.settings();
-        let now = settings.accounts.iter().find(|account| account.name == old.name);
-        let is_new = |account: &&Arc<Account>| {
-            let places: Vec<ServerLocation> = account.servers().map(ServerLocation::of).collect();
-            account.is_default == change.is_default
-                && change.username.as_deref().is_none_or(|name| common_username(account) == Some(name))
-                && account.aliases.len() == change.aliases.len()
-                && change.servers.iter().all(|place| places.contains(place))
-        };
-        match now.filter(is_new) {
-            Some(account) => return Arc::clone(account),
-            None if Instant::now() > until => return now.map_or_else(|| Arc::clone(old), Arc::clone),
-            None => sleep(Duration::from_millis(50)).await,
-        }
-    }
+    let has_its_name = |account: &&Arc<Account>| account.name == old.name;
+    let is_changed = |account: &Arc<Account>| {
+        let places: Vec<ServerLocation> = account.servers().map(ServerLocation::of).collect();
+        account.is_default == change.is_default
+            && change.username.as_deref().is_none_or(|name| common_username(account) == Some(name))
+            && account.aliases.len() == change.aliases.len()
+            && change.servers.iter().all(|place| places.contains(place))
+    };
+    shared.reload_until(|settings| settings.accounts.iter().find(has_its_name).is_some_and(is_changed)).await;
+    let settings = shared.engine.settings();
+    settings.accounts.iter().find(has_its_name).map_or_else(|| Arc::clone(old), Arc::clone)
 }
 
 #[cfg(test)]

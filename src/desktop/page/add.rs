@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Form;
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
 use serde::Deserialize;
 use zeroize::Zeroizing;
@@ -16,8 +16,7 @@ use super::setup_job::SetupJob;
 use super::{App, Shared};
 use crate::config::value;
 use crate::setup::keep::existing;
-use crate::setup::{Secrets, endpoint_from_flag};
-use ostler_mail::account::endpoint::Endpoint;
+use crate::setup::{Proposal, Secrets, endpoints_from_text};
 use ostler_mail::account::{Protocol, Settings};
 use ostler_mail::secret::{NotASecret, Secret};
 
@@ -79,8 +78,8 @@ pub(super) struct AccountRequest {
     pub(super) fields: Fields,
     pub(super) name: Option<String>,
     pub(super) username: Option<String>,
-    pub(super) pop3: Vec<Endpoint>,
-    pub(super) smtp: Vec<Endpoint>,
+    /// The servers that the form names. Its tick for the gate is in `fields`.
+    pub(super) proposal: Proposal,
     pub(super) ca: Option<PathBuf>,
     pub(super) secrets: Secrets,
 }
@@ -113,14 +112,18 @@ pub(super) fn parse_form(sent: &AddForm, settings: &Settings, stage: Stage) -> R
     };
     let name = optional("name", &fields.name, value::name);
     let username = optional("username", &fields.username, value::username);
-    let mut server = |key: &'static str, text: &str, protocol| match parse_server(protocol, text) {
+    let mut server = |key: &'static str, text: &str, protocol| match endpoints_from_text(protocol, text) {
         Ok(endpoints) => endpoints,
         Err(why) => {
             mistakes.push((key, format!("This is not a server: {why}.")));
             Vec::new()
         }
     };
-    let (pop3, smtp) = (server("pop3", &fields.pop3, Protocol::Pop3), server("smtp", &fields.smtp, Protocol::Smtp));
+    let proposal = Proposal {
+        incoming: server("pop3", &fields.pop3, Protocol::Pop3),
+        outgoing: server("smtp", &fields.smtp, Protocol::Smtp),
+        ..Proposal::default()
+    };
     // A relative path would start at the folder of the settings file, which the form does not show.
     let ca = (!fields.ca.is_empty()).then(|| PathBuf::from(&fields.ca));
     if ca.as_ref().is_some_and(|ca| !ca.is_absolute() || !ca.is_file()) {
@@ -144,7 +147,7 @@ pub(super) fn parse_form(sent: &AddForm, settings: &Settings, stage: Stage) -> R
         outgoing: password("other_password", &sent.other_password, other_stage).filter(|_| !fields.other.is_empty()),
     };
     if mistakes.is_empty() {
-        Ok(AccountRequest { fields, name, username, pop3, smtp, ca, secrets })
+        Ok(AccountRequest { fields, name, username, proposal, ca, secrets })
     } else {
         Err(mistakes)
     }
@@ -160,19 +163,6 @@ fn parse_password(text: &str, stage: Stage) -> Result<Option<Arc<Secret>>, Strin
         Err(NotASecret::Empty) => Err("The password is missing.".into()),
         Err(why) => Err(format!("This cannot be a password: {why}.")),
     }
-}
-
-/// Parses a server as typed: a full `SECURITY://HOST:PORT`, or a host and perhaps a port, which is tried with both kinds of
-/// TLS.
-fn parse_server(protocol: Protocol, text: &str) -> Result<Vec<Endpoint>, String> {
-    if text.is_empty() {
-        return Ok(Vec::new());
-    }
-    if text.contains("://") {
-        return endpoint_from_flag(protocol, text).map(|endpoint| vec![endpoint]);
-    }
-    let of = |text: String| endpoint_from_flag(protocol, &text);
-    Ok(vec![of(format!("tls://{text}"))?, of(format!("starttls://{text}"))?])
 }
 
 pub(super) async fn show(shared: App) -> Response {
@@ -240,10 +230,7 @@ pub(super) async fn submit(shared: App, Form(sent): Form<AddForm>) -> Response {
         }
     };
     let (own, address) = (Arc::clone(&shared), wanted.fields.address.clone());
-    match shared.jobs.start(&address, move |screen| SetupJob::new(own, screen, wanted).run()) {
-        Ok(job) => Redirect::to(&format!("/job/{}", job.id)).into_response(),
-        Err(_) => super::progress::refuse_job(),
-    }
+    super::progress::open_job(shared.jobs.start(&address, move |screen| SetupJob::new(own, screen, wanted).run()))
 }
 
 #[cfg(test)]
@@ -269,15 +256,5 @@ mod tests {
         assert_eq!(mistakes("address=ann%40x.net&password=p&other=y&pop3=a+b&smtp=ssl://x", Stage::First).len(), 4);
         assert_eq!(mistakes("address=ann%40x.net&password=p&ca=x&name=%C3%A9", Stage::First), ["name", "ca"]);
         assert_eq!(mistakes("address=ann%40x.net&password=p&other=b%40y.net", Stage::First), ["other_password"]);
-    }
-
-    #[test]
-    fn a_bare_name_is_tried_with_both_kinds_of_tls() {
-        let ports =
-            |text: &str| parse_server(Protocol::Smtp, text).map(|all| all.iter().map(|e| e.port).collect::<Vec<_>>());
-        assert_eq!(ports("smtp.x.net"), Ok(vec![465, 587]));
-        assert_eq!(ports("starttls://smtp.x.net:2525"), Ok(vec![2525]));
-        assert_eq!(ports(""), Ok(vec![]));
-        assert!(ports("a b").is_err());
     }
 }

@@ -1,6 +1,6 @@
 //! The doors on the overview: which are open, who holds a port that is taken, and a button to use another port.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 
 use axum::Form;
 use axum::http::StatusCode;
@@ -13,6 +13,7 @@ use super::layout::{NavItem, Tone, View, badge, form_token};
 use super::{App, Shared};
 use crate::config;
 use crate::config::presets::Presets;
+use crate::proxy::net::listen::is_free;
 use ostler_mail::account::Protocol;
 
 /// Where to look for a free port, relative to the one that is taken, in this order.
@@ -70,7 +71,7 @@ fn find_other_port(door: &Value) -> Option<(u16, u16)> {
     if !door["account"].is_null() || !address.is_ipv4() || address.port() == 0 {
         return None;
     }
-    let free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
+    let free = |port: &u16| is_free((Ipv4Addr::LOCALHOST, *port).into());
     let to = ALTERNATIVE_PORT_OFFSETS.iter().filter_map(|more| address.port().checked_add(*more)).find(free)?;
     Some((address.port(), to))
 }
@@ -103,14 +104,14 @@ pub(super) async fn change(shared: App, Form(sent): Form<MoveDoorForm>) -> Respo
 fn move_door(shared: &Shared, protocol: Protocol, from: u16, to: u16) -> Result<(), String> {
     let file = shared.file.display();
     let presets = Presets::load(&shared.file).unwrap_or_default();
-    let text = match std::fs::read_to_string(&shared.file) {
-        Ok(text) => text,
-        // Without a settings file the usual doors are open, and one of them may be taken.
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-        Err(error) => return Err(format!("{file} cannot be read: {error}. Correct that, then try again.")),
-    };
-    let changed = config::move_door(&text, protocol, from, to, &shared.file, &presets)
-        .map_err(|_| format!("ostler cannot edit the way this port is written in {file}. Open the file and change {protocol} under [local]."))?;
-    config::write_atomically(&shared.file, &changed)
-        .map_err(|error| format!("{file} cannot be written: {error}. Correct that, then try again."))
+    shared.edit_settings(
+        "",
+        |text| config::move_door(text, protocol, from, to, &shared.file, &presets),
+        |_| {
+            format!(
+                "ostler cannot edit the way this port is written in {file}. Open the file and change {protocol} under \
+                 [local]."
+            )
+        },
+    )
 }

@@ -1,5 +1,7 @@
 //! Where the page listens: on loopback, tried again while another program holds the port, with a limited number of
 //! connections of limited length. The router answers.
+//!
+//! Not here: binding and accepting (`proxy/net/listen`).
 
 use std::collections::VecDeque;
 use std::io;
@@ -13,18 +15,16 @@ use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::AbortHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use super::Shared;
 use crate::events::event::Event;
 use crate::os;
-use crate::proxy::listeners::bind;
+use crate::proxy::net::listen::{Listener, Port};
 
-/// How often a port that another program holds is tried again, as with doors.
-const BIND_RETRY_INTERVAL: Duration = Duration::from_secs(3);
 /// Connections at once. A browser opens six. If there are more, the oldest one without a request is closed.
 const MAX_CONNECTIONS: usize = 48;
 /// For the header of a request. Browsers open connections in advance and use them seconds later.
@@ -34,50 +34,58 @@ const CONNECTION_TIMEOUT: Duration = Duration::from_secs(90);
 /// The longest header of a request. It also carries the cookies of other programs on this computer.
 const MAX_HEADER_OCTETS: usize = 64 * 1024;
 
-/// Opens the page, trying until it succeeds, and serves it. `first_try` is notified when the first attempt is over.
-pub(super) async fn keep_open(shared: Arc<Shared>, router: Router, wanted: SocketAddr, first_try: oneshot::Sender<()>) {
-    let mut first_try = Some(first_try);
-    let mut last_error: Option<String> = None;
-    loop {
-        match bind(wanted) {
-            Ok((listener, address)) => {
-                shared.set_open_at(Some(address));
+/// Opens the page, trying until it succeeds, and serves it. Returns after the first attempt.
+pub(super) fn keep_open(shared: &Arc<Shared>, router: Router, wanted: SocketAddr) -> Port {
+    let mut opening = Opening { shared: Arc::clone(shared), wanted, reported: None };
+    Port::keep_open(move || opening.open(), |listener| serve(listener, router))
+}
+
+/// The page's port, which is to be opened.
+struct Opening {
+    shared: Arc<Shared>,
+    wanted: SocketAddr,
+    /// What was reported last. The next attempts mostly fail for the same reason.
+    reported: Option<String>,
+}
+
+impl Opening {
+    /// Tries to open the port and reports the outcome.
+    fn open(&mut self) -> Option<Listener> {
+        match Listener::bind(self.wanted) {
+            Ok(listener) => {
+                let address = listener.address();
+                self.shared.set_open_at(Some(address));
                 tracing::info!("the settings page is open on http://{address}/; `ostler settings` opens it");
-                if let Some(first_try) = first_try.take() {
-                    let _ = first_try.send(());
-                }
-                let slots = ConnectionSlots::new();
-                let main = accept(&shared, listener, &router, &slots);
-                match bind_ipv6_companion(address) {
-                    Some(second) => {
-                        tokio::join!(main, accept(&shared, second, &router, &slots));
-                    }
-                    None => main.await,
-                }
-                return;
+                Some(listener)
             }
             Err(error) => {
-                let why =
-                    format!("the settings page on {wanted} cannot be opened: {}", explain_bind_error(wanted, &error));
-                if last_error.as_ref() != Some(&why) {
-                    shared.engine.events.publish(Event::Warning(why.clone()));
-                    last_error = Some(why);
-                }
-                if let Some(first_try) = first_try.take() {
-                    let _ = first_try.send(());
-                }
+                self.report(&error);
+                None
             }
         }
-        sleep(BIND_RETRY_INTERVAL).await;
+    }
+
+    fn report(&mut self, error: &io::Error) {
+        let wanted = self.wanted;
+        let why = format!("the settings page on {wanted} cannot be opened: {}", explain_bind_error(wanted, error));
+        if self.reported.replace(why.clone()).as_ref() != Some(&why) {
+            self.shared.engine.events.publish(Event::Warning(why));
+        }
     }
 }
 
-/// The same port on `::1`, if it is free: some browsers connect there for `localhost`.
-fn bind_ipv6_companion(address: SocketAddr) -> Option<TcpListener> {
-    if !address.is_ipv4() {
-        return None;
+/// Serves the page on its port and on the same port of `::1`, if that is free: some browsers connect there for `localhost`.
+async fn serve(listener: Listener, router: Router) {
+    let slots = ConnectionSlots::new();
+    let address = listener.address();
+    let companion = SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), address.port());
+    let main = accept(listener, &router, &slots);
+    match address.is_ipv4().then(|| Listener::bind(companion)) {
+        Some(Ok(second)) => {
+            tokio::join!(main, accept(second, &router, &slots));
+        }
+        _ => main.await,
     }
-    bind(SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), address.port())).ok().map(|(listener, _)| listener)
 }
 
 fn explain_bind_error(address: SocketAddr, error: &io::Error) -> String {
@@ -138,30 +146,20 @@ impl ConnectionSlots {
     }
 }
 
-async fn accept(shared: &Arc<Shared>, listener: TcpListener, router: &Router, slots: &ConnectionSlots) {
+async fn accept(listener: Listener, router: &Router, slots: &ConnectionSlots) {
+    let report = |error: io::Error| tracing::debug!("the settings page cannot take a connection: {error}");
     loop {
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                let Some(permit) = slots.acquire().await else { return };
-                let has_asked = Arc::new(AtomicBool::new(false));
-                let connection = tokio::spawn(serve_connection(stream, router.clone(), Arc::clone(&has_asked), permit));
-                slots.add_idle(has_asked, connection.abort_handle());
-            }
-            Err(error) => {
-                tracing::debug!("the settings page cannot take a connection: {error}");
-                // Usually because too many files are open, which passes.
-                sleep(Duration::from_millis(200)).await;
-                if *shared.engine.stopping().borrow() {
-                    return;
-                }
-            }
-        }
+        let (stream, _) = listener.accept(report).await;
+        let Some(permit) = slots.acquire().await else { return };
+        let has_asked = Arc::new(AtomicBool::new(false));
+        let connection = tokio::spawn(serve_connection(stream, router.clone(), Arc::clone(&has_asked), permit));
+        slots.add_idle(has_asked, connection.abort_handle());
     }
 }
 
 /// Serves one request; a malformed or slow one affects no other.
 async fn serve_connection(
-    stream: TcpStream,
+    stream: impl AsyncRead + AsyncWrite + Unpin,
     router: Router,
     has_asked: Arc<AtomicBool>,
     _permit: OwnedSemaphorePermit,

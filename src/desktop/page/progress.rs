@@ -10,7 +10,7 @@ use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::add::{self, AddForm, Mistakes, Stage};
-use super::jobs::{Job, JobCommand, Line, Phase, Trouble};
+use super::jobs::{CannotStart, Job, JobCommand, Line, Phase, Trouble};
 use super::layout::{NavItem, View, button, form_token};
 use super::{App, Shared, link_to};
 use crate::setup::Question;
@@ -33,8 +33,15 @@ fn job_gone() -> Response {
     (StatusCode::NOT_FOUND, View::new("This is over", NavItem::Add, body)).into_response()
 }
 
-/// The answer if no further job can be started.
-pub(super) fn refuse_job() -> Response {
+/// The answer to a form that starts a job: its page.
+pub(super) fn open_job(started: Result<Arc<Job>, CannotStart>) -> Response {
+    match started {
+        Ok(job) => Redirect::to(&format!("/job/{}", job.id)).into_response(),
+        Err(CannotStart) => refuse_job(),
+    }
+}
+
+fn refuse_job() -> Response {
     let body = html! {
         p { "Several tests or new accounts are under way already. Finish or stop one of them, then try again." }
         p { a href="/" { "Overview" } }

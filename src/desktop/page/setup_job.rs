@@ -4,21 +4,17 @@
 //! Not here: how these steps work (`setup.rs`), the form (`add.rs`), and the page that shows them (`progress.rs`).
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-use tokio::time::sleep;
 
 use super::Shared;
 use super::add::{AccountRequest, Fields};
 use super::jobs::{JobCommand, Phase, Screen, Trouble};
 use crate::config::presets::Presets;
-use crate::os::control::SETTINGS_RELOAD_TIMEOUT;
 use crate::setup::find::{Finding, NotFound, Search};
 use crate::setup::keep::{KeepError, keep};
 use crate::setup::trial::{Outcome, Trial};
-use crate::setup::{Plan, ServerChoice, SetupUi};
+use crate::setup::{Identity, Plan, SetupUi, Wanted};
 use ostler_mail::account::endpoint::Endpoint;
-use ostler_mail::account::{Account, Trust};
+use ostler_mail::account::{Account, Settings, Trust};
 use ostler_mail::failure::Failure;
 use ostler_mail::failure::error_chain;
 
@@ -32,13 +28,14 @@ pub(super) struct SetupJob {
     shared: Arc<Shared>,
     screen: Screen,
     request: AccountRequest,
-    plan: Option<Plan>,
+    /// What was found; the rest of the form is put in at each attempt.
+    found: Option<Plan>,
     finding: Finding,
 }
 
 impl SetupJob {
     pub(super) fn new(shared: Arc<Shared>, screen: Screen, request: AccountRequest) -> Self {
-        Self { shared, screen, request, plan: None, finding: Finding::default() }
+        Self { shared, screen, request, found: None, finding: Finding::default() }
     }
 
     /// Runs until the account is saved. Only the user can end it without an account.
@@ -87,7 +84,7 @@ impl SetupJob {
         };
         // Look for servers again only if the form names other ones.
         if !same(&self.request.fields, &request.fields) {
-            self.plan = None;
+            self.found = None;
         }
         self.request = request;
     }
@@ -108,7 +105,7 @@ impl SetupJob {
 
     async fn attempt(&mut self) -> Attempt {
         let fails = |why: String| Attempt::Fails { account: None, why: Some(why), refused: false };
-        if self.plan.is_none() {
+        if self.found.is_none() {
             let presets = match Presets::load(&self.shared.file) {
                 Ok(presets) => presets,
                 Err(error) => {
@@ -116,24 +113,14 @@ impl SetupJob {
                 }
             };
             match self.find(&presets).await {
-                Ok(plan) => self.plan = Some(plan),
+                Ok(plan) => self.found = Some(plan),
                 Err(why) => return fails(why),
             }
         }
-        let Some(plan) = &mut self.plan else { return fails("There are no servers to try.".into()) };
-        // Set on each attempt, because they can change without another search for servers.
-        plan.name.clone_from(&self.request.name);
-        plan.incoming.username.clone_from(&self.request.username);
-        if self.request.fields.other.is_empty() {
-            plan.outgoing.username.clone_from(&self.request.username);
-        }
-        plan.trust = Trust { ca: self.request.ca.clone(), pin: None };
-        // Another company's server takes a password. A login at this one would not open it.
-        plan.gate = (self.request.fields.gate || self.finding.gate) && self.request.fields.other.is_empty();
-        if plan.gate && plan.incoming.endpoints.is_empty() {
+        let Some(plan) = self.plan() else { return fails("There are no servers to try.".into()) };
+        if plan.proposal.gate && plan.proposal.incoming.is_empty() {
             return fails("To check mail before sending, ostler needs a server for fetching. Name one below.".into());
         }
-        let plan = plan.clone();
         let settings = self.shared.engine.settings();
         match Trial::new(&plan, &self.request.secrets, &settings, &mut self.screen).run().await {
             Outcome::Works(account) => Attempt::Works(account),
@@ -144,78 +131,66 @@ impl SetupJob {
         }
     }
 
+    /// What was found, with what the form says now.
+    fn plan(&self) -> Option<Plan> {
+        let mut plan = self.found.clone()?;
+        plan.name.clone_from(&self.request.name);
+        plan.trust = self.trust();
+        plan.fetch_as.username.clone_from(&self.request.username);
+        if self.request.fields.other.is_empty() {
+            plan.send_as.username.clone_from(&self.request.username);
+            plan.proposal.gate |= self.request.fields.gate;
+        }
+        Some(plan)
+    }
+
+    fn trust(&self) -> Trust {
+        Trust { ca: self.request.ca.clone(), pin: None }
+    }
+
     /// Finds the servers: from the form, a preset or the network, as `ostler add` does.
     async fn find(&mut self, presets: &Presets) -> Result<Plan, String> {
         let (address, other) = (self.request.fields.address.clone(), self.request.fields.other.clone());
-        let trust = Trust { ca: self.request.ca.clone(), pin: None };
-        let (mut incoming, mut outgoing) = (self.request.pop3.clone(), self.request.smtp.clone());
-        let given = !incoming.is_empty() || !outgoing.is_empty();
+        let wanted = Wanted { incoming: true, outgoing: other.is_empty() };
+        let mut proposal = self.request.proposal.clone();
         self.finding = Finding::default();
-        if incoming.is_empty() || outgoing.is_empty() && other.is_empty() {
-            let mut search = Search::new(&address, presets, trust.clone(), &mut self.screen)
+        if proposal.lacks(wanted) {
+            let mut search = Search::new(&address, presets, self.trust(), &mut self.screen)
                 .map_err(|error| not_found_text(&error))?;
-            // If the form names one side, only a preset fills the other: a search may find another company's servers.
-            self.finding = if given {
-                let domain = address.rsplit_once('@').map_or("", |(_, domain)| domain);
-                match presets.by_domain(domain).cloned() {
-                    Some(preset) => search.preset(&preset).await.map_err(|error| not_found_text(&error))?,
-                    None => Finding::default(),
-                }
-            } else {
-                search.run().await.map_err(|error| not_found_text(&error))?
-            };
-            self.finding.gate &= outgoing.is_empty() && other.is_empty();
-            if incoming.is_empty() {
-                incoming.clone_from(&self.finding.incoming);
-            }
-            if outgoing.is_empty() && other.is_empty() {
-                outgoing.clone_from(&self.finding.outgoing);
-            }
+            self.finding = search.complete(&proposal).await.map_err(|error| not_found_text(&error))?;
+            proposal.fill(&self.finding.proposal, wanted);
+            proposal.provider.clone_from(&self.finding.proposal.provider);
         }
-        if !other.is_empty() && outgoing.is_empty() {
-            outgoing = self.find_other_company(&other, presets).await?;
+        if !other.is_empty() && proposal.outgoing.is_empty() {
+            proposal.outgoing = self.find_other_company(&other, presets).await?;
         }
-        if incoming.is_empty() && outgoing.is_empty() {
+        if proposal.is_empty() {
             return Err("ostler found no server to fetch from or to send through. Name them below.".into());
         }
         if let Some(title) = &self.finding.title {
             self.screen.say(&format!("{address} is with {title}."));
         }
-        if outgoing.is_empty() {
+        if proposal.outgoing.is_empty() {
             self.screen.say("There is no server for sending here. You can send through another company.");
         }
-        let side = |endpoints, address: &String| ServerChoice {
-            endpoints,
-            username: None,
-            address: address.clone(),
-            source: None,
-        };
-        Ok(Plan {
-            name: None,
-            provider: self.finding.provider.clone(),
-            incoming: side(incoming, &address),
-            outgoing: side(outgoing, if other.is_empty() { &address } else { &other }),
-            imap: self.finding.imap.clone(),
-            gate: false,
-            trust,
-            address,
-        })
+        let identity = |address: &String| Identity { username: None, address: address.clone(), source: None };
+        let (fetch_as, send_as) = (identity(&address), identity(if other.is_empty() { &address } else { &other }));
+        Ok(Plan { address, name: None, proposal, fetch_as, send_as, trust: self.trust() })
     }
 
     /// Finds the servers of another company to send through.
     async fn find_other_company(&mut self, other: &str, presets: &Presets) -> Result<Vec<Endpoint>, String> {
         self.screen.say(&format!("Looking for the servers of {other}"));
-        let trust = Trust { ca: self.request.ca.clone(), pin: None };
         let mut search =
-            Search::new(other, presets, trust, &mut self.screen).map_err(|error| not_found_text(&error))?;
+            Search::new(other, presets, self.trust(), &mut self.screen).map_err(|error| not_found_text(&error))?;
         let found = search.run().await.map_err(|error| not_found_text(&error))?;
-        if found.outgoing.is_empty() {
+        if found.proposal.outgoing.is_empty() {
             return Err(format!(
                 "ostler found no server for sending at {other}. Ask that company for it, and name it below."
             ));
         }
         self.finding.hints.extend(found.hints);
-        Ok(found.outgoing)
+        Ok(found.proposal.outgoing)
     }
 
     /// Saves the account and waits until the running ostler serves it. The error says why it could not be saved.
@@ -225,17 +200,8 @@ impl SetupJob {
         keep(&self.shared.file, account, &self.request.secrets).await.map_err(|error| keep_error_text(&error))?;
         // An account of the same name may have been there before, with another password.
         self.shared.engine.vault.drop_cached_account(account);
-        (self.shared.reload)();
-        let until = Instant::now() + SETTINGS_RELOAD_TIMEOUT;
-        let served = loop {
-            if self.shared.engine.settings().accounts.iter().any(|known| known.name == account.name) {
-                break true;
-            }
-            if Instant::now() > until {
-                break false;
-            }
-            sleep(Duration::from_millis(50)).await;
-        };
+        let has_account = |settings: &Settings| settings.accounts.iter().any(|known| known.name == account.name);
+        let served = self.shared.reload_until(has_account).await;
         Ok(Phase::Kept { account: account.name.clone(), works, served })
     }
 }

@@ -242,7 +242,7 @@ impl ProviderSide {
             state.learn_delay(after_login);
         }
         // Outside the lock of the gate: a reader of events may take its time.
-        self.engine.events.publish(Event::GateHealed { account: submission.account().name.clone(), tries });
+        self.engine.events.publish(Event::GateOpenedLate { account: submission.account().name.clone(), tries });
     }
 
     fn final_refusal(&self, submission: &Submission) -> Reply {

@@ -13,7 +13,7 @@ use super::{Domain, Found, Missing, Offer, Source, Vouched};
 use crate::proxy::net::dial::{Dialer, Route, Upstream};
 use crate::proxy::net::tls;
 use crate::proxy::sign_in::{Prepared, prepare, say};
-use ostler_mail::account::endpoint::{AuthMethod, Endpoint, LoginForm};
+use ostler_mail::account::endpoint::{AuthMethod, Endpoint};
 use ostler_mail::account::{Protocol, Security, Server, SignIn, Timeouts, Trust};
 use ostler_mail::failure::{Failure, Waiting};
 use ostler_mail::machine::{Login, Outgoing};
@@ -85,14 +85,7 @@ impl Probed {
 
 /// Probes one endpoint.
 pub(super) async fn probe_endpoint(dialer: &Dialer, endpoint: &Endpoint, trust: &Trust) -> Result<Probed, Failure> {
-    let server = Server {
-        protocol: endpoint.protocol,
-        host: endpoint.host.clone(),
-        port: endpoint.port,
-        security: endpoint.security,
-        trust: trust.clone(),
-        sign_in: SignIn::None,
-    };
+    let server = endpoint.to_server(trust.clone(), SignIn::None);
     let asked = timeout(PROBE_TIMEOUT, probe_server(dialer, &server)).await;
     asked.unwrap_or_else(|_| {
         Err(Failure::TimedOut { at: (&server).into(), waiting: Waiting::Answer, after: PROBE_TIMEOUT })
@@ -167,14 +160,7 @@ fn candidates(domain: &Domain, wanted: &[Protocol]) -> Vec<Endpoint> {
             return;
         }
         for (port, security) in ports {
-            all.extend(names.iter().map(|name| Endpoint {
-                protocol,
-                host: format!("{name}{domain}"),
-                port: *port,
-                security: *security,
-                login: LoginForm::Unknown,
-                auth_methods: Vec::new(),
-            }));
+            all.extend(names.iter().map(|name| Endpoint::new(protocol, format!("{name}{domain}"), *port, *security)));
         }
     };
     add(Protocol::Pop3, &POP3_NAMES, &POP3_PORTS);

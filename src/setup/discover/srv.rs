@@ -1,7 +1,7 @@
 //! Finds a domain's servers by its SRV records (RFC 6186, RFC 8314 section 5.1).
 
 use super::{Domain, Found, Missing, Names, NamesTrouble, Offer, Source, Srv, Vouched};
-use ostler_mail::account::endpoint::{Endpoint, LoginForm};
+use ostler_mail::account::endpoint::Endpoint;
 use ostler_mail::account::{Protocol, Security};
 
 /// The services to look up. Those with TLS from the start come first (RFC 8314, section 3). Those that RFC 6186 allows
@@ -45,10 +45,8 @@ fn gather(answers: [Result<Vec<Srv>, NamesTrouble>; 6], domain: &Domain) -> Resu
 fn offer(protocol: Protocol, security: Security, srv: &Srv, domain: &Domain) -> Option<Offer> {
     let host = Domain::parse(&srv.target).ok().filter(|_| srv.port != 0)?;
     let vouched = Vouched::PlainDns { outside: !domain.contains(host.as_str()) };
-    // RFC 6186, section 4: clients try the whole address first, then the part before the @, as `Unknown` does.
-    let login = LoginForm::Unknown;
-    let endpoint =
-        Endpoint { protocol, host: host.to_string(), port: srv.port, security, login, auth_methods: Vec::new() };
+    // RFC 6186, section 4: clients try the whole address first, then the part before the @, as with an unknown form.
+    let endpoint = Endpoint::new(protocol, host.to_string(), srv.port, security);
     Some(Offer { endpoint, vouched })
 }
 

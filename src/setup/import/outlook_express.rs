@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use roxmltree::{Document, ParsingOptions};
 
-use super::{Draft, Protection, Report, SendsAs, Server, address, shown, username};
+use super::{Draft, Protection, Report, SendsAs, Server, address, quoted, shown, username};
 use ostler_mail::account::Protocol;
 
 /// The first octets of an `.iaf` file.
@@ -195,10 +195,10 @@ pub(super) fn registry(text: &str, report: &mut Report) -> Vec<Draft> {
 
 /// Parses a line `"Name"=value`.
 fn entry(line: &str) -> Option<(String, Value)> {
-    let (name, rest) = quoted(line)?;
+    let (name, rest) = quoted(line, &['"'])?;
     let name = name.to_ascii_lowercase();
     let rest = rest.trim_start().strip_prefix('=')?.trim();
-    let value = if let Some((text, _)) = quoted(rest) {
+    let value = if let Some((text, _)) = quoted(rest, &['"']) {
         Value::Text(text)
     } else if let Some(number) = rest.strip_prefix("dword:") {
         Value::Number(u32::from_str_radix(number.trim(), 16).ok()?)
@@ -208,21 +208,6 @@ fn entry(line: &str) -> Option<(String, Value)> {
         wide_text(rest).map_or(Value::Other, Value::Text)
     };
     Some((name, value))
-}
-
-/// Parses a text in quotes, with backslashes as escapes; returns what follows it too.
-fn quoted(text: &str) -> Option<(String, &str)> {
-    let inside = text.strip_prefix('"')?;
-    let mut value = String::new();
-    let mut chars = inside.char_indices();
-    while let Some((at, c)) = chars.next() {
-        match c {
-            '\\' => value.push(chars.next()?.1),
-            '"' => return Some((value, inside.get(at + 1..)?)),
-            c => value.push(c),
-        }
-    }
-    None
 }
 
 /// Decodes `hex:61,00,6e,00,..`, Outlook's form for texts in UTF-16.

@@ -88,12 +88,12 @@ pub(super) fn resolve(draft: Draft, presets: &Presets, report: &mut Report) -> O
     resolver.resolve_outgoing();
     let Resolver { mut account, homes, known, is_foreign, .. } = resolver;
     account.companies.extend(homes);
-    account.gate = draft.gate && !account.incoming.is_empty();
-    if account.gate {
+    account.proposal.gate = draft.gate && !account.proposal.incoming.is_empty();
+    if account.proposal.gate {
         report.took(&draft.place, "mail is fetched before it is sent (POP before SMTP)");
     }
     set_usernames(&mut account, &draft, &address, known.is_some(), is_foreign);
-    let is_empty = account.provider.is_none() && account.incoming.is_empty() && account.outgoing.is_empty();
+    let is_empty = account.proposal.provider.is_none() && account.proposal.is_empty();
     (!is_empty || account.address.is_some()).then_some(account)
 }
 
@@ -128,15 +128,15 @@ impl Resolver<'_> {
         match self.find(&server) {
             Some(Successor::Preset(preset)) => {
                 self.homes.push(company(&server.host, self.presets));
-                self.account.provider = Some(preset.id.clone());
+                self.account.proposal.provider = Some(preset.id.clone());
                 self.known = Some(preset);
             }
             Some(Successor::SameServer(endpoints)) => {
                 self.homes.push(company(&server.host, self.presets));
                 match server.protocol {
-                    Protocol::Pop3 => self.account.incoming = endpoints,
+                    Protocol::Pop3 => self.account.proposal.incoming = endpoints,
                     Protocol::Imap => {
-                        self.account.imap = endpoints.into_iter().next();
+                        self.account.proposal.imap = endpoints.into_iter().next();
                         self.report.left(
                             &server.place,
                             "it fetches by IMAP, but this version of ostler fetches by POP3. Ask your provider for its \
@@ -152,7 +152,7 @@ impl Resolver<'_> {
         if let (Some(imap), Some(_), None) = (imap, pop3, &self.known)
             && let Some(Successor::SameServer(endpoints)) = self.find(&imap)
         {
-            self.account.imap = endpoints.into_iter().next();
+            self.account.proposal.imap = endpoints.into_iter().next();
         }
     }
 
@@ -178,14 +178,14 @@ impl Resolver<'_> {
             match (self.find(server), &self.known) {
                 // The preset of the mailbox has this server already.
                 (Some(Successor::Preset(preset)), Some(known)) if preset.id == known.id => {}
-                (Some(Successor::Preset(preset)), None) if self.account.incoming.is_empty() => {
-                    self.account.provider = Some(preset.id.clone());
+                (Some(Successor::Preset(preset)), None) if self.account.proposal.incoming.is_empty() => {
+                    self.account.proposal.provider = Some(preset.id.clone());
                     self.known = Some(preset);
                 }
                 (Some(Successor::Preset(preset)), _) => {
-                    self.account.outgoing.extend(preset.endpoints(Protocol::Smtp, self.domain));
+                    self.account.proposal.outgoing.extend(preset.endpoints(Protocol::Smtp, self.domain));
                 }
-                (Some(Successor::SameServer(endpoints)), _) => self.account.outgoing.extend(endpoints),
+                (Some(Successor::SameServer(endpoints)), _) => self.account.proposal.outgoing.extend(endpoints),
                 (None, _) => {}
             }
         }
@@ -202,14 +202,14 @@ fn set_usernames(account: &mut ImportedAccount, draft: &Draft, address: &str, is
     if let Some(name) = &draft.username {
         match form(name, address) {
             // A preset's form, which is the present one, takes precedence over the old program's.
-            Some(form) => set_login_form(&mut account.incoming, &mut account.imap, &form),
+            Some(form) => set_login_form(&mut account.proposal.incoming, &mut account.proposal.imap, &form),
             None => account.username = Some(name.clone()),
         }
     }
     let Some(name) = sending else { return };
     match form(name, address).filter(|_| !is_foreign || draft.sends_as == SendsAs::Same) {
-        Some(form) if !is_known || !account.outgoing.is_empty() => {
-            set_login_form(&mut account.outgoing, &mut None, &form)
+        Some(form) if !is_known || !account.proposal.outgoing.is_empty() => {
+            set_login_form(&mut account.proposal.outgoing, &mut None, &form)
         }
         Some(_) => {}
         None => account.smtp_username = Some(name.clone()),
@@ -306,8 +306,7 @@ fn encrypted_endpoints(server: &Server, host: &str) -> Vec<Endpoint> {
     };
     let mut endpoints: Vec<Endpoint> = Vec::new();
     for (security, port) in pairs {
-        let (protocol, host) = (server.protocol, host.to_owned());
-        let endpoint = Endpoint { protocol, host, port, security, login: LoginForm::Unknown, auth_methods: Vec::new() };
+        let endpoint = Endpoint::new(server.protocol, host.to_owned(), port, security);
         if !endpoints.contains(&endpoint) {
             endpoints.push(endpoint);
         }

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use ostler_mail::account::Security;
-use ostler_mail::account::endpoint::LoginForm;
+use ostler_mail::account::endpoint::{Endpoint, LoginForm};
 
 /// The files are the fuzzer's first ones too.
 macro_rules! sample {
@@ -29,10 +29,14 @@ fn an_stunnel_file_has_the_servers_of_its_clients() {
     let file = imported(sample!("stunnel.conf"));
     assert_eq!(file.kind, Kind::Stunnel);
     let [known, small] = file.accounts.as_slice() else { panic!("{file:#?}") };
-    assert_eq!(known.provider.as_deref(), Some("optimum"), "both hosts are of one provider");
-    assert!(known.incoming.is_empty() && known.outgoing.is_empty(), "{known:?}");
-    assert_eq!(servers(&small.incoming), ["tls://mail.small.example:1995"], "the certificate's name, not the address");
-    assert_eq!(servers(&small.outgoing), ["tls://mail.small.example:465"]);
+    assert_eq!(known.proposal.provider.as_deref(), Some("optimum"), "both hosts are of one provider");
+    assert!(known.proposal.incoming.is_empty() && known.proposal.outgoing.is_empty(), "{known:?}");
+    assert_eq!(
+        servers(&small.proposal.incoming),
+        ["tls://mail.small.example:1995"],
+        "the certificate's name, not the address"
+    );
+    assert_eq!(servers(&small.proposal.outgoing), ["tls://mail.small.example:465"]);
     let left = file.not_taken.join("\n");
     assert!(left.contains("[pop3s] (line 31): it does not lead to a provider"), "{left}");
     assert!(left.contains("[news] (line 27): neither its port, 563"), "{left}");
@@ -48,8 +52,8 @@ fn starttls_is_what_a_protocol_of_stunnel_means() {
                 [b]\naccept=2\nconnect=mail.x.example:2587\nprotocol=smtp\n[c]\naccept=3\nconnect=mail.x.example:563\nprotocol=nntp\n";
     let file = imported(conf.as_bytes());
     let [account] = file.accounts.as_slice() else { panic!("{file:#?}") };
-    assert_eq!(servers(&account.incoming), ["starttls://mail.x.example:110"]);
-    assert_eq!(servers(&account.outgoing), ["starttls://mail.x.example:2587"]);
+    assert_eq!(servers(&account.proposal.incoming), ["starttls://mail.x.example:110"]);
+    assert_eq!(servers(&account.proposal.outgoing), ["starttls://mail.x.example:2587"]);
     assert_eq!((account.username.as_deref(), account.smtp_username.as_deref()), (Some("u1"), Some("u1")));
     assert!(said(&file).contains("`protocol = nntp` is not a mail protocol"), "{}", said(&file));
 }
@@ -59,10 +63,10 @@ fn the_proxy_for_oauth2_has_addresses_and_no_secret_of_its_is_taken() {
     let file = imported(sample!("emailproxy.config"));
     assert_eq!(file.kind, Kind::EmailProxy);
     let [ann, bob] = file.accounts.as_slice() else { panic!("{file:#?}") };
-    assert_eq!((ann.address.as_deref(), ann.provider.as_deref()), (Some("ann.lee@gmail.com"), Some("gmail")));
+    assert_eq!((ann.address.as_deref(), ann.proposal.provider.as_deref()), (Some("ann.lee@gmail.com"), Some("gmail")));
     assert_eq!(bob.address.as_deref(), Some("bob@small.example"));
-    assert_eq!(servers(&bob.outgoing), ["starttls://mail.small.example:587"]);
-    assert!(bob.incoming.is_empty() && bob.provider.is_none());
+    assert_eq!(servers(&bob.proposal.outgoing), ["starttls://mail.small.example:587"]);
+    assert!(bob.proposal.incoming.is_empty() && bob.proposal.provider.is_none());
     let all = format!("{file:?}");
     assert!(!all.contains("secret-word") && !all.contains("client-id-1234"), "{all}");
     let left = file.not_taken.join("\n");
@@ -76,11 +80,14 @@ fn mozilla_has_accounts_with_identities_and_servers() {
     let [ann, bob] = file.accounts.as_slice() else { panic!("{file:#?}") };
     assert_eq!(ann.address.as_deref(), Some("ann@hawaii.rr.com"));
     assert_eq!(ann.name.as_deref(), Some("ann on Road Runner"));
-    assert_eq!(ann.provider.as_deref(), Some("spectrum-twc"), "the old host is mapped");
+    assert_eq!(ann.proposal.provider.as_deref(), Some("spectrum-twc"), "the old host is mapped");
     assert_eq!(ann.username, None, "what the provider wants today counts");
-    assert_eq!(servers(&bob.incoming), ["tls://pop.small.example:995", "starttls://pop.small.example:110"]);
-    assert_eq!(servers(&bob.outgoing), ["starttls://smtp.small.example:2525"]);
-    assert_eq!((&bob.incoming[0].login, &bob.outgoing[0].login), (&LoginForm::LocalPart, &LoginForm::Address));
+    assert_eq!(servers(&bob.proposal.incoming), ["tls://pop.small.example:995", "starttls://pop.small.example:110"]);
+    assert_eq!(servers(&bob.proposal.outgoing), ["starttls://smtp.small.example:2525"]);
+    assert_eq!(
+        (&bob.proposal.incoming[0].login, &bob.proposal.outgoing[0].login),
+        (&LoginForm::LocalPart, &LoginForm::Address)
+    );
     assert_eq!((&bob.username, &bob.smtp_username), (&None, &None), "one password for both");
     assert!(
         said(&file).contains("server3 (line 18): pop.small.example was used without encryption"),
@@ -95,8 +102,8 @@ fn mozilla_has_accounts_with_identities_and_servers() {
 fn netscape_4_has_one_account() {
     let file = imported(sample!("netscape4.js"));
     let [ann] = file.accounts.as_slice() else { panic!("{file:#?}") };
-    assert_eq!(servers(&ann.incoming), ["tls://mail.small.example:995", "starttls://mail.small.example:110"]);
-    assert_eq!(servers(&ann.outgoing), ["tls://mail.small.example:465", "starttls://mail.small.example:587"]);
+    assert_eq!(servers(&ann.proposal.incoming), ["tls://mail.small.example:995", "starttls://mail.small.example:110"]);
+    assert_eq!(servers(&ann.proposal.outgoing), ["tls://mail.small.example:465", "starttls://mail.small.example:587"]);
     let old_mac: Vec<u8> = sample!("netscape4.js").iter().map(|b| if *b == b'\n' { b'\r' } else { *b }).collect();
     assert_eq!(imported(&old_mac), file);
     assert!(!format!("{file:?}").contains("c2VjcmV0"));
@@ -109,11 +116,14 @@ fn outlook_express_accounts_come_out_of_the_registry() {
     assert_eq!(file.kind, Kind::Registry);
     let [ann, bob] = file.accounts.as_slice() else { panic!("{file:#?}") };
     assert_eq!(ann.name.as_deref(), Some("Home \"mail\""));
-    assert_eq!(servers(&ann.incoming), ["tls://mail.small.example:995", "starttls://mail.small.example:995"]);
-    assert_eq!(servers(&ann.outgoing)[..2], ["starttls://mail.small.example:25", "tls://mail.small.example:465"]);
-    assert_eq!(ann.incoming[0].login, LoginForm::LocalPart);
-    assert_eq!(ann.outgoing[0].login, LoginForm::LocalPart);
-    assert_eq!((bob.provider.as_deref(), bob.outgoing.len()), (Some("optonline"), 0));
+    assert_eq!(servers(&ann.proposal.incoming), ["tls://mail.small.example:995", "starttls://mail.small.example:995"]);
+    assert_eq!(
+        servers(&ann.proposal.outgoing)[..2],
+        ["starttls://mail.small.example:25", "tls://mail.small.example:465"]
+    );
+    assert_eq!(ann.proposal.incoming[0].login, LoginForm::LocalPart);
+    assert_eq!(ann.proposal.outgoing[0].login, LoginForm::LocalPart);
+    assert_eq!((bob.proposal.provider.as_deref(), bob.proposal.outgoing.len()), (Some("optonline"), 0));
     let left = file.not_taken.join("\n");
     assert!(left.contains("account \"Home \"mail\"\" (line 5): the saved password"), "{left}");
     assert!(
@@ -129,9 +139,9 @@ fn outlook_keeps_its_texts_as_octets_and_the_file_may_be_utf_16() {
         let file = imported(bytes);
         let [ann] = file.accounts.as_slice() else { panic!("{file:#?}") };
         assert_eq!((ann.address.as_deref(), ann.name.as_deref()), (Some("a@x.example"), Some("Home")));
-        assert_eq!(servers(&ann.incoming)[0], "tls://p.x.example:995");
-        assert_eq!(servers(&ann.outgoing)[0], "tls://s.x.example:465");
-        assert!(ann.gate, "it logs on before it sends");
+        assert_eq!(servers(&ann.proposal.incoming)[0], "tls://p.x.example:995");
+        assert_eq!(servers(&ann.proposal.outgoing)[0], "tls://s.x.example:465");
+        assert!(ann.proposal.gate, "it logs on before it sends");
     }
 }
 
@@ -144,8 +154,8 @@ fn windows_mail_and_account_files_hold_one_account() {
         assert_eq!(file.kind, kind);
         let [ann] = file.accounts.as_slice() else { panic!("{file:#?}") };
         assert_eq!((ann.address.as_deref(), ann.name.as_deref()), (Some("ann@small.example"), Some("Home")));
-        assert_eq!(servers(&ann.incoming)[0], "tls://pop.small.example:995");
-        assert_eq!(servers(&ann.outgoing)[0], "tls://smtp.small.example:465");
+        assert_eq!(servers(&ann.proposal.incoming)[0], "tls://pop.small.example:995");
+        assert_eq!(servers(&ann.proposal.outgoing)[0], "tls://smtp.small.example:465");
         assert!(said(&file).contains("the saved password"), "{}", said(&file));
     }
     let wide: Vec<u8> = std::str::from_utf8(sample!("windows-mail.oeaccount"))
@@ -164,10 +174,13 @@ fn eudora_has_personalities() {
     let file = imported(sample!("eudora.ini"));
     assert_eq!(file.kind, Kind::Eudora);
     let [ann, club] = file.accounts.as_slice() else { panic!("{file:#?}") };
-    assert_eq!((ann.address.as_deref(), ann.provider.as_deref()), (Some("ann@nyc.rr.com"), Some("spectrum-twc")));
+    assert_eq!(
+        (ann.address.as_deref(), ann.proposal.provider.as_deref()),
+        (Some("ann@nyc.rr.com"), Some("spectrum-twc"))
+    );
     assert_eq!(club.address.as_deref(), Some("ann.lee@mail.club.example"), "the POP account, as Eudora does");
-    assert_eq!(servers(&club.incoming), ["tls://mail.club.example:995"]);
-    assert_eq!(servers(&club.outgoing), ["starttls://mail.club.example:587"]);
+    assert_eq!(servers(&club.proposal.incoming), ["tls://mail.club.example:995"]);
+    assert_eq!(servers(&club.proposal.outgoing), ["starttls://mail.club.example:587"]);
     assert!(!format!("{file:?}").contains("c2VjcmV0"));
 }
 
@@ -176,7 +189,10 @@ fn a_helper_on_this_computer_is_no_provider() {
     for host in ["127.0.0.1", "localhost", "127.1.2.3"] {
         let ini = format!("[Settings]\nPOPAccount=ann@{host}\nReturnAddress=ann@x.example\nSMTPServer={host}\n");
         let file = imported(ini.as_bytes());
-        assert!(file.accounts[0].incoming.is_empty() && file.accounts[0].outgoing.is_empty(), "{file:#?}");
+        assert!(
+            file.accounts[0].proposal.incoming.is_empty() && file.accounts[0].proposal.outgoing.is_empty(),
+            "{file:#?}"
+        );
         assert!(said(&file).contains("is this computer"), "{}", said(&file));
     }
 }
@@ -191,11 +207,11 @@ fn a_password_goes_to_no_other_company_by_itself() {
         );
         imported(text.as_bytes()).accounts.remove(0)
     };
-    assert!(reg("").outgoing.is_empty());
+    assert!(reg("").proposal.outgoing.is_empty());
     let own = reg("\"SMTP Use Sicily\"=dword:3\n\"SMTP User Name\"=\"ann@one.example\"\n");
     assert_eq!(own.smtp_username.as_deref(), Some("ann@one.example"), "a password of its own is asked for");
     let same = reg("\"SMTP Use Sicily\"=dword:2\n");
-    assert_eq!((same.outgoing.len(), same.smtp_username), (2, None), "as it was set");
+    assert_eq!((same.proposal.outgoing.len(), same.smtp_username), (2, None), "as it was set");
 }
 
 #[test]
@@ -228,7 +244,7 @@ fn hold(bytes: &[u8]) {
         assert!(!sentence.contains(char::is_control), "{sentence:?}");
     }
     for account in &file.accounts {
-        for endpoint in account.incoming.iter().chain(&account.outgoing).chain(&account.imap) {
+        for endpoint in account.proposal.endpoints() {
             assert!(endpoint.security != Security::None && endpoint.port != 0, "{endpoint:?}");
             assert_eq!(crate::config::value::host(&endpoint.host).as_ref(), Ok(&endpoint.host));
         }

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use super::{Draft, Protection, Report, SendsAs, Server, address, port, shown, username};
+use super::{Draft, Protection, Report, SendsAs, Server, address, port, quoted, shown, username};
 use ostler_mail::account::Protocol;
 
 /// Accounts read from the list of accounts.
@@ -52,28 +52,13 @@ pub(super) fn read(text: &str, report: &mut Report) -> Vec<Draft> {
 /// Parses `user_pref("key", "value");`, where the value is a text, a number, `true` or `false`.
 fn pref(line: &str, number: usize) -> Option<(String, Pref)> {
     let rest = line.trim().strip_prefix("user_pref(")?.trim_start();
-    let (key, rest) = quoted(rest)?;
+    let (key, rest) = quoted(rest, &['"', '\''])?;
     let rest = rest.trim_start().strip_prefix(',')?.trim_start();
-    let value = match quoted(rest) {
+    let value = match quoted(rest, &['"', '\'']) {
         Some((value, _)) => value,
         None => rest.split([')', ';']).next()?.trim().to_owned(),
     };
     Some((key, Pref { line: number, value }))
-}
-
-/// Parses a text in quotes; returns what follows it too.
-fn quoted(text: &str) -> Option<(String, &str)> {
-    let quote = text.chars().next().filter(|c| matches!(c, '"' | '\''))?;
-    let mut value = String::new();
-    let mut chars = text.char_indices().skip(1);
-    while let Some((at, c)) = chars.next() {
-        match c {
-            '\\' => value.push(chars.next()?.1),
-            c if c == quote => return Some((value, text.get(at + 1..)?)),
-            c => value.push(c),
-        }
-    }
-    None
 }
 
 /// Reads one account of the account manager, by its id.

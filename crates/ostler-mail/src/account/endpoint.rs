@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use crate::account::{Protocol, Security};
+use crate::account::{Protocol, Security, Server, SignIn, Trust};
 
 /// How a provider makes user names from mail addresses.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -85,6 +85,17 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
+    /// A server of which no more is known than where it is.
+    pub fn new(protocol: Protocol, host: String, port: u16, security: Security) -> Self {
+        Self { protocol, host, port, security, login: LoginForm::Unknown, auth_methods: Vec::new() }
+    }
+
+    /// The server with this trust and sign-in.
+    pub fn to_server(&self, trust: Trust, sign_in: SignIn) -> Server {
+        let Self { protocol, port, security, .. } = *self;
+        Server { protocol, host: self.host.clone(), port, security, trust, sign_in }
+    }
+
     /// The way to use: the first that is not OAuth2, and OAuth2 only where nothing else is offered. A server about which
     /// nothing is known is assumed to take a password.
     pub fn best_auth_method(&self) -> &AuthMethod {

@@ -1,0 +1,107 @@
+//! The servers and rules that an account could have: [`Proposal`]. A preset, a search, another program's file and the user
+//! each make one; what one lacks is taken from the next.
+//!
+//! Not here: where they come from (`find`, `import`), and trying them (`trial`).
+
+use ostler_mail::account::endpoint::Endpoint;
+
+/// The servers and rules that an account could have.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Proposal {
+    /// The id of the preset that the servers are from.
+    pub provider: Option<String>,
+    /// POP3 servers, best first; an account without any only sends.
+    pub incoming: Vec<Endpoint>,
+    /// SMTP servers, best first; an account without any only fetches.
+    pub outgoing: Vec<Endpoint>,
+    /// The IMAP server, saved for a later version.
+    pub imap: Option<Endpoint>,
+    /// Whether mail has to be fetched before each send.
+    pub gate: bool,
+}
+
+/// The directions of mail that servers are wanted for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    pub(crate) incoming: bool,
+    pub(crate) outgoing: bool,
+}
+
+impl Wanted {
+    pub(crate) const BOTH: Self = Self { incoming: true, outgoing: true };
+}
+
+impl Proposal {
+    /// Whether it has no server for mail in either direction.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.incoming.is_empty() && self.outgoing.is_empty()
+    }
+
+    /// Whether a direction that is wanted has no server.
+    pub(crate) fn lacks(&self, wanted: Wanted) -> bool {
+        wanted.incoming && self.incoming.is_empty() || wanted.outgoing && self.outgoing.is_empty()
+    }
+
+    /// Takes what it lacks from another proposal, with the rule for sending that belongs to the servers for sending. Which
+    /// preset the account is saved with is for the caller to say, so `provider` stays.
+    pub(crate) fn fill(&mut self, more: &Self, wanted: Wanted) {
+        if wanted.incoming && self.incoming.is_empty() {
+            self.incoming.clone_from(&more.incoming);
+        }
+        if wanted.outgoing && self.outgoing.is_empty() {
+            self.outgoing.clone_from(&more.outgoing);
+            self.gate |= more.gate;
+        }
+        if self.imap.is_none() {
+            self.imap.clone_from(&more.imap);
+        }
+    }
+
+    /// Every server it names.
+    pub fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
+        self.incoming.iter().chain(&self.outgoing).chain(&self.imap)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::setup::endpoint_from_flag;
+    use ostler_mail::account::Protocol;
+
+    fn at(protocol: Protocol, host: &str) -> Vec<Endpoint> {
+        vec![endpoint_from_flag(protocol, &format!("tls://{host}")).unwrap()]
+    }
+
+    /// The servers and rules of a provider that wants mail to be fetched before it is sent.
+    fn gated() -> Proposal {
+        Proposal {
+            provider: Some("preset".into()),
+            incoming: at(Protocol::Pop3, "pop.x.net"),
+            outgoing: at(Protocol::Smtp, "smtp.x.net"),
+            imap: at(Protocol::Imap, "imap.x.net").pop(),
+            gate: true,
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_taken_and_what_is_there_stays() {
+        let mut empty = Proposal::default();
+        empty.fill(&gated(), Wanted::BOTH);
+        assert_eq!(empty, Proposal { provider: None, ..gated() });
+        let mut own = Proposal { incoming: at(Protocol::Pop3, "pop.y.net"), ..Proposal::default() };
+        assert!(own.lacks(Wanted::BOTH) && !own.lacks(Wanted { incoming: true, outgoing: false }));
+        own.fill(&gated(), Wanted::BOTH);
+        assert_eq!((&own.incoming, own.lacks(Wanted::BOTH)), (&at(Protocol::Pop3, "pop.y.net"), false));
+    }
+
+    #[test]
+    fn a_gate_comes_with_the_servers_behind_it() {
+        let mut own = Proposal { outgoing: at(Protocol::Smtp, "smtp.y.net"), ..Proposal::default() };
+        own.fill(&gated(), Wanted::BOTH);
+        assert!(!own.gate, "the user has named another server for sending");
+        let mut fetching = Proposal::default();
+        fetching.fill(&gated(), Wanted { incoming: true, outgoing: false });
+        assert_eq!((fetching.outgoing.len(), fetching.gate), (0, false));
+    }
+}
