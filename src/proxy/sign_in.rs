@@ -164,6 +164,18 @@ pub async fn hear(
     }
 }
 
+/// Says a command and waits for the line that answers it.
+pub async fn ask(upstream: &mut Upstream, command: &str, waiting: Waiting, limit: Duration) -> Result<Line, Failure> {
+    say(upstream, &Outgoing::line(command), waiting, limit).await?;
+    hear(upstream, waiting, limit, Instant::now() + limit).await
+}
+
+/// Says QUIT and closes, without waiting for an answer.
+pub async fn leave(upstream: &mut Upstream, limit: Duration) {
+    let _ = say(upstream, &Outgoing::line("QUIT"), Waiting::Answer, limit).await;
+    upstream.conn.close().await;
+}
+
 /// A [`Login`] that can begin at any server of its protocol.
 pub(crate) trait BeginLogin: Login + Sized {
     const PROTOCOL: Protocol;
@@ -175,8 +187,7 @@ impl BeginLogin for pop3::login::Pop3Login {
     const PROTOCOL: Protocol = Protocol::Pop3;
 
     fn begin(engine: &Engine, server: &Server, _: &Upstream) -> Self {
-        let user = server.credentials().map(|c| c.username.clone()).unwrap_or_default();
-        Self::new(server, &user, engine.learned(server).pop3)
+        Self::new(server, engine.learned(server).pop3)
     }
 }
 

@@ -70,11 +70,11 @@ pub struct Pop3Login {
 }
 
 impl Pop3Login {
-    /// A sign-in of `user` at `server`. `cached` comes from an earlier sign-in there.
-    pub fn new(server: &Server, user: &str, cached: Option<CachedCapabilities>) -> Self {
+    /// A sign-in at `server`. `cached` comes from an earlier sign-in there.
+    pub fn new(server: &Server, cached: Option<CachedCapabilities>) -> Self {
         Self {
             at: server.into(),
-            user: user.to_owned(),
+            user: server.credentials().map(|c| c.username.clone()).unwrap_or_default(),
             state: State::Greeting,
             cached,
             capabilities: CachedCapabilities::default(),
@@ -88,7 +88,7 @@ impl Pop3Login {
 
     /// Asks a server what it offers, and ends before any user name is said.
     pub fn asking(server: &Server) -> Self {
-        Self { asks_only: true, ..Self::new(server, "", None) }
+        Self { asks_only: true, ..Self::new(server, None) }
     }
 
     fn send(&mut self, next: State, line: &str) -> Step<Ready> {
@@ -312,7 +312,7 @@ mod tests {
 
     /// Plays a server's lines up to the end of the sign-in.
     fn play(lines: &[&str]) -> Result<Ready, Failure> {
-        let mut login = Pop3Login::new(&server(Protocol::Pop3, "ann"), "ann", None);
+        let mut login = Pop3Login::new(&server(Protocol::Pop3, "ann"), None);
         for line in lines {
             match login.on_line(&Line::new(line.as_bytes()))? {
                 Step::WantSecret => drop(login.on_secret(Arc::new(Secret::new("hunter2 ".to_owned()).unwrap()))),
@@ -387,7 +387,7 @@ mod tests {
     }
 
     fn login(security: Security, known: Option<CachedCapabilities>) -> Pop3Login {
-        Pop3Login::new(&Server { security, ..server(Protocol::Pop3, "ann") }, "ann", known)
+        Pop3Login::new(&Server { security, ..server(Protocol::Pop3, "ann") }, known)
     }
 
     #[test]
