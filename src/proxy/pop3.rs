@@ -17,8 +17,8 @@ use crate::proxy::sign_in::{Prepared, connect_and_prepare, note_refusal, support
 use crate::proxy::{Engine, GateCell, now};
 use ostler_mail::account::{Account, Protocol, SecretSource, Server, Timeouts};
 use ostler_mail::client_fault::Misuse;
-use ostler_mail::failure::{Failure, ServerAddr, Waiting, one_line};
-use ostler_mail::machine::{Clock, Party, ProtocolViolation};
+use ostler_mail::failure::{Failure, Waiting, one_line};
+use ostler_mail::machine::ProtocolViolation;
 use ostler_mail::pop3::filter::Pop3Filter;
 use ostler_mail::pop3::front::{Pop3Front, Wants};
 use ostler_mail::pop3::login::{Pop3Login, Ready};
@@ -244,7 +244,7 @@ async fn pass(session: &mut Session, client: &mut ClientConn, signed_in: SignedI
     // The session counts as a login no longer; the gate's clock starts now.
     drop(open);
     let waiting = if filter.is_inside_text() { Waiting::Message } else { Waiting::Answer };
-    if let Some(failure) = provider_failure(&ended, waiting, &at, timeouts) {
+    if let Some(failure) = ended.server_failure(&at, waiting, limits) {
         let _ = timeout(CLOSE_TIMEOUT, conn.close()).await;
         session.report(Some(account), &failure);
         let hung_up = matches!(ended, Ended::ServerGone);
@@ -261,28 +261,6 @@ async fn pass(session: &mut Session, client: &mut ClientConn, signed_in: SignedI
         // The client first: it may wait for the end of the connection.
         client.close().await;
         let _ = timeout(CLOSE_TIMEOUT, conn.close()).await;
-    }
-}
-
-/// What the provider did wrong, if it did. `waiting` is what it owed at the end.
-fn provider_failure(ended: &Ended, waiting: Waiting, at: &ServerAddr, timeouts: &Timeouts) -> Option<Failure> {
-    let at = at.clone();
-    match ended {
-        Ended::ServerGone => Some(Failure::Lost { at, waiting }),
-        Ended::TimedOut(Clock::Reply, _) => {
-            Some(Failure::TimedOut { at, waiting: Waiting::Answer, after: timeouts.reply })
-        }
-        Ended::TimedOut(_, Party::Server) => {
-            Some(Failure::TimedOut { at, waiting: Waiting::Message, after: timeouts.data })
-        }
-        Ended::Violation(ProtocolViolation::Server(what)) => {
-            Some(Failure::ProtocolViolation { at, what: what.clone() })
-        }
-        Ended::Over
-        | Ended::ClientGone
-        | Ended::Stopping
-        | Ended::TimedOut(_, Party::Client)
-        | Ended::Violation(ProtocolViolation::Client(_)) => None,
     }
 }
 

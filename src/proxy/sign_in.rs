@@ -67,7 +67,7 @@ impl<L: Login> Prepared<L> {
                 let at = upstream.at.clone();
                 let (mut upstream, ready) = drive(dialer, upstream, &mut login, step, timeouts).await?;
                 upstream.redaction = login.redaction();
-                let asked_twice = || Failure::ProtocolViolation { at, what: "it wants a second sign-in".into() };
+                let asked_twice = || at.violation("it wants a second sign-in");
                 Ok((upstream, ready.ok_or_else(asked_twice)?))
             }
             // The caller fetches a secret wherever the settings have credentials.
@@ -129,7 +129,7 @@ pub async fn say(
         return Err(if upstream.conn.unused().is_empty() {
             Failure::Lost { at: at(), waiting }
         } else {
-            Failure::ProtocolViolation { at: at(), what: "it spoke unasked".into() }
+            upstream.at.violation("it spoke unasked")
         });
     }
     let sent = timeout_at(Instant::now() + limit, upstream.conn.send(outgoing.bytes())).await;
@@ -152,7 +152,7 @@ pub async fn hear(
     match read {
         None => Err(Failure::TimedOut { at: at(), waiting, after: limit }),
         Some(Err(_) | Ok(Read::End(_))) => Err(Failure::Lost { at: at(), waiting }),
-        Some(Ok(Read::TooLong(too_long))) => Err(Failure::ProtocolViolation { at: at(), what: too_long.to_string() }),
+        Some(Ok(Read::TooLong(too_long))) => Err(upstream.at.violation(too_long.to_string())),
         Some(Ok(Read::Line(line))) => {
             let line = upstream.redaction.as_ref().and_then(|redaction| redaction.redact_line(&line)).unwrap_or(line);
             // An answer to a sign-in may repeat the secret. `drive` logs it without.

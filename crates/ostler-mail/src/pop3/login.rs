@@ -156,7 +156,7 @@ impl Pop3Login {
     }
 
     fn nonsense(&self, line: &Line) -> Failure {
-        Failure::ProtocolViolation { at: self.at.clone(), what: format!("\"{}\" is not an answer", self.shown(line)) }
+        self.at.violation(format!("\"{}\" is not an answer", self.shown(line)))
     }
 
     fn greeting(&mut self, line: &Line) -> Result<Step<Ready>, Failure> {
@@ -189,10 +189,7 @@ impl Pop3Login {
         if line.bytes() == b"." {
             self.after_capabilities()
         } else if self.list_lines > MAX_REPLY_LINES {
-            Err(Failure::ProtocolViolation {
-                at: self.at.clone(),
-                what: "its list of capabilities does not end".into(),
-            })
+            Err(self.at.violation("its list of capabilities does not end"))
         } else {
             self.note_capability(line);
             Ok(Step::Wait)
@@ -218,9 +215,7 @@ impl Pop3Login {
             self.state = State::AuthChallenge(exchange);
             return self.on_outcome(line);
         };
-        let answer = exchange
-            .respond(challenge)
-            .map_err(|e| Failure::ProtocolViolation { at: self.at.clone(), what: e.to_string() })?;
+        let answer = exchange.respond(challenge).map_err(|e| self.at.violation(e.to_string()))?;
         self.state = State::AuthChallenge(exchange);
         Ok(Step::Send(Outgoing::secret_line(&[answer.as_bytes()], "***")))
     }
@@ -265,7 +260,7 @@ impl Login for Pop3Login {
             },
             State::Secret(command) => {
                 self.state = State::Secret(command);
-                Err(Failure::ProtocolViolation { at: self.at.clone(), what: "it spoke unasked".into() })
+                Err(self.at.violation("it spoke unasked"))
             }
             State::PassOk => self.on_outcome(line),
             State::AuthChallenge(exchange) => self.challenge(exchange, line),
