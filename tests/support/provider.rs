@@ -8,7 +8,6 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use super::ca::ServerCert;
@@ -129,11 +128,7 @@ impl Provider {
     }
 
     fn run(listener: TcpListener, cert: Option<&ServerCert>, at_once: bool, parts: Vec<Part>, default: Part) -> Self {
-        let tls = cert.map(|cert| {
-            let chain = cert.chain_der.iter().map(|der| CertificateDer::from(der.clone())).collect();
-            let key = PrivateKeyDer::try_from(cert.key_der.clone()).unwrap();
-            Arc::new(ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key).unwrap())
-        });
+        let tls = cert.map(ServerCert::server_config);
         let port = listener.local_addr().unwrap().port();
         let shared =
             Arc::new(Shared { parts: Mutex::new(parts.into()), sessions: Mutex::default(), changed: Condvar::new() });
