@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::Instant;
 
+use serde_json::Value;
+
 use super::{PATIENCE, wait_for};
 
 /// A server that is told to end, and then made to, when the test is over.
@@ -148,9 +150,24 @@ pub fn run_well(command: &mut Command, input: impl AsRef<[u8]>) -> Output {
     output
 }
 
+/// What a program said on stdout.
+pub fn out(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// What it said on stderr.
+pub fn err(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// The one JSON document on stdout.
+pub fn document(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", said(output)))
+}
+
 /// Everything a program said, for a message.
 pub fn said(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+    out(output) + &err(output)
 }
 
 /// A command line in words.

@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use socket2::{Domain, Socket, Type};
 
 use super::ca::ServerCert;
 use super::{PATIENCE, read_some};
@@ -82,6 +83,34 @@ pub struct Session {
 pub struct Provider {
     pub port: u16,
     shared: Arc<Shared>,
+}
+
+/// A port whose queue is full: a connection to it gets no answer, as when a firewall drops it.
+pub struct FullQueue {
+    pub port: u16,
+    _sockets: Vec<Socket>,
+}
+
+impl FullQueue {
+    pub fn at(address: impl Into<SocketAddr>) -> Self {
+        let address = address.into();
+        let socket = || Socket::new(Domain::for_address(address), Type::STREAM, None).unwrap();
+        let listener = socket();
+        if address.is_ipv6() {
+            listener.set_only_v6(true).unwrap();
+        }
+        listener.bind(&address.into()).unwrap();
+        listener.listen(0).unwrap();
+        let full = listener.local_addr().unwrap();
+        let waiting = (0..4).map(|_| {
+            let socket = socket();
+            socket.set_nonblocking(true).unwrap();
+            let _ = socket.connect(&full);
+            socket
+        });
+        let sockets = waiting.chain([listener]).collect();
+        Self { port: full.as_socket().unwrap().port(), _sockets: sockets }
+    }
 }
 
 struct Shared {
