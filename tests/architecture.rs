@@ -37,8 +37,8 @@ const MAIL: [(&str, &[&str]); 15] = [
     ("failure", &["account", "wire"]),
     ("choose", &["account", "failure"]),
     ("client_fault", &["account", "failure"]),
-    ("words", &["client_fault"]),
-    ("machine", &["client_fault", "command", "failure", "sasl", "secret", "wire", "words"]),
+    ("words", &["client_fault", "failure"]),
+    ("machine", &["account", "choose", "client_fault", "command", "failure", "sasl", "secret", "wire", "words"]),
     (
         "pop3",
         &[

@@ -17,7 +17,7 @@ use support::gate::{Gate, Rules};
 use support::keyring::Keyring;
 use support::ostler::{Account, Home, Server};
 use support::postfix::Postfix;
-use support::process::{command, run, said};
+use support::process::{command, document, err, out, run, said};
 use support::provider::{Part, Provider, Step, expect, say};
 use support::running::Run;
 use support::{free_port, require, unique, wait_for};
@@ -26,19 +26,6 @@ const ANN: &str = "ann@example.org";
 
 fn code(output: &Output) -> Option<i32> {
     output.status.code()
-}
-
-fn out(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-fn err(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-/// The one JSON document on stdout.
-fn document(output: &Output) -> Value {
-    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", said(output)))
 }
 
 fn plain(port: u16) -> Server {

@@ -7,7 +7,6 @@
 mod support;
 
 use std::os::unix::fs::PermissionsExt;
-use std::process::Output;
 
 use rustix::process::Signal;
 use support::ca::TestCa;
@@ -16,7 +15,7 @@ use support::dialogue::Dialogue;
 use support::dovecot::Dovecot;
 use support::ostler::{Account, Home, Ostler, Server};
 use support::postfix::Postfix;
-use support::process::{as_nobody, said};
+use support::process::{as_nobody, err, out, said};
 use support::provider::{Provider, expect, say};
 use support::running::Run;
 use support::{free_port, is_root, mail, require, skip, unique};
@@ -30,14 +29,6 @@ fn simple(name: &str) -> Account {
 
 fn home(accounts: &[Account]) -> Home {
     Home::new(&TestCa::new(), accounts)
-}
-
-fn out(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-fn err(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 // What it prints

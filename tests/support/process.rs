@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::Instant;
 
-use super::PATIENCE;
+use serde_json::Value;
+
+use super::{PATIENCE, wait_for};
 
 /// A server that is told to end, and then made to, when the test is over.
 pub struct Process {
@@ -45,6 +47,14 @@ impl Process {
         self.child.try_wait().expect("wait for a child")
     }
 
+    /// Waits until the server answers; `false` if it has ended instead.
+    pub fn comes_up(&mut self, answers: impl Fn() -> bool) -> bool {
+        wait_for(&format!("{} to answer", self.name), || match self.ended() {
+            Some(_) => Some(false),
+            None => answers().then_some(true),
+        })
+    }
+
     /// Ends it; one that has to be asked is (SIGTERM), and whatever is left of its group afterwards is killed.
     pub fn end(&mut self) -> ExitStatus {
         if !self.asked {
@@ -62,20 +72,9 @@ impl Process {
         }
         #[cfg(not(unix))]
         let _ = self.child.kill();
-        let deadline = Instant::now() + PATIENCE;
-        let status = loop {
-            if let Some(status) = self.ended() {
-                break status;
-            }
-            if Instant::now() > deadline {
-                self.kill_group();
-                let _ = self.child.kill();
-                break self.child.wait().expect("wait for a child");
-            }
-            std::thread::sleep(std::time::Duration::from_millis(2));
-        };
+        let status = ended_in_time(&mut self.child);
         self.kill_group();
-        status
+        status.unwrap_or_else(|| killed(&mut self.child))
     }
 
     fn kill_group(&mut self) {
@@ -95,45 +94,48 @@ impl Drop for Process {
     }
 }
 
+/// How it ended, if it did within [`PATIENCE`].
+fn ended_in_time(child: &mut Child) -> Option<ExitStatus> {
+    let deadline = Instant::now() + PATIENCE;
+    while Instant::now() <= deadline {
+        if let Some(status) = child.try_wait().expect("wait for a child") {
+            return Some(status);
+        }
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    None
+}
+
+fn killed(child: &mut Child) -> ExitStatus {
+    let _ = child.kill();
+    child.wait().expect("wait for a child")
+}
+
+fn read_all(mut pipe: impl Read) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let _ = pipe.read_to_end(&mut bytes);
+    bytes
+}
+
 /// Runs a program to its end with this on its standard input. What it says is searched for secrets (`secrets.rs`).
 pub fn run(command: &mut Command, input: impl AsRef<[u8]>) -> Output {
     let shown = format!("{command:?}");
     let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let mut child = spawned.unwrap_or_else(|error| panic!("{shown} does not start: {error}"));
     let mut stdin = child.stdin.take().unwrap();
-    let mut stdout = child.stdout.take().unwrap();
-    let mut stderr = child.stderr.take().unwrap();
+    let (stdout, stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
     let output = std::thread::scope(|scope| {
-        let out = scope.spawn(move || {
-            let mut bytes = Vec::new();
-            let _ = stdout.read_to_end(&mut bytes);
-            bytes
-        });
-        let err = scope.spawn(move || {
-            let mut bytes = Vec::new();
-            let _ = stderr.read_to_end(&mut bytes);
-            bytes
-        });
+        let out = scope.spawn(move || read_all(stdout));
+        let err = scope.spawn(move || read_all(stderr));
         let input = input.as_ref();
         scope.spawn(move || {
             // A program that has seen enough closes its end.
             let _ = stdin.write_all(input);
         });
-        let deadline = Instant::now() + PATIENCE;
-        let mut late = false;
-        let status = loop {
-            if let Some(status) = child.try_wait().expect("wait for a child") {
-                break status;
-            }
-            if Instant::now() > deadline {
-                late = true;
-                let _ = child.kill();
-                break child.wait().expect("wait for a child");
-            }
-            std::thread::sleep(std::time::Duration::from_millis(2));
-        };
+        let in_time = ended_in_time(&mut child);
+        let status = in_time.unwrap_or_else(|| killed(&mut child));
         let output = Output { status, stdout: out.join().unwrap(), stderr: err.join().unwrap() };
-        assert!(!late, "{shown} does not end: {}", said(&output));
+        assert!(in_time.is_some(), "{shown} does not end: {}", said(&output));
         output
     });
     super::secrets::search_output(command, &output);
@@ -148,9 +150,24 @@ pub fn run_well(command: &mut Command, input: impl AsRef<[u8]>) -> Output {
     output
 }
 
+/// What a program said on stdout.
+pub fn out(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// What it said on stderr.
+pub fn err(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// The one JSON document on stdout.
+pub fn document(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", said(output)))
+}
+
 /// Everything a program said, for a message.
 pub fn said(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+    out(output) + &err(output)
 }
 
 /// A command line in words.

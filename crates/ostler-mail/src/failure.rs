@@ -28,6 +28,13 @@ pub struct ServerAddr {
     pub security: Security,
 }
 
+impl ServerAddr {
+    /// The server broke the rules of its protocol; `what` says how.
+    pub fn violation(&self, what: impl Into<String>) -> Failure {
+        Failure::ProtocolViolation { at: self.clone(), what: what.into() }
+    }
+}
+
 impl From<&Server> for ServerAddr {
     fn from(server: &Server) -> Self {
         Self { host: server.host.clone(), port: server.port, protocol: server.protocol, security: server.security }
