@@ -173,7 +173,8 @@ impl App {
                 file.display()
             )));
         }
-        let engine = Arc::new(Engine::new(parsed.settings, Vault::new(), events));
+        let vault = Vault::new().knowing(parsed.presets.app_passwords());
+        let engine = Arc::new(Engine::new(parsed.settings, vault, events));
         report_panics(&engine);
         let notices = engine.events.take_notices();
         tokio::spawn(desktop::notices(notices, Arc::clone(&engine), Arc::clone(&desktop)));
@@ -292,6 +293,7 @@ impl App {
             }
             Ok(Ok(parsed)) => {
                 publish_warnings(&self.engine.events, &parsed);
+                self.engine.vault.learn(parsed.presets.app_passwords());
                 self.engine.replace_settings(parsed.settings);
                 self.listeners.apply().await;
                 self.open_page().await;

@@ -181,13 +181,14 @@ fn block_on<T>(work: impl Future<Output = T>) -> std::io::Result<T> {
     Ok(result)
 }
 
-/// The account with this name or address. If there is none, prints the names there are.
+/// The account with this name or address, in either form of its domain. If there is none, prints the names there are.
 fn account<'a>(parsed: &'a Parsed, name: &str) -> Result<&'a std::sync::Arc<ostler_mail::account::Account>, ExitCode> {
     let accounts = &parsed.settings.accounts;
+    let meant = ostler_mail::idn::name(name);
     accounts
         .iter()
-        .find(|a| a.name.eq_ignore_ascii_case(name))
-        .or_else(|| accounts.iter().find(|a| a.address.eq_ignore_ascii_case(name)))
+        .find(|a| a.name.eq_ignore_ascii_case(&meant))
+        .or_else(|| accounts.iter().find(|a| a.address.eq_ignore_ascii_case(&meant)))
         .ok_or_else(|| {
             let failure = ostler_mail::failure::Failure::UnknownAccount {
                 given: name.to_owned(),

@@ -20,6 +20,7 @@ mod add;
 mod apply_preset;
 #[cfg(feature = "web")]
 mod change;
+mod charset;
 mod doors;
 mod edit;
 mod file;
@@ -36,6 +37,7 @@ pub mod value;
 pub(crate) use add::add_account;
 #[cfg(feature = "web")]
 pub(crate) use change::{Change, ServerLocation, change_account, common_username};
+pub(crate) use charset::change_charset;
 pub(crate) use edit::EditError;
 pub use edit::remove_account;
 pub(crate) use file::{LoadError, NotEdited, default_path, edit_file, load, state_folder, write_atomically};
@@ -52,6 +54,8 @@ pub struct Parsed {
     pub warnings: Vec<Remark>,
     /// Whether there is no such file, so that `settings` are the defaults.
     pub is_missing: bool,
+    /// What is known of providers, the user's own file included.
+    pub presets: Presets,
 }
 
 /// A mistake or a warning about one place of the settings file. Its `Display` is exactly one line,
@@ -130,7 +134,9 @@ pub fn parse_with(text: &str, file: &Path, presets: &Presets) -> Result<Parsed, 
     let (mistakes, warnings) = notes.into_remarks(text, &Arc::from(file));
     match settings {
         // Values may be complete and still contradict each other, as two doors on one port do.
-        Some(settings) if mistakes.is_empty() => Ok(Parsed { settings, warnings, is_missing: false }),
+        Some(settings) if mistakes.is_empty() => {
+            Ok(Parsed { settings, warnings, is_missing: false, presets: presets.clone() })
+        }
         _ => Err(Mistakes(mistakes)),
     }
 }

@@ -33,8 +33,8 @@ use client::Program;
 pub(crate) use mailroom::{ADDRESS, FOREIGN, USER};
 use mailroom::{Counts, Mailbox};
 use ostler_mail::account::{
-    Access, Account, AfterPop, Credentials, Door, Protocol, SecretSource, Security, Server, Settings, SignIn, Timeouts,
-    Trust,
+    Access, Account, AfterPop, Credentials, Door, PasswordCharset, Protocol, SecretSource, Security, Server, Settings,
+    SignIn, Timeouts, Trust,
 };
 use ostler_mail::sasl::hex;
 use ostler_mail::secret::Secret;
@@ -102,7 +102,7 @@ impl Scene {
             trust: trust.clone(),
             sign_in,
         };
-        let credentials = Credentials { username: USER.into(), secret };
+        let credentials = Credentials { username: USER.into(), secret, charset: PasswordCharset::Utf8 };
         let pop3 = server(Protocol::Pop3, self.provider.pop3, SignIn::Password(credentials));
         let gate = AfterPop { login: pop3.clone(), fresh: DEFAULT_FRESH };
         let smtp = server(Protocol::Smtp, self.provider.smtp, SignIn::AfterPop(Arc::new(gate)));

@@ -25,6 +25,7 @@ use ostler_mail::account::{Account, Protocol, SecretSource, Security, Server, Ti
 use ostler_mail::failure::{Failure, Waiting, as_word};
 use ostler_mail::machine::Login;
 use ostler_mail::secret::Secret;
+use ostler_mail::secret::given::BLANKS_LEFT_OUT;
 use ostler_mail::smtp::verdict::{Verdict, verdict};
 use ostler_mail::{pop3, smtp};
 
@@ -74,11 +75,6 @@ impl StepKind {
             Self::Send => "send",
         }
     }
-
-    /// Whether its success says nothing new to a person who has just typed the settings and the password.
-    pub(crate) fn is_routine(self) -> bool {
-        matches!(self, Self::Settings | Self::Secret)
-    }
 }
 
 /// One step and its result.
@@ -96,6 +92,8 @@ pub(crate) struct Step {
     pub(crate) cause: Option<String>,
     /// What old mail programs show for a failure.
     pub(crate) client_messages: Vec<ClientMessage>,
+    /// Whether it says something that the user has not just typed, although it worked.
+    pub(crate) has_news: bool,
     /// How long it took, in milliseconds.
     pub(crate) ms: u64,
     /// `None` if the step worked.
@@ -103,9 +101,19 @@ pub(crate) struct Step {
 }
 
 impl Step {
+    fn success(server: &str, kind: StepKind, began: Instant, detail: String) -> Self {
+        let (server, ms, client_messages) = (server.to_owned(), millis_since(began), Vec::new());
+        Self { server, kind, detail, advice: None, cause: None, client_messages, has_news: false, ms, failure: None }
+    }
+
     /// Whether it worked.
     pub(crate) fn is_ok(&self) -> bool {
         self.failure.is_none()
+    }
+
+    /// Whether it says nothing new to a person who has just typed the settings and the password.
+    pub(crate) fn is_routine(&self) -> bool {
+        self.is_ok() && !self.has_news && matches!(self.kind, StepKind::Settings | StepKind::Secret)
     }
 }
 
@@ -189,10 +197,7 @@ impl<'a> Doctor<'a> {
     }
 
     fn record_success(&mut self, server: &str, kind: StepKind, began: Instant, detail: String) -> bool {
-        let ms = millis_since(began);
-        let server = server.to_owned();
-        let client_messages = Vec::new();
-        self.push(Step { server, kind, detail, advice: None, cause: None, client_messages, ms, failure: None })
+        self.push(Step::success(server, kind, began, detail))
     }
 
     /// Records a failed step, after a second look at what may have caused it.
@@ -225,6 +230,7 @@ impl<'a> Doctor<'a> {
             advice: Some(advice),
             cause,
             client_messages,
+            has_news: true,
             ms,
             failure: Some(failure),
         })
@@ -330,11 +336,15 @@ impl<'a> Doctor<'a> {
             return Some(None);
         }
         let account = Arc::clone(&self.account);
-        match self.engine.secret(&account, server, None).await {
-            Ok(secret) => {
-                let detail = format!("found in {}", describe_source(&credentials.secret));
-                self.record_success(name, StepKind::Secret, began, detail);
-                Some(Some(secret))
+        match self.engine.find_secret(&account, server, None).await {
+            Ok(found) => {
+                let mut detail = format!("found in {}", describe_source(&credentials.secret));
+                if found.has_lost_blanks {
+                    detail += &format!("; {BLANKS_LEFT_OUT}");
+                }
+                let step = Step::success(name, StepKind::Secret, began, detail);
+                self.push(Step { has_news: found.has_lost_blanks, ..step });
+                Some(Some(found.secret))
             }
             Err(failure) => {
                 self.record_failure(server, StepKind::Secret, began, failure).await;

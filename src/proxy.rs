@@ -25,7 +25,7 @@ use crate::events::Events;
 use crate::events::event::{Event, SessionId};
 use crate::os;
 use crate::proxy::net::dial::Dialer;
-use crate::vault::{Vault, VaultError};
+use crate::vault::{Found, Vault, VaultError};
 use ostler_mail::account::{Account, SecretSource, Server, ServerId, Settings};
 use ostler_mail::clock::Moment;
 use ostler_mail::failure::{Failure, SecretTrouble, ServerAddr};
@@ -149,6 +149,16 @@ impl Engine {
         server: &Server,
         given: Option<&Arc<Secret>>,
     ) -> Result<Arc<Secret>, Failure> {
+        self.find_secret(account, server, given).await.map(|found| found.secret)
+    }
+
+    /// As [`Self::secret`], with what there is to say about it.
+    pub(crate) async fn find_secret(
+        &self,
+        account: &Account,
+        server: &Server,
+        given: Option<&Arc<Secret>>,
+    ) -> Result<Found, Failure> {
         let from_client = server.credentials().is_some_and(|c| c.secret == SecretSource::Client);
         if from_client {
             let none = || Failure::Secret {
@@ -156,9 +166,10 @@ impl Engine {
                 at: Some(server.into()),
                 trouble: SecretTrouble::ClientGaveNone,
             };
-            return given.cloned().ok_or_else(none);
+            let secret = given.cloned().ok_or_else(none)?;
+            return Ok(Found { secret, has_lost_blanks: false });
         }
-        self.vault.secret(account, server).await.map_err(|error| failure_of(error, Some(server.into())))
+        self.vault.find(account, server).await.map_err(|error| failure_of(error, Some(server.into())))
     }
 
     /// Turns true when no session and no message may begin any more.

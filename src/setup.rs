@@ -18,7 +18,10 @@ use crate::config::DEFAULT_FRESH;
 use crate::diagnose::Step;
 use crate::vault::keyring_servers;
 use ostler_mail::account::endpoint::Endpoint;
-use ostler_mail::account::{Account, AfterPop, Credentials, Protocol, SecretSource, Security, Server, SignIn, Trust};
+use ostler_mail::account::{
+    Account, AfterPop, Credentials, PasswordCharset, Protocol, SecretSource, Security, Server, SignIn, Trust,
+};
+use ostler_mail::idn;
 use ostler_mail::secret::Secret;
 
 pub use proposal::Proposal;
@@ -50,6 +53,8 @@ pub(crate) enum Question {
     },
     /// ostler is not certain of these servers and none of them answers: use them anyway?
     UseUncertain { title: String },
+    /// A server has refused a password with letters beyond ASCII: try it once more in this charset?
+    TryCharset { server: String, charset: PasswordCharset },
 }
 
 impl Question {
@@ -73,6 +78,18 @@ impl Question {
                     "ostler is not certain about the servers of {title}, and none of them answers. Use them anyway?"
                 )
             }
+            Self::TryCharset { server, charset } => {
+                let why = match charset {
+                    PasswordCharset::Utf8 => "Most providers want them as UTF-8",
+                    PasswordCharset::Windows1252 => {
+                        "Old mail programs sent them as Windows-1252, and some providers still want that"
+                    }
+                };
+                format!(
+                    "{server} refused the password, which has letters beyond ASCII. {why}. Try it once more like that? If \
+                     it is refused again, that is one more wrong password for the provider."
+                )
+            }
         }
     }
 
@@ -80,7 +97,7 @@ impl Question {
     pub(crate) fn is_yes_by_default(&self) -> bool {
         // Not the other two: a thoughtless Enter could send the password to a host that nothing proves to be the
         // provider's.
-        matches!(self, Self::AskDirectory { .. } | Self::UseOther { .. })
+        matches!(self, Self::AskDirectory { .. } | Self::UseOther { .. } | Self::TryCharset { .. })
     }
 
     /// The option that answers it on the command line.
@@ -90,6 +107,7 @@ impl Question {
             Self::TrustDns { .. } => "--yes if it is, or name the servers with --pop3 and --smtp".into(),
             Self::UseOther { flag, .. } => format!("{flag}, or --yes"),
             Self::UseUncertain { .. } => "--yes, or name the servers with --pop3 and --smtp".into(),
+            Self::TryCharset { .. } => "--yes".into(),
         }
     }
 }
@@ -120,7 +138,8 @@ impl Identity {
     }
 
     fn credentials(&self, username: String) -> Credentials {
-        Credentials { username, secret: self.source.clone().unwrap_or(SecretSource::Keyring) }
+        let secret = self.source.clone().unwrap_or(SecretSource::Keyring);
+        Credentials { username, secret, charset: PasswordCharset::default() }
     }
 }
 
@@ -148,6 +167,25 @@ impl Plan {
             || self.send_as.username.is_some() && self.send_as.username != self.fetch_as.username
     }
 
+    /// For each domain or host that has letters beyond ASCII, a sentence with the form that ostler uses.
+    pub(crate) fn notes_on_letters(&self) -> Vec<String> {
+        let domain = |name: &str| name.rsplit_once('@').map_or(name, |(_, domain)| domain).to_owned();
+        let Identity { username, address, .. } = &self.send_as;
+        let people = [Some(&self.address), self.fetch_as.username.as_ref(), Some(address), username.as_ref()];
+        let hosts = self.proposal.endpoints().map(|endpoint| &endpoint.host);
+        let mut notes: Vec<String> = Vec::new();
+        for name in people.into_iter().flatten().chain(hosts) {
+            let ascii = domain(name);
+            let Some(readable) = idn::readable(&ascii) else { continue };
+            let note =
+                format!("mail servers know {readable} as {ascii}, so that is what ostler looks up and signs in with");
+            if !notes.contains(&note) {
+                notes.push(note);
+            }
+        }
+        notes
+    }
+
     fn server(&self, endpoint: &Endpoint, sign_in: SignIn) -> Server {
         endpoint.to_server(self.trust.clone(), sign_in)
     }
@@ -171,8 +209,12 @@ impl Plan {
 
     /// The account with these servers.
     pub(crate) fn account(&self, pop3: Option<Server>, smtp: Vec<Server>) -> Account {
-        let imap = self.proposal.imap.as_ref();
-        let imap = imap.map(|endpoint| self.incoming_server(endpoint, self.fetch_as.likeliest_username(endpoint)));
+        let charset = pop3.as_ref().and_then(Server::credentials).map(|credentials| credentials.charset);
+        let imap = self.proposal.imap.as_ref().map(|endpoint| {
+            let server = self.incoming_server(endpoint, self.fetch_as.likeliest_username(endpoint));
+            // The password is the one for POP3.
+            server.with_password_charset(charset.unwrap_or_default())
+        });
         Account {
             name: self.name.clone().unwrap_or_else(|| self.address.clone()),
             address: self.address.clone(),

@@ -16,13 +16,14 @@ mod worker;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use zeroize::Zeroizing;
 
 use ostler_mail::account::{Account, Protocol, SecretSource, Security, Server, SignIn};
 use ostler_mail::secret::Secret;
+use ostler_mail::secret::given;
 
 use cache::Cache;
 pub use command::CommandTrouble;
@@ -40,12 +41,16 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(120);
 /// The longest part of another program's message that is shown.
 const MAX_MESSAGE_CHARS: usize = 200;
 
+/// Whether the provider of a server makes app passwords, which it may show in groups.
+pub type AppPasswords = Arc<dyn Fn(&Account, &Server) -> bool + Send + Sync>;
+
 /// Hands out secrets. Cheap to clone; clones share the keyring's thread and the cache.
 #[derive(Clone)]
 pub struct Vault(Arc<Inner>);
 
 struct Inner {
     keyring: Worker,
+    app_passwords: Mutex<AppPasswords>,
     cache: Cache,
     /// Held while a local password is made, so that two clients at once do not make two.
     local_password_lock: tokio::sync::Mutex<()>,
@@ -69,10 +74,22 @@ impl Vault {
         Self::over(Worker::new(Arc::new(keyring::serve)))
     }
 
+    /// The vault, which can tell from now on who makes app passwords. Before that, it knows of nobody who does.
+    #[must_use]
+    pub fn knowing(self, app_passwords: AppPasswords) -> Self {
+        self.learn(app_passwords);
+        self
+    }
+
+    /// As [`Self::knowing`], for every clone of the vault.
+    pub(crate) fn learn(&self, app_passwords: AppPasswords) {
+        *self.0.app_passwords.lock().unwrap_or_else(PoisonError::into_inner) = app_passwords;
+    }
+
     /// A vault whose keyring answers every question with this secret, and that never opens the system's keyring: for
     /// the demo.
     pub fn of_one(secret: &Secret) -> Self {
-        let secret = Zeroizing::new(secret.expose().as_bytes().to_vec());
+        let secret = Zeroizing::new(secret.expose().to_vec());
         Self::over(Worker::new(Arc::new(move |_: &Request| Ok(secret.clone()))))
     }
 
@@ -83,20 +100,40 @@ impl Vault {
         Self::over(Worker::new(Arc::new(move |request: &Request| {
             let Request::Read { entry } = request else { return Err(Trouble::NoEntry) };
             let secret = secrets_by_entry.get(entry).ok_or(Trouble::NoEntry)?;
-            Ok(Zeroizing::new(secret.expose().as_bytes().to_vec()))
+            Ok(Zeroizing::new(secret.expose().to_vec()))
         })))
     }
 
     fn over(keyring: Worker) -> Self {
-        Self(Arc::new(Inner { keyring, cache: Cache::default(), local_password_lock: tokio::sync::Mutex::new(()) }))
+        let app_passwords: AppPasswords = Arc::new(|_, _| false);
+        let local_password_lock = tokio::sync::Mutex::new(());
+        let app_passwords = Mutex::new(app_passwords);
+        Self(Arc::new(Inner { keyring, app_passwords, cache: Cache::default(), local_password_lock }))
     }
 
     /// The secret for signing in at `server`.
     pub async fn secret(&self, account: &Account, server: &Server) -> Result<Arc<Secret>, VaultError> {
+        self.find(account, server).await.map(|found| found.secret)
+    }
+
+    /// As [`Self::secret`], with what there is to say about it.
+    pub(crate) async fn find(&self, account: &Account, server: &Server) -> Result<Found, VaultError> {
         let Some(credentials) = server.credentials() else {
             return Err(VaultError::NotWanted { account: account.name.clone(), server: server.address() });
         };
-        self.read(account, &credentials.secret, &entry_of(account, server)).await
+        let secret = self.read(account, &credentials.secret, &entry_of(account, server)).await?;
+        let joined = self.join_groups(account, server, &secret);
+        let has_lost_blanks = joined.is_some();
+        let spelled = given::spelled(&secret, credentials.charset);
+        Ok(Found { secret: joined.or(spelled).map_or(secret, Arc::new), has_lost_blanks })
+    }
+
+    /// The secret without its blanks, if it is an app password as the provider shows it.
+    fn join_groups(&self, account: &Account, server: &Server, secret: &Secret) -> Option<Secret> {
+        // The form first, because the presets are read when they are first asked.
+        let joined = given::join_groups(secret.expose())?;
+        let app_passwords = Arc::clone(&self.0.app_passwords.lock().unwrap_or_else(PoisonError::into_inner));
+        Secret::from_bytes(joined).ok().filter(|_| app_passwords(account, server))
     }
 
     /// The password that mail programs give to ostler. It is made and stored on first use, unless the settings name a
@@ -131,6 +168,7 @@ impl Vault {
             return Err(VaultError::NotWanted { account: account.name.clone(), server: server.address() });
         };
         require_keyring(account, &credentials.secret)?;
+        let secret = self.join_groups(account, server, &secret).unwrap_or(secret);
         self.write(account, &entry_of(account, server), secret, WRITE_TIMEOUT).await.map(drop)
     }
 
@@ -204,7 +242,11 @@ impl Vault {
         };
         let found = self.0.keyring.ask(Request::Read { entry: entry.to_owned() }, READ_TIMEOUT).await;
         let secret = found
-            .and_then(|bytes| Secret::from_bytes(bytes).map_err(|why| Trouble::Other(format!("its entry: {why}"))))
+            .and_then(|bytes| {
+                // Other programs may have stored it with one.
+                let secret = given::without_line_end(&bytes).to_vec();
+                Secret::from_bytes(secret.into()).map_err(|why| Trouble::Other(format!("its entry: {why}")))
+            })
             // A failure is not remembered: the user may unlock the keyring at any moment.
             .map_err(|trouble| VaultError::keyring(account, entry, trouble))?;
         let secret = Arc::new(secret);
@@ -219,7 +261,7 @@ impl Vault {
         secret: Secret,
         limit: Duration,
     ) -> Result<Arc<Secret>, VaultError> {
-        let bytes = Zeroizing::new(secret.expose().as_bytes().to_vec());
+        let bytes = Zeroizing::new(secret.expose().to_vec());
         let done = self.0.keyring.ask(Request::Write { entry: entry.to_owned(), secret: bytes }, limit).await;
         let secret = Arc::new(secret);
         match done {
@@ -229,6 +271,13 @@ impl Vault {
         }
         done.map(|_| secret).map_err(|trouble| VaultError::keyring(account, entry, trouble))
     }
+}
+
+/// A secret, and what there is to say about it.
+pub(crate) struct Found {
+    pub(crate) secret: Arc<Secret>,
+    /// It is an app password that was stored as the provider shows it, and its blanks were left out.
+    pub(crate) has_lost_blanks: bool,
 }
 
 /// Every server of the account that has a secret, each once, including the login servers of gates: the servers that
@@ -322,12 +371,9 @@ fn to_plain_line(words: &str) -> String {
     line.chars().take(MAX_MESSAGE_CHARS).map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect()
 }
 
-/// The first line of a file's or a command's text, without its line end, and without the byte order mark that Windows
-/// editors put before UTF-8.
+/// The first line of a file's or a command's text.
 fn first_line(bytes: &[u8]) -> Zeroizing<Vec<u8>> {
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    let line = memchr::memchr(b'\n', bytes).map_or(bytes, |end| &bytes[..end]);
-    Zeroizing::new(line.strip_suffix(b"\r").unwrap_or(line).to_vec())
+    Zeroizing::new(given::first_line(bytes).to_vec())
 }
 
 #[cfg(not(feature = "keyring"))]

@@ -9,7 +9,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ostler_mail::account::{Credentials, Protocol, SecretSource, Security, Server, SignIn, Trust};
+use ostler_mail::account::{Credentials, PasswordCharset, Protocol, SecretSource, Security, Server, SignIn, Trust};
 use ostler_mail::failure::Failure;
 use ostler_mail::machine::{Login, Step};
 use ostler_mail::secret::Secret;
@@ -28,7 +28,8 @@ fn server(protocol: Protocol, text: &str) -> Server {
     } else {
         Security::Tls
     };
-    let credentials = Credentials { username: USER.into(), secret: SecretSource::Keyring };
+    let credentials =
+        Credentials { username: USER.into(), secret: SecretSource::Keyring, charset: PasswordCharset::Utf8 };
     Server {
         protocol,
         host: "mail.example.net".into(),

@@ -11,7 +11,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use ostler::vault::{Vault, VaultError};
-use ostler_mail::account::{Account, Credentials, Protocol, SecretSource, Security, Server, SignIn, Trust};
+use ostler_mail::account::{
+    Account, Credentials, PasswordCharset, Protocol, SecretSource, Security, Server, SignIn, Trust,
+};
 use ostler_mail::secret::{LIMIT, Secret};
 
 const SCENARIO: &str = "OSTLER_TEST_SCENARIO";
@@ -78,8 +80,8 @@ async fn keeps() {
     assert!(matches!(vault.secret(&home, pop3).await, Err(VaultError::NoEntry { .. })));
     for text in ["hunter2", "replaced", "p\u{e4}ssw\u{f6}rd \u{20ac}", &"x".repeat(LIMIT)] {
         vault.store(&home, pop3, secret(text)).await.unwrap();
-        assert_eq!(vault.secret(&home, pop3).await.unwrap().expose(), text);
-        assert_eq!(Vault::new().secret(&home, pop3).await.unwrap().expose(), text, "read, not remembered");
+        assert_eq!(vault.secret(&home, pop3).await.unwrap().text(), text);
+        assert_eq!(Vault::new().secret(&home, pop3).await.unwrap().text(), text, "read, not remembered");
     }
     let other = Server { host: "pop.example.org".into(), ..pop3.clone() };
     assert!(matches!(vault.secret(&home, &other).await, Err(VaultError::NoEntry { .. })));
@@ -114,7 +116,8 @@ async fn plain_text() {
     vault.store(&home, pop3, secret("correct-horse-battery")).await.unwrap();
     let local = vault.local_password(&home).await.unwrap();
     let mut files = 0;
-    let secrets = ["correct-horse-battery", local.expose()];
+    let local = local.text();
+    let secrets = ["correct-horse-battery", local.as_ref()];
     for file in files_under(&desk.folder) {
         let Ok(bytes) = std::fs::read(&file) else { continue };
         files += 1;
@@ -398,7 +401,8 @@ fn secret(text: &str) -> Secret {
 }
 
 fn account(name: &str) -> Account {
-    let credentials = Credentials { username: "ann".into(), secret: SecretSource::Keyring };
+    let credentials =
+        Credentials { username: "ann".into(), secret: SecretSource::Keyring, charset: PasswordCharset::Utf8 };
     Account {
         name: name.into(),
         address: "ann@example.net".into(),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use ostler_mail::account::{Credentials, Protocol, SecretSource, Security, Server, SignIn, Trust};
+use ostler_mail::account::{Credentials, PasswordCharset, Protocol, SecretSource, Security, Server, SignIn, Trust};
 use ostler_mail::failure::Failure;
 use ostler_mail::machine::{Login, Outgoing, Step};
 use ostler_mail::pop3::login as pop3;
@@ -88,7 +88,8 @@ impl Planted {
 
 /// A server as the fuzzer wants it.
 pub(super) fn server(protocol: Protocol, security: Security) -> Server {
-    let credentials = Credentials { username: USER.into(), secret: SecretSource::Keyring };
+    let credentials =
+        Credentials { username: USER.into(), secret: SecretSource::Keyring, charset: PasswordCharset::Utf8 };
     Server {
         protocol,
         host: "mail.optonline.net".into(),
@@ -181,7 +182,7 @@ impl<'a, L: Login> Play<'a, L> {
             let may = [&b"STLS"[..], b"STARTTLS", b"EHLO", b"HELO"];
             assert!(may.iter().any(|word| line.starts_with(word)), "in clear: {}", line.escape_ascii());
         }
-        let raw = self.planted.secret.expose();
+        let raw = &*self.planted.secret.text();
         let forms = [raw.to_owned(), BASE64.encode(raw), BASE64.encode(format!("\0{USER}\0{raw}"))];
         self.proofs += usize::from(forms.iter().any(|form| bytes.windows(form.len()).any(|w| w == form.as_bytes())));
         assert!(self.proofs <= 1 && (self.given || self.proofs == 0), "the secret is sent twice, or before its time");

@@ -3,7 +3,7 @@
 
 mod dialogue;
 mod import;
-mod terminal;
+pub(super) mod terminal;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

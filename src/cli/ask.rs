@@ -5,7 +5,12 @@ use std::io::{BufRead, IsTerminal, Read, Write};
 
 use zeroize::Zeroizing;
 
+use ostler_mail::secret::given::{self, BLANKS_LEFT_OUT, Given};
 use ostler_mail::secret::{LIMIT, Secret};
+
+/// Said because a blank may have come along when the password was pasted, and does not show.
+const OUTER_BLANK: &str = "this password begins or ends with a blank, and is used with it; if the blank does not belong to it, \
+                           give the password again without it";
 
 /// The user pressed ctrl-C, or the program was told to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,31 +82,34 @@ pub(crate) async fn ask_line(prompt: &str) -> Option<String> {
     tokio::task::spawn_blocking(read).await.ok().flatten()
 }
 
-/// Asks for a password without echo. The error is a sentence.
-pub(crate) async fn ask_password(prompt: String) -> Result<Secret, String> {
+/// Asks for a password without echo. `makes_app_passwords`: its provider does. The error is a sentence.
+pub(crate) async fn ask_password(prompt: String, makes_app_passwords: bool) -> Result<Secret, String> {
     let typed = tokio::task::spawn_blocking(move || rpassword::prompt_password(prompt)).await;
     let typed = typed.map_err(|e| e.to_string())?.map_err(|e| format!("no password was typed ({e})"))?;
-    to_secret(Zeroizing::new(typed))
+    to_secret(Zeroizing::new(typed).as_bytes(), makes_app_passwords)
 }
 
-/// Reads a password from the next line of standard input.
-pub(crate) fn read_password() -> Result<Secret, String> {
-    // Room for CR LF, and from the start: a vector that grows leaves a copy of the password behind.
-    let mut line = Zeroizing::new(Vec::with_capacity(LIMIT + 2));
+/// Reads a password from the next line of standard input. `makes_app_passwords`: its provider does.
+pub(crate) fn read_password(makes_app_passwords: bool) -> Result<Secret, String> {
+    // The longest secret, a byte order mark before it, CR LF. All of it is reserved at once, because a vector that grows
+    // leaves a copy of the password behind.
+    const MAX_LINE_OCTETS: usize = LIMIT + 3 + 2;
+    let mut line = Zeroizing::new(Vec::with_capacity(MAX_LINE_OCTETS));
     let input = std::io::stdin();
-    Read::take(&mut input.lock(), LIMIT as u64 + 2).read_until(b'\n', &mut line).map_err(|e| e.to_string())?;
-    let text = String::from_utf8(line.to_vec()).map_err(|_| "the password is not UTF-8 text")?;
-    to_secret(Zeroizing::new(text))
+    Read::take(&mut input.lock(), MAX_LINE_OCTETS as u64).read_until(b'\n', &mut line).map_err(|e| e.to_string())?;
+    to_secret(given::first_line(&line), makes_app_passwords)
 }
 
-/// Removes blanks and line ends around a pasted password, and says so.
-fn to_secret(typed: Zeroizing<String>) -> Result<Secret, String> {
-    let line = typed.trim_end_matches(['\r', '\n']);
-    let trimmed = line.trim();
-    if trimmed.len() != line.len() {
-        let _ = writeln!(std::io::stderr(), "blanks around the password were removed");
+/// The password that was given, and what there is to say about its blanks.
+fn to_secret(typed: &[u8], makes_app_passwords: bool) -> Result<Secret, String> {
+    let given = Given::new(typed, makes_app_passwords).map_err(|why| format!("this cannot be a password: {why}"))?;
+    let text = Zeroizing::new(given.secret.text().into_owned());
+    if given.has_lost_blanks {
+        let _ = writeln!(std::io::stderr(), "{BLANKS_LEFT_OUT}");
+    } else if text.starts_with(char::is_whitespace) || text.ends_with(char::is_whitespace) {
+        let _ = writeln!(std::io::stderr(), "{OUTER_BLANK}");
     }
-    Secret::new(Zeroizing::new(trimmed.to_owned())).map_err(|why| format!("this cannot be a password: {why}"))
+    Ok(given.secret)
 }
 
 /// Saves and restores the state of the terminal.

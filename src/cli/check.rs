@@ -60,7 +60,8 @@ pub(crate) fn main(file: &Path, parsed: &Parsed, options: &Options) -> ExitCode 
     }
     let show = !options.json;
     let work = async {
-        let engine = Arc::new(Engine::new(parsed.settings.clone(), Vault::new(), Events::default()));
+        let vault = Vault::new().knowing(presets.app_passwords());
+        let engine = Arc::new(Engine::new(parsed.settings.clone(), vault, Events::default()));
         let mut checked = Vec::new();
         for account in accounts {
             if show {

@@ -11,6 +11,7 @@ use crate::cli::{fail, print, print_json};
 use crate::config::Parsed;
 use crate::diagnose::explain::{Explanation, explain};
 use ostler_mail::account::Account;
+use ostler_mail::idn;
 
 /// How much is read from standard input. The text of a dialog is far shorter; a whole log would explain nothing.
 const MAX_INPUT_OCTETS: u64 = 64 * 1024;
@@ -31,8 +32,10 @@ pub(crate) fn main(parsed: Option<&Parsed>, words: &str, as_json: bool) -> ExitC
         if let Err(error) = std::io::stdin().lock().take(MAX_INPUT_OCTETS).read_to_end(&mut read) {
             return fail(1, &format!("the error text cannot be read: {error}"));
         }
-        text = String::from_utf8_lossy(&read).into_owned();
+        text = idn::text(&read).into_owned();
     }
+    // As the settings have them, and as the patterns are read: in ASCII.
+    let text = idn::with_dns_names(&text);
     let explanations = explain(&text);
     let concerned = parsed.map(|parsed| find_concerned(&parsed.settings.accounts, &text)).unwrap_or_default();
     // With one account the error can only be about that.

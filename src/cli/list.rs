@@ -10,6 +10,7 @@ use crate::config::Parsed;
 use crate::vault::Vault;
 use ostler_mail::account::{Account, Server, Settings};
 use ostler_mail::failure::error_chain;
+use ostler_mail::idn;
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
@@ -46,7 +47,7 @@ fn read_local_passwords(settings: &Settings) -> Result<Vec<String>, String> {
         for account in &settings.accounts {
             // Makes one where there is none yet, because the user types it before the first connection.
             let password = vault.local_password(account).await.map_err(|e| error_chain(&e))?;
-            passwords.push(password.expose().to_owned());
+            passwords.push(password.text().into_owned());
         }
         Ok(passwords)
     };
@@ -100,7 +101,7 @@ fn list_text(settings: &Settings, passwords: Option<&[String]>) -> String {
     }
     for (n, account) in settings.accounts.iter().enumerate() {
         let default = if account.is_default { "  (default)" } else { "" };
-        text += &format!("  {}  {}{default}\n", account.name, account.address);
+        text += &format!("  {}  {}{default}\n", account.name, idn::both(&account.address));
         for server in account.servers() {
             let security = server.security.name();
             text +=

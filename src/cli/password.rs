@@ -7,14 +7,16 @@ use std::sync::Arc;
 
 use clap::Args;
 
+use crate::cli::add::terminal::Screen;
 use crate::cli::{account, ask, block_on, fail, print};
-use crate::config::Parsed;
+use crate::config::{self, NotEdited, Parsed};
 use crate::diagnose;
 use crate::os::control::{self, Request};
+use crate::setup::{Question, SetupUi};
 use crate::vault::{Vault, describe_source, keyring_servers, servers_with_secret};
-use ostler_mail::account::{Account, Protocol, Server};
-use ostler_mail::failure::error_chain;
-use ostler_mail::secret::Secret;
+use ostler_mail::account::{Account, PasswordCharset, Protocol, Server, ServerId, Timeouts};
+use ostler_mail::failure::{Failure, error_chain};
+use ostler_mail::secret::{Secret, given};
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
@@ -24,14 +26,18 @@ pub(crate) struct Options {
     /// Read the password from a line of standard input
     #[arg(long)]
     stdin: bool,
-    /// Sign in with it first, and store it only if that works
+    /// Sign in with it first, and store it only if that works. A password with letters beyond ASCII that is refused can be
+    /// tried once more in the charset of old mail programs
     #[arg(long)]
     check: bool,
+    /// Answer that question with yes
+    #[arg(long, requires = "check")]
+    yes: bool,
     /// Only for one of the account's servers, if fetching and sending have different passwords
     #[arg(long, value_name = "pop3|smtp|imap", value_parser = parse_protocol)]
     server: Option<Protocol>,
     /// Make and show a new local password, which your mail program needs if access = "password"
-    #[arg(long, conflicts_with_all = ["stdin", "check", "server"])]
+    #[arg(long, conflicts_with_all = ["stdin", "check", "yes", "server"])]
     local: bool,
 }
 
@@ -53,12 +59,30 @@ pub(crate) fn main(file: &Path, parsed: &Parsed, options: Options) -> ExitCode {
         let other = servers_with_secret(&account).into_iter().find(is_meant);
         return fail(1, &not_in_keyring_text(&account, other));
     }
-    let secret = match read_secret(&account, options.stdin) {
+    let makes_app_passwords = ours.iter().any(|server| parsed.presets.makes_app_passwords(&account, server));
+    let secret = match read_secret(&account, options.stdin, makes_app_passwords) {
         Ok(secret) => secret,
         Err(why) => return fail(1, &why),
     };
-    let keep = store_secret(&account, &ours, &secret, options.check, &parsed.settings.timeouts);
-    match block_on(keep) {
+    let mut charsets = Vec::new();
+    if options.check {
+        let asks = ask::is_interactive() && !options.stdin;
+        let check = Check {
+            secret: &secret,
+            timeouts: &parsed.settings.timeouts,
+            screen: Screen { asks, says_yes: options.yes, unanswered: None },
+        };
+        match ask::cancellable(check.run(&ours)) {
+            Ok(Ok(Ok(found))) => charsets = found,
+            Ok(Ok(Err(why))) => return fail(1, &format!("the password was not stored: {why}")),
+            Ok(Err(ask::Cancelled)) => return fail(1, "stopped; the password is unchanged"),
+            Err(error) => return fail(1, &error.to_string()),
+        }
+    }
+    if let Err(why) = remember_charsets(file, parsed, &account, &ours, &charsets) {
+        return fail(1, &why);
+    }
+    match block_on(store_secret(&account, &ours, &secret)) {
         Ok(Ok(())) => {}
         Ok(Err(why)) => return fail(1, &why),
         Err(error) => return fail(1, &error.to_string()),
@@ -79,7 +103,7 @@ fn make_local_password(file: &Path, account: &Account) -> ExitCode {
     match block_on(vault.new_local_password(account)) {
         Ok(Ok(new)) => {
             forget_cached_secret(file, account);
-            let (name, new) = (&account.name, new.expose());
+            let (name, new) = (&account.name, new.text());
             print(&format!("new local password of account {name}, for your mail program: {new}\n"));
             ExitCode::SUCCESS
         }
@@ -100,39 +124,109 @@ fn not_in_keyring_text(account: &Account, other: Option<&Server>) -> String {
 }
 
 /// Reads the password from the terminal, without echo, or from standard input.
-fn read_secret(account: &Account, stdin: bool) -> Result<Secret, String> {
+fn read_secret(account: &Account, stdin: bool, makes_app_passwords: bool) -> Result<Secret, String> {
     if stdin {
-        return ask::read_password();
+        return ask::read_password(makes_app_passwords);
     }
     if !std::io::stdin().is_terminal() {
         return Err("there is no terminal to ask on; give the password with --stdin".into());
     }
-    match ask::cancellable(ask::ask_password(format!("Password of {}: ", account.name))) {
+    let prompt = format!("Password of {}: ", account.name);
+    match ask::cancellable(ask::ask_password(prompt, makes_app_passwords)) {
         Ok(Ok(read)) => read,
         Ok(Err(ask::Cancelled)) => Err("stopped; the password is unchanged".into()),
         Err(error) => Err(error.to_string()),
     }
 }
 
-async fn store_secret(
-    account: &Arc<Account>,
-    servers: &[&Server],
-    secret: &Secret,
-    check: bool,
-    timeouts: &ostler_mail::account::Timeouts,
-) -> Result<(), String> {
-    let copy = || Secret::new(secret.expose().to_owned()).map_err(|e| e.to_string());
-    if check {
-        // All of them before any is stored, so that one that refuses leaves the old password everywhere.
+/// Signs in at each server with a password that is not stored yet.
+struct Check<'a> {
+    secret: &'a Secret,
+    timeouts: &'a Timeouts,
+    screen: Screen,
+}
+
+impl Check<'_> {
+    /// The charsets that the servers take the password in. All of them are asked before anything is stored, so that one that
+    /// refuses leaves the old password everywhere.
+    async fn run(mut self, servers: &[&Server]) -> Result<Vec<(ServerId, PasswordCharset)>, Failure> {
+        let mut found = Vec::new();
+        let mut learned = None;
         for server in servers {
-            diagnose::sign_in_with(server, Arc::new(copy()?), timeouts)
-                .await
-                .map_err(|failure| format!("the password was not stored: {failure}"))?;
+            // This version does not use IMAP servers; the password there is the same.
+            if server.protocol == Protocol::Imap {
+                found.extend(learned.map(|charset| (server.id(), charset)));
+                continue;
+            }
+            let known = server.credentials().map(|credentials| credentials.charset).unwrap_or_default();
+            let charset = self.find_charset(server, learned.unwrap_or(known)).await?;
+            if charset != known {
+                learned = Some(charset);
+            }
+            found.push((server.id(), charset));
         }
+        Ok(found)
     }
+
+    /// Signs in with the password in this charset; if that is refused, once more in the other one, if the user agrees.
+    async fn find_charset(&mut self, server: &Server, first: PasswordCharset) -> Result<PasswordCharset, Failure> {
+        let Err(failure) = self.sign_in(server, first).await else { return Ok(first) };
+        let has_other = given::spelled(self.secret, PasswordCharset::Windows1252).is_some();
+        if !has_other || !matches!(failure, Failure::SignInRefused { .. }) {
+            return Err(failure);
+        }
+        let charset = first.other();
+        if !self.screen.confirm(&Question::TryCharset { server: server.address(), charset }).await {
+            return Err(failure);
+        }
+        self.sign_in(server, charset).await.map_err(|_| failure)?;
+        self.screen.say(&format!("ostler remembers that this provider wants the password as {}.", charset.name()));
+        Ok(charset)
+    }
+
+    async fn sign_in(&self, server: &Server, charset: PasswordCharset) -> Result<(), Failure> {
+        let spelled = given::spelled(self.secret, charset).or_else(|| copy(self.secret)).ok_or(Failure::Internal)?;
+        diagnose::sign_in_with(server, Arc::new(spelled), self.timeouts).await
+    }
+}
+
+fn copy(secret: &Secret) -> Option<Secret> {
+    Secret::from_bytes(secret.expose().to_vec().into()).ok()
+}
+
+/// Writes the charsets into the settings, where they are not the ones already there.
+fn remember_charsets(
+    file: &Path,
+    parsed: &Parsed,
+    account: &Account,
+    servers: &[&Server],
+    found: &[(ServerId, PasswordCharset)],
+) -> Result<(), String> {
+    let is_known = |(id, charset): &(ServerId, PasswordCharset)| {
+        servers.iter().any(|server| server.id() == *id && server.credentials().is_some_and(|c| c.charset == *charset))
+    };
+    if found.iter().all(is_known) {
+        return Ok(());
+    }
+    let edit = |text: &str| config::change_charset(text, &account.name, found, file, &parsed.presets);
+    config::edit_file(file, edit).map_err(|error| {
+        format!(
+            "the password works, but was not stored, because {}; write password_charset = \"windows-1252\" there yourself",
+            match &error {
+                NotEdited::Unreadable(error) | NotEdited::Unwritable(error) => {
+                    format!("{} cannot be changed: {error}", file.display())
+                }
+                NotEdited::Refused(error) => error_chain(error),
+            }
+        )
+    })
+}
+
+async fn store_secret(account: &Arc<Account>, servers: &[&Server], secret: &Secret) -> Result<(), String> {
     let vault = Vault::new();
     for server in servers {
-        vault.store(account, server, copy()?).await.map_err(|e| error_chain(&e))?;
+        let secret = copy(secret).ok_or_else(|| Failure::Internal.to_string())?;
+        vault.store(account, server, secret).await.map_err(|e| error_chain(&e))?;
     }
     Ok(())
 }

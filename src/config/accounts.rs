@@ -139,6 +139,7 @@ impl Servers {
             username: table.get("username").and_then(|item| item.read(value::USERNAME, value::username)),
             address,
             secret: secret.unwrap_or(SecretSource::Keyring),
+            charset: server::read_password_charset(table).unwrap_or_default(),
             secrets,
             preset,
         };

@@ -9,7 +9,9 @@ use toml_edit::DocumentMut;
 use super::DEFAULT_FRESH;
 use super::edit::{EditError, meaning, parse_document, with_line_ends_of};
 use crate::config::presets::Presets;
-use ostler_mail::account::{Account, AfterPop, CommandLine, Protocol, SecretSource, Security, Server, SignIn};
+use ostler_mail::account::{
+    Account, AfterPop, CommandLine, PasswordCharset, Protocol, SecretSource, Security, Server, SignIn,
+};
 use ostler_mail::sasl::hex;
 
 /// The first lines of a new settings file.
@@ -117,6 +119,9 @@ fn credential_lines(text: &mut String, server: &Server) {
     if credentials.secret != SecretSource::Keyring {
         line(text, "password", &secret(&credentials.secret));
     }
+    if credentials.charset != PasswordCharset::default() {
+        line(text, "password_charset", &quoted(credentials.charset.name()));
+    }
 }
 
 fn gate_lines(text: &mut String, gate: &AfterPop, account: &Account) {
@@ -189,7 +194,7 @@ mod tests {
              security = 'starttls'\n[account.imap]\nhost = 'i'\nauth = 'oauth2'\nport = 1",
             "[[account]]\naddress = 'g@y'\npassword = 'client'\n[account.pop3]\nhost = 'p'\nca = '/c.pem'\nsecurity = 'none'\n\
              [[account.smtp]]\nhost = 's'\nauth = 'pop-before-smtp'\nfresh = '90s'\n[[account.smtp]]\nhost = 't'\n\
-             auth = 'pop-before-smtp'\nlogin = { host = 'q', security = 'none', username = 'w', password = { env = 'E' } }\n\
+             auth = 'pop-before-smtp'\nlogin = { host = 'q', security = 'none', username = 'w', password = { env = 'E' }, password_charset = 'windows-1252' }\n\
              [[account.smtp]]\nhost = 'v'\nauth = 'none'\npin = 'sha256:00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff'\n",
         ]
         .map(account)

@@ -4,9 +4,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use toml_edit::{Array, DocumentMut, Item, Table, TableLike, Value, value};
+use toml_edit::{Array, Item, Table, TableLike, Value};
 
-use super::edit::{EditError, meaning, parse_document, with_line_ends_of};
+use super::edit::{EditError, element, meaning, parse_document, put, with_line_ends_of};
 use crate::config::presets::Presets;
 use ostler_mail::account::{Account, Alias, Protocol, Security, Server};
 
@@ -118,17 +118,6 @@ fn is_same(old: &Arc<Account>, new: &Arc<Account>, change: &Change) -> bool {
     Account { is_default, ..old.as_ref().clone() } == **new
 }
 
-/// The table of account number `index`, in whichever TOML form it is written.
-fn element(document: &mut DocumentMut, index: usize) -> Option<&mut dyn TableLike> {
-    match document.get_mut("account")? {
-        Item::ArrayOfTables(tables) => tables.get_mut(index).map(|table| table as &mut dyn TableLike),
-        Item::Value(Value::Array(array)) => {
-            array.get_mut(index)?.as_inline_table_mut().map(|table| table as &mut dyn TableLike)
-        }
-        _ => None,
-    }
-}
-
 fn edit(table: &mut dyn TableLike, account: &Account, change: &Change) -> Result<(), EditError> {
     let known: Vec<String> = account.aliases.iter().map(Alias::to_string).collect();
     if known != change.aliases {
@@ -201,18 +190,6 @@ fn put_location(account: &mut dyn TableLike, old: &Server, wanted: &ServerLocati
         put(table, "security", Value::from(wanted.security.name()));
     }
     Ok(())
-}
-
-/// Sets a value and keeps the blanks and comments around the old one.
-pub(super) fn put(table: &mut dyn TableLike, key: &str, new: Value) {
-    match table.get_mut(key).and_then(Item::as_value_mut) {
-        Some(old) => {
-            let decor = old.decor().clone();
-            *old = new;
-            *old.decor_mut() = decor;
-        }
-        None => drop(table.insert(key, value(new))),
-    }
 }
 
 #[cfg(test)]

@@ -6,11 +6,12 @@ use std::path::Path;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
-use toml_edit::DocumentMut;
+use toml_edit::{DocumentMut, Item, TableLike, Value, value};
 
 use super::parse_with;
 use super::presets::Presets;
 use ostler_mail::account::Settings;
+use ostler_mail::idn;
 
 /// Why a settings file was not changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -68,6 +69,29 @@ pub(super) fn meaning(text: &str, file: &Path, presets: &Presets) -> Result<Sett
     Ok(parse_with(text, file, presets).map_err(|_| EditError::CannotTake)?.settings)
 }
 
+/// The table of account number `index`, in whichever TOML form it is written.
+pub(super) fn element(document: &mut DocumentMut, index: usize) -> Option<&mut dyn TableLike> {
+    match document.get_mut("account")? {
+        Item::ArrayOfTables(tables) => tables.get_mut(index).map(|table| table as &mut dyn TableLike),
+        Item::Value(Value::Array(array)) => {
+            array.get_mut(index)?.as_inline_table_mut().map(|table| table as &mut dyn TableLike)
+        }
+        _ => None,
+    }
+}
+
+/// Sets a value and keeps the blanks and comments around the old one.
+pub(super) fn put(table: &mut dyn TableLike, key: &str, new: Value) {
+    match table.get_mut(key).and_then(Item::as_value_mut) {
+        Some(old) => {
+            let decor = old.decor().clone();
+            *old = new;
+            *old.decor_mut() = decor;
+        }
+        None => drop(table.insert(key, value(new))),
+    }
+}
+
 fn not_toml(text: &str, span: Option<Range<usize>>) -> EditError {
     let at = span.map_or(0, |span| span.start).min(text.len());
     EditError::NotToml { line: text.bytes().take(at).filter(|b| *b == b'\n').count() + 1 }
@@ -76,7 +100,7 @@ fn not_toml(text: &str, span: Option<Range<usize>>) -> EditError {
 /// Whether the account is called `name`: by its key `name`, or by its address if it has no such key.
 fn is_named(account: &DeValue<'_>, name: &str) -> bool {
     let text = |key: &str| account.as_table()?.get(key)?.get_ref().as_str();
-    text("name").or_else(|| text("address")).is_some_and(|own| own.eq_ignore_ascii_case(name))
+    text("name").or_else(|| text("address")).is_some_and(|own| idn::name(own).eq_ignore_ascii_case(&idn::name(name)))
 }
 
 /// Cuts out every `[[account]]` and `[account...]` section that belongs to the account.

@@ -13,6 +13,7 @@ pub(super) const ACCOUNT: Keys = Keys(&[
     "provider",
     "username",
     "password",
+    "password_charset",
     "local_password",
     "default",
     "offer_auth",
@@ -23,10 +24,23 @@ pub(super) const ACCOUNT: Keys = Keys(&[
 ]);
 pub(super) const DOORS: Keys = Keys(&["pop3", "smtp", "imap"]);
 /// In `[account.pop3]` and `[account.imap]`.
-pub(super) const SERVER: Keys = Keys(&["host", "port", "security", "auth", "username", "password", "ca", "pin"]);
-pub(super) const SMTP: Keys =
-    Keys(&["host", "port", "security", "auth", "username", "password", "ca", "pin", "fresh", "login"]);
-pub(super) const LOGIN: Keys = Keys(&["host", "port", "security", "username", "password", "ca", "pin"]);
+pub(super) const SERVER: Keys =
+    Keys(&["host", "port", "security", "auth", "username", "password", "password_charset", "ca", "pin"]);
+pub(super) const SMTP: Keys = Keys(&[
+    "host",
+    "port",
+    "security",
+    "auth",
+    "username",
+    "password",
+    "password_charset",
+    "ca",
+    "pin",
+    "fresh",
+    "login",
+]);
+pub(super) const LOGIN: Keys =
+    Keys(&["host", "port", "security", "username", "password", "password_charset", "ca", "pin"]);
 /// In a table that says where a password is.
 pub(super) const SECRET: Keys = Keys(&["command", "file", "env"]);
 pub(super) const TIMEOUTS: Keys = Keys(&["connect", "tls", "greeting", "reply", "data", "final", "idle", "login"]);

@@ -5,8 +5,7 @@ use std::path::Path;
 
 use toml_edit::{DocumentMut, Item, Value};
 
-use super::change::put;
-use super::edit::{EditError, meaning, parse_document, with_line_ends_of};
+use super::edit::{EditError, meaning, parse_document, put, with_line_ends_of};
 use crate::config::presets::Presets;
 use ostler_mail::account::{Door, Protocol};
 

@@ -14,7 +14,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use super::LoadError;
 use super::file::read_text;
 use ostler_mail::account::endpoint::{AuthMethod, Endpoint, LoginForm};
-use ostler_mail::account::{Account, Protocol};
+use ostler_mail::account::{Account, Protocol, Server};
 
 pub(super) mod parse;
 
@@ -145,6 +145,12 @@ impl Preset {
         self.servers.iter().filter(move |server| server.protocol == protocol)
     }
 
+    /// Whether its users make app passwords, whatever else they may sign in with.
+    fn makes_app_passwords(&self) -> bool {
+        let ways = self.servers.iter().flat_map(|server| &server.auth_methods);
+        self.auth_methods.iter().chain(ways).any(|way| *way == AuthMethod::AppPassword)
+    }
+
     /// Whether it is from the user's own file.
     pub(crate) fn is_own(&self) -> bool {
         self.origin == Origin::Own
@@ -269,6 +275,29 @@ impl Presets {
         let preset = by_id.or_else(|| self.by_domain(account.address.rsplit_once('@')?.1))?;
         let why = preset.closed.as_deref()?;
         Some(format!("{}: {}", preset.title, why.trim_end_matches('.')))
+    }
+
+    /// Whether a server belongs to a provider that makes app passwords. Its host tells, or else the user name there, if that is
+    /// an address at another provider than the account's; or else it is the account's provider.
+    pub(crate) fn makes_app_passwords(&self, account: &Account, server: &Server) -> bool {
+        let domain = |address: &str| address.rsplit_once('@').map(|(_, domain)| plain(domain));
+        let own = domain(&account.address);
+        let user = server.credentials().and_then(|credentials| domain(&credentials.username));
+        let by_account = || {
+            let by_id = account.provider.as_deref().and_then(|id| self.by_id(id));
+            by_id.or_else(|| self.by_domain(own.as_deref()?))
+        };
+        let by_user = || match &user {
+            Some(user) if Some(user) != own.as_ref() => self.by_domain(user),
+            _ => by_account(),
+        };
+        self.by_host(&server.host).or_else(by_user).is_some_and(|preset| preset.makes_app_passwords())
+    }
+
+    /// [`Self::makes_app_passwords`] as a value, for the vault.
+    pub(crate) fn app_passwords(&self) -> Arc<dyn Fn(&Account, &Server) -> bool + Send + Sync> {
+        let presets = self.clone();
+        Arc::new(move |account, server| presets.makes_app_passwords(account, server))
     }
 
     /// The preset that a mail program's host belongs to, whether a present or a former one. Of several presets that

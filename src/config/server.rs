@@ -10,7 +10,7 @@ use super::toml_tree::{Item, Table};
 use super::value;
 use ostler_mail::account::endpoint::{AuthMethod, Endpoint};
 use ostler_mail::account::{
-    AfterPop, CommandLine, Credentials, Protocol, SecretSource, Security, Server, SignIn, Trust,
+    AfterPop, CommandLine, Credentials, PasswordCharset, Protocol, SecretSource, Security, Server, SignIn, Trust,
 };
 
 const SECRET: &str = "\"keyring\", { command = \"..\" }, { file = \"..\" }, { env = \"..\" } or \"client\"";
@@ -31,6 +31,7 @@ pub(super) struct SignInDefaults<'f> {
     /// The default user name; empty if the address is wrong.
     pub(super) address: &'f str,
     pub(super) secret: SecretSource,
+    pub(super) charset: PasswordCharset,
     pub(super) secrets: SecretReader<'f>,
     pub(super) preset: &'f AccountPreset<'f>,
 }
@@ -41,14 +42,25 @@ impl SignInDefaults<'_> {
         let username = table.get("username").and_then(|item| item.read(value::USERNAME, value::username));
         let secret = table.get("password").and_then(|item| self.secrets.read(&item));
         let of_account = self.account_credentials(gap_filler);
-        Credentials { username: username.unwrap_or(of_account.username), secret: secret.unwrap_or(of_account.secret) }
+        Credentials {
+            username: username.unwrap_or(of_account.username),
+            secret: secret.unwrap_or(of_account.secret),
+            charset: read_password_charset(table).unwrap_or(of_account.charset),
+        }
     }
 
     fn account_credentials(&self, gap_filler: Option<&Endpoint>) -> Credentials {
         let formed = || gap_filler?.login.candidates(self.address).into_iter().next();
         let username = self.username.clone().or_else(|| formed().and_then(|name| value::username(&name).ok()));
-        Credentials { username: username.unwrap_or_else(|| self.address.to_owned()), secret: self.secret.clone() }
+        let username = username.unwrap_or_else(|| self.address.to_owned());
+        Credentials { username, secret: self.secret.clone(), charset: self.charset }
     }
+}
+
+/// `password_charset` of an account or a server.
+pub(super) fn read_password_charset(table: &Table<'_>) -> Option<PasswordCharset> {
+    let words = PasswordCharset::ALL.map(|charset| (charset.name(), charset));
+    table.get("password_charset").and_then(|item| item.word(&words))
 }
 
 #[derive(Clone, Copy)]
@@ -165,7 +177,7 @@ pub(super) fn server_from_preset(
 }
 
 fn warn_of_unused_credentials(table: &Table<'_>) {
-    for item in ["username", "password"].into_iter().filter_map(|key| table.get(key)) {
+    for item in ["username", "password", "password_charset"].into_iter().filter_map(|key| table.get(key)) {
         item.warn("is not used, because auth says that no one signs in here");
     }
 }

@@ -37,7 +37,7 @@ fn gives(text: &str, expected: &[&str]) {
     assert_eq!(mistakes(text), expected, "{text}");
 }
 
-const ACCOUNT_KEYS: &str = "name, address, aliases, provider, username, password, local_password, default, offer_auth, \
+const ACCOUNT_KEYS: &str = "name, address, aliases, provider, username, password, password_charset, local_password, default, offer_auth, \
                             doors, pop3, smtp, imap";
 const PLACES: &str = "\"keyring\", { command = \"..\" }, { file = \"..\" }, { env = \"..\" } or \"client\"";
 
@@ -253,7 +253,7 @@ fn mistakes_in_servers_say_what_is_allowed() {
             "3:30: account.smtp.fresh: belongs to pop-before-smtp; allowed only with auth = \"pop-before-smtp\"",
             "3:45: account.smtp.login: belongs to pop-before-smtp; allowed only with auth = \"pop-before-smtp\"",
             "3:59: account.smtp.login.auth: is not a key of this table; allowed are host, port, security, username, \
-         password, ca, pin",
+         password, password_charset, ca, pin",
         ],
     );
     gives(
@@ -375,7 +375,10 @@ fn an_account_is_complete() {
     let secret = SecretSource::Command(CommandLine::Argv(vec!["pass".into(), "x".into()]));
     let pop3 = account.pop3.clone().unwrap();
     assert_eq!((pop3.address(), pop3.trust.pin), ("mail.example.net:110".into(), Some([0x0f; 32])));
-    assert_eq!(pop3.sign_in, SignIn::Password(Credentials { username: "ann".into(), secret }));
+    assert_eq!(
+        pop3.sign_in,
+        SignIn::Password(Credentials { username: "ann".into(), secret, charset: PasswordCharset::Utf8 })
+    );
     let gates: Vec<_> = account.smtp.iter().map(|s| (s.address(), s.sign_in.clone())).collect();
     let [(first, SignIn::AfterPop(first_gate)), (second, SignIn::AfterPop(second_gate))] = gates.as_slice() else {
         panic!("{gates:?}")
@@ -384,7 +387,8 @@ fn an_account_is_complete() {
     assert_eq!(first_gate.login, pop3);
     assert_eq!((second.as_str(), second_gate.fresh), ("[::1]:25", Duration::ZERO));
     let login = &second_gate.login;
-    let credentials = Credentials { username: "Ann@example.net".into(), secret: SecretSource::Env("L".into()) };
+    let secret = SecretSource::Env("L".into());
+    let credentials = Credentials { username: "Ann@example.net".into(), secret, charset: PasswordCharset::Utf8 };
     assert_eq!((login.address(), login.credentials()), ("l:995".into(), Some(&credentials)));
     assert_eq!((login.protocol, login.trust.ca.clone()), (Protocol::Pop3, std::path::absolute("/ca.pem").ok()));
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio_rustls::rustls::pki_types::ServerName;
 
 use ostler_mail::account::{Alias, Network};
+use ostler_mail::idn::{self, NoAsciiForm};
 
 /// Why a value is refused; "allowed is .." follows it.
 pub(super) type Why = &'static str;
@@ -51,11 +52,12 @@ pub(super) fn limit(text: &str) -> Result<Duration, Why> {
     if duration < Duration::from_millis(10) { Err("is shorter than 10ms") } else { Ok(duration) }
 }
 
-/// Parses a host, to lower case, without brackets and trailing dot.
+/// Parses a host, to lower case and ASCII, without brackets and trailing dot.
 pub fn host(text: &str) -> Result<String, Why> {
     let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).filter(|t| t.contains(':')).unwrap_or(text);
+    let bare = idn::domain(bare).ok_or("contains letters that no host name has")?;
     // A final dot is good DNS, but no certificate has it in its names.
-    let bare = bare.strip_suffix('.').unwrap_or(bare).to_ascii_lowercase();
+    let bare = bare.strip_suffix('.').unwrap_or(&bare).to_ascii_lowercase();
     if ServerName::try_from(bare.as_str()).is_ok() {
         return Ok(bare);
     }
@@ -65,15 +67,14 @@ pub fn host(text: &str) -> Result<String, Why> {
         "is a web address"
     } else if text.contains(':') {
         "contains a colon; a port goes into the key port"
-    } else if !text.is_ascii() {
-        "contains letters beyond ASCII (a name with accents is written with xn--)"
     } else {
         "is not a host name"
     })
 }
 
-/// Parses a mail address: ASCII, with no quoted part.
+/// Parses a mail address, with its domain in ASCII; it has no quoted part.
 pub fn address(text: &str) -> Result<String, Why> {
+    let text = &*idn::address(text).map_err(why)?;
     let (local, domain) = text.rsplit_once('@').ok_or("has no @")?;
     let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~.".contains(&b);
     if local.is_empty() || !local.bytes().all(is_plain) || text.len() > MAX_NAME_OCTETS {
@@ -83,9 +84,18 @@ pub fn address(text: &str) -> Result<String, Why> {
     Ok(text.to_owned())
 }
 
-/// Parses an address or a whole domain, to lower case.
+fn why(error: NoAsciiForm) -> Why {
+    match error {
+        NoAsciiForm::LocalPart => {
+            "has letters beyond ASCII before the @, which mail servers and old mail programs do not take"
+        }
+        NoAsciiForm::Domain => "has no valid domain after the @",
+    }
+}
+
+/// Parses an address or a whole domain, to lower case and ASCII.
 pub(super) fn alias(text: &str) -> Result<Alias, Why> {
-    let text = text.to_ascii_lowercase();
+    let text = idn::address(text).map_err(why)?.to_ascii_lowercase();
     match text.strip_prefix("*@") {
         Some(domain) => mail_domain(domain).map(|()| Alias::Domain(domain.to_owned())),
         None => address(&text).map(Alias::Address),
@@ -105,8 +115,9 @@ fn mail_domain(domain: &str) -> Result<(), Why> {
     }
 }
 
-/// Parses the name of an account.
+/// Parses the name of an account. It may be an address.
 pub fn name(text: &str) -> Result<String, Why> {
+    let text = &*idn::name(text);
     if text.is_empty() || text.len() > MAX_NAME_OCTETS {
         Err("is empty or too long")
     } else if !text.bytes().all(|b| b == b' ' || b.is_ascii_graphic()) {
@@ -118,8 +129,9 @@ pub fn name(text: &str) -> Result<String, Why> {
     }
 }
 
-/// Parses a user name at a provider.
+/// Parses a user name at a provider. In an address, the domain becomes ASCII.
 pub fn username(text: &str) -> Result<String, Why> {
+    let text = &*idn::address(text).map_err(why)?;
     if text.is_empty() || text.len() > MAX_NAME_OCTETS {
         Err("is empty or too long")
     } else if text.contains(char::is_control) {
@@ -204,10 +216,27 @@ mod tests {
         assert_eq!(host("Mail.Example.NET."), Ok("mail.example.net".into()));
         assert_eq!(host("[::1]"), Ok("::1".into()));
         assert_eq!(host("192.0.2.1"), Ok("192.0.2.1".into()));
-        for wrong in ["", ".", "mail example", "mail:995", "pop3s://mail", "m\u{fc}ller.de", "a\r\nb", "[mail]", "a..b"]
+        for wrong in
+            ["", ".", "mail example", "mail:995", "pop3s://mail", "m\u{fc} ller.de", "a\r\nb", "[mail]", "a..b"]
         {
             assert!(host(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn f08_letters_of_a_domain_become_ascii_wherever_one_is_read() {
+        assert_eq!(host("Mail.B\u{dc}CHER.example."), Ok("mail.xn--bcher-kva.example".into()));
+        assert_eq!(address("Ann@b\u{fc}cher.example"), Ok("Ann@xn--bcher-kva.example".into()));
+        assert_eq!(name("ann@b\u{fc}cher.example"), Ok("ann@xn--bcher-kva.example".into()));
+        assert_eq!(username("ann@b\u{fc}cher.example"), Ok("ann@xn--bcher-kva.example".into()));
+        // A user name need not be an address.
+        assert_eq!(username("j\u{fc}rgen"), Ok("j\u{fc}rgen".into()));
+        assert_eq!(alias("*@B\u{fc}cher.example"), Ok(Alias::Domain("xn--bcher-kva.example".into())));
+        assert_eq!(alias("Lee@b\u{fc}cher.example"), Ok(Alias::Address("lee@xn--bcher-kva.example".into())));
+        for wrong in [address("j\u{fc}rgen@x.net"), username("j\u{fc}rgen@b\u{fc}cher.example")] {
+            assert!(wrong.is_err_and(|why| why.contains("before the @")));
+        }
+        assert!(alias("j\u{fc}rgen@x.net").is_err_and(|why| why.contains("before the @")));
     }
 
     #[test]

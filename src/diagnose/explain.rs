@@ -136,6 +136,7 @@ pub(crate) fn cause_id(failure: &Failure) -> &'static str {
         Failure::WrongProtocol { .. } => "wrong-protocol",
         Failure::ProtocolViolation { .. } => "nonsense",
         Failure::ServiceRefused { .. } => "turned-away",
+        Failure::SignInRefused { beyond_ascii: true, .. } => "password-letters",
         Failure::SignInRefused { .. } => "password-refused",
         Failure::SignInDisabled { .. } => "sign-in-not-offered",
         Failure::InUse { .. } => "in-use",

@@ -108,7 +108,12 @@ mod tests {
             security: Security::Tls,
         };
         for length in [0, 200, 300, 400, 4000] {
-            let failure = Failure::SignInRefused { at: at.clone(), user: "ann".into(), said: "no".repeat(length) };
+            let failure = Failure::SignInRefused {
+                at: at.clone(),
+                user: "ann".into(),
+                said: "no".repeat(length),
+                beyond_ascii: false,
+            };
             let event = Event::Failed(Some("home".into()), failure.clone());
             let line = written(Format::Text, false, || write(&event));
             assert!(line.ends_with(&format!("; {}\n", failure.advice())), "{line}");

@@ -163,7 +163,10 @@ mod tests {
 
     fn refused(protocol: Protocol) -> Event {
         let said = "no".to_owned();
-        Event::Failed(Some("home".into()), Failure::SignInRefused { at: at(protocol), user: "ann".into(), said })
+        Event::Failed(
+            Some("home".into()),
+            Failure::SignInRefused { at: at(protocol), user: "ann".into(), said, beyond_ascii: false },
+        )
     }
 
     fn door(is_companion: bool) -> Door {
@@ -244,8 +247,12 @@ mod tests {
     #[test]
     fn what_a_provider_says_stays_on_one_line_and_short() {
         let mut notices = Notices::default();
-        let failure =
-            Failure::SignInRefused { at: at(Protocol::Pop3), user: "\u{7}ann".into(), said: "a\r\nb".repeat(500) };
+        let failure = Failure::SignInRefused {
+            at: at(Protocol::Pop3),
+            user: "\u{7}ann".into(),
+            said: "a\r\nb".repeat(500),
+            beyond_ascii: false,
+        };
         let notice = notices.notice_for(&Event::Failed(Some("ho\nme".into()), failure)).unwrap();
         assert!(!notice.title.contains(char::is_control) && !notice.body.contains(char::is_control), "{notice:?}");
         assert!(notice.body.chars().count() <= MAX_BODY_CHARS);

@@ -63,9 +63,10 @@ impl<L: Login> Prepared<L> {
         match (self, secret) {
             (Self::Done(upstream, ready), _) => Ok((upstream, ready)),
             (Self::WantsSecret(upstream, mut login), Some(secret)) => {
-                let step = login.on_secret(secret);
+                let step = login.on_secret(Arc::clone(&secret));
                 let at = upstream.at.clone();
-                let (mut upstream, ready) = drive(dialer, upstream, &mut login, step, timeouts).await?;
+                let driven = drive(dialer, upstream, &mut login, step, timeouts).await;
+                let (mut upstream, ready) = driven.map_err(|failure| failure.with_secret(&secret))?;
                 // A server may repeat the secret in a later answer, in an error message or a welcome, and the log must
                 // not have it.
                 upstream.redaction = login.redaction();

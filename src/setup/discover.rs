@@ -17,13 +17,11 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use idna::AsciiDenyList;
-use idna::uts46::{DnsLength, Hyphens, Uts46};
-
 use crate::proxy::net::dial::Dialer;
 use ostler_mail::account::endpoint::Endpoint;
 use ostler_mail::account::{Protocol, Trust};
 use ostler_mail::failure::Failure;
+use ostler_mail::idn;
 
 pub use names::{Names, NamesTrouble, Srv};
 pub use probe::Probed;
@@ -54,16 +52,13 @@ impl Domain {
         let trimmed = text.trim();
         let bad = || NotADomain::BadDomain(ostler_mail::wire::printable(trimmed.as_bytes()));
         let trimmed = trimmed.strip_suffix('.').unwrap_or(trimmed);
-        // Refuses characters that host names cannot have (STD 3), and names too long for the DNS.
-        let ascii = Uts46::new()
-            .to_ascii(trimmed.as_bytes(), AsciiDenyList::STD3, Hyphens::CheckFirstLast, DnsLength::Verify)
-            .map_err(|_| bad())?;
+        let ascii = idn::dns_name(trimmed).ok_or_else(bad)?;
         let Some((_, last)) = ascii.rsplit_once('.') else { return Err(bad()) };
         // "10.0.0.1" and the like; no top-level domain is a number.
         if last.bytes().all(|b| b.is_ascii_digit()) || ascii.parse::<IpAddr>().is_ok() {
             return Err(bad());
         }
-        Ok(Self(ascii.into_owned()))
+        Ok(Self(ascii))
     }
 
     /// Parses the domain of a mail address.

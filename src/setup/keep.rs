@@ -54,7 +54,7 @@ pub(crate) async fn keep(file: &Path, account: &Account, secrets: &Secrets) -> R
     let changed = config::add_account(&text, account, file, &presets)
         .or_else(|_| config::add_account(&text, &without_preset, file, &presets))
         .map_err(|source| KeepError::Edit { file: file.to_owned(), source })?;
-    let vault = Vault::new();
+    let vault = Vault::new().knowing(presets.app_passwords());
     // The keyring first: a running ostler sees the changed file at once, and a fetch may follow.
     let kept = store(&vault, account, secrets).await;
     let written = match kept {
@@ -71,7 +71,7 @@ pub(crate) async fn keep(file: &Path, account: &Account, secrets: &Secrets) -> R
 
 async fn store(vault: &Vault, account: &Account, secrets: &Secrets) -> Result<(), VaultError> {
     for (server, secret) in secrets.by_server(account) {
-        let Ok(copy) = ostler_mail::secret::Secret::new(secret.expose().to_owned()) else { continue };
+        let Ok(copy) = ostler_mail::secret::Secret::from_bytes(secret.expose().to_vec().into()) else { continue };
         vault.store(account, server, copy).await?;
     }
     Ok(())

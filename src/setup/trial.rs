@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use super::{Plan, Proposal, Question, Secrets, SendAuth, SetupUi, flag_of};
+use crate::config::presets::Presets;
 use crate::diagnose::{Doctor, RELAY_TEST_RECIPIENT};
 use crate::events::Events;
 use crate::proxy::Engine;
@@ -14,9 +15,10 @@ use crate::proxy::smtp::submission::rehearse;
 use crate::setup::discover::try_endpoint;
 use crate::vault::Vault;
 use ostler_mail::account::endpoint::Endpoint;
-use ostler_mail::account::{Account, Server, Settings};
+use ostler_mail::account::{Account, PasswordCharset, Server, Settings};
 use ostler_mail::failure::Failure;
 use ostler_mail::sasl::Mechanism;
+use ostler_mail::secret::given;
 use ostler_mail::smtp::login::SmtpLogin;
 use ostler_mail::smtp::verdict::{Verdict, verdict};
 
@@ -50,7 +52,12 @@ pub(crate) struct Trial<'a, T> {
     plan: &'a Plan,
     secrets: &'a Secrets,
     settings: &'a Settings,
+    presets: &'a Presets,
     ui: &'a mut T,
+    /// How the password for fetching is spelled.
+    charset: PasswordCharset,
+    /// The servers that another charset was offered for. Each is offered once: providers lock accounts.
+    offered_charset: Vec<String>,
 }
 
 /// Why there is no server for one direction.
@@ -61,8 +68,15 @@ struct Broken {
 
 impl<'a, T: SetupUi> Trial<'a, T> {
     /// The trial uses the time limits of `settings`.
-    pub(crate) fn new(plan: &'a Plan, secrets: &'a Secrets, settings: &'a Settings, ui: &'a mut T) -> Self {
-        Self { plan, secrets, settings, ui }
+    pub(crate) fn new(
+        plan: &'a Plan,
+        secrets: &'a Secrets,
+        settings: &'a Settings,
+        presets: &'a Presets,
+        ui: &'a mut T,
+    ) -> Self {
+        let (charset, offered_charset) = (PasswordCharset::default(), Vec::new());
+        Self { plan, secrets, settings, presets, ui, charset, offered_charset }
     }
 
     /// Runs the trial.
@@ -88,7 +102,7 @@ impl<'a, T: SetupUi> Trial<'a, T> {
 
     fn engine(&self, account: &Account) -> Arc<Engine> {
         // In memory: nothing goes into the keyring before the account works, or the user wants it kept.
-        let vault = Vault::holding(account, &self.secrets.by_server(account));
+        let vault = Vault::holding(account, &self.secrets.by_server(account)).knowing(self.presets.app_passwords());
         let settings = Settings { accounts: vec![Arc::new(account.clone())], ..self.settings.clone() };
         Arc::new(Engine::new(settings, vault, Events::default()))
     }
@@ -100,6 +114,43 @@ impl<'a, T: SetupUi> Trial<'a, T> {
         let mut doctor = Doctor::new(engine, Arc::new(account.clone()), |step| ui.step(step));
         let ok = doctor.check_server(server).await;
         outcome(ok, doctor)
+    }
+
+    /// Tries all steps to one server. If it refuses a password with letters beyond ASCII, it is tried in another charset too,
+    /// once, if the user agrees. Returns the server with the charset that worked, or the first failure.
+    async fn try_charsets(
+        &mut self,
+        server: &Server,
+        as_account: impl Fn(&Server) -> Account,
+    ) -> Result<Server, Failure> {
+        let account = as_account(server);
+        let failure = match self.try_server(&account, server).await {
+            Ok(()) => return Ok(server.clone()),
+            Err(failure) => failure,
+        };
+        let address = server.address();
+        if !matches!(failure, Failure::SignInRefused { .. })
+            || self.offered_charset.contains(&address)
+            || !self.has_other_spelling(&account, server).await
+        {
+            return Err(failure);
+        }
+        self.offered_charset.push(address.clone());
+        let charset = charset_of(server).other();
+        if !self.ui.confirm(&Question::TryCharset { server: address, charset }).await {
+            return Err(failure);
+        }
+        let again = server.clone().with_password_charset(charset);
+        self.try_server(&as_account(&again), &again).await.map_err(|_| failure)?;
+        self.ui.say(&format!("ostler remembers that this provider wants the password as {}.", charset.name()));
+        Ok(again)
+    }
+
+    /// Whether the password has another form in the other charset.
+    async fn has_other_spelling(&self, account: &Account, server: &Server) -> bool {
+        let plain = server.clone().with_password_charset(PasswordCharset::Utf8);
+        let secret = self.engine(account).vault.secret(account, &plain).await;
+        secret.is_ok_and(|secret| given::spelled(&secret, PasswordCharset::Windows1252).is_some())
     }
 
     /// Tries what a send does, up to RCPT.
@@ -151,10 +202,13 @@ impl<'a, T: SetupUi> Trial<'a, T> {
             let mut names = plan.fetch_as.usernames(endpoint).into_iter().peekable();
             let mut last = None;
             while let Some(name) = names.next() {
-                let server = plan.incoming_server(endpoint, name.clone());
-                let account = plan.account(Some(server.clone()), Vec::new());
-                match self.try_server(&account, &server).await {
-                    Ok(()) => return Ok(Some(server)),
+                let server = plan.incoming_server(endpoint, name.clone()).with_password_charset(self.charset);
+                let as_account = |server: &Server| plan.account(Some(server.clone()), Vec::new());
+                match self.try_charsets(&server, as_account).await {
+                    Ok(server) => {
+                        self.charset = charset_of(&server);
+                        return Ok(Some(server));
+                    }
                     Err(failure) => {
                         let go_on = self.announce_other_name(&failure, &name, names.peek());
                         last = Some((server, failure));
@@ -262,11 +316,15 @@ impl<'a, T: SetupUi> Trial<'a, T> {
         let mut last = None;
         while !names.is_empty() {
             let name = names.remove(0);
-            let server = self.plan.outgoing_server(endpoint, SendAuth::Password(name.clone()));
-            let account = self.plan.account(None, vec![server.clone()]);
-            match self.try_server(&account, &server).await {
-                Ok(()) => {
-                    return match self.try_send(&account).await {
+            let plan = self.plan;
+            // The same password at the same provider; another company has another password.
+            let charset = if plan.sends_elsewhere() { PasswordCharset::default() } else { self.charset };
+            let server = plan.outgoing_server(endpoint, SendAuth::Password(name.clone()));
+            let server = server.with_password_charset(charset);
+            let as_account = |server: &Server| plan.account(None, vec![server.clone()]);
+            match self.try_charsets(&server, as_account).await {
+                Ok(server) => {
+                    return match self.try_send(&as_account(&server)).await {
                         Ok(()) => Ok(server),
                         Err(failure) => Err((server, failure)),
                     };
@@ -314,6 +372,10 @@ impl<'a, T: SetupUi> Trial<'a, T> {
         }
         names
     }
+}
+
+fn charset_of(server: &Server) -> PasswordCharset {
+    server.credentials().map(|credentials| credentials.charset).unwrap_or_default()
 }
 
 fn outcome(ok: bool, doctor: Doctor<'_>) -> Result<(), Failure> {

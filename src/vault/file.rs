@@ -9,7 +9,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use super::first_line;
-use ostler_mail::secret::{self, NotASecret, Secret};
+use ostler_mail::secret::{self, NotASecret, Secret, given};
 
 /// A local file is read in milliseconds; one on a network share that has gone away never is.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
@@ -162,7 +162,9 @@ pub(super) fn from_env(variable: &str) -> Result<Secret, EnvTrouble> {
         return Err(EnvTrouble::Missing);
     }
     let value = std::env::var_os(variable).ok_or(EnvTrouble::Missing)?;
-    Secret::from_bytes(Zeroizing::new(value.into_encoded_bytes())).map_err(EnvTrouble::NotASecret)
+    let value = Zeroizing::new(value.into_encoded_bytes());
+    let secret = Zeroizing::new(given::without_line_end(&value).to_vec());
+    Secret::from_bytes(secret).map_err(EnvTrouble::NotASecret)
 }
 
 #[cfg(test)]
@@ -192,7 +194,7 @@ mod tests {
     async fn the_first_line_is_the_secret() {
         for text in ["hunter2", "hunter2\n", "hunter2\r\nuser: ann\r\n", "\u{feff}hunter2\r\n"] {
             let (_folder, path) = written(text.as_bytes());
-            assert_eq!(secret(path).await.unwrap().expose(), "hunter2");
+            assert_eq!(secret(path).await.unwrap().text(), "hunter2");
         }
         let (_folder, path) = written("x".repeat(secret::LIMIT).as_bytes());
         assert!(secret(path).await.is_ok());
@@ -251,7 +253,7 @@ mod tests {
     fn systemds_credentials_may_be_readable_for_their_group() {
         let (_folder, path) = written(b"hunter2");
         mode(&path, 0o440);
-        assert_eq!(read(&path, PlacedBy::Systemd).unwrap().expose(), "hunter2");
+        assert_eq!(read(&path, PlacedBy::Systemd).unwrap().text(), "hunter2");
         assert_eq!(read(&path, PlacedBy::User).err(), Some(FileTrouble::Open { mode: 0o440 }));
         mode(&path, 0o444);
         assert_eq!(read(&path, PlacedBy::Systemd).err(), Some(FileTrouble::Open { mode: 0o444 }));

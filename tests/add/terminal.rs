@@ -84,8 +84,13 @@ fn a_wrong_password_can_be_typed_again() {
     assert!(shown.contains("FAIL") && shown.contains("Enter: type the password again"), "{shown}");
     terminal.line("");
     terminal.wait_for(PASSWORD);
-    terminal.password(&format!("  {} ", newcomer.password));
-    terminal.wait_for("blanks around the password were removed");
+    terminal.password(&format!("{} ", newcomer.password));
+    terminal.wait_for("begins or ends with a blank");
+    let shown = menu(&mut terminal);
+    assert!(shown.contains("FAIL"), "a blank is a part of a password: {shown}");
+    terminal.line("");
+    terminal.wait_for(PASSWORD);
+    terminal.password(&newcomer.password);
     terminal.wait_for("works and is saved");
     assert!(terminal.end().success());
 }

@@ -146,6 +146,49 @@ fn an_account_is_tested_gets_another_password_and_is_removed() {
 }
 
 #[test]
+fn f10_an_app_password_loses_its_blanks_and_the_page_says_so() {
+    require!("dovecot", "postfix", "keyring");
+    let newcomer = Newcomer::with("lark@gmail.com", "abcdefghijklmnop");
+    let mut browser = Browser::new(&newcomer.ostler.home);
+    let page = browser.get("/add");
+    browser.send(&filled(&newcomer, &page, "abcd efgh ijkl mnop ").with("address", "lark@gmail.com"));
+    let done = browser.stay_until("works and is saved");
+    assert!(done.body.contains("the blanks were left out of this app password"), "{}", done.body);
+    let account = browser.get("/account");
+    browser.send(&account.form("/account/password").with("password", "abcd\u{a0}efgh\u{a0}ijkl\u{a0}mnop"));
+    let tested = browser.stay_until("Everything works");
+    assert!(tested.body.contains("The blanks were left out of this app password"), "{}", tested.body);
+    let words = newcomer.ostler.home.ostler(&["check"], "");
+    assert!(words.status.success() && !crate::said(&words).contains("left out"), "stored as the provider takes it");
+    browser.never_saw("abcdefghijklmnop");
+}
+
+#[test]
+fn f08_an_address_with_letters_is_told_and_used_in_ascii() {
+    require!("dovecot", "postfix", "keyring");
+    let password = unique("pw");
+    let newcomer = Newcomer::with("ann@xn--bcher-kva.example", &password);
+    let mut browser = Browser::new(&newcomer.ostler.home);
+    let page = browser.get("/add");
+    let refused = browser.send(&filled(&newcomer, &page, &password).with("address", "j\u{fc}rgen@b\u{fc}cher.example"));
+    assert!(refused.body.contains("This has letters beyond ASCII before the @"), "{}", refused.body);
+    browser.send(&filled(&newcomer, &page, &password).with("address", "ann@b\u{fc}cher.example"));
+    let done = browser.stay_until("works and is saved");
+    assert!(done.body.contains("Mail servers know b\u{fc}cher.example as xn--bcher-kva.example"), "{}", done.body);
+    let account = browser.get("/account");
+    let form = account.form("/account/change").with("aliases", "Lee@B\u{fc}cher.example, *@stra\u{df}e.example");
+    let changed = browser.send(&form);
+    assert!(changed.body.contains("Changed."), "{}", changed.body);
+    let settings = newcomer.ostler.home.settings();
+    assert!(
+        settings.contains("Lee@xn--bcher-kva.example") && settings.contains("*@xn--strae-oqa.example"),
+        "{settings}"
+    );
+    client::send(newcomer.ostler.smtp, "lee@xn--bcher-kva.example", &[BOB], &mail::tricky("letters"));
+    assert_eq!(newcomer.postfix.deliveries().len(), 1);
+}
+
+#[test]
 fn mail_goes_out_through_another_company_with_its_own_password() {
     require!("dovecot", "postfix", "keyring");
     use crate::support::ca::TestCa;

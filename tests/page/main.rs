@@ -53,9 +53,14 @@ struct Newcomer {
 
 impl Newcomer {
     fn start() -> Self {
-        let (ca, password) = (TestCa::new(), unique("pw"));
+        Self::with(ANN, &unique("pw"))
+    }
+
+    /// The mailbox has this user name and password.
+    fn with(user: &str, password: &str) -> Self {
+        let (ca, password) = (TestCa::new(), password.to_owned());
         let cert = ca.localhost();
-        let dovecot = Dovecot::builder().user(ANN, &password).cert(cert.clone()).start();
+        let dovecot = Dovecot::builder().user(user, &password).cert(cert.clone()).start();
         let postfix = Postfix::builder().cert(cert).sasl(&dovecot).start();
         let keyring = Keyring::start();
         let mut home = home(&ca, &[]).with_keyring(&keyring);

@@ -24,6 +24,9 @@ pub enum Step {
     Expect(String),
     /// Reads a message up to its final dot.
     ExpectMessage,
+    /// Answers lines until the other side goes away, each with what stands beside the first beginning that fits it. Its line
+    /// end is a part of a line; letter case does not matter. A line that fits none is trouble.
+    Serve(Vec<(Vec<u8>, String)>),
     /// Goes over to TLS.
     StartTls,
     /// Closes the connection in good order.
@@ -62,6 +65,11 @@ pub fn say(line: &str) -> Step {
 /// Waits for a line.
 pub fn expect(start: &str) -> Step {
     Step::Expect(start.to_owned())
+}
+
+/// Answers lines until the other side goes away: pairs of the beginning of a line, and what is said to it.
+pub fn serve(answers: &[(&[u8], &str)]) -> Step {
+    Step::Serve(answers.iter().map(|(line, said)| (line.to_vec(), format!("{said}\r\n"))).collect())
 }
 
 /// One connection's part.
@@ -266,6 +274,17 @@ impl Peer {
                         return Err(format!("{line:?} instead of {start:?}"));
                     }
                 }
+                Step::Serve(answers) => {
+                    while let Some(line) = self.next_line()? {
+                        let begins = |start: &[u8]| {
+                            line.get(..start.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(start))
+                        };
+                        let Some((_, said)) = answers.iter().find(|(start, _)| begins(start)) else {
+                            return Err(format!("no answer to {:?}", String::from_utf8_lossy(&line)));
+                        };
+                        self.write(said.as_bytes())?;
+                    }
+                }
                 Step::ExpectMessage => while self.line()? != "." {},
                 Step::StartTls => self.start_tls(tls.ok_or("no certificate for this part")?)?,
                 Step::Close => {
@@ -363,14 +382,20 @@ impl Peer {
     }
 
     fn line(&mut self) -> Result<String, String> {
+        let line = self.next_line()?.ok_or("the other side closed")?;
+        Ok(String::from_utf8_lossy(&line).trim_end_matches(['\r', '\n']).to_owned())
+    }
+
+    /// The next line with its line end; `None` at the end.
+    fn next_line(&mut self) -> Result<Option<Vec<u8>>, String> {
         loop {
             if let Some(end) = self.waiting.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = self.waiting.drain(..=end).collect();
                 super::secrets::heard(&line);
-                return Ok(String::from_utf8_lossy(&line).trim_end_matches(['\r', '\n']).to_owned());
+                return Ok(Some(line));
             }
             if !self.more()? {
-                return Err("the other side closed".to_owned());
+                return Ok(None);
             }
         }
     }

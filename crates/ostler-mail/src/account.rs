@@ -140,6 +140,37 @@ pub enum CommandLine {
     Argv(Vec<String>),
 }
 
+/// The octets in which a provider has the letters beyond ASCII of a password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum PasswordCharset {
+    /// As POP3 and SMTP have it today (RFC 6856, RFC 4616).
+    #[default]
+    Utf8,
+    /// As old mail programs on Windows sent them. A password that has other letters goes out as UTF-8 all the same.
+    Windows1252,
+}
+
+impl PasswordCharset {
+    /// Every charset.
+    pub const ALL: [Self; 2] = [Self::Utf8, Self::Windows1252];
+
+    /// The word in the settings file.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Utf8 => "utf-8",
+            Self::Windows1252 => "windows-1252",
+        }
+    }
+
+    /// The one to try when this one was refused.
+    pub fn other(self) -> Self {
+        match self {
+            Self::Utf8 => Self::Windows1252,
+            Self::Windows1252 => Self::Utf8,
+        }
+    }
+}
+
 /// Who signs in, and with what.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Credentials {
@@ -147,6 +178,8 @@ pub struct Credentials {
     pub username: String,
     /// Where its password (or token) comes from.
     pub secret: SecretSource,
+    /// How its password is spelled there.
+    pub charset: PasswordCharset,
 }
 
 /// What a server demands before it serves.
@@ -212,6 +245,15 @@ impl Server {
             SignIn::Password(c) | SignIn::OAuth2(c) => Some(c),
             SignIn::AfterPop(_) | SignIn::None => None,
         }
+    }
+
+    /// This server, with the password spelled like this; one that takes no password stays as it is.
+    #[must_use]
+    pub fn with_password_charset(mut self, charset: PasswordCharset) -> Self {
+        if let SignIn::Password(credentials) = &mut self.sign_in {
+            credentials.charset = charset;
+        }
+        self
     }
 
     /// The gate in front of this server, if there is one.

@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use crate::account::{Account, Protocol};
 use crate::failure::Failure;
+use crate::idn;
 
 /// The account that a client means by a user name: an account's name, address, alias or provider user name in any letter
-/// case, also with `%` or `#` for `@`, and with `@` and a name of this computer appended (Eudora writes
+/// case, with the domain in either form (`idn`), also with `%` or `#` for `@`, and with `@` and a name of this computer appended (Eudora writes
 /// `ann@optonline.net@127.0.0.1`).
 pub(crate) fn by_user_name(accounts: &[Arc<Account>], given: &str) -> Result<Arc<Account>, Failure> {
     let given = given.trim();
@@ -28,7 +29,7 @@ pub(crate) fn by_user_name(accounts: &[Arc<Account>], given: &str) -> Result<Arc
     }
     spellings
         .iter()
-        .find_map(|name| exactly(accounts, name))
+        .find_map(|name| exactly(accounts, &idn::name(name)))
         .ok_or_else(|| Failure::UnknownAccount { given: given.to_owned(), known: names(accounts) })
 }
 
@@ -128,6 +129,24 @@ mod tests {
         }
         assert_eq!(by_user_name(&accounts, "ann@work.example").unwrap().name, "work");
         for given in ["joe", "", "ann@optonline.net@evil.example", "ann@elsewhere.example"] {
+            assert!(by_user_name(&accounts, given).is_err(), "{given}");
+        }
+    }
+
+    #[test]
+    fn f08_a_domain_may_have_either_form() {
+        let accounts = [Arc::new(account("home", "ann@xn--bcher-kva.example", "ann@xn--bcher-kva.example"))];
+        for given in [
+            "ann@b\u{fc}cher.example",
+            "ANN@B\u{dc}cher.example",
+            "ann%b\u{fc}cher.example",
+            "ann#xn--bcher-kva.example",
+            "ann@b\u{fc}cher.example@127.0.0.1",
+            "ann%b\u{fc}cher.example@localhost",
+        ] {
+            assert_eq!(by_user_name(&accounts, given).unwrap().name, "home", "{given}");
+        }
+        for given in ["\u{e4}nn@b\u{fc}cher.example", "ann@bucher.example", "b\u{fc}cher.example"] {
             assert!(by_user_name(&accounts, given).is_err(), "{given}");
         }
     }

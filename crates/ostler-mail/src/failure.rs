@@ -11,6 +11,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::account::{Protocol, Security, Server};
+use crate::secret::Secret;
 
 pub(crate) use text::fit;
 pub use text::{as_word, one_line, spoken, without_control};
@@ -226,6 +227,8 @@ pub enum Failure {
         user: String,
         /// The server's reply.
         said: String,
+        /// The password has letters beyond ASCII, which the server may want in another charset.
+        beyond_ascii: bool,
     },
     /// The server offers no way to sign in that ostler has.
     SignInDisabled {
@@ -331,6 +334,15 @@ impl Failure {
     /// What to do about it: printable ASCII without a full stop.
     pub fn advice(&self) -> String {
         advice::advice(self)
+    }
+
+    /// The failure of a sign-in with this secret.
+    #[must_use]
+    pub fn with_secret(mut self, secret: &Secret) -> Self {
+        if let Self::SignInRefused { beyond_ascii, .. } = &mut self {
+            *beyond_ascii = !secret.expose().is_ascii();
+        }
+        self
     }
 
     /// Who has to do something about it.

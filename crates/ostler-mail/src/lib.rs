@@ -13,6 +13,7 @@ pub mod client_fault;
 pub mod clock;
 pub mod command;
 pub mod failure;
+pub mod idn;
 pub mod machine;
 pub mod pop3;
 pub mod pop_before_smtp;

@@ -5,15 +5,19 @@
 mod accept;
 mod redact;
 mod respond;
+mod spelling;
 
+use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use hmac::{Hmac, KeyInit, Mac};
 use md5::{Digest, Md5};
+use zeroize::Zeroizing;
 
 pub use accept::{Acceptor, Attempt, AuthStep, Proof};
 pub use redact::{Redaction, redact};
 pub use respond::{Exchange, ExchangeError};
+pub use spelling::Charset;
 
 /// Base64 whose padding may be missing: Netscape and other old clients leave it out.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
@@ -59,9 +63,15 @@ impl Mechanism {
     }
 }
 
+/// The message of PLAIN (RFC 4616) in base64. No identity to act as: the user acts for itself.
+fn plain_message(user: &str, secret: &[u8]) -> Zeroizing<String> {
+    let message = Zeroizing::new([b"\0", user.as_bytes(), b"\0", secret].concat());
+    Zeroizing::new(BASE64.encode(message.as_slice()))
+}
+
 /// The digest of CRAM-MD5: HMAC-MD5 of the challenge with the password as key, in hex.
-fn cram_digest(secret: &str, challenge: &[u8]) -> String {
-    Hmac::<Md5>::new_from_slice(secret.as_bytes()).map_or_else(
+fn cram_digest(secret: &[u8], challenge: &[u8]) -> String {
+    Hmac::<Md5>::new_from_slice(secret).map_or_else(
         |_| unreachable!("HMAC takes keys of any length"),
         |mut mac| {
             mac.update(challenge);
@@ -71,10 +81,10 @@ fn cram_digest(secret: &str, challenge: &[u8]) -> String {
 }
 
 /// The digest of APOP: MD5 of the greeting's timestamp and the password, in hex.
-fn apop_digest(secret: &str, stamp: &str) -> String {
+fn apop_digest(secret: &[u8], stamp: &str) -> String {
     let mut hash = Md5::new();
     hash.update(stamp.as_bytes());
-    hash.update(secret.as_bytes());
+    hash.update(secret);
     hex(&hash.finalize())
 }
 

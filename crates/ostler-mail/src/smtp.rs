@@ -10,6 +10,7 @@ pub mod submission;
 pub mod verdict;
 pub mod words;
 
+use crate::idn::{self, NoAsciiForm};
 use crate::wire::{Line, MAX_CLIENT_REPLY_OCTETS, MAX_REPLY_LINES};
 
 /// A whole reply: its code, and the printable text of each line.
@@ -252,8 +253,11 @@ pub fn parse_rcpt(rest: &[u8]) -> Result<String, Objection> {
 
 /// The address without brackets, and the parameters after it.
 fn parse_path(rest: &[u8], keyword: &str) -> Result<(String, Vec<String>), Objection> {
-    let text = std::str::from_utf8(rest).ok().filter(|t| t.bytes().all(|b| matches!(b, b' '..=b'~' | b'\t')));
-    let text = text.ok_or(words::NOT_ASCII)?.trim();
+    let text = idn::text(rest);
+    if text.contains(|c: char| c.is_control() && c != '\t') {
+        return Err(words::NOT_ASCII);
+    }
+    let text = text.trim();
     let head = text.get(..keyword.len()).filter(|head| head.eq_ignore_ascii_case(keyword));
     let text = match head {
         Some(_) => text[keyword.len()..].trim_start(),
@@ -280,7 +284,19 @@ fn parse_path(rest: &[u8], keyword: &str) -> Result<(String, Vec<String>), Objec
     if end_of_path(&format!("{path}>")).is_none() {
         return Err(words::OPEN_QUOTE);
     }
-    Ok((path.to_owned(), rest.split_whitespace().map(str::to_owned).collect()))
+    if !rest.is_ascii() {
+        return Err(words::NOT_ASCII);
+    }
+    Ok((ascii_path(path)?, rest.split_whitespace().map(str::to_owned).collect()))
+}
+
+/// The path for servers: an old program sends the letters of a domain as its user has typed them.
+fn ascii_path(path: &str) -> Result<String, Objection> {
+    match idn::address(path) {
+        Ok(ascii) if ascii.is_ascii() => Ok(ascii.into_owned()),
+        Err(NoAsciiForm::LocalPart) => Err(words::LOCAL_PART_NOT_ASCII),
+        Ok(_) | Err(NoAsciiForm::Domain) => Err(words::NOT_ASCII),
+    }
 }
 
 /// The offset of the closing bracket, which is outside quotes.
@@ -418,6 +434,30 @@ mod tests {
             format!("AUTH {}", names.join(" "))
         }));
         assert_eq!(Extensions::parse(&Reply { code: 250, lines }).auth.len(), MAX_MECHANISMS);
+    }
+
+    #[test]
+    fn f08_letters_of_a_domain_leave_in_ascii_and_none_before_the_at_does() {
+        let sender = "ann@xn--bcher-kva.example";
+        for written in [
+            "FROM:<ann@b\u{fc}cher.example>".as_bytes(),
+            b"FROM:<ann@b\xfccher.example>",
+            b"FROM: ann@B\xdcCHER.example SIZE=5",
+            b"FROM:<@a,@b:ann@b\xfccher.example> BODY=7BIT",
+        ] {
+            assert_eq!(parse_mail(written).unwrap().sender, sender, "{}", written.escape_ascii());
+        }
+        assert_eq!(parse_rcpt(b"TO:<ann@b\xfccher.example>"), Ok(sender.into()));
+        for written in [&b"FROM:<j\xfcrgen@x>"[..], b"FROM:<j\xfcrgen@b\xfccher.example>", "FROM:<\u{e4}@b>".as_bytes()]
+        {
+            assert_eq!(parse_mail(written), Err(words::LOCAL_PART_NOT_ASCII), "{}", written.escape_ascii());
+        }
+        // No sign that becomes one of a command.
+        for wrong in
+            ["FROM:<a@\u{fc}\u{ff1e}\u{ff1c}x>", "FROM:<a@\u{fc}\u{3000}x>", "FROM:<\u{fc}>", "FROM:<a@b> \u{fc}=1"]
+        {
+            assert_eq!(parse_mail(wrong.as_bytes()), Err(words::NOT_ASCII), "{wrong}");
+        }
     }
 
     #[test]

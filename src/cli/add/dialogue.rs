@@ -6,10 +6,12 @@ use super::terminal::{Screen, plan_text, tell};
 use super::{Abort, Decision, Options};
 use crate::cli::ask;
 use crate::config::presets::Presets;
+use crate::config::value;
 use crate::setup::find::{Finding, NotFound, Search};
 use crate::setup::trial::{Outcome, Trial};
 use crate::setup::{Plan, Secrets, SetupUi, Wanted, endpoints_from_text};
-use ostler_mail::account::{Account, Protocol, SecretSource, Settings};
+use crate::vault::servers_with_secret;
+use ostler_mail::account::{Account, Protocol, SecretSource, Server, Settings};
 use ostler_mail::failure::Failure;
 use ostler_mail::secret::Secret;
 
@@ -53,7 +55,7 @@ impl<'a> Dialogue<'a> {
         }
         for _ in 0..MAX_ATTEMPTS {
             tell("\n");
-            let outcome = Trial::new(&self.plan, &secrets, self.settings, &mut self.screen).run().await;
+            let outcome = Trial::new(&self.plan, &secrets, self.settings, self.presets, &mut self.screen).run().await;
             let (account, failure) = match outcome {
                 Outcome::Works(account) => {
                     tell("\n");
@@ -131,6 +133,7 @@ impl<'a> Dialogue<'a> {
 
     /// Finds the servers of another company to send through.
     async fn find_company(&mut self, other: &str) -> Result<(), Abort> {
+        let other = &*value::address(other).map_err(|why| Abort(2, format!("\"{other}\" {why}")))?;
         tell(&format!("Looking for the servers of {other} ...\n"));
         let mut search = Search::new(other, self.presets, self.plan.trust.clone(), &mut self.screen)
             .map_err(|error| Abort(2, error.to_string()))?;
@@ -157,8 +160,8 @@ impl<'a> Dialogue<'a> {
             tell(&format!("{} is with {title}.\n", self.plan.address));
         }
         tell(&plan_text(&self.plan));
-        for hint in &self.finding.hints {
-            tell(&format!("  Note: {hint}\n"));
+        for note in self.plan.notes_on_letters().iter().chain(&self.finding.hints) {
+            tell(&format!("  Note: {note}\n"));
         }
         if let Some(place) = &self.finding.app_password {
             tell(&app_password_hint(&self.plan.address, place));
@@ -263,7 +266,7 @@ impl<'a> Dialogue<'a> {
         if typed.is_empty() {
             return Ok(());
         }
-        match crate::config::value::username(&typed) {
+        match value::username(&typed) {
             Ok(name) => {
                 // Before the name for fetching changes, because `sends_elsewhere` compares the two.
                 if !self.plan.sends_elsewhere() {
@@ -292,21 +295,31 @@ impl<'a> Dialogue<'a> {
         let fetches = !proposal.incoming.is_empty();
         let mut secrets = Secrets::default();
         if fetches || !elsewhere {
-            secrets.incoming = Some(self.ask_password(&self.plan.fetch_as.address.clone()).await?);
+            let makes_app_passwords = self.makes_app_passwords(|server| !elsewhere || !server.protocol.is_outgoing());
+            secrets.incoming = Some(self.ask_password(&self.plan.fetch_as.address.clone(), makes_app_passwords).await?);
         }
         if elsewhere {
+            let makes_app_passwords = self.makes_app_passwords(|server| server.protocol.is_outgoing());
             let name = self.plan.send_as.username.clone().unwrap_or_else(|| self.plan.send_as.address.clone());
-            secrets.outgoing = Some(self.ask_password(&format!("{name}, for sending")).await?);
+            secrets.outgoing = Some(self.ask_password(&format!("{name}, for sending"), makes_app_passwords).await?);
         }
         Ok(secrets)
     }
 
-    async fn ask_password(&mut self, of: &str) -> Result<Arc<Secret>, Abort> {
+    /// Whether the provider of one of these servers makes app passwords.
+    fn makes_app_passwords(&self, is_meant: impl Fn(&Server) -> bool) -> bool {
+        let account = self.plan.untried();
+        let mut servers = servers_with_secret(&account).into_iter().filter(|server| is_meant(server));
+        servers.any(|server| self.presets.makes_app_passwords(&account, server))
+    }
+
+    async fn ask_password(&mut self, of: &str, makes_app_passwords: bool) -> Result<Arc<Secret>, Abort> {
         loop {
             let read = if self.options.password.password_stdin {
-                ask::read_password()
+                ask::read_password(makes_app_passwords)
             } else if self.screen.asks || ask::is_interactive() {
-                ask::ask_password(format!("Password of {of} (it does not show while you type): ")).await
+                let prompt = format!("Password of {of} (it does not show while you type): ");
+                ask::ask_password(prompt, makes_app_passwords).await
             } else {
                 return Err(Abort(1, "there is no terminal to ask for the password on; use --password-stdin".into()));
             };

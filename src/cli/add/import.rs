@@ -11,6 +11,7 @@ use crate::config::presets::Presets;
 use crate::setup::import::{Imported, ImportedAccount, companies, read_file};
 use crate::setup::{Plan, keep};
 use ostler_mail::failure::error_chain;
+use ostler_mail::idn;
 
 /// Adds the accounts of a file, or those that the user wants of them.
 pub(super) fn add_from_file(file: &Path, options: &Options, presets: &Presets, from: &Path) -> Result<(), Abort> {
@@ -136,9 +137,10 @@ fn choose_accounts(
     presets: &Presets,
     from: &Path,
 ) -> Result<Vec<(String, ImportedAccount)>, Abort> {
-    match options.address.as_deref().map(str::trim) {
+    match options.address.as_deref().map(|address| idn::name(address.trim())) {
         None => choose_all(imported, from),
         Some(address) => {
+            let address = &*address;
             choose_for(address, imported, presets, from).map(|account| vec![(address.to_owned(), account)])
         }
     }

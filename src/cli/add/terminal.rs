@@ -9,21 +9,22 @@ use crate::diagnose::Step;
 use crate::setup::{Identity, Plan, Proposal, Question, SetupUi};
 use ostler_mail::account::endpoint::Endpoint;
 use ostler_mail::account::{Access, Protocol, Security, Settings};
+use ostler_mail::idn;
 
 /// The terminal. Results go to standard output, everything on the way to standard error.
-pub(super) struct Screen {
+pub(in crate::cli) struct Screen {
     /// Whether the user can be asked.
-    pub(super) asks: bool,
+    pub(in crate::cli) asks: bool,
     /// Whether every question is answered with yes (`--yes`).
-    pub(super) says_yes: bool,
+    pub(in crate::cli) says_yes: bool,
     /// The option that would have answered the last question that could not be asked.
-    pub(super) unanswered: Option<String>,
+    pub(in crate::cli) unanswered: Option<String>,
 }
 
 impl SetupUi for Screen {
     fn step(&mut self, step: &Step) {
         // The user has just typed the password, and the closing text warns of missing encryption.
-        if !step.is_ok() || !step.kind.is_routine() {
+        if !step.is_routine() {
             tell(&crate::cli::check::step_text(step));
         }
     }
@@ -123,7 +124,9 @@ pub(super) fn closing_text(decision: &Decision, settings: &Settings, file: &Path
         _ => "anything; ostler puts in the right one",
     };
     text += &format!(
-        "  user name              {name}\n  password               {password}\n  encryption (SSL, TLS)  off, for both\n\n"
+        "  user name              {}\n  password               {password}\n  encryption (SSL, TLS)  off, for both\n\n",
+        // Either form will do.
+        idn::both(name)
     );
     if account.servers().any(|server| server.security == Security::None) {
         text += "One of these servers is used WITHOUT ENCRYPTION, as you asked: anyone along the way can read mail and password.\n\n";

@@ -22,6 +22,10 @@ use crate::vault::{Vault, VaultError, keyring_servers};
 use ostler_mail::account::{Account, SecretSource, Security, Server};
 use ostler_mail::failure::error_chain;
 use ostler_mail::secret::Secret;
+use ostler_mail::secret::given::Given;
+
+const APP_PASSWORD_JOINED: &str =
+    "The blanks were left out of this app password: the provider shows it in four groups and takes it without them.";
 
 #[derive(Deserialize)]
 pub(super) struct AccountQuery {
@@ -142,7 +146,7 @@ fn render_local_password(shared: &Shared, account: &Account, feedback: &Feedback
             h2 #local { "Password for your mail program" }
             p { "Type this password into your mail program, not the provider's." }
             @match &feedback.local {
-                Some(Ok(secret)) => { p.copy { code { (secret.expose()) } } }
+                Some(Ok(secret)) => { p.copy { code { (secret.text()) } } }
                 Some(Err(why)) => { p.error role="alert" { (why) } }
                 None => {}
             }
@@ -181,22 +185,28 @@ fn describe(server: &Server) -> String {
 
 pub(super) async fn test(shared: App, Form(sent): Form<AccountForm>) -> Response {
     match find_account(&shared, Some(&sent.account)) {
-        Some(account) => start_test(&shared, account),
+        Some(account) => start_test(&shared, account, None),
         None => ask_which(&shared, "/account"),
     }
 }
 
-fn start_test(shared: &Arc<Shared>, account: Arc<Account>) -> Response {
+/// Tests the account in a job, after saying `first`.
+fn start_test(shared: &Arc<Shared>, account: Arc<Account>, first: Option<&'static str>) -> Response {
     let (own, name) = (Arc::clone(shared), account.name.clone());
-    super::progress::open_job(shared.jobs.start(&name, move |screen| run_test(own, screen, account)))
+    let work = move |mut screen: Screen| {
+        first.into_iter().for_each(|text| screen.say(text));
+        run_test(own, screen, account)
+    };
+    super::progress::open_job(shared.jobs.start(&name, work))
 }
 
 /// Does the same as `ostler check`. An engine of its own, so that neither cached passwords nor cached connections hide a
 /// fault.
 async fn run_test(shared: Arc<Shared>, mut screen: Screen, account: Arc<Account>) -> Phase {
     let settings = shared.engine.settings().as_ref().clone();
-    let engine = Arc::new(Engine::new(settings, Vault::new(), Events::default()));
     let presets = Presets::load(&shared.file).unwrap_or_default();
+    let vault = Vault::new().knowing(presets.app_passwords());
+    let engine = Arc::new(Engine::new(settings, vault, Events::default()));
     let steps = check_account(&engine, &account, presets.closed(&account), |step| screen.step(step)).await;
     Phase::Tested { ok: steps.iter().all(|step| step.is_ok()) }
 }
@@ -204,15 +214,17 @@ async fn run_test(shared: Arc<Shared>, mut screen: Screen, account: Arc<Account>
 /// Stores another password for every server whose password is in the keyring, then tests the account.
 pub(super) async fn password(shared: App, Form(sent): Form<AccountForm>) -> Response {
     let Some(account) = find_account(&shared, Some(&sent.account)) else { return ask_which(&shared, "/account") };
-    let mut kept = Ok(());
+    let presets = Presets::load(&shared.file).unwrap_or_default();
+    let (mut kept, mut first) = (Ok(()), None);
     let is_meant = |server: &&Server| match (&sent.user, server.credentials()) {
         (Some(user), Some(credentials)) => credentials.username == *user,
         _ => true,
     };
     for server in keyring_servers(&account).into_iter().filter(is_meant) {
-        let secret = Secret::new(sent.password.clone()).map_err(|why| format!("This cannot be a password: {why}."));
-        kept = match secret {
-            Ok(secret) => shared.engine.vault.store(&account, server, secret).await.map_err(|e| trouble(&e)),
+        let given = Given::new(sent.password.as_bytes(), presets.makes_app_passwords(&account, server));
+        first = given.as_ref().is_ok_and(|given| given.has_lost_blanks).then_some(APP_PASSWORD_JOINED).or(first);
+        kept = match given.map_err(|why| format!("This cannot be a password: {why}.")) {
+            Ok(given) => shared.engine.vault.store(&account, server, given.secret).await.map_err(|e| trouble(&e)),
             Err(why) => Err(why),
         };
         if kept.is_err() {
@@ -220,7 +232,7 @@ pub(super) async fn password(shared: App, Form(sent): Form<AccountForm>) -> Resp
         }
     }
     match kept {
-        Ok(()) => start_test(&shared, account),
+        Ok(()) => start_test(&shared, account, first),
         Err(why) => render_page(&shared, &account, &Feedback { password: Some(why), ..Feedback::default() }),
     }
 }

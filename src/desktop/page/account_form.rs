@@ -16,6 +16,7 @@ use crate::config::presets::Presets;
 use crate::config::{self, Change, EditError, ServerLocation, common_username, value};
 use crate::vault::servers_with_secret;
 use ostler_mail::account::{Account, Protocol, Security, Server};
+use ostler_mail::idn;
 
 #[derive(Deserialize)]
 pub(super) struct ChangeForm {
@@ -126,7 +127,7 @@ fn parse_form(sent: &ChangeForm, account: &Account) -> Result<Change, Mistakes> 
         .split([',', ' ', ';'])
         .map(str::trim)
         .filter(|alias| !alias.is_empty())
-        .map(str::to_owned)
+        .map(|alias| idn::name(alias).into_owned())
         .collect();
     for alias in &aliases {
         // `*@example.net` is checked as an address with some name before the @.
@@ -137,10 +138,9 @@ fn parse_form(sent: &ChangeForm, account: &Account) -> Result<Change, Mistakes> 
     }
     // If the servers have different user names, the form does not offer the field.
     let username = sent.username.as_deref().filter(|_| common_username(account).is_some()).map(str::trim);
-    if let Some(Err(why)) = username.map(value::username) {
-        mistakes.push(("username", format!("The user name {why}.")));
-    }
-    let username = username.map(str::to_owned);
+    let username = username.and_then(|name| {
+        value::username(name).map_err(|why| mistakes.push(("username", format!("The user name {why}.")))).ok()
+    });
     let mut places = Vec::new();
     for server in movable_servers(account) {
         let [host_name, port_name, _] = field_names(server.protocol);

@@ -18,6 +18,7 @@ use crate::config::value;
 use crate::setup::keep::existing;
 use crate::setup::{Proposal, Secrets, endpoints_from_text};
 use ostler_mail::account::{Protocol, Settings};
+use ostler_mail::secret::given::Given;
 use ostler_mail::secret::{NotASecret, Secret};
 
 /// The form as filled in, without the passwords, which are never sent back to the page.
@@ -96,15 +97,15 @@ pub(super) type Mistakes = Vec<(&'static str, String)>;
 
 /// Checks a form. A retry may leave out the passwords, which the job knows by then.
 pub(super) fn parse_form(sent: &AddForm, settings: &Settings, stage: Stage) -> Result<AccountRequest, Mistakes> {
-    let fields = sent.fields();
+    let mut fields = sent.fields();
     let mut mistakes: Mistakes = Vec::new();
-    if let Err(why) = value::address(&fields.address) {
-        mistakes.push(("address", format!("This {why}. It looks like ann@example.net.")));
-    }
-    if !fields.other.is_empty()
-        && let Err(why) = value::address(&fields.other)
-    {
-        mistakes.push(("other", format!("This {why}. It looks like ann@example.net.")));
+    let mut address = |key, text: &mut String| match value::address(text) {
+        Ok(address) => *text = address,
+        Err(why) => mistakes.push((key, format!("This {why}. It looks like ann@example.net."))),
+    };
+    address("address", &mut fields.address);
+    if !fields.other.is_empty() {
+        address("other", &mut fields.other);
     }
     let mut optional = |key: &'static str, text: &str, check: fn(&str) -> Result<String, &'static str>| {
         let wanted = (!text.is_empty()).then(|| check(text))?;
@@ -158,8 +159,9 @@ fn parse_password(text: &str, stage: Stage) -> Result<Option<Arc<Secret>>, Strin
     if text.is_empty() && stage == Stage::Retry {
         return Ok(None);
     }
-    match Secret::new(Zeroizing::new(text.to_owned())) {
-        Ok(secret) => Ok(Some(Arc::new(secret))),
+    // The form does not know the provider yet; the vault joins an app password's groups.
+    match Given::new(text.as_bytes(), false) {
+        Ok(given) => Ok(Some(Arc::new(given.secret))),
         Err(NotASecret::Empty) => Err("The password is missing.".into()),
         Err(why) => Err(format!("This cannot be a password: {why}.")),
     }

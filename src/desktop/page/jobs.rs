@@ -313,7 +313,7 @@ impl Screen {
 impl SetupUi for Screen {
     fn step(&mut self, step: &Step) {
         // These two always succeed here, and would only be in the way.
-        if !step.is_ok() || !step.kind.is_routine() {
+        if !step.is_routine() {
             self.job.push(Line::from(step));
         }
     }

@@ -9,7 +9,7 @@ use super::Shared;
 use super::add::{AccountRequest, Fields};
 use super::jobs::{JobCommand, Phase, Screen, Trouble};
 use crate::config::presets::Presets;
-use crate::setup::find::{Finding, NotFound, Search};
+use crate::setup::find::{Finding, NotFound, Search, capitalised};
 use crate::setup::keep::{KeepError, keep};
 use crate::setup::trial::{Outcome, Trial};
 use crate::setup::{Identity, Plan, SetupUi, Wanted};
@@ -105,13 +105,13 @@ impl SetupJob {
 
     async fn attempt(&mut self) -> Attempt {
         let fails = |why: String| Attempt::Fails { account: None, why: Some(why), refused: false };
+        let presets = match Presets::load(&self.shared.file) {
+            Ok(presets) => presets,
+            Err(error) => {
+                return fails(format!("Correct your own file of providers first: {}", error_chain(&error)));
+            }
+        };
         if self.found.is_none() {
-            let presets = match Presets::load(&self.shared.file) {
-                Ok(presets) => presets,
-                Err(error) => {
-                    return fails(format!("Correct your own file of providers first: {}", error_chain(&error)));
-                }
-            };
             match self.find(&presets).await {
                 Ok(plan) => self.found = Some(plan),
                 Err(why) => return fails(why),
@@ -122,7 +122,7 @@ impl SetupJob {
             return fails("To check mail before sending, ostler needs a server for fetching. Name one below.".into());
         }
         let settings = self.shared.engine.settings();
-        match Trial::new(&plan, &self.request.secrets, &settings, &mut self.screen).run().await {
+        match Trial::new(&plan, &self.request.secrets, &settings, &presets, &mut self.screen).run().await {
             Outcome::Works(account) => Attempt::Works(account),
             Outcome::Fails { account, failure } => {
                 let refused = matches!(failure, Some(Failure::SignInRefused { .. }));
@@ -175,7 +175,11 @@ impl SetupJob {
         }
         let identity = |address: &String| Identity { username: None, address: address.clone(), source: None };
         let (fetch_as, send_as) = (identity(&address), identity(if other.is_empty() { &address } else { &other }));
-        Ok(Plan { address, name: None, proposal, fetch_as, send_as, trust: self.trust() })
+        let plan = Plan { address, name: None, proposal, fetch_as, send_as, trust: self.trust() };
+        for note in plan.notes_on_letters() {
+            self.screen.say(&format!("{}.", capitalised(&note)));
+        }
+        Ok(plan)
     }
 
     /// Finds the servers of another company to send through.

@@ -50,7 +50,8 @@ fn failures(protocol: Protocol) -> Vec<Failure> {
         Failure::WrongProtocol { at: at(), said: "HTTP/1.1 302 Found".into() },
         Failure::ProtocolViolation { at: at(), what: "it spoke unasked".into() },
         Failure::ServiceRefused { at: at(), said: "closed today".into() },
-        Failure::SignInRefused { at: at(), user: "ann".into(), said: said() },
+        Failure::SignInRefused { at: at(), user: "ann".into(), said: said(), beyond_ascii: false },
+        Failure::SignInRefused { at: at(), user: "ann".into(), said: said(), beyond_ascii: true },
         Failure::SignInDisabled { at: at(), offered: String::new() },
         Failure::InUse { at: at(), said: said() },
         Failure::LoginDelay { at: at(), said: said() },
@@ -249,7 +250,12 @@ fn each_code_and_each_wording_explains_back_to_its_cause() {
 #[test]
 fn what_providers_say_is_known_as_a_failure_and_as_a_pasted_text() {
     for (said, wanted) in SAID {
-        let failure = Failure::SignInRefused { at: place(Protocol::Smtp), user: "ann".into(), said: said.into() };
+        let failure = Failure::SignInRefused {
+            at: place(Protocol::Smtp),
+            user: "ann".into(),
+            said: said.into(),
+            beyond_ascii: false,
+        };
         assert_eq!(cause_of(&failure).unwrap().id, wanted, "{said}");
         for text in
             [said.to_owned(), ostler_mail::smtp::words::failure(&failure), ostler_mail::pop3::words::failure(&failure)]
@@ -268,8 +274,12 @@ fn some_servers_are_known_by_their_names() {
         ("mail.example.net", "password-refused"),
     ] {
         let at = ServerAddr { host: host.into(), ..place(Protocol::Pop3) };
-        let failure =
-            Failure::SignInRefused { at: at.clone(), user: "ann".into(), said: "authentication failed".into() };
+        let failure = Failure::SignInRefused {
+            at: at.clone(),
+            user: "ann".into(),
+            said: "authentication failed".into(),
+            beyond_ascii: false,
+        };
         assert_eq!(cause_of(&failure).unwrap().id, wanted);
         assert_eq!(ids(&ostler_mail::pop3::words::failure(&failure).to_ascii_lowercase()).first(), Some(&wanted));
         // The name says nothing about other failures there.

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    Access, Account, Credentials, Door, Protocol, SecretSource, Security, Server, Settings, SignIn, Timeouts, Trust,
+    Access, Account, Credentials, Door, PasswordCharset, Protocol, SecretSource, Security, Server, Settings, SignIn,
+    Timeouts, Trust,
 };
 
 /// A server for tests.
@@ -14,7 +15,11 @@ pub fn server(protocol: Protocol, username: &str) -> Server {
         port: protocol.default_port(Security::Tls),
         security: Security::Tls,
         trust: Trust::default(),
-        sign_in: SignIn::Password(Credentials { username: username.into(), secret: SecretSource::Keyring }),
+        sign_in: SignIn::Password(Credentials {
+            username: username.into(),
+            secret: SecretSource::Keyring,
+            charset: PasswordCharset::Utf8,
+        }),
     }
 }
 

@@ -40,6 +40,11 @@ pub(super) fn advice(failure: &Failure) -> String {
         Failure::WrongProtocol { .. } => "check host and port in the settings".into(),
         Failure::ProtocolViolation { .. } => "try again; if this persists, tell the provider".into(),
         Failure::ServiceRefused { .. } | Failure::SignInPostponed { .. } => "try again later".into(),
+        Failure::SignInRefused { beyond_ascii: true, .. } => {
+            "check user name and password; this provider may want the letters in another charset: ostler password --check tries \
+             that, or set password_charset = \"windows-1252\""
+                .into()
+        }
         Failure::SignInRefused { .. } => {
             "check user name and password (some providers want an app password): ostler password sets a new one".into()
         }

@@ -32,8 +32,9 @@ pub(super) fn sentence(failure: &Failure) -> String {
         }
         Failure::ProtocolViolation { at, what } => format!("{at} broke the rules of {}: {what}", spoken(at.protocol)),
         Failure::ServiceRefused { at, said } => format!("{} refuses service: {said}", at.host),
-        Failure::SignInRefused { at, user, said } => {
-            format!("{} refused the sign-in of {user}: {}", at.host, or_silence(said))
+        Failure::SignInRefused { at, user, said, beyond_ascii } => {
+            let with = if *beyond_ascii { " with a password that has letters beyond ASCII" } else { "" };
+            format!("{} refused the sign-in of {user}{with}: {}", at.host, or_silence(said))
         }
         Failure::SignInDisabled { at, offered } if offered.is_empty() => format!("{at} offers no way to sign in"),
         Failure::SignInDisabled { at, offered } => {

@@ -46,7 +46,7 @@ fn each_failure_has_its_own_words() {
         (Failure::NoStartTls { at: pop() }, "mail.example.net port 995 does not offer STLS"),
         (Failure::NoStartTls { at: at(Protocol::Smtp) }, "mail.example.net port 995 does not offer STARTTLS"),
         (
-            Failure::SignInRefused { at: pop(), user: "ann".into(), said: said() },
+            Failure::SignInRefused { at: pop(), user: "ann".into(), said: said(), beyond_ascii: false },
             "mail.example.net refused the sign-in of ann: -ERR no",
         ),
         (

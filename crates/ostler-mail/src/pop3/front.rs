@@ -100,7 +100,7 @@ impl Pop3Front {
     }
 
     fn user(&mut self, command: &Command<'_>) -> Answer {
-        let name = command.argument();
+        let name = command.name();
         // A name goes into the log and into refusals. At a door of one account it may be left out.
         if name.contains(char::is_control) || (name.is_empty() && self.client.door_account.is_none()) {
             return self.client.bad(words::USER_NEEDS_NAME);
@@ -128,7 +128,7 @@ impl Pop3Front {
     }
 
     fn apop(&mut self, command: &Command<'_>) -> Answer {
-        let argument = command.argument();
+        let argument = command.name();
         // A name may have blanks in it; the digest is the last word.
         let Some((name, digest)) = argument.rsplit_once(' ').filter(|(name, _)| !name.contains(char::is_control))
         else {

@@ -146,7 +146,7 @@ impl Pop3Login {
         let at = self.at.clone();
         let said = without_status(&self.shown(line));
         match refusal(line) {
-            Refusal::Auth => Failure::SignInRefused { at, user: self.user.clone(), said },
+            Refusal::Auth => Failure::SignInRefused { at, user: self.user.clone(), said, beyond_ascii: false },
             Refusal::InUse => Failure::InUse { at, said },
             Refusal::LoginDelay => Failure::LoginDelay { at, said },
             Refusal::Temporary => Failure::SignInPostponed { at, said },
@@ -290,7 +290,7 @@ impl Login for Pop3Login {
             // The server has just said +OK to USER, whatever CAPA said.
             self.capabilities.takes_user = true;
             self.state = State::PassOk;
-            Step::Send(Outgoing::secret_line(&[b"PASS ", secret.expose().as_bytes()], "PASS ***"))
+            Step::Send(Outgoing::secret_line(&[b"PASS ", secret.expose()], "PASS ***"))
         }
     }
 }

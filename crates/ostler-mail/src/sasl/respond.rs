@@ -5,7 +5,7 @@ use std::sync::Arc;
 use base64::Engine;
 use zeroize::Zeroizing;
 
-use crate::sasl::{BASE64, LENIENT, Mechanism, cram_digest};
+use crate::sasl::{BASE64, LENIENT, Mechanism, cram_digest, plain_message};
 use crate::secret::Secret;
 
 /// Why a provider's challenge cannot be answered.
@@ -53,11 +53,8 @@ impl Exchange {
             (Mechanism::Login, 2) => Ok(Zeroizing::new(BASE64.encode(self.secret.expose()))),
             (Mechanism::CramMd5, 1) => {
                 let challenge = LENIENT.decode(challenge.trim_ascii()).map_err(|_| ExchangeError::NotBase64)?;
-                Ok(Zeroizing::new(BASE64.encode(format!(
-                    "{} {}",
-                    self.user,
-                    cram_digest(self.secret.expose(), &challenge)
-                ))))
+                let digest = cram_digest(self.secret.expose(), &challenge);
+                Ok(Zeroizing::new(BASE64.encode(format!("{} {digest}", self.user))))
             }
             _ => Err(ExchangeError::TooManyChallenges),
         }
@@ -70,7 +67,6 @@ impl Exchange {
     }
 
     fn plain(&self) -> Zeroizing<String> {
-        let message = Zeroizing::new(format!("\0{}\0{}", self.user, self.secret.expose()));
-        Zeroizing::new(BASE64.encode(message.as_bytes()))
+        plain_message(&self.user, self.secret.expose())
     }
 }

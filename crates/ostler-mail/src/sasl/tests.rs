@@ -129,7 +129,7 @@ fn only_a_line_with_an_echo_in_it_is_changed() {
 
 #[test]
 fn a_digest_given_before_the_challenge_is_not_heard() {
-    let digest = BASE64.encode(format!("ann {}", cram_digest("x", b"<1.2@ostler>")));
+    let digest = BASE64.encode(format!("ann {}", cram_digest(b"x", b"<1.2@ostler>")));
     let (_, step) = Acceptor::begin(Mechanism::CramMd5, Some(digest.as_bytes()), "<1.2@ostler>");
     assert!(matches!(step, AuthStep::Challenge(challenge) if challenge == BASE64.encode("<1.2@ostler>")));
 }

@@ -160,7 +160,7 @@ impl SmtpLogin {
             }
             500..=599 | 432 => {
                 let user = self.user.clone().unwrap_or_default();
-                Err(Failure::SignInRefused { at, user, said: self.shown_reply(reply) })
+                Err(Failure::SignInRefused { at, user, said: self.shown_reply(reply), beyond_ascii: false })
             }
             _ => Err(at.violation(format!("\"{}\" is not an answer to AUTH", self.shown_reply(reply)))),
         }

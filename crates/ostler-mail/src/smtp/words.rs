@@ -40,6 +40,8 @@ pub(super) const UNKNOWN_MAIL_PARAMETER: &str = "555 5.5.4 ostler does not offer
 pub(super) const UNKNOWN_RCPT_PARAMETER: &str = "555 5.5.4 ostler does not offer this parameter of RCPT";
 pub(super) const RCPT_NEEDS_ADDRESS: &str = "501 5.1.3 RCPT needs an address";
 pub(super) const NO_ADDRESS: &str = "501 5.5.4 the command needs an address";
+pub(super) const LOCAL_PART_NOT_ASCII: &str =
+    "553 5.6.7 an address with letters beyond ASCII before the @ cannot be sent";
 pub(super) const NOT_ASCII: &str = "553 5.6.7 an address with other than plain ASCII letters cannot be sent";
 pub(super) const NO_CLOSING_BRACKET: &str = "501 5.1.7 the address has no closing bracket";
 pub(super) const ONLY_A_ROUTE: &str = "501 5.1.7 the address has a route and no mailbox";
@@ -164,7 +166,7 @@ mod tests {
     fn a_refused_sign_in_keeps_the_providers_words_and_the_advice_in_one_line() {
         let said = "x".repeat(2000);
         let at = (&server(Protocol::Smtp, "ann")).into();
-        let reply = failure(&Failure::SignInRefused { at, user: "ann".into(), said });
+        let reply = failure(&Failure::SignInRefused { at, user: "ann".into(), said, beyond_ascii: false });
         assert!(reply.starts_with("550 5.7.8 mail.example.net refused the sign-in of ann: xxx"));
         assert!(reply.ends_with("ostler password sets a new one"));
         assert_eq!(reply.len(), MAX_CLIENT_REPLY_OCTETS - 2);
