@@ -25,6 +25,8 @@ mod macos;
 mod other;
 #[cfg(target_os = "linux")]
 mod proc_net;
+#[cfg(any(windows, test))]
+mod shared_reading;
 #[cfg(target_os = "linux")]
 mod sock_diag;
 #[cfg(any(target_os = "macos", test))]
