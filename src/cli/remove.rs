@@ -1,11 +1,12 @@
 //! `ostler remove`: removes an account from the settings file, and its passwords from the keyring.
 
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::{BufRead, IsTerminal};
 use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Args;
 
+use crate::cli::ask::show_prompt;
 use crate::cli::{account, block_on, fail, print};
 use crate::config::{self, Parsed};
 use crate::os::control::{Request, ask};
@@ -85,8 +86,7 @@ pub(crate) fn main(file: &Path, parsed: &Parsed, options: &Options) -> ExitCode 
 }
 
 fn confirm_removal(name: &str) -> bool {
-    let mut err = std::io::stderr();
-    let _ = write!(err, "Remove account {name} and its stored passwords? [y/N] ").and_then(|()| err.flush());
+    show_prompt(&format!("Remove account {name} and its stored passwords? [y/N] "));
     let mut line = String::new();
     std::io::stdin().lock().read_line(&mut line).is_ok() && matches!(line.trim(), "y" | "Y" | "yes")
 }
