@@ -16,7 +16,7 @@ const PROGRAM: [(&str, &[&str]); 12] = [
     ("vault", &["os"]),
     ("events", &["config", "os"]),
     ("proxy", &["events", "os", "vault"]),
-    ("demo", &["events", "proxy", "vault"]),
+    ("demo", &["events", "os", "proxy", "vault"]),
     ("diagnose", &["proxy", "vault"]),
     ("setup", &["config", "diagnose", "events", "proxy", "vault"]),
     ("desktop", &["config", "diagnose", "events", "guide", "os", "proxy", "setup", "vault"]),

@@ -174,6 +174,11 @@ impl Home {
         self.path().join("config").join("ostler.toml")
     }
 
+    /// What every hint repeats, since every command of this home is given with it.
+    pub fn option(&self) -> String {
+        format!("--config {}", self.settings_file().display())
+    }
+
     pub fn settings(&self) -> String {
         std::fs::read_to_string(self.settings_file()).unwrap()
     }
