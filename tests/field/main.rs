@@ -8,4 +8,5 @@
 mod support;
 
 mod f06_a_helpers_own_certificate;
+mod f06_adding_a_helper;
 mod f15_a_missing_link;

@@ -19,7 +19,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{AlertDescription, ClientConfig, NamedGroup, RootCertStore};
 use tokio::sync::OnceCell;
 
-use ostler_mail::account::Trust;
+use ostler_mail::account::{Trust, is_this_computer};
 use ostler_mail::failure::{Failure, ServerAddr, Waiting};
 use ostler_mail::wire::printable;
 use verifier::{CertificatePolicy, Verifier};
@@ -146,6 +146,16 @@ fn with_more_roots(
         roots.add(certificate.clone()).map_err(|e| bad_ca_file(file, &e))?;
     }
     Ok(roots)
+}
+
+/// Whether a file has nothing but certificates of helpers on this computer: each is for this computer's names and addresses
+/// and for no other.
+pub(crate) fn is_for_this_computer(file: &Path) -> bool {
+    let is_local = |certificate: &CertificateDer<'_>| {
+        let hosts = certificate::parse(certificate).map(|parsed| certificate::hosts(&parsed)).unwrap_or_default();
+        !hosts.is_empty() && hosts.iter().all(|host| is_this_computer(host))
+    };
+    read_certificates(file).is_ok_and(|all| all.iter().all(is_local))
 }
 
 /// What `check` tells about a verified connection.
