@@ -1,7 +1,10 @@
 //! F06: a helper on this computer with a certificate of its own, named by `ca` or `pin`.
 
+use sha2::{Digest, Sha256};
+
 use crate::support::ca::{ServerCert, TestCa};
 use crate::support::client::Client;
+use crate::support::openssl;
 use crate::support::ostler::{Account, Home, Ostler, Server};
 use crate::support::process::{command, run, said};
 use crate::support::provider::{Provider, Step, expect, say};
@@ -16,6 +19,12 @@ const BRIDGE: [&str; 4] = [
     "extendedKeyUsage=clientAuth,serverAuth",
     "subjectAltName=IP:127.0.0.1",
 ];
+
+/// The fingerprint as a pin has it.
+pub(crate) fn digest(cert: &ServerCert) -> String {
+    let hex: String = Sha256::digest(&cert.chain_der[0]).iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("sha256:{hex}")
+}
 
 /// The certificate of a Bridge.
 pub(crate) fn bridge() -> ServerCert {
@@ -182,5 +191,23 @@ fn f06_the_named_certificate_must_be_for_this_server_and_in_date() {
         let cert = made(&BRIDGE, past);
         let (ostler, _helper) = ostler("127.0.0.1", &cert, &cert.chain_pem, true);
         assert_refused(&ostler, "past, its own", &["expired on 2020-01-01"]);
+    }
+}
+
+#[test]
+fn f06_a_key_that_proves_nothing_is_not_advised_to_be_named() {
+    require!("openssl");
+    let weak = ServerCert::by_openssl("rsa:1024", &BRIDGE);
+    let pin = format!("pin = \"{}\"", digest(&weak));
+    let (_server, port, _folder) = openssl::serve(&weak, &["-cipher", "DEFAULT@SECLEVEL=0"]).unwrap();
+    for named in ["", "ca = \"../ca.pem\"", &pin] {
+        let account = Account::new("home", ANN, &unique("pw")).pop3(Server::at("127.0.0.1", "tls", port));
+        let home = Home::new(&TestCa::new(), &[account]);
+        std::fs::write(home.ca_file(), &weak.chain_pem).unwrap();
+        let change = |line: &str| format!("{}\n", if line.starts_with("ca =") { named } else { line });
+        home.write_settings(&home.settings().lines().map(change).collect::<String>());
+        let text = said(&home.ostler(&["check"], ""));
+        assert!(text.contains("key of 1024 bits is too short"), "{named}: {text}");
+        assert!(text.contains("make a new certificate") && !text.contains("write pin"), "{named}: {text}");
     }
 }

@@ -2,9 +2,7 @@
 
 use std::process::Output;
 
-use sha2::{Digest, Sha256};
-
-use crate::f06_a_helpers_own_certificate::bridge;
+use crate::f06_a_helpers_own_certificate::{bridge, digest};
 use crate::support::ca::{ServerCert, TestCa};
 use crate::support::client;
 use crate::support::dovecot::Dovecot;
@@ -12,15 +10,12 @@ use crate::support::mail;
 use crate::support::ostler::Home;
 use crate::support::postfix::Postfix;
 use crate::support::process::said;
+#[cfg(target_os = "linux")]
+use crate::support::terminal::Terminal;
 use crate::support::{require, unique};
 
 const ANN: &str = "ann@example.org";
 const BOB: &str = "bob@example.com";
-
-fn digest(cert: &ServerCert) -> String {
-    let hex: String = Sha256::digest(&cert.chain_der[0]).iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("sha256:{hex}")
-}
 
 /// A helper for sending, a company for fetching, and a person who has no keyring.
 struct Newcomer {
@@ -159,4 +154,33 @@ fn f06_add_says_that_a_helper_has_a_certificate_of_its_own() {
     let kept = newcomer.add(&[], &["--pop3", pop3, "--smtp", &smtp, "--pin", &pin, "--no-check"]);
     assert!(kept.status.success(), "{}", said(&kept));
     assert!(newcomer.table("smtp").contains(&pin) && !newcomer.table("pop3").contains("pin"));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn f06_at_a_terminal_the_certificate_is_shown_and_asked_about() {
+    require!("dovecot", "postfix", "openssl", "setsid");
+    let newcomer = Newcomer::start();
+    let (before, password, smtp) = (newcomer.home.settings(), newcomer.home.path().join("password"), newcomer.smtp());
+    let words = ["add", ANN, "--send-only", "--smtp", &smtp, "--pin", "--password-file", password.to_str().unwrap()];
+    let asked = || {
+        let mut terminal = Terminal::start(&newcomer.home.command(&words));
+        terminal.wait_for("\n> ");
+        terminal.line("");
+        let shown = terminal.wait_for("and no other? [y/N]");
+        assert!(shown.contains(&digest(&newcomer.bridge)) && shown.contains("O=Helper"), "{shown}");
+        terminal
+    };
+    // Enter alone trusts nothing.
+    let mut terminal = asked();
+    terminal.line("");
+    assert!(terminal.wait_for("\n> ").contains("nobody but itself"));
+    terminal.line("q");
+    assert_eq!(terminal.end().code(), Some(1));
+    assert_eq!(newcomer.home.settings(), before);
+    let mut terminal = asked();
+    terminal.line("y");
+    terminal.wait_for("works and is saved");
+    assert!(terminal.end().success());
+    assert!(newcomer.table("smtp").contains(&digest(&newcomer.bridge)));
 }

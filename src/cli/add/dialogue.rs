@@ -194,9 +194,11 @@ impl<'a> Dialogue<'a> {
         }
     }
 
-    /// A helper is pointed out unless the command line says how to trust it.
+    /// A helper is pointed out unless the command line says how to trust it, or the report of an import has done so.
     fn helper_note(&self) -> Option<String> {
-        self.options.pin_request().is_none().then(|| trust::helper_note(&self.plan)).flatten()
+        (self.options.pin_request().is_none() && self.options.import.is_none())
+            .then(|| trust::helper_note(&self.plan))
+            .flatten()
     }
 
     /// Shows the usual reasons after a refused password.

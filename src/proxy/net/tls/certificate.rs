@@ -3,7 +3,8 @@
 
 use rustls::pki_types::CertificateDer;
 use x509_parser::extensions::ParsedExtension;
-use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
+use x509_parser::prelude::{FromDer, GeneralName, X509Certificate, X509Version};
+use x509_parser::public_key::PublicKey;
 use x509_parser::time::ASN1Time;
 use x509_parser::x509::X509Name;
 
@@ -40,6 +41,23 @@ const SCANNERS: [&str; 21] = [
 /// The certificate; `None` if it cannot be read.
 pub(super) fn parse<'a>(certificate: &'a CertificateDer<'_>) -> Option<X509Certificate<'a>> {
     X509Certificate::from_der(certificate).ok().map(|(_, parsed)| parsed)
+}
+
+/// The shortest RSA key with which a server can prove that a certificate is its own; aws-lc verifies nothing by shorter ones.
+const MIN_RSA_KEY_BITS: usize = 2048;
+
+/// Why a certificate can be used by no one, whoever vouches for it: the end of a sentence about it.
+pub(super) fn unusable(certificate: &X509Certificate<'_>) -> Option<String> {
+    // `openssl x509 -req -signkey` makes such certificates; webpki does not read them.
+    if certificate.version() != X509Version::V3 {
+        return Some("it is of an old kind (X.509 version 1), which cannot name a host".into());
+    }
+    match certificate.public_key().parsed() {
+        Ok(PublicKey::RSA(key)) if key.key_size() < MIN_RSA_KEY_BITS => {
+            Some(format!("its key of {} bits is too short; {MIN_RSA_KEY_BITS} are needed", key.key_size()))
+        }
+        _ => None,
+    }
 }
 
 /// Where the certificates that a server shows end. Names are printable ASCII.

@@ -11,10 +11,10 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, OtherError, SignatureScheme};
 use sha2::{Digest, Sha256};
-use x509_parser::prelude::{X509Certificate, X509Version};
+use x509_parser::prelude::X509Certificate;
 use x509_parser::time::ASN1Time;
 
-use super::certificate::{Chain, ChainEnd, day, hosts, name, parse};
+use super::certificate::{Chain, ChainEnd, day, hosts, name, parse, unusable};
 use ostler_mail::failure::{CaFile, CertificateProblem, Failure, ServerAddr};
 use ostler_mail::sasl::hex;
 use ostler_mail::wire::printable;
@@ -99,7 +99,9 @@ impl ServerCertVerifier for Verifier {
             CertificatePolicy::Pin(pin) => {
                 let shown: [u8; 32] = Sha256::digest(end_entity).into();
                 // The user has named this very certificate, so its name, dates and issuer decide nothing.
-                if shown == *pin {
+                if let Some(why) = parse(end_entity).as_ref().and_then(unusable) {
+                    Err(problem(CertificateProblem::Other(why), CaFile::Unset))
+                } else if shown == *pin {
                     Ok(ServerCertVerified::assertion())
                 } else {
                     Err(problem(CertificateProblem::NotPinned { shown: hex(&shown) }, CaFile::Unset))
@@ -146,6 +148,9 @@ fn verify_named(
     let (Some(parsed), Ok(now)) = (parse(certificate), i64::try_from(now.as_secs())) else {
         return Err(CertificateError::BadEncoding);
     };
+    if unusable(&parsed).is_some() {
+        return Err(CertificateError::BadSignature);
+    }
     if now > parsed.validity().not_after.timestamp() {
         return Err(CertificateError::Expired);
     }
@@ -169,6 +174,9 @@ fn explain_own(reason: &CertificateError, certificate: &CertificateDer<'_>) -> C
     let date = |pick: fn(&X509Certificate<'_>) -> ASN1Time| {
         parsed.as_ref().map_or_else(|| "an unknown date".into(), |c| day(pick(c)))
     };
+    if let Some(why) = parsed.as_ref().and_then(unusable) {
+        return CertificateProblem::Other(why);
+    }
     match reason {
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
             CertificateProblem::Expired { until: date(|c| c.validity().not_after) }
@@ -180,10 +188,6 @@ fn explain_own(reason: &CertificateError, certificate: &CertificateDer<'_>) -> C
             CertificateProblem::WrongName { names: parsed.as_ref().map(hosts).unwrap_or_default() }
         }
         CertificateError::Revoked => CertificateProblem::Revoked,
-        // `openssl x509 -req -signkey` makes such certificates, which TLS libraries of today do not read.
-        _ if parsed.as_ref().is_some_and(|c| c.version() != X509Version::V3) => {
-            CertificateProblem::Other("it is of an old kind (X.509 version 1) that cannot name a host".into())
-        }
         other if other.to_string().contains("CaUsedAsEndEntity") => {
             CertificateProblem::Other("it is marked as an authority's, not a server's".into())
         }
@@ -198,7 +202,7 @@ fn explain(
     others: &[CertificateDer<'_>],
     verify: impl Fn(&[CertificateDer<'_>]) -> Result<ServerCertVerified, rustls::Error>,
 ) -> CertificateProblem {
-    let Some(parsed) = parse(own) else { return explain_own(&reason, own) };
+    let Some(parsed) = parse(own).filter(|parsed| unusable(parsed).is_none()) else { return explain_own(&reason, own) };
     let chain = Chain::of(&parsed, others);
     // webpki may have stumbled over a certificate that has nothing to do with the server's.
     let between: Vec<_> = chain.between.iter().filter_map(|at| others.get(*at).cloned()).collect();
