@@ -126,6 +126,7 @@ pub(crate) fn cause_id(failure: &Failure) -> &'static str {
             CertificateProblem::WrongName { .. } => "certificate-name",
             CertificateProblem::UnknownIssuer { self_signed: true, .. } => "certificate-self-signed",
             CertificateProblem::UnknownIssuer { .. } => "certificate-issuer",
+            CertificateProblem::MissingLink { .. } => "certificate-link",
             CertificateProblem::NotPinned { .. } => "certificate-pin",
             CertificateProblem::Revoked | CertificateProblem::Other(_) => "certificate-bad",
         },

@@ -85,8 +85,8 @@ pub(super) async fn look(
             {
                 look_for_tls(engine, server, &timeouts).await
             }
-            Failure::Certificate { problem, .. } => {
-                certificate::look(engine, account, server, problem, steps, &timeouts).await
+            Failure::Certificate { problem, ca, .. } => {
+                certificate::look(engine, account, server, problem, *ca, steps, &timeouts).await
             }
             _ => None,
         }

@@ -190,7 +190,7 @@ impl<'a, T: SetupUi> Trial<'a, T> {
         let failed = endpoints.get(at)?;
         for (index, endpoint) in endpoints.iter().enumerate().skip(at + 1) {
             self.ui.say(&format!("Trying {} ...", endpoint.describe()));
-            if try_endpoint(endpoint, &self.plan.trust).await.is_err() {
+            if try_endpoint(endpoint, &self.plan.trust.at(endpoint)).await.is_err() {
                 continue;
             }
             let question = Question::UseOther {

@@ -97,6 +97,13 @@ pub enum CertificateProblem {
         /// The certificate is its own issuer.
         self_signed: bool,
     },
+    /// The certificates that the server shows end before an authority: that of this issuer is not among them, and this
+    /// computer does not have it either. Programs that look up missing certificates (web browsers do) hide this mistake
+    /// from providers.
+    MissingLink {
+        /// The name of the issuer whose certificate is missing.
+        issuer: String,
+    },
     /// The settings pin another certificate.
     NotPinned {
         /// The SHA-256 digest of the one the server shows, in hex.
@@ -106,6 +113,18 @@ pub enum CertificateProblem {
     Revoked,
     /// Any other reason, in the words of the TLS library.
     Other(String),
+}
+
+/// What the file that `ca` names has to do with a refused certificate. Advice goes by it, so that it never tells users to do
+/// what they have done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CaFile {
+    /// The settings name no file, or a pin decides.
+    Unset,
+    /// There is a file, and this certificate is not in it.
+    HasOthers,
+    /// The file has this very certificate, and something else is wrong with it.
+    HasIt,
 }
 
 /// Why there is no secret to sign in with.
@@ -175,6 +194,8 @@ pub enum Failure {
         at: ServerAddr,
         /// What is wrong with it.
         problem: CertificateProblem,
+        /// What the file that `ca` names has to do with it.
+        ca: CaFile,
     },
     /// The server has neither TLS 1.2 nor TLS 1.3.
     TlsTooOld {

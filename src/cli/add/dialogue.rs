@@ -8,6 +8,7 @@ use crate::cli::ask;
 use crate::config::presets::Presets;
 use crate::setup::find::{Finding, NotFound, Search};
 use crate::setup::trial::{Outcome, Trial};
+use crate::setup::trust::{self, PinRequest};
 use crate::setup::{Plan, Secrets, SetupUi, Wanted, endpoints_from_text};
 use ostler_mail::account::{Account, Protocol, SecretSource, Settings};
 use ostler_mail::failure::Failure;
@@ -47,6 +48,8 @@ impl<'a> Dialogue<'a> {
         if self.screen.asks && !self.screen.says_yes {
             self.ask_changes(None).await?;
         }
+        // Before the password is asked for: the user may not want to type it for this server.
+        self.place_pins().await?;
         let mut secrets = self.ask_passwords().await?;
         if self.options.no_check {
             return Ok(Decision { account: self.plan.untried(), secrets, works: false });
@@ -73,8 +76,29 @@ impl<'a> Dialogue<'a> {
             if matches!(failure, Some(Failure::SignInRefused { .. })) || self.needs_another_password(&secrets) {
                 secrets = self.ask_passwords().await?;
             }
+            self.place_pins().await?;
         }
         Err(Abort(1, "too many tries; nothing was saved".into()))
+    }
+
+    /// Pins what `--pin` names at the servers that the plan has by now.
+    async fn place_pins(&mut self) -> Result<(), Abort> {
+        match self.options.pin_request() {
+            None => Ok(()),
+            Some(PinRequest::These(pins)) if self.options.no_check => {
+                trust::pin_untried(&mut self.plan, &pins);
+                Ok(())
+            }
+            Some(wanted) => match trust::place_pins(&mut self.plan, &wanted, &mut self.screen).await {
+                Ok(()) => Ok(()),
+                // It may be meant for another account of the file.
+                Err(error) if self.options.import.is_some() => {
+                    tell(&format!("--pin: {error}\n"));
+                    Ok(())
+                }
+                Err(error) => Err(Abort(1, format!("--pin: {error}"))),
+            },
+        }
     }
 
     fn abort_after_failure(&self) -> Abort {
@@ -113,7 +137,7 @@ impl<'a> Dialogue<'a> {
     }
 
     async fn look_up(&mut self) -> Result<Finding, Abort> {
-        let mut search = Search::new(&self.plan.address, self.presets, self.plan.trust.clone(), &mut self.screen)
+        let mut search = Search::new(&self.plan.address, self.presets, self.plan.trust.for_search(), &mut self.screen)
             .map_err(|error| Abort(2, error.to_string()))?;
         let stop = |error: NotFound| Abort(1, error.to_string());
         // An imported file may name a provider too.
@@ -132,7 +156,7 @@ impl<'a> Dialogue<'a> {
     /// Finds the servers of another company to send through.
     async fn find_company(&mut self, other: &str) -> Result<(), Abort> {
         tell(&format!("Looking for the servers of {other} ...\n"));
-        let mut search = Search::new(other, self.presets, self.plan.trust.clone(), &mut self.screen)
+        let mut search = Search::new(other, self.presets, self.plan.trust.for_search(), &mut self.screen)
             .map_err(|error| Abort(2, error.to_string()))?;
         let finding = search.run().await.map_err(|error| Abort(1, error.to_string()))?;
         if finding.proposal.outgoing.is_empty() {
@@ -157,7 +181,7 @@ impl<'a> Dialogue<'a> {
             tell(&format!("{} is with {title}.\n", self.plan.address));
         }
         tell(&plan_text(&self.plan));
-        for hint in &self.finding.hints {
+        for hint in self.finding.hints.iter().chain(&self.helper_note()) {
             tell(&format!("  Note: {hint}\n"));
         }
         if let Some(place) = &self.finding.app_password {
@@ -168,6 +192,13 @@ impl<'a> Dialogue<'a> {
                 "  There is no server for sending here; --send-through ADDRESS (or s below) sends through another company.\n",
             );
         }
+    }
+
+    /// A helper is pointed out unless the command line says how to trust it, or the report of an import has done so.
+    fn helper_note(&self) -> Option<String> {
+        (self.options.pin_request().is_none() && self.options.import.is_none())
+            .then(|| trust::helper_note(&self.plan))
+            .flatten()
     }
 
     /// Shows the usual reasons after a refused password.

@@ -12,9 +12,10 @@ use crate::config::presets::Presets;
 use crate::setup::find::{Finding, NotFound, Search};
 use crate::setup::keep::{KeepError, keep};
 use crate::setup::trial::{Outcome, Trial};
-use crate::setup::{Identity, Plan, SetupUi, Wanted};
+use crate::setup::trust::{PinRequest, place_pins};
+use crate::setup::{Identity, NamedTrust, Plan, SetupUi, Wanted};
 use ostler_mail::account::endpoint::Endpoint;
-use ostler_mail::account::{Account, Settings, Trust};
+use ostler_mail::account::{Account, Settings};
 use ostler_mail::failure::Failure;
 use ostler_mail::failure::error_chain;
 
@@ -117,9 +118,15 @@ impl SetupJob {
                 Err(why) => return fails(why),
             }
         }
-        let Some(plan) = self.plan() else { return fails("There are no servers to try.".into()) };
+        let Some(mut plan) = self.plan() else { return fails("There are no servers to try.".into()) };
         if plan.proposal.gate && plan.proposal.incoming.is_empty() {
             return fails("To check mail before sending, ostler needs a server for fetching. Name one below.".into());
+        }
+        let pin = self.request.pin.map(|pin| PinRequest::These(vec![pin]));
+        if let Some(pin) = pin
+            && let Err(error) = place_pins(&mut plan, &pin, &mut self.screen).await
+        {
+            return fails(format!("{error}."));
         }
         let settings = self.shared.engine.settings();
         match Trial::new(&plan, &self.request.secrets, &settings, &mut self.screen).run().await {
@@ -144,8 +151,8 @@ impl SetupJob {
         Some(plan)
     }
 
-    fn trust(&self) -> Trust {
-        Trust { ca: self.request.ca.clone(), pin: None }
+    fn trust(&self) -> NamedTrust {
+        NamedTrust::in_file(self.request.ca.clone())
     }
 
     /// Finds the servers: from the form, a preset or the network, as `ostler add` does.
@@ -155,7 +162,7 @@ impl SetupJob {
         let mut proposal = self.request.proposal.clone();
         self.finding = Finding::default();
         if proposal.lacks(wanted) {
-            let mut search = Search::new(&address, presets, self.trust(), &mut self.screen)
+            let mut search = Search::new(&address, presets, self.trust().for_search(), &mut self.screen)
                 .map_err(|error| not_found_text(&error))?;
             self.finding = search.complete(&proposal).await.map_err(|error| not_found_text(&error))?;
             proposal.fill(&self.finding.proposal, wanted);
@@ -181,8 +188,8 @@ impl SetupJob {
     /// Finds the servers of another company to send through.
     async fn find_other_company(&mut self, other: &str, presets: &Presets) -> Result<Vec<Endpoint>, String> {
         self.screen.say(&format!("Looking for the servers of {other}"));
-        let mut search =
-            Search::new(other, presets, self.trust(), &mut self.screen).map_err(|error| not_found_text(&error))?;
+        let mut search = Search::new(other, presets, self.trust().for_search(), &mut self.screen)
+            .map_err(|error| not_found_text(&error))?;
         let found = search.run().await.map_err(|error| not_found_text(&error))?;
         if found.proposal.outgoing.is_empty() {
             return Err(format!(

@@ -20,7 +20,7 @@ pub(super) fn sentence(failure: &Failure) -> String {
             format!("{at} closed the connection while ostler was waiting for {}", awaited(*waiting))
         }
         Failure::NotTls { at } => format!("{at} does not speak TLS"),
-        Failure::Certificate { at, problem } => certificate_sentence(&at.host, problem),
+        Failure::Certificate { at, problem, .. } => certificate_sentence(&at.host, problem),
         Failure::TlsTooOld { at } => format!("{at} has no modern TLS: neither 1.2 nor 1.3 with a safe cipher"),
         Failure::Tls { at, reason } => format!("TLS with {at} failed: {reason}"),
         Failure::NoStartTls { at } => format!("{at} does not offer {}", start_tls(at.protocol)),
@@ -93,6 +93,9 @@ fn certificate_sentence(host: &str, problem: &CertificateProblem) -> String {
         }
         CertificateProblem::UnknownIssuer { issuer, .. } => {
             format!("the certificate of {host} comes from an issuer this computer does not know: {issuer}")
+        }
+        CertificateProblem::MissingLink { issuer } => {
+            format!("{host} did not send the certificate of its issuer, which this computer does not know: {issuer}")
         }
         CertificateProblem::NotPinned { shown } => {
             format!("the certificate of {host} is not the pinned one; it is sha256:{shown}")

@@ -8,7 +8,7 @@ fn at(protocol: Protocol) -> ServerAddr {
 fn each_failure_has_its_own_words() {
     let pop = || at(Protocol::Pop3);
     let said = || String::from("-ERR no");
-    let certificate = |problem| Failure::Certificate { at: pop(), problem };
+    let certificate = |problem| Failure::Certificate { at: pop(), problem, ca: CaFile::Unset };
     let secret = |trouble| Failure::Secret { account: "home".into(), at: Some(pop()), trouble };
     for (failure, words) in [
         (Failure::NameNotFound { at: pop() }, "there is no server named mail.example.net"),
@@ -38,6 +38,10 @@ fn each_failure_has_its_own_words() {
         (
             certificate(CertificateProblem::UnknownIssuer { issuer: "CN=Hotel".into(), self_signed: false }),
             "the certificate of mail.example.net comes from an issuer this computer does not know: CN=Hotel",
+        ),
+        (
+            certificate(CertificateProblem::MissingLink { issuer: "CN=Between".into() }),
+            "mail.example.net did not send the certificate of its issuer, which this computer does not know: CN=Between",
         ),
         (
             Failure::TlsTooOld { at: pop() },
