@@ -230,7 +230,7 @@ pub fn sasl(data: &[u8]) {
         }
         let shown = redact(&line.printable(), name, &secret);
         assert!(shown.len() <= 3 * line.bytes().len(), "stars out of nothing: {shown}");
-        let raw = printable(secret.expose().as_bytes());
+        let raw = printable(secret.expose());
         assert!(raw.contains('*') || !shown.contains(&raw), "shown: {shown}");
     }
 }

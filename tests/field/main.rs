@@ -1,0 +1,15 @@
+//! What users of old mail programs met, case by case: one module a case, and its kind in other forms. `docs/field.md` lists
+//! them.
+
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod f09_offered_and_refused;
+mod f11_letters_in_passwords;
+mod f12_hung_up_on_a_password;
+mod f16_after_451_at_mail;
+mod nul_and_no_name;
+mod sign_in;
