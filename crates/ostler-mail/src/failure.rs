@@ -257,6 +257,15 @@ pub enum Failure {
         /// What it offers instead; may be empty.
         offered: String,
     },
+    /// The server refuses every way of signing in that it offers and ostler has. It has not judged the password.
+    MechanismRefused {
+        /// The server.
+        at: ServerAddr,
+        /// The names of the ways that were tried, in order.
+        tried: String,
+        /// The server's reply to the last one.
+        said: String,
+    },
     /// Another session has the mailbox (RFC 2449, section 8.1.2).
     InUse {
         /// The server.
@@ -356,6 +365,15 @@ impl Failure {
         advice::advice(self)
     }
 
+    /// What a client is told to do about it. Eudora 4 throws its password away when it finds the word in a refusal, so the
+    /// trouble that may pass does not have it: there `ostler check` tells of the password.
+    pub(crate) fn advice_for_client(&self) -> String {
+        match self {
+            Self::Lost { waiting: Waiting::SignIn, .. } => "try again later; if it goes on, run: ostler check".into(),
+            _ => self.advice(),
+        }
+    }
+
     /// Who has to do something about it.
     pub fn blame(&self) -> Blame {
         match self {
@@ -367,6 +385,7 @@ impl Failure {
             | Self::WrongProtocol { .. }
             | Self::SignInRefused { .. }
             | Self::SignInDisabled { .. }
+            | Self::MechanismRefused { .. }
             | Self::TooBig { .. }
             | Self::Secret { .. }
             | Self::NotInThisVersion { .. }
@@ -411,6 +430,7 @@ impl Failure {
             | Self::ServiceRefused { at, .. }
             | Self::SignInRefused { at, .. }
             | Self::SignInDisabled { at, .. }
+            | Self::MechanismRefused { at, .. }
             | Self::InUse { at, .. }
             | Self::LoginDelay { at, .. }
             | Self::SignInPostponed { at, .. }
@@ -424,6 +444,12 @@ impl Failure {
             | Self::Stopping
             | Self::Internal => None,
         }
+    }
+
+    /// Whether the provider may have refused the user name or the password: it said so, or it closed the connection in place
+    /// of an answer, as some do. The same password must not be tried again by itself, because providers lock accounts.
+    pub fn may_be_the_password(&self) -> bool {
+        matches!(self, Self::SignInRefused { .. } | Self::Lost { waiting: Waiting::SignIn, .. })
     }
 
     /// Whether the server cannot be reached, so that another server of the account may be tried. A server that answers has

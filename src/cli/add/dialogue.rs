@@ -73,7 +73,7 @@ impl<'a> Dialogue<'a> {
                 Choice::KeepAnyway(account) => return Ok(Decision { account: *account, secrets, works: false }),
             }
             // The user may just have chosen another company for sending.
-            if matches!(failure, Some(Failure::SignInRefused { .. })) || self.needs_another_password(&secrets) {
+            if failure.as_ref().is_some_and(Failure::may_be_the_password) || self.needs_another_password(&secrets) {
                 secrets = self.ask_passwords().await?;
             }
             self.place_pins().await?;
@@ -203,7 +203,7 @@ impl<'a> Dialogue<'a> {
 
     /// Shows the usual reasons after a refused password.
     fn hint_after(&self, failure: Option<&Failure>) {
-        if matches!(failure, Some(Failure::SignInRefused { .. })) {
+        if failure.is_some_and(Failure::may_be_the_password) {
             if let Some(place) = &self.finding.app_password {
                 tell(&app_password_hint(&self.plan.address, place));
             }
@@ -219,7 +219,7 @@ impl<'a> Dialogue<'a> {
         loop {
             let enter = match &failed {
                 None => "Enter: go on",
-                Some((_, Some(Failure::SignInRefused { .. }))) => "Enter: type the password again",
+                Some((_, Some(failure))) if failure.may_be_the_password() => "Enter: type the password again",
                 Some(_) => "Enter: try again",
             };
             let keep = if failed.is_some() { "\n  k  save the account anyway" } else { "" };

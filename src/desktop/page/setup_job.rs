@@ -22,7 +22,7 @@ use ostler_mail::failure::error_chain;
 /// The result of one try.
 enum Attempt {
     Works(Account),
-    Fails { account: Option<Account>, why: Option<String>, refused: bool },
+    Fails { account: Option<Account>, why: Option<String>, password: Option<&'static str> },
 }
 
 pub(super) struct SetupJob {
@@ -48,9 +48,9 @@ impl SetupJob {
                     Ok(phase) => return phase,
                     Err(why) => (Some(account), Trouble { why: Some(why), ..Trouble::default() }),
                 },
-                Attempt::Fails { account, why, refused } => {
-                    let hints = if refused || account.is_none() { self.hints() } else { Vec::new() };
-                    (account, Trouble { why, hints, refused, ..Trouble::default() })
+                Attempt::Fails { account, why, password } => {
+                    let hints = if password.is_some() || account.is_none() { self.hints() } else { Vec::new() };
+                    (account, Trouble { why, hints, password, ..Trouble::default() })
                 }
             };
             trouble.can_keep = account.is_some();
@@ -105,7 +105,7 @@ impl SetupJob {
     }
 
     async fn attempt(&mut self) -> Attempt {
-        let fails = |why: String| Attempt::Fails { account: None, why: Some(why), refused: false };
+        let fails = |why: String| Attempt::Fails { account: None, why: Some(why), password: None };
         if self.found.is_none() {
             let presets = match Presets::load(&self.shared.file) {
                 Ok(presets) => presets,
@@ -132,8 +132,8 @@ impl SetupJob {
         match Trial::new(&plan, &self.request.secrets, &settings, &mut self.screen).run().await {
             Outcome::Works(account) => Attempt::Works(account),
             Outcome::Fails { account, failure } => {
-                let refused = matches!(failure, Some(Failure::SignInRefused { .. }));
-                Attempt::Fails { account: Some(account), why: None, refused }
+                let password = failure.as_ref().and_then(password_hint);
+                Attempt::Fails { account: Some(account), why: None, password }
             }
         }
     }
@@ -237,5 +237,19 @@ fn keep_error_text(error: &KeepError) -> String {
         ),
         KeepError::Write { .. } => format!("{text}. Correct that, then try again."),
         _ => format!("{text}."),
+    }
+}
+
+/// What to say about the password after a failure, if it may be wrong.
+fn password_hint(failure: &Failure) -> Option<&'static str> {
+    match failure {
+        Failure::SignInRefused { .. } => {
+            Some("The provider refused the password. Type it again below; capital letters matter.")
+        }
+        failure if failure.may_be_the_password() => Some(
+            "The provider closed the connection instead of answering. Some do that when user name or password is wrong: type \
+             the password again below; capital letters matter.",
+        ),
+        _ => None,
     }
 }

@@ -24,6 +24,10 @@ pub(super) fn advice(failure: &Failure) -> String {
         Failure::TimedOut { waiting: Waiting::Connect, .. } => {
             "try again; if this persists, a firewall may be in the way or the port is wrong".into()
         }
+        Failure::Lost { waiting: Waiting::SignIn, .. } => {
+            "some providers do that when user name or password is wrong: ostler password sets another; else try again later"
+                .into()
+        }
         Failure::TimedOut { .. } | Failure::Lost { .. } => "try again later".into(),
         Failure::NotTls { at } => format!(
             "this port may want security = \"starttls\"; with \"tls\" the usual port is {}",
@@ -47,6 +51,10 @@ pub(super) fn advice(failure: &Failure) -> String {
             "it may want TLS first: set security = \"starttls\" or \"tls\"".into()
         }
         Failure::SignInDisabled { .. } => "check host and port, or set auth to what this server wants".into(),
+        Failure::MechanismRefused { .. } => {
+            "what you typed was not looked at; check host and port, or ask the provider how mail programs sign in there"
+                .into()
+        }
         Failure::InUse { .. } => "wait until the other session has ended, then try again".into(),
         Failure::LoginDelay { .. } => "wait a minute, then try again".into(),
         Failure::TooBig { .. } => "send it in parts, or make it smaller".into(),

@@ -24,7 +24,11 @@ fn each_failure_has_its_own_words() {
         ),
         (
             Failure::Lost { at: pop(), waiting: Waiting::SignIn },
-            "mail.example.net port 995 closed the connection while ostler was waiting for its answer to the sign-in",
+            "mail.example.net port 995 closed the connection instead of answering the sign-in",
+        ),
+        (
+            Failure::Lost { at: pop(), waiting: Waiting::Greeting },
+            "mail.example.net port 995 closed the connection while ostler was waiting for its greeting",
         ),
         (Failure::NotTls { at: pop() }, "mail.example.net port 995 does not speak TLS"),
         (
@@ -56,6 +60,10 @@ fn each_failure_has_its_own_words() {
         (
             Failure::SignInDisabled { at: pop(), offered: String::new() },
             "mail.example.net port 995 offers no way to sign in",
+        ),
+        (
+            Failure::MechanismRefused { at: pop(), tried: "PLAIN, LOGIN".into(), said: said() },
+            "mail.example.net port 995 refuses every way of signing in that it offers and ostler has (PLAIN, LOGIN): -ERR no",
         ),
         (
             Failure::InUse { at: pop(), said: said() },
