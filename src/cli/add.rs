@@ -82,11 +82,11 @@ impl Options {
     /// The servers and rules that the command line names.
     fn proposal(&self) -> Proposal {
         Proposal {
-            provider: None,
             incoming: self.pop3.iter().cloned().collect(),
             outgoing: self.smtp.clone(),
             imap: self.imap.clone(),
             gate: self.pop_before_smtp,
+            ..Proposal::default()
         }
     }
 
