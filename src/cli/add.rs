@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
-use crate::cli::{ask, block_on, fail, print};
+use crate::cli::{ask, block_on, fail, print_wrapped};
 use crate::config::presets::Presets;
 use crate::config::{self, value};
 use crate::os::control::{self, Request, SETTINGS_RELOAD_TIMEOUT};
@@ -210,7 +210,7 @@ fn add_account(
         Err(error) => return Err(Abort(1, error.to_string())),
     }
     let running = wait_until_known(file, &decision.account.name);
-    print(&terminal::closing_text(&decision, &settings, file, running));
+    print_wrapped(&terminal::closing_text(&decision, &settings, file, running));
     Ok(AddOutcome::Kept)
 }
 

@@ -6,6 +6,7 @@ use std::path::Path;
 use super::{Decision, Running};
 use crate::cli::ask;
 use crate::diagnose::Step;
+use crate::os::console;
 use crate::setup::{Identity, Plan, Proposal, Question, SetupUi};
 use ostler_mail::account::endpoint::Endpoint;
 use ostler_mail::account::{Access, Protocol, Security, Settings};
@@ -64,7 +65,7 @@ pub(super) async fn yes_or_no(text: &str, yes: bool) -> bool {
 
 /// Writes to standard error.
 pub(super) fn tell(text: &str) {
-    let _ = std::io::stderr().write_all(text.as_bytes());
+    let _ = console::stderr().write_all(console::for_stderr(text).as_bytes());
 }
 
 /// The two sides of the plan, one line each.
