@@ -7,8 +7,13 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod adding;
+mod f02_one_file_several_companies;
+mod f03_odd_forms_of_stunnel;
+mod f04_shared_servers_and_doors;
 mod f06_a_helpers_own_certificate;
 mod f06_adding_a_helper;
+mod f07_files_that_providers_hand_out;
 mod f09_offered_and_refused;
 mod f11_letters_in_passwords;
 mod f12_hung_up_on_a_password;

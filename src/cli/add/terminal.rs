@@ -87,8 +87,11 @@ pub(super) fn plan_text(plan: &Plan) -> String {
         }
         line + "\n"
     };
-    let Proposal { incoming, outgoing, gate, .. } = &plan.proposal;
-    line("fetching", incoming, &plan.fetch_as, false) + &line("sending ", outgoing, &plan.send_as, *gate)
+    let Proposal { incoming, outgoing, standby, gate, .. } = &plan.proposal;
+    let further = standby.iter().map(|e| format!("            {} if that cannot be reached\n", e.describe()));
+    line("fetching", incoming, &plan.fetch_as, false)
+        + &line("sending ", outgoing, &plan.send_as, *gate)
+        + &further.collect::<String>()
 }
 
 /// The last text: what to type into the mail program.
