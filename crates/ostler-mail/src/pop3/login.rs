@@ -151,7 +151,7 @@ impl Pop3Login {
             Refusal::LoginDelay => Failure::LoginDelay { at, said },
             Refusal::Temporary => Failure::SignInPostponed { at, said },
             // Not a wrong password, so nothing may make the client throw its own away.
-            Refusal::WantsTls => Failure::SignInDisabled { at, offered: "sign-in over TLS".into() },
+            Refusal::WantsTls => Failure::SignInDisabled { at, offered: format!("sign-in over TLS ({said})") },
         }
     }
 
