@@ -11,6 +11,7 @@ pub mod import;
 pub(crate) mod keep;
 mod proposal;
 pub(crate) mod trial;
+pub(crate) mod trust;
 
 use std::sync::Arc;
 
@@ -19,13 +20,14 @@ use crate::diagnose::Step;
 use crate::vault::keyring_servers;
 use ostler_mail::account::endpoint::Endpoint;
 use ostler_mail::account::{
-    Account, AfterPop, Credentials, PasswordCharset, Protocol, SecretSource, Security, Server, SignIn, Trust,
+    Account, AfterPop, Credentials, PasswordCharset, Protocol, SecretSource, Security, Server, SignIn,
 };
 use ostler_mail::idn;
 use ostler_mail::secret::Secret;
 
 pub use proposal::Proposal;
 pub(crate) use proposal::Wanted;
+pub(crate) use trust::NamedTrust;
 
 /// The user interface that setup talks to: the `ostler add` terminal or the settings page.
 pub(crate) trait SetupUi {
@@ -55,6 +57,14 @@ pub(crate) enum Question {
     UseUncertain { title: String },
     /// A server has refused a password with letters beyond ASCII: try it once more in this charset?
     TryCharset { server: String, charset: PasswordCharset },
+    /// Nothing but the user can vouch for this certificate: trust it, and no other, at this server?
+    TrustCertificate {
+        server: String,
+        certificate: String,
+        pin: String,
+        /// The server is a helper on this computer, so nothing lies between that could answer in its place.
+        is_helper: bool,
+    },
 }
 
 impl Question {
@@ -86,16 +96,20 @@ impl Question {
                     }
                 };
                 format!(
-                    "{server} refused the password, which has letters beyond ASCII. {why}. Try it once more like that? If \
+                    "{server} did not take the password, which has letters beyond ASCII. {why}. Try it once more like that? If \
                      it is refused again, that is one more wrong password for the provider."
                 )
             }
+            Self::TrustCertificate { server, certificate, pin, .. } => format!(
+                "{server} shows a certificate {certificate}, with the fingerprint {pin}. Nothing else vouches for it, so compare the \
+                 fingerprint with the one that the server's own program or its people name. Trust this certificate there, and no other?"
+            ),
         }
     }
 
     /// Whether Enter alone means yes.
     pub(crate) fn is_yes_by_default(&self) -> bool {
-        // Not the other two: a thoughtless Enter could send the password to a host that nothing proves to be the
+        // Not the others: a thoughtless Enter could send the password to a host that nothing proves to be the
         // provider's.
         matches!(self, Self::AskDirectory { .. } | Self::UseOther { .. } | Self::TryCharset { .. })
     }
@@ -107,8 +121,14 @@ impl Question {
             Self::TrustDns { .. } => "--yes if it is, or name the servers with --pop3 and --smtp".into(),
             Self::UseOther { flag, .. } => format!("{flag}, or --yes"),
             Self::UseUncertain { .. } => "--yes, or name the servers with --pop3 and --smtp".into(),
+            Self::TrustCertificate { pin, .. } => format!("--pin {pin} if it is the right one, or --yes"),
             Self::TryCharset { .. } => "--yes".into(),
         }
+    }
+
+    /// Whether yes is right where no one can be asked, because the user has asked for it and nothing can go wrong.
+    pub(crate) fn is_yes_unasked(&self) -> bool {
+        matches!(self, Self::TrustCertificate { is_helper: true, .. })
     }
 }
 
@@ -157,7 +177,7 @@ pub(crate) struct Plan {
     /// As whom mail is sent.
     pub(crate) send_as: Identity,
     /// Certificates to trust in addition to the system's.
-    pub(crate) trust: Trust,
+    pub(crate) trust: NamedTrust,
 }
 
 impl Plan {
@@ -187,7 +207,7 @@ impl Plan {
     }
 
     fn server(&self, endpoint: &Endpoint, sign_in: SignIn) -> Server {
-        endpoint.to_server(self.trust.clone(), sign_in)
+        endpoint.to_server(self.trust.at(endpoint), sign_in)
     }
 
     /// A server for fetching, by POP3 or IMAP, with this user name.
@@ -229,6 +249,18 @@ impl Plan {
         }
     }
 
+    /// The account with the servers that the proposal keeps behind the one for sending. They sign in as that one does.
+    pub(crate) fn with_standby(&self, mut account: Account) -> Account {
+        let Some(sign_in) = account.smtp.first().map(|server| server.sign_in.clone()) else { return account };
+        for endpoint in &self.proposal.standby {
+            let is_there = |server: &Server| server.host == endpoint.host && server.port == endpoint.port;
+            if !account.smtp.iter().any(is_there) {
+                account.smtp.push(self.server(endpoint, sign_in.clone()));
+            }
+        }
+        account
+    }
+
     /// The account with the likeliest servers and user names, none of them tried.
     pub(crate) fn untried(&self) -> Account {
         let Proposal { incoming, outgoing, gate, .. } = &self.proposal;
@@ -240,7 +272,7 @@ impl Plan {
             };
             self.outgoing_server(e, auth)
         });
-        self.account(pop3, smtp.into_iter().collect())
+        self.with_standby(self.account(pop3, smtp.into_iter().collect()))
     }
 }
 

@@ -16,7 +16,7 @@ const PROGRAM: [(&str, &[&str]); 12] = [
     ("vault", &["os"]),
     ("events", &["config", "os"]),
     ("proxy", &["events", "os", "vault"]),
-    ("demo", &["events", "proxy", "vault"]),
+    ("demo", &["events", "os", "proxy", "vault"]),
     ("diagnose", &["proxy", "vault"]),
     ("setup", &["config", "diagnose", "events", "proxy", "vault"]),
     ("desktop", &["config", "diagnose", "events", "guide", "os", "proxy", "setup", "vault"]),
@@ -25,17 +25,19 @@ const PROGRAM: [(&str, &[&str]); 12] = [
 ];
 
 /// The modules of `crates/ostler-mail`, likewise.
-const MAIL: [(&str, &[&str]); 15] = [
+const MAIL: [(&str, &[&str]); 17] = [
     ("account", &[]),
+    ("charset", &[]),
     ("clock", &[]),
     ("progress", &[]),
-    ("secret", &[]),
+    ("secret", &["account", "charset"]),
     ("wire", &[]),
-    ("command", &["wire"]),
-    ("sasl", &["secret", "wire"]),
+    ("idn", &["charset"]),
+    ("command", &["idn", "wire"]),
+    ("sasl", &["charset", "idn", "secret", "wire"]),
     ("pop_before_smtp", &["clock"]),
     ("failure", &["account", "wire"]),
-    ("choose", &["account", "failure"]),
+    ("choose", &["account", "failure", "idn"]),
     ("client_fault", &["account", "failure"]),
     ("words", &["client_fault", "failure"]),
     ("machine", &["account", "choose", "client_fault", "command", "failure", "sasl", "secret", "wire", "words"]),
@@ -64,6 +66,7 @@ const MAIL: [(&str, &[&str]); 15] = [
             "clock",
             "command",
             "failure",
+            "idn",
             "machine",
             "pop_before_smtp",
             "progress",

@@ -90,7 +90,8 @@ fn no_provider_of_that_word_is_1_with_a_sentence() {
         let output = home.ostler(&[&["providers", "no such company"], more].concat(), "");
         assert_eq!((output.status.code(), out(&output).as_str()), (Some(1), stdout), "{}", said(&output));
         assert!(err(&output).contains("ostler knows no provider that matches no such company"), "{}", said(&output));
-        assert!(err(&output).contains("`ostler providers` lists all"), "{}", said(&output));
+        let hint = format!("`ostler providers {}` lists all", home.option());
+        assert!(err(&output).contains(&hint), "{}", said(&output));
     }
 }
 

@@ -116,12 +116,11 @@ async fn plain_text() {
     vault.store(&home, pop3, secret("correct-horse-battery")).await.unwrap();
     let local = vault.local_password(&home).await.unwrap();
     let mut files = 0;
-    let local = local.text();
-    let secrets = ["correct-horse-battery", local.as_ref()];
+    let secrets = ["correct-horse-battery".into(), local.text()];
     for file in files_under(&desk.folder) {
         let Ok(bytes) = std::fs::read(&file) else { continue };
         files += 1;
-        for secret in secrets {
+        for secret in &secrets {
             assert!(!bytes.windows(secret.len()).any(|w| w == secret.as_bytes()), "{} holds a secret", file.display());
         }
     }

@@ -5,6 +5,7 @@ use std::io::{BufRead, IsTerminal, Read, Write};
 
 use zeroize::Zeroizing;
 
+use crate::os::console;
 use ostler_mail::secret::given::{self, BLANKS_LEFT_OUT, Given};
 use ostler_mail::secret::{LIMIT, Secret};
 
@@ -39,7 +40,7 @@ pub(crate) fn cancellable<T>(dialogue: impl Future<Output = T>) -> std::io::Resu
     if result.is_err() {
         // The thread that reads a password has switched echo off, and never ends.
         terminal.restore();
-        let _ = writeln!(std::io::stderr());
+        let _ = writeln!(console::stderr());
     }
     // Does not wait for the thread that still reads from the terminal.
     runtime.shutdown_background();
@@ -72,8 +73,7 @@ async fn wait_for_stop() {
 
 /// Asks for a line; `None`: the input has ended.
 pub(crate) async fn ask_line(prompt: &str) -> Option<String> {
-    let mut err = std::io::stderr();
-    let _ = err.write_all(prompt.as_bytes()).and_then(|()| err.flush());
+    show_prompt(prompt);
     let read = || {
         let mut line = String::new();
         let read = std::io::stdin().lock().read_line(&mut line);
@@ -82,8 +82,15 @@ pub(crate) async fn ask_line(prompt: &str) -> Option<String> {
     tokio::task::spawn_blocking(read).await.ok().flatten()
 }
 
+/// Shows a question. The answer is typed behind it, on the same line.
+pub(crate) fn show_prompt(prompt: &str) {
+    let mut err = console::stderr();
+    let _ = err.write_all(console::for_stderr(prompt).as_bytes()).and_then(|()| err.flush());
+}
+
 /// Asks for a password without echo. `makes_app_passwords`: its provider does. The error is a sentence.
 pub(crate) async fn ask_password(prompt: String, makes_app_passwords: bool) -> Result<Secret, String> {
+    let prompt = console::for_stderr(&prompt);
     let typed = tokio::task::spawn_blocking(move || rpassword::prompt_password(prompt)).await;
     let typed = typed.map_err(|e| e.to_string())?.map_err(|e| format!("no password was typed ({e})"))?;
     to_secret(Zeroizing::new(typed).as_bytes(), makes_app_passwords)
@@ -105,9 +112,9 @@ fn to_secret(typed: &[u8], makes_app_passwords: bool) -> Result<Secret, String> 
     let given = Given::new(typed, makes_app_passwords).map_err(|why| format!("this cannot be a password: {why}"))?;
     let text = Zeroizing::new(given.secret.text().into_owned());
     if given.has_lost_blanks {
-        let _ = writeln!(std::io::stderr(), "{BLANKS_LEFT_OUT}");
+        let _ = writeln!(console::stderr(), "{BLANKS_LEFT_OUT}");
     } else if text.starts_with(char::is_whitespace) || text.ends_with(char::is_whitespace) {
-        let _ = writeln!(std::io::stderr(), "{OUTER_BLANK}");
+        let _ = writeln!(console::stderr(), "{OUTER_BLANK}");
     }
     Ok(given.secret)
 }

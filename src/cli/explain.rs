@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use crate::cli::{fail, print, print_json};
+use crate::cli::{fail, print, print_as_it_is, print_json};
 use crate::config::Parsed;
 use crate::diagnose::explain::{Explanation, explain};
+use crate::os::console;
 use ostler_mail::account::Account;
 use ostler_mail::idn;
 
@@ -60,10 +61,12 @@ pub(crate) fn main(parsed: Option<&Parsed>, words: &str, as_json: bool) -> ExitC
                 print("\n");
             }
             let head = if number == 0 { "what it means:" } else { "or:" };
-            print(&wrap_paragraph(head, &one.cause.means));
-            print(&wrap_paragraph("likely cause:", &one.cause.likely));
-            print(&wrap_paragraph("what to do:", &next(one)));
-            print(&wrap_paragraph("known by:", &one.found));
+            // Commands repeat `--config` before the lines are broken.
+            let says = |head, text: &str| print_as_it_is(&wrap_paragraph(head, &console::repeat_config(text)));
+            says(head, &one.cause.means);
+            says("likely cause:", &one.cause.likely);
+            says("what to do:", &next(one));
+            print_as_it_is(&wrap_paragraph("known by:", &one.found));
         }
         for one in &concerned {
             print(&format!("\nthis concerns account {}, server {}\n", one.account.name, one.server));
@@ -77,8 +80,10 @@ pub(crate) fn main(parsed: Option<&Parsed>, words: &str, as_json: bool) -> ExitC
     }
     fail(
         1,
-        "ostler does not know this error. Give the whole text of the message, above all the line after \"Server Response\" or \"said:\"; \
-         or run `ostler status` for the last failure, or `ostler check` to try everything",
+        "ostler does not know this error. If the message has more lines, above all one after \"Server Response\" or \"said:\", give those too. \
+         If this was all of it, send it with the name of the mail program to the makers of ostler, as an issue in its repository, so that \
+         ostler knows it next time; and if it is the provider's, to the provider's help desk. `ostler status` has the last failure of each \
+         account, and `ostler check` tries everything",
     )
 }
 

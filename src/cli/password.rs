@@ -172,7 +172,7 @@ impl Check<'_> {
     async fn find_charset(&mut self, server: &Server, first: PasswordCharset) -> Result<PasswordCharset, Failure> {
         let Err(failure) = self.sign_in(server, first).await else { return Ok(first) };
         let has_other = given::spelled(self.secret, PasswordCharset::Windows1252).is_some();
-        if !has_other || !matches!(failure, Failure::SignInRefused { .. }) {
+        if !has_other || !failure.may_be_the_password() {
             return Err(failure);
         }
         let charset = first.other();

@@ -20,7 +20,7 @@ use crate::proxy::net::dial::{Family, Route};
 use crate::proxy::sign_in::{ask, hear, leave, prepare_on};
 use crate::proxy::smtp::submission::rehearse;
 use ostler_mail::account::{Account, Protocol, Security, Server, SignIn, Timeouts};
-use ostler_mail::failure::{Failure, ServerAddr, Waiting};
+use ostler_mail::failure::{Failure, ServerAddr, Waiting, is_http};
 use ostler_mail::{pop3, smtp};
 
 /// For the whole second look at one failure, because a person is waiting.
@@ -85,8 +85,8 @@ pub(super) async fn look(
             {
                 look_for_tls(engine, server, &timeouts).await
             }
-            Failure::Certificate { problem, .. } => {
-                certificate::look(engine, account, server, problem, steps, &timeouts).await
+            Failure::Certificate { problem, ca, .. } => {
+                certificate::look(engine, account, server, problem, *ca, steps, &timeouts).await
             }
             _ => None,
         }
@@ -147,7 +147,7 @@ async fn greet(engine: &Engine, server: &Server, timeouts: &Timeouts) -> Result<
     let (hello, stls): (&[u8], _) = match server.protocol {
         Protocol::Smtp => {
             let prepared = prepare_on::<smtp::login::SmtpLogin>(engine, upstream, server, timeouts).await?;
-            let (mut upstream, _) = prepared.finish(&engine.dialer, None, timeouts).await?;
+            let (mut upstream, _) = prepared.finish(&engine.dialer, server, None, timeouts).await?;
             leave(&mut upstream, timeouts.reply).await;
             return Ok(());
         }
@@ -251,7 +251,7 @@ async fn read_plain_greeting(engine: &Engine, server: &Server, timeouts: &Timeou
 /// Looks at a port that should speak TLS from the start but does not.
 async fn look_in_clear(engine: &Engine, server: &Server, timeouts: &Timeouts) -> Option<Look> {
     let words = read_plain_greeting(engine, server, timeouts).await?;
-    if explain::is_http(&words) {
+    if is_http(&words) {
         return Look::of("portal");
     }
     // A greeting of several lines has a hyphen after its number (RFC 5321, section 4.2.1).
@@ -292,7 +292,7 @@ async fn look_for_tls(engine: &Engine, server: &Server, timeouts: &Timeouts) -> 
         return Some(Look::new(cause, advise_port(server.port, Security::Tls)));
     }
     let words = read_plain_greeting(engine, server, timeouts).await?;
-    if explain::is_http(&words) { Look::of("portal") } else { None }
+    if is_http(&words) { Look::of("portal") } else { None }
 }
 
 /// Looks at a gate that stayed shut: would a login by STLS on port 110 open it? Some hosts run port 995 behind a TLS
@@ -318,7 +318,8 @@ pub(super) async fn look_at_gate(
         let route = Route { family: known.map(Family::of), from: None };
         let logged_in = match engine.dialer.connect(&login, &timeouts, route).await {
             Ok(upstream) => {
-                finish(&engine.dialer, upstream, pop3::login::Pop3Login::new(&login, None), secret, &timeouts).await
+                let begun = pop3::login::Pop3Login::new(&login, None);
+                finish(&engine.dialer, &login, upstream, begun, secret, &timeouts).await
             }
             Err(failure) => Err(failure),
         };

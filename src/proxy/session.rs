@@ -61,7 +61,7 @@ pub(super) async fn serve(engine: Arc<Engine>, mut client: ClientConn, address: 
     let settings = engine.settings();
     // A door may listen on every address. The owner of the socket is found by the one that the client came to.
     let local = client.local_addr().unwrap_or(door.address);
-    if let Err(why) = admit(&engine, &settings, address, local) {
+    if let Err(why) = admit(&engine, &settings, address, local).await {
         if let NotAdmitted::Stranger(why) = &why {
             engine.events.publish(Event::ClientRejected(door.protocol, address, why.clone()));
         }
@@ -186,7 +186,7 @@ impl Session {
 pub(super) fn password_as_secret(attempt: &Attempt) -> Option<Arc<Secret>> {
     let given = attempt.password()?;
     // A password with a line end counts as none: at a provider the rest of it would be a command.
-    Secret::from_bytes(zeroize::Zeroizing::new(given.to_vec())).ok().map(Arc::new)
+    Secret::from_client(given).ok().map(Arc::new)
 }
 
 /// Completes when ostler shuts down.

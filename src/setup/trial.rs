@@ -92,7 +92,7 @@ impl<'a, T: SetupUi> Trial<'a, T> {
             }
         };
         match self.try_outgoing(pop3.as_ref(), before).await {
-            Ok(smtp) => Outcome::Works(self.plan.account(pop3, smtp.into_iter().collect())),
+            Ok(smtp) => Outcome::Works(self.plan.with_standby(self.plan.account(pop3, smtp.into_iter().collect()))),
             Err(Broken { server, failure }) => {
                 let smtp = server.map_or_else(|| self.plan.untried().smtp, |server| vec![server]);
                 Outcome::Fails { account: self.plan.account(pop3, smtp), failure }
@@ -129,7 +129,7 @@ impl<'a, T: SetupUi> Trial<'a, T> {
             Err(failure) => failure,
         };
         let address = server.address();
-        if !matches!(failure, Failure::SignInRefused { .. })
+        if !failure.may_be_the_password()
             || self.offered_charset.contains(&address)
             || !self.has_other_spelling(&account, server).await
         {
@@ -174,10 +174,10 @@ impl<'a, T: SetupUi> Trial<'a, T> {
         let prepared =
             connect_and_prepare::<SmtpLogin>(&engine, &server, &self.settings.timeouts, Route::default()).await;
         match prepared {
-            Ok(Prepared::Done(mut upstream, extensions)) => {
+            Ok(Prepared::Done(mut upstream, ready)) => {
                 upstream.conn.close().await;
                 // `true`: any sign-in at all counts here, whether or not the connection has TLS.
-                if Mechanism::choose(&extensions.auth, true).is_some() {
+                if Mechanism::offered(&ready.offered.auth, true).next().is_some() {
                     return GateBefore::NotAsked;
                 }
             }
@@ -244,7 +244,7 @@ impl<'a, T: SetupUi> Trial<'a, T> {
         let failed = endpoints.get(at)?;
         for (index, endpoint) in endpoints.iter().enumerate().skip(at + 1) {
             self.ui.say(&format!("Trying {} ...", endpoint.describe()));
-            if try_endpoint(endpoint, &self.plan.trust).await.is_err() {
+            if try_endpoint(endpoint, &self.plan.trust.at(endpoint)).await.is_err() {
                 continue;
             }
             let question = Question::UseOther {
@@ -259,7 +259,8 @@ impl<'a, T: SetupUi> Trial<'a, T> {
 
     /// Finds the server for sending that works; `None` if the plan has none.
     async fn try_outgoing(&mut self, pop3: Option<&Server>, before: GateBefore) -> Result<Option<Server>, Broken> {
-        let Proposal { outgoing, gate, .. } = &self.plan.proposal;
+        let Proposal { outgoing, standby, gate, .. } = &self.plan.proposal;
+        let outgoing: Vec<Endpoint> = outgoing.iter().chain(standby).cloned().collect();
         let mut at = 0;
         while let Some(endpoint) = outgoing.get(at) {
             let tried = match pop3 {
@@ -272,7 +273,7 @@ impl<'a, T: SetupUi> Trial<'a, T> {
                 Ok(server) => return Ok(Some(server)),
                 Err(broken) => broken,
             };
-            match self.offer_another(outgoing, at, &failure).await {
+            match self.offer_another(&outgoing, at, &failure).await {
                 Some(other) => at = other,
                 None => return Err(Broken { server: Some(server), failure: Some(failure) }),
             }
@@ -342,15 +343,16 @@ impl<'a, T: SetupUi> Trial<'a, T> {
             last.unwrap_or_else(|| (self.plan.outgoing_server(endpoint, SendAuth::Nothing), Failure::Internal));
         match (&failure, pop3) {
             // The password is right, since fetching works with it. Perhaps the server wants a POP login instead.
-            (Failure::SignInDisabled { .. } | Failure::SignInRefused { .. }, Some(login))
-                if !self.plan.sends_elsewhere() =>
-            {
+            (
+                Failure::SignInDisabled { .. } | Failure::MechanismRefused { .. } | Failure::SignInRefused { .. },
+                Some(login),
+            ) if !self.plan.sends_elsewhere() => {
                 self.ui.say("Signing in does not work there. Trying a POP login before the send instead.");
                 let through = self.try_through_gate(endpoint, login, GateBefore::Shut).await;
                 // The first failure is the one to show, because the POP login was a guess.
                 through.map_err(|_| (server, failure))
             }
-            (Failure::SignInDisabled { .. }, None) => {
+            (Failure::SignInDisabled { .. } | Failure::MechanismRefused { .. }, None) => {
                 // Some providers know their customers by their addresses and want no sign-in at all.
                 let open = self.plan.outgoing_server(endpoint, SendAuth::Nothing);
                 let account = self.plan.account(None, vec![open.clone()]);
@@ -388,18 +390,21 @@ fn outcome(ok: bool, doctor: Doctor<'_>) -> Result<(), Failure> {
 
 /// Whether another server of the provider may work: this one could not be used, and it has not refused the password.
 fn suggests_another_server(failure: &Failure) -> bool {
+    // A provider that hangs up at the sign-in may have refused the password by that.
+    let may_be_another = !failure.may_be_the_password();
     failure.is_unreachable()
-        || matches!(
-            failure,
-            Failure::Certificate { .. }
-                | Failure::TlsTooOld { .. }
-                | Failure::NotTls { .. }
-                | Failure::Tls { .. }
-                | Failure::NoStartTls { .. }
-                | Failure::WrongProtocol { .. }
-                | Failure::ProtocolViolation { .. }
-                | Failure::Lost { .. }
-                | Failure::TimedOut { .. }
-                | Failure::ServiceRefused { .. }
-        )
+        || may_be_another
+            && matches!(
+                failure,
+                Failure::Certificate { .. }
+                    | Failure::TlsTooOld { .. }
+                    | Failure::NotTls { .. }
+                    | Failure::Tls { .. }
+                    | Failure::NoStartTls { .. }
+                    | Failure::WrongProtocol { .. }
+                    | Failure::ProtocolViolation { .. }
+                    | Failure::Lost { .. }
+                    | Failure::TimedOut { .. }
+                    | Failure::ServiceRefused { .. }
+            )
 }

@@ -1,13 +1,29 @@
-//! What users met: a module for each case, named after it, as `docs/field.md` lists them. The built program, and providers
-//! that say what those of the users said.
+//! What users of old mail programs met, case by case: one module a case, and its kind in other forms. `docs/field.md` has the
+//! rules.
 
-#![cfg(target_os = "linux")]
+#![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 #[path = "../support/mod.rs"]
 mod support;
 
+mod adding;
 mod answering;
+mod f02_one_file_several_companies;
+mod f03_odd_forms_of_stunnel;
+mod f04_shared_servers_and_doors;
+mod f06_a_helpers_own_certificate;
+mod f06_adding_a_helper;
+mod f07_files_that_providers_hand_out;
 mod f08_letters_in_addresses;
+mod f09_offered_and_refused;
 mod f10_blanks_in_passwords;
+mod f11_letters_at_the_provider;
 mod f11_letters_in_passwords;
+mod f12_hung_up_on_a_password;
+mod f13_explained;
+mod f14_message_ids;
+mod f15_a_missing_link;
+mod f16_after_451_at_mail;
+mod nul_and_no_name;
+mod sign_in;

@@ -139,6 +139,13 @@ impl Home {
         home
     }
 
+    /// With one more account in the settings file.
+    pub fn with_account(mut self, account: &Account) -> Self {
+        let text = self.settings() + &self.account(1, account);
+        self.write_settings(&text);
+        self
+    }
+
     fn account(&mut self, number: usize, account: &Account) -> String {
         let at = self.folder.path().to_owned();
         let mut text = format!("\n[[account]]\nname = {:?}\n{}\n", account.name, account.lines.join("\n"));
@@ -172,6 +179,11 @@ impl Home {
 
     pub fn settings_file(&self) -> PathBuf {
         self.path().join("config").join("ostler.toml")
+    }
+
+    /// What every hint repeats, since every command of this home is given with it.
+    pub fn option(&self) -> String {
+        format!("--config {}", self.settings_file().display())
     }
 
     pub fn settings(&self) -> String {

@@ -28,6 +28,7 @@ impl Process {
 
     /// As [`start`](Self::start), for a program that is asked to end and has to.
     pub fn start_to_be_asked(name: &str, command: &mut Command) -> Self {
+        give_children_default_signals();
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(command, 0);
         let child = command.spawn().unwrap_or_else(|error| panic!("{name} does not start: {error}"));
@@ -117,8 +118,34 @@ fn read_all(mut pipe: impl Read) -> Vec<u8> {
     bytes
 }
 
+/// Makes SIGINT, SIGTERM and SIGHUP do in programs started from now on what they do by default, where the tests run with one of
+/// them ignored: a shell script starts `tests/run &` with SIGINT ignored, `nohup` ignores SIGHUP, and children inherit that. A
+/// signal that is handled instead of ignored is reset in every child, so this process gets handlers that do nothing. Only
+/// Linux tells what is ignored; elsewhere nothing is changed.
+fn give_children_default_signals() {
+    #[cfg(target_os = "linux")]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        static ONCE: std::sync::Once = std::sync::Once::new();
+        ONCE.call_once(|| {
+            let status = std::fs::read_to_string("/proc/self/status").expect("/proc");
+            let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).expect("SigIgn");
+            let ignored = u64::from_str_radix(mask.trim(), 16).expect("a mask");
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().expect("a runtime");
+            let _inside = runtime.enter();
+            for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
+                if ignored >> (kind.as_raw_value() - 1) & 1 == 1 {
+                    // The handler stays when the stream is dropped.
+                    drop(signal(kind).expect("a handler"));
+                }
+            }
+        });
+    }
+}
+
 /// Runs a program to its end with this on its standard input. What it says is searched for secrets (`secrets.rs`).
 pub fn run(command: &mut Command, input: impl AsRef<[u8]>) -> Output {
+    give_children_default_signals();
     let shown = format!("{command:?}");
     let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let mut child = spawned.unwrap_or_else(|error| panic!("{shown} does not start: {error}"));
@@ -175,6 +202,19 @@ pub fn command<S: AsRef<OsStr>>(program: impl AsRef<OsStr>, args: impl IntoItera
     let mut command = Command::new(program);
     command.args(args);
     command
+}
+
+/// This command as a shell script runs it with `nohup` in the background: with SIGHUP, SIGINT and SIGQUIT ignored.
+pub fn in_background(program: &Command) -> Command {
+    let mut shell = command("sh", ["-c", "trap '' HUP INT QUIT; exec \"$@\"", "sh"]);
+    shell.arg(program.get_program()).args(program.get_args());
+    for (name, value) in program.get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    shell
 }
 
 /// Python for users who are not root: the search path may lead through folders of root's own.

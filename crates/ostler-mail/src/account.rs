@@ -110,10 +110,20 @@ impl Security {
 /// What a server's certificate may be verified against, in addition to the system's roots.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Trust {
-    /// A PEM file with additional roots, trusted for this server only.
+    /// A PEM file for this server only. Its certificates are further roots, and one that is the server's own, octet for
+    /// octet, is trusted for what it is: only its name and dates are checked.
     pub ca: Option<PathBuf>,
     /// SHA-256 of the one certificate (DER) that is trusted. Its name, dates and issuer are then not checked.
     pub pin: Option<[u8; 32]>,
+}
+
+/// Whether a host name or address means this computer, where a helper such as Proton Mail Bridge or DavMail may listen.
+pub fn is_this_computer(host: &str) -> bool {
+    let host = host.trim_end_matches('.').to_ascii_lowercase();
+    match host.parse::<IpAddr>() {
+        Ok(address) => address.to_canonical().is_loopback() || address.is_unspecified(),
+        Err(_) => host == "localhost" || host.starts_with("localhost.") || host.ends_with(".localhost"),
+    }
 }
 
 /// Where a secret comes from.

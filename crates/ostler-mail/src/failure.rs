@@ -1,18 +1,23 @@
 //! Everything that can go wrong between a client and its mail, and who has to do something about it. A failure
-//! says in one sentence what happened and where (`failure/sentence.rs`), and in another what to do (`failure/advice.rs`).
+//! says in one sentence what happened and where (`failure/sentence.rs`), and in another what to do (`failure/advice.rs`),
+//! which for a provider's refusal depends on its words (`failure/known_words.rs`).
 //!
 //! Not here: the reply a client gets for a failure (`pop3/words.rs`, `smtp/words.rs`).
 
 mod advice;
+mod command;
+pub mod known_words;
 mod sentence;
 mod text;
+pub mod wording;
 
 use std::fmt;
 use std::time::Duration;
 
 use crate::account::{Protocol, Security, Server};
-use crate::secret::Secret;
+use known_words::{KnownWords, Stage};
 
+pub use command::{quote_path, repeat_option};
 pub(crate) use text::fit;
 pub use text::{as_word, one_line, spoken, without_control};
 
@@ -96,6 +101,13 @@ pub enum CertificateProblem {
         /// The certificate is its own issuer.
         self_signed: bool,
     },
+    /// The certificates that the server shows end before an authority: that of this issuer is not among them, and this
+    /// computer does not have it either. Programs that look up missing certificates (web browsers do) hide this mistake
+    /// from providers.
+    MissingLink {
+        /// The name of the issuer whose certificate is missing.
+        issuer: String,
+    },
     /// The settings pin another certificate.
     NotPinned {
         /// The SHA-256 digest of the one the server shows, in hex.
@@ -105,6 +117,76 @@ pub enum CertificateProblem {
     Revoked,
     /// Any other reason, in the words of the TLS library.
     Other(String),
+}
+
+/// What the file that `ca` names has to do with a refused certificate. Advice goes by it, so that it never tells users to do
+/// what they have done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CaFile {
+    /// The settings name no file, or a pin decides.
+    Unset,
+    /// There is a file, and this certificate is not in it.
+    HasOthers,
+    /// The file has this very certificate, and something else is wrong with it.
+    HasIt,
+}
+
+/// What is wrong with the ids that a POP3 server gives to its messages (UIDL), so that mail programs stop there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IdProblem {
+    /// A message has none.
+    Missing {
+        /// The number of the message.
+        message: u64,
+    },
+    /// Two messages have the same.
+    Same {
+        /// The first of them.
+        first: u64,
+        /// The other one.
+        second: u64,
+    },
+    /// An id is longer than 70 octets.
+    TooLong {
+        /// The number of the message.
+        message: u64,
+        /// The length of its id.
+        octets: usize,
+    },
+    /// An id has a blank in it, or something else outside 0x21 to 0x7E.
+    BadOctet {
+        /// The number of the message.
+        message: u64,
+    },
+    /// The list has a message twice.
+    ListedTwice {
+        /// The number of the message.
+        message: u64,
+    },
+    /// The list has fewer messages than there are.
+    Unlisted {
+        /// The first message that is not in it.
+        message: u64,
+        /// How many are in it.
+        listed: u64,
+        /// How many there are by STAT.
+        counted: u64,
+    },
+    /// The list has more messages than there are.
+    TooMany {
+        /// How many there are by STAT.
+        counted: u64,
+    },
+    /// A line of the list does not begin with the number of a message.
+    NoNumber {
+        /// The line, cut.
+        line: String,
+    },
+    /// The server gives no list.
+    Refused {
+        /// The server's reply.
+        said: String,
+    },
 }
 
 /// Why there is no secret to sign in with.
@@ -174,6 +256,8 @@ pub enum Failure {
         at: ServerAddr,
         /// What is wrong with it.
         problem: CertificateProblem,
+        /// What the file that `ca` names has to do with it.
+        ca: CaFile,
     },
     /// The server has neither TLS 1.2 nor TLS 1.3.
     TlsTooOld {
@@ -237,6 +321,15 @@ pub enum Failure {
         /// What it offers instead; may be empty.
         offered: String,
     },
+    /// The server refuses every way of signing in that it offers and ostler has. It has not judged the password.
+    MechanismRefused {
+        /// The server.
+        at: ServerAddr,
+        /// The names of the ways that were tried, in order.
+        tried: String,
+        /// The server's reply to the last one.
+        said: String,
+    },
     /// Another session has the mailbox (RFC 2449, section 8.1.2).
     InUse {
         /// The server.
@@ -266,6 +359,15 @@ pub enum Failure {
         size: u64,
         /// The most octets the server takes.
         limit: u64,
+    },
+    /// The ids of the messages are such that mail programs stop there. Only `ostler check` looks at them.
+    MessageIds {
+        /// The server.
+        at: ServerAddr,
+        /// The first problem.
+        problem: IdProblem,
+        /// How many other problems there are.
+        others: u64,
     },
     /// There is no secret to sign in with.
     Secret {
@@ -336,13 +438,45 @@ impl Failure {
         advice::advice(self)
     }
 
-    /// The failure of a sign-in with this secret.
+    /// The failure of a sign-in with a password that has, or has not, letters beyond ASCII.
     #[must_use]
-    pub fn with_secret(mut self, secret: &Secret) -> Self {
+    pub fn of_password(mut self, has_letters_beyond_ascii: bool) -> Self {
         if let Self::SignInRefused { beyond_ascii, .. } = &mut self {
-            *beyond_ascii = !secret.expose().is_ascii();
+            *beyond_ascii = has_letters_beyond_ascii;
         }
         self
+    }
+
+    /// What a client is told to do about it. Eudora 4 throws its password away when it finds the word in a refusal, so the
+    /// trouble that may pass does not have it: there `ostler check` tells of the password.
+    pub(crate) fn advice_for_client(&self) -> String {
+        match self {
+            Self::Lost { waiting: Waiting::SignIn, .. } => "try again later; if it goes on, run: ostler check".into(),
+            _ => self.advice(),
+        }
+    }
+
+    /// What the words of the server mean, if that is more than the kind of failure says.
+    pub fn known_words(&self) -> Option<&'static KnownWords> {
+        match self {
+            Self::SignInRefused { at, said, .. } => known_words::of_refused_sign_in(&at.host, said),
+            Self::SignInDisabled { offered: said, .. }
+            | Self::InUse { said, .. }
+            | Self::LoginDelay { said, .. }
+            | Self::MechanismRefused { said, .. }
+            | Self::SignInPostponed { said, .. } => known_words::by_words(said, &[Stage::SignIn, Stage::OwnMailbox]),
+            // At the greeting, and where `ostler check` asks for the count of messages or rehearses a send.
+            Self::ServiceRefused { said, .. } => {
+                known_words::by_words(said, &[Stage::SignIn, Stage::Fetch, Stage::Send])
+            }
+            Self::Tls { reason, .. } => known_words::by_words(reason, &[Stage::Tls]),
+            _ => None,
+        }
+    }
+
+    /// Whether a web page came in place of a greeting: the sign-in page of a hotel or cafe network.
+    pub fn is_web_page(&self) -> bool {
+        matches!(self, Self::WrongProtocol { said, .. } if is_http(said))
     }
 
     /// Who has to do something about it.
@@ -356,7 +490,9 @@ impl Failure {
             | Self::WrongProtocol { .. }
             | Self::SignInRefused { .. }
             | Self::SignInDisabled { .. }
+            | Self::MechanismRefused { .. }
             | Self::TooBig { .. }
+            | Self::MessageIds { .. }
             | Self::Secret { .. }
             | Self::NotInThisVersion { .. }
             | Self::BadTrust { .. }
@@ -400,10 +536,12 @@ impl Failure {
             | Self::ServiceRefused { at, .. }
             | Self::SignInRefused { at, .. }
             | Self::SignInDisabled { at, .. }
+            | Self::MechanismRefused { at, .. }
             | Self::InUse { at, .. }
             | Self::LoginDelay { at, .. }
             | Self::SignInPostponed { at, .. }
             | Self::TooBig { at, .. }
+            | Self::MessageIds { at, .. }
             | Self::NotInThisVersion { at, .. } => Some(at),
             Self::Secret { at, .. } => at.as_ref(),
             Self::BadTrust { .. }
@@ -413,6 +551,12 @@ impl Failure {
             | Self::Stopping
             | Self::Internal => None,
         }
+    }
+
+    /// Whether the provider may have refused the user name or the password: it said so, or it closed the connection in place
+    /// of an answer, as some do. The same password must not be tried again by itself, because providers lock accounts.
+    pub fn may_be_the_password(&self) -> bool {
+        matches!(self, Self::SignInRefused { .. } | Self::Lost { waiting: Waiting::SignIn, .. })
     }
 
     /// Whether the server cannot be reached, so that another server of the account may be tried. A server that answers has
@@ -438,6 +582,11 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+/// Whether these are the first words of a web server.
+pub fn is_http(words: &str) -> bool {
+    words.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("http/"))
+}
 
 /// The error and each of its causes on one line.
 pub fn error_chain(error: &dyn std::error::Error) -> String {

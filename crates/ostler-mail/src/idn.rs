@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use idna::AsciiDenyList;
 use idna::uts46::{DnsLength, Hyphens, Uts46};
 
-use crate::sasl::Charset;
+use crate::charset::Charset;
 
 /// Why an address with letters beyond ASCII has no form in ASCII.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -8,6 +8,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod account;
+pub mod charset;
 pub mod choose;
 pub mod client_fault;
 pub mod clock;

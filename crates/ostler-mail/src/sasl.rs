@@ -1,11 +1,13 @@
 //! Authentication exchanges, without sockets and without the framing of a protocol: a client's claim is heard in `accept`,
 //! a provider's challenges are answered in `respond`, and `redact` keeps secrets out of the log. PLAIN (RFC 4616), LOGIN
-//! (MS-XLOGIN), CRAM-MD5 (RFC 2195), and APOP (RFC 1939).
+//! (MS-XLOGIN), CRAM-MD5 (RFC 2195), and APOP (RFC 1939). `way` says which of them comes next when a provider refuses one,
+//! `refusal` whether it did.
 
 mod accept;
 mod redact;
+mod refusal;
 mod respond;
-mod spelling;
+mod way;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -16,8 +18,12 @@ use zeroize::Zeroizing;
 
 pub use accept::{Acceptor, Attempt, AuthStep, Proof};
 pub use redact::{Redaction, redact};
+pub use refusal::RefusalOf;
+pub(crate) use refusal::refusal_of;
+pub(crate) use respond::Given;
 pub use respond::{Exchange, ExchangeError};
-pub use spelling::Charset;
+pub use way::Way;
+pub(crate) use way::Ways;
 
 /// Base64 whose padding may be missing: Netscape and other old clients leave it out.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
@@ -51,15 +57,15 @@ impl Mechanism {
         [Self::Plain, Self::Login, Self::CramMd5].into_iter().find(|m| m.name().eq_ignore_ascii_case(name))
     }
 
-    /// The best of those a server offers. Inside TLS the simplest is the most reliable; in clear the one that does not
+    /// Those a server offers, the best first. Inside TLS the simplest is the most reliable; in clear the one that does not
     /// send the password comes first.
-    pub fn choose(offered: &[String], is_in_tls: bool) -> Option<Self> {
+    pub fn offered(offered: &[String], is_in_tls: bool) -> impl Iterator<Item = Self> {
         let order = if is_in_tls {
             [Self::Plain, Self::Login, Self::CramMd5]
         } else {
             [Self::CramMd5, Self::Plain, Self::Login]
         };
-        order.into_iter().find(|m| offered.iter().any(|o| o.eq_ignore_ascii_case(m.name())))
+        order.into_iter().filter(|m| offered.iter().any(|o| o.eq_ignore_ascii_case(m.name())))
     }
 }
 

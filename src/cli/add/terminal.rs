@@ -6,6 +6,7 @@ use std::path::Path;
 use super::{Decision, Running};
 use crate::cli::ask;
 use crate::diagnose::Step;
+use crate::os::console;
 use crate::setup::{Identity, Plan, Proposal, Question, SetupUi};
 use ostler_mail::account::endpoint::Endpoint;
 use ostler_mail::account::{Access, Protocol, Security, Settings};
@@ -39,6 +40,10 @@ impl SetupUi for Screen {
             tell(&format!("{text} Yes, as --yes says.\n"));
             return true;
         }
+        if !self.asks && question.is_yes_unasked() {
+            tell(&format!("{text} Yes: it is on this computer, and --pin asks for it.\n"));
+            return true;
+        }
         if !self.asks {
             tell(&format!("{text} There is no terminal to ask on; answer with {}.\n", question.flag()));
             self.unanswered = Some(question.flag());
@@ -65,7 +70,7 @@ pub(super) async fn yes_or_no(text: &str, yes: bool) -> bool {
 
 /// Writes to standard error.
 pub(super) fn tell(text: &str) {
-    let _ = std::io::stderr().write_all(text.as_bytes());
+    let _ = console::stderr().write_all(console::for_stderr(text).as_bytes());
 }
 
 /// The two sides of the plan, one line each.
@@ -83,8 +88,11 @@ pub(super) fn plan_text(plan: &Plan) -> String {
         }
         line + "\n"
     };
-    let Proposal { incoming, outgoing, gate, .. } = &plan.proposal;
-    line("fetching", incoming, &plan.fetch_as, false) + &line("sending ", outgoing, &plan.send_as, *gate)
+    let Proposal { incoming, outgoing, standby, gate, .. } = &plan.proposal;
+    let further = standby.iter().map(|e| format!("            {} if that cannot be reached\n", e.describe()));
+    line("fetching", incoming, &plan.fetch_as, false)
+        + &line("sending ", outgoing, &plan.send_as, *gate)
+        + &further.collect::<String>()
 }
 
 /// The last text: what to type into the mail program.

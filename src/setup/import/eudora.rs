@@ -73,7 +73,7 @@ fn persona(section: &Section<'_>, main: Option<&Section<'_>>, report: &mut Repor
         sends_as,
         servers,
         place,
-        gate: false,
+        ..Draft::default()
     }
 }
 

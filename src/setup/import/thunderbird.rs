@@ -96,7 +96,7 @@ fn account(prefs: &Prefs, id: &str, report: &mut Report) -> Option<Draft> {
         username: name.and_then(username),
         sends_as,
         place,
-        gate: false,
+        ..Draft::default()
     })
 }
 

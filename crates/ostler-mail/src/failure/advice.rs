@@ -1,11 +1,17 @@
-//! What to do about a failure, in one sentence for each kind.
+//! What to do about a failure: in one sentence for each kind, unless the provider's words tell more than the kind does.
 
-use crate::account::Security;
+use crate::account::{Security, is_this_computer};
 use crate::failure::text::{as_word, spoken};
-use crate::failure::{CertificateProblem, Failure, SecretTrouble, Waiting};
+use crate::failure::{CaFile, CertificateProblem, Failure, IdProblem, SecretTrouble, Waiting};
 
 /// The sentence, without a full stop: printable ASCII, but for an account's name.
 pub(super) fn advice(failure: &Failure) -> String {
+    // A failure does not know its account, so the command stands without its name.
+    let known = failure.known_words().and_then(|known| known.advice);
+    known.map_or_else(|| advice_of_kind(failure), |advice| advice.replace(" NAME", ""))
+}
+
+fn advice_of_kind(failure: &Failure) -> String {
     match failure {
         Failure::NameNotFound { .. } => {
             "check the spelling of host in the settings, and that this computer is online".into()
@@ -24,12 +30,16 @@ pub(super) fn advice(failure: &Failure) -> String {
         Failure::TimedOut { waiting: Waiting::Connect, .. } => {
             "try again; if this persists, a firewall may be in the way or the port is wrong".into()
         }
+        Failure::Lost { waiting: Waiting::SignIn, .. } => {
+            "some providers do that when user name or password is wrong: ostler password sets another; else try again later"
+                .into()
+        }
         Failure::TimedOut { .. } | Failure::Lost { .. } => "try again later".into(),
         Failure::NotTls { at } => format!(
             "this port may want security = \"starttls\"; with \"tls\" the usual port is {}",
             at.protocol.default_port(Security::Tls)
         ),
-        Failure::Certificate { problem, .. } => certificate_advice(problem).into(),
+        Failure::Certificate { at, problem, ca } => certificate_advice(&at.host, problem, *ca).into(),
         Failure::TlsTooOld { .. } => "ask the provider for a newer server; ostler never uses less".into(),
         Failure::Tls { .. } => "try again; if this persists, run ostler check".into(),
         Failure::NoStartTls { at } => format!(
@@ -37,9 +47,13 @@ pub(super) fn advice(failure: &Failure) -> String {
             at.protocol.default_port(Security::Tls)
         ),
         Failure::Injected { .. } => "nothing was sent; try another network, and tell the provider".into(),
+        Failure::WrongProtocol { .. } if failure.is_web_page() => {
+            "open any web page and sign in to the network, then try again".into()
+        }
         Failure::WrongProtocol { .. } => "check host and port in the settings".into(),
         Failure::ProtocolViolation { .. } => "try again; if this persists, tell the provider".into(),
-        Failure::ServiceRefused { .. } | Failure::SignInPostponed { .. } => "try again later".into(),
+        // In words that no server says, for a pasted reply is searched as a whole.
+        Failure::ServiceRefused { .. } | Failure::SignInPostponed { .. } => "wait some minutes, then try again".into(),
         Failure::SignInRefused { beyond_ascii: true, .. } => {
             "check user name and password; this provider may want the letters in another charset: ostler password --check tries \
              that, or set password_charset = \"windows-1252\""
@@ -52,9 +66,14 @@ pub(super) fn advice(failure: &Failure) -> String {
             "it may want TLS first: set security = \"starttls\" or \"tls\"".into()
         }
         Failure::SignInDisabled { .. } => "check host and port, or set auth to what this server wants".into(),
+        Failure::MechanismRefused { .. } => {
+            "what you typed was not looked at; check host and port, or ask the provider how mail programs sign in there"
+                .into()
+        }
         Failure::InUse { .. } => "wait until the other session has ended, then try again".into(),
         Failure::LoginDelay { .. } => "wait a minute, then try again".into(),
         Failure::TooBig { .. } => "send it in parts, or make it smaller".into(),
+        Failure::MessageIds { problem, .. } => id_advice(problem),
         Failure::Secret { account, trouble, .. } => secret_advice(account, trouble),
         Failure::NotInThisVersion { .. } => "use an app password if the provider offers them".into(),
         Failure::BadTrust { .. } => "put the path of a PEM file there, or remove ca from the settings".into(),
@@ -73,18 +92,81 @@ pub(super) fn advice(failure: &Failure) -> String {
     }
 }
 
-fn certificate_advice(problem: &CertificateProblem) -> &'static str {
+fn certificate_advice(host: &str, problem: &CertificateProblem, ca: CaFile) -> &'static str {
     match problem {
+        CertificateProblem::Expired { .. } if ca == CaFile::HasIt => {
+            "check this computer's date; else have the server make a new one, and put that into the file named by ca"
+        }
         CertificateProblem::Expired { .. } => "check this computer's date; else the provider must renew it",
         CertificateProblem::NotYetValid { .. } => "check this computer's date",
+        CertificateProblem::WrongName { names } if names.is_empty() => {
+            "ask for a new one; a server that you know can be trusted by pin, which ostler check shows"
+        }
+        CertificateProblem::WrongName { .. } if ca == CaFile::HasIt => {
+            "write one of these as host; or, instead of ca, trust it by pin, which ostler check shows"
+        }
         CertificateProblem::WrongName { .. } => {
             "use the host name the provider gives for TLS; a hotel network may also be answering in its place"
         }
-        CertificateProblem::UnknownIssuer { .. } => {
-            "a hotel network or virus scanner may be answering in its place; a private server's authority can be named with ca, its certificate with pin"
-        }
+        CertificateProblem::UnknownIssuer { self_signed, .. } => unknown_issuer_advice(host, *self_signed, ca),
+        CertificateProblem::MissingLink { .. } => match ca {
+            CaFile::Unset => {
+                "tell the provider that its server leaves out the certificate between; until it is mended, name that certificate with ca"
+            }
+            CaFile::HasOthers | CaFile::HasIt => {
+                "tell the provider that its server leaves out the certificate between; until it is mended, add that one to the file named by ca"
+            }
+        },
         CertificateProblem::NotPinned { .. } => "ask whoever runs the server whether it was replaced, then change pin",
+        CertificateProblem::Other(_) if is_this_computer(host) => {
+            "have the helper on this computer make a new certificate, or use a newer version of it"
+        }
         CertificateProblem::Revoked | CertificateProblem::Other(_) => "tell the provider",
+    }
+}
+
+/// Nothing can answer in the place of this computer, so there only the helper itself is a suspect.
+fn unknown_issuer_advice(host: &str, self_signed: bool, ca: CaFile) -> &'static str {
+    match (is_this_computer(host), self_signed, ca) {
+        (true, _, CaFile::Unset) => {
+            "a helper on this computer, such as Proton Mail Bridge, makes its own certificate: export it there and name the file with ca, or trust it by pin, which ostler check shows"
+        }
+        (true, true, _) => {
+            "the file named by ca has another one: export the helper's certificate anew, or trust it by pin, which ostler check shows"
+        }
+        (true, false, _) => {
+            "the file named by ca has neither this certificate nor its issuer's: export the helper's anew, or trust it by pin, which ostler check shows"
+        }
+        (false, _, CaFile::Unset) => {
+            "a hotel network or virus scanner may be answering in its place; a private server's authority can be named with ca, its certificate with ca or pin"
+        }
+        (false, true, _) => {
+            "a hotel network or virus scanner may be answering in its place; a private server has a new one, then, which is not in the file named by ca"
+        }
+        (false, false, _) => {
+            "a hotel network or virus scanner may be answering in its place; a private server's authority is not in the file named by ca"
+        }
+    }
+}
+
+fn id_advice(problem: &IdProblem) -> String {
+    match problem {
+        IdProblem::Missing { message }
+        | IdProblem::TooLong { message, .. }
+        | IdProblem::BadOctet { message }
+        | IdProblem::Unlisted { message, .. }
+        | IdProblem::ListedTwice { message } => {
+            format!("delete or fetch message {message} with the web mail, then fetch again; if it goes on, tell the provider")
+        }
+        IdProblem::Same { first, second } => {
+            format!("delete or fetch messages {first} and {second} with the web mail, then fetch again; if it goes on, tell the provider")
+        }
+        IdProblem::TooMany { .. } | IdProblem::NoNumber { .. } => {
+            "tell the provider; until it is mended, switch \"leave messages on server\" off in the mail program".into()
+        }
+        IdProblem::Refused { .. } => {
+            "run ostler check again, for some servers refuse it for a moment only; if it goes on, switch \"leave messages on server\" off".into()
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::account::Protocol;
 use crate::failure::text::spoken;
-use crate::failure::{CertificateProblem, Failure, SecretTrouble, ServerAddr, Waiting};
+use crate::failure::{CertificateProblem, Failure, IdProblem, SecretTrouble, ServerAddr, Waiting};
 
 /// The sentence, without a full stop. What it quotes is not yet cleaned.
 pub(super) fn sentence(failure: &Failure) -> String {
@@ -16,11 +16,14 @@ pub(super) fn sentence(failure: &Failure) -> String {
         Failure::TimedOut { at, waiting, after } => {
             format!("{at} did not answer in time: {} passed while waiting for {}", seconds(*after), awaited(*waiting))
         }
+        Failure::Lost { at, waiting: Waiting::SignIn } => {
+            format!("{at} closed the connection instead of answering the sign-in")
+        }
         Failure::Lost { at, waiting } => {
             format!("{at} closed the connection while ostler was waiting for {}", awaited(*waiting))
         }
         Failure::NotTls { at } => format!("{at} does not speak TLS"),
-        Failure::Certificate { at, problem } => certificate_sentence(&at.host, problem),
+        Failure::Certificate { at, problem, .. } => certificate_sentence(&at.host, problem),
         Failure::TlsTooOld { at } => format!("{at} has no modern TLS: neither 1.2 nor 1.3 with a safe cipher"),
         Failure::Tls { at, reason } => format!("TLS with {at} failed: {reason}"),
         Failure::NoStartTls { at } => format!("{at} does not offer {}", start_tls(at.protocol)),
@@ -40,17 +43,27 @@ pub(super) fn sentence(failure: &Failure) -> String {
         Failure::SignInDisabled { at, offered } => {
             format!("{at} offers no way to sign in that ostler has, only {offered}")
         }
+        Failure::MechanismRefused { at, tried, said } => {
+            format!(
+                "{at} refuses every way of signing in that it offers and ostler has ({tried}): {}",
+                or_silence(said)
+            )
+        }
         Failure::InUse { at, said } => format!("the mailbox at {} is in use by another session: {said}", at.host),
         Failure::LoginDelay { at, said } => format!("{} wants more time between two logins: {said}", at.host),
         Failure::SignInPostponed { at, said } => format!("{} cannot sign you in just now: {said}", at.host),
         Failure::TooBig { at, size, limit } => {
             format!("this message of {} is too big: {} takes {} at most", megabytes(*size), at.host, megabytes(*limit))
         }
+        Failure::MessageIds { at, problem, others } => id_sentence(&at.host, problem, *others),
         Failure::Secret { account, at, trouble } => secret_sentence(account, at.as_ref(), trouble),
         Failure::NotInThisVersion { at, what } => {
             format!("this version of ostler cannot use {what} yet, which the settings ask for at {}", at.host)
         }
         Failure::BadTrust { what } => what.clone(),
+        Failure::UnknownAccount { given, known } if given.is_empty() => {
+            no_such("account without a user name".into(), known)
+        }
         Failure::UnknownAccount { given, known } => no_such(format!("account \"{given}\""), known),
         Failure::UnknownSender { given, known } if given.is_empty() => {
             no_such("account for mail without a sender".into(), known)
@@ -95,11 +108,43 @@ fn certificate_sentence(host: &str, problem: &CertificateProblem) -> String {
         CertificateProblem::UnknownIssuer { issuer, .. } => {
             format!("the certificate of {host} comes from an issuer this computer does not know: {issuer}")
         }
+        CertificateProblem::MissingLink { issuer } => {
+            format!("{host} did not send the certificate of its issuer, which this computer does not know: {issuer}")
+        }
         CertificateProblem::NotPinned { shown } => {
             format!("the certificate of {host} is not the pinned one; it is sha256:{shown}")
         }
         CertificateProblem::Revoked => format!("the certificate of {host} has been revoked"),
         CertificateProblem::Other(reason) => format!("the certificate of {host} is not acceptable: {reason}"),
+    }
+}
+
+fn id_sentence(host: &str, problem: &IdProblem, others: u64) -> String {
+    let what = match problem {
+        IdProblem::Missing { message } => format!("message {message} has no id (UIDL) at {host}"),
+        IdProblem::Same { first, second } => format!("messages {first} and {second} have the same id (UIDL) at {host}"),
+        IdProblem::TooLong { message, octets } => {
+            format!("message {message} has an id (UIDL) of {octets} characters at {host}, where 70 are allowed")
+        }
+        IdProblem::BadOctet { message } => {
+            format!("message {message} has an id (UIDL) with a blank or a strange character in it at {host}")
+        }
+        IdProblem::ListedTwice { message } => format!("message {message} is in the list of ids (UIDL) twice at {host}"),
+        IdProblem::Unlisted { message, listed, counted } => format!(
+            "message {message} has no id (UIDL) at {host}: {counted} messages are there, and {listed} are in the list"
+        ),
+        IdProblem::TooMany { counted } => {
+            format!("the list of ids (UIDL) at {host} has more messages than the {counted} that are there")
+        }
+        IdProblem::NoNumber { line } => {
+            format!("the list of ids (UIDL) at {host} has a line without a message's number: \"{line}\"")
+        }
+        IdProblem::Refused { said } => format!("{host} refuses the list of ids (UIDL): {}", or_silence(said)),
+    };
+    match others {
+        0 => what,
+        1 => format!("{what}, and there is one more mistake in the list"),
+        others => format!("{what}, and there are {others} more mistakes in the list"),
     }
 }
 

@@ -4,8 +4,8 @@ use base64::Engine;
 use subtle::{Choice, ConstantTimeEq};
 use zeroize::Zeroizing;
 
+use crate::charset::spellings;
 use crate::idn;
-use crate::sasl::spelling::spellings;
 use crate::sasl::{BASE64, LENIENT, Mechanism, apop_digest, cram_digest};
 use crate::secret::Secret;
 

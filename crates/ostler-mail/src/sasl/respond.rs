@@ -19,6 +19,17 @@ pub enum ExchangeError {
     NotBase64,
 }
 
+/// How much of a claim a server has been given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Given {
+    /// Neither name nor password: a refusal cannot be about them.
+    Nothing,
+    /// The user name.
+    Name,
+    /// Name, and password or proof.
+    Everything,
+}
+
 /// ostler's side of a sign-in at a provider.
 pub struct Exchange {
     mechanism: Mechanism,
@@ -57,6 +68,15 @@ impl Exchange {
                 Ok(Zeroizing::new(BASE64.encode(format!("{} {digest}", self.user))))
             }
             _ => Err(ExchangeError::TooManyChallenges),
+        }
+    }
+
+    /// Whether the server has been given the user name, and whether it has been given all that it judges.
+    pub(crate) fn given(&self) -> Given {
+        match (self.mechanism, self.responses) {
+            (_, 0) => Given::Nothing,
+            (Mechanism::Login, 1) => Given::Name,
+            _ => Given::Everything,
         }
     }
 

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use super::{NotASecret, Secret};
 use crate::account::PasswordCharset;
-use crate::sasl::Charset;
+use crate::charset::Charset;
 
 /// Said to a person whose app password has lost its blanks.
 pub const BLANKS_LEFT_OUT: &str =

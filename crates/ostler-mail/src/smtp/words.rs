@@ -83,7 +83,7 @@ pub fn failure(failure: &Failure) -> String {
         Failure::NameNotFound { .. } | Failure::NoNameService { .. } => "451 4.4.3 ",
         Failure::NobodyListens { .. } | Failure::NetworkGone { .. } | Failure::TimedOut { .. } => "451 4.4.1 ",
         Failure::Lost { .. } | Failure::ProtocolViolation { .. } | Failure::WrongProtocol { .. } => "451 4.4.2 ",
-        Failure::ServiceRefused { .. } | Failure::Internal => "451 4.3.0 ",
+        Failure::ServiceRefused { .. } | Failure::MessageIds { .. } | Failure::Internal => "451 4.3.0 ",
         Failure::NotTls { .. }
         | Failure::Certificate { .. }
         | Failure::TlsTooOld { .. }
@@ -92,13 +92,14 @@ pub fn failure(failure: &Failure) -> String {
         | Failure::Injected { .. }
         | Failure::BadTrust { .. } => "454 4.7.5 ",
         Failure::SignInDisabled { .. }
+        | Failure::MechanismRefused { .. }
         | Failure::InUse { .. }
         | Failure::LoginDelay { .. }
         | Failure::SignInPostponed { .. }
         | Failure::Secret { .. }
         | Failure::NotInThisVersion { .. } => "454 4.7.0 ",
     };
-    fit(code, &failure.sentence(), &failure.advice(), "")
+    fit(code, &failure.sentence(), &failure.advice_for_client(), "")
 }
 
 /// The reply when the connection broke between the end of a message and its answer. The message may have been sent, so

@@ -1,9 +1,9 @@
-//! How old systems write a password that has letters beyond ASCII: each in its own octets. The tables are those of
+//! How old systems write letters beyond ASCII, in names and passwords: each in its own octets. The tables are those of
 //! unicode.org (MAPPINGS/VENDORS: MICSFT/WINDOWS/CP1252, APPLE/ROMAN, MICSFT/PC/CP850).
 
 use zeroize::Zeroizing;
 
-/// A character set in which mail programs of the 1990s write passwords.
+/// A character set in which mail programs of the 1990s write names and passwords.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Charset {
     /// Windows of Western Europe and America. ISO 8859-1 is a part of it.
@@ -72,7 +72,7 @@ impl Charset {
 
 /// The octets that clients may send for a secret: the secret as it is, and as old systems spell it. Each is in the list
 /// once.
-pub(super) fn spellings(secret: &[u8]) -> Vec<Zeroizing<Vec<u8>>> {
+pub(crate) fn spellings(secret: &[u8]) -> Vec<Zeroizing<Vec<u8>>> {
     let mut all = vec![Zeroizing::new(secret.to_vec())];
     if secret.is_ascii() {
         return all;
