@@ -6,9 +6,11 @@
 
 mod emailproxy;
 mod eudora;
+mod helper;
 mod ini;
 mod outlook_express;
 mod resolve;
+mod senders;
 mod stunnel;
 mod thunderbird;
 
@@ -18,7 +20,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::presets::Presets;
 use crate::setup::Proposal;
-use ostler_mail::account::Protocol;
+use ostler_mail::account::{Alias, Protocol};
 
 pub(crate) use resolve::{companies, company};
 
@@ -84,6 +86,10 @@ pub struct ImportedAccount {
     pub place: String,
     /// Its address; `None` in files that only have servers.
     pub address: Option<String>,
+    /// Further addresses that it sends for.
+    pub aliases: Vec<Alias>,
+    /// The address that user names are made from, if it is not [`Self::address`].
+    pub login_address: Option<String>,
     /// Its name in the old program.
     pub name: Option<String>,
     /// Its servers, all with encryption, and whether the old program was set to fetch mail before it sends. If the
@@ -152,17 +158,22 @@ pub fn read(bytes: &[u8], presets: &Presets) -> Result<Imported, ImportError> {
             Kind::EmailProxy => Ok(emailproxy::read(&text, presets, &mut report)),
             Kind::Mozilla => Ok(thunderbird::read(&text, &mut report)),
             Kind::Registry => Ok(outlook_express::registry(&text, &mut report)),
-            Kind::Eudora => Ok(eudora::read(&text, &mut report)),
+            Kind::Eudora => Ok(eudora::read(&text, presets, &mut report)),
             Kind::WindowsMail | Kind::AccountFile => outlook_express::windows_mail(&text, &mut report).ok_or(kind),
         };
         (kind, drafts)
     };
-    let drafts = drafts.map_err(ImportError::Damaged)?;
+    let mut drafts = drafts.map_err(ImportError::Damaged)?;
+    for draft in &mut drafts {
+        helper::undo_in(draft, presets, &mut report);
+    }
+    let drafts = senders::join_by_mailbox(drafts);
     // stunnel.conf lists tunnels, not accounts: those to one company are taken for one account.
     let drafts = if kind == Kind::Stunnel { resolve::group_by_company(drafts, presets) } else { drafts };
     let accounts =
         drafts.into_iter().filter_map(|draft| resolve::resolve(draft, presets, &mut report)).take(MAX_ACCOUNTS);
-    let accounts = accounts.collect();
+    let mut accounts: Vec<ImportedAccount> = accounts.collect();
+    senders::keep_apart(&mut accounts, &mut report);
     Ok(Imported { kind, accounts, taken: report.taken.all(), not_taken: report.not_taken.all() })
 }
 
@@ -219,6 +230,8 @@ fn recognise(text: &str) -> Option<Kind> {
 struct Draft {
     place: String,
     address: Option<String>,
+    /// Further From addresses; `*@example.net` for all of a domain.
+    further: Vec<String>,
     name: Option<String>,
     servers: Vec<Server>,
     username: Option<String>,

@@ -10,6 +10,7 @@ use crate::config;
 use crate::config::presets::Presets;
 use crate::setup::import::{Imported, ImportedAccount, companies, read_file};
 use crate::setup::{Plan, keep};
+use ostler_mail::account::{Alias, Settings};
 use ostler_mail::failure::error_chain;
 
 /// Adds the accounts of a file, or those that the user wants of them.
@@ -139,7 +140,8 @@ fn choose_accounts(
     match options.address.as_deref().map(str::trim) {
         None => choose_all(imported, from),
         Some(address) => {
-            choose_for(address, imported, presets, from).map(|account| vec![(address.to_owned(), account)])
+            let account = choose_for(address, imported, presets, from)?.for_address(address);
+            Ok(vec![(address.to_owned(), account)])
         }
     }
 }
@@ -179,9 +181,7 @@ fn choose_all(imported: &Imported, from: &Path) -> Result<Vec<(String, ImportedA
 /// The account of the file for this address: the one that names it; else one of the address's own company; else the only
 /// one without an address.
 fn choose_for(address: &str, imported: &Imported, presets: &Presets, from: &Path) -> Result<ImportedAccount, Abort> {
-    let names_it =
-        |account: &&ImportedAccount| account.address.as_ref().is_some_and(|named| named.eq_ignore_ascii_case(address));
-    if let Some(account) = imported.accounts.iter().find(names_it) {
+    if let Some(account) = imported.accounts.iter().find(|account| account.sends_for(address)) {
         return Ok(account.clone());
     }
     let nameless: Vec<_> = imported.accounts.iter().filter(|account| account.address.is_none()).collect();
@@ -208,13 +208,25 @@ fn no_account_text(address: &str, imported: &Imported, all_are_named: bool, from
              --smtp (see above)"
         );
     }
-    let known: Vec<&str> = imported.accounts.iter().filter_map(|account| account.address.as_deref()).collect();
+    let senders = |account: &ImportedAccount| -> Vec<String> {
+        account.address.iter().cloned().chain(account.aliases.iter().map(Alias::to_string)).collect()
+    };
+    let known: Vec<String> = imported.accounts.iter().flat_map(senders).collect();
     let known = if known.is_empty() { "none that ostler can use".into() } else { known.join(", ") };
     format!("{file} has no account of {address}; it has: {known}. Without --import ostler looks for the servers itself")
 }
 
 /// Fills in what the file says where the options say nothing.
-pub(super) fn fill_plan(plan: &mut Plan, options: &Options, imported: &ImportedAccount) {
+pub(super) fn fill_plan(plan: &mut Plan, options: &Options, imported: &ImportedAccount, settings: &Settings) {
+    // An address that an account has already stays with it.
+    let is_free = |alias: &&Alias| keep::existing_sender(settings, &alias.to_string()).is_none();
+    plan.aliases = imported.aliases.iter().filter(is_free).cloned().collect();
+    if let Some(address) = &imported.login_address {
+        plan.fetch_as.address.clone_from(address);
+        if options.send_through.is_none() {
+            plan.send_as.address.clone_from(address);
+        }
+    }
     if options.provider.is_none() {
         plan.proposal.fill(&imported.proposal, options.wanted());
         // The old program's rule also holds where the user names another server for sending.

@@ -8,7 +8,7 @@ use crate::cli::ask;
 use crate::diagnose::Step;
 use crate::setup::{Identity, Plan, Proposal, Question, SetupUi};
 use ostler_mail::account::endpoint::Endpoint;
-use ostler_mail::account::{Access, Protocol, Security, Settings};
+use ostler_mail::account::{Access, Alias, Protocol, Security, Settings};
 
 /// The terminal. Results go to standard output, everything on the way to standard error.
 pub(super) struct Screen {
@@ -83,7 +83,9 @@ pub(super) fn plan_text(plan: &Plan) -> String {
         line + "\n"
     };
     let Proposal { incoming, outgoing, gate, .. } = &plan.proposal;
-    line("fetching", incoming, &plan.fetch_as, false) + &line("sending ", outgoing, &plan.send_as, *gate)
+    let aliases: Vec<String> = plan.aliases.iter().map(Alias::to_string).collect();
+    let also = if aliases.is_empty() { String::new() } else { format!("  also as   {}\n", aliases.join(", ")) };
+    line("fetching", incoming, &plan.fetch_as, false) + &line("sending ", outgoing, &plan.send_as, *gate) + &also
 }
 
 /// The last text: what to type into the mail program.

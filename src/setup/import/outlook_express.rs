@@ -126,6 +126,7 @@ impl Fields {
             sends_as,
             gate: outlook_auth == Some(2),
             place,
+            ..Draft::default()
         })
     }
 

@@ -5,9 +5,11 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::{Draft, ImportedAccount, Protection, Report, SendsAs, Server, shown};
+use super::helper::{hosts_for_sending, is_helper};
+use super::{Draft, ImportedAccount, Protection, Report, SendsAs, Server, senders, shown};
 use crate::config::presets::{Preset, Presets};
 use crate::config::value;
+use crate::setup::flag_of;
 use ostler_mail::account::endpoint::{Endpoint, LoginForm};
 use ostler_mail::account::{Protocol, Security};
 
@@ -79,6 +81,7 @@ pub(super) fn resolve(draft: Draft, presets: &Presets, report: &mut Report) -> O
         place: draft.place.clone(),
         address: draft.address.clone(),
         name: draft.name.clone(),
+        aliases: senders::aliases(&draft, report),
         ..ImportedAccount::default()
     };
     let homes = if domain.is_empty() { Vec::new() } else { companies(domain, presets) };
@@ -86,6 +89,8 @@ pub(super) fn resolve(draft: Draft, presets: &Presets, report: &mut Report) -> O
         Resolver { draft: &draft, domain, presets, report, account, homes, known: None, is_foreign: false };
     resolver.resolve_incoming();
     resolver.resolve_outgoing();
+    resolver.propose_outgoing();
+    resolver.report_helper();
     let Resolver { mut account, homes, known, is_foreign, .. } = resolver;
     account.companies.extend(homes);
     account.proposal.gate = draft.gate && !account.proposal.incoming.is_empty();
@@ -159,10 +164,14 @@ impl Resolver<'_> {
     fn resolve_outgoing(&mut self) {
         let servers = self.draft.servers.iter().filter(|server| server.protocol == Protocol::Smtp);
         for server in servers.take(MAX_SMTP_SERVERS) {
+            if is_left_out(server) {
+                self.find(server);
+                continue;
+            }
             let company = company(&server.host, self.presets);
             let is_foreign = !self.homes.is_empty() && !self.homes.contains(&company);
             // Without a user name for the other company, ostler would send it the mailbox's name and password.
-            if is_foreign && self.draft.sends_as == SendsAs::Unknown && !is_this_computer(&server.host) {
+            if is_foreign && self.draft.sends_as == SendsAs::Unknown && !is_helper(&server.host) {
                 self.report.left(
                     &server.place,
                     format!(
@@ -189,6 +198,56 @@ impl Resolver<'_> {
                 (None, _) => {}
             }
         }
+    }
+
+    /// Proposes servers for sending where the old program sent through a helper, so that the file does not have the
+    /// provider's: the names that providers usually have beside their server for fetching.
+    fn propose_outgoing(&mut self) {
+        let Some(helper) = self.first(Protocol::Smtp).filter(|server| is_helper(&server.host)).cloned() else { return };
+        let proposal = &self.account.proposal;
+        if self.known.is_some() || !proposal.outgoing.is_empty() {
+            return;
+        }
+        let Some(incoming) = proposal.incoming.first().or(proposal.imap.as_ref()).map(|e| e.host.clone()) else {
+            return;
+        };
+        if is_helper(&incoming) {
+            return;
+        }
+        let at = |host| Server {
+            protocol: Protocol::Smtp,
+            host,
+            port: None,
+            protection: Protection::None,
+            ..helper.clone()
+        };
+        let outgoing: Vec<Endpoint> = hosts_for_sending(&incoming, self.presets)
+            .into_iter()
+            .flat_map(|host| encrypted_endpoints(&at(host.clone()), &host))
+            .collect();
+        let all: Vec<String> = outgoing.iter().map(Endpoint::describe).collect();
+        self.report.took(
+            &helper.place,
+            format!(
+                "the file does not say where {incoming} takes mail for sending; ostler proposes {}. If your provider named \
+                 another server, give that with --smtp",
+                all.join(", or ")
+            ),
+        );
+        self.account.proposal.outgoing = outgoing;
+    }
+
+    /// Reports a helper that stays in use. No public authority certifies it, so the user has to.
+    fn report_helper(&mut self) {
+        let Some(helper) = self.account.proposal.endpoints().find(|e| is_this_computer(&e.host)) else { return };
+        self.report.took(
+            &self.draft.place,
+            format!(
+                "{} is this computer: a helper such as Proton Mail Bridge or DavMail, with a certificate of its own. Name that \
+                 with --ca FILE or --pin, or ostler cannot use the helper",
+                helper.host
+            ),
+        );
     }
 }
 
@@ -240,14 +299,8 @@ fn find_successor(server: &Server, domain: &str, presets: &Presets, report: &mut
         report.left(&server.place, format!("\"{}\" is not a host name", shown(&server.host)));
         return None;
     };
-    if server.protection == Protection::None && is_this_computer(&host) {
-        report.left(
-            &server.place,
-            format!(
-                "{host} is this computer: the old program uses another helper, such as stunnel. Import that helper's settings, or \
-                 add the account by its address"
-            ),
-        );
+    if is_left_out(server) {
+        report.left(&server.place, not_a_provider(server, &host));
         return None;
     }
     // If several presets have this server, the one that the address belongs to is right.
@@ -318,8 +371,36 @@ fn is_plain_port(port: Option<u16>) -> bool {
     matches!(port, Some(25 | 110 | 143 | 587))
 }
 
-fn is_this_computer(host: &str) -> bool {
-    let host = host.trim_end_matches('.').to_ascii_lowercase();
+/// Whether the server is a helper's that ostler takes the place of. One with TLS on this computer is one of today, which
+/// the user needs still.
+fn is_left_out(server: &Server) -> bool {
+    is_helper(&server.host) && (server.protection == Protection::None || !is_this_computer(&server.host))
+}
+
+/// Why a helper's own server is not taken, and what to do.
+fn not_a_provider(server: &Server, host: &str) -> String {
+    if !is_this_computer(host) {
+        return format!(
+            "only a helper on this computer, such as a virus scanner, knew the name {host}; ostler goes to the provider itself"
+        );
+    }
+    let endpoint = Endpoint::new(
+        server.protocol,
+        host.to_owned(),
+        server.port.unwrap_or(server.protocol.default_port(Security::None)),
+        Security::None,
+    );
+    format!(
+        "{host} is this computer: a helper here, such as stunnel or a virus scanner, stood between the old program and the \
+         provider. ostler goes to the provider itself. If the helper has a stunnel.conf or emailproxy.config, import that; \
+         if you keep it, as one may keep DavMail, name it with {}",
+        flag_of(&endpoint)
+    )
+}
+
+/// Whether a host, with or without the brackets of IPv6, is this computer.
+pub(super) fn is_this_computer(host: &str) -> bool {
+    let host = host.trim().trim_start_matches('[').trim_end_matches(']').trim_end_matches('.').to_ascii_lowercase();
     match host.parse::<IpAddr>() {
         Ok(address) => address.to_canonical().is_loopback() || address.is_unspecified(),
         Err(_) => host == "localhost" || host.starts_with("localhost.") || host.ends_with(".localhost"),
