@@ -211,7 +211,7 @@ impl App {
         app.open_page().await;
         // Before `ready` is printed: its reader may send a signal at once.
         signals::listen(&watch.wake);
-        let mut out = std::io::stdout();
+        let mut out = os::console::stdout();
         let _ = writeln!(out, "ready").and_then(|()| out.flush());
         let _ = os::notify_ready();
         let history_saving = tokio::spawn(Arc::clone(&history_store).save_changes());

@@ -15,17 +15,20 @@ pub(crate) mod remove;
 pub(crate) mod settings;
 pub(crate) mod status;
 
-use std::io::Write;
-use std::path::PathBuf;
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::app;
 use crate::config::{self, Parsed};
 use crate::desktop::SystemDesktop;
 use crate::events::log::{self, Format};
+use crate::os::console;
+use crate::os::control::{Request, ask as ask_running};
 use ostler_mail::failure::error_chain;
 
 /// Lets old mail programs work with today's mail providers.
@@ -60,6 +63,9 @@ struct Common {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve mail programs, in the foreground; prints `ready` when the doors are open
+    ///
+    /// ctrl-C (SIGINT) and SIGTERM end it once messages under way are finished, a second one at once; SIGHUP makes it read the
+    /// settings again. They do so in the background too, where a shell script starts programs with SIGINT ignored.
     Run,
     /// Show how ostler works, on this computer alone: a built-in provider, ostler, and two old mail programs
     Demo(crate::demo::Options),
@@ -98,10 +104,10 @@ pub fn command() -> clap::Command {
 
 /// The program. Returns its exit code.
 pub fn main() -> ExitCode {
-    let line = match CommandLine::try_parse() {
-        Ok(line) => line,
+    let (line, settings) = match parse() {
+        Ok(parsed) => parsed,
         Err(error) => {
-            let _ = error.print();
+            print_parse_error(&error);
             // `--help` and `--version` come here too, and are no mistake: 0. Anything else is a wrong command line: 2.
             return ExitCode::from(u8::from(error.use_stderr()) * 2);
         }
@@ -119,16 +125,31 @@ pub fn main() -> ExitCode {
         return crate::demo::main(options);
     }
     let file = line.common.config.or_else(config::default_path);
+    if let Some(file) = &file {
+        remember_config(file, settings, &command);
+    }
     if let Command::Check(options) = &command
         && let Some(text) = options.to_explain()
     {
         // Works with missing or wrong settings: they may be what the error is about.
+        if let Some(why) = file.as_deref().and_then(|file| missing_text(file, settings)) {
+            log::print_error(&why);
+        }
         let parsed = file.as_deref().and_then(|file| config::load(file).ok());
         return explain::main(parsed.as_ref(), &text, options.as_json());
     }
     let Some(file) = file else {
         return fail(2, "this system names no folder for settings; give the settings file with --config");
     };
+    if let Some(why) = missing_text(&file, settings) {
+        if needs_settings(&command, &file) {
+            return fail(2, &why);
+        }
+        // The entry can be shown and removed without the file that it names.
+        if matches!(command, Command::Autostart(_)) {
+            log::print_error(&why);
+        }
+    }
     let desktop = Arc::new(SystemDesktop::new(&file, line.silent));
     match command {
         #[cfg(feature = "tray")]
@@ -151,7 +172,102 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn with_settings(file: &std::path::Path, go_on: impl FnOnce(Parsed) -> ExitCode) -> ExitCode {
+/// Reads the command line, and how the settings file was named on it.
+fn parse() -> Result<(CommandLine, SettingsName), clap::Error> {
+    let matches = CommandLine::command().try_get_matches()?;
+    let line = CommandLine::from_arg_matches(&matches).map_err(|error| error.format(&mut CommandLine::command()))?;
+    Ok((line, SettingsName::of(&matches)))
+}
+
+/// How the user named the settings file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum SettingsName {
+    Option,
+    Variable,
+    /// Not at all: it is the one in the usual place.
+    Usual,
+}
+
+impl SettingsName {
+    fn of(matches: &ArgMatches) -> Self {
+        match matches.value_source("config") {
+            Some(ValueSource::CommandLine) => Self::Option,
+            Some(ValueSource::EnvVariable) => Self::Variable,
+            // The enum may grow, which nothing here would know of.
+            _ => Self::Usual,
+        }
+    }
+}
+
+/// Hints repeat the `--config` that was typed. What `run` says is read in another folder too, so its path is absolute there.
+/// The variable OSTLER_CONFIG needs no repeating: it still holds for the next command.
+fn remember_config(file: &Path, settings: SettingsName, command: &Command) {
+    match settings {
+        SettingsName::Option if matches!(command, Command::Run) => {
+            console::set_config_file(&std::path::absolute(file).unwrap_or_else(|_| file.to_owned()));
+        }
+        SettingsName::Option => console::set_config_file(file),
+        SettingsName::Variable | SettingsName::Usual => {}
+    }
+}
+
+/// Whether the command can do nothing useful with a settings file that the user named and that does not exist. `add` creates
+/// it, and `run` waits for it and says so; then the commands that ask the running ostler get an answer.
+fn needs_settings(command: &Command, file: &Path) -> bool {
+    match command {
+        Command::List(_)
+        | Command::Password(_)
+        | Command::Remove(_)
+        | Command::Check(_)
+        | Command::Providers(_)
+        | Command::Guide(_) => true,
+        Command::Autostart(options) => options.switches_on(),
+        Command::Status(_) | Command::Settings(_) | Command::Pause | Command::Resume | Command::Quit => {
+            matches!(ask_running(file, &Request::Status), Ok(None))
+        }
+        Command::Run | Command::Demo(_) | Command::Add(_) => false,
+    }
+}
+
+/// What is wrong if the user named a settings file that does not exist. In the usual place a missing file only means that
+/// there is no account yet.
+fn missing_text(file: &Path, settings: SettingsName) -> Option<String> {
+    let named_by = match settings {
+        SettingsName::Option => "--config",
+        SettingsName::Variable => "the variable OSTLER_CONFIG",
+        SettingsName::Usual => return None,
+    };
+    // Absolute, because a relative path is often right in another folder.
+    let shown = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+    is_missing(file).then(|| {
+        format!(
+            "there is no settings file {}; correct the path in {named_by}, or make the file with `ostler add ADDRESS`",
+            shown.display()
+        )
+    })
+}
+
+/// A dangling link counts as a file: the user meant one that exists, and reading it says what is wrong.
+fn is_missing(file: &Path) -> bool {
+    std::fs::symlink_metadata(file)
+        .is_err_and(|error| matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory))
+}
+
+/// Prints the help, or what is wrong with the command line.
+fn print_parse_error(error: &clap::Error) {
+    use std::io::IsTerminal;
+    let is_terminal =
+        if error.use_stderr() { std::io::stderr().is_terminal() } else { std::io::stdout().is_terminal() };
+    let plain = error.render().to_string();
+    let _ = match (is_terminal, error.use_stderr()) {
+        // In colours.
+        (true, _) => error.print(),
+        (false, true) => console::stderr().write_all(plain.as_bytes()),
+        (false, false) => console::stdout().write_all(plain.as_bytes()),
+    };
+}
+
+fn with_settings(file: &Path, go_on: impl FnOnce(Parsed) -> ExitCode) -> ExitCode {
     match config::load(file) {
         Ok(parsed) => go_on(parsed),
         Err(error) => fail(2, &error_chain(&error)),
@@ -166,11 +282,21 @@ fn fail(code: u8, text: &str) -> ExitCode {
 
 /// Prints a result. A closed pipe (`| head`) is not an error.
 fn print(text: &str) {
-    let _ = std::io::stdout().write_all(text.as_bytes());
+    print_as_it_is(&console::repeat_config(text));
 }
 
+/// Prints a result as running text: on a terminal no line is broken within a word.
+fn print_wrapped(text: &str) {
+    print_as_it_is(&console::for_stdout(text));
+}
+
+/// Prints a document for programs. They know which settings they asked about, so hints in it repeat no `--config`.
 fn print_json(document: &serde_json::Value) {
-    print(&format!("{document:#}\n"));
+    print_as_it_is(&format!("{document:#}\n"));
+}
+
+fn print_as_it_is(text: &str) {
+    let _ = console::stdout().write_all(text.as_bytes());
 }
 
 fn block_on<T>(work: impl Future<Output = T>) -> std::io::Result<T> {

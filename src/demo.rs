@@ -140,13 +140,11 @@ impl Scene {
     /// Plays the demo through ostler's doors and prints it. Returns how many bytes came back, or what failed, as the
     /// last printed line says too.
     pub(crate) async fn play(&mut self, doors: Doors, has_colour: bool, out: &mut dyn Write) -> Result<usize, String> {
-        let page = Page::new(out, has_colour);
-        let mut stage =
-            Stage { provider: &self.provider, spoken_rx: &mut self.spoken_rx, recorder: &self.recorder, page };
+        let mut stage = self.stage(has_colour, out);
         let played = stage.play(doors).await;
         let last = match &played {
             Ok(bytes) => format!("demo: the message came back identical ({bytes} bytes)"),
-            Err(why) => format!("demo: FAILED: {}", self.recorder.starred(why)),
+            Err(why) => format!("demo: FAILED: {}", stage.recorder.starred(why)),
         };
         stage.print(&last)?;
         played
@@ -155,11 +153,14 @@ impl Scene {
     /// For `--stay`: prints what to type into a mail program, then every line of its connections. Never ends by itself.
     pub(crate) async fn stay(&mut self, doors: Doors, has_colour: bool, out: &mut dyn Write) -> Result<(), String> {
         self.provider.post(&sample_mail::welcome());
-        let page = Page::new(out, has_colour);
-        let mut stage =
-            Stage { provider: &self.provider, spoken_rx: &mut self.spoken_rx, recorder: &self.recorder, page };
+        let mut stage = self.stage(has_colour, out);
         stage.print(&stay_text(doors))?;
         stage.printing(std::future::pending()).await
+    }
+
+    fn stage<'a>(&'a mut self, has_colour: bool, out: &'a mut dyn Write) -> Stage<'a> {
+        let page = Page::new(out, has_colour);
+        Stage { provider: &self.provider, spoken_rx: &mut self.spoken_rx, recorder: &self.recorder, page }
     }
 }
 

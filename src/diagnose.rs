@@ -18,12 +18,12 @@ use crate::diagnose::explain::client_messages::{ClientMessage, ReplyStage, messa
 use crate::proxy::Engine;
 use crate::proxy::net::dial::{Dialer, Route, Upstream};
 use crate::proxy::net::tls;
-use crate::proxy::sign_in::{Prepared, hear, prepare, prepare_on, say, supported};
+use crate::proxy::sign_in::{Prepared, ask, leave, prepare, prepare_on, supported};
 use crate::proxy::smtp::submission::rehearse;
 use crate::vault::describe_source;
 use ostler_mail::account::{Account, Protocol, SecretSource, Security, Server, Timeouts};
 use ostler_mail::failure::{Failure, Waiting, as_word};
-use ostler_mail::machine::{Login, Outgoing};
+use ostler_mail::machine::Login;
 use ostler_mail::secret::Secret;
 use ostler_mail::smtp::verdict::{Verdict, verdict};
 use ostler_mail::{pop3, smtp};
@@ -131,10 +131,7 @@ pub(crate) async fn sign_in_with(server: &Server, secret: Arc<Secret>, timeouts:
     let dialer = Dialer::default();
     let upstream = dialer.connect(server, timeouts, Route::default()).await?;
     match server.protocol {
-        Protocol::Pop3 => {
-            let user = server.credentials().map(|c| c.username.clone()).unwrap_or_default();
-            finish(&dialer, upstream, pop3::login::Pop3Login::new(server, &user, None), secret, timeouts).await
-        }
+        Protocol::Pop3 => finish(&dialer, upstream, pop3::login::Pop3Login::new(server, None), secret, timeouts).await,
         Protocol::Smtp => {
             let login = smtp::login::SmtpLogin::new(server, "[127.0.0.1]".into());
             finish(&dialer, upstream, login, secret, timeouts).await
@@ -152,13 +149,8 @@ async fn finish<L: Login>(
 ) -> Result<(), Failure> {
     let prepared = prepare(dialer, upstream, login, timeouts).await?;
     let (mut upstream, _) = prepared.finish(dialer, Some(secret), timeouts).await?;
-    leave(&mut upstream, timeouts).await;
+    leave(&mut upstream, timeouts.reply).await;
     Ok(())
-}
-
-async fn leave(upstream: &mut Upstream, timeouts: &Timeouts) {
-    let _ = say(upstream, &Outgoing::line("QUIT"), Waiting::Answer, timeouts.reply).await;
-    upstream.conn.close().await;
 }
 
 /// Tries every step to each server of an account, as `ostler check` does. If the provider is known to have switched its
@@ -458,7 +450,7 @@ impl<'a> Doctor<'a> {
             Protocol::Pop3 => count_messages(&mut upstream, timeouts).await,
             Protocol::Smtp | Protocol::Imap => Ok(None),
         };
-        leave(&mut upstream, timeouts).await;
+        leave(&mut upstream, timeouts.reply).await;
         match count {
             Ok(count) => self.record_success(&name, StepKind::SignIn, began, describe_sign_in(server, count)),
             Err(failure) => self.record_failure(server, StepKind::SignIn, began, failure).await,
@@ -518,11 +510,7 @@ fn describe_sign_in(server: &Server, count: Option<u64>) -> String {
 async fn count_messages(upstream: &mut Upstream, timeouts: &Timeouts) -> Result<Option<u64>, Failure> {
     let limit = timeouts.reply.min(STAT_TIMEOUT);
     // The sign-in has been accepted, so without an answer only the number of messages is missing.
-    if say(upstream, &Outgoing::line("STAT"), Waiting::Answer, limit).await.is_err() {
-        return Ok(None);
-    }
-    let deadline = tokio::time::Instant::now() + limit;
-    let Ok(line) = hear(upstream, Waiting::Answer, limit, deadline).await else { return Ok(None) };
+    let Ok(line) = ask(upstream, "STAT", Waiting::Answer, limit).await else { return Ok(None) };
     let said = line.printable();
     match said.strip_prefix("-ERR") {
         Some(reason) => Err(Failure::ServiceRefused { at: upstream.at.clone(), said: reason.trim().to_owned() }),

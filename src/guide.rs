@@ -8,6 +8,7 @@ mod values;
 mod watch;
 
 use crate::guide::template::{TemplateError, expand};
+use ostler_mail::failure::repeat_option;
 
 pub(crate) use values::{GuideValues, System};
 pub(crate) use watch::{Seen, Watch, obstacles};
@@ -146,6 +147,7 @@ impl Client {
     /// The guide's Markdown. A test expands every guide, so the text about damage should never be seen.
     fn markdown(&self, values: &GuideValues) -> String {
         self.expanded(values)
+            .map(|text| if values.has_option() { repeat_option(&text, "{{option}}") } else { text })
             .unwrap_or_else(|mistake| format!("# {}\n\nThis guide is damaged: {mistake}\n", self.title()))
     }
 

@@ -1,5 +1,6 @@
 //! What ostler needs of the operating system and the standard library does not offer: who is at the other end of a loopback
-//! connection, who holds a port, how to keep memory out of core dumps, how to notify systemd, a clock that counts sleep.
+//! connection, who holds a port, how to keep memory out of core dumps, how to notify systemd, a clock that counts sleep, the
+//! console that ostler was started from.
 //! Each has one small interface here; the code for a system is in the file of its name. An interface says so where it is
 //! not implemented for a system.
 //!
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use ostler_mail::clock::Moment;
 
+pub(crate) mod console;
 pub(crate) mod control;
 pub(crate) mod folder_watch;
 pub(crate) mod instance;
@@ -25,6 +27,8 @@ mod macos;
 mod other;
 #[cfg(target_os = "linux")]
 mod proc_net;
+#[cfg(any(windows, test))]
+mod shared_reading;
 #[cfg(target_os = "linux")]
 mod sock_diag;
 #[cfg(any(target_os = "macos", test))]

@@ -191,6 +191,18 @@ impl Plan {
         }
     }
 
+    /// The account with the servers that the proposal keeps behind the one for sending. They sign in as that one does.
+    pub(crate) fn with_standby(&self, mut account: Account) -> Account {
+        let Some(sign_in) = account.smtp.first().map(|server| server.sign_in.clone()) else { return account };
+        for endpoint in &self.proposal.standby {
+            let is_there = |server: &Server| server.host == endpoint.host && server.port == endpoint.port;
+            if !account.smtp.iter().any(is_there) {
+                account.smtp.push(self.server(endpoint, sign_in.clone()));
+            }
+        }
+        account
+    }
+
     /// The account with the likeliest servers and user names, none of them tried.
     pub(crate) fn untried(&self) -> Account {
         let Proposal { incoming, outgoing, gate, .. } = &self.proposal;
@@ -202,7 +214,7 @@ impl Plan {
             };
             self.outgoing_server(e, auth)
         });
-        self.account(pop3, smtp.into_iter().collect())
+        self.with_standby(self.account(pop3, smtp.into_iter().collect()))
     }
 }
 

@@ -16,7 +16,7 @@ const PROGRAM: [(&str, &[&str]); 12] = [
     ("vault", &["os"]),
     ("events", &["config", "os"]),
     ("proxy", &["events", "os", "vault"]),
-    ("demo", &["events", "proxy", "vault"]),
+    ("demo", &["events", "os", "proxy", "vault"]),
     ("diagnose", &["proxy", "vault"]),
     ("setup", &["config", "diagnose", "events", "proxy", "vault"]),
     ("desktop", &["config", "diagnose", "events", "guide", "os", "proxy", "setup", "vault"]),
@@ -37,8 +37,8 @@ const MAIL: [(&str, &[&str]); 15] = [
     ("failure", &["account", "wire"]),
     ("choose", &["account", "failure"]),
     ("client_fault", &["account", "failure"]),
-    ("words", &["client_fault"]),
-    ("machine", &["client_fault", "command", "failure", "sasl", "secret", "wire", "words"]),
+    ("words", &["client_fault", "failure"]),
+    ("machine", &["account", "choose", "client_fault", "command", "failure", "sasl", "secret", "wire", "words"]),
     (
         "pop3",
         &[

@@ -17,7 +17,7 @@ use support::gate::{Gate, Rules};
 use support::keyring::Keyring;
 use support::ostler::{Account, Home, Server};
 use support::postfix::Postfix;
-use support::process::{command, run, said};
+use support::process::{command, document, err, in_background, out, run, said};
 use support::provider::{Part, Provider, Step, expect, say};
 use support::running::Run;
 use support::{free_port, require, unique, wait_for};
@@ -26,19 +26,6 @@ const ANN: &str = "ann@example.org";
 
 fn code(output: &Output) -> Option<i32> {
     output.status.code()
-}
-
-fn out(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-fn err(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-/// The one JSON document on stdout.
-fn document(output: &Output) -> Value {
-    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", said(output)))
 }
 
 fn plain(port: u16) -> Server {
@@ -141,18 +128,33 @@ fn the_settings_file_is_found_by_option_variable_and_folder() {
     assert_eq!((code(&output), out(&output).as_str()), (Some(2), ""), "{}", said(&output));
 }
 
+/// The program without --config, where there is no settings file in the usual place.
+fn in_usual_place(home: &Home, args: &[&str], input: &str) -> Output {
+    let mut command = bare(home, args);
+    for name in ["HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR"] {
+        command.env(name, home.path().join("home"));
+    }
+    run(&mut command, input)
+}
+
 #[test]
 fn with_no_settings_every_command_says_so_in_its_way() {
     let home = home(&[]);
-    std::fs::remove_file(home.settings_file()).unwrap();
-    let list = home.ostler(&["list", "--json"], "");
+    let list = in_usual_place(&home, &["list", "--json"], "");
     assert_eq!((code(&list), &document(&list)["accounts"]), (Some(0), &json!([])), "{}", said(&list));
-    let check = home.ostler(&["check"], "");
+    let list = in_usual_place(&home, &["list"], "");
+    assert_eq!((code(&list), err(&list).as_str()), (Some(0), ""), "{}", said(&list));
+    assert!(out(&list).contains("none yet; add one with `ostler add ADDRESS`\n"), "{}", said(&list));
+    let guide = in_usual_place(&home, &["guide", "oe"], "");
+    assert!(code(&guide) == Some(1) && err(&guide).contains("there is no account yet"), "{}", said(&guide));
+    let status = in_usual_place(&home, &["status"], "");
+    assert_eq!((code(&status), out(&status).as_str()), (Some(1), "ostler is not running\n"));
+    let check = in_usual_place(&home, &["check"], "");
     assert_eq!(code(&check), Some(1), "{}", said(&check));
-    let check = home.ostler(&["check", "--json"], "");
+    let check = in_usual_place(&home, &["check", "--json"], "");
     assert_eq!((code(&check), document(&check)), (Some(1), json!({"ok": false, "accounts": []})));
     for args in [&["check", "joe"][..], &["password", "joe", "--stdin"], &["remove", "joe", "--yes"]] {
-        let output = home.ostler(args, "pw\n");
+        let output = in_usual_place(&home, args, "pw\n");
         assert_eq!((code(&output), out(&output).as_str()), (Some(1), ""), "{args:?}: {}", said(&output));
         assert!(err(&output).contains("no account yet"), "{}", said(&output));
     }
@@ -504,7 +506,9 @@ fn check_tells_the_first_thing_that_fails_and_what_to_do() {
         let failed = check["accounts"][0]["steps"].as_array().unwrap().last().unwrap();
         assert!(failed["detail"].as_str().unwrap().contains(words), "{check:#}");
         let text = out(&home.ostler(&["check"], ""));
-        assert!(text.contains(failed["advice"].as_str().unwrap()) && text.contains(words), "{text}");
+        let advice = failed["advice"].as_str().unwrap();
+        let advice = advice.replace("ostler password", &format!("ostler password {}", home.option()));
+        assert!(text.contains(&advice) && text.contains(words), "{text}");
     }
 }
 
@@ -642,6 +646,138 @@ fn the_demo_stays_for_a_real_mail_program_until_ctrl_c() {
     Client::greeted(smtp, "220 ").ask("QUIT", "221 ");
     demo.signal(rustix::process::Signal::INT);
     assert_eq!(demo.ended().code(), Some(0), "{}", demo.err.text());
+}
+
+#[test]
+fn ctrl_c_ends_a_demo_in_the_background_of_a_script_too() {
+    let home = home(&[]);
+    let mut demo = Run::of(&mut in_background(&home.command(&["demo", "--stay"])));
+    demo.out.wait("trl-C");
+    demo.signal(rustix::process::Signal::INT);
+    assert_eq!(demo.ended().code(), Some(0), "{}", demo.err.text());
+}
+
+// The settings file that --config names
+
+/// Every command that reads the settings or asks the running ostler, with what it needs to get so far.
+const COMMANDS: [&[&str]; 16] = [
+    &["list"],
+    &["list", "--json"],
+    &["password", "home", "--stdin"],
+    &["remove", "home", "--yes"],
+    &["check"],
+    &["check", "home", "--json"],
+    &["providers"],
+    &["guide"],
+    &["guide", "oe"],
+    &["status"],
+    &["status", "--json"],
+    &["settings", "--print"],
+    &["pause"],
+    &["resume"],
+    &["quit"],
+    &["autostart", "on"],
+];
+
+#[test]
+fn a_mistyped_config_is_named_with_its_path_by_every_command() {
+    let home = home(&[simple()]);
+    let missing = home.path().join("config").join("ostlr.toml");
+    let named = format!("there is no settings file {}; correct the path in ", missing.display());
+    for args in COMMANDS {
+        // Absolute, as a variable, and relative to the folder of the user, before and behind the command.
+        let mut by_option = bare(&home, args);
+        by_option.arg("--config").arg(&missing);
+        let mut by_variable = bare(&home, args);
+        by_variable.env("OSTLER_CONFIG", &missing);
+        let mut relative = bare(&home, &[&["--config", "ostlr.toml"], args].concat());
+        relative.current_dir(home.path().join("config"));
+        for (command, by) in
+            [(&mut by_option, "--config"), (&mut by_variable, "OSTLER_CONFIG"), (&mut relative, "--config")]
+        {
+            for name in ["HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR"] {
+                command.env(name, home.path().join("home"));
+            }
+            let output = run(command, "x\n");
+            assert_eq!((code(&output), out(&output).as_str()), (Some(2), ""), "{args:?} {by}: {}", said(&output));
+            assert!(err(&output).starts_with(&named) && err(&output).contains(by), "{args:?} {by}: {}", said(&output));
+        }
+    }
+    assert!(!missing.exists());
+}
+
+#[test]
+fn what_works_without_settings_names_a_mistyped_config_and_goes_on() {
+    let home = home(&[simple()]);
+    let output = run(&mut bare(&home, &["check", "--explain", "0x800ccc0e", "--config", "/nowhere/o.toml"]), "");
+    assert!(code(&output) == Some(0) && out(&output).contains("what it means:"), "{}", said(&output));
+    assert!(err(&output).contains("there is no settings file /nowhere/o.toml"), "{}", said(&output));
+    let mut autostart = bare(&home, &["autostart", "status", "--config", "/nowhere/o.toml"]);
+    let output = run(autostart.env("HOME", home.path()).env("XDG_CONFIG_HOME", home.path()), "");
+    assert!(code(&output) == Some(0) && out(&output).starts_with("off: "), "{}", said(&output));
+    assert!(err(&output).contains("there is no settings file /nowhere/o.toml"), "{}", said(&output));
+}
+
+#[test]
+fn an_ostler_that_waits_for_its_settings_file_is_reached_by_it() {
+    let home = home(&[]);
+    std::fs::remove_file(home.settings_file()).unwrap();
+    let listed = home.ostler(&["list"], "");
+    assert_eq!(code(&listed), Some(2), "{}", said(&listed));
+    // `run` says which file it waits for, and `add` would make it.
+    let running = Run::of(&mut home.command(&["run"]));
+    running.err.wait(&format!("there is no settings file {} yet", home.settings_file().display()));
+}
+
+#[test]
+fn hints_repeat_the_config_that_was_given() {
+    let empty = home(&[]);
+    let option = empty.option();
+    for (args, hint) in [
+        (&["list"][..], format!("add one with `ostler add ADDRESS {option}`")),
+        (&["check"], format!("add one with `ostler add ADDRESS {option}`")),
+        (&["guide", "oe"], format!("run `ostler add ADDRESS {option}` first")),
+        (&["settings"], format!("start it with `ostler run {option}`")),
+        (&["add"], format!("use `ostler add ADDRESS {option}`")),
+        (&["providers", "nobody knows it"], format!("`ostler providers {option}` lists all")),
+        (&["autostart", "status"], format!("`ostler autostart on {option}` makes it start")),
+        (&["check", "--explain", "my horse is lame"], format!("run `ostler status {option}`")),
+    ] {
+        let output = empty.ostler(args, "");
+        assert!(said(&output).contains(&hint), "{args:?}: {}", said(&output));
+    }
+    let full = home(&[simple()]);
+    let again = full.ostler(&["add", ANN, "--pop3", "none://localhost", "--no-check", "--password-client"], "");
+    let hint = format!("`ostler remove home {0}` removes it, `ostler password home {0}` changes", full.option());
+    assert!(err(&again).contains(&hint), "{}", said(&again));
+    // As it was typed: quoted where a shell would take it apart, and relative as it was.
+    let odd = empty.path().join("config").join("my mail.toml");
+    std::fs::copy(empty.settings_file(), &odd).unwrap();
+    let typed = run(bare(&empty, &["list", "--config", "my mail.toml"]).current_dir(empty.path().join("config")), "");
+    assert!(out(&typed).contains("`ostler add ADDRESS --config 'my mail.toml'`"), "{}", said(&typed));
+    // A variable still holds for the next command.
+    let variable = run(bare(&empty, &["list"]).env("OSTLER_CONFIG", &odd), "");
+    assert!(out(&variable).contains("`ostler add ADDRESS`"), "{}", said(&variable));
+    // Documents for programs stay as they are.
+    let checked = full.ostler(&["check", "--json"], "");
+    assert!(!out(&checked).contains("--config"), "{}", said(&checked));
+}
+
+#[test]
+fn list_shows_the_doors_that_run_opens_and_no_others() {
+    let home = home(&[simple().line("doors = { imap = \"127.0.0.2:11143\" }")]);
+    home.write_settings(&home.settings().replace("imap = false", "imap = 11144"));
+    let text = out(&home.ostler(&["list"], ""));
+    assert!(text.contains(&home.pop3.to_string()) && text.contains(&home.smtp.to_string()), "{text}");
+    assert!(!text.contains("imap") && !text.contains("11144") && !text.contains("11143"), "{text}");
+    let all = document(&home.ostler(&["list", "--json"], ""));
+    let listed: Vec<&str> = all["doors"].as_array().unwrap().iter().map(|d| d["address"].as_str().unwrap()).collect();
+    let running = Run::start(&home, &[]).ready();
+    let status = document(&home.ostler(&["status", "--json"], ""));
+    let opened: Vec<&str> =
+        status["doors"].as_array().unwrap().iter().map(|d| d["address"].as_str().unwrap()).collect();
+    assert_eq!(listed, opened);
+    drop(running);
 }
 
 #[test]

@@ -6,28 +6,23 @@
 
 mod support;
 
-use std::net::{Ipv4Addr, SocketAddr};
-use std::process::{Output, Stdio};
+use std::net::Ipv4Addr;
+use std::process::Stdio;
 
 use serde_json::Value;
-use socket2::{Domain, Socket, Type};
 use support::ca::{ServerCert, TestCa};
 use support::dovecot::Dovecot;
 use support::forward::{forward, own_address};
 use support::gate::{Gate, Rules};
 use support::ostler::{Account, Home, Server};
 use support::postfix::Postfix;
-use support::process::{Process, command, said};
-use support::provider::{Part, Provider, Step, expect, say};
+use support::process::{Process, command, out, said};
+use support::provider::{FullQueue, Part, Provider, Step, expect, say};
 use support::{free_port, require, unique, wait_for};
 
 const ANN: &str = "ann@example.org";
 /// So that servers that never answer do not hold a test up.
 const SHORT: &str = "\n[timeouts]\nconnect = \"500ms\"\ngreeting = \"1s\"\n";
-
-fn out(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
 
 fn account() -> Account {
     Account::new("home", ANN, &unique("pw"))
@@ -84,31 +79,6 @@ fn parts(part: &[Step]) -> Vec<Part> {
     vec![part.to_vec(); 8]
 }
 
-/// A port whose queue is full: a connection to it gets no answer, as when a firewall drops it.
-struct Swallow {
-    port: u16,
-    _queue: Vec<Socket>,
-}
-
-impl Swallow {
-    fn at(address: Ipv4Addr) -> Self {
-        let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        listener.bind(&SocketAddr::from((address, 0)).into()).unwrap();
-        listener.listen(0).unwrap();
-        let full = listener.local_addr().unwrap();
-        let mut queue: Vec<Socket> = (0..4)
-            .map(|_| {
-                let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-                socket.set_nonblocking(true).unwrap();
-                let _ = socket.connect(&full);
-                socket
-            })
-            .collect();
-        queue.push(listener);
-        Self { port: full.as_socket().unwrap().port(), _queue: queue }
-    }
-}
-
 /// Puts a server at a usual port of an address; without the right to do so the test is left out.
 macro_rules! usual_port {
     ($address:expr, $port:expr, $to:expr) => {
@@ -128,7 +98,7 @@ fn a_firewall_that_eats_the_port_is_found_and_the_other_port_works() {
     let secret = unique("pw");
     let dovecot = Dovecot::builder().user(ANN, &secret).cert(ca.server(&host)).start();
     usual_port!(address, 110, dovecot.pop3);
-    let swallow = Swallow::at(address);
+    let swallow = FullQueue::at((address, 0));
     let home = home(&ca, Account::new("home", ANN, &secret).pop3(Server::at(&host, "tls", swallow.port)));
     let own = format!("port {}", swallow.port);
     let failed = assert_finds(
@@ -166,7 +136,7 @@ fn a_server_none_of_whose_ports_answers_is_told_from_a_dead_network() {
     let host = address.to_string();
     let secret = unique("pw");
     let dovecot = Dovecot::builder().user(ANN, &secret).cert(ca.localhost()).start();
-    let swallow = Swallow::at(address);
+    let swallow = FullQueue::at((address, 0));
     let account = Account::new("home", ANN, &secret).pop3(Server::new("tls", dovecot.pop3s)).smtp(Server::at(
         &host,
         "tls",

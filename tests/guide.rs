@@ -7,7 +7,6 @@
 mod support;
 
 use std::os::unix::fs::PermissionsExt;
-use std::process::Output;
 
 use rustix::process::Signal;
 use support::ca::TestCa;
@@ -16,7 +15,7 @@ use support::dialogue::Dialogue;
 use support::dovecot::Dovecot;
 use support::ostler::{Account, Home, Ostler, Server};
 use support::postfix::Postfix;
-use support::process::{as_nobody, said};
+use support::process::{as_nobody, err, in_background, out, said};
 use support::provider::{Provider, expect, say};
 use support::running::Run;
 use support::{free_port, is_root, mail, require, skip, unique};
@@ -30,14 +29,6 @@ fn simple(name: &str) -> Account {
 
 fn home(accounts: &[Account]) -> Home {
     Home::new(&TestCa::new(), accounts)
-}
-
-fn out(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-fn err(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 // What it prints
@@ -85,9 +76,11 @@ fn a_program_nobody_knows_is_2_and_the_list() {
 
 #[test]
 fn the_account_is_the_only_one_the_default_or_the_one_that_is_named() {
-    let none = home(&[]).ostler(&["guide", "oe"], "");
+    let empty = home(&[]);
+    let none = empty.ostler(&["guide", "oe"], "");
     assert_eq!(none.status.code(), Some(1));
-    assert!(err(&none).contains("run `ostler add ADDRESS` first"), "{}", err(&none));
+    let hint = format!("run `ostler add ADDRESS {}` first", empty.option());
+    assert!(err(&none).contains(&hint), "{}", err(&none));
     let work = || {
         Account::new("work", "ann@work.example", &unique("pw"))
             .pop3(Server::new("none", 1))
@@ -264,7 +257,12 @@ fn each_mistake_is_named_with_what_to_do() {
     let mut client = Client::greeted(pop3, "+OK");
     client.ask("USER home", "+OK");
     client.ask("PASS x", "-ERR [AUTH]");
-    assert!(watch.out.wait("refused the sign-in of").contains("ostler password sets a new one"));
+    assert!(
+        watch
+            .out
+            .wait("refused the sign-in of")
+            .contains(&format!("ostler password {} sets a new one", ostler.home.option()))
+    );
     let mut client = Client::greeted(smtp, "220");
     client.ask_reply(&format!("MAIL FROM:<{ANN}>"), "451");
     assert!(watch.out.wait("nobody listens on port 1").starts_with("! "));
@@ -273,6 +271,15 @@ fn each_mistake_is_named_with_what_to_do() {
     assert!(!watch.has_ended());
     watch.signal(Signal::INT);
     assert!(!watch.ended().success());
+}
+
+#[test]
+fn ctrl_c_ends_the_watch_of_a_script_in_the_background_too() {
+    let ostler = home(&[simple("home")]).run();
+    let mut watch = Run::of(&mut in_background(&ostler.home.command(&["guide", "oe", "--watch"])));
+    watch.out.wait("waiting for your mail program...");
+    watch.signal(Signal::INT);
+    assert_eq!(watch.ended().code(), Some(130));
 }
 
 #[test]
@@ -285,13 +292,14 @@ fn a_wrong_local_password_and_none_at_all_are_named() {
     let mut home = Home::with_settings(&TestCa::new(), &[account], "access = \"password\"", "");
     home.keep_secret("the-local-one");
     let guide = out(&home.ostler(&["guide", "oe"], ""));
-    assert!(guide.contains("ostler list --passwords"), "{guide}");
+    assert!(guide.contains(&format!("ostler list --passwords {}", home.option())), "{guide}");
     let ostler = home.run();
+    let hint = format!("ostler list {} --passwords", ostler.home.option());
     let watch = watch(&ostler.home, "oe");
     let mut client = Client::greeted(ostler.pop3, "+OK");
     client.ask("USER home", "+OK");
     client.ask("PASS wrong", "-ERR [AUTH]");
-    assert!(watch.out.wait("! the program gave a wrong password").contains("ostler list --passwords"));
+    assert!(watch.out.wait("! the program gave a wrong password").contains(&hint));
     let mut client = Client::greeted(ostler.smtp, "220");
     client.ask_reply(&format!("MAIL FROM:<{ANN}>"), "530");
     assert!(watch.out.wait("gave no password for sending").contains("switch on authentication"));
@@ -326,7 +334,8 @@ fn what_is_in_the_way_is_said_at_once() {
     assert!(ostler.home.ostler(&["pause"], "").status.success());
     let watch = watch(&ostler.home, "oe");
     let text = watch.out.text();
-    assert!(text.contains("! ostler is paused and refuses every program: run ostler resume\n"), "{text}");
+    let hint = format!("! ostler is paused and refuses every program: run ostler resume {}\n", ostler.home.option());
+    assert!(text.contains(&hint), "{text}");
     assert!(text.contains(&format!("! no program can connect to 127.0.0.1:{port}: ")), "{text}");
     assert!(ostler.home.ostler(&["resume"], "").status.success());
     watch.out.wait("- ostler is serving mail programs again");
@@ -341,7 +350,8 @@ fn when_ostler_ends_the_watch_ends_and_says_so() {
     let mut watch = watch(&home, "oe");
     running.end_well();
     assert_eq!(watch.ended().code(), Some(1));
-    assert!(watch.err.text().contains("start it with `ostler run`"), "{}", watch.err.text());
+    let hint = format!("start it with `ostler run {}`", home.option());
+    assert!(watch.err.text().contains(&hint), "{}", watch.err.text());
 }
 
 #[test]

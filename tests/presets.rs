@@ -6,8 +6,6 @@
 
 mod support;
 
-use std::process::Output;
-
 use serde_json::{Value, json};
 use support::ca::TestCa;
 use support::client::{Client, send};
@@ -15,7 +13,7 @@ use support::dovecot::Dovecot;
 use support::gate::{Gate, Rules};
 use support::ostler::{Account, Home};
 use support::postfix::Postfix;
-use support::process::said;
+use support::process::{document, err, out, said};
 use support::{free_port, require, unique, wait_for};
 
 const ANN: &str = "ann@example.org";
@@ -26,19 +24,6 @@ fn home(accounts: &[Account], tables: &str) -> Home {
 
 fn own_file(home: &Home, text: &str) {
     std::fs::write(home.settings_file().with_file_name("providers.toml"), text).unwrap();
-}
-
-fn out(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-fn err(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-/// The one JSON document on stdout.
-fn document(output: &Output) -> Value {
-    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", said(output)))
 }
 
 fn providers(home: &Home, words: &[&str]) -> Value {
@@ -105,7 +90,8 @@ fn no_provider_of_that_word_is_1_with_a_sentence() {
         let output = home.ostler(&[&["providers", "no such company"], more].concat(), "");
         assert_eq!((output.status.code(), out(&output).as_str()), (Some(1), stdout), "{}", said(&output));
         assert!(err(&output).contains("ostler knows no provider that matches no such company"), "{}", said(&output));
-        assert!(err(&output).contains("`ostler providers` lists all"), "{}", said(&output));
+        let hint = format!("`ostler providers {}` lists all", home.option());
+        assert!(err(&output).contains(&hint), "{}", said(&output));
     }
 }
 

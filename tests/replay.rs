@@ -116,9 +116,7 @@ fn every_pop3_provider_is_answered_as_written() {
             let known = text
                 .contains("! known")
                 .then_some(pop3::login::CachedCapabilities { takes_user: true, login_delay: None });
-            replay(pop3::login::Pop3Login::new(&server, USER, known), text)
-                .err()
-                .map(|e| format!("{}: {e}", file.display()))
+            replay(pop3::login::Pop3Login::new(&server, known), text).err().map(|e| format!("{}: {e}", file.display()))
         })
         .collect();
     check(&failures, all.len());

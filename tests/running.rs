@@ -17,7 +17,7 @@ use serde_json::Value;
 use support::ca::TestCa;
 use support::client::{self, Client};
 use support::ostler::{Account, Home, Server};
-use support::process::{command, run, said};
+use support::process::{command, in_background, run, said};
 use support::provider::{Provider, Step, expect, say};
 use support::running::{Hand, Run, answer_pop3, answer_smtp};
 use support::{PATIENCE, free_port, unique, wait_for};
@@ -538,6 +538,34 @@ fn a_signal_right_after_ready_is_heard() {
             assert_eq!(ostler.ended().code(), Some(0), "{}", ostler.err.text());
         }
     }
+}
+
+/// In `nohup tests/run &` of a script too, where this process has some of them ignored.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_a_test_starts_has_the_default_signals() {
+    const AGAIN: &str = "OSTLER_TEST_AGAIN_IN_BACKGROUND";
+    if std::env::var_os(AGAIN).is_none() {
+        let me = std::env::current_exe().unwrap();
+        let mut again = command(me, ["--exact", "what_a_test_starts_has_the_default_signals"]);
+        support::process::run_well(&mut in_background(again.env(AGAIN, "1")), "");
+        return;
+    }
+    let ignored = |text: &str| {
+        let mask = text.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap();
+        u64::from_str_radix(mask.trim(), 16).unwrap()
+    };
+    let both = (1 << (Signal::INT.as_raw() - 1)) | (1 << (Signal::HUP.as_raw() - 1));
+    let child = text(&run(&mut command("cat", ["/proc/self/status"]), "").stdout);
+    assert_eq!(ignored(&child) & both, 0, "{child}");
+}
+
+#[test]
+fn sigint_ends_it_in_the_background_of_a_script_too() {
+    let home = nowhere();
+    let mut ostler = Run::of(&mut in_background(&home.command(&["run"]))).ready();
+    ostler.signal(Signal::INT);
+    assert_eq!(ostler.ended().code(), Some(0), "{}", ostler.err.text());
 }
 
 #[test]

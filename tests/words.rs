@@ -6,6 +6,7 @@
 
 mod support;
 
+use std::net::Ipv4Addr;
 use std::process::Stdio;
 
 use base64::Engine;
@@ -16,7 +17,7 @@ use support::client::Client;
 use support::keyring::Keyring;
 use support::ostler::{Account, Home, Ostler, Server};
 use support::process::{Process, command};
-use support::provider::{Part, Provider, Step, expect, say};
+use support::provider::{FullQueue, Part, Provider, Step, expect, say};
 use support::{free_port, require, unique, wait_for};
 
 const ANN: &str = "ann@example.org";
@@ -126,23 +127,8 @@ fn nobody_listens() {
 
 #[test]
 fn a_server_that_takes_no_connection_in_time() {
-    use socket2::{Domain, Socket, Type};
-    // A queue that is full: further connections are left waiting.
-    let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    let address: std::net::SocketAddr = "127.0.0.1:0".parse().unwrap();
-    listener.bind(&address.into()).unwrap();
-    listener.listen(0).unwrap();
-    let full = listener.local_addr().unwrap();
-    let _waiting: Vec<Socket> = (0..4)
-        .map(|_| {
-            let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-            socket.set_nonblocking(true).unwrap();
-            let _ = socket.connect(&full);
-            socket
-        })
-        .collect();
-    let port = full.as_socket().unwrap().port();
-    let server = || Server::at("127.0.0.1", "tls", port);
+    let full = FullQueue::at((Ipv4Addr::LOCALHOST, 0));
+    let server = || Server::at("127.0.0.1", "tls", full.port);
     let ostler = ostler(&TestCa::new(), server(), server(), "\n[timeouts]\nconnect = \"300ms\"\n");
     let words = ["127.0.0.1", "did not answer in time", "300 ms", "a connection"];
     assert_both(&ostler, "-ERR [SYS/TEMP] ", "451 4.4.1 ", &words);

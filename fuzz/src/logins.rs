@@ -221,7 +221,7 @@ pub fn pop3_login(data: &[u8]) {
         1 => Some(pop3::CachedCapabilities::default()),
         _ => Some(pop3::CachedCapabilities { takes_user: true, login_delay: Some(60) }),
     };
-    let login = pop3::Pop3Login::new(&server(Protocol::Pop3, security), USER, known);
+    let login = pop3::Pop3Login::new(&server(Protocol::Pop3, security), known);
     let mut play = Play::new(login, &planted, security, choice[2] & 4 != 0);
     for line in server_lines(said) {
         match play.hear(line) {

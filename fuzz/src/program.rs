@@ -6,6 +6,7 @@ use std::path::Path;
 
 use ostler::diagnose::explain;
 use ostler::setup::discover::{Domain, autoconfig};
+use ostler::setup::import::{Asked, Imported};
 use ostler_mail::account::Security;
 
 /// A fuzz target.
@@ -58,8 +59,16 @@ pub fn providers(data: &[u8]) {
 /// Another program's settings: reading ends, what is said is one line each, no server is without encryption, and every
 /// host and name is one that the settings file can hold.
 pub fn import(data: &[u8]) {
-    let Ok(file) = ostler::setup::import::read(data, ostler::config::presets::Presets::built_in()) else { return };
-    for sentence in file.taken.iter().chain(&file.not_taken) {
+    for address in [None, Some("office@wren-joinery.example")] {
+        let asked = Asked { address, has_own_certificate: address.is_some() };
+        if let Ok(file) = ostler::setup::import::read(data, ostler::config::presets::Presets::built_in(), &asked) {
+            check_import(&file);
+        }
+    }
+}
+
+fn check_import(file: &Imported) {
+    for sentence in file.sentences() {
         assert!(!sentence.contains(char::is_control), "{sentence:?}");
     }
     for account in &file.accounts {

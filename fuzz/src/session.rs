@@ -80,7 +80,7 @@ impl<'a> Session<'a> {
         let front = Pop3Front::new(Arc::clone(&settings), own, "<1.2@ostler>".into());
         let security = security(choice[1]);
         let at = server(Protocol::Pop3, security);
-        let login = Play::new(Pop3Login::new(&at, "ann@optonline.net", None), planted, security, false);
+        let login = Play::new(Pop3Login::new(&at, None), planted, security, false);
         let (from_client, from_server, after) = (Vec::new(), Vec::new(), Vec::new());
         Self { settings, front, login, stage: Stage::Door, after, from_client, from_server, said: String::new() }
     }

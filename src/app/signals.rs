@@ -4,7 +4,11 @@ use tokio::sync::mpsc;
 
 use super::Wake;
 
-/// From now on SIGTERM and ctrl-C end ostler, and SIGHUP makes it read the settings again.
+/// From now on SIGTERM and ctrl-C (SIGINT) end ostler, and SIGHUP makes it read the settings again.
+///
+/// SIGINT counts also if it was ignored when ostler started, as for a program in the background of a shell script: a signal
+/// that reaches ostler is meant for it, and service managers and scripts that stop it with SIGINT would wait in vain. So ctrl-C in
+/// such a script ends ostler too, unless it runs in a session of its own (`setsid`).
 #[cfg(unix)]
 pub(super) fn listen(wake: &mpsc::Sender<Wake>) {
     use tokio::signal::unix::{SignalKind, signal};

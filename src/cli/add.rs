@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
-use crate::cli::{ask, block_on, fail, print};
+use crate::cli::{ask, block_on, fail, print_wrapped};
 use crate::config::presets::Presets;
 use crate::config::{self, value};
 use crate::os::control::{self, Request, SETTINGS_RELOAD_TIMEOUT};
@@ -28,8 +28,8 @@ pub(crate) struct Options {
     #[arg(value_name = "ADDRESS")]
     address: Option<String>,
     /// Take the account from another program's settings: stunnel.conf, emailproxy.config, prefs.js (Thunderbird, Mozilla,
-    /// Netscape), eudora.ini, .oeaccount (Windows Mail), .iaf or .reg (Outlook Express). Passwords are not taken. ADDRESS
-    /// picks one of several accounts
+    /// Netscape), eudora.ini, .oeaccount (Windows Mail), .iaf or .reg (Outlook Express); or from a provider's file:
+    /// .mobileconfig (Apple) or config-v1.1.xml (Thunderbird). Passwords are not taken. ADDRESS picks one of several accounts
     #[arg(long, value_name = "FILE")]
     import: Option<PathBuf>,
     /// The server for fetching, instead of searching for one; SECURITY is tls, starttls or none
@@ -82,11 +82,11 @@ impl Options {
     /// The servers and rules that the command line names.
     fn proposal(&self) -> Proposal {
         Proposal {
-            provider: None,
             incoming: self.pop3.iter().cloned().collect(),
             outgoing: self.smtp.clone(),
             imap: self.imap.clone(),
             gate: self.pop_before_smtp,
+            ..Proposal::default()
         }
     }
 
@@ -210,7 +210,7 @@ fn add_account(
         Err(error) => return Err(Abort(1, error.to_string())),
     }
     let running = wait_until_known(file, &decision.account.name);
-    print(&terminal::closing_text(&decision, &settings, file, running));
+    print_wrapped(&terminal::closing_text(&decision, &settings, file, running));
     Ok(AddOutcome::Kept)
 }
 

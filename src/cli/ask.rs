@@ -5,6 +5,7 @@ use std::io::{BufRead, IsTerminal, Read, Write};
 
 use zeroize::Zeroizing;
 
+use crate::os::console;
 use ostler_mail::secret::{LIMIT, Secret};
 
 /// The user pressed ctrl-C, or the program was told to end.
@@ -34,7 +35,7 @@ pub(crate) fn cancellable<T>(dialogue: impl Future<Output = T>) -> std::io::Resu
     if result.is_err() {
         // The thread that reads a password has switched echo off, and never ends.
         terminal.restore();
-        let _ = writeln!(std::io::stderr());
+        let _ = writeln!(console::stderr());
     }
     // Does not wait for the thread that still reads from the terminal.
     runtime.shutdown_background();
@@ -67,8 +68,7 @@ async fn wait_for_stop() {
 
 /// Asks for a line; `None`: the input has ended.
 pub(crate) async fn ask_line(prompt: &str) -> Option<String> {
-    let mut err = std::io::stderr();
-    let _ = err.write_all(prompt.as_bytes()).and_then(|()| err.flush());
+    show_prompt(prompt);
     let read = || {
         let mut line = String::new();
         let read = std::io::stdin().lock().read_line(&mut line);
@@ -77,8 +77,15 @@ pub(crate) async fn ask_line(prompt: &str) -> Option<String> {
     tokio::task::spawn_blocking(read).await.ok().flatten()
 }
 
+/// Shows a question. The answer is typed behind it, on the same line.
+pub(crate) fn show_prompt(prompt: &str) {
+    let mut err = console::stderr();
+    let _ = err.write_all(console::for_stderr(prompt).as_bytes()).and_then(|()| err.flush());
+}
+
 /// Asks for a password without echo. The error is a sentence.
 pub(crate) async fn ask_password(prompt: String) -> Result<Secret, String> {
+    let prompt = console::for_stderr(&prompt);
     let typed = tokio::task::spawn_blocking(move || rpassword::prompt_password(prompt)).await;
     let typed = typed.map_err(|e| e.to_string())?.map_err(|e| format!("no password was typed ({e})"))?;
     to_secret(Zeroizing::new(typed))
@@ -99,7 +106,7 @@ fn to_secret(typed: Zeroizing<String>) -> Result<Secret, String> {
     let line = typed.trim_end_matches(['\r', '\n']);
     let trimmed = line.trim();
     if trimmed.len() != line.len() {
-        let _ = writeln!(std::io::stderr(), "blanks around the password were removed");
+        let _ = writeln!(console::stderr(), "blanks around the password were removed");
     }
     Secret::new(Zeroizing::new(trimmed.to_owned())).map_err(|why| format!("this cannot be a password: {why}"))
 }

@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use crate::cli::{fail, print, print_json};
+use crate::cli::{fail, print, print_as_it_is, print_json};
 use crate::config::Parsed;
 use crate::diagnose::explain::{Explanation, explain};
+use crate::os::console;
 use ostler_mail::account::Account;
 
 /// How much is read from standard input. The text of a dialog is far shorter; a whole log would explain nothing.
@@ -57,10 +58,12 @@ pub(crate) fn main(parsed: Option<&Parsed>, words: &str, as_json: bool) -> ExitC
                 print("\n");
             }
             let head = if number == 0 { "what it means:" } else { "or:" };
-            print(&wrap_paragraph(head, &one.cause.means));
-            print(&wrap_paragraph("likely cause:", &one.cause.likely));
-            print(&wrap_paragraph("what to do:", &next(one)));
-            print(&wrap_paragraph("known by:", &one.found));
+            // Commands repeat `--config` before the lines are broken.
+            let says = |head, text: &str| print_as_it_is(&wrap_paragraph(head, &console::repeat_config(text)));
+            says(head, &one.cause.means);
+            says("likely cause:", &one.cause.likely);
+            says("what to do:", &next(one));
+            print_as_it_is(&wrap_paragraph("known by:", &one.found));
         }
         for one in &concerned {
             print(&format!("\nthis concerns account {}, server {}\n", one.account.name, one.server));

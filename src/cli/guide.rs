@@ -1,6 +1,6 @@
 //! `ostler guide`: shows what to type into an old mail program, and with `--watch` waits for that program to connect.
 
-use std::io::{ErrorKind, IsTerminal};
+use std::io::ErrorKind;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -9,18 +9,15 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use serde_json::Value;
 
-use crate::cli::{account, fail, print};
+use crate::cli::{account, fail, print, print_as_it_is, print_wrapped};
 use crate::config::Parsed;
 use crate::guide::{self, Client, GuideValues, Seen, System, Watch, obstacles};
+use crate::os::console;
 use crate::os::control::{Request, ask};
 use ostler_mail::account::{Account, Settings};
 
-/// The width of text for a pipe or a file.
-const DEFAULT_COLUMNS: usize = 80;
 /// After this long without news, the user is reminded of what to do.
 const REMINDER_INTERVAL: Duration = Duration::from_secs(60);
-/// Longer lines are hard to read, however wide the terminal is.
-const MAX_COLUMNS: usize = 100;
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
@@ -32,7 +29,7 @@ pub(crate) struct Options {
     /// Print a page for the web browser or the printer
     #[arg(long)]
     html: bool,
-    /// Then wait for the mail program to connect, and say what is right and wrong
+    /// Then wait for the mail program to connect, and say what is right and wrong; ctrl-C ends it, in the background too
     #[arg(long, conflicts_with = "html", requires = "client")]
     watch: bool,
 }
@@ -51,11 +48,12 @@ pub(crate) fn main(file: &Path, parsed: &Parsed, options: &Options) -> ExitCode 
         Err(code) => return code,
     };
     let shown = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
-    let values = GuideValues::new(&parsed.settings, &account, &shown, System::this());
+    let values =
+        GuideValues::new(&parsed.settings, &account, &shown, System::this()).repeating_option(console::config_option());
     if options.html {
-        print(&client.html_page(&values));
+        print_as_it_is(&client.html_page(&values));
     } else {
-        print(&client.text(&values, text_columns()));
+        print_as_it_is(&client.text(&values, console::stdout_columns()));
     }
     if options.watch { watch(file, &parsed.settings, client, &account, &values) } else { ExitCode::SUCCESS }
 }
@@ -63,13 +61,6 @@ pub(crate) fn main(file: &Path, parsed: &Parsed, options: &Options) -> ExitCode 
 fn list_text() -> String {
     let longest = guide::clients().iter().map(|c| c.name.len()).max().unwrap_or(0);
     guide::clients().iter().map(|c| format!("{:longest$}  {}\n", c.name, c.title())).collect()
-}
-
-fn text_columns() -> usize {
-    if !std::io::stdout().is_terminal() {
-        return DEFAULT_COLUMNS;
-    }
-    terminal_size::terminal_size().map_or(DEFAULT_COLUMNS, |(width, _)| usize::from(width.0)).min(MAX_COLUMNS)
 }
 
 /// The account with this name; without a name the only one, or the default.
@@ -104,6 +95,7 @@ fn watch(file: &Path, settings: &Settings, client: &Client, account: &Account, v
             "ostler neither fetches nor sends for this account, so there is nothing to wait for; the guide above says how to switch it on",
         );
     }
+    end_by_ctrl_c();
     print("\n");
     // First what keeps any program from connecting: waiting would be in vain.
     for line in obstacles(&status, settings, account) {
@@ -118,6 +110,26 @@ fn watch(file: &Path, settings: &Settings, client: &Client, account: &Account, v
         Err(code) => code,
     }
 }
+
+/// From now on ctrl-C (SIGINT) ends this process, also if it was started with SIGINT ignored, as a shell script does with what
+/// it runs in the background. `run` and `demo --stay` end by it too, so that SIGINT means the same for every command that
+/// waits.
+#[cfg(unix)]
+fn end_by_ctrl_c() {
+    use tokio::signal::unix::{SignalKind, signal};
+    /// What a shell shows for a program that SIGINT has ended: 128 and the number of the signal.
+    const ENDED_BY_SIGINT: i32 = 130;
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_io().build() else { return };
+    let Ok(mut interrupt) = runtime.block_on(async { signal(SignalKind::interrupt()) }) else { return };
+    std::thread::spawn(move || {
+        runtime.block_on(interrupt.recv());
+        std::process::exit(ENDED_BY_SIGINT);
+    });
+}
+
+/// Windows ends the process by itself.
+#[cfg(not(unix))]
+fn end_by_ctrl_c() {}
 
 /// The status of the running ostler, and the number of its last journal entry.
 fn start_following(file: &Path) -> Result<(Value, u64), ExitCode> {
@@ -189,5 +201,5 @@ fn print_seen(seen: &Seen) {
         Seen::Good(text) => ("-", text),
         Seen::Bad(text) => ("!", text),
     };
-    print(&format!("{mark} {text}\n"));
+    print_wrapped(&format!("{mark} {text}\n"));
 }

@@ -63,6 +63,8 @@ fn document(preset: &Preset) -> Value {
         "domains": preset.domains,
         "domain_suffixes": preset.domain_suffixes,
         "legacy_hosts": preset.legacy_hosts,
+        "hosted": preset.hosted,
+        "run_by": preset.run_by,
         "mx": preset.mx,
         "pop3": servers(Protocol::Pop3),
         "smtp": servers(Protocol::Smtp),

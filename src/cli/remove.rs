@@ -1,11 +1,12 @@
 //! `ostler remove`: removes an account from the settings file, and its passwords from the keyring.
 
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::{BufRead, IsTerminal};
 use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Args;
 
+use crate::cli::ask::show_prompt;
 use crate::cli::{account, block_on, fail, print};
 use crate::config::{self, NotEdited, Parsed};
 use crate::os::control::{Request, ask};
@@ -86,8 +87,7 @@ fn not_removed_text(file: &Path, error: &NotEdited) -> String {
 }
 
 fn confirm_removal(name: &str) -> bool {
-    let mut err = std::io::stderr();
-    let _ = write!(err, "Remove account {name} and its stored passwords? [y/N] ").and_then(|()| err.flush());
+    show_prompt(&format!("Remove account {name} and its stored passwords? [y/N] "));
     let mut line = String::new();
     std::io::stdin().lock().read_line(&mut line).is_ok() && matches!(line.trim(), "y" | "Y" | "yes")
 }

@@ -39,6 +39,8 @@ pub(super) const PROVIDER: Keys = Keys(&[
     "domain_suffixes",
     "mx",
     "legacy_hosts",
+    "hosted",
+    "run_by",
     "pop3",
     "smtp",
     "imap",

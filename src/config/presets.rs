@@ -94,6 +94,11 @@ pub(crate) struct Preset {
     pub(crate) mx: Vec<String>,
     /// Former hosts that old programs may still be set to; a label `*` stands for any one label.
     pub(crate) legacy_hosts: Vec<String>,
+    /// Domains of addresses whose mailboxes may be here although no look-up by domain finds this preset; `*` stands for
+    /// every domain that no preset lists.
+    pub(crate) hosted: Vec<String>,
+    /// The id of the preset of the company that runs these servers for this one.
+    pub(crate) run_by: Option<String>,
     /// Its servers in the order in which to try them; a host may contain `{domain}`.
     pub(crate) servers: Vec<Endpoint>,
     /// The form of the user name, unless an endpoint has its own.
@@ -159,6 +164,16 @@ impl Preset {
     #[cfg(test)]
     pub(crate) fn is_template(&self) -> bool {
         self.servers.iter().any(|server| server.host.contains(DOMAIN))
+    }
+
+    /// Whether both are products of one company: it runs both, or they have a server in common.
+    fn is_kin_of(&self, other: &Self) -> bool {
+        let is_name = |host: &str| host.parse::<std::net::IpAddr>().is_err() && !host.contains(DOMAIN);
+        let has = |host: &str| other.servers.iter().any(|server| server.host == host);
+        self.id == other.id
+            || self.run_by.as_ref() == Some(&other.id)
+            || other.run_by.as_ref() == Some(&self.id)
+            || self.servers.iter().any(|server| is_name(&server.host) && has(&server.host))
     }
 
     /// How closely a host belongs to this preset; `None` if it does not.
@@ -276,6 +291,33 @@ impl Presets {
     pub(crate) fn by_host(&self, host: &str) -> Option<&Arc<Preset>> {
         let host = plain(host);
         self.best(|preset| preset.host_rank(&host))
+    }
+
+    /// The preset for a mail program's host and the domain of the address, which may be empty. Products of one company
+    /// share servers (Gmail and Google Workspace, Outlook.com and Microsoft 365), and the user knows only the product
+    /// that their address belongs to: other titles and advice would be taken for a mistake.
+    pub(crate) fn product(&self, host: &str, domain: &str) -> Option<&Arc<Preset>> {
+        let general = self.by_host(host)?;
+        let domain = plain(domain);
+        let own = self.by_domain(&domain);
+        let hosting = |word: &str| {
+            self.iter().find(|preset| preset.hosted.iter().any(|hosted| hosted == word) && preset.is_kin_of(general))
+        };
+        let is_unlisted = own.is_none() && !domain.is_empty();
+        own.filter(|own| own.is_kin_of(general))
+            .or_else(|| hosting(&domain))
+            .or_else(|| hosting("*").filter(|_| is_unlisted))
+            .or(Some(general))
+    }
+
+    /// The preset that stands for the company behind this one: of its products the one that runs the servers.
+    pub(crate) fn company<'p>(&'p self, preset: &'p Arc<Preset>) -> &'p Arc<Preset> {
+        let behind = |preset: &'p Arc<Preset>| {
+            let runs_it = preset.run_by.as_ref().and_then(|id| self.by_id(id));
+            runs_it.or_else(|| self.iter().find(|other| preset.is_kin_of(other))).unwrap_or(preset)
+        };
+        // Verizon's mailboxes are at AOL, which Yahoo runs.
+        behind(behind(preset))
     }
 
     /// The preset of the provider that receives mail for a domain, by the name of its mail exchanger. Plain DNS can be

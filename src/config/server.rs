@@ -344,10 +344,7 @@ fn keep_systemd_name(item: &Item<'_>, path: PathBuf) -> PathBuf {
 }
 
 fn read_command(item: &Item<'_>) -> Option<CommandLine> {
-    fn word(text: &str) -> Result<String, value::Why> {
-        if text.contains('\0') { Err("contains a NUL character") } else { Ok(text.to_owned()) }
-    }
-    let filled = |text: &str| if text.trim().is_empty() { Err("is empty") } else { word(text) };
+    let filled = |text: &str| if text.trim().is_empty() { Err("is empty") } else { value::command_word(text) };
     let Some(list) = item.as_list() else {
         return item.read(COMMAND, filled).map(CommandLine::Shell);
     };
@@ -356,7 +353,7 @@ fn read_command(item: &Item<'_>) -> Option<CommandLine> {
     }
     let words = list.iter().enumerate().map(|(n, item)| match n {
         0 => item.read("a program", filled),
-        _ => item.read("an argument as text", word),
+        _ => item.read("an argument as text", value::command_word),
     });
     words.collect::<Vec<_>>().into_iter().collect::<Option<_>>().map(CommandLine::Argv)
 }

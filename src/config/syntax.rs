@@ -5,6 +5,7 @@ use toml::de::Error;
 
 use super::keys::is_known;
 use super::toml_tree::Notes;
+use super::value::BACKSLASH_ADVICE;
 
 /// How much of a text can still be read.
 pub(super) enum Damage {
@@ -31,7 +32,7 @@ pub(super) fn report(text: &str, errors: &[Error], notes: &Notes) -> Damage {
         let line = line_at(text, at);
         told_to = Some(line.end);
         let known = known_key(&text[line.clone()], tables.at(line.start));
-        notes.add_mistake(at, known.as_deref().unwrap_or("toml"), &in_our_words(message));
+        notes.add_mistake(at, known.as_deref().unwrap_or("toml"), &in_our_words(message, &text[line.clone()]));
         // The line itself can be read, and nothing below it is in doubt.
         if message.starts_with("duplicate key") {
             continue;
@@ -116,9 +117,13 @@ fn path(dotted: &str) -> Option<String> {
 }
 
 /// The parser's messages contain nothing from the file; the commonest ones are put more plainly.
-fn in_our_words(message: &str) -> String {
+fn in_our_words(message: &str, line: &str) -> String {
     if message.starts_with("duplicate key") {
         "is written a second time; allowed is only once".to_owned()
+    } else if message.starts_with("string values must be quoted") && line.contains('\\') {
+        format!("is a text without quotation marks; {BACKSLASH_ADVICE}")
+    } else if is_about_backslash(message, line) {
+        format!("has a \\ between \"..\", where it begins a special character; {BACKSLASH_ADVICE}")
     } else if message.starts_with("string values must be quoted") {
         "is a text without quotation marks; allowed are texts in \"..\" or '..', numbers, true, false, lists and tables"
             .to_owned()
@@ -127,4 +132,38 @@ fn in_our_words(message: &str) -> String {
     } else {
         format!("is not TOML: {message}")
     }
+}
+
+/// Whether a mistake comes from a backslash in a text in double quotes, as in `"C:\Users\ann"`.
+fn is_about_backslash(message: &str, line: &str) -> bool {
+    /// What the parser says of a backslash that begins no special character of TOML.
+    const OF_ESCAPES: [&str; 3] = ["too few unicode value digits", "missing escaped value", "invalid value"];
+    line.contains('\\') && OF_ESCAPES.iter().any(|words| message.starts_with(words)) || has_backslash_before_end(line)
+}
+
+/// Whether a text in double quotes seems to end in a backslash, as in `"C:\mail\"`. To the parser that quote is part of the
+/// text, and the quotes behind it are the wrong way round, so that the last one on the line is open.
+fn has_backslash_before_end(line: &str) -> bool {
+    let mut open = None;
+    let mut has_escaped_end = false;
+    let mut characters = line.char_indices();
+    while let Some((at, c)) = characters.next() {
+        match (open, c) {
+            (None, '#') => return false,
+            (None, '"' | '\'') => open = Some(c),
+            (Some('"'), '\\') => {
+                characters.next();
+                has_escaped_end |= line[at..].strip_prefix("\\\"").is_some_and(is_end_of_value);
+            }
+            (Some(quote), c) if c == quote => open = None,
+            _ => {}
+        }
+    }
+    open == Some('"') && has_escaped_end
+}
+
+/// Whether this could be what follows a value on its line.
+fn is_end_of_value(rest: &str) -> bool {
+    let rest = rest.trim_start();
+    rest.is_empty() || rest.starts_with([',', ']', '}', '#'])
 }

@@ -106,6 +106,80 @@ fn unknown_keys_name_the_nearest_and_the_allowed_ones() {
     gives(&account("\u{e4} = 1").replace("\u{e4}", "     Hunter2"), &[&line]);
 }
 
+const BACKSLASH: &str = "has a \\ between \"..\", where it begins a special character; write the text in '..', as in \
+                         'C:\\mail\\ca.pem', or each \\ as /";
+
+#[test]
+fn a_backslash_in_double_quotes_is_named_with_both_ways_out() {
+    let table = "[[account]]\naddress = \"ann@example.net\"\n[account.pop3]\nhost = \"p.example.net\"\n";
+    // Nearly each has another message of the parser.
+    let paths = [
+        r"C:\Users\ann\ca.pem",
+        r"C:\ca.pem",
+        r"C:\xampp\ca",
+        r"\\server\share\ca",
+        r"mail\ca.pem",
+        r"C:\mail\",
+        r"C:\",
+    ];
+    for path in paths {
+        let told = mistakes(&format!("{table}ca = \"{path}\"\n"));
+        let is_told =
+            |line: &str, key: &str| told[0].starts_with(line) && told[0].ends_with(&format!(" {key}: {BACKSLASH}"));
+        assert!(told.len() == 1 && is_told("o.toml:5:", "account.pop3.ca"), "{path}: {told:?}");
+        let login = format!("{table}[account.smtp]\nhost = \"s\"\nlogin = {{ host = \"p\", ca = \"{path}\" }}\n");
+        let told = mistakes(&login);
+        assert!(told[0].starts_with("o.toml:7:") && told[0].ends_with(BACKSLASH), "{path}: {told:?}");
+        for key in ["password", "local_password"] {
+            for form in ["file = \"P\"", "command = \"P x\"", "command = [\"P\", \"x\"]"] {
+                let told = mistakes(&account(&format!("{key} = {{ {} }}", form.replace('P', path))));
+                assert!(
+                    told[0].starts_with("o.toml:3:") && told[0].ends_with(BACKSLASH),
+                    "{key} {form} {path}: {told:?}"
+                );
+            }
+        }
+    }
+    // Without quotes the advice is the quotes that will do.
+    let told = mistakes(&format!("{table}ca = C:\\mail\\ca.pem\n"));
+    assert!(told[0].contains("is a text without quotation marks; write the text in '..'"), "{told:?}");
+}
+
+#[test]
+fn a_backslash_that_became_a_control_character_is_named_too() {
+    // A tab, a line end, a backspace, a form feed, an escape, a carriage return.
+    for path in [r"C:\temp", r"C:\new", r"D:\bin", r"D:\files", r"C:\etc", r"C:\rescue", r"\\nas\files"] {
+        for setting in ["password = { file = \"P\" }", "password = { command = \"P -x\" }", "username = \"P\""] {
+            let told = mistakes(&account(&setting.replace('P', path)));
+            assert_eq!(told.len(), 1, "{setting} {path}: {told:?}");
+            let words = ["o.toml:3:", "contains a control character", "if it has a \\, write the text in '..'"];
+            assert!(words.iter().all(|word| told[0].contains(word)), "{setting} {path}: {told:?}");
+        }
+    }
+}
+
+#[test]
+fn every_right_way_of_writing_a_path_of_windows_is_accepted() {
+    for path in [r"'C:\Users\ann\ca.pem'", "\"C:/Users/ann/ca.pem\"", r#""C:\\Users\\ann\\ca.pem""#, r"'''C:\x'''"] {
+        for setting in [format!("password = {{ file = {path} }}"), format!("password = {{ command = [{path}] }}")] {
+            assert_eq!(mistakes(&account(&setting)), Vec::<String>::new());
+        }
+    }
+}
+
+#[test]
+fn other_mistakes_in_a_line_with_a_backslash_keep_their_words() {
+    for line in [
+        r"username = 'EXAMPLE\ann' x",
+        r#"username = "EXAMPLE\\ann" x"#,
+        r#"aliases = 'C:\' # " \""#,
+        r"aliases = 'C:\' ]",
+    ] {
+        let told = mistakes(&account(line));
+        assert!(!told.is_empty() && !told.iter().any(|told| told.contains("special character")), "{line}: {told:?}");
+    }
+}
+
 #[test]
 fn a_password_in_the_file_is_refused_and_not_shown() {
     let refused = format!(
@@ -200,7 +274,8 @@ fn mistakes_in_accounts_say_what_is_allowed() {
     gives(
         &account("username = \"a\\r\\nb\""),
         &[
-            "3:12: account.username: contains a control character; allowed is 1 to 254 octets without control characters",
+            "3:12: account.username: contains a control character; allowed is 1 to 254 octets without control characters; if \
+             it has a \\, write the text in '..', as in 'C:\\mail\\ca.pem', or each \\ as /",
         ],
     );
     gives(

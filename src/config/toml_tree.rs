@@ -11,6 +11,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::Remark;
 use super::keys::{Keys, is_harmless, sounds_secret};
+use super::value::{BACKSLASH_ADVICE, may_have_lost_backslash};
 
 /// A longer name of an entry is replaced by stars in messages.
 const MAX_SHOWN_NAME_OCTETS: usize = 40;
@@ -193,6 +194,9 @@ impl<'a> Item<'a> {
         };
         match read(text) {
             Ok(value) => Some(value),
+            Err(why) if may_have_lost_backslash(text) => {
+                self.reject(&format!("{why}; allowed is {allowed}; if it has a \\, {BACKSLASH_ADVICE}"))
+            }
             Err(why) => self.reject(&format!("{why}; allowed is {allowed}")),
         }
     }

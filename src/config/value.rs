@@ -18,6 +18,10 @@ const MAX_DURATION: Duration = Duration::from_secs(24 * 60 * 60);
 /// then fit into a command line.
 const MAX_NAME_OCTETS: usize = 254;
 
+/// What to do about a path of Windows in a text in double quotes, where TOML reads `\t` as a tab and `\U` as the beginning of a
+/// character's number.
+pub(super) const BACKSLASH_ADVICE: &str = "write the text in '..', as in 'C:\\mail\\ca.pem', or each \\ as /";
+
 pub(super) const HOST: &str = "a host name or an IP address, without port and brackets";
 pub(super) const ADDRESS: &str = "a mail address such as \"ann@example.net\"";
 pub(super) const ALIAS: &str = "a mail address such as \"ann@example.net\", or \"*@example.net\" for a whole domain";
@@ -183,9 +187,55 @@ pub(super) fn pin(text: &str) -> Result<[u8; 32], Why> {
     bytes.and_then(|bytes| bytes.try_into().ok()).ok_or(NOT_ONE)
 }
 
+/// Whether a text in double quotes may have been written with backslashes: `\t`, `\n` and a few more are read as control
+/// characters, without complaint.
+pub(super) fn may_have_lost_backslash(text: &str) -> bool {
+    text.contains(['\u{8}', '\t', '\n', '\u{c}', '\r', '\u{1b}'])
+}
+
+/// Parses a part of a command. A script over several lines may have line ends and tabs, but none in a path: `"C:\tools"` is
+/// `C:`, a tab and `ools`.
+pub(super) fn command_word(text: &str) -> Result<String, Why> {
+    let is_odd = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
+    if text.contains('\0') {
+        Err("contains a NUL character")
+    } else if text.contains(is_odd) || text.match_indices(':').any(|(at, _)| is_drive_before_control(text, at)) {
+        Err("contains a control character")
+    } else {
+        Ok(text.to_owned())
+    }
+}
+
+/// Whether the colon at this offset ends the single letter of a drive, and a control character and the rest of a name follow.
+fn is_drive_before_control(text: &str, colon: usize) -> bool {
+    let mut before = text[..colon].chars().rev();
+    let is_drive =
+        before.next().is_some_and(|c| c.is_ascii_alphabetic()) && !before.next().is_some_and(char::is_alphanumeric);
+    let mut after = text[colon + 1..].chars();
+    is_drive && after.next().is_some_and(char::is_control) && after.next().is_some_and(char::is_alphanumeric)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_command_keeps_its_lines_and_loses_no_backslash() {
+        for right in [
+            "pass show mail",
+            "if true; then\n\techo x\nfi\n",
+            "for x in y:\n  print(x)",
+            "else:\nx",
+            "case $x in\n  a) echo: b;;\nesac",
+            "C:/bin/x",
+            r"C:\new\tool",
+        ] {
+            assert_eq!(command_word(right), Ok(right.to_owned()));
+        }
+        for wrong in ["C:\tools\\pass.exe", "C:\newtools", "type D:\neu", "C:/x\u{8}in", "C:\u{c}oo", "\u{1b}"] {
+            assert!(command_word(wrong).is_err(), "{wrong:?}");
+        }
+    }
 
     #[test]
     fn durations_have_units_and_bounds() {

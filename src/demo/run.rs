@@ -20,7 +20,7 @@ const DEFAULT_PORTS: (u16, u16) = (2110, 2025);
 /// Options of `ostler demo`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// Go on when the play is over, to try a real mail program on it; ctrl-C ends it
+    /// Go on when the play is over, to try a real mail program on it; ctrl-C ends it, in the background too
     #[arg(long)]
     stay: bool,
 }
@@ -36,8 +36,8 @@ pub(crate) fn main(options: &Options) -> ExitCode {
 }
 
 async fn perform(options: &Options) -> Result<(), String> {
-    let mut out = io::stdout();
-    let has_colour = out.is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let mut out = crate::os::console::stdout();
+    let has_colour = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let (mut scene, doors, _listeners) = match set_up(options.stay).await {
         Ok(ready) => ready,
         Err(why) => {

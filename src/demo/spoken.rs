@@ -181,8 +181,7 @@ impl<'a> Page<'a> {
         let name = spoke.who.name();
         let (way, colour) = match (spoke.direction, spoke.who) {
             (Direction::Said, Who::Client(_)) => (format!("{name} -> ostler"), "36"),
-            (Direction::Heard, Who::Client(_)) => (format!("ostler -> {name}"), "33"),
-            (Direction::Heard, Who::Provider) => (format!("ostler -> {name}"), "33"),
+            (Direction::Heard, _) => (format!("ostler -> {name}"), "33"),
             (Direction::Said, Who::Provider) => (format!("{name} -> ostler"), "32"),
             (Direction::Noticed, _) => (name.to_owned(), "2"),
         };

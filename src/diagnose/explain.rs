@@ -85,7 +85,7 @@ fn cause_by_words(failure: &Failure) -> Option<&'static Cause> {
         Failure::ServiceRefused { at, said } | Failure::SignInPostponed { at, said } => (at, said),
         Failure::WrongProtocol { said, .. } => {
             // The portal of a hotel answers with a web page in place of the mail server.
-            return said.get(..5).filter(|s| s.eq_ignore_ascii_case("http/")).and_then(|_| cause("portal"));
+            return if is_http(said) { cause("portal") } else { None };
         }
         _ => return None,
     };
@@ -101,6 +101,11 @@ fn cause_by_words(failure: &Failure) -> Option<&'static Cause> {
         refused.then(|| causes().iter().find(named)).flatten()
     };
     by_words.or_else(by_host)
+}
+
+/// Whether a web server said this.
+pub(super) fn is_http(said: &str) -> bool {
+    said.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("http/"))
 }
 
 /// The id of the cause for a kind of failure, whatever the provider said.

@@ -13,15 +13,14 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
-use super::{RELAY_TEST_RECIPIENT, Step, StepKind, finish, leave};
+use super::{RELAY_TEST_RECIPIENT, Step, StepKind, finish};
 use crate::diagnose::explain;
 use crate::proxy::Engine;
 use crate::proxy::net::dial::{Family, Route};
-use crate::proxy::sign_in::{hear, prepare_on, say};
+use crate::proxy::sign_in::{ask, hear, leave, prepare_on};
 use crate::proxy::smtp::submission::rehearse;
 use ostler_mail::account::{Account, Protocol, Security, Server, SignIn, Timeouts};
 use ostler_mail::failure::{Failure, ServerAddr, Waiting};
-use ostler_mail::machine::Outgoing;
 use ostler_mail::{pop3, smtp};
 
 /// For the whole second look at one failure, because a person is waiting.
@@ -149,7 +148,7 @@ async fn greet(engine: &Engine, server: &Server, timeouts: &Timeouts) -> Result<
         Protocol::Smtp => {
             let prepared = prepare_on::<smtp::login::SmtpLogin>(engine, upstream, server, timeouts).await?;
             let (mut upstream, _) = prepared.finish(&engine.dialer, None, timeouts).await?;
-            leave(&mut upstream, timeouts).await;
+            leave(&mut upstream, timeouts.reply).await;
             return Ok(());
         }
         Protocol::Pop3 => (b"+OK", Some("STLS")),
@@ -160,14 +159,13 @@ async fn greet(engine: &Engine, server: &Server, timeouts: &Timeouts) -> Result<
         return Err(Failure::WrongProtocol { at: place(), said: line.printable() });
     }
     if let Some(stls) = stls.filter(|_| server.security == Security::StartTls) {
-        say(&mut upstream, &Outgoing::line(stls), Waiting::StartTls, timeouts.reply).await?;
-        let line = hear(&mut upstream, Waiting::StartTls, timeouts.reply, Instant::now() + timeouts.reply).await?;
+        let line = ask(&mut upstream, stls, Waiting::StartTls, timeouts.reply).await?;
         if !line.bytes().starts_with(b"+OK") {
             return Err(Failure::NoStartTls { at: place() });
         }
         upstream = engine.dialer.start_tls(upstream, timeouts).await?;
     }
-    leave(&mut upstream, timeouts).await;
+    leave(&mut upstream, timeouts.reply).await;
     Ok(())
 }
 
@@ -243,22 +241,17 @@ async fn read_plain_greeting(engine: &Engine, server: &Server, timeouts: &Timeou
     let mut upstream = engine.dialer.connect(&plain, timeouts, Route::default()).await.ok()?;
     let limit = UNASKED_TIMEOUT.min(timeouts.greeting);
     if let Ok(line) = hear(&mut upstream, Waiting::Greeting, limit, Instant::now() + limit).await {
-        leave(&mut upstream, timeouts).await;
+        leave(&mut upstream, timeouts.reply).await;
         return Some(line.printable());
     }
-    say(&mut upstream, &Outgoing::line("QUIT"), Waiting::Answer, limit).await.ok()?;
-    let line = hear(&mut upstream, Waiting::Answer, limit, Instant::now() + limit).await.ok()?;
+    let line = ask(&mut upstream, "QUIT", Waiting::Answer, limit).await.ok()?;
     Some(line.printable())
-}
-
-fn is_http(words: &str) -> bool {
-    words.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("http/"))
 }
 
 /// Looks at a port that should speak TLS from the start but does not.
 async fn look_in_clear(engine: &Engine, server: &Server, timeouts: &Timeouts) -> Option<Look> {
     let words = read_plain_greeting(engine, server, timeouts).await?;
-    if is_http(&words) {
+    if explain::is_http(&words) {
         return Look::of("portal");
     }
     // A greeting of several lines has a hyphen after its number (RFC 5321, section 4.2.1).
@@ -299,7 +292,7 @@ async fn look_for_tls(engine: &Engine, server: &Server, timeouts: &Timeouts) -> 
         return Some(Look::new(cause, advise_port(server.port, Security::Tls)));
     }
     let words = read_plain_greeting(engine, server, timeouts).await?;
-    if is_http(&words) { Look::of("portal") } else { None }
+    if explain::is_http(&words) { Look::of("portal") } else { None }
 }
 
 /// Looks at a gate that stayed shut: would a login by STLS on port 110 open it? Some hosts run port 995 behind a TLS
@@ -323,11 +316,9 @@ pub(super) async fn look_at_gate(
         let known = engine.gate(&gate.login).lock().login_address();
         // The family of the last login, because the gate goes by the address.
         let route = Route { family: known.map(Family::of), from: None };
-        let user = login.credentials().map(|c| c.username.clone()).unwrap_or_default();
         let logged_in = match engine.dialer.connect(&login, &timeouts, route).await {
             Ok(upstream) => {
-                finish(&engine.dialer, upstream, pop3::login::Pop3Login::new(&login, &user, None), secret, &timeouts)
-                    .await
+                finish(&engine.dialer, upstream, pop3::login::Pop3Login::new(&login, None), secret, &timeouts).await
             }
             Err(failure) => Err(failure),
         };

@@ -3,13 +3,13 @@
 use super::*;
 use crate::events::Events;
 use crate::vault::Vault;
-use ostler_mail::account::{Access, Settings, SignIn};
+use ostler_mail::account::{Access, Settings, SignIn, testing};
 
 #[test]
 fn a_provider_known_to_be_closed_is_the_cause_of_whatever_fails() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let mut account = ostler_mail::account::testing::account("home", "ann@example.net", "ann");
+    let mut account = testing::account("home", "ann@example.net", "ann");
     account.smtp.clear();
     account.pop3 = account.pop3.map(|server| Server {
         host: "127.0.0.1".into(),
@@ -19,16 +19,8 @@ fn a_provider_known_to_be_closed_is_the_cause_of_whatever_fails() {
     });
     drop(listener);
     let account = Arc::new(account);
-    let settings = Settings {
-        doors: vec![],
-        page: None,
-        access: Access::SameUser,
-        allow: vec![],
-        notices: true,
-        accounts: vec![Arc::clone(&account)],
-        timeouts: Timeouts::default(),
-    };
-    let engine = Arc::new(Engine::new(settings, Vault::new(), Events::default()));
+    let settings = testing::settings(Access::SameUser, vec![Arc::clone(&account)], &[]);
+    let engine = Arc::new(Engine::new(Settings::clone(&settings), Vault::new(), Events::default()));
     let mut told = Vec::new();
     let on_step = |step: &Step| told.push((step.kind.name(), step.is_ok()));
     let closed = "this provider ended its mail service in 2023";

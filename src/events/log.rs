@@ -17,6 +17,8 @@ use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
+use crate::os::console;
+
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Format {
@@ -88,7 +90,7 @@ pub(crate) fn start(format: Format, loudness: i8) {
         .with_default(LevelFilter::WARN.min(level));
     use tracing_subscriber::fmt::layer;
     use tracing_subscriber::prelude::*;
-    let shown = layer().event_format(Lines(format)).with_writer(std::io::stderr).with_ansi(colour);
+    let shown = layer().event_format(Lines(format)).with_writer(console::stderr).with_ansi(colour);
     let kept = layer().event_format(Lines(Format::Text)).with_writer(|| KeptLines).with_ansi(false);
     let registry = tracing_subscriber::registry().with(kept.with_filter(filter.clone()));
     // A second start, as in tests, fails and changes nothing.
@@ -98,11 +100,11 @@ pub(crate) fn start(format: Format, loudness: i8) {
 /// Prints an error on standard error: as plain text or, where the log is JSON, as lines of the log.
 pub(crate) fn print_error(text: &str) {
     if JSON.load(Ordering::Relaxed) {
-        text.lines().for_each(|line| error!("{line}"));
+        console::repeat_config(text).lines().for_each(|line| error!("{line}"));
     } else {
         // Not cut, because what to do comes last. A closed standard error is no reason to fail.
-        let lines = text.lines().map(|line| escape(line, usize::MAX) + "\n");
-        let _ = std::io::stderr().write_all(lines.collect::<String>().as_bytes());
+        let lines: String = text.lines().map(|line| escape(line, usize::MAX) + "\n").collect();
+        let _ = console::stderr().write_all(console::for_stderr(&lines).as_bytes());
     }
 }
 

@@ -5,16 +5,22 @@ use tracing::{debug, error, info, warn};
 
 use super::event::{Event, count, gate_opened_late};
 use super::log::{MAX_MESSAGE_CHARS, escape};
+use crate::os::console;
 use ostler_mail::account::Access;
 use ostler_mail::client_fault::ClientMisconfiguration;
 use ostler_mail::failure::{Blame, Failure};
 
 /// A failure with what to do about it. A long answer of the provider is cut rather than the advice behind it.
 fn with_advice(whose: &str, failure: &Failure) -> String {
-    let advice = failure.advice();
+    let advice = console::repeat_config(&failure.advice());
     // Where even the advice leaves no room, the line as a whole is cut at its end.
     let room = MAX_MESSAGE_CHARS.saturating_sub(whose.chars().count() + advice.chars().count() + "; ".len()).max(1);
     format!("{whose}{}; {advice}", escape(&failure.sentence(), room))
+}
+
+/// A text in which commands repeat the `--config` that ostler was started with.
+fn hint(text: &impl ToString) -> String {
+    console::repeat_config(&text.to_string())
 }
 
 /// Logs an event.
@@ -33,16 +39,16 @@ pub(crate) fn write(event: &Event) {
         Event::SettingsRejected(mistakes) => {
             error!("the changed settings file is wrong; the last good settings stay in force");
             for mistake in mistakes {
-                error!("{mistake}");
+                error!("{}", hint(mistake));
             }
         }
-        Event::Warning(text) => warn!("{text}"),
+        Event::Warning(text) => warn!("{}", hint(text)),
         Event::DoorOpened(door, address) => {
             let whose = door.account.as_ref().map_or_else(String::new, |a| format!(" (only account {a})"));
             info!("{} door open on {address}{whose}", door.protocol);
         }
         Event::DoorUnavailable(door, why) => {
-            error!("{} door on {} cannot be opened: {why}", door.protocol, door.address)
+            error!("{} door on {} cannot be opened: {}", door.protocol, door.address, hint(why));
         }
         Event::DoorRemoved(door) => {
             info!("{} door on {} closed: it was removed from the settings", door.protocol, door.address)
@@ -52,11 +58,11 @@ pub(crate) fn write(event: &Event) {
         Event::ClientSignedIn(id) => debug!("[{id}] signed in"),
         // Perhaps only a look whether the port is open, as port scanners and some installers do.
         Event::ClientMisconfigured(id, slip @ ClientMisconfiguration::Silent { .. }) => debug!("[{id}] {slip}"),
-        Event::ClientMisconfigured(id, slip) => warn!("[{id}] {slip}"),
+        Event::ClientMisconfigured(id, slip) => warn!("[{id}] {}", hint(slip)),
         Event::SessionStateChanged(id, what) => debug!("[{id}] {what}"),
         Event::SessionEnded(id) => debug!("[{id}] session ended"),
         Event::ClientRejected(protocol, client, why) => warn!("{protocol} client {client} was not let in: {why}"),
-        Event::ClientMisbehaved(id, misuse) => warn!("[{id}] connection ended: {misuse}"),
+        Event::ClientMisbehaved(id, misuse) => warn!("[{id}] connection ended: {}", hint(misuse)),
         Event::GateLoginMade { account, server, how } => {
             info!("account {account}: login at {server} before sending: {how}")
         }

@@ -314,3 +314,18 @@ fn names_are_short_and_no_two_programs_share_one() {
         }
     }
 }
+
+#[test]
+fn every_command_of_a_guide_repeats_the_option() {
+    let settings = settings(12110, 12025);
+    let values = values(&settings).repeating_option(Some("--config 'a *b* {{c}}.toml'"));
+    for client in clients() {
+        let text = client.text(&values, 80);
+        let watch = format!("ostler guide {} --watch --config 'a *b* {{{{c}}}}.toml'", client.name);
+        assert!(text.contains(&watch), "{text}");
+        for (at, _) in text.match_indices("ostler check") {
+            assert!(text[at..].starts_with("ostler check --config '"), "{text}");
+        }
+        assert!(client.html_page(&values).contains("--watch --config 'a *b* {{c}}.toml'</code>"));
+    }
+}

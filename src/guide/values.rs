@@ -56,6 +56,8 @@ pub(crate) struct GuideValues {
     gate: bool,
     elsewhere: bool,
     system: System,
+    /// What every command in the guide repeats, such as `--config FILE`.
+    option: Option<String>,
 }
 
 /// Which password the mail program has to give.
@@ -100,7 +102,18 @@ impl GuideValues {
             gate: account.smtp.iter().any(|s| s.gate().is_some()),
             elsewhere: settings.doors.iter().any(|d| !d.address.ip().to_canonical().is_loopback()),
             system,
+            option: None,
         }
+    }
+
+    /// Every command in the guide repeats this option of the command line.
+    pub(crate) fn repeating_option(mut self, option: Option<&str>) -> Self {
+        self.option = option.map(str::to_owned);
+        self
+    }
+
+    pub(super) fn has_option(&self) -> bool {
+        self.option.is_some()
     }
 
     /// Whether mail can be fetched through ostler: there is a server and a door for it.
@@ -122,6 +135,7 @@ impl GuideValues {
             "user_no_at" => without_at(&self.account),
             "address" => self.address.clone(),
             "settings_file" => self.settings_file.clone(),
+            "option" => self.option.clone().unwrap_or_default(),
             "host" => host(if self.can_fetch() || self.smtp.is_none() { &self.pop3 } else { &self.smtp }),
             "pop3_host" => host(&self.pop3),
             "pop3_port" => port(&self.pop3),

@@ -5,7 +5,8 @@
 
 use std::net::SocketAddr;
 use std::ptr::null_mut;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use windows_sys::Win32::Foundation::{CloseHandle, ERROR_INSUFFICIENT_BUFFER, HANDLE, NO_ERROR, WAIT_TIMEOUT};
 use windows_sys::Win32::NetworkManagement::IpHelper::{GetExtendedTcpTable, TCP_TABLE_OWNER_PID_ALL};
@@ -17,6 +18,7 @@ use windows_sys::Win32::System::Threading::{
 };
 
 use super::peer::PeerOwner;
+use super::shared_reading::SharedReading;
 use super::tcp_table;
 
 /// The table may grow between two calls; how often to ask again with a larger buffer.
@@ -28,8 +30,8 @@ pub(super) fn owner_of(client: SocketAddr, door: SocketAddr) -> PeerOwner {
     // A socket for both families shows IPv4 addresses as IPv4-mapped IPv6 ones.
     let client = SocketAddr::new(client.ip().to_canonical(), client.port());
     let door = SocketAddr::new(door.ip().to_canonical(), door.port());
-    let asked = || read_table(client.is_ipv6()).map(|words| tcp_table::find_client_process(&words, client, door));
-    let process = match asked() {
+    let ask = || share_table(client.is_ipv6()).map(|words| tcp_table::find_client_process(&words, client, door));
+    let process = match ask() {
         None => return PeerOwner::Unknown("Windows does not list its connections"),
         Some(None | Some(0)) => return PeerOwner::Gone,
         Some(Some(process)) => process,
@@ -44,7 +46,7 @@ pub(super) fn owner_of(client: SocketAddr, door: SocketAddr) -> PeerOwner {
         _ => PeerOwner::Other(process),
     };
     // Ask again: if the client has ended, Windows may have given its number to another process meanwhile.
-    if asked() == Some(Some(process)) { owner } else { PeerOwner::Gone }
+    if ask() == Some(Some(process)) { owner } else { PeerOwner::Gone }
 }
 
 pub(super) fn port_holder(address: SocketAddr) -> Option<String> {
@@ -70,7 +72,16 @@ pub(super) fn wait_for(process: u32, limit: Duration) -> bool {
     waited != WAIT_TIMEOUT
 }
 
-/// The table of TCP connections of one address family.
+/// The table of TCP connections of one address family, as it was after this call began. With thousands of connections a
+/// reading takes seconds, so all threads that wait for one share it.
+fn share_table(is_v6: bool) -> Option<Arc<Vec<u32>>> {
+    static IPV4: SharedReading<Vec<u32>> = SharedReading::new();
+    static IPV6: SharedReading<Vec<u32>> = SharedReading::new();
+    let table = if is_v6 { &IPV6 } else { &IPV4 };
+    table.since(Instant::now(), || read_table(is_v6))
+}
+
+/// Reads the table of TCP connections of one address family.
 fn read_table(is_v6: bool) -> Option<Vec<u32>> {
     let family = u32::from(if is_v6 { AF_INET6 } else { AF_INET });
     let mut words: Vec<u32> = vec![0; 1024];

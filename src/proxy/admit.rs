@@ -4,11 +4,11 @@ use std::net::{IpAddr, SocketAddr};
 
 use tokio::time::Instant;
 
-use crate::os::peer::{PeerOwner, owner_of};
+use crate::os::peer::{PeerOwner, TooManyWait, owner_of};
 use crate::proxy::Engine;
 use crate::proxy::hear::{ClientInput, next_line};
 use crate::proxy::net::conn::ClientConn;
-use crate::proxy::session::{GOODBYE_TIMEOUT, Session};
+use crate::proxy::session::{GOODBYE_TIMEOUT, Session, wait_for_stop};
 use ostler_mail::account::{Access, Settings};
 use ostler_mail::client_fault::Misuse;
 use ostler_mail::command::is_http;
@@ -20,7 +20,7 @@ use ostler_mail::words::{NotAdmitted, Words};
 pub(super) const MAX_SESSIONS: usize = 1500;
 
 /// Whether the client at `address`, which has connected to `local`, may come in.
-pub(super) fn admit(
+pub(super) async fn admit(
     engine: &Engine,
     settings: &Settings,
     address: SocketAddr,
@@ -28,10 +28,14 @@ pub(super) fn admit(
 ) -> Result<(), NotAdmitted> {
     // Canonical: a socket for both families shows an IPv4 client as ::ffff:a.b.c.d, and `allow` names it by its IPv4
     // address.
-    if let Some(why) = outside_networks(settings, address.ip().to_canonical()).or_else(|| match settings.access {
-        Access::SameUser => not_same_user(owner_of(address, local)),
+    if let Some(why) = outside_networks(settings, address.ip().to_canonical()) {
+        return Err(NotAdmitted::Stranger(why));
+    }
+    let stranger = match settings.access {
+        Access::SameUser => not_same_user(ask_owner(engine, address, local).await?),
         Access::Password | Access::Anyone => None,
-    }) {
+    };
+    if let Some(why) = stranger {
         return Err(NotAdmitted::Stranger(why));
     }
     if *engine.stopping().borrow() {
@@ -42,6 +46,17 @@ pub(super) fn admit(
         Err(NotAdmitted::Full(MAX_SESSIONS))
     } else {
         Ok(())
+    }
+}
+
+/// Asks the system for the client's owner. That may take seconds on Windows, so the wait ends when ostler does.
+async fn ask_owner(engine: &Engine, address: SocketAddr, local: SocketAddr) -> Result<PeerOwner, NotAdmitted> {
+    let mut stopping = engine.stopping();
+    tokio::select! {
+        // Where the answer comes at once, it counts even while ostler stops.
+        biased;
+        owner = owner_of(address, local) => owner.map_err(|TooManyWait| NotAdmitted::Full(MAX_SESSIONS)),
+        () = wait_for_stop(&mut stopping) => Err(NotAdmitted::Stopping),
     }
 }
 

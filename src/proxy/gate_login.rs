@@ -7,15 +7,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use crate::events::event::Event;
 use crate::proxy::net::dial::{Family, Route, Upstream, common_families, local_address_towards};
-use crate::proxy::sign_in::{connect_and_prepare, hear, note_refusal, say};
+use crate::proxy::sign_in::{ask, connect_and_prepare, note_refusal};
 use crate::proxy::{Engine, GateCell, now};
 use ostler_mail::account::{Account, AfterPop, Server, Timeouts};
 use ostler_mail::failure::{Failure, Waiting};
-use ostler_mail::machine::Outgoing;
 use ostler_mail::pop_before_smtp::{LoginNeed, LoginPolicy};
 use ostler_mail::pop3::login::{Pop3Login, Ready};
 use ostler_mail::secret::Secret;
@@ -133,11 +132,9 @@ impl GatedSend<'_> {
 async fn quit(engine: &Engine, login: &Server, mut upstream: Upstream, ready: Ready, timeouts: &Timeouts) {
     engine.learn(login, |learned| learned.pop3 = Some(ready.capabilities));
     let limit = QUIT_REPLY_TIMEOUT.min(timeouts.reply);
-    if say(&mut upstream, &Outgoing::line("QUIT"), Waiting::Answer, limit).await.is_ok() {
-        // Awaited, whatever it says: to a server that counts at QUIT, a connection closed too soon is a session cut
-        // off.
-        let _ = hear(&mut upstream, Waiting::Answer, limit, Instant::now() + limit).await;
-    }
+    // The answer is awaited, whatever it says: to a server that counts at QUIT, a connection closed too soon is a session
+    // cut off.
+    let _ = ask(&mut upstream, "QUIT", Waiting::Answer, limit).await;
     upstream.conn.close().await;
 }
 

@@ -89,7 +89,7 @@ impl Listeners {
 }
 
 /// Whether doors of this protocol are opened. The settings for the others are kept.
-fn is_served(protocol: Protocol) -> bool {
+pub(crate) fn is_served(protocol: Protocol) -> bool {
     match protocol {
         Protocol::Pop3 | Protocol::Smtp => true,
         Protocol::Imap => false,

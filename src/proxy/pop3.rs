@@ -15,14 +15,14 @@ use crate::proxy::relay::{Ended, Limits, relay};
 use crate::proxy::session::{Session, password_as_secret, say_goodbye, unless_stopped};
 use crate::proxy::sign_in::{Prepared, connect_and_prepare, note_refusal, supported};
 use crate::proxy::{Engine, GateCell, now};
-use ostler_mail::account::{Access, Account, Protocol, SecretSource, Server, Timeouts};
+use ostler_mail::account::{Account, Protocol, SecretSource, Server, Timeouts};
 use ostler_mail::client_fault::Misuse;
-use ostler_mail::failure::{Failure, ServerAddr, Waiting, one_line};
-use ostler_mail::machine::{Clock, Party, ProtocolViolation};
+use ostler_mail::failure::{Failure, Waiting, one_line};
+use ostler_mail::machine::ProtocolViolation;
 use ostler_mail::pop3::filter::Pop3Filter;
 use ostler_mail::pop3::front::{Pop3Front, Wants};
 use ostler_mail::pop3::login::{Pop3Login, Ready};
-use ostler_mail::pop3::words::{self, Pop3Words};
+use ostler_mail::pop3::words::Pop3Words;
 use ostler_mail::sasl::Attempt;
 use ostler_mail::secret::Secret;
 use ostler_mail::wire::MAX_COMMAND_LINE_OCTETS;
@@ -80,7 +80,7 @@ impl Pop3Dialogue {
         session.report_account(account);
         let is_new = self.early.as_ref().is_none_or(|early| !early.is_for(account));
         // Where a local password is wanted, no provider hears of a client that has not given it.
-        let may_connect = session.settings.access != Access::Password;
+        let may_connect = !session.settings.wants_password();
         if let Some(server) = account.pop3.as_ref().filter(|_| is_new && may_connect) {
             self.early = Some(connect_early(session, account, server));
         }
@@ -158,8 +158,8 @@ async fn sign_in_at_provider(
     early: Option<EarlyConnect<Pop3Login>>,
 ) -> Result<Option<SignedIn>, Failure> {
     session.report_account(account);
-    let wants_password = session.settings.access == Access::Password;
-    if wants_password && !session.knows_password(account, &attempt.proof).await? {
+    let wants_password = session.settings.wants_password();
+    if wants_password && !session.knows_password(Some(account), &attempt.proof).await? {
         return Ok(None);
     }
     let no_server = || Failure::NoServer { account: account.name.clone(), protocol: Protocol::Pop3 };
@@ -249,7 +249,7 @@ async fn pass(session: &mut Session, client: &mut ClientConn, signed_in: SignedI
     let waiting = if filter.is_inside_text() { Waiting::Message } else { Waiting::Answer };
     // However it ended, ostler never says QUIT by itself: QUIT commits the deletions (RFC 1939, section 6), and that is
     // the client's to say.
-    if let Some(failure) = provider_failure(&ended, waiting, &at, timeouts) {
+    if let Some(failure) = ended.server_failure(&at, waiting, limits) {
         let _ = timeout(CLOSE_TIMEOUT, conn.close()).await;
         session.report(Some(account), &failure);
         let hung_up = matches!(ended, Ended::ServerGone);
@@ -266,28 +266,6 @@ async fn pass(session: &mut Session, client: &mut ClientConn, signed_in: SignedI
         // The client first: it may wait for the end of the connection.
         client.close().await;
         let _ = timeout(CLOSE_TIMEOUT, conn.close()).await;
-    }
-}
-
-/// What the provider did wrong, if it did. `waiting` is what it owed at the end.
-fn provider_failure(ended: &Ended, waiting: Waiting, at: &ServerAddr, timeouts: &Timeouts) -> Option<Failure> {
-    let at = at.clone();
-    match ended {
-        Ended::ServerGone => Some(Failure::Lost { at, waiting }),
-        Ended::TimedOut(Clock::Reply, _) => {
-            Some(Failure::TimedOut { at, waiting: Waiting::Answer, after: timeouts.reply })
-        }
-        Ended::TimedOut(_, Party::Server) => {
-            Some(Failure::TimedOut { at, waiting: Waiting::Message, after: timeouts.data })
-        }
-        Ended::Violation(ProtocolViolation::Server(what)) => {
-            Some(Failure::ProtocolViolation { at, what: what.clone() })
-        }
-        Ended::Over
-        | Ended::ClientGone
-        | Ended::Stopping
-        | Ended::TimedOut(_, Party::Client)
-        | Ended::Violation(ProtocolViolation::Client(_)) => None,
     }
 }
 
@@ -310,5 +288,5 @@ async fn tell_client(
             return;
         }
     }
-    say_goodbye(client, &format!("{}\r\n", words::failure(failure))).await;
+    say_goodbye(client, &Pop3Words.failure(failure)).await;
 }

@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::proxy::net::conn::{Conn, with_scratch};
+use ostler_mail::failure::{Failure, ServerAddr, Waiting};
 use ostler_mail::machine::{Clock, Filter, Party, Pass, ProtocolViolation, Replies};
 
 /// The time limits of a pass-through.
@@ -45,6 +46,24 @@ pub enum Ended {
     Violation(ProtocolViolation),
     /// ostler is shutting down and no message is under way.
     Stopping,
+}
+
+impl Ended {
+    /// What the server did wrong, if it did. `waiting` is what it owed when it closed.
+    pub fn server_failure(&self, at: &ServerAddr, waiting: Waiting, limits: Limits) -> Option<Failure> {
+        let timed_out = |waiting, after| Failure::TimedOut { at: at.clone(), waiting, after };
+        match self {
+            Self::ServerGone => Some(Failure::Lost { at: at.clone(), waiting }),
+            Self::TimedOut(Clock::Reply, _) => Some(timed_out(Waiting::Answer, limits.reply)),
+            Self::TimedOut(_, Party::Server) => Some(timed_out(Waiting::Message, limits.data)),
+            Self::Violation(ProtocolViolation::Server(what)) => Some(at.violation(what)),
+            Self::Over
+            | Self::ClientGone
+            | Self::Stopping
+            | Self::TimedOut(_, Party::Client)
+            | Self::Violation(ProtocolViolation::Client(_)) => None,
+        }
+    }
 }
 
 /// Passes octets until something ends it. Input that has not been used stays in the connections.

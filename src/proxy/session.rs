@@ -45,7 +45,7 @@ pub(crate) struct Session {
     pub(super) progress: Arc<Progress>,
     /// How many messages the client has begun to send.
     pub(super) messages_begun: u64,
-    pub(super) wrong_passwords: u32,
+    wrong_passwords: u32,
 }
 
 /// Serves a client until its connection ends. Nothing that happens here, not even a panic, affects another client.
@@ -61,7 +61,7 @@ pub(super) async fn serve(engine: Arc<Engine>, mut client: ClientConn, address: 
     let settings = engine.settings();
     // A door may listen on every address. The owner of the socket is found by the one that the client came to.
     let local = client.local_addr().unwrap_or(door.address);
-    if let Err(why) = admit(&engine, &settings, address, local) {
+    if let Err(why) = admit(&engine, &settings, address, local).await {
         if let NotAdmitted::Stranger(why) = &why {
             engine.events.publish(Event::ClientRejected(door.protocol, address, why.clone()));
         }
@@ -130,11 +130,14 @@ impl Session {
         matches!(timeout(self.settings.timeouts.data, client.send(text.as_bytes())).await, Ok(Ok(())))
     }
 
-    /// Whether the client knows the account's local password.
-    pub(super) async fn knows_password(&mut self, account: &Account, proof: &Proof) -> Result<bool, Failure> {
-        let wanted = self.engine.vault.local_password(account).await.map_err(crate::proxy::secret_failure)?;
-        if proof.proves(&wanted) {
-            return Ok(true);
+    /// Whether the client knows the account's local password. An unknown account takes as long as a wrong password, so that
+    /// the time does not tell which names exist.
+    pub(super) async fn knows_password(&mut self, account: Option<&Account>, proof: &Proof) -> Result<bool, Failure> {
+        if let Some(account) = account {
+            let wanted = self.engine.vault.local_password(account).await.map_err(crate::proxy::secret_failure)?;
+            if proof.proves(&wanted) {
+                return Ok(true);
+            }
         }
         self.wrong_passwords += 1;
         // Guessing gets slower: one second after the first, two after the second.

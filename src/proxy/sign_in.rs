@@ -69,7 +69,7 @@ impl<L: Login> Prepared<L> {
                 // A server may repeat the secret in a later answer, in an error message or a welcome, and the log must
                 // not have it.
                 upstream.redaction = login.redaction();
-                let asked_twice = || Failure::ProtocolViolation { at, what: "it wants a second sign-in".into() };
+                let asked_twice = || at.violation("it wants a second sign-in");
                 Ok((upstream, ready.ok_or_else(asked_twice)?))
             }
             // The caller fetches a secret wherever the settings have credentials.
@@ -134,7 +134,7 @@ pub async fn say(
         return Err(if upstream.conn.unused().is_empty() {
             Failure::Lost { at: at(), waiting }
         } else {
-            Failure::ProtocolViolation { at: at(), what: "it spoke unasked".into() }
+            upstream.at.violation("it spoke unasked")
         });
     }
     let sent = timeout_at(Instant::now() + limit, upstream.conn.send(outgoing.bytes())).await;
@@ -158,7 +158,7 @@ pub async fn hear(
         None => Err(Failure::TimedOut { at: at(), waiting, after: limit }),
         // What it left of a line is dropped: half a reply cut off by the network may read like a whole one.
         Some(Err(_) | Ok(Read::End(_))) => Err(Failure::Lost { at: at(), waiting }),
-        Some(Ok(Read::TooLong(too_long))) => Err(Failure::ProtocolViolation { at: at(), what: too_long.to_string() }),
+        Some(Ok(Read::TooLong(too_long))) => Err(upstream.at.violation(too_long.to_string())),
         Some(Ok(Read::Line(line))) => {
             let line = upstream.redaction.as_ref().and_then(|redaction| redaction.redact_line(&line)).unwrap_or(line);
             // An answer to a sign-in may repeat the secret. `drive` logs it without.
@@ -168,6 +168,18 @@ pub async fn hear(
             Ok(line)
         }
     }
+}
+
+/// Says a command and waits for the line that answers it.
+pub async fn ask(upstream: &mut Upstream, command: &str, waiting: Waiting, limit: Duration) -> Result<Line, Failure> {
+    say(upstream, &Outgoing::line(command), waiting, limit).await?;
+    hear(upstream, waiting, limit, Instant::now() + limit).await
+}
+
+/// Says QUIT and closes, without waiting for an answer.
+pub async fn leave(upstream: &mut Upstream, limit: Duration) {
+    let _ = say(upstream, &Outgoing::line("QUIT"), Waiting::Answer, limit).await;
+    upstream.conn.close().await;
 }
 
 /// A [`Login`] that can begin at any server of its protocol.
@@ -181,8 +193,7 @@ impl BeginLogin for pop3::login::Pop3Login {
     const PROTOCOL: Protocol = Protocol::Pop3;
 
     fn begin(engine: &Engine, server: &Server, _: &Upstream) -> Self {
-        let user = server.credentials().map(|c| c.username.clone()).unwrap_or_default();
-        Self::new(server, &user, engine.learned(server).pop3)
+        Self::new(server, engine.learned(server).pop3)
     }
 }
 

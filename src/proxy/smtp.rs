@@ -4,15 +4,13 @@ pub(crate) mod submission;
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
-
-use tokio::time::sleep;
 
 use crate::events::event::Event;
 use crate::proxy::hear::{After, Dialogue, hear_out};
 use crate::proxy::net::conn::ClientConn;
 use crate::proxy::session::{Session, has_early_input, password_as_secret};
-use ostler_mail::account::{Access, Account};
+use ostler_mail::account::Account;
+use ostler_mail::choose::only;
 use ostler_mail::client_fault::Misuse;
 use ostler_mail::machine::Front;
 use ostler_mail::sasl::Attempt;
@@ -37,11 +35,7 @@ pub(super) async fn serve(session: &mut Session, client: &mut ClientConn) {
 
 /// The largest message that the provider takes, if it is clear which provider that is and it has said so before.
 fn known_size(session: &Session) -> Option<u64> {
-    let only = match session.settings.accounts.as_slice() {
-        [only] => Some(only),
-        _ => None,
-    };
-    let account = session.door_account.as_ref().or(only)?;
+    let account = session.door_account.as_ref().or_else(|| only(&session.settings.accounts))?;
     session.engine.learned(account.smtp.first()?).size
 }
 
@@ -81,22 +75,13 @@ impl Dialogue for SmtpDialogue {
 
 impl SmtpDialogue {
     async fn authenticate(&mut self, session: &mut Session, account: Option<Arc<Account>>, attempt: &Attempt) -> Next {
-        if session.settings.access != Access::Password {
+        if !session.settings.wants_password() {
             // The door has let this client in. AUTH proves nothing here and is always granted: Netscape signs in
             // wherever it is offered, Outlook may be set to insist on it.
             self.provider.sign_in_with(password_as_secret(attempt));
             return After::GoOn(self.end_authentication(session, account, true));
         }
-        let known = match &account {
-            Some(account) => session.knows_password(account, &attempt.proof).await,
-            None => {
-                // An unknown name takes as long as a wrong password, so that the time does not tell which names exist.
-                session.wrong_passwords += 1;
-                sleep(Duration::from_secs(session.wrong_passwords.into())).await;
-                Ok(false)
-            }
-        };
-        match known {
+        match session.knows_password(account.as_deref(), &attempt.proof).await {
             Ok(false) if session.has_guessed_enough() => After::Misused(Misuse::TooManyPasswords),
             Ok(holds) => After::GoOn(self.end_authentication(session, account, holds)),
             Err(failure) => {

@@ -232,7 +232,7 @@ impl<'a, T: SetupUi> Search<'a, T> {
             .map(|offer| &offer.endpoint)
             .collect();
         let usable: Vec<Endpoint> =
-            offers.iter().copied().filter(|endpoint| !takes_only_oauth2(&endpoint.auth_methods)).cloned().collect();
+            offers.iter().copied().filter(|endpoint| !endpoint.takes_only_oauth2()).cloned().collect();
         if usable.is_empty() && !offers.is_empty() {
             return None;
         }
@@ -275,8 +275,7 @@ impl<'a, T: SetupUi> Search<'a, T> {
 fn finding_of_preset(preset: &Preset, domain: &str) -> Result<Finding, NotFound> {
     let all: Vec<Endpoint> =
         Protocol::ALL.into_iter().flat_map(|protocol| preset.endpoints(protocol, domain)).collect();
-    let usable: Vec<Endpoint> =
-        all.iter().filter(|endpoint| !takes_only_oauth2(&endpoint.auth_methods)).cloned().collect();
+    let usable: Vec<Endpoint> = all.iter().filter(|endpoint| !endpoint.takes_only_oauth2()).cloned().collect();
     if usable.is_empty() && !all.is_empty() {
         return Err(NotFound::OnlyOAuth2 { title: preset.title.clone() });
     }
@@ -300,15 +299,12 @@ fn finding_of_endpoints(title: Option<String>, endpoints: Vec<Endpoint>, hints: 
     let outgoing: Vec<Endpoint> = of(Protocol::Smtp).collect();
     let gate = outgoing.first().is_some_and(|e| e.auth_methods.first() == Some(&AuthMethod::PopBeforeSmtp));
     let (incoming, imap) = (of(Protocol::Pop3).collect(), of(Protocol::Imap).next());
-    let proposal = Proposal { provider: None, incoming, outgoing, imap, gate };
+    let proposal = Proposal { incoming, outgoing, imap, gate, ..Proposal::default() };
     Finding { title, proposal, hints, app_password: None }
 }
 
-fn takes_only_oauth2(auth_methods: &[AuthMethod]) -> bool {
-    !auth_methods.is_empty() && auth_methods.iter().all(|way| matches!(way, AuthMethod::OAuth2(_)))
-}
-
-fn hint_text(hint: &Hint) -> String {
+/// A hint as one sentence.
+pub(crate) fn hint_text(hint: &Hint) -> String {
     match &hint.url {
         Some(url) if hint.text.is_empty() => format!("Something has to be switched on first: {url}"),
         Some(url) => format!("{} ({url})", hint.text),

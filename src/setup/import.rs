@@ -1,14 +1,19 @@
-//! Imports accounts from the settings of other programs; the contents of a file tell which program it is from. The
-//! result is the servers and user names, and a sentence for everything that was taken and everything that was not.
-//! Passwords, tokens and keys are never taken.
+//! Imports accounts from the settings of other programs, and from the files that providers hand out; the contents of a
+//! file tell what it is. The result is the servers and user names, and a sentence for everything that was taken and
+//! everything that was not. Passwords, tokens and keys are never taken.
 //!
 //! Not here: asking the user, trying and saving the accounts (`cli/add`, `setup.rs`).
 
+mod apple_profile;
+mod client_config;
+mod cms;
 mod emailproxy;
 mod eudora;
 mod helper;
 mod ini;
 mod outlook_express;
+mod property_list;
+mod report;
 mod resolve;
 mod senders;
 mod stunnel;
@@ -20,16 +25,18 @@ use std::path::{Path, PathBuf};
 
 use crate::config::presets::Presets;
 use crate::setup::Proposal;
+use ostler_mail::account::endpoint::Endpoint;
 use ostler_mail::account::{Alias, Protocol};
+use report::Report;
 
-pub(crate) use resolve::{companies, company};
+pub use report::Taken;
+use resolve::company;
+pub(crate) use resolve::{companies, companies_of};
 
 /// The longest file that is read; a Thunderbird `prefs.js` after many years has some hundred kilobytes.
 const MAX_FILE_OCTETS: usize = 1 << 20;
 /// Accounts taken from one file.
 const MAX_ACCOUNTS: usize = 64;
-/// Sentences of one kind; the rest is only counted.
-const MAX_SENTENCES: usize = 100;
 /// The longest text from the file that is shown.
 const MAX_SHOWN_CHARS: usize = 80;
 
@@ -50,6 +57,27 @@ pub enum Kind {
     AccountFile,
     /// `eudora.ini`.
     Eudora,
+    /// A profile for iPhones and Macs (`.mobileconfig`), perhaps signed.
+    AppleProfile,
+    /// The file in which a provider describes its servers for Thunderbird (`config-v1.1.xml`).
+    ClientConfig,
+}
+
+impl Kind {
+    /// The program's name, if it is one that old mail programs are set to in the provider's place.
+    pub(crate) fn helper(self) -> Option<&'static str> {
+        match self {
+            Self::Stunnel => Some("stunnel"),
+            Self::EmailProxy => Some("Email OAuth 2.0 Proxy"),
+            Self::Mozilla
+            | Self::Registry
+            | Self::WindowsMail
+            | Self::AccountFile
+            | Self::Eudora
+            | Self::AppleProfile
+            | Self::ClientConfig => None,
+        }
+    }
 }
 
 impl fmt::Display for Kind {
@@ -62,6 +90,8 @@ impl fmt::Display for Kind {
             Self::WindowsMail => "an account of Windows Mail",
             Self::AccountFile => "an account exported from Outlook Express",
             Self::Eudora => "settings of Eudora",
+            Self::AppleProfile => "a profile with mail settings for iPhones and Macs",
+            Self::ClientConfig => "a provider's mail settings for Thunderbird",
         })
     }
 }
@@ -73,17 +103,54 @@ pub struct Imported {
     pub kind: Kind,
     /// The accounts, in the order of the file; may be empty.
     pub accounts: Vec<ImportedAccount>,
-    /// What was taken, a sentence each.
-    pub taken: Vec<String>,
-    /// What was not, and why, a sentence each.
+    /// What belongs to no account and was not taken, and why, a sentence each.
     pub not_taken: Vec<String>,
+}
+
+impl Imported {
+    /// Whether the file has servers, but no mail address for any of them.
+    pub(crate) fn needs_address(&self) -> bool {
+        !self.accounts.is_empty() && self.accounts.iter().all(|account| account.address.is_none())
+    }
+
+    /// Every sentence, those of all accounts included.
+    pub fn sentences(&self) -> impl Iterator<Item = &str> {
+        let of_accounts = self
+            .accounts
+            .iter()
+            .flat_map(|account| account.taken.iter().map(|taken| &taken.sentence).chain(&account.not_taken));
+        of_accounts.chain(&self.not_taken).map(String::as_str)
+    }
+}
+
+/// What the user has said before the file is read.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Asked<'a> {
+    /// The address that an account is wanted for. Files that name no address are read for this one.
+    pub address: Option<&'a str>,
+    /// Whether the user names a certificate of their own. Without it no server on this computer can be trusted, because
+    /// no public authority vouches for one.
+    pub has_own_certificate: bool,
+}
+
+/// A port of this computer on which the helper that the file is from listens for the mail program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OldDoor {
+    /// The protocol spoken there.
+    pub protocol: Protocol,
+    /// The port.
+    pub port: u16,
+    /// Its place in the file, for a person.
+    pub place: String,
 }
 
 /// One account, as far as the file describes it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ImportedAccount {
-    /// Its place in the file, for a person.
-    pub place: String,
+    /// Its places in the file, for a person; the first is its own, the others are those of its servers.
+    pub places: Vec<String>,
+    /// The name of the company that runs its servers, for a person; may be empty.
+    pub title: String,
     /// Its address; `None` in files that only have servers.
     pub address: Option<String>,
     /// Further addresses that it sends for.
@@ -101,6 +168,19 @@ pub struct ImportedAccount {
     pub smtp_username: Option<String>,
     /// The companies that run its servers, as told by [`company`].
     pub companies: Vec<String>,
+    /// Where the mail program reached these servers through a helper.
+    pub doors: Vec<OldDoor>,
+    /// What was taken, a sentence each.
+    pub taken: Vec<Taken>,
+    /// What was not, and why, a sentence each.
+    pub not_taken: Vec<String>,
+}
+
+impl ImportedAccount {
+    /// Its own place in the file.
+    pub(crate) fn place(&self) -> &str {
+        self.places.first().map_or("", String::as_str)
+    }
 }
 
 /// Why nothing was imported.
@@ -122,59 +202,102 @@ pub enum ImportError {
     /// The file is not from a known program.
     #[error(
         "ostler cannot read this kind of file. It reads stunnel.conf, emailproxy.config, prefs.js (Thunderbird, Mozilla, \
-         Netscape), eudora.ini, .oeaccount (Windows Mail), .iaf (Outlook Express: Tools, Accounts, Export) and .reg (Registry \
-         Editor: go to HKEY_CURRENT_USER\\Software\\Microsoft\\Internet Account Manager\\Accounts, then File, Export). If you \
-         have none of these, `ostler add ADDRESS` finds the servers of most providers by itself"
+         Netscape), eudora.ini, .oeaccount (Windows Mail), .iaf (Outlook Express: Tools, Accounts, Export), .reg (Registry \
+         Editor: go to HKEY_CURRENT_USER\\Software\\Microsoft\\Internet Account Manager\\Accounts, then File, Export), \
+         .mobileconfig (a provider's profile for iPhones and Macs) and config-v1.1.xml (a provider's settings for \
+         Thunderbird). If you have none of these, `ostler add ADDRESS` finds the servers of most providers by itself"
     )]
     Unknown,
+    /// The file is a property list in Apple's binary form.
+    #[error(
+        "this is a property list in binary form; write it as XML with `plutil -convert xml1 FILE` on a Mac, or ask the \
+         provider for the profile as XML"
+    )]
+    BinaryPropertyList,
+    /// The file uses entities of its own, which could load other files or grow without end.
+    #[error(
+        "this looks like {0}, but it uses XML entities of its own, which ostler never expands; ask for another file"
+    )]
+    Entities(Kind),
     /// The file is damaged.
     #[error("this looks like {0}, but it is damaged; export or copy it again")]
     Damaged(Kind),
 }
 
-/// Reads a file of any known program.
-pub(crate) fn read_file(file: &Path, presets: &Presets) -> Result<Imported, ImportError> {
+/// Reads the octets of a file, at most one more than [`read`] takes.
+pub(crate) fn read_octets(file: &Path) -> Result<Vec<u8>, ImportError> {
     let unreadable = |source| ImportError::Unreadable { file: file.to_owned(), source };
     let mut bytes = Vec::new();
     let opened = std::fs::File::open(file).map_err(unreadable)?;
     // One octet more than allowed, so that `read` can tell a file that is too long.
     opened.take(MAX_FILE_OCTETS as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    read(&bytes, presets)
+    Ok(bytes)
 }
 
-/// Reads the contents of a file of any known program.
-pub fn read(bytes: &[u8], presets: &Presets) -> Result<Imported, ImportError> {
+/// Reads the contents of a file of any known kind.
+pub fn read(bytes: &[u8], presets: &Presets, asked: &Asked<'_>) -> Result<Imported, ImportError> {
     if bytes.len() > MAX_FILE_OCTETS {
         return Err(ImportError::TooLong);
     }
     let mut report = Report::default();
-    let (kind, drafts) = if bytes.starts_with(outlook_express::IAF_MAGIC) {
-        (Kind::AccountFile, outlook_express::account_file(bytes, &mut report).ok_or(Kind::AccountFile))
-    } else {
-        let text = unix_text(bytes);
-        let kind = recognise(&text).ok_or(ImportError::Unknown)?;
-        let drafts = match kind {
-            Kind::Stunnel => Ok(stunnel::read(&text, &mut report)),
-            Kind::EmailProxy => Ok(emailproxy::read(&text, presets, &mut report)),
-            Kind::Mozilla => Ok(thunderbird::read(&text, &mut report)),
-            Kind::Registry => Ok(outlook_express::registry(&text, &mut report)),
-            Kind::Eudora => Ok(eudora::read(&text, presets, &mut report)),
-            Kind::WindowsMail | Kind::AccountFile => outlook_express::windows_mail(&text, &mut report).ok_or(kind),
-        };
-        (kind, drafts)
-    };
-    let mut drafts = drafts.map_err(ImportError::Damaged)?;
+    let (kind, mut drafts) = read_drafts(bytes, presets, asked, &mut report)?;
     for draft in &mut drafts {
         helper::undo_in(draft, presets, &mut report);
     }
-    let drafts = senders::join_by_mailbox(drafts);
-    // stunnel.conf lists tunnels, not accounts: those to one company are taken for one account.
-    let drafts = if kind == Kind::Stunnel { resolve::group_by_company(drafts, presets) } else { drafts };
-    let accounts =
-        drafts.into_iter().filter_map(|draft| resolve::resolve(draft, presets, &mut report)).take(MAX_ACCOUNTS);
-    let mut accounts: Vec<ImportedAccount> = accounts.collect();
+    drafts = senders::join_by_mailbox(drafts);
+    if kind == Kind::Stunnel {
+        // stunnel.conf lists tunnels, not accounts: those to one company are taken for one account.
+        drafts = resolve::group_by_company(drafts, presets);
+    }
+    let mut accounts: Vec<ImportedAccount> = Vec::new();
+    for draft in drafts {
+        if accounts.len() == MAX_ACCOUNTS {
+            report.left("the file", format!("it has more than {MAX_ACCOUNTS} accounts; the others are not read"));
+            break;
+        }
+        report.begin_account(accounts.len());
+        match resolve::resolve(draft, asked, presets, &mut report) {
+            Some(account) => accounts.push(account),
+            None => report.drop_account(accounts.len()),
+        }
+    }
     senders::keep_apart(&mut accounts, &mut report);
-    Ok(Imported { kind, accounts, taken: report.taken.all(), not_taken: report.not_taken.all() })
+    let not_taken = report.hand_out(&mut accounts);
+    Ok(Imported { kind, accounts, not_taken })
+}
+
+/// Tells what the file is, and reads the accounts as it has them.
+fn read_drafts(
+    bytes: &[u8],
+    presets: &Presets,
+    asked: &Asked<'_>,
+    report: &mut Report,
+) -> Result<(Kind, Vec<Draft>), ImportError> {
+    if bytes.starts_with(outlook_express::IAF_MAGIC) {
+        let drafts = outlook_express::account_file(bytes, report).ok_or(ImportError::Damaged(Kind::AccountFile))?;
+        return Ok((Kind::AccountFile, drafts));
+    }
+    if bytes.starts_with(property_list::BINARY_MAGIC) {
+        return Err(ImportError::BinaryPropertyList);
+    }
+    let signed = cms::signed_content(bytes);
+    let text = unix_text(signed.as_deref().unwrap_or(bytes));
+    let kind = recognise(&text).filter(|kind| signed.is_none() || *kind == Kind::AppleProfile);
+    let kind = kind.ok_or(ImportError::Unknown)?;
+    if signed.is_some() {
+        report.left("the profile", "its signature: ostler does not check who has signed it");
+    }
+    let drafts = match kind {
+        Kind::Stunnel => Some(stunnel::read(&text, asked, report)),
+        Kind::EmailProxy => Some(emailproxy::read(&text, presets, report)),
+        Kind::Mozilla => Some(thunderbird::read(&text, report)),
+        Kind::Registry => Some(outlook_express::registry(&text, report)),
+        Kind::Eudora => Some(eudora::read(&text, presets, report)),
+        Kind::WindowsMail | Kind::AccountFile => outlook_express::windows_mail(&text, report),
+        Kind::AppleProfile => Some(apple_profile::read(&text, report)?),
+        Kind::ClientConfig => Some(client_config::read(&text, asked, report)?),
+    };
+    drafts.map(|drafts| (kind, drafts)).ok_or(ImportError::Damaged(kind))
 }
 
 /// Decodes a text, with LF as line end: on the old Mac OS lines end with CR alone.
@@ -208,7 +331,7 @@ fn recognise(text: &str) -> Option<Kind> {
         return Some(Kind::Registry);
     }
     if begin.starts_with('<') {
-        return text.contains("<MessageAccount").then_some(Kind::WindowsMail);
+        return recognise_xml(text);
     }
     if text.lines().any(|line| line.trim_start().starts_with("user_pref(")) {
         return Some(Kind::Mozilla);
@@ -225,6 +348,19 @@ fn recognise(text: &str) -> Option<Kind> {
     sections.iter().any(stunnel::is_section_of).then_some(Kind::Stunnel)
 }
 
+fn recognise_xml(text: &str) -> Option<Kind> {
+    let has = |element: &str| text.contains(element);
+    if has("<MessageAccount") {
+        Some(Kind::WindowsMail)
+    } else if has("<clientConfig") {
+        Some(Kind::ClientConfig)
+    } else if has("<plist") && (has("PayloadType") || has("PayloadContent")) {
+        Some(Kind::AppleProfile)
+    } else {
+        None
+    }
+}
+
 /// One account as the file has it, before the present servers are looked up.
 #[derive(Debug, Clone, Default)]
 struct Draft {
@@ -232,11 +368,31 @@ struct Draft {
     address: Option<String>,
     /// Further From addresses; `*@example.net` for all of a domain.
     further: Vec<String>,
+    /// The places of accounts that only have further addresses of this one.
+    joined: Vec<String>,
     name: Option<String>,
     servers: Vec<Server>,
     username: Option<String>,
     sends_as: SendsAs,
     gate: bool,
+    /// The company's name for itself.
+    title: Option<String>,
+    /// Whether several servers of a protocol are ways to one mailbox, of which the account needs one.
+    is_choice: bool,
+    doors: Vec<OldDoor>,
+}
+
+impl Draft {
+    /// Its own place and those of its servers.
+    fn places(&self) -> Vec<String> {
+        let mut places = vec![self.place.clone()];
+        for place in self.servers.iter().map(|server| &server.place).chain(&self.joined) {
+            if !places.contains(place) {
+                places.push(place.clone());
+            }
+        }
+        places
+    }
 }
 
 /// A server as the old program is set to use it.
@@ -252,13 +408,15 @@ struct Server {
 }
 
 /// How the old program protects the connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Protection {
     None,
     /// By TLS or STARTTLS; the port tells which is likelier.
     Either,
     Tls,
     StartTls,
+    /// As this endpoint says, with its ways to sign in.
+    Known(Endpoint),
 }
 
 /// How the old program signs in to send.
@@ -271,49 +429,6 @@ enum SendsAs {
     Same,
     /// With this user name.
     Own(String),
-}
-
-/// The sentences about what was taken and what was not.
-#[derive(Debug, Default)]
-struct Report {
-    taken: Sentences,
-    not_taken: Sentences,
-}
-
-#[derive(Debug, Default)]
-struct Sentences {
-    said: Vec<String>,
-    more: usize,
-}
-
-impl Sentences {
-    fn say(&mut self, sentence: String) {
-        if self.said.contains(&sentence) {
-            return;
-        }
-        if self.said.len() < MAX_SENTENCES {
-            self.said.push(sentence);
-        } else {
-            self.more += 1;
-        }
-    }
-
-    fn all(mut self) -> Vec<String> {
-        if self.more > 0 {
-            self.said.push(format!("and {} more of the same kind", self.more));
-        }
-        self.said
-    }
-}
-
-impl Report {
-    fn took(&mut self, place: &str, what: impl fmt::Display) {
-        self.taken.say(format!("{place}: {what}"));
-    }
-
-    fn left(&mut self, place: &str, what: impl fmt::Display) {
-        self.not_taken.say(format!("{place}: {what}"));
-    }
 }
 
 /// A text from the file, shortened and made safe for one line of a terminal.

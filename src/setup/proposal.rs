@@ -14,6 +14,9 @@ pub struct Proposal {
     pub incoming: Vec<Endpoint>,
     /// SMTP servers, best first; an account without any only fetches.
     pub outgoing: Vec<Endpoint>,
+    /// SMTP servers kept behind the one that is used. Another program's file names them as what it turns to when the first
+    /// cannot be reached; unlike [`Self::outgoing`], they are not ways to find out which one works.
+    pub standby: Vec<Endpoint>,
     /// The IMAP server, saved for a later version.
     pub imap: Option<Endpoint>,
     /// Whether mail has to be fetched before each send.
@@ -50,6 +53,7 @@ impl Proposal {
         }
         if wanted.outgoing && self.outgoing.is_empty() {
             self.outgoing.clone_from(&more.outgoing);
+            self.standby.clone_from(&more.standby);
             self.gate |= more.gate;
         }
         if self.imap.is_none() {
@@ -57,9 +61,15 @@ impl Proposal {
         }
     }
 
+    /// Replaces the servers for sending. Those behind the old ones go too: the new password is not for them.
+    pub(crate) fn send_through(&mut self, outgoing: Vec<Endpoint>) {
+        self.outgoing = outgoing;
+        self.standby.clear();
+    }
+
     /// Every server it names.
     pub fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
-        self.incoming.iter().chain(&self.outgoing).chain(&self.imap)
+        self.incoming.iter().chain(&self.outgoing).chain(&self.standby).chain(&self.imap)
     }
 }
 
@@ -79,6 +89,7 @@ mod tests {
             provider: Some("preset".into()),
             incoming: at(Protocol::Pop3, "pop.x.net"),
             outgoing: at(Protocol::Smtp, "smtp.x.net"),
+            standby: at(Protocol::Smtp, "smtp2.x.net"),
             imap: at(Protocol::Imap, "imap.x.net").pop(),
             gate: true,
         }
@@ -99,6 +110,7 @@ mod tests {
     fn a_gate_comes_with_the_servers_behind_it() {
         let mut own = Proposal { outgoing: at(Protocol::Smtp, "smtp.y.net"), ..Proposal::default() };
         own.fill(&gated(), Wanted::BOTH);
+        assert!(own.standby.is_empty(), "what stands behind another company's server stays there");
         assert!(!own.gate, "the user has named another server for sending");
         let mut fetching = Proposal::default();
         fetching.fill(&gated(), Wanted { incoming: true, outgoing: false });

@@ -78,7 +78,7 @@ impl<'a, T: SetupUi> Trial<'a, T> {
             }
         };
         match self.try_outgoing(pop3.as_ref(), before).await {
-            Ok(smtp) => Outcome::Works(self.plan.account(pop3, smtp.into_iter().collect())),
+            Ok(smtp) => Outcome::Works(self.plan.with_standby(self.plan.account(pop3, smtp.into_iter().collect()))),
             Err(Broken { server, failure }) => {
                 let smtp = server.map_or_else(|| self.plan.untried().smtp, |server| vec![server]);
                 Outcome::Fails { account: self.plan.account(pop3, smtp), failure }
@@ -205,7 +205,8 @@ impl<'a, T: SetupUi> Trial<'a, T> {
 
     /// Finds the server for sending that works; `None` if the plan has none.
     async fn try_outgoing(&mut self, pop3: Option<&Server>, before: GateBefore) -> Result<Option<Server>, Broken> {
-        let Proposal { outgoing, gate, .. } = &self.plan.proposal;
+        let Proposal { outgoing, standby, gate, .. } = &self.plan.proposal;
+        let outgoing: Vec<Endpoint> = outgoing.iter().chain(standby).cloned().collect();
         let mut at = 0;
         while let Some(endpoint) = outgoing.get(at) {
             let tried = match pop3 {
@@ -218,7 +219,7 @@ impl<'a, T: SetupUi> Trial<'a, T> {
                 Ok(server) => return Ok(Some(server)),
                 Err(broken) => broken,
             };
-            match self.offer_another(outgoing, at, &failure).await {
+            match self.offer_another(&outgoing, at, &failure).await {
                 Some(other) => at = other,
                 None => return Err(Broken { server: Some(server), failure: Some(failure) }),
             }

@@ -53,6 +53,25 @@ fn the_address_the_password_and_one_enter() {
     assert!(checked.status.success(), "{}", said(&checked));
 }
 
+/// Whether every line of a screen of 100 columns ends at a word's end; a path or a command may be longer than that.
+fn is_wrapped(screen: &str) -> bool {
+    screen
+        .split("\r\n")
+        .all(|line| line.chars().count() <= 100 || line.contains("--config") || !line.trim().contains(' '))
+}
+
+#[test]
+fn no_question_runs_over_the_edge_of_the_screen() {
+    require!("setsid");
+    let home = crate::Home::new(&crate::TestCa::new(), &[]);
+    let long = format!("{}@{}.example", "ann".repeat(15), "elsewhere".repeat(6));
+    let mut terminal = Terminal::start(&home.command(&["add", &long]));
+    terminal.wait_for("[Y/n] ");
+    terminal.keys("\u{3}");
+    assert_eq!(terminal.end().code(), Some(1), "{}", terminal.all());
+    assert!(is_wrapped(&terminal.all()), "{}", terminal.all());
+}
+
 #[test]
 fn the_address_is_asked_for_too() {
     require!("setsid");
@@ -249,7 +268,11 @@ fn another_server_is_offered_and_can_be_refused() {
         terminal.line("");
         terminal.wait_for(PASSWORD);
         terminal.password(&newcomer.password);
-        terminal.wait_for("Use that one? [Y/n] ");
+        let question = terminal.wait_for("[Y/n] ");
+        // Where it is broken depends on the lengths of the ports.
+        let words: Vec<&str> = question.split_whitespace().collect();
+        assert!(words.join(" ").ends_with("Use that one? [Y/n]"), "{question}");
+        assert!(is_wrapped(&question), "{question}");
         terminal.line(answer);
         terminal
     };

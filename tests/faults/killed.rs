@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::played_provider::{Rig, completed, message};
+use crate::played_provider::{Rig, completed, delete_one, fetch_half, message};
 use crate::support::process::Process;
 use crate::support::running::answer_pop3;
 use crate::support::wait_for;
@@ -22,14 +22,8 @@ fn killed(rig: &mut Rig) {
 fn in_a_fetch_with_deletions_nothing_is_deleted() {
     let mut rig = Rig::start();
     let (mut client, mut server) = rig.signed_in();
-    client.say("DELE 1");
-    answer_pop3(&mut server, "DELE 1");
-    server.say("+OK deleted");
-    client.expect("+OK");
-    client.say("RETR 2");
-    answer_pop3(&mut server, "RETR 2");
-    server.send("+OK\r\nSubject: long\r\n\r\nfirst half\r\n");
-    while client.line().unwrap() != "first half" {}
+    delete_one(&mut client, &mut server);
+    fetch_half(&mut client, &mut server);
     killed(&mut rig);
     assert!(!client.rest().ends_with(b".\r\n"), "half a message looks whole");
     assert!(!String::from_utf8_lossy(&server.rest()).contains("QUIT"), "a deletion was committed");
@@ -40,10 +34,7 @@ fn in_a_fetch_with_deletions_nothing_is_deleted() {
 fn between_quit_and_its_answer_the_client_hears_no_ok() {
     let mut rig = Rig::start();
     let (mut client, mut server) = rig.signed_in();
-    client.say("DELE 1");
-    answer_pop3(&mut server, "DELE 1");
-    server.say("+OK deleted");
-    client.expect("+OK");
+    delete_one(&mut client, &mut server);
     client.say("QUIT");
     answer_pop3(&mut server, "QUIT");
     killed(&mut rig);

@@ -1,8 +1,8 @@
 //! The network goes away and comes back, in every way it can and at every point of a session.
 
 use crate::played_provider::{
-    ANN, BOB, Cable, Fault, LIMITS, PROVIDER, begin_data, completed, go_on_to_data, greeted, heard_to_the_end,
-    honest_fetch, honest_send, message, sign_in,
+    ANN, BOB, Cable, Fault, LIMITS, PROVIDER, begin_data, completed, delete_one, fetch_half, go_on_to_data, greeted,
+    heard_to_the_end, honest_fetch, honest_send, message, sign_in,
 };
 use crate::support::ca::TestCa;
 use crate::support::client::Client;
@@ -89,14 +89,8 @@ impl Line {
     /// In a message that is being fetched, with another marked for deletion: it never looks whole, nothing is deleted.
     fn in_a_fetch(&self) {
         let (mut client, mut server) = sign_in(self.pop3(), &self.pop);
-        client.say("DELE 1");
-        answer_pop3(&mut server, "DELE 1");
-        server.say("+OK deleted");
-        client.expect("+OK");
-        client.say("RETR 2");
-        answer_pop3(&mut server, "RETR 2");
-        server.send("+OK\r\nSubject: long\r\n\r\nfirst half\r\n");
-        while client.line().unwrap() != "first half" {}
+        delete_one(&mut client, &mut server);
+        fetch_half(&mut client, &mut server);
         self.breaks();
         server.try_send("second half\r\n.\r\n");
         let rest = client.rest();

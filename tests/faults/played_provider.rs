@@ -151,14 +151,27 @@ pub(crate) fn honest_fetch(client: Client, server: &Hand) {
     answer_pop3(&mut server, "RETR 1");
     server.send([b"+OK\r\n".as_slice(), &mail::stuffed(MESSAGE)].concat());
     assert_eq!(client.expect_body(), MESSAGE);
-    client.say("DELE 1");
-    answer_pop3(&mut server, "DELE 1");
-    server.say("+OK deleted");
-    client.expect("+OK deleted");
+    delete_one(&mut client, &mut server);
     client.say("QUIT");
     answer_pop3(&mut server, "QUIT");
     server.say("+OK committed");
     client.expect("+OK committed");
+}
+
+/// Marks the first message for deletion.
+pub(crate) fn delete_one(client: &mut Client, server: &mut Client) {
+    client.say("DELE 1");
+    answer_pop3(server, "DELE 1");
+    server.say("+OK deleted");
+    client.expect("+OK deleted");
+}
+
+/// Fetches half of the second message; the provider owes the rest.
+pub(crate) fn fetch_half(client: &mut Client, server: &mut Client) {
+    client.say("RETR 2");
+    answer_pop3(server, "RETR 2");
+    server.send("+OK\r\nSubject: long\r\n\r\nfirst half\r\n");
+    while client.line().unwrap() != "first half" {}
 }
 
 /// A message is sent once, byte for byte, and answered with the server's words.

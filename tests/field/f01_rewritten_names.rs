@@ -3,7 +3,8 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-use crate::importing::{Fields, Import, case_file, import, import_in, prefs_js, registry};
+use crate::adding::file;
+use crate::importing::{Fields, Import, import, import_in, prefs_js, registry};
 use crate::support::ca::TestCa;
 use crate::support::client::{self, Client};
 use crate::support::ostler::Home;
@@ -14,7 +15,7 @@ const TERN: &str = "tern@plover.example";
 
 #[test]
 fn f01_the_accounts_of_the_case_are_fetched_and_sent_at_their_providers() {
-    let import = import(case_file("f01-rewritten.reg"), &[]);
+    let import = import(file("f01-rewritten.reg"), &[]);
     assert_eq!(
         import.servers(),
         [

@@ -1,6 +1,7 @@
 //! F05: an account of an old program sends under several addresses.
 
-use crate::importing::{Fields, case_file, import, import_in, prefs_js, registry};
+use crate::adding::file;
+use crate::importing::{Fields, import, import_in, prefs_js, registry};
 use crate::support::ca::TestCa;
 use crate::support::client;
 use crate::support::ostler::{Account, Home, Server};
@@ -9,7 +10,7 @@ use crate::support::unique;
 
 #[test]
 fn f05_whichever_address_is_asked_for_the_others_are_aliases() {
-    let finch = import(case_file("f05-prefs.js"), &["finch@plover.example"]);
+    let finch = import(file("f05-prefs.js"), &["finch@plover.example"]);
     assert_eq!(finch.senders(), ["finch@plover.example sales@plover.example"]);
     assert_eq!(
         finch.servers(),
@@ -19,7 +20,7 @@ fn f05_whichever_address_is_asked_for_the_others_are_aliases() {
         ]
     );
     assert!(finch.screen.contains("sales@plover.example"), "{}", finch.screen);
-    let sales = import(case_file("f05-prefs.js"), &["Sales@plover.example"]);
+    let sales = import(file("f05-prefs.js"), &["Sales@plover.example"]);
     assert_eq!(sales.senders(), ["Sales@plover.example finch@plover.example"]);
     assert_eq!(
         sales.servers(),
@@ -148,7 +149,7 @@ fn f05_mail_goes_out_under_a_further_address() {
     std::fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     let ca_file = home.ca_file();
     let more = ["finch@plover.example", "--ca", ca_file.to_str().unwrap(), "--password-file", secret.to_str().unwrap()];
-    let ostler = import_in(home, case_file("f05-prefs.js"), &more).home.run();
+    let ostler = import_in(home, file("f05-prefs.js"), &more).home.run();
     client::send(ostler.smtp, "sales@plover.example", &["bob@heron.example"], b"Subject: hello\r\n\r\nHello.\r\n");
     smtp.received(0, "MAIL FROM:<sales@plover.example>");
 }

@@ -1,10 +1,11 @@
 //! F06: what an import says of a helper on this computer that stays in use.
 
-use crate::importing::{Fields, case_file, import, prefs_js, registry};
+use crate::adding::file;
+use crate::importing::{Fields, import, prefs_js, registry};
 
 #[test]
 fn f06_a_helper_with_tls_is_kept_and_told() {
-    let import = import(case_file("f05-prefs.js"), &["finch@proton.example"]);
+    let import = import(file("f05-prefs.js"), &["finch@proton.example"]);
     assert_eq!(
         import.servers(),
         [

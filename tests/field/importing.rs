@@ -1,14 +1,8 @@
 //! Imports another program's file as a user does, and reads what became of it.
 
+use crate::adding::{Added, add_in};
 use crate::support::ca::TestCa;
 use crate::support::ostler::Home;
-use crate::support::process::said;
-
-/// The files of the cases.
-pub(crate) fn case_file(name: &str) -> Vec<u8> {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/field/files/");
-    std::fs::read(format!("{folder}{name}")).unwrap()
-}
 
 /// What an import left behind.
 pub(crate) struct Import {
@@ -23,15 +17,8 @@ pub(crate) fn import(octets: impl AsRef<[u8]>, more: &[&str]) -> Import {
 }
 
 pub(crate) fn import_in(home: Home, octets: impl AsRef<[u8]>, more: &[&str]) -> Import {
-    let file = home.path().join("import");
-    std::fs::write(&file, octets).unwrap();
-    let words = ["add", "--import", file.to_str().unwrap(), "--no-check", "--yes"];
-    let source = ["--password-env", "W"];
-    let has_source = more.iter().any(|word| word.starts_with("--password"));
-    let words = [words.as_slice(), if has_source { &[] } else { &source }, more].concat();
-    let added = home.ostler(&words, "");
-    let screen = said(&added);
-    assert!(added.status.success(), "{screen}");
+    let Added { home, code, screen } = add_in(home, octets, more);
+    assert_eq!(code, Some(0), "{screen}");
     Import { home, screen }
 }
 

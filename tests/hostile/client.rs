@@ -10,14 +10,14 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::Instant;
 
-use super::honest::{AT_MOST, BOB, MESSAGE, plain};
+use super::honest::{AT_MOST, BOB, MESSAGE, Speaks, plain};
 use super::recorder::{House, Told};
 use super::runner::{assert_clean, assert_no_secret, each, families, on_both_families, room_for_many};
 use crate::support::ca::TestCa;
 use crate::support::client::Client;
 use crate::support::ostler::{Account, Home, Server};
 use crate::support::secrets;
-use crate::support::{free_port, mail, unique, wait_for};
+use crate::support::{free_port, mail, set_mode, unique, wait_for};
 
 /// A client that has come to a door, in one case.
 struct Talk<'a> {
@@ -27,7 +27,7 @@ struct Talk<'a> {
     /// Somebody else's account behind the same ostler.
     neighbour: &'a Neighbour,
     /// Where it has come to.
-    door: Door,
+    door: Speaks,
     /// Every byte in a segment of its own.
     slowly: bool,
     name: String,
@@ -53,13 +53,7 @@ struct Neighbour {
 }
 
 /// A name, the door, what is done there.
-type Case = (&'static str, Door, fn(&mut Talk<'_>));
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Door {
-    Smtp,
-    Pop3,
-}
+type Case = (&'static str, Speaks, fn(&mut Talk<'_>));
 
 impl Talk<'_> {
     fn client(&mut self) -> &mut Client {
@@ -67,10 +61,10 @@ impl Talk<'_> {
     }
 
     /// Another connection, greeted; the first one is over.
-    fn anew(&mut self, door: Door) -> String {
-        let port = if door == Door::Smtp { self.doors.1 } else { self.doors.0 };
+    fn anew(&mut self, door: Speaks) -> String {
+        let port = if door == Speaks::Smtp { self.doors.1 } else { self.doors.0 };
         let mut client = Client::connect_to(self.host, port);
-        let greeting = client.expect(if door == Door::Smtp { "220 " } else { "+OK" });
+        let greeting = client.expect(door.greeting());
         (self.client, self.door) = (Some(client), door);
         greeting
     }
@@ -188,7 +182,7 @@ fn play_at(access: &str, own: bool, cases: &[Case]) {
     let with_local = |account: Account, name: &str, local: &str, doors: (u16, u16)| {
         let file = folder.path().join(name);
         std::fs::write(&file, local).unwrap();
-        std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        set_mode(&file, 0o600);
         let line = format!("local_password = {{ file = {:?} }}", file.display().to_string());
         let account = if access == "password" { account.line(&line) } else { account };
         let line = format!("doors = {{ pop3 = {}, smtp = {} }}", doors.0, doors.1);
@@ -266,7 +260,7 @@ fn play_at(access: &str, own: bool, cases: &[Case]) {
 /// A client of the account that signs in, sends, fetches and deletes.
 fn honest(talk: &mut Talk<'_>) {
     talk.slowly = false;
-    talk.anew(Door::Smtp);
+    talk.anew(Speaks::Smtp);
     talk.ask("EHLO honest", "250");
     let proof = plain(&talk.name, talk.local);
     talk.ask(&format!("AUTH PLAIN {proof}"), "235");
@@ -274,7 +268,7 @@ fn honest(talk: &mut Talk<'_>) {
     talk.ask(&from, "250");
     talk.deliver();
     talk.ask("QUIT", "221");
-    talk.anew(Door::Pop3);
+    talk.anew(Speaks::Pop3);
     talk.signed_in();
     assert_eq!(talk.ask_text("RETR 1"), MESSAGE);
     talk.ask("DELE 1", "+OK");

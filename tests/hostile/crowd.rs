@@ -4,19 +4,19 @@
 #![cfg(target_os = "linux")]
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{Ipv6Addr, Shutdown, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::client::smtp::{HELLO, HELLO_2};
-use super::every_point::{honest_fetch, honest_send, pop3, send, smtp};
-use super::honest::{ANN, BOB, MESSAGE, cut, fetch_part, send_part};
+use super::every_point::{honest_fetch, honest_send, ostler_before, pop3, send, signed_in, smtp, up_to_data};
+use super::honest::{ANN, BOB, MESSAGE, Speaks, cut, fetch_part, send_part};
 use super::runner::{assert_clean, memory, room_for_many};
 use crate::support::ca::TestCa;
 use crate::support::client::Client;
 use crate::support::ostler::{Account, Home, Ostler, Server};
-use crate::support::provider::{Part, Provider, Step};
+use crate::support::provider::{FullQueue, Part, Provider, Step};
 use crate::support::{PATIENCE, unique, wait_for};
 
 /// What a flood may make ostler grow by, in KiB: many times its buffers, a small part of the flood.
@@ -93,13 +93,6 @@ fn bounded(name: &str, ostler: &Ostler, flood: impl FnOnce()) {
     honest_send(ostler.smtp);
 }
 
-fn signed_in(ostler: &Ostler) -> Client {
-    let mut client = Client::greeted(ostler.pop3, "+OK");
-    client.ask("USER bad", "+OK");
-    client.ask("PASS x", "+OK");
-    client
-}
-
 /// Reads this much, or up to the end.
 fn drain(client: Client, octets: usize) -> usize {
     let mut stream = client.into_stream();
@@ -127,7 +120,7 @@ fn a_provider_that_floods() {
     });
     let (_pop, _smtp, ostler) = flooded(Some(retr), None, "");
     bounded("retr-no-newline", &ostler, || {
-        let mut client = signed_in(&ostler);
+        let mut client = signed_in(ostler.pop3, "bad");
         client.say("RETR 1");
         let read = drain(client, usize::MAX);
         assert!(read >= FLOOD, "{read} octets of {FLOOD}");
@@ -139,12 +132,12 @@ fn a_provider_that_floods() {
     });
     let (_pop, _smtp, ostler) = flooded(Some(list), None, "");
     bounded("list-infinite", &ostler, || {
-        let mut client = signed_in(&ostler);
+        let mut client = signed_in(ostler.pop3, "bad");
         client.say("LIST");
         assert!(drain(client, FLOOD) >= FLOOD);
     });
     bounded("retr-never-read", &ostler, || {
-        let mut client = signed_in(&ostler);
+        let mut client = signed_in(ostler.pop3, "bad");
         client.say("LIST");
         // As much as the sockets between them take, and no more.
         std::thread::sleep(Duration::from_millis(500));
@@ -158,7 +151,7 @@ fn a_provider_that_floods() {
     for (name, port, command) in [("reply-line", answer, "STAT"), ("reply-flood-lines", capa, "CAPA")] {
         let (_pop, _smtp, ostler) = flooded(Some(port), None, "");
         bounded(name, &ostler, || {
-            let mut client = signed_in(&ostler);
+            let mut client = signed_in(ostler.pop3, "bad");
             client.say(command);
             let read = drain(client, 1024 * 1024);
             assert!(command == "CAPA" || read <= 512, "{name}: {read} octets");
@@ -314,9 +307,7 @@ fn clients_that_drip() {
 #[test]
 fn clients_that_drip_a_command_after_signing_in_and_a_body() {
     let (peer, ostler) = pop3(Vec::new(), "\n[timeouts]\nidle = \"1s\"\n");
-    let mut client = Client::greeted(ostler.pop3, "+OK");
-    client.ask("USER home", "+OK");
-    client.ask("PASS x", "+OK");
+    let mut client = signed_in(ostler.pop3, "home");
     let started = Instant::now();
     while client.try_send("N") && started.elapsed() < PATIENCE {
         std::thread::sleep(Duration::from_millis(50));
@@ -327,7 +318,7 @@ fn clients_that_drip_a_command_after_signing_in_and_a_body() {
     drop((peer, ostler));
     let (peer, ostler) = smtp(Vec::new(), "\n[timeouts]\ndata = \"1s\"\n");
     let mut client = Client::greeted(ostler.smtp, "220 ");
-    super::every_point::up_to_data(&mut client);
+    up_to_data(&mut client);
     let started = Instant::now();
     while client.try_send("x") && started.elapsed() < PATIENCE {
         std::thread::sleep(Duration::from_millis(50));
@@ -373,23 +364,6 @@ fn input_before_the_greeting() {
     client.expect("220 ");
 }
 
-/// A listener on `::1` that takes no further connection: its queue is full.
-fn blackhole(port: u16) -> (socket2::Socket, Vec<socket2::Socket>) {
-    let socket = || socket2::Socket::new(socket2::Domain::IPV6, socket2::Type::STREAM, None).unwrap();
-    let address = std::net::SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, port)).into();
-    let listener = socket();
-    listener.set_only_v6(true).unwrap();
-    listener.bind(&address).unwrap();
-    listener.listen(0).unwrap();
-    let waiting = (0..4).map(|_| {
-        let socket = socket();
-        socket.set_nonblocking(true).unwrap();
-        let _ = socket.connect(&address);
-        socket
-    });
-    (listener, waiting.collect())
-}
-
 #[test]
 fn an_address_that_is_dead_costs_less_than_a_second() {
     use std::net::ToSocketAddrs;
@@ -400,9 +374,8 @@ fn an_address_that_is_dead_costs_less_than_a_second() {
     }
     for (name, blocked) in [("ipv6-dead", false), ("ipv6-blackhole", true)] {
         let peer = Provider::always(send_part());
-        let _full = blocked.then(|| blackhole(peer.port));
-        let account = Account::new("home", ANN, &unique("pw")).smtp(Server::new("none", peer.port));
-        let ostler = Home::with_settings(&TestCa::new(), &[account], "", "").run();
+        let _full = blocked.then(|| FullQueue::at((Ipv6Addr::LOCALHOST, peer.port)));
+        let ostler = ostler_before(Speaks::Smtp, &peer, "");
         let asked = Instant::now();
         let (verdict, last) = send(ostler.smtp, MESSAGE);
         assert_eq!(verdict.as_deref(), Some("250 2.0.0 queued"), "{name}: {last:?}");

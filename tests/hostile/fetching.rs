@@ -1,8 +1,7 @@
 //! Providers that misbehave in a fetch, at every point of it.
 
-use super::every_point::{fetches, honest_fetch, pop3};
+use super::every_point::{fetches, honest_fetch, pop3, signed_in};
 use super::honest::{HASTY, Heard, cut, fetch_part, message_answer, shown};
-use crate::support::client::Client;
 use crate::support::provider::{Part, Step, say};
 
 /// Nothing was said to the client that the provider had not said, and trouble has its own words.
@@ -87,9 +86,7 @@ fn nothing_is_said_inside_a_message_that_breaks_off_however_much_is_owed() {
         let mut part: Part = fetch_part().into_iter().take(5).chain(fetch_part().into_iter().skip(7).take(1)).collect();
         part.extend([Step::Send(whole[..12].to_vec()), how]);
         let (_peer, ostler) = pop3(vec![part], HASTY);
-        let mut client = Client::greeted(ostler.pop3, "+OK");
-        client.ask("USER home", "+OK");
-        client.ask("PASS x", "+OK");
+        let mut client = signed_in(ostler.pop3, "home");
         client.send("RETR 1\r\nDELE 1\r\nQUIT\r\n");
         let heard = client.rest();
         assert!(whole[..12].starts_with(&heard), "{:?}", String::from_utf8_lossy(&heard));

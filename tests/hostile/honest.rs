@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 
 use crate::support::client::Client;
 use crate::support::mail;
+use crate::support::ostler::{Account, Server};
 use crate::support::provider::{Part, Step, expect, say};
 
 pub const ANN: &str = "ann@example.org";
@@ -19,6 +20,79 @@ pub const HASTY: &str =
 pub const AT_MOST: Duration = Duration::from_secs(40);
 
 pub const MESSAGE: &[u8] = b"Subject: hello\r\n\r\n.dot\r\nbody\r\n";
+
+/// A protocol, with what is known of honest peers in it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Speaks {
+    Smtp,
+    Pop3,
+}
+
+impl Speaks {
+    /// The word in the settings file.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Smtp => "smtp",
+            Self::Pop3 => "pop3",
+        }
+    }
+
+    /// How a door greets.
+    pub fn greeting(self) -> &'static str {
+        match self {
+            Self::Smtp => "220 ",
+            Self::Pop3 => "+OK",
+        }
+    }
+
+    /// What an honest provider says, in clear.
+    pub fn provider_part(self) -> Part {
+        match self {
+            Self::Smtp => send_part(),
+            Self::Pop3 => fetch_part(),
+        }
+    }
+
+    /// Gives an account its server of this protocol.
+    pub fn add_server(self, account: Account, server: Server) -> Account {
+        match self {
+            Self::Smtp => account.smtp(server),
+            Self::Pop3 => account.pop3(server),
+        }
+    }
+
+    /// A greeted client's session, as far as it gets: it sends one message from this address, or fetches one as this user.
+    pub fn try_session(self, client: &mut Client, user: &str, from: &str, message: &[u8]) -> Heard {
+        match self {
+            Self::Smtp => try_send(client, from, message),
+            Self::Pop3 => try_fetch(client, user),
+        }
+    }
+
+    /// What decides whether a session went well: something that the client said, and the answer of the honest provider.
+    pub fn good_answer(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Smtp => (".", "250 2.0.0 queued"),
+            Self::Pop3 => ("QUIT", "+OK committed"),
+        }
+    }
+
+    /// The command to the provider after which ostler never connects again for the same client.
+    pub fn last_to_say_again(self) -> &'static str {
+        match self {
+            Self::Smtp => "DATA",
+            Self::Pop3 => "PASS",
+        }
+    }
+
+    /// How many messages a session brings to the provider.
+    pub fn brings(self) -> usize {
+        match self {
+            Self::Smtp => 1,
+            Self::Pop3 => 0,
+        }
+    }
+}
 
 /// What an honest SMTP provider says, in clear.
 pub fn send_part() -> Part {

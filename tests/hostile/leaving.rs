@@ -4,13 +4,11 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use super::every_point::{honest_fetch, honest_send, pop3, send, smtp};
-use super::honest::{ANN, BOB, MESSAGE, completed, cut, fetch_part, large, send_part};
-use crate::support::ca::TestCa;
+use super::every_point::{honest_fetch, honest_send, ostler_before, pop3, send, signed_in, smtp, up_to_data};
+use super::honest::{ANN, BOB, MESSAGE, Speaks, completed, cut, fetch_part, large, send_part};
 use crate::support::client::Client;
-use crate::support::ostler::{Account, Home, Server};
 use crate::support::provider::{Part, Provider, Step, expect, say};
-use crate::support::{mail, unique, wait_for};
+use crate::support::{mail, wait_for};
 
 // Clients.
 
@@ -27,8 +25,7 @@ fn a_body_comes_byte_for_byte_whatever_is_in_it() {
     message.extend(std::iter::repeat_n(b'y', 100_000));
     message.extend_from_slice(b"\r\n");
     let peer = Provider::start(patient(2));
-    let account = Account::new("home", ANN, &unique("pw")).smtp(Server::new("none", peer.port));
-    let ostler = Home::with_settings(&TestCa::new(), &[account], "", "").run();
+    let ostler = ostler_before(Speaks::Smtp, &peer, "");
     let (verdict, _) = send(ostler.smtp, &message);
     assert_eq!(verdict.as_deref(), Some("250 2.0.0 queued"));
     let received = peer.finished(0);
@@ -100,9 +97,7 @@ fn a_sending_client_that_goes_at_any_point_leaves_no_half_message() {
         ["", "Subject: x\r\n\r\nhalf", "Subject: x\r\n\r\nline\r\n", "x\r\n.", "x\r\n.\r", "x\n.\n", "x\r\n..\r\n"];
     for going in [Going::Close, Going::Reset, Going::HalfClose] {
         for (count, body) in (0..=3).map(|count| (count, "")).chain(bodies.map(|body| (4, body))) {
-            let peer = Provider::always(send_part());
-            let account = Account::new("home", ANN, &unique("pw")).smtp(Server::new("none", peer.port));
-            let ostler = Home::with_settings(&TestCa::new(), &[account], "", "").run();
+            let (peer, ostler) = smtp(Vec::new(), "");
             let mut client = Client::greeted(ostler.smtp, "220 ");
             for line in &lines[..count] {
                 client.send(line);
@@ -132,14 +127,7 @@ fn a_sending_client_that_goes_at_any_point_leaves_no_half_message() {
 fn a_client_that_half_closes_behind_its_last_command_hears_every_answer() {
     let (peer, ostler) = smtp(vec![send_part()], "");
     let mut client = Client::greeted(ostler.smtp, "220 ");
-    for (line, good) in [
-        ("EHLO old-pc", "250"),
-        (&format!("MAIL FROM:<{ANN}>"), "250"),
-        (&format!("RCPT TO:<{BOB}>"), "250"),
-        ("DATA", "354"),
-    ] {
-        client.ask_reply(line, good);
-    }
+    up_to_data(&mut client);
     client.send(mail::stuffed(MESSAGE));
     client.send("QUIT\r\n");
     client.half_close();
@@ -153,9 +141,7 @@ fn a_client_that_half_closes_behind_its_last_command_hears_every_answer() {
         slow.insert(12, Step::Pause(Duration::from_millis(300)));
         slow.insert(8, Step::Pause(Duration::from_millis(300)));
         let (peer, ostler) = pop3(vec![slow], "");
-        let mut client = Client::greeted(ostler.pop3, "+OK");
-        client.ask("USER home", "+OK");
-        client.ask("PASS x", "+OK");
+        let mut client = signed_in(ostler.pop3, "home");
         client.send(format!("STAT\r\nRETR 1\r\nDELE 1\r\n{quit}"));
         client.half_close();
         client.expect("+OK 1 30");
@@ -207,9 +193,7 @@ fn a_client_that_never_reads_holds_up_nobody_else() {
     let mut part = cut(fetch_part(), 5, expect("RETR 1"));
     part.extend([Step::Send(big), Step::Stall]);
     let (peer, ostler) = pop3(vec![part], "\n[timeouts]\ndata = \"2s\"\n");
-    let mut deaf = Client::greeted(ostler.pop3, "+OK");
-    deaf.ask("USER home", "+OK");
-    deaf.ask("PASS x", "+OK");
+    let mut deaf = signed_in(ostler.pop3, "home");
     deaf.say("RETR 1");
     peer.received(0, "RETR 1");
     honest_fetch(ostler.pop3);

@@ -6,15 +6,13 @@ mod tls;
 
 use std::time::{Duration, Instant};
 
-use super::honest::{
-    AT_MOST, HASTY, Heard, MESSAGE, completed, contains, fetch_part, send_part, shown, try_fetch, try_send,
-};
+use super::honest::{AT_MOST, HASTY, Heard, MESSAGE, Speaks, completed, contains, message_answer, shown};
 use super::runner::{assert_clean, assert_no_secret, each, families, on_both_families, room_for_many};
 use crate::support::ca::{ServerCert, TestCa};
 use crate::support::client::Client;
 use crate::support::ostler::{Account, Home, Ostler, Server};
 use crate::support::provider::{Part, Provider, Step};
-use crate::support::{mail, unique, wait_for};
+use crate::support::{unique, wait_for};
 
 /// How the client's session has to end.
 #[derive(Clone, Copy, Debug)]
@@ -82,29 +80,12 @@ impl Case {
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Speaks {
-    Smtp,
-    Pop3,
-}
-
-impl Speaks {
-    fn honest(self) -> Part {
-        if self == Self::Smtp { send_part() } else { fetch_part() }
-    }
-
-    /// A client's whole session.
-    fn session(self, ostler: &Ostler, host: &str, name: &str) -> Heard {
-        if self == Self::Smtp {
-            let mut client = Client::connect_to(host, ostler.smtp);
-            client.expect("220 ");
-            try_send(&mut client, &format!("{name}@example.org"), MESSAGE)
-        } else {
-            let mut client = Client::connect_to(host, ostler.pop3);
-            client.expect("+OK");
-            try_fetch(&mut client, name)
-        }
-    }
+/// A client's whole session, at the door that all accounts share.
+fn session(speaks: Speaks, ostler: &Ostler, host: &str, name: &str) -> Heard {
+    let port = if speaks == Speaks::Smtp { ostler.smtp } else { ostler.pop3 };
+    let mut client = Client::connect_to(host, port);
+    client.expect(speaks.greeting());
+    speaks.try_session(&mut client, name, &format!("{name}@example.org"), MESSAGE)
 }
 
 /// The same in segments of one byte each. What is long stays whole, for its length is the point.
@@ -128,16 +109,15 @@ fn play(speaks: Speaks, ca: &TestCa, cases: &[Case]) {
         .map(|(number, _)| &cases[*number])
         .map(|case| match (&case.cert, case.security) {
             (Some(cert), security) => Provider::always_tls(cert, security == "tls", Part::new()),
-            (None, "none") => Provider::always(speaks.honest()),
+            (None, "none") => Provider::always(speaks.provider_part()),
             (None, _) => Provider::always(Part::new()),
         })
         .collect();
     // Where a provider cannot behave, having a bad certificate, another of the same process has to serve.
-    let honest = Provider::always(speaks.honest());
+    let honest = Provider::always(speaks.provider_part());
     let account = |name: &str, security: &str, port: u16| {
         let account = Account::new(name, &format!("{name}@example.org"), &secret);
-        let server = Server::new(security, port);
-        if speaks == Speaks::Smtp { account.smtp(server) } else { account.pop3(server) }
+        speaks.add_server(account, Server::new(security, port))
     };
     let name = |run: usize| format!("{}{}", cases[runs[run].0].name, ["", "-again"][runs[run].1]);
     let mut accounts: Vec<Account> =
@@ -155,17 +135,16 @@ fn play(speaks: Speaks, ca: &TestCa, cases: &[Case]) {
         let in_pieces = variation == 1 && !case.whole;
         peer.next(if in_pieces { in_bytes(&case.part) } else { case.part.clone() });
         let asked = Instant::now();
-        let heard = speaks.session(&ostler, host, &own);
+        let heard = session(speaks, &ostler, host, &own);
         assert!(asked.elapsed() < AT_MOST, "took {:?}", asked.elapsed());
         judge(speaks, case, &heard, peer, &secret).unwrap_or_else(|why| panic!("{why}\n{}", shown(&heard)));
         in_the_log(&own, &heard, &ostler);
         let (name, next) = if case.security == "none" { (&*own, peer) } else { ("honest", &honest) };
         let before = next.connections();
-        let again = speaks.session(&ostler, host, name);
+        let again = session(speaks, &ostler, host, name);
         assert!(is_well(speaks, &again), "the session after it:\n{}", shown(&again));
         if case.security == "none" {
-            let received = next.finished(before);
-            assert!(speaks == Speaks::Pop3 || completed(&received) == 1, "the session after it");
+            assert_eq!(completed(&next.finished(before)), speaks.brings(), "the session after it");
         }
     });
 }
@@ -223,7 +202,7 @@ fn judge(speaks: Speaks, case: &Case, heard: &Heard, peer: &Provider, secret: &s
         }
         Ends::ClosedAfter(said) => line == said && (text.starts_with("+OK") || text.starts_with('2')),
         Ends::Cut => {
-            let whole = [b"+OK\r\n".as_slice(), &mail::stuffed(MESSAGE)].concat();
+            let whole = message_answer();
             line == "cut" && !answer.ends_with(b"\r\n.\r\n") && whole.starts_with(&answer[..answer.len().min(5)])
         }
         Ends::Well => is_well(speaks, heard),

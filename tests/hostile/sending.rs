@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::every_point::{honest_send, is_trouble, send, sends, smtp, up_to_data};
-use super::honest::{ANN, BOB, BODY, HASTY, MESSAGE, completed, cut, fetch_part, large, send_part};
+use super::every_point::{honest_send, is_trouble, one_message, ostler_before, send, sends, smtp, up_to_data};
+use super::honest::{ANN, BODY, HASTY, MESSAGE, Speaks, completed, cut, fetch_part, large, send_part};
 use crate::support::ca::TestCa;
 use crate::support::client::Client;
 use crate::support::ostler::{Account, Home, Server};
@@ -230,18 +230,11 @@ fn a_provider_that_hangs_up_between_two_messages_is_reached_again_unseen() {
         let mut first: Part = send_part().into_iter().take(BODY + 2).collect();
         first.extend(goodbye);
         let peer = Provider::start(vec![first, send_part()]);
-        let account = Account::new("home", ANN, &unique("pw")).smtp(Server::new("none", peer.port));
-        let ostler = Home::with_settings(&TestCa::new(), &[account], "", "").run();
+        let ostler = ostler_before(Speaks::Smtp, &peer, "");
         let mut client = Client::greeted(ostler.smtp, "220 ");
         client.ask_reply("EHLO x", "250");
         for _ in 0..2 {
-            for (line, good) in
-                [(&*format!("MAIL FROM:<{ANN}>"), "250"), (&format!("RCPT TO:<{BOB}>"), "250"), ("DATA", "354")]
-            {
-                client.ask_reply(line, good);
-            }
-            client.send(mail::stuffed(MESSAGE));
-            client.expect_reply("250 2.0.0 queued");
+            one_message(&mut client);
         }
         client.ask_reply("QUIT", "221");
         assert_eq!(completed(&peer.finished(1)), 1);
@@ -253,8 +246,7 @@ fn a_provider_that_hangs_up_between_two_messages_is_reached_again_unseen() {
 #[test]
 fn a_provider_idle_for_as_long_as_an_answer_may_take_is_taken_leave_of() {
     let peer = Provider::start(vec![send_part(), send_part()]);
-    let account = Account::new("home", ANN, &unique("pw")).smtp(Server::new("none", peer.port));
-    let ostler = Home::with_settings(&TestCa::new(), &[account], "", "\n[timeouts]\nreply = \"2s\"\n").run();
+    let ostler = ostler_before(Speaks::Smtp, &peer, "\n[timeouts]\nreply = \"2s\"\n");
     let mut client = Client::greeted(ostler.smtp, "220 ");
     client.ask_reply("EHLO x", "250");
     let mut answered = None::<Instant>;
@@ -262,13 +254,7 @@ fn a_provider_idle_for_as_long_as_an_answer_may_take_is_taken_leave_of() {
         wait_for("two seconds to pass", || {
             answered.is_none_or(|then| then.elapsed() > Duration::from_secs(2)).then_some(())
         });
-        for (line, good) in
-            [(&*format!("MAIL FROM:<{ANN}>"), "250"), (&format!("RCPT TO:<{BOB}>"), "250"), ("DATA", "354")]
-        {
-            client.ask_reply(line, good);
-        }
-        client.send(mail::stuffed(MESSAGE));
-        client.expect_reply("250 2.0.0 queued");
+        one_message(&mut client);
         answered = Some(Instant::now());
     }
     client.ask_reply("QUIT", "221");
@@ -283,13 +269,7 @@ fn two_messages_on_one_connection_share_the_providers_session() {
     let mut client = Client::greeted(ostler.smtp, "220 ");
     client.ask_reply("EHLO x", "250");
     for _ in 0..2 {
-        for (line, good) in
-            [(&*format!("MAIL FROM:<{ANN}>"), "250"), (&format!("RCPT TO:<{BOB}>"), "250"), ("DATA", "354")]
-        {
-            client.ask_reply(line, good);
-        }
-        client.send(mail::stuffed(MESSAGE));
-        client.expect_reply("250 2.0.0 queued");
+        one_message(&mut client);
     }
     client.ask_reply("QUIT", "221");
     assert_eq!(completed(&peer.finished(0)), 2);

@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use crate::connection::Talk;
@@ -64,9 +63,7 @@ pub(crate) struct Provider {
 
 impl Provider {
     pub(crate) fn start(cert: &ServerCert) -> Self {
-        let chain = cert.chain_der.iter().map(|der| CertificateDer::from(der.clone())).collect();
-        let key = PrivateKeyDer::try_from(cert.key_der.clone()).unwrap();
-        let tls = Arc::new(ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key).unwrap());
+        let tls = cert.server_config();
         let books = Arc::new(Books::default());
         let open = |kind, tls: Option<&Arc<ServerConfig>>| {
             let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();

@@ -1,9 +1,13 @@
 //! A certificate authority of the test's own, and the certificates good and bad servers show.
 
+use std::sync::Arc;
+
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose,
 };
+use rustls::ServerConfig;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 /// A server's certificate with its key.
 #[derive(Clone)]
@@ -12,6 +16,15 @@ pub struct ServerCert {
     pub key_pem: String,
     pub chain_der: Vec<Vec<u8>>,
     pub key_der: Vec<u8>,
+}
+
+impl ServerCert {
+    /// A TLS server that shows this certificate.
+    pub fn server_config(&self) -> Arc<ServerConfig> {
+        let chain = self.chain_der.iter().map(|der| CertificateDer::from(der.clone())).collect();
+        let key = PrivateKeyDer::try_from(self.key_der.clone()).unwrap();
+        Arc::new(ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key).unwrap())
+    }
 }
 
 /// An authority nobody trusts who is not told to.

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use super::ca::ServerCert;
 use super::process::{Process, command, run, said};
 use super::world::{Inside, World};
-use super::{find, folder, free_port, give_away, id_of, is_root, mail_ids, wait_for};
+use super::{find, folder, free_port, give_away, id_of, is_root, mail_ids, on_free_ports, set_mode, wait_for, written};
 
 /// Whether a Dovecot is here whose configuration language this file speaks.
 pub fn usable() -> Result<(), String> {
@@ -80,14 +80,9 @@ impl Builder {
         self
     }
 
-    /// Starts it and waits until it answers. A port that somebody else took meanwhile is given up for another.
+    /// Starts it and waits until it answers.
     pub fn start(self) -> Dovecot {
-        for _ in 0..5 {
-            if let Some(server) = self.try_start() {
-                return server;
-            }
-        }
-        panic!("dovecot finds no free port");
+        on_free_ports("dovecot", || self.try_start())
     }
 
     fn try_start(&self) -> Option<Dovecot> {
@@ -107,12 +102,9 @@ impl Builder {
         start.stdin(Stdio::null());
         start.stdout(output.try_clone().unwrap()).stderr(output);
         let mut process = Process::start("dovecot", &mut start);
-        let answers = wait_for("dovecot to answer", || match process.ended() {
-            Some(_) => Some(false),
-            None => match &self.inside {
-                None => std::net::TcpStream::connect((self.host, pop3)).is_ok().then_some(true),
-                Some((inside, _)) => inside.listens_at(self.host, pop3).then_some(true),
-            },
+        let answers = process.comes_up(|| match &self.inside {
+            None => std::net::TcpStream::connect((self.host, pop3)).is_ok(),
+            Some((inside, _)) => inside.listens_at(self.host, pop3),
         });
         let server = Dovecot { folder, process, host: self.host, pop3, pop3s, serial: AtomicU32::new(1) };
         if answers {
@@ -148,13 +140,8 @@ impl Builder {
         }
         script.push_str("exec \"$@\"\n");
         std::fs::write(home.join("after-login"), script).unwrap();
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            let mode = std::fs::Permissions::from_mode;
-            std::fs::set_permissions(home.join("after-login"), mode(0o755)).unwrap();
-            std::fs::set_permissions(home.join("logins"), mode(0o666)).unwrap();
-        }
+        set_mode(home.join("after-login"), 0o755);
+        set_mode(home.join("logins"), 0o666);
 
         let ssl = match &self.cert {
             None => "ssl = no".to_owned(),
@@ -297,7 +284,7 @@ impl Dovecot {
 
     /// The server's own log. It is written a moment after the event.
     pub fn log(&self) -> String {
-        std::fs::read_to_string(self.home().join("log")).unwrap_or_default()
+        written(self.home(), &["log"])
     }
 
     /// Waits for a line in the log that contains all of this.
@@ -310,8 +297,6 @@ impl Dovecot {
 
     /// Logs and complaints, for a message.
     pub fn everything_logged(&self) -> String {
-        ["output", "errors", "log"]
-            .map(|name| std::fs::read_to_string(self.home().join(name)).unwrap_or_default())
-            .concat()
+        written(self.home(), &["output", "errors", "log"])
     }
 }

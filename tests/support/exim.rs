@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use super::ca::ServerCert;
 use super::mail::{self, Delivery};
 use super::process::{Process, command};
-use super::{find, folder, free_port, give_away, id_of, is_root, mail_ids, wait_for};
+use super::{find, folder, free_port, give_away, id_of, is_root, mail_ids, on_free_ports, set_mode, wait_for, written};
 
 /// Whether an Exim can be started here: from the system, or unpacked by `tests/run` (Exim and Postfix exclude each
 /// other as packages).
@@ -58,22 +58,13 @@ impl Exim {
         let folder = folder();
         let file = folder.path().join("relay-hosts");
         std::fs::write(&file, "").unwrap();
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o666)).unwrap();
-        }
+        set_mode(&file, 0o666);
         (folder, file)
     }
 
     /// Starts it and waits until it answers.
     pub fn start(wording: Wording, cert: &ServerCert, relay_file: &Path) -> Self {
-        for _ in 0..5 {
-            if let Some(server) = Self::try_start(wording, cert, relay_file) {
-                return server;
-            }
-        }
-        panic!("exim finds no free port");
+        on_free_ports("exim", || Self::try_start(wording, cert, relay_file))
     }
 
     fn try_start(wording: Wording, cert: &ServerCert, relay_file: &Path) -> Option<Self> {
@@ -130,10 +121,7 @@ impl Exim {
             start.env("NSS_WRAPPER_PASSWD", home.join("passwd")).env("NSS_WRAPPER_GROUP", home.join("group"));
         }
         let mut process = Process::start("exim", &mut start);
-        let answers = wait_for("exim to answer", || match process.ended() {
-            Some(_) => Some(false),
-            None => std::net::TcpStream::connect(("127.0.0.1", port)).is_ok().then_some(true),
-        });
+        let answers = process.comes_up(|| std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
         let server = Self { folder, process, port };
         if answers {
             return Some(server);
@@ -159,8 +147,6 @@ impl Exim {
 
     /// The server's own log and complaints.
     pub fn log(&self) -> String {
-        ["output", "log/main", "log/reject", "log/panic"]
-            .map(|name| std::fs::read_to_string(self.home().join(name)).unwrap_or_default())
-            .concat()
+        written(self.home(), &["output", "log/main", "log/reject", "log/panic"])
     }
 }

@@ -3,11 +3,8 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener as StdListener};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use rustls::ServerConfig;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio_rustls::TlsAcceptor;
@@ -27,11 +24,7 @@ pub fn forward(at: SocketAddr, to: u16, from: Ipv4Addr, cert: Option<&ServerCert
     let listener = StdListener::bind(at)?;
     listener.set_nonblocking(true)?;
     let port = listener.local_addr()?.port();
-    let tls = cert.map(|cert| {
-        let chain = cert.chain_der.iter().map(|der| CertificateDer::from(der.clone())).collect();
-        let key = PrivateKeyDer::try_from(cert.key_der.clone()).unwrap();
-        TlsAcceptor::from(Arc::new(ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key).unwrap()))
-    });
+    let tls = cert.map(|cert| TlsAcceptor::from(cert.server_config()));
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async move {

@@ -4,7 +4,6 @@
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -14,6 +13,7 @@ use super::ca::ServerCert;
 use super::dovecot::{self, Dovecot};
 use super::mail::Delivery;
 use super::postfix::{self, Postfix};
+use super::set_mode;
 
 /// Where the server says no.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,7 +130,7 @@ impl Gate {
         // A file, so that a Postfix in another network finds it too; Postfix asks as a user of its own.
         let asked_at = home.join("policy");
         let listener = UnixListener::bind(&asked_at).unwrap();
-        std::fs::set_permissions(&asked_at, std::fs::Permissions::from_mode(0o666)).unwrap();
+        set_mode(&asked_at, 0o666);
         let state = Arc::new(State { rules, home, inner: Mutex::default() });
         serve(listener, Arc::clone(&state));
         let ask = format!("check_policy_service {{ unix:{}, timeout=60s }}", asked_at.display());

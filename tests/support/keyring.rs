@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
 use super::process::{Process, command, run};
-use super::{find, folder, wait_for};
+use super::{find, folder, set_mode, wait_for};
 
 /// Whether bus, keyring and the program that asks it are here.
 pub fn usable() -> Result<(), String> {
@@ -154,9 +154,5 @@ fn environment(command: &mut Command, home: &Path) {
 /// A folder only its owner can enter.
 pub fn private_folder(path: &Path) {
     std::fs::create_dir_all(path).unwrap();
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700)).unwrap();
-    }
+    set_mode(path, 0o700);
 }

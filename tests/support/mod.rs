@@ -148,6 +148,24 @@ pub fn read_some(mut from: impl Read, block: &mut [u8]) -> std::io::Result<usize
     }
 }
 
+/// Starts a server. A port that another process took meanwhile is given up for another.
+pub fn on_free_ports<Server>(name: &str, try_start: impl FnMut() -> Option<Server>) -> Server {
+    std::iter::repeat_with(try_start).take(5).flatten().next().unwrap_or_else(|| panic!("{name} finds no free port"))
+}
+
+/// The files of this folder that exist, one after the other: what a server has written so far.
+pub fn written(folder: &Path, names: &[&str]) -> String {
+    names.iter().map(|name| std::fs::read_to_string(folder.join(name)).unwrap_or_default()).collect()
+}
+
+/// Sets who may do what with a file, where there is such a thing.
+pub fn set_mode(path: impl AsRef<Path>, mode: u32) {
+    #[cfg(unix)]
+    std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+    #[cfg(not(unix))]
+    let _ = (path, mode);
+}
+
 /// Asks again and again until there is an answer; fails the test after [`PATIENCE`].
 pub fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;

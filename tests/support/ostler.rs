@@ -1,9 +1,9 @@
 //! The built program, in a home of its own.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
 use tempfile::TempDir;
@@ -11,9 +11,10 @@ use tempfile::TempDir;
 use super::ca::TestCa;
 use super::keyring::{Keyring, private_folder};
 use super::process::{Process, command, run};
+use super::running::Heard;
 use super::secrets::{Again, Watch};
 use super::world::{Inside, World};
-use super::{PATIENCE, folder, free_port};
+use super::{PATIENCE, folder, free_port, set_mode};
 
 /// One server table of an account.
 #[derive(Clone)]
@@ -144,11 +145,7 @@ impl Home {
         if let Password::File(password) = &account.password {
             let file = at.join(format!("password-{number}"));
             std::fs::write(&file, format!("{password}\n")).unwrap();
-            #[cfg(unix)]
-            {
-                use std::os::unix::fs::PermissionsExt;
-                std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
-            }
+            set_mode(&file, 0o600);
             text.push_str(&format!("password = {{ file = {:?} }}\n", file.display().to_string()));
             self.watch.add(password);
         }
@@ -175,6 +172,11 @@ impl Home {
 
     pub fn settings_file(&self) -> PathBuf {
         self.path().join("config").join("ostler.toml")
+    }
+
+    /// What every hint repeats, since every command of this home is given with it.
+    pub fn option(&self) -> String {
+        format!("--config {}", self.settings_file().display())
     }
 
     pub fn settings(&self) -> String {
@@ -266,15 +268,7 @@ impl Home {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let again = Again::of(&command);
         let mut process = Process::start_to_be_asked("ostler", &mut command);
-        let mut stderr = process.child().stderr.take().unwrap();
-        let log = Arc::new(Mutex::new(Vec::new()));
-        let copy = Arc::clone(&log);
-        let reader = std::thread::spawn(move || {
-            let mut block = [0; 8192];
-            while let Ok(count @ 1..) = stderr.read(&mut block) {
-                copy.lock().unwrap().extend_from_slice(&block[..count]);
-            }
-        });
+        let (log, reader) = Heard::listen(process.child().stderr.take().unwrap());
         let stdout = process.child().stdout.take().unwrap();
         let (said, lines) = mpsc::channel();
         std::thread::spawn(move || {
@@ -300,7 +294,7 @@ pub struct Ostler {
     pub smtp: u16,
     process: Process,
     again: Again,
-    log: Arc<Mutex<Vec<u8>>>,
+    log: Heard,
     reader: Option<JoinHandle<()>>,
     pub home: Home,
 }
@@ -313,7 +307,7 @@ impl Ostler {
 
     /// What it has said on stderr so far.
     pub fn log(&self) -> String {
-        lossy(&self.log.lock().unwrap())
+        self.log.text()
     }
 
     pub fn id(&self) -> u32 {
@@ -335,12 +329,8 @@ impl Drop for Ostler {
             eprintln!("ostler said:\n{}", self.log());
             return;
         }
-        watch.search("the log", &self.log.lock().unwrap());
+        watch.search("the log", &self.log.bytes());
         watch.search_files(self.home.path());
         assert!(status.success(), "ostler ended with {status}:\n{}", self.log());
     }
-}
-
-fn lossy(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
 }

@@ -12,7 +12,7 @@ use super::dovecot::Dovecot;
 use super::mail::{self, Delivery};
 use super::process::{Process, command, run, said};
 use super::world::{Inside, World};
-use super::{find, folder, free_port, give_away, id_of, is_root, mail_ids, wait_for};
+use super::{find, folder, free_port, give_away, id_of, is_root, mail_ids, on_free_ports, set_mode, wait_for, written};
 
 /// Whether a Postfix can be started here.
 pub fn usable() -> Result<(), String> {
@@ -83,14 +83,9 @@ impl Builder {
         self
     }
 
-    /// Starts it and waits until it answers. A port that somebody else took meanwhile is given up for another.
+    /// Starts it and waits until it answers.
     pub fn start(self) -> Postfix {
-        for _ in 0..5 {
-            if let Some(server) = self.try_start() {
-                return server;
-            }
-        }
-        panic!("postfix finds no free port");
+        on_free_ports("postfix", || self.try_start())
     }
 
     fn try_start(&self) -> Option<Postfix> {
@@ -109,10 +104,7 @@ impl Builder {
         start.stdin(Stdio::null());
         start.stdout(output.try_clone().unwrap()).stderr(output);
         let mut process = Process::start("postfix", &mut start);
-        let answers = wait_for("postfix to answer", || match process.ended() {
-            Some(_) => Some(false),
-            None => [plain, submission, smtps].iter().all(|port| self.listens(*port)).then_some(true),
-        });
+        let answers = process.comes_up(|| [plain, submission, smtps].iter().all(|port| self.listens(*port)));
         let server = Postfix { folder, process, plain, submission, smtps };
         if answers {
             return Some(server);
@@ -229,7 +221,7 @@ fn make_queue(home: &Path) {
         let shared = ["maildrop", "public"].contains(name);
         give_away(&path, owner, if shared { group } else { 0 });
         let mode = if shared { 0o730 } else { 0o700 };
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        set_mode(&path, mode);
     }
 }
 
@@ -286,6 +278,6 @@ impl Postfix {
 
     /// The server's own log and complaints.
     pub fn log(&self) -> String {
-        ["output", "log"].map(|name| std::fs::read_to_string(self.home().join(name)).unwrap_or_default()).concat()
+        written(self.home(), &["output", "log"])
     }
 }

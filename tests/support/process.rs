@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::Instant;
 
-use super::PATIENCE;
+use serde_json::Value;
+
+use super::{PATIENCE, wait_for};
 
 /// A server that is told to end, and then made to, when the test is over.
 pub struct Process {
@@ -26,6 +28,7 @@ impl Process {
 
     /// As [`start`](Self::start), for a program that is asked to end and has to.
     pub fn start_to_be_asked(name: &str, command: &mut Command) -> Self {
+        give_children_default_signals();
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(command, 0);
         let child = command.spawn().unwrap_or_else(|error| panic!("{name} does not start: {error}"));
@@ -45,6 +48,14 @@ impl Process {
         self.child.try_wait().expect("wait for a child")
     }
 
+    /// Waits until the server answers; `false` if it has ended instead.
+    pub fn comes_up(&mut self, answers: impl Fn() -> bool) -> bool {
+        wait_for(&format!("{} to answer", self.name), || match self.ended() {
+            Some(_) => Some(false),
+            None => answers().then_some(true),
+        })
+    }
+
     /// Ends it; one that has to be asked is (SIGTERM), and whatever is left of its group afterwards is killed.
     pub fn end(&mut self) -> ExitStatus {
         if !self.asked {
@@ -62,20 +73,9 @@ impl Process {
         }
         #[cfg(not(unix))]
         let _ = self.child.kill();
-        let deadline = Instant::now() + PATIENCE;
-        let status = loop {
-            if let Some(status) = self.ended() {
-                break status;
-            }
-            if Instant::now() > deadline {
-                self.kill_group();
-                let _ = self.child.kill();
-                break self.child.wait().expect("wait for a child");
-            }
-            std::thread::sleep(std::time::Duration::from_millis(2));
-        };
+        let status = ended_in_time(&mut self.child);
         self.kill_group();
-        status
+        status.unwrap_or_else(|| killed(&mut self.child))
     }
 
     fn kill_group(&mut self) {
@@ -95,45 +95,74 @@ impl Drop for Process {
     }
 }
 
+/// How it ended, if it did within [`PATIENCE`].
+fn ended_in_time(child: &mut Child) -> Option<ExitStatus> {
+    let deadline = Instant::now() + PATIENCE;
+    while Instant::now() <= deadline {
+        if let Some(status) = child.try_wait().expect("wait for a child") {
+            return Some(status);
+        }
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    None
+}
+
+fn killed(child: &mut Child) -> ExitStatus {
+    let _ = child.kill();
+    child.wait().expect("wait for a child")
+}
+
+fn read_all(mut pipe: impl Read) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let _ = pipe.read_to_end(&mut bytes);
+    bytes
+}
+
+/// Makes SIGINT, SIGTERM and SIGHUP do in programs started from now on what they do by default, where the tests run with one of
+/// them ignored: a shell script starts `tests/run &` with SIGINT ignored, `nohup` ignores SIGHUP, and children inherit that. A
+/// signal that is handled instead of ignored is reset in every child, so this process gets handlers that do nothing. Only
+/// Linux tells what is ignored; elsewhere nothing is changed.
+fn give_children_default_signals() {
+    #[cfg(target_os = "linux")]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        static ONCE: std::sync::Once = std::sync::Once::new();
+        ONCE.call_once(|| {
+            let status = std::fs::read_to_string("/proc/self/status").expect("/proc");
+            let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).expect("SigIgn");
+            let ignored = u64::from_str_radix(mask.trim(), 16).expect("a mask");
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().expect("a runtime");
+            let _inside = runtime.enter();
+            for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
+                if ignored >> (kind.as_raw_value() - 1) & 1 == 1 {
+                    // The handler stays when the stream is dropped.
+                    drop(signal(kind).expect("a handler"));
+                }
+            }
+        });
+    }
+}
+
 /// Runs a program to its end with this on its standard input. What it says is searched for secrets (`secrets.rs`).
 pub fn run(command: &mut Command, input: impl AsRef<[u8]>) -> Output {
+    give_children_default_signals();
     let shown = format!("{command:?}");
     let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let mut child = spawned.unwrap_or_else(|error| panic!("{shown} does not start: {error}"));
     let mut stdin = child.stdin.take().unwrap();
-    let mut stdout = child.stdout.take().unwrap();
-    let mut stderr = child.stderr.take().unwrap();
+    let (stdout, stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
     let output = std::thread::scope(|scope| {
-        let out = scope.spawn(move || {
-            let mut bytes = Vec::new();
-            let _ = stdout.read_to_end(&mut bytes);
-            bytes
-        });
-        let err = scope.spawn(move || {
-            let mut bytes = Vec::new();
-            let _ = stderr.read_to_end(&mut bytes);
-            bytes
-        });
+        let out = scope.spawn(move || read_all(stdout));
+        let err = scope.spawn(move || read_all(stderr));
         let input = input.as_ref();
         scope.spawn(move || {
             // A program that has seen enough closes its end.
             let _ = stdin.write_all(input);
         });
-        let deadline = Instant::now() + PATIENCE;
-        let mut late = false;
-        let status = loop {
-            if let Some(status) = child.try_wait().expect("wait for a child") {
-                break status;
-            }
-            if Instant::now() > deadline {
-                late = true;
-                let _ = child.kill();
-                break child.wait().expect("wait for a child");
-            }
-            std::thread::sleep(std::time::Duration::from_millis(2));
-        };
+        let in_time = ended_in_time(&mut child);
+        let status = in_time.unwrap_or_else(|| killed(&mut child));
         let output = Output { status, stdout: out.join().unwrap(), stderr: err.join().unwrap() };
-        assert!(!late, "{shown} does not end: {}", said(&output));
+        assert!(in_time.is_some(), "{shown} does not end: {}", said(&output));
         output
     });
     super::secrets::search_output(command, &output);
@@ -148,9 +177,24 @@ pub fn run_well(command: &mut Command, input: impl AsRef<[u8]>) -> Output {
     output
 }
 
+/// What a program said on stdout.
+pub fn out(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// What it said on stderr.
+pub fn err(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// The one JSON document on stdout.
+pub fn document(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", said(output)))
+}
+
 /// Everything a program said, for a message.
 pub fn said(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+    out(output) + &err(output)
 }
 
 /// A command line in words.
@@ -158,6 +202,19 @@ pub fn command<S: AsRef<OsStr>>(program: impl AsRef<OsStr>, args: impl IntoItera
     let mut command = Command::new(program);
     command.args(args);
     command
+}
+
+/// This command as a shell script runs it with `nohup` in the background: with SIGHUP, SIGINT and SIGQUIT ignored.
+pub fn in_background(program: &Command) -> Command {
+    let mut shell = command("sh", ["-c", "trap '' HUP INT QUIT; exec \"$@\"", "sh"]);
+    shell.arg(program.get_program()).args(program.get_args());
+    for (name, value) in program.get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    shell
 }
 
 /// Python for users who are not root: the search path may lead through folders of root's own.

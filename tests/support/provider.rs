@@ -8,8 +8,8 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use socket2::{Domain, Socket, Type};
 
 use super::ca::ServerCert;
 use super::{PATIENCE, read_some};
@@ -85,6 +85,34 @@ pub struct Provider {
     shared: Arc<Shared>,
 }
 
+/// A port whose queue is full: a connection to it gets no answer, as when a firewall drops it.
+pub struct FullQueue {
+    pub port: u16,
+    _sockets: Vec<Socket>,
+}
+
+impl FullQueue {
+    pub fn at(address: impl Into<SocketAddr>) -> Self {
+        let address = address.into();
+        let socket = || Socket::new(Domain::for_address(address), Type::STREAM, None).unwrap();
+        let listener = socket();
+        if address.is_ipv6() {
+            listener.set_only_v6(true).unwrap();
+        }
+        listener.bind(&address.into()).unwrap();
+        listener.listen(0).unwrap();
+        let full = listener.local_addr().unwrap();
+        let waiting = (0..4).map(|_| {
+            let socket = socket();
+            socket.set_nonblocking(true).unwrap();
+            let _ = socket.connect(&full);
+            socket
+        });
+        let sockets = waiting.chain([listener]).collect();
+        Self { port: full.as_socket().unwrap().port(), _sockets: sockets }
+    }
+}
+
 struct Shared {
     /// What the next connections play.
     parts: Mutex<VecDeque<Part>>,
@@ -129,11 +157,7 @@ impl Provider {
     }
 
     fn run(listener: TcpListener, cert: Option<&ServerCert>, at_once: bool, parts: Vec<Part>, default: Part) -> Self {
-        let tls = cert.map(|cert| {
-            let chain = cert.chain_der.iter().map(|der| CertificateDer::from(der.clone())).collect();
-            let key = PrivateKeyDer::try_from(cert.key_der.clone()).unwrap();
-            Arc::new(ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key).unwrap())
-        });
+        let tls = cert.map(ServerCert::server_config);
         let port = listener.local_addr().unwrap().port();
         let shared =
             Arc::new(Shared { parts: Mutex::new(parts.into()), sessions: Mutex::default(), changed: Condvar::new() });

@@ -1,7 +1,7 @@
 //! `ostler run` as its user sees it: both outputs, signals, the end; and a server played by hand.
 
 use std::io::Read;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -17,7 +17,7 @@ use super::{free_port, wait_for};
 pub struct Heard(Arc<Mutex<Vec<u8>>>);
 
 impl Heard {
-    fn listen(mut pipe: impl Read + Send + 'static) -> (Self, JoinHandle<()>) {
+    pub(super) fn listen(mut pipe: impl Read + Send + 'static) -> (Self, JoinHandle<()>) {
         let heard = Self::default();
         let copy = heard.clone();
         let reader = std::thread::spawn(move || {
@@ -33,7 +33,7 @@ impl Heard {
         String::from_utf8_lossy(&self.bytes()).into_owned()
     }
 
-    fn bytes(&self) -> Vec<u8> {
+    pub(super) fn bytes(&self) -> Vec<u8> {
         self.0.lock().unwrap().clone()
     }
 
@@ -163,9 +163,7 @@ impl Hand {
 
     /// The next connection.
     pub fn accept(&self) -> Client {
-        let stream: TcpStream = wait_for("a connection", || self.listener.accept().ok().map(|(stream, _)| stream));
-        stream.set_nonblocking(false).unwrap();
-        Client::over(stream)
+        wait_for("a connection", || self.try_accept())
     }
 
     /// The next connection, greeted as POP3 and answered up to the line that begins like this, which is returned.
@@ -203,33 +201,31 @@ impl Default for Hand {
 
 /// Says yes to a POP3 client until it says a line that begins like this.
 pub fn answer_pop3(server: &mut Client, until: &str) -> String {
-    loop {
-        let line = server.line().unwrap_or_else(|| panic!("gone before {until:?}:\n{}", server.log()));
-        if line.starts_with(until) {
-            return line;
-        }
-        match line.split(' ').next().unwrap() {
-            "CAPA" | "AUTH" => server.say("-ERR not known"),
-            "STAT" => server.say("+OK 1 20"),
-            "LIST" | "UIDL" => server.send("+OK\r\n1 20\r\n.\r\n"),
-            _ => server.say("+OK"),
-        }
-    }
+    answer(server, until, |verb| match verb {
+        "CAPA" | "AUTH" => "-ERR not known",
+        "STAT" => "+OK 1 20",
+        "LIST" | "UIDL" => "+OK\r\n1 20\r\n.",
+        _ => "+OK",
+    })
 }
 
 /// Says yes to an SMTP client until it says a line that begins like this.
 pub fn answer_smtp(server: &mut Client, until: &str) -> String {
+    answer(server, until, |verb| match verb {
+        "EHLO" => "250-mx\r\n250 AUTH PLAIN",
+        "AUTH" => "235 2.7.0 in",
+        "DATA" => "354 go on",
+        "QUIT" => "221 bye",
+        _ => "250 2.0.0 ok",
+    })
+}
+
+fn answer(server: &mut Client, until: &str, reply: fn(&str) -> &'static str) -> String {
     loop {
         let line = server.line().unwrap_or_else(|| panic!("gone before {until:?}:\n{}", server.log()));
         if line.starts_with(until) {
             return line;
         }
-        match line.split(' ').next().unwrap() {
-            "EHLO" => server.say("250-mx\r\n250 AUTH PLAIN"),
-            "AUTH" => server.say("235 2.7.0 in"),
-            "DATA" => server.say("354 go on"),
-            "QUIT" => server.say("221 bye"),
-            _ => server.say("250 2.0.0 ok"),
-        }
+        server.say(reply(line.split(' ').next().unwrap()));
     }
 }

@@ -50,6 +50,14 @@ impl Protocol {
         }
     }
 
+    /// What a program wants that expects another protocol here: to send where mail is fetched, or to fetch where it is sent.
+    pub(crate) fn counterpart(self) -> Self {
+        match self {
+            Self::Pop3 | Self::Imap => Self::Smtp,
+            Self::Smtp => Self::Pop3,
+        }
+    }
+
     /// The port of this protocol for a kind of security (RFC 8314 and the IANA registry).
     pub fn default_port(self, security: Security) -> u16 {
         match (self, security) {
@@ -418,6 +426,11 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Whether clients have to give the local password of their account. No provider hears of one that has not.
+    pub fn wants_password(&self) -> bool {
+        self.access == Access::Password
+    }
+
     /// The best door to put into a mail program for this account: one that leads to the account alone before a shared
     /// one, loopback before a network, IPv4 before IPv6. `None`: no door speaks this protocol.
     pub fn door_for(&self, protocol: Protocol, account: &Account) -> Option<&Door> {

@@ -5,7 +5,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::account::Account;
+use crate::account::{Account, Protocol};
 use crate::failure::Failure;
 
 /// The account that a client means by a user name: an account's name, address, alias or provider user name in any letter
@@ -46,9 +46,23 @@ pub(crate) fn by_sender(accounts: &[Arc<Account>], sender: &str) -> Result<Arc<A
     owner
         .flatten()
         .or_else(|| accounts.iter().find(|a| a.is_default))
-        .or(if let [only] = accounts { Some(only) } else { None })
+        .or_else(|| only(accounts))
         .cloned()
         .ok_or_else(|| Failure::UnknownSender { given: sender.to_owned(), known: names(accounts) })
+}
+
+/// The only account there is, which is meant whatever a client says.
+pub fn only(accounts: &[Arc<Account>]) -> Option<&Arc<Account>> {
+    if let [only] = accounts { Some(only) } else { None }
+}
+
+/// The account, if it has a server of this protocol.
+pub(crate) fn with_server(account: Arc<Account>, protocol: Protocol) -> Result<Arc<Account>, Failure> {
+    if account.servers().any(|server| server.protocol == protocol) {
+        Ok(account)
+    } else {
+        Err(Failure::NoServer { account: account.name.clone(), protocol })
+    }
 }
 
 /// The names of all accounts, for refusals.
@@ -122,6 +136,16 @@ mod tests {
     fn a_user_name_that_two_accounts_have_names_neither() {
         let accounts = [account("a", "x@a.example", "ann"), account("b", "x@b.example", "ann")].map(Arc::new);
         assert!(by_user_name(&accounts, "ann").is_err());
+    }
+
+    #[test]
+    fn an_account_without_the_server_is_refused() {
+        let mut fetching = account("fetching", "ann@example.net", "ann");
+        fetching.smtp.clear();
+        let fetching = Arc::new(fetching);
+        assert!(with_server(Arc::clone(&fetching), Protocol::Pop3).is_ok());
+        let missing = Failure::NoServer { account: "fetching".into(), protocol: Protocol::Smtp };
+        assert_eq!(with_server(fetching, Protocol::Smtp), Err(missing));
     }
 
     #[test]

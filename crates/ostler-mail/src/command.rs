@@ -33,6 +33,11 @@ impl<'a> Command<'a> {
     }
 }
 
+/// Whether a line is QUIT. It may have no line end: some programs hang up right after it.
+pub(crate) fn is_quit(line: &[u8]) -> bool {
+    line.trim_ascii().eq_ignore_ascii_case(b"QUIT")
+}
+
 /// Whether a line comes from a web browser: an HTTP request line or a header field. The beginning of a line that is too long
 /// is enough.
 pub fn is_http(line: &[u8]) -> bool {

@@ -4,6 +4,7 @@
 //! Not here: the reply a client gets for a failure (`pop3/words.rs`, `smtp/words.rs`).
 
 mod advice;
+mod command;
 mod sentence;
 mod text;
 
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use crate::account::{Protocol, Security, Server};
 
+pub use command::{quote_path, repeat_option};
 pub(crate) use text::fit;
 pub use text::{as_word, one_line, spoken, without_control};
 
@@ -26,6 +28,13 @@ pub struct ServerAddr {
     pub protocol: Protocol,
     /// How the settings want the connection protected.
     pub security: Security,
+}
+
+impl ServerAddr {
+    /// The server broke the rules of its protocol; `what` says how.
+    pub fn violation(&self, what: impl Into<String>) -> Failure {
+        Failure::ProtocolViolation { at: self.clone(), what: what.into() }
+    }
 }
 
 impl From<&Server> for ServerAddr {

@@ -1,14 +1,17 @@
 //! The shapes of the three acts: a [`Front`] hears a client, a [`Login`] signs in at a provider, a [`Filter`] watches what
 //! passes between them. The machines with these shapes are in `pop3/` and `smtp/`; the program drives them over sockets.
 
+pub mod client;
+
 use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
+use self::client::ClientState;
 use crate::client_fault::{ClientMisconfiguration, Misuse};
-use crate::command;
+use crate::command::{self, is_http};
 use crate::failure::{Failure, Waiting, one_line};
-use crate::sasl::Redaction;
+use crate::sasl::{AuthStep, Redaction};
 use crate::secret::Secret;
 use crate::wire::{Line, MAX_AUTH_LINE_OCTETS, MAX_COMMAND_LINE_OCTETS};
 use crate::words::Words;
@@ -36,16 +39,64 @@ impl<Wants> Answer<Wants> {
 }
 
 /// Hears a client until the client wants something of its provider. It knows the accounts, and answers by itself what needs
-/// no provider.
+/// no provider. What is the same in every protocol is done here, with the help of [`ClientState`].
 pub trait Front {
     /// What a client of this protocol can want.
     type Wants;
-    /// What ostler says when it ends a connection of this protocol.
+    /// The client.
+    fn client(&self) -> &ClientState;
+    /// The client, to note what it says.
+    fn client_mut(&mut self) -> &mut ClientState;
+    /// What ostler says to a client of this protocol when something fails or the connection ends.
     fn words(&self) -> &'static dyn Words;
     /// The first reply, CR LF included.
     fn greeting(&self) -> String;
+    /// The client sent a command: a clean line outside an exchange of AUTH.
+    fn on_command(&mut self, line: &Line) -> Answer<Self::Wants>;
+    /// An exchange of AUTH went on with the client's line.
+    fn on_auth_step(&mut self, step: AuthStep) -> Answer<Self::Wants>;
+    /// The reply to a last line without a line end if that line is QUIT or the like; CR LF included. Netscape 4 and others
+    /// hang up right after it.
+    fn farewell(&self, rest: &[u8]) -> Option<String>;
+    /// Whether the client has begun its work here and may take its time over the next line.
+    fn is_at_work(&self) -> bool {
+        false
+    }
+    /// Whether this command only keeps the connection open. Then it does not count as one of the first few, which have to
+    /// lead to something.
+    fn is_keep_alive(&self, _: &Line) -> bool {
+        false
+    }
+    /// The client sent a line. A reply may have several lines, and a request for the rest of a command is a reply too. A
+    /// literal (RFC 3501, 4.3) arrives as the beginning of the next line, because names and passwords hold no line end.
+    fn on_line(&mut self, line: &Line) -> Answer<Self::Wants> {
+        if !line.is_clean() {
+            return Answer::Misused(Misuse::Unclean);
+        }
+        if let Some(step) = self.client_mut().respond(line) {
+            return self.on_auth_step(step);
+        }
+        // A web page can make a browser send commands to a local port, after the lines of an HTTP request.
+        if is_http(line.bytes()) {
+            return Answer::Misused(Misuse::Http);
+        }
+        if !self.is_keep_alive(line) && self.client_mut().count_command() && !self.is_at_work() {
+            return Answer::Misused(Misuse::TooManyCommands);
+        }
+        self.on_command(line)
+    }
+    /// The client has closed and left `rest` unfinished. Returns the last reply, if there is one.
+    fn on_end(&mut self, rest: &[u8]) -> Option<String> {
+        let farewell = self.farewell(rest);
+        if farewell.is_none() {
+            self.client_mut().note_leaving();
+        }
+        farewell
+    }
     /// Whether the next line answers a challenge of AUTH: it may be long, and it may be a password.
-    fn is_in_exchange(&self) -> bool;
+    fn is_in_exchange(&self) -> bool {
+        self.client().is_in_exchange()
+    }
     /// The longest line to take from the client next, in octets.
     fn line_limit(&self) -> usize {
         if self.is_in_exchange() { MAX_AUTH_LINE_OCTETS } else { MAX_COMMAND_LINE_OCTETS }
@@ -54,19 +105,13 @@ pub trait Front {
     fn shown(&self, line: &Line) -> String {
         if self.is_in_exchange() { "***".into() } else { command::shown(line) }
     }
-    /// The client sent a line. A reply may have several lines, and a request for the rest of a command is a reply too. A
-    /// literal (RFC 3501, 4.3) arrives as the beginning of the next line, because names and passwords hold no line end.
-    fn on_line(&mut self, line: &Line) -> Answer<Self::Wants>;
-    /// The client has closed and left `rest` unfinished. A program that hangs up right after `QUIT`, without a line end,
-    /// still gets this last reply.
-    fn on_end(&mut self, rest: &[u8]) -> Option<String>;
     /// The reply to the client's last command when it failed; CR LF included.
-    fn refusal(&self, failure: &Failure) -> String;
+    fn refusal(&self, failure: &Failure) -> String {
+        self.words().failure(failure)
+    }
     /// The mistake in the client's settings that its last line has shown. Returned once.
-    fn take_misconfiguration(&mut self) -> Option<ClientMisconfiguration>;
-    /// Whether the client has begun its work here and may take its time over the next line.
-    fn is_at_work(&self) -> bool {
-        false
+    fn take_misconfiguration(&mut self) -> Option<ClientMisconfiguration> {
+        self.client_mut().take_misconfiguration()
     }
 }
 

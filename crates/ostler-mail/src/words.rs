@@ -1,7 +1,8 @@
-//! What ostler says when it ends a client's connection. Each protocol has words of its own for it: `pop3/words.rs`,
-//! `smtp/words.rs`.
+//! What ostler says when something fails or it ends a client's connection. Each protocol has words of its own for it:
+//! `pop3/words.rs`, `smtp/words.rs`.
 
 use crate::client_fault::Misuse;
+use crate::failure::Failure;
 
 /// Why a client is not served.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,8 +17,10 @@ pub enum NotAdmitted {
     Stranger(String),
 }
 
-/// The last line that a client of one protocol reads, CR LF included.
+/// Replies in one protocol, CR LF included. After all but that to a failure, ostler closes the connection.
 pub trait Words: Sync {
+    /// What the client wanted of its provider has failed.
+    fn failure(&self, failure: &Failure) -> String;
     /// The client did something that no mail program does.
     fn misuse(&self, misuse: &Misuse) -> String;
     /// The client is not admitted.

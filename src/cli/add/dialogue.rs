@@ -140,7 +140,7 @@ impl<'a> Dialogue<'a> {
         if finding.proposal.outgoing.is_empty() {
             return Err(Abort(1, format!("ostler found no server for sending at {other}; name it with --smtp")));
         }
-        self.plan.proposal.outgoing = finding.proposal.outgoing;
+        self.plan.proposal.send_through(finding.proposal.outgoing);
         // The gate was that of the mailbox's provider. The other company takes a password.
         self.plan.proposal.gate = false;
         self.plan.send_as.address = other.to_owned();
@@ -250,7 +250,7 @@ impl<'a> Dialogue<'a> {
         }
         match (endpoints_from_text(protocol, &typed), protocol) {
             (Ok(endpoints), Protocol::Pop3) => self.plan.proposal.incoming = endpoints,
-            (Ok(endpoints), Protocol::Smtp) => self.plan.proposal.outgoing = endpoints,
+            (Ok(endpoints), Protocol::Smtp) => self.plan.proposal.send_through(endpoints),
             // Only the other two are asked for.
             (Ok(_), Protocol::Imap) => {}
             (Err(why), _) => tell(&format!("{why}\n")),

@@ -8,39 +8,94 @@ use super::{Abort, AddOutcome, Options, add_account};
 use crate::cli::ask;
 use crate::config;
 use crate::config::presets::Presets;
-use crate::setup::import::{Imported, ImportedAccount, companies, read_file};
+use crate::setup::import::{
+    Asked, ImportError, Imported, ImportedAccount, OldDoor, Taken, companies, companies_of, read, read_octets,
+};
 use crate::setup::{Plan, keep};
-use ostler_mail::account::{Alias, Settings};
+use ostler_mail::account::{Alias, Protocol, Settings};
 use ostler_mail::failure::error_chain;
 
 /// Adds the accounts of a file, or those that the user wants of them.
 pub(super) fn add_from_file(file: &Path, options: &Options, presets: &Presets, from: &Path) -> Result<(), Abort> {
-    let imported =
-        read_file(from, presets).map_err(|e| Abort(2, format!("--import {}: {}", from.display(), error_chain(&e))))?;
-    tell(&summary(&imported, from));
-    let mut wanted = choose_accounts(&imported, options, presets, from)?;
-    // With an address, `add_account` says that the account exists, and what to do.
-    if options.address.is_none() {
-        drop_existing(file, &mut wanted)?;
-    }
     let asks = ask::is_interactive() && !options.password.password_stdin;
-    if wanted.len() > 1 {
-        check_several(options, from, &wanted, asks)?;
+    let address = options.address.as_deref().map(str::trim).map(str::to_owned);
+    let (imported, address) = read_file(options, presets, from, address, asks)?;
+    let import = Import { file, options, presets, from, imported: &imported };
+    let settings = config::load(file).map_err(|error| Abort(2, error_chain(&error)))?.settings;
+    let mut chosen = import.choose(address.as_deref())?;
+    // With an address, `add_account` says that the account exists, and what to do.
+    if address.is_none() {
+        drop_existing(&settings, &mut chosen.wanted);
     }
-    add_each(file, options, presets, &wanted, asks)
+    if chosen.wanted.len() > 1 {
+        check_several(options, from, &chosen.wanted, asks)?;
+    }
+    import.add_each(&settings, &chosen, asks)
+}
+
+/// Reads the file, for the address that the user has given. If a file without addresses needs one, it is asked for.
+fn read_file(
+    options: &Options,
+    presets: &Presets,
+    from: &Path,
+    address: Option<String>,
+    asks: bool,
+) -> Result<(Imported, Option<String>), Abort> {
+    let unusable = |e: ImportError| Abort(2, format!("--import {}: {}", from.display(), error_chain(&e)));
+    let octets = read_octets(from).map_err(unusable)?;
+    let read_for = |address: Option<&str>| {
+        let asked = Asked { address, has_own_certificate: options.ca.is_some() };
+        read(&octets, presets, &asked).map_err(unusable)
+    };
+    let imported = read_for(address.as_deref())?;
+    tell(&format!("{}: {}\n", from.display(), imported.kind));
+    if address.is_some() || !imported.needs_address() {
+        return Ok((imported, address));
+    }
+    let question = address_question(&imported, from);
+    if !asks {
+        return Err(Abort(1, format!("{question} Give it: `ostler add ADDRESS --import FILE`")));
+    }
+    tell(&format!("{question}\n"));
+    let stopped = || Abort(1, "stopped; nothing was saved".into());
+    let asked = ask::cancellable(ask::ask_line("Your mail address: ")).map_err(|e| Abort(1, e.to_string()))?;
+    let address = asked.ok().flatten().filter(|address| !address.is_empty()).ok_or_else(stopped)?;
+    Ok((read_for(Some(&address))?, Some(address)))
+}
+
+/// Why an address is needed, with the companies for which the file has servers.
+fn address_question(imported: &Imported, from: &Path) -> String {
+    format!(
+        "{} does not say which mail address it is for. It has servers of {}.",
+        from.display(),
+        titles(imported.accounts.iter())
+    )
+}
+
+/// The names of the companies of these accounts, each once.
+fn titles<'i>(accounts: impl Iterator<Item = &'i ImportedAccount>) -> String {
+    let mut titles: Vec<&str> = Vec::new();
+    for account in accounts {
+        if !titles.contains(&account.title.as_str()) {
+            titles.push(&account.title);
+        }
+    }
+    match titles.split_last() {
+        Some((last, [])) => (*last).to_owned(),
+        Some((last, others)) => format!("{} and {last}", others.join(", ")),
+        None => "no company".to_owned(),
+    }
 }
 
 /// Drops the accounts that ostler has already.
-fn drop_existing(file: &Path, wanted: &mut Vec<(String, ImportedAccount)>) -> Result<(), Abort> {
-    let settings = config::load(file).map_err(|error| Abort(2, error_chain(&error)))?.settings;
-    wanted.retain(|(address, _)| match keep::existing(&settings, address, address) {
+fn drop_existing(settings: &Settings, wanted: &mut Vec<(String, ImportedAccount)>) {
+    wanted.retain(|(address, _)| match keep::existing(settings, address, address) {
         Some(known) => {
             tell(&format!("{address} is skipped: the account {} exists already.\n", known.name));
             false
         }
         None => true,
     });
-    Ok(())
 }
 
 /// Whether several accounts can be added with these options.
@@ -68,43 +123,136 @@ fn check_several(
     Ok(())
 }
 
-/// Runs the dialogue for each account. With several, one that fails does not stop the others.
-fn add_each(
-    file: &Path,
-    options: &Options,
-    presets: &Presets,
-    wanted: &[(String, ImportedAccount)],
-    asks: bool,
-) -> Result<(), Abort> {
-    let several = wanted.len() > 1;
-    let (mut added, mut failed) = (0, 0);
-    for (address, account) in wanted {
-        if several {
-            tell(&format!("\n{address}\n"));
+/// The import of one file.
+struct Import<'a> {
+    /// The settings file.
+    file: &'a Path,
+    options: &'a Options,
+    presets: &'a Presets,
+    /// The file that is imported.
+    from: &'a Path,
+    imported: &'a Imported,
+}
+
+/// The accounts to add, with their addresses, and what of the file is left out for that choice, a sentence each.
+struct Chosen {
+    wanted: Vec<(String, ImportedAccount)>,
+    left_out: Vec<String>,
+}
+
+impl Import<'_> {
+    /// Runs the dialogue for each account. With several, one that fails does not stop the others.
+    fn add_each(&self, settings: &Settings, chosen: &Chosen, asks: bool) -> Result<(), Abort> {
+        let several = chosen.wanted.len() > 1;
+        let of_file: Vec<String> = self.imported.not_taken.iter().chain(&chosen.left_out).cloned().collect();
+        if chosen.wanted.len() != 1 {
+            tell(&list("Not taken", &of_file));
         }
-        if several && asks && !options.yes {
-            match ask::cancellable(yes_or_no("Add this account?", true)) {
-                Ok(Ok(true)) => {}
-                Ok(Ok(false)) => continue,
-                Ok(Err(ask::Cancelled)) => return Err(aborted(added)),
-                Err(error) => return Err(Abort(1, error.to_string())),
+        let (mut added, mut failed) = (0, 0);
+        for (address, account) in &chosen.wanted {
+            if several {
+                tell(&format!("\n{address}\n"));
+            }
+            tell(&self.report(settings, account, if several { &[] } else { &of_file }));
+            if several && asks && !self.options.yes {
+                match ask::cancellable(yes_or_no("Add this account?", true)) {
+                    Ok(Ok(true)) => {}
+                    Ok(Ok(false)) => continue,
+                    Ok(Err(ask::Cancelled)) => return Err(aborted(added)),
+                    Err(error) => return Err(Abort(1, error.to_string())),
+                }
+            }
+            match add_account(self.file, self.options, self.presets, address, Some(account)) {
+                Ok(AddOutcome::Kept) => added += 1,
+                Ok(AddOutcome::Cancelled) => return Err(aborted(added)),
+                Err(abort) if !several => return Err(abort),
+                Err(Abort(_, why)) => {
+                    failed += 1;
+                    tell(&format!("{address}: {why}\n"));
+                }
             }
         }
-        match add_account(file, options, presets, address, Some(account)) {
-            Ok(AddOutcome::Kept) => added += 1,
-            Ok(AddOutcome::Cancelled) => return Err(aborted(added)),
-            Err(abort) if !several => return Err(abort),
-            Err(Abort(_, why)) => {
-                failed += 1;
-                tell(&format!("{address}: {why}\n"));
+        if failed > 0 {
+            let retry = "`ostler add ADDRESS --import FILE` tries one of them again";
+            return Err(Abort(1, format!("{added} added, {failed} not added, see above; {retry}")));
+        }
+        Ok(())
+    }
+
+    /// What is taken from the file for an account, what is not, and what changes for the mail program.
+    fn report(&self, settings: &Settings, account: &ImportedAccount, of_file: &[String]) -> String {
+        let (mut taken, mut not_taken) = (Vec::new(), Vec::new());
+        for Taken { server, place, sentence } in &account.taken {
+            match server.and_then(|protocol| why_unused(self.options, protocol)) {
+                Some(why) => not_taken.push(format!("{place}: not used, because of {why}")),
+                None => taken.push(sentence.clone()),
             }
         }
+        not_taken.extend(account.not_taken.iter().chain(of_file).cloned());
+        not_taken.dedup();
+        let mut text = list("Taken", &taken) + &list("Not taken", &not_taken);
+        if let Some(helper) = self.imported.kind.helper() {
+            let doors: Vec<String> = account.doors.iter().map(|door| door_change(door, settings, helper)).collect();
+            text += &list("To change in the mail program once ostler has the account", &doors);
+        }
+        text
     }
-    if failed > 0 {
-        let retry = "`ostler add ADDRESS --import FILE` tries one of them again";
-        return Err(Abort(1, format!("{added} added, {failed} not added, see above; {retry}")));
+}
+
+/// A heading and a sentence a line; nothing without a sentence.
+fn list(title: &str, sentences: &[String]) -> String {
+    if sentences.is_empty() {
+        return String::new();
     }
-    Ok(())
+    let lines: String = sentences.iter().map(|sentence| format!("  {sentence}\n")).collect();
+    format!("{title}:\n{lines}")
+}
+
+/// The option because of which a server of the file is not used.
+fn why_unused(options: &Options, protocol: Protocol) -> Option<&'static str> {
+    let named = match protocol {
+        Protocol::Pop3 => [("--pop3", options.pop3.is_some()), ("--send-only", options.send_only)].to_vec(),
+        Protocol::Smtp => [
+            ("--smtp", !options.smtp.is_empty()),
+            ("--fetch-only", options.fetch_only),
+            ("--send-through", options.send_through.is_some()),
+        ]
+        .to_vec(),
+        Protocol::Imap => [("--imap", options.imap.is_some())].to_vec(),
+    };
+    let named = named.into_iter().chain([("--provider", options.provider.is_some())]);
+    named.filter(|(_, is_given)| *is_given).map(|(flag, _)| flag).next()
+}
+
+/// Which door of ostler takes the place of a helper's.
+fn door_change(old: &OldDoor, settings: &Settings, helper: &str) -> String {
+    let (what, serves) = match old.protocol {
+        Protocol::Pop3 => ("incoming mail (POP3)", Protocol::Pop3),
+        Protocol::Smtp => ("outgoing mail (SMTP)", Protocol::Smtp),
+        // No IMAP door opens in this version.
+        Protocol::Imap => ("incoming mail (IMAP)", Protocol::Pop3),
+    };
+    let door = settings.doors.iter().find(|door| door.protocol == serves && door.account.is_none());
+    let (port, place) = (old.port, &old.place);
+    let Some(door) = door.map(|door| door.address) else {
+        return format!(
+            "{what}: nothing takes the place of port {port} ({place}); open a door with `{serves} = ..` under [local] in the \
+             settings"
+        );
+    };
+    let (host, new) = (door.ip(), door.port());
+    if old.protocol == Protocol::Imap {
+        format!(
+            "{what}: port {port} ({place}) has no successor, because this version of ostler has no door for IMAP; set up the \
+             account for POP3 there, server {host}, port {new}"
+        )
+    } else if new == port {
+        format!(
+            "{what}: port {port} ({place}) stays, server {host}; end {helper} first, since only one can listen there"
+        )
+    } else {
+        format!("{what}: port {new} instead of port {port} ({place}), server {host}")
+    }
 }
 
 fn aborted(added: usize) -> Abort {
@@ -116,96 +264,93 @@ fn aborted(added: usize) -> Abort {
     Abort(1, format!("stopped; {what}"))
 }
 
-/// What was taken from the file, and what was not.
-fn summary(imported: &Imported, from: &Path) -> String {
-    let mut text = format!("{}: {}\n", from.display(), imported.kind);
-    for (title, sentences) in [("Taken", &imported.taken), ("Not taken", &imported.not_taken)] {
-        if !sentences.is_empty() {
-            text += &format!("{title}:\n");
-        }
-        for sentence in sentences {
-            text += &format!("  {sentence}\n");
+impl Import<'_> {
+    fn choose(&self, address: Option<&str>) -> Result<Chosen, Abort> {
+        match address {
+            None => self.choose_all(),
+            Some(address) => self.choose_for(address),
         }
     }
-    text
-}
 
-/// The accounts to add, with their addresses.
-fn choose_accounts(
-    imported: &Imported,
-    options: &Options,
-    presets: &Presets,
-    from: &Path,
-) -> Result<Vec<(String, ImportedAccount)>, Abort> {
-    match options.address.as_deref().map(str::trim) {
-        None => choose_all(imported, from),
-        Some(address) => {
-            let account = choose_for(address, imported, presets, from)?.for_address(address);
-            Ok(vec![(address.to_owned(), account)])
-        }
-    }
-}
-
-/// All accounts of the file that name their mail address.
-fn choose_all(imported: &Imported, from: &Path) -> Result<Vec<(String, ImportedAccount)>, Abort> {
-    let file = from.display();
-    let mut wanted: Vec<(String, ImportedAccount)> = Vec::new();
-    for account in &imported.accounts {
-        let Some(address) = &account.address else { continue };
-        if wanted.iter().any(|(known, _)| known.eq_ignore_ascii_case(address)) {
-            tell(&format!("{address} is in the file more than once; {} is not used.\n", account.place));
-        } else {
-            wanted.push((address.clone(), account.clone()));
-        }
-    }
-    let nameless = imported.accounts.iter().find(|account| account.address.is_none());
-    match (wanted.is_empty(), nameless) {
-        (false, None) => Ok(wanted),
-        (false, Some(one)) => {
-            tell(&format!("{} has no mail address; `ostler add ADDRESS --import FILE` adds it.\n", one.place));
-            Ok(wanted)
-        }
-        (true, Some(_)) => Err(Abort(
-            1,
-            format!("{file} does not say which mail address it is for; give it: `ostler add ADDRESS --import FILE`"),
-        )),
-        (true, None) => Err(Abort(
-            1,
-            format!(
-                "there is no account in {file} that ostler can use; `ostler add ADDRESS` finds the servers of most providers"
-            ),
-        )),
-    }
-}
-
-/// The account of the file for this address: the one that names it; else one of the address's own company; else the only
-/// one without an address.
-fn choose_for(address: &str, imported: &Imported, presets: &Presets, from: &Path) -> Result<ImportedAccount, Abort> {
-    if let Some(account) = imported.accounts.iter().find(|account| account.sends_for(address)) {
-        return Ok(account.clone());
-    }
-    let nameless: Vec<_> = imported.accounts.iter().filter(|account| account.address.is_none()).collect();
-    let domain = address.rsplit_once('@').map_or("", |(_, domain)| domain);
-    let own_companies = companies(domain, presets);
-    let own = nameless.iter().find(|account| account.companies.iter().any(|company| own_companies.contains(company)));
-    match (own, nameless.as_slice()) {
-        (Some(account), all) => {
-            for other in all.iter().filter(|other| other.place != account.place) {
-                tell(&format!("{} belongs to another company than {address} and is not used.\n", other.place));
+    /// All accounts of the file that name their mail address.
+    fn choose_all(&self) -> Result<Chosen, Abort> {
+        let mut chosen = Chosen { wanted: Vec::new(), left_out: Vec::new() };
+        for account in &self.imported.accounts {
+            match &account.address {
+                None => chosen.left_out.push(format!(
+                    "{}: it has no mail address; `ostler add ADDRESS --import FILE` adds it",
+                    account.place()
+                )),
+                Some(address) if chosen.wanted.iter().any(|(known, _)| known.eq_ignore_ascii_case(address)) => {
+                    chosen.left_out.push(format!("{}: {address} is in the file more than once", account.place()));
+                }
+                Some(address) => chosen.wanted.push((address.clone(), account.clone())),
             }
-            Ok(ImportedAccount::clone(account))
         }
-        (None, [only]) => Ok(ImportedAccount::clone(only)),
-        (None, others) => Err(Abort(1, no_account_text(address, imported, others.is_empty(), from))),
+        if chosen.wanted.is_empty() {
+            tell(&list("Not taken", &self.imported.not_taken));
+            let file = self.from.display();
+            return Err(Abort(
+                1,
+                format!(
+                    "there is no account in {file} that ostler can use; `ostler add ADDRESS` finds the servers of most providers"
+                ),
+            ));
+        }
+        Ok(chosen)
+    }
+
+    /// The account of the file for this address: the one that names it; else one of the address's own company; else the
+    /// only one without an address.
+    fn choose_for(&self, address: &str) -> Result<Chosen, Abort> {
+        let accounts = &self.imported.accounts;
+        let names_it = |account: &&ImportedAccount| account.sends_for(address);
+        let nameless: Vec<&ImportedAccount> = accounts.iter().filter(|account| account.address.is_none()).collect();
+        let domain = address.rsplit_once('@').map_or("", |(_, domain)| domain);
+        let provider = self.options.provider.as_ref().and_then(|id| self.presets.by_id(id));
+        let own_companies = match provider {
+            Some(preset) => companies_of(preset, self.presets),
+            None => companies(domain, self.presets),
+        };
+        let is_own =
+            |account: &&ImportedAccount| account.companies.iter().any(|company| own_companies.contains(company));
+        let found = accounts.iter().find(names_it).or_else(|| nameless.iter().copied().find(is_own));
+        let found = match (found, nameless.as_slice()) {
+            (Some(found), _) => found,
+            (None, [only]) => only,
+            (None, others) => {
+                tell(&list("Not taken", &self.imported.not_taken));
+                return Err(Abort(1, no_account_text(address, self.imported, others, self.from)));
+            }
+        };
+        let others = accounts.iter().filter(|account| !std::ptr::eq(*account, found));
+        let left_out = others.map(|other| why_not_chosen(other, address)).collect();
+        let wanted = vec![(address.to_owned(), found.clone().for_address(address))];
+        Ok(Chosen { wanted, left_out })
     }
 }
 
-fn no_account_text(address: &str, imported: &Imported, all_are_named: bool, from: &Path) -> String {
+fn why_not_chosen(other: &ImportedAccount, address: &str) -> String {
+    match &other.address {
+        Some(own) if own.eq_ignore_ascii_case(address) => {
+            format!("{}: {own} is in the file more than once", other.place())
+        }
+        Some(own) => {
+            format!("{}: {own} is another account; `ostler add {own} --import FILE` adds it", other.place())
+        }
+        None => {
+            format!("{}: the servers of {}, which are not those of {address}", other.places.join(", "), other.title)
+        }
+    }
+}
+
+fn no_account_text(address: &str, imported: &Imported, nameless: &[&ImportedAccount], from: &Path) -> String {
     let file = from.display();
-    if !all_are_named {
+    if !nameless.is_empty() {
         return format!(
-            "{file} has servers of several companies, and does not say which are for {address}; name them with --pop3 and \
-             --smtp (see above)"
+            "{file} has servers of {}, and does not say which are for {address}; name them with --pop3 and --smtp, or name the \
+             company with --provider (`ostler providers WORD` finds its name)",
+            titles(nameless.iter().copied())
         );
     }
     let senders = |account: &ImportedAccount| -> Vec<String> {

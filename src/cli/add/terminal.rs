@@ -6,6 +6,7 @@ use std::path::Path;
 use super::{Decision, Running};
 use crate::cli::ask;
 use crate::diagnose::Step;
+use crate::os::console;
 use crate::setup::{Identity, Plan, Proposal, Question, SetupUi};
 use ostler_mail::account::endpoint::Endpoint;
 use ostler_mail::account::{Access, Alias, Protocol, Security, Settings};
@@ -64,7 +65,7 @@ pub(super) async fn yes_or_no(text: &str, yes: bool) -> bool {
 
 /// Writes to standard error.
 pub(super) fn tell(text: &str) {
-    let _ = std::io::stderr().write_all(text.as_bytes());
+    let _ = console::stderr().write_all(console::for_stderr(text).as_bytes());
 }
 
 /// The two sides of the plan, one line each.
@@ -82,10 +83,14 @@ pub(super) fn plan_text(plan: &Plan) -> String {
         }
         line + "\n"
     };
-    let Proposal { incoming, outgoing, gate, .. } = &plan.proposal;
+    let Proposal { incoming, outgoing, standby, gate, .. } = &plan.proposal;
+    let further = standby.iter().map(|e| format!("            {} if that cannot be reached\n", e.describe()));
     let aliases: Vec<String> = plan.aliases.iter().map(Alias::to_string).collect();
     let also = if aliases.is_empty() { String::new() } else { format!("  also as   {}\n", aliases.join(", ")) };
-    line("fetching", incoming, &plan.fetch_as, false) + &line("sending ", outgoing, &plan.send_as, *gate) + &also
+    line("fetching", incoming, &plan.fetch_as, false)
+        + &line("sending ", outgoing, &plan.send_as, *gate)
+        + &further.collect::<String>()
+        + &also
 }
 
 /// The last text: what to type into the mail program.

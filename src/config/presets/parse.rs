@@ -30,6 +30,7 @@ const MAX_WINDOW_MINUTES: u32 = 24 * 60;
 const ID: &str = "1 to 40 small letters, digits and hyphens";
 const DOMAIN: &str = "a domain such as \"example.net\"";
 const SUFFIX: &str = "the end of a domain with its dot, such as \".example.net\"";
+const HOSTED: &str = "a domain such as \"example.net\", or \"*\" for every domain that no provider has";
 const LEGACY: &str = "a host name; a part of it may be *, as in \"pop.*.example.net\"";
 const HOST: &str = "a host name or an IP address, without port; {domain} in it stands for the address's domain";
 const LOGIN: &str = "\"address\", \"local-part\", \"ask\", or a form with {local}, {domain} or {address} in it";
@@ -104,6 +105,8 @@ fn preset(id: &str, item: &Item<'_>, origin: Origin, taken: &mut HashSet<String>
     let domain_suffixes = list(&table, "domain_suffixes", SUFFIX, suffix);
     let mx = list(&table, "mx", DOMAIN, domain);
     let legacy_hosts = list(&table, "legacy_hosts", LEGACY, legacy);
+    let hosted = list(&table, "hosted", HOSTED, hosted);
+    let run_by = table.get("run_by").map(|item| item.read(ID, id_of_another));
     let source = list(&table, "source", SENTENCE, one_line);
     // All keys are read before the first `?`, so that every mistake is reported.
     let preset = Preset {
@@ -113,6 +116,8 @@ fn preset(id: &str, item: &Item<'_>, origin: Origin, taken: &mut HashSet<String>
         domain_suffixes: domain_suffixes?,
         mx: mx?,
         legacy_hosts: legacy_hosts?,
+        hosted: hosted?,
+        run_by: run_by.map_or(Some(None), |id| id.map(Some))?,
         servers: servers?.into_iter().flatten().collect(),
         login: login?,
         auth_methods: auth_methods?,
@@ -294,6 +299,14 @@ fn one_line(text: &str) -> Result<String, Why> {
 fn is_id(text: &str) -> bool {
     let is_fit = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     !text.is_empty() && text.len() <= MAX_ID_OCTETS && text.bytes().all(is_fit)
+}
+
+fn id_of_another(text: &str) -> Result<String, Why> {
+    if is_id(text) { Ok(text.to_owned()) } else { Err("is not the ID of a provider") }
+}
+
+fn hosted(text: &str) -> Result<String, Why> {
+    if text == "*" { Ok(text.to_owned()) } else { domain(text) }
 }
 
 fn domain(text: &str) -> Result<String, Why> {

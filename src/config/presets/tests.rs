@@ -131,6 +131,69 @@ fn old_hosts_lead_to_the_company_of_today() {
 }
 
 #[test]
+fn f04_a_shared_server_is_the_product_that_the_address_belongs_to() {
+    let product = |host: &str, domain: &str| id(built_in().product(host, domain));
+    for (host, domain, expected) in [
+        // A domain that no preset lists is a company's own.
+        ("outlook.office365.com", "wren-joinery.example", "microsoft365"),
+        ("smtp-mail.outlook.com", "wren-joinery.example", "microsoft365"),
+        ("pop-mail.outlook.com", "Wren-Joinery.example.", "microsoft365"),
+        ("outlook.office365.com", "wren.onmicrosoft.com", "microsoft365"),
+        ("outlook.office365.com", "hotmail.com", "outlook"),
+        ("smtp.office365.com", "live.co.uk", "outlook"),
+        ("pop.gmail.com", "wren-joinery.example", "google-workspace"),
+        ("pop.gmail.com", "gmail.com", "gmail"),
+        ("smtp.gmail.com", "telus.net", "google-workspace"),
+        ("pop.mail.yahoo.com", "cox.net", "cox"),
+        ("pop.mail.yahoo.com", "comcast.net", "comcast-yahoo"),
+        ("pop.mail.yahoo.com", "sbcglobal.net", "att"),
+        ("pop.mail.yahoo.com", "wren-joinery.example", "yahoo"),
+        ("pop.aol.com", "verizon.net", "verizon"),
+        ("pop.aol.com", "aim.com", "aol"),
+        ("pop.aol.com", "yahoo.com", "yahoo"),
+        ("imap.mail.me.com", "wren-joinery.example", "icloud"),
+        ("mail.twc.com", "nyc.rr.com", "spectrum-twc"),
+        ("mail.twc.com", "oceanic.net", "oceanic"),
+        // Nothing is known of the address, or it is another company's: the host alone says it.
+        ("outlook.office365.com", "", "outlook"),
+        ("outlook.office365.com", "yahoo.com", "outlook"),
+        ("pop.gmail.com", "hotmail.com", "gmail"),
+    ] {
+        assert_eq!(product(host, domain), Some(expected), "{host} {domain}");
+    }
+    assert_eq!(product("mail.example.net", "gmail.com"), None);
+}
+
+#[test]
+fn f04_products_that_share_servers_are_one_company() {
+    let company = |id: &str| built_in().company(built_in().by_id(id).unwrap()).id.as_str();
+    for (products, expected) in [
+        (&["outlook", "microsoft365"][..], "outlook"),
+        (&["gmail", "google-workspace"], "gmail"),
+        (&["yahoo", "aol", "verizon", "att", "cox", "comcast-yahoo", "sky"], "yahoo"),
+        (&["spectrum-twc", "oceanic"], "spectrum-twc"),
+        (&["comcast"], "comcast"),
+        (&["small-host"], "small-host"),
+    ] {
+        for product in products {
+            assert_eq!(company(product), expected, "{product}");
+        }
+    }
+}
+
+#[test]
+fn f04_what_a_preset_says_of_others_is_true_of_them() {
+    for preset in built_in().iter() {
+        if let Some(other) = &preset.run_by {
+            assert!(built_in().by_id(other).is_some_and(|other| other.run_by.is_none()), "{}: {other}", preset.id);
+        }
+        let is_alone = built_in().company(preset).id == preset.id;
+        assert!(preset.hosted.is_empty() || !is_alone, "{} hosts for no other product", preset.id);
+        assert!(preset.hosted.iter().all(|domain| !preset.domains.contains(domain)), "{}", preset.id);
+    }
+}
+
+#[test]
 fn mail_exchangers_lead_to_their_provider() {
     for (exchanger, expected) in [
         ("aspmx.l.google.com.", Some("google-workspace")),

@@ -19,7 +19,7 @@ use crate::events::Events;
 use crate::proxy::Engine;
 use crate::setup::SetupUi;
 use crate::vault::{Vault, VaultError, keyring_servers};
-use ostler_mail::account::{Access, Account, SecretSource, Security, Server};
+use ostler_mail::account::{Account, SecretSource, Security, Server};
 use ostler_mail::failure::error_chain;
 use ostler_mail::secret::Secret;
 
@@ -90,7 +90,7 @@ pub(super) fn render_page(shared: &Shared, account: &Account, feedback: &Feedbac
             (super::account_form::render_form(shared, account, &feedback.change, feedback.typed.as_ref()))
         }
         @if !users.is_empty() { (render_password_form(shared, account, &users, feedback)) }
-        @if shared.engine.settings().access == Access::Password { (render_local_password(shared, account, feedback)) }
+        @if shared.engine.settings().wants_password() { (render_local_password(shared, account, feedback)) }
         (render_remove_form(shared, account, feedback))
     };
     View::new(account.name.clone(), NavItem::Overview, body).into_response()

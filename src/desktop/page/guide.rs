@@ -81,7 +81,8 @@ pub(super) async fn show(shared: App, Path(client): Path<String>, Query(asked): 
     };
     let news = shared.engine.events.since(Some(since), Duration::ZERO).await;
     let settings = shared.engine.settings();
-    let values = GuideValues::new(&settings, &account, &shared.file, System::this());
+    let values = GuideValues::new(&settings, &account, &shared.file, System::this())
+        .repeating_option(crate::os::console::config_option());
     let (watching, done) = render_watch(&shared, client, &account, &values, &news);
     let body = html! {
         section.panel aria-labelledby="waiting-title" {

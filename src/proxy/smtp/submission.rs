@@ -208,7 +208,7 @@ impl ProviderSide {
                     return Ok(Outcome::Refused(refusal));
                 }
                 ReplyMeaning::NotAnAnswer(what) => {
-                    return Err(Failure::ProtocolViolation { at: session.upstream.at.clone(), what });
+                    return Err(session.upstream.at.violation(what));
                 }
             }
         }
@@ -259,9 +259,7 @@ impl ProviderSide {
         let kept = match reuse(session.state(&self.engine, submission.account()).await, at_mail, limit, now()) {
             Reuse::AsItIs => true,
             Reuse::AfterReset => session.reset(limit).await,
-            Reuse::Broken(what) => {
-                return Err(Failure::ProtocolViolation { at: session.upstream.at.clone(), what: what.into() });
-            }
+            Reuse::Broken(what) => return Err(session.upstream.at.violation(what)),
             Reuse::No => false,
         };
         if !kept {

@@ -15,6 +15,8 @@ const MAX_SERVERS: usize = 32;
 const MAX_HINTS: usize = 16;
 /// The longest text that is shown.
 const MAX_TEXT_CHARS: usize = 500;
+/// The longest name of a server that cannot be used, in a message.
+const MAX_SHOWN_NAME_CHARS: usize = 80;
 /// The longest web address, and the longest form of a user name.
 const MAX_WORD_OCTETS: usize = 300;
 
@@ -27,6 +29,18 @@ pub struct Config {
     pub endpoints: Vec<Endpoint>,
     /// What the provider wants its users to know.
     pub hints: Vec<Hint>,
+    /// The servers that cannot be used, and why, a phrase each; texts have no control characters.
+    pub left_out: Vec<String>,
+}
+
+/// For whom a file is read.
+#[derive(Debug, Clone, Copy)]
+pub struct Reader<'a> {
+    /// The domain of the address, for `%EMAILDOMAIN%`.
+    pub domain: &'a Domain,
+    /// The part of the address before the `@`, for `%EMAILLOCALPART%` in host names. `None` where the file came over the
+    /// network: looking up such a name would tell it to third parties. In user names it is always replaced.
+    pub local_part: Option<&'a str>,
 }
 
 /// Why a file cannot be used.
@@ -48,6 +62,11 @@ pub enum BadConfig {
 
 /// Parses a file for an address of `domain`.
 pub fn parse(file: &[u8], domain: &Domain) -> Result<Config, BadConfig> {
+    parse_for(file, Reader { domain, local_part: None })
+}
+
+/// Parses a file for this address.
+pub fn parse_for(file: &[u8], reader: Reader<'_>) -> Result<Config, BadConfig> {
     let text = String::from_utf8_lossy(file.strip_prefix(b"\xef\xbb\xbf").unwrap_or(file));
     // Entities, which could multiply, are declared in a DTD, so a file with a DTD is refused.
     let options = ParsingOptions { allow_dtd: false, nodes_limit: MAX_XML_NODES, ..ParsingOptions::default() };
@@ -58,14 +77,16 @@ pub fn parse(file: &[u8], domain: &Domain) -> Result<Config, BadConfig> {
     }
     let provider = child(root, "emailProvider").ok_or(BadConfig::NoServers)?;
     let issuer = child(root, "oAuth2").and_then(|oauth| child(oauth, "issuer")).map(text_of).unwrap_or_default();
-    let (mut endpoints, mut plain) = (Vec::new(), false);
+    let (mut endpoints, mut plain, mut left_out) = (Vec::new(), false, Vec::new());
     for name in ["incomingServer", "outgoingServer"] {
         for server in children(provider, name).take(MAX_SERVERS) {
-            match endpoint(server, domain, &issuer) {
-                Server::Usable(endpoint) if endpoints.contains(&endpoint) => {}
-                Server::Usable(endpoint) => endpoints.push(endpoint),
-                Server::InClear => plain = true,
-                Server::Unusable => {}
+            match endpoint(server, reader, &issuer) {
+                Ok(endpoint) if endpoints.contains(&endpoint) => {}
+                Ok(endpoint) => endpoints.push(endpoint),
+                Err(why) => {
+                    plain |= why == Unusable::InClear;
+                    left_out.push(why.phrase(server));
+                }
             }
         }
     }
@@ -73,7 +94,7 @@ pub fn parse(file: &[u8], domain: &Domain) -> Result<Config, BadConfig> {
         return Err(if plain { BadConfig::OnlyPlain } else { BadConfig::NoServers });
     }
     let title = child(provider, "displayName").map(text_of).filter(|title| !title.is_empty());
-    Ok(Config { title, endpoints, hints: hints(root, provider) })
+    Ok(Config { title, endpoints, hints: hints(root, provider), left_out })
 }
 
 /// Tells a web page, which is seldom well-formed XML, from a damaged file.
@@ -83,35 +104,56 @@ fn classify_unreadable(text: &str) -> BadConfig {
     if is_page { BadConfig::NotAConfig } else { BadConfig::NotXml }
 }
 
-enum Server {
-    Usable(Endpoint),
+/// Why a server cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unusable {
     InClear,
-    Unusable,
+    OtherProtocol,
+    SignIn,
+    Damaged,
 }
 
-fn endpoint(server: Node<'_, '_>, domain: &Domain, issuer: &str) -> Server {
+impl Unusable {
+    fn phrase(self, server: Node<'_, '_>) -> String {
+        let short = |text: String| text.chars().take(MAX_SHOWN_NAME_CHARS).collect::<String>();
+        let host = short(child(server, "hostname").map(text_of).unwrap_or_default());
+        let kind = server.attribute("type").unwrap_or_default();
+        let kind = short(kind.chars().filter(char::is_ascii_alphanumeric).collect());
+        let why = match self {
+            Self::InClear => "is without encryption",
+            Self::OtherProtocol => "speaks a protocol that ostler does not",
+            Self::SignIn => "has no way to sign in that ostler has",
+            Self::Damaged => "has no usable host name, port or encryption",
+        };
+        format!("its {kind} server \"{host}\" {why}")
+    }
+}
+
+fn endpoint(server: Node<'_, '_>, reader: Reader<'_>, issuer: &str) -> Result<Endpoint, Unusable> {
     let word = |name: &str| child(server, name).map(text_of).unwrap_or_default();
     let protocol = match server.attribute("type").unwrap_or_default().trim().to_ascii_lowercase().as_str() {
         "pop3" if is(server, "incomingServer") => Protocol::Pop3,
         "imap" if is(server, "incomingServer") => Protocol::Imap,
         "smtp" if is(server, "outgoingServer") => Protocol::Smtp,
-        _ => return Server::Unusable,
+        _ => return Err(Unusable::OtherProtocol),
     };
     let security = match word("socketType").to_ascii_lowercase().as_str() {
         "ssl" | "tls" => Security::Tls,
         "starttls" => Security::StartTls,
-        "plain" => return Server::InClear,
-        _ => return Server::Unusable,
+        "plain" => return Err(Unusable::InClear),
+        _ => return Err(Unusable::Damaged),
     };
-    // %EMAILLOCALPART% is not replaced: looking up such a name would tell it to third parties.
-    let host = word("hostname").replace("%EMAILDOMAIN%", domain.as_str());
+    let mut host = word("hostname").replace("%EMAILDOMAIN%", reader.domain.as_str());
+    if let Some(local_part) = reader.local_part {
+        host = host.replace("%EMAILLOCALPART%", local_part);
+    }
     let (Ok(host), Ok(port @ 1..)) = (Domain::parse(&host), word("port").parse::<u16>()) else {
-        return Server::Unusable;
+        return Err(Unusable::Damaged);
     };
-    let Some(auth_methods) = auth_methods(server, issuer) else { return Server::Unusable };
+    let auth_methods = auth_methods(server, issuer).ok_or(Unusable::SignIn)?;
     let login =
         child(server, "username").map_or(LoginForm::Unknown, |form| login_form(form.text().unwrap_or_default()));
-    Server::Usable(Endpoint { protocol, host: host.to_string(), port, security, login, auth_methods })
+    Ok(Endpoint { protocol, host: host.to_string(), port, security, login, auth_methods })
 }
 
 /// The ways to sign in, in the file's order: empty if the file names none, `None` if ostler supports none of them.

@@ -12,11 +12,11 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::{Domain, Found, Missing, Offer, Source, Vouched};
 use crate::proxy::net::dial::{Dialer, Route, Upstream};
 use crate::proxy::net::tls;
-use crate::proxy::sign_in::{Prepared, prepare, say};
+use crate::proxy::sign_in::{leave, prepare};
 use ostler_mail::account::endpoint::{AuthMethod, Endpoint};
 use ostler_mail::account::{Protocol, Security, Server, SignIn, Timeouts, Trust};
 use ostler_mail::failure::{Failure, Waiting};
-use ostler_mail::machine::{Login, Outgoing};
+use ostler_mail::machine::Login;
 use ostler_mail::sasl::Mechanism;
 use ostler_mail::{pop3, smtp};
 
@@ -132,8 +132,7 @@ async fn probe_server(dialer: &Dialer, server: &Server) -> Result<Probed, Failur
         mechanism.make_ascii_uppercase();
     }
     // The answer is not awaited: a person is waiting, and everything is known.
-    let _ = say(&mut upstream, &Outgoing::line("QUIT"), Waiting::Answer, REPLY_TIMEOUT).await;
-    upstream.conn.close().await;
+    leave(&mut upstream, REPLY_TIMEOUT).await;
     Ok(probed)
 }
 
@@ -146,10 +145,7 @@ async fn learn_offers<L: Login>(
     timeouts: &Timeouts,
 ) -> Result<(Upstream, L::Ready), Failure> {
     debug_assert!(server.credentials().is_none());
-    match prepare(dialer, upstream, login, timeouts).await? {
-        Prepared::Done(upstream, ready) => Ok((upstream, ready)),
-        Prepared::WantsSecret(..) => Err(Failure::Internal),
-    }
+    prepare(dialer, upstream, login, timeouts).await?.finish(dialer, None, timeouts).await
 }
 
 /// The usual names and ports for the wanted protocols, best first.

@@ -3,9 +3,10 @@
 //! companies have to match.
 
 use super::ini::{Indented, Section, sections};
-use super::{Draft, Protection, Report, SendsAs, Server, address, port};
-use crate::config::presets::Presets;
+use super::{Draft, OldDoor, Protection, Report, SendsAs, Server, address, port};
+use crate::config::presets::{Preset, Presets};
 use ostler_mail::account::Protocol;
+use ostler_mail::account::endpoint::Endpoint;
 
 /// A word in the address of the sign-in page, and the word in a server's name that belongs to it.
 const ISSUERS: [(&str, &str); 6] = [
@@ -22,25 +23,32 @@ const MAX_SERVERS: usize = 64;
 
 /// Whether the section is a server of the proxy's.
 pub(super) fn is_section_of(section: &Section<'_>) -> bool {
-    protocol(section.name).is_some() && section.has("server_address")
+    local(section.name).is_some() && section.has("server_address")
 }
 
-/// The protocol of a section such as `POP-1995`.
-fn protocol(name: &str) -> Option<Protocol> {
+/// The protocol and the local port of a section such as `POP-1995`.
+fn local(name: &str) -> Option<(Protocol, u16)> {
     let (kind, number) = name.split_once('-')?;
-    port(number)?;
-    match kind.to_ascii_uppercase().as_str() {
-        "POP" => Some(Protocol::Pop3),
-        "SMTP" => Some(Protocol::Smtp),
-        "IMAP" => Some(Protocol::Imap),
-        _ => None,
-    }
+    let protocol = match kind.to_ascii_uppercase().as_str() {
+        "POP" => Protocol::Pop3,
+        "SMTP" => Protocol::Smtp,
+        "IMAP" => Protocol::Imap,
+        _ => return None,
+    };
+    Some((protocol, port(number)?))
+}
+
+/// A server with the port at which the mail program reaches it through the proxy.
+#[derive(Debug, Clone)]
+struct Proxied {
+    server: Server,
+    door: OldDoor,
 }
 
 /// Reads every account, with the servers of its company.
 pub(super) fn read(text: &str, presets: &Presets, report: &mut Report) -> Vec<Draft> {
     let sections = sections(text, Indented::ContinuesValue);
-    let servers: Vec<Server> = sections.iter().filter_map(server).take(MAX_SERVERS).collect();
+    let servers: Vec<Proxied> = sections.iter().filter_map(proxied).take(MAX_SERVERS).collect();
     let accounts =
         sections.iter().filter_map(|s| address(s.name).map(|address| (s, address))).take(super::MAX_ACCOUNTS);
     for section in sections.iter().filter(|s| s.name.starts_with('@')) {
@@ -49,52 +57,30 @@ pub(super) fn read(text: &str, presets: &Presets, report: &mut Report) -> Vec<Dr
     accounts.map(|(section, address)| account(section, address, &servers, presets, report)).collect()
 }
 
-fn server(section: &Section<'_>) -> Option<Server> {
+fn proxied(section: &Section<'_>) -> Option<Proxied> {
     let starts = ["server_starttls", "starttls"].iter().any(|key| section.is_on(key));
-    Some(Server {
-        protocol: protocol(section.name)?,
+    let (protocol, port_here) = local(section.name)?;
+    let server = Server {
+        protocol,
         host: section.get("server_address")?.to_owned(),
         port: section.get("server_port").and_then(port),
         protection: if starts { Protection::StartTls } else { Protection::Tls },
         place: section.place(),
-    })
+    };
+    Some(Proxied { server, door: OldDoor { protocol, port: port_here, place: section.place() } })
 }
 
-fn account(section: &Section<'_>, address: String, all: &[Server], presets: &Presets, report: &mut Report) -> Draft {
+fn account(section: &Section<'_>, address: String, all: &[Proxied], presets: &Presets, report: &mut Report) -> Draft {
     let place = section.place();
     let domain = address.rsplit_once('@').map_or("", |(_, domain)| domain);
-    let homes = super::companies(domain, presets);
-    let issuer = section.get("token_url").or_else(|| section.get("permission_url")).unwrap_or_default();
-    let issuer = issuer.to_ascii_lowercase();
-    let of_issuer = |server: &&Server| {
-        let host = server.host.to_ascii_lowercase();
-        ISSUERS.iter().any(|(there, here)| issuer.contains(there) && host.contains(here))
-    };
-    let of_home = |server: &&Server| homes.contains(&super::company(&server.host, presets));
-    let mut servers: Vec<Server> = all.iter().filter(of_issuer).cloned().collect();
-    if servers.is_empty() {
-        servers = all.iter().filter(of_home).cloned().collect();
-    }
-    if servers.is_empty() && presets.by_domain(domain).is_none() {
-        let mut companies: Vec<_> = all.iter().map(|server| super::company(&server.host, presets)).collect();
-        companies.dedup();
-        // All servers of the file are one company's, so the account can only be there.
-        if companies.len() == 1 {
-            servers = all.to_vec();
-        }
-    }
-    if servers.is_empty() {
+    let own = own_servers(section, domain, all, presets);
+    if own.is_empty() {
         report.left(&place, "the file does not say which servers belong to this account; ostler looks for them itself");
     }
     let is_oauth2 = ["token_url", "permission_url", "oauth2_scope", "client_id"].iter().any(|key| section.has(key));
     if is_oauth2 {
-        let mut way =
-            "If your provider makes app passwords (passwords for one program), make one and give it to ostler; if it \
-                       does not, ostler cannot use this account yet"
-                .to_owned();
-        if let Some(made) = presets.by_domain(domain).and_then(|preset| preset.app_password.as_ref()) {
-            way = format!("Make an app password (a password for one program) at {made} and give that to ostler");
-        }
+        let product = own.iter().find_map(|proxied| presets.product(&proxied.server.host, domain));
+        let way = instead_of_oauth2(product.or_else(|| presets.by_domain(domain)).map(AsRef::as_ref));
         report.left(
             &place,
             format!(
@@ -102,5 +88,50 @@ fn account(section: &Section<'_>, address: String, all: &[Server], presets: &Pre
             ),
         );
     }
-    Draft { address: Some(address), servers, sends_as: SendsAs::Same, place, ..Draft::default() }
+    let (servers, doors) = own.into_iter().map(|proxied| (proxied.server, proxied.door)).unzip();
+    Draft { address: Some(address), servers, doors, sends_as: SendsAs::Same, place, ..Draft::default() }
+}
+
+/// The servers that belong to an account, as far as the names tell.
+fn own_servers(section: &Section<'_>, domain: &str, all: &[Proxied], presets: &Presets) -> Vec<Proxied> {
+    let issuer = section.get("token_url").or_else(|| section.get("permission_url")).unwrap_or_default();
+    let issuer = issuer.to_ascii_lowercase();
+    let of_issuer = |proxied: &&Proxied| {
+        let host = proxied.server.host.to_ascii_lowercase();
+        ISSUERS.iter().any(|(there, here)| issuer.contains(there) && host.contains(here))
+    };
+    let company = |proxied: &Proxied| super::company(&proxied.server.host, presets);
+    let homes = super::companies(domain, presets);
+    let mut own: Vec<Proxied> = all.iter().filter(of_issuer).cloned().collect();
+    if own.is_empty() {
+        own = all.iter().filter(|proxied| homes.contains(&company(proxied))).cloned().collect();
+    }
+    if own.is_empty() && presets.by_domain(domain).is_none() {
+        let mut companies: Vec<_> = all.iter().map(company).collect();
+        companies.dedup();
+        // All servers of the file are one company's, so the account can only be there.
+        if companies.len() == 1 {
+            own = all.to_vec();
+        }
+    }
+    own
+}
+
+/// What the user of an account that signs in by OAuth2 can do.
+fn instead_of_oauth2(product: Option<&Preset>) -> String {
+    match product {
+        Some(Preset { app_password: Some(made), title, .. }) => {
+            format!("Make an app password (a password for one program) for {title} at {made} and give that to ostler")
+        }
+        Some(product) if product.is_usable() && product.servers.iter().all(Endpoint::takes_only_oauth2) => format!(
+            "{} takes no password from mail programs, so leave this account with Email OAuth 2.0 Proxy for now, or forward its \
+             mail to a mailbox that has a password, and add that one",
+            product.title
+        ),
+        Some(_) | None => {
+            "If your provider makes app passwords (passwords for one program), make one and give it to ostler; \
+                           if it does not, ostler cannot use this account yet"
+                .to_owned()
+        }
+    }
 }

@@ -32,7 +32,7 @@ pub(super) fn read(text: &str, presets: &Presets, report: &mut Report) -> Vec<Dr
     let (mut mailboxes, others): (Vec<Draft>, _) = drafts.into_iter().partition(|draft| incoming(draft).is_some());
     for other in others {
         match mailboxes.iter_mut().find(|mailbox| lends_address(&other, mailbox)) {
-            Some(mailbox) => mailbox.further.extend(other.address),
+            Some(mailbox) => mailbox.join(other),
             None => mailboxes.push(other),
         }
     }

@@ -415,7 +415,7 @@ fn undo_incoming(draft: &mut Draft, joined: &str, address: Option<&str>, presets
         let used = used(server, address);
         match undo(joined, used, presets) {
             Some(undone) => {
-                report.took(&server.place, undone.sentence(joined));
+                report.took_server(server, undone.sentence(joined));
                 draft.username.clone_from(&undone.username);
                 undone.put_into(server);
             }
@@ -453,7 +453,7 @@ fn undo_outgoing(
     let used = used(server, address);
     match undo(own, used, presets) {
         Some(undone) => {
-            report.took(&server.place, undone.sentence(own));
+            report.took_server(server, undone.sentence(own));
             undone.put_into(server);
             draft.sends_as = undone.username.map_or(SendsAs::Unknown, SendsAs::Own);
         }
@@ -477,7 +477,7 @@ impl Undone {
     fn put_into(&self, server: &mut Server) {
         server.host.clone_from(&self.host);
         server.port = self.port;
-        server.protection = self.protection;
+        server.protection = self.protection.clone();
     }
 
     fn sentence(&self, joined: &str) -> String {

@@ -34,6 +34,12 @@ impl<'a> Section<'a> {
         found.map(|entry| entry.value).filter(|value| !value.is_empty())
     }
 
+    /// Every value of a key, in any letter case, in the order of the file; those that are empty are left out.
+    pub(super) fn all(&self, key: &str) -> impl Iterator<Item = &'a str> {
+        let found = self.entries.iter().filter(move |entry| entry.key.eq_ignore_ascii_case(key));
+        found.map(|entry| entry.value).filter(|value| !value.is_empty())
+    }
+
     /// Whether the key is there, even if it is empty.
     pub(super) fn has(&self, key: &str) -> bool {
         self.entries.iter().any(|entry| entry.key.eq_ignore_ascii_case(key))

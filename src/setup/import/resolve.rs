@@ -6,22 +6,22 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::helper::{hosts_for_sending, is_helper};
-use super::{Draft, ImportedAccount, Protection, Report, SendsAs, Server, senders, shown};
+use super::{Asked, Draft, ImportedAccount, Protection, Report, SendsAs, Server, senders, shown};
 use crate::config::presets::{Preset, Presets};
 use crate::config::value;
-use crate::setup::flag_of;
+use crate::setup::{Proposal, flag_of};
 use ostler_mail::account::endpoint::{Endpoint, LoginForm};
 use ostler_mail::account::{Protocol, Security};
 
 /// Servers for sending read for one account; an old program has one.
 const MAX_SMTP_SERVERS: usize = 8;
 
-/// A word for the company that a host or a mail domain belongs to: the id of its preset, or else the registered domain,
+/// A word for the company that a host or a mail domain belongs to: the id of a preset, or else the registered domain,
 /// guessed from the form of the name. Equal words mean the same company.
 pub(crate) fn company(host: &str, presets: &Presets) -> String {
     let host = host.trim().trim_end_matches('.').to_ascii_lowercase();
     if let Some(preset) = presets.by_host(&host).or_else(|| presets.by_domain(&host)) {
-        return preset.id.clone();
+        return presets.company(preset).id.clone();
     }
     if host.parse::<IpAddr>().is_ok() {
         return host;
@@ -39,13 +39,29 @@ pub(crate) fn company(host: &str, presets: &Presets) -> String {
 /// of one owner share servers.
 pub(crate) fn companies(domain: &str, presets: &Presets) -> Vec<String> {
     let mut all = vec![company(domain, presets)];
-    for server in presets.by_domain(domain).into_iter().flat_map(|preset| &preset.servers) {
+    all.extend(presets.by_domain(domain).into_iter().flat_map(|preset| companies_of(preset, presets)));
+    all.dedup();
+    all
+}
+
+/// The companies that run the servers of a preset.
+pub(crate) fn companies_of(preset: &Preset, presets: &Presets) -> Vec<String> {
+    let mut all: Vec<String> = Vec::new();
+    for server in preset.servers.iter().filter(|server| !server.host.contains('{')) {
         let word = company(&server.host, presets);
-        if !server.host.contains('{') && !all.contains(&word) {
+        if !all.contains(&word) {
             all.push(word);
         }
     }
     all
+}
+
+/// The company of a host as the owner of an address knows it, for a person.
+fn company_title(host: &str, domain: &str, presets: &Presets) -> String {
+    match presets.product(host, domain) {
+        Some(preset) => preset.title.clone(),
+        None => shown(&company(host, presets)),
+    }
 }
 
 /// For files without addresses: makes one account of all servers of a company.
@@ -57,6 +73,7 @@ pub(super) fn group_by_company(drafts: Vec<Draft>, presets: &Presets) -> Vec<Dra
         match grouped.iter_mut().find(|(known, _)| *known == word) {
             Some((_, first)) => {
                 first.servers.extend(draft.servers);
+                first.doors.extend(draft.doors);
                 first.username = first.username.take().or(draft.username);
             }
             None => grouped.push((word, draft)),
@@ -74,14 +91,24 @@ enum Successor {
 }
 
 /// Turns a draft into an account with servers that can be used today; `None` if nothing of it is left.
-pub(super) fn resolve(draft: Draft, presets: &Presets, report: &mut Report) -> Option<ImportedAccount> {
-    let address = draft.address.clone().unwrap_or_default();
+pub(super) fn resolve(
+    draft: Draft,
+    asked: &Asked<'_>,
+    presets: &Presets,
+    report: &mut Report,
+) -> Option<ImportedAccount> {
+    // A file without addresses is read for the one that the user has given.
+    let address = draft.address.clone().or_else(|| asked.address.and_then(super::address)).unwrap_or_default();
     let domain = address.rsplit_once('@').map_or("", |(_, domain)| domain);
+    let title = draft.servers.first().map(|server| company_title(&server.host, domain, presets));
     let account = ImportedAccount {
-        place: draft.place.clone(),
+        places: draft.places(),
+        title: draft.title.clone().or(title).unwrap_or_default(),
         address: draft.address.clone(),
         name: draft.name.clone(),
         aliases: senders::aliases(&draft, report),
+        doors: draft.doors.clone(),
+        companies: draft.servers.iter().map(|server| company(&server.host, presets)).collect(),
         ..ImportedAccount::default()
     };
     let homes = if domain.is_empty() { Vec::new() } else { companies(domain, presets) };
@@ -90,21 +117,27 @@ pub(super) fn resolve(draft: Draft, presets: &Presets, report: &mut Report) -> O
     resolver.resolve_incoming();
     resolver.resolve_outgoing();
     resolver.propose_outgoing();
-    resolver.report_helper();
+    if !asked.has_own_certificate {
+        resolver.report_helper();
+    }
     let Resolver { mut account, homes, known, is_foreign, .. } = resolver;
-    account.companies.extend(homes);
-    account.proposal.gate = draft.gate && !account.proposal.incoming.is_empty();
+    if draft.address.is_some() {
+        account.companies.extend(homes);
+    }
+    account.proposal.gate |= draft.gate && !account.proposal.incoming.is_empty();
     if account.proposal.gate {
         report.took(&draft.place, "mail is fetched before it is sent (POP before SMTP)");
     }
     set_usernames(&mut account, &draft, &address, known.is_some(), is_foreign);
     let is_empty = account.proposal.provider.is_none() && account.proposal.is_empty();
-    (!is_empty || account.address.is_some()).then_some(account)
+    // Without an address, servers of a provider may still have to be filled in.
+    let needs_address = draft.title.is_some() && asked.address.is_none();
+    (!is_empty || account.address.is_some() || needs_address).then_some(account)
 }
 
 struct Resolver<'d> {
     draft: &'d Draft,
-    /// The domain of the draft's address; may be empty.
+    /// The domain of the address; may be empty.
     domain: &'d str,
     presets: &'d Presets,
     report: &'d mut Report,
@@ -118,54 +151,127 @@ struct Resolver<'d> {
 }
 
 impl Resolver<'_> {
-    fn first(&self, protocol: Protocol) -> Option<&Server> {
-        self.draft.servers.iter().find(|server| server.protocol == protocol)
+    fn servers(&self, protocol: Protocol) -> Vec<Server> {
+        self.draft.servers.iter().filter(|server| server.protocol == protocol).cloned().collect()
     }
 
     fn find(&mut self, server: &Server) -> Option<Successor> {
         find_successor(server, self.domain, self.presets, self.report)
     }
 
-    /// Takes the POP3 server, or the IMAP server if there is no other.
-    fn resolve_incoming(&mut self) {
-        let (pop3, imap) = (self.first(Protocol::Pop3).cloned(), self.first(Protocol::Imap).cloned());
-        let Some(server) = pop3.clone().or(imap.clone()) else { return };
-        match self.find(&server) {
-            Some(Successor::Preset(preset)) => {
-                self.homes.push(company(&server.host, self.presets));
-                self.account.proposal.provider = Some(preset.id.clone());
-                self.known = Some(preset);
-            }
-            Some(Successor::SameServer(endpoints)) => {
-                self.homes.push(company(&server.host, self.presets));
-                match server.protocol {
-                    Protocol::Pop3 => self.account.proposal.incoming = endpoints,
-                    Protocol::Imap => {
-                        self.account.proposal.imap = endpoints.into_iter().next();
-                        self.report.left(
-                            &server.place,
-                            "it fetches by IMAP, but this version of ostler fetches by POP3. Ask your provider for its \
-                             POP3 server, and name it with --pop3 tls://HOST",
-                        );
-                    }
-                    // Only servers for fetching come here.
-                    Protocol::Smtp => {}
+    fn take_preset(&mut self, server: &Server, preset: &Arc<Preset>) {
+        self.report_preset(server, preset);
+        self.homes.extend(companies_of(preset, self.presets));
+        self.account.proposal.provider = Some(preset.id.clone());
+        self.known = Some(Arc::clone(preset));
+    }
+
+    /// Reports a server whose provider has a preset: whether its present servers can be used.
+    fn report_preset(&mut self, server: &Server, preset: &Preset) {
+        let belongs = format!("{} belongs to {}", shown(&server.host), preset.title);
+        let mut templates = preset.templates(server.protocol).peekable();
+        if templates.peek().is_none() {
+            let what = match server.protocol {
+                Protocol::Pop3 | Protocol::Imap => {
+                    format!("which has no {} server", server.protocol.name().to_uppercase())
                 }
-            }
-            None => {}
+                Protocol::Smtp => "which has no server for sending".to_owned(),
+            };
+            self.report.left(&server.place, format!("{belongs}, {what} today"));
+        } else if templates.all(Endpoint::takes_only_oauth2) {
+            self.report.left(
+                &server.place,
+                format!(
+                    "{belongs}, which lets mail programs in only with a sign-in in the web browser (OAuth2); this version of \
+                     ostler signs in with a password"
+                ),
+            );
+        } else if server.protocol == Protocol::Imap {
+            self.report.took_server(
+                server,
+                format!("{belongs}; ostler knows its present IMAP server and keeps that for a later version"),
+            );
+        } else {
+            self.report.took_server(server, format!("{belongs}; ostler knows its present servers and uses those"));
         }
-        if let (Some(imap), Some(_), None) = (imap, pop3, &self.known)
-            && let Some(Successor::SameServer(endpoints)) = self.find(&imap)
+    }
+
+    /// Takes the first POP3 server that can be used, or the first IMAP server if there is no other. An account has one
+    /// server for fetching, so the others are only reported.
+    fn resolve_incoming(&mut self) {
+        for server in self.servers(Protocol::Pop3) {
+            match self.find(&server) {
+                Some(Successor::Preset(preset)) => self.another_or_own_preset(&server, &preset),
+                Some(Successor::SameServer(endpoints)) => self.take_pop3(&server, endpoints),
+                None => {}
+            }
+        }
+        for server in self.servers(Protocol::Imap) {
+            match self.find(&server) {
+                Some(Successor::Preset(preset)) => self.another_or_own_preset(&server, &preset),
+                Some(Successor::SameServer(endpoints))
+                    if self.known.is_some() || self.account.proposal.imap.is_some() =>
+                {
+                    self.report.left(&server.place, second_server(&endpoints));
+                }
+                Some(Successor::SameServer(endpoints)) => self.take_imap(&server, endpoints),
+                None => {}
+            }
+        }
+    }
+
+    /// A preset that the file's servers for fetching lead to: the first becomes the account's, unless there is a server
+    /// already.
+    fn another_or_own_preset(&mut self, server: &Server, preset: &Arc<Preset>) {
+        let has_server = !self.account.proposal.incoming.is_empty() || self.account.proposal.imap.is_some();
+        match &self.known {
+            Some(known) if known.id == preset.id => self.report_preset(server, preset),
+            None if !has_server => self.take_preset(server, preset),
+            Some(_) | None => {
+                let why =
+                    format!("{} belongs to {}; an account has one server for fetching", server.host, preset.title);
+                self.report.left(&server.place, why);
+            }
+        }
+    }
+
+    fn take_pop3(&mut self, server: &Server, endpoints: Vec<Endpoint>) {
+        let incoming = &mut self.account.proposal.incoming;
+        if self.known.is_some()
+            || !incoming.is_empty() && !self.draft.is_choice && incoming.first() != endpoints.first()
         {
-            self.account.proposal.imap = endpoints.into_iter().next();
+            self.report.left(&server.place, second_server(&endpoints));
+        } else if incoming.is_empty() || incoming.first() == endpoints.first() {
+            self.homes.push(company(&server.host, self.presets));
+            report_same_server(server, &endpoints, self.report);
+            *incoming = endpoints;
+        } else {
+            self.report.left(&server.place, second_choice(incoming, &endpoints));
+            incoming.extend(endpoints);
+        }
+    }
+
+    fn take_imap(&mut self, server: &Server, endpoints: Vec<Endpoint>) {
+        self.homes.push(company(&server.host, self.presets));
+        report_same_server(server, &endpoints, self.report);
+        self.account.proposal.imap = endpoints.into_iter().next();
+        if self.account.proposal.incoming.is_empty() {
+            self.report.left(
+                &server.place,
+                "it fetches by IMAP, but this version of ostler fetches by POP3. Ask your provider for its POP3 server, and \
+                 name it with --pop3 tls://HOST",
+            );
         }
     }
 
     fn resolve_outgoing(&mut self) {
-        let servers = self.draft.servers.iter().filter(|server| server.protocol == Protocol::Smtp);
-        for server in servers.take(MAX_SMTP_SERVERS) {
-            if is_left_out(server) {
-                self.find(server);
+        for (index, server) in self.servers(Protocol::Smtp).into_iter().enumerate() {
+            if index == MAX_SMTP_SERVERS {
+                self.report.left(&server.place, format!("it has more than {MAX_SMTP_SERVERS} servers for sending"));
+                break;
+            }
+            if is_left_out(&server) {
+                self.find(&server);
                 continue;
             }
             let company = company(&server.host, self.presets);
@@ -182,28 +288,16 @@ impl Resolver<'_> {
                 );
                 continue;
             }
-            self.is_foreign |= is_foreign;
-            self.account.companies.push(company);
-            match (self.find(server), &self.known) {
-                // The preset of the mailbox has this server already.
-                (Some(Successor::Preset(preset)), Some(known)) if preset.id == known.id => {}
-                (Some(Successor::Preset(preset)), None) if self.account.proposal.incoming.is_empty() => {
-                    self.account.proposal.provider = Some(preset.id.clone());
-                    self.known = Some(preset);
-                }
-                (Some(Successor::Preset(preset)), _) => {
-                    self.account.proposal.outgoing.extend(preset.endpoints(Protocol::Smtp, self.domain));
-                }
-                (Some(Successor::SameServer(endpoints)), _) => self.account.proposal.outgoing.extend(endpoints),
-                (None, _) => {}
-            }
+            self.resolve_sending(&server, is_foreign);
         }
     }
 
     /// Proposes servers for sending where the old program sent through a helper, so that the file does not have the
     /// provider's: the names that providers usually have beside their server for fetching.
     fn propose_outgoing(&mut self) {
-        let Some(helper) = self.first(Protocol::Smtp).filter(|server| is_helper(&server.host)).cloned() else { return };
+        let Some(helper) = self.servers(Protocol::Smtp).into_iter().find(|server| is_helper(&server.host)) else {
+            return;
+        };
         let proposal = &self.account.proposal;
         if self.known.is_some() || !proposal.outgoing.is_empty() {
             return;
@@ -226,8 +320,8 @@ impl Resolver<'_> {
             .flat_map(|host| encrypted_endpoints(&at(host.clone()), &host))
             .collect();
         let all: Vec<String> = outgoing.iter().map(Endpoint::describe).collect();
-        self.report.took(
-            &helper.place,
+        self.report.took_server(
+            &helper,
             format!(
                 "the file does not say where {incoming} takes mail for sending; ostler proposes {}. If your provider named \
                  another server, give that with --smtp",
@@ -249,6 +343,81 @@ impl Resolver<'_> {
             ),
         );
     }
+
+    fn resolve_sending(&mut self, server: &Server, is_foreign: bool) {
+        let has_server = !self.account.proposal.outgoing.is_empty();
+        match (self.find(server), self.known.clone()) {
+            // The preset of the mailbox has this server already.
+            (Some(Successor::Preset(preset)), Some(known)) if preset.id == known.id => {
+                self.report_preset(server, &preset);
+            }
+            (Some(Successor::Preset(preset)), None) if self.account.proposal.endpoints().next().is_none() => {
+                self.is_foreign |= is_foreign;
+                self.take_preset(server, &preset);
+            }
+            (Some(Successor::Preset(preset)), _) if !has_server => {
+                self.is_foreign |= is_foreign;
+                self.report_preset(server, &preset);
+                self.account.proposal.outgoing = preset.endpoints(Protocol::Smtp, self.domain);
+                self.account.proposal.outgoing.retain(|endpoint| !endpoint.takes_only_oauth2());
+            }
+            (Some(Successor::SameServer(endpoints)), _) if !has_server => {
+                self.is_foreign |= is_foreign;
+                report_same_server(server, &endpoints, self.report);
+                self.account.proposal.outgoing = endpoints;
+            }
+            (Some(Successor::SameServer(endpoints)), _) => self.keep_behind(server, endpoints, is_foreign),
+            (Some(Successor::Preset(preset)), _) => {
+                let why = format!("{} belongs to {}; there is another server for sending", server.host, preset.title);
+                self.report.left(&server.place, why);
+            }
+            (None, _) => {}
+        }
+    }
+
+    /// Keeps a further server for sending behind the first, if the file says exactly how to reach it and the password is for
+    /// its company.
+    fn keep_behind(&mut self, server: &Server, endpoints: Vec<Endpoint>, is_foreign: bool) {
+        let Proposal { outgoing, standby, .. } = &mut self.account.proposal;
+        let Some(endpoint) = endpoints.first() else { return };
+        if outgoing.contains(endpoint) || standby.contains(endpoint) {
+            report_same_server(server, &endpoints, self.report);
+            return;
+        }
+        let is_exact = !matches!(server.protection, Protection::None | Protection::Either);
+        if self.draft.is_choice {
+            self.report.left(&server.place, second_choice(outgoing, &endpoints));
+            outgoing.extend(endpoints);
+        } else if is_foreign != self.is_foreign {
+            let why = format!("{} belongs to another company than the first server for sending", server.host);
+            self.report.left(&server.place, why);
+        } else if is_exact {
+            self.report.took_server(
+                server,
+                format!("sending through {} if the server before it cannot be reached", endpoint.describe()),
+            );
+            standby.push(endpoint.clone());
+        } else {
+            self.report.left(&server.place, second_server(&endpoints));
+        }
+    }
+}
+
+/// Why a server is not used: the account has another.
+fn second_server(endpoints: &[Endpoint]) -> String {
+    let Some(endpoint) = endpoints.first() else { return String::new() };
+    let doing = if endpoint.protocol.is_outgoing() { "sending" } else { "fetching" };
+    format!(
+        "{}: the account has another server for {doing}, which the file names first. To use this one instead, add {}",
+        endpoint.describe(),
+        flag_of(endpoint)
+    )
+}
+
+/// When one of several ways to a mailbox is used.
+fn second_choice(first: &[Endpoint], endpoints: &[Endpoint]) -> String {
+    let described = |endpoints: &[Endpoint]| endpoints.first().map(Endpoint::describe).unwrap_or_default();
+    format!("{} is tried only if {} cannot be used", described(endpoints), described(first))
 }
 
 /// Sets the user names. A name that is made from the address is kept as a form, so that fetching and sending share a
@@ -293,7 +462,7 @@ fn form(name: &str, address: &str) -> Option<LoginForm> {
     }
 }
 
-/// Finds the successor of a server, and reports it; if there is none, reports why.
+/// Finds the successor of a server; if there is none, reports why.
 fn find_successor(server: &Server, domain: &str, presets: &Presets, report: &mut Report) -> Option<Successor> {
     let Ok(host) = value::host(&server.host) else {
         report.left(&server.place, format!("\"{}\" is not a host name", shown(&server.host)));
@@ -303,17 +472,14 @@ fn find_successor(server: &Server, domain: &str, presets: &Presets, report: &mut
         report.left(&server.place, not_a_provider(server, &host));
         return None;
     }
-    // If several presets have this server, the one that the address belongs to is right.
-    let own = presets.by_domain(domain).filter(|preset| preset.servers.iter().any(|server| server.host == host));
-    if let Some(preset) = own.or_else(|| presets.by_host(&host)) {
-        report.took(
-            &server.place,
-            format!("{host} belongs to {}; ostler knows its present servers and uses those", preset.title),
-        );
+    if let Some(preset) = presets.product(&host, domain) {
         return Some(Successor::Preset(Arc::clone(preset)));
     }
-    let endpoints = encrypted_endpoints(server, &host);
-    let first = endpoints.first()?;
+    Some(Successor::SameServer(encrypted_endpoints(server, &host)))
+}
+
+fn report_same_server(server: &Server, endpoints: &[Endpoint], report: &mut Report) {
+    let Some(first) = endpoints.first() else { return };
     let doing = match server.protocol {
         Protocol::Pop3 => "fetching from",
         Protocol::Smtp => "sending through",
@@ -323,13 +489,13 @@ fn find_successor(server: &Server, domain: &str, presets: &Presets, report: &mut
     if server.protection == Protection::None {
         let others: Vec<String> = endpoints.iter().skip(1).map(Endpoint::describe).collect();
         sentence = format!(
-            "{host} was used without encryption; ostler tries the same server with encryption: {} (or {})",
+            "{} was used without encryption; ostler tries the same server with encryption: {} (or {})",
+            first.host,
             first.describe(),
             others.join(", or ")
         );
     }
-    report.took(&server.place, sentence);
-    Some(Successor::SameServer(endpoints))
+    report.took_server(server, sentence);
 }
 
 /// The endpoints to try for a server, the likeliest first; all with encryption.
@@ -338,7 +504,8 @@ fn encrypted_endpoints(server: &Server, host: &str) -> Vec<Endpoint> {
     let port = server.port;
     let tls = (Security::Tls, port.unwrap_or(usual(Security::Tls)));
     let starttls = (Security::StartTls, port.unwrap_or(usual(Security::StartTls)));
-    let pairs = match server.protection {
+    let pairs = match &server.protection {
+        Protection::Known(endpoint) => return vec![endpoint.clone()],
         Protection::Tls => vec![tls],
         Protection::StartTls => vec![starttls],
         Protection::Either if is_plain_port(port) => {
@@ -398,11 +565,19 @@ fn not_a_provider(server: &Server, host: &str) -> String {
     )
 }
 
+/// The names that the hosts file of Debian and others has for `::1`, and the one that old Red Hat systems have.
+const NAMES_OF_THIS_COMPUTER: [&str; 5] = ["localhost", "localhost4", "localhost6", "ip6-localhost", "ip6-loopback"];
+
 /// Whether a host, with or without the brackets of IPv6, is this computer.
 pub(super) fn is_this_computer(host: &str) -> bool {
     let host = host.trim().trim_start_matches('[').trim_end_matches(']').trim_end_matches('.').to_ascii_lowercase();
     match host.parse::<IpAddr>() {
         Ok(address) => address.to_canonical().is_loopback() || address.is_unspecified(),
-        Err(_) => host == "localhost" || host.starts_with("localhost.") || host.ends_with(".localhost"),
+        Err(_) => {
+            // The resolver of most systems takes 127.1 for 127.0.0.1.
+            let is_short = host.starts_with("127.") && host.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+            let label = host.split('.').next().unwrap_or_default();
+            is_short || NAMES_OF_THIS_COMPUTER.contains(&label) || host.ends_with(".localhost")
+        }
     }
 }

@@ -13,11 +13,19 @@ pub(super) fn join_by_mailbox(drafts: Vec<Draft>) -> Vec<Draft> {
     let mut joined: Vec<Draft> = Vec::new();
     for draft in drafts {
         match joined.iter_mut().find(|known| has_same_mailbox(known, &draft)) {
-            Some(known) => known.further.extend(draft.address.into_iter().chain(draft.further)),
+            Some(known) => known.join(draft),
             None => joined.push(draft),
         }
     }
     joined
+}
+
+impl Draft {
+    /// Takes the addresses of an account that has nothing else of its own.
+    pub(super) fn join(&mut self, other: Draft) {
+        self.joined.extend(other.places());
+        self.further.extend(other.address.into_iter().chain(other.further));
+    }
 }
 
 fn has_same_mailbox(known: &Draft, other: &Draft) -> bool {
@@ -70,8 +78,9 @@ pub(super) fn aliases(draft: &Draft, report: &mut Report) -> Vec<Alias> {
 pub(super) fn keep_apart(accounts: &mut [ImportedAccount], report: &mut Report) {
     let own: Vec<String> = accounts.iter().filter_map(|a| a.address.as_ref()).map(|a| a.to_ascii_lowercase()).collect();
     let mut given: Vec<Alias> = Vec::new();
-    for account in accounts {
-        let place = account.place.clone();
+    for (index, account) in accounts.iter_mut().enumerate() {
+        report.begin_account(index);
+        let place = account.place().to_owned();
         account.aliases.retain(|alias| {
             let is_free = !given.contains(alias) && !own.iter().any(|own| *alias == Alias::Address(own.clone()));
             if is_free {

@@ -7,12 +7,21 @@ use ostler_mail::account::endpoint::{Endpoint, LoginForm};
 /// The files are the fuzzer's first ones too.
 macro_rules! sample {
     ($name:literal) => {
-        include_bytes!(concat!("../../../fuzz/corpus/import/", $name)).as_slice()
+        include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/import/", $name)).as_slice()
     };
 }
 
+// Behind the macro, which they use.
+mod helpers;
+mod provider_files;
+
 fn imported(bytes: &[u8]) -> Imported {
-    read(bytes, Presets::built_in()).unwrap()
+    read(bytes, Presets::built_in(), &Asked::default()).unwrap()
+}
+
+/// As the user reads it who has given this address.
+fn imported_for(address: &str, bytes: &[u8]) -> Imported {
+    read(bytes, Presets::built_in(), &Asked { address: Some(address), ..Asked::default() }).unwrap()
 }
 
 fn servers(endpoints: &[Endpoint]) -> Vec<String> {
@@ -21,7 +30,22 @@ fn servers(endpoints: &[Endpoint]) -> Vec<String> {
 
 /// All there is to say, for looking into it.
 fn said(imported: &Imported) -> String {
-    [imported.taken.join("\n"), imported.not_taken.join("\n")].join("\n---\n")
+    [taken(imported), left(imported)].join("\n---\n")
+}
+
+/// What was taken, for all accounts.
+fn taken(imported: &Imported) -> String {
+    imported.accounts.iter().map(taken_for).collect::<Vec<_>>().join("\n")
+}
+
+fn taken_for(account: &ImportedAccount) -> String {
+    account.taken.iter().map(|taken| taken.sentence.as_str()).collect::<Vec<_>>().join("\n")
+}
+
+/// What was not taken, of the file and of all accounts.
+fn left(imported: &Imported) -> String {
+    let of_accounts = imported.accounts.iter().flat_map(|account| &account.not_taken);
+    imported.not_taken.iter().chain(of_accounts).cloned().collect::<Vec<_>>().join("\n")
 }
 
 #[test]
@@ -37,11 +61,11 @@ fn an_stunnel_file_has_the_servers_of_its_clients() {
         "the certificate's name, not the address"
     );
     assert_eq!(servers(&small.proposal.outgoing), ["tls://mail.small.example:465"]);
-    let left = file.not_taken.join("\n");
+    let left = left(&file);
     assert!(left.contains("[pop3s] (line 31): it does not lead to a provider"), "{left}");
     assert!(left.contains("[news] (line 27): neither its port, 563"), "{left}");
     assert!(left.contains("CAfile") && left.contains("--ca FILE"), "{left}");
-    let taken = file.taken.join("\n");
+    let taken = taken(&file);
     assert!(taken.contains("[optonline-smtp] (line 13): stunnel did not check"), "{taken}");
     assert!(!taken.contains("[optonline-pop3] (line 7): stunnel did not check"), "{taken}");
 }
@@ -69,7 +93,7 @@ fn the_proxy_for_oauth2_has_addresses_and_no_secret_of_its_is_taken() {
     assert!(bob.proposal.incoming.is_empty() && bob.proposal.provider.is_none());
     let all = format!("{file:?}");
     assert!(!all.contains("secret-word") && !all.contains("client-id-1234"), "{all}");
-    let left = file.not_taken.join("\n");
+    let left = left(&file);
     assert!(left.contains("[ann.lee@gmail.com] (line 18)") && left.contains("app password"), "{left}");
 }
 
@@ -124,7 +148,7 @@ fn outlook_express_accounts_come_out_of_the_registry() {
     assert_eq!(ann.proposal.incoming[0].login, LoginForm::LocalPart);
     assert_eq!(ann.proposal.outgoing[0].login, LoginForm::LocalPart);
     assert_eq!((bob.proposal.provider.as_deref(), bob.proposal.outgoing.len()), (Some("optonline"), 0));
-    let left = file.not_taken.join("\n");
+    let left = left(&file);
     assert!(left.contains("account \"Home \"mail\"\" (line 5): the saved password"), "{left}");
     assert!(
         left.contains("smtp.other.example belongs to another company") && left.contains("--send-through"),
@@ -165,7 +189,7 @@ fn windows_mail_and_account_files_hold_one_account() {
         .collect();
     assert_eq!(imported(&[&[0xff, 0xfe], wide.as_slice()].concat()).accounts.len(), 1);
     assert_eq!(imported(&wide).accounts.len(), 1, "without a mark");
-    let cut = read(&sample!("account.iaf")[..40], Presets::built_in());
+    let cut = read(&sample!("account.iaf")[..40], Presets::built_in(), &Asked::default());
     assert!(matches!(cut, Err(ImportError::Damaged(Kind::AccountFile))), "{cut:?}");
 }
 
@@ -229,10 +253,13 @@ fn what_is_no_settings_file_is_said_to_be_none() {
     for bytes in
         [b"".as_slice(), b"hello", b"[a]\nb=c\n", b"<html></html>", b"\xff\xfe", b"\x00\x01\x02", b"PK\x03\x04"]
     {
-        assert!(matches!(read(bytes, Presets::built_in()), Err(ImportError::Unknown)), "{bytes:?}");
+        assert!(matches!(read(bytes, Presets::built_in(), &Asked::default()), Err(ImportError::Unknown)), "{bytes:?}");
     }
-    assert!(matches!(read(&vec![b' '; MAX_FILE_OCTETS + 1], Presets::built_in()), Err(ImportError::TooLong)));
-    let damaged = read(b"<MessageAccount><a></MessageAccount>", Presets::built_in());
+    assert!(matches!(
+        read(&vec![b' '; MAX_FILE_OCTETS + 1], Presets::built_in(), &Asked::default()),
+        Err(ImportError::TooLong)
+    ));
+    let damaged = read(b"<MessageAccount><a></MessageAccount>", Presets::built_in(), &Asked::default());
     assert!(matches!(damaged, Err(ImportError::Damaged(Kind::WindowsMail))), "{damaged:?}");
 }
 
@@ -319,9 +346,17 @@ fn f05_an_address_belongs_to_one_account() {
 
 /// What must hold for whatever is read.
 fn hold(bytes: &[u8]) {
-    let Ok(file) = read(bytes, Presets::built_in()) else { return };
+    for address in [None, Some("office@wren-joinery.example")] {
+        let asked = Asked { address, has_own_certificate: address.is_none() };
+        if let Ok(file) = read(bytes, Presets::built_in(), &asked) {
+            hold_for(&file);
+        }
+    }
+}
+
+fn hold_for(file: &Imported) {
     assert!(file.accounts.len() <= MAX_ACCOUNTS);
-    for sentence in file.taken.iter().chain(&file.not_taken) {
+    for sentence in file.sentences() {
         assert!(!sentence.contains(char::is_control), "{sentence:?}");
     }
     for account in &file.accounts {
@@ -343,13 +378,14 @@ proptest! {
 
     #[test]
     fn a_sample_with_anything_changed_is_read_or_refused(
-        which in 0..9usize, at in any::<prop::sample::Index>(), cut in 0..40usize,
+        which in 0..13usize, at in any::<prop::sample::Index>(), cut in 0..40usize,
         put in proptest::collection::vec(any::<u8>(), 0..20),
     ) {
         let samples = [
             sample!("stunnel.conf"), sample!("emailproxy.config"), sample!("prefs.js"), sample!("outlook-express.reg"),
             sample!("outlook-2003-utf16.reg"), sample!("windows-mail.oeaccount"), sample!("account.iaf"),
-            sample!("eudora.ini"), sample!("netscape4.js"),
+            sample!("eudora.ini"), sample!("netscape4.js"), sample!("profile.mobileconfig"),
+            sample!("signed-der.mobileconfig"), sample!("signed-pieces.mobileconfig"), sample!("config-v1.1.xml"),
         ];
         let mut bytes = samples[which].to_vec();
         let at = at.index(bytes.len());

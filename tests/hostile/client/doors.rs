@@ -2,7 +2,7 @@
 //! whose mail it is about, and takes no password for that.
 
 use super::super::honest::{BOB, plain};
-use super::Door::{Pop3, Smtp};
+use super::Speaks::{Pop3, Smtp};
 use super::entry::{apop, cram, pop_login_opens_no_smtp, sends_as, three_pass, three_plain};
 use super::{Case, Talk, play_at};
 

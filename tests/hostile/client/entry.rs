@@ -9,7 +9,7 @@ use ostler_mail::sasl::{Exchange, Mechanism, hex};
 use ostler_mail::secret::Secret;
 
 use super::super::honest::{ANN, BOB, plain};
-use super::Door::{Pop3, Smtp};
+use super::Speaks::{Pop3, Smtp};
 use super::{Case, Talk, play};
 
 use base64::Engine;

@@ -1,7 +1,7 @@
 //! Clients at the door for fetching.
 
 use super::super::honest::MESSAGE;
-use super::Door::Pop3;
+use super::Speaks::Pop3;
 use super::smtp::{HELLO, HELLO_2};
 use super::{Case, Talk, play};
 

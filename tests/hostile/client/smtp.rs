@@ -1,7 +1,7 @@
 //! Clients at the door for sending.
 
 use super::super::honest::{ANN, BOB, large, plain};
-use super::Door::{Pop3, Smtp};
+use super::Speaks::{Pop3, Smtp};
 use super::{Case, Talk, play};
 use crate::support::mail;
 

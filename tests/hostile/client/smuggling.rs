@@ -2,7 +2,7 @@
 //! early, bodies that break off.
 
 use super::super::honest::BOB;
-use super::Door::Smtp;
+use super::Speaks::Smtp;
 use super::{Case, Talk, play};
 
 /// A body with this between two lines; what the provider gets has exactly one end, under every reading.

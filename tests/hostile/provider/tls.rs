@@ -1,7 +1,7 @@
 //! Providers whose TLS, certificate or STARTTLS is not what it should be, for both protocols. Nothing of the account may
 //! reach them.
 
-use super::super::honest::{cut, fetch_part, send_part};
+use super::super::honest::cut;
 use super::{Case, Ends, Speaks, case, play};
 use crate::support::ca::{ServerCert, TestCa};
 use crate::support::provider::{Part, Step, expect, say};
@@ -18,6 +18,16 @@ struct With {
     lost: Ends,
     before: Part,
     offer: Part,
+    /// The good answer to STARTTLS.
+    go: &'static str,
+    /// Bad answers to it: for the moment, and for good.
+    refusals: [&'static str; 2],
+    /// Answers to what ostler says inside TLS, which come before TLS.
+    injected: &'static str,
+    /// Inside TLS nothing is left of what was offered outside.
+    offer_taken_back: Part,
+    /// The beginning of a greeting.
+    half_greeting: &'static str,
 }
 
 fn smtp() -> With {
@@ -33,6 +43,11 @@ fn smtp() -> With {
             expect("STARTTLS"),
         ],
         offer: vec![say("220 ready"), expect("EHLO"), say("250-mx\r\n250 AUTH PLAIN"), Step::Stall],
+        go: "220 go",
+        refusals: ["454 4.7.0 not now", "502 what"],
+        injected: "250-mx\r\n250 AUTH PLAIN\r\n235 in\r\n250 ok\r\n",
+        offer_taken_back: vec![expect("EHLO"), say("250 mx"), Step::Stall],
+        half_greeting: "220 re",
     }
 }
 
@@ -44,6 +59,11 @@ fn pop3() -> With {
         lost: Ends::Told("PASS x", &["-ERR [SYS/TEMP] "]),
         before: vec![say("+OK ready"), expect("STLS")],
         offer: vec![say("+OK ready"), expect("STLS"), say("-ERR no such command"), Step::Stall],
+        go: "+OK go",
+        refusals: ["-ERR not now", "-ERR what"],
+        injected: "+OK\r\nUSER\r\n.\r\n+OK\r\n+OK in\r\n",
+        offer_taken_back: vec![expect("CAPA"), say("+OK\r\nSASL NTLM\r\n."), Step::Stall],
+        half_greeting: "+OK re",
     }
 }
 
@@ -61,20 +81,10 @@ impl With {
         Case { security: "starttls", cert, ..case(&name, part, ends).not_delivered() }.never(NEVER)
     }
 
-    /// The protocol's good answer to STARTTLS.
-    fn go(&self) -> &'static str {
-        if self.speaks == Speaks::Smtp { "220 go" } else { "+OK go" }
-    }
-
     fn cases(&self) -> Vec<Case> {
         let ca = TestCa::new();
         // Only `ca` made in `play` is trusted, so the certificates below are made anew there where they have to be good.
         let stranger = TestCa::new();
-        let injected = if self.speaks == Speaks::Smtp {
-            "250-mx\r\n250 AUTH PLAIN\r\n235 in\r\n250 ok\r\n"
-        } else {
-            "+OK\r\nUSER\r\n.\r\n+OK\r\n+OK in\r\n"
-        };
         let hello = |length: usize| {
             // The beginning of a server's hello, as an honest one would begin.
             let mut record = vec![0x16, 3, 3, 0, 122, 2, 0, 0, 118, 3, 3];
@@ -83,18 +93,18 @@ impl With {
             Step::Send(record)
         };
         let clear = |said: &str| vec![say(said), Step::Stall];
-        let injected_with = |said: &str| vec![Step::Send(format!("{}\r\n{said}", self.go()).into_bytes()), Step::Stall];
-        let honest = if self.speaks == Speaks::Smtp { send_part() } else { fetch_part() };
+        let injected_with = |said: &str| vec![Step::Send(format!("{}\r\n{said}", self.go).into_bytes()), Step::Stall];
+        let honest = self.speaks.provider_part();
         vec![
             self.tls("cert-unknown-ca", Some(stranger.localhost()), honest.clone(), self.ends).words(&["issuer"]),
             self.tls("cert-self-signed", Some(TestCa::self_signed()), honest.clone(), self.ends)
                 .words(&["nobody but itself"]),
             self.tls("cert-leaf-as-ca-of-a-stranger", Some(ca.signed_by_a_server()), honest.clone(), self.ends),
-            self.tls("plain-on-tls-port", None, clear(self.go()), self.ends).words(&["does not speak TLS"]),
+            self.tls("plain-on-tls-port", None, clear(self.go), self.ends).words(&["does not speak TLS"]),
             self.tls(
                 "plain-on-tls-port-after-the-hello",
                 None,
-                vec![Step::Until(1), say(self.go()), Step::Stall],
+                vec![Step::Until(1), say(self.go), Step::Stall],
                 self.ends,
             )
             .words(&["does not speak TLS"]),
@@ -129,50 +139,40 @@ impl With {
                 .never(NEVER)
                 .not_delivered()
                 .starttls(),
-            self.starttls(
-                "starttls-refused",
-                None,
-                clear(if self.speaks == Speaks::Smtp { "454 4.7.0 not now" } else { "-ERR not now" }),
-                self.ends,
-            ),
-            self.starttls(
-                "starttls-refused-for-good",
-                None,
-                clear(if self.speaks == Speaks::Smtp { "502 what" } else { "-ERR what" }),
-                self.ends,
-            ),
+            self.starttls("starttls-refused", None, clear(self.refusals[0]), self.ends),
+            self.starttls("starttls-refused-for-good", None, clear(self.refusals[1]), self.ends),
             self.starttls("starttls-other-code", None, clear("250 ok"), self.lost),
-            self.starttls("starttls-inject", None, injected_with(injected), self.ends)
+            self.starttls("starttls-inject", None, injected_with(self.injected), self.ends)
                 .words(&["sent more than its answer"]),
             self.starttls("starttls-inject-one-byte", None, injected_with("2"), self.ends),
             self.starttls("starttls-inject-a-half-line", None, injected_with("+OK 250"), self.ends),
             self.starttls(
                 "starttls-inject-late",
                 None,
-                vec![say(self.go()), Step::Until(40), Step::Send(injected.into()), Step::Stall],
+                vec![say(self.go), Step::Until(40), Step::Send(self.injected.into()), Step::Stall],
                 self.ends,
             ),
             self.starttls(
                 "starttls-ok-then-plain",
                 None,
-                vec![say(self.go()), Step::Until(40), say(self.go()), Step::Stall],
+                vec![say(self.go), Step::Until(40), say(self.go), Step::Stall],
                 self.ends,
             ),
-            self.starttls("starttls-ok-then-silence", None, clear(self.go()), self.lost)
+            self.starttls("starttls-ok-then-silence", None, clear(self.go), self.lost)
                 .words(&["did not answer in time"]),
-            self.starttls("starttls-ok-then-close", None, vec![say(self.go()), Step::Close], self.lost),
+            self.starttls("starttls-ok-then-close", None, vec![say(self.go), Step::Close], self.lost),
             self.starttls("starttls-never", None, vec![Step::Stall], self.lost).words(&["did not answer in time"]),
             self.starttls(
                 "starttls-cert-unknown-ca",
                 Some(stranger.localhost()),
-                vec![say(self.go()), Step::StartTls, Step::Stall],
+                vec![say(self.go), Step::StartTls, Step::Stall],
                 self.ends,
             )
             .words(&["issuer"]),
             self.starttls(
                 "starttls-cert-self-signed",
                 Some(TestCa::self_signed()),
-                vec![say(self.go()), Step::StartTls, Step::Stall],
+                vec![say(self.go), Step::StartTls, Step::Stall],
                 self.ends,
             ),
         ]
@@ -180,24 +180,16 @@ impl With {
 
     /// Certificates of the authority that is trusted.
     fn certificates(&self, ca: &TestCa) -> Vec<Case> {
-        let honest = if self.speaks == Speaks::Smtp { send_part() } else { fetch_part() };
-        let behind = |cert| (Some(cert), vec![say(self.go()), Step::StartTls, Step::Stall]);
+        let honest = self.speaks.provider_part();
+        let behind = |cert| (Some(cert), vec![say(self.go), Step::StartTls, Step::Stall]);
         let of = |name: &str, cert, words| self.tls(name, Some(cert), honest.clone(), self.ends).words(words);
         let (late, late_part) = behind(ca.expired());
         let (other, other_part) = behind(ca.wrong_name());
         // Inside TLS nothing may be left of what was offered outside, and nothing of it may be refused.
-        let mut again = vec![say(self.go()), Step::StartTls];
-        again.extend(if self.speaks == Speaks::Smtp {
-            vec![expect("EHLO"), say("250 mx"), Step::Stall]
-        } else {
-            vec![expect("CAPA"), say("+OK\r\nSASL NTLM\r\n."), Step::Stall]
-        });
+        let mut again = vec![say(self.go), Step::StartTls];
+        again.extend(self.offer_taken_back.iter().cloned());
         // TLS without its goodbye in the middle of a line.
-        let cut_line = cut(
-            honest.clone(),
-            0,
-            Step::Send(if self.speaks == Speaks::Smtp { b"220 re".to_vec() } else { b"+OK re".to_vec() }),
-        );
+        let cut_line = cut(honest.clone(), 0, Step::Send(self.half_greeting.into()));
         vec![
             of("cert-expired", ca.expired(), &["expired"]),
             of("cert-not-yet-valid", ca.not_yet_valid(), &[]),

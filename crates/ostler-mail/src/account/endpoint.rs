@@ -103,6 +103,11 @@ impl Endpoint {
         without_oauth2.or(self.auth_methods.first()).unwrap_or(&AuthMethod::Password)
     }
 
+    /// Whether a password is no use there; a server about which nothing is known is assumed to take one.
+    pub fn takes_only_oauth2(&self) -> bool {
+        !self.auth_methods.is_empty() && self.auth_methods.iter().all(|way| matches!(way, AuthMethod::OAuth2(_)))
+    }
+
     /// The value of `auth` in the settings file for the best way.
     pub fn auth_name(&self) -> &'static str {
         match self.best_auth_method() {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use memchr::memchr;
 
 use crate::client_fault::Misuse;
-use crate::command::{Command, is_http, is_tls_hello};
+use crate::command::{Command, is_http, is_quit, is_tls_hello};
 use crate::failure::one_line;
 use crate::machine::{Clock, Filter, Party, Pass, ProtocolViolation, Replies};
 use crate::pop3::text::{Kind, Text};
@@ -350,7 +350,7 @@ impl Filter for Pop3Filter {
 
     fn client_ended(&mut self, rest: &[u8], say: &mut Replies) -> bool {
         // A client that hangs up right after QUIT, without a line end, means it: its deletions count (RFC 1939, section 6).
-        if !self.has_quit && rest.trim_ascii().eq_ignore_ascii_case(b"QUIT") {
+        if !self.has_quit && is_quit(rest) {
             say.server.extend_from_slice(b"QUIT\r\n");
             self.expected.push_back(Expected::Quit);
             self.has_quit = true;

@@ -2,21 +2,17 @@
 
 use std::sync::Arc;
 
-use crate::account::{Access, Account, Protocol, Settings};
+use crate::account::{Account, Protocol, Settings};
 use crate::choose;
-use crate::client_fault::{ClientMisconfiguration, Misuse};
-use crate::command::{Command, is_http};
+use crate::client_fault::ClientMisconfiguration;
+use crate::command::{Command, is_quit};
 use crate::failure::Failure;
+use crate::machine::client::ClientState;
 use crate::machine::{self, Front};
 use crate::pop3::words::{self, Pop3Words};
-use crate::sasl::{Acceptor, Attempt, AuthStep, Mechanism, Proof};
+use crate::sasl::{Attempt, AuthStep, Proof};
 use crate::wire::Line;
 use crate::words::Words;
-
-/// The most commands before the sign-in. No real client needs more than six.
-const MAX_COMMANDS: usize = 20;
-/// The most bad commands before the sign-in.
-const MAX_BAD_COMMANDS: usize = 5;
 
 /// What a POP3 client wants of its provider.
 pub enum Wants {
@@ -30,137 +26,84 @@ type Answer = machine::Answer<Wants>;
 
 /// Hears a POP3 client until it signs in.
 pub struct Pop3Front {
-    settings: Arc<Settings>,
-    /// The account this door leads to, if it is a door of one account.
-    door_account: Option<Arc<Account>>,
-    /// A unique message identifier, the challenge of APOP and CRAM-MD5.
-    stamp: String,
+    client: ClientState,
     /// The name that USER gave, and its account.
     user: Option<(String, Arc<Account>)>,
-    exchange: Option<Acceptor>,
-    commands: usize,
-    bad_commands: usize,
-    misconfiguration: Option<ClientMisconfiguration>,
 }
 
 impl Front for Pop3Front {
     type Wants = Wants;
+
+    fn client(&self) -> &ClientState {
+        &self.client
+    }
+
+    fn client_mut(&mut self) -> &mut ClientState {
+        &mut self.client
+    }
 
     fn words(&self) -> &'static dyn Words {
         &Pop3Words
     }
 
     fn greeting(&self) -> String {
-        words::greeting(self.wants_password().then_some(&self.stamp))
+        words::greeting(self.client.wants_password().then_some(&self.client.stamp))
     }
 
-    fn is_in_exchange(&self) -> bool {
-        self.exchange.is_some()
+    fn on_command(&mut self, line: &Line) -> Answer {
+        let command = Command::parse(line.bytes());
+        match command.verb.as_str() {
+            "USER" => self.user(&command),
+            "PASS" => self.pass(&command),
+            "APOP" => self.apop(&command),
+            "AUTH" => self.auth(&command),
+            "CAPA" => Answer::Say(words::capabilities(self.client.wants_password())),
+            "QUIT" => Answer::Bye(format!("{}\r\n", words::BYE)),
+            "NOOP" => Answer::line(words::OK),
+            "STLS" => self.client.misconfigured(ClientMisconfiguration::StartTls, words::DOOR_IS_PLAIN),
+            "EHLO" | "HELO" | "MAIL" | "RCPT" | "DATA" => self.client.wrong_door(Protocol::Smtp, words::wrong_door),
+            "STAT" | "LIST" | "UIDL" | "RETR" | "TOP" | "DELE" | "RSET" | "LAST" | "XSENDER" | "XTND" | "GURL"
+            | "LANG" | "UTF8" => Answer::line(words::SIGN_IN_FIRST),
+            _ => self.client.bad(words::UNKNOWN_COMMAND),
+        }
     }
 
-    fn on_line(&mut self, line: &Line) -> Answer {
-        if !line.is_clean() {
-            return Answer::Misused(Misuse::Unclean);
+    fn on_auth_step(&mut self, step: AuthStep) -> Answer {
+        match step {
+            AuthStep::Challenge(challenge) => Answer::Say(format!("+ {challenge}\r\n")),
+            AuthStep::Attempt(attempt) => self.attempt(attempt),
+            AuthStep::Cancelled => Answer::line(words::AUTH_CANCELLED),
+            AuthStep::Malformed => self.client.bad(words::AUTH_MALFORMED),
         }
-        if let Some(exchange) = &mut self.exchange {
-            let step = exchange.on_response(line.bytes());
-            return self.auth_step(step);
-        }
-        // A web page can make a browser send commands to a local port, after the lines of an HTTP request.
-        if is_http(line.bytes()) {
-            return Answer::Misused(Misuse::Http);
-        }
-        self.commands += 1;
-        if self.commands > MAX_COMMANDS {
-            return Answer::Misused(Misuse::TooManyCommands);
-        }
-        self.command(&Command::parse(line.bytes()))
     }
 
-    fn on_end(&mut self, rest: &[u8]) -> Option<String> {
-        if rest.trim_ascii().eq_ignore_ascii_case(b"QUIT") {
-            return Some(format!("{}\r\n", words::BYE));
-        }
-        if self.commands == 0 {
-            // A program that expects SMTP waits for 220, gives up, and leaves.
-            self.misconfiguration = Some(ClientMisconfiguration::Silent { at: Protocol::Pop3, port: self.smtp_port() });
-        }
-        None
-    }
-
-    fn refusal(&self, failure: &Failure) -> String {
-        format!("{}\r\n", words::failure(failure))
-    }
-
-    fn take_misconfiguration(&mut self) -> Option<ClientMisconfiguration> {
-        self.misconfiguration.take()
+    fn farewell(&self, rest: &[u8]) -> Option<String> {
+        is_quit(rest).then(|| format!("{}\r\n", words::BYE))
     }
 }
 
 impl Pop3Front {
     /// `stamp` is a unique message identifier (RFC 1939, section 7).
     pub fn new(settings: Arc<Settings>, door_account: Option<Arc<Account>>, stamp: String) -> Self {
-        Self {
-            settings,
-            door_account,
-            stamp,
-            user: None,
-            exchange: None,
-            commands: 0,
-            bad_commands: 0,
-            misconfiguration: None,
-        }
+        Self { client: ClientState::new(Protocol::Pop3, settings, door_account, stamp), user: None }
     }
 
     /// The reply to a wrong local password, CR LF included.
     pub fn wrong_password(&mut self) -> String {
-        self.misconfiguration = Some(ClientMisconfiguration::WrongPassword);
+        self.client.note(ClientMisconfiguration::WrongPassword);
         format!("{}\r\n", words::WRONG_PASSWORD)
     }
 
-    fn command(&mut self, command: &Command<'_>) -> Answer {
-        match command.verb.as_str() {
-            "USER" => self.user(command),
-            "PASS" => self.pass(command),
-            "APOP" => self.apop(command),
-            "AUTH" => self.auth(command),
-            "CAPA" => Answer::Say(words::capabilities(self.wants_password())),
-            "QUIT" => Answer::Bye(format!("{}\r\n", words::BYE)),
-            "NOOP" => Answer::line(words::OK),
-            "STLS" => self.misconfigured(ClientMisconfiguration::StartTls, words::DOOR_IS_PLAIN),
-            // The program has the port for fetching where that for sending belongs.
-            "EHLO" | "HELO" | "MAIL" | "RCPT" | "DATA" => {
-                let port = self.smtp_port();
-                let wrong_door = ClientMisconfiguration::WrongDoor { speaks: Protocol::Smtp, port };
-                self.misconfigured(wrong_door, &words::wrong_door(port))
-            }
-            "STAT" | "LIST" | "UIDL" | "RETR" | "TOP" | "DELE" | "RSET" | "LAST" | "XSENDER" | "XTND" | "GURL"
-            | "LANG" | "UTF8" => Answer::line(words::SIGN_IN_FIRST),
-            _ => self.bad(words::UNKNOWN_COMMAND),
-        }
-    }
-
-    fn wants_password(&self) -> bool {
-        self.settings.access == Access::Password
-    }
-
-    /// The account that a client means. A door of one account decides whatever the name is.
+    /// The account that a client means, if it can fetch.
     fn find(&self, name: &str) -> Result<Arc<Account>, Failure> {
-        let account = match &self.door_account {
-            Some(account) => Arc::clone(account),
-            None => choose::by_user_name(&self.settings.accounts, name)?,
-        };
-        if account.pop3.is_none() {
-            return Err(Failure::NoServer { account: account.name.clone(), protocol: Protocol::Pop3 });
-        }
-        Ok(account)
+        self.client.find_account(name).and_then(|account| choose::with_server(account, Protocol::Pop3))
     }
 
     fn user(&mut self, command: &Command<'_>) -> Answer {
         let name = command.argument();
         // A name goes into the log and into refusals. At a door of one account it may be left out.
-        if name.contains(char::is_control) || (name.is_empty() && self.door_account.is_none()) {
-            return self.bad(words::USER_NEEDS_NAME);
+        if name.contains(char::is_control) || (name.is_empty() && self.client.door_account.is_none()) {
+            return self.client.bad(words::USER_NEEDS_NAME);
         }
         match self.find(&name) {
             Ok(account) => {
@@ -176,8 +119,9 @@ impl Pop3Front {
     }
 
     fn pass(&mut self, command: &Command<'_>) -> Answer {
-        let user = self.user.clone().or_else(|| self.door_account.clone().map(|account| (String::new(), account)));
-        let Some((name, account)) = user else { return self.bad(words::USER_FIRST) };
+        let user =
+            self.user.clone().or_else(|| self.client.door_account.clone().map(|account| (String::new(), account)));
+        let Some((name, account)) = user else { return self.client.bad(words::USER_FIRST) };
         // Not trimmed: a password may begin or end with blanks.
         let proof = Proof::Password(zeroize::Zeroizing::new(command.rest.to_vec()));
         Answer::Wants(Wants::SignIn(account, Attempt { name, proof }))
@@ -188,40 +132,21 @@ impl Pop3Front {
         // A name may have blanks in it; the digest is the last word.
         let Some((name, digest)) = argument.rsplit_once(' ').filter(|(name, _)| !name.contains(char::is_control))
         else {
-            return self.bad(words::APOP_NEEDS_DIGEST);
+            return self.client.bad(words::APOP_NEEDS_DIGEST);
         };
-        let proof = Proof::Apop { stamp: self.stamp.clone(), digest: digest.to_owned() };
+        let proof = Proof::Apop { stamp: self.client.stamp.clone(), digest: digest.to_owned() };
         self.attempt(Attempt { name: name.trim().to_owned(), proof })
     }
 
     fn auth(&mut self, command: &Command<'_>) -> Answer {
-        let argument = command.argument();
-        let mut arguments = argument.split_whitespace();
-        let mechanism = match arguments.next() {
-            // Netscape asks for a list in this way, and goes on with USER and PASS if there is none.
-            None => return Answer::line(words::NO_AUTH_LIST),
-            // A digest can only be checked against a password that ostler knows.
-            Some(name) => Mechanism::from_name(name).filter(|m| *m != Mechanism::CramMd5 || self.wants_password()),
-        };
-        let Some(mechanism) = mechanism else {
-            self.misconfiguration = Some(ClientMisconfiguration::Secure);
-            return Answer::line(words::UNKNOWN_MECHANISM);
-        };
-        let (exchange, step) = Acceptor::begin(mechanism, arguments.next().map(str::as_bytes), &self.stamp);
-        self.exchange = Some(exchange);
-        self.auth_step(step)
-    }
-
-    fn auth_step(&mut self, step: AuthStep) -> Answer {
-        if let AuthStep::Challenge(challenge) = step {
-            return Answer::Say(format!("+ {challenge}\r\n"));
+        let arguments = command.argument();
+        // Netscape asks for a list in this way, and goes on with USER and PASS if there is none.
+        if arguments.is_empty() {
+            return Answer::line(words::NO_AUTH_LIST);
         }
-        // The exchange is over, however it ended: the next line is a command again.
-        self.exchange = None;
-        match step {
-            AuthStep::Attempt(attempt) => self.attempt(attempt),
-            AuthStep::Cancelled => Answer::line(words::AUTH_CANCELLED),
-            AuthStep::Malformed | AuthStep::Challenge(_) => self.bad(words::AUTH_MALFORMED),
+        match self.client.begin_auth(&arguments) {
+            Some(step) => self.on_auth_step(step),
+            None => Answer::line(words::UNKNOWN_MECHANISM),
         }
     }
 
@@ -231,32 +156,14 @@ impl Pop3Front {
             Err(failure) => Answer::Refused(failure),
         }
     }
-
-    /// Counts a bad command and answers it. Too many of them show that the client is not a mail program.
-    fn bad(&mut self, reply: &str) -> Answer {
-        self.bad_commands += 1;
-        if self.bad_commands > MAX_BAD_COMMANDS {
-            Answer::Misused(Misuse::TooManyCommands)
-        } else {
-            Answer::line(reply)
-        }
-    }
-
-    /// A bad command that shows a mistake in the settings of the program.
-    fn misconfigured(&mut self, misconfiguration: ClientMisconfiguration, reply: &str) -> Answer {
-        self.misconfiguration = Some(misconfiguration);
-        self.bad(reply)
-    }
-
-    fn smtp_port(&self) -> Option<u16> {
-        self.settings.port_for(Protocol::Smtp, self.door_account.as_deref())
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::account::Access;
     use crate::account::testing::{account, settings};
+    use crate::machine::client::{MAX_BAD_COMMANDS, MAX_EARLY_COMMANDS};
 
     fn front(access: Access, names: &[&str]) -> Pop3Front {
         let accounts = names.iter().map(|n| Arc::new(account(n, &format!("{n}@example.net"), n))).collect();
@@ -336,7 +243,7 @@ mod tests {
 
     #[test]
     fn a_name_with_control_characters_is_no_name() {
-        let settings = front(Access::Password, &["home"]).settings;
+        let settings = front(Access::Password, &["home"]).client.settings;
         let own = settings.accounts.first().cloned();
         let mut own_door = Pop3Front::new(settings, own, "<1.2@ostler>".into());
         let said = play(&mut own_door, &["USER \u{1b}[2J", "APOP a\u{9b}b 0123", "APOP a 0123"]);
@@ -382,7 +289,7 @@ mod tests {
     #[test]
     fn a_client_may_say_so_much_before_it_signs_in_and_no_more() {
         let mut front1 = front(Access::SameUser, &["home"]);
-        assert!(play(&mut front1, &["NOOP"; MAX_COMMANDS]).iter().all(|said| said == "+OK"));
+        assert!(play(&mut front1, &["NOOP"; MAX_EARLY_COMMANDS]).iter().all(|said| said == "+OK"));
         assert_eq!(play(&mut front1, &["NOOP"]), ["TooManyCommands"]);
         let mut front2 = front(Access::SameUser, &["home"]);
         assert!(play(&mut front2, &["XYZ"; MAX_BAD_COMMANDS]).iter().all(|said| said.starts_with("-ERR ")));

@@ -70,11 +70,11 @@ pub struct Pop3Login {
 }
 
 impl Pop3Login {
-    /// A sign-in of `user` at `server`. `cached` comes from an earlier sign-in there.
-    pub fn new(server: &Server, user: &str, cached: Option<CachedCapabilities>) -> Self {
+    /// A sign-in at `server`. `cached` comes from an earlier sign-in there.
+    pub fn new(server: &Server, cached: Option<CachedCapabilities>) -> Self {
         Self {
             at: server.into(),
-            user: user.to_owned(),
+            user: server.credentials().map(|c| c.username.clone()).unwrap_or_default(),
             state: State::Greeting,
             cached,
             capabilities: CachedCapabilities::default(),
@@ -88,7 +88,7 @@ impl Pop3Login {
 
     /// Asks a server what it offers, and ends before any user name is said.
     pub fn asking(server: &Server) -> Self {
-        Self { asks_only: true, ..Self::new(server, "", None) }
+        Self { asks_only: true, ..Self::new(server, None) }
     }
 
     fn send(&mut self, next: State, line: &str) -> Step<Ready> {
@@ -156,7 +156,7 @@ impl Pop3Login {
     }
 
     fn nonsense(&self, line: &Line) -> Failure {
-        Failure::ProtocolViolation { at: self.at.clone(), what: format!("\"{}\" is not an answer", self.shown(line)) }
+        self.at.violation(format!("\"{}\" is not an answer", self.shown(line)))
     }
 
     fn greeting(&mut self, line: &Line) -> Result<Step<Ready>, Failure> {
@@ -189,10 +189,7 @@ impl Pop3Login {
         if line.bytes() == b"." {
             self.after_capabilities()
         } else if self.list_lines > MAX_REPLY_LINES {
-            Err(Failure::ProtocolViolation {
-                at: self.at.clone(),
-                what: "its list of capabilities does not end".into(),
-            })
+            Err(self.at.violation("its list of capabilities does not end"))
         } else {
             self.note_capability(line);
             Ok(Step::Wait)
@@ -218,9 +215,7 @@ impl Pop3Login {
             self.state = State::AuthChallenge(exchange);
             return self.on_outcome(line);
         };
-        let answer = exchange
-            .respond(challenge)
-            .map_err(|e| Failure::ProtocolViolation { at: self.at.clone(), what: e.to_string() })?;
+        let answer = exchange.respond(challenge).map_err(|e| self.at.violation(e.to_string()))?;
         self.state = State::AuthChallenge(exchange);
         Ok(Step::Send(Outgoing::secret_line(&[answer.as_bytes()], "***")))
     }
@@ -265,7 +260,7 @@ impl Login for Pop3Login {
             },
             State::Secret(command) => {
                 self.state = State::Secret(command);
-                Err(Failure::ProtocolViolation { at: self.at.clone(), what: "it spoke unasked".into() })
+                Err(self.at.violation("it spoke unasked"))
             }
             State::PassOk => self.on_outcome(line),
             State::AuthChallenge(exchange) => self.challenge(exchange, line),
@@ -313,7 +308,7 @@ mod tests {
 
     /// Plays a server's lines up to the end of the sign-in.
     fn play(lines: &[&str]) -> Result<Ready, Failure> {
-        let mut login = Pop3Login::new(&server(Protocol::Pop3, "ann"), "ann", None);
+        let mut login = Pop3Login::new(&server(Protocol::Pop3, "ann"), None);
         for line in lines {
             match login.on_line(&Line::new(line.as_bytes()))? {
                 Step::WantSecret => drop(login.on_secret(Arc::new(Secret::new("hunter2 ".to_owned()).unwrap()))),
@@ -388,7 +383,7 @@ mod tests {
     }
 
     fn login(security: Security, known: Option<CachedCapabilities>) -> Pop3Login {
-        Pop3Login::new(&Server { security, ..server(Protocol::Pop3, "ann") }, "ann", known)
+        Pop3Login::new(&Server { security, ..server(Protocol::Pop3, "ann") }, known)
     }
 
     #[test]

@@ -77,10 +77,14 @@ fn without_password(text: &str) -> String {
     text
 }
 
-/// What ends a POP3 connection.
+/// Replies to a POP3 client when something fails or ostler ends the connection.
 pub struct Pop3Words;
 
 impl Words for Pop3Words {
+    fn failure(&self, failure: &Failure) -> String {
+        line(&self::failure(failure))
+    }
+
     fn misuse(&self, misuse: &Misuse) -> String {
         // [AUTH], as in the answers to the wrong passwords before it.
         let code = if *misuse == Misuse::TooManyPasswords { "[AUTH] " } else { "" };

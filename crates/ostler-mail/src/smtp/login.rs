@@ -102,7 +102,7 @@ impl SmtpLogin {
     }
 
     fn unasked(&self) -> Failure {
-        Failure::ProtocolViolation { at: self.at.clone(), what: "it spoke unasked".into() }
+        self.at.violation("it spoke unasked")
     }
 
     /// The server has said what it offers: STARTTLS, AUTH, or nothing more.
@@ -137,9 +137,7 @@ impl SmtpLogin {
                 // An initial response that was too long for the command is the answer to an empty challenge.
                 let answer = match initial {
                     Some(answer) => answer,
-                    None => exchange
-                        .respond(reply.lines[0].as_bytes())
-                        .map_err(|e| Failure::ProtocolViolation { at, what: e.to_string() })?,
+                    None => exchange.respond(reply.lines[0].as_bytes()).map_err(|e| at.violation(e.to_string()))?,
                 };
                 if exchange.sends_proof() {
                     self.redaction = self.redaction.take().map(|redaction| redaction.with_response(&answer));
@@ -164,10 +162,7 @@ impl SmtpLogin {
                 let user = self.user.clone().unwrap_or_default();
                 Err(Failure::SignInRefused { at, user, said: self.shown_reply(reply) })
             }
-            _ => Err(Failure::ProtocolViolation {
-                at,
-                what: format!("\"{}\" is not an answer to AUTH", self.shown_reply(reply)),
-            }),
+            _ => Err(at.violation(format!("\"{}\" is not an answer to AUTH", self.shown_reply(reply)))),
         }
     }
 
@@ -218,9 +213,7 @@ impl Login for SmtpLogin {
             Ok(None) => Ok(Step::Wait),
             // `+OK` or `HTTP/1.1`: the settings name another service's port.
             Err(_) if is_greeting => Err(Failure::WrongProtocol { at: self.at.clone(), said: line.printable() }),
-            Err(wrong) => {
-                Err(Failure::ProtocolViolation { at: self.at.clone(), what: self.redact(&wrong.to_string()) })
-            }
+            Err(wrong) => Err(self.at.violation(self.redact(&wrong.to_string()))),
         }
     }
 

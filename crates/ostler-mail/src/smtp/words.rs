@@ -118,10 +118,15 @@ pub fn message_timed_out() -> String {
     line("421 4.4.2 the message stopped arriving; nothing was sent")
 }
 
-/// What ends an SMTP connection: 421, after which a server closes it (RFC 5321, 3.8).
+/// Replies to an SMTP client when something fails or ostler ends the connection. The code for the end is 421 (RFC 5321,
+/// 3.8).
 pub struct SmtpWords;
 
 impl Words for SmtpWords {
+    fn failure(&self, failure: &Failure) -> String {
+        line(&self::failure(failure))
+    }
+
     fn misuse(&self, misuse: &Misuse) -> String {
         line(&format!("421 4.7.0 ostler closes this connection: {misuse}"))
     }

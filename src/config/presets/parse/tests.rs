@@ -164,6 +164,8 @@ domains = [\"x.net\"]
 domain_suffixes = [\".x.net\"]
 mx = [\"mx.x.net\"]
 legacy_hosts = [\"pop.*.x.net\"]
+hosted = [\"*\", \"y.net\"]
+run_by = \"y\"
 pop3 = [{ host = \"pop.{domain}\", port = 995, security = \"tls\" }]
 smtp = [{ host = \"smtp.x.net\", security = \"starttls\", login = \"{local}\", auth = [\"pop-before-smtp\"] }]
 imap = [{ host = \"imap.x.net\" }]

@@ -13,7 +13,6 @@ use crate::proxy::relay::{Ended, Limits, Sink, relay};
 use crate::proxy::session::{Session, say_goodbye};
 use ostler_mail::account::Account;
 use ostler_mail::failure::{Failure, Waiting};
-use ostler_mail::machine::{Clock, Party, ProtocolViolation};
 use ostler_mail::smtp::Reply;
 use ostler_mail::smtp::data::DataFilter;
 use ostler_mail::smtp::words::{self, message_timed_out, outcome_unknown};
@@ -46,22 +45,15 @@ impl ProviderSide {
             Ended::TimedOut(..) if data.is_complete() => {
                 return Some((outcome_unknown(&at.host, "it did not take the end of the message"), octets));
             }
-            Ended::ServerGone => {
-                report_broken(Failure::Lost { at, waiting: Waiting::Message }, session, &provider.account)
-            }
-            Ended::TimedOut(Clock::Message | Clock::Reply, Party::Server) => report_broken(
-                Failure::TimedOut { at, waiting: Waiting::Message, after: timeouts.data },
-                session,
-                &provider.account,
-            ),
-            Ended::Violation(ProtocolViolation::Server(what)) => {
-                report_broken(Failure::ProtocolViolation { at, what }, session, &provider.account)
-            }
-            Ended::TimedOut(..) => {
-                say_goodbye(client, &message_timed_out()).await;
-                return None;
-            }
-            Ended::ClientGone | Ended::Stopping | Ended::Violation(ProtocolViolation::Client(_)) => return None,
+            ended => match ended.server_failure(&at, Waiting::Message, limits) {
+                Some(failure) => report_broken(&failure, session, &provider.account),
+                None => {
+                    if let Ended::TimedOut(..) = ended {
+                        say_goodbye(client, &message_timed_out()).await;
+                    }
+                    return None;
+                }
+            },
         };
         // First, for the rest of the body may take minutes: without the end of data the provider drops what it has (RFC
         // 5321, 4.1.1.10).
@@ -82,9 +74,9 @@ impl ProviderSide {
 }
 
 /// The reply when the connection broke in the middle of the body. The end of data was not sent, so the message was not.
-fn report_broken(failure: Failure, session: &Session, account: &Account) -> Reply {
-    session.report(Some(account), &failure);
-    Reply::from_line(&words::failure(&failure))
+fn report_broken(failure: &Failure, session: &Session, account: &Account) -> Reply {
+    session.report(Some(account), failure);
+    Reply::from_line(&words::failure(failure))
 }
 
 /// Reads the rest of a body that goes nowhere any more. A client listens for a reply only after the end of its data.

@@ -114,7 +114,7 @@ pub(super) async fn read_reply(
         match parser.push(&line) {
             Ok(Some(reply)) => return Ok(reply),
             Ok(None) => {}
-            Err(wrong) => return Err(Failure::ProtocolViolation { at: upstream.at.clone(), what: wrong.to_string() }),
+            Err(wrong) => return Err(upstream.at.violation(wrong.to_string())),
         }
     }
 }

@@ -16,6 +16,7 @@ fn told(undone: Option<Undone>) -> String {
         Protection::None => "",
         Protection::Either => " either",
         Protection::Tls => " tls",
+        Protection::Known(_) => " known",
         Protection::StartTls => " starttls",
     };
     format!("{}{port}{protection} as {}", undone.host, undone.username.as_deref().unwrap_or("-"))

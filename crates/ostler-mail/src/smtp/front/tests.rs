@@ -1,7 +1,10 @@
 //! What a client hears at an SMTP door, line by line.
 
 use super::*;
+use crate::account::Access;
 use crate::account::testing::{account, settings};
+use crate::failure::Failure;
+use crate::machine::client::{MAX_BAD_COMMANDS, MAX_EARLY_COMMANDS};
 use crate::sasl::Proof;
 
 fn front(access: Access, names: &[&str]) -> SmtpFront {

@@ -1,0 +1,131 @@
+//! Commands of ostler in texts for people, and the option that each of them has to repeat.
+//!
+//! A user who works with `--config FILE` types every command with it. A hint that leaves it out leads them to the settings in
+//! the usual place, where there is no such account. Texts are made far from the command line, by code that does not know how
+//! ostler was called, so the option is put in where a text is shown.
+
+/// The commands that read the settings file. `demo` does not.
+const COMMANDS: [&str; 14] = [
+    "run",
+    "add",
+    "list",
+    "password",
+    "remove",
+    "check",
+    "providers",
+    "guide",
+    "status",
+    "settings",
+    "pause",
+    "resume",
+    "quit",
+    "autostart",
+];
+
+/// Puts the option into every command of a text: at the end of a command in backquotes, and behind the name of one without,
+/// whose end is not marked. A command that has a `--config` already stays as it is.
+pub fn repeat_option(text: &str, option: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((start, name_end)) = find_command(rest) {
+        let is_quoted = rest[..start].ends_with('`');
+        let quoted_end = rest[name_end..].find('`').filter(|_| is_quoted).map(|length| name_end + length);
+        let end = quoted_end.unwrap_or(name_end);
+        out.push_str(&rest[..end]);
+        let has_it = rest[start..end].contains("--config") || rest[end..].starts_with(" --config");
+        if !has_it {
+            out.push(' ');
+            out.push_str(option);
+        }
+        rest = &rest[end..];
+    }
+    out + rest
+}
+
+/// The next `ostler COMMAND`: where it begins, and where the name of the command ends.
+fn find_command(text: &str) -> Option<(usize, usize)> {
+    const PROGRAM: &str = "ostler ";
+    let is_word = |c: char| c.is_alphanumeric() || "-_./\\".contains(c);
+    text.match_indices(PROGRAM).find_map(|(start, _)| {
+        if text[..start].ends_with(is_word) {
+            return None;
+        }
+        let name = text[start + PROGRAM.len()..].split(|c: char| !c.is_ascii_lowercase()).next()?;
+        let end = start + PROGRAM.len() + name.len();
+        // A full stop may end the sentence.
+        let goes_on = text[end..].starts_with(|c: char| is_word(c) && c != '.');
+        (COMMANDS.contains(&name) && !goes_on).then_some((start, end))
+    })
+}
+
+/// The path as one word of a command line: as it is if no shell changes it, else in the quotes of the system's shell.
+pub fn quote_path(path: &str, for_windows: bool) -> String {
+    let plain = if for_windows { "/._-+@:\\~" } else { "/._-+@:" };
+    let is_plain = |c: char| c.is_alphanumeric() || plain.contains(c);
+    if !path.is_empty() && path.chars().all(is_plain) {
+        path.to_owned()
+    } else if for_windows {
+        // A name of a file has no double quote there.
+        format!("\"{path}\"")
+    } else {
+        format!("'{}'", path.replace('\'', "'\\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_in_a_text_repeats_the_option() {
+        for (text, shown) in [
+            ("run: ostler check", "run: ostler check --config x.toml"),
+            ("run ostler check: it tries", "run ostler check --config x.toml: it tries"),
+            ("then run ostler check.", "then run ostler check --config x.toml."),
+            ("ostler password sets a new one", "ostler password --config x.toml sets a new one"),
+            ("set it: ostler password \"my home\"", "set it: ostler password --config x.toml \"my home\""),
+            ("type the text into ostler check --explain", "type the text into ostler check --config x.toml --explain"),
+            (
+                "`ostler add ADDRESS --pop3 tls://HOST`, or",
+                "`ostler add ADDRESS --pop3 tls://HOST --config x.toml`, or",
+            ),
+            (
+                "`ostler remove a` removes it, `ostler password a` changes it",
+                "`ostler remove a --config x.toml` removes it, `ostler password a --config x.toml` changes it",
+            ),
+        ] {
+            assert_eq!(repeat_option(text, "--config x.toml"), shown);
+            assert_eq!(repeat_option(shown, "--config x.toml"), shown, "once is enough");
+        }
+    }
+
+    #[test]
+    fn what_is_no_command_stays() {
+        for text in [
+            "ostler is not running",
+            "`ostler demo`",
+            "this version of ostler cannot list",
+            "/home/ostler list",
+            "my-ostler run",
+            "ostler runs on this computer",
+            "ostler check-up",
+            "ostler guidelines",
+            "",
+        ] {
+            assert_eq!(repeat_option(text, "--config x.toml"), text);
+        }
+    }
+
+    #[test]
+    fn a_path_is_quoted_for_the_shell_that_reads_it() {
+        for (path, unix, windows) in [
+            ("/home/ann/o.toml", "/home/ann/o.toml", "/home/ann/o.toml"),
+            ("my mail.toml", "'my mail.toml'", "\"my mail.toml\""),
+            (r"C:\Users\ann\o.toml", r"'C:\Users\ann\o.toml'", r"C:\Users\ann\o.toml"),
+            ("it's.toml", r"'it'\''s.toml'", "\"it's.toml\""),
+            ("a&b.toml", "'a&b.toml'", "\"a&b.toml\""),
+        ] {
+            assert_eq!((quote_path(path, false).as_str(), quote_path(path, true).as_str()), (unix, windows));
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! `config-v1.1.xml`: the file in which a provider describes its servers for Thunderbird, handed out or saved from the web.
+//! `discover/autoconfig` reads it. It has placeholders for the parts of the address, so an address is needed; it has
+//! several servers of a kind, which are ways to one mailbox.
+
+use super::property_list::{NotAList, parse, without_doctype};
+use super::{Asked, Draft, ImportError, Kind, Protection, Report, Server, shown};
+use crate::setup::discover::Domain;
+use crate::setup::discover::autoconfig::{BadConfig, Config, Reader, parse_for};
+use crate::setup::find::hint_text;
+use ostler_mail::account::Protocol;
+use ostler_mail::account::endpoint::{AuthMethod, Endpoint};
+
+/// Stands for the domain of the address as long as that is not known.
+const UNKNOWN_DOMAIN: &str = "domain.invalid";
+
+/// The place of a file whose provider does not name itself.
+const FILE: &str = "the file";
+
+/// Reads the one account that the file describes, for the address that was asked for. Without one, the account has no more
+/// than the provider's name.
+pub(super) fn read(text: &str, asked: &Asked<'_>, report: &mut Report) -> Result<Vec<Draft>, ImportError> {
+    let address = asked.address.and_then(|address| address.trim().rsplit_once('@'));
+    let known = address.and_then(|(local, domain)| Some((local, Domain::parse(domain).ok()?)));
+    let (local_part, domain) = match &known {
+        Some((local, domain)) => (*local, domain.clone()),
+        None => ("x", Domain::parse(UNKNOWN_DOMAIN).map_err(|_| ImportError::Unknown)?),
+    };
+    let text = without_doctype(text);
+    let config = match parse_for(text.as_bytes(), Reader { domain: &domain, local_part: Some(local_part) }) {
+        Ok(config) => config,
+        Err(BadConfig::NotXml) => {
+            let has_entities = parse(&text).is_err_and(|why| why == NotAList::Entities);
+            let kind = Kind::ClientConfig;
+            return Err(if has_entities { ImportError::Entities(kind) } else { ImportError::Damaged(kind) });
+        }
+        Err(BadConfig::NotAConfig) => return Err(ImportError::Unknown),
+        Err(why @ (BadConfig::OnlyPlain | BadConfig::NoServers)) => {
+            report.left(FILE, why);
+            return Ok(Vec::new());
+        }
+    };
+    let place = config.title.as_deref().map_or_else(|| FILE.to_owned(), shown);
+    if known.is_none() {
+        return Ok(vec![Draft { title: Some(place.clone()), place, ..Draft::default() }]);
+    }
+    Ok(vec![draft(config, place, report)])
+}
+
+fn draft(config: Config, place: String, report: &mut Report) -> Draft {
+    for why in &config.left_out {
+        report.left(&place, why);
+    }
+    for hint in config.hints.iter().filter(|hint| hint.must) {
+        report.left(&place, format!("what you may have to do first on the provider's web pages: {}", hint_text(hint)));
+    }
+    let (usable, oauth2): (Vec<Endpoint>, Vec<Endpoint>) =
+        config.endpoints.into_iter().partition(|endpoint| !endpoint.takes_only_oauth2());
+    for endpoint in oauth2 {
+        report.left(
+            &place,
+            format!(
+                "{} lets mail programs in only with a sign-in in the web browser (OAuth2), which this version of ostler does \
+                 not support",
+                endpoint.describe()
+            ),
+        );
+    }
+    let first_outgoing = usable.iter().find(|endpoint| endpoint.protocol == Protocol::Smtp);
+    let gate = first_outgoing.is_some_and(|e| e.auth_methods.first() == Some(&AuthMethod::PopBeforeSmtp));
+    let server = |endpoint: Endpoint| Server {
+        protocol: endpoint.protocol,
+        host: endpoint.host.clone(),
+        port: Some(endpoint.port),
+        protection: Protection::Known(endpoint),
+        place: place.clone(),
+    };
+    let servers = usable.into_iter().map(server).collect();
+    Draft { title: Some(place.clone()), servers, gate, is_choice: true, place, ..Draft::default() }
+}
