@@ -131,10 +131,13 @@ pub(crate) async fn sign_in_with(server: &Server, secret: Arc<Secret>, timeouts:
     let dialer = Dialer::default();
     let upstream = dialer.connect(server, timeouts, Route::default()).await?;
     match server.protocol {
-        Protocol::Pop3 => finish(&dialer, upstream, pop3::login::Pop3Login::new(server, None), secret, timeouts).await,
+        Protocol::Pop3 => {
+            let login = pop3::login::Pop3Login::new(server, None);
+            finish(&dialer, server, upstream, login, secret, timeouts).await
+        }
         Protocol::Smtp => {
             let login = smtp::login::SmtpLogin::new(server, "[127.0.0.1]".into());
-            finish(&dialer, upstream, login, secret, timeouts).await
+            finish(&dialer, server, upstream, login, secret, timeouts).await
         }
         Protocol::Imap => Err(Failure::NotInThisVersion { at: server.into(), what: "IMAP" }),
     }
@@ -142,13 +145,14 @@ pub(crate) async fn sign_in_with(server: &Server, secret: Arc<Secret>, timeouts:
 
 async fn finish<L: Login>(
     dialer: &Dialer,
+    server: &Server,
     upstream: Upstream,
     login: L,
     secret: Arc<Secret>,
     timeouts: &Timeouts,
 ) -> Result<(), Failure> {
-    let prepared = prepare(dialer, upstream, login, timeouts).await?;
-    let (mut upstream, _) = prepared.finish(dialer, Some(secret), timeouts).await?;
+    let prepared = prepare(dialer, server, upstream, login, timeouts).await?;
+    let (mut upstream, _) = prepared.finish(dialer, server, Some(secret), timeouts).await?;
     leave(&mut upstream, timeouts.reply).await;
     Ok(())
 }
@@ -442,7 +446,7 @@ impl<'a> Doctor<'a> {
             return true;
         }
         let began = Instant::now();
-        let mut upstream = match prepared.finish(&self.engine.dialer, secret, timeouts).await {
+        let mut upstream = match prepared.finish(&self.engine.dialer, server, secret, timeouts).await {
             Ok((upstream, _)) => upstream,
             Err(failure) => return self.record_failure(server, StepKind::SignIn, began, failure).await,
         };

@@ -31,6 +31,7 @@ use ostler_mail::clock::Moment;
 use ostler_mail::failure::{Failure, SecretTrouble, ServerAddr};
 use ostler_mail::pop_before_smtp::Gate;
 use ostler_mail::pop3::login::CachedCapabilities;
+use ostler_mail::sasl::Way;
 use ostler_mail::secret::Secret;
 
 /// The gate of one login, with the lock that lets one login at a time through, ostler's own or a client's.
@@ -55,6 +56,8 @@ impl GateCell {
 pub struct ServerCache {
     /// The capabilities at the last POP3 sign-in.
     pub pop3: Option<CachedCapabilities>,
+    /// The way of signing in that the server took at the last sign-in. It may offer others and refuse them.
+    pub way: Option<Way>,
     /// The largest message that the SMTP server takes, in octets (RFC 1870).
     pub size: Option<u64>,
 }

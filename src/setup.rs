@@ -11,6 +11,7 @@ pub mod import;
 pub(crate) mod keep;
 mod proposal;
 pub(crate) mod trial;
+pub(crate) mod trust;
 
 use std::sync::Arc;
 
@@ -18,13 +19,12 @@ use crate::config::DEFAULT_FRESH;
 use crate::diagnose::Step;
 use crate::vault::keyring_servers;
 use ostler_mail::account::endpoint::Endpoint;
-use ostler_mail::account::{
-    Account, AfterPop, Alias, Credentials, Protocol, SecretSource, Security, Server, SignIn, Trust,
-};
+use ostler_mail::account::{Account, AfterPop, Alias, Credentials, Protocol, SecretSource, Security, Server, SignIn};
 use ostler_mail::secret::Secret;
 
 pub use proposal::Proposal;
 pub(crate) use proposal::Wanted;
+pub(crate) use trust::NamedTrust;
 
 /// The user interface that setup talks to: the `ostler add` terminal or the settings page.
 pub(crate) trait SetupUi {
@@ -52,6 +52,14 @@ pub(crate) enum Question {
     },
     /// ostler is not certain of these servers and none of them answers: use them anyway?
     UseUncertain { title: String },
+    /// Nothing but the user can vouch for this certificate: trust it, and no other, at this server?
+    TrustCertificate {
+        server: String,
+        certificate: String,
+        pin: String,
+        /// The server is a helper on this computer, so nothing lies between that could answer in its place.
+        is_helper: bool,
+    },
 }
 
 impl Question {
@@ -75,12 +83,16 @@ impl Question {
                     "ostler is not certain about the servers of {title}, and none of them answers. Use them anyway?"
                 )
             }
+            Self::TrustCertificate { server, certificate, pin, .. } => format!(
+                "{server} shows a certificate {certificate}, with the fingerprint {pin}. Nothing else vouches for it, so compare the \
+                 fingerprint with the one that the server's own program or its people name. Trust this certificate there, and no other?"
+            ),
         }
     }
 
     /// Whether Enter alone means yes.
     pub(crate) fn is_yes_by_default(&self) -> bool {
-        // Not the other two: a thoughtless Enter could send the password to a host that nothing proves to be the
+        // Not the others: a thoughtless Enter could send the password to a host that nothing proves to be the
         // provider's.
         matches!(self, Self::AskDirectory { .. } | Self::UseOther { .. })
     }
@@ -92,7 +104,13 @@ impl Question {
             Self::TrustDns { .. } => "--yes if it is, or name the servers with --pop3 and --smtp".into(),
             Self::UseOther { flag, .. } => format!("{flag}, or --yes"),
             Self::UseUncertain { .. } => "--yes, or name the servers with --pop3 and --smtp".into(),
+            Self::TrustCertificate { pin, .. } => format!("--pin {pin} if it is the right one, or --yes"),
         }
+    }
+
+    /// Whether yes is right where no one can be asked, because the user has asked for it and nothing can go wrong.
+    pub(crate) fn is_yes_unasked(&self) -> bool {
+        matches!(self, Self::TrustCertificate { is_helper: true, .. })
     }
 }
 
@@ -142,7 +160,7 @@ pub(crate) struct Plan {
     /// As whom mail is sent.
     pub(crate) send_as: Identity,
     /// Certificates to trust in addition to the system's.
-    pub(crate) trust: Trust,
+    pub(crate) trust: NamedTrust,
 }
 
 impl Plan {
@@ -153,7 +171,7 @@ impl Plan {
     }
 
     fn server(&self, endpoint: &Endpoint, sign_in: SignIn) -> Server {
-        endpoint.to_server(self.trust.clone(), sign_in)
+        endpoint.to_server(self.trust.at(endpoint), sign_in)
     }
 
     /// A server for fetching, by POP3 or IMAP, with this user name.

@@ -72,7 +72,7 @@ impl Vault {
     /// A vault whose keyring answers every question with this secret, and that never opens the system's keyring: for
     /// the demo.
     pub fn of_one(secret: &Secret) -> Self {
-        let secret = Zeroizing::new(secret.expose().as_bytes().to_vec());
+        let secret = Zeroizing::new(secret.expose().to_vec());
         Self::over(Worker::new(Arc::new(move |_: &Request| Ok(secret.clone()))))
     }
 
@@ -83,7 +83,7 @@ impl Vault {
         Self::over(Worker::new(Arc::new(move |request: &Request| {
             let Request::Read { entry } = request else { return Err(Trouble::NoEntry) };
             let secret = secrets_by_entry.get(entry).ok_or(Trouble::NoEntry)?;
-            Ok(Zeroizing::new(secret.expose().as_bytes().to_vec()))
+            Ok(Zeroizing::new(secret.expose().to_vec()))
         })))
     }
 
@@ -219,7 +219,7 @@ impl Vault {
         secret: Secret,
         limit: Duration,
     ) -> Result<Arc<Secret>, VaultError> {
-        let bytes = Zeroizing::new(secret.expose().as_bytes().to_vec());
+        let bytes = Zeroizing::new(secret.expose().to_vec());
         let done = self.0.keyring.ask(Request::Write { entry: entry.to_owned(), secret: bytes }, limit).await;
         let secret = Arc::new(secret);
         match done {

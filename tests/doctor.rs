@@ -7,18 +7,18 @@
 mod support;
 
 use std::net::Ipv4Addr;
-use std::process::Stdio;
 
 use serde_json::Value;
-use support::ca::{ServerCert, TestCa};
+use support::ca::TestCa;
 use support::dovecot::Dovecot;
 use support::forward::{forward, own_address};
 use support::gate::{Gate, Rules};
+use support::openssl::serve as openssl;
 use support::ostler::{Account, Home, Server};
 use support::postfix::Postfix;
-use support::process::{Process, command, out, said};
+use support::process::{out, said};
 use support::provider::{FullQueue, Part, Provider, Step, expect, say};
-use support::{free_port, require, unique, wait_for};
+use support::{free_port, require, unique};
 
 const ANN: &str = "ann@example.org";
 /// So that servers that never answer do not hold a test up.
@@ -216,25 +216,6 @@ fn the_sign_in_page_of_a_hotel_is_recognised() {
 }
 
 // Certificates and TLS
-
-/// A real server that shows this certificate, and takes only what `options` allow.
-fn openssl(cert: &ServerCert, options: &[&str]) -> Option<(Process, u16, tempfile::TempDir)> {
-    let folder = support::folder();
-    std::fs::write(folder.path().join("cert.pem"), &cert.chain_pem).unwrap();
-    std::fs::write(folder.path().join("key.pem"), &cert.key_pem).unwrap();
-    let port = free_port();
-    let accept = format!("127.0.0.1:{port}");
-    let mut start =
-        command("openssl", ["s_server", "-quiet", "-accept", &accept, "-cert", "cert.pem", "-key", "key.pem"]);
-    start.args(options).current_dir(folder.path());
-    start.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-    let mut server = Process::start("openssl", &mut start);
-    let there = wait_for("openssl to listen", || match server.ended() {
-        Some(_) => Some(false),
-        None => std::net::TcpStream::connect(("127.0.0.1", port)).is_ok().then_some(true),
-    });
-    there.then_some((server, port, folder))
-}
 
 #[test]
 fn servers_with_only_old_tls_are_named_as_such() {

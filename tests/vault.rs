@@ -78,8 +78,8 @@ async fn keeps() {
     assert!(matches!(vault.secret(&home, pop3).await, Err(VaultError::NoEntry { .. })));
     for text in ["hunter2", "replaced", "p\u{e4}ssw\u{f6}rd \u{20ac}", &"x".repeat(LIMIT)] {
         vault.store(&home, pop3, secret(text)).await.unwrap();
-        assert_eq!(vault.secret(&home, pop3).await.unwrap().expose(), text);
-        assert_eq!(Vault::new().secret(&home, pop3).await.unwrap().expose(), text, "read, not remembered");
+        assert_eq!(vault.secret(&home, pop3).await.unwrap().text(), text);
+        assert_eq!(Vault::new().secret(&home, pop3).await.unwrap().text(), text, "read, not remembered");
     }
     let other = Server { host: "pop.example.org".into(), ..pop3.clone() };
     assert!(matches!(vault.secret(&home, &other).await, Err(VaultError::NoEntry { .. })));
@@ -114,11 +114,11 @@ async fn plain_text() {
     vault.store(&home, pop3, secret("correct-horse-battery")).await.unwrap();
     let local = vault.local_password(&home).await.unwrap();
     let mut files = 0;
-    let secrets = ["correct-horse-battery", local.expose()];
+    let secrets = ["correct-horse-battery".into(), local.text()];
     for file in files_under(&desk.folder) {
         let Ok(bytes) = std::fs::read(&file) else { continue };
         files += 1;
-        for secret in secrets {
+        for secret in &secrets {
             assert!(!bytes.windows(secret.len()).any(|w| w == secret.as_bytes()), "{} holds a secret", file.display());
         }
     }

@@ -413,9 +413,9 @@ impl<'a> Session<'a> {
                 match play.hear(line.bytes()) {
                     Outcome::Open => {}
                     Outcome::Failed(failure) => return Err(failure),
-                    Outcome::Ready(offered) => {
+                    Outcome::Ready(ready) => {
                         self.provider = Some(Provider::Ready {
-                            offered,
+                            offered: ready.offered,
                             accepted: 0,
                             used: false,
                             opened_at: self.opened_at,

@@ -83,7 +83,7 @@ fn carried(chunks: &[&[u8]]) -> (Vec<u8>, Option<usize>) {
     (out, filter.is_complete().then_some(taken))
 }
 
-/// The rules for a body, over all of it at once: unstuff (RFC 5321, 4.5.2), make every line end CR LF, stuff.
+/// The rules for a body, over all of it at once: unstuff (RFC 5321, 4.5.2), make every line end CR LF, leave NUL out, stuff.
 fn plainly(sent: &[u8]) -> Option<(Vec<u8>, usize)> {
     let begun = [b"\r\n", sent].concat();
     let end = begun.windows(END.len()).position(|w| w == END)?;
@@ -109,6 +109,7 @@ fn plainly(sent: &[u8]) -> Option<(Vec<u8>, usize)> {
                 at_start = true;
                 continue;
             }
+            0 => continue,
             b'.' if at_start => out.extend_from_slice(b".."),
             _ => out.push(octet),
         }
@@ -229,7 +230,7 @@ pub fn sasl(data: &[u8]) {
         }
         let shown = redact(&line.printable(), name, &secret);
         assert!(shown.len() <= 3 * line.bytes().len(), "stars out of nothing: {shown}");
-        let raw = printable(secret.expose().as_bytes());
+        let raw = printable(secret.expose());
         assert!(raw.contains('*') || !shown.contains(&raw), "shown: {shown}");
     }
 }

@@ -16,13 +16,14 @@ use crate::config::presets::Presets;
 use crate::config::{self, value};
 use crate::os::control::{self, Request, SETTINGS_RELOAD_TIMEOUT};
 use crate::setup::import::ImportedAccount;
-use crate::setup::{Identity, Plan, Proposal, Secrets, Wanted, endpoint_from_flag, keep};
+use crate::setup::trust::PinRequest;
+use crate::setup::{Identity, NamedTrust, Plan, Proposal, Secrets, Wanted, endpoint_from_flag, keep};
 use dialogue::Dialogue;
 use ostler_mail::account::endpoint::Endpoint;
-use ostler_mail::account::{Account, CommandLine, Protocol, SecretSource, Settings, Trust};
+use ostler_mail::account::{Account, CommandLine, Protocol, SecretSource, Settings};
 use ostler_mail::failure::error_chain;
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct Options {
     /// The mail address
     #[arg(value_name = "ADDRESS")]
@@ -68,6 +69,10 @@ pub(crate) struct Options {
     /// A file with further certificates to trust for these servers (PEM)
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
+    /// Trust just one certificate at a server: the one with this fingerprint (sha256:..), or, without a fingerprint, the one that
+    /// the server shows, once you have seen it. For a helper on this computer, or a server of your own
+    #[arg(long, value_name = "SHA256", num_args = 0..=1, default_missing_value = "", value_parser = parse_pin)]
+    pin: Vec<PinFlag>,
     #[command(flatten)]
     password: Password,
     /// Save the account without trying it
@@ -78,7 +83,52 @@ pub(crate) struct Options {
     yes: bool,
 }
 
+/// One `--pin`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum PinFlag {
+    /// The certificate that is shown.
+    Shown,
+    These([u8; 32]),
+    /// The mail address, which stands behind a `--pin` without a fingerprint.
+    Address(String),
+}
+
+fn parse_pin(text: &str) -> Result<PinFlag, String> {
+    match text {
+        "" => Ok(PinFlag::Shown),
+        address if address.contains('@') => Ok(PinFlag::Address(address.to_owned())),
+        text => value::pin(text).map(PinFlag::These).map_err(|why| {
+            format!("this {why}; allowed is \"sha256:\" and the 64 hexadecimal digits of the certificate, or nothing")
+        }),
+    }
+}
+
 impl Options {
+    /// Takes an address that stands behind `--pin` for what it is.
+    fn with_address_behind_pin(mut self) -> Result<Self, Abort> {
+        for pin in &mut self.pin {
+            if let PinFlag::Address(address) = pin {
+                if self.address.is_some() {
+                    return Err(Abort(2, format!("--pin: \"{address}\" is not a fingerprint such as sha256:..")));
+                }
+                self.address = Some(std::mem::take(address));
+                *pin = PinFlag::Shown;
+            }
+        }
+        Ok(self)
+    }
+
+    /// What `--pin` asks for.
+    fn pin_request(&self) -> Option<PinRequest> {
+        let named = |pin: &PinFlag| if let PinFlag::These(pin) = pin { Some(*pin) } else { None };
+        let pins: Vec<_> = self.pin.iter().filter_map(named).collect();
+        match (self.pin.is_empty(), pins.is_empty()) {
+            (true, _) => None,
+            (false, true) => Some(PinRequest::WhatIsShown),
+            (false, false) => Some(PinRequest::These(pins)),
+        }
+    }
+
     /// The servers and rules that the command line names.
     fn proposal(&self) -> Proposal {
         Proposal {
@@ -97,7 +147,7 @@ impl Options {
 }
 
 /// Where the password comes from. Without these options, ostler asks for it and stores it in the keyring.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[group(multiple = false)]
 struct Password {
     /// Read the password from a line of standard input; a second line is the password for sending, if that has its own
@@ -158,6 +208,10 @@ pub(crate) fn main(file: &Path, options: &Options) -> ExitCode {
     let presets = match Presets::load(file) {
         Ok(presets) => presets,
         Err(error) => return fail(2, &error_chain(&error)),
+    };
+    let options = &match options.clone().with_address_behind_pin() {
+        Ok(options) => options,
+        Err(Abort(code, why)) => return fail(code, &why),
     };
     let done = match &options.import {
         Some(from) => import::add_from_file(file, options, &presets, from),
@@ -288,5 +342,5 @@ fn plan_from_options(options: &Options, settings: &Settings, address: &str) -> R
         source,
     };
     let (proposal, aliases) = (options.proposal(), Vec::new());
-    Ok(Plan { address, aliases, name, proposal, fetch_as, send_as, trust: Trust { ca, pin: None } })
+    Ok(Plan { address, aliases, name, proposal, fetch_as, send_as, trust: NamedTrust::in_file(ca) })
 }

@@ -47,7 +47,7 @@ fn read_local_passwords(settings: &Settings) -> Result<Vec<String>, String> {
         for account in &settings.accounts {
             // Makes one where there is none yet, because the user types it before the first connection.
             let password = vault.local_password(account).await.map_err(|e| error_chain(&e))?;
-            passwords.push(password.expose().to_owned());
+            passwords.push(password.text().into_owned());
         }
         Ok(passwords)
     };

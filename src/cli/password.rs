@@ -79,7 +79,7 @@ fn make_local_password(file: &Path, account: &Account) -> ExitCode {
     match block_on(vault.new_local_password(account)) {
         Ok(Ok(new)) => {
             forget_cached_secret(file, account);
-            let (name, new) = (&account.name, new.expose());
+            let (name, new) = (&account.name, new.text());
             print(&format!("new local password of account {name}, for your mail program: {new}\n"));
             ExitCode::SUCCESS
         }
@@ -121,7 +121,7 @@ async fn store_secret(
     check: bool,
     timeouts: &ostler_mail::account::Timeouts,
 ) -> Result<(), String> {
-    let copy = || Secret::new(secret.expose().to_owned()).map_err(|e| e.to_string());
+    let copy = || Secret::new(secret.text().into_owned()).map_err(|e| e.to_string());
     if check {
         // All of them before any is stored, so that one that refuses leaves the old password everywhere.
         for server in servers {

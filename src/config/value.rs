@@ -165,7 +165,7 @@ pub(super) fn network(text: &str) -> Result<Network, Why> {
 }
 
 /// Parses the SHA-256 fingerprint of a certificate, with or without colons.
-pub(super) fn pin(text: &str) -> Result<[u8; 32], Why> {
+pub(crate) fn pin(text: &str) -> Result<[u8; 32], Why> {
     const NOT_ONE: Why = "is not a fingerprint";
     let (kind, digits) = text.split_once(':').ok_or(NOT_ONE)?;
     if !kind.eq_ignore_ascii_case("sha256") {

@@ -82,7 +82,9 @@ pub(crate) fn cause_of(failure: &Failure) -> Option<&'static Cause> {
 fn cause_by_words(failure: &Failure) -> Option<&'static Cause> {
     let (at, said) = match failure {
         Failure::SignInRefused { at, said, .. } => (at, said),
-        Failure::ServiceRefused { at, said } | Failure::SignInPostponed { at, said } => (at, said),
+        Failure::ServiceRefused { at, said }
+        | Failure::SignInPostponed { at, said }
+        | Failure::MechanismRefused { at, said, .. } => (at, said),
         Failure::WrongProtocol { said, .. } => {
             // The portal of a hotel answers with a web page in place of the mail server.
             return if is_http(said) { cause("portal") } else { None };
@@ -117,6 +119,7 @@ pub(crate) fn cause_id(failure: &Failure) -> &'static str {
         Failure::NetworkGone { .. } => "network-gone",
         Failure::TimedOut { waiting: Waiting::Connect, .. } => "no-answer",
         Failure::TimedOut { .. } => "slow",
+        Failure::Lost { waiting: Waiting::SignIn, .. } => "hung-up-at-sign-in",
         Failure::Lost { .. } => "hung-up",
         Failure::NotTls { .. } => "not-tls",
         Failure::Certificate { problem, .. } => match problem {
@@ -126,6 +129,7 @@ pub(crate) fn cause_id(failure: &Failure) -> &'static str {
             CertificateProblem::WrongName { .. } => "certificate-name",
             CertificateProblem::UnknownIssuer { self_signed: true, .. } => "certificate-self-signed",
             CertificateProblem::UnknownIssuer { .. } => "certificate-issuer",
+            CertificateProblem::MissingLink { .. } => "certificate-link",
             CertificateProblem::NotPinned { .. } => "certificate-pin",
             CertificateProblem::Revoked | CertificateProblem::Other(_) => "certificate-bad",
         },
@@ -138,6 +142,7 @@ pub(crate) fn cause_id(failure: &Failure) -> &'static str {
         Failure::ServiceRefused { .. } => "turned-away",
         Failure::SignInRefused { .. } => "password-refused",
         Failure::SignInDisabled { .. } => "sign-in-not-offered",
+        Failure::MechanismRefused { .. } => "mechanism-refused",
         Failure::InUse { .. } => "in-use",
         Failure::LoginDelay { .. } => "login-delay",
         Failure::SignInPostponed { .. } => "postponed",

@@ -85,8 +85,8 @@ pub(super) async fn look(
             {
                 look_for_tls(engine, server, &timeouts).await
             }
-            Failure::Certificate { problem, .. } => {
-                certificate::look(engine, account, server, problem, steps, &timeouts).await
+            Failure::Certificate { problem, ca, .. } => {
+                certificate::look(engine, account, server, problem, *ca, steps, &timeouts).await
             }
             _ => None,
         }
@@ -147,7 +147,7 @@ async fn greet(engine: &Engine, server: &Server, timeouts: &Timeouts) -> Result<
     let (hello, stls): (&[u8], _) = match server.protocol {
         Protocol::Smtp => {
             let prepared = prepare_on::<smtp::login::SmtpLogin>(engine, upstream, server, timeouts).await?;
-            let (mut upstream, _) = prepared.finish(&engine.dialer, None, timeouts).await?;
+            let (mut upstream, _) = prepared.finish(&engine.dialer, server, None, timeouts).await?;
             leave(&mut upstream, timeouts.reply).await;
             return Ok(());
         }
@@ -318,7 +318,8 @@ pub(super) async fn look_at_gate(
         let route = Route { family: known.map(Family::of), from: None };
         let logged_in = match engine.dialer.connect(&login, &timeouts, route).await {
             Ok(upstream) => {
-                finish(&engine.dialer, upstream, pop3::login::Pop3Login::new(&login, None), secret, &timeouts).await
+                let begun = pop3::login::Pop3Login::new(&login, None);
+                finish(&engine.dialer, &login, upstream, begun, secret, &timeouts).await
             }
             Err(failure) => Err(failure),
         };

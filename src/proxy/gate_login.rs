@@ -98,7 +98,7 @@ impl GatedSend<'_> {
         let noted = |failure: &Failure| note_refusal(engine, account, login, failure);
         let prepared = connect_and_prepare::<Pop3Login>(engine, login, timeouts, route).await.inspect_err(noted)?;
         let local = prepared.upstream().local;
-        let (delay, how) = match prepared.finish(&engine.dialer, Some(secret), timeouts).await {
+        let (delay, how) = match prepared.finish(&engine.dialer, login, Some(secret), timeouts).await {
             Ok((upstream, ready)) => {
                 let delay = ready.capabilities.login_delay;
                 quit(engine, login, upstream, ready, timeouts).await;
@@ -130,7 +130,7 @@ impl GatedSend<'_> {
 
 /// Leaves with QUIT: some servers count a login only then.
 async fn quit(engine: &Engine, login: &Server, mut upstream: Upstream, ready: Ready, timeouts: &Timeouts) {
-    engine.learn(login, |learned| learned.pop3 = Some(ready.capabilities));
+    engine.learn(login, |learned| (learned.pop3, learned.way) = (Some(ready.capabilities), ready.way));
     let limit = QUIT_REPLY_TIMEOUT.min(timeouts.reply);
     // The answer is awaited, whatever it says: to a server that counts at QUIT, a connection closed too soon is a session
     // cut off.

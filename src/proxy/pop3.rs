@@ -209,9 +209,11 @@ async fn finish(
         Some(cell) => Some(cell.turn.lock().await),
         None => None,
     };
-    let finished = prepared.finish(&engine.dialer, Some(secret), &session.settings.timeouts).await;
+    let finished = prepared.finish(&engine.dialer, server, Some(secret), &session.settings.timeouts).await;
     let (upstream, ready) = finished.inspect_err(|failure| note_refusal(&engine, account, server, failure))?;
-    engine.learn(server, |learned| learned.pop3 = Some(ready.capabilities.clone()));
+    engine.learn(server, |learned| {
+        (learned.pop3, learned.way) = (Some(ready.capabilities.clone()), ready.way);
+    });
     if let Some(cell) = &gate {
         let mut gate = cell.lock();
         gate.on_login(now(), upstream.local, ready.capabilities.login_delay);

@@ -186,7 +186,7 @@ impl Session {
 pub(super) fn password_as_secret(attempt: &Attempt) -> Option<Arc<Secret>> {
     let given = attempt.password()?;
     // A password with a line end counts as none: at a provider the rest of it would be a command.
-    Secret::from_bytes(zeroize::Zeroizing::new(given.to_vec())).ok().map(Arc::new)
+    Secret::from_client(given).ok().map(Arc::new)
 }
 
 /// Completes when ostler shuts down.

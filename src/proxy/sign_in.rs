@@ -9,7 +9,7 @@ use tracing::debug;
 
 use crate::proxy::Engine;
 use crate::proxy::net::conn::Read;
-use crate::proxy::net::dial::{Dialer, Route, Upstream};
+use crate::proxy::net::dial::{Dialer, Family, Route, Upstream};
 use ostler_mail::account::{Account, Protocol, Server, Timeouts};
 use ostler_mail::failure::{Failure, Waiting};
 use ostler_mail::machine::{Login, Outgoing, Step};
@@ -29,11 +29,12 @@ pub enum Prepared<L: Login> {
 /// Hears the greeting, starts TLS if the settings say so, and goes on until the secret is wanted.
 pub async fn prepare<L: Login>(
     dialer: &Dialer,
+    server: &Server,
     upstream: Upstream,
     mut login: L,
     timeouts: &Timeouts,
 ) -> Result<Prepared<L>, Failure> {
-    let (upstream, ready) = drive(dialer, upstream, &mut login, Step::Wait, timeouts).await?;
+    let (upstream, ready) = drive(dialer, server, upstream, &mut login, Step::Wait, timeouts).await?;
     Ok(match ready {
         None => Prepared::WantsSecret(upstream, login),
         Some(ready) => Prepared::Done(upstream, ready),
@@ -57,6 +58,7 @@ impl<L: Login> Prepared<L> {
     pub async fn finish(
         self,
         dialer: &Dialer,
+        server: &Server,
         secret: Option<Arc<Secret>>,
         timeouts: &Timeouts,
     ) -> Result<(Upstream, L::Ready), Failure> {
@@ -65,7 +67,7 @@ impl<L: Login> Prepared<L> {
             (Self::WantsSecret(upstream, mut login), Some(secret)) => {
                 let step = login.on_secret(secret);
                 let at = upstream.at.clone();
-                let (mut upstream, ready) = drive(dialer, upstream, &mut login, step, timeouts).await?;
+                let (mut upstream, ready) = drive(dialer, server, upstream, &mut login, step, timeouts).await?;
                 // A server may repeat the secret in a later answer, in an error message or a welcome, and the log must
                 // not have it.
                 upstream.redaction = login.redaction();
@@ -78,9 +80,33 @@ impl<L: Login> Prepared<L> {
     }
 }
 
-/// Takes steps until the login is done (`Some`) or wants the secret (`None`). The time limit is for a whole answer of many
-/// lines: a server that sends an octet now and then cannot stretch it.
+/// Takes steps until the login is done (`Some`) or wants the secret (`None`), on another connection if the server hangs up
+/// over a way of signing in that it has just refused.
 async fn drive<L: Login>(
+    dialer: &Dialer,
+    server: &Server,
+    mut upstream: Upstream,
+    login: &mut L,
+    mut step: Step<L::Ready>,
+    timeouts: &Timeouts,
+) -> Result<(Upstream, Option<L::Ready>), Failure> {
+    loop {
+        // A gate goes by the address of this computer, so the next connection has the same one.
+        let route = Route { family: upstream.local.map(Family::of), from: upstream.local };
+        match take_steps(dialer, upstream, login, step, timeouts).await {
+            Err(failure) if login.begin_again(&failure) => {
+                debug!("{failure}; the sign-in goes on on a new connection");
+                upstream = dialer.connect(server, timeouts, route).await?;
+                step = Step::Wait;
+            }
+            done => return done,
+        }
+    }
+}
+
+/// Takes steps on one connection. The time limit is for a whole answer of many lines: a server that sends an octet now and
+/// then cannot stretch it.
+async fn take_steps<L: Login>(
     dialer: &Dialer,
     mut upstream: Upstream,
     login: &mut L,
@@ -193,15 +219,16 @@ impl BeginLogin for pop3::login::Pop3Login {
     const PROTOCOL: Protocol = Protocol::Pop3;
 
     fn begin(engine: &Engine, server: &Server, _: &Upstream) -> Self {
-        Self::new(server, engine.learned(server).pop3)
+        let learned = engine.learned(server);
+        Self::new(server, learned.pop3).beginning_with(learned.way)
     }
 }
 
 impl BeginLogin for smtp::login::SmtpLogin {
     const PROTOCOL: Protocol = Protocol::Smtp;
 
-    fn begin(_: &Engine, server: &Server, upstream: &Upstream) -> Self {
-        Self::new(server, smtp::login::ehlo_name(upstream.local))
+    fn begin(engine: &Engine, server: &Server, upstream: &Upstream) -> Self {
+        Self::new(server, smtp::login::ehlo_name(upstream.local)).beginning_with(engine.learned(server).way)
     }
 }
 
@@ -225,14 +252,16 @@ pub(crate) async fn prepare_on<L: BeginLogin>(
     timeouts: &Timeouts,
 ) -> Result<Prepared<L>, Failure> {
     let login = L::begin(engine, server, &upstream);
-    prepare(&engine.dialer, upstream, login, timeouts).await
+    prepare(&engine.dialer, server, upstream, login, timeouts).await
 }
 
 /// Forgets what a failed sign-in has put in doubt. A refused secret is read again the next time: the user may have changed
 /// it.
 pub(crate) fn note_refusal(engine: &Engine, account: &Account, server: &Server, failure: &Failure) {
-    if matches!(failure, Failure::SignInRefused { .. }) {
+    if failure.may_be_the_password() {
         engine.vault.drop_cached(account, server);
+        // Nor is it certain any more that this is the way in which the server takes the right one.
+        engine.learn(server, |learned| learned.way = None);
     }
     // The capabilities remembered from the last sign-in may be what went wrong.
     engine.learn(server, |learned| learned.pop3 = None);

@@ -123,10 +123,10 @@ impl<'a, T: SetupUi> Trial<'a, T> {
         let prepared =
             connect_and_prepare::<SmtpLogin>(&engine, &server, &self.settings.timeouts, Route::default()).await;
         match prepared {
-            Ok(Prepared::Done(mut upstream, extensions)) => {
+            Ok(Prepared::Done(mut upstream, ready)) => {
                 upstream.conn.close().await;
                 // `true`: any sign-in at all counts here, whether or not the connection has TLS.
-                if Mechanism::choose(&extensions.auth, true).is_some() {
+                if Mechanism::offered(&ready.offered.auth, true).next().is_some() {
                     return GateBefore::NotAsked;
                 }
             }
@@ -190,7 +190,7 @@ impl<'a, T: SetupUi> Trial<'a, T> {
         let failed = endpoints.get(at)?;
         for (index, endpoint) in endpoints.iter().enumerate().skip(at + 1) {
             self.ui.say(&format!("Trying {} ...", endpoint.describe()));
-            if try_endpoint(endpoint, &self.plan.trust).await.is_err() {
+            if try_endpoint(endpoint, &self.plan.trust.at(endpoint)).await.is_err() {
                 continue;
             }
             let question = Question::UseOther {
@@ -285,15 +285,16 @@ impl<'a, T: SetupUi> Trial<'a, T> {
             last.unwrap_or_else(|| (self.plan.outgoing_server(endpoint, SendAuth::Nothing), Failure::Internal));
         match (&failure, pop3) {
             // The password is right, since fetching works with it. Perhaps the server wants a POP login instead.
-            (Failure::SignInDisabled { .. } | Failure::SignInRefused { .. }, Some(login))
-                if !self.plan.sends_elsewhere() =>
-            {
+            (
+                Failure::SignInDisabled { .. } | Failure::MechanismRefused { .. } | Failure::SignInRefused { .. },
+                Some(login),
+            ) if !self.plan.sends_elsewhere() => {
                 self.ui.say("Signing in does not work there. Trying a POP login before the send instead.");
                 let through = self.try_through_gate(endpoint, login, GateBefore::Shut).await;
                 // The first failure is the one to show, because the POP login was a guess.
                 through.map_err(|_| (server, failure))
             }
-            (Failure::SignInDisabled { .. }, None) => {
+            (Failure::SignInDisabled { .. } | Failure::MechanismRefused { .. }, None) => {
                 // Some providers know their customers by their addresses and want no sign-in at all.
                 let open = self.plan.outgoing_server(endpoint, SendAuth::Nothing);
                 let account = self.plan.account(None, vec![open.clone()]);
@@ -327,18 +328,21 @@ fn outcome(ok: bool, doctor: Doctor<'_>) -> Result<(), Failure> {
 
 /// Whether another server of the provider may work: this one could not be used, and it has not refused the password.
 fn suggests_another_server(failure: &Failure) -> bool {
+    // A provider that hangs up at the sign-in may have refused the password by that.
+    let may_be_another = !failure.may_be_the_password();
     failure.is_unreachable()
-        || matches!(
-            failure,
-            Failure::Certificate { .. }
-                | Failure::TlsTooOld { .. }
-                | Failure::NotTls { .. }
-                | Failure::Tls { .. }
-                | Failure::NoStartTls { .. }
-                | Failure::WrongProtocol { .. }
-                | Failure::ProtocolViolation { .. }
-                | Failure::Lost { .. }
-                | Failure::TimedOut { .. }
-                | Failure::ServiceRefused { .. }
-        )
+        || may_be_another
+            && matches!(
+                failure,
+                Failure::Certificate { .. }
+                    | Failure::TlsTooOld { .. }
+                    | Failure::NotTls { .. }
+                    | Failure::Tls { .. }
+                    | Failure::NoStartTls { .. }
+                    | Failure::WrongProtocol { .. }
+                    | Failure::ProtocolViolation { .. }
+                    | Failure::Lost { .. }
+                    | Failure::TimedOut { .. }
+                    | Failure::ServiceRefused { .. }
+            )
 }

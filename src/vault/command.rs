@@ -301,7 +301,7 @@ mod tests {
     }
 
     async fn printed(text: &str) -> Result<String, CommandTrouble> {
-        secret(&shell(text)).await.map(|s| s.expose().to_owned())
+        secret(&shell(text)).await.map(|s| s.text().into_owned())
     }
 
     #[tokio::test]
@@ -320,7 +320,7 @@ mod tests {
     #[tokio::test]
     async fn a_list_is_run_without_a_shell() {
         let line = CommandLine::Argv(["printf", "%s\\n", "$HOME; exit 1"].map(str::to_owned).to_vec());
-        assert_eq!(secret(&line).await.unwrap().expose(), "$HOME; exit 1");
+        assert_eq!(secret(&line).await.unwrap().text(), "$HOME; exit 1");
     }
 
     #[tokio::test]

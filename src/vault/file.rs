@@ -192,7 +192,7 @@ mod tests {
     async fn the_first_line_is_the_secret() {
         for text in ["hunter2", "hunter2\n", "hunter2\r\nuser: ann\r\n", "\u{feff}hunter2\r\n"] {
             let (_folder, path) = written(text.as_bytes());
-            assert_eq!(secret(path).await.unwrap().expose(), "hunter2");
+            assert_eq!(secret(path).await.unwrap().text(), "hunter2");
         }
         let (_folder, path) = written("x".repeat(secret::LIMIT).as_bytes());
         assert!(secret(path).await.is_ok());
@@ -251,7 +251,7 @@ mod tests {
     fn systemds_credentials_may_be_readable_for_their_group() {
         let (_folder, path) = written(b"hunter2");
         mode(&path, 0o440);
-        assert_eq!(read(&path, PlacedBy::Systemd).unwrap().expose(), "hunter2");
+        assert_eq!(read(&path, PlacedBy::Systemd).unwrap().text(), "hunter2");
         assert_eq!(read(&path, PlacedBy::User).err(), Some(FileTrouble::Open { mode: 0o440 }));
         mode(&path, 0o444);
         assert_eq!(read(&path, PlacedBy::Systemd).err(), Some(FileTrouble::Open { mode: 0o444 }));

@@ -115,7 +115,7 @@ async fn a_local_password_is_made_once_and_replaced_only_when_asked() {
     let (first, second) = tokio::join!(vault.local_password(&home), vault.local_password(&home));
     let first = first.unwrap();
     assert_eq!(first.expose(), second.unwrap().expose());
-    assert_eq!(entries.lock().unwrap()["home local-password"], first.expose().as_bytes());
+    assert_eq!(entries.lock().unwrap()["home local-password"], first.expose());
     let new = vault.new_local_password(&home).await.unwrap();
     assert_ne!(new.expose(), first.expose());
     assert_eq!(vault.local_password(&home).await.unwrap().expose(), new.expose());

@@ -6,7 +6,7 @@ use crate::support::keyring::Keyring;
 use crate::support::ostler::{Account, Home, Server};
 use crate::support::process::said;
 use crate::support::terminal::Terminal;
-use crate::support::{mail, require};
+use crate::support::{free_port, mail, require};
 use crate::{ANN, BOB, Newcomer};
 
 fn file(home: &Home, name: &str, octets: impl AsRef<[u8]>) -> String {
@@ -90,6 +90,27 @@ fn an_stunnel_file_and_an_address_make_an_account_that_works() {
     assert!(screen.contains("[provider-smtp] (line 8): sending through localhost"), "{screen}");
     assert!(screen.contains("stunnel did not check this server's certificate"), "{screen}");
     assert!(screen.contains("[provider-news] (line 13): neither its port"), "{screen}");
+    works(newcomer);
+}
+
+#[test]
+fn of_two_servers_of_a_tunnel_the_first_is_tried_and_the_second_kept_behind_it() {
+    require!("dovecot", "postfix", "keyring");
+    let newcomer = Newcomer::start();
+    let (pop3, smtp, other) = (newcomer.dovecot.pop3s, newcomer.postfix.smtps, free_port());
+    let conf = format!(
+        "client = yes\n[in-pop3]\naccept = 1109\nconnect = localhost:{pop3}\n\
+         [out-smtp]\naccept = 1259\nconnect = localhost:{smtp}\nconnect = localhost:{other}\n"
+    );
+    let conf = file(&newcomer.home, "stunnel.conf", conf);
+    let ca = newcomer.home.ca_file();
+    let words = ["add", ANN, "--import", &conf, "--ca", ca.to_str().unwrap(), "--password-stdin"];
+    let added = newcomer.home.ostler(&words, &format!("{}\n", newcomer.password));
+    assert!(added.status.success(), "{}", said(&added));
+    assert!(said(&added).contains(&format!("sending through localhost port {other}, TLS if the server before it")));
+    let settings = newcomer.home.settings();
+    let places: Vec<_> = [smtp, other].iter().map(|port| settings.find(&format!("port = {port}"))).collect();
+    assert!(places.is_sorted() && places.iter().all(Option::is_some), "{settings}");
     works(newcomer);
 }
 

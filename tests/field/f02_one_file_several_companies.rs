@@ -67,7 +67,7 @@ fn f02_of_two_accounts_of_a_mail_program_one_is_reported() {
     assert!(added.taken().contains("heron.example") && !added.taken().contains("small.example"), "{}", added.screen);
     let left = added.not_taken();
     assert!(
-        left.contains("ann@small.example is another account; `ostler add ann@small.example --import FILE`"),
+        left.contains("ann@small.example is another account; `ostler add ann@small.example --import FILE"),
         "{left}"
     );
 }

@@ -1,5 +1,5 @@
-//! What users met in the field, one module a case: the built program in the situation, and what is right there.
-//! `docs/field.md` has the rules.
+//! What users of old mail programs met, case by case: one module a case, and its kind in other forms. `docs/field.md` has the
+//! rules.
 
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
@@ -13,6 +13,15 @@ mod f02_one_file_several_companies;
 mod f03_odd_forms_of_stunnel;
 mod f04_shared_servers_and_doors;
 mod f05_further_addresses;
+mod f06_a_helpers_own_certificate;
+mod f06_adding_a_helper;
 mod f06_helpers_in_imports;
 mod f07_files_that_providers_hand_out;
+mod f09_offered_and_refused;
+mod f11_letters_in_passwords;
+mod f12_hung_up_on_a_password;
+mod f15_a_missing_link;
+mod f16_after_451_at_mail;
 mod importing;
+mod nul_and_no_name;
+mod sign_in;

@@ -20,7 +20,8 @@ fn patient(count: usize) -> Vec<Part> {
 #[test]
 fn a_body_comes_byte_for_byte_whatever_is_in_it() {
     let mut message = mail::tricky("bytes");
-    message.extend((0..=255u8).filter(|byte| !matches!(byte, b'\r' | b'\n')));
+    // Mail has no NUL; what becomes of one is in tests/field.
+    message.extend((1..=255u8).filter(|byte| !matches!(byte, b'\r' | b'\n')));
     message.extend_from_slice(b"\r\n");
     message.extend(std::iter::repeat_n(b'y', 100_000));
     message.extend_from_slice(b"\r\n");

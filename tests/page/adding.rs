@@ -182,6 +182,39 @@ fn mail_goes_out_through_another_company_with_its_own_password() {
 }
 
 #[test]
+fn f06_a_server_of_its_own_is_trusted_by_the_fingerprint_that_the_failed_try_shows() {
+    require!("dovecot", "postfix", "keyring");
+    use crate::support::ca::TestCa;
+    use crate::support::dovecot::Dovecot;
+    use crate::support::keyring::Keyring;
+    use crate::support::postfix::Postfix;
+    let (password, cert) = (unique("pw"), TestCa::self_signed());
+    let dovecot = Dovecot::builder().user(ANN, &password).cert(cert.clone()).start();
+    let postfix = Postfix::builder().cert(cert).sasl(&dovecot).start();
+    let keyring = Keyring::start();
+    let mut home = crate::home(&TestCa::new(), &[]).with_keyring(&keyring);
+    home.keep_secret(&password);
+    let ostler = home.run();
+    let mut browser = Browser::new(&ostler.home);
+    let form = browser.get("/").form("/add").with("address", ANN).with("password", &password);
+    let form = form
+        .with("pop3", &format!("tls://localhost:{}", dovecot.pop3s))
+        .with("smtp", &format!("starttls://localhost:{}", postfix.submission));
+    browser.send(&form);
+    let failed = browser.stay_until("does not work yet");
+    assert!(failed.body.contains("vouched for by nobody but itself"), "{}", failed.body);
+    let job = browser.at.clone();
+    let shown = &failed.body[failed.body.find("sha256:").unwrap()..];
+    let pin: String = shown.chars().take("sha256:".len() + 64).collect();
+    browser.send(&failed.form(&format!("{job}/again")).with("pin", &pin));
+    browser.at.clone_from(&job);
+    browser.stay_until("works and is saved");
+    assert_eq!(ostler.home.settings().matches(&format!("pin = \"{pin}\"")).count(), 2, "{}", ostler.home.settings());
+    client::send(ostler.smtp, ANN, &[BOB], &mail::tricky("hello"));
+    browser.never_saw(&password);
+}
+
+#[test]
 fn a_provider_that_wants_mail_checked_first_is_found_out() {
     require!("dovecot", "postfix", "keyring");
     use crate::support::ca::TestCa;

@@ -9,6 +9,9 @@ use rcgen::{
 use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+use super::folder;
+use super::process::{command, run_well};
+
 /// A server's certificate with its key.
 #[derive(Clone)]
 pub struct ServerCert {
@@ -24,6 +27,55 @@ impl ServerCert {
         let chain = self.chain_der.iter().map(|der| CertificateDer::from(der.clone())).collect();
         let key = PrivateKeyDer::try_from(self.key_der.clone()).unwrap();
         Arc::new(ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key).unwrap())
+    }
+
+    /// Signed by itself and made by OpenSSL, as helpers and their users make them: of this kind of key (`rsa:2048`, `ed25519`,
+    /// `ec`), with these extensions and no others, valid until in ten years.
+    pub fn by_openssl(key: &str, extensions: &[&str]) -> Self {
+        Self::by_openssl_with(key, extensions, &["-days", "3650"])
+    }
+
+    /// As [`by_openssl`](Self::by_openssl), with these options for the dates.
+    pub fn by_openssl_with(key: &str, extensions: &[&str], dates: &[&str]) -> Self {
+        let folder = folder();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::write(
+            at("openssl.cnf"),
+            "[req]\ndistinguished_name = name\nprompt = no\n[name]\nO = Helper\nCN = 127.0.0.1\n",
+        )
+        .unwrap();
+        let openssl = |args: &[&str]| run_well(command("openssl", args).current_dir(folder.path()), "");
+        let mut words =
+            vec!["req", "-x509", "-config", "openssl.cnf", "-nodes", "-keyout", "key.pem", "-out", "cert.pem"];
+        words.extend(["-newkey", key]);
+        if key == "ec" {
+            words.extend(["-pkeyopt", "ec_paramgen_curve:P-256"]);
+        }
+        words.extend(dates);
+        words.extend(extensions.iter().flat_map(|extension| ["-addext", extension]));
+        openssl(&words);
+        openssl(&["x509", "-in", "cert.pem", "-outform", "der", "-out", "cert.der"]);
+        openssl(&["pkcs8", "-topk8", "-nocrypt", "-in", "key.pem", "-outform", "der", "-out", "key.der"]);
+        let text = |name: &str| std::fs::read_to_string(at(name)).unwrap();
+        Self {
+            chain_pem: text("cert.pem"),
+            key_pem: text("key.pem"),
+            chain_der: vec![std::fs::read(at("cert.der")).unwrap()],
+            key_der: std::fs::read(at("key.der")).unwrap(),
+        }
+    }
+
+    /// The same certificate and key; the server shows the certificates of these authorities with it, in this order, and no
+    /// others.
+    pub fn showing(&self, authorities: &[&TestCa]) -> Self {
+        let end = "-----END CERTIFICATE-----\n";
+        let own = &self.chain_pem[..self.chain_pem.find(end).unwrap() + end.len()];
+        let mut shown = Self { chain_pem: own.to_owned(), chain_der: vec![self.chain_der[0].clone()], ..self.clone() };
+        for authority in authorities {
+            shown.chain_pem += &authority.pem();
+            shown.chain_der.push(authority.certificate.der().to_vec());
+        }
+        shown
     }
 }
 
@@ -41,6 +93,18 @@ impl TestCa {
         params.distinguished_name.push(DnType::CommonName, "ostler test authority");
         let key = KeyPair::generate().unwrap();
         let certificate = params.self_signed(&key).unwrap();
+        Self { certificate, issuer: Issuer::new(params, key) }
+    }
+
+    /// An authority of this name that this one has signed.
+    pub fn below(&self, name: &str) -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        params.use_authority_key_identifier_extension = true;
+        params.distinguished_name.push(DnType::CommonName, name);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
         Self { certificate, issuer: Issuer::new(params, key) }
     }
 

@@ -16,6 +16,7 @@ pub mod forward;
 pub mod gate;
 pub mod keyring;
 pub mod mail;
+pub mod openssl;
 pub mod ostler;
 pub mod postfix;
 pub mod process;

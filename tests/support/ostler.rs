@@ -139,6 +139,13 @@ impl Home {
         home
     }
 
+    /// With one more account in the settings file.
+    pub fn with_account(mut self, account: &Account) -> Self {
+        let text = self.settings() + &self.account(1, account);
+        self.write_settings(&text);
+        self
+    }
+
     fn account(&mut self, number: usize, account: &Account) -> String {
         let at = self.folder.path().to_owned();
         let mut text = format!("\n[[account]]\nname = {:?}\n{}\n", account.name, account.lines.join("\n"));

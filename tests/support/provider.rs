@@ -30,6 +30,8 @@ pub enum Step {
     Close,
     /// Closes it with a reset.
     Reset,
+    /// Closes it without TLS's goodbye, as a process does that ends.
+    Cut,
     /// Says nothing more, and waits until the other side goes away.
     Stall,
     /// Neither says nor reads anything more, and keeps the connection as long as the test lives.
@@ -279,6 +281,14 @@ impl Peer {
                         let _ = socket2::SockRef::from(&stream.sock).set_linger(Some(std::time::Duration::ZERO));
                     }
                     self.stream = Stream::Gone;
+                    return Ok(());
+                }
+                Step::Cut => {
+                    match std::mem::replace(&mut self.stream, Stream::Gone) {
+                        Stream::Plain(stream) => drop(stream.shutdown(std::net::Shutdown::Both)),
+                        Stream::Tls(stream) => drop(stream.sock.shutdown(std::net::Shutdown::Both)),
+                        Stream::Gone => {}
+                    }
                     return Ok(());
                 }
                 Step::Deaf => {

@@ -97,6 +97,13 @@ pub enum CertificateProblem {
         /// The certificate is its own issuer.
         self_signed: bool,
     },
+    /// The certificates that the server shows end before an authority: that of this issuer is not among them, and this
+    /// computer does not have it either. Programs that look up missing certificates (web browsers do) hide this mistake
+    /// from providers.
+    MissingLink {
+        /// The name of the issuer whose certificate is missing.
+        issuer: String,
+    },
     /// The settings pin another certificate.
     NotPinned {
         /// The SHA-256 digest of the one the server shows, in hex.
@@ -106,6 +113,18 @@ pub enum CertificateProblem {
     Revoked,
     /// Any other reason, in the words of the TLS library.
     Other(String),
+}
+
+/// What the file that `ca` names has to do with a refused certificate. Advice goes by it, so that it never tells users to do
+/// what they have done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CaFile {
+    /// The settings name no file, or a pin decides.
+    Unset,
+    /// There is a file, and this certificate is not in it.
+    HasOthers,
+    /// The file has this very certificate, and something else is wrong with it.
+    HasIt,
 }
 
 /// Why there is no secret to sign in with.
@@ -175,6 +194,8 @@ pub enum Failure {
         at: ServerAddr,
         /// What is wrong with it.
         problem: CertificateProblem,
+        /// What the file that `ca` names has to do with it.
+        ca: CaFile,
     },
     /// The server has neither TLS 1.2 nor TLS 1.3.
     TlsTooOld {
@@ -235,6 +256,15 @@ pub enum Failure {
         at: ServerAddr,
         /// What it offers instead; may be empty.
         offered: String,
+    },
+    /// The server refuses every way of signing in that it offers and ostler has. It has not judged the password.
+    MechanismRefused {
+        /// The server.
+        at: ServerAddr,
+        /// The names of the ways that were tried, in order.
+        tried: String,
+        /// The server's reply to the last one.
+        said: String,
     },
     /// Another session has the mailbox (RFC 2449, section 8.1.2).
     InUse {
@@ -335,6 +365,15 @@ impl Failure {
         advice::advice(self)
     }
 
+    /// What a client is told to do about it. Eudora 4 throws its password away when it finds the word in a refusal, so the
+    /// trouble that may pass does not have it: there `ostler check` tells of the password.
+    pub(crate) fn advice_for_client(&self) -> String {
+        match self {
+            Self::Lost { waiting: Waiting::SignIn, .. } => "try again later; if it goes on, run: ostler check".into(),
+            _ => self.advice(),
+        }
+    }
+
     /// Who has to do something about it.
     pub fn blame(&self) -> Blame {
         match self {
@@ -346,6 +385,7 @@ impl Failure {
             | Self::WrongProtocol { .. }
             | Self::SignInRefused { .. }
             | Self::SignInDisabled { .. }
+            | Self::MechanismRefused { .. }
             | Self::TooBig { .. }
             | Self::Secret { .. }
             | Self::NotInThisVersion { .. }
@@ -390,6 +430,7 @@ impl Failure {
             | Self::ServiceRefused { at, .. }
             | Self::SignInRefused { at, .. }
             | Self::SignInDisabled { at, .. }
+            | Self::MechanismRefused { at, .. }
             | Self::InUse { at, .. }
             | Self::LoginDelay { at, .. }
             | Self::SignInPostponed { at, .. }
@@ -403,6 +444,12 @@ impl Failure {
             | Self::Stopping
             | Self::Internal => None,
         }
+    }
+
+    /// Whether the provider may have refused the user name or the password: it said so, or it closed the connection in place
+    /// of an answer, as some do. The same password must not be tried again by itself, because providers lock accounts.
+    pub fn may_be_the_password(&self) -> bool {
+        matches!(self, Self::SignInRefused { .. } | Self::Lost { waiting: Waiting::SignIn, .. })
     }
 
     /// Whether the server cannot be reached, so that another server of the account may be tried. A server that answers has

@@ -188,6 +188,10 @@ pub trait Login {
     fn redaction(&self) -> Option<Redaction>;
     /// The answer to [`Step::WantSecret`].
     fn on_secret(&mut self, secret: Arc<Secret>) -> Step<Self::Ready>;
+    /// The connection has failed. Whether the sign-in goes on with the greeting of a new connection: the server refused one
+    /// way of signing in, and hung up before it was given the secret in another. Never after it was given the secret, which
+    /// it may have refused by that. Each time there is a way less, so this comes to an end.
+    fn begin_again(&mut self, failure: &Failure) -> bool;
 }
 
 /// What a [`Filter`] did with the octets it was shown. The numbers count from their front and are at least 1.

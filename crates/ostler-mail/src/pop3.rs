@@ -7,6 +7,7 @@ pub mod login;
 mod text;
 pub mod words;
 
+use crate::sasl::{RefusalOf, refusal_of};
 use crate::wire::Line;
 
 /// The first word of an answer.
@@ -43,11 +44,13 @@ pub enum Refusal {
     Temporary,
     /// The server wants TLS first.
     WantsTls,
+    /// The server does not take user name and password in this way, whatever they are.
+    Way,
 }
 
 /// What a refusal of USER, PASS or AUTH means: by its response code (RFC 2449, section 8, and RFC 3206), else by its words,
-/// as older servers have no codes.
-pub fn refusal(line: &Line) -> Refusal {
+/// as older servers have no codes. `had_name`: the server was given at least the user name.
+pub fn refusal(line: &Line, had_name: bool) -> Refusal {
     let text = line.printable().to_ascii_lowercase();
     let has = |words: &[&str]| words.iter().any(|w| text.contains(w));
     // Before the codes: Dovecot says [AUTH] here too, and no password would help.
@@ -61,12 +64,17 @@ pub fn refusal(line: &Line) -> Refusal {
         "requires tls",
     ]) {
         Refusal::WantsTls
-    } else if has(&["[auth]"]) {
-        Refusal::Auth
     } else if has(&["[in-use]"]) {
         Refusal::InUse
     } else if has(&["[login-delay]"]) {
         Refusal::LoginDelay
+    } else if has(&["[sys/temp]"]) {
+        Refusal::Temporary
+    // With [AUTH] too, which some servers put before whatever they say at the sign-in.
+    } else if refusal_of(None, &text, true) != RefusalOf::Credentials {
+        Refusal::Way
+    } else if has(&["[auth]"]) {
+        Refusal::Auth
     } else if has(&["[sys/"]) {
         Refusal::Temporary
     // Words about the password come first: "invalid password, try again later" is not a problem that passes.
@@ -78,6 +86,9 @@ pub fn refusal(line: &Line) -> Refusal {
         Refusal::LoginDelay
     } else if has(&["temporar", "try again", "try later", "unavailable", "internal error", "timeout"]) {
         Refusal::Temporary
+    } else if !had_name {
+        // No hint at all, and nothing to refuse but the way.
+        Refusal::Way
     } else {
         // No hint at all. The password is the likeliest cause, and a wrong one must not be tried again.
         Refusal::Auth
@@ -101,8 +112,28 @@ mod tests {
             ("-ERR invalid user name or password", Refusal::Auth),
             ("-ERR authorization failed", Refusal::Auth),
             ("-ERR", Refusal::Auth),
+            ("-ERR [SYS/PERM] Your account is not enabled for POP access.", Refusal::Temporary),
+            ("-ERR Unsupported authentication mechanism.", Refusal::Way),
+            ("-ERR [AUTH] authentication failed: Invalid authentication mechanism", Refusal::Way),
+            ("-ERR Unknown command.", Refusal::Way),
+            ("-ERR no such command", Refusal::Way),
+            ("-ERR [AUTH] Web login required", Refusal::Auth),
+            ("-ERR Logon failure: unknown user name or bad password.", Refusal::Auth),
         ] {
-            assert_eq!(refusal(&Line::new(said.as_bytes())), meaning, "{said}");
+            assert_eq!(refusal(&Line::new(said.as_bytes()), true), meaning, "{said}");
+        }
+    }
+
+    #[test]
+    fn before_a_name_was_given_only_words_about_it_refuse_it() {
+        for (said, meaning) in [
+            ("-ERR", Refusal::Way),
+            ("-ERR not here", Refusal::Way),
+            ("-ERR [AUTH] not you", Refusal::Auth),
+            ("-ERR [SYS/TEMP] later", Refusal::Temporary),
+            ("-ERR bad password", Refusal::Auth),
+        ] {
+            assert_eq!(refusal(&Line::new(said.as_bytes()), false), meaning, "{said}");
         }
     }
 

@@ -1,19 +1,31 @@
 //! Authentication exchanges, without sockets and without the framing of a protocol: a client's claim is heard in `accept`,
 //! a provider's challenges are answered in `respond`, and `redact` keeps secrets out of the log. PLAIN (RFC 4616), LOGIN
-//! (MS-XLOGIN), CRAM-MD5 (RFC 2195), and APOP (RFC 1939).
+//! (MS-XLOGIN), CRAM-MD5 (RFC 2195), and APOP (RFC 1939). `way` says which of them comes next when a provider refuses one,
+//! `refusal` whether it did, and `spelling` which octets old systems write for a password.
 
 mod accept;
 mod redact;
+mod refusal;
 mod respond;
+mod spelling;
+mod way;
 
+use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use hmac::{Hmac, KeyInit, Mac};
 use md5::{Digest, Md5};
+use zeroize::Zeroizing;
 
 pub use accept::{Acceptor, Attempt, AuthStep, Proof};
 pub use redact::{Redaction, redact};
+pub use refusal::RefusalOf;
+pub(crate) use refusal::refusal_of;
+pub(crate) use respond::Given;
 pub use respond::{Exchange, ExchangeError};
+pub use spelling::Charset;
+pub use way::Way;
+pub(crate) use way::Ways;
 
 /// Base64 whose padding may be missing: Netscape and other old clients leave it out.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
@@ -47,21 +59,27 @@ impl Mechanism {
         [Self::Plain, Self::Login, Self::CramMd5].into_iter().find(|m| m.name().eq_ignore_ascii_case(name))
     }
 
-    /// The best of those a server offers. Inside TLS the simplest is the most reliable; in clear the one that does not
+    /// Those a server offers, the best first. Inside TLS the simplest is the most reliable; in clear the one that does not
     /// send the password comes first.
-    pub fn choose(offered: &[String], is_in_tls: bool) -> Option<Self> {
+    pub fn offered(offered: &[String], is_in_tls: bool) -> impl Iterator<Item = Self> {
         let order = if is_in_tls {
             [Self::Plain, Self::Login, Self::CramMd5]
         } else {
             [Self::CramMd5, Self::Plain, Self::Login]
         };
-        order.into_iter().find(|m| offered.iter().any(|o| o.eq_ignore_ascii_case(m.name())))
+        order.into_iter().filter(|m| offered.iter().any(|o| o.eq_ignore_ascii_case(m.name())))
     }
 }
 
+/// The message of PLAIN (RFC 4616) in base64. No identity to act as: the user acts for itself.
+fn plain_message(user: &str, secret: &[u8]) -> Zeroizing<String> {
+    let message = Zeroizing::new([b"\0", user.as_bytes(), b"\0", secret].concat());
+    Zeroizing::new(BASE64.encode(message.as_slice()))
+}
+
 /// The digest of CRAM-MD5: HMAC-MD5 of the challenge with the password as key, in hex.
-fn cram_digest(secret: &str, challenge: &[u8]) -> String {
-    Hmac::<Md5>::new_from_slice(secret.as_bytes()).map_or_else(
+fn cram_digest(secret: &[u8], challenge: &[u8]) -> String {
+    Hmac::<Md5>::new_from_slice(secret).map_or_else(
         |_| unreachable!("HMAC takes keys of any length"),
         |mut mac| {
             mac.update(challenge);
@@ -71,10 +89,10 @@ fn cram_digest(secret: &str, challenge: &[u8]) -> String {
 }
 
 /// The digest of APOP: MD5 of the greeting's timestamp and the password, in hex.
-fn apop_digest(secret: &str, stamp: &str) -> String {
+fn apop_digest(secret: &[u8], stamp: &str) -> String {
     let mut hash = Md5::new();
     hash.update(stamp.as_bytes());
-    hash.update(secret.as_bytes());
+    hash.update(secret);
     hex(&hash.finalize())
 }
 

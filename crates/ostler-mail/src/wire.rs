@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::LazyLock;
 
 use memchr::memmem::Finder;
-use memchr::{memchr, memchr2};
+use memchr::{memchr, memchr2, memchr3};
 
 /// The longest command line taken from a client, without its line end. RFC 5321 says 512 and RFC 1939 says 255, but old
 /// clients send longer ones; AUTH has a limit of its own.
@@ -139,11 +139,14 @@ impl DotScanner {
 }
 
 /// The body of an outgoing message on its way from a client to a provider. It is unstuffed, bare CR and LF become CR LF,
-/// and it is stuffed again, in this order, so that no server on the way can see an end of data that the client did not mean
-/// (SMTP smuggling, CVE-2023-51764 and others). Nothing else changes: a body without bare CR or LF comes out as it went in.
+/// NUL is taken out, and it is stuffed again, in this order, so that no server on the way can see an end of data that the
+/// client did not mean (SMTP smuggling, CVE-2023-51764 and others; mail has no NUL, RFC 5322, 4, and some servers drop it).
+/// Nothing else changes: a body without bare CR, bare LF or NUL comes out as it went in.
 #[derive(Debug, Clone, Default)]
 pub struct Body {
     state: BodyState,
+    /// How many NUL octets were taken out.
+    nuls: u64,
     /// The number of octets ahead that are read line by line, because the block check has already failed on them. Repeating
     /// the check after each line would read a whole block for every line.
     by_lines: usize,
@@ -152,16 +155,17 @@ pub struct Body {
 /// The size of the blocks that are checked in one go, in octets. Reading line by line costs four times as much.
 const BLOCK: usize = 1024;
 
-/// Whether a block that begins inside a line has only CR LF line ends, and no dot after one. Written without branches, so
-/// that the compiler makes vector instructions of it.
+/// Whether a block that begins inside a line has only CR LF line ends, no dot after one, and no NUL. Written without
+/// branches, so that the compiler makes vector instructions of it.
 fn is_plain(block: &[u8]) -> bool {
     looked_at(block.len());
     let pairs = block.iter().zip(&block[1..]);
     let odd = pairs.fold(0, |odd, (&first, &second)| {
         odd | (u8::from(first == b'\r') ^ u8::from(second == b'\n'))
             | u8::from(first == b'\n') & u8::from(second == b'.')
+            | u8::from(second == 0)
     });
-    odd == 0 && block[0] != b'\n'
+    odd == 0 && !matches!(block[0], 0 | b'\n')
 }
 
 #[cfg(test)]
@@ -184,7 +188,7 @@ enum BodyState {
     /// After the client's CR LF, or at the beginning: a dot is the client's stuffing or the end.
     #[default]
     LineStart,
-    /// After a CR LF that was made of a bare CR or LF: a dot is content.
+    /// After a CR LF that was made of a bare CR or LF, or after a NUL at a line start: a dot is content.
     MadeLineStart,
     /// Inside a line.
     Inside,
@@ -204,6 +208,11 @@ impl Body {
         self.state == BodyState::End
     }
 
+    /// How many NUL octets were taken out so far.
+    pub fn nuls(&self) -> u64 {
+        self.nuls
+    }
+
     /// Consumes the octets at the front of `input` that pass unchanged and returns their number.
     pub fn take_unchanged(&mut self, input: &[u8]) -> usize {
         let (mut at, mut state) = (0, self.state);
@@ -213,11 +222,11 @@ impl Body {
                 BodyState::LineStart => match &input[at..] {
                     [b'.', b'\r', b'\n', ..] => (at, state) = (at + 3, BodyState::End),
                     [b'.', b'.', ..] => (at, state) = (at + 2, BodyState::Inside),
-                    [] | [b'.', ..] => break,
+                    [] | [b'.' | 0, ..] => break,
                     _ => state = BodyState::Inside,
                 },
                 BodyState::MadeLineStart => match input.get(at) {
-                    None | Some(b'.') => break,
+                    None | Some(b'.' | 0) => break,
                     Some(_) => state = BodyState::Inside,
                 },
                 BodyState::Inside => {
@@ -233,7 +242,7 @@ impl Body {
                         }
                         by_lines = at + BLOCK;
                     }
-                    let Some(end) = memchr2(b'\r', b'\n', &input[at..]) else {
+                    let Some(end) = memchr3(b'\r', b'\n', 0, &input[at..]) else {
                         looked_at(input.len() - at);
                         at = input.len();
                         break;
@@ -286,6 +295,16 @@ impl Body {
                 out.extend_from_slice(b"\r\n");
                 self.state = MadeLineStart;
                 return self.step(octet, out);
+            }
+            // Left out. Before it the dot held back was the client's stuffing; a dot after it was not at a line start for the
+            // client, and is at one now.
+            (LineStart | MadeLineStart | Dot, 0) => {
+                self.nuls += 1;
+                MadeLineStart
+            }
+            (Inside, 0) => {
+                self.nuls += 1;
+                Inside
             }
             (_, b'\r') => Cr,
             (_, b'\n') => {

@@ -8,6 +8,7 @@ use crate::cli::ask;
 use crate::config::presets::Presets;
 use crate::setup::find::{Finding, NotFound, Search};
 use crate::setup::trial::{Outcome, Trial};
+use crate::setup::trust::{self, PinRequest};
 use crate::setup::{Plan, Secrets, SetupUi, Wanted, endpoints_from_text};
 use ostler_mail::account::{Account, Protocol, SecretSource, Settings};
 use ostler_mail::failure::Failure;
@@ -47,6 +48,8 @@ impl<'a> Dialogue<'a> {
         if self.screen.asks && !self.screen.says_yes {
             self.ask_changes(None).await?;
         }
+        // Before the password is asked for: the user may not want to type it for this server.
+        self.place_pins().await?;
         let mut secrets = self.ask_passwords().await?;
         if self.options.no_check {
             return Ok(Decision { account: self.plan.untried(), secrets, works: false });
@@ -70,11 +73,32 @@ impl<'a> Dialogue<'a> {
                 Choice::KeepAnyway(account) => return Ok(Decision { account: *account, secrets, works: false }),
             }
             // The user may just have chosen another company for sending.
-            if matches!(failure, Some(Failure::SignInRefused { .. })) || self.needs_another_password(&secrets) {
+            if failure.as_ref().is_some_and(Failure::may_be_the_password) || self.needs_another_password(&secrets) {
                 secrets = self.ask_passwords().await?;
             }
+            self.place_pins().await?;
         }
         Err(Abort(1, "too many tries; nothing was saved".into()))
+    }
+
+    /// Pins what `--pin` names at the servers that the plan has by now.
+    async fn place_pins(&mut self) -> Result<(), Abort> {
+        match self.options.pin_request() {
+            None => Ok(()),
+            Some(PinRequest::These(pins)) if self.options.no_check => {
+                trust::pin_untried(&mut self.plan, &pins);
+                Ok(())
+            }
+            Some(wanted) => match trust::place_pins(&mut self.plan, &wanted, &mut self.screen).await {
+                Ok(()) => Ok(()),
+                // It may be meant for another account of the file.
+                Err(error) if self.options.import.is_some() => {
+                    tell(&format!("--pin: {error}\n"));
+                    Ok(())
+                }
+                Err(error) => Err(Abort(1, format!("--pin: {error}"))),
+            },
+        }
     }
 
     fn abort_after_failure(&self) -> Abort {
@@ -115,7 +139,7 @@ impl<'a> Dialogue<'a> {
     async fn look_up(&mut self) -> Result<Finding, Abort> {
         // The provider is that of the mailbox, and the address may be another one that it sends for.
         let mut search =
-            Search::new(&self.plan.fetch_as.address, self.presets, self.plan.trust.clone(), &mut self.screen)
+            Search::new(&self.plan.fetch_as.address, self.presets, self.plan.trust.for_search(), &mut self.screen)
                 .map_err(|error| Abort(2, error.to_string()))?;
         let stop = |error: NotFound| Abort(1, error.to_string());
         // An imported file may name a provider too.
@@ -134,7 +158,7 @@ impl<'a> Dialogue<'a> {
     /// Finds the servers of another company to send through.
     async fn find_company(&mut self, other: &str) -> Result<(), Abort> {
         tell(&format!("Looking for the servers of {other} ...\n"));
-        let mut search = Search::new(other, self.presets, self.plan.trust.clone(), &mut self.screen)
+        let mut search = Search::new(other, self.presets, self.plan.trust.for_search(), &mut self.screen)
             .map_err(|error| Abort(2, error.to_string()))?;
         let finding = search.run().await.map_err(|error| Abort(1, error.to_string()))?;
         if finding.proposal.outgoing.is_empty() {
@@ -159,7 +183,7 @@ impl<'a> Dialogue<'a> {
             tell(&format!("{} is with {title}.\n", self.plan.address));
         }
         tell(&plan_text(&self.plan));
-        for hint in &self.finding.hints {
+        for hint in self.finding.hints.iter().chain(&self.helper_note()) {
             tell(&format!("  Note: {hint}\n"));
         }
         if let Some(place) = &self.finding.app_password {
@@ -172,9 +196,16 @@ impl<'a> Dialogue<'a> {
         }
     }
 
+    /// A helper is pointed out unless the command line says how to trust it, or the report of an import has done so.
+    fn helper_note(&self) -> Option<String> {
+        (self.options.pin_request().is_none() && self.options.import.is_none())
+            .then(|| trust::helper_note(&self.plan))
+            .flatten()
+    }
+
     /// Shows the usual reasons after a refused password.
     fn hint_after(&self, failure: Option<&Failure>) {
-        if matches!(failure, Some(Failure::SignInRefused { .. })) {
+        if failure.is_some_and(Failure::may_be_the_password) {
             if let Some(place) = &self.finding.app_password {
                 tell(&app_password_hint(&self.plan.address, place));
             }
@@ -190,7 +221,7 @@ impl<'a> Dialogue<'a> {
         loop {
             let enter = match &failed {
                 None => "Enter: go on",
-                Some((_, Some(Failure::SignInRefused { .. }))) => "Enter: type the password again",
+                Some((_, Some(failure))) if failure.may_be_the_password() => "Enter: type the password again",
                 Some(_) => "Enter: try again",
             };
             let keep = if failed.is_some() { "\n  k  save the account anyway" } else { "" };

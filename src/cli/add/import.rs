@@ -44,7 +44,7 @@ fn read_file(
     let unusable = |e: ImportError| Abort(2, format!("--import {}: {}", from.display(), error_chain(&e)));
     let octets = read_octets(from).map_err(unusable)?;
     let read_for = |address: Option<&str>| {
-        let asked = Asked { address, has_own_certificate: options.ca.is_some() };
+        let asked = Asked { address, has_own_certificate: options.ca.is_some() || options.pin_request().is_some() };
         read(&octets, presets, &asked).map_err(unusable)
     };
     let imported = read_for(address.as_deref())?;

@@ -39,6 +39,10 @@ impl SetupUi for Screen {
             tell(&format!("{text} Yes, as --yes says.\n"));
             return true;
         }
+        if !self.asks && question.is_yes_unasked() {
+            tell(&format!("{text} Yes: it is on this computer, and --pin asks for it.\n"));
+            return true;
+        }
         if !self.asks {
             tell(&format!("{text} There is no terminal to ask on; answer with {}.\n", question.flag()));
             self.unanswered = Some(question.flag());

@@ -142,7 +142,7 @@ fn render_local_password(shared: &Shared, account: &Account, feedback: &Feedback
             h2 #local { "Password for your mail program" }
             p { "Type this password into your mail program, not the provider's." }
             @match &feedback.local {
-                Some(Ok(secret)) => { p.copy { code { (secret.expose()) } } }
+                Some(Ok(secret)) => { p.copy { code { (secret.text()) } } }
                 Some(Err(why)) => { p.error role="alert" { (why) } }
                 None => {}
             }

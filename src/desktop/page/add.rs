@@ -31,6 +31,7 @@ pub(super) struct Fields {
     pub(super) username: String,
     pub(super) name: String,
     pub(super) ca: String,
+    pub(super) pin: String,
 }
 
 /// The form as sent.
@@ -55,6 +56,8 @@ pub(super) struct AddForm {
     name: String,
     #[serde(default)]
     ca: String,
+    #[serde(default)]
+    pin: String,
 }
 
 impl AddForm {
@@ -69,6 +72,7 @@ impl AddForm {
             username: plain(&self.username),
             name: plain(&self.name),
             ca: plain(&self.ca),
+            pin: plain(&self.pin),
         }
     }
 }
@@ -81,6 +85,7 @@ pub(super) struct AccountRequest {
     /// The servers that the form names. Its tick for the gate is in `fields`.
     pub(super) proposal: Proposal,
     pub(super) ca: Option<PathBuf>,
+    pub(super) pin: Option<[u8; 32]>,
     pub(super) secrets: Secrets,
 }
 
@@ -129,6 +134,13 @@ pub(super) fn parse_form(sent: &AddForm, settings: &Settings, stage: Stage) -> R
     if ca.as_ref().is_some_and(|ca| !ca.is_absolute() || !ca.is_file()) {
         mistakes.push(("ca", "There is no such file. Give its full path.".into()));
     }
+    // The doctor shows it as the settings file has it, so it may be pasted with `pin =` and quotes.
+    let fingerprint = fields.pin.trim_start_matches("pin").trim_matches([' ', '=', '"']);
+    let pin = (!fingerprint.is_empty()).then(|| value::pin(fingerprint));
+    let pin = pin.transpose().unwrap_or_else(|why| {
+        mistakes.push(("pin", format!("This {why}. It is \"sha256:\" and 64 letters and digits.")));
+        None
+    });
     if let Some(known) = existing(settings, name.as_deref().unwrap_or(&fields.address), &fields.address) {
         let text = format!("The account {} exists already. Remove it first, or use another address.", known.name);
         mistakes.push(("address", text));
@@ -147,7 +159,7 @@ pub(super) fn parse_form(sent: &AddForm, settings: &Settings, stage: Stage) -> R
         outgoing: password("other_password", &sent.other_password, other_stage).filter(|_| !fields.other.is_empty()),
     };
     if mistakes.is_empty() {
-        Ok(AccountRequest { fields, name, username, proposal, ca, secrets })
+        Ok(AccountRequest { fields, name, username, proposal, ca, pin, secrets })
     } else {
         Err(mistakes)
     }
@@ -206,14 +218,15 @@ pub(super) fn render_form(shared: &Shared, action: &str, fields: &Fields, mistak
                 (field("other_password", "Your password there", "password", "", others, wrong("other_password")))
             }
             (check("gate", "My provider wants mail to be checked before sending", fields.gate, "Also called POP before SMTP. ostler finds this out by itself if it can."))
-            details open[again || any(&["pop3", "smtp", "username", "name", "ca"])] {
+            details open[again || any(&["pop3", "smtp", "username", "name", "ca", "pin"])] {
                 summary { "I know my servers" }
                 p.hint { "ostler finds what you leave empty." }
                 (field("pop3", "Server for fetching (POP3)", "text", &fields.pop3, "Such as pop.example.net, or tls://pop.example.net:995", wrong("pop3")))
                 (field("smtp", "Server for sending (SMTP)", "text", &fields.smtp, "Such as smtp.example.net, or starttls://smtp.example.net:587", wrong("smtp")))
                 (field("username", "User name at the provider", "text", &fields.username, "If it is neither the address nor the part before the @", wrong("username")))
                 (field("name", "Name of the account", "text", &fields.name, "Your mail program's user name; if left empty, the address", wrong("name")))
-                (field("ca", "File with a certificate to trust", "text", &fields.ca, "Only for a mail server of your own; a PEM file", wrong("ca")))
+                (field("ca", "File with a certificate to trust", "text", &fields.ca, "Only for a mail server of your own, or a helper on this computer; a PEM file", wrong("ca")))
+                (field("pin", "Fingerprint of the only certificate to trust", "text", &fields.pin, "Instead of the file; sha256: and what the server's program shows behind it", wrong("pin")))
             }
             button type="submit" { (if again { "Try again" } else { "Find the servers and try them" }) }
         }
@@ -256,5 +269,8 @@ mod tests {
         assert_eq!(mistakes("address=ann%40x.net&password=p&other=y&pop3=a+b&smtp=ssl://x", Stage::First).len(), 4);
         assert_eq!(mistakes("address=ann%40x.net&password=p&ca=x&name=%C3%A9", Stage::First), ["name", "ca"]);
         assert_eq!(mistakes("address=ann%40x.net&password=p&other=b%40y.net", Stage::First), ["other_password"]);
+        assert_eq!(mistakes("address=ann%40x.net&password=p&pin=sha256:12", Stage::First), ["pin"]);
+        let pin = format!("address=ann%40x.net&password=p&pin=pin+%3D+%22sha256:{}%22", "ab".repeat(32));
+        assert_eq!(mistakes(&pin, Stage::First), [] as [&str; 0]);
     }
 }

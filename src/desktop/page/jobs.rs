@@ -50,8 +50,8 @@ pub(super) struct Trouble {
     pub(super) why: Option<String>,
     /// What the provider is known to require.
     pub(super) hints: Vec<String>,
-    /// The provider refused the password.
-    pub(super) refused: bool,
+    /// What to say about the password, if it may be wrong.
+    pub(super) password: Option<&'static str>,
     /// The account has servers, so the user may keep it anyway.
     pub(super) can_keep: bool,
     pub(super) form: super::add::Fields,

@@ -152,7 +152,7 @@ fn render_failure(shared: &Shared, job: &Job, trouble: &Trouble, mistakes: &Mist
     html! {
         div.notice.bad role="status" {
             @if let Some(why) = &trouble.why { p { (why) } }
-            @else if trouble.refused { p { "The provider refused the password. Type it again below; capital letters matter." } }
+            @else if let Some(password) = trouble.password { p { (password) } }
             @else { p { "This does not work yet; see above for what to do. Nothing has been saved." } }
             @for hint in &trouble.hints { p { (hint) } }
         }

@@ -12,16 +12,17 @@ use crate::config::presets::Presets;
 use crate::setup::find::{Finding, NotFound, Search};
 use crate::setup::keep::{KeepError, keep};
 use crate::setup::trial::{Outcome, Trial};
-use crate::setup::{Identity, Plan, SetupUi, Wanted};
+use crate::setup::trust::{PinRequest, place_pins};
+use crate::setup::{Identity, NamedTrust, Plan, SetupUi, Wanted};
 use ostler_mail::account::endpoint::Endpoint;
-use ostler_mail::account::{Account, Settings, Trust};
+use ostler_mail::account::{Account, Settings};
 use ostler_mail::failure::Failure;
 use ostler_mail::failure::error_chain;
 
 /// The result of one try.
 enum Attempt {
     Works(Account),
-    Fails { account: Option<Account>, why: Option<String>, refused: bool },
+    Fails { account: Option<Account>, why: Option<String>, password: Option<&'static str> },
 }
 
 pub(super) struct SetupJob {
@@ -47,9 +48,9 @@ impl SetupJob {
                     Ok(phase) => return phase,
                     Err(why) => (Some(account), Trouble { why: Some(why), ..Trouble::default() }),
                 },
-                Attempt::Fails { account, why, refused } => {
-                    let hints = if refused || account.is_none() { self.hints() } else { Vec::new() };
-                    (account, Trouble { why, hints, refused, ..Trouble::default() })
+                Attempt::Fails { account, why, password } => {
+                    let hints = if password.is_some() || account.is_none() { self.hints() } else { Vec::new() };
+                    (account, Trouble { why, hints, password, ..Trouble::default() })
                 }
             };
             trouble.can_keep = account.is_some();
@@ -104,7 +105,7 @@ impl SetupJob {
     }
 
     async fn attempt(&mut self) -> Attempt {
-        let fails = |why: String| Attempt::Fails { account: None, why: Some(why), refused: false };
+        let fails = |why: String| Attempt::Fails { account: None, why: Some(why), password: None };
         if self.found.is_none() {
             let presets = match Presets::load(&self.shared.file) {
                 Ok(presets) => presets,
@@ -117,16 +118,22 @@ impl SetupJob {
                 Err(why) => return fails(why),
             }
         }
-        let Some(plan) = self.plan() else { return fails("There are no servers to try.".into()) };
+        let Some(mut plan) = self.plan() else { return fails("There are no servers to try.".into()) };
         if plan.proposal.gate && plan.proposal.incoming.is_empty() {
             return fails("To check mail before sending, ostler needs a server for fetching. Name one below.".into());
+        }
+        let pin = self.request.pin.map(|pin| PinRequest::These(vec![pin]));
+        if let Some(pin) = pin
+            && let Err(error) = place_pins(&mut plan, &pin, &mut self.screen).await
+        {
+            return fails(format!("{error}."));
         }
         let settings = self.shared.engine.settings();
         match Trial::new(&plan, &self.request.secrets, &settings, &mut self.screen).run().await {
             Outcome::Works(account) => Attempt::Works(account),
             Outcome::Fails { account, failure } => {
-                let refused = matches!(failure, Some(Failure::SignInRefused { .. }));
-                Attempt::Fails { account: Some(account), why: None, refused }
+                let password = failure.as_ref().and_then(password_hint);
+                Attempt::Fails { account: Some(account), why: None, password }
             }
         }
     }
@@ -144,8 +151,8 @@ impl SetupJob {
         Some(plan)
     }
 
-    fn trust(&self) -> Trust {
-        Trust { ca: self.request.ca.clone(), pin: None }
+    fn trust(&self) -> NamedTrust {
+        NamedTrust::in_file(self.request.ca.clone())
     }
 
     /// Finds the servers: from the form, a preset or the network, as `ostler add` does.
@@ -155,7 +162,7 @@ impl SetupJob {
         let mut proposal = self.request.proposal.clone();
         self.finding = Finding::default();
         if proposal.lacks(wanted) {
-            let mut search = Search::new(&address, presets, self.trust(), &mut self.screen)
+            let mut search = Search::new(&address, presets, self.trust().for_search(), &mut self.screen)
                 .map_err(|error| not_found_text(&error))?;
             self.finding = search.complete(&proposal).await.map_err(|error| not_found_text(&error))?;
             proposal.fill(&self.finding.proposal, wanted);
@@ -181,8 +188,8 @@ impl SetupJob {
     /// Finds the servers of another company to send through.
     async fn find_other_company(&mut self, other: &str, presets: &Presets) -> Result<Vec<Endpoint>, String> {
         self.screen.say(&format!("Looking for the servers of {other}"));
-        let mut search =
-            Search::new(other, presets, self.trust(), &mut self.screen).map_err(|error| not_found_text(&error))?;
+        let mut search = Search::new(other, presets, self.trust().for_search(), &mut self.screen)
+            .map_err(|error| not_found_text(&error))?;
         let found = search.run().await.map_err(|error| not_found_text(&error))?;
         if found.proposal.outgoing.is_empty() {
             return Err(format!(
@@ -230,5 +237,19 @@ fn keep_error_text(error: &KeepError) -> String {
         ),
         KeepError::Write { .. } => format!("{text}. Correct that, then try again."),
         _ => format!("{text}."),
+    }
+}
+
+/// What to say about the password after a failure, if it may be wrong.
+fn password_hint(failure: &Failure) -> Option<&'static str> {
+    match failure {
+        Failure::SignInRefused { .. } => {
+            Some("The provider refused the password. Type it again below; capital letters matter.")
+        }
+        failure if failure.may_be_the_password() => Some(
+            "The provider closed the connection instead of answering. Some do that when user name or password is wrong: type \
+             the password again below; capital letters matter.",
+        ),
+        _ => None,
     }
 }

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::client_messages::{ReplyStage, messages_for};
 use super::*;
 use ostler_mail::account::{Protocol, Security};
-use ostler_mail::failure::{CertificateProblem, SecretTrouble, ServerAddr, Waiting};
+use ostler_mail::failure::{CaFile, CertificateProblem, SecretTrouble, ServerAddr, Waiting};
 
 fn place(protocol: Protocol) -> ServerAddr {
     ServerAddr { host: "mail.example.net".into(), port: 995, protocol, security: Security::Tls }
@@ -19,7 +19,7 @@ fn failures(protocol: Protocol) -> Vec<Failure> {
     let at = || place(protocol);
     let said = || String::from("no such luck");
     let timed_out = |waiting| Failure::TimedOut { at: place(protocol), waiting, after: Duration::from_secs(30) };
-    let certificate = |problem| Failure::Certificate { at: place(protocol), problem };
+    let certificate = |problem| Failure::Certificate { at: place(protocol), problem, ca: CaFile::Unset };
     let secret = |trouble| Failure::Secret { account: "home".into(), at: Some(place(protocol)), trouble };
     let date = || String::from("2020-01-01 00:00 UTC");
     vec![
@@ -32,6 +32,7 @@ fn failures(protocol: Protocol) -> Vec<Failure> {
         timed_out(Waiting::Greeting),
         timed_out(Waiting::SignIn),
         Failure::Lost { at: at(), waiting: Waiting::Greeting },
+        Failure::Lost { at: at(), waiting: Waiting::SignIn },
         Failure::NotTls { at: at() },
         certificate(CertificateProblem::Expired { until: date() }),
         certificate(CertificateProblem::NotYetValid { from: date() }),
@@ -39,6 +40,7 @@ fn failures(protocol: Protocol) -> Vec<Failure> {
         certificate(CertificateProblem::WrongName { names: vec!["other.example".into()] }),
         certificate(CertificateProblem::UnknownIssuer { issuer: "CN=Hotel".into(), self_signed: false }),
         certificate(CertificateProblem::UnknownIssuer { issuer: "CN=me".into(), self_signed: true }),
+        certificate(CertificateProblem::MissingLink { issuer: "CN=Between".into() }),
         certificate(CertificateProblem::NotPinned { shown: "00".repeat(32) }),
         certificate(CertificateProblem::Revoked),
         certificate(CertificateProblem::Other("odd".into())),
@@ -52,6 +54,7 @@ fn failures(protocol: Protocol) -> Vec<Failure> {
         Failure::ServiceRefused { at: at(), said: "closed today".into() },
         Failure::SignInRefused { at: at(), user: "ann".into(), said: said() },
         Failure::SignInDisabled { at: at(), offered: String::new() },
+        Failure::MechanismRefused { at: at(), tried: "PLAIN, LOGIN".into(), said: said() },
         Failure::InUse { at: at(), said: said() },
         Failure::LoginDelay { at: at(), said: said() },
         Failure::SignInPostponed { at: at(), said: said() },

@@ -11,7 +11,7 @@ use crate::diagnose::Step;
 use crate::diagnose::explain;
 use crate::proxy::Engine;
 use ostler_mail::account::{Account, Protocol, Security, Server, SignIn, Timeouts, Trust};
-use ostler_mail::failure::{CertificateProblem, Failure};
+use ostler_mail::failure::{CaFile, CertificateProblem, Failure};
 
 /// ostler was made in this year, so a clock that says an earlier one is wrong.
 const MIN_YEAR: i32 = 2025;
@@ -24,6 +24,7 @@ pub(super) async fn look(
     account: &Account,
     server: &Server,
     problem: &CertificateProblem,
+    ca: CaFile,
     steps: &[Step],
     timeouts: &Timeouts,
 ) -> Option<Look> {
@@ -33,27 +34,47 @@ pub(super) async fn look(
     match problem {
         problem if of_date(problem) => {
             let before = steps.iter().any(|step| {
-                matches!(&step.failure, Some(Failure::Certificate { at, problem }) if at.host != server.host && of_date(problem))
+                matches!(&step.failure, Some(Failure::Certificate { at, problem, .. }) if at.host != server.host && of_date(problem))
             });
             Some(judge_clock(OffsetDateTime::now_utc(), problem, before))
         }
-        CertificateProblem::WrongName { .. } | CertificateProblem::UnknownIssuer { .. } => {
+        CertificateProblem::WrongName { .. }
+        | CertificateProblem::UnknownIssuer { .. }
+        | CertificateProblem::MissingLink { .. } => {
             if is_portal_around(engine, account, timeouts).await {
                 return Look::of("portal");
             }
             let nameless = matches!(problem, CertificateProblem::WrongName { names } if names.is_empty());
             let own = matches!(problem, CertificateProblem::UnknownIssuer { self_signed: true, .. });
-            if !(nameless || own) {
-                return None;
-            }
-            let known = explain::cause(if nameless { "certificate-nameless" } else { "certificate-self-signed" })?;
+            let elsewhere = matches!(problem, CertificateProblem::WrongName { .. }) && ca == CaFile::HasIt;
+            let (known, advice) = match (nameless, own) {
+                (true, _) => (
+                    "certificate-nameless",
+                    "ask the people who run the server for a new certificate; if they confirm this one, write",
+                ),
+                (false, true) => ("certificate-self-signed", advise_own_certificate(ca)),
+                (false, false) if elsewhere => {
+                    ("certificate-name", "write one of the names in it as host; or write, instead of ca,")
+                }
+                (false, false) => return None,
+            };
+            let known = explain::cause(known)?;
             let pin = fingerprint(engine, server, timeouts).await?;
-            let advice = format!(
-                "ask the people who run the server for a new certificate; if they confirm this one, write pin = \"sha256:{pin}\""
-            );
-            Some(Look::new(known.likely.clone(), advice))
+            Some(Look::new(known.likely.clone(), format!("{advice} pin = \"sha256:{pin}\"")))
         }
         _ => None,
+    }
+}
+
+/// What to do about a server that vouches for itself; the pin follows.
+fn advise_own_certificate(ca: CaFile) -> &'static str {
+    match ca {
+        CaFile::Unset => {
+            "of a helper on this computer, export its certificate and name the file with ca; otherwise ask the people who run the server, and if they confirm this certificate, write"
+        }
+        CaFile::HasOthers | CaFile::HasIt => {
+            "the file named by ca has another one: export the helper's certificate anew, or ask the people who run the server, and if they confirm this one, write, instead of ca,"
+        }
     }
 }
 

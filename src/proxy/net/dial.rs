@@ -208,7 +208,13 @@ impl Dialer {
         let shaken = timeout(timeouts.tls, TlsConnector::from(config).connect(name, stream)).await;
         match shaken {
             Err(_) => Err(Failure::TimedOut { at, waiting: Waiting::Tls, after: timeouts.tls }),
-            Ok(Err(error)) => Err(handshake_failure(&error, at)),
+            Ok(Err(error)) => {
+                let failure = handshake_failure(&error, at);
+                if matches!(failure, Failure::Certificate { .. }) {
+                    self.tls.forget_one(&trust);
+                }
+                Err(failure)
+            }
             Ok(Ok(stream)) => {
                 Ok(Upstream { conn: Conn::new(Stream::Tls(Box::new(stream))), at, local, peer, redaction, trust })
             }

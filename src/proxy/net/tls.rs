@@ -1,30 +1,28 @@
 //! TLS towards providers: one client configuration per trust policy, so that sessions are resumed across connections; the
-//! system's roots, loaded once; certificates verified by webpki, with an explanation for the user when one is rejected.
+//! system's roots, loaded once.
+//!
+//! Not here: which certificates are accepted (`tls/verifier.rs`), and what certificates say (`tls/certificate.rs`).
+
+mod certificate;
+mod verifier;
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{
     ClientSessionStore, Resumption, Tls12ClientSessionValue, Tls13ClientSessionValue, WebPkiServerVerifier,
 };
-use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{
-    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, NamedGroup, OtherError, RootCertStore,
-    SignatureScheme,
-};
-use sha2::{Digest, Sha256};
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{AlertDescription, ClientConfig, NamedGroup, RootCertStore};
 use tokio::sync::OnceCell;
-use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
-use ostler_mail::account::Trust;
-use ostler_mail::failure::{CertificateProblem, Failure, ServerAddr, Waiting};
-use ostler_mail::sasl::hex;
+use ostler_mail::account::{Trust, is_this_computer};
+use ostler_mail::failure::{Failure, ServerAddr, Waiting};
 use ostler_mail::wire::printable;
+use verifier::{CertificatePolicy, Verifier};
 
 /// The most session tickets kept for one server. A TLS 1.3 ticket is used once (RFC 8446, appendix C.4), so a client that
 /// opens fifty connections at once needs fifty; rustls keeps eight.
@@ -49,6 +47,12 @@ impl Tls {
     /// Forgets all configurations, because files named by `ca` may have changed. Open connections keep theirs.
     pub fn forget(&self) {
         self.configs.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Forgets one configuration after a refused certificate, so that the next connection reads the file named by `ca` again:
+    /// advice may tell the user to put another certificate into it, and that must work without a restart.
+    pub fn forget_one(&self, trust: &Trust) {
+        self.configs.lock().unwrap_or_else(PoisonError::into_inner).remove(trust);
     }
 
     /// Makes `trust` stand for the certificates in `pem` and no others, without reading a file. The demo uses it.
@@ -96,21 +100,22 @@ fn client_config(trust: &Trust, roots: Arc<RootCertStore>) -> Result<ClientConfi
     let policy = match (&trust.pin, &trust.ca) {
         (Some(pin), _) => CertificatePolicy::Pin(*pin),
         (None, ca) => {
-            let roots = match ca {
-                Some(ca) => Arc::new(with_more_roots(&roots, ca)?),
-                None => roots,
+            let named = ca.as_deref().map(read_certificates).transpose()?;
+            let roots = match (ca, &named) {
+                (Some(ca), Some(named)) => Arc::new(with_more_roots(&roots, named, ca)?),
+                _ => roots,
             };
-            let inner = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider))
+            let webpki = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider))
                 .build()
                 .map_err(|_| bad("this computer has no trusted certificates at all".into()))?;
-            CertificatePolicy::Roots(inner)
+            CertificatePolicy::Roots { webpki, named }
         }
     };
     let verifier = Arc::new(Verifier { policy, provider: Arc::clone(&provider) });
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|e| bad(e.to_string()))?
-        // Only for better words and for `pin`: `Verifier` leaves everything else to webpki.
+        // For better words, and for certificates that the user has named: `Verifier` leaves all others to webpki.
         .dangerous()
         .with_custom_certificate_verifier(verifier)
         .with_no_client_auth();
@@ -118,169 +123,39 @@ fn client_config(trust: &Trust, roots: Arc<RootCertStore>) -> Result<ClientConfi
     Ok(config)
 }
 
-fn with_more_roots(roots: &RootCertStore, file: &Path) -> Result<RootCertStore, Failure> {
-    let bad = |why: &dyn fmt::Display| Failure::BadTrust {
-        what: format!("the file {} named by ca cannot be used: {why}", file.display()),
-    };
+fn bad_ca_file(file: &Path, why: &dyn fmt::Display) -> Failure {
+    Failure::BadTrust { what: format!("the file {} named by ca cannot be used: {why}", file.display()) }
+}
+
+/// The certificates of a file that the user has named.
+fn read_certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, Failure> {
+    let bad = |why: &dyn fmt::Display| bad_ca_file(file, why);
+    let found: Result<Vec<_>, _> = CertificateDer::pem_file_iter(file).map_err(|e| bad(&e))?.collect();
+    let found = found.map_err(|e| bad(&e))?;
+    if found.is_empty() { Err(bad(&"there is no certificate in it")) } else { Ok(found) }
+}
+
+fn with_more_roots(
+    roots: &RootCertStore,
+    more: &[CertificateDer<'static>],
+    file: &Path,
+) -> Result<RootCertStore, Failure> {
     let mut roots = roots.clone();
-    let mut found = 0;
-    for certificate in CertificateDer::pem_file_iter(file).map_err(|e| bad(&e))? {
+    for certificate in more {
         // Strict, unlike with the system's roots: the user has named this file and has to hear what is wrong with it.
-        roots.add(certificate.map_err(|e| bad(&e))?).map_err(|e| bad(&e))?;
-        found += 1;
+        roots.add(certificate.clone()).map_err(|e| bad_ca_file(file, &e))?;
     }
-    if found == 0 { Err(bad(&"there is no certificate in it")) } else { Ok(roots) }
+    Ok(roots)
 }
 
-/// Verifies a server's certificate. That the server holds the private key is proved by the handshake's signature, which is
-/// verified in any case.
-#[derive(Debug)]
-struct Verifier {
-    policy: CertificatePolicy,
-    provider: Arc<CryptoProvider>,
-}
-
-/// Which certificates are accepted.
-#[derive(Debug)]
-enum CertificatePolicy {
-    /// Those that webpki accepts under these roots.
-    Roots(Arc<WebPkiServerVerifier>),
-    /// The one whose DER has this SHA-256.
-    Pin([u8; 32]),
-}
-
-/// Carries what is wrong with a certificate through rustls, whose own error names no dates and hosts.
-#[derive(Debug)]
-struct Explained(CertificateProblem);
-
-impl fmt::Display for Explained {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", self.0)
-    }
-}
-
-impl std::error::Error for Explained {}
-
-fn problem(problem: CertificateProblem) -> rustls::Error {
-    rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(Explained(problem)))))
-}
-
-impl ServerCertVerifier for Verifier {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        name: &ServerName<'_>,
-        ocsp: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        match &self.policy {
-            CertificatePolicy::Roots(roots) => {
-                roots.verify_server_cert(end_entity, intermediates, name, ocsp, now).map_err(|error| match error {
-                    rustls::Error::InvalidCertificate(reason) => problem(explain(&reason, end_entity)),
-                    other => other,
-                })
-            }
-            CertificatePolicy::Pin(pin) => {
-                let shown: [u8; 32] = Sha256::digest(end_entity).into();
-                // The user has named this very certificate, so its name, dates and issuer decide nothing.
-                if shown == *pin {
-                    Ok(ServerCertVerified::assertion())
-                } else {
-                    Err(problem(CertificateProblem::NotPinned { shown: hex(&shown) }))
-                }
-            }
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        rustls::crypto::verify_tls12_signature(message, certificate, signature, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
-    }
-}
-
-/// Adds to webpki's reason what the certificate says about itself.
-fn explain(reason: &CertificateError, certificate: &CertificateDer<'_>) -> CertificateProblem {
-    let parsed = X509Certificate::from_der(certificate).ok().map(|(_, parsed)| parsed);
-    let date = |pick: fn(&X509Certificate<'_>) -> x509_parser::time::ASN1Time| {
-        parsed.as_ref().map_or_else(|| "an unknown date".into(), |c| day(pick(c)))
+/// Whether a file has nothing but certificates of helpers on this computer: each is for this computer's names and addresses
+/// and for no other.
+pub(crate) fn is_for_this_computer(file: &Path) -> bool {
+    let is_local = |certificate: &CertificateDer<'_>| {
+        let hosts = certificate::parse(certificate).map(|parsed| certificate::hosts(&parsed)).unwrap_or_default();
+        !hosts.is_empty() && hosts.iter().all(|host| is_this_computer(host))
     };
-    match reason {
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-            CertificateProblem::Expired { until: date(|c| c.validity().not_after) }
-        }
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            CertificateProblem::NotYetValid { from: date(|c| c.validity().not_before) }
-        }
-        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            CertificateProblem::WrongName { names: parsed.as_ref().map(names).unwrap_or_default() }
-        }
-        // The latter two: the issuer has the name of a trusted one and another key. That happens when a private authority is
-        // made anew under its old name.
-        CertificateError::UnknownIssuer
-        | CertificateError::BadSignature
-        | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
-            CertificateProblem::UnknownIssuer {
-                issuer: parsed
-                    .as_ref()
-                    .map_or_else(|| "unknown".into(), |c| printable(c.issuer().to_string().as_bytes())),
-                self_signed: parsed.as_ref().is_some_and(|c| c.issuer() == c.subject()),
-            }
-        }
-        CertificateError::Revoked => CertificateProblem::Revoked,
-        // Self-signed and marked as an authority, as Proton Bridge makes its certificate. rustls has no variant for
-        // this.
-        other if other.to_string().contains("CaUsedAsEndEntity") => {
-            CertificateProblem::UnknownIssuer { issuer: "itself".into(), self_signed: true }
-        }
-        other => CertificateProblem::Other(printable(other.to_string().as_bytes())),
-    }
-}
-
-fn day(time: x509_parser::time::ASN1Time) -> String {
-    let time = time.to_datetime();
-    format!(
-        "{:04}-{:02}-{:02} {:02}:{:02} UTC",
-        time.year(),
-        u8::from(time.month()),
-        time.day(),
-        time.hour(),
-        time.minute()
-    )
-}
-
-/// The host names and addresses in a certificate's subject alternative name.
-fn names(certificate: &X509Certificate<'_>) -> Vec<String> {
-    let Ok(Some(alternative)) = certificate.subject_alternative_name() else { return Vec::new() };
-    let name = |name: &GeneralName<'_>| match name {
-        GeneralName::DNSName(name) => Some(printable(name.as_bytes())),
-        GeneralName::IPAddress(octets) => match octets.len() {
-            4 => <[u8; 4]>::try_from(*octets).ok().map(|a| std::net::Ipv4Addr::from(a).to_string()),
-            16 => <[u8; 16]>::try_from(*octets).ok().map(|a| std::net::Ipv6Addr::from(a).to_string()),
-            _ => None,
-        },
-        _ => None,
-    };
-    alternative.value.general_names.iter().filter_map(name).collect()
+    read_certificates(file).is_ok_and(|all| all.iter().all(is_local))
 }
 
 /// What `check` tells about a verified connection.
@@ -288,6 +163,8 @@ fn names(certificate: &X509Certificate<'_>) -> Vec<String> {
 pub struct VerifiedTls {
     /// `TLS 1.3` or `TLS 1.2`.
     pub version: &'static str,
+    /// The hosts that the certificate is for.
+    pub hosts: Vec<String>,
     /// The certificate's issuer.
     pub issuer: String,
     /// The last moment at which the certificate is valid.
@@ -299,14 +176,15 @@ pub struct VerifiedTls {
 /// Describes a connection whose handshake is complete.
 pub fn describe(connection: &rustls::ClientConnection) -> VerifiedTls {
     let certificate = connection.peer_certificates().and_then(<[_]>::first);
-    let parsed = certificate.and_then(|c| X509Certificate::from_der(c).ok()).map(|(_, parsed)| parsed);
+    let parsed = certificate.and_then(certificate::parse);
     VerifiedTls {
         version: match connection.protocol_version() {
             Some(rustls::ProtocolVersion::TLSv1_2) => "TLS 1.2",
             _ => "TLS 1.3",
         },
-        issuer: parsed.as_ref().map_or_else(|| "unknown".into(), |c| printable(c.issuer().to_string().as_bytes())),
-        until: parsed.as_ref().map_or_else(|| "unknown".into(), |c| day(c.validity().not_after)),
+        hosts: parsed.as_ref().map(certificate::hosts).unwrap_or_default(),
+        issuer: parsed.as_ref().map_or_else(|| "unknown".into(), |c| certificate::name(c.issuer())),
+        until: parsed.as_ref().map_or_else(|| "unknown".into(), |c| certificate::day(c.validity().not_after)),
         resumed: connection.handshake_kind() == Some(rustls::HandshakeKind::Resumed),
     }
 }
@@ -317,15 +195,7 @@ pub fn handshake_failure(error: &std::io::Error, at: ServerAddr) -> Failure {
     match tls {
         // The error came from the socket, not from TLS.
         None => Failure::Lost { at, waiting: Waiting::Tls },
-        Some(rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(other)))) => {
-            match other.downcast_ref::<Explained>() {
-                Some(Explained(problem)) => Failure::Certificate { at, problem: problem.clone() },
-                None => Failure::Tls { at, reason: printable(other.to_string().as_bytes()) },
-            }
-        }
-        Some(rustls::Error::InvalidCertificate(other)) => {
-            Failure::Certificate { at, problem: CertificateProblem::Other(printable(other.to_string().as_bytes())) }
-        }
+        Some(rustls::Error::InvalidCertificate(error)) => verifier::certificate_failure(error, at),
         // Mostly a server that greets in clear on this port, because it expects STARTTLS.
         Some(rustls::Error::InvalidMessage(_)) => Failure::NotTls { at },
         Some(

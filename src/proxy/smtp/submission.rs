@@ -40,8 +40,8 @@ pub(super) struct ProviderSide {
     early: Option<EarlyConnect<SmtpLogin>>,
     /// The password the client gave at AUTH, for accounts that pass it on.
     client_secret: Option<Arc<Secret>>,
-    /// The sign-in that was refused on this connection of the client's. A queue of messages must not try the same password
-    /// once for each: providers lock accounts for that.
+    /// The sign-in that was refused on this connection of the client's, or that the provider ended by hanging up. A queue of
+    /// messages must not try the same password once for each: providers lock accounts for that.
     refused_sign_in: Option<(Arc<Account>, Failure)>,
 }
 
@@ -129,7 +129,7 @@ impl ProviderSide {
     fn give_up(&mut self, session: &Session, account: &Arc<Account>, failure: &Failure) -> Reply {
         // The provider may be in the middle of an answer, so its connection is of no further use.
         self.session = None;
-        if let Failure::SignInRefused { .. } = failure {
+        if failure.may_be_the_password() || matches!(failure, Failure::MechanismRefused { .. }) {
             self.refused_sign_in = Some((Arc::clone(account), failure.clone()));
         }
         session.report(Some(account), failure);
@@ -335,9 +335,13 @@ impl ProviderSide {
             (Prepared::WantsSecret(..), Some(_)) => Some(engine.secret(&account, server, client_secret).await?),
             _ => None,
         };
-        let finished = prepared.finish(&engine.dialer, secret, timeouts).await;
-        let (upstream, offered) = finished.inspect_err(|failure| note_refusal(engine, &account, server, failure))?;
-        engine.learn(server, |learned| learned.size = offered.size.flatten());
+        let finished = prepared.finish(&engine.dialer, server, secret, timeouts).await;
+        let (upstream, ready) = finished.inspect_err(|failure| note_refusal(engine, &account, server, failure))?;
+        let offered = ready.offered;
+        engine.learn(server, |learned| {
+            learned.size = offered.size.flatten();
+            learned.way = ready.way.or(learned.way);
+        });
         Ok(ProviderSession {
             account,
             server_index: index,

@@ -62,7 +62,7 @@ pub struct Probed {
 impl Probed {
     /// Whether ostler can sign in here with a password.
     pub fn takes_password(&self) -> bool {
-        self.takes_user || Mechanism::choose(&self.mechanisms, true).is_some()
+        self.takes_user || Mechanism::offered(&self.mechanisms, true).next().is_some()
     }
 
     /// Whether OAuth2 is offered (OAUTHBEARER of RFC 7628, or Google's older XOAUTH2).
@@ -120,9 +120,9 @@ async fn probe_server(dialer: &Dialer, server: &Server) -> Result<Probed, Failur
         }
         Protocol::Smtp => {
             let login = smtp::login::SmtpLogin::new(server, smtp::login::ehlo_name(upstream.local));
-            let (upstream, offered) = learn_offers(dialer, upstream, login, server, &timeouts).await?;
-            probed.size = offered.size.flatten();
-            probed.mechanisms = offered.auth;
+            let (upstream, ready) = learn_offers(dialer, upstream, login, server, &timeouts).await?;
+            probed.size = ready.offered.size.flatten();
+            probed.mechanisms = ready.offered.auth;
             upstream
         }
         Protocol::Imap => return not_here("IMAP"),
@@ -145,7 +145,7 @@ async fn learn_offers<L: Login>(
     timeouts: &Timeouts,
 ) -> Result<(Upstream, L::Ready), Failure> {
     debug_assert!(server.credentials().is_none());
-    prepare(dialer, upstream, login, timeouts).await?.finish(dialer, None, timeouts).await
+    prepare(dialer, server, upstream, login, timeouts).await?.finish(dialer, server, None, timeouts).await
 }
 
 /// The usual names and ports for the wanted protocols, best first.

@@ -11,10 +11,10 @@
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::resolve::is_this_computer;
 use super::{Draft, Protection, Report, SendsAs, Server, company, shown};
 use crate::config::presets::Presets;
 use crate::config::value;
+use ostler_mail::account::is_this_computer;
 
 /// Which half of a joined name comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

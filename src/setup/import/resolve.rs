@@ -11,7 +11,7 @@ use crate::config::presets::{Preset, Presets};
 use crate::config::value;
 use crate::setup::{Proposal, flag_of};
 use ostler_mail::account::endpoint::{Endpoint, LoginForm};
-use ostler_mail::account::{Protocol, Security};
+use ostler_mail::account::{Protocol, Security, is_this_computer};
 
 /// Servers for sending read for one account; an old program has one.
 const MAX_SMTP_SERVERS: usize = 8;
@@ -117,9 +117,7 @@ pub(super) fn resolve(
     resolver.resolve_incoming();
     resolver.resolve_outgoing();
     resolver.propose_outgoing();
-    if !asked.has_own_certificate {
-        resolver.report_helper();
-    }
+    resolver.report_helper(asked);
     let Resolver { mut account, homes, known, is_foreign, .. } = resolver;
     if draft.address.is_some() {
         account.companies.extend(homes);
@@ -332,14 +330,15 @@ impl Resolver<'_> {
     }
 
     /// Reports a helper that stays in use. No public authority certifies it, so the user has to.
-    fn report_helper(&mut self) {
+    fn report_helper(&mut self, asked: &Asked<'_>) {
         let Some(helper) = self.account.proposal.endpoints().find(|e| is_this_computer(&e.host)) else { return };
+        let how = ". Name that with --ca FILE or --pin, or ostler cannot use the helper";
         self.report.took(
             &self.draft.place,
             format!(
-                "{} is this computer: a helper such as Proton Mail Bridge or DavMail, with a certificate of its own. Name that \
-                 with --ca FILE or --pin, or ostler cannot use the helper",
-                helper.host
+                "{} is this computer: a helper such as Proton Mail Bridge or DavMail, with a certificate of its own{}",
+                helper.host,
+                if asked.has_own_certificate { "" } else { how }
             ),
         );
     }
@@ -563,21 +562,4 @@ fn not_a_provider(server: &Server, host: &str) -> String {
          if you keep it, as one may keep DavMail, name it with {}",
         flag_of(&endpoint)
     )
-}
-
-/// The names that the hosts file of Debian and others has for `::1`, and the one that old Red Hat systems have.
-const NAMES_OF_THIS_COMPUTER: [&str; 5] = ["localhost", "localhost4", "localhost6", "ip6-localhost", "ip6-loopback"];
-
-/// Whether a host, with or without the brackets of IPv6, is this computer.
-pub(super) fn is_this_computer(host: &str) -> bool {
-    let host = host.trim().trim_start_matches('[').trim_end_matches(']').trim_end_matches('.').to_ascii_lowercase();
-    match host.parse::<IpAddr>() {
-        Ok(address) => address.to_canonical().is_loopback() || address.is_unspecified(),
-        Err(_) => {
-            // The resolver of most systems takes 127.1 for 127.0.0.1.
-            let is_short = host.starts_with("127.") && host.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-            let label = host.split('.').next().unwrap_or_default();
-            is_short || NAMES_OF_THIS_COMPUTER.contains(&label) || host.ends_with(".localhost")
-        }
-    }
 }

@@ -1,8 +1,8 @@
 //! What to do about a failure, in one sentence for each kind.
 
-use crate::account::Security;
+use crate::account::{Security, is_this_computer};
 use crate::failure::text::{as_word, spoken};
-use crate::failure::{CertificateProblem, Failure, SecretTrouble, Waiting};
+use crate::failure::{CaFile, CertificateProblem, Failure, SecretTrouble, Waiting};
 
 /// The sentence, without a full stop: printable ASCII, but for an account's name.
 pub(super) fn advice(failure: &Failure) -> String {
@@ -24,12 +24,16 @@ pub(super) fn advice(failure: &Failure) -> String {
         Failure::TimedOut { waiting: Waiting::Connect, .. } => {
             "try again; if this persists, a firewall may be in the way or the port is wrong".into()
         }
+        Failure::Lost { waiting: Waiting::SignIn, .. } => {
+            "some providers do that when user name or password is wrong: ostler password sets another; else try again later"
+                .into()
+        }
         Failure::TimedOut { .. } | Failure::Lost { .. } => "try again later".into(),
         Failure::NotTls { at } => format!(
             "this port may want security = \"starttls\"; with \"tls\" the usual port is {}",
             at.protocol.default_port(Security::Tls)
         ),
-        Failure::Certificate { problem, .. } => certificate_advice(problem).into(),
+        Failure::Certificate { at, problem, ca } => certificate_advice(&at.host, problem, *ca).into(),
         Failure::TlsTooOld { .. } => "ask the provider for a newer server; ostler never uses less".into(),
         Failure::Tls { .. } => "try again; if this persists, run ostler check".into(),
         Failure::NoStartTls { at } => format!(
@@ -47,6 +51,10 @@ pub(super) fn advice(failure: &Failure) -> String {
             "it may want TLS first: set security = \"starttls\" or \"tls\"".into()
         }
         Failure::SignInDisabled { .. } => "check host and port, or set auth to what this server wants".into(),
+        Failure::MechanismRefused { .. } => {
+            "what you typed was not looked at; check host and port, or ask the provider how mail programs sign in there"
+                .into()
+        }
         Failure::InUse { .. } => "wait until the other session has ended, then try again".into(),
         Failure::LoginDelay { .. } => "wait a minute, then try again".into(),
         Failure::TooBig { .. } => "send it in parts, or make it smaller".into(),
@@ -68,18 +76,60 @@ pub(super) fn advice(failure: &Failure) -> String {
     }
 }
 
-fn certificate_advice(problem: &CertificateProblem) -> &'static str {
+fn certificate_advice(host: &str, problem: &CertificateProblem, ca: CaFile) -> &'static str {
     match problem {
+        CertificateProblem::Expired { .. } if ca == CaFile::HasIt => {
+            "check this computer's date; else have the server make a new one, and put that into the file named by ca"
+        }
         CertificateProblem::Expired { .. } => "check this computer's date; else the provider must renew it",
         CertificateProblem::NotYetValid { .. } => "check this computer's date",
+        CertificateProblem::WrongName { names } if names.is_empty() => {
+            "ask for a new one; a server that you know can be trusted by pin, which ostler check shows"
+        }
+        CertificateProblem::WrongName { .. } if ca == CaFile::HasIt => {
+            "write one of these as host; or, instead of ca, trust it by pin, which ostler check shows"
+        }
         CertificateProblem::WrongName { .. } => {
             "use the host name the provider gives for TLS; a hotel network may also be answering in its place"
         }
-        CertificateProblem::UnknownIssuer { .. } => {
-            "a hotel network or virus scanner may be answering in its place; a private server's authority can be named with ca, its certificate with pin"
-        }
+        CertificateProblem::UnknownIssuer { self_signed, .. } => unknown_issuer_advice(host, *self_signed, ca),
+        CertificateProblem::MissingLink { .. } => match ca {
+            CaFile::Unset => {
+                "tell the provider that its server leaves out the certificate between; until it is mended, name that certificate with ca"
+            }
+            CaFile::HasOthers | CaFile::HasIt => {
+                "tell the provider that its server leaves out the certificate between; until it is mended, add that one to the file named by ca"
+            }
+        },
         CertificateProblem::NotPinned { .. } => "ask whoever runs the server whether it was replaced, then change pin",
+        CertificateProblem::Other(_) if is_this_computer(host) => {
+            "have the helper on this computer make a new certificate, or use a newer version of it"
+        }
         CertificateProblem::Revoked | CertificateProblem::Other(_) => "tell the provider",
+    }
+}
+
+/// Nothing can answer in the place of this computer, so there only the helper itself is a suspect.
+fn unknown_issuer_advice(host: &str, self_signed: bool, ca: CaFile) -> &'static str {
+    match (is_this_computer(host), self_signed, ca) {
+        (true, _, CaFile::Unset) => {
+            "a helper on this computer, such as Proton Mail Bridge, makes its own certificate: export it there and name the file with ca, or trust it by pin, which ostler check shows"
+        }
+        (true, true, _) => {
+            "the file named by ca has another one: export the helper's certificate anew, or trust it by pin, which ostler check shows"
+        }
+        (true, false, _) => {
+            "the file named by ca has neither this certificate nor its issuer's: export the helper's anew, or trust it by pin, which ostler check shows"
+        }
+        (false, _, CaFile::Unset) => {
+            "a hotel network or virus scanner may be answering in its place; a private server's authority can be named with ca, its certificate with ca or pin"
+        }
+        (false, true, _) => {
+            "a hotel network or virus scanner may be answering in its place; a private server has a new one, then, which is not in the file named by ca"
+        }
+        (false, false, _) => {
+            "a hotel network or virus scanner may be answering in its place; a private server's authority is not in the file named by ca"
+        }
     }
 }
 

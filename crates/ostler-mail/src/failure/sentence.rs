@@ -16,11 +16,14 @@ pub(super) fn sentence(failure: &Failure) -> String {
         Failure::TimedOut { at, waiting, after } => {
             format!("{at} did not answer in time: {} passed while waiting for {}", seconds(*after), awaited(*waiting))
         }
+        Failure::Lost { at, waiting: Waiting::SignIn } => {
+            format!("{at} closed the connection instead of answering the sign-in")
+        }
         Failure::Lost { at, waiting } => {
             format!("{at} closed the connection while ostler was waiting for {}", awaited(*waiting))
         }
         Failure::NotTls { at } => format!("{at} does not speak TLS"),
-        Failure::Certificate { at, problem } => certificate_sentence(&at.host, problem),
+        Failure::Certificate { at, problem, .. } => certificate_sentence(&at.host, problem),
         Failure::TlsTooOld { at } => format!("{at} has no modern TLS: neither 1.2 nor 1.3 with a safe cipher"),
         Failure::Tls { at, reason } => format!("TLS with {at} failed: {reason}"),
         Failure::NoStartTls { at } => format!("{at} does not offer {}", start_tls(at.protocol)),
@@ -39,6 +42,12 @@ pub(super) fn sentence(failure: &Failure) -> String {
         Failure::SignInDisabled { at, offered } => {
             format!("{at} offers no way to sign in that ostler has, only {offered}")
         }
+        Failure::MechanismRefused { at, tried, said } => {
+            format!(
+                "{at} refuses every way of signing in that it offers and ostler has ({tried}): {}",
+                or_silence(said)
+            )
+        }
         Failure::InUse { at, said } => format!("the mailbox at {} is in use by another session: {said}", at.host),
         Failure::LoginDelay { at, said } => format!("{} wants more time between two logins: {said}", at.host),
         Failure::SignInPostponed { at, said } => format!("{} cannot sign you in just now: {said}", at.host),
@@ -50,6 +59,9 @@ pub(super) fn sentence(failure: &Failure) -> String {
             format!("this version of ostler cannot use {what} yet, which the settings ask for at {}", at.host)
         }
         Failure::BadTrust { what } => what.clone(),
+        Failure::UnknownAccount { given, known } if given.is_empty() => {
+            no_such("account without a user name".into(), known)
+        }
         Failure::UnknownAccount { given, known } => no_such(format!("account \"{given}\""), known),
         Failure::UnknownSender { given, known } if given.is_empty() => {
             no_such("account for mail without a sender".into(), known)
@@ -93,6 +105,9 @@ fn certificate_sentence(host: &str, problem: &CertificateProblem) -> String {
         }
         CertificateProblem::UnknownIssuer { issuer, .. } => {
             format!("the certificate of {host} comes from an issuer this computer does not know: {issuer}")
+        }
+        CertificateProblem::MissingLink { issuer } => {
+            format!("{host} did not send the certificate of its issuer, which this computer does not know: {issuer}")
         }
         CertificateProblem::NotPinned { shown } => {
             format!("the certificate of {host} is not the pinned one; it is sha256:{shown}")

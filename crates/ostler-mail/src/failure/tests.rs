@@ -8,7 +8,7 @@ fn at(protocol: Protocol) -> ServerAddr {
 fn each_failure_has_its_own_words() {
     let pop = || at(Protocol::Pop3);
     let said = || String::from("-ERR no");
-    let certificate = |problem| Failure::Certificate { at: pop(), problem };
+    let certificate = |problem| Failure::Certificate { at: pop(), problem, ca: CaFile::Unset };
     let secret = |trouble| Failure::Secret { account: "home".into(), at: Some(pop()), trouble };
     for (failure, words) in [
         (Failure::NameNotFound { at: pop() }, "there is no server named mail.example.net"),
@@ -24,7 +24,11 @@ fn each_failure_has_its_own_words() {
         ),
         (
             Failure::Lost { at: pop(), waiting: Waiting::SignIn },
-            "mail.example.net port 995 closed the connection while ostler was waiting for its answer to the sign-in",
+            "mail.example.net port 995 closed the connection instead of answering the sign-in",
+        ),
+        (
+            Failure::Lost { at: pop(), waiting: Waiting::Greeting },
+            "mail.example.net port 995 closed the connection while ostler was waiting for its greeting",
         ),
         (Failure::NotTls { at: pop() }, "mail.example.net port 995 does not speak TLS"),
         (
@@ -40,6 +44,10 @@ fn each_failure_has_its_own_words() {
             "the certificate of mail.example.net comes from an issuer this computer does not know: CN=Hotel",
         ),
         (
+            certificate(CertificateProblem::MissingLink { issuer: "CN=Between".into() }),
+            "mail.example.net did not send the certificate of its issuer, which this computer does not know: CN=Between",
+        ),
+        (
             Failure::TlsTooOld { at: pop() },
             "mail.example.net port 995 has no modern TLS: neither 1.2 nor 1.3 with a safe cipher",
         ),
@@ -52,6 +60,10 @@ fn each_failure_has_its_own_words() {
         (
             Failure::SignInDisabled { at: pop(), offered: String::new() },
             "mail.example.net port 995 offers no way to sign in",
+        ),
+        (
+            Failure::MechanismRefused { at: pop(), tried: "PLAIN, LOGIN".into(), said: said() },
+            "mail.example.net port 995 refuses every way of signing in that it offers and ostler has (PLAIN, LOGIN): -ERR no",
         ),
         (
             Failure::InUse { at: pop(), said: said() },

@@ -101,9 +101,9 @@ impl Pop3Front {
 
     fn user(&mut self, command: &Command<'_>) -> Answer {
         let name = command.argument();
-        // A name goes into the log and into refusals. At a door of one account it may be left out.
-        if name.contains(char::is_control) || (name.is_empty() && self.client.door_account.is_none()) {
-            return self.client.bad(words::USER_NEEDS_NAME);
+        // A name goes into the log and into refusals.
+        if name.contains(char::is_control) {
+            return self.client.bad(words::NAME_NOT_CLEAN);
         }
         match self.find(&name) {
             Ok(account) => {
@@ -220,6 +220,20 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_name_is_told_the_names_there_are() {
+        let mut front1 = front(Access::SameUser, &["home", "work"]);
+        let lines = ["USER", "USER ", "USER \t  ", "AUTH PLAIN AAB4", "AUTH LOGIN =", "eA==", "PASS x"];
+        let said = play(&mut front1, &lines);
+        for n in [0, 1, 2, 3, 5] {
+            let names = "-ERR [AUTH] ostler has no account without a user name; it has: home, work; use one of these";
+            assert!(said[n].starts_with(names), "{}: {}", lines[n], said[n]);
+        }
+        assert_eq!(said[6], "-ERR USER comes first");
+        let mut empty = front(Access::SameUser, &[]);
+        assert!(play(&mut empty, &["USER"])[0].starts_with("-ERR [AUTH] ostler has no account yet; add one"));
+    }
+
+    #[test]
     fn a_challenge_is_offered_only_where_it_can_be_checked() {
         let mut open = front(Access::SameUser, &["home"]);
         assert!(play(&mut open, &["AUTH CRAM-MD5"])[0].starts_with("-ERR"));
@@ -247,7 +261,10 @@ mod tests {
         let own = settings.accounts.first().cloned();
         let mut own_door = Pop3Front::new(settings, own, "<1.2@ostler>".into());
         let said = play(&mut own_door, &["USER \u{1b}[2J", "APOP a\u{9b}b 0123", "APOP a 0123"]);
-        assert_eq!(said, ["-ERR USER needs a name", "-ERR APOP needs a name and a digest", "=> home as a"]);
+        assert_eq!(
+            said,
+            ["-ERR a user name has no control characters", "-ERR APOP needs a name and a digest", "=> home as a"]
+        );
     }
 
     #[test]
@@ -280,7 +297,11 @@ mod tests {
         assert_eq!(said[3], "-ERR ostler does not know this command");
         assert_eq!(said[4], "-ERR USER comes first");
         assert_eq!(said[5], "-ERR APOP needs a name and a digest");
-        assert_eq!(said[6], "-ERR USER needs a name");
+        assert!(
+            said[6].starts_with("-ERR [AUTH] ostler has no account without a user name; it has: home"),
+            "{}",
+            said[6]
+        );
         assert_eq!(said[7], "+OK bye");
         let said = play(&mut own_front(Access::SameUser), &["USER", "PASS x"]);
         assert_eq!(said, ["+OK", "=> home as "], "a door of one account's own needs no name");

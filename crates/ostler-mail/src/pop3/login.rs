@@ -1,4 +1,5 @@
-//! Signs in at a POP3 server: greeting, STLS, CAPA, then USER and PASS, or AUTH PLAIN where USER is not offered.
+//! Signs in at a POP3 server: greeting, STLS, CAPA, then USER and PASS, or AUTH where USER is not offered or is refused for
+//! another reason than the password.
 
 use std::sync::Arc;
 
@@ -6,7 +7,7 @@ use crate::account::{Security, Server};
 use crate::failure::{Failure, ServerAddr, Waiting};
 use crate::machine::{Login, Outgoing, Step};
 use crate::pop3::{Refusal, Status, parse_status, refusal};
-use crate::sasl::{Exchange, Mechanism, Redaction, redact};
+use crate::sasl::{Exchange, Given, Mechanism, Redaction, RefusalOf, Way, Ways};
 use crate::secret::Secret;
 use crate::wire::{Line, MAX_REPLY_LINES};
 
@@ -28,6 +29,8 @@ pub struct Ready {
     pub capabilities: CachedCapabilities,
     /// The SASL mechanisms that the server offers, as it spells them. Empty if it was not asked.
     pub mechanisms: Vec<String>,
+    /// How the server was given name and password, for the next sign-in.
+    pub way: Option<Way>,
 }
 
 /// What the server owes next.
@@ -37,17 +40,10 @@ enum State {
     CapaStatus,
     CapaLine,
     UserOk,
-    /// Nothing: ostler waits for the secret.
-    Secret(SecretCommand),
+    /// Nothing: ostler waits for the secret, to give it in this way.
+    Secret(Way),
     PassOk,
-    AuthChallenge(Exchange),
-}
-
-/// How the secret will be sent.
-#[derive(Clone, Copy)]
-enum SecretCommand {
-    Pass,
-    AuthPlain,
+    AuthChallenge(Mechanism, Exchange),
 }
 
 /// A [`Login`] that ends with the server's `+OK`.
@@ -65,8 +61,18 @@ pub struct Pop3Login {
     has_list: bool,
     /// The sign-in ends with what the server offers, before any user name is said.
     asks_only: bool,
-    /// The secret, once it was sent: a server may repeat it.
+    is_in_tls: bool,
+    ways: Ways,
+    /// CAPA was said on this connection.
+    has_asked: bool,
+    /// The server has refused a way on this connection.
+    was_refused: bool,
+    /// The server has been given, in the way that is under way, all that it judges.
+    gave_secret: bool,
+    /// The secret, once there is one: it may be wanted in another way.
     secret: Option<Arc<Secret>>,
+    /// Takes the secret out of what the server says, once there is one.
+    redaction: Option<Redaction>,
 }
 
 impl Pop3Login {
@@ -82,8 +88,20 @@ impl Pop3Login {
             list_lines: 0,
             has_list: false,
             asks_only: false,
+            is_in_tls: server.security == Security::Tls,
+            ways: Ways::default(),
+            has_asked: false,
+            was_refused: false,
+            gave_secret: false,
             secret: None,
+            redaction: None,
         }
+    }
+
+    /// Begins with the way that worked at an earlier sign-in, if the server still offers it.
+    #[must_use]
+    pub fn beginning_with(self, known: Option<Way>) -> Self {
+        Self { ways: Ways::beginning_with(known), ..self }
     }
 
     /// Asks a server what it offers, and ends before any user name is said.
@@ -98,16 +116,22 @@ impl Pop3Login {
 
     fn ask_capabilities(&mut self) -> Step<Ready> {
         match self.cached.take() {
-            Some(cached) if cached.takes_user => {
+            Some(cached) if cached.takes_user && self.ways.is_open_to(Way::UserPass) => {
                 self.capabilities = cached;
                 self.say_user()
             }
             // Without USER the mechanisms matter, and those are not remembered.
-            _ => self.send(State::CapaStatus, "CAPA"),
+            _ => self.say_capa(),
         }
     }
 
+    fn say_capa(&mut self) -> Step<Ready> {
+        self.has_asked = true;
+        self.send(State::CapaStatus, "CAPA")
+    }
+
     fn say_user(&mut self) -> Step<Ready> {
+        self.gave_secret = false;
         let line = format!("USER {}", self.user);
         self.send(State::UserOk, &line)
     }
@@ -128,31 +152,69 @@ impl Pop3Login {
         if self.asks_only {
             // A server without a list is too old to be without USER.
             self.capabilities.takes_user |= !self.has_list;
-            return Ok(Step::Done(self.ready(Line::new(b"+OK"))));
+            return Ok(Step::Done(self.ready(Line::new(b"+OK"), None)));
         }
-        // No list: a server without CAPA takes USER, and one that does not will say so.
-        if self.capabilities.takes_user || !self.has_list {
-            return Ok(self.say_user());
-        }
-        if self.mechanisms.iter().any(|m| m.eq_ignore_ascii_case(Mechanism::Plain.name())) {
-            self.state = State::Secret(SecretCommand::AuthPlain);
-            return Ok(Step::WantSecret);
-        }
-        Err(Failure::SignInDisabled { at: self.at.clone(), offered: self.mechanisms.join(" ") })
+        self.try_next_way()
     }
 
-    /// The failure that a refusal means.
-    fn refused(&self, line: &Line) -> Failure {
+    /// Signs in by the next way that both sides have.
+    fn try_next_way(&mut self) -> Result<Step<Ready>, Failure> {
+        // No list: a server without CAPA takes USER, and one that does not will say so.
+        let takes_user = self.capabilities.takes_user || !self.has_list;
+        // A server that refuses what its list has may take what every server took once.
+        let may_take_user = !self.ways.is_untried() || self.ways.is_known(Way::UserPass);
+        let both = takes_user
+            .then_some(Way::UserPass)
+            .into_iter()
+            .chain(Mechanism::offered(&self.mechanisms, self.is_in_tls).map(Way::Sasl))
+            .chain(may_take_user.then_some(Way::UserPass));
+        match (self.ways.next(both), self.secret.clone()) {
+            (Some(Way::UserPass), _) => Ok(self.say_user()),
+            (Some(way), None) => {
+                self.state = State::Secret(way);
+                Ok(Step::WantSecret)
+            }
+            (Some(way), Some(secret)) => Ok(self.say_auth(way, secret)),
+            (None, _) => Err(self.no_way_left()),
+        }
+    }
+
+    fn no_way_left(&self) -> Failure {
+        let at = self.at.clone();
+        if self.ways.is_untried() {
+            return Failure::SignInDisabled { at, offered: self.mechanisms.join(" ") };
+        }
+        Failure::MechanismRefused { at, tried: self.ways.tried(), said: self.ways.said().to_owned() }
+    }
+
+    /// The server refuses the password, which is the end, or the way of giving it.
+    fn refused(&mut self, way: Way, had_name: bool, line: &Line) -> Result<Step<Ready>, Failure> {
         let at = self.at.clone();
         let said = without_status(&self.shown(line));
-        match refusal(line) {
-            Refusal::Auth => Failure::SignInRefused { at, user: self.user.clone(), said },
-            Refusal::InUse => Failure::InUse { at, said },
-            Refusal::LoginDelay => Failure::LoginDelay { at, said },
-            Refusal::Temporary => Failure::SignInPostponed { at, said },
+        let what = refusal(line, had_name);
+        match what {
+            Refusal::Auth => return Err(Failure::SignInRefused { at, user: self.user.clone(), said }),
+            Refusal::InUse => return Err(Failure::InUse { at, said }),
+            Refusal::LoginDelay => return Err(Failure::LoginDelay { at, said }),
+            Refusal::Temporary => return Err(Failure::SignInPostponed { at, said }),
             // Not a wrong password, so nothing may make the client throw its own away.
-            Refusal::WantsTls => Failure::SignInDisabled { at, offered: "sign-in over TLS".into() },
+            Refusal::WantsTls => self.ways.refuse_passwords(),
+            Refusal::Way => {}
         }
+        // Some servers put [AUTH] before whatever they say at the sign-in. To a client it means the password.
+        let said = said.strip_prefix("[AUTH]").unwrap_or(&said).trim().to_owned();
+        self.ways.refuse(way, RefusalOf::Way, false, said);
+        self.capabilities.takes_user &= way != Way::UserPass;
+        (self.was_refused, self.gave_secret) = (true, false);
+        if !self.has_asked {
+            return Ok(self.say_capa());
+        }
+        self.try_next_way().map_err(|failure| match failure {
+            Failure::MechanismRefused { at, .. } if what == Refusal::WantsTls => {
+                Failure::SignInDisabled { at, offered: "sign-in over TLS".into() }
+            }
+            other => other,
+        })
     }
 
     fn nonsense(&self, line: &Line) -> Failure {
@@ -196,27 +258,57 @@ impl Pop3Login {
         }
     }
 
-    fn ready(&self, welcome: Line) -> Ready {
-        Ready { welcome, capabilities: self.capabilities.clone(), mechanisms: self.mechanisms.clone() }
+    fn ready(&self, welcome: Line, way: Option<Way>) -> Ready {
+        let (capabilities, mechanisms) = (self.capabilities.clone(), self.mechanisms.clone());
+        Ready { welcome, capabilities, mechanisms, way }
     }
 
     /// The answer to PASS, or the last one to AUTH.
-    fn on_outcome(&mut self, line: &Line) -> Result<Step<Ready>, Failure> {
+    fn on_outcome(&mut self, way: Way, had_name: bool, line: &Line) -> Result<Step<Ready>, Failure> {
         match parse_status(line.bytes()) {
-            Some(Status::Ok) => Ok(Step::Done(self.ready(Line::new(self.shown(line).as_bytes())))),
-            Some(Status::Err) => Err(self.refused(line)),
+            Some(Status::Ok) => Ok(Step::Done(self.ready(Line::new(self.shown(line).as_bytes()), Some(way)))),
+            Some(Status::Err) => self.refused(way, had_name, line),
             None => Err(self.nonsense(line)),
         }
     }
 
-    fn challenge(&mut self, mut exchange: Exchange, line: &Line) -> Result<Step<Ready>, Failure> {
+    fn say_pass(&mut self, secret: &Secret) -> Step<Ready> {
+        // The server has just said +OK to USER, whatever CAPA said.
+        self.capabilities.takes_user = true;
+        self.gave_secret = true;
+        self.state = State::PassOk;
+        Step::Send(Outgoing::secret_line(&[b"PASS ", secret.expose()], "PASS ***"))
+    }
+
+    /// In two lines: servers older than RFC 5034 take no initial response (RFC 1734).
+    fn say_auth(&mut self, way: Way, secret: Arc<Secret>) -> Step<Ready> {
+        let mechanism = way.mechanism().unwrap_or(Mechanism::Plain);
+        self.gave_secret = false;
+        self.state = State::AuthChallenge(mechanism, Exchange::new(mechanism, &self.user, secret));
+        Step::Send(Outgoing::line(&format!("AUTH {}", mechanism.name())))
+    }
+
+    fn user_ok(&mut self) -> Step<Ready> {
+        match self.secret.clone() {
+            Some(secret) => self.say_pass(&secret),
+            None => {
+                self.state = State::Secret(Way::UserPass);
+                Step::WantSecret
+            }
+        }
+    }
+
+    fn challenge(&mut self, mechanism: Mechanism, mut exchange: Exchange, line: &Line) -> Result<Step<Ready>, Failure> {
         // A challenge is `+ base64`; some servers leave out the blank. `+OK` is none.
         let Some(challenge) = line.bytes().strip_prefix(b"+").filter(|_| parse_status(line.bytes()).is_none()) else {
-            self.state = State::AuthChallenge(exchange);
-            return self.on_outcome(line);
+            return self.on_outcome(Way::Sasl(mechanism), exchange.given() != Given::Nothing, line);
         };
         let answer = exchange.respond(challenge).map_err(|e| self.at.violation(e.to_string()))?;
-        self.state = State::AuthChallenge(exchange);
+        if exchange.sends_proof() {
+            self.redaction = self.redaction.take().map(|redaction| redaction.with_response(&answer));
+        }
+        self.gave_secret = exchange.given() == Given::Everything;
+        self.state = State::AuthChallenge(mechanism, exchange);
         Ok(Step::Send(Outgoing::secret_line(&[answer.as_bytes()], "***")))
     }
 }
@@ -229,7 +321,7 @@ impl Login for Pop3Login {
             State::Greeting => Waiting::Greeting,
             State::StlsOk => Waiting::StartTls,
             State::CapaStatus | State::CapaLine => Waiting::Capabilities,
-            State::UserOk | State::Secret(_) | State::PassOk | State::AuthChallenge(_) => Waiting::SignIn,
+            State::UserOk | State::Secret(_) | State::PassOk | State::AuthChallenge(..) => Waiting::SignIn,
         }
     }
 
@@ -251,47 +343,53 @@ impl Login for Pop3Login {
             }
             // Some servers refuse an unknown name here, others only after PASS.
             State::UserOk => match parse_status(line.bytes()) {
-                Some(Status::Ok) => {
-                    self.state = State::Secret(SecretCommand::Pass);
-                    Ok(Step::WantSecret)
-                }
-                Some(Status::Err) => Err(self.refused(line)),
+                Some(Status::Ok) => Ok(self.user_ok()),
+                Some(Status::Err) => self.refused(Way::UserPass, true, line),
                 None => Err(self.nonsense(line)),
             },
-            State::Secret(command) => {
-                self.state = State::Secret(command);
+            State::Secret(way) => {
+                self.state = State::Secret(way);
                 Err(self.at.violation("it spoke unasked"))
             }
-            State::PassOk => self.on_outcome(line),
-            State::AuthChallenge(exchange) => self.challenge(exchange, line),
+            State::PassOk => self.on_outcome(Way::UserPass, true, line),
+            State::AuthChallenge(mechanism, exchange) => self.challenge(mechanism, exchange, line),
         }
     }
 
     fn on_tls(&mut self) -> Step<Ready> {
+        self.is_in_tls = true;
         self.ask_capabilities()
     }
 
     fn shown(&self, line: &Line) -> String {
         let said = line.printable();
-        self.secret.as_ref().map_or_else(|| said.clone(), |secret| redact(&said, &self.user, secret))
+        self.redaction.as_ref().map_or_else(|| said.clone(), |redaction| redaction.redact(&said))
     }
 
     fn redaction(&self) -> Option<Redaction> {
-        self.secret.as_ref().map(|secret| Redaction::new(&self.user, secret))
+        self.redaction.clone()
     }
 
     fn on_secret(&mut self, secret: Arc<Secret>) -> Step<Ready> {
+        self.redaction = Some(Redaction::new(&self.user, &secret));
         self.secret = Some(Arc::clone(&secret));
-        if let State::Secret(SecretCommand::AuthPlain) = self.state {
-            self.state = State::AuthChallenge(Exchange::new(Mechanism::Plain, &self.user, secret));
-            // In two lines: servers older than RFC 5034 take no initial response (RFC 1734).
-            Step::Send(Outgoing::line("AUTH PLAIN"))
-        } else {
-            // The server has just said +OK to USER, whatever CAPA said.
-            self.capabilities.takes_user = true;
-            self.state = State::PassOk;
-            Step::Send(Outgoing::secret_line(&[b"PASS ", secret.expose().as_bytes()], "PASS ***"))
+        match self.state {
+            State::Secret(way @ Way::Sasl(_)) => self.say_auth(way, secret),
+            _ => self.say_pass(&secret),
         }
+    }
+
+    fn begin_again(&mut self, failure: &Failure) -> bool {
+        let has_hung_up = matches!(failure, Failure::Lost { .. } | Failure::ProtocolViolation { .. });
+        if !(self.was_refused && has_hung_up) || self.gave_secret {
+            return false;
+        }
+        self.was_refused = false;
+        self.state = State::Greeting;
+        self.is_in_tls = self.at.security == Security::Tls;
+        self.mechanisms.clear();
+        (self.list_lines, self.has_list, self.has_asked) = (0, false, false);
+        true
     }
 }
 
@@ -475,5 +573,99 @@ mod tests {
         let _ = login.on_secret(Arc::new(Secret::new("hunter2".to_owned()).unwrap()));
         assert_eq!(login.redaction().unwrap().redact_line(&Line::new(b"+OK hunter2")), Some(Line::new(b"+OK ***")));
         assert_eq!(login.shown(&Line::new(b"+OK hunter2")), "+OK ***");
+    }
+
+    fn refused_by_form() -> [&'static str; 5] {
+        [
+            "-ERR Unsupported authentication mechanism.",
+            "-ERR [AUTH] authentication failed: Invalid authentication mechanism",
+            "-ERR unknown command",
+            "-ERR Command not implemented",
+            "-ERR authentication method not supported",
+        ]
+    }
+
+    #[test]
+    fn a_way_that_is_refused_for_its_form_is_followed_by_the_next_until_one_works() {
+        for no in refused_by_form() {
+            let lines = ["+OK hi", "+OK", "SASL PLAIN LOGIN", ".", no, "+ ", "+ ", "+OK in"];
+            let (sent, end) = dialogue(login(Security::Tls, None), &lines);
+            assert_eq!(sent, ["CAPA", "AUTH PLAIN", "AUTH LOGIN", "YW5u", "aHVudGVyMg=="], "{no}");
+            assert_eq!(end.unwrap().unwrap().way, Some(Way::Sasl(Mechanism::Login)));
+            // The last way is the one that every server had once.
+            let lines = ["+OK hi", "+OK", "SASL PLAIN", ".", "+ ", no, "+OK", "+OK in"];
+            let (sent, end) = dialogue(login(Security::Tls, None), &lines);
+            assert_eq!(sent, ["CAPA", "AUTH PLAIN", "AGFubgBodW50ZXIy", "USER ann", "PASS hunter2"], "{no}");
+            assert_eq!(end.unwrap().unwrap().way, Some(Way::UserPass));
+            let lines = ["+OK hi", "+OK", "USER", "SASL CRAM-MD5", ".", no, "+ PDEuMkBteD4=", "+OK in"];
+            let (sent, end) = dialogue(login(Security::Tls, None), &lines);
+            assert_eq!(sent[..3], ["CAPA", "USER ann", "AUTH CRAM-MD5"], "{no}");
+            assert_eq!(end.unwrap().unwrap().way, Some(Way::Sasl(Mechanism::CramMd5)));
+            let lines = ["+OK hi", "+OK", "USER", "SASL LOGIN", ".", "+OK", no, "+ ", "+ ", "+OK in"];
+            assert_eq!(
+                dialogue(login(Security::Tls, None), &lines).0[..4],
+                ["CAPA", "USER ann", "PASS hunter2", "AUTH LOGIN"]
+            );
+        }
+    }
+
+    #[test]
+    fn where_nothing_was_asked_the_list_is_asked_for_when_user_is_refused() {
+        let known = CachedCapabilities { takes_user: true, login_delay: None };
+        let lines = ["+OK hi", "-ERR unknown command", "+OK", "SASL PLAIN", ".", "+ ", "+OK in"];
+        let (sent, end) = dialogue(login(Security::Tls, Some(known.clone())), &lines);
+        assert_eq!(sent, ["USER ann", "CAPA", "AUTH PLAIN", "AGFubgBodW50ZXIy"]);
+        let ready = end.unwrap().unwrap();
+        assert!(!ready.capabilities.takes_user);
+        let again = login(Security::Tls, Some(known)).beginning_with(ready.way);
+        let (sent, _) = dialogue(again, &["+OK hi", "+OK", "USER", "SASL PLAIN", "."]);
+        assert_eq!(sent, ["CAPA", "AUTH PLAIN"]);
+    }
+
+    #[test]
+    fn the_end_of_the_ways_is_told_as_that_and_a_refused_password_ends_them() {
+        for no in refused_by_form() {
+            let lines = ["+OK hi", "+OK", "SASL PLAIN LOGIN", ".", no, no, no];
+            let (sent, end) = dialogue(login(Security::Tls, None), &lines);
+            assert_eq!(sent, ["CAPA", "AUTH PLAIN", "AUTH LOGIN", "USER ann"]);
+            let Some(Err(Failure::MechanismRefused { tried, .. })) = end else { panic!("{no}") };
+            assert_eq!(tried, "PLAIN, LOGIN, USER");
+        }
+        let lines = ["+OK hi", "+OK", "USER", "SASL PLAIN LOGIN", ".", "+OK", "-ERR [AUTH] no"];
+        let (sent, end) = dialogue(login(Security::Tls, None), &lines);
+        assert_eq!(sent, ["CAPA", "USER ann", "PASS hunter2"]);
+        assert!(matches!(end, Some(Err(Failure::SignInRefused { .. }))));
+    }
+
+    #[test]
+    fn a_server_that_wants_tls_gets_no_password_in_another_way() {
+        let no = "-ERR [AUTH] Plaintext authentication disallowed on non-secure (SSL/TLS) connections.";
+        let lines = ["+OK hi", "+OK", "USER", "SASL PLAIN", ".", no];
+        let (sent, end) = dialogue(login(Security::None, None), &lines);
+        assert_eq!(sent, ["CAPA", "USER ann"]);
+        assert!(matches!(end, Some(Err(Failure::SignInDisabled { .. }))));
+        let lines = ["+OK hi", "+OK", "USER", "SASL PLAIN CRAM-MD5", ".", no];
+        assert_eq!(dialogue(login(Security::None, None), &lines).0, ["CAPA", "USER ann", "AUTH CRAM-MD5"]);
+    }
+
+    #[test]
+    fn a_server_that_hangs_up_over_a_way_is_reached_again_with_the_next() {
+        let lost = Failure::Lost { at: (&server(Protocol::Pop3, "ann")).into(), waiting: Waiting::SignIn };
+        let hangs_up = |lines: &[&str]| {
+            let mut login = login(Security::Tls, None);
+            for line in lines {
+                if let Step::WantSecret = login.on_line(&Line::new(line.as_bytes())).unwrap() {
+                    let _ = login.on_secret(Arc::new(Secret::new("hunter2".to_owned()).unwrap()));
+                }
+            }
+            login.begin_again(&lost).then_some(login)
+        };
+        let begin = ["+OK hi", "+OK", "SASL PLAIN", "."];
+        assert!(hangs_up(&begin).is_none(), "nothing was refused");
+        let refused = [&begin[..], &["-ERR unknown command"]].concat();
+        let (sent, end) = dialogue(hangs_up(&refused).unwrap(), &["+OK hi", "+OK", "SASL PLAIN", ".", "+OK", "+OK in"]);
+        assert_eq!(sent, ["CAPA", "USER ann", "PASS hunter2"]);
+        assert!(end.unwrap().is_ok());
+        assert!(hangs_up(&[&refused[..], &["+OK"]].concat()).is_none(), "it has heard the password");
     }
 }

@@ -12,7 +12,7 @@ pub(super) const DOOR_IS_PLAIN: &str =
     "-ERR this door is plain: switch SSL/TLS off in the mail program; ostler encrypts the connection to the provider";
 pub(super) const SIGN_IN_FIRST: &str = "-ERR sign in first: USER, then PASS";
 pub(super) const UNKNOWN_COMMAND: &str = "-ERR ostler does not know this command";
-pub(super) const USER_NEEDS_NAME: &str = "-ERR USER needs a name";
+pub(super) const NAME_NOT_CLEAN: &str = "-ERR a user name has no control characters";
 pub(super) const USER_FIRST: &str = "-ERR USER comes first";
 pub(super) const APOP_NEEDS_DIGEST: &str = "-ERR APOP needs a name and a digest";
 pub(super) const NO_AUTH_LIST: &str = "-ERR ostler wants USER and PASS";
@@ -52,7 +52,7 @@ pub(super) fn wrong_door(port: Option<u16>) -> String {
 /// clients throw their password away when they read that. All others say `timeout`, by which Eudora 4 to 6 knows that the
 /// password was not at fault, and hyphenate the word "password".
 pub fn failure(failure: &Failure) -> String {
-    let (sentence, advice) = (failure.sentence(), failure.advice());
+    let (sentence, advice) = (failure.sentence(), failure.advice_for_client());
     let (prefix, suffix) = match failure {
         Failure::SignInRefused { .. } | Failure::UnknownAccount { .. } => {
             return fit("-ERR [AUTH] ", &sentence, &advice, "");

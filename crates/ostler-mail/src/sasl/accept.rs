@@ -1,9 +1,10 @@
 //! Hears a client out: what it claims to be, and how it proves that.
 
 use base64::Engine;
-use subtle::ConstantTimeEq;
+use subtle::{Choice, ConstantTimeEq};
 use zeroize::Zeroizing;
 
+use crate::sasl::spelling::spellings;
 use crate::sasl::{BASE64, LENIENT, Mechanism, apop_digest, cram_digest};
 use crate::secret::Secret;
 
@@ -46,15 +47,20 @@ pub enum Proof {
 }
 
 impl Proof {
-    /// Whether the client knows `secret`. Compares in constant time, so that the time taken does not tell where they differ.
+    /// Whether the client knows `secret`, in any of the spellings that old systems write. Compares in constant time, and with
+    /// every spelling, so that the time taken does not tell where they differ.
     pub fn proves(&self, secret: &Secret) -> bool {
-        let same = |digest: &str, wanted: String| -> bool {
-            digest.to_ascii_lowercase().as_bytes().ct_eq(wanted.as_bytes()).into()
-        };
+        let any = spellings(secret.expose()).iter().fold(Choice::from(0), |any, spelling| any | self.is_of(spelling));
+        any.into()
+    }
+
+    /// Whether the client knows a secret that is spelled like this.
+    fn is_of(&self, secret: &[u8]) -> Choice {
+        let same = |digest: &str, wanted: String| digest.to_ascii_lowercase().as_bytes().ct_eq(wanted.as_bytes());
         match self {
-            Self::Password(given) => secret.is(given),
-            Self::Cram { challenge, digest } => same(digest, cram_digest(secret.expose(), challenge.as_bytes())),
-            Self::Apop { stamp, digest } => same(digest, apop_digest(secret.expose(), stamp)),
+            Self::Password(given) => secret.ct_eq(given),
+            Self::Cram { challenge, digest } => same(digest, cram_digest(secret, challenge.as_bytes())),
+            Self::Apop { stamp, digest } => same(digest, apop_digest(secret, stamp)),
         }
     }
 }

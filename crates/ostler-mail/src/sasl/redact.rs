@@ -3,7 +3,7 @@
 use base64::Engine;
 use zeroize::Zeroizing;
 
-use crate::sasl::{BASE64, hex};
+use crate::sasl::{BASE64, hex, plain_message};
 use crate::secret::Secret;
 use crate::wire::Line;
 
@@ -16,18 +16,21 @@ impl Redaction {
     /// Knows every form of the secret of `user`.
     pub fn new(user: &str, secret: &Secret) -> Self {
         let raw = secret.expose();
-        let plain = Zeroizing::new(BASE64.encode(format!("\0{user}\0{raw}")));
+        let plain = plain_message(user, raw);
         let encoded = Zeroizing::new(BASE64.encode(raw));
-        let digits = Zeroizing::new(hex(raw.as_bytes()));
+        let digits = Zeroizing::new(hex(raw));
         let upper_digits = Zeroizing::new(digits.to_uppercase());
         let forms: Vec<Zeroizing<String>> = [&plain, &encoded, &digits, &upper_digits]
-            .map(|form| form.as_str())
+            .map(|form| form.as_bytes())
             .into_iter()
-            .chain([raw])
-            // A server that quotes a form may leave out its padding or the blanks around it.
-            .flat_map(|form| [form, form.trim_end_matches('='), form.trim()])
+            .chain([raw, trim(raw)])
             // A printable reply has question marks where the secret has 8-bit characters.
-            .map(|form| Zeroizing::new(crate::wire::printable(form.as_bytes())))
+            .map(|form| Zeroizing::new(crate::wire::printable(form)))
+            // A server that quotes a form may leave out its padding or the blanks around it.
+            .flat_map(|form| {
+                let short = [form.trim_end_matches('='), form.trim()].map(|form| Zeroizing::new(form.to_owned()));
+                [form].into_iter().chain(short)
+            })
             .filter(|form| !form.is_empty())
             .collect();
         Self(forms).longest_first()
@@ -78,6 +81,11 @@ impl Redaction {
         }
         shown
     }
+}
+
+/// The octets without blanks around them, of any script if they are UTF-8.
+fn trim(raw: &[u8]) -> &[u8] {
+    std::str::from_utf8(raw).map_or_else(|_| raw.trim_ascii(), |text| text.trim().as_bytes())
 }
 
 /// What a server said, with stars in place of the secret of `user`.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use base64::Engine;
 use zeroize::Zeroizing;
 
-use crate::sasl::{BASE64, LENIENT, Mechanism, cram_digest};
+use crate::sasl::{BASE64, LENIENT, Mechanism, cram_digest, plain_message};
 use crate::secret::Secret;
 
 /// Why a provider's challenge cannot be answered.
@@ -17,6 +17,17 @@ pub enum ExchangeError {
     /// The challenge is not base64.
     #[error("its challenge is not base64")]
     NotBase64,
+}
+
+/// How much of a claim a server has been given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Given {
+    /// Neither name nor password: a refusal cannot be about them.
+    Nothing,
+    /// The user name.
+    Name,
+    /// Name, and password or proof.
+    Everything,
 }
 
 /// ostler's side of a sign-in at a provider.
@@ -53,13 +64,19 @@ impl Exchange {
             (Mechanism::Login, 2) => Ok(Zeroizing::new(BASE64.encode(self.secret.expose()))),
             (Mechanism::CramMd5, 1) => {
                 let challenge = LENIENT.decode(challenge.trim_ascii()).map_err(|_| ExchangeError::NotBase64)?;
-                Ok(Zeroizing::new(BASE64.encode(format!(
-                    "{} {}",
-                    self.user,
-                    cram_digest(self.secret.expose(), &challenge)
-                ))))
+                let digest = cram_digest(self.secret.expose(), &challenge);
+                Ok(Zeroizing::new(BASE64.encode(format!("{} {digest}", self.user))))
             }
             _ => Err(ExchangeError::TooManyChallenges),
+        }
+    }
+
+    /// Whether the server has been given the user name, and whether it has been given all that it judges.
+    pub(crate) fn given(&self) -> Given {
+        match (self.mechanism, self.responses) {
+            (_, 0) => Given::Nothing,
+            (Mechanism::Login, 1) => Given::Name,
+            _ => Given::Everything,
         }
     }
 
@@ -70,7 +87,6 @@ impl Exchange {
     }
 
     fn plain(&self) -> Zeroizing<String> {
-        let message = Zeroizing::new(format!("\0{}\0{}", self.user, self.secret.expose()));
-        Zeroizing::new(BASE64.encode(message.as_bytes()))
+        plain_message(&self.user, self.secret.expose())
     }
 }

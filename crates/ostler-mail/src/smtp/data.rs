@@ -49,6 +49,11 @@ impl DataFilter {
         self.octets
     }
 
+    /// How many NUL octets were taken out of it.
+    pub fn nuls(&self) -> u64 {
+        self.body.nuls()
+    }
+
     /// Whether the client's end of data has been seen.
     pub fn is_complete(&self) -> bool {
         self.body.is_complete()

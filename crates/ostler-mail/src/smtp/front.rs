@@ -59,6 +59,9 @@ pub struct SmtpFront {
     transaction: Option<Transaction>,
     /// The MAIL that waits for its answer.
     pending_mail: Option<(Arc<Account>, Mail)>,
+    /// The reply to a MAIL that failed for now. A client that goes on regardless shows its user the last reply, and a `503`
+    /// would be the wrong one.
+    failed_mail: Option<String>,
     /// A RCPT waits for its answer.
     has_pending_rcpt: bool,
     /// Recipients of this message that were refused.
@@ -154,6 +157,7 @@ impl SmtpFront {
             auth_account: None,
             transaction: None,
             pending_mail: None,
+            failed_mail: None,
             has_pending_rcpt: false,
             refused_recipients: 0,
             has_begun: false,
@@ -202,6 +206,7 @@ impl SmtpFront {
             self.transaction = Some(Transaction { account, mail, recipients: 0 });
             self.refused_recipients = 0;
         }
+        self.failed_mail = (400..500).contains(&reply.code).then(|| reply.one_line());
         format!("{}\r\n", reply.one_line())
     }
 
@@ -224,6 +229,7 @@ impl SmtpFront {
     fn reset(&mut self) {
         self.transaction = None;
         self.pending_mail = None;
+        self.failed_mail = None;
         self.has_pending_rcpt = false;
         self.refused_recipients = 0;
     }
@@ -254,6 +260,7 @@ impl SmtpFront {
         if self.transaction.is_some() {
             return self.client.bad(words::MAIL_TWICE);
         }
+        self.failed_mail = None;
         if self.owes_password() {
             self.client.note(ClientMisconfiguration::NoPassword);
             return Answer::line(words::PASSWORD_FIRST);
@@ -279,7 +286,7 @@ impl SmtpFront {
     }
 
     fn rcpt(&mut self, command: &Command<'_>) -> Answer {
-        let Some(transaction) = &self.transaction else { return self.client.bad(words::MAIL_FIRST) };
+        let Some(transaction) = &self.transaction else { return self.without_mail(words::MAIL_FIRST) };
         if transaction.recipients >= MAX_RECIPIENTS {
             return Answer::line(words::TOO_MANY_RECIPIENTS);
         }
@@ -295,7 +302,7 @@ impl SmtpFront {
 
     fn data(&mut self) -> Answer {
         let answer = match &self.transaction {
-            None => self.client.bad(words::MAIL_AND_RCPT_FIRST),
+            None => self.without_mail(words::MAIL_AND_RCPT_FIRST),
             Some(transaction) if transaction.recipients > 0 => return Answer::Wants(Wants::Data),
             // RFC 5321, 3.3: 554 if no recipient was accepted, 503 if RCPT never came.
             Some(_) if self.refused_recipients > 0 => Answer::line(words::NO_RECIPIENT),
@@ -303,6 +310,14 @@ impl SmtpFront {
         };
         // The program looks first whether the client has sent its body without waiting for 354.
         if let Answer::Say(text) = answer { Answer::Wants(Wants::DataRefused(text)) } else { answer }
+    }
+
+    /// The answer to a command that needs a MAIL before it: that of the MAIL, if it failed for now.
+    fn without_mail(&mut self, objection: &str) -> Answer {
+        match &self.failed_mail {
+            Some(reply) => Answer::line(reply),
+            None => self.client.bad(objection),
+        }
     }
 }
 

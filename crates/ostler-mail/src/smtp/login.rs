@@ -1,4 +1,5 @@
-//! Signs in at an SMTP server: greeting, EHLO, STARTTLS, EHLO again, AUTH with the best mechanism that both sides have.
+//! Signs in at an SMTP server: greeting, EHLO, STARTTLS, EHLO again, AUTH with the best mechanism that both sides have; with
+//! the next one, if the server refuses that mechanism and not the password.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use zeroize::Zeroizing;
 use crate::account::{Security, Server, SignIn};
 use crate::failure::{Failure, ServerAddr, Waiting};
 use crate::machine::{Login, Outgoing, Step};
-use crate::sasl::{Exchange, Mechanism, Redaction};
+use crate::sasl::{Exchange, Given, Mechanism, Redaction, RefusalOf, Way, Ways, refusal_of};
 use crate::secret::Secret;
 use crate::smtp::{Extensions, Reply, ReplyParser};
 use crate::wire::Line;
@@ -27,6 +28,15 @@ pub fn ehlo_name(local: Option<IpAddr>) -> String {
     }
 }
 
+/// What is known once the sign-in is done.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ready {
+    /// What the server offers.
+    pub offered: Extensions,
+    /// How the server was given name and password, for the next sign-in; `None` if it wanted neither.
+    pub way: Option<Way>,
+}
+
 /// What the server owes next.
 enum State {
     Greeting,
@@ -34,9 +44,25 @@ enum State {
     Helo,
     StartTls,
     /// Nothing: ostler waits for the secret.
-    Secret(Mechanism),
-    /// The answer to AUTH or to a response. The second field is an initial response that did not fit in the command.
-    Auth(Exchange, Option<Zeroizing<String>>),
+    Secret(Way),
+    /// The answer to AUTH or to a response.
+    Auth(Attempt),
+}
+
+/// One way of signing in, under way.
+struct Attempt {
+    way: Way,
+    exchange: Exchange,
+    /// An answer that did not go with the command, and waits for the server to ask.
+    pending: Option<Zeroizing<String>>,
+    /// The command had the answer in it.
+    at_once: bool,
+}
+
+impl Attempt {
+    fn given(&self) -> Given {
+        if self.pending.is_some() { Given::Nothing } else { self.exchange.given() }
+    }
 }
 
 /// A [`Login`] that ends with what the server offers.
@@ -50,6 +76,13 @@ pub struct SmtpLogin {
     parser: ReplyParser,
     is_in_tls: bool,
     offered: Extensions,
+    ways: Ways,
+    /// The server has refused a way on this connection.
+    was_refused: bool,
+    /// The server has been given, in the way that is under way, all that it judges.
+    gave_secret: bool,
+    /// The secret, once there is one: it may be wanted in another way.
+    secret: Option<Arc<Secret>>,
     /// Takes the secret out of what the server says, once there is one.
     redaction: Option<Redaction>,
 }
@@ -70,16 +103,26 @@ impl SmtpLogin {
             parser: ReplyParser::default(),
             is_in_tls: server.security == Security::Tls,
             offered: Extensions::default(),
+            ways: Ways::default(),
+            was_refused: false,
+            gave_secret: false,
+            secret: None,
             redaction: None,
         }
     }
 
-    fn send(&mut self, next: State, line: &str) -> Step<Extensions> {
+    /// Begins with the way that worked at an earlier sign-in, if the server still offers it.
+    #[must_use]
+    pub fn beginning_with(self, known: Option<Way>) -> Self {
+        Self { ways: Ways::beginning_with(known), ..self }
+    }
+
+    fn send(&mut self, next: State, line: &str) -> Step<Ready> {
         self.state = next;
         Step::Send(Outgoing::line(line))
     }
 
-    fn ehlo(&mut self) -> Step<Extensions> {
+    fn ehlo(&mut self) -> Step<Ready> {
         let line = format!("EHLO {}", self.name);
         self.send(State::Ehlo, &line)
     }
@@ -105,8 +148,12 @@ impl SmtpLogin {
         self.at.violation("it spoke unasked")
     }
 
+    fn ready(&self, way: Option<Way>) -> Step<Ready> {
+        Step::Done(Ready { offered: self.offered.clone(), way })
+    }
+
     /// The server has said what it offers: STARTTLS, AUTH, or nothing more.
-    fn after_ehlo(&mut self) -> Result<Step<Extensions>, Failure> {
+    fn after_ehlo(&mut self) -> Result<Step<Ready>, Failure> {
         if self.at.security == Security::StartTls && !self.is_in_tls {
             return if self.offered.starttls {
                 Ok(self.send(State::StartTls, "STARTTLS"))
@@ -115,58 +162,115 @@ impl SmtpLogin {
             };
         }
         if self.user.is_none() {
-            return Ok(Step::Done(self.offered.clone()));
+            return Ok(self.ready(None));
         }
-        let Some(mechanism) = Mechanism::choose(&self.offered.auth, self.is_in_tls) else {
-            return Err(Failure::SignInDisabled { at: self.at.clone(), offered: self.offered.auth.join(" ") });
-        };
-        self.state = State::Secret(mechanism);
-        Ok(Step::WantSecret)
+        self.try_next_way()
     }
 
-    fn auth_reply(
-        &mut self,
-        reply: &Reply,
-        mut exchange: Exchange,
-        initial: Option<Zeroizing<String>>,
-    ) -> Result<Step<Extensions>, Failure> {
+    /// Signs in by the next way that both sides have.
+    fn try_next_way(&mut self) -> Result<Step<Ready>, Failure> {
+        let mechanisms = Mechanism::offered(&self.offered.auth, self.is_in_tls);
+        // PLAIN on two lines is left only where the server may have disliked it on one.
+        let both = mechanisms.flat_map(|mechanism| {
+            let on_two_lines = (mechanism == Mechanism::Plain).then_some(Way::PlainOnTwoLines);
+            [Some(Way::Sasl(mechanism)), on_two_lines].into_iter().flatten()
+        });
+        let Some(way) = self.ways.next(both) else { return Err(self.no_way_left()) };
+        let Some(secret) = self.secret.clone() else {
+            self.state = State::Secret(way);
+            return Ok(Step::WantSecret);
+        };
+        Ok(self.begin(way, secret))
+    }
+
+    fn no_way_left(&self) -> Failure {
+        let at = self.at.clone();
+        if self.ways.is_untried() {
+            return Failure::SignInDisabled { at, offered: self.offered.auth.join(" ") };
+        }
+        Failure::MechanismRefused { at, tried: self.ways.tried(), said: self.ways.said().to_owned() }
+    }
+
+    fn begin(&mut self, way: Way, secret: Arc<Secret>) -> Step<Ready> {
+        let mechanism = way.mechanism().unwrap_or(Mechanism::Plain);
+        let command = format!("AUTH {}", mechanism.name());
+        let mut exchange = Exchange::new(mechanism, self.user.as_deref().unwrap_or_default(), secret);
+        let fits = |answer: &Zeroizing<String>| command.len() + 1 + answer.len() <= MAX_AUTH_COMMAND_OCTETS;
+        // A server that has just refused a way may be hanging up. What it is given then, it may or may not judge, so it is
+        // given nothing before it has asked.
+        let may_be_at_once = way == Way::Sasl(mechanism) && !self.was_refused;
+        let answer = exchange.initial_response();
+        let at_once = may_be_at_once && answer.as_ref().is_some_and(fits);
+        self.gave_secret = at_once;
+        let (step, pending) = match answer {
+            Some(answer) if at_once => {
+                let line = [command.as_bytes(), b" ", answer.as_bytes()];
+                (Step::Send(Outgoing::secret_line(&line, "AUTH PLAIN ***")), None)
+            }
+            answer => (Step::Send(Outgoing::line(&command)), answer),
+        };
+        self.state = State::Auth(Attempt { way, exchange, pending, at_once });
+        step
+    }
+
+    fn challenge(&mut self, reply: &Reply, mut attempt: Attempt) -> Result<Step<Ready>, Failure> {
+        let answer = match attempt.pending.take() {
+            Some(answer) => answer,
+            None => {
+                let challenge = reply.lines[0].as_bytes();
+                attempt.exchange.respond(challenge).map_err(|e| self.at.violation(e.to_string()))?
+            }
+        };
+        if attempt.exchange.sends_proof() {
+            self.redaction = self.redaction.take().map(|redaction| redaction.with_response(&answer));
+        }
+        self.gave_secret = attempt.given() == Given::Everything;
+        self.state = State::Auth(attempt);
+        Ok(Step::Send(Outgoing::secret_line(&[answer.as_bytes()], "***")))
+    }
+
+    fn auth_reply(&mut self, reply: &Reply, attempt: Attempt) -> Result<Step<Ready>, Failure> {
         let at = self.at.clone();
         match reply.code {
-            235 => Ok(Step::Done(self.offered.clone())),
-            334 => {
-                // An initial response that was too long for the command is the answer to an empty challenge.
-                let answer = match initial {
-                    Some(answer) => answer,
-                    None => exchange.respond(reply.lines[0].as_bytes()).map_err(|e| at.violation(e.to_string()))?,
-                };
-                if exchange.sends_proof() {
-                    self.redaction = self.redaction.take().map(|redaction| redaction.with_response(&answer));
-                }
-                self.state = State::Auth(exchange, None);
-                Ok(Step::Send(Outgoing::secret_line(&[answer.as_bytes()], "***")))
-            }
+            235 => Ok(self.ready(Some(attempt.way))),
+            334 => self.challenge(reply, attempt),
             // 454 and other 4xx mean "not now" (RFC 4954, section 6). Only 432 wants another password.
             400..=499 if reply.code != 432 => Err(Failure::SignInPostponed { at, said: self.shown_reply(reply) }),
-            // It wants TLS first (RFC 3207, section 4; RFC 4954, section 6). No password was looked at.
-            530 | 538 if !self.is_in_tls => {
-                let offered = format!("sign-in over TLS ({})", self.shown_reply(reply));
-                Err(Failure::SignInDisabled { at, offered })
-            }
-            // It does not know a command that it has offered (RFC 5321, 4.2.2). No password was looked at.
-            502..=504 => {
-                let offered =
-                    format!("{} and takes none of it ({})", self.offered.auth.join(" "), self.shown_reply(reply));
-                Err(Failure::SignInDisabled { at, offered })
-            }
-            500..=599 | 432 => {
-                let user = self.user.clone().unwrap_or_default();
-                Err(Failure::SignInRefused { at, user, said: self.shown_reply(reply) })
-            }
+            500..=599 => self.refused(reply, &attempt),
+            432 => Err(self.refused_credentials(reply)),
             _ => Err(at.violation(format!("\"{}\" is not an answer to AUTH", self.shown_reply(reply)))),
         }
     }
 
-    fn on_reply(&mut self, reply: &Reply) -> Result<Step<Extensions>, Failure> {
+    /// The server refuses the password, which is the end, or the way of giving it.
+    fn refused(&mut self, reply: &Reply, attempt: &Attempt) -> Result<Step<Ready>, Failure> {
+        let had_name = attempt.given() != Given::Nothing;
+        let what = refusal_of(Some(reply.code), &reply.text(), had_name);
+        if what == RefusalOf::Credentials {
+            return Err(self.refused_credentials(reply));
+        }
+        let said = self.shown_reply(reply);
+        // It wants TLS first (RFC 3207, section 4; RFC 4954, section 6).
+        let wants_tls = matches!(reply.code, 530 | 538) && !self.is_in_tls;
+        if wants_tls {
+            self.ways.refuse_passwords();
+        }
+        self.ways.refuse(attempt.way, what, attempt.at_once, said.clone());
+        (self.was_refused, self.gave_secret) = (true, false);
+        self.try_next_way().map_err(|failure| match failure {
+            Failure::MechanismRefused { at, .. } if wants_tls => {
+                Failure::SignInDisabled { at, offered: format!("sign-in over TLS ({said})") }
+            }
+            other => other,
+        })
+    }
+
+    fn refused_credentials(&self, reply: &Reply) -> Failure {
+        let user = self.user.clone().unwrap_or_default();
+        Failure::SignInRefused { at: self.at.clone(), user, said: self.shown_reply(reply) }
+    }
+
+    fn on_reply(&mut self, reply: &Reply) -> Result<Step<Ready>, Failure> {
         match std::mem::replace(&mut self.state, State::Ehlo) {
             State::Greeting if reply.code == 220 => Ok(self.ehlo()),
             State::Greeting => Err(self.service_refused(reply)),
@@ -185,24 +289,24 @@ impl SmtpLogin {
             State::StartTls if reply.code == 220 => Ok(Step::StartTls),
             State::StartTls => Err(Failure::NoStartTls { at: self.at.clone() }),
             State::Secret(_) => Err(self.unasked()),
-            State::Auth(exchange, initial) => self.auth_reply(reply, exchange, initial),
+            State::Auth(attempt) => self.auth_reply(reply, attempt),
         }
     }
 }
 
 impl Login for SmtpLogin {
-    type Ready = Extensions;
+    type Ready = Ready;
 
     fn waiting(&self) -> Waiting {
         match self.state {
             State::Greeting => Waiting::Greeting,
             State::Ehlo | State::Helo => Waiting::Capabilities,
             State::StartTls => Waiting::StartTls,
-            State::Secret(_) | State::Auth(..) => Waiting::SignIn,
+            State::Secret(_) | State::Auth(_) => Waiting::SignIn,
         }
     }
 
-    fn on_line(&mut self, line: &Line) -> Result<Step<Extensions>, Failure> {
+    fn on_line(&mut self, line: &Line) -> Result<Step<Ready>, Failure> {
         if let State::Secret(_) = self.state {
             // Nothing was asked, so even the first line of a reply is too much.
             return Err(self.unasked());
@@ -217,7 +321,7 @@ impl Login for SmtpLogin {
         }
     }
 
-    fn on_tls(&mut self) -> Step<Extensions> {
+    fn on_tls(&mut self) -> Step<Ready> {
         self.is_in_tls = true;
         // What was offered before TLS may have been forged (RFC 3207, section 4.2).
         self.offered = Extensions::default();
@@ -232,22 +336,30 @@ impl Login for SmtpLogin {
         self.redaction.clone()
     }
 
-    fn on_secret(&mut self, secret: Arc<Secret>) -> Step<Extensions> {
-        let mechanism = if let State::Secret(mechanism) = self.state { mechanism } else { Mechanism::Plain };
+    fn on_secret(&mut self, secret: Arc<Secret>) -> Step<Ready> {
+        let way = if let State::Secret(way) = self.state { way } else { Way::Sasl(Mechanism::Plain) };
         let user = self.user.as_deref().unwrap_or_default();
         self.redaction = Some(Redaction::new(user, &secret));
-        let mut exchange = Exchange::new(mechanism, user, secret);
-        let command = format!("AUTH {}", mechanism.name());
-        match exchange.initial_response() {
-            Some(answer) if command.len() + 1 + answer.len() <= MAX_AUTH_COMMAND_OCTETS => {
-                self.state = State::Auth(exchange, None);
-                Step::Send(Outgoing::secret_line(&[command.as_bytes(), b" ", answer.as_bytes()], "AUTH PLAIN ***"))
-            }
-            initial => {
-                self.state = State::Auth(exchange, initial);
-                Step::Send(Outgoing::line(&command))
-            }
+        self.secret = Some(Arc::clone(&secret));
+        self.begin(way, secret)
+    }
+
+    fn begin_again(&mut self, failure: &Failure) -> bool {
+        let has_hung_up = match failure {
+            Failure::Lost { .. } | Failure::ProtocolViolation { .. } => true,
+            // RFC 5321, 3.8: after 421 the server closes.
+            Failure::SignInPostponed { said, .. } => said.starts_with("421"),
+            _ => false,
+        };
+        if !(self.was_refused && has_hung_up) || self.gave_secret {
+            return false;
         }
+        self.was_refused = false;
+        self.state = State::Greeting;
+        self.parser = ReplyParser::default();
+        self.is_in_tls = self.at.security == Security::Tls;
+        self.offered = Extensions::default();
+        true
     }
 }
 
@@ -273,15 +385,17 @@ mod tests {
 
     #[test]
     fn only_a_refusal_of_the_password_is_called_one() {
-        for said in ["535 5.7.8 no", "534 5.7.9 application password", "550 no", "501 no", "432 change it"] {
+        for said in ["535 5.7.8 no", "534 5.7.9 application password", "550 no", "501 bad password", "432 change it"] {
             let failure = refused("hunter2", &[said.into()]);
             assert!(matches!(failure, Failure::SignInRefused { .. }), "{said}: {failure}");
         }
         for said in ["502 no such command", "503 5.5.1 authentication not enabled", "504 unknown mechanism"] {
             let failure = refused("hunter2", &[said.into()]);
-            assert!(matches!(failure, Failure::SignInDisabled { .. }), "{said}: {failure}");
-            assert!(failure.to_string().contains(&said[..20.min(said.len())]), "{failure}");
+            assert!(matches!(failure, Failure::MechanismRefused { .. }), "{said}: {failure}");
+            assert!(failure.to_string().contains(&format!("(PLAIN): {said}")), "{failure}");
         }
+        let no = "501 no".to_owned();
+        assert!(matches!(refused("hunter2", &[no.clone(), no]), Failure::MechanismRefused { .. }));
     }
 
     #[test]
@@ -320,8 +434,11 @@ mod tests {
     const SECRET: &str = "hunter2";
 
     /// Plays a server's lines; what was sent, a line each, and the end if it came to one.
-    fn play(server: &Server, lines: &[&str]) -> (Vec<String>, Option<Result<Extensions, Failure>>) {
-        let mut login = SmtpLogin::new(server, "[127.0.0.1]".into());
+    fn play(server: &Server, lines: &[&str]) -> (Vec<String>, Option<Result<Ready, Failure>>) {
+        play_on(&mut SmtpLogin::new(server, "[127.0.0.1]".into()), lines)
+    }
+
+    fn play_on(login: &mut SmtpLogin, lines: &[&str]) -> (Vec<String>, Option<Result<Ready, Failure>>) {
         let mut sent = Vec::new();
         for line in lines {
             let mut step = match login.on_line(&Line::new(line.as_bytes())) {
@@ -355,7 +472,8 @@ mod tests {
         let (sent, end) =
             play(&over(Security::Tls), &["220 mx", "250-mx", "250-SIZE 9", "250 AUTH LOGIN PLAIN", "235 in"]);
         assert_eq!(sent, ["EHLO [127.0.0.1]", "AUTH PLAIN AGFubgBodW50ZXIy"]);
-        let offered = end.unwrap().unwrap();
+        let Ready { offered, way } = end.unwrap().unwrap();
+        assert_eq!(way, Some(Way::Sasl(Mechanism::Plain)));
         assert_eq!((offered.size, offered.auth.len()), (Some(Some(9)), 2));
         let lines = ["220 mx", "250-mx", "250 AUTH LOGIN", "334 VXNlcm5hbWU6", "334 UGFzc3dvcmQ6", "235 in"];
         let (sent, end) = play(&over(Security::Tls), &lines);
@@ -371,7 +489,7 @@ mod tests {
         for what in ["500 what", "502 what", "504 what"] {
             let (sent, end) = play(&without_sign_in(), &["220 mx", what, "250 mx"]);
             assert_eq!(sent, ["EHLO [127.0.0.1]", "HELO [127.0.0.1]"], "{what}");
-            assert_eq!(end.unwrap().unwrap(), Extensions::default());
+            assert_eq!(end.unwrap().unwrap(), Ready::default());
         }
         let (_, end) = play(&without_sign_in(), &["220 mx", "500 what", "550 go away"]);
         assert!(matches!(end, Some(Err(Failure::ServiceRefused { said, .. })) if said == "550 go away"));
@@ -404,7 +522,7 @@ mod tests {
             ["220 mx", "250-mx", "250-AUTH LOGIN", "250 STARTTLS", "220 go", "250-mx", "250 AUTH PLAIN", "235 in"];
         let (sent, end) = play(&start, &lines);
         assert_eq!(sent, ["EHLO [127.0.0.1]", "STARTTLS", "EHLO [127.0.0.1]", "AUTH PLAIN AGFubgBodW50ZXIy"]);
-        assert_eq!(end.unwrap().unwrap().auth, ["PLAIN"], "what was offered in clear is forgotten");
+        assert_eq!(end.unwrap().unwrap().offered.auth, ["PLAIN"], "what was offered in clear is forgotten");
         for no in [
             &["220 mx", "250 mx"][..],
             &["220 mx", "500 what", "250 mx"],
@@ -424,7 +542,7 @@ mod tests {
     fn a_refused_sign_in_is_told_from_one_that_is_not_possible_now() {
         let said =
             |last| play(&over(Security::Tls), &["220 mx", "250-mx", "250 AUTH PLAIN", last]).1.unwrap().unwrap_err();
-        for refused in ["535 5.7.8 no", "534 too weak", "432 change it first"] {
+        for refused in ["535 5.7.8 no", "534 application password", "432 change it first"] {
             assert!(
                 matches!(said(refused), Failure::SignInRefused { user, said, .. } if user == "ann" && said == refused)
             );
@@ -478,5 +596,126 @@ mod tests {
         assert_eq!(ehlo_name("10.0.0.7".parse().ok()), "[10.0.0.7]");
         assert_eq!(ehlo_name("2001:db8::7".parse().ok()), "[IPv6:2001:db8::7]");
         assert_eq!(ehlo_name(None), "[127.0.0.1]");
+    }
+
+    const PLAIN: &str = "AGFubgBodW50ZXIy";
+    const FORM: [&str; 5] = [
+        "504 5.7.4 Unrecognized authentication type",
+        "502 not implemented",
+        "503 5.5.1 Error: authentication not enabled",
+        "535 5.7.8 Error: authentication failed: Invalid authentication mechanism",
+        "534 5.7.9 Authentication mechanism is too weak",
+    ];
+
+    #[test]
+    fn a_way_that_is_refused_for_its_form_is_followed_by_the_next_until_one_works() {
+        for no in FORM {
+            for offer in ["250 AUTH PLAIN LOGIN CRAM-MD5", "250 AUTH CRAM-MD5 LOGIN PLAIN"] {
+                let begin = ["220 mx", "250-mx", offer, no];
+                let lines = [&begin[..], &["334 VXNlcm5hbWU6", "334 UGFzc3dvcmQ6", "235 in"]].concat();
+                let (sent, end) = play(&over(Security::Tls), &lines);
+                assert_eq!(sent[1..], [&format!("AUTH PLAIN {PLAIN}"), "AUTH LOGIN", "YW5u", "aHVudGVyMg=="], "{no}");
+                assert_eq!(end.unwrap().unwrap().way, Some(Way::Sasl(Mechanism::Login)));
+                let lines =
+                    [&begin[..], &["334 VXNlcm5hbWU6", "334 UGFzc3dvcmQ6", no, "334 PDEuMkBteD4=", "235 in"]].concat();
+                let (sent, end) = play(&over(Security::Tls), &lines);
+                assert_eq!(sent[5], "AUTH CRAM-MD5");
+                assert_eq!(end.unwrap().unwrap().way, Some(Way::Sasl(Mechanism::CramMd5)));
+            }
+            // In clear, CRAM-MD5 first. PLAIN, after a refusal on the same connection, waits to be asked.
+            let lines = ["220 mx", "250-mx", "250 AUTH LOGIN PLAIN CRAM-MD5", no, "334 ", "235 in"];
+            let (sent, end) = play(&over(Security::None), &lines);
+            assert_eq!(sent[1..], ["AUTH CRAM-MD5", "AUTH PLAIN", PLAIN], "{no}");
+            assert_eq!(end.unwrap().unwrap().way, Some(Way::Sasl(Mechanism::Plain)));
+        }
+    }
+
+    #[test]
+    fn an_answer_in_the_command_that_is_not_understood_goes_on_a_line_of_its_own() {
+        for no in ["501 5.5.2 malformed", "500 5.5.1 Syntax error", "535 5.7.8 no initial response here"] {
+            let lines = ["220 mx", "250-mx", "250 AUTH LOGIN PLAIN", no, "334 ", "235 in"];
+            let (sent, end) = play(&over(Security::Tls), &lines);
+            assert_eq!(sent[1..], [&format!("AUTH PLAIN {PLAIN}"), "AUTH PLAIN", PLAIN], "{no}");
+            let way = end.unwrap().unwrap().way;
+            assert_eq!(way, Some(Way::PlainOnTwoLines));
+            // What worked comes first the next time.
+            let mut again = SmtpLogin::new(&over(Security::Tls), "[127.0.0.1]".into()).beginning_with(way);
+            let (sent, end) = play_on(&mut again, &["220 mx", "250-mx", "250 AUTH LOGIN PLAIN", "334 ", "235 in"]);
+            assert_eq!(sent[1..], ["AUTH PLAIN", PLAIN]);
+            assert!(end.unwrap().is_ok());
+        }
+    }
+
+    #[test]
+    fn what_worked_before_comes_first_while_it_is_offered() {
+        let begun = |offer: &str| {
+            let login = SmtpLogin::new(&over(Security::Tls), "[127.0.0.1]".into());
+            let mut login = login.beginning_with(Some(Way::Sasl(Mechanism::Login)));
+            play_on(&mut login, &["220 mx", "250-mx", offer]).0.pop().unwrap()
+        };
+        assert_eq!(begun("250 AUTH PLAIN LOGIN"), "AUTH LOGIN");
+        assert_eq!(begun("250 AUTH PLAIN CRAM-MD5"), format!("AUTH PLAIN {PLAIN}"));
+    }
+
+    #[test]
+    fn the_end_of_the_ways_is_told_as_that_and_a_refused_password_ends_them() {
+        for no in FORM {
+            let (sent, end) = play(&over(Security::Tls), &["220 mx", "250-mx", "250 AUTH PLAIN LOGIN", no, no]);
+            assert_eq!(sent.len(), 3, "{no}");
+            let Some(Err(Failure::MechanismRefused { tried, said, .. })) = end else { panic!("{no}") };
+            assert_eq!((tried.as_str(), said.as_str()), ("PLAIN, LOGIN", no));
+            let refused = "535 5.7.8 Error: authentication failed:";
+            let (sent, end) =
+                play(&over(Security::Tls), &["220 mx", "250-mx", "250 AUTH PLAIN LOGIN CRAM-MD5", refused]);
+            assert_eq!(sent.len(), 2);
+            assert!(matches!(end, Some(Err(Failure::SignInRefused { .. }))));
+            let lines = ["220 mx", "250-mx", "250 AUTH PLAIN LOGIN CRAM-MD5", no, "334 ", "334 ", refused];
+            let (sent, end) = play(&over(Security::Tls), &lines);
+            assert_eq!(sent.len(), 5);
+            assert!(matches!(end, Some(Err(Failure::SignInRefused { .. }))));
+        }
+    }
+
+    #[test]
+    fn a_server_that_wants_tls_gets_no_password_in_another_way() {
+        let offer = "250 AUTH LOGIN PLAIN";
+        let (sent, end) = play(&over(Security::None), &["220 mx", "250-mx", offer, "538 5.7.11 Encryption required"]);
+        assert_eq!(sent.len(), 2, "{sent:?}");
+        assert!(matches!(end, Some(Err(Failure::SignInDisabled { offered, .. })) if offered.contains("538 5.7.11")));
+    }
+
+    fn lost() -> Failure {
+        Failure::Lost { at: (&over(Security::Tls)).into(), waiting: Waiting::SignIn }
+    }
+
+    #[test]
+    fn a_server_that_hangs_up_over_a_way_is_reached_again_with_the_next() {
+        let begin = ["220 mx", "250-mx", "250 AUTH PLAIN LOGIN", FORM[0]];
+        let mut login = SmtpLogin::new(&over(Security::Tls), "[127.0.0.1]".into());
+        let (sent, _) = play_on(&mut login, &begin);
+        assert_eq!(sent.last().unwrap(), "AUTH LOGIN");
+        assert!(login.begin_again(&lost()));
+        let lines = ["220 mx", "250-mx", "250 AUTH PLAIN LOGIN", "334 ", "334 ", "235 in"];
+        let (sent, end) = play_on(&mut login, &lines);
+        assert_eq!(sent, ["EHLO [127.0.0.1]", "AUTH LOGIN", "YW5u", "aHVudGVyMg=="]);
+        assert_eq!(end.unwrap().unwrap().way, Some(Way::Sasl(Mechanism::Login)));
+        // 421 is the announcement of it.
+        let mut login = SmtpLogin::new(&over(Security::Tls), "[127.0.0.1]".into());
+        let (_, end) = play_on(&mut login, &[&begin[..], &["421 4.7.0 too many errors"]].concat());
+        assert!(login.begin_again(&end.unwrap().unwrap_err()));
+    }
+
+    #[test]
+    fn a_server_that_hangs_up_while_it_judges_is_not_asked_again() {
+        let hangs_up = |lines: &[&str]| {
+            let mut login = SmtpLogin::new(&over(Security::Tls), "[127.0.0.1]".into());
+            play_on(&mut login, lines);
+            login.begin_again(&lost())
+        };
+        let begin = ["220 mx", "250-mx", "250 AUTH PLAIN LOGIN"];
+        assert!(!hangs_up(&begin));
+        assert!(!hangs_up(&[&begin[..], &[FORM[0], "334 ", "334 "]].concat()));
+        assert!(hangs_up(&[&begin[..], &[FORM[0], "334 "]].concat()), "it has heard the name, and no password");
+        assert!(!hangs_up(&begin[..1]));
     }
 }

@@ -200,6 +200,8 @@ impl Submission {
     /// What to do when no answer came, or no connection was made.
     pub fn on_failure(&mut self, failure: Failure, attempt: Attempt<'_>, now: Moment) -> Next {
         match failure {
+            // It may have been the refusal of a password, which must not be tried again.
+            failure if failure.may_be_the_password() => Next::Fail(failure),
             Failure::Lost { .. } | Failure::ProtocolViolation { .. } if self.may_reopen(&attempt) => self.reopen(),
             // Many gates are shut in place of the greeting (qmail, vpopmail).
             Failure::ServiceRefused { at, said } if attempt.gate.is_some() => {

@@ -90,13 +90,14 @@ pub fn failure(failure: &Failure) -> String {
         | Failure::Injected { .. }
         | Failure::BadTrust { .. } => "454 4.7.5 ",
         Failure::SignInDisabled { .. }
+        | Failure::MechanismRefused { .. }
         | Failure::InUse { .. }
         | Failure::LoginDelay { .. }
         | Failure::SignInPostponed { .. }
         | Failure::Secret { .. }
         | Failure::NotInThisVersion { .. } => "454 4.7.0 ",
     };
-    fit(code, &failure.sentence(), &failure.advice(), "")
+    fit(code, &failure.sentence(), &failure.advice_for_client(), "")
 }
 
 /// The reply when the connection broke between the end of a message and its answer. The message may have been sent, so

@@ -11,7 +11,9 @@ fn a_body_of_dots_is_no_more_work_than_any_other() {
     let plain = [&[b'x'; 70][..], b"\r\n"].concat();
     // At the end of a block, so that all of it was looked at before it is known not to be plain.
     let late = [plain.repeat(14), b"..\r\n".to_vec(), b"x\n".to_vec()].concat();
-    let kinds: [&[u8]; 9] = [b"..\r\n", b"x\n", b"\r", b"\n", b".\n", b"\r\n", b"x\r.\r\n..\n", &plain, &late];
+    let nul = [plain.repeat(14), b"\0\r\n".to_vec()].concat();
+    let kinds: [&[u8]; 12] =
+        [b"..\r\n", b"x\n", b"\r", b"\n", b".\n", b"\r\n", b"x\r.\r\n..\n", b"\0", b"x\0", &plain, &late, &nul];
     for kind in kinds {
         for size in [50_000, 100_000, 200_000] {
             let text = kind.repeat(size / kind.len());
@@ -139,7 +141,7 @@ fn a_tidy_body_passes_in_one_go() {
 
 #[test]
 fn a_tidy_body_passes_unchanged() {
-    for tidy in [&b".\r\n"[..], b"a\r\n.\r\n", b"..\r\n...x\r\nFrom me \r\n\r\n\r\n.\r\n", b"\xe4\0\xff\r\n.\r\n"] {
+    for tidy in [&b".\r\n"[..], b"a\r\n.\r\n", b"..\r\n...x\r\nFrom me \r\n\r\n\r\n.\r\n", b"\xe4\xff\r\n.\r\n"] {
         let (out, complete, taken) = body(&[tidy]);
         assert_eq!((out.as_slice(), complete, taken), (tidy, true, tidy.len()));
     }
@@ -176,6 +178,40 @@ fn smuggled_ends_become_content() {
     }
 }
 
+#[test]
+fn a_nul_is_taken_out_and_what_is_left_ends_nothing() {
+    for (sent, wanted, nuls) in [
+        (&b"a\r\n\0.\r\nb\r\n.\r\n"[..], &b"a\r\n..\r\nb\r\n.\r\n"[..], 1),
+        (b"a\r\n.\0\r\nb\r\n.\r\n", b"a\r\n\r\nb\r\n.\r\n", 1),
+        (b"a\r\n.\r\0\nb\r\n.\r\n", b"a\r\n\r\n\r\nb\r\n.\r\n", 1),
+        (b"a\r\0\n.\r\nb\r\n.\r\n", b"a\r\n\r\n..\r\nb\r\n.\r\n", 1),
+        (b"\0\0.\r\n\0\r\n.\r\n", b"..\r\n\r\n.\r\n", 3),
+        (b"a\0b\0\r\n..\0c\r\n.\r\n", b"ab\r\n..c\r\n.\r\n", 3),
+        (b"a\r\n.\0.\r\n.\r\n", b"a\r\n..\r\n.\r\n", 1),
+        (b"a\n\0.\0\n\0\r\n.\r\n", b"a\r\n..\r\n\r\n.\r\n", 3),
+        (b"a\r\n\0\0\0\r\n.\r\n", b"a\r\n\r\n.\r\n", 3),
+    ] {
+        for cut in [sent.len(), 1, 2, 3, 5] {
+            let chunks: Vec<&[u8]> = sent.chunks(cut).collect();
+            assert_eq!(printable(&body(&chunks).0), printable(wanted), "{} by {cut}", sent.escape_ascii());
+            assert_eq!(body(&chunks).0, wanted);
+        }
+        let (mut machine, mut rest) = (Body::default(), sent);
+        while !machine.is_complete() {
+            rest = &rest[machine.take_unchanged(rest)..];
+            rest = &rest[machine.take_changed(rest, &mut Vec::new())..];
+        }
+        assert_eq!(machine.nuls(), nuls, "{}", sent.escape_ascii());
+    }
+    // In a block, at each place of it.
+    for at in [1, BLOCK - 2, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK] {
+        let mut sent = b"x".repeat(3 * BLOCK);
+        sent[at] = 0;
+        sent.extend_from_slice(b"\r\n.\r\n");
+        assert_eq!(body(&[&sent]).0, [&b"x".repeat(3 * BLOCK - 1)[..], b"\r\n.\r\n"].concat(), "{at}");
+    }
+}
+
 /// Octets in which line ends and dots are common, and whole ends of a text not rare.
 fn dotty() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop::sample::select(vec![&b"\r\n.\r\n"[..], b"\r\n", b"\r", b"\n", b".", b"a", b"\0", b"\xff"]);
@@ -184,7 +220,7 @@ fn dotty() -> impl Strategy<Value = Vec<u8>> {
 
 /// Octets in which there is much between line ends and dots.
 fn long() -> impl Strategy<Value = Vec<u8>> {
-    let piece = prop::sample::select(vec!["\r\n", "\r\n.", "\r\n..", "\r", "\n", "."]);
+    let piece = prop::sample::select(vec!["\r\n", "\r\n.", "\r\n..", "\r", "\n", ".", "\0"]);
     prop::collection::vec((0usize..BLOCK, piece), 0..12)
         .prop_map(|pieces| pieces.into_iter().map(|(n, piece)| "x".repeat(n) + piece).collect::<String>().into_bytes())
 }
@@ -204,13 +240,14 @@ fn cut(bytes: &[u8], cuts: &[usize]) -> Vec<Vec<u8>> {
 proptest! {
     #[test]
     fn a_plain_block_has_whole_line_ends_only_and_no_dot_behind_one(
-        block in prop::collection::vec(prop::sample::select(b"\r\n.a".to_vec()), 1..6),
+        block in prop::collection::vec(prop::sample::select(b"\r\n.a\0".to_vec()), 1..6),
     ) {
         let before = [b"a", &block[..]].concat();
+        let nul = block.contains(&0);
         let bare_lf = before.windows(2).any(|w| w[1] == b'\n' && w[0] != b'\r');
         let bare_cr = block.windows(2).any(|w| w[0] == b'\r' && w[1] != b'\n');
         let dot = block.windows(2).any(|w| w == b"\n.");
-        prop_assert_eq!(is_plain(&block), !bare_lf && !bare_cr && !dot);
+        prop_assert_eq!(is_plain(&block), !bare_lf && !bare_cr && !dot && !nul);
     }
 
     #[test]
@@ -242,6 +279,8 @@ proptest! {
         let (out, complete, taken) = body(&[&sent]);
         prop_assert!(complete);
         prop_assert_eq!(ends(&[b"\r\n".as_slice(), &out].concat()), 1);
+        // A server that drops NUL sees what all others see.
+        prop_assert!(!out.contains(&0));
         prop_assert_eq!(&body(&[&out]).0, &out, "normalising twice changes nothing");
         let chunks = cut(&sent, &cuts);
         let chunks: Vec<&[u8]> = chunks.iter().map(Vec::as_slice).collect();

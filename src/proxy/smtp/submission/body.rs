@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::ProviderSide;
 use super::provider_session::{ProviderSession, read_reply};
+use crate::events::event::{Event, count};
 use crate::proxy::net::conn::{ClientConn, Conn};
 use crate::proxy::relay::{Ended, Limits, Sink, relay};
 use crate::proxy::session::{Session, say_goodbye};
@@ -32,6 +33,7 @@ impl ProviderSide {
         let at = provider.upstream.at.clone();
         let ended = relay(client, &mut provider.upstream.conn, &mut data, limits, &mut session.stopping).await;
         let octets = data.octets();
+        report_nuls(session, &provider.account, data.nuls());
         let refusal = match ended {
             Ended::Over if data.is_complete() => {
                 let reply = self.last_answer(provider, &data, timeouts.last).await;
@@ -70,6 +72,18 @@ impl ProviderSide {
             self.session = Some(provider);
         }
         reply
+    }
+}
+
+/// Tells that the message was changed: NUL octets were taken out.
+fn report_nuls(session: &Session, account: &Account, nuls: u64) {
+    if nuls > 0 {
+        let octets = count(nuls, "NUL octet");
+        let text = format!(
+            "account {}: {octets} taken out of a message, since mail may have none and some servers take what is around it for the end",
+            account.name
+        );
+        session.engine.events.publish(Event::Warning(text));
     }
 }
 

@@ -327,3 +327,65 @@ fn an_account_that_cannot_send_says_so() {
     let answer = front.on_line(&Line::new(b"MAIL FROM:<home@example.net>"));
     assert!(matches!(answer, Answer::Refused(Failure::NoServer { protocol: Protocol::Smtp, .. })));
 }
+
+/// Plays a client's lines with a provider that answers MAIL like this.
+fn play_failing(front: &mut SmtpFront, reply: &Reply, lines: &[&str]) -> Vec<String> {
+    let answer = |line: &&str| match front.on_line(&Line::new(line.as_bytes())) {
+        Answer::Wants(Wants::Mail(..)) => front.on_mail_reply(reply).trim_end().to_owned(),
+        Answer::Say(text) | Answer::Wants(Wants::DataRefused(text)) => text.trim_end().to_owned(),
+        _ => panic!("{line}"),
+    };
+    lines.iter().map(answer).collect()
+}
+
+#[test]
+fn f16_a_client_that_goes_on_after_a_mail_that_failed_for_now_hears_the_same_again() {
+    for code in [421, 450, 451, 452, 454] {
+        let mut front = front(Access::SameUser, &["home"]);
+        let reply = Reply::new(code, "4.4.1 mx did not answer in time");
+        let mut lines = vec!["MAIL FROM:<home@example.net>"];
+        // Every recipient of a long list, and addresses that are none.
+        lines.extend(["RCPT TO:<a@b>"; 3 * MAX_BAD_COMMANDS]);
+        lines.extend(["RCPT TO:<>", "NOOP", "DATA", "DATA"]);
+        let said = play_failing(&mut front, &reply, &lines);
+        for (line, said) in lines.iter().zip(&said).filter(|(line, _)| **line != "NOOP") {
+            assert_eq!(*said, reply.one_line(), "{line}");
+        }
+        for end in ["RSET", "EHLO x", "HELO x"] {
+            let said = play_failing(&mut front, &reply, &["MAIL FROM:<home@example.net>", end, "RCPT TO:<a@b>"]);
+            assert!(said[2].starts_with("503 "), "{end}: {}", said[2]);
+        }
+    }
+}
+
+#[test]
+fn f16_each_mail_has_its_own_failure_and_one_for_good_is_none() {
+    let mut front = front(Access::SameUser, &["home"]);
+    let mail = "MAIL FROM:<home@example.net>";
+    let first = play_failing(&mut front, &Reply::new(451, "4.4.1 first"), &[mail, "RCPT TO:<a@b>"]);
+    let second = play_failing(&mut front, &Reply::new(454, "4.7.5 second"), &[mail, "RCPT TO:<a@b>", "DATA"]);
+    assert_eq!(
+        (first[1].as_str(), second[1].as_str(), second[2].as_str()),
+        ("451 4.4.1 first", "454 4.7.5 second", "454 4.7.5 second")
+    );
+    let refused = play_failing(&mut front, &Reply::new(550, "5.7.1 no"), &[mail, "RCPT TO:<a@b>"]);
+    assert!(refused[1].starts_with("503 "), "{}", refused[1]);
+    let wrong = play_failing(&mut front, &Reply::new(451, "4.4.1 x"), &[mail, "MAIL FROM:", "RCPT TO:<a@b>"]);
+    assert!(wrong[2].starts_with("503 "), "{}", wrong[2]);
+    let sent = play(&mut front, &[mail, "RCPT TO:<a@b>", "DATA"]);
+    assert_eq!(sent[2], "250 2.0.0 sent");
+}
+
+#[test]
+fn an_empty_name_is_as_good_as_none() {
+    let mut front = front(Access::SameUser, &["home", "work"]);
+    let said = play(
+        &mut front,
+        &["AUTH PLAIN AAA=", "AUTH LOGIN =", "", "AUTH LOGIN", "", "eA==", "MAIL FROM:<work@example.net>"],
+    );
+    assert_eq!(
+        (said[0].as_str(), said[2].as_str(), said[5].as_str()),
+        ("235 2.7.0 welcome -", "235 2.7.0 welcome -", "235 2.7.0 welcome -")
+    );
+    assert_eq!(said[6], "250 2.1.0 OK via work");
+}
