@@ -19,7 +19,7 @@ use crate::config::DEFAULT_FRESH;
 use crate::diagnose::Step;
 use crate::vault::keyring_servers;
 use ostler_mail::account::endpoint::Endpoint;
-use ostler_mail::account::{Account, AfterPop, Credentials, Protocol, SecretSource, Security, Server, SignIn};
+use ostler_mail::account::{Account, AfterPop, Alias, Credentials, Protocol, SecretSource, Security, Server, SignIn};
 use ostler_mail::secret::Secret;
 
 pub use proposal::Proposal;
@@ -120,7 +120,7 @@ pub(crate) struct Identity {
     /// The user name, if the user has given one; otherwise it is made from [`Self::address`].
     pub(crate) username: Option<String>,
     /// The address that user names are made from. It differs from the account's if mail is sent through another
-    /// company.
+    /// company, or if the account is for another address of a mailbox.
     pub(crate) address: String,
     /// Where the password comes from; `None` is the keyring.
     pub(crate) source: Option<SecretSource>,
@@ -149,6 +149,8 @@ impl Identity {
 pub(crate) struct Plan {
     /// The mail address.
     pub(crate) address: String,
+    /// Further addresses that it sends for.
+    pub(crate) aliases: Vec<Alias>,
     /// The account's name, if it is not the address.
     pub(crate) name: Option<String>,
     /// The servers it could use, the likeliest first, and the rules that it has to keep there.
@@ -196,7 +198,7 @@ impl Plan {
         Account {
             name: self.name.clone().unwrap_or_else(|| self.address.clone()),
             address: self.address.clone(),
-            aliases: Vec::new(),
+            aliases: self.aliases.clone(),
             provider: self.proposal.provider.clone(),
             is_default: false,
             offer_auth: true,

@@ -88,7 +88,7 @@ pub fn address(text: &str) -> Result<String, Why> {
 }
 
 /// Parses an address or a whole domain, to lower case.
-pub(super) fn alias(text: &str) -> Result<Alias, Why> {
+pub(crate) fn alias(text: &str) -> Result<Alias, Why> {
     let text = text.to_ascii_lowercase();
     match text.strip_prefix("*@") {
         Some(domain) => mail_domain(domain).map(|()| Alias::Domain(domain.to_owned())),

@@ -8,11 +8,14 @@
 mod support;
 
 mod adding;
+mod f01_rewritten_names;
 mod f02_one_file_several_companies;
 mod f03_odd_forms_of_stunnel;
 mod f04_shared_servers_and_doors;
+mod f05_further_addresses;
 mod f06_a_helpers_own_certificate;
 mod f06_adding_a_helper;
+mod f06_helpers_in_imports;
 mod f07_files_that_providers_hand_out;
 mod f09_offered_and_refused;
 mod f11_letters_in_passwords;
@@ -21,5 +24,6 @@ mod f13_explained;
 mod f14_message_ids;
 mod f15_a_missing_link;
 mod f16_after_451_at_mail;
+mod importing;
 mod nul_and_no_name;
 mod sign_in;
