@@ -18,12 +18,13 @@ use crate::diagnose::explain::client_messages::{ClientMessage, ReplyStage, messa
 use crate::proxy::Engine;
 use crate::proxy::net::dial::{Dialer, Route, Upstream};
 use crate::proxy::net::tls;
-use crate::proxy::sign_in::{Prepared, ask, leave, prepare, prepare_on, supported};
+use crate::proxy::sign_in::{Prepared, ask, hear, leave, prepare, prepare_on, say, supported};
 use crate::proxy::smtp::submission::rehearse;
 use crate::vault::describe_source;
 use ostler_mail::account::{Account, Protocol, SecretSource, Security, Server, Timeouts};
 use ostler_mail::failure::{Failure, Waiting, as_word};
-use ostler_mail::machine::Login;
+use ostler_mail::machine::{Login, Outgoing};
+use ostler_mail::pop3::uidl::{IdList, Progress};
 use ostler_mail::secret::Secret;
 use ostler_mail::smtp::verdict::{Verdict, verdict};
 use ostler_mail::{pop3, smtp};
@@ -35,6 +36,9 @@ pub(crate) const RELAY_TEST_RECIPIENT: &str = "postmaster@example.com";
 /// The answer to STAT may take this long. Some servers are slow to count a large mailbox; by then the sign-in has
 /// worked, so the check goes on without the count.
 const STAT_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// The whole answer to UIDL may take this long. Outlook Express waits a minute at most, and here a person is waiting.
+const UIDL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What a step tries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +57,8 @@ pub(crate) enum StepKind {
     Capabilities,
     /// User name and password.
     SignIn,
+    /// The list of ids (UIDL) that mail programs ask for first.
+    MessageIds,
     /// A send through a POP-before-SMTP gate.
     Gate,
     /// A send without a gate.
@@ -70,6 +76,7 @@ impl StepKind {
             Self::Tls => "tls",
             Self::Capabilities => "capabilities",
             Self::SignIn => "sign-in",
+            Self::MessageIds => "message-ids",
             Self::Gate => "gate",
             Self::Send => "send",
         }
@@ -454,11 +461,43 @@ impl<'a> Doctor<'a> {
             Protocol::Pop3 => count_messages(&mut upstream, timeouts).await,
             Protocol::Smtp | Protocol::Imap => Ok(None),
         };
-        leave(&mut upstream, timeouts.reply).await;
-        match count {
-            Ok(count) => self.record_success(&name, StepKind::SignIn, began, describe_sign_in(server, count)),
-            Err(failure) => self.record_failure(server, StepKind::SignIn, began, failure).await,
+        let count = match count {
+            Ok(count) => count,
+            Err(failure) => {
+                leave(&mut upstream, timeouts.reply).await;
+                return self.record_failure(server, StepKind::SignIn, began, failure).await;
+            }
+        };
+        self.record_success(&name, StepKind::SignIn, began, describe_sign_in(server, count));
+        if let Some(count) = count {
+            self.check_message_ids(server, &mut upstream, count, timeouts).await;
         }
+        leave(&mut upstream, timeouts.reply).await;
+        true
+    }
+
+    /// Asks for the ids of the messages, as mail programs do. They are a step of their own and do not decide whether the
+    /// server works: ostler passes every list on, and one damaged message is no reason not to add an account.
+    async fn check_message_ids(&mut self, server: &Server, upstream: &mut Upstream, count: u64, timeouts: &Timeouts) {
+        let began = Instant::now();
+        let (list, is_whole) = match read_message_ids(upstream, count, timeouts.reply.min(UIDL_TIMEOUT)).await {
+            Ok(read) => read,
+            Err(failure) => {
+                self.record_failure(server, StepKind::MessageIds, began, failure).await;
+                return;
+            }
+        };
+        let looked_at = list.looked_at();
+        if let Some((problem, others)) = list.problem() {
+            let failure = Failure::MessageIds { at: server.into(), problem, others };
+            self.record_failure(server, StepKind::MessageIds, began, failure).await;
+            return;
+        }
+        let detail = match is_whole {
+            true => "each message has an id of its own (UIDL)".into(),
+            false => format!("the first {looked_at} of {count} ids (UIDL) are good; the others were not looked at"),
+        };
+        self.record_success(&label(server), StepKind::MessageIds, began, detail);
     }
 
     /// Says MAIL and RCPT as a send would, through the gate if there is one.
@@ -519,6 +558,25 @@ async fn count_messages(upstream: &mut Upstream, timeouts: &Timeouts) -> Result<
     match said.strip_prefix("-ERR") {
         Some(reason) => Err(Failure::ServiceRefused { at: upstream.at.clone(), said: reason.trim().to_owned() }),
         None => Ok(said.split_whitespace().nth(1).and_then(|count| count.parse().ok())),
+    }
+}
+
+/// Reads the answer to UIDL; whether it came to its end. A list that takes too long is left where it is: what has come of it
+/// is judged.
+async fn read_message_ids(upstream: &mut Upstream, count: u64, limit: Duration) -> Result<(IdList, bool), Failure> {
+    let mut list = IdList::new(count);
+    say(upstream, &Outgoing::line("UIDL"), Waiting::Answer, limit).await?;
+    let deadline = tokio::time::Instant::now() + limit;
+    loop {
+        match hear(upstream, Waiting::Answer, limit, deadline).await {
+            Ok(line) => match list.take(&line) {
+                Progress::More => {}
+                Progress::Ended => return Ok((list, true)),
+                Progress::Enough => return Ok((list, false)),
+            },
+            Err(Failure::TimedOut { .. }) if list.looked_at() > 0 => return Ok((list, false)),
+            Err(failure) => return Err(failure),
+        }
     }
 }
 

@@ -25,6 +25,12 @@ pub(crate) struct Options {
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     explain: Option<String>,
     /// One JSON document
+    ///
+    /// It has `ok`, and in `accounts` for each account its `name`, `ok` and `steps`. A step has `server` (protocol, host
+    /// and port), `step` (settings, secret, name, tcp, tls, capabilities, sign-in, message-ids, gate or send), `ok`,
+    /// `detail` (what was seen), `advice`, `cause`, `shows` (what old mail programs show for it: `program`, `text`) and
+    /// `ms`. With --explain it has `found`, `causes` (`cause`, `known_by`, `means`, `likely`, `next`) and `accounts`
+    /// (`name`, `server`).
     #[arg(long)]
     json: bool,
 }

@@ -77,8 +77,10 @@ pub(crate) fn main(parsed: Option<&Parsed>, words: &str, as_json: bool) -> ExitC
     }
     fail(
         1,
-        "ostler does not know this error. Give the whole text of the message, above all the line after \"Server Response\" or \"said:\"; \
-         or run `ostler status` for the last failure, or `ostler check` to try everything",
+        "ostler does not know this error. If the message has more lines, above all one after \"Server Response\" or \"said:\", give those too. \
+         If this was all of it, send it with the name of the mail program to the makers of ostler, as an issue in its repository, so that \
+         ostler knows it next time; and if it is the provider's, to the provider's help desk. `ostler status` has the last failure of each \
+         account, and `ostler check` tries everything",
     )
 }
 

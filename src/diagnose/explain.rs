@@ -1,8 +1,8 @@
 //! Explains failures to people: finds the likely cause of a [`Failure`], or of an error text that a mail program
-//! showed. The causes are in `config/explanations.toml`; how a text is searched for their wordings is here.
+//! showed. The causes are in `config/explanations.toml`; which of them a pasted text means is decided here.
 //!
-//! Not here: the sentence and the advice that mail programs are told (`ostler_mail::failure`), and what they show for
-//! it (`client_messages.rs`).
+//! Not here: what the words of a server mean, which mail programs are told too (`ostler_mail::failure::known_words`), and
+//! what they show for it (`client_messages.rs`).
 
 pub(crate) mod client_messages;
 mod text;
@@ -11,15 +11,22 @@ use std::sync::LazyLock;
 
 use serde::Deserialize;
 
-use ostler_mail::failure::{CertificateProblem, Failure, SecretTrouble, Waiting};
+use ostler_mail::failure::known_words::{self, KnownWords, Stage};
+use ostler_mail::failure::wording::Text;
+use ostler_mail::failure::{CertificateProblem, Failure, IdProblem, SecretTrouble, Waiting};
 use ostler_mail::smtp::Reply;
 use ostler_mail::smtp::verdict::{Verdict, verdict};
-use text::{Text, normalize_code};
+use text::{Pasted, normalize_code};
 
 /// At most this many causes are shown for one text.
 pub const MAX_EXPLANATIONS: usize = 3;
 /// At most this many numbers in a text are tried as a provider's reply; a real error has one or two.
 const MAX_REPLIES: usize = 8;
+
+/// ostler adds its words about the gate after the provider's refusal, and they are the more precise ones.
+const GATE_STAYS_SHUT: &str = "gate-stays-shut";
+/// The causes whose words of ostler's stand around what a server said at the sign-in.
+const SIGN_IN_CAUSES: [&str; 5] = ["password-refused", "sign-in-not-offered", "in-use", "login-delay", "postponed"];
 
 /// One thing that can go wrong, and the wordings it is recognised by. The head of the data file explains every field.
 #[derive(Debug, Clone, Deserialize)]
@@ -31,18 +38,18 @@ pub struct Cause {
     pub means: String,
     /// The likely reason.
     pub likely: String,
-    /// The next thing to try.
+    /// The next thing to try; NAME stands for the account's name.
+    #[serde(default)]
     pub next: String,
     #[serde(default)]
     ostler: Vec<String>,
     #[serde(default)]
-    provider: Vec<String>,
-    #[serde(default)]
-    hosts: Vec<String>,
-    #[serde(default)]
     codes: Vec<String>,
     #[serde(default)]
     client: Vec<String>,
+    /// The words of servers and TLS libraries that mean it.
+    #[serde(skip)]
+    known: Option<&'static KnownWords>,
 }
 
 #[derive(Deserialize)]
@@ -52,16 +59,19 @@ struct File {
 }
 
 impl Cause {
-    /// Whether the provider's words tell more than the kind of failure, which ostler's own words tell too.
-    fn is_special(&self) -> bool {
-        self.ostler.is_empty()
+    fn with_known_words(mut self) -> Self {
+        self.known = known_words::of_cause(&self.id);
+        if let Some(advice) = self.known.and_then(|known| known.advice) {
+            advice.clone_into(&mut self.next);
+        }
+        self
     }
 }
 
 /// The causes of the data file. A test checks that it can be read.
 static CAUSE_LIST: LazyLock<Vec<Cause>> = LazyLock::new(|| {
     let file: Result<File, _> = toml::from_str(include_str!("../../config/explanations.toml"));
-    file.map(|file| file.cause).unwrap_or_default()
+    file.map(|file| file.cause.into_iter().map(Cause::with_known_words).collect()).unwrap_or_default()
 });
 
 /// All causes, in the order of the file.
@@ -80,34 +90,15 @@ pub(crate) fn cause_of(failure: &Failure) -> Option<&'static Cause> {
 }
 
 fn cause_by_words(failure: &Failure) -> Option<&'static Cause> {
-    let (at, said) = match failure {
-        Failure::SignInRefused { at, said, .. } => (at, said),
-        Failure::ServiceRefused { at, said }
-        | Failure::SignInPostponed { at, said }
-        | Failure::MechanismRefused { at, said, .. } => (at, said),
-        Failure::WrongProtocol { said, .. } => {
-            // The portal of a hotel answers with a web page in place of the mail server.
-            return if is_http(said) { cause("portal") } else { None };
-        }
-        _ => return None,
-    };
-    let text = Text::new(said);
-    if let Some(gate) = cause("gate-stays-shut").filter(|gate| text.first_of(&gate.ostler).is_some()) {
+    if failure.is_web_page() {
+        return cause("portal");
+    }
+    if let Failure::ServiceRefused { said, .. } = failure
+        && let Some(gate) = cause(GATE_STAYS_SHUT).filter(|gate| Text::new(said).has_any(&gate.ostler))
+    {
         return Some(gate);
     }
-    let refused = matches!(failure, Failure::SignInRefused { .. });
-    let by_words = causes().iter().find(|cause| cause.is_special() && text.first_of(&cause.provider).is_some());
-    // Some providers refuse in words that say nothing. Where the sign-in failed, their name is the hint.
-    let by_host = || {
-        let named = |cause: &&Cause| cause.hosts.iter().any(|host| host.eq_ignore_ascii_case(&at.host));
-        refused.then(|| causes().iter().find(named)).flatten()
-    };
-    by_words.or_else(by_host)
-}
-
-/// Whether a web server said this.
-pub(super) fn is_http(said: &str) -> bool {
-    said.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("http/"))
+    failure.known_words().and_then(|known| cause(known.cause))
 }
 
 /// The id of the cause for a kind of failure, whatever the provider said.
@@ -147,6 +138,11 @@ pub(crate) fn cause_id(failure: &Failure) -> &'static str {
         Failure::LoginDelay { .. } => "login-delay",
         Failure::SignInPostponed { .. } => "postponed",
         Failure::TooBig { .. } => "too-big",
+        Failure::MessageIds { problem, .. } => match problem {
+            IdProblem::Missing { .. } | IdProblem::Unlisted { .. } => "message-id-missing",
+            IdProblem::Refused { .. } => "no-message-ids",
+            _ => "message-ids-odd",
+        },
         Failure::Secret { trouble, .. } => match trouble {
             SecretTrouble::Missing => "no-secret",
             SecretTrouble::KeyringLocked => "keyring-locked",
@@ -179,94 +175,157 @@ pub struct Explanation {
 enum Rank {
     Program,
     Code,
-    /// A provider's words that tell no more than ostler's own.
-    General,
-    Provider,
+    /// A server's refusal in words that ostler does not know: whatever the program makes of it is a guess.
+    Unknown,
     PastOstler,
+    /// A server's words that tell no more than the kind of failure.
+    General,
+    /// A server's words that have several meanings.
+    Vague,
+    /// The server's name, beside a refused sign-in.
+    Host,
+    /// A server's words that mean this.
+    Known,
     Ostler,
-    /// A provider's words inside a message of ostler's.
-    Both,
+    VagueInOstler,
+    HostInOstler,
+    /// A server's words inside a message of ostler's.
+    KnownInOstler,
 }
 
 /// Finds what an error text means: at most [`MAX_EXPLANATIONS`] causes, the best first. Only the beginning of a long
 /// text is read.
 pub fn explain(pasted: &str) -> Vec<Explanation> {
-    let text = Text::new(pasted);
-    let codes = text.codes();
-    let mut found: Vec<Explanation> = Vec::new();
-    let has_ostler = causes().iter().any(|cause| text.first_of(&cause.ostler).is_some());
-    let is_refused = cause("password-refused")
-        .is_some_and(|refused| text.first_of(&refused.ostler).or_else(|| text.first_of(&refused.provider)).is_some());
-    for cause in causes() {
-        let provider = match (cause.is_special(), has_ostler) {
-            (true, true) => Some(Rank::Both),
-            (true, false) => Some(Rank::Provider),
-            // In a message of ostler's, `[SYS/TEMP]` and the like are ostler's own codes.
-            (false, true) => None,
-            (false, false) => Some(Rank::General),
-        };
-        // ostler adds its words about the gate after the provider's refusal, and they are the more precise ones.
-        let ostler = if cause.id == "gate-stays-shut" { Rank::Both } else { Rank::Ostler };
-        let by_code = || {
-            let known = |(code, shown): &(String, String)| {
-                cause.codes.iter().any(|c| normalize_code(c).as_deref() == Some(code.as_str())).then(|| shown.clone())
-            };
-            codes.iter().find_map(known)
-        };
-        let known = text
-            .first_of(&cause.ostler)
-            .map(|words| (ostler, words))
-            .or_else(|| provider.and_then(|rank| text.first_of(&cause.provider).map(|words| (rank, words))))
-            .or_else(|| if is_refused { text.first_of(&cause.hosts).map(|host| (Rank::Both, host)) } else { None })
-            .or_else(|| by_code().map(|code| (Rank::Code, code)))
-            .or_else(|| text.first_of(&cause.client).map(|words| (Rank::Program, words)));
-        if let Some((rank, words)) = known {
-            found.push(Explanation { cause, found: words, rank });
-        }
+    let text = Pasted::new(pasted);
+    let reading = Reading::new(&text);
+    let mut found: Vec<Explanation> = causes().iter().filter_map(|cause| reading.recognise(cause)).collect();
+    let is_known = found.iter().any(|one| one.rank >= Rank::General);
+    if let Some(server) = text.server_elsewhere().filter(|_| !reading.has_ostler) {
+        found.extend(explanation("past-ostler", server, Rank::PastOstler));
     }
-    if let Some(server) = text.server_elsewhere()
-        && !has_ostler
-        && let Some(cause) = cause("past-ostler")
-    {
-        found.push(Explanation { cause, found: server, rank: Rank::PastOstler });
-    }
-    // `verdict` knows more wordings of a shut gate than the data file has.
-    if let Some(reply) = find_gate_refusal(&text)
-        && !found.iter().any(|one| one.rank >= Rank::General && one.cause.id != "past-ostler")
-        && let Some(cause) = cause("relay-refused")
-    {
-        found.retain(|one| one.cause.id != cause.id);
-        found.push(Explanation { cause, found: reply, rank: Rank::Provider });
-    }
-    if found.is_empty()
-        && let Some((id, words)) = explain_bare_reply(&text)
-        && let Some(cause) = cause(id)
-    {
-        found.push(Explanation { cause, found: words, rank: Rank::Program });
+    if !is_known {
+        found.extend(explain_unknown(&text));
     }
     keep_best(found)
 }
 
-/// Explains a reply without any known wording by its number alone (RFC 5321, section 4.2.1; RFC 1939, section 3).
-fn explain_bare_reply(text: &Text) -> Option<(&'static str, String)> {
-    let of_number = text.replies().take(MAX_REPLIES).find(|(_, _, is_quoted)| *is_quoted).map(|(code, words, _)| {
-        (if code < 500 { "come-back-later" } else { "send-refused" }, Reply::new(code, words).one_line())
-    });
-    of_number.or_else(|| text.first_of(&["-err".to_owned()]).map(|words| ("fetch-refused", words)))
+fn explanation(id: &str, found: String, rank: Rank) -> Option<Explanation> {
+    cause(id).map(|cause| Explanation { cause, found, rank })
 }
 
-/// Sorts by rank, the best first. Beside a certain cause, guesses are dropped.
+/// What is known of a text before each cause is looked for in it.
+struct Reading<'a> {
+    text: &'a Pasted,
+    /// The part in which the server is quoted, if a known word is in it: around it the mail program speaks.
+    quote: Option<Text>,
+    /// Each code in its compared form and as it stands in the text.
+    codes: Vec<(String, String)>,
+    has_ostler: bool,
+    is_refused_sign_in: bool,
+    /// It names a server whose refused sign-in means something special.
+    has_host: bool,
+    /// Where a server may have said what is quoted.
+    stages: Vec<Stage>,
+}
+
+impl<'a> Reading<'a> {
+    fn new(text: &'a Pasted) -> Self {
+        let by_ostler: Vec<&str> =
+            causes().iter().filter(|cause| text.has_any(&cause.ostler)).map(|cause| cause.id.as_str()).collect();
+        let stages = if by_ostler.is_empty() { text.stages() } else { stages_around(&by_ostler) };
+        let refused = known_words::of_cause("password-refused");
+        let is_refused_sign_in = by_ostler.contains(&"password-refused")
+            || by_ostler.is_empty() && refused.is_some_and(|refused| refused.find(text, &stages).is_some());
+        let has_host = is_refused_sign_in && known_words::KNOWN_WORDS.iter().any(|known| text.has_any(known.hosts));
+        let has_known =
+            |quote: &Text| known_words::KNOWN_WORDS.iter().any(|known| known.find(quote, &stages).is_some());
+        let quote = text.quote().filter(has_known);
+        let has_ostler = !by_ostler.is_empty();
+        Self { text, quote, codes: text.codes(), has_ostler, is_refused_sign_in, has_host, stages }
+    }
+
+    /// The cause as the text has it, by the most certain of its marks.
+    fn recognise(&self, cause: &'static Cause) -> Option<Explanation> {
+        let by_program = || self.text.first_of(&cause.client).map(|words| (Rank::Program, words));
+        let (rank, found) = self
+            .find_ostler(cause)
+            .or_else(|| cause.known.and_then(|known| self.find_known(known)))
+            .or_else(|| self.find_code(cause).map(|code| (Rank::Code, code)))
+            .or_else(by_program)?;
+        Some(Explanation { cause, found, rank })
+    }
+
+    fn find_ostler(&self, cause: &Cause) -> Option<(Rank, String)> {
+        let rank = if cause.id == GATE_STAYS_SHUT { Rank::KnownInOstler } else { Rank::Ostler };
+        self.text.first_of(&cause.ostler).map(|words| (rank, words))
+    }
+
+    fn find_known(&self, known: &KnownWords) -> Option<(Rank, String)> {
+        let by_words = match (known.advice, known.is_vague, self.has_ostler) {
+            // In a message of ostler's, `[SYS/TEMP]` and the like are ostler's own codes.
+            (None, _, true) => None,
+            (None, _, false) => Some(Rank::General),
+            (_, true, true) if self.has_host => Some(Rank::VagueInOstler),
+            (_, true, false) if self.has_host => Some(Rank::Vague),
+            (_, _, true) => Some(Rank::KnownInOstler),
+            (_, _, false) => Some(Rank::Known),
+        };
+        let by_host = || {
+            let rank = if self.has_ostler { Rank::HostInOstler } else { Rank::Host };
+            self.is_refused_sign_in.then(|| self.text.first_of(known.hosts).map(|host| (rank, host))).flatten()
+        };
+        let said: &Text = self.quote.as_ref().unwrap_or(self.text);
+        by_words.and_then(|rank| known.find(said, &self.stages).map(|words| (rank, words))).or_else(by_host)
+    }
+
+    fn find_code(&self, cause: &Cause) -> Option<String> {
+        let is_known = |code: &str| cause.codes.iter().any(|known| normalize_code(known).as_deref() == Some(code));
+        self.codes.iter().find(|(code, _)| is_known(code)).map(|(_, shown)| shown.clone())
+    }
+}
+
+/// Where a server may have said what stands inside a message of ostler's with words of these causes.
+fn stages_around(by_ostler: &[&str]) -> Vec<Stage> {
+    if by_ostler.iter().any(|id| SIGN_IN_CAUSES.contains(id)) {
+        vec![Stage::SignIn, Stage::OwnMailbox]
+    } else if by_ostler.contains(&"turned-away") {
+        vec![Stage::SignIn, Stage::Fetch, Stage::Send]
+    } else if by_ostler.contains(&"tls-trouble") {
+        vec![Stage::Tls]
+    } else {
+        Vec::new()
+    }
+}
+
+/// Explains a refusal in words that no cause has: by the rules for shut gates, which know more wordings than the table, or
+/// else by its number alone (RFC 5321, section 4.2.1), which tells no cause.
+fn explain_unknown(text: &Pasted) -> Option<Explanation> {
+    if let Some(reply) = find_gate_refusal(text) {
+        return explanation("relay-refused", reply, Rank::Known);
+    }
+    let (code, words) = text.refusal()?;
+    let id = if code.is_some_and(|code| code < 500) { "unknown-for-now" } else { "unknown-refusal" };
+    explanation(id, words, Rank::Unknown)
+}
+
+/// Sorts by rank, the best first. Beside the words of a server or of ostler, guesses are dropped, and of several meanings
+/// the first in the file is kept: it is the most precise.
 fn keep_best(mut found: Vec<Explanation>) -> Vec<Explanation> {
     found.sort_by_key(|one| std::cmp::Reverse(one.rank));
-    let best = found.first().map(|one| one.rank);
-    let floor = [Rank::Ostler, Rank::Provider, Rank::General].into_iter().find(|floor| best >= Some(*floor));
-    found.retain(|one| Some(one.rank) >= floor);
+    let Some(best) = found.first().map(|one| one.rank) else { return found };
+    if best >= Rank::Unknown {
+        let mut is_first = true;
+        found.retain(|one| {
+            let stays = std::mem::take(&mut is_first) || matches!(one.rank, Rank::PastOstler | Rank::Unknown);
+            stays && (best < Rank::Ostler || one.rank == best)
+        });
+    }
     found.truncate(MAX_EXPLANATIONS);
     found
 }
 
 /// Finds the first reply in the text that means that the gate is shut.
-fn find_gate_refusal(text: &Text) -> Option<String> {
+fn find_gate_refusal(text: &Pasted) -> Option<String> {
     text.replies().take(MAX_REPLIES).find_map(|(code, words, _)| {
         let reply = Reply::new(code, words);
         (verdict(&reply) == Verdict::Shut).then(|| reply.one_line())

@@ -20,6 +20,8 @@ mod f07_files_that_providers_hand_out;
 mod f09_offered_and_refused;
 mod f11_letters_in_passwords;
 mod f12_hung_up_on_a_password;
+mod f13_explained;
+mod f14_message_ids;
 mod f15_a_missing_link;
 mod f16_after_451_at_mail;
 mod importing;

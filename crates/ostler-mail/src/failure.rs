@@ -1,17 +1,21 @@
 //! Everything that can go wrong between a client and its mail, and who has to do something about it. A failure
-//! says in one sentence what happened and where (`failure/sentence.rs`), and in another what to do (`failure/advice.rs`).
+//! says in one sentence what happened and where (`failure/sentence.rs`), and in another what to do (`failure/advice.rs`),
+//! which for a provider's refusal depends on its words (`failure/known_words.rs`).
 //!
 //! Not here: the reply a client gets for a failure (`pop3/words.rs`, `smtp/words.rs`).
 
 mod advice;
 mod command;
+pub mod known_words;
 mod sentence;
 mod text;
+pub mod wording;
 
 use std::fmt;
 use std::time::Duration;
 
 use crate::account::{Protocol, Security, Server};
+use known_words::{KnownWords, Stage};
 
 pub use command::{quote_path, repeat_option};
 pub(crate) use text::fit;
@@ -125,6 +129,64 @@ pub enum CaFile {
     HasOthers,
     /// The file has this very certificate, and something else is wrong with it.
     HasIt,
+}
+
+/// What is wrong with the ids that a POP3 server gives to its messages (UIDL), so that mail programs stop there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IdProblem {
+    /// A message has none.
+    Missing {
+        /// The number of the message.
+        message: u64,
+    },
+    /// Two messages have the same.
+    Same {
+        /// The first of them.
+        first: u64,
+        /// The other one.
+        second: u64,
+    },
+    /// An id is longer than 70 octets.
+    TooLong {
+        /// The number of the message.
+        message: u64,
+        /// The length of its id.
+        octets: usize,
+    },
+    /// An id has a blank in it, or something else outside 0x21 to 0x7E.
+    BadOctet {
+        /// The number of the message.
+        message: u64,
+    },
+    /// The list has a message twice.
+    ListedTwice {
+        /// The number of the message.
+        message: u64,
+    },
+    /// The list has fewer messages than there are.
+    Unlisted {
+        /// The first message that is not in it.
+        message: u64,
+        /// How many are in it.
+        listed: u64,
+        /// How many there are by STAT.
+        counted: u64,
+    },
+    /// The list has more messages than there are.
+    TooMany {
+        /// How many there are by STAT.
+        counted: u64,
+    },
+    /// A line of the list does not begin with the number of a message.
+    NoNumber {
+        /// The line, cut.
+        line: String,
+    },
+    /// The server gives no list.
+    Refused {
+        /// The server's reply.
+        said: String,
+    },
 }
 
 /// Why there is no secret to sign in with.
@@ -296,6 +358,15 @@ pub enum Failure {
         /// The most octets the server takes.
         limit: u64,
     },
+    /// The ids of the messages are such that mail programs stop there. Only `ostler check` looks at them.
+    MessageIds {
+        /// The server.
+        at: ServerAddr,
+        /// The first problem.
+        problem: IdProblem,
+        /// How many other problems there are.
+        others: u64,
+    },
     /// There is no secret to sign in with.
     Secret {
         /// The account's name.
@@ -374,6 +445,29 @@ impl Failure {
         }
     }
 
+    /// What the words of the server mean, if that is more than the kind of failure says.
+    pub fn known_words(&self) -> Option<&'static KnownWords> {
+        match self {
+            Self::SignInRefused { at, said, .. } => known_words::of_refused_sign_in(&at.host, said),
+            Self::SignInDisabled { offered: said, .. }
+            | Self::InUse { said, .. }
+            | Self::LoginDelay { said, .. }
+            | Self::MechanismRefused { said, .. }
+            | Self::SignInPostponed { said, .. } => known_words::by_words(said, &[Stage::SignIn, Stage::OwnMailbox]),
+            // At the greeting, and where `ostler check` asks for the count of messages or rehearses a send.
+            Self::ServiceRefused { said, .. } => {
+                known_words::by_words(said, &[Stage::SignIn, Stage::Fetch, Stage::Send])
+            }
+            Self::Tls { reason, .. } => known_words::by_words(reason, &[Stage::Tls]),
+            _ => None,
+        }
+    }
+
+    /// Whether a web page came in place of a greeting: the sign-in page of a hotel or cafe network.
+    pub fn is_web_page(&self) -> bool {
+        matches!(self, Self::WrongProtocol { said, .. } if is_http(said))
+    }
+
     /// Who has to do something about it.
     pub fn blame(&self) -> Blame {
         match self {
@@ -387,6 +481,7 @@ impl Failure {
             | Self::SignInDisabled { .. }
             | Self::MechanismRefused { .. }
             | Self::TooBig { .. }
+            | Self::MessageIds { .. }
             | Self::Secret { .. }
             | Self::NotInThisVersion { .. }
             | Self::BadTrust { .. }
@@ -435,6 +530,7 @@ impl Failure {
             | Self::LoginDelay { at, .. }
             | Self::SignInPostponed { at, .. }
             | Self::TooBig { at, .. }
+            | Self::MessageIds { at, .. }
             | Self::NotInThisVersion { at, .. } => Some(at),
             Self::Secret { at, .. } => at.as_ref(),
             Self::BadTrust { .. }
@@ -475,6 +571,11 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+/// Whether these are the first words of a web server.
+pub fn is_http(words: &str) -> bool {
+    words.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("http/"))
+}
 
 /// The error and each of its causes on one line.
 pub fn error_chain(error: &dyn std::error::Error) -> String {

@@ -8,7 +8,12 @@ use proptest::prelude::*;
 use super::client_messages::{ReplyStage, messages_for};
 use super::*;
 use ostler_mail::account::{Protocol, Security};
+use ostler_mail::failure::known_words::KNOWN_WORDS;
 use ostler_mail::failure::{CaFile, CertificateProblem, SecretTrouble, ServerAddr, Waiting};
+use ostler_mail::machine::{Login, Step};
+use ostler_mail::secret::Secret;
+use ostler_mail::wire::Line;
+use ostler_mail::{pop3, smtp};
 
 fn place(protocol: Protocol) -> ServerAddr {
     ServerAddr { host: "mail.example.net".into(), port: 995, protocol, security: Security::Tls }
@@ -21,6 +26,7 @@ fn failures(protocol: Protocol) -> Vec<Failure> {
     let timed_out = |waiting| Failure::TimedOut { at: place(protocol), waiting, after: Duration::from_secs(30) };
     let certificate = |problem| Failure::Certificate { at: place(protocol), problem, ca: CaFile::Unset };
     let secret = |trouble| Failure::Secret { account: "home".into(), at: Some(place(protocol)), trouble };
+    let ids = |problem| Failure::MessageIds { at: place(protocol), problem, others: 1 };
     let date = || String::from("2020-01-01 00:00 UTC");
     vec![
         Failure::NameNotFound { at: at() },
@@ -59,6 +65,15 @@ fn failures(protocol: Protocol) -> Vec<Failure> {
         Failure::LoginDelay { at: at(), said: said() },
         Failure::SignInPostponed { at: at(), said: said() },
         Failure::TooBig { at: at(), size: 30_000_000, limit: 20_000_000 },
+        ids(IdProblem::Missing { message: 2 }),
+        ids(IdProblem::Same { first: 1, second: 2 }),
+        ids(IdProblem::TooLong { message: 2, octets: 71 }),
+        ids(IdProblem::BadOctet { message: 2 }),
+        ids(IdProblem::ListedTwice { message: 2 }),
+        ids(IdProblem::Unlisted { message: 2, listed: 1, counted: 2 }),
+        ids(IdProblem::TooMany { counted: 2 }),
+        ids(IdProblem::NoNumber { line: "a b".into() }),
+        ids(IdProblem::Refused { said: said() }),
         secret(SecretTrouble::Missing),
         secret(SecretTrouble::KeyringLocked),
         secret(SecretTrouble::NoKeyring),
@@ -162,14 +177,14 @@ const PASTED: [(&str, &str); 56] = [
         "password-refused",
     ),
     ("550 5.7.1 Message rejected as spam", "looks-like-spam"),
-    ("Server Response: '451 4.7.1 odd'", "come-back-later"),
-    ("The server responded: 554 odd", "send-refused"),
-    ("554 odd", "send-refused"),
-    ("-ERR odd", "fetch-refused"),
+    ("Server Response: '451 4.7.1 odd'", "unknown-for-now"),
+    ("The server responded: 554 odd", "unknown-refusal"),
+    ("554 odd", "unknown-refusal"),
+    ("-ERR odd", "unknown-refusal"),
     ("Error getting network address for 'mail.optonline.net'. Cause: host not found (11001)", "name-in-program"),
     ("A network error occurred: unable to connect to server (TCP Error: Connection refused)", "door-closed"),
     ("Unable to connect to SMTP server", "door-closed"),
-    ("Sending of password did not succeed. Mail server mail.example.net responded: sorry", "fetch-refused"),
+    ("Sending of password did not succeed. Mail server mail.example.net responded: sorry", "unknown-refusal"),
     ("Cannot send message using the server 127.0.0.1:ann", "mac-says-not-why"),
     ("A secure connection could not be established with the server", "program-wants-tls"),
     ("Authentication failed", "fetch-refused"),
@@ -199,16 +214,22 @@ fn the_data_file_is_whole() {
     let mut known = HashSet::new();
     for cause in &file.cause {
         assert!(known.insert(cause.id.clone()), "{} is there twice", cause.id);
-        for text in [&cause.means, &cause.likely, &cause.next] {
+        let next = known_words::of_cause(&cause.id).and_then(|known| known.advice).unwrap_or_default();
+        assert!(next.is_empty() != cause.next.is_empty(), "{} has two next steps, or none", cause.id);
+        for text in [&cause.means, &cause.likely, &[next, &cause.next].concat()] {
             assert!(text.len() > 15 && !text.ends_with('.') && text.is_ascii(), "{}: {text}", cause.id);
         }
-        for pattern in cause.ostler.iter().chain(&cause.provider).chain(&cause.client).chain(&cause.hosts) {
+        for pattern in cause.ostler.iter().chain(&cause.client) {
             assert_eq!(*pattern, pattern.to_ascii_lowercase(), "{}", cause.id);
         }
         for code in &cause.codes {
             assert!(normalize_code(code).is_some(), "{}: {code}", cause.id);
         }
     }
+    // The first that fits is told, so both tables have one order.
+    let order: Vec<&str> = file.cause.iter().map(|cause| cause.id.as_str()).collect();
+    let places: Vec<_> = KNOWN_WORDS.iter().map(|one| order.iter().position(|id| *id == one.cause)).collect();
+    assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{places:?}");
     for protocol in [Protocol::Pop3, Protocol::Smtp] {
         for failure in failures(protocol) {
             assert!(known.contains(cause_id(&failure)), "{failure:?}");
@@ -241,10 +262,34 @@ fn what_each_program_shows_for_a_failure_explains_back_to_it() {
 #[test]
 fn each_code_and_each_wording_explains_back_to_its_cause() {
     for cause in causes() {
-        let patterns = cause.ostler.iter().chain(&cause.provider).chain(&cause.client).chain(&cause.codes);
-        for pattern in patterns {
-            let text = pattern.replace('*', "x y");
+        let patterns = cause.ostler.iter().chain(&cause.client).chain(&cause.codes).map(String::as_str);
+        for text in patterns.flat_map(spell_out) {
             assert!(ids(&text).contains(&cause.id.as_str()), "{}: {text} gives {:?}", cause.id, ids(&text));
+        }
+    }
+}
+
+/// Every text that a pattern describes, with something for its stars, numbers and ends of words.
+fn spell_out(pattern: &str) -> Vec<String> {
+    let mut texts = vec![String::new()];
+    let mut rest = pattern;
+    while let Some((fixed, inside)) = rest.split_once('{') {
+        let (ways, behind) = inside.split_once('}').unwrap();
+        texts = texts.iter().flat_map(|text| ways.split('|').map(move |way| [text, fixed, way].concat())).collect();
+        rest = behind;
+    }
+    let filled = |text: String| (text + rest).replace('*', "x y").replace('~', "s").replace('#', "17");
+    texts.into_iter().map(filled).collect()
+}
+
+#[test]
+fn each_pattern_of_a_server_matches_all_that_it_describes() {
+    for known in KNOWN_WORDS {
+        for pattern in known.patterns() {
+            for text in spell_out(pattern) {
+                let stages = [Stage::SignIn, Stage::Fetch, Stage::OwnMailbox, Stage::Send, Stage::Tls];
+                assert!(known.find(&Text::new(&text), &stages).is_some(), "{}: {pattern}: {text}", known.cause);
+            }
         }
     }
 }
@@ -318,6 +363,210 @@ fn the_longest_text_takes_no_time() {
         explain(&text);
         assert!(began.elapsed() < Duration::from_secs(2), "{word}: {:?}", began.elapsed());
     }
+}
+
+/// The wordings of `tests/field/wordings.tsv`: where each is said, its cause, and the text.
+fn wordings() -> Vec<(&'static str, &'static str, String)> {
+    let lines = include_str!("../../../tests/field/wordings.tsv").lines().filter(|line| !line.starts_with('#'));
+    let fields = lines.map(|line| line.split('\t').collect::<Vec<_>>());
+    fields.map(|fields| (fields[0], fields[1], fields[3].replace("\\n", "\r\n"))).collect()
+}
+
+/// What old programs show around a server's answer, and what a returned mail has of it.
+fn shown_by_programs(at: &str, said: &str) -> Vec<String> {
+    let one_line = said.replace("\r\n", " ");
+    let lead = if at == "sign-in-pop3" { "Sending of password did not succeed. " } else { "" };
+    let (protocol, errors) = if matches!(at, "sign-in-pop3" | "fetch") {
+        ("POP3, Port: 110", "Server Error: 0x800CCC90, Error Number: 0x800CCC92")
+    } else {
+        ("SMTP, Port: 25", "Server Error: 554, Error Number: 0x800CCC6F")
+    };
+    let mut shown = vec![
+        format!(
+            "Your server has rejected your login. Account: 'home', Server: '127.0.0.1', Protocol: {protocol}, Server Response: '{one_line}', Secure(SSL): No, {errors}"
+        ),
+        format!("{lead}Mail server 127.0.0.1 responded: {}", one_line.trim_start_matches("-ERR ")),
+    ];
+    if at == "send" {
+        shown.push(format!("Can't send to 'bob@example.net'. The server gives this reason: {one_line}"));
+        shown.push(format!("Cannot send message using the server 127.0.0.1:ann. The server response was: {one_line}"));
+        shown.push(format!(
+            "This is the mail system at host mx.example.net.\n\nI'm sorry to have to inform you that your message could not\nbe delivered to one or more recipients. It's attached below.\n\nFor further assistance, please send mail to postmaster.\n\n<bob@example.net>: host mx2.example.net[192.0.2.7] said: {said} (in reply to RCPT TO command)"
+        ));
+        shown.push(format!("Final-Recipient: rfc822; bob@example.net\nAction: failed\nDiagnostic-Code: smtp; {said}"));
+    } else {
+        let said = one_line.trim_start_matches('-');
+        let server = if protocol.starts_with("POP3") { "POP" } else { "SMTP" };
+        shown.push(format!("There has been an error transferring your mail. I said: PASS <shhhh! Don't tell anyone.> and then the {server} server (ann@127.0.0.1) said: {said}"));
+    }
+    shown
+}
+
+#[test]
+fn f13_every_wording_of_the_table_has_its_cause_bare_and_in_dialogs_and_returned_mails() {
+    let wordings = wordings();
+    assert!(wordings.len() >= 150);
+    let mut wrong = Vec::new();
+    for (at, wanted, said) in &wordings {
+        let mut texts = vec![said.clone()];
+        if matches!(*at, "sign-in-pop3" | "sign-in-smtp" | "greeting" | "fetch" | "send") {
+            texts.extend(shown_by_programs(at, said));
+        }
+        for text in texts {
+            let found = ids(&text);
+            let others: Vec<_> = found.iter().skip(1).filter(|id| **id != "past-ostler").collect();
+            let is_server = *at != "program";
+            if found.first() != Some(wanted) || is_server && !others.is_empty() {
+                wrong.push(format!("{wanted} is {found:?} in {text}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn f13_no_cause_sends_the_user_back_to_explain() {
+    for cause in causes() {
+        assert!(!cause.next.contains("--explain") && !cause.likely.contains("--explain"), "{}", cause.id);
+    }
+}
+
+/// What a sign-in with these answers of the server ends in.
+fn failure_of<L: Login>(mut login: L, lines: &[&str]) -> Failure {
+    for line in lines {
+        match login.on_line(&Line::new(line.as_bytes())) {
+            Ok(Step::WantSecret) => drop(login.on_secret(std::sync::Arc::new(Secret::new("x7-Q".to_owned()).unwrap()))),
+            Ok(_) => {}
+            Err(failure) => return failure,
+        }
+    }
+    panic!("signed in with {lines:?}");
+}
+
+/// The table decides what a mail program is told and what the doctor says, so they never disagree.
+#[test]
+fn f13_the_reply_to_the_mail_program_and_the_doctor_speak_of_the_same_cause() {
+    let mut wrong = Vec::new();
+    for (at, wanted, said) in wordings() {
+        let pop3 = || pop3::login::Pop3Login::new(&ostler_mail::account::testing::server(Protocol::Pop3, "ann"), None);
+        let smtp = || {
+            smtp::login::SmtpLogin::new(
+                &ostler_mail::account::testing::server(Protocol::Smtp, "ann"),
+                "[127.0.0.1]".into(),
+            )
+        };
+        let lines: Vec<&str> = said.lines().collect();
+        let failure = match at {
+            "sign-in-pop3" => failure_of(pop3(), &[&["+OK", "-ERR", "+OK"], &lines[..]].concat()),
+            "sign-in-smtp" => failure_of(smtp(), &[&["220 mx", "250-mx", "250 AUTH PLAIN"], &lines[..]].concat()),
+            "greeting" => failure_of(smtp(), &lines),
+            _ => continue,
+        };
+        let doctor = cause_of(&failure).unwrap();
+        // Where the words say more than the kind of failure, the advice is that of the words; else that of the kind.
+        let advice = doctor.known.and_then(|known| known.advice).map(|advice| advice.replace(" NAME", ""));
+        let is_same = advice.is_none_or(|advice| failure.advice() == advice);
+        for reply in [ostler_mail::pop3::words::failure(&failure), ostler_mail::smtp::words::failure(&failure)] {
+            let explained = ids(&reply);
+            if doctor.id != wanted || explained.first() != Some(&wanted) || !is_same || reply.len() > 510 {
+                wrong.push(format!("{wanted} is {} to the doctor and {explained:?} in {reply}", doctor.id));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// Ordinary texts, which are no errors, and errors of other things.
+const ORDINARY: [&str; 24] = [
+    "The ports are listed at the end of this page.",
+    "Please find the invoice attached; it is due in 30 days.",
+    "Your mailbox has 12 new messages.",
+    "You have mail.",
+    "The meeting was moved: the room is too small for so many people.",
+    "I sent too much sugar, sorry.",
+    "Line 4 of the poem is longer than I thought.",
+    "The sender of the parcel is not known to me.",
+    "I logged in this morning and everything was fine.",
+    "Version 5.1.1 of the program came out in 550 copies.",
+    "The password is written on the yellow paper.",
+    "Too many cooks spoil the broth.",
+    "She asked me to come back later.",
+    "The list of names is full, there is no room left.",
+    "Do you want to save the changes you made?",
+    "Checking for new messages on 127.0.0.1",
+    "Receiving message 3 of 17",
+    "Printer error: paper jam in tray 2",
+    "HTTP 404 Not Found",
+    "The file could not be opened because it is in use.",
+    "250 2.1.5 Ok",
+    "+OK 2 messages",
+    "235 2.7.0 Authentication successful",
+    "call me at 555-1234 or 535-9876",
+];
+
+#[test]
+fn f13_ordinary_texts_are_not_taken_for_errors() {
+    let wrong: Vec<_> = ORDINARY.iter().map(|text| (text, ids(text))).filter(|(_, found)| !found.is_empty()).collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// Texts of the same kinds, in words that the table has not been made from.
+const SIMILAR: [(&str, &str); 44] = [
+    ("454 Too many sign-in attempts from your address", "too-many-sign-ins"),
+    ("-ERR login rate limit exceeded, slow down", "too-many-sign-ins"),
+    ("-ERR maximum login attempts exceeded", "too-many-sign-ins"),
+    ("421 4.7.0 You have exceeded the authentication limit", "too-many-sign-ins"),
+    ("-ERR too many sessions open for this user", "too-many-connections"),
+    ("421 4.7.0 Connection rate limit exceeded", "too-many-connections"),
+    ("421 too many simultaneous SMTP connections", "too-many-connections"),
+    ("550 5.7.1 You are not allowed to send mail as ann@plover.example", "sender-not-yours"),
+    ("550 sender address <ann@plover.example> does not match the account", "sender-not-yours"),
+    ("553 5.7.1 Sender is not authorized to use this address", "sender-not-yours"),
+    ("550 maximum number of recipients exceeded", "too-many-recipients"),
+    ("451 4.5.3 recipient limit reached", "too-many-recipients"),
+    ("554 too many addresses in one mail", "too-many-recipients"),
+    ("550 header line too long", "line-too-long"),
+    ("554 5.6.0 line length exceeded (1200 > 1000)", "line-too-long"),
+    ("550 5.7.0 hourly quota exceeded for ann@example.org", "sending-limit"),
+    ("452 4.2.1 you may send 200 messages per hour", "sending-limit"),
+    ("550 5.4.5 Daily SMTP relay limit exceeded for user", "sending-limit"),
+    ("554 5.7.1 sending quota reached", "sending-limit"),
+    ("550 blank sender not permitted here", "empty-sender"),
+    ("501 MAIL FROM:<> is not accepted from customers", "empty-sender"),
+    ("-ERR message 4 was deleted by another session", "message-gone"),
+    ("-ERR message 12 not found", "message-gone"),
+    ("-ERR no message 7", "message-gone"),
+    ("503 5.5.1 authentication not offered", "no-sign-in-here"),
+    ("502 5.5.1 AUTH not supported on this port", "no-sign-in-here"),
+    ("504 5.5.4 LOGIN mechanism not supported", "mechanism-refused"),
+    ("535 5.7.3 unsupported authentication method", "mechanism-refused"),
+    ("534 5.7.9 requested authentication mechanism is disabled", "mechanism-refused"),
+    ("550 5.6.7 Recipient address requires SMTPUTF8", "address-letters"),
+    ("553 non-ASCII recipient address not supported", "address-letters"),
+    ("SSL handshake failed: no common cipher suite, handshake failure", "no-common-encryption"),
+    ("tls: unsupported protocol version", "no-common-encryption"),
+    ("x509: unknown issuer", "certificate-issuer"),
+    ("curl: (60) SSL certificate problem: unable to get local issuer certificate", "certificate-issuer"),
+    ("552 5.2.2 Mailbox size limit exceeded", "recipient-full"),
+    ("422 recipient has exceeded mailbox quota", "recipient-full"),
+    ("-ERR mailbox full", "own-mailbox-full"),
+    ("-ERR UIDL command is not implemented", "no-message-ids"),
+    ("554 5.7.1 .zip attachments are not accepted here", "attachment-refused"),
+    ("550 message looks like spam", "looks-like-spam"),
+    ("451 4.3.2 system is down for maintenance", "provider-trouble"),
+    ("-ERR [SYS/TEMP] mailbox server is not available", "provider-trouble"),
+    ("550 5.1.1 unknown recipient", "no-such-recipient"),
+];
+
+#[test]
+fn f13_other_texts_of_the_same_kinds_are_known_too() {
+    let first = |text: &str| ids(text).first().copied();
+    let wrong: Vec<_> = SIMILAR
+        .iter()
+        .map(|(text, wanted)| (text, wanted, first(text)))
+        .filter(|(_, w, found)| *found != Some(**w))
+        .collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
 proptest! {

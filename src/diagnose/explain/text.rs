@@ -1,91 +1,98 @@
-//! A pasted text in the form that is searched: one line of printable ASCII with single blanks, with and without its
-//! capitals, cut to a length that is searched at once. All slicing is checked, so no text can make a search panic.
+//! A pasted text: the codes, replies and servers that it names, and where in a session it comes from.
 
-/// The part of a text that is read. A whole error dialog has a few hundred characters.
-const MAX_TEXT_CHARS: usize = 16 * 1024;
-/// The longest text that a star in a pattern stands for.
-const MAX_GAP_OCTETS: usize = 200;
-/// The longest part of a match that is shown.
-const MAX_SHOWN_OCTETS: usize = 160;
+use std::ops::Deref;
 
-/// A text to search.
-pub(super) struct Text {
-    plain: String,
-    lower: String,
+use ostler_mail::failure::known_words::Stage;
+use ostler_mail::failure::wording::Text;
+use ostler_mail::smtp::Reply;
+
+/// A text from a mail program's dialog, a log or a returned mail.
+pub(super) struct Pasted(Text);
+
+impl Deref for Pasted {
+    type Target = Text;
+
+    fn deref(&self) -> &Text {
+        &self.0
+    }
 }
 
-impl Text {
-    /// Normalizes a text: line breaks and runs of blanks become one blank, curly quotes (which forums make) become
-    /// straight ones, and anything else beyond ASCII becomes a question mark.
+/// What only a POP3 session has.
+const FETCHING: [&str; 6] = [
+    "-err",
+    "said: err",
+    "protocol: {pop|pop3}",
+    "{pop|pop3} {mail |}server",
+    "sending of {password|username} did not succeed",
+    "retr~ #",
+];
+/// What only an SMTP session or a returned mail has, beside a reply with a number.
+const SENDING: [&str; 6] = [
+    "protocol: smtp",
+    "smtp {mail |}server",
+    "{rcpt to|mail from|data} command",
+    "diagnostic-code: smtp",
+    "{rcpt to|mail from}:",
+    "{undelivered|undeliverable|returned mail}",
+];
+/// Words of a sign-in in a refusal whose number is mostly about a message.
+const SIGNING_IN: [&str; 1] = [
+    "{auth|authentication|authenticated|login|logins|logon|log in|logged in|password|sign in|sign-in|credentials|no permission|pop|pop3|imap|smtpclientauthentication}",
+];
+/// The replies to MAIL, RCPT and DATA (RFC 5321, section 4.3.2). Only some servers have them for a sign-in.
+const ABOUT_MESSAGE: [u16; 9] = [450, 451, 452, 550, 551, 552, 553, 554, 555];
+
+impl Pasted {
     pub(super) fn new(text: &str) -> Self {
-        let mut plain = String::new();
-        for c in text.chars().take(MAX_TEXT_CHARS) {
-            let c = match c {
-                '\u{2018}' | '\u{2019}' | '\u{201b}' => '\'',
-                '\u{201c}' | '\u{201d}' | '\u{ab}' | '\u{bb}' => '"',
-                '\u{2010}'..='\u{2014}' => '-',
-                // Some web pages turn the x of 0x800CCC0E into a multiplication sign.
-                '\u{d7}' => 'x',
-                '!'..='~' => c,
-                c if c.is_whitespace() || c.is_control() => ' ',
-                _ => '?',
-            };
-            if c != ' ' || !plain.ends_with(' ') {
-                plain.push(c);
-            }
-        }
-        let lower = plain.to_ascii_lowercase();
-        Self { plain, lower }
+        Self(Text::new(text))
     }
 
-    /// What the first matching pattern matches, as it stands in the text.
-    pub(super) fn first_of(&self, patterns: &[String]) -> Option<String> {
-        patterns.iter().find_map(|pattern| self.find(pattern))
+    /// Where in a session the text may come from; everything, if it does not tell.
+    pub(super) fn stages(&self) -> Vec<Stage> {
+        let codes: Vec<u16> = self.replies().filter(|(.., is_quoted)| *is_quoted).map(|(code, ..)| code).collect();
+        let sends = !codes.is_empty() || self.has_any(&SENDING);
+        let fetches = !sends && self.has_any(&FETCHING);
+        let is_about_message = !codes.is_empty() && codes.iter().all(|code| ABOUT_MESSAGE.contains(code));
+        let mut stages = vec![Stage::Tls];
+        stages.extend((!is_about_message || self.has_any(&SIGNING_IN)).then_some(Stage::SignIn));
+        stages.extend((!sends).then_some(Stage::Fetch));
+        stages.extend(fetches.then_some(Stage::OwnMailbox));
+        stages.extend((!fetches).then_some(Stage::Send));
+        stages
     }
 
-    /// Finds a pattern: its parts, divided by stars, have to follow each other, each as whole words.
-    fn find(&self, pattern: &str) -> Option<String> {
-        let mut parts = pattern.split('*').map(str::trim).filter(|part| !part.is_empty());
-        let first = parts.next()?;
-        let rest: Vec<&str> = parts.collect();
-        self.find_words(first, 0).find_map(|start| {
-            let mut end = start + first.len();
-            for part in &rest {
-                end = self.find_words_within(part, end, end + MAX_GAP_OCTETS + part.len()).next()? + part.len();
-            }
-            self.shown(start, end)
+    /// The part of a dialog in which the program quotes the server, with the words that introduce it.
+    pub(super) fn quote(&self) -> Option<Text> {
+        const INTRODUCTIONS: [&str; 7] = [
+            "i said:",
+            "server response",
+            "server * said:",
+            "responded:",
+            "gives this reason:",
+            "response was:",
+            "returned the error",
+        ];
+        let (at, _) = INTRODUCTIONS.iter().find_map(|words| self.place_of(words))?;
+        let quote = self.plain().get(at..)?;
+        // Outlook Express goes on behind it: `Server Response: '550 ..', Port: 25`.
+        let end = quote.find("', ").map_or(quote.len(), |end| end + 1);
+        quote.get(..end).map(Text::new)
+    }
+
+    /// A server's refusal, whatever its words are: its number, if it has one, and its words.
+    pub(super) fn refusal(&self) -> Option<(Option<u16>, String)> {
+        let numbered = self.replies().find(|(.., is_quoted)| *is_quoted);
+        let numbered = numbered.map(|(code, words, _)| (Some(code), Reply::new(code, words).one_line()));
+        numbered.or_else(|| {
+            // Eudora leaves the hyphen out, and Netscape the whole -ERR.
+            let marks = ["-err", "said: err", "server * responded: "];
+            self.first_of(&marks).map(|words| (None, words))
         })
-    }
-
-    fn shown(&self, start: usize, end: usize) -> Option<String> {
-        self.plain.get(start..end.min(start + MAX_SHOWN_OCTETS)).map(str::to_owned)
-    }
-
-    /// The offsets at or after `from` where `words` stand as whole words.
-    fn find_words<'t>(&'t self, words: &'t str, from: usize) -> impl Iterator<Item = usize> + 't {
-        self.find_words_within(words, from, self.lower.len())
-    }
-
-    fn find_words_within<'t>(&'t self, words: &'t str, from: usize, to: usize) -> impl Iterator<Item = usize> + 't {
-        let is_whole = move |at: &usize| {
-            let word = |byte: Option<u8>| byte.is_some_and(|b| b.is_ascii_alphanumeric());
-            let octets = self.lower.as_bytes();
-            let before = at.checked_sub(1).and_then(|at| octets.get(at).copied());
-            let after = octets.get(at + words.len()).copied();
-            let joined = |inner: Option<u8>, outer: Option<u8>| word(inner) && word(outer);
-            !joined(words.bytes().next(), before) && !joined(words.bytes().last(), after)
-        };
-        self.lower
-            .get(from..to.min(self.lower.len()))
-            .unwrap_or_default()
-            .match_indices(words)
-            .map(move |(at, _)| at + from)
-            .filter(is_whole)
     }
 
     /// Every code in the text: as [`normalize_code`] writes it, and as it stands in the text.
     pub(super) fn codes(&self) -> Vec<(String, String)> {
-        self.plain
+        self.plain()
             .split(|c: char| !c.is_ascii_alphanumeric())
             .filter_map(|word| normalize_code(word).map(|code| (code, word.to_owned())))
             .collect()
@@ -94,22 +101,30 @@ impl Text {
     /// Every number that may be a server's reply: its code, the words after it, and whether it stands where programs
     /// quote a reply, which makes it more than any number.
     pub(super) fn replies(&self) -> impl Iterator<Item = (u16, &str, bool)> {
-        let octets = self.plain.as_bytes();
+        let plain = self.plain();
+        let octets = plain.as_bytes();
         let digit = move |at: usize| octets.get(at).is_some_and(u8::is_ascii_digit);
         (0..octets.len()).filter_map(move |at| {
             let begins =
-                at.checked_sub(1).is_none_or(|before| octets.get(before).is_some_and(|b| b" '\"(:".contains(b)));
-            let ends = octets.get(at + 3).is_none_or(|b| b" -".contains(b));
+                at.checked_sub(1).is_none_or(|before| octets.get(before).is_some_and(|b| b" '\"(:#<>[".contains(b)));
+            // Not as in a telephone number; `550-5.1.1` is a reply.
+            let is_number = |at: usize| digit(at) && octets.get(at + 1) != Some(&b'.');
+            let ends = octets.get(at + 3).is_none_or(|b| match b {
+                b'-' => !is_number(at + 4),
+                // XMail and others end their number with a full stop.
+                b'.' => octets.get(at + 4) == Some(&b' '),
+                other => *other == b' ',
+            });
             if !(begins && ends && digit(at) && digit(at + 1) && digit(at + 2)) {
                 return None;
             }
-            let code: u16 = self.plain.get(at..at + 3)?.parse().ok().filter(|code| (400..600).contains(code))?;
-            let rest = self.plain.get(at + 3..).unwrap_or_default();
+            let code: u16 = plain.get(at..at + 3)?.parse().ok().filter(|code| (400..600).contains(code))?;
+            let rest = plain.get(at + 3..).unwrap_or_default();
             // Outlook Express goes on behind the reply: `Server Response: '550 ..', Port: 25`.
             let end = rest.find("', ").unwrap_or(rest.len()).min(512);
-            let before = self.plain.get(..at).unwrap_or_default().trim_end();
-            let is_quoted = before.is_empty() || before.ends_with(['\'', '"', ':', '(']);
-            Some((code, rest.get(..end)?.trim_start_matches([' ', '-']), is_quoted))
+            let before = plain.get(..at).unwrap_or_default().trim_end();
+            let is_quoted = before.is_empty() || before.ends_with(['\'', '"', ':', '(', '#', '<', '>', '[']);
+            Some((code, rest.get(..end)?.trim_start_matches([' ', '-', '.']), is_quoted))
         })
     }
 
@@ -117,10 +132,10 @@ impl Text {
     /// not use ostler.
     pub(super) fn server_elsewhere(&self) -> Option<String> {
         const HERE: [&str; 3] = ["localhost", "::1", "0.0.0.0"];
-        self.lower.match_indices("server:").find_map(|(at, word)| {
-            let rest = self.plain.get(at + word.len()..)?.trim_start();
-            let name: String =
-                rest.trim_start_matches(['\'', '"']).chars().take_while(|c| !"'\", ".contains(*c)).collect();
+        self.lower().match_indices("server:").find_map(|(at, word)| {
+            let rest = self.plain().get(at + word.len()..)?.trim_start();
+            // Quotes, for the "Generating server:" of a returned mail has none.
+            let name: String = rest.strip_prefix(['\'', '"'])?.chars().take_while(|c| !"'\", ".contains(*c)).collect();
             let lower = name.to_ascii_lowercase();
             // A name without a dot, or an address, is in the local network, and may be the computer that ostler runs
             // on.

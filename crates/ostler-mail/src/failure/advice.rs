@@ -1,11 +1,17 @@
-//! What to do about a failure, in one sentence for each kind.
+//! What to do about a failure: in one sentence for each kind, unless the provider's words tell more than the kind does.
 
 use crate::account::{Security, is_this_computer};
 use crate::failure::text::{as_word, spoken};
-use crate::failure::{CaFile, CertificateProblem, Failure, SecretTrouble, Waiting};
+use crate::failure::{CaFile, CertificateProblem, Failure, IdProblem, SecretTrouble, Waiting};
 
 /// The sentence, without a full stop: printable ASCII, but for an account's name.
 pub(super) fn advice(failure: &Failure) -> String {
+    // A failure does not know its account, so the command stands without its name.
+    let known = failure.known_words().and_then(|known| known.advice);
+    known.map_or_else(|| advice_of_kind(failure), |advice| advice.replace(" NAME", ""))
+}
+
+fn advice_of_kind(failure: &Failure) -> String {
     match failure {
         Failure::NameNotFound { .. } => {
             "check the spelling of host in the settings, and that this computer is online".into()
@@ -41,9 +47,13 @@ pub(super) fn advice(failure: &Failure) -> String {
             at.protocol.default_port(Security::Tls)
         ),
         Failure::Injected { .. } => "nothing was sent; try another network, and tell the provider".into(),
+        Failure::WrongProtocol { .. } if failure.is_web_page() => {
+            "open any web page and sign in to the network, then try again".into()
+        }
         Failure::WrongProtocol { .. } => "check host and port in the settings".into(),
         Failure::ProtocolViolation { .. } => "try again; if this persists, tell the provider".into(),
-        Failure::ServiceRefused { .. } | Failure::SignInPostponed { .. } => "try again later".into(),
+        // In words that no server says, for a pasted reply is searched as a whole.
+        Failure::ServiceRefused { .. } | Failure::SignInPostponed { .. } => "wait some minutes, then try again".into(),
         Failure::SignInRefused { .. } => {
             "check user name and password (some providers want an app password): ostler password sets a new one".into()
         }
@@ -58,6 +68,7 @@ pub(super) fn advice(failure: &Failure) -> String {
         Failure::InUse { .. } => "wait until the other session has ended, then try again".into(),
         Failure::LoginDelay { .. } => "wait a minute, then try again".into(),
         Failure::TooBig { .. } => "send it in parts, or make it smaller".into(),
+        Failure::MessageIds { problem, .. } => id_advice(problem),
         Failure::Secret { account, trouble, .. } => secret_advice(account, trouble),
         Failure::NotInThisVersion { .. } => "use an app password if the provider offers them".into(),
         Failure::BadTrust { .. } => "put the path of a PEM file there, or remove ca from the settings".into(),
@@ -129,6 +140,27 @@ fn unknown_issuer_advice(host: &str, self_signed: bool, ca: CaFile) -> &'static 
         }
         (false, false, _) => {
             "a hotel network or virus scanner may be answering in its place; a private server's authority is not in the file named by ca"
+        }
+    }
+}
+
+fn id_advice(problem: &IdProblem) -> String {
+    match problem {
+        IdProblem::Missing { message }
+        | IdProblem::TooLong { message, .. }
+        | IdProblem::BadOctet { message }
+        | IdProblem::Unlisted { message, .. }
+        | IdProblem::ListedTwice { message } => {
+            format!("delete or fetch message {message} with the web mail, then fetch again; if it goes on, tell the provider")
+        }
+        IdProblem::Same { first, second } => {
+            format!("delete or fetch messages {first} and {second} with the web mail, then fetch again; if it goes on, tell the provider")
+        }
+        IdProblem::TooMany { .. } | IdProblem::NoNumber { .. } => {
+            "tell the provider; until it is mended, switch \"leave messages on server\" off in the mail program".into()
+        }
+        IdProblem::Refused { .. } => {
+            "run ostler check again, for some servers refuse it for a moment only; if it goes on, switch \"leave messages on server\" off".into()
         }
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::account::Protocol;
 use crate::failure::text::spoken;
-use crate::failure::{CertificateProblem, Failure, SecretTrouble, ServerAddr, Waiting};
+use crate::failure::{CertificateProblem, Failure, IdProblem, SecretTrouble, ServerAddr, Waiting};
 
 /// The sentence, without a full stop. What it quotes is not yet cleaned.
 pub(super) fn sentence(failure: &Failure) -> String {
@@ -54,6 +54,7 @@ pub(super) fn sentence(failure: &Failure) -> String {
         Failure::TooBig { at, size, limit } => {
             format!("this message of {} is too big: {} takes {} at most", megabytes(*size), at.host, megabytes(*limit))
         }
+        Failure::MessageIds { at, problem, others } => id_sentence(&at.host, problem, *others),
         Failure::Secret { account, at, trouble } => secret_sentence(account, at.as_ref(), trouble),
         Failure::NotInThisVersion { at, what } => {
             format!("this version of ostler cannot use {what} yet, which the settings ask for at {}", at.host)
@@ -114,6 +115,35 @@ fn certificate_sentence(host: &str, problem: &CertificateProblem) -> String {
         }
         CertificateProblem::Revoked => format!("the certificate of {host} has been revoked"),
         CertificateProblem::Other(reason) => format!("the certificate of {host} is not acceptable: {reason}"),
+    }
+}
+
+fn id_sentence(host: &str, problem: &IdProblem, others: u64) -> String {
+    let what = match problem {
+        IdProblem::Missing { message } => format!("message {message} has no id (UIDL) at {host}"),
+        IdProblem::Same { first, second } => format!("messages {first} and {second} have the same id (UIDL) at {host}"),
+        IdProblem::TooLong { message, octets } => {
+            format!("message {message} has an id (UIDL) of {octets} characters at {host}, where 70 are allowed")
+        }
+        IdProblem::BadOctet { message } => {
+            format!("message {message} has an id (UIDL) with a blank or a strange character in it at {host}")
+        }
+        IdProblem::ListedTwice { message } => format!("message {message} is in the list of ids (UIDL) twice at {host}"),
+        IdProblem::Unlisted { message, listed, counted } => format!(
+            "message {message} has no id (UIDL) at {host}: {counted} messages are there, and {listed} are in the list"
+        ),
+        IdProblem::TooMany { counted } => {
+            format!("the list of ids (UIDL) at {host} has more messages than the {counted} that are there")
+        }
+        IdProblem::NoNumber { line } => {
+            format!("the list of ids (UIDL) at {host} has a line without a message's number: \"{line}\"")
+        }
+        IdProblem::Refused { said } => format!("{host} refuses the list of ids (UIDL): {}", or_silence(said)),
+    };
+    match others {
+        0 => what,
+        1 => format!("{what}, and there is one more mistake in the list"),
+        others => format!("{what}, and there are {others} more mistakes in the list"),
     }
 }
 

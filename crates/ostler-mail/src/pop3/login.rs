@@ -203,7 +203,7 @@ impl Pop3Login {
         }
         // Some servers put [AUTH] before whatever they say at the sign-in. To a client it means the password.
         let said = said.strip_prefix("[AUTH]").unwrap_or(&said).trim().to_owned();
-        self.ways.refuse(way, RefusalOf::Way, false, said);
+        self.ways.refuse(way, RefusalOf::Way, false, said.clone());
         self.capabilities.takes_user &= way != Way::UserPass;
         (self.was_refused, self.gave_secret) = (true, false);
         if !self.has_asked {
@@ -211,7 +211,7 @@ impl Pop3Login {
         }
         self.try_next_way().map_err(|failure| match failure {
             Failure::MechanismRefused { at, .. } if what == Refusal::WantsTls => {
-                Failure::SignInDisabled { at, offered: "sign-in over TLS".into() }
+                Failure::SignInDisabled { at, offered: format!("sign-in over TLS ({said})") }
             }
             other => other,
         })

@@ -81,7 +81,7 @@ pub fn failure(failure: &Failure) -> String {
         Failure::NameNotFound { .. } | Failure::NoNameService { .. } => "451 4.4.3 ",
         Failure::NobodyListens { .. } | Failure::NetworkGone { .. } | Failure::TimedOut { .. } => "451 4.4.1 ",
         Failure::Lost { .. } | Failure::ProtocolViolation { .. } | Failure::WrongProtocol { .. } => "451 4.4.2 ",
-        Failure::ServiceRefused { .. } | Failure::Internal => "451 4.3.0 ",
+        Failure::ServiceRefused { .. } | Failure::MessageIds { .. } | Failure::Internal => "451 4.3.0 ",
         Failure::NotTls { .. }
         | Failure::Certificate { .. }
         | Failure::TlsTooOld { .. }
