@@ -22,7 +22,7 @@ pub(super) fn join_by_mailbox(drafts: Vec<Draft>) -> Vec<Draft> {
 
 impl Draft {
     /// Takes the addresses of an account that has nothing else of its own.
-    pub(super) fn join(&mut self, other: Draft) {
+    pub(super) fn join(&mut self, other: Self) {
         self.joined.extend(other.places());
         self.further.extend(other.address.into_iter().chain(other.further));
     }
