@@ -20,7 +20,7 @@ use crate::diagnose::Step;
 use crate::vault::keyring_servers;
 use ostler_mail::account::endpoint::Endpoint;
 use ostler_mail::account::{
-    Account, AfterPop, Credentials, PasswordCharset, Protocol, SecretSource, Security, Server, SignIn,
+    Account, AfterPop, Alias, Credentials, PasswordCharset, Protocol, SecretSource, Security, Server, SignIn,
 };
 use ostler_mail::idn;
 use ostler_mail::secret::Secret;
@@ -138,7 +138,7 @@ pub(crate) struct Identity {
     /// The user name, if the user has given one; otherwise it is made from [`Self::address`].
     pub(crate) username: Option<String>,
     /// The address that user names are made from. It differs from the account's if mail is sent through another
-    /// company.
+    /// company, or if the account is for another address of a mailbox.
     pub(crate) address: String,
     /// Where the password comes from; `None` is the keyring.
     pub(crate) source: Option<SecretSource>,
@@ -168,6 +168,8 @@ impl Identity {
 pub(crate) struct Plan {
     /// The mail address.
     pub(crate) address: String,
+    /// Further addresses that it sends for.
+    pub(crate) aliases: Vec<Alias>,
     /// The account's name, if it is not the address.
     pub(crate) name: Option<String>,
     /// The servers it could use, the likeliest first, and the rules that it has to keep there.
@@ -238,7 +240,7 @@ impl Plan {
         Account {
             name: self.name.clone().unwrap_or_else(|| self.address.clone()),
             address: self.address.clone(),
-            aliases: Vec::new(),
+            aliases: self.aliases.clone(),
             provider: self.proposal.provider.clone(),
             is_default: false,
             offer_auth: true,

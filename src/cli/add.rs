@@ -250,7 +250,7 @@ fn add_account(
     let settings = config::load(file).map_err(|error| Abort(2, error_chain(&error)))?.settings;
     let mut plan = plan_from_options(options, &settings, address)?;
     if let Some(imported) = imported {
-        import::fill_plan(&mut plan, options, imported);
+        import::fill_plan(&mut plan, options, imported, &settings);
     }
     let dialogue = Dialogue::new(options, &settings, presets, plan);
     let decision = match ask::cancellable(dialogue.run()) {
@@ -341,5 +341,6 @@ fn plan_from_options(options: &Options, settings: &Settings, address: &str) -> R
         address: send_through.unwrap_or_else(|| address.clone()),
         source,
     };
-    Ok(Plan { address, name, proposal: options.proposal(), fetch_as, send_as, trust: NamedTrust::in_file(ca) })
+    let (proposal, aliases) = (options.proposal(), Vec::new());
+    Ok(Plan { address, aliases, name, proposal, fetch_as, send_as, trust: NamedTrust::in_file(ca) })
 }

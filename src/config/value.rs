@@ -98,7 +98,7 @@ fn why(error: NoAsciiForm) -> Why {
 }
 
 /// Parses an address or a whole domain, to lower case and ASCII.
-pub(super) fn alias(text: &str) -> Result<Alias, Why> {
+pub(crate) fn alias(text: &str) -> Result<Alias, Why> {
     let text = idn::address(text).map_err(why)?.to_ascii_lowercase();
     match text.strip_prefix("*@") {
         Some(domain) => mail_domain(domain).map(|()| Alias::Domain(domain.to_owned())),

@@ -9,11 +9,13 @@ mod client_config;
 mod cms;
 mod emailproxy;
 mod eudora;
+mod helper;
 mod ini;
 mod outlook_express;
 mod property_list;
 mod report;
 mod resolve;
+mod senders;
 mod stunnel;
 mod thunderbird;
 
@@ -23,8 +25,8 @@ use std::path::{Path, PathBuf};
 
 use crate::config::presets::Presets;
 use crate::setup::Proposal;
-use ostler_mail::account::Protocol;
 use ostler_mail::account::endpoint::Endpoint;
+use ostler_mail::account::{Alias, Protocol};
 use report::Report;
 
 pub use report::Taken;
@@ -151,6 +153,10 @@ pub struct ImportedAccount {
     pub title: String,
     /// Its address; `None` in files that only have servers.
     pub address: Option<String>,
+    /// Further addresses that it sends for.
+    pub aliases: Vec<Alias>,
+    /// The address that user names are made from, if it is not [`Self::address`].
+    pub login_address: Option<String>,
     /// Its name in the old program.
     pub name: Option<String>,
     /// Its servers, all with encryption, and whether the old program was set to fetch mail before it sends. If the
@@ -235,6 +241,10 @@ pub fn read(bytes: &[u8], presets: &Presets, asked: &Asked<'_>) -> Result<Import
     }
     let mut report = Report::default();
     let (kind, mut drafts) = read_drafts(bytes, presets, asked, &mut report)?;
+    for draft in &mut drafts {
+        helper::undo_in(draft, presets, &mut report);
+    }
+    drafts = senders::join_by_mailbox(drafts);
     if kind == Kind::Stunnel {
         // stunnel.conf lists tunnels, not accounts: those to one company are taken for one account.
         drafts = resolve::group_by_company(drafts, presets);
@@ -251,6 +261,7 @@ pub fn read(bytes: &[u8], presets: &Presets, asked: &Asked<'_>) -> Result<Import
             None => report.drop_account(accounts.len()),
         }
     }
+    senders::keep_apart(&mut accounts, &mut report);
     let not_taken = report.hand_out(&mut accounts);
     Ok(Imported { kind, accounts, not_taken })
 }
@@ -281,7 +292,7 @@ fn read_drafts(
         Kind::EmailProxy => Some(emailproxy::read(&text, presets, report)),
         Kind::Mozilla => Some(thunderbird::read(&text, report)),
         Kind::Registry => Some(outlook_express::registry(&text, report)),
-        Kind::Eudora => Some(eudora::read(&text, report)),
+        Kind::Eudora => Some(eudora::read(&text, presets, report)),
         Kind::WindowsMail | Kind::AccountFile => outlook_express::windows_mail(&text, report),
         Kind::AppleProfile => Some(apple_profile::read(&text, report)?),
         Kind::ClientConfig => Some(client_config::read(&text, asked, report)?),
@@ -355,6 +366,10 @@ fn recognise_xml(text: &str) -> Option<Kind> {
 struct Draft {
     place: String,
     address: Option<String>,
+    /// Further From addresses; `*@example.net` for all of a domain.
+    further: Vec<String>,
+    /// The places of accounts that only have further addresses of this one.
+    joined: Vec<String>,
     name: Option<String>,
     servers: Vec<Server>,
     username: Option<String>,
@@ -371,9 +386,9 @@ impl Draft {
     /// Its own place and those of its servers.
     fn places(&self) -> Vec<String> {
         let mut places = vec![self.place.clone()];
-        for server in &self.servers {
-            if !places.contains(&server.place) {
-                places.push(server.place.clone());
+        for place in self.servers.iter().map(|server| &server.place).chain(&self.joined) {
+            if !places.contains(place) {
+                places.push(place.clone());
             }
         }
         places

@@ -6,7 +6,7 @@ use super::Secrets;
 use crate::config::presets::Presets;
 use crate::config::{self, EditError, LoadError};
 use crate::vault::{Vault, VaultError};
-use ostler_mail::account::{Account, Settings};
+use ostler_mail::account::{Account, Alias, Settings};
 
 /// Why nothing was saved.
 #[derive(Debug, thiserror::Error)]
@@ -28,10 +28,16 @@ pub(crate) enum KeepError {
     Keyring(#[source] VaultError),
 }
 
-/// The account that has this name or address already.
+/// The account that has this name or address already, be it as one of its further addresses.
 pub(crate) fn existing<'a>(settings: &'a Settings, name: &str, address: &str) -> Option<&'a Account> {
+    existing_sender(settings, name).or_else(|| existing_sender(settings, address))
+}
+
+/// The account that is called so, or sends for this address.
+pub(crate) fn existing_sender<'a>(settings: &'a Settings, given: &str) -> Option<&'a Account> {
     let is_it = |a: &&std::sync::Arc<Account>| {
-        [name, address].iter().any(|given| a.name.eq_ignore_ascii_case(given) || a.address.eq_ignore_ascii_case(given))
+        let aliases = a.aliases.iter().map(Alias::to_string);
+        aliases.chain([a.name.clone(), a.address.clone()]).any(|own| own.eq_ignore_ascii_case(given))
     };
     settings.accounts.iter().find(is_it).map(AsRef::as_ref)
 }

@@ -231,6 +231,7 @@ mod tests {
         };
         Plan {
             address: "ann@example.org".into(),
+            aliases: Vec::new(),
             name: None,
             proposal,
             fetch_as: crate::setup::Identity::default(),

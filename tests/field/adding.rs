@@ -19,7 +19,7 @@ pub(crate) struct Added {
     pub(crate) screen: String,
 }
 
-/// Imports these octets; nothing is tried, and the password is in a variable.
+/// Imports these octets; nothing is tried, and the password is in a variable, unless the words say where it is.
 pub(crate) fn add(octets: impl AsRef<[u8]>, words: &[&str]) -> Added {
     add_in(Home::new(&TestCa::new(), &[]), octets, words)
 }
@@ -28,7 +28,9 @@ pub(crate) fn add_in(home: Home, octets: impl AsRef<[u8]>, words: &[&str]) -> Ad
     let path = home.path().join("import");
     std::fs::write(&path, octets).unwrap();
     let file = path.to_str().unwrap().to_owned();
-    let words = [&["add", "--import", &file, "--no-check", "--password-env", "W", "--yes"], words].concat();
+    let has_source = words.iter().any(|word| word.starts_with("--password"));
+    let source: &[&str] = if has_source { &[] } else { &["--password-env", "W"] };
+    let words = [&["add", "--import", &file, "--no-check", "--yes"], source, words].concat();
     let output = home.ostler(&words, "");
     Added { code: output.status.code(), screen: said(&output), home }
 }

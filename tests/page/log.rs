@@ -47,8 +47,8 @@ fn no_line_of_it_is_long_or_steers_a_terminal_whoever_reads_it() {
     let mut run = Run::start(&home, &["-v"]).ready();
     let mut browser = Browser::new(&home);
     refused(&home);
-    run.err.wait("needs a name");
-    let page = browser.wait_for("/log", "needs a name").body;
+    run.err.wait("has no control characters");
+    let page = browser.wait_for("/log", "has no control characters").body;
     let report = browser.get("/report").body;
     run.end_well();
     let said = run.err.text();
@@ -81,7 +81,7 @@ fn a_line_for_programs_is_whole_json_with_a_cut_message() {
     let home = home(&TestCa::new(), &[account]);
     let mut run = Run::start(&home, &["-v", "--log", "json"]).ready();
     refused(&home);
-    run.err.wait("needs a name");
+    run.err.wait("has no control characters");
     run.end_well();
     let mut cut = 0;
     for line in run.err.text().lines() {

@@ -117,12 +117,21 @@ pub struct Trust {
     pub pin: Option<[u8; 32]>,
 }
 
-/// Whether a host name or address means this computer, where a helper such as Proton Mail Bridge or DavMail may listen.
+/// The names that the hosts file of Debian and others has for `::1`, and the one that old Red Hat systems have.
+const NAMES_OF_THIS_COMPUTER: [&str; 5] = ["localhost", "localhost4", "localhost6", "ip6-localhost", "ip6-loopback"];
+
+/// Whether a host name or address, with or without the brackets of IPv6, means this computer, where a helper such as Proton
+/// Mail Bridge or DavMail may listen.
 pub fn is_this_computer(host: &str) -> bool {
-    let host = host.trim_end_matches('.').to_ascii_lowercase();
+    let host = host.trim().trim_start_matches('[').trim_end_matches(']').trim_end_matches('.').to_ascii_lowercase();
     match host.parse::<IpAddr>() {
         Ok(address) => address.to_canonical().is_loopback() || address.is_unspecified(),
-        Err(_) => host == "localhost" || host.starts_with("localhost.") || host.ends_with(".localhost"),
+        Err(_) => {
+            // The resolver of most systems takes 127.1 for 127.0.0.1.
+            let is_short = host.starts_with("127.") && host.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+            let label = host.split('.').next().unwrap_or_default();
+            is_short || NAMES_OF_THIS_COMPUTER.contains(&label) || host.ends_with(".localhost")
+        }
     }
 }
 

@@ -139,8 +139,10 @@ impl<'a> Dialogue<'a> {
     }
 
     async fn look_up(&mut self) -> Result<Finding, Abort> {
-        let mut search = Search::new(&self.plan.address, self.presets, self.plan.trust.for_search(), &mut self.screen)
-            .map_err(|error| Abort(2, error.to_string()))?;
+        // The provider is that of the mailbox, and the address may be another one that it sends for.
+        let mut search =
+            Search::new(&self.plan.fetch_as.address, self.presets, self.plan.trust.for_search(), &mut self.screen)
+                .map_err(|error| Abort(2, error.to_string()))?;
         let stop = |error: NotFound| Abort(1, error.to_string());
         // An imported file may name a provider too.
         if let Some(id) = self.options.provider.as_ref().or(self.plan.proposal.provider.as_ref()) {

@@ -12,7 +12,7 @@ use crate::setup::import::{
     Asked, ImportError, Imported, ImportedAccount, OldDoor, Taken, companies, companies_of, read, read_octets,
 };
 use crate::setup::{Plan, keep};
-use ostler_mail::account::{Protocol, Settings};
+use ostler_mail::account::{Alias, Protocol, Settings};
 use ostler_mail::failure::error_chain;
 use ostler_mail::idn;
 
@@ -45,7 +45,7 @@ fn read_file(
     let unusable = |e: ImportError| Abort(2, format!("--import {}: {}", from.display(), error_chain(&e)));
     let octets = read_octets(from).map_err(unusable)?;
     let read_for = |address: Option<&str>| {
-        let asked = Asked { address, has_own_certificate: options.ca.is_some() };
+        let asked = Asked { address, has_own_certificate: options.ca.is_some() || options.pin_request().is_some() };
         read(&octets, presets, &asked).map_err(unusable)
     };
     let imported = read_for(address.as_deref())?;
@@ -306,9 +306,7 @@ impl Import<'_> {
     /// only one without an address.
     fn choose_for(&self, address: &str) -> Result<Chosen, Abort> {
         let accounts = &self.imported.accounts;
-        let names_it = |account: &&ImportedAccount| {
-            account.address.as_ref().is_some_and(|named| named.eq_ignore_ascii_case(address))
-        };
+        let names_it = |account: &&ImportedAccount| account.sends_for(address);
         let nameless: Vec<&ImportedAccount> = accounts.iter().filter(|account| account.address.is_none()).collect();
         let domain = address.rsplit_once('@').map_or("", |(_, domain)| domain);
         let provider = self.options.provider.as_ref().and_then(|id| self.presets.by_id(id));
@@ -329,7 +327,8 @@ impl Import<'_> {
         };
         let others = accounts.iter().filter(|account| !std::ptr::eq(*account, found));
         let left_out = others.map(|other| why_not_chosen(other, address)).collect();
-        Ok(Chosen { wanted: vec![(address.to_owned(), found.clone())], left_out })
+        let wanted = vec![(address.to_owned(), found.clone().for_address(address))];
+        Ok(Chosen { wanted, left_out })
     }
 }
 
@@ -356,13 +355,25 @@ fn no_account_text(address: &str, imported: &Imported, nameless: &[&ImportedAcco
             titles(nameless.iter().copied())
         );
     }
-    let known: Vec<&str> = imported.accounts.iter().filter_map(|account| account.address.as_deref()).collect();
+    let senders = |account: &ImportedAccount| -> Vec<String> {
+        account.address.iter().cloned().chain(account.aliases.iter().map(Alias::to_string)).collect()
+    };
+    let known: Vec<String> = imported.accounts.iter().flat_map(senders).collect();
     let known = if known.is_empty() { "none that ostler can use".into() } else { known.join(", ") };
     format!("{file} has no account of {address}; it has: {known}. Without --import ostler looks for the servers itself")
 }
 
 /// Fills in what the file says where the options say nothing.
-pub(super) fn fill_plan(plan: &mut Plan, options: &Options, imported: &ImportedAccount) {
+pub(super) fn fill_plan(plan: &mut Plan, options: &Options, imported: &ImportedAccount, settings: &Settings) {
+    // An address that an account has already stays with it.
+    let is_free = |alias: &&Alias| keep::existing_sender(settings, &alias.to_string()).is_none();
+    plan.aliases = imported.aliases.iter().filter(is_free).cloned().collect();
+    if let Some(address) = &imported.login_address {
+        plan.fetch_as.address.clone_from(address);
+        if options.send_through.is_none() {
+            plan.send_as.address.clone_from(address);
+        }
+    }
     if options.provider.is_none() {
         plan.proposal.fill(&imported.proposal, options.wanted());
         // The old program's rule also holds where the user names another server for sending.

@@ -9,7 +9,7 @@ use crate::diagnose::Step;
 use crate::os::console;
 use crate::setup::{Identity, Plan, Proposal, Question, SetupUi};
 use ostler_mail::account::endpoint::Endpoint;
-use ostler_mail::account::{Access, Protocol, Security, Settings};
+use ostler_mail::account::{Access, Alias, Protocol, Security, Settings};
 use ostler_mail::idn;
 
 /// The terminal. Results go to standard output, everything on the way to standard error.
@@ -90,9 +90,12 @@ pub(super) fn plan_text(plan: &Plan) -> String {
     };
     let Proposal { incoming, outgoing, standby, gate, .. } = &plan.proposal;
     let further = standby.iter().map(|e| format!("            {} if that cannot be reached\n", e.describe()));
+    let aliases: Vec<String> = plan.aliases.iter().map(Alias::to_string).collect();
+    let also = if aliases.is_empty() { String::new() } else { format!("  also as   {}\n", aliases.join(", ")) };
     line("fetching", incoming, &plan.fetch_as, false)
         + &line("sending ", outgoing, &plan.send_as, *gate)
         + &further.collect::<String>()
+        + &also
 }
 
 /// The last text: what to type into the mail program.

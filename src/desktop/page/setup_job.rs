@@ -182,7 +182,7 @@ impl SetupJob {
         }
         let identity = |address: &String| Identity { username: None, address: address.clone(), source: None };
         let (fetch_as, send_as) = (identity(&address), identity(if other.is_empty() { &address } else { &other }));
-        let plan = Plan { address, name: None, proposal, fetch_as, send_as, trust: self.trust() };
+        let plan = Plan { address, aliases: Vec::new(), name: None, proposal, fetch_as, send_as, trust: self.trust() };
         for note in plan.notes_on_letters() {
             self.screen.say(&format!("{}.", capitalised(&note)));
         }

@@ -1,8 +1,11 @@
 //! `eudora.ini`: the main personality is in `[Settings]`, others are in `[Persona-NAME]`. The keys are from the
 //! published source of Eudora 7 for Windows.
 
+use super::helper::{is_helper, undo_in};
 use super::ini::{Indented, Section, sections};
+use super::senders::{incoming, sends_alike};
 use super::{Draft, Protection, Report, SendsAs, Server, address, port, shown, username};
+use crate::config::presets::Presets;
 use ostler_mail::account::Protocol;
 
 /// Whether the section is a personality of Eudora's.
@@ -16,10 +19,36 @@ fn is_persona(section: &Section<'_>) -> bool {
 }
 
 /// Reads every personality.
-pub(super) fn read(text: &str, report: &mut Report) -> Vec<Draft> {
+pub(super) fn read(text: &str, presets: &Presets, report: &mut Report) -> Vec<Draft> {
     let sections = sections(text, Indented::IsOrdinary);
     let main = sections.iter().find(|section| section.name.eq_ignore_ascii_case("Settings"));
-    sections.iter().filter(|s| is_section_of(s)).map(|section| persona(section, main, report)).collect()
+    let mut read = |section| {
+        let mut draft = persona(section, main, report);
+        undo_in(&mut draft, presets, report);
+        draft.address = draft.address.take().or_else(|| mailbox_address(&draft));
+        draft
+    };
+    let drafts: Vec<Draft> = sections.iter().filter(|section| is_section_of(section)).map(&mut read).collect();
+    let (mut mailboxes, others): (Vec<Draft>, _) = drafts.into_iter().partition(|draft| incoming(draft).is_some());
+    for other in others {
+        match mailboxes.iter_mut().find(|mailbox| lends_address(&other, mailbox)) {
+            Some(mailbox) => mailbox.join(other),
+            None => mailboxes.push(other),
+        }
+    }
+    mailboxes
+}
+
+/// Without a return address, Eudora sends as the user name at the server.
+fn mailbox_address(draft: &Draft) -> Option<String> {
+    let name = draft.username.as_deref()?;
+    let host = &incoming(draft)?.host;
+    address(name).or_else(|| address(&format!("{name}@{host}")).filter(|_| !is_helper(host)))
+}
+
+/// Whether a personality without a mailbox is only there to send under another address, as the mailbox's does.
+fn lends_address(other: &Draft, mailbox: &Draft) -> bool {
+    incoming(mailbox).is_some() && other.address.is_some() && sends_alike(mailbox, other)
 }
 
 fn persona(section: &Section<'_>, main: Option<&Section<'_>>, report: &mut Report) -> Draft {
@@ -63,11 +92,10 @@ fn persona(section: &Section<'_>, main: Option<&Section<'_>>, report: &mut Repor
     if section.has("SavePasswordText") || section.has("SavePassword") {
         report.left(&place, "the saved password: type it when ostler asks for it");
     }
-    let returned = section.get("ReturnAddress").and_then(address);
     // To send, Eudora signs in with the user name for fetching.
     let sends_as = if common("SmtpAuthAllowed").is_some_and(|v| v != "0") { SendsAs::Same } else { SendsAs::Unknown };
     Draft {
-        address: returned.or_else(|| address(&format!("{login}@{host}"))),
+        address: section.get("ReturnAddress").and_then(address),
         name: Some(shown(section.name)),
         username: username(login),
         sends_as,

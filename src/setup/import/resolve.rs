@@ -5,12 +5,13 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::{Asked, Draft, ImportedAccount, Protection, Report, SendsAs, Server, shown};
+use super::helper::{hosts_for_sending, is_helper};
+use super::{Asked, Draft, ImportedAccount, Protection, Report, SendsAs, Server, senders, shown};
 use crate::config::presets::{Preset, Presets};
 use crate::config::value;
 use crate::setup::{Proposal, flag_of};
 use ostler_mail::account::endpoint::{Endpoint, LoginForm};
-use ostler_mail::account::{Protocol, Security};
+use ostler_mail::account::{Protocol, Security, is_this_computer};
 
 /// Servers for sending read for one account; an old program has one.
 const MAX_SMTP_SERVERS: usize = 8;
@@ -105,6 +106,7 @@ pub(super) fn resolve(
         title: draft.title.clone().or(title).unwrap_or_default(),
         address: draft.address.clone(),
         name: draft.name.clone(),
+        aliases: senders::aliases(&draft, report),
         doors: draft.doors.clone(),
         companies: draft.servers.iter().map(|server| company(&server.host, presets)).collect(),
         ..ImportedAccount::default()
@@ -114,6 +116,8 @@ pub(super) fn resolve(
         Resolver { draft: &draft, domain, presets, report, account, homes, known: None, is_foreign: false };
     resolver.resolve_incoming();
     resolver.resolve_outgoing();
+    resolver.propose_outgoing();
+    resolver.report_helper(asked);
     let Resolver { mut account, homes, known, is_foreign, .. } = resolver;
     if draft.address.is_some() {
         account.companies.extend(homes);
@@ -264,10 +268,14 @@ impl Resolver<'_> {
                 self.report.left(&server.place, format!("it has more than {MAX_SMTP_SERVERS} servers for sending"));
                 break;
             }
+            if is_left_out(&server) {
+                self.find(&server);
+                continue;
+            }
             let company = company(&server.host, self.presets);
             let is_foreign = !self.homes.is_empty() && !self.homes.contains(&company);
             // Without a user name for the other company, ostler would send it the mailbox's name and password.
-            if is_foreign && self.draft.sends_as == SendsAs::Unknown && !is_this_computer(&server.host) {
+            if is_foreign && self.draft.sends_as == SendsAs::Unknown && !is_helper(&server.host) {
                 self.report.left(
                     &server.place,
                     format!(
@@ -280,6 +288,59 @@ impl Resolver<'_> {
             }
             self.resolve_sending(&server, is_foreign);
         }
+    }
+
+    /// Proposes servers for sending where the old program sent through a helper, so that the file does not have the
+    /// provider's: the names that providers usually have beside their server for fetching.
+    fn propose_outgoing(&mut self) {
+        let Some(helper) = self.servers(Protocol::Smtp).into_iter().find(|server| is_helper(&server.host)) else {
+            return;
+        };
+        let proposal = &self.account.proposal;
+        if self.known.is_some() || !proposal.outgoing.is_empty() {
+            return;
+        }
+        let Some(incoming) = proposal.incoming.first().or(proposal.imap.as_ref()).map(|e| e.host.clone()) else {
+            return;
+        };
+        if is_helper(&incoming) {
+            return;
+        }
+        let at = |host| Server {
+            protocol: Protocol::Smtp,
+            host,
+            port: None,
+            protection: Protection::None,
+            ..helper.clone()
+        };
+        let outgoing: Vec<Endpoint> = hosts_for_sending(&incoming, self.presets)
+            .into_iter()
+            .flat_map(|host| encrypted_endpoints(&at(host.clone()), &host))
+            .collect();
+        let all: Vec<String> = outgoing.iter().map(Endpoint::describe).collect();
+        self.report.took_server(
+            &helper,
+            format!(
+                "the file does not say where {incoming} takes mail for sending; ostler proposes {}. If your provider named \
+                 another server, give that with --smtp",
+                all.join(", or ")
+            ),
+        );
+        self.account.proposal.outgoing = outgoing;
+    }
+
+    /// Reports a helper that stays in use. No public authority certifies it, so the user has to.
+    fn report_helper(&mut self, asked: &Asked<'_>) {
+        let Some(helper) = self.account.proposal.endpoints().find(|e| is_this_computer(&e.host)) else { return };
+        let how = ". Name that with --ca FILE or --pin, or ostler cannot use the helper";
+        self.report.took(
+            &self.draft.place,
+            format!(
+                "{} is this computer: a helper such as Proton Mail Bridge or DavMail, with a certificate of its own{}",
+                helper.host,
+                if asked.has_own_certificate { "" } else { how }
+            ),
+        );
     }
 
     fn resolve_sending(&mut self, server: &Server, is_foreign: bool) {
@@ -406,14 +467,8 @@ fn find_successor(server: &Server, domain: &str, presets: &Presets, report: &mut
         report.left(&server.place, format!("\"{}\" is not a host name", shown(&server.host)));
         return None;
     };
-    if server.protection == Protection::None && is_this_computer(&host) {
-        report.left(
-            &server.place,
-            format!(
-                "{host} is this computer: the old program uses another helper, such as stunnel. Import that helper's settings, or \
-                 add the account by its address"
-            ),
-        );
+    if is_left_out(server) {
+        report.left(&server.place, not_a_provider(server, &host));
         return None;
     }
     if let Some(preset) = presets.product(&host, domain) {
@@ -482,19 +537,29 @@ fn is_plain_port(port: Option<u16>) -> bool {
     matches!(port, Some(25 | 110 | 143 | 587))
 }
 
-/// The names that the hosts file of Debian and others has for `::1`, and the one that old Red Hat systems have.
-const NAMES_OF_THIS_COMPUTER: [&str; 5] = ["localhost", "localhost4", "localhost6", "ip6-localhost", "ip6-loopback"];
+/// Whether the server is a helper's that ostler takes the place of. One with TLS on this computer is one of today, which
+/// the user needs still.
+fn is_left_out(server: &Server) -> bool {
+    is_helper(&server.host) && (server.protection == Protection::None || !is_this_computer(&server.host))
+}
 
-/// Whether a host, with or without the brackets of IPv6, is this computer.
-pub(super) fn is_this_computer(host: &str) -> bool {
-    let host = host.trim().trim_start_matches('[').trim_end_matches(']').trim_end_matches('.').to_ascii_lowercase();
-    match host.parse::<IpAddr>() {
-        Ok(address) => address.to_canonical().is_loopback() || address.is_unspecified(),
-        Err(_) => {
-            // The resolver of most systems takes 127.1 for 127.0.0.1.
-            let is_short = host.starts_with("127.") && host.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-            let label = host.split('.').next().unwrap_or_default();
-            is_short || NAMES_OF_THIS_COMPUTER.contains(&label) || host.ends_with(".localhost")
-        }
+/// Why a helper's own server is not taken, and what to do.
+fn not_a_provider(server: &Server, host: &str) -> String {
+    if !is_this_computer(host) {
+        return format!(
+            "only a helper on this computer, such as a virus scanner, knew the name {host}; ostler goes to the provider itself"
+        );
     }
+    let endpoint = Endpoint::new(
+        server.protocol,
+        host.to_owned(),
+        server.port.unwrap_or(server.protocol.default_port(Security::None)),
+        Security::None,
+    );
+    format!(
+        "{host} is this computer: a helper here, such as stunnel or a virus scanner, stood between the old program and the \
+         provider. ostler goes to the provider itself. If the helper has a stunnel.conf or emailproxy.config, import that; \
+         if you keep it, as one may keep DavMail, name it with {}",
+        flag_of(&endpoint)
+    )
 }

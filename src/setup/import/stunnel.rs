@@ -2,9 +2,8 @@
 //! but no mail addresses.
 
 use super::ini::{Indented, Section, sections};
-use super::resolve::is_this_computer;
 use super::{Asked, Draft, OldDoor, Protection, Report, SendsAs, Server, port, shown, username};
-use ostler_mail::account::Protocol;
+use ostler_mail::account::{Protocol, is_this_computer};
 
 /// Servers read from one service; more than a few have no use in a mail program's settings.
 const MAX_CONNECTS: usize = 16;

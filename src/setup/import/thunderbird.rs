@@ -9,6 +9,9 @@ use ostler_mail::account::Protocol;
 /// Accounts read from the list of accounts.
 const MAX_LISTED_ACCOUNTS: usize = 200;
 
+/// Identities read from one account.
+const MAX_IDENTITIES: usize = 64;
+
 /// The value of `authMethod` for OAuth2 (`nsMsgAuthMethod.OAuth2`).
 const OAUTH2: &str = "10";
 
@@ -71,10 +74,10 @@ fn account(prefs: &Prefs, id: &str, report: &mut Report) -> Option<Draft> {
     };
     let of = |what: &str| prefs.get(&format!("mail.server.{server}.{what}"));
     let protocol = protocol(of("type").unwrap_or_default(), &place, report)?;
-    let identity = identity(prefs, id, &place, report);
-    let of_identity = |what: &str| prefs.get(&format!("mail.identity.{identity}.{what}"));
-    let smtp = of_identity("smtpServer").or_else(|| prefs.get("mail.smtp.defaultserver"));
-    let smtp = smtp.or_else(|| prefs.get("mail.smtpservers").and_then(|all| all.split(',').next()).map(str::trim));
+    let identities = identities(prefs, id);
+    let first = identities.first();
+    let smtp = smtp_of(prefs, first.map_or_else(|| first_id(prefs, id), |identity| identity.id));
+    report_other_servers(prefs, &identities, smtp, &place, report);
     let (smtp_server, sends_as) = smtp.map_or((None, SendsAs::Unknown), |smtp| smtp_server(prefs, smtp));
     let smtp_method = smtp.and_then(|smtp| prefs.get(&format!("mail.smtpserver.{smtp}.authMethod")));
     for (what, method) in [("fetching", of("authMethod")), ("sending", smtp_method)] {
@@ -90,7 +93,8 @@ fn account(prefs: &Prefs, id: &str, report: &mut Report) -> Option<Draft> {
     }
     let name = of("realuserName").or_else(|| of("userName"));
     Some(Draft {
-        address: of_identity("useremail").and_then(address),
+        address: first.map(|identity| identity.address.clone()),
+        further: further_addresses(prefs, &identities),
         name: of("name").map(shown),
         servers: incoming_server(prefs, server, protocol).into_iter().chain(smtp_server).collect(),
         username: name.and_then(username),
@@ -133,15 +137,64 @@ fn incoming_server(prefs: &Prefs, server: &str, protocol: Protocol) -> Option<Se
     })
 }
 
-/// The first identity of an account; others are reported, because an account of ostler's has one address.
-fn identity<'p>(prefs: &'p Prefs, id: &str, place: &str, report: &mut Report) -> &'p str {
-    let identities = prefs.get(&format!("mail.account.{id}.identities")).unwrap_or_default();
-    let mut identities = identities.split(',').map(str::trim).filter(|id| !id.is_empty());
-    let first = identities.next().unwrap_or_default();
-    if let Some(other) = identities.next() {
-        report.left(place, format!("it has more than one address; the first is taken, not {}", shown(other)));
+/// An address that an account sends under.
+struct Identity<'p> {
+    id: &'p str,
+    address: String,
+}
+
+/// The identities of an account that have an address; the first is what a new message is sent under.
+fn identities<'p>(prefs: &'p Prefs, account: &str) -> Vec<Identity<'p>> {
+    let ids = prefs.get(&format!("mail.account.{account}.identities")).unwrap_or_default();
+    let ids = ids.split(',').map(str::trim).filter(|id| !id.is_empty()).take(MAX_IDENTITIES);
+    let identity = |id| {
+        prefs.get(&format!("mail.identity.{id}.useremail")).and_then(address).map(|address| Identity { id, address })
+    };
+    ids.filter_map(identity).collect()
+}
+
+fn first_id<'p>(prefs: &'p Prefs, account: &str) -> &'p str {
+    let ids = prefs.get(&format!("mail.account.{account}.identities")).unwrap_or_default();
+    ids.split(',').next().unwrap_or_default().trim()
+}
+
+/// What an account sends under beside its first identity: the others, and any address that a catch-all of theirs covers.
+fn further_addresses(prefs: &Prefs, identities: &[Identity<'_>]) -> Vec<String> {
+    let mut further: Vec<String> = identities.iter().skip(1).map(|identity| identity.address.clone()).collect();
+    for identity in identities {
+        let of = |what: &str| prefs.get(&format!("mail.identity.{}.{what}", identity.id));
+        let hints = of("catchAllHint").filter(|_| of("catchAll") == Some("true")).unwrap_or_default();
+        further.extend(hints.split([',', ' ']).filter(|hint| hint.starts_with("*@")).map(str::to_owned));
     }
-    first
+    further
+}
+
+/// Reports identities that were set to send through another server than the account does.
+fn report_other_servers(prefs: &Prefs, all: &[Identity<'_>], smtp: Option<&str>, place: &str, report: &mut Report) {
+    let used = smtp.and_then(|smtp| smtp_host(prefs, smtp));
+    for Identity { id, address } in all.iter().skip(1) {
+        let own = prefs.get(&format!("mail.identity.{id}.smtpServer")).and_then(|smtp| smtp_host(prefs, smtp));
+        if let Some(own) = own.filter(|own| Some(*own) != used) {
+            report.left(
+                place,
+                format!(
+                    "{} for what {address} sends: ostler sends all mail of an account through the same server",
+                    shown(own)
+                ),
+            );
+        }
+    }
+}
+
+/// The id of the server that an identity sends through: its own, or the default.
+fn smtp_of<'p>(prefs: &'p Prefs, identity: &str) -> Option<&'p str> {
+    let own = prefs.get(&format!("mail.identity.{identity}.smtpServer"));
+    own.or_else(|| prefs.get("mail.smtp.defaultserver"))
+        .or_else(|| prefs.get("mail.smtpservers").and_then(|all| all.split(',').next()).map(str::trim))
+}
+
+fn smtp_host<'p>(prefs: &'p Prefs, smtp: &str) -> Option<&'p str> {
+    prefs.get(&format!("mail.smtpserver.{smtp}.hostname"))
 }
 
 fn smtp_server(prefs: &Prefs, smtp: &str) -> (Option<Server>, SendsAs) {

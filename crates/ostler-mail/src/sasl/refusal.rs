@@ -119,6 +119,41 @@ pub(crate) fn refusal_of(code: Option<u16>, text: &str, had_name: bool) -> Refus
 mod tests {
     use super::*;
 
+    /// The table of the doctor's wordings has the refusals of a sign-in too. What `ostler check` blames and what ostler tries
+    /// next must not disagree, and no account may be locked by a second try.
+    #[test]
+    fn the_wordings_of_the_doctor_are_judged_alike() {
+        let table = include_str!("../../../../tests/field/wordings.tsv");
+        let (mut ways, mut final_ones) = (0, 0);
+        for line in
+            table.lines().filter(|line| line.starts_with("sign-in-smtp\t") || line.starts_with("sign-in-pop3\t"))
+        {
+            let [_, cause, _, text] = line.split('\t').collect::<Vec<_>>()[..] else { panic!("{line}") };
+            let code = text.get(..3).and_then(|code| code.parse().ok());
+            let what = refusal_of(code, text, true);
+            match cause {
+                "mechanism-refused" | "no-sign-in-here" => {
+                    assert_ne!(what, Credentials, "{line}");
+                    ways += 1;
+                }
+                "password-refused"
+                | "app-password"
+                | "yahoo-app-password"
+                | "gmail-app-password"
+                | "gmail-password"
+                | "gmail-web-login"
+                | "account-blocked"
+                | "microsoft-web-sign-in"
+                | "exchange-logon" => {
+                    assert_eq!(what, Credentials, "{line}");
+                    final_ones += 1;
+                }
+                _ => {}
+            }
+        }
+        assert!(ways >= 8 && final_ones >= 35, "{ways} {final_ones}");
+    }
+
     #[test]
     fn a_refusal_of_the_password_is_told_from_one_of_the_way() {
         for (code, text, what) in [
