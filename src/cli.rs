@@ -145,7 +145,7 @@ pub fn main() -> ExitCode {
         if needs_settings(&command, &file) {
             return fail(2, &why);
         }
-        // The entry can be shown and removed without the file that it names.
+        // The entry can be shown, made and removed without the file that it names: the `run` of the next login waits for it.
         if matches!(command, Command::Autostart(_)) {
             log::print_error(&why);
         }
@@ -221,11 +221,10 @@ fn needs_settings(command: &Command, file: &Path) -> bool {
         | Command::Check(_)
         | Command::Providers(_)
         | Command::Guide(_) => true,
-        Command::Autostart(options) => options.switches_on(),
         Command::Status(_) | Command::Settings(_) | Command::Pause | Command::Resume | Command::Quit => {
             matches!(ask_running(file, &Request::Status), Ok(None))
         }
-        Command::Run | Command::Demo(_) | Command::Add(_) => false,
+        Command::Run | Command::Demo(_) | Command::Add(_) | Command::Autostart(_) => false,
     }
 }
 

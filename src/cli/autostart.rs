@@ -27,12 +27,6 @@ enum SwitchCommand {
     Status,
 }
 
-impl Options {
-    pub(crate) fn switches_on(&self) -> bool {
-        self.what == SwitchCommand::On
-    }
-}
-
 /// Prints the state afterwards; exit code 1 if that is not what was asked for.
 pub(crate) fn main(file: &Path, options: &Options) -> ExitCode {
     let state = match options.what {

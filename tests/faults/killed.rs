@@ -97,7 +97,10 @@ fn in_a_change_of_the_settings_there_is_the_old_file_or_the_new_one() {
     );
     let (mut old, mut new) = (0, 0);
     for step in 0..120 {
-        std::fs::write(rig.home.settings_file(), &with_two).unwrap();
+        // As an editor saves: the running ostler must not read a file that is empty for a moment, and shut its doors.
+        let saved = rig.home.settings_file().with_extension("saved");
+        std::fs::write(&saved, &with_two).unwrap();
+        std::fs::rename(&saved, rig.home.settings_file()).unwrap();
         let mut command = rig.home.command(&["remove", "second", "--yes"]);
         command.stdin(std::process::Stdio::null());
         command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
