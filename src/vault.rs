@@ -42,7 +42,7 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(120);
 const MAX_MESSAGE_CHARS: usize = 200;
 
 /// Whether the provider of a server makes app passwords, which it may show in groups.
-pub type AppPasswords = Arc<dyn Fn(&Account, &Server) -> bool + Send + Sync>;
+type AppPasswords = Arc<dyn Fn(&Account, &Server) -> bool + Send + Sync>;
 
 /// Hands out secrets. Cheap to clone; clones share the keyring's thread and the cache.
 #[derive(Clone)]
@@ -76,14 +76,14 @@ impl Vault {
 
     /// The vault, which can tell from now on who makes app passwords. Before that, it knows of nobody who does.
     #[must_use]
-    pub fn knowing(self, app_passwords: AppPasswords) -> Self {
+    pub fn knowing(self, app_passwords: impl Fn(&Account, &Server) -> bool + Send + Sync + 'static) -> Self {
         self.learn(app_passwords);
         self
     }
 
     /// As [`Self::knowing`], for every clone of the vault.
-    pub(crate) fn learn(&self, app_passwords: AppPasswords) {
-        *self.0.app_passwords.lock().unwrap_or_else(PoisonError::into_inner) = app_passwords;
+    pub(crate) fn learn(&self, app_passwords: impl Fn(&Account, &Server) -> bool + Send + Sync + 'static) {
+        *self.0.app_passwords.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(app_passwords);
     }
 
     /// A vault whose keyring answers every question with this secret, and that never opens the system's keyring: for

@@ -310,9 +310,9 @@ impl Presets {
     }
 
     /// [`Self::makes_app_passwords`] as a value, for the vault.
-    pub(crate) fn app_passwords(&self) -> Arc<dyn Fn(&Account, &Server) -> bool + Send + Sync> {
+    pub(crate) fn app_passwords(&self) -> impl Fn(&Account, &Server) -> bool + Send + Sync + use<> {
         let presets = self.clone();
-        Arc::new(move |account, server| presets.makes_app_passwords(account, server))
+        move |account, server| presets.makes_app_passwords(account, server)
     }
 
     /// The preset that a mail program's host belongs to, whether a present or a former one. Of several presets that

@@ -26,7 +26,8 @@ const MAX_REPLIES: usize = 8;
 /// ostler adds its words about the gate after the provider's refusal, and they are the more precise ones.
 const GATE_STAYS_SHUT: &str = "gate-stays-shut";
 /// The causes whose words of ostler's stand around what a server said at the sign-in.
-const SIGN_IN_CAUSES: [&str; 5] = ["password-refused", "sign-in-not-offered", "in-use", "login-delay", "postponed"];
+const SIGN_IN_CAUSES: [&str; 6] =
+    ["password-refused", "sign-in-not-offered", "mechanism-refused", "in-use", "login-delay", "postponed"];
 
 /// One thing that can go wrong, and the wordings it is recognised by. The head of the data file explains every field.
 #[derive(Debug, Clone, Deserialize)]

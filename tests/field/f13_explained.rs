@@ -30,11 +30,11 @@ const CASE: [(&str, &str, &str, &str); 20] = [
     ("-ERR Logon failure: unknown user name or bad password.", "Exchange", "web page", "recipient"),
     ("-ERR Message 31 expunged.", "no longer there", "fetch again", "password"),
     ("503 AUTH command used when not advertised", "no sign-in on this port", "465", "read those words"),
-    ("504 5.7.4 Unrecognized authentication type", "way of signing in", "leave the password", "was changed"),
+    ("504 5.7.4 Unrecognized authentication type", "way of signing in", "not looked at", "was changed"),
     (
         "535 5.7.8 Error: authentication failed: Invalid authentication mechanism",
         "way of signing in",
-        "leave the",
+        "not looked at",
         "was changed",
     ),
     ("SMTPUTF8 is required, but was not offered by host", "beyond plain ASCII", "plain letters", "does not know"),

@@ -478,6 +478,9 @@ fn f13_the_reply_to_the_mail_program_and_the_doctor_speak_of_the_same_cause() {
         let is_same = advice.is_none_or(|advice| failure.advice() == advice);
         for reply in [ostler_mail::pop3::words::failure(&failure), ostler_mail::smtp::words::failure(&failure)] {
             let explained = ids(&reply);
+            // Eudora throws its password away when it reads the word, so only a refusal of it has the word in its advice.
+            let is_dressed = reply.contains("[AUTH]") || reply.starts_with("550 5.7.8");
+            assert!(is_dressed || !failure.advice().contains("password"), "{reply}");
             if doctor.id != wanted || explained.first() != Some(&wanted) || !is_same || reply.len() > 510 {
                 wrong.push(format!("{wanted} is {} to the doctor and {explained:?} in {reply}", doctor.id));
             }

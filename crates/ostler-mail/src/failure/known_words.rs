@@ -109,6 +109,12 @@ impl KnownWords {
     }
 }
 
+const UNKNOWN_COMMAND: &[&str] = &[
+    "{unknown|unrecognized|unrecognised|unimplemented|unsupported|invalid|bad} {smtp |pop3 |pop |}command",
+    "command {is |was |}{not recognized|not recognised|not implemented|not supported|not understood|unrecognized|unrecognised|unknown|not known|not valid|unimplemented}",
+    "{500|502}{ |-}5.5.{1|2}",
+];
+
 /// The table.
 pub static KNOWN_WORDS: &[KnownWords] = &[
     // What ostler's own kinds of failure say as well. Their words count only where nothing more precise is found.
@@ -602,7 +608,7 @@ pub static KNOWN_WORDS: &[KnownWords] = &[
     ),
     known(
         "mechanism-refused",
-        "leave the password as it is; run ostler check, and if that fails too, ask the provider which way of signing in its server takes",
+        "what you typed was not looked at, so leave it; run ostler check, and if that fails too, ask the provider which way of signing in its server takes",
         &[(
             SignIn,
             &[
@@ -1096,7 +1102,7 @@ pub static KNOWN_WORDS: &[KnownWords] = &[
     // What passes by itself
     known(
         "provider-trouble",
-        "wait half an hour, then try again; change nothing, for neither password nor settings are the cause",
+        "wait half an hour, then try again; change nothing, for neither what you typed nor the settings are the cause",
         &[(
             Any,
             &[
@@ -1142,14 +1148,8 @@ pub static KNOWN_WORDS: &[KnownWords] = &[
     known(
         "command-not-known",
         "if mail comes all the same, ignore it: programs try such commands and do without them; otherwise run: ostler check",
-        &[(
-            Any,
-            &[
-                "{unknown|unrecognized|unrecognised|unimplemented|unsupported|invalid|bad} {smtp |pop3 |pop |}command",
-                "command {is |was |}{not recognized|not recognised|not implemented|not supported|not understood|unrecognized|unrecognised|unknown|not known|not valid|unimplemented}",
-                "{500|502}{ |-}5.5.{1|2}",
-            ],
-        )],
+        // Not at the sign-in: there it is the way of signing in that is not known.
+        &[(Fetch, UNKNOWN_COMMAND), (Send, UNKNOWN_COMMAND)],
     ),
 ];
 
