@@ -11,7 +11,7 @@ use crate::support::ca::TestCa;
 use crate::support::client::{self, Client};
 use crate::support::keyring::Keyring;
 use crate::support::ostler::{Account, Home, Server};
-use crate::support::process::{run, said};
+use crate::support::process::{document, run, said};
 use crate::support::provider::Provider;
 use crate::support::require;
 use crate::support::terminal::Terminal;
@@ -152,8 +152,9 @@ fn f11_a_running_ostler_tries_one_form_and_names_the_cause() {
     let said = client.ask("MAIL FROM:<ann@plover.example>", "550 5.7.8");
     assert!(said.contains("letters beyond ASCII"), "{said}");
     assert_eq!((given(&fetching, "PASS ").len(), plain(&sending).len()), (1, 1));
-    let explained = ostler.home.ostler(&["check", "--explain", &said], "");
-    assert!(crate::support::process::said(&explained).contains("ostler password home --check"));
+    let explained = document(&ostler.home.ostler(&["check", "--explain", &said, "--json"], ""));
+    assert_eq!(explained["causes"][0]["cause"], "password-letters", "{explained}");
+    assert!(explained["causes"][0]["next"].as_str().unwrap().contains("ostler password home --check"), "{explained}");
 }
 
 #[test]
