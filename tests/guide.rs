@@ -6,7 +6,6 @@
 
 mod support;
 
-use std::os::unix::fs::PermissionsExt;
 
 use rustix::process::Signal;
 use support::ca::TestCa;
@@ -18,7 +17,7 @@ use support::postfix::Postfix;
 use support::process::{as_nobody, err, in_background, out, said};
 use support::provider::{Provider, expect, say};
 use support::running::Run;
-use support::{free_port, is_root, mail, require, skip, unique};
+use support::{free_port, is_root, mail, private_file, require, skip, unique};
 
 const ANN: &str = "ann@example.org";
 const OE6: &str = include_str!("transcripts/clients/outlook-express-6.txt");
@@ -286,8 +285,7 @@ fn ctrl_c_ends_the_watch_of_a_script_in_the_background_too() {
 fn a_wrong_local_password_and_none_at_all_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("local");
-    std::fs::write(&file, "the-local-one\n").unwrap();
-    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    private_file(&file, "the-local-one\n");
     let account = simple("home").line(&format!("local_password = {{ file = {:?} }}", file.display().to_string()));
     let mut home = Home::with_settings(&TestCa::new(), &[account], "access = \"password\"", "");
     home.keep_secret("the-local-one");

@@ -22,10 +22,6 @@ fn home(accounts: &[Account], tables: &str) -> Home {
     Home::with_settings(&TestCa::new(), accounts, "", tables)
 }
 
-fn own_file(home: &Home, text: &str) {
-    std::fs::write(home.settings_file().with_file_name("providers.toml"), text).unwrap();
-}
-
 fn providers(home: &Home, words: &[&str]) -> Value {
     let output = home.ostler(&[&["providers", "--json"], words].concat(), "");
     assert_eq!((output.status.code(), err(&output).as_str()), (Some(0), ""), "{}", said(&output));
@@ -99,8 +95,7 @@ fn no_provider_of_that_word_is_1_with_a_sentence() {
 fn a_file_of_ones_own_is_laid_over_and_its_mistakes_are_told() {
     let home = home(&[], "");
     let before = providers(&home, &[]).as_array().unwrap().len();
-    own_file(
-        &home,
+    home.write_providers(
         "schema = 1\n[provider.optonline]\npop3 = [{ host = \"mine.example.org\" }]\n\
          [provider.mine]\ndomains = [\"example.org\"]\nsmtp = [{ host = \"s.example.org\" }]\n",
     );
@@ -111,7 +106,7 @@ fn a_file_of_ones_own_is_laid_over_and_its_mistakes_are_told() {
         (&json!("optonline"), &json!(true), &Value::Null)
     );
     assert_eq!(providers(&home, &["ann@example.org"])[0]["name"], "mine");
-    own_file(&home, "schema = 1\n[provider.mine]\nsmtp = [{ host = \"s\", security = \"none\" }]\n");
+    home.write_providers("schema = 1\n[provider.mine]\nsmtp = [{ host = \"s\", security = \"none\" }]\n");
     for command in ["providers", "list", "check", "run"] {
         let output = home.ostler(&[command], "");
         assert_eq!((output.status.code(), out(&output).as_str()), (Some(2), ""), "{}", said(&output));
@@ -125,8 +120,8 @@ fn a_file_of_ones_own_is_laid_over_and_its_mistakes_are_told() {
 fn a_file_of_ones_own_that_others_can_write_is_refused() {
     use std::os::unix::fs::PermissionsExt;
     let home = home(&[], "");
-    own_file(&home, "schema = 1\n");
-    let file = home.settings_file().with_file_name("providers.toml");
+    home.write_providers("schema = 1\n");
+    let file = home.providers_file();
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o666)).unwrap();
     let output = home.ostler(&["providers"], "");
     assert_eq!(output.status.code(), Some(2), "{}", said(&output));
@@ -155,14 +150,11 @@ fn a_preset_leads_to_real_servers() {
     // The tables add who vouches for the certificates; everything else is the preset's.
     let tables = "\n[account.pop3]\nca = \"../ca.pem\"\n[account.smtp]\nca = \"../ca.pem\"\n";
     let home = Home::with_settings(&ca, &[account], "", tables);
-    own_file(
-        &home,
-        &format!(
-            "schema = 1\n[provider.rig]\nlogin = \"local-part\"\npop3 = [{{ host = \"localhost\", port = {} }}]\n\
+    home.write_providers(&format!(
+        "schema = 1\n[provider.rig]\nlogin = \"local-part\"\npop3 = [{{ host = \"localhost\", port = {} }}]\n\
              smtp = [{{ host = \"localhost\", port = {}, security = \"starttls\" }}]\n",
-            dovecot.pop3s, postfix.submission
-        ),
-    );
+        dovecot.pop3s, postfix.submission
+    ));
     let output = home.ostler(&["check", "--json"], "");
     let check = document(&output);
     assert_eq!((output.status.code(), &check["ok"]), (Some(0), &json!(true)), "{check:#}");
@@ -176,16 +168,13 @@ fn a_preset_of_a_small_host_opens_its_gate() {
     let account = Account::new("home", ANN, &secret).line("provider = \"rig\"");
     let tables = "\n[account.pop3]\nca = \"../ca.pem\"\n[account.smtp]\nca = \"../ca.pem\"\n";
     let home = Home::with_settings(&ca, &[account], "", tables);
-    own_file(
-        &home,
-        &format!(
-            "schema = 1\n[provider.rig]\nauth = [\"pop-before-smtp\", \"password\"]\nwindow = 15\n\
+    home.write_providers(&format!(
+        "schema = 1\n[provider.rig]\nauth = [\"pop-before-smtp\", \"password\"]\nwindow = 15\n\
              pop3 = [{{ host = \"localhost\", port = {} }}]\n\
              smtp = [{{ host = \"localhost\", port = {}, security = \"starttls\" }}]\n",
-            gate.dovecot.pop3s,
-            gate.smtp()
-        ),
-    );
+        gate.dovecot.pop3s,
+        gate.smtp()
+    ));
     let ostler = home.run();
     send(ostler.smtp, ANN, &["lee@example.net"], b"Subject: x\r\n\r\nx\r\n");
     wait_for("the message", || (!gate.deliveries().is_empty()).then_some(()));
@@ -200,8 +189,8 @@ fn a_running_ostler_sees_a_changed_preset() {
         |port: u16| format!("schema = 1\n[provider.rig]\npop3 = [{{ host = \"localhost\", port = {port} }}]\n");
     let account = Account::new("home", ANN, &secret).line("provider = \"rig\"");
     let home = Home::with_settings(&ca, &[account], "", "\n[account.pop3]\nca = \"../ca.pem\"\n");
-    own_file(&home, &preset(free_port()));
-    let file = home.settings_file().with_file_name("providers.toml");
+    home.write_providers(&preset(free_port()));
+    let file = home.providers_file();
     let ostler = home.run();
     let signs_in = || {
         let mut client = Client::greeted(ostler.pop3, "+OK");

@@ -11,8 +11,7 @@ use std::process::Stdio;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use sha2::{Digest, Sha256};
-use support::ca::{ServerCert, TestCa};
+use support::ca::TestCa;
 use support::client::Client;
 use support::keyring::Keyring;
 use support::ostler::{Account, Home, Ostler, Server};
@@ -222,19 +221,14 @@ fn bad_certificates_each_have_their_own_words() {
     assert_both(&ostler, "-ERR [SYS/TEMP] ", "454 4.7.5 ", &["localhost", "expired"]);
 }
 
-fn pin(cert: &ServerCert) -> String {
-    let hex: String = Sha256::digest(&cert.chain_der[0]).iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("sha256:{hex}")
-}
-
 #[test]
 fn a_pin_trusts_one_certificate_and_no_other() {
     let ca = TestCa::new();
     let (pinned, other) = (TestCa::self_signed(), TestCa::self_signed());
-    let with_pin = |port| Server::new("tls", port).line(&format!("pin = \"{}\"", pin(&pinned)));
+    let with_pin = |port| Server::new("tls", port).line(&format!("pin = \"{}\"", pinned.pin()));
     let server = Provider::start_tls(&other, parts(&[Step::Stall]));
     let wrong = ostler(&ca, with_pin(server.port), with_pin(server.port), "");
-    assert_both(&wrong, "-ERR [SYS/TEMP] ", "454 4.7.5 ", &["localhost", "not the pinned one", &pin(&other)]);
+    assert_both(&wrong, "-ERR [SYS/TEMP] ", "454 4.7.5 ", &["localhost", "not the pinned one", &other.pin()]);
     let pop3 = Provider::start_tls(
         &pinned,
         parts(&[say("+OK"), expect("USER"), say("+OK"), expect("PASS"), say("+OK in"), expect("QUIT"), say("+OK bye")]),

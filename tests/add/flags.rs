@@ -5,7 +5,7 @@ use crate::support::client;
 use crate::support::keyring::Keyring;
 use crate::support::ostler::{Account, Home, Server};
 use crate::support::process::said;
-use crate::support::{free_port, mail, require};
+use crate::support::{free_port, mail, private_file, require};
 use crate::{ANN, BOB, Newcomer};
 
 fn add(newcomer: &Newcomer, more: &[&str], input: &str) -> std::process::Output {
@@ -119,9 +119,7 @@ fn without_a_keyring_the_password_can_stay_in_a_file() {
     assert!(said(&refused).contains("--password-file"), "says what to do instead: {}", said(&refused));
     assert_eq!(home.settings(), before);
     let file = home.path().join("word");
-    std::fs::write(&file, format!("{password}\n")).unwrap();
-    std::os::unix::fs::chown(&file, None, None).unwrap();
-    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    private_file(&file, &format!("{password}\n"));
     let kept = home.ostler(&[&words[..], &["--password-file", file.to_str().unwrap()]].concat(), "");
     assert!(kept.status.success(), "{}", said(&kept));
     let listed = home.ostler(&["check"], "");

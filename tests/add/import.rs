@@ -140,7 +140,7 @@ fn the_old_servers_of_a_known_provider_become_those_of_today() {
          login = \"address\"\nauth = [\"password\"]\npop = \"yes\"\nconfidence = \"high\"\n",
         newcomer.dovecot.pop3s, newcomer.postfix.submission
     );
-    std::fs::write(newcomer.home.settings_file().with_file_name("providers.toml"), preset).unwrap();
+    newcomer.home.write_providers(&preset);
     let ini = "[Settings]\r\nPOPAccount=ann@pop-server.hawaii.example.org\r\nSMTPServer=smtp-server.hawaii.example.org\r\n\
                ReturnAddress=ann@example.org\r\nSavePasswordText=c2VjcmV0\r\n";
     let eudora = file(&newcomer.home, "eudora.ini", ini);

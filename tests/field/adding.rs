@@ -55,13 +55,18 @@ impl Added {
         self.list("To change in the mail program once ostler has the account")
     }
 
+    pub(crate) fn accounts(&self) -> Vec<toml::Table> {
+        let settings: toml::Table = self.home.settings().parse().unwrap();
+        let accounts = settings.get("account").and_then(|accounts| accounts.as_array().cloned()).unwrap_or_default();
+        accounts.into_iter().map(|account| account.as_table().unwrap().clone()).collect()
+    }
+
     /// The servers of the only account, as `pop3 tls://pop.example.net:995 NAME`.
     #[track_caller]
     pub(crate) fn servers(&self) -> Vec<String> {
         assert_eq!(self.code, Some(0), "{}", self.screen);
-        let settings: toml::Table = self.home.settings().parse().unwrap();
-        let accounts = settings["account"].as_array().unwrap();
-        let [account] = accounts.as_slice() else { panic!("{settings}") };
+        let accounts = self.accounts();
+        let [account] = accounts.as_slice() else { panic!("{}", self.home.settings()) };
         let mut servers = Vec::new();
         for protocol in ["pop3", "smtp", "imap"] {
             let tables = match account.get(protocol) {

@@ -3,13 +3,14 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-use crate::adding::file;
-use crate::importing::{Fields, Import, import, import_in, prefs_js, registry};
+use crate::adding::{Added, file};
+use crate::importing::{Fields, import, import_in, prefs_js, registry};
+use crate::sign_in::takes_mail_of_anyone;
 use crate::support::ca::TestCa;
 use crate::support::client::{self, Client};
 use crate::support::ostler::Home;
-use crate::support::provider::{Part, Provider, Step, expect, say};
-use crate::support::unique;
+use crate::support::provider::{Part, Provider, expect, say};
+use crate::support::{private_file, unique};
 
 const TERN: &str = "tern@plover.example";
 
@@ -17,7 +18,7 @@ const TERN: &str = "tern@plover.example";
 fn f01_the_accounts_of_the_case_are_fetched_and_sent_at_their_providers() {
     let import = import(file("f01-rewritten.reg"), &[]);
     assert_eq!(
-        import.servers(),
+        import.all_servers(),
         [
             "gwren@kestrel-isp.example pop3 mail.kestrel-isp.example:995 gwren",
             "gwren@kestrel-isp.example smtp smtp.kestrel-isp.example:465 gwren",
@@ -128,7 +129,7 @@ fn f01_every_form_is_undone_in_every_programs_file() {
                 let what = format!("{program}, {name} at {host}, {smtp_name} at {smtp}: {}", import.screen);
                 let sends_as = if smtp_name == name || program == "eudora.ini" { right_name } else { "tern" };
                 assert_eq!(
-                    import.servers(),
+                    import.all_servers(),
                     [
                         format!("{TERN} pop3 {right_host} {right_name}"),
                         format!("{TERN} smtp mail.plover.example:465 {sends_as}")
@@ -148,7 +149,7 @@ fn f01_a_name_at_a_real_server_is_the_users_own() {
         for (program, octets) in files("pop.plover.example", own, "smtp.plover.example", own) {
             let import = import(octets, &[]);
             assert_eq!(
-                import.servers(),
+                import.all_servers(),
                 [
                     format!("{TERN} pop3 pop.plover.example:995 {own}"),
                     format!("{TERN} smtp smtp.plover.example:465 {own}")
@@ -169,7 +170,7 @@ fn f01_a_server_for_sending_that_only_the_helper_knew_is_proposed() {
             ("SMTP Server", "127.0.0.1"),
             ("SMTP Email Address", TERN),
         ];
-        let Import { screen, home } = import(registry(&[fields]), &[]);
+        let Added { screen, home, .. } = import(registry(&[fields]), &[]);
         let told =
             screen.contains("127.0.0.1 is this computer") && screen.contains("ostler proposes smtp.plover.example");
         assert!(told && screen.contains("--smtp"), "{screen}");
@@ -185,7 +186,7 @@ fn f01_a_server_for_sending_that_only_the_helper_knew_is_proposed() {
 #[test]
 fn f01_without_a_return_address_eudora_sends_as_the_name_at_the_real_server() {
     let of = |account: &str| {
-        import(format!("[Settings]\r\nPOPAccount={account}\r\nSMTPServer=smtp.plover.example\r\n"), &[]).servers()
+        import(format!("[Settings]\r\nPOPAccount={account}\r\nSMTPServer=smtp.plover.example\r\n"), &[]).all_servers()
     };
     assert_eq!(
         of("tern/mail.plover.example@pop3.norton.antivirus"),
@@ -213,22 +214,7 @@ fn provider(ca: &TestCa) -> (Provider, Provider) {
         expect("QUIT"),
         say("+OK bye"),
     ];
-    let smtp: Part = vec![
-        say("220 here"),
-        expect("EHLO"),
-        say("250-here\r\n250 AUTH PLAIN"),
-        expect("AUTH PLAIN "),
-        say("235 in"),
-        expect("MAIL"),
-        say("250 ok"),
-        expect("RCPT"),
-        say("250 ok"),
-        expect("DATA"),
-        say("354 go"),
-        Step::ExpectMessage,
-        say("250 taken"),
-        Step::Stall,
-    ];
+    let smtp = takes_mail_of_anyone();
     let cert = ca.localhost();
     (Provider::always_tls(&cert, true, pop3), Provider::always_tls(&cert, true, smtp))
 }
@@ -267,10 +253,9 @@ fn f01_the_joined_name_reaches_no_provider() {
              pop3 = [{{ host = \"localhost\", port = {} }}]\nsmtp = [{{ host = \"localhost\", port = {} }}]\n",
             pop3.port, smtp.port
         );
-        std::fs::write(home.settings_file().with_file_name("providers.toml"), preset).unwrap();
+        home.write_providers(&preset);
         let secret = home.path().join("secret");
-        std::fs::write(&secret, &password).unwrap();
-        std::fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        private_file(&secret, &password);
         let fields: &Fields<'_> = &[
             ("POP3 Server", host),
             ("POP3 User Name", name),

@@ -2,18 +2,19 @@
 
 use crate::adding::file;
 use crate::importing::{Fields, import, import_in, prefs_js, registry};
+use crate::sign_in::takes_mail_of_anyone;
 use crate::support::ca::TestCa;
 use crate::support::client;
 use crate::support::ostler::{Account, Home, Server};
-use crate::support::provider::{Part, Provider, Step, expect, say};
-use crate::support::unique;
+use crate::support::provider::Provider;
+use crate::support::{private_file, unique};
 
 #[test]
 fn f05_whichever_address_is_asked_for_the_others_are_aliases() {
     let finch = import(file("f05-prefs.js"), &["finch@plover.example"]);
     assert_eq!(finch.senders(), ["finch@plover.example sales@plover.example"]);
     assert_eq!(
-        finch.servers(),
+        finch.all_servers(),
         [
             "finch@plover.example pop3 pop.plover.example:995 PLOVER\\finch",
             "finch@plover.example smtp smtp.plover.example:465 finch@plover.example"
@@ -23,7 +24,7 @@ fn f05_whichever_address_is_asked_for_the_others_are_aliases() {
     let sales = import(file("f05-prefs.js"), &["Sales@plover.example"]);
     assert_eq!(sales.senders(), ["Sales@plover.example finch@plover.example"]);
     assert_eq!(
-        sales.servers(),
+        sales.all_servers(),
         [
             "Sales@plover.example pop3 pop.plover.example:995 PLOVER\\finch",
             "Sales@plover.example smtp smtp.plover.example:465 finch@plover.example"
@@ -61,11 +62,11 @@ fn f05_identities_come_in_any_order_and_some_have_no_address() {
     assert_eq!(in_order.senders(), ["finch@plover.example sales@plover.example finch@heron.example"]);
     let turned = import(identities(" id2, id4,id3 ,id1,id9,id3", &addresses, "finch"), &[]);
     assert_eq!(turned.senders(), ["finch@heron.example sales@plover.example finch@plover.example"]);
-    assert_eq!(turned.servers()[0], "finch@heron.example pop3 pop.plover.example:995 finch");
+    assert_eq!(turned.all_servers()[0], "finch@heron.example pop3 pop.plover.example:995 finch");
     // The user name is made from the address it belongs to, and so is that for sending.
     let asked = import(identities("id1,id3", &addresses, "finch@plover.example"), &["sales@plover.example"]);
     assert_eq!(
-        asked.servers(),
+        asked.all_servers(),
         [
             "sales@plover.example pop3 pop.plover.example:995 finch@plover.example",
             "sales@plover.example smtp smtp.plover.example:465 finch@plover.example"
@@ -116,23 +117,7 @@ fn f05_accounts_of_outlook_express_and_eudora_with_one_mailbox_are_one() {
 #[test]
 fn f05_mail_goes_out_under_a_further_address() {
     let (ca, password) = (TestCa::new(), unique("pw"));
-    let smtp: Part = vec![
-        say("220 here"),
-        expect("EHLO"),
-        say("250-here\r\n250 AUTH PLAIN"),
-        expect("AUTH PLAIN "),
-        say("235 in"),
-        expect("MAIL"),
-        say("250 ok"),
-        expect("RCPT"),
-        say("250 ok"),
-        expect("DATA"),
-        say("354 go"),
-        Step::ExpectMessage,
-        say("250 taken"),
-        Step::Stall,
-    ];
-    let smtp = Provider::always_tls(&ca.localhost(), true, smtp);
+    let smtp = Provider::always_tls(&ca.localhost(), true, takes_mail_of_anyone());
     // With a second account, the sender tells which one is meant.
     let other = Account::new("home", "ann@example.org", &unique("pw")).smtp(Server::new("tls", 1));
     let mut home = Home::new(&ca, &[other]);
@@ -143,10 +128,9 @@ fn f05_mail_goes_out_under_a_further_address() {
          smtp = [{{ host = \"localhost\", port = {} }}]\n",
         smtp.port
     );
-    std::fs::write(home.settings_file().with_file_name("providers.toml"), preset).unwrap();
+    home.write_providers(&preset);
     let secret = home.path().join("secret");
-    std::fs::write(&secret, &password).unwrap();
-    std::fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    private_file(&secret, &password);
     let ca_file = home.ca_file();
     let more = ["finch@plover.example", "--ca", ca_file.to_str().unwrap(), "--password-file", secret.to_str().unwrap()];
     let ostler = import_in(home, file("f05-prefs.js"), &more).home.run();

@@ -1,7 +1,5 @@
 //! F06: a helper on this computer with a certificate of its own, named by `ca` or `pin`.
 
-use sha2::{Digest, Sha256};
-
 use crate::support::ca::{ServerCert, TestCa};
 use crate::support::client::Client;
 use crate::support::openssl;
@@ -19,12 +17,6 @@ const BRIDGE: [&str; 4] = [
     "extendedKeyUsage=clientAuth,serverAuth",
     "subjectAltName=IP:127.0.0.1",
 ];
-
-/// The fingerprint as a pin has it.
-pub(crate) fn digest(cert: &ServerCert) -> String {
-    let hex: String = Sha256::digest(&cert.chain_der[0]).iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("sha256:{hex}")
-}
 
 /// The certificate of a Bridge.
 pub(crate) fn bridge() -> ServerCert {
@@ -198,7 +190,7 @@ fn f06_the_named_certificate_must_be_for_this_server_and_in_date() {
 fn f06_a_key_that_proves_nothing_is_not_advised_to_be_named() {
     require!("openssl");
     let weak = ServerCert::by_openssl("rsa:1024", &BRIDGE);
-    let pin = format!("pin = \"{}\"", digest(&weak));
+    let pin = format!("pin = \"{}\"", weak.pin());
     let (_server, port, _folder) = openssl::serve(&weak, &["-cipher", "DEFAULT@SECLEVEL=0"]).unwrap();
     for named in ["", "ca = \"../ca.pem\"", &pin] {
         let account = Account::new("home", ANN, &unique("pw")).pop3(Server::at("127.0.0.1", "tls", port));

@@ -2,7 +2,7 @@
 
 use std::process::Output;
 
-use crate::f06_a_helpers_own_certificate::{bridge, digest};
+use crate::f06_a_helpers_own_certificate::bridge;
 use crate::support::ca::{ServerCert, TestCa};
 use crate::support::client;
 use crate::support::dovecot::Dovecot;
@@ -12,7 +12,7 @@ use crate::support::postfix::Postfix;
 use crate::support::process::said;
 #[cfg(target_os = "linux")]
 use crate::support::terminal::Terminal;
-use crate::support::{require, unique};
+use crate::support::{private_file, require, unique};
 
 const ANN: &str = "ann@example.org";
 const BOB: &str = "bob@example.com";
@@ -33,9 +33,7 @@ impl Newcomer {
         let mut home = Home::new(&company, &[]);
         home.keep_secret(&password);
         let file = home.path().join("password");
-        std::fs::write(&file, format!("{password}\n")).unwrap();
-        let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-        std::fs::set_permissions(&file, private).unwrap();
+        private_file(&file, &format!("{password}\n"));
         std::fs::write(home.path().join("bridge.pem"), &bridge.chain_pem).unwrap();
         Self { dovecot, postfix, home, bridge }
     }
@@ -85,8 +83,8 @@ fn f06_add_pins_the_certificate_that_is_shown_or_named() {
     let cert = bridge();
     for before in [true, false] {
         let newcomer = Newcomer::start();
-        let (smtp, pin) = (newcomer.smtp(), digest(&newcomer.bridge));
-        assert_ne!(pin, digest(&cert));
+        let (smtp, pin) = (newcomer.smtp(), newcomer.bridge.pin());
+        assert_ne!(pin, cert.pin());
         let words = ["--send-only", "--smtp", &smtp];
         let added = if before {
             // The address stands where a fingerprint could.
@@ -112,7 +110,7 @@ fn f06_a_pin_is_only_for_servers_that_show_it() {
     require!("dovecot", "postfix", "openssl");
     let newcomer = Newcomer::start();
     let (pop3, smtp) = (format!("tls://localhost:{}", newcomer.dovecot.pop3s), newcomer.smtp());
-    let (company, pin) = (newcomer.home.ca_file(), digest(&newcomer.bridge));
+    let (company, pin) = (newcomer.home.ca_file(), newcomer.bridge.pin());
     let servers = ["--pop3", &pop3, "--smtp", &smtp, "--ca", company.to_str().unwrap()];
     let added = newcomer.add(&[], &[&servers[..], &["--pin", &pin]].concat());
     assert!(added.status.success(), "{}", said(&added));
@@ -127,10 +125,10 @@ fn f06_a_pin_that_no_server_shows_is_refused_with_what_is_shown() {
     require!("dovecot", "postfix", "openssl");
     let newcomer = Newcomer::start();
     let before = newcomer.home.settings();
-    let (smtp, wrong) = (newcomer.smtp(), digest(&bridge()));
+    let (smtp, wrong) = (newcomer.smtp(), bridge().pin());
     let refused = newcomer.add(&[], &["--send-only", "--smtp", &smtp, "--pin", &wrong]);
     assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
-    for word in [&wrong, &digest(&newcomer.bridge), "127.0.0.1"] {
+    for word in [&wrong, &newcomer.bridge.pin(), "127.0.0.1"] {
         assert!(said(&refused).contains(word), "{}", said(&refused));
     }
     let nonsense = newcomer.add(&[], &["--send-only", "--smtp", &smtp, "--pin", "sha256:12"]);
@@ -146,11 +144,11 @@ fn f06_add_says_that_a_helper_has_a_certificate_of_its_own() {
     let refused = newcomer.add(&[], &["--send-only", "--smtp", &newcomer.smtp()]);
     assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
     let text = said(&refused);
-    for word in ["is a helper on this computer", "--ca FILE", "--pin", &digest(&newcomer.bridge)] {
+    for word in ["is a helper on this computer", "--ca FILE", "--pin", &newcomer.bridge.pin()] {
         assert!(text.contains(word), "no {word:?} in {text}");
     }
     // Untried, the pin goes where the helper is.
-    let (pop3, smtp, pin) = ("tls://pop.example.org", newcomer.smtp(), digest(&newcomer.bridge));
+    let (pop3, smtp, pin) = ("tls://pop.example.org", newcomer.smtp(), newcomer.bridge.pin());
     let kept = newcomer.add(&[], &["--pop3", pop3, "--smtp", &smtp, "--pin", &pin, "--no-check"]);
     assert!(kept.status.success(), "{}", said(&kept));
     assert!(newcomer.table("smtp").contains(&pin) && !newcomer.table("pop3").contains("pin"));
@@ -168,7 +166,7 @@ fn f06_at_a_terminal_the_certificate_is_shown_and_asked_about() {
         terminal.wait_for("\n> ");
         terminal.line("");
         let shown = terminal.wait_for("and no other? [y/N]");
-        assert!(shown.contains(&digest(&newcomer.bridge)) && shown.contains("O=Helper"), "{shown}");
+        assert!(shown.contains(&newcomer.bridge.pin()) && shown.contains("O=Helper"), "{shown}");
         terminal
     };
     // Enter alone trusts nothing.
@@ -182,5 +180,5 @@ fn f06_at_a_terminal_the_certificate_is_shown_and_asked_about() {
     terminal.line("y");
     terminal.wait_for("works and is saved");
     assert!(terminal.end().success());
-    assert!(newcomer.table("smtp").contains(&digest(&newcomer.bridge)));
+    assert!(newcomer.table("smtp").contains(&newcomer.bridge.pin()));
 }

@@ -7,7 +7,7 @@ use crate::importing::{Fields, import, prefs_js, registry};
 fn f06_a_helper_with_tls_is_kept_and_told() {
     let import = import(file("f05-prefs.js"), &["finch@proton.example"]);
     assert_eq!(
-        import.servers(),
+        import.all_servers(),
         [
             "finch@proton.example smtp 127.0.0.1:1025 finch@proton.example",
             "finch@proton.example imap 127.0.0.1:1143 finch@proton.example"
@@ -52,7 +52,7 @@ fn f06_other_programs_files_and_protocols_say_the_same() {
     for (host, text) in [("localhost", registry(&[davmail])), ("127.0.0.1", eudora.to_owned()), ("::1", prefs)] {
         let import = import(text, &[]);
         assert_eq!(
-            import.servers(),
+            import.all_servers(),
             [
                 format!("finch@heron.example pop3 {host}:1110 finch"),
                 format!("finch@heron.example smtp {host}:1025 finch")
@@ -78,7 +78,7 @@ fn f06_a_helper_without_tls_is_told_with_the_way_to_keep_it() {
     for flag in ["--pop3 none://127.0.0.1:1110", "--smtp none://127.0.0.1:1025"] {
         assert!(import.screen.contains(flag), "{flag}: {}", import.screen);
     }
-    let servers = import.servers();
+    let servers = import.all_servers();
     assert!(servers[0].starts_with("finch@heron.example pop3 127.0.0.1:1110 "), "{servers:?}");
     assert!(servers[1].starts_with("finch@heron.example smtp 127.0.0.1:1025 "), "{servers:?}");
 }

@@ -109,7 +109,7 @@ fn f10_every_provider_with_app_passwords_counts_also_one_of_the_users_own() {
         let home = Home::new(&ca, &[]);
         let own = "schema = 1\n[provider.wren]\nname = \"Wren\"\ndomains = [\"wren.example\"]\nauth = [\"app-password\"]\n\
                    pop3 = [{ host = \"pop.wren.example\" }]\n";
-        std::fs::write(home.settings_file().with_file_name("providers.toml"), own).unwrap();
+        home.write_providers(own);
         let added = add_by(Way::File, &home, address, &provider, shown);
         assert!(added.status.success() && said(&added).contains(SAYS_SO), "{address}: {}", said(&added));
         // A running ostler does the same.

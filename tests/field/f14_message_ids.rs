@@ -8,7 +8,7 @@ use crate::support::client::Client;
 use crate::support::ostler::{Account, Home, Server};
 use crate::support::process::{out, said};
 use crate::support::provider::{Part, Provider, Step, expect, say};
-use crate::support::unique;
+use crate::support::{private_file, unique};
 
 const ANN: &str = "ann@example.org";
 
@@ -135,8 +135,7 @@ fn f14_a_damaged_message_does_not_keep_an_account_from_being_added() {
     let provider = Provider::always_tls(&ca.localhost(), true, mailbox(2, "+OK\r\n1 a\r\n2\r\n."));
     let home = Home::new(&ca, &[]);
     let file = home.path().join("word");
-    std::fs::write(&file, "word-1234\n").unwrap();
-    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    private_file(&file, "word-1234\n");
     let (pop3, authority) = (format!("tls://localhost:{}", provider.port), home.ca_file());
     let words = ["add", ANN, "--pop3", &pop3, "--fetch-only", "--ca", authority.to_str().unwrap()];
     let added = home.ostler(&[&words[..], &["--password-file", file.to_str().unwrap(), "--yes"]].concat(), "");

@@ -1,36 +1,23 @@
-//! Imports another program's file as a user does, and reads what became of it.
+//! What an import leaves in the settings, account by account, and files of old programs to import.
 
 use crate::adding::{Added, add_in};
 use crate::support::ca::TestCa;
 use crate::support::ostler::Home;
 
-/// What an import left behind.
-pub(crate) struct Import {
-    pub(crate) home: Home,
-    /// What ostler said.
-    pub(crate) screen: String,
-}
-
 /// Adds every account of a file, or the one that `more` names; none is tried.
-pub(crate) fn import(octets: impl AsRef<[u8]>, more: &[&str]) -> Import {
+pub(crate) fn import(octets: impl AsRef<[u8]>, more: &[&str]) -> Added {
     import_in(Home::new(&TestCa::new(), &[]), octets, more)
 }
 
-pub(crate) fn import_in(home: Home, octets: impl AsRef<[u8]>, more: &[&str]) -> Import {
-    let Added { home, code, screen } = add_in(home, octets, more);
-    assert_eq!(code, Some(0), "{screen}");
-    Import { home, screen }
+pub(crate) fn import_in(home: Home, octets: impl AsRef<[u8]>, more: &[&str]) -> Added {
+    let added = add_in(home, octets, more);
+    assert_eq!(added.code, Some(0), "{}", added.screen);
+    added
 }
 
-impl Import {
-    fn accounts(&self) -> Vec<toml::Table> {
-        let settings: toml::Table = self.home.settings().parse().unwrap();
-        let accounts = settings.get("account").and_then(|accounts| accounts.as_array().cloned()).unwrap_or_default();
-        accounts.into_iter().map(|account| account.as_table().unwrap().clone()).collect()
-    }
-
-    /// Every server in the settings: `ann@example.org pop3 pop.example.org:995 ann`.
-    pub(crate) fn servers(&self) -> Vec<String> {
+impl Added {
+    /// The servers of every account: `ann@example.org pop3 pop.example.org:995 ann`.
+    pub(crate) fn all_servers(&self) -> Vec<String> {
         let mut all = Vec::new();
         for account in self.accounts() {
             for protocol in ["pop3", "smtp", "imap"] {

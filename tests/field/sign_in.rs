@@ -143,3 +143,8 @@ pub(crate) fn takes_a_message() -> Part {
     part.extend([Step::ExpectMessage, say("250 2.0.0 queued"), expect("QUIT"), say("221 bye")]);
     part
 }
+
+/// A session in which anyone may send a message.
+pub(crate) fn takes_mail_of_anyone() -> Part {
+    [greet("PLAIN"), vec![expect("AUTH PLAIN "), say("235 in")], takes_a_message()].concat()
+}

@@ -7,7 +7,7 @@ use crate::support::dovecot::Dovecot;
 use crate::support::ostler::Ostler;
 use crate::support::postfix::Postfix;
 use crate::support::process::{command, run_well};
-use crate::support::{folder, mail, require, unique};
+use crate::support::{folder, mail, private_file, require, unique};
 use crate::{ANN, BOB, Site};
 
 /// Two servers, and the ports at which a program reaches them.
@@ -71,12 +71,6 @@ fn at_home(program: &str, args: &[&str], home: &Path) -> Command {
     let mut command = command(program, args);
     command.env("HOME", home).env("FETCHMAILHOME", home).current_dir(home);
     command
-}
-
-fn private_file(path: &Path, text: &str) {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::write(path, text).unwrap();
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
 }
 
 #[test]

@@ -5,7 +5,7 @@ use crate::support::client::{self, Client};
 use crate::support::dovecot::Dovecot;
 use crate::support::ostler::{Account, Ostler, Server};
 use crate::support::postfix::Postfix;
-use crate::support::{mail, require, unique};
+use crate::support::{mail, private_file, require, unique};
 use crate::{ANN, BOB, Site};
 
 #[test]
@@ -111,8 +111,7 @@ fn one_company_delivers_the_mail_and_another_takes_it() {
     let outbox = Postfix::builder().cert(ca.localhost()).sasl(&users).start();
     let folder = crate::support::folder();
     let file = folder.path().join("password");
-    std::fs::write(&file, format!("{there}\n")).unwrap();
-    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    private_file(&file, &format!("{there}\n"));
     let server = Server::new("tls", outbox.smtps)
         .line("username = \"ann-out\"")
         .line(&format!("password = {{ file = {:?} }}", file.display().to_string()));

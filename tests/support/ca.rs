@@ -9,6 +9,8 @@ use rcgen::{
 use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+use sha2::{Digest, Sha256};
+
 use super::folder;
 use super::process::{command, run_well};
 
@@ -22,6 +24,12 @@ pub struct ServerCert {
 }
 
 impl ServerCert {
+    /// The certificate as `pin` in the settings names it.
+    pub fn pin(&self) -> String {
+        let hex: String = Sha256::digest(&self.chain_der[0]).iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("sha256:{hex}")
+    }
+
     /// A TLS server that shows this certificate.
     pub fn server_config(&self) -> Arc<ServerConfig> {
         let chain = self.chain_der.iter().map(|der| CertificateDer::from(der.clone())).collect();

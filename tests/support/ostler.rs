@@ -194,6 +194,15 @@ impl Home {
         std::fs::write(self.settings_file(), text).unwrap();
     }
 
+    pub fn providers_file(&self) -> PathBuf {
+        self.settings_file().with_file_name("providers.toml")
+    }
+
+    /// Gives this user providers of their own.
+    pub fn write_providers(&self, text: &str) {
+        std::fs::write(self.providers_file(), text).unwrap();
+    }
+
     /// The trusted roots, for other programs that are to reach the servers themselves.
     pub fn ca_file(&self) -> PathBuf {
         self.path().join("ca.pem")
