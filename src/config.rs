@@ -24,7 +24,7 @@ mod charset;
 mod doors;
 mod edit;
 mod file;
-mod keys;
+pub mod keys;
 #[cfg(feature = "web")]
 mod move_door;
 pub mod presets;
