@@ -15,6 +15,7 @@ mod http;
 mod live;
 mod log;
 mod overview;
+mod settings;
 
 use support::ca::TestCa;
 use support::dovecot::Dovecot;
