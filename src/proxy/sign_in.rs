@@ -65,11 +65,9 @@ impl<L: Login> Prepared<L> {
         match (self, secret) {
             (Self::Done(upstream, ready), _) => Ok((upstream, ready)),
             (Self::WantsSecret(upstream, mut login), Some(secret)) => {
-                let is_beyond_ascii = !secret.expose().is_ascii();
                 let step = login.on_secret(secret);
                 let at = upstream.at.clone();
-                let driven = drive(dialer, server, upstream, &mut login, step, timeouts).await;
-                let (mut upstream, ready) = driven.map_err(|failure| failure.of_password(is_beyond_ascii))?;
+                let (mut upstream, ready) = drive(dialer, server, upstream, &mut login, step, timeouts).await?;
                 // A server may repeat the secret in a later answer, in an error message or a welcome, and the log must
                 // not have it.
                 upstream.redaction = login.redaction();

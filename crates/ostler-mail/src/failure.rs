@@ -438,15 +438,6 @@ impl Failure {
         advice::advice(self)
     }
 
-    /// The failure of a sign-in with a password that has, or has not, letters beyond ASCII.
-    #[must_use]
-    pub fn of_password(mut self, has_letters_beyond_ascii: bool) -> Self {
-        if let Self::SignInRefused { beyond_ascii, .. } = &mut self {
-            *beyond_ascii = has_letters_beyond_ascii;
-        }
-        self
-    }
-
     /// What a client is told to do about it. Eudora 4 throws its password away when it finds the word in a refusal, so the
     /// trouble that may pass does not have it: there `ostler check` tells of the password.
     pub(crate) fn advice_for_client(&self) -> String {

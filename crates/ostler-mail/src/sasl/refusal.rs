@@ -5,7 +5,7 @@
 
 /// What a refused sign-in is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RefusalOf {
+pub(crate) enum RefusalOf {
     /// The user name, the password, or what this account may do.
     Credentials,
     /// The way of giving them. The server has not judged the password.
