@@ -284,8 +284,11 @@ impl App {
         let file = self.file.clone();
         let loaded = tokio::task::spawn_blocking(move || config::load(&file)).await;
         match loaded {
-            // Nothing changed here, but the certificate files it names may have.
-            Ok(Ok(parsed)) if parsed.settings == *self.engine.settings() => self.engine.dialer.tls.forget(),
+            // Nothing changed here, but the certificate files it names may have, or the user's own providers.
+            Ok(Ok(parsed)) if parsed.settings == *self.engine.settings() => {
+                self.engine.vault.learn(parsed.presets.app_passwords());
+                self.engine.dialer.tls.forget();
+            }
             Ok(Ok(parsed)) if parsed.is_missing && !self.engine.settings().accounts.is_empty() => {
                 // An editor may be about to put the file back, or it was deleted by mistake: keep serving either way.
                 let gone = format!("the settings file {} is gone", self.file.display());

@@ -6,7 +6,6 @@
 
 mod support;
 
-use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,7 +18,7 @@ use support::client::Client;
 use support::ostler::{Account, Home, Ostler, Server};
 use support::process::{as_nobody, command, run, said};
 use support::provider::{Part, Provider, Step, expect, say};
-use support::{find, is_root, mail, require, skip, unique, wait_for};
+use support::{find, is_root, mail, private_file, require, skip, unique, wait_for};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -54,8 +53,7 @@ impl House {
         let local = unique("local");
         let mut home = Home::with_settings(&TestCa::new(), &[], &format!("access = {access:?}"), "");
         let (ran, file) = (home.path().join("ran"), home.path().join("local"));
-        std::fs::write(&file, format!("{local}\n")).unwrap();
-        private(&file);
+        private_file(&file, &format!("{local}\n"));
         let secret = format!("password = {{ command = \"touch {}; echo the-providers\" }}", ran.display());
         let mut text = home.settings();
         for (name, address) in [("home", ANN), ("work", "work@example.org")] {
@@ -86,11 +84,6 @@ impl House {
     fn secret(&self) -> Arc<Secret> {
         Arc::new(Secret::new(self.local.clone()).unwrap())
     }
-}
-
-fn private(file: &Path) {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600)).unwrap();
 }
 
 fn b64(text: &str) -> String {
@@ -334,8 +327,7 @@ fn the_local_password_is_never_passed_on_to_a_provider() {
     let local = unique("local");
     let mut home = Home::with_settings(&TestCa::new(), &[], "access = \"password\"", "");
     let file = home.path().join("local");
-    std::fs::write(&file, format!("{local}\n")).unwrap();
-    private(&file);
+    private_file(&file, &format!("{local}\n"));
     home.keep_secret(&local);
     home.write_settings(&format!(
         "{}\n[[account]]\nname = \"home\"\naddress = \"{ANN}\"\npassword = \"client\"\nlocal_password = {{ file = {:?} }}\n\

@@ -6,7 +6,6 @@
 
 mod support;
 
-
 use rustix::process::Signal;
 use support::ca::TestCa;
 use support::client::Client;

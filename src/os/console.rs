@@ -93,19 +93,20 @@ fn hold_together(line: &str) -> String {
 /// Standard output, with the line ends that the system wants there.
 pub(crate) fn stdout() -> Lines<io::Stdout> {
     let out = io::stdout();
-    Lines { has_cr_lf: wants_cr_lf(cfg!(windows), out.is_terminal()), last: 0, inner: out }
+    Lines { has_cr_lf: wants_cr_lf(cfg!(windows), || out.is_terminal()), last: 0, inner: out }
 }
 
 /// Standard error, likewise.
 pub(crate) fn stderr() -> Lines<io::Stderr> {
     let err = io::stderr();
-    Lines { has_cr_lf: wants_cr_lf(cfg!(windows), err.is_terminal()), last: 0, inner: err }
+    Lines { has_cr_lf: wants_cr_lf(cfg!(windows), || err.is_terminal()), last: 0, inner: err }
 }
 
 /// Text files and pipes on Windows have CR LF, which `findstr`, older editors and `for /f` count on. The console itself takes
 /// LF.
-fn wants_cr_lf(is_windows: bool, is_terminal: bool) -> bool {
-    is_windows && !is_terminal
+fn wants_cr_lf(is_windows: bool, is_terminal: impl FnOnce() -> bool) -> bool {
+    // Asked last: it is a system call, and the log asks for each of its lines.
+    is_windows && !is_terminal()
 }
 
 /// Writes text, on request with CR LF for each bare LF.
@@ -173,7 +174,7 @@ mod tests {
     fn only_text_that_leaves_the_console_of_windows_has_cr_lf() {
         assert_eq!(
             [(true, false), (true, true), (false, false), (false, true)]
-                .map(|(windows, terminal)| wants_cr_lf(windows, terminal)),
+                .map(|(windows, terminal)| wants_cr_lf(windows, || terminal)),
             [true, false, false, false]
         );
     }

@@ -5,13 +5,13 @@ use std::process::Output;
 
 use crate::answering::{given, pop3};
 use crate::support::ca::TestCa;
-use crate::support::client;
+use crate::support::client::{self, Client};
 use crate::support::keyring::Keyring;
-use crate::support::ostler::Home;
+use crate::support::ostler::{Account, Home, Server};
 use crate::support::process::{run, said};
 use crate::support::provider::Provider;
 use crate::support::terminal::Terminal;
-use crate::support::{require, set_mode};
+use crate::support::{private_file, require, wait_for};
 
 const SAYS_SO: &str = "blanks were left out of this app password";
 
@@ -35,8 +35,7 @@ fn add(home: &Home, address: &str, provider: &Provider, more: &[&str], password:
 
 fn add_by(way: Way, home: &Home, address: &str, provider: &Provider, password: &str) -> Output {
     let file: PathBuf = home.path().join("word");
-    std::fs::write(&file, format!("{password}\n")).unwrap();
-    set_mode(&file, 0o600);
+    private_file(&file, &format!("{password}\n"));
     let file = file.to_str().unwrap();
     let command = format!("cat {file}");
     let more = match way {
@@ -117,6 +116,32 @@ fn f10_every_provider_with_app_passwords_counts_also_one_of_the_users_own() {
         assert!(client::fetch(ostler.pop3, address, "x").is_empty());
         assert_eq!(given(&provider, "PASS "), [b"abcdefghijklmnop", b"abcdefghijklmnop"], "{address}");
     }
+}
+
+#[test]
+fn f10_a_provider_that_is_found_to_make_app_passwords_counts_in_a_running_ostler() {
+    let ca = TestCa::new();
+    let provider = pop3(&ca, b"abcdefghijklmnop");
+    let own = |auth: &str| {
+        format!(
+            "schema = 1\n[provider.wren]\nname = \"Wren\"\ndomains = [\"wren.example\"]\nauth = [\"{auth}\"]\n\
+             pop3 = [{{ host = \"pop.wren.example\" }}]\n"
+        )
+    };
+    let account = Account::new("home", "a@wren.example", "abcd efgh ijkl mnop");
+    let home = Home::new(&ca, &[account.pop3(Server::new("tls", provider.port))]);
+    home.write_providers(&own("password"));
+    let ostler = home.run();
+    let signs_in = || {
+        let mut client = Client::greeted(ostler.pop3, "+OK");
+        client.ask("USER home", "+OK");
+        client.try_ask("PASS x").is_some_and(|answer| answer.starts_with("+OK"))
+    };
+    assert!(!signs_in());
+    // Only the providers change, not the settings.
+    ostler.home.write_providers(&own("app-password"));
+    wait_for("the changed provider", || signs_in().then_some(()));
+    assert_eq!(given(&provider, "PASS ").last().map(Vec::as_slice), Some(&b"abcdefghijklmnop"[..]));
 }
 
 #[test]

@@ -42,11 +42,9 @@ use tempfile::TempDir;
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Writes a file that only its owner may read. ostler and the clients refuse to read a secret from any other.
-#[cfg(unix)]
 pub fn private_file(path: &Path, text: &str) {
-    use std::os::unix::fs::PermissionsExt;
     std::fs::write(path, text).unwrap();
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    set_mode(path, 0o600);
 }
 
 /// Returns from the test, loudly, when a program it needs is missing; with `OSTLER_TEST_REQUIRE=1` it fails.

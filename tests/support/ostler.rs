@@ -14,7 +14,7 @@ use super::process::{Process, command, run};
 use super::running::Heard;
 use super::secrets::{Again, Watch};
 use super::world::{Inside, World};
-use super::{PATIENCE, folder, free_port, set_mode};
+use super::{PATIENCE, folder, free_port, private_file};
 
 /// One server table of an account.
 #[derive(Clone)]
@@ -151,8 +151,7 @@ impl Home {
         let mut text = format!("\n[[account]]\nname = {:?}\n{}\n", account.name, account.lines.join("\n"));
         if let Password::File(password) = &account.password {
             let file = at.join(format!("password-{number}"));
-            std::fs::write(&file, format!("{password}\n")).unwrap();
-            set_mode(&file, 0o600);
+            private_file(&file, &format!("{password}\n"));
             text.push_str(&format!("password = {{ file = {:?} }}\n", file.display().to_string()));
             self.watch.add(password);
         }

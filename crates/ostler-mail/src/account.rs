@@ -120,6 +120,9 @@ pub struct Trust {
 /// The names that the hosts file of Debian and others has for `::1`, and the one that old Red Hat systems have.
 const NAMES_OF_THIS_COMPUTER: [&str; 5] = ["localhost", "localhost4", "localhost6", "ip6-localhost", "ip6-loopback"];
 
+/// What the hosts file of old systems has behind these names.
+const LOCAL_DOMAINS: [&str; 3] = [".localdomain", ".localdomain4", ".localdomain6"];
+
 /// Whether a host name or address, with or without the brackets of IPv6, means this computer, where a helper such as Proton
 /// Mail Bridge or DavMail may listen.
 pub fn is_this_computer(host: &str) -> bool {
@@ -129,8 +132,9 @@ pub fn is_this_computer(host: &str) -> bool {
         Err(_) => {
             // The resolver of most systems takes 127.1 for 127.0.0.1.
             let is_short = host.starts_with("127.") && host.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-            let label = host.split('.').next().unwrap_or_default();
-            is_short || NAMES_OF_THIS_COMPUTER.contains(&label) || host.ends_with(".localhost")
+            // Only with the domains of the hosts file: the owner of a real domain may call any host in it localhost.
+            let name = LOCAL_DOMAINS.into_iter().find_map(|domain| host.strip_suffix(domain)).unwrap_or(&host);
+            is_short || NAMES_OF_THIS_COMPUTER.contains(&name) || host.ends_with(".localhost")
         }
     }
 }
@@ -526,6 +530,21 @@ mod tests {
         assert!(!lan.contains("fe80::1".parse().unwrap()));
         let all = Network { address: "0.0.0.0".parse().unwrap(), prefix: 0 };
         assert!(all.contains("8.8.8.8".parse().unwrap()));
+    }
+
+    #[test]
+    fn only_names_that_no_one_can_register_mean_this_computer() {
+        for host in ["localhost", "LOCALHOST.", "localhost.localdomain", "ip6-localhost", "localhost6.localdomain6"] {
+            assert!(is_this_computer(host), "{host}");
+        }
+        for host in ["127.0.0.1", "127.1", "[::1]", "::ffff:127.0.0.1", "0.0.0.0", "bridge.localhost"] {
+            assert!(is_this_computer(host), "{host}");
+        }
+        for host in
+            ["localhost.evil.example", "localhost4.example.org", "127.evil.example", "mylocalhost", "10.0.0.1", ""]
+        {
+            assert!(!is_this_computer(host), "{host}");
+        }
     }
 
     #[test]

@@ -2,10 +2,9 @@
 //!
 //! Not here: the order in which door, AUTH and sender decide (`smtp::front`).
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::account::{Account, Protocol};
+use crate::account::{Account, Protocol, is_this_computer};
 use crate::failure::Failure;
 use crate::idn;
 
@@ -86,13 +85,6 @@ fn exactly(accounts: &[Arc<Account>], name: &str) -> Option<Arc<Account>> {
 
 fn has_user_name(account: &Account, name: &str) -> bool {
     account.servers().filter_map(|s| s.credentials()).any(|c| c.username.eq_ignore_ascii_case(name))
-}
-
-fn is_this_computer(host: &str) -> bool {
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    host.eq_ignore_ascii_case("localhost")
-        || host.eq_ignore_ascii_case("localhost.localdomain")
-        || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 #[cfg(test)]

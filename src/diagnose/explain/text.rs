@@ -2,6 +2,7 @@
 
 use std::ops::Deref;
 
+use ostler_mail::account::is_this_computer;
 use ostler_mail::failure::known_words::Stage;
 use ostler_mail::failure::wording::Text;
 use ostler_mail::smtp::Reply;
@@ -131,7 +132,6 @@ impl Pasted {
     /// The server that a Microsoft program names in its dialog, if it is not this computer: then the mail program does
     /// not use ostler.
     pub(super) fn server_elsewhere(&self) -> Option<String> {
-        const HERE: [&str; 3] = ["localhost", "::1", "0.0.0.0"];
         self.lower().match_indices("server:").find_map(|(at, word)| {
             let rest = self.plain().get(at + word.len()..)?.trim_start();
             // Quotes, for the "Generating server:" of a returned mail has none.
@@ -140,7 +140,7 @@ impl Pasted {
             // A name without a dot, or an address, is in the local network, and may be the computer that ostler runs
             // on.
             let far = lower.contains('.') && lower.chars().any(|c| c.is_ascii_alphabetic());
-            (far && !HERE.contains(&lower.as_str())).then(|| format!("Server: '{name}'"))
+            (far && !is_this_computer(&lower)).then(|| format!("Server: '{name}'"))
         })
     }
 }

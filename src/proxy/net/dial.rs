@@ -211,7 +211,7 @@ impl Dialer {
             Ok(Err(error)) => {
                 let failure = handshake_failure(&error, at);
                 if matches!(failure, Failure::Certificate { .. }) {
-                    self.tls.forget_one(&trust);
+                    self.tls.forget_file(&trust);
                 }
                 Err(failure)
             }

@@ -49,10 +49,13 @@ impl Tls {
         self.configs.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    /// Forgets one configuration after a refused certificate, so that the next connection reads the file named by `ca` again:
-    /// advice may tell the user to put another certificate into it, and that must work without a restart.
-    pub fn forget_one(&self, trust: &Trust) {
-        self.configs.lock().unwrap_or_else(PoisonError::into_inner).remove(trust);
+    /// After a refused certificate, lets the next connection read the file named by `ca` again: advice may tell the user to put
+    /// another certificate into it, and that must work without a restart.
+    pub fn forget_file(&self, trust: &Trust) {
+        // The configuration without a file serves all other servers, and their session tickets are in it.
+        if trust.ca.is_some() {
+            self.configs.lock().unwrap_or_else(PoisonError::into_inner).remove(trust);
+        }
     }
 
     /// Makes `trust` stand for the certificates in `pem` and no others, without reading a file. The demo uses it.
@@ -285,5 +288,25 @@ impl ClientSessionStore for Tickets {
     fn take_tls13_ticket(&self, server: &ServerName<'static>) -> Option<Tls13ClientSessionValue> {
         // The newest, because tickets expire.
         self.with(server, |kept| kept.tls13.pop_back())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_refused_certificate_costs_no_other_server_its_tickets() {
+        let tls = Tls::default();
+        let pem = rcgen::generate_simple_self_signed(["mail.example.org".to_owned()]).unwrap().cert.pem();
+        tls.trust_in_memory(&Trust::default(), &pem).unwrap();
+        let before = tls.config(&Trust::default()).await.unwrap();
+        tls.forget_file(&Trust::default());
+        assert!(Arc::ptr_eq(&before, &tls.config(&Trust::default()).await.unwrap()));
+        let named = Trust { ca: Some("/nowhere/ca.pem".into()), pin: None };
+        tls.trust_in_memory(&named, &pem).unwrap();
+        assert!(tls.config(&named).await.is_ok());
+        tls.forget_file(&named);
+        assert!(matches!(tls.config(&named).await, Err(Failure::BadTrust { .. })), "the file is read again");
     }
 }
