@@ -113,6 +113,10 @@ impl ServerState {
     /// No way is left of those that both sides have. `offered`: the mechanisms of the server.
     pub(crate) fn no_way_left(&self, offered: &[String]) -> Failure {
         let at = self.at.clone();
+        // Before what it said last: over TLS every way that it offers may work.
+        if let Some(said) = self.ways.wants_tls() {
+            return Failure::SignInDisabled { at, offered: format!("sign-in over TLS ({said})") };
+        }
         if self.ways.is_untried() {
             return Failure::SignInDisabled { at, offered: offered.join(" ") };
         }

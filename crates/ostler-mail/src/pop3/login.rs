@@ -159,29 +159,23 @@ impl Pop3Login {
     fn refused(&mut self, way: Way, had_name: bool, line: &Line) -> Result<Step<Ready>, Failure> {
         let at = self.server.at.clone();
         let said = without_status(&self.shown(line));
-        let what = refusal(line, had_name);
-        match what {
+        // Some servers put [AUTH] before whatever they say at the sign-in. To a client it means the password.
+        let about_way = || said.strip_prefix("[AUTH]").unwrap_or(&said).trim().to_owned();
+        match refusal(line, had_name) {
             Refusal::Auth => return Err(self.server.refused_credentials(said)),
             Refusal::InUse => return Err(Failure::InUse { at, said }),
             Refusal::LoginDelay => return Err(Failure::LoginDelay { at, said }),
             Refusal::Temporary => return Err(Failure::SignInPostponed { at, said }),
             // Not a wrong password, so nothing may make the client throw its own away.
-            Refusal::WantsTls => self.server.ways.refuse_passwords(),
+            Refusal::WantsTls => self.server.ways.refuse_passwords(about_way()),
             Refusal::Way => {}
         }
-        // Some servers put [AUTH] before whatever they say at the sign-in. To a client it means the password.
-        let said = said.strip_prefix("[AUTH]").unwrap_or(&said).trim().to_owned();
-        self.server.refuse(way, false, said.clone());
+        self.server.refuse(way, false, about_way());
         self.capabilities.takes_user &= way != Way::UserPass;
         if !self.has_asked {
             return Ok(self.say_capa());
         }
-        self.try_next_way().map_err(|failure| match failure {
-            Failure::MechanismRefused { at, .. } if what == Refusal::WantsTls => {
-                Failure::SignInDisabled { at, offered: format!("sign-in over TLS ({said})") }
-            }
-            other => other,
-        })
+        self.try_next_way()
     }
 
     fn nonsense(&self, line: &Line) -> Failure {
@@ -597,6 +591,34 @@ mod tests {
         assert!(matches!(end, Some(Err(Failure::SignInDisabled { .. }))));
         let lines = ["+OK hi", "+OK", "USER", "SASL PLAIN CRAM-MD5", ".", no];
         assert_eq!(dialogue(login(Security::None, None), &lines).0, ["CAPA", "USER ann", "AUTH CRAM-MD5"]);
+    }
+
+    #[test]
+    fn a_password_refused_in_clear_goes_out_in_no_other_way_whatever_the_words() {
+        for no in ["-ERR Plaintext authentication disallowed", "-ERR cleartext passwords not allowed"] {
+            let lines = ["+OK hi", "+OK", "USER", "SASL LOGIN PLAIN", ".", "+OK", no];
+            let (sent, end) = dialogue(login(Security::None, None), &lines);
+            assert_eq!(sent, ["CAPA", "USER ann", "PASS hunter2"], "{no}");
+            let Some(Err(Failure::SignInDisabled { offered, .. })) = end else { panic!("{no}") };
+            assert_eq!(offered, format!("sign-in over TLS ({})", &no[5..]));
+        }
+    }
+
+    #[test]
+    fn with_remembered_capabilities_too_a_server_that_wants_tls_is_said_to_want_it() {
+        let known = CachedCapabilities { takes_user: true, login_delay: None };
+        let no = "-ERR [AUTH] Plaintext authentication disallowed on non-secure (SSL/TLS) connections.";
+        for list in [&["+OK", "USER", "SASL PLAIN", "."][..], &["-ERR what"]] {
+            let lines = [&["+OK hi", no][..], list].concat();
+            let (sent, end) = dialogue(login(Security::None, Some(known.clone())), &lines);
+            assert_eq!(sent, ["USER ann", "CAPA"]);
+            assert!(matches!(end, Some(Err(Failure::SignInDisabled { offered, .. })) if offered.contains("over TLS")));
+        }
+        // What is refused after that does not hide it.
+        let lines = ["+OK hi", no, "+OK", "SASL CRAM-MD5", ".", "-ERR unknown command"];
+        let (sent, end) = dialogue(login(Security::None, Some(known)), &lines);
+        assert_eq!(sent, ["USER ann", "CAPA", "AUTH CRAM-MD5"]);
+        assert!(matches!(end, Some(Err(Failure::SignInDisabled { offered, .. })) if offered.contains("Plaintext")));
     }
 
     #[test]

@@ -40,6 +40,8 @@ pub(crate) struct Ways {
     tried: Vec<&'static str>,
     /// What the server said when it refused the last one.
     said: String,
+    /// What the server said when it refused every password because the connection is not encrypted.
+    wants_tls: Option<String>,
 }
 
 impl Ways {
@@ -68,9 +70,15 @@ impl Ways {
     }
 
     /// The server takes no password on this connection, because it is not encrypted. CRAM-MD5 sends none.
-    pub(crate) fn refuse_passwords(&mut self) {
+    pub(crate) fn refuse_passwords(&mut self, said: String) {
         let plain = Way::Sasl(Mechanism::Plain);
         self.refused.extend([Way::UserPass, plain, Way::PlainOnTwoLines, Way::Sasl(Mechanism::Login)]);
+        self.wants_tls = Some(said);
+    }
+
+    /// What the server said when it refused every password because the connection is not encrypted; `None` if it did not.
+    pub(crate) fn wants_tls(&self) -> Option<&str> {
+        self.wants_tls.as_deref()
     }
 
     /// Whether nothing was refused yet.

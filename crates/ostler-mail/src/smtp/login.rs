@@ -185,22 +185,14 @@ impl SmtpLogin {
         let had_name = attempt.exchange.given() != Given::Nothing;
         let what = refusal_of(Some(reply.code), &reply.text(), had_name);
         let said = self.shown_reply(reply);
-        if what == RefusalOf::Credentials {
-            return Err(self.server.refused_credentials(said));
-        }
-        // It wants TLS first (RFC 3207, section 4; RFC 4954, section 6).
-        let wants_tls = matches!(reply.code, 530 | 538) && !self.server.is_in_tls;
-        if wants_tls {
-            self.server.ways.refuse_passwords();
+        match what {
+            RefusalOf::Credentials => return Err(self.server.refused_credentials(said)),
+            RefusalOf::InClear => self.server.ways.refuse_passwords(said.clone()),
+            RefusalOf::Way | RefusalOf::CommandForm => {}
         }
         let may_go_on_two_lines = attempt.at_once && what == RefusalOf::CommandForm;
-        self.server.refuse(attempt.way, may_go_on_two_lines, said.clone());
-        self.try_next_way().map_err(|failure| match failure {
-            Failure::MechanismRefused { at, .. } if wants_tls => {
-                Failure::SignInDisabled { at, offered: format!("sign-in over TLS ({said})") }
-            }
-            other => other,
-        })
+        self.server.refuse(attempt.way, may_go_on_two_lines, said);
+        self.try_next_way()
     }
 
     fn on_reply(&mut self, reply: &Reply) -> Result<Step<Ready>, Failure> {
@@ -599,6 +591,21 @@ mod tests {
         let (sent, end) = play(&over(Security::None), &["220 mx", "250-mx", offer, "538 5.7.11 Encryption required"]);
         assert_eq!(sent.len(), 2, "{sent:?}");
         assert!(matches!(end, Some(Err(Failure::SignInDisabled { offered, .. })) if offered.contains("538 5.7.11")));
+    }
+
+    #[test]
+    fn a_password_refused_in_clear_goes_out_in_no_other_way_whatever_the_code() {
+        for no in [
+            "535 5.7.8 Plaintext authentication disallowed on non-secure (SSL/TLS) connections.",
+            "535 5.7.8 Password authentication requires TLS",
+            "534 5.7.9 cleartext passwords are not allowed here",
+            "530 5.7.0 Must issue a STARTTLS command first",
+        ] {
+            let (sent, end) = play(&over(Security::None), &["220 mx", "250-mx", "250 AUTH LOGIN PLAIN", no]);
+            assert_eq!(sent[1..], [format!("AUTH PLAIN {PLAIN}")], "{no}");
+            let Some(Err(Failure::SignInDisabled { offered, .. })) = end else { panic!("{no}: {end:?}") };
+            assert_eq!(offered, format!("sign-in over TLS ({no})"));
+        }
     }
 
     fn lost() -> Failure {
