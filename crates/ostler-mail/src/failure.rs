@@ -464,7 +464,7 @@ impl Failure {
 
     /// Whether a web page came in place of a greeting: the sign-in page of a hotel or cafe network.
     pub fn is_web_page(&self) -> bool {
-        matches!(self, Self::WrongProtocol { said, .. } if is_http(said))
+        matches!(self, Self::WrongProtocol { said, .. } if is_web_server(said))
     }
 
     /// Who has to do something about it.
@@ -572,7 +572,7 @@ impl fmt::Display for Failure {
 impl std::error::Error for Failure {}
 
 /// Whether these are the first words of a web server.
-pub fn is_http(words: &str) -> bool {
+pub fn is_web_server(words: &str) -> bool {
     words.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("http/"))
 }
 

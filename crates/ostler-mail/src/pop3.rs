@@ -32,6 +32,11 @@ pub fn parse_status(line: &[u8]) -> Option<Status> {
     }
 }
 
+/// The text of a refusal, without its `-ERR`.
+pub(crate) fn without_status(said: &str) -> String {
+    said.strip_prefix("-ERR").unwrap_or(said).trim().to_owned()
+}
+
 /// What a refused sign-in means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {

@@ -7,7 +7,7 @@ use crate::account::{Security, Server};
 use crate::failure::{Failure, Waiting};
 use crate::machine::server::ServerState;
 use crate::machine::{Login, Outgoing, Step};
-use crate::pop3::{Refusal, Status, parse_status, refusal};
+use crate::pop3::{Refusal, Status, parse_status, refusal, without_status};
 use crate::sasl::{Exchange, Given, Mechanism, Way};
 use crate::secret::Secret;
 use crate::wire::{Line, MAX_REPLY_LINES};
@@ -336,11 +336,6 @@ impl Login for Pop3Login {
         self.mechanisms.clear();
         (self.list_lines, self.has_list, self.has_asked) = (0, false, false);
     }
-}
-
-/// The text of a refusal, without its `-ERR`.
-fn without_status(said: &str) -> String {
-    said.strip_prefix("-ERR").unwrap_or(said).trim().to_owned()
 }
 
 #[cfg(test)]
