@@ -17,7 +17,7 @@ use std::time::Duration;
 use crate::account::{Protocol, Security, Server};
 use known_words::{KnownWords, Stage};
 
-pub use command::{quote_path, repeat_option};
+pub use command::{COMMANDS, repeat_option};
 pub(crate) use text::fit;
 pub use text::{as_word, one_line, spoken, without_control};
 
