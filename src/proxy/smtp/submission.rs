@@ -341,7 +341,7 @@ impl ProviderSide {
         let offered = ready.offered;
         engine.learn(server, |learned| {
             learned.size = offered.size.flatten();
-            learned.way = ready.way.or(learned.way);
+            learned.way = ready.way;
         });
         Ok(ProviderSession {
             account,
