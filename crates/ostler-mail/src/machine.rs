@@ -4,6 +4,7 @@
 pub mod client;
 pub mod server;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use zeroize::Zeroizing;
@@ -121,8 +122,8 @@ pub trait Front {
 pub enum Outgoing {
     /// A command without secrets, its CR LF included.
     Plain(Vec<u8>),
-    /// A line that holds a secret, and the text the log shows instead.
-    Sensitive(Zeroizing<Vec<u8>>, &'static str),
+    /// Lines that hold a secret, and the text the log shows instead.
+    Sensitive(Zeroizing<Vec<u8>>, Cow<'static, str>),
 }
 
 impl Outgoing {
@@ -140,13 +141,13 @@ impl Outgoing {
     }
 
     /// A line that holds a secret; CR LF is added.
-    pub(crate) fn secret_line(parts: &[&[u8]], shown: &'static str) -> Self {
+    pub(crate) fn secret_line(parts: &[&[u8]], shown: impl Into<Cow<'static, str>>) -> Self {
         let mut line = Zeroizing::new(Vec::with_capacity(parts.iter().map(|p| p.len()).sum::<usize>() + 2));
         for part in parts {
             line.extend_from_slice(part);
         }
         line.extend_from_slice(b"\r\n");
-        Self::Sensitive(line, shown)
+        Self::Sensitive(line, shown.into())
     }
 
     /// The octets for the wire.
@@ -161,7 +162,7 @@ impl Outgoing {
     pub fn shown(&self) -> String {
         match self {
             Self::Plain(bytes) => crate::wire::printable(bytes.trim_ascii_end()),
-            Self::Sensitive(_, shown) => (*shown).to_owned(),
+            Self::Sensitive(_, shown) => shown.clone().into_owned(),
         }
     }
 }

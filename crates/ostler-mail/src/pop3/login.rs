@@ -1,5 +1,6 @@
 //! Signs in at a POP3 server: greeting, STLS, CAPA, then USER and PASS, or AUTH where USER is not offered or is refused for
-//! another reason than the password.
+//! another reason than the password. A server known from before is not asked for CAPA, and gets USER and PASS in one flight
+//! if it offers PIPELINING.
 
 use std::sync::Arc;
 
@@ -19,6 +20,8 @@ pub struct CachedCapabilities {
     pub takes_user: bool,
     /// The server wants this many seconds between two logins (RFC 2449, section 6.5).
     pub login_delay: Option<u32>,
+    /// PIPELINING (RFC 2449, section 6.6): the server reads on while it answers.
+    pub pipelining: bool,
 }
 
 /// What is known once the sign-in is done.
@@ -43,6 +46,10 @@ enum State {
     UserOk,
     /// Nothing: ostler waits for the secret, to give it in this way.
     Secret(Way),
+    /// Nothing: ostler waits for the secret, to say USER and PASS together.
+    SecretForBoth,
+    /// The answer to USER. PASS has left, too.
+    UserOkThenPass,
     PassOk,
     AuthChallenge(Exchange),
 }
@@ -63,6 +70,8 @@ pub struct Pop3Login {
     asks_only: bool,
     /// CAPA was said on this connection.
     has_asked: bool,
+    /// The next line answers a PASS that left behind a USER that was refused.
+    owes_pass_answer: bool,
 }
 
 impl Pop3Login {
@@ -78,6 +87,7 @@ impl Pop3Login {
             has_list: false,
             asks_only: false,
             has_asked: false,
+            owes_pass_answer: false,
         }
     }
 
@@ -95,7 +105,7 @@ impl Pop3Login {
         match self.cached.take() {
             Some(cached) if cached.takes_user && self.server.ways.is_open_to(Way::UserPass) => {
                 self.capabilities = cached;
-                self.say_user()
+                self.say_user_and_pass()
             }
             // Without USER the mechanisms matter, and those are not remembered.
             _ => self.say_capa(),
@@ -112,11 +122,33 @@ impl Pop3Login {
         self.send(State::UserOk, &line)
     }
 
+    /// Both in one flight, at a server that is known to read on while it answers. Not in clear: a server that wants TLS first
+    /// says so at USER, before the password has left.
+    fn say_user_and_pass(&mut self) -> Step<Ready> {
+        match self.server.secret() {
+            _ if !(self.capabilities.pipelining && self.server.is_in_tls) => self.say_user(),
+            Some(secret) => self.say_both(&secret),
+            None => {
+                self.state = State::SecretForBoth;
+                Step::WantSecret
+            }
+        }
+    }
+
+    fn say_both(&mut self, secret: &Secret) -> Step<Ready> {
+        self.server.note_secret_given();
+        self.state = State::UserOkThenPass;
+        let user = format!("USER {}", self.server.user());
+        let both: [&[u8]; 3] = [user.as_bytes(), b"\r\nPASS ", secret.expose()];
+        Step::Send(Outgoing::secret_line(&both, format!("{user}, PASS ***")))
+    }
+
     fn note_capability(&mut self, line: &Line) {
         let text = line.printable();
         let mut words = text.split_whitespace();
         match words.next().unwrap_or_default().to_ascii_uppercase().as_str() {
             "USER" => self.capabilities.takes_user = true,
+            "PIPELINING" => self.capabilities.pipelining = true,
             "SASL" => self.mechanisms = words.map(str::to_owned).collect(),
             "LOGIN-DELAY" => self.capabilities.login_delay = words.next().and_then(|n| n.parse().ok()),
             // Unknown and damaged words are ignored: mailutils 3.15 lists "EXPIRENEVER".
@@ -285,11 +317,22 @@ impl Login for Pop3Login {
             State::Greeting => Waiting::Greeting,
             State::StlsOk => Waiting::StartTls,
             State::CapaStatus | State::CapaLine => Waiting::Capabilities,
-            State::UserOk | State::Secret(_) | State::PassOk | State::AuthChallenge(..) => Waiting::SignIn,
+            State::UserOk
+            | State::Secret(_)
+            | State::SecretForBoth
+            | State::UserOkThenPass
+            | State::PassOk
+            | State::AuthChallenge(..) => Waiting::SignIn,
         }
     }
 
     fn on_line(&mut self, line: &Line) -> Result<Step<Ready>, Failure> {
+        if std::mem::take(&mut self.owes_pass_answer) {
+            return match parse_status(line.bytes()) {
+                Some(Status::Err) => Ok(Step::Wait),
+                Some(Status::Ok) | None => Err(self.nonsense(line)),
+            };
+        }
         match std::mem::replace(&mut self.state, State::PassOk) {
             State::Greeting => {
                 self.state = State::Greeting;
@@ -311,10 +354,19 @@ impl Login for Pop3Login {
                 Some(Status::Err) => self.refused(Way::UserPass, true, line),
                 None => Err(self.nonsense(line)),
             },
-            State::Secret(way) => {
-                self.state = State::Secret(way);
+            state @ (State::Secret(_) | State::SecretForBoth) => {
+                self.state = state;
                 Err(self.server.at.violation("it spoke unasked"))
             }
+            State::UserOkThenPass => match parse_status(line.bytes()) {
+                // The state is `PassOk` now.
+                Some(Status::Ok) => Ok(Step::Wait),
+                Some(Status::Err) => {
+                    self.owes_pass_answer = true;
+                    self.refused(Way::UserPass, true, line)
+                }
+                None => Err(self.nonsense(line)),
+            },
             State::PassOk => self.on_outcome(Way::UserPass, true, line),
             State::AuthChallenge(exchange) => self.challenge(exchange, line),
         }
@@ -327,6 +379,7 @@ impl Login for Pop3Login {
     fn after_secret(&mut self, secret: Arc<Secret>) -> Step<Ready> {
         match self.state {
             State::Secret(way @ Way::Sasl(_)) => self.say_auth(way, secret),
+            State::SecretForBoth => self.say_both(&secret),
             _ => self.say_pass(&secret),
         }
     }
@@ -334,7 +387,7 @@ impl Login for Pop3Login {
     fn restart(&mut self) {
         self.state = State::Greeting;
         self.mechanisms.clear();
-        (self.list_lines, self.has_list, self.has_asked) = (0, false, false);
+        (self.list_lines, self.has_list, self.has_asked, self.owes_pass_answer) = (0, false, false, false);
     }
 }
 
@@ -430,13 +483,16 @@ mod tests {
         let (sent, end) = dialogue(login(Security::Tls, None), &lines);
         assert_eq!(sent, ["CAPA", "USER ann", "PASS hunter2"]);
         let ready = end.unwrap().unwrap();
-        assert_eq!(ready.capabilities, CachedCapabilities { takes_user: true, login_delay: Some(90) });
+        assert_eq!(
+            ready.capabilities,
+            CachedCapabilities { takes_user: true, login_delay: Some(90), pipelining: false }
+        );
         assert_eq!(ready.welcome, Line::new(b"+OK 2 messages"));
         // The next time nothing is asked.
         let (sent, end) = dialogue(login(Security::Tls, Some(ready.capabilities.clone())), &["+OK hi", "+OK", "+OK"]);
         assert_eq!(sent, ["USER ann", "PASS hunter2"]);
         assert_eq!(end.unwrap().unwrap().capabilities, ready.capabilities);
-        let unsure = CachedCapabilities { takes_user: false, login_delay: None };
+        let unsure = CachedCapabilities { takes_user: false, login_delay: None, pipelining: false };
         assert_eq!(dialogue(login(Security::Tls, Some(unsure)), &["+OK hi"]).0, ["CAPA"]);
     }
 
@@ -551,7 +607,7 @@ mod tests {
 
     #[test]
     fn where_nothing_was_asked_the_list_is_asked_for_when_user_is_refused() {
-        let known = CachedCapabilities { takes_user: true, login_delay: None };
+        let known = CachedCapabilities { takes_user: true, login_delay: None, pipelining: false };
         let lines = ["+OK hi", "-ERR unknown command", "+OK", "SASL PLAIN", ".", "+ ", "+OK in"];
         let (sent, end) = dialogue(login(Security::Tls, Some(known.clone())), &lines);
         assert_eq!(sent, ["USER ann", "CAPA", "AUTH PLAIN", "AGFubgBodW50ZXIy"]);
@@ -601,7 +657,7 @@ mod tests {
 
     #[test]
     fn with_remembered_capabilities_too_a_server_that_wants_tls_is_said_to_want_it() {
-        let known = CachedCapabilities { takes_user: true, login_delay: None };
+        let known = CachedCapabilities { takes_user: true, login_delay: None, pipelining: false };
         let no = "-ERR [AUTH] Plaintext authentication disallowed on non-secure (SSL/TLS) connections.";
         for list in [&["+OK", "USER", "SASL PLAIN", "."][..], &["-ERR what"]] {
             let lines = [&["+OK hi", no][..], list].concat();
@@ -635,5 +691,46 @@ mod tests {
         assert_eq!(sent, ["CAPA", "USER ann", "PASS hunter2"]);
         assert!(end.unwrap().is_ok());
         assert!(hangs_up(&[&refused[..], &["+OK"]].concat()).is_none(), "it has heard the password");
+    }
+
+    fn known_to_pipeline(security: Security) -> Pop3Login {
+        let mut server = server(Protocol::Pop3, "ann");
+        server.security = security;
+        let known = CachedCapabilities { takes_user: true, login_delay: Some(60), pipelining: true };
+        Pop3Login::new(&server, Some(known))
+    }
+
+    #[test]
+    fn a_server_known_to_pipeline_gets_user_and_pass_in_one_flight() {
+        let (sent, end) = dialogue(known_to_pipeline(Security::Tls), &["+OK ready", "+OK", "+OK in"]);
+        assert_eq!(sent, ["USER ann\r\nPASS hunter2"]);
+        let ready = end.unwrap().unwrap();
+        assert_eq!((ready.welcome, ready.way), (Line::new(b"+OK in"), Some(Way::UserPass)));
+        assert!(ready.capabilities.pipelining && ready.capabilities.login_delay == Some(60), "remembered on");
+        // In clear, a server that wants TLS first says so at USER.
+        let (sent, _) = dialogue(known_to_pipeline(Security::None), &["+OK ready", "-ERR SSL/TLS required"]);
+        assert_eq!(sent[0], "USER ann");
+        assert!(sent.iter().all(|line| !line.contains("hunter2")), "{sent:?}");
+    }
+
+    #[test]
+    fn a_user_name_refused_with_pass_behind_it_is_refused_once() {
+        let begin = ["+OK ready", "-ERR [AUTH] no such user"];
+        let (sent, end) = dialogue(known_to_pipeline(Security::Tls), &begin);
+        assert_eq!(sent.len(), 1);
+        assert!(matches!(end, Some(Err(Failure::SignInRefused { .. }))), "the answer to PASS is not waited for");
+    }
+
+    #[test]
+    fn where_user_is_refused_as_a_way_the_answer_to_pass_is_no_answer_to_what_follows() {
+        let lines =
+            ["+OK ready", "-ERR unknown command", "-ERR unknown command", "+OK", "SASL PLAIN", ".", "+ ", "+OK in"];
+        let (sent, end) = dialogue(known_to_pipeline(Security::Tls), &lines);
+        assert_eq!(sent[1..3], ["CAPA", "AUTH PLAIN"]);
+        let ready = end.unwrap().unwrap();
+        assert_eq!(ready.way, Some(Way::Sasl(Mechanism::Plain)));
+        assert!(!ready.capabilities.takes_user);
+        let (_, end) = dialogue(known_to_pipeline(Security::Tls), &["+OK", "-ERR unknown command", "+OK in"]);
+        assert!(matches!(end, Some(Err(Failure::ProtocolViolation { .. }))), "PASS accepted without a USER");
     }
 }
