@@ -95,7 +95,7 @@ impl<'a, T: SetupUi> Trial<'a, T> {
             Ok(smtp) => Outcome::Works(self.plan.with_standby(self.plan.account(pop3, smtp.into_iter().collect()))),
             Err(Broken { server, failure }) => {
                 let smtp = server.map_or_else(|| self.plan.untried().smtp, |server| vec![server]);
-                Outcome::Fails { account: self.plan.account(pop3, smtp), failure }
+                Outcome::Fails { account: self.plan.with_standby(self.plan.account(pop3, smtp)), failure }
             }
         }
     }
