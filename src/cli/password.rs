@@ -61,7 +61,7 @@ pub(crate) fn main(file: &Path, parsed: &Parsed, options: Options) -> ExitCode {
     }
     let makes_app_passwords = ours.iter().any(|server| parsed.presets.makes_app_passwords(&account, server));
     let secret = match read_secret(&account, options.stdin, makes_app_passwords) {
-        Ok(secret) => secret,
+        Ok(secret) => Arc::new(secret),
         Err(why) => return fail(1, &why),
     };
     let mut charsets = Vec::new();
@@ -141,7 +141,7 @@ fn read_secret(account: &Account, stdin: bool, makes_app_passwords: bool) -> Res
 
 /// Signs in at each server with a password that is not stored yet.
 struct Check<'a> {
-    secret: &'a Secret,
+    secret: &'a Arc<Secret>,
     timeouts: &'a Timeouts,
     screen: Screen,
 }
@@ -185,13 +185,9 @@ impl Check<'_> {
     }
 
     async fn sign_in(&self, server: &Server, charset: PasswordCharset) -> Result<(), Failure> {
-        let spelled = given::spelled(self.secret, charset).or_else(|| copy(self.secret)).ok_or(Failure::Internal)?;
-        diagnose::sign_in_with(server, Arc::new(spelled), self.timeouts).await
+        let spelled = given::spelled(self.secret, charset).map_or_else(|| Arc::clone(self.secret), Arc::new);
+        diagnose::sign_in_with(server, spelled, self.timeouts).await
     }
-}
-
-fn copy(secret: &Secret) -> Option<Secret> {
-    Secret::from_bytes(secret.expose().to_vec().into()).ok()
 }
 
 /// Writes the charsets into the settings, where they are not the ones already there.
@@ -222,11 +218,10 @@ fn remember_charsets(
     })
 }
 
-async fn store_secret(account: &Arc<Account>, servers: &[&Server], secret: &Secret) -> Result<(), String> {
+async fn store_secret(account: &Arc<Account>, servers: &[&Server], secret: &Arc<Secret>) -> Result<(), String> {
     let vault = Vault::new();
     for server in servers {
-        let secret = copy(secret).ok_or_else(|| Failure::Internal.to_string())?;
-        vault.store(account, server, secret).await.map_err(|e| error_chain(&e))?;
+        vault.store(account, server, Arc::clone(secret)).await.map_err(|e| error_chain(&e))?;
     }
     Ok(())
 }

@@ -270,6 +270,11 @@ impl Server {
         }
     }
 
+    /// How the password is spelled there; the usual way at a server that takes none.
+    pub fn password_charset(&self) -> PasswordCharset {
+        self.credentials().map(|credentials| credentials.charset).unwrap_or_default()
+    }
+
     /// This server, with the password spelled like this; one that takes no password stays as it is.
     #[must_use]
     pub fn with_password_charset(mut self, charset: PasswordCharset) -> Self {
