@@ -182,17 +182,14 @@ enum Rank {
     PastOstler,
     /// A server's words that tell no more than the kind of failure.
     General,
+    /// A message of ostler's, which tells the kind. What it quotes of a server tells more.
+    Ostler,
     /// A server's words that have several meanings.
     Vague,
     /// The server's name, beside a refused sign-in.
     Host,
     /// A server's words that mean this.
     Known,
-    Ostler,
-    VagueInOstler,
-    HostInOstler,
-    /// A server's words inside a message of ostler's.
-    KnownInOstler,
 }
 
 /// Finds what an error text means: at most [`MAX_EXPLANATIONS`] causes, the best first. Only the beginning of a long
@@ -208,7 +205,7 @@ pub fn explain(pasted: &str) -> Vec<Explanation> {
     if !is_known {
         found.extend(explain_unknown(&text));
     }
-    keep_best(found)
+    keep_best(found, reading.has_ostler)
 }
 
 fn explanation(id: &str, found: String, rank: Rank) -> Option<Explanation> {
@@ -234,7 +231,7 @@ impl<'a> Reading<'a> {
     fn new(text: &'a Pasted) -> Self {
         let by_ostler: Vec<&str> =
             causes().iter().filter(|cause| text.has_any(&cause.ostler)).map(|cause| cause.id.as_str()).collect();
-        let stages = if by_ostler.is_empty() { text.stages() } else { stages_around(&by_ostler) };
+        let stages = if by_ostler.is_empty() { text.stages() } else { stages_around(&by_ostler).to_vec() };
         let refused = known_words::of_cause("password-refused");
         let is_refused_sign_in = by_ostler.contains(&"password-refused")
             || by_ostler.is_empty() && refused.is_some_and(|refused| refused.find(text, &stages).is_some());
@@ -258,23 +255,21 @@ impl<'a> Reading<'a> {
     }
 
     fn find_ostler(&self, cause: &Cause) -> Option<(Rank, String)> {
-        let rank = if cause.id == GATE_STAYS_SHUT { Rank::KnownInOstler } else { Rank::Ostler };
+        let rank = if cause.id == GATE_STAYS_SHUT { Rank::Known } else { Rank::Ostler };
         self.text.first_of(&cause.ostler).map(|words| (rank, words))
     }
 
     fn find_known(&self, known: &KnownWords) -> Option<(Rank, String)> {
-        let by_words = match (known.advice, known.is_vague, self.has_ostler) {
+        let by_words = match (known.advice, known.is_vague) {
             // In a message of ostler's, `[SYS/TEMP]` and the like are ostler's own codes.
-            (None, _, true) => None,
-            (None, _, false) => Some(Rank::General),
-            (_, true, true) if self.has_host => Some(Rank::VagueInOstler),
-            (_, true, false) if self.has_host => Some(Rank::Vague),
-            (_, _, true) => Some(Rank::KnownInOstler),
-            (_, _, false) => Some(Rank::Known),
+            (None, _) if self.has_ostler => None,
+            (None, _) => Some(Rank::General),
+            (_, true) if self.has_host => Some(Rank::Vague),
+            _ => Some(Rank::Known),
         };
         let by_host = || {
-            let rank = if self.has_ostler { Rank::HostInOstler } else { Rank::Host };
-            self.is_refused_sign_in.then(|| self.text.first_of(known.hosts).map(|host| (rank, host))).flatten()
+            let host = self.is_refused_sign_in.then(|| self.text.first_of(known.hosts)).flatten();
+            host.map(|host| (Rank::Host, host))
         };
         let said: &Text = self.quote.as_ref().unwrap_or(self.text);
         by_words.and_then(|rank| known.find(said, &self.stages).map(|words| (rank, words))).or_else(by_host)
@@ -287,15 +282,15 @@ impl<'a> Reading<'a> {
 }
 
 /// Where a server may have said what stands inside a message of ostler's with words of these causes.
-fn stages_around(by_ostler: &[&str]) -> Vec<Stage> {
+fn stages_around(by_ostler: &[&str]) -> &'static [Stage] {
     if by_ostler.iter().any(|id| SIGN_IN_CAUSES.contains(id)) {
-        vec![Stage::SignIn, Stage::OwnMailbox]
+        &Stage::OF_SIGN_IN
     } else if by_ostler.contains(&"turned-away") {
-        vec![Stage::SignIn, Stage::Fetch, Stage::Send]
+        &Stage::OF_SERVICE
     } else if by_ostler.contains(&"tls-trouble") {
-        vec![Stage::Tls]
+        &[Stage::Tls]
     } else {
-        Vec::new()
+        &[]
     }
 }
 
@@ -312,14 +307,14 @@ fn explain_unknown(text: &Pasted) -> Option<Explanation> {
 
 /// Sorts by rank, the best first. Beside the words of a server or of ostler, guesses are dropped, and of several meanings
 /// the first in the file is kept: it is the most precise.
-fn keep_best(mut found: Vec<Explanation>) -> Vec<Explanation> {
+fn keep_best(mut found: Vec<Explanation>, has_ostler: bool) -> Vec<Explanation> {
     found.sort_by_key(|one| std::cmp::Reverse(one.rank));
     let Some(best) = found.first().map(|one| one.rank) else { return found };
     if best >= Rank::Unknown {
         let mut is_first = true;
         found.retain(|one| {
             let stays = std::mem::take(&mut is_first) || matches!(one.rank, Rank::PastOstler | Rank::Unknown);
-            stays && (best < Rank::Ostler || one.rank == best)
+            stays && (!has_ostler || one.rank == best)
         });
     }
     found.truncate(MAX_EXPLANATIONS);

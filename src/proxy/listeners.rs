@@ -76,10 +76,22 @@ impl Listeners {
     }
 
     fn open(&self, door: &Door) -> Port {
-        let (engine, inherited) = (Arc::clone(&self.engine), Arc::clone(&self.inherited));
-        let mut opening = Opening { engine, inherited, door: door.clone(), reported: None };
-        let (engine, door) = (Arc::clone(&self.engine), Arc::new(door.clone()));
-        Port::keep_open(move || opening.open(), |listener| accept(engine, listener, door))
+        let (engine, inherited, door) = (Arc::clone(&self.engine), Arc::clone(&self.inherited), Arc::new(door.clone()));
+        let (events, wanted) = (Arc::clone(&engine), Arc::clone(&door));
+        let open = move || match inherited_or_bound(&inherited, wanted.address) {
+            Ok(listener) => {
+                events.events.publish(Event::DoorOpened((*wanted).clone(), listener.address()));
+                Ok(listener)
+            }
+            // The user did not ask for ::1; a computer without IPv6 does not have it.
+            Err(error) if wanted.is_companion && error.kind() != io::ErrorKind::AddrInUse => Err(None),
+            Err(error) => Err(Some(explain_bind_error(&wanted, &error))),
+        };
+        let (events, wanted) = (Arc::clone(&engine), Arc::clone(&door));
+        let report = move |why: &str| {
+            events.events.publish(Event::DoorUnavailable((*wanted).clone(), why.to_owned()));
+        };
+        Port::keep_open(open, report, |listener| accept(engine, listener, door))
     }
 
     /// Closes all doors. Sessions under way continue.
@@ -93,42 +105,6 @@ pub(crate) fn is_served(protocol: Protocol) -> bool {
     match protocol {
         Protocol::Pop3 | Protocol::Smtp => true,
         Protocol::Imap => false,
-    }
-}
-
-/// A door that is to be opened.
-struct Opening {
-    engine: Arc<Engine>,
-    inherited: Arc<Inherited>,
-    door: Door,
-    /// What was reported last. The next attempts mostly fail for the same reason.
-    reported: Option<String>,
-}
-
-impl Opening {
-    /// Tries to open the door and reports the outcome.
-    fn open(&mut self) -> Option<Listener> {
-        match inherited_or_bound(&self.inherited, self.door.address) {
-            Ok(listener) => {
-                self.engine.events.publish(Event::DoorOpened(self.door.clone(), listener.address()));
-                Some(listener)
-            }
-            Err(error) => {
-                self.report(&error);
-                None
-            }
-        }
-    }
-
-    fn report(&mut self, error: &io::Error) {
-        // The user did not ask for ::1; a computer without IPv6 does not have it.
-        if self.door.is_companion && error.kind() != io::ErrorKind::AddrInUse {
-            return;
-        }
-        let why = explain_bind_error(&self.door, error);
-        if self.reported.replace(why.clone()).as_ref() != Some(&why) {
-            self.engine.events.publish(Event::DoorUnavailable(self.door.clone(), why));
-        }
     }
 }
 

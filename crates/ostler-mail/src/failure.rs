@@ -464,11 +464,8 @@ impl Failure {
             | Self::InUse { said, .. }
             | Self::LoginDelay { said, .. }
             | Self::MechanismRefused { said, .. }
-            | Self::SignInPostponed { said, .. } => known_words::by_words(said, &[Stage::SignIn, Stage::OwnMailbox]),
-            // At the greeting, and where `ostler check` asks for the count of messages or rehearses a send.
-            Self::ServiceRefused { said, .. } => {
-                known_words::by_words(said, &[Stage::SignIn, Stage::Fetch, Stage::Send])
-            }
+            | Self::SignInPostponed { said, .. } => known_words::by_words(said, &Stage::OF_SIGN_IN),
+            Self::ServiceRefused { said, .. } => known_words::by_words(said, &Stage::OF_SERVICE),
             Self::Tls { reason, .. } => known_words::by_words(reason, &[Stage::Tls]),
             _ => None,
         }

@@ -36,42 +36,20 @@ const MAX_HEADER_OCTETS: usize = 64 * 1024;
 
 /// Opens the page, trying until it succeeds, and serves it. Returns after the first attempt.
 pub(super) fn keep_open(shared: &Arc<Shared>, router: Router, wanted: SocketAddr) -> Port {
-    let mut opening = Opening { shared: Arc::clone(shared), wanted, reported: None };
-    Port::keep_open(move || opening.open(), |listener| serve(listener, router))
-}
-
-/// The page's port, which is to be opened.
-struct Opening {
-    shared: Arc<Shared>,
-    wanted: SocketAddr,
-    /// What was reported last. The next attempts mostly fail for the same reason.
-    reported: Option<String>,
-}
-
-impl Opening {
-    /// Tries to open the port and reports the outcome.
-    fn open(&mut self) -> Option<Listener> {
-        match Listener::bind(self.wanted) {
-            Ok(listener) => {
-                let address = listener.address();
-                self.shared.set_open_at(Some(address));
-                tracing::info!("the settings page is open on http://{address}/; `ostler settings` opens it");
-                Some(listener)
-            }
-            Err(error) => {
-                self.report(&error);
-                None
-            }
-        }
-    }
-
-    fn report(&mut self, error: &io::Error) {
-        let wanted = self.wanted;
-        let why = format!("the settings page on {wanted} cannot be opened: {}", explain_bind_error(wanted, error));
-        if self.reported.replace(why.clone()).as_ref() != Some(&why) {
-            self.shared.engine.events.publish(Event::Warning(why));
-        }
-    }
+    let own = Arc::clone(shared);
+    let open = move || {
+        let listener = Listener::bind(wanted).map_err(|error| Some(explain_bind_error(wanted, &error)))?;
+        let address = listener.address();
+        own.set_open_at(Some(address));
+        tracing::info!("the settings page is open on http://{address}/; `ostler settings` opens it");
+        Ok(listener)
+    };
+    let own = Arc::clone(shared);
+    let report = move |why: &str| {
+        let text = format!("the settings page on {wanted} cannot be opened: {why}");
+        own.engine.events.publish(Event::Warning(text));
+    };
+    Port::keep_open(open, report, |listener| serve(listener, router))
 }
 
 /// Serves the page on its port and on the same port of `::1`, if that is free: some browsers connect there for `localhost`.

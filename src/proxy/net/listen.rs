@@ -84,14 +84,30 @@ pub(crate) struct Port {
 }
 
 impl Port {
-    /// Calls `open` at once and, as long as that gives no listener, every few seconds. `serve` gets the listener.
+    /// Calls `open` at once and, as long as that gives no listener, every few seconds. `serve` gets the listener. `open` says
+    /// why it failed, or nothing if no one is to hear of it; `report` gets each reason once, because the next attempts mostly
+    /// fail for the same one.
     pub(crate) fn keep_open<S>(
-        mut open: impl FnMut() -> Option<Listener> + Send + 'static,
+        mut open: impl FnMut() -> Result<Listener, Option<String>> + Send + 'static,
+        mut report: impl FnMut(&str) + Send + 'static,
         serve: impl FnOnce(Listener) -> S + Send + 'static,
     ) -> Self
     where
         S: Future<Output = ()> + Send + 'static,
     {
+        let mut reported = None;
+        let mut open = move || {
+            open()
+                .inspect_err(|why| {
+                    if let Some(text) = why
+                        && reported != *why
+                    {
+                        report(text);
+                        reported.clone_from(why);
+                    }
+                })
+                .ok()
+        };
         let mut opened = open();
         let opened_at = opened.as_ref().map(Listener::address);
         let task = tokio::spawn(async move {
@@ -144,27 +160,31 @@ mod tests {
         let (tell_trouble, trouble) = oneshot::channel();
         let (tell_served, served) = oneshot::channel();
         let mut tell_trouble = Some(tell_trouble);
-        let open = move || match Listener::bind(wanted) {
-            Ok(listener) => Some(listener),
-            Err(error) => {
-                tell_trouble.take().map(|tell| tell.send(error.kind()));
-                None
-            }
+        let open = move || Listener::bind(wanted).map_err(|error| Some(error.kind().to_string()));
+        let report = move |why: &str| {
+            let tell = tell_trouble.take().expect("the same reason is told once");
+            tell.send(why.to_owned()).unwrap();
         };
-        let port = Port::keep_open(open, |listener| async move {
+        let port = Port::keep_open(open, report, |listener| async move {
             let _ = tell_served.send(listener.address());
         });
-        assert_eq!((port.opened_at(), trouble.await.unwrap()), (None, io::ErrorKind::AddrInUse));
+        assert_eq!((port.opened_at(), trouble.await.unwrap()), (None, io::ErrorKind::AddrInUse.to_string()));
+        // Some more attempts, which fail for the same reason.
+        sleep(BIND_RETRY_INTERVAL * 3).await;
         drop(holder);
         assert_eq!(served.await.unwrap(), wanted);
     }
 
     #[tokio::test]
     async fn a_closed_port_is_free_at_once() {
-        let open = || Listener::bind(any_port()).ok();
-        let port = Port::keep_open(open, |listener| async move {
-            listener.accept(drop).await;
-        });
+        let open = || Listener::bind(any_port()).map_err(|error| Some(error.to_string()));
+        let port = Port::keep_open(
+            open,
+            |_| (),
+            |listener| async move {
+                listener.accept(drop).await;
+            },
+        );
         let address = port.opened_at().unwrap();
         assert!(Listener::bind(address).is_err());
         port.close().await;

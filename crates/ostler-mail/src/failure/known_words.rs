@@ -30,6 +30,14 @@ pub enum Stage {
     Any,
 }
 
+impl Stage {
+    /// Where the answer to a sign-in is said.
+    pub const OF_SIGN_IN: [Self; 2] = [Self::SignIn, Self::OwnMailbox];
+    /// Where a server refuses service: at the greeting, and where `ostler check` asks for the count of messages or rehearses
+    /// a send.
+    pub const OF_SERVICE: [Self; 3] = [Self::SignIn, Self::Fetch, Self::Send];
+}
+
 /// A cause, and the words that mean it.
 #[derive(Debug)]
 pub struct KnownWords {
@@ -76,7 +84,7 @@ pub(super) fn by_words(said: &str, stages: &[Stage]) -> Option<&'static KnownWor
 
 /// What a refused sign-in means at this server. Some providers refuse in words that say nothing; their name is the hint.
 pub(super) fn of_refused_sign_in(host: &str, said: &str) -> Option<&'static KnownWords> {
-    let by_words = by_words(said, &[SignIn, OwnMailbox]);
+    let by_words = by_words(said, &Stage::OF_SIGN_IN);
     match by_words {
         Some(known) if !known.is_vague => Some(known),
         _ => KNOWN_WORDS.iter().find(|known| known.has_host(host)).or(by_words),
