@@ -20,7 +20,7 @@ mod add;
 mod apply_preset;
 #[cfg(feature = "web")]
 mod change;
-mod charset;
+mod change_charset;
 mod doors;
 mod edit;
 mod file;
@@ -37,7 +37,7 @@ pub mod value;
 pub(crate) use add::add_account;
 #[cfg(feature = "web")]
 pub(crate) use change::{Change, ServerLocation, change_account, common_username};
-pub(crate) use charset::change_charset;
+pub(crate) use change_charset::change_charset;
 pub(crate) use edit::EditError;
 pub use edit::remove_account;
 pub(crate) use file::{LoadError, NotEdited, default_path, edit_file, load, state_folder, write_atomically};
