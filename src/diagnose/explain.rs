@@ -123,7 +123,12 @@ pub(crate) fn cause_id(failure: &Failure) -> &'static str {
             CertificateProblem::UnknownIssuer { .. } => "certificate-issuer",
             CertificateProblem::MissingLink { .. } => "certificate-link",
             CertificateProblem::NotPinned { .. } => "certificate-pin",
-            CertificateProblem::Revoked | CertificateProblem::Other(_) => "certificate-bad",
+            CertificateProblem::Revoked
+            | CertificateProblem::OldKind
+            | CertificateProblem::ShortKey { .. }
+            | CertificateProblem::MarkedAsAuthority
+            | CertificateProblem::IssuerExpired { .. }
+            | CertificateProblem::Other(_) => "certificate-bad",
         },
         Failure::TlsTooOld { .. } => "old-tls",
         Failure::Tls { .. } => "tls-trouble",

@@ -115,6 +115,24 @@ pub enum CertificateProblem {
     },
     /// The issuer has revoked the certificate.
     Revoked,
+    /// The certificate is of X.509 version 1.
+    OldKind,
+    /// The certificate's key is too short.
+    ShortKey {
+        /// The length of the key.
+        bits: usize,
+        /// The shortest key that is accepted.
+        least: usize,
+    },
+    /// The certificate is for an authority, which no server is.
+    MarkedAsAuthority,
+    /// The certificate is in date, and one between it and its authority has expired.
+    IssuerExpired {
+        /// The name in the expired one.
+        issuer: String,
+        /// The end of its validity.
+        until: String,
+    },
     /// Any other reason, in the words of the TLS library.
     Other(String),
 }

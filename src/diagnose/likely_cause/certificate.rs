@@ -1,5 +1,5 @@
 //! The likely cause of a bad certificate: the clock, a network that answers in place of every server (a portal), or the
-//! server itself. Whether a certificate is good is decided in `proxy/net/tls.rs`.
+//! server itself. Whether a certificate is good is decided in `proxy/net/tls/verifier.rs`.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -32,7 +32,7 @@ pub(super) async fn look(
         matches!(problem, CertificateProblem::Expired { .. } | CertificateProblem::NotYetValid { .. })
     };
     match problem {
-        problem if of_date(problem) => {
+        CertificateProblem::Expired { .. } | CertificateProblem::NotYetValid { .. } => {
             let before = steps.iter().any(|step| {
                 matches!(&step.failure, Some(Failure::Certificate { at, problem, .. }) if at.host != server.host && of_date(problem))
             });
@@ -62,7 +62,13 @@ pub(super) async fn look(
             let pin = fingerprint(engine, server, timeouts).await?;
             Some(Look::new(known.likely.clone(), format!("{advice} pin = \"sha256:{pin}\"")))
         }
-        _ => None,
+        CertificateProblem::NotPinned { .. }
+        | CertificateProblem::Revoked
+        | CertificateProblem::OldKind
+        | CertificateProblem::ShortKey { .. }
+        | CertificateProblem::MarkedAsAuthority
+        | CertificateProblem::IssuerExpired { .. }
+        | CertificateProblem::Other(_) => None,
     }
 }
 
