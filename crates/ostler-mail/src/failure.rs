@@ -110,8 +110,8 @@ pub enum CertificateProblem {
     },
     /// The settings pin another certificate.
     NotPinned {
-        /// The SHA-256 digest of the one the server shows, in hex.
-        shown: String,
+        /// The SHA-256 digest of the one the server shows.
+        shown: [u8; 32],
     },
     /// The issuer has revoked the certificate.
     Revoked,

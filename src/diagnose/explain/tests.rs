@@ -47,7 +47,7 @@ fn failures(protocol: Protocol) -> Vec<Failure> {
         certificate(CertificateProblem::UnknownIssuer { issuer: "CN=Hotel".into(), self_signed: false }),
         certificate(CertificateProblem::UnknownIssuer { issuer: "CN=me".into(), self_signed: true }),
         certificate(CertificateProblem::MissingLink { issuer: "CN=Between".into() }),
-        certificate(CertificateProblem::NotPinned { shown: "00".repeat(32) }),
+        certificate(CertificateProblem::NotPinned { shown: [0; 32] }),
         certificate(CertificateProblem::Revoked),
         certificate(CertificateProblem::OldKind),
         certificate(CertificateProblem::ShortKey { bits: 1024, least: 2048 }),

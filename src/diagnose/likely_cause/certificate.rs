@@ -12,6 +12,7 @@ use crate::diagnose::explain;
 use crate::proxy::Engine;
 use ostler_mail::account::{Account, Protocol, Security, Server, SignIn, Timeouts, Trust};
 use ostler_mail::failure::{CaFile, CertificateProblem, Failure};
+use ostler_mail::wire::hex;
 
 /// ostler was made in this year, so a clock that says an earlier one is wrong.
 const MIN_YEAR: i32 = 2025;
@@ -60,7 +61,7 @@ pub(super) async fn look(
             };
             let known = explain::cause(known)?;
             let pin = fingerprint(engine, server, timeouts).await?;
-            Some(Look::new(known.likely.clone(), format!("{advice} pin = \"sha256:{pin}\"")))
+            Some(Look::new(known.likely.clone(), format!("{advice} pin = \"sha256:{}\"", hex(&pin))))
         }
         CertificateProblem::NotPinned { .. }
         | CertificateProblem::Revoked
@@ -84,9 +85,9 @@ fn advise_own_certificate(ca: CaFile) -> &'static str {
     }
 }
 
-/// The SHA-256 of the certificate that a server shows, in hex. A pin that matches nothing makes the handshake fail with
+/// The SHA-256 of the certificate that a server shows. A pin that matches nothing makes the handshake fail with
 /// it.
-async fn fingerprint(engine: &Engine, server: &Server, timeouts: &Timeouts) -> Option<String> {
+async fn fingerprint(engine: &Engine, server: &Server, timeouts: &Timeouts) -> Option<[u8; 32]> {
     let mut asked = variant(server, server.port, server.security);
     asked.trust = Trust { ca: None, pin: Some([0; 32]) };
     match greet(engine, &asked, timeouts).await {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::account::Protocol;
 use crate::failure::text::spoken;
 use crate::failure::{CertificateProblem, Failure, IdProblem, SecretTrouble, ServerAddr, Waiting};
+use crate::wire::hex;
 
 /// The sentence, without a full stop. What it quotes is not yet cleaned.
 pub(super) fn sentence(failure: &Failure) -> String {
@@ -113,7 +114,7 @@ fn certificate_sentence(host: &str, problem: &CertificateProblem) -> String {
             format!("{host} did not send the certificate of its issuer, which this computer does not know: {issuer}")
         }
         CertificateProblem::NotPinned { shown } => {
-            format!("the certificate of {host} is not the pinned one; it is sha256:{shown}")
+            format!("the certificate of {host} is not the pinned one; it is sha256:{}", hex(shown))
         }
         CertificateProblem::Revoked => format!("the certificate of {host} has been revoked"),
         CertificateProblem::OldKind => unacceptable("it is of an old kind (X.509 version 1), which cannot name a host"),

@@ -16,7 +16,6 @@ use x509_parser::time::ASN1Time;
 
 use super::certificate::{Chain, ChainEnd, day, hosts, name, parse, unusable};
 use ostler_mail::failure::{CaFile, CertificateProblem, Failure, ServerAddr};
-use ostler_mail::sasl::hex;
 use ostler_mail::wire::printable;
 
 /// Verifies a server's certificate. That the server holds the private key is proved by the handshake's signature, which is
@@ -104,7 +103,7 @@ impl ServerCertVerifier for Verifier {
                 } else if shown == *pin {
                     Ok(ServerCertVerified::assertion())
                 } else {
-                    Err(problem(CertificateProblem::NotPinned { shown: hex(&shown) }, CaFile::Unset))
+                    Err(problem(CertificateProblem::NotPinned { shown }, CaFile::Unset))
                 }
             }
         }
