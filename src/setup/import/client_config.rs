@@ -8,7 +8,7 @@ use crate::setup::discover::Domain;
 use crate::setup::discover::autoconfig::{BadConfig, Config, Reader, parse_for};
 use crate::setup::find::hint_text;
 use ostler_mail::account::Protocol;
-use ostler_mail::account::endpoint::{AuthMethod, Endpoint};
+use ostler_mail::account::endpoint::Endpoint;
 
 /// Stands for the domain of the address as long as that is not known.
 const UNKNOWN_DOMAIN: &str = "domain.invalid";
@@ -65,8 +65,7 @@ fn draft(config: Config, place: String, report: &mut Report) -> Draft {
             ),
         );
     }
-    let first_outgoing = usable.iter().find(|endpoint| endpoint.protocol == Protocol::Smtp);
-    let gate = first_outgoing.is_some_and(|e| e.auth_methods.first() == Some(&AuthMethod::PopBeforeSmtp));
+    let gate = usable.iter().find(|endpoint| endpoint.protocol == Protocol::Smtp).is_some_and(Endpoint::is_gated);
     let server = |endpoint: Endpoint| Server {
         protocol: endpoint.protocol,
         host: endpoint.host.clone(),
