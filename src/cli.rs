@@ -12,6 +12,7 @@ pub(crate) mod password;
 pub(crate) mod providers;
 pub(crate) mod quit;
 pub(crate) mod remove;
+mod screen;
 pub(crate) mod settings;
 pub(crate) mod status;
 

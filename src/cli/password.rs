@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use crate::cli::add::terminal::Screen;
+use crate::cli::screen::Screen;
 use crate::cli::{account, ask, block_on, fail, print};
 use crate::config::{self, NotEdited, Parsed};
 use crate::diagnose;

@@ -3,9 +3,9 @@
 
 use std::path::Path;
 
-use super::terminal::{tell, yes_or_no};
 use super::{Abort, AddOutcome, Options, add_account};
 use crate::cli::ask;
+use crate::cli::screen::{tell, yes_or_no};
 use crate::config;
 use crate::config::presets::Presets;
 use crate::setup::import::{
