@@ -244,6 +244,9 @@ pub fn read(bytes: &[u8], presets: &Presets, asked: &Asked<'_>) -> Result<Import
     for draft in &mut drafts {
         helper::undo_in(draft, presets, &mut report);
     }
+    if kind == Kind::Eudora {
+        drafts = eudora::join_personalities(drafts);
+    }
     drafts = senders::join_by_mailbox(drafts);
     if kind == Kind::Stunnel {
         // stunnel.conf lists tunnels, not accounts: those to one company are taken for one account.
@@ -292,7 +295,7 @@ fn read_drafts(
         Kind::EmailProxy => Some(emailproxy::read(&text, presets, report)),
         Kind::Mozilla => Some(thunderbird::read(&text, report)),
         Kind::Registry => Some(outlook_express::registry(&text, report)),
-        Kind::Eudora => Some(eudora::read(&text, presets, report)),
+        Kind::Eudora => Some(eudora::read(&text, report)),
         Kind::WindowsMail | Kind::AccountFile => outlook_express::windows_mail(&text, report),
         Kind::AppleProfile => Some(apple_profile::read(&text, report)?),
         Kind::ClientConfig => Some(client_config::read(&text, asked, report)?),
