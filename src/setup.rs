@@ -13,6 +13,7 @@ pub(crate) mod keep;
 mod proposal;
 pub(crate) mod trial;
 pub(crate) mod trust;
+mod xml;
 
 use std::sync::Arc;
 
