@@ -115,7 +115,7 @@ pub(crate) fn cause_id(failure: &Failure) -> &'static str {
         Failure::Lost { .. } => "hung-up",
         Failure::NotTls { .. } => "not-tls",
         Failure::Certificate { problem, .. } => match problem {
-            CertificateProblem::Expired { .. } => "certificate-expired",
+            CertificateProblem::Expired { .. } | CertificateProblem::IssuerExpired { .. } => "certificate-expired",
             CertificateProblem::NotYetValid { .. } => "certificate-not-yet",
             CertificateProblem::WrongName { names } if names.is_empty() => "certificate-nameless",
             CertificateProblem::WrongName { .. } => "certificate-name",
@@ -127,7 +127,6 @@ pub(crate) fn cause_id(failure: &Failure) -> &'static str {
             | CertificateProblem::OldKind
             | CertificateProblem::ShortKey { .. }
             | CertificateProblem::MarkedAsAuthority
-            | CertificateProblem::IssuerExpired { .. }
             | CertificateProblem::Other(_) => "certificate-bad",
         },
         Failure::TlsTooOld { .. } => "old-tls",

@@ -52,6 +52,7 @@ fn failures(protocol: Protocol) -> Vec<Failure> {
         certificate(CertificateProblem::OldKind),
         certificate(CertificateProblem::ShortKey { bits: 1024, least: 2048 }),
         certificate(CertificateProblem::MarkedAsAuthority),
+        certificate(CertificateProblem::IssuerExpired { issuer: "CN=Between".into(), until: date() }),
         certificate(CertificateProblem::Other("odd".into())),
         Failure::TlsTooOld { at: at() },
         Failure::Tls { at: at(), reason: "decode error".into() },
