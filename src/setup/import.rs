@@ -157,8 +157,6 @@ pub struct ImportedAccount {
     pub aliases: Vec<Alias>,
     /// The address that user names are made from, if it is not [`Self::address`].
     pub login_address: Option<String>,
-    /// Its name in the old program.
-    pub name: Option<String>,
     /// Its servers, all with encryption, and whether the old program was set to fetch mail before it sends. If the
     /// provider's preset is known, the servers that are missing are to be taken from there.
     pub proposal: Proposal,
@@ -373,7 +371,6 @@ struct Draft {
     further: Vec<String>,
     /// The places of accounts that only have further addresses of this one.
     joined: Vec<String>,
-    name: Option<String>,
     servers: Vec<Server>,
     username: Option<String>,
     sends_as: SendsAs,

@@ -52,7 +52,7 @@ fn name_of(part: Dictionary<'_>) -> String {
 
 fn account(part: Dictionary<'_>, number: usize, report: &mut Report) -> Option<Draft> {
     let name = part.text("EmailAccountDescription").or_else(|| part.text("PayloadDisplayName")).map(shown);
-    let place = match &name {
+    let place = match name {
         Some(name) => format!("account {number} \"{name}\""),
         None => format!("account {number}"),
     };
@@ -72,7 +72,6 @@ fn account(part: Dictionary<'_>, number: usize, report: &mut Report) -> Option<D
     let outgoing = server(part, "Outgoing", Protocol::Smtp, &place);
     Some(Draft {
         address: part.text("EmailAddress").and_then(address),
-        name,
         servers: incoming.into_iter().chain(outgoing).collect(),
         username: part.text("IncomingMailServerUsername").and_then(username),
         sends_as: sends_as(part),

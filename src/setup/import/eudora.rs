@@ -4,7 +4,7 @@
 use super::helper::is_helper;
 use super::ini::{Indented, Section, sections};
 use super::senders::{incoming, sends_alike};
-use super::{Draft, Protection, Report, SendsAs, Server, address, port, shown, username};
+use super::{Draft, Protection, Report, SendsAs, Server, address, port, username};
 use ostler_mail::account::Protocol;
 
 /// Whether the section is a personality of Eudora's.
@@ -97,7 +97,6 @@ fn persona(section: &Section<'_>, main: Option<&Section<'_>>, report: &mut Repor
     let sends_as = if common("SmtpAuthAllowed").is_some_and(|v| v != "0") { SendsAs::Same } else { SendsAs::Unknown };
     Draft {
         address: section.get("ReturnAddress").and_then(address),
-        name: Some(shown(section.name)),
         username: username(login),
         sends_as,
         servers,

@@ -119,7 +119,6 @@ impl Fields {
         let names = ["pop3 user name", "pop3 user", "imap user name", "imap user"];
         Some(Draft {
             address: self.text(&["smtp email address", "email"]).and_then(address),
-            name: self.text(&["account name"]).map(shown),
             servers,
             username: self.text(&names).and_then(username),
             sends_as,
