@@ -40,12 +40,8 @@ pub(super) fn closing_text(decision: &Decision, settings: &Settings, file: &Path
     let mut text = String::new();
     let verdict = if decision.works { "works and is saved" } else { "is saved, but has not been seen to work" };
     text += &format!("Account {name} {verdict}, in {}.\n\nIn your mail program:\n", file.display());
-    // A new account has no doors of its own.
-    let door = |protocol: Protocol| {
-        settings.doors.iter().find(|d| d.protocol == protocol && d.account.is_none()).map(|d| d.address)
-    };
-    let mut line = |word: &str, protocol: Protocol| match door(protocol) {
-        Some(address) => text += &format!("  {word}   {}   port {}\n", address.ip(), address.port()),
+    let mut line = |word: &str, protocol: Protocol| match settings.door_for(protocol, account) {
+        Some(door) => text += &format!("  {word}   {}   port {}\n", door.address.ip(), door.address.port()),
         None => {
             text += &format!(
                 "  {word}   there is no {protocol} door; open one with `{protocol} = ..` under [local] in the settings\n"
