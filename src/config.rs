@@ -54,7 +54,7 @@ pub struct Parsed {
     pub warnings: Vec<Remark>,
     /// Whether there is no such file, so that `settings` are the defaults.
     pub is_missing: bool,
-    /// What is known of providers, the user's own file included.
+    /// What is known of providers: the user's own file included, if there is a settings file.
     pub presets: Presets,
 }
 
