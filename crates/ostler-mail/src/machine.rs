@@ -129,6 +129,14 @@ impl Outgoing {
         Self::Plain(format!("{text}\r\n").into_bytes())
     }
 
+    /// One command line without secrets or two that leave together; CR LF is added to each.
+    pub fn lines(first: &str, second: Option<&str>) -> Self {
+        Self::Plain(match second {
+            Some(second) => format!("{first}\r\n{second}\r\n").into_bytes(),
+            None => format!("{first}\r\n").into_bytes(),
+        })
+    }
+
     /// A line that holds a secret; CR LF is added.
     pub(crate) fn secret_line(parts: &[&[u8]], shown: &'static str) -> Self {
         let mut line = Zeroizing::new(Vec::with_capacity(parts.iter().map(|p| p.len()).sum::<usize>() + 2));
