@@ -8,10 +8,9 @@ use ostler_mail::account::{Credentials, PasswordCharset, Protocol, SecretSource,
 use ostler_mail::failure::Failure;
 use ostler_mail::machine::{Login, Outgoing, Step};
 use ostler_mail::pop3::login as pop3;
-use ostler_mail::sasl::hex;
 use ostler_mail::secret::Secret;
 use ostler_mail::smtp::login as smtp;
-use ostler_mail::wire::{Line, MAX_REPLY_LINE_OCTETS, printable};
+use ostler_mail::wire::{Line, MAX_REPLY_LINE_OCTETS, hex, printable};
 
 use super::{assert_reply_line, octets, parts};
 

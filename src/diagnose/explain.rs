@@ -115,7 +115,7 @@ pub(crate) fn cause_id(failure: &Failure) -> &'static str {
         Failure::Lost { .. } => "hung-up",
         Failure::NotTls { .. } => "not-tls",
         Failure::Certificate { problem, .. } => match problem {
-            CertificateProblem::Expired { .. } => "certificate-expired",
+            CertificateProblem::Expired { .. } | CertificateProblem::IssuerExpired { .. } => "certificate-expired",
             CertificateProblem::NotYetValid { .. } => "certificate-not-yet",
             CertificateProblem::WrongName { names } if names.is_empty() => "certificate-nameless",
             CertificateProblem::WrongName { .. } => "certificate-name",
@@ -123,7 +123,11 @@ pub(crate) fn cause_id(failure: &Failure) -> &'static str {
             CertificateProblem::UnknownIssuer { .. } => "certificate-issuer",
             CertificateProblem::MissingLink { .. } => "certificate-link",
             CertificateProblem::NotPinned { .. } => "certificate-pin",
-            CertificateProblem::Revoked | CertificateProblem::Other(_) => "certificate-bad",
+            CertificateProblem::Revoked
+            | CertificateProblem::OldKind
+            | CertificateProblem::ShortKey { .. }
+            | CertificateProblem::MarkedAsAuthority
+            | CertificateProblem::Other(_) => "certificate-bad",
         },
         Failure::TlsTooOld { .. } => "old-tls",
         Failure::Tls { .. } => "tls-trouble",

@@ -158,8 +158,6 @@ pub struct ImportedAccount {
     pub aliases: Vec<Alias>,
     /// The address that user names are made from, if it is not [`Self::address`].
     pub login_address: Option<String>,
-    /// Its name in the old program.
-    pub name: Option<String>,
     /// Its servers, all with encryption, and whether the old program was set to fetch mail before it sends. If the
     /// provider's preset is known, the servers that are missing are to be taken from there.
     pub proposal: Proposal,
@@ -245,6 +243,9 @@ pub fn read(bytes: &[u8], presets: &Presets, asked: &Asked<'_>) -> Result<Import
     for draft in &mut drafts {
         helper::undo_in(draft, presets, &mut report);
     }
+    if kind == Kind::Eudora {
+        drafts = eudora::join_personalities(drafts);
+    }
     drafts = senders::join_by_mailbox(drafts);
     if kind == Kind::Stunnel {
         // stunnel.conf lists tunnels, not accounts: those to one company are taken for one account.
@@ -293,7 +294,7 @@ fn read_drafts(
         Kind::EmailProxy => Some(emailproxy::read(&text, presets, report)),
         Kind::Mozilla => Some(thunderbird::read(&text, report)),
         Kind::Registry => Some(outlook_express::registry(&text, report)),
-        Kind::Eudora => Some(eudora::read(&text, presets, report)),
+        Kind::Eudora => Some(eudora::read(&text, report)),
         Kind::WindowsMail | Kind::AccountFile => outlook_express::windows_mail(&text, report),
         Kind::AppleProfile => Some(apple_profile::read(&text, report)?),
         Kind::ClientConfig => Some(client_config::read(&text, asked, report)?),
@@ -368,7 +369,6 @@ struct Draft {
     further: Vec<String>,
     /// The places of accounts that only have further addresses of this one.
     joined: Vec<String>,
-    name: Option<String>,
     servers: Vec<Server>,
     username: Option<String>,
     sends_as: SendsAs,

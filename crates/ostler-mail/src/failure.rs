@@ -110,11 +110,29 @@ pub enum CertificateProblem {
     },
     /// The settings pin another certificate.
     NotPinned {
-        /// The SHA-256 digest of the one the server shows, in hex.
-        shown: String,
+        /// The SHA-256 digest of the one the server shows.
+        shown: [u8; 32],
     },
     /// The issuer has revoked the certificate.
     Revoked,
+    /// The certificate is of X.509 version 1.
+    OldKind,
+    /// The certificate's key is too short.
+    ShortKey {
+        /// The length of the key.
+        bits: usize,
+        /// The shortest key that is accepted.
+        least: usize,
+    },
+    /// The certificate is for an authority, which no server is.
+    MarkedAsAuthority,
+    /// The certificate is in date, and one between it and its authority has expired.
+    IssuerExpired {
+        /// The name in the expired one.
+        issuer: String,
+        /// The end of its validity.
+        until: String,
+    },
     /// Any other reason, in the words of the TLS library.
     Other(String),
 }

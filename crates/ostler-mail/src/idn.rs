@@ -11,13 +11,11 @@ use idna::AsciiDenyList;
 use idna::uts46::{DnsLength, Hyphens, Uts46};
 
 /// Why an address with letters beyond ASCII has no form in ASCII.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoAsciiForm {
     /// The letters are before the `@`.
-    #[error("has letters beyond ASCII before the @, which mail servers and old mail programs do not take")]
     LocalPart,
     /// What follows the `@` cannot be a domain.
-    #[error("has no valid domain after the @")]
     Domain,
 }
 

@@ -16,6 +16,8 @@ use hmac::{Hmac, KeyInit, Mac};
 use md5::{Digest, Md5};
 use zeroize::Zeroizing;
 
+use crate::wire::hex;
+
 pub use accept::{Acceptor, Attempt, AuthStep, Proof};
 pub use redact::{Redaction, redact};
 pub(crate) use refusal::{RefusalOf, refusal_of};
@@ -90,11 +92,6 @@ fn apop_digest(secret: &[u8], stamp: &str) -> String {
     hash.update(stamp.as_bytes());
     hash.update(secret);
     hex(&hash.finalize())
-}
-
-/// Lower-case hexadecimal digits.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 #[cfg(test)]
