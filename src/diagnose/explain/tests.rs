@@ -490,7 +490,7 @@ fn f13_the_reply_to_the_mail_program_and_the_doctor_speak_of_the_same_cause() {
 }
 
 /// Ordinary texts, which are no errors, and errors of other things.
-const ORDINARY: [&str; 24] = [
+const ORDINARY: [&str; 32] = [
     "The ports are listed at the end of this page.",
     "Please find the invoice attached; it is due in 30 days.",
     "Your mailbox has 12 new messages.",
@@ -515,6 +515,14 @@ const ORDINARY: [&str; 24] = [
     "+OK 2 messages",
     "235 2.7.0 Authentication successful",
     "call me at 555-1234 or 535-9876",
+    "Bus 535 is late",
+    "Not enough memory to complete this operation.",
+    "Out of memory",
+    "The file is too large for the destination file system.",
+    "The virus was found in bats",
+    "Something went wrong. Please try again later.",
+    "error -43",
+    "call 0800-3170 today",
 ];
 
 #[test]
