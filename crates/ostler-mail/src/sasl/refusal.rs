@@ -143,6 +143,7 @@ mod tests {
                 | "gmail-password"
                 | "gmail-web-login"
                 | "account-blocked"
+                | "password-expired"
                 | "microsoft-web-sign-in"
                 | "exchange-logon" => {
                     assert_eq!(what, Credentials, "{line}");
