@@ -322,3 +322,15 @@ fn account<'a>(parsed: &'a Parsed, name: &str) -> Result<&'a std::sync::Arc<ostl
             fail(1, &failure.sentence())
         })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_commands_that_repeat_the_config_are_those_of_the_command_line_except_the_demo() {
+        let line = command();
+        let names: Vec<&str> = line.get_subcommands().map(clap::Command::get_name).filter(|n| *n != "demo").collect();
+        assert_eq!(names, ostler_mail::failure::COMMANDS);
+    }
+}

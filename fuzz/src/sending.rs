@@ -1,6 +1,7 @@
 //! A whole SMTP session without sockets: the door, the sign-in at the provider, each message's submission, its body, the
 //! answer to its end.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use ostler_mail::failure::{Failure, ServerAddr, Waiting};
 use ostler_mail::machine::{Answer, Filter as _, Front as _, Party, Pass, ProtocolViolation, Replies};
 use ostler_mail::pop_before_smtp::{Gate, LoginNeed, LoginPolicy};
 use ostler_mail::smtp::data::DataFilter;
-use ostler_mail::smtp::envelope::{EnvelopeCommand, ReplyMeaning};
+use ostler_mail::smtp::envelope::{EnvelopeCommand, Refusal, ReplyMeaning};
 use ostler_mail::smtp::front::{SmtpFront, Wants};
 use ostler_mail::smtp::login::SmtpLogin;
 use ostler_mail::smtp::submission::{Attempt, News, Next, Reuse, SessionState, Submission, reuse};
@@ -93,8 +94,10 @@ enum Provider<'a> {
         accepted: usize,
         used: bool,
         opened_at: Moment,
-        /// The command that was said and is not answered.
-        said: Option<String>,
+        /// The commands that were said and are not answered.
+        said: VecDeque<String>,
+        /// MAIL was refused, and the answer to the RCPT that left behind it has to be heard.
+        refused: Option<Refusal>,
         parser: ReplyParser,
         /// The envelope this connection knows: a sender, and the recipients it has accepted.
         sender: Option<String>,
@@ -390,7 +393,7 @@ impl<'a> Session<'a> {
     fn ask(&mut self, submission: &mut Submission) -> Result<Option<ReplyMeaning>, Failure> {
         let unread = self.heard().0 > 0;
         match &mut self.provider {
-            Some(Provider::Ready { offered, accepted, said: said @ None, .. }) => {
+            Some(Provider::Ready { offered, accepted, said, refused: None, .. }) if said.is_empty() => {
                 if unread {
                     self.out_of_turn = true;
                     return Err(Failure::ProtocolViolation { at: place(), what: "it spoke unasked".into() });
@@ -398,16 +401,25 @@ impl<'a> Session<'a> {
                 if let Some((size, limit)) = submission.too_big(offered) {
                     return Err(Failure::TooBig { at: place(), size, limit });
                 }
+                if let Some(reply) = submission.defer_mail(offered) {
+                    return Ok(Some(ReplyMeaning::Accepted(reply)));
+                }
                 let line = submission.line(*accepted, offered).expect("a command");
-                assert!(line.bytes().all(|b| matches!(b, b' '..=b'~' | b'\t')), "{line:?}");
-                self.to_server.extend_from_slice(line.as_bytes());
-                self.to_server.extend_from_slice(b"\r\n");
-                *said = Some(line);
+                for line in [Some(line), submission.line_behind(*accepted, offered)].into_iter().flatten() {
+                    assert!(line.bytes().all(|b| matches!(b, b' '..=b'~' | b'\t')), "{line:?}");
+                    self.to_server.extend_from_slice(line.as_bytes());
+                    self.to_server.extend_from_slice(b"\r\n");
+                    said.push_back(line);
+                }
             }
             Some(_) => {}
             None => return Ok(None),
         }
-        let Some(line) = self.server_line()? else { return Ok(None) };
+        let line = match self.server_line() {
+            Ok(Some(line)) => line,
+            Ok(None) => return Ok(None),
+            Err(failure) => return self.refused().map(|refusal| Some(ReplyMeaning::Refused(refusal))).ok_or(failure),
+        };
         match self.provider.as_mut() {
             Some(Provider::SigningIn(play)) => {
                 match play.hear(line.bytes()) {
@@ -419,7 +431,8 @@ impl<'a> Session<'a> {
                             accepted: 0,
                             used: false,
                             opened_at: self.opened_at,
-                            said: None,
+                            said: VecDeque::new(),
+                            refused: None,
                             parser: ReplyParser::default(),
                             sender: None,
                             recipients: Vec::new(),
@@ -428,28 +441,54 @@ impl<'a> Session<'a> {
                 }
                 Ok(Some(ReplyMeaning::Next))
             }
-            Some(Provider::Ready { accepted, said, parser, sender, recipients, .. }) => {
-                let reply = parser
-                    .push(&line)
-                    .map_err(|wrong| Failure::ProtocolViolation { at: place(), what: wrong.to_string() })?;
-                let Some(reply) = reply else { return Ok(Some(ReplyMeaning::Next)) };
-                let said = said.take().expect("a command");
-                let code = reply.code;
-                let meaning = submission.on_reply(*accepted, reply, 0);
-                if matches!(meaning, ReplyMeaning::Next | ReplyMeaning::Accepted(_)) {
-                    *accepted += 1;
-                    if said.starts_with("MAIL ") {
-                        assert!(sender.is_none() && (250..260).contains(&code));
-                        *sender = Some(said);
-                    } else if let Some(path) = said.strip_prefix("RCPT TO:<") {
-                        assert!(sender.is_some() && (250..260).contains(&code));
-                        recipients.push(path.trim_end_matches('>').to_owned());
+            Some(Provider::Ready { accepted, said, refused, parser, sender, recipients, .. }) => {
+                let reply = match parser.push(&line) {
+                    Ok(Some(reply)) => reply,
+                    Ok(None) => return Ok(Some(ReplyMeaning::Next)),
+                    Err(wrong) => {
+                        let failure = Failure::ProtocolViolation { at: place(), what: wrong.to_string() };
+                        return self.refused().map(|refusal| Some(ReplyMeaning::Refused(refusal))).ok_or(failure);
                     }
+                };
+                let command = said.pop_front().expect("a command");
+                let code = reply.code;
+                if let Some(refusal) = refused.take() {
+                    // A recipient without a sender: who knows what the server would do next.
+                    if code < 400 || code == 421 {
+                        self.drop_provider();
+                    }
+                    return Ok(Some(ReplyMeaning::Refused(refusal)));
+                }
+                let meaning = submission.on_reply(*accepted, reply, 0);
+                match meaning {
+                    ReplyMeaning::Refused(refusal) if !said.is_empty() && !refusal.closes_connection() => {
+                        *refused = Some(refusal);
+                        return Ok(Some(ReplyMeaning::Next));
+                    }
+                    ReplyMeaning::Next | ReplyMeaning::Accepted(_) => {
+                        *accepted += 1;
+                        if command.starts_with("MAIL ") {
+                            assert!(sender.is_none() && (250..260).contains(&code));
+                            *sender = Some(command);
+                        } else if let Some(path) = command.strip_prefix("RCPT TO:<") {
+                            assert!(sender.is_some() && (250..260).contains(&code));
+                            recipients.push(path.trim_end_matches('>').to_owned());
+                        }
+                    }
+                    _ => {}
                 }
                 Ok(Some(meaning))
             }
             None => Ok(None),
         }
+    }
+
+    /// The refusal of MAIL whose other answer never came; the connection is closed.
+    fn refused(&mut self) -> Option<Refusal> {
+        let Some(Provider::Ready { refused, .. }) = &mut self.provider else { return None };
+        let refusal = refused.take()?;
+        self.drop_provider();
+        Some(refusal)
     }
 
     /// The client's command has its answer.
@@ -463,7 +502,8 @@ impl<'a> Session<'a> {
                 if reply.is_ok() {
                     self.told.push(path.trim_end_matches('>').to_owned());
                 }
-                let text = self.front.on_rcpt_reply(reply);
+                let is_late = self.submission.as_ref().is_some_and(Submission::mail_was_refused);
+                let text = if is_late { self.front.on_late_refusal(reply) } else { self.front.on_rcpt_reply(reply) };
                 return self.tell(&text);
             }
             Asked::Data => {}

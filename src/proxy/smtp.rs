@@ -110,7 +110,12 @@ impl SmtpDialogue {
 
     async fn add_recipient(&mut self, session: &Session, recipient: String) -> Next {
         let reply = self.provider.submit(session, EnvelopeCommand::Rcpt(recipient)).await;
-        pass_on(&reply, self.front.on_rcpt_reply(&reply))
+        let text = if self.provider.mail_was_refused() {
+            self.front.on_late_refusal(&reply)
+        } else {
+            self.front.on_rcpt_reply(&reply)
+        };
+        pass_on(&reply, text)
     }
 
     /// Sends DATA and the body, and answers the end of data.

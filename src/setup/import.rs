@@ -27,6 +27,7 @@ use crate::config::presets::Presets;
 use crate::setup::Proposal;
 use ostler_mail::account::endpoint::Endpoint;
 use ostler_mail::account::{Alias, Protocol};
+use ostler_mail::charset;
 use report::Report;
 
 pub use report::Taken;
@@ -306,7 +307,7 @@ fn unix_text(bytes: &[u8]) -> String {
     if text.contains('\n') { text } else { text.replace('\r', "\n") }
 }
 
-/// Decodes a text in an encoding of its time: UTF-16 with a byte order mark, UTF-8, or Latin-1.
+/// Decodes a text in an encoding of its time: UTF-16 with a byte order mark, UTF-8, or Windows-1252.
 fn decode_text(bytes: &[u8]) -> String {
     let wide = |bytes: &[u8], of: fn([u8; 2]) -> u16| {
         let units: Vec<u16> = bytes.chunks_exact(2).filter_map(|pair| <[u8; 2]>::try_from(pair).ok()).map(of).collect();
@@ -318,10 +319,7 @@ fn decode_text(bytes: &[u8]) -> String {
         [0xef, 0xbb, 0xbf, rest @ ..] => String::from_utf8_lossy(rest).into_owned(),
         // UTF-16 that has lost its byte order mark.
         [first, 0, second, 0, ..] if *first != 0 && *second != 0 => wide(bytes, u16::from_le_bytes),
-        _ => match std::str::from_utf8(bytes) {
-            Ok(text) => text.to_owned(),
-            Err(_) => bytes.iter().map(|b| char::from(*b)).collect(),
-        },
+        _ => charset::text(bytes).into_owned(),
     }
 }
 

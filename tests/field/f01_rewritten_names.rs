@@ -119,6 +119,8 @@ fn f01_every_form_is_undone_in_every_programs_file() {
         ("pop3.norton.antivirus", "tern/mail.plover.example", "mail.plover.example:995", "tern"),
         ("127.0.0.1", "mail.plover.example/1995/tern/ssl", "mail.plover.example:1995", "tern"),
         ("127.0.0.1", "mail.plover.example&tern&110", "mail.plover.example:995", "tern"),
+        ("127.0.0.1", "tern\\mail.plover.example", "mail.plover.example:995", "tern"),
+        ("localhost", "mail.plover.example^tern", "mail.plover.example:995", "tern"),
     ] {
         // avast! rewrote sending as well; the others left it to the program, or went on to the provider's.
         for (smtp, smtp_name) in

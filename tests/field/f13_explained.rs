@@ -150,3 +150,32 @@ fn f13_the_mail_program_is_told_what_the_doctor_says() {
         assert!(document["causes"][0]["next"].as_str().unwrap().contains(advice), "{document:#}");
     }
 }
+
+/// What a server says instead of a greeting, and what only the right advice says.
+const TURNED_AWAY: [(&str, &str); 3] = [
+    ("-ERR [SYS/TEMP] Too many connections from your IP address", "fetch less often"),
+    ("-ERR [SYS/TEMP] Server is closed for maintenance", "half an hour"),
+    ("-ERR Your IP address is blocked", "another network"),
+];
+
+#[test]
+fn f13_a_greeting_that_refuses_is_told_alike_by_the_door_and_the_doctor() {
+    for (greeting, advice) in TURNED_AWAY {
+        let provider = Provider::always(vec![say(greeting), Step::Stall]);
+        let account = Account::new("home", ANN, &unique("pw")).pop3(Server::new("none", provider.port));
+        let ostler = Home::new(&TestCa::new(), &[account]).run();
+        let mut client = Client::greeted(ostler.pop3, "+OK");
+        client.ask("USER home", "+OK");
+        let told = client.ask("PASS typed", "-ERR [SYS/TEMP]");
+        let checked = ostler.home.ostler(&["check", "--json"], "");
+        let document: Value = serde_json::from_slice(&checked.stdout).unwrap();
+        let steps = document["accounts"][0]["steps"].as_array().unwrap();
+        let failed = steps.iter().find(|step| step["ok"] == false).unwrap();
+        let explained = ostler.home.ostler(&["check", "--json", "--explain", &told], "");
+        let explained: Value = serde_json::from_slice(&explained.stdout).unwrap();
+        let cause = &explained["causes"][0];
+        assert!(told.contains(advice), "{advice:?} is not in {told:?}");
+        assert!(failed["advice"].as_str().unwrap().contains(advice), "{failed:#}");
+        assert!(cause["next"].as_str().unwrap().contains(advice), "{cause:#}");
+    }
+}

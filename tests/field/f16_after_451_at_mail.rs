@@ -98,6 +98,27 @@ fn f16_the_providers_own_refusal_for_now() {
 }
 
 #[test]
+fn f16_a_gate_that_does_not_open() {
+    let (secret, smtp) = (secret(), Provider::always(vec![say("220 mx"), expect("EHLO"), say("250 mx"), Step::Stall]));
+    let login = |answer: &str| -> Part {
+        vec![say("+OK"), expect("USER"), say("+OK"), expect("PASS"), say(answer), expect("QUIT"), say("+OK")]
+    };
+    for (pop3, code) in [
+        (Provider::always(login("-ERR [SYS/TEMP] not now")), "4"),
+        (Provider::always(vec![say("+OK"), expect("USER"), Step::Cut]), "451 4.4.2 "),
+        (Provider::always(vec![say("-ERR [SYS/TEMP] closed for maintenance")]), "4"),
+    ] {
+        let account = Account::new("home", ANN, &secret)
+            .pop3(Server::new("none", pop3.port))
+            .smtp(Server::new("none", smtp.port).auth("pop-before-smtp"));
+        let ostler = Home::new(&TestCa::new(), &[account]).run();
+        assert_the_same_again(&ostler, code);
+        // Nothing of the other server's language.
+        assert!(!mail(&ostler, code).1.contains("-ERR"));
+    }
+}
+
+#[test]
 fn f16_a_refusal_for_good_is_none() {
     let secret = secret();
     let mut part = [greet("PLAIN"), plain_said(&secret, "235 in")].concat();

@@ -28,6 +28,8 @@ mod f13_explained;
 mod f14_message_ids;
 mod f15_a_missing_link;
 mod f16_after_451_at_mail;
+mod good_at_servers;
+mod good_to_clients;
 mod importing;
 mod nul_and_no_name;
 mod sign_in;

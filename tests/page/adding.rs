@@ -376,3 +376,31 @@ fn a_provider_nobody_knows_is_asked_for_by_name() {
     assert!(!failed.body.contains("--pop3") && !failed.body.contains("Save it anyway"), "{}", failed.body);
     browser.never_saw(&password);
 }
+
+#[test]
+fn f12_a_provider_that_hangs_up_on_a_password_is_told_as_such() {
+    require!("keyring");
+    use crate::support::ca::TestCa;
+    use crate::support::keyring::Keyring;
+    use crate::support::provider::{Provider, Step, expect, say};
+    let (ca, secret) = (TestCa::new(), unique("pw"));
+    let keyring = Keyring::start();
+    let mut home = crate::home(&ca, &[]).with_keyring(&keyring);
+    home.keep_secret(&secret);
+    let ostler = home.run();
+    let part = vec![say("+OK"), expect("USER"), say("+OK"), expect("PASS"), Step::Cut];
+    let provider = Provider::always_tls(&ca.localhost(), true, part);
+    let mut browser = Browser::new(&ostler.home);
+    let form = browser.get("/").form("/add").with("address", ANN).with("password", &secret);
+    let form = form.with("pop3", &format!("tls://localhost:{}", provider.port));
+    // Sending comes after fetching, which fails.
+    browser.send(
+        &form
+            .with("smtp", &format!("tls://localhost:{}", free_port()))
+            .with("ca", ostler.home.ca_file().to_str().unwrap()),
+    );
+    let failed = browser.stay_until("does not work yet");
+    assert!(failed.body.contains("closed the connection instead of answering the sign-in"), "{}", failed.body);
+    assert!(failed.body.contains("when user name or password is wrong"), "{}", failed.body);
+    browser.never_saw(&secret);
+}

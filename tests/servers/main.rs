@@ -10,6 +10,7 @@ mod support;
 mod breakage;
 mod clients;
 mod fetching;
+mod flights;
 mod gate;
 mod keyring;
 mod sending;

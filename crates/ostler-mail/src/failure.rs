@@ -17,7 +17,7 @@ use std::time::Duration;
 use crate::account::{Protocol, Security, Server};
 use known_words::{KnownWords, Stage};
 
-pub use command::{quote_path, repeat_option};
+pub use command::{COMMANDS, repeat_option};
 pub(crate) use text::fit;
 pub use text::{as_word, one_line, spoken, without_control};
 
@@ -438,15 +438,6 @@ impl Failure {
         advice::advice(self)
     }
 
-    /// The failure of a sign-in with a password that has, or has not, letters beyond ASCII.
-    #[must_use]
-    pub fn of_password(mut self, has_letters_beyond_ascii: bool) -> Self {
-        if let Self::SignInRefused { beyond_ascii, .. } = &mut self {
-            *beyond_ascii = has_letters_beyond_ascii;
-        }
-        self
-    }
-
     /// What a client is told to do about it. Eudora 4 throws its password away when it finds the word in a refusal, so the
     /// trouble that may pass does not have it: there `ostler check` tells of the password.
     pub(crate) fn advice_for_client(&self) -> String {
@@ -473,7 +464,7 @@ impl Failure {
 
     /// Whether a web page came in place of a greeting: the sign-in page of a hotel or cafe network.
     pub fn is_web_page(&self) -> bool {
-        matches!(self, Self::WrongProtocol { said, .. } if is_http(said))
+        matches!(self, Self::WrongProtocol { said, .. } if is_web_server(said))
     }
 
     /// Who has to do something about it.
@@ -581,7 +572,7 @@ impl fmt::Display for Failure {
 impl std::error::Error for Failure {}
 
 /// Whether these are the first words of a web server.
-pub fn is_http(words: &str) -> bool {
+pub fn is_web_server(words: &str) -> bool {
     words.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("http/"))
 }
 

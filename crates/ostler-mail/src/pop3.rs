@@ -34,6 +34,11 @@ pub fn parse_status(line: &[u8]) -> Option<Status> {
     }
 }
 
+/// The text of a refusal, without its `-ERR`.
+pub(crate) fn without_status(said: &str) -> String {
+    said.strip_prefix("-ERR").unwrap_or(said).trim().to_owned()
+}
+
 /// What a refused sign-in means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
@@ -56,16 +61,9 @@ pub enum Refusal {
 pub fn refusal(line: &Line, had_name: bool) -> Refusal {
     let text = line.printable().to_ascii_lowercase();
     let has = |words: &[&str]| words.iter().any(|w| text.contains(w));
+    let what = refusal_of(None, &text, true);
     // Before the codes: Dovecot says [AUTH] here too, and no password would help.
-    if has(&[
-        "plaintext authentication disallowed",
-        "stls first",
-        "starttls first",
-        "use tls",
-        "use ssl",
-        "requires ssl",
-        "requires tls",
-    ]) {
+    if what == RefusalOf::InClear {
         Refusal::WantsTls
     } else if has(&["[in-use]"]) {
         Refusal::InUse
@@ -74,7 +72,7 @@ pub fn refusal(line: &Line, had_name: bool) -> Refusal {
     } else if has(&["[sys/temp]"]) {
         Refusal::Temporary
     // With [AUTH] too, which some servers put before whatever they say at the sign-in.
-    } else if refusal_of(None, &text, true) != RefusalOf::Credentials {
+    } else if what != RefusalOf::Credentials {
         Refusal::Way
     } else if has(&["[auth]"]) {
         Refusal::Auth
@@ -126,6 +124,9 @@ mod tests {
         for (said, meaning) in [
             ("-ERR [AUTH] Authentication failed.", Refusal::Auth),
             ("-ERR [AUTH] Plaintext authentication disallowed on non-secure (SSL/TLS) connections.", Refusal::WantsTls),
+            ("-ERR Plaintext authentication disallowed", Refusal::WantsTls),
+            ("-ERR cleartext passwords not allowed", Refusal::WantsTls),
+            ("-ERR [AUTH] Password authentication requires encryption", Refusal::WantsTls),
             ("-ERR [IN-USE] Mailbox is locked by another POP3 session.", Refusal::InUse),
             ("-ERR [LOGIN-DELAY] Attempt to log in within the minimum login delay interval", Refusal::LoginDelay),
             ("-ERR [SYS/TEMP] Internal error", Refusal::Temporary),

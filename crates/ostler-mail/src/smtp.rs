@@ -10,6 +10,7 @@ pub mod submission;
 pub mod verdict;
 pub mod words;
 
+use crate::charset;
 use crate::idn::{self, NoAsciiForm};
 use crate::wire::{Line, MAX_CLIENT_REPLY_OCTETS, MAX_REPLY_LINES};
 
@@ -165,6 +166,8 @@ pub struct Extensions {
     pub size: Option<Option<u64>>,
     /// The mechanisms of AUTH (RFC 4954), in either spelling, `AUTH ` or `AUTH=`.
     pub auth: Vec<String>,
+    /// PIPELINING (RFC 2920): several commands may leave before the first is answered.
+    pub pipelining: bool,
 }
 
 impl Extensions {
@@ -177,6 +180,7 @@ impl Extensions {
             match words.next() {
                 Some("STARTTLS") => found.starttls = true,
                 Some("8BITMIME") => found.eight_bit = true,
+                Some("PIPELINING") => found.pipelining = true,
                 // SIZE 0 means that there is no fixed limit (RFC 1870).
                 Some("SIZE") => found.size = Some(words.next().and_then(|n| n.parse().ok()).filter(|n| *n > 0)),
                 // Offered twice by many servers, in both spellings.
@@ -253,7 +257,7 @@ pub fn parse_rcpt(rest: &[u8]) -> Result<String, Objection> {
 
 /// The address without brackets, and the parameters after it.
 fn parse_path(rest: &[u8], keyword: &str) -> Result<(String, Vec<String>), Objection> {
-    let text = idn::text(rest);
+    let text = charset::text(rest);
     if text.contains(|c: char| c.is_control() && c != '\t') {
         return Err(words::NOT_ASCII);
     }
@@ -413,7 +417,7 @@ mod tests {
     #[test]
     fn extensions_are_read_in_both_spellings() {
         let said =
-            reply("250-mx\n250-size 1000\n250-AUTH LOGIN PLAIN\n250-AUTH=LOGIN CRAM-MD5\n250-starttls\n250 8BITMIME")
+            reply("250-mx\n250-size 1000\n250-AUTH LOGIN PLAIN\n250-AUTH=LOGIN CRAM-MD5\n250-starttls\n250-pipelining\n250 8BITMIME")
                 .unwrap()
                 .unwrap();
         let wanted = Extensions {
@@ -421,6 +425,7 @@ mod tests {
             eight_bit: true,
             size: Some(Some(1000)),
             auth: ["LOGIN", "PLAIN", "CRAM-MD5"].map(String::from).to_vec(),
+            pipelining: true,
         };
         assert_eq!(Extensions::parse(&said), wanted);
         assert_eq!(Extensions::parse(&Reply::new(250, "STARTTLS")), Extensions::default());

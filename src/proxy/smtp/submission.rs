@@ -91,6 +91,11 @@ impl ProviderSide {
         self.refused_sign_in = None;
     }
 
+    /// Whether the last reply to RCPT was the refusal of the MAIL before it.
+    pub(super) fn mail_was_refused(&self) -> bool {
+        self.submission.as_ref().is_some_and(Submission::mail_was_refused)
+    }
+
     /// Closes the provider's connection without QUIT: what it has heard must not go on.
     pub(super) fn drop_session(&mut self) {
         self.session = None;
@@ -129,7 +134,8 @@ impl ProviderSide {
     fn give_up(&mut self, session: &Session, account: &Arc<Account>, failure: &Failure) -> Reply {
         // The provider may be in the middle of an answer, so its connection is of no further use.
         self.session = None;
-        if failure.may_be_the_password() || matches!(failure, Failure::MechanismRefused { .. }) {
+        let is_about_way = matches!(failure, Failure::MechanismRefused { .. } | Failure::SignInDisabled { .. });
+        if failure.may_be_the_password() || is_about_way {
             self.refused_sign_in = Some((Arc::clone(account), failure.clone()));
         }
         session.report(Some(account), failure);
@@ -193,8 +199,12 @@ impl ProviderSide {
         if let Some((size, limit)) = submission.too_big(&session.offered) {
             return Err(Failure::TooBig { at: session.upstream.at.clone(), size, limit });
         }
+        if let Some(reply) = submission.defer_mail(&session.offered) {
+            return Ok(Outcome::Accepted(reply));
+        }
         while let Some(line) = submission.line(session.accepted, &session.offered) {
-            let reply = session.ask(&line, limit).await?;
+            let behind = submission.line_behind(session.accepted, &session.offered);
+            let reply = session.ask_two(&line, behind.as_deref(), limit).await?;
             match submission.on_reply(session.accepted, reply, session.server_index) {
                 ReplyMeaning::Next => session.accepted += 1,
                 ReplyMeaning::Accepted(reply) => {
@@ -202,7 +212,7 @@ impl ProviderSide {
                     return Ok(Outcome::Accepted(reply));
                 }
                 ReplyMeaning::Refused(refusal) => {
-                    if refusal.closes_connection() {
+                    if refusal.closes_connection() || !session.forget_asked(limit).await {
                         self.session = None;
                     }
                     return Ok(Outcome::Refused(refusal));
@@ -340,7 +350,7 @@ impl ProviderSide {
         let offered = ready.offered;
         engine.learn(server, |learned| {
             learned.size = offered.size.flatten();
-            learned.way = ready.way.or(learned.way);
+            learned.way = ready.way;
         });
         Ok(ProviderSession {
             account,
@@ -349,6 +359,7 @@ impl ProviderSide {
             offered,
             opened_at,
             accepted: 0,
+            asked: None,
             idle_since: None,
         })
     }

@@ -68,7 +68,7 @@ const FORMS: [Form; 5] = [
 
 /// Separators that a user can have chosen in place of a helper's own (POPFile's `pop3_separator`, K9's "Server/Port/User
 /// delimiter").
-const CHOSEN_SEPARATORS: [char; 6] = ['|', ';', ',', '!', '*', '%'];
+const CHOSEN_SEPARATORS: [char; 11] = ['|', ';', ',', '!', '*', '%', '\\', '^', '~', '$', '='];
 
 /// The last labels of host names that only a helper knew. None is a top-level domain of the public DNS, so such a name
 /// cannot be a provider's: Norton AntiVirus 2001 wrote `pop3.norton.antivirus` into the list of hosts, and some users a

@@ -49,6 +49,11 @@ fn left(imported: &Imported) -> String {
 }
 
 #[test]
+fn a_file_of_old_windows_has_the_letters_that_windows_wrote() {
+    assert_eq!(decode_text(b"M\xfcllers \x84Post\x93 \x80"), "M\u{fc}llers \u{201e}Post\u{201c} \u{20ac}");
+}
+
+#[test]
 fn an_stunnel_file_has_the_servers_of_its_clients() {
     let file = imported(sample!("stunnel.conf"));
     assert_eq!(file.kind, Kind::Stunnel);

@@ -815,13 +815,14 @@ pub static KNOWN_WORDS: &[KnownWords] = &[
     ),
     // Ways of signing in
     known(
+        // "pass-words" is what `pop3::words` makes of the server's "passwords".
         "wants-encryption",
         "write security = \"starttls\" or \"tls\" for this server in the settings, then run: ostler check",
         &[
             (
                 SignIn,
                 &[
-                    "{plaintext|plain text|plain-text|cleartext|clear text|clear-text|unencrypted} {authentication|auth|login|logins|password|passwords|access|connections|connection} * {disallowed|not allowed|disabled|not permitted|denied|forbidden|not supported}",
+                    "{plaintext|plain text|plain-text|cleartext|clear text|clear-text|unencrypted} {authentication|auth|login|logins|password|passwords|pass-word|pass-words|access|connections|connection} * {disallowed|not allowed|disabled|not permitted|denied|forbidden|not supported}",
                     "{stls|starttls|tls|ssl} {first|before}",
                 ],
             ),

@@ -135,6 +135,12 @@ impl Step<'_> {
         }
     }
 
+    /// Whether the command may leave right behind MAIL, before that is answered. DATA may not: with no recipient accepted, a
+    /// server could take what follows for commands or for a body.
+    pub(super) fn may_follow_mail(&self) -> bool {
+        matches!(self.command, Command::Rcpt(_))
+    }
+
     /// What a reply to this command means.
     pub(super) fn meaning(&self, reply: Reply) -> ReplyMeaning {
         if self.is_accepted(&reply) {

@@ -59,8 +59,8 @@ pub struct SmtpFront {
     transaction: Option<Transaction>,
     /// The MAIL that waits for its answer.
     pending_mail: Option<(Arc<Account>, Mail)>,
-    /// The reply to a MAIL that failed for now. A client that goes on regardless shows its user the last reply, and a `503`
-    /// would be the wrong one.
+    /// The reply to a MAIL that failed for now, or that was refused after the client had been told that it is accepted. A
+    /// client that goes on regardless shows its user the last reply, and a `503` would be the wrong one.
     failed_mail: Option<String>,
     /// A RCPT waits for its answer.
     has_pending_rcpt: bool,
@@ -218,6 +218,15 @@ impl SmtpFront {
             _ => self.refused_recipients += 1,
         }
         format!("{}\r\n", reply.one_line())
+    }
+
+    /// Notes that the provider has refused the MAIL, when it heard it with the first RCPT. Returns the reply to that RCPT; what
+    /// the client says on of this message gets the same.
+    pub fn on_late_refusal(&mut self, reply: &Reply) -> String {
+        self.reset();
+        let line = reply.one_line();
+        self.failed_mail = Some(line.clone());
+        format!("{line}\r\n")
     }
 
     /// Notes the answer to DATA or to the whole message. Either way this message is over. Returns the reply.

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::account::{Account, AfterPop, Security, Server};
+use crate::account::{Account, AfterPop, Protocol, Security, Server};
 use crate::clock::Moment;
 use crate::failure::{Failure, one_line};
 use crate::pop_before_smtp::{Gate, GateRetry, LoginPolicy, LoginState, Try};
@@ -26,7 +26,9 @@ pub struct Submission {
     attempts: Attempts,
     /// The index of the server that has accepted MAIL. No other server may go on with this message, because both might
     /// deliver it.
-    mail_server: usize,
+    mail_server: Option<usize>,
+    /// MAIL, which the client believes accepted, was refused when it left with the first RCPT.
+    is_mail_refused: bool,
     /// The index of the server that was tried last.
     last_server: usize,
 }
@@ -89,7 +91,8 @@ impl Submission {
             envelope: Envelope::new(mail),
             pending: PendingCommand::new(EnvelopeCommand::Mail, now),
             attempts: Attempts::default(),
-            mail_server: 0,
+            mail_server: None,
+            is_mail_refused: false,
             last_server: 0,
         }
     }
@@ -114,14 +117,14 @@ impl Submission {
         self.attempts.retry_time += self.retries(now).map(|(_, spent)| spent).unwrap_or_default();
     }
 
-    /// Whether the client's command is MAIL, so that any of the account's servers may take the message.
+    /// Whether the client's command is MAIL.
     pub fn is_at_mail(&self) -> bool {
         self.pending.command == EnvelopeCommand::Mail
     }
 
     /// The indices of the servers that may have the message, in the order to try them.
     pub fn servers(&self) -> std::ops::Range<usize> {
-        if self.is_at_mail() { 0..self.account.smtp.len() } else { self.mail_server..self.mail_server + 1 }
+        self.mail_server.map_or(0..self.account.smtp.len(), |index| index..index + 1)
     }
 
     /// ostler is about to connect to this server.
@@ -164,6 +167,25 @@ impl Submission {
         Some(self.step(accepted)?.line(offered))
     }
 
+    /// The line that may leave with that of [`line`](Self::line), before that is answered: the first RCPT, behind MAIL, where
+    /// the server offers PIPELINING (RFC 2920). Together they cost one round trip.
+    pub fn line_behind(&self, accepted: usize, offered: &Extensions) -> Option<String> {
+        let step = self.step(accepted + 1).filter(|step| accepted == 0 && offered.pipelining && step.may_follow_mail());
+        Some(step?.line(offered))
+    }
+
+    /// The reply to the client's MAIL, if MAIL can wait and leave with the first RCPT. What the server says to it is then
+    /// told at that RCPT.
+    pub fn defer_mail(&mut self, offered: &Extensions) -> Option<Reply> {
+        self.pending.is_accepted |= self.is_at_mail() && offered.pipelining;
+        self.pending.is_accepted.then(|| Reply::new(250, "2.1.0 OK"))
+    }
+
+    /// Whether the reply to the client's RCPT is the refusal of a MAIL that the client believes accepted.
+    pub fn mail_was_refused(&self) -> bool {
+        self.is_mail_refused && self.mail_server.is_none()
+    }
+
     fn step(&self, accepted: usize) -> Option<Step<'_>> {
         // An accepted recipient has moved into the envelope: the command is over, and must not be said again.
         if self.pending.is_accepted { None } else { self.envelope.step(accepted, &self.pending.command) }
@@ -177,12 +199,12 @@ impl Submission {
         let meaning = step.meaning(reply);
         match meaning {
             ReplyMeaning::Accepted(_) => {
-                (self.mail_server, self.pending.is_accepted) = (server, true);
+                (self.mail_server, self.pending.is_accepted) = (Some(server), true);
                 if let EnvelopeCommand::Rcpt(recipient) = &mut self.pending.command {
                     self.envelope.add_recipient(std::mem::take(recipient));
                 }
             }
-            ReplyMeaning::Next => self.mail_server = server,
+            ReplyMeaning::Next => self.mail_server = Some(server),
             ReplyMeaning::Refused(_) | ReplyMeaning::NotAnAnswer(_) => {}
         }
         meaning
@@ -203,8 +225,9 @@ impl Submission {
             // It may have been the refusal of a password, which must not be tried again.
             failure if failure.may_be_the_password() => Next::Fail(failure),
             Failure::Lost { .. } | Failure::ProtocolViolation { .. } if self.may_reopen(&attempt) => self.reopen(),
-            // Many gates are shut in place of the greeting (qmail, vpopmail).
-            Failure::ServiceRefused { at, said } if attempt.gate.is_some() => {
+            // Many gates are shut in place of the greeting (qmail, vpopmail). The POP3 server of the gate has no reply codes, so
+            // what it says in place of a greeting is no reply to the client.
+            Failure::ServiceRefused { at, said } if attempt.gate.is_some() && at.protocol == Protocol::Smtp => {
                 let reply = Reply::from_line(&said);
                 if reply.code < 400 {
                     // A greeting such as "278 mx" refuses nothing. Passed on, it would tell the client that its recipient is
@@ -230,8 +253,10 @@ impl Submission {
 
     fn retry_at_gate(&mut self, refusal: Refusal, mut attempt: Attempt<'_>, now: Moment) -> Next {
         let Refusal { stage, reply, is_last } = refusal;
+        let is_first_mail = stage == Stage::Mail && self.mail_server.is_none();
+        self.is_mail_refused = is_first_mail && !is_last;
         if !is_gate_shut(stage, &reply, &mut attempt, self.pending.retry.is_some(), now) {
-            return Next::Answer(if is_last { reply } else { refused_on_new_connection(&reply) });
+            return Next::Answer(if is_last || is_first_mail { reply } else { refused_on_new_connection(&reply) });
         }
         let gate = attempt.gate.map(|(gate, state)| (gate, &*state));
         let login = self.attempts.login_state(gate.map(|(_, state)| state));

@@ -30,6 +30,8 @@ pub(super) struct ProviderSession {
     pub(super) opened_at: Moment,
     /// How many commands of the message under way the provider has accepted.
     pub(super) accepted: usize,
+    /// The command that has left already, behind the last one, and has no answer yet.
+    pub(super) asked: Option<String>,
     /// When the provider answered the end of the last message.
     pub(super) idle_since: Option<Moment>,
 }
@@ -67,6 +69,31 @@ impl ProviderSession {
     pub(super) async fn ask(&mut self, command: &str, limit: Duration) -> Result<Reply, Failure> {
         say(&mut self.upstream, &Outgoing::line(command), Waiting::Answer, limit).await?;
         read_reply(&mut self.upstream, Waiting::Answer, limit, Instant::now() + limit).await
+    }
+
+    /// As [`ask`](Self::ask), with a command behind it in the same flight. The next call, with that command, waits for its
+    /// reply alone.
+    pub(super) async fn ask_two(
+        &mut self,
+        first: &str,
+        behind: Option<&str>,
+        limit: Duration,
+    ) -> Result<Reply, Failure> {
+        if self.asked.take().is_none_or(|asked| asked != first) {
+            let both = Outgoing::lines(first, behind);
+            say(&mut self.upstream, &both, Waiting::Answer, limit).await?;
+            self.asked = behind.map(str::to_owned);
+        }
+        read_reply(&mut self.upstream, Waiting::Answer, limit, Instant::now() + limit).await
+    }
+
+    /// Hears the answer to a command that left behind one that was refused. Returns whether it was refused, too.
+    pub(super) async fn forget_asked(&mut self, limit: Duration) -> bool {
+        if self.asked.take().is_none() {
+            return true;
+        }
+        let reply = read_reply(&mut self.upstream, Waiting::Answer, limit, Instant::now() + limit).await;
+        reply.is_ok_and(|reply| reply.code >= 400 && reply.code != 421)
     }
 
     /// Takes back with RSET what the provider has accepted of a message that the client gave up. Returns whether the

@@ -377,6 +377,20 @@ fn f16_each_mail_has_its_own_failure_and_one_for_good_is_none() {
 }
 
 #[test]
+fn a_mail_that_was_refused_late_is_the_answer_to_all_that_follows_of_its_message() {
+    let (mut front, mail) = (front(Access::SameUser, &["home"]), "MAIL FROM:<home@example.net>");
+    play(&mut front, &[mail]);
+    let no = "550 5.7.1 not your address";
+    let Answer::Wants(Wants::Rcpt(_)) = front.on_line(&Line::new(b"RCPT TO:<a@b>")) else { panic!() };
+    assert_eq!(front.on_late_refusal(&Reply::from_line(no)), format!("{no}\r\n"));
+    assert!(front.transaction().is_none());
+    let said = play(&mut front, &["RCPT TO:<c@d>", "DATA", "RSET", "RCPT TO:<c@d>", mail, "RCPT TO:<c@d>", "DATA"]);
+    assert_eq!(said[..2], [no, no]);
+    assert!(said[3].starts_with("503 "), "{}", said[3]);
+    assert_eq!(said[6], "250 2.0.0 sent");
+}
+
+#[test]
 fn an_empty_name_is_as_good_as_none() {
     let mut front = front(Access::SameUser, &["home", "work"]);
     let said = play(

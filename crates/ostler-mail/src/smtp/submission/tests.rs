@@ -123,7 +123,9 @@ fn once_a_server_has_taken_mail_the_message_stays_there() {
 
 #[test]
 fn a_refusal_is_passed_on_where_there_is_no_gate_and_nothing_was_said_again() {
-    let mut submission = at_rcpt(0);
+    let mut submission = begun(0);
+    accepted(&mut submission, 0);
+    submission.begin_command(bob(), at(0));
     let refused = refusal(&mut submission, 1, SHUT);
     assert_eq!(submission.on_refusal(refused, open(), at(0)), Next::Answer(Reply::from_line(SHUT)));
     assert_eq!(submission.retries(at(9)), None);
@@ -132,6 +134,78 @@ fn a_refusal_is_passed_on_where_there_is_no_gate_and_nothing_was_said_again() {
     let Next::Answer(reply) = submission.on_refusal(refused, open(), at(0)) else { panic!() };
     assert!(reply.one_line().starts_with("451 4.3.0 the provider was asked again"), "{}", reply.one_line());
     assert!(reply.one_line().ends_with("never heard of you"));
+}
+
+fn pipelining() -> Extensions {
+    Extensions { pipelining: true, ..Extensions::default() }
+}
+
+/// A message whose MAIL waits for the first RCPT, which the client has just said.
+fn deferred() -> Submission {
+    let mut submission = begun(0);
+    assert!(submission.defer_mail(&pipelining()).is_some_and(|reply| reply.code == 250));
+    submission.begin_command(bob(), at(0));
+    assert_eq!(submission.defer_mail(&pipelining()), None, "RCPT is never deferred");
+    submission
+}
+
+#[test]
+fn mail_leaves_with_the_first_rcpt_where_the_server_offers_pipelining() {
+    assert_eq!(begun(0).defer_mail(&Extensions::default()), None);
+    let mut submission = deferred();
+    let lines =
+        |submission: &Submission, n| (submission.line(n, &pipelining()), submission.line_behind(n, &pipelining()));
+    let (mail, rcpt) = ("MAIL FROM:<ann@x.example>".to_owned(), "RCPT TO:<bob@y.example>".to_owned());
+    assert_eq!(lines(&submission, 0), (Some(mail), Some(rcpt.clone())));
+    assert_eq!(lines(&submission, 1), (Some(rcpt), None));
+    assert_eq!(submission.on_reply(0, Reply::new(250, "ok"), 0), ReplyMeaning::Next);
+    accepted(&mut submission, 1);
+    assert!(!submission.mail_was_refused());
+    // DATA leaves alone, on a new connection as well.
+    submission.begin_command(EnvelopeCommand::Data, at(0));
+    assert_eq!((0..3).filter(|n| submission.line_behind(*n, &pipelining()).is_some()).collect::<Vec<_>>(), [0]);
+    let without = Extensions::default();
+    assert!((0..3).all(|n| submission.line_behind(n, &without).is_none()), "PIPELINING is not offered there");
+}
+
+#[test]
+fn the_refusal_of_a_mail_that_waited_is_the_answer_to_its_rcpt() {
+    let mut submission = deferred();
+    let refused = refusal(&mut submission, 0, "553 5.7.1 not your address");
+    let answer = submission.on_refusal(refused, open(), at(0));
+    assert_eq!(answer, Next::Answer(Reply::from_line("553 5.7.1 not your address")));
+    assert!(submission.mail_was_refused());
+    // One that a server has accepted before is another matter.
+    let mut submission = deferred();
+    submission.on_reply(0, Reply::new(250, "ok"), 0);
+    let refused = refusal(&mut submission, 1, "550 5.1.1 nobody");
+    assert_eq!(submission.on_refusal(refused, open(), at(0)), Next::Answer(Reply::from_line("550 5.1.1 nobody")));
+    assert!(!submission.mail_was_refused());
+}
+
+#[test]
+fn a_gate_that_is_shut_at_a_mail_that_waited_is_opened() {
+    let (gate, mut state) = (after_pop(Security::Tls), Gate::default());
+    let mut submission = deferred();
+    let refused = refusal(&mut submission, 0, SHUT);
+    let next = submission.on_refusal(refused, gated(&gate, &mut state), at(0));
+    assert!(matches!(next, Next::Retry(..)), "{next:?}");
+    submission.on_reply(0, Reply::new(250, "ok"), 0);
+    accepted(&mut submission, 1);
+    assert!(!submission.mail_was_refused());
+}
+
+#[test]
+fn a_mail_that_waited_may_go_to_any_server() {
+    let mut account = account("home", "ann@x.example", "ann");
+    account.smtp = vec![account.smtp[0].clone(), account.smtp[0].clone()];
+    let mail = Mail { sender: "ann@x.example".into(), size: None, eight_bit: false };
+    let mut submission = Submission::new(Arc::new(account), mail, at(0));
+    submission.defer_mail(&pipelining()).unwrap();
+    submission.begin_command(bob(), at(0));
+    assert_eq!(submission.servers(), 0..2);
+    submission.on_reply(0, Reply::new(250, "ok"), 1);
+    assert_eq!(submission.servers(), 1..2);
 }
 
 #[test]
@@ -300,6 +374,16 @@ fn a_provider_that_turns_ostler_away_may_want_a_login() {
     // What has nothing to do with a gate is the client's answer as it is.
     let busy = submission.on_failure(turned_away("452 disk full"), gated(&after_pop, &mut gate), at(1));
     assert_eq!(busy, Next::Answer(Reply::from_line("452 disk full")));
+}
+
+#[test]
+fn a_refusal_of_the_gates_own_pop3_server_is_told_as_that_and_not_passed_on_as_a_reply() {
+    let (after_pop, mut gate) = (after_pop(Security::Tls), Gate::default());
+    for said in ["too many connections", "550 not you", "check mail first"] {
+        let refused = Failure::ServiceRefused { at: (&after_pop.login).into(), said: said.into() };
+        let next = at_rcpt(0).on_failure(refused.clone(), gated(&after_pop, &mut gate), at(0));
+        assert_eq!(next, Next::Fail(refused), "{said}");
+    }
 }
 
 #[test]

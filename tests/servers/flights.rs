@@ -1,0 +1,167 @@
+//! Where a provider offers PIPELINING, MAIL leaves with the first RCPT: a part plays the provider, and answers neither before
+//! it has heard both.
+
+use crate::support::ca::TestCa;
+use crate::support::client::Client;
+use crate::support::ostler::{Account, Ostler, Server};
+use crate::support::provider::{Part, Provider, Step, expect, say};
+use crate::support::unique;
+use crate::{ANN, BOB};
+
+fn greet() -> Part {
+    vec![
+        say("220 mx"),
+        expect("EHLO"),
+        say("250-mx\r\n250-PIPELINING\r\n250 AUTH PLAIN"),
+        expect("AUTH"),
+        say("235 in"),
+    ]
+}
+
+/// MAIL and RCPT in one flight, and what is said to them.
+fn both(mail: &str, rcpt: &str) -> Part {
+    vec![expect("MAIL"), expect("RCPT"), say(mail), say(rcpt)]
+}
+
+fn body() -> Part {
+    vec![expect("DATA"), say("354 go on"), Step::ExpectMessage, say("250 2.0.0 queued")]
+}
+
+fn bye() -> Part {
+    vec![expect("QUIT"), say("221 bye")]
+}
+
+struct Desk {
+    provider: Provider,
+    _ostler: Ostler,
+    client: Client,
+}
+
+impl Desk {
+    fn with(parts: Vec<Part>) -> Self {
+        let ca = TestCa::new();
+        let provider = Provider::start_tls(&ca.localhost(), parts);
+        let account = Account::new("home", ANN, &unique("pw")).smtp(Server::new("tls", provider.port));
+        let ostler = Ostler::start(&ca, &[account]);
+        let mut client = Client::greeted(ostler.smtp, "220 ");
+        client.ask_reply("EHLO old-pc", "250");
+        Self { provider, _ostler: ostler, client }
+    }
+
+    fn mail(&mut self) {
+        self.client.ask_reply(&format!("MAIL FROM:<{ANN}>"), "250 2.1.0");
+    }
+
+    fn rcpt(&mut self, reply: &str) {
+        self.client.ask_reply(&format!("RCPT TO:<{BOB}>"), reply);
+    }
+
+    fn send(&mut self) {
+        self.mail();
+        self.rcpt("250");
+        self.client.ask_reply("DATA", "354");
+        self.client.send("Subject: x\r\n\r\nx\r\n.\r\n");
+        self.client.expect_reply("250 2.0.0 queued");
+    }
+
+    /// The client leaves, and every part was played to its end.
+    fn end(mut self, connections: usize) {
+        self.client.ask_reply("QUIT", "221");
+        for number in 0..connections {
+            self.provider.finished(number);
+        }
+        assert_eq!(self.provider.connections(), connections);
+    }
+}
+
+#[test]
+fn mail_leaves_with_the_first_rcpt_for_message_after_message() {
+    let message = [both("250 ok", "250 ok"), body()].concat();
+    let mut desk = Desk::with(vec![[greet(), message.clone(), message, bye()].concat()]);
+    desk.send();
+    desk.send();
+    desk.end(1);
+}
+
+#[test]
+fn a_message_that_the_client_gives_up_is_not_heard_of() {
+    let mut desk = Desk::with(vec![[greet(), both("250 ok", "250 ok"), body(), bye()].concat()]);
+    desk.mail();
+    desk.client.ask_reply("RSET", "250");
+    desk.send();
+    desk.end(1);
+}
+
+#[test]
+fn a_refused_sender_is_told_at_rcpt_and_to_whatever_follows_and_the_session_goes_on() {
+    let no = "553 5.7.1 <ann@example.org>: Sender address rejected: not owned by user";
+    for said in [no, "451 4.7.1 Greylisted, come back later"] {
+        let refused = both(said, "503 5.5.1 Error: need MAIL command");
+        let mut desk = Desk::with(vec![[greet(), refused, both("250 ok", "250 ok"), body(), bye()].concat()]);
+        desk.mail();
+        desk.rcpt(said);
+        desk.rcpt(said);
+        desk.client.ask_reply("DATA", said);
+        desk.send();
+        desk.end(1);
+    }
+}
+
+#[test]
+fn a_refused_recipient_is_the_recipients_and_the_next_one_may_be_accepted() {
+    let refused = both("250 ok", "550 5.1.1 nobody");
+    let next = vec![expect("RCPT"), say("250 ok")];
+    let mut desk = Desk::with(vec![[greet(), refused, next, body(), bye()].concat()]);
+    desk.mail();
+    desk.rcpt("550 5.1.1 nobody");
+    desk.rcpt("250 ok");
+    desk.client.ask_reply("DATA", "354");
+    desk.client.send(".\r\n");
+    desk.client.expect_reply("250 2.0.0 queued");
+    desk.end(1);
+}
+
+#[test]
+fn a_provider_that_accepts_a_recipient_without_a_sender_is_left() {
+    let odd = [greet(), both("550 5.1.8 no", "250 ok"), vec![Step::Stall]].concat();
+    let mut desk = Desk::with(vec![odd, [greet(), both("250 ok", "250 ok"), body(), bye()].concat()]);
+    desk.mail();
+    desk.rcpt("550 5.1.8 no");
+    // On a connection that knows of no recipient.
+    desk.send();
+    desk.client.ask_reply("QUIT", "221");
+    desk.provider.finished(1);
+}
+
+#[test]
+fn a_provider_that_has_left_between_two_messages_is_found_again() {
+    let left =
+        [greet(), both("250 ok", "250 ok"), body(), vec![expect("MAIL"), say("421 4.4.2 idle too long")]].concat();
+    let hung_up = [greet(), both("250 ok", "250 ok"), body(), vec![expect("MAIL"), Step::Close]].concat();
+    for first in [left, hung_up] {
+        let mut desk = Desk::with(vec![first, [greet(), both("250 ok", "250 ok"), body(), bye()].concat()]);
+        desk.send();
+        desk.send();
+        desk.client.ask_reply("QUIT", "221");
+        desk.provider.finished(1);
+        assert_eq!(desk.provider.connections(), 2);
+    }
+}
+
+#[test]
+fn a_provider_that_breaks_off_between_the_two_answers_is_trouble_at_rcpt() {
+    let broken = [greet(), vec![expect("MAIL"), expect("RCPT"), say("250 ok"), Step::Close]].concat();
+    let mut desk = Desk::with(vec![broken]);
+    desk.mail();
+    desk.rcpt("451 4.4.2");
+    desk.client.ask_reply("QUIT", "221");
+}
+
+#[test]
+fn a_provider_that_answers_more_than_it_was_asked_is_not_believed() {
+    let chatty = [greet(), both("250 ok", "250 ok\r\n250 and one more"), vec![Step::Stall]].concat();
+    let mut desk = Desk::with(vec![chatty]);
+    desk.mail();
+    desk.rcpt("250");
+    desk.client.ask_reply("DATA", "451 ");
+}
