@@ -24,7 +24,7 @@ use crate::proxy::net::tls::{PemError, to_pem};
 use crate::setup::trust::{ShownCertificate, look_at_certificate};
 use ostler_mail::account::endpoint::Endpoint;
 use ostler_mail::account::{Account, Protocol, Security, Server};
-use ostler_mail::sasl::hex;
+use ostler_mail::wire::hex;
 
 /// The names of files that ostler keeps beside the settings file begin like this.
 const FILE_PREFIX: &str = "certificates-";
