@@ -8,7 +8,7 @@ use super::typed::{self, to_text_of, to_value};
 use super::{Change, Mistakes, parse_with};
 use crate::config::presets::Presets;
 use ostler_mail::account::endpoint::Endpoint;
-use ostler_mail::account::{Account, SecretSource, Server, Settings};
+use ostler_mail::account::{Account, Protocol, SecretSource, Server, Settings};
 
 /// A settings file without mistakes.
 pub(crate) struct ShownFile {
@@ -84,15 +84,7 @@ impl ShownFile {
         let account = self.account(place.account()?)?;
         match place {
             Place::Account(_) if key == "name" => Some(Shown { text: account.name.clone(), origin: Origin::Default }),
-            Place::Account(_) if key == "username" => {
-                let own = |server: &&Server| {
-                    let at = account.servers().filter(|s| s.protocol == server.protocol).position(|s| s == *server);
-                    let place = Place::Server(account.name.clone(), server.protocol, at.unwrap_or_default());
-                    self.written(&place, "username").is_none() && server.credentials().is_some()
-                };
-                let server = account.servers().find(own)?;
-                Some(self.of_server(account, server, key)?)
-            }
+            Place::Account(_) if key == "username" => self.username(account),
             Place::Server(_, protocol, at) => {
                 let server = account.servers().filter(|server| server.protocol == *protocol).nth(*at)?;
                 self.of_server(account, server, key)
@@ -100,6 +92,34 @@ impl ShownFile {
             Place::Login(_, at) => self.of_server(account, &account.smtp.get(*at)?.gate()?.login, key),
             Place::Local | Place::Timeouts | Place::Account(_) | Place::Doors(_) => None,
         }
+    }
+
+    /// The user name that applies at all servers, or at all that have none of their own.
+    fn username(&self, account: &Account) -> Option<Shown> {
+        let places = server_places(account);
+        let signing_in = || places.iter().filter(|(_, server)| server.credentials().is_some());
+        if let Some((_, server)) = signing_in().find(|(place, _)| self.written(place, "username").is_none()) {
+            return self.of_server(account, server, "username");
+        }
+        let mut names = signing_in().filter_map(|(_, server)| Some(server.credentials()?.username.as_str()));
+        let first = names.next()?;
+        names.all(|name| name == first).then(|| Shown { text: first.to_owned(), origin: Origin::File })
+    }
+
+    /// The changes that a new user name of the account means for its servers: `ostler add` writes it for each of them.
+    pub(crate) fn spread_username(&self, name: &str, changes: &mut Vec<Change>) {
+        let Some(account) = self.account(name) else { return };
+        let own = Place::Account(name.to_owned());
+        let Some(change) = changes.iter().find(|change| change.place == own && change.key == "username").cloned()
+        else {
+            return;
+        };
+        let Some(old) = own.table().key(change.key).map(|key| self.value(&own, key).text) else { return };
+        let same = |(place, _): &(Place, &Server)| {
+            self.written(place, change.key).and_then(toml::Value::as_str).is_some_and(|name| name == old)
+        };
+        let places = server_places(account).into_iter().filter(same);
+        changes.extend(places.map(|(place, _)| Change { place, ..change.clone() }));
     }
 
     fn of_server(&self, account: &Account, server: &Server, key: &str) -> Option<Shown> {
@@ -141,6 +161,17 @@ impl ShownFile {
     }
 }
 
+/// Every server of an account, with those for a login before a send.
+fn server_places(account: &Account) -> Vec<(Place, &Server)> {
+    let name = || account.name.clone();
+    let of = |protocol: Protocol| account.servers().filter(move |server| server.protocol == protocol).enumerate();
+    let servers = Protocol::ALL.into_iter().flat_map(of);
+    let servers = servers.map(|(at, server)| (Place::Server(name(), server.protocol, at), server));
+    let logins = account.smtp.iter().enumerate();
+    let logins = logins.filter_map(|(at, server)| Some((Place::Login(name(), at), &server.gate()?.login)));
+    servers.chain(logins).collect()
+}
+
 /// A duration in the largest unit that fits.
 fn spell(duration: std::time::Duration) -> String {
     let milliseconds = duration.as_millis();
@@ -173,7 +204,6 @@ impl Change {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ostler_mail::account::Protocol;
 
     #[test]
     fn each_value_says_where_it_comes_from() {
@@ -196,6 +226,10 @@ mod tests {
         assert_eq!(account("b@x.net", "name"), ("b@x.net".into(), Origin::Default));
         assert_eq!(account("b@x.net", "username"), ("b@x.net".into(), Origin::Default));
         assert_eq!(account("ann@optonline.net", "username"), ("ann".into(), Origin::File));
+        let two = "[[account]]\naddress = 'c@x.net'\npop3 = { host = 'p', username = 'c' }\nsmtp = { host = 's', username = 'c' }\n";
+        let both = ShownFile::read(two, Path::new("/x"), Presets::built_in()).unwrap();
+        let place = Place::Account("c@x.net".into());
+        assert_eq!(both.value(&place, place.table().key("username").unwrap()).text, "c");
         let bobs = |protocol, key| shown(&Place::Server("b@x.net".into(), protocol, 0), key);
         assert_eq!(bobs(Protocol::Pop3, "port"), ("1995".into(), Origin::File));
         assert_eq!(bobs(Protocol::Pop3, "security"), ("tls".into(), Origin::Default));

@@ -431,6 +431,7 @@ fn read_changes(file: &ShownFile, scope: &Scope, sent: &Sent) -> Result<Vec<Chan
     }
     if let Scope::Account(name) = scope {
         take_default_from_others(file, name, &mut changes);
+        file.spread_username(name, &mut changes);
         wrong.extend(rename::check(file, name, sent));
     }
     if wrong.is_empty() { Ok(changes) } else { Err(wrong) }
