@@ -4,7 +4,7 @@ use std::net::TcpStream;
 
 use ostler::config::keys::{Kind, TABLES};
 
-use crate::http::{Answer, Browser};
+use crate::http::{Answer, Browser, Form};
 use crate::support::ca::TestCa;
 use crate::support::client;
 use crate::support::dovecot::Dovecot;
@@ -237,6 +237,12 @@ fn two_browsers_do_not_undo_each_other() {
     assert!(ostler.home.settings().contains("bob@example.org"));
 }
 
+/// The first form that is about the server at this host.
+fn with_host(page: &Answer, host: &str) -> Form {
+    let is_it = |form: &Form| form.fields.contains(&("host".into(), host.into()));
+    page.forms().into_iter().find(is_it).unwrap_or_else(|| panic!("{host} in {}", page.body))
+}
+
 #[test]
 fn servers_for_sending_are_added_moved_and_removed() {
     let ostler = somewhere();
@@ -246,18 +252,19 @@ fn servers_for_sending_are_added_moved_and_removed() {
     let form = browser.get(&add).form("/account/server").with("account.smtp.host", "backup.example");
     let added = browser.send(&form.with("account.smtp.security", "starttls"));
     assert!(added.body.contains("backup.example:587"), "{}", added.body);
-    let list = |page: &Answer, host: &str| {
-        page.forms().into_iter().find(|form| form.fields.contains(&("host".into(), host.into()))).unwrap()
-    };
-    let moved = browser.send(&list(&added, "backup.example").with("do", "up"));
+    let moved = browser.send(&with_host(&added, "backup.example"));
     let settings = ostler.home.settings();
     let at = |word: &str| settings.find(word).unwrap_or_else(|| panic!("{word} in {settings}"));
     assert!(at("backup.example") < at("[[account.smtp]]\nhost = \"localhost\""), "{}", moved.body);
-    let stale = browser.send(&list(&added, "backup.example").with("do", "remove"));
+    let stale = browser.send(&with_host(&added, "backup.example"));
     assert!(stale.body.contains("changed elsewhere meanwhile"), "{}", stale.body);
-    let gone = browser.send(&list(&stale, "backup.example").with("do", "remove"));
+    let removal = with_host(&browser.get("/account/server?server=smtp-1"), "backup.example");
+    let unsure = browser.send(&removal);
+    assert!(unsure.body.contains("Nothing was removed") && ostler.home.settings().contains("backup.example"));
+    let gone = browser.send(&removal.with("sure", "yes"));
     assert!(gone.body.contains("Changed.") && !ostler.home.settings().contains("backup.example"), "{}", gone.body);
-    let gone = browser.send(&list(&gone, "localhost").with("do", "remove"));
+    let removal = with_host(&browser.get("/account/server?server=smtp-1"), "localhost");
+    let gone = browser.send(&removal.with("sure", "yes"));
     let settings = ostler.home.settings();
     assert!(settings.contains("# on top") && settings.contains("# at the end"), "{settings}");
     assert_eq!(settings.matches("host = ").count(), 1, "{}", gone.body);

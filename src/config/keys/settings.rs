@@ -195,7 +195,7 @@ pub(in crate::config) const ACCOUNT: Table = Table {
             since: FIRST_VERSION,
             example: "\"optonline\"",
             label: "Provider",
-            help: "The name of a provider that ostler knows. Its servers are used where none are set below.",
+            help: "The name of a provider that ostler knows. Its servers are used where the account has none of its own.",
         },
         USERNAME,
         Key {
@@ -289,7 +289,7 @@ const SECURITY: Key = Key {
     kind: Kind::Choice(&[
         Choice { word: "tls", label: "TLS from the start" },
         Choice { word: "starttls", label: "STARTTLS" },
-        Choice { word: "none", label: "none: anyone along the way can read mail and password" },
+        Choice { word: "none", label: "none (not safe)" },
     ]),
     unset: Value("\"tls\""),
     since: FIRST_VERSION,

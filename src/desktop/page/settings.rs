@@ -75,7 +75,7 @@ impl Scope {
         match self {
             Self::Computer => "Settings".into(),
             Self::Account(name) => format!("Settings of {name}"),
-            Self::Server(name, protocol, _) => format!("{} of {name}", capital(describe_server(*protocol))),
+            Self::Server(name, protocol, _) => format!("{name}: {}", describe_server(*protocol)),
         }
     }
 
@@ -93,11 +93,6 @@ fn describe_server(protocol: Protocol) -> &'static str {
         Protocol::Smtp => "server for sending",
         Protocol::Imap => "server for IMAP",
     }
-}
-
-fn capital(text: &str) -> String {
-    let mut characters = text.chars();
-    characters.next().map_or_else(String::new, |first| first.to_uppercase().chain(characters).collect())
 }
 
 /// How a server is called in an address: `smtp-2` is the second one for sending.
@@ -177,6 +172,7 @@ fn render_form(shared: &Shared, scope: &Scope, sent: Option<&Sent>, wrong: &Wron
             @if let Some(done) = done { div.notice.good role="status" { p { (done) } } }
             @if let Scope::Server(name, protocol, at) = scope { (certificate::render_link(&file, name, *protocol, *at)) }
             (render_fields(shared, scope, &file, sent, wrong))
+            @if let Scope::Server(name, protocol, at) = scope { (servers::render_removal(shared, &file, name, *protocol, *at)) }
         },
         Err(why) => html! { div.notice.bad role="alert" { p { (why) } } },
     };
@@ -200,7 +196,7 @@ fn render_fields(shared: &Shared, scope: &Scope, file: &ShownFile, sent: Option<
                     @for (_, why) in wrong.iter().filter(|(field, _)| field.is_empty()) { p { (why) } }
                 }
             }
-            p.hint { "Empty a field to go back to what applies without it." }
+            p.hint { "Clear a field to go back to its usual value." }
             @for place in scope.places() { (fields::render_place(file, &place, sent, wrong)) }
             @if scope.account().is_some() {
                 p.hint { "If you change a server or a user name, ostler forgets the stored password, so that no one else gets it, and asks for it again." }

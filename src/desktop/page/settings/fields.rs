@@ -68,8 +68,9 @@ fn describe(key: &Key, shown: &Shown) -> String {
         Origin::File => "From your settings file.".to_owned(),
         Origin::Preset => "From what ostler knows of the provider.".to_owned(),
         Origin::Account => "As for the whole account.".to_owned(),
+        Origin::Default if shown.text.is_empty() => String::new(),
         Origin::Default => "The usual value.".to_owned(),
-        Origin::Words("") => String::new(),
+        Origin::Words("" | "none") => String::new(),
         Origin::Words(words) => format!("If it is empty: {words}."),
     };
     [key.help, &origin].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" ")
@@ -94,10 +95,12 @@ fn select(
     hint: &str,
     wrong: Option<&str>,
 ) -> Markup {
+    let error = wrong.map(|_| format!("{name}-error ")).unwrap_or_default();
+    let described = format!("{error}{name}-hint");
     html! {
         div.field {
             label for=(name) { (label) }
-            select id=(name) name=(name) aria-describedby={(name) "-hint"} aria-invalid=[wrong.map(|_| "true")] {
+            select id=(name) name=(name) aria-describedby=(described) aria-invalid=[wrong.map(|_| "true")] {
                 @for (word, text) in options { option value=(word) selected[*word == chosen] { (text) } }
             }
             @if let Some(why) = wrong { p.error id={(name) "-error"} role="alert" { (why) } }

@@ -9,21 +9,21 @@ use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::{Refusal, Shared, answer, describe_server, finish, parse_server_name, save, server_name, word_edit_error};
-use crate::config::{self, EditError};
+use crate::config::{self, EditError, ShownFile};
 use crate::desktop::page::account::{Feedback, hidden_fields, render_page};
 use crate::desktop::page::guide::{ask_which, find_account};
+use crate::desktop::page::layout::check;
 use crate::desktop::page::{App, link_to, percent_encode};
 use ostler_mail::account::{Account, Protocol, Server};
 
 /// Links to everything that can be changed about an account.
 pub(in crate::desktop::page) fn render_list(shared: &Shared, account: &Account) -> Markup {
     let own = |protocol: Protocol| account.servers().filter(move |server| server.protocol == protocol).enumerate();
-    let count = account.servers().count();
     html! {
-        p { a.button href=(link_to("/account/settings", &account.name)) { "Name, addresses, user name, doors" } }
+        p { a.button.second href=(link_to("/account/settings", &account.name)) { "Name, addresses, user name, doors" } }
         ul.servers {
             @for protocol in Protocol::ALL {
-                @for (at, server) in own(protocol) { (render_server(shared, account, server, at, count)) }
+                @for (at, server) in own(protocol) { (render_server(shared, account, server, at)) }
             }
         }
         @for (protocol, text) in [(Protocol::Pop3, "Add a server for fetching"), (Protocol::Smtp, "Add a server for sending")] {
@@ -40,10 +40,18 @@ pub(super) fn link_to_server(account: &Account, protocol: Protocol, at: usize) -
     format!("{}&server={server}", link_to("/account/server", &account.name))
 }
 
-fn render_server(shared: &Shared, account: &Account, server: &Server, at: usize, count: usize) -> Markup {
+fn render_server(shared: &Shared, account: &Account, server: &Server, at: usize) -> Markup {
     let last = account.smtp.len().saturating_sub(1);
     let is_outgoing = server.protocol.is_outgoing();
-    let button = |word: &str, text: &str| html! { button.second type="submit" name="do" value=(word) { (text) } };
+    let button = |word: &str, text: &str| {
+        html! {
+            form method="post" action="/account/servers" {
+                (hidden_server(shared, account, server, at))
+                input type="hidden" name="do" value=(word);
+                button.second type="submit" { (text) }
+            }
+        }
+    };
     html! {
         li {
             a href=(link_to_server(account, server.protocol, at)) {
@@ -51,13 +59,40 @@ fn render_server(shared: &Shared, account: &Account, server: &Server, at: usize,
                 @if is_outgoing && last > 0 { ", number " (at + 1) }
             }
             ": " (server.address())
-            form method="post" action="/account/servers" {
-                (hidden_fields(shared, account))
-                input type="hidden" name="server" value=(server_name(server.protocol, at));
-                input type="hidden" name="host" value=(server.host);
-                @if is_outgoing && at > 0 { (button("up", "Try it earlier")) }
-                @if is_outgoing && at < last { (button("down", "Try it later")) }
-                @if count > 1 { (button("remove", "Remove this server")) }
+            @if is_outgoing && at > 0 { (button("up", "Try it earlier")) }
+            @if is_outgoing && at < last { (button("down", "Try it later")) }
+        }
+    }
+}
+
+fn hidden_server(shared: &Shared, account: &Account, server: &Server, at: usize) -> Markup {
+    html! {
+        (hidden_fields(shared, account))
+        input type="hidden" name="server" value=(server_name(server.protocol, at));
+        input type="hidden" name="host" value=(server.host);
+    }
+}
+
+/// The form that removes a server, if the account has another one.
+pub(super) fn render_removal(
+    shared: &Shared,
+    file: &ShownFile,
+    account: &str,
+    protocol: Protocol,
+    at: usize,
+) -> Markup {
+    let account = file.account(account).filter(|account| account.servers().count() > 1);
+    let server = account.and_then(|account| account.servers().filter(|server| server.protocol == protocol).nth(at));
+    html! {
+        @if let (Some(account), Some(server)) = (account, server) {
+            section aria-labelledby="remove" {
+                h2 #remove { "Remove" }
+                form method="post" action="/account/servers" {
+                    (hidden_server(shared, account, server, at))
+                    input type="hidden" name="do" value="remove";
+                    (check("sure", &format!("Yes, remove the {} {}", describe_server(protocol), server.address()), false, ""))
+                    button.danger type="submit" { "Remove this server" }
+                }
             }
         }
     }
@@ -70,11 +105,16 @@ pub(in crate::desktop::page) struct ArrangeForm {
     /// The host that the page showed, so that a list that has changed meanwhile is not arranged.
     host: String,
     r#do: String,
+    sure: Option<String>,
 }
 
 /// Removes a server, or moves one for sending.
 pub(in crate::desktop::page) async fn arrange(shared: App, Form(sent): Form<ArrangeForm>) -> Response {
     let Some(account) = find_account(&shared, Some(&sent.account)) else { return ask_which(&shared, "/account") };
+    if sent.r#do == "remove" && sent.sure.is_none() {
+        let why = "Nothing was removed. Tick the box beside the button if you are sure.".to_owned();
+        return refuse(&shared, &account, why);
+    }
     let saved = save(&shared, |file, text, presets| {
         let known = file.account(&account.name).ok_or(EditError::NoSuchAccount);
         let known = known.map_err(|error| Refusal::Said(word_edit_error(&shared, &error)))?;
