@@ -86,7 +86,7 @@ fn tables(account: &Account) -> String {
 }
 
 /// The table of a server, with everything that the account means by it.
-#[cfg(feature = "web")]
+#[cfg_attr(not(feature = "web"), allow(dead_code))]
 pub(super) fn server_table(server: &Server, account: &Account) -> Option<toml_edit::Table> {
     let mut text = String::new();
     server_lines(&mut text, server, account);

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
 
 use crate::support::process::{Process, command};
-use crate::support::{client, free_port, mail, require, wait_for};
+use crate::support::{client, free_port, mail, read_some, require, wait_for};
 use crate::{ANN, Newcomer, link};
 
 /// A browser with an empty profile, and the program that drives it.
@@ -194,7 +194,7 @@ fn wire(port: u16, method: &str, path: &str, body: &Value) -> Value {
                 return serde_json::from_str(rest).unwrap();
             }
         }
-        match stream.read(&mut block) {
+        match read_some(&mut stream, &mut block) {
             Ok(count @ 1..) => bytes.extend_from_slice(&block[..count]),
             other => panic!("the driver broke off: {other:?} {}", String::from_utf8_lossy(&bytes)),
         }

@@ -162,6 +162,7 @@ pub(crate) fn is_for_this_computer(file: &Path) -> bool {
 }
 
 /// Why the content of a file cannot be trusted.
+#[cfg(feature = "web")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PemError {
     Empty,
@@ -171,6 +172,7 @@ pub(crate) enum PemError {
 }
 
 /// The certificates of a file's content (PEM, or DER of one certificate) as PEM, with nothing else beside them.
+#[cfg(feature = "web")]
 pub(crate) fn to_pem(content: &[u8]) -> Result<String, PemError> {
     if content.is_empty() {
         return Err(PemError::Empty);
@@ -190,6 +192,7 @@ pub(crate) fn to_pem(content: &[u8]) -> Result<String, PemError> {
 }
 
 /// RFC 7468: lines of 64 characters.
+#[cfg(feature = "web")]
 fn pem_of(der: &[u8]) -> String {
     use base64::Engine;
 

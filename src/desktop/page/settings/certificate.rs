@@ -213,7 +213,7 @@ fn render(shared: &Shared, target: &Target, server: &Server, news: &News) -> Res
                 button.second type="submit" { "Trust what the system trusts again" }
             }
         }
-        (render_upload(shared, target))
+        @if server.security != Security::None { (render_upload(shared, target)) }
         p { a href=(link_to_server(&target.account, target.protocol, target.at)) { "Back to the server" } }
     };
     let title = format!("Certificate of the {}", describe_server(target.protocol));
