@@ -18,6 +18,7 @@ mod listen;
 mod overview;
 mod progress;
 mod setup_job;
+mod traffic;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
