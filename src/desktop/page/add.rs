@@ -18,7 +18,7 @@ use super::{App, Shared};
 use crate::config::value;
 use crate::guide::{self, Client};
 use crate::setup::keep::existing;
-use crate::setup::{Proposal, Secrets, endpoints_from_text};
+use crate::setup::{NamedTrust, Proposal, Secrets, endpoints_from_text};
 use ostler_mail::account::{Protocol, Settings};
 use ostler_mail::secret::given::Given;
 use ostler_mail::secret::{NotASecret, Secret};
@@ -92,7 +92,8 @@ pub(super) struct AccountRequest {
     pub(super) username: Option<String>,
     /// The servers that the form names. Its tick for the gate is in `fields`.
     pub(super) proposal: Proposal,
-    pub(super) ca: Option<PathBuf>,
+    /// The certificates of the file that the form names.
+    pub(super) trust: NamedTrust,
     pub(super) pin: Option<[u8; 32]>,
     pub(super) secrets: Secrets,
     /// The mail program that the account is for.
@@ -157,6 +158,16 @@ pub(super) fn parse_form(sent: &AddForm, settings: &Settings, round: Round) -> R
         let text = format!("The account {} exists already. Remove it first, or use another address.", known.name);
         mistakes.push(("address", text));
     }
+    let secrets = parse_passwords(sent, round, &mut mistakes);
+    let client = guide::clients().iter().find(|client| client.name == fields.client);
+    if mistakes.is_empty() {
+        Ok(AccountRequest { client, fields, name, username, proposal, trust: NamedTrust::in_file(ca), pin, secrets })
+    } else {
+        Err(mistakes)
+    }
+}
+
+fn parse_passwords(sent: &AddForm, round: Round, mistakes: &mut Mistakes) -> Secrets {
     let mut password = |key, text: &str, round| match parse_password(text, round) {
         Ok(secret) => secret,
         Err(why) => {
@@ -165,16 +176,11 @@ pub(super) fn parse_form(sent: &AddForm, settings: &Settings, round: Round) -> R
         }
     };
     // Without another company its password may stay empty, and is not used.
-    let other_round = if fields.other.is_empty() { Round::Retry } else { round };
-    let secrets = Secrets {
+    let has_other = !sent.other.trim().is_empty();
+    let other_round = if has_other { round } else { Round::Retry };
+    Secrets {
         incoming: password("password", &sent.password, round),
-        outgoing: password("other_password", &sent.other_password, other_round).filter(|_| !fields.other.is_empty()),
-    };
-    let client = guide::clients().iter().find(|client| client.name == fields.client);
-    if mistakes.is_empty() {
-        Ok(AccountRequest { client, fields, name, username, proposal, ca, pin, secrets })
-    } else {
-        Err(mistakes)
+        outgoing: password("other_password", &sent.other_password, other_round).filter(|_| has_other),
     }
 }
 

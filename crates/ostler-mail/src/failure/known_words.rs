@@ -6,8 +6,8 @@
 //! easily taken for. The order is that of `config/explanations.toml`. Each pattern has the words that carry the meaning,
 //! not a whole sentence, because every release of a server words it a little differently.
 //!
-//! Sources of the words: the published code of Postfix, Exim, Sendmail, qmail, Courier, Cyrus, Dovecot, OpenSSL and rustls,
-//! the providers' own lists of their replies, and reports of users that quote them; `tests/field/wordings.tsv` has them
+//! Sources of the words: the published code of Postfix, Exim, Sendmail, qmail, Courier, Cyrus, Dovecot and of libraries for
+//! TLS, the providers' own lists of their replies, and reports of users that quote them; `tests/field/wordings.tsv` has them
 //! with the source of each.
 
 use super::wording::Text;
@@ -52,16 +52,20 @@ pub struct KnownWords {
     pub hosts: &'static [&'static str],
     /// The words have several meanings, so the name of the server knows more.
     pub is_vague: bool,
+    /// Patterns that mean another cause, whatever else is said: greylisting says "try again later", and so does a server
+    /// that is out of order.
+    unless: &'static [&'static str],
 }
 
 impl KnownWords {
     /// The part of the text that means this at one of these stages.
     pub fn find(&self, text: &Text, stages: &[Stage]) -> Option<String> {
         let fits = |stage: &Stage| stages.contains(stage) || *stage == Stage::Any && !stages.is_empty();
-        self.words.iter().filter(|(stage, _)| fits(stage)).find_map(|(_, patterns)| text.first_of(patterns))
+        let mut found = self.words.iter().filter(|(stage, _)| fits(stage));
+        found.find_map(|(_, patterns)| text.first_of(patterns)).filter(|_| !text.has_any(self.unless))
     }
 
-    /// All patterns.
+    /// All patterns that mean this.
     pub fn patterns(&self) -> impl Iterator<Item = &'static str> {
         self.words.iter().flat_map(|(_, patterns)| patterns.iter().copied())
     }
@@ -99,12 +103,12 @@ const fn known(
     advice: &'static str,
     words: &'static [(Stage, &'static [&'static str])],
 ) -> KnownWords {
-    KnownWords { cause, advice: Some(advice), words, hosts: &[], is_vague: false }
+    KnownWords { cause, advice: Some(advice), words, hosts: &[], is_vague: false, unless: &[] }
 }
 
 /// An entry whose kind of failure has the advice.
 const fn general(cause: &'static str, words: &'static [(Stage, &'static [&'static str])]) -> KnownWords {
-    KnownWords { cause, advice: None, words, hosts: &[], is_vague: false }
+    KnownWords { cause, advice: None, words, hosts: &[], is_vague: false, unless: &[] }
 }
 
 impl KnownWords {
@@ -115,13 +119,20 @@ impl KnownWords {
     const fn vague(self) -> Self {
         Self { is_vague: true, ..self }
     }
+
+    const fn unless(self, unless: &'static [&'static str]) -> Self {
+        Self { unless, ..self }
+    }
 }
 
 const UNKNOWN_COMMAND: &[&str] = &[
     "{unknown|unrecognized|unrecognised|unimplemented|unsupported|invalid|bad} {smtp |pop3 |pop |}command",
     "command {is |was |}{not recognized|not recognised|not implemented|not supported|not understood|unrecognized|unrecognised|unknown|not known|not valid|unimplemented}",
     "{500|502}{ |-}5.5.{1|2}",
+    "{-err|err|responded:} {unimplemented|not implemented}",
 ];
+
+const GREYLISTED: &str = "{greylisted|greylisting|graylisted|graylisting|greylist|graylist|grey-listed|grey-listing|grey listed|grey listing}";
 
 /// The table.
 pub static KNOWN_WORDS: &[KnownWords] = &[
@@ -129,7 +140,16 @@ pub static KNOWN_WORDS: &[KnownWords] = &[
     general(
         "hung-up",
         &[
-            (Tls, &["{without|before} * close_notify", "{without|missing|no} close_notify", "unexpected eof"]),
+            (Tls, &["{without|before} * close_notify", "{without|missing|no} close_notify", "unexpected eof",
+                "eof occurred in violation",
+                "non-properly terminated",
+                "packet with unexpected length",
+                "error in the pull function",
+                "{closed connection during|closed|terminated} {the |}handshake",
+                "ssl_connect: connection reset",
+                "{pr_end_of_file_error|pr_connect_reset_error}",
+                "{-9805|-9806|-9816}",
+            ]),
             (SignIn, &["remote host closed connection"]),
         ],
     ),
@@ -150,6 +170,13 @@ pub static KNOWN_WORDS: &[KnownWords] = &[
                 "not look like a {tls|ssl}",
                 "{0x|}80090308",
                 "{0x|}80090326",
+                "record layer failure",
+                "bad hello request",
+                "unexpected packet format",
+                "cannot determine the frame size",
+                "{unrecognized|unsupported or unrecognized} ssl message",
+                "record packet with illegal version",
+                "sec_e_{illegal_message|invalid_token}",
             ],
         )],
     ),
@@ -167,12 +194,23 @@ pub static KNOWN_WORDS: &[KnownWords] = &[
                 "not within its validity period",
                 "{0x|}800b0101",
                 "-9814",
+                "{certexpired|certnotvalidattime|certificateexpiredexception|errsslcertexpired|nottimevalid}",
+                "cert{_|_e_|_has_}expired",
+                "expired_{cert_alert|issuer_certificate}",
+                "certificate {that |}has expired",
+                "chain uses expired",
+                "validity check failed",
+                "{0x|}80090328",
+                "-9828",
             ],
         )],
     ),
     general(
         "certificate-not-yet",
-        &[(Tls, &["certificate {is |}not yet valid", "notvalidyet", "not{_| |}yet{_| |}valid", "-9815"])],
+        &[(Tls, &["certificate {is |}not yet valid", "notvalidyet", "not{_| |}yet{_| |}valid", "-9815",
+                "certnotvalidyet",
+                "not yet activated",
+            ])],
     ),
     general(
         "certificate-name",
@@ -191,9 +229,37 @@ pub static KNOWN_WORDS: &[KnownWords] = &[
                 "{0x|}800b010f",
                 "{0x|}80090322",
                 "-9843",
+                "certnotvalidforname",
+                "no alternative certificate subject name",
+                "no subject alternative {dns |ip |}{name|names|address} {matching|present|found}",
+                "no name matching",
+                "{hostname|host name} * {does not|doesn't} match",
+                "ip address mismatch",
+                "{altname_invalid|cert_e_cn_no_match|sec_e_wrong_principal}",
+                "certificate's altnames",
+                "certificate {host |}{name |}mismatch",
+                "certificate is valid for",
+                "doesn't contain any ip sans",
+                "{remotecertificatenamemismatch|errsslhostnamemismatch}",
+                "name on the security certificate is invalid",
+                "name in the certificate is invalid",
             ],
         )],
-    ),
+    )
+    .unless(&[
+        "requested usage",
+    ]),
+    general(
+        "certificate-self-signed",
+        &[(Tls, &["self{-| }signed {certificate|cert}", "certificate {is |}self{-| }signed",
+                "self_signed_cert",
+                "because it is self{-| }signed",
+            ])],
+    )
+    .unless(&[
+        "in {the |}{certificate |}chain",
+        "in_chain",
+    ]),
     general(
         "certificate-issuer",
         &[(
@@ -217,13 +283,27 @@ pub static KNOWN_WORDS: &[KnownWords] = &[
                 "-9807",
                 "-9812",
                 "-9813",
+                "chain could not be {built|verified}",
+                "{0x|}800b010a",
+                "cert_e_{chaining|untrustedroot}",
+                "authority that is not trusted",
+                "{partial_chain|partialchain|untrustedroot|remotecertificatechainerrors}",
+                "certificate verification failed",
+                "error in the certificate verification",
+                "signed by {an |}unknown authority",
+                "valid certification path",
+                "remote certificate {is invalid|was rejected}",
+                "ca_cert_invalid",
+                "{cert|certificate} chain{:|} {is |}not trusted",
+                "{-9831|-9841}",
             ],
         )],
-    ),
-    general(
-        "certificate-self-signed",
-        &[(Tls, &["self{-| }signed {certificate|cert}", "certificate {is |}self{-| }signed"])],
-    ),
+    )
+    .unless(&[
+        "chain is revoked",
+        "signature {in|of} the certificate",
+        "insecure algorithm",
+    ]),
     general(
         "certificate-bad",
         &[(
@@ -238,9 +318,32 @@ pub static KNOWN_WORDS: &[KnownWords] = &[
                 "ca used as end entity",
                 "invalid peer certificate: bad~",
                 "-9825",
+                "certificate{ |}unknown",
+                "unsupported certificate",
+                "{unsupported|unsuitable} certificate purpose",
+                "certificate signature failure",
+                "{unsupportedcertversion|invalidpurpose}",
+                "peer certificate: revoked",
+                "certificate is bad",
+                "chain is revoked",
+                "signature {in|of} the certificate",
+                "certificate * requested usage",
+                "{0x|}800b01{0c|10}",
+                "{0x|}80096004",
+                "{0x|}80090327",
+                "{0x|}80092010",
+                "revoked{_| |}certificate",
+                "error_bad_signature",
+                "bad_cert_alert",
+                "inadequate{_| |}cert{_| |}type",
+                "processing the certificate",
+                "{-9808|-9826|-9827|-9829}",
             ],
         )],
-    ),
+    )
+    .unless(&[
+        "certificate issuer {is |}unknown",
+    ]),
     general(
         "tls-trouble",
         &[(
@@ -253,7 +356,15 @@ pub static KNOWN_WORDS: &[KnownWords] = &[
                 "received fatal alert: decode~",
                 "ssl_error_syscall",
                 "tls fatal alert has been received",
-                "-9806",
+                "alert {decrypt error|decode error|bad record mac|illegal parameter|unexpected message}",
+                "decryption failed or bad record mac",
+                "routines{:|::}unexpected message",
+                "unexpected message: got",
+                "peer misbehaved",
+                "cannot decrypt peer",
+                "received fatal alert: {decrypterror|illegalparameter|unexpectedmessage|accessdenied}",
+                "errsslprotocol",
+                "{-9800|-9802|-9810|-9819|-9820|-9821|-9830|-9833|-9834|-9838|-9845|-9846}",
             ],
         )],
     ),
@@ -268,6 +379,12 @@ pub static KNOWN_WORDS: &[KnownWords] = &[
                 "{maildrop|mailbox|pop} lock {busy|exists|is held|held}",
                 "lock~ by another",
                 "another {pop |pop3 |}{session|client|program|connection}",
+                "{being read already|already being read}",
+                "{-err|err|responded:} * already logged {in|on}",
+                "{unable to|can't|cannot|could not|couldn't|failed to} {obtain|aquire|acquire|get} {a |an |the |}{exclusive |}{lock|access}",
+                "{account|user} is {already |currently |}in use",
+                "{mailbox|maildrop} {is |}already {open|opened|locked}",
+                "lock file exists",
             ],
         )],
     ),
@@ -283,10 +400,19 @@ pub static KNOWN_WORDS: &[KnownWords] = &[
                 "wait * between {logins|checks|connections}",
                 "{check|checked|checking|poll|polled|polling} {mail |your mail |for mail |for new mail |}too {often|frequently|soon}",
                 "{last|previous} {login|logon|check} * too recent~",
+                "{allowed|permitted|possible} {only |once |only once |}every # {minute|second|hour}~",
+                "only {check|be checked|log in} * every # {minute|second|hour}~",
+                "checked {only |}once {every|in|per} # {minute|second|hour}~",
+                "minimum {time|interval|delay} between {mail|pop|pop3} {check|login|connection|session}~",
             ],
         )],
     ),
-    general("postponed", &[(SignIn, &["[sys/temp]", "454 4.7.0", "temporary authentication failure"])]),
+    general(
+        "postponed",
+        &[(SignIn, &["[sys/temp]", "454 4.7.0", "temporary authentication failure",
+                "{unable to|cannot|can't|could not} authenticate {you |}at {present|this time|the moment}",
+            ])],
+    ),
     general(
         "password-refused",
         &[(
@@ -302,6 +428,9 @@ pub static KNOWN_WORDS: &[KnownWords] = &[
                 "{-err|err|responded:} * no such {user|mailbox|account|username}",
                 "{-err|err|responded:} * {access denied|permission denied|not authorized|not authorised|bad login|bad logon}",
                 "{-err|err|responded:} * password supplied",
+                "{-err|err|responded:} * {not a valid user|no mailbox for|has no mailbox here|not correct}",
+                "{-err|err|responded:} * {could not|cannot|can't|unable to} {authenticate|log on|log in|login}",
+                "{-err|err|responded:} pass command failed",
             ],
         )],
     ),
@@ -321,6 +450,8 @@ pub static KNOWN_WORDS: &[KnownWords] = &[
                 "databytes limit",
                 "{552|523|550|554}{ |-}5.3.4",
                 "552{ |-}5.2.3",
+                "message {is |}larger than {#|allowed|the|maximum|permitted}",
+                "too much mail data",
             ],
         )],
     ),
@@ -328,7 +459,13 @@ pub static KNOWN_WORDS: &[KnownWords] = &[
     known(
         "no-common-encryption",
         "let the mail program go through ostler (127.0.0.1, SSL off), which has modern encryption; if ostler itself says this, ask the provider for a newer server",
-        &[(
+        &[
+            (
+                Any,
+                &[
+                    "tls 1.{0|1} * not supported",
+                ],
+            ),(
             Tls,
             &[
                 "handshake{ |_|}fail~",
@@ -354,9 +491,26 @@ pub static KNOWN_WORDS: &[KnownWords] = &[
                 "-9836",
                 "-9824",
                 "-9801",
+                "no {ciphers available|supported cipher suites|protocols available|appropriate protocol}",
+                "legacy sigalg",
+                "no suitable {signature algorithm|key share|digest algorithm}",
+                "{certificate key|digest algorithm} too weak",
+                "wrong signature type",
+                "diffie-hellman prime",
+                "insecure algorithm",
+                "no or insufficient priorities",
+                "negotiate a supported cipher",
+                "ssl2_disabled",
+                "signature_algorithm_disabled",
+                "inadequate_key_size",
+                "errsslnegotiation",
+                "{-9818|-9837|-9850}",
             ],
         )],
-    ),
+    )
+    .unless(&[
+        "unexpected packet format",
+    ]),
     known(
         "no-server-name",
         "let the mail program go through ostler (127.0.0.1, SSL off): ostler names the server, as old programs cannot",
@@ -370,8 +524,24 @@ pub static KNOWN_WORDS: &[KnownWords] = &[
                 "without {sni|server name indication}",
                 "{requires|needs|wants} {sni|server name indication}",
                 "unrecogni{s|z}ed{ |_|}name",
+                "server name sent was not recogni{s|z}ed",
             ],
         )],
+    ),
+    known(
+        "certificate-unchecked",
+        "let the mail program go through ostler (127.0.0.1, SSL off); or switch \"Check for server certificate revocation\" off under Internet Options, Advanced",
+        &[
+            (
+                Tls,
+                &[
+                    "unable to check revocation",
+                    "revocation server {is |was |}offline",
+                    "revocation_status_unknown",
+                    "{0x|}8009201{2|3}",
+                ],
+            ),
+        ],
     ),
     // Providers whose words are their own
     known(
@@ -467,6 +637,7 @@ pub static KNOWN_WORDS: &[KnownWords] = &[
                 "{use|using|requires|require|required|needs|need|generate|create} {an |a |your |}{app|application}{-| }password",
                 "{app|application}{-| }{specific |}password {is |}{required|needed|necessary}",
                 "app-specific password~",
+                "{use|using} authorized code",
             ],
         )],
     ),
@@ -483,6 +654,7 @@ pub static KNOWN_WORDS: &[KnownWords] = &[
                 "user has no permission",
                 "{external|third-party|third party|mail client} {access|clients|programs|client} * {disabled|not enabled|not allowed|switched off}",
                 "protocol {is |}{disabled|not enabled} for {this |your |}{user|account|mailbox}",
+                "{pop|pop3|imap|access to pop3|access to pop} {access |}is not {included|part of|available} {in|of|for} {your|this}",
             ],
         )],
     )
@@ -501,6 +673,23 @@ pub static KNOWN_WORDS: &[KnownWords] = &[
         "pop.naver.com",
     ]),
     known(
+        "password-expired",
+        "change it on the provider's web page, or have the administrator do it; then: ostler password NAME",
+        &[
+            (
+                SignIn,
+                &[
+                    "{password|passwd|passphrase} {is |has |was |}expired",
+                    "{password|passwd|passphrase} {must|has to|needs to|should} be {changed|renewed|reset}",
+                    "{must|need to|have to} change {your |the |}password",
+                    "expired password",
+                    "password transition is needed",
+                    "{432|534|535}{ |-}{4|5}.7.12",
+                ],
+            ),
+        ],
+    ),
+    known(
         "exchange-logon",
         "wait a quarter of an hour and try once; if it stays, set the password that works on the web page: ostler password NAME",
         &[(SignIn, &["{logon|authentication|login} failure: unknown user name or bad password", "unknown user name or bad password"])],
@@ -510,7 +699,14 @@ pub static KNOWN_WORDS: &[KnownWords] = &[
     known(
         "too-many-sign-ins",
         "wait an hour without trying; then look for mail less often, every ten minutes at most, on every computer and phone that uses this mailbox",
-        &[(
+        &[
+            (
+                OwnMailbox,
+                &[
+                    "[limit]",
+                    "rate limit {hit|exceeded|reached}",
+                ],
+            ),(
             SignIn,
             &[
                 "too many {recent |failed |bad |invalid |unsuccessful |incorrect |wrong |repeated |}{login|logon|log-in|log in|sign-in|sign in|signin|auth|password}~",
@@ -527,6 +723,7 @@ pub static KNOWN_WORDS: &[KnownWords] = &[
                 "{maximum|max} {number of |}{failed |}{login|logon|sign-in|authentication|password|auth} {attempts|failures|tries}",
                 "{account|mailbox|user|ip|address|login} {is |has been |was |}temporarily {locked|blocked|suspended|banned|barred}",
                 "temporarily {locked|blocked|banned} * {login|logon|attempts|failed|failures|password|sign-in|authentication}",
+                "{login|logon|sign-in|authentication} rate {is |}exceeded",
             ],
         )],
     ),
@@ -537,8 +734,8 @@ pub static KNOWN_WORDS: &[KnownWords] = &[
             (
                 SignIn,
                 &[
-                    "{account|user|login} {is |has been |was |have been |}{locked|suspended|disabled|closed|deactivated|restricted|compromised|terminated|banned|frozen|inactive|expired|blocked}",
-                    "mailbox {is |has been |was |}{suspended|disabled|closed|deactivated|terminated|frozen|inactive|expired}",
+                    "{account|user|login} {is |has |has been |was |have been |}{locked|suspended|disabled|closed|deactivated|restricted|compromised|terminated|banned|frozen|inactive|expired|blocked}",
+                    "mailbox {is |has been |was |}{suspended|blocked|disabled|closed|deactivated|terminated|frozen|inactive|expired}",
                     "{locked|suspended|disabled|blocked} {account|user}",
                     "{verify|unlock|reactivate|confirm} your account",
                     "unusual {sign-in |login |account |}activity",
@@ -553,7 +750,11 @@ pub static KNOWN_WORDS: &[KnownWords] = &[
                     "unusual sending activity",
                     "{outgoing|outbound|sending|sender account|smtp access} * {suspended|disabled|has been blocked|is blocked}",
                     "{your|sender's} account * {suspended|blocked|restricted|compromised|locked}",
-                ],
+                "{550|554}{ |-}5.7.{501|502|503|750}",
+                "spam abuse detected",
+                "outboundspam~",
+                "client blocked from sending",
+            ],
             ),
         ],
     ),
@@ -588,18 +789,40 @@ pub static KNOWN_WORDS: &[KnownWords] = &[
                 "connections per {second|minute|hour|day|user|ip|account}",
                 "{connect|connected|connecting} too {often|many|frequently|fast}",
                 "mail_max_userip_connections",
+                "too frequent {connections|connects}",
+                "server ports are busy",
+                "sender thread limit",
             ],
         )],
     ),
+    known(
+        "too-many-errors",
+        "run ostler status for what was refused first: a list with wrong addresses, or a port that is not the one for mail programs",
+        &[
+            (
+                Any,
+                &[
+                    "{421|450|451|500|503|550|554|-err|err|responded:} {-err |4.#.# |5.#.# |}{error: |}too many {smtp |protocol |syntax |}errors",
+                    "4.7.0 * error: too many errors",
+                    "too many {syntax or protocol|protocol or syntax} errors",
+                    "too many {protocol|syntax} errors * connection",
+                    "too many {bad|invalid|unrecognized|unrecognised|unknown|illegal|nonmail|non-mail} commands",
+                    "{421|450|451|452|550|554|responded:} * too many {bad|invalid|unknown|nonexistent|non-existent|rejected} {recipients|addresses|users}",
+                    "protocol error. connection is closed",
+                ],
+            ),
+        ],
+    ),
     // Ways of signing in
     known(
+        // "pass-words" is what `pop3::words` makes of the server's "passwords".
         "wants-encryption",
         "write security = \"starttls\" or \"tls\" for this server in the settings, then run: ostler check",
         &[
             (
                 SignIn,
                 &[
-                    "{plaintext|plain text|plain-text|cleartext|clear text|clear-text|unencrypted} {authentication|auth|login|logins|password|passwords|access|connections|connection} * {disallowed|not allowed|disabled|not permitted|denied|forbidden|not supported}",
+                    "{plaintext|plain text|plain-text|cleartext|clear text|clear-text|unencrypted} {authentication|auth|login|logins|password|passwords|pass-word|pass-words|access|connections|connection} * {disallowed|not allowed|disabled|not permitted|denied|forbidden|not supported}",
                     "{stls|starttls|tls|ssl} {first|before}",
                 ],
             ),
@@ -676,6 +899,8 @@ pub static KNOWN_WORDS: &[KnownWords] = &[
             &[
                 "{does not|doesn't|not} support {the |}{uidl|xtnd|uidl/top}",
                 "uidl or xtnd",
+                "{unimplemented|not implemented|not supported|unknown|invalid|unsupported}: {'|\"|}uidl",
+                "{don't|do not} know uidl",
                 "i said: uidl * said: {err|-err}",
                 "{uidl|command uidl|uidl command} {is |}{not supported|unsupported|not implemented|unknown|not available|disabled|unrecognized|not recognized}",
                 "{unknown|unrecognized|unrecognised|unimplemented|invalid|bad|unsupported} command{:|} {'|\"|}uidl",
@@ -694,6 +919,7 @@ pub static KNOWN_WORDS: &[KnownWords] = &[
                 "i said: top * said: {err|-err} * {unknown|not|un|bad|invalid}~",
                 "{top|top command|command top} {is |}{not supported|unsupported|not implemented|unknown|not available|disabled}",
                 "{unknown|unrecognized|unrecognised|unimplemented|invalid|bad|unsupported} command{:|} {'|\"|}top",
+                "{unimplemented|not implemented|not supported|unknown|invalid|unsupported}: {'|\"|}top",
             ],
         )],
     ),
@@ -713,6 +939,10 @@ pub static KNOWN_WORDS: &[KnownWords] = &[
                 "message {number |index |}out of range",
                 "requested message * {no longer|not} available",
                 "{can't|cannot|could not|unable to} {find|open|read|retrieve|get} message {number |}#",
+                "{-err|err|responded:} {can't|cannot|can not|could not|couldn't|unable to} {find|open|read|retrieve|get|access} {that |the |this |requested |}message",
+                "{-err|err|responded:} {unknown|non-existent|nonexistent|missing} message",
+                "message number {# |}{is |}{not valid|invalid|illegal}",
+                "{-err|err|responded:} out of range",
             ],
         )],
     ),
@@ -745,6 +975,9 @@ pub static KNOWN_WORDS: &[KnownWords] = &[
                 "{unable to|can't|cannot|could not|couldn't|failed to} {open|locate|access|read|scan|create|stat|find|chdir to|select} {the |your |user |}{mailbox|maildrop|mail drop|spool|maildir|$home/maildir|mail file|mail folder|mailbox file|home directory}",
                 "{mailbox|maildrop|maildir|spool} {is |}{corrupt|corrupted|damaged|invalid|inconsistent|missing|not available}",
                 "-err {[sys/perm] |}unable to open",
+                "{error|failed|failure} opening {the |your |}{mailbox|maildrop|inbox}",
+                "corrupted {mail drop|maildrop|mailbox}",
+                "[sys/perm]",
             ],
         )],
     ),
@@ -761,6 +994,7 @@ pub static KNOWN_WORDS: &[KnownWords] = &[
                 "{error:|smtp|pop3|pop|data|input|connection} timeout exceeded",
                 "timed out waiting for {command|data|input|a command}",
                 "timeout {- |waiting for |on |}{closing connection|client input|data|command|connection}~",
+                "421{ |-}* connection timed out",
             ],
         )],
     ),
@@ -776,8 +1010,12 @@ pub static KNOWN_WORDS: &[KnownWords] = &[
                 "{550|553|554|501}{ |-}5.6.7",
                 "5.6.7 * {address|recipient|sender|mailbox|non-ascii|utf}~",
                 "internationali{s|z}ed {email|e-mail|mail|address|sender|recipient}~",
-                "{address|recipient|sender|mailbox|envelope}~ * {non-ascii|non ascii|8-bit|8bit|unicode|utf-8|utf8|invalid|illegal|international} {character|address|letter|symbol}~",
+                "{address|recipient|sender|mailbox|envelope}~ * {non-ascii|non ascii|8-bit|8bit|unicode|utf-8|utf8|international} {character|address|letter|symbol}~",
+                "{address|recipient|sender|mailbox|envelope}~ * {invalid|illegal} {character|letter|symbol}~",
                 "{non-ascii|non ascii|8-bit|unicode|utf-8} {address|recipient|sender|character in address|characters in address|characters in the local part}~",
+                "{address|recipient|sender|mailbox|envelope}~ * {characters|letters|symbols} {that are |which are |}{not allowed|not permitted|invalid|illegal|not supported}",
+                "{501|550|553}{ |-}5.1.{3|6|7} * {non-ascii|non ascii|8-bit|8bit}",
+                "{8-bit|8bit|non-ascii|non ascii|invalid|illegal|strange|bad|restricted|forbidden} {character|characters|letter|letters} in {the |}{recipient|address|sender|mailbox|envelope|local part|path}~",
             ],
         )],
     ),
@@ -798,6 +1036,25 @@ pub static KNOWN_WORDS: &[KnownWords] = &[
                 "{no|does not accept|do not accept|not accept} {null senders|bounces|bounce messages|empty sender}",
             ],
         )],
+    ),
+    known(
+        "mail-loop",
+        "tell the recipient by other means that their mail is sent on in a circle: only they or their provider can end that",
+        &[
+            (
+                Send,
+                &[
+                    "{mail|routing|forwarding|forward|delivery|smtp} {forwarding |routing |}loop~",
+                    "too many hops",
+                    "hop count {is |was |}exceeded",
+                    "maximum hop count",
+                    "too many {'|\"|}received{'|\"|} {header|headers|lines}",
+                    "loops back to {me|myself|us}",
+                    "{message|mail} {is looping|has looped}",
+                    "{550|551|553|554}{ |-}5.4.{6|14}",
+                ],
+            ),
+        ],
     ),
     known(
         "sending-limit",
@@ -822,9 +1079,19 @@ pub static KNOWN_WORDS: &[KnownWords] = &[
                 "{limit|quota} {of|for} {sent|outgoing|sending} {mail|mails|messages|emails}",
                 "submission rate * exceeded",
                 "{recipients|messages|emails|e-mails|mails} * {today|this hour|this day|24 hours|last hour|an hour|per day}",
+                "too many {new |}recipients {from|today|this hour|in the last|in the past|received this|per hour|per day}",
+                "too many new recipients",
+                "submissionquotaexceeded~",
+                "tenant has exceeded",
+                "{sending|send|outgoing|outbound|relay} limit * {reached|exceeded}",
+                "exceed~ * {number of|limit of #} {mails|messages|emails|e-mails}",
+                "unusual rate of {email|mail|e-mail} originating from your account",
             ],
         )],
-    ),
+    )
+    .unless(&[
+        "too much mail data",
+    ]),
     known(
         "too-many-recipients",
         "send the message in parts, each to fewer people",
@@ -872,8 +1139,39 @@ pub static KNOWN_WORDS: &[KnownWords] = &[
                 "{missing|duplicate|multiple|malformed|invalid|bad|no valid|more than one} * header~",
                 "header~ {syntax|is malformed|are malformed|is missing|are missing}",
                 "{missing|without} a valid address in from",
+                "bare <{lf|cr}>",
+                "barelinefeeds~",
+                "smtplf.html",
+                "invalid message content",
+                "must be rfc {5322|2822|822}",
             ],
         )],
+    ),
+    known(
+        "recipient-restricted",
+        "ask the recipient, or the people who run the list, to let your address in",
+        &[
+            (
+                Send,
+                &[
+                    "resolver.rst.{authrequired|notauthorized}",
+                    "resolver.rst.{sendernot|restricted}~",
+                    "allowed-senders list",
+                    "{550|554}{ |-}5.7.{124|129|133|134|135|136|193|504|505|507|703}",
+                    "not {allowed|authorized|authorised|permitted} to {post|send} to {this|the|that|recipient}",
+                    "{posting|posts|post} to this {list|group}",
+                    "not a member of {this|the} {list|group|mailing list}",
+                    "{members-only|closed|moderated} {list|mailing list}",
+                    "only {accepts|accept|takes|allows} {mail |messages |e-mail |email |}from {known|authenticated|internal|allowed|approved|members|certain}",
+                    "{address|sender|you|access denied,} {has been |have been |is |was |are |}{blocked|blacklisted|rejected} by {the |this |}recipient",
+                    "recipient has {blocked|rejected}",
+                    "recipient's {block|blocked|black} {list|senders}",
+                    "transport.rules.rejectmessage",
+                    "blocked by your organization",
+                    "5.7.# * recipient address rejected: access denied",
+                ],
+            ),
+        ],
     ),
     known(
         "attachment-refused",
@@ -889,6 +1187,9 @@ pub static KNOWN_WORDS: &[KnownWords] = &[
                 "{virus|malware|worm|trojan}~ {was |has been |}{found|detected|infected|in message|alert|rejected}",
                 "infected with",
                 "{message|mail|email} * {infected|contains malware|contains viruses}",
+                "reject, id= * {banned|infected}",
+                "infected by",
+                "eicar~",
             ],
         )],
     ),
@@ -909,9 +1210,14 @@ pub static KNOWN_WORDS: &[KnownWords] = &[
                 "{bad|invalid} sender",
                 "{501|550|553|554}{ |-}5.1.{7|8}",
                 "{does not|doesn't} {resolve|accept mail} * sender",
+                "domain name required",
+                "sender {address |}must {have|contain|include} a domain",
             ],
         )],
-    ),
+    )
+    .unless(&[
+        "spf validation",
+    ]),
     known(
         "sender-not-yours",
         "make that address an alias of the mailbox at the provider, or choose in the mail program the account that the address belongs to",
@@ -937,6 +1243,13 @@ pub static KNOWN_WORDS: &[KnownWords] = &[
                 "sender {is |}{unvalidated|not validated}",
                 "authenticated {user|as} * {not authorized|not allowed|not permitted|cannot send|may not send}",
                 "{user|login|account|you} {cannot|can't|may not|must not|are not allowed to} send {mail |messages |email |}{as|from}",
+                "envelope {from|sender} * not allowed",
+                "{sender|from} * use your own {address|e-mail address|email address}",
+                "use your own {address|e-mail address|email address} as sender",
+                "must be your own",
+                "from: {address |}not verified",
+                "not allowed for {this|your} {login|account|user}",
+                "sendasdenied~",
             ],
         )],
     ),
@@ -952,6 +1265,11 @@ pub static KNOWN_WORDS: &[KnownWords] = &[
                 "{550|421|554|450}{ |-}{4|5}.7.{23|26|27|32}",
                 "unauthenticated {email|mail|message|sender|e-mail}",
                 "{mail|message|email} is unauthenticated",
+                "openspf",
+                "spf validation",
+                "sender id (pra)",
+                "required authentication level",
+                "{550|554}{ |-}5.7.{509|515}",
             ],
         )],
     ),
@@ -961,7 +1279,7 @@ pub static KNOWN_WORDS: &[KnownWords] = &[
         &[(
             Send,
             &[
-                "{relaying|relay|relay access} {is |was |temporarily |}{denied|disallowed|not allowed|not permitted|prohibited|refused|forbidden}",
+                "{relaying|relay|relay access} {is |was |temporarily |}{denied|rejected|disallowed|not allowed|not permitted|prohibited|refused|forbidden}",
                 "we do not relay",
                 "{does not|doesn't|not} allow relaying",
                 "unable to relay",
@@ -978,8 +1296,26 @@ pub static KNOWN_WORDS: &[KnownWords] = &[
                 "permission~ to submit to this server",
                 "client host rejected: access denied",
                 "{5.7.0|5.7.57|5.5.1} * {authentication required|not authenticated}",
+                "503{ |-}{5.5.1 |}{error: |}auth first",
             ],
         )],
+    ),
+    known(
+        "helo-refused",
+        "let the mail program go through ostler (127.0.0.1), which introduces itself in the form that servers expect; if ostler itself is refused so, tell the provider",
+        &[
+            (
+                Any,
+                &[
+                    "{helo|ehlo} {command |name |argument |host |hostname |}{rejected|refused|invalid|is invalid|not accepted}",
+                    "{bad|invalid|illegal|malformed} {helo|ehlo}",
+                    "{helo|ehlo} {requires|should be|must be|needs}",
+                    "need fully-qualified hostname",
+                    "{say|send} {helo|ehlo|helo/ehlo} first",
+                    "501{ |-}5.0.0 invalid domain name",
+                ],
+            ),
+        ],
     ),
     known(
         "recipient-full",
@@ -1002,7 +1338,10 @@ pub static KNOWN_WORDS: &[KnownWords] = &[
                 "trouble in home directory",
             ],
         )],
-    ),
+    )
+    .unless(&[
+        "can't hold any more",
+    ]),
     known(
         "recipient-domain",
         "correct what stands after the @ in the recipient's address, and send again; nothing is wrong with your account",
@@ -1020,9 +1359,35 @@ pub static KNOWN_WORDS: &[KnownWords] = &[
                 "name service error for",
                 "{550|554|553}{ |-}5.1.2",
                 "{couldn't|could not} find {any |a |the |}host",
+                "recipient address rejected: need fully-qualified",
+                "recipient {address |}must {have|contain|include} a domain",
+                "{550|554}{ |-}5.4.{4|310|312}",
+                "nonexistent domain",
+                "lowest numbered mx",
             ],
         )],
     ),
+    known(
+        "address-malformed",
+        "look for a blank, a comma or a missing @ in the To field, and in your own mail address in the mail program's settings",
+        &[
+            (
+                Send,
+                &[
+                    "501{ |-}{5.5.4|5.1.0} invalid address",
+                    "501 {invalid|bad|malformed} address",
+                    "malformed address",
+                    "syntax error in {the |}address",
+                    "{address|bad address} syntax",
+                    "{missing or malformed|malformed} local part",
+                    "colon illegal",
+                ],
+            ),
+        ],
+    )
+    .unless(&[
+        "{sender|recipient} address",
+    ]),
     known(
         "no-such-recipient",
         "correct the address and send again; nothing is wrong with your account",
@@ -1050,9 +1415,19 @@ pub static KNOWN_WORDS: &[KnownWords] = &[
                 "recipient not found",
                 "5.1.0 address rejected",
                 "mailbox unavailable",
+                "5.4.1 * recipient address rejected",
+                "550{ |-}5.4.1 recipient address rejected",
+                "not a valid recipient",
+                "address not present in directory",
+                "user you are trying to contact is inactive",
             ],
         )],
-    ),
+    )
+    .unless(&[
+        "user {cancelled|canceled} {the |}operation",
+        "{450|451|421}{ |-}{4.2.1 |}{requested |}* mailbox {is |}{unavailable|busy}",
+        "{450|451|421}{ |-}mailbox {is |}{unavailable|busy}",
+    ]),
     known(
         "blocked-address",
         "send through a server that you sign in at, or try another network; run: ostler check",
@@ -1078,9 +1453,26 @@ pub static KNOWN_WORDS: &[KnownWords] = &[
                 "banned sending ip",
                 "s3140",
                 "s3150",
+                "{550|554}{ |-}5.7.{25|511|513|708}",
+                "traffic not accepted from",
+                "not authori{s|z}ed to send {email|mail|e-mail} directly",
+                "bad dns ptr",
+                "tosa@rx.t-online.de",
+                "will not accept delivery of this message",
+                "not allowed to connect",
+                "{sc|dy}-00#",
+                "does not have a ptr record",
+                "comcast block",
+                "connections from {dial-up|dialup|dynamic}",
+                "mail refused - address",
             ],
         )],
-    ),
+    )
+    .unless(&[
+        GREYLISTED,
+        "tcp/ip connection",
+        "blacklisted {link|links|url|urls|uri|domain}",
+    ]),
     known(
         "looks-like-spam",
         "send it without links and attachments; if that does not help, check that the sender address is the account's own",
@@ -1104,9 +1496,18 @@ pub static KNOWN_WORDS: &[KnownWords] = &[
                 "{anti-spam|antispam|spamassassin}",
                 "message refused",
                 "likely suspicious",
+                "spam scale",
+                "gtube",
+                "reject, id= * spam",
+                "contains {possible |}spam",
+                "junkmail rejected",
+                "your url domains",
             ],
         )],
-    ),
+    )
+    .unless(&[
+        GREYLISTED,
+    ]),
     // What passes by itself
     known(
         "provider-trouble",
@@ -1131,16 +1532,30 @@ pub static KNOWN_WORDS: &[KnownWords] = &[
                 "queue file write error",
                 "qq * {trouble|problem|error|fail}~",
                 "no space left",
+                "{system|database} {error|failure}",
+                "{-err|err|responded:} server {error|failure}",
+                "database {connection |}{error|failed|failure}",
+                "{pop3 |mail |imap |}server {is |}{temporarily |}not {ready|available}",
+                "{cannot|can't|could not|unable to} connect to {the |}{backend|database|ldap|mail store}",
+                "system {is |}going down",
             ],
         )],
-    ),
+    )
+    .unless(&[
+        GREYLISTED,
+        "alert internal error",
+        "storedrv",
+        "5.7.{501|708|750}",
+        "4.7.{5|6}#",
+        "disk space to {download|copy}",
+    ]),
     known(
         "come-back-later",
         "leave the message in the Outbox, and send again in ten minutes",
         &[(
             Send,
             &[
-                "{greylisted|greylisting|graylisted|graylisting|greylist|graylist}",
+                GREYLISTED,
                 "service {is |}not available",
                 "{try|please try|retry} {again |it |}later",
                 "{try|please try|retry} again in {#|a few} {second|minute|hour}~",
@@ -1150,6 +1565,12 @@ pub static KNOWN_WORDS: &[KnownWords] = &[
                 "{defer|deferred|deferring} {for|due|your|until}",
                 "delivery time expired",
                 "delivery * {has been|is} delayed",
+                "{432|450|452|421}{ |-}4.3.{1|2} storedrv~",
+                "recipient thread limit",
+                "{421|450|451}{ |-}4.7.{5|6}#",
+                "unverified address",
+                "{450|451|421}{ |-}* mailbox {is |}{unavailable|busy}",
+                "rp-00#",
             ],
         )],
     ),
