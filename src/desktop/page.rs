@@ -19,6 +19,7 @@ mod overview;
 mod progress;
 mod setup_job;
 mod traffic;
+mod words;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -391,7 +391,7 @@ fn a_computer_without_the_internet_is_told_so_and_asked_nothing() {
     for address in ["ann@nowhere.test", "ann@posteo.de"] {
         let form = browser.get("/add").form("/add").with("address", address).with("password", &unique("pw"));
         browser.send(&form);
-        let failed = browser.stay_until("does not work yet");
+        let failed = browser.stay_until("This computer is not connected</h1>");
         let told = failed.body.to_lowercase();
         assert!(told.contains("this computer is not connected to the internet"), "{}", failed.body);
         assert!(!told.contains("public list of mail servers") && !told.contains("no server named"), "{}", failed.body);

@@ -77,7 +77,7 @@ fn a_session_says_how_far_it_is() {
     }
 }
 
-fn kept(home: &Home) -> Option<PathBuf> {
+pub(crate) fn kept(home: &Home) -> Option<PathBuf> {
     let folder = std::fs::read_dir(home.path().join("data/ostler")).ok()?;
     // Not what is being written beside it.
     let is_it = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("history-"));

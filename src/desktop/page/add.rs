@@ -105,8 +105,8 @@ pub(super) struct AccountRequest {
 pub(super) enum Round {
     First,
     Retry,
-    /// Only the password is in doubt, so the page does not draw attention to the servers.
-    RetryPassword,
+    /// As a retry, when only the password or the network is in doubt: the page does not draw attention to the servers.
+    SameServers,
 }
 
 /// What is wrong with a form: the name of the field, and a sentence to show beside it.

@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use super::account::hidden_fields;
 use super::layout::{NavItem, Tone, View, badge};
+use super::words::on_page;
 use super::{App, Shared, link_to};
 use crate::guide::obstacles;
 use crate::guide::{self, Client, GuideValues, Seen, System, Watch};
@@ -155,7 +156,7 @@ fn render_watch(
                 @for what in seen.into_iter().skip(skip) {
                     @match what {
                         Seen::Good(text) => { li.ok { span.sign { "\u{2713}" } div { p { (text) } } } }
-                        Seen::Bad(text) => { li.no { span.sign { "!" } div { p { (text) } } } }
+                        Seen::Bad(text) => { li.no { span.sign { "!" } div { p { (on_page(&text)) } } } }
                     }
                 }
             }

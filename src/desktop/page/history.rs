@@ -10,6 +10,7 @@ use maud::{Markup, html};
 use serde_json::Value;
 
 use super::layout::{NavItem, View, ago};
+use super::words::on_page;
 use super::{App, Shared, link_to};
 use crate::diagnose::explain::explain;
 use crate::events::history::{AccountHistory, HistoryItem, Kind};
@@ -109,7 +110,7 @@ fn find_advice(item: &HistoryItem) -> Option<String> {
     // A provider's words say what happened, and seldom what to do.
     let likely =
         || (item.kind == Kind::NotSent).then(|| explain(&item.text).first().map(|found| found.cause.next.clone()))?;
-    item.advice.clone().or_else(likely)
+    item.advice.clone().or_else(likely).map(|advice| on_page(&advice))
 }
 
 /// One line of the list.
@@ -134,13 +135,13 @@ fn list_lines<'a>(entries: &[&'a Value]) -> Vec<ListLine<'a>> {
         is_bad: is_bad(entry),
     };
     for entry in entries {
-        let text = entry["text"].as_str().unwrap_or("");
+        let text = on_page(entry["text"].as_str().unwrap_or(""));
         match (entry["kind"].as_str(), doors.take()) {
             (Some("door"), newest) => doors = newest.or(Some(entry)),
             (Some("settings"), Some(_)) => lines.push(line(entry, format!("{text}; {DOORS_OPEN}"))),
             (_, newest) => {
                 lines.extend(newest.map(|door| ListLine { account: None, ..line(door, DOORS_OPEN.into()) }));
-                lines.push(line(entry, text.into()));
+                lines.push(line(entry, text));
             }
         }
     }

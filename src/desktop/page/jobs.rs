@@ -80,6 +80,8 @@ pub(super) struct Trouble {
     pub(super) hints: Vec<String>,
     /// What to say about the password, if it may be wrong.
     pub(super) password: Option<&'static str>,
+    /// Nothing is wrong but the network.
+    pub(super) is_offline: bool,
     /// The account has servers, so the user may keep it anyway.
     pub(super) can_keep: bool,
     pub(super) form: super::add::Fields,

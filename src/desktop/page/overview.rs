@@ -6,6 +6,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 
 use super::layout::{NavItem, Tone, View, ago, badge, button};
+use super::words::on_page;
 use super::{App, Shared, add, doors, link_to, traffic};
 use crate::events::history::Traffic;
 use crate::proxy::now;
@@ -108,6 +109,11 @@ fn render_body(shared: &Shared, status: &Value) -> Markup {
     html! {
         div #now data-live {
             p { (summarise(status).1) }
+            @if let Some(mistake) = shared.engine.events.overview().settings_mistake {
+                div.notice.bad role="alert" {
+                    p { "The settings file has a mistake, so what was changed in it has no effect yet: " (mistake) }
+                }
+            }
             section aria-labelledby="accounts" {
                 h2 #accounts { "Accounts" }
                 div.cards {
@@ -154,11 +160,11 @@ fn render_card(account: &Value, traffic: &[Traffic]) -> Markup {
             @if let Some(failure) = account["last_failure"].as_str() {
                 @if matches!(tone, Tone::Bad | Tone::Passing) {
                     div.notice.bad[tone == Tone::Bad] {
-                        p { (failure) "." }
+                        p { (on_page(failure)) "." }
                         p.small { (when("last_failure_at")) ". " a href={(link_to("/account", text_of(account, "name"))) "#lately"} { "Recent mail" } }
                     }
                 } @else {
-                    p.small { "Last problem, " (when("last_failure_at")) ": " (failure) }
+                    p.small { "Last problem, " (when("last_failure_at")) ": " (on_page(failure)) }
                 }
             }
         }

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use super::add::{self, AddForm, Mistakes, Round};
 use super::jobs::{CannotStart, Job, JobCommand, Line, Phase, Snapshot, Stage, Trouble};
 use super::layout::{NavItem, View, button, form_token};
+use super::words::on_page;
 use super::{App, Shared, link_to};
 use crate::guide::Client;
 use crate::setup::Question;
@@ -56,6 +57,7 @@ fn render_page(shared: &Shared, job: &Job, mistakes: &Mistakes) -> View {
     let title = match phase {
         Phase::Working => format!("Trying {about}"),
         Phase::Asks(_, question) => question.heading(),
+        Phase::Failed(trouble) if trouble.is_offline => "This computer is not connected".into(),
         Phase::Failed(_) => format!("{about} does not work yet"),
         Phase::Kept { works: true, .. } => format!("{about} works"),
         Phase::Kept { .. } => format!("{about} is saved"),
@@ -170,8 +172,8 @@ fn render_line(line: &Line) -> Markup {
             }
             Line::Bad { server, what, detail, cause, advice } => {
                 p { b { (name_step(what)) } " did not work: " (detail) }
-                @if let Some(cause) = cause { p { "Likely cause: " (cause) } }
-                @if let Some(advice) = advice { p { "What to do: " (advice) } }
+                @if let Some(cause) = cause { p { "Likely cause: " (on_page(cause)) } }
+                @if let Some(advice) = advice { p { "What to do: " (on_page(advice)) } }
                 p.hint { (server) }
             }
             Line::Note(text) | Line::Said(text) => { p { (text) } }
@@ -224,7 +226,7 @@ fn render_next(shared: &Shared, job: &Job, phase: &Phase, mistakes: &Mistakes) -
         },
         Phase::Tested { ok: false } => html! {
             div.notice.bad role="status" { p { "Something needs your attention; see above." } }
-            p { a.button href="/" { "Overview" } }
+            p { a.button href=(link_to("/account", &job.subject)) { "Change this account" } " " a href="/" { "Overview" } }
         },
         Phase::Ended(why) => html! {
             div.notice role="status" { p { (why) } }
@@ -247,7 +249,7 @@ fn render_question(shared: &Shared, job: &Job, number: usize, question: &Questio
 }
 
 fn render_failure(shared: &Shared, job: &Job, trouble: &Trouble, mistakes: &Mistakes) -> Markup {
-    let round = if trouble.password.is_some() { Round::RetryPassword } else { Round::Retry };
+    let round = if trouble.password.is_some() || trouble.is_offline { Round::SameServers } else { Round::Retry };
     html! {
         div.notice.bad role="status" {
             @if let Some(why) = &trouble.why { p { (why) } }
@@ -255,7 +257,7 @@ fn render_failure(shared: &Shared, job: &Job, trouble: &Trouble, mistakes: &Mist
             @else { p { "This does not work yet; see above for what to do. Nothing has been saved." } }
             @for hint in &trouble.hints { p { (hint) } }
         }
-        h2 { "Change something and try again" }
+        h2 { (if trouble.is_offline { "When the internet is back" } else { "Change something and try again" }) }
         (add::render_form(shared, &format!("/job/{}/again", job.id), &trouble.form, mistakes, round))
         @if trouble.can_keep {
             h2 { "Or" }

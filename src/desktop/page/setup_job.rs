@@ -32,11 +32,13 @@ pub(super) struct SetupJob {
     /// What was found; the rest of the form is put in at each attempt.
     found: Option<Plan>,
     finding: Finding,
+    /// The last try failed because this computer is not connected to the internet.
+    is_offline: bool,
 }
 
 impl SetupJob {
     pub(super) fn new(shared: Arc<Shared>, screen: Screen, request: AccountRequest) -> Self {
-        Self { shared, screen, request, found: None, finding: Finding::default() }
+        Self { shared, screen, request, found: None, finding: Finding::default(), is_offline: false }
     }
 
     /// Runs until the account is saved. Only the user can end it without an account.
@@ -55,6 +57,7 @@ impl SetupJob {
             };
             trouble.can_keep = account.is_some();
             trouble.form = self.fields();
+            trouble.is_offline = self.is_offline;
             loop {
                 self.screen.job.set_phase(Phase::Failed(Box::new(trouble.clone())));
                 match (self.screen.next_command().await, &account) {
@@ -105,6 +108,7 @@ impl SetupJob {
     }
 
     async fn attempt(&mut self) -> Attempt {
+        self.is_offline = false;
         let fails = |why: String| Attempt::Fails { account: None, why: Some(why), password: None };
         let presets = match Presets::load(&self.shared.file) {
             Ok(presets) => presets,
@@ -133,6 +137,7 @@ impl SetupJob {
             Outcome::Works(account) => Attempt::Works(account),
             Outcome::Fails { account, failure } => {
                 let password = failure.as_ref().and_then(password_hint);
+                self.is_offline = matches!(failure, Some(Failure::NotConnected { .. }));
                 Attempt::Fails { account: Some(account), why: None, password }
             }
         }
@@ -160,7 +165,9 @@ impl SetupJob {
         if proposal.lacks(wanted) {
             let mut search = Search::new(&address, presets, self.request.trust.for_search(), &mut self.screen)
                 .map_err(|error| not_found_text(&error))?;
-            self.finding = search.complete(&proposal).await.map_err(|error| not_found_text(&error))?;
+            let found = search.complete(&proposal).await;
+            self.is_offline = matches!(found, Err(NotFound::NotConnected { .. }));
+            self.finding = found.map_err(|error| not_found_text(&error))?;
             proposal.fill(&self.finding.proposal, wanted);
             proposal.provider.clone_from(&self.finding.proposal.provider);
         }
@@ -198,7 +205,9 @@ impl SetupJob {
         self.screen.say(&format!("Looking for the servers of {other}"));
         let mut search = Search::new(other, presets, self.request.trust.for_search(), &mut self.screen)
             .map_err(|error| not_found_text(&error))?;
-        let found = search.run().await.map_err(|error| not_found_text(&error))?;
+        let found = search.run().await;
+        self.is_offline = matches!(found, Err(NotFound::NotConnected { .. }));
+        let found = found.map_err(|error| not_found_text(&error))?;
         if found.proposal.outgoing.is_empty() {
             return Err(format!(
                 "ostler found no server for sending at {other}. Ask that company for it, and name it below."
