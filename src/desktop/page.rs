@@ -15,6 +15,7 @@ mod history;
 mod jobs;
 mod layout;
 mod listen;
+mod manual;
 mod overview;
 mod progress;
 mod setup_job;
@@ -182,6 +183,9 @@ fn router(shared: &Arc<Shared>) -> Router {
         .route("/history", get(history::show))
         .route("/log", get(history::log))
         .route("/report", get(history::report))
+        .route("/manual", get(manual::contents))
+        .route("/manual/{chapter}", get(manual::show))
+        .route("/manual/pictures/{file}", get(manual::picture))
         .route("/about", get(about::show))
         .route("/autostart", post(about::start_at_login))
         .route("/style.css", get(layout::style))

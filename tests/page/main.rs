@@ -14,7 +14,9 @@ mod chromium;
 mod http;
 mod live;
 mod log;
+mod manual;
 mod overview;
+mod pictures;
 
 use support::ca::TestCa;
 use support::dovecot::Dovecot;
