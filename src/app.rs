@@ -178,25 +178,12 @@ impl App {
         report_panics(&engine);
         let notices = engine.events.take_notices();
         tokio::spawn(desktop::notices(notices, Arc::clone(&engine), Arc::clone(&desktop)));
-        #[cfg(feature = "web")]
-        let page = {
-            let wake = watch.wake.clone();
-            // A full channel means that the settings are about to be read anyway.
-            let reload = move || {
-                let _ = wake.try_send(Wake::Changed);
-            };
-            crate::desktop::page::Page::new(Arc::clone(&engine), file.clone(), reload)
-        };
-        #[cfg(feature = "web")]
-        if let Some(page) = &page {
-            desktop.set_page_links(page.links());
-        }
         let mut app = Self {
-            file,
-            listeners: Listeners::new(Arc::clone(&engine), inherited),
-            engine,
             #[cfg(feature = "web")]
-            page,
+            page: make_page(&engine, &file, &watch.wake, &*desktop),
+            listeners: Listeners::new(Arc::clone(&engine), inherited),
+            file,
+            engine,
         };
         let control = match instance.listen() {
             Ok(control) => Some(control),
@@ -336,6 +323,24 @@ impl App {
         self.engine.events.publish(event);
         let _ = timeout(DRAIN_TIMEOUT, busy.wait_for(|n| *n == 0)).await;
     }
+}
+
+/// The settings page, which the desktop can open from now on.
+#[cfg(feature = "web")]
+fn make_page(
+    engine: &Arc<Engine>,
+    file: &Path,
+    wake: &mpsc::Sender<Wake>,
+    desktop: &dyn Desktop,
+) -> Option<crate::desktop::page::Page> {
+    let wake = wake.clone();
+    // A full channel means that the settings are about to be read anyway.
+    let reload = move || {
+        let _ = wake.try_send(Wake::Changed);
+    };
+    let page = crate::desktop::page::Page::new(Arc::clone(engine), file.to_owned(), reload)?;
+    desktop.set_page_links(page.links());
+    Some(page)
 }
 
 fn publish_warnings(events: &Events, parsed: &Parsed) {

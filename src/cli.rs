@@ -12,6 +12,7 @@ pub(crate) mod password;
 pub(crate) mod providers;
 pub(crate) mod quit;
 pub(crate) mod remove;
+mod screen;
 pub(crate) mod settings;
 pub(crate) mod status;
 
@@ -150,25 +151,31 @@ pub fn main() -> ExitCode {
             log::print_error(&why);
         }
     }
-    let desktop = Arc::new(SystemDesktop::new(&file, line.silent));
+    #[cfg(feature = "tray")]
+    if has_icon {
+        return app::on_desktop(&file, Arc::new(SystemDesktop::new(&file, line.silent)));
+    }
+    run_command(command, &file, line.silent)
+}
+
+/// Runs a command on its settings file.
+fn run_command(command: Command, file: &Path, silent: bool) -> ExitCode {
     match command {
-        #[cfg(feature = "tray")]
-        Command::Run if has_icon => app::on_desktop(&file, desktop),
-        Command::Run => app::run(&file, desktop),
+        Command::Run => app::run(file, Arc::new(SystemDesktop::new(file, silent))),
         Command::Demo(options) => crate::demo::main(&options),
-        Command::Add(options) => add::main(&file, &options),
-        Command::List(options) => with_settings(&file, |parsed| list::main(&parsed, &options)),
-        Command::Password(options) => with_settings(&file, |parsed| password::main(&file, &parsed, options)),
-        Command::Remove(options) => with_settings(&file, |parsed| remove::main(&file, &parsed, &options)),
-        Command::Check(options) => with_settings(&file, |parsed| check::main(&file, &parsed, &options)),
-        Command::Providers(options) => providers::main(&file, &options),
-        Command::Guide(options) => with_settings(&file, |parsed| guide::main(&file, &parsed, &options)),
-        Command::Status(options) => status::main(&file, &options),
-        Command::Settings(options) => settings::main(&file, &options),
-        Command::Pause => status::set_paused(&file, true),
-        Command::Resume => status::set_paused(&file, false),
-        Command::Quit => quit::main(&file),
-        Command::Autostart(options) => autostart::main(&file, &options),
+        Command::Add(options) => add::main(file, &options),
+        Command::List(options) => with_settings(file, |parsed| list::main(&parsed, &options)),
+        Command::Password(options) => with_settings(file, |parsed| password::main(file, &parsed, options)),
+        Command::Remove(options) => with_settings(file, |parsed| remove::main(file, &parsed, &options)),
+        Command::Check(options) => with_settings(file, |parsed| check::main(file, &parsed, &options)),
+        Command::Providers(options) => providers::main(file, &options),
+        Command::Guide(options) => with_settings(file, |parsed| guide::main(file, &parsed, &options)),
+        Command::Status(options) => status::main(file, &options),
+        Command::Settings(options) => settings::main(file, &options),
+        Command::Pause => status::set_paused(file, true),
+        Command::Resume => status::set_paused(file, false),
+        Command::Quit => quit::main(file),
+        Command::Autostart(options) => autostart::main(file, &options),
     }
 }
 
@@ -321,4 +328,16 @@ fn account<'a>(parsed: &'a Parsed, name: &str) -> Result<&'a std::sync::Arc<ostl
             };
             fail(1, &failure.sentence())
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_commands_that_repeat_the_config_are_those_of_the_command_line_except_the_demo() {
+        let line = command();
+        let names: Vec<&str> = line.get_subcommands().map(clap::Command::get_name).filter(|n| *n != "demo").collect();
+        assert_eq!(names, ostler_mail::failure::COMMANDS);
+    }
 }

@@ -20,7 +20,7 @@ mod add;
 mod apply_preset;
 #[cfg(feature = "web")]
 mod change;
-mod charset;
+mod change_charset;
 mod doors;
 mod edit;
 mod file;
@@ -37,7 +37,7 @@ pub mod value;
 pub(crate) use add::add_account;
 #[cfg(feature = "web")]
 pub(crate) use change::{Change, ServerLocation, change_account, common_username};
-pub(crate) use charset::change_charset;
+pub(crate) use change_charset::change_charset;
 pub(crate) use edit::EditError;
 pub use edit::remove_account;
 pub(crate) use file::{LoadError, NotEdited, default_path, edit_file, load, state_folder, write_atomically};
@@ -54,7 +54,7 @@ pub struct Parsed {
     pub warnings: Vec<Remark>,
     /// Whether there is no such file, so that `settings` are the defaults.
     pub is_missing: bool,
-    /// What is known of providers, the user's own file included.
+    /// What is known of providers: the user's own file included, if there is a settings file.
     pub presets: Presets,
 }
 

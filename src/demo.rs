@@ -36,8 +36,8 @@ use ostler_mail::account::{
     Access, Account, AfterPop, Credentials, Door, PasswordCharset, Protocol, SecretSource, Security, Server, Settings,
     SignIn, Timeouts, Trust,
 };
-use ostler_mail::sasl::hex;
 use ostler_mail::secret::Secret;
+use ostler_mail::wire::hex;
 use provider::Provider;
 pub(crate) use run::{Options, main};
 use spoken::{Page, Recorder, SpokenLine};

@@ -229,7 +229,9 @@ impl<'a> Doctor<'a> {
         let (cause, advice) = self.explain(&failure, look);
         let client_messages = match &failure {
             // ostler passes these on in the provider's words.
-            Failure::ServiceRefused { said, .. } if matches!(kind, StepKind::Gate | StepKind::Send) => {
+            Failure::ServiceRefused { at, said }
+                if at.protocol == Protocol::Smtp && matches!(kind, StepKind::Gate | StepKind::Send) =>
+            {
                 messages_around(said, ReplyStage::Recipient)
             }
             _ => messages_for(&failure, ReplyStage::of(server.protocol)),

@@ -5,6 +5,7 @@
 //!
 //! Not here: how questions look, and how passwords are typed.
 
+pub(crate) mod charset_offer;
 pub mod discover;
 pub(crate) mod find;
 pub mod import;
@@ -12,6 +13,7 @@ pub(crate) mod keep;
 mod proposal;
 pub(crate) mod trial;
 pub(crate) mod trust;
+mod xml;
 
 use std::sync::Arc;
 
@@ -231,7 +233,7 @@ impl Plan {
 
     /// The account with these servers.
     pub(crate) fn account(&self, pop3: Option<Server>, smtp: Vec<Server>) -> Account {
-        let charset = pop3.as_ref().and_then(Server::credentials).map(|credentials| credentials.charset);
+        let charset = pop3.as_ref().map(Server::password_charset);
         let imap = self.proposal.imap.as_ref().map(|endpoint| {
             let server = self.incoming_server(endpoint, self.fetch_as.likeliest_username(endpoint));
             // The password is the one for POP3.

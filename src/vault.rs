@@ -163,12 +163,18 @@ impl Vault {
     }
 
     /// Stores a secret for `server` in the keyring, in place of an older one.
-    pub async fn store(&self, account: &Account, server: &Server, secret: Secret) -> Result<(), VaultError> {
+    pub async fn store(
+        &self,
+        account: &Account,
+        server: &Server,
+        secret: impl Into<Arc<Secret>>,
+    ) -> Result<(), VaultError> {
         let Some(credentials) = server.credentials() else {
             return Err(VaultError::NotWanted { account: account.name.clone(), server: server.address() });
         };
         require_keyring(account, &credentials.secret)?;
-        let secret = self.join_groups(account, server, &secret).unwrap_or(secret);
+        let secret = secret.into();
+        let secret = self.join_groups(account, server, &secret).map_or(secret, Arc::new);
         self.write(account, &entry_of(account, server), secret, WRITE_TIMEOUT).await.map(drop)
     }
 
@@ -258,12 +264,11 @@ impl Vault {
         &self,
         account: &Account,
         entry: &str,
-        secret: Secret,
+        secret: Arc<Secret>,
         limit: Duration,
     ) -> Result<Arc<Secret>, VaultError> {
         let bytes = Zeroizing::new(secret.expose().to_vec());
         let done = self.0.keyring.ask(Request::Write { entry: entry.to_owned(), secret: bytes }, limit).await;
-        let secret = Arc::new(secret);
         match done {
             Ok(_) => self.0.cache.insert_written(entry, &secret),
             // After a failure, a time limit say, the keyring may hold the old secret or the new one.
@@ -343,13 +348,13 @@ fn is_entry_of(entry: &str, account: &str) -> bool {
 
 /// 128 random bits in base32, which has none of the digits 0, 1, 8 and 9 that look like letters. People copy it by hand
 /// into programs of the 1990s, so it comes in groups, and stays below the 32 characters that some of those accept.
-fn new_password(account: &Account) -> Result<Secret, VaultError> {
+fn new_password(account: &Account) -> Result<Arc<Secret>, VaultError> {
     let no_random = || VaultError::NoRandom { account: account.name.clone() };
     let mut bits = Zeroizing::new([0; 16]);
     if !crate::os::random(&mut *bits) {
         return Err(no_random());
     }
-    Secret::new(spell(u128::from_be_bytes(*bits))).map_err(|_| no_random())
+    Secret::new(spell(u128::from_be_bytes(*bits))).map(Arc::new).map_err(|_| no_random())
 }
 
 fn spell(bits: u128) -> Zeroizing<String> {

@@ -169,7 +169,7 @@ fn every_way_to_give_the_local_password_opens_the_pop3_door() {
 
     let (mut pop, greeting) = greeted();
     let stamp = &greeting[greeting.find('<').expect("a timestamp")..=greeting.find('>').unwrap()];
-    pop.ask(&format!("APOP {ANN} {}", ostler_mail::sasl::hex(&Md5::digest(format!("{stamp}{local}")))), "+OK in");
+    pop.ask(&format!("APOP {ANN} {}", ostler_mail::wire::hex(&Md5::digest(format!("{stamp}{local}")))), "+OK in");
     stat(pop);
     let (_, other) = greeted();
     assert!(!other.contains(stamp), "no stamp twice");

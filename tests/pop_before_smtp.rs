@@ -204,6 +204,17 @@ fn in_use_and_login_delay_count_as_logged_in() {
 }
 
 #[test]
+fn a_pop3_server_that_refuses_service_is_named_and_opens_no_smtp() {
+    for said in ["too many connections", "550 not you"] {
+        let busy = Provider::always(vec![say(&format!("-ERR {said}"))]);
+        let host = Host::start(busy, Provider::start(vec![]), "");
+        let refusal = host.hello().ask_reply(&format!("MAIL FROM:<{ANN}>"), "451 4.3.0 127.0.0.1 refuses service: ");
+        assert!(refusal.contains(said), "{refusal}");
+        assert_eq!((host.pop3.connections(), host.smtp.connections()), (1, 0));
+    }
+}
+
+#[test]
 fn a_refused_password_is_final_one_attempt_a_connection_and_no_smtp() {
     let part: Part = login_said("-ERR [AUTH] no such mailbox").into_iter().take(5).collect();
     let host = Host::start(Provider::always(part), Provider::start(vec![]), "");

@@ -114,9 +114,11 @@ fn every_pop3_provider_is_answered_as_written() {
         .iter()
         .filter_map(|(file, text)| {
             let server = server(Protocol::Pop3, text);
-            let known = text
-                .contains("! known")
-                .then_some(pop3::login::CachedCapabilities { takes_user: true, login_delay: None });
+            let known = text.contains("! known").then_some(pop3::login::CachedCapabilities {
+                takes_user: true,
+                login_delay: None,
+                pipelining: text.contains("! pipelining"),
+            });
             replay(pop3::login::Pop3Login::new(&server, known), text).err().map(|e| format!("{}: {e}", file.display()))
         })
         .collect();

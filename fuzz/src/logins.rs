@@ -8,10 +8,9 @@ use ostler_mail::account::{Credentials, PasswordCharset, Protocol, SecretSource,
 use ostler_mail::failure::Failure;
 use ostler_mail::machine::{Login, Outgoing, Step};
 use ostler_mail::pop3::login as pop3;
-use ostler_mail::sasl::hex;
 use ostler_mail::secret::Secret;
 use ostler_mail::smtp::login as smtp;
-use ostler_mail::wire::{Line, MAX_REPLY_LINE_OCTETS, printable};
+use ostler_mail::wire::{Line, MAX_REPLY_LINE_OCTETS, hex, printable};
 
 use super::{assert_reply_line, octets, parts};
 
@@ -225,7 +224,7 @@ pub fn pop3_login(data: &[u8]) {
     let known = match choice[2] & 3 {
         0 => None,
         1 => Some(pop3::CachedCapabilities::default()),
-        _ => Some(pop3::CachedCapabilities { takes_user: true, login_delay: Some(60) }),
+        _ => Some(pop3::CachedCapabilities { takes_user: true, login_delay: Some(60), pipelining: choice[2] & 8 != 0 }),
     };
     let login = pop3::Pop3Login::new(&server(Protocol::Pop3, security), known);
     let mut play = Play::new(login, &planted, security, choice[2] & 4 != 0);

@@ -3,7 +3,7 @@
 
 mod dialogue;
 mod import;
-pub(super) mod terminal;
+mod text;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -264,7 +264,7 @@ fn add_account(
         Err(error) => return Err(Abort(1, error.to_string())),
     }
     let running = wait_until_known(file, &decision.account.name);
-    print_wrapped(&terminal::closing_text(&decision, &settings, file, running));
+    print_wrapped(&text::closing_text(&decision, &settings, file, running));
     Ok(AddOutcome::Kept)
 }
 

@@ -12,7 +12,7 @@ use crate::config::Parsed;
 use crate::diagnose::explain::{Explanation, explain};
 use crate::os::console;
 use ostler_mail::account::Account;
-use ostler_mail::idn;
+use ostler_mail::{charset, idn};
 
 /// How much is read from standard input. The text of a dialog is far shorter; a whole log would explain nothing.
 const MAX_INPUT_OCTETS: u64 = 64 * 1024;
@@ -33,7 +33,7 @@ pub(crate) fn main(parsed: Option<&Parsed>, words: &str, as_json: bool) -> ExitC
         if let Err(error) = std::io::stdin().lock().take(MAX_INPUT_OCTETS).read_to_end(&mut read) {
             return fail(1, &format!("the error text cannot be read: {error}"));
         }
-        text = idn::text(&read).into_owned();
+        text = charset::text(&read).into_owned();
     }
     // As the settings have them, and as the patterns are read: in ASCII.
     let text = idn::with_dns_names(&text);

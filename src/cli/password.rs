@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use crate::cli::add::terminal::Screen;
+use crate::cli::screen::Screen;
 use crate::cli::{account, ask, block_on, fail, print};
 use crate::config::{self, NotEdited, Parsed};
 use crate::diagnose;
 use crate::os::control::{self, Request};
-use crate::setup::{Question, SetupUi};
+use crate::setup::charset_offer::{CharsetOffers, say_remembered};
 use crate::vault::{Vault, describe_source, keyring_servers, servers_with_secret};
 use ostler_mail::account::{Account, PasswordCharset, Protocol, Server, ServerId, Timeouts};
 use ostler_mail::failure::{Failure, error_chain};
@@ -61,7 +61,7 @@ pub(crate) fn main(file: &Path, parsed: &Parsed, options: Options) -> ExitCode {
     }
     let makes_app_passwords = ours.iter().any(|server| parsed.presets.makes_app_passwords(&account, server));
     let secret = match read_secret(&account, options.stdin, makes_app_passwords) {
-        Ok(secret) => secret,
+        Ok(secret) => Arc::new(secret),
         Err(why) => return fail(1, &why),
     };
     let mut charsets = Vec::new();
@@ -141,7 +141,7 @@ fn read_secret(account: &Account, stdin: bool, makes_app_passwords: bool) -> Res
 
 /// Signs in at each server with a password that is not stored yet.
 struct Check<'a> {
-    secret: &'a Secret,
+    secret: &'a Arc<Secret>,
     timeouts: &'a Timeouts,
     screen: Screen,
 }
@@ -158,8 +158,9 @@ impl Check<'_> {
                 found.extend(learned.map(|charset| (server.id(), charset)));
                 continue;
             }
-            let known = server.credentials().map(|credentials| credentials.charset).unwrap_or_default();
-            let charset = self.find_charset(server, learned.unwrap_or(known)).await?;
+            let known = server.password_charset();
+            let first = (*server).clone().with_password_charset(learned.unwrap_or(known));
+            let charset = self.find_charset(&first).await?;
             if charset != known {
                 learned = Some(charset);
             }
@@ -168,30 +169,23 @@ impl Check<'_> {
         Ok(found)
     }
 
-    /// Signs in with the password in this charset; if that is refused, once more in the other one, if the user agrees.
-    async fn find_charset(&mut self, server: &Server, first: PasswordCharset) -> Result<PasswordCharset, Failure> {
-        let Err(failure) = self.sign_in(server, first).await else { return Ok(first) };
-        let has_other = given::spelled(self.secret, PasswordCharset::Windows1252).is_some();
-        if !has_other || !failure.may_be_the_password() {
-            return Err(failure);
-        }
-        let charset = first.other();
-        if !self.screen.confirm(&Question::TryCharset { server: server.address(), charset }).await {
-            return Err(failure);
-        }
-        self.sign_in(server, charset).await.map_err(|_| failure)?;
-        self.screen.say(&format!("ostler remembers that this provider wants the password as {}.", charset.name()));
-        Ok(charset)
+    /// Signs in with the password as the server has it spelled; if that is refused, once more in the other charset, if the
+    /// user agrees.
+    async fn find_charset(&mut self, server: &Server) -> Result<PasswordCharset, Failure> {
+        let Err(failure) = self.sign_in(server).await else { return Ok(server.password_charset()) };
+        let secret = std::future::ready(Some(Arc::clone(self.secret)));
+        let offered = CharsetOffers::default().offer(&mut self.screen, server, &failure, secret).await;
+        let Some(again) = offered else { return Err(failure) };
+        self.sign_in(&again).await.map_err(|_| failure)?;
+        say_remembered(&mut self.screen, &again);
+        Ok(again.password_charset())
     }
 
-    async fn sign_in(&self, server: &Server, charset: PasswordCharset) -> Result<(), Failure> {
-        let spelled = given::spelled(self.secret, charset).or_else(|| copy(self.secret)).ok_or(Failure::Internal)?;
-        diagnose::sign_in_with(server, Arc::new(spelled), self.timeouts).await
+    async fn sign_in(&self, server: &Server) -> Result<(), Failure> {
+        let spelled = given::spelled(self.secret, server.password_charset());
+        let secret = spelled.map_or_else(|| Arc::clone(self.secret), Arc::new);
+        diagnose::sign_in_with(server, secret, self.timeouts).await
     }
-}
-
-fn copy(secret: &Secret) -> Option<Secret> {
-    Secret::from_bytes(secret.expose().to_vec().into()).ok()
 }
 
 /// Writes the charsets into the settings, where they are not the ones already there.
@@ -203,7 +197,7 @@ fn remember_charsets(
     found: &[(ServerId, PasswordCharset)],
 ) -> Result<(), String> {
     let is_known = |(id, charset): &(ServerId, PasswordCharset)| {
-        servers.iter().any(|server| server.id() == *id && server.credentials().is_some_and(|c| c.charset == *charset))
+        servers.iter().any(|server| server.id() == *id && server.password_charset() == *charset)
     };
     if found.iter().all(is_known) {
         return Ok(());
@@ -222,11 +216,10 @@ fn remember_charsets(
     })
 }
 
-async fn store_secret(account: &Arc<Account>, servers: &[&Server], secret: &Secret) -> Result<(), String> {
+async fn store_secret(account: &Arc<Account>, servers: &[&Server], secret: &Arc<Secret>) -> Result<(), String> {
     let vault = Vault::new();
     for server in servers {
-        let secret = copy(secret).ok_or_else(|| Failure::Internal.to_string())?;
-        vault.store(account, server, secret).await.map_err(|e| error_chain(&e))?;
+        vault.store(account, server, Arc::clone(secret)).await.map_err(|e| error_chain(&e))?;
     }
     Ok(())
 }

@@ -12,7 +12,7 @@ use crate::config::presets::Presets;
 use ostler_mail::account::{
     Account, AfterPop, CommandLine, PasswordCharset, Protocol, SecretSource, Security, Server, SignIn,
 };
-use ostler_mail::sasl::hex;
+use ostler_mail::wire::hex;
 
 /// The first lines of a new settings file.
 const HEADER: &str = "# The settings of ostler. Change what you like: ostler keeps your comments and the order.\n\

@@ -20,7 +20,7 @@ use crate::proxy::net::dial::{Family, Route};
 use crate::proxy::sign_in::{ask, hear, leave, prepare_on};
 use crate::proxy::smtp::submission::rehearse;
 use ostler_mail::account::{Account, Protocol, Security, Server, SignIn, Timeouts};
-use ostler_mail::failure::{Failure, ServerAddr, Waiting, is_http};
+use ostler_mail::failure::{Failure, ServerAddr, Waiting, is_web_server};
 use ostler_mail::{pop3, smtp};
 
 /// For the whole second look at one failure, because a person is waiting.
@@ -251,7 +251,7 @@ async fn read_plain_greeting(engine: &Engine, server: &Server, timeouts: &Timeou
 /// Looks at a port that should speak TLS from the start but does not.
 async fn look_in_clear(engine: &Engine, server: &Server, timeouts: &Timeouts) -> Option<Look> {
     let words = read_plain_greeting(engine, server, timeouts).await?;
-    if is_http(&words) {
+    if is_web_server(&words) {
         return Look::of("portal");
     }
     // A greeting of several lines has a hyphen after its number (RFC 5321, section 4.2.1).
@@ -292,7 +292,7 @@ async fn look_for_tls(engine: &Engine, server: &Server, timeouts: &Timeouts) -> 
         return Some(Look::new(cause, advise_port(server.port, Security::Tls)));
     }
     let words = read_plain_greeting(engine, server, timeouts).await?;
-    if is_http(&words) { Look::of("portal") } else { None }
+    if is_web_server(&words) { Look::of("portal") } else { None }
 }
 
 /// Looks at a gate that stayed shut: would a login by STLS on port 110 open it? Some hosts run port 995 behind a TLS

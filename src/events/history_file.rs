@@ -33,7 +33,7 @@ pub(crate) fn history_path(settings_file: &Path) -> Option<PathBuf> {
         "history.json".to_owned()
     } else {
         let hash = Sha256::digest(real.as_os_str().as_encoded_bytes());
-        let mut hex = ostler_mail::sasl::hex(&hash);
+        let mut hex = ostler_mail::wire::hex(&hash);
         hex.truncate(16);
         format!("history-{hex}.json")
     };

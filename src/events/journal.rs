@@ -96,30 +96,32 @@ struct Draft {
     protocol: Option<Protocol>,
 }
 
+fn plain(kind: &'static str, text: String) -> Draft {
+    Draft { kind, text, session: None, account: None, protocol: None }
+}
+
+fn in_session(session: &SessionId, kind: &'static str, text: String) -> Draft {
+    Draft { session: Some(*session), ..plain(kind, text) }
+}
+
+fn for_door(door: &Door, text: String) -> Draft {
+    Draft { protocol: Some(door.protocol), account: door.account.clone(), ..plain("door", text) }
+}
+
+fn for_account(account: &str, protocol: Protocol, kind: &'static str, text: String) -> Draft {
+    Draft { account: Some(account.to_owned()), protocol: Some(protocol), ..plain(kind, text) }
+}
+
 /// The entry of an event, without number and time; `None` for events that a user would not miss.
 fn draft_entry(event: &Event) -> Option<Draft> {
-    let plain = |kind, text: String| Draft { kind, text, session: None, account: None, protocol: None };
-    let in_session = |session: &SessionId, kind, text| Draft { session: Some(*session), ..plain(kind, text) };
-    let for_door = |door: &Door, text| Draft {
-        protocol: Some(door.protocol),
-        account: door.account.clone(),
-        ..plain("door", text)
-    };
-    let for_account = |account: &String, protocol, kind, text| Draft {
-        account: Some(account.clone()),
-        protocol: Some(protocol),
-        ..plain(kind, text)
-    };
     Some(match event {
         Event::SettingsApplied { is_reload: true, .. } => plain("settings", "changed settings are in force".into()),
         Event::SettingsApplied { .. } => plain("settings", "ostler has started".into()),
-        Event::SettingsRejected(mistakes) => plain(
-            "settings",
-            format!(
-                "the changed settings file is wrong; the last good settings stay in force: {}",
-                mistakes.first().map_or("", String::as_str)
-            ),
-        ),
+        Event::SettingsRejected(mistakes) => {
+            let first = mistakes.first().map_or("", String::as_str);
+            let text = format!("the changed settings file is wrong; the last good settings stay in force: {first}");
+            plain("settings", text)
+        }
         Event::Warning(text) => plain("remark", text.clone()),
         Event::DoorOpened(door, address) => {
             for_door(door, format!("the {} door on {address} is open", spoken(door.protocol)))

@@ -26,16 +26,7 @@ fn hint(text: &impl ToString) -> String {
 /// Logs an event.
 pub(crate) fn write(event: &Event) {
     match event {
-        Event::SettingsApplied { accounts, access, is_reload } => {
-            let which = if accounts.is_empty() { "no account yet".into() } else { accounts.join(", ") };
-            let what = if *is_reload { "changed settings are in force" } else { "settings read" };
-            info!("{what}: {which}; who may come in: {}", access.name());
-            if *access == Access::Anyone {
-                warn!(
-                    "access = \"anyone\": every program that can reach a door can read and send mail with the stored passwords"
-                );
-            }
-        }
+        Event::SettingsApplied { accounts, access, is_reload } => write_applied(accounts, *access, *is_reload),
         Event::SettingsRejected(mistakes) => {
             error!("the changed settings file is wrong; the last good settings stay in force");
             for mistake in mistakes {
@@ -78,16 +69,12 @@ pub(crate) fn write(event: &Event) {
         Event::NotSent { account, why } => warn!("account {account}: not sent: {why}"),
         Event::Failed(account, failure) => {
             let whose = account.as_ref().map_or_else(String::new, |a| format!("account {a}: "));
-            match failure.blame() {
-                Blame::Passing => warn!("{}", with_advice(&whose, failure)),
-                Blame::User => error!("{}", with_advice(&whose, failure)),
-            }
+            write_failed(failure, &with_advice(&whose, failure));
         }
         Event::AccountChecked { account, trouble: None } => info!("account {account}: checked, everything works"),
-        Event::AccountChecked { account, trouble: Some((why, failure)) } => match failure.blame() {
-            Blame::Passing => warn!("account {account}: checked: {why}"),
-            Blame::User => error!("account {account}: checked: {why}"),
-        },
+        Event::AccountChecked { account, trouble: Some((why, failure)) } => {
+            write_failed(failure, &format!("account {account}: checked: {why}"));
+        }
         Event::Paused => info!("paused: new clients are asked to come back later"),
         Event::Resumed => info!("resumed"),
         Event::Stopping { busy: 0, .. } => info!("ostler is ending"),
@@ -95,6 +82,25 @@ pub(crate) fn write(event: &Event) {
             let (sessions, seconds) = (count(*busy, "session"), limit.as_secs());
             info!("ostler is ending; {sessions} may finish a message first, within {seconds} s");
         }
+    }
+}
+
+fn write_applied(accounts: &[String], access: Access, is_reload: bool) {
+    let which = if accounts.is_empty() { "no account yet".into() } else { accounts.join(", ") };
+    let what = if is_reload { "changed settings are in force" } else { "settings read" };
+    info!("{what}: {which}; who may come in: {}", access.name());
+    if access == Access::Anyone {
+        warn!(
+            "access = \"anyone\": every program that can reach a door can read and send mail with the stored passwords"
+        );
+    }
+}
+
+/// Logs what went wrong: as an error if the user has to act.
+fn write_failed(failure: &Failure, line: &str) {
+    match failure.blame() {
+        Blame::Passing => warn!("{line}"),
+        Blame::User => error!("{line}"),
     }
 }
 

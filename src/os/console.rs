@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::sync::OnceLock;
 
-use ostler_mail::failure::{quote_path, repeat_option};
+use ostler_mail::failure::repeat_option;
 use textwrap::WordSplitter;
 
 /// The width of a terminal that does not tell it, and of text for a pipe or a file that is wrapped all the same.
@@ -24,6 +24,20 @@ pub(crate) fn set_config_file(file: &Path) {
     let path = quote_path(&file.display().to_string(), cfg!(windows));
     // A second call, as in tests, changes nothing.
     let _ = CONFIG_OPTION.set(format!("--config {path}"));
+}
+
+/// The path as one word of a command line: as it is if no shell changes it, else in the quotes of the system's shell.
+fn quote_path(path: &str, for_windows: bool) -> String {
+    let plain = if for_windows { "/._-+@:\\~" } else { "/._-+@:" };
+    let is_plain = |c: char| c.is_alphanumeric() || plain.contains(c);
+    if !path.is_empty() && path.chars().all(is_plain) {
+        path.to_owned()
+    } else if for_windows {
+        // A name of a file has no double quote there.
+        format!("\"{path}\"")
+    } else {
+        format!("'{}'", path.replace('\'', "'\\''"))
+    }
 }
 
 /// The option `--config FILE`, if it was given on the command line.
@@ -188,5 +202,18 @@ mod tests {
         };
         assert_eq!(written(true, &["one\ntwo\r\nthree\r", "\n\n"]), "one\r\ntwo\r\nthree\r\n\r\n");
         assert_eq!(written(false, &["one\ntwo\r\n"]), "one\ntwo\r\n");
+    }
+
+    #[test]
+    fn a_path_is_quoted_for_the_shell_that_reads_it() {
+        for (path, unix, windows) in [
+            ("/home/ann/o.toml", "/home/ann/o.toml", "/home/ann/o.toml"),
+            ("my mail.toml", "'my mail.toml'", "\"my mail.toml\""),
+            (r"C:\Users\ann\o.toml", r"'C:\Users\ann\o.toml'", r"C:\Users\ann\o.toml"),
+            ("it's.toml", r"'it'\''s.toml'", "\"it's.toml\""),
+            ("a&b.toml", "'a&b.toml'", "\"a&b.toml\""),
+        ] {
+            assert_eq!((quote_path(path, false).as_str(), quote_path(path, true).as_str()), (unix, windows));
+        }
     }
 }

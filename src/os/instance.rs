@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::control::Listener;
 use super::local;
-use ostler_mail::sasl::hex;
+use ostler_mail::wire::hex;
 
 /// Why this process could not become the ostler of its settings file.
 #[derive(Debug, thiserror::Error)]

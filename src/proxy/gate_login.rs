@@ -11,12 +11,12 @@ use tokio::time::sleep;
 
 use crate::events::event::Event;
 use crate::proxy::net::dial::{Family, Route, Upstream, common_families, local_address_towards};
-use crate::proxy::sign_in::{ask, connect_and_prepare, note_refusal};
+use crate::proxy::sign_in::{ask, connect_and_prepare, note_pop3, note_refusal};
 use crate::proxy::{Engine, GateCell, now};
 use ostler_mail::account::{Account, AfterPop, Server, Timeouts};
 use ostler_mail::failure::{Failure, Waiting};
 use ostler_mail::pop_before_smtp::{LoginNeed, LoginPolicy};
-use ostler_mail::pop3::login::{Pop3Login, Ready};
+use ostler_mail::pop3::login::Pop3Login;
 use ostler_mail::secret::Secret;
 
 /// How long a POP3 server may take to answer QUIT. Some servers count a login only after QUIT.
@@ -100,9 +100,9 @@ impl GatedSend<'_> {
         let local = prepared.upstream().local;
         let (delay, how) = match prepared.finish(&engine.dialer, login, Some(secret), timeouts).await {
             Ok((upstream, ready)) => {
-                let delay = ready.capabilities.login_delay;
-                quit(engine, login, upstream, ready, timeouts).await;
-                (delay, "done")
+                note_pop3(engine, login, &ready);
+                quit(upstream, timeouts).await;
+                (ready.capabilities.login_delay, "done")
             }
             // Servers send these only after checking the password, so the login already counts.
             Err(Failure::InUse { .. }) => (None, "the mailbox is in use, which is as good"),
@@ -129,8 +129,7 @@ impl GatedSend<'_> {
 }
 
 /// Leaves with QUIT: some servers count a login only then.
-async fn quit(engine: &Engine, login: &Server, mut upstream: Upstream, ready: Ready, timeouts: &Timeouts) {
-    engine.learn(login, |learned| (learned.pop3, learned.way) = (Some(ready.capabilities), ready.way));
+async fn quit(mut upstream: Upstream, timeouts: &Timeouts) {
     let limit = QUIT_REPLY_TIMEOUT.min(timeouts.reply);
     // The answer is awaited, whatever it says: to a server that counts at QUIT, a connection closed too soon is a session
     // cut off.

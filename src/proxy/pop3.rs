@@ -13,7 +13,7 @@ use crate::proxy::net::conn::ClientConn;
 use crate::proxy::net::dial::{Route, Upstream};
 use crate::proxy::relay::{Ended, Limits, relay};
 use crate::proxy::session::{Session, password_as_secret, say_goodbye, unless_stopped};
-use crate::proxy::sign_in::{Prepared, connect_and_prepare, note_refusal, supported};
+use crate::proxy::sign_in::{Prepared, connect_and_prepare, note_pop3, note_refusal, supported};
 use crate::proxy::{Engine, GateCell, now};
 use ostler_mail::account::{Account, Protocol, SecretSource, Server, Timeouts};
 use ostler_mail::client_fault::Misuse;
@@ -211,9 +211,7 @@ async fn finish(
     };
     let finished = prepared.finish(&engine.dialer, server, Some(secret), &session.settings.timeouts).await;
     let (upstream, ready) = finished.inspect_err(|failure| note_refusal(&engine, account, server, failure))?;
-    engine.learn(server, |learned| {
-        (learned.pop3, learned.way) = (Some(ready.capabilities.clone()), ready.way);
-    });
+    note_pop3(&engine, server, &ready);
     if let Some(cell) = &gate {
         let mut gate = cell.lock();
         gate.on_login(now(), upstream.local, ready.capabilities.login_delay);

@@ -120,7 +120,7 @@ impl Session {
         let mut random = [0u8; 12];
         // If the system gives no random numbers, session and process still make it unique.
         let _ = crate::os::random(&mut random);
-        format!("<{}.{}.{}@ostler>", self.id, std::process::id(), ostler_mail::sasl::hex(&random))
+        format!("<{}.{}.{}@ostler>", self.id, std::process::id(), ostler_mail::wire::hex(&random))
     }
 
     /// Sends a reply. Returns `false` if the client is gone.

@@ -65,11 +65,9 @@ impl<L: Login> Prepared<L> {
         match (self, secret) {
             (Self::Done(upstream, ready), _) => Ok((upstream, ready)),
             (Self::WantsSecret(upstream, mut login), Some(secret)) => {
-                let is_beyond_ascii = !secret.expose().is_ascii();
                 let step = login.on_secret(secret);
                 let at = upstream.at.clone();
-                let driven = drive(dialer, server, upstream, &mut login, step, timeouts).await;
-                let (mut upstream, ready) = driven.map_err(|failure| failure.of_password(is_beyond_ascii))?;
+                let (mut upstream, ready) = drive(dialer, server, upstream, &mut login, step, timeouts).await?;
                 // A server may repeat the secret in a later answer, in an error message or a welcome, and the log must
                 // not have it.
                 upstream.redaction = login.redaction();
@@ -257,16 +255,24 @@ pub(crate) async fn prepare_on<L: BeginLogin>(
     prepare(&engine.dialer, server, upstream, login, timeouts).await
 }
 
+/// Remembers for the next sign-in what this one has found out of a POP3 server.
+pub(crate) fn note_pop3(engine: &Engine, server: &Server, ready: &pop3::login::Ready) {
+    engine.learn(server, |learned| (learned.pop3, learned.way) = (Some(ready.capabilities.clone()), ready.way));
+}
+
 /// Forgets what a failed sign-in has put in doubt. A refused secret is read again the next time: the user may have changed
 /// it.
 pub(crate) fn note_refusal(engine: &Engine, account: &Account, server: &Server, failure: &Failure) {
-    if failure.may_be_the_password() {
+    let may_be_the_password = failure.may_be_the_password();
+    if may_be_the_password {
         engine.vault.drop_cached(account, server);
-        // Nor is it certain any more that this is the way in which the server takes the right one.
-        engine.learn(server, |learned| learned.way = None);
     }
-    // The capabilities remembered from the last sign-in may be what went wrong.
-    engine.learn(server, |learned| learned.pop3 = None);
+    engine.learn(server, |learned| {
+        // The capabilities remembered from the last sign-in may be what went wrong.
+        learned.pop3 = None;
+        // Nor is it certain any more that this is the way in which the server takes the right password.
+        learned.way = learned.way.filter(|_| !may_be_the_password);
+    });
 }
 
 /// Whether this version has what the settings ask for. Checked at the sign-in and not at the start, so that all other

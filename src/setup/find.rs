@@ -297,7 +297,7 @@ fn finding_of_preset(preset: &Preset, domain: &str) -> Result<Finding, NotFound>
 fn finding_of_endpoints(title: Option<String>, endpoints: Vec<Endpoint>, hints: Vec<String>) -> Finding {
     let of = |protocol: Protocol| endpoints.iter().filter(move |e| e.protocol == protocol).cloned();
     let outgoing: Vec<Endpoint> = of(Protocol::Smtp).collect();
-    let gate = outgoing.first().is_some_and(|e| e.auth_methods.first() == Some(&AuthMethod::PopBeforeSmtp));
+    let gate = outgoing.first().is_some_and(Endpoint::is_gated);
     let (incoming, imap) = (of(Protocol::Pop3).collect(), of(Protocol::Imap).next());
     let proposal = Proposal { incoming, outgoing, imap, gate, ..Proposal::default() };
     Finding { title, proposal, hints, app_password: None }

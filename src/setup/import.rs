@@ -27,6 +27,7 @@ use crate::config::presets::Presets;
 use crate::setup::Proposal;
 use ostler_mail::account::endpoint::Endpoint;
 use ostler_mail::account::{Alias, Protocol};
+use ostler_mail::charset;
 use report::Report;
 
 pub use report::Taken;
@@ -157,8 +158,6 @@ pub struct ImportedAccount {
     pub aliases: Vec<Alias>,
     /// The address that user names are made from, if it is not [`Self::address`].
     pub login_address: Option<String>,
-    /// Its name in the old program.
-    pub name: Option<String>,
     /// Its servers, all with encryption, and whether the old program was set to fetch mail before it sends. If the
     /// provider's preset is known, the servers that are missing are to be taken from there.
     pub proposal: Proposal,
@@ -244,6 +243,9 @@ pub fn read(bytes: &[u8], presets: &Presets, asked: &Asked<'_>) -> Result<Import
     for draft in &mut drafts {
         helper::undo_in(draft, presets, &mut report);
     }
+    if kind == Kind::Eudora {
+        drafts = eudora::join_personalities(drafts);
+    }
     drafts = senders::join_by_mailbox(drafts);
     if kind == Kind::Stunnel {
         // stunnel.conf lists tunnels, not accounts: those to one company are taken for one account.
@@ -292,7 +294,7 @@ fn read_drafts(
         Kind::EmailProxy => Some(emailproxy::read(&text, presets, report)),
         Kind::Mozilla => Some(thunderbird::read(&text, report)),
         Kind::Registry => Some(outlook_express::registry(&text, report)),
-        Kind::Eudora => Some(eudora::read(&text, presets, report)),
+        Kind::Eudora => Some(eudora::read(&text, report)),
         Kind::WindowsMail | Kind::AccountFile => outlook_express::windows_mail(&text, report),
         Kind::AppleProfile => Some(apple_profile::read(&text, report)?),
         Kind::ClientConfig => Some(client_config::read(&text, asked, report)?),
@@ -306,7 +308,7 @@ fn unix_text(bytes: &[u8]) -> String {
     if text.contains('\n') { text } else { text.replace('\r', "\n") }
 }
 
-/// Decodes a text in an encoding of its time: UTF-16 with a byte order mark, UTF-8, or Latin-1.
+/// Decodes a text in an encoding of its time: UTF-16 with a byte order mark, UTF-8, or Windows-1252.
 fn decode_text(bytes: &[u8]) -> String {
     let wide = |bytes: &[u8], of: fn([u8; 2]) -> u16| {
         let units: Vec<u16> = bytes.chunks_exact(2).filter_map(|pair| <[u8; 2]>::try_from(pair).ok()).map(of).collect();
@@ -318,10 +320,7 @@ fn decode_text(bytes: &[u8]) -> String {
         [0xef, 0xbb, 0xbf, rest @ ..] => String::from_utf8_lossy(rest).into_owned(),
         // UTF-16 that has lost its byte order mark.
         [first, 0, second, 0, ..] if *first != 0 && *second != 0 => wide(bytes, u16::from_le_bytes),
-        _ => match std::str::from_utf8(bytes) {
-            Ok(text) => text.to_owned(),
-            Err(_) => bytes.iter().map(|b| char::from(*b)).collect(),
-        },
+        _ => charset::text(bytes).into_owned(),
     }
 }
 
@@ -370,7 +369,6 @@ struct Draft {
     further: Vec<String>,
     /// The places of accounts that only have further addresses of this one.
     joined: Vec<String>,
-    name: Option<String>,
     servers: Vec<Server>,
     username: Option<String>,
     sends_as: SendsAs,

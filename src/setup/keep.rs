@@ -77,8 +77,7 @@ pub(crate) async fn keep(file: &Path, account: &Account, secrets: &Secrets) -> R
 
 async fn store(vault: &Vault, account: &Account, secrets: &Secrets) -> Result<(), VaultError> {
     for (server, secret) in secrets.by_server(account) {
-        let Ok(copy) = ostler_mail::secret::Secret::new(secret.text().into_owned()) else { continue };
-        vault.store(account, server, copy).await?;
+        vault.store(account, server, secret).await?;
     }
     Ok(())
 }

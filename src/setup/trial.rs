@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use super::charset_offer::{CharsetOffers, say_remembered};
 use super::{Plan, Proposal, Question, Secrets, SendAuth, SetupUi, flag_of};
 use crate::config::presets::Presets;
 use crate::diagnose::{Doctor, RELAY_TEST_RECIPIENT};
@@ -18,7 +19,6 @@ use ostler_mail::account::endpoint::Endpoint;
 use ostler_mail::account::{Account, PasswordCharset, Server, Settings};
 use ostler_mail::failure::Failure;
 use ostler_mail::sasl::Mechanism;
-use ostler_mail::secret::given;
 use ostler_mail::smtp::login::SmtpLogin;
 use ostler_mail::smtp::verdict::{Verdict, verdict};
 
@@ -56,8 +56,7 @@ pub(crate) struct Trial<'a, T> {
     ui: &'a mut T,
     /// How the password for fetching is spelled.
     charset: PasswordCharset,
-    /// The servers that another charset was offered for. Each is offered once: providers lock accounts.
-    offered_charset: Vec<String>,
+    charset_offers: CharsetOffers,
 }
 
 /// Why there is no server for one direction.
@@ -75,8 +74,8 @@ impl<'a, T: SetupUi> Trial<'a, T> {
         presets: &'a Presets,
         ui: &'a mut T,
     ) -> Self {
-        let (charset, offered_charset) = (PasswordCharset::default(), Vec::new());
-        Self { plan, secrets, settings, presets, ui, charset, offered_charset }
+        let (charset, charset_offers) = (PasswordCharset::default(), CharsetOffers::default());
+        Self { plan, secrets, settings, presets, ui, charset, charset_offers }
     }
 
     /// Runs the trial.
@@ -95,7 +94,7 @@ impl<'a, T: SetupUi> Trial<'a, T> {
             Ok(smtp) => Outcome::Works(self.plan.with_standby(self.plan.account(pop3, smtp.into_iter().collect()))),
             Err(Broken { server, failure }) => {
                 let smtp = server.map_or_else(|| self.plan.untried().smtp, |server| vec![server]);
-                Outcome::Fails { account: self.plan.account(pop3, smtp), failure }
+                Outcome::Fails { account: self.plan.with_standby(self.plan.account(pop3, smtp)), failure }
             }
         }
     }
@@ -124,33 +123,16 @@ impl<'a, T: SetupUi> Trial<'a, T> {
         as_account: impl Fn(&Server) -> Account,
     ) -> Result<Server, Failure> {
         let account = as_account(server);
-        let failure = match self.try_server(&account, server).await {
-            Ok(()) => return Ok(server.clone()),
-            Err(failure) => failure,
-        };
-        let address = server.address();
-        if !failure.may_be_the_password()
-            || self.offered_charset.contains(&address)
-            || !self.has_other_spelling(&account, server).await
-        {
-            return Err(failure);
-        }
-        self.offered_charset.push(address.clone());
-        let charset = charset_of(server).other();
-        if !self.ui.confirm(&Question::TryCharset { server: address, charset }).await {
-            return Err(failure);
-        }
-        let again = server.clone().with_password_charset(charset);
-        self.try_server(&as_account(&again), &again).await.map_err(|_| failure)?;
-        self.ui.say(&format!("ostler remembers that this provider wants the password as {}.", charset.name()));
-        Ok(again)
-    }
-
-    /// Whether the password has another form in the other charset.
-    async fn has_other_spelling(&self, account: &Account, server: &Server) -> bool {
+        let Err(failure) = self.try_server(&account, server).await else { return Ok(server.clone()) };
+        let vault = self.engine(&account).vault.clone();
         let plain = server.clone().with_password_charset(PasswordCharset::Utf8);
-        let secret = self.engine(account).vault.secret(account, &plain).await;
-        secret.is_ok_and(|secret| given::spelled(&secret, PasswordCharset::Windows1252).is_some())
+        let secret = async { vault.secret(&account, &plain).await.ok() };
+        let Some(again) = self.charset_offers.offer(self.ui, server, &failure, secret).await else {
+            return Err(failure);
+        };
+        self.try_server(&as_account(&again), &again).await.map_err(|_| failure)?;
+        say_remembered(self.ui, &again);
+        Ok(again)
     }
 
     /// Tries what a send does, up to RCPT.
@@ -206,7 +188,7 @@ impl<'a, T: SetupUi> Trial<'a, T> {
                 let as_account = |server: &Server| plan.account(Some(server.clone()), Vec::new());
                 match self.try_charsets(&server, as_account).await {
                     Ok(server) => {
-                        self.charset = charset_of(&server);
+                        self.charset = server.password_charset();
                         return Ok(Some(server));
                     }
                     Err(failure) => {
@@ -374,10 +356,6 @@ impl<'a, T: SetupUi> Trial<'a, T> {
         }
         names
     }
-}
-
-fn charset_of(server: &Server) -> PasswordCharset {
-    server.credentials().map(|credentials| credentials.charset).unwrap_or_default()
 }
 
 fn outcome(ok: bool, doctor: Doctor<'_>) -> Result<(), Failure> {

@@ -9,7 +9,7 @@ use crate::proxy::net::tls::{VerifiedTls, is_for_this_computer};
 use ostler_mail::account::endpoint::Endpoint;
 use ostler_mail::account::{Protocol, Security, Trust, is_this_computer};
 use ostler_mail::failure::{CertificateProblem, Failure};
-use ostler_mail::sasl::hex;
+use ostler_mail::wire::hex;
 
 /// A pin that no certificate has, to be told which one a server shows.
 const NO_PIN: [u8; 32] = [0; 32];
@@ -121,7 +121,7 @@ async fn place(plan: &mut Plan, pin: [u8; 32]) -> Result<(), NotShown> {
                 fits = true;
             }
             Err(Failure::Certificate { problem: CertificateProblem::NotPinned { shown: other }, .. }) => {
-                shown.push(format!("{} shows sha256:{other}", endpoint.describe()));
+                shown.push(format!("{} shows sha256:{}", endpoint.describe(), hex(&other)));
             }
             // It cannot be reached, or refuses: the trial shows how. Until then the pin belongs where a helper is.
             Err(_) if is_likely(plan, &endpoint) => {
@@ -180,10 +180,9 @@ async fn ask_for_each<T: SetupUi>(plan: &mut Plan, ui: &mut T) {
 /// The digest of the certificate that a server shows, and what is in it.
 async fn look_at_certificate(endpoint: &Endpoint) -> Option<([u8; 32], VerifiedTls)> {
     let refused = try_endpoint(endpoint, &Trust { ca: None, pin: Some(NO_PIN) }).await;
-    let Err(Failure::Certificate { problem: CertificateProblem::NotPinned { shown }, .. }) = refused else {
+    let Err(Failure::Certificate { problem: CertificateProblem::NotPinned { shown: pin }, .. }) = refused else {
         return None;
     };
-    let pin = crate::config::value::pin(&format!("sha256:{shown}")).ok()?;
     // The details are those of a handshake in which the server proved that it has the key.
     let Ok(Probed { tls: Some(tls), .. }) = try_endpoint(endpoint, &Trust { ca: None, pin: Some(pin) }).await else {
         return None;

@@ -115,6 +115,28 @@ fn of_two_servers_of_a_tunnel_the_first_is_tried_and_the_second_kept_behind_it()
 }
 
 #[test]
+fn an_account_that_is_saved_although_sending_fails_keeps_the_second_server_too() {
+    require!("setsid");
+    let home = Home::new(&TestCa::new(), &[]);
+    let ports = [free_port(), free_port()];
+    let [first, second] = ports;
+    let conf =
+        format!("client = yes\n[out-smtp]\naccept = 1259\nconnect = localhost:{first}\nconnect = localhost:{second}\n");
+    let (conf, ca) = (file(&home, "stunnel.conf", conf), home.ca_file());
+    let words = ["add", ANN, "--import", &conf, "--send-only", "--ca", ca.to_str().unwrap(), "--password-env", "W"];
+    let mut terminal = Terminal::start(home.command(&words).env("W", "secret"));
+    for answer in ["", "k"] {
+        terminal.wait_for("\r\n> ");
+        terminal.line(answer);
+    }
+    terminal.wait_for("has not been seen to work");
+    assert!(terminal.end().success(), "{}", terminal.all());
+    let settings = home.settings();
+    let places = ports.map(|port| settings.find(&format!("port = {port}")));
+    assert!(places.is_sorted() && places.iter().all(Option::is_some), "{settings}");
+}
+
+#[test]
 fn an_account_of_outlook_express_in_utf_16_makes_one_that_works() {
     require!("dovecot", "postfix", "keyring");
     let newcomer = Newcomer::start();

@@ -160,6 +160,24 @@ fn f09_a_refused_password_is_the_end() {
     assert_eq!(desk.heard("AUTH"), [plain(&secret).as_str(), "AUTH LOGIN"]);
 }
 
+/// The password goes out once, in no other way and for no other message, and nobody is told that it is wrong.
+#[test]
+fn f09_in_clear_a_provider_that_wants_tls_is_given_no_second_password() {
+    let no = "535 5.7.8 Plaintext authentication disallowed on non-secure (SSL/TLS) connections.";
+    let secret = secret();
+    let part = parts(&[&greet("PLAIN LOGIN"), &plain_said(&secret, no), &vec![Step::Stall]]);
+    let desk = Desk::to_send_in_clear(&secret, vec![part]);
+    let mut client = desk.writer();
+    client.say(&format!("MAIL FROM:<{ANN}>"));
+    let line = client.line().unwrap();
+    assert!(line.starts_with("454 4.7.0 localhost") && line.contains("sign-in over TLS"), "{line}");
+    assert!(line.contains("security = \"starttls\" or \"tls\""), "{line}");
+    assert_blames_no_password(&line);
+    client.ask_reply(&format!("MAIL FROM:<{ANN}>"), "454 4.7.0 localhost");
+    assert_eq!(desk.heard("AUTH"), [plain(&secret)]);
+    assert_eq!(desk.provider.connections(), 1);
+}
+
 #[test]
 fn f09_a_refusal_for_now_is_not_followed_by_another_way() {
     let secret = secret();
@@ -278,5 +296,23 @@ fn f09_pop3_a_refused_password_is_the_end() {
         let line = desk.fetch();
         assert!(line.starts_with("-ERR [AUTH] localhost refused the sign-in"), "{line}");
         assert!(desk.heard("AUTH").is_empty() && desk.provider.connections() == 1, "{no}");
+    }
+}
+
+/// The second fetch begins with what the first has learned of the server.
+#[test]
+fn f09_pop3_in_clear_a_provider_that_wants_tls_is_told_as_that_with_remembered_capabilities_too() {
+    for no in ["-ERR [AUTH] Plaintext authentication disallowed", "-ERR cleartext authentication not allowed"] {
+        let secret = secret();
+        let list = "USER\r\nSASL PLAIN LOGIN";
+        let first = parts(&[&capabilities(list), &user_and_pass(&secret), &pop3_ends()]);
+        let asked = vec![expect("CAPA"), say(&format!("+OK\r\n{list}\r\n.")), Step::Stall];
+        let second = parts(&[&vec![say("+OK ready")], &user_and_pass(&secret), &vec![say(no)], &asked]);
+        let desk = Desk::to_fetch_in_clear(&secret, vec![first, second]);
+        fetches(&desk);
+        let line = desk.fetch();
+        assert!(line.starts_with("-ERR [SYS/TEMP] localhost") && line.contains("sign-in over TLS"), "{line}");
+        assert_blames_no_password(&line);
+        assert_eq!((desk.heard("PASS").len(), desk.heard("AUTH").len()), (2, 0), "{no}");
     }
 }

@@ -133,14 +133,14 @@ fn f11_a_digest_of_any_systems_octets_is_right() {
         for octets in password.all() {
             let (mut pop3, greeting) = house.at_pop3();
             let stamp = &greeting[greeting.find('<').unwrap()..=greeting.find('>').unwrap()];
-            let digest = ostler_mail::sasl::hex(&Md5::digest([stamp.as_bytes(), octets].concat()));
+            let digest = ostler_mail::wire::hex(&Md5::digest([stamp.as_bytes(), octets].concat()));
             pop3.ask(&format!("APOP home {digest}"), "+OK in");
             pop3.ask("QUIT", "+OK");
             let mut smtp = house.at_smtp();
             let challenge = smtp.ask("AUTH CRAM-MD5", "334 ");
             let mut mac = Hmac::<Md5>::new_from_slice(octets).unwrap();
             mac.update(&decoded(&challenge[4..]));
-            let digest = ostler_mail::sasl::hex(&mac.finalize().into_bytes());
+            let digest = ostler_mail::wire::hex(&mac.finalize().into_bytes());
             smtp.ask_reply(&b64(format!("home {digest}")), "235 ");
             smtp.ask_reply("QUIT", "221 ");
         }

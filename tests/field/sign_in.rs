@@ -29,6 +29,11 @@ impl Desk {
         Self::start(parts, "none", |server| Self::account(secret).smtp(server))
     }
 
+    /// Fetching, without TLS.
+    pub(crate) fn to_fetch_in_clear(secret: &str, parts: Vec<Part>) -> Self {
+        Self::start(parts, "none", |server| Self::account(secret).pop3(server))
+    }
+
     /// Fetching, over TLS.
     pub(crate) fn to_fetch(secret: &str, parts: Vec<Part>) -> Self {
         Self::start(parts, "tls", |server| Self::account(secret).pop3(server))

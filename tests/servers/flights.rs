@@ -1,5 +1,5 @@
-//! Where a provider offers PIPELINING, MAIL leaves with the first RCPT: a part plays the provider, and answers neither before
-//! it has heard both.
+//! Where a provider offers PIPELINING, MAIL leaves with the first RCPT, and USER with PASS: a part plays the provider, and
+//! answers neither before it has heard both.
 
 use crate::support::ca::TestCa;
 use crate::support::client::Client;
@@ -164,4 +164,44 @@ fn a_provider_that_answers_more_than_it_was_asked_is_not_believed() {
     desk.mail();
     desk.rcpt("250");
     desk.client.ask_reply("DATA", "451 ");
+}
+
+fn fetch(ostler: &Ostler, answer: &str) -> String {
+    let mut client = Client::greeted(ostler.pop3, "+OK");
+    client.ask("USER home", "+OK");
+    let said = client.ask("PASS typed", answer);
+    if answer == "+OK" {
+        client.ask("QUIT", "+OK");
+    }
+    said
+}
+
+#[test]
+fn user_and_pass_leave_together_once_the_provider_is_known_to_pipeline() {
+    let (ca, secret) = (TestCa::new(), unique("pw"));
+    let pass = format!("PASS {secret}");
+    let asked = [say("+OK"), expect("CAPA"), say("+OK\r\nUSER\r\nPIPELINING\r\n.")];
+    let one_by_one = [expect("USER"), say("+OK"), expect(&pass), say("+OK in")];
+    let together = [say("+OK"), expect("USER"), expect(&pass)];
+    let quit = [expect("QUIT"), say("+OK bye")];
+    let provider = Provider::start_tls(
+        &ca.localhost(),
+        vec![
+            [&asked[..], &one_by_one, &quit].concat(),
+            [&together[..], &[say("+OK"), say("+OK in")], &quit].concat(),
+            [&together[..], &[say("-ERR [AUTH] no such user"), say("-ERR what?"), Step::Stall]].concat(),
+            // After a refusal nothing is known any more; this one refuses CAPA.
+            [&[say("+OK")], &one_by_one[..], &quit].concat(),
+        ],
+    );
+    let account = Account::new("home", ANN, &secret).pop3(Server::new("tls", provider.port));
+    let ostler = Ostler::start(&ca, &[account]);
+    fetch(&ostler, "+OK");
+    fetch(&ostler, "+OK");
+    assert!(fetch(&ostler, "-ERR [AUTH]").contains("no such user"));
+    assert_eq!(provider.connections(), 3, "the refusal is one try");
+    fetch(&ostler, "+OK");
+    for number in [0, 1, 3] {
+        provider.finished(number);
+    }
 }

@@ -270,6 +270,11 @@ impl Server {
         }
     }
 
+    /// How the password is spelled there; the usual way at a server that takes none.
+    pub fn password_charset(&self) -> PasswordCharset {
+        self.credentials().map(|credentials| credentials.charset).unwrap_or_default()
+    }
+
     /// This server, with the password spelled like this; one that takes no password stays as it is.
     #[must_use]
     pub fn with_password_charset(mut self, charset: PasswordCharset) -> Self {
@@ -499,20 +504,29 @@ impl Settings {
     /// The best door to put into a mail program for this account: one that leads to the account alone before a shared
     /// one, loopback before a network, IPv4 before IPv6. `None`: no door speaks this protocol.
     pub fn door_for(&self, protocol: Protocol, account: &Account) -> Option<&Door> {
-        let fits =
-            |door: &&Door| door.protocol == protocol && door.account.as_ref().is_none_or(|name| *name == account.name);
+        self.best_door(protocol, |door| door.account.as_ref().is_none_or(|name| *name == account.name))
+    }
+
+    /// The best door for an account that has none of its own, such as one that is not in the settings yet.
+    pub fn shared_door(&self, protocol: Protocol) -> Option<&Door> {
+        self.best_door(protocol, |door| door.account.is_none())
+    }
+
+    fn best_door(&self, protocol: Protocol, is_meant: impl Fn(&Door) -> bool) -> Option<&Door> {
         let worse = |door: &&Door| {
             let ip = door.address.ip().to_canonical();
             (door.account.is_none(), door.is_companion, !ip.is_loopback(), ip.is_ipv6())
         };
-        self.doors.iter().filter(fits).min_by_key(worse)
+        self.doors.iter().filter(|door| door.protocol == protocol && is_meant(door)).min_by_key(worse)
     }
 
     /// The port to name to a client that connected to another protocol's door: the account's where it is known, else a
     /// shared one. `None`: there is no such door, or the system picks its port.
     pub(crate) fn port_for(&self, protocol: Protocol, account: Option<&Account>) -> Option<u16> {
-        let common = || self.doors.iter().find(|door| door.protocol == protocol && door.account.is_none());
-        let door = account.and_then(|account| self.door_for(protocol, account)).or_else(common)?;
+        let door = match account {
+            Some(account) => self.door_for(protocol, account),
+            None => self.shared_door(protocol),
+        }?;
         Some(door.address.port()).filter(|port| *port != 0)
     }
 }
@@ -530,6 +544,30 @@ mod tests {
         assert!(!lan.contains("fe80::1".parse().unwrap()));
         let all = Network { address: "0.0.0.0".parse().unwrap(), prefix: 0 };
         assert!(all.contains("8.8.8.8".parse().unwrap()));
+    }
+
+    #[test]
+    fn a_program_on_this_computer_is_told_the_door_that_it_can_reach_best() {
+        let door = |address: &str, account: Option<&str>| Door {
+            protocol: Protocol::Pop3,
+            address: address.parse().unwrap(),
+            is_companion: false,
+            account: account.map(str::to_owned),
+        };
+        let ann = testing::account("ann", "ann@example.net", "ann");
+        let mut settings = (*testing::settings(Access::Password, vec![], &[])).clone();
+        settings.doors = vec![door("192.168.1.10:1110", None), door("[::1]:2110", None), door("127.0.0.1:3110", None)];
+        settings.doors.push(door("127.0.0.1:4110", Some("bob")));
+        let ports = |settings: &Settings| {
+            let shared = settings.shared_door(Protocol::Pop3).map(|door| door.address.port());
+            let of_ann = settings.door_for(Protocol::Pop3, &ann).map(|door| door.address.port());
+            [shared, of_ann, settings.port_for(Protocol::Pop3, None), settings.port_for(Protocol::Pop3, Some(&ann))]
+        };
+        assert_eq!(ports(&settings), [Some(3110); 4]);
+        settings.doors.push(door("192.168.1.10:5110", Some("ann")));
+        assert_eq!(ports(&settings), [Some(3110), Some(5110), Some(3110), Some(5110)]);
+        settings.doors.retain(|door| door.account.is_some());
+        assert_eq!(ports(&settings), [None, Some(5110), None, Some(5110)]);
     }
 
     #[test]

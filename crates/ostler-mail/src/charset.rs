@@ -1,6 +1,8 @@
 //! How old systems write letters beyond ASCII, in names and passwords: each in its own octets. The tables are those of
 //! unicode.org (MAPPINGS/VENDORS: MICSFT/WINDOWS/CP1252, APPLE/ROMAN, MICSFT/PC/CP850).
 
+use std::borrow::Cow;
+
 use zeroize::Zeroizing;
 
 /// A character set in which mail programs of the 1990s write names and passwords.
@@ -67,6 +69,14 @@ impl Charset {
             Some(n) => self.letters().chars().nth(n.into()).unwrap_or(NONE),
         };
         octets.iter().map(letter).collect()
+    }
+}
+
+/// What a client or another program wrote: UTF-8, or else Windows-1252, which old Windows programs write.
+pub fn text(octets: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(octets) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => Cow::Owned(Charset::Windows1252.decode(octets)),
     }
 }
 

@@ -1,7 +1,7 @@
 //! A client's line in any mail protocol: a verb and its argument, or the sign of a client that is no mail program (HTTP,
 //! TLS on a plain door).
 
-use crate::idn;
+use crate::charset;
 use crate::wire::Line;
 
 /// A client's command line, split at the first blank.
@@ -31,7 +31,7 @@ impl<'a> Command<'a> {
     /// The argument as the name of an account, trimmed: programs write letters beyond ASCII in the character set of their
     /// system.
     pub(crate) fn name(&self) -> String {
-        idn::text(self.rest).trim().to_owned()
+        charset::text(self.rest).trim().to_owned()
     }
 
     /// Whether anything but blanks follows the verb.

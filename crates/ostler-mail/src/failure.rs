@@ -17,7 +17,7 @@ use std::time::Duration;
 use crate::account::{Protocol, Security, Server};
 use known_words::{KnownWords, Stage};
 
-pub use command::{quote_path, repeat_option};
+pub use command::{COMMANDS, repeat_option};
 pub(crate) use text::fit;
 pub use text::{as_word, one_line, spoken, without_control};
 
@@ -110,11 +110,29 @@ pub enum CertificateProblem {
     },
     /// The settings pin another certificate.
     NotPinned {
-        /// The SHA-256 digest of the one the server shows, in hex.
-        shown: String,
+        /// The SHA-256 digest of the one the server shows.
+        shown: [u8; 32],
     },
     /// The issuer has revoked the certificate.
     Revoked,
+    /// The certificate is of X.509 version 1.
+    OldKind,
+    /// The certificate's key is too short.
+    ShortKey {
+        /// The length of the key.
+        bits: usize,
+        /// The shortest key that is accepted.
+        least: usize,
+    },
+    /// The certificate is for an authority, which no server is.
+    MarkedAsAuthority,
+    /// The certificate is in date, and one between it and its authority has expired.
+    IssuerExpired {
+        /// The name in the expired one.
+        issuer: String,
+        /// The end of its validity.
+        until: String,
+    },
     /// Any other reason, in the words of the TLS library.
     Other(String),
 }
@@ -438,15 +456,6 @@ impl Failure {
         advice::advice(self)
     }
 
-    /// The failure of a sign-in with a password that has, or has not, letters beyond ASCII.
-    #[must_use]
-    pub fn of_password(mut self, has_letters_beyond_ascii: bool) -> Self {
-        if let Self::SignInRefused { beyond_ascii, .. } = &mut self {
-            *beyond_ascii = has_letters_beyond_ascii;
-        }
-        self
-    }
-
     /// What a client is told to do about it. Eudora 4 throws its password away when it finds the word in a refusal, so the
     /// trouble that may pass does not have it: there `ostler check` tells of the password.
     pub(crate) fn advice_for_client(&self) -> String {
@@ -473,7 +482,7 @@ impl Failure {
 
     /// Whether a web page came in place of a greeting: the sign-in page of a hotel or cafe network.
     pub fn is_web_page(&self) -> bool {
-        matches!(self, Self::WrongProtocol { said, .. } if is_http(said))
+        matches!(self, Self::WrongProtocol { said, .. } if is_web_server(said))
     }
 
     /// Who has to do something about it.
@@ -581,7 +590,7 @@ impl fmt::Display for Failure {
 impl std::error::Error for Failure {}
 
 /// Whether these are the first words of a web server.
-pub fn is_http(words: &str) -> bool {
+pub fn is_web_server(words: &str) -> bool {
     words.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("http/"))
 }
 

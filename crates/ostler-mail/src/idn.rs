@@ -10,16 +10,12 @@ use std::borrow::Cow;
 use idna::AsciiDenyList;
 use idna::uts46::{DnsLength, Hyphens, Uts46};
 
-use crate::charset::Charset;
-
 /// Why an address with letters beyond ASCII has no form in ASCII.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoAsciiForm {
     /// The letters are before the `@`.
-    #[error("has letters beyond ASCII before the @, which mail servers and old mail programs do not take")]
     LocalPart,
     /// What follows the `@` cannot be a domain.
-    #[error("has no valid domain after the @")]
     Domain,
 }
 
@@ -58,14 +54,6 @@ pub fn address(text: &str) -> Result<Cow<'_, str>, NoAsciiForm> {
 /// A name by which a person or a client means an account: an address in ASCII, and any other name as it is.
 pub fn name(text: &str) -> Cow<'_, str> {
     address(text).unwrap_or(Cow::Borrowed(text))
-}
-
-/// What a client or another program wrote: UTF-8, or else Windows-1252, which old Windows programs write.
-pub fn text(octets: &[u8]) -> Cow<'_, str> {
-    match std::str::from_utf8(octets) {
-        Ok(text) => Cow::Borrowed(text),
-        Err(_) => Cow::Owned(Charset::Windows1252.decode(octets)),
-    }
 }
 
 /// The form for people of a domain, a host or an address; `None` if that is the same, or could be taken for another name:
@@ -120,6 +108,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::charset::text;
 
     #[test]
     fn f08_an_address_has_one_form_however_it_is_written() {

@@ -2,16 +2,19 @@
 //! passes between them. The machines with these shapes are in `pop3/` and `smtp/`; the program drives them over sockets.
 
 pub mod client;
+pub mod server;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
 use self::client::ClientState;
+use self::server::ServerState;
 use crate::client_fault::{ClientMisconfiguration, Misuse};
 use crate::command::{self, is_http};
 use crate::failure::{Failure, Waiting, one_line};
-use crate::sasl::{AuthStep, Redaction};
+use crate::sasl::{AuthStep, Redaction, Way};
 use crate::secret::Secret;
 use crate::wire::{Line, MAX_AUTH_LINE_OCTETS, MAX_COMMAND_LINE_OCTETS};
 use crate::words::Words;
@@ -119,8 +122,8 @@ pub trait Front {
 pub enum Outgoing {
     /// A command without secrets, its CR LF included.
     Plain(Vec<u8>),
-    /// A line that holds a secret, and the text the log shows instead.
-    Sensitive(Zeroizing<Vec<u8>>, &'static str),
+    /// Lines that hold a secret, and the text the log shows instead.
+    Sensitive(Zeroizing<Vec<u8>>, Cow<'static, str>),
 }
 
 impl Outgoing {
@@ -138,13 +141,13 @@ impl Outgoing {
     }
 
     /// A line that holds a secret; CR LF is added.
-    pub(crate) fn secret_line(parts: &[&[u8]], shown: &'static str) -> Self {
+    pub(crate) fn secret_line(parts: &[&[u8]], shown: impl Into<Cow<'static, str>>) -> Self {
         let mut line = Zeroizing::new(Vec::with_capacity(parts.iter().map(|p| p.len()).sum::<usize>() + 2));
         for part in parts {
             line.extend_from_slice(part);
         }
         line.extend_from_slice(b"\r\n");
-        Self::Sensitive(line, shown)
+        Self::Sensitive(line, shown.into())
     }
 
     /// The octets for the wire.
@@ -159,7 +162,7 @@ impl Outgoing {
     pub fn shown(&self) -> String {
         match self {
             Self::Plain(bytes) => crate::wire::printable(bytes.trim_ascii_end()),
-            Self::Sensitive(_, shown) => (*shown).to_owned(),
+            Self::Sensitive(_, shown) => shown.clone().into_owned(),
         }
     }
 }
@@ -180,26 +183,62 @@ pub enum Step<Ready> {
 }
 
 /// Signs in at a provider. It knows the dialogue and not the socket, so one machine serves a client's session, the login
-/// before a gated send, and `ostler check`.
+/// before a gated send, and `ostler check`. What is the same in every protocol is done here, with the help of
+/// [`ServerState`].
 pub trait Login {
     /// What is known of the server once ostler is signed in.
     type Ready;
+    /// The server.
+    fn server(&self) -> &ServerState;
+    /// The server, to note what it says.
+    fn server_mut(&mut self) -> &mut ServerState;
     /// What the server owes next. It decides the time limit, and the failure if nothing comes.
     fn waiting(&self) -> Waiting;
     /// The server sent a line.
     fn on_line(&mut self, line: &Line) -> Result<Step<Self::Ready>, Failure>;
-    /// TLS is up.
-    fn on_tls(&mut self) -> Step<Self::Ready>;
-    /// A line of the server for the log, without a secret that the server repeats.
-    fn shown(&self, line: &Line) -> String;
-    /// Takes the secret out of everything the server says later; `None` if the server was not given one.
-    fn redaction(&self) -> Option<Redaction>;
+    /// TLS is up, and ostler speaks first.
+    fn after_tls(&mut self) -> Step<Self::Ready>;
+    /// The secret that was wanted is there, to be given.
+    fn after_secret(&mut self, secret: Arc<Secret>) -> Step<Self::Ready>;
+    /// The greeting of a new connection comes next. What the server said on the last one is forgotten.
+    fn restart(&mut self);
+    /// Begins with the way that worked at an earlier sign-in, if the server still offers it.
+    #[must_use]
+    fn beginning_with(mut self, known: Option<Way>) -> Self
+    where
+        Self: Sized,
+    {
+        self.server_mut().ways.begin_with(known);
+        self
+    }
+    /// The answer to [`Step::StartTls`].
+    fn on_tls(&mut self) -> Step<Self::Ready> {
+        self.server_mut().is_in_tls = true;
+        self.after_tls()
+    }
     /// The answer to [`Step::WantSecret`].
-    fn on_secret(&mut self, secret: Arc<Secret>) -> Step<Self::Ready>;
+    fn on_secret(&mut self, secret: Arc<Secret>) -> Step<Self::Ready> {
+        self.server_mut().take_secret(Arc::clone(&secret));
+        self.after_secret(secret)
+    }
+    /// A line of the server for the log, without a secret that the server repeats.
+    fn shown(&self, line: &Line) -> String {
+        self.server().redact(&line.printable())
+    }
+    /// Takes the secret out of everything the server says later; `None` if the server was not given one.
+    fn redaction(&self) -> Option<Redaction> {
+        self.server().redaction()
+    }
     /// The connection has failed. Whether the sign-in goes on with the greeting of a new connection: the server refused one
     /// way of signing in, and hung up before it was given the secret in another. Never after it was given the secret, which
     /// it may have refused by that. Each time there is a way less, so this comes to an end.
-    fn begin_again(&mut self, failure: &Failure) -> bool;
+    fn begin_again(&mut self, failure: &Failure) -> bool {
+        let may = self.server_mut().may_begin_again(failure);
+        if may {
+            self.restart();
+        }
+        may
+    }
 }
 
 /// What a [`Filter`] did with the octets it was shown. The numbers count from their front and are at least 1.

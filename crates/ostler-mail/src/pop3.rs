@@ -8,6 +8,8 @@ mod text;
 pub mod uidl;
 pub mod words;
 
+use crate::failure::known_words::{self, Stage};
+use crate::failure::wording::Text;
 use crate::sasl::{RefusalOf, refusal_of};
 use crate::wire::Line;
 
@@ -32,6 +34,11 @@ pub fn parse_status(line: &[u8]) -> Option<Status> {
     }
 }
 
+/// The text of a refusal, without its `-ERR`.
+pub(crate) fn without_status(said: &str) -> String {
+    said.strip_prefix("-ERR").unwrap_or(said).trim().to_owned()
+}
+
 /// What a refused sign-in means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
@@ -54,16 +61,9 @@ pub enum Refusal {
 pub fn refusal(line: &Line, had_name: bool) -> Refusal {
     let text = line.printable().to_ascii_lowercase();
     let has = |words: &[&str]| words.iter().any(|w| text.contains(w));
+    let what = refusal_of(None, &text, true);
     // Before the codes: Dovecot says [AUTH] here too, and no password would help.
-    if has(&[
-        "plaintext authentication disallowed",
-        "stls first",
-        "starttls first",
-        "use tls",
-        "use ssl",
-        "requires ssl",
-        "requires tls",
-    ]) {
+    if what == RefusalOf::InClear {
         Refusal::WantsTls
     } else if has(&["[in-use]"]) {
         Refusal::InUse
@@ -72,7 +72,7 @@ pub fn refusal(line: &Line, had_name: bool) -> Refusal {
     } else if has(&["[sys/temp]"]) {
         Refusal::Temporary
     // With [AUTH] too, which some servers put before whatever they say at the sign-in.
-    } else if refusal_of(None, &text, true) != RefusalOf::Credentials {
+    } else if what != RefusalOf::Credentials {
         Refusal::Way
     } else if has(&["[auth]"]) {
         Refusal::Auth
@@ -81,6 +81,8 @@ pub fn refusal(line: &Line, had_name: bool) -> Refusal {
     // Words about the password come first: "invalid password, try again later" is not a problem that passes.
     } else if has(&["password", "invalid", "incorrect", "authentication failed", "bad login", "denied", "no such"]) {
         Refusal::Auth
+    } else if let Some((_, meaning)) = TABLED.iter().find(|(cause, _)| means(cause, &text)) {
+        *meaning
     } else if has(&["lock", "in use", "busy", "already"]) {
         Refusal::InUse
     } else if has(&["too many", "too often", "too soon", "frequent", "delay", "wait"]) {
@@ -96,6 +98,23 @@ pub fn refusal(line: &Line, had_name: bool) -> Refusal {
     }
 }
 
+/// The causes in the table of known words that are no fault of the user name or the password, so that a refusal is never
+/// called one for the client and another for the user.
+const TABLED: [(&str, Refusal); 7] = [
+    ("in-use", Refusal::InUse),
+    ("login-delay", Refusal::LoginDelay),
+    ("postponed", Refusal::Temporary),
+    ("too-many-sign-ins", Refusal::LoginDelay),
+    ("too-many-connections", Refusal::LoginDelay),
+    ("mailbox-broken", Refusal::Temporary),
+    ("provider-trouble", Refusal::Temporary),
+];
+
+fn means(cause: &str, text: &str) -> bool {
+    let known = known_words::of_cause(cause);
+    known.is_some_and(|known| known.find(&Text::new(text), &Stage::OF_SIGN_IN).is_some())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,11 +124,17 @@ mod tests {
         for (said, meaning) in [
             ("-ERR [AUTH] Authentication failed.", Refusal::Auth),
             ("-ERR [AUTH] Plaintext authentication disallowed on non-secure (SSL/TLS) connections.", Refusal::WantsTls),
+            ("-ERR Plaintext authentication disallowed", Refusal::WantsTls),
+            ("-ERR cleartext passwords not allowed", Refusal::WantsTls),
+            ("-ERR [AUTH] Password authentication requires encryption", Refusal::WantsTls),
             ("-ERR [IN-USE] Mailbox is locked by another POP3 session.", Refusal::InUse),
             ("-ERR [LOGIN-DELAY] Attempt to log in within the minimum login delay interval", Refusal::LoginDelay),
             ("-ERR [SYS/TEMP] Internal error", Refusal::Temporary),
             ("-ERR maildrop already locked", Refusal::InUse),
             ("-ERR you log in too often, wait a minute", Refusal::LoginDelay),
+            ("-ERR Maximum connection limit reached for ::ffff:192.0.2.1", Refusal::LoginDelay),
+            ("-ERR this user has no $HOME/Maildir", Refusal::Temporary),
+            ("-ERR scheduled maintenance", Refusal::Temporary),
             ("-ERR invalid user name or password", Refusal::Auth),
             ("-ERR authorization failed", Refusal::Auth),
             ("-ERR", Refusal::Auth),

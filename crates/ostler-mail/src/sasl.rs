@@ -16,10 +16,11 @@ use hmac::{Hmac, KeyInit, Mac};
 use md5::{Digest, Md5};
 use zeroize::Zeroizing;
 
+use crate::wire::hex;
+
 pub use accept::{Acceptor, Attempt, AuthStep, Proof};
 pub use redact::{Redaction, redact};
-pub use refusal::RefusalOf;
-pub(crate) use refusal::refusal_of;
+pub(crate) use refusal::{RefusalOf, refusal_of};
 pub(crate) use respond::Given;
 pub use respond::{Exchange, ExchangeError};
 pub use way::Way;
@@ -43,6 +44,9 @@ pub enum Mechanism {
 }
 
 impl Mechanism {
+    /// All of them, the simplest first.
+    const ALL: [Self; 3] = [Self::Plain, Self::Login, Self::CramMd5];
+
     /// The name in the IANA registry.
     pub fn name(self) -> &'static str {
         match self {
@@ -54,17 +58,13 @@ impl Mechanism {
 
     /// The mechanism of this name, in any letter case.
     pub(crate) fn from_name(name: &str) -> Option<Self> {
-        [Self::Plain, Self::Login, Self::CramMd5].into_iter().find(|m| m.name().eq_ignore_ascii_case(name))
+        Self::ALL.into_iter().find(|m| m.name().eq_ignore_ascii_case(name))
     }
 
     /// Those a server offers, the best first. Inside TLS the simplest is the most reliable; in clear the one that does not
     /// send the password comes first.
     pub fn offered(offered: &[String], is_in_tls: bool) -> impl Iterator<Item = Self> {
-        let order = if is_in_tls {
-            [Self::Plain, Self::Login, Self::CramMd5]
-        } else {
-            [Self::CramMd5, Self::Plain, Self::Login]
-        };
+        let order = if is_in_tls { Self::ALL } else { [Self::CramMd5, Self::Plain, Self::Login] };
         order.into_iter().filter(|m| offered.iter().any(|o| o.eq_ignore_ascii_case(m.name())))
     }
 }
@@ -92,11 +92,6 @@ fn apop_digest(secret: &[u8], stamp: &str) -> String {
     hash.update(stamp.as_bytes());
     hash.update(secret);
     hex(&hash.finalize())
-}
-
-/// Lower-case hexadecimal digits.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 #[cfg(test)]

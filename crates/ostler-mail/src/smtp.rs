@@ -10,6 +10,7 @@ pub mod submission;
 pub mod verdict;
 pub mod words;
 
+use crate::charset;
 use crate::idn::{self, NoAsciiForm};
 use crate::wire::{Line, MAX_CLIENT_REPLY_OCTETS, MAX_REPLY_LINES};
 
@@ -256,7 +257,7 @@ pub fn parse_rcpt(rest: &[u8]) -> Result<String, Objection> {
 
 /// The address without brackets, and the parameters after it.
 fn parse_path(rest: &[u8], keyword: &str) -> Result<(String, Vec<String>), Objection> {
-    let text = idn::text(rest);
+    let text = charset::text(rest);
     if text.contains(|c: char| c.is_control() && c != '\t') {
         return Err(words::NOT_ASCII);
     }

@@ -66,6 +66,11 @@ pub fn printable(bytes: &[u8]) -> String {
         .collect()
 }
 
+/// Octets as lower-case hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
 /// A line is longer than its limit, in octets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a line longer than {0} octets")]

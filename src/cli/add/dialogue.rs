@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use super::terminal::{Screen, plan_text, tell};
+use super::text::plan_text;
 use super::{Abort, Decision, Options};
 use crate::cli::ask;
+use crate::cli::screen::{Screen, tell};
 use crate::config::presets::Presets;
 use crate::config::value;
 use crate::setup::find::{Finding, NotFound, Search};

@@ -3,9 +3,9 @@
 
 use std::path::Path;
 
-use super::terminal::{tell, yes_or_no};
 use super::{Abort, AddOutcome, Options, add_account};
 use crate::cli::ask;
+use crate::cli::screen::{tell, yes_or_no};
 use crate::config;
 use crate::config::presets::Presets;
 use crate::setup::import::{
@@ -234,9 +234,8 @@ fn door_change(old: &OldDoor, settings: &Settings, helper: &str) -> String {
         // No IMAP door opens in this version.
         Protocol::Imap => ("incoming mail (IMAP)", Protocol::Pop3),
     };
-    let door = settings.doors.iter().find(|door| door.protocol == serves && door.account.is_none());
     let (port, place) = (old.port, &old.place);
-    let Some(door) = door.map(|door| door.address) else {
+    let Some(door) = settings.shared_door(serves).map(|door| door.address) else {
         return format!(
             "{what}: nothing takes the place of port {port} ({place}); open a door with `{serves} = ..` under [local] in the \
              settings"

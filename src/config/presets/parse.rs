@@ -77,13 +77,7 @@ fn preset(id: &str, item: &Item<'_>, origin: Origin, taken: &mut HashSet<String>
         return item.reject(&format!("has a name that is not allowed; allowed is {ID}"));
     }
     let table = item.table(&keys::PROVIDER)?;
-    let domains = list(&table, "domains", DOMAIN, domain);
-    for place in table.get("domains").and_then(|item| item.as_list()).unwrap_or_default() {
-        let name = place.as_text().and_then(|text| domain(text).ok());
-        if name.is_some_and(|name| !taken.insert(name)) {
-            place.report("is in this file already; allowed is each domain only once");
-        }
-    }
+    let domains = domains(&table, taken);
     let login = table.get("login").map_or(Some(LoginForm::Address), |item| login(&item));
     let auth_methods = table.get("auth").map_or(Some(vec![AuthMethod::Password]), |item| auth_methods(&item));
     let common = Common {
@@ -135,6 +129,18 @@ fn preset(id: &str, item: &Item<'_>, origin: Origin, taken: &mut HashSet<String>
     };
     check_combinations(&preset, &table);
     Some(preset)
+}
+
+/// Reads the domains of addresses, of which each is in the file once.
+fn domains(table: &Table<'_>, taken: &mut HashSet<String>) -> Option<Vec<String>> {
+    let domains = list(table, "domains", DOMAIN, domain);
+    for place in table.get("domains").and_then(|item| item.as_list()).unwrap_or_default() {
+        let name = place.as_text().and_then(|text| domain(text).ok());
+        if name.is_some_and(|name| !taken.insert(name)) {
+            place.report("is in this file already; allowed is each domain only once");
+        }
+    }
+    domains
 }
 
 /// Reports keys that contradict each other.

@@ -16,7 +16,7 @@ use super::setup_job::SetupJob;
 use super::{App, Shared};
 use crate::config::value;
 use crate::setup::keep::existing;
-use crate::setup::{Proposal, Secrets, endpoints_from_text};
+use crate::setup::{NamedTrust, Proposal, Secrets, endpoints_from_text};
 use ostler_mail::account::{Protocol, Settings};
 use ostler_mail::secret::given::Given;
 use ostler_mail::secret::{NotASecret, Secret};
@@ -85,7 +85,8 @@ pub(super) struct AccountRequest {
     pub(super) username: Option<String>,
     /// The servers that the form names. Its tick for the gate is in `fields`.
     pub(super) proposal: Proposal,
-    pub(super) ca: Option<PathBuf>,
+    /// The certificates of the file that the form names.
+    pub(super) trust: NamedTrust,
     pub(super) pin: Option<[u8; 32]>,
     pub(super) secrets: Secrets,
 }
@@ -146,6 +147,15 @@ pub(super) fn parse_form(sent: &AddForm, settings: &Settings, stage: Stage) -> R
         let text = format!("The account {} exists already. Remove it first, or use another address.", known.name);
         mistakes.push(("address", text));
     }
+    let secrets = parse_passwords(sent, stage, &mut mistakes);
+    if mistakes.is_empty() {
+        Ok(AccountRequest { fields, name, username, proposal, trust: NamedTrust::in_file(ca), pin, secrets })
+    } else {
+        Err(mistakes)
+    }
+}
+
+fn parse_passwords(sent: &AddForm, stage: Stage, mistakes: &mut Mistakes) -> Secrets {
     let mut password = |key, text: &str, stage| match parse_password(text, stage) {
         Ok(secret) => secret,
         Err(why) => {
@@ -154,15 +164,11 @@ pub(super) fn parse_form(sent: &AddForm, settings: &Settings, stage: Stage) -> R
         }
     };
     // Without another company its password may stay empty, and is not used.
-    let other_stage = if fields.other.is_empty() { Stage::Retry } else { stage };
-    let secrets = Secrets {
+    let has_other = !sent.other.trim().is_empty();
+    let other_stage = if has_other { stage } else { Stage::Retry };
+    Secrets {
         incoming: password("password", &sent.password, stage),
-        outgoing: password("other_password", &sent.other_password, other_stage).filter(|_| !fields.other.is_empty()),
-    };
-    if mistakes.is_empty() {
-        Ok(AccountRequest { fields, name, username, proposal, ca, pin, secrets })
-    } else {
-        Err(mistakes)
+        outgoing: password("other_password", &sent.other_password, other_stage).filter(|_| has_other),
     }
 }
 

@@ -86,7 +86,7 @@ impl Keys {
 /// 128 random bits in hexadecimal.
 pub(super) fn random_hex() -> Option<String> {
     let mut bits = [0u8; 16];
-    crate::os::random(&mut bits).then(|| ostler_mail::sasl::hex(&bits))
+    crate::os::random(&mut bits).then(|| ostler_mail::wire::hex(&bits))
 }
 
 fn equals_secretly(ours: &str, given: &str) -> bool {

@@ -13,7 +13,7 @@ use crate::setup::find::{Finding, NotFound, Search, capitalised};
 use crate::setup::keep::{KeepError, keep};
 use crate::setup::trial::{Outcome, Trial};
 use crate::setup::trust::{PinRequest, place_pins};
-use crate::setup::{Identity, NamedTrust, Plan, SetupUi, Wanted};
+use crate::setup::{Identity, Plan, SetupUi, Wanted};
 use ostler_mail::account::endpoint::Endpoint;
 use ostler_mail::account::{Account, Settings};
 use ostler_mail::failure::Failure;
@@ -142,17 +142,13 @@ impl SetupJob {
     fn plan(&self) -> Option<Plan> {
         let mut plan = self.found.clone()?;
         plan.name.clone_from(&self.request.name);
-        plan.trust = self.trust();
+        plan.trust = self.request.trust.clone();
         plan.fetch_as.username.clone_from(&self.request.username);
         if self.request.fields.other.is_empty() {
             plan.send_as.username.clone_from(&self.request.username);
             plan.proposal.gate |= self.request.fields.gate;
         }
         Some(plan)
-    }
-
-    fn trust(&self) -> NamedTrust {
-        NamedTrust::in_file(self.request.ca.clone())
     }
 
     /// Finds the servers: from the form, a preset or the network, as `ostler add` does.
@@ -162,7 +158,7 @@ impl SetupJob {
         let mut proposal = self.request.proposal.clone();
         self.finding = Finding::default();
         if proposal.lacks(wanted) {
-            let mut search = Search::new(&address, presets, self.trust().for_search(), &mut self.screen)
+            let mut search = Search::new(&address, presets, self.request.trust.for_search(), &mut self.screen)
                 .map_err(|error| not_found_text(&error))?;
             self.finding = search.complete(&proposal).await.map_err(|error| not_found_text(&error))?;
             proposal.fill(&self.finding.proposal, wanted);
@@ -182,7 +178,15 @@ impl SetupJob {
         }
         let identity = |address: &String| Identity { username: None, address: address.clone(), source: None };
         let (fetch_as, send_as) = (identity(&address), identity(if other.is_empty() { &address } else { &other }));
-        let plan = Plan { address, aliases: Vec::new(), name: None, proposal, fetch_as, send_as, trust: self.trust() };
+        let plan = Plan {
+            address,
+            aliases: Vec::new(),
+            name: None,
+            proposal,
+            fetch_as,
+            send_as,
+            trust: self.request.trust.clone(),
+        };
         for note in plan.notes_on_letters() {
             self.screen.say(&format!("{}.", capitalised(&note)));
         }
@@ -192,7 +196,7 @@ impl SetupJob {
     /// Finds the servers of another company to send through.
     async fn find_other_company(&mut self, other: &str, presets: &Presets) -> Result<Vec<Endpoint>, String> {
         self.screen.say(&format!("Looking for the servers of {other}"));
-        let mut search = Search::new(other, presets, self.trust().for_search(), &mut self.screen)
+        let mut search = Search::new(other, presets, self.request.trust.for_search(), &mut self.screen)
             .map_err(|error| not_found_text(&error))?;
         let found = search.run().await.map_err(|error| not_found_text(&error))?;
         if found.proposal.outgoing.is_empty() {

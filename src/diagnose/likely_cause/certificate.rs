@@ -1,5 +1,5 @@
 //! The likely cause of a bad certificate: the clock, a network that answers in place of every server (a portal), or the
-//! server itself. Whether a certificate is good is decided in `proxy/net/tls.rs`.
+//! server itself. Whether a certificate is good is decided in `proxy/net/tls/verifier.rs`.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -12,6 +12,7 @@ use crate::diagnose::explain;
 use crate::proxy::Engine;
 use ostler_mail::account::{Account, Protocol, Security, Server, SignIn, Timeouts, Trust};
 use ostler_mail::failure::{CaFile, CertificateProblem, Failure};
+use ostler_mail::wire::hex;
 
 /// ostler was made in this year, so a clock that says an earlier one is wrong.
 const MIN_YEAR: i32 = 2025;
@@ -32,7 +33,7 @@ pub(super) async fn look(
         matches!(problem, CertificateProblem::Expired { .. } | CertificateProblem::NotYetValid { .. })
     };
     match problem {
-        problem if of_date(problem) => {
+        CertificateProblem::Expired { .. } | CertificateProblem::NotYetValid { .. } => {
             let before = steps.iter().any(|step| {
                 matches!(&step.failure, Some(Failure::Certificate { at, problem, .. }) if at.host != server.host && of_date(problem))
             });
@@ -60,9 +61,15 @@ pub(super) async fn look(
             };
             let known = explain::cause(known)?;
             let pin = fingerprint(engine, server, timeouts).await?;
-            Some(Look::new(known.likely.clone(), format!("{advice} pin = \"sha256:{pin}\"")))
+            Some(Look::new(known.likely.clone(), format!("{advice} pin = \"sha256:{}\"", hex(&pin))))
         }
-        _ => None,
+        CertificateProblem::NotPinned { .. }
+        | CertificateProblem::Revoked
+        | CertificateProblem::OldKind
+        | CertificateProblem::ShortKey { .. }
+        | CertificateProblem::MarkedAsAuthority
+        | CertificateProblem::IssuerExpired { .. }
+        | CertificateProblem::Other(_) => None,
     }
 }
 
@@ -78,9 +85,9 @@ fn advise_own_certificate(ca: CaFile) -> &'static str {
     }
 }
 
-/// The SHA-256 of the certificate that a server shows, in hex. A pin that matches nothing makes the handshake fail with
+/// The SHA-256 of the certificate that a server shows. A pin that matches nothing makes the handshake fail with
 /// it.
-async fn fingerprint(engine: &Engine, server: &Server, timeouts: &Timeouts) -> Option<String> {
+async fn fingerprint(engine: &Engine, server: &Server, timeouts: &Timeouts) -> Option<[u8; 32]> {
     let mut asked = variant(server, server.port, server.security);
     asked.trust = Trust { ca: None, pin: Some([0; 32]) };
     match greet(engine, &asked, timeouts).await {

@@ -134,7 +134,8 @@ impl ProviderSide {
     fn give_up(&mut self, session: &Session, account: &Arc<Account>, failure: &Failure) -> Reply {
         // The provider may be in the middle of an answer, so its connection is of no further use.
         self.session = None;
-        if failure.may_be_the_password() || matches!(failure, Failure::MechanismRefused { .. }) {
+        let is_about_way = matches!(failure, Failure::MechanismRefused { .. } | Failure::SignInDisabled { .. });
+        if failure.may_be_the_password() || is_about_way {
             self.refused_sign_in = Some((Arc::clone(account), failure.clone()));
         }
         session.report(Some(account), failure);
@@ -349,7 +350,7 @@ impl ProviderSide {
         let offered = ready.offered;
         engine.learn(server, |learned| {
             learned.size = offered.size.flatten();
-            learned.way = ready.way.or(learned.way);
+            learned.way = ready.way;
         });
         Ok(ProviderSession {
             account,

@@ -1,14 +1,15 @@
 //! Reads the file in which a provider describes its servers: Mozilla's config-v1.1 (draft-ietf-mailmaint-autoconfig).
 //! The file is not trusted: whatever is in it, parsing ends, uses bounded memory, and returns clean values or none.
 
-use roxmltree::{Document, Node, ParsingOptions};
+use roxmltree::Node;
 
 use super::{Domain, Hint};
+use crate::setup::xml;
 use ostler_mail::account::endpoint::{AuthMethod, Endpoint, LoginForm};
 use ostler_mail::account::{Protocol, Security};
 
 /// Elements, texts and attributes; Mozilla's longest file has a few hundred.
-const MAX_XML_NODES: u32 = 20_000;
+pub(crate) const MAX_XML_NODES: u32 = 20_000;
 /// Servers taken from one file; Mozilla's longest list has seven.
 const MAX_SERVERS: usize = 32;
 /// Hints taken from one file.
@@ -68,9 +69,7 @@ pub fn parse(file: &[u8], domain: &Domain) -> Result<Config, BadConfig> {
 /// Parses a file for this address.
 pub fn parse_for(file: &[u8], reader: Reader<'_>) -> Result<Config, BadConfig> {
     let text = String::from_utf8_lossy(file.strip_prefix(b"\xef\xbb\xbf").unwrap_or(file));
-    // Entities, which could multiply, are declared in a DTD, so a file with a DTD is refused.
-    let options = ParsingOptions { allow_dtd: false, nodes_limit: MAX_XML_NODES, ..ParsingOptions::default() };
-    let document = Document::parse_with_options(&text, options).map_err(|_| classify_unreadable(&text))?;
+    let document = xml::parse(&text, MAX_XML_NODES).map_err(|_| classify_unreadable(&text))?;
     let root = document.root_element();
     if !is(root, "clientConfig") {
         return Err(BadConfig::NotAConfig);

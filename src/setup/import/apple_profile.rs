@@ -2,8 +2,9 @@
 //! part for each thing to set up; the parts for POP and IMAP accounts are read. The keys are those of Apple's "Configuration
 //! Profile Reference", payload `com.apple.mail.managed`.
 
-use super::property_list::{self, Dictionary, NotAList};
+use super::property_list::{self, Dictionary};
 use super::{Draft, ImportError, Kind, Protection, Report, SendsAs, Server, address, port, shown, username};
+use crate::setup::xml::{NotXml, without_doctype};
 use ostler_mail::account::Protocol;
 
 /// The type of a part that is a mail account.
@@ -17,10 +18,10 @@ const MAX_PARTS: usize = 200;
 
 /// Reads every mail account.
 pub(super) fn read(text: &str, report: &mut Report) -> Result<Vec<Draft>, ImportError> {
-    let text = property_list::without_doctype(text);
+    let text = without_doctype(text);
     let document = property_list::parse(&text).map_err(|why| match why {
-        NotAList::Entities => ImportError::Entities(Kind::AppleProfile),
-        NotAList::Damaged => ImportError::Damaged(Kind::AppleProfile),
+        NotXml::Entities => ImportError::Entities(Kind::AppleProfile),
+        NotXml::Damaged => ImportError::Damaged(Kind::AppleProfile),
     })?;
     let profile = property_list::root(&document).ok_or(ImportError::Damaged(Kind::AppleProfile))?;
     if profile.has("EncryptedPayloadContent") {
@@ -51,7 +52,7 @@ fn name_of(part: Dictionary<'_>) -> String {
 
 fn account(part: Dictionary<'_>, number: usize, report: &mut Report) -> Option<Draft> {
     let name = part.text("EmailAccountDescription").or_else(|| part.text("PayloadDisplayName")).map(shown);
-    let place = match &name {
+    let place = match name {
         Some(name) => format!("account {number} \"{name}\""),
         None => format!("account {number}"),
     };
@@ -71,7 +72,6 @@ fn account(part: Dictionary<'_>, number: usize, report: &mut Report) -> Option<D
     let outgoing = server(part, "Outgoing", Protocol::Smtp, &place);
     Some(Draft {
         address: part.text("EmailAddress").and_then(address),
-        name,
         servers: incoming.into_iter().chain(outgoing).collect(),
         username: part.text("IncomingMailServerUsername").and_then(username),
         sends_as: sends_as(part),

@@ -2,13 +2,13 @@
 //! `discover/autoconfig` reads it. It has placeholders for the parts of the address, so an address is needed; it has
 //! several servers of a kind, which are ways to one mailbox.
 
-use super::property_list::{NotAList, parse, without_doctype};
 use super::{Asked, Draft, ImportError, Kind, Protection, Report, Server, shown};
 use crate::setup::discover::Domain;
-use crate::setup::discover::autoconfig::{BadConfig, Config, Reader, parse_for};
+use crate::setup::discover::autoconfig::{BadConfig, Config, MAX_XML_NODES, Reader, parse_for};
 use crate::setup::find::hint_text;
+use crate::setup::xml::{self, NotXml, without_doctype};
 use ostler_mail::account::Protocol;
-use ostler_mail::account::endpoint::{AuthMethod, Endpoint};
+use ostler_mail::account::endpoint::Endpoint;
 
 /// Stands for the domain of the address as long as that is not known.
 const UNKNOWN_DOMAIN: &str = "domain.invalid";
@@ -29,7 +29,7 @@ pub(super) fn read(text: &str, asked: &Asked<'_>, report: &mut Report) -> Result
     let config = match parse_for(text.as_bytes(), Reader { domain: &domain, local_part: Some(local_part) }) {
         Ok(config) => config,
         Err(BadConfig::NotXml) => {
-            let has_entities = parse(&text).is_err_and(|why| why == NotAList::Entities);
+            let has_entities = xml::parse(&text, MAX_XML_NODES).is_err_and(|why| why == NotXml::Entities);
             let kind = Kind::ClientConfig;
             return Err(if has_entities { ImportError::Entities(kind) } else { ImportError::Damaged(kind) });
         }
@@ -65,8 +65,7 @@ fn draft(config: Config, place: String, report: &mut Report) -> Draft {
             ),
         );
     }
-    let first_outgoing = usable.iter().find(|endpoint| endpoint.protocol == Protocol::Smtp);
-    let gate = first_outgoing.is_some_and(|e| e.auth_methods.first() == Some(&AuthMethod::PopBeforeSmtp));
+    let gate = usable.iter().find(|endpoint| endpoint.protocol == Protocol::Smtp).is_some_and(Endpoint::is_gated);
     let server = |endpoint: Endpoint| Server {
         protocol: endpoint.protocol,
         host: endpoint.host.clone(),

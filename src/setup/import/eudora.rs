@@ -1,11 +1,10 @@
 //! `eudora.ini`: the main personality is in `[Settings]`, others are in `[Persona-NAME]`. The keys are from the
 //! published source of Eudora 7 for Windows.
 
-use super::helper::{is_helper, undo_in};
+use super::helper::is_helper;
 use super::ini::{Indented, Section, sections};
 use super::senders::{incoming, sends_alike};
-use super::{Draft, Protection, Report, SendsAs, Server, address, port, shown, username};
-use crate::config::presets::Presets;
+use super::{Draft, Protection, Report, SendsAs, Server, address, port, username};
 use ostler_mail::account::Protocol;
 
 /// Whether the section is a personality of Eudora's.
@@ -19,16 +18,18 @@ fn is_persona(section: &Section<'_>) -> bool {
 }
 
 /// Reads every personality.
-pub(super) fn read(text: &str, presets: &Presets, report: &mut Report) -> Vec<Draft> {
+pub(super) fn read(text: &str, report: &mut Report) -> Vec<Draft> {
     let sections = sections(text, Indented::IsOrdinary);
     let main = sections.iter().find(|section| section.name.eq_ignore_ascii_case("Settings"));
-    let mut read = |section| {
-        let mut draft = persona(section, main, report);
-        undo_in(&mut draft, presets, report);
-        draft.address = draft.address.take().or_else(|| mailbox_address(&draft));
-        draft
-    };
-    let drafts: Vec<Draft> = sections.iter().filter(|section| is_section_of(section)).map(&mut read).collect();
+    sections.iter().filter(|section| is_section_of(section)).map(|section| persona(section, main, report)).collect()
+}
+
+/// Gives each personality its address, and each mailbox the personalities that only have another address for it. Helpers
+/// have to be undone before, because an address can be made of the user name and the server that they changed.
+pub(super) fn join_personalities(mut drafts: Vec<Draft>) -> Vec<Draft> {
+    for draft in &mut drafts {
+        draft.address = draft.address.take().or_else(|| mailbox_address(draft));
+    }
     let (mut mailboxes, others): (Vec<Draft>, _) = drafts.into_iter().partition(|draft| incoming(draft).is_some());
     for other in others {
         match mailboxes.iter_mut().find(|mailbox| lends_address(&other, mailbox)) {
@@ -96,7 +97,6 @@ fn persona(section: &Section<'_>, main: Option<&Section<'_>>, report: &mut Repor
     let sends_as = if common("SmtpAuthAllowed").is_some_and(|v| v != "0") { SendsAs::Same } else { SendsAs::Unknown };
     Draft {
         address: section.get("ReturnAddress").and_then(address),
-        name: Some(shown(section.name)),
         username: username(login),
         sends_as,
         servers,

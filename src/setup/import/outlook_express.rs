@@ -8,9 +8,8 @@
 
 use std::collections::BTreeMap;
 
-use roxmltree::{Document, ParsingOptions};
-
 use super::{Draft, Protection, Report, SendsAs, Server, address, quoted, shown, username};
+use crate::setup::xml;
 use ostler_mail::account::Protocol;
 
 /// The first octets of an `.iaf` file.
@@ -120,7 +119,6 @@ impl Fields {
         let names = ["pop3 user name", "pop3 user", "imap user name", "imap user"];
         Some(Draft {
             address: self.text(&["smtp email address", "email"]).and_then(address),
-            name: self.text(&["account name"]).map(shown),
             servers,
             username: self.text(&names).and_then(username),
             sends_as,
@@ -227,14 +225,13 @@ fn wide_text(value: &str) -> Option<String> {
 
 /// Reads a `.oeaccount` file.
 pub(super) fn windows_mail(text: &str, report: &mut Report) -> Option<Vec<Draft>> {
-    let options = ParsingOptions { allow_dtd: false, nodes_limit: MAX_XML_NODES, ..ParsingOptions::default() };
-    let document = Document::parse_with_options(text, options).ok()?;
+    let document = xml::parse(text, MAX_XML_NODES).ok()?;
     let root = document.root_element();
     if !root.has_tag_name("MessageAccount") {
         return None;
     }
     let mut fields = Fields::default();
-    for node in root.children().filter(roxmltree::Node::is_element) {
+    for node in root.children().filter(|node| node.is_element()) {
         // `POP3_Server` here is "POP3 Server" in the registry.
         let name = node.tag_name().name().to_ascii_lowercase().replace('_', " ");
         let inner = node.text().unwrap_or_default().trim();

@@ -105,7 +105,6 @@ pub(super) fn resolve(
         places: draft.places(),
         title: draft.title.clone().or(title).unwrap_or_default(),
         address: draft.address.clone(),
-        name: draft.name.clone(),
         aliases: senders::aliases(&draft, report),
         doors: draft.doors.clone(),
         companies: draft.servers.iter().map(|server| company(&server.host, presets)).collect(),

@@ -49,6 +49,11 @@ fn left(imported: &Imported) -> String {
 }
 
 #[test]
+fn a_file_of_old_windows_has_the_letters_that_windows_wrote() {
+    assert_eq!(decode_text(b"M\xfcllers \x84Post\x93 \x80"), "M\u{fc}llers \u{201e}Post\u{201c} \u{20ac}");
+}
+
+#[test]
 fn an_stunnel_file_has_the_servers_of_its_clients() {
     let file = imported(sample!("stunnel.conf"));
     assert_eq!(file.kind, Kind::Stunnel);
@@ -103,7 +108,6 @@ fn mozilla_has_accounts_with_identities_and_servers() {
     assert_eq!(file.kind, Kind::Mozilla);
     let [ann, bob] = file.accounts.as_slice() else { panic!("{file:#?}") };
     assert_eq!(ann.address.as_deref(), Some("ann@hawaii.rr.com"));
-    assert_eq!(ann.name.as_deref(), Some("ann on Road Runner"));
     assert_eq!(ann.proposal.provider.as_deref(), Some("spectrum-twc"), "the old host is mapped");
     assert_eq!(ann.username, None, "what the provider wants today counts");
     assert_eq!(servers(&bob.proposal.incoming), ["tls://pop.small.example:995", "starttls://pop.small.example:110"]);
@@ -139,7 +143,7 @@ fn outlook_express_accounts_come_out_of_the_registry() {
     let file = imported(sample!("outlook-express.reg"));
     assert_eq!(file.kind, Kind::Registry);
     let [ann, bob] = file.accounts.as_slice() else { panic!("{file:#?}") };
-    assert_eq!(ann.name.as_deref(), Some("Home \"mail\""));
+    assert_eq!(ann.place(), "account \"Home \"mail\"\" (line 5)");
     assert_eq!(servers(&ann.proposal.incoming), ["tls://mail.small.example:995", "starttls://mail.small.example:995"]);
     assert_eq!(
         servers(&ann.proposal.outgoing)[..2],
@@ -162,7 +166,7 @@ fn outlook_keeps_its_texts_as_octets_and_the_file_may_be_utf_16() {
     for bytes in [sample!("outlook-2003.reg"), sample!("outlook-2003-utf16.reg")] {
         let file = imported(bytes);
         let [ann] = file.accounts.as_slice() else { panic!("{file:#?}") };
-        assert_eq!((ann.address.as_deref(), ann.name.as_deref()), (Some("a@x.example"), Some("Home")));
+        assert_eq!((ann.address.as_deref(), ann.place()), (Some("a@x.example"), "account \"Home\" (line 3)"));
         assert_eq!(servers(&ann.proposal.incoming)[0], "tls://p.x.example:995");
         assert_eq!(servers(&ann.proposal.outgoing)[0], "tls://s.x.example:465");
         assert!(ann.proposal.gate, "it logs on before it sends");
@@ -177,7 +181,7 @@ fn windows_mail_and_account_files_hold_one_account() {
         let file = imported(bytes);
         assert_eq!(file.kind, kind);
         let [ann] = file.accounts.as_slice() else { panic!("{file:#?}") };
-        assert_eq!((ann.address.as_deref(), ann.name.as_deref()), (Some("ann@small.example"), Some("Home")));
+        assert_eq!((ann.address.as_deref(), ann.place()), (Some("ann@small.example"), "account \"Home\""));
         assert_eq!(servers(&ann.proposal.incoming)[0], "tls://pop.small.example:995");
         assert_eq!(servers(&ann.proposal.outgoing)[0], "tls://smtp.small.example:465");
         assert!(said(&file).contains("the saved password"), "{}", said(&file));

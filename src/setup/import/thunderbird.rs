@@ -95,7 +95,6 @@ fn account(prefs: &Prefs, id: &str, report: &mut Report) -> Option<Draft> {
     Some(Draft {
         address: first.map(|identity| identity.address.clone()),
         further: further_addresses(prefs, &identities),
-        name: of("name").map(shown),
         servers: incoming_server(prefs, server, protocol).into_iter().chain(smtp_server).collect(),
         username: name.and_then(username),
         sends_as,

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use md5::{Digest, Md5};
-use ostler_mail::sasl::{Exchange, Mechanism, hex};
+use ostler_mail::sasl::{Exchange, Mechanism};
 use ostler_mail::secret::Secret;
+use ostler_mail::wire::hex;
 
 use super::super::honest::{ANN, BOB, plain};
 use super::Speaks::{Pop3, Smtp};

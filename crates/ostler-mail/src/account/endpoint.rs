@@ -108,6 +108,11 @@ impl Endpoint {
         !self.auth_methods.is_empty() && self.auth_methods.iter().all(|way| matches!(way, AuthMethod::OAuth2(_)))
     }
 
+    /// Whether the way to use is a POP login before each send.
+    pub fn is_gated(&self) -> bool {
+        *self.best_auth_method() == AuthMethod::PopBeforeSmtp
+    }
+
     /// The value of `auth` in the settings file for the best way.
     pub fn auth_name(&self) -> &'static str {
         match self.best_auth_method() {
@@ -132,6 +137,19 @@ impl Endpoint {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_server_is_gated_if_the_way_to_use_is_a_pop_login() {
+        use AuthMethod::{OAuth2, Password, PopBeforeSmtp};
+        let is_gated = |auth_methods: &[AuthMethod]| {
+            let endpoint = Endpoint::new(Protocol::Smtp, "smtp.example.net".into(), 465, Security::Tls);
+            Endpoint { auth_methods: auth_methods.to_vec(), ..endpoint }.is_gated()
+        };
+        assert!(is_gated(&[PopBeforeSmtp, Password]));
+        assert!(is_gated(&[OAuth2(String::new()), PopBeforeSmtp]), "OAuth2 is not the way to use");
+        assert!(!is_gated(&[Password, PopBeforeSmtp]));
+        assert!(!is_gated(&[]));
+    }
 
     #[test]
     fn a_form_makes_the_names_to_try() {

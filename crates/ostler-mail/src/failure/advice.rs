@@ -118,10 +118,18 @@ fn certificate_advice(host: &str, problem: &CertificateProblem, ca: CaFile) -> &
             }
         },
         CertificateProblem::NotPinned { .. } => "ask whoever runs the server whether it was replaced, then change pin",
-        CertificateProblem::Other(_) if is_this_computer(host) => {
-            "have the helper on this computer make a new certificate, or use a newer version of it"
+        CertificateProblem::Revoked => "tell the provider",
+        CertificateProblem::OldKind
+        | CertificateProblem::ShortKey { .. }
+        | CertificateProblem::MarkedAsAuthority
+        | CertificateProblem::IssuerExpired { .. }
+        | CertificateProblem::Other(_) => {
+            if is_this_computer(host) {
+                "have the helper on this computer make a new certificate, or use a newer version of it"
+            } else {
+                "tell the provider"
+            }
         }
-        CertificateProblem::Revoked | CertificateProblem::Other(_) => "tell the provider",
     }
 }
 

@@ -5,7 +5,7 @@
 //! ostler was called, so the option is put in where a text is shown.
 
 /// The commands that read the settings file. `demo` does not.
-const COMMANDS: [&str; 14] = [
+pub const COMMANDS: [&str; 14] = [
     "run",
     "add",
     "list",
@@ -58,20 +58,6 @@ fn find_command(text: &str) -> Option<(usize, usize)> {
     })
 }
 
-/// The path as one word of a command line: as it is if no shell changes it, else in the quotes of the system's shell.
-pub fn quote_path(path: &str, for_windows: bool) -> String {
-    let plain = if for_windows { "/._-+@:\\~" } else { "/._-+@:" };
-    let is_plain = |c: char| c.is_alphanumeric() || plain.contains(c);
-    if !path.is_empty() && path.chars().all(is_plain) {
-        path.to_owned()
-    } else if for_windows {
-        // A name of a file has no double quote there.
-        format!("\"{path}\"")
-    } else {
-        format!("'{}'", path.replace('\'', "'\\''"))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -113,19 +99,6 @@ mod tests {
             "",
         ] {
             assert_eq!(repeat_option(text, "--config x.toml"), text);
-        }
-    }
-
-    #[test]
-    fn a_path_is_quoted_for_the_shell_that_reads_it() {
-        for (path, unix, windows) in [
-            ("/home/ann/o.toml", "/home/ann/o.toml", "/home/ann/o.toml"),
-            ("my mail.toml", "'my mail.toml'", "\"my mail.toml\""),
-            (r"C:\Users\ann\o.toml", r"'C:\Users\ann\o.toml'", r"C:\Users\ann\o.toml"),
-            ("it's.toml", r"'it'\''s.toml'", "\"it's.toml\""),
-            ("a&b.toml", "'a&b.toml'", "\"a&b.toml\""),
-        ] {
-            assert_eq!((quote_path(path, false).as_str(), quote_path(path, true).as_str()), (unix, windows));
         }
     }
 }

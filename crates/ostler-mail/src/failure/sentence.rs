@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::account::Protocol;
 use crate::failure::text::spoken;
 use crate::failure::{CertificateProblem, Failure, IdProblem, SecretTrouble, ServerAddr, Waiting};
+use crate::wire::hex;
 
 /// The sentence, without a full stop. What it quotes is not yet cleaned.
 pub(super) fn sentence(failure: &Failure) -> String {
@@ -91,6 +92,7 @@ fn awaited(waiting: Waiting) -> &'static str {
 }
 
 fn certificate_sentence(host: &str, problem: &CertificateProblem) -> String {
+    let unacceptable = |why: &str| format!("the certificate of {host} is not acceptable: {why}");
     match problem {
         CertificateProblem::Expired { until } => format!("the certificate of {host} expired on {until}"),
         CertificateProblem::NotYetValid { from } => format!("the certificate of {host} is not valid before {from}"),
@@ -112,10 +114,18 @@ fn certificate_sentence(host: &str, problem: &CertificateProblem) -> String {
             format!("{host} did not send the certificate of its issuer, which this computer does not know: {issuer}")
         }
         CertificateProblem::NotPinned { shown } => {
-            format!("the certificate of {host} is not the pinned one; it is sha256:{shown}")
+            format!("the certificate of {host} is not the pinned one; it is sha256:{}", hex(shown))
         }
         CertificateProblem::Revoked => format!("the certificate of {host} has been revoked"),
-        CertificateProblem::Other(reason) => format!("the certificate of {host} is not acceptable: {reason}"),
+        CertificateProblem::OldKind => unacceptable("it is of an old kind (X.509 version 1), which cannot name a host"),
+        CertificateProblem::ShortKey { bits, least } => {
+            unacceptable(&format!("its key of {bits} bits is too short; {least} are needed"))
+        }
+        CertificateProblem::MarkedAsAuthority => unacceptable("it is marked as an authority's, not a server's"),
+        CertificateProblem::IssuerExpired { issuer, until } => {
+            unacceptable(&format!("its issuer's, of {issuer}, expired on {until}"))
+        }
+        CertificateProblem::Other(reason) => unacceptable(reason),
     }
 }
 

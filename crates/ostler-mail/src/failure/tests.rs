@@ -48,6 +48,25 @@ fn each_failure_has_its_own_words() {
             "mail.example.net did not send the certificate of its issuer, which this computer does not know: CN=Between",
         ),
         (
+            certificate(CertificateProblem::OldKind),
+            "the certificate of mail.example.net is not acceptable: it is of an old kind (X.509 version 1), which cannot name a host",
+        ),
+        (
+            certificate(CertificateProblem::ShortKey { bits: 1024, least: 2048 }),
+            "the certificate of mail.example.net is not acceptable: its key of 1024 bits is too short; 2048 are needed",
+        ),
+        (
+            certificate(CertificateProblem::MarkedAsAuthority),
+            "the certificate of mail.example.net is not acceptable: it is marked as an authority's, not a server's",
+        ),
+        (
+            certificate(CertificateProblem::IssuerExpired {
+                issuer: "CN=Between".into(),
+                until: "2024-01-31 12:00 UTC".into(),
+            }),
+            "the certificate of mail.example.net is not acceptable: its issuer's, of CN=Between, expired on 2024-01-31 12:00 UTC",
+        ),
+        (
             Failure::TlsTooOld { at: pop() },
             "mail.example.net port 995 has no modern TLS: neither 1.2 nor 1.3 with a safe cipher",
         ),

@@ -1,13 +1,15 @@
 //! Signs in at a POP3 server: greeting, STLS, CAPA, then USER and PASS, or AUTH where USER is not offered or is refused for
-//! another reason than the password.
+//! another reason than the password. A server known from before is not asked for CAPA, and gets USER and PASS in one flight
+//! if it offers PIPELINING.
 
 use std::sync::Arc;
 
 use crate::account::{Security, Server};
-use crate::failure::{Failure, ServerAddr, Waiting};
+use crate::failure::{Failure, Waiting};
+use crate::machine::server::ServerState;
 use crate::machine::{Login, Outgoing, Step};
-use crate::pop3::{Refusal, Status, parse_status, refusal};
-use crate::sasl::{Exchange, Given, Mechanism, Redaction, RefusalOf, Way, Ways};
+use crate::pop3::{Refusal, Status, parse_status, refusal, without_status};
+use crate::sasl::{Exchange, Given, Mechanism, Way};
 use crate::secret::Secret;
 use crate::wire::{Line, MAX_REPLY_LINES};
 
@@ -18,6 +20,8 @@ pub struct CachedCapabilities {
     pub takes_user: bool,
     /// The server wants this many seconds between two logins (RFC 2449, section 6.5).
     pub login_delay: Option<u32>,
+    /// PIPELINING (RFC 2449, section 6.6): the server reads on while it answers.
+    pub pipelining: bool,
 }
 
 /// What is known once the sign-in is done.
@@ -42,14 +46,17 @@ enum State {
     UserOk,
     /// Nothing: ostler waits for the secret, to give it in this way.
     Secret(Way),
+    /// Nothing: ostler waits for the secret, to say USER and PASS together.
+    SecretForBoth,
+    /// The answer to USER. PASS has left, too.
+    UserOkThenPass,
     PassOk,
-    AuthChallenge(Mechanism, Exchange),
+    AuthChallenge(Exchange),
 }
 
 /// A [`Login`] that ends with the server's `+OK`.
 pub struct Pop3Login {
-    at: ServerAddr,
-    user: String,
+    server: ServerState,
     state: State,
     cached: Option<CachedCapabilities>,
     /// What this sign-in has found out.
@@ -61,26 +68,17 @@ pub struct Pop3Login {
     has_list: bool,
     /// The sign-in ends with what the server offers, before any user name is said.
     asks_only: bool,
-    is_in_tls: bool,
-    ways: Ways,
     /// CAPA was said on this connection.
     has_asked: bool,
-    /// The server has refused a way on this connection.
-    was_refused: bool,
-    /// The server has been given, in the way that is under way, all that it judges.
-    gave_secret: bool,
-    /// The secret, once there is one: it may be wanted in another way.
-    secret: Option<Arc<Secret>>,
-    /// Takes the secret out of what the server says, once there is one.
-    redaction: Option<Redaction>,
+    /// The next line answers a PASS that left behind a USER that was refused.
+    owes_pass_answer: bool,
 }
 
 impl Pop3Login {
     /// A sign-in at `server`. `cached` comes from an earlier sign-in there.
     pub fn new(server: &Server, cached: Option<CachedCapabilities>) -> Self {
         Self {
-            at: server.into(),
-            user: server.credentials().map(|c| c.username.clone()).unwrap_or_default(),
+            server: ServerState::new(server),
             state: State::Greeting,
             cached,
             capabilities: CachedCapabilities::default(),
@@ -88,20 +86,9 @@ impl Pop3Login {
             list_lines: 0,
             has_list: false,
             asks_only: false,
-            is_in_tls: server.security == Security::Tls,
-            ways: Ways::default(),
             has_asked: false,
-            was_refused: false,
-            gave_secret: false,
-            secret: None,
-            redaction: None,
+            owes_pass_answer: false,
         }
-    }
-
-    /// Begins with the way that worked at an earlier sign-in, if the server still offers it.
-    #[must_use]
-    pub fn beginning_with(self, known: Option<Way>) -> Self {
-        Self { ways: Ways::beginning_with(known), ..self }
     }
 
     /// Asks a server what it offers, and ends before any user name is said.
@@ -116,9 +103,9 @@ impl Pop3Login {
 
     fn ask_capabilities(&mut self) -> Step<Ready> {
         match self.cached.take() {
-            Some(cached) if cached.takes_user && self.ways.is_open_to(Way::UserPass) => {
+            Some(cached) if cached.takes_user && self.server.ways.is_open_to(Way::UserPass) => {
                 self.capabilities = cached;
-                self.say_user()
+                self.say_user_and_pass()
             }
             // Without USER the mechanisms matter, and those are not remembered.
             _ => self.say_capa(),
@@ -131,9 +118,29 @@ impl Pop3Login {
     }
 
     fn say_user(&mut self) -> Step<Ready> {
-        self.gave_secret = false;
-        let line = format!("USER {}", self.user);
+        let line = format!("USER {}", self.server.user());
         self.send(State::UserOk, &line)
+    }
+
+    /// Both in one flight, at a server that is known to read on while it answers. Not in clear: a server that wants TLS first
+    /// says so at USER, before the password has left.
+    fn say_user_and_pass(&mut self) -> Step<Ready> {
+        match self.server.secret() {
+            _ if !(self.capabilities.pipelining && self.server.is_in_tls) => self.say_user(),
+            Some(secret) => self.say_both(&secret),
+            None => {
+                self.state = State::SecretForBoth;
+                Step::WantSecret
+            }
+        }
+    }
+
+    fn say_both(&mut self, secret: &Secret) -> Step<Ready> {
+        self.server.note_secret_given();
+        self.state = State::UserOkThenPass;
+        let user = format!("USER {}", self.server.user());
+        let both: [&[u8]; 3] = [user.as_bytes(), b"\r\nPASS ", secret.expose()];
+        Step::Send(Outgoing::secret_line(&both, format!("{user}, PASS ***")))
     }
 
     fn note_capability(&mut self, line: &Line) {
@@ -141,6 +148,7 @@ impl Pop3Login {
         let mut words = text.split_whitespace();
         match words.next().unwrap_or_default().to_ascii_uppercase().as_str() {
             "USER" => self.capabilities.takes_user = true,
+            "PIPELINING" => self.capabilities.pipelining = true,
             "SASL" => self.mechanisms = words.map(str::to_owned).collect(),
             "LOGIN-DELAY" => self.capabilities.login_delay = words.next().and_then(|n| n.parse().ok()),
             // Unknown and damaged words are ignored: mailutils 3.15 lists "EXPIRENEVER".
@@ -162,76 +170,59 @@ impl Pop3Login {
         // No list: a server without CAPA takes USER, and one that does not will say so.
         let takes_user = self.capabilities.takes_user || !self.has_list;
         // A server that refuses what its list has may take what every server took once.
-        let may_take_user = !self.ways.is_untried() || self.ways.is_known(Way::UserPass);
+        let may_take_user = !self.server.ways.is_untried() || self.server.ways.is_known(Way::UserPass);
         let both = takes_user
             .then_some(Way::UserPass)
             .into_iter()
-            .chain(Mechanism::offered(&self.mechanisms, self.is_in_tls).map(Way::Sasl))
+            .chain(Mechanism::offered(&self.mechanisms, self.server.is_in_tls).map(Way::Sasl))
             .chain(may_take_user.then_some(Way::UserPass));
-        match (self.ways.next(both), self.secret.clone()) {
+        match (self.server.ways.next(both), self.server.secret()) {
             (Some(Way::UserPass), _) => Ok(self.say_user()),
             (Some(way), None) => {
                 self.state = State::Secret(way);
                 Ok(Step::WantSecret)
             }
             (Some(way), Some(secret)) => Ok(self.say_auth(way, secret)),
-            (None, _) => Err(self.no_way_left()),
+            (None, _) => Err(self.server.no_way_left(&self.mechanisms)),
         }
-    }
-
-    fn no_way_left(&self) -> Failure {
-        let at = self.at.clone();
-        if self.ways.is_untried() {
-            return Failure::SignInDisabled { at, offered: self.mechanisms.join(" ") };
-        }
-        Failure::MechanismRefused { at, tried: self.ways.tried(), said: self.ways.said().to_owned() }
     }
 
     /// The server refuses the password, which is the end, or the way of giving it.
     fn refused(&mut self, way: Way, had_name: bool, line: &Line) -> Result<Step<Ready>, Failure> {
-        let at = self.at.clone();
+        let at = self.server.at.clone();
         let said = without_status(&self.shown(line));
-        let what = refusal(line, had_name);
-        match what {
-            Refusal::Auth => {
-                return Err(Failure::SignInRefused { at, user: self.user.clone(), said, beyond_ascii: false });
-            }
+        // Some servers put [AUTH] before whatever they say at the sign-in. To a client it means the password.
+        let about_way = || said.strip_prefix("[AUTH]").unwrap_or(&said).trim().to_owned();
+        match refusal(line, had_name) {
+            Refusal::Auth => return Err(self.server.refused_credentials(said)),
             Refusal::InUse => return Err(Failure::InUse { at, said }),
             Refusal::LoginDelay => return Err(Failure::LoginDelay { at, said }),
             Refusal::Temporary => return Err(Failure::SignInPostponed { at, said }),
             // Not a wrong password, so nothing may make the client throw its own away.
-            Refusal::WantsTls => self.ways.refuse_passwords(),
+            Refusal::WantsTls => self.server.ways.refuse_passwords(about_way()),
             Refusal::Way => {}
         }
-        // Some servers put [AUTH] before whatever they say at the sign-in. To a client it means the password.
-        let said = said.strip_prefix("[AUTH]").unwrap_or(&said).trim().to_owned();
-        self.ways.refuse(way, RefusalOf::Way, false, said.clone());
+        self.server.refuse(way, false, about_way());
         self.capabilities.takes_user &= way != Way::UserPass;
-        (self.was_refused, self.gave_secret) = (true, false);
         if !self.has_asked {
             return Ok(self.say_capa());
         }
-        self.try_next_way().map_err(|failure| match failure {
-            Failure::MechanismRefused { at, .. } if what == Refusal::WantsTls => {
-                Failure::SignInDisabled { at, offered: format!("sign-in over TLS ({said})") }
-            }
-            other => other,
-        })
+        self.try_next_way()
     }
 
     fn nonsense(&self, line: &Line) -> Failure {
-        self.at.violation(format!("\"{}\" is not an answer", self.shown(line)))
+        self.server.at.violation(format!("\"{}\" is not an answer", self.shown(line)))
     }
 
     fn greeting(&mut self, line: &Line) -> Result<Step<Ready>, Failure> {
         match parse_status(line.bytes()) {
             // STLS without CAPA before it: a list in clear may be forged, and asking costs a round trip.
-            Some(Status::Ok) if self.at.security == Security::StartTls => Ok(self.send(State::StlsOk, "STLS")),
+            Some(Status::Ok) if self.server.at.security == Security::StartTls => Ok(self.send(State::StlsOk, "STLS")),
             Some(Status::Ok) => Ok(self.ask_capabilities()),
             Some(Status::Err) => {
-                Err(Failure::ServiceRefused { at: self.at.clone(), said: without_status(&line.printable()) })
+                Err(Failure::ServiceRefused { at: self.server.at.clone(), said: without_status(&line.printable()) })
             }
-            None => Err(Failure::WrongProtocol { at: self.at.clone(), said: line.printable() }),
+            None => Err(Failure::WrongProtocol { at: self.server.at.clone(), said: line.printable() }),
         }
     }
 
@@ -253,7 +244,7 @@ impl Pop3Login {
         if line.bytes() == b"." {
             self.after_capabilities()
         } else if self.list_lines > MAX_REPLY_LINES {
-            Err(self.at.violation("its list of capabilities does not end"))
+            Err(self.server.at.violation("its list of capabilities does not end"))
         } else {
             self.note_capability(line);
             Ok(Step::Wait)
@@ -277,7 +268,7 @@ impl Pop3Login {
     fn say_pass(&mut self, secret: &Secret) -> Step<Ready> {
         // The server has just said +OK to USER, whatever CAPA said.
         self.capabilities.takes_user = true;
-        self.gave_secret = true;
+        self.server.note_secret_given();
         self.state = State::PassOk;
         Step::Send(Outgoing::secret_line(&[b"PASS ", secret.expose()], "PASS ***"))
     }
@@ -285,13 +276,12 @@ impl Pop3Login {
     /// In two lines: servers older than RFC 5034 take no initial response (RFC 1734).
     fn say_auth(&mut self, way: Way, secret: Arc<Secret>) -> Step<Ready> {
         let mechanism = way.mechanism().unwrap_or(Mechanism::Plain);
-        self.gave_secret = false;
-        self.state = State::AuthChallenge(mechanism, Exchange::new(mechanism, &self.user, secret));
+        self.state = State::AuthChallenge(self.server.begin(mechanism, secret));
         Step::Send(Outgoing::line(&format!("AUTH {}", mechanism.name())))
     }
 
     fn user_ok(&mut self) -> Step<Ready> {
-        match self.secret.clone() {
+        match self.server.secret() {
             Some(secret) => self.say_pass(&secret),
             None => {
                 self.state = State::Secret(Way::UserPass);
@@ -300,34 +290,49 @@ impl Pop3Login {
         }
     }
 
-    fn challenge(&mut self, mechanism: Mechanism, mut exchange: Exchange, line: &Line) -> Result<Step<Ready>, Failure> {
+    fn challenge(&mut self, mut exchange: Exchange, line: &Line) -> Result<Step<Ready>, Failure> {
         // A challenge is `+ base64`; some servers leave out the blank. `+OK` is none.
         let Some(challenge) = line.bytes().strip_prefix(b"+").filter(|_| parse_status(line.bytes()).is_none()) else {
-            return self.on_outcome(Way::Sasl(mechanism), exchange.given() != Given::Nothing, line);
+            return self.on_outcome(Way::Sasl(exchange.mechanism()), exchange.given() != Given::Nothing, line);
         };
-        let answer = exchange.respond(challenge).map_err(|e| self.at.violation(e.to_string()))?;
-        if exchange.sends_proof() {
-            self.redaction = self.redaction.take().map(|redaction| redaction.with_response(&answer));
-        }
-        self.gave_secret = exchange.given() == Given::Everything;
-        self.state = State::AuthChallenge(mechanism, exchange);
-        Ok(Step::Send(Outgoing::secret_line(&[answer.as_bytes()], "***")))
+        let answer = self.server.respond(&mut exchange, challenge)?;
+        self.state = State::AuthChallenge(exchange);
+        Ok(Step::Send(answer))
     }
 }
 
 impl Login for Pop3Login {
     type Ready = Ready;
 
+    fn server(&self) -> &ServerState {
+        &self.server
+    }
+
+    fn server_mut(&mut self) -> &mut ServerState {
+        &mut self.server
+    }
+
     fn waiting(&self) -> Waiting {
         match self.state {
             State::Greeting => Waiting::Greeting,
             State::StlsOk => Waiting::StartTls,
             State::CapaStatus | State::CapaLine => Waiting::Capabilities,
-            State::UserOk | State::Secret(_) | State::PassOk | State::AuthChallenge(..) => Waiting::SignIn,
+            State::UserOk
+            | State::Secret(_)
+            | State::SecretForBoth
+            | State::UserOkThenPass
+            | State::PassOk
+            | State::AuthChallenge(..) => Waiting::SignIn,
         }
     }
 
     fn on_line(&mut self, line: &Line) -> Result<Step<Ready>, Failure> {
+        if std::mem::take(&mut self.owes_pass_answer) {
+            return match parse_status(line.bytes()) {
+                Some(Status::Err) => Ok(Step::Wait),
+                Some(Status::Ok) | None => Err(self.nonsense(line)),
+            };
+        }
         match std::mem::replace(&mut self.state, State::PassOk) {
             State::Greeting => {
                 self.state = State::Greeting;
@@ -335,7 +340,7 @@ impl Login for Pop3Login {
             }
             State::StlsOk => match parse_status(line.bytes()) {
                 Some(Status::Ok) => Ok(Step::StartTls),
-                Some(Status::Err) => Err(Failure::NoStartTls { at: self.at.clone() }),
+                Some(Status::Err) => Err(Failure::NoStartTls { at: self.server.at.clone() }),
                 None => Err(self.nonsense(line)),
             },
             State::CapaStatus => self.capa_status(line),
@@ -349,55 +354,41 @@ impl Login for Pop3Login {
                 Some(Status::Err) => self.refused(Way::UserPass, true, line),
                 None => Err(self.nonsense(line)),
             },
-            State::Secret(way) => {
-                self.state = State::Secret(way);
-                Err(self.at.violation("it spoke unasked"))
+            state @ (State::Secret(_) | State::SecretForBoth) => {
+                self.state = state;
+                Err(self.server.at.violation("it spoke unasked"))
             }
+            State::UserOkThenPass => match parse_status(line.bytes()) {
+                // The state is `PassOk` now.
+                Some(Status::Ok) => Ok(Step::Wait),
+                Some(Status::Err) => {
+                    self.owes_pass_answer = true;
+                    self.refused(Way::UserPass, true, line)
+                }
+                None => Err(self.nonsense(line)),
+            },
             State::PassOk => self.on_outcome(Way::UserPass, true, line),
-            State::AuthChallenge(mechanism, exchange) => self.challenge(mechanism, exchange, line),
+            State::AuthChallenge(exchange) => self.challenge(exchange, line),
         }
     }
 
-    fn on_tls(&mut self) -> Step<Ready> {
-        self.is_in_tls = true;
+    fn after_tls(&mut self) -> Step<Ready> {
         self.ask_capabilities()
     }
 
-    fn shown(&self, line: &Line) -> String {
-        let said = line.printable();
-        self.redaction.as_ref().map_or_else(|| said.clone(), |redaction| redaction.redact(&said))
-    }
-
-    fn redaction(&self) -> Option<Redaction> {
-        self.redaction.clone()
-    }
-
-    fn on_secret(&mut self, secret: Arc<Secret>) -> Step<Ready> {
-        self.redaction = Some(Redaction::new(&self.user, &secret));
-        self.secret = Some(Arc::clone(&secret));
+    fn after_secret(&mut self, secret: Arc<Secret>) -> Step<Ready> {
         match self.state {
             State::Secret(way @ Way::Sasl(_)) => self.say_auth(way, secret),
+            State::SecretForBoth => self.say_both(&secret),
             _ => self.say_pass(&secret),
         }
     }
 
-    fn begin_again(&mut self, failure: &Failure) -> bool {
-        let has_hung_up = matches!(failure, Failure::Lost { .. } | Failure::ProtocolViolation { .. });
-        if !(self.was_refused && has_hung_up) || self.gave_secret {
-            return false;
-        }
-        self.was_refused = false;
+    fn restart(&mut self) {
         self.state = State::Greeting;
-        self.is_in_tls = self.at.security == Security::Tls;
         self.mechanisms.clear();
-        (self.list_lines, self.has_list, self.has_asked) = (0, false, false);
-        true
+        (self.list_lines, self.has_list, self.has_asked, self.owes_pass_answer) = (0, false, false, false);
     }
-}
-
-/// The text of a refusal, without its `-ERR`.
-fn without_status(said: &str) -> String {
-    said.strip_prefix("-ERR").unwrap_or(said).trim().to_owned()
 }
 
 #[cfg(test)]
@@ -492,13 +483,16 @@ mod tests {
         let (sent, end) = dialogue(login(Security::Tls, None), &lines);
         assert_eq!(sent, ["CAPA", "USER ann", "PASS hunter2"]);
         let ready = end.unwrap().unwrap();
-        assert_eq!(ready.capabilities, CachedCapabilities { takes_user: true, login_delay: Some(90) });
+        assert_eq!(
+            ready.capabilities,
+            CachedCapabilities { takes_user: true, login_delay: Some(90), pipelining: false }
+        );
         assert_eq!(ready.welcome, Line::new(b"+OK 2 messages"));
         // The next time nothing is asked.
         let (sent, end) = dialogue(login(Security::Tls, Some(ready.capabilities.clone())), &["+OK hi", "+OK", "+OK"]);
         assert_eq!(sent, ["USER ann", "PASS hunter2"]);
         assert_eq!(end.unwrap().unwrap().capabilities, ready.capabilities);
-        let unsure = CachedCapabilities { takes_user: false, login_delay: None };
+        let unsure = CachedCapabilities { takes_user: false, login_delay: None, pipelining: false };
         assert_eq!(dialogue(login(Security::Tls, Some(unsure)), &["+OK hi"]).0, ["CAPA"]);
     }
 
@@ -613,7 +607,7 @@ mod tests {
 
     #[test]
     fn where_nothing_was_asked_the_list_is_asked_for_when_user_is_refused() {
-        let known = CachedCapabilities { takes_user: true, login_delay: None };
+        let known = CachedCapabilities { takes_user: true, login_delay: None, pipelining: false };
         let lines = ["+OK hi", "-ERR unknown command", "+OK", "SASL PLAIN", ".", "+ ", "+OK in"];
         let (sent, end) = dialogue(login(Security::Tls, Some(known.clone())), &lines);
         assert_eq!(sent, ["USER ann", "CAPA", "AUTH PLAIN", "AGFubgBodW50ZXIy"]);
@@ -651,6 +645,34 @@ mod tests {
     }
 
     #[test]
+    fn a_password_refused_in_clear_goes_out_in_no_other_way_whatever_the_words() {
+        for no in ["-ERR Plaintext authentication disallowed", "-ERR cleartext passwords not allowed"] {
+            let lines = ["+OK hi", "+OK", "USER", "SASL LOGIN PLAIN", ".", "+OK", no];
+            let (sent, end) = dialogue(login(Security::None, None), &lines);
+            assert_eq!(sent, ["CAPA", "USER ann", "PASS hunter2"], "{no}");
+            let Some(Err(Failure::SignInDisabled { offered, .. })) = end else { panic!("{no}") };
+            assert_eq!(offered, format!("sign-in over TLS ({})", &no[5..]));
+        }
+    }
+
+    #[test]
+    fn with_remembered_capabilities_too_a_server_that_wants_tls_is_said_to_want_it() {
+        let known = CachedCapabilities { takes_user: true, login_delay: None, pipelining: false };
+        let no = "-ERR [AUTH] Plaintext authentication disallowed on non-secure (SSL/TLS) connections.";
+        for list in [&["+OK", "USER", "SASL PLAIN", "."][..], &["-ERR what"]] {
+            let lines = [&["+OK hi", no][..], list].concat();
+            let (sent, end) = dialogue(login(Security::None, Some(known.clone())), &lines);
+            assert_eq!(sent, ["USER ann", "CAPA"]);
+            assert!(matches!(end, Some(Err(Failure::SignInDisabled { offered, .. })) if offered.contains("over TLS")));
+        }
+        // What is refused after that does not hide it.
+        let lines = ["+OK hi", no, "+OK", "SASL CRAM-MD5", ".", "-ERR unknown command"];
+        let (sent, end) = dialogue(login(Security::None, Some(known)), &lines);
+        assert_eq!(sent, ["USER ann", "CAPA", "AUTH CRAM-MD5"]);
+        assert!(matches!(end, Some(Err(Failure::SignInDisabled { offered, .. })) if offered.contains("Plaintext")));
+    }
+
+    #[test]
     fn a_server_that_hangs_up_over_a_way_is_reached_again_with_the_next() {
         let lost = Failure::Lost { at: (&server(Protocol::Pop3, "ann")).into(), waiting: Waiting::SignIn };
         let hangs_up = |lines: &[&str]| {
@@ -669,5 +691,46 @@ mod tests {
         assert_eq!(sent, ["CAPA", "USER ann", "PASS hunter2"]);
         assert!(end.unwrap().is_ok());
         assert!(hangs_up(&[&refused[..], &["+OK"]].concat()).is_none(), "it has heard the password");
+    }
+
+    fn known_to_pipeline(security: Security) -> Pop3Login {
+        let mut server = server(Protocol::Pop3, "ann");
+        server.security = security;
+        let known = CachedCapabilities { takes_user: true, login_delay: Some(60), pipelining: true };
+        Pop3Login::new(&server, Some(known))
+    }
+
+    #[test]
+    fn a_server_known_to_pipeline_gets_user_and_pass_in_one_flight() {
+        let (sent, end) = dialogue(known_to_pipeline(Security::Tls), &["+OK ready", "+OK", "+OK in"]);
+        assert_eq!(sent, ["USER ann\r\nPASS hunter2"]);
+        let ready = end.unwrap().unwrap();
+        assert_eq!((ready.welcome, ready.way), (Line::new(b"+OK in"), Some(Way::UserPass)));
+        assert!(ready.capabilities.pipelining && ready.capabilities.login_delay == Some(60), "remembered on");
+        // In clear, a server that wants TLS first says so at USER.
+        let (sent, _) = dialogue(known_to_pipeline(Security::None), &["+OK ready", "-ERR SSL/TLS required"]);
+        assert_eq!(sent[0], "USER ann");
+        assert!(sent.iter().all(|line| !line.contains("hunter2")), "{sent:?}");
+    }
+
+    #[test]
+    fn a_user_name_refused_with_pass_behind_it_is_refused_once() {
+        let begin = ["+OK ready", "-ERR [AUTH] no such user"];
+        let (sent, end) = dialogue(known_to_pipeline(Security::Tls), &begin);
+        assert_eq!(sent.len(), 1);
+        assert!(matches!(end, Some(Err(Failure::SignInRefused { .. }))), "the answer to PASS is not waited for");
+    }
+
+    #[test]
+    fn where_user_is_refused_as_a_way_the_answer_to_pass_is_no_answer_to_what_follows() {
+        let lines =
+            ["+OK ready", "-ERR unknown command", "-ERR unknown command", "+OK", "SASL PLAIN", ".", "+ ", "+OK in"];
+        let (sent, end) = dialogue(known_to_pipeline(Security::Tls), &lines);
+        assert_eq!(sent[1..3], ["CAPA", "AUTH PLAIN"]);
+        let ready = end.unwrap().unwrap();
+        assert_eq!(ready.way, Some(Way::Sasl(Mechanism::Plain)));
+        assert!(!ready.capabilities.takes_user);
+        let (_, end) = dialogue(known_to_pipeline(Security::Tls), &["+OK", "-ERR unknown command", "+OK in"]);
+        assert!(matches!(end, Some(Err(Failure::ProtocolViolation { .. }))), "PASS accepted without a USER");
     }
 }

@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasher;
 
 use crate::failure::IdProblem;
-use crate::pop3::{Status, parse_status};
+use crate::pop3::{Status, parse_status, without_status};
 use crate::wire::Line;
 
 /// At most this many lines are looked at. A mailbox that nobody has cleared for twenty years has as many messages.
@@ -95,9 +95,7 @@ impl IdList {
         if parse_status(line.bytes()) == Some(Status::Ok) {
             return Progress::More;
         }
-        let said = line.printable();
-        let said = said.strip_prefix("-ERR").unwrap_or(&said).trim().to_owned();
-        self.note(IdProblem::Refused { said });
+        self.note(IdProblem::Refused { said: without_status(&line.printable()) });
         Progress::Ended
     }
 

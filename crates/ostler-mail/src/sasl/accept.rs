@@ -4,8 +4,7 @@ use base64::Engine;
 use subtle::{Choice, ConstantTimeEq};
 use zeroize::Zeroizing;
 
-use crate::charset::spellings;
-use crate::idn;
+use crate::charset::{self, spellings};
 use crate::sasl::{BASE64, LENIENT, Mechanism, apop_digest, cram_digest};
 use crate::secret::Secret;
 
@@ -161,5 +160,5 @@ fn password_attempt(name: String, password: &[u8]) -> AuthStep {
 
 /// A name as text; `None` if it holds control characters, which could become commands at the provider.
 fn parse_name(name: &[u8]) -> Option<String> {
-    Some(idn::text(name).into_owned()).filter(|name| !name.contains(char::is_control))
+    Some(charset::text(name).into_owned()).filter(|name| !name.contains(char::is_control))
 }

@@ -3,9 +3,9 @@
 use base64::Engine;
 use zeroize::Zeroizing;
 
-use crate::sasl::{BASE64, hex, plain_message};
+use crate::sasl::{BASE64, plain_message};
 use crate::secret::Secret;
-use crate::wire::Line;
+use crate::wire::{Line, hex};
 
 /// Replaces a secret by stars, in every form in which a server could echo it. The longest form comes first, so that a short
 /// one is not replaced inside a longer one, whose rest would show.

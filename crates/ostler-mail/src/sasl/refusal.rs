@@ -1,20 +1,23 @@
 //! Whether a server that refuses a sign-in refuses the user name and password, or the way in which they were given. After
-//! the first nothing may be tried again: providers lock accounts for that. After the second the next way may work.
+//! the first nothing may be tried again: providers lock accounts for that. After the second the next way may work. A server
+//! that wants TLS before a sign-in has judged nothing, but must not be given the password in another way in clear.
 //!
 //! The rule is the table [`RULES`]; nothing else decides it.
 
 /// What a refused sign-in is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RefusalOf {
+pub(crate) enum RefusalOf {
     /// The user name, the password, or what this account may do.
     Credentials,
     /// The way of giving them. The server has not judged the password.
     Way,
+    /// The password on a connection that is not encrypted, in any way that gives it. The server wants TLS first.
+    InClear,
     /// The form of the command, perhaps only that it had the answer in it (RFC 4954, section 4: an initial response).
     CommandForm,
 }
 
-use RefusalOf::{CommandForm, Credentials, Way};
+use RefusalOf::{CommandForm, Credentials, InClear, Way};
 
 /// A reply with one of `codes` (any code if there are none; POP3 has none) and one of `words` (any text if there are none)
 /// refuses `what`. The first rule that fits decides.
@@ -26,16 +29,47 @@ struct Rule {
 
 /// Words are in lower case, and parts of words count.
 const RULES: &[Rule] = &[
+    // Words that name TLS. Before everything else: "password authentication requires TLS", also with 535 and with [AUTH].
+    Rule {
+        codes: &[],
+        words: &[
+            "tls first",
+            "ssl first",
+            "use tls",
+            "use ssl",
+            "use starttls",
+            "use stls",
+            "issue starttls",
+            "issue a starttls",
+            "requires ssl",
+            "requires tls",
+            "requires starttls",
+            "requires encryption",
+            "tls required",
+            "tls is required",
+            "ssl required",
+            "ssl is required",
+            "encryption required",
+            "encryption is required",
+            // RFC 5248, X.7.10.
+            "encryption needed",
+        ],
+        what: InClear,
+    },
     // RFC 5321, 4.2.2, and RFC 4954, section 4: not implemented, not at this time, unknown parameter. Exchange: "504 5.7.4
     // Unrecognized authentication type". Exim: "504 PLAIN authentication mechanism not supported", "503 AUTH command used
     // when not advertised". Postfix: "503 5.5.1 Error: authentication not enabled". qmail: "504 auth type unimplemented".
     Rule { codes: &[502, 503, 504], words: &[], what: Way },
     // RFC 4954, section 6: encryption required for the requested mechanism. Sendmail and qmail ("530 auth type prohibited").
-    Rule { codes: &[530, 538], words: &[], what: Way },
+    Rule { codes: &[530, 538], words: &[], what: InClear },
     // Microsoft 365: no mechanism with a password will do, so another one is a try in vain.
     Rule { codes: &[], words: &["basic authentication"], what: Credentials },
     // Dovecot: "Plaintext authentication disallowed"; others: "cleartext passwords not allowed". Before the word "password".
-    Rule { codes: &[], words: &["plaintext", "plain text", "cleartext", "clear text"], what: Way },
+    Rule {
+        codes: &[],
+        words: &["plaintext", "plain text", "plain-text", "cleartext", "clear text", "clear-text", "unencrypted"],
+        what: InClear,
+    },
     // Before the words about mechanisms: "invalid password for this authentication method" is final.
     Rule {
         codes: &[],
@@ -124,7 +158,7 @@ mod tests {
     #[test]
     fn the_wordings_of_the_doctor_are_judged_alike() {
         let table = include_str!("../../../../tests/field/wordings.tsv");
-        let (mut ways, mut final_ones) = (0, 0);
+        let (mut ways, mut in_clear, mut final_ones) = (0, 0, 0);
         for line in
             table.lines().filter(|line| line.starts_with("sign-in-smtp\t") || line.starts_with("sign-in-pop3\t"))
         {
@@ -136,6 +170,10 @@ mod tests {
                     assert_ne!(what, Credentials, "{line}");
                     ways += 1;
                 }
+                "wants-encryption" => {
+                    assert_eq!(what, InClear, "{line}");
+                    in_clear += 1;
+                }
                 "password-refused"
                 | "app-password"
                 | "yahoo-app-password"
@@ -143,6 +181,7 @@ mod tests {
                 | "gmail-password"
                 | "gmail-web-login"
                 | "account-blocked"
+                | "password-expired"
                 | "microsoft-web-sign-in"
                 | "exchange-logon" => {
                     assert_eq!(what, Credentials, "{line}");
@@ -151,7 +190,7 @@ mod tests {
                 _ => {}
             }
         }
-        assert!(ways >= 8 && final_ones >= 35, "{ways} {final_ones}");
+        assert!(ways >= 8 && in_clear >= 6 && final_ones >= 35, "{ways} {in_clear} {final_ones}");
     }
 
     #[test]
@@ -163,14 +202,18 @@ mod tests {
             (504, "5.7.4 Unrecognized authentication type", Way),
             (504, "auth type unimplemented (#5.5.1)", Way),
             (504, "plain password authentication is off", Way),
-            (530, "auth type prohibited (#5.7.0)", Way),
-            (538, "5.7.11 Encryption required for requested authentication mechanism", Way),
+            (530, "auth type prohibited (#5.7.0)", InClear),
+            (538, "5.7.11 Encryption required for requested authentication mechanism", InClear),
+            (538, "auth not available without TLS (#5.3.3)", InClear),
+            (535, "5.7.8 Plaintext authentication disallowed on non-secure (SSL/TLS) connections.", InClear),
+            (535, "5.7.8 Password authentication requires TLS", InClear),
+            (503, "5.5.1 STARTTLS first", InClear),
             (535, "5.7.8 Error: authentication failed: Invalid authentication mechanism", Way),
             (535, "5.7.8 Error: authentication failed: no mechanism available", Way),
             (535, "5.7.8 Unsupported authentication type", Way),
             (535, "5.7.8 PLAIN is not a supported authentication method", Way),
             (534, "5.7.9 Authentication mechanism is too weak", Way),
-            (534, "5.7.9 cleartext passwords are not allowed here", Way),
+            (534, "5.7.9 cleartext passwords are not allowed here", InClear),
             (550, "5.7.0 mechanism not supported", Way),
             (535, "5.7.8 no initial response, please", CommandForm),
             (500, "5.5.1 Command unrecognized", CommandForm),

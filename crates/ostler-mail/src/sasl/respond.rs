@@ -45,19 +45,25 @@ impl Exchange {
         Self { mechanism, user: user.to_owned(), secret, responses: 0 }
     }
 
-    /// The response that may go along with the command that names the mechanism, in base64. Only PLAIN has one.
-    pub fn initial_response(&mut self) -> Option<Zeroizing<String>> {
-        (self.mechanism == Mechanism::Plain).then(|| {
-            self.responses = 1;
-            self.plain()
-        })
+    /// The mechanism.
+    pub(crate) fn mechanism(&self) -> Mechanism {
+        self.mechanism
+    }
+
+    /// The response that goes along with the command that names the mechanism, in base64. Only PLAIN has one. `None` also if
+    /// it has more than `max_octets`; it then waits for the server to ask.
+    pub fn initial_response(&mut self, max_octets: usize) -> Option<Zeroizing<String>> {
+        let response = (self.mechanism == Mechanism::Plain).then(|| self.plain());
+        let response = response.filter(|response| response.len() <= max_octets)?;
+        self.responses = 1;
+        Some(response)
     }
 
     /// The response to a challenge. Both are in base64.
     pub fn respond(&mut self, challenge: &[u8]) -> Result<Zeroizing<String>, ExchangeError> {
         self.responses += 1;
         match (self.mechanism, self.responses) {
-            // The server did not take the initial response along with AUTH, and asks for it with an empty challenge.
+            // The response did not go along with AUTH, and the server asks for it with an empty challenge.
             (Mechanism::Plain, 1) => Ok(self.plain()),
             // The wording of the prompts differs between servers; their order does not.
             (Mechanism::Login, 1) => Ok(Zeroizing::new(BASE64.encode(&self.user))),

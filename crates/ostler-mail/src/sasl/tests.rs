@@ -42,7 +42,7 @@ fn each_mechanism_meets_its_own_other_side() {
         for with_initial in [true, false] {
             let secret = secret("p\u{e4}ss word");
             let mut client = Exchange::new(mechanism, "ann@example.net", Arc::clone(&secret));
-            let initial = if with_initial { client.initial_response() } else { None };
+            let initial = if with_initial { client.initial_response(usize::MAX) } else { None };
             let (mut server, mut step) =
                 Acceptor::begin(mechanism, initial.as_ref().map(|i| i.as_bytes()), "<1.2@ostler>");
             while let AuthStep::Challenge(challenge) = step {
@@ -58,11 +58,13 @@ fn each_mechanism_meets_its_own_other_side() {
 #[test]
 fn only_plain_says_everything_along_with_its_name() {
     let initial =
-        |mechanism| Exchange::new(mechanism, "ann", secret("x")).initial_response().map(|text| text.to_string());
+        |mechanism| Exchange::new(mechanism, "ann", secret("x")).initial_response(8).map(|text| text.to_string());
     assert_eq!(initial(Mechanism::Plain), Some("AGFubgB4".into()));
     assert_eq!((initial(Mechanism::Login), initial(Mechanism::CramMd5)), (None, None));
     let mut client = Exchange::new(Mechanism::Plain, "ann", secret("x"));
-    assert!(client.initial_response().is_some() && client.respond(b"").is_err(), "it has no more to say");
+    assert!(client.initial_response(8).is_some() && client.respond(b"").is_err(), "it has no more to say");
+    let mut client = Exchange::new(Mechanism::Plain, "ann", secret("x"));
+    assert!(client.initial_response(7).is_none() && client.respond(b"").is_ok(), "it has said nothing yet");
 }
 
 #[test]

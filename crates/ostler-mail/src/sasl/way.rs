@@ -1,6 +1,6 @@
 //! The ways of giving user name and password to a server, and which comes next when one was refused.
 
-use crate::sasl::{Mechanism, RefusalOf};
+use crate::sasl::Mechanism;
 
 /// A way of giving user name and password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,11 +16,7 @@ pub enum Way {
 impl Way {
     /// The word for it in a command.
     pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::UserPass => "USER",
-            Self::Sasl(mechanism) => mechanism.name(),
-            Self::PlainOnTwoLines => Mechanism::Plain.name(),
-        }
+        self.mechanism().map_or("USER", Mechanism::name)
     }
 
     /// The mechanism, if it is one of SASL.
@@ -44,12 +40,14 @@ pub(crate) struct Ways {
     tried: Vec<&'static str>,
     /// What the server said when it refused the last one.
     said: String,
+    /// What the server said when it refused every password because the connection is not encrypted.
+    wants_tls: Option<String>,
 }
 
 impl Ways {
     /// `known` worked at an earlier sign-in, and comes first.
-    pub(crate) fn beginning_with(known: Option<Way>) -> Self {
-        Self { known, ..Self::default() }
+    pub(crate) fn begin_with(&mut self, known: Option<Way>) {
+        self.known = known;
     }
 
     /// The way to try next, of those that both sides have, the best first.
@@ -58,23 +56,29 @@ impl Ways {
         self.known.filter(|known| left.contains(known)).or(left.first().copied())
     }
 
-    /// The server has refused a way. `at_once`: the command had the answer in it.
-    pub(crate) fn refuse(&mut self, way: Way, what: RefusalOf, at_once: bool, said: String) {
+    /// The server has refused a way. `may_go_on_two_lines`: perhaps only because the command had the answer in it.
+    pub(crate) fn refuse(&mut self, way: Way, may_go_on_two_lines: bool, said: String) {
         self.refused.push(way);
         if !self.tried.contains(&way.name()) {
             self.tried.push(way.name());
         }
         // On two lines PLAIN is another way only where the answer in the command may have been the trouble.
-        if way == Way::Sasl(Mechanism::Plain) && !(at_once && what == RefusalOf::CommandForm) {
+        if way == Way::Sasl(Mechanism::Plain) && !may_go_on_two_lines {
             self.refused.push(Way::PlainOnTwoLines);
         }
         self.said = said;
     }
 
     /// The server takes no password on this connection, because it is not encrypted. CRAM-MD5 sends none.
-    pub(crate) fn refuse_passwords(&mut self) {
+    pub(crate) fn refuse_passwords(&mut self, said: String) {
         let plain = Way::Sasl(Mechanism::Plain);
         self.refused.extend([Way::UserPass, plain, Way::PlainOnTwoLines, Way::Sasl(Mechanism::Login)]);
+        self.wants_tls = Some(said);
+    }
+
+    /// What the server said when it refused every password because the connection is not encrypted; `None` if it did not.
+    pub(crate) fn wants_tls(&self) -> Option<&str> {
+        self.wants_tls.as_deref()
     }
 
     /// Whether nothing was refused yet.

@@ -4,12 +4,11 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use zeroize::Zeroizing;
-
-use crate::account::{Security, Server, SignIn};
-use crate::failure::{Failure, ServerAddr, Waiting};
+use crate::account::{Security, Server};
+use crate::failure::{Failure, Waiting};
+use crate::machine::server::ServerState;
 use crate::machine::{Login, Outgoing, Step};
-use crate::sasl::{Exchange, Given, Mechanism, Redaction, RefusalOf, Way, Ways, refusal_of};
+use crate::sasl::{Exchange, Given, Mechanism, RefusalOf, Way, refusal_of};
 use crate::secret::Secret;
 use crate::smtp::{Extensions, Reply, ReplyParser};
 use crate::wire::Line;
@@ -53,68 +52,30 @@ enum State {
 struct Attempt {
     way: Way,
     exchange: Exchange,
-    /// An answer that did not go with the command, and waits for the server to ask.
-    pending: Option<Zeroizing<String>>,
     /// The command had the answer in it.
     at_once: bool,
 }
 
-impl Attempt {
-    fn given(&self) -> Given {
-        if self.pending.is_some() { Given::Nothing } else { self.exchange.given() }
-    }
-}
-
 /// A [`Login`] that ends with what the server offers.
 pub struct SmtpLogin {
-    at: ServerAddr,
+    server: ServerState,
     /// The argument of EHLO.
     name: String,
-    /// The user name for AUTH; `None` if the settings want no sign-in.
-    user: Option<String>,
     state: State,
     parser: ReplyParser,
-    is_in_tls: bool,
     offered: Extensions,
-    ways: Ways,
-    /// The server has refused a way on this connection.
-    was_refused: bool,
-    /// The server has been given, in the way that is under way, all that it judges.
-    gave_secret: bool,
-    /// The secret, once there is one: it may be wanted in another way.
-    secret: Option<Arc<Secret>>,
-    /// Takes the secret out of what the server says, once there is one.
-    redaction: Option<Redaction>,
 }
 
 impl SmtpLogin {
     /// A sign-in at `server`. `name` is the argument of EHLO: a host name or an address literal.
     pub fn new(server: &Server, name: String) -> Self {
-        let user = match &server.sign_in {
-            SignIn::Password(credentials) | SignIn::OAuth2(credentials) => Some(credentials.username.clone()),
-            // POP-before-SMTP has signed in by POP3 already.
-            SignIn::AfterPop(_) | SignIn::None => None,
-        };
         Self {
-            at: server.into(),
+            server: ServerState::new(server),
             name,
-            user,
             state: State::Greeting,
             parser: ReplyParser::default(),
-            is_in_tls: server.security == Security::Tls,
             offered: Extensions::default(),
-            ways: Ways::default(),
-            was_refused: false,
-            gave_secret: false,
-            secret: None,
-            redaction: None,
         }
-    }
-
-    /// Begins with the way that worked at an earlier sign-in, if the server still offers it.
-    #[must_use]
-    pub fn beginning_with(self, known: Option<Way>) -> Self {
-        Self { ways: Ways::beginning_with(known), ..self }
     }
 
     fn send(&mut self, next: State, line: &str) -> Step<Ready> {
@@ -127,25 +88,20 @@ impl SmtpLogin {
         self.send(State::Ehlo, &line)
     }
 
-    /// A text for people, without the secret.
-    fn redact(&self, text: &str) -> String {
-        self.redaction.as_ref().map_or_else(|| text.to_owned(), |redaction| redaction.redact(text))
-    }
-
     /// A reply for people, on one line. The secret is taken out of the lines before they are trimmed, joined and cut, and
     /// again where joining has made it whole.
     fn shown_reply(&self, reply: &Reply) -> String {
-        let lines = reply.lines.iter().map(|line| self.redact(line)).collect();
+        let lines = reply.lines.iter().map(|line| self.server.redact(line)).collect();
         let text = Reply { code: reply.code, lines }.text();
-        Reply::new(reply.code, &self.redact(&text)).one_line()
+        Reply::new(reply.code, &self.server.redact(&text)).one_line()
     }
 
     fn service_refused(&self, reply: &Reply) -> Failure {
-        Failure::ServiceRefused { at: self.at.clone(), said: self.shown_reply(reply) }
+        Failure::ServiceRefused { at: self.server.at.clone(), said: self.shown_reply(reply) }
     }
 
     fn unasked(&self) -> Failure {
-        self.at.violation("it spoke unasked")
+        self.server.at.violation("it spoke unasked")
     }
 
     fn ready(&self, way: Option<Way>) -> Step<Ready> {
@@ -154,14 +110,15 @@ impl SmtpLogin {
 
     /// The server has said what it offers: STARTTLS, AUTH, or nothing more.
     fn after_ehlo(&mut self) -> Result<Step<Ready>, Failure> {
-        if self.at.security == Security::StartTls && !self.is_in_tls {
+        if self.server.at.security == Security::StartTls && !self.server.is_in_tls {
             return if self.offered.starttls {
                 Ok(self.send(State::StartTls, "STARTTLS"))
             } else {
-                Err(Failure::NoStartTls { at: self.at.clone() })
+                Err(Failure::NoStartTls { at: self.server.at.clone() })
             };
         }
-        if self.user.is_none() {
+        // Where POP-before-SMTP is wanted, ostler has signed in by POP3 already.
+        if !self.server.wants_sign_in() {
             return Ok(self.ready(None));
         }
         self.try_next_way()
@@ -169,105 +126,73 @@ impl SmtpLogin {
 
     /// Signs in by the next way that both sides have.
     fn try_next_way(&mut self) -> Result<Step<Ready>, Failure> {
-        let mechanisms = Mechanism::offered(&self.offered.auth, self.is_in_tls);
+        let mechanisms = Mechanism::offered(&self.offered.auth, self.server.is_in_tls);
         // PLAIN on two lines is left only where the server may have disliked it on one.
         let both = mechanisms.flat_map(|mechanism| {
             let on_two_lines = (mechanism == Mechanism::Plain).then_some(Way::PlainOnTwoLines);
             [Some(Way::Sasl(mechanism)), on_two_lines].into_iter().flatten()
         });
-        let Some(way) = self.ways.next(both) else { return Err(self.no_way_left()) };
-        let Some(secret) = self.secret.clone() else {
+        let Some(way) = self.server.ways.next(both) else {
+            return Err(self.server.no_way_left(&self.offered.auth));
+        };
+        let Some(secret) = self.server.secret() else {
             self.state = State::Secret(way);
             return Ok(Step::WantSecret);
         };
         Ok(self.begin(way, secret))
     }
 
-    fn no_way_left(&self) -> Failure {
-        let at = self.at.clone();
-        if self.ways.is_untried() {
-            return Failure::SignInDisabled { at, offered: self.offered.auth.join(" ") };
-        }
-        Failure::MechanismRefused { at, tried: self.ways.tried(), said: self.ways.said().to_owned() }
-    }
-
     fn begin(&mut self, way: Way, secret: Arc<Secret>) -> Step<Ready> {
         let mechanism = way.mechanism().unwrap_or(Mechanism::Plain);
         let command = format!("AUTH {}", mechanism.name());
-        let mut exchange = Exchange::new(mechanism, self.user.as_deref().unwrap_or_default(), secret);
-        let fits = |answer: &Zeroizing<String>| command.len() + 1 + answer.len() <= MAX_AUTH_COMMAND_OCTETS;
+        let mut exchange = self.server.begin(mechanism, secret);
         // A server that has just refused a way may be hanging up. What it is given then, it may or may not judge, so it is
         // given nothing before it has asked.
-        let may_be_at_once = way == Way::Sasl(mechanism) && !self.was_refused;
-        let answer = exchange.initial_response();
-        let at_once = may_be_at_once && answer.as_ref().is_some_and(fits);
-        self.gave_secret = at_once;
-        let (step, pending) = match answer {
-            Some(answer) if at_once => {
-                let line = [command.as_bytes(), b" ", answer.as_bytes()];
-                (Step::Send(Outgoing::secret_line(&line, "AUTH PLAIN ***")), None)
-            }
-            answer => (Step::Send(Outgoing::line(&command)), answer),
-        };
-        self.state = State::Auth(Attempt { way, exchange, pending, at_once });
-        step
+        let may_be_at_once = way == Way::Sasl(mechanism) && !self.server.was_refused;
+        let max_octets = MAX_AUTH_COMMAND_OCTETS - command.len() - 1;
+        let answer = may_be_at_once.then(|| exchange.initial_response(max_octets)).flatten();
+        self.state = State::Auth(Attempt { way, exchange, at_once: answer.is_some() });
+        let Some(answer) = answer else { return Step::Send(Outgoing::line(&command)) };
+        self.server.note_secret_given();
+        Step::Send(Outgoing::secret_line(&[command.as_bytes(), b" ", answer.as_bytes()], "AUTH PLAIN ***"))
     }
 
     fn challenge(&mut self, reply: &Reply, mut attempt: Attempt) -> Result<Step<Ready>, Failure> {
-        let answer = match attempt.pending.take() {
-            Some(answer) => answer,
-            None => {
-                let challenge = reply.lines[0].as_bytes();
-                attempt.exchange.respond(challenge).map_err(|e| self.at.violation(e.to_string()))?
-            }
-        };
-        if attempt.exchange.sends_proof() {
-            self.redaction = self.redaction.take().map(|redaction| redaction.with_response(&answer));
-        }
-        self.gave_secret = attempt.given() == Given::Everything;
+        let answer = self.server.respond(&mut attempt.exchange, reply.lines[0].as_bytes())?;
         self.state = State::Auth(attempt);
-        Ok(Step::Send(Outgoing::secret_line(&[answer.as_bytes()], "***")))
+        Ok(Step::Send(answer))
     }
 
     fn auth_reply(&mut self, reply: &Reply, attempt: Attempt) -> Result<Step<Ready>, Failure> {
-        let at = self.at.clone();
+        // RFC 5321, 3.8: after 421 the server closes.
+        if reply.code == 421 {
+            self.server.note_closing();
+        }
+        let at = self.server.at.clone();
         match reply.code {
             235 => Ok(self.ready(Some(attempt.way))),
             334 => self.challenge(reply, attempt),
             // 454 and other 4xx mean "not now" (RFC 4954, section 6). Only 432 wants another password.
             400..=499 if reply.code != 432 => Err(Failure::SignInPostponed { at, said: self.shown_reply(reply) }),
             500..=599 => self.refused(reply, &attempt),
-            432 => Err(self.refused_credentials(reply)),
+            432 => Err(self.server.refused_credentials(self.shown_reply(reply))),
             _ => Err(at.violation(format!("\"{}\" is not an answer to AUTH", self.shown_reply(reply)))),
         }
     }
 
     /// The server refuses the password, which is the end, or the way of giving it.
     fn refused(&mut self, reply: &Reply, attempt: &Attempt) -> Result<Step<Ready>, Failure> {
-        let had_name = attempt.given() != Given::Nothing;
+        let had_name = attempt.exchange.given() != Given::Nothing;
         let what = refusal_of(Some(reply.code), &reply.text(), had_name);
-        if what == RefusalOf::Credentials {
-            return Err(self.refused_credentials(reply));
-        }
         let said = self.shown_reply(reply);
-        // It wants TLS first (RFC 3207, section 4; RFC 4954, section 6).
-        let wants_tls = matches!(reply.code, 530 | 538) && !self.is_in_tls;
-        if wants_tls {
-            self.ways.refuse_passwords();
+        match what {
+            RefusalOf::Credentials => return Err(self.server.refused_credentials(said)),
+            RefusalOf::InClear => self.server.ways.refuse_passwords(said.clone()),
+            RefusalOf::Way | RefusalOf::CommandForm => {}
         }
-        self.ways.refuse(attempt.way, what, attempt.at_once, said.clone());
-        (self.was_refused, self.gave_secret) = (true, false);
-        self.try_next_way().map_err(|failure| match failure {
-            Failure::MechanismRefused { at, .. } if wants_tls => {
-                Failure::SignInDisabled { at, offered: format!("sign-in over TLS ({said})") }
-            }
-            other => other,
-        })
-    }
-
-    fn refused_credentials(&self, reply: &Reply) -> Failure {
-        let user = self.user.clone().unwrap_or_default();
-        Failure::SignInRefused { at: self.at.clone(), user, said: self.shown_reply(reply), beyond_ascii: false }
+        let may_go_on_two_lines = attempt.at_once && what == RefusalOf::CommandForm;
+        self.server.refuse(attempt.way, may_go_on_two_lines, said);
+        self.try_next_way()
     }
 
     fn on_reply(&mut self, reply: &Reply) -> Result<Step<Ready>, Failure> {
@@ -287,7 +212,7 @@ impl SmtpLogin {
             }
             State::Ehlo => Err(self.service_refused(reply)),
             State::StartTls if reply.code == 220 => Ok(Step::StartTls),
-            State::StartTls => Err(Failure::NoStartTls { at: self.at.clone() }),
+            State::StartTls => Err(Failure::NoStartTls { at: self.server.at.clone() }),
             State::Secret(_) => Err(self.unasked()),
             State::Auth(attempt) => self.auth_reply(reply, attempt),
         }
@@ -296,6 +221,14 @@ impl SmtpLogin {
 
 impl Login for SmtpLogin {
     type Ready = Ready;
+
+    fn server(&self) -> &ServerState {
+        &self.server
+    }
+
+    fn server_mut(&mut self) -> &mut ServerState {
+        &mut self.server
+    }
 
     fn waiting(&self) -> Waiting {
         match self.state {
@@ -316,58 +249,34 @@ impl Login for SmtpLogin {
             Ok(Some(reply)) => self.on_reply(&reply),
             Ok(None) => Ok(Step::Wait),
             // `+OK` or `HTTP/1.1`: the settings name another service's port.
-            Err(_) if is_greeting => Err(Failure::WrongProtocol { at: self.at.clone(), said: line.printable() }),
-            Err(wrong) => Err(self.at.violation(self.redact(&wrong.to_string()))),
+            Err(_) if is_greeting => Err(Failure::WrongProtocol { at: self.server.at.clone(), said: line.printable() }),
+            Err(wrong) => Err(self.server.at.violation(self.server.redact(&wrong.to_string()))),
         }
     }
 
-    fn on_tls(&mut self) -> Step<Ready> {
-        self.is_in_tls = true;
+    fn after_tls(&mut self) -> Step<Ready> {
         // What was offered before TLS may have been forged (RFC 3207, section 4.2).
         self.offered = Extensions::default();
         self.ehlo()
     }
 
-    fn shown(&self, line: &Line) -> String {
-        self.redact(&line.printable())
-    }
-
-    fn redaction(&self) -> Option<Redaction> {
-        self.redaction.clone()
-    }
-
-    fn on_secret(&mut self, secret: Arc<Secret>) -> Step<Ready> {
+    fn after_secret(&mut self, secret: Arc<Secret>) -> Step<Ready> {
         let way = if let State::Secret(way) = self.state { way } else { Way::Sasl(Mechanism::Plain) };
-        let user = self.user.as_deref().unwrap_or_default();
-        self.redaction = Some(Redaction::new(user, &secret));
-        self.secret = Some(Arc::clone(&secret));
         self.begin(way, secret)
     }
 
-    fn begin_again(&mut self, failure: &Failure) -> bool {
-        let has_hung_up = match failure {
-            Failure::Lost { .. } | Failure::ProtocolViolation { .. } => true,
-            // RFC 5321, 3.8: after 421 the server closes.
-            Failure::SignInPostponed { said, .. } => said.starts_with("421"),
-            _ => false,
-        };
-        if !(self.was_refused && has_hung_up) || self.gave_secret {
-            return false;
-        }
-        self.was_refused = false;
+    fn restart(&mut self) {
         self.state = State::Greeting;
         self.parser = ReplyParser::default();
-        self.is_in_tls = self.at.security == Security::Tls;
         self.offered = Extensions::default();
-        true
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::account::Protocol;
     use crate::account::testing::server;
+    use crate::account::{Protocol, SignIn};
 
     /// What the server's lines after AUTH lead to.
     fn refused(secret: &str, lines: &[String]) -> Failure {
@@ -682,6 +591,21 @@ mod tests {
         let (sent, end) = play(&over(Security::None), &["220 mx", "250-mx", offer, "538 5.7.11 Encryption required"]);
         assert_eq!(sent.len(), 2, "{sent:?}");
         assert!(matches!(end, Some(Err(Failure::SignInDisabled { offered, .. })) if offered.contains("538 5.7.11")));
+    }
+
+    #[test]
+    fn a_password_refused_in_clear_goes_out_in_no_other_way_whatever_the_code() {
+        for no in [
+            "535 5.7.8 Plaintext authentication disallowed on non-secure (SSL/TLS) connections.",
+            "535 5.7.8 Password authentication requires TLS",
+            "534 5.7.9 cleartext passwords are not allowed here",
+            "530 5.7.0 Must issue a STARTTLS command first",
+        ] {
+            let (sent, end) = play(&over(Security::None), &["220 mx", "250-mx", "250 AUTH LOGIN PLAIN", no]);
+            assert_eq!(sent[1..], [format!("AUTH PLAIN {PLAIN}")], "{no}");
+            let Some(Err(Failure::SignInDisabled { offered, .. })) = end else { panic!("{no}: {end:?}") };
+            assert_eq!(offered, format!("sign-in over TLS ({no})"));
+        }
     }
 
     fn lost() -> Failure {

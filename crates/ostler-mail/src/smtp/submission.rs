@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::account::{Account, AfterPop, Security, Server};
+use crate::account::{Account, AfterPop, Protocol, Security, Server};
 use crate::clock::Moment;
 use crate::failure::{Failure, one_line};
 use crate::pop_before_smtp::{Gate, GateRetry, LoginPolicy, LoginState, Try};
@@ -225,8 +225,9 @@ impl Submission {
             // It may have been the refusal of a password, which must not be tried again.
             failure if failure.may_be_the_password() => Next::Fail(failure),
             Failure::Lost { .. } | Failure::ProtocolViolation { .. } if self.may_reopen(&attempt) => self.reopen(),
-            // Many gates are shut in place of the greeting (qmail, vpopmail).
-            Failure::ServiceRefused { at, said } if attempt.gate.is_some() => {
+            // Many gates are shut in place of the greeting (qmail, vpopmail). The POP3 server of the gate has no reply codes, so
+            // what it says in place of a greeting is no reply to the client.
+            Failure::ServiceRefused { at, said } if attempt.gate.is_some() && at.protocol == Protocol::Smtp => {
                 let reply = Reply::from_line(&said);
                 if reply.code < 400 {
                     // A greeting such as "278 mx" refuses nothing. Passed on, it would tell the client that its recipient is

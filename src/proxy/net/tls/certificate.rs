@@ -8,6 +8,7 @@ use x509_parser::public_key::PublicKey;
 use x509_parser::time::ASN1Time;
 use x509_parser::x509::X509Name;
 
+use ostler_mail::failure::CertificateProblem;
 use ostler_mail::wire::printable;
 
 /// Programs and devices that decrypt mail on its way and sign in their own name, by a part of that name in lower case. They
@@ -46,15 +47,15 @@ pub(super) fn parse<'a>(certificate: &'a CertificateDer<'_>) -> Option<X509Certi
 /// The shortest RSA key with which a server can prove that a certificate is its own; aws-lc verifies nothing by shorter ones.
 const MIN_RSA_KEY_BITS: usize = 2048;
 
-/// Why a certificate can be used by no one, whoever vouches for it: the end of a sentence about it.
-pub(super) fn unusable(certificate: &X509Certificate<'_>) -> Option<String> {
+/// Why a certificate can be used by no one, whoever vouches for it.
+pub(super) fn unusable(certificate: &X509Certificate<'_>) -> Option<CertificateProblem> {
     // `openssl x509 -req -signkey` makes such certificates; webpki does not read them.
     if certificate.version() != X509Version::V3 {
-        return Some("it is of an old kind (X.509 version 1), which cannot name a host".into());
+        return Some(CertificateProblem::OldKind);
     }
     match certificate.public_key().parsed() {
         Ok(PublicKey::RSA(key)) if key.key_size() < MIN_RSA_KEY_BITS => {
-            Some(format!("its key of {} bits is too short; {MIN_RSA_KEY_BITS} are needed", key.key_size()))
+            Some(CertificateProblem::ShortKey { bits: key.key_size(), least: MIN_RSA_KEY_BITS })
         }
         _ => None,
     }

@@ -16,7 +16,6 @@ use x509_parser::time::ASN1Time;
 
 use super::certificate::{Chain, ChainEnd, day, hosts, name, parse, unusable};
 use ostler_mail::failure::{CaFile, CertificateProblem, Failure, ServerAddr};
-use ostler_mail::sasl::hex;
 use ostler_mail::wire::printable;
 
 /// Verifies a server's certificate. That the server holds the private key is proved by the handshake's signature, which is
@@ -91,7 +90,7 @@ impl ServerCertVerifier for Verifier {
                         let verify = |between: &[CertificateDer<'_>]| {
                             webpki.verify_server_cert(end_entity, between, name, ocsp, now)
                         };
-                        problem(explain(reason, end_entity, intermediates, verify), ca)
+                        problem(explain(reason, end_entity, intermediates, now, verify), ca)
                     }
                     other => other,
                 })
@@ -100,11 +99,11 @@ impl ServerCertVerifier for Verifier {
                 let shown: [u8; 32] = Sha256::digest(end_entity).into();
                 // The user has named this very certificate, so its name, dates and issuer decide nothing.
                 if let Some(why) = parse(end_entity).as_ref().and_then(unusable) {
-                    Err(problem(CertificateProblem::Other(why), CaFile::Unset))
+                    Err(problem(why, CaFile::Unset))
                 } else if shown == *pin {
                     Ok(ServerCertVerified::assertion())
                 } else {
-                    Err(problem(CertificateProblem::NotPinned { shown: hex(&shown) }, CaFile::Unset))
+                    Err(problem(CertificateProblem::NotPinned { shown }, CaFile::Unset))
                 }
             }
         }
@@ -175,7 +174,7 @@ fn explain_own(reason: &CertificateError, certificate: &CertificateDer<'_>) -> C
         parsed.as_ref().map_or_else(|| "an unknown date".into(), |c| day(pick(c)))
     };
     if let Some(why) = parsed.as_ref().and_then(unusable) {
-        return CertificateProblem::Other(why);
+        return why;
     }
     match reason {
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
@@ -188,9 +187,7 @@ fn explain_own(reason: &CertificateError, certificate: &CertificateDer<'_>) -> C
             CertificateProblem::WrongName { names: parsed.as_ref().map(hosts).unwrap_or_default() }
         }
         CertificateError::Revoked => CertificateProblem::Revoked,
-        other if other.to_string().contains("CaUsedAsEndEntity") => {
-            CertificateProblem::Other("it is marked as an authority's, not a server's".into())
-        }
+        other if other.to_string().contains("CaUsedAsEndEntity") => CertificateProblem::MarkedAsAuthority,
         other => CertificateProblem::Other(printable(other.to_string().as_bytes())),
     }
 }
@@ -200,6 +197,7 @@ fn explain(
     reason: CertificateError,
     own: &CertificateDer<'_>,
     others: &[CertificateDer<'_>],
+    now: UnixTime,
     verify: impl Fn(&[CertificateDer<'_>]) -> Result<ServerCertVerified, rustls::Error>,
 ) -> CertificateProblem {
     let Some(parsed) = parse(own).filter(|parsed| unusable(parsed).is_none()) else { return explain_own(&reason, own) };
@@ -209,7 +207,7 @@ fn explain(
     let reason = verify(&between).err().map_or(reason, reason_of);
     match (&reason, &chain.end) {
         (CertificateError::Expired | CertificateError::ExpiredContext { .. }, _) => {
-            expired_between(&parsed, &chain).unwrap_or_else(|| explain_own(&reason, own))
+            expired_between(&parsed, &chain, now).unwrap_or_else(|| explain_own(&reason, own))
         }
         (
             CertificateError::NotValidYet
@@ -239,13 +237,13 @@ fn explain(
     }
 }
 
-/// The words for a certificate in date whose issuer's, or that one's issuer's, has expired.
-fn expired_between(own: &X509Certificate<'_>, chain: &Chain<'_>) -> Option<CertificateProblem> {
-    let now = ASN1Time::now();
-    if own.validity().not_after < now {
+/// The problem of a certificate in date whose issuer's, or that one's issuer's, has expired.
+fn expired_between(own: &X509Certificate<'_>, chain: &Chain<'_>, now: UnixTime) -> Option<CertificateProblem> {
+    let now = i64::try_from(now.as_secs()).ok()?;
+    let has_expired = |one: &X509Certificate<'_>| one.validity().not_after.timestamp() < now;
+    if has_expired(own) {
         return None;
     }
-    let one = chain.certificates_between().find(|one| one.validity().not_after < now)?;
-    let until = day(one.validity().not_after);
-    Some(CertificateProblem::Other(format!("its issuer's, of {}, expired on {until}", name(one.subject()))))
+    let one = chain.certificates_between().find(|one| has_expired(one))?;
+    Some(CertificateProblem::IssuerExpired { issuer: name(one.subject()), until: day(one.validity().not_after) })
 }

@@ -377,6 +377,16 @@ fn a_provider_that_turns_ostler_away_may_want_a_login() {
 }
 
 #[test]
+fn a_refusal_of_the_gates_own_pop3_server_is_told_as_that_and_not_passed_on_as_a_reply() {
+    let (after_pop, mut gate) = (after_pop(Security::Tls), Gate::default());
+    for said in ["too many connections", "550 not you", "check mail first"] {
+        let refused = Failure::ServiceRefused { at: (&after_pop.login).into(), said: said.into() };
+        let next = at_rcpt(0).on_failure(refused.clone(), gated(&after_pop, &mut gate), at(0));
+        assert_eq!(next, Next::Fail(refused), "{said}");
+    }
+}
+
+#[test]
 fn a_bare_refusal_is_tried_again_once_and_behind_an_old_login_only() {
     let (after_pop, mut gate) = (after_pop(Security::Tls), Gate::default());
     gate.on_login(at(0), None, None);

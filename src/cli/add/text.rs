@@ -1,77 +1,12 @@
-//! What `ostler add` shows on the terminal: steps, questions, the servers found, the closing text.
+//! What `ostler add` shows: the servers found and the closing text.
 
-use std::io::Write;
 use std::path::Path;
 
 use super::{Decision, Running};
-use crate::cli::ask;
-use crate::diagnose::Step;
-use crate::os::console;
-use crate::setup::{Identity, Plan, Proposal, Question, SetupUi};
+use crate::setup::{Identity, Plan, Proposal};
 use ostler_mail::account::endpoint::Endpoint;
 use ostler_mail::account::{Access, Alias, Protocol, Security, Settings};
 use ostler_mail::idn;
-
-/// The terminal. Results go to standard output, everything on the way to standard error.
-pub(in crate::cli) struct Screen {
-    /// Whether the user can be asked.
-    pub(in crate::cli) asks: bool,
-    /// Whether every question is answered with yes (`--yes`).
-    pub(in crate::cli) says_yes: bool,
-    /// The option that would have answered the last question that could not be asked.
-    pub(in crate::cli) unanswered: Option<String>,
-}
-
-impl SetupUi for Screen {
-    fn step(&mut self, step: &Step) {
-        // The user has just typed the password, and the closing text warns of missing encryption.
-        if !step.is_routine() {
-            tell(&crate::cli::check::step_text(step));
-        }
-    }
-
-    fn say(&mut self, text: &str) {
-        tell(&format!("{text}\n"));
-    }
-
-    async fn confirm(&mut self, question: &Question) -> bool {
-        let text = question.text();
-        if self.says_yes {
-            tell(&format!("{text} Yes, as --yes says.\n"));
-            return true;
-        }
-        if !self.asks && question.is_yes_unasked() {
-            tell(&format!("{text} Yes: it is on this computer, and --pin asks for it.\n"));
-            return true;
-        }
-        if !self.asks {
-            tell(&format!("{text} There is no terminal to ask on; answer with {}.\n", question.flag()));
-            self.unanswered = Some(question.flag());
-            return false;
-        }
-        yes_or_no(&text, question.is_yes_by_default()).await
-    }
-}
-
-/// Asks until the answer is yes or no. `yes` is what Enter alone means; the end of input means no.
-pub(super) async fn yes_or_no(text: &str, yes: bool) -> bool {
-    loop {
-        let Some(answer) = ask::ask_line(&format!("{text} [{}] ", if yes { "Y/n" } else { "y/N" })).await else {
-            return false;
-        };
-        match answer.to_ascii_lowercase().as_str() {
-            "" => return yes,
-            "y" | "yes" => return true,
-            "n" | "no" => return false,
-            _ => tell("Please type y for yes or n for no, and Enter.\n"),
-        }
-    }
-}
-
-/// Writes to standard error.
-pub(super) fn tell(text: &str) {
-    let _ = console::stderr().write_all(console::for_stderr(text).as_bytes());
-}
 
 /// The two sides of the plan, one line each.
 pub(super) fn plan_text(plan: &Plan) -> String {
@@ -105,12 +40,8 @@ pub(super) fn closing_text(decision: &Decision, settings: &Settings, file: &Path
     let mut text = String::new();
     let verdict = if decision.works { "works and is saved" } else { "is saved, but has not been seen to work" };
     text += &format!("Account {name} {verdict}, in {}.\n\nIn your mail program:\n", file.display());
-    // A new account has no doors of its own.
-    let door = |protocol: Protocol| {
-        settings.doors.iter().find(|d| d.protocol == protocol && d.account.is_none()).map(|d| d.address)
-    };
-    let mut line = |word: &str, protocol: Protocol| match door(protocol) {
-        Some(address) => text += &format!("  {word}   {}   port {}\n", address.ip(), address.port()),
+    let mut line = |word: &str, protocol: Protocol| match settings.door_for(protocol, account) {
+        Some(door) => text += &format!("  {word}   {}   port {}\n", door.address.ip(), door.address.port()),
         None => {
             text += &format!(
                 "  {word}   there is no {protocol} door; open one with `{protocol} = ..` under [local] in the settings\n"
