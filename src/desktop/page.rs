@@ -19,6 +19,7 @@ mod manual;
 mod overview;
 mod progress;
 mod setup_job;
+mod traffic;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
