@@ -1,7 +1,7 @@
 //! What a key of the settings file is, and the search for the key that a misspelt one was meant to be. The keys themselves are
 //! in `keys/settings.rs`.
 
-mod settings;
+pub(super) mod settings;
 
 /// The keys that one kind of table may have.
 #[derive(Debug)]

@@ -289,6 +289,15 @@ impl History {
         self.accounts.len() < before
     }
 
+    /// Keeps the history of an account under another name.
+    #[cfg(feature = "web")]
+    pub(crate) fn rename(&mut self, old: &str, new: &str, now: OffsetDateTime) {
+        if let Some(past) = self.accounts.remove(old) {
+            self.accounts.insert(new.to_owned(), past);
+            self.mark_changed(now);
+        }
+    }
+
     fn mark_changed(&mut self, now: OffsetDateTime) {
         self.changes += 1;
         self.changed_at = Some(now);

@@ -151,11 +151,27 @@ fn every_page_can_be_used_by_everybody() {
         go(&chromium, page);
         chromium.look(name);
     }
-    chromium.run("document.getElementById('smtp_port').value = 'x'");
-    chromium.click("button", "Change");
+    for (page, name) in [
+        ("/settings", "26-settings"),
+        ("/account/settings?account=home", "26-account-settings"),
+        ("/account/server?account=home&server=pop3-1", "26-server-fetching"),
+        ("/account/server?account=home&server=smtp-2", "26-server-new"),
+        ("/account/certificate?account=home&server=smtp-1", "26-certificate"),
+        ("/account/server?account=home&server=smtp-1", "26-server-sending"),
+    ] {
+        go(&chromium, page);
+        chromium.run("document.querySelectorAll('details').forEach(function (part) { part.open = true; })");
+        chromium.look(name);
+    }
+    chromium.run("document.getElementById('account.smtp.port').value = 'x'");
+    chromium.click("button", "Save");
     chromium.wait_for_text("A port is a number");
-    assert_eq!(chromium.run("return document.activeElement.name + ' ' + document.activeElement.value"), "smtp_port x");
-    chromium.look("26-account-mistake");
+    assert_eq!(
+        chromium.run("return document.activeElement.name + ' ' + document.activeElement.value"),
+        "account.smtp.port x"
+    );
+    chromium.look("26-server-mistake");
+    go(&chromium, "/account?account=home");
     chromium.click("button", "Remove this account");
     chromium.wait_for_text("Nothing was removed");
     chromium.look("27-account-unsure");

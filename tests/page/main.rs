@@ -17,6 +17,7 @@ mod log;
 mod manual;
 mod overview;
 mod pictures;
+mod settings;
 
 use support::ca::TestCa;
 use support::dovecot::Dovecot;

@@ -47,13 +47,12 @@ pub(super) struct AccountForm {
 /// What to show beside the forms after one of them was sent.
 #[derive(Default)]
 pub(super) struct Feedback {
-    pub(super) change: super::account_form::Mistakes,
-    /// The form as typed, if something in it was wrong.
-    pub(super) typed: Option<super::account_form::ChangeForm>,
+    /// Why the servers were not arranged as the user wanted.
+    pub(super) servers: Option<String>,
     pub(super) password: Option<String>,
     pub(super) remove: Option<String>,
     pub(super) local: Option<Result<Arc<Secret>, String>>,
-    pub(super) done: Option<&'static str>,
+    pub(super) done: Option<String>,
 }
 
 pub(super) async fn show(shared: App, Query(asked): Query<AccountQuery>) -> Response {
@@ -69,7 +68,7 @@ pub(super) fn render_page(shared: &Shared, account: &Account, feedback: &Feedbac
     let mut users: Vec<&str> = servers.into_iter().filter_map(|s| Some(s.credentials()?.username.as_str())).collect();
     users.dedup();
     let body = html! {
-        @if let Some(done) = feedback.done { div.notice.good role="status" { p { (done) } } }
+        @if let Some(done) = &feedback.done { div.notice.good role="status" { p { (done) } } }
         dl {
             div { dt { "Mail address" } dd { (account.address) } }
             @if !account.aliases.is_empty() {
@@ -91,7 +90,8 @@ pub(super) fn render_page(shared: &Shared, account: &Account, feedback: &Feedbac
         }
         section aria-labelledby="change" {
             h2 #change { "Change" }
-            (super::account_form::render_form(shared, account, &feedback.change, feedback.typed.as_ref()))
+            @if let Some(why) = &feedback.servers { div.notice.bad role="alert" { p { (why) } } }
+            (super::settings::render_list(shared, account))
         }
         @if !users.is_empty() { (render_password_form(shared, account, &users, feedback)) }
         @if shared.engine.settings().wants_password() { (render_local_password(shared, account, feedback)) }
@@ -254,7 +254,8 @@ pub(super) async fn local_password(shared: App, Form(sent): Form<AccountForm>) -
     let new = sent.show.as_deref() == Some("new");
     let secret = if new { vault.new_local_password(&account).await } else { vault.local_password(&account).await };
     let feedback = Feedback {
-        done: (new && secret.is_ok()).then_some("This is the new password. Your mail program needs it from now on."),
+        done: (new && secret.is_ok())
+            .then(|| "This is the new password. Your mail program needs it from now on.".to_owned()),
         local: Some(secret.map_err(|error| trouble(&error))),
         ..Feedback::default()
     };

@@ -19,16 +19,18 @@ pub(super) enum NavItem {
     Add,
     Program,
     History,
+    Settings,
     Manual,
     About,
 }
 
 impl NavItem {
-    const ALL: [(Self, &'static str, &'static str); 6] = [
+    const ALL: [(Self, &'static str, &'static str); 7] = [
         (Self::Overview, "/", "Overview"),
         (Self::Add, "/add", "Add an account"),
         (Self::Program, "/program", "Mail program"),
         (Self::History, "/history", "What happened"),
+        (Self::Settings, "/settings", "Settings"),
         (Self::Manual, "/manual", "Manual"),
         (Self::About, "/about", "About"),
     ];
