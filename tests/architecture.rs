@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// The folders of `src/` from the ground up, and what each may use of the floors below. `ostler_mail`, which is below
 /// all of them, is everybody's.
-const PROGRAM: [(&str, &[&str]); 12] = [
+const PROGRAM: [(&str, &[&str]); 13] = [
     ("os", &[]),
     ("config", &[]),
     ("guide", &[]),
@@ -18,8 +18,9 @@ const PROGRAM: [(&str, &[&str]); 12] = [
     ("proxy", &["events", "os", "vault"]),
     ("demo", &["events", "os", "proxy", "vault"]),
     ("diagnose", &["proxy", "vault"]),
+    ("manual", &["config", "diagnose", "guide"]),
     ("setup", &["config", "diagnose", "events", "proxy", "vault"]),
-    ("desktop", &["config", "diagnose", "events", "guide", "os", "proxy", "setup", "vault"]),
+    ("desktop", &["config", "diagnose", "events", "guide", "manual", "os", "proxy", "setup", "vault"]),
     ("app", &["config", "desktop", "diagnose", "events", "os", "proxy", "vault"]),
     ("cli", &["app", "config", "demo", "desktop", "diagnose", "events", "guide", "os", "proxy", "setup", "vault"]),
 ];

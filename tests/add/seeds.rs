@@ -147,7 +147,7 @@ fn one_host_with_tls_and_the_address_as_name_serves_every_old_program() {
     assert!(arrived == expected, "{} sent, {} arrived", expected.len(), arrived.len());
 }
 
-/// From nothing to the first fetched message, as the README counts it: what is typed, and what is seen.
+/// From nothing to the first fetched message, as `docs/manual/getting-started.md` counts it: what is typed, and what is seen.
 #[test]
 fn a_newcomer_types_four_things() {
     require!("dovecot", "postfix", "keyring", "world", "setsid");
