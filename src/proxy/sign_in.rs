@@ -12,6 +12,7 @@ use crate::proxy::net::conn::Read;
 use crate::proxy::net::dial::{Dialer, Family, Route, Upstream};
 use ostler_mail::account::{Account, Protocol, Server, Timeouts};
 use ostler_mail::failure::{Failure, Waiting};
+use ostler_mail::imap;
 use ostler_mail::machine::{Login, Outgoing, Step};
 use ostler_mail::pop3;
 use ostler_mail::secret::Secret;
@@ -229,6 +230,14 @@ impl BeginLogin for smtp::login::SmtpLogin {
 
     fn begin(engine: &Engine, server: &Server, upstream: &Upstream) -> Self {
         Self::new(server, smtp::login::ehlo_name(upstream.local)).beginning_with(engine.learned(server).way)
+    }
+}
+
+impl BeginLogin for imap::login::ImapLogin {
+    const PROTOCOL: Protocol = Protocol::Imap;
+
+    fn begin(engine: &Engine, server: &Server, _: &Upstream) -> Self {
+        Self::new(server).beginning_with(engine.learned(server).way)
     }
 }
 

@@ -99,6 +99,8 @@ pub struct ImapFilter {
     /// The provider takes literals that do not wait (RFC 7888).
     takes_literal_plus: bool,
     is_over: bool,
+    /// The provider has said that it closes the connection.
+    has_said_bye: bool,
     ticks: u64,
     octets_since_tick: u64,
     /// Messages that were fetched to their end.
@@ -121,6 +123,7 @@ impl ImapFilter {
             capabilities: Vec::new(),
             takes_literal_plus: false,
             is_over: false,
+            has_said_bye: false,
             ticks: 0,
             octets_since_tick: 0,
             messages: 0,
@@ -145,6 +148,16 @@ impl ImapFilter {
     /// Whether the client is in the middle of an answer. Any line of ostler's would look like a part of it.
     pub fn is_inside_answer(&self) -> bool {
         self.server != FromServer::Line
+    }
+
+    /// Whether the provider has said that it closes the connection, and why.
+    pub fn has_said_bye(&self) -> bool {
+        self.has_said_bye
+    }
+
+    /// The answer to a LOGOUT that the provider has not answered.
+    pub fn farewell(&self) -> String {
+        self.leaving().map(words::goodbye).unwrap_or_default()
     }
 
     /// The tag of the LOGOUT that waits for its answer.
@@ -316,6 +329,7 @@ impl ImapFilter {
         if first != b"*" && !self.answered(first) {
             return;
         }
+        self.has_said_bye |= first == b"*" && word.eq_ignore_ascii_case(b"BYE");
         let shown = self.without_capabilities(text);
         say.client.extend_from_slice(&[first, b" ", word, b" ", &shown, b"\r\n"].concat());
         self.say_own(say);

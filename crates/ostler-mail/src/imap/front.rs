@@ -105,7 +105,7 @@ impl Front for ImapFront {
         let Some(tag) = start.tag else { return self.bad_without_tag() };
         tag.clone_into(&mut self.tag);
         if let Some(failure) = self.trouble.take().filter(|_| start.verb != "LOGOUT") {
-            return Answer::Bye(words::failed(tag, "UNAVAILABLE", &failure) + &self.words().failure(&failure));
+            return Answer::Bye(words::unavailable(Some(tag), &failure));
         }
         match start.verb.as_str() {
             "CAPABILITY" => {
@@ -113,7 +113,7 @@ impl Front for ImapFront {
                 Answer::Say(list + &tagged(tag, "OK", "these are they"))
             }
             "NOOP" => Answer::Say(tagged(tag, "OK", "done")),
-            "LOGOUT" => Answer::Bye(format!("{}{}", words::BYE, tagged(tag, "OK", "goodbye"))),
+            "LOGOUT" => Answer::Bye(words::goodbye(tag)),
             "LOGIN" => self.go_on(Strings::default(), start.rest),
             "AUTHENTICATE" => self.authenticate(start.rest),
             "STARTTLS" => {
@@ -137,7 +137,7 @@ impl Front for ImapFront {
     fn farewell(&self, rest: &[u8]) -> Option<String> {
         let start = Start::parse(rest.trim_ascii_end());
         let tag = start.tag.filter(|_| start.verb == "LOGOUT")?;
-        Some(format!("{}{}", words::BYE, tagged(tag, "OK", "goodbye")))
+        Some(words::goodbye(tag))
     }
 
     fn line_limit(&self) -> usize {

@@ -68,6 +68,17 @@ pub(super) fn failed(tag: &str, code: &str, failure: &Failure) -> String {
     format!("{}\r\n", fit(&start, &failure.sentence(), &failure.advice_for_client(), ""))
 }
 
+/// The answer to LOGOUT.
+pub(super) fn goodbye(tag: &str) -> String {
+    format!("{BYE}{}", tagged(tag, "OK", "goodbye"))
+}
+
+/// The last lines of a session that fails: to the command with this tag, if one waits, and to the connection.
+pub fn unavailable(tag: Option<&str>, failure: &Failure) -> String {
+    let answer = tag.map(|tag| failed(tag, "UNAVAILABLE", failure)).unwrap_or_default();
+    format!("{answer}{}\r\n", self::failure(failure))
+}
+
 /// The last line of a connection that fails.
 pub fn failure(failure: &Failure) -> String {
     fit("* BYE ostler: ", &failure.sentence(), &failure.advice_for_client(), "")
