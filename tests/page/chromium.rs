@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
 
 use crate::support::process::{Process, command};
-use crate::support::{client, free_port, mail, require, wait_for};
+use crate::support::{client, free_port, mail, read_some, require, wait_for};
 use crate::{ANN, Newcomer, link};
 
 /// A browser with an empty profile, and the program that drives it.
@@ -43,6 +43,8 @@ impl Chromium {
             "--disable-gpu",
             "--disable-quic",
             "--disable-dev-shm-usage",
+            // They would cover a part of the page in the pictures.
+            "--hide-scrollbars",
             "--no-first-run",
             "--disable-background-networking",
             "--disable-component-update",
@@ -127,11 +129,18 @@ impl Chromium {
         wait_for(text, || Some(self.text()).filter(|all| all.contains(text)))
     }
 
-    /// Looks at the page on a narrow and a wide screen, in light and dark: nothing is cut off, and pictures are kept
-    /// where somebody wants to look at them.
+    /// Looks at the page on a narrow and a wide screen, in light and dark, and as large as with a zoom of 200 %: nothing is cut
+    /// off, and pictures are kept where somebody wants to look at them.
     pub(crate) fn look(&self, name: &str) {
-        for (width, scheme) in [(400, "light"), (400, "dark"), (1200, "light"), (1200, "dark")] {
-            let metrics = json!({"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": false});
+        for (width, scheme, zoom) in [
+            (320, "light", 1),
+            (320, "dark", 1),
+            // What a window of 1200 pixels has room for at 200 %.
+            (600, "light", 2),
+            (1200, "light", 1),
+            (1200, "dark", 1),
+        ] {
+            let metrics = json!({"width": width, "height": 900, "deviceScaleFactor": zoom, "mobile": false});
             self.cdp("Emulation.setDeviceMetricsOverride", &metrics);
             let media = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
             self.cdp("Emulation.setEmulatedMedia", &media);
@@ -194,7 +203,7 @@ fn wire(port: u16, method: &str, path: &str, body: &Value) -> Value {
                 return serde_json::from_str(rest).unwrap();
             }
         }
-        match stream.read(&mut block) {
+        match read_some(&mut stream, &mut block) {
             Ok(count @ 1..) => bytes.extend_from_slice(&block[..count]),
             other => panic!("the driver broke off: {other:?} {}", String::from_utf8_lossy(&bytes)),
         }

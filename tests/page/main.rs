@@ -14,7 +14,9 @@ mod chromium;
 mod http;
 mod live;
 mod log;
+mod old_browsers;
 mod overview;
+mod settings;
 
 use support::ca::TestCa;
 use support::dovecot::Dovecot;

@@ -19,15 +19,17 @@ pub(super) enum NavItem {
     Add,
     Program,
     History,
+    Settings,
     About,
 }
 
 impl NavItem {
-    const ALL: [(Self, &'static str, &'static str); 5] = [
+    const ALL: [(Self, &'static str, &'static str); 6] = [
         (Self::Overview, "/", "Overview"),
         (Self::Add, "/add", "Add an account"),
         (Self::Program, "/program", "Mail program"),
         (Self::History, "/history", "What happened"),
+        (Self::Settings, "/settings", "Settings"),
         (Self::About, "/about", "About"),
     ];
 }
