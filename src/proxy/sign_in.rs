@@ -203,9 +203,13 @@ pub async fn ask(upstream: &mut Upstream, command: &str, waiting: Waiting, limit
     hear(upstream, waiting, limit, Instant::now() + limit).await
 }
 
-/// Says QUIT and closes, without waiting for an answer.
+/// Says goodbye and closes, without waiting for an answer.
 pub async fn leave(upstream: &mut Upstream, limit: Duration) {
-    let _ = say(upstream, &Outgoing::line("QUIT"), Waiting::Answer, limit).await;
+    let goodbye = match upstream.at.protocol {
+        Protocol::Pop3 | Protocol::Smtp => "QUIT",
+        Protocol::Imap => "bye LOGOUT",
+    };
+    let _ = say(upstream, &Outgoing::line(goodbye), Waiting::Answer, limit).await;
     upstream.conn.close().await;
 }
 

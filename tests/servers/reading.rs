@@ -257,7 +257,9 @@ fn the_local_password_is_wanted_where_the_settings_say_so() {
     let account = Account::new("home", ANN, &secret).imap(Server::new("tls", dovecot.imaps));
     let account = account.line("local_password = { env = \"OSTLER_TEST_LOCAL\" }");
     let home = Home::with_settings(&ca, &[account], "access = \"password\"", "");
-    let ostler = home.run_changed(&["run"], |_, command| drop(command.env("OSTLER_TEST_LOCAL", &local)));
+    let ostler = home.run_changed(&["run"], |_, command| {
+        command.env("OSTLER_TEST_LOCAL", &local);
+    });
     let mut client = Client::greeted(ostler.imap, "* OK");
     client.ask("1 LOGIN home wrong", "1 NO [AUTHENTICATIONFAILED] this is not the local password");
     client.ask(&format!("2 LOGIN home {local}"), "* CAPABILITY");

@@ -25,6 +25,30 @@ pub struct Ready {
     pub way: Option<Way>,
 }
 
+impl Ready {
+    /// Whether the server offers this.
+    pub fn offers(&self, capability: &str) -> bool {
+        offers(&self.capabilities, capability)
+    }
+
+    /// The SASL mechanisms that the server offers, as it spells them.
+    pub fn mechanisms(&self) -> Vec<String> {
+        mechanisms(&self.capabilities)
+    }
+}
+
+fn offers(capabilities: &[u8], capability: &str) -> bool {
+    capabilities.split(|b| *b == b' ').any(|word| word.eq_ignore_ascii_case(capability.as_bytes()))
+}
+
+fn mechanisms(capabilities: &[u8]) -> Vec<String> {
+    let names = capabilities.split(|b| *b == b' ').filter_map(|word| {
+        let name = word.get(..5).filter(|start| start.eq_ignore_ascii_case(b"AUTH=")).map(|_| &word[5..]);
+        name.map(|name| String::from_utf8_lossy(name).into_owned())
+    });
+    names.collect()
+}
+
 /// What the server owes next.
 enum State {
     Greeting,
@@ -95,19 +119,6 @@ impl ImapLogin {
         Step::Send(Outgoing::line(&line))
     }
 
-    fn has(&self, capability: &str) -> bool {
-        self.offered.split(|b| *b == b' ').any(|word| word.eq_ignore_ascii_case(capability.as_bytes()))
-    }
-
-    fn mechanisms(&self) -> Vec<String> {
-        let words = self.offered.split(|b| *b == b' ');
-        let names = words.filter_map(|word| {
-            let name = word.get(..5).filter(|start| start.eq_ignore_ascii_case(b"AUTH=")).map(|_| &word[5..]);
-            name.map(|name| String::from_utf8_lossy(name).into_owned())
-        });
-        names.collect()
-    }
-
     fn greeting(&mut self, line: &Line) -> Result<Step<Ready>, Failure> {
         let (star, rest) = split_word(line.bytes());
         let (word, text) = split_word(rest);
@@ -133,8 +144,8 @@ impl ImapLogin {
 
     /// Signs in by the next way that both sides have.
     fn try_next_way(&mut self) -> Result<Step<Ready>, Failure> {
-        let mechanisms = self.mechanisms();
-        let login = (!self.has("LOGINDISABLED")).then_some(Way::UserPass);
+        let mechanisms = mechanisms(&self.offered);
+        let login = (!offers(&self.offered, "LOGINDISABLED")).then_some(Way::UserPass);
         let offered: Vec<Way> = Mechanism::offered(&mechanisms, self.server.is_in_tls).map(Way::Sasl).collect();
         // In clear, the mechanism that does not send the password comes before LOGIN.
         let digest = Way::Sasl(Mechanism::CramMd5);
