@@ -17,7 +17,7 @@ use self::explain::Cause;
 use crate::diagnose::explain::client_messages::{ClientMessage, ReplyStage, messages_around, messages_for};
 use crate::proxy::Engine;
 use crate::proxy::net::dial::{Dialer, Route, Upstream};
-use crate::proxy::net::tls;
+use crate::proxy::net::{online, tls};
 use crate::proxy::sign_in::{Prepared, ask, hear, leave, prepare, prepare_on, say, supported};
 use crate::proxy::smtp::submission::rehearse;
 use crate::vault::describe_source;
@@ -118,6 +118,12 @@ impl Step {
         self.failure.is_none()
     }
 
+    /// Whether it is about sending.
+    pub(crate) fn is_outgoing(&self) -> bool {
+        // The label of its server begins so.
+        self.server.starts_with(Protocol::Smtp.name())
+    }
+
     /// Whether it says nothing new to a person who has just typed the settings and the password.
     pub(crate) fn is_routine(&self) -> bool {
         self.is_ok() && !self.has_news && matches!(self.kind, StepKind::Settings | StepKind::Secret)
@@ -214,6 +220,11 @@ impl<'a> Doctor<'a> {
     /// Records a failed step, after a second look at what may have caused it.
     async fn record_failure(&mut self, server: &Server, kind: StepKind, began: Instant, failure: Failure) -> bool {
         let ms = millis_since(began);
+        self.look_and_push(server, kind, ms, failure).await
+    }
+
+    async fn look_and_push(&mut self, server: &Server, kind: StepKind, ms: u64, failure: Failure) -> bool {
+        let failure = online::look_again(failure).await;
         let look = likely_cause::look(&self.engine, &self.account, server, &failure, &self.steps).await;
         self.push_failure(server, kind, ms, failure, look)
     }
@@ -287,6 +298,9 @@ impl<'a> Doctor<'a> {
         if let Some(server) = &account.pop3 {
             self.check_server(server).await;
         }
+        if self.is_offline() {
+            return;
+        }
         // One working server is enough: a send goes to the first that can be reached.
         let mut can_send = account.smtp.is_empty();
         for server in &account.smtp {
@@ -297,6 +311,9 @@ impl<'a> Doctor<'a> {
                 self.check_server(&gate.login).await;
             }
             can_send |= self.check_server(server).await;
+            if self.is_offline() {
+                return;
+            }
         }
         if can_send && !account.smtp.is_empty() {
             self.check_send().await;
@@ -305,6 +322,11 @@ impl<'a> Doctor<'a> {
             let detail = "kept for a later version; this one has no IMAP door".to_owned();
             self.record_success(&label(server), StepKind::Settings, Instant::now(), detail);
         }
+    }
+
+    /// Whether the last step failed for want of a network: every other server would fail in the same way.
+    fn is_offline(&self) -> bool {
+        matches!(self.steps.last(), Some(Step { failure: Some(Failure::NotConnected { .. }), .. }))
     }
 
     /// Tries all steps to one server; whether the last one worked.
@@ -398,15 +420,16 @@ impl<'a> Doctor<'a> {
                         format!("{address} does not answer ({}), but another address does", failure.sentence());
                     self.record_success(name, StepKind::Tcp, began, detail);
                 }
+                // A second look takes seconds, and finds the same for every address.
+                Err(failure) if has_looked => {
+                    self.push_failure(server, StepKind::Tcp, ms, failure, None);
+                }
                 Err(failure) => {
-                    // A second look takes seconds, and finds the same for every address.
-                    let look = if has_looked {
-                        None
-                    } else {
-                        likely_cause::look(&self.engine, &self.account, server, &failure, &self.steps).await
-                    };
                     has_looked = true;
-                    self.push_failure(server, StepKind::Tcp, ms, failure, look);
+                    self.look_and_push(server, StepKind::Tcp, ms, failure).await;
+                    if self.is_offline() {
+                        return None;
+                    }
                 }
             }
         }

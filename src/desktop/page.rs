@@ -19,6 +19,8 @@ mod overview;
 mod progress;
 mod settings;
 mod setup_job;
+mod traffic;
+mod words;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

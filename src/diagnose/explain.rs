@@ -111,6 +111,7 @@ pub(crate) fn cause_id(failure: &Failure) -> &'static str {
     match failure {
         Failure::NameNotFound { .. } => "name-not-found",
         Failure::NoNameService { .. } => "no-name-service",
+        Failure::NotConnected { .. } => "not-connected",
         Failure::NobodyListens { .. } => "nobody-listens",
         Failure::NetworkGone { .. } => "network-gone",
         Failure::TimedOut { waiting: Waiting::Connect, .. } => "no-answer",

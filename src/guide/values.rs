@@ -58,6 +58,8 @@ pub(crate) struct GuideValues {
     system: System,
     /// What every command in the guide repeats, such as `--config FILE`.
     option: Option<String>,
+    /// The guide is on the settings page, which watches and tests by itself: no commands for a terminal.
+    on_page: bool,
 }
 
 /// Which password the mail program has to give.
@@ -103,6 +105,7 @@ impl GuideValues {
             elsewhere: settings.doors.iter().any(|d| !d.address.ip().to_canonical().is_loopback()),
             system,
             option: None,
+            on_page: false,
         }
     }
 
@@ -110,6 +113,12 @@ impl GuideValues {
     pub(crate) fn repeating_option(mut self, option: Option<&str>) -> Self {
         self.option = option.map(str::to_owned);
         self
+    }
+
+    /// The guide is shown on the settings page.
+    #[cfg(any(feature = "web", test))]
+    pub(crate) fn on_the_page(self) -> Self {
+        Self { on_page: true, ..self }
     }
 
     pub(super) fn has_option(&self) -> bool {
@@ -171,6 +180,7 @@ impl GuideValues {
             "own_door" => self.own_door,
             "auth" => self.must_sign_in,
             "gate" => self.gate,
+            "page" => self.on_page,
             "at" => self.account.contains('@'),
             "elsewhere" => self.elsewhere,
             "linux" => self.system == System::Linux,

@@ -30,7 +30,7 @@ fn first_run_to_the_first_fetched_and_sent_message() {
     let guide = tiles.links().into_iter().find(|link| link.starts_with("/guide/outlook-express")).unwrap();
     let page = browser.get(&guide);
     assert!(page.body.contains("Waiting for your mail program"), "{}", page.body);
-    assert!(page.body.contains(&format!("<code>{}</code>", newcomer.ostler.pop3)), "{}", page.body);
+    assert!(page.body.contains(&format!("<code class=\"value\">{}</code>", newcomer.ostler.pop3)), "{}", page.body);
     assert!(page.body.contains("http-equiv=\"refresh\""), "it looks again without a script");
     // A program with the wrong name is told about in words.
     let mut stranger = client::Client::greeted(newcomer.ostler.pop3, "+OK");
@@ -350,7 +350,9 @@ fn the_local_password_is_shown_when_asked_for_and_can_be_another() {
     let mut browser = Browser::new(&ostler.home);
     let page = browser.get("/account");
     assert!(!page.body.contains("<p class=\"copy\">"), "not before somebody asks: {}", page.body);
-    let word = |page: &Answer| page.body.split("<p class=\"copy\"><code>").nth(1)?.split('<').next().map(str::to_owned);
+    let word = |page: &Answer| {
+        page.body.split("<p class=\"copy\"><code class=\"value\">").nth(1)?.split('<').next().map(str::to_owned)
+    };
     let old = word(&browser.send(&page.form("/account/local").with("show", "old"))).unwrap();
     assert_eq!(word(&browser.send(&page.form("/account/local").with("show", "old"))), Some(old.clone()));
     let new = word(&browser.send(&page.form("/account/local").with("show", "new"))).unwrap();
@@ -383,6 +385,57 @@ fn a_provider_nobody_knows_is_asked_for_by_name() {
     let failed = browser.stay_until("No mail servers were found for nowhere.test");
     assert!(!failed.body.contains("--pop3") && !failed.body.contains("Save it anyway"), "{}", failed.body);
     browser.never_saw(&password);
+}
+
+#[test]
+fn a_computer_without_the_internet_is_told_so_and_asked_nothing() {
+    require!("keyring", "world");
+    use crate::support::keyring::Keyring;
+    use crate::support::world::World;
+    let world = World::builder().apart().start();
+    let keyring = Keyring::start();
+    let ostler = crate::home(world.ca(), &[]).with_keyring(&keyring).inside(&world).run();
+    let mut browser = Browser::inside(&ostler.home, |port| world.reach(port));
+    for address in ["ann@nowhere.test", "ann@posteo.de"] {
+        let form = browser.get("/add").form("/add").with("address", address).with("password", &unique("pw"));
+        browser.send(&form);
+        let failed = browser.stay_until("This computer is not connected</h1>");
+        let told = failed.body.to_lowercase();
+        assert!(told.contains("this computer is not connected to the internet"), "{}", failed.body);
+        assert!(!told.contains("public list of mail servers") && !told.contains("no server named"), "{}", failed.body);
+    }
+}
+
+#[test]
+fn the_steps_are_ticked_and_the_chosen_program_comes_next() {
+    require!("dovecot", "postfix", "keyring");
+    let newcomer = Newcomer::start();
+    let mut browser = Browser::new(&newcomer.ostler.home);
+    let page = browser.get("/");
+    assert!(page.body.contains("<option value=\"outlook-express\">"), "{}", page.body);
+    browser.send(&filled(&newcomer, &page, "wrong").with("client", "outlook-express"));
+    let job = browser.at.clone();
+    let stage = |page: &Answer, name: &str| {
+        let before = page.body.split(&format!("<b>{name}</b>")).next().unwrap();
+        before.rsplit("<li class=\"").next().unwrap().split('"').next().unwrap().to_owned()
+    };
+    let failed = browser.stay_until("does not work yet");
+    let stages = ["Find the mail servers", "Fetch mail", "Send mail", "Save the account"];
+    assert_eq!(stages.map(|name| stage(&failed, name)), ["ok", "no", "ahead", "ahead"]);
+    browser.send(&failed.form(&format!("{job}/again")).with("password", &newcomer.password));
+    browser.at.clone_from(&job);
+    let done = browser.stay_until("works and is saved");
+    assert_eq!(stages.map(|name| stage(&done, name)), ["ok"; 4]);
+    let guide = done.links().into_iter().find(|link| link.starts_with("/guide/outlook-express?")).unwrap();
+    let guide = browser.get(&guide);
+    assert!(guide.body.contains("Outlook Express") && guide.body.contains("Is it connected?"), "{}", guide.body);
+    // It watches and tests by itself, so no command for a terminal stands on it.
+    assert!(!guide.body.contains("ostler check") && !guide.body.contains("--watch"), "{}", guide.body);
+    browser.send(&guide.form("/account/test"));
+    let tested = browser.stay_until("Everything works");
+    assert_eq!(["Fetch mail", "Send mail"].map(|name| stage(&tested, name)), ["ok"; 2]);
+    assert!(!tested.body.contains("Save the account"), "{}", tested.body);
+    browser.never_saw(&newcomer.password);
 }
 
 #[test]

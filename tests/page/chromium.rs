@@ -43,6 +43,8 @@ impl Chromium {
             "--disable-gpu",
             "--disable-quic",
             "--disable-dev-shm-usage",
+            // They would cover a part of the page in the pictures.
+            "--hide-scrollbars",
             "--no-first-run",
             "--disable-background-networking",
             "--disable-component-update",
@@ -127,11 +129,18 @@ impl Chromium {
         wait_for(text, || Some(self.text()).filter(|all| all.contains(text)))
     }
 
-    /// Looks at the page on a narrow and a wide screen, in light and dark: nothing is cut off, and pictures are kept
-    /// where somebody wants to look at them.
+    /// Looks at the page on a narrow and a wide screen, in light and dark, and as large as with a zoom of 200 %: nothing is cut
+    /// off, and pictures are kept where somebody wants to look at them.
     pub(crate) fn look(&self, name: &str) {
-        for (width, scheme) in [(400, "light"), (400, "dark"), (1200, "light"), (1200, "dark")] {
-            let metrics = json!({"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": false});
+        for (width, scheme, zoom) in [
+            (320, "light", 1),
+            (320, "dark", 1),
+            // What a window of 1200 pixels has room for at 200 %.
+            (600, "light", 2),
+            (1200, "light", 1),
+            (1200, "dark", 1),
+        ] {
+            let metrics = json!({"width": width, "height": 900, "deviceScaleFactor": zoom, "mobile": false});
             self.cdp("Emulation.setDeviceMetricsOverride", &metrics);
             let media = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
             self.cdp("Emulation.setEmulatedMedia", &media);

@@ -14,6 +14,7 @@ mod chromium;
 mod http;
 mod live;
 mod log;
+mod old_browsers;
 mod overview;
 mod settings;
 

@@ -244,7 +244,7 @@ fn collect_offers(candidates: Vec<Endpoint>, probes: Vec<Probe>) -> Result<Found
     match trouble {
         _ if !answered.is_empty() => Ok(Found { by: Source::Probe, offers: answered, title: None, hints: Vec::new() }),
         Some(failure @ (Failure::NoNameService { .. } | Failure::NetworkGone { .. })) => {
-            Err(Missing::NotAsked(failure.sentence()))
+            Err(Missing::OutOfReach(failure.sentence()))
         }
         Some(failure) => Err(Missing::Unusable(failure.sentence())),
         None => Err(Missing::Nothing),
