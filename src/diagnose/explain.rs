@@ -29,6 +29,10 @@ const GATE_STAYS_SHUT: &str = "gate-stays-shut";
 const SIGN_IN_CAUSES: [&str; 6] =
     ["password-refused", "sign-in-not-offered", "mechanism-refused", "in-use", "login-delay", "postponed"];
 
+/// The causes whose words any program may say. They count in a text about mail only: "not enough memory" is no trouble of a
+/// provider.
+const EVERYDAY_CAUSES: [&str; 5] = ["in-use", "too-big", "attachment-refused", "provider-trouble", "come-back-later"];
+
 /// One thing that can go wrong, and the wordings it is recognised by. The head of the data file explains every field.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -224,6 +228,7 @@ struct Reading<'a> {
     /// Each code in its compared form and as it stands in the text.
     codes: Vec<(String, String)>,
     has_ostler: bool,
+    is_of_mail: bool,
     is_refused_sign_in: bool,
     /// It names a server whose refused sign-in means something special.
     has_host: bool,
@@ -244,7 +249,8 @@ impl<'a> Reading<'a> {
             |quote: &Text| known_words::KNOWN_WORDS.iter().any(|known| known.find(quote, &stages).is_some());
         let quote = text.quote().filter(has_known);
         let has_ostler = !by_ostler.is_empty();
-        Self { text, quote, codes: text.codes(), has_ostler, is_refused_sign_in, has_host, stages }
+        let is_of_mail = text.is_of_mail();
+        Self { text, quote, codes: text.codes(), has_ostler, is_of_mail, is_refused_sign_in, has_host, stages }
     }
 
     /// The cause as the text has it, by the most certain of its marks.
@@ -267,6 +273,7 @@ impl<'a> Reading<'a> {
         let by_words = match (known.advice, known.is_vague) {
             // In a message of ostler's, `[SYS/TEMP]` and the like are ostler's own codes.
             (None, _) if self.has_ostler => None,
+            _ if !self.is_of_mail && EVERYDAY_CAUSES.contains(&known.cause) => None,
             (None, _) => Some(Rank::General),
             (_, true) if self.has_host => Some(Rank::Vague),
             _ => Some(Rank::Known),
@@ -327,9 +334,11 @@ fn keep_best(mut found: Vec<Explanation>, has_ostler: bool) -> Vec<Explanation> 
 
 /// Finds the first reply in the text that means that the gate is shut.
 fn find_gate_refusal(text: &Pasted) -> Option<String> {
-    text.replies().take(MAX_REPLIES).find_map(|(code, words, _)| {
+    text.replies().take(MAX_REPLIES).find_map(|(code, words, is_quoted)| {
         let reply = Reply::new(code, words);
-        (verdict(&reply) == Verdict::Shut).then(|| reply.one_line())
+        // A number in a sentence ("bus 535 is late") is none of a server's, so that only the words behind it count.
+        let judged = Reply::new(if is_quoted { code } else { 550 }, words);
+        (verdict(&judged) == Verdict::Shut).then(|| reply.one_line())
     })
 }
 

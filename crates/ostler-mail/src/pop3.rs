@@ -8,6 +8,8 @@ mod text;
 pub mod uidl;
 pub mod words;
 
+use crate::failure::known_words::{self, Stage};
+use crate::failure::wording::Text;
 use crate::sasl::{RefusalOf, refusal_of};
 use crate::wire::Line;
 
@@ -79,6 +81,8 @@ pub fn refusal(line: &Line, had_name: bool) -> Refusal {
     // Words about the password come first: "invalid password, try again later" is not a problem that passes.
     } else if has(&["password", "invalid", "incorrect", "authentication failed", "bad login", "denied", "no such"]) {
         Refusal::Auth
+    } else if let Some((_, meaning)) = TABLED.iter().find(|(cause, _)| means(cause, &text)) {
+        *meaning
     } else if has(&["lock", "in use", "busy", "already"]) {
         Refusal::InUse
     } else if has(&["too many", "too often", "too soon", "frequent", "delay", "wait"]) {
@@ -92,6 +96,23 @@ pub fn refusal(line: &Line, had_name: bool) -> Refusal {
         // No hint at all. The password is the likeliest cause, and a wrong one must not be tried again.
         Refusal::Auth
     }
+}
+
+/// The causes in the table of known words that are no fault of the user name or the password, so that a refusal is never
+/// called one for the client and another for the user.
+const TABLED: [(&str, Refusal); 7] = [
+    ("in-use", Refusal::InUse),
+    ("login-delay", Refusal::LoginDelay),
+    ("postponed", Refusal::Temporary),
+    ("too-many-sign-ins", Refusal::LoginDelay),
+    ("too-many-connections", Refusal::LoginDelay),
+    ("mailbox-broken", Refusal::Temporary),
+    ("provider-trouble", Refusal::Temporary),
+];
+
+fn means(cause: &str, text: &str) -> bool {
+    let known = known_words::of_cause(cause);
+    known.is_some_and(|known| known.find(&Text::new(text), &Stage::OF_SIGN_IN).is_some())
 }
 
 #[cfg(test)]
@@ -111,6 +132,9 @@ mod tests {
             ("-ERR [SYS/TEMP] Internal error", Refusal::Temporary),
             ("-ERR maildrop already locked", Refusal::InUse),
             ("-ERR you log in too often, wait a minute", Refusal::LoginDelay),
+            ("-ERR Maximum connection limit reached for ::ffff:192.0.2.1", Refusal::LoginDelay),
+            ("-ERR this user has no $HOME/Maildir", Refusal::Temporary),
+            ("-ERR scheduled maintenance", Refusal::Temporary),
             ("-ERR invalid user name or password", Refusal::Auth),
             ("-ERR authorization failed", Refusal::Auth),
             ("-ERR", Refusal::Auth),

@@ -36,12 +36,23 @@ const SENDING: [&str; 6] = [
     "{rcpt to|mail from}:",
     "{undelivered|undeliverable|returned mail}",
 ];
+/// What only a text about mail has.
+const OF_MAIL: [&str; 3] = [
+    "{mail~|e-mail~|email~|maildrop~|mailbox~|message~|inbox|outbox|recipient~|sender|attachment~|attached}",
+    "{server~|service|smtp|pop|pop3|imap|uidl|tls|ssl|account~|login~|logon~|sign-in~|authentication|spam|grey~|gray~}",
+    "{outlook|eudora|netscape|mozilla|thunderbird|entourage|ostler}",
+];
 /// Words of a sign-in in a refusal whose number is mostly about a message.
 const SIGNING_IN: [&str; 1] = [
     "{auth|authentication|authenticated|login|logins|logon|log in|logged in|password|sign in|sign-in|credentials|no permission|pop|pop3|imap|smtpclientauthentication}",
 ];
 /// The replies to MAIL, RCPT and DATA (RFC 5321, section 4.3.2). Only some servers have them for a sign-in.
 const ABOUT_MESSAGE: [u16; 9] = [450, 451, 452, 550, 551, 552, 553, 554, 555];
+/// The replies to AUTH. A few servers have some of them for MAIL and RCPT.
+const ABOUT_SIGN_IN: [u16; 6] = [432, 435, 454, 534, 535, 538];
+/// Words that want a sign-in, and refuse none.
+const SIGN_IN_WANTED: [&str; 2] =
+    ["{required|requires|first|before|not authenticated}", "{must|please|need to|have to}"];
 
 impl Pasted {
     pub(super) fn new(text: &str) -> Self {
@@ -54,12 +65,27 @@ impl Pasted {
         let sends = !codes.is_empty() || self.has_any(&SENDING);
         let fetches = !sends && self.has_any(&FETCHING);
         let is_about_message = !codes.is_empty() && codes.iter().all(|code| ABOUT_MESSAGE.contains(code));
+        let said = self.quote();
+        let said: &Text = said.as_ref().unwrap_or(self);
+        // RFC 4954, section 6: these answer AUTH, and no command of a message, unless it is told to sign in first.
+        let is_about_sign_in = !codes.is_empty()
+            && codes.iter().all(|code| ABOUT_SIGN_IN.contains(code))
+            && said.has_any(&SIGNING_IN)
+            && !said.has_any(&SIGN_IN_WANTED);
         let mut stages = vec![Stage::Tls];
-        stages.extend((!is_about_message || self.has_any(&SIGNING_IN)).then_some(Stage::SignIn));
+        stages.extend((!is_about_message || said.has_any(&SIGNING_IN)).then_some(Stage::SignIn));
         stages.extend((!sends).then_some(Stage::Fetch));
         stages.extend(fetches.then_some(Stage::OwnMailbox));
-        stages.extend((!fetches).then_some(Stage::Send));
+        stages.extend((!fetches && !is_about_sign_in).then_some(Stage::Send));
         stages
+    }
+
+    /// Whether it is about mail at all, and not the message of any program.
+    pub(super) fn is_of_mail(&self) -> bool {
+        self.replies().any(|(.., is_quoted)| is_quoted)
+            || self.plain().contains('@')
+            || self.has_any(&FETCHING)
+            || self.has_any(&OF_MAIL)
     }
 
     /// The part of a dialog in which the program quotes the server, with the words that introduce it.
@@ -93,10 +119,11 @@ impl Pasted {
 
     /// Every code in the text: as [`normalize_code`] writes it, and as it stands in the text.
     pub(super) fn codes(&self) -> Vec<(String, String)> {
-        self.plain()
-            .split(|c: char| !c.is_ascii_alphanumeric())
-            .filter_map(|word| normalize_code(word).map(|code| (code, word.to_owned())))
-            .collect()
+        let words = self.plain().split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'));
+        // A hyphen before a word is the minus of a Mac program's number; elsewhere it divides words.
+        let parts =
+            words.flat_map(|word| std::iter::once(word).chain(word.split('-').filter(move |part| *part != word)));
+        parts.filter_map(|word| normalize_code(word).map(|code| (code, word.to_owned()))).collect()
     }
 
     /// Every number that may be a server's reply: its code, the words after it, and whether it stands where programs
@@ -124,7 +151,9 @@ impl Pasted {
             // Outlook Express goes on behind the reply: `Server Response: '550 ..', Port: 25`.
             let end = rest.find("', ").unwrap_or(rest.len()).min(512);
             let before = plain.get(..at).unwrap_or_default().trim_end();
-            let is_quoted = before.is_empty() || before.ends_with(['\'', '"', ':', '(', '#', '<', '>', '[']);
+            let is_quoted = before.is_empty()
+                || before.to_ascii_lowercase().ends_with("smtp;")
+                || before.ends_with(['\'', '"', ':', '(', '#', '<', '>', '[']);
             Some((code, rest.get(..end)?.trim_start_matches([' ', '-', '.']), is_quoted))
         })
     }
@@ -145,11 +174,15 @@ impl Pasted {
     }
 }
 
-/// A code in the form that is compared: `800ccc0e`, `10061`. People write it with or without `0x`, with the letter O
+/// A code in the form that is compared: `800ccc0e`, `10061`, `-3260`. People write it with or without `0x`, with the letter O
 /// for zero, and with one of the three Cs missing.
 pub(super) fn normalize_code(word: &str) -> Option<String> {
     if word.len() > 10 || !word.is_ascii() {
         return None;
+    }
+    if let Some(digits) = word.strip_prefix('-') {
+        let is_number = matches!(digits.len(), 4 | 5) && digits.bytes().all(|b| b.is_ascii_digit());
+        return is_number.then(|| word.to_owned());
     }
     let lower = word.to_ascii_lowercase();
     if lower.len() == 5 && lower.starts_with('1') && lower.bytes().all(|b| b.is_ascii_digit()) {

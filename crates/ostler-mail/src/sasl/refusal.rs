@@ -51,6 +51,8 @@ const RULES: &[Rule] = &[
             "ssl is required",
             "encryption required",
             "encryption is required",
+            // RFC 5248, X.7.10.
+            "encryption needed",
         ],
         what: InClear,
     },
@@ -179,6 +181,7 @@ mod tests {
                 | "gmail-password"
                 | "gmail-web-login"
                 | "account-blocked"
+                | "password-expired"
                 | "microsoft-web-sign-in"
                 | "exchange-logon" => {
                     assert_eq!(what, Credentials, "{line}");
