@@ -148,7 +148,7 @@ fn one_host_with_tls_and_the_address_as_name_serves_every_old_program() {
 }
 
 /// Answers what `ostler add` asks about a provider it knows; the two screens that it shows.
-pub fn answer_add(terminal: &mut Terminal, password: &str) -> [String; 2] {
+pub(crate) fn answer_add(terminal: &mut Terminal, password: &str) -> [String; 2] {
     let first = terminal.wait_for("\r\n> ");
     // 2: one Enter.
     terminal.line("");
