@@ -24,26 +24,38 @@ mod change_charset;
 mod doors;
 mod edit;
 mod file;
-mod keys;
+pub mod keys;
 #[cfg(feature = "web")]
 mod move_door;
+#[cfg_attr(not(feature = "web"), allow(dead_code))]
+mod place;
 pub mod presets;
 mod read;
 mod server;
+#[cfg(feature = "web")]
+mod shown;
 mod syntax;
 mod toml_tree;
+#[cfg(feature = "web")]
+mod typed;
 pub mod value;
 
 pub(crate) use add::add_account;
 #[cfg(feature = "web")]
-pub(crate) use change::{Change, ServerLocation, change_account, common_username};
+pub(crate) use change::{Change, Changed, change_keys, move_server, remove_server};
 pub(crate) use change_charset::change_charset;
 pub(crate) use edit::EditError;
 pub use edit::remove_account;
 pub(crate) use file::{LoadError, NotEdited, default_path, edit_file, load, state_folder, write_atomically};
 #[cfg(feature = "web")]
 pub(crate) use move_door::move_door;
+#[cfg(feature = "web")]
+pub(crate) use place::Place;
 pub(crate) use server::DEFAULT_FRESH;
+#[cfg(feature = "web")]
+pub(crate) use shown::{Origin, Shown, ShownFile};
+#[cfg(feature = "web")]
+pub(crate) use typed::{NO, YES};
 
 /// A settings file without mistakes.
 #[derive(Debug, Clone, PartialEq, Eq)]

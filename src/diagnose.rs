@@ -17,7 +17,7 @@ use self::explain::Cause;
 use crate::diagnose::explain::client_messages::{ClientMessage, ReplyStage, messages_around, messages_for};
 use crate::proxy::Engine;
 use crate::proxy::net::dial::{Dialer, Route, Upstream};
-use crate::proxy::net::tls;
+use crate::proxy::net::{online, tls};
 use crate::proxy::sign_in::{Prepared, ask, hear, leave, prepare, prepare_on, say, supported};
 use crate::proxy::smtp::submission::rehearse;
 use crate::vault::describe_source;
@@ -28,7 +28,7 @@ use ostler_mail::pop3::uidl::{IdList, Progress};
 use ostler_mail::secret::Secret;
 use ostler_mail::secret::given::BLANKS_LEFT_OUT;
 use ostler_mail::smtp::verdict::{Verdict, verdict};
-use ostler_mail::{pop3, smtp};
+use ostler_mail::{imap, pop3, smtp};
 
 /// The recipient that tests whether a gate is open: an address outside the provider, which it would have to relay to.
 /// RFC 2606 reserves the domain, and ostler never sends anything to it.
@@ -118,6 +118,12 @@ impl Step {
         self.failure.is_none()
     }
 
+    /// Whether it is about sending.
+    pub(crate) fn is_outgoing(&self) -> bool {
+        // The label of its server begins so.
+        self.server.starts_with(Protocol::Smtp.name())
+    }
+
     /// Whether it says nothing new to a person who has just typed the settings and the password.
     pub(crate) fn is_routine(&self) -> bool {
         self.is_ok() && !self.has_news && matches!(self.kind, StepKind::Settings | StepKind::Secret)
@@ -154,7 +160,10 @@ pub(crate) async fn sign_in_with(server: &Server, secret: Arc<Secret>, timeouts:
             let login = smtp::login::SmtpLogin::new(server, "[127.0.0.1]".into());
             finish(&dialer, server, upstream, login, secret, timeouts).await
         }
-        Protocol::Imap => Err(Failure::NotInThisVersion { at: server.into(), what: "IMAP" }),
+        Protocol::Imap => {
+            let login = imap::login::ImapLogin::new(server);
+            finish(&dialer, server, upstream, login, secret, timeouts).await
+        }
     }
 }
 
@@ -214,6 +223,11 @@ impl<'a> Doctor<'a> {
     /// Records a failed step, after a second look at what may have caused it.
     async fn record_failure(&mut self, server: &Server, kind: StepKind, began: Instant, failure: Failure) -> bool {
         let ms = millis_since(began);
+        self.look_and_push(server, kind, ms, failure).await
+    }
+
+    async fn look_and_push(&mut self, server: &Server, kind: StepKind, ms: u64, failure: Failure) -> bool {
+        let failure = online::look_again(failure).await;
         let look = likely_cause::look(&self.engine, &self.account, server, &failure, &self.steps).await;
         self.push_failure(server, kind, ms, failure, look)
     }
@@ -287,6 +301,9 @@ impl<'a> Doctor<'a> {
         if let Some(server) = &account.pop3 {
             self.check_server(server).await;
         }
+        if self.is_offline() {
+            return;
+        }
         // One working server is enough: a send goes to the first that can be reached.
         let mut can_send = account.smtp.is_empty();
         for server in &account.smtp {
@@ -297,14 +314,37 @@ impl<'a> Doctor<'a> {
                 self.check_server(&gate.login).await;
             }
             can_send |= self.check_server(server).await;
+            if self.is_offline() {
+                return;
+            }
         }
         if can_send && !account.smtp.is_empty() {
             self.check_send().await;
         }
-        if let Some(server) = &account.imap {
-            let detail = "kept for a later version; this one has no IMAP door".to_owned();
-            self.record_success(&label(server), StepKind::Settings, Instant::now(), detail);
+        match &account.imap {
+            Some(server) if account.pop3.is_some() => self.check_imap_beside_pop3(server).await,
+            Some(server) => drop(self.check_server(server).await),
+            None => {}
         }
+    }
+
+    /// Whether the last step failed for want of a network: every other server would fail in the same way.
+    fn is_offline(&self) -> bool {
+        matches!(self.steps.last(), Some(Step { failure: Some(Failure::NotConnected { .. }), .. }))
+    }
+
+    /// Tries an IMAP server whose account has POP3 as well. Most programs fetch by POP3 then, and many providers have IMAP
+    /// switched off, so a failure is told and decides nothing.
+    async fn check_imap_beside_pop3(&mut self, server: &Server) {
+        let began = Instant::now();
+        let mut tried = Doctor::new(Arc::clone(&self.engine), Arc::clone(&self.account), |_| {});
+        let works = Box::pin(tried.check_server(server)).await;
+        let failed = tried.into_steps().into_iter().rfind(|step| !step.is_ok());
+        let detail = match failed {
+            Some(step) if !works => format!("mail programs that fetch by POP3 work; by IMAP none can: {}", step.detail),
+            _ => "mail programs can read by IMAP, too".to_owned(),
+        };
+        self.record_success(&label(server), StepKind::SignIn, began, detail);
     }
 
     /// Tries all steps to one server; whether the last one worked.
@@ -335,7 +375,10 @@ impl<'a> Doctor<'a> {
                 let prepared = prepare_on::<smtp::login::SmtpLogin>(&self.engine, upstream, server, timeouts).await;
                 self.check_sign_in(server, began, prepared, secret, timeouts).await
             }
-            Protocol::Imap => true,
+            Protocol::Imap => {
+                let prepared = prepare_on::<imap::login::ImapLogin>(&self.engine, upstream, server, timeouts).await;
+                self.check_sign_in(server, began, prepared, secret, timeouts).await
+            }
         }
     }
 
@@ -398,15 +441,16 @@ impl<'a> Doctor<'a> {
                         format!("{address} does not answer ({}), but another address does", failure.sentence());
                     self.record_success(name, StepKind::Tcp, began, detail);
                 }
+                // A second look takes seconds, and finds the same for every address.
+                Err(failure) if has_looked => {
+                    self.push_failure(server, StepKind::Tcp, ms, failure, None);
+                }
                 Err(failure) => {
-                    // A second look takes seconds, and finds the same for every address.
-                    let look = if has_looked {
-                        None
-                    } else {
-                        likely_cause::look(&self.engine, &self.account, server, &failure, &self.steps).await
-                    };
                     has_looked = true;
-                    self.push_failure(server, StepKind::Tcp, ms, failure, look);
+                    self.look_and_push(server, StepKind::Tcp, ms, failure).await;
+                    if self.is_offline() {
+                        return None;
+                    }
                 }
             }
         }

@@ -128,6 +128,12 @@ impl Events {
         self.lock().history.account(account).cloned()
     }
 
+    /// Keeps what is known of an account under another name. To be called before the settings with that name are applied.
+    #[cfg(feature = "web")]
+    pub(crate) fn rename_account(&self, old: &str, new: &str) {
+        self.lock().rename_account(old, new);
+    }
+
     pub(crate) fn session_count(&self) -> usize {
         self.lock().session_count()
     }

@@ -35,8 +35,12 @@ pub(crate) use trust::NamedTrust;
 pub(crate) trait SetupUi {
     /// Shows a step that was tried.
     fn step(&mut self, step: &Step);
-    /// Shows a sentence.
+    /// Shows a sentence about what is going on.
     fn say(&mut self, text: &str);
+    /// Shows a sentence that the user should still see at the end.
+    fn note(&mut self, text: &str) {
+        self.say(text);
+    }
     /// Asks a question; if no one is there to answer, the answer is no.
     fn confirm(&mut self, question: &Question) -> impl Future<Output = bool>;
 }
@@ -74,8 +78,8 @@ impl Question {
     pub(crate) fn text(&self) -> String {
         match self {
             Self::AskDirectory { domain, directory } => format!(
-                "May ostler ask Thunderbird's public list of mail servers about {domain}? {directory} then learns the name \
-                 {domain}, and nothing else."
+                "May ostler ask Thunderbird's public list of mail servers about {domain}? Those who keep the list ({directory}) \
+                 then learn the name {domain}, and nothing else."
             ),
             Self::TrustDns { domain, hosts } => format!(
                 "{domain} says that its mail is at {}, which is outside {domain}. Nothing proves that this is true. Is this \
@@ -106,6 +110,18 @@ impl Question {
                 "{server} shows a certificate {certificate}, with the fingerprint {pin}. Nothing else vouches for it, so compare the \
                  fingerprint with the one that the server's own program or its people name. Trust this certificate there, and no other?"
             ),
+        }
+    }
+
+    /// What the question is about, as a heading for it.
+    pub(crate) fn heading(&self) -> String {
+        match self {
+            Self::AskDirectory { domain, .. } => format!("ostler does not know {domain} yet"),
+            Self::TrustDns { .. } => "Is your mail with this company?".into(),
+            Self::UseOther { .. } => "Use another server?".into(),
+            Self::UseUncertain { .. } => "Use servers that do not answer?".into(),
+            Self::TryCharset { .. } => "Try the password in another way?".into(),
+            Self::TrustCertificate { .. } => "Is this the right server?".into(),
         }
     }
 

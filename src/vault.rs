@@ -206,6 +206,26 @@ impl Vault {
         }
     }
 
+    /// Copies what the keyring has for an account to the same account under another name, for every server that both have.
+    #[cfg(feature = "web")]
+    pub(crate) async fn copy_account(&self, from: &Account, to: &Account) -> Result<(), VaultError> {
+        let kept: Vec<_> = keyring_servers(to).into_iter().map(Server::id).collect();
+        let servers = keyring_servers(from).into_iter().filter(|server| kept.contains(&server.id()));
+        let mut entries: Vec<_> = servers.map(|server| (entry_of(from, server), entry_of(to, server))).collect();
+        if from.local_password.as_ref().is_none_or(|source| *source == SecretSource::Keyring) {
+            entries.push((local_entry_of(from), local_entry_of(to)));
+        }
+        for (old, new) in entries {
+            match self.read_keyring(from, &old).await {
+                Ok(secret) => drop(self.write(to, &new, secret, WRITE_TIMEOUT).await?),
+                // Without a keyring there is nothing to lose.
+                Err(VaultError::NoEntry { .. } | VaultError::NoKeyring { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
     /// Makes the next use read the keyring again, because the secret was refused or another process has changed it.
     pub fn drop_cached(&self, account: &Account, server: &Server) {
         let entry = entry_of(account, server);

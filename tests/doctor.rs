@@ -519,3 +519,19 @@ fn an_error_is_explained_without_settings_and_with_wrong_ones() {
     let (_, text, _) = explained(&home, &["--explain", "-"], "0x800CCC92 \u{1b}[2J\u{9b}m");
     assert!(!text.contains('\u{1b}') && !text.contains('\u{9b}'), "{text:?}");
 }
+
+#[test]
+fn a_computer_without_the_internet_is_told_so_and_its_other_servers_are_left_alone() {
+    require!("world");
+    use support::world::World;
+    for apart in [false, true] {
+        let builder = World::builder();
+        let world = if apart { builder.apart() } else { builder.without_names() }.start();
+        let account =
+            account().pop3(Server::at("pop.example.net", "tls", 995)).smtp(Server::at("smtp.example.net", "tls", 465));
+        let home = Home::with_settings(world.ca(), &[account], "", SHORT).inside(&world);
+        let failed = assert_finds(&home, &["network cable is out"], &["network cable", "try again"]);
+        assert!(failed["detail"].as_str().unwrap().starts_with("this computer is not connected"), "{failed:#}");
+        assert_eq!(failures(&check(&home)).len(), 1);
+    }
+}

@@ -98,7 +98,7 @@ fn watch(file: &Path, settings: &Settings, client: &Client, account: &Account, v
     end_by_ctrl_c();
     print("\n");
     // First what keeps any program from connecting: waiting would be in vain.
-    for line in obstacles(&status, settings, account) {
+    for line in obstacles(&status, settings, account, "run ostler resume") {
         print_seen(&Seen::Bad(line));
     }
     print(&format!("waiting for your mail program... ({} in {})\n", watch.wanted(), client.title()));

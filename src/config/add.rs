@@ -85,6 +85,15 @@ fn tables(account: &Account) -> String {
     text
 }
 
+/// The table of a server, with everything that the account means by it.
+#[cfg_attr(not(feature = "web"), allow(dead_code))]
+pub(super) fn server_table(server: &Server, account: &Account) -> Option<toml_edit::Table> {
+    let mut text = String::new();
+    server_lines(&mut text, server, account);
+    let document: DocumentMut = text.parse().ok()?;
+    Some(document.into_table())
+}
+
 fn server_lines(text: &mut String, server: &Server, account: &Account) {
     place_lines(text, server);
     match &server.sign_in {

@@ -1,294 +1,487 @@
-//! Changes an account in a settings file that a person wrote. Values are replaced one by one, so that comments and
-//! order stay. The new text is read again, and refused if it means anything else than the change.
+//! Changes single keys of a settings file that a person wrote. Values are replaced one by one, so that comments and order stay.
+//! The new text is read again as a whole, and refused if it has a mistake or if anything but the named keys has changed.
 
 use std::path::Path;
-use std::sync::Arc;
 
-use toml_edit::{Array, Item, Table, TableLike, Value};
+use toml_edit::{DocumentMut, Item, Value};
 
-use super::edit::{EditError, element, meaning, parse_document, put, with_line_ends_of};
+use super::edit::{EditError, meaning, parse_document, put, with_line_ends_of};
+use super::parse_with;
+use super::place::{Place, TableMut, account_table, fill_in_server, write_out_servers};
 use crate::config::presets::Presets;
-use ostler_mail::account::{Account, Alias, Protocol, Security, Server};
+use ostler_mail::account::{Account, Protocol, Settings};
 
-/// What an account should be like afterwards.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A key that is to have another value.
+#[derive(Debug, Clone)]
 pub(crate) struct Change {
-    /// All aliases, in any letter case.
-    pub aliases: Vec<String>,
-    /// Whether it sends mail whose sender belongs to no account. Any other account then stops being the default.
-    pub is_default: bool,
-    /// The user name for all servers; `None` leaves it as it is.
-    pub username: Option<String>,
-    /// Where servers are; a server that is not in the list stays where it is.
-    pub servers: Vec<ServerLocation>,
+    pub place: Place,
+    pub key: &'static str,
+    /// `None`: the key is left out, so that its default applies.
+    pub value: Option<Value>,
 }
 
-/// Where a server should be.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ServerLocation {
-    /// The protocol; the account has exactly one server for it.
-    pub protocol: Protocol,
-    /// Host name or IP address.
-    pub host: String,
-    /// Never 0.
-    pub port: u16,
-    /// How the connection is protected.
-    pub security: Security,
+/// A changed settings file.
+#[derive(Debug, Clone)]
+pub(crate) struct Changed {
+    pub text: String,
+    /// What the text means.
+    pub settings: Settings,
 }
 
-impl ServerLocation {
-    /// Where the server is now.
-    pub(crate) fn of(server: &Server) -> Self {
-        Self { protocol: server.protocol, host: server.host.clone(), port: server.port, security: server.security }
+/// Changes keys in `text`, the text of the settings file `file`, which is not opened. A key that was not there and would get
+/// its default value stays absent.
+pub(crate) fn change_keys(
+    text: &str,
+    changes: &[Change],
+    file: &Path,
+    presets: &Presets,
+) -> Result<Changed, EditError> {
+    let before = meaning(text, file, presets)?;
+    let mut editor = Editor { document: parse_document(text)?, accounts: &before, new_keys: Vec::new() };
+    editor.write_out(changes)?;
+    let start = editor.document.to_string();
+    if meaning(&start, file, presets)? != before {
+        return Err(EditError::TooEntangled);
     }
+    for change in changes {
+        editor.apply(change)?;
+    }
+    let after = editor.document.to_string();
+    let settings = parse_with(&after, file, presets).map_err(EditError::Mistakes)?.settings;
+    if !is_same_but_for(&start, &after, |place| editor.index(place), changes) {
+        return Err(EditError::TooEntangled);
+    }
+    let is_new =
+        |change: &Change| editor.new_keys.iter().any(|(place, key)| *place == change.place && *key == change.key);
+    if settings == before && changes.iter().all(|change| change.value.is_some() && is_new(change)) {
+        return Ok(Changed { text: text.to_owned(), settings });
+    }
+    let after = editor.without_defaults(after, &settings, file, presets);
+    Ok(Changed { text: with_line_ends_of(text, after), settings })
 }
 
-/// The account's user name, if it is the same at all servers.
-pub(crate) fn common_username(account: &Account) -> Option<&str> {
-    let mut names = usernames(account);
-    let first = names.next()?;
-    names.all(|name| name == first).then_some(first)
-}
-
-fn usernames(account: &Account) -> impl Iterator<Item = &str> {
-    account.servers().flat_map(|server| {
-        let gate = server.gate().map(|gate| &gate.login);
-        [Some(server), gate].into_iter().flatten().filter_map(|server| Some(server.credentials()?.username.as_str()))
+/// Removes a server of an account, which keeps at least one.
+pub(crate) fn remove_server(
+    text: &str,
+    (name, protocol, at): (&str, Protocol, usize),
+    file: &Path,
+    presets: &Presets,
+) -> Result<Changed, EditError> {
+    arrange_servers(text, name, protocol, file, presets, |list| match list {
+        Servers::Wanted(servers) => drop((at < servers.len()).then(|| servers.remove(at))),
+        Servers::Blocks(tables) => drop(tables.remove(at)),
+        Servers::Inline(array) => drop(array.remove(at)),
     })
 }
 
-/// Changes the account `name` in `text`, the text of the settings file `file`, which is not opened. Everything else
-/// keeps its meaning, or the change is refused.
-pub(crate) fn change_account(
+/// Moves a server for sending to another position.
+pub(crate) fn move_server(
     text: &str,
-    name: &str,
-    change: &Change,
+    (name, from, to): (&str, usize, usize),
     file: &Path,
     presets: &Presets,
-) -> Result<String, EditError> {
-    let mut document = parse_document(text)?;
-    let old = meaning(text, file, presets)?;
-    let index = old.accounts.iter().position(|account| account.name == name).ok_or(EditError::NoSuchAccount)?;
-    for (other, account) in old.accounts.iter().enumerate() {
-        let table = element(&mut document, other).ok_or(EditError::TooEntangled)?;
-        if other == index {
-            edit(table, account, change)?;
-        } else if change.is_default && account.is_default {
-            table.remove("default");
+) -> Result<Changed, EditError> {
+    arrange_servers(text, name, Protocol::Smtp, file, presets, |list| match list {
+        Servers::Wanted(servers) if from < servers.len() && to < servers.len() => {
+            let server = servers.remove(from);
+            servers.insert(to, server);
         }
+        Servers::Wanted(_) => {}
+        Servers::Blocks(tables) => {
+            let mut all: Vec<toml_edit::Table> = tables.iter().cloned().collect();
+            // Each place in the file keeps its position, and gets the table that moves there.
+            let positions: Vec<_> = all.iter().map(toml_edit::Table::position).collect();
+            let table = all.remove(from);
+            all.insert(to, table);
+            tables.clear();
+            for (mut table, position) in all.into_iter().zip(positions) {
+                table.set_position(position);
+                tables.push(table);
+            }
+        }
+        Servers::Inline(array) => {
+            let decors: Vec<_> = array.iter().map(|server| server.decor().clone()).collect();
+            let server = array.remove(from);
+            array.insert_formatted(to, server);
+            for (server, decor) in array.iter_mut().zip(decors) {
+                *server.decor_mut() = decor;
+            }
+        }
+    })
+}
+
+/// The servers of an account, in each of the forms in which [`arrange_servers`] arranges them.
+enum Servers<'s> {
+    /// As they should be afterwards.
+    Wanted(&'s mut Vec<ostler_mail::account::Server>),
+    Blocks(&'s mut toml_edit::ArrayOfTables),
+    Inline(&'s mut toml_edit::Array),
+}
+
+/// Arranges the servers of an account, both in the text and as what the text has to mean afterwards.
+fn arrange_servers(
+    text: &str,
+    name: &str,
+    protocol: Protocol,
+    file: &Path,
+    presets: &Presets,
+    arrange: impl Fn(Servers<'_>),
+) -> Result<Changed, EditError> {
+    let before = meaning(text, file, presets)?;
+    let mut document = parse_document(text)?;
+    let index = before.accounts.iter().position(|account| account.name == name).ok_or(EditError::NoSuchAccount)?;
+    let old = &before.accounts[index];
+    let mut servers: Vec<_> = old.servers().filter(|server| server.protocol == protocol).cloned().collect();
+    let count = servers.len();
+    arrange(Servers::Wanted(&mut servers));
+    let mut wanted = before.clone();
+    let mut account = Account::clone(old);
+    match protocol {
+        Protocol::Pop3 => account.pop3 = servers.pop(),
+        Protocol::Imap => account.imap = servers.pop(),
+        Protocol::Smtp => account.smtp = servers,
+    }
+    let stays = account.servers().any(|server| server.protocol == protocol);
+    wanted.accounts[index] = account.into();
+    if own_table(&mut document, index)?.like().get(protocol.name()).is_none() && count > 0 {
+        write_out_servers(own_table(&mut document, index)?, old, protocol)?;
+    }
+    if stays {
+        match own_table(&mut document, index)?.server_list(protocol.name()) {
+            Some(Item::ArrayOfTables(tables)) => arrange(Servers::Blocks(tables)),
+            Some(Item::Value(Value::Array(array))) => arrange(Servers::Inline(array)),
+            _ => return Err(EditError::TooEntangled),
+        }
+    } else {
+        own_table(&mut document, index)?.take_out(protocol.name());
     }
     let after = with_line_ends_of(text, document.to_string());
-    let new = meaning(&after, file, presets)?;
-    let is_right =
-        new.accounts.len() == old.accounts.len()
-            && new.accounts.iter().zip(&old.accounts).enumerate().all(|(at, (new, old))| {
-                if at == index { is_changed(old, new, change) } else { is_same(old, new, change) }
+    let settings = parse_with(&after, file, presets).map_err(EditError::Mistakes)?.settings;
+    if settings == wanted { Ok(Changed { text: after, settings }) } else { Err(EditError::TooEntangled) }
+}
+
+fn own_table(document: &mut DocumentMut, account: usize) -> Result<TableMut<'_>, EditError> {
+    account_table(document, account).ok_or(EditError::TooEntangled)
+}
+
+struct Editor<'s> {
+    document: DocumentMut,
+    accounts: &'s Settings,
+    /// Keys that were not in the file. They go again if they have no effect.
+    new_keys: Vec<(Place, String)>,
+}
+
+impl Editor<'_> {
+    /// The position of a place's account; that of no account for a place outside of accounts.
+    fn index(&self, place: &Place) -> Option<usize> {
+        let Some(name) = place.account() else { return Some(usize::MAX) };
+        self.accounts.accounts.iter().position(|account| account.name == name)
+    }
+
+    /// Writes out what comes from a preset where a change would otherwise take away more of it than one key: a table with a
+    /// host of its own takes nothing else from the preset, and a single table for sending takes the place of all its servers.
+    fn write_out(&mut self, changes: &[Change]) -> Result<(), EditError> {
+        for change in changes {
+            let (Some(name), Some((protocol, at))) = (change.place.account(), change.place.server()) else { continue };
+            let index = self.index(&change.place).ok_or(EditError::NoSuchAccount)?;
+            let account = &self.accounts.accounts[index];
+            let servers: Vec<_> = account.servers().filter(|server| server.protocol == protocol).collect();
+            let moves = change.key == "host" && matches!(change.place, Place::Server(..));
+            let known = own_table(&mut self.document, index)?.like().get(protocol.name()).cloned();
+            if known.is_none() && (servers.len() > 1 || !servers.is_empty() && (moves || at > 0)) {
+                write_out_servers(own_table(&mut self.document, index)?, account, protocol)?;
+                for (at, _) in servers.iter().enumerate() {
+                    self.mark_new(&Place::Server(name.to_owned(), protocol, at), index);
+                }
+            } else if let Some(server) = servers.get(at).filter(|_| moves && known.is_some()) {
+                let place = Place::Server(name.to_owned(), protocol, at);
+                let table = place.find_or_make(&mut self.document, index).ok_or(EditError::TooEntangled)?.like();
+                if table.get("host").is_none() {
+                    let had: Vec<String> = table.iter().map(|(key, _)| key.to_owned()).collect();
+                    fill_in_server(table, server, account).ok_or(EditError::TooEntangled)?;
+                    self.mark_new(&place, index);
+                    self.new_keys.retain(|(other, key)| *other != place || !had.contains(key));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes that everything in a server's table is new. The host stays in any case: it says which server this is.
+    fn mark_new(&mut self, place: &Place, index: usize) {
+        let table = place.find_or_make(&mut self.document, index).map(|table| table.like());
+        let keys = table.into_iter().flat_map(|table| table.iter()).map(|(key, _)| key.to_owned());
+        self.new_keys.extend(keys.filter(|key| key != "host").map(|key| (place.clone(), key)));
+    }
+
+    fn apply(&mut self, change: &Change) -> Result<(), EditError> {
+        let index = self.index(&change.place).ok_or(EditError::NoSuchAccount)?;
+        let table = change.place.find_or_make(&mut self.document, index).ok_or(EditError::TooEntangled)?;
+        let Some(value) = &change.value else {
+            table.take_out(change.key);
+            return Ok(());
+        };
+        let table = table.like();
+        if table.get(change.key).is_none() {
+            self.new_keys.push((change.place.clone(), change.key.to_owned()));
+        }
+        put(table, change.key, value.clone());
+        Ok(())
+    }
+
+    /// The text without the new keys that make no difference, and without tables that are empty for that reason.
+    fn without_defaults(&self, mut text: String, settings: &Settings, file: &Path, presets: &Presets) -> String {
+        let mut attempt = |edit: &dyn Fn(&mut DocumentMut) -> Option<()>| {
+            let Ok(mut document) = parse_document(&text) else { return };
+            if edit(&mut document).is_some() {
+                let shorter = document.to_string();
+                if meaning(&shorter, file, presets).is_ok_and(|meant| meant == *settings) {
+                    text = shorter;
+                }
+            }
+        };
+        for (place, key) in &self.new_keys {
+            attempt(&|document| {
+                place.find_or_make(document, self.index(place)?)?.take_out(key);
+                Some(())
             });
-    // Doors, page, access and time limits have to mean what they meant before.
-    let rest = ostler_mail::account::Settings { accounts: old.accounts.clone(), ..new };
-    if is_right && rest == old { Ok(after) } else { Err(EditError::CannotTake) }
+        }
+        text
+    }
 }
 
-fn is_changed(old: &Account, new: &Account, change: &Change) -> bool {
-    let aliases: Vec<String> = new.aliases.iter().map(Alias::to_string).collect();
-    let wanted: Vec<String> = change.aliases.iter().map(|alias| alias.to_ascii_lowercase()).collect();
-    let servers_match = change.servers.iter().all(|wanted| {
-        let mut servers = new.servers().filter(|server| server.protocol == wanted.protocol);
-        servers.next().is_some_and(|server| ServerLocation::of(server) == *wanted)
-    });
-    let usernames_match = change.username.as_ref().is_none_or(|wanted| usernames(new).all(|name| name == wanted));
-    let is_as_before = Account {
-        aliases: old.aliases.clone(),
-        is_default: old.is_default,
-        pop3: old.pop3.clone(),
-        smtp: old.smtp.clone(),
-        imap: old.imap.clone(),
-        ..new.clone()
-    } == *old;
-    is_as_before
-        && aliases == wanted
-        && new.is_default == change.is_default
-        && servers_match
-        && usernames_match
-        && new.servers().count() == old.servers().count()
-}
-
-fn is_same(old: &Arc<Account>, new: &Arc<Account>, change: &Change) -> bool {
-    let is_default = old.is_default && !change.is_default;
-    Account { is_default, ..old.as_ref().clone() } == **new
-}
-
-fn edit(table: &mut dyn TableLike, account: &Account, change: &Change) -> Result<(), EditError> {
-    let known: Vec<String> = account.aliases.iter().map(Alias::to_string).collect();
-    if known != change.aliases {
-        if change.aliases.is_empty() {
-            table.remove("aliases");
-        } else {
-            put(table, "aliases", Value::Array(Array::from_iter(change.aliases.iter())));
+/// Whether two texts mean the same but for the keys that were to change.
+fn is_same_but_for(before: &str, after: &str, index: impl Fn(&Place) -> Option<usize>, changes: &[Change]) -> bool {
+    let without = |text: &str| {
+        let mut tree: toml::Table = text.parse().ok()?;
+        for change in changes {
+            if let Some(table) = find_mut(&mut tree, &change.place, index(&change.place)?) {
+                table.remove(change.key);
+            }
         }
-    }
-    match (account.is_default, change.is_default) {
-        (true, false) => drop(table.remove("default")),
-        (false, true) => put(table, "default", Value::from(true)),
-        _ => {}
-    }
-    if let Some(name) = change.username.as_deref().filter(|name| common_username(account) != Some(*name)) {
-        put(table, "username", Value::from(name));
-        // A server's own user name would take precedence over the account's.
-        for server in ["pop3", "smtp", "imap"] {
-            table.get_mut(server).into_iter().for_each(|item| rename(item, name));
-        }
-    }
-    for wanted in &change.servers {
-        let mut servers = account.servers().filter(|server| server.protocol == wanted.protocol);
-        let (Some(server), None) = (servers.next(), servers.next()) else { return Err(EditError::TooEntangled) };
-        if ServerLocation::of(server) != *wanted {
-            put_location(table, server, wanted)?;
-        }
-    }
-    Ok(())
-}
-
-/// Changes the user name in the tables of servers that have one of their own.
-fn rename(item: &mut Item, name: &str) {
-    let in_table = |table: &mut dyn TableLike| {
-        if table.contains_key("username") {
-            put(table, "username", Value::from(name));
-        }
-        if let Some(login) = table.get_mut("login").and_then(Item::as_table_like_mut)
-            && login.contains_key("username")
-        {
-            put(login, "username", Value::from(name));
-        }
+        prune(&mut tree);
+        Some(tree)
     };
-    match item {
-        Item::ArrayOfTables(tables) => tables.iter_mut().for_each(|table| in_table(table)),
-        Item::Value(Value::Array(array)) => {
-            array.iter_mut().filter_map(Value::as_inline_table_mut).for_each(|table| in_table(table));
-        }
-        item => item.as_table_like_mut().into_iter().for_each(in_table),
-    }
+    let (before, after) = (without(before), without(after));
+    before.is_some() && before == after
 }
 
-fn put_location(account: &mut dyn TableLike, old: &Server, wanted: &ServerLocation) -> Result<(), EditError> {
-    let key = wanted.protocol.name();
-    // A server that comes from the preset gets a table, which takes precedence over the preset.
-    if account.get(key).is_none() {
-        account.insert(key, Item::Table(Table::new()));
-    }
-    let item = account.get_mut(key).ok_or(EditError::TooEntangled)?;
-    let table: &mut dyn TableLike = match item {
-        Item::ArrayOfTables(tables) if tables.len() == 1 => tables.get_mut(0).ok_or(EditError::TooEntangled)?,
-        item => item.as_table_like_mut().ok_or(EditError::TooEntangled)?,
+/// As [`Place::find_in`], to change it.
+fn find_mut<'t>(file: &'t mut toml::Table, place: &Place, account: usize) -> Option<&'t mut toml::Table> {
+    let key = match place {
+        Place::Local => return file.get_mut("local")?.as_table_mut(),
+        Place::Timeouts => return file.get_mut("timeouts")?.as_table_mut(),
+        Place::Account(_) => None,
+        Place::Doors(_) => Some("doors"),
+        Place::Server(_, protocol, _) => Some(protocol.name()),
+        Place::Login(..) => Some(Protocol::Smtp.name()),
     };
-    if old.host != wanted.host || table.get("host").is_none() {
-        put(table, "host", Value::from(wanted.host.as_str()));
+    let own = file.get_mut("account")?.as_array_mut()?.get_mut(account)?.as_table_mut()?;
+    let Some(key) = key else { return Some(own) };
+    let table = match (own.get_mut(key)?, place.server()) {
+        (toml::Value::Array(servers), Some((_, at))) => servers.get_mut(at)?.as_table_mut()?,
+        (table, Some((_, 0)) | None) => table.as_table_mut()?,
+        (_, Some(_)) => return None,
+    };
+    if matches!(place, Place::Login(..)) { table.get_mut("login")?.as_table_mut() } else { Some(table) }
+}
+
+/// Makes texts comparable: without empty tables, and a list of one server is that server.
+fn prune(tree: &mut toml::Table) {
+    let names: Vec<String> = tree.keys().cloned().collect();
+    for name in names {
+        let Some(value) = tree.get_mut(&name) else { continue };
+        let is_empty = match value {
+            toml::Value::Table(table) => {
+                prune(table);
+                table.is_empty()
+            }
+            toml::Value::Array(list) => {
+                list.iter_mut().filter_map(toml::Value::as_table_mut).for_each(prune);
+                let had_tables = list.iter().any(toml::Value::is_table);
+                list.retain(|value| value.as_table().is_none_or(|table| !table.is_empty()));
+                if let ("smtp", [toml::Value::Table(only)]) = (name.as_str(), list.as_slice()) {
+                    *value = toml::Value::Table(only.clone());
+                    false
+                } else {
+                    had_tables && list.is_empty()
+                }
+            }
+            _ => false,
+        };
+        if is_empty {
+            tree.remove(&name);
+        }
     }
-    // Always written: the default depends on `security`, which may change too.
-    put(table, "port", Value::from(i64::from(wanted.port)));
-    if old.security != wanted.security || table.get("security").is_none() {
-        put(table, "security", Value::from(wanted.security.name()));
-    }
-    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const FILE: &str = "/home/ann/ostler.toml";
     const TEXT: &str = "# mine\n[local]\npop3 = 110 # low\n\n[[account]] # first\naddress = \"ann@x.net\" # hers\n\
         aliases = [\"lee@x.net\"] # and his\n\n[account.pop3]\nhost = \"pop.x.net\" # old\nsecurity = \"tls\"\n\n\
         [[account]]\naddress = \"bob@y.net\"\ndefault = true\n[account.smtp]\nhost = \"s.y.net\"\n";
 
-    fn changed(text: &str, name: &str, change: &Change) -> Result<String, EditError> {
-        change_account(text, name, change, Path::new("/home/ann/ostler.toml"), Presets::built_in())
+    fn ann() -> Place {
+        Place::Account("ann@x.net".into())
     }
 
-    fn at(protocol: Protocol, host: &str, port: u16, security: Security) -> ServerLocation {
-        ServerLocation { protocol, host: host.into(), port, security }
+    fn pop3() -> Place {
+        Place::Server("ann@x.net".into(), Protocol::Pop3, 0)
+    }
+
+    fn set(place: Place, key: &'static str, value: &str) -> Change {
+        let value = (!value.is_empty()).then(|| value.parse().unwrap());
+        Change { place, key, value }
+    }
+
+    fn changed(text: &str, changes: &[Change]) -> Result<String, EditError> {
+        change_keys(text, changes, Path::new(FILE), Presets::built_in()).map(|changed| changed.text)
     }
 
     #[test]
     fn values_change_and_comments_stay() {
-        let change = Change {
-            aliases: vec!["lee@x.net".into(), "*@z.net".into()],
-            is_default: true,
-            username: None,
-            servers: vec![at(Protocol::Pop3, "mail.x.net", 110, Security::StartTls)],
-        };
-        let text = changed(TEXT, "ann@x.net", &change).unwrap();
+        let changes = [
+            set(ann(), "aliases", "['lee@x.net', '*@z.net']"),
+            set(ann(), "default", "true"),
+            set(Place::Account("bob@y.net".into()), "default", ""),
+            set(pop3(), "host", "'mail.x.net'"),
+            set(pop3(), "security", "'starttls'"),
+            set(pop3(), "port", "1110"),
+        ];
+        let text = changed(TEXT, &changes).unwrap();
         assert_eq!(
             text,
             "# mine\n[local]\npop3 = 110 # low\n\n[[account]] # first\naddress = \"ann@x.net\" # hers\n\
-             aliases = [\"lee@x.net\", \"*@z.net\"] # and his\ndefault = true\n\n[account.pop3]\nhost = \"mail.x.net\" # old\n\
-             security = \"starttls\"\nport = 110\n\n[[account]]\naddress = \"bob@y.net\"\n[account.smtp]\nhost = \"s.y.net\"\n"
+             aliases = ['lee@x.net', '*@z.net'] # and his\ndefault = true\n\n[account.pop3]\nhost = 'mail.x.net' # old\n\
+             security = 'starttls'\nport = 1110\n\n[[account]]\naddress = \"bob@y.net\"\n[account.smtp]\nhost = \"s.y.net\"\n"
         );
-        let nothing = Change {
-            aliases: vec!["lee@x.net".into()],
-            is_default: false,
-            username: None,
-            servers: vec![at(Protocol::Pop3, "pop.x.net", 995, Security::Tls)],
-        };
-        assert_eq!(changed(TEXT, "ann@x.net", &nothing).unwrap(), TEXT);
-        let bare = changed(TEXT, "ann@x.net", &Change { aliases: vec![], ..nothing.clone() }).unwrap();
-        assert!(!bare.contains("aliases"), "{bare}");
-        let crlf = changed(&TEXT.replace('\n', "\r\n"), "ann@x.net", &change).unwrap();
+        let crlf = changed(&TEXT.replace('\n', "\r\n"), &changes).unwrap();
         assert_eq!(crlf, text.replace('\n', "\r\n"));
     }
 
     #[test]
-    fn inline_accounts_and_servers_of_a_preset_change_too() {
-        let inline = "account = [{ address = \"ann@x.net\", smtp = { host = \"s\", security = \"tls\" } }] # all\n";
-        let change = Change {
-            aliases: vec!["b@x.net".into()],
-            is_default: false,
-            username: None,
-            servers: vec![at(Protocol::Smtp, "t", 587, Security::StartTls)],
-        };
-        let text = changed(inline, "ann@x.net", &change).unwrap();
-        assert!(text.contains("host = \"t\"") && text.ends_with("# all\n"), "{text}");
+    fn what_is_the_default_anyway_is_not_written() {
+        let same = [
+            set(Place::Local, "smtp", "2025"),
+            set(Place::Timeouts, "connect", "'10s'"),
+            set(ann(), "name", "'ann@x.net'"),
+            set(pop3(), "port", "995"),
+            set(Place::Doors("ann@x.net".into()), "imap", "false"),
+        ];
+        assert_eq!(changed(TEXT, &same).unwrap(), TEXT);
+        let mixed = changed(TEXT, &[same[0].clone(), set(Place::Local, "imap", "false")]).unwrap();
+        assert_eq!(mixed, TEXT.replace("# low\n", "# low\nimap = false\n"));
+        // What a person wrote stays written, and its comment with it.
+        let kept = changed(TEXT, &[set(Place::Local, "pop3", "2110")]).unwrap();
+        assert_eq!(kept, TEXT.replace("110 # low", "2110 # low"));
+    }
+
+    #[test]
+    fn comments_of_a_key_that_goes_stay() {
+        let text = "[local]\n# first\npop3 = 110 # low\n# second\nsmtp = 25 # lower\n[timeouts] # wait\n# third\nidle = '1m' # x\n";
+        let gone = changed(text, &[set(Place::Local, "pop3", "")]).unwrap();
+        assert_eq!(gone, text.replace("pop3 = 110 # low\n", "# low\n"));
+        let gone = changed(text, &[set(Place::Local, "smtp", "")]).unwrap();
+        assert_eq!(gone, text.replace("smtp = 25 # lower\n", "# lower\n"));
+        let gone = changed(text, &[set(Place::Timeouts, "idle", "")]).unwrap();
+        assert_eq!(gone, text.replace("idle = '1m' # x\n", "# x\n"));
+    }
+
+    #[test]
+    fn every_form_of_a_table_takes_a_change() {
+        let inline = "account = [{ address = \"ann@x.net\", smtp = { host = \"s\" } }] # all\n";
+        let smtp = |at| Place::Server("ann@x.net".into(), Protocol::Smtp, at);
+        let text = changed(inline, &[set(smtp(0), "host", "'t'")]).unwrap();
+        assert_eq!(text, inline.replace("\"s\"", "'t'"));
+        let text = changed(inline, &[set(smtp(1), "host", "'t'"), set(smtp(1), "port", "587")]).unwrap();
+        assert_eq!(text, inline.replace("{ host = \"s\" }", "[{ host = \"s\" }, { host = 't', port = 587 }]"));
+        let dotted = "[[account]]\naddress = 'ann@x.net'\nsmtp.host = 's' # mine\npop3.host = 'p'\n";
+        let text = changed(dotted, &[set(pop3(), "port", "1995")]).unwrap();
+        assert_eq!(text, format!("{dotted}pop3.port = 1995\n"));
+        let text = changed(dotted, &[set(smtp(1), "host", "'t'")]).unwrap();
+        assert_eq!(
+            text,
+            "[[account]]\naddress = 'ann@x.net'\npop3.host = 'p'\n\n[[account.smtp]]\nhost = 's' # mine\n\n[[account.smtp]]\nhost = 't'\n"
+        );
+        let gate = [
+            set(smtp(0), "auth", "'pop-before-smtp'"),
+            set(smtp(0), "fresh", "'5m'"),
+            set(Place::Login("ann@x.net".into(), 0), "host", "'l'"),
+        ];
+        let text = changed(inline, &gate).unwrap();
+        assert!(text.contains("fresh = '5m', login = { host = 'l' } } }] # all\n"), "{text}");
+        let doors = changed(TEXT, &[set(Place::Doors("ann@x.net".into()), "pop3", "'127.0.0.2:110'")]).unwrap();
+        assert!(doors.contains("# and his\ndoors = { pop3 = '127.0.0.2:110' }\n\n[account.pop3]"), "{doors}");
+        let fresh = changed("", &[set(Place::Local, "pop3", "110"), set(Place::Timeouts, "tls", "'9s'")]).unwrap();
+        assert_eq!(fresh, "[local]\npop3 = 110\n\n[timeouts]\ntls = '9s'\n");
+    }
+
+    #[test]
+    fn a_server_of_a_preset_is_written_out_before_it_moves() {
         let preset = "[[account]]\naddress = \"ann@optonline.net\"\nprovider = \"optonline\"\n";
-        let change =
-            Change { aliases: vec![], servers: vec![at(Protocol::Pop3, "pop.z", 995, Security::Tls)], ..change };
-        let text = changed(preset, "ann@optonline.net", &change).unwrap();
-        assert!(text.starts_with(preset) && text.contains("[account.pop3]\nhost = \"pop.z\""), "{text}");
+        let place = Place::Server("ann@optonline.net".into(), Protocol::Pop3, 0);
+        let text = changed(preset, &[set(place.clone(), "host", "'pop.z'")]).unwrap();
+        assert_eq!(text, format!("{preset}\n[account.pop3]\nhost = 'pop.z'\n"));
+        let text = changed(preset, &[set(place, "username", "'ann'")]).unwrap();
+        assert_eq!(text, format!("{preset}\n[account.pop3]\nusername = 'ann'\n"));
+        let more = Place::Server("ann@optonline.net".into(), Protocol::Smtp, 1);
+        let text = changed(preset, &[set(more, "host", "'s.z'")]).unwrap();
+        assert!(
+            text.ends_with("\n[[account.smtp]]\nhost = 's.z'\n") && text.matches("[[account.smtp]]").count() == 2,
+            "{text}"
+        );
+    }
+
+    const THREE: &str = "[[account]]\naddress = 'ann@x.net'\n# best\n[[account.smtp]]\nhost = 'a' # 1\n\n# next\n[[account.smtp]]\n\
+        host = 'b' # 2\n\n# last\n[[account.smtp]]\nhost = 'c' # 3\n\n[timeouts] # end\n";
+
+    #[test]
+    fn servers_move_and_go_with_their_comments() {
+        let moved = |text: &str, from, to| {
+            move_server(text, ("ann@x.net", from, to), Path::new(FILE), Presets::built_in()).map(|changed| changed.text)
+        };
+        let text = moved(THREE, 2, 0).unwrap();
+        let at = |text: &str, word: &str| text.find(word).unwrap();
+        assert!(
+            at(&text, "# last\n[[") < at(&text, "'c' # 3") && at(&text, "'c' # 3") < at(&text, "# best\n[["),
+            "{text}"
+        );
+        assert!(text.ends_with("[timeouts] # end\n"), "{text}");
+        assert_eq!(moved(&text, 0, 2).unwrap(), THREE);
+        let removed = |text: &str, protocol, at| {
+            remove_server(text, ("ann@x.net", protocol, at), Path::new(FILE), Presets::built_in())
+                .map(|changed| changed.text)
+        };
+        let text = removed(THREE, Protocol::Smtp, 1).unwrap();
+        assert_eq!(text, THREE.replace("# next\n[[account.smtp]]\nhost = 'b' # 2\n\n", ""));
+        let inline =
+            "account = [{ address = 'ann@x.net', smtp = [{ host = 'a' }, { host = 'b' }], pop3.host = 'p' }]\n";
+        assert!(moved(inline, 0, 1).unwrap().contains("'b' }, { host = 'a' }"));
+        assert!(!removed(inline, Protocol::Pop3, 0).unwrap().contains("pop3"));
+        let preset = "[[account]]\naddress = \"ann@optonline.net\"\nprovider = \"optonline\"\n";
+        let gone =
+            remove_server(preset, ("ann@optonline.net", Protocol::Pop3, 0), Path::new(FILE), Presets::built_in());
+        assert!(gone.is_err(), "the preset would bring it back");
     }
 
     #[test]
-    fn a_user_name_changes_wherever_it_stands() {
-        let change = |name: &str| Change {
-            aliases: vec!["lee@x.net".into()],
-            is_default: false,
-            username: Some(name.into()),
-            servers: vec![],
+    fn what_cannot_be_meant_is_refused_with_its_key() {
+        let wrong = |changes: &[Change]| match changed(TEXT, changes) {
+            Err(EditError::Mistakes(mistakes)) => mistakes.iter().map(|m| m.key.clone()).collect::<Vec<_>>(),
+            other => panic!("{other:?}"),
         };
-        // The account has this name already, by default.
-        assert_eq!(changed(TEXT, "ann@x.net", &change("ann@x.net")).unwrap(), TEXT);
-        let text = changed(TEXT, "ann@x.net", &change("ann")).unwrap();
-        assert!(text.contains("username = \"ann\"\n\n[account.pop3]"), "{text}");
-        let own = "[[account]]\naddress = \"ann@x.net\"\naliases = [\"lee@x.net\"]\n[account.pop3]\nhost = \"p\"\n\
-            username = \"old\" # mine\n[[account.smtp]]\nhost = \"s\"\nauth = \"pop-before-smtp\"\n\
-            login = { host = \"p\", username = \"old\" }\n";
-        let text = changed(own, "ann@x.net", &change("ann")).unwrap();
-        assert!(text.contains("username = \"ann\" # mine") && !text.contains("old"), "{text}");
-        assert_eq!(changed(TEXT, "ann@x.net", &change("")), Err(EditError::CannotTake));
-    }
-
-    #[test]
-    fn what_cannot_be_meant_is_refused() {
-        let change = |aliases: &[&str], servers: Vec<ServerLocation>| Change {
-            aliases: aliases.iter().map(|&alias| alias.to_owned()).collect(),
-            is_default: false,
-            username: None,
-            servers,
-        };
-        // The other account's own address.
-        assert_eq!(changed(TEXT, "ann@x.net", &change(&["bob@y.net"], vec![])), Err(EditError::CannotTake));
-        assert_eq!(changed(TEXT, "nobody", &change(&[], vec![])), Err(EditError::NoSuchAccount));
-        let other = vec![at(Protocol::Smtp, "t", 25, Security::Tls)];
-        assert_eq!(changed(TEXT, "ann@x.net", &change(&[], other)), Err(EditError::TooEntangled));
-        let bad = vec![at(Protocol::Pop3, "a b", 995, Security::Tls)];
-        assert_eq!(changed(TEXT, "ann@x.net", &change(&[], bad)), Err(EditError::CannotTake));
-        assert!(matches!(changed("x = = 1", "a", &change(&[], vec![])), Err(EditError::NotToml { line: 1 })));
+        assert_eq!(
+            wrong(&[set(pop3(), "host", "'a b'"), set(pop3(), "port", "0")]),
+            ["account.pop3.host", "account.pop3.port"]
+        );
+        assert_eq!(wrong(&[set(ann(), "name", "'BOB@y.net'")]), ["account.address"]);
+        assert_eq!(wrong(&[set(pop3(), "host", "")]), ["account.pop3.host"]);
+        assert_eq!(wrong(&[set(ann(), "default", "true")]), ["account.default"]);
+        let nobody = set(Place::Account("nobody".into()), "default", "true");
+        assert_eq!(changed(TEXT, &[nobody]), Err(EditError::NoSuchAccount));
+        assert!(matches!(changed("x = = 1", &[]), Err(EditError::CannotTake)));
     }
 }

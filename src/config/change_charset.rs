@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use toml_edit::{Item, Table, TableLike, Value};
 
-use super::edit::{EditError, element, meaning, parse_document, put, with_line_ends_of};
+use super::edit::{EditError, meaning, parse_document, put, with_line_ends_of};
+use super::place::account_table;
 use crate::config::presets::Presets;
 use ostler_mail::account::{Account, AfterPop, PasswordCharset, Protocol, Server, ServerId, SignIn};
 
@@ -24,7 +25,7 @@ pub(crate) fn change_charset(
     let mut wanted = meaning(text, file, presets)?;
     let index = wanted.accounts.iter().position(|account| account.name == name).ok_or(EditError::NoSuchAccount)?;
     let account = with_charsets(&wanted.accounts[index], found);
-    write(element(&mut document, index).ok_or(EditError::TooEntangled)?, &account)?;
+    write(account_table(&mut document, index).ok_or(EditError::TooEntangled)?.like(), &account)?;
     wanted.accounts[index] = Arc::new(account);
     let after = with_line_ends_of(text, document.to_string());
     if meaning(&after, file, presets)? == wanted { Ok(after) } else { Err(EditError::TooEntangled) }

@@ -8,8 +8,8 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 use toml_edit::{DocumentMut, Item, TableLike, Value, value};
 
-use super::parse_with;
 use super::presets::Presets;
+use super::{Mistakes, parse_with};
 use ostler_mail::account::Settings;
 use ostler_mail::idn;
 
@@ -33,6 +33,9 @@ pub enum EditError {
         "the file has mistakes, or it has an account or a door with the same name or port already; `ostler check` shows mistakes"
     )]
     CannotTake,
+    /// The new text has these mistakes, each at the key that was to change or at one that contradicts it.
+    #[error(transparent)]
+    Mistakes(Mistakes),
 }
 
 /// Removes the account `name` (in any letter case) from the text: its table with its doors, its sub-tables, and the
@@ -67,17 +70,6 @@ pub(super) fn with_line_ends_of(before: &str, after: String) -> String {
 /// The settings that a text means. One with mistakes has no meaning that an edit could be held against.
 pub(super) fn meaning(text: &str, file: &Path, presets: &Presets) -> Result<Settings, EditError> {
     Ok(parse_with(text, file, presets).map_err(|_| EditError::CannotTake)?.settings)
-}
-
-/// The table of account number `index`, in whichever TOML form it is written.
-pub(super) fn element(document: &mut DocumentMut, index: usize) -> Option<&mut dyn TableLike> {
-    match document.get_mut("account")? {
-        Item::ArrayOfTables(tables) => tables.get_mut(index).map(|table| table as &mut dyn TableLike),
-        Item::Value(Value::Array(array)) => {
-            array.get_mut(index)?.as_inline_table_mut().map(|table| table as &mut dyn TableLike)
-        }
-        _ => None,
-    }
 }
 
 /// Sets a value and keeps the blanks and comments around the old one.

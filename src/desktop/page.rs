@@ -6,7 +6,6 @@
 
 mod about;
 mod account;
-mod account_form;
 mod add;
 mod doors;
 mod guard;
@@ -15,9 +14,14 @@ mod history;
 mod jobs;
 mod layout;
 mod listen;
+mod manual;
+mod multipart;
 mod overview;
 mod progress;
+mod settings;
 mod setup_job;
+mod traffic;
+mod words;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -52,6 +56,8 @@ struct Shared {
     /// Asks the running ostler to read its settings again.
     reload: Box<dyn Fn() + Send + Sync>,
     jobs: Jobs,
+    /// Held while the settings file is read and written, so that two forms at once do not undo each other.
+    editing: Mutex<()>,
 }
 
 impl Shared {
@@ -75,11 +81,32 @@ impl Shared {
         let trouble = |what: &str, error: std::io::Error| {
             format!("{start}{file} cannot be {what}: {error}. Correct that, then try again.")
         };
+        let _alone = self.editing.lock().unwrap_or_else(PoisonError::into_inner);
         config::edit_file(&self.file, edit).map_err(|error| match error {
             NotEdited::Unreadable(error) => trouble("read", error),
             NotEdited::Unwritable(error) => trouble("written", error),
             NotEdited::Refused(error) => refused(error),
         })
+    }
+
+    /// Waits until the page is open at another address; returns a link that lets the browser in there. `None`: it does not
+    /// become so in time.
+    async fn wait_for_move(&self, wanted: SocketAddr) -> Option<String> {
+        let is_there =
+            |open: SocketAddr| open.ip() == wanted.ip() && (wanted.port() == 0 || open.port() == wanted.port());
+        let until = Instant::now() + SETTINGS_RELOAD_TIMEOUT;
+        while !self.open_at().is_some_and(is_there) {
+            if Instant::now() > until {
+                return None;
+            }
+            sleep(RELOAD_POLL_INTERVAL).await;
+        }
+        self.entry()
+    }
+
+    /// The page's address with a new token.
+    fn entry(&self) -> Option<String> {
+        Some(format!("http://{}/?token={}", self.open_at()?, self.keys.new_token()?))
     }
 
     /// Makes ostler read its settings again and waits until those that it serves are as expected. Returns `false` if they do
@@ -117,6 +144,7 @@ impl Page {
             open_at: Mutex::new(None),
             reload: Box::new(reload),
             jobs: Jobs::default(),
+            editing: Mutex::default(),
         };
         Some(Self { shared: Arc::new(shared), listening: None })
     }
@@ -155,7 +183,7 @@ impl Links {
     /// The page's address with a new token, which lets in one browser, once, within ten minutes. A caller may append
     /// `&to=PATH` to open another page.
     pub(crate) fn entry(&self) -> Option<String> {
-        Some(format!("{}?token={}", self.address()?, self.0.keys.new_token()?))
+        self.0.entry()
     }
 }
 
@@ -174,7 +202,13 @@ fn router(shared: &Arc<Shared>) -> Router {
         .route("/program", get(guide::choose))
         .route("/guide/{client}", get(guide::show))
         .route("/account", get(account::show))
-        .route("/account/change", post(account_form::change))
+        .route("/account/settings", get(settings::show_account).post(settings::submit_account))
+        .route("/account/server", get(settings::show_server).post(settings::submit_server))
+        .route("/account/servers", post(settings::arrange))
+        .route("/account/certificate", get(settings::show_certificate))
+        .route("/account/certificate/look", post(settings::look))
+        .route("/account/certificate/take", post(settings::take))
+        .route("/account/certificate/upload", post(settings::upload))
         .route("/account/test", post(account::test))
         .route("/account/password", post(account::password))
         .route("/account/local", post(account::local_password))
@@ -182,6 +216,10 @@ fn router(shared: &Arc<Shared>) -> Router {
         .route("/history", get(history::show))
         .route("/log", get(history::log))
         .route("/report", get(history::report))
+        .route("/manual", get(manual::contents))
+        .route("/manual/{chapter}", get(manual::show))
+        .route("/manual/pictures/{file}", get(manual::picture))
+        .route("/settings", get(settings::show).post(settings::submit))
         .route("/about", get(about::show))
         .route("/autostart", post(about::start_at_login))
         .route("/style.css", get(layout::style))

@@ -1,5 +1,5 @@
-//! What became of each account's last fetches and sends, and what went wrong: a few dozen items per account, which survive a
-//! restart (`history_file.rs` saves them). A failure that happens again is counted in its first item, so that a program that
+//! What became of each account's last fetches and sends, and what went wrong: a few dozen items per account, and how many
+//! messages came and went on each of the last days. Both survive a restart (`history_file.rs` saves them). A failure that happens again is counted in its first item, so that a program that
 //! tries every minute pushes nothing out.
 //!
 //! Not here: everything since the start, in order (`journal.rs`); the state of things now (`status.rs`). The history holds
@@ -9,6 +9,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+#[cfg(any(test, feature = "web"))]
+use time::Date;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -20,6 +22,10 @@ use ostler_mail::failure::without_control;
 const MAX_ITEMS_PER_ACCOUNT: usize = 50;
 /// Save an empty fetch at most this often, so that after a power cut "last fetch" is at most ten minutes out of date.
 const EMPTY_FETCH_SAVE_INTERVAL: Duration = Duration::from_secs(600);
+/// The length of the day in an RFC 3339 time.
+const DAY_OCTETS: usize = "2026-01-31".len();
+/// How many days of [`DayCount`]s are kept: what the overview shows.
+const MAX_DAYS: usize = 30;
 /// The version of the file format. An ostler leaves files of later versions alone.
 const FORMAT_VERSION: u32 = 1;
 
@@ -76,9 +82,54 @@ pub(crate) struct AccountHistory {
     /// Oldest first. The file calls them `things`.
     #[serde(default, rename = "things")]
     pub(crate) items: VecDeque<HistoryItem>,
+    /// The days with mail, as RFC 3339 has them, in UTC: `2026-01-31`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    days: BTreeMap<String, DayCount>,
+}
+
+/// How many messages came and went on one day.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct DayCount {
+    #[serde(default)]
+    fetched: u64,
+    #[serde(default)]
+    sent: u64,
+}
+
+/// How many messages came and went on one of the last days.
+#[cfg(any(test, feature = "web"))]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Traffic {
+    pub(crate) date: Date,
+    pub(crate) fetched: u64,
+    pub(crate) sent: u64,
 }
 
 impl AccountHistory {
+    /// The last [`MAX_DAYS`] days up to `today`, oldest first, those without mail among them.
+    #[cfg(any(test, feature = "web"))]
+    pub(crate) fn traffic(&self, today: Date) -> Vec<Traffic> {
+        let first = today.saturating_sub(time::Duration::days(MAX_DAYS as i64 - 1));
+        let dates = std::iter::successors(Some(first), |date| date.next_day()).take(MAX_DAYS);
+        dates.map(|date| self.traffic_on(date)).collect()
+    }
+
+    #[cfg(any(test, feature = "web"))]
+    fn traffic_on(&self, date: Date) -> Traffic {
+        let DayCount { fetched, sent } = self.days.get(&date.to_string()).copied().unwrap_or_default();
+        Traffic { date, fetched, sent }
+    }
+
+    fn count(&mut self, time: &str, more: DayCount) {
+        let Some(day) = time.get(..DAY_OCTETS).filter(|_| more != DayCount::default()) else { return };
+        let known = self.days.entry(day.to_owned()).or_default();
+        known.fetched = known.fetched.saturating_add(more.fetched);
+        known.sent = known.sent.saturating_add(more.sent);
+        while self.days.len() > MAX_DAYS {
+            self.days.pop_first();
+        }
+    }
+
     fn add(&mut self, item: HistoryItem) {
         let same = |known: &&mut HistoryItem| known.kind == item.kind && known.text == item.text;
         // Only back to the last success: the same failure after it is a new one.
@@ -114,12 +165,20 @@ impl AccountHistory {
             item.advice = item.advice.as_deref().map(to_line);
         }
         self.items.drain(..self.items.len().saturating_sub(MAX_ITEMS_PER_ACCOUNT));
+        self.days.retain(|day, _| is_day(day));
+        while self.days.len() > MAX_DAYS {
+            self.days.pop_first();
+        }
         self
     }
 }
 
 fn is_time(text: &str) -> bool {
     OffsetDateTime::parse(text, &Rfc3339).is_ok()
+}
+
+fn is_day(text: &str) -> bool {
+    is_time(&format!("{text}T00:00:00Z"))
 }
 
 fn to_line(text: &str) -> String {
@@ -218,6 +277,7 @@ impl History {
             }
             return;
         }
+        past.count(&entry.time, count_of(event));
         past.add(HistoryItem { time: entry.time.clone(), kind, text, advice, times: 1, first: None });
         self.mark_changed(now);
     }
@@ -229,9 +289,27 @@ impl History {
         self.accounts.len() < before
     }
 
+    /// Keeps the history of an account under another name.
+    #[cfg(feature = "web")]
+    pub(crate) fn rename(&mut self, old: &str, new: &str, now: OffsetDateTime) {
+        if let Some(past) = self.accounts.remove(old) {
+            self.accounts.insert(new.to_owned(), past);
+            self.mark_changed(now);
+        }
+    }
+
     fn mark_changed(&mut self, now: OffsetDateTime) {
         self.changes += 1;
         self.changed_at = Some(now);
+    }
+}
+
+/// What an event adds to its day.
+fn count_of(event: &Event) -> DayCount {
+    match event {
+        Event::Fetched { messages, .. } => DayCount { fetched: *messages, sent: 0 },
+        Event::Sent { .. } => DayCount { fetched: 0, sent: 1 },
+        _ => DayCount::default(),
     }
 }
 
@@ -336,6 +414,41 @@ mod tests {
         (0..400).for_each(|_| world.happens(&fetched(1)));
         assert_eq!(world.items().iter().filter(|item| item.kind.is_good()).count(), MAX_ITEMS_PER_ACCOUNT / 2);
         assert_eq!(world.items().last().unwrap().kind, Kind::Fetched);
+    }
+
+    #[test]
+    fn each_of_the_last_days_has_its_counts() {
+        let mut world = World::default();
+        for event in [fetched(2), fetched(0), failed("x"), fetched(3)] {
+            world.happens(&event);
+        }
+        world.minutes += 2 * 24 * 60;
+        world.happens(&Event::Sent { account: "home".into(), recipients: 9, octets: 1 });
+        let date = |day| Date::from_ordinal_date(1970, day).unwrap();
+        let past = world.history.account("home").unwrap();
+        let seen = past.traffic(date(3));
+        assert_eq!((seen.len(), seen[MAX_DAYS - 1].date), (MAX_DAYS, date(3)));
+        let last: Vec<_> = seen[MAX_DAYS - 4..].iter().map(|day| (day.fetched, day.sent)).collect();
+        assert_eq!(last, [(0, 0), (5, 0), (0, 0), (0, 1)]);
+        assert_eq!(past.traffic(date(32))[0], Traffic { date: date(3), fetched: 0, sent: 1 });
+        assert!(past.traffic(date(33)).iter().all(|day| day.fetched + day.sent == 0));
+        // Only so many are kept, and an account without mail has none.
+        for _ in 0..2 * MAX_DAYS {
+            world.minutes += 24 * 60;
+            world.happens(&fetched(1));
+        }
+        assert_eq!(world.history.account("home").unwrap().days.len(), MAX_DAYS);
+        assert_eq!(AccountHistory::default().traffic(date(3)).len(), MAX_DAYS);
+    }
+
+    #[test]
+    fn a_file_from_before_the_days_were_counted_is_read_and_strange_days_are_left_out() {
+        let old = "{\"version\": 1, \"accounts\": {\"a\": {\"last_fetch\": \"2026-01-02T03:04:05Z\"}}}";
+        let past = History::from_json(old).unwrap().account("a").cloned().unwrap();
+        assert!(past.days.is_empty() && past.last_fetch.is_some());
+        let strange = "{\"version\": 1, \"accounts\": {\"a\": {\"days\": {\"<b>\": {\"sent\": 3}, \"2026-01-02\": {\"sent\": 1}}}}}";
+        let past = History::from_json(strange).unwrap().account("a").cloned().unwrap();
+        assert_eq!(past.days.keys().collect::<Vec<_>>(), ["2026-01-02"]);
     }
 
     #[test]

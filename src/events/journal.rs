@@ -30,8 +30,8 @@ pub(crate) struct Entry {
     /// `pop3` or `smtp`.
     pub(crate) protocol: Option<&'static str>,
     /// `connected`, `signed-in`, `fetched`, `sent`, `not-sent`, `failed`, `mistake` (something is set wrongly in the mail
-    /// program), `misuse` (no mail program does that; the connection was ended), `turned-away`, `checked`, `gate`, `door`,
-    /// `settings`, `remark`, `paused`, `resumed` or `stopping`.
+    /// program), `misuse` (no mail program does that; the connection was ended), `turned-away`, `checked`, `gate`, `door` (it
+    /// was opened), `door-shut` (it cannot be opened), `settings`, `remark`, `paused`, `resumed` or `stopping`.
     pub(crate) kind: &'static str,
     /// What happened and, if something went wrong, what to do; one line.
     pub(crate) text: String,
@@ -104,8 +104,8 @@ fn in_session(session: &SessionId, kind: &'static str, text: String) -> Draft {
     Draft { session: Some(*session), ..plain(kind, text) }
 }
 
-fn for_door(door: &Door, text: String) -> Draft {
-    Draft { protocol: Some(door.protocol), account: door.account.clone(), ..plain("door", text) }
+fn for_door(door: &Door, kind: &'static str, text: String) -> Draft {
+    Draft { protocol: Some(door.protocol), account: door.account.clone(), ..plain(kind, text) }
 }
 
 fn for_account(account: &str, protocol: Protocol, kind: &'static str, text: String) -> Draft {
@@ -124,14 +124,15 @@ fn draft_entry(event: &Event) -> Option<Draft> {
         }
         Event::Warning(text) => plain("remark", text.clone()),
         Event::DoorOpened(door, address) => {
-            for_door(door, format!("the {} door on {address} is open", spoken(door.protocol)))
+            for_door(door, "door", format!("the {} door on {address} is open", spoken(door.protocol)))
         }
         Event::DoorUnavailable(door, why) => {
-            for_door(door, format!("the {} door on {} cannot be opened: {why}", spoken(door.protocol), door.address))
+            let (kind, address) = (spoken(door.protocol), door.address);
+            for_door(door, "door-shut", format!("the {kind} door on {address} cannot be opened: {why}"))
         }
         Event::DoorRemoved(door) => {
             let (kind, address) = (spoken(door.protocol), door.address);
-            for_door(door, format!("the {kind} door on {address} was removed from the settings"))
+            for_door(door, "settings", format!("the {kind} door on {address} was removed from the settings"))
         }
         Event::SessionStarted(session, protocol, _) => {
             let what = if protocol.is_outgoing() { "to send" } else { "to fetch" };

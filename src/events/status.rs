@@ -218,6 +218,15 @@ impl Status {
         }
     }
 
+    /// An account that is to have another name keeps its state and its history.
+    #[cfg(feature = "web")]
+    pub(super) fn rename_account(&mut self, old: &str, new: &str) {
+        for (name, _) in self.accounts.iter_mut().filter(|(name, _)| name == old) {
+            new.clone_into(name);
+        }
+        self.history.rename(old, new, OffsetDateTime::now_utc());
+    }
+
     /// Accounts that stay keep their state; new ones get their last fetch and send from the history.
     fn replace_accounts(&mut self, names: Vec<String>) {
         let old = std::mem::take(&mut self.accounts);

@@ -12,6 +12,9 @@ code{font-family:Consolas,Menlo,monospace;background:#eee;padding:0 .25em}pre{ba
 pre code{padding:0}li{margin:.4em 0}@media print{body{margin:0;max-width:none}h2{page-break-after:avoid}\
 li{page-break-inside:avoid}code,pre{background:none;border:1px solid #999}}";
 
+/// Stands before a value that the reader types, until the HTML around it is known. No value has a control character.
+const VALUE_MARK: char = '\u{1}';
+
 /// Stands for a blank at which no line may be broken, so that commands and values stay in one piece.
 const NO_BREAK_SPACE: char = '\u{a0}';
 
@@ -41,17 +44,51 @@ fn fill<'m>(text: CowStr<'m>, value: &dyn Fn(&str) -> Option<String>) -> CowStr<
     out.into()
 }
 
-/// Renders HTML without a page around it.
+/// Markdown with the values filled in and the comments left out. Only for values that cannot be read as Markdown.
+pub(super) fn markdown(markdown: &str, value: &dyn Fn(&str) -> Option<String>) -> String {
+    let mut out = String::new();
+    let mut rest = markdown;
+    while let Some((before, (_, after))) = rest.split_once("<!--").and_then(|(b, t)| Some((b, t.split_once("-->")?))) {
+        // Of the blanks around a comment one is left in a line, and none at its end.
+        out.push_str(if after.starts_with(['\n', ' ']) { before.trim_end_matches(' ') } else { before });
+        rest = after;
+    }
+    out.push_str(rest);
+    fill(out.into(), value).into_string()
+}
+
+/// Renders HTML without a page around it. What the reader types has the class `value`, behind which the settings page puts
+/// a button to copy it.
 pub(super) fn html_body(markdown: &str, value: &dyn Fn(&str) -> Option<String>) -> String {
     let mut body = String::new();
-    html::push_html(&mut body, events(markdown, value));
+    let mark = |name: &str| value(name).map(|value| format!("{VALUE_MARK}{value}")).filter(|_| is_typed(name));
+    let marked = |name: &str| mark(name).or_else(|| value(name));
+    let shown = events(markdown, &marked).map(|event| match event {
+        Event::Code(text) if text.contains(VALUE_MARK) => {
+            let code = escaped(&text.replace(VALUE_MARK, ""));
+            Event::InlineHtml(format!("<code class=\"value\">{code}</code>").into())
+        }
+        Event::Text(text) => Event::Text(text.replace(VALUE_MARK, "").into()),
+        event => event,
+    });
+    html::push_html(&mut body, shown);
     body
+}
+
+/// Whether the value of this name is something to type, alone or as a part of it. The others name a file or a guide.
+fn is_typed(name: &str) -> bool {
+    !matches!(name, "settings_file" | "client" | "option")
+}
+
+fn escaped(text: &str) -> String {
+    let mut html = String::new();
+    html::push_html(&mut html, std::iter::once(Event::Text(text.into())));
+    html
 }
 
 /// Renders a whole HTML page.
 pub(super) fn html_page(title: &str, markdown: &str, value: &dyn Fn(&str) -> Option<String>) -> String {
-    let mut escaped = String::new();
-    html::push_html(&mut escaped, std::iter::once(Event::Text(title.into())));
+    let escaped = escaped(title);
     let body = html_body(markdown, value);
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
@@ -200,7 +237,10 @@ mod tests {
     fn values_are_never_markdown_or_html() {
         let markdown = "# T {{a_b}}\n\nType `{{a_b}}` and {{a_b}}. <!-- source: x --><script>\n\n<!-- block -->\n";
         let page = html_page("T <i>", markdown, &value);
-        assert!(page.contains("<p>Type <code>&lt;b&gt;*x*_y_</code> and &lt;b&gt;*x*_y_. </p>"), "{page}");
+        assert!(
+            page.contains("<p>Type <code class=\"value\">&lt;b&gt;*x*_y_</code> and &lt;b&gt;*x*_y_. </p>"),
+            "{page}"
+        );
         assert!(page.contains("<title>T &lt;i&gt;</title>"), "{page}");
         assert!(!page.contains("<!--") && !page.contains("<script") && !page.contains("<b>"), "{page}");
         let text = text(markdown, &value, 80);

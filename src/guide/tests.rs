@@ -271,6 +271,26 @@ fn html_is_a_whole_page_in_which_nobodys_name_is_markup() {
 }
 
 #[test]
+fn on_the_page_no_guide_asks_for_a_terminal_and_only_what_is_typed_can_be_copied() {
+    let mut settings = settings(12110, 12025);
+    for access in [Access::SameUser, Access::Password] {
+        settings.access = access;
+        for client in clients() {
+            // Windows: to open port 25, Linux and macOS want an administrator at a terminal.
+            let shown = client.html_body(&of(&settings, System::Windows).on_the_page());
+            for command in ["ostler guide", "ostler check", "ostler status", "ostler list"] {
+                assert!(!shown.contains(command), "{}: {command}", client.name);
+            }
+            let copied: Vec<&str> =
+                shown.split("<code class=\"value\">").skip(1).filter_map(|rest| rest.split("</code>").next()).collect();
+            assert!(copied.contains(&"12110") && copied.contains(&"home"), "{}: {copied:?}", client.name);
+            assert!(copied.iter().all(|value| !value.contains("ostler.toml") && !value.contains("[Settings]")));
+            assert!(!shown.contains('\u{1}'), "{}", client.name);
+        }
+    }
+}
+
+#[test]
 fn programs_are_found_by_many_names() {
     for (given, name) in [
         ("oe", "outlook-express"),

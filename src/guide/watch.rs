@@ -50,9 +50,8 @@ impl Watch {
         let seen = match kind {
             "signed-in" => Seen::Good(format!("{text} as {}", self.account)),
             "connected" | "fetched" | "sent" | "gate" | "resumed" => Seen::Good(text),
-            "not-sent" | "failed" | "mistake" | "misuse" | "turned-away" | "paused" | "stopping" | "remark" => {
-                Seen::Bad(text)
-            }
+            "not-sent" | "failed" | "mistake" | "misuse" | "turned-away" | "door-shut" | "paused" | "stopping"
+            | "remark" => Seen::Bad(text),
             // The reader changed the settings, as the guide asked.
             "settings" | "door" => Seen::Good(text),
             _ => return None,
@@ -99,10 +98,11 @@ impl Watch {
 }
 
 /// What keeps the mail program from connecting, by the status of the running ostler: one sentence each.
-pub(crate) fn obstacles(status: &Value, settings: &Settings, account: &Account) -> Vec<String> {
+/// `resume` says how to end a pause.
+pub(crate) fn obstacles(status: &Value, settings: &Settings, account: &Account, resume: &str) -> Vec<String> {
     let mut lines = Vec::new();
     if status["paused"] == true {
-        lines.push("ostler is paused and refuses every program: run ostler resume".into());
+        lines.push(format!("ostler is paused and refuses every program: {resume}"));
     }
     for protocol in [Protocol::Pop3, Protocol::Smtp] {
         let Some(door) = settings.door_for(protocol, account) else { continue };

@@ -5,4 +5,5 @@
 pub mod conn;
 pub mod dial;
 pub(crate) mod listen;
+pub(crate) mod online;
 pub mod tls;

@@ -39,5 +39,5 @@ impl CharsetOffers {
 /// Says that the charset which the server took is remembered.
 pub(crate) fn say_remembered(ui: &mut impl SetupUi, server: &Server) {
     let charset = server.password_charset().name();
-    ui.say(&format!("ostler remembers that this provider wants the password as {charset}."));
+    ui.note(&format!("ostler remembers that this provider wants the password as {charset}."));
 }

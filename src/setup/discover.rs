@@ -201,6 +201,9 @@ pub enum Missing {
     /// It could not be reached, or not in a trustworthy way.
     #[error("could not be asked: {0}")]
     NotAsked(String),
+    /// Not even its name could be looked up, so the sources after it will not be reached either.
+    #[error("could not be asked: {0}")]
+    OutOfReach(String),
 }
 
 /// Finds the servers of one domain.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::{Proposal, Question, SetupUi, Wanted};
 use crate::config::presets::{Confidence, Pop, Preset, Presets};
+use crate::proxy::net::online;
 use crate::setup::discover::{Domain, Finder, Found, Hint, ISPDB_HOST, Missing, Names, NotADomain, Source};
 use ostler_mail::account::endpoint::{AuthMethod, Endpoint};
 use ostler_mail::account::{Protocol, Trust};
@@ -66,6 +67,15 @@ pub(crate) enum NotFound {
         /// The provider.
         title: String,
     },
+    /// Nothing can be looked for without a network.
+    #[error(
+        "this computer is not connected to the internet, so ostler cannot look for the servers of {domain}. Look at the \
+         network cable or the wireless network; when a web page opens again, try again"
+    )]
+    NotConnected {
+        /// The domain.
+        domain: String,
+    },
     /// ostler knows some servers without certainty, and none of them answers.
     #[error(
         "none of the servers that {title} probably has answers. Is this computer online? If it is, ask {title} for its \
@@ -92,6 +102,8 @@ pub(crate) struct Search<'a, T> {
     domain: Domain,
     finder: Finder,
     ui: &'a mut T,
+    /// Whether this computer is connected to the internet; `None`: nothing has given reason to ask.
+    is_connected: Option<bool>,
 }
 
 impl<'a, T: SetupUi> Search<'a, T> {
@@ -99,7 +111,7 @@ impl<'a, T: SetupUi> Search<'a, T> {
     pub(crate) fn new(address: &str, presets: &'a Presets, trust: Trust, ui: &'a mut T) -> Result<Self, NotFound> {
         let domain = Domain::of_address(address)?;
         let finder = Finder::new(domain.clone(), Names::system(), trust);
-        Ok(Self { presets, domain, finder, ui })
+        Ok(Self { presets, domain, finder, ui, is_connected: None })
     }
 
     /// The servers of a preset. If the preset is not certain, only those that answer.
@@ -159,7 +171,9 @@ impl<'a, T: SetupUi> Search<'a, T> {
             self.ui.say(&format!("None of the servers ostler knows for {} answers.", preset.title));
         }
         for source in Source::ALL {
-            if source == Source::Ispdb && !self.may_ask_directory().await {
+            // Without a network the directory cannot be reached, so the question would be in vain. Sources in the own
+            // house may be there all the same.
+            if source == Source::Ispdb && (!self.is_connected().await || !self.may_ask_directory().await) {
                 continue;
             }
             // Before the usual names: a domain that a known company hosts often has no servers of its own name.
@@ -178,6 +192,7 @@ impl<'a, T: SetupUi> Search<'a, T> {
                     Some(more) => finding.add(more),
                     None => only_oauth2 = only_oauth2.or_else(|| Some(self.domain.to_string())),
                 },
+                Err(Missing::OutOfReach(_)) if !self.is_connected().await => return Err(self.not_connected()),
                 Err(missing) => {
                     // If the name service did not answer for SRV, asking it for MX would only wait as long again.
                     has_name_service &= !(source == Source::Srv && matches!(missing, Missing::NotAsked(_)));
@@ -190,6 +205,7 @@ impl<'a, T: SetupUi> Search<'a, T> {
         }
         match (finding.proposal.is_empty(), only_oauth2, preset) {
             (false, ..) => Ok(finding),
+            (true, None, _) if self.is_connected == Some(false) => Err(self.not_connected()),
             (true, Some(title), _) => Err(NotFound::OnlyOAuth2 { title }),
             (true, None, Some(preset)) => {
                 let title = preset.title.clone();
@@ -200,6 +216,18 @@ impl<'a, T: SetupUi> Search<'a, T> {
             }
             (true, None, None) => Err(NotFound::Nothing { domain: self.domain.to_string() }),
         }
+    }
+
+    /// Looks once.
+    async fn is_connected(&mut self) -> bool {
+        match self.is_connected {
+            Some(known) => known,
+            None => *self.is_connected.insert(online::is_connected().await),
+        }
+    }
+
+    fn not_connected(&self) -> NotFound {
+        NotFound::NotConnected { domain: self.domain.to_string() }
     }
 
     async fn may_ask_directory(&mut self) -> bool {

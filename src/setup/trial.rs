@@ -281,9 +281,9 @@ impl<'a, T: SetupUi> Trial<'a, T> {
         }
         match before {
             GateBefore::Shut => {
-                self.ui.say("This provider wants a POP login before each send. ostler will make it for you.");
+                self.ui.note("This provider wants a POP login before each send. ostler will make it for you.");
             }
-            GateBefore::Open => self.ui.say(
+            GateBefore::Open => self.ui.note(
                 "This provider accepts mail without a sign-in at the moment. Most of these want mail to be fetched first, so ostler \
                  will log in by POP before each send; where that is not needed, it does no harm.",
             ),
@@ -370,7 +370,7 @@ fn outcome(ok: bool, doctor: Doctor<'_>) -> Result<(), Failure> {
 fn suggests_another_server(failure: &Failure) -> bool {
     // A provider that hangs up at the sign-in may have refused the password by that.
     let may_be_another = !failure.may_be_the_password();
-    failure.is_unreachable()
+    failure.is_unreachable() && !matches!(failure, Failure::NotConnected { .. })
         || may_be_another
             && matches!(
                 failure,

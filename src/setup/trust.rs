@@ -170,32 +170,44 @@ async fn ask_for_each<T: SetupUi>(plan: &mut Plan, ui: &mut T) {
             // Trusted as it is, or there is nothing to see. If it cannot be used, the trial says why.
             continue;
         }
-        let Some((pin, tls)) = look_at_certificate(&endpoint).await else { continue };
-        if plan.trust.has_pinned(&endpoint.host, &pin) || ui.confirm(&question(&endpoint, &pin, &tls)).await {
-            plan.trust.pin(&endpoint, pin);
+        let Some(shown) = look_at_certificate(&endpoint).await else { continue };
+        if plan.trust.has_pinned(&endpoint.host, &shown.digest) || ui.confirm(&question(&endpoint, &shown)).await {
+            plan.trust.pin(&endpoint, shown.digest);
         }
     }
 }
 
-/// The digest of the certificate that a server shows, and what is in it.
-async fn look_at_certificate(endpoint: &Endpoint) -> Option<([u8; 32], VerifiedTls)> {
+/// A certificate that a server shows, whether or not it is trusted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ShownCertificate {
+    /// SHA-256 of the certificate.
+    digest: [u8; 32],
+    /// The digest as the settings file has it.
+    pub(crate) pin: String,
+    /// What is in it.
+    pub(crate) tls: VerifiedTls,
+}
+
+/// The certificate that a server shows; `None` if it cannot be asked, or shows none. Nothing is signed in for this.
+pub(crate) async fn look_at_certificate(endpoint: &Endpoint) -> Option<ShownCertificate> {
     let refused = try_endpoint(endpoint, &Trust { ca: None, pin: Some(NO_PIN) }).await;
-    let Err(Failure::Certificate { problem: CertificateProblem::NotPinned { shown: pin }, .. }) = refused else {
+    let Err(Failure::Certificate { problem: CertificateProblem::NotPinned { shown: digest }, .. }) = refused else {
         return None;
     };
     // The details are those of a handshake in which the server proved that it has the key.
-    let Ok(Probed { tls: Some(tls), .. }) = try_endpoint(endpoint, &Trust { ca: None, pin: Some(pin) }).await else {
+    let Ok(Probed { tls: Some(tls), .. }) = try_endpoint(endpoint, &Trust { ca: None, pin: Some(digest) }).await else {
         return None;
     };
-    Some((pin, tls))
+    Some(ShownCertificate { digest, pin: format!("sha256:{}", hex(&digest)), tls })
 }
 
-fn question(endpoint: &Endpoint, pin: &[u8; 32], tls: &VerifiedTls) -> Question {
+fn question(endpoint: &Endpoint, shown: &ShownCertificate) -> Question {
+    let tls = &shown.tls;
     let hosts = if tls.hosts.is_empty() { "no host".into() } else { tls.hosts.join(", ") };
     Question::TrustCertificate {
         server: endpoint.describe(),
         certificate: format!("for {hosts}, issued by {}, valid until {}", tls.issuer, tls.until),
-        pin: format!("sha256:{}", hex(pin)),
+        pin: shown.pin.clone(),
         is_helper: is_this_computer(&endpoint.host),
     }
 }

@@ -242,3 +242,25 @@ fn without_a_network_a_preset_can_be_kept_untried() {
     assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
     assert!(!home.settings().contains("gmx"));
 }
+
+/// Without any network, and where the name service answers but knows nothing of the internet.
+#[test]
+fn a_computer_without_the_internet_is_told_so_once_and_asked_nothing() {
+    require!("keyring", "world");
+    for apart in [false, true] {
+        let builder = World::builder();
+        let (world, keyring) =
+            (if apart { builder.apart() } else { builder.without_names() }.start(), Keyring::start());
+        let home = Home::new(world.ca(), &[]).with_keyring(&keyring).inside(&world);
+        // Nobody knows the first; of the second ostler knows the servers, and tries them.
+        for address in ["ann@nowhere.test", "ann@posteo.de"] {
+            let output = home.ostler(&["add", address, "--password-stdin"], "word-5678\n");
+            let said = said(&output);
+            assert_eq!(output.status.code(), Some(1), "{said}");
+            assert_eq!(said.matches("this computer is not connected to the internet").count(), 1, "{said}");
+            assert!(!said.contains("May ostler ask") && !said.contains("no server named"), "{said}");
+            assert!(said.contains("network cable"), "{said}");
+        }
+        assert!(!home.settings().contains("nowhere"));
+    }
+}

@@ -158,7 +158,7 @@ pub(crate) fn answer_add(terminal: &mut Terminal, password: &str) -> [String; 2]
     [first, terminal.wait_for("and leave it running.")]
 }
 
-/// From nothing to the first fetched message, as the README counts it: what is typed, and what is seen.
+/// From nothing to the first fetched message, as `docs/manual/getting-started.md` counts it: what is typed, and what is seen.
 #[test]
 fn a_newcomer_types_four_things() {
     require!("dovecot", "postfix", "keyring", "world", "setsid");

@@ -2,6 +2,7 @@
 
 use crate::support::process::said;
 use crate::support::terminal::Terminal;
+use crate::support::world::World;
 use crate::support::{free_port, require, unique};
 use crate::{ANN, Newcomer};
 
@@ -62,8 +63,9 @@ fn is_wrapped(screen: &str) -> bool {
 
 #[test]
 fn no_question_runs_over_the_edge_of_the_screen() {
-    require!("setsid");
-    let home = crate::Home::new(&crate::TestCa::new(), &[]);
+    require!("setsid", "world");
+    let world = World::builder().start();
+    let home = crate::Home::new(world.ca(), &[]).inside(&world);
     let long = format!("{}@{}.example", "ann".repeat(15), "elsewhere".repeat(6));
     let mut terminal = Terminal::start(&home.command(&["add", &long]));
     terminal.wait_for("[Y/n] ");

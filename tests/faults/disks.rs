@@ -129,7 +129,8 @@ fn on_the_settings_page_a_full_disk_is_told_and_changes_nothing() {
         client.expect("+OK");
         client.ask(&format!("USER {user}"), "+OK");
     };
-    let change = browser.get("/account?account=first").form("/account/change").with("aliases", "else@example.org");
+    let change = browser.get("/account/settings?account=first").form("/account/settings");
+    let change = change.with("account.aliases", "else@example.org");
     let remove = browser.get("/account?account=second").form("/account/remove").with("sure", "yes");
     let add = browser.get("/add").form("/add").with("address", "third@example.org").with("password", &password);
     let add = add.with("pop3", "tls://localhost:1").with("smtp", "tls://localhost:1");

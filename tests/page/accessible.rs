@@ -13,6 +13,7 @@ use crate::support::ca::TestCa;
 use crate::support::keyring::Keyring;
 use crate::support::ostler::{Account, Server};
 use crate::support::provider::{Provider, Step, expect, say};
+use crate::support::running::Run;
 use crate::support::world::World;
 use crate::support::{client, free_port, mail, require, unique, wait_for};
 use crate::{ANN, Newcomer, home, link};
@@ -151,11 +152,27 @@ fn every_page_can_be_used_by_everybody() {
         go(&chromium, page);
         chromium.look(name);
     }
-    chromium.run("document.getElementById('smtp_port').value = 'x'");
-    chromium.click("button", "Change");
+    for (page, name) in [
+        ("/settings", "26-settings"),
+        ("/account/settings?account=home", "26-account-settings"),
+        ("/account/server?account=home&server=pop3-1", "26-server-fetching"),
+        ("/account/server?account=home&server=smtp-2", "26-server-new"),
+        ("/account/certificate?account=home&server=smtp-1", "26-certificate"),
+        ("/account/server?account=home&server=smtp-1", "26-server-sending"),
+    ] {
+        go(&chromium, page);
+        chromium.run("document.querySelectorAll('details').forEach(function (part) { part.open = true; })");
+        chromium.look(name);
+    }
+    chromium.run("document.getElementById('account.smtp.port').value = 'x'");
+    chromium.click("button", "Save");
     chromium.wait_for_text("A port is a number");
-    assert_eq!(chromium.run("return document.activeElement.name + ' ' + document.activeElement.value"), "smtp_port x");
-    chromium.look("26-account-mistake");
+    assert_eq!(
+        chromium.run("return document.activeElement.name + ' ' + document.activeElement.value"),
+        "account.smtp.port x"
+    );
+    chromium.look("26-server-mistake");
+    go(&chromium, "/account?account=home");
     chromium.click("button", "Remove this account");
     chromium.wait_for_text("Nothing was removed");
     chromium.look("27-account-unsure");
@@ -188,13 +205,89 @@ fn every_page_can_be_used_by_everybody() {
     chromium.wait_for_text("ostler is paused");
     chromium.look("32-paused");
     chromium.was_content();
+    // A mistake in the file, which the last good settings outlive.
+    let good = ostler.home.settings();
+    ostler.home.write_settings(&good.replace("[local]", "[local]\nno_such_key = 1"));
+    chromium.wait_for_text("The settings file has a mistake");
+    chromium.look("32-settings-mistake");
+    ostler.home.write_settings(&good);
+    chromium.was_content();
     // From here on the browser has reason to complain.
     go(&chromium, "/nothing");
     chromium.look("30-nothing-here");
+    go(&chromium, "/job/gone");
+    chromium.wait_for_text("This is over");
+    chromium.look("36-job-gone");
+    go(&chromium, "/guide/none");
+    chromium.look("36-no-such-guide");
+    let too_many = || {
+        go(&chromium, "/account?account=late");
+        chromium.click("button", "Test now");
+        wait_for("the answer to the button", || {
+            let text = chromium.text();
+            ["One moment", "Too much at once"].iter().any(|words| text.contains(words)).then_some(text)
+        })
+    };
+    wait_for("too many tests at once", || too_many().contains("Too much at once").then_some(()));
+    chromium.look("36-too-much");
     chromium.forget_cookies();
     chromium.run("location.reload()");
     chromium.wait_for_text("To open the settings page");
     chromium.look("33-closed");
+}
+
+#[test]
+fn a_month_of_mail_and_the_end_of_ostler_can_be_seen_by_everybody() {
+    require!("chromium", "chromedriver");
+    let post = post_office();
+    let account = Account::new("home", ANN, &unique("pw")).pop3(Server::new("none", post.port));
+    let home = home(&TestCa::new(), &[account]);
+    let mut first = Run::start(&home, &[]).ready();
+    assert_eq!(client::fetch(home.pop3, "home", "x").len(), 1);
+    first.end_well();
+    let file = crate::live::kept(&home).unwrap();
+    let mut kept: Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+    let days = kept["accounts"]["home"]["days"].as_object_mut().unwrap();
+    let today: time::Date = time::OffsetDateTime::now_utc().date();
+    for ago in 1..30u8 {
+        let day = (today - time::Duration::days(ago.into())).to_string();
+        days.insert(day, json!({"fetched": u64::from(ago * 7 % 11), "sent": u64::from(ago % 4)}));
+    }
+    std::fs::write(&file, kept.to_string()).unwrap();
+    let ostler = home.run();
+    let chromium = Chromium::start();
+    chromium.go(&link(&ostler.home));
+    chromium.wait_for_text("All is ready");
+    assert_eq!(client::fetch(ostler.pop3, "home", "x").len(), 1);
+    chromium.wait_for_text("All is well");
+    let bars = chromium.run("return document.querySelectorAll('svg rect').length");
+    assert!(bars.as_u64().unwrap() > 40, "{bars}");
+    chromium.look("12-overview-month");
+    chromium.was_content();
+    drop(ostler);
+    chromium.wait_for_text("ostler no longer answers");
+    chromium.look("37-ended");
+}
+
+#[test]
+fn a_computer_without_the_internet_is_told_so_for_everybody() {
+    require!("keyring", "world", "chromium", "chromedriver");
+    let world = World::builder().without_names().start();
+    let keyring = Keyring::start();
+    let ostler = home(world.ca(), &[]).with_keyring(&keyring).inside(&world).run();
+    let link = link(&ostler.home);
+    let port = link.split([':', '/']).nth(4).unwrap().parse().unwrap();
+    let chromium = Chromium::with_detour(port, world.reach(port));
+    chromium.go(&link);
+    for (address, name) in [("ann@nowhere.test", "38-offline-unknown"), ("ann@posteo.de", "38-offline-known")] {
+        go(&chromium, "/add");
+        chromium.type_into("address", address);
+        chromium.type_into("password", &unique("pw"));
+        chromium.keys(ENTER);
+        chromium.wait_for_text("When the internet is back");
+        chromium.look(name);
+    }
+    chromium.was_content();
 }
 
 #[test]

@@ -30,7 +30,7 @@ fn first_run_to_the_first_fetched_and_sent_message() {
     let guide = tiles.links().into_iter().find(|link| link.starts_with("/guide/outlook-express")).unwrap();
     let page = browser.get(&guide);
     assert!(page.body.contains("Waiting for your mail program"), "{}", page.body);
-    assert!(page.body.contains(&format!("<code>{}</code>", newcomer.ostler.pop3)), "{}", page.body);
+    assert!(page.body.contains(&format!("<code class=\"value\">{}</code>", newcomer.ostler.pop3)), "{}", page.body);
     assert!(page.body.contains("http-equiv=\"refresh\""), "it looks again without a script");
     // A program with the wrong name is told about in words.
     let mut stranger = client::Client::greeted(newcomer.ostler.pop3, "+OK");
@@ -175,8 +175,8 @@ fn f08_an_address_with_letters_is_told_and_used_in_ascii() {
     browser.send(&filled(&newcomer, &page, &password).with("address", "ann@b\u{fc}cher.example"));
     let done = browser.stay_until("works and is saved");
     assert!(done.body.contains("Mail servers know b\u{fc}cher.example as xn--bcher-kva.example"), "{}", done.body);
-    let account = browser.get("/account");
-    let form = account.form("/account/change").with("aliases", "Lee@B\u{fc}cher.example, *@stra\u{df}e.example");
+    let form = browser.get("/account/settings").form("/account/settings");
+    let form = form.with("account.aliases", "Lee@B\u{fc}cher.example, *@stra\u{df}e.example");
     let changed = browser.send(&form);
     assert!(changed.body.contains("Changed."), "{}", changed.body);
     let settings = newcomer.ostler.home.settings();
@@ -294,33 +294,41 @@ fn a_changed_server_forgets_its_password_and_comments_stay() {
     browser.stay_until("works and is saved");
     let file = newcomer.ostler.home.settings().replace("[account.pop3]", "[account.pop3] # where it comes from");
     newcomer.ostler.home.write_settings(&file);
-    let account = browser.get("/account");
-    let form = account.form("/account/change");
-    let wrong = browser.send(&form.clone().with("pop3_port", "x").with("aliases", "nobody"));
-    assert!(wrong.body.contains("A port is a number") && wrong.body.contains("has no @"), "{}", wrong.body);
+    let own = |browser: &mut Browser| browser.get("/account/settings").form("/account/settings");
+    let pop3 = |browser: &mut Browser| browser.get("/account/server?server=pop3-1").form("/account/server");
+    let wrong = pop3(&mut browser).with("account.pop3.port", "x");
+    let wrong = browser.send(&wrong);
+    assert!(wrong.body.contains("A port is a number"), "{}", wrong.body);
+    let form = own(&mut browser);
+    let wrong = browser.send(&form.clone().with("account.aliases", "nobody"));
+    assert!(wrong.body.contains("has no @"), "{}", wrong.body);
     // A name more does not cost the password.
-    let more = browser.send(&form.clone().with("aliases", "lee@example.org").with("default", "yes"));
+    let more = browser.send(&form.with("account.aliases", "lee@example.org").with("account.default", "yes"));
     assert!(more.body.contains("Changed.") && !more.body.contains("forgotten; type"), "{}", more.body);
     assert_eq!(client::fetch(newcomer.ostler.pop3, ANN, "x").len(), 0);
     // The same server by another name is another server.
-    let moved = browser.send(&more.form("/account/change").with("pop3_host", "127.0.0.1"));
+    let form = pop3(&mut browser).with("account.pop3.host", "127.0.0.1");
+    let moved = browser.send(&form);
     assert!(moved.body.contains("forgotten; type it again"), "{}", moved.body);
     let mut without = client::Client::greeted(newcomer.ostler.pop3, "+OK");
     without.ask(&format!("USER {ANN}"), "+OK");
     without.ask("PASS x", "-ERR");
-    let back = browser.send(&moved.form("/account/change").with("pop3_host", "localhost"));
+    let form = pop3(&mut browser).with("account.pop3.host", "localhost");
+    let back = browser.send(&form);
     let mut still = client::Client::greeted(newcomer.ostler.pop3, "+OK");
     still.ask(&format!("USER {ANN}"), "+OK");
     still.ask("PASS x", "-ERR");
     browser.send(&back.form("/account/password").with("password", &newcomer.password));
     browser.stay_until("Everything works");
     // Another user name is another secret, too.
-    let named = browser.send(&back.form("/account/change").with("username", "somebody"));
+    let form = own(&mut browser).with("account.username", "somebody");
+    let named = browser.send(&form);
     assert!(named.body.contains("forgotten; type it again") && named.body.contains("as somebody"), "{}", named.body);
     assert!(newcomer.ostler.home.settings().contains("username = \"somebody\""));
-    let mistaken = browser.send(&named.form("/account/change").with("username", " "));
-    assert!(mistaken.body.contains("The user name is empty"), "{}", mistaken.body);
-    let back = browser.send(&named.form("/account/change").with("username", ANN));
+    let form = own(&mut browser);
+    let mistaken = browser.send(&form.clone().with("account.username", &"x".repeat(300)));
+    assert!(mistaken.body.contains("This is empty or too long"), "{}", mistaken.body);
+    let back = browser.send(&form.with("account.username", ANN));
     browser.send(&back.form("/account/password").with("password", &newcomer.password));
     browser.stay_until("Everything works");
     let settings = newcomer.ostler.home.settings();
@@ -342,7 +350,9 @@ fn the_local_password_is_shown_when_asked_for_and_can_be_another() {
     let mut browser = Browser::new(&ostler.home);
     let page = browser.get("/account");
     assert!(!page.body.contains("<p class=\"copy\">"), "not before somebody asks: {}", page.body);
-    let word = |page: &Answer| page.body.split("<p class=\"copy\"><code>").nth(1)?.split('<').next().map(str::to_owned);
+    let word = |page: &Answer| {
+        page.body.split("<p class=\"copy\"><code class=\"value\">").nth(1)?.split('<').next().map(str::to_owned)
+    };
     let old = word(&browser.send(&page.form("/account/local").with("show", "old"))).unwrap();
     assert_eq!(word(&browser.send(&page.form("/account/local").with("show", "old"))), Some(old.clone()));
     let new = word(&browser.send(&page.form("/account/local").with("show", "new"))).unwrap();
@@ -375,6 +385,57 @@ fn a_provider_nobody_knows_is_asked_for_by_name() {
     let failed = browser.stay_until("No mail servers were found for nowhere.test");
     assert!(!failed.body.contains("--pop3") && !failed.body.contains("Save it anyway"), "{}", failed.body);
     browser.never_saw(&password);
+}
+
+#[test]
+fn a_computer_without_the_internet_is_told_so_and_asked_nothing() {
+    require!("keyring", "world");
+    use crate::support::keyring::Keyring;
+    use crate::support::world::World;
+    let world = World::builder().apart().start();
+    let keyring = Keyring::start();
+    let ostler = crate::home(world.ca(), &[]).with_keyring(&keyring).inside(&world).run();
+    let mut browser = Browser::inside(&ostler.home, |port| world.reach(port));
+    for address in ["ann@nowhere.test", "ann@posteo.de"] {
+        let form = browser.get("/add").form("/add").with("address", address).with("password", &unique("pw"));
+        browser.send(&form);
+        let failed = browser.stay_until("This computer is not connected</h1>");
+        let told = failed.body.to_lowercase();
+        assert!(told.contains("this computer is not connected to the internet"), "{}", failed.body);
+        assert!(!told.contains("public list of mail servers") && !told.contains("no server named"), "{}", failed.body);
+    }
+}
+
+#[test]
+fn the_steps_are_ticked_and_the_chosen_program_comes_next() {
+    require!("dovecot", "postfix", "keyring");
+    let newcomer = Newcomer::start();
+    let mut browser = Browser::new(&newcomer.ostler.home);
+    let page = browser.get("/");
+    assert!(page.body.contains("<option value=\"outlook-express\">"), "{}", page.body);
+    browser.send(&filled(&newcomer, &page, "wrong").with("client", "outlook-express"));
+    let job = browser.at.clone();
+    let stage = |page: &Answer, name: &str| {
+        let before = page.body.split(&format!("<b>{name}</b>")).next().unwrap();
+        before.rsplit("<li class=\"").next().unwrap().split('"').next().unwrap().to_owned()
+    };
+    let failed = browser.stay_until("does not work yet");
+    let stages = ["Find the mail servers", "Fetch mail", "Send mail", "Save the account"];
+    assert_eq!(stages.map(|name| stage(&failed, name)), ["ok", "no", "ahead", "ahead"]);
+    browser.send(&failed.form(&format!("{job}/again")).with("password", &newcomer.password));
+    browser.at.clone_from(&job);
+    let done = browser.stay_until("works and is saved");
+    assert_eq!(stages.map(|name| stage(&done, name)), ["ok"; 4]);
+    let guide = done.links().into_iter().find(|link| link.starts_with("/guide/outlook-express?")).unwrap();
+    let guide = browser.get(&guide);
+    assert!(guide.body.contains("Outlook Express") && guide.body.contains("Is it connected?"), "{}", guide.body);
+    // It watches and tests by itself, so no command for a terminal stands on it.
+    assert!(!guide.body.contains("ostler check") && !guide.body.contains("--watch"), "{}", guide.body);
+    browser.send(&guide.form("/account/test"));
+    let tested = browser.stay_until("Everything works");
+    assert_eq!(["Fetch mail", "Send mail"].map(|name| stage(&tested, name)), ["ok"; 2]);
+    assert!(!tested.body.contains("Save the account"), "{}", tested.body);
+    browser.never_saw(&newcomer.password);
 }
 
 #[test]

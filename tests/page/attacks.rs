@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use crate::http::{Browser, raw};
 use crate::support::ca::TestCa;
-use crate::support::ostler::Ostler;
-use crate::{home, link};
+use crate::support::ostler::{Account, Ostler, Server};
+use crate::support::unique;
+use crate::{ANN, home, link};
 
 struct Scene {
     ostler: Ostler,
@@ -16,7 +17,8 @@ struct Scene {
 }
 
 fn scene() -> Scene {
-    let ostler = home(&TestCa::new(), &[]).run();
+    let account = Account::new("home", ANN, &unique("pw")).pop3(Server::new("none", 1));
+    let ostler = home(&TestCa::new(), &[account]).run();
     let browser = Browser::new(&ostler.home);
     Scene { ostler, browser }
 }

@@ -3,6 +3,7 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::process::Command;
 use std::time::Duration;
 
 use base64::Engine;
@@ -10,7 +11,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
 
 use crate::support::process::{Process, command};
-use crate::support::{client, free_port, mail, require, wait_for};
+use crate::support::{client, free_port, mail, read_some, require, wait_for};
 use crate::{ANN, Newcomer, link};
 
 /// A browser with an empty profile, and the program that drives it.
@@ -23,26 +24,33 @@ pub(crate) struct Chromium {
 
 impl Chromium {
     pub(crate) fn start() -> Self {
-        Self::started(None)
+        Self::started(&["--headless=new"], |_| {})
     }
 
     /// One for which a port of this computer leads to another one.
     pub(crate) fn with_detour(port: u16, to: u16) -> Self {
-        Self::started(Some(format!("--host-resolver-rules=MAP 127.0.0.1:{port} 127.0.0.1:{to}")))
+        Self::started(&["--headless=new", &detour(port, to)], |_| {})
     }
 
-    fn started(detour: Option<String>) -> Self {
+    /// One with a window, in the place where `change` puts its command.
+    pub(crate) fn in_window(port: u16, to: u16, change: impl FnOnce(&mut Command)) -> Self {
+        Self::started(&["--app=about:blank", "--test-type", &detour(port, to)], change)
+    }
+
+    fn started(more: &[&str], change: impl FnOnce(&mut Command)) -> Self {
         let (port, profile) = (free_port(), crate::support::folder());
         let mut driver = command("chromedriver", [format!("--port={port}")]);
+        change(&mut driver);
         driver.env("HOME", profile.path());
         let driver = Process::start("chromedriver", &mut driver);
         wait_for("chromedriver", || TcpStream::connect(("127.0.0.1", port)).ok());
         let mut args = vec![
-            "--headless=new",
             "--no-sandbox",
             "--disable-gpu",
             "--disable-quic",
             "--disable-dev-shm-usage",
+            // They would cover a part of the page in the pictures.
+            "--hide-scrollbars",
             "--no-first-run",
             "--disable-background-networking",
             "--disable-component-update",
@@ -50,9 +58,11 @@ impl Chromium {
             "--window-size=1200,900",
         ];
         let folder = format!("--user-data-dir={}", profile.path().join("profile").display());
-        args.extend([folder.as_str()].into_iter().chain(detour.as_deref()));
+        args.extend([folder.as_str()].iter().chain(more));
         let wanted = json!({"capabilities": {"alwaysMatch": {
-            "goog:chromeOptions": {"binary": "/usr/bin/chromium", "args": args},
+            "goog:chromeOptions": {
+                "binary": "/usr/bin/chromium", "args": args, "excludeSwitches": ["enable-automation"],
+            },
             "goog:loggingPrefs": {"browser": "ALL"},
         }}});
         let answer = wire(port, "POST", "/session", &wanted);
@@ -127,11 +137,18 @@ impl Chromium {
         wait_for(text, || Some(self.text()).filter(|all| all.contains(text)))
     }
 
-    /// Looks at the page on a narrow and a wide screen, in light and dark: nothing is cut off, and pictures are kept
-    /// where somebody wants to look at them.
+    /// Looks at the page on a narrow and a wide screen, in light and dark, and as large as with a zoom of 200 %: nothing is cut
+    /// off, and pictures are kept where somebody wants to look at them.
     pub(crate) fn look(&self, name: &str) {
-        for (width, scheme) in [(400, "light"), (400, "dark"), (1200, "light"), (1200, "dark")] {
-            let metrics = json!({"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": false});
+        for (width, scheme, zoom) in [
+            (320, "light", 1),
+            (320, "dark", 1),
+            // What a window of 1200 pixels has room for at 200 %.
+            (600, "light", 2),
+            (1200, "light", 1),
+            (1200, "dark", 1),
+        ] {
+            let metrics = json!({"width": width, "height": 900, "deviceScaleFactor": zoom, "mobile": false});
             self.cdp("Emulation.setDeviceMetricsOverride", &metrics);
             let media = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
             self.cdp("Emulation.setEmulatedMedia", &media);
@@ -172,6 +189,10 @@ impl Drop for Chromium {
     }
 }
 
+fn detour(port: u16, to: u16) -> String {
+    format!("--host-resolver-rules=MAP 127.0.0.1:{port} 127.0.0.1:{to}")
+}
+
 /// One question to the driver.
 fn wire(port: u16, method: &str, path: &str, body: &Value) -> Value {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
@@ -194,7 +215,7 @@ fn wire(port: u16, method: &str, path: &str, body: &Value) -> Value {
                 return serde_json::from_str(rest).unwrap();
             }
         }
-        match stream.read(&mut block) {
+        match read_some(&mut stream, &mut block) {
             Ok(count @ 1..) => bytes.extend_from_slice(&block[..count]),
             other => panic!("the driver broke off: {other:?} {}", String::from_utf8_lossy(&bytes)),
         }

@@ -157,8 +157,10 @@ impl Browser {
             request += &format!("{name}: {value}\r\n");
         }
         if method == "POST" {
-            request +=
-                &format!("Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n", body.len());
+            if headers.iter().all(|(name, _)| *name != "Content-Type") {
+                request += "Content-Type: application/x-www-form-urlencoded\r\n";
+            }
+            request += &format!("Content-Length: {}\r\n", body.len());
         }
         let answer = raw(self.port, &format!("{request}\r\n{body}"));
         path.clone_into(&mut self.at);
@@ -179,6 +181,19 @@ impl Browser {
     /// A form; redirects are followed.
     pub(crate) fn send(&mut self, form: &Form) -> Answer {
         let answer = self.ask("POST", &form.action, &[], &form.encoded());
+        self.follow(answer)
+    }
+
+    /// A form with a file in its field `file`.
+    pub(crate) fn send_file(&mut self, form: &Form, content: &str) -> Answer {
+        let mut body = String::new();
+        for (name, value) in form.fields.iter().filter(|(name, _)| name != "file") {
+            body += &format!("--mark\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n");
+        }
+        let head = "Content-Disposition: form-data; name=\"file\"; filename=\"cert.pem\"\r\nContent-Type: text/plain";
+        body += &format!("--mark\r\n{head}\r\n\r\n{content}\r\n--mark--\r\n");
+        let kind = [("Content-Type", "multipart/form-data; boundary=mark")];
+        let answer = self.ask("POST", &form.action, &kind, &body);
         self.follow(answer)
     }
 

@@ -77,7 +77,7 @@ fn a_session_says_how_far_it_is() {
     }
 }
 
-fn kept(home: &Home) -> Option<PathBuf> {
+pub(crate) fn kept(home: &Home) -> Option<PathBuf> {
     let folder = std::fs::read_dir(home.path().join("data/ostler")).ok()?;
     // Not what is being written beside it.
     let is_it = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("history-"));
@@ -116,6 +116,12 @@ fn history_survives_a_restart_and_goes_with_its_account() {
         let page = browser.wait_for("/history", "this looks like spam");
         let own = page.body.split("Everything since ostler started").next().unwrap().to_owned();
         assert!(own.contains("1 message fetched") && own.contains("What to do: "), "{own}");
+        let rest = page.body.split("Everything since ostler started").nth(1).unwrap();
+        assert!(rest.contains("ostler has started; the doors for mail programs are open"), "{rest}");
+        assert!(!rest.contains("door on 127.0.0.1"), "{rest}");
+        let overview = browser.get("/");
+        let picture = ["<rect class=\"fetched\"", "In the last 30 days: 1 fetched", "Most were fetched on "];
+        assert!(picture.iter().all(|words| overview.body.contains(words)), "{}", overview.body);
         let account = browser.get("/account");
         assert!(account.body.contains("this looks like spam"), "{}", account.body);
     };

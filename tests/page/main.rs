@@ -14,7 +14,11 @@ mod chromium;
 mod http;
 mod live;
 mod log;
+mod manual;
+mod old_browsers;
 mod overview;
+mod pictures;
+mod settings;
 
 use support::ca::TestCa;
 use support::dovecot::Dovecot;

@@ -38,6 +38,9 @@ use super::ca::{ServerCert, TestCa};
 use super::process::{Process, command, run, said};
 use super::{find, folder, is_root, wait_for};
 
+/// A name that the internet's name services know, by which ostler tells whether this computer is connected.
+const KNOWN_EVERYWHERE: &str = "a.root-servers.net";
+
 /// The files of `/etc` that are others inside.
 const REPLACED: [&str; 3] = ["resolv.conf", "nsswitch.conf", "hosts"];
 
@@ -95,6 +98,7 @@ pub struct Builder {
     names: Vec<String>,
     sites: Vec<Site>,
     mute: bool,
+    apart: bool,
 }
 
 impl Builder {
@@ -126,6 +130,12 @@ impl Builder {
     /// No name service answers, as on a computer without a network.
     pub fn without_names(mut self) -> Self {
         self.mute = true;
+        self
+    }
+
+    /// The name service answers, and knows nothing of the internet: a network of its own, or a router that has lost its line.
+    pub fn apart(mut self) -> Self {
+        self.apart = true;
         self
     }
 
@@ -161,7 +171,7 @@ impl Builder {
         let inside = Inside { pid: holder.id(), ca_file: at.join("ca.pem") };
         let mut world = World { servers: Mutex::default(), holder, inside, folder, ca };
         if !self.mute {
-            world.start_names(&self.names, &self.sites);
+            world.start_names(&self.names, &self.sites, (!self.apart).then_some(KNOWN_EVERYWHERE));
         }
         if !self.sites.is_empty() {
             world.start_sites(&self.sites);
@@ -365,7 +375,7 @@ impl World {
         log.lines().map(str::to_owned).collect()
     }
 
-    fn start_names(&mut self, names: &[String], sites: &[Site]) {
+    fn start_names(&mut self, names: &[String], sites: &[Site], everywhere: Option<&str>) {
         let at = self.folder.path();
         // A name that is not known does not exist; nobody else is asked.
         let mut conf = format!(
@@ -373,6 +383,9 @@ impl World {
              pid-file={0}/names.pid\nlog-queries\nlog-facility={0}/names.log\n",
             at.display()
         );
+        if let Some(name) = everywhere {
+            conf += &format!("host-record={name},127.0.0.1\n");
+        }
         for site in sites {
             conf += &format!("host-record={},127.0.0.1\n", site.name);
         }

@@ -235,6 +235,12 @@ pub enum Failure {
         /// The server.
         at: ServerAddr,
     },
+    /// The server was not found or not reached because this computer has no way to the internet. Only a second look tells
+    /// this from [`NameNotFound`](Self::NameNotFound) and its like; see `proxy/net/online.rs`.
+    NotConnected {
+        /// The server.
+        at: ServerAddr,
+    },
     /// The host refuses the connection: no program listens on the port.
     NobodyListens {
         /// The server.
@@ -509,6 +515,7 @@ impl Failure {
             Self::Stopping
             | Self::NameNotFound { .. }
             | Self::NoNameService { .. }
+            | Self::NotConnected { .. }
             | Self::NobodyListens { .. }
             | Self::NetworkGone { .. }
             | Self::TimedOut { .. }
@@ -527,6 +534,7 @@ impl Failure {
         match self {
             Self::NameNotFound { at }
             | Self::NoNameService { at }
+            | Self::NotConnected { at }
             | Self::NobodyListens { at }
             | Self::NetworkGone { at, .. }
             | Self::TimedOut { at, .. }
@@ -572,6 +580,7 @@ impl Failure {
             self,
             Self::NameNotFound { .. }
                 | Self::NoNameService { .. }
+                | Self::NotConnected { .. }
                 | Self::NobodyListens { .. }
                 | Self::NetworkGone { .. }
                 | Self::TimedOut { waiting: Waiting::Connect | Waiting::Tls | Waiting::Greeting, .. }

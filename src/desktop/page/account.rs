@@ -9,7 +9,7 @@ use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::guide::{ask_which, find_account};
-use super::jobs::{Phase, Screen};
+use super::jobs::{Phase, Screen, Stage};
 use super::layout::{NavItem, View, check, field, form_token};
 use super::{App, Shared, link_to};
 use crate::config;
@@ -19,7 +19,7 @@ use crate::events::Events;
 use crate::proxy::Engine;
 use crate::setup::SetupUi;
 use crate::vault::{Vault, VaultError, keyring_servers};
-use ostler_mail::account::{Account, SecretSource, Security, Server};
+use ostler_mail::account::{Account, Protocol, SecretSource, Security, Server};
 use ostler_mail::failure::error_chain;
 use ostler_mail::secret::Secret;
 use ostler_mail::secret::given::Given;
@@ -47,13 +47,12 @@ pub(super) struct AccountForm {
 /// What to show beside the forms after one of them was sent.
 #[derive(Default)]
 pub(super) struct Feedback {
-    pub(super) change: super::account_form::Mistakes,
-    /// The form as typed, if something in it was wrong.
-    pub(super) typed: Option<super::account_form::ChangeForm>,
+    /// Why the servers were not arranged as the user wanted.
+    pub(super) servers: Option<String>,
     pub(super) password: Option<String>,
     pub(super) remove: Option<String>,
     pub(super) local: Option<Result<Arc<Secret>, String>>,
-    pub(super) done: Option<&'static str>,
+    pub(super) done: Option<String>,
 }
 
 pub(super) async fn show(shared: App, Query(asked): Query<AccountQuery>) -> Response {
@@ -69,7 +68,7 @@ pub(super) fn render_page(shared: &Shared, account: &Account, feedback: &Feedbac
     let mut users: Vec<&str> = servers.into_iter().filter_map(|s| Some(s.credentials()?.username.as_str())).collect();
     users.dedup();
     let body = html! {
-        @if let Some(done) = feedback.done { div.notice.good role="status" { p { (done) } } }
+        @if let Some(done) = &feedback.done { div.notice.good role="status" { p { (done) } } }
         dl {
             div { dt { "Mail address" } dd { (account.address) } }
             @if !account.aliases.is_empty() {
@@ -91,7 +90,8 @@ pub(super) fn render_page(shared: &Shared, account: &Account, feedback: &Feedbac
         }
         section aria-labelledby="change" {
             h2 #change { "Change" }
-            (super::account_form::render_form(shared, account, &feedback.change, feedback.typed.as_ref()))
+            @if let Some(why) = &feedback.servers { div.notice.bad role="alert" { p { (why) } } }
+            (super::settings::render_list(shared, account))
         }
         @if !users.is_empty() { (render_password_form(shared, account, &users, feedback)) }
         @if shared.engine.settings().wants_password() { (render_local_password(shared, account, feedback)) }
@@ -146,7 +146,7 @@ fn render_local_password(shared: &Shared, account: &Account, feedback: &Feedback
             h2 #local { "Password for your mail program" }
             p { "Type this password into your mail program, not the provider's." }
             @match &feedback.local {
-                Some(Ok(secret)) => { p.copy { code { (secret.text()) } } }
+                Some(Ok(secret)) => { p.copy { code.value { (secret.text()) } } }
                 Some(Err(why)) => { p.error role="alert" { (why) } }
                 None => {}
             }
@@ -163,9 +163,9 @@ fn render_local_password(shared: &Shared, account: &Account, feedback: &Feedback
 
 fn purpose(server: &Server) -> &'static str {
     match server.protocol {
-        ostler_mail::account::Protocol::Pop3 => "Fetches from",
-        ostler_mail::account::Protocol::Smtp => "Sends through",
-        ostler_mail::account::Protocol::Imap => "IMAP, for later",
+        Protocol::Pop3 => "Fetches from",
+        Protocol::Smtp => "Sends through",
+        Protocol::Imap => "Read by IMAP at",
     }
 }
 
@@ -192,12 +192,16 @@ pub(super) async fn test(shared: App, Form(sent): Form<AccountForm>) -> Response
 
 /// Tests the account in a job, after saying `first`.
 fn start_test(shared: &Arc<Shared>, account: Arc<Account>, first: Option<&'static str>) -> Response {
-    let (own, name) = (Arc::clone(shared), account.name.clone());
+    let (own, name, tested) = (Arc::clone(shared), account.name.clone(), Arc::clone(&account));
     let work = move |mut screen: Screen| {
-        first.into_iter().for_each(|text| screen.say(text));
-        run_test(own, screen, account)
+        first.into_iter().for_each(|text| screen.note(text));
+        run_test(own, screen, tested)
     };
-    super::progress::open_job(shared.jobs.start(&name, work))
+    let is_of = |protocol| account.servers().any(|server| server.protocol == protocol);
+    let mut stages = Vec::new();
+    stages.extend(is_of(Protocol::Pop3).then_some(Stage::Fetch));
+    stages.extend(is_of(Protocol::Smtp).then_some(Stage::Send));
+    super::progress::open_job(shared.jobs.start(&name, &stages, work))
 }
 
 /// Does the same as `ostler check`. An engine of its own, so that neither cached passwords nor cached connections hide a
@@ -250,7 +254,8 @@ pub(super) async fn local_password(shared: App, Form(sent): Form<AccountForm>) -
     let new = sent.show.as_deref() == Some("new");
     let secret = if new { vault.new_local_password(&account).await } else { vault.local_password(&account).await };
     let feedback = Feedback {
-        done: (new && secret.is_ok()).then_some("This is the new password. Your mail program needs it from now on."),
+        done: (new && secret.is_ok())
+            .then(|| "This is the new password. Your mail program needs it from now on.".to_owned()),
         local: Some(secret.map_err(|error| trouble(&error))),
         ..Feedback::default()
     };

@@ -11,10 +11,12 @@ use maud::{Markup, html};
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
+use super::jobs::Stage;
 use super::layout::{NavItem, View, check, field, form_token};
 use super::setup_job::SetupJob;
 use super::{App, Shared};
 use crate::config::value;
+use crate::guide::{self, Client};
 use crate::setup::keep::existing;
 use crate::setup::{NamedTrust, Proposal, Secrets, endpoints_from_text};
 use ostler_mail::account::{Protocol, Settings};
@@ -27,6 +29,8 @@ pub(super) struct Fields {
     pub(super) address: String,
     pub(super) other: String,
     pub(super) gate: bool,
+    /// The name of the guide for the mail program; empty: to be chosen later.
+    pub(super) client: String,
     pub(super) pop3: String,
     pub(super) smtp: String,
     pub(super) username: String,
@@ -48,6 +52,8 @@ pub(super) struct AddForm {
     other_password: Zeroizing<String>,
     gate: Option<String>,
     #[serde(default)]
+    client: String,
+    #[serde(default)]
     pop3: String,
     #[serde(default)]
     smtp: String,
@@ -68,6 +74,7 @@ impl AddForm {
             address: plain(&self.address),
             other: plain(&self.other),
             gate: self.gate.is_some(),
+            client: plain(&self.client),
             pop3: plain(&self.pop3),
             smtp: plain(&self.smtp),
             username: plain(&self.username),
@@ -89,20 +96,24 @@ pub(super) struct AccountRequest {
     pub(super) trust: NamedTrust,
     pub(super) pin: Option<[u8; 32]>,
     pub(super) secrets: Secrets,
+    /// The mail program that the account is for.
+    pub(super) client: Option<&'static Client>,
 }
 
 /// When a form is sent: first, or after a failed try, when the passwords may be left out because the job knows them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stage {
+pub(super) enum Round {
     First,
     Retry,
+    /// As a retry, when only the password or the network is in doubt: the page does not draw attention to the servers.
+    SameServers,
 }
 
 /// What is wrong with a form: the name of the field, and a sentence to show beside it.
 pub(super) type Mistakes = Vec<(&'static str, String)>;
 
 /// Checks a form. A retry may leave out the passwords, which the job knows by then.
-pub(super) fn parse_form(sent: &AddForm, settings: &Settings, stage: Stage) -> Result<AccountRequest, Mistakes> {
+pub(super) fn parse_form(sent: &AddForm, settings: &Settings, round: Round) -> Result<AccountRequest, Mistakes> {
     let mut fields = sent.fields();
     let mut mistakes: Mistakes = Vec::new();
     let mut address = |key, text: &mut String| match value::address(text) {
@@ -147,16 +158,17 @@ pub(super) fn parse_form(sent: &AddForm, settings: &Settings, stage: Stage) -> R
         let text = format!("The account {} exists already. Remove it first, or use another address.", known.name);
         mistakes.push(("address", text));
     }
-    let secrets = parse_passwords(sent, stage, &mut mistakes);
+    let secrets = parse_passwords(sent, round, &mut mistakes);
+    let client = guide::clients().iter().find(|client| client.name == fields.client);
     if mistakes.is_empty() {
-        Ok(AccountRequest { fields, name, username, proposal, trust: NamedTrust::in_file(ca), pin, secrets })
+        Ok(AccountRequest { client, fields, name, username, proposal, trust: NamedTrust::in_file(ca), pin, secrets })
     } else {
         Err(mistakes)
     }
 }
 
-fn parse_passwords(sent: &AddForm, stage: Stage, mistakes: &mut Mistakes) -> Secrets {
-    let mut password = |key, text: &str, stage| match parse_password(text, stage) {
+fn parse_passwords(sent: &AddForm, round: Round, mistakes: &mut Mistakes) -> Secrets {
+    let mut password = |key, text: &str, round| match parse_password(text, round) {
         Ok(secret) => secret,
         Err(why) => {
             mistakes.push((key, why));
@@ -165,16 +177,16 @@ fn parse_passwords(sent: &AddForm, stage: Stage, mistakes: &mut Mistakes) -> Sec
     };
     // Without another company its password may stay empty, and is not used.
     let has_other = !sent.other.trim().is_empty();
-    let other_stage = if has_other { stage } else { Stage::Retry };
+    let other_round = if has_other { round } else { Round::Retry };
     Secrets {
-        incoming: password("password", &sent.password, stage),
-        outgoing: password("other_password", &sent.other_password, other_stage).filter(|_| has_other),
+        incoming: password("password", &sent.password, round),
+        outgoing: password("other_password", &sent.other_password, other_round).filter(|_| has_other),
     }
 }
 
 /// `None`: the password was left out, which a retry may do.
-fn parse_password(text: &str, stage: Stage) -> Result<Option<Arc<Secret>>, String> {
-    if text.is_empty() && stage == Stage::Retry {
+fn parse_password(text: &str, round: Round) -> Result<Option<Arc<Secret>>, String> {
+    if text.is_empty() && round != Round::First {
         return Ok(None);
     }
     // The form does not know the provider yet; the vault joins an app password's groups.
@@ -192,13 +204,13 @@ pub(super) async fn show(shared: App) -> Response {
 /// The introduction and the form.
 pub(super) fn render_page(shared: &Shared, fields: &Fields, mistakes: &Mistakes) -> Markup {
     html! {
-        p { "ostler looks for your provider's servers and tries them with your password. Nothing is saved until it works, or until you say so." }
-        (render_form(shared, "/add", fields, mistakes, Stage::First))
+        p { "Type the address and the password of your mailbox. ostler finds the mail servers of your provider (the company that has your mailbox) by itself, and tries whether mail can be fetched and sent. Nothing is saved before that works." }
+        (render_form(shared, "/add", fields, mistakes, Round::First))
     }
 }
 
-pub(super) fn render_form(shared: &Shared, action: &str, fields: &Fields, mistakes: &Mistakes, stage: Stage) -> Markup {
-    let again = stage == Stage::Retry;
+pub(super) fn render_form(shared: &Shared, action: &str, fields: &Fields, mistakes: &Mistakes, round: Round) -> Markup {
+    let again = round != Round::First;
     let wrong = |name: &str| mistakes.iter().find(|(field, _)| *field == name).map(|(_, why)| why.as_str());
     let known = "Leave it empty to use the one you have already typed.";
     let own = if again {
@@ -219,31 +231,49 @@ pub(super) fn render_form(shared: &Shared, action: &str, fields: &Fields, mistak
             }
             (field("address", "Your mail address", "text", &fields.address, "Such as ann@example.net", wrong("address")))
             (field("password", "Your password", "password", "", own, wrong("password")))
+            @if again { input type="hidden" name="client" value=(fields.client); }
+            @else { (render_client(&fields.client)) }
             details open[!fields.other.is_empty() || any(&["other", "other_password"])] {
                 summary { "Use another company for sending" }
                 p.hint { "Only if your provider does not send mail for you." }
                 (field("other", "Your address at the other company", "text", &fields.other, "", wrong("other")))
                 (field("other_password", "Your password there", "password", "", others, wrong("other_password")))
             }
-            (check("gate", "My provider wants mail to be checked before sending", fields.gate, "Also called POP before SMTP. ostler finds this out by itself if it can."))
-            details open[again || any(&["pop3", "smtp", "username", "name", "ca", "pin"])] {
+            details open[round == Round::Retry || fields.gate || any(&["pop3", "smtp", "username", "name", "ca", "pin"])] {
                 summary { "I know my servers" }
                 p.hint { "ostler finds what you leave empty." }
                 (field("pop3", "Server for fetching (POP3)", "text", &fields.pop3, "Such as pop.example.net, or tls://pop.example.net:995", wrong("pop3")))
                 (field("smtp", "Server for sending (SMTP)", "text", &fields.smtp, "Such as smtp.example.net, or starttls://smtp.example.net:587", wrong("smtp")))
+                (check("gate", "My provider wants mail to be fetched before any is sent", fields.gate, "Also called POP before SMTP. ostler finds this out by itself if it can."))
                 (field("username", "User name at the provider", "text", &fields.username, "If it is neither the address nor the part before the @", wrong("username")))
                 (field("name", "Name of the account", "text", &fields.name, "Your mail program's user name; if left empty, the address", wrong("name")))
                 (field("ca", "File with a certificate to trust", "text", &fields.ca, "Only for a mail server of your own, or a helper on this computer; a PEM file", wrong("ca")))
                 (field("pin", "Fingerprint of the only certificate to trust", "text", &fields.pin, "Instead of the file; sha256: and what the server's program shows behind it", wrong("pin")))
             }
-            button type="submit" { (if again { "Try again" } else { "Find the servers and try them" }) }
+            button type="submit" { (if again { "Try again" } else { "Add this account" }) }
+        }
+    }
+}
+
+/// The choice of a mail program, whose guide comes next.
+fn render_client(chosen: &str) -> Markup {
+    html! {
+        div.field {
+            label for="client" { "Your mail program" }
+            select id="client" name="client" aria-describedby="client-hint" {
+                option value="" { "I choose it later" }
+                @for client in guide::clients() {
+                    option value=(client.name) selected[client.name == chosen] { (client.title()) }
+                }
+            }
+            p.hint id="client-hint" { "When the account works, ostler shows step by step what to type there." }
         }
     }
 }
 
 pub(super) async fn submit(shared: App, Form(sent): Form<AddForm>) -> Response {
     let settings = shared.engine.settings();
-    let wanted = match parse_form(&sent, &settings, Stage::First) {
+    let wanted = match parse_form(&sent, &settings, Round::First) {
         Ok(wanted) => wanted,
         Err(mistakes) => {
             let body = render_page(&shared, &sent.fields(), &mistakes);
@@ -251,7 +281,9 @@ pub(super) async fn submit(shared: App, Form(sent): Form<AddForm>) -> Response {
         }
     };
     let (own, address) = (Arc::clone(&shared), wanted.fields.address.clone());
-    super::progress::open_job(shared.jobs.start(&address, move |screen| SetupJob::new(own, screen, wanted).run()))
+    super::progress::open_job(
+        shared.jobs.start(&address, Stage::OF_SETUP, move |screen| SetupJob::new(own, screen, wanted).run()),
+    )
 }
 
 #[cfg(test)]
@@ -263,22 +295,22 @@ mod tests {
         axum::extract::Query::try_from_uri(request.uri()).map(|axum::extract::Query(sent)| sent).unwrap()
     }
 
-    fn mistakes(pairs: &str, stage: Stage) -> Vec<&'static str> {
+    fn mistakes(pairs: &str, round: Round) -> Vec<&'static str> {
         let settings = crate::config::parse("", std::path::Path::new("/x")).unwrap().settings;
-        parse_form(&sent(pairs), &settings, stage).err().unwrap_or_default().iter().map(|(field, _)| *field).collect()
+        parse_form(&sent(pairs), &settings, round).err().unwrap_or_default().iter().map(|(field, _)| *field).collect()
     }
 
     #[test]
     fn every_field_is_checked_and_all_at_once() {
-        assert_eq!(mistakes("address=ann", Stage::First), ["address", "password"]);
-        assert_eq!(mistakes("address=ann%40x.net&password=p", Stage::First), [] as [&str; 0]);
-        assert_eq!(mistakes("address=ann%40x.net", Stage::Retry), [] as [&str; 0]);
-        assert_eq!(mistakes("address=ann%40x.net&password=a%0d%0ab", Stage::First), ["password"]);
-        assert_eq!(mistakes("address=ann%40x.net&password=p&other=y&pop3=a+b&smtp=ssl://x", Stage::First).len(), 4);
-        assert_eq!(mistakes("address=ann%40x.net&password=p&ca=x&name=%C3%A9", Stage::First), ["name", "ca"]);
-        assert_eq!(mistakes("address=ann%40x.net&password=p&other=b%40y.net", Stage::First), ["other_password"]);
-        assert_eq!(mistakes("address=ann%40x.net&password=p&pin=sha256:12", Stage::First), ["pin"]);
+        assert_eq!(mistakes("address=ann", Round::First), ["address", "password"]);
+        assert_eq!(mistakes("address=ann%40x.net&password=p", Round::First), [] as [&str; 0]);
+        assert_eq!(mistakes("address=ann%40x.net", Round::Retry), [] as [&str; 0]);
+        assert_eq!(mistakes("address=ann%40x.net&password=a%0d%0ab", Round::First), ["password"]);
+        assert_eq!(mistakes("address=ann%40x.net&password=p&other=y&pop3=a+b&smtp=ssl://x", Round::First).len(), 4);
+        assert_eq!(mistakes("address=ann%40x.net&password=p&ca=x&name=%C3%A9", Round::First), ["name", "ca"]);
+        assert_eq!(mistakes("address=ann%40x.net&password=p&other=b%40y.net", Round::First), ["other_password"]);
+        assert_eq!(mistakes("address=ann%40x.net&password=p&pin=sha256:12", Round::First), ["pin"]);
         let pin = format!("address=ann%40x.net&password=p&pin=pin+%3D+%22sha256:{}%22", "ab".repeat(32));
-        assert_eq!(mistakes(&pin, Stage::First), [] as [&str; 0]);
+        assert_eq!(mistakes(&pin, Round::First), [] as [&str; 0]);
     }
 }

@@ -1,6 +1,6 @@
 //! The doors on the overview: which are open, who holds a port that is taken, and a button to use another port.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use axum::Form;
 use axum::http::StatusCode;
@@ -20,22 +20,39 @@ use ostler_mail::account::Protocol;
 const ALTERNATIVE_PORT_OFFSETS: [u16; 5] = [1000, 2000, 3000, 4000, 5000];
 
 pub(super) fn render_table(shared: &Shared, status: &Value) -> Markup {
-    let doors: Vec<&Value> = status["doors"].as_array().into_iter().flatten().collect();
+    let doors = merge_companions(status);
     html! {
         @if doors.is_empty() {
-            p { "No door is open. " code { "pop3" } " and " code { "smtp" } " under " code { "[local]" } " in the settings file open them." }
+            p { "No door is open. " a href="/settings" { "The settings" } " open them." }
         } @else {
             div.scroll tabindex="0" role="group" aria-labelledby="doors" {
                 table {
                     thead { tr { th scope="col" { "For" } th scope="col" { "Address" } th scope="col" { "State" } } }
-                    tbody { @for door in doors { (render_row(shared, door)) } }
+                    tbody { @for (door, companion) in doors { (render_row(shared, door, companion)) } }
                 }
             }
         }
     }
 }
 
-fn render_row(shared: &Shared, door: &Value) -> Markup {
+/// Every door, with the address of the one on `[::1]` that goes with a door on 127.0.0.1 of the same port.
+fn merge_companions(status: &Value) -> Vec<(&Value, Option<SocketAddr>)> {
+    let doors: Vec<&Value> = status["doors"].as_array().into_iter().flatten().collect();
+    let address = |door: &Value| door["address"].as_str().and_then(|text| text.parse::<SocketAddr>().ok());
+    let belongs = |companion: &Value, door: &Value| {
+        let (Some(six), Some(four)) = (address(companion), address(door)) else { return false };
+        six.ip() == IpAddr::V6(Ipv6Addr::LOCALHOST)
+            && four.ip() == IpAddr::V4(Ipv4Addr::LOCALHOST)
+            && six.port() == four.port()
+            && ["protocol", "account"].iter().all(|key| companion[key] == door[key])
+    };
+    let companion_of = |door: &Value| doors.iter().find(|other| belongs(other, door)).and_then(|other| address(other));
+    let is_companion = |door: &Value| doors.iter().any(|other| belongs(door, other));
+    doors.iter().filter(|door| !is_companion(door)).map(|door| (*door, companion_of(door))).collect()
+}
+
+/// A shut companion is no trouble: mail programs then connect to the door on 127.0.0.1.
+fn render_row(shared: &Shared, door: &Value, companion: Option<SocketAddr>) -> Markup {
     let text = |key: &str| door[key].as_str().unwrap_or("").to_owned();
     html! {
         tr {
@@ -43,7 +60,7 @@ fn render_row(shared: &Shared, door: &Value) -> Markup {
                 (if door["protocol"] == "smtp" { "sending (SMTP)" } else { "fetching (POP3)" })
                 @if let Some(account) = door["account"].as_str() { ", only " (account) }
             }
-            td { code { (text("address")) } }
+            td { code { (text("address")) } @if let Some(companion) = companion { " and " code { (companion) } } }
             td {
                 @if door["state"] == "open" { (badge(Tone::Good, "open")) }
                 @else {
@@ -114,4 +131,37 @@ fn move_door(shared: &Shared, protocol: Protocol, from: u16, to: u16) -> Result<
             )
         },
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_door_and_its_companion_are_one_row() {
+        let door = |protocol: &str, address: &str, account: Option<&str>| json!({"protocol": protocol, "address": address, "account": account, "state": "open"});
+        let status = json!({"doors": [
+            door("pop3", "127.0.0.1:2110", None),
+            door("pop3", "[::1]:2110", None),
+            door("smtp", "127.0.0.1:2025", None),
+            door("pop3", "[::1]:2111", None),
+            door("pop3", "127.0.0.2:2111", Some("home")),
+            door("smtp", "[::1]:2110", Some("home")),
+        ]});
+        let rows: Vec<String> = merge_companions(&status)
+            .iter()
+            .map(|(door, companion)| {
+                format!(
+                    "{} {}",
+                    door["address"].as_str().unwrap(),
+                    companion.map(|c| c.to_string()).unwrap_or_default()
+                )
+            })
+            .collect();
+        assert_eq!(
+            rows,
+            ["127.0.0.1:2110 [::1]:2110", "127.0.0.1:2025 ", "[::1]:2111 ", "127.0.0.2:2111 ", "[::1]:2110 "]
+        );
+    }
 }

@@ -7,19 +7,22 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{FromRequest, Query, State};
 use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use axum::http::request::Parts;
 use axum::http::{Method, Request, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 use subtle::ConstantTimeEq;
 
-use super::{Shared, layout};
+use super::{Shared, layout, multipart};
 
 /// The largest form: an address, two passwords, some servers.
 const MAX_FORM_OCTETS: usize = 64 * 1024;
+/// The largest form with a file. The certificates of all authorities together take about a quarter of a megabyte.
+const MAX_UPLOAD_OCTETS: usize = 512 * 1024;
 
 /// The headers of every answer: load nothing from elsewhere, let no one frame the page, store nothing. `connect-src` is for
 /// the script that refreshes parts of a page. The referrer policy is `same-origin` because under `no-referrer`, which hides
@@ -155,20 +158,28 @@ async fn admit(shared: &Shared, request: Request<Body>) -> Result<Request<Body>,
     }
     let (parts, body) = request.into_parts();
     // The form is read only after the headers have shown that it is one of this page's.
-    let Ok(body) = to_bytes(body, MAX_FORM_OCTETS).await else {
+    let is_upload = multipart::boundary(&parts.headers).is_some();
+    let limit = if is_upload { MAX_UPLOAD_OCTETS } else { MAX_FORM_OCTETS };
+    let Ok(body) = to_bytes(body, limit).await else {
         return refuse(StatusCode::PAYLOAD_TOO_LARGE, "This form is too large. Nothing was changed.");
     };
     // The form is read twice: here for its token, then by its page for the rest.
-    let copy = Request::from_parts(parts.clone(), Body::from(body.clone()));
-    match axum::Form::<FormToken>::from_request(copy, &()).await {
-        Ok(axum::Form(FormToken { form })) if equals_secretly(&shared.keys.form, &form) => {
-            Ok(Request::from_parts(parts, Body::from(body)))
-        }
+    match read_form_token(&parts, &body, is_upload).await {
+        Some(form) if equals_secretly(&shared.keys.form, &form) => Ok(Request::from_parts(parts, Body::from(body))),
         _ => refuse(
             StatusCode::FORBIDDEN,
             "This form is from an earlier run of ostler, or from another page. Nothing was changed.",
         ),
     }
+}
+
+/// The token in a form.
+async fn read_form_token(head: &Parts, body: &Bytes, is_upload: bool) -> Option<String> {
+    if is_upload {
+        return multipart::parts(&head.headers, body).iter().find(|part| part.name == "form")?.text();
+    }
+    let copy = Request::from_parts(head.clone(), Body::from(body.clone()));
+    axum::Form::<FormToken>::from_request(copy, &()).await.ok().map(|axum::Form(FormToken { form })| form)
 }
 
 /// The host that the request names, if it is one of this page's.

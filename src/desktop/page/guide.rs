@@ -11,7 +11,9 @@ use maud::{Markup, PreEscaped, html};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::layout::{NavItem, Tone, View, badge};
+use super::account::hidden_fields;
+use super::layout::{NavItem, Tone, View, badge, remove_heading};
+use super::words::on_page;
 use super::{App, Shared, link_to};
 use crate::guide::obstacles;
 use crate::guide::{self, Client, GuideValues, Seen, System, Watch};
@@ -82,23 +84,23 @@ pub(super) async fn show(shared: App, Path(client): Path<String>, Query(asked): 
     let news = shared.engine.events.since(Some(since), Duration::ZERO).await;
     let settings = shared.engine.settings();
     let values = GuideValues::new(&settings, &account, &shared.file, System::this())
-        .repeating_option(crate::os::console::config_option());
+        .repeating_option(crate::os::console::config_option())
+        .on_the_page();
     let (watching, done) = render_watch(&shared, client, &account, &values, &news);
     let body = html! {
         section.panel aria-labelledby="waiting-title" {
             h2 #waiting-title { "Is it connected?" }
             div #waiting data-live aria-live="polite" { (watching) }
+            form.noprint method="post" action="/account/test" {
+                (hidden_fields(&shared, &account))
+                button.second type="submit" { "Test the account" }
+            }
         }
         div.guide.copy { (PreEscaped(remove_heading(&client.html_body(&values)))) }
         p.noprint { a href=(link_to("/program", &account.name)) { "Another mail program" } }
     };
     let view = View::new(client.title(), NavItem::Program, body);
     if done { view.into_response() } else { view.refreshed(REFRESH_SECONDS).into_response() }
-}
-
-/// Removes the guide's heading, which is the page's title already.
-fn remove_heading(guide: &str) -> String {
-    guide.split_once("</h1>").map_or_else(|| guide.to_owned(), |(_, rest)| rest.to_owned())
 }
 
 /// What the program has done so far, and whether it has done everything.
@@ -125,7 +127,7 @@ fn render_watch(
     let status = shared.engine.events.document(|name| shared.engine.gate_age(name, now()));
     let skip = seen.len().saturating_sub(MAX_SEEN_LINES);
     let markup = html! {
-        @for line in obstacles(&status, &shared.engine.settings(), account) {
+        @for line in obstacles(&status, &shared.engine.settings(), account, "the overview has a button that ends this") {
             div.notice.bad { p { (line) "." } }
         }
         @if values.can_fetch() {
@@ -149,7 +151,7 @@ fn render_watch(
                 @for what in seen.into_iter().skip(skip) {
                     @match what {
                         Seen::Good(text) => { li.ok { span.sign { "\u{2713}" } div { p { (text) } } } }
-                        Seen::Bad(text) => { li.no { span.sign { "!" } div { p { (text) } } } }
+                        Seen::Bad(text) => { li.no { span.sign { "!" } div { p { (on_page(&text)) } } } }
                     }
                 }
             }

@@ -10,6 +10,7 @@ use maud::{Markup, html};
 use serde_json::Value;
 
 use super::layout::{NavItem, View, ago};
+use super::words::on_page;
 use super::{App, Shared, link_to};
 use crate::diagnose::explain::explain;
 use crate::events::history::{AccountHistory, HistoryItem, Kind};
@@ -109,7 +110,43 @@ fn find_advice(item: &HistoryItem) -> Option<String> {
     // A provider's words say what happened, and seldom what to do.
     let likely =
         || (item.kind == Kind::NotSent).then(|| explain(&item.text).first().map(|found| found.cause.next.clone()))?;
-    item.advice.clone().or_else(likely)
+    item.advice.clone().or_else(likely).map(|advice| on_page(&advice))
+}
+
+/// One line of the list.
+#[derive(Debug, PartialEq, Eq)]
+struct ListLine<'a> {
+    text: String,
+    time: &'a str,
+    account: Option<&'a str>,
+    is_bad: bool,
+}
+
+/// The lines for entries, the newest of which comes first. Doors that were opened together are a part of the line before
+/// which they were: a person who looks for their mail has not asked for them.
+fn list_lines<'a>(entries: &[&'a Value]) -> Vec<ListLine<'a>> {
+    const DOORS_OPEN: &str = "the doors for mail programs are open";
+    let mut lines = Vec::new();
+    let mut doors: Option<&Value> = None;
+    let line = |entry: &'a Value, text: String| ListLine {
+        text,
+        time: entry["time"].as_str().unwrap_or(""),
+        account: entry["account"].as_str(),
+        is_bad: is_bad(entry),
+    };
+    for entry in entries {
+        let text = on_page(entry["text"].as_str().unwrap_or(""));
+        match (entry["kind"].as_str(), doors.take()) {
+            (Some("door"), newest) => doors = newest.or(Some(entry)),
+            (Some("settings"), Some(_)) => lines.push(line(entry, format!("{text}; {DOORS_OPEN}"))),
+            (_, newest) => {
+                lines.extend(newest.map(|door| ListLine { account: None, ..line(door, DOORS_OPEN.into()) }));
+                lines.push(line(entry, text));
+            }
+        }
+    }
+    lines.extend(doors.map(|door| ListLine { account: None, ..line(door, DOORS_OPEN.into()) }));
+    lines
 }
 
 fn render_entries(entries: &[&Value]) -> Markup {
@@ -117,16 +154,12 @@ fn render_entries(entries: &[&Value]) -> Markup {
         @if entries.is_empty() { p { "Nothing yet." } }
         @else {
             ul.steps {
-                @for entry in entries {
-                    @let bad = is_bad(entry);
-                    li.no[bad] {
-                        span.sign { (if bad { "!" } else { "\u{2013}" }) }
+                @for line in list_lines(entries) {
+                    li.no[line.is_bad] {
+                        span.sign { (if line.is_bad { "!" } else { "\u{2013}" }) }
                         div {
-                            p { (entry["text"].as_str().unwrap_or("")) }
-                            p.hint {
-                                (ago(entry["time"].as_str().unwrap_or("")))
-                                @if let Some(account) = entry["account"].as_str() { ", " (account) }
-                            }
+                            p { (line.text) }
+                            p.hint { (ago(line.time)) @if let Some(account) = line.account { ", " (account) } }
                         }
                     }
                 }
@@ -136,7 +169,7 @@ fn render_entries(entries: &[&Value]) -> Markup {
 }
 
 fn is_bad(entry: &Value) -> bool {
-    ["not-sent", "failed", "mistake", "misuse", "turned-away"].iter().any(|kind| entry["kind"] == *kind)
+    ["not-sent", "failed", "mistake", "misuse", "turned-away", "door-shut"].iter().any(|kind| entry["kind"] == *kind)
 }
 
 pub(super) async fn report(shared: App) -> Response {
@@ -300,6 +333,29 @@ mod tests {
         assert_eq!(shown.matches("What to do").count(), 2, "also where the provider only says no: {shown}");
         assert!(shown.contains(", 3 times; the first time ") && shown.contains("Older (4)"), "{shown}");
         assert!(shown.find("550").unwrap() < shown.find("mail.x").unwrap(), "the newest is on top");
+    }
+
+    #[test]
+    fn opened_doors_are_one_line_and_never_come_before_mail() {
+        let entry =
+            |kind: &str, text: &str| serde_json::json!({"kind": kind, "text": text, "time": "t", "account": null});
+        let all = [
+            entry("fetched", "2 messages fetched"),
+            entry("door-shut", "taken"),
+            entry("door", "smtp"),
+            entry("door", "pop3"),
+            entry("settings", "ostler has started"),
+        ];
+        let said = |entries: &[Value]| -> Vec<String> {
+            list_lines(&entries.iter().collect::<Vec<_>>()).into_iter().map(|line| line.text).collect()
+        };
+        let started = "ostler has started; the doors for mail programs are open";
+        assert_eq!(said(&all), ["2 messages fetched", "taken", started]);
+        assert_eq!(said(&all[2..]), [started]);
+        assert_eq!(said(&all[2..4]), ["the doors for mail programs are open"]);
+        let reopened = [all[3].clone(), all[0].clone()];
+        assert_eq!(said(&reopened), ["the doors for mail programs are open", "2 messages fetched"]);
+        assert!(list_lines(&[&all[1]])[0].is_bad);
     }
 
     #[test]

@@ -13,6 +13,8 @@ use tokio::time::{Instant, sleep};
 
 use super::guard::random_hex;
 use crate::diagnose::Step;
+use crate::guide::Client;
+use crate::setup::find::capitalised;
 use crate::setup::{Question, SetupUi};
 
 /// Jobs at once. A user has one, or a second one in another tab.
@@ -22,6 +24,28 @@ const ABANDON_TIMEOUT: Duration = Duration::from_secs(600);
 /// The longest list on a page. A search that reports more lines has a defect.
 const MAX_LINES: usize = 400;
 
+/// The parts of a job that its page ticks off, in their order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Stage {
+    /// Looking for the servers.
+    Find,
+    /// Trying the server for fetching.
+    Fetch,
+    /// Trying the servers for sending.
+    Send,
+    /// Saving the account.
+    Keep,
+}
+
+impl Stage {
+    /// The stages of adding an account.
+    pub(super) const OF_SETUP: &'static [Self] = &[Self::Find, Self::Fetch, Self::Send, Self::Keep];
+
+    fn of(step: &Step) -> Self {
+        if step.is_outgoing() { Self::Send } else { Self::Fetch }
+    }
+}
+
 /// A line on the page of a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Line {
@@ -29,14 +53,18 @@ pub(super) enum Line {
     Good(String, &'static str, String),
     /// A step that failed.
     Bad { server: String, what: &'static str, detail: String, cause: Option<String>, advice: Option<String> },
-    /// Plain text.
+    /// What the user should know afterwards.
+    Note(String),
+    /// Plain text, on the way.
     Said(String),
 }
 
 impl From<&Step> for Line {
     fn from(step: &Step) -> Self {
         let (server, what, detail) = (step.server.clone(), step.kind.name(), step.detail.clone());
-        if step.is_ok() {
+        if step.is_ok() && step.has_news {
+            return Self::Note(format!("{}.", capitalised(&detail)));
+        } else if step.is_ok() {
             return Self::Good(server, what, detail);
         }
         Self::Bad { server, what, detail, cause: step.cause.clone(), advice: step.advice.clone() }
@@ -52,6 +80,8 @@ pub(super) struct Trouble {
     pub(super) hints: Vec<String>,
     /// What to say about the password, if it may be wrong.
     pub(super) password: Option<&'static str>,
+    /// Nothing is wrong but the network.
+    pub(super) is_offline: bool,
     /// The account has servers, so the user may keep it anyway.
     pub(super) can_keep: bool,
     pub(super) form: super::add::Fields,
@@ -70,6 +100,8 @@ pub(super) enum Phase {
         account: String,
         works: bool,
         served: bool,
+        /// The mail program that the user has named.
+        client: Option<&'static Client>,
     },
     Tested {
         ok: bool,
@@ -98,6 +130,7 @@ pub(super) struct Job {
     pub(super) id: String,
     /// The address or account it is about.
     pub(super) subject: String,
+    pub(super) stages: Vec<Stage>,
     inner: Mutex<Inner>,
     commands: mpsc::Sender<JobCommand>,
     stop: Notify,
@@ -107,8 +140,18 @@ pub(super) struct Job {
 
 struct Inner {
     last_viewed: Instant,
-    lines: Vec<Line>,
+    /// In which stage each was written.
+    lines: Vec<(Stage, Line)>,
+    stage: Stage,
     phase: Phase,
+}
+
+/// What the page of a job shows.
+pub(super) struct Snapshot {
+    pub(super) lines: Vec<(Stage, Line)>,
+    /// The stage it is in.
+    pub(super) stage: Stage,
+    pub(super) phase: Phase,
 }
 
 impl Job {
@@ -119,8 +162,15 @@ impl Job {
     pub(super) fn push(&self, line: Line) {
         let mut inner = self.lock();
         if inner.lines.len() < MAX_LINES {
-            inner.lines.push(line);
+            let stage = inner.stage;
+            inner.lines.push((stage, line));
         }
+    }
+
+    /// Goes on to a stage. None is gone back to: a look at the other server in between belongs to the stage it serves.
+    pub(super) fn reach(&self, stage: Stage) {
+        let mut inner = self.lock();
+        inner.stage = inner.stage.max(stage);
     }
 
     pub(super) fn set_phase(&self, phase: Phase) {
@@ -136,6 +186,7 @@ impl Job {
             inner.phase = Phase::Working;
             if fresh {
                 inner.lines.clear();
+                inner.stage = self.first_stage();
             }
         }
         waits
@@ -149,10 +200,14 @@ impl Job {
     }
 
     /// What the page shows. Counts as a view.
-    pub(super) fn view(&self) -> (Vec<Line>, Phase) {
+    pub(super) fn view(&self) -> Snapshot {
         let mut inner = self.lock();
         inner.last_viewed = Instant::now();
-        (inner.lines.clone(), inner.phase.clone())
+        Snapshot { lines: inner.lines.clone(), stage: inner.stage, phase: inner.phase.clone() }
+    }
+
+    fn first_stage(&self) -> Stage {
+        self.stages.first().copied().unwrap_or(Stage::Find)
     }
 
     /// Passes a command on. One that the job no longer waits for has no effect.
@@ -200,19 +255,20 @@ impl Jobs {
         self.lock().iter().find(|job| job.id == id).cloned()
     }
 
-    /// Starts a job. `work` runs in the job's thread and returns how the job ends.
-    pub(super) fn start<W, F>(&self, subject: &str, work: W) -> Result<Arc<Job>, CannotStart>
+    /// Starts a job that goes through these stages. `work` runs in the job's thread and returns how the job ends.
+    pub(super) fn start<W, F>(&self, subject: &str, stages: &[Stage], work: W) -> Result<Arc<Job>, CannotStart>
     where
         W: FnOnce(Screen) -> F + Send + 'static,
         F: Future<Output = Phase>,
     {
-        self.start_in(subject, work, || Builder::new_current_thread().enable_all().build())
+        self.start_in(subject, stages, work, || Builder::new_current_thread().enable_all().build())
     }
 
     /// As [`start`](Self::start), with a runtime of the caller's: tests use one whose clock they control.
     fn start_in<W, F>(
         &self,
         subject: &str,
+        stages: &[Stage],
         work: W,
         runtime: fn() -> std::io::Result<Runtime>,
     ) -> Result<Arc<Job>, CannotStart>
@@ -238,7 +294,13 @@ impl Jobs {
         let job = Arc::new(Job {
             id: random_hex().ok_or(CannotStart)?,
             subject: subject.to_owned(),
-            inner: Mutex::new(Inner { last_viewed: Instant::now(), lines: Vec::new(), phase: Phase::Working }),
+            stages: stages.to_vec(),
+            inner: Mutex::new(Inner {
+                last_viewed: Instant::now(),
+                lines: Vec::new(),
+                stage: stages.first().copied().unwrap_or(Stage::Find),
+                phase: Phase::Working,
+            }),
             commands: sender,
             stop: Notify::new(),
             keeping: tokio::sync::Mutex::new(()),
@@ -312,6 +374,7 @@ impl Screen {
 
 impl SetupUi for Screen {
     fn step(&mut self, step: &Step) {
+        self.job.reach(Stage::of(step));
         // These two always succeed here, and would only be in the way.
         if !step.is_routine() {
             self.job.push(Line::from(step));
@@ -320,6 +383,10 @@ impl SetupUi for Screen {
 
     fn say(&mut self, text: &str) {
         self.job.push(Line::Said(text.trim().to_owned()));
+    }
+
+    fn note(&mut self, text: &str) {
+        self.job.push(Line::Note(text.to_owned()));
     }
 
     async fn confirm(&mut self, question: &Question) -> bool {
@@ -347,7 +414,7 @@ mod tests {
     fn wait(job: &Job, is: impl Fn(&Phase) -> bool) -> Phase {
         let start = std::time::Instant::now();
         loop {
-            let (_, phase) = job.view();
+            let phase = job.view().phase;
             if is(&phase) {
                 return phase;
             }
@@ -368,7 +435,7 @@ mod tests {
             let second = screen.confirm(&question()).await;
             Phase::Tested { ok: first && !second }
         };
-        let Ok(job) = jobs.start("x", work) else { panic!() };
+        let Ok(job) = jobs.start("x", &[], work) else { panic!() };
         wait(&job, |phase| matches!(phase, Phase::Asks(1, _)));
         job.send(JobCommand::Answer(1, true));
         wait(&job, |phase| matches!(phase, Phase::Asks(2, _)));
@@ -401,7 +468,7 @@ mod tests {
             let yes = screen.confirm(&question()).await;
             Phase::Tested { ok: yes }
         };
-        let Ok(job) = jobs.start_in("x", work, paused) else { panic!() };
+        let Ok(job) = jobs.start_in("x", &[], work, paused) else { panic!() };
         assert_eq!(
             wait(&job, Phase::is_over),
             Phase::Ended("This page was not viewed for ten minutes, so ostler stopped. Nothing was saved.".into())
@@ -410,13 +477,13 @@ mod tests {
         assert!(forgotten.load(std::sync::atomic::Ordering::SeqCst));
         // A user who comes back sees why, and an answer that comes too late has no effect.
         job.send(JobCommand::Answer(1, true));
-        assert!(matches!(job.view(), (_, Phase::Ended(_))));
+        assert!(matches!(job.view().phase, Phase::Ended(_)));
     }
 
     #[tokio::test(start_paused = true)]
     async fn each_look_gives_it_another_ten_minutes() {
         let jobs = Jobs::default();
-        let Ok(job) = jobs.start("x", |_: Screen| std::future::pending::<Phase>()) else { panic!() };
+        let Ok(job) = jobs.start("x", &[], |_: Screen| std::future::pending::<Phase>()) else { panic!() };
         job.view();
         let start = Instant::now();
         let nearly = ABANDON_TIMEOUT - Duration::from_secs(1);
@@ -437,7 +504,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_is_being_kept_is_not_broken_off() {
         let jobs = Jobs::default();
-        let Ok(job) = jobs.start("x", |_: Screen| std::future::pending::<Phase>()) else { panic!() };
+        let Ok(job) = jobs.start("x", &[], |_: Screen| std::future::pending::<Phase>()) else { panic!() };
         let keeping = job.keeping.lock().await;
         assert!(tokio::time::timeout(ABANDON_TIMEOUT * 2, job.wait_for_end()).await.is_err());
         drop(keeping);
@@ -449,15 +516,15 @@ mod tests {
     #[test]
     fn it_can_be_stopped_ends_by_a_defect_and_there_are_only_a_few() {
         let jobs = Jobs::default();
-        let Ok(broken) = jobs.start("x", |_: Screen| async { panic!("a defect") }) else { panic!() };
+        let Ok(broken) = jobs.start("x", &[], |_: Screen| async { panic!("a defect") }) else { panic!() };
         assert!(matches!(wait(&broken, Phase::is_over), Phase::Ended(why) if why.contains("defect")));
         let wait_for_nothing = |_: Screen| std::future::pending::<Phase>();
-        let all: Vec<_> = (0..MAX_RUNNING_JOBS).filter_map(|_| jobs.start("x", wait_for_nothing).ok()).collect();
+        let all: Vec<_> = (0..MAX_RUNNING_JOBS).filter_map(|_| jobs.start("x", &[], wait_for_nothing).ok()).collect();
         assert_eq!(all.len(), MAX_RUNNING_JOBS);
-        assert!(jobs.start("x", wait_for_nothing).is_err());
+        assert!(jobs.start("x", &[], wait_for_nothing).is_err());
         all[0].stop();
         assert!(matches!(wait(&all[0], Phase::is_over), Phase::Ended(why) if why.contains("Nothing was saved")));
-        assert!(jobs.start("x", wait_for_nothing).is_ok());
+        assert!(jobs.start("x", &[], wait_for_nothing).is_ok());
         assert!(jobs.find(&all[1].id).is_some() && jobs.find("x").is_none());
     }
 }

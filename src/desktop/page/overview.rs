@@ -3,9 +3,12 @@
 use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
 use serde_json::Value;
+use time::OffsetDateTime;
 
 use super::layout::{NavItem, Tone, View, ago, badge, button};
-use super::{App, Shared, add, doors, link_to};
+use super::words::on_page;
+use super::{App, Shared, add, doors, link_to, traffic};
+use crate::events::history::Traffic;
 use crate::proxy::now;
 
 /// How often the page refreshes itself.
@@ -20,9 +23,7 @@ pub(super) async fn show(shared: App) -> Response {
     }
     let is_busy = each(&status, "sessions").any(|session| session["message"].is_u64());
     let refresh = if is_busy { BUSY_REFRESH_SECONDS } else { REFRESH_SECONDS };
-    View::new(choose_title(&status), NavItem::Overview, render_body(&shared, &status))
-        .refreshed(refresh)
-        .into_response()
+    View::new(summarise(&status).0, NavItem::Overview, render_body(&shared, &status)).refreshed(refresh).into_response()
 }
 
 fn each<'a>(status: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
@@ -33,31 +34,58 @@ fn text_of<'a>(value: &'a Value, key: &str) -> &'a str {
     value[key].as_str().unwrap_or("")
 }
 
-fn choose_title(status: &Value) -> &'static str {
-    let any = |state: &str| each(status, "accounts").any(|account| account["state"] == state);
+/// The title of the page, and a sentence that says what it means for the user. Of several things the worst counts.
+fn summarise(status: &Value) -> (&'static str, String) {
+    let with = |state: &str| -> Vec<&str> {
+        each(status, "accounts").filter(|account| account["state"] == state).map(|one| text_of(one, "name")).collect()
+    };
+    let (needing, troubled) = (with("needs you"), with("trouble"));
+    let is_open = |door: &Value| door["state"] == "open";
     if status["paused"] == true {
-        "ostler is paused"
-    } else if any("needs you") {
-        "Something needs you"
-    } else if each(status, "doors").all(|door| door["state"] != "open") {
-        "No mail program can connect"
-    } else if each(status, "doors").any(|door| door["state"] != "open") {
-        "ostler is working, but a door is shut"
+        let text = "Mail programs that connect now are asked to try again later.";
+        ("ostler is paused", text.into())
+    } else if !needing.is_empty() {
+        (
+            "Something needs you",
+            format!("Only you can mend this: {}. What happened and what to do is below.", needing.join(", ")),
+        )
+    } else if !each(status, "doors").any(is_open) {
+        let text = "Your mail program does not find ostler, because none of its doors is open. Why is below.";
+        ("No mail program can connect", text.into())
+    } else if !each(status, "doors").all(is_open) {
+        let text = "A mail program that is set to the port of the shut door cannot connect. Why it is shut is below.";
+        ("ostler is working, but a door is shut", text.into())
+    } else if !troubled.is_empty() {
+        let text = format!(
+            "The last try did not work: {}. ostler tries again whenever your mail program does.",
+            troubled.join(", ")
+        );
+        ("There is trouble that may pass", text)
+    } else if with("ok").is_empty() {
+        let text = "All is ready. Once your mail program has fetched or sent mail, this page says so.";
+        ("ostler is working", text.into())
     } else {
-        "ostler is working"
+        ("ostler is working", "All is well: your mail program can fetch and send.".into())
     }
 }
 
 /// The overview of an ostler without an account.
 fn render_first_start(shared: &Shared, status: &Value) -> Markup {
     html! {
-        p { "ostler is running. First, it needs to know your mail account." }
         (add::render_page(shared, &add::Fields::default(), &Vec::new()))
-        section aria-labelledby="doors" {
-            h2 #doors { "Doors for your mail programs" }
-            (doors::render_table(shared, status))
+        // Doors that are open need nothing of a person who has just come.
+        @if each(status, "doors").any(|door| door["state"] != "open") {
+            section aria-labelledby="doors" { (render_doors(shared, status)) }
         }
-        (render_pause(shared, status))
+        @if status["paused"] == true { (render_pause(shared, status)) }
+    }
+}
+
+fn render_doors(shared: &Shared, status: &Value) -> Markup {
+    html! {
+        h2 #doors { "Doors for your mail programs" }
+        p.hint { "A door is a place on this computer where a mail program finds ostler. The guide for your program says what to type." }
+        (doors::render_table(shared, status))
     }
 }
 
@@ -80,19 +108,19 @@ fn render_pause(shared: &Shared, status: &Value) -> Markup {
 fn render_body(shared: &Shared, status: &Value) -> Markup {
     html! {
         div #now data-live {
-            @if status["paused"] == true {
-                p { "Mail programs that connect now are asked to try again later." }
+            p { (summarise(status).1) }
+            @if let Some(mistake) = shared.engine.events.overview().settings_mistake {
+                div.notice.bad role="alert" {
+                    p { "The settings file has a mistake, so what was changed in it has no effect yet: " (mistake) }
+                }
             }
             section aria-labelledby="accounts" {
                 h2 #accounts { "Accounts" }
                 div.cards {
-                    @for account in each(status, "accounts") { (render_card(account)) }
+                    @for account in each(status, "accounts") { (render_card(account, &traffic_of(shared, account))) }
                 }
             }
-            section aria-labelledby="doors" {
-                h2 #doors { "Doors for your mail programs" }
-                (doors::render_table(shared, status))
-            }
+            section aria-labelledby="doors" { (render_doors(shared, status)) }
             section aria-labelledby="sessions" {
                 h2 #sessions { "Connected now" }
                 (render_sessions(status))
@@ -102,7 +130,13 @@ fn render_body(shared: &Shared, status: &Value) -> Markup {
     }
 }
 
-fn render_card(account: &Value) -> Markup {
+/// What the account's mail was on each of the last days.
+fn traffic_of(shared: &Shared, account: &Value) -> Vec<Traffic> {
+    let history = shared.engine.events.account_history(text_of(account, "name")).unwrap_or_default();
+    history.traffic(OffsetDateTime::now_utc().date())
+}
+
+fn render_card(account: &Value, traffic: &[Traffic]) -> Markup {
     let (tone, text) = match text_of(account, "state") {
         "ok" => (Tone::Good, "works"),
         "needs you" => (Tone::Bad, "needs you"),
@@ -122,14 +156,15 @@ fn render_card(account: &Value) -> Markup {
                 div { dt { "Last fetched" } dd { (when("last_fetch")) } }
                 div { dt { "Last sent" } dd { (when("last_send")) } }
             }
+            (traffic::render(traffic))
             @if let Some(failure) = account["last_failure"].as_str() {
                 @if matches!(tone, Tone::Bad | Tone::Passing) {
                     div.notice.bad[tone == Tone::Bad] {
-                        p { (failure) "." }
+                        p { (on_page(failure)) "." }
                         p.small { (when("last_failure_at")) ". " a href={(link_to("/account", text_of(account, "name"))) "#lately"} { "Recent mail" } }
                     }
                 } @else {
-                    p.small { "Last problem, " (when("last_failure_at")) ": " (failure) }
+                    p.small { "Last problem, " (when("last_failure_at")) ": " (on_page(failure)) }
                 }
             }
         }
@@ -181,7 +216,7 @@ mod tests {
     #[test]
     fn whatever_a_value_holds_is_text() {
         let status = json!({"accounts": [{"name": "<b>x</b>", "state": "trouble", "last_failure": "<script>"}]});
-        let shown = html! { @for account in each(&status, "accounts") { (render_card(account)) } }.into_string();
+        let shown = html! { @for account in each(&status, "accounts") { (render_card(account, &[])) } }.into_string();
         assert!(shown.contains("&lt;b&gt;x&lt;/b&gt;") && shown.contains("&lt;script&gt;"), "{shown}");
         assert!(!shown.contains("<script") && !shown.contains("<b>"), "{shown}");
     }
@@ -201,13 +236,20 @@ mod tests {
     }
 
     #[test]
-    fn the_title_is_the_worst_there_is() {
+    fn the_title_is_the_worst_there_is_and_the_sentence_says_what_it_means() {
         let door = json!([{"state": "open"}]);
-        assert_eq!(choose_title(&json!({"accounts": [{"state": "ok"}], "doors": door})), "ostler is working");
-        assert_eq!(choose_title(&json!({"accounts": [{"state": "needs you"}], "doors": door})), "Something needs you");
-        assert_eq!(choose_title(&json!({"accounts": [{}], "doors": [{"state": "x"}]})), "No mail program can connect");
+        let said = |accounts: Value, doors: &Value| summarise(&json!({"accounts": accounts, "doors": doors}));
+        let (title, text) = said(json!([{"state": "ok"}, {"state": "unused"}]), &door);
+        assert_eq!((title, text.as_str()), ("ostler is working", "All is well: your mail program can fetch and send."));
+        assert!(said(json!([{"state": "unused"}]), &door).1.contains("All is ready"));
+        let two = json!([{"name": "a", "state": "needs you"}, {"name": "b", "state": "trouble"}]);
+        let (title, text) = said(two, &door);
+        assert!(title == "Something needs you" && text.contains("mend this: a."), "{text}");
+        let (title, text) = said(json!([{"name": "b", "state": "trouble"}]), &door);
+        assert!(title == "There is trouble that may pass" && text.contains("work: b."), "{text}");
+        assert_eq!(said(json!([{}]), &json!([{"state": "x"}])).0, "No mail program can connect");
         let doors = json!([{"state": "open"}, {"state": "python (process 7) has it"}]);
-        assert_eq!(choose_title(&json!({"accounts": [{}], "doors": doors})), "ostler is working, but a door is shut");
-        assert_eq!(choose_title(&json!({"accounts": [{}], "paused": true})), "ostler is paused");
+        assert_eq!(said(json!([{}]), &doors).0, "ostler is working, but a door is shut");
+        assert_eq!(summarise(&json!({"accounts": [{}], "paused": true})).0, "ostler is paused");
     }
 }

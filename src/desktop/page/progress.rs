@@ -9,10 +9,12 @@ use axum::response::{IntoResponse, Redirect, Response};
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use super::add::{self, AddForm, Mistakes, Stage};
-use super::jobs::{CannotStart, Job, JobCommand, Line, Phase, Trouble};
+use super::add::{self, AddForm, Mistakes, Round};
+use super::jobs::{CannotStart, Job, JobCommand, Line, Phase, Snapshot, Stage, Trouble};
 use super::layout::{NavItem, View, button, form_token};
+use super::words::on_page;
 use super::{App, Shared, link_to};
+use crate::guide::Client;
 use crate::setup::Question;
 
 /// How often the page refreshes itself while the job works.
@@ -50,11 +52,12 @@ fn refuse_job() -> Response {
 }
 
 fn render_page(shared: &Shared, job: &Job, mistakes: &Mistakes) -> View {
-    let (lines, phase) = job.view();
-    let about = &job.subject;
-    let title = match &phase {
+    let now = job.view();
+    let (about, phase) = (&job.subject, &now.phase);
+    let title = match phase {
         Phase::Working => format!("Trying {about}"),
-        Phase::Asks(..) => "A question".into(),
+        Phase::Asks(_, question) => question.heading(),
+        Phase::Failed(trouble) if trouble.is_offline => "This computer is not connected".into(),
         Phase::Failed(_) => format!("{about} does not work yet"),
         Phase::Kept { works: true, .. } => format!("{about} works"),
         Phase::Kept { .. } => format!("{about} is saved"),
@@ -63,35 +66,132 @@ fn render_page(shared: &Shared, job: &Job, mistakes: &Mistakes) -> View {
         Phase::Ended(_) => "Stopped".into(),
     };
     let body = html! {
-        div #steps data-live aria-live="polite" { (render_steps(&lines)) }
-        div #next data-live { (render_next(shared, job, &phase, mistakes)) }
+        div #steps data-live aria-live="polite" { (render_stages(job, &now)) }
+        div #next data-live { (render_next(shared, job, phase, mistakes)) }
+        details {
+            summary { "Every step, for those who want to know" }
+            div #lines data-live { (render_lines(&now.lines)) }
+        }
     };
     let view = View::new(title, NavItem::Add, body);
     // Only while it works: a refresh would empty a form that the user is filling in.
-    if phase == Phase::Working { view.refreshed(REFRESH_SECONDS) } else { view }
+    if *phase == Phase::Working { view.refreshed(REFRESH_SECONDS) } else { view }
 }
 
-fn render_steps(lines: &[Line]) -> Markup {
+/// How far a stage is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    Done,
+    UnderWay,
+    /// Waits for the answer to a question.
+    Asks,
+    Failed,
+    /// Its turn has not come.
+    Ahead,
+}
+
+impl Progress {
+    fn of(stage: Stage, now: &Snapshot) -> Self {
+        let lines = || now.lines.iter().filter(|(of, _)| *of == stage).map(|(_, line)| line);
+        let has_failed = || lines().any(|line| matches!(line, Line::Bad { .. }));
+        match &now.phase {
+            Phase::Kept { works, .. } if *works || stage == Stage::Find || stage == Stage::Keep => Self::Done,
+            Phase::Tested { .. } | Phase::Kept { .. } if has_failed() => Self::Failed,
+            Phase::Tested { .. } if lines().next().is_some() => Self::Done,
+            Phase::Tested { .. } | Phase::Kept { .. } => Self::Ahead,
+            _ if stage < now.stage => Self::Done,
+            _ if stage > now.stage => Self::Ahead,
+            Phase::Working => Self::UnderWay,
+            Phase::Asks(..) => Self::Asks,
+            Phase::Failed(_) => Self::Failed,
+            Phase::Ended(_) => Self::Ahead,
+        }
+    }
+
+    /// The class, the sign and the word.
+    fn look(self) -> (&'static str, &'static str, &'static str) {
+        match self {
+            Self::Done => ("ok", "\u{2713}", "done"),
+            Self::UnderWay => ("now", "\u{2026}", "under way"),
+            Self::Asks => ("now", "?", "waits for your answer"),
+            Self::Failed => ("no", "!", "did not work"),
+            Self::Ahead => ("ahead", "\u{2013}", "not yet"),
+        }
+    }
+}
+
+/// The stages with their ticks, and under each what a person has to know of it.
+fn render_stages(job: &Job, now: &Snapshot) -> Markup {
     html! {
-        ol.steps {
-            @for line in lines {
-                @match line {
-                    Line::Good(server, what, detail) => {
-                        li.ok { span.sign { "\u{2713}" } div { p { b { (name_step(what)) } " " (detail) } p.hint { (server) } } }
+        ol.steps.stages {
+            @for stage in &job.stages {
+                @let progress = Progress::of(*stage, now);
+                @let (class, sign, word) = progress.look();
+                li class=(class) {
+                    span.sign aria-hidden="true" { (sign) }
+                    div {
+                        p { b { (name_stage(*stage)) } " " span.hint { (word) } }
+                        @for line in choose_lines(*stage, progress, now) { (render_line(line)) }
                     }
-                    Line::Bad { server, what, detail, cause, advice } => {
-                        li.no {
-                            span.sign { "!" }
-                            div {
-                                p { b { (name_step(what)) } " did not work: " (detail) }
-                                @if let Some(cause) = cause { p { "Likely cause: " (cause) } }
-                                @if let Some(advice) = advice { p { "What to do: " (advice) } }
-                                p.hint { (server) }
-                            }
-                        }
-                    }
-                    Line::Said(text) => { li { span.sign { "\u{2013}" } div { p { (text) } } } }
                 }
+            }
+        }
+    }
+}
+
+fn name_stage(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Find => "Find the mail servers",
+        Stage::Fetch => "Fetch mail",
+        Stage::Send => "Send mail",
+        Stage::Keep => "Save the account",
+    }
+}
+
+/// The lines that belong beside the tick: what the user should know, and why a stage failed. Of several failures on the way
+/// to a new account the last one counts, because the others were guesses.
+fn choose_lines(stage: Stage, progress: Progress, now: &Snapshot) -> Vec<&Line> {
+    let lines = || now.lines.iter().filter(|(of, _)| *of == stage).map(|(_, line)| line);
+    let mut chosen: Vec<&Line> = lines().filter(|line| matches!(line, Line::Note(_))).collect();
+    let mut failures: Vec<&Line> = lines().filter(|line| matches!(line, Line::Bad { .. })).collect();
+    if progress != Progress::Failed {
+        failures.clear();
+    } else if matches!(now.phase, Phase::Failed(_)) {
+        failures.drain(..failures.len().saturating_sub(1));
+    }
+    chosen.extend(failures);
+    chosen
+}
+
+fn render_line(line: &Line) -> Markup {
+    html! {
+        @match line {
+            Line::Good(server, what, detail) => {
+                p { b { (name_step(what)) } " " (detail) }
+                p.hint { (server) }
+            }
+            Line::Bad { server, what, detail, cause, advice } => {
+                p { b { (name_step(what)) } " did not work: " (detail) }
+                @if let Some(cause) = cause { p { "Likely cause: " (on_page(cause)) } }
+                @if let Some(advice) = advice { p { "What to do: " (on_page(advice)) } }
+                p.hint { (server) }
+            }
+            Line::Note(text) | Line::Said(text) => { p { (text) } }
+        }
+    }
+}
+
+fn render_lines(lines: &[(Stage, Line)]) -> Markup {
+    html! {
+        @if lines.is_empty() { p { "Nothing yet." } }
+        ol.steps {
+            @for (_, line) in lines {
+                @let (class, sign) = match line {
+                    Line::Good(..) => (Some("ok"), "\u{2713}"),
+                    Line::Bad { .. } => (Some("no"), "!"),
+                    Line::Note(_) | Line::Said(_) => (None, "\u{2013}"),
+                };
+                li class=[class] { span.sign aria-hidden="true" { (sign) } div { (render_line(line)) } }
             }
         }
     }
@@ -119,14 +219,14 @@ fn render_next(shared: &Shared, job: &Job, phase: &Phase, mistakes: &Mistakes) -
         Phase::Working => html! { p role="status" { "One moment, please ..." } (stop()) },
         Phase::Asks(number, question) => html! { (render_question(shared, job, *number, question)) (stop()) },
         Phase::Failed(trouble) => render_failure(shared, job, trouble, mistakes),
-        Phase::Kept { account, works, served } => render_kept(account, *works, *served),
+        Phase::Kept { account, works, served, client } => render_kept(account, *works, *served, *client),
         Phase::Tested { ok: true } => html! {
             div.notice.good role="status" { p { "Everything works." } }
             p { a.button href="/" { "Overview" } }
         },
         Phase::Tested { ok: false } => html! {
             div.notice.bad role="status" { p { "Something needs your attention; see above." } }
-            p { a.button href="/" { "Overview" } }
+            p { a.button href=(link_to("/account", &job.subject)) { "Change this account" } " " a href="/" { "Overview" } }
         },
         Phase::Ended(why) => html! {
             div.notice role="status" { p { (why) } }
@@ -149,6 +249,7 @@ fn render_question(shared: &Shared, job: &Job, number: usize, question: &Questio
 }
 
 fn render_failure(shared: &Shared, job: &Job, trouble: &Trouble, mistakes: &Mistakes) -> Markup {
+    let round = if trouble.password.is_some() || trouble.is_offline { Round::SameServers } else { Round::Retry };
     html! {
         div.notice.bad role="status" {
             @if let Some(why) = &trouble.why { p { (why) } }
@@ -156,8 +257,8 @@ fn render_failure(shared: &Shared, job: &Job, trouble: &Trouble, mistakes: &Mist
             @else { p { "This does not work yet; see above for what to do. Nothing has been saved." } }
             @for hint in &trouble.hints { p { (hint) } }
         }
-        h2 { "Change something and try again" }
-        (add::render_form(shared, &format!("/job/{}/again", job.id), &trouble.form, mistakes, Stage::Retry))
+        h2 { (if trouble.is_offline { "When the internet is back" } else { "Change something and try again" }) }
+        (add::render_form(shared, &format!("/job/{}/again", job.id), &trouble.form, mistakes, round))
         @if trouble.can_keep {
             h2 { "Or" }
             p { "Save the account as it is, if you know that it will work later." }
@@ -167,7 +268,7 @@ fn render_failure(shared: &Shared, job: &Job, trouble: &Trouble, mistakes: &Mist
     }
 }
 
-fn render_kept(account: &str, works: bool, served: bool) -> Markup {
+fn render_kept(account: &str, works: bool, served: bool, client: Option<&Client>) -> Markup {
     html! {
         div.notice.good[works] role="status" {
             @if works { p { "The account " b { (account) } " works and is saved." } }
@@ -176,8 +277,16 @@ fn render_kept(account: &str, works: bool, served: bool) -> Markup {
                 p { "The running ostler does not have it yet. The overview should show it in a moment; if it does not, restart ostler." }
             }
         }
-        p { "Now set up your mail program to fetch and send through ostler." }
-        p { a.button href=(link_to("/program", account)) { "Which mail program do you use?" } }
+        @if let Some(client) = client {
+            p { "One thing is left: " (client.title()) " has to be told to fetch and send through ostler. The next page says what to type." }
+            p {
+                a.button href=(link_to(&format!("/guide/{}", client.name), account)) { "Set up " (client.title()) }
+                " " a href=(link_to("/program", account)) { "Another mail program" }
+            }
+        } @else {
+            p { "One thing is left: your mail program has to be told to fetch and send through ostler. The next pages say what to type." }
+            p { a.button href=(link_to("/program", account)) { "Which mail program do you use?" } }
+        }
     }
 }
 
@@ -205,7 +314,7 @@ pub(super) async fn keep(shared: App, Path(id): Path<String>) -> Response {
 
 pub(super) async fn again(shared: App, Path(id): Path<String>, Form(sent): Form<AddForm>) -> Response {
     let Some(job) = shared.jobs.find(&id) else { return job_gone() };
-    match add::parse_form(&sent, &shared.engine.settings(), Stage::Retry) {
+    match add::parse_form(&sent, &shared.engine.settings(), Round::Retry) {
         Ok(wanted) => {
             if job.resume(true) {
                 job.send(JobCommand::Again(Box::new(wanted)));

@@ -92,7 +92,7 @@
   }
 
   function copying() {
-    var values = document.querySelectorAll('.copy li code:not([data-copied]), p.copy code:not([data-copied])');
+    var values = document.querySelectorAll('.copy code.value:not([data-copied])');
     Array.prototype.forEach.call(values, function (value) {
       var button = document.createElement('button');
       button.type = 'button';

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::Shared;
 use super::add::{AccountRequest, Fields};
-use super::jobs::{JobCommand, Phase, Screen, Trouble};
+use super::jobs::{JobCommand, Phase, Screen, Stage, Trouble};
 use crate::config::presets::Presets;
 use crate::setup::find::{Finding, NotFound, Search, capitalised};
 use crate::setup::keep::{KeepError, keep};
@@ -32,11 +32,13 @@ pub(super) struct SetupJob {
     /// What was found; the rest of the form is put in at each attempt.
     found: Option<Plan>,
     finding: Finding,
+    /// The last try failed because this computer is not connected to the internet.
+    is_offline: bool,
 }
 
 impl SetupJob {
     pub(super) fn new(shared: Arc<Shared>, screen: Screen, request: AccountRequest) -> Self {
-        Self { shared, screen, request, found: None, finding: Finding::default() }
+        Self { shared, screen, request, found: None, finding: Finding::default(), is_offline: false }
     }
 
     /// Runs until the account is saved. Only the user can end it without an account.
@@ -55,6 +57,7 @@ impl SetupJob {
             };
             trouble.can_keep = account.is_some();
             trouble.form = self.fields();
+            trouble.is_offline = self.is_offline;
             loop {
                 self.screen.job.set_phase(Phase::Failed(Box::new(trouble.clone())));
                 match (self.screen.next_command().await, &account) {
@@ -105,6 +108,7 @@ impl SetupJob {
     }
 
     async fn attempt(&mut self) -> Attempt {
+        self.is_offline = false;
         let fails = |why: String| Attempt::Fails { account: None, why: Some(why), password: None };
         let presets = match Presets::load(&self.shared.file) {
             Ok(presets) => presets,
@@ -133,6 +137,7 @@ impl SetupJob {
             Outcome::Works(account) => Attempt::Works(account),
             Outcome::Fails { account, failure } => {
                 let password = failure.as_ref().and_then(password_hint);
+                self.is_offline = matches!(failure, Some(Failure::NotConnected { .. }));
                 Attempt::Fails { account: Some(account), why: None, password }
             }
         }
@@ -160,7 +165,9 @@ impl SetupJob {
         if proposal.lacks(wanted) {
             let mut search = Search::new(&address, presets, self.request.trust.for_search(), &mut self.screen)
                 .map_err(|error| not_found_text(&error))?;
-            self.finding = search.complete(&proposal).await.map_err(|error| not_found_text(&error))?;
+            let found = search.complete(&proposal).await;
+            self.is_offline = matches!(found, Err(NotFound::NotConnected { .. }));
+            self.finding = found.map_err(|error| not_found_text(&error))?;
             proposal.fill(&self.finding.proposal, wanted);
             proposal.provider.clone_from(&self.finding.proposal.provider);
         }
@@ -171,10 +178,10 @@ impl SetupJob {
             return Err("ostler found no server to fetch from or to send through. Name them below.".into());
         }
         if let Some(title) = &self.finding.title {
-            self.screen.say(&format!("{address} is with {title}."));
+            self.screen.note(&format!("{address} is with {title}."));
         }
         if proposal.outgoing.is_empty() {
-            self.screen.say("There is no server for sending here. You can send through another company.");
+            self.screen.note("There is no server for sending here. You can send through another company.");
         }
         let identity = |address: &String| Identity { username: None, address: address.clone(), source: None };
         let (fetch_as, send_as) = (identity(&address), identity(if other.is_empty() { &address } else { &other }));
@@ -188,7 +195,7 @@ impl SetupJob {
             trust: self.request.trust.clone(),
         };
         for note in plan.notes_on_letters() {
-            self.screen.say(&format!("{}.", capitalised(&note)));
+            self.screen.note(&format!("{}.", capitalised(&note)));
         }
         Ok(plan)
     }
@@ -198,7 +205,9 @@ impl SetupJob {
         self.screen.say(&format!("Looking for the servers of {other}"));
         let mut search = Search::new(other, presets, self.request.trust.for_search(), &mut self.screen)
             .map_err(|error| not_found_text(&error))?;
-        let found = search.run().await.map_err(|error| not_found_text(&error))?;
+        let found = search.run().await;
+        self.is_offline = matches!(found, Err(NotFound::NotConnected { .. }));
+        let found = found.map_err(|error| not_found_text(&error))?;
         if found.proposal.outgoing.is_empty() {
             return Err(format!(
                 "ostler found no server for sending at {other}. Ask that company for it, and name it below."
@@ -211,26 +220,27 @@ impl SetupJob {
     /// Saves the account and waits until the running ostler serves it. The error says why it could not be saved.
     async fn keep(&mut self, account: &Account, works: bool) -> Result<Phase, String> {
         let job = Arc::clone(&self.screen.job);
+        job.reach(Stage::Keep);
         let _keeping = job.keeping.lock().await;
         keep(&self.shared.file, account, &self.request.secrets).await.map_err(|error| keep_error_text(&error))?;
         // An account of the same name may have been there before, with another password.
         self.shared.engine.vault.drop_cached_account(account);
         let has_account = |settings: &Settings| settings.accounts.iter().any(|known| known.name == account.name);
         let served = self.shared.reload_until(has_account).await;
-        Ok(Phase::Kept { account: account.name.clone(), works, served })
+        Ok(Phase::Kept { account: account.name.clone(), works, served, client: self.request.client })
     }
 }
 
 /// The message for the page, which has no command-line options to offer.
 fn not_found_text(error: &NotFound) -> String {
     match error {
-        NotFound::NoneAnswers { title } => format!(
-            "None of the usual servers of {title} answers. Is this computer online? If it is, ask {title} for its servers and \
-             name them below."
-        ),
+        NotFound::NoneAnswers { title } => {
+            format!("None of the usual servers of {title} answers. Ask {title} for its servers, and name them below.")
+        }
+        NotFound::NotConnected { .. } => format!("{}.", capitalised(&error.to_string())),
         NotFound::Nothing { domain } => format!(
-            "No mail servers were found for {domain}. Is this computer online? If it is, ask your provider for its servers, or \
-             look in the settings of your mail program, and name them below."
+            "No mail servers were found for {domain}. Look whether the address is written correctly. If it is, ask your provider for \
+             its servers, or look in the settings of your mail program, and name them below."
         ),
         error => format!("{error}."),
     }

@@ -31,6 +31,7 @@ fn failures(protocol: Protocol) -> Vec<Failure> {
     vec![
         Failure::NameNotFound { at: at() },
         Failure::NoNameService { at: at() },
+        Failure::NotConnected { at: at() },
         Failure::NobodyListens { at: at() },
         Failure::NetworkGone { at: at(), reason: "network is unreachable".into() },
         timed_out(Waiting::Connect),

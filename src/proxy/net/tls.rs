@@ -161,6 +161,48 @@ pub(crate) fn is_for_this_computer(file: &Path) -> bool {
     read_certificates(file).is_ok_and(|all| all.iter().all(is_local))
 }
 
+/// Why the content of a file cannot be trusted.
+#[cfg(feature = "web")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PemError {
+    Empty,
+    /// It has a key that must stay with its owner.
+    PrivateKey,
+    NoCertificate,
+}
+
+/// The certificates of a file's content (PEM, or DER of one certificate) as PEM, with nothing else beside them.
+#[cfg(feature = "web")]
+pub(crate) fn to_pem(content: &[u8]) -> Result<String, PemError> {
+    if content.is_empty() {
+        return Err(PemError::Empty);
+    }
+    if memchr::memmem::find(content, b"PRIVATE KEY-----").is_some() {
+        return Err(PemError::PrivateKey);
+    }
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(content).collect();
+    let mut all = found.map_err(|_| PemError::NoCertificate)?;
+    if all.is_empty() {
+        all.push(CertificateDer::from(content.to_vec()));
+    }
+    if all.iter().any(|certificate| certificate::parse(certificate).is_none()) {
+        return Err(PemError::NoCertificate);
+    }
+    Ok(all.iter().map(|certificate| pem_of(certificate)).collect())
+}
+
+/// RFC 7468: lines of 64 characters.
+#[cfg(feature = "web")]
+fn pem_of(der: &[u8]) -> String {
+    use base64::Engine;
+
+    const LINE_CHARS: usize = 64;
+    let text = base64::engine::general_purpose::STANDARD.encode(der);
+    let lines = text.as_bytes().chunks(LINE_CHARS).map(String::from_utf8_lossy);
+    let lines: String = lines.map(|line| format!("{line}\n")).collect();
+    format!("-----BEGIN CERTIFICATE-----\n{lines}-----END CERTIFICATE-----\n")
+}
+
 /// What `check` tells about a verified connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifiedTls {
@@ -168,8 +210,12 @@ pub struct VerifiedTls {
     pub version: &'static str,
     /// The hosts that the certificate is for.
     pub hosts: Vec<String>,
+    /// Whose certificate it is.
+    pub subject: String,
     /// The certificate's issuer.
     pub issuer: String,
+    /// The first moment at which the certificate is valid.
+    pub from: String,
     /// The last moment at which the certificate is valid.
     pub until: String,
     /// Whether the handshake resumed an earlier session.
@@ -186,7 +232,9 @@ pub fn describe(connection: &rustls::ClientConnection) -> VerifiedTls {
             _ => "TLS 1.3",
         },
         hosts: parsed.as_ref().map(certificate::hosts).unwrap_or_default(),
+        subject: parsed.as_ref().map_or_else(|| "unknown".into(), |c| certificate::name(c.subject())),
         issuer: parsed.as_ref().map_or_else(|| "unknown".into(), |c| certificate::name(c.issuer())),
+        from: parsed.as_ref().map_or_else(|| "unknown".into(), |c| certificate::day(c.validity().not_before)),
         until: parsed.as_ref().map_or_else(|| "unknown".into(), |c| certificate::day(c.validity().not_after)),
         resumed: connection.handshake_kind() == Some(rustls::HandshakeKind::Resumed),
     }

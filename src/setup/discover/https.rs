@@ -157,6 +157,7 @@ async fn read(response: Response<hyper::body::Incoming>) -> Result<Answer, Missi
 fn connect_trouble(failure: Failure) -> Missing {
     match failure {
         Failure::NameNotFound { .. } | Failure::NobodyListens { .. } => Missing::Nothing,
+        Failure::NoNameService { .. } | Failure::NetworkGone { .. } => Missing::OutOfReach(failure.sentence()),
         other => Missing::NotAsked(other.sentence()),
     }
 }

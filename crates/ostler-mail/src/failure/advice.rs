@@ -17,6 +17,9 @@ fn advice_of_kind(failure: &Failure) -> String {
             "check the spelling of host in the settings, and that this computer is online".into()
         }
         Failure::NoNameService { .. } => "check that this computer is online, then try again".into(),
+        Failure::NotConnected { .. } => {
+            "look at the network cable or the wireless network; when a web page opens again, try again".into()
+        }
         Failure::NobodyListens { at } => format!(
             "check port and security in the settings; usual for {} is {}",
             spoken(at.protocol),

@@ -12,6 +12,9 @@ pub(super) fn sentence(failure: &Failure) -> String {
     match failure {
         Failure::NameNotFound { at } => format!("there is no server named {}", at.host),
         Failure::NoNameService { at } => format!("the name {} could not be looked up just now", at.host),
+        Failure::NotConnected { at } => {
+            format!("this computer is not connected to the internet, so {} cannot be reached", at.host)
+        }
         Failure::NobodyListens { at } => format!("{} is there but nobody listens on port {}", at.host, at.port),
         Failure::NetworkGone { at, reason } => format!("{at} cannot be reached ({reason})"),
         Failure::TimedOut { at, waiting, after } => {

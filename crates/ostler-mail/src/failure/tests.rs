@@ -13,6 +13,10 @@ fn each_failure_has_its_own_words() {
     for (failure, words) in [
         (Failure::NameNotFound { at: pop() }, "there is no server named mail.example.net"),
         (Failure::NoNameService { at: pop() }, "the name mail.example.net could not be looked up just now"),
+        (
+            Failure::NotConnected { at: pop() },
+            "this computer is not connected to the internet, so mail.example.net cannot be reached",
+        ),
         (Failure::NobodyListens { at: pop() }, "mail.example.net is there but nobody listens on port 995"),
         (
             Failure::TimedOut { at: pop(), waiting: Waiting::Greeting, after: Duration::from_secs(30) },

@@ -81,7 +81,10 @@ pub fn failure(failure: &Failure) -> String {
         Failure::UnknownSender { .. } | Failure::UnknownAccount { .. } | Failure::NoServer { .. } => "550 5.7.1 ",
         Failure::TooBig { .. } => "552 5.3.4 ",
         Failure::NameNotFound { .. } | Failure::NoNameService { .. } => "451 4.4.3 ",
-        Failure::NobodyListens { .. } | Failure::NetworkGone { .. } | Failure::TimedOut { .. } => "451 4.4.1 ",
+        Failure::NotConnected { .. }
+        | Failure::NobodyListens { .. }
+        | Failure::NetworkGone { .. }
+        | Failure::TimedOut { .. } => "451 4.4.1 ",
         Failure::Lost { .. } | Failure::ProtocolViolation { .. } | Failure::WrongProtocol { .. } => "451 4.4.2 ",
         Failure::ServiceRefused { .. } | Failure::MessageIds { .. } | Failure::Internal => "451 4.3.0 ",
         Failure::NotTls { .. }

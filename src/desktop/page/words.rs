@@ -1,0 +1,112 @@
+//! Advice as the page gives it. The engine's sentences name commands, for logs and terminals; on the page the same is a click.
+
+/// What the page has in place of a command: to do, and as a thing.
+struct OnPage {
+    command: &'static str,
+    to_do: &'static str,
+    thing: &'static str,
+}
+
+/// Longest first, so that a command is not taken for a shorter one.
+const COMMANDS: [OnPage; 7] = [
+    OnPage {
+        command: "ostler list --passwords",
+        to_do: "look at the page of the account",
+        thing: "the page of the account",
+    },
+    OnPage {
+        command: "ostler password",
+        to_do: "type it under \"Another password\" on the page of the account",
+        thing: "\"Another password\" on the page of the account",
+    },
+    OnPage { command: "ostler check", to_do: "test the account here", thing: "the test of the account" },
+    OnPage { command: "ostler remove", to_do: "use its page", thing: "the page of the account" },
+    OnPage { command: "ostler resume", to_do: "use the button on the overview", thing: "the overview" },
+    OnPage { command: "ostler status", to_do: "look at the overview", thing: "the overview" },
+    OnPage { command: "ostler list", to_do: "look at the overview", thing: "the overview" },
+];
+
+/// The text with each command replaced by its place on the page.
+pub(super) fn on_page(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((at, place)) = first_command(rest) {
+        let (before, after) = (&rest[..at], &rest[at + place.command.len()..]);
+        let after = skip_arguments(after);
+        let acts = [" shows", " names", " sets", " tries"].iter().any(|verb| after.starts_with(verb));
+        let noun = before.strip_suffix(": ").filter(|start| start.ends_with(" with") || start.ends_with(" of"));
+        let before = before.trim_end_matches('`');
+        match noun {
+            Some(start) => out.extend([start, " ", place.thing]),
+            None if acts => out.extend([before, place.thing]),
+            None => {
+                let start = before.strip_suffix("run: ").or_else(|| before.strip_suffix("run ")).unwrap_or(before);
+                out.extend([start, place.to_do]);
+            }
+        }
+        rest = after;
+    }
+    out + rest
+}
+
+fn first_command(text: &str) -> Option<(usize, &'static OnPage)> {
+    let all = COMMANDS.iter().filter_map(|place| Some((text.find(place.command)?, place)));
+    // Of two at the same place the longer one, which comes first.
+    all.min_by_key(|(at, _)| *at)
+}
+
+/// What follows a command and its arguments: options, and the name of an account, which may stand in quotes.
+fn skip_arguments(text: &str) -> &str {
+    let mut rest = text;
+    while let Some(word) = rest.strip_prefix(' ') {
+        let is_name = word.starts_with(|c: char| c == '\'' || c == '"' || c.is_uppercase()) || word.contains('@');
+        let is_last = !word.contains([' ', ',', ';']);
+        if !word.starts_with("--") && !is_name && !is_last {
+            break;
+        }
+        rest = match word.chars().next() {
+            Some(quote @ ('\'' | '"')) => word[1..].split_once(quote).map_or("", |(_, behind)| behind),
+            _ => word.find([' ', ',', ';', '`']).map_or("", |end| &word[end..]),
+        };
+    }
+    rest.strip_prefix('`').unwrap_or(rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnose::explain::causes;
+
+    #[test]
+    fn a_command_becomes_its_place_on_the_page() {
+        for (said, shown) in [
+            ("compare them, then run: ostler check", "compare them, then test the account here"),
+            ("run: ostler password club", "type it under \"Another password\" on the page of the account"),
+            (
+                "run: ostler password 'my club', or wait",
+                "type it under \"Another password\" on the page of the account, or wait",
+            ),
+            ("try everything with: ostler check", "try everything with the test of the account"),
+            ("trust it by pin, which ostler check shows", "trust it by pin, which the test of the account shows"),
+            ("otherwise run ostler status", "otherwise look at the overview"),
+            ("run ostler status for the last failure", "look at the overview for the last failure"),
+            ("paused: run ostler resume", "paused: use the button on the overview"),
+            ("nothing to do", "nothing to do"),
+        ] {
+            assert_eq!(on_page(said), shown);
+        }
+    }
+
+    #[test]
+    fn no_advice_names_a_command_there() {
+        for cause in causes() {
+            for text in [&cause.next, &cause.likely] {
+                let shown = on_page(text);
+                for place in &COMMANDS {
+                    assert!(!shown.contains(place.command), "{}: {shown}", cause.id);
+                }
+                assert!(!shown.contains("NAME"), "{}: {shown}", cause.id);
+            }
+        }
+    }
+}
