@@ -95,16 +95,13 @@ impl Computer {
     }
 }
 
-/// The commands that README tells a newcomer to type, and all that stands beside them.
+/// The section of README that a newcomer reads, and the commands in it.
 fn readme() -> (String, Vec<String>) {
     let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
-    let block: Vec<_> = text
-        .lines()
-        .skip_while(|line| !line.trim_start().starts_with("ostler add "))
-        .take_while(|line| line.trim_start().starts_with("ostler "))
-        .collect();
-    let commands = block.iter().map(|line| line.split('#').next().unwrap().trim().to_owned()).collect();
-    (block.join("\n"), commands)
+    let section = text.split("\n## ").find(|section| section.contains("    ostler add ")).unwrap();
+    let commands = section.lines().map(str::trim).filter(|line| line.starts_with("ostler "));
+    let commands = commands.map(|line| line.split('#').next().unwrap().trim().to_owned()).collect();
+    (section.to_owned(), commands)
 }
 
 #[test]
