@@ -28,7 +28,7 @@ use ostler_mail::pop3::uidl::{IdList, Progress};
 use ostler_mail::secret::Secret;
 use ostler_mail::secret::given::BLANKS_LEFT_OUT;
 use ostler_mail::smtp::verdict::{Verdict, verdict};
-use ostler_mail::{pop3, smtp};
+use ostler_mail::{imap, pop3, smtp};
 
 /// The recipient that tests whether a gate is open: an address outside the provider, which it would have to relay to.
 /// RFC 2606 reserves the domain, and ostler never sends anything to it.
@@ -160,7 +160,10 @@ pub(crate) async fn sign_in_with(server: &Server, secret: Arc<Secret>, timeouts:
             let login = smtp::login::SmtpLogin::new(server, "[127.0.0.1]".into());
             finish(&dialer, server, upstream, login, secret, timeouts).await
         }
-        Protocol::Imap => Err(Failure::NotInThisVersion { at: server.into(), what: "IMAP" }),
+        Protocol::Imap => {
+            let login = imap::login::ImapLogin::new(server);
+            finish(&dialer, server, upstream, login, secret, timeouts).await
+        }
     }
 }
 
@@ -318,15 +321,30 @@ impl<'a> Doctor<'a> {
         if can_send && !account.smtp.is_empty() {
             self.check_send().await;
         }
-        if let Some(server) = &account.imap {
-            let detail = "kept for a later version; this one has no IMAP door".to_owned();
-            self.record_success(&label(server), StepKind::Settings, Instant::now(), detail);
+        match &account.imap {
+            Some(server) if account.pop3.is_some() => self.check_imap_beside_pop3(server).await,
+            Some(server) => drop(self.check_server(server).await),
+            None => {}
         }
     }
 
     /// Whether the last step failed for want of a network: every other server would fail in the same way.
     fn is_offline(&self) -> bool {
         matches!(self.steps.last(), Some(Step { failure: Some(Failure::NotConnected { .. }), .. }))
+    }
+
+    /// Tries an IMAP server whose account has POP3 as well. Most programs fetch by POP3 then, and many providers have IMAP
+    /// switched off, so a failure is told and decides nothing.
+    async fn check_imap_beside_pop3(&mut self, server: &Server) {
+        let began = Instant::now();
+        let mut tried = Doctor::new(Arc::clone(&self.engine), Arc::clone(&self.account), |_| {});
+        let works = Box::pin(tried.check_server(server)).await;
+        let failed = tried.into_steps().into_iter().rfind(|step| !step.is_ok());
+        let detail = match failed {
+            Some(step) if !works => format!("mail programs that fetch by POP3 work; by IMAP none can: {}", step.detail),
+            _ => "mail programs can read by IMAP, too".to_owned(),
+        };
+        self.record_success(&label(server), StepKind::SignIn, began, detail);
     }
 
     /// Tries all steps to one server; whether the last one worked.
@@ -357,7 +375,10 @@ impl<'a> Doctor<'a> {
                 let prepared = prepare_on::<smtp::login::SmtpLogin>(&self.engine, upstream, server, timeouts).await;
                 self.check_sign_in(server, began, prepared, secret, timeouts).await
             }
-            Protocol::Imap => true,
+            Protocol::Imap => {
+                let prepared = prepare_on::<imap::login::ImapLogin>(&self.engine, upstream, server, timeouts).await;
+                self.check_sign_in(server, began, prepared, secret, timeouts).await
+            }
         }
     }
 

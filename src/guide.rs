@@ -135,6 +135,11 @@ impl Client {
         render::html_page(self.title(), &self.markdown(values), &|name| self.value(values, name))
     }
 
+    /// The guide as Markdown with its values, for the manual. The values must not have anything of Markdown in them.
+    pub(crate) fn filled(&self, values: &GuideValues) -> String {
+        render::markdown(&self.markdown(values), &|name| self.value(values, name))
+    }
+
     fn value(&self, values: &GuideValues, name: &str) -> Option<String> {
         match name {
             "client" => Some(self.name.to_owned()),

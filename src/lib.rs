@@ -13,6 +13,7 @@ pub mod desktop;
 pub mod diagnose;
 pub mod events;
 mod guide;
+pub mod manual;
 mod os;
 pub mod proxy;
 pub mod setup;

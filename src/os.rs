@@ -7,6 +7,7 @@
 //! Not here: sockets, files and the keyring, which other crates do; policy, which is the caller's.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ostler_mail::clock::Moment;
@@ -71,6 +72,18 @@ pub(crate) fn wait_for_process(process: u32, limit: Duration) -> bool {
         let _ = (process, limit);
         true
     }
+}
+
+/// The AppImage that this program runs from (Linux). The user has only that one file; the program itself lies in a folder that
+/// is mounted for this one start and has another name at the next.
+pub(crate) fn appimage() -> Option<PathBuf> {
+    let variable = |name| std::env::var_os(name).map(PathBuf::from);
+    appimage_around(&std::env::current_exe().ok()?, &variable("APPDIR")?, variable("APPIMAGE")?)
+}
+
+/// An AppImage hands its variables on to every program it starts: they are ours only if this program lies in its folder.
+fn appimage_around(program: &Path, mounted: &Path, image: PathBuf) -> Option<PathBuf> {
+    program.starts_with(mounted).then_some(image)
 }
 
 /// Listening sockets with their addresses.
@@ -142,6 +155,15 @@ pub(crate) fn now() -> Moment {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_variables_of_another_appimage_do_not_count() {
+        let image = || PathBuf::from("/home/ann/ostler.AppImage");
+        let around = |program| appimage_around(Path::new(program), Path::new("/tmp/.mount_abc"), image());
+        assert_eq!(around("/tmp/.mount_abc/usr/bin/ostler"), Some(image()));
+        assert_eq!(around("/usr/bin/ostler"), None);
+        assert_eq!(around("/tmp/.mount_abcd/usr/bin/ostler"), None);
+    }
 
     #[test]
     fn moments_are_ordered_and_never_negative() {

@@ -7,6 +7,7 @@ mod admit;
 pub(crate) mod early;
 pub(crate) mod gate_login;
 mod hear;
+mod imap;
 pub mod listeners;
 pub mod net;
 mod pop3;
@@ -19,7 +20,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::events::Events;
 use crate::events::event::{Event, SessionId};
@@ -73,6 +74,8 @@ pub struct Engine {
     pub dialer: Dialer,
     gates: Mutex<HashMap<ServerId, Arc<GateCell>>>,
     learned: Mutex<HashMap<ServerId, ServerCache>>,
+    /// The connections that are left at each IMAP server.
+    imap_turns: Mutex<HashMap<ServerId, Arc<Semaphore>>>,
     stopping: watch::Sender<bool>,
     busy: watch::Sender<usize>,
     sessions: AtomicU64,
@@ -88,6 +91,7 @@ impl Engine {
             dialer: Dialer::default(),
             gates: Mutex::default(),
             learned: Mutex::default(),
+            imap_turns: Mutex::default(),
             stopping: watch::Sender::new(false),
             busy: watch::Sender::new(0),
             sessions: AtomicU64::new(0),
@@ -123,6 +127,12 @@ impl Engine {
     pub fn gate(&self, login: &Server) -> Arc<GateCell> {
         let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(gates.entry(login.id()).or_default())
+    }
+
+    /// Who holds one of these may have a connection at the IMAP server. The next client waits.
+    pub(crate) fn imap_turns(&self, server: &Server) -> Arc<Semaphore> {
+        let mut turns = self.imap_turns.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(turns.entry(server.id()).or_insert_with(imap::turns))
     }
 
     /// The age in seconds of the last login at an account's gate, for `status`. `None`: no gate, or no login yet.

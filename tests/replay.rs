@@ -1,5 +1,5 @@
 //! Replays dialogues with providers through the sign-in machines, without sockets. A file in
-//! `tests/transcripts/providers/{pop3,smtp}/` holds lines `S: ` (the provider), `C: ` (what ostler must say; a line with
+//! `tests/transcripts/providers/{pop3,smtp,imap}/` holds lines `S: ` (the provider), `C: ` (what ostler must say; a line with
 //! a secret is written as the log shows it), `--- tls` (TLS starts here), `--- secret` (the secret is given now), and a last
 //! line `=> done` or `=> ` with the beginning of the failure's words. `# ` begins a comment; `! starttls`, `! none` choose
 //! the security, `! no-auth` an account that does not sign in.
@@ -14,7 +14,7 @@ use ostler_mail::failure::Failure;
 use ostler_mail::machine::{Login, Step};
 use ostler_mail::secret::Secret;
 use ostler_mail::wire::Line;
-use ostler_mail::{pop3, smtp};
+use ostler_mail::{imap, pop3, smtp};
 
 const USER: &str = "ann@example.net";
 const SECRET: &str = "hunter2";
@@ -135,6 +135,19 @@ fn every_smtp_provider_is_answered_as_written() {
             replay(smtp::login::SmtpLogin::new(&server, "[192.0.2.7]".into()), text)
                 .err()
                 .map(|e| format!("{}: {e}", file.display()))
+        })
+        .collect();
+    check(&failures, all.len());
+}
+
+#[test]
+fn every_imap_provider_is_answered_as_written() {
+    let all = transcripts("imap");
+    let failures: Vec<String> = all
+        .iter()
+        .filter_map(|(file, text)| {
+            let server = server(Protocol::Imap, text);
+            replay(imap::login::ImapLogin::new(&server), text).err().map(|e| format!("{}: {e}", file.display()))
         })
         .collect();
     check(&failures, all.len());

@@ -39,7 +39,7 @@ pub(crate) struct Options {
     /// The server for sending, instead of searching for one; give it again to name one to try next
     #[arg(long, value_name = "SECURITY://HOST[:PORT]", value_parser = server_parser(Protocol::Smtp))]
     smtp: Vec<Endpoint>,
-    /// The IMAP server, saved for a later version
+    /// The IMAP server
     #[arg(long, value_name = "SECURITY://HOST[:PORT]", value_parser = server_parser(Protocol::Imap))]
     imap: Option<Endpoint>,
     /// Use what ostler knows about this provider (`ostler providers`), whatever the address

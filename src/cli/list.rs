@@ -7,9 +7,8 @@ use serde_json::{Value, json};
 
 use crate::cli::{block_on, fail, print, print_json};
 use crate::config::Parsed;
-use crate::proxy::listeners;
 use crate::vault::Vault;
-use ostler_mail::account::{Account, Door, Server, Settings};
+use ostler_mail::account::{Account, Server, Settings};
 use ostler_mail::failure::error_chain;
 use ostler_mail::idn;
 
@@ -81,15 +80,10 @@ fn document(settings: &Settings, passwords: Option<&[String]>) -> Value {
             document
         })
         .collect();
-    let doors: Vec<Value> = served_doors(settings)
+    let doors: Vec<Value> = settings.doors.iter()
         .map(|door| json!({"protocol": door.protocol.name(), "address": door.address.to_string(), "account": door.account}))
         .collect();
     json!({"accounts": accounts, "doors": doors})
-}
-
-/// The doors that `run` opens.
-fn served_doors(settings: &Settings) -> impl Iterator<Item = &Door> {
-    settings.doors.iter().filter(|door| listeners::is_served(door.protocol))
 }
 
 /// The user name at the provider: that of the first server that needs one.
@@ -116,7 +110,7 @@ fn list_text(settings: &Settings, passwords: Option<&[String]>) -> String {
         }
     }
     text += "\ndoors\n";
-    for door in served_doors(settings) {
+    for door in settings.doors.iter() {
         let whose = door.account.as_ref().map_or_else(String::new, |a| format!("  only account {a}"));
         text += &format!("  {:5} {}{whose}\n", door.protocol.name(), door.address);
     }

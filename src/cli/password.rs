@@ -153,7 +153,7 @@ impl Check<'_> {
         let mut found = Vec::new();
         let mut learned = None;
         for server in servers {
-            // This version does not use IMAP servers; the password there is the same.
+            // Many providers have IMAP switched off, and the password there is the same.
             if server.protocol == Protocol::Imap {
                 found.extend(learned.map(|charset| (server.id(), charset)));
                 continue;

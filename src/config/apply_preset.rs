@@ -88,12 +88,7 @@ impl<'a> AccountPreset<'a> {
     /// The servers for a protocol for which the account has no table.
     pub(super) fn servers(&self, protocol: Protocol) -> Vec<Endpoint> {
         let servers = self.endpoints(protocol);
-        let is_served = match protocol {
-            Protocol::Pop3 | Protocol::Smtp => true,
-            // This version does not use IMAP servers.
-            Protocol::Imap => false,
-        };
-        self.is_used.set(self.is_used.get() || !servers.is_empty() && is_served);
+        self.is_used.set(self.is_used.get() || !servers.is_empty());
         servers
     }
 

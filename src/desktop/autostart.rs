@@ -23,6 +23,7 @@ use windows as system;
 use xdg as system;
 
 use crate::config;
+use crate::os;
 
 /// Whether ostler starts at login.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -174,8 +175,11 @@ fn same_file(one: &Path, other: &Path) -> bool {
 }
 
 /// The path of this program. If the search path leads to it, that path: package managers that give each version a folder of
-/// its own (Homebrew, Nix) remove the folder at an upgrade and replace the link in the search path.
+/// its own (Homebrew, Nix) remove the folder at an upgrade and replace the link in the search path. In an AppImage, the image.
 fn program() -> io::Result<PathBuf> {
+    if let Some(image) = os::appimage() {
+        return Ok(image);
+    }
     let file = without_deleted(std::env::current_exe()?);
     let Some(name) = file.file_name().and_then(|name| name.to_str()) else { return Ok(file) };
     Ok(in_search_path(name).filter(|found| same_file(found, &file)).unwrap_or(file))

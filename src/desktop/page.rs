@@ -14,6 +14,7 @@ mod history;
 mod jobs;
 mod layout;
 mod listen;
+mod manual;
 mod multipart;
 mod overview;
 mod progress;
@@ -215,6 +216,9 @@ fn router(shared: &Arc<Shared>) -> Router {
         .route("/history", get(history::show))
         .route("/log", get(history::log))
         .route("/report", get(history::report))
+        .route("/manual", get(manual::contents))
+        .route("/manual/{chapter}", get(manual::show))
+        .route("/manual/pictures/{file}", get(manual::picture))
         .route("/settings", get(settings::show).post(settings::submit))
         .route("/about", get(about::show))
         .route("/autostart", post(about::start_at_login))

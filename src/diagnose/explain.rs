@@ -12,7 +12,7 @@ use std::sync::LazyLock;
 use serde::Deserialize;
 
 use ostler_mail::failure::known_words::{self, KnownWords, Stage};
-use ostler_mail::failure::wording::Text;
+use ostler_mail::failure::wording::{Text, example_of};
 use ostler_mail::failure::{CertificateProblem, Failure, IdProblem, SecretTrouble, Waiting};
 use ostler_mail::smtp::Reply;
 use ostler_mail::smtp::verdict::{Verdict, verdict};
@@ -20,6 +20,8 @@ use text::{Pasted, normalize_code};
 
 /// At most this many causes are shown for one text.
 pub const MAX_EXPLANATIONS: usize = 3;
+/// Of what servers say for one cause, this much is shown to people.
+const MAX_SERVER_WORDS: usize = 3;
 /// At most this many numbers in a text are tried as a provider's reply; a real error has one or two.
 const MAX_REPLIES: usize = 8;
 
@@ -64,6 +66,17 @@ struct File {
 }
 
 impl Cause {
+    /// The numbers that mail programs show for it.
+    pub(crate) fn codes(&self) -> &[String] {
+        &self.codes
+    }
+
+    /// The words by which people recognise it on a screen: of ostler, of mail programs, and of providers.
+    pub(crate) fn shown_words(&'static self) -> impl Iterator<Item = String> {
+        let servers = self.known.into_iter().flat_map(KnownWords::patterns).take(MAX_SERVER_WORDS);
+        self.ostler.iter().chain(&self.client).map(String::as_str).chain(servers).map(example_of)
+    }
+
     fn with_known_words(mut self) -> Self {
         self.known = known_words::of_cause(&self.id);
         if let Some(advice) = self.known.and_then(|known| known.advice) {

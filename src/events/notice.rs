@@ -127,7 +127,8 @@ impl Notices {
             let advice = failure.advice();
             let room = MAX_BODY_CHARS.saturating_sub(advice.chars().count() + ". What to do: .".len());
             let sentence: String = failure.sentence().chars().take(room).collect();
-            let body = format!("{sentence}. What to do: {advice}.");
+            // Providers often end their words with a full stop of their own.
+            let body = format!("{}. What to do: {advice}.", sentence.trim_end_matches('.'));
             Notice::new(
                 format!("Your mail account {account} needs you"),
                 &body,

@@ -44,6 +44,19 @@ fn fill<'m>(text: CowStr<'m>, value: &dyn Fn(&str) -> Option<String>) -> CowStr<
     out.into()
 }
 
+/// Markdown with the values filled in and the comments left out. Only for values that cannot be read as Markdown.
+pub(super) fn markdown(markdown: &str, value: &dyn Fn(&str) -> Option<String>) -> String {
+    let mut out = String::new();
+    let mut rest = markdown;
+    while let Some((before, (_, after))) = rest.split_once("<!--").and_then(|(b, t)| Some((b, t.split_once("-->")?))) {
+        // Of the blanks around a comment one is left in a line, and none at its end.
+        out.push_str(if after.starts_with(['\n', ' ']) { before.trim_end_matches(' ') } else { before });
+        rest = after;
+    }
+    out.push_str(rest);
+    fill(out.into(), value).into_string()
+}
+
 /// Renders HTML without a page around it. What the reader types has the class `value`, behind which the settings page puts
 /// a button to copy it.
 pub(super) fn html_body(markdown: &str, value: &dyn Fn(&str) -> Option<String>) -> String {

@@ -55,7 +55,8 @@ pub(crate) struct GuideValues {
     must_sign_in: bool,
     gate: bool,
     elsewhere: bool,
-    system: System,
+    /// `None`: for readers on every system.
+    system: Option<System>,
     /// What every command in the guide repeats, such as `--config FILE`.
     option: Option<String>,
     /// The guide is on the settings page, which watches and tests by itself: no commands for a terminal.
@@ -71,8 +72,9 @@ enum Password {
 }
 
 impl GuideValues {
-    /// The values of `account` under these settings. `file` is the settings file, for steps that edit it.
-    pub(crate) fn new(settings: &Settings, account: &Account, file: &Path, system: System) -> Self {
+    /// The values of `account` under these settings. `file` is the settings file, for steps that edit it. Without a system
+    /// there are the steps for all systems.
+    pub(crate) fn new(settings: &Settings, account: &Account, file: &Path, system: impl Into<Option<System>>) -> Self {
         let address_of = |protocol| settings.door_for(protocol, account).map(|door| door_address(door.address));
         let from_client = account.servers().filter_map(|s| s.credentials()).any(|c| c.secret == SecretSource::Client);
         let password = match settings.access {
@@ -103,10 +105,15 @@ impl GuideValues {
             must_sign_in: password != Password::Any || (several && !own(Protocol::Smtp)),
             gate: account.smtp.iter().any(|s| s.gate().is_some()),
             elsewhere: settings.doors.iter().any(|d| !d.address.ip().to_canonical().is_loopback()),
-            system,
+            system: system.into(),
             option: None,
             on_page: false,
         }
+    }
+
+    /// Whether readers may have this system.
+    fn is_for(&self, system: System) -> bool {
+        self.system.is_none_or(|only| only == system)
     }
 
     /// Every command in the guide repeats this option of the command line.
@@ -183,9 +190,9 @@ impl GuideValues {
             "page" => self.on_page,
             "at" => self.account.contains('@'),
             "elsewhere" => self.elsewhere,
-            "linux" => self.system == System::Linux,
-            "windows" => self.system == System::Windows,
-            "macos" => self.system == System::MacOs,
+            "linux" => self.is_for(System::Linux),
+            "windows" => self.is_for(System::Windows),
+            "macos" => self.is_for(System::MacOs),
             _ => return None,
         })
     }

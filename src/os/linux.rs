@@ -59,14 +59,18 @@ fn judge(row: Option<Row>, me: u32) -> PeerOwner {
     }
 }
 
-/// The same commands as in the guides' `low-ports.md`, which explains them.
+/// The same commands as in the guides' `low-ports.md`, which explains them. A right that the file of an AppImage has does not
+/// reach the program in it.
 pub(super) fn low_port_advice(port: u16) -> Option<String> {
     let program = std::env::current_exe().ok()?;
     let program = program.display().to_string().replace('\'', r"'\''");
+    let for_good = super::appimage().map_or_else(
+        || format!("; `sudo setcap cap_net_bind_service=+ep '{program}'` lets ostler open it from its next start on"),
+        |_| String::new(),
+    );
     Some(format!(
         "Linux reserves ports below 1024 for the administrator. `sudo sysctl net.ipv4.ip_unprivileged_port_start={port}` lets \
-         every program open port {port} until the computer is switched off; `sudo setcap cap_net_bind_service=+ep \
-         '{program}'` lets ostler open it from its next start on (`ostler guide netscape-4` says more)"
+         every program open port {port} until the computer is switched off{for_good} (`ostler guide netscape-4` says more)"
     ))
 }
 

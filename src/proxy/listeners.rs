@@ -13,7 +13,7 @@ use crate::proxy::Engine;
 use crate::proxy::net::conn::ClientConn;
 use crate::proxy::net::listen::{Listener, Port};
 use crate::proxy::session;
-use ostler_mail::account::{Door, Protocol};
+use ostler_mail::account::Door;
 
 /// All doors, whether open or not yet.
 pub struct Listeners {
@@ -36,7 +36,7 @@ impl Listeners {
     /// door is open or reported, with the addresses of those that are open.
     pub async fn apply(&mut self) -> Vec<SocketAddr> {
         let settings = self.engine.settings();
-        let wanted: Vec<&Door> = settings.doors.iter().filter(|door| is_served(door.protocol)).collect();
+        let wanted: Vec<&Door> = settings.doors.iter().collect();
         self.close_all_but(&wanted).await;
         self.warn_of_unused(&wanted);
         let mut opened = Vec::new();
@@ -97,14 +97,6 @@ impl Listeners {
     /// Closes all doors. Sessions under way continue.
     pub fn close(&mut self) {
         self.doors.clear();
-    }
-}
-
-/// Whether doors of this protocol are opened. The settings for the others are kept.
-pub(crate) fn is_served(protocol: Protocol) -> bool {
-    match protocol {
-        Protocol::Pop3 | Protocol::Smtp => true,
-        Protocol::Imap => false,
     }
 }
 

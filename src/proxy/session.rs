@@ -17,6 +17,7 @@ use crate::proxy::net::conn::ClientConn;
 use ostler_mail::account::{Account, Door, Protocol, Settings};
 use ostler_mail::client_fault::{ClientMisconfiguration, Misuse};
 use ostler_mail::failure::Failure;
+use ostler_mail::imap::words::ImapWords;
 use ostler_mail::pop3::words::Pop3Words;
 use ostler_mail::progress::Progress;
 use ostler_mail::sasl::{Attempt, Proof};
@@ -53,8 +54,7 @@ pub(super) async fn serve(engine: Arc<Engine>, mut client: ClientConn, address: 
     let words: &dyn Words = match door.protocol {
         Protocol::Pop3 => &Pop3Words,
         Protocol::Smtp => &SmtpWords,
-        // This version opens no IMAP door.
-        Protocol::Imap => return,
+        Protocol::Imap => &ImapWords,
     };
     // Before `admit` looks whether ostler is stopping: a stop between the two would not wait for this client.
     let counted = engine.count_in();
@@ -75,7 +75,7 @@ pub(super) async fn serve(engine: Arc<Engine>, mut client: ClientConn, address: 
         _ if client.has_spoken() => spoke_first(&mut session, &mut client, words).await,
         Protocol::Pop3 => super::pop3::serve(&mut session, &mut client).await,
         Protocol::Smtp => super::smtp::serve(&mut session, &mut client).await,
-        Protocol::Imap => {}
+        Protocol::Imap => super::imap::serve(&mut session, &mut client).await,
     }
     // Published before the session is counted out: ostler may exit right after that.
     drop(lifetime);

@@ -12,6 +12,7 @@ use crate::proxy::net::conn::Read;
 use crate::proxy::net::dial::{Dialer, Family, Route, Upstream};
 use ostler_mail::account::{Account, Protocol, Server, Timeouts};
 use ostler_mail::failure::{Failure, Waiting};
+use ostler_mail::imap;
 use ostler_mail::machine::{Login, Outgoing, Step};
 use ostler_mail::pop3;
 use ostler_mail::secret::Secret;
@@ -202,9 +203,13 @@ pub async fn ask(upstream: &mut Upstream, command: &str, waiting: Waiting, limit
     hear(upstream, waiting, limit, Instant::now() + limit).await
 }
 
-/// Says QUIT and closes, without waiting for an answer.
+/// Says goodbye and closes, without waiting for an answer.
 pub async fn leave(upstream: &mut Upstream, limit: Duration) {
-    let _ = say(upstream, &Outgoing::line("QUIT"), Waiting::Answer, limit).await;
+    let goodbye = match upstream.at.protocol {
+        Protocol::Pop3 | Protocol::Smtp => "QUIT",
+        Protocol::Imap => "bye LOGOUT",
+    };
+    let _ = say(upstream, &Outgoing::line(goodbye), Waiting::Answer, limit).await;
     upstream.conn.close().await;
 }
 
@@ -229,6 +234,14 @@ impl BeginLogin for smtp::login::SmtpLogin {
 
     fn begin(engine: &Engine, server: &Server, upstream: &Upstream) -> Self {
         Self::new(server, smtp::login::ehlo_name(upstream.local)).beginning_with(engine.learned(server).way)
+    }
+}
+
+impl BeginLogin for imap::login::ImapLogin {
+    const PROTOCOL: Protocol = Protocol::Imap;
+
+    fn begin(engine: &Engine, server: &Server, _: &Upstream) -> Self {
+        Self::new(server).beginning_with(engine.learned(server).way)
     }
 }
 

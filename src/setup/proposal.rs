@@ -17,7 +17,7 @@ pub struct Proposal {
     /// SMTP servers kept behind the one that is used. Another program's file names them as what it turns to when the first
     /// cannot be reached; unlike [`Self::outgoing`], they are not ways to find out which one works.
     pub standby: Vec<Endpoint>,
-    /// The IMAP server, saved for a later version.
+    /// The IMAP server.
     pub imap: Option<Endpoint>,
     /// Whether mail has to be fetched before each send.
     pub gate: bool,

@@ -10,6 +10,7 @@ mod finding;
 mod flags;
 mod gate;
 mod import;
+mod newcomer;
 mod seeds;
 mod terminal;
 

@@ -147,7 +147,18 @@ fn one_host_with_tls_and_the_address_as_name_serves_every_old_program() {
     assert!(arrived == expected, "{} sent, {} arrived", expected.len(), arrived.len());
 }
 
-/// From nothing to the first fetched message, as the README counts it: what is typed, and what is seen.
+/// Answers what `ostler add` asks about a provider it knows; the two screens that it shows.
+pub(crate) fn answer_add(terminal: &mut Terminal, password: &str) -> [String; 2] {
+    let first = terminal.wait_for("\r\n> ");
+    // 2: one Enter.
+    terminal.line("");
+    terminal.wait_for("(it does not show while you type): ");
+    // 3: the password.
+    terminal.password(password);
+    [first, terminal.wait_for("and leave it running.")]
+}
+
+/// From nothing to the first fetched message, as `docs/manual/getting-started.md` counts it: what is typed, and what is seen.
 #[test]
 fn a_newcomer_types_four_things() {
     require!("dovecot", "postfix", "keyring", "world", "setsid");
@@ -165,14 +176,8 @@ fn a_newcomer_types_four_things() {
 
     // 1: the address.
     let mut terminal = Terminal::start(&home.command(&["add", ann]));
-    let first = terminal.wait_for("\r\n> ");
+    let [first, second] = answer_add(&mut terminal, &word);
     assert!(first.contains("ann@posteo.de is with Posteo"), "{first}");
-    // 2: one Enter.
-    terminal.line("");
-    terminal.wait_for("(it does not show while you type): ");
-    // 3: the password.
-    terminal.password(&word);
-    let second = terminal.wait_for("and leave it running.");
     for value in ["127.0.0.1   port 2110", "127.0.0.1   port 2025", "ann@posteo.de", "ostler guide outlook-express"] {
         assert!(second.contains(value), "{value}: {second}");
     }

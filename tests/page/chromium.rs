@@ -3,6 +3,7 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::process::Command;
 use std::time::Duration;
 
 use base64::Engine;
@@ -23,22 +24,27 @@ pub(crate) struct Chromium {
 
 impl Chromium {
     pub(crate) fn start() -> Self {
-        Self::started(None)
+        Self::started(&["--headless=new"], |_| {})
     }
 
     /// One for which a port of this computer leads to another one.
     pub(crate) fn with_detour(port: u16, to: u16) -> Self {
-        Self::started(Some(format!("--host-resolver-rules=MAP 127.0.0.1:{port} 127.0.0.1:{to}")))
+        Self::started(&["--headless=new", &detour(port, to)], |_| {})
     }
 
-    fn started(detour: Option<String>) -> Self {
+    /// One with a window, in the place where `change` puts its command.
+    pub(crate) fn in_window(port: u16, to: u16, change: impl FnOnce(&mut Command)) -> Self {
+        Self::started(&["--app=about:blank", "--test-type", &detour(port, to)], change)
+    }
+
+    fn started(more: &[&str], change: impl FnOnce(&mut Command)) -> Self {
         let (port, profile) = (free_port(), crate::support::folder());
         let mut driver = command("chromedriver", [format!("--port={port}")]);
+        change(&mut driver);
         driver.env("HOME", profile.path());
         let driver = Process::start("chromedriver", &mut driver);
         wait_for("chromedriver", || TcpStream::connect(("127.0.0.1", port)).ok());
         let mut args = vec![
-            "--headless=new",
             "--no-sandbox",
             "--disable-gpu",
             "--disable-quic",
@@ -52,9 +58,11 @@ impl Chromium {
             "--window-size=1200,900",
         ];
         let folder = format!("--user-data-dir={}", profile.path().join("profile").display());
-        args.extend([folder.as_str()].into_iter().chain(detour.as_deref()));
+        args.extend([folder.as_str()].iter().chain(more));
         let wanted = json!({"capabilities": {"alwaysMatch": {
-            "goog:chromeOptions": {"binary": "/usr/bin/chromium", "args": args},
+            "goog:chromeOptions": {
+                "binary": "/usr/bin/chromium", "args": args, "excludeSwitches": ["enable-automation"],
+            },
             "goog:loggingPrefs": {"browser": "ALL"},
         }}});
         let answer = wire(port, "POST", "/session", &wanted);
@@ -179,6 +187,10 @@ impl Drop for Chromium {
         let _ =
             std::panic::catch_unwind(|| wire(self.port, "DELETE", &format!("/session/{}", self.session), &Value::Null));
     }
+}
+
+fn detour(port: u16, to: u16) -> String {
+    format!("--host-resolver-rules=MAP 127.0.0.1:{port} 127.0.0.1:{to}")
 }
 
 /// One question to the driver.

@@ -14,8 +14,10 @@ mod chromium;
 mod http;
 mod live;
 mod log;
+mod manual;
 mod old_browsers;
 mod overview;
+mod pictures;
 mod settings;
 
 use support::ca::TestCa;

@@ -4,7 +4,7 @@ use std::net::TcpStream;
 
 use ostler::config::keys::{Kind, TABLES};
 
-use crate::http::{Answer, Browser, Form};
+use crate::http::{Answer, Browser, Form, raw};
 use crate::support::ca::TestCa;
 use crate::support::client;
 use crate::support::dovecot::Dovecot;
@@ -146,7 +146,10 @@ fn every_key_of_the_settings_file_is_set_on_the_page_and_in_force() {
         if *key == "local.page" {
             let port: u16 = value.parse().unwrap();
             assert!(answer.body.contains(&format!("http://127.0.0.1:{port}/?token=")), "{}", answer.body);
-            TcpStream::connect(("127.0.0.1", port)).unwrap();
+            let there = answer.links().into_iter().find(|link| link.contains("?token=")).unwrap();
+            let path = there.strip_prefix(&format!("http://127.0.0.1:{port}")).unwrap();
+            let entered = raw(port, &format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n"));
+            assert_eq!((entered.status, entered.header("location")), (303, Some("/")), "{entered:?}");
         } else if *key != "account.name" {
             let again = browser.get(&page).form(action);
             let shown = again.fields.iter().find(|(field, _)| field == &format!("was.{key}")).unwrap();

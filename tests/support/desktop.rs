@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
@@ -80,21 +81,49 @@ impl Desktop {
         Builder::address(self.address.as_str()).unwrap().build().unwrap()
     }
 
+    /// Starts a screen of this size, whose picture is in [`picture_file`](Self::picture_file).
+    pub fn start_screen(&mut self, size: &str) {
+        let mut start = Command::new(find("Xvfb").unwrap());
+        let depth = format!("{size}x24");
+        start.args(["-displayfd", "1", "-screen", "0", &depth, "-nolisten", "tcp", "-fbdir"]).arg(self.folder.path());
+        self.environment(&mut start);
+        let mut screen = Process::start("Xvfb", start.stdout(Stdio::piped()));
+        let mut number = String::new();
+        BufReader::new(screen.child().stdout.take().unwrap()).read_line(&mut number).unwrap();
+        self.screen = Some((screen, format!(":{}", number.trim())));
+    }
+
+    /// What the screen shows at this moment, in the form of the program xwd.
+    pub fn picture_file(&self) -> PathBuf {
+        self.folder.path().join("Xvfb_screen0")
+    }
+
+    /// The home of whoever sits here.
+    pub fn home(&self) -> PathBuf {
+        self.folder.path().join("home")
+    }
+
+    /// A program of this desktop.
+    pub fn command(&self, program: &str, args: &[&str]) -> Command {
+        let mut command = Command::new(find(program).unwrap_or_else(|| program.into()));
+        command.args(args);
+        self.environment(&mut command);
+        command.env("DISPLAY", self.display()).env("DBUS_SESSION_BUS_ADDRESS", &self.address);
+        command
+    }
+
     /// Starts the panel, and waits until it takes icons.
     pub fn start_panel(&mut self) {
+        self.start_panel_changed(|_| {});
+    }
+
+    /// As [`start_panel`](Self::start_panel), with a last change to its command.
+    pub fn start_panel_changed(&mut self, change: impl FnOnce(&mut Command)) {
         if self.screen.is_none() {
-            let mut start = Command::new(find("Xvfb").unwrap());
-            start.args(["-displayfd", "1", "-screen", "0", "800x300x24", "-nolisten", "tcp"]).stdout(Stdio::piped());
-            self.environment(&mut start);
-            let mut screen = Process::start("Xvfb", &mut start);
-            let mut number = String::new();
-            BufReader::new(screen.child().stdout.take().unwrap()).read_line(&mut number).unwrap();
-            self.screen = Some((screen, format!(":{}", number.trim())));
+            self.start_screen("800x300");
         }
-        let mut start = Command::new(find("xfce4-panel").unwrap());
-        start.arg("--disable-wm-check");
-        self.environment(&mut start);
-        start.env("DISPLAY", self.display()).env("DBUS_SESSION_BUS_ADDRESS", &self.address);
+        let mut start = self.command("xfce4-panel", &["--disable-wm-check"]);
+        change(&mut start);
         self.panel = Some(Process::start("xfce4-panel", &mut start));
         let bus = self.connect();
         wait_for("the panel", || has_owner(&bus, WATCHER).then_some(()));

@@ -89,10 +89,11 @@ impl Builder {
         let folder = folder();
         let home = folder.path();
         let [pop3, pop3s] = self.inside.as_ref().map_or_else(|| [free_port(), free_port()], |(_, ports)| *ports);
+        let [imap, imaps] = if self.inside.is_some() { [143, 993] } else { [free_port(), free_port()] };
         for name in ["run", "state", "mail"] {
             std::fs::create_dir(home.join(name)).unwrap();
         }
-        self.write_configuration(home, pop3, pop3s);
+        self.write_configuration(home, [pop3, pop3s, imap, imaps]);
         let output = std::fs::File::create(home.join("output")).unwrap();
         let mut start = command(find("dovecot").unwrap(), ["-F", "-c"]);
         start.arg(home.join("dovecot.conf"));
@@ -106,7 +107,7 @@ impl Builder {
             None => std::net::TcpStream::connect((self.host, pop3)).is_ok(),
             Some((inside, _)) => inside.listens_at(self.host, pop3),
         });
-        let server = Dovecot { folder, process, host: self.host, pop3, pop3s, serial: AtomicU32::new(1) };
+        let server = Dovecot { folder, process, host: self.host, pop3, pop3s, imap, imaps, serial: AtomicU32::new(1) };
         if answers {
             for (user, _) in &self.users {
                 for part in ["new", "cur", "tmp"] {
@@ -122,7 +123,7 @@ impl Builder {
         None
     }
 
-    fn write_configuration(&self, home: &Path, pop3: u16, pop3s: u16) {
+    fn write_configuration(&self, home: &Path, [pop3, pop3s, imap, imaps]: [u16; 4]) {
         let (at, host) = (home.display(), self.host);
         let (uid, gid) = mail_ids();
         let mut users = String::new();
@@ -157,17 +158,19 @@ impl Builder {
         } else {
             let me = said(&run(&mut command("id", ["-un"]), "")).trim().to_owned();
             let group = said(&run(&mut command("id", ["-gn"]), "")).trim().to_owned();
-            let services = ["anvil", "pop3-login"].map(|name| format!("service {name} {{\n  chroot =\n}}\n")).concat();
+            let services = ["anvil", "pop3-login", "imap-login"]
+                .map(|name| format!("service {name} {{\n  chroot =\n}}\n"))
+                .concat();
             let users = format!("default_internal_user = {me}\ndefault_login_user = {me}\n");
             (format!("{users}default_internal_group = {group}\n{services}"), me)
         };
         let mechanisms = &self.mechanisms;
         let extra = self.extra.join("\n");
         let plain = if extra.contains("disable_plaintext_auth") { "" } else { "disable_plaintext_auth = no" };
-        let tls_port = if self.cert.is_some() { pop3s } else { 0 };
+        let [tls_port, imap_tls_port] = if self.cert.is_some() { [pop3s, imaps] } else { [0, 0] };
         let text = format!(
             "base_dir = {at}/run\nstate_dir = {at}/state\nlog_path = {at}/errors\ninfo_log_path = {at}/log\n\
-             protocols = pop3\nlisten = {host}\n{ssl}\n{plain}\nauth_mechanisms = {mechanisms}\n\
+             protocols = pop3 imap\nlisten = {host}\n{ssl}\n{plain}\nauth_mechanisms = {mechanisms}\n\
              auth_failure_delay = 0\nmail_location = maildir:~/Maildir\npop3_uidl_format = %f\nfirst_valid_uid = 1\n\
              maildir_very_dirty_syncs = no\nstats_writer_socket_path =\nmail_fsync = never\n\
              passdb {{\n  driver = passwd-file\n  args = username_format=%u {at}/users\n}}\n\
@@ -175,6 +178,9 @@ impl Builder {
              service pop3-login {{\n  service_count = 0\n  process_min_avail = 1\n\
              \x20 inet_listener pop3 {{\n    port = {pop3}\n  }}\n\
              \x20 inet_listener pop3s {{\n    port = {tls_port}\n    ssl = yes\n  }}\n}}\n\
+             service imap-login {{\n  service_count = 0\n\
+             \x20 inet_listener imap {{\n    port = {imap}\n  }}\n\
+             \x20 inet_listener imaps {{\n    port = {imap_tls_port}\n    ssl = yes\n  }}\n}}\n\
              service pop3 {{\n  executable = pop3 pop3-postlogin\n}}\n\
              service pop3-postlogin {{\n  executable = script-login {at}/after-login\n  user = {login_user}\n\
              \x20 unix_listener pop3-postlogin {{\n  }}\n}}\n\
@@ -195,6 +201,10 @@ pub struct Dovecot {
     pub pop3: u16,
     /// TLS from the first byte.
     pub pop3s: u16,
+    /// Plain, with STARTTLS if it has a certificate.
+    pub imap: u16,
+    /// TLS from the first byte.
+    pub imaps: u16,
     serial: AtomicU32,
 }
 

@@ -50,6 +50,7 @@ pub struct Account {
     password: Password,
     pop3: Option<Server>,
     smtp: Vec<Server>,
+    imap: Option<Server>,
 }
 
 #[derive(Clone)]
@@ -68,6 +69,7 @@ impl Account {
             password: Password::File(password.to_owned()),
             pop3: None,
             smtp: Vec::new(),
+            imap: None,
         }
     }
 
@@ -84,6 +86,11 @@ impl Account {
 
     pub fn smtp(mut self, server: Server) -> Self {
         self.smtp.push(server);
+        self
+    }
+
+    pub fn imap(mut self, server: Server) -> Self {
+        self.imap = Some(server);
         self
     }
 
@@ -104,6 +111,7 @@ pub struct Home {
     folder: TempDir,
     pub pop3: u16,
     pub smtp: u16,
+    pub imap: u16,
     bus: Option<String>,
     display: Option<String>,
     watch: Arc<Watch>,
@@ -125,11 +133,14 @@ impl Home {
             private_folder(&at.join(name));
         }
         std::fs::write(at.join("ca.pem"), ca.pem()).unwrap();
-        let (pop3, smtp) = (free_port(), free_port());
+        let (pop3, smtp, imap) = (free_port(), free_port(), free_port());
         let watch = Watch::over(&at.join("home"));
-        let mut home = Self { folder, pop3, smtp, bus: None, display: None, watch, inside: None };
+        let mut home = Self { folder, pop3, smtp, imap, bus: None, display: None, watch, inside: None };
+        // Only where an account has a server for it.
+        let has_imap = accounts.iter().any(|account| account.imap.is_some());
+        let door = if has_imap { format!("\"127.0.0.1:{imap}\"") } else { "false".to_owned() };
         let mut text = format!(
-            "[local]\npop3 = \"127.0.0.1:{pop3}\"\nsmtp = \"127.0.0.1:{smtp}\"\nimap = false\npage = false\n{local}\n"
+            "[local]\npop3 = \"127.0.0.1:{pop3}\"\nsmtp = \"127.0.0.1:{smtp}\"\nimap = {door}\npage = false\n{local}\n"
         );
         for (number, account) in accounts.iter().enumerate() {
             text.push_str(&home.account(number, account));
@@ -163,6 +174,9 @@ impl Home {
         };
         if let Some(server) = &account.pop3 {
             table("[account.pop3]", server);
+        }
+        if let Some(server) = &account.imap {
+            table("[account.imap]", server);
         }
         match account.smtp.as_slice() {
             [one] => table("[account.smtp]", one),
@@ -293,7 +307,8 @@ impl Home {
                 }
             }
         });
-        let ostler = Ostler { pop3: self.pop3, smtp: self.smtp, process, again, log, reader: Some(reader), home: self };
+        let (pop3, smtp, imap) = (self.pop3, self.smtp, self.imap);
+        let ostler = Ostler { pop3, smtp, imap, process, again, log, reader: Some(reader), home: self };
         match lines.recv_timeout(PATIENCE) {
             Ok(line) if line == "ready" => ostler,
             Ok(line) => panic!("ostler says {line:?} instead of ready:\n{}", ostler.log()),
@@ -307,6 +322,7 @@ impl Home {
 pub struct Ostler {
     pub pop3: u16,
     pub smtp: u16,
+    pub imap: u16,
     process: Process,
     again: Again,
     log: Heard,

@@ -20,7 +20,7 @@ pub enum Protocol {
     Pop3,
     /// RFC 5321 and 6409.
     Smtp,
-    /// RFC 3501. Settings are read and kept; no door opens yet.
+    /// RFC 3501.
     Imap,
 }
 

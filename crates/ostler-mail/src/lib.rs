@@ -15,6 +15,7 @@ pub mod clock;
 pub mod command;
 pub mod failure;
 pub mod idn;
+pub mod imap;
 pub mod machine;
 pub mod pop3;
 pub mod pop_before_smtp;

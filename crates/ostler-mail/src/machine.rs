@@ -58,6 +58,10 @@ pub trait Front {
     fn on_command(&mut self, line: &Line) -> Answer<Self::Wants>;
     /// An exchange of AUTH went on with the client's line.
     fn on_auth_step(&mut self, step: AuthStep) -> Answer<Self::Wants>;
+    /// Takes the line if it begins with a literal that the last one has announced. `None`: it begins a command.
+    fn on_literal(&mut self, _: &Line) -> Option<Answer<Self::Wants>> {
+        None
+    }
     /// The reply to a last line without a line end if that line is QUIT or the like; CR LF included. Netscape 4 and others
     /// hang up right after it.
     fn farewell(&self, rest: &[u8]) -> Option<String>;
@@ -75,6 +79,9 @@ pub trait Front {
     fn on_line(&mut self, line: &Line) -> Answer<Self::Wants> {
         if !line.is_clean() {
             return Answer::Misused(Misuse::Unclean);
+        }
+        if let Some(answer) = self.on_literal(line) {
+            return answer;
         }
         if let Some(step) = self.client_mut().respond(line) {
             return self.on_auth_step(step);

@@ -228,13 +228,12 @@ fn why_unused(options: &Options, protocol: Protocol) -> Option<&'static str> {
 
 /// Which door of ostler takes the place of a helper's.
 fn door_change(old: &OldDoor, settings: &Settings, helper: &str) -> String {
-    let (what, serves) = match old.protocol {
-        Protocol::Pop3 => ("incoming mail (POP3)", Protocol::Pop3),
-        Protocol::Smtp => ("outgoing mail (SMTP)", Protocol::Smtp),
-        // No IMAP door opens in this version.
-        Protocol::Imap => ("incoming mail (IMAP)", Protocol::Pop3),
+    let what = match old.protocol {
+        Protocol::Pop3 => "incoming mail (POP3)",
+        Protocol::Smtp => "outgoing mail (SMTP)",
+        Protocol::Imap => "incoming mail (IMAP)",
     };
-    let (port, place) = (old.port, &old.place);
+    let (serves, port, place) = (old.protocol, old.port, &old.place);
     let Some(door) = settings.shared_door(serves).map(|door| door.address) else {
         return format!(
             "{what}: nothing takes the place of port {port} ({place}); open a door with `{serves} = ..` under [local] in the \
@@ -242,12 +241,7 @@ fn door_change(old: &OldDoor, settings: &Settings, helper: &str) -> String {
         );
     };
     let (host, new) = (door.ip(), door.port());
-    if old.protocol == Protocol::Imap {
-        format!(
-            "{what}: port {port} ({place}) has no successor, because this version of ostler has no door for IMAP; set up the \
-             account for POP3 there, server {host}, port {new}"
-        )
-    } else if new == port {
+    if new == port {
         format!(
             "{what}: port {port} ({place}) stays, server {host}; end {helper} first, since only one can listen there"
         )

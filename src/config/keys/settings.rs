@@ -74,7 +74,7 @@ pub(in crate::config) const LOCAL: Table = Table {
             since: FIRST_VERSION,
             example: "false",
             label: "Door for IMAP",
-            help: "A port, or an address and a port, as above. This version of ostler does not open it.",
+            help: "A port, or an address and a port, as above. It serves accounts that have a server for IMAP.",
         },
         Key {
             name: "page",
@@ -151,7 +151,7 @@ const OWN_IMAP_DOOR: Key = Key {
     name: "imap",
     example: "false",
     label: "Own door for IMAP",
-    help: "As above. This version of ostler does not open it.",
+    help: "As above.",
     ..OWN_POP3_DOOR
 };
 
@@ -269,7 +269,7 @@ pub(in crate::config) const ACCOUNT: Table = Table {
             since: FIRST_VERSION,
             example: "{ host = \"imap.example.net\" }",
             label: "Server for IMAP",
-            help: "This version of ostler does not use it.",
+            help: "Where mail programs read that use IMAP.",
         },
     ],
 };

@@ -165,7 +165,7 @@ fn purpose(server: &Server) -> &'static str {
     match server.protocol {
         Protocol::Pop3 => "Fetches from",
         Protocol::Smtp => "Sends through",
-        Protocol::Imap => "IMAP, for later",
+        Protocol::Imap => "Read by IMAP at",
     }
 }
 

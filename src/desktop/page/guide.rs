@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::account::hidden_fields;
-use super::layout::{NavItem, Tone, View, badge};
+use super::layout::{NavItem, Tone, View, badge, remove_heading};
 use super::words::on_page;
 use super::{App, Shared, link_to};
 use crate::guide::obstacles;
@@ -101,11 +101,6 @@ pub(super) async fn show(shared: App, Path(client): Path<String>, Query(asked): 
     };
     let view = View::new(client.title(), NavItem::Program, body);
     if done { view.into_response() } else { view.refreshed(REFRESH_SECONDS).into_response() }
-}
-
-/// Removes the guide's heading, which is the page's title already.
-fn remove_heading(guide: &str) -> String {
-    guide.split_once("</h1>").map_or_else(|| guide.to_owned(), |(_, rest)| rest.to_owned())
 }
 
 /// What the program has done so far, and whether it has done everything.

@@ -20,16 +20,18 @@ pub(super) enum NavItem {
     Program,
     History,
     Settings,
+    Manual,
     About,
 }
 
 impl NavItem {
-    const ALL: [(Self, &'static str, &'static str); 6] = [
+    const ALL: [(Self, &'static str, &'static str); 7] = [
         (Self::Overview, "/", "Overview"),
         (Self::Add, "/add", "Add an account"),
         (Self::Program, "/program", "Mail program"),
         (Self::History, "/history", "What happened"),
         (Self::Settings, "/settings", "Settings"),
+        (Self::Manual, "/manual", "Manual"),
         (Self::About, "/about", "About"),
     ];
 }
@@ -106,6 +108,11 @@ impl View {
             }
         }
     }
+}
+
+/// Removes the heading of a text, which is the page's title already.
+pub(super) fn remove_heading(text: &str) -> String {
+    text.split_once("</h1>").map_or_else(|| text.to_owned(), |(_, rest)| rest.to_owned())
 }
 
 /// The answer to a refused request; says how to open the page.

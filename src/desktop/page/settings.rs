@@ -233,6 +233,12 @@ enum Refusal {
     Said(String),
 }
 
+impl From<String> for Refusal {
+    fn from(why: String) -> Self {
+        Self::Said(why)
+    }
+}
+
 /// The settings before and after a change.
 struct Saved {
     old: Settings,
@@ -316,6 +322,9 @@ async fn apply(shared: &Arc<Shared>, scope: Scope, sent: Sent) -> Response {
     if is_unchanged {
         return render_form(shared, &scope, None, &Wrong::new(), Some("Nothing was changed: everything is as it was."));
     }
+    if saved.old.page != saved.new.page {
+        return move_page(shared, &saved).await;
+    }
     let name = renamed.as_ref().map(|renamed| renamed.new.name.clone()).or(scope.account().map(str::to_owned));
     let done = finish(shared, saved, renamed).await;
     answer(shared, name.as_deref(), done)
@@ -350,9 +359,6 @@ async fn finish(shared: &Arc<Shared>, saved: Saved, renamed: Option<rename::Rena
         done +=
             " The password for the old server or user name is forgotten; type it again below, under Another password.";
     }
-    if saved.old.page != saved.new.page {
-        done += &move_page(shared, &saved).await;
-    }
     done
 }
 
@@ -370,15 +376,23 @@ async fn forget_old_passwords(shared: &Shared, old: &Account, new: &Account) -> 
     is_forgotten
 }
 
-/// Waits until the page is where the settings want it; returns where that is.
-async fn move_page(shared: &Shared, saved: &Saved) -> String {
-    match saved.new.page {
-        None => " This page is closed now. Only the settings file brings it back.".into(),
+/// Waits until the page is where the settings want it, and leads there. Not by a redirect: browsers let no form lead to another
+/// port.
+async fn move_page(shared: &Shared, saved: &Saved) -> Response {
+    shared.reload_until(|settings| *settings == saved.new).await;
+    let body = match saved.new.page {
+        None => html! { p { "This page is closed now. Only the settings file brings it back." } },
         Some(wanted) => match shared.wait_for_move(wanted).await {
-            Some(link) => format!(" This page has moved to {link}"),
-            None => format!(" This page moves to http://{wanted}/ as soon as it can be opened there."),
+            Some(link) => {
+                html! { p { "This page has another address now." } p { a.button href=(link) { "Go on there" } } }
+            }
+            None => {
+                html! { p { "This page opens on " code { "http://" (wanted) "/" } " as soon as no other program has that port." } }
+            }
         },
-    }
+    };
+    let body = html! { div.notice.good role="status" { p { "Changed." } } (body) };
+    View::new("This page moves", NavItem::Settings, body).into_response()
 }
 
 /// Every key that has a field, with its table and the field's name.

@@ -18,7 +18,7 @@ use ostler_mail::account::{Protocol, Security, Server, SignIn, Timeouts, Trust};
 use ostler_mail::failure::{Failure, Waiting};
 use ostler_mail::machine::Login;
 use ostler_mail::sasl::Mechanism;
-use ostler_mail::{pop3, smtp};
+use ostler_mail::{imap, pop3, smtp};
 
 /// For one connection. A server that exists answers within a second; a firewall that drops the packets never does.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -97,9 +97,6 @@ async fn probe_server(dialer: &Dialer, server: &Server) -> Result<Probed, Failur
     if server.security == Security::None {
         return not_here("asking a server without encryption");
     }
-    if server.protocol == Protocol::Imap {
-        return not_here("IMAP");
-    }
     let timeouts = Timeouts {
         connect: CONNECT_TIMEOUT,
         tls: CONNECT_TIMEOUT,
@@ -125,7 +122,13 @@ async fn probe_server(dialer: &Dialer, server: &Server) -> Result<Probed, Failur
             probed.mechanisms = ready.offered.auth;
             upstream
         }
-        Protocol::Imap => return not_here("IMAP"),
+        Protocol::Imap => {
+            let login = imap::login::ImapLogin::asking(server);
+            let (upstream, ready) = learn_offers(dialer, upstream, login, server, &timeouts).await?;
+            probed.takes_user = !ready.offers("LOGINDISABLED");
+            probed.mechanisms = ready.mechanisms();
+            upstream
+        }
     };
     probed.tls = upstream.conn.tls().map(tls::describe);
     for mechanism in &mut probed.mechanisms {

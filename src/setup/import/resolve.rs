@@ -184,10 +184,7 @@ impl Resolver<'_> {
                 ),
             );
         } else if server.protocol == Protocol::Imap {
-            self.report.took_server(
-                server,
-                format!("{belongs}; ostler knows its present IMAP server and keeps that for a later version"),
-            );
+            self.report.took_server(server, format!("{belongs}; ostler uses its present IMAP server"));
         } else {
             self.report.took_server(server, format!("{belongs}; ostler knows its present servers and uses those"));
         }
@@ -481,7 +478,7 @@ fn report_same_server(server: &Server, endpoints: &[Endpoint], report: &mut Repo
     let doing = match server.protocol {
         Protocol::Pop3 => "fetching from",
         Protocol::Smtp => "sending through",
-        Protocol::Imap => "IMAP, kept for a later version, at",
+        Protocol::Imap => "reading by IMAP at",
     };
     let mut sentence = format!("{doing} {}", first.describe());
     if server.protection == Protection::None {

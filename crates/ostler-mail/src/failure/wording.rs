@@ -119,6 +119,20 @@ impl Text {
     }
 }
 
+/// A pattern as people write such a text: the first of alternatives, and two dots for what differs each time.
+pub fn example_of(pattern: &str) -> String {
+    let mut out = String::with_capacity(pattern.len());
+    let mut rest = pattern;
+    while let Some((before, inside)) = rest.split_once('{') {
+        let (ways, after) = inside.split_once('}').unwrap_or((inside, ""));
+        out.push_str(before);
+        out.push_str(ways.split('|').next().unwrap_or_default());
+        rest = after;
+    }
+    out.push_str(rest);
+    out.replace(['*', '#'], "..").replace('~', "")
+}
+
 /// The octets that a pattern with alternatives at its beginning can begin with.
 fn first_octets(pattern: &[u8]) -> [bool; 256] {
     let mut firsts = [false; 256];

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{Refusal, Scope, Sent, Shared, Wrong, read_changes, read_file, sent_value};
+use super::{Scope, Sent, Shared, Wrong, read_changes, read_file, sent_value};
 use crate::config::presets::Presets;
 use crate::config::{self, ShownFile};
 use ostler_mail::account::Account;
@@ -73,10 +73,4 @@ pub(super) fn check(file: &ShownFile, account: &str, sent: &Sent) -> Wrong {
         (typed != was && is_taken(typed)).then(|| (field.to_owned(), why.to_owned()))
     };
     ["account.name", "account.address"].into_iter().filter_map(one).collect()
-}
-
-impl From<String> for Refusal {
-    fn from(why: String) -> Self {
-        Self::Said(why)
-    }
 }

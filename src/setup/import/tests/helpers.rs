@@ -34,7 +34,7 @@ fn f02_each_account_says_what_it_takes_itself() {
 fn f02_a_server_without_pop3_is_not_said_to_be_used() {
     let apple = imported_for("wren@icloud.com", &field("f02-household-stunnel.conf"));
     let apple = account(&apple, "iCloud Mail");
-    assert!(taken_for(apple).contains("keeps that for a later version"), "{apple:#?}");
+    assert!(taken_for(apple).contains("uses its present IMAP server"), "{apple:#?}");
     // Nothing is taken where the provider wants OAuth2 for everything.
     let outlook = imported_for("wren@hotmail.com", &field("f02-household-stunnel.conf"));
     let outlook = account(&outlook, "Outlook.com / Hotmail / Live / MSN");

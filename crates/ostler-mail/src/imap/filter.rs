@@ -1,0 +1,595 @@
+//! Watches an IMAP session after the sign-in. Both directions are cut at lines and literals; the octets of literals are never
+//! looked at. Commands pass but for those that would blind ostler or the program; of a provider's answers those pass that
+//! programs of the time know, because Netscape ends its session at any other.
+//!
+//! Not here: what the words of a session mean. The provider keeps the mailbox.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use memchr::memchr;
+
+use crate::client_fault::Misuse;
+use crate::command::{is_http, is_tls_hello};
+use crate::imap::command::Start;
+use crate::imap::words::{self, tagged};
+use crate::imap::{Literal, MAX_STATUS_LINE_OCTETS, literal_at_end, split_word, visible_capabilities};
+use crate::machine::{Clock, Filter, Party, Pass, ProtocolViolation, Replies};
+use crate::progress::Progress;
+use crate::wire::printable;
+
+/// The longest line of a command, in octets. RFC 2683 asks servers for 8,000; some programs name every message of a folder
+/// in one line, and Dovecot takes 64 KiB for them.
+const MAX_COMMAND_OCTETS: usize = 64 * 1024;
+/// The most commands that may wait for their answers. Beyond it the client's octets wait in its socket.
+const MAX_OUTSTANDING_COMMANDS: usize = 512;
+/// The longest announcement of a literal at the end of a line, with what names a message before it: `BODY[HEADER] {18 digits}`.
+const TAIL_OCTETS: usize = 64;
+/// A message makes progress each time this many octets have passed.
+const PROGRESS_OCTETS: u64 = 4096;
+/// How much of a line is needed to know what it is: `* `, a number, a word.
+const MAX_HEAD_OCTETS: usize = 48;
+
+/// Answers without a tag that pass: their word, or the word behind their number. Never ENABLED, ESEARCH, VANISHED, ID and
+/// others that a provider sends to who asked for them, or by mistake.
+const UNTAGGED: [&[u8]; 10] =
+    [b"FLAGS", b"LIST", b"LSUB", b"SEARCH", b"STATUS", b"NAMESPACE", b"EXISTS", b"RECENT", b"EXPUNGE", b"FETCH"];
+/// Those of an extension, with its capability.
+const OF_EXTENSIONS: [(&[u8], &[u8]); 8] = [
+    (b"SORT", b"SORT"),
+    (b"THREAD", b"THREAD="),
+    (b"ACL", b"ACL"),
+    (b"MYRIGHTS", b"ACL"),
+    (b"LISTRIGHTS", b"ACL"),
+    (b"QUOTA", b"QUOTA"),
+    (b"QUOTAROOT", b"QUOTA"),
+    (b"PERMANENTFLAGS", b"IMAP4REV1"),
+];
+
+/// What of an answer names a whole message, before its literal.
+const MESSAGES: [&[u8]; 4] = [b"BODY[]", b"RFC822", b"BODY[TEXT]", b"RFC822.TEXT"];
+
+/// What is owed to the client, in the order of its commands.
+#[derive(Debug, PartialEq, Eq)]
+enum Owed {
+    /// The provider's answer with this tag.
+    Answer(String),
+    /// The same, the last one.
+    Goodbye(String),
+    /// ostler's own answer, once all before it have come.
+    Own(String),
+}
+
+/// What comes next from the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum FromClient {
+    /// A command.
+    Command,
+    /// The rest of a command line, behind a literal.
+    Rest { passes: bool },
+    /// So many octets of a literal.
+    Literal { left: u64, passes: bool },
+    /// Nothing before the provider asks for the literal, or refuses it.
+    Asked { octets: u64, waits: bool },
+    /// The rest of a line that is too long.
+    TooLong,
+}
+
+/// What comes next from the provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum FromServer {
+    /// A line.
+    Line,
+    /// The rest of a line.
+    Rest { passes: bool },
+    /// So many octets of a literal, and then the rest of the line.
+    Literal { left: u64, passes: bool },
+}
+
+/// A [`Filter`] that knows lines and literals.
+#[derive(Debug)]
+pub struct ImapFilter {
+    client: FromClient,
+    server: FromServer,
+    owed: VecDeque<Owed>,
+    /// The end of the part of a server's line that has passed.
+    tail: Vec<u8>,
+    /// The provider's capabilities, as it has told them.
+    capabilities: Vec<u8>,
+    /// The provider takes literals that do not wait (RFC 7888).
+    takes_literal_plus: bool,
+    is_over: bool,
+    /// The provider has said that it closes the connection.
+    has_said_bye: bool,
+    ticks: u64,
+    octets_since_tick: u64,
+    /// Messages that were fetched to their end.
+    messages: u64,
+    /// The literal that passes is a message.
+    is_message: bool,
+    /// The octets of all messages.
+    message_octets: u64,
+    progress: Arc<Progress>,
+}
+
+impl ImapFilter {
+    /// `capabilities` are the provider's, as the sign-in has told them. Keeps `progress` up to date.
+    pub fn new(capabilities: &[u8], progress: Arc<Progress>) -> Self {
+        let mut filter = Self {
+            client: FromClient::Command,
+            server: FromServer::Line,
+            owed: VecDeque::new(),
+            tail: Vec::new(),
+            capabilities: Vec::new(),
+            takes_literal_plus: false,
+            is_over: false,
+            has_said_bye: false,
+            ticks: 0,
+            octets_since_tick: 0,
+            messages: 0,
+            is_message: false,
+            message_octets: 0,
+            progress,
+        };
+        filter.note_capabilities(capabilities);
+        filter
+    }
+
+    /// Those of the provider's capabilities that the client may see.
+    pub fn visible_capabilities(&self) -> Vec<u8> {
+        visible_capabilities(&self.capabilities)
+    }
+
+    /// The number of messages that were fetched to their end, and their octets.
+    pub fn totals(&self) -> (u64, u64) {
+        (self.messages, self.message_octets)
+    }
+
+    /// Whether the client is in the middle of an answer. Any line of ostler's would look like a part of it.
+    pub fn is_inside_answer(&self) -> bool {
+        self.server != FromServer::Line
+    }
+
+    /// Whether the provider has said that it closes the connection, and why.
+    pub fn has_said_bye(&self) -> bool {
+        self.has_said_bye
+    }
+
+    /// The answer to a LOGOUT that the provider has not answered.
+    pub fn farewell(&self) -> String {
+        self.leaving().map(words::goodbye).unwrap_or_default()
+    }
+
+    /// The tag of the LOGOUT that waits for its answer.
+    pub fn leaving(&self) -> Option<&str> {
+        self.owed.iter().find_map(|owed| if let Owed::Goodbye(tag) = owed { Some(tag.as_str()) } else { None })
+    }
+
+    /// The tag of the first command that waits for its answer.
+    pub fn waiting(&self) -> Option<&str> {
+        self.owed.iter().find_map(|owed| match owed {
+            Owed::Answer(tag) | Owed::Goodbye(tag) => Some(tag.as_str()),
+            Owed::Own(_) => None,
+        })
+    }
+
+    fn note_capabilities(&mut self, told: &[u8]) {
+        told.clone_into(&mut self.capabilities);
+        self.takes_literal_plus = self.has(b"LITERAL+");
+    }
+
+    /// Whether the provider has this capability; one that ends with `=` is a beginning.
+    fn has(&self, capability: &[u8]) -> bool {
+        self.capabilities.split(|b| *b == b' ').any(|word| {
+            let upper = word.to_ascii_uppercase();
+            if capability.ends_with(b"=") { upper.starts_with(capability) } else { upper == capability }
+        })
+    }
+
+    fn tick(&mut self) {
+        self.ticks += 1;
+        self.octets_since_tick = 0;
+    }
+
+    /// So many octets of a literal have passed.
+    fn passed(&mut self, octets: usize) {
+        self.octets_since_tick += octets as u64;
+        if self.is_message {
+            self.message_octets += octets as u64;
+            self.progress.set_octets(self.message_octets);
+        }
+        if self.octets_since_tick >= PROGRESS_OCTETS {
+            self.tick();
+        }
+    }
+
+    /// Tells the client what ostler owes it, as far as it is its turn.
+    fn say_own(&mut self, say: &mut Replies) {
+        while let Some(Owed::Own(reply)) = self.owed.front() {
+            say.client.extend_from_slice(reply.as_bytes());
+            self.owed.pop_front();
+        }
+    }
+
+    fn owe(&mut self, owed: Owed, say: &mut Replies) {
+        // The server's clock starts with the first command that waits.
+        if self.owed.is_empty() {
+            self.tick();
+        }
+        self.owed.push_back(owed);
+        self.say_own(say);
+    }
+
+    // The client's side
+
+    /// Takes the line of a command, its end included. What passes goes to the provider.
+    fn command(&mut self, raw: &[u8], say: &mut Replies) -> Result<(), ProtocolViolation> {
+        let line = without_end(raw);
+        if is_http(line) {
+            return Err(ProtocolViolation::Client(Misuse::Http));
+        }
+        let start = Start::parse(line);
+        let own = match (start.tag, start.verb.as_str()) {
+            (None, _) => Some(words::NO_TAG.to_owned()),
+            (Some(tag), verb) => refusal_of(verb).map(|why| tagged(tag, "BAD", why)),
+        };
+        let literal = literal_at_end(line);
+        let passes = own.is_none();
+        match (own, start.tag) {
+            (Some(reply), _) => self.owe(Owed::Own(reply), say),
+            (None, Some(tag)) if start.verb == "LOGOUT" => self.owe(Owed::Goodbye(tag.to_owned()), say),
+            (None, Some(tag)) => self.owe(Owed::Answer(tag.to_owned()), say),
+            (None, None) => {}
+        }
+        self.rest_of_command(raw, literal, passes, say);
+        Ok(())
+    }
+
+    /// Takes a command line, or the rest of one, with the literal at its end.
+    fn rest_of_command(&mut self, raw: &[u8], literal: Option<Literal>, passes: bool, say: &mut Replies) {
+        let Some(literal) = literal else {
+            if passes {
+                say.server.extend_from_slice(without_end(raw));
+                say.server.extend_from_slice(b"\r\n");
+            }
+            self.client = FromClient::Command;
+            return;
+        };
+        let octets = literal.octets;
+        if !passes {
+            // A client that waits hears the refusal, and sends nothing.
+            self.client =
+                if literal.waits { FromClient::Command } else { FromClient::Literal { left: octets, passes: false } };
+            return;
+        }
+        let line = without_end(raw);
+        if literal.waits || self.takes_literal_plus {
+            say.server.extend_from_slice(line);
+        } else {
+            // The provider knows only literals that wait, so ostler waits in place of the client.
+            say.server.extend_from_slice(&line[..line.len() - literal.mark]);
+            say.server.extend_from_slice(format!("{{{octets}}}").as_bytes());
+        }
+        say.server.extend_from_slice(b"\r\n");
+        self.client = if literal.waits || !self.takes_literal_plus {
+            FromClient::Asked { octets, waits: literal.waits }
+        } else {
+            FromClient::Literal { left: octets, passes: true }
+        };
+    }
+
+    // The provider's side
+
+    /// The provider asks for a literal, or goes on asking.
+    fn go_on(&mut self, raw: &[u8], say: &mut Replies) {
+        // What nobody has asked for is dropped.
+        let FromClient::Asked { octets, waits } = self.client else { return };
+        if waits {
+            say.client.extend_from_slice(b"+ ");
+            say.client.extend_from_slice(printable(without_end(raw)).trim_start_matches(['+', ' ']).as_bytes());
+            say.client.extend_from_slice(b"\r\n");
+        }
+        self.client = FromClient::Literal { left: octets, passes: true };
+        self.tick();
+    }
+
+    /// A line with a tag. Returns whether it answers a command.
+    fn answered(&mut self, tag: &[u8]) -> bool {
+        let is_it = |owed: &Owed| match owed {
+            Owed::Answer(own) | Owed::Goodbye(own) => own.as_bytes() == tag,
+            Owed::Own(_) => false,
+        };
+        let Some(at) = self.owed.iter().position(is_it) else { return false };
+        let is_last = at + 1 == self.owed.len();
+        if let Some(Owed::Goodbye(_)) = self.owed.remove(at) {
+            self.is_over = true;
+        }
+        // The literal that the client's last command has announced is not wanted.
+        if let (FromClient::Asked { octets, waits }, true) = (self.client, is_last) {
+            self.client = if waits { FromClient::Command } else { FromClient::Literal { left: octets, passes: false } };
+        }
+        self.tick();
+        true
+    }
+
+    /// Takes a whole line that is no text with literals: a status line, a list of capabilities, or the request to go on.
+    fn status_line(&mut self, raw: &[u8], say: &mut Replies) {
+        let line = without_end(raw);
+        let (first, rest) = split_word(line);
+        if first.starts_with(b"+") {
+            return self.go_on(raw, say);
+        }
+        let (word, text) = split_word(rest);
+        if first == b"*" && word.eq_ignore_ascii_case(b"CAPABILITY") {
+            self.note_capabilities(text);
+            let visible = self.visible_capabilities();
+            say.client.extend_from_slice(words::capabilities_of_provider(&visible).as_bytes());
+            return;
+        }
+        if first != b"*" && !self.answered(first) {
+            return;
+        }
+        self.has_said_bye |= first == b"*" && word.eq_ignore_ascii_case(b"BYE");
+        let shown = self.without_capabilities(text);
+        say.client.extend_from_slice(&[first, b" ", word, b" ", &shown, b"\r\n"].concat());
+        self.say_own(say);
+    }
+
+    /// The text of a status line, without the capabilities in its code.
+    fn without_capabilities(&mut self, text: &[u8]) -> Vec<u8> {
+        let code = text.strip_prefix(b"[").and_then(|rest| Some(rest.split_at(memchr(b']', rest)?)));
+        match code {
+            Some((code, rest)) if split_word(code).0.eq_ignore_ascii_case(b"CAPABILITY") => {
+                self.note_capabilities(split_word(code).1);
+                rest[1..].trim_ascii_start().to_vec()
+            }
+            _ => text.to_vec(),
+        }
+    }
+
+    /// Whether an answer with this word passes.
+    fn passes(&self, word: &[u8]) -> bool {
+        let word = word.to_ascii_uppercase();
+        UNTAGGED.contains(&word.as_slice())
+            || OF_EXTENSIONS.iter().any(|(known, capability)| *known == word && self.has(capability))
+    }
+
+    /// Takes the next part of a line of data, of which `part` is all there is. Returns whether the line has ended.
+    fn data(&mut self, part: &[u8], passes: bool) -> bool {
+        let is_end = part.ends_with(b"\n");
+        self.tail.extend_from_slice(part);
+        let excess = self.tail.len().saturating_sub(TAIL_OCTETS);
+        self.tail.drain(..excess);
+        if !is_end {
+            self.server = FromServer::Rest { passes };
+            return false;
+        }
+        let tail = std::mem::take(&mut self.tail);
+        let line = without_end(&tail);
+        self.server = match literal_at_end(line) {
+            Some(literal) => {
+                let before = line[..line.len() - literal.mark].trim_ascii_end();
+                let before = before.strip_suffix(b"~").unwrap_or(before).trim_ascii_end();
+                self.is_message = passes && MESSAGES.iter().any(|name| ends_with(before, name));
+                FromServer::Literal { left: literal.octets, passes }
+            }
+            None => FromServer::Line,
+        };
+        self.tick();
+        true
+    }
+
+    /// The octets of a server's literal at the front of `input` that pass now.
+    fn literal(&mut self, left: u64, passes: bool, input: &[u8]) -> usize {
+        let octets = usize::try_from(left).unwrap_or(usize::MAX).min(input.len());
+        self.passed(octets);
+        let left = left - octets as u64;
+        self.server = if left > 0 {
+            FromServer::Literal { left, passes }
+        } else {
+            self.messages += u64::from(std::mem::take(&mut self.is_message));
+            FromServer::Rest { passes }
+        };
+        octets
+    }
+
+    /// What to do with a line of the server that begins at the front of `input`.
+    fn line(&mut self, input: &[u8], say: &mut Replies) -> Result<Pass, ProtocolViolation> {
+        let end = memchr(b'\n', input);
+        let head = &input[..end.unwrap_or(input.len()).min(MAX_HEAD_OCTETS)];
+        match kind(head, end.is_some()) {
+            None if end.is_none() && head.len() < MAX_HEAD_OCTETS => Ok(Pass::NeedMore),
+            Some(Kind::Data(word)) => {
+                let passes = self.passes(word);
+                let octets = end.map_or(input.len(), |end| end + 1);
+                self.data(&input[..octets], passes);
+                Ok(if passes { Pass::Forward(octets) } else { Pass::Replaced(octets) })
+            }
+            None | Some(Kind::Status) => match end {
+                Some(end) if end <= MAX_STATUS_LINE_OCTETS => {
+                    self.status_line(&input[..=end], say);
+                    Ok(Pass::Replaced(end + 1))
+                }
+                None if input.len() <= MAX_STATUS_LINE_OCTETS => Ok(Pass::NeedMore),
+                _ => Err(ProtocolViolation::Server(format!("a line of more than {MAX_STATUS_LINE_OCTETS} octets"))),
+            },
+        }
+    }
+}
+
+/// What a line of a server is.
+enum Kind<'a> {
+    /// A status line, a list of capabilities, a request to go on, or no line that IMAP has. It holds no literal, whatever it
+    /// ends in.
+    Status,
+    /// Data, of which this is the word. It may be long, and hold literals.
+    Data(&'a [u8]),
+}
+
+/// The kind of a line, by its beginning. `None`: more of it is needed, if there is more.
+fn kind(head: &[u8], is_whole: bool) -> Option<Kind<'_>> {
+    let head = if is_whole { without_end(head) } else { head };
+    let words: Vec<&[u8]> = head.splitn(4, |b| *b == b' ').collect();
+    // A word is whole if something follows it.
+    let word = |at: usize| words.get(at).copied().filter(|_| is_whole || words.len() > at + 1);
+    if word(0)? != b"*" {
+        return Some(Kind::Status);
+    }
+    let is_number = |word: &[u8]| !word.is_empty() && word.iter().all(u8::is_ascii_digit);
+    let word = match words.get(1) {
+        Some(_) if is_number(word(1)?) => words.get(2).map_or(Some(&b""[..]), |_| word(2))?,
+        Some(_) => word(1)?,
+        None => b"",
+    };
+    let of_status = [&b"OK"[..], b"NO", b"BAD", b"BYE", b"PREAUTH", b"CAPABILITY"];
+    Some(if of_status.iter().any(|known| word.eq_ignore_ascii_case(known)) { Kind::Status } else { Kind::Data(word) })
+}
+
+/// Why a command does not pass, if it does not: it would blind ostler, or it is no command for one that has signed in.
+fn refusal_of(verb: &str) -> Option<&'static str> {
+    match verb {
+        "LOGIN" | "AUTHENTICATE" => Some(words::SIGNED_IN_ALREADY),
+        "STARTTLS" => Some(words::NO_TLS_NOW),
+        "COMPRESS" | "ENABLE" | "UNAUTHENTICATE" | "IDLE" => Some(words::NOT_HERE),
+        _ => None,
+    }
+}
+
+fn without_end(raw: &[u8]) -> &[u8] {
+    let line = raw.strip_suffix(b"\n").unwrap_or(raw);
+    line.strip_suffix(b"\r").unwrap_or(line)
+}
+
+/// Whether a text ends with a word, in any letter case, and the word is not the end of a longer one.
+fn ends_with(text: &[u8], word: &[u8]) -> bool {
+    let Some(at) = text.len().checked_sub(word.len()) else { return false };
+    text[at..].eq_ignore_ascii_case(word) && (at == 0 || matches!(text[at - 1], b' ' | b'('))
+}
+
+impl Filter for ImapFilter {
+    fn server_said(&mut self, input: &[u8], say: &mut Replies) -> Result<Pass, ProtocolViolation> {
+        if input.is_empty() {
+            return Ok(Pass::NeedMore);
+        }
+        if self.is_over {
+            return Ok(Pass::Stop);
+        }
+        match self.server {
+            FromServer::Line => self.line(input, say),
+            FromServer::Rest { passes } => {
+                let octets = memchr(b'\n', input).map_or(input.len(), |end| end + 1);
+                self.data(&input[..octets], passes);
+                Ok(if passes { Pass::Forward(octets) } else { Pass::Replaced(octets) })
+            }
+            FromServer::Literal { left: 0, passes } => {
+                self.literal(0, passes, &[]);
+                self.server_said(input, say)
+            }
+            FromServer::Literal { left, passes } => {
+                let octets = self.literal(left, passes, input);
+                Ok(if passes { Pass::Forward(octets) } else { Pass::Replaced(octets) })
+            }
+        }
+    }
+
+    fn client_said(&mut self, input: &[u8], say: &mut Replies) -> Result<Pass, ProtocolViolation> {
+        match self.client {
+            _ if input.is_empty() => Ok(Pass::NeedMore),
+            FromClient::Literal { left: 0, passes } => {
+                self.client = FromClient::Rest { passes };
+                self.client_said(input, say)
+            }
+            FromClient::Literal { left, passes } => {
+                let octets = usize::try_from(left).unwrap_or(usize::MAX).min(input.len());
+                self.passed(octets);
+                self.client = FromClient::Literal { left: left - octets as u64, passes };
+                Ok(if passes { Pass::Forward(octets) } else { Pass::Replaced(octets) })
+            }
+            FromClient::Asked { .. } => Ok(Pass::NeedMore),
+            FromClient::TooLong => {
+                let end = memchr(b'\n', input);
+                if end.is_some() {
+                    self.client = FromClient::Command;
+                }
+                Ok(Pass::Replaced(end.map_or(input.len(), |end| end + 1)))
+            }
+            FromClient::Command | FromClient::Rest { .. } => self.client_line(input, say),
+        }
+    }
+
+    fn wants_client(&self) -> bool {
+        !matches!(self.client, FromClient::Asked { .. })
+            && self.owed.len() < MAX_OUTSTANDING_COMMANDS
+            && self.leaving().is_none()
+    }
+
+    fn client_ended(&mut self, rest: &[u8], say: &mut Replies) -> bool {
+        let start = Start::parse(rest);
+        if let (FromClient::Command, Some(tag), "LOGOUT") = (self.client, start.tag, start.verb.as_str()) {
+            let tag = tag.to_owned();
+            say.server.extend_from_slice(format!("{tag} LOGOUT\r\n").as_bytes());
+            self.owe(Owed::Goodbye(tag), say);
+        }
+        self.leaving().is_some()
+    }
+
+    fn clock(&self) -> (Clock, u64) {
+        let clock = match (self.client, self.server) {
+            (FromClient::Literal { .. }, _) | (_, FromServer::Literal { .. } | FromServer::Rest { .. }) => {
+                Clock::Message
+            }
+            _ if self.owed.is_empty() => Clock::ClientIdle,
+            _ => Clock::Reply,
+        };
+        (clock, self.ticks)
+    }
+
+    fn message_from(&self) -> Party {
+        if let FromClient::Literal { .. } = self.client { Party::Client } else { Party::Server }
+    }
+
+    fn is_over(&self) -> bool {
+        self.is_over
+    }
+}
+
+impl ImapFilter {
+    /// Takes the command line, or the rest of one, at the front of `input`.
+    fn client_line(&mut self, input: &[u8], say: &mut Replies) -> Result<Pass, ProtocolViolation> {
+        if self.client == FromClient::Command && is_tls_hello(input) {
+            return Err(ProtocolViolation::Client(Misuse::Tls));
+        }
+        let end = memchr(b'\n', input);
+        let octets = end.map_or(input.len(), |end| end + 1);
+        if octets > MAX_COMMAND_OCTETS {
+            return self.line_too_long(&input[..octets], end.is_some(), say);
+        }
+        let Some(end) = end else { return Ok(Pass::NeedMore) };
+        let raw = &input[..=end];
+        match self.client {
+            FromClient::Rest { passes } => self.rest_of_command(raw, literal_at_end(without_end(raw)), passes, say),
+            _ => self.command(raw, say)?,
+        }
+        Ok(Pass::Replaced(octets))
+    }
+
+    /// A line that is too long is refused, and the session goes on. In the rest of a command the provider has a part of it,
+    /// and the session is over.
+    fn line_too_long(&mut self, line: &[u8], is_whole: bool, say: &mut Replies) -> Result<Pass, ProtocolViolation> {
+        if is_http(line) {
+            return Err(ProtocolViolation::Client(Misuse::Http));
+        }
+        if let FromClient::Rest { passes: true } = self.client {
+            return Err(ProtocolViolation::Client(Misuse::LineTooLong(MAX_COMMAND_OCTETS)));
+        }
+        let tag = Start::parse(line).tag.map_or_else(|| "*".to_owned(), str::to_owned);
+        if self.client == FromClient::Command {
+            self.owe(Owed::Own(tagged(&tag, "BAD", words::LINE_TOO_LONG)), say);
+        }
+        self.client = if is_whole { FromClient::Command } else { FromClient::TooLong };
+        Ok(Pass::Replaced(line.len()))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,385 @@
+//! Signs in at an IMAP server: greeting, STARTTLS, CAPABILITY, LOGIN; AUTHENTICATE where LOGIN is disabled or is refused for
+//! another reason than the password. LOGIN comes first because iCloud refuses AUTHENTICATE PLAIN where LOGIN works.
+
+use std::sync::Arc;
+
+use zeroize::Zeroizing;
+
+use crate::account::{Security, Server};
+use crate::failure::{Failure, Waiting};
+use crate::imap::command::quote;
+use crate::imap::split_word;
+use crate::machine::server::ServerState;
+use crate::machine::{Login, Outgoing, Step};
+use crate::pop3::{self, Refusal};
+use crate::sasl::{Exchange, Given, Mechanism, Way};
+use crate::secret::Secret;
+use crate::wire::{Line, MAX_REPLY_LINES};
+
+/// What is known once the sign-in is done.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ready {
+    /// What the server offers to a client that has signed in, as it spells it.
+    pub capabilities: Vec<u8>,
+    /// How the server was given name and password, for the next sign-in; `None` if it wanted neither.
+    pub way: Option<Way>,
+}
+
+impl Ready {
+    /// Whether the server offers this.
+    pub fn offers(&self, capability: &str) -> bool {
+        offers(&self.capabilities, capability)
+    }
+
+    /// The SASL mechanisms that the server offers, as it spells them.
+    pub fn mechanisms(&self) -> Vec<String> {
+        mechanisms(&self.capabilities)
+    }
+}
+
+fn offers(capabilities: &[u8], capability: &str) -> bool {
+    capabilities.split(|b| *b == b' ').any(|word| word.eq_ignore_ascii_case(capability.as_bytes()))
+}
+
+fn mechanisms(capabilities: &[u8]) -> Vec<String> {
+    let names = capabilities.split(|b| *b == b' ').filter_map(|word| {
+        let name = word.get(..5).filter(|start| start.eq_ignore_ascii_case(b"AUTH=")).map(|_| &word[5..]);
+        name.map(|name| String::from_utf8_lossy(name).into_owned())
+    });
+    names.collect()
+}
+
+/// What the server owes next.
+enum State {
+    Greeting,
+    StartTls,
+    Capability,
+    /// Nothing: ostler waits for the secret, to give it in this way.
+    Secret(Way),
+    /// The answer to LOGIN, or `+` for the parts of it that are left, the next one last.
+    Login(Vec<Zeroizing<Vec<u8>>>),
+    Authenticate(Exchange),
+    /// What it offers now that ostler is signed in this way.
+    CapabilityAfter(Way),
+}
+
+/// A [`Login`] that ends with what the server offers.
+pub struct ImapLogin {
+    server: ServerState,
+    state: State,
+    /// How many commands were said; the tag of the last one.
+    commands: u32,
+    /// What the server has told of its capabilities, since the sign-in has begun or before.
+    capabilities: Vec<u8>,
+    /// What it offered before the sign-in.
+    offered: Vec<u8>,
+    /// Lines without a tag since the last command.
+    untagged: usize,
+    /// The sign-in ends with what the server offers, before any user name is said.
+    asks_only: bool,
+}
+
+/// The status of a line of a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Status {
+    Ok,
+    No,
+    Bad,
+}
+
+impl ImapLogin {
+    /// A sign-in at `server`.
+    pub fn new(server: &Server) -> Self {
+        Self {
+            server: ServerState::new(server),
+            state: State::Greeting,
+            commands: 0,
+            capabilities: Vec::new(),
+            offered: Vec::new(),
+            untagged: 0,
+            asks_only: false,
+        }
+    }
+
+    /// Asks a server what it offers, and ends before any user name is said.
+    pub fn asking(server: &Server) -> Self {
+        Self { asks_only: true, ..Self::new(server) }
+    }
+
+    /// The beginning of a command: a new tag, and a blank.
+    fn tag(&mut self) -> String {
+        self.commands += 1;
+        self.untagged = 0;
+        format!("o{} ", self.commands)
+    }
+
+    fn send(&mut self, next: State, command: &str) -> Step<Ready> {
+        self.state = next;
+        let line = self.tag() + command;
+        Step::Send(Outgoing::line(&line))
+    }
+
+    fn greeting(&mut self, line: &Line) -> Result<Step<Ready>, Failure> {
+        let (star, rest) = split_word(line.bytes());
+        let (word, text) = split_word(rest);
+        match word.to_ascii_uppercase().as_slice() {
+            b"OK" if star == b"*" => {
+                self.note_capabilities_in(text);
+                let is_told = !self.capabilities.is_empty() && self.server.at.security != Security::StartTls;
+                if is_told { self.after_asking() } else { Ok(self.after_greeting()) }
+            }
+            // It means a session that someone else has opened.
+            b"PREAUTH" if star == b"*" => Err(self.server.at.violation("it says that someone has signed in already")),
+            b"BYE" if star == b"*" => Err(self.service_refused(text)),
+            _ => Err(Failure::WrongProtocol { at: self.server.at.clone(), said: line.printable() }),
+        }
+    }
+
+    fn after_greeting(&mut self) -> Step<Ready> {
+        if self.server.at.security == Security::StartTls && !self.server.is_in_tls {
+            return self.send(State::StartTls, "STARTTLS");
+        }
+        self.send(State::Capability, "CAPABILITY")
+    }
+
+    /// Signs in by the next way that both sides have.
+    fn try_next_way(&mut self) -> Result<Step<Ready>, Failure> {
+        let mechanisms = mechanisms(&self.offered);
+        let login = (!offers(&self.offered, "LOGINDISABLED")).then_some(Way::UserPass);
+        let offered: Vec<Way> = Mechanism::offered(&mechanisms, self.server.is_in_tls).map(Way::Sasl).collect();
+        // In clear, the mechanism that does not send the password comes before LOGIN.
+        let digest = Way::Sasl(Mechanism::CramMd5);
+        let first = offered.contains(&digest).then_some(digest).filter(|_| !self.server.is_in_tls);
+        let both = first.into_iter().chain(login).chain(offered);
+        match (self.server.ways.next(both), self.server.secret()) {
+            (Some(way), None) => {
+                self.state = State::Secret(way);
+                Ok(Step::WantSecret)
+            }
+            (Some(way), Some(secret)) => Ok(self.say_secret(way, &secret)),
+            (None, _) => Err(self.server.no_way_left(&mechanisms)),
+        }
+    }
+
+    fn say_secret(&mut self, way: Way, secret: &Arc<Secret>) -> Step<Ready> {
+        match way.mechanism() {
+            None => self.say_login(secret),
+            Some(mechanism) => {
+                let exchange = self.server.begin(mechanism, Arc::clone(secret));
+                // In two lines: not every server takes an initial response (RFC 4959).
+                self.send(State::Authenticate(exchange), &format!("AUTHENTICATE {}", mechanism.name()))
+            }
+        }
+    }
+
+    /// LOGIN, with name and password in quotes, or as literals where they have letters beyond ASCII.
+    fn say_login(&mut self, secret: &Secret) -> Step<Ready> {
+        let mut parts = vec![Zeroizing::new((self.tag() + "LOGIN").into_bytes())];
+        for text in [self.server.user().as_bytes(), secret.expose()] {
+            let last = parts.last_mut().unwrap_or_else(|| unreachable!("there is one"));
+            last.push(b' ');
+            match quote(text) {
+                Some(quoted) => last.extend_from_slice(&quoted),
+                None => {
+                    last.extend_from_slice(format!("{{{}}}", text.len()).as_bytes());
+                    parts.push(Zeroizing::new(text.to_vec()));
+                }
+            }
+        }
+        parts.reverse();
+        let tag = format!("o{}", self.commands);
+        self.say_part(parts, format!("{tag} LOGIN ***"))
+    }
+
+    /// Says the next part of LOGIN.
+    fn say_part(&mut self, mut parts: Vec<Zeroizing<Vec<u8>>>, shown: String) -> Step<Ready> {
+        let part = parts.pop().unwrap_or_default();
+        if parts.is_empty() {
+            self.server.note_secret_given();
+        }
+        self.state = State::Login(parts);
+        Step::Send(Outgoing::secret_line(&[&part], shown))
+    }
+
+    /// Notes the capabilities in the code of a status line, if there are some.
+    fn note_capabilities_in(&mut self, text: &[u8]) {
+        let code = text.strip_prefix(b"[").and_then(|text| Some(&text[..memchr::memchr(b']', text)?]));
+        let list = code.map(split_word).filter(|(word, _)| word.eq_ignore_ascii_case(b"CAPABILITY"));
+        if let Some((_, list)) = list {
+            self.capabilities = list.to_vec();
+        }
+    }
+
+    fn untagged(&mut self, text: &[u8]) -> Result<Step<Ready>, Failure> {
+        let (word, rest) = split_word(text);
+        match word.to_ascii_uppercase().as_slice() {
+            b"CAPABILITY" => self.capabilities = rest.to_vec(),
+            b"BYE" => return Err(self.service_refused(rest)),
+            _ => {}
+        }
+        self.untagged += 1;
+        if self.untagged > MAX_REPLY_LINES {
+            return Err(self.server.at.violation("its answer does not end"));
+        }
+        Ok(Step::Wait)
+    }
+
+    fn service_refused(&self, text: &[u8]) -> Failure {
+        let said = self.server.redact(&Line::new(text).printable());
+        Failure::ServiceRefused { at: self.server.at.clone(), said }
+    }
+
+    fn nonsense(&self, line: &Line) -> Failure {
+        self.server.at.violation(format!("\"{}\" is not an answer", self.shown(line)))
+    }
+
+    /// The answer to the command under way.
+    fn tagged(&mut self, state: State, line: &Line, status: Status, text: &[u8]) -> Result<Step<Ready>, Failure> {
+        match (state, status) {
+            (State::StartTls, Status::Ok) => {
+                // What was offered in clear may be forged.
+                self.capabilities.clear();
+                Ok(Step::StartTls)
+            }
+            (State::StartTls, _) => Err(Failure::NoStartTls { at: self.server.at.clone() }),
+            // A server that cannot say what it offers has LOGIN, as all had once.
+            (State::Capability, _) => self.after_asking(),
+            (State::Login(_), Status::Ok) => Ok(self.signed_in(Way::UserPass, text)),
+            (State::Authenticate(exchange), Status::Ok) => Ok(self.signed_in(Way::Sasl(exchange.mechanism()), text)),
+            (State::Login(_), status) => self.refused(Way::UserPass, true, status, text),
+            (State::Authenticate(exchange), status) => {
+                let way = Way::Sasl(exchange.mechanism());
+                self.refused(way, exchange.given() != Given::Nothing, status, text)
+            }
+            (State::CapabilityAfter(way), _) => Ok(self.done(way)),
+            (State::Greeting | State::Secret(_), _) => Err(self.nonsense(line)),
+        }
+    }
+
+    fn after_asking(&mut self) -> Result<Step<Ready>, Failure> {
+        if self.asks_only || !self.server.wants_sign_in() {
+            return Ok(Step::Done(Ready { capabilities: self.capabilities.clone(), way: None }));
+        }
+        // What is offered before the sign-in says little about what is offered after it.
+        self.offered = std::mem::take(&mut self.capabilities);
+        self.try_next_way()
+    }
+
+    fn signed_in(&mut self, way: Way, text: &[u8]) -> Step<Ready> {
+        self.note_capabilities_in(text);
+        if self.capabilities.is_empty() { self.send(State::CapabilityAfter(way), "CAPABILITY") } else { self.done(way) }
+    }
+
+    fn done(&mut self, way: Way) -> Step<Ready> {
+        Step::Done(Ready { capabilities: self.capabilities.clone(), way: Some(way) })
+    }
+
+    /// The server refuses the password, which is the end, or the way of giving it.
+    fn refused(&mut self, way: Way, had_name: bool, status: Status, text: &[u8]) -> Result<Step<Ready>, Failure> {
+        let at = self.server.at.clone();
+        let said = self.server.redact(&Line::new(text).printable());
+        let meaning = match (status, code_of(text).as_deref()) {
+            (_, Some("AUTHENTICATIONFAILED" | "AUTHORIZATIONFAILED" | "EXPIRED")) => Refusal::Auth,
+            (_, Some("UNAVAILABLE" | "SERVERBUG" | "LIMIT" | "CONTACTADMIN")) => Refusal::Temporary,
+            (_, Some("INUSE")) => Refusal::InUse,
+            (_, Some("PRIVACYREQUIRED")) => Refusal::WantsTls,
+            // BAD is said to a command that was not understood.
+            (Status::Bad, _) => Refusal::Way,
+            (Status::Ok | Status::No, _) => pop3::refusal(&Line::new(text), had_name),
+        };
+        match meaning {
+            Refusal::Auth => return Err(self.server.refused_credentials(said)),
+            Refusal::InUse => return Err(Failure::InUse { at, said }),
+            Refusal::LoginDelay => return Err(Failure::LoginDelay { at, said }),
+            Refusal::Temporary => return Err(Failure::SignInPostponed { at, said }),
+            Refusal::WantsTls => self.server.ways.refuse_passwords(said.clone()),
+            Refusal::Way => {}
+        }
+        self.server.refuse(way, false, said);
+        self.try_next_way()
+    }
+
+    fn go_on(&mut self, state: State, line: &Line) -> Result<Step<Ready>, Failure> {
+        match state {
+            State::Login(parts) if !parts.is_empty() => Ok(self.say_part(parts, "***".into())),
+            State::Authenticate(mut exchange) => {
+                let answer = self.server.respond(&mut exchange, line.bytes().strip_prefix(b"+").unwrap_or_default())?;
+                self.state = State::Authenticate(exchange);
+                Ok(Step::Send(answer))
+            }
+            _ => Err(self.nonsense(line)),
+        }
+    }
+}
+
+/// The code in the brackets with which a text begins, upper case.
+fn code_of(text: &[u8]) -> Option<String> {
+    let inner = text.strip_prefix(b"[")?;
+    let end = inner.iter().position(|b| matches!(b, b']' | b' '))?;
+    Some(String::from_utf8_lossy(&inner[..end]).to_ascii_uppercase())
+}
+
+fn status_of(word: &[u8]) -> Option<Status> {
+    match word.to_ascii_uppercase().as_slice() {
+        b"OK" => Some(Status::Ok),
+        b"NO" => Some(Status::No),
+        b"BAD" => Some(Status::Bad),
+        _ => None,
+    }
+}
+
+impl Login for ImapLogin {
+    type Ready = Ready;
+
+    fn server(&self) -> &ServerState {
+        &self.server
+    }
+
+    fn server_mut(&mut self) -> &mut ServerState {
+        &mut self.server
+    }
+
+    fn waiting(&self) -> Waiting {
+        match self.state {
+            State::Greeting => Waiting::Greeting,
+            State::StartTls => Waiting::StartTls,
+            State::Capability | State::CapabilityAfter(_) => Waiting::Capabilities,
+            State::Secret(_) | State::Login(_) | State::Authenticate(_) => Waiting::SignIn,
+        }
+    }
+
+    fn on_line(&mut self, line: &Line) -> Result<Step<Ready>, Failure> {
+        let (first, rest) = split_word(line.bytes());
+        match &self.state {
+            State::Greeting => return self.greeting(line),
+            State::Secret(_) => return Err(self.server.at.violation("it spoke unasked")),
+            _ if first == b"*" => return self.untagged(rest),
+            _ => {}
+        }
+        let state = std::mem::replace(&mut self.state, State::Greeting);
+        if line.bytes().starts_with(b"+") {
+            return self.go_on(state, line);
+        }
+        let (word, text) = split_word(rest);
+        let is_ours = first == format!("o{}", self.commands).as_bytes();
+        match status_of(word).filter(|_| is_ours) {
+            Some(status) => self.tagged(state, line, status, text),
+            None => Err(self.nonsense(line)),
+        }
+    }
+
+    fn after_tls(&mut self) -> Step<Ready> {
+        self.after_greeting()
+    }
+
+    fn after_secret(&mut self, secret: Arc<Secret>) -> Step<Ready> {
+        let way = if let State::Secret(way) = self.state { way } else { Way::UserPass };
+        self.say_secret(way, &secret)
+    }
+
+    fn restart(&mut self) {
+        self.state = State::Greeting;
+        self.capabilities.clear();
+        self.offered.clear();
+    }
+}

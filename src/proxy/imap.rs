@@ -1,0 +1,179 @@
+//! An IMAP session: hears the client, signs in at its provider, and passes what both say. Each connection of a client is one
+//! at the provider.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::events::event::Event;
+use crate::proxy::hear::{After, Dialogue, hear_out};
+use crate::proxy::net::conn::ClientConn;
+use crate::proxy::net::dial::{Route, Upstream};
+use crate::proxy::relay::{Ended, Limits, relay};
+use crate::proxy::session::{Session, password_as_secret, say_goodbye, unless_stopped};
+use crate::proxy::sign_in::{connect_and_prepare, note_refusal, supported};
+use ostler_mail::account::{Account, Protocol, Server};
+use ostler_mail::client_fault::Misuse;
+use ostler_mail::failure::{Failure, Waiting};
+use ostler_mail::imap::filter::ImapFilter;
+use ostler_mail::imap::front::{ImapFront, Wants};
+use ostler_mail::imap::login::ImapLogin;
+use ostler_mail::imap::words::{ImapWords, unavailable};
+use ostler_mail::machine::ProtocolViolation;
+use ostler_mail::sasl::Attempt;
+use ostler_mail::words::Words;
+
+/// How long a client may wait for LOGIN. Programs give up after 30 seconds or more, and then forget their password.
+const LOGIN_PATIENCE: Duration = Duration::from_secs(25);
+/// How long a client may be silent at least: RFC 3501, section 5.4, grants it 30 minutes, and programs use 29.
+const MIN_IDLE: Duration = Duration::from_secs(31 * 60);
+/// How long closing the connection to a provider may take: TLS says goodbye first.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// The most connections for one account at a provider, unless the settings say otherwise. Netscape opens ten by itself, and
+/// providers refuse more than ten to twenty.
+pub(super) const MAX_CONNECTIONS: usize = 8;
+
+/// Serves a client until its connection ends.
+pub(super) async fn serve(session: &mut Session, client: &mut ClientConn) {
+    let front = ImapFront::new(Arc::clone(&session.settings), session.door_account.clone(), session.stamp());
+    let mut dialogue = ImapDialogue { front };
+    // Boxed, so that a session that passes mail does not hold the memory of the sign-in.
+    let Some(signed_in) = Box::pin(hear_out(session, client, &mut dialogue)).await else { return };
+    let filter = ImapFilter::new(&signed_in.capabilities, Arc::clone(&session.progress));
+    let welcome = dialogue.front.signed_in(&filter.visible_capabilities());
+    drop(dialogue);
+    if session.say(client, &welcome).await {
+        Box::pin(pass(session, client, signed_in, filter)).await;
+    }
+}
+
+/// The first two acts of an IMAP session.
+struct ImapDialogue {
+    front: ImapFront,
+}
+
+/// A provider's session, signed in for a client.
+struct SignedIn {
+    account: Arc<Account>,
+    upstream: Upstream,
+    capabilities: Vec<u8>,
+    /// One of the connections that the account may have.
+    _turn: Option<OwnedSemaphorePermit>,
+}
+
+impl Dialogue for ImapDialogue {
+    type Front = ImapFront;
+    type SignedIn = SignedIn;
+
+    fn front(&mut self) -> &mut ImapFront {
+        &mut self.front
+    }
+
+    /// The provider hears of a client when LOGIN names the account, and not before.
+    async fn prepare(&mut self) {
+        std::future::pending().await
+    }
+
+    async fn handle(&mut self, session: &mut Session, _: &mut ClientConn, wants: Wants) -> After<SignedIn> {
+        let Wants::SignIn(account, attempt) = wants;
+        let stopping = session.stopping.clone();
+        match unless_stopped(stopping, sign_in_at_provider(session, &account, &attempt)).await {
+            Ok(Some(signed_in)) => After::SignedIn(signed_in),
+            Ok(None) if session.has_guessed_enough() => After::Misused(Misuse::TooManyPasswords),
+            Ok(None) => After::Retry(self.front.wrong_password()),
+            Err(failure) => {
+                session.report(Some(&account), &failure);
+                After::Retry(self.front.on_failure(&failure))
+            }
+        }
+    }
+}
+
+/// Signs a client in at its provider. `None`: it gave a wrong local password.
+async fn sign_in_at_provider(
+    session: &mut Session,
+    account: &Arc<Account>,
+    attempt: &Attempt,
+) -> Result<Option<SignedIn>, Failure> {
+    session.report_account(account);
+    let wants_password = session.settings.wants_password();
+    if wants_password && !session.knows_password(Some(account), &attempt.proof).await? {
+        return Ok(None);
+    }
+    let no_server = || Failure::NoServer { account: account.name.clone(), protocol: Protocol::Imap };
+    let server = account.imap.as_ref().ok_or_else(no_server)?;
+    session.report_activity("signing in at the provider");
+    let late = || Failure::TimedOut { at: server.into(), waiting: Waiting::SignIn, after: LOGIN_PATIENCE };
+    let deadline = Instant::now() + LOGIN_PATIENCE;
+    match timeout_at(deadline, connect(session, account, server, attempt)).await {
+        Ok(done) => done.map(Some),
+        Err(_) => Err(late()),
+    }
+}
+
+async fn connect(
+    session: &Session,
+    account: &Arc<Account>,
+    server: &Server,
+    attempt: &Attempt,
+) -> Result<SignedIn, Failure> {
+    supported(server)?;
+    let (engine, timeouts) = (&session.engine, &session.settings.timeouts);
+    let turn = engine.imap_turns(server).acquire_owned().await.ok();
+    // The local password is ostler's own. No provider may hear it.
+    let given = password_as_secret(attempt).filter(|_| !session.settings.wants_password());
+    let prepared = connect_and_prepare::<ImapLogin>(engine, server, timeouts, Route::default());
+    // At once: a keyring that has to be unlocked may take longer than the network.
+    let (prepared, secret) = tokio::join!(prepared, engine.secret(account, server, given.as_ref()));
+    let finished = prepared?.finish(&engine.dialer, server, Some(secret?), timeouts).await;
+    let (upstream, ready) = finished.inspect_err(|failure| note_refusal(engine, account, server, failure))?;
+    engine.learn(server, |learned| learned.way = ready.way);
+    Ok(SignedIn { account: Arc::clone(account), upstream, capabilities: ready.capabilities, _turn: turn })
+}
+
+/// The third act: passes what client and provider say until the session ends.
+async fn pass(session: &mut Session, client: &mut ClientConn, signed_in: SignedIn, mut filter: ImapFilter) {
+    let SignedIn { account, upstream, _turn, .. } = signed_in;
+    session.report_activity("signed in");
+    session.report_sign_in();
+    let Upstream { mut conn, at, .. } = upstream;
+    let timeouts = &session.settings.timeouts;
+    // A search in a large mailbox takes longer than any answer of POP3 or SMTP.
+    let limits =
+        Limits { idle: timeouts.idle.max(MIN_IDLE), reply: timeouts.data.max(timeouts.reply), data: timeouts.data };
+    let ended = relay(client, &mut conn, &mut filter, limits, &mut session.stopping).await;
+    let waiting = if filter.is_inside_answer() { Waiting::Message } else { Waiting::Answer };
+    let (messages, octets) = filter.totals();
+    session.engine.events.publish(Event::Fetched { account: account.name.clone(), messages, octets });
+    let last_words = match (&ended, ended.server_failure(&at, waiting, limits)) {
+        // It has said goodbye, and the client has read why.
+        (Ended::ServerGone, Some(_)) if filter.has_said_bye() => String::new(),
+        // A client that leaves need not hear that the provider has left first.
+        (Ended::ServerGone, Some(_)) if filter.leaving().is_some() => filter.farewell(),
+        (_, Some(failure)) => {
+            session.report(Some(&account), &failure);
+            unavailable(filter.waiting(), &failure)
+        }
+        (Ended::Violation(ProtocolViolation::Client(misuse)), None) => {
+            session.report_misuse(misuse.clone());
+            ImapWords.misuse(misuse)
+        }
+        (Ended::Stopping, None) => ImapWords.stopping(),
+        (Ended::TimedOut(..), None) => ImapWords.timed_out(),
+        (_, None) => String::new(),
+    };
+    // In the middle of an answer the client would take a line for a part of it. Its connection just breaks.
+    if filter.is_inside_answer() || last_words.is_empty() {
+        client.close().await;
+    } else {
+        say_goodbye(client, &last_words).await;
+    }
+    let _ = timeout(CLOSE_TIMEOUT, conn.close()).await;
+}
+
+/// As many turns as an account may have connections.
+pub(super) fn turns() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(MAX_CONNECTIONS))
+}
