@@ -278,7 +278,7 @@ fn on_the_page_no_guide_asks_for_a_terminal_and_only_what_is_typed_can_be_copied
         for client in clients() {
             // Windows: to open port 25, Linux and macOS want an administrator at a terminal.
             let shown = client.html_body(&of(&settings, System::Windows).on_the_page());
-            for command in ["ostler guide", "ostler check", "ostler status", "ostler list"] {
+            for command in ["ostler guide", "ostler check", "ostler status", "ostler list", "ostler.toml"] {
                 assert!(!shown.contains(command), "{}: {command}", client.name);
             }
             let copied: Vec<&str> =

@@ -36,7 +36,7 @@ pub(super) fn render_table(shared: &Shared, status: &Value) -> Markup {
 }
 
 /// Every door, with the address of the one on `[::1]` that goes with a door on 127.0.0.1 of the same port.
-fn merge_companions(status: &Value) -> Vec<(&Value, Option<SocketAddr>)> {
+pub(super) fn merge_companions(status: &Value) -> Vec<(&Value, Option<SocketAddr>)> {
     let doors: Vec<&Value> = status["doors"].as_array().into_iter().flatten().collect();
     let address = |door: &Value| door["address"].as_str().and_then(|text| text.parse::<SocketAddr>().ok());
     let belongs = |companion: &Value, door: &Value| {

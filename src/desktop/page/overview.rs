@@ -40,7 +40,9 @@ fn summarise(status: &Value) -> (&'static str, String) {
         each(status, "accounts").filter(|account| account["state"] == state).map(|one| text_of(one, "name")).collect()
     };
     let (needing, troubled) = (with("needs you"), with("trouble"));
-    let is_open = |door: &Value| door["state"] == "open";
+    // A shut companion on ::1 is no trouble: mail programs then connect to the door on 127.0.0.1.
+    let doors: Vec<&Value> = doors::merge_companions(status).into_iter().map(|(door, _)| door).collect();
+    let is_open = |door: &&Value| door["state"] == "open";
     if status["paused"] == true {
         let text = "Mail programs that connect now are asked to try again later.";
         ("ostler is paused", text.into())
@@ -49,10 +51,10 @@ fn summarise(status: &Value) -> (&'static str, String) {
             "Something needs you",
             format!("Only you can mend this: {}. What happened and what to do is below.", needing.join(", ")),
         )
-    } else if !each(status, "doors").any(is_open) {
+    } else if !doors.iter().any(is_open) {
         let text = "Your mail program does not find ostler, because none of its doors is open. Why is below.";
         ("No mail program can connect", text.into())
-    } else if !each(status, "doors").all(is_open) {
+    } else if !doors.iter().all(is_open) {
         let text = "A mail program that is set to the port of the shut door cannot connect. Why it is shut is below.";
         ("ostler is working, but a door is shut", text.into())
     } else if !troubled.is_empty() {

@@ -33,7 +33,7 @@ pub(super) fn on_page(text: &str) -> String {
     while let Some((at, place)) = first_command(rest) {
         let (before, after) = (&rest[..at], &rest[at + place.command.len()..]);
         let after = skip_arguments(after);
-        let acts = [" shows", " names", " sets", " tries"].iter().any(|verb| after.starts_with(verb));
+        let acts = after.strip_prefix(' ').is_some_and(is_verb);
         let noun = before.strip_suffix(": ").filter(|start| start.ends_with(" with") || start.ends_with(" of"));
         let before = before.trim_end_matches('`');
         match noun {
@@ -55,13 +55,18 @@ fn first_command(text: &str) -> Option<(usize, &'static OnPage)> {
     all.min_by_key(|(at, _)| *at)
 }
 
+/// Whether the command before these words does something by itself, as in `ostler check shows it`.
+fn is_verb(words: &str) -> bool {
+    ["shows", "names", "sets", "tries"].iter().any(|verb| words.starts_with(verb))
+}
+
 /// What follows a command and its arguments: options, and the name of an account, which may stand in quotes.
 fn skip_arguments(text: &str) -> &str {
     let mut rest = text;
     while let Some(word) = rest.strip_prefix(' ') {
         let is_name = word.starts_with(|c: char| c == '\'' || c == '"' || c.is_uppercase()) || word.contains('@');
         let is_last = !word.contains([' ', ',', ';']);
-        if !word.starts_with("--") && !is_name && !is_last {
+        if is_verb(word) || !word.starts_with("--") && !is_name && !is_last {
             break;
         }
         rest = match word.chars().next() {
