@@ -147,13 +147,8 @@ const OWN_SMTP_DOOR: Key = Key {
     ..OWN_POP3_DOOR
 };
 
-const OWN_IMAP_DOOR: Key = Key {
-    name: "imap",
-    example: "false",
-    label: "Own door for IMAP",
-    help: "As above.",
-    ..OWN_POP3_DOOR
-};
+const OWN_IMAP_DOOR: Key =
+    Key { name: "imap", example: "false", label: "Own door for IMAP", help: "As above.", ..OWN_POP3_DOOR };
 
 /// `[[account]]`.
 pub(in crate::config) const ACCOUNT: Table = Table {
@@ -405,12 +400,8 @@ pub(in crate::config) const POP3: Table = Table {
 };
 
 /// `[account.imap]`.
-pub(in crate::config) const IMAP: Table = Table {
-    header: "[account.imap]",
-    title: "Server for IMAP",
-    help: "This version of ostler does not use it.",
-    ..POP3
-};
+pub(in crate::config) const IMAP: Table =
+    Table { header: "[account.imap]", title: "Server for IMAP", help: "For mail programs that speak IMAP.", ..POP3 };
 
 /// `[account.smtp]`.
 pub(in crate::config) const SMTP: Table = Table {

@@ -57,7 +57,7 @@ fn render_row(shared: &Shared, door: &Value, companion: Option<SocketAddr>) -> M
     html! {
         tr {
             td {
-                (if door["protocol"] == "smtp" { "sending (SMTP)" } else { "fetching (POP3)" })
+                (name(&door["protocol"]))
                 @if let Some(account) = door["account"].as_str() { ", only " (account) }
             }
             td { code { (text("address")) } @if let Some(companion) = companion { " and " code { (companion) } } }
@@ -77,6 +77,16 @@ fn render_row(shared: &Shared, door: &Value, companion: Option<SocketAddr>) -> M
                 }
             }
         }
+    }
+}
+
+/// What a door is for.
+fn name(protocol: &Value) -> &'static str {
+    match Protocol::ALL.into_iter().find(|known| *protocol == known.name()) {
+        Some(Protocol::Pop3) => "fetching (POP3)",
+        Some(Protocol::Smtp) => "sending (SMTP)",
+        Some(Protocol::Imap) => "reading (IMAP)",
+        None => "mail",
     }
 }
 
@@ -102,8 +112,7 @@ pub(super) struct MoveDoorForm {
 
 /// Moves a door to another port.
 pub(super) async fn change(shared: App, Form(sent): Form<MoveDoorForm>) -> Response {
-    // The page offers these two.
-    let Some(protocol) = [Protocol::Pop3, Protocol::Smtp].into_iter().find(|p| p.name() == sent.protocol) else {
+    let Some(protocol) = Protocol::ALL.into_iter().find(|p| p.name() == sent.protocol) else {
         return StatusCode::UNPROCESSABLE_ENTITY.into_response();
     };
     match move_door(&shared, protocol, sent.from, sent.to) {
