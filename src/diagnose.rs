@@ -119,6 +119,7 @@ impl Step {
     }
 
     /// Whether it is about sending.
+    #[cfg(feature = "web")]
     pub(crate) fn is_outgoing(&self) -> bool {
         // The label of its server begins so.
         self.server.starts_with(Protocol::Smtp.name())

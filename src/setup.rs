@@ -114,6 +114,7 @@ impl Question {
     }
 
     /// What the question is about, as a heading for it.
+    #[cfg(feature = "web")]
     pub(crate) fn heading(&self) -> String {
         match self {
             Self::AskDirectory { domain, .. } => format!("ostler does not know {domain} yet"),

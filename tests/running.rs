@@ -130,9 +130,9 @@ fn default_doors() -> Option<std::fs::File> {
     wait_for("the default doors to be nobody's", || {
         rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).ok()
     });
-    let free = [2110, 2025].into_iter().all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok());
+    let free = [2110, 2025, 2143].into_iter().all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok());
     if !free {
-        support::skip("the ports 2110 and 2025 to be free");
+        support::skip("the ports 2110, 2025 and 2143 to be free");
     }
     free.then_some(lock)
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ostler_mail::account::{Access, Account, AfterPop, Alias, Protocol, Settings, SignIn, testing};
+use ostler_mail::imap::front as imap;
 use ostler_mail::machine::{Answer, Front};
 use ostler_mail::pop3::front as pop3;
 use ostler_mail::sasl::{Attempt, Proof};
@@ -16,6 +17,7 @@ use super::{assert_reply_line, parts};
 fn accounts() -> Vec<Arc<Account>> {
     let mut home = testing::account("home", "ann@optonline.net", "ann@optonline.net");
     home.pop3 = Some(testing::server(Protocol::Pop3, "ann"));
+    home.imap = Some(testing::server(Protocol::Imap, "ann"));
     home.aliases = vec![Alias::Address("ann.lee@optimum.net".into()), Alias::Domain("example.net".into())];
     let mut work = testing::account("work", "ann@work.example", "ann@work.example");
     let login = testing::server(Protocol::Pop3, "ann@work.example");
@@ -74,6 +76,43 @@ pub fn client_line_pop3(data: &[u8]) {
         }
     }
     let _ = front.on_end(&said);
+}
+
+/// A client's lines at the IMAP door: every answer is whole lines that an old client can read, a sign-in names an account that
+/// has IMAP and a clean name, and it all comes to an end.
+pub fn client_line_imap(data: &[u8]) {
+    let Some((choice, said)) = data.split_first() else { return };
+    let (settings, own) = settings(*choice);
+    let mut front = imap::ImapFront::new(Arc::clone(&settings), own.clone(), "<1.2@ostler>".into());
+    assert_imap_reply(&front.greeting());
+    let mut said = said.to_vec();
+    let mut heard = 0;
+    while let Ok(Some(line)) = take_line(&mut said, front.line_limit()) {
+        heard += 1;
+        assert!(heard <= 20 * 6, "no end of it");
+        match front.on_line(&line) {
+            // A literal that does not wait is answered with nothing.
+            Answer::Say(reply) if reply.is_empty() => {}
+            Answer::Say(reply) => assert_imap_reply(&reply),
+            Answer::Refused(failure) => assert_imap_reply(&front.refusal(&failure)),
+            Answer::Wants(imap::Wants::SignIn(account, attempt)) => {
+                assert!(account.imap.is_some() && own.as_ref().is_none_or(|own| own.name == account.name));
+                assert_clean(&attempt, settings.access);
+            }
+            Answer::Bye(reply) => return assert_imap_reply(&reply),
+            Answer::Misused(misuse) => return assert_imap_reply(&front.words().misuse(&misuse)),
+        }
+    }
+    let _ = front.on_end(&said);
+}
+
+/// Whole lines of printable ASCII, each with a tag, an asterisk or a plus.
+fn assert_imap_reply(reply: &str) {
+    let text = reply.strip_suffix("\r\n").expect("a whole line");
+    for line in text.split("\r\n") {
+        assert!(line.len() <= 2 * 512 && line.bytes().all(|b| matches!(b, b' '..=b'~')), "{line:?}");
+        assert!(line.contains(' '), "{line:?}");
+    }
 }
 
 /// A status line, a challenge or a list with its dot.

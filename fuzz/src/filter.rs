@@ -1,5 +1,6 @@
-//! A signed-in POP3 session: both sides' octets through the filter, as the relay would drive it.
+//! A signed-in session of POP3 or IMAP: both sides' octets through the filter, as the relay would drive it.
 
+use ostler_mail::imap::filter::ImapFilter;
 use ostler_mail::machine::{Filter, Party, Pass, ProtocolViolation, Replies};
 use ostler_mail::pop3::filter::Pop3Filter;
 
@@ -53,8 +54,8 @@ pub(super) fn joined(schedule: &Schedule) -> Schedule {
 
 /// Both sides of a pass-through, and what has reached them.
 #[derive(Debug, Default)]
-pub(super) struct Passing {
-    pub(super) filter: Pop3Filter,
+pub(super) struct Passing<F = Pop3Filter> {
+    pub(super) filter: F,
     pub(super) to_client: Vec<u8>,
     pub(super) to_server: Vec<u8>,
     pub(super) ended: Option<ProtocolViolation>,
@@ -68,7 +69,13 @@ struct Side {
     starved: bool,
 }
 
-impl Passing {
+impl<F: Filter> Passing<F> {
+    /// Nothing has passed yet.
+    fn new(filter: F) -> Self {
+        let (from_client, from_server) = (Side::default(), Side::default());
+        Self { filter, to_client: Vec::new(), to_server: Vec::new(), ended: None, from_client, from_server }
+    }
+
     /// One side sends.
     pub(super) fn deliver(&mut self, party: Party, octets: &[u8]) {
         let side = if party == Party::Client { &mut self.from_client } else { &mut self.from_server };
@@ -134,7 +141,7 @@ pub fn pop3_filter(data: &[u8]) {
     let [order, client, server] = parts(data);
     let order = schedule(order);
     let play = |order: &Schedule| {
-        let mut passing = Passing::default();
+        let mut passing: Passing = Passing::default();
         deliver(order, client, server, |party, now| passing.deliver(party, now));
         passing
     };
@@ -229,4 +236,29 @@ pub(super) fn assert_answers(commands: &[Vec<u8>], to_client: &[u8]) {
         }
     }
     assert!(rest.is_empty(), "nobody asked for {}", rest.escape_ascii());
+}
+
+/// A choice of what the provider offers, a schedule, then what client and server send by it. It all comes to an end, ostler says
+/// no more than it is asked, and the server never hears a command that would blind ostler.
+pub fn imap_filter(data: &[u8]) {
+    let [choice, order, client, server] = parts(data);
+    let offered: &[u8] =
+        if choice.first().is_some_and(|octet| octet & 1 == 1) { b"IMAP4rev1 LITERAL+ QUOTA" } else { b"" };
+    let order = schedule(order);
+    let play = |order: &Schedule| {
+        let mut passing = Passing::new(ImapFilter::new(offered, Default::default()));
+        deliver(order, client, server, |party, now| passing.deliver(party, now));
+        passing
+    };
+    for order in [in_single_octets(&order, client.len(), server.len()), order] {
+        let passing = play(&order);
+        let heard = String::from_utf8_lossy(&passing.to_server).to_ascii_uppercase();
+        for line in heard.lines() {
+            let mut words = line.split(' ');
+            let is_tagged = words.next().is_some_and(|tag| !tag.is_empty() && tag.bytes().all(|b| b.is_ascii_digit()));
+            let blinds = matches!(words.next(), Some("STARTTLS" | "COMPRESS" | "AUTHENTICATE" | "LOGIN" | "ENABLE"));
+            assert!(!(is_tagged && blinds) || client.contains(&b'{'), "{line:?}");
+        }
+        assert!(passing.to_client.len() <= client.len() * 128 + server.len() * 8, "ostler says more than it is asked");
+    }
 }

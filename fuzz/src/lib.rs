@@ -11,9 +11,9 @@ mod sending;
 mod session;
 mod texts;
 
-pub use doors::{client_line_pop3, client_line_smtp};
-pub use filter::pop3_filter;
-pub use logins::{pop3_login, smtp_login};
+pub use doors::{client_line_imap, client_line_pop3, client_line_smtp};
+pub use filter::{imap_filter, pop3_filter};
+pub use logins::{imap_login, pop3_login, smtp_login};
 pub use sending::smtp_session;
 pub use session::session;
 pub use texts::{body, dot_scanner, paths, sasl, smtp_reply};
@@ -22,11 +22,14 @@ pub use texts::{body, dot_scanner, paths, sasl, smtp_reply};
 pub type Target = fn(&[u8]);
 
 /// Every target with the name of its folder in `fuzz/corpus`.
-pub const TARGETS: [(&str, Target); 12] = [
+pub const TARGETS: [(&str, Target); 15] = [
     ("body", body),
+    ("client_line_imap", client_line_imap),
     ("client_line_pop3", client_line_pop3),
     ("client_line_smtp", client_line_smtp),
     ("dot_scanner", dot_scanner),
+    ("imap_filter", imap_filter),
+    ("imap_login", imap_login),
     ("paths", paths),
     ("pop3_filter", pop3_filter),
     ("pop3_login", pop3_login),

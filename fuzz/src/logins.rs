@@ -6,6 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use ostler_mail::account::{Credentials, PasswordCharset, Protocol, SecretSource, Security, Server, SignIn, Trust};
 use ostler_mail::failure::Failure;
+use ostler_mail::imap::login as imap;
 use ostler_mail::machine::{Login, Outgoing, Step};
 use ostler_mail::pop3::login as pop3;
 use ostler_mail::secret::Secret;
@@ -136,7 +137,9 @@ impl<'a, L: Login> Play<'a, L> {
     pub(super) fn hear(&mut self, raw: &[u8]) -> Outcome<L::Ready> {
         let line = if self.given { self.planted.expand(raw) } else { Line::new(raw) };
         let _ = self.login.waiting();
-        self.refusals += usize::from(line.bytes().starts_with(b"5") || line.bytes().starts_with(b"-ERR"));
+        let is_no =
+            line.printable().to_ascii_uppercase().split(' ').nth(1).is_some_and(|word| matches!(word, "NO" | "BAD"));
+        self.refusals += usize::from(is_no || line.bytes().starts_with(b"5") || line.bytes().starts_with(b"-ERR"));
         self.planted.assert_not_in(&self.login.shown(&line));
         let mut step = match self.login.on_line(&line) {
             Ok(step) => step,
@@ -175,13 +178,16 @@ impl<'a, L: Login> Play<'a, L> {
     fn send(&mut self, outgoing: &Outgoing) {
         let bytes = outgoing.bytes();
         let line = bytes.strip_suffix(b"\r\n").expect("a whole line");
-        assert!(!line.iter().any(u8::is_ascii_control), "{}", line.escape_ascii());
+        // USER and PASS may leave together.
+        let text = String::from_utf8_lossy(line);
+        let alone = if line.starts_with(b"USER ") { text.replacen("\r\nPASS ", "", 1) } else { text.into_owned() };
+        assert!(!alone.bytes().any(|b| b.is_ascii_control()), "{}", line.escape_ascii());
         self.planted.assert_not_in(&outgoing.shown());
         if matches!(outgoing, Outgoing::Plain(_)) {
             self.planted.assert_not_in(&printable(bytes));
         }
         if self.in_clear {
-            let may = [&b"STLS"[..], b"STARTTLS", b"EHLO", b"HELO"];
+            let may = [&b"STLS"[..], b"STARTTLS", b"EHLO", b"HELO", b"o1 STARTTLS"];
             assert!(may.iter().any(|word| line.starts_with(word)), "in clear: {}", line.escape_ascii());
         }
         let raw = self.planted.secret.text();
@@ -263,6 +269,28 @@ pub fn smtp_login(data: &[u8]) {
             Outcome::Ready(_) => {
                 assert!(play.given != (choice[2] & 1 != 0), "the secret was not asked for, or without need");
                 assert!(!play.in_clear, "signed in without TLS");
+                return;
+            }
+        }
+    }
+}
+
+/// The same for IMAP, with LOGIN and the mechanisms of AUTHENTICATE.
+pub fn imap_login(data: &[u8]) {
+    let [choice, said] = parts(data);
+    let choice: [u8; 3] = octets(choice);
+    let (planted, security) = (Planted::choose(choice[1]), security(choice[0]));
+    if planted.is_in(said) {
+        return;
+    }
+    let login = imap::ImapLogin::new(&server(Protocol::Imap, security));
+    let mut play = Play::new(login, &planted, security, choice[2] & 4 != 0);
+    for line in server_lines(said) {
+        match play.hear(line) {
+            Outcome::Open => {}
+            Outcome::Failed(_) => return,
+            Outcome::Ready(_) => {
+                assert!(play.given, "signed in without the secret");
                 return;
             }
         }

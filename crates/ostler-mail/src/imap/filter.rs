@@ -67,7 +67,7 @@ enum FromClient {
     Command,
     /// The rest of a command line, behind a literal.
     Rest { passes: bool },
-    /// So many octets of a literal.
+    /// So many octets of a literal, at least one.
     Literal { left: u64, passes: bool },
     /// Nothing before the provider asks for the literal, or refuses it.
     Asked { octets: u64, waits: bool },
@@ -82,8 +82,22 @@ enum FromServer {
     Line,
     /// The rest of a line.
     Rest { passes: bool },
-    /// So many octets of a literal, and then the rest of the line.
+    /// So many octets of a literal, at least one, and then the rest of the line.
     Literal { left: u64, passes: bool },
+}
+
+impl FromClient {
+    /// A literal of so many octets, then the rest of its line.
+    fn literal(left: u64, passes: bool) -> Self {
+        if left > 0 { Self::Literal { left, passes } } else { Self::Rest { passes } }
+    }
+}
+
+impl FromServer {
+    /// As [`FromClient::literal`].
+    fn literal(left: u64, passes: bool) -> Self {
+        if left > 0 { Self::Literal { left, passes } } else { Self::Rest { passes } }
+    }
 }
 
 /// A [`Filter`] that knows lines and literals.
@@ -258,8 +272,7 @@ impl ImapFilter {
         let octets = literal.octets;
         if !passes {
             // A client that waits hears the refusal, and sends nothing.
-            self.client =
-                if literal.waits { FromClient::Command } else { FromClient::Literal { left: octets, passes: false } };
+            self.client = if literal.waits { FromClient::Command } else { FromClient::literal(octets, false) };
             return;
         }
         let line = without_end(raw);
@@ -274,7 +287,7 @@ impl ImapFilter {
         self.client = if literal.waits || !self.takes_literal_plus {
             FromClient::Asked { octets, waits: literal.waits }
         } else {
-            FromClient::Literal { left: octets, passes: true }
+            FromClient::literal(octets, true)
         };
     }
 
@@ -289,7 +302,7 @@ impl ImapFilter {
             say.client.extend_from_slice(printable(without_end(raw)).trim_start_matches(['+', ' ']).as_bytes());
             say.client.extend_from_slice(b"\r\n");
         }
-        self.client = FromClient::Literal { left: octets, passes: true };
+        self.client = FromClient::literal(octets, true);
         self.tick();
     }
 
@@ -306,7 +319,7 @@ impl ImapFilter {
         }
         // The literal that the client's last command has announced is not wanted.
         if let (FromClient::Asked { octets, waits }, true) = (self.client, is_last) {
-            self.client = if waits { FromClient::Command } else { FromClient::Literal { left: octets, passes: false } };
+            self.client = if waits { FromClient::Command } else { FromClient::literal(octets, false) };
         }
         self.tick();
         true
@@ -371,7 +384,9 @@ impl ImapFilter {
                 let before = line[..line.len() - literal.mark].trim_ascii_end();
                 let before = before.strip_suffix(b"~").unwrap_or(before).trim_ascii_end();
                 self.is_message = passes && MESSAGES.iter().any(|name| ends_with(before, name));
-                FromServer::Literal { left: literal.octets, passes }
+                self.messages += u64::from(self.is_message && literal.octets == 0);
+                self.is_message &= literal.octets > 0;
+                FromServer::literal(literal.octets, passes)
             }
             None => FromServer::Line,
         };
@@ -384,12 +399,10 @@ impl ImapFilter {
         let octets = usize::try_from(left).unwrap_or(usize::MAX).min(input.len());
         self.passed(octets);
         let left = left - octets as u64;
-        self.server = if left > 0 {
-            FromServer::Literal { left, passes }
-        } else {
+        self.server = FromServer::literal(left, passes);
+        if left == 0 {
             self.messages += u64::from(std::mem::take(&mut self.is_message));
-            FromServer::Rest { passes }
-        };
+        }
         octets
     }
 
@@ -481,10 +494,6 @@ impl Filter for ImapFilter {
                 self.data(&input[..octets], passes);
                 Ok(if passes { Pass::Forward(octets) } else { Pass::Replaced(octets) })
             }
-            FromServer::Literal { left: 0, passes } => {
-                self.literal(0, passes, &[]);
-                self.server_said(input, say)
-            }
             FromServer::Literal { left, passes } => {
                 let octets = self.literal(left, passes, input);
                 Ok(if passes { Pass::Forward(octets) } else { Pass::Replaced(octets) })
@@ -495,14 +504,10 @@ impl Filter for ImapFilter {
     fn client_said(&mut self, input: &[u8], say: &mut Replies) -> Result<Pass, ProtocolViolation> {
         match self.client {
             _ if input.is_empty() => Ok(Pass::NeedMore),
-            FromClient::Literal { left: 0, passes } => {
-                self.client = FromClient::Rest { passes };
-                self.client_said(input, say)
-            }
             FromClient::Literal { left, passes } => {
                 let octets = usize::try_from(left).unwrap_or(usize::MAX).min(input.len());
                 self.passed(octets);
-                self.client = FromClient::Literal { left: left - octets as u64, passes };
+                self.client = FromClient::literal(left - octets as u64, passes);
                 Ok(if passes { Pass::Forward(octets) } else { Pass::Replaced(octets) })
             }
             FromClient::Asked { .. } => Ok(Pass::NeedMore),

@@ -255,8 +255,6 @@ fn render_look(
                 }
             } @else if server.security == Security::None {
                 p { "Without encryption a server shows no certificate." }
-            } @else if server.protocol == Protocol::Imap {
-                p { "This version of ostler does not connect to IMAP servers." }
             } @else {
                 form method="post" action="/account/certificate/look" {
                     (hidden(shared, target))
