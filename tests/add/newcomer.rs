@@ -34,9 +34,13 @@ impl Person {
         text.to_owned()
     }
 
-    fn reads(&mut self, text: &str) {
+    /// Steps that are ticked and lines of the log are watched as they pass, and not read.
+    fn reads(&mut self, screen: &str) {
+        let screen = screen.replace('\r', "");
+        let told = screen.split("\n\n").filter(|paragraph| !paragraph.trim_start().starts_with("ok "));
+        let lines = told.flat_map(str::lines).filter(|line| !line.contains(" INFO"));
         self.screens += 1;
-        self.words += text.split_whitespace().count();
+        self.words += lines.flat_map(str::split_whitespace).count();
     }
 
     fn time(&self) -> Duration {
@@ -140,6 +144,10 @@ fn from_the_installed_package_to_the_first_message_takes_less_than_three_minutes
     let fetched = computer.fetch("2110", ANN);
     assert!(fetched.contains("The first message."), "{fetched}\non the screen:\n{}", terminal.all());
     let (machine, human) = (began.elapsed(), person.time());
+    terminal.keys("\u{3}");
+    terminal.wait_for("ann> ");
+    terminal.line("exit");
+    terminal.end();
 
     // Past the test harness, which keeps what tests that pass print to itself.
     let minutes = |time: Duration| format!("{}:{:02}", time.as_secs() / 60, time.as_secs() % 60);
@@ -153,8 +161,4 @@ fn from_the_installed_package_to_the_first_message_takes_less_than_three_minutes
     );
     std::io::Write::write_all(&mut std::io::stderr(), report.replace(&word, "(the password)").as_bytes()).unwrap();
     assert!(machine + human < LIMIT, "{report}");
-    terminal.keys("\u{3}");
-    terminal.wait_for("ann> ");
-    terminal.line("exit");
-    terminal.end();
 }
