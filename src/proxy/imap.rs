@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::timeout;
 
 use crate::events::event::Event;
 use crate::proxy::hear::{After, Dialogue, hear_out};
 use crate::proxy::net::conn::ClientConn;
 use crate::proxy::net::dial::{Route, Upstream};
 use crate::proxy::relay::{Ended, Limits, relay};
-use crate::proxy::session::{Session, password_as_secret, say_goodbye, unless_stopped};
+use crate::proxy::session::{Session, say_goodbye, unless_stopped};
 use crate::proxy::sign_in::{connect_and_prepare, note_refusal, supported};
 use ostler_mail::account::{Account, Protocol, Server};
 use ostler_mail::client_fault::Misuse;
@@ -20,7 +20,7 @@ use ostler_mail::failure::{Failure, Waiting};
 use ostler_mail::imap::filter::ImapFilter;
 use ostler_mail::imap::front::{ImapFront, Wants};
 use ostler_mail::imap::login::ImapLogin;
-use ostler_mail::imap::words::{ImapWords, unavailable};
+use ostler_mail::imap::words::{ImapWords, SILENT_TOO_LONG, unavailable};
 use ostler_mail::machine::ProtocolViolation;
 use ostler_mail::sasl::Attempt;
 use ostler_mail::words::Words;
@@ -33,7 +33,7 @@ const MIN_IDLE: Duration = Duration::from_secs(31 * 60);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// The most connections for one account at a provider, unless the settings say otherwise. Netscape opens ten by itself, and
 /// providers refuse more than ten to twenty.
-pub(super) const MAX_CONNECTIONS: usize = 8;
+const MAX_CONNECTIONS: usize = 8;
 
 /// Serves a client until its connection ends.
 pub(super) async fn serve(session: &mut Session, client: &mut ClientConn) {
@@ -98,19 +98,15 @@ async fn sign_in_at_provider(
     attempt: &Attempt,
 ) -> Result<Option<SignedIn>, Failure> {
     session.report_account(account);
-    let wants_password = session.settings.wants_password();
-    if wants_password && !session.knows_password(Some(account), &attempt.proof).await? {
+    if !session.may_sign_in(account, &attempt.proof).await? {
         return Ok(None);
     }
     let no_server = || Failure::NoServer { account: account.name.clone(), protocol: Protocol::Imap };
     let server = account.imap.as_ref().ok_or_else(no_server)?;
     session.report_activity("signing in at the provider");
-    let late = || Failure::TimedOut { at: server.into(), waiting: Waiting::SignIn, after: LOGIN_PATIENCE };
-    let deadline = Instant::now() + LOGIN_PATIENCE;
-    match timeout_at(deadline, connect(session, account, server, attempt)).await {
-        Ok(done) => done.map(Some),
-        Err(_) => Err(late()),
-    }
+    let late = |_| Failure::TimedOut { at: server.into(), waiting: Waiting::SignIn, after: LOGIN_PATIENCE };
+    let connected = timeout(LOGIN_PATIENCE, connect(session, account, server, attempt)).await.map_err(late)?;
+    connected.map(Some)
 }
 
 async fn connect(
@@ -122,8 +118,7 @@ async fn connect(
     supported(server)?;
     let (engine, timeouts) = (&session.engine, &session.settings.timeouts);
     let turn = engine.imap_turns(server).acquire_owned().await.ok();
-    // The local password is ostler's own. No provider may hear it.
-    let given = password_as_secret(attempt).filter(|_| !session.settings.wants_password());
+    let given = session.secret_to_pass_on(attempt);
     let prepared = connect_and_prepare::<ImapLogin>(engine, server, timeouts, Route::default());
     // At once: a keyring that has to be unlocked may take longer than the network.
     let (prepared, secret) = tokio::join!(prepared, engine.secret(account, server, given.as_ref()));
@@ -161,7 +156,7 @@ async fn pass(session: &mut Session, client: &mut ClientConn, signed_in: SignedI
             ImapWords.misuse(misuse)
         }
         (Ended::Stopping, None) => ImapWords.stopping(),
-        (Ended::TimedOut(..), None) => ImapWords.timed_out(),
+        (Ended::TimedOut(..), None) => SILENT_TOO_LONG.to_owned(),
         (_, None) => String::new(),
     };
     // In the middle of an answer the client would take a line for a part of it. Its connection just breaks.

@@ -75,12 +75,38 @@ const CAPABILITIES: [&[u8]; 10] = [
 
 /// Those of a provider's capabilities that its client may see, in the provider's order.
 pub(crate) fn visible_capabilities(offered: &[u8]) -> Vec<u8> {
-    let words = offered.split(|b| *b == b' ').filter(|word| {
-        let upper = word.to_ascii_uppercase();
-        let is_it = |known: &&[u8]| if known.ends_with(b"=") { upper.starts_with(known) } else { upper == *known };
-        CAPABILITIES.iter().any(is_it)
-    });
-    words.collect::<Vec<_>>().join(&b' ')
+    let is_visible = |word: &&[u8]| CAPABILITIES.iter().any(|known| is_capability(word, known));
+    words_of(offered).filter(is_visible).collect::<Vec<_>>().join(&b' ')
+}
+
+/// Whether a list of capabilities has this one.
+pub(crate) fn offers(offered: &[u8], capability: &[u8]) -> bool {
+    words_of(offered).any(|word| is_capability(word, capability))
+}
+
+/// The words of a list of capabilities.
+pub(crate) fn words_of(offered: &[u8]) -> impl Iterator<Item = &[u8]> {
+    offered.split(|b| *b == b' ')
+}
+
+/// Whether a word is this capability, in any letter case; one that ends with `=` is a beginning.
+fn is_capability(word: &[u8], capability: &[u8]) -> bool {
+    let compared = if capability.ends_with(b"=") { word.get(..capability.len()) } else { Some(word) };
+    compared.is_some_and(|word| word.eq_ignore_ascii_case(capability))
+}
+
+/// The code in brackets with which the text of a status line begins, without them, and what follows (RFC 3501, section 7.1).
+pub(crate) fn split_code(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let inner = text.strip_prefix(b"[")?;
+    let end = memchr(b']', inner)?;
+    Some((&inner[..end], inner[end + 1..].trim_ascii_start()))
+}
+
+/// The list of capabilities in such a code, and what follows it.
+pub(crate) fn split_capabilities(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (code, behind) = split_code(text)?;
+    let (word, list) = split_word(code);
+    word.eq_ignore_ascii_case(b"CAPABILITY").then_some((list, behind))
 }
 
 #[cfg(test)]

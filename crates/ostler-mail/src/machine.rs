@@ -136,15 +136,17 @@ pub enum Outgoing {
 impl Outgoing {
     /// A command line without secrets; CR LF is added.
     pub fn line(text: &str) -> Self {
-        Self::Plain(format!("{text}\r\n").into_bytes())
+        Self::lines(text, None)
     }
 
-    /// One command line without secrets or two that leave together; CR LF is added to each.
+    /// The same, with a second line that leaves together with the first.
     pub fn lines(first: &str, second: Option<&str>) -> Self {
-        Self::Plain(match second {
-            Some(second) => format!("{first}\r\n{second}\r\n").into_bytes(),
-            None => format!("{first}\r\n").into_bytes(),
-        })
+        let mut lines = format!("{first}\r\n").into_bytes();
+        if let Some(second) = second {
+            lines.extend_from_slice(second.as_bytes());
+            lines.extend_from_slice(b"\r\n");
+        }
+        Self::Plain(lines)
     }
 
     /// A line that holds a secret; CR LF is added.

@@ -93,9 +93,8 @@ pub(super) async fn probe_endpoint(dialer: &Dialer, endpoint: &Endpoint, trust: 
 }
 
 async fn probe_server(dialer: &Dialer, server: &Server) -> Result<Probed, Failure> {
-    let not_here = |what| Err(Failure::NotInThisVersion { at: server.into(), what });
     if server.security == Security::None {
-        return not_here("asking a server without encryption");
+        return Err(Failure::NotInThisVersion { at: server.into(), what: "asking a server without encryption" });
     }
     let timeouts = Timeouts {
         connect: CONNECT_TIMEOUT,

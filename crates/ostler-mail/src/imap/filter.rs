@@ -13,7 +13,9 @@ use crate::client_fault::Misuse;
 use crate::command::{is_http, is_tls_hello};
 use crate::imap::command::Start;
 use crate::imap::words::{self, tagged};
-use crate::imap::{Literal, MAX_STATUS_LINE_OCTETS, literal_at_end, split_word, visible_capabilities};
+use crate::imap::{
+    MAX_STATUS_LINE_OCTETS, literal_at_end, offers, split_capabilities, split_word, visible_capabilities,
+};
 use crate::machine::{Clock, Filter, Party, Pass, ProtocolViolation, Replies};
 use crate::progress::Progress;
 use crate::wire::printable;
@@ -110,8 +112,6 @@ pub struct ImapFilter {
     tail: Vec<u8>,
     /// The provider's capabilities, as it has told them.
     capabilities: Vec<u8>,
-    /// The provider takes literals that do not wait (RFC 7888).
-    takes_literal_plus: bool,
     is_over: bool,
     /// The provider has said that it closes the connection.
     has_said_bye: bool,
@@ -129,13 +129,12 @@ pub struct ImapFilter {
 impl ImapFilter {
     /// `capabilities` are the provider's, as the sign-in has told them. Keeps `progress` up to date.
     pub fn new(capabilities: &[u8], progress: Arc<Progress>) -> Self {
-        let mut filter = Self {
+        Self {
             client: FromClient::Command,
             server: FromServer::Line,
             owed: VecDeque::new(),
             tail: Vec::new(),
-            capabilities: Vec::new(),
-            takes_literal_plus: false,
+            capabilities: capabilities.to_vec(),
             is_over: false,
             has_said_bye: false,
             ticks: 0,
@@ -144,9 +143,7 @@ impl ImapFilter {
             is_message: false,
             message_octets: 0,
             progress,
-        };
-        filter.note_capabilities(capabilities);
-        filter
+        }
     }
 
     /// Those of the provider's capabilities that the client may see.
@@ -184,19 +181,6 @@ impl ImapFilter {
         self.owed.iter().find_map(|owed| match owed {
             Owed::Answer(tag) | Owed::Goodbye(tag) => Some(tag.as_str()),
             Owed::Own(_) => None,
-        })
-    }
-
-    fn note_capabilities(&mut self, told: &[u8]) {
-        told.clone_into(&mut self.capabilities);
-        self.takes_literal_plus = self.has(b"LITERAL+");
-    }
-
-    /// Whether the provider has this capability; one that ends with `=` is a beginning.
-    fn has(&self, capability: &[u8]) -> bool {
-        self.capabilities.split(|b| *b == b' ').any(|word| {
-            let upper = word.to_ascii_uppercase();
-            if capability.ends_with(b"=") { upper.starts_with(capability) } else { upper == capability }
         })
     }
 
@@ -247,7 +231,6 @@ impl ImapFilter {
             (None, _) => Some(words::NO_TAG.to_owned()),
             (Some(tag), verb) => refusal_of(verb).map(|why| tagged(tag, "BAD", why)),
         };
-        let literal = literal_at_end(line);
         let passes = own.is_none();
         match (own, start.tag) {
             (Some(reply), _) => self.owe(Owed::Own(reply), say),
@@ -255,15 +238,16 @@ impl ImapFilter {
             (None, Some(tag)) => self.owe(Owed::Answer(tag.to_owned()), say),
             (None, None) => {}
         }
-        self.rest_of_command(raw, literal, passes, say);
+        self.rest_of_command(raw, passes, say);
         Ok(())
     }
 
     /// Takes a command line, or the rest of one, with the literal at its end.
-    fn rest_of_command(&mut self, raw: &[u8], literal: Option<Literal>, passes: bool, say: &mut Replies) {
-        let Some(literal) = literal else {
+    fn rest_of_command(&mut self, raw: &[u8], passes: bool, say: &mut Replies) {
+        let line = without_end(raw);
+        let Some(literal) = literal_at_end(line) else {
             if passes {
-                say.server.extend_from_slice(without_end(raw));
+                say.server.extend_from_slice(line);
                 say.server.extend_from_slice(b"\r\n");
             }
             self.client = FromClient::Command;
@@ -275,8 +259,9 @@ impl ImapFilter {
             self.client = if literal.waits { FromClient::Command } else { FromClient::literal(octets, false) };
             return;
         }
-        let line = without_end(raw);
-        if literal.waits || self.takes_literal_plus {
+        // RFC 7888: with LITERAL+ the provider takes literals that do not wait.
+        let passes_as_it_is = literal.waits || offers(&self.capabilities, b"LITERAL+");
+        if passes_as_it_is {
             say.server.extend_from_slice(line);
         } else {
             // The provider knows only literals that wait, so ostler waits in place of the client.
@@ -284,7 +269,7 @@ impl ImapFilter {
             say.server.extend_from_slice(format!("{{{octets}}}").as_bytes());
         }
         say.server.extend_from_slice(b"\r\n");
-        self.client = if literal.waits || !self.takes_literal_plus {
+        self.client = if literal.waits || !passes_as_it_is {
             FromClient::Asked { octets, waits: literal.waits }
         } else {
             FromClient::literal(octets, true)
@@ -334,7 +319,7 @@ impl ImapFilter {
         }
         let (word, text) = split_word(rest);
         if first == b"*" && word.eq_ignore_ascii_case(b"CAPABILITY") {
-            self.note_capabilities(text);
+            text.clone_into(&mut self.capabilities);
             let visible = self.visible_capabilities();
             say.client.extend_from_slice(words::capabilities_of_provider(&visible).as_bytes());
             return;
@@ -344,66 +329,76 @@ impl ImapFilter {
         }
         self.has_said_bye |= first == b"*" && word.eq_ignore_ascii_case(b"BYE");
         let shown = self.without_capabilities(text);
-        say.client.extend_from_slice(&[first, b" ", word, b" ", &shown, b"\r\n"].concat());
+        say.client.extend_from_slice(&[first, b" ", word, b" ", shown, b"\r\n"].concat());
         self.say_own(say);
     }
 
     /// The text of a status line, without the capabilities in its code.
-    fn without_capabilities(&mut self, text: &[u8]) -> Vec<u8> {
-        let code = text.strip_prefix(b"[").and_then(|rest| Some(rest.split_at(memchr(b']', rest)?)));
-        match code {
-            Some((code, rest)) if split_word(code).0.eq_ignore_ascii_case(b"CAPABILITY") => {
-                self.note_capabilities(split_word(code).1);
-                rest[1..].trim_ascii_start().to_vec()
-            }
-            _ => text.to_vec(),
-        }
+    fn without_capabilities<'t>(&mut self, text: &'t [u8]) -> &'t [u8] {
+        let Some((list, behind)) = split_capabilities(text) else { return text };
+        list.clone_into(&mut self.capabilities);
+        behind
     }
 
     /// Whether an answer with this word passes.
     fn passes(&self, word: &[u8]) -> bool {
-        let word = word.to_ascii_uppercase();
-        UNTAGGED.contains(&word.as_slice())
-            || OF_EXTENSIONS.iter().any(|(known, capability)| *known == word && self.has(capability))
+        let is_it = |known: &[u8]| known.eq_ignore_ascii_case(word);
+        UNTAGGED.iter().any(|known| is_it(known))
+            || OF_EXTENSIONS.iter().any(|(known, capability)| is_it(known) && offers(&self.capabilities, capability))
     }
 
-    /// Takes the next part of a line of data, of which `part` is all there is. Returns whether the line has ended.
-    fn data(&mut self, part: &[u8], passes: bool) -> bool {
-        let is_end = part.ends_with(b"\n");
-        self.tail.extend_from_slice(part);
-        let excess = self.tail.len().saturating_sub(TAIL_OCTETS);
+    /// Takes the next part of a line of data, of which `part` is all there is.
+    fn data(&mut self, part: &[u8], passes: bool) {
+        // Of a long line only its end is kept.
+        let news = &part[part.len().saturating_sub(TAIL_OCTETS)..];
+        let excess = (self.tail.len() + news.len()).saturating_sub(TAIL_OCTETS);
         self.tail.drain(..excess);
-        if !is_end {
+        self.tail.extend_from_slice(news);
+        if !part.ends_with(b"\n") {
             self.server = FromServer::Rest { passes };
-            return false;
+            return;
         }
         let tail = std::mem::take(&mut self.tail);
         let line = without_end(&tail);
-        self.server = match literal_at_end(line) {
-            Some(literal) => {
-                let before = line[..line.len() - literal.mark].trim_ascii_end();
-                let before = before.strip_suffix(b"~").unwrap_or(before).trim_ascii_end();
-                self.is_message = passes && MESSAGES.iter().any(|name| ends_with(before, name));
-                self.messages += u64::from(self.is_message && literal.octets == 0);
-                self.is_message &= literal.octets > 0;
-                FromServer::literal(literal.octets, passes)
-            }
-            None => FromServer::Line,
-        };
+        self.server = FromServer::Line;
+        if let Some(literal) = literal_at_end(line) {
+            let before = line[..line.len() - literal.mark].trim_ascii_end();
+            let before = before.strip_suffix(b"~").unwrap_or(before).trim_ascii_end();
+            self.is_message = passes && MESSAGES.iter().any(|name| ends_with(before, name));
+            self.go_on_with_literal(literal.octets, passes);
+        }
         self.tick();
-        true
+    }
+
+    /// So many octets of the server's literal are left.
+    fn go_on_with_literal(&mut self, left: u64, passes: bool) {
+        self.server = FromServer::literal(left, passes);
+        if left == 0 {
+            self.messages += u64::from(std::mem::take(&mut self.is_message));
+        }
     }
 
     /// The octets of a server's literal at the front of `input` that pass now.
     fn literal(&mut self, left: u64, passes: bool, input: &[u8]) -> usize {
         let octets = usize::try_from(left).unwrap_or(usize::MAX).min(input.len());
         self.passed(octets);
-        let left = left - octets as u64;
-        self.server = FromServer::literal(left, passes);
-        if left == 0 {
-            self.messages += u64::from(std::mem::take(&mut self.is_message));
-        }
+        self.go_on_with_literal(left - octets as u64, passes);
         octets
+    }
+
+    /// What to do with the octets of the server at the front of `input`, up to the end of a line, of a literal, or of what has
+    /// come.
+    fn part(&mut self, input: &[u8], say: &mut Replies) -> Result<Pass, ProtocolViolation> {
+        let (octets, passes) = match self.server {
+            FromServer::Line => return self.line(input, say),
+            FromServer::Rest { passes } => {
+                let octets = memchr(b'\n', input).map_or(input.len(), |end| end + 1);
+                self.data(&input[..octets], passes);
+                (octets, passes)
+            }
+            FromServer::Literal { left, passes } => (self.literal(left, passes, input), passes),
+        };
+        Ok(if passes { Pass::Forward(octets) } else { Pass::Replaced(octets) })
     }
 
     /// What to do with a line of the server that begins at the front of `input`.
@@ -442,15 +437,16 @@ enum Kind<'a> {
 /// The kind of a line, by its beginning. `None`: more of it is needed, if there is more.
 fn kind(head: &[u8], is_whole: bool) -> Option<Kind<'_>> {
     let head = if is_whole { without_end(head) } else { head };
-    let words: Vec<&[u8]> = head.splitn(4, |b| *b == b' ').collect();
+    let mut all = head.splitn(4, |b| *b == b' ');
+    let words: [Option<&[u8]>; 4] = std::array::from_fn(|_| all.next());
     // A word is whole if something follows it.
-    let word = |at: usize| words.get(at).copied().filter(|_| is_whole || words.len() > at + 1);
+    let word = |at: usize| words[at].filter(|_| is_whole || words[at + 1].is_some());
     if word(0)? != b"*" {
         return Some(Kind::Status);
     }
     let is_number = |word: &[u8]| !word.is_empty() && word.iter().all(u8::is_ascii_digit);
-    let word = match words.get(1) {
-        Some(_) if is_number(word(1)?) => words.get(2).map_or(Some(&b""[..]), |_| word(2))?,
+    let word = match words[1] {
+        Some(_) if is_number(word(1)?) => words[2].map_or(Some(&b""[..]), |_| word(2))?,
         Some(_) => word(1)?,
         None => b"",
     };
@@ -487,16 +483,16 @@ impl Filter for ImapFilter {
         if self.is_over {
             return Ok(Pass::Stop);
         }
-        match self.server {
-            FromServer::Line => self.line(input, say),
-            FromServer::Rest { passes } => {
-                let octets = memchr(b'\n', input).map_or(input.len(), |end| end + 1);
-                self.data(&input[..octets], passes);
-                Ok(if passes { Pass::Forward(octets) } else { Pass::Replaced(octets) })
+        // A line with its literals leaves in one piece, as far as it has come.
+        let mut at = 0;
+        loop {
+            match self.part(&input[at..], say)? {
+                Pass::Forward(octets) => at += octets,
+                // At the first part only: all of a line passes, or none of it.
+                other => return Ok(other),
             }
-            FromServer::Literal { left, passes } => {
-                let octets = self.literal(left, passes, input);
-                Ok(if passes { Pass::Forward(octets) } else { Pass::Replaced(octets) })
+            if at == input.len() || self.server == FromServer::Line {
+                return Ok(Pass::Forward(at));
             }
         }
     }
@@ -572,7 +568,7 @@ impl ImapFilter {
         let Some(end) = end else { return Ok(Pass::NeedMore) };
         let raw = &input[..=end];
         match self.client {
-            FromClient::Rest { passes } => self.rest_of_command(raw, literal_at_end(without_end(raw)), passes, say),
+            FromClient::Rest { passes } => self.rest_of_command(raw, passes, say),
             _ => self.command(raw, say)?,
         }
         Ok(Pass::Replaced(octets))

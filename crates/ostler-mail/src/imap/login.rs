@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use crate::account::{Security, Server};
 use crate::failure::{Failure, Waiting};
 use crate::imap::command::quote;
-use crate::imap::split_word;
+use crate::imap::{self, split_capabilities, split_code, split_word, words_of};
 use crate::machine::server::ServerState;
 use crate::machine::{Login, Outgoing, Step};
 use crate::pop3::{self, Refusal};
@@ -28,7 +28,7 @@ pub struct Ready {
 impl Ready {
     /// Whether the server offers this.
     pub fn offers(&self, capability: &str) -> bool {
-        offers(&self.capabilities, capability)
+        imap::offers(&self.capabilities, capability.as_bytes())
     }
 
     /// The SASL mechanisms that the server offers, as it spells them.
@@ -37,12 +37,8 @@ impl Ready {
     }
 }
 
-fn offers(capabilities: &[u8], capability: &str) -> bool {
-    capabilities.split(|b| *b == b' ').any(|word| word.eq_ignore_ascii_case(capability.as_bytes()))
-}
-
 fn mechanisms(capabilities: &[u8]) -> Vec<String> {
-    let names = capabilities.split(|b| *b == b' ').filter_map(|word| {
+    let names = words_of(capabilities).filter_map(|word| {
         let name = word.get(..5).filter(|start| start.eq_ignore_ascii_case(b"AUTH=")).map(|_| &word[5..]);
         name.map(|name| String::from_utf8_lossy(name).into_owned())
     });
@@ -145,7 +141,7 @@ impl ImapLogin {
     /// Signs in by the next way that both sides have.
     fn try_next_way(&mut self) -> Result<Step<Ready>, Failure> {
         let mechanisms = mechanisms(&self.offered);
-        let login = (!offers(&self.offered, "LOGINDISABLED")).then_some(Way::UserPass);
+        let login = (!imap::offers(&self.offered, b"LOGINDISABLED")).then_some(Way::UserPass);
         let offered: Vec<Way> = Mechanism::offered(&mechanisms, self.server.is_in_tls).map(Way::Sasl).collect();
         // In clear, the mechanism that does not send the password comes before LOGIN.
         let digest = Way::Sasl(Mechanism::CramMd5);
@@ -203,9 +199,7 @@ impl ImapLogin {
 
     /// Notes the capabilities in the code of a status line, if there are some.
     fn note_capabilities_in(&mut self, text: &[u8]) {
-        let code = text.strip_prefix(b"[").and_then(|text| Some(&text[..memchr::memchr(b']', text)?]));
-        let list = code.map(split_word).filter(|(word, _)| word.eq_ignore_ascii_case(b"CAPABILITY"));
-        if let Some((_, list)) = list {
+        if let Some((list, _)) = split_capabilities(text) {
             self.capabilities = list.to_vec();
         }
     }
@@ -312,11 +306,10 @@ impl ImapLogin {
     }
 }
 
-/// The code in the brackets with which a text begins, upper case.
+/// The first word of the code with which a text begins, upper case.
 fn code_of(text: &[u8]) -> Option<String> {
-    let inner = text.strip_prefix(b"[")?;
-    let end = inner.iter().position(|b| matches!(b, b']' | b' '))?;
-    Some(String::from_utf8_lossy(&inner[..end]).to_ascii_uppercase())
+    let (word, _) = split_word(split_code(text)?.0);
+    Some(String::from_utf8_lossy(word).to_ascii_uppercase())
 }
 
 fn status_of(word: &[u8]) -> Option<Status> {

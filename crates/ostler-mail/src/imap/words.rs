@@ -33,6 +33,9 @@ pub(super) const NO_TLS_NOW: &str = "this door is plain; ostler encrypts the con
 pub(super) const NOT_HERE: &str = "ostler does not have this command";
 pub(super) const LINE_TOO_LONG: &str = "that line is too long";
 
+/// What ends a session of a client that has signed in (RFC 3501, section 5.4).
+pub const SILENT_TOO_LONG: &str = "* BYE ostler closes this connection: the mail program was silent for too long\r\n";
+
 /// The capabilities before the sign-in: what every provider has, and no AUTH=, at which programs would not say LOGIN. Old
 /// programs ask once and never again.
 pub(super) fn capabilities(can_check_challenges: bool) -> String {
