@@ -12,7 +12,7 @@ use crate::proxy::hear::{After, ClientInput, Dialogue, hear_out, next_line};
 use crate::proxy::net::conn::ClientConn;
 use crate::proxy::net::dial::{Route, Upstream};
 use crate::proxy::relay::{Ended, Limits, relay};
-use crate::proxy::session::{Session, password_as_secret, say_goodbye, unless_stopped};
+use crate::proxy::session::{Session, say_goodbye, unless_stopped};
 use crate::proxy::sign_in::{Prepared, connect_and_prepare, note_pop3, note_refusal, supported};
 use crate::proxy::{Engine, GateCell, now};
 use ostler_mail::account::{Account, Protocol, SecretSource, Server, Timeouts};
@@ -158,8 +158,7 @@ async fn sign_in_at_provider(
     early: Option<EarlyConnect<Pop3Login>>,
 ) -> Result<Option<SignedIn>, Failure> {
     session.report_account(account);
-    let wants_password = session.settings.wants_password();
-    if wants_password && !session.knows_password(Some(account), &attempt.proof).await? {
+    if !session.may_sign_in(account, &attempt.proof).await? {
         return Ok(None);
     }
     let no_server = || Failure::NoServer { account: account.name.clone(), protocol: Protocol::Pop3 };
@@ -169,8 +168,7 @@ async fn sign_in_at_provider(
     let secret = match secret {
         Some(secret) => secret,
         None => {
-            // The local password is ostler's own. No provider may hear it.
-            let given = password_as_secret(attempt).filter(|_| !wants_password);
+            let given = session.secret_to_pass_on(attempt);
             session.engine.secret(account, server, given.as_ref()).await?
         }
     };

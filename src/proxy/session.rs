@@ -145,6 +145,16 @@ impl Session {
         Ok(false)
     }
 
+    /// Whether the client may sign in to this account: it has given the local password, if the settings want one.
+    pub(super) async fn may_sign_in(&mut self, account: &Account, proof: &Proof) -> Result<bool, Failure> {
+        Ok(!self.settings.wants_password() || self.knows_password(Some(account), proof).await?)
+    }
+
+    /// The client's password, for accounts that pass it on. A local password is ostler's own, and no provider may hear it.
+    pub(super) fn secret_to_pass_on(&self, attempt: &Attempt) -> Option<Arc<Secret>> {
+        password_as_secret(attempt).filter(|_| !self.settings.wants_password())
+    }
+
     pub(super) fn has_guessed_enough(&self) -> bool {
         self.wrong_passwords >= MAX_WRONG_PASSWORDS
     }

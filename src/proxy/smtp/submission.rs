@@ -359,7 +359,7 @@ impl ProviderSide {
             offered,
             opened_at,
             accepted: 0,
-            asked: None,
+            has_asked: false,
             idle_since: None,
         })
     }

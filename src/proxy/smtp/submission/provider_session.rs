@@ -30,8 +30,8 @@ pub(super) struct ProviderSession {
     pub(super) opened_at: Moment,
     /// How many commands of the message under way the provider has accepted.
     pub(super) accepted: usize,
-    /// The command that has left already, behind the last one, and has no answer yet.
-    pub(super) asked: Option<String>,
+    /// The next command has left already, behind the last one, and has no answer yet.
+    pub(super) has_asked: bool,
     /// When the provider answered the end of the last message.
     pub(super) idle_since: Option<Moment>,
 }
@@ -67,8 +67,7 @@ impl ProviderSession {
 
     /// Sends a command and waits for its reply.
     pub(super) async fn ask(&mut self, command: &str, limit: Duration) -> Result<Reply, Failure> {
-        say(&mut self.upstream, &Outgoing::line(command), Waiting::Answer, limit).await?;
-        read_reply(&mut self.upstream, Waiting::Answer, limit, Instant::now() + limit).await
+        self.ask_two(command, None, limit).await
     }
 
     /// As [`ask`](Self::ask), with a command behind it in the same flight. The next call, with that command, waits for its
@@ -79,21 +78,22 @@ impl ProviderSession {
         behind: Option<&str>,
         limit: Duration,
     ) -> Result<Reply, Failure> {
-        if self.asked.take().is_none_or(|asked| asked != first) {
-            let both = Outgoing::lines(first, behind);
-            say(&mut self.upstream, &both, Waiting::Answer, limit).await?;
-            self.asked = behind.map(str::to_owned);
+        if !std::mem::replace(&mut self.has_asked, behind.is_some()) {
+            say(&mut self.upstream, &Outgoing::lines(first, behind), Waiting::Answer, limit).await?;
         }
-        read_reply(&mut self.upstream, Waiting::Answer, limit, Instant::now() + limit).await
+        self.hear_reply(limit).await
     }
 
     /// Hears the answer to a command that left behind one that was refused. Returns whether it was refused, too.
     pub(super) async fn forget_asked(&mut self, limit: Duration) -> bool {
-        if self.asked.take().is_none() {
+        if !std::mem::take(&mut self.has_asked) {
             return true;
         }
-        let reply = read_reply(&mut self.upstream, Waiting::Answer, limit, Instant::now() + limit).await;
-        reply.is_ok_and(|reply| reply.code >= 400 && reply.code != 421)
+        self.hear_reply(limit).await.is_ok_and(|reply| reply.code >= 400 && reply.code != 421)
+    }
+
+    async fn hear_reply(&mut self, limit: Duration) -> Result<Reply, Failure> {
+        read_reply(&mut self.upstream, Waiting::Answer, limit, Instant::now() + limit).await
     }
 
     /// Takes back with RSET what the provider has accepted of a message that the client gave up. Returns whether the
