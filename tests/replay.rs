@@ -102,53 +102,33 @@ fn transcripts(protocol: &str) -> Vec<(PathBuf, String)> {
     files.into_iter().map(|file| (file.clone(), std::fs::read_to_string(file).unwrap())).collect()
 }
 
-fn check(failures: &[String], played: usize) {
-    assert!(played >= 8, "only {played} transcripts");
+/// Plays every transcript of a protocol.
+fn check(protocol: Protocol, play: impl Fn(&Server, &str) -> Result<(), String>) {
+    let all = transcripts(protocol.name());
+    assert!(all.len() >= 8, "only {} transcripts", all.len());
+    let failed = |(file, text): &(PathBuf, String)| {
+        play(&server(protocol, text), text).err().map(|why| format!("{}: {why}", file.display()))
+    };
+    let failures: Vec<String> = all.iter().filter_map(failed).collect();
     assert!(failures.is_empty(), "\n{}", failures.join("\n"));
 }
 
 #[test]
 fn every_pop3_provider_is_answered_as_written() {
-    let all = transcripts("pop3");
-    let failures: Vec<String> = all
-        .iter()
-        .filter_map(|(file, text)| {
-            let server = server(Protocol::Pop3, text);
-            let known = text.contains("! known").then_some(pop3::login::CachedCapabilities {
-                takes_user: true,
-                login_delay: None,
-                pipelining: text.contains("! pipelining"),
-            });
-            replay(pop3::login::Pop3Login::new(&server, known), text).err().map(|e| format!("{}: {e}", file.display()))
-        })
-        .collect();
-    check(&failures, all.len());
+    check(Protocol::Pop3, |server, text| {
+        let has = |word: &str| text.contains(word);
+        let known =
+            pop3::login::CachedCapabilities { takes_user: true, login_delay: None, pipelining: has("! pipelining") };
+        replay(pop3::login::Pop3Login::new(server, has("! known").then_some(known)), text)
+    });
 }
 
 #[test]
 fn every_smtp_provider_is_answered_as_written() {
-    let all = transcripts("smtp");
-    let failures: Vec<String> = all
-        .iter()
-        .filter_map(|(file, text)| {
-            let server = server(Protocol::Smtp, text);
-            replay(smtp::login::SmtpLogin::new(&server, "[192.0.2.7]".into()), text)
-                .err()
-                .map(|e| format!("{}: {e}", file.display()))
-        })
-        .collect();
-    check(&failures, all.len());
+    check(Protocol::Smtp, |server, text| replay(smtp::login::SmtpLogin::new(server, "[192.0.2.7]".into()), text));
 }
 
 #[test]
 fn every_imap_provider_is_answered_as_written() {
-    let all = transcripts("imap");
-    let failures: Vec<String> = all
-        .iter()
-        .filter_map(|(file, text)| {
-            let server = server(Protocol::Imap, text);
-            replay(imap::login::ImapLogin::new(&server), text).err().map(|e| format!("{}: {e}", file.display()))
-        })
-        .collect();
-    check(&failures, all.len());
+    check(Protocol::Imap, |server, text| replay(imap::login::ImapLogin::new(server), text));
 }

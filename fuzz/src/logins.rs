@@ -175,6 +175,18 @@ impl<'a, L: Login> Play<'a, L> {
         }
     }
 
+    /// Hears the server's lines up to the end of the sign-in, if it is a good one.
+    fn hear_all(&mut self, said: &[u8]) -> Option<L::Ready> {
+        for line in server_lines(said) {
+            match self.hear(line) {
+                Outcome::Open => {}
+                Outcome::Failed(_) => return None,
+                Outcome::Ready(ready) => return Some(ready),
+            }
+        }
+        None
+    }
+
     fn send(&mut self, outgoing: &Outgoing) {
         let bytes = outgoing.bytes();
         let line = bytes.strip_suffix(b"\r\n").expect("a whole line");
@@ -234,17 +246,10 @@ pub fn pop3_login(data: &[u8]) {
     };
     let login = pop3::Pop3Login::new(&server(Protocol::Pop3, security), known);
     let mut play = Play::new(login, &planted, security, choice[2] & 4 != 0);
-    for line in server_lines(said) {
-        match play.hear(line) {
-            Outcome::Open => {}
-            Outcome::Failed(_) => return,
-            Outcome::Ready(ready) => {
-                assert!(play.given, "signed in without the secret");
-                assert!(ready.welcome.bytes().starts_with(b"+OK"));
-                planted.assert_not_in(&ready.welcome.printable());
-                return;
-            }
-        }
+    if let Some(ready) = play.hear_all(said) {
+        assert!(play.given, "signed in without the secret");
+        assert!(ready.welcome.bytes().starts_with(b"+OK"));
+        planted.assert_not_in(&ready.welcome.printable());
     }
 }
 
@@ -262,16 +267,9 @@ pub fn smtp_login(data: &[u8]) {
     }
     let login = smtp::SmtpLogin::new(&at, "[127.0.0.1]".into());
     let mut play = Play::new(login, &planted, security, choice[2] & 4 != 0);
-    for line in server_lines(said) {
-        match play.hear(line) {
-            Outcome::Open => {}
-            Outcome::Failed(_) => return,
-            Outcome::Ready(_) => {
-                assert!(play.given != (choice[2] & 1 != 0), "the secret was not asked for, or without need");
-                assert!(!play.in_clear, "signed in without TLS");
-                return;
-            }
-        }
+    if play.hear_all(said).is_some() {
+        assert!(play.given != (choice[2] & 1 != 0), "the secret was not asked for, or without need");
+        assert!(!play.in_clear, "signed in without TLS");
     }
 }
 
@@ -285,14 +283,7 @@ pub fn imap_login(data: &[u8]) {
     }
     let login = imap::ImapLogin::new(&server(Protocol::Imap, security));
     let mut play = Play::new(login, &planted, security, choice[2] & 4 != 0);
-    for line in server_lines(said) {
-        match play.hear(line) {
-            Outcome::Open => {}
-            Outcome::Failed(_) => return,
-            Outcome::Ready(_) => {
-                assert!(play.given, "signed in without the secret");
-                return;
-            }
-        }
+    if play.hear_all(said).is_some() {
+        assert!(play.given && !play.in_clear, "signed in without the secret, or without TLS");
     }
 }

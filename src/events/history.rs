@@ -120,14 +120,18 @@ impl AccountHistory {
         Traffic { date, fetched, sent }
     }
 
+    fn drop_old_days(&mut self) {
+        while self.days.len() > MAX_DAYS {
+            self.days.pop_first();
+        }
+    }
+
     fn count(&mut self, time: &str, more: DayCount) {
         let Some(day) = time.get(..DAY_OCTETS).filter(|_| more != DayCount::default()) else { return };
         let known = self.days.entry(day.to_owned()).or_default();
         known.fetched = known.fetched.saturating_add(more.fetched);
         known.sent = known.sent.saturating_add(more.sent);
-        while self.days.len() > MAX_DAYS {
-            self.days.pop_first();
-        }
+        self.drop_old_days();
     }
 
     fn add(&mut self, item: HistoryItem) {
@@ -166,9 +170,7 @@ impl AccountHistory {
         }
         self.items.drain(..self.items.len().saturating_sub(MAX_ITEMS_PER_ACCOUNT));
         self.days.retain(|day, _| is_day(day));
-        while self.days.len() > MAX_DAYS {
-            self.days.pop_first();
-        }
+        self.drop_old_days();
         self
     }
 }
