@@ -22,7 +22,8 @@ use crate::diagnose::Step;
 use crate::vault::keyring_servers;
 use ostler_mail::account::endpoint::Endpoint;
 use ostler_mail::account::{
-    Account, AfterPop, Alias, Credentials, PasswordCharset, Protocol, SecretSource, Security, Server, SignIn,
+    Account, AfterPop, Alias, Credentials, DEFAULT_IMAP_CONNECTIONS, PasswordCharset, Protocol, SecretSource, Security,
+    Server, SignIn,
 };
 use ostler_mail::idn;
 use ostler_mail::secret::Secret;
@@ -267,6 +268,7 @@ impl Plan {
             pop3,
             smtp,
             imap,
+            imap_connections: DEFAULT_IMAP_CONNECTIONS,
         }
     }
 

@@ -239,7 +239,7 @@ async fn pass(session: &mut Session, client: &mut ClientConn, signed_in: SignedI
     session.report_sign_in();
     let Upstream { mut conn, at, .. } = upstream;
     let timeouts = &session.settings.timeouts;
-    let limits = Limits { idle: timeouts.idle, reply: timeouts.reply, data: timeouts.data };
+    let limits = Limits { idle: timeouts.idle, reply: timeouts.reply, data: timeouts.data, agreed: timeouts.idle };
     let mut filter = Pop3Filter::new(Arc::clone(&session.progress));
     let ended = relay(client, &mut conn, &mut filter, limits, &mut session.stopping).await;
     // The session counts as a login no longer; the gate's clock starts now.

@@ -157,7 +157,7 @@ impl Front for ImapFront {
 
     fn refusal(&self, failure: &Failure) -> String {
         let alert = if self.alerts { words::alert(failure) } else { String::new() };
-        alert + &words::failed(&self.tag, "AUTHENTICATIONFAILED", failure)
+        alert + &words::failed(&self.tag, failure)
     }
 }
 
@@ -187,7 +187,7 @@ impl ImapFront {
 
     /// The reply to a sign-in that has failed at the provider.
     pub fn on_failure(&mut self, failure: &Failure) -> String {
-        if let Failure::SignInRefused { .. } = failure {
+        if words::is_refusal(failure) {
             self.alert_once();
             return self.refusal(failure);
         }
