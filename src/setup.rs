@@ -249,6 +249,14 @@ impl Plan {
         self.server(endpoint, sign_in)
     }
 
+    /// The account with one server for fetching or reading, to try it.
+    pub(crate) fn account_at(&self, server: &Server) -> Account {
+        match server.protocol {
+            Protocol::Imap => Account { imap: Some(server.clone()), ..self.account(None, Vec::new()) },
+            Protocol::Pop3 | Protocol::Smtp => self.account(Some(server.clone()), Vec::new()),
+        }
+    }
+
     /// The account with these servers.
     pub(crate) fn account(&self, pop3: Option<Server>, smtp: Vec<Server>) -> Account {
         let charset = pop3.as_ref().map(Server::password_charset);

@@ -164,8 +164,8 @@ async fn pass(session: &mut Session, client: &mut ClientConn, signed_in: SignedI
     let last_words = match (&ended, ended.server_failure(&at, waiting, limits)) {
         // It has said goodbye, and the client has read why.
         (Ended::ServerGone, Some(_)) if filter.has_said_bye() => String::new(),
-        // A client that leaves need not hear that the provider has left first.
-        (Ended::ServerGone, Some(_)) if filter.leaving().is_some() => filter.farewell(),
+        // A client that leaves need not hear that the provider has left first, or says nothing.
+        (Ended::ServerGone | Ended::TimedOut(..), Some(_)) if filter.leaving().is_some() => filter.farewell(),
         (_, Some(failure)) => {
             session.report(Some(&account), &failure);
             unavailable(filter.waiting(), &failure)

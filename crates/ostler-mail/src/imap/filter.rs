@@ -18,7 +18,7 @@ use crate::imap::{
 };
 use crate::machine::{Clock, Filter, Party, Pass, ProtocolViolation, Replies};
 use crate::progress::Progress;
-use crate::wire::printable;
+use crate::wire::{Line, printable};
 
 /// The longest line of a command, in octets. RFC 2683 asks servers for 8,000; some programs name every message of a folder
 /// in one line, and Dovecot takes 64 KiB for them.
@@ -402,25 +402,33 @@ impl ImapFilter {
     }
 
     /// Takes a whole line that is no text with literals: a status line, a list of capabilities, or the request to go on.
-    fn status_line(&mut self, raw: &[u8], say: &mut Replies) {
+    fn status_line(&mut self, raw: &[u8], say: &mut Replies) -> Result<(), ProtocolViolation> {
         let line = without_end(raw);
+        if !Line::new(line).is_clean() {
+            return Err(ProtocolViolation::Server("a line with a NUL or a lone CR in it".into()));
+        }
         let (first, rest) = split_word(line);
         if first.starts_with(b"+") {
-            return self.go_on(raw, say);
+            self.go_on(raw, say);
+            return Ok(());
         }
         let (word, text) = split_word(rest);
         if first == b"*" && word.eq_ignore_ascii_case(b"CAPABILITY") {
             text.clone_into(&mut self.capabilities);
             let visible = self.visible_capabilities();
             say.client.extend_from_slice(words::capabilities_of_provider(&visible).as_bytes());
-            return;
+            return Ok(());
         }
         let first = if first == b"*" { Some(first.to_vec()) } else { self.tag_of_client(first, word, say) };
-        let Some(first) = first.filter(|first| first == b"*" || self.answered(first)) else { return };
+        let Some(first) = first.filter(|first| first == b"*" || self.answered(first)) else { return Ok(()) };
+        if ![&b"OK"[..], b"NO", b"BAD", b"BYE"].iter().any(|known| word.eq_ignore_ascii_case(known)) {
+            return Err(ProtocolViolation::Server("an answer that is neither OK, NO nor BAD".into()));
+        }
         self.has_said_bye |= first == b"*" && word.eq_ignore_ascii_case(b"BYE");
         let shown = self.without_capabilities(text);
         say.client.extend_from_slice(&[first.as_slice(), b" ", word, b" ", shown, b"\r\n"].concat());
         self.say_own(say);
+        Ok(())
     }
 
     /// The text of a status line, without the capabilities in its code.
@@ -505,7 +513,7 @@ impl ImapFilter {
             }
             None | Some(Kind::Status) => match end {
                 Some(end) if end <= MAX_STATUS_LINE_OCTETS => {
-                    self.status_line(&input[..=end], say);
+                    self.status_line(&input[..=end], say)?;
                     Ok(Pass::Replaced(end + 1))
                 }
                 None if input.len() <= MAX_STATUS_LINE_OCTETS => Ok(Pass::NeedMore),
@@ -540,7 +548,7 @@ fn kind(head: &[u8], is_whole: bool) -> Option<Kind<'_>> {
         Some(_) => word(1)?,
         None => b"",
     };
-    let of_status = [&b"OK"[..], b"NO", b"BAD", b"BYE", b"PREAUTH", b"CAPABILITY"];
+    let of_status = [&b"OK"[..], b"NO", b"BAD", b"BYE", b"CAPABILITY"];
     Some(if of_status.iter().any(|known| word.eq_ignore_ascii_case(known)) { Kind::Status } else { Kind::Data(word) })
 }
 
@@ -667,6 +675,9 @@ impl ImapFilter {
         }
         let Some(end) = end else { return Ok(Pass::NeedMore) };
         let raw = &input[..=end];
+        if !Line::new(without_end(raw)).is_clean() {
+            return Err(ProtocolViolation::Client(Misuse::Unclean));
+        }
         match self.client {
             FromClient::Rest { passes } => self.rest_of_command(raw, passes, say),
             _ => self.command(raw, say)?,

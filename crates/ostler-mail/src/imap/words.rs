@@ -48,8 +48,9 @@ pub(super) fn capabilities(can_check_challenges: bool) -> String {
 }
 
 /// The capabilities once the client is signed in. Programs do not read those in the text of an OK, and add these to what
-/// they know.
+/// they know. A provider that does not say what it has speaks IMAP4rev1 all the same.
 pub(super) fn capabilities_of_provider(visible: &[u8]) -> String {
+    let visible = if visible.is_empty() { b"IMAP4rev1" } else { visible };
     format!("* CAPABILITY {}\r\n", String::from_utf8_lossy(visible))
 }
 

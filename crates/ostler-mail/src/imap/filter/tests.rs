@@ -110,6 +110,16 @@ fn what_an_old_program_does_not_know_is_not_shown_to_it() {
 }
 
 #[test]
+fn a_session_that_is_opened_again_or_answered_with_nonsense_is_not_passed() {
+    let heard = play("C: 1 NOOP\nS: * PREAUTH hello\nS: 1 OK done");
+    assert_eq!(lines(&heard.client), ["1 OK done"]);
+    for nonsense in ["1 MAYBE", "1", "* OK a\u{0}b", "* NO a\rb"] {
+        let heard = play(&format!("C: 1 NOOP\nS: {nonsense}"));
+        assert!(matches!(heard.violation, Some(ProtocolViolation::Server(_))), "{nonsense:?}: {heard:?}");
+    }
+}
+
+#[test]
 fn capabilities_are_those_that_ostler_can_serve_wherever_they_stand() {
     let heard = play(
         "C: 1 CAPABILITY\nS: * CAPABILITY IMAP4rev1 STARTTLS AUTH=PLAIN UIDPLUS MOVE X-GM-EXT-1\n\
@@ -199,6 +209,15 @@ fn tags_outside_the_grammar_are_not_echoed_and_browsers_are_ended() {
     assert_eq!(heard.server, "1\r\n");
     for http in ["GET / HTTP/1.1", "Host: x"] {
         assert_eq!(play(&format!("C: {http}")).violation, Some(ProtocolViolation::Client(Misuse::Http)));
+    }
+}
+
+#[test]
+fn a_command_with_a_nul_or_a_lone_cr_goes_nowhere() {
+    for unclean in ["1 NOOP\rx 2 LOGOUT", "1 NOOP\u{0}", "1 APPEND x {3+}~abc\r\rx"] {
+        let heard = play_with(&mut filter(), &format!("C: {unclean}"), 99);
+        assert_eq!(heard.violation, Some(ProtocolViolation::Client(Misuse::Unclean)), "{unclean:?}");
+        assert!(!heard.server.contains("LOGOUT"), "{heard:?}");
     }
 }
 
