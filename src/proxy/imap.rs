@@ -162,10 +162,10 @@ async fn pass(session: &mut Session, client: &mut ClientConn, signed_in: SignedI
     let (messages, octets) = filter.totals();
     session.engine.events.publish(Event::Fetched { account: account.name.clone(), messages, octets });
     let last_words = match (&ended, ended.server_failure(&at, waiting, limits)) {
-        // It has said goodbye, and the client has read why.
-        (Ended::ServerGone, Some(_)) if filter.has_said_bye() => String::new(),
         // A client that leaves need not hear that the provider has left first, or says nothing.
         (Ended::ServerGone | Ended::TimedOut(..), Some(_)) if filter.leaving().is_some() => filter.farewell(),
+        // It has said goodbye, and the client has read why.
+        (Ended::ServerGone, Some(_)) if filter.has_said_bye() => String::new(),
         (_, Some(failure)) => {
             session.report(Some(&account), &failure);
             unavailable(filter.waiting(), &failure)

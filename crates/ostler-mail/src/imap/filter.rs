@@ -205,7 +205,8 @@ impl ImapFilter {
 
     /// The answer to a LOGOUT that the provider has not answered.
     pub fn farewell(&self) -> String {
-        self.leaving().map(words::goodbye).unwrap_or_default()
+        let goodbye = if self.has_said_bye { words::only_goodbye_is_missing } else { words::goodbye };
+        self.leaving().map(goodbye).unwrap_or_default()
     }
 
     /// The tag of the LOGOUT that waits for its answer.
@@ -382,13 +383,18 @@ impl ImapFilter {
         Some(idle.tag.into_bytes())
     }
 
-    /// A line with a tag. Returns whether it answers a command.
-    fn answered(&mut self, tag: &[u8]) -> bool {
+    /// Which of the commands that wait has this tag.
+    fn position_of(&self, tag: &[u8]) -> Option<usize> {
         let is_it = |owed: &Owed| match owed {
             Owed::Answer(own) | Owed::Goodbye(own) => own.as_bytes() == tag,
             Owed::Own(_) => false,
         };
-        let Some(at) = self.owed.iter().position(is_it) else { return false };
+        self.owed.iter().position(is_it)
+    }
+
+    /// A line with a tag. Returns whether it answers a command.
+    fn answered(&mut self, tag: &[u8]) -> bool {
+        let Some(at) = self.position_of(tag) else { return false };
         let is_last = at + 1 == self.owed.len();
         if let Some(Owed::Goodbye(_)) = self.owed.remove(at) {
             self.is_over = true;
@@ -420,10 +426,12 @@ impl ImapFilter {
             return Ok(());
         }
         let first = if first == b"*" { Some(first.to_vec()) } else { self.tag_of_client(first, word, say) };
-        let Some(first) = first.filter(|first| first == b"*" || self.answered(first)) else { return Ok(()) };
+        let is_known = |first: &Vec<u8>| first == b"*" || self.position_of(first).is_some();
+        let Some(first) = first.filter(is_known) else { return Ok(()) };
         if ![&b"OK"[..], b"NO", b"BAD", b"BYE"].iter().any(|known| word.eq_ignore_ascii_case(known)) {
             return Err(ProtocolViolation::Server("an answer that is neither OK, NO nor BAD".into()));
         }
+        self.answered(&first);
         self.has_said_bye |= first == b"*" && word.eq_ignore_ascii_case(b"BYE");
         let shown = self.without_capabilities(text);
         say.client.extend_from_slice(&[first.as_slice(), b" ", word, b" ", shown, b"\r\n"].concat());

@@ -73,8 +73,12 @@ pub fn alert(failure: &Failure) -> String {
 /// The answer to a command that fails, without tag and line end. The code says whether the provider has refused the user or
 /// only cannot serve them now (RFC 5530).
 pub fn answer(failure: &Failure) -> String {
+    answer_behind("", failure)
+}
+
+fn answer_behind(tag: &str, failure: &Failure) -> String {
     let code = if is_refusal(failure) { "AUTHENTICATIONFAILED" } else { "UNAVAILABLE" };
-    fit(&format!("NO [{code}] ostler: "), &failure.sentence(), &failure.advice_for_client(), "")
+    fit(&format!("{tag}NO [{code}] ostler: "), &failure.sentence(), &failure.advice_for_client(), "")
 }
 
 /// Whether the sign-in is refused for what it is, and another try without a change is in vain.
@@ -84,7 +88,12 @@ pub(super) fn is_refusal(failure: &Failure) -> bool {
 
 /// The same with its tag, as a line.
 pub(super) fn failed(tag: &str, failure: &Failure) -> String {
-    format!("{tag} {}\r\n", answer(failure))
+    format!("{}\r\n", answer_behind(&format!("{tag} "), failure))
+}
+
+/// The answer to LOGOUT when the provider has said goodbye and no more.
+pub(super) fn only_goodbye_is_missing(tag: &str) -> String {
+    tagged(tag, "OK", "goodbye")
 }
 
 /// The answer to LOGOUT.
