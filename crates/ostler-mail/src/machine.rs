@@ -115,6 +115,10 @@ pub trait Front {
     fn shown(&self, line: &Line) -> String {
         if self.is_in_exchange() { "***".into() } else { command::shown(line) }
     }
+    /// The last words to a client whose time to sign in is over; CR LF included.
+    fn too_late(&self) -> String {
+        self.words().timed_out()
+    }
     /// The reply to the client's last command when it failed; CR LF included.
     fn refusal(&self, failure: &Failure) -> String {
         self.words().failure(failure)
