@@ -13,6 +13,8 @@ mod fetching;
 mod flights;
 mod gate;
 mod keyring;
+#[cfg(target_os = "linux")]
+mod readers;
 mod reading;
 mod sending;
 mod without_ostler;
