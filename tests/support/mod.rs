@@ -22,6 +22,7 @@ pub mod ostler;
 pub mod postfix;
 pub mod process;
 pub mod provider;
+pub mod reader;
 pub mod running;
 pub mod secrets;
 #[cfg(target_os = "linux")]
