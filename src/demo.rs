@@ -114,6 +114,7 @@ impl Scene {
             // With `--stay`, a real mail program may send with any sender address.
             is_default: true,
             offer_auth: true,
+            read_ahead: true,
             local_password: None,
             pop3: Some(pop3),
             smtp: vec![smtp],

@@ -205,6 +205,7 @@ pub(super) const PROVIDER: Keys = Keys(&[
     "window",
     "pop",
     "sending",
+    "fetching",
     "closed",
     "note",
     "source",

@@ -75,6 +75,7 @@ fn every_key() -> Vec<(&'static str, String, String)> {
     set("account.doors.smtp", &doors[5].to_string(), &format!("smtp = {}", doors[5]));
     set("account.doors.imap", &doors[6].to_string(), &format!("imap = {}", doors[6]));
     set("account.offer_auth", "", "offer_auth = false");
+    set("account.read_ahead", "", "read_ahead = false");
     for table in ["pop3", "smtp", "imap"] {
         for (key, typed, written) in [
             ("host", "one.example", "host = \"one.example\""),

@@ -353,6 +353,8 @@ pub struct Account {
     pub is_default: bool,
     /// Whether the account's own doors offer AUTH. Netscape asks its user for a password wherever it sees AUTH.
     pub offer_auth: bool,
+    /// Whether messages may be asked for before the client does, where the server can do so.
+    pub read_ahead: bool,
     /// The source of its local password. `None`: ostler makes one and keeps it in the keyring.
     pub local_password: Option<SecretSource>,
     /// The server from which mail is fetched.

@@ -231,6 +231,15 @@ pub(in crate::config) const ACCOUNT: Table = Table {
             help: "Netscape asks for a password whenever a sign-in is offered. The account needs a door of its own for sending.",
         },
         Key {
+            name: "read_ahead",
+            kind: Kind::YesNo,
+            unset: Value("true"),
+            since: FIRST_VERSION,
+            example: "false",
+            label: "Fetch the next messages before the mail program asks for them",
+            help: "It makes fetching faster. ostler does so only at providers where it changes nothing else.",
+        },
+        Key {
             name: "doors",
             kind: Kind::Table(&DOORS),
             unset: Words("none"),

@@ -51,6 +51,7 @@ pub fn account(name: &str, address: &str, username: &str) -> Account {
         provider: None,
         is_default: false,
         offer_auth: true,
+        read_ahead: true,
         local_password: None,
         pop3: Some(server(Protocol::Pop3, username)),
         smtp: vec![server(Protocol::Smtp, username)],
