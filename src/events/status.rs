@@ -70,6 +70,15 @@ pub(crate) struct AccountStatus {
     pub(crate) last_failure_at: Option<String>,
 }
 
+/// What is true of an account at this moment, and is no event.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct AccountNow {
+    /// How old the POP login is that opens the gate, in seconds. `None`: no gate, or no login yet.
+    pub(crate) gate_age_s: Option<u64>,
+    /// The sessions at its SMTP servers that wait for the next send.
+    pub(crate) kept_sessions: usize,
+}
+
 #[derive(Debug, Clone)]
 struct DoorStatus {
     door: Door,
@@ -276,7 +285,7 @@ impl Status {
         });
     }
 
-    pub(super) fn document(&self, gate_age: impl Fn(&str) -> Option<u64>) -> Value {
+    pub(super) fn document(&self, account_now: impl Fn(&str) -> AccountNow) -> Value {
         let doors: Vec<Value> = self
             .doors
             .iter()
@@ -290,7 +299,9 @@ impl Status {
             .map(|(name, status)| {
                 let mut document = json!(status);
                 document["name"] = json!(name);
-                document["gate_age_s"] = json!(gate_age(name));
+                let now = account_now(name);
+                document["gate_age_s"] = json!(now.gate_age_s);
+                document["kept_sessions"] = json!(now.kept_sessions);
                 document
             })
             .collect();
@@ -346,7 +357,7 @@ mod tests {
         events.publish(Event::SessionStarted(1, Protocol::Pop3, client));
         events.publish(Event::AccountChosen(1, "home".into()));
         events.publish(Event::Fetched { account: "home".into(), messages: 2, octets: 10 });
-        let document = events.document(|_| Some(7));
+        let document = events.document(|_| AccountNow { gate_age_s: Some(7), kept_sessions: 1 });
         assert_eq!(document["doors"][0]["address"], "127.0.0.1:2110");
         assert_eq!(document["sessions"][0]["account"], "home");
         assert_eq!(document["accounts"][0]["state"], "ok");
@@ -357,7 +368,7 @@ mod tests {
         events.publish(Event::Failed(Some("home".into()), failure));
         events.publish(Event::SessionEnded(1));
         events.publish(Event::Paused);
-        let document = events.document(|_| None);
+        let document = events.document(|_| AccountNow::default());
         assert_eq!(document["accounts"][0]["state"], "needs you");
         assert_eq!(document["sessions"], json!([]));
         assert_eq!(document["paused"], true);
@@ -366,6 +377,6 @@ mod tests {
             access: Access::SameUser,
             is_reload: true,
         });
-        assert_eq!(events.document(|_| None)["accounts"][0]["state"], "unused");
+        assert_eq!(events.document(|_| AccountNow::default())["accounts"][0]["state"], "unused");
     }
 }
