@@ -15,18 +15,20 @@ pub mod relay;
 mod session;
 pub mod sign_in;
 pub(crate) mod smtp;
+mod turns;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 use crate::events::event::{Event, SessionId};
 use crate::events::{AccountNow, Events};
 use crate::os;
 use crate::proxy::net::dial::Dialer;
 use crate::proxy::smtp::kept::KeptSessions;
+use crate::proxy::turns::Turns;
 use crate::vault::{Found, Vault, VaultError};
 use ostler_mail::account::{Account, SecretSource, Server, ServerId, Settings};
 use ostler_mail::clock::Moment;
@@ -75,8 +77,8 @@ pub struct Engine {
     pub dialer: Dialer,
     gates: Mutex<HashMap<ServerId, Arc<GateCell>>>,
     learned: Mutex<HashMap<ServerId, ServerCache>>,
-    /// The connections that are left at each IMAP server.
-    imap_turns: Mutex<HashMap<ServerId, Arc<Semaphore>>>,
+    /// The connections at each IMAP server.
+    imap_turns: Mutex<HashMap<ServerId, Arc<Turns>>>,
     /// Sessions at SMTP servers that wait for the next send.
     kept: KeptSessions,
     stopping: watch::Sender<bool>,
@@ -133,10 +135,10 @@ impl Engine {
         Arc::clone(gates.entry(login.id()).or_default())
     }
 
-    /// Who holds one of these may have a connection at the IMAP server. The next client waits.
-    pub(crate) fn imap_turns(&self, server: &Server) -> Arc<Semaphore> {
+    /// The turns at an IMAP server. Whoever holds one may have a connection there.
+    pub(crate) fn imap_turns(&self, server: &Server) -> Arc<Turns> {
         let mut turns = self.imap_turns.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(turns.entry(server.id()).or_insert_with(imap::turns))
+        Arc::clone(turns.entry(server.id()).or_default())
     }
 
     /// What `status` says of an account and no event has told.

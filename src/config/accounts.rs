@@ -9,7 +9,7 @@ use super::server::{self, OwnPop3, SecretReader, SignInDefaults};
 use super::toml_tree::{Item, Table};
 use super::value;
 use crate::config::presets::Presets;
-use ostler_mail::account::{Account, Alias, Protocol, SecretSource, Server};
+use ostler_mail::account::{Account, Alias, DEFAULT_IMAP_CONNECTIONS, Protocol, SecretSource, Server};
 
 /// An account as far as it could be read, with the items that are compared across accounts.
 pub(super) struct Draft<'a> {
@@ -76,6 +76,7 @@ fn read_account<'a>(table: &Table<'a>, file: &Path, presets: &Presets) -> Draft<
             pop3: servers.pop3.clone(),
             smtp: servers.smtp.clone(),
             imap: servers.imap.clone(),
+            imap_connections: servers.imap_connections?,
         })
     };
     let account = account();
@@ -133,6 +134,8 @@ struct Servers {
     pop3: Option<Server>,
     smtp: Vec<Server>,
     imap: Option<Server>,
+    /// `None` if a mistake was reported.
+    imap_connections: Option<usize>,
 }
 
 impl Servers {
@@ -155,7 +158,8 @@ impl Servers {
             if item.as_list().is_some() {
                 return item.reject("is a list; allowed is one table, in single brackets");
             }
-            server::read_server(&item.table(&keys::SERVER)?, protocol, &defaults)
+            let keys = if protocol == Protocol::Imap { &keys::IMAP } else { &keys::POP3 };
+            server::read_server(&item.table(keys)?, protocol, &defaults)
         };
         let pop3 = single(Protocol::Pop3);
         let smtp = match table.get("smtp") {
@@ -182,8 +186,14 @@ impl Servers {
             table.item().report_absence(message);
         }
         preset.warn_of_doubts(table.get("smtp").is_some());
-        Self { pop3, smtp, imap }
+        Self { pop3, smtp, imap, imap_connections: read_connections(table) }
     }
+}
+
+/// `connections` of `[account.imap]`.
+fn read_connections(account: &Table<'_>) -> Option<usize> {
+    let item = account.get("imap").and_then(|imap| imap.get("connections"));
+    item.map_or(Some(DEFAULT_IMAP_CONNECTIONS), |item| server::read_connections(&item))
 }
 
 fn read_smtp_servers(item: &Item<'_>, defaults: &SignInDefaults<'_>, pop3: OwnPop3<'_>) -> Vec<Server> {

@@ -10,7 +10,8 @@ use super::DEFAULT_FRESH;
 use super::edit::{EditError, meaning, parse_document, with_line_ends_of};
 use crate::config::presets::Presets;
 use ostler_mail::account::{
-    Account, AfterPop, CommandLine, PasswordCharset, Protocol, SecretSource, Security, Server, SignIn,
+    Account, AfterPop, CommandLine, DEFAULT_IMAP_CONNECTIONS, PasswordCharset, Protocol, SecretSource, Security,
+    Server, SignIn,
 };
 use ostler_mail::wire::hex;
 
@@ -83,6 +84,9 @@ fn tables(account: &Account) -> String {
     if let Some(server) = &account.imap {
         text += "\n[account.imap]\n";
         server_lines(&mut text, server, account);
+        if account.imap_connections != DEFAULT_IMAP_CONNECTIONS {
+            line(&mut text, "connections", &account.imap_connections.to_string());
+        }
     }
     text
 }

@@ -9,7 +9,7 @@ use crate::proxy::Engine;
 use crate::proxy::hear::{ClientInput, next_line};
 use crate::proxy::net::conn::ClientConn;
 use crate::proxy::session::{GOODBYE_TIMEOUT, Session, wait_for_stop};
-use ostler_mail::account::{Access, Settings};
+use ostler_mail::account::{Access, Protocol, Settings};
 use ostler_mail::client_fault::Misuse;
 use ostler_mail::command::is_http;
 use ostler_mail::wire::MAX_COMMAND_LINE_OCTETS;
@@ -23,6 +23,7 @@ pub(super) const MAX_SESSIONS: usize = 1500;
 pub(super) async fn admit(
     engine: &Engine,
     settings: &Settings,
+    protocol: Protocol,
     address: SocketAddr,
     local: SocketAddr,
 ) -> Result<(), NotAdmitted> {
@@ -40,12 +41,21 @@ pub(super) async fn admit(
     }
     if *engine.stopping().borrow() {
         Err(NotAdmitted::Stopping)
-    } else if engine.events.is_paused() {
+    } else if engine.events.is_paused() && !hears_of_trouble_later(protocol) {
         Err(NotAdmitted::Paused)
     } else if engine.events.session_count() >= MAX_SESSIONS {
         Err(NotAdmitted::Full(MAX_SESSIONS))
     } else {
         Ok(())
+    }
+}
+
+/// Whether clients of this protocol hear of trouble after their sign-in. IMAP programs throw their password away if it comes
+/// before.
+fn hears_of_trouble_later(protocol: Protocol) -> bool {
+    match protocol {
+        Protocol::Imap => true,
+        Protocol::Pop3 | Protocol::Smtp => false,
     }
 }
 

@@ -239,7 +239,7 @@ async fn pass(session: &mut Session, client: &mut ClientConn, signed_in: SignedI
     session.report_sign_in();
     let Upstream { mut conn, at, .. } = upstream;
     let timeouts = &session.settings.timeouts;
-    let limits = Limits { idle: timeouts.idle, reply: timeouts.reply, data: timeouts.data };
+    let limits = Limits { idle: timeouts.idle, reply: timeouts.reply, data: timeouts.data, agreed: timeouts.idle };
     let CachedCapabilities { pipelining, deletes_fetched, .. } = ready.capabilities;
     let may_read_ahead = account.read_ahead && pipelining && !deletes_fetched;
     let mut filter = Pop3Filter::new(Arc::clone(&session.progress), may_read_ahead);

@@ -94,6 +94,7 @@ fn every_key() -> Vec<(&'static str, String, String)> {
         }
     }
     let mut set = |key: &'static str, typed: &str, written: &str| all.push((key, typed.to_owned(), written.to_owned()));
+    set("account.imap.connections", "4", "connections = 4");
     set("account.smtp.login.host", "two.example", "auth = \"pop-before-smtp\"");
     set("account.smtp.fresh", "5m", "fresh = \"5m\"");
     for (key, typed, written) in [

@@ -109,16 +109,14 @@ fn what_ostler_does_not_have_is_answered_by_it_and_the_provider_never_hears_of_i
     let mut client = desk.signed_in();
     // In one go: the answers come in the order of the commands.
     client.send(
-        "1 NOOP\r\n2 COMPRESS DEFLATE\r\n3 ENABLE CONDSTORE\r\n4 IDLE\r\n5 STARTTLS\r\n6 LOGIN x y\r\n7 NOOP\r\n",
+        "1 NOOP\r\n2 COMPRESS DEFLATE\r\n3 ENABLE CONDSTORE\r\n4 IDLE x\r\n5 STARTTLS\r\n6 LOGIN x y\r\n7 NOOP\r\n",
     );
     for start in ["1 OK", "2 BAD", "3 BAD", "4 BAD", "5 BAD", "6 BAD", "7 OK"] {
         client.expect(start);
     }
     let told = answer(&mut client, "8", "CAPABILITY");
     assert!(told[0].starts_with("* CAPABILITY IMAP4rev1"), "{told:?}");
-    for hidden in
-        ["AUTH=", "STARTTLS", "COMPRESS", "ENABLE", "CONDSTORE", "ID ", "IDLE", "MOVE", "ESEARCH", "SPECIAL-USE"]
-    {
+    for hidden in ["AUTH=", "STARTTLS", "COMPRESS", "ENABLE", "CONDSTORE", "ID ", "MOVE", "ESEARCH", "SPECIAL-USE"] {
         assert!(!told[0].contains(hidden), "{hidden}: {}", told[0]);
     }
 }

@@ -194,6 +194,10 @@ impl PasswordCharset {
     }
 }
 
+/// The most connections of one account at its IMAP server, unless the settings say otherwise. Netscape opens ten by itself, and
+/// providers refuse more than ten to twenty.
+pub const DEFAULT_IMAP_CONNECTIONS: usize = 8;
+
 /// Who signs in, and with what.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Credentials {
@@ -361,8 +365,10 @@ pub struct Account {
     pub pop3: Option<Server>,
     /// The servers through which mail is sent, in the order in which they are tried.
     pub smtp: Vec<Server>,
-    /// The IMAP server, kept for the IMAP door.
+    /// The IMAP server, for the IMAP door.
     pub imap: Option<Server>,
+    /// How many connections there may be at the IMAP server at once; at least 1.
+    pub imap_connections: usize,
 }
 
 impl Account {

@@ -409,8 +409,32 @@ pub(in crate::config) const POP3: Table = Table {
 };
 
 /// `[account.imap]`.
-pub(in crate::config) const IMAP: Table =
-    Table { header: "[account.imap]", title: "Server for IMAP", help: "For mail programs that speak IMAP.", ..POP3 };
+pub(in crate::config) const IMAP: Table = Table {
+    header: "[account.imap]",
+    title: "Server for IMAP",
+    help: "For mail programs that speak IMAP.",
+    keys: &[
+        HOST,
+        PORT,
+        SECURITY,
+        AUTH,
+        Key {
+            name: "connections",
+            kind: Kind::Connections,
+            unset: Value("8"),
+            since: FIRST_VERSION,
+            example: "4",
+            label: "Most connections at once",
+            help: "Mail programs open several, and providers refuse more than 10 to 20 of one person. The next one waits until \
+                   another is closed.",
+        },
+        SERVER_USERNAME,
+        SERVER_PASSWORD,
+        SERVER_CHARSET,
+        CA,
+        PIN,
+    ],
+};
 
 /// `[account.smtp]`.
 pub(in crate::config) const SMTP: Table = Table {

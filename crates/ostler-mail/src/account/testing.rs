@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    Access, Account, Credentials, Door, PasswordCharset, Protocol, SecretSource, Security, Server, Settings, SignIn,
-    Timeouts, Trust,
+    Access, Account, Credentials, DEFAULT_IMAP_CONNECTIONS, Door, PasswordCharset, Protocol, SecretSource, Security,
+    Server, Settings, SignIn, Timeouts, Trust,
 };
 
 /// A server for tests.
@@ -56,5 +56,6 @@ pub fn account(name: &str, address: &str, username: &str) -> Account {
         pop3: Some(server(Protocol::Pop3, username)),
         smtp: vec![server(Protocol::Smtp, username)],
         imap: None,
+        imap_connections: DEFAULT_IMAP_CONNECTIONS,
     }
 }

@@ -8,8 +8,8 @@ use crate::account::{Security, Server};
 use crate::failure::{Failure, Waiting};
 use crate::machine::server::ServerState;
 use crate::machine::{Login, Outgoing, Step};
-use crate::pop3::{Refusal, Status, parse_status, refusal, without_status};
-use crate::sasl::{Exchange, Given, Mechanism, Way};
+use crate::pop3::{Status, parse_status, without_status};
+use crate::sasl::{Exchange, Given, Mechanism, Refusal, Way, refusal};
 use crate::secret::Secret;
 use crate::wire::{Line, MAX_REPLY_LINES};
 
