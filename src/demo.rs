@@ -132,6 +132,8 @@ impl Scene {
             // Other systems cannot always tell who connects. The demo's mailbox contains nothing private.
             access: if cfg!(target_os = "linux") { Access::SameUser } else { Access::Anyone },
             allow: Vec::new(),
+            proxies: Vec::new(),
+            metrics: false,
             // The demo is shown on the terminal.
             notices: false,
             accounts: vec![Arc::new(self.account(secret, trust))],

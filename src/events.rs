@@ -27,6 +27,8 @@ use crate::events::history::History;
 use crate::events::notice::Notice;
 use ostler_mail::progress::Progress;
 
+#[cfg(feature = "web")]
+pub(crate) use status::Figures;
 pub(crate) use status::{AccountNow, AccountState, AccountStatus, Overview, Status};
 
 /// Takes events from every part of the program; cheap to clone.
@@ -85,6 +87,12 @@ impl Events {
 
     pub(crate) fn overview(&self) -> Overview {
         self.lock().overview()
+    }
+
+    /// What monitoring wants to know.
+    #[cfg(feature = "web")]
+    pub(crate) fn figures(&self) -> Figures {
+        self.lock().figures()
     }
 
     /// What happened after `seq` (see [`Journal::since`](journal::Journal::since)). Waits at most `limit` for the first

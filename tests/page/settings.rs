@@ -50,6 +50,8 @@ fn every_key() -> Vec<(&'static str, String, String)> {
     set("local.imap", &doors[3].to_string(), &format!("imap = {}", doors[3]));
     set("local.access", "password", "access = \"password\"");
     set("local.allow", "192.168.56.0/24; 10.0.0.7", "allow = [\"192.168.56.0/24\", \"10.0.0.7\"]");
+    set("local.proxies", "10.0.0.5", "proxies = [\"10.0.0.5\"]");
+    set("local.metrics", "yes", "metrics = true");
     set("local.notices", "", "notices = false");
     for (key, written) in [
         ("timeouts.connect", "connect = \"7s\""),

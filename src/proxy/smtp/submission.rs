@@ -123,12 +123,13 @@ impl ProviderSide {
                 None => None,
             };
             let is_same = secret.as_deref().map(Secret::expose) == kept.secret.as_deref().map(Secret::expose);
-            if !is_same {
-                kept.leave().await;
-            // It also shows whether the connection still works.
-            } else if !kept.upstream.conn.has_news().await && kept.reset(KEPT_RESET_TIMEOUT).await {
+            // RSET also shows whether the connection still works.
+            if is_same && !kept.upstream.conn.has_news().await && kept.reset(KEPT_RESET_TIMEOUT).await {
                 self.early = None;
                 self.session = Some(kept);
+            } else {
+                // The client does not wait for a goodbye that may never be answered.
+                tokio::spawn(kept.leave());
             }
         }
     }
