@@ -15,6 +15,8 @@ mod flights;
 mod gate;
 mod kept;
 mod keyring;
+#[cfg(target_os = "linux")]
+mod readers;
 mod reading;
 mod sending;
 mod without_ostler;

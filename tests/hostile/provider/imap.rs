@@ -110,7 +110,11 @@ fn before_the_sign_in() {
         .never(early),
         capability("imap-capability-never", Step::Stall, TROUBLE).words(&["did not answer in time"]),
         capability("imap-capability-drip-forever", drip("* CAPABILITY "), TROUBLE),
-        capability("imap-capability-endless", say(&"* CAPABILITY IMAP4rev1\r\n".repeat(5000)), TROUBLE),
+        capability(
+            "imap-capability-endless",
+            say(&("* CAPABILITY IMAP4rev1\r\n".repeat(5000) + "o1 OK done")),
+            TROUBLE,
+        ),
         capability("imap-capability-line-64k", long("* CAPABILITY "), TROUBLE),
         capability("imap-capability-of-another", say("o9 OK done"), TROUBLE),
         capability("imap-capability-without-a-status", say("o1 FINE done"), TROUBLE),
@@ -144,7 +148,7 @@ fn at_the_sign_in() {
         line("imap-login-without-a-tag", LOGIN, "OK in", TROUBLE),
         line("imap-login-without-a-status", LOGIN, "o1 FINE", TROUBLE),
         line("imap-login-bye", LOGIN, "* BYE overloaded, sorry", TROUBLE).words(&["overloaded, sorry"]),
-        at("imap-login-flood", LOGIN, say(&"* OK wait\r\n".repeat(5000)), TROUBLE),
+        at("imap-login-flood", LOGIN, say(&("* OK wait\r\n".repeat(5000) + "o1 OK in")), TROUBLE),
         line("imap-login-refused", LOGIN, "o1 NO [AUTHENTICATIONFAILED] never heard of her", REFUSED)
             .words(&["never heard of her"]),
         line("imap-login-refused-without-a-code", LOGIN, "o1 NO Invalid credentials (Failure)", REFUSED)
