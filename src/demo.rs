@@ -119,6 +119,7 @@ impl Scene {
             // With `--stay`, a real mail program may send with any sender address.
             is_default: true,
             offer_auth: true,
+            read_ahead: true,
             local_password: None,
             pop3: Some(pop3),
             smtp: vec![smtp],
@@ -140,6 +141,8 @@ impl Scene {
             // Other systems cannot always tell who connects. The demo's mailbox contains nothing private.
             access: if cfg!(target_os = "linux") { Access::SameUser } else { Access::Anyone },
             allow: Vec::new(),
+            proxies: Vec::new(),
+            metrics: false,
             // The demo is shown on the terminal.
             notices: false,
             accounts: vec![Arc::new(self.account(secret, trust))],

@@ -23,10 +23,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
-use crate::events::Events;
 use crate::events::event::{Event, SessionId};
+use crate::events::{AccountNow, Events};
 use crate::os;
 use crate::proxy::net::dial::Dialer;
+use crate::proxy::smtp::kept::KeptSessions;
 use crate::proxy::turns::Turns;
 use crate::vault::{Found, Vault, VaultError};
 use ostler_mail::account::{Account, SecretSource, Server, ServerId, Settings};
@@ -78,6 +79,8 @@ pub struct Engine {
     learned: Mutex<HashMap<ServerId, ServerCache>>,
     /// The connections at each IMAP server.
     imap_turns: Mutex<HashMap<ServerId, Arc<Turns>>>,
+    /// Sessions at SMTP servers that wait for the next send.
+    kept: KeptSessions,
     stopping: watch::Sender<bool>,
     busy: watch::Sender<usize>,
     sessions: AtomicU64,
@@ -94,6 +97,7 @@ impl Engine {
             gates: Mutex::default(),
             learned: Mutex::default(),
             imap_turns: Mutex::default(),
+            kept: KeptSessions::default(),
             stopping: watch::Sender::new(false),
             busy: watch::Sender::new(0),
             sessions: AtomicU64::new(0),
@@ -137,8 +141,13 @@ impl Engine {
         Arc::clone(turns.entry(server.id()).or_default())
     }
 
-    /// The age in seconds of the last login at an account's gate, for `status`. `None`: no gate, or no login yet.
-    pub fn gate_age(&self, name: &str, now: Moment) -> Option<u64> {
+    /// What `status` says of an account and no event has told.
+    pub(crate) fn account_now(&self, name: &str, now: Moment) -> AccountNow {
+        AccountNow { gate_age_s: self.gate_age(name, now), kept_sessions: self.kept.count(name) }
+    }
+
+    /// The age in seconds of the last login at an account's gate. `None`: no gate, or no login yet.
+    fn gate_age(&self, name: &str, now: Moment) -> Option<u64> {
         let settings = self.settings();
         let account = settings.accounts.iter().find(|a| a.name == name)?;
         let login = account.smtp.iter().find_map(|s| s.gate())?;

@@ -272,6 +272,7 @@ impl Plan {
             provider: self.proposal.provider.clone(),
             is_default: false,
             offer_auth: true,
+            read_ahead: true,
             local_password: None,
             pop3,
             smtp,

@@ -410,6 +410,7 @@ fn account(name: &str) -> Account {
         provider: None,
         is_default: false,
         offer_auth: true,
+        read_ahead: true,
         local_password: None,
         pop3: Some(Server {
             protocol: Protocol::Pop3,

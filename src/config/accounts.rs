@@ -56,6 +56,9 @@ fn read_account<'a>(table: &Table<'a>, file: &Path, presets: &Presets) -> Draft<
     let doors = read_own_doors(table, name.as_ref().map_or("", |(name, _)| name), &preset);
     let servers = Servers::read(table, file, address.as_ref().map_or("", |(address, _)| address), &preset);
     let offer_auth = read_offer_auth(table, &doors);
+    let read_ahead = table.get("read_ahead").map_or(Some(true), |item| item.flag());
+    let fetching_counts =
+        preset.fetching_counts() || servers.pop3.as_ref().is_some_and(|server| presets.fetching_counts(&server.host));
     let local_password = table.get("local_password").map(|item| SecretReader { file }.read_local(&item));
     // A closure, so that `?` gives up the account alone: its name, addresses and doors are compared with the others'
     // all the same.
@@ -67,6 +70,7 @@ fn read_account<'a>(table: &Table<'a>, file: &Path, presets: &Presets) -> Draft<
             provider: preset.name(),
             is_default: is_default.is_some(),
             offer_auth: offer_auth?,
+            read_ahead: read_ahead? && !fetching_counts,
             // The outer `None` is a key left out, the inner one a mistake.
             local_password: local_password.map_or(Some(None), |secret: Option<SecretSource>| secret.map(Some))?,
             pop3: servers.pop3.clone(),

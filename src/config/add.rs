@@ -29,7 +29,9 @@ pub(crate) fn add_account(text: &str, account: &Account, file: &Path, presets: &
     let after = with_line_ends_of(text, after);
     let (old, new) = (meaning(text, file, presets)?, meaning(&after, file, presets)?);
     let (last, others) = new.accounts.split_last().ok_or(EditError::CannotTake)?;
-    let is_right = **last == *account && others == old.accounts;
+    // The lines say nothing of reading ahead: what is right there follows from the provider.
+    let wanted = Account { read_ahead: last.read_ahead, ..account.clone() };
+    let is_right = **last == wanted && others == old.accounts;
     if is_right { Ok(after) } else { Err(EditError::CannotTake) }
 }
 

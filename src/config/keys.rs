@@ -208,6 +208,7 @@ pub(super) const PROVIDER: Keys = Keys(&[
     "window",
     "pop",
     "sending",
+    "fetching",
     "closed",
     "note",
     "source",

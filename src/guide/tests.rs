@@ -23,6 +23,8 @@ pub(crate) fn settings(pop3: u16, smtp: u16) -> Settings {
         page: None,
         access: Access::SameUser,
         allow: vec![],
+        proxies: vec![],
+        metrics: false,
         notices: true,
         accounts: vec![Arc::new(account())],
         timeouts: Timeouts::default(),

@@ -20,6 +20,7 @@ pub mod machine;
 pub mod pop3;
 pub mod pop_before_smtp;
 pub mod progress;
+pub mod proxy_header;
 pub mod sasl;
 pub mod secret;
 pub mod smtp;

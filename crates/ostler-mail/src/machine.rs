@@ -14,6 +14,7 @@ use self::server::ServerState;
 use crate::client_fault::{ClientMisconfiguration, Misuse};
 use crate::command::{self, is_http};
 use crate::failure::{Failure, Waiting, one_line};
+use crate::proxy_header;
 use crate::sasl::{AuthStep, Redaction, Way};
 use crate::secret::Secret;
 use crate::wire::{Line, MAX_AUTH_LINE_OCTETS, MAX_COMMAND_LINE_OCTETS};
@@ -89,6 +90,10 @@ pub trait Front {
         // A web page can make a browser send commands to a local port, after the lines of an HTTP request.
         if is_http(line.bytes()) {
             return Answer::Misused(Misuse::Http);
+        }
+        // Believed, it would let anyone say where they come from.
+        if proxy_header::is_header(line.bytes()) {
+            return Answer::Misused(Misuse::ProxyHeader);
         }
         if !self.is_keep_alive(line) && self.client_mut().count_command() && !self.is_at_work() {
             return Answer::Misused(Misuse::TooManyCommands);

@@ -1,6 +1,7 @@
 //! POP3 (RFC 1939, 2449, 3206, 5034): status lines. The machines: `front` hears a client, `login`
 //! signs in at a provider, `filter` watches what passes between them. `uidl` looks at a list of ids for `ostler check`.
 
+mod ahead;
 pub mod filter;
 pub mod front;
 pub mod login;

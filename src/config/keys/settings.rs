@@ -109,6 +109,26 @@ pub(in crate::config) const LOCAL: Table = Table {
                    address that they can reach.",
         },
         Key {
+            name: "proxies",
+            kind: Kind::Networks,
+            unset: Value("[]"),
+            since: FIRST_VERSION,
+            example: "[\"10.0.0.5\"]",
+            label: "Load balancers in front of ostler",
+            help: "Their addresses, separated by commas. At doors that other computers reach, ostler believes what they say about \
+                   where a mail program comes from (PROXY protocol), and takes nothing from them without it.",
+        },
+        Key {
+            name: "metrics",
+            kind: Kind::YesNo,
+            unset: Value("false"),
+            since: FIRST_VERSION,
+            example: "true",
+            label: "Figures for monitoring",
+            help: "/metrics on the page's port tells a monitoring program on this computer, and the load balancers, how many \
+                   sessions, messages and failures there are. No names and no addresses of people.",
+        },
+        Key {
             name: "notices",
             kind: Kind::YesNo,
             unset: Value("true"),
@@ -229,6 +249,15 @@ pub(in crate::config) const ACCOUNT: Table = Table {
             example: "false",
             label: "Its own door for sending offers a sign-in (AUTH)",
             help: "Netscape asks for a password whenever a sign-in is offered. The account needs a door of its own for sending.",
+        },
+        Key {
+            name: "read_ahead",
+            kind: Kind::YesNo,
+            unset: Value("true"),
+            since: FIRST_VERSION,
+            example: "false",
+            label: "Fetch the next messages before the mail program asks for them",
+            help: "It makes fetching faster. ostler does so only at providers where it changes nothing else.",
         },
         Key {
             name: "doors",
