@@ -26,7 +26,9 @@ const PROGRAM: [(&str, &[&str]); 13] = [
 ];
 
 /// The modules of `crates/ostler-mail`, likewise.
-const MAIL: [(&str, &[&str]); 18] = [
+const MAIL: [(&str, &[&str]); 20] = [
+    ("mime", &[]),
+    ("readable", &["mime"]),
     ("account", &[]),
     ("charset", &[]),
     ("clock", &[]),
