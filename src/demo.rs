@@ -115,6 +115,8 @@ impl Scene {
             is_default: true,
             offer_auth: true,
             local_password: None,
+            readable: None,
+            mend: vec![],
             pop3: Some(pop3),
             smtp: vec![smtp],
             imap: None,

@@ -410,6 +410,8 @@ fn account(name: &str) -> Account {
         is_default: false,
         offer_auth: true,
         local_password: None,
+        readable: None,
+        mend: vec![],
         pop3: Some(Server {
             protocol: Protocol::Pop3,
             host: "pop.example.net".into(),

@@ -9,7 +9,9 @@ use super::server::{self, OwnPop3, SecretReader, SignInDefaults};
 use super::toml_tree::{Item, Table};
 use super::value;
 use crate::config::presets::Presets;
+use ostler_mail::account::mend::Repair;
 use ostler_mail::account::{Account, Alias, Protocol, SecretSource, Server};
+use ostler_mail::readable::Readable;
 
 /// An account as far as it could be read, with the items that are compared across accounts.
 pub(super) struct Draft<'a> {
@@ -56,6 +58,8 @@ fn read_account<'a>(table: &Table<'a>, file: &Path, presets: &Presets) -> Draft<
     let doors = read_own_doors(table, name.as_ref().map_or("", |(name, _)| name), &preset);
     let servers = Servers::read(table, file, address.as_ref().map_or("", |(address, _)| address), &preset);
     let offer_auth = read_offer_auth(table, &doors);
+    let readable = table.get("readable").map_or(Some(None), |item| read_readable(&item));
+    let mend = table.get("mend").map_or_else(|| Some(Repair::USUAL.to_vec()), |item| read_mend(&item));
     let local_password = table.get("local_password").map(|item| SecretReader { file }.read_local(&item));
     // A closure, so that `?` gives up the account alone: its name, addresses and doors are compared with the others'
     // all the same.
@@ -69,6 +73,8 @@ fn read_account<'a>(table: &Table<'a>, file: &Path, presets: &Presets) -> Draft<
             offer_auth: offer_auth?,
             // The outer `None` is a key left out, the inner one a mistake.
             local_password: local_password.map_or(Some(None), |secret: Option<SecretSource>| secret.map(Some))?,
+            readable: readable?,
+            mend: mend.clone()?,
             pop3: servers.pop3.clone(),
             smtp: servers.smtp.clone(),
             imap: servers.imap.clone(),
@@ -111,6 +117,25 @@ fn read_own_doors<'a>(table: &Table<'a>, name: &str, preset: &AccountPreset<'_>)
         Some(doors::read(&item, protocol, Some(name)))
     };
     Protocol::ALL.into_iter().filter_map(of).flatten().collect()
+}
+
+/// What the mail program can read. The inner `None`: mail is passed on as it is.
+fn read_readable(item: &Item<'_>) -> Option<Option<Readable>> {
+    let words = keys::settings::READABLE.map(|choice| format!("\"{}\"", choice.word));
+    item.read(&words.join(", "), |text| match text {
+        keys::settings::OFF => Ok(None),
+        name => Readable::find(name).map(Some).ok_or("is neither a mail program nor a charset that ostler knows"),
+    })
+}
+
+fn read_mend(item: &Item<'_>) -> Option<Vec<Repair>> {
+    let words = Repair::ALL.map(|repair| (repair.name(), repair));
+    let Some(list) = item.as_list() else {
+        let words = words.map(|(word, _)| format!("\"{word}\""));
+        return item.reject_kind(&format!("a list of {}", words.join(", ")));
+    };
+    // Collected twice, because the inner `None` of one word must not keep the others from being read.
+    list.into_iter().map(|item| item.word(&words)).collect::<Vec<_>>().into_iter().collect()
 }
 
 /// Whether AUTH is offered. A door that all accounts share cannot offer it for one of them only.

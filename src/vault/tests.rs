@@ -23,6 +23,8 @@ fn account(name: &str) -> Account {
         is_default: false,
         offer_auth: true,
         local_password: None,
+        readable: None,
+        mend: vec![],
         pop3: Some(server(Protocol::Pop3, "pop.example.net", password(SecretSource::Keyring))),
         smtp: vec![],
         imap: None,

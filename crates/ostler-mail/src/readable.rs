@@ -7,27 +7,28 @@
 //!
 //! Not here: dots and the end of a text on the wire, which are POP3's.
 
-mod charset;
-mod header;
+pub(crate) mod charset;
+pub(crate) mod header;
 mod html;
 mod likeness;
 mod names;
 mod profile;
 mod text;
-mod words;
+pub(crate) mod words;
 
 use std::ops::Range;
 
+use crate::mime::edited;
 use crate::mime::structure::{Part, Search, Structure};
 pub use profile::{PROFILES, Profile, Readable};
 
 /// What was changed in one message, or in a part of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Tally {
+pub(crate) struct Tally {
     /// The charsets that something was in, in the order in which they were found.
     sources: Vec<String>,
     /// How many letters are there only in likeness.
-    approximated: u64,
+    pub(crate) approximated: u64,
 }
 
 impl Tally {
@@ -194,7 +195,7 @@ impl<'a> Message<'a> {
         let header = first.unwrap_or_else(|| self.octets[top.header.clone()].to_vec());
         let header = header::marked(&header, &self.note());
         self.edits.insert(0, (top.header.clone(), header));
-        Some((self.edited(), self.tally.approximated))
+        Some((edited(self.octets, &self.edits), self.tally.approximated))
     }
 
     /// The text with a line end behind it where it has one now: a message on its own ends a line, whatever its encoding.
@@ -214,18 +215,6 @@ impl<'a> Message<'a> {
         };
         let plural = if self.tally.approximated == 1 { "" } else { "s" };
         format!("{what}; {} character{plural} approximated", self.tally.approximated)
-    }
-
-    fn edited(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(self.octets.len() + self.octets.len() / 8);
-        let mut at = 0;
-        for (place, octets) in &self.edits {
-            out.extend_from_slice(&self.octets[at..place.start]);
-            out.extend_from_slice(octets);
-            at = place.end;
-        }
-        out.extend_from_slice(&self.octets[at..]);
-        out
     }
 }
 

@@ -52,6 +52,8 @@ pub fn account(name: &str, address: &str, username: &str) -> Account {
         is_default: false,
         offer_auth: true,
         local_password: None,
+        readable: None,
+        mend: vec![],
         pop3: Some(server(Protocol::Pop3, username)),
         smtp: vec![server(Protocol::Smtp, username)],
         imap: None,

@@ -102,6 +102,26 @@ pub(crate) struct Extended {
     pub(crate) octets: Vec<u8>,
 }
 
+/// The value of a Content-Type with this charset, in the place of any other; `None` if the value makes no sense.
+pub(crate) fn with_charset(value: &[u8], label: &str) -> Option<Vec<u8>> {
+    let parsed = Parsed::parse(value)?;
+    let plain = format!("charset={label}").into_bytes();
+    let is_charset = |parameter: &&Parameter| base(&parameter.name) == "charset";
+    let mut edits = Vec::new();
+    for (at, parameter) in parsed.parameters.iter().filter(is_charset).enumerate() {
+        let blanks = value[parameter.place.start + 1..].iter().take_while(|octet| octet.is_ascii_whitespace()).count();
+        edits.push(match at {
+            0 => (parameter.place.start + 1 + blanks..parameter.place.end, plain.clone()),
+            _ => (parameter.place.clone(), Vec::new()),
+        });
+    }
+    if edits.is_empty() {
+        let end = memchr::memchr(b';', value).unwrap_or_else(|| value.trim_ascii_end().len());
+        edits.push((end..end, [b"; ", plain.as_slice()].concat()));
+    }
+    Some(super::edited(value, &edits))
+}
+
 /// `filename` of `filename*1*`.
 pub(crate) fn base(name: &str) -> &str {
     name.split('*').next().unwrap_or(name)

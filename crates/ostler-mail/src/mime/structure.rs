@@ -114,6 +114,8 @@ impl Structure {
 
     /// Looks at what has arrived: `octets` are all of the message so far.
     pub(crate) fn look(&mut self, octets: &[u8]) -> Search {
+        // The end of a text on the wire was perhaps looked at, and is no part of the message.
+        self.searched = self.searched.min(octets.len());
         while let Some(found) = memchr(b'\n', &octets[self.searched..]) {
             let end = self.searched + found + 1;
             if self.is_far_enough() || end - self.line_start > MAX_LINE_OCTETS {

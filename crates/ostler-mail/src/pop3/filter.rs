@@ -11,9 +11,10 @@ use crate::client_fault::Misuse;
 use crate::command::{Command, is_http, is_quit, is_tls_hello};
 use crate::failure::one_line;
 use crate::machine::{Clock, Filter, Party, Pass, ProtocolViolation, Replies};
-use crate::pop3::text::{Kind, Text};
+use crate::pop3::text::{Kind, Taken, Text};
 use crate::pop3::{Status, parse_status, words};
 use crate::progress::{FetchForecast, Progress, parse_stat};
+use crate::readable::{Changes, Readable};
 use crate::wire::{
     Line, MAX_CLIENT_REPLY_OCTETS, MAX_COMMAND_LINE_OCTETS, MAX_REPLY_LINE_OCTETS, MAX_REPLY_LINES, printable,
 };
@@ -76,6 +77,10 @@ pub struct Pop3Filter {
     message_octets: u64,
     forecast: FetchForecast,
     progress: Arc<Progress>,
+    /// What the client can read; `None` if messages pass unchanged.
+    readable: Option<Readable>,
+    /// What was changed in whole messages.
+    changes: Changes,
 }
 
 impl Default for Pop3Filter {
@@ -85,7 +90,7 @@ impl Default for Pop3Filter {
 }
 
 impl Pop3Filter {
-    /// Keeps `progress` up to date.
+    /// Keeps `progress` up to date. Messages pass unchanged.
     pub fn new(progress: Arc<Progress>) -> Self {
         Self {
             state: State::Status,
@@ -98,12 +103,25 @@ impl Pop3Filter {
             message_octets: 0,
             forecast: FetchForecast::default(),
             progress,
+            readable: None,
+            changes: Changes::default(),
         }
+    }
+
+    /// Makes messages readable for a client that can read this.
+    #[must_use]
+    pub fn reading(self, readable: Option<Readable>) -> Self {
+        Self { readable, ..self }
     }
 
     /// The number of messages that were fetched to their end, and the octets of all texts.
     pub fn totals(&self) -> (u64, u64) {
         (self.messages, self.text_octets)
+    }
+
+    /// What was changed to make messages readable that were fetched to their end.
+    pub fn changes(&self) -> Changes {
+        self.changes
     }
 
     /// Whether the client is in the middle of an answer. Any line of ostler's would look like a part of it, so if the
@@ -173,12 +191,15 @@ impl Pop3Filter {
         if let Kind::Message(number) = kind {
             self.forecast.begin_fetch(number, &self.progress);
         }
-        self.state = State::Text(Text::new(kind));
+        self.state = State::Text(Text::new(kind, self.readable));
     }
 
     fn end_text(&mut self) {
         if let State::Text(text) = std::mem::replace(&mut self.state, State::Status) {
-            self.messages += u64::from(text.is_message());
+            if text.is_message() {
+                self.messages += 1;
+                self.changes.add(text.changes());
+            }
             text.mailbox().into_iter().for_each(|mailbox| self.forecast.set_mailbox(mailbox));
         }
         self.tick();
@@ -207,7 +228,9 @@ impl Pop3Filter {
             // With an argument LIST and UIDL have an answer of one line (RFC 1939, sections 5 and 7).
             "LIST" if !command.has_argument() => Expected::Text(Kind::Sizes),
             "UIDL" if !command.has_argument() => Expected::Text(Kind::Identifiers),
-            "TOP" => Expected::Text(Kind::Other),
+            "TOP" => Expected::Text(Kind::Top(
+                command.argument().split_ascii_whitespace().nth(1).and_then(|n| n.parse().ok()),
+            )),
             "LANG" if !command.has_argument() => Expected::Text(Kind::Other),
             "CAPA" => Expected::Capabilities,
             "QUIT" => Expected::Quit,
@@ -269,11 +292,19 @@ impl Filter for Pop3Filter {
         while at < input.len() {
             let rest = &input[at..];
             if let State::Text(text) = &mut self.state {
-                let (octets, is_end) = text.scan(rest);
+                let is_held = text.is_held();
+                // The octets before it leave first.
+                if is_held && at > 0 {
+                    return Ok(Pass::Forward(at));
+                }
+                let Taken { octets, is_end } = text.take(rest, &mut say.client);
                 self.passed(octets);
                 at += octets;
                 if is_end {
                     self.end_text();
+                }
+                if is_held {
+                    return Ok(Pass::Replaced(octets));
                 }
                 continue;
             }

@@ -24,10 +24,10 @@ enum Repertoire {
 
 /// A charset to write texts in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Charset {
+pub(crate) struct Charset {
     /// As mail has it.
-    pub(super) label: &'static str,
-    encoding: &'static Encoding,
+    pub(crate) label: &'static str,
+    pub(crate) encoding: &'static Encoding,
     repertoire: Repertoire,
     /// Whether a text in windows-1252 that is ISO 8859-1 too is called that. Every program since 1993 knows that name.
     prefers_latin1: bool,
@@ -47,7 +47,7 @@ pub(super) struct Written {
 
 impl Charset {
     /// The charset with this name; `None` if nothing can be written in it.
-    pub(super) fn from_label(label: &str) -> Option<Self> {
+    pub(crate) fn from_label(label: &str) -> Option<Self> {
         let (encoding, repertoire) = match label.to_ascii_lowercase().as_str() {
             "us-ascii" | "ascii" => (WINDOWS_1252, Repertoire::Ascii),
             "iso-8859-1" | "latin1" => (WINDOWS_1252, Repertoire::Latin1),
@@ -58,7 +58,8 @@ impl Charset {
             Repertoire::Latin1 => "iso-8859-1",
             // The first two have no encoding of their own.
             Repertoire::All => {
-                LABELS.iter().skip(2).find(|known| Encoding::for_label(known.as_bytes()) == Some(encoding))?
+                let mut known = CHARSETS.iter().skip(2).map(|(label, _)| *label);
+                known.find(|known| Encoding::for_label(known.as_bytes()) == Some(encoding))?
             }
         };
         Some(Self { label, encoding, repertoire, prefers_latin1: false })
@@ -251,46 +252,46 @@ impl Writer {
     }
 }
 
-/// The names of the charsets that can be written, as mail has them.
-pub(super) const LABELS: [&str; 38] = [
-    "us-ascii",
-    "iso-8859-1",
-    "windows-1250",
-    "windows-1251",
-    "windows-1252",
-    "windows-1253",
-    "windows-1254",
-    "windows-1255",
-    "windows-1256",
-    "windows-1257",
-    "windows-1258",
-    "windows-874",
-    "iso-8859-2",
-    "iso-8859-3",
-    "iso-8859-4",
-    "iso-8859-5",
-    "iso-8859-6",
-    "iso-8859-7",
-    "iso-8859-8",
-    "iso-8859-10",
-    "iso-8859-13",
-    "iso-8859-14",
-    "iso-8859-15",
-    "iso-8859-16",
-    "koi8-r",
-    "koi8-u",
-    "ibm866",
-    "macintosh",
-    "x-mac-cyrillic",
-    "shift_jis",
-    "euc-jp",
-    "iso-2022-jp",
-    "gbk",
-    "gb18030",
-    "big5",
-    "euc-kr",
-    "iso-8859-8-i",
-    "utf-8",
+/// The charsets that can be written: as mail has them, and as people call them.
+pub(super) const CHARSETS: [(&str, &str); 38] = [
+    ("us-ascii", "ASCII, no accents"),
+    ("iso-8859-1", "Western European (ISO)"),
+    ("windows-1250", "Central European (Windows)"),
+    ("windows-1251", "Cyrillic (Windows)"),
+    ("windows-1252", "Western European (Windows)"),
+    ("windows-1253", "Greek (Windows)"),
+    ("windows-1254", "Turkish (Windows)"),
+    ("windows-1255", "Hebrew (Windows)"),
+    ("windows-1256", "Arabic (Windows)"),
+    ("windows-1257", "Baltic (Windows)"),
+    ("windows-1258", "Vietnamese (Windows)"),
+    ("windows-874", "Thai (Windows)"),
+    ("iso-8859-2", "Central European (ISO)"),
+    ("iso-8859-3", "South European (ISO)"),
+    ("iso-8859-4", "Baltic (ISO)"),
+    ("iso-8859-5", "Cyrillic (ISO)"),
+    ("iso-8859-6", "Arabic (ISO)"),
+    ("iso-8859-7", "Greek (ISO)"),
+    ("iso-8859-8", "Hebrew (ISO, visual)"),
+    ("iso-8859-10", "Nordic (ISO)"),
+    ("iso-8859-13", "Baltic (ISO 13)"),
+    ("iso-8859-14", "Celtic (ISO)"),
+    ("iso-8859-15", "Western European with euro (ISO)"),
+    ("iso-8859-16", "Romanian (ISO)"),
+    ("koi8-r", "Russian (KOI8)"),
+    ("koi8-u", "Ukrainian (KOI8)"),
+    ("ibm866", "Cyrillic (DOS)"),
+    ("macintosh", "Western European (Mac)"),
+    ("x-mac-cyrillic", "Cyrillic (Mac)"),
+    ("shift_jis", "Japanese (Windows, Mac)"),
+    ("euc-jp", "Japanese (Unix)"),
+    ("iso-2022-jp", "Japanese (mail)"),
+    ("gbk", "Chinese, simplified (GBK)"),
+    ("gb18030", "Chinese, simplified (GB 18030)"),
+    ("big5", "Chinese, traditional"),
+    ("euc-kr", "Korean"),
+    ("iso-8859-8-i", "Hebrew (ISO)"),
+    ("utf-8", "All languages (UTF-8)"),
 ];
 
 #[cfg(test)]
@@ -303,7 +304,7 @@ mod tests {
 
     #[test]
     fn every_label_can_be_written_and_is_its_own_name() {
-        for label in LABELS {
+        for (label, _) in CHARSETS {
             let charset = Charset::from_label(label).unwrap_or_else(|| panic!("{label}"));
             assert_eq!(charset.label, label);
             assert!(charset.reads(label) && charset.reads("us-ascii"), "{label}");
@@ -360,7 +361,7 @@ mod tests {
 
     #[test]
     fn words_can_be_taken_apart_between_letters() {
-        for label in LABELS {
+        for (label, _) in CHARSETS {
             let charset = Charset::from_label(label).unwrap();
             let written = charset.write_words("a\u{e9} \u{2019}abc").unwrap();
             let mut end = 0;

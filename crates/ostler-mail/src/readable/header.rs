@@ -5,7 +5,7 @@ use super::profile::Readable;
 use super::text::NewText;
 use super::{names, words};
 use crate::mime::field::{Field, fields};
-use crate::mime::parameters::{Parsed, base};
+use crate::mime::parameters::with_charset;
 
 /// Fields that machines compare or sign; a person reads none of them.
 const UNTOUCHED: [&str; 17] = [
@@ -99,47 +99,26 @@ fn value(field: &Field<'_>, lower: &str, new: Option<&NewText>, readable: &Reada
         }
         ("content-type" | "content-disposition", _) => names::convert(field.value, readable),
         (name, _) if UNTOUCHED.contains(&name) => None,
-        (name, _) => {
-            let is_structured = STRUCTURED.contains(&name) || name.starts_with("resent-") || name.starts_with("list-");
-            words::convert(field.value, is_structured, field.name.len() + 1, readable)
-        }
+        (name, _) => words::convert(field.value, is_structured(name), field.name.len() + 1, readable.rewriting()),
     }
 }
 
-/// The value of a Content-Type with the charset that the text has now.
+/// Whether a field, named in lower case, has names and addresses.
+pub(crate) fn is_structured(name: &str) -> bool {
+    STRUCTURED.contains(&name) || name.starts_with("resent-") || name.starts_with("list-")
+}
+
+/// The value of a Content-Type for the text as it is now.
 fn labelled(value: &[u8], new: &NewText) -> Option<Vec<u8>> {
-    let parsed = Parsed::parse(value)?;
-    let mut value = value.to_vec();
-    if let Some(label) = new.label {
-        let mut charsets =
-            parsed.parameters.iter().filter(|parameter| base(&parameter.name) == "charset").rev().peekable();
-        let is_new = charsets.peek().is_none();
-        // From the last to the first, so that the places of the others stay.
-        while let Some(parameter) = charsets.next() {
-            let is_first = charsets.peek().is_none();
-            let plain = format!("charset={label}");
-            let name_start = parameter.place.start + 1 + blanks_before_name(&value, parameter.place.start + 1);
-            let (place, text) = if is_first {
-                (name_start..parameter.place.end, plain.as_str())
-            } else {
-                (parameter.place.clone(), "")
-            };
-            value.splice(place, text.bytes());
-        }
-        if is_new {
-            let end = memchr::memchr(b';', &value).unwrap_or_else(|| value.trim_ascii_end().len());
-            value.splice(end..end, format!("; charset={label}").into_bytes());
-        }
-    }
+    let mut value = match new.label {
+        Some(label) => with_charset(value, label)?,
+        None => value.to_vec(),
+    };
     if new.is_flattened {
         let html = value.to_ascii_lowercase().windows(4).position(|word| word == b"html")?;
         value.splice(html..html + 4, *b"plain");
     }
     Some(value)
-}
-
-fn blanks_before_name(value: &[u8], from: usize) -> usize {
-    value[from..].iter().take_while(|octet| octet.is_ascii_whitespace()).count()
 }
 
 /// The header of a changed message: its signature, which no longer fits, under another name, and a note at its end.

@@ -8,6 +8,7 @@ use encoding_rs::{Encoding, UTF_8};
 use super::Tally;
 use super::profile::Readable;
 use super::words::{is_plain, text_of};
+use crate::mime::edited;
 use crate::mime::encoded_word::{self, Lines};
 use crate::mime::parameters::{Parameter, Parsed, base};
 
@@ -33,7 +34,8 @@ pub(super) fn convert(value: &[u8], readable: &Readable) -> Option<(Vec<u8>, Tal
             edits.push((same.place.clone(), plain));
         }
     }
-    (!edits.is_empty()).then(|| (edited(value, edits), tally))
+    edits.sort_by_key(|(place, _)| place.start);
+    (!edits.is_empty()).then(|| (edited(value, &edits), tally))
 }
 
 /// The text of a parameter that must change.
@@ -54,7 +56,7 @@ fn text(parsed: &Parsed, name: &str, readable: &Readable) -> Option<(String, Tal
         tally.add_source("utf-8");
         return Some((text.into_owned(), tally));
     }
-    text_of(&parameter.value, readable)
+    text_of(&parameter.value, readable.rewriting())
 }
 
 /// The value between the quotes, and how many of its letters are approximated.
@@ -78,19 +80,6 @@ fn in_place(value: &[u8], parameter: &Parameter, name: &str, plain: &[u8]) -> Ve
     let old = &value[parameter.place.clone()];
     let blanks = old.iter().skip(1).take_while(|octet| octet.is_ascii_whitespace()).count();
     [&old[..=blanks], name.as_bytes(), b"=\"", plain, b"\""].concat()
-}
-
-fn edited(value: &[u8], mut edits: Vec<(Range<usize>, Vec<u8>)>) -> Vec<u8> {
-    edits.sort_by_key(|(range, _)| range.start);
-    let mut out = Vec::with_capacity(value.len());
-    let mut at = 0;
-    for (range, octets) in edits {
-        out.extend_from_slice(&value[at..range.start]);
-        out.extend_from_slice(&octets);
-        at = range.end;
-    }
-    out.extend_from_slice(&value[at..]);
-    out
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! What old mail programs can read: a table of programs, each with the evidence, and the value of `readable` in the settings.
 
-use super::charset::{Charset, LABELS};
+use super::charset::{CHARSETS, Charset};
 
 /// A mail program, or a family of them, and what has to be changed for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +39,7 @@ const WESTERN: Profile = Profile {
 };
 
 /// The programs whose names `readable` may have.
-pub static PROFILES: [Profile; 8] = [
+pub const PROFILES: [Profile; 8] = [
     Profile {
         name: "eudora-windows",
         program: "Eudora for Windows, 4 to 7",
@@ -108,7 +108,7 @@ pub static PROFILES: [Profile; 8] = [
 pub struct Readable {
     /// The name in the settings file.
     pub name: &'static str,
-    pub(super) charset: Charset,
+    pub(crate) charset: Charset,
     pub(super) profile: Profile,
 }
 
@@ -126,8 +126,8 @@ impl Readable {
         Some(Self { name: charset.label, charset, profile })
     }
 
-    /// The names of all charsets that `readable` may have.
-    pub const CHARSETS: [&'static str; LABELS.len()] = LABELS;
+    /// The charsets that `readable` may have, each with what people call it.
+    pub const CHARSETS: [(&'static str, &'static str); CHARSETS.len()] = CHARSETS;
 
     /// The charset in which texts are written.
     pub fn charset(&self) -> &'static str {
@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn every_name_is_found_and_no_other() {
-        for name in PROFILES.iter().map(|profile| profile.name).chain(Readable::CHARSETS) {
+        for name in PROFILES.iter().map(|profile| profile.name).chain(CHARSETS.map(|(label, _)| label)) {
             assert_eq!(Readable::find(name).unwrap().name, name);
             assert_eq!(Readable::find(&name.to_uppercase()).unwrap().name, name);
         }

@@ -6,8 +6,9 @@ use memchr::memmem;
 use super::charset::Written;
 use super::html;
 use super::profile::Readable;
+use crate::mime::has_pgp_block;
 use crate::mime::structure::TextPart;
-use crate::mime::transfer::encode_quoted_printable;
+use crate::mime::transfer::{encode_quoted_printable, has_stray_octet};
 
 /// A text that was written anew.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,7 +54,7 @@ pub(super) fn convert(
         return None;
     }
     let text = decode(encoding, &octets, is_cut)?;
-    if has_stray_control(&text) || has_pgp_block(&text) {
+    if has_stray_octet(text.as_bytes()) || has_pgp_block(text.as_bytes()) {
         return None;
     }
     let Written { octets, label, approximated, .. } = if is_flattened {
@@ -102,17 +103,6 @@ fn decode(encoding: &'static Encoding, octets: &[u8], is_cut: bool) -> Option<St
     (result == DecoderResult::InputEmpty).then_some(text)
 }
 
-/// Whether there is a NUL, or a CR that ends no line: then it is no text.
-fn has_stray_control(text: &str) -> bool {
-    crate::mime::transfer::has_stray_octet(text.as_bytes())
-}
-
-/// Whether a signature or an encrypted text of PGP stands in it, which no octet may be changed of.
-fn has_pgp_block(text: &str) -> bool {
-    const MARK: &str = "-----BEGIN PGP";
-    memmem::find(text.as_bytes(), MARK.as_bytes()).is_some() && text.lines().any(|line| line.starts_with(MARK))
-}
-
 fn quoted_printable(text: &[u8]) -> Vec<u8> {
     let mut body = Vec::new();
     encode_quoted_printable(text, &mut body);
@@ -123,10 +113,7 @@ fn quoted_printable(text: &[u8]) -> Vec<u8> {
 fn guarded(text: &[u8]) -> Option<NewText> {
     const MARK: &[u8] = b"begin  ";
     let places: Vec<usize> = memmem::find_iter(text, MARK).filter(|at| *at == 0 || text[at - 1] == b'\n').collect();
-    if places.is_empty()
-        || memmem::find(text, b"-----BEGIN PGP").is_some()
-        || crate::mime::transfer::has_stray_octet(text)
-    {
+    if places.is_empty() || has_pgp_block(text) || has_stray_octet(text) {
         return None;
     }
     let mut moved = Vec::with_capacity(text.len() + places.len());

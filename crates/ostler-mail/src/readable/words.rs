@@ -6,7 +6,7 @@ use std::ops::Range;
 use encoding_rs::{Encoding, UTF_8};
 
 use super::Tally;
-use super::charset::Written;
+use super::charset::{Charset, Written};
 use super::profile::Readable;
 use crate::mime::encoded_word::{self, EncodedWord, Lines, MAX_ENCODED_WORD_OCTETS, MAX_HEADER_LINE_OCTETS};
 
@@ -47,15 +47,41 @@ struct Piece {
     kind: Kind,
 }
 
-/// The value with all words readable. `None`: it stays as it is. `column` is how many octets stand before it on its line.
-pub(super) fn convert(
+/// Which words are written anew, and how.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rewriting {
+    /// The charset to write in.
+    pub(crate) charset: Charset,
+    /// What raw octets beyond ASCII are read as; `None`: they stay.
+    pub(crate) raw: Option<&'static Encoding>,
+    /// Whether encoded-words in other charsets are written anew.
+    pub(crate) is_for_foreign: bool,
+    /// Whether encoded-words are that are longer than RFC 2047 allows.
+    pub(crate) is_for_long: bool,
+}
+
+impl Readable {
+    /// The words that this mail program cannot read.
+    pub(super) fn rewriting(&self) -> Rewriting {
+        let Self { charset, profile, .. } = self;
+        Rewriting {
+            charset: *charset,
+            raw: (!profile.reads_all_charsets).then_some(UTF_8),
+            is_for_foreign: !profile.reads_all_charsets,
+            is_for_long: profile.shortens_encoded_words,
+        }
+    }
+}
+
+/// The value with the words written anew. `None`: it stays as it is. `column` is how many octets stand before it on its line.
+pub(crate) fn convert(
     value: &[u8],
     is_structured: bool,
     column: usize,
-    readable: &Readable,
+    rewriting: Rewriting,
 ) -> Option<(Vec<u8>, Tally)> {
-    let pieces = Scanner { value, readable, pieces: Vec::new() }.scan(is_structured)?;
-    let mut writer = Writer { value, readable, out: Vec::with_capacity(value.len()), column, tally: Tally::default() };
+    let pieces = Scanner { value, rewriting, pieces: Vec::new() }.scan(is_structured);
+    let mut writer = Writer { value, rewriting, out: Vec::with_capacity(value.len()), column, tally: Tally::default() };
     let mut at = 0;
     let mut is_changed = false;
     while let Some(piece) = pieces.get(at) {
@@ -72,8 +98,8 @@ pub(super) fn convert(
 }
 
 /// The text of a value that has encoded-words or raw UTF-8 that must change; `None` if it has none.
-pub(super) fn text_of(value: &[u8], readable: &Readable) -> Option<(String, Tally)> {
-    let pieces = Scanner { value, readable, pieces: Vec::new() }.scan(false)?;
+pub(super) fn text_of(value: &[u8], rewriting: Rewriting) -> Option<(String, Tally)> {
+    let pieces = Scanner { value, rewriting, pieces: Vec::new() }.scan(false);
     let must_change = |piece: &Piece| matches!(&piece.kind, Kind::Word(word) if word.must_change);
     if !pieces.iter().any(must_change) {
         return None;
@@ -153,20 +179,18 @@ fn is_encoded(piece: Option<&Piece>) -> bool {
 /// Takes a value apart.
 struct Scanner<'a> {
     value: &'a [u8],
-    readable: &'a Readable,
+    rewriting: Rewriting,
     pieces: Vec<Piece>,
 }
 
 impl Scanner<'_> {
-    /// `None`: raw octets that are no UTF-8, so nobody knows what they mean.
-    fn scan(mut self, is_structured: bool) -> Option<Vec<Piece>> {
-        std::str::from_utf8(self.value).ok()?;
+    fn scan(mut self, is_structured: bool) -> Vec<Piece> {
         if is_structured {
             self.structured()
         } else {
             self.text(0..self.value.len(), Place::Text)
         }
-        Some(self.pieces)
+        self.pieces
     }
 
     fn push(&mut self, range: Range<usize>, kind: Kind) {
@@ -178,9 +202,9 @@ impl Scanner<'_> {
     /// Takes a piece that begins here; returns where it ends.
     fn encoded_word(&mut self, at: usize, end: usize, place: Place) -> Option<usize> {
         let word = EncodedWord::parse(&self.value[at..end])?;
-        let Readable { charset, profile, .. } = self.readable;
-        let is_long = profile.shortens_encoded_words && word.length > MAX_ENCODED_WORD_OCTETS;
-        let is_foreign = !profile.reads_all_charsets && !charset.reads(&word.label);
+        let Rewriting { charset, is_for_foreign, is_for_long, .. } = self.rewriting;
+        let is_long = is_for_long && word.length > MAX_ENCODED_WORD_OCTETS;
+        let is_foreign = is_for_foreign && !charset.reads(&word.label);
         let kind = Word {
             octets: word.octets,
             charset: word.charset,
@@ -194,17 +218,16 @@ impl Scanner<'_> {
     }
 
     fn raw_word(&mut self, range: Range<usize>, octets: &[u8], place: Place) {
-        let kind = if octets.is_ascii() {
-            Kind::Other
-        } else {
-            Kind::Word(Word {
+        let kind = match self.rewriting.raw.filter(|_| !octets.is_ascii()) {
+            None => Kind::Other,
+            Some(charset) => Kind::Word(Word {
                 octets: octets.to_vec(),
-                charset: UTF_8,
-                label: "utf-8".into(),
+                charset,
+                label: charset.name().to_ascii_lowercase(),
                 place,
                 is_encoded: false,
-                must_change: !self.readable.profile.reads_all_charsets,
-            })
+                must_change: true,
+            }),
         };
         self.push(range, kind);
     }
@@ -334,7 +357,7 @@ impl Scanner<'_> {
 /// Puts a value together again.
 struct Writer<'a> {
     value: &'a [u8],
-    readable: &'a Readable,
+    rewriting: Rewriting,
     out: Vec<u8>,
     /// How many octets stand before `out` on its first line.
     column: usize,
@@ -356,7 +379,7 @@ impl Writer<'_> {
             self.out.extend_from_slice(octets);
             return Some(false);
         }
-        let written = self.readable.charset.write_words(&text)?;
+        let written = self.rewriting.charset.write_words(&text)?;
         tally.approximated += written.approximated;
         self.tally.add(&tally);
         if is_plain(&written.octets) {
@@ -429,7 +452,7 @@ mod tests {
 
     fn converted(name: &str, value: &str, is_structured: bool) -> (String, u64) {
         let readable = Readable::find(name).unwrap();
-        match convert(value.as_bytes(), is_structured, 9, &readable) {
+        match convert(value.as_bytes(), is_structured, 9, readable.rewriting()) {
             Some((octets, tally)) => (String::from_utf8(octets).unwrap(), tally.approximated),
             None => ("-".into(), 0),
         }
@@ -475,7 +498,7 @@ mod tests {
             assert_eq!(subject(value), "-", "{value}");
         }
         let readable = Readable::find("windows-1252").unwrap();
-        assert!(convert(b" \xe9 =?utf-8?Q?a?=", false, 9, &readable).is_none(), "no UTF-8");
+        assert!(convert(b" \xe9 =?utf-8?Q?a?=", false, 9, readable.rewriting()).is_none(), "no UTF-8");
     }
 
     #[test]
