@@ -13,6 +13,7 @@ mod fetching;
 mod flights;
 mod gate;
 mod keyring;
+mod readable;
 mod reading;
 mod sending;
 mod without_ostler;

@@ -168,7 +168,10 @@ impl Structure {
         let text = octets[line.clone()].strip_suffix(b"\n").map(|text| text.strip_suffix(b"\r").unwrap_or(text));
         if text == Some(b"") {
             self.state = match self.end_header(octets, start, line.start, in_digest) {
-                Entity::Multipart { boundary, is_digest } if self.around.len() < MAX_DEPTH => {
+                // With the boundary of a multipart around it, nobody could tell whose parts follow.
+                Entity::Multipart { boundary, is_digest }
+                    if self.around.len() < MAX_DEPTH && !self.around.iter().any(|(around, _)| *around == boundary) =>
+                {
                     self.around.push((boundary, is_digest));
                     State::Passing
                 }

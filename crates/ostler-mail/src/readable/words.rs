@@ -90,7 +90,7 @@ pub(crate) fn convert(
         if words.iter().any(|piece| matches!(&piece.kind, Kind::Word(word) if word.must_change)) {
             is_changed |= writer.write_run(words)?;
         } else {
-            writer.out.extend_from_slice(&value[piece.range.start..pieces[at + run.max(1) - 1].range.end]);
+            writer.write_as_is(&value[piece.range.start..pieces[at + run.max(1) - 1].range.end], is_changed);
         }
         at += run.max(1);
     }
@@ -405,6 +405,17 @@ impl Writer<'_> {
             self.out.pop();
             self.out.extend_from_slice(&[b'\r', b'\n', blank]);
         }
+    }
+
+    /// Writes octets as they are. Where what stands before them has grown, they may need a line of their own.
+    fn write_as_is(&mut self, octets: &[u8], has_grown: bool) {
+        if has_grown
+            && !octets.contains(&b'\n')
+            && self.column() + octets.trim_ascii_end().len() > MAX_HEADER_LINE_OCTETS
+        {
+            self.fold();
+        }
+        self.out.extend_from_slice(octets);
     }
 
     fn write_encoded(&mut self, written: &Written) {
