@@ -116,6 +116,8 @@ impl Scene {
             offer_auth: true,
             read_ahead: true,
             local_password: None,
+            readable: None,
+            mend: vec![],
             pop3: Some(pop3),
             smtp: vec![smtp],
             imap: None,

@@ -21,6 +21,7 @@ use crate::config::DEFAULT_FRESH;
 use crate::diagnose::Step;
 use crate::vault::keyring_servers;
 use ostler_mail::account::endpoint::Endpoint;
+use ostler_mail::account::mend::Repair;
 use ostler_mail::account::{
     Account, AfterPop, Alias, Credentials, DEFAULT_IMAP_CONNECTIONS, PasswordCharset, Protocol, SecretSource, Security,
     Server, SignIn,
@@ -274,6 +275,8 @@ impl Plan {
             offer_auth: true,
             read_ahead: true,
             local_password: None,
+            readable: None,
+            mend: Repair::USUAL.to_vec(),
             pop3,
             smtp,
             imap,

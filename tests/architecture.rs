@@ -26,8 +26,10 @@ const PROGRAM: [(&str, &[&str]); 13] = [
 ];
 
 /// The modules of `crates/ostler-mail`, likewise.
-const MAIL: [(&str, &[&str]); 19] = [
-    ("account", &[]),
+const MAIL: [(&str, &[&str]); 21] = [
+    ("mime", &[]),
+    ("readable", &["mime"]),
+    ("account", &["readable"]),
     ("charset", &[]),
     ("clock", &[]),
     ("progress", &[]),
@@ -56,6 +58,7 @@ const MAIL: [(&str, &[&str]); 19] = [
             "failure",
             "machine",
             "progress",
+            "readable",
             "sasl",
             "secret",
             "wire",
@@ -91,8 +94,10 @@ const MAIL: [(&str, &[&str]); 19] = [
             "failure",
             "idn",
             "machine",
+            "mime",
             "pop_before_smtp",
             "progress",
+            "readable",
             "sasl",
             "secret",
             "wire",

@@ -412,6 +412,8 @@ fn account(name: &str) -> Account {
         offer_auth: true,
         read_ahead: true,
         local_password: None,
+        readable: None,
+        mend: vec![],
         pop3: Some(Server {
             protocol: Protocol::Pop3,
             host: "pop.example.net".into(),

@@ -9,7 +9,9 @@ use super::server::{self, OwnPop3, SecretReader, SignInDefaults};
 use super::toml_tree::{Item, Table};
 use super::value;
 use crate::config::presets::Presets;
+use ostler_mail::account::mend::Repair;
 use ostler_mail::account::{Account, Alias, DEFAULT_IMAP_CONNECTIONS, Protocol, SecretSource, Server};
+use ostler_mail::readable::Readable;
 
 /// An account as far as it could be read, with the items that are compared across accounts.
 pub(super) struct Draft<'a> {
@@ -59,6 +61,8 @@ fn read_account<'a>(table: &Table<'a>, file: &Path, presets: &Presets) -> Draft<
     let read_ahead = table.get("read_ahead").map_or(Some(true), |item| item.flag());
     let fetching_counts =
         preset.fetching_counts() || servers.pop3.as_ref().is_some_and(|server| presets.fetching_counts(&server.host));
+    let readable = table.get("readable").map_or(Some(None), |item| read_readable(&item));
+    let mend = table.get("mend").map_or_else(|| Some(Repair::USUAL.to_vec()), |item| read_mend(&item));
     let local_password = table.get("local_password").map(|item| SecretReader { file }.read_local(&item));
     // A closure, so that `?` gives up the account alone: its name, addresses and doors are compared with the others'
     // all the same.
@@ -73,6 +77,8 @@ fn read_account<'a>(table: &Table<'a>, file: &Path, presets: &Presets) -> Draft<
             read_ahead: read_ahead? && !fetching_counts,
             // The outer `None` is a key left out, the inner one a mistake.
             local_password: local_password.map_or(Some(None), |secret: Option<SecretSource>| secret.map(Some))?,
+            readable: readable?,
+            mend: mend.clone()?,
             pop3: servers.pop3.clone(),
             smtp: servers.smtp.clone(),
             imap: servers.imap.clone(),
@@ -116,6 +122,25 @@ fn read_own_doors<'a>(table: &Table<'a>, name: &str, preset: &AccountPreset<'_>)
         Some(doors::read(&item, protocol, Some(name)))
     };
     Protocol::ALL.into_iter().filter_map(of).flatten().collect()
+}
+
+/// What the mail program can read. The inner `None`: mail is passed on as it is.
+fn read_readable(item: &Item<'_>) -> Option<Option<Readable>> {
+    let words = keys::settings::READABLE.map(|choice| format!("\"{}\"", choice.word));
+    item.read(&words.join(", "), |text| match text {
+        keys::settings::OFF => Ok(None),
+        name => Readable::find(name).map(Some).ok_or("is neither a mail program nor a charset that ostler knows"),
+    })
+}
+
+fn read_mend(item: &Item<'_>) -> Option<Vec<Repair>> {
+    let words = Repair::ALL.map(|repair| (repair.name(), repair));
+    let Some(list) = item.as_list() else {
+        let words = words.map(|(word, _)| format!("\"{word}\""));
+        return item.reject_kind(&format!("a list of {}", words.join(", ")));
+    };
+    // Collected twice, because the inner `None` of one word must not keep the others from being read.
+    list.into_iter().map(|item| item.word(&words)).collect::<Vec<_>>().into_iter().collect()
 }
 
 /// Whether AUTH is offered. A door that all accounts share cannot offer it for one of them only.

@@ -51,6 +51,8 @@ pub enum Kind {
     YesNo,
     /// One of these words.
     Choice(&'static [Choice]),
+    /// A list of some of these words.
+    Words(&'static [Choice]),
     /// A duration from nothing to a day.
     Duration,
     /// A duration from 10 ms to a day.
@@ -90,6 +92,7 @@ impl Kind {
             Self::Page => "a port, \"ADDRESS:PORT\" on this computer, or false for none",
             Self::YesNo => "true or false",
             Self::Choice(_) => "one of several words",
+            Self::Words(_) => "a list of words",
             Self::Duration => "a duration from \"0s\" to \"24h\"",
             Self::TimeLimit => "a duration from \"10ms\" to \"24h\"",
             Self::Password => "\"keyring\", \"client\", or a table with command, file or env",

@@ -8,9 +8,11 @@ use std::time::Duration;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use ostler_mail::account::mend::Repair;
 use ostler_mail::account::{Access, Door, Protocol};
 use ostler_mail::client_fault::{ClientMisconfiguration, Misuse};
 use ostler_mail::failure::Failure;
+use ostler_mail::readable::Changes;
 
 /// The number of a client's connection.
 pub(crate) type SessionId = u64;
@@ -68,12 +70,19 @@ pub(crate) enum Event {
         account: String,
         messages: u64,
         octets: u64,
+        /// What was changed to make them readable.
+        changes: Changes,
     },
     /// The provider took a message for this many recipients.
     Sent {
         account: String,
         recipients: usize,
         octets: u64,
+    },
+    /// A message was mended on its way to the provider.
+    Mended {
+        account: String,
+        repairs: Vec<Repair>,
     },
     /// The provider refused a message, or the connection broke before it answered. `why` is its words, or ostler's.
     NotSent {
@@ -107,6 +116,27 @@ pub(crate) fn not_sent(why: &str) -> String {
 pub(crate) fn gate_opened_late(tries: usize) -> String {
     let tries = if tries == 1 { "another try".to_owned() } else { format!("{tries} more tries") };
     format!("the provider let the message through only after {tries}")
+}
+
+/// The words for messages that were fetched, and for what was changed in them.
+pub(crate) fn fetched(messages: u64, changes: Changes) -> String {
+    let fetched = format!("{} fetched", count(messages, "message"));
+    if changes.messages == 0 {
+        return fetched;
+    }
+    let which = if changes.messages == messages { String::new() } else { format!("{} ", changes.messages) };
+    format!("{fetched}, {which}made readable: {} approximated", count(changes.approximated, "character"))
+}
+
+/// The words for what was mended in a message.
+pub(crate) fn mended(repairs: &[Repair]) -> String {
+    let word = |repair: &Repair| match repair {
+        Repair::MessageId => "Message-ID added",
+        Repair::Date => "date added",
+        Repair::FromDomain => "domain of the sender added",
+        Repair::Charset => "charset named",
+    };
+    format!("a message was mended: {}", repairs.iter().map(word).collect::<Vec<_>>().join(", "))
 }
 
 /// `1 message`, `2 messages`.

@@ -22,6 +22,7 @@ use ostler_mail::imap::front::{ImapFront, Wants};
 use ostler_mail::imap::login::ImapLogin;
 use ostler_mail::imap::words::{ImapWords, SILENT_TOO_LONG, unavailable};
 use ostler_mail::machine::ProtocolViolation;
+use ostler_mail::readable::Changes;
 use ostler_mail::sasl::Attempt;
 use ostler_mail::words::Words;
 
@@ -160,7 +161,12 @@ async fn pass(session: &mut Session, client: &mut ClientConn, signed_in: SignedI
     let ended = relay(client, &mut conn, &mut filter, limits, &mut session.stopping).await;
     let waiting = if filter.is_inside_answer() { Waiting::Message } else { Waiting::Answer };
     let (messages, octets) = filter.totals();
-    session.engine.events.publish(Event::Fetched { account: account.name.clone(), messages, octets });
+    session.engine.events.publish(Event::Fetched {
+        account: account.name.clone(),
+        messages,
+        octets,
+        changes: Changes::default(),
+    });
     let last_words = match (&ended, ended.server_failure(&at, waiting, limits)) {
         // A client that leaves need not hear that the provider has left first, or says nothing.
         (Ended::ServerGone | Ended::TimedOut(..), Some(_)) if filter.leaving().is_some() => filter.farewell(),

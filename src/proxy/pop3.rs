@@ -242,7 +242,7 @@ async fn pass(session: &mut Session, client: &mut ClientConn, signed_in: SignedI
     let limits = Limits { idle: timeouts.idle, reply: timeouts.reply, data: timeouts.data, agreed: timeouts.idle };
     let CachedCapabilities { pipelining, deletes_fetched, .. } = ready.capabilities;
     let may_read_ahead = account.read_ahead && pipelining && !deletes_fetched;
-    let mut filter = Pop3Filter::new(Arc::clone(&session.progress), may_read_ahead);
+    let mut filter = Pop3Filter::new(Arc::clone(&session.progress), may_read_ahead).reading(account.readable);
     let ended = relay(client, &mut conn, &mut filter, limits, &mut session.stopping).await;
     // The session counts as a login no longer; the gate's clock starts now.
     drop(open);
@@ -262,7 +262,12 @@ async fn pass(session: &mut Session, client: &mut ClientConn, signed_in: SignedI
         say_goodbye(client, &text).await;
     } else {
         let (messages, octets) = filter.totals();
-        session.engine.events.publish(Event::Fetched { account: account.name.clone(), messages, octets });
+        session.engine.events.publish(Event::Fetched {
+            account: account.name.clone(),
+            messages,
+            octets,
+            changes: filter.changes(),
+        });
         // The client first: it may wait for the end of the connection.
         client.close().await;
         let _ = timeout(CLOSE_TIMEOUT, conn.close()).await;

@@ -26,6 +26,8 @@ fn account(name: &str) -> Account {
         offer_auth: true,
         read_ahead: true,
         local_password: None,
+        readable: None,
+        mend: vec![],
         pop3: Some(server(Protocol::Pop3, "pop.example.net", password(SecretSource::Keyring))),
         smtp: vec![],
         imap: None,

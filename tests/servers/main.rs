@@ -15,6 +15,7 @@ mod flights;
 mod gate;
 mod kept;
 mod keyring;
+mod readable;
 #[cfg(target_os = "linux")]
 mod readers;
 mod reading;

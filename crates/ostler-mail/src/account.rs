@@ -4,6 +4,7 @@
 //! Not here: parsing, storing, connecting.
 
 pub mod endpoint;
+pub mod mend;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 
@@ -12,6 +13,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+
+use crate::readable::Readable;
+use mend::Repair;
 
 /// A mail protocol that a door or a server speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -361,6 +365,10 @@ pub struct Account {
     pub read_ahead: bool,
     /// The source of its local password. `None`: ostler makes one and keeps it in the keyring.
     pub local_password: Option<SecretSource>,
+    /// What the mail program can read; `None`: mail is passed on as it is.
+    pub readable: Option<Readable>,
+    /// What is mended in the messages it sends.
+    pub mend: Vec<Repair>,
     /// The server from which mail is fetched.
     pub pop3: Option<Server>,
     /// The servers through which mail is sent, in the order in which they are tried.

@@ -55,6 +55,8 @@ pub fn account(name: &str, address: &str, username: &str) -> Account {
         offer_auth: true,
         read_ahead: true,
         local_password: None,
+        readable: None,
+        mend: vec![],
         pop3: Some(server(Protocol::Pop3, username)),
         smtp: vec![server(Protocol::Smtp, username)],
         imap: None,
