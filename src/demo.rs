@@ -114,6 +114,7 @@ impl Scene {
             // With `--stay`, a real mail program may send with any sender address.
             is_default: true,
             offer_auth: true,
+            oauth2: None,
             local_password: None,
             pop3: Some(pop3),
             smtp: vec![smtp],
@@ -132,6 +133,7 @@ impl Scene {
             allow: Vec::new(),
             // The demo is shown on the terminal.
             notices: false,
+            issuers: Vec::new(),
             accounts: vec![Arc::new(self.account(secret, trust))],
             timeouts: Timeouts::default(),
         }

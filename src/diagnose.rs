@@ -18,7 +18,7 @@ use crate::diagnose::explain::client_messages::{ClientMessage, ReplyStage, messa
 use crate::proxy::Engine;
 use crate::proxy::net::dial::{Dialer, Route, Upstream};
 use crate::proxy::net::{online, tls};
-use crate::proxy::sign_in::{Prepared, ask, hear, leave, prepare, prepare_on, say, supported};
+use crate::proxy::sign_in::{Prepared, ask, hear, leave, prepare, prepare_on, say};
 use crate::proxy::smtp::submission::rehearse;
 use crate::vault::describe_source;
 use ostler_mail::account::{Account, Protocol, SecretSource, Security, Server, Timeouts};
@@ -149,7 +149,6 @@ impl Serialize for Step {
 
 /// Signs in at one server with a secret that is not stored yet, and leaves again.
 pub(crate) async fn sign_in_with(server: &Server, secret: Arc<Secret>, timeouts: &Timeouts) -> Result<(), Failure> {
-    supported(server)?;
     let dialer = Dialer::default();
     let upstream = dialer.connect(server, timeouts, Route::default()).await?;
     match server.protocol {
@@ -359,9 +358,6 @@ impl<'a> Doctor<'a> {
             Security::StartTls => "TLS by STARTTLS, required",
             Security::None => "NO ENCRYPTION: anyone along the way can read mail and password",
         };
-        if let Err(failure) = supported(server) {
-            return self.record_failure(server, StepKind::Settings, began, failure).await;
-        }
         self.record_success(&name, StepKind::Settings, began, detail.to_owned());
         let Some(secret) = self.check_secret(&name, server).await else { return false };
         let Some(upstream) = self.check_addresses(&name, server, timeouts).await else { return false };
@@ -510,7 +506,7 @@ impl<'a> Doctor<'a> {
             return true;
         }
         let began = Instant::now();
-        let mut upstream = match prepared.finish(&self.engine.dialer, server, secret, timeouts).await {
+        let mut upstream = match prepared.finish_for(&self.engine, &self.account, server, secret, timeouts).await {
             Ok((upstream, _)) => upstream,
             Err(failure) => return self.record_failure(server, StepKind::SignIn, began, failure).await,
         };

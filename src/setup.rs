@@ -263,6 +263,7 @@ impl Plan {
             provider: self.proposal.provider.clone(),
             is_default: false,
             offer_auth: true,
+            oauth2: None,
             local_password: None,
             pop3,
             smtp,

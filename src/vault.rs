@@ -95,12 +95,19 @@ impl Vault {
 
     /// A vault that has these secrets in memory in place of the system's keyring: to try an account before it is saved.
     pub fn holding(account: &Account, secrets: &[(&Server, Arc<Secret>)]) -> Self {
-        let secrets_by_entry: HashMap<String, Arc<Secret>> =
-            secrets.iter().map(|(server, secret)| (entry_of(account, server), Arc::clone(secret))).collect();
+        let octets = |secret: &Arc<Secret>| Zeroizing::new(secret.expose().to_vec());
+        let entries = secrets.iter().map(|(server, secret)| (entry_of(account, server), octets(secret)));
+        let entries: Mutex<HashMap<String, Zeroizing<Vec<u8>>>> = Mutex::new(entries.collect());
         Self::over(Worker::new(Arc::new(move |request: &Request| {
-            let Request::Read { entry } = request else { return Err(Trouble::NoEntry) };
-            let secret = secrets_by_entry.get(entry).ok_or(Trouble::NoEntry)?;
-            Ok(Zeroizing::new(secret.expose().to_vec()))
+            let mut entries = entries.lock().unwrap_or_else(PoisonError::into_inner);
+            match request {
+                Request::Read { entry } => entries.get(entry).cloned().ok_or(Trouble::NoEntry),
+                Request::Write { entry, secret } => {
+                    entries.insert(entry.clone(), secret.clone());
+                    Ok(Zeroizing::default())
+                }
+                Request::Forget { .. } => Err(Trouble::NoEntry),
+            }
         })))
     }
 
@@ -183,7 +190,7 @@ impl Vault {
     pub async fn forget_account(&self, account: &Account) -> Result<(), VaultError> {
         let local = local_entry_of(account);
         let mut entries: Vec<_> = servers_with_secret(account).into_iter().map(|s| entry_of(account, s)).collect();
-        entries.push(local.clone());
+        entries.extend([local.clone(), tokens_entry_of(account)]);
         let forget = Request::Forget { account: Some(account.name.clone()), entries };
         let done = self.0.keyring.ask(forget, WRITE_TIMEOUT).await;
         self.0.cache.remove_all(|entry| is_entry_of(entry, &account.name));
@@ -223,7 +230,49 @@ impl Vault {
                 Err(error) => return Err(error),
             }
         }
-        Ok(())
+        match self.tokens(from).await {
+            Ok(Some(tokens)) => self.store_tokens(to, tokens).await,
+            Ok(None) | Err(VaultError::NoKeyring { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The tokens of an account as they were stored, read from the keyring each time: another process may have renewed them.
+    pub(crate) async fn tokens(&self, account: &Account) -> Result<Option<Zeroizing<Vec<u8>>>, VaultError> {
+        let entry = tokens_entry_of(account);
+        match self.0.keyring.ask(Request::Read { entry: entry.clone() }, READ_TIMEOUT).await {
+            Ok(tokens) => Ok(Some(tokens)),
+            Err(Trouble::NoEntry) => Ok(None),
+            Err(trouble) => Err(VaultError::keyring(account, &entry, trouble)),
+        }
+    }
+
+    /// Stores the tokens of an account in place of older ones. Nobody may be there to unlock the keyring, so the limit is that
+    /// of a read.
+    pub(crate) async fn store_tokens(&self, account: &Account, tokens: Zeroizing<Vec<u8>>) -> Result<(), VaultError> {
+        let entry = tokens_entry_of(account);
+        let done = self.0.keyring.ask(Request::Write { entry: entry.clone(), secret: tokens }, READ_TIMEOUT).await;
+        done.map(drop).map_err(|trouble| VaultError::keyring(account, &entry, trouble))
+    }
+
+    /// Removes the tokens of an account. If there are none, that is fine too.
+    pub(crate) async fn forget_tokens(&self, account: &Account) -> Result<(), VaultError> {
+        let entry = tokens_entry_of(account);
+        let forget = Request::Forget { account: None, entries: vec![entry.clone()] };
+        match self.0.keyring.ask(forget, WRITE_TIMEOUT).await {
+            Ok(_) | Err(Trouble::NoEntry) => Ok(()),
+            Err(trouble) => Err(VaultError::keyring(account, &entry, trouble)),
+        }
+    }
+
+    /// What proves who ostler is at a company that gives out tokens.
+    pub(crate) async fn client_secret(
+        &self,
+        account: &Account,
+        issuer: &str,
+        source: &SecretSource,
+    ) -> Result<Arc<Secret>, VaultError> {
+        self.read(account, source, &format!("oauth2 {issuer}")).await
     }
 
     /// Makes the next use read the keyring again, because the secret was refused or another process has changed it.
@@ -323,7 +372,11 @@ pub(crate) fn servers_with_secret(account: &Account) -> Vec<&Server> {
 
 /// Those of [`servers_with_secret`] whose secret is in the keyring.
 pub(crate) fn keyring_servers(account: &Account) -> Vec<&Server> {
-    let is_in_keyring = |server: &&Server| server.credentials().is_some_and(|c| c.secret == SecretSource::Keyring);
+    let is_in_keyring = |server: &&Server| match &server.sign_in {
+        SignIn::Password(credentials) => credentials.secret == SecretSource::Keyring,
+        // Tokens are of the account and not of a server.
+        SignIn::OAuth2(_) | SignIn::AfterPop(_) | SignIn::None => false,
+    };
     servers_with_secret(account).into_iter().filter(is_in_keyring).collect()
 }
 
@@ -353,6 +406,10 @@ fn local_entry_of(account: &Account) -> String {
     format!("{} local-password", account.name)
 }
 
+fn tokens_entry_of(account: &Account) -> String {
+    format!("{} oauth2", account.name)
+}
+
 /// Whether a keyring entry belongs to the account. Names may contain blanks, so a prefix is not enough: the entries of
 /// `home office` do not belong to `home`.
 fn is_entry_of(entry: &str, account: &str) -> bool {
@@ -363,7 +420,7 @@ fn is_entry_of(entry: &str, account: &str) -> bool {
     let mut words = rest.splitn(3, ' ');
     let has_protocol = words.next().and_then(Protocol::from_name).is_some();
     let has_security = words.next().and_then(Security::from_name).is_some();
-    rest == "local-password" || (has_protocol && has_security && words.next().is_some())
+    matches!(rest, "local-password" | "oauth2") || (has_protocol && has_security && words.next().is_some())
 }
 
 /// 128 random bits in base32, which has none of the digits 0, 1, 8 and 9 that look like letters. People copy it by hand

@@ -26,7 +26,7 @@ const PROGRAM: [(&str, &[&str]); 13] = [
 ];
 
 /// The modules of `crates/ostler-mail`, likewise.
-const MAIL: [(&str, &[&str]); 18] = [
+const MAIL: [(&str, &[&str]); 19] = [
     ("account", &[]),
     ("charset", &[]),
     ("clock", &[]),
@@ -38,6 +38,7 @@ const MAIL: [(&str, &[&str]); 18] = [
     ("sasl", &["charset", "secret", "wire"]),
     ("pop_before_smtp", &["clock"]),
     ("failure", &["account", "wire"]),
+    ("oauth2", &["account", "clock", "failure", "sasl", "secret", "wire"]),
     ("choose", &["account", "failure", "idn"]),
     ("client_fault", &["account", "failure"]),
     ("words", &["client_fault", "failure"]),
@@ -108,7 +109,7 @@ const ONLY: [(&str, &[&str]); 8] = [
     // Questions to the DNS beyond host names are asked while an account is set up.
     ("hickory_resolver", &["src/setup/discover/names.rs"]),
     // The one place that speaks HTTP as a client; nobody signs in there.
-    ("hyper::client", &["src/setup/discover/https.rs"]),
+    ("hyper::client", &["src/proxy/net/https.rs"]),
     // The settings file is read and written in one floor; the import reads the files of other programs.
     ("toml_edit", &["src/config"]),
     // The keyring has one thread of its own.

@@ -409,6 +409,7 @@ fn account(name: &str) -> Account {
         provider: None,
         is_default: false,
         offer_auth: true,
+        oauth2: None,
         local_password: None,
         pop3: Some(Server {
             protocol: Protocol::Pop3,

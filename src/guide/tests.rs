@@ -24,6 +24,7 @@ pub(crate) fn settings(pop3: u16, smtp: u16) -> Settings {
         access: Access::SameUser,
         allow: vec![],
         notices: true,
+        issuers: Vec::new(),
         accounts: vec![Arc::new(account())],
         timeouts: Timeouts::default(),
     }

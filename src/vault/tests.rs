@@ -22,6 +22,7 @@ fn account(name: &str) -> Account {
         provider: None,
         is_default: false,
         offer_auth: true,
+        oauth2: None,
         local_password: None,
         pop3: Some(server(Protocol::Pop3, "pop.example.net", password(SecretSource::Keyring))),
         smtp: vec![],

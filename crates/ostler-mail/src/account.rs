@@ -4,6 +4,7 @@
 //! Not here: parsing, storing, connecting.
 
 pub mod endpoint;
+pub mod issuer;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 
@@ -12,6 +13,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+
+use issuer::Issuer;
 
 /// A mail protocol that a door or a server speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -355,6 +358,8 @@ pub struct Account {
     pub offer_auth: bool,
     /// The source of its local password. `None`: ostler makes one and keeps it in the keyring.
     pub local_password: Option<SecretSource>,
+    /// Where ostler gets the tokens for its servers with OAuth2; `None`: the settings do not say.
+    pub oauth2: Option<Arc<Issuer>>,
     /// The server from which mail is fetched.
     pub pop3: Option<Server>,
     /// The servers through which mail is sent, in the order in which they are tried.
@@ -491,6 +496,8 @@ pub struct Settings {
     pub notices: bool,
     /// All accounts, in the order of the file.
     pub accounts: Vec<Arc<Account>>,
+    /// The companies that give out access tokens, of those that the file has a table for.
+    pub issuers: Vec<Arc<Issuer>>,
     /// The limits of every wait.
     pub timeouts: Timeouts,
 }

@@ -15,7 +15,7 @@ use crate::proxy::early::{EarlyConnect, EarlyResult};
 use crate::proxy::gate_login::GatedSend;
 use crate::proxy::net::dial::Route;
 use crate::proxy::session::{Session, unless_stopped};
-use crate::proxy::sign_in::{Prepared, connect_and_prepare, note_refusal, supported};
+use crate::proxy::sign_in::{Prepared, connect_and_prepare, note_refusal};
 use crate::proxy::{Engine, now};
 use ostler_mail::account::{Account, Protocol, Server, Settings};
 use ostler_mail::failure::Failure;
@@ -322,7 +322,6 @@ impl ProviderSide {
         policy: LoginPolicy,
     ) -> Result<ProviderSession, Failure> {
         submission.on_server(index, now());
-        supported(server)?;
         let (engine, timeouts) = (&*self.engine, &self.settings.timeouts);
         let account = Arc::clone(submission.account());
         let client_secret = self.client_secret.as_ref();
@@ -345,7 +344,7 @@ impl ProviderSide {
             (Prepared::WantsSecret(..), Some(_)) => Some(engine.secret(&account, server, client_secret).await?),
             _ => None,
         };
-        let finished = prepared.finish(&engine.dialer, server, secret, timeouts).await;
+        let finished = prepared.finish_for(engine, &account, server, secret, timeouts).await;
         let (upstream, ready) = finished.inspect_err(|failure| note_refusal(engine, &account, server, failure))?;
         let offered = ready.offered;
         engine.learn(server, |learned| {
@@ -396,8 +395,7 @@ impl ProviderSide {
         if known || self.session.is_some() || front.has_begun() || front.transaction().is_some() {
             return;
         }
-        let server =
-            account.smtp.first().filter(|server| server.gate().is_none() && supported(server).is_ok()).cloned();
+        let server = account.smtp.first().filter(|server| server.gate().is_none()).cloned();
         let Some(server) = server else { return };
         let (engine, timeouts) = (Arc::clone(&self.engine), self.settings.timeouts.clone());
         self.early = Some(EarlyConnect::new(account, async move {

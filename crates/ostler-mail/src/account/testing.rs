@@ -38,6 +38,7 @@ pub fn settings(access: Access, accounts: Vec<Arc<Account>>, doors: &[(Protocol,
         allow: vec![],
         notices: true,
         accounts,
+        issuers: vec![],
         timeouts: Timeouts::default(),
     })
 }
@@ -52,6 +53,7 @@ pub fn account(name: &str, address: &str, username: &str) -> Account {
         is_default: false,
         offer_auth: true,
         local_password: None,
+        oauth2: None,
         pop3: Some(server(Protocol::Pop3, username)),
         smtp: vec![server(Protocol::Smtp, username)],
         imap: None,

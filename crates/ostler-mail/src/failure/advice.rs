@@ -65,6 +65,11 @@ fn advice_of_kind(failure: &Failure) -> String {
         Failure::SignInRefused { .. } => {
             "check user name and password (some providers want an app password): ostler password sets a new one".into()
         }
+        Failure::TokenRefused { .. } => {
+            "switch access for mail programs on in the provider's web page, then sign in again: ostler sign-in".into()
+        }
+        Failure::NeedsSignIn { account, .. } => format!("sign in again: ostler sign-in {}", as_word(account)),
+        Failure::NoToken { .. } => "wait some minutes, then try again".into(),
         Failure::SignInDisabled { at, .. } if at.security == Security::None => {
             "it may want TLS first: set security = \"starttls\" or \"tls\"".into()
         }

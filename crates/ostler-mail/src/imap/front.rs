@@ -187,7 +187,7 @@ impl ImapFront {
 
     /// The reply to a sign-in that has failed at the provider.
     pub fn on_failure(&mut self, failure: &Failure) -> String {
-        if let Failure::SignInRefused { .. } = failure {
+        if failure.is_refused_sign_in() {
             self.alert_once();
             return self.refusal(failure);
         }
