@@ -5,6 +5,7 @@
 //!
 //! Not here: how questions look, and how passwords are typed.
 
+pub(crate) mod authorize;
 pub(crate) mod charset_offer;
 pub mod discover;
 pub(crate) mod find;

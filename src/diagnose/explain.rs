@@ -102,6 +102,11 @@ pub fn cause(id: &str) -> Option<&'static Cause> {
     causes().iter().find(|cause| cause.id == id)
 }
 
+/// What to do about a refusal of a company that gives out access tokens, if its words tell.
+pub(crate) fn advice_on_sign_in(words: &str) -> Option<&'static str> {
+    known_words::by_words(words, &[Stage::Issuer])?.advice
+}
+
 /// The cause of a failure: the one that the provider's words tell, or else the one for its kind.
 pub(crate) fn cause_of(failure: &Failure) -> Option<&'static Cause> {
     cause_by_words(failure).or_else(|| cause(cause_id(failure)))

@@ -9,6 +9,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::debug;
 
@@ -75,6 +76,8 @@ pub(crate) struct TokenKeeper {
     vault: Vault,
     dialer: Arc<Dialer>,
     accounts: Arc<Mutex<HashMap<String, Arc<Cell>>>>,
+    /// Counts the sign-outs. What was signed in before the last one is not used again.
+    sign_outs: watch::Sender<u64>,
 }
 
 /// What is kept for one account. The lock is held during a renewal.
@@ -95,7 +98,7 @@ struct Kept {
 impl TokenKeeper {
     /// Keeps tokens in this vault, and renews them over this dialer.
     pub(crate) fn new(vault: Vault, dialer: Arc<Dialer>) -> Self {
-        Self { vault, dialer, accounts: Arc::default() }
+        Self { vault, dialer, accounts: Arc::default(), sign_outs: watch::Sender::new(0) }
     }
 
     /// The tokens of an account, renewed if they are due or if a mail server has refused `refused`.
@@ -123,6 +126,17 @@ impl TokenKeeper {
     pub(crate) async fn forget(&self, account: &Account) {
         let cell = self.cell(&account.name);
         *cell.lock().await = Kept::default();
+    }
+
+    /// As [`Self::forget`], and ends the connections that were kept for the next message.
+    pub(crate) async fn sign_out(&self, account: &Account) {
+        self.forget(account).await;
+        self.sign_outs.send_modify(|count| *count += 1);
+    }
+
+    /// The number of sign-outs so far, which changes at the next one.
+    pub(crate) fn sign_outs(&self) -> watch::Receiver<u64> {
+        self.sign_outs.subscribe()
     }
 
     /// What the keyring has, without a renewal.

@@ -14,6 +14,7 @@ pub mod dovecot;
 pub mod exim;
 pub mod forward;
 pub mod gate;
+pub mod issuer;
 pub mod keyring;
 pub mod mail;
 pub mod openssl;
@@ -66,6 +67,7 @@ pub fn has(need: &str) -> Result<(), String> {
         "dovecot" => dovecot::usable(),
         "postfix" => postfix::usable(),
         "exim" => exim::usable(),
+        "issuer" => issuer::usable(),
         "keyring" => keyring::usable(),
         #[cfg(target_os = "linux")]
         "panel" => desktop::usable(),

@@ -101,6 +101,20 @@ impl ProviderSide {
         self.session = None;
     }
 
+    /// Ends a session that waits for the next message once the user has signed out of what it was signed in with. Never
+    /// completes.
+    pub(super) async fn end_after_sign_out(&mut self) {
+        let mut sign_outs = self.engine.tokens.sign_outs();
+        let Some(kept) = self.session.as_ref().filter(|session| session.ends_at_sign_out()) else {
+            return std::future::pending().await;
+        };
+        let signed_in_at = kept.sign_outs;
+        if sign_outs.wait_for(|count| *count != signed_in_at).await.is_ok() {
+            self.leave().await;
+        }
+        std::future::pending().await
+    }
+
     /// Says QUIT to the provider.
     pub(super) async fn leave(&mut self) {
         if let Some(session) = self.session.take() {
@@ -344,6 +358,7 @@ impl ProviderSide {
             (Prepared::WantsSecret(..), Some(_)) => Some(engine.secret(&account, server, client_secret).await?),
             _ => None,
         };
+        let sign_outs = *engine.tokens.sign_outs().borrow();
         let finished = prepared.finish_for(engine, &account, server, secret, timeouts).await;
         let (upstream, ready) = finished.inspect_err(|failure| note_refusal(engine, &account, server, failure))?;
         let offered = ready.offered;
@@ -354,6 +369,7 @@ impl ProviderSide {
         Ok(ProviderSession {
             account,
             server_index: index,
+            sign_outs,
             upstream,
             offered,
             opened_at,
@@ -377,6 +393,11 @@ impl ProviderSide {
             return None;
         }
         Some(result)
+    }
+
+    /// Whether there is a connection that is being made before it is needed.
+    pub(super) fn has_early(&self) -> bool {
+        self.early.is_some()
     }
 
     /// Goes on with the early connection. Never completes if there is nothing to do.

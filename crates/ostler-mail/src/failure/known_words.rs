@@ -29,6 +29,8 @@ pub enum Stage {
     Send,
     /// A TLS handshake.
     Tls,
+    /// A company that gives out access tokens (OAuth2).
+    Issuer,
     /// Any of these.
     Any,
 }
@@ -84,7 +86,7 @@ pub fn of_cause(cause: &str) -> Option<&'static KnownWords> {
 }
 
 /// What the words mean at one of these stages, if that is more than the kind of failure says.
-pub(super) fn by_words(said: &str, stages: &[Stage]) -> Option<&'static KnownWords> {
+pub fn by_words(said: &str, stages: &[Stage]) -> Option<&'static KnownWords> {
     let text = Text::new(said);
     KNOWN_WORDS.iter().find(|known| known.advice.is_some() && known.find(&text, stages).is_some())
 }
