@@ -122,7 +122,7 @@ fn killed_after_a_renewal_it_is_still_signed_in() {
     let site = Site::with(Issuer::builder().access_ttl(2));
     let mut home = site.home();
     site.sign_in(&mut home);
-    let mut first = crate::support::running::Run::start(&home, &["run"]).ready();
+    let mut first = crate::support::running::Run::start(&home, &[]).ready();
     wait_until_due(&site);
     let refresh = site.tokens()["refresh"].clone();
     let mut pop = Client::greeted(home.pop3, "+OK");
