@@ -52,6 +52,8 @@ struct Inner {
     keyring: Worker,
     app_passwords: Mutex<AppPasswords>,
     cache: Cache,
+    /// Its keyring is made up, for a trial or the demo.
+    is_made_up: bool,
     /// Held while a local password is made, so that two clients at once do not make two.
     local_password_lock: tokio::sync::Mutex<()>,
 }
@@ -71,7 +73,7 @@ impl fmt::Debug for Vault {
 impl Vault {
     /// A vault over the system's keyring. Nothing is opened or started before the first use.
     pub fn new() -> Self {
-        Self::over(Worker::new(Arc::new(keyring::serve)))
+        Self::over(Worker::new(Arc::new(keyring::serve)), false)
     }
 
     /// The vault, which can tell from now on who makes app passwords. Before that, it knows of nobody who does.
@@ -90,15 +92,26 @@ impl Vault {
     /// the demo.
     pub fn of_one(secret: &Secret) -> Self {
         let secret = Zeroizing::new(secret.expose().to_vec());
-        Self::over(Worker::new(Arc::new(move |_: &Request| Ok(secret.clone()))))
+        Self::made_up(Worker::new(Arc::new(move |_: &Request| Ok(secret.clone()))))
     }
 
     /// A vault that has these secrets in memory in place of the system's keyring: to try an account before it is saved.
     pub fn holding(account: &Account, secrets: &[(&Server, Arc<Secret>)]) -> Self {
+        Self::holding_tokens(account, secrets, None)
+    }
+
+    /// As [`Self::holding`], with the tokens of a sign-in that is not stored yet.
+    pub(crate) fn holding_tokens(
+        account: &Account,
+        secrets: &[(&Server, Arc<Secret>)],
+        tokens: Option<Zeroizing<Vec<u8>>>,
+    ) -> Self {
         let octets = |secret: &Arc<Secret>| Zeroizing::new(secret.expose().to_vec());
         let entries = secrets.iter().map(|(server, secret)| (entry_of(account, server), octets(secret)));
-        let entries: Mutex<HashMap<String, Zeroizing<Vec<u8>>>> = Mutex::new(entries.collect());
-        Self::over(Worker::new(Arc::new(move |request: &Request| {
+        let tokens = tokens.map(|tokens| (tokens_entry_of(account), tokens));
+        let entries: HashMap<String, Zeroizing<Vec<u8>>> = entries.chain(tokens).collect();
+        let entries = Mutex::new(entries);
+        Self::made_up(Worker::new(Arc::new(move |request: &Request| {
             let mut entries = entries.lock().unwrap_or_else(PoisonError::into_inner);
             match request {
                 Request::Read { entry } => entries.get(entry).cloned().ok_or(Trouble::NoEntry),
@@ -111,11 +124,20 @@ impl Vault {
         })))
     }
 
-    fn over(keyring: Worker) -> Self {
+    fn made_up(keyring: Worker) -> Self {
+        Self::over(keyring, true)
+    }
+
+    /// Whether nothing that is stored here lasts.
+    pub(crate) fn is_made_up(&self) -> bool {
+        self.0.is_made_up
+    }
+
+    fn over(keyring: Worker, is_made_up: bool) -> Self {
         let app_passwords: AppPasswords = Arc::new(|_, _| false);
         let local_password_lock = tokio::sync::Mutex::new(());
         let app_passwords = Mutex::new(app_passwords);
-        Self(Arc::new(Inner { keyring, app_passwords, cache: Cache::default(), local_password_lock }))
+        Self(Arc::new(Inner { keyring, app_passwords, cache: Cache::default(), is_made_up, local_password_lock }))
     }
 
     /// The secret for signing in at `server`.

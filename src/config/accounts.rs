@@ -12,7 +12,7 @@ use super::toml_tree::{Item, Table};
 use super::value;
 use crate::config::presets::Presets;
 use ostler_mail::account::issuer::Issuer;
-use ostler_mail::account::{Account, Alias, Protocol, SecretSource, Server};
+use ostler_mail::account::{Account, Alias, Protocol, SecretSource, Server, SignIn};
 
 /// An account as far as it could be read, with the items that are compared across accounts.
 pub(super) struct Draft<'a> {
@@ -80,7 +80,8 @@ fn read_account<'a>(table: &Table<'a>, file: &Path, presets: &Presets, issuers: 
             offer_auth: offer_auth?,
             // The outer `None` is a key left out, the inner one a mistake.
             local_password: local_password.map_or(Some(None), |secret: Option<SecretSource>| secret.map(Some))?,
-            oauth2: oauth2?,
+            // What a preset says of tokens matters only where a server takes them.
+            oauth2: oauth2?.filter(|_| table.get("oauth2").is_some() || servers.take_tokens()),
             pop3: servers.pop3.clone(),
             smtp: servers.smtp.clone(),
             imap: servers.imap.clone(),
@@ -173,6 +174,11 @@ struct Servers {
 }
 
 impl Servers {
+    fn take_tokens(&self) -> bool {
+        let mut all = self.pop3.iter().chain(&self.smtp).chain(&self.imap);
+        all.any(|server| matches!(server.sign_in, SignIn::OAuth2(_)))
+    }
+
     fn read(table: &Table<'_>, file: &Path, address: &str, preset: &AccountPreset<'_>) -> Self {
         let secrets = SecretReader { file };
         let secret = table.get("password").and_then(|item| secrets.read(&item));

@@ -108,6 +108,12 @@ impl TokenKeeper {
         refused: Option<&Arc<Secret>>,
     ) -> Result<Arc<Tokens>, NoToken> {
         let issuer = issuer_of(account)?;
+        if self.vault.is_made_up() {
+            // A trial. What a renewal brings would be lost with it, and with that the sign-in.
+            let stored = self.stored(account).await.map_err(|error| NoToken::Vault(Arc::new(error)))?;
+            let missing = || NoToken::NeedsSignIn(format!("you have not signed in at {} yet", issuer.title));
+            return stored.map(Arc::new).ok_or_else(missing);
+        }
         let began = Instant::now();
         let cell = self.cell(&account.name);
         let (keeper, account, refused) = (self.clone(), account.clone(), refused.cloned());
@@ -120,6 +126,11 @@ impl TokenKeeper {
             result
         });
         renewal.await.unwrap_or_else(|_| Err(NoToken::Trouble("ostler ends".into())))
+    }
+
+    /// Whether a token that a mail server has refused can be renewed.
+    pub(crate) fn can_renew(&self) -> bool {
+        !self.vault.is_made_up()
     }
 
     /// Drops what is kept in memory, because the user has signed in or out, here or in another process.

@@ -88,6 +88,14 @@ impl Tokens {
         }
     }
 
+    /// The same for other servers: those of the account once it has been tried.
+    #[must_use]
+    pub fn bound_to(&self, binding: Binding) -> Self {
+        let Self { access, refresh, issued, expires, scope, who, .. } = self;
+        let (access, refresh) = (Arc::clone(access), refresh.clone());
+        Self { access, refresh, issued: *issued, expires: *expires, scope: scope.clone(), who: who.clone(), binding }
+    }
+
     /// Whether the settings let these tokens be used.
     pub fn may_serve(&self, settings: &Binding) -> bool {
         self.binding.covers(settings)
