@@ -7,6 +7,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod adding;
+mod elsewhere;
 mod flows;
 mod renewing;
 

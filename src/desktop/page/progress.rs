@@ -206,6 +206,7 @@ fn name_step(step: &'static str) -> &'static str {
     match step {
         "settings" => "Settings",
         "secret" => "Password",
+        "token" => "Sign-in at the company",
         "name" => "Looking up the server",
         "tcp" => "Connecting",
         "tls" => "Encryption",
