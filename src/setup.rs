@@ -24,10 +24,10 @@ use crate::config::DEFAULT_FRESH;
 use crate::diagnose::Step;
 use crate::vault::keyring_servers;
 use ostler_mail::account::endpoint::Endpoint;
+use ostler_mail::account::issuer::Issuer;
 use ostler_mail::account::{
     Account, AfterPop, Alias, Credentials, PasswordCharset, Protocol, SecretSource, Security, Server, SignIn,
 };
-use ostler_mail::account::issuer::Issuer;
 use ostler_mail::idn;
 use ostler_mail::oauth2::tokens::{Binding, Tokens};
 use ostler_mail::secret::Secret;
@@ -253,13 +253,18 @@ impl Plan {
     /// A server for fetching, by POP3 or IMAP, with this user name.
     pub(crate) fn incoming_server(&self, endpoint: &Endpoint, username: String) -> Server {
         let credentials = self.fetch_as.credentials(username);
-        self.server(endpoint, if self.oauth2.is_some() { SignIn::OAuth2(credentials) } else { SignIn::Password(credentials) })
+        self.server(
+            endpoint,
+            if self.oauth2.is_some() { SignIn::OAuth2(credentials) } else { SignIn::Password(credentials) },
+        )
     }
 
     /// The server for sending.
     pub(crate) fn outgoing_server(&self, endpoint: &Endpoint, auth: SendAuth<'_>) -> Server {
         let sign_in = match auth {
-            SendAuth::Password(username) if self.sends_with_token() => SignIn::OAuth2(self.send_as.credentials(username)),
+            SendAuth::Password(username) if self.sends_with_token() => {
+                SignIn::OAuth2(self.send_as.credentials(username))
+            }
             SendAuth::Password(username) => SignIn::Password(self.send_as.credentials(username)),
             SendAuth::AfterPop(login) => {
                 SignIn::AfterPop(Arc::new(AfterPop { login: login.clone(), fresh: DEFAULT_FRESH }))

@@ -28,8 +28,15 @@ const MAX_REPLIES: usize = 8;
 /// ostler adds its words about the gate after the provider's refusal, and they are the more precise ones.
 const GATE_STAYS_SHUT: &str = "gate-stays-shut";
 /// The causes whose words of ostler's stand around what a server said at the sign-in.
-const SIGN_IN_CAUSES: [&str; 6] =
-    ["password-refused", "sign-in-not-offered", "mechanism-refused", "in-use", "login-delay", "postponed"];
+const SIGN_IN_CAUSES: [&str; 7] = [
+    "password-refused",
+    "token-refused",
+    "sign-in-not-offered",
+    "mechanism-refused",
+    "in-use",
+    "login-delay",
+    "postponed",
+];
 
 /// The causes whose words any program may say. They count in a text about mail only: "not enough memory" is no trouble of a
 /// provider.
@@ -320,6 +327,8 @@ fn stages_around(by_ostler: &[&str]) -> &'static [Stage] {
         &Stage::OF_SIGN_IN
     } else if by_ostler.contains(&"turned-away") {
         &Stage::OF_SERVICE
+    } else if by_ostler.iter().any(|id| ["needs-sign-in", "no-token"].contains(id)) {
+        &[Stage::Issuer]
     } else if by_ostler.contains(&"tls-trouble") {
         &[Stage::Tls]
     } else {

@@ -220,7 +220,11 @@ impl Status {
                 status.state = AccountState::Unused;
             }),
             Event::SignedOut(account) => {
-                self.record_failure(&account, format!("you have signed out; to sign in again: ostler sign-in {}", as_word(&account)), AccountState::NeedsSignIn);
+                self.record_failure(
+                    &account,
+                    format!("you have signed out; to sign in again: ostler sign-in {}", as_word(&account)),
+                    AccountState::NeedsSignIn,
+                );
             }
             Event::Paused => self.paused = true,
             Event::Resumed => self.paused = false,

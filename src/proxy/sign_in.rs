@@ -87,7 +87,9 @@ impl<L: Login> Prepared<L> {
     ) -> Result<(Upstream, L::Ready), Failure> {
         let dialer = &engine.dialer;
         let (upstream, mut login, secret) = match (self, secret) {
-            (Self::WantsSecret(upstream, login), Some(secret)) if engine.renews_for(server) && engine.tokens.can_renew() => {
+            (Self::WantsSecret(upstream, login), Some(secret))
+                if engine.renews_for(server) && engine.tokens.can_renew() =>
+            {
                 (upstream, login, secret)
             }
             (other, secret) => return other.finish(dialer, server, secret, timeouts).await,

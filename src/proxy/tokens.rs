@@ -247,7 +247,7 @@ pub(crate) fn not_registered(issuer: &Issuer) -> String {
         }
     };
     format!(
-        "{} wants programs to be registered, and this ostler is not: ostler guide oauth2-{guide} says what to do",
+        "{} wants programs to be registered, and this ostler is not: `ostler guide oauth2-{guide}` says what to do",
         issuer.title
     )
 }

@@ -107,7 +107,9 @@ pub(crate) enum SignInFailed {
         words: String,
     },
     /// Another person has signed in.
-    #[error("you signed in as {who}, but account {account} is for {wanted}: nothing was kept; start again and sign in as {wanted}")]
+    #[error(
+        "you signed in as {who}, but account {account} is for {wanted}: nothing was kept; start again and sign in as {wanted}"
+    )]
     AnotherPerson {
         /// Who has signed in.
         who: String,
@@ -117,7 +119,9 @@ pub(crate) enum SignInFailed {
         wanted: String,
     },
     /// No mail server takes the token.
-    #[error("{failure}. Either you signed in as another person than {wanted}, or mail programs are not let in there; nothing was kept")]
+    #[error(
+        "{failure}. Either you signed in as another person than {wanted}, or mail programs are not let in there; nothing was kept"
+    )]
     NotLetIn {
         /// The refusal of the first server.
         failure: Failure,
@@ -236,8 +240,7 @@ impl<'a> Authorize<'a> {
             return Err(SignInFailed::NoRandom);
         }
         let mut loopback = Loopback::open(self.issuer.redirect)?;
-        let sign_in =
-            Authorization::new(&self.issuer, loopback.port(), &random).map_err(|_| SignInFailed::NoRandom)?;
+        let sign_in = Authorization::new(&self.issuer, loopback.port(), &random).map_err(|_| SignInFailed::NoRandom)?;
         let address = sign_in.address(&self.issuer, &self.scopes(), &self.account.address);
         let title = || self.issuer.title.clone();
         let address = address.ok_or_else(|| SignInFailed::NoSuchWay { title: title(), way: "in a browser" })?;

@@ -336,7 +336,9 @@ impl<'a, T: SetupUi> Trial<'a, T> {
                 // The first failure is the one to show, because the POP login was a guess.
                 through.map_err(|_| (server, failure))
             }
-            (Failure::SignInDisabled { .. } | Failure::MechanismRefused { .. }, None) if !self.plan.sends_with_token() => {
+            (Failure::SignInDisabled { .. } | Failure::MechanismRefused { .. }, None)
+                if !self.plan.sends_with_token() =>
+            {
                 // Some providers know their customers by their addresses and want no sign-in at all.
                 let open = self.plan.outgoing_server(endpoint, SendAuth::Nothing);
                 let account = self.plan.account(None, vec![open.clone()]);

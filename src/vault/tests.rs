@@ -50,7 +50,7 @@ fn vault() -> (Vault, Entries, Arc<Mutex<Vec<String>>>) {
         }
         Ok(Zeroizing::default())
     };
-    (Vault::over(Worker::new(Arc::new(serve))), entries, reads)
+    (Vault::over(Worker::new(Arc::new(serve)), false), entries, reads)
 }
 
 fn secret(text: &str) -> Secret {

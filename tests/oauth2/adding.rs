@@ -94,5 +94,5 @@ fn without_a_registration_the_way_to_one_is_told() {
     let home = Home::with_settings(&ca, &[], "", "").with_keyring(&keyring);
     let added = home.ostler(&["add", "bob@hotmail.com", "--yes", "--no-browser"], "");
     assert_eq!(added.status.code(), Some(1));
-    assert!(said(&added).contains("ostler guide oauth2-microsoft"), "{}", said(&added));
+    assert!(said(&added).contains("`ostler guide oauth2-microsoft"), "{}", said(&added));
 }

@@ -233,7 +233,8 @@ impl<'a> Person<'a> {
     }
 
     fn sign_in(&self, login: &Page, who: &str) -> String {
-        let action = |page: &Page| self.issuer.absolute(&link(&page.text, "/interaction/").unwrap_or(page.address.clone()));
+        let action =
+            |page: &Page| self.issuer.absolute(&link(&page.text, "/interaction/").unwrap_or(page.address.clone()));
         let fields = [("prompt", "login"), ("login", who), ("password", "x")];
         let consent = self.post(&action(login), &fields);
         if !consent.text.contains("consent") {
@@ -246,7 +247,8 @@ impl<'a> Person<'a> {
 /// The first address in a page that has these words in it.
 fn link(page: &str, words: &str) -> Option<String> {
     let attributes = ["action=\"", "href=\""];
-    let links = attributes.iter().flat_map(|start| page.split(*start).skip(1)).filter_map(|rest| rest.split('"').next());
+    let links =
+        attributes.iter().flat_map(|start| page.split(*start).skip(1)).filter_map(|rest| rest.split('"').next());
     links.map(str::to_owned).find(|link| link.contains(words))
 }
 

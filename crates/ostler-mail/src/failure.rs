@@ -502,7 +502,7 @@ impl Failure {
     pub fn known_words(&self) -> Option<&'static KnownWords> {
         match self {
             Self::SignInRefused { at, said, .. } => known_words::of_refused_sign_in(&at.host, said),
-            Self::TokenRefused { said, .. } => known_words::by_words(said, &Stage::OF_SIGN_IN),
+            Self::TokenRefused { at, said, .. } => known_words::of_refused_token(at, said),
             Self::SignInDisabled { offered: said, .. }
             | Self::InUse { said, .. }
             | Self::LoginDelay { said, .. }

@@ -341,7 +341,11 @@ impl<'a> Dialogue<'a> {
         let mut terminal = Terminal { opens_browser: !self.options.no_browser };
         let stop = |error: SignInFailed| Abort(1, format!("{error}; nothing was saved"));
         let sign_in = Authorize::new(&keeper, &account).map_err(stop)?;
-        tell(&format!("\n{} takes no password from mail programs: you sign in at {}.\n", self.plan.address, sign_in.issuer().title));
+        tell(&format!(
+            "\n{} takes no password from mail programs: you sign in at {}.\n",
+            self.plan.address,
+            sign_in.issuer().title
+        ));
         sign_in.run(way, &mut terminal).await.map_err(stop)
     }
 

@@ -239,7 +239,8 @@ async fn run_sign_in(shared: Arc<Shared>, mut screen: Screen, account: Arc<Accou
     let timeouts = shared.engine.settings().timeouts.clone();
     let done = async {
         let sign_in = Authorize::new(&keeper, &account).map_err(|error| error.to_string())?;
-        let signed_in = sign_in.run_and_try(Way::Browser, &mut screen, &timeouts).await.map_err(|error| error.to_string())?;
+        let signed_in =
+            sign_in.run_and_try(Way::Browser, &mut screen, &timeouts).await.map_err(|error| error.to_string())?;
         keeper.keep(&account, &signed_in.tokens).await.map_err(|error| trouble(&error))?;
         Ok::<_, String>(signed_in.refusals)
     };
@@ -270,7 +271,9 @@ pub(super) async fn sign_out(shared: App, Form(sent): Form<AccountForm>) -> Resp
     if let (Some(tokens), Ok(sign_in)) = (taken, Authorize::new(&keeper, &account)) {
         let _ = sign_in.revoke(&tokens).await;
     }
-    let done = Some("You are signed out. ostler can neither fetch nor send for this account until you sign in again.".to_owned());
+    let done = Some(
+        "You are signed out. ostler can neither fetch nor send for this account until you sign in again.".to_owned(),
+    );
     render_page(&shared, &account, &Feedback { done, ..Feedback::default() })
 }
 

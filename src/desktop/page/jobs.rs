@@ -14,8 +14,8 @@ use tokio::time::{Instant, sleep};
 use super::guard::random_hex;
 use crate::diagnose::Step;
 use crate::guide::Client;
-use crate::setup::find::capitalised;
 use crate::setup::authorize::SignInUi;
+use crate::setup::find::capitalised;
 use crate::setup::{Question, SetupUi};
 use ostler_mail::oauth2::device::DeviceCode;
 

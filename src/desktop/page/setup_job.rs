@@ -223,7 +223,9 @@ impl SetupJob {
     fn find_issuer(&self) -> Result<Option<Arc<Issuer>>, String> {
         let Some(name) = &self.finding.oauth2 else { return Ok(None) };
         let found = issuers::find(&self.shared.engine.settings(), name);
-        found.map(Some).ok_or_else(|| format!("ostler does not know the company \"{name}\" at which you would sign in."))
+        found
+            .map(Some)
+            .ok_or_else(|| format!("ostler does not know the company \"{name}\" at which you would sign in."))
     }
 
     /// Has the user sign in at that company, in another page of this browser.

@@ -19,7 +19,11 @@ const COMMANDS: [OnPage; 9] = [
         to_do: "type it under \"Another password\" on the page of the account",
         thing: "\"Another password\" on the page of the account",
     },
-    OnPage { command: "ostler sign-out", to_do: "sign out on the page of the account", thing: "the page of the account" },
+    OnPage {
+        command: "ostler sign-out",
+        to_do: "sign out on the page of the account",
+        thing: "the page of the account",
+    },
     OnPage {
         command: "ostler sign-in",
         to_do: "use the button on the page of the account",

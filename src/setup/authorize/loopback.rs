@@ -90,7 +90,9 @@ async fn hear(mut conn: ClientConn, from: SocketAddr) -> Option<Visit> {
     match owner_of(from, local).await {
         Ok(PeerOwner::Me | PeerOwner::Unknown(_)) => {}
         Ok(owner @ (PeerOwner::Other(_) | PeerOwner::NotMe | PeerOwner::Gone)) => {
-            debug!("a program that is not the user's own came to the port of the sign-in ({owner:?}) and was not heard");
+            debug!(
+                "a program that is not the user's own came to the port of the sign-in ({owner:?}) and was not heard"
+            );
             return None;
         }
         Err(_) => return None,

@@ -83,7 +83,7 @@ fn advice_of_kind(failure: &Failure) -> String {
         Failure::TooBig { .. } => "send it in parts, or make it smaller".into(),
         Failure::MessageIds { problem, .. } => id_advice(problem),
         Failure::Secret { account, trouble, .. } => secret_advice(account, trouble),
-        Failure::NotInThisVersion { .. } => "use an app password if the provider offers them".into(),
+        Failure::NotInThisVersion { .. } => "install the newest ostler, or change that in the settings".into(),
         Failure::BadTrust { .. } => "put the path of a PEM file there, or remove ca from the settings".into(),
         Failure::UnknownAccount { known, .. } | Failure::UnknownSender { known, .. } if known.is_empty() => {
             "add one: ostler add ADDRESS".into()

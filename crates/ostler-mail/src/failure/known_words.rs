@@ -12,7 +12,9 @@
 
 mod table;
 
+use super::ServerAddr;
 use super::wording::Text;
+use crate::account::Protocol;
 pub use table::KNOWN_WORDS;
 
 /// What was going on when the words were said. The same words may mean different things: "no such user" is the recipient
@@ -98,6 +100,14 @@ pub(super) fn of_refused_sign_in(host: &str, said: &str) -> Option<&'static Know
         Some(known) if !known.is_vague => Some(known),
         _ => KNOWN_WORDS.iter().find(|known| known.has_host(host)).or(by_words),
     }
+}
+
+/// What a refused access token means at this server. Where POP is switched off, Exchange says what it says of a wrong password.
+pub(super) fn of_refused_token(at: &ServerAddr, said: &str) -> Option<&'static KnownWords> {
+    let by_words = by_words(said, &Stage::OF_SIGN_IN).filter(|known| !known.is_vague);
+    let is_outlook = || of_cause("microsoft-web-sign-in").is_some_and(|known| known.has_host(&at.host));
+    let is_pop_off = || at.protocol == Protocol::Pop3 && is_outlook();
+    by_words.or_else(|| of_cause("outlook-pop-off").filter(|_| is_pop_off()))
 }
 
 /// An entry; what most entries do not have is empty.
