@@ -115,6 +115,7 @@ impl Scene {
             is_default: true,
             offer_auth: true,
             read_ahead: true,
+            oauth2: None,
             local_password: None,
             readable: None,
             mend: vec![],
@@ -138,6 +139,7 @@ impl Scene {
             metrics: false,
             // The demo is shown on the terminal.
             notices: false,
+            issuers: Vec::new(),
             accounts: vec![Arc::new(self.account(secret, trust))],
             timeouts: Timeouts::default(),
         }

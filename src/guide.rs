@@ -33,6 +33,23 @@ macro_rules! clients {
     };
 }
 
+/// A guide to something else than a mail program: the same for everyone, and without values.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Topic {
+    /// The name for `ostler guide`.
+    pub name: &'static str,
+    /// Its Markdown.
+    pub source: &'static str,
+}
+
+macro_rules! topics {
+    ($($name:literal),+ $(,)?) => {
+        &[$(Topic { name: $name, source: include_str!(concat!("../config/guides/", $name, ".md")) }),+]
+    };
+}
+
+static TOPICS: &[Topic] = topics!["oauth2-microsoft", "oauth2-google", "oauth2-yahoo"];
+
 macro_rules! parts {
     ($($name:literal),+ $(,)?) => {
         &[$(($name, include_str!(concat!("../config/guides/parts/", $name, ".md")))),+]
@@ -81,6 +98,38 @@ pub(crate) enum NoSuchGuide {
 /// All programs, in the order of the list.
 pub(crate) fn clients() -> &'static [Client] {
     CLIENTS
+}
+
+/// All guides to other things, in the order of the list.
+pub(crate) fn topics() -> &'static [Topic] {
+    TOPICS
+}
+
+impl Topic {
+    /// The one of this name.
+    pub(crate) fn find(name: &str) -> Option<&'static Self> {
+        TOPICS.iter().find(|topic| normalize(topic.name) == normalize(name))
+    }
+
+    /// What it is about, from its heading.
+    pub(crate) fn title(&self) -> &'static str {
+        self.source.lines().find_map(|line| line.strip_prefix("# ")).unwrap_or(self.name)
+    }
+
+    /// The guide as plain text, wrapped at `width` columns.
+    pub(crate) fn text(&self, width: usize) -> String {
+        render::text(self.source, &|_| None, width)
+    }
+
+    /// The guide as an HTML page to print.
+    pub(crate) fn html_page(&self) -> String {
+        render::html_page(self.title(), self.source, &|_| None)
+    }
+
+    /// The guide as Markdown without the sources of its steps, for the manual.
+    pub(crate) fn filled(&self) -> String {
+        render::markdown(self.source, &|_| None)
+    }
 }
 
 /// Finds a program by its name, an alias, or the beginning of one if no other program has the same. Blanks, dashes and

@@ -26,7 +26,7 @@ const PROGRAM: [(&str, &[&str]); 13] = [
 ];
 
 /// The modules of `crates/ostler-mail`, likewise.
-const MAIL: [(&str, &[&str]); 21] = [
+const MAIL: [(&str, &[&str]); 22] = [
     ("mime", &[]),
     ("readable", &["mime"]),
     ("account", &["readable"]),
@@ -41,6 +41,7 @@ const MAIL: [(&str, &[&str]); 21] = [
     ("pop_before_smtp", &["clock"]),
     ("failure", &["account", "wire"]),
     ("sasl", &["charset", "failure", "secret", "wire"]),
+    ("oauth2", &["account", "clock", "failure", "sasl", "secret", "wire"]),
     ("choose", &["account", "failure", "idn"]),
     ("client_fault", &["account", "failure"]),
     ("words", &["client_fault", "failure"]),
@@ -116,7 +117,7 @@ const ONLY: [(&str, &[&str]); 8] = [
     // Questions to the DNS beyond host names are asked while an account is set up.
     ("hickory_resolver", &["src/setup/discover/names.rs"]),
     // The one place that speaks HTTP as a client; nobody signs in there.
-    ("hyper::client", &["src/setup/discover/https.rs"]),
+    ("hyper::client", &["src/proxy/net/https.rs"]),
     // The settings file is read and written in one floor; the import reads the files of other programs.
     ("toml_edit", &["src/config"]),
     // The keyring has one thread of its own.

@@ -411,6 +411,7 @@ fn account(name: &str) -> Account {
         is_default: false,
         offer_auth: true,
         read_ahead: true,
+        oauth2: None,
         local_password: None,
         readable: None,
         mend: vec![],

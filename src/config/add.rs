@@ -66,6 +66,9 @@ fn tables(account: &Account) -> String {
     if let Some(provider) = &account.provider {
         line(&mut text, "provider", &quoted(provider));
     }
+    if let Some(issuer) = &account.oauth2 {
+        line(&mut text, "oauth2", &quoted(&issuer.name));
+    }
     if account.is_default {
         line(&mut text, "default", "true");
     }

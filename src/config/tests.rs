@@ -37,7 +37,7 @@ fn gives(text: &str, expected: &[&str]) {
     assert_eq!(mistakes(text), expected, "{text}");
 }
 
-const ACCOUNT_KEYS: &str = "name, address, aliases, provider, username, password, password_charset, local_password, default, offer_auth, \
+const ACCOUNT_KEYS: &str = "name, address, aliases, provider, username, password, password_charset, oauth2, local_password, default, offer_auth, \
                             read_ahead, readable, mend, doors, pop3, smtp, imap";
 /// What a mail program can be called, and a charset: the first and the last.
 fn readable_words() -> String {
@@ -123,9 +123,9 @@ fn mistakes_in_local_say_what_is_allowed() {
 fn unknown_keys_name_the_nearest_and_the_allowed_ones() {
     gives(
         "[lokal]\nx = 1",
-        &["1:2: lokal: is not a key of this table; did you mean local?; allowed are local, account, timeouts"],
+        &["1:2: lokal: is not a key of this table; did you mean local?; allowed are local, account, oauth2, timeouts"],
     );
-    gives("\u{feff}pop3 = 1", &["1:1: pop3: is not a key of this table; allowed are local, account, timeouts"]);
+    gives("\u{feff}pop3 = 1", &["1:1: pop3: is not a key of this table; allowed are local, account, oauth2, timeouts"]);
     let line = format!(
         "3:1: account.passwort: is not a key of this table; did you mean password?; a password itself does not belong \
          in this file; allowed are {ACCOUNT_KEYS}"

@@ -46,8 +46,10 @@ pub(super) fn to_value(kind: Kind, typed: &str) -> Result<Option<Value>, String>
         | Kind::File
         | Kind::Variable
         | Kind::Certificates
+        | Kind::Https
         | Kind::Fingerprint => Value::from(typed),
-        Kind::Table(_) | Kind::Tables(_) => return Err("A table has keys of its own.".into()),
+        Kind::Texts => list(typed, str::to_owned),
+        Kind::Table(_) | Kind::Tables(_) | Kind::Named(_) => return Err("A table has keys of its own.".into()),
     };
     Ok(Some(value))
 }

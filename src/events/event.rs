@@ -97,6 +97,10 @@ pub(crate) enum Event {
         account: String,
         trouble: Option<(String, Failure)>,
     },
+    /// The user has signed in at the company that gives out the account's tokens.
+    SignedIn(String),
+    /// The user has signed out there.
+    SignedOut(String),
     /// New clients are turned away until [`Resumed`](Self::Resumed).
     Paused,
     Resumed,

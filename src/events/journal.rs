@@ -169,6 +169,14 @@ fn draft_entry(event: &Event) -> Option<Draft> {
             };
             Draft { account: Some(account.clone()), ..plain("checked", text) }
         }
+        Event::SignedIn(account) => Draft {
+            account: Some(account.clone()),
+            ..plain("signed-in-at-provider", "you have signed in at the provider in the web browser".into())
+        },
+        Event::SignedOut(account) => Draft {
+            account: Some(account.clone()),
+            ..plain("signed-out-at-provider", "you have signed out at the provider".into())
+        },
         Event::Paused => plain("paused", "ostler is paused: new connections are asked to come back later".into()),
         Event::Resumed => plain("resumed", "ostler is serving mail programs again".into()),
         Event::Stopping { .. } => plain("stopping", "ostler is ending".into()),

@@ -79,6 +79,8 @@ pub(crate) fn write(event: &Event) {
         Event::AccountChecked { account, trouble: Some((why, failure)) } => {
             write_failed(failure, &format!("account {account}: checked: {why}"));
         }
+        Event::SignedIn(account) => info!("account {account}: the user has signed in at the provider (OAuth2)"),
+        Event::SignedOut(account) => info!("account {account}: the user has signed out at the provider (OAuth2)"),
         Event::Paused => info!("paused: new clients are asked to come back later"),
         Event::Resumed => info!("resumed"),
         Event::Stopping { busy: 0, .. } => info!("ostler is ending"),

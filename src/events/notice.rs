@@ -101,7 +101,7 @@ impl Notices {
                 self.clear_side(account, Protocol::Pop3)
             }
             Event::Sent { account, .. } => self.clear_side(account, Protocol::Smtp),
-            Event::AccountChecked { account, trouble: None } => {
+            Event::AccountChecked { account, trouble: None } | Event::SignedIn(account) => {
                 self.open_problems.retain(|key| !matches!(key, Problem::Account(name, ..) if name == account));
                 None
             }
@@ -120,7 +120,9 @@ impl Notices {
         if failure.blame() == Blame::Passing || shown_by_the_program {
             return None;
         }
-        let protocol = failure.at().map(|at| at.protocol);
+        // One sign-in mends fetching and sending.
+        let is_of_both = matches!(failure, Failure::NeedsSignIn { .. });
+        let protocol = failure.at().map(|at| at.protocol).filter(|_| !is_of_both);
         // By its kind, because a provider may word the same refusal differently each time.
         self.tell_once(Problem::Account(account.to_owned(), protocol, discriminant(failure)), || {
             // Cut what the provider says rather than what to do.

@@ -26,6 +26,7 @@ pub(crate) fn settings(pop3: u16, smtp: u16) -> Settings {
         proxies: vec![],
         metrics: false,
         notices: true,
+        issuers: Vec::new(),
         accounts: vec![Arc::new(account())],
         timeouts: Timeouts::default(),
     }

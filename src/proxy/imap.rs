@@ -12,7 +12,8 @@ use crate::proxy::net::conn::ClientConn;
 use crate::proxy::net::dial::{Route, Upstream};
 use crate::proxy::relay::{Ended, Limits, relay};
 use crate::proxy::session::{Session, say_goodbye, unless_stopped};
-use crate::proxy::sign_in::{connect_and_prepare, note_refusal, supported};
+
+use crate::proxy::sign_in::{connect_and_prepare, note_refusal};
 use crate::proxy::turns::Turn;
 use ostler_mail::account::{Account, Protocol, Server};
 use ostler_mail::client_fault::Misuse;
@@ -132,13 +133,12 @@ async fn connect(
     attempt: &Attempt,
     turn: Turn,
 ) -> Result<SignedIn, Failure> {
-    supported(server)?;
     let (engine, timeouts) = (&session.engine, &session.settings.timeouts);
     let given = session.secret_to_pass_on(attempt);
     let prepared = connect_and_prepare::<ImapLogin>(engine, server, timeouts, Route::default());
     // At once: a keyring that has to be unlocked may take longer than the network.
     let (prepared, secret) = tokio::join!(prepared, engine.secret(account, server, given.as_ref()));
-    let finished = prepared?.finish(&engine.dialer, server, Some(secret?), timeouts).await;
+    let finished = prepared?.finish_for(engine, account, server, Some(secret?), timeouts).await;
     let (upstream, ready) = finished.inspect_err(|failure| note_refusal(engine, account, server, failure))?;
     engine.learn(server, |learned| learned.way = ready.way);
     Ok(SignedIn { account: Arc::clone(account), upstream, capabilities: ready.capabilities, _turn: turn })

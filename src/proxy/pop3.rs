@@ -13,7 +13,7 @@ use crate::proxy::net::conn::ClientConn;
 use crate::proxy::net::dial::{Route, Upstream};
 use crate::proxy::relay::{Ended, Limits, relay};
 use crate::proxy::session::{Session, say_goodbye, unless_stopped};
-use crate::proxy::sign_in::{Prepared, connect_and_prepare, note_pop3, note_refusal, supported};
+use crate::proxy::sign_in::{Prepared, connect_and_prepare, note_pop3, note_refusal};
 use crate::proxy::{Engine, GateCell, now};
 use ostler_mail::account::{Account, Protocol, SecretSource, Server, Timeouts};
 use ostler_mail::client_fault::Misuse;
@@ -110,7 +110,6 @@ fn connect_early(session: &Session, account: &Arc<Account>, server: &Server) -> 
     let timeouts = session.settings.timeouts.clone();
     let (owner, server) = (Arc::clone(account), server.clone());
     EarlyConnect::new(Arc::clone(account), async move {
-        supported(&server)?;
         let from_client = server.credentials().is_some_and(|c| c.secret == SecretSource::Client);
         // With `password = "client"` it comes only with PASS.
         let secret =
@@ -207,7 +206,7 @@ async fn finish(
         Some(cell) => Some(cell.turn.lock().await),
         None => None,
     };
-    let finished = prepared.finish(&engine.dialer, server, Some(secret), &session.settings.timeouts).await;
+    let finished = prepared.finish_for(&engine, account, server, Some(secret), &session.settings.timeouts).await;
     let (upstream, ready) = finished.inspect_err(|failure| note_refusal(&engine, account, server, failure))?;
     note_pop3(&engine, server, &ready);
     if let Some(cell) = &gate {

@@ -228,6 +228,7 @@ mod tests {
             ..Proposal::default()
         };
         Plan {
+            oauth2: None,
             address: "ann@example.org".into(),
             aliases: Vec::new(),
             name: None,

@@ -25,6 +25,7 @@ fn account(name: &str) -> Account {
         is_default: false,
         offer_auth: true,
         read_ahead: true,
+        oauth2: None,
         local_password: None,
         readable: None,
         mend: vec![],
@@ -55,7 +56,7 @@ fn vault() -> (Vault, Entries, Arc<Mutex<Vec<String>>>) {
         }
         Ok(Zeroizing::default())
     };
-    (Vault::over(Worker::new(Arc::new(serve))), entries, reads)
+    (Vault::over(Worker::new(Arc::new(serve)), false), entries, reads)
 }
 
 fn secret(text: &str) -> Secret {

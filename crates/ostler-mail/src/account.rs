@@ -4,6 +4,7 @@
 //! Not here: parsing, storing, connecting.
 
 pub mod endpoint;
+pub mod issuer;
 pub mod mend;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::readable::Readable;
+use issuer::Issuer;
 use mend::Repair;
 
 /// A mail protocol that a door or a server speaks.
@@ -369,6 +371,8 @@ pub struct Account {
     pub readable: Option<Readable>,
     /// What is mended in the messages it sends.
     pub mend: Vec<Repair>,
+    /// Where ostler gets the tokens for its servers with OAuth2; `None`: the settings do not say.
+    pub oauth2: Option<Arc<Issuer>>,
     /// The server from which mail is fetched.
     pub pop3: Option<Server>,
     /// The servers through which mail is sent, in the order in which they are tried.
@@ -511,6 +515,8 @@ pub struct Settings {
     pub notices: bool,
     /// All accounts, in the order of the file.
     pub accounts: Vec<Arc<Account>>,
+    /// The companies that give out access tokens, of those that the file has a table for.
+    pub issuers: Vec<Arc<Issuer>>,
     /// The limits of every wait.
     pub timeouts: Timeouts,
 }

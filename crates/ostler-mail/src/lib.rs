@@ -18,6 +18,7 @@ pub mod idn;
 pub mod imap;
 pub mod machine;
 mod mime;
+pub mod oauth2;
 pub mod pop3;
 pub mod pop_before_smtp;
 pub mod progress;

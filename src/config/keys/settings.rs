@@ -34,6 +34,15 @@ pub(in crate::config) const ROOT: Table = Table {
             help: "One for each mail address.",
         },
         Key {
+            name: "oauth2",
+            kind: Kind::Named(&OAUTH2),
+            unset: Words("what ostler knows of the large companies"),
+            since: FIRST_VERSION,
+            example: "{ microsoft = { client_id = \"00000000-0000-0000-0000-000000000000\" } }",
+            label: "Registrations for the sign-in in the web browser (OAuth2)",
+            help: "A table for each company at which ostler is registered.",
+        },
+        Key {
             name: "timeouts",
             kind: Kind::Table(&TIMEOUTS),
             unset: Words("the defaults below"),
@@ -226,6 +235,15 @@ pub(in crate::config) const ACCOUNT: Table = Table {
             help: "The same for all servers of the account, unless a server has a password of its own.",
         },
         CHARSET,
+        Key {
+            name: "oauth2",
+            kind: Kind::Text,
+            unset: Words("the provider's, if the account names one"),
+            since: FIRST_VERSION,
+            example: "\"microsoft\"",
+            label: "Company for the sign-in in the web browser (OAuth2)",
+            help: "Such as microsoft or google; only for servers at which ostler signs in that way.",
+        },
         Key {
             name: "local_password",
             kind: Kind::LocalPassword,
@@ -597,6 +615,86 @@ pub(in crate::config) const SECRET: Table = Table {
             label: "Variable",
             help: "The name of a variable in the environment in which ostler was started.",
         },
+    ],
+};
+
+const AUTHORIZE: Key = Key {
+    name: "authorize",
+    kind: Kind::Https,
+    unset: Words("the company's, if ostler knows it"),
+    since: FIRST_VERSION,
+    example: "\"https://login.example.net/authorize\"",
+    label: "Address of the page to sign in on",
+    help: "",
+};
+
+/// `[oauth2.NAME]`.
+pub(in crate::config) const OAUTH2: Table = Table {
+    header: "[oauth2.NAME]",
+    title: "Registration for OAuth2",
+    help: "What ostler needs in order to sign in at a company in the web browser. NAME is microsoft, google, yahoo, aol, fastmail, \
+           comcast, yandex or mailru, of which ostler knows everything but your registration; or a name of your own, with all \
+           addresses.",
+    keys: &[
+        Key {
+            name: "client_id",
+            kind: Kind::Text,
+            unset: Words("the one that came with ostler, if there is one"),
+            example: "\"00000000-0000-0000-0000-000000000000\"",
+            label: "Id of your registration (client id)",
+            help: "The company gives it to whoever registers a program there.",
+            ..AUTHORIZE
+        },
+        Key {
+            name: "client_secret",
+            kind: Kind::LocalPassword,
+            unset: Words("none"),
+            example: "{ file = \"google-client-secret\" }",
+            label: "Where its secret is",
+            help: "Only if the company gave you one, as Google does.",
+            ..AUTHORIZE
+        },
+        AUTHORIZE,
+        Key {
+            name: "token",
+            example: "\"https://login.example.net/token\"",
+            label: "Address where tokens are given out",
+            ..AUTHORIZE
+        },
+        Key {
+            name: "device",
+            example: "\"https://login.example.net/device\"",
+            label: "Address where codes for other devices are given out",
+            ..AUTHORIZE
+        },
+        Key {
+            name: "revoke",
+            example: "\"https://login.example.net/revoke\"",
+            label: "Address where a sign-in is taken back",
+            ..AUTHORIZE
+        },
+        Key {
+            name: "scopes",
+            kind: Kind::Texts,
+            unset: Words("what the account's servers need, if ostler knows the company"),
+            example: "[\"mail\", \"offline_access\"]",
+            label: "What ostler asks for (scopes)",
+            help: "Asked for as it stands.",
+            ..AUTHORIZE
+        },
+        Key {
+            name: "redirect",
+            kind: Kind::Choice(&[
+                Choice { word: "127.0.0.1", label: "http://127.0.0.1" },
+                Choice { word: "localhost", label: "http://localhost" },
+            ]),
+            unset: Words("the company's, if ostler knows it; else 127.0.0.1"),
+            example: "\"localhost\"",
+            label: "Address to which the browser returns",
+            help: "As it stands in the registration, there without a port.",
+            ..AUTHORIZE
+        },
+        Key { label: "File with more certificates to trust (PEM)", ..CA },
     ],
 };
 

@@ -15,6 +15,7 @@ use super::jobs::Stage;
 use super::layout::{NavItem, View, check, field, form_token};
 use super::setup_job::SetupJob;
 use super::{App, Shared};
+use crate::config::presets::Presets;
 use crate::config::value;
 use crate::guide::{self, Client};
 use crate::setup::keep::existing;
@@ -108,6 +109,8 @@ pub(super) struct AccountRequest {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Round {
     First,
+    /// As the first time, at a provider that takes no password.
+    WithoutPassword,
     Retry,
     /// As a retry, when only the password or the network is in doubt: the page does not draw attention to the servers.
     SameServers,
@@ -187,6 +190,7 @@ fn parse_passwords(sent: &AddForm, round: Round, mistakes: &mut Mistakes) -> Sec
     Secrets {
         incoming: password("password", &sent.password, round),
         outgoing: password("other_password", &sent.other_password, other_round).filter(|_| has_other),
+        tokens: None,
     }
 }
 
@@ -222,7 +226,7 @@ pub(super) fn render_form(shared: &Shared, action: &str, fields: &Fields, mistak
     let own = if again {
         known
     } else {
-        "Many providers want an app password here: a password for one program, which you create on their web site."
+        "Many providers want an app password here: a password for one program, which you create on their web site. Outlook.com and Hotmail need none: you sign in at Microsoft in the next step."
     };
     let others = if again { known } else { "Your password at the other company, not the one above." };
     let any = |names: &[&str]| names.iter().any(|name| wrong(name).is_some());
@@ -280,7 +284,8 @@ fn render_client(chosen: &str) -> Markup {
 
 pub(super) async fn submit(shared: App, Form(sent): Form<AddForm>) -> Response {
     let settings = shared.engine.settings();
-    let wanted = match parse_form(&sent, &settings, Round::First) {
+    let round = if takes_no_password(&shared, &sent.address) { Round::WithoutPassword } else { Round::First };
+    let wanted = match parse_form(&sent, &settings, round) {
         Ok(wanted) => wanted,
         Err(mistakes) => {
             let body = render_page(&shared, &sent.fields(), &mistakes);
@@ -291,6 +296,13 @@ pub(super) async fn submit(shared: App, Form(sent): Form<AddForm>) -> Response {
     super::progress::open_job(
         shared.jobs.start(&address, Stage::OF_SETUP, move |screen| SetupJob::new(own, screen, wanted).run()),
     )
+}
+
+/// Whether the address is at a provider where the user signs in at a company, in the browser.
+fn takes_no_password(shared: &Shared, address: &str) -> bool {
+    let domain = address.trim().rsplit_once('@').map_or("", |(_, domain)| domain).to_ascii_lowercase();
+    let presets = Presets::load(&shared.file).unwrap_or_default();
+    presets.by_domain(&domain).is_some_and(|preset| preset.takes_only_oauth2())
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ struct OnPage {
 }
 
 /// Longest first, so that a command is not taken for a shorter one.
-const COMMANDS: [OnPage; 7] = [
+const COMMANDS: [OnPage; 9] = [
     OnPage {
         command: "ostler list --passwords",
         to_do: "look at the page of the account",
@@ -18,6 +18,16 @@ const COMMANDS: [OnPage; 7] = [
         command: "ostler password",
         to_do: "type it under \"Another password\" on the page of the account",
         thing: "\"Another password\" on the page of the account",
+    },
+    OnPage {
+        command: "ostler sign-out",
+        to_do: "sign out on the page of the account",
+        thing: "the page of the account",
+    },
+    OnPage {
+        command: "ostler sign-in",
+        to_do: "use the button on the page of the account",
+        thing: "the button on the page of the account",
     },
     OnPage { command: "ostler check", to_do: "test the account here", thing: "the test of the account" },
     OnPage { command: "ostler remove", to_do: "use its page", thing: "the page of the account" },
