@@ -26,6 +26,7 @@ mod edit;
 mod file;
 pub mod keys;
 #[cfg(feature = "web")]
+mod maildrop;
 mod move_door;
 #[cfg_attr(not(feature = "web"), allow(dead_code))]
 mod place;

@@ -33,8 +33,8 @@ use client::Program;
 pub(crate) use mailroom::{ADDRESS, FOREIGN, USER};
 use mailroom::{Counts, Mailbox};
 use ostler_mail::account::{
-    Access, Account, AfterPop, Credentials, Door, PasswordCharset, Protocol, SecretSource, Security, Server, Settings,
-    SignIn, Timeouts, Trust,
+    Access, Account, AfterPop, Credentials, Door, Folder, PasswordCharset, Protocol, SecretSource, Security, Server,
+    Settings, SignIn, Timeouts, Trust,
 };
 use ostler_mail::secret::Secret;
 use ostler_mail::wire::hex;
@@ -115,6 +115,7 @@ impl Scene {
             is_default: true,
             offer_auth: true,
             local_password: None,
+            folder: Folder::default(),
             pop3: Some(pop3),
             smtp: vec![smtp],
             imap: None,

@@ -22,7 +22,7 @@ use crate::diagnose::Step;
 use crate::vault::keyring_servers;
 use ostler_mail::account::endpoint::Endpoint;
 use ostler_mail::account::{
-    Account, AfterPop, Alias, Credentials, PasswordCharset, Protocol, SecretSource, Security, Server, SignIn,
+    Account, AfterPop, Alias, Credentials, Folder, PasswordCharset, Protocol, SecretSource, Security, Server, SignIn,
 };
 use ostler_mail::idn;
 use ostler_mail::secret::Secret;
@@ -264,6 +264,7 @@ impl Plan {
             is_default: false,
             offer_auth: true,
             local_password: None,
+            folder: Folder::default(),
             pop3,
             smtp,
             imap,

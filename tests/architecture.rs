@@ -26,7 +26,7 @@ const PROGRAM: [(&str, &[&str]); 13] = [
 ];
 
 /// The modules of `crates/ostler-mail`, likewise.
-const MAIL: [(&str, &[&str]); 18] = [
+const MAIL: [(&str, &[&str]); 19] = [
     ("account", &[]),
     ("charset", &[]),
     ("clock", &[]),
@@ -76,6 +76,7 @@ const MAIL: [(&str, &[&str]); 18] = [
             "words",
         ],
     ),
+    ("maildrop", &["account", "command", "failure", "imap", "machine", "pop3", "progress", "sasl", "secret", "wire"]),
     (
         "smtp",
         &[

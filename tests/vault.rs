@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use ostler::vault::{Vault, VaultError};
 use ostler_mail::account::{
-    Account, Credentials, PasswordCharset, Protocol, SecretSource, Security, Server, SignIn, Trust,
+    Account, Credentials, Folder, PasswordCharset, Protocol, SecretSource, Security, Server, SignIn, Trust,
 };
 use ostler_mail::secret::{LIMIT, Secret};
 
@@ -410,6 +410,7 @@ fn account(name: &str) -> Account {
         is_default: false,
         offer_auth: true,
         local_password: None,
+        folder: Folder::default(),
         pop3: Some(Server {
             protocol: Protocol::Pop3,
             host: "pop.example.net".into(),

@@ -5,11 +5,12 @@ use std::path::Path;
 use super::apply_preset::AccountPreset;
 use super::doors::{self, ParsedDoor};
 use super::keys;
+use super::maildrop::{self, Maildrop};
 use super::server::{self, OwnPop3, SecretReader, SignInDefaults};
 use super::toml_tree::{Item, Table};
 use super::value;
 use crate::config::presets::Presets;
-use ostler_mail::account::{Account, Alias, Protocol, SecretSource, Server};
+use ostler_mail::account::{Account, Alias, Folder, Protocol, SecretSource, Server};
 
 /// An account as far as it could be read, with the items that are compared across accounts.
 pub(super) struct Draft<'a> {
@@ -70,6 +71,7 @@ fn read_account<'a>(table: &Table<'a>, file: &Path, presets: &Presets) -> Draft<
             // The outer `None` is a key left out, the inner one a mistake.
             local_password: local_password.map_or(Some(None), |secret: Option<SecretSource>| secret.map(Some))?,
             pop3: servers.pop3.clone(),
+            folder: servers.folder.clone()?,
             smtp: servers.smtp.clone(),
             imap: servers.imap.clone(),
         })
@@ -105,7 +107,9 @@ fn read_own_doors<'a>(table: &Table<'a>, name: &str, preset: &AccountPreset<'_>)
     let of = |protocol: Protocol| {
         let item = doors.get(protocol.name())?;
         // A door that is switched off may lead nowhere.
-        if item.as_flag() != Some(false) && table.get(protocol.name()).is_none() && !preset.has(protocol) {
+        let has = |protocol: Protocol| table.get(protocol.name()).is_some() || preset.has(protocol);
+        let is_served = has(protocol) || (protocol == Protocol::Pop3 && has(Protocol::Imap));
+        if item.as_flag() != Some(false) && !is_served {
             item.warn("leads nowhere, because the account has no server of this kind");
         }
         Some(doors::read(&item, protocol, Some(name)))
@@ -127,6 +131,8 @@ fn read_offer_auth(table: &Table<'_>, doors: &[ParsedDoor<'_>]) -> Option<bool> 
 
 struct Servers {
     pop3: Option<Server>,
+    /// `None` if it has mistakes.
+    folder: Option<Folder>,
     smtp: Vec<Server>,
     imap: Option<Server>,
 }
@@ -153,12 +159,24 @@ impl Servers {
             }
             server::read_server(&item.table(&keys::SERVER)?, protocol, &defaults)
         };
-        let pop3 = single(Protocol::Pop3);
+        let imap = single(Protocol::Imap);
+        let has_imap = table.get("imap").is_some() || preset.has(Protocol::Imap);
+        let own = table.get("pop3").filter(|item| item.as_list().is_none()).map(|item| item.table(&keys::POP3));
+        let maildrop = match own {
+            None => Maildrop::Pop3(single(Protocol::Pop3)),
+            Some(None) => Maildrop::Pop3(None),
+            Some(Some(own)) => maildrop::read(&own, has_imap, &defaults),
+        };
+        let is_over_imap = matches!(maildrop, Maildrop::Imap(_));
+        let (pop3, folder) = match maildrop {
+            Maildrop::Pop3(server) => (server, Some(Folder::default())),
+            Maildrop::Imap(folder) => (None, folder),
+        };
         let smtp = match table.get("smtp") {
             Some(item) => {
                 let own_pop3 = match &pop3 {
                     Some(pop3) => OwnPop3::Is(pop3),
-                    None if table.get("pop3").is_some() => OwnPop3::Wrong,
+                    None if table.get("pop3").is_some() && !is_over_imap => OwnPop3::Wrong,
                     None => OwnPop3::None,
                 };
                 read_smtp_servers(&item, &defaults, own_pop3)
@@ -171,14 +189,13 @@ impl Servers {
                     .collect()
             }
         };
-        let imap = single(Protocol::Imap);
         let has_server = |protocol: &Protocol| table.get(protocol.name()).is_some() || preset.has(*protocol);
         if !Protocol::ALL.iter().any(has_server) && !preset.has_failed() {
             let message = "has no server; allowed is at least one of [account.pop3], [account.smtp] and [account.imap]";
             table.item().report_absence(message);
         }
         preset.warn_of_doubts(table.get("smtp").is_some());
-        Self { pop3, smtp, imap }
+        Self { pop3, folder, smtp, imap }
     }
 }
 

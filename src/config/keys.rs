@@ -177,8 +177,10 @@ pub(super) const ROOT: Keys = keys_of!(ROOT);
 pub(super) const LOCAL: Keys = keys_of!(LOCAL);
 pub(super) const ACCOUNT: Keys = keys_of!(ACCOUNT);
 pub(super) const DOORS: Keys = keys_of!(DOORS);
-/// In `[account.pop3]` and `[account.imap]`.
-pub(super) const SERVER: Keys = keys_of!(POP3);
+/// In `[account.pop3]`.
+pub(super) const POP3: Keys = keys_of!(POP3);
+/// In `[account.imap]`.
+pub(super) const SERVER: Keys = keys_of!(IMAP);
 pub(super) const SMTP: Keys = keys_of!(SMTP);
 pub(super) const LOGIN: Keys = keys_of!(LOGIN);
 /// In a table that says where a password is.
@@ -215,7 +217,7 @@ pub(super) const PROVIDER: Keys = Keys(&[
 pub(super) const ENDPOINT: Keys = Keys(&["host", "port", "security", "login", "auth"]);
 
 /// All tables of the settings file.
-const ALL: &[&Keys] = &[&ROOT, &LOCAL, &ACCOUNT, &DOORS, &SERVER, &SMTP, &LOGIN, &SECRET, &TIMEOUTS];
+const ALL: &[&Keys] = &[&ROOT, &LOCAL, &ACCOUNT, &DOORS, &POP3, &SERVER, &SMTP, &LOGIN, &SECRET, &TIMEOUTS];
 
 /// Longer words are neither shown nor compared with keys: they are more likely a password in the wrong place.
 const MAX_GUESSED_KEY_CHARS: usize = 24;
@@ -315,6 +317,8 @@ mod tests {
             "fresh" | "login" if table.header == "[account.smtp]" => {
                 format!("auth = 'pop-before-smtp'\n{name} = {value}")
             }
+            "via" if value.contains("imap") => format!("{name} = {value}\n[account.imap]\nhost = 'i'"),
+            "folder" | "mark_read" => format!("{name} = {value}\n[account.imap]\nhost = 'i'"),
             _ => format!("{name} = {value}"),
         };
         let base = |without: &str| -> String {
@@ -322,7 +326,7 @@ mod tests {
             let lines = lines.into_iter().filter(|(key, _)| *key != without).map(|(_, line)| line);
             format!("[[account]]\n{}", lines.collect::<String>())
         };
-        let host = if name == "host" { "" } else { "host = 'h'\n" };
+        let host = if name == "host" || pair.contains("[account.imap]") { "" } else { "host = 'h'\n" };
         match table.header {
             "" => format!("{}password = {{ {pair} }}\n", base("")),
             "[[account]]" => format!("{}{pair}\n", base(name)),

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use super::*;
-use ostler_mail::account::{AfterPop, Credentials, PasswordCharset, Protocol, Security, Trust};
+use ostler_mail::account::{AfterPop, Credentials, Folder, PasswordCharset, Protocol, Security, Trust};
 
 fn server(protocol: Protocol, host: &str, sign_in: SignIn) -> Server {
     let security = Security::Tls;
@@ -23,6 +23,7 @@ fn account(name: &str) -> Account {
         is_default: false,
         offer_auth: true,
         local_password: None,
+        folder: Folder::default(),
         pop3: Some(server(Protocol::Pop3, "pop.example.net", password(SecretSource::Keyring))),
         smtp: vec![],
         imap: None,

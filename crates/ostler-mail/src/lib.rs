@@ -17,6 +17,7 @@ pub mod failure;
 pub mod idn;
 pub mod imap;
 pub mod machine;
+pub mod maildrop;
 pub mod pop3;
 pub mod pop_before_smtp;
 pub mod progress;

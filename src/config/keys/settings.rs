@@ -396,12 +396,56 @@ pub(in crate::config) const POP3: Table = Table {
     header: "[account.pop3]",
     title: "Server for fetching (POP3)",
     help: "Where ostler fetches mail.",
-    keys: &[HOST, PORT, SECURITY, AUTH, SERVER_USERNAME, SERVER_PASSWORD, SERVER_CHARSET, CA, PIN],
+    keys: &[
+        HOST,
+        PORT,
+        SECURITY,
+        AUTH,
+        SERVER_USERNAME,
+        SERVER_PASSWORD,
+        SERVER_CHARSET,
+        CA,
+        PIN,
+        Key {
+            name: "via",
+            kind: Kind::Choice(&[
+                Choice { word: "pop3", label: "this server (POP3)" },
+                Choice { word: "imap", label: "the server for IMAP" },
+            ]),
+            unset: Words("pop3 if there is a server for POP3, else imap"),
+            since: FIRST_VERSION,
+            example: "\"imap\"",
+            label: "Mail programs that use POP3 get the mail from",
+            help: "For providers without POP3. With \"imap\" no other server stands here: the one for IMAP has a table of its own.",
+        },
+        Key {
+            name: "folder",
+            kind: Kind::Text,
+            unset: Value("\"INBOX\""),
+            since: FIRST_VERSION,
+            example: "\"Entw\u{fc}rfe\"",
+            label: "Folder at the server for IMAP",
+            help: "The folder that mail programs get that use POP3. New mail is in INBOX.",
+        },
+        Key {
+            name: "mark_read",
+            kind: Kind::YesNo,
+            unset: Value("false"),
+            since: FIRST_VERSION,
+            example: "true",
+            label: "Mark fetched mail as read at the server for IMAP",
+            help: "Other mail programs, and the web mail, then show it as read.",
+        },
+    ],
 };
 
 /// `[account.imap]`.
-pub(in crate::config) const IMAP: Table =
-    Table { header: "[account.imap]", title: "Server for IMAP", help: "For mail programs that speak IMAP.", ..POP3 };
+pub(in crate::config) const IMAP: Table = Table {
+    header: "[account.imap]",
+    title: "Server for IMAP",
+    help: "For mail programs that speak IMAP. Programs that speak POP3 get their mail from it too, if the provider has no POP3.",
+    keys: &[HOST, PORT, SECURITY, AUTH, SERVER_USERNAME, SERVER_PASSWORD, SERVER_CHARSET, CA, PIN],
+};
 
 /// `[account.smtp]`.
 pub(in crate::config) const SMTP: Table = Table {

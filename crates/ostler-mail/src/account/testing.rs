@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    Access, Account, Credentials, Door, PasswordCharset, Protocol, SecretSource, Security, Server, Settings, SignIn,
-    Timeouts, Trust,
+    Access, Account, Credentials, Door, Folder, PasswordCharset, Protocol, SecretSource, Security, Server, Settings,
+    SignIn, Timeouts, Trust,
 };
 
 /// A server for tests.
@@ -53,6 +53,7 @@ pub fn account(name: &str, address: &str, username: &str) -> Account {
         offer_auth: true,
         local_password: None,
         pop3: Some(server(Protocol::Pop3, username)),
+        folder: Folder::default(),
         smtp: vec![server(Protocol::Smtp, username)],
         imap: None,
     }

@@ -84,6 +84,12 @@ impl Default for Pop3Filter {
     }
 }
 
+impl AsRef<Self> for Pop3Filter {
+    fn as_ref(&self) -> &Self {
+        self
+    }
+}
+
 impl Pop3Filter {
     /// Keeps `progress` up to date.
     pub fn new(progress: Arc<Progress>) -> Self {
