@@ -13,6 +13,7 @@ mod fetching;
 mod flights;
 mod gate;
 mod keyring;
+mod over_imap;
 mod reading;
 mod sending;
 mod without_ostler;

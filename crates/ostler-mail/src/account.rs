@@ -415,6 +415,15 @@ impl Account {
         self.pop3.as_ref().map(Maildrop::Pop3).or_else(at_imap)
     }
 
+    /// Whether clients of this protocol are served.
+    pub fn serves(&self, protocol: Protocol) -> bool {
+        match protocol {
+            Protocol::Pop3 => self.maildrop().is_some(),
+            Protocol::Smtp => !self.smtp.is_empty(),
+            Protocol::Imap => self.imap.is_some(),
+        }
+    }
+
     /// Whether `address` is this account's own or one of its aliases.
     pub fn sends_for(&self, address: &str) -> bool {
         self.address.eq_ignore_ascii_case(address) || self.aliases.iter().any(|a| a.covers(address))
