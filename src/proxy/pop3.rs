@@ -352,7 +352,13 @@ async fn pass<F: PopFilter>(
     // the client's to say.
     if let Some(failure) = ended.server_failure(&at, waiting, limits) {
         let said = bye.filter(|_| matches!(ended, Ended::ServerGone) && waiting != Waiting::Deletion);
-        let failure = said.map_or(failure, |said| Failure::ServiceRefused { at: at.clone(), said });
+        let failure = match (said, failure) {
+            (Some(said), _) => Failure::ServiceRefused { at: at.clone(), said },
+            (None, Failure::TimedOut { at, after, .. }) if waiting == Waiting::Deletion => {
+                Failure::TimedOut { at, waiting, after }
+            }
+            (None, failure) => failure,
+        };
         let _ = timeout(CLOSE_TIMEOUT, conn.close()).await;
         session.report(Some(account), &failure);
         let hung_up = matches!(ended, Ended::ServerGone);

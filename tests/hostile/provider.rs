@@ -1,5 +1,6 @@
 //! Named providers that misbehave, and what must come of it: the runner. The cases are in the modules below it.
 
+mod maildrop;
 mod pop3;
 mod smtp;
 mod tls;
@@ -157,7 +158,7 @@ fn is_well(speaks: Speaks, heard: &Heard) -> bool {
         Speaks::Smtp => {
             good("QUIT", "221") && heard.iter().any(|(line, answer)| *line == "." && answer.starts_with(b"250 "))
         }
-        Speaks::Pop3 => good("QUIT", "+OK"),
+        Speaks::Pop3 | Speaks::Pop3OverImap => good("QUIT", "+OK"),
     }
 }
 
@@ -174,19 +175,19 @@ fn judge(speaks: Speaks, case: &Case, heard: &Heard, peer: &Provider, secret: &s
     }
     let sessions: Vec<_> = (0..peer.connections()).map(|number| peer.over(number)).collect();
     let received: Vec<u8> = sessions.iter().flat_map(|session| session.received.clone()).collect();
-    let secrets = ["AUTH ", "PASS "].map(|word| memchr::memmem::find_iter(&received, word).count());
+    let secrets = ["AUTH ", "PASS ", " LOGIN \""].map(|word| memchr::memmem::find_iter(&received, word).count());
     check(secrets.iter().sum::<usize>() <= 1, "one sign-in of the client became several")?;
     check(completed(&received) <= 1, "the message went out twice")?;
     // A connection that broke before anything was wanted of it may be made once more, and that one plays honestly.
     let broke_early = sessions.len() == 2 && {
         let heard = &sessions[0].received;
-        !contains(heard, "AUTH ") && !contains(heard, "PASS ") && !contains(heard, "DATA")
+        !["AUTH ", "PASS ", " LOGIN \"", "DATA"].iter().any(|word| contains(heard, word))
     };
     check(sessions.len() <= 1 || broke_early, &format!("{} connections", sessions.len()))?;
     if broke_early && is_well(speaks, heard) {
         return Ok(());
     }
-    check(case.delivers || speaks == Speaks::Pop3 || completed(&received) == 0, "the message was ended")?;
+    check(case.delivers || speaks != Speaks::Smtp || completed(&received) == 0, "the message was ended")?;
     for never in case.never {
         check(!contains(&received, never), &format!("the provider was told {never:?}"))?;
     }
@@ -202,8 +203,11 @@ fn judge(speaks: Speaks, case: &Case, heard: &Heard, peer: &Provider, secret: &s
         }
         Ends::ClosedAfter(said) => line == said && (text.starts_with("+OK") || text.starts_with('2')),
         Ends::Cut => {
-            let whole = message_answer();
-            line == "cut" && !answer.ends_with(b"\r\n.\r\n") && whole.starts_with(&answer[..answer.len().min(5)])
+            let has_begun = match speaks {
+                Speaks::Smtp | Speaks::Pop3 => message_answer().starts_with(&answer[..answer.len().min(5)]),
+                Speaks::Pop3OverImap => answer.starts_with(b"+OK "),
+            };
+            line == "cut" && !answer.ends_with(b"\r\n.\r\n") && has_begun
         }
         Ends::Well => is_well(speaks, heard),
     };
