@@ -18,17 +18,17 @@ use crate::diagnose::explain::client_messages::{ClientMessage, ReplyStage, messa
 use crate::proxy::Engine;
 use crate::proxy::net::dial::{Dialer, Route, Upstream};
 use crate::proxy::net::{online, tls};
-use crate::proxy::sign_in::{Prepared, ask, hear, leave, prepare, prepare_on, say, supported};
+use crate::proxy::sign_in::{Prepared, ask, hear, leave, prepare, prepare_folder_on, prepare_on, say, supported};
 use crate::proxy::smtp::submission::rehearse;
 use crate::vault::describe_source;
-use ostler_mail::account::{Account, Protocol, SecretSource, Security, Server, Timeouts};
+use ostler_mail::account::{Account, INBOX, Protocol, SecretSource, Security, Server, Timeouts};
 use ostler_mail::failure::{Failure, Waiting, as_word};
 use ostler_mail::machine::{Login, Outgoing};
 use ostler_mail::pop3::uidl::{IdList, Progress};
 use ostler_mail::secret::Secret;
 use ostler_mail::secret::given::BLANKS_LEFT_OUT;
 use ostler_mail::smtp::verdict::{Verdict, verdict};
-use ostler_mail::{imap, pop3, smtp};
+use ostler_mail::{imap, maildrop, pop3, smtp};
 
 /// The recipient that tests whether a gate is open: an address outside the provider, which it would have to relay to.
 /// RFC 2606 reserves the domain, and ostler never sends anything to it.
@@ -299,8 +299,8 @@ impl<'a> Doctor<'a> {
     /// Checks every server, then how a message would be sent.
     async fn check(&mut self) {
         let account = Arc::clone(&self.account);
-        if let Some(server) = &account.pop3 {
-            self.check_server(server).await;
+        if let Some(maildrop) = account.maildrop() {
+            self.check_server(maildrop.server()).await;
         }
         if self.is_offline() {
             return;
@@ -322,10 +322,9 @@ impl<'a> Doctor<'a> {
         if can_send && !account.smtp.is_empty() {
             self.check_send().await;
         }
-        match &account.imap {
-            Some(server) if account.pop3.is_some() => self.check_imap_beside_pop3(server).await,
-            Some(server) => drop(self.check_server(server).await),
-            None => {}
+        // Without POP3 it has been checked by now.
+        if let Some(server) = account.imap.as_ref().filter(|_| account.pop3.is_some()) {
+            self.check_imap_beside_pop3(server).await;
         }
     }
 
@@ -370,15 +369,21 @@ impl<'a> Doctor<'a> {
         match server.protocol {
             Protocol::Pop3 => {
                 let prepared = prepare_on::<pop3::login::Pop3Login>(&self.engine, upstream, server, timeouts).await;
-                self.check_sign_in(server, began, prepared, secret, timeouts).await
+                self.check_sign_in(server, began, prepared, secret, timeouts, |_| None).await
             }
             Protocol::Smtp => {
                 let prepared = prepare_on::<smtp::login::SmtpLogin>(&self.engine, upstream, server, timeouts).await;
-                self.check_sign_in(server, began, prepared, secret, timeouts).await
+                self.check_sign_in(server, began, prepared, secret, timeouts, |_| None).await
+            }
+            // Not only whether it signs in: POP3 clients want the folder and its list too.
+            Protocol::Imap if self.account.pop3.is_none() => {
+                let account = Arc::clone(&self.account);
+                let prepared = prepare_folder_on(&self.engine, upstream, server, &account.folder, timeouts).await;
+                self.check_sign_in(server, began, prepared, secret, timeouts, describe_maildrop).await
             }
             Protocol::Imap => {
                 let prepared = prepare_on::<imap::login::ImapLogin>(&self.engine, upstream, server, timeouts).await;
-                self.check_sign_in(server, began, prepared, secret, timeouts).await
+                self.check_sign_in(server, began, prepared, secret, timeouts, |_| None).await
             }
         }
     }
@@ -481,6 +486,7 @@ impl<'a> Doctor<'a> {
         }
     }
 
+    /// Goes on where the server wants the secret. `found`: what the sign-in has shown to be there.
     async fn check_sign_in<L: Login>(
         &mut self,
         server: &Server,
@@ -488,6 +494,7 @@ impl<'a> Doctor<'a> {
         prepared: Result<Prepared<L>, Failure>,
         secret: Option<Arc<Secret>>,
         timeouts: &Timeouts,
+        found: impl Fn(&L::Ready) -> Option<String>,
     ) -> bool {
         let name = label(server);
         let prepared = match prepared {
@@ -510,8 +517,8 @@ impl<'a> Doctor<'a> {
             return true;
         }
         let began = Instant::now();
-        let mut upstream = match prepared.finish(&self.engine.dialer, server, secret, timeouts).await {
-            Ok((upstream, _)) => upstream,
+        let (mut upstream, ready) = match prepared.finish(&self.engine.dialer, server, secret, timeouts).await {
+            Ok(done) => done,
             Err(failure) => return self.record_failure(server, StepKind::SignIn, began, failure).await,
         };
         let count = match server.protocol {
@@ -525,7 +532,12 @@ impl<'a> Doctor<'a> {
                 return self.record_failure(server, StepKind::SignIn, began, failure).await;
             }
         };
-        self.record_success(&name, StepKind::SignIn, began, describe_sign_in(server, count));
+        self.record_success(
+            &name,
+            StepKind::SignIn,
+            began,
+            describe_sign_in(server, count.map(messages_are_there).or_else(|| found(&ready))),
+        );
         if let Some(count) = count {
             self.check_message_ids(server, &mut upstream, count, timeouts).await;
         }
@@ -596,11 +608,28 @@ impl<'a> Doctor<'a> {
     }
 }
 
-fn describe_sign_in(server: &Server, count: Option<u64>) -> String {
-    match (server.credentials(), server.gate(), count) {
+fn messages_are_there(count: u64) -> String {
+    if count == 1 { "1 message is there".into() } else { format!("{count} messages are there") }
+}
+
+/// What POP3 clients get from a folder of an IMAP server.
+fn describe_maildrop(ready: &maildrop::login::Ready) -> Option<String> {
+    let maildrop::login::Ready::Imap(opened, _) = ready else { return None };
+    let mut text = messages_are_there(opened.messages.len() as u64);
+    if opened.folder.name != INBOX {
+        text += &format!(", in the folder \"{}\"", opened.folder.name);
+    }
+    text += "; programs that use POP3 get them from here";
+    if !opened.can_expunge_by_uid() {
+        text += ", but what they delete stays while another program has marked messages as deleted (no UIDPLUS)";
+    }
+    Some(text)
+}
+
+fn describe_sign_in(server: &Server, there: Option<String>) -> String {
+    match (server.credentials(), server.gate(), there) {
         (Some(credentials), _, None) => format!("accepted as {}", credentials.username),
-        (Some(credentials), _, Some(1)) => format!("accepted as {}; 1 message is there", credentials.username),
-        (Some(credentials), _, Some(n)) => format!("accepted as {}; {n} messages are there", credentials.username),
+        (Some(credentials), _, Some(there)) => format!("accepted as {}; {there}", credentials.username),
         (None, Some(_), _) => "none here: ostler logs in by POP before each send".into(),
         (None, None, _) => "none wanted by the settings".into(),
     }

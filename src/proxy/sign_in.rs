@@ -10,7 +10,7 @@ use tracing::debug;
 use crate::proxy::Engine;
 use crate::proxy::net::conn::Read;
 use crate::proxy::net::dial::{Dialer, Family, Route, Upstream};
-use ostler_mail::account::{Account, Maildrop, Protocol, Server, Timeouts};
+use ostler_mail::account::{Account, Folder, Maildrop, Protocol, Server, Timeouts};
 use ostler_mail::failure::{Failure, Waiting};
 use ostler_mail::imap;
 use ostler_mail::machine::{Login, Outgoing, Step};
@@ -280,12 +280,24 @@ pub(crate) async fn prepare_maildrop(
     let maildrop = account.maildrop().ok_or_else(no_server)?;
     let server = maildrop.server();
     let upstream = engine.dialer.connect(server, timeouts, route).await?;
-    let login = match maildrop {
-        Maildrop::Pop3(server) => MaildropLogin::at_pop3(BeginLogin::begin(engine, server, &upstream)),
-        Maildrop::Imap(server, folder) => {
-            MaildropLogin::at_imap(BeginLogin::begin(engine, server, &upstream), folder.clone())
+    match maildrop {
+        Maildrop::Pop3(server) => {
+            let login = MaildropLogin::at_pop3(BeginLogin::begin(engine, server, &upstream));
+            prepare(&engine.dialer, server, upstream, login, timeouts).await
         }
-    };
+        Maildrop::Imap(server, folder) => prepare_folder_on(engine, upstream, server, folder, timeouts).await,
+    }
+}
+
+/// Prepares, on a connection that exists already, the sign-in at an IMAP server whose folder POP3 clients fetch.
+pub(crate) async fn prepare_folder_on(
+    engine: &Engine,
+    upstream: Upstream,
+    server: &Server,
+    folder: &Folder,
+    timeouts: &Timeouts,
+) -> Result<Prepared<MaildropLogin>, Failure> {
+    let login = MaildropLogin::at_imap(BeginLogin::begin(engine, server, &upstream), folder.clone());
     prepare(&engine.dialer, server, upstream, login, timeouts).await
 }
 

@@ -3,6 +3,7 @@
 //!
 //! Not here: where they come from (`find`, `import`), and trying them (`trial`).
 
+use ostler_mail::account::Protocol;
 use ostler_mail::account::endpoint::Endpoint;
 
 /// The servers and rules that an account could have.
@@ -10,7 +11,7 @@ use ostler_mail::account::endpoint::Endpoint;
 pub struct Proposal {
     /// The id of the preset that the servers are from.
     pub provider: Option<String>,
-    /// POP3 servers, best first; an account without any only sends.
+    /// The servers to fetch from, best first: by POP3, or by IMAP where there is no POP3. An account without any only sends.
     pub incoming: Vec<Endpoint>,
     /// SMTP servers, best first; an account without any only fetches.
     pub outgoing: Vec<Endpoint>,
@@ -61,6 +62,18 @@ impl Proposal {
         }
     }
 
+    /// Without a POP3 server, mail is fetched from the IMAP server.
+    pub(crate) fn fetch_by_imap(&mut self, wanted: Wanted) {
+        if wanted.incoming && self.incoming.is_empty() {
+            self.incoming.extend(self.imap.clone());
+        }
+    }
+
+    /// Whether it has a server for a POP login.
+    pub(crate) fn has_pop3(&self) -> bool {
+        self.incoming.iter().any(|endpoint| endpoint.protocol == Protocol::Pop3)
+    }
+
     /// Replaces the servers for sending. Those behind the old ones go too: the new password is not for them.
     pub(crate) fn send_through(&mut self, outgoing: Vec<Endpoint>) {
         self.outgoing = outgoing;
@@ -77,7 +90,6 @@ impl Proposal {
 mod tests {
     use super::*;
     use crate::setup::endpoint_from_flag;
-    use ostler_mail::account::Protocol;
 
     fn at(protocol: Protocol, host: &str) -> Vec<Endpoint> {
         vec![endpoint_from_flag(protocol, &format!("tls://{host}")).unwrap()]
@@ -104,6 +116,18 @@ mod tests {
         assert!(own.lacks(Wanted::BOTH) && !own.lacks(Wanted { incoming: true, outgoing: false }));
         own.fill(&gated(), Wanted::BOTH);
         assert_eq!((&own.incoming, own.lacks(Wanted::BOTH)), (&at(Protocol::Pop3, "pop.y.net"), false));
+    }
+
+    #[test]
+    fn mail_is_fetched_by_imap_only_where_there_is_no_pop3() {
+        let mut both = gated();
+        both.fetch_by_imap(Wanted::BOTH);
+        assert_eq!(both, gated());
+        let mut imap = Proposal { incoming: vec![], ..gated() };
+        imap.fetch_by_imap(Wanted { incoming: false, outgoing: true });
+        assert!(imap.incoming.is_empty());
+        imap.fetch_by_imap(Wanted::BOTH);
+        assert_eq!((&imap.incoming, imap.has_pop3()), (&at(Protocol::Imap, "imap.x.net"), false));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::proxy::smtp::submission::rehearse;
 use crate::setup::discover::try_endpoint;
 use crate::vault::Vault;
 use ostler_mail::account::endpoint::Endpoint;
-use ostler_mail::account::{Account, PasswordCharset, Server, Settings};
+use ostler_mail::account::{Account, PasswordCharset, Protocol, Server, Settings};
 use ostler_mail::failure::Failure;
 use ostler_mail::sasl::Mechanism;
 use ostler_mail::smtp::login::SmtpLogin;
@@ -82,19 +82,19 @@ impl<'a, T: SetupUi> Trial<'a, T> {
     pub(crate) async fn run(mut self) -> Outcome {
         // Must come before the first POP login, because that would open the gate.
         let before = self.look_at_gate().await;
-        let pop3 = match self.try_incoming().await {
+        let incoming = match self.try_incoming().await {
             Ok(server) => server,
             Err(Broken { server, failure }) => {
                 let mut account = self.plan.untried();
-                account.pop3 = server.or(account.pop3);
+                server.into_iter().for_each(|server| account.fetch_at(server));
                 return Outcome::Fails { account, failure };
             }
         };
-        match self.try_outgoing(pop3.as_ref(), before).await {
-            Ok(smtp) => Outcome::Works(self.plan.with_standby(self.plan.account(pop3, smtp.into_iter().collect()))),
+        match self.try_outgoing(incoming.as_ref(), before).await {
+            Ok(smtp) => Outcome::Works(self.plan.with_standby(self.plan.account(incoming, smtp.into_iter().collect()))),
             Err(Broken { server, failure }) => {
                 let smtp = server.map_or_else(|| self.plan.untried().smtp, |server| vec![server]);
-                Outcome::Fails { account: self.plan.with_standby(self.plan.account(pop3, smtp)), failure }
+                Outcome::Fails { account: self.plan.with_standby(self.plan.account(incoming, smtp)), failure }
             }
         }
     }
@@ -146,7 +146,7 @@ impl<'a, T: SetupUi> Trial<'a, T> {
 
     /// Looks whether the server for sending relays mail without a sign-in, if it offers none.
     async fn look_at_gate(&mut self) -> GateBefore {
-        if self.plan.proposal.gate || self.plan.proposal.incoming.is_empty() {
+        if self.plan.proposal.gate || !self.plan.proposal.has_pop3() {
             return GateBefore::NotAsked;
         }
         let Some(endpoint) = self.plan.proposal.outgoing.first() else { return GateBefore::NotAsked };
@@ -240,16 +240,16 @@ impl<'a, T: SetupUi> Trial<'a, T> {
     }
 
     /// Finds the server for sending that works; `None` if the plan has none.
-    async fn try_outgoing(&mut self, pop3: Option<&Server>, before: GateBefore) -> Result<Option<Server>, Broken> {
+    async fn try_outgoing(&mut self, incoming: Option<&Server>, before: GateBefore) -> Result<Option<Server>, Broken> {
         let Proposal { outgoing, standby, gate, .. } = &self.plan.proposal;
         let outgoing: Vec<Endpoint> = outgoing.iter().chain(standby).cloned().collect();
         let mut at = 0;
         while let Some(endpoint) = outgoing.get(at) {
-            let tried = match pop3 {
+            let tried = match pop_login(incoming) {
                 Some(login) if *gate || before != GateBefore::NotAsked => {
                     self.try_through_gate(endpoint, login, before).await
                 }
-                _ => self.try_signed_in(endpoint, pop3).await,
+                _ => self.try_signed_in(endpoint, incoming).await,
             };
             let (server, failure) = match tried {
                 Ok(server) => return Ok(Some(server)),
@@ -294,8 +294,12 @@ impl<'a, T: SetupUi> Trial<'a, T> {
 
     /// Tries to send with a user name and password; if the server does not want these, after a POP login or without
     /// anything.
-    async fn try_signed_in(&mut self, endpoint: &Endpoint, pop3: Option<&Server>) -> Result<Server, (Server, Failure)> {
-        let mut names = self.outgoing_names(endpoint, pop3);
+    async fn try_signed_in(
+        &mut self,
+        endpoint: &Endpoint,
+        incoming: Option<&Server>,
+    ) -> Result<Server, (Server, Failure)> {
+        let mut names = self.outgoing_names(endpoint, incoming);
         let mut last = None;
         while !names.is_empty() {
             let name = names.remove(0);
@@ -323,7 +327,7 @@ impl<'a, T: SetupUi> Trial<'a, T> {
         }
         let (server, failure) =
             last.unwrap_or_else(|| (self.plan.outgoing_server(endpoint, SendAuth::Nothing), Failure::Internal));
-        match (&failure, pop3) {
+        match (&failure, pop_login(incoming)) {
             // The password is right, since fetching works with it. Perhaps the server wants a POP login instead.
             (
                 Failure::SignInDisabled { .. } | Failure::MechanismRefused { .. } | Failure::SignInRefused { .. },
@@ -348,14 +352,19 @@ impl<'a, T: SetupUi> Trial<'a, T> {
     }
 
     /// The user names to try, beginning with the one that worked for fetching.
-    fn outgoing_names(&self, endpoint: &Endpoint, pop3: Option<&Server>) -> Vec<String> {
+    fn outgoing_names(&self, endpoint: &Endpoint, incoming: Option<&Server>) -> Vec<String> {
         let mut names = self.plan.send_as.usernames(endpoint);
-        let known = pop3.and_then(Server::credentials).filter(|_| !self.plan.sends_elsewhere());
+        let known = incoming.and_then(Server::credentials).filter(|_| !self.plan.sends_elsewhere());
         if let Some(index) = known.and_then(|known| names.iter().position(|name| *name == known.username)) {
             names.swap(0, index);
         }
         names
     }
+}
+
+/// The server for fetching, if a POP login can be made there.
+fn pop_login(incoming: Option<&Server>) -> Option<&Server> {
+    incoming.filter(|server| server.protocol == Protocol::Pop3)
 }
 
 fn outcome(ok: bool, doctor: Doctor<'_>) -> Result<(), Failure> {

@@ -409,6 +409,15 @@ impl Account {
         self.pop3.iter().chain(&self.smtp).chain(&self.imap)
     }
 
+    /// Fetches mail at this server, by POP3 or IMAP.
+    pub fn fetch_at(&mut self, server: Server) {
+        match server.protocol {
+            Protocol::Pop3 => self.pop3 = Some(server),
+            Protocol::Imap => (self.pop3, self.imap) = (None, Some(server)),
+            Protocol::Smtp => {}
+        }
+    }
+
     /// Where POP3 clients fetch mail, if they can.
     pub fn maildrop(&self) -> Option<Maildrop<'_>> {
         let at_imap = || self.imap.as_ref().map(|imap| Maildrop::Imap(imap, &self.folder));

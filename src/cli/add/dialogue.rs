@@ -129,7 +129,8 @@ impl<'a> Dialogue<'a> {
         {
             self.find_company(&other.clone()).await?;
         }
-        if self.plan.proposal.incoming.is_empty() {
+        self.plan.proposal.fetch_by_imap(wanted);
+        if !self.plan.proposal.has_pop3() {
             if self.plan.proposal.gate && self.options.pop_before_smtp {
                 return Err(Abort(2, "--pop-before-smtp needs a server to fetch from; add --pop3".into()));
             }

@@ -123,7 +123,7 @@ impl SetupJob {
             }
         }
         let Some(mut plan) = self.plan() else { return fails("There are no servers to try.".into()) };
-        if plan.proposal.gate && plan.proposal.incoming.is_empty() {
+        if plan.proposal.gate && !plan.proposal.has_pop3() {
             return fails("To check mail before sending, ostler needs a server for fetching. Name one below.".into());
         }
         let pin = self.request.pin.map(|pin| PinRequest::These(vec![pin]));
@@ -171,6 +171,7 @@ impl SetupJob {
             proposal.fill(&self.finding.proposal, wanted);
             proposal.provider.clone_from(&self.finding.proposal.provider);
         }
+        proposal.fetch_by_imap(wanted);
         if !other.is_empty() && proposal.outgoing.is_empty() {
             proposal.outgoing = self.find_other_company(&other, presets).await?;
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::account::Folder;
 use crate::failure::{Failure, ServerAddr, Waiting};
+use crate::imap;
 use crate::imap::login::{self as imap_login, ImapLogin, Status};
 use crate::machine::server::ServerState;
 use crate::machine::{Login, Outgoing, Step};
@@ -43,6 +44,11 @@ impl Opened {
     /// What the client reads when it is signed in.
     pub fn welcome(&self) -> String {
         words::message_count(self.messages.len())
+    }
+
+    /// Whether the server can remove the named messages and no other (RFC 4315).
+    pub fn can_expunge_by_uid(&self) -> bool {
+        imap::offers(&self.capabilities, b"UIDPLUS")
     }
 }
 

@@ -5,8 +5,8 @@ use memchr::memchr;
 
 use crate::command::Command;
 use crate::failure::{Failure, one_line};
+use crate::imap::literal_at_end;
 use crate::imap::login::Status;
-use crate::imap::{literal_at_end, offers};
 use crate::machine::{Pass, ProtocolViolation, Replies};
 use crate::maildrop::MAX_LINE_OCTETS;
 use crate::maildrop::answer::{Answer, Items, Numbers, alert, said};
@@ -295,8 +295,9 @@ impl Maildrop {
         if let Some(what) = self.violation.take() {
             return Err(ProtocolViolation::Server(what));
         }
-        let mut at = 0;
-        while at < input.len() {
+        let (mut at, was_busy) = (0, self.is_busy());
+        // The answer to a command ends the look: the client's next command comes before what the server says next.
+        while at < input.len() && self.is_busy() == was_busy {
             match self.part(&input[at..], say, at == 0) {
                 Ok(Pass::Replaced(octets)) => at += octets,
                 Ok(Pass::Forward(octets)) => return Ok(Pass::Forward(octets)),
@@ -475,7 +476,7 @@ impl Maildrop {
     }
 
     fn commit(&mut self, mut commit: Box<Commit>, status: Status, text: &[u8], say: &mut Replies) {
-        let has_uidplus = offers(&self.opened.capabilities, b"UIDPLUS");
+        let has_uidplus = self.opened.can_expunge_by_uid();
         match commit.on_answer(status, text, &self.opened.messages, has_uidplus) {
             commit::Next::Ask(command) => self.ask(Job::Commit(commit), &command, say),
             commit::Next::Done => {
