@@ -412,7 +412,7 @@ pub(in crate::config) const POP3: Table = Table {
                 Choice { word: "pop3", label: "this server (POP3)" },
                 Choice { word: "imap", label: "the server for IMAP" },
             ]),
-            unset: Words("pop3 if there is a server for POP3, else imap"),
+            unset: Words("the server for POP3 if there is one, else the one for IMAP"),
             since: FIRST_VERSION,
             example: "\"imap\"",
             label: "Mail programs that use POP3 get the mail from",
