@@ -29,9 +29,12 @@ pub(super) fn read(table: &Table<'_>, has_imap: bool, defaults: &SignInDefaults<
         Maildrop::Imap(read_folder(table, has_imap))
     } else {
         for item in OF_FOLDER.into_iter().filter_map(|key| table.get(key)) {
-            item.report_absence("belongs to a folder of an IMAP server; allowed only with via = \"imap\"");
+            item.warn("is not used, because mail is fetched from a POP3 server; it belongs to via = \"imap\"");
         }
-        Maildrop::Pop3(server::read_server(table, Protocol::Pop3, defaults))
+        // Only read for the mistakes in it.
+        let folder = folder_of(table);
+        let server = server::read_server(table, Protocol::Pop3, defaults);
+        Maildrop::Pop3(folder.and(server))
     }
 }
 
@@ -41,8 +44,12 @@ fn read_folder(table: &Table<'_>, has_imap: bool) -> Option<Folder> {
         item.report_absence("needs a server for IMAP; allowed together with [account.imap]");
     }
     for item in OF_SERVER.into_iter().filter_map(|key| table.get(key)) {
-        item.report_absence("belongs to a POP3 server; with via = \"imap\" it is allowed in [account.imap]");
+        item.warn("is not used, because via = \"imap\" has mail fetched from the server in [account.imap]");
     }
+    folder_of(table)
+}
+
+fn folder_of(table: &Table<'_>) -> Option<Folder> {
     let name =
         table.get("folder").map_or_else(|| Some(INBOX.to_owned()), |item| item.read(value::FOLDER, value::folder));
     let mark_read = table.get("mark_read").map_or(Some(false), |item| item.flag());

@@ -548,16 +548,27 @@ fn mail_is_fetched_over_imap_where_there_is_no_server_for_pop3() {
 }
 
 #[test]
-fn mistakes_in_fetching_over_imap_say_what_is_allowed() {
-    let of_folder = "belongs to a folder of an IMAP server; allowed only with via = \"imap\"";
-    gives(
-        &account("[account.pop3]\nhost = 'p'\nfolder = 'x'\nmark_read = false"),
-        &[&format!("5:10: account.pop3.folder: {of_folder}"), &format!("6:13: account.pop3.mark_read: {of_folder}")],
+fn what_fetching_does_not_use_is_warned_about() {
+    let unused = "is not used, because mail is fetched from a POP3 server; it belongs to via = \"imap\"";
+    let told = warnings(&account("[account.pop3]\nhost = 'p'\nfolder = 'x'\nmark_read = false"));
+    assert_eq!(
+        told,
+        [
+            format!("o.toml:5:10: account.pop3.folder: {unused}"),
+            format!("o.toml:6:13: account.pop3.mark_read: {unused}")
+        ]
     );
+    let told = warnings(&account("[account.pop3]\nhost = 'p'\nvia = 'imap'"));
+    let unused = "is not used, because via = \"imap\" has mail fetched from the server in [account.imap]";
+    assert_eq!(told, [format!("o.toml:4:8: account.pop3.host: {unused}")]);
+}
+
+#[test]
+fn mistakes_in_fetching_over_imap_say_what_is_allowed() {
+    let both = "[account.pop3]\nhost = 'p'\nvia = 'imap'\nfolder = ' '\nmark_read = 1";
     gives(
-        &account("[account.pop3]\nhost = 'p'\nvia = 'imap'\nfolder = ' '\nmark_read = 1"),
+        &account(both),
         &[
-            "4:8: account.pop3.host: belongs to a POP3 server; with via = \"imap\" it is allowed in [account.imap]",
             "6:10: account.pop3.folder: is empty; allowed is the name of a folder, such as \"INBOX\" or \"Entw\u{fc}rfe\"",
             "7:13: account.pop3.mark_read: is a whole number; allowed is true or false",
         ],

@@ -416,7 +416,7 @@ pub(in crate::config) const POP3: Table = Table {
             since: FIRST_VERSION,
             example: "\"imap\"",
             label: "Mail programs that use POP3 get the mail from",
-            help: "For providers without POP3. With \"imap\" no other server stands here: the one for IMAP has a table of its own.",
+            help: "For providers without POP3. The server for IMAP has a table of its own.",
         },
         Key {
             name: "folder",
