@@ -299,8 +299,8 @@ impl<'a> Doctor<'a> {
     /// Checks every server, then how a message would be sent.
     async fn check(&mut self) {
         let account = Arc::clone(&self.account);
-        if let Some(maildrop) = account.maildrop() {
-            self.check_server(maildrop.server()).await;
+        if let Some(server) = &account.pop3 {
+            self.check_server(server).await;
         }
         if self.is_offline() {
             return;
@@ -322,9 +322,10 @@ impl<'a> Doctor<'a> {
         if can_send && !account.smtp.is_empty() {
             self.check_send().await;
         }
-        // Without POP3 it has been checked by now.
-        if let Some(server) = account.imap.as_ref().filter(|_| account.pop3.is_some()) {
-            self.check_imap_beside_pop3(server).await;
+        match &account.imap {
+            Some(server) if account.pop3.is_some() => self.check_imap_beside_pop3(server).await,
+            Some(server) => drop(self.check_server(server).await),
+            None => {}
         }
     }
 
@@ -335,7 +336,7 @@ impl<'a> Doctor<'a> {
 
     /// Tries an IMAP server whose account has POP3 as well. Most programs fetch by POP3 then, and many providers have IMAP
     /// switched off, so a failure is told and decides nothing.
-    async fn check_imap_beside_pop3(&mut self, server: &Server) {
+    pub(crate) async fn check_imap_beside_pop3(&mut self, server: &Server) {
         let began = Instant::now();
         let mut tried = Doctor::new(Arc::clone(&self.engine), Arc::clone(&self.account), |_| {});
         let works = Box::pin(tried.check_server(server)).await;

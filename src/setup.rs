@@ -22,7 +22,8 @@ use crate::diagnose::Step;
 use crate::vault::keyring_servers;
 use ostler_mail::account::endpoint::Endpoint;
 use ostler_mail::account::{
-    Account, AfterPop, Alias, Credentials, Folder, PasswordCharset, Protocol, SecretSource, Security, Server, SignIn,
+    Account, AfterPop, Alias, Credentials, DEFAULT_IMAP_CONNECTIONS, Folder, PasswordCharset, Protocol, SecretSource,
+    Security, Server, SignIn,
 };
 use ostler_mail::idn;
 use ostler_mail::secret::Secret;
@@ -248,29 +249,37 @@ impl Plan {
         self.server(endpoint, sign_in)
     }
 
-    /// The account with these servers. The first one is for fetching, by POP3 or IMAP.
-    pub(crate) fn account(&self, incoming: Option<Server>, smtp: Vec<Server>) -> Account {
-        let charset = incoming.as_ref().map(Server::password_charset);
+    /// The account with one server for fetching or reading, to try it.
+    pub(crate) fn account_at(&self, server: &Server) -> Account {
+        match server.protocol {
+            Protocol::Imap => Account { imap: Some(server.clone()), ..self.account(None, Vec::new()) },
+            Protocol::Pop3 | Protocol::Smtp => self.account(Some(server.clone()), Vec::new()),
+        }
+    }
+
+    /// The account with these servers.
+    pub(crate) fn account(&self, pop3: Option<Server>, smtp: Vec<Server>) -> Account {
+        let charset = pop3.as_ref().map(Server::password_charset);
         let imap = self.proposal.imap.as_ref().map(|endpoint| {
             let server = self.incoming_server(endpoint, self.fetch_as.likeliest_username(endpoint));
             // The password is the one for POP3.
             server.with_password_charset(charset.unwrap_or_default())
         });
-        let mut account = Account {
+        Account {
             name: self.name.clone().unwrap_or_else(|| self.address.clone()),
             address: self.address.clone(),
             aliases: self.aliases.clone(),
             provider: self.proposal.provider.clone(),
             is_default: false,
             offer_auth: true,
+            read_ahead: true,
             local_password: None,
             folder: Folder::default(),
-            pop3: None,
+            pop3,
             smtp,
             imap,
-        };
-        incoming.into_iter().for_each(|server| account.fetch_at(server));
-        account
+            imap_connections: DEFAULT_IMAP_CONNECTIONS,
+        }
     }
 
     /// The account with the servers that the proposal keeps behind the one for sending. They sign in as that one does.
@@ -288,15 +297,15 @@ impl Plan {
     /// The account with the likeliest servers and user names, none of them tried.
     pub(crate) fn untried(&self) -> Account {
         let Proposal { incoming, outgoing, gate, .. } = &self.proposal;
-        let incoming = incoming.first().map(|e| self.incoming_server(e, self.fetch_as.likeliest_username(e)));
+        let pop3 = incoming.first().map(|e| self.incoming_server(e, self.fetch_as.likeliest_username(e)));
         let smtp = outgoing.first().map(|e| {
-            let auth = match &incoming {
-                Some(login) if *gate && login.protocol == Protocol::Pop3 => SendAuth::AfterPop(login),
+            let auth = match &pop3 {
+                Some(login) if *gate => SendAuth::AfterPop(login),
                 _ => SendAuth::Password(self.send_as.likeliest_username(e)),
             };
             self.outgoing_server(e, auth)
         });
-        self.with_standby(self.account(incoming, smtp.into_iter().collect()))
+        self.with_standby(self.account(pop3, smtp.into_iter().collect()))
     }
 }
 

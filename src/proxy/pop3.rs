@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout};
 use tracing::warn;
 
@@ -16,7 +15,8 @@ use crate::proxy::net::dial::{Route, Upstream};
 use crate::proxy::relay::{Ended, Limits, relay};
 use crate::proxy::session::{Session, say_goodbye, unless_stopped};
 use crate::proxy::sign_in::{Prepared, note_pop3, note_refusal, prepare_maildrop, supported};
-use crate::proxy::{Engine, GateCell, now};
+use crate::proxy::turns::Turn;
+use crate::proxy::{Engine, GateCell, imap, now};
 use ostler_mail::account::{Account, Maildrop, Protocol, SecretSource, Server, Timeouts};
 use ostler_mail::client_fault::Misuse;
 use ostler_mail::failure::{Failure, Waiting, one_line};
@@ -25,6 +25,7 @@ use ostler_mail::maildrop::filter::MaildropFilter;
 use ostler_mail::maildrop::login::{MaildropLogin, Ready};
 use ostler_mail::pop3::filter::Pop3Filter;
 use ostler_mail::pop3::front::{Pop3Front, Wants};
+use ostler_mail::pop3::login::CachedCapabilities;
 use ostler_mail::pop3::words::Pop3Words;
 use ostler_mail::sasl::Attempt;
 use ostler_mail::secret::Secret;
@@ -46,8 +47,10 @@ pub(super) async fn serve(session: &mut Session, client: &mut ClientConn) {
     }
     let progress = Arc::clone(&session.progress);
     match ready {
-        Ready::Pop3(_) => {
-            let mut filter = Pop3Filter::new(progress);
+        Ready::Pop3(ready) => {
+            let CachedCapabilities { pipelining, deletes_fetched, .. } = ready.capabilities;
+            let may_read_ahead = account.read_ahead && pipelining && !deletes_fetched;
+            let mut filter = Pop3Filter::new(progress, may_read_ahead);
             Box::pin(pass(session, client, upstream, open, &account, &mut filter)).await;
         }
         Ready::Imap(opened, _) => {
@@ -176,7 +179,7 @@ struct SignedIn {
 struct OpenSession {
     _login: OpenLogin,
     /// One of the connections that the account may have at an IMAP server.
-    _turn: Option<OwnedSemaphorePermit>,
+    _turn: Option<Turn>,
 }
 
 /// Signs a client in at its provider. `None`: it gave a wrong local password.
@@ -238,7 +241,7 @@ async fn finish(
         Some(cell) => Some(cell.turn.lock().await),
         None => None,
     };
-    let at_imap = wait_for_turn(session, server).await?;
+    let at_imap = wait_for_turn(session, account, server).await?;
     let finished = prepared.finish(&engine.dialer, server, Some(secret), &session.settings.timeouts).await;
     let (upstream, ready) = finished.inspect_err(|failure| note_refusal(&engine, account, server, failure))?;
     match &ready {
@@ -257,14 +260,13 @@ async fn finish(
 }
 
 /// Waits until the account may have another connection at an IMAP server; at a POP3 server there is no waiting.
-async fn wait_for_turn(session: &Session, server: &Server) -> Result<Option<OwnedSemaphorePermit>, Failure> {
+async fn wait_for_turn(session: &Session, account: &Account, server: &Server) -> Result<Option<Turn>, Failure> {
     if server.protocol != Protocol::Imap {
         return Ok(None);
     }
-    let after = session.settings.timeouts.reply;
-    let late = |_| Failure::TimedOut { at: server.into(), waiting: Waiting::SignIn, after };
-    let turn = timeout(after, session.engine.imap_turns(server).acquire_owned()).await.map_err(late)?;
-    Ok(turn.ok())
+    let none_left = |_| Failure::NoConnectionLeft { at: server.into(), most: account.imap_connections };
+    let turn = timeout(session.settings.timeouts.reply, imap::wait_for_turn(session, account, server)).await;
+    turn.map(Some).map_err(none_left)
 }
 
 /// While this exists, the client's session at the provider counts as the login that opens the gate.
@@ -335,7 +337,7 @@ async fn pass<F: PopFilter>(
     session.report_sign_in();
     let Upstream { mut conn, at, .. } = upstream;
     let timeouts = &session.settings.timeouts;
-    let limits = Limits { idle: timeouts.idle, reply: timeouts.reply, data: timeouts.data };
+    let limits = Limits { idle: timeouts.idle, reply: timeouts.reply, data: timeouts.data, agreed: timeouts.idle };
     let ended = relay(client, &mut conn, filter, limits, &mut session.stopping).await;
     // The session counts as a login no longer; the gate's clock starts now.
     drop(open);

@@ -22,6 +22,9 @@ use ostler_mail::sasl::Mechanism;
 use ostler_mail::smtp::login::SmtpLogin;
 use ostler_mail::smtp::verdict::{Verdict, verdict};
 
+/// The causes of a refused sign-in by POP3 that another protocol may not have.
+const POP_IS_OFF: [&str; 2] = ["gmail-pop-off", "pop-switched-off"];
+
 /// The result of a trial.
 #[derive(Debug)]
 pub(crate) enum Outcome {
@@ -59,6 +62,13 @@ pub(crate) struct Trial<'a, T> {
     charset_offers: CharsetOffers,
 }
 
+/// The servers where mail can be fetched, or read.
+#[derive(Default)]
+struct Incoming {
+    pop3: Option<Server>,
+    imap: Option<Server>,
+}
+
 /// Why there is no server for one direction.
 struct Broken {
     server: Option<Server>,
@@ -83,20 +93,31 @@ impl<'a, T: SetupUi> Trial<'a, T> {
         // Must come before the first POP login, because that would open the gate.
         let before = self.look_at_gate().await;
         let incoming = match self.try_incoming().await {
-            Ok(server) => server,
+            Ok(incoming) => incoming,
             Err(Broken { server, failure }) => {
                 let mut account = self.plan.untried();
-                server.into_iter().for_each(|server| account.fetch_at(server));
+                match server {
+                    Some(server) if server.protocol == Protocol::Imap => account.imap = Some(server),
+                    Some(server) => account.pop3 = Some(server),
+                    None => {}
+                }
                 return Outcome::Fails { account, failure };
             }
         };
-        match self.try_outgoing(incoming.as_ref(), before).await {
-            Ok(smtp) => Outcome::Works(self.plan.with_standby(self.plan.account(incoming, smtp.into_iter().collect()))),
+        match self.try_outgoing(incoming.pop3.as_ref(), before).await {
+            Ok(smtp) => Outcome::Works(self.account(incoming, smtp.into_iter().collect())),
             Err(Broken { server, failure }) => {
                 let smtp = server.map_or_else(|| self.plan.untried().smtp, |server| vec![server]);
-                Outcome::Fails { account: self.plan.with_standby(self.plan.account(incoming, smtp)), failure }
+                Outcome::Fails { account: self.account(incoming, smtp), failure }
             }
         }
+    }
+
+    fn account(&self, incoming: Incoming, smtp: Vec<Server>) -> Account {
+        let account = self.plan.account(incoming.pop3, smtp);
+        // One that was not tried stays as it is planned.
+        let imap = incoming.imap.or_else(|| account.imap.clone());
+        self.plan.with_standby(Account { imap, ..account })
     }
 
     fn engine(&self, account: &Account) -> Arc<Engine> {
@@ -146,7 +167,7 @@ impl<'a, T: SetupUi> Trial<'a, T> {
 
     /// Looks whether the server for sending relays mail without a sign-in, if it offers none.
     async fn look_at_gate(&mut self) -> GateBefore {
-        if self.plan.proposal.gate || !self.plan.proposal.has_pop3() {
+        if self.plan.proposal.gate || self.plan.proposal.incoming.is_empty() {
             return GateBefore::NotAsked;
         }
         let Some(endpoint) = self.plan.proposal.outgoing.first() else { return GateBefore::NotAsked };
@@ -176,17 +197,67 @@ impl<'a, T: SetupUi> Trial<'a, T> {
         }
     }
 
-    /// Finds the server for fetching that works; `None` if the plan has none.
-    async fn try_incoming(&mut self) -> Result<Option<Server>, Broken> {
+    /// Finds the servers for fetching and reading that work. Without POP3, or where it is switched off, IMAP is enough.
+    async fn try_incoming(&mut self) -> Result<Incoming, Broken> {
+        let plan = self.plan;
+        let imap = plan.proposal.imap.as_ref().map(std::slice::from_ref).unwrap_or_default();
+        match self.try_to_fetch(&plan.proposal.incoming).await {
+            Ok(Some(pop3)) if plan.proposal.wants_imap => {
+                let imap = self.try_to_fetch(imap).await?;
+                Ok(Incoming { pop3: Some(pop3), imap })
+            }
+            Ok(Some(pop3)) => {
+                self.look_at_imap(&pop3).await;
+                Ok(Incoming { pop3: Some(pop3), imap: None })
+            }
+            Ok(None) => Ok(Incoming { pop3: None, imap: self.try_to_fetch(imap).await? }),
+            Err(broken) => match self.offer_imap(&broken).await {
+                true => Ok(Incoming { pop3: None, imap: self.try_to_fetch(imap).await? }),
+                false => Err(broken),
+            },
+        }
+    }
+
+    /// Looks whether IMAP works too. Most programs fetch by POP3, so what comes of it is told and decides nothing.
+    async fn look_at_imap(&mut self, pop3: &Server) {
+        let account = self.plan.account(Some(pop3.clone()), Vec::new());
+        let Some(imap) = &account.imap else { return };
+        let engine = self.engine(&account);
+        let ui = &mut *self.ui;
+        let mut doctor = Doctor::new(engine, Arc::new(account.clone()), |step| ui.step(step));
+        doctor.check_imap_beside_pop3(imap).await;
+    }
+
+    /// Whether the user agrees to IMAP where POP3 cannot be used: some providers have POP3 switched off until their user
+    /// switches it on, and IMAP on.
+    async fn offer_imap(&mut self, broken: &Broken) -> bool {
+        let (Some(imap), Some(server), Some(failure)) = (&self.plan.proposal.imap, &broken.server, &broken.failure)
+        else {
+            return false;
+        };
+        let is_off = failure.known_words().is_some_and(|known| POP_IS_OFF.contains(&known.cause));
+        let is_not_there = matches!(failure, Failure::NameNotFound { .. } | Failure::NobodyListens { .. });
+        if !(is_off || is_not_there) || try_endpoint(imap, &self.plan.trust.at(imap)).await.is_err() {
+            return false;
+        }
+        let question = Question::UseOther {
+            instead_of: format!("{} (POP3)", server.address()),
+            other: format!("{} (IMAP)", imap.describe()),
+            flag: flag_of(imap),
+        };
+        self.ui.confirm(&question).await
+    }
+
+    /// Finds the server that works, of those for POP3 or for IMAP; `None` if there are none.
+    async fn try_to_fetch(&mut self, endpoints: &[Endpoint]) -> Result<Option<Server>, Broken> {
         let plan = self.plan;
         let mut at = 0;
-        while let Some(endpoint) = plan.proposal.incoming.get(at) {
+        while let Some(endpoint) = endpoints.get(at) {
             let mut names = plan.fetch_as.usernames(endpoint).into_iter().peekable();
             let mut last = None;
             while let Some(name) = names.next() {
                 let server = plan.incoming_server(endpoint, name.clone()).with_password_charset(self.charset);
-                let as_account = |server: &Server| plan.account(Some(server.clone()), Vec::new());
-                match self.try_charsets(&server, as_account).await {
+                match self.try_charsets(&server, |server| plan.account_at(server)).await {
                     Ok(server) => {
                         self.charset = server.password_charset();
                         return Ok(Some(server));
@@ -201,7 +272,7 @@ impl<'a, T: SetupUi> Trial<'a, T> {
                 }
             }
             let Some((server, failure)) = last else { break };
-            match self.offer_another(&plan.proposal.incoming, at, &failure).await {
+            match self.offer_another(endpoints, at, &failure).await {
                 Some(other) => at = other,
                 None => return Err(Broken { server: Some(server), failure: Some(failure) }),
             }
@@ -240,16 +311,16 @@ impl<'a, T: SetupUi> Trial<'a, T> {
     }
 
     /// Finds the server for sending that works; `None` if the plan has none.
-    async fn try_outgoing(&mut self, incoming: Option<&Server>, before: GateBefore) -> Result<Option<Server>, Broken> {
+    async fn try_outgoing(&mut self, pop3: Option<&Server>, before: GateBefore) -> Result<Option<Server>, Broken> {
         let Proposal { outgoing, standby, gate, .. } = &self.plan.proposal;
         let outgoing: Vec<Endpoint> = outgoing.iter().chain(standby).cloned().collect();
         let mut at = 0;
         while let Some(endpoint) = outgoing.get(at) {
-            let tried = match pop_login(incoming) {
+            let tried = match pop3 {
                 Some(login) if *gate || before != GateBefore::NotAsked => {
                     self.try_through_gate(endpoint, login, before).await
                 }
-                _ => self.try_signed_in(endpoint, incoming).await,
+                _ => self.try_signed_in(endpoint, pop3).await,
             };
             let (server, failure) = match tried {
                 Ok(server) => return Ok(Some(server)),
@@ -294,12 +365,8 @@ impl<'a, T: SetupUi> Trial<'a, T> {
 
     /// Tries to send with a user name and password; if the server does not want these, after a POP login or without
     /// anything.
-    async fn try_signed_in(
-        &mut self,
-        endpoint: &Endpoint,
-        incoming: Option<&Server>,
-    ) -> Result<Server, (Server, Failure)> {
-        let mut names = self.outgoing_names(endpoint, incoming);
+    async fn try_signed_in(&mut self, endpoint: &Endpoint, pop3: Option<&Server>) -> Result<Server, (Server, Failure)> {
+        let mut names = self.outgoing_names(endpoint, pop3);
         let mut last = None;
         while !names.is_empty() {
             let name = names.remove(0);
@@ -327,7 +394,7 @@ impl<'a, T: SetupUi> Trial<'a, T> {
         }
         let (server, failure) =
             last.unwrap_or_else(|| (self.plan.outgoing_server(endpoint, SendAuth::Nothing), Failure::Internal));
-        match (&failure, pop_login(incoming)) {
+        match (&failure, pop3) {
             // The password is right, since fetching works with it. Perhaps the server wants a POP login instead.
             (
                 Failure::SignInDisabled { .. } | Failure::MechanismRefused { .. } | Failure::SignInRefused { .. },
@@ -352,19 +419,14 @@ impl<'a, T: SetupUi> Trial<'a, T> {
     }
 
     /// The user names to try, beginning with the one that worked for fetching.
-    fn outgoing_names(&self, endpoint: &Endpoint, incoming: Option<&Server>) -> Vec<String> {
+    fn outgoing_names(&self, endpoint: &Endpoint, pop3: Option<&Server>) -> Vec<String> {
         let mut names = self.plan.send_as.usernames(endpoint);
-        let known = incoming.and_then(Server::credentials).filter(|_| !self.plan.sends_elsewhere());
+        let known = pop3.and_then(Server::credentials).filter(|_| !self.plan.sends_elsewhere());
         if let Some(index) = known.and_then(|known| names.iter().position(|name| *name == known.username)) {
             names.swap(0, index);
         }
         names
     }
-}
-
-/// The server for fetching, if a POP login can be made there.
-fn pop_login(incoming: Option<&Server>) -> Option<&Server> {
-    incoming.filter(|server| server.protocol == Protocol::Pop3)
 }
 
 fn outcome(ok: bool, doctor: Doctor<'_>) -> Result<(), Failure> {

@@ -194,6 +194,10 @@ impl PasswordCharset {
     }
 }
 
+/// The most connections of one account at its IMAP server, unless the settings say otherwise. Netscape opens ten by itself, and
+/// providers refuse more than ten to twenty.
+pub const DEFAULT_IMAP_CONNECTIONS: usize = 8;
+
 /// Who signs in, and with what.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Credentials {
@@ -391,6 +395,8 @@ pub struct Account {
     pub is_default: bool,
     /// Whether the account's own doors offer AUTH. Netscape asks its user for a password wherever it sees AUTH.
     pub offer_auth: bool,
+    /// Whether messages may be asked for before the client does, where the server can do so.
+    pub read_ahead: bool,
     /// The source of its local password. `None`: ostler makes one and keeps it in the keyring.
     pub local_password: Option<SecretSource>,
     /// The POP3 server. If there is none, POP3 clients fetch from the IMAP server.
@@ -401,6 +407,8 @@ pub struct Account {
     pub smtp: Vec<Server>,
     /// The IMAP server.
     pub imap: Option<Server>,
+    /// How many connections there may be at the IMAP server at once; at least 1.
+    pub imap_connections: usize,
 }
 
 impl Account {
@@ -551,6 +559,10 @@ pub struct Settings {
     pub access: Access,
     /// Networks from which clients may connect, in addition to loopback.
     pub allow: Vec<Network>,
+    /// Load balancers whose PROXY header names the client, on doors beyond loopback.
+    pub proxies: Vec<Network>,
+    /// Whether `/metrics` answers.
+    pub metrics: bool,
     /// Whether the desktop shows a notice when the user has to act.
     pub notices: bool,
     /// All accounts, in the order of the file.
@@ -563,6 +575,11 @@ impl Settings {
     /// Whether clients have to give the local password of their account. No provider hears of one that has not.
     pub fn wants_password(&self) -> bool {
         self.access == Access::Password
+    }
+
+    /// Whether the machine at this address is one of the load balancers.
+    pub fn is_proxy(&self, address: IpAddr) -> bool {
+        self.proxies.iter().any(|network| network.contains(address))
     }
 
     /// The best door to put into a mail program for this account: one that leads to the account alone before a shared

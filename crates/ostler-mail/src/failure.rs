@@ -400,6 +400,13 @@ pub enum Failure {
         /// The server's reply.
         said: String,
     },
+    /// All connections that the settings allow at the server are in use (IMAP).
+    NoConnectionLeft {
+        /// The server.
+        at: ServerAddr,
+        /// How many the settings allow.
+        most: usize,
+    },
     /// The message is bigger than the server takes.
     TooBig {
         /// The server.
@@ -478,6 +485,8 @@ pub enum Failure {
         /// The protocol.
         protocol: Protocol,
     },
+    /// The user has paused ostler.
+    Paused,
     /// ostler shuts down before the provider has answered.
     Stopping,
     /// ostler has a defect.
@@ -557,7 +566,8 @@ impl Failure {
             | Self::UnknownSender { .. }
             | Self::NoServer { .. }
             | Self::Internal => Blame::User,
-            Self::Stopping
+            Self::Paused
+            | Self::Stopping
             | Self::NameNotFound { .. }
             | Self::NoNameService { .. }
             | Self::NotConnected { .. }
@@ -571,6 +581,7 @@ impl Failure {
             | Self::InUse { .. }
             | Self::LoginDelay { .. }
             | Self::SignInPostponed { .. }
+            | Self::NoConnectionLeft { .. }
             | Self::NotDeleted { why: NotDeleted::FolderReplaced | NotDeleted::Refused(_), .. } => Blame::Passing,
         }
     }
@@ -600,6 +611,7 @@ impl Failure {
             | Self::InUse { at, .. }
             | Self::LoginDelay { at, .. }
             | Self::SignInPostponed { at, .. }
+            | Self::NoConnectionLeft { at, .. }
             | Self::TooBig { at, .. }
             | Self::MessageIds { at, .. }
             | Self::NoFolder { at, .. }
@@ -610,6 +622,7 @@ impl Failure {
             | Self::UnknownAccount { .. }
             | Self::UnknownSender { .. }
             | Self::NoServer { .. }
+            | Self::Paused
             | Self::Stopping
             | Self::Internal => None,
         }

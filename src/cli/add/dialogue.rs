@@ -129,8 +129,7 @@ impl<'a> Dialogue<'a> {
         {
             self.find_company(&other.clone()).await?;
         }
-        self.plan.proposal.fetch_by_imap(wanted);
-        if !self.plan.proposal.has_pop3() {
+        if self.plan.proposal.incoming.is_empty() {
             if self.plan.proposal.gate && self.options.pop_before_smtp {
                 return Err(Abort(2, "--pop-before-smtp needs a server to fetch from; add --pop3".into()));
             }
@@ -327,7 +326,7 @@ impl<'a> Dialogue<'a> {
         let proposal = &self.plan.proposal;
         // With a gate, sending takes no password: the login that opens it has the one for fetching.
         let elsewhere = self.plan.sends_elsewhere() && !proposal.outgoing.is_empty() && !proposal.gate;
-        let fetches = !proposal.incoming.is_empty();
+        let fetches = !proposal.has_no_incoming();
         let mut secrets = Secrets::default();
         if fetches || !elsewhere {
             let makes_app_passwords = self.makes_app_passwords(|server| !elsewhere || !server.protocol.is_outgoing());

@@ -84,7 +84,9 @@ impl SetupJob {
             request.secrets.outgoing = request.secrets.outgoing.or(old.outgoing.clone());
         }
         let same = |old: &Fields, new: &Fields| {
-            (&old.address, &old.other, &old.pop3, &old.smtp) == (&new.address, &new.other, &new.pop3, &new.smtp)
+            let servers =
+                |form: &Fields| [&form.address, &form.other, &form.pop3, &form.smtp, &form.imap].map(String::clone);
+            servers(old) == servers(new)
         };
         // Look for servers again only if the form names other ones.
         if !same(&self.request.fields, &request.fields) {
@@ -123,7 +125,7 @@ impl SetupJob {
             }
         }
         let Some(mut plan) = self.plan() else { return fails("There are no servers to try.".into()) };
-        if plan.proposal.gate && !plan.proposal.has_pop3() {
+        if plan.proposal.gate && plan.proposal.incoming.is_empty() {
             return fails("To check mail before sending, ostler needs a server for fetching. Name one below.".into());
         }
         let pin = self.request.pin.map(|pin| PinRequest::These(vec![pin]));
@@ -171,7 +173,6 @@ impl SetupJob {
             proposal.fill(&self.finding.proposal, wanted);
             proposal.provider.clone_from(&self.finding.proposal.provider);
         }
-        proposal.fetch_by_imap(wanted);
         if !other.is_empty() && proposal.outgoing.is_empty() {
             proposal.outgoing = self.find_other_company(&other, presets).await?;
         }

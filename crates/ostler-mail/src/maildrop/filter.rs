@@ -30,7 +30,7 @@ impl AsRef<Pop3Filter> for MaildropFilter {
 impl MaildropFilter {
     /// A session with an opened maildrop. Keeps `progress` up to date.
     pub fn new(opened: Opened, progress: Arc<Progress>) -> Self {
-        let (pop3, maildrop) = (Pop3Filter::new(progress), Maildrop::new(opened));
+        let (pop3, maildrop) = (Pop3Filter::new(progress, false), Maildrop::new(opened));
         Self { pop3, maildrop, waiting: VecDeque::new(), untaken: Vec::new() }
     }
 
