@@ -33,8 +33,8 @@ use client::Program;
 pub(crate) use mailroom::{ADDRESS, FOREIGN, USER};
 use mailroom::{Counts, Mailbox};
 use ostler_mail::account::{
-    Access, Account, AfterPop, Credentials, DEFAULT_IMAP_CONNECTIONS, Door, PasswordCharset, Protocol, SecretSource,
-    Security, Server, Settings, SignIn, Timeouts, Trust,
+    Access, Account, AfterPop, Credentials, DEFAULT_IMAP_CONNECTIONS, Door, Folder, PasswordCharset, Protocol,
+    SecretSource, Security, Server, Settings, SignIn, Timeouts, Trust,
 };
 use ostler_mail::secret::Secret;
 use ostler_mail::wire::hex;
@@ -119,6 +119,7 @@ impl Scene {
             local_password: None,
             readable: None,
             mend: vec![],
+            folder: Folder::default(),
             pop3: Some(pop3),
             smtp: vec![smtp],
             imap: None,

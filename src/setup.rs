@@ -27,8 +27,8 @@ use ostler_mail::account::endpoint::Endpoint;
 use ostler_mail::account::issuer::Issuer;
 use ostler_mail::account::mend::Repair;
 use ostler_mail::account::{
-    Account, AfterPop, Alias, Credentials, DEFAULT_IMAP_CONNECTIONS, PasswordCharset, Protocol, SecretSource, Security,
-    Server, SignIn,
+    Account, AfterPop, Alias, Credentials, DEFAULT_IMAP_CONNECTIONS, Folder, PasswordCharset, Protocol, SecretSource,
+    Security, Server, SignIn,
 };
 use ostler_mail::idn;
 use ostler_mail::oauth2::tokens::{Binding, Tokens};
@@ -304,6 +304,7 @@ impl Plan {
             local_password: None,
             readable: None,
             mend: Repair::USUAL.to_vec(),
+            folder: Folder::default(),
             pop3,
             smtp,
             imap,

@@ -26,7 +26,7 @@ const PROGRAM: [(&str, &[&str]); 13] = [
 ];
 
 /// The modules of `crates/ostler-mail`, likewise.
-const MAIL: [(&str, &[&str]); 22] = [
+const MAIL: [(&str, &[&str]); 23] = [
     ("mime", &[]),
     ("readable", &["mime"]),
     ("account", &["readable"]),
@@ -83,6 +83,7 @@ const MAIL: [(&str, &[&str]); 22] = [
             "words",
         ],
     ),
+    ("maildrop", &["account", "command", "failure", "imap", "machine", "pop3", "progress", "sasl", "secret", "wire"]),
     (
         "smtp",
         &[

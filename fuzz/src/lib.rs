@@ -7,6 +7,7 @@
 mod doors;
 mod filter;
 mod logins;
+mod maildrop;
 mod sending;
 mod session;
 mod texts;
@@ -14,6 +15,7 @@ mod texts;
 pub use doors::{client_line_imap, client_line_pop3, client_line_smtp};
 pub use filter::{imap_filter, pop3_ahead, pop3_filter};
 pub use logins::{imap_login, pop3_login, smtp_login};
+pub use maildrop::pop3_from_imap;
 pub use sending::smtp_session;
 pub use session::session;
 pub use texts::{body, dot_scanner, paths, proxy_header, sasl, smtp_reply};
@@ -22,7 +24,7 @@ pub use texts::{body, dot_scanner, paths, proxy_header, sasl, smtp_reply};
 pub type Target = fn(&[u8]);
 
 /// Every target with the name of its folder in `fuzz/corpus`.
-pub const TARGETS: [(&str, Target); 17] = [
+pub const TARGETS: [(&str, Target); 18] = [
     ("body", body),
     ("client_line_imap", client_line_imap),
     ("client_line_pop3", client_line_pop3),
@@ -33,6 +35,7 @@ pub const TARGETS: [(&str, Target); 17] = [
     ("paths", paths),
     ("pop3_ahead", pop3_ahead),
     ("pop3_filter", pop3_filter),
+    ("pop3_from_imap", pop3_from_imap),
     ("pop3_login", pop3_login),
     ("proxy_header", proxy_header),
     ("sasl", sasl),

@@ -7,13 +7,14 @@ use super::apply_preset::AccountPreset;
 use super::doors::{self, ParsedDoor};
 use super::issuers;
 use super::keys;
+use super::maildrop::{self, Maildrop};
 use super::server::{self, OwnPop3, SecretReader, SignInDefaults};
 use super::toml_tree::{Item, Table};
 use super::value;
 use crate::config::presets::Presets;
 use ostler_mail::account::issuer::Issuer;
 use ostler_mail::account::mend::Repair;
-use ostler_mail::account::{Account, Alias, DEFAULT_IMAP_CONNECTIONS, Protocol, SecretSource, Server, SignIn};
+use ostler_mail::account::{Account, Alias, DEFAULT_IMAP_CONNECTIONS, Folder, Protocol, SecretSource, Server, SignIn};
 use ostler_mail::readable::Readable;
 
 /// An account as far as it could be read, with the items that are compared across accounts.
@@ -93,6 +94,7 @@ fn read_account<'a>(table: &Table<'a>, file: &Path, presets: &Presets, issuers: 
             // What a preset says of tokens matters only where a server takes them.
             oauth2: oauth2?.filter(|_| table.get("oauth2").is_some() || servers.take_tokens()),
             pop3: servers.pop3.clone(),
+            folder: servers.folder.clone()?,
             smtp: servers.smtp.clone(),
             imap: servers.imap.clone(),
             imap_connections: servers.imap_connections?,
@@ -129,7 +131,9 @@ fn read_own_doors<'a>(table: &Table<'a>, name: &str, preset: &AccountPreset<'_>)
     let of = |protocol: Protocol| {
         let item = doors.get(protocol.name())?;
         // A door that is switched off may lead nowhere.
-        if item.as_flag() != Some(false) && table.get(protocol.name()).is_none() && !preset.has(protocol) {
+        let has = |protocol: Protocol| table.get(protocol.name()).is_some() || preset.has(protocol);
+        let is_served = has(protocol) || (protocol == Protocol::Pop3 && has(Protocol::Imap));
+        if item.as_flag() != Some(false) && !is_served {
             item.warn("leads nowhere, because the account has no server of this kind");
         }
         Some(doors::read(&item, protocol, Some(name)))
@@ -199,6 +203,8 @@ fn read_oauth2(
 
 struct Servers {
     pop3: Option<Server>,
+    /// `None` if it has mistakes.
+    folder: Option<Folder>,
     smtp: Vec<Server>,
     imap: Option<Server>,
     /// `None` if a mistake was reported.
@@ -233,12 +239,24 @@ impl Servers {
             let keys = if protocol == Protocol::Imap { &keys::IMAP } else { &keys::POP3 };
             server::read_server(&item.table(keys)?, protocol, &defaults)
         };
-        let pop3 = single(Protocol::Pop3);
+        let imap = single(Protocol::Imap);
+        let has_imap = table.get("imap").is_some() || preset.has(Protocol::Imap);
+        let own = table.get("pop3").filter(|item| item.as_list().is_none()).map(|item| item.table(&keys::POP3));
+        let maildrop = match own {
+            None => Maildrop::Pop3(single(Protocol::Pop3)),
+            Some(None) => Maildrop::Pop3(None),
+            Some(Some(own)) => maildrop::read(&own, has_imap, &defaults),
+        };
+        let is_over_imap = matches!(maildrop, Maildrop::Imap(_));
+        let (pop3, folder) = match maildrop {
+            Maildrop::Pop3(server) => (server, Some(Folder::default())),
+            Maildrop::Imap(folder) => (None, folder),
+        };
         let smtp = match table.get("smtp") {
             Some(item) => {
                 let own_pop3 = match &pop3 {
                     Some(pop3) => OwnPop3::Is(pop3),
-                    None if table.get("pop3").is_some() => OwnPop3::Wrong,
+                    None if table.get("pop3").is_some() && !is_over_imap => OwnPop3::Wrong,
                     None => OwnPop3::None,
                 };
                 read_smtp_servers(&item, &defaults, own_pop3)
@@ -251,14 +269,13 @@ impl Servers {
                     .collect()
             }
         };
-        let imap = single(Protocol::Imap);
         let has_server = |protocol: &Protocol| table.get(protocol.name()).is_some() || preset.has(*protocol);
         if !Protocol::ALL.iter().any(has_server) && !preset.has_failed() {
             let message = "has no server; allowed is at least one of [account.pop3], [account.smtp] and [account.imap]";
             table.item().report_absence(message);
         }
         preset.warn_of_doubts(table.get("smtp").is_some());
-        Self { pop3, smtp, imap, imap_connections: read_connections(table) }
+        Self { pop3, folder, smtp, imap, imap_connections: read_connections(table) }
     }
 }
 

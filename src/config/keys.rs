@@ -334,6 +334,8 @@ mod tests {
             "fresh" | "login" if table.header == "[account.smtp]" => {
                 format!("auth = 'pop-before-smtp'\n{name} = {value}")
             }
+            "via" if value.contains("imap") => format!("{name} = {value}\n[account.imap]\nhost = 'i'"),
+            "folder" | "mark_read" => format!("{name} = {value}\n[account.imap]\nhost = 'i'"),
             _ => format!("{name} = {value}"),
         };
         let base = |without: &str| -> String {
@@ -341,7 +343,7 @@ mod tests {
             let lines = lines.into_iter().filter(|(key, _)| *key != without).map(|(_, line)| line);
             format!("[[account]]\n{}", lines.collect::<String>())
         };
-        let host = if name == "host" { "" } else { "host = 'h'\n" };
+        let host = if name == "host" || pair.contains("[account.imap]") { "" } else { "host = 'h'\n" };
         match table.header {
             "" => format!("{}password = {{ {pair} }}\n", base("")),
             "[[account]]" => format!("{}{pair}\n", base(name)),

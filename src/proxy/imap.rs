@@ -117,7 +117,7 @@ async fn sign_in_at_provider(
     connected.await.map_err(late)?.map(Some)
 }
 
-async fn wait_for_turn(session: &Session, account: &Account, server: &Server) -> Turn {
+pub(super) async fn wait_for_turn(session: &Session, account: &Account, server: &Server) -> Turn {
     let turns = session.engine.imap_turns(server);
     if let Some(turn) = turns.try_take(account.imap_connections) {
         return turn;

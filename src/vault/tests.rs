@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use super::*;
 use ostler_mail::account::{
-    AfterPop, Credentials, DEFAULT_IMAP_CONNECTIONS, PasswordCharset, Protocol, Security, Trust,
+    AfterPop, Credentials, DEFAULT_IMAP_CONNECTIONS, Folder, PasswordCharset, Protocol, Security, Trust,
 };
 
 fn server(protocol: Protocol, host: &str, sign_in: SignIn) -> Server {
@@ -29,6 +29,7 @@ fn account(name: &str) -> Account {
         local_password: None,
         readable: None,
         mend: vec![],
+        folder: Folder::default(),
         pop3: Some(server(Protocol::Pop3, "pop.example.net", password(SecretSource::Keyring))),
         smtp: vec![],
         imap: None,

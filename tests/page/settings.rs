@@ -96,6 +96,9 @@ fn every_key() -> Vec<(&'static str, String, String)> {
         }
     }
     let mut set = |key: &'static str, typed: &str, written: &str| all.push((key, typed.to_owned(), written.to_owned()));
+    set("account.pop3.via", "imap", "via = \"imap\"");
+    set("account.pop3.folder", "Entw\u{fc}rfe", "folder = \"Entw\u{fc}rfe\"");
+    set("account.pop3.mark_read", "yes", "mark_read = true");
     set("account.imap.connections", "4", "connections = 4");
     set("account.smtp.login.host", "two.example", "auth = \"pop-before-smtp\"");
     set("account.smtp.fresh", "5m", "fresh = \"5m\"");

@@ -17,6 +17,7 @@ pub mod failure;
 pub mod idn;
 pub mod imap;
 pub mod machine;
+pub mod maildrop;
 mod mime;
 pub mod oauth2;
 pub mod pop3;

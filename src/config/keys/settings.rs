@@ -495,14 +495,54 @@ pub(in crate::config) const POP3: Table = Table {
     header: "[account.pop3]",
     title: "Server for fetching (POP3)",
     help: "Where ostler fetches mail.",
-    keys: &[HOST, PORT, SECURITY, AUTH, SERVER_USERNAME, SERVER_PASSWORD, SERVER_CHARSET, CA, PIN],
+    keys: &[
+        HOST,
+        PORT,
+        SECURITY,
+        AUTH,
+        SERVER_USERNAME,
+        SERVER_PASSWORD,
+        SERVER_CHARSET,
+        CA,
+        PIN,
+        Key {
+            name: "via",
+            kind: Kind::Choice(&[
+                Choice { word: "pop3", label: "this server (POP3)" },
+                Choice { word: "imap", label: "the server for IMAP" },
+            ]),
+            unset: Words("the server for POP3 if there is one, else the one for IMAP"),
+            since: FIRST_VERSION,
+            example: "\"imap\"",
+            label: "Mail programs that use POP3 get the mail from",
+            help: "For providers without POP3. The server for IMAP has a table of its own.",
+        },
+        Key {
+            name: "folder",
+            kind: Kind::Text,
+            unset: Value("\"INBOX\""),
+            since: FIRST_VERSION,
+            example: "\"Entw\u{fc}rfe\"",
+            label: "Folder at the server for IMAP",
+            help: "The folder that mail programs get that use POP3. New mail is in INBOX.",
+        },
+        Key {
+            name: "mark_read",
+            kind: Kind::YesNo,
+            unset: Value("false"),
+            since: FIRST_VERSION,
+            example: "true",
+            label: "Mark fetched mail as read at the server for IMAP",
+            help: "Other mail programs, and the web mail, then show it as read.",
+        },
+    ],
 };
 
 /// `[account.imap]`.
 pub(in crate::config) const IMAP: Table = Table {
     header: "[account.imap]",
     title: "Server for IMAP",
-    help: "For mail programs that speak IMAP.",
+    help: "For mail programs that speak IMAP. Programs that speak POP3 get their mail from it too, if the provider has no POP3.",
     keys: &[
         HOST,
         PORT,

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    Access, Account, Credentials, DEFAULT_IMAP_CONNECTIONS, Door, PasswordCharset, Protocol, SecretSource, Security,
-    Server, Settings, SignIn, Timeouts, Trust,
+    Access, Account, Credentials, DEFAULT_IMAP_CONNECTIONS, Door, Folder, PasswordCharset, Protocol, SecretSource,
+    Security, Server, Settings, SignIn, Timeouts, Trust,
 };
 
 /// A server for tests.
@@ -59,6 +59,7 @@ pub fn account(name: &str, address: &str, username: &str) -> Account {
         readable: None,
         mend: vec![],
         oauth2: None,
+        folder: Folder::default(),
         pop3: Some(server(Protocol::Pop3, username)),
         smtp: vec![server(Protocol::Smtp, username)],
         imap: None,

@@ -110,6 +110,12 @@ impl Default for Pop3Filter {
     }
 }
 
+impl AsRef<Self> for Pop3Filter {
+    fn as_ref(&self) -> &Self {
+        self
+    }
+}
+
 impl Pop3Filter {
     /// Keeps `progress` up to date. `may_read_ahead`: the provider reads on while it answers (PIPELINING), and a RETR by itself
     /// changes nothing there. Messages pass unchanged.
