@@ -98,7 +98,8 @@ impl Notices {
             }
             // Opening the gate takes a POP login, so that side works too.
             Event::Fetched { account, .. } | Event::GateLoginMade { account, .. } => {
-                self.clear_side(account, Protocol::Pop3)
+                self.clear_side(account, Protocol::Pop3);
+                self.clear_side(account, Protocol::Imap)
             }
             Event::Sent { account, .. } => self.clear_side(account, Protocol::Smtp),
             Event::AccountChecked { account, trouble: None } | Event::SignedIn(account) => {

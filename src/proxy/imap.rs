@@ -137,8 +137,8 @@ async fn connect(
     let given = session.secret_to_pass_on(attempt);
     let prepared = connect_and_prepare::<ImapLogin>(engine, server, timeouts, Route::default());
     // At once: a keyring that has to be unlocked may take longer than the network.
-    let (prepared, secret) = tokio::join!(prepared, engine.secret(account, server, given.as_ref()));
-    let finished = prepared?.finish_for(engine, account, server, Some(secret?), timeouts).await;
+    let (prepared, secret) = tokio::try_join!(prepared, engine.secret(account, server, given.as_ref()))?;
+    let finished = prepared.finish_for(engine, account, server, Some(secret), timeouts).await;
     let (upstream, ready) = finished.inspect_err(|failure| note_refusal(engine, account, server, failure))?;
     engine.learn(server, |learned| learned.way = ready.way);
     Ok(SignedIn { account: Arc::clone(account), upstream, capabilities: ready.capabilities, _turn: turn })

@@ -283,7 +283,10 @@ impl ImapFilter {
         match (own, start.tag) {
             (Some(reply), _) => self.owe(Owed::Own(reply), say),
             (None, Some(tag)) if start.verb == "LOGOUT" => self.owe(Owed::Goodbye(tag.to_owned()), say),
-            (None, Some(tag)) => self.owe(Owed::Answer(tag.to_owned()), say),
+            (None, Some(tag)) => {
+                self.note_folder(&start);
+                self.owe(Owed::Answer(tag.to_owned()), say);
+            }
             (None, None) => {}
         }
         self.rest_of_command(raw, passes, say);
@@ -298,6 +301,13 @@ impl ImapFilter {
             "COMPRESS" | "ENABLE" | "UNAUTHENTICATE" => Some(words::NOT_HERE),
             "IDLE" if !command.rest.is_empty() || !offers(&self.capabilities, b"IDLE") => Some(words::NOT_HERE),
             _ => None,
+        }
+    }
+
+    /// Notes for the status which folder is opened. A name that comes as a literal is not looked at.
+    fn note_folder(&self, command: &Start<'_>) {
+        if matches!(command.verb.as_str(), "SELECT" | "EXAMINE") && literal_at_end(command.rest).is_none() {
+            self.progress.open_folder(printable(command.rest.trim_ascii()).trim_matches('"'));
         }
     }
 
@@ -399,6 +409,10 @@ impl ImapFilter {
         if let Some(Owed::Goodbye(_)) = self.owed.remove(at) {
             self.is_over = true;
         }
+        // Behind its answer no message of a FETCH is under way.
+        if self.owed.is_empty() {
+            self.progress.begin_message(0, None, None);
+        }
         // The literal that the client's last command has announced is not wanted.
         if let (FromClient::Asked { octets, waits }, true) = (self.client, is_last) {
             self.client = if waits { FromClient::Command } else { FromClient::literal(octets, false) };
@@ -471,6 +485,9 @@ impl ImapFilter {
             let before = line[..line.len() - literal.mark].trim_ascii_end();
             let before = before.strip_suffix(b"~").unwrap_or(before).trim_ascii_end();
             self.is_message = passes && MESSAGES.iter().any(|name| ends_with(before, name));
+            if self.is_message {
+                self.progress.begin_message(self.messages + 1, None, None);
+            }
             self.go_on_with_literal(literal.octets, passes);
         }
         self.tick();
