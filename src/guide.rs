@@ -82,7 +82,7 @@ const PROGRAMS_WITHOUT_AT: [&str; 2] = ["netscape-4", "eudora-mac"];
 const PROGRAMS_ON_PORT_25: [&str; 1] = ["netscape-4"];
 
 static PARTS: &[(&str, &str)] =
-    parts!["values", "door-off", "password", "wait", "undo", "more", "port-25", "other-computer", "low-ports"];
+    parts!["values", "door-off", "password", "wait", "undo", "more", "port-25", "other-computer", "low-ports", "imap"];
 
 /// Why a name does not lead to a guide.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -211,7 +211,7 @@ impl Client {
             "port_25_only" => Some(PROGRAMS_ON_PORT_25.contains(&self.name)),
             _ => values.flag(name),
         };
-        if values.can_fetch() || values.can_send() {
+        if values.can_fetch() || values.can_send() || values.can_read() {
             expand(self.source, &flag, &part)
         } else {
             // Without a door and a server, none of the steps could work.

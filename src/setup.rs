@@ -26,7 +26,8 @@ use crate::vault::keyring_servers;
 use ostler_mail::account::endpoint::Endpoint;
 use ostler_mail::account::issuer::Issuer;
 use ostler_mail::account::{
-    Account, AfterPop, Alias, Credentials, PasswordCharset, Protocol, SecretSource, Security, Server, SignIn,
+    Account, AfterPop, Alias, Credentials, DEFAULT_IMAP_CONNECTIONS, PasswordCharset, Protocol, SecretSource, Security,
+    Server, SignIn,
 };
 use ostler_mail::idn;
 use ostler_mail::oauth2::tokens::{Binding, Tokens};
@@ -274,6 +275,14 @@ impl Plan {
         self.server(endpoint, sign_in)
     }
 
+    /// The account with one server for fetching or reading, to try it.
+    pub(crate) fn account_at(&self, server: &Server) -> Account {
+        match server.protocol {
+            Protocol::Imap => Account { imap: Some(server.clone()), ..self.account(None, Vec::new()) },
+            Protocol::Pop3 | Protocol::Smtp => self.account(Some(server.clone()), Vec::new()),
+        }
+    }
+
     /// The account with these servers.
     pub(crate) fn account(&self, pop3: Option<Server>, smtp: Vec<Server>) -> Account {
         let charset = pop3.as_ref().map(Server::password_charset);
@@ -290,10 +299,12 @@ impl Plan {
             is_default: false,
             offer_auth: true,
             oauth2: self.oauth2.clone(),
+            read_ahead: true,
             local_password: None,
             pop3,
             smtp,
             imap,
+            imap_connections: DEFAULT_IMAP_CONNECTIONS,
         }
     }
 

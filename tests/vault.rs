@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 
 use ostler::vault::{Vault, VaultError};
 use ostler_mail::account::{
-    Account, Credentials, PasswordCharset, Protocol, SecretSource, Security, Server, SignIn, Trust,
+    Account, Credentials, DEFAULT_IMAP_CONNECTIONS, PasswordCharset, Protocol, SecretSource, Security, Server, SignIn,
+    Trust,
 };
 use ostler_mail::secret::{LIMIT, Secret};
 
@@ -410,6 +411,7 @@ fn account(name: &str) -> Account {
         is_default: false,
         offer_auth: true,
         oauth2: None,
+        read_ahead: true,
         local_password: None,
         pop3: Some(Server {
             protocol: Protocol::Pop3,
@@ -421,5 +423,6 @@ fn account(name: &str) -> Account {
         }),
         smtp: vec![],
         imap: None,
+        imap_connections: DEFAULT_IMAP_CONNECTIONS,
     }
 }

@@ -7,22 +7,24 @@
 mod doors;
 mod filter;
 mod logins;
+mod oauth2;
 mod sending;
 mod session;
 mod texts;
 
 pub use doors::{client_line_imap, client_line_pop3, client_line_smtp};
-pub use filter::{imap_filter, pop3_filter};
+pub use filter::{imap_filter, pop3_ahead, pop3_filter};
 pub use logins::{imap_login, pop3_login, smtp_login};
+pub use oauth2::{loopback_request, token_answer, token_challenge};
 pub use sending::smtp_session;
 pub use session::session;
-pub use texts::{body, dot_scanner, paths, sasl, smtp_reply};
+pub use texts::{body, dot_scanner, paths, proxy_header, sasl, smtp_reply};
 
 /// A fuzz target.
 pub type Target = fn(&[u8]);
 
 /// Every target with the name of its folder in `fuzz/corpus`.
-pub const TARGETS: [(&str, Target); 15] = [
+pub const TARGETS: [(&str, Target); 20] = [
     ("body", body),
     ("client_line_imap", client_line_imap),
     ("client_line_pop3", client_line_pop3),
@@ -30,14 +32,19 @@ pub const TARGETS: [(&str, Target); 15] = [
     ("dot_scanner", dot_scanner),
     ("imap_filter", imap_filter),
     ("imap_login", imap_login),
+    ("loopback_request", loopback_request),
     ("paths", paths),
+    ("pop3_ahead", pop3_ahead),
     ("pop3_filter", pop3_filter),
     ("pop3_login", pop3_login),
+    ("proxy_header", proxy_header),
     ("sasl", sasl),
     ("session", session),
     ("smtp_login", smtp_login),
     ("smtp_reply", smtp_reply),
     ("smtp_session", smtp_session),
+    ("token_answer", token_answer),
+    ("token_challenge", token_challenge),
 ];
 
 /// The parts of an input; those that are missing are empty.

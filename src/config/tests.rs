@@ -38,7 +38,7 @@ fn gives(text: &str, expected: &[&str]) {
 }
 
 const ACCOUNT_KEYS: &str = "name, address, aliases, provider, username, password, password_charset, oauth2, local_password, default, offer_auth, \
-                            doors, pop3, smtp, imap";
+                            read_ahead, doors, pop3, smtp, imap";
 const PLACES: &str = "\"keyring\", { command = \"..\" }, { file = \"..\" }, { env = \"..\" } or \"client\"";
 
 #[test]

@@ -7,12 +7,16 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod ahead;
 mod breakage;
 mod clients;
 mod fetching;
 mod flights;
 mod gate;
+mod kept;
 mod keyring;
+#[cfg(target_os = "linux")]
+mod readers;
 mod reading;
 mod sending;
 mod without_ostler;

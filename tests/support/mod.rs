@@ -7,6 +7,7 @@
 
 pub mod ca;
 pub mod client;
+pub mod courier;
 #[cfg(target_os = "linux")]
 pub mod desktop;
 pub mod dialogue;
@@ -22,6 +23,7 @@ pub mod ostler;
 pub mod postfix;
 pub mod process;
 pub mod provider;
+pub mod reader;
 pub mod running;
 pub mod secrets;
 #[cfg(target_os = "linux")]
@@ -68,6 +70,7 @@ pub fn has(need: &str) -> Result<(), String> {
         "postfix" => postfix::usable(),
         "exim" => exim::usable(),
         "issuer" => issuer::usable(),
+        "courier" => courier::usable(),
         "keyring" => keyring::usable(),
         #[cfg(target_os = "linux")]
         "panel" => desktop::usable(),

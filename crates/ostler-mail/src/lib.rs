@@ -21,6 +21,7 @@ pub mod oauth2;
 pub mod pop3;
 pub mod pop_before_smtp;
 pub mod progress;
+pub mod proxy_header;
 pub mod sasl;
 pub mod secret;
 pub mod smtp;

@@ -2,10 +2,11 @@
 //! a provider's challenges are answered in `respond`, and `redact` keeps secrets out of the log. PLAIN (RFC 4616), LOGIN
 //! (MS-XLOGIN), CRAM-MD5 (RFC 2195), APOP (RFC 1939); with an OAuth2 access token XOAUTH2 (Google) and OAUTHBEARER (RFC 7628),
 //! whose messages are made in `bearer`. `way` says which of them comes next when a provider refuses one,
-//! `refusal` whether it did.
+//! `refusal` whether it did, and `meaning` what else a refusal without a code means.
 
 mod accept;
 mod bearer;
+mod meaning;
 mod redact;
 mod refusal;
 mod respond;
@@ -22,6 +23,7 @@ use crate::wire::hex;
 
 pub use accept::{Acceptor, Attempt, AuthStep, Proof};
 pub use bearer::reason_of;
+pub(crate) use meaning::{Refusal, refusal};
 pub use redact::{Redaction, redact};
 pub(crate) use refusal::{RefusalOf, refusal_of};
 pub(crate) use respond::Given;

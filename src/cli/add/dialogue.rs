@@ -358,7 +358,7 @@ impl<'a> Dialogue<'a> {
         // With a gate, sending takes no password: the login that opens it has the one for fetching.
         let elsewhere = self.plan.sends_elsewhere() && !proposal.outgoing.is_empty() && !proposal.gate;
         let has_token = self.plan.oauth2.is_some();
-        let fetches = !proposal.incoming.is_empty() && !has_token;
+        let fetches = !proposal.has_no_incoming() && !has_token;
         let mut secrets = Secrets::default();
         if fetches || !elsewhere && !has_token {
             let makes_app_passwords = self.makes_app_passwords(|server| !elsewhere || !server.protocol.is_outgoing());

@@ -11,8 +11,7 @@ use crate::imap::command::quote;
 use crate::imap::{self, split_capabilities, split_code, split_word, words_of};
 use crate::machine::server::{ServerState, told};
 use crate::machine::{Login, Outgoing, Step};
-use crate::pop3::{self, Refusal};
-use crate::sasl::{Exchange, Given, Mechanism, Way};
+use crate::sasl::{self, Exchange, Given, Mechanism, Refusal, Way};
 use crate::secret::Secret;
 use crate::wire::{Line, MAX_REPLY_LINES};
 
@@ -326,7 +325,7 @@ fn meaning_of(status: Status, text: &[u8], had_name: bool) -> Refusal {
         (_, Some("PRIVACYREQUIRED")) => Refusal::WantsTls,
         // BAD is said to a command that was not understood.
         (Status::Bad, _) => Refusal::Way,
-        (Status::Ok | Status::No, _) => pop3::refusal(&Line::new(text), had_name),
+        (Status::Ok | Status::No, _) => sasl::refusal(&Line::new(text), had_name),
     }
 }
 

@@ -1,6 +1,7 @@
 //! A multi-line answer on its way from a server to its client (RFC 1939, section 3): a message, or a list. This is the one
 //! place that sees the octets of a fetched message, and they pass unchanged.
 
+use super::ahead::Sizes;
 use crate::progress::{Listing, Mailbox};
 use crate::wire::DotScanner;
 
@@ -23,11 +24,18 @@ pub(super) struct Text {
     scanner: DotScanner,
     /// The totals of a list so far.
     listing: Listing,
+    /// The sizes in a list so far, if anybody wants to know them.
+    sizes: Option<Sizes>,
 }
 
 impl Text {
     pub(super) fn new(kind: Kind) -> Self {
-        Self { kind, scanner: DotScanner::default(), listing: Listing::default() }
+        Self { kind, scanner: DotScanner::default(), listing: Listing::default(), sizes: None }
+    }
+
+    /// LIST, of which the sizes are kept too.
+    pub(super) fn with_sizes() -> Self {
+        Self { sizes: Some(Sizes::default()), ..Self::new(Kind::Sizes) }
     }
 
     /// Looks at what the server sent next. Returns how many octets of it belong to the text, and whether they end it.
@@ -35,7 +43,14 @@ impl Text {
         let end = self.scanner.scan(input);
         let octets = end.unwrap_or(input.len());
         match self.kind {
-            Kind::Sizes | Kind::Identifiers => self.listing.count(input.get(..octets).unwrap_or(input)),
+            Kind::Sizes | Kind::Identifiers => {
+                let sizes = &mut self.sizes;
+                self.listing.count(&input[..octets], |number, size| {
+                    if let Some(sizes) = sizes {
+                        sizes.set(number, size);
+                    }
+                });
+            }
             Kind::Message(_) | Kind::Other => {}
         }
         (octets, end.is_some())
@@ -43,6 +58,11 @@ impl Text {
 
     pub(super) fn is_message(&self) -> bool {
         matches!(self.kind, Kind::Message(_))
+    }
+
+    /// The sizes in a list that has ended.
+    pub(super) fn into_sizes(self) -> Option<Sizes> {
+        self.sizes
     }
 
     /// What a list that has ended says about the mailbox.

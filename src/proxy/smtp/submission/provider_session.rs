@@ -14,6 +14,7 @@ use ostler_mail::failure::{Failure, Waiting};
 use ostler_mail::machine::Outgoing;
 use ostler_mail::oauth2::tokens::is_kept_for;
 use ostler_mail::pop_before_smtp::{LoginNeed, LoginPolicy};
+use ostler_mail::secret::Secret;
 use ostler_mail::smtp::submission::{News, SessionState};
 use ostler_mail::smtp::{Extensions, Reply, ReplyParser};
 
@@ -21,8 +22,10 @@ use ostler_mail::smtp::{Extensions, Reply, ReplyParser};
 const QUIT_REPLY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A session at one of an account's servers.
-pub(super) struct ProviderSession {
-    pub(super) account: Arc<Account>,
+pub(in crate::proxy::smtp) struct ProviderSession {
+    pub(in crate::proxy::smtp) account: Arc<Account>,
+    /// What it was signed in with; `None` where no sign-in is wanted.
+    pub(super) secret: Option<Arc<Secret>>,
     /// The server's index among the account's servers.
     pub(super) server_index: usize,
     pub(super) upstream: Upstream,
@@ -46,9 +49,15 @@ impl ProviderSession {
     }
 
     /// Whether it is of no use any more once the user has signed out of what it was signed in with.
-    pub(super) fn ends_at_sign_out(&self) -> bool {
+    pub(in crate::proxy::smtp) fn ends_at_sign_out(&self) -> bool {
         let server = self.account.smtp.get(self.server_index);
         self.is_between_messages() && server.is_some_and(is_kept_for)
+    }
+
+    /// Whether it may serve the next client's message: it has served one to its end, and there is no gate.
+    pub(in crate::proxy::smtp) fn may_be_kept(&self) -> bool {
+        let server = self.account.smtp.get(self.server_index);
+        self.is_between_messages() && server.is_some_and(|server| server.gate().is_none())
     }
 
     /// Everything that decides whether it can serve a message of this account.
@@ -121,7 +130,7 @@ impl ProviderSession {
     }
 
     /// Says QUIT and closes, as long as that does not take long.
-    pub(super) async fn leave(mut self) {
+    pub(in crate::proxy::smtp) async fn leave(mut self) {
         let quit = async {
             // The last message has its answer, so neither a refusal nor silence matters.
             let _ = self.ask("QUIT", QUIT_REPLY_TIMEOUT).await;

@@ -95,7 +95,7 @@ fn how_far_it_is_follows_from_what_the_client_asked() {
         ("STAT\r\nUIDL", "+OK 3 1200\r\n+OK\r\n1 9\r\n2 8\r\n3 7\r\n.\r\n"),
     ] {
         let progress = Arc::new(Progress::default());
-        let mut filter = Pop3Filter::new(Arc::clone(&progress));
+        let mut filter = Pop3Filter::new(Arc::clone(&progress), false);
         let asked = format!("{asked}\r\nLIST 1\r\nRETR 1\r\nDELE 1\r\nTOP 2 0\r\nRETR 2\r\n");
         feed(&mut filter, true, &[asked.as_bytes()]).unwrap();
         let answer = format!("{answer}+OK 1 400\r\n+OK\r\nabc\r\n.\r\n+OK\r\n+OK\r\nheader\r\n.\r\n+OK\r\nde");
@@ -105,7 +105,7 @@ fn how_far_it_is_follows_from_what_the_client_asked() {
     }
     // Nothing is asked of the server for it.
     let progress = Arc::new(Progress::default());
-    let mut filter = Pop3Filter::new(Arc::clone(&progress));
+    let mut filter = Pop3Filter::new(Arc::clone(&progress), false);
     let (_, to_server) = feed(&mut filter, true, &[b"RETR 9\r\n"]).unwrap();
     assert_eq!(to_server, b"RETR 9\r\n");
     feed(&mut filter, false, &[b"+OK\r\nabc"]).unwrap();
