@@ -301,7 +301,11 @@ fn each_failure_has_its_words_for_imap_and_only_a_refusal_costs_a_password() {
     for failure in failures(Protocol::Imap) {
         let is_refused = matches!(
             failure,
-            Failure::SignInRefused { .. } | Failure::UnknownAccount { .. } | Failure::NoServer { .. }
+            Failure::SignInRefused { .. }
+                | Failure::TokenRefused { .. }
+                | Failure::NeedsSignIn { .. }
+                | Failure::UnknownAccount { .. }
+                | Failure::NoServer { .. }
         );
         let answer = ostler_mail::imap::words::answer(&failure);
         assert_eq!(answer.starts_with("NO [AUTHENTICATIONFAILED] ostler: "), is_refused, "{answer}");

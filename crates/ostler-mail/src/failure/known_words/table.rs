@@ -429,7 +429,7 @@ pub static KNOWN_WORDS: &[KnownWords] = &[
     // Companies that give out access tokens (OAuth2)
     known(
         "oauth2-not-registered",
-        "compare client_id under [oauth2.NAME] in the settings with the registration at the company: ostler guide oauth2-microsoft",
+        "compare client_id in the settings with the registration at the company, which ostler guide oauth2-microsoft shows how to make",
         &[(
             Any,
             &["{aadsts700016|aadsts90013|aadsts700038|aadsts7000112}", "oauth client was not found", "error 401: invalid_client", "unknown client"],
@@ -464,7 +464,7 @@ pub static KNOWN_WORDS: &[KnownWords] = &[
     ),
     known(
         "oauth2-unverified",
-        "add your own address as a test user of the registration at Google, then sign in again; ostler guide oauth2-google has the steps",
+        "add your own address as a test user of the registration at Google, then sign in again; ostler guide oauth2-google shows how",
         &[(Any, &["has not completed the google verification process", "access blocked: * verification", "app is currently being tested"])],
     ),
     known(
