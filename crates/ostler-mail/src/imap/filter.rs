@@ -524,6 +524,14 @@ impl ImapFilter {
         Ok(if passes { Pass::Forward(octets) } else { Pass::Replaced(octets) })
     }
 
+    /// Whether a line of data that passes begins here.
+    fn begins_data_that_passes(&self, input: &[u8]) -> bool {
+        let head = &input[..input.len().min(MAX_HEAD_OCTETS)];
+        let end = memchr(b'\n', head);
+        let head = &head[..end.unwrap_or(head.len())];
+        matches!(kind(head, end.is_some()), Some(Kind::Data(word)) if self.passes(word))
+    }
+
     /// What to do with a line of the server that begins at the front of `input`.
     fn line(&mut self, input: &[u8], say: &mut Replies) -> Result<Pass, ProtocolViolation> {
         let end = memchr(b'\n', input);
@@ -603,7 +611,7 @@ impl Filter for ImapFilter {
         if self.is_over {
             return Ok(Pass::Stop);
         }
-        // A line with its literals leaves in one piece, as far as it has come.
+        // Lines of data with their literals leave in one piece, as far as they have come.
         let mut at = 0;
         loop {
             match self.part(&input[at..], say)? {
@@ -611,7 +619,7 @@ impl Filter for ImapFilter {
                 // At the first part only: all of a line passes, or none of it.
                 other => return Ok(other),
             }
-            if at == input.len() || self.server == FromServer::Line {
+            if at == input.len() || self.server == FromServer::Line && !self.begins_data_that_passes(&input[at..]) {
                 return Ok(Pass::Forward(at));
             }
         }
