@@ -59,9 +59,10 @@ const BEFORE_THE_GUIDES: [Chapter; 4] = [
     Chapter { name: "mail-programs", source: Source::Made(guides::contents) },
 ];
 
-const AFTER_THE_GUIDES: [Chapter; 14] = [
+const AFTER_THE_GUIDES: [Chapter; 15] = [
     Chapter { name: "providers", source: Source::Made(providers::chapter) },
     text!("page-and-icon"),
+    text!("readable"),
     text!("several-companies"),
     text!("importing"),
     text!("pop-before-smtp"),

@@ -26,6 +26,7 @@ use ostler_mail::account::{
     Account, AfterPop, Alias, Credentials, PasswordCharset, Protocol, SecretSource, Security, Server, SignIn,
 };
 use ostler_mail::idn;
+use ostler_mail::readable::Readable;
 use ostler_mail::secret::Secret;
 
 pub use proposal::Proposal;
@@ -200,6 +201,8 @@ pub(crate) struct Plan {
     pub(crate) send_as: Identity,
     /// Certificates to trust in addition to the system's.
     pub(crate) trust: NamedTrust,
+    /// What the mail program can read, if mail has to be rewritten for it.
+    pub(crate) readable: Option<Readable>,
 }
 
 impl Plan {
@@ -265,7 +268,7 @@ impl Plan {
             is_default: false,
             offer_auth: true,
             local_password: None,
-            readable: None,
+            readable: self.readable,
             mend: Repair::USUAL.to_vec(),
             pop3,
             smtp,

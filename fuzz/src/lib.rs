@@ -7,6 +7,7 @@
 mod doors;
 mod filter;
 mod logins;
+mod reading;
 mod sending;
 mod session;
 mod texts;
@@ -14,6 +15,7 @@ mod texts;
 pub use doors::{client_line_imap, client_line_pop3, client_line_smtp};
 pub use filter::{imap_filter, pop3_filter};
 pub use logins::{imap_login, pop3_login, smtp_login};
+pub use reading::{mend, readable};
 pub use sending::smtp_session;
 pub use session::session;
 pub use texts::{body, dot_scanner, paths, sasl, smtp_reply};
@@ -22,7 +24,7 @@ pub use texts::{body, dot_scanner, paths, sasl, smtp_reply};
 pub type Target = fn(&[u8]);
 
 /// Every target with the name of its folder in `fuzz/corpus`.
-pub const TARGETS: [(&str, Target); 15] = [
+pub const TARGETS: [(&str, Target); 17] = [
     ("body", body),
     ("client_line_imap", client_line_imap),
     ("client_line_pop3", client_line_pop3),
@@ -30,9 +32,11 @@ pub const TARGETS: [(&str, Target); 15] = [
     ("dot_scanner", dot_scanner),
     ("imap_filter", imap_filter),
     ("imap_login", imap_login),
+    ("mend", mend),
     ("paths", paths),
     ("pop3_filter", pop3_filter),
     ("pop3_login", pop3_login),
+    ("readable", readable),
     ("sasl", sasl),
     ("session", session),
     ("smtp_login", smtp_login),

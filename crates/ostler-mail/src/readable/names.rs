@@ -12,6 +12,9 @@ use crate::mime::edited;
 use crate::mime::encoded_word::{self, Lines};
 use crate::mime::parameters::{Parameter, Parsed, base};
 
+/// The parameters that people read. The others say what a part is, and another value would make it another part.
+const NAMES: [&str; 2] = ["name", "filename"];
+
 /// The value of a field with plain parameters. `None`: it stays as it is.
 pub(super) fn convert(value: &[u8], readable: &Readable) -> Option<(Vec<u8>, Tally)> {
     let parsed = Parsed::parse(value)?;
@@ -20,7 +23,7 @@ pub(super) fn convert(value: &[u8], readable: &Readable) -> Option<(Vec<u8>, Tal
     let mut done: Vec<&str> = Vec::new();
     for parameter in &parsed.parameters {
         let name = base(&parameter.name);
-        if done.contains(&name) {
+        if !NAMES.contains(&name) || done.contains(&name) {
             continue;
         }
         done.push(name);
@@ -129,7 +132,9 @@ mod tests {
             " attachment; filename=\"",
             "",
             " attachment; filename=\"=?iso-8859-1?Q?=E9?=\"",
-            " a; b=\u{e9}; b=\u{e9}",
+            " a; name=\u{e9}; name=\u{e9}",
+            " text/plain; charset=\"g\u{35b}b18030\"",
+            " multipart/mixed; boundary*=utf-8''%C3%A9",
         ] {
             assert_eq!(converted(value), "-", "{value}");
         }

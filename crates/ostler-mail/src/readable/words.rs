@@ -397,11 +397,12 @@ impl Writer<'_> {
         }
     }
 
-    /// Begins a new line where a blank has just been written. Never right behind the field's name: some programs take an empty
-    /// first line for an empty field.
+    /// Begins a new line where a blank has just been written. Never where nothing but blanks is on this line: it would be taken
+    /// for the end of the header, or, right behind the field's name, for an empty field.
     fn fold(&mut self) {
-        let is_behind_name = self.out.trim_ascii().is_empty();
-        if let Some(blank @ (b' ' | b'\t')) = self.out.last().copied().filter(|_| !is_behind_name) {
+        let line = memchr::memrchr(b'\n', &self.out).map_or(0, |end| end + 1);
+        let is_empty = self.out[line..].trim_ascii().is_empty();
+        if let Some(blank @ (b' ' | b'\t')) = self.out.last().copied().filter(|_| !is_empty) {
             self.out.pop();
             self.out.extend_from_slice(&[b'\r', b'\n', blank]);
         }
@@ -549,6 +550,16 @@ mod tests {
         assert!(written.lines().all(|line| line.len() <= 76), "{written}");
         let late = format!(" {} =?utf-8?Q?=C3=A9?=", "x".repeat(60));
         assert!(subject(&late).contains("x\r\n =?windows"), "{}", subject(&late));
+    }
+
+    #[test]
+    fn no_line_is_made_of_blanks_alone() {
+        // Found by fuzzing: what follows is too long for any line.
+        for blanks in ["\r\n ", "\r\n  ", " \r\n\t", "  "] {
+            let value = format!(" =?utf-8?Q?=C3=A9?={blanks}{}", "x".repeat(90));
+            let written = subject(&value);
+            assert!(written.split("\r\n").all(|line| !line.trim().is_empty()), "{written:?}");
+        }
     }
 
     #[test]
