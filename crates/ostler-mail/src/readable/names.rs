@@ -6,6 +6,7 @@ use std::ops::Range;
 use encoding_rs::{Encoding, UTF_8};
 
 use super::Tally;
+use super::charset::{is_lost, letters_of};
 use super::profile::Readable;
 use super::words::{is_plain, text_of};
 use crate::mime::edited;
@@ -64,7 +65,10 @@ fn text(parsed: &Parsed, name: &str, readable: &Readable) -> Option<(String, Tal
 
 /// The value between the quotes, and how many of its letters are approximated.
 fn written(text: &str, readable: &Readable) -> Option<(Vec<u8>, u64)> {
-    let written = readable.charset.write_words(text)?;
+    let written = readable.charset.write_words(text);
+    if is_lost(written.unlike, letters_of(text)) {
+        return None;
+    }
     let plain = if is_plain(&written.octets) {
         written
             .octets
