@@ -61,10 +61,11 @@ const BEFORE_THE_GUIDES: [Chapter; 4] = [
     Chapter { name: "mail-programs", source: Source::Made(guides::contents) },
 ];
 
-const AFTER_THE_GUIDES: [Chapter; 16] = [
+const AFTER_THE_GUIDES: [Chapter; 17] = [
     Chapter { name: "providers", source: Source::Made(providers::chapter) },
     text!("oauth2"),
     text!("page-and-icon"),
+    text!("readable"),
     text!("several-companies"),
     text!("importing"),
     text!("pop-before-smtp"),

@@ -32,6 +32,7 @@ use ostler_mail::account::{
 };
 use ostler_mail::idn;
 use ostler_mail::oauth2::tokens::{Binding, Tokens};
+use ostler_mail::readable::Readable;
 use ostler_mail::secret::Secret;
 
 pub use proposal::Proposal;
@@ -208,6 +209,8 @@ pub(crate) struct Plan {
     pub(crate) trust: NamedTrust,
     /// The company at which the user signs in, where the provider takes OAuth2 tokens and no password.
     pub(crate) oauth2: Option<Arc<Issuer>>,
+    /// What the mail program can read, if mail has to be rewritten for it.
+    pub(crate) readable: Option<Readable>,
 }
 
 impl Plan {
@@ -302,7 +305,7 @@ impl Plan {
             read_ahead: true,
             oauth2: self.oauth2.clone(),
             local_password: None,
-            readable: None,
+            readable: self.readable,
             mend: Repair::USUAL.to_vec(),
             folder: Folder::default(),
             pop3,

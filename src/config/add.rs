@@ -72,6 +72,9 @@ fn tables(account: &Account) -> String {
     if account.is_default {
         line(&mut text, "default", "true");
     }
+    if let Some(readable) = &account.readable {
+        line(&mut text, "readable", &quoted(readable.name));
+    }
     if let Some(source) = &account.local_password {
         line(&mut text, "local_password", &secret(source));
     }

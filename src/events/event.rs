@@ -154,3 +154,18 @@ pub(crate) fn timestamp() -> String {
     let now = OffsetDateTime::now_utc();
     now.replace_nanosecond(0).unwrap_or(now).format(&Rfc3339).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_changed_is_said_in_words() {
+        let said = |messages, changed, approximated| fetched(messages, Changes { messages: changed, approximated });
+        assert_eq!(said(2, 0, 0), "2 messages fetched");
+        assert_eq!(said(1, 1, 3), "1 message fetched, made readable: 3 characters approximated");
+        assert_eq!(said(40, 7, 1), "40 messages fetched, 7 made readable: 1 character approximated");
+        let all = "a message was mended: Message-ID added, date added, domain of the sender added, charset named";
+        assert_eq!(mended(&Repair::ALL), all);
+    }
+}

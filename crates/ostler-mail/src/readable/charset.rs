@@ -41,6 +41,8 @@ pub(super) struct Written {
     pub(super) label: &'static str,
     /// How many letters are there only in likeness.
     pub(super) approximated: u64,
+    /// How many letters have no likeness.
+    pub(super) unlike: u64,
     /// The octets of one letter each, where they were asked for.
     pub(super) letters: Vec<Range<usize>>,
 }
@@ -95,11 +97,14 @@ impl Charset {
         let text = composed(text);
         let mut writer = Writer::new(self);
         writer.write(&text, false);
-        writer.finish(&text)
+        let written = writer.finish();
+        let is_lost = written.unlike > 0 && is_lost(written.unlike, letters_of(&text));
+        (!is_lost).then_some(written)
     }
 
-    /// The same, and says which octets are a letter; the octets of several letters in a row may be taken apart there.
-    pub(super) fn write_words(self, text: &str) -> Option<Written> {
+    /// Writes words of a field, and says which octets are a letter; the octets of several letters in a row may be taken apart
+    /// there. Whether too much of the field is lost is the caller's to say.
+    pub(super) fn write_words(self, text: &str) -> Written {
         let text = composed(text);
         let mut writer = Writer::new(self);
         let mut letters = Vec::new();
@@ -118,7 +123,7 @@ impl Charset {
             }
             rest = &rest[end..];
         }
-        writer.finish(&text).map(|written| Written { letters, ..written })
+        Written { letters, ..writer.finish() }
     }
 
     /// Writes HTML: what the charset does not have becomes a numeric reference, so nothing is lost.
@@ -136,7 +141,7 @@ impl Charset {
                 octets
             }
         };
-        Written { label: self.label_of(&octets), octets, approximated: 0, letters: Vec::new() }
+        Written { label: self.label_of(&octets), octets, approximated: 0, unlike: 0, letters: Vec::new() }
     }
 
     /// The name for mail of a text in this charset.
@@ -238,18 +243,23 @@ impl Writer {
         found
     }
 
-    /// The end of the text; `None` if too much of it was lost.
-    fn finish(mut self, text: &str) -> Option<Written> {
+    /// The end of the text.
+    fn finish(mut self) -> Written {
         self.write("", true);
-        if self.unlike > 0 {
-            let letters = text.chars().filter(|letter| letter.is_alphabetic()).count() as u64;
-            if self.unlike * ONE_LETTER_IN > letters {
-                return None;
-            }
-        }
         let label = self.charset.label_of(&self.octets);
-        Some(Written { octets: self.octets, label, approximated: self.approximated, letters: Vec::new() })
+        let Self { octets, approximated, unlike, .. } = self;
+        Written { octets, label, approximated, unlike, letters: Vec::new() }
     }
+}
+
+/// How many letters a text has.
+pub(super) fn letters_of(text: &str) -> u64 {
+    text.chars().filter(|letter| letter.is_alphabetic()).count() as u64
+}
+
+/// Whether so many letters without likeness, of so many, are too many.
+pub(super) fn is_lost(unlike: u64, letters: u64) -> bool {
+    unlike * ONE_LETTER_IN > letters
 }
 
 /// The charsets that can be written: as mail has them, and as people call them.
@@ -363,7 +373,7 @@ mod tests {
     fn words_can_be_taken_apart_between_letters() {
         for (label, _) in CHARSETS {
             let charset = Charset::from_label(label).unwrap();
-            let written = charset.write_words("a\u{e9} \u{2019}abc").unwrap();
+            let written = charset.write_words("a\u{e9} \u{2019}abc");
             let mut end = 0;
             for letter in &written.letters {
                 assert_eq!(letter.start, end, "{label}");
@@ -372,7 +382,7 @@ mod tests {
             assert_eq!(end, written.octets.len(), "{label}");
         }
         let text = "\u{65e5}\u{672c}\u{8a9e} abc \u{65e5}\u{672c}\u{8a9e}";
-        let japanese = Charset::from_label("iso-2022-jp").unwrap().write_words(text).unwrap();
+        let japanese = Charset::from_label("iso-2022-jp").unwrap().write_words(text);
         let parts: String =
             japanese.letters.iter().map(|part| ISO_2022_JP.decode(&japanese.octets[part.clone()]).0).collect();
         assert_eq!(parts, text);

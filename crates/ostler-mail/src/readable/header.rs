@@ -124,11 +124,16 @@ fn labelled(value: &[u8], new: &NewText) -> Option<Vec<u8>> {
 /// The header of a changed message: its signature, which no longer fits, under another name, and a note at its end.
 pub(super) fn marked(header: &[u8], note: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(header.len() + note.len() + 64);
-    for field in fields(header).unwrap_or_default() {
-        if field.is("dkim-signature") {
-            out.extend_from_slice(b"X-Original-");
+    match fields(header) {
+        Some(fields) => {
+            for field in fields {
+                if field.is("dkim-signature") {
+                    out.extend_from_slice(b"X-Original-");
+                }
+                out.extend_from_slice(field.raw);
+            }
         }
-        out.extend_from_slice(field.raw);
+        None => out.extend_from_slice(header),
     }
     if !out.is_empty() && !out.ends_with(b"\n") {
         out.extend_from_slice(b"\r\n");

@@ -6,11 +6,15 @@ use std::ops::Range;
 use encoding_rs::{Encoding, UTF_8};
 
 use super::Tally;
+use super::charset::{is_lost, letters_of};
 use super::profile::Readable;
 use super::words::{is_plain, text_of};
 use crate::mime::edited;
 use crate::mime::encoded_word::{self, Lines};
 use crate::mime::parameters::{Parameter, Parsed, base};
+
+/// The parameters that people read. The others say what a part is, and another value would make it another part.
+const NAMES: [&str; 2] = ["name", "filename"];
 
 /// The value of a field with plain parameters. `None`: it stays as it is.
 pub(super) fn convert(value: &[u8], readable: &Readable) -> Option<(Vec<u8>, Tally)> {
@@ -20,7 +24,7 @@ pub(super) fn convert(value: &[u8], readable: &Readable) -> Option<(Vec<u8>, Tal
     let mut done: Vec<&str> = Vec::new();
     for parameter in &parsed.parameters {
         let name = base(&parameter.name);
-        if done.contains(&name) {
+        if !NAMES.contains(&name) || done.contains(&name) {
             continue;
         }
         done.push(name);
@@ -61,7 +65,10 @@ fn text(parsed: &Parsed, name: &str, readable: &Readable) -> Option<(String, Tal
 
 /// The value between the quotes, and how many of its letters are approximated.
 fn written(text: &str, readable: &Readable) -> Option<(Vec<u8>, u64)> {
-    let written = readable.charset.write_words(text)?;
+    let written = readable.charset.write_words(text);
+    if is_lost(written.unlike, letters_of(text)) {
+        return None;
+    }
     let plain = if is_plain(&written.octets) {
         written
             .octets
@@ -129,7 +136,9 @@ mod tests {
             " attachment; filename=\"",
             "",
             " attachment; filename=\"=?iso-8859-1?Q?=E9?=\"",
-            " a; b=\u{e9}; b=\u{e9}",
+            " a; name=\u{e9}; name=\u{e9}",
+            " text/plain; charset=\"g\u{35b}b18030\"",
+            " multipart/mixed; boundary*=utf-8''%C3%A9",
         ] {
             assert_eq!(converted(value), "-", "{value}");
         }

@@ -121,13 +121,29 @@ impl Readable {
             return Some(Self { name: profile.name, charset, profile: *profile });
         }
         let charset = Charset::from_label(name)?;
-        let profile =
-            Profile { charset: charset.label, prefers_latin1: false, shortens_encoded_words: false, ..WESTERN };
+        let program = CHARSETS.iter().find(|(label, _)| *label == charset.label).map_or("", |(_, name)| *name);
+        let profile = Profile {
+            program,
+            charset: charset.label,
+            prefers_latin1: false,
+            shortens_encoded_words: false,
+            ..WESTERN
+        };
         Some(Self { name: charset.label, charset, profile })
     }
 
     /// The charsets that `readable` may have, each with what people call it.
     pub const CHARSETS: [(&'static str, &'static str); CHARSETS.len()] = CHARSETS;
+
+    /// What people call the mail program, or the charset.
+    pub fn program(&self) -> &'static str {
+        self.profile.program
+    }
+
+    /// Whether texts in other charsets are written anew, and not only what else the program stumbles over.
+    pub fn changes_letters(&self) -> bool {
+        !self.profile.reads_all_charsets
+    }
 
     /// The charset in which texts are written.
     pub fn charset(&self) -> &'static str {

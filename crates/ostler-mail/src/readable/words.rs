@@ -6,7 +6,7 @@ use std::ops::Range;
 use encoding_rs::{Encoding, UTF_8};
 
 use super::Tally;
-use super::charset::{Charset, Written};
+use super::charset::{Charset, Written, is_lost, letters_of};
 use super::profile::Readable;
 use crate::mime::encoded_word::{self, EncodedWord, Lines, MAX_ENCODED_WORD_OCTETS, MAX_HEADER_LINE_OCTETS};
 
@@ -81,7 +81,16 @@ pub(crate) fn convert(
     rewriting: Rewriting,
 ) -> Option<(Vec<u8>, Tally)> {
     let pieces = Scanner { value, rewriting, pieces: Vec::new() }.scan(is_structured);
-    let mut writer = Writer { value, rewriting, out: Vec::with_capacity(value.len()), column, tally: Tally::default() };
+    let mut writer = Writer {
+        value,
+        rewriting,
+        out: Vec::with_capacity(value.len()),
+        column,
+        tally: Tally::default(),
+        is_structured,
+        letters: 0,
+        unlike: 0,
+    };
     let mut at = 0;
     let mut is_changed = false;
     while let Some(piece) = pieces.get(at) {
@@ -94,7 +103,7 @@ pub(crate) fn convert(
         }
         at += run.max(1);
     }
-    is_changed.then_some((writer.out, writer.tally))
+    (is_changed && !is_lost(writer.unlike, writer.letters)).then_some((writer.out, writer.tally))
 }
 
 /// The text of a value that has encoded-words or raw UTF-8 that must change; `None` if it has none.
@@ -362,6 +371,10 @@ struct Writer<'a> {
     /// How many octets stand before `out` on its first line.
     column: usize,
     tally: Tally,
+    is_structured: bool,
+    /// How many letters there are in the field, addresses left out, and how many of them have no likeness.
+    letters: u64,
+    unlike: u64,
 }
 
 /// So little room on a line is left alone: a new line is begun.
@@ -379,8 +392,10 @@ impl Writer<'_> {
             self.out.extend_from_slice(octets);
             return Some(false);
         }
-        let written = self.rewriting.charset.write_words(&text)?;
+        let written = self.rewriting.charset.write_words(&text);
         tally.approximated += written.approximated;
+        self.unlike += written.unlike;
+        self.letters += letters_of(&text);
         self.tally.add(&tally);
         if is_plain(&written.octets) {
             self.write_plain(&written.octets, place);
@@ -397,11 +412,12 @@ impl Writer<'_> {
         }
     }
 
-    /// Begins a new line where a blank has just been written. Never right behind the field's name: some programs take an empty
-    /// first line for an empty field.
+    /// Begins a new line where a blank has just been written. Never where nothing but blanks is on this line: it would be taken
+    /// for the end of the header, or, right behind the field's name, for an empty field.
     fn fold(&mut self) {
-        let is_behind_name = self.out.trim_ascii().is_empty();
-        if let Some(blank @ (b' ' | b'\t')) = self.out.last().copied().filter(|_| !is_behind_name) {
+        let line = memchr::memrchr(b'\n', &self.out).map_or(0, |end| end + 1);
+        let is_empty = self.out[line..].trim_ascii().is_empty();
+        if let Some(blank @ (b' ' | b'\t')) = self.out.last().copied().filter(|_| !is_empty) {
             self.out.pop();
             self.out.extend_from_slice(&[b'\r', b'\n', blank]);
         }
@@ -414,6 +430,9 @@ impl Writer<'_> {
             && self.column() + octets.trim_ascii_end().len() > MAX_HEADER_LINE_OCTETS
         {
             self.fold();
+        }
+        if !self.is_structured {
+            self.letters += letters_of(&String::from_utf8_lossy(octets));
         }
         self.out.extend_from_slice(octets);
     }
@@ -552,6 +571,16 @@ mod tests {
     }
 
     #[test]
+    fn no_line_is_made_of_blanks_alone() {
+        // Found by fuzzing: what follows is too long for any line.
+        for blanks in ["\r\n ", "\r\n  ", " \r\n\t", "  "] {
+            let value = format!(" =?utf-8?Q?=C3=A9?={blanks}{}", "x".repeat(90));
+            let written = subject(&value);
+            assert!(written.split("\r\n").all(|line| !line.trim().is_empty()), "{written:?}");
+        }
+    }
+
+    #[test]
     fn long_words_are_cut_for_programs_that_overrun() {
         let long = format!(" =?iso-8859-1?Q?{}?=", "=E9x".repeat(60));
         assert_eq!(converted("windows-1252", &long, false).0, "-");
@@ -559,6 +588,16 @@ mod tests {
         assert!(written.split_ascii_whitespace().all(|word| word.len() <= 75), "{written}");
         assert_eq!(converted("eudora-windows", " =?utf-8?Q?=E2=80=99?=", false).0, " =?windows-1252?Q?=92?=");
         assert_eq!(converted("outlook-express", " =?utf-8?Q?=E2=80=99?= \u{e9}", false).0, "-");
+    }
+
+    #[test]
+    fn what_is_lost_is_judged_for_the_field_as_a_whole() {
+        let chinese = "=?utf-8?B?5Lit5paH?= <somebody@example.net>";
+        assert_eq!(from(&format!(" {chinese}")), "-", "an address says nothing");
+        assert_eq!(from(&format!(" {chinese}, =?utf-8?Q?J=C3=B6rg?= <j@x.net>")), "-");
+        let more = from(&format!(" {chinese}, =?utf-8?Q?J=C3=B6rg_M=C3=BCller?= <j@x.net>"));
+        assert!(more.starts_with(" ?? <somebody@example.net>, =?windows-1252?Q?J=F6rg_M=FCller?="), "{more}");
+        assert_eq!(subject(" =?utf-8?B?5Lit5paH?= and quite some plain words"), " ?? and quite some plain words");
     }
 
     #[test]

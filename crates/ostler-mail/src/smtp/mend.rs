@@ -7,12 +7,13 @@
 mod charset;
 mod message_id;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::account::Account;
 use crate::account::mend::Repair;
 use crate::mime::field::{Field, fields, single};
-use crate::mime::structure::{Search, Structure};
+use crate::mime::structure::{Search, Structure, WINDOW_OCTETS};
 use crate::readable::charset::Charset;
 
 /// A header longer than this is not mended.
@@ -87,37 +88,51 @@ impl Mender {
         let Some(body) = self.body else { return self.held.len() > MAX_HEADER_OCTETS };
         let lacks_id = self.wants(Repair::MessageId) && !has(&self.held[..body], "message-id");
         let is_hashed = !lacks_id || self.held.len() - body >= HASHED_BODY_OCTETS + END.len();
-        is_hashed && (!self.wants(Repair::Charset) || self.structure.look(&self.held) == Search::IsOver)
+        is_hashed
+            && (!self.wants(Repair::Charset)
+                || match body {
+                    0 => self.held.len() > WINDOW_OCTETS + END.len(),
+                    _ => self.structure.look(&self.held) == Search::IsOver,
+                })
     }
 
     fn release(&mut self, is_end: bool, out: &mut Vec<u8>) {
         self.is_passing = true;
         let held = std::mem::take(&mut self.held);
         let message = if is_end { held.strip_suffix(END).unwrap_or(&held) } else { &held };
-        let structure = std::mem::take(&mut self.structure);
-        let end = self.body.unwrap_or(message.len()).min(message.len());
-        if end > MAX_HEADER_OCTETS {
-            out.extend_from_slice(&held);
-            return;
+        let header = self.body.unwrap_or(message.len()).min(message.len());
+        // With the mark of a mailbox file in front, what follows is a header that no fields can be put before.
+        let is_marked = message.starts_with(b"From ") || message.starts_with(b">From ");
+        let begun = out.len();
+        if header <= MAX_HEADER_OCTETS && !is_marked {
+            self.mend(message, header, is_end, out);
         }
-        let added = self.missing_fields(message, end);
-        out.extend_from_slice(&added);
-        let charset =
-            self.wants(Repair::Charset).then(|| charset::mended(message, structure, is_end, self.charset())).flatten();
-        self.mended.extend(charset.as_ref().map(|_| Repair::Charset));
-        let message_now = charset.as_deref().unwrap_or(message);
-        // The empty line may be missing, so the header is looked for anew.
-        let end = header_end(message_now, 0).unwrap_or(message_now.len());
-        let (header, body) = message_now.split_at(end);
-        match self.wants(Repair::FromDomain).then(|| self.with_domain(header)).flatten() {
-            Some(header) => {
-                self.mended.push(Repair::FromDomain);
-                out.extend_from_slice(&header);
-            }
-            None => out.extend_from_slice(header),
+        if self.mended.is_empty() {
+            out.truncate(begun);
+            out.extend_from_slice(message);
         }
-        out.extend_from_slice(body);
         out.extend_from_slice(&held[message.len()..]);
+    }
+
+    /// Appends the beginning of the message as it is to be. `header` is the length of its header.
+    fn mend(&mut self, message: &[u8], header: usize, is_end: bool, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.missing_fields(message, header));
+        // A message without a header is all body, which an empty line says.
+        let is_all_body = header == 0 && !message.is_empty();
+        let message = if is_all_body { Cow::Owned([b"\r\n", message].concat()) } else { Cow::Borrowed(message) };
+        let is_looked_at = !is_all_body || message.len() <= WINDOW_OCTETS;
+        let charset = (self.wants(Repair::Charset) && is_looked_at)
+            .then(|| charset::mended(&message, is_end, self.charset()))
+            .flatten();
+        self.mended.extend(charset.as_ref().map(|_| Repair::Charset));
+        let message = charset.unwrap_or_else(|| message.into_owned());
+        // The header may have grown.
+        let header = header_end(&message, 0).unwrap_or(message.len());
+        let (header, body) = message.split_at(header);
+        let from = self.wants(Repair::FromDomain).then(|| self.with_domain(header)).flatten();
+        self.mended.extend(from.as_ref().map(|_| Repair::FromDomain));
+        out.extend_from_slice(from.as_deref().unwrap_or(header));
+        out.extend_from_slice(body);
     }
 
     /// The account's charset: what its program reads, it writes too.
@@ -181,7 +196,8 @@ fn header_end(octets: &[u8], looked: usize) -> Option<usize> {
         if line.is_empty() && octets[at..=at + end].len() <= 2 {
             return Some(at + end + 1);
         }
-        let continues = matches!(octets[at], b' ' | b'\t');
+        // The first line continues nothing.
+        let continues = at > 0 && matches!(octets[at], b' ' | b'\t');
         if !continues && !is_field(line) {
             return Some(at);
         }

@@ -7,7 +7,7 @@ use encoding_rs::UTF_8;
 
 use crate::mime::field::{Field, fields};
 use crate::mime::parameters::with_charset;
-use crate::mime::structure::{Part, Structure, TextPart};
+use crate::mime::structure::{Part, Search, Structure, TextPart};
 use crate::mime::transfer::Encoding;
 use crate::mime::{edited, has_pgp_block};
 use crate::readable::charset::Charset;
@@ -15,15 +15,10 @@ use crate::readable::header::is_structured;
 use crate::readable::words::{self, Rewriting};
 
 /// The beginning of a message with its charsets named. `None`: nothing has to be named. `is_whole`: nothing comes behind it.
-pub(super) fn mended(
-    message: &[u8],
-    mut structure: Structure,
-    is_whole: bool,
-    charset: Option<Charset>,
-) -> Option<Vec<u8>> {
+pub(super) fn mended(message: &[u8], is_whole: bool, charset: Option<Charset>) -> Option<Vec<u8>> {
     let charset = charset?;
-    if is_whole {
-        let _ = structure.look(message);
+    let mut structure = Structure::default();
+    if structure.look(message) == Search::GoesOn && is_whole {
         structure.finish(message);
     }
     let mut edits: Vec<(Range<usize>, Vec<u8>)> = Vec::new();

@@ -53,6 +53,18 @@ fn what_is_complete_passes_to_the_octet() {
 }
 
 #[test]
+fn a_message_without_a_header_stays_all_body() {
+    for body in ["no header\r\n", "\tSubject: a\r\n", " \r\n", "Subject a\r\nDate: x\r\n"] {
+        let out = sent(body, &[Repair::Date]);
+        assert_eq!(out, format!("Date: Sun, 29 Nov 2026 20:07:03 +0000\r\n\r\n{body}"));
+    }
+    assert_eq!(sent("\r\nbody\r\n", &[Repair::Date]), "Date: Sun, 29 Nov 2026 20:07:03 +0000\r\n\r\nbody\r\n");
+    for marked in ["From ann Sun Nov 29 10:00:00 2026\r\nSubject: a\r\n\r\nbody\r\n", ">From ann\r\n"] {
+        assert_eq!(sent(marked, &Repair::ALL), marked);
+    }
+}
+
+#[test]
 fn a_message_is_held_back_no_longer_than_it_must_be() {
     let mut mender = mender(&Repair::USUAL);
     let mut out = Vec::new();
