@@ -34,8 +34,8 @@ use client::Program;
 pub(crate) use mailroom::{ADDRESS, FOREIGN, USER};
 use mailroom::{Counts, Mailbox};
 use ostler_mail::account::{
-    Access, Account, AfterPop, Credentials, DEFAULT_IMAP_CONNECTIONS, Door, PasswordCharset, Protocol, SecretSource,
-    Security, Server, Settings, SignIn, Timeouts, Trust,
+    Access, Account, AfterPop, Credentials, DEFAULT_IMAP_CONNECTIONS, Door, Folder, PasswordCharset, Protocol,
+    SecretSource, Security, Server, Settings, SignIn, Timeouts, Trust,
 };
 use ostler_mail::secret::Secret;
 use ostler_mail::wire::hex;
@@ -120,7 +120,11 @@ impl Scene {
             is_default: true,
             offer_auth: true,
             read_ahead: true,
+            oauth2: None,
             local_password: None,
+            readable: None,
+            mend: vec![],
+            folder: Folder::default(),
             pop3: Some(pop3),
             smtp: vec![smtp],
             imap: Some(imap),
@@ -145,6 +149,7 @@ impl Scene {
             metrics: false,
             // The demo is shown on the terminal.
             notices: false,
+            issuers: Vec::new(),
             accounts: vec![Arc::new(self.account(secret, trust))],
             timeouts: Timeouts::default(),
         }

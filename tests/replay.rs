@@ -1,17 +1,21 @@
 //! Replays dialogues with providers through the sign-in machines, without sockets. A file in
-//! `tests/transcripts/providers/{pop3,smtp,imap}/` holds lines `S: ` (the provider), `C: ` (what ostler must say; a line with
+//! `tests/transcripts/providers/{pop3,smtp,imap,pop3-from-imap}/` holds lines `S: ` (the provider), `C: ` (what ostler must say; a line with
 //! a secret is written as the log shows it), `--- tls` (TLS starts here), `--- secret` (the secret is given now), and a last
 //! line `=> done` or `=> ` with the beginning of the failure's words. `# ` begins a comment; `! starttls`, `! none` choose
-//! the security, `! no-auth` an account that does not sign in.
+//! the security, `! no-auth` an account that does not sign in, `! oauth2` one whose secret is an access token, `! renew` that a
+//! refused token is asked for once more.
 
 #![allow(clippy::unwrap_used)]
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ostler_mail::account::{Credentials, PasswordCharset, Protocol, SecretSource, Security, Server, SignIn, Trust};
+use ostler_mail::account::{
+    Credentials, Folder, PasswordCharset, Protocol, SecretSource, Security, Server, SignIn, Trust,
+};
 use ostler_mail::failure::Failure;
 use ostler_mail::machine::{Login, Step};
+use ostler_mail::maildrop::login::MaildropLogin;
 use ostler_mail::secret::Secret;
 use ostler_mail::wire::Line;
 use ostler_mail::{imap, pop3, smtp};
@@ -36,13 +40,20 @@ fn server(protocol: Protocol, text: &str) -> Server {
         port: protocol.default_port(security),
         security,
         trust: Trust::default(),
-        sign_in: if has("no-auth") { SignIn::None } else { SignIn::Password(credentials) },
+        sign_in: match (has("no-auth"), has("oauth2")) {
+            (true, _) => SignIn::None,
+            (false, true) => SignIn::OAuth2(credentials),
+            (false, false) => SignIn::Password(credentials),
+        },
     }
 }
 
 /// Plays one transcript; what is wrong with it, if anything is.
 fn replay<L: Login>(mut login: L, text: &str) -> Result<(), String> {
     let mut step: Result<Step<L::Ready>, Failure> = Ok(Step::Wait);
+    if text.lines().any(|line| line == "! renew") {
+        login.server_mut().let_renew();
+    }
     for (number, line) in text.lines().enumerate() {
         let wrong = |what: &str| Err(format!("line {}: {line:?}: {what}", number + 1));
         let Some((mark, rest)) = line.split_once(' ') else { continue };
@@ -104,7 +115,11 @@ fn transcripts(protocol: &str) -> Vec<(PathBuf, String)> {
 
 /// Plays every transcript of a protocol.
 fn check(protocol: Protocol, play: impl Fn(&Server, &str) -> Result<(), String>) {
-    let all = transcripts(protocol.name());
+    check_folder(protocol.name(), protocol, play);
+}
+
+fn check_folder(folder: &str, protocol: Protocol, play: impl Fn(&Server, &str) -> Result<(), String>) {
+    let all = transcripts(folder);
     assert!(all.len() >= 8, "only {} transcripts", all.len());
     let failed = |(file, text): &(PathBuf, String)| {
         play(&server(protocol, text), text).err().map(|why| format!("{}: {why}", file.display()))
@@ -131,4 +146,11 @@ fn every_smtp_provider_is_answered_as_written() {
 #[test]
 fn every_imap_provider_is_answered_as_written() {
     check(Protocol::Imap, |server, text| replay(imap::login::ImapLogin::new(server), text));
+}
+
+#[test]
+fn every_imap_provider_whose_mail_is_fetched_by_pop3_is_answered_as_written() {
+    check_folder("pop3-from-imap", Protocol::Imap, |server, text| {
+        replay(MaildropLogin::at_imap(imap::login::ImapLogin::new(server), Folder::default()), text)
+    });
 }

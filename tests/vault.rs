@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use ostler::vault::{Vault, VaultError};
 use ostler_mail::account::{
-    Account, Credentials, DEFAULT_IMAP_CONNECTIONS, PasswordCharset, Protocol, SecretSource, Security, Server, SignIn,
-    Trust,
+    Account, Credentials, DEFAULT_IMAP_CONNECTIONS, Folder, PasswordCharset, Protocol, SecretSource, Security, Server,
+    SignIn, Trust,
 };
 use ostler_mail::secret::{LIMIT, Secret};
 
@@ -411,7 +411,11 @@ fn account(name: &str) -> Account {
         is_default: false,
         offer_auth: true,
         read_ahead: true,
+        oauth2: None,
         local_password: None,
+        readable: None,
+        mend: vec![],
+        folder: Folder::default(),
         pop3: Some(Server {
             protocol: Protocol::Pop3,
             host: "pop.example.net".into(),

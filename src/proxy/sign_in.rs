@@ -10,10 +10,11 @@ use tracing::debug;
 use crate::proxy::Engine;
 use crate::proxy::net::conn::Read;
 use crate::proxy::net::dial::{Dialer, Family, Route, Upstream};
-use ostler_mail::account::{Account, Protocol, Server, Timeouts};
+use ostler_mail::account::{Account, Folder, Maildrop, Protocol, Server, Timeouts};
 use ostler_mail::failure::{Failure, Waiting};
 use ostler_mail::imap;
 use ostler_mail::machine::{Login, Outgoing, Step};
+use ostler_mail::maildrop::login::MaildropLogin;
 use ostler_mail::pop3;
 use ostler_mail::secret::Secret;
 use ostler_mail::smtp;
@@ -67,18 +68,57 @@ impl<L: Login> Prepared<L> {
             (Self::Done(upstream, ready), _) => Ok((upstream, ready)),
             (Self::WantsSecret(upstream, mut login), Some(secret)) => {
                 let step = login.on_secret(secret);
-                let at = upstream.at.clone();
-                let (mut upstream, ready) = drive(dialer, server, upstream, &mut login, step, timeouts).await?;
-                // A server may repeat the secret in a later answer, in an error message or a welcome, and the log must
-                // not have it.
-                upstream.redaction = login.redaction();
-                let asked_twice = || at.violation("it wants a second sign-in");
-                Ok((upstream, ready.ok_or_else(asked_twice)?))
+                let done = drive(dialer, server, upstream, &mut login, step, timeouts).await?;
+                signed_in(login, done)
             }
             // The caller fetches a secret wherever the settings have credentials.
             (Self::WantsSecret(..), None) => Err(Failure::Internal),
         }
     }
+
+    /// As [`Self::finish`], for a server of an account: an access token that the server refuses is renewed, where ostler keeps
+    /// it, and given once more.
+    pub(crate) async fn finish_for(
+        self,
+        engine: &Engine,
+        account: &Account,
+        server: &Server,
+        secret: Option<Arc<Secret>>,
+        timeouts: &Timeouts,
+    ) -> Result<(Upstream, L::Ready), Failure> {
+        let dialer = &engine.dialer;
+        let (upstream, mut login, secret) = match (self, secret) {
+            (Self::WantsSecret(upstream, login), Some(secret))
+                if engine.renews_for(server) && engine.tokens.can_renew() =>
+            {
+                (upstream, login, secret)
+            }
+            (other, secret) => return other.finish(dialer, server, secret, timeouts).await,
+        };
+        login.server_mut().let_renew();
+        let step = login.on_secret(Arc::clone(&secret));
+        let done = match drive(dialer, server, upstream, &mut login, step, timeouts).await? {
+            (upstream, None) => {
+                let fresh = engine.renewed_token(account, server, &secret).await?;
+                let step = login.on_secret(fresh);
+                drive(dialer, server, upstream, &mut login, step, timeouts).await?
+            }
+            done => done,
+        };
+        signed_in(login, done)
+    }
+}
+
+/// The end of a sign-in that has been given its secret.
+fn signed_in<L: Login>(
+    login: L,
+    (mut upstream, ready): (Upstream, Option<L::Ready>),
+) -> Result<(Upstream, L::Ready), Failure> {
+    // A server may repeat the secret in a later answer, in an error message or a welcome, and the log must not have it.
+    upstream.redaction = login.redaction();
+    let asked_twice = || upstream.at.violation("it wants a second sign-in");
+    let ready = ready.ok_or_else(asked_twice)?;
+    Ok((upstream, ready))
 }
 
 /// Takes steps until the login is done (`Some`) or wants the secret (`None`), on another connection if the server hangs up
@@ -135,7 +175,7 @@ async fn take_steps<L: Login>(
             }
             Step::Wait => {}
         }
-        let line = hear(&mut upstream, login.waiting(), limit, deadline).await?;
+        let line = hear_up_to(&mut upstream, login.waiting(), login.line_limit(), limit, deadline).await?;
         if login.waiting() == Waiting::SignIn {
             debug!("{}: S: {}", upstream.at.host, login.shown(&line));
         }
@@ -172,14 +212,25 @@ pub async fn say(
     }
 }
 
-/// Waits for a line.
+/// Waits for a line of the usual length.
 pub async fn hear(
     upstream: &mut Upstream,
     waiting: Waiting,
     limit: Duration,
     deadline: Instant,
 ) -> Result<Line, Failure> {
-    let read = upstream.conn.read_line_until(MAX_REPLY_LINE_OCTETS, deadline).await;
+    hear_up_to(upstream, waiting, MAX_REPLY_LINE_OCTETS, limit, deadline).await
+}
+
+/// Waits for a line of at most `longest` octets.
+async fn hear_up_to(
+    upstream: &mut Upstream,
+    waiting: Waiting,
+    longest: usize,
+    limit: Duration,
+    deadline: Instant,
+) -> Result<Line, Failure> {
+    let read = upstream.conn.read_line_until(longest, deadline).await;
     let at = || upstream.at.clone();
     match read {
         None => Err(Failure::TimedOut { at: at(), waiting, after: limit }),
@@ -257,6 +308,38 @@ pub(crate) async fn connect_and_prepare<L: BeginLogin>(
     prepare_on(engine, upstream, server, timeouts).await
 }
 
+/// Connects to where POP3 clients fetch the mail of an account, and prepares the sign-in there.
+pub(crate) async fn prepare_maildrop(
+    engine: &Engine,
+    account: &Account,
+    timeouts: &Timeouts,
+    route: Route,
+) -> Result<Prepared<MaildropLogin>, Failure> {
+    let no_server = || Failure::NoServer { account: account.name.clone(), protocol: Protocol::Pop3 };
+    let maildrop = account.maildrop().ok_or_else(no_server)?;
+    let server = maildrop.server();
+    let upstream = engine.dialer.connect(server, timeouts, route).await?;
+    match maildrop {
+        Maildrop::Pop3(server) => {
+            let login = MaildropLogin::at_pop3(BeginLogin::begin(engine, server, &upstream));
+            prepare(&engine.dialer, server, upstream, login, timeouts).await
+        }
+        Maildrop::Imap(server, folder) => prepare_folder_on(engine, upstream, server, folder, timeouts).await,
+    }
+}
+
+/// Prepares, on a connection that exists already, the sign-in at an IMAP server whose folder POP3 clients fetch.
+pub(crate) async fn prepare_folder_on(
+    engine: &Engine,
+    upstream: Upstream,
+    server: &Server,
+    folder: &Folder,
+    timeouts: &Timeouts,
+) -> Result<Prepared<MaildropLogin>, Failure> {
+    let login = MaildropLogin::at_imap(BeginLogin::begin(engine, server, &upstream), folder.clone());
+    prepare(&engine.dialer, server, upstream, login, timeouts).await
+}
+
 /// Prepares the sign-in on a connection that exists already.
 pub(crate) async fn prepare_on<L: BeginLogin>(
     engine: &Engine,
@@ -286,15 +369,4 @@ pub(crate) fn note_refusal(engine: &Engine, account: &Account, server: &Server, 
         // Nor is it certain any more that this is the way in which the server takes the right password.
         learned.way = learned.way.filter(|_| !may_be_the_password);
     });
-}
-
-/// Whether this version has what the settings ask for. Checked at the sign-in and not at the start, so that all other
-/// accounts work.
-pub fn supported(server: &Server) -> Result<(), Failure> {
-    match &server.sign_in {
-        ostler_mail::account::SignIn::OAuth2(_) => {
-            Err(Failure::NotInThisVersion { at: server.into(), what: "auth = \"oauth2\"" })
-        }
-        _ => Ok(()),
-    }
 }
