@@ -385,7 +385,7 @@ async fn answer(engine: Arc<Engine>, links: Links, wake: mpsc::Sender<Wake>, req
             return json!({"done": true});
         }
     }
-    let mut document = engine.events.document(|name| engine.gate_age(name, now()));
+    let mut document = engine.events.document(|name| engine.account_now(name, now()));
     document["page"] = json!(address);
     document
 }

@@ -33,8 +33,8 @@ use client::Program;
 pub(crate) use mailroom::{ADDRESS, FOREIGN, USER};
 use mailroom::{Counts, Mailbox};
 use ostler_mail::account::{
-    Access, Account, AfterPop, Credentials, Door, PasswordCharset, Protocol, SecretSource, Security, Server, Settings,
-    SignIn, Timeouts, Trust,
+    Access, Account, AfterPop, Credentials, DEFAULT_IMAP_CONNECTIONS, Door, PasswordCharset, Protocol, SecretSource,
+    Security, Server, Settings, SignIn, Timeouts, Trust,
 };
 use ostler_mail::secret::Secret;
 use ostler_mail::wire::hex;
@@ -114,12 +114,14 @@ impl Scene {
             // With `--stay`, a real mail program may send with any sender address.
             is_default: true,
             offer_auth: true,
+            read_ahead: true,
             local_password: None,
             readable: None,
             mend: vec![],
             pop3: Some(pop3),
             smtp: vec![smtp],
             imap: None,
+            imap_connections: DEFAULT_IMAP_CONNECTIONS,
         }
     }
 
@@ -132,6 +134,8 @@ impl Scene {
             // Other systems cannot always tell who connects. The demo's mailbox contains nothing private.
             access: if cfg!(target_os = "linux") { Access::SameUser } else { Access::Anyone },
             allow: Vec::new(),
+            proxies: Vec::new(),
+            metrics: false,
             // The demo is shown on the terminal.
             notices: false,
             accounts: vec![Arc::new(self.account(secret, trust))],

@@ -336,7 +336,7 @@ impl<'a> Doctor<'a> {
 
     /// Tries an IMAP server whose account has POP3 as well. Most programs fetch by POP3 then, and many providers have IMAP
     /// switched off, so a failure is told and decides nothing.
-    async fn check_imap_beside_pop3(&mut self, server: &Server) {
+    pub(crate) async fn check_imap_beside_pop3(&mut self, server: &Server) {
         let began = Instant::now();
         let mut tried = Doctor::new(Arc::clone(&self.engine), Arc::clone(&self.account), |_| {});
         let works = Box::pin(tried.check_server(server)).await;

@@ -27,7 +27,9 @@ use crate::events::history::History;
 use crate::events::notice::Notice;
 use ostler_mail::progress::Progress;
 
-pub(crate) use status::{AccountState, AccountStatus, Overview, Status};
+#[cfg(feature = "web")]
+pub(crate) use status::Figures;
+pub(crate) use status::{AccountNow, AccountState, AccountStatus, Overview, Status};
 
 /// Takes events from every part of the program; cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -87,6 +89,12 @@ impl Events {
         self.lock().overview()
     }
 
+    /// What monitoring wants to know.
+    #[cfg(feature = "web")]
+    pub(crate) fn figures(&self) -> Figures {
+        self.lock().figures()
+    }
+
     /// What happened after `seq` (see [`Journal::since`](journal::Journal::since)). Waits at most `limit` for the first
     /// entry, unless there is one already or `seq` is `None`.
     pub(crate) async fn since(&self, seq: Option<u64>, limit: Duration) -> Value {
@@ -98,9 +106,9 @@ impl Events {
         self.lock().journal.since(seq)
     }
 
-    /// The document of `ostler status`; `gate_age` tells how many seconds old an account's POP login is.
-    pub(crate) fn document(&self, gate_age: impl Fn(&str) -> Option<u64>) -> Value {
-        self.lock().document(gate_age)
+    /// The document of `ostler status`; `account_now` tells what no event has told of an account.
+    pub(crate) fn document(&self, account_now: impl Fn(&str) -> AccountNow) -> Value {
+        self.lock().document(account_now)
     }
 
     /// Whether new clients are turned away.

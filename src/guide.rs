@@ -86,6 +86,7 @@ static PARTS: &[(&str, &str)] = parts![
     "port-25",
     "other-computer",
     "low-ports",
+    "imap",
     "readable"
 ];
 
@@ -192,7 +193,7 @@ impl Client {
             "garbles" => Some(self.readable().is_some_and(|readable| readable.changes_letters())),
             _ => values.flag(name),
         };
-        if values.can_fetch() || values.can_send() {
+        if values.can_fetch() || values.can_send() || values.can_read() {
             expand(self.source, &flag, &part)
         } else {
             // Without a door and a server, none of the steps could work.

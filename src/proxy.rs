@@ -15,17 +15,20 @@ pub mod relay;
 mod session;
 pub mod sign_in;
 pub(crate) mod smtp;
+mod turns;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
-use crate::events::Events;
 use crate::events::event::{Event, SessionId};
+use crate::events::{AccountNow, Events};
 use crate::os;
 use crate::proxy::net::dial::Dialer;
+use crate::proxy::smtp::kept::KeptSessions;
+use crate::proxy::turns::Turns;
 use crate::vault::{Found, Vault, VaultError};
 use ostler_mail::account::{Account, SecretSource, Server, ServerId, Settings};
 use ostler_mail::clock::Moment;
@@ -74,8 +77,10 @@ pub struct Engine {
     pub dialer: Dialer,
     gates: Mutex<HashMap<ServerId, Arc<GateCell>>>,
     learned: Mutex<HashMap<ServerId, ServerCache>>,
-    /// The connections that are left at each IMAP server.
-    imap_turns: Mutex<HashMap<ServerId, Arc<Semaphore>>>,
+    /// The connections at each IMAP server.
+    imap_turns: Mutex<HashMap<ServerId, Arc<Turns>>>,
+    /// Sessions at SMTP servers that wait for the next send.
+    kept: KeptSessions,
     stopping: watch::Sender<bool>,
     busy: watch::Sender<usize>,
     sessions: AtomicU64,
@@ -92,6 +97,7 @@ impl Engine {
             gates: Mutex::default(),
             learned: Mutex::default(),
             imap_turns: Mutex::default(),
+            kept: KeptSessions::default(),
             stopping: watch::Sender::new(false),
             busy: watch::Sender::new(0),
             sessions: AtomicU64::new(0),
@@ -129,14 +135,19 @@ impl Engine {
         Arc::clone(gates.entry(login.id()).or_default())
     }
 
-    /// Who holds one of these may have a connection at the IMAP server. The next client waits.
-    pub(crate) fn imap_turns(&self, server: &Server) -> Arc<Semaphore> {
+    /// The turns at an IMAP server. Whoever holds one may have a connection there.
+    pub(crate) fn imap_turns(&self, server: &Server) -> Arc<Turns> {
         let mut turns = self.imap_turns.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(turns.entry(server.id()).or_insert_with(imap::turns))
+        Arc::clone(turns.entry(server.id()).or_default())
     }
 
-    /// The age in seconds of the last login at an account's gate, for `status`. `None`: no gate, or no login yet.
-    pub fn gate_age(&self, name: &str, now: Moment) -> Option<u64> {
+    /// What `status` says of an account and no event has told.
+    pub(crate) fn account_now(&self, name: &str, now: Moment) -> AccountNow {
+        AccountNow { gate_age_s: self.gate_age(name, now), kept_sessions: self.kept.count(name) }
+    }
+
+    /// The age in seconds of the last login at an account's gate. `None`: no gate, or no login yet.
+    fn gate_age(&self, name: &str, now: Moment) -> Option<u64> {
         let settings = self.settings();
         let account = settings.accounts.iter().find(|a| a.name == name)?;
         let login = account.smtp.iter().find_map(|s| s.gate())?;

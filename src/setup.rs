@@ -23,7 +23,8 @@ use crate::vault::keyring_servers;
 use ostler_mail::account::endpoint::Endpoint;
 use ostler_mail::account::mend::Repair;
 use ostler_mail::account::{
-    Account, AfterPop, Alias, Credentials, PasswordCharset, Protocol, SecretSource, Security, Server, SignIn,
+    Account, AfterPop, Alias, Credentials, DEFAULT_IMAP_CONNECTIONS, PasswordCharset, Protocol, SecretSource, Security,
+    Server, SignIn,
 };
 use ostler_mail::idn;
 use ostler_mail::readable::Readable;
@@ -252,6 +253,14 @@ impl Plan {
         self.server(endpoint, sign_in)
     }
 
+    /// The account with one server for fetching or reading, to try it.
+    pub(crate) fn account_at(&self, server: &Server) -> Account {
+        match server.protocol {
+            Protocol::Imap => Account { imap: Some(server.clone()), ..self.account(None, Vec::new()) },
+            Protocol::Pop3 | Protocol::Smtp => self.account(Some(server.clone()), Vec::new()),
+        }
+    }
+
     /// The account with these servers.
     pub(crate) fn account(&self, pop3: Option<Server>, smtp: Vec<Server>) -> Account {
         let charset = pop3.as_ref().map(Server::password_charset);
@@ -267,12 +276,14 @@ impl Plan {
             provider: self.proposal.provider.clone(),
             is_default: false,
             offer_auth: true,
+            read_ahead: true,
             local_password: None,
             readable: self.readable,
             mend: Repair::USUAL.to_vec(),
             pop3,
             smtp,
             imap,
+            imap_connections: DEFAULT_IMAP_CONNECTIONS,
         }
     }
 

@@ -26,7 +26,7 @@ const PROGRAM: [(&str, &[&str]); 13] = [
 ];
 
 /// The modules of `crates/ostler-mail`, likewise.
-const MAIL: [(&str, &[&str]); 20] = [
+const MAIL: [(&str, &[&str]); 21] = [
     ("mime", &[]),
     ("readable", &["mime"]),
     ("account", &["readable"]),
@@ -37,13 +37,17 @@ const MAIL: [(&str, &[&str]); 20] = [
     ("wire", &[]),
     ("idn", &[]),
     ("command", &["charset", "wire"]),
-    ("sasl", &["charset", "secret", "wire"]),
+    ("proxy_header", &[]),
     ("pop_before_smtp", &["clock"]),
     ("failure", &["account", "wire"]),
+    ("sasl", &["charset", "failure", "secret", "wire"]),
     ("choose", &["account", "failure", "idn"]),
     ("client_fault", &["account", "failure"]),
     ("words", &["client_fault", "failure"]),
-    ("machine", &["account", "choose", "client_fault", "command", "failure", "sasl", "secret", "wire", "words"]),
+    (
+        "machine",
+        &["account", "choose", "client_fault", "command", "failure", "proxy_header", "sasl", "secret", "wire", "words"],
+    ),
     (
         "pop3",
         &[
@@ -71,7 +75,6 @@ const MAIL: [(&str, &[&str]); 20] = [
             "command",
             "failure",
             "machine",
-            "pop3",
             "progress",
             "sasl",
             "secret",

@@ -1,4 +1,5 @@
-//! The dialogues of old mail programs, line by line as they sent them, through ostler to Dovecot and Postfix. Each
+//! The dialogues of old mail programs, line by line as they sent them, through ostler to Dovecot and Postfix. `readers/` has
+//! those by IMAP. Each
 //! message sent is compared with what arrived, each message fetched with what lay in the mailbox.
 
 #![cfg(unix)]
@@ -13,6 +14,7 @@ use support::dialogue::Dialogue;
 use support::dovecot::Dovecot;
 use support::ostler::{Account, Ostler, Server};
 use support::postfix::Postfix;
+use support::reader::Reader;
 use support::{mail, require, unique, wait_for};
 
 const ANN: &str = "ann@example.org";
@@ -65,6 +67,77 @@ clients! {
     entourage_is_understood: "entourage",
     sylpheed_is_understood: "sylpheed",
     bad_days_are_understood: "oddities",
+}
+
+macro_rules! readers {
+    ($($name:ident: $file:literal,)+) => {
+        $(
+            #[test]
+            fn $name() {
+                require!("dovecot");
+                read(include_str!(concat!("transcripts/readers/", $file, ".txt")));
+            }
+        )+
+
+        #[test]
+        fn the_server_itself_understands_every_reader() {
+            require!("dovecot");
+            for text in [$(include_str!(concat!("transcripts/readers/", $file, ".txt"))),+] {
+                let dovecot = Dovecot::builder()
+                    .user(ANN, "old")
+                    .mechanisms("login plain")
+                    .line("auth_username_format = ann@example.org")
+                    .start();
+                // The password with a backslash in it is another one.
+                read_at(&text.replace("ol\\d", "old"), dovecot.imap, &dovecot);
+            }
+        }
+
+        #[test]
+        fn every_reader_is_played() {
+            let played = [$($file),+];
+            let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/transcripts/readers");
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                let name = path.file_stem().unwrap().to_str().unwrap();
+                assert!(played.contains(&name), "{name} is not played");
+            }
+            for text in [$(include_str!(concat!("transcripts/readers/", $file, ".txt"))),+] {
+                assert!(!Reader::all(text).is_empty());
+            }
+        }
+    };
+}
+
+readers! {
+    eudora_for_windows_reads: "eudora-win",
+    outlook_express_reads: "outlook-express",
+    outlook_2003_reads: "outlook-2003",
+    netscape_4_reads: "netscape-4",
+    netscape_7_reads: "netscape-7",
+    mac_os_x_mail_reads: "mac-os-x-mail",
+    entourage_reads: "entourage",
+    mulberry_reads: "mulberry",
+}
+
+fn read(text: &str) {
+    let (ca, password) = (TestCa::new(), unique("pw"));
+    let dovecot = Dovecot::builder().user(ANN, &password).cert(ca.localhost()).start();
+    let account = Account::new("home", ANN, &password).imap(Server::new("tls", dovecot.imaps));
+    let ostler = Ostler::start(&ca, &[account]);
+    read_at(text, ostler.imap, &dovecot);
+}
+
+/// Plays each dialogue at two messages; what was read of them is compared.
+fn read_at(text: &str, port: u16, dovecot: &Dovecot) {
+    for dialogue in Reader::all(text) {
+        dovecot.empty(ANN);
+        let messages = ["one", "two"].map(mail::tricky);
+        messages.iter().for_each(|message| dovecot.deliver(ANN, message));
+        for (number, message) in dialogue.play(port) {
+            assert!(message == messages[number - 1], "{}: message {number} came changed", dialogue.name);
+        }
+    }
 }
 
 fn play(text: &str) {

@@ -11,8 +11,11 @@ use ostler_mail::pop3::filter::Pop3Filter;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::sync::watch;
 
-const LIMITS: Limits =
-    Limits { idle: Duration::from_secs(60), reply: Duration::from_secs(20), data: Duration::from_secs(30) };
+const fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+const LIMITS: Limits = Limits { idle: seconds(60), reply: seconds(20), data: seconds(30), agreed: seconds(1500) };
 
 /// Lets everything pass.
 struct Verbatim;
@@ -200,6 +203,71 @@ fn an_idle_client_is_let_go_and_a_busy_one_is_not() {
             () = talk => {}
         }
         assert_eq!(began.elapsed().as_secs(), 5 * 40 + LIMITS.idle.as_secs());
+    });
+}
+
+/// Waits for news with its server, from the first octet on, and says how often it has renewed that.
+#[derive(Default)]
+struct Waits {
+    renewals: u64,
+}
+
+impl Filter for Waits {
+    fn server_said(&mut self, input: &[u8], _: &mut Replies) -> Result<Pass, ProtocolViolation> {
+        Ok(Pass::Forward(input.len()))
+    }
+
+    fn client_said(&mut self, input: &[u8], _: &mut Replies) -> Result<Pass, ProtocolViolation> {
+        Ok(Pass::Forward(input.len()))
+    }
+
+    fn wants_client(&self) -> bool {
+        true
+    }
+
+    fn client_ended(&mut self, _: &[u8], _: &mut Replies) -> bool {
+        false
+    }
+
+    fn clock(&self) -> (Clock, u64) {
+        (Clock::Agreed, self.renewals)
+    }
+
+    fn message_from(&self) -> Party {
+        Party::Server
+    }
+
+    fn renew(&mut self, say: &mut Replies) {
+        self.renewals += 1;
+        say.server.extend_from_slice(b"again");
+        say.client.extend_from_slice(b"still");
+    }
+
+    fn is_over(&self) -> bool {
+        false
+    }
+}
+
+#[test]
+fn what_both_wait_for_is_renewed_in_time_and_as_often_as_it_takes() {
+    block_on(async {
+        let (mut client, mut server, relayed, _stop) = between(Waits::default());
+        let began = tokio::time::Instant::now();
+        let talk = async {
+            for round in 1..4 {
+                let (mut asked, mut told) = ([0; 5], [0; 5]);
+                server.read_exact(&mut asked).await.unwrap();
+                client.read_exact(&mut told).await.unwrap();
+                assert_eq!((&asked, &told), (b"again", b"still"));
+                assert_eq!(began.elapsed().as_secs(), round * LIMITS.agreed.as_secs());
+            }
+            drop(client);
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            ended = relayed => assert!(matches!(ended, Ended::ClientGone), "{ended:?}"),
+            () = talk => {}
+        }
     });
 }
 

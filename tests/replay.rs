@@ -118,7 +118,7 @@ fn every_pop3_provider_is_answered_as_written() {
     check(Protocol::Pop3, |server, text| {
         let has = |word: &str| text.contains(word);
         let known =
-            pop3::login::CachedCapabilities { takes_user: true, login_delay: None, pipelining: has("! pipelining") };
+            pop3::login::CachedCapabilities { takes_user: true, pipelining: has("! pipelining"), ..Default::default() };
         replay(pop3::login::Pop3Login::new(server, has("! known").then_some(known)), text)
     });
 }

@@ -877,6 +877,9 @@ fn out_of_descriptors_it_waits_and_goes_on() {
     let lines = ostler.err.text().lines().count();
     assert!(lines < 100, "the log is flooded: {lines} lines");
     drop(idle);
+    // Clients are taken in in the order in which they came: once one is greeted, all idle ones have been dealt with.
+    let greeting = || Client::connect(home.pop3).try_reply().filter(|line| line.starts_with("+OK"));
+    wait_for("a client to be greeted", greeting);
     wait_for("the idle sessions to go", || {
         let output = home.ostler(&["status", "--json"], "");
         let document: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();

@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 
 use ostler::vault::{Vault, VaultError};
 use ostler_mail::account::{
-    Account, Credentials, PasswordCharset, Protocol, SecretSource, Security, Server, SignIn, Trust,
+    Account, Credentials, DEFAULT_IMAP_CONNECTIONS, PasswordCharset, Protocol, SecretSource, Security, Server, SignIn,
+    Trust,
 };
 use ostler_mail::secret::{LIMIT, Secret};
 
@@ -409,6 +410,7 @@ fn account(name: &str) -> Account {
         provider: None,
         is_default: false,
         offer_auth: true,
+        read_ahead: true,
         local_password: None,
         readable: None,
         mend: vec![],
@@ -422,5 +424,6 @@ fn account(name: &str) -> Account {
         }),
         smtp: vec![],
         imap: None,
+        imap_connections: DEFAULT_IMAP_CONNECTIONS,
     }
 }

@@ -1,5 +1,7 @@
 //! A signed-in session of POP3 or IMAP: both sides' octets through the filter, as the relay would drive it.
 
+use std::sync::Arc;
+
 use ostler_mail::imap::filter::ImapFilter;
 use ostler_mail::machine::{Filter, Party, Pass, ProtocolViolation, Replies};
 use ostler_mail::pop3::filter::Pop3Filter;
@@ -138,25 +140,11 @@ impl<F: Filter> Passing<F> {
 /// A schedule, then what client and server send by it. The cuts do not matter; the client gets whole answers to what it
 /// asked, in order, and nothing else; the server gets the client's commands, tidied.
 pub fn pop3_filter(data: &[u8]) {
-    let [order, client, server] = parts(data);
-    let order = schedule(order);
-    let play = |order: &Schedule| {
-        let mut passing: Passing = Passing::default();
-        deliver(order, client, server, |party, now| passing.deliver(party, now));
-        passing
-    };
-    let whole = play(&order);
+    let parts @ [_, client, server] = parts(data);
+    let whole = pass_however_cut(parts, false);
     let commands = commands(client);
     assert_commands(&commands, &whole.to_server);
     assert_answers(&commands, &whole.to_client);
-    assert!(whole.filter.totals().1 <= server.len() as u64);
-    for other in [play(&in_single_octets(&order, client.len(), server.len())), play(&joined(&order))] {
-        assert_eq!(String::from_utf8_lossy(&other.to_client), String::from_utf8_lossy(&whole.to_client));
-        assert_eq!(String::from_utf8_lossy(&other.to_server), String::from_utf8_lossy(&whole.to_server));
-        assert_eq!(other.ended.is_some(), whole.ended.is_some(), "{:?} {:?}", other.ended, whole.ended);
-        assert_eq!(other.filter.totals(), whole.filter.totals());
-        assert_eq!(other.filter.is_over(), whole.filter.is_over());
-    }
     let plain = |b: &u8| matches!(b, b' '..=b'~' | b'\t' | b'\r');
     let tidy = server.split(|b| *b == b'\n').all(|line| line.iter().all(plain))
         && !server.windows(2).any(|w| (w[0] == b'\r') != (w[1] == b'\n'))
@@ -166,6 +154,42 @@ pub fn pop3_filter(data: &[u8]) {
     if tidy && commands.iter().all(carried) {
         assert!(server.starts_with(&whole.to_client), "an answer was changed");
     }
+}
+
+/// The same with messages read ahead. The client gets whole answers to what it asked, in order, and nothing else; the server
+/// gets the client's commands in order, with RETR and LIST added and left out.
+pub fn pop3_ahead(data: &[u8]) {
+    let parts @ [_, client, _] = parts(data);
+    let whole = pass_however_cut(parts, true);
+    let commands = commands(client);
+    assert_answers(&commands, &whole.to_client);
+    let others = |commands: Vec<Vec<u8>>| -> Vec<Vec<u8>> {
+        let is_ahead = |c: &Vec<u8>| verb(c) == "RETR" || (verb(c) == "LIST" && argument(c).is_empty());
+        commands.into_iter().filter(|command| !is_ahead(command)).collect()
+    };
+    let heard =
+        others(self::commands(&whole.to_server)).iter().flat_map(|c| [c, &b"\r\n"[..]].concat()).collect::<Vec<_>>();
+    assert_commands(&others(commands), &heard);
+}
+
+/// What passes, and how the octets are cut does not change it.
+fn pass_however_cut([order, client, server]: [&[u8]; 3], may_read_ahead: bool) -> Passing {
+    let order = schedule(order);
+    let play = |order: &Schedule| {
+        let mut passing = Passing::new(Pop3Filter::new(Arc::default(), may_read_ahead));
+        deliver(order, client, server, |party, now| passing.deliver(party, now));
+        passing
+    };
+    let whole = play(&order);
+    assert!(whole.filter.totals().1 <= server.len() as u64);
+    for other in [play(&in_single_octets(&order, client.len(), server.len())), play(&joined(&order))] {
+        assert_eq!(String::from_utf8_lossy(&other.to_client), String::from_utf8_lossy(&whole.to_client));
+        assert_eq!(String::from_utf8_lossy(&other.to_server), String::from_utf8_lossy(&whole.to_server));
+        assert_eq!(other.ended.is_some(), whole.ended.is_some(), "{:?} {:?}", other.ended, whole.ended);
+        assert_eq!(other.filter.totals(), whole.filter.totals());
+        assert_eq!(other.filter.is_over(), whole.filter.is_over());
+    }
+    whole
 }
 
 /// The commands of a client, up to QUIT.

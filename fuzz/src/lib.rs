@@ -13,18 +13,18 @@ mod session;
 mod texts;
 
 pub use doors::{client_line_imap, client_line_pop3, client_line_smtp};
-pub use filter::{imap_filter, pop3_filter};
+pub use filter::{imap_filter, pop3_ahead, pop3_filter};
 pub use logins::{imap_login, pop3_login, smtp_login};
 pub use reading::{mend, readable};
 pub use sending::smtp_session;
 pub use session::session;
-pub use texts::{body, dot_scanner, paths, sasl, smtp_reply};
+pub use texts::{body, dot_scanner, paths, proxy_header, sasl, smtp_reply};
 
 /// A fuzz target.
 pub type Target = fn(&[u8]);
 
 /// Every target with the name of its folder in `fuzz/corpus`.
-pub const TARGETS: [(&str, Target); 17] = [
+pub const TARGETS: [(&str, Target); 19] = [
     ("body", body),
     ("client_line_imap", client_line_imap),
     ("client_line_pop3", client_line_pop3),
@@ -34,8 +34,10 @@ pub const TARGETS: [(&str, Target); 17] = [
     ("imap_login", imap_login),
     ("mend", mend),
     ("paths", paths),
+    ("pop3_ahead", pop3_ahead),
     ("pop3_filter", pop3_filter),
     ("pop3_login", pop3_login),
+    ("proxy_header", proxy_header),
     ("readable", readable),
     ("sasl", sasl),
     ("session", session),

@@ -242,7 +242,12 @@ pub fn pop3_login(data: &[u8]) {
     let known = match choice[2] & 3 {
         0 => None,
         1 => Some(pop3::CachedCapabilities::default()),
-        _ => Some(pop3::CachedCapabilities { takes_user: true, login_delay: Some(60), pipelining: choice[2] & 8 != 0 }),
+        _ => Some(pop3::CachedCapabilities {
+            takes_user: true,
+            login_delay: Some(60),
+            pipelining: choice[2] & 8 != 0,
+            deletes_fetched: false,
+        }),
     };
     let login = pop3::Pop3Login::new(&server(Protocol::Pop3, security), known);
     let mut play = Play::new(login, &planted, security, choice[2] & 4 != 0);

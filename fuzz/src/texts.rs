@@ -271,3 +271,19 @@ fn round_trip(mechanism: Mechanism, with_initial: bool, name: &str, secret: &Arc
     assert_eq!(attempt.name, name);
     assert!(attempt.proof.proves(secret));
 }
+
+/// The header of a load balancer, as it arrives: cut anywhere, it is waited for, and what is behind it stays untouched.
+pub fn proxy_header(data: &[u8]) {
+    let whole = ostler_mail::proxy_header::read(data);
+    for cut in 0..data.len().min(300) {
+        match ostler_mail::proxy_header::read(&data[..cut]) {
+            // What is clear early stays so.
+            Ok(Some((named, octets))) => {
+                assert!(octets <= cut);
+                assert_eq!(whole, Ok(Some((named, octets))));
+            }
+            Err(_) => assert!(whole.is_err(), "{whole:?}"),
+            Ok(None) => {}
+        }
+    }
+}

@@ -40,7 +40,7 @@ pub(crate) struct Options {
     /// The server for sending, instead of searching for one; give it again to name one to try next
     #[arg(long, value_name = "SECURITY://HOST[:PORT]", value_parser = server_parser(Protocol::Smtp))]
     smtp: Vec<Endpoint>,
-    /// The IMAP server
+    /// The server for reading by IMAP, instead of searching for one
     #[arg(long, value_name = "SECURITY://HOST[:PORT]", value_parser = server_parser(Protocol::Imap))]
     imap: Option<Endpoint>,
     /// Use what ostler knows about this provider (`ostler providers`), whatever the address
@@ -53,7 +53,7 @@ pub(crate) struct Options {
     #[arg(long, conflicts_with_all = ["send_only", "smtp"])]
     fetch_only: bool,
     /// Only send with this account
-    #[arg(long, conflicts_with = "pop3")]
+    #[arg(long, conflicts_with_all = ["pop3", "imap"])]
     send_only: bool,
     /// The user name at the provider [default: as the provider is known to want it, else the address]
     #[arg(long, value_name = "NAME")]
@@ -148,6 +148,7 @@ impl Options {
             incoming: self.pop3.iter().cloned().collect(),
             outgoing: self.smtp.clone(),
             imap: self.imap.clone(),
+            wants_imap: self.imap.is_some(),
             gate: self.pop_before_smtp,
             ..Proposal::default()
         }

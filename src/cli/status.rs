@@ -83,8 +83,12 @@ fn status_text(status: &Value) -> String {
     }
     for account in each("accounts") {
         let gate = account["gate_age_s"].as_u64().map_or_else(String::new, |age| format!("  gate: login {age} s ago"));
+        let kept = match account["kept_sessions"].as_u64() {
+            Some(1..) => "  connected for the next send",
+            _ => "",
+        };
         text += &format!(
-            "  {:15} {:10} last fetch {}  last send {}{gate}\n",
+            "  {:15} {:10} last fetch {}  last send {}{gate}{kept}\n",
             word(&account["name"]),
             word(&account["state"]),
             word(&account["last_fetch"]),

@@ -10,7 +10,7 @@ use super::toml_tree::{Item, Table};
 use super::value;
 use crate::config::presets::Presets;
 use ostler_mail::account::mend::Repair;
-use ostler_mail::account::{Account, Alias, Protocol, SecretSource, Server};
+use ostler_mail::account::{Account, Alias, DEFAULT_IMAP_CONNECTIONS, Protocol, SecretSource, Server};
 use ostler_mail::readable::Readable;
 
 /// An account as far as it could be read, with the items that are compared across accounts.
@@ -60,6 +60,9 @@ fn read_account<'a>(table: &Table<'a>, file: &Path, presets: &Presets) -> Draft<
     let offer_auth = read_offer_auth(table, &doors);
     let readable = table.get("readable").map_or(Some(None), |item| read_readable(&item));
     let mend = table.get("mend").map_or_else(|| Some(Repair::USUAL.to_vec()), |item| read_mend(&item));
+    let read_ahead = table.get("read_ahead").map_or(Some(true), |item| item.flag());
+    let fetching_counts =
+        preset.fetching_counts() || servers.pop3.as_ref().is_some_and(|server| presets.fetching_counts(&server.host));
     let local_password = table.get("local_password").map(|item| SecretReader { file }.read_local(&item));
     // A closure, so that `?` gives up the account alone: its name, addresses and doors are compared with the others'
     // all the same.
@@ -71,6 +74,7 @@ fn read_account<'a>(table: &Table<'a>, file: &Path, presets: &Presets) -> Draft<
             provider: preset.name(),
             is_default: is_default.is_some(),
             offer_auth: offer_auth?,
+            read_ahead: read_ahead? && !fetching_counts,
             // The outer `None` is a key left out, the inner one a mistake.
             local_password: local_password.map_or(Some(None), |secret: Option<SecretSource>| secret.map(Some))?,
             readable: readable?,
@@ -78,6 +82,7 @@ fn read_account<'a>(table: &Table<'a>, file: &Path, presets: &Presets) -> Draft<
             pop3: servers.pop3.clone(),
             smtp: servers.smtp.clone(),
             imap: servers.imap.clone(),
+            imap_connections: servers.imap_connections?,
         })
     };
     let account = account();
@@ -154,6 +159,8 @@ struct Servers {
     pop3: Option<Server>,
     smtp: Vec<Server>,
     imap: Option<Server>,
+    /// `None` if a mistake was reported.
+    imap_connections: Option<usize>,
 }
 
 impl Servers {
@@ -176,7 +183,8 @@ impl Servers {
             if item.as_list().is_some() {
                 return item.reject("is a list; allowed is one table, in single brackets");
             }
-            server::read_server(&item.table(&keys::SERVER)?, protocol, &defaults)
+            let keys = if protocol == Protocol::Imap { &keys::IMAP } else { &keys::POP3 };
+            server::read_server(&item.table(keys)?, protocol, &defaults)
         };
         let pop3 = single(Protocol::Pop3);
         let smtp = match table.get("smtp") {
@@ -203,8 +211,14 @@ impl Servers {
             table.item().report_absence(message);
         }
         preset.warn_of_doubts(table.get("smtp").is_some());
-        Self { pop3, smtp, imap }
+        Self { pop3, smtp, imap, imap_connections: read_connections(table) }
     }
+}
+
+/// `connections` of `[account.imap]`.
+fn read_connections(account: &Table<'_>) -> Option<usize> {
+    let item = account.get("imap").and_then(|imap| imap.get("connections"));
+    item.map_or(Some(DEFAULT_IMAP_CONNECTIONS), |item| server::read_connections(&item))
 }
 
 fn read_smtp_servers(item: &Item<'_>, defaults: &SignInDefaults<'_>, pop3: OwnPop3<'_>) -> Vec<Server> {

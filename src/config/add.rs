@@ -10,7 +10,8 @@ use super::DEFAULT_FRESH;
 use super::edit::{EditError, meaning, parse_document, with_line_ends_of};
 use crate::config::presets::Presets;
 use ostler_mail::account::{
-    Account, AfterPop, CommandLine, PasswordCharset, Protocol, SecretSource, Security, Server, SignIn,
+    Account, AfterPop, CommandLine, DEFAULT_IMAP_CONNECTIONS, PasswordCharset, Protocol, SecretSource, Security,
+    Server, SignIn,
 };
 use ostler_mail::wire::hex;
 
@@ -28,7 +29,9 @@ pub(crate) fn add_account(text: &str, account: &Account, file: &Path, presets: &
     let after = with_line_ends_of(text, after);
     let (old, new) = (meaning(text, file, presets)?, meaning(&after, file, presets)?);
     let (last, others) = new.accounts.split_last().ok_or(EditError::CannotTake)?;
-    let is_right = **last == *account && others == old.accounts;
+    // The lines say nothing of reading ahead: what is right there follows from the provider.
+    let wanted = Account { read_ahead: last.read_ahead, ..account.clone() };
+    let is_right = **last == wanted && others == old.accounts;
     if is_right { Ok(after) } else { Err(EditError::CannotTake) }
 }
 
@@ -84,6 +87,9 @@ fn tables(account: &Account) -> String {
     if let Some(server) = &account.imap {
         text += "\n[account.imap]\n";
         server_lines(&mut text, server, account);
+        if account.imap_connections != DEFAULT_IMAP_CONNECTIONS {
+            line(&mut text, "connections", &account.imap_connections.to_string());
+        }
     }
     text
 }

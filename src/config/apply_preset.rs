@@ -92,6 +92,11 @@ impl<'a> AccountPreset<'a> {
         servers
     }
 
+    /// Whether a message that was only fetched by POP3 counts as fetched at this provider.
+    pub(super) fn fetching_counts(&self) -> bool {
+        self.preset.as_ref().is_some_and(|preset| preset.fetching_counts)
+    }
+
     /// The default for `fresh`: `usual`, or half of the provider's window if that is shorter, so that a login never
     /// expires just before the send.
     pub(super) fn cap_fresh(&self, usual: Duration) -> Duration {

@@ -9,7 +9,7 @@ use super::edit::{EditError, meaning, parse_document, put, with_line_ends_of};
 use super::parse_with;
 use super::place::{Place, TableMut, account_table, fill_in_server, write_out_servers};
 use crate::config::presets::Presets;
-use ostler_mail::account::{Account, Protocol, Settings};
+use ostler_mail::account::{Account, DEFAULT_IMAP_CONNECTIONS, Protocol, Settings};
 
 /// A key that is to have another value.
 #[derive(Debug, Clone)]
@@ -138,7 +138,12 @@ fn arrange_servers(
     let mut account = Account::clone(old);
     match protocol {
         Protocol::Pop3 => account.pop3 = servers.pop(),
-        Protocol::Imap => account.imap = servers.pop(),
+        Protocol::Imap => {
+            account.imap = servers.pop();
+            if account.imap.is_none() {
+                account.imap_connections = DEFAULT_IMAP_CONNECTIONS;
+            }
+        }
         Protocol::Smtp => account.smtp = servers,
     }
     let stays = account.servers().any(|server| server.protocol == protocol);

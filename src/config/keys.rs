@@ -41,6 +41,8 @@ pub enum Kind {
     Host,
     /// A port of a server.
     Port,
+    /// How many connections there may be.
+    Connections,
     /// Doors: a port, `"ADDRESS:PORT"`, a list of these, or false.
     Door,
     /// The settings page: a port, `"ADDRESS:PORT"` on loopback, or false.
@@ -85,6 +87,7 @@ impl Kind {
             Self::Networks => "a list of networks and IP addresses",
             Self::Host => "a host name or an IP address",
             Self::Port => "a port from 1 to 65535",
+            Self::Connections => "a number from 1 to 100",
             Self::Door => "a port, \"ADDRESS:PORT\", a list of these, or false for none",
             Self::Page => "a port, \"ADDRESS:PORT\" on this computer, or false for none",
             Self::YesNo => "true or false",
@@ -180,10 +183,10 @@ pub(super) const ROOT: Keys = keys_of!(ROOT);
 pub(super) const LOCAL: Keys = keys_of!(LOCAL);
 pub(super) const ACCOUNT: Keys = keys_of!(ACCOUNT);
 pub(super) const DOORS: Keys = keys_of!(DOORS);
-/// In `[account.pop3]` and `[account.imap]`.
-pub(super) const SERVER: Keys = keys_of!(POP3);
+pub(super) const POP3: Keys = keys_of!(POP3);
 pub(super) const SMTP: Keys = keys_of!(SMTP);
 pub(super) const LOGIN: Keys = keys_of!(LOGIN);
+pub(super) const IMAP: Keys = keys_of!(IMAP);
 /// In a table that says where a password is.
 pub(super) const SECRET: Keys = keys_of!(SECRET);
 pub(super) const TIMEOUTS: Keys = keys_of!(TIMEOUTS);
@@ -208,6 +211,7 @@ pub(super) const PROVIDER: Keys = Keys(&[
     "window",
     "pop",
     "sending",
+    "fetching",
     "closed",
     "note",
     "source",
@@ -218,7 +222,7 @@ pub(super) const PROVIDER: Keys = Keys(&[
 pub(super) const ENDPOINT: Keys = Keys(&["host", "port", "security", "login", "auth"]);
 
 /// All tables of the settings file.
-const ALL: &[&Keys] = &[&ROOT, &LOCAL, &ACCOUNT, &DOORS, &SERVER, &SMTP, &LOGIN, &SECRET, &TIMEOUTS];
+const ALL: &[&Keys] = &[&ROOT, &LOCAL, &ACCOUNT, &DOORS, &POP3, &SMTP, &LOGIN, &IMAP, &SECRET, &TIMEOUTS];
 
 /// Longer words are neither shown nor compared with keys: they are more likely a password in the wrong place.
 const MAX_GUESSED_KEY_CHARS: usize = 24;
@@ -277,10 +281,10 @@ mod tests {
 
     #[test]
     fn the_nearest_key_is_the_one_that_was_meant() {
-        assert_eq!(SERVER.nearest("securty"), Some(("security", 1)));
-        assert_eq!(SERVER.nearest("Passwort"), Some(("password", 1)));
-        assert_eq!(SERVER.nearest("hots"), Some(("host", 2)));
-        assert_eq!(SERVER.nearest("colour"), None);
+        assert_eq!(POP3.nearest("securty"), Some(("security", 1)));
+        assert_eq!(POP3.nearest("Passwort"), Some(("password", 1)));
+        assert_eq!(POP3.nearest("hots"), Some(("host", 2)));
+        assert_eq!(POP3.nearest("colour"), None);
     }
 
     #[test]

@@ -113,6 +113,8 @@ pub(crate) struct Preset {
     pub(crate) window: Option<Duration>,
     /// Whether there is POP3.
     pub(crate) pop: Pop,
+    /// Fetching a message by POP3 changes what the provider does with it, even without a deletion.
+    pub(crate) fetching_counts: bool,
     /// It has no outgoing server by design: its users send through another company.
     pub(crate) sends_elsewhere: bool,
     /// Why no mail program can use it; such a preset has no servers.
@@ -320,6 +322,11 @@ impl Presets {
     pub(crate) fn by_host(&self, host: &str) -> Option<&Arc<Preset>> {
         let host = plain(host);
         self.best(|preset| preset.host_rank(&host))
+    }
+
+    /// Whether a message that was only fetched by POP3 from this host counts as fetched there.
+    pub(crate) fn fetching_counts(&self, host: &str) -> bool {
+        self.by_host(host).is_some_and(|preset| preset.fetching_counts)
     }
 
     /// The preset for a mail program's host and the domain of the address, which may be empty. Products of one company

@@ -34,6 +34,8 @@ pub(super) fn read_settings(tree: &DeTable<'_>, file: &Path, presets: &Presets, 
         page,
         access: local.access?,
         allow: local.allow?,
+        proxies: local.proxies?,
+        metrics: local.metrics?,
         notices: local.notices?,
         accounts: drafts.into_iter().map(|draft| draft.account.map(Arc::new)).collect::<Option<_>>()?,
         timeouts,
@@ -44,9 +46,11 @@ pub(super) fn read_settings(tree: &DeTable<'_>, file: &Path, presets: &Presets, 
 struct Local<'a> {
     doors: Vec<ParsedDoor<'a>>,
     page: Option<ParsedDoor<'a>>,
-    /// `None` if it is wrong, as for the next two.
+    /// `None` if it is wrong, as for all that follow.
     access: Option<Access>,
     allow: Option<Vec<Network>>,
+    proxies: Option<Vec<Network>>,
+    metrics: Option<bool>,
     notices: Option<bool>,
 }
 
@@ -59,15 +63,19 @@ fn read_local<'a>(table: Option<&Table<'a>>) -> Local<'a> {
             None => doors.extend(doors::on_port(port, protocol, None, None)),
         }
     }
+    let proxies = get("proxies").map_or(Some(Vec::new()), |item| read_proxies(&item));
+    let has_proxies = proxies.as_ref().is_none_or(|proxies| !proxies.is_empty());
     Local {
         doors,
         page: match get("page") {
-            Some(item) => doors::page(&item),
+            Some(item) => doors::page(&item, has_proxies),
             // 127.0.0.1 only: the companion on ::1 is left out. The protocol is a filler.
             None => doors::on_port(2080, Protocol::Pop3, None, None).into_iter().next(),
         },
         access: get("access").map_or(Some(Access::SameUser), |item| read_access(&item)),
         allow: get("allow").map_or(Some(Vec::new()), |item| read_allow(&item)),
+        proxies,
+        metrics: get("metrics").map_or(Some(false), |item| item.flag()),
         notices: get("notices").map_or(Some(true), |item| item.flag()),
     }
 }
@@ -82,16 +90,30 @@ fn read_access(item: &Item<'_>) -> Option<Access> {
 }
 
 fn read_allow(item: &Item<'_>) -> Option<Vec<Network>> {
-    let Some(list) = item.as_list() else {
-        return item.reject_kind("a list of networks such as [\"192.168.56.0/24\"]");
-    };
-    let network = |item: Item<'_>| {
-        let network = item.read(value::NETWORK, value::network)?;
+    read_networks(item, "a list of networks such as [\"192.168.56.0/24\"]", |item, network| {
         if network.prefix == 0 {
             item.warn("lets the whole internet connect to the doors");
         }
         Some(network)
-    };
+    })
+}
+
+fn read_proxies(item: &Item<'_>) -> Option<Vec<Network>> {
+    read_networks(item, "a list of addresses such as [\"10.0.0.5\"]", |item, network| {
+        if network.prefix == 0 {
+            return item.reject("is every machine there is; allowed are the addresses of your load balancers");
+        }
+        Some(network)
+    })
+}
+
+fn read_networks(
+    item: &Item<'_>,
+    form: &str,
+    check: impl Fn(&Item<'_>, Network) -> Option<Network>,
+) -> Option<Vec<Network>> {
+    let Some(list) = item.as_list() else { return item.reject_kind(form) };
+    let network = |item: Item<'_>| check(&item, item.read(value::NETWORK, value::network)?);
     // Collected twice, because the inner `None` of one network must not keep the others from being read.
     list.into_iter().map(network).collect::<Vec<_>>().into_iter().collect()
 }

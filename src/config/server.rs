@@ -24,6 +24,9 @@ const FRESH: &str =
 /// in for every message of a batch.
 pub(crate) const DEFAULT_FRESH: Duration = Duration::from_secs(60);
 
+/// The most connections that a person may allow at an IMAP server. No provider takes more of one user.
+const MAX_IMAP_CONNECTIONS: u16 = 100;
+
 /// How the account signs in at servers that have no user name or password of their own.
 pub(super) struct SignInDefaults<'f> {
     /// The account's `username`.
@@ -272,13 +275,25 @@ fn read_security(item: &Item<'_>) -> Option<Security> {
 }
 
 pub(super) fn read_port(item: &Item<'_>) -> Option<u16> {
-    const PORT: &str = "a port from 1 to 65535";
+    read_number(item, "a port from 1 to 65535", u16::MAX)
+}
+
+/// `connections` of an IMAP server.
+pub(super) fn read_connections(item: &Item<'_>) -> Option<usize> {
+    read_number(item, "a number from 1 to 100", MAX_IMAP_CONNECTIONS).map(usize::from)
+}
+
+/// Reads a number from 1 to `most`; `allowed` says so.
+fn read_number(item: &Item<'_>, allowed: &str, most: u16) -> Option<u16> {
     match item.as_number() {
-        None => item.reject_kind(PORT),
-        Some(number) => match number.and_then(|number| u16::try_from(number).ok()).filter(|port| *port != 0) {
-            Some(port) => Some(port),
-            None => item.reject(&format!("is out of range; allowed is {PORT}")),
-        },
+        None => item.reject_kind(allowed),
+        Some(number) => {
+            let number = number.and_then(|number| u16::try_from(number).ok());
+            match number.filter(|number| (1..=most).contains(number)) {
+                Some(number) => Some(number),
+                None => item.reject(&format!("is out of range; allowed is {allowed}")),
+            }
+        }
     }
 }
 

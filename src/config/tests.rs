@@ -38,7 +38,8 @@ fn gives(text: &str, expected: &[&str]) {
 }
 
 const ACCOUNT_KEYS: &str = "name, address, aliases, provider, username, password, password_charset, local_password, default, offer_auth, \
-                            readable, mend, doors, pop3, smtp, imap";
+                            readable, mend, read_ahead, doors, pop3, smtp, imap";
+
 /// What a mail program can be called, and a charset: the first and the last.
 fn readable_words() -> String {
     let words: Vec<String> = keys::settings::READABLE.iter().map(|choice| format!("\"{}\"", choice.word)).collect();
@@ -59,7 +60,7 @@ fn what_a_program_reads_and_what_is_mended_is_checked() {
     assert!(allowed.starts_with("\"off\", \"eudora-windows\", ") && allowed.contains("\"windows-1252\""), "{allowed}");
     let wrong = "is neither a mail program nor a charset that ostler knows";
     gives(&account("readable = \"eudora\""), &[&format!("3:12: account.readable: {wrong}; allowed is {allowed}")]);
-    gives(&account("readable = 3"), &[&format!("3:12: account.readable: is a number; allowed is {allowed}")]);
+    gives(&account("readable = 3"), &[&format!("3:12: account.readable: is a whole number; allowed is {allowed}")]);
     let all = "\"message-id\", \"date\", \"from-domain\", \"charset\"";
     gives(&account("mend = \"date\""), &[&format!("3:8: account.mend: is a text; allowed is a list of {all}")]);
     gives(

@@ -160,6 +160,12 @@ impl<'a> Item<'a> {
         self.value.as_table().is_some_and(|table| table.contains_key(key))
     }
 
+    /// The value of a key, if this is a table that has it. Whether its other keys are allowed is checked elsewhere.
+    pub(super) fn get(&self, key: &str) -> Option<Self> {
+        let value = self.value.as_table()?.get(key)?;
+        Some(self.part(value, format!("{}.{key}", self.key)))
+    }
+
     /// A date, as `2026-11-20`.
     pub(super) fn as_date(&self) -> Option<String> {
         self.value.as_datetime().filter(|when| when.date.is_some() && when.time.is_none()).map(ToString::to_string)

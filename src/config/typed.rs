@@ -26,6 +26,9 @@ pub(super) fn to_value(kind: Kind, typed: &str) -> Result<Option<Value>, String>
         Kind::Port => {
             Value::from(typed.parse::<u16>().map(i64::from).map_err(|_| "A port is a number from 1 to 65535.")?)
         }
+        Kind::Connections => {
+            Value::from(typed.parse::<u16>().map(i64::from).map_err(|_| "This is a number from 1 to 100.")?)
+        }
         Kind::Door | Kind::Page => door(typed),
         Kind::Addresses => list(typed, |alias| idn::name(alias).into_owned()),
         Kind::Networks => list(typed, str::to_owned),
@@ -124,6 +127,7 @@ mod tests {
             (Kind::Words(&[]), "date, charset", "[\"date\", \"charset\"]"),
             (Kind::Words(&[]), "none", "[]"),
             (Kind::Port, " 995 ", "995"),
+            (Kind::Connections, "4", "4"),
             (Kind::YesNo, "yes", "true"),
             (Kind::YesNo, "no", "false"),
             (Kind::Addresses, "a@x.net; *@B\u{fc}cher.example", "[\"a@x.net\", \"*@xn--bcher-kva.example\"]"),
@@ -138,7 +142,7 @@ mod tests {
         ] {
             assert_eq!(value(kind, typed), written, "{typed}");
         }
-        assert!(to_value(Kind::Port, "x").is_err());
+        assert!(to_value(Kind::Port, "x").is_err() && to_value(Kind::Connections, "x").is_err());
     }
 
     #[test]

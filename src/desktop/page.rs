@@ -1,5 +1,5 @@
 //! The settings page: a small web server on loopback for the user, with everything from the command line that matters at
-//! home. The pages are rendered on the server and work without scripts. Who may see them is in `page/guard.rs`, where they
+//! home. What machines may ask is in `page/probes.rs`; beyond loopback nothing else is answered. The pages are rendered on the server and work without scripts. Who may see them is in `page/guard.rs`, where they
 //! are served in `page/listen.rs`, what all of them share in `page/layout.rs`; each kind of page has a file of its own.
 //!
 //! Not here: what the pages show and change. That comes from the engine, the events, and the code behind `ostler add`.
@@ -17,6 +17,7 @@ mod listen;
 mod manual;
 mod multipart;
 mod overview;
+mod probes;
 mod progress;
 mod settings;
 mod setup_job;

@@ -161,6 +161,7 @@ pub(crate) fn cause_id(failure: &Failure) -> &'static str {
         Failure::InUse { .. } => "in-use",
         Failure::LoginDelay { .. } => "login-delay",
         Failure::SignInPostponed { .. } => "postponed",
+        Failure::NoConnectionLeft { .. } => "no-connection-left",
         Failure::TooBig { .. } => "too-big",
         Failure::MessageIds { problem, .. } => match problem {
             IdProblem::Missing { .. } | IdProblem::Unlisted { .. } => "message-id-missing",
@@ -179,7 +180,7 @@ pub(crate) fn cause_id(failure: &Failure) -> &'static str {
         Failure::UnknownAccount { .. } => "unknown-account",
         Failure::UnknownSender { .. } => "unknown-sender",
         Failure::NoServer { .. } => "no-server",
-        Failure::Stopping => "paused",
+        Failure::Paused | Failure::Stopping => "paused",
         Failure::Internal => "internal",
     }
 }

@@ -230,6 +230,7 @@ impl HistoryStore {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::events::AccountNow;
     use ostler_mail::account::Access;
 
     fn settings(events: &Events, names: &[&str]) {
@@ -284,7 +285,7 @@ mod tests {
         let (events, store) = started(&file);
         assert_eq!(std::fs::read_dir(file.parent().unwrap()).unwrap().count(), 1);
         assert_eq!(events.account_history("home").unwrap().items.len(), 2);
-        let account = &events.document(|_| None)["accounts"][0];
+        let account = &events.document(|_| AccountNow::default())["accounts"][0];
         assert!(account["last_send"].is_string() && account["last_fetch"].is_null() && account["state"] == "unused");
         assert_eq!(warnings(&events).await, Vec::<String>::new());
         settings(&events, &["other"]);

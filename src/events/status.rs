@@ -70,6 +70,15 @@ pub(crate) struct AccountStatus {
     pub(crate) last_failure_at: Option<String>,
 }
 
+/// What is true of an account at this moment, and is no event.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct AccountNow {
+    /// How old the POP login is that opens the gate, in seconds. `None`: no gate, or no login yet.
+    pub(crate) gate_age_s: Option<u64>,
+    /// The sessions at its SMTP servers that wait for the next send.
+    pub(crate) kept_sessions: usize,
+}
+
 #[derive(Debug, Clone)]
 struct DoorStatus {
     door: Door,
@@ -100,6 +109,7 @@ pub(crate) struct Status {
     out_of_reach: bool,
     /// The first mistake in a changed settings file; `None`: the file is in force.
     settings_mistake: Option<String>,
+    totals: Totals,
     pub(super) journal: Journal,
     pub(super) history: History,
     pub(super) notices: Notices,
@@ -120,7 +130,76 @@ pub(crate) struct Overview {
     pub(crate) accounts: Vec<(String, AccountStatus)>,
 }
 
+/// What has happened since ostler started, in numbers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Totals {
+    /// The clients that were let in, in the order of [`Protocol::ALL`].
+    pub(crate) clients: [u64; 3],
+    pub(crate) rejected: u64,
+    /// Messages, as for the next ones.
+    pub(crate) fetched: u64,
+    pub(crate) fetched_octets: u64,
+    pub(crate) sent: u64,
+    pub(crate) sent_octets: u64,
+    pub(crate) not_sent: u64,
+    pub(crate) failures: u64,
+}
+
+impl Totals {
+    fn count(&mut self, event: &Event) {
+        match event {
+            Event::SessionStarted(_, protocol, _) => {
+                let at = Protocol::ALL.iter().position(|known| known == protocol);
+                at.and_then(|at| self.clients.get_mut(at)).into_iter().for_each(|clients| *clients += 1);
+            }
+            Event::ClientRejected(..) => self.rejected += 1,
+            Event::Fetched { messages, octets, .. } => {
+                self.fetched += messages;
+                self.fetched_octets += octets;
+            }
+            Event::Sent { octets, .. } => {
+                self.sent += 1;
+                self.sent_octets += octets;
+            }
+            Event::NotSent { .. } => self.not_sent += 1,
+            Event::Failed(..) => self.failures += 1,
+            _ => {}
+        }
+    }
+}
+
+/// What monitoring wants to know, taken at one moment.
+#[cfg(feature = "web")]
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Figures {
+    pub(crate) paused: bool,
+    pub(crate) stopping: bool,
+    pub(crate) open_doors: u64,
+    pub(crate) accounts: u64,
+    /// The accounts whose user has to act.
+    pub(crate) accounts_in_need: u64,
+    /// The clients that are connected, in the order of [`Protocol::ALL`].
+    pub(crate) sessions: [u64; 3],
+    pub(crate) totals: Totals,
+}
+
 impl Status {
+    #[cfg(feature = "web")]
+    pub(super) fn figures(&self) -> Figures {
+        let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+        let of = |protocol: Protocol| number(self.sessions.values().filter(|s| s.protocol == protocol).count());
+        let in_need = |(_, status): &&(String, AccountStatus)| status.state == AccountState::NeedsYou;
+        Figures {
+            paused: self.paused,
+            stopping: self.stopping,
+            open_doors: number(self.doors.iter().filter(|door| door.trouble.is_none()).count()),
+            accounts: number(self.accounts.len()),
+            accounts_in_need: number(self.accounts.iter().filter(in_need).count()),
+            sessions: Protocol::ALL.map(of),
+            totals: self.totals,
+        }
+    }
+
     pub(super) fn overview(&self) -> Overview {
         // A shut companion on ::1 is no trouble: mail programs then connect to the door on 127.0.0.1.
         let shown = self.doors.iter().filter(|door| !door.door.is_companion);
@@ -161,6 +240,7 @@ impl Status {
     }
 
     pub(super) fn apply(&mut self, event: Event) {
+        self.totals.count(&event);
         match event {
             Event::SettingsApplied { accounts, .. } => {
                 self.settings_mistake = None;
@@ -277,7 +357,7 @@ impl Status {
         });
     }
 
-    pub(super) fn document(&self, gate_age: impl Fn(&str) -> Option<u64>) -> Value {
+    pub(super) fn document(&self, account_now: impl Fn(&str) -> AccountNow) -> Value {
         let doors: Vec<Value> = self
             .doors
             .iter()
@@ -291,7 +371,9 @@ impl Status {
             .map(|(name, status)| {
                 let mut document = json!(status);
                 document["name"] = json!(name);
-                document["gate_age_s"] = json!(gate_age(name));
+                let now = account_now(name);
+                document["gate_age_s"] = json!(now.gate_age_s);
+                document["kept_sessions"] = json!(now.kept_sessions);
                 document
             })
             .collect();
@@ -348,7 +430,7 @@ mod tests {
         events.publish(Event::SessionStarted(1, Protocol::Pop3, client));
         events.publish(Event::AccountChosen(1, "home".into()));
         events.publish(Event::Fetched { account: "home".into(), messages: 2, octets: 10, changes: Changes::default() });
-        let document = events.document(|_| Some(7));
+        let document = events.document(|_| AccountNow { gate_age_s: Some(7), kept_sessions: 1 });
         assert_eq!(document["doors"][0]["address"], "127.0.0.1:2110");
         assert_eq!(document["sessions"][0]["account"], "home");
         assert_eq!(document["accounts"][0]["state"], "ok");
@@ -359,7 +441,7 @@ mod tests {
         events.publish(Event::Failed(Some("home".into()), failure));
         events.publish(Event::SessionEnded(1));
         events.publish(Event::Paused);
-        let document = events.document(|_| None);
+        let document = events.document(|_| AccountNow::default());
         assert_eq!(document["accounts"][0]["state"], "needs you");
         assert_eq!(document["sessions"], json!([]));
         assert_eq!(document["paused"], true);
@@ -368,6 +450,6 @@ mod tests {
             access: Access::SameUser,
             is_reload: true,
         });
-        assert_eq!(events.document(|_| None)["accounts"][0]["state"], "unused");
+        assert_eq!(events.document(|_| AccountNow::default())["accounts"][0]["state"], "unused");
     }
 }

@@ -23,6 +23,8 @@ pub(crate) fn settings(pop3: u16, smtp: u16) -> Settings {
         page: None,
         access: Access::SameUser,
         allow: vec![],
+        proxies: vec![],
+        metrics: false,
         notices: true,
         accounts: vec![Arc::new(account())],
         timeouts: Timeouts::default(),
@@ -47,6 +49,16 @@ fn all_kinds() -> Vec<Settings> {
         settings.accounts = vec![Arc::new(account)];
         settings
     };
+    let reader = |a: &mut Account| {
+        a.imap = a.pop3.clone().map(|server| ostler_mail::account::Server { protocol: Protocol::Imap, ..server })
+    };
+    let mut reading = with(reader);
+    reading.doors.push(door(Protocol::Imap, "127.0.0.1:12143"));
+    let mut only_reading = reading.clone();
+    let mut account = account();
+    reader(&mut account);
+    (account.pop3, account.smtp) = (None, Vec::new());
+    only_reading.accounts = vec![Arc::new(account)];
     kinds.push(with(|a| a.pop3 = None));
     kinds.push(with(|a| a.smtp.clear()));
     kinds.push(with(|a| a.name = "ann@example.net".into()));
@@ -57,6 +69,7 @@ fn all_kinds() -> Vec<Settings> {
     let mut several = settings(12110, 12025);
     several.accounts.push(Arc::new(ostler_mail::account::testing::account("work", "ann@work.example", "ann")));
     kinds.push(several);
+    kinds.extend([reading, only_reading]);
     kinds
 }
 
@@ -196,6 +209,25 @@ fn every_guide_names_the_doors_as_they_are_and_no_other() {
         assert!(no_pop.contains("SMTP-PORT") && !no_pop.contains("12110"), "{}: {no_pop}", client.name);
         let off = client.text(&values(&kinds[1]), 80);
         assert!(off.contains("Sending mail is switched off") && off.contains("smtp = 2025"), "{}: {off}", client.name);
+    }
+}
+
+#[test]
+fn every_guide_says_how_to_read_by_imap_where_that_can_be_done() {
+    let kinds = all_kinds();
+    let (reading, only_reading) = (&kinds[kinds.len() - 2], &kinds[kinds.len() - 1]);
+    for client in clients() {
+        for settings in [reading, only_reading] {
+            let text = client.text(&values(settings), 80);
+            assert!(
+                text.contains("\nIf you want to read by IMAP\n---") && text.contains("12143"),
+                "{}: {text}",
+                client.name
+            );
+            assert!(text.contains("Show in IMAP") && text.contains("sent mail"), "{}: {text}", client.name);
+        }
+        let without = client.text(&values(&settings(12110, 12025)), 80);
+        assert!(!without.contains("read by IMAP"), "{}: {without}", client.name);
     }
 }
 

@@ -47,6 +47,9 @@ pub(crate) struct GuideValues {
     sends: bool,
     pop3: Option<DoorAddress>,
     smtp: Option<DoorAddress>,
+    imap: Option<DoorAddress>,
+    reads: bool,
+    imap_connections: usize,
     /// The door on port 25, which some old programs cannot change.
     smtp_25: Option<DoorAddress>,
     password: Password,
@@ -97,6 +100,9 @@ impl GuideValues {
             sends: !account.smtp.is_empty(),
             pop3: address_of(Protocol::Pop3),
             smtp: address_of(Protocol::Smtp),
+            imap: address_of(Protocol::Imap),
+            reads: account.imap.is_some(),
+            imap_connections: account.imap_connections,
             smtp_25: smtp_25.map(|door| self::door_address(door.address)),
             password,
             several,
@@ -137,6 +143,11 @@ impl GuideValues {
         self.fetches && self.pop3.is_some()
     }
 
+    /// Whether mail can be read by IMAP through ostler.
+    pub(crate) fn can_read(&self) -> bool {
+        self.reads && self.imap.is_some()
+    }
+
     /// Whether mail can be sent through ostler.
     pub(crate) fn can_send(&self) -> bool {
         self.sends && self.smtp.is_some()
@@ -156,6 +167,9 @@ impl GuideValues {
             "pop3_host" => host(&self.pop3),
             "pop3_port" => port(&self.pop3),
             "smtp_host" => host(&self.smtp),
+            "imap_host" => host(&self.imap),
+            "imap_port" => port(&self.imap),
+            "imap_connections" => self.imap_connections.to_string(),
             // `smtp_door_port` is the door's port even in guides that replace `smtp_port` by 25.
             "smtp_port" | "smtp_door_port" => port(&self.smtp),
             // If there is no door on port 25 yet, the guide adds one at the host of the usual door.
@@ -171,12 +185,15 @@ impl GuideValues {
         Some(match name {
             "fetch" => self.can_fetch(),
             "send" => self.can_send(),
+            "imap" => self.can_read(),
             "both" => self.can_fetch() && self.can_send(),
             "pop3_door_off" => self.fetches && self.pop3.is_none(),
             "smtp_door_off" => self.sends && self.smtp.is_none(),
-            "only_fetch" => self.fetches && !self.sends,
-            "only_send" => self.sends && !self.fetches,
-            "neither" => !self.fetches && !self.sends,
+            "only_fetch" => (self.fetches || self.reads) && !self.sends,
+            "only_send" => self.sends && !self.fetches && !self.reads,
+            "only_reads" => self.can_read() && !self.can_fetch() && !self.can_send(),
+            "only_imap" => self.reads && !self.fetches,
+            "neither" => !self.fetches && !self.sends && !self.reads,
             "same_host" => self.pop3.as_ref().map(|w| &w.host) == self.smtp.as_ref().map(|w| &w.host),
             "smtp_25" => self.smtp_25.is_some(),
             "pop3_110" => self.pop3.as_ref().is_some_and(|w| w.port == 110),

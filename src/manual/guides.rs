@@ -16,6 +16,8 @@ address = \"ann@example.net\"
 host = \"pop.example.net\"
 [account.smtp]
 host = \"smtp.example.net\"
+[account.imap]
+host = \"imap.example.net\"
 ";
 
 /// `None` if the example has a mistake; then a test fails.
@@ -37,7 +39,7 @@ const TAIL: &str = "
 ## In short, for all of them
 
 - Server for incoming and outgoing mail: `127.0.0.1`, which means \"this computer\".
-- Port for incoming mail (POP3): `2110`. Port for outgoing mail (SMTP): `2025`. Or what your own settings say.
+- Port for incoming mail (POP3): `2110`, or (IMAP) `2143`. Port for outgoing mail (SMTP): `2025`. Or what your own settings say.
 - User name: the account's name in ostler, or your mail address.
 - Password: anything; ostler puts in the right one.
 - SSL or TLS: off, on both sides. \"Secure password authentication\" (SPA): off.

@@ -9,9 +9,10 @@ use crate::proxy::Engine;
 use crate::proxy::hear::{ClientInput, next_line};
 use crate::proxy::net::conn::ClientConn;
 use crate::proxy::session::{GOODBYE_TIMEOUT, Session, wait_for_stop};
-use ostler_mail::account::{Access, Settings};
+use ostler_mail::account::{Access, Protocol, Settings};
 use ostler_mail::client_fault::Misuse;
 use ostler_mail::command::is_http;
+use ostler_mail::proxy_header::{self, Named};
 use ostler_mail::wire::MAX_COMMAND_LINE_OCTETS;
 use ostler_mail::words::{NotAdmitted, Words};
 
@@ -23,12 +24,13 @@ pub(super) const MAX_SESSIONS: usize = 1500;
 pub(super) async fn admit(
     engine: &Engine,
     settings: &Settings,
+    protocol: Protocol,
     address: SocketAddr,
     local: SocketAddr,
 ) -> Result<(), NotAdmitted> {
     // Canonical: a socket for both families shows an IPv4 client as ::ffff:a.b.c.d, and `allow` names it by its IPv4
     // address.
-    if let Some(why) = outside_networks(settings, address.ip().to_canonical()) {
+    if let Some(why) = outside_networks(settings, address.ip().to_canonical(), local.ip().to_canonical()) {
         return Err(NotAdmitted::Stranger(why));
     }
     let stranger = match settings.access {
@@ -38,14 +40,74 @@ pub(super) async fn admit(
     if let Some(why) = stranger {
         return Err(NotAdmitted::Stranger(why));
     }
+    has_room(engine, protocol)
+}
+
+/// Whether ostler takes clients just now.
+pub(super) fn has_room(engine: &Engine, protocol: Protocol) -> Result<(), NotAdmitted> {
     if *engine.stopping().borrow() {
         Err(NotAdmitted::Stopping)
-    } else if engine.events.is_paused() {
+    } else if engine.events.is_paused() && !hears_of_trouble_later(protocol) {
         Err(NotAdmitted::Paused)
     } else if engine.events.session_count() >= MAX_SESSIONS {
         Err(NotAdmitted::Full(MAX_SESSIONS))
     } else {
         Ok(())
+    }
+}
+
+/// Who is at the other end of a connection.
+pub(super) enum Announced {
+    /// The client at this address.
+    Client(SocketAddr),
+    /// A load balancer for itself.
+    Nobody,
+}
+
+/// Who is at the other end of a connection from `peer` to the door at `local`: the client that a load balancer names, if the
+/// settings name the load balancer and the door is beyond loopback, else `peer`. The error says why it cannot be told.
+pub(super) async fn announced(
+    engine: &Engine,
+    settings: &Settings,
+    conn: &mut ClientConn,
+    peer: SocketAddr,
+    local: SocketAddr,
+) -> Result<Announced, String> {
+    let peer_ip = peer.ip().to_canonical();
+    if local.ip().to_canonical().is_loopback() || !settings.is_proxy(peer_ip) {
+        return Ok(Announced::Client(peer));
+    }
+    let deadline = Instant::now() + settings.timeouts.login;
+    let mut stopping = engine.stopping();
+    loop {
+        match proxy_header::read(conn.unused()) {
+            Ok(Some((named, octets))) => {
+                drop(conn.take_front(octets));
+                return Ok(match named {
+                    Named::Client(client) if client.ip().to_canonical() != peer_ip => Announced::Client(client),
+                    Named::Client(_) | Named::Nobody => Announced::Nobody,
+                });
+            }
+            Ok(None) => {}
+            Err(why) => return Err(why.to_string()),
+        }
+        tokio::select! {
+            filled = conn.fill_until(deadline) => match filled {
+                Some(Ok(true)) => {}
+                Some(_) => return Err("it left without a PROXY header".into()),
+                None => return Err("it sent no PROXY header in time".into()),
+            },
+            () = wait_for_stop(&mut stopping) => return Err("ostler is ending".into()),
+        }
+    }
+}
+
+/// Whether clients of this protocol hear of trouble after their sign-in. IMAP programs throw their password away if it comes
+/// before.
+fn hears_of_trouble_later(protocol: Protocol) -> bool {
+    match protocol {
+        Protocol::Imap => true,
+        Protocol::Pop3 | Protocol::Smtp => false,
     }
 }
 
@@ -60,9 +122,11 @@ async fn ask_owner(engine: &Engine, address: SocketAddr, local: SocketAddr) -> R
     }
 }
 
-/// Why the settings do not allow this address, if they do not.
-fn outside_networks(settings: &Settings, address: IpAddr) -> Option<String> {
-    let is_allowed = address.is_loopback() || settings.allow.iter().any(|network| network.contains(address));
+/// Why the settings do not allow this address, if they do not. `local` is where the client came to: a load balancer may say
+/// that it is on loopback, and nobody is who came to another address.
+fn outside_networks(settings: &Settings, address: IpAddr, local: IpAddr) -> Option<String> {
+    let is_here = address.is_loopback() && local.is_loopback();
+    let is_allowed = is_here || settings.allow.iter().any(|network| network.contains(address));
     (!is_allowed).then(|| format!("{address} is in none of the networks allowed by the settings"))
 }
 

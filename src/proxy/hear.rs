@@ -147,7 +147,7 @@ async fn answer<D: Dialogue>(
         ClientInput::Line(line) => line,
         ClientInput::Misused(misuse) => return After::Misused(misuse),
         ClientInput::End(rest) => return front.on_end(&rest).map_or(After::Gone, After::Close),
-        ClientInput::TimedOut => return After::Close(front.words().timed_out()),
+        ClientInput::TimedOut => return After::Close(front.too_late()),
         ClientInput::Stopping => return After::Close(front.words().stopping()),
     };
     debug!("[{}] C: {}", session.id, front.shown(&line));

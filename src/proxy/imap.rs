@@ -4,8 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::events::event::Event;
 use crate::proxy::hear::{After, Dialogue, hear_out};
@@ -14,6 +13,7 @@ use crate::proxy::net::dial::{Route, Upstream};
 use crate::proxy::relay::{Ended, Limits, relay};
 use crate::proxy::session::{Session, say_goodbye, unless_stopped};
 use crate::proxy::sign_in::{connect_and_prepare, note_refusal, supported};
+use crate::proxy::turns::Turn;
 use ostler_mail::account::{Account, Protocol, Server};
 use ostler_mail::client_fault::Misuse;
 use ostler_mail::failure::{Failure, Waiting};
@@ -32,9 +32,8 @@ const LOGIN_PATIENCE: Duration = Duration::from_secs(25);
 const MIN_IDLE: Duration = Duration::from_secs(31 * 60);
 /// How long closing the connection to a provider may take: TLS says goodbye first.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
-/// The most connections for one account at a provider, unless the settings say otherwise. Netscape opens ten by itself, and
-/// providers refuse more than ten to twenty.
-const MAX_CONNECTIONS: usize = 8;
+/// How long a client may wait for news (IDLE) before ostler gives the command again. RFC 2177 wants that within 29 minutes.
+const RENEW_IDLE_AFTER: Duration = Duration::from_secs(25 * 60);
 
 /// Serves a client until its connection ends.
 pub(super) async fn serve(session: &mut Session, client: &mut ClientConn) {
@@ -61,7 +60,7 @@ struct SignedIn {
     upstream: Upstream,
     capabilities: Vec<u8>,
     /// One of the connections that the account may have.
-    _turn: Option<OwnedSemaphorePermit>,
+    _turn: Turn,
 }
 
 impl Dialogue for ImapDialogue {
@@ -79,6 +78,9 @@ impl Dialogue for ImapDialogue {
 
     async fn handle(&mut self, session: &mut Session, _: &mut ClientConn, wants: Wants) -> After<SignedIn> {
         let Wants::SignIn(account, attempt) = wants;
+        if session.engine.events.is_paused() {
+            return After::Retry(self.front.on_failure(&Failure::Paused));
+        }
         let stopping = session.stopping.clone();
         match unless_stopped(stopping, sign_in_at_provider(session, &account, &attempt)).await {
             Ok(Some(signed_in)) => After::SignedIn(signed_in),
@@ -104,10 +106,23 @@ async fn sign_in_at_provider(
     }
     let no_server = || Failure::NoServer { account: account.name.clone(), protocol: Protocol::Imap };
     let server = account.imap.as_ref().ok_or_else(no_server)?;
+    let patience_ends = Instant::now() + LOGIN_PATIENCE;
+    let turn = timeout_at(patience_ends, wait_for_turn(session, account, server));
+    let none_left = |_| Failure::NoConnectionLeft { at: server.into(), most: account.imap_connections };
+    let turn = turn.await.map_err(none_left)?;
     session.report_activity("signing in at the provider");
+    let connected = timeout_at(patience_ends, connect(session, account, server, attempt, turn));
     let late = |_| Failure::TimedOut { at: server.into(), waiting: Waiting::SignIn, after: LOGIN_PATIENCE };
-    let connected = timeout(LOGIN_PATIENCE, connect(session, account, server, attempt)).await.map_err(late)?;
-    connected.map(Some)
+    connected.await.map_err(late)?.map(Some)
+}
+
+async fn wait_for_turn(session: &Session, account: &Account, server: &Server) -> Turn {
+    let turns = session.engine.imap_turns(server);
+    if let Some(turn) = turns.try_take(account.imap_connections) {
+        return turn;
+    }
+    session.report_activity("waiting for a connection to be free");
+    turns.take(account.imap_connections).await
 }
 
 async fn connect(
@@ -115,10 +130,10 @@ async fn connect(
     account: &Arc<Account>,
     server: &Server,
     attempt: &Attempt,
+    turn: Turn,
 ) -> Result<SignedIn, Failure> {
     supported(server)?;
     let (engine, timeouts) = (&session.engine, &session.settings.timeouts);
-    let turn = engine.imap_turns(server).acquire_owned().await.ok();
     let given = session.secret_to_pass_on(attempt);
     let prepared = connect_and_prepare::<ImapLogin>(engine, server, timeouts, Route::default());
     // At once: a keyring that has to be unlocked may take longer than the network.
@@ -137,8 +152,12 @@ async fn pass(session: &mut Session, client: &mut ClientConn, signed_in: SignedI
     let Upstream { mut conn, at, .. } = upstream;
     let timeouts = &session.settings.timeouts;
     // A search in a large mailbox takes longer than any answer of POP3 or SMTP.
-    let limits =
-        Limits { idle: timeouts.idle.max(MIN_IDLE), reply: timeouts.data.max(timeouts.reply), data: timeouts.data };
+    let limits = Limits {
+        idle: timeouts.idle.max(MIN_IDLE),
+        reply: timeouts.data.max(timeouts.reply),
+        data: timeouts.data,
+        agreed: RENEW_IDLE_AFTER,
+    };
     let ended = relay(client, &mut conn, &mut filter, limits, &mut session.stopping).await;
     let waiting = if filter.is_inside_answer() { Waiting::Message } else { Waiting::Answer };
     let (messages, octets) = filter.totals();
@@ -149,10 +168,10 @@ async fn pass(session: &mut Session, client: &mut ClientConn, signed_in: SignedI
         changes: Changes::default(),
     });
     let last_words = match (&ended, ended.server_failure(&at, waiting, limits)) {
+        // A client that leaves need not hear that the provider has left first, or says nothing.
+        (Ended::ServerGone | Ended::TimedOut(..), Some(_)) if filter.leaving().is_some() => filter.farewell(),
         // It has said goodbye, and the client has read why.
         (Ended::ServerGone, Some(_)) if filter.has_said_bye() => String::new(),
-        // A client that leaves need not hear that the provider has left first.
-        (Ended::ServerGone, Some(_)) if filter.leaving().is_some() => filter.farewell(),
         (_, Some(failure)) => {
             session.report(Some(&account), &failure);
             unavailable(filter.waiting(), &failure)
@@ -172,9 +191,4 @@ async fn pass(session: &mut Session, client: &mut ClientConn, signed_in: SignedI
         say_goodbye(client, &last_words).await;
     }
     let _ = timeout(CLOSE_TIMEOUT, conn.close()).await;
-}
-
-/// As many turns as an account may have connections.
-pub(super) fn turns() -> Arc<Semaphore> {
-    Arc::new(Semaphore::new(MAX_CONNECTIONS))
 }

@@ -21,7 +21,7 @@ use ostler_mail::failure::{Failure, Waiting, one_line};
 use ostler_mail::machine::ProtocolViolation;
 use ostler_mail::pop3::filter::Pop3Filter;
 use ostler_mail::pop3::front::{Pop3Front, Wants};
-use ostler_mail::pop3::login::{Pop3Login, Ready};
+use ostler_mail::pop3::login::{CachedCapabilities, Pop3Login, Ready};
 use ostler_mail::pop3::words::Pop3Words;
 use ostler_mail::sasl::Attempt;
 use ostler_mail::secret::Secret;
@@ -234,13 +234,15 @@ impl Drop for OpenSession {
 
 /// The third act: passes what client and provider say until the session ends.
 async fn pass(session: &mut Session, client: &mut ClientConn, signed_in: SignedIn, account: &Account) {
-    let SignedIn { upstream, open, .. } = signed_in;
+    let SignedIn { upstream, ready, open } = signed_in;
     session.report_activity("signed in");
     session.report_sign_in();
     let Upstream { mut conn, at, .. } = upstream;
     let timeouts = &session.settings.timeouts;
-    let limits = Limits { idle: timeouts.idle, reply: timeouts.reply, data: timeouts.data };
-    let mut filter = Pop3Filter::new(Arc::clone(&session.progress)).reading(account.readable);
+    let limits = Limits { idle: timeouts.idle, reply: timeouts.reply, data: timeouts.data, agreed: timeouts.idle };
+    let CachedCapabilities { pipelining, deletes_fetched, .. } = ready.capabilities;
+    let may_read_ahead = account.read_ahead && pipelining && !deletes_fetched;
+    let mut filter = Pop3Filter::new(Arc::clone(&session.progress), may_read_ahead).reading(account.readable);
     let ended = relay(client, &mut conn, &mut filter, limits, &mut session.stopping).await;
     // The session counts as a login no longer; the gate's clock starts now.
     drop(open);

@@ -29,6 +29,8 @@ pub struct Limits {
     pub reply: Duration,
     /// How long a message may stand still.
     pub data: Duration,
+    /// How long both sides may wait for news before the filter renews what they have agreed on.
+    pub agreed: Duration,
 }
 
 /// Why a pass-through ended.
@@ -89,16 +91,22 @@ where
     });
     let mut is_stopping = false;
     poll_fn(|cx| {
-        if let Poll::Ready(ended) = sides.poll(cx, filter) {
-            return Poll::Ready(ended);
-        }
-        is_stopping = is_stopping || stop.as_mut().poll(cx).is_ready();
-        // A message under way passes to its end.
-        if is_stopping && filter.clock().0 != Clock::Message {
-            return Poll::Ready(Ended::Stopping);
-        }
-        timer.poll(cx, filter.clock(), sides.client.conn).map(|clock| {
+        loop {
+            if let Poll::Ready(ended) = sides.poll(cx, filter) {
+                return Poll::Ready(ended);
+            }
+            is_stopping = is_stopping || stop.as_mut().poll(cx).is_ready();
+            // A message under way passes to its end.
+            if is_stopping && filter.clock().0 != Clock::Message {
+                return Poll::Ready(Ended::Stopping);
+            }
+            let clock = ready!(timer.poll(cx, filter.clock(), sides.client.conn));
             let late = match clock {
+                Clock::Agreed => {
+                    sides.renew(filter);
+                    timer.restart();
+                    continue;
+                }
                 Clock::ClientIdle => Party::Client,
                 Clock::Reply => Party::Server,
                 // A message stands still because of the side that does not take what is pending for it.
@@ -106,8 +114,8 @@ where
                 Clock::Message if !sides.server.pending.is_empty() => Party::Server,
                 Clock::Message => filter.message_from(),
             };
-            Ended::TimedOut(clock, late)
-        })
+            return Poll::Ready(Ended::TimedOut(clock, late));
+        }
     })
     .await
 }
@@ -204,6 +212,14 @@ where
                 return Poll::Pending;
             }
         }
+    }
+
+    /// Says what the filter says to go on waiting for news.
+    fn renew<F: Filter>(&mut self, filter: &mut F) {
+        let mut say = Replies::default();
+        filter.renew(&mut say);
+        self.server.pending.append(&mut say.server);
+        self.client.pending.append(&mut say.client);
     }
 
     /// Gives the client what arrived for it before the end, as far as its socket takes it at once.
@@ -403,6 +419,10 @@ impl Timer {
         }
         conn.poll_deadline(cx, self.ends).map(|()| self.running.0)
     }
+
+    fn restart(&mut self) {
+        self.ends = Instant::now() + self.limits.of(self.running.0);
+    }
 }
 
 impl Limits {
@@ -411,6 +431,7 @@ impl Limits {
             Clock::ClientIdle => self.idle,
             Clock::Reply => self.reply,
             Clock::Message => self.data,
+            Clock::Agreed => self.agreed,
         }
     }
 }

@@ -12,7 +12,7 @@ use tracing::debug;
 
 use crate::events::event::{Event, SessionId};
 use crate::proxy::Engine;
-use crate::proxy::admit::{admit, spoke_first};
+use crate::proxy::admit::{Announced, admit, announced, has_room, spoke_first};
 use crate::proxy::net::conn::ClientConn;
 use ostler_mail::account::{Account, Door, Protocol, Settings};
 use ostler_mail::client_fault::{ClientMisconfiguration, Misuse};
@@ -61,7 +61,12 @@ pub(super) async fn serve(engine: Arc<Engine>, mut client: ClientConn, address: 
     let settings = engine.settings();
     // A door may listen on every address. The owner of the socket is found by the one that the client came to.
     let local = client.local_addr().unwrap_or(door.address);
-    if let Err(why) = admit(&engine, &settings, address, local).await {
+    let address = match announced(&engine, &settings, &mut client, address, local).await {
+        Ok(Announced::Client(address)) => address,
+        Ok(Announced::Nobody) => return check_health(&engine, &mut client, &door, words).await,
+        Err(why) => return engine.events.publish(Event::ClientRejected(door.protocol, address, why)),
+    };
+    if let Err(why) = admit(&engine, &settings, door.protocol, address, local).await {
         if let NotAdmitted::Stranger(why) = &why {
             engine.events.publish(Event::ClientRejected(door.protocol, address, why.clone()));
         }
@@ -72,7 +77,7 @@ pub(super) async fn serve(engine: Arc<Engine>, mut client: ClientConn, address: 
     let lifetime = Lifetime::begin(&session, door.protocol, address);
     match door.protocol {
         // Before any greeting; no mail program speaks first.
-        _ if client.has_spoken() => spoke_first(&mut session, &mut client, words).await,
+        _ if client.has_spoken() || !client.unused().is_empty() => spoke_first(&mut session, &mut client, words).await,
         Protocol::Pop3 => super::pop3::serve(&mut session, &mut client).await,
         Protocol::Smtp => super::smtp::serve(&mut session, &mut client).await,
         Protocol::Imap => super::imap::serve(&mut session, &mut client).await,
@@ -80,6 +85,21 @@ pub(super) async fn serve(engine: Arc<Engine>, mut client: ClientConn, address: 
     // Published before the session is counted out: ostler may exit right after that.
     drop(lifetime);
     drop(counted);
+}
+
+/// Greets a load balancer that looks whether the door works, and hears it out. It finds no account, so it leads to no
+/// provider; it is no client, so nothing of it is told.
+async fn check_health(engine: &Arc<Engine>, client: &mut ClientConn, door: &Door, words: &dyn Words) {
+    if let Err(why) = has_room(engine, door.protocol) {
+        return say_goodbye(client, &words.not_admitted(&why)).await;
+    }
+    let settings = Settings { accounts: Vec::new(), ..(*engine.settings()).clone() };
+    let mut session = Session::new(engine, Arc::new(settings), &Door { account: None, ..door.clone() });
+    match door.protocol {
+        Protocol::Pop3 => super::pop3::serve(&mut session, client).await,
+        Protocol::Smtp => super::smtp::serve(&mut session, client).await,
+        Protocol::Imap => super::imap::serve(&mut session, client).await,
+    }
 }
 
 /// Publishes that a session started and, when it is dropped, that it ended, even after a panic.

@@ -1,5 +1,6 @@
 //! An SMTP session: hears the client, and gives each message to [`submission`], which has the provider's side.
 
+pub(in crate::proxy) mod kept;
 pub(crate) mod submission;
 
 use std::convert::Infallible;
@@ -28,7 +29,7 @@ pub(super) async fn serve(session: &mut Session, client: &mut ClientConn) {
     // Boxed, so that the memory of a send is not a part of every task.
     Box::pin(async {
         hear_out(session, client, &mut dialogue).await;
-        dialogue.provider.leave().await;
+        dialogue.provider.end().await;
     })
     .await;
 }

@@ -270,8 +270,7 @@ impl Finder {
         }
     }
 
-    /// Tries the usual names and ports for these protocols, with encryption only; IMAP is not tried. Makes up to twenty
-    /// connections, and takes half a minute at most.
+    /// Tries the usual names and ports for these protocols, with encryption only. Makes up to 26 connections, and takes half a minute at most.
     pub async fn probe(&self, wanted: &[Protocol]) -> Result<Found, Missing> {
         probe::probe_usual_names(&self.dialer, &self.domain, &self.trust, wanted).await
     }

@@ -125,6 +125,8 @@ impl<'a, T: SetupUi> Search<'a, T> {
             let proposal = &mut finding.proposal;
             proposal.incoming = self.keep_answering(std::mem::take(&mut proposal.incoming)).await;
             proposal.outgoing = self.keep_answering(std::mem::take(&mut proposal.outgoing)).await;
+            let imap = proposal.imap.take().into_iter().collect();
+            proposal.imap = self.keep_answering(imap).await.into_iter().next();
         }
         Ok(finding)
     }
@@ -237,7 +239,9 @@ impl<'a, T: SetupUi> Search<'a, T> {
 
     async fn ask(&self, source: Source, finding: &Finding) -> Result<Found, Missing> {
         let mut wanted = Vec::new();
-        wanted.extend(finding.proposal.incoming.is_empty().then_some(Protocol::Pop3));
+        if finding.proposal.has_no_incoming() {
+            wanted.extend([Protocol::Pop3, Protocol::Imap]);
+        }
         wanted.extend(finding.proposal.outgoing.is_empty().then_some(Protocol::Smtp));
         self.finder.ask(source, &wanted).await
     }
@@ -288,8 +292,7 @@ impl<'a, T: SetupUi> Search<'a, T> {
         };
         self.ui.say(&format!("  {}", preset.title));
         let known = self.preset(&preset).await?;
-        let Proposal { incoming, outgoing, .. } = &known.proposal;
-        let mut hosts: Vec<String> = incoming.iter().chain(outgoing).map(|e| e.host.clone()).collect();
+        let mut hosts: Vec<String> = known.proposal.endpoints().map(|e| e.host.clone()).collect();
         hosts.sort();
         hosts.dedup();
         // The certificate proves the company's name, but only the name service says that the domain is with that

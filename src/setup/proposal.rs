@@ -10,7 +10,7 @@ use ostler_mail::account::endpoint::Endpoint;
 pub struct Proposal {
     /// The id of the preset that the servers are from.
     pub provider: Option<String>,
-    /// POP3 servers, best first; an account without any only sends.
+    /// POP3 servers, best first; an account without any, and without one for IMAP, only sends.
     pub incoming: Vec<Endpoint>,
     /// SMTP servers, best first; an account without any only fetches.
     pub outgoing: Vec<Endpoint>,
@@ -19,6 +19,8 @@ pub struct Proposal {
     pub standby: Vec<Endpoint>,
     /// The IMAP server.
     pub imap: Option<Endpoint>,
+    /// The user has named the IMAP server, so the account is not good unless it works there.
+    pub wants_imap: bool,
     /// Whether mail has to be fetched before each send.
     pub gate: bool,
 }
@@ -37,27 +39,31 @@ impl Wanted {
 impl Proposal {
     /// Whether it has no server for mail in either direction.
     pub(crate) fn is_empty(&self) -> bool {
-        self.incoming.is_empty() && self.outgoing.is_empty()
+        self.has_no_incoming() && self.outgoing.is_empty()
+    }
+
+    /// Whether it has no server where mail can be fetched or read.
+    pub(crate) fn has_no_incoming(&self) -> bool {
+        self.incoming.is_empty() && self.imap.is_none()
     }
 
     /// Whether a direction that is wanted has no server.
     pub(crate) fn lacks(&self, wanted: Wanted) -> bool {
-        wanted.incoming && self.incoming.is_empty() || wanted.outgoing && self.outgoing.is_empty()
+        wanted.incoming && self.has_no_incoming() || wanted.outgoing && self.outgoing.is_empty()
     }
 
     /// Takes what it lacks from another proposal, with the rule for sending that belongs to the servers for sending. Which
     /// preset the account is saved with is for the caller to say, so `provider` stays.
     pub(crate) fn fill(&mut self, more: &Self, wanted: Wanted) {
-        if wanted.incoming && self.incoming.is_empty() {
+        // Both or none: a server for reading that the user has not named is not to get the password of one that they have.
+        if wanted.incoming && self.has_no_incoming() {
             self.incoming.clone_from(&more.incoming);
+            self.imap.clone_from(&more.imap);
         }
         if wanted.outgoing && self.outgoing.is_empty() {
             self.outgoing.clone_from(&more.outgoing);
             self.standby.clone_from(&more.standby);
             self.gate |= more.gate;
-        }
-        if self.imap.is_none() {
-            self.imap.clone_from(&more.imap);
         }
     }
 
@@ -91,6 +97,7 @@ mod tests {
             outgoing: at(Protocol::Smtp, "smtp.x.net"),
             standby: at(Protocol::Smtp, "smtp2.x.net"),
             imap: at(Protocol::Imap, "imap.x.net").pop(),
+            wants_imap: false,
             gate: true,
         }
     }
@@ -104,6 +111,11 @@ mod tests {
         assert!(own.lacks(Wanted::BOTH) && !own.lacks(Wanted { incoming: true, outgoing: false }));
         own.fill(&gated(), Wanted::BOTH);
         assert_eq!((&own.incoming, own.lacks(Wanted::BOTH)), (&at(Protocol::Pop3, "pop.y.net"), false));
+        assert_eq!(own.imap, None, "the password is not that of the other company");
+        let mut own = Proposal { imap: at(Protocol::Imap, "imap.y.net").pop(), ..Proposal::default() };
+        assert!(!own.is_empty() && !own.lacks(Wanted { incoming: true, outgoing: false }));
+        own.fill(&gated(), Wanted::BOTH);
+        assert!(own.incoming.is_empty() && own.outgoing.len() == 1, "the account reads by IMAP");
     }
 
     #[test]

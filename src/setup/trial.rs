@@ -16,11 +16,14 @@ use crate::proxy::smtp::submission::rehearse;
 use crate::setup::discover::try_endpoint;
 use crate::vault::Vault;
 use ostler_mail::account::endpoint::Endpoint;
-use ostler_mail::account::{Account, PasswordCharset, Server, Settings};
+use ostler_mail::account::{Account, PasswordCharset, Protocol, Server, Settings};
 use ostler_mail::failure::Failure;
 use ostler_mail::sasl::Mechanism;
 use ostler_mail::smtp::login::SmtpLogin;
 use ostler_mail::smtp::verdict::{Verdict, verdict};
+
+/// The causes of a refused sign-in by POP3 that another protocol may not have.
+const POP_IS_OFF: [&str; 2] = ["gmail-pop-off", "pop-switched-off"];
 
 /// The result of a trial.
 #[derive(Debug)]
@@ -59,6 +62,13 @@ pub(crate) struct Trial<'a, T> {
     charset_offers: CharsetOffers,
 }
 
+/// The servers where mail can be fetched, or read.
+#[derive(Default)]
+struct Incoming {
+    pop3: Option<Server>,
+    imap: Option<Server>,
+}
+
 /// Why there is no server for one direction.
 struct Broken {
     server: Option<Server>,
@@ -82,21 +92,32 @@ impl<'a, T: SetupUi> Trial<'a, T> {
     pub(crate) async fn run(mut self) -> Outcome {
         // Must come before the first POP login, because that would open the gate.
         let before = self.look_at_gate().await;
-        let pop3 = match self.try_incoming().await {
-            Ok(server) => server,
+        let incoming = match self.try_incoming().await {
+            Ok(incoming) => incoming,
             Err(Broken { server, failure }) => {
                 let mut account = self.plan.untried();
-                account.pop3 = server.or(account.pop3);
+                match server {
+                    Some(server) if server.protocol == Protocol::Imap => account.imap = Some(server),
+                    Some(server) => account.pop3 = Some(server),
+                    None => {}
+                }
                 return Outcome::Fails { account, failure };
             }
         };
-        match self.try_outgoing(pop3.as_ref(), before).await {
-            Ok(smtp) => Outcome::Works(self.plan.with_standby(self.plan.account(pop3, smtp.into_iter().collect()))),
+        match self.try_outgoing(incoming.pop3.as_ref(), before).await {
+            Ok(smtp) => Outcome::Works(self.account(incoming, smtp.into_iter().collect())),
             Err(Broken { server, failure }) => {
                 let smtp = server.map_or_else(|| self.plan.untried().smtp, |server| vec![server]);
-                Outcome::Fails { account: self.plan.with_standby(self.plan.account(pop3, smtp)), failure }
+                Outcome::Fails { account: self.account(incoming, smtp), failure }
             }
         }
+    }
+
+    fn account(&self, incoming: Incoming, smtp: Vec<Server>) -> Account {
+        let account = self.plan.account(incoming.pop3, smtp);
+        // One that was not tried stays as it is planned.
+        let imap = incoming.imap.or_else(|| account.imap.clone());
+        self.plan.with_standby(Account { imap, ..account })
     }
 
     fn engine(&self, account: &Account) -> Arc<Engine> {
@@ -176,17 +197,67 @@ impl<'a, T: SetupUi> Trial<'a, T> {
         }
     }
 
-    /// Finds the server for fetching that works; `None` if the plan has none.
-    async fn try_incoming(&mut self) -> Result<Option<Server>, Broken> {
+    /// Finds the servers for fetching and reading that work. Without POP3, or where it is switched off, IMAP is enough.
+    async fn try_incoming(&mut self) -> Result<Incoming, Broken> {
+        let plan = self.plan;
+        let imap = plan.proposal.imap.as_ref().map(std::slice::from_ref).unwrap_or_default();
+        match self.try_to_fetch(&plan.proposal.incoming).await {
+            Ok(Some(pop3)) if plan.proposal.wants_imap => {
+                let imap = self.try_to_fetch(imap).await?;
+                Ok(Incoming { pop3: Some(pop3), imap })
+            }
+            Ok(Some(pop3)) => {
+                self.look_at_imap(&pop3).await;
+                Ok(Incoming { pop3: Some(pop3), imap: None })
+            }
+            Ok(None) => Ok(Incoming { pop3: None, imap: self.try_to_fetch(imap).await? }),
+            Err(broken) => match self.offer_imap(&broken).await {
+                true => Ok(Incoming { pop3: None, imap: self.try_to_fetch(imap).await? }),
+                false => Err(broken),
+            },
+        }
+    }
+
+    /// Looks whether IMAP works too. Most programs fetch by POP3, so what comes of it is told and decides nothing.
+    async fn look_at_imap(&mut self, pop3: &Server) {
+        let account = self.plan.account(Some(pop3.clone()), Vec::new());
+        let Some(imap) = &account.imap else { return };
+        let engine = self.engine(&account);
+        let ui = &mut *self.ui;
+        let mut doctor = Doctor::new(engine, Arc::new(account.clone()), |step| ui.step(step));
+        doctor.check_imap_beside_pop3(imap).await;
+    }
+
+    /// Whether the user agrees to IMAP where POP3 cannot be used: some providers have POP3 switched off until their user
+    /// switches it on, and IMAP on.
+    async fn offer_imap(&mut self, broken: &Broken) -> bool {
+        let (Some(imap), Some(server), Some(failure)) = (&self.plan.proposal.imap, &broken.server, &broken.failure)
+        else {
+            return false;
+        };
+        let is_off = failure.known_words().is_some_and(|known| POP_IS_OFF.contains(&known.cause));
+        let is_not_there = matches!(failure, Failure::NameNotFound { .. } | Failure::NobodyListens { .. });
+        if !(is_off || is_not_there) || try_endpoint(imap, &self.plan.trust.at(imap)).await.is_err() {
+            return false;
+        }
+        let question = Question::UseOther {
+            instead_of: format!("{} (POP3)", server.address()),
+            other: format!("{} (IMAP)", imap.describe()),
+            flag: flag_of(imap),
+        };
+        self.ui.confirm(&question).await
+    }
+
+    /// Finds the server that works, of those for POP3 or for IMAP; `None` if there are none.
+    async fn try_to_fetch(&mut self, endpoints: &[Endpoint]) -> Result<Option<Server>, Broken> {
         let plan = self.plan;
         let mut at = 0;
-        while let Some(endpoint) = plan.proposal.incoming.get(at) {
+        while let Some(endpoint) = endpoints.get(at) {
             let mut names = plan.fetch_as.usernames(endpoint).into_iter().peekable();
             let mut last = None;
             while let Some(name) = names.next() {
                 let server = plan.incoming_server(endpoint, name.clone()).with_password_charset(self.charset);
-                let as_account = |server: &Server| plan.account(Some(server.clone()), Vec::new());
-                match self.try_charsets(&server, as_account).await {
+                match self.try_charsets(&server, |server| plan.account_at(server)).await {
                     Ok(server) => {
                         self.charset = server.password_charset();
                         return Ok(Some(server));
@@ -201,7 +272,7 @@ impl<'a, T: SetupUi> Trial<'a, T> {
                 }
             }
             let Some((server, failure)) = last else { break };
-            match self.offer_another(&plan.proposal.incoming, at, &failure).await {
+            match self.offer_another(endpoints, at, &failure).await {
                 Some(other) => at = other,
                 None => return Err(Broken { server: Some(server), failure: Some(failure) }),
             }

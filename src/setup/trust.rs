@@ -7,7 +7,7 @@ use super::discover::{Probed, try_endpoint};
 use super::{Plan, Question, SetupUi};
 use crate::proxy::net::tls::{VerifiedTls, is_for_this_computer};
 use ostler_mail::account::endpoint::Endpoint;
-use ostler_mail::account::{Protocol, Security, Trust, is_this_computer};
+use ostler_mail::account::{Security, Trust, is_this_computer};
 use ostler_mail::failure::{CertificateProblem, Failure};
 use ostler_mail::wire::hex;
 
@@ -97,17 +97,13 @@ pub(crate) async fn place_pins<T: SetupUi>(plan: &mut Plan, wanted: &PinRequest,
         }
         PinRequest::WhatIsShown => ask_for_each(plan, ui).await,
     }
-    pin_unasked(plan);
     Ok(())
 }
 
 /// The servers that can be asked for their certificate and have no pin yet.
 fn askable(plan: &Plan) -> Vec<Endpoint> {
-    let is_askable = |endpoint: &&Endpoint| {
-        endpoint.security != Security::None
-            && endpoint.protocol != Protocol::Imap
-            && plan.trust.pin_at(endpoint).is_none()
-    };
+    let is_askable =
+        |endpoint: &&Endpoint| endpoint.security != Security::None && plan.trust.pin_at(endpoint).is_none();
     plan.proposal.endpoints().filter(is_askable).cloned().collect()
 }
 
@@ -141,7 +137,6 @@ pub(crate) fn pin_untried(plan: &mut Plan, pins: &[[u8; 32]]) {
             plan.trust.pin(&endpoint, *pin);
         }
     }
-    pin_unasked(plan);
 }
 
 /// Whether a pin is likely to be meant for this server: helpers on this computer have certificates of their own; if the account
@@ -152,15 +147,6 @@ fn is_likely(plan: &Plan, endpoint: &Endpoint) -> bool {
         return is_this_computer(&endpoint.host);
     }
     all.all(|one| one.host == endpoint.host)
-}
-
-/// IMAP servers are not asked yet. They get the pin of the same host: helpers have one certificate for everything.
-fn pin_unasked(plan: &mut Plan) {
-    let Some(imap) = plan.proposal.imap.clone() else { return };
-    let known = plan.trust.pins.iter().find(|pinned| pinned.host == imap.host).map(|pinned| pinned.pin);
-    if let Some(pin) = known.filter(|_| imap.security != Security::None) {
-        plan.trust.pin(&imap, pin);
-    }
 }
 
 async fn ask_for_each<T: SetupUi>(plan: &mut Plan, ui: &mut T) {
@@ -231,6 +217,7 @@ pub(crate) fn helper_note(plan: &Plan) -> Option<String> {
 mod tests {
     use super::*;
     use crate::setup::{Proposal, endpoint_from_flag};
+    use ostler_mail::account::Protocol;
 
     fn plan(pop3: &str, smtp: &str, imap: &str) -> Plan {
         let at = |protocol, text: &str| endpoint_from_flag(protocol, text).ok();

@@ -3,7 +3,9 @@
 use std::sync::Mutex;
 
 use super::*;
-use ostler_mail::account::{AfterPop, Credentials, PasswordCharset, Protocol, Security, Trust};
+use ostler_mail::account::{
+    AfterPop, Credentials, DEFAULT_IMAP_CONNECTIONS, PasswordCharset, Protocol, Security, Trust,
+};
 
 fn server(protocol: Protocol, host: &str, sign_in: SignIn) -> Server {
     let security = Security::Tls;
@@ -22,12 +24,14 @@ fn account(name: &str) -> Account {
         provider: None,
         is_default: false,
         offer_auth: true,
+        read_ahead: true,
         local_password: None,
         readable: None,
         mend: vec![],
         pop3: Some(server(Protocol::Pop3, "pop.example.net", password(SecretSource::Keyring))),
         smtp: vec![],
         imap: None,
+        imap_connections: DEFAULT_IMAP_CONNECTIONS,
     }
 }
 

@@ -1,6 +1,6 @@
 //! `kill -9` in the middle of everything, and the next start.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
@@ -95,8 +95,7 @@ fn in_a_change_of_the_settings_there_is_the_old_file_or_the_new_one() {
         "{before}\n[[account]]\nname = \"second\"\naddress = \"second@example.org\"\npassword = \"client\"\n\
          [account.pop3]\nhost = \"localhost\"\nport = 1\nsecurity = \"none\"\n"
     );
-    let (mut old, mut new) = (0, 0);
-    for step in 0..120 {
+    let removal = || {
         // As an editor saves: the running ostler must not read a file that is empty for a moment, and shut its doors.
         let saved = rig.home.settings_file().with_extension("saved");
         std::fs::write(&saved, &with_two).unwrap();
@@ -104,9 +103,19 @@ fn in_a_change_of_the_settings_there_is_the_old_file_or_the_new_one() {
         let mut command = rig.home.command(&["remove", "second", "--yes"]);
         command.stdin(std::process::Stdio::null());
         command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
-        let mut process = Process::start("ostler", &mut command);
-        let began = std::time::Instant::now();
-        let delay = Duration::from_micros(250 * step);
+        (Process::start("ostler", &mut command), Instant::now())
+    };
+    let (mut old, mut new) = (0, 0);
+    // How long it takes depends on the machine, and on what else it does just now.
+    let mut whole = Duration::ZERO;
+    for step in 0..120 {
+        if step % 40 == 0 {
+            let (mut process, began) = removal();
+            wait_for("a whole removal", || process.ended());
+            whole = began.elapsed();
+        }
+        let (mut process, began) = removal();
+        let delay = whole * (step % 40) / 30;
         wait_for("the moment", || (began.elapsed() >= delay || process.ended().is_some()).then_some(()));
         process.end();
         match rig.home.settings() {

@@ -2,6 +2,7 @@
 
 mod doors;
 mod entry;
+mod imap;
 mod pop3;
 pub mod smtp;
 mod smuggling;
@@ -23,7 +24,7 @@ use crate::support::{free_port, mail, set_mode, unique, wait_for};
 struct Talk<'a> {
     client: Option<Client>,
     host: &'static str,
-    doors: (u16, u16),
+    doors: Doors,
     /// Somebody else's account behind the same ostler.
     neighbour: &'a Neighbour,
     /// Where it has come to.
@@ -36,6 +37,7 @@ struct Talk<'a> {
     secret: &'a str,
     smtp: &'a House,
     pop3: &'a House,
+    imap: &'a House,
     /// Messages that may come to their end at the provider.
     delivers: usize,
     /// Deletions that may be committed.
@@ -49,7 +51,15 @@ struct Neighbour {
     name: &'static str,
     local: String,
     /// The doors that lead to it alone, if accounts have such.
-    doors: (u16, u16),
+    doors: Doors,
+}
+
+/// The ports of the doors.
+#[derive(Clone, Copy, Default)]
+struct Doors {
+    pop3: u16,
+    smtp: u16,
+    imap: u16,
 }
 
 /// A name, the door, what is done there.
@@ -62,7 +72,11 @@ impl Talk<'_> {
 
     /// Another connection, greeted; the first one is over.
     fn anew(&mut self, door: Speaks) -> String {
-        let port = if door == Speaks::Smtp { self.doors.1 } else { self.doors.0 };
+        let port = match door {
+            Speaks::Smtp => self.doors.smtp,
+            Speaks::Pop3 => self.doors.pop3,
+            Speaks::Imap => self.doors.imap,
+        };
         let mut client = Client::connect_to(self.host, port);
         let greeting = client.expect(door.greeting());
         (self.client, self.door) = (Some(client), door);
@@ -83,8 +97,8 @@ impl Talk<'_> {
 
     /// Hears the next reply, which begins like this.
     fn hear(&mut self, start: &str) -> String {
-        let reply =
-            if start.starts_with(['+', '-']) { self.client().expect(start) } else { self.client().expect_reply(start) };
+        let is_line = self.door == Speaks::Imap || start.starts_with(['+', '-']);
+        let reply = if is_line { self.client().expect(start) } else { self.client().expect_reply(start) };
         if !reply.starts_with("250-") {
             assert_clean(format!("{}\r\n", reply.trim_end()).as_bytes());
         }
@@ -107,7 +121,8 @@ impl Talk<'_> {
     fn ended(&mut self, words: &'static str) {
         let rest = self.client().rest();
         let text = String::from_utf8_lossy(&rest).into_owned();
-        assert!(text.starts_with("421 4.7.0 ") || text.starts_with("-ERR "), "{text:?}");
+        let starts = ["421 4.7.0 ", "-ERR ", "* BYE "];
+        assert!(starts.iter().any(|start| text.starts_with(start)), "{text:?}");
         assert!(text.contains(words), "no {words:?} in {text:?}");
         assert_clean(&rest);
         self.named.push(words);
@@ -149,6 +164,13 @@ impl Talk<'_> {
         self.ask(&pass, "+OK");
     }
 
+    /// Signed in at the provider, behind an IMAP door.
+    fn signed_in_by_imap(&mut self) {
+        let login = format!("1 LOGIN {} {}", self.name, self.local);
+        self.ask(&login, "* CAPABILITY IMAP4rev1");
+        self.hear("1 OK");
+    }
+
     /// Goes without a goodbye.
     fn reset(&mut self) {
         self.client.take().expect("a client").reset();
@@ -160,7 +182,8 @@ impl Talk<'_> {
 
     /// Nothing has gone to a provider.
     fn nobody_asked(&self) {
-        assert_eq!((self.smtp.told().came, self.pop3.told().came), (0, 0), "a provider was asked");
+        let came = [self.smtp, self.pop3, self.imap].map(|house| house.told().came);
+        assert_eq!(came, [0; 3], "a provider was asked");
     }
 }
 
@@ -176,25 +199,29 @@ fn play_at(access: &str, own: bool, cases: &[Case]) {
     let (secret, local) = (unique("pw"), unique("local"));
     let runs: Vec<(usize, bool)> = (0..cases.len()).flat_map(|number| [(number, false), (number, true)]).collect();
     let name = |run: usize| format!("{}{}", cases[runs[run].0].0, if runs[run].1 { "-slowly" } else { "" });
-    let houses: Vec<(House, House)> = runs.iter().map(|_| (House::smtp(), House::pop3())).collect();
+    let houses: Vec<(House, House, House)> =
+        runs.iter().map(|_| (House::smtp(), House::pop3(), House::imap())).collect();
+    let reads = cases.iter().any(|(_, door, _)| *door == Speaks::Imap);
     // The local passwords' files need a folder that lives as long as ostler.
     let folder = crate::support::folder();
-    let with_local = |account: Account, name: &str, local: &str, doors: (u16, u16)| {
+    let with_local = |account: Account, name: &str, local: &str, doors: Doors| {
         let file = folder.path().join(name);
         std::fs::write(&file, local).unwrap();
         set_mode(&file, 0o600);
         let line = format!("local_password = {{ file = {:?} }}", file.display().to_string());
         let account = if access == "password" { account.line(&line) } else { account };
-        let line = format!("doors = {{ pop3 = {}, smtp = {} }}", doors.0, doors.1);
+        let line = format!("doors = {{ pop3 = {}, smtp = {}, imap = {} }}", doors.pop3, doors.smtp, doors.imap);
         if own { account.line(&line) } else { account }
     };
-    let doors = || if own { (free_port(), free_port()) } else { (0, 0) };
-    let own_doors: Vec<(u16, u16)> = runs.iter().map(|_| doors()).collect();
+    let free = || Doors { pop3: free_port(), smtp: free_port(), imap: free_port() };
+    let doors = || if own { free() } else { Doors::default() };
+    let own_doors: Vec<Doors> = runs.iter().map(|_| doors()).collect();
     let mut accounts: Vec<Account> = (0..runs.len())
         .map(|run| {
             let account = Account::new(&name(run), &format!("{}@example.org", name(run)), &secret)
                 .smtp(Server::new("none", houses[run].0.port))
-                .pop3(Server::new("none", houses[run].1.port));
+                .pop3(Server::new("none", houses[run].1.port))
+                .imap(Server::new("none", houses[run].2.port));
             with_local(account, "local", &local, own_doors[run])
         })
         .collect();
@@ -212,12 +239,12 @@ fn play_at(access: &str, own: bool, cases: &[Case]) {
     println!("{} cases, each in one go and byte by byte", cases.len());
     let named: Mutex<BTreeMap<&str, usize>> = Mutex::default();
     each(runs.len(), name, |run| {
-        let ((number, slowly), (smtp, pop3)) = (runs[run], (&houses[run].0, &houses[run].1));
+        let ((number, slowly), (smtp, pop3, imap)) = (runs[run], &houses[run]);
         let (_, door, case) = cases[number];
         let mut talk = Talk {
             client: None,
             host: families[usize::from(slowly) % families.len()],
-            doors: if own { own_doors[run] } else { (ostler.pop3, ostler.smtp) },
+            doors: if own { own_doors[run] } else { Doors { pop3: ostler.pop3, smtp: ostler.smtp, imap: ostler.imap } },
             neighbour: &neighbour,
             door,
             slowly,
@@ -226,6 +253,7 @@ fn play_at(access: &str, own: bool, cases: &[Case]) {
             secret: &secret,
             smtp,
             pop3,
+            imap,
             delivers: 0,
             commits: 0,
             named: Vec::new(),
@@ -236,10 +264,10 @@ fn play_at(access: &str, own: bool, cases: &[Case]) {
         talk.leave();
         assert!(asked.elapsed() < AT_MOST, "took {:?}", asked.elapsed());
         let (delivers, commits) = (talk.delivers, talk.commits);
-        let (sent, fetched): (Told, Told) = (smtp.take(), pop3.take());
-        assert_eq!(sent.messages.len(), delivers, "messages at the provider: {sent:?}");
-        assert_eq!(fetched.committed, commits, "deletions at the provider: {fetched:?}");
-        for line in sent.commands.iter().chain(&fetched.commands) {
+        let (sent, fetched, read): (Told, Told, Told) = (smtp.take(), pop3.take(), imap.take());
+        assert_eq!(sent.messages.len() + read.messages.len(), delivers, "messages at the provider: {sent:?} {read:?}");
+        assert_eq!(fetched.committed + read.committed, commits, "deletions at the provider: {fetched:?} {read:?}");
+        for line in sent.commands.iter().chain(&fetched.commands).chain(&read.commands) {
             assert!(
                 line.ends_with(b"\r\n") && !line[..line.len() - 2].iter().any(|b| matches!(b, 0 | b'\r' | b'\n')),
                 "{line:?}"
@@ -249,6 +277,9 @@ fn play_at(access: &str, own: bool, cases: &[Case]) {
             *named.lock().unwrap().entry(words).or_default() += 1;
         }
         honest(&mut talk);
+        if reads {
+            honest_reader(&mut talk);
+        }
     });
     for (words, count) in named.into_inner().unwrap() {
         let seen =
@@ -276,4 +307,26 @@ fn honest(talk: &mut Talk<'_>) {
     talk.leave();
     assert_eq!(talk.smtp.take().messages, [mail::stuffed(MESSAGE)], "the session after it");
     assert_eq!(talk.pop3.take().committed, 1, "the session after it");
+}
+
+/// A client of the account that signs in by IMAP, reads and deletes.
+fn honest_reader(talk: &mut Talk<'_>) {
+    talk.anew(Speaks::Imap);
+    talk.signed_in_by_imap();
+    talk.ask("2 SELECT INBOX", "* 1 EXISTS");
+    talk.hear("2 OK");
+    talk.send("3 FETCH 1 BODY[]\r\n");
+    let head = talk.client().expect("* 1 FETCH (BODY[] {");
+    assert_eq!(head, format!("* 1 FETCH (BODY[] {{{}}}", MESSAGE.len()));
+    let message: Vec<u8> = (0..4).flat_map(|_| talk.client().raw_line().unwrap()).collect();
+    assert_eq!(message, MESSAGE);
+    talk.hear(")");
+    talk.hear("3 OK fetched");
+    talk.ask("4 STORE 1 +FLAGS (\\Deleted)", "4 OK");
+    talk.ask("5 EXPUNGE", "* 1 EXPUNGE");
+    talk.hear("5 OK");
+    talk.ask("6 LOGOUT", "* BYE bye");
+    talk.hear("6 OK");
+    talk.leave();
+    assert_eq!(talk.imap.take().committed, 1, "the session after it");
 }

@@ -157,6 +157,11 @@ pub fn fetches(cases: &[Part], more: &str, judge: impl FnMut(usize, &Heard, &[u8
     sweep(Speaks::Pop3, cases, more, MESSAGE, judge);
 }
 
+/// A sweep with a reading client.
+pub fn reads(cases: &[Part], more: &str, judge: impl FnMut(usize, &Heard, &[u8])) {
+    sweep(Speaks::Imap, cases, more, MESSAGE, judge);
+}
+
 /// A reply that says trouble of the moment, or a closed connection; never "sent", never a wrong password.
 pub fn is_trouble(answer: Option<&String>) -> bool {
     answer.is_none_or(|answer| {

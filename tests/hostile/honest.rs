@@ -26,6 +26,7 @@ pub const MESSAGE: &[u8] = b"Subject: hello\r\n\r\n.dot\r\nbody\r\n";
 pub enum Speaks {
     Smtp,
     Pop3,
+    Imap,
 }
 
 impl Speaks {
@@ -34,6 +35,7 @@ impl Speaks {
         match self {
             Self::Smtp => "smtp",
             Self::Pop3 => "pop3",
+            Self::Imap => "imap",
         }
     }
 
@@ -42,6 +44,7 @@ impl Speaks {
         match self {
             Self::Smtp => "220 ",
             Self::Pop3 => "+OK",
+            Self::Imap => "* OK ostler",
         }
     }
 
@@ -50,6 +53,7 @@ impl Speaks {
         match self {
             Self::Smtp => send_part(),
             Self::Pop3 => fetch_part(),
+            Self::Imap => read_part(),
         }
     }
 
@@ -58,6 +62,7 @@ impl Speaks {
         match self {
             Self::Smtp => account.smtp(server),
             Self::Pop3 => account.pop3(server),
+            Self::Imap => account.imap(server),
         }
     }
 
@@ -66,6 +71,7 @@ impl Speaks {
         match self {
             Self::Smtp => try_send(client, from, message),
             Self::Pop3 => try_fetch(client, user),
+            Self::Imap => try_read(client, user),
         }
     }
 
@@ -74,6 +80,7 @@ impl Speaks {
         match self {
             Self::Smtp => (".", "250 2.0.0 queued"),
             Self::Pop3 => ("QUIT", "+OK committed"),
+            Self::Imap => ("LOGOUT", "6 OK bye"),
         }
     }
 
@@ -82,6 +89,7 @@ impl Speaks {
         match self {
             Self::Smtp => "DATA",
             Self::Pop3 => "PASS",
+            Self::Imap => "LOGIN",
         }
     }
 
@@ -89,7 +97,7 @@ impl Speaks {
     pub fn brings(self) -> usize {
         match self {
             Self::Smtp => 1,
-            Self::Pop3 => 0,
+            Self::Pop3 | Self::Imap => 0,
         }
     }
 }
@@ -135,6 +143,31 @@ pub fn fetch_part() -> Part {
         expect("QUIT"),
         say("+OK committed"),
     ]
+}
+
+/// What an honest IMAP provider says, in clear.
+pub fn read_part() -> Part {
+    vec![
+        say("* OK [CAPABILITY IMAP4rev1 UIDPLUS] ready"),
+        expect("o1 LOGIN"),
+        say("o1 OK [CAPABILITY IMAP4rev1 UIDPLUS] in"),
+        expect("2 SELECT"),
+        say("* FLAGS (\\Seen \\Deleted)\r\n* 1 EXISTS\r\n* OK [UIDVALIDITY 3] ok\r\n2 OK [READ-WRITE] selected"),
+        expect("3 FETCH 1 BODY[]"),
+        Step::Send(body_answer()),
+        expect("4 STORE 1"),
+        say("* 1 FETCH (FLAGS (\\Deleted))\r\n4 OK stored"),
+        expect("5 EXPUNGE"),
+        say("* 1 EXPUNGE\r\n5 OK expunged"),
+        expect("6 LOGOUT"),
+        say("* BYE bye\r\n6 OK bye"),
+    ]
+}
+
+/// The whole answer to FETCH.
+pub fn body_answer() -> Vec<u8> {
+    let head = format!("* 1 FETCH (BODY[] {{{}}}\r\n", MESSAGE.len());
+    [head.as_bytes(), MESSAGE, b")\r\n3 OK fetched\r\n"].concat()
 }
 
 /// The whole answer to RETR.
@@ -220,6 +253,75 @@ pub fn try_fetch(client: &mut Client, name: &str) -> Heard {
         }
     }
     heard
+}
+
+/// Reads one message by IMAP as a client of the time does, as far as it gets. What comes before an answer with a tag stands
+/// under `*`.
+pub fn try_read(client: &mut Client, name: &str) -> Heard {
+    let mut heard = Heard::new();
+    let login = format!("LOGIN {name} x");
+    for (number, (word, said)) in [
+        ("LOGIN", login.as_str()),
+        ("SELECT", "SELECT INBOX"),
+        ("FETCH", "FETCH 1 BODY[]"),
+        ("STORE", "STORE 1 +FLAGS (\\Deleted)"),
+        ("EXPUNGE", "EXPUNGE"),
+        ("LOGOUT", "LOGOUT"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let tag = format!("{} ", number + 1);
+        if !client.try_send(format!("{tag}{said}\r\n")) {
+            break;
+        }
+        let (before, answer) = read_answer(client, tag.as_bytes());
+        if !before.is_empty() {
+            let is_cut = answer.is_none() && !contains(&before, "* BYE ");
+            heard.push((if is_cut { "cut" } else { "*" }, before));
+        }
+        let Some(answer) = answer else { break };
+        let is_ok = answer.starts_with(format!("{tag}OK").as_bytes());
+        heard.push((word, answer));
+        if !is_ok {
+            // ostler's own answer is its last, with a goodbye behind it.
+            if heard.last().is_some_and(|(_, answer)| contains(answer, "[UNAVAILABLE] ostler: ")) {
+                heard.insert(heard.len() - 1, ("*", client.rest()));
+            }
+            break;
+        }
+    }
+    heard
+}
+
+/// What comes up to the line with this tag, and that line, if it comes.
+fn read_answer(client: &mut Client, tag: &[u8]) -> (Vec<u8>, Option<Vec<u8>>) {
+    let mut before = Vec::new();
+    while let Some(line) = client.part_of_line() {
+        if literal_left(&before) == 0 && line.starts_with(tag) {
+            return (before, Some(line));
+        }
+        before.extend_from_slice(&line);
+    }
+    (before, None)
+}
+
+/// How many octets of its last literal a text lacks.
+fn literal_left(text: &[u8]) -> usize {
+    let mut at = 0;
+    while let Some(end) = memchr::memchr(b'\n', &text[at..]) {
+        let line = String::from_utf8_lossy(&text[at..=at + end]).into_owned();
+        at += end + 1;
+        let announced = line.trim_end().strip_suffix('}').and_then(|line| line.rsplit_once('{'));
+        let is_data = line.starts_with("* ") && !line.starts_with("* OK") && !line.starts_with("* NO");
+        if let Some(octets) = announced.filter(|_| is_data).and_then(|(_, octets)| octets.parse::<usize>().ok()) {
+            if octets > text.len() - at {
+                return octets - (text.len() - at);
+            }
+            at += octets;
+        }
+    }
+    0
 }
 
 /// The proof of an account's local password, as AUTH PLAIN takes it.

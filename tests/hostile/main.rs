@@ -15,6 +15,7 @@ mod fetching;
 mod honest;
 mod leaving;
 mod provider;
+mod reading;
 mod recorder;
 mod runner;
 mod sending;

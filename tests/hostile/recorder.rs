@@ -50,6 +50,10 @@ impl House {
         Self::start(pop3)
     }
 
+    pub fn imap() -> Self {
+        Self::start(imap)
+    }
+
     fn start(serve: fn(&TcpStream, &Mutex<Told>) -> Option<()>) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -145,6 +149,68 @@ fn pop3(stream: &TcpStream, told: &Mutex<Told>) -> Option<()> {
                 return say(stream, "+OK committed\r\n");
             }
             _ => say(stream, "+OK\r\n")?,
+        }
+    }
+}
+
+/// The rest of a command with literals, each asked for and read; the last of them is returned.
+fn literals(stream: &TcpStream, input: &mut impl BufRead, told: &Mutex<Told>, line: &str) -> Option<Vec<u8>> {
+    let (mut line, mut last) = (line.to_owned(), Vec::new());
+    while let Some((_, inner)) = line.strip_suffix('}').and_then(|line| line.rsplit_once('{')) {
+        let digits = inner.trim_end_matches('+');
+        if digits == inner {
+            say(stream, "+ go on\r\n")?;
+        }
+        last = vec![0; digits.parse().ok()?];
+        input.read_exact(&mut last).ok()?;
+        line = hear(input, told)?;
+    }
+    Some(last)
+}
+
+/// The tag of the last command.
+fn tag_of(told: &Mutex<Told>) -> String {
+    let last = told.lock().unwrap().commands.last().cloned().unwrap_or_default();
+    String::from_utf8_lossy(&last).split(' ').next().unwrap_or_default().to_owned()
+}
+
+fn imap(stream: &TcpStream, told: &Mutex<Told>) -> Option<()> {
+    let mut input = BufReader::new(stream);
+    say(stream, "* OK [CAPABILITY IMAP4rev1 UIDPLUS LITERAL+ IDLE] ready\r\n")?;
+    let mut deleted = 0;
+    loop {
+        let line = hear(&mut input, told)?;
+        let (_, rest) = line.split_once(' ')?;
+        // As it was said: `hear` knows commands by upper case.
+        let tag = tag_of(told);
+        let verb = rest.split(' ').next().unwrap_or_default();
+        let literal = literals(stream, &mut input, told, &line)?;
+        match verb {
+            "LOGIN" => say(stream, format!("{tag} OK [CAPABILITY IMAP4rev1 UIDPLUS LITERAL+ IDLE] in\r\n"))?,
+            "SELECT" => say(stream, format!("* 1 EXISTS\r\n{tag} OK selected\r\n"))?,
+            "FETCH" => {
+                let head = format!("* 1 FETCH (BODY[] {{{}}}\r\n", MESSAGE.len());
+                say(stream, [head.as_bytes(), MESSAGE, format!(")\r\n{tag} OK fetched\r\n").as_bytes()].concat())?;
+            }
+            "STORE" => {
+                deleted += 1;
+                say(stream, format!("{tag} OK stored\r\n"))?;
+            }
+            "EXPUNGE" => {
+                change(told, |told| told.committed += std::mem::take(&mut deleted));
+                say(stream, format!("* 1 EXPUNGE\r\n{tag} OK expunged\r\n"))?;
+            }
+            "APPEND" => {
+                change(told, |told| told.messages.push(literal));
+                say(stream, format!("{tag} OK appended\r\n"))?;
+            }
+            "IDLE" => {
+                say(stream, "+ idling\r\n")?;
+                hear(&mut input, told)?;
+                say(stream, format!("{tag} OK idled\r\n"))?;
+            }
+            "LOGOUT" => return say(stream, format!("* BYE bye\r\n{tag} OK bye\r\n")),
+            _ => say(stream, format!("{tag} OK done\r\n"))?,
         }
     }
 }

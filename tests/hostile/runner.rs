@@ -45,7 +45,7 @@ pub fn each(count: usize, name: impl Fn(usize) -> String + Sync, case: impl Fn(u
 /// Lets the doors of a home be open on both address families.
 pub fn on_both_families(home: &Home) {
     let mut text = home.settings();
-    for port in [home.pop3, home.smtp] {
+    for port in [home.pop3, home.smtp, home.imap] {
         text = text.replace(&format!("\"127.0.0.1:{port}\""), &port.to_string());
     }
     home.write_settings(&text);

@@ -50,6 +50,8 @@ fn every_key() -> Vec<(&'static str, String, String)> {
     set("local.imap", &doors[3].to_string(), &format!("imap = {}", doors[3]));
     set("local.access", "password", "access = \"password\"");
     set("local.allow", "192.168.56.0/24; 10.0.0.7", "allow = [\"192.168.56.0/24\", \"10.0.0.7\"]");
+    set("local.proxies", "10.0.0.5", "proxies = [\"10.0.0.5\"]");
+    set("local.metrics", "yes", "metrics = true");
     set("local.notices", "", "notices = false");
     for (key, written) in [
         ("timeouts.connect", "connect = \"7s\""),
@@ -77,6 +79,7 @@ fn every_key() -> Vec<(&'static str, String, String)> {
     set("account.doors.smtp", &doors[5].to_string(), &format!("smtp = {}", doors[5]));
     set("account.doors.imap", &doors[6].to_string(), &format!("imap = {}", doors[6]));
     set("account.offer_auth", "", "offer_auth = false");
+    set("account.read_ahead", "", "read_ahead = false");
     for table in ["pop3", "smtp", "imap"] {
         for (key, typed, written) in [
             ("host", "one.example", "host = \"one.example\""),
@@ -95,6 +98,7 @@ fn every_key() -> Vec<(&'static str, String, String)> {
         }
     }
     let mut set = |key: &'static str, typed: &str, written: &str| all.push((key, typed.to_owned(), written.to_owned()));
+    set("account.imap.connections", "4", "connections = 4");
     set("account.smtp.login.host", "two.example", "auth = \"pop-before-smtp\"");
     set("account.smtp.fresh", "5m", "fresh = \"5m\"");
     for (key, typed, written) in [

@@ -7,13 +7,17 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod ahead;
 mod breakage;
 mod clients;
 mod fetching;
 mod flights;
 mod gate;
+mod kept;
 mod keyring;
 mod readable;
+#[cfg(target_os = "linux")]
+mod readers;
 mod reading;
 mod sending;
 mod without_ostler;

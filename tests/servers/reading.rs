@@ -109,16 +109,14 @@ fn what_ostler_does_not_have_is_answered_by_it_and_the_provider_never_hears_of_i
     let mut client = desk.signed_in();
     // In one go: the answers come in the order of the commands.
     client.send(
-        "1 NOOP\r\n2 COMPRESS DEFLATE\r\n3 ENABLE CONDSTORE\r\n4 IDLE\r\n5 STARTTLS\r\n6 LOGIN x y\r\n7 NOOP\r\n",
+        "1 NOOP\r\n2 COMPRESS DEFLATE\r\n3 ENABLE CONDSTORE\r\n4 IDLE x\r\n5 STARTTLS\r\n6 LOGIN x y\r\n7 NOOP\r\n",
     );
     for start in ["1 OK", "2 BAD", "3 BAD", "4 BAD", "5 BAD", "6 BAD", "7 OK"] {
         client.expect(start);
     }
     let told = answer(&mut client, "8", "CAPABILITY");
     assert!(told[0].starts_with("* CAPABILITY IMAP4rev1"), "{told:?}");
-    for hidden in
-        ["AUTH=", "STARTTLS", "COMPRESS", "ENABLE", "CONDSTORE", "ID ", "IDLE", "MOVE", "ESEARCH", "SPECIAL-USE"]
-    {
+    for hidden in ["AUTH=", "STARTTLS", "COMPRESS", "ENABLE", "CONDSTORE", "ID ", "MOVE", "ESEARCH", "SPECIAL-USE"] {
         assert!(!told[0].contains(hidden), "{hidden}: {}", told[0]);
     }
 }
@@ -277,6 +275,104 @@ fn at_most_eight_connections_are_open_at_the_provider_and_the_next_login_waits()
     first.ask("9 LOGOUT", "* BYE");
     ninth.expect("* CAPABILITY");
     ninth.expect("1 OK");
+}
+
+#[test]
+fn the_settings_say_how_many_connections_there_may_be_and_the_status_who_waits() {
+    require!("dovecot");
+    let (ca, secret) = (TestCa::new(), unique("pw"));
+    let dovecot = Dovecot::builder().user(ANN, &secret).cert(ca.localhost()).start();
+    let account = Account::new("home", ANN, &secret).imap(Server::new("tls", dovecot.imaps).line("connections = 1"));
+    let ostler = Ostler::start(&ca, &[account]);
+    let mut first = Client::greeted(ostler.imap, "* OK");
+    sign_in(&mut first);
+    let mut second = Client::greeted(ostler.imap, "* OK");
+    second.say("1 LOGIN home x");
+    wait_for("the second to wait", || {
+        let status = ostler.home.ostler(&["status", "--json"], "");
+        String::from_utf8_lossy(&status.stdout).contains("waiting for a connection to be free").then_some(())
+    });
+    drop(first);
+    second.expect("* CAPABILITY");
+    second.expect("1 OK");
+}
+
+#[test]
+fn a_paused_ostler_costs_no_password_either() {
+    require!("dovecot");
+    let desk = Desk::start("tls");
+    let ostler = |word: &str| drop(desk.ostler.home.ostler(&[word], ""));
+    ostler("pause");
+    let mut client = desk.client();
+    client.ask("1 LOGIN home typed", "1 OK");
+    client.ask("2 LIST \"\" *", "2 NO [UNAVAILABLE] ostler: ostler is paused");
+    client.expect("* BYE ostler: ostler is paused");
+    client.expect_end();
+    assert!(desk.dovecot.logins().is_empty(), "no provider hears of it");
+    ostler("resume");
+    desk.signed_in();
+}
+
+#[test]
+fn a_program_waits_for_news_and_hears_them() {
+    require!("dovecot");
+    let desk = Desk::start("tls");
+    let mut client = desk.client();
+    let told = client.ask("1 LOGIN home typed", "* CAPABILITY");
+    assert!(told.contains(" IDLE"), "{told}");
+    client.expect("1 OK");
+    answer(&mut client, "2", "SELECT INBOX");
+    client.ask("3 IDLE", "+ ");
+    desk.dovecot.deliver(ANN, &mail::tricky("news"));
+    loop {
+        let line = client.line().unwrap();
+        if line == "* 1 EXISTS" {
+            break;
+        }
+        assert!(line.starts_with("* "), "{line}");
+    }
+    client.say("DONE");
+    let rest = answer(&mut client, "4", "NOOP");
+    assert!(rest.iter().any(|line| line.starts_with("3 OK")), "{rest:?}");
+}
+
+#[test]
+fn an_idle_is_given_again_at_the_provider_and_the_program_does_not_notice() {
+    require!("faketime");
+    let provider = Provider::always(Part::new());
+    let signed_in =
+        [say("* OK [CAPABILITY IMAP4rev1 IDLE] hi"), expect("o1 LOGIN"), say("o1 OK [CAPABILITY IMAP4rev1 IDLE] in")];
+    let again = |number: u32| {
+        [
+            expect("DONE"),
+            say(&format!("7{} OK idled", if number == 1 { String::new() } else { format!(".{}", number - 1) })),
+            expect(&format!("7.{number} IDLE")),
+            say("+ idling"),
+        ]
+    };
+    let part = signed_in
+        .into_iter()
+        .chain([expect("7 IDLE"), say("+ idling")])
+        .chain(again(1))
+        .chain(again(2))
+        .chain([say("* 3 EXISTS"), expect("DONE"), say("7.2 OK idled"), expect("8 NOOP"), say("8 OK done")]);
+    provider.next(part.collect());
+    let account = Account::new("home", ANN, &unique("pw")).imap(Server::new("none", provider.port));
+    let home = Home::new(&TestCa::new(), &[account]);
+    // Each second is ten minutes for ostler.
+    let library = crate::support::preloaded_clock().unwrap();
+    let ostler = home.run_changed(&["run"], |_, command| {
+        command.env("LD_PRELOAD", &library).env("FAKETIME", "+0 x600").env("FAKETIME_DONT_RESET", "1");
+    });
+    let mut client = Client::greeted(ostler.imap, "* OK");
+    client.ask("1 LOGIN home x", "* CAPABILITY IMAP4rev1 IDLE");
+    client.expect("1 OK");
+    client.ask("7 IDLE", "+ idling");
+    client.expect("* OK ostler is still here");
+    client.expect("* OK ostler is still here");
+    client.expect("* 3 EXISTS");
+    client.ask("DONE", "7 OK idled");
+    client.ask("8 NOOP", "8 OK done");
 }
 
 #[test]

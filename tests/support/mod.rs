@@ -7,6 +7,7 @@
 
 pub mod ca;
 pub mod client;
+pub mod courier;
 #[cfg(target_os = "linux")]
 pub mod desktop;
 pub mod dialogue;
@@ -21,6 +22,7 @@ pub mod ostler;
 pub mod postfix;
 pub mod process;
 pub mod provider;
+pub mod reader;
 pub mod running;
 pub mod secrets;
 #[cfg(target_os = "linux")]
@@ -66,6 +68,7 @@ pub fn has(need: &str) -> Result<(), String> {
         "dovecot" => dovecot::usable(),
         "postfix" => postfix::usable(),
         "exim" => exim::usable(),
+        "courier" => courier::usable(),
         "keyring" => keyring::usable(),
         #[cfg(target_os = "linux")]
         "panel" => desktop::usable(),

@@ -198,6 +198,10 @@ impl PasswordCharset {
     }
 }
 
+/// The most connections of one account at its IMAP server, unless the settings say otherwise. Netscape opens ten by itself, and
+/// providers refuse more than ten to twenty.
+pub const DEFAULT_IMAP_CONNECTIONS: usize = 8;
+
 /// Who signs in, and with what.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Credentials {
@@ -357,6 +361,8 @@ pub struct Account {
     pub is_default: bool,
     /// Whether the account's own doors offer AUTH. Netscape asks its user for a password wherever it sees AUTH.
     pub offer_auth: bool,
+    /// Whether messages may be asked for before the client does, where the server can do so.
+    pub read_ahead: bool,
     /// The source of its local password. `None`: ostler makes one and keeps it in the keyring.
     pub local_password: Option<SecretSource>,
     /// What the mail program can read; `None`: mail is passed on as it is.
@@ -367,8 +373,10 @@ pub struct Account {
     pub pop3: Option<Server>,
     /// The servers through which mail is sent, in the order in which they are tried.
     pub smtp: Vec<Server>,
-    /// The IMAP server, kept for the IMAP door.
+    /// The IMAP server, for the IMAP door.
     pub imap: Option<Server>,
+    /// How many connections there may be at the IMAP server at once; at least 1.
+    pub imap_connections: usize,
 }
 
 impl Account {
@@ -495,6 +503,10 @@ pub struct Settings {
     pub access: Access,
     /// Networks from which clients may connect, in addition to loopback.
     pub allow: Vec<Network>,
+    /// Load balancers whose PROXY header names the client, on doors beyond loopback.
+    pub proxies: Vec<Network>,
+    /// Whether `/metrics` answers.
+    pub metrics: bool,
     /// Whether the desktop shows a notice when the user has to act.
     pub notices: bool,
     /// All accounts, in the order of the file.
@@ -507,6 +519,11 @@ impl Settings {
     /// Whether clients have to give the local password of their account. No provider hears of one that has not.
     pub fn wants_password(&self) -> bool {
         self.access == Access::Password
+    }
+
+    /// Whether the machine at this address is one of the load balancers.
+    pub fn is_proxy(&self, address: IpAddr) -> bool {
+        self.proxies.iter().any(|network| network.contains(address))
     }
 
     /// The best door to put into a mail program for this account: one that leads to the account alone before a shared

@@ -106,6 +106,9 @@ pub enum Misuse {
     /// It spoke before it was greeted.
     #[error("it spoke before it was greeted, as no mail program does")]
     EarlyGreeting,
+    /// It sent the header of a load balancer (PROXY protocol), and is none that the settings name.
+    #[error("it sent the PROXY header of a load balancer; add its address to `proxies` in the settings if it is yours")]
+    ProxyHeader,
     /// It sent more before DATA was answered.
     #[error("it sent more before DATA was answered, as a web page made to send mail would")]
     EarlyData,

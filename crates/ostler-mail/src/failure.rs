@@ -375,6 +375,13 @@ pub enum Failure {
         /// The server's reply.
         said: String,
     },
+    /// All connections that the settings allow at the server are in use (IMAP).
+    NoConnectionLeft {
+        /// The server.
+        at: ServerAddr,
+        /// How many the settings allow.
+        most: usize,
+    },
     /// The message is bigger than the server takes.
     TooBig {
         /// The server.
@@ -435,6 +442,8 @@ pub enum Failure {
         /// The protocol.
         protocol: Protocol,
     },
+    /// The user has paused ostler.
+    Paused,
     /// ostler shuts down before the provider has answered.
     Stopping,
     /// ostler has a defect.
@@ -512,7 +521,8 @@ impl Failure {
             | Self::UnknownSender { .. }
             | Self::NoServer { .. }
             | Self::Internal => Blame::User,
-            Self::Stopping
+            Self::Paused
+            | Self::Stopping
             | Self::NameNotFound { .. }
             | Self::NoNameService { .. }
             | Self::NotConnected { .. }
@@ -525,7 +535,8 @@ impl Failure {
             | Self::ServiceRefused { .. }
             | Self::InUse { .. }
             | Self::LoginDelay { .. }
-            | Self::SignInPostponed { .. } => Blame::Passing,
+            | Self::SignInPostponed { .. }
+            | Self::NoConnectionLeft { .. } => Blame::Passing,
         }
     }
 
@@ -554,6 +565,7 @@ impl Failure {
             | Self::InUse { at, .. }
             | Self::LoginDelay { at, .. }
             | Self::SignInPostponed { at, .. }
+            | Self::NoConnectionLeft { at, .. }
             | Self::TooBig { at, .. }
             | Self::MessageIds { at, .. }
             | Self::NotInThisVersion { at, .. } => Some(at),
@@ -562,6 +574,7 @@ impl Failure {
             | Self::UnknownAccount { .. }
             | Self::UnknownSender { .. }
             | Self::NoServer { .. }
+            | Self::Paused
             | Self::Stopping
             | Self::Internal => None,
         }

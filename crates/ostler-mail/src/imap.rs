@@ -60,7 +60,7 @@ pub(crate) fn split_word(text: &[u8]) -> (&[u8], &[u8]) {
 /// The capabilities that a client may see, because ostler or the provider behind it can serve them to a program of the time.
 /// An entry with `=` at its end is a prefix. Never those that would change what the lines mean (COMPRESS, STARTTLS, UTF8=),
 /// that ostler answers itself (AUTH=, LOGINDISABLED), or at which an old program does what no one can foresee.
-const CAPABILITIES: [&[u8]; 10] = [
+const CAPABILITIES: [&[u8]; 11] = [
     b"IMAP4REV1",
     b"NAMESPACE",
     b"UIDPLUS",
@@ -71,6 +71,8 @@ const CAPABILITIES: [&[u8]; 10] = [
     b"QUOTA",
     b"LITERAL+",
     b"THREAD=",
+    // `filter` renews it at the provider, because programs of the time do not.
+    b"IDLE",
 ];
 
 /// Those of a provider's capabilities that its client may see, in the provider's order.
@@ -140,7 +142,7 @@ mod tests {
     fn only_what_an_old_program_can_use_is_seen_of_a_providers_capabilities() {
         let icloud =
             b"CAPABILITY st11p00im IMAP4rev1 SASL-IR AUTH=PLAIN XSENDER LANGUAGE LITERAL+ CONDSTORE thread=REFS IDLE";
-        assert_eq!(visible_capabilities(icloud), b"IMAP4rev1 LITERAL+ thread=REFS");
+        assert_eq!(visible_capabilities(icloud), b"IMAP4rev1 LITERAL+ thread=REFS IDLE");
         assert_eq!(visible_capabilities(b""), b"");
         assert_eq!(visible_capabilities(b"STARTTLS COMPRESS=DEFLATE IMAP4rev2 UIDPLUSX"), b"");
     }

@@ -21,6 +21,7 @@ mod mime;
 pub mod pop3;
 pub mod pop_before_smtp;
 pub mod progress;
+pub mod proxy_header;
 pub mod readable;
 pub mod sasl;
 pub mod secret;

@@ -1,5 +1,5 @@
 //! The shapes of the three acts: a [`Front`] hears a client, a [`Login`] signs in at a provider, a [`Filter`] watches what
-//! passes between them. The machines with these shapes are in `pop3/` and `smtp/`; the program drives them over sockets.
+//! passes between them. The machines with these shapes are in `pop3/`, `smtp/` and `imap/`; the program drives them over sockets.
 
 pub mod client;
 pub mod server;
@@ -14,6 +14,7 @@ use self::server::ServerState;
 use crate::client_fault::{ClientMisconfiguration, Misuse};
 use crate::command::{self, is_http};
 use crate::failure::{Failure, Waiting, one_line};
+use crate::proxy_header;
 use crate::sasl::{AuthStep, Redaction, Way};
 use crate::secret::Secret;
 use crate::wire::{Line, MAX_AUTH_LINE_OCTETS, MAX_COMMAND_LINE_OCTETS};
@@ -90,6 +91,10 @@ pub trait Front {
         if is_http(line.bytes()) {
             return Answer::Misused(Misuse::Http);
         }
+        // Believed, it would let anyone say where they come from.
+        if proxy_header::is_header(line.bytes()) {
+            return Answer::Misused(Misuse::ProxyHeader);
+        }
         if !self.is_keep_alive(line) && self.client_mut().count_command() && !self.is_at_work() {
             return Answer::Misused(Misuse::TooManyCommands);
         }
@@ -114,6 +119,10 @@ pub trait Front {
     /// A line of the client for the log, without anything that may be a password.
     fn shown(&self, line: &Line) -> String {
         if self.is_in_exchange() { "***".into() } else { command::shown(line) }
+    }
+    /// The last words to a client whose time to sign in is over; CR LF included.
+    fn too_late(&self) -> String {
+        self.words().timed_out()
     }
     /// The reply to the client's last command when it failed; CR LF included.
     fn refusal(&self, failure: &Failure) -> String {
@@ -282,6 +291,8 @@ pub enum Clock {
     Reply,
     /// A message is passing.
     Message,
+    /// Both sides have agreed to wait for news. When the time is up, [`Filter::renew`] is called.
+    Agreed,
 }
 
 /// One of the two sides of a connection.
@@ -307,6 +318,8 @@ pub trait Filter {
     fn clock(&self) -> (Clock, u64);
     /// Which side sends while a message passes.
     fn message_from(&self) -> Party;
+    /// The time of [`Clock::Agreed`] is up: says what makes the server go on waiting. Another clock runs afterwards.
+    fn renew(&mut self, _: &mut Replies) {}
     /// Whether nothing more will pass.
     fn is_over(&self) -> bool;
 }

@@ -122,6 +122,8 @@ impl FetchForecast {
 pub(crate) struct Listing {
     totals: Mailbox,
     field: Field,
+    /// The number in this line, as far as its digits have passed.
+    number: u64,
     /// The size in this line, as far as its digits have passed.
     size: u64,
 }
@@ -137,22 +139,29 @@ enum Field {
 }
 
 impl Listing {
-    /// Counts the next octets. The final `.` adds nothing.
-    pub(crate) fn count(&mut self, text: &[u8]) {
+    /// Counts the next octets. The final `.` adds nothing. `each` gets the number and the size in every line.
+    pub(crate) fn count(&mut self, text: &[u8], mut each: impl FnMut(u64, u64)) {
+        let digit = |number: u64, octet: &u8| number.saturating_mul(10).saturating_add(u64::from(octet - b'0'));
         for octet in text {
             self.field = match (self.field, octet) {
                 (Field::Number | Field::Size | Field::Rest, b'\n') => {
-                    self.totals.octets = self.totals.octets.saturating_add(std::mem::take(&mut self.size));
+                    let (number, size) = (std::mem::take(&mut self.number), std::mem::take(&mut self.size));
+                    each(number, size);
+                    self.totals.octets = self.totals.octets.saturating_add(size);
                     Field::Start
                 }
                 (Field::Start, b'0'..=b'9') => {
                     self.totals.messages = self.totals.messages.saturating_add(1);
+                    self.number = digit(0, octet);
                     Field::Number
                 }
-                (Field::Number, b'0'..=b'9') => Field::Number,
+                (Field::Number, b'0'..=b'9') => {
+                    self.number = digit(self.number, octet);
+                    Field::Number
+                }
                 (Field::Number, b' ') => Field::Size,
                 (Field::Size, b'0'..=b'9') => {
-                    self.size = self.size.saturating_mul(10).saturating_add(u64::from(octet - b'0'));
+                    self.size = digit(self.size, octet);
                     Field::Size
                 }
                 (Field::Start, b'\n') => Field::Start,
@@ -237,15 +246,17 @@ mod tests {
         let text = b"1 120\r\n2 200 (seen)\r\n.\r\n";
         for size in 1..text.len() {
             let mut listing = Listing::default();
-            text.chunks(size).for_each(|chunk| listing.count(chunk));
+            let mut lines = Vec::new();
+            text.chunks(size).for_each(|chunk| listing.count(chunk, |number, size| lines.push((number, size))));
+            assert_eq!(lines, [(1, 120), (2, 200), (0, 0)], "{size}");
             assert_eq!(listing.mailbox(true), Mailbox { messages: 2, octets: 320 }, "{size}");
             assert_eq!(listing.mailbox(false), Mailbox { messages: 2, octets: 0 });
         }
         let mut odd = Listing::default();
-        odd.count(b"\n10 120\n11 5\n");
+        odd.count(b"\n10 120\n11 5\n", |_, _| {});
         assert_eq!(odd.mailbox(true), Mailbox { messages: 2, octets: 125 });
         let mut hostile = Listing::default();
-        hostile.count(b"\r\nx 1\r\n1 99999999999999999999999999\r\n2 99999999999999999999999999\r\n1\r\n");
+        hostile.count(b"\r\nx 1\r\n1 99999999999999999999999999\r\n2 99999999999999999999999999\r\n1\r\n", |_, _| {});
         assert_eq!(hostile.mailbox(true), Mailbox { messages: 3, octets: u64::MAX });
     }
 

@@ -1,9 +1,10 @@
 //! Authentication exchanges, without sockets and without the framing of a protocol: a client's claim is heard in `accept`,
 //! a provider's challenges are answered in `respond`, and `redact` keeps secrets out of the log. PLAIN (RFC 4616), LOGIN
 //! (MS-XLOGIN), CRAM-MD5 (RFC 2195), and APOP (RFC 1939). `way` says which of them comes next when a provider refuses one,
-//! `refusal` whether it did.
+//! `refusal` whether it did, and `meaning` what else a refusal without a code means.
 
 mod accept;
+mod meaning;
 mod redact;
 mod refusal;
 mod respond;
@@ -19,6 +20,7 @@ use zeroize::Zeroizing;
 use crate::wire::hex;
 
 pub use accept::{Acceptor, Attempt, AuthStep, Proof};
+pub(crate) use meaning::{Refusal, refusal};
 pub use redact::{Redaction, redact};
 pub(crate) use refusal::{RefusalOf, refusal_of};
 pub(crate) use respond::Given;

@@ -326,7 +326,7 @@ impl<'a> Dialogue<'a> {
         let proposal = &self.plan.proposal;
         // With a gate, sending takes no password: the login that opens it has the one for fetching.
         let elsewhere = self.plan.sends_elsewhere() && !proposal.outgoing.is_empty() && !proposal.gate;
-        let fetches = !proposal.incoming.is_empty();
+        let fetches = !proposal.has_no_incoming();
         let mut secrets = Secrets::default();
         if fetches || !elsewhere {
             let makes_app_passwords = self.makes_app_passwords(|server| !elsewhere || !server.protocol.is_outgoing());

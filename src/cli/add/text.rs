@@ -23,11 +23,14 @@ pub(super) fn plan_text(plan: &Plan) -> String {
         }
         line + "\n"
     };
-    let Proposal { incoming, outgoing, standby, gate, .. } = &plan.proposal;
+    let Proposal { incoming, outgoing, standby, gate, imap, .. } = &plan.proposal;
     let further = standby.iter().map(|e| format!("            {} if that cannot be reached\n", e.describe()));
     let aliases: Vec<String> = plan.aliases.iter().map(Alias::to_string).collect();
     let also = if aliases.is_empty() { String::new() } else { format!("  also as   {}\n", aliases.join(", ")) };
+    let reading = imap.as_slice();
+    let reading = if reading.is_empty() { String::new() } else { line("reading ", reading, &plan.fetch_as, false) };
     line("fetching", incoming, &plan.fetch_as, false)
+        + &reading
         + &line("sending ", outgoing, &plan.send_as, *gate)
         + &further.collect::<String>()
         + &also
@@ -50,6 +53,9 @@ pub(super) fn closing_text(decision: &Decision, settings: &Settings, file: &Path
     };
     if account.pop3.is_some() {
         line("incoming mail (POP3)", Protocol::Pop3);
+    }
+    if account.imap.is_some() {
+        line("incoming mail (IMAP)", Protocol::Imap);
     }
     if !account.smtp.is_empty() {
         line("outgoing mail (SMTP)", Protocol::Smtp);

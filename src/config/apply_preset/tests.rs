@@ -247,3 +247,16 @@ fn a_preset_of_low_confidence_is_named_where_it_is_used() {
 fn a_door_leads_to_a_server_of_the_preset() {
     assert!(parsed("provider = \"sure\"\ndoors = { pop3 = 0 }").1.is_empty());
 }
+
+#[test]
+fn where_a_fetch_counts_nothing_is_read_ahead_whatever_the_file_says() {
+    for (lines, may) in [
+        ("provider = \"gmail\"", false),
+        ("provider = \"gmail\"\nread_ahead = true", false),
+        ("[account.pop3]\nhost = \"pop.gmail.com\"", false),
+        ("provider = \"hasty\"", true),
+        ("read_ahead = false\nprovider = \"hasty\"", false),
+    ] {
+        assert_eq!(parsed(lines).0.read_ahead, may, "{lines}");
+    }
+}

@@ -112,6 +112,26 @@ pub(in crate::config) const LOCAL: Table = Table {
                    address that they can reach.",
         },
         Key {
+            name: "proxies",
+            kind: Kind::Networks,
+            unset: Value("[]"),
+            since: FIRST_VERSION,
+            example: "[\"10.0.0.5\"]",
+            label: "Load balancers in front of ostler",
+            help: "Their addresses, separated by commas. At doors that other computers reach, ostler believes what they say about \
+                   where a mail program comes from (PROXY protocol), and takes nothing from them without it.",
+        },
+        Key {
+            name: "metrics",
+            kind: Kind::YesNo,
+            unset: Value("false"),
+            since: FIRST_VERSION,
+            example: "true",
+            label: "Figures for monitoring",
+            help: "/metrics on the page's port tells a monitoring program on this computer, and the load balancers, how many \
+                   sessions, messages and failures there are. No names and no addresses of people.",
+        },
+        Key {
             name: "notices",
             kind: Kind::YesNo,
             unset: Value("true"),
@@ -252,6 +272,15 @@ pub(in crate::config) const ACCOUNT: Table = Table {
             label: "What ostler adds to mail that you send",
             help: "Spam filters hold it against a message if it lacks what old programs forget: message-id, date, from-domain \
                    (the account's domain in a sender without one), charset (which letters are meant). \"none\" adds nothing.",
+        },
+        Key {
+            name: "read_ahead",
+            kind: Kind::YesNo,
+            unset: Value("true"),
+            since: FIRST_VERSION,
+            example: "false",
+            label: "Fetch the next messages before the mail program asks for them",
+            help: "It makes fetching faster. ostler does so only at providers where it changes nothing else.",
         },
         Key {
             name: "doors",
@@ -452,8 +481,32 @@ pub(in crate::config) const POP3: Table = Table {
 };
 
 /// `[account.imap]`.
-pub(in crate::config) const IMAP: Table =
-    Table { header: "[account.imap]", title: "Server for IMAP", help: "For mail programs that speak IMAP.", ..POP3 };
+pub(in crate::config) const IMAP: Table = Table {
+    header: "[account.imap]",
+    title: "Server for IMAP",
+    help: "For mail programs that speak IMAP.",
+    keys: &[
+        HOST,
+        PORT,
+        SECURITY,
+        AUTH,
+        Key {
+            name: "connections",
+            kind: Kind::Connections,
+            unset: Value("8"),
+            since: FIRST_VERSION,
+            example: "4",
+            label: "Most connections at once",
+            help: "Mail programs open several, and providers refuse more than 10 to 20 of one person. The next one waits until \
+                   another is closed.",
+        },
+        SERVER_USERNAME,
+        SERVER_PASSWORD,
+        SERVER_CHARSET,
+        CA,
+        PIN,
+    ],
+};
 
 /// `[account.smtp]`.
 pub(in crate::config) const SMTP: Table = Table {

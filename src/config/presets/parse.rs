@@ -95,6 +95,7 @@ fn preset(id: &str, item: &Item<'_>, origin: Origin, taken: &mut HashSet<String>
     let checked = table.get("checked").map(|item| item.as_date().or_else(|| item.reject_kind("a date: 2026-11-20")));
     let [title, enable, app_password, closed, note] =
         ["name", "enable", "app_password", "closed", "note"].map(|key| sentence(&table, key));
+    let fetching_counts = words(&table, "fetching", &[("counts", true)]);
     let sends_elsewhere = words(&table, "sending", &[("elsewhere", true)]);
     let domain_suffixes = list(&table, "domain_suffixes", SUFFIX, suffix);
     let mx = list(&table, "mx", DOMAIN, domain);
@@ -119,6 +120,7 @@ fn preset(id: &str, item: &Item<'_>, origin: Origin, taken: &mut HashSet<String>
         app_password: app_password?,
         window: window.map_or(Some(None), |window| window.map(Some))?,
         pop: pop?.unwrap_or(Pop::Yes),
+        fetching_counts: fetching_counts?.unwrap_or(false),
         sends_elsewhere: sends_elsewhere?.unwrap_or(false),
         closed: closed?,
         note: note?,

@@ -36,6 +36,7 @@ pub(super) struct Fields {
     pub(super) readable: bool,
     pub(super) pop3: String,
     pub(super) smtp: String,
+    pub(super) imap: String,
     pub(super) username: String,
     pub(super) name: String,
     pub(super) ca: String,
@@ -62,6 +63,8 @@ pub(super) struct AddForm {
     #[serde(default)]
     smtp: String,
     #[serde(default)]
+    imap: String,
+    #[serde(default)]
     username: String,
     #[serde(default)]
     name: String,
@@ -82,6 +85,7 @@ impl AddForm {
             readable: self.readable.is_some(),
             pop3: plain(&self.pop3),
             smtp: plain(&self.smtp),
+            imap: plain(&self.imap),
             username: plain(&self.username),
             name: plain(&self.name),
             ca: plain(&self.ca),
@@ -153,6 +157,8 @@ pub(super) fn parse_form(sent: &AddForm, settings: &Settings, round: Round) -> R
     let proposal = Proposal {
         incoming: server("pop3", &fields.pop3, Protocol::Pop3),
         outgoing: server("smtp", &fields.smtp, Protocol::Smtp),
+        imap: server("imap", &fields.imap, Protocol::Imap).into_iter().next(),
+        wants_imap: !fields.imap.is_empty(),
         ..Proposal::default()
     };
     // A relative path would start at the folder of the settings file, which the form does not show.
@@ -258,10 +264,11 @@ pub(super) fn render_form(shared: &Shared, action: &str, fields: &Fields, mistak
                 (field("other", "Your address at the other company", "text", &fields.other, "", wrong("other")))
                 (field("other_password", "Your password there", "password", "", others, wrong("other_password")))
             }
-            details open[round == Round::Retry || fields.gate || any(&["pop3", "smtp", "username", "name", "ca", "pin"])] {
+            details open[round == Round::Retry || fields.gate || any(&["pop3", "smtp", "imap", "username", "name", "ca", "pin"])] {
                 summary { "I know my servers" }
                 p.hint { "ostler finds what you leave empty." }
                 (field("pop3", "Server for fetching (POP3)", "text", &fields.pop3, "Such as pop.example.net, or tls://pop.example.net:995", wrong("pop3")))
+                (field("imap", "Server for reading (IMAP)", "text", &fields.imap, "Only for mail programs that read by IMAP; such as imap.example.net, or tls://imap.example.net:993", wrong("imap")))
                 (field("smtp", "Server for sending (SMTP)", "text", &fields.smtp, "Such as smtp.example.net, or starttls://smtp.example.net:587", wrong("smtp")))
                 (check("gate", "My provider wants mail to be fetched before any is sent", fields.gate, "Also called POP before SMTP. ostler finds this out by itself if it can."))
                 (field("username", "User name at the provider", "text", &fields.username, "If it is neither the address nor the part before the @", wrong("username")))

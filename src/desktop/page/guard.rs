@@ -17,7 +17,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 use subtle::ConstantTimeEq;
 
-use super::{Shared, layout, multipart};
+use super::{Shared, layout, multipart, probes};
 
 /// The largest form: an address, two passwords, some servers.
 const MAX_FORM_OCTETS: usize = 64 * 1024;
@@ -122,6 +122,13 @@ pub(super) async fn guard(State(shared): State<Arc<Shared>>, request: Request<Bo
 
 async fn admit(shared: &Shared, request: Request<Body>) -> Result<Request<Body>, Box<Response>> {
     let refuse = |status, why: &str| Err(Box::new(layout::refused(status, why)));
+    // Before the host is looked at: load balancers name any, or none.
+    if let Some(answer) = probes::answer(shared, &request) {
+        return Err(Box::new(answer));
+    }
+    if shared.open_at().is_none() {
+        return Err(Box::new(StatusCode::NOT_FOUND.into_response()));
+    }
     let Some(host) = own_host(shared, request.uri(), request.headers()) else {
         return refuse(StatusCode::MISDIRECTED_REQUEST, "This is not the address of ostler's settings page.");
     };

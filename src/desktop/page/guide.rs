@@ -124,7 +124,7 @@ fn render_watch(
             sent |= entry["kind"] == "sent";
         }
     }
-    let status = shared.engine.events.document(|name| shared.engine.gate_age(name, now()));
+    let status = shared.engine.events.document(|name| shared.engine.account_now(name, now()));
     let skip = seen.len().saturating_sub(MAX_SEEN_LINES);
     let markup = html! {
         @for line in obstacles(&status, &shared.engine.settings(), account, "the overview has a button that ends this") {

@@ -199,7 +199,7 @@ fn write_report(shared: &Shared, news: &Value) -> String {
             let _ = writeln!(text, "    {} {} {security}, {auth}", server.protocol, server.address());
         }
     }
-    let status = shared.engine.events.document(|name| shared.engine.gate_age(name, now()));
+    let status = shared.engine.events.document(|name| shared.engine.account_now(name, now()));
     text += "\nDoors\n";
     for door in status["doors"].as_array().into_iter().flatten() {
         let word = |key: &str| door[key].as_str().unwrap_or("-").to_owned();

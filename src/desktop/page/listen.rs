@@ -11,6 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -21,6 +23,7 @@ use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use super::Shared;
+use super::probes::Peer;
 use crate::events::event::Event;
 use crate::os;
 use crate::proxy::net::listen::{Listener, Port};
@@ -40,8 +43,12 @@ pub(super) fn keep_open(shared: &Arc<Shared>, router: Router, wanted: SocketAddr
     let open = move || {
         let listener = Listener::bind(wanted).map_err(|error| Some(explain_bind_error(wanted, &error)))?;
         let address = listener.address();
-        own.set_open_at(Some(address));
-        tracing::info!("the settings page is open on http://{address}/; `ostler settings` opens it");
+        if address.ip().to_canonical().is_loopback() {
+            own.set_open_at(Some(address));
+            tracing::info!("the settings page is open on http://{address}/; `ostler settings` opens it");
+        } else {
+            tracing::info!("load balancers can ask http://{address}/health; there is no settings page");
+        }
         Ok(listener)
     };
     let own = Arc::clone(shared);
@@ -127,10 +134,11 @@ impl ConnectionSlots {
 async fn accept(listener: Listener, router: &Router, slots: &ConnectionSlots) {
     let report = |error: io::Error| tracing::debug!("the settings page cannot take a connection: {error}");
     loop {
-        let (stream, _) = listener.accept(report).await;
+        let (stream, peer) = listener.accept(report).await;
         let Some(permit) = slots.acquire().await else { return };
         let has_asked = Arc::new(AtomicBool::new(false));
-        let connection = tokio::spawn(serve_connection(stream, router.clone(), Arc::clone(&has_asked), permit));
+        let connection =
+            tokio::spawn(serve_connection(stream, Peer(peer), router.clone(), Arc::clone(&has_asked), permit));
         slots.add_idle(has_asked, connection.abort_handle());
     }
 }
@@ -138,6 +146,7 @@ async fn accept(listener: Listener, router: &Router, slots: &ConnectionSlots) {
 /// Serves one request; a malformed or slow one affects no other.
 async fn serve_connection(
     stream: impl AsyncRead + AsyncWrite + Unpin,
+    peer: Peer,
     router: Router,
     has_asked: Arc<AtomicBool>,
     _permit: OwnedSemaphorePermit,
@@ -149,8 +158,9 @@ async fn serve_connection(
         .max_buf_size(MAX_HEADER_OCTETS)
         .keep_alive(false);
     let router = TowerToHyperService::new(router);
-    let answer = service_fn(move |request| {
+    let answer = service_fn(move |mut request: Request<Incoming>| {
         has_asked.store(true, Ordering::Relaxed);
+        request.extensions_mut().insert(peer);
         router.call(request)
     });
     let work = builder.serve_connection(TokioIo::new(stream), answer);

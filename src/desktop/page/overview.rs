@@ -17,7 +17,7 @@ const REFRESH_SECONDS: u32 = 5;
 const BUSY_REFRESH_SECONDS: u32 = 2;
 
 pub(super) async fn show(shared: App) -> Response {
-    let status = shared.engine.events.document(|name| shared.engine.gate_age(name, now()));
+    let status = shared.engine.events.document(|name| shared.engine.account_now(name, now()));
     if each(&status, "accounts").next().is_none() {
         return View::new("Add your account", NavItem::Overview, render_first_start(&shared, &status)).into_response();
     }

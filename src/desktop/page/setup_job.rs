@@ -84,7 +84,9 @@ impl SetupJob {
             request.secrets.outgoing = request.secrets.outgoing.or(old.outgoing.clone());
         }
         let same = |old: &Fields, new: &Fields| {
-            (&old.address, &old.other, &old.pop3, &old.smtp) == (&new.address, &new.other, &new.pop3, &new.smtp)
+            let servers =
+                |form: &Fields| [&form.address, &form.other, &form.pop3, &form.smtp, &form.imap].map(String::clone);
+            servers(old) == servers(new)
         };
         // Look for servers again only if the form names other ones.
         if !same(&self.request.fields, &request.fields) {

@@ -27,6 +27,8 @@ pub(crate) struct ClientMessage {
 pub(crate) enum ReplyStage {
     /// When it signs in to fetch.
     Fetch,
+    /// When it reads by IMAP.
+    Read,
     /// When it names the sender.
     Sender,
     /// When it names a recipient.
@@ -34,9 +36,13 @@ pub(crate) enum ReplyStage {
 }
 
 impl ReplyStage {
-    /// The command at which a failure of such a server is told: PASS for POP3, MAIL for SMTP.
+    /// The command at which a failure of such a server is told: PASS for POP3, MAIL for SMTP, LOGIN or the next command for IMAP.
     pub(crate) fn of(protocol: Protocol) -> Self {
-        if protocol.is_outgoing() { Self::Sender } else { Self::Fetch }
+        match protocol {
+            Protocol::Pop3 => Self::Fetch,
+            Protocol::Smtp => Self::Sender,
+            Protocol::Imap => Self::Read,
+        }
     }
 }
 
@@ -44,6 +50,7 @@ impl ReplyStage {
 pub(crate) fn messages_for(failure: &Failure, stage: ReplyStage) -> Vec<ClientMessage> {
     let reply = match stage {
         ReplyStage::Fetch => ostler_mail::pop3::words::failure(failure),
+        ReplyStage::Read => ostler_mail::imap::words::answer(failure),
         ReplyStage::Sender | ReplyStage::Recipient => ostler_mail::smtp::words::failure(failure),
     };
     messages_around(&reply, stage)
@@ -70,6 +77,23 @@ pub(crate) fn messages_around(reply: &str, moment: ReplyStage) -> Vec<ClientMess
             ),
             shown(NETSCAPE, "\"Mail server responded\"", format!("Mail server 127.0.0.1 responded: {reply}")),
         ],
+        ReplyStage::Read => {
+            let number = if reply.starts_with("NO [AUTH") { "0x800CCCD1" } else { "0x800CCCD2" };
+            let shown_by_oe = format!("Server Response: '{reply}', Protocol: IMAP, Error Number: {number}");
+            vec![
+                shown("Outlook Express, Windows Mail", number, shown_by_oe),
+                shown(
+                    "Eudora",
+                    "\"The IMAP command has failed\"",
+                    format!("The IMAP command has failed. Reason: {reply}"),
+                ),
+                shown(
+                    NETSCAPE,
+                    "\"The current command did not succeed\"",
+                    format!("The current command did not succeed. The mail server responded: {reply}"),
+                ),
+            ]
+        }
         ReplyStage::Sender => vec![
             shown(
                 "Outlook Express, Windows Mail",

@@ -70,6 +70,7 @@ fn failures(protocol: Protocol) -> Vec<Failure> {
         Failure::InUse { at: at(), said: said() },
         Failure::LoginDelay { at: at(), said: said() },
         Failure::SignInPostponed { at: at(), said: said() },
+        Failure::NoConnectionLeft { at: at(), most: 8 },
         Failure::TooBig { at: at(), size: 30_000_000, limit: 20_000_000 },
         ids(IdProblem::Missing { message: 2 }),
         ids(IdProblem::Same { first: 1, second: 2 }),
@@ -91,6 +92,7 @@ fn failures(protocol: Protocol) -> Vec<Failure> {
         Failure::UnknownSender { given: "joe@x.example".into(), known: vec!["home".into()] },
         Failure::UnknownSender { given: String::new(), known: vec!["home".into()] },
         Failure::NoServer { account: "home".into(), protocol },
+        Failure::Paused,
         Failure::Stopping,
         Failure::Internal,
     ]
@@ -130,7 +132,7 @@ const SAID: [(&str, &str); 17] = [
 ];
 
 /// Dialogs and codes of old programs, and what they mean.
-const PASTED: [(&str, &str); 56] = [
+const PASTED: [(&str, &str); 72] = [
     ("0x800CCC0E", "door-closed"),
     ("800ccc0e", "door-closed"),
     ("0x800CC0E", "door-closed"),
@@ -154,7 +156,23 @@ const PASTED: [(&str, &str); 56] = [
     ("0x800CCC91", "unknown-account"),
     ("0x800CCC92", "fetch-refused"),
     ("0x800CCC93", "garbled-answer"),
+    ("0x800CCCD1", "imap-sign-in"),
     ("0x800CCCD2", "program-uses-imap"),
+    ("0x800CCCD3", "program-uses-imap"),
+    ("0x800CCCD4", "imap-garbled"),
+    ("0x800CCCD5", "imap-garbled"),
+    ("0x800CCCD6", "imap-garbled"),
+    ("0x800CCCD7", "imap-garbled"),
+    ("0x800CCCD8", "imap-garbled"),
+    ("0x800CCCD9", "imap-door-closed"),
+    ("0x800CCCDA", "imap-garbled"),
+    ("0x800CCCDB", "imap-folder-changed"),
+    ("0x800CCCDC", "imap-garbled"),
+    ("0x800CCCDD", "imap-hung-up"),
+    ("0x800CCCDE", "imap-folder-changed"),
+    ("0x800CCCDF", "imap-spa"),
+    ("0x800CCCE0", "imap-spa"),
+    ("The IMAP command has failed. Reason: no such folder", "program-uses-imap"),
     ("0x80042108", "door-closed"),
     ("0x80042109", "door-closed"),
     ("0x8004210A", "program-gave-up"),
@@ -236,7 +254,7 @@ fn the_data_file_is_whole() {
     let order: Vec<&str> = file.cause.iter().map(|cause| cause.id.as_str()).collect();
     let places: Vec<_> = KNOWN_WORDS.iter().map(|one| order.iter().position(|id| *id == one.cause)).collect();
     assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{places:?}");
-    for protocol in [Protocol::Pop3, Protocol::Smtp] {
+    for protocol in Protocol::ALL {
         for failure in failures(protocol) {
             assert!(known.contains(cause_id(&failure)), "{failure:?}");
         }
@@ -245,9 +263,11 @@ fn the_data_file_is_whole() {
 
 #[test]
 fn what_each_program_shows_for_a_failure_explains_back_to_it() {
-    for (protocol, moments) in
-        [(Protocol::Pop3, &[ReplyStage::Fetch][..]), (Protocol::Smtp, &[ReplyStage::Sender, ReplyStage::Recipient])]
-    {
+    for (protocol, moments) in [
+        (Protocol::Pop3, &[ReplyStage::Fetch][..]),
+        (Protocol::Smtp, &[ReplyStage::Sender, ReplyStage::Recipient]),
+        (Protocol::Imap, &[ReplyStage::Read]),
+    ] {
         for failure in failures(protocol) {
             let wanted = cause_of(&failure).unwrap().id.as_str();
             for shown in moments.iter().flat_map(|moment| messages_for(&failure, *moment)) {
@@ -257,10 +277,32 @@ fn what_each_program_shows_for_a_failure_explains_back_to_it() {
             for reply in [
                 ostler_mail::pop3::words::failure(&failure),
                 ostler_mail::smtp::words::failure(&failure),
+                ostler_mail::imap::words::answer(&failure),
+                ostler_mail::imap::words::alert(&failure),
                 failure.sentence(),
             ] {
                 assert_eq!(ids(&reply).first(), Some(&wanted), "{reply}");
             }
+        }
+    }
+}
+
+#[test]
+fn each_failure_has_its_words_for_imap_and_only_a_refusal_costs_a_password() {
+    for failure in failures(Protocol::Imap) {
+        let is_refused = matches!(
+            failure,
+            Failure::SignInRefused { .. } | Failure::UnknownAccount { .. } | Failure::NoServer { .. }
+        );
+        let answer = ostler_mail::imap::words::answer(&failure);
+        assert_eq!(answer.starts_with("NO [AUTHENTICATIONFAILED] ostler: "), is_refused, "{answer}");
+        assert_eq!(answer.starts_with("NO [UNAVAILABLE] ostler: "), !is_refused, "{answer}");
+        for line in
+            [ostler_mail::imap::words::alert(&failure), ostler_mail::imap::words::unavailable(Some("1"), &failure)]
+        {
+            let is_sound = |line: &str| line.len() <= 510 && line.bytes().all(|b| matches!(b, b' '..=b'~'));
+            assert!(line.ends_with("\r\n") && line.split_terminator("\r\n").all(is_sound), "{line}");
+            assert!(line.contains(failure.sentence().get(..30).unwrap_or(&failure.sentence())), "{line}");
         }
     }
 }

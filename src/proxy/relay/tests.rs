@@ -7,8 +7,11 @@ use super::*;
 use ostler_mail::pop3::filter::Pop3Filter;
 use ostler_mail::smtp::data::DataFilter;
 
-const LIMITS: Limits =
-    Limits { idle: Duration::from_secs(60), reply: Duration::from_secs(20), data: Duration::from_secs(30) };
+const fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+const LIMITS: Limits = Limits { idle: seconds(60), reply: seconds(20), data: seconds(30), agreed: seconds(1500) };
 
 /// What an end does next when it is read; nothing more when there is nothing more.
 enum Reads {

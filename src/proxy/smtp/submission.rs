@@ -3,13 +3,14 @@
 //! again on another connection; after the end of data nothing is ever said twice.
 
 mod body;
-mod provider_session;
+pub(super) mod provider_session;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 
+use super::kept;
 use crate::events::event::Event;
 use crate::proxy::early::{EarlyConnect, EarlyResult};
 use crate::proxy::gate_login::GatedSend;
@@ -44,6 +45,9 @@ pub(super) struct ProviderSide {
     /// messages must not try the same password once for each: providers lock accounts for that.
     refused_sign_in: Option<(Arc<Account>, Failure)>,
 }
+
+/// How long a kept session may take to show that it still works. After that a new connection is made.
+const KEPT_RESET_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The provider's answer to the client's command on one connection.
 enum Outcome {
@@ -101,6 +105,35 @@ impl ProviderSide {
         self.session = None;
     }
 
+    /// The client has left. The next one may find the provider's session.
+    pub(super) async fn end(&mut self) {
+        if let Some(session) = self.session.take() {
+            kept::keep_or_leave(&self.engine, session).await;
+        }
+    }
+
+    /// Goes on with a session that an earlier client left behind, if it is still good and the secret is still the same.
+    async fn take_kept(&mut self, account: &Arc<Account>) {
+        while self.session.is_none()
+            && let Some(mut kept) = self.engine.kept.take(account)
+        {
+            let server = account.smtp.get(kept.server_index);
+            let secret = match server.filter(|server| server.credentials().is_some()) {
+                Some(server) => self.engine.secret(account, server, self.client_secret.as_ref()).await.ok(),
+                None => None,
+            };
+            let is_same = secret.as_deref().map(Secret::expose) == kept.secret.as_deref().map(Secret::expose);
+            // RSET also shows whether the connection still works.
+            if is_same && !kept.upstream.conn.has_news().await && kept.reset(KEPT_RESET_TIMEOUT).await {
+                self.early = None;
+                self.session = Some(kept);
+            } else {
+                // The client does not wait for a goodbye that may never be answered.
+                tokio::spawn(kept.leave());
+            }
+        }
+    }
+
     /// Says QUIT to the provider.
     pub(super) async fn leave(&mut self) {
         if let Some(session) = self.session.take() {
@@ -147,6 +180,9 @@ impl ProviderSide {
     /// server.
     async fn submit_with_retry(&mut self, submission: &mut Submission) -> Result<Reply, Failure> {
         let mut policy = LoginPolicy::Fresh;
+        if submission.is_at_mail() {
+            self.take_kept(submission.account()).await;
+        }
         let answer = loop {
             let was_used = self.session.as_ref().is_some_and(ProviderSession::is_between_messages);
             let Some(attempted) = self.attempt_in_time(submission, policy).await else {
@@ -345,7 +381,7 @@ impl ProviderSide {
             (Prepared::WantsSecret(..), Some(_)) => Some(engine.secret(&account, server, client_secret).await?),
             _ => None,
         };
-        let finished = prepared.finish(&engine.dialer, server, secret, timeouts).await;
+        let finished = prepared.finish(&engine.dialer, server, secret.clone(), timeouts).await;
         let (upstream, ready) = finished.inspect_err(|failure| note_refusal(engine, &account, server, failure))?;
         let offered = ready.offered;
         engine.learn(server, |learned| {
@@ -354,6 +390,7 @@ impl ProviderSide {
         });
         Ok(ProviderSession {
             account,
+            secret,
             server_index: index,
             upstream,
             offered,
@@ -393,7 +430,12 @@ impl ProviderSide {
     pub(super) fn connect_early(&mut self, front: &SmtpFront) {
         let Some(account) = front.likely_account() else { return };
         let known = self.early.as_ref().is_some_and(|early| early.is_for(&account));
-        if known || self.session.is_some() || front.has_begun() || front.transaction().is_some() {
+        if known
+            || self.session.is_some()
+            || self.engine.kept.has(&account)
+            || front.has_begun()
+            || front.transaction().is_some()
+        {
             return;
         }
         let server =

@@ -35,10 +35,14 @@ const MAX_CONNECTIONS: usize = 12;
 
 /// The prefixes of the usual host names for POP3, the likeliest first.
 const POP3_NAMES: [&str; 4] = ["pop3.", "pop.", "mail.", ""];
+/// The prefixes for IMAP.
+const IMAP_NAMES: [&str; 3] = ["imap.", "mail.", ""];
 /// The prefixes for SMTP.
 const SMTP_NAMES: [&str; 3] = ["smtp.", "mail.", ""];
 /// The usual ports for POP3, best first.
 const POP3_PORTS: [(u16, Security); 2] = [(995, Security::Tls), (110, Security::StartTls)];
+/// The usual ports for IMAP, best first.
+const IMAP_PORTS: [(u16, Security); 2] = [(993, Security::Tls), (143, Security::StartTls)];
 /// The usual ports for SMTP, best first. Port 25 is meant for other mail servers, but some small hosts have no other.
 const SMTP_PORTS: [(u16, Security); 4] =
     // Spectrum's server speaks TLS from the first byte on 587.
@@ -162,6 +166,7 @@ fn candidates(domain: &Domain, wanted: &[Protocol]) -> Vec<Endpoint> {
         }
     };
     add(Protocol::Pop3, &POP3_NAMES, &POP3_PORTS);
+    add(Protocol::Imap, &IMAP_NAMES, &IMAP_PORTS);
     add(Protocol::Smtp, &SMTP_NAMES, &SMTP_PORTS);
     all
 }
@@ -308,7 +313,8 @@ mod tests {
         assert_eq!(shown[8], "smtp.example.net port 465, TLS");
         assert_eq!(shown.last().unwrap(), "example.net port 25, STARTTLS");
         assert_eq!(shown.len(), 20);
-        assert!(candidates(&domain(), &[Protocol::Imap]).is_empty());
+        let imap = candidates(&domain(), &[Protocol::Imap]);
+        assert_eq!((imap.len(), imap[0].describe()), (6, format!("imap.{} port 993, TLS", domain())));
     }
 
     #[test]

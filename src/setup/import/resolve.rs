@@ -249,13 +249,6 @@ impl Resolver<'_> {
         self.homes.push(company(&server.host, self.presets));
         report_same_server(server, &endpoints, self.report);
         self.account.proposal.imap = endpoints.into_iter().next();
-        if self.account.proposal.incoming.is_empty() {
-            self.report.left(
-                &server.place,
-                "it fetches by IMAP, but this version of ostler fetches by POP3. Ask your provider for its POP3 server, and \
-                 name it with --pop3 tls://HOST",
-            );
-        }
     }
 
     fn resolve_outgoing(&mut self) {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    Access, Account, Credentials, Door, PasswordCharset, Protocol, SecretSource, Security, Server, Settings, SignIn,
-    Timeouts, Trust,
+    Access, Account, Credentials, DEFAULT_IMAP_CONNECTIONS, Door, PasswordCharset, Protocol, SecretSource, Security,
+    Server, Settings, SignIn, Timeouts, Trust,
 };
 
 /// A server for tests.
@@ -36,6 +36,8 @@ pub fn settings(access: Access, accounts: Vec<Arc<Account>>, doors: &[(Protocol,
         page: None,
         access,
         allow: vec![],
+        proxies: vec![],
+        metrics: false,
         notices: true,
         accounts,
         timeouts: Timeouts::default(),
@@ -51,11 +53,13 @@ pub fn account(name: &str, address: &str, username: &str) -> Account {
         provider: None,
         is_default: false,
         offer_auth: true,
+        read_ahead: true,
         local_password: None,
         readable: None,
         mend: vec![],
         pop3: Some(server(Protocol::Pop3, username)),
         smtp: vec![server(Protocol::Smtp, username)],
         imap: None,
+        imap_connections: DEFAULT_IMAP_CONNECTIONS,
     }
 }

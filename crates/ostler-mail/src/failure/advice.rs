@@ -75,6 +75,9 @@ fn advice_of_kind(failure: &Failure) -> String {
         }
         Failure::InUse { .. } => "wait until the other session has ended, then try again".into(),
         Failure::LoginDelay { .. } => "wait a minute, then try again".into(),
+        Failure::NoConnectionLeft { .. } => {
+            "close mail programs that read the same mailbox, or raise connections under [account.imap] in the settings".into()
+        }
         Failure::TooBig { .. } => "send it in parts, or make it smaller".into(),
         Failure::MessageIds { problem, .. } => id_advice(problem),
         Failure::Secret { account, trouble, .. } => secret_advice(account, trouble),
@@ -90,6 +93,7 @@ fn advice_of_kind(failure: &Failure) -> String {
         Failure::NoServer { protocol, .. } => {
             format!("write [account.{}] into ostler's settings file", protocol.name())
         }
+        Failure::Paused => "choose Resume in ostler's menu or on its page, then try again".into(),
         Failure::Stopping => "try again when it runs again".into(),
         Failure::Internal => "please report it; other sessions go on".into(),
     }

@@ -56,6 +56,9 @@ pub(super) fn sentence(failure: &Failure) -> String {
         Failure::InUse { at, said } => format!("the mailbox at {} is in use by another session: {said}", at.host),
         Failure::LoginDelay { at, said } => format!("{} wants more time between two logins: {said}", at.host),
         Failure::SignInPostponed { at, said } => format!("{} cannot sign you in just now: {said}", at.host),
+        Failure::NoConnectionLeft { at, most } => {
+            format!("all {most} connections that ostler may have at {} are in use", at.host)
+        }
         Failure::TooBig { at, size, limit } => {
             format!("this message of {} is too big: {} takes {} at most", megabytes(*size), at.host, megabytes(*limit))
         }
@@ -74,6 +77,7 @@ pub(super) fn sentence(failure: &Failure) -> String {
         }
         Failure::UnknownSender { given, known } => no_such(format!("account that sends as {given}"), known),
         Failure::NoServer { account, protocol } => format!("account {account} has no {} server", spoken(*protocol)),
+        Failure::Paused => "ostler is paused".into(),
         Failure::Stopping => "ostler is shutting down".into(),
         Failure::Internal => "ostler had an internal error and ended this session".into(),
     }

@@ -18,7 +18,7 @@ use crate::imap::{
 };
 use crate::machine::{Clock, Filter, Party, Pass, ProtocolViolation, Replies};
 use crate::progress::Progress;
-use crate::wire::printable;
+use crate::wire::{Line, printable};
 
 /// The longest line of a command, in octets. RFC 2683 asks servers for 8,000; some programs name every message of a folder
 /// in one line, and Dovecot takes 64 KiB for them.
@@ -60,6 +60,38 @@ enum Owed {
     Goodbye(String),
     /// ostler's own answer, once all before it have come.
     Own(String),
+}
+
+/// The client waits for news (IDLE, RFC 2177). Programs of the time wait without end, and providers hang up after half an hour,
+/// so ostler ends the command there in time and gives it again, under a tag of its own.
+#[derive(Debug, PartialEq, Eq)]
+struct Idle {
+    /// The client's tag.
+    tag: String,
+    /// How many times the command was given again.
+    renewals: u64,
+    state: IdleState,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum IdleState {
+    /// The provider has not agreed to it.
+    Asked,
+    /// Both wait for news.
+    Agreed,
+    /// DONE was said, for the client.
+    Ending,
+    /// DONE was said, to give the command again.
+    Renewing,
+    /// As `Asked`, and the client knows nothing of it.
+    AskedAgain,
+}
+
+impl Idle {
+    /// The tag of the command that the provider has.
+    fn tag_at_provider(&self) -> String {
+        if self.renewals == 0 { self.tag.clone() } else { format!("{}.{}", self.tag, self.renewals) }
+    }
 }
 
 /// What comes next from the client.
@@ -108,6 +140,9 @@ pub struct ImapFilter {
     client: FromClient,
     server: FromServer,
     owed: VecDeque<Owed>,
+    idle: Option<Idle>,
+    /// The provider has ended an IDLE by itself, so the client's DONE ends nothing.
+    expects_late_done: bool,
     /// The end of the part of a server's line that has passed.
     tail: Vec<u8>,
     /// The provider's capabilities, as it has told them.
@@ -133,6 +168,8 @@ impl ImapFilter {
             client: FromClient::Command,
             server: FromServer::Line,
             owed: VecDeque::new(),
+            idle: None,
+            expects_late_done: false,
             tail: Vec::new(),
             capabilities: capabilities.to_vec(),
             is_over: false,
@@ -168,7 +205,8 @@ impl ImapFilter {
 
     /// The answer to a LOGOUT that the provider has not answered.
     pub fn farewell(&self) -> String {
-        self.leaving().map(words::goodbye).unwrap_or_default()
+        let goodbye = if self.has_said_bye { words::only_goodbye_is_missing } else { words::goodbye };
+        self.leaving().map(goodbye).unwrap_or_default()
     }
 
     /// The tag of the LOGOUT that waits for its answer.
@@ -227,11 +265,21 @@ impl ImapFilter {
             return Err(ProtocolViolation::Client(Misuse::Http));
         }
         let start = Start::parse(line);
-        let own = match (start.tag, start.verb.as_str()) {
-            (None, _) => Some(words::NO_TAG.to_owned()),
-            (Some(tag), verb) => refusal_of(verb).map(|why| tagged(tag, "BAD", why)),
+        let is_done = line.eq_ignore_ascii_case(b"DONE");
+        let ends_idle = self.end_idle(say);
+        if is_done && (ends_idle || std::mem::take(&mut self.expects_late_done)) {
+            return Ok(());
+        }
+        self.expects_late_done = false;
+        let own = match start.tag {
+            None => Some(words::NO_TAG.to_owned()),
+            Some(tag) if ends_idle => Some(tagged(tag, "BAD", words::IDLE_ENDS_WITH_DONE)),
+            Some(tag) => self.refusal_of(&start).map(|why| tagged(tag, "BAD", why)),
         };
         let passes = own.is_none();
+        if let (true, Some(tag), "IDLE") = (passes, start.tag, start.verb.as_str()) {
+            self.idle = Some(Idle { tag: tag.to_owned(), renewals: 0, state: IdleState::Asked });
+        }
         match (own, start.tag) {
             (Some(reply), _) => self.owe(Owed::Own(reply), say),
             (None, Some(tag)) if start.verb == "LOGOUT" => self.owe(Owed::Goodbye(tag.to_owned()), say),
@@ -240,6 +288,26 @@ impl ImapFilter {
         }
         self.rest_of_command(raw, passes, say);
         Ok(())
+    }
+
+    /// Why a command does not pass, if it does not: it would blind ostler, or it is no command for one that has signed in.
+    fn refusal_of(&self, command: &Start<'_>) -> Option<&'static str> {
+        match command.verb.as_str() {
+            "LOGIN" | "AUTHENTICATE" => Some(words::SIGNED_IN_ALREADY),
+            "STARTTLS" => Some(words::NO_TLS_NOW),
+            "COMPRESS" | "ENABLE" | "UNAUTHENTICATE" => Some(words::NOT_HERE),
+            "IDLE" if !command.rest.is_empty() || !offers(&self.capabilities, b"IDLE") => Some(words::NOT_HERE),
+            _ => None,
+        }
+    }
+
+    /// Says DONE for a client that waits for news, and has said something. Returns whether it was waiting.
+    fn end_idle(&mut self, say: &mut Replies) -> bool {
+        let Some(idle) = self.idle.as_mut().filter(|idle| idle.state == IdleState::Agreed) else { return false };
+        idle.state = IdleState::Ending;
+        say.server.extend_from_slice(b"DONE\r\n");
+        self.tick();
+        true
     }
 
     /// Takes a command line, or the rest of one, with the literal at its end.
@@ -280,24 +348,53 @@ impl ImapFilter {
 
     /// The provider asks for a literal, or goes on asking.
     fn go_on(&mut self, raw: &[u8], say: &mut Replies) {
+        if let Some(idle) = &mut self.idle {
+            let is_heard = idle.state == IdleState::Asked;
+            if is_heard || idle.state == IdleState::AskedAgain {
+                idle.state = IdleState::Agreed;
+            }
+            return if is_heard {
+                say_go_on(raw, say)
+            };
+        }
         // What nobody has asked for is dropped.
         let FromClient::Asked { octets, waits } = self.client else { return };
         if waits {
-            say.client.extend_from_slice(b"+ ");
-            say.client.extend_from_slice(printable(without_end(raw)).trim_start_matches(['+', ' ']).as_bytes());
-            say.client.extend_from_slice(b"\r\n");
+            say_go_on(raw, say);
         }
         self.client = FromClient::literal(octets, true);
         self.tick();
     }
 
-    /// A line with a tag. Returns whether it answers a command.
-    fn answered(&mut self, tag: &[u8]) -> bool {
+    /// The tag under which the client waits for what the provider answers to `tag`. `None`: it does not wait, because the answer
+    /// is to ostler's own DONE, after which the command is given again.
+    fn tag_of_client(&mut self, tag: &[u8], status: &[u8], say: &mut Replies) -> Option<Vec<u8>> {
+        let Some(mut idle) = self.idle.take_if(|idle| idle.tag_at_provider().as_bytes() == tag) else {
+            return Some(tag.to_vec());
+        };
+        if idle.state == IdleState::Renewing && status.eq_ignore_ascii_case(b"OK") {
+            (idle.renewals, idle.state) = (idle.renewals + 1, IdleState::AskedAgain);
+            say.server.extend_from_slice(format!("{} IDLE\r\n", idle.tag_at_provider()).as_bytes());
+            self.idle = Some(idle);
+            self.tick();
+            return None;
+        }
+        self.expects_late_done = idle.state != IdleState::Ending;
+        Some(idle.tag.into_bytes())
+    }
+
+    /// Which of the commands that wait has this tag.
+    fn position_of(&self, tag: &[u8]) -> Option<usize> {
         let is_it = |owed: &Owed| match owed {
             Owed::Answer(own) | Owed::Goodbye(own) => own.as_bytes() == tag,
             Owed::Own(_) => false,
         };
-        let Some(at) = self.owed.iter().position(is_it) else { return false };
+        self.owed.iter().position(is_it)
+    }
+
+    /// A line with a tag. Returns whether it answers a command.
+    fn answered(&mut self, tag: &[u8]) -> bool {
+        let Some(at) = self.position_of(tag) else { return false };
         let is_last = at + 1 == self.owed.len();
         if let Some(Owed::Goodbye(_)) = self.owed.remove(at) {
             self.is_over = true;
@@ -311,26 +408,35 @@ impl ImapFilter {
     }
 
     /// Takes a whole line that is no text with literals: a status line, a list of capabilities, or the request to go on.
-    fn status_line(&mut self, raw: &[u8], say: &mut Replies) {
+    fn status_line(&mut self, raw: &[u8], say: &mut Replies) -> Result<(), ProtocolViolation> {
         let line = without_end(raw);
+        if !Line::new(line).is_clean() {
+            return Err(ProtocolViolation::Server("a line with a NUL or a lone CR in it".into()));
+        }
         let (first, rest) = split_word(line);
         if first.starts_with(b"+") {
-            return self.go_on(raw, say);
+            self.go_on(raw, say);
+            return Ok(());
         }
         let (word, text) = split_word(rest);
         if first == b"*" && word.eq_ignore_ascii_case(b"CAPABILITY") {
             text.clone_into(&mut self.capabilities);
             let visible = self.visible_capabilities();
             say.client.extend_from_slice(words::capabilities_of_provider(&visible).as_bytes());
-            return;
+            return Ok(());
         }
-        if first != b"*" && !self.answered(first) {
-            return;
+        let first = if first == b"*" { Some(first.to_vec()) } else { self.tag_of_client(first, word, say) };
+        let is_known = |first: &Vec<u8>| first == b"*" || self.position_of(first).is_some();
+        let Some(first) = first.filter(is_known) else { return Ok(()) };
+        if ![&b"OK"[..], b"NO", b"BAD", b"BYE"].iter().any(|known| word.eq_ignore_ascii_case(known)) {
+            return Err(ProtocolViolation::Server("an answer that is neither OK, NO nor BAD".into()));
         }
+        self.answered(&first);
         self.has_said_bye |= first == b"*" && word.eq_ignore_ascii_case(b"BYE");
         let shown = self.without_capabilities(text);
-        say.client.extend_from_slice(&[first, b" ", word, b" ", shown, b"\r\n"].concat());
+        say.client.extend_from_slice(&[first.as_slice(), b" ", word, b" ", shown, b"\r\n"].concat());
         self.say_own(say);
+        Ok(())
     }
 
     /// The text of a status line, without the capabilities in its code.
@@ -415,7 +521,7 @@ impl ImapFilter {
             }
             None | Some(Kind::Status) => match end {
                 Some(end) if end <= MAX_STATUS_LINE_OCTETS => {
-                    self.status_line(&input[..=end], say);
+                    self.status_line(&input[..=end], say)?;
                     Ok(Pass::Replaced(end + 1))
                 }
                 None if input.len() <= MAX_STATUS_LINE_OCTETS => Ok(Pass::NeedMore),
@@ -450,18 +556,15 @@ fn kind(head: &[u8], is_whole: bool) -> Option<Kind<'_>> {
         Some(_) => word(1)?,
         None => b"",
     };
-    let of_status = [&b"OK"[..], b"NO", b"BAD", b"BYE", b"PREAUTH", b"CAPABILITY"];
+    let of_status = [&b"OK"[..], b"NO", b"BAD", b"BYE", b"CAPABILITY"];
     Some(if of_status.iter().any(|known| word.eq_ignore_ascii_case(known)) { Kind::Status } else { Kind::Data(word) })
 }
 
-/// Why a command does not pass, if it does not: it would blind ostler, or it is no command for one that has signed in.
-fn refusal_of(verb: &str) -> Option<&'static str> {
-    match verb {
-        "LOGIN" | "AUTHENTICATE" => Some(words::SIGNED_IN_ALREADY),
-        "STARTTLS" => Some(words::NO_TLS_NOW),
-        "COMPRESS" | "ENABLE" | "UNAUTHENTICATE" | "IDLE" => Some(words::NOT_HERE),
-        _ => None,
-    }
+/// Tells the client to go on, in the provider's words.
+fn say_go_on(raw: &[u8], say: &mut Replies) {
+    say.client.extend_from_slice(b"+ ");
+    say.client.extend_from_slice(printable(without_end(raw)).trim_start_matches(['+', ' ']).as_bytes());
+    say.client.extend_from_slice(b"\r\n");
 }
 
 fn without_end(raw: &[u8]) -> &[u8] {
@@ -519,13 +622,17 @@ impl Filter for ImapFilter {
     }
 
     fn wants_client(&self) -> bool {
+        // What is said while an IDLE begins, ends or is given again waits until that is done.
+        let is_at_rest = self.idle.as_ref().is_none_or(|idle| idle.state == IdleState::Agreed);
         !matches!(self.client, FromClient::Asked { .. })
+            && is_at_rest
             && self.owed.len() < MAX_OUTSTANDING_COMMANDS
             && self.leaving().is_none()
     }
 
     fn client_ended(&mut self, rest: &[u8], say: &mut Replies) -> bool {
         let start = Start::parse(rest);
+        self.end_idle(say);
         if let (FromClient::Command, Some(tag), "LOGOUT") = (self.client, start.tag, start.verb.as_str()) {
             let tag = tag.to_owned();
             say.server.extend_from_slice(format!("{tag} LOGOUT\r\n").as_bytes());
@@ -535,18 +642,27 @@ impl Filter for ImapFilter {
     }
 
     fn clock(&self) -> (Clock, u64) {
-        let clock = match (self.client, self.server) {
-            (FromClient::Literal { .. }, _) | (_, FromServer::Literal { .. } | FromServer::Rest { .. }) => {
-                Clock::Message
+        let agreed = self.idle.as_ref().filter(|idle| idle.state == IdleState::Agreed);
+        match (self.client, self.server, agreed) {
+            (FromClient::Literal { .. }, _, _) | (_, FromServer::Literal { .. } | FromServer::Rest { .. }, _) => {
+                (Clock::Message, self.ticks)
             }
-            _ if self.owed.is_empty() => Clock::ClientIdle,
-            _ => Clock::Reply,
-        };
-        (clock, self.ticks)
+            // News do not restart it: the provider counts from the command.
+            (_, _, Some(idle)) => (Clock::Agreed, idle.renewals),
+            _ if self.owed.is_empty() => (Clock::ClientIdle, self.ticks),
+            _ => (Clock::Reply, self.ticks),
+        }
     }
 
     fn message_from(&self) -> Party {
         if let FromClient::Literal { .. } = self.client { Party::Client } else { Party::Server }
+    }
+
+    fn renew(&mut self, say: &mut Replies) {
+        if self.end_idle(say) {
+            self.idle.as_mut().into_iter().for_each(|idle| idle.state = IdleState::Renewing);
+            say.client.extend_from_slice(words::STILL_HERE.as_bytes());
+        }
     }
 
     fn is_over(&self) -> bool {
@@ -567,6 +683,9 @@ impl ImapFilter {
         }
         let Some(end) = end else { return Ok(Pass::NeedMore) };
         let raw = &input[..=end];
+        if !Line::new(without_end(raw)).is_clean() {
+            return Err(ProtocolViolation::Client(Misuse::Unclean));
+        }
         match self.client {
             FromClient::Rest { passes } => self.rest_of_command(raw, passes, say),
             _ => self.command(raw, say)?,

@@ -28,6 +28,10 @@ pub enum Wants {
 
 type Answer = machine::Answer<Wants>;
 
+/// The longest line before the sign-in, in octets: a name and a password as literals fit twice. RFC 2683 wants a server to take
+/// 8,000.
+const MAX_EARLY_LINE_OCTETS: usize = 8192;
+
 /// Commands that are for a client that has signed in.
 const SIGNED_IN_COMMANDS: [&str; 23] = [
     "SELECT",
@@ -141,8 +145,11 @@ impl Front for ImapFront {
     }
 
     fn line_limit(&self) -> usize {
-        // A literal may be a token of OAuth2, which is as long as an answer to a challenge.
-        MAX_AUTH_LINE_OCTETS
+        if self.is_in_exchange() { MAX_AUTH_LINE_OCTETS } else { MAX_EARLY_LINE_OCTETS }
+    }
+
+    fn too_late(&self) -> String {
+        self.trouble.as_ref().map_or_else(|| self.words().timed_out(), |trouble| self.words().failure(trouble))
     }
 
     fn shown(&self, line: &Line) -> String {
@@ -157,7 +164,7 @@ impl Front for ImapFront {
 
     fn refusal(&self, failure: &Failure) -> String {
         let alert = if self.alerts { words::alert(failure) } else { String::new() };
-        alert + &words::failed(&self.tag, "AUTHENTICATIONFAILED", failure)
+        alert + &words::failed(&self.tag, failure)
     }
 }
 
@@ -187,7 +194,7 @@ impl ImapFront {
 
     /// The reply to a sign-in that has failed at the provider.
     pub fn on_failure(&mut self, failure: &Failure) -> String {
-        if let Failure::SignInRefused { .. } = failure {
+        if words::is_refusal(failure) {
             self.alert_once();
             return self.refusal(failure);
         }

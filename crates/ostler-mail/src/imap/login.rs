@@ -11,8 +11,7 @@ use crate::imap::command::quote;
 use crate::imap::{self, split_capabilities, split_code, split_word, words_of};
 use crate::machine::server::ServerState;
 use crate::machine::{Login, Outgoing, Step};
-use crate::pop3::{self, Refusal};
-use crate::sasl::{Exchange, Given, Mechanism, Way};
+use crate::sasl::{self, Exchange, Given, Mechanism, Refusal, Way};
 use crate::secret::Secret;
 use crate::wire::{Line, MAX_REPLY_LINES};
 
@@ -279,7 +278,7 @@ impl ImapLogin {
             (_, Some("PRIVACYREQUIRED")) => Refusal::WantsTls,
             // BAD is said to a command that was not understood.
             (Status::Bad, _) => Refusal::Way,
-            (Status::Ok | Status::No, _) => pop3::refusal(&Line::new(text), had_name),
+            (Status::Ok | Status::No, _) => sasl::refusal(&Line::new(text), had_name),
         };
         match meaning {
             Refusal::Auth => return Err(self.server.refused_credentials(said)),

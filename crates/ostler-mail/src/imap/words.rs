@@ -31,7 +31,11 @@ pub(super) const WRONG_PASSWORD: &str =
 pub(super) const SIGNED_IN_ALREADY: &str = "you have signed in already";
 pub(super) const NO_TLS_NOW: &str = "this door is plain; ostler encrypts the connection to the provider";
 pub(super) const NOT_HERE: &str = "ostler does not have this command";
+pub(super) const IDLE_ENDS_WITH_DONE: &str = "IDLE ends with DONE; this command was not carried out";
 pub(super) const LINE_TOO_LONG: &str = "that line is too long";
+
+/// What a client in IDLE hears when ostler renews it at the provider. If the client is gone, the system notices by that.
+pub(super) const STILL_HERE: &str = "* OK ostler is still here\r\n";
 
 /// What ends a session of a client that has signed in (RFC 3501, section 5.4).
 pub const SILENT_TOO_LONG: &str = "* BYE ostler closes this connection: the mail program was silent for too long\r\n";
@@ -44,8 +48,9 @@ pub(super) fn capabilities(can_check_challenges: bool) -> String {
 }
 
 /// The capabilities once the client is signed in. Programs do not read those in the text of an OK, and add these to what
-/// they know.
+/// they know. A provider that does not say what it has speaks IMAP4rev1 all the same.
 pub(super) fn capabilities_of_provider(visible: &[u8]) -> String {
+    let visible = if visible.is_empty() { b"IMAP4rev1" } else { visible };
     format!("* CAPABILITY {}\r\n", String::from_utf8_lossy(visible))
 }
 
@@ -61,14 +66,34 @@ pub(super) fn wrong_door(what: &str, port: Option<u16>) -> String {
 }
 
 /// What programs show their user whatever they think of it (RFC 3501, section 7.1).
-pub(super) fn alert(failure: &Failure) -> String {
+pub fn alert(failure: &Failure) -> String {
     format!("{}\r\n", fit("* OK [ALERT] ostler: ", &failure.sentence(), &failure.advice_for_client(), ""))
 }
 
-/// Sentence and advice in the text of a tagged reply.
-pub(super) fn failed(tag: &str, code: &str, failure: &Failure) -> String {
-    let start = format!("{tag} NO [{code}] ostler: ");
-    format!("{}\r\n", fit(&start, &failure.sentence(), &failure.advice_for_client(), ""))
+/// The answer to a command that fails, without tag and line end. The code says whether the provider has refused the user or
+/// only cannot serve them now (RFC 5530).
+pub fn answer(failure: &Failure) -> String {
+    answer_behind("", failure)
+}
+
+fn answer_behind(tag: &str, failure: &Failure) -> String {
+    let code = if is_refusal(failure) { "AUTHENTICATIONFAILED" } else { "UNAVAILABLE" };
+    fit(&format!("{tag}NO [{code}] ostler: "), &failure.sentence(), &failure.advice_for_client(), "")
+}
+
+/// Whether the sign-in is refused for what it is, and another try without a change is in vain.
+pub(super) fn is_refusal(failure: &Failure) -> bool {
+    matches!(failure, Failure::SignInRefused { .. } | Failure::UnknownAccount { .. } | Failure::NoServer { .. })
+}
+
+/// The same with its tag, as a line.
+pub(super) fn failed(tag: &str, failure: &Failure) -> String {
+    format!("{}\r\n", answer_behind(&format!("{tag} "), failure))
+}
+
+/// The answer to LOGOUT when the provider has said goodbye and no more.
+pub(super) fn only_goodbye_is_missing(tag: &str) -> String {
+    tagged(tag, "OK", "goodbye")
 }
 
 /// The answer to LOGOUT.
@@ -78,7 +103,7 @@ pub(super) fn goodbye(tag: &str) -> String {
 
 /// The last lines of a session that fails: to the command with this tag, if one waits, and to the connection.
 pub fn unavailable(tag: Option<&str>, failure: &Failure) -> String {
-    let answer = tag.map(|tag| failed(tag, "UNAVAILABLE", failure)).unwrap_or_default();
+    let answer = tag.map(|tag| failed(tag, failure)).unwrap_or_default();
     format!("{answer}{}\r\n", self::failure(failure))
 }
 

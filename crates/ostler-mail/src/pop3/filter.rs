@@ -1,6 +1,6 @@
 //! Watches a POP3 session after the sign-in. Every command is checked and its answer expected; every status line is checked;
-//! texts are left to `text`. So the server is asked only what the client asks, and the client hears only answers to what it
-//! asked.
+//! texts are left to `text`. So the client hears only answers to what it asked. The server is asked what the client asks, and
+//! for messages that the client will ask for next (`ahead`).
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use crate::client_fault::Misuse;
 use crate::command::{Command, is_http, is_quit, is_tls_hello};
 use crate::failure::one_line;
 use crate::machine::{Clock, Filter, Party, Pass, ProtocolViolation, Replies};
+use crate::pop3::ahead::{Ahead, Question};
 use crate::pop3::text::{Kind, Taken, Text};
 use crate::pop3::{Status, parse_status, words};
 use crate::progress::{FetchForecast, Progress, parse_stat};
@@ -31,7 +32,7 @@ const PROGRESS_OCTETS: u64 = 4096;
 const CAPABILITIES: [&str; 9] =
     ["USER", "TOP", "UIDL", "RESP-CODES", "AUTH-RESP-CODE", "LOGIN-DELAY", "EXPIRE", "IMPLEMENTATION", "X-"];
 
-/// The form of an answer that the server owes.
+/// The form of an answer that the client waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Expected {
     /// One line.
@@ -44,15 +45,30 @@ enum Expected {
     Capabilities,
     /// One line, which the client does not get: it gets this instead.
     Instead(&'static str),
+    /// One line with the number of the last message accessed (LAST, RFC 1460). Up to this number it may be one that only
+    /// ostler has asked for.
+    Last(u64),
+    /// The message of this number, which is read ahead.
+    Ahead(u64),
     /// One line, the last.
     Quit,
+}
+
+/// Who has asked the server for an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asker {
+    Client,
+    Ahead(Question),
 }
 
 #[derive(Debug)]
 enum State {
     /// Between two answers, or in the first line of one.
     Status,
+    /// In a text that the client gets as it comes.
     Text(Text),
+    /// In a text that the client has not asked for, or whose turn has not come.
+    Ahead(Text, Question),
     /// In the answer to CAPA, after this many lines.
     Capabilities(usize),
     /// The server has answered QUIT.
@@ -63,12 +79,17 @@ enum State {
 #[derive(Debug)]
 pub struct Pop3Filter {
     state: State,
-    /// The answers that the server owes, in order.
+    /// The answers that the client waits for, in order.
     expected: VecDeque<Expected>,
+    /// Who asked for the answers that the server owes, in order. Those for the client are a part of `expected`.
+    asked: VecDeque<Asker>,
+    ahead: Ahead,
     /// Restarts the clock whenever it changes.
     ticks: u64,
     octets_since_tick: u64,
     has_quit: bool,
+    /// The highest number of a message that the client has fetched.
+    highest_fetched: u64,
     /// Messages that were fetched to their end.
     messages: u64,
     /// The octets of all texts.
@@ -85,19 +106,23 @@ pub struct Pop3Filter {
 
 impl Default for Pop3Filter {
     fn default() -> Self {
-        Self::new(Arc::default())
+        Self::new(Arc::default(), false)
     }
 }
 
 impl Pop3Filter {
-    /// Keeps `progress` up to date. Messages pass unchanged.
-    pub fn new(progress: Arc<Progress>) -> Self {
+    /// Keeps `progress` up to date. `may_read_ahead`: the provider reads on while it answers (PIPELINING), and a RETR by itself
+    /// changes nothing there.
+    pub fn new(progress: Arc<Progress>, may_read_ahead: bool) -> Self {
         Self {
             state: State::Status,
             expected: VecDeque::new(),
+            asked: VecDeque::new(),
+            ahead: Ahead::new(may_read_ahead),
             ticks: 0,
             octets_since_tick: 0,
             has_quit: false,
+            highest_fetched: 0,
             messages: 0,
             text_octets: 0,
             message_octets: 0,
@@ -140,58 +165,170 @@ impl Pop3Filter {
         self.octets_since_tick = 0;
     }
 
-    /// This many octets of a text have passed.
-    fn passed(&mut self, octets: usize) {
-        let octets = octets as u64;
-        self.text_octets += octets;
-        if matches!(&self.state, State::Text(text) if text.is_message()) {
-            self.message_octets += octets;
+    /// This many octets of a text have passed to the client.
+    fn passed(&mut self, octets: usize, is_message: bool) {
+        self.text_octets += octets as u64;
+        if is_message {
+            self.message_octets += octets as u64;
             self.progress.set_octets(self.message_octets);
         }
-        self.octets_since_tick += octets;
+        self.moved(octets);
+    }
+
+    /// This many octets of a text have come from the server.
+    fn moved(&mut self, octets: usize) {
+        self.octets_since_tick += octets as u64;
         if self.octets_since_tick >= PROGRESS_OCTETS {
             self.tick();
         }
     }
 
-    /// Checks a status line, its end included. Returns what the client gets in its place, if the line cannot pass as it is.
+    /// Checks a status line, its end included, for the client. Returns what the client gets in its place, if the line cannot
+    /// pass as it is.
     fn status(&mut self, raw: &[u8]) -> Result<Option<String>, ProtocolViolation> {
-        let Some(expected) = self.expected.front().copied() else {
-            return Err(ProtocolViolation::Server(format!("it said \"{}\" unasked", printable(raw.trim_ascii_end()))));
-        };
         // Checked before the command is taken off the list: the client still waits for its answer, and can be told why.
-        let Some(status) = parse_status(raw) else {
-            return Err(ProtocolViolation::Server(format!("\"{}\" is not an answer", printable(raw.trim_ascii_end()))));
-        };
-        self.expected.pop_front();
+        let status = checked_status(raw)?;
+        self.asked.pop_front();
         self.tick();
-        match expected {
-            Expected::Text(kind) if status == Status::Ok => self.begin_text(kind),
-            Expected::Stat => parse_stat(raw).into_iter().for_each(|mailbox| self.forecast.set_mailbox(mailbox)),
-            Expected::Capabilities if status == Status::Ok => self.state = State::Capabilities(0),
-            // Also after -ERR: the server closes in any case (RFC 1939, section 6).
-            Expected::Quit => self.state = State::Over,
-            Expected::Instead(reply) => return Ok(Some(format!("{reply}\r\n"))),
-            Expected::Line | Expected::Text(_) | Expected::Capabilities => {}
-        }
-        // Nearly every line passes as it is. One that ends with a bare LF, is too long for an old client, or has other
-        // octets than printable ASCII is rewritten.
-        let text = raw.strip_suffix(b"\r\n");
-        Ok(match text {
-            Some(text)
-                if raw.len() <= MAX_CLIENT_REPLY_OCTETS && text.iter().all(|b| matches!(b, b' '..=b'~' | b'\t')) =>
-            {
-                None
+        match self.expected.pop_front() {
+            Some(Expected::Text(kind)) if status == Status::Ok => self.begin_text(kind),
+            Some(Expected::Stat) => {
+                parse_stat(raw).into_iter().for_each(|mailbox| self.forecast.set_mailbox(mailbox));
             }
-            _ => Some(format!("{}\r\n", one_line(&printable(raw.trim_ascii_end())))),
-        })
+            Some(Expected::Capabilities) if status == Status::Ok => self.state = State::Capabilities(0),
+            // Also after -ERR: the server closes in any case (RFC 1939, section 6).
+            Some(Expected::Quit) => self.state = State::Over,
+            Some(Expected::Instead(reply)) => return Ok(Some(format!("{reply}\r\n"))),
+            Some(Expected::Last(ahead)) if parse_last(raw).is_some_and(|n| self.highest_fetched < n && n <= ahead) => {
+                return Ok(Some(format!("+OK {}\r\n", self.highest_fetched)));
+            }
+            Some(Expected::Line | Expected::Text(_) | Expected::Capabilities | Expected::Last(_)) => {}
+            // What is read ahead is asked for before anything that the client asks for after it.
+            Some(Expected::Ahead(_)) | None => return Err(unasked(raw)),
+        }
+        Ok(cleaned(raw))
+    }
+
+    /// The server begins an answer that the client has not asked it for.
+    fn status_ahead(&mut self, question: Question, raw: &[u8]) -> Result<(), ProtocolViolation> {
+        let is_ok = checked_status(raw)? == Status::Ok;
+        self.asked.pop_front();
+        self.tick();
+        match question {
+            Question::Sizes if is_ok => self.state = State::Ahead(Text::with_sizes(), question),
+            Question::Sizes => self.ahead.stop(),
+            Question::Message(number) => {
+                let line = cleaned(raw);
+                self.ahead.begin(number, line.as_ref().map_or(raw, |line| line.as_bytes()), is_ok);
+                if is_ok {
+                    // As it is: it becomes readable when the client gets it.
+                    self.state = State::Ahead(Text::new(Kind::Message(number), None), question);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps what belongs to a text that is read ahead. Returns how many octets that is.
+    fn keep(&mut self, input: &[u8], say: &mut Replies) -> usize {
+        let State::Ahead(text, question) = &mut self.state else { return 0 };
+        let Taken { octets, is_end } = text.scan(input);
+        if let Question::Message(number) = question {
+            self.ahead.add(*number, &input[..octets], is_end);
+        }
+        self.moved(octets);
+        if is_end {
+            self.tick();
+            if let State::Ahead(text, _) = std::mem::replace(&mut self.state, State::Status) {
+                text.into_sizes().into_iter().for_each(|sizes| self.ahead.set_sizes(sizes));
+            }
+            self.ask_ahead(say);
+        }
+        octets
+    }
+
+    /// The same, and the client gets what it waits for of it.
+    fn keep_and_catch_up(&mut self, input: &[u8], say: &mut Replies) -> usize {
+        let octets = self.keep(input, say);
+        self.catch_up(say);
+        octets
+    }
+
+    /// Asks the server for what the client will want next.
+    fn ask_ahead(&mut self, say: &mut Replies) {
+        while let Some(question) = self.ahead.next_question() {
+            let line = match question {
+                Question::Sizes => "LIST\r\n".into(),
+                Question::Message(number) => format!("RETR {number}\r\n"),
+            };
+            say.server.extend_from_slice(line.as_bytes());
+            self.asked.push_back(Asker::Ahead(question));
+        }
+    }
+
+    /// After an answer: asks the server for what the client will want, and gives the client what its turn has come for, behind
+    /// `passing`, which the client gets before it. Whether there was anything to say; if not, `passing` is the caller's.
+    fn goes_on_ahead(&mut self, passing: &[u8], say: &mut Replies) -> bool {
+        let mut more = Replies::default();
+        self.ask_ahead(&mut more);
+        self.catch_up(&mut more);
+        let is_anything = !(more.client.is_empty() && more.server.is_empty());
+        if is_anything {
+            say.client.extend_from_slice(passing);
+            say.client.append(&mut more.client);
+            say.server.append(&mut more.server);
+        }
+        is_anything
+    }
+
+    /// Gives the client what has come of the messages that it waits for, as far as their turn has come.
+    fn catch_up(&mut self, say: &mut Replies) {
+        while let Some(Expected::Ahead(number)) = self.expected.front().copied()
+            && !self.is_inside_text()
+            && let Some(mut answer) = self.ahead.take(number)
+        {
+            self.expected.pop_front();
+            let text = answer.octets.split_off(answer.status_octets);
+            say.client.append(&mut answer.octets);
+            if answer.is_message {
+                self.begin_fetch(number);
+                self.passed(text.len(), true);
+                self.give(number, &text, answer.is_whole, say);
+            } else {
+                self.tick();
+            }
+        }
+    }
+
+    /// Gives the client what has come of a message that was read ahead.
+    fn give(&mut self, number: u64, text: &[u8], is_whole: bool, say: &mut Replies) {
+        let mut message = Text::new(Kind::Message(number), self.readable);
+        if !message.is_held() {
+            say.client.extend_from_slice(text);
+        }
+        message.take(text, &mut say.client);
+        if is_whole {
+            self.messages += 1;
+            self.changes.add(message.changes());
+            self.tick();
+        } else {
+            // The rest of it passes as it comes.
+            self.state = State::Text(message);
+        }
     }
 
     fn begin_text(&mut self, kind: Kind) {
         if let Kind::Message(number) = kind {
-            self.forecast.begin_fetch(number, &self.progress);
+            self.begin_fetch(number);
         }
-        self.state = State::Text(Text::new(kind, self.readable));
+        let wants_sizes = kind == Kind::Sizes && self.ahead.wants_sizes();
+        self.state = State::Text(if wants_sizes { Text::with_sizes() } else { Text::new(kind, self.readable) });
+    }
+
+    /// The client gets the message of this number now.
+    fn begin_fetch(&mut self, number: u64) {
+        self.highest_fetched = self.highest_fetched.max(number);
+        self.forecast.begin_fetch(number, &self.progress);
     }
 
     fn end_text(&mut self) {
@@ -201,6 +338,7 @@ impl Pop3Filter {
                 self.changes.add(text.changes());
             }
             text.mailbox().into_iter().for_each(|mailbox| self.forecast.set_mailbox(mailbox));
+            text.into_sizes().into_iter().for_each(|sizes| self.ahead.set_sizes(sizes));
         }
         self.tick();
     }
@@ -222,18 +360,54 @@ impl Pop3Filter {
     /// Takes one command line, without its end, and expects its answer.
     fn command(&mut self, line: &[u8], say: &mut Replies) {
         let command = Command::parse(line);
-        let expected = match command.verb.as_str() {
+        let expected = self.expected_answer(&command);
+        // The server's clock starts with the first command that waits, not with each one sent ahead.
+        if self.asked.is_empty() {
+            self.tick();
+        }
+        match expected {
+            // The provider was asked before.
+            Expected::Ahead(_) => {}
+            // The provider must not see the command. Its answer to NOOP keeps the answers in order.
+            Expected::Instead(_) => self.ask(b"NOOP", say),
+            _ => self.ask(line, say),
+        }
+        self.has_quit = expected == Expected::Quit;
+        self.expected.push_back(expected);
+        self.ask_ahead(say);
+    }
+
+    /// Asks the server for the client.
+    fn ask(&mut self, line: &[u8], say: &mut Replies) {
+        say.server.extend_from_slice(line);
+        say.server.extend_from_slice(b"\r\n");
+        self.asked.push_back(Asker::Client);
+    }
+
+    fn expected_answer(&mut self, command: &Command<'_>) -> Expected {
+        let number = || plain_number(&command.argument());
+        match command.verb.as_str() {
+            "RETR" if self.ahead.note_fetch(number()) => Expected::Ahead(number().unwrap_or(0)),
             "RETR" => Expected::Text(Kind::Message(command.argument().trim().parse().unwrap_or(0))),
             "STAT" => Expected::Stat,
             // With an argument LIST and UIDL have an answer of one line (RFC 1939, sections 5 and 7).
             "LIST" if !command.has_argument() => Expected::Text(Kind::Sizes),
             "UIDL" if !command.has_argument() => Expected::Text(Kind::Identifiers),
-            "TOP" => Expected::Text(Kind::Top(
-                command.argument().split_ascii_whitespace().nth(1).and_then(|n| n.parse().ok()),
-            )),
+            "TOP" => {
+                let lines = command.argument().split_ascii_whitespace().nth(1).and_then(|lines| lines.parse().ok());
+                Expected::Text(Kind::Top(lines))
+            }
             "LANG" if !command.has_argument() => Expected::Text(Kind::Other),
             "CAPA" => Expected::Capabilities,
-            "QUIT" => Expected::Quit,
+            "DELE" => {
+                self.ahead.note_deletion(number());
+                Expected::Line
+            }
+            "LAST" => Expected::Last(self.ahead.highest()),
+            "QUIT" => {
+                self.ahead.stop();
+                Expected::Quit
+            }
             // Extensions of Qpopper that Eudora uses: XLST lists header fields, XMIT sends a message through the POP3
             // server.
             "XTND" if command.argument().to_ascii_uppercase().starts_with("XLST") => Expected::Text(Kind::Other),
@@ -243,21 +417,37 @@ impl Pop3Filter {
             "STLS" => Expected::Instead(words::NO_TLS_NOW),
             "AUTH" | "USER" | "PASS" | "APOP" => Expected::Instead(words::SIGNED_IN_ALREADY),
             _ => Expected::Line,
-        };
-        // The server's clock starts with the first command that waits, not with each one sent ahead.
-        if self.expected.is_empty() {
-            self.tick();
         }
-        if let Expected::Instead(_) = expected {
-            // The provider must not see the command. Its answer to NOOP keeps the answers in order.
-            say.server.extend_from_slice(b"NOOP\r\n");
-        } else {
-            say.server.extend_from_slice(line);
-            say.server.extend_from_slice(b"\r\n");
-        }
-        self.has_quit = expected == Expected::Quit;
-        self.expected.push_back(expected);
     }
+}
+
+/// The status of a line of the server's.
+fn checked_status(raw: &[u8]) -> Result<Status, ProtocolViolation> {
+    parse_status(raw)
+        .ok_or_else(|| ProtocolViolation::Server(format!("\"{}\" is not an answer", printable(raw.trim_ascii_end()))))
+}
+
+fn unasked(raw: &[u8]) -> ProtocolViolation {
+    ProtocolViolation::Server(format!("it said \"{}\" unasked", printable(raw.trim_ascii_end())))
+}
+
+/// What the client gets in place of a status line. Nearly every line passes as it is. One that ends with a bare LF, is too
+/// long for an old client, or has other octets than printable ASCII is rewritten.
+fn cleaned(raw: &[u8]) -> Option<String> {
+    let is_clean =
+        |text: &[u8]| raw.len() <= MAX_CLIENT_REPLY_OCTETS && text.iter().all(|b| matches!(b, b' '..=b'~' | b'\t'));
+    let passes = raw.strip_suffix(b"\r\n").is_some_and(is_clean);
+    (!passes).then(|| format!("{}\r\n", one_line(&printable(raw.trim_ascii_end()))))
+}
+
+/// The number in the answer to LAST (RFC 1460): `+OK 18`.
+fn parse_last(raw: &[u8]) -> Option<u64> {
+    std::str::from_utf8(raw).ok()?.split_ascii_whitespace().nth(1)?.parse().ok()
+}
+
+/// The number of a message, if it is written as ostler writes it.
+fn plain_number(argument: &str) -> Option<u64> {
+    argument.parse().ok().filter(|number: &u64| *number > 0 && number.to_string() == argument)
 }
 
 /// The first command line in a client's input, without its end, and how many octets it takes up. `None` while it is
@@ -292,21 +482,28 @@ impl Filter for Pop3Filter {
         while at < input.len() {
             let rest = &input[at..];
             if let State::Text(text) = &mut self.state {
-                let is_held = text.is_held();
+                let (is_message, is_held) = (text.is_message(), text.is_held());
                 // The octets before it leave first.
                 if is_held && at > 0 {
                     return Ok(Pass::Forward(at));
                 }
                 let Taken { octets, is_end } = text.take(rest, &mut say.client);
-                self.passed(octets);
+                self.passed(octets, is_message);
                 at += octets;
                 if is_end {
                     self.end_text();
+                    let passing = if is_held { &[] } else { &input[..at] };
+                    if self.goes_on_ahead(passing, say) {
+                        return Ok(Pass::Replaced(at));
+                    }
                 }
                 if is_held {
-                    return Ok(Pass::Replaced(octets));
+                    return Ok(Pass::Replaced(at));
                 }
                 continue;
+            }
+            if let State::Ahead(..) = self.state {
+                return Ok(if at > 0 { Pass::Forward(at) } else { Pass::Replaced(self.keep_and_catch_up(rest, say)) });
             }
             if let State::Over = self.state {
                 return Ok(if at > 0 { Pass::Forward(at) } else { Pass::Stop });
@@ -317,7 +514,7 @@ impl Filter for Pop3Filter {
                 } else if rest.len() > MAX_REPLY_LINE_OCTETS + 1 {
                     Err(ProtocolViolation::Server(format!("a line of more than {MAX_REPLY_LINE_OCTETS} octets")))
                 // Even half a line is too much when nothing was asked: it would become the answer to the next command.
-                } else if self.expected.is_empty() && !self.is_inside_text() {
+                } else if self.asked.is_empty() && !self.is_inside_text() {
                     Err(ProtocolViolation::Server("it spoke unasked".into()))
                 } else {
                     Ok(Pass::NeedMore)
@@ -326,7 +523,8 @@ impl Filter for Pop3Filter {
             let raw = &rest[..=end];
             // The octets before this line are good and leave before anything is refused or replaced.
             let is_too_long = raw.len() > MAX_REPLY_LINE_OCTETS + 2;
-            let passes = matches!(self.expected.front(), Some(expected) if !matches!(expected, Expected::Instead(_)));
+            let passes = self.asked.front() == Some(&Asker::Client)
+                && !matches!(self.expected.front(), Some(Expected::Instead(_)));
             if at > 0 && (is_too_long || parse_status(raw).is_none() || self.is_inside_text() || !passes) {
                 return Ok(Pass::Forward(at));
             }
@@ -341,14 +539,28 @@ impl Filter for Pop3Filter {
                 self.capability(raw, say);
                 return Ok(Pass::Replaced(raw.len()));
             }
-            match self.status(raw)? {
+            match self.asked.front().copied() {
+                None => return Err(unasked(raw)),
+                Some(Asker::Ahead(question)) => {
+                    self.status_ahead(question, raw)?;
+                    self.catch_up(say);
+                    return Ok(Pass::Replaced(raw.len()));
+                }
+                Some(Asker::Client) => {}
+            }
+            let reply = self.status(raw)?;
+            match reply {
                 None => at += raw.len(),
                 Some(reply) => {
                     // The octets before this line pass unchanged and must leave first.
                     say.client.extend_from_slice(&input[..at]);
                     say.client.extend_from_slice(reply.as_bytes());
+                    self.catch_up(say);
                     return Ok(Pass::Replaced(at + raw.len()));
                 }
+            }
+            if self.goes_on_ahead(&input[..at], say) {
+                return Ok(Pass::Replaced(at));
             }
         }
         Ok(if at > 0 { Pass::Forward(at) } else { Pass::NeedMore })
@@ -368,6 +580,7 @@ impl Filter for Pop3Filter {
                 Err(misuse) => return Err(ProtocolViolation::Client(misuse)),
             }
         }
+        self.catch_up(say);
         // What a client sends after QUIT is dropped.
         if self.has_quit {
             at = input.len();
@@ -382,9 +595,7 @@ impl Filter for Pop3Filter {
     fn client_ended(&mut self, rest: &[u8], say: &mut Replies) -> bool {
         // A client that hangs up right after QUIT, without a line end, means it: its deletions count (RFC 1939, section 6).
         if !self.has_quit && is_quit(rest) {
-            say.server.extend_from_slice(b"QUIT\r\n");
-            self.expected.push_back(Expected::Quit);
-            self.has_quit = true;
+            self.command(b"QUIT", say);
             self.tick();
         }
         self.has_quit
@@ -392,9 +603,9 @@ impl Filter for Pop3Filter {
 
     fn clock(&self) -> (Clock, u64) {
         let clock = match self.state {
-            State::Text(..) => Clock::Message,
+            State::Text(_) | State::Ahead(..) => Clock::Message,
             State::Capabilities(_) => Clock::Reply,
-            State::Status | State::Over if self.expected.is_empty() => Clock::ClientIdle,
+            State::Status | State::Over if self.asked.is_empty() => Clock::ClientIdle,
             State::Status | State::Over => Clock::Reply,
         };
         (clock, self.ticks)
@@ -409,5 +620,7 @@ impl Filter for Pop3Filter {
     }
 }
 
+#[cfg(test)]
+mod ahead_tests;
 #[cfg(test)]
 mod tests;

@@ -8,8 +8,8 @@ use crate::account::{Security, Server};
 use crate::failure::{Failure, Waiting};
 use crate::machine::server::ServerState;
 use crate::machine::{Login, Outgoing, Step};
-use crate::pop3::{Refusal, Status, parse_status, refusal, without_status};
-use crate::sasl::{Exchange, Given, Mechanism, Way};
+use crate::pop3::{Status, parse_status, without_status};
+use crate::sasl::{Exchange, Given, Mechanism, Refusal, Way, refusal};
 use crate::secret::Secret;
 use crate::wire::{Line, MAX_REPLY_LINES};
 
@@ -22,6 +22,8 @@ pub struct CachedCapabilities {
     pub login_delay: Option<u32>,
     /// PIPELINING (RFC 2449, section 6.6): the server reads on while it answers.
     pub pipelining: bool,
+    /// EXPIRE 0 (RFC 2449, section 6.7): a message that was fetched is deleted when the session ends.
+    pub deletes_fetched: bool,
 }
 
 /// What is known once the sign-in is done.
@@ -149,6 +151,7 @@ impl Pop3Login {
         match words.next().unwrap_or_default().to_ascii_uppercase().as_str() {
             "USER" => self.capabilities.takes_user = true,
             "PIPELINING" => self.capabilities.pipelining = true,
+            "EXPIRE" => self.capabilities.deletes_fetched = words.next() == Some("0"),
             "SASL" => self.mechanisms = words.map(str::to_owned).collect(),
             "LOGIN-DELAY" => self.capabilities.login_delay = words.next().and_then(|n| n.parse().ok()),
             // Unknown and damaged words are ignored: mailutils 3.15 lists "EXPIRENEVER".
@@ -485,14 +488,15 @@ mod tests {
         let ready = end.unwrap().unwrap();
         assert_eq!(
             ready.capabilities,
-            CachedCapabilities { takes_user: true, login_delay: Some(90), pipelining: false }
+            CachedCapabilities { takes_user: true, login_delay: Some(90), pipelining: false, deletes_fetched: false }
         );
         assert_eq!(ready.welcome, Line::new(b"+OK 2 messages"));
         // The next time nothing is asked.
         let (sent, end) = dialogue(login(Security::Tls, Some(ready.capabilities.clone())), &["+OK hi", "+OK", "+OK"]);
         assert_eq!(sent, ["USER ann", "PASS hunter2"]);
         assert_eq!(end.unwrap().unwrap().capabilities, ready.capabilities);
-        let unsure = CachedCapabilities { takes_user: false, login_delay: None, pipelining: false };
+        let unsure =
+            CachedCapabilities { takes_user: false, login_delay: None, pipelining: false, deletes_fetched: false };
         assert_eq!(dialogue(login(Security::Tls, Some(unsure)), &["+OK hi"]).0, ["CAPA"]);
     }
 
@@ -607,7 +611,8 @@ mod tests {
 
     #[test]
     fn where_nothing_was_asked_the_list_is_asked_for_when_user_is_refused() {
-        let known = CachedCapabilities { takes_user: true, login_delay: None, pipelining: false };
+        let known =
+            CachedCapabilities { takes_user: true, login_delay: None, pipelining: false, deletes_fetched: false };
         let lines = ["+OK hi", "-ERR unknown command", "+OK", "SASL PLAIN", ".", "+ ", "+OK in"];
         let (sent, end) = dialogue(login(Security::Tls, Some(known.clone())), &lines);
         assert_eq!(sent, ["USER ann", "CAPA", "AUTH PLAIN", "AGFubgBodW50ZXIy"]);
@@ -657,7 +662,8 @@ mod tests {
 
     #[test]
     fn with_remembered_capabilities_too_a_server_that_wants_tls_is_said_to_want_it() {
-        let known = CachedCapabilities { takes_user: true, login_delay: None, pipelining: false };
+        let known =
+            CachedCapabilities { takes_user: true, login_delay: None, pipelining: false, deletes_fetched: false };
         let no = "-ERR [AUTH] Plaintext authentication disallowed on non-secure (SSL/TLS) connections.";
         for list in [&["+OK", "USER", "SASL PLAIN", "."][..], &["-ERR what"]] {
             let lines = [&["+OK hi", no][..], list].concat();
@@ -696,7 +702,8 @@ mod tests {
     fn known_to_pipeline(security: Security) -> Pop3Login {
         let mut server = server(Protocol::Pop3, "ann");
         server.security = security;
-        let known = CachedCapabilities { takes_user: true, login_delay: Some(60), pipelining: true };
+        let known =
+            CachedCapabilities { takes_user: true, login_delay: Some(60), pipelining: true, deletes_fetched: false };
         Pop3Login::new(&server, Some(known))
     }
 

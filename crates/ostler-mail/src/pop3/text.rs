@@ -1,6 +1,7 @@
 //! A multi-line answer on its way from a server to its client (RFC 1939, section 3): a message, or a list. This is the one
 //! place that sees the octets of a fetched message. They pass unchanged, unless the account says what its client can read.
 
+use super::ahead::Sizes;
 use crate::progress::{Listing, Mailbox};
 use crate::readable::{Changes, Converter, Extent, Readable};
 use crate::wire::DotScanner;
@@ -27,6 +28,8 @@ pub(super) struct Text {
     scanner: DotScanner,
     /// The totals of a list so far.
     listing: Listing,
+    /// The sizes in a list so far, if anybody wants to know them.
+    sizes: Option<Sizes>,
     /// What makes it readable, as long as that is not done.
     reading: Option<Box<Reading>>,
     changes: Changes,
@@ -49,7 +52,19 @@ impl Text {
             Kind::Sizes | Kind::Identifiers | Kind::Other => None,
         };
         let reading = readable.zip(extent).map(|(readable, extent)| Box::new(Reading::new(readable, extent)));
-        Self { kind, scanner: DotScanner::default(), listing: Listing::default(), reading, changes: Changes::default() }
+        Self {
+            kind,
+            scanner: DotScanner::default(),
+            listing: Listing::default(),
+            sizes: None,
+            reading,
+            changes: Changes::default(),
+        }
+    }
+
+    /// LIST, of which the sizes are kept too.
+    pub(super) fn with_sizes() -> Self {
+        Self { sizes: Some(Sizes::default()), ..Self::new(Kind::Sizes, None) }
     }
 
     /// Whether the next octets do not pass as they are.
@@ -57,24 +72,38 @@ impl Text {
         self.reading.is_some()
     }
 
-    /// Takes what the server sent next. Where the text [is held](Self::is_held), `client` gets what leaves in its place.
-    pub(super) fn take(&mut self, input: &[u8], client: &mut Vec<u8>) -> Taken {
+    /// Looks at what the server sent next, and leaves it as it is.
+    pub(super) fn scan(&mut self, input: &[u8]) -> Taken {
         let end = self.scanner.scan(input);
         let octets = end.unwrap_or(input.len());
-        let text = input.get(..octets).unwrap_or(input);
         match self.kind {
-            Kind::Sizes | Kind::Identifiers => self.listing.count(text),
+            Kind::Sizes | Kind::Identifiers => {
+                let sizes = &mut self.sizes;
+                self.listing.count(&input[..octets], |number, size| {
+                    if let Some(sizes) = sizes {
+                        sizes.set(number, size);
+                    }
+                });
+            }
             Kind::Message(_) | Kind::Top(_) | Kind::Other => {}
         }
+        Taken { octets, is_end: end.is_some() }
+    }
+
+    /// Takes what the server sent next. Where the text [is held](Self::is_held), `client` gets what leaves in its place.
+    pub(super) fn take(&mut self, input: &[u8], client: &mut Vec<u8>) -> Taken {
+        let taken = self.scan(input);
         if let Some(mut reading) = self.reading.take() {
-            reading.take(text, client);
-            match end {
-                Some(_) => self.changes = reading.finish(client),
-                None if reading.converter.is_passing() => self.changes = reading.pass(client),
-                None => self.reading = Some(reading),
+            reading.take(&input[..taken.octets], client);
+            if taken.is_end {
+                self.changes = reading.finish(client);
+            } else if reading.converter.is_passing() {
+                self.changes = reading.pass(client);
+            } else {
+                self.reading = Some(reading);
             }
         }
-        Taken { octets, is_end: end.is_some() }
+        taken
     }
 
     pub(super) fn is_message(&self) -> bool {
@@ -84,6 +113,11 @@ impl Text {
     /// What was changed to make it readable, once nothing of it is held.
     pub(super) fn changes(&self) -> Changes {
         self.changes
+    }
+
+    /// The sizes in a list that has ended.
+    pub(super) fn into_sizes(self) -> Option<Sizes> {
+        self.sizes
     }
 
     /// What a list that has ended says about the mailbox.

@@ -76,7 +76,7 @@ pub fn failure(failure: &Failure) -> String {
     // RFC 3463, 3.5: x.4.1 no answer from the host, x.4.2 bad connection, x.4.3 name service. RFC 3463, 3.8: x.7.5
     // cryptography.
     let code = match failure {
-        Failure::Stopping => "421 4.3.2 ",
+        Failure::Stopping | Failure::Paused => "421 4.3.2 ",
         Failure::SignInRefused { .. } => "550 5.7.8 ",
         Failure::UnknownSender { .. } | Failure::UnknownAccount { .. } | Failure::NoServer { .. } => "550 5.7.1 ",
         Failure::TooBig { .. } => "552 5.3.4 ",
@@ -99,6 +99,7 @@ pub fn failure(failure: &Failure) -> String {
         | Failure::InUse { .. }
         | Failure::LoginDelay { .. }
         | Failure::SignInPostponed { .. }
+        | Failure::NoConnectionLeft { .. }
         | Failure::Secret { .. }
         | Failure::NotInThisVersion { .. } => "454 4.7.0 ",
     };

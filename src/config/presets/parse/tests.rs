@@ -175,6 +175,7 @@ window = 15
 enable = \"Hunter2.\"
 app_password = \"hunter2-SECRET\"
 pop = \"paid\"
+fetching = \"counts\"
 note = \"\"
 source = [\"somebody\"]
 checked = 2026-11-20

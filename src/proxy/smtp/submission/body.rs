@@ -29,7 +29,7 @@ impl ProviderSide {
         client: &mut ClientConn,
     ) -> Option<(Reply, u64)> {
         let timeouts = self.settings.timeouts.clone();
-        let limits = Limits { idle: timeouts.data, reply: timeouts.data, data: timeouts.data };
+        let limits = Limits { idle: timeouts.data, reply: timeouts.data, data: timeouts.data, agreed: timeouts.data };
         // Taken out, so that any way out of here but a good answer closes the connection.
         let mut provider = self.session.take()?;
         let mender = Mender::new(&provider.account, date());

@@ -13,6 +13,7 @@ use ostler_mail::clock::Moment;
 use ostler_mail::failure::{Failure, Waiting};
 use ostler_mail::machine::Outgoing;
 use ostler_mail::pop_before_smtp::{LoginNeed, LoginPolicy};
+use ostler_mail::secret::Secret;
 use ostler_mail::smtp::submission::{News, SessionState};
 use ostler_mail::smtp::{Extensions, Reply, ReplyParser};
 
@@ -20,8 +21,10 @@ use ostler_mail::smtp::{Extensions, Reply, ReplyParser};
 const QUIT_REPLY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A session at one of an account's servers.
-pub(super) struct ProviderSession {
-    pub(super) account: Arc<Account>,
+pub(in crate::proxy::smtp) struct ProviderSession {
+    pub(in crate::proxy::smtp) account: Arc<Account>,
+    /// What it was signed in with; `None` where no sign-in is wanted.
+    pub(super) secret: Option<Arc<Secret>>,
     /// The server's index among the account's servers.
     pub(super) server_index: usize,
     pub(super) upstream: Upstream,
@@ -40,6 +43,12 @@ impl ProviderSession {
     /// Whether it has served a message, and nothing of the next one. The provider may have hung up since.
     pub(super) fn is_between_messages(&self) -> bool {
         self.idle_since.is_some() && self.accepted == 0
+    }
+
+    /// Whether it may serve the next client's message: it has served one to its end, and there is no gate.
+    pub(in crate::proxy::smtp) fn may_be_kept(&self) -> bool {
+        let server = self.account.smtp.get(self.server_index);
+        self.is_between_messages() && server.is_some_and(|server| server.gate().is_none())
     }
 
     /// Everything that decides whether it can serve a message of this account.
@@ -112,7 +121,7 @@ impl ProviderSession {
     }
 
     /// Says QUIT and closes, as long as that does not take long.
-    pub(super) async fn leave(mut self) {
+    pub(in crate::proxy::smtp) async fn leave(mut self) {
         let quit = async {
             // The last message has its answer, so neither a refusal nor silence matters.
             let _ = self.ask("QUIT", QUIT_REPLY_TIMEOUT).await;

@@ -107,7 +107,7 @@ fn f03_services_have_names_in_place_of_ports() {
     }
     let imap = service("connect = mail.plover.example:imaps\n[b]\nconnect = mail.plover.example:imap\nprotocol = imap");
     let imap: Vec<Endpoint> = imap.accounts.iter().flat_map(|account| account.proposal.imap.clone()).collect();
-    assert_eq!(servers(&imap), [] as [&str; 0], "an account of IMAP alone needs an address of its own");
+    assert_eq!(servers(&imap), ["tls://mail.plover.example:993"], "the user is asked for its address");
     for (connect, why) in [
         ("mail.plover.example:gopher", "has no port that ostler knows"),
         ("mail.plover.example:0", "has no port that ostler knows"),

@@ -110,6 +110,16 @@ fn what_an_old_program_does_not_know_is_not_shown_to_it() {
 }
 
 #[test]
+fn a_session_that_is_opened_again_or_answered_with_nonsense_is_not_passed() {
+    let heard = play("C: 1 NOOP\nS: * PREAUTH hello\nS: 1 OK done");
+    assert_eq!(lines(&heard.client), ["1 OK done"]);
+    for nonsense in ["1 MAYBE", "1", "* OK a\u{0}b", "* NO a\rb"] {
+        let heard = play(&format!("C: 1 NOOP\nS: {nonsense}"));
+        assert!(matches!(heard.violation, Some(ProtocolViolation::Server(_))), "{nonsense:?}: {heard:?}");
+    }
+}
+
+#[test]
 fn capabilities_are_those_that_ostler_can_serve_wherever_they_stand() {
     let heard = play(
         "C: 1 CAPABILITY\nS: * CAPABILITY IMAP4rev1 STARTTLS AUTH=PLAIN UIDPLUS MOVE X-GM-EXT-1\n\
@@ -125,7 +135,7 @@ fn what_would_blind_ostler_is_answered_by_ostler_when_it_is_its_turn() {
     let said = lines(&heard.client);
     assert_eq!((said.len(), said[0], said[3]), (4, "1 OK one", "4 OK four"));
     assert!(said[1].starts_with("2 BAD ") && said[2].starts_with("3 BAD "), "{said:?}");
-    for verb in ["LOGIN a b", "AUTHENTICATE PLAIN", "ENABLE QRESYNC", "UNAUTHENTICATE", "IDLE"] {
+    for verb in ["LOGIN a b", "AUTHENTICATE PLAIN", "ENABLE QRESYNC", "UNAUTHENTICATE", "IDLE now", "IDLE {3}"] {
         let heard = play(&format!("C: a {verb}"));
         assert!(heard.client.starts_with("a BAD ") && heard.server.is_empty(), "{verb}: {heard:?}");
     }
@@ -203,6 +213,15 @@ fn tags_outside_the_grammar_are_not_echoed_and_browsers_are_ended() {
 }
 
 #[test]
+fn a_command_with_a_nul_or_a_lone_cr_goes_nowhere() {
+    for unclean in ["1 NOOP\rx 2 LOGOUT", "1 NOOP\u{0}", "1 APPEND x {3+}~abc\r\rx"] {
+        let heard = play_with(&mut filter(), &format!("C: {unclean}"), 99);
+        assert_eq!(heard.violation, Some(ProtocolViolation::Client(Misuse::Unclean)), "{unclean:?}");
+        assert!(!heard.server.contains("LOGOUT"), "{heard:?}");
+    }
+}
+
+#[test]
 fn messages_are_counted_by_their_literals() {
     let mut filter = filter();
     play_with(
@@ -229,6 +248,77 @@ fn the_clock_is_the_one_of_who_owes_something() {
     assert!(filter.is_inside_answer() && filter.waiting() == Some("2"));
 }
 
+/// Lets the time for which both wait pass, as the loop does.
+fn renew(filter: &mut ImapFilter) -> Heard {
+    assert_eq!(filter.clock().0, Clock::Agreed);
+    let mut say = Replies::default();
+    filter.renew(&mut say);
+    Heard { client: text(&say.client), server: text(&say.server), violation: None }
+}
+
+#[test]
+fn a_client_waits_for_news_as_long_as_it_likes() {
+    let mut filter = filter();
+    let heard = play_with(&mut filter, "C: 4 IDLE\nS: + idling\nS: * 2 EXISTS", 1);
+    assert_eq!((heard.server.as_str(), lines(&heard.client)), ("4 IDLE\r\n", vec!["+ idling", "* 2 EXISTS"]));
+    for (ended, begun) in [("4", "4.1"), ("4.1", "4.2"), ("4.2", "4.3")] {
+        let heard = renew(&mut filter);
+        assert_eq!((heard.server.as_str(), heard.client.as_str()), ("DONE\r\n", "* OK ostler is still here\r\n"));
+        assert_eq!(filter.clock().0, Clock::Reply);
+        let heard = play_with(&mut filter, &format!("S: * 3 EXISTS\nS: {ended} OK done\nS: + idling"), 99);
+        assert_eq!((heard.server, lines(&heard.client)), (format!("{begun} IDLE\r\n"), vec!["* 3 EXISTS"]));
+    }
+    // What the client says meanwhile waits, and the answer has its own tag.
+    renew(&mut filter);
+    let heard =
+        play_with(&mut filter, "C: DONE\nS: 4.3 OK done\nS: + idling\nS: 4.4 OK done\nC: 5 NOOP\nS: 5 OK done", 99);
+    assert_eq!(lines(&heard.server), ["4.4 IDLE", "DONE", "5 NOOP"]);
+    assert_eq!(lines(&heard.client), ["4 OK done", "5 OK done"]);
+}
+
+#[test]
+fn news_do_not_put_off_the_end_of_an_idle() {
+    let mut filter = filter();
+    play_with(&mut filter, "C: 4 IDLE\nS: + idling", 99);
+    let clock = filter.clock();
+    play_with(&mut filter, "S: * 2 EXISTS\nS: * OK Still here\nS: * 1 RECENT", 99);
+    assert_eq!(filter.clock(), clock);
+    assert_eq!(play_with(&mut filter, "S: * 1 FETCH (X {3}\nS| a", 99).client, "* 1 FETCH (X {3}\r\na");
+    assert_eq!(filter.clock().0, Clock::Message);
+}
+
+#[test]
+fn an_idle_that_the_provider_refuses_or_ends_is_over() {
+    let heard = play("C: 4 IDLE\nS: 4 NO not now\nC: DONE\nC: 5 NOOP\nS: 5 OK done");
+    assert_eq!(
+        (lines(&heard.server), lines(&heard.client)),
+        (vec!["4 IDLE", "5 NOOP"], vec!["4 NO not now", "5 OK done"])
+    );
+    let heard = play("C: 4 IDLE\nS: + idling\nS: 4 OK enough\nC: DONE\nC: 5 NOOP\nS: 5 OK done");
+    assert_eq!(lines(&heard.server), ["4 IDLE", "5 NOOP"], "the late DONE is no command");
+    assert_eq!(lines(&heard.client), ["+ idling", "4 OK enough", "5 OK done"]);
+    // It takes the command once and not again.
+    let mut filter = filter();
+    play_with(&mut filter, "C: 4 IDLE\nS: + idling", 99);
+    renew(&mut filter);
+    let heard = play_with(&mut filter, "S: 4 OK done\nS: 4.1 NO not again\nC: DONE\nC: 5 NOOP\nS: 5 OK", 99);
+    assert_eq!(lines(&heard.server), ["4.1 IDLE", "5 NOOP"]);
+    assert_eq!(lines(&heard.client), ["4 NO not again", "5 OK "]);
+}
+
+#[test]
+fn a_command_inside_an_idle_ends_it_and_is_refused() {
+    let heard = play("C: 4 IDLE\nS: + idling\nC: 5 NOOP\nS: 4 OK done\nC: 6 NOOP\nS: 6 OK done");
+    assert_eq!(lines(&heard.server), ["4 IDLE", "DONE", "6 NOOP"]);
+    let said = lines(&heard.client);
+    assert_eq!((said[1], said[3]), ("4 OK done", "6 OK done"));
+    assert!(said[2].starts_with("5 BAD IDLE ends with DONE"), "{said:?}");
+    // One that does not have it is not asked.
+    let mut without = ImapFilter::new(b"IMAP4rev1", Arc::default());
+    let heard = play_with(&mut without, "C: 4 IDLE\nC: 5 NOOP\nS: 5 OK", 99);
+    assert!(heard.client.starts_with("4 BAD ") && heard.server == "5 NOOP\r\n", "{heard:?}");
+}
+
 #[test]
 fn a_client_that_leaves_with_logout_hears_the_end() {
     let mut filter = filter();
@@ -236,6 +326,11 @@ fn a_client_that_leaves_with_logout_hears_the_end() {
     assert!(filter.client_ended(b"9 logout", &mut say));
     assert_eq!((text(&say.server).as_str(), filter.leaving()), ("9 LOGOUT\r\n", Some("9")));
     assert!(!ImapFilter::new(OFFERED, Arc::default()).client_ended(b"9 NOOP", &mut Replies::default()));
+    let mut filter = ImapFilter::new(OFFERED, Arc::default());
+    play_with(&mut filter, "C: 4 IDLE\nS: + idling", 99);
+    let mut say = Replies::default();
+    assert!(filter.client_ended(b"9 LOGOUT", &mut say));
+    assert_eq!(text(&say.server), "DONE\r\n9 LOGOUT\r\n");
 }
 
 proptest! {

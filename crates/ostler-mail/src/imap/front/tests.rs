@@ -139,6 +139,15 @@ fn a_refused_sign_in_is_refused_and_all_other_trouble_costs_no_password() {
 }
 
 #[test]
+fn a_client_that_says_nothing_after_trouble_hears_of_it_too() {
+    let mut front = front(Access::SameUser, &["home"]);
+    assert_eq!(front.too_late(), "* BYE the mail program took too long to sign in\r\n");
+    play(&mut front, &[b"1 LOGIN home x"]);
+    front.on_failure(&lost());
+    assert!(front.too_late().starts_with("* BYE ostler: mail.example.net port 993 closed"), "{}", front.too_late());
+}
+
+#[test]
 fn a_client_that_leaves_after_trouble_is_let_go() {
     let mut front = front(Access::SameUser, &["home"]);
     play(&mut front, &[b"1 LOGIN home x"]);

@@ -95,7 +95,7 @@ fn how_far_it_is_follows_from_what_the_client_asked() {
         ("STAT\r\nUIDL", "+OK 3 1200\r\n+OK\r\n1 9\r\n2 8\r\n3 7\r\n.\r\n"),
     ] {
         let progress = Arc::new(Progress::default());
-        let mut filter = Pop3Filter::new(Arc::clone(&progress));
+        let mut filter = Pop3Filter::new(Arc::clone(&progress), false);
         let asked = format!("{asked}\r\nLIST 1\r\nRETR 1\r\nDELE 1\r\nTOP 2 0\r\nRETR 2\r\n");
         feed(&mut filter, true, &[asked.as_bytes()]).unwrap();
         let answer = format!("{answer}+OK 1 400\r\n+OK\r\nabc\r\n.\r\n+OK\r\n+OK\r\nheader\r\n.\r\n+OK\r\nde");
@@ -105,7 +105,7 @@ fn how_far_it_is_follows_from_what_the_client_asked() {
     }
     // Nothing is asked of the server for it.
     let progress = Arc::new(Progress::default());
-    let mut filter = Pop3Filter::new(Arc::clone(&progress));
+    let mut filter = Pop3Filter::new(Arc::clone(&progress), false);
     let (_, to_server) = feed(&mut filter, true, &[b"RETR 9\r\n"]).unwrap();
     assert_eq!(to_server, b"RETR 9\r\n");
     feed(&mut filter, false, &[b"+OK\r\nabc"]).unwrap();
@@ -469,5 +469,42 @@ proptest! {
         if whole.0.windows(17).all(|octets| octets != b"X-Ostler-Readable") {
             prop_assert_eq!(whole.0, answers.into_bytes());
         }
+    }
+}
+
+#[test]
+fn what_was_read_ahead_is_as_readable_as_what_was_not() {
+    let message =
+        |n: u64| format!("+OK\r\nSubject: =?utf-8?Q?{n}=E2=86=92?=\r\nX: {}\r\n\r\n..{n}\r\n.\r\n", "x".repeat(300));
+    for size in [1, 9, 400, 100_000] {
+        let mut seen = Vec::new();
+        for may in [false, true] {
+            let mut filter = Pop3Filter::new(Arc::default(), may).reading(Readable::find("windows-1252"));
+            let (mut client, mut asked) = (Vec::new(), Vec::new());
+            for n in 1..=6_u64 {
+                let (early, server) = feed(&mut filter, true, &[format!("RETR {n}\r\n").as_bytes()]).unwrap();
+                client.extend(early);
+                asked.extend(server);
+                // The server answers whatever it was asked.
+                while let Some(end) = asked.iter().position(|octet| *octet == b'\n') {
+                    let line = String::from_utf8(asked.drain(..=end).collect()).unwrap();
+                    let answer = match line.trim_end().split_once(' ') {
+                        Some((_, number)) => message(number.parse().unwrap()),
+                        None => format!("+OK\r\n{}.\r\n", (1..=6).map(|n| format!("{n} 360\r\n")).collect::<String>()),
+                    };
+                    let chunks: Vec<&[u8]> = answer.as_bytes().chunks(size).collect();
+                    let (said, more) = feed(&mut filter, false, &chunks).unwrap();
+                    client.extend(said);
+                    asked.extend(more);
+                }
+            }
+            assert_eq!(filter.changes(), Changes { messages: 6, approximated: 6 }, "{may} {size}");
+            seen.push(String::from_utf8(client).unwrap());
+        }
+        assert!(seen[0] == seen[1], "{size}");
+        assert_eq!(
+            seen[0].matches("X-Ostler-Readable: utf-8 to windows-1252; 1 character approximated\r\n").count(),
+            6
+        );
     }
 }

@@ -1,0 +1,238 @@
+//! Reading ahead: which messages to ask a provider for before the client does, and what has come of them. An old client asks
+//! for one message, waits a round trip, and asks for the next. After two in a row the next ones are on their way.
+//!
+//! Not here: whose answer comes next, and what the client gets, which are the filter's.
+
+use std::collections::VecDeque;
+
+/// The most messages read ahead.
+const MAX_MESSAGES: usize = 16;
+/// The messages read ahead at first. The number doubles each time the client has to wait for one, and halves when it wants
+/// another one.
+const FIRST_MESSAGES: usize = 8;
+/// What is left of it, however often the client wants another one.
+const MIN_MESSAGES: usize = 2;
+/// The most octets read ahead, by the sizes that the provider tells.
+const MAX_OCTETS: u64 = 1024 * 1024;
+/// A message of more octets is not read ahead: it takes long, and a client that wants something else would wait for it.
+const MAX_MESSAGE_OCTETS: u64 = 256 * 1024;
+/// The most octets that are kept. Stuffed dots make messages longer than their sizes, seldom by a quarter of all.
+const MAX_KEPT_OCTETS: usize = 5 * 1024 * 1024 / 4;
+/// The number of messages in a row after which the client is taken to want the next ones too.
+const MESSAGES_IN_A_ROW: u32 = 2;
+
+/// What to ask the provider next, unasked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Question {
+    /// LIST: the size of each message.
+    Sizes,
+    /// RETR of this message.
+    Message(u64),
+}
+
+/// How far a message is that is read ahead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// The provider has not begun its answer.
+    Asked,
+    /// The octets that have come are not all.
+    Arriving,
+    /// The answer is here.
+    Whole,
+}
+
+/// A message that is read ahead.
+#[derive(Debug)]
+struct Message {
+    number: u64,
+    /// Its size as the provider tells it.
+    size: u64,
+    stage: Stage,
+    /// The client has asked for it and waits.
+    wanted: bool,
+    answer: Answer,
+}
+
+/// The answer to a RETR, as far as it has come.
+#[derive(Debug, Default)]
+pub(super) struct Answer {
+    /// The status line, then the text.
+    pub octets: Vec<u8>,
+    /// How many of them are the status line.
+    pub status_octets: usize,
+    /// The answer is here to its end.
+    pub is_whole: bool,
+    /// The provider has the message: the status line is `+OK`.
+    pub is_message: bool,
+}
+
+/// The messages that are read ahead in one session.
+#[derive(Debug, Default)]
+pub(super) struct Ahead {
+    /// Whether anything may be asked ahead.
+    may: bool,
+    sizes: Option<Sizes>,
+    asked_sizes: bool,
+    /// The last message that the client fetched; 0: none.
+    last: u64,
+    /// How many it has fetched in a row.
+    in_a_row: u32,
+    /// How many messages may be ahead of the client now.
+    window: usize,
+    /// By number, without gaps but for those the client still waits for.
+    messages: VecDeque<Message>,
+    kept_octets: usize,
+    /// The highest number that was ever asked for.
+    highest: u64,
+}
+
+impl Ahead {
+    /// `may`: the provider takes commands sent ahead, and a RETR changes nothing there.
+    pub(super) fn new(may: bool) -> Self {
+        Self { may, window: FIRST_MESSAGES, ..Self::default() }
+    }
+
+    /// Asks for nothing more, and forgets what the client does not wait for.
+    pub(super) fn stop(&mut self) {
+        self.may = false;
+        self.sizes = None;
+        self.forget_below(u64::MAX);
+    }
+
+    /// The client deletes a message. If that one is ahead, the provider must not be asked for it, nor for what follows.
+    pub(super) fn note_deletion(&mut self, number: Option<u64>) {
+        if number.is_none_or(|number| number > self.last) {
+            self.stop();
+        }
+    }
+
+    /// The highest message that the provider was asked for ahead. It tells that one to a client that says LAST (RFC 1460).
+    pub(super) fn highest(&self) -> u64 {
+        self.highest
+    }
+
+    /// Whether the sizes of the messages are of use, should the provider tell them.
+    pub(super) fn wants_sizes(&self) -> bool {
+        self.may && self.sizes.is_none()
+    }
+
+    /// The provider has told the sizes.
+    pub(super) fn set_sizes(&mut self, sizes: Sizes) {
+        if self.may {
+            self.sizes = Some(sizes);
+        }
+    }
+
+    /// The client asks for a message; `None` if its number is unreadable. Whether the message is here or on its way: then
+    /// the provider need not be asked, and [`take`](Self::take) gives it.
+    pub(super) fn note_fetch(&mut self, number: Option<u64>) -> bool {
+        let number = number.unwrap_or(0);
+        let found = self.messages.iter_mut().find(|message| message.number == number && !message.wanted);
+        let is_ahead = found.is_some();
+        if let Some(message) = found {
+            message.wanted = true;
+            if message.stage != Stage::Whole {
+                self.window = (self.window * 2).min(MAX_MESSAGES);
+            }
+        }
+        let follows = number != 0 && number == self.last + 1;
+        self.in_a_row = if follows || is_ahead { self.in_a_row + 1 } else { 1 };
+        self.last = number;
+        // Messages that were skipped were read in vain, and so was everything if the client is elsewhere now.
+        if self.forget_below(if is_ahead { number } else { u64::MAX }) {
+            self.window = (self.window / 2).max(MIN_MESSAGES);
+        }
+        is_ahead
+    }
+
+    /// Forgets the messages below a number that the client does not wait for. Whether there were any.
+    fn forget_below(&mut self, number: u64) -> bool {
+        let before = self.messages.len();
+        self.messages.retain(|message| message.wanted || message.number >= number);
+        self.kept_octets = self.messages.iter().map(|message| message.answer.octets.len()).sum();
+        self.messages.len() < before
+    }
+
+    /// What to ask the provider now, if anything. The question counts as asked.
+    pub(super) fn next_question(&mut self) -> Option<Question> {
+        if !self.may || self.in_a_row < MESSAGES_IN_A_ROW {
+            return None;
+        }
+        let Some(sizes) = &self.sizes else {
+            return (!std::mem::replace(&mut self.asked_sizes, true)).then_some(Question::Sizes);
+        };
+        let ahead = || self.messages.iter().filter(|message| !message.wanted);
+        let number = ahead().map(|message| message.number).max().unwrap_or(self.last) + 1;
+        let size = sizes.of(number).filter(|size| *size <= MAX_MESSAGE_OCTETS)?;
+        if ahead().count() >= self.window || ahead().map(|message| message.size).sum::<u64>() + size > MAX_OCTETS {
+            return None;
+        }
+        self.highest = self.highest.max(number);
+        let (stage, answer) = (Stage::Asked, Answer::default());
+        self.messages.push_back(Message { number, size, stage, wanted: false, answer });
+        Some(Question::Message(number))
+    }
+
+    /// The provider begins its answer to a RETR that was asked ahead.
+    pub(super) fn begin(&mut self, number: u64, status: &[u8], is_message: bool) {
+        if !is_message {
+            // Whatever the reason, it is the client's to hear when it asks; nothing more is risked.
+            self.may = false;
+            self.messages.retain(|message| message.wanted || message.number != number);
+        }
+        let asked = |message: &&mut Message| message.number == number && message.stage == Stage::Asked;
+        let Some(message) = self.messages.iter_mut().find(asked) else { return };
+        message.stage = if is_message { Stage::Arriving } else { Stage::Whole };
+        let octets = status.to_vec();
+        message.answer = Answer { octets, status_octets: status.len(), is_whole: !is_message, is_message };
+        self.kept_octets += status.len();
+    }
+
+    /// More of the message that is arriving.
+    pub(super) fn add(&mut self, number: u64, octets: &[u8], is_end: bool) {
+        let arriving = |message: &&mut Message| message.number == number && message.stage == Stage::Arriving;
+        let Some(message) = self.messages.iter_mut().find(arriving) else { return };
+        message.answer.octets.extend_from_slice(octets);
+        self.kept_octets += octets.len();
+        if is_end {
+            message.stage = Stage::Whole;
+            message.answer.is_whole = true;
+        }
+        if self.kept_octets > MAX_KEPT_OCTETS {
+            // The sizes were wrong. From here on the provider is asked only what the client asks.
+            self.stop();
+        }
+    }
+
+    /// What has come of the message that the client waits for, in front of the rest of it; `None` while nothing has.
+    pub(super) fn take(&mut self, number: u64) -> Option<Answer> {
+        let at = self.messages.iter().position(|m| m.wanted && m.number == number && m.stage != Stage::Asked)?;
+        let message = self.messages.remove(at)?;
+        self.kept_octets -= message.answer.octets.len();
+        Some(message.answer)
+    }
+}
+
+/// The sizes of a mailbox's messages, from the provider's answer to LIST.
+#[derive(Debug, Default)]
+pub(super) struct Sizes(Vec<u32>);
+
+/// Messages beyond this number have no size here and are not read ahead: 200 KB a session are enough.
+const MAX_LISTED_MESSAGES: usize = 50_000;
+
+impl Sizes {
+    /// Notes the size of a message. One that is too large for 32 bits counts as the largest.
+    pub(super) fn set(&mut self, number: u64, size: u64) {
+        let Some(at) = usize::try_from(number).ok().and_then(|number| number.checked_sub(1)) else { return };
+        if at < MAX_LISTED_MESSAGES {
+            self.0.resize(self.0.len().max(at + 1), u32::MAX);
+            self.0[at] = u32::try_from(size).unwrap_or(u32::MAX);
+        }
+    }
+
+    /// The size of a message, if it is listed.
+    fn of(&self, number: u64) -> Option<u64> {
+        let at = usize::try_from(number).ok()?.checked_sub(1)?;
+        self.0.get(at).map(|size| u64::from(*size))
+    }
+}

@@ -1,0 +1,309 @@
+//! Reading ahead, judged by a model: any client, any mailbox and any timing give the client the same octets and the provider
+//! the same mailbox as a session that reads nothing ahead.
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// A provider with a mailbox.
+#[derive(Debug, Clone)]
+struct Provider {
+    messages: Vec<Vec<u8>>,
+    /// What it says to LIST; `None`: it refuses.
+    sizes: Option<Vec<u64>>,
+    deleted: Vec<bool>,
+    last: usize,
+    /// The commands it has heard.
+    heard: Vec<String>,
+    /// The messages that are gone for good.
+    gone: Vec<usize>,
+    /// What it has said and ostler has not read.
+    said: Vec<u8>,
+}
+
+impl Provider {
+    fn new(messages: Vec<Vec<u8>>) -> Self {
+        let sizes = messages.iter().map(|text| text.len() as u64).collect();
+        let deleted = vec![false; messages.len()];
+        let (last, heard, gone, said) = (0, Vec::new(), Vec::new(), Vec::new());
+        Self { messages, sizes: Some(sizes), deleted, last, heard, gone, said }
+    }
+
+    fn hear(&mut self, lines: &[u8]) {
+        for line in std::str::from_utf8(lines).unwrap().lines() {
+            self.heard.push(line.to_owned());
+            let answer = self.answer(line);
+            self.said.extend(answer);
+        }
+    }
+
+    fn answer(&mut self, line: &str) -> Vec<u8> {
+        let (verb, argument) = line.split_once(' ').unwrap_or((line, ""));
+        let number = argument.split(' ').next().unwrap_or_default();
+        let at = number.parse::<usize>().ok().and_then(|number| number.checked_sub(1));
+        let at = at.filter(|at| self.deleted.get(*at) == Some(&false));
+        match (verb.to_ascii_uppercase().as_str(), at) {
+            ("LIST" | "UIDL", _) if argument.is_empty() => self.list(),
+            ("RETR", Some(at)) => {
+                self.last = self.last.max(at + 1);
+                [format!("+OK message {number}\r\n").as_bytes(), &self.messages[at], b".\r\n"].concat()
+            }
+            ("TOP", Some(_)) => format!("+OK\r\nheader of {number}\r\n.\r\n").into_bytes(),
+            ("DELE", Some(at)) => {
+                self.deleted[at] = true;
+                b"+OK marked\r\n".to_vec()
+            }
+            ("RSET", _) => {
+                self.deleted.fill(false);
+                b"+OK\r\n".to_vec()
+            }
+            ("LAST", _) => format!("+OK {}\r\n", self.last).into_bytes(),
+            ("STAT", _) => format!("+OK {} 9\r\n", self.deleted.iter().filter(|gone| !**gone).count()).into_bytes(),
+            ("NOOP", _) => b"+OK noop\r\n".to_vec(),
+            ("QUIT", _) => {
+                self.gone = (0..self.deleted.len()).filter(|at| self.deleted[*at]).collect();
+                b"+OK bye\r\n".to_vec()
+            }
+            _ => b"-ERR no such message\r\n".to_vec(),
+        }
+    }
+
+    fn list(&self) -> Vec<u8> {
+        let Some(sizes) = &self.sizes else { return b"-ERR not now\r\n".to_vec() };
+        let lines = sizes.iter().zip(&self.deleted).enumerate().filter(|(_, (_, deleted))| !**deleted);
+        let lines: String = lines.map(|(at, (size, _))| format!("{} {size}\r\n", at + 1)).collect();
+        format!("+OK\r\n{lines}.\r\n").into_bytes()
+    }
+}
+
+/// A session: a provider, a filter, and what has reached the client.
+struct Played {
+    provider: Provider,
+    filter: Pop3Filter,
+    to_client: Vec<u8>,
+    /// What the filter has not taken of the provider's octets.
+    unused: Vec<u8>,
+}
+
+impl Played {
+    fn new(provider: Provider, may_read_ahead: bool) -> Self {
+        let filter = Pop3Filter::new(Arc::default(), may_read_ahead);
+        Self { provider, filter, to_client: Vec::new(), unused: Vec::new() }
+    }
+
+    fn client_says(&mut self, line: &str) {
+        let mut say = Replies::default();
+        let input = format!("{line}\r\n").into_bytes();
+        assert_eq!(self.filter.client_said(&input, &mut say), Ok(Pass::Replaced(input.len())));
+        self.to_client.append(&mut say.client);
+        self.provider.hear(&say.server);
+    }
+
+    /// Some of what the provider has said arrives.
+    fn arrives(&mut self, octets: usize) {
+        let octets = octets.min(self.provider.said.len());
+        self.unused.extend(self.provider.said.drain(..octets));
+        while !self.unused.is_empty() {
+            let mut say = Replies::default();
+            let pass = self.filter.server_said(&self.unused, &mut say).unwrap();
+            let used = match pass {
+                Pass::Forward(used) => {
+                    assert!(say.client.is_empty() && say.server.is_empty(), "an order that is not told");
+                    self.to_client.extend_from_slice(&self.unused[..used]);
+                    used
+                }
+                Pass::Replaced(used) => used,
+                Pass::NeedMore | Pass::Stop => break,
+            };
+            self.unused.drain(..used);
+            self.to_client.append(&mut say.client);
+            self.provider.hear(&say.server);
+        }
+    }
+
+    fn everything_arrives(&mut self) {
+        while !self.provider.said.is_empty() {
+            self.arrives(usize::MAX);
+        }
+    }
+
+    /// The commands that change something, or that the client has asked itself.
+    fn heard_but_retr_and_list(&self) -> Vec<&String> {
+        self.provider
+            .heard
+            .iter()
+            .filter(|line| !line.to_ascii_uppercase().starts_with("RETR ") && *line != "LIST")
+            .collect()
+    }
+}
+
+/// Plays the commands, each with how much may arrive after it; `None`: the client waits for its answer.
+fn play(provider: Provider, may_read_ahead: bool, commands: &[(String, Option<usize>)]) -> Played {
+    let mut played = Played::new(provider, may_read_ahead);
+    for (line, arrives) in commands {
+        played.client_says(line);
+        match arrives {
+            Some(octets) => played.arrives(*octets),
+            None => played.everything_arrives(),
+        }
+    }
+    played.everything_arrives();
+    played
+}
+
+/// The client waits for each answer.
+fn one_by_one(lines: &[&str]) -> Vec<(String, Option<usize>)> {
+    lines.iter().map(|line| ((*line).to_owned(), None)).collect()
+}
+
+fn mailbox(messages: usize) -> Provider {
+    Provider::new((1..=messages).map(|number| format!("Subject: {number}\r\n\r\n..\r\n").into_bytes()).collect())
+}
+
+fn heard(provider: Provider, lines: &[&str]) -> Vec<String> {
+    play(provider, true, &one_by_one(lines)).provider.heard
+}
+
+#[test]
+fn after_two_messages_in_a_row_the_next_are_asked_for() {
+    let heard = heard(mailbox(12), &["RETR 1", "RETR 2", "RETR 3"]);
+    assert_eq!(heard[..3], ["RETR 1", "RETR 2", "LIST"]);
+    assert_eq!(heard[3..].len(), 9, "{heard:?}");
+    assert_eq!(heard[3], "RETR 3");
+}
+
+#[test]
+fn sizes_that_the_client_has_asked_for_are_not_asked_for_again() {
+    let heard = heard(mailbox(4), &["LIST", "RETR 1", "DELE 1", "RETR 2", "RETR 3", "DELE 2", "RETR 4", "QUIT"]);
+    assert_eq!(
+        heard,
+        ["LIST", "RETR 1", "DELE 1", "RETR 2", "RETR 3", "RETR 4", "DELE 2", "QUIT"],
+        "a message that was fetched may be deleted"
+    );
+}
+
+#[test]
+fn nothing_is_asked_ahead_where_it_must_not_be() {
+    let asked = ["RETR 1", "RETR 2", "NOOP"];
+    assert_eq!(play(mailbox(9), false, &one_by_one(&asked)).provider.heard, asked);
+    let mut sizeless = mailbox(9);
+    sizeless.sizes = None;
+    assert_eq!(heard(sizeless, &asked), ["RETR 1", "RETR 2", "LIST", "NOOP"]);
+    let mut large = mailbox(9);
+    large.sizes = Some(vec![257 * 1024; 9]);
+    assert_eq!(heard(large, &asked), ["RETR 1", "RETR 2", "LIST", "NOOP"]);
+    // Not over a deletion, and not without two in a row.
+    for asked in [&["DELE 7", "RETR 1", "RETR 2", "NOOP"][..], &["RETR 1", "RETR 3", "TOP 4 0"], &["RETR 9", "RETR 8"]]
+    {
+        assert_eq!(heard(mailbox(9), asked), asked);
+    }
+}
+
+#[test]
+fn a_megabyte_is_ahead_at_most() {
+    let mut mailbox = mailbox(20);
+    mailbox.sizes = Some(vec![250_000; 20]);
+    let heard = heard(mailbox, &["RETR 1", "RETR 2", "NOOP"]);
+    assert_eq!(heard, ["RETR 1", "RETR 2", "LIST", "RETR 3", "RETR 4", "RETR 5", "RETR 6", "NOOP"]);
+}
+
+#[test]
+fn sizes_that_were_wrong_end_it() {
+    let mut provider = Provider::new(vec![[vec![b'x'; 400_000], b"\r\n".to_vec()].concat(); 20]);
+    provider.sizes = Some(vec![1; 20]);
+    let commands = one_by_one(&["RETR 1", "RETR 2", "RETR 3", "RETR 4", "RETR 5", "RETR 6", "RETR 7", "QUIT"]);
+    let mut with = play(provider.clone(), true, &commands);
+    assert!(with.to_client == play(provider, false, &commands).to_client);
+    assert!(with.filter.ahead.take(5).is_none());
+}
+
+#[test]
+fn what_the_client_has_fetched_last_is_told_without_what_was_read_ahead() {
+    let commands = one_by_one(&["RETR 1", "RETR 2", "RETR 3", "LAST", "RETR 4"]);
+    let with = play(mailbox(9), true, &commands);
+    assert_eq!(with.to_client, play(mailbox(9), false, &commands).to_client);
+}
+
+#[test]
+fn it_counts_what_the_client_has_fetched() {
+    let commands = one_by_one(&["RETR 1", "RETR 2", "RETR 3", "RETR 4", "QUIT"]);
+    let (with, without) = (play(mailbox(9), true, &commands), play(mailbox(9), false, &commands));
+    assert_eq!(with.filter.totals(), without.filter.totals());
+    assert_eq!(with.filter.totals().0, 4);
+    assert!(with.filter.is_over());
+}
+
+#[test]
+fn a_provider_that_refuses_a_message_ahead_is_asked_again_by_the_client() {
+    let mut provider = mailbox(9);
+    provider.deleted[3] = true;
+    provider.sizes = Some(vec![10; 9]);
+    let commands = one_by_one(&["LIST", "RETR 1", "RETR 2", "RETR 3", "RETR 4", "RETR 5"]);
+    // The list leaves the deleted message out, and it has a size all the same: reading ahead goes up to it.
+    let with = play(provider.clone(), true, &commands);
+    assert_eq!(with.to_client, play(provider, false, &commands).to_client);
+}
+
+fn command() -> impl Strategy<Value = Vec<String>> {
+    let one = |text: String| vec![text];
+    prop_oneof![
+        // A stretch of messages, as they are fetched for real.
+        8 => (1..14_u32, 1..9_u32, any::<bool>()).prop_map(|(from, messages, deletes)| {
+            let fetch = |n: u32| {
+                if deletes { vec![format!("RETR {n}"), format!("DELE {n}")] } else { vec![format!("RETR {n}")] }
+            };
+            (from..from + messages).flat_map(fetch).collect()
+        }),
+        2 => (0..16_u32).prop_map(move |n| one(format!("RETR {n}"))),
+        2 => (1..16_u32).prop_map(move |n| one(format!("DELE {n}"))),
+        1 => (1..16_u32).prop_map(move |n| one(format!("TOP {n} 0"))),
+        2 => proptest::sample::select(vec!["STAT", "LIST", "UIDL", "NOOP", "RSET", "LAST", "LIST 3", "RETR 02", "RETR x", "retr 3", "STLS"])
+            .prop_map(move |line| one(line.to_owned())),
+    ]
+}
+
+fn some_provider() -> impl Strategy<Value = Provider> {
+    let size = prop_oneof![6 => 0..400_usize, 1 => 30_000..90_000_usize];
+    let message = size.prop_map(|octets| b"0123456789abc\r\n".iter().copied().cycle().take(octets / 15 * 15).collect());
+    let messages = proptest::collection::vec(message, 0..14);
+    let honesty = prop_oneof![4 => Just(0), 1 => Just(1), 1 => Just(2)];
+    (messages, honesty).prop_map(|(messages, honesty)| {
+        let mut provider = Provider::new(messages);
+        match honesty {
+            1 => provider.sizes = None,
+            2 => provider.sizes.iter_mut().flatten().for_each(|size| *size = 1),
+            _ => {}
+        }
+        provider
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+    #[test]
+    fn the_client_sees_no_difference(
+        provider in some_provider(),
+        commands in proptest::collection::vec(command(), 1..12),
+        quits in any::<bool>(),
+        waits in proptest::collection::vec(proptest::option::weighted(0.5, 0..3000_usize), 1..40),
+    ) {
+        let mut lines = commands.concat();
+        if quits {
+            lines.push("QUIT".into());
+        }
+        let commands: Vec<_> = lines.into_iter().zip(waits.into_iter().cycle()).collect();
+        let with = play(provider.clone(), true, &commands);
+        let without = play(provider, false, &commands);
+        prop_assert!(with.to_client == without.to_client,
+            "{}\n-- without:\n{}\n{:?}", printable_lines(&with.to_client), printable_lines(&without.to_client), with.provider.heard);
+        prop_assert_eq!(&with.provider.gone, &without.provider.gone);
+        prop_assert_eq!(&with.provider.deleted, &without.provider.deleted);
+        prop_assert_eq!(with.heard_but_retr_and_list(), without.heard_but_retr_and_list());
+        prop_assert_eq!(with.filter.totals(), without.filter.totals());
+        prop_assert_eq!(with.filter.is_over(), quits);
+    }
+}
+
+fn printable_lines(octets: &[u8]) -> String {
+    octets.split(|b| *b == b'\n').map(|line| printable(&line[..line.len().min(60)])).collect::<Vec<_>>().join("\n")
+}

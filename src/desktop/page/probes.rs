@@ -1,0 +1,114 @@
+//! What machines ask: `/health` for load balancers, `/metrics` for monitoring (OpenMetrics 1.0). Both answer this computer and
+//! the load balancers in the settings, without a token, and tell no name and no address of a person.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+
+use axum::body::Body;
+use axum::http::{Method, Request, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use super::Shared;
+use crate::events::Figures;
+
+/// Where a request comes from.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Peer(pub(super) SocketAddr);
+
+/// The answer to a machine's question; `None`: the request is for someone else, or from someone else.
+pub(super) fn answer(shared: &Shared, request: &Request<Body>) -> Option<Response> {
+    let settings = shared.engine.settings();
+    let Peer(peer) = *request.extensions().get::<Peer>()?;
+    let address = peer.ip().to_canonical();
+    let may_ask = address.is_loopback() || settings.is_proxy(address);
+    if !may_ask || !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return None;
+    }
+    let figures = shared.engine.events.figures();
+    match request.uri().path() {
+        "/health" => Some(health(&figures)),
+        "/metrics" if settings.metrics => Some(metrics(&figures)),
+        _ => None,
+    }
+}
+
+fn health(figures: &Figures) -> Response {
+    let (status, words) = match figures {
+        Figures { stopping: true, .. } => (StatusCode::SERVICE_UNAVAILABLE, "ending\n"),
+        Figures { paused: true, .. } => (StatusCode::SERVICE_UNAVAILABLE, "paused\n"),
+        Figures { open_doors: 0, .. } => (StatusCode::SERVICE_UNAVAILABLE, "no door is open\n"),
+        _ => (StatusCode::OK, "ok\n"),
+    };
+    (status, [(header::CONTENT_TYPE, "text/plain; charset=utf-8")], words).into_response()
+}
+
+fn metrics(figures: &Figures) -> Response {
+    let head = [(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")];
+    (head, written(figures)).into_response()
+}
+
+fn written(figures: &Figures) -> String {
+    let mut text = String::new();
+    let mut family = |name: &str, kind: &str, help: &str, samples: &[(&str, u64)]| {
+        let suffix = if kind == "counter" { "_total" } else { "" };
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "# TYPE ostler_{name} {kind}\n# HELP ostler_{name} {help}");
+        for (labels, value) in samples {
+            let _ = writeln!(text, "ostler_{name}{suffix}{labels} {value}");
+        }
+    };
+    let by_protocol = |[pop3, smtp, imap]: [u64; 3]| {
+        [("{protocol=\"pop3\"}", pop3), ("{protocol=\"smtp\"}", smtp), ("{protocol=\"imap\"}", imap)]
+    };
+    let Figures { totals, .. } = figures;
+    family("up", "gauge", "1 while ostler takes clients.", &[("", u64::from(!figures.paused && !figures.stopping))]);
+    family("open_doors", "gauge", "Doors that are open.", &[("", figures.open_doors)]);
+    family("accounts", "gauge", "Accounts in the settings.", &[("", figures.accounts)]);
+    family("accounts_in_need", "gauge", "Accounts whose user has to act.", &[("", figures.accounts_in_need)]);
+    family("sessions", "gauge", "Clients that are connected now.", &by_protocol(figures.sessions));
+    family("clients", "counter", "Clients that were let in.", &by_protocol(totals.clients));
+    family("rejected_clients", "counter", "Clients that were not let in.", &[("", totals.rejected)]);
+    family("messages_fetched", "counter", "Messages fetched to their end.", &[("", totals.fetched)]);
+    family("octets_fetched", "counter", "Octets of what was fetched.", &[("", totals.fetched_octets)]);
+    family("messages_sent", "counter", "Messages that a provider took.", &[("", totals.sent)]);
+    family("octets_sent", "counter", "Octets of what was sent.", &[("", totals.sent_octets)]);
+    family("messages_refused", "counter", "Messages that no provider took.", &[("", totals.not_sent)]);
+    family("failures", "counter", "Failures, of whatever kind.", &[("", totals.failures)]);
+    text + "# EOF\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::events::Events;
+    use crate::events::event::Event;
+    use ostler_mail::account::Protocol;
+
+    #[test]
+    fn the_figures_are_what_happened() {
+        let events = Events::default();
+        events.publish(Event::SessionStarted(1, Protocol::Smtp, "10.0.0.7:5".parse().unwrap()));
+        events.publish(Event::Sent { account: "home".into(), recipients: 2, octets: 70 });
+        events.publish(Event::Fetched {
+            account: "home".into(),
+            messages: 3,
+            octets: 900,
+            changes: ostler_mail::readable::Changes::default(),
+        });
+        let text = written(&events.figures());
+        for line in [
+            "ostler_sessions{protocol=\"smtp\"} 1",
+            "ostler_clients_total{protocol=\"smtp\"} 1",
+            "ostler_messages_sent_total 1",
+            "ostler_octets_sent_total 70",
+            "ostler_messages_fetched_total 3",
+            "ostler_failures_total 0",
+            "# TYPE ostler_messages_sent counter",
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line}:\n{text}");
+        }
+        assert!(text.ends_with("# EOF\n") && !text.contains("home"));
+        events.publish(Event::SessionEnded(1));
+        assert!(written(&events.figures()).contains("ostler_sessions{protocol=\"smtp\"} 0\n"));
+    }
+}
