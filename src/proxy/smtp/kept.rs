@@ -47,14 +47,15 @@ impl KeptSessions {
     }
 
     /// Takes the session in, if there is room; otherwise gives it back.
-    fn put(&self, id: u64, session: ProviderSession) -> Result<(), ProviderSession> {
+    #[must_use]
+    fn put(&self, id: u64, session: ProviderSession) -> Option<ProviderSession> {
         let mut kept = self.lock();
         let of_account = kept.iter().filter(|(_, other)| Arc::ptr_eq(&other.account, &session.account)).count();
         if kept.len() >= MAX_SESSIONS || of_account >= MAX_OF_ACCOUNT {
-            return Err(session);
+            return Some(session);
         }
         kept.push((id, session));
-        Ok(())
+        None
     }
 
     fn take_by_id(&self, id: u64) -> Option<ProviderSession> {
@@ -73,8 +74,8 @@ pub(super) async fn keep_or_leave(engine: &Arc<Engine>, session: ProviderSession
     let id = engine.next_session();
     let until_sign_out = session.until_sign_out(engine);
     match engine.kept.put(id, session) {
-        Ok(()) => drop(tokio::spawn(end_in_time(Arc::clone(engine), id, until_sign_out))),
-        Err(session) => session.leave().await,
+        None => drop(tokio::spawn(end_in_time(Arc::clone(engine), id, until_sign_out))),
+        Some(session) => session.leave().await,
     }
 }
 
