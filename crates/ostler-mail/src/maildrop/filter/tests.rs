@@ -327,6 +327,8 @@ fn what_is_not_there_is_refused_and_the_session_goes_on() {
         "DELE 9",
         "LIST 3",
         "UIDL 3",
+        "UIDL\x0c",
+        "STAT\x0b",
         "XTND XLST Subject",
         "UTF8",
         "LANG",
