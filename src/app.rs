@@ -28,6 +28,7 @@ use crate::os::{self, Inherited};
 use crate::proxy::listeners::Listeners;
 use crate::proxy::{Engine, now};
 use crate::vault::Vault;
+use ostler_mail::account::Account;
 use ostler_mail::failure::error_chain;
 use watch_settings::SettingsWatch;
 
@@ -379,8 +380,23 @@ async fn answer(engine: Arc<Engine>, links: Links, wake: mpsc::Sender<Wake>, req
             return json!({"ending": true, "pid": std::process::id()});
         }
         Request::ForgetSecret { account } => {
-            if let Some(account) = engine.settings().accounts.iter().find(|a| a.name.eq_ignore_ascii_case(&account)) {
-                engine.vault.drop_cached_account(account);
+            if let Some(account) = find_account(&engine, &account) {
+                engine.vault.drop_cached_account(&account);
+                engine.tokens.forget(&account).await;
+            }
+            return json!({"done": true});
+        }
+        Request::SignedIn { account } => {
+            if let Some(account) = find_account(&engine, &account) {
+                engine.tokens.forget(&account).await;
+                engine.events.publish(Event::SignedIn(account.name.clone()));
+            }
+            return json!({"done": true});
+        }
+        Request::SignedOut { account } => {
+            if let Some(account) = find_account(&engine, &account) {
+                engine.tokens.sign_out(&account).await;
+                engine.events.publish(Event::SignedOut(account.name.clone()));
             }
             return json!({"done": true});
         }
@@ -388,6 +404,10 @@ async fn answer(engine: Arc<Engine>, links: Links, wake: mpsc::Sender<Wake>, req
     let mut document = engine.events.document(|name| engine.account_now(name, now()));
     document["page"] = json!(address);
     document
+}
+
+fn find_account(engine: &Engine, name: &str) -> Option<Arc<Account>> {
+    engine.settings().accounts.iter().find(|account| account.name.eq_ignore_ascii_case(name)).cloned()
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ pub(crate) mod quit;
 pub(crate) mod remove;
 mod screen;
 pub(crate) mod settings;
+pub(crate) mod sign_in;
 pub(crate) mod status;
 
 use std::io::{ErrorKind, Write};
@@ -76,6 +77,12 @@ enum Command {
     List(list::Options),
     /// Set or replace an account's password in the keyring
     Password(password::Options),
+    /// Sign in, in the web browser, at a provider that wants OAuth2
+    ///
+    /// For accounts with auth = "oauth2". ostler keeps the sign-in in the keyring and renews it by itself.
+    SignIn(sign_in::SignIn),
+    /// Forget the sign-in of `ostler sign-in`, and take it back at the company
+    SignOut(sign_in::SignOut),
     /// Remove an account from the settings, and its passwords from the keyring
     Remove(remove::Options),
     /// Try every step with each server of the accounts, and explain what fails
@@ -166,6 +173,8 @@ fn run_command(command: Command, file: &Path, silent: bool) -> ExitCode {
         Command::Add(options) => add::main(file, &options),
         Command::List(options) => with_settings(file, |parsed| list::main(&parsed, &options)),
         Command::Password(options) => with_settings(file, |parsed| password::main(file, &parsed, options)),
+        Command::SignIn(options) => with_settings(file, |parsed| sign_in::sign_in(file, &parsed, &options)),
+        Command::SignOut(options) => with_settings(file, |parsed| sign_in::sign_out(file, &parsed, &options)),
         Command::Remove(options) => with_settings(file, |parsed| remove::main(file, &parsed, &options)),
         Command::Check(options) => with_settings(file, |parsed| check::main(file, &parsed, &options)),
         Command::Providers(options) => providers::main(file, &options),
@@ -224,6 +233,8 @@ fn needs_settings(command: &Command, file: &Path) -> bool {
     match command {
         Command::List(_)
         | Command::Password(_)
+        | Command::SignIn(_)
+        | Command::SignOut(_)
         | Command::Remove(_)
         | Command::Check(_)
         | Command::Providers(_)

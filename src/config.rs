@@ -24,6 +24,7 @@ mod change_charset;
 mod doors;
 mod edit;
 mod file;
+pub(crate) mod issuers;
 pub mod keys;
 #[cfg(feature = "web")]
 mod maildrop;

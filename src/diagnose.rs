@@ -12,18 +12,21 @@ use std::time::{Duration, Instant};
 
 use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
+use time::OffsetDateTime;
 
 use self::explain::Cause;
 use crate::diagnose::explain::client_messages::{ClientMessage, ReplyStage, messages_around, messages_for};
 use crate::proxy::Engine;
 use crate::proxy::net::dial::{Dialer, Route, Upstream};
 use crate::proxy::net::{online, tls};
-use crate::proxy::sign_in::{Prepared, ask, hear, leave, prepare, prepare_folder_on, prepare_on, say, supported};
+use crate::proxy::sign_in::{Prepared, ask, hear, leave, prepare, prepare_folder_on, prepare_on, say};
 use crate::proxy::smtp::submission::rehearse;
 use crate::vault::describe_source;
 use ostler_mail::account::{Account, INBOX, Protocol, SecretSource, Security, Server, Timeouts};
+use ostler_mail::clock::UnixTime;
 use ostler_mail::failure::{Failure, Waiting, as_word};
 use ostler_mail::machine::{Login, Outgoing};
+use ostler_mail::oauth2::tokens::{Tokens, is_kept_for};
 use ostler_mail::pop3::uidl::{IdList, Progress};
 use ostler_mail::secret::Secret;
 use ostler_mail::secret::given::BLANKS_LEFT_OUT;
@@ -48,6 +51,8 @@ pub(crate) enum StepKind {
     Settings,
     /// Getting the password from its source.
     Secret,
+    /// Getting an OAuth2 access token: who has signed in, until when it is good, and for what.
+    Token,
     /// Looking up the server's addresses.
     Name,
     /// Connecting to one address.
@@ -72,6 +77,7 @@ impl StepKind {
         match self {
             Self::Settings => "settings",
             Self::Secret => "secret",
+            Self::Token => "token",
             Self::Name => "name",
             Self::Tcp => "tcp",
             Self::Tls => "tls",
@@ -127,7 +133,7 @@ impl Step {
 
     /// Whether it says nothing new to a person who has just typed the settings and the password.
     pub(crate) fn is_routine(&self) -> bool {
-        self.is_ok() && !self.has_news && matches!(self.kind, StepKind::Settings | StepKind::Secret)
+        self.is_ok() && !self.has_news && matches!(self.kind, StepKind::Settings | StepKind::Secret | StepKind::Token)
     }
 }
 
@@ -147,9 +153,30 @@ impl Serialize for Step {
     }
 }
 
+/// Who has signed in, until when the token is good, and what it is for.
+fn describe_token(account: &Account, tokens: &Tokens) -> String {
+    let at = account.oauth2.as_ref().map_or("the company", |issuer| issuer.title.as_str());
+    let who = tokens.who().map(|who| format!(" as {who}")).unwrap_or_default();
+    let then = if tokens.can_renew() { "then ostler renews it" } else { "then you have to sign in again" };
+    let until = match tokens.expires().map(to_minute) {
+        Some(until) => format!("the token is good until {until}, {then}"),
+        None => "the company does not say how long the token is good".to_owned(),
+    };
+    let scope = tokens.scope().map(|scope| format!("; it is for: {scope}")).unwrap_or_default();
+    format!("signed in at {at}{who}; {until}{scope}")
+}
+
+/// `2026-11-29 21:30 UTC`.
+fn to_minute(time: UnixTime) -> String {
+    let seconds = i64::try_from(time.seconds()).unwrap_or(i64::MAX);
+    match OffsetDateTime::from_unix_timestamp(seconds) {
+        Ok(at) => format!("{} {:02}:{:02} UTC", at.date(), at.hour(), at.minute()),
+        Err(_) => "a time far away".to_owned(),
+    }
+}
+
 /// Signs in at one server with a secret that is not stored yet, and leaves again.
 pub(crate) async fn sign_in_with(server: &Server, secret: Arc<Secret>, timeouts: &Timeouts) -> Result<(), Failure> {
-    supported(server)?;
     let dialer = Dialer::default();
     let upstream = dialer.connect(server, timeouts, Route::default()).await?;
     match server.protocol {
@@ -359,9 +386,6 @@ impl<'a> Doctor<'a> {
             Security::StartTls => "TLS by STARTTLS, required",
             Security::None => "NO ENCRYPTION: anyone along the way can read mail and password",
         };
-        if let Err(failure) = supported(server) {
-            return self.record_failure(server, StepKind::Settings, began, failure).await;
-        }
         self.record_success(&name, StepKind::Settings, began, detail.to_owned());
         let Some(secret) = self.check_secret(&name, server).await else { return false };
         let Some(upstream) = self.check_addresses(&name, server, timeouts).await else { return false };
@@ -398,6 +422,9 @@ impl<'a> Doctor<'a> {
             self.record_success(name, StepKind::Secret, began, detail);
             return Some(None);
         }
+        if is_kept_for(server) {
+            return self.check_token(name, server).await.map(Some);
+        }
         let account = Arc::clone(&self.account);
         match self.engine.find_secret(&account, server, None).await {
             Ok(found) => {
@@ -411,6 +438,22 @@ impl<'a> Doctor<'a> {
             }
             Err(failure) => {
                 self.record_failure(server, StepKind::Secret, began, failure).await;
+                None
+            }
+        }
+    }
+
+    /// The access token that ostler keeps for this server, renewed if that is due.
+    async fn check_token(&mut self, name: &str, server: &Server) -> Option<Arc<Secret>> {
+        let (began, account) = (Instant::now(), Arc::clone(&self.account));
+        match self.engine.tokens.tokens(&account, None).await {
+            Ok(tokens) => {
+                self.record_success(name, StepKind::Token, began, describe_token(&account, &tokens));
+                Some(Arc::clone(tokens.access()))
+            }
+            Err(trouble) => {
+                let failure = trouble.at(&account, server.into());
+                self.record_failure(server, StepKind::Token, began, failure).await;
                 None
             }
         }
@@ -518,7 +561,8 @@ impl<'a> Doctor<'a> {
             return true;
         }
         let began = Instant::now();
-        let (mut upstream, ready) = match prepared.finish(&self.engine.dialer, server, secret, timeouts).await {
+        let finished = prepared.finish_for(&self.engine, &self.account, server, secret, timeouts).await;
+        let (mut upstream, ready) = match finished {
             Ok(done) => done,
             Err(failure) => return self.record_failure(server, StepKind::SignIn, began, failure).await,
         };

@@ -13,7 +13,7 @@ mod settings;
 
 use std::borrow::Cow;
 
-use crate::guide::{self, Client};
+use crate::guide::{self, Client, Topic};
 
 pub use render::Place;
 
@@ -44,6 +44,8 @@ enum Source {
     Made(fn() -> String),
     /// Made from the guide for a mail program.
     Guide(&'static Client),
+    /// Made from a guide to something else.
+    Topic(&'static Topic),
 }
 
 macro_rules! text {
@@ -59,9 +61,11 @@ const BEFORE_THE_GUIDES: [Chapter; 4] = [
     Chapter { name: "mail-programs", source: Source::Made(guides::contents) },
 ];
 
-const AFTER_THE_GUIDES: [Chapter; 15] = [
+const AFTER_THE_GUIDES: [Chapter; 17] = [
     Chapter { name: "providers", source: Source::Made(providers::chapter) },
+    text!("oauth2"),
     text!("page-and-icon"),
+    text!("readable"),
     text!("several-companies"),
     text!("importing"),
     text!("pop-before-smtp"),
@@ -80,7 +84,8 @@ const AFTER_THE_GUIDES: [Chapter; 15] = [
 /// All chapters, in the order in which they are read.
 pub fn chapters() -> impl Iterator<Item = Chapter> {
     let guides = guide::clients().iter().map(|client| Chapter { name: client.name, source: Source::Guide(client) });
-    BEFORE_THE_GUIDES.into_iter().chain(guides).chain(AFTER_THE_GUIDES)
+    let topics = guide::topics().iter().map(|topic| Chapter { name: topic.name, source: Source::Topic(topic) });
+    BEFORE_THE_GUIDES.into_iter().chain(guides).chain(AFTER_THE_GUIDES).chain(topics)
 }
 
 /// The chapter in this file, which is named without its ending.
@@ -109,6 +114,7 @@ impl Chapter {
             Source::Text(text) => text.into(),
             Source::Made(make) => make().into(),
             Source::Guide(client) => guides::chapter(client).into(),
+            Source::Topic(topic) => guides::topic(topic).into(),
         }
     }
 

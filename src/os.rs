@@ -10,13 +10,14 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ostler_mail::clock::Moment;
+use ostler_mail::clock::{Moment, UnixTime};
 
 pub(crate) mod console;
 pub(crate) mod control;
 pub(crate) mod folder_watch;
 pub(crate) mod instance;
 pub(crate) mod peer;
+pub(crate) mod turn;
 
 #[cfg(any(target_os = "linux", target_os = "macos"))]
 mod inherited;
@@ -150,6 +151,12 @@ pub(crate) fn notify_stopping() -> std::io::Result<()> {
 /// POP login of before the sleep must not count as fresh after it.
 pub(crate) fn now() -> Moment {
     Moment::at(system::uptime())
+}
+
+/// The time of day, which may be set at any moment.
+pub(crate) fn unix_now() -> UnixTime {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    UnixTime::at(since.map(|since| since.as_secs()).unwrap_or_default())
 }
 
 #[cfg(test)]

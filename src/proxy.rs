@@ -15,6 +15,7 @@ pub mod relay;
 mod session;
 pub mod sign_in;
 pub(crate) mod smtp;
+pub(crate) mod tokens;
 mod turns;
 
 use std::collections::HashMap;
@@ -28,11 +29,13 @@ use crate::events::{AccountNow, Events};
 use crate::os;
 use crate::proxy::net::dial::Dialer;
 use crate::proxy::smtp::kept::KeptSessions;
+use crate::proxy::tokens::TokenKeeper;
 use crate::proxy::turns::Turns;
 use crate::vault::{Found, Vault, VaultError};
 use ostler_mail::account::{Account, SecretSource, Server, ServerId, Settings};
 use ostler_mail::clock::Moment;
 use ostler_mail::failure::{Failure, SecretTrouble, ServerAddr};
+use ostler_mail::oauth2::tokens::is_kept_for;
 use ostler_mail::pop_before_smtp::Gate;
 use ostler_mail::pop3::login::CachedCapabilities;
 use ostler_mail::sasl::Way;
@@ -74,7 +77,9 @@ pub struct Engine {
     /// Hands out secrets.
     pub vault: Vault,
     /// Connects to providers.
-    pub dialer: Dialer,
+    pub dialer: Arc<Dialer>,
+    /// Hands out OAuth2 access tokens.
+    pub(crate) tokens: TokenKeeper,
     gates: Mutex<HashMap<ServerId, Arc<GateCell>>>,
     learned: Mutex<HashMap<ServerId, ServerCache>>,
     /// The connections at each IMAP server.
@@ -89,11 +94,13 @@ pub struct Engine {
 impl Engine {
     /// Starts with these settings.
     pub(crate) fn new(settings: Settings, vault: Vault, events: Events) -> Self {
+        let dialer: Arc<Dialer> = Arc::default();
         let engine = Self {
+            tokens: TokenKeeper::new(vault.clone(), Arc::clone(&dialer)),
             settings: Mutex::new(Arc::new(settings)),
             events,
             vault,
-            dialer: Dialer::default(),
+            dialer,
             gates: Mutex::default(),
             learned: Mutex::default(),
             imap_turns: Mutex::default(),
@@ -193,7 +200,29 @@ impl Engine {
             let secret = given.cloned().ok_or_else(none)?;
             return Ok(Found { secret, has_lost_blanks: false });
         }
-        self.vault.find(account, server).await.map_err(|error| failure_of(error, Some(server.into())))
+        if self.renews_for(server) {
+            let tokens =
+                self.tokens.tokens(account, None).await.map_err(|trouble| trouble.at(account, server.into()))?;
+            return Ok(Found { secret: Arc::clone(tokens.access()), has_lost_blanks: false });
+        }
+        self.vault.find(account, server).await.map_err(|error| failure_of(&error, Some(server.into())))
+    }
+
+    /// Whether ostler keeps and renews what it signs in with at this server.
+    pub(crate) fn renews_for(&self, server: &Server) -> bool {
+        is_kept_for(server)
+    }
+
+    /// Another access token than the one that a mail server has refused.
+    pub(crate) async fn renewed_token(
+        &self,
+        account: &Account,
+        server: &Server,
+        refused: &Arc<Secret>,
+    ) -> Result<Arc<Secret>, Failure> {
+        let renewed = self.tokens.tokens(account, Some(refused)).await;
+        let tokens = renewed.map_err(|trouble| trouble.at(account, server.into()))?;
+        Ok(Arc::clone(tokens.access()))
     }
 
     /// Turns true when no session and no message may begin any more.
@@ -230,11 +259,11 @@ impl Drop for Counted {
 
 /// Turns a missing local password into a failure with words for the client.
 pub fn secret_failure(error: VaultError) -> Failure {
-    failure_of(error, None)
+    failure_of(&error, None)
 }
 
-fn failure_of(error: VaultError, at: Option<ServerAddr>) -> Failure {
-    let trouble = match &error {
+fn failure_of(error: &VaultError, at: Option<ServerAddr>) -> Failure {
+    let trouble = match error {
         VaultError::NoEntry { .. } => SecretTrouble::Missing,
         VaultError::Locked { .. } | VaultError::TimedOut { .. } => SecretTrouble::KeyringLocked,
         VaultError::NoKeyring { .. } => SecretTrouble::NoKeyring,

@@ -5,6 +5,7 @@
 //!
 //! Not here: how questions look, and how passwords are typed.
 
+pub(crate) mod authorize;
 pub(crate) mod charset_offer;
 pub mod discover;
 pub(crate) mod find;
@@ -17,15 +18,21 @@ mod xml;
 
 use std::sync::Arc;
 
+use zeroize::Zeroizing;
+
 use crate::config::DEFAULT_FRESH;
 use crate::diagnose::Step;
 use crate::vault::keyring_servers;
 use ostler_mail::account::endpoint::Endpoint;
+use ostler_mail::account::issuer::Issuer;
+use ostler_mail::account::mend::Repair;
 use ostler_mail::account::{
     Account, AfterPop, Alias, Credentials, DEFAULT_IMAP_CONNECTIONS, Folder, PasswordCharset, Protocol, SecretSource,
     Security, Server, SignIn,
 };
 use ostler_mail::idn;
+use ostler_mail::oauth2::tokens::{Binding, Tokens};
+use ostler_mail::readable::Readable;
 use ostler_mail::secret::Secret;
 
 pub use proposal::Proposal;
@@ -200,6 +207,10 @@ pub(crate) struct Plan {
     pub(crate) send_as: Identity,
     /// Certificates to trust in addition to the system's.
     pub(crate) trust: NamedTrust,
+    /// The company at which the user signs in, where the provider takes OAuth2 tokens and no password.
+    pub(crate) oauth2: Option<Arc<Issuer>>,
+    /// What the mail program can read, if mail has to be rewritten for it.
+    pub(crate) readable: Option<Readable>,
 }
 
 impl Plan {
@@ -207,6 +218,18 @@ impl Plan {
     pub(crate) fn sends_elsewhere(&self) -> bool {
         self.send_as.address != self.fetch_as.address
             || self.send_as.username.is_some() && self.send_as.username != self.fetch_as.username
+    }
+
+    /// Whether sending takes an OAuth2 token, as fetching does.
+    pub(crate) fn sends_with_token(&self) -> bool {
+        self.oauth2.is_some() && !self.sends_elsewhere()
+    }
+
+    /// Whether the user has to sign in at a company, for tokens that ostler keeps.
+    pub(crate) fn wants_sign_in(&self) -> bool {
+        let is_kept = matches!(self.fetch_as.source, None | Some(SecretSource::Keyring));
+        let has_servers = !self.proposal.incoming.is_empty() || !self.sends_elsewhere();
+        self.oauth2.is_some() && is_kept && has_servers
     }
 
     /// For each domain or host that has letters beyond ASCII, a sentence with the form that ostler uses.
@@ -234,12 +257,19 @@ impl Plan {
 
     /// A server for fetching, by POP3 or IMAP, with this user name.
     pub(crate) fn incoming_server(&self, endpoint: &Endpoint, username: String) -> Server {
-        self.server(endpoint, SignIn::Password(self.fetch_as.credentials(username)))
+        let credentials = self.fetch_as.credentials(username);
+        self.server(
+            endpoint,
+            if self.oauth2.is_some() { SignIn::OAuth2(credentials) } else { SignIn::Password(credentials) },
+        )
     }
 
     /// The server for sending.
     pub(crate) fn outgoing_server(&self, endpoint: &Endpoint, auth: SendAuth<'_>) -> Server {
         let sign_in = match auth {
+            SendAuth::Password(username) if self.sends_with_token() => {
+                SignIn::OAuth2(self.send_as.credentials(username))
+            }
             SendAuth::Password(username) => SignIn::Password(self.send_as.credentials(username)),
             SendAuth::AfterPop(login) => {
                 SignIn::AfterPop(Arc::new(AfterPop { login: login.clone(), fresh: DEFAULT_FRESH }))
@@ -273,7 +303,10 @@ impl Plan {
             is_default: false,
             offer_auth: true,
             read_ahead: true,
+            oauth2: self.oauth2.clone(),
             local_password: None,
+            readable: self.readable,
+            mend: Repair::USUAL.to_vec(),
             folder: Folder::default(),
             pop3,
             smtp,
@@ -327,9 +360,17 @@ pub(crate) struct Secrets {
     pub(crate) incoming: Option<Arc<Secret>>,
     /// For sending through another company.
     pub(crate) outgoing: Option<Arc<Secret>>,
+    /// Of the sign-in at the company that gives out tokens.
+    pub(crate) tokens: Option<Arc<Tokens>>,
 }
 
 impl Secrets {
+    /// The tokens as the keyring keeps them for this account; `None` if it takes none.
+    pub(crate) fn tokens_for(&self, account: &Account) -> Option<Zeroizing<Vec<u8>>> {
+        let (tokens, issuer) = (self.tokens.as_ref()?, account.oauth2.as_ref()?);
+        Some(tokens.bound_to(Binding::of(account, issuer)).to_bytes())
+    }
+
     /// The servers of the account whose password goes to the keyring, each with its secret.
     pub(crate) fn by_server<'a>(&self, account: &'a Account) -> Vec<(&'a Server, Arc<Secret>)> {
         keyring_servers(account)

@@ -52,6 +52,8 @@ struct Inner {
     keyring: Worker,
     app_passwords: Mutex<AppPasswords>,
     cache: Cache,
+    /// Its keyring is made up, for a trial or the demo.
+    is_made_up: bool,
     /// Held while a local password is made, so that two clients at once do not make two.
     local_password_lock: tokio::sync::Mutex<()>,
 }
@@ -71,7 +73,7 @@ impl fmt::Debug for Vault {
 impl Vault {
     /// A vault over the system's keyring. Nothing is opened or started before the first use.
     pub fn new() -> Self {
-        Self::over(Worker::new(Arc::new(keyring::serve)))
+        Self::over(Worker::new(Arc::new(keyring::serve)), false)
     }
 
     /// The vault, which can tell from now on who makes app passwords. Before that, it knows of nobody who does.
@@ -90,25 +92,52 @@ impl Vault {
     /// the demo.
     pub fn of_one(secret: &Secret) -> Self {
         let secret = Zeroizing::new(secret.expose().to_vec());
-        Self::over(Worker::new(Arc::new(move |_: &Request| Ok(secret.clone()))))
+        Self::made_up(Worker::new(Arc::new(move |_: &Request| Ok(secret.clone()))))
     }
 
     /// A vault that has these secrets in memory in place of the system's keyring: to try an account before it is saved.
     pub fn holding(account: &Account, secrets: &[(&Server, Arc<Secret>)]) -> Self {
-        let secrets_by_entry: HashMap<String, Arc<Secret>> =
-            secrets.iter().map(|(server, secret)| (entry_of(account, server), Arc::clone(secret))).collect();
-        Self::over(Worker::new(Arc::new(move |request: &Request| {
-            let Request::Read { entry } = request else { return Err(Trouble::NoEntry) };
-            let secret = secrets_by_entry.get(entry).ok_or(Trouble::NoEntry)?;
-            Ok(Zeroizing::new(secret.expose().to_vec()))
+        Self::holding_tokens(account, secrets, None)
+    }
+
+    /// As [`Self::holding`], with the tokens of a sign-in that is not stored yet.
+    pub(crate) fn holding_tokens(
+        account: &Account,
+        secrets: &[(&Server, Arc<Secret>)],
+        tokens: Option<Zeroizing<Vec<u8>>>,
+    ) -> Self {
+        let octets = |secret: &Arc<Secret>| Zeroizing::new(secret.expose().to_vec());
+        let entries = secrets.iter().map(|(server, secret)| (entry_of(account, server), octets(secret)));
+        let tokens = tokens.map(|tokens| (tokens_entry_of(account), tokens));
+        let entries: HashMap<String, Zeroizing<Vec<u8>>> = entries.chain(tokens).collect();
+        let entries = Mutex::new(entries);
+        Self::made_up(Worker::new(Arc::new(move |request: &Request| {
+            let mut entries = entries.lock().unwrap_or_else(PoisonError::into_inner);
+            match request {
+                Request::Read { entry } => entries.get(entry).cloned().ok_or(Trouble::NoEntry),
+                Request::Write { entry, secret } => {
+                    entries.insert(entry.clone(), secret.clone());
+                    Ok(Zeroizing::default())
+                }
+                Request::Forget { .. } => Err(Trouble::NoEntry),
+            }
         })))
     }
 
-    fn over(keyring: Worker) -> Self {
+    fn made_up(keyring: Worker) -> Self {
+        Self::over(keyring, true)
+    }
+
+    /// Whether nothing that is stored here lasts.
+    pub(crate) fn is_made_up(&self) -> bool {
+        self.0.is_made_up
+    }
+
+    fn over(keyring: Worker, is_made_up: bool) -> Self {
         let app_passwords: AppPasswords = Arc::new(|_, _| false);
         let local_password_lock = tokio::sync::Mutex::new(());
         let app_passwords = Mutex::new(app_passwords);
-        Self(Arc::new(Inner { keyring, app_passwords, cache: Cache::default(), local_password_lock }))
+        Self(Arc::new(Inner { keyring, app_passwords, cache: Cache::default(), is_made_up, local_password_lock }))
     }
 
     /// The secret for signing in at `server`.
@@ -183,7 +212,7 @@ impl Vault {
     pub async fn forget_account(&self, account: &Account) -> Result<(), VaultError> {
         let local = local_entry_of(account);
         let mut entries: Vec<_> = servers_with_secret(account).into_iter().map(|s| entry_of(account, s)).collect();
-        entries.push(local.clone());
+        entries.extend([local.clone(), tokens_entry_of(account)]);
         let forget = Request::Forget { account: Some(account.name.clone()), entries };
         let done = self.0.keyring.ask(forget, WRITE_TIMEOUT).await;
         self.0.cache.remove_all(|entry| is_entry_of(entry, &account.name));
@@ -223,7 +252,49 @@ impl Vault {
                 Err(error) => return Err(error),
             }
         }
-        Ok(())
+        match self.tokens(from).await {
+            Ok(Some(tokens)) => self.store_tokens(to, tokens).await,
+            Ok(None) | Err(VaultError::NoKeyring { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The tokens of an account as they were stored, read from the keyring each time: another process may have renewed them.
+    pub(crate) async fn tokens(&self, account: &Account) -> Result<Option<Zeroizing<Vec<u8>>>, VaultError> {
+        let entry = tokens_entry_of(account);
+        match self.0.keyring.ask(Request::Read { entry: entry.clone() }, READ_TIMEOUT).await {
+            Ok(tokens) => Ok(Some(tokens)),
+            Err(Trouble::NoEntry) => Ok(None),
+            Err(trouble) => Err(VaultError::keyring(account, &entry, trouble)),
+        }
+    }
+
+    /// Stores the tokens of an account in place of older ones. Nobody may be there to unlock the keyring, so the limit is that
+    /// of a read.
+    pub(crate) async fn store_tokens(&self, account: &Account, tokens: Zeroizing<Vec<u8>>) -> Result<(), VaultError> {
+        let entry = tokens_entry_of(account);
+        let done = self.0.keyring.ask(Request::Write { entry: entry.clone(), secret: tokens }, READ_TIMEOUT).await;
+        done.map(drop).map_err(|trouble| VaultError::keyring(account, &entry, trouble))
+    }
+
+    /// Removes the tokens of an account. If there are none, that is fine too.
+    pub(crate) async fn forget_tokens(&self, account: &Account) -> Result<(), VaultError> {
+        let entry = tokens_entry_of(account);
+        let forget = Request::Forget { account: None, entries: vec![entry.clone()] };
+        match self.0.keyring.ask(forget, WRITE_TIMEOUT).await {
+            Ok(_) | Err(Trouble::NoEntry) => Ok(()),
+            Err(trouble) => Err(VaultError::keyring(account, &entry, trouble)),
+        }
+    }
+
+    /// What proves who ostler is at a company that gives out tokens.
+    pub(crate) async fn client_secret(
+        &self,
+        account: &Account,
+        issuer: &str,
+        source: &SecretSource,
+    ) -> Result<Arc<Secret>, VaultError> {
+        self.read(account, source, &format!("oauth2 {issuer}")).await
     }
 
     /// Makes the next use read the keyring again, because the secret was refused or another process has changed it.
@@ -323,7 +394,11 @@ pub(crate) fn servers_with_secret(account: &Account) -> Vec<&Server> {
 
 /// Those of [`servers_with_secret`] whose secret is in the keyring.
 pub(crate) fn keyring_servers(account: &Account) -> Vec<&Server> {
-    let is_in_keyring = |server: &&Server| server.credentials().is_some_and(|c| c.secret == SecretSource::Keyring);
+    let is_in_keyring = |server: &&Server| match &server.sign_in {
+        SignIn::Password(credentials) => credentials.secret == SecretSource::Keyring,
+        // Tokens are of the account and not of a server.
+        SignIn::OAuth2(_) | SignIn::AfterPop(_) | SignIn::None => false,
+    };
     servers_with_secret(account).into_iter().filter(is_in_keyring).collect()
 }
 
@@ -353,6 +428,10 @@ fn local_entry_of(account: &Account) -> String {
     format!("{} local-password", account.name)
 }
 
+fn tokens_entry_of(account: &Account) -> String {
+    format!("{} oauth2", account.name)
+}
+
 /// Whether a keyring entry belongs to the account. Names may contain blanks, so a prefix is not enough: the entries of
 /// `home office` do not belong to `home`.
 fn is_entry_of(entry: &str, account: &str) -> bool {
@@ -363,7 +442,7 @@ fn is_entry_of(entry: &str, account: &str) -> bool {
     let mut words = rest.splitn(3, ' ');
     let has_protocol = words.next().and_then(Protocol::from_name).is_some();
     let has_security = words.next().and_then(Security::from_name).is_some();
-    rest == "local-password" || (has_protocol && has_security && words.next().is_some())
+    matches!(rest, "local-password" | "oauth2") || (has_protocol && has_security && words.next().is_some())
 }
 
 /// 128 random bits in base32, which has none of the digits 0, 1, 8 and 9 that look like letters. People copy it by hand

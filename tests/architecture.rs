@@ -26,8 +26,10 @@ const PROGRAM: [(&str, &[&str]); 13] = [
 ];
 
 /// The modules of `crates/ostler-mail`, likewise.
-const MAIL: [(&str, &[&str]); 20] = [
-    ("account", &[]),
+const MAIL: [(&str, &[&str]); 23] = [
+    ("mime", &[]),
+    ("readable", &["mime"]),
+    ("account", &["readable"]),
     ("charset", &[]),
     ("clock", &[]),
     ("progress", &[]),
@@ -39,6 +41,7 @@ const MAIL: [(&str, &[&str]); 20] = [
     ("pop_before_smtp", &["clock"]),
     ("failure", &["account", "wire"]),
     ("sasl", &["charset", "failure", "secret", "wire"]),
+    ("oauth2", &["account", "clock", "failure", "sasl", "secret", "wire"]),
     ("choose", &["account", "failure", "idn"]),
     ("client_fault", &["account", "failure"]),
     ("words", &["client_fault", "failure"]),
@@ -56,6 +59,7 @@ const MAIL: [(&str, &[&str]); 20] = [
             "failure",
             "machine",
             "progress",
+            "readable",
             "sasl",
             "secret",
             "wire",
@@ -92,8 +96,10 @@ const MAIL: [(&str, &[&str]); 20] = [
             "failure",
             "idn",
             "machine",
+            "mime",
             "pop_before_smtp",
             "progress",
+            "readable",
             "sasl",
             "secret",
             "wire",
@@ -112,7 +118,7 @@ const ONLY: [(&str, &[&str]); 8] = [
     // Questions to the DNS beyond host names are asked while an account is set up.
     ("hickory_resolver", &["src/setup/discover/names.rs"]),
     // The one place that speaks HTTP as a client; nobody signs in there.
-    ("hyper::client", &["src/setup/discover/https.rs"]),
+    ("hyper::client", &["src/proxy/net/https.rs"]),
     // The settings file is read and written in one floor; the import reads the files of other programs.
     ("toml_edit", &["src/config"]),
     // The keyring has one thread of its own.

@@ -2,7 +2,8 @@
 //! `tests/transcripts/providers/{pop3,smtp,imap,pop3-from-imap}/` holds lines `S: ` (the provider), `C: ` (what ostler must say; a line with
 //! a secret is written as the log shows it), `--- tls` (TLS starts here), `--- secret` (the secret is given now), and a last
 //! line `=> done` or `=> ` with the beginning of the failure's words. `# ` begins a comment; `! starttls`, `! none` choose
-//! the security, `! no-auth` an account that does not sign in.
+//! the security, `! no-auth` an account that does not sign in, `! oauth2` one whose secret is an access token, `! renew` that a
+//! refused token is asked for once more.
 
 #![allow(clippy::unwrap_used)]
 
@@ -39,13 +40,20 @@ fn server(protocol: Protocol, text: &str) -> Server {
         port: protocol.default_port(security),
         security,
         trust: Trust::default(),
-        sign_in: if has("no-auth") { SignIn::None } else { SignIn::Password(credentials) },
+        sign_in: match (has("no-auth"), has("oauth2")) {
+            (true, _) => SignIn::None,
+            (false, true) => SignIn::OAuth2(credentials),
+            (false, false) => SignIn::Password(credentials),
+        },
     }
 }
 
 /// Plays one transcript; what is wrong with it, if anything is.
 fn replay<L: Login>(mut login: L, text: &str) -> Result<(), String> {
     let mut step: Result<Step<L::Ready>, Failure> = Ok(Step::Wait);
+    if text.lines().any(|line| line == "! renew") {
+        login.server_mut().let_renew();
+    }
     for (number, line) in text.lines().enumerate() {
         let wrong = |what: &str| Err(format!("line {}: {line:?}: {what}", number + 1));
         let Some((mark, rest)) = line.split_once(' ') else { continue };

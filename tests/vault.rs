@@ -411,7 +411,10 @@ fn account(name: &str) -> Account {
         is_default: false,
         offer_auth: true,
         read_ahead: true,
+        oauth2: None,
         local_password: None,
+        readable: None,
+        mend: vec![],
         folder: Folder::default(),
         pop3: Some(Server {
             protocol: Protocol::Pop3,

@@ -7,21 +7,24 @@ mod text;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
 
 use crate::cli::{ask, block_on, fail, print_wrapped};
 use crate::config::presets::Presets;
-use crate::config::{self, value};
+use crate::config::{self, issuers, value};
 use crate::os::control::{self, Request, SETTINGS_RELOAD_TIMEOUT};
 use crate::setup::import::ImportedAccount;
 use crate::setup::trust::PinRequest;
 use crate::setup::{Identity, NamedTrust, Plan, Proposal, Secrets, Wanted, endpoint_from_flag, keep};
 use dialogue::Dialogue;
 use ostler_mail::account::endpoint::Endpoint;
+use ostler_mail::account::issuer::Issuer;
 use ostler_mail::account::{Account, CommandLine, Protocol, SecretSource, Settings};
 use ostler_mail::failure::error_chain;
+use ostler_mail::readable::{PROFILES, Readable};
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Options {
@@ -63,6 +66,11 @@ pub(crate) struct Options {
     /// The account's name, which mail programs may give as user name [default: the address]
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
+    /// Which mail program this is for, if it shows today's letters as rubbish, such as donâ€™t for don't: mail is rewritten for it
+    /// while it is fetched. A program such as eudora-windows, eudora-mac, netscape-4, pegasus or outlook-express, or a charset
+    /// such as windows-1250
+    #[arg(long, value_name = "PROGRAM", value_parser = parse_readable)]
+    readable: Option<Readable>,
     /// The provider accepts mail only after a fetch (ostler finds that out by itself if it can)
     #[arg(long)]
     pop_before_smtp: bool,
@@ -73,6 +81,16 @@ pub(crate) struct Options {
     /// the server shows, once you have seen it. For a helper on this computer, or a server of your own
     #[arg(long, value_name = "SHA256", num_args = 0..=1, default_missing_value = "", value_parser = parse_pin)]
     pin: Vec<PinFlag>,
+    /// The provider takes no password: sign in at this company in the web browser (OAuth2), such as microsoft or google, or one of
+    /// the settings' tables [oauth2.NAME]. ostler finds that out by itself where it knows the provider
+    #[arg(long, value_name = "NAME", conflicts_with = "pop_before_smtp")]
+    oauth2: Option<String>,
+    /// For that sign-in: show a code to type on any device, instead of opening the web browser here
+    #[arg(long)]
+    device: bool,
+    /// For that sign-in: print the address to open, instead of opening the web browser
+    #[arg(long, conflicts_with = "device")]
+    no_browser: bool,
     #[command(flatten)]
     password: Password,
     /// Save the account without trying it
@@ -101,6 +119,13 @@ fn parse_pin(text: &str) -> Result<PinFlag, String> {
             format!("this {why}; allowed is \"sha256:\" and the 64 hexadecimal digits of the certificate, or nothing")
         }),
     }
+}
+
+fn parse_readable(text: &str) -> Result<Readable, String> {
+    Readable::find(text).ok_or_else(|| {
+        let programs = PROFILES.map(|profile| profile.name).join(", ");
+        format!("allowed is a mail program ({programs}) or a charset such as windows-1252")
+    })
 }
 
 impl Options {
@@ -307,6 +332,20 @@ fn keep_error_text(error: &keep::KeepError) -> String {
     }
 }
 
+/// The company of this name that gives out OAuth2 tokens.
+fn find_issuer(settings: &Settings, name: &str) -> Result<Arc<Issuer>, Abort> {
+    issuers::find(settings, name).ok_or_else(|| {
+        let known: Vec<&str> = issuers::known_names().collect();
+        Abort(
+            2,
+            format!(
+                "--oauth2: ostler knows no company \"{name}\"; it knows {}, and those that the settings describe under [oauth2.NAME]",
+                known.join(", ")
+            ),
+        )
+    })
+}
+
 /// The plan as far as the options determine it.
 fn plan_from_options(options: &Options, settings: &Settings, address: &str) -> Result<Plan, Abort> {
     let wrong = |what: &str, why: &str| Abort(2, format!("{what}: {why}"));
@@ -343,5 +382,16 @@ fn plan_from_options(options: &Options, settings: &Settings, address: &str) -> R
         source,
     };
     let (proposal, aliases) = (options.proposal(), Vec::new());
-    Ok(Plan { address, aliases, name, proposal, fetch_as, send_as, trust: NamedTrust::in_file(ca) })
+    let oauth2 = options.oauth2.as_deref().map(|name| find_issuer(settings, name)).transpose()?;
+    Ok(Plan {
+        address,
+        aliases,
+        name,
+        proposal,
+        fetch_as,
+        send_as,
+        trust: NamedTrust::in_file(ca),
+        readable: options.readable,
+        oauth2,
+    })
 }

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::cli::{account, fail, print, print_as_it_is, print_wrapped};
 use crate::config::Parsed;
-use crate::guide::{self, Client, GuideValues, Seen, System, Watch, obstacles};
+use crate::guide::{self, Client, GuideValues, Seen, System, Topic, Watch, obstacles};
 use crate::os::console;
 use crate::os::control::{Request, ask};
 use ostler_mail::account::{Account, Settings};
@@ -21,7 +21,7 @@ const REMINDER_INTERVAL: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// The mail program, such as eudora or outlook-express; without it, list all
+    /// The mail program, such as eudora or outlook-express, or oauth2-microsoft and the like; without it, list all
     client: Option<String>,
     /// The account whose values the guide shows
     #[arg(long, value_name = "NAME")]
@@ -39,6 +39,10 @@ pub(crate) fn main(file: &Path, parsed: &Parsed, options: &Options) -> ExitCode 
         print(&list_text());
         return ExitCode::SUCCESS;
     };
+    if let Some(topic) = Topic::find(wanted) {
+        print_as_it_is(&if options.html { topic.html_page() } else { topic.text(console::stdout_columns()) });
+        return ExitCode::SUCCESS;
+    }
     let client = match guide::find(wanted) {
         Ok(client) => client,
         Err(error) => return fail(2, &format!("{error}; there are guides for:\n\n{}", list_text())),
@@ -59,8 +63,10 @@ pub(crate) fn main(file: &Path, parsed: &Parsed, options: &Options) -> ExitCode 
 }
 
 fn list_text() -> String {
-    let longest = guide::clients().iter().map(|c| c.name.len()).max().unwrap_or(0);
-    guide::clients().iter().map(|c| format!("{:longest$}  {}\n", c.name, c.title())).collect()
+    let clients = guide::clients().iter().map(|client| (client.name, client.title()));
+    let all: Vec<_> = clients.chain(guide::topics().iter().map(|topic| (topic.name, topic.title()))).collect();
+    let longest = all.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    all.iter().map(|(name, title)| format!("{name:longest$}  {title}\n")).collect()
 }
 
 /// The account with this name; without a name the only one, or the default.

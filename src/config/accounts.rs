@@ -1,16 +1,21 @@
 //! Reads `[[account]]`: addresses, doors, and which servers there are. Each server is read in `server.rs`.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use super::apply_preset::AccountPreset;
 use super::doors::{self, ParsedDoor};
+use super::issuers;
 use super::keys;
 use super::maildrop::{self, Maildrop};
 use super::server::{self, OwnPop3, SecretReader, SignInDefaults};
 use super::toml_tree::{Item, Table};
 use super::value;
 use crate::config::presets::Presets;
-use ostler_mail::account::{Account, Alias, DEFAULT_IMAP_CONNECTIONS, Folder, Protocol, SecretSource, Server};
+use ostler_mail::account::issuer::Issuer;
+use ostler_mail::account::mend::Repair;
+use ostler_mail::account::{Account, Alias, DEFAULT_IMAP_CONNECTIONS, Folder, Protocol, SecretSource, Server, SignIn};
+use ostler_mail::readable::Readable;
 
 /// An account as far as it could be read, with the items that are compared across accounts.
 pub(super) struct Draft<'a> {
@@ -32,19 +37,26 @@ impl<'a> Draft<'a> {
 }
 
 /// Reads all accounts, in the order of the file.
-pub(super) fn read_accounts<'a>(root: &Table<'a>, file: &Path, presets: &Presets) -> Vec<Draft<'a>> {
+/// `issuers` are those of the file; `None` if one of them is wrong.
+pub(super) fn read_accounts<'a>(
+    root: &Table<'a>,
+    file: &Path,
+    presets: &Presets,
+    issuers: Option<&[Arc<Issuer>]>,
+) -> Vec<Draft<'a>> {
     let Some(item) = root.get("account") else {
         return Vec::new();
     };
     match item.as_list() {
         Some(list) => {
-            list.iter().filter_map(|item| Some(read_account(&item.table(&keys::ACCOUNT)?, file, presets))).collect()
+            let read = |item: &Item<'a>| Some(read_account(&item.table(&keys::ACCOUNT)?, file, presets, issuers));
+            list.iter().filter_map(read).collect()
         }
         None => item.reject("is not a list; write [[account]] in double brackets for each account").unwrap_or_default(),
     }
 }
 
-fn read_account<'a>(table: &Table<'a>, file: &Path, presets: &Presets) -> Draft<'a> {
+fn read_account<'a>(table: &Table<'a>, file: &Path, presets: &Presets, issuers: Option<&[Arc<Issuer>]>) -> Draft<'a> {
     let address = read_address(table);
     let preset = AccountPreset::find(table, presets, address.as_ref().map(|(address, _)| address.as_str()));
     let name = match table.get("name") {
@@ -60,7 +72,10 @@ fn read_account<'a>(table: &Table<'a>, file: &Path, presets: &Presets) -> Draft<
     let read_ahead = table.get("read_ahead").map_or(Some(true), |item| item.flag());
     let fetching_counts =
         preset.fetching_counts() || servers.pop3.as_ref().is_some_and(|server| presets.fetching_counts(&server.host));
+    let readable = table.get("readable").map_or(Some(None), |item| read_readable(&item));
+    let mend = table.get("mend").map_or_else(|| Some(Repair::USUAL.to_vec()), |item| read_mend(&item));
     let local_password = table.get("local_password").map(|item| SecretReader { file }.read_local(&item));
+    let oauth2 = read_oauth2(table, &preset, issuers);
     // A closure, so that `?` gives up the account alone: its name, addresses and doors are compared with the others'
     // all the same.
     let account = || {
@@ -74,6 +89,10 @@ fn read_account<'a>(table: &Table<'a>, file: &Path, presets: &Presets) -> Draft<
             read_ahead: read_ahead? && !fetching_counts,
             // The outer `None` is a key left out, the inner one a mistake.
             local_password: local_password.map_or(Some(None), |secret: Option<SecretSource>| secret.map(Some))?,
+            readable: readable?,
+            mend: mend.clone()?,
+            // What a preset says of tokens matters only where a server takes them.
+            oauth2: oauth2?.filter(|_| table.get("oauth2").is_some() || servers.take_tokens()),
             pop3: servers.pop3.clone(),
             folder: servers.folder.clone()?,
             smtp: servers.smtp.clone(),
@@ -122,6 +141,25 @@ fn read_own_doors<'a>(table: &Table<'a>, name: &str, preset: &AccountPreset<'_>)
     Protocol::ALL.into_iter().filter_map(of).flatten().collect()
 }
 
+/// What the mail program can read. The inner `None`: mail is passed on as it is.
+fn read_readable(item: &Item<'_>) -> Option<Option<Readable>> {
+    let words = keys::settings::READABLE.map(|choice| format!("\"{}\"", choice.word));
+    item.read(&words.join(", "), |text| match text {
+        keys::settings::OFF => Ok(None),
+        name => Readable::find(name).map(Some).ok_or("is neither a mail program nor a charset that ostler knows"),
+    })
+}
+
+fn read_mend(item: &Item<'_>) -> Option<Vec<Repair>> {
+    let words = Repair::ALL.map(|repair| (repair.name(), repair));
+    let Some(list) = item.as_list() else {
+        let words = words.map(|(word, _)| format!("\"{word}\""));
+        return item.reject_kind(&format!("a list of {}", words.join(", ")));
+    };
+    // Collected twice, because the inner `None` of one word must not keep the others from being read.
+    list.into_iter().map(|item| item.word(&words)).collect::<Vec<_>>().into_iter().collect()
+}
+
 /// Whether AUTH is offered. A door that all accounts share cannot offer it for one of them only.
 fn read_offer_auth(table: &Table<'_>, doors: &[ParsedDoor<'_>]) -> Option<bool> {
     let Some(item) = table.get("offer_auth") else {
@@ -132,6 +170,35 @@ fn read_offer_auth(table: &Table<'_>, doors: &[ParsedDoor<'_>]) -> Option<bool> 
         item.report_absence("needs an smtp door of the account's own; allowed together with doors = { smtp = .. }");
     }
     Some(offer)
+}
+
+/// Whose tokens the account's servers want. The outer `None`: a mistake, which has been reported.
+fn read_oauth2(
+    table: &Table<'_>,
+    preset: &AccountPreset<'_>,
+    issuers: Option<&[Arc<Issuer>]>,
+) -> Option<Option<Arc<Issuer>>> {
+    let Some(item) = table.get("oauth2") else {
+        let of_preset = preset.issuer().and_then(|name| issuers::find_among(issuers.unwrap_or_default(), name));
+        return Some(of_preset);
+    };
+    let name = item.read("the name of a company, such as \"microsoft\"", |text| Ok(text.to_owned()))?;
+    // Where a table is wrong, it may be the one that is meant.
+    let Some(issuers) = issuers else { return Some(None) };
+    match issuers::find_among(issuers, &name) {
+        Some(found) => Some(Some(found)),
+        None => {
+            let of_file = issuers.iter().map(|issuer| issuer.name.as_str());
+            let known: Vec<&str> = issuers::known_names().chain(of_file).collect();
+            let meant =
+                keys::nearest(known.iter().copied(), &name).map(|(meant, _)| format!("; did you mean {meant}?"));
+            item.reject(&format!(
+                "is no company that ostler knows{}; allowed are {}, and the names of tables [oauth2.NAME]",
+                meant.unwrap_or_default(),
+                known.join(", ")
+            ))
+        }
+    }
 }
 
 struct Servers {
@@ -145,6 +212,11 @@ struct Servers {
 }
 
 impl Servers {
+    fn take_tokens(&self) -> bool {
+        let mut all = self.pop3.iter().chain(&self.smtp).chain(&self.imap);
+        all.any(|server| matches!(server.sign_in, SignIn::OAuth2(_)))
+    }
+
     fn read(table: &Table<'_>, file: &Path, address: &str, preset: &AccountPreset<'_>) -> Self {
         let secrets = SecretReader { file };
         let secret = table.get("password").and_then(|item| secrets.read(&item));

@@ -66,8 +66,14 @@ fn tables(account: &Account) -> String {
     if let Some(provider) = &account.provider {
         line(&mut text, "provider", &quoted(provider));
     }
+    if let Some(issuer) = &account.oauth2 {
+        line(&mut text, "oauth2", &quoted(&issuer.name));
+    }
     if account.is_default {
         line(&mut text, "default", "true");
+    }
+    if let Some(readable) = &account.readable {
+        line(&mut text, "readable", &quoted(readable.name));
     }
     if let Some(source) = &account.local_password {
         line(&mut text, "local_password", &secret(source));

@@ -9,7 +9,7 @@ use super::keys;
 use super::toml_tree::{Item, Table};
 use super::value;
 use crate::config::presets::{Confidence, Preset, Presets};
-use ostler_mail::account::endpoint::Endpoint;
+use ostler_mail::account::endpoint::{AuthMethod, Endpoint};
 use ostler_mail::account::{Protocol, Security};
 
 const LISTED: &str = "allowed are the names that `ostler providers` lists";
@@ -73,6 +73,16 @@ impl<'a> AccountPreset<'a> {
     /// The name as the account has it.
     pub(super) fn name(&self) -> Option<String> {
         self.named.as_ref().map(|(id, _)| id.clone())
+    }
+
+    /// The company whose OAuth2 tokens the provider's servers take, if the preset says so.
+    pub(super) fn issuer(&self) -> Option<&str> {
+        let preset = self.preset.as_ref()?;
+        let of_servers = preset.servers.iter().flat_map(|server| &server.auth_methods);
+        preset.auth_methods.iter().chain(of_servers).find_map(|way| match way {
+            AuthMethod::OAuth2(name) if !name.is_empty() => Some(name.as_str()),
+            _ => None,
+        })
     }
 
     /// The item that names the preset.

@@ -51,6 +51,8 @@ pub enum Kind {
     YesNo,
     /// One of these words.
     Choice(&'static [Choice]),
+    /// A list of some of these words.
+    Words(&'static [Choice]),
     /// A duration from nothing to a day.
     Duration,
     /// A duration from 10 ms to a day.
@@ -65,6 +67,10 @@ pub enum Kind {
     File,
     /// The name of a variable.
     Variable,
+    /// An address that begins with `https://`.
+    Https,
+    /// A list of texts.
+    Texts,
     /// The path of a file with certificates (PEM).
     Certificates,
     /// The SHA-256 fingerprint of a certificate.
@@ -73,6 +79,8 @@ pub enum Kind {
     Table(&'static Table),
     /// One table or several.
     Tables(&'static Table),
+    /// Tables with names that the user chooses.
+    Named(&'static Table),
 }
 
 impl Kind {
@@ -90,6 +98,7 @@ impl Kind {
             Self::Page => "a port, \"ADDRESS:PORT\" on this computer, or false for none",
             Self::YesNo => "true or false",
             Self::Choice(_) => "one of several words",
+            Self::Words(_) => "a list of words",
             Self::Duration => "a duration from \"0s\" to \"24h\"",
             Self::TimeLimit => "a duration from \"10ms\" to \"24h\"",
             Self::Password => "\"keyring\", \"client\", or a table with command, file or env",
@@ -97,10 +106,13 @@ impl Kind {
             Self::Command => "a line for the shell, or a list of a program and its arguments",
             Self::File => "the path of a file",
             Self::Variable => "the name of a variable",
+            Self::Https => "an address that begins with https://",
+            Self::Texts => "a list of texts",
             Self::Certificates => "the path of a file with certificates (PEM)",
             Self::Fingerprint => "\"sha256:\" and 64 hexadecimal digits",
             Self::Table(_) => "a table",
             Self::Tables(_) => "a table, or several",
+            Self::Named(_) => "a table with a table for each name",
         }
     }
 }
@@ -146,7 +158,7 @@ impl Table {
 }
 
 /// Every table of the settings file, in the order in which people write them.
-pub static TABLES: [&Table; 9] = [
+pub static TABLES: [&Table; 10] = [
     &settings::LOCAL,
     &settings::ACCOUNT,
     &settings::DOORS,
@@ -155,6 +167,7 @@ pub static TABLES: [&Table; 9] = [
     &settings::LOGIN,
     &settings::IMAP,
     &settings::SECRET,
+    &settings::OAUTH2,
     &settings::TIMEOUTS,
 ];
 
@@ -186,6 +199,8 @@ pub(super) const LOGIN: Keys = keys_of!(LOGIN);
 pub(super) const IMAP: Keys = keys_of!(IMAP);
 /// In a table that says where a password is.
 pub(super) const SECRET: Keys = keys_of!(SECRET);
+/// In `[oauth2.NAME]`.
+pub(super) const OAUTH2: Keys = keys_of!(OAUTH2);
 pub(super) const TIMEOUTS: Keys = keys_of!(TIMEOUTS);
 
 /// In a file of presets.
@@ -219,7 +234,7 @@ pub(super) const PROVIDER: Keys = Keys(&[
 pub(super) const ENDPOINT: Keys = Keys(&["host", "port", "security", "login", "auth"]);
 
 /// All tables of the settings file.
-const ALL: &[&Keys] = &[&ROOT, &LOCAL, &ACCOUNT, &DOORS, &POP3, &SMTP, &LOGIN, &IMAP, &SECRET, &TIMEOUTS];
+const ALL: &[&Keys] = &[&ROOT, &LOCAL, &ACCOUNT, &DOORS, &POP3, &SMTP, &LOGIN, &IMAP, &SECRET, &OAUTH2, &TIMEOUTS];
 
 /// Longer words are neither shown nor compared with keys: they are more likely a password in the wrong place.
 const MAX_GUESSED_KEY_CHARS: usize = 24;
@@ -342,6 +357,7 @@ mod tests {
             "[local]" if value.contains("192.168") => {
                 format!("[local]\naccess = 'password'\nallow = ['192.168.56.0/24']\n{pair}\n")
             }
+            "[oauth2.NAME]" => format!("[oauth2.google]\n{pair}\n"),
             header if header.starts_with("[account.s") || header.starts_with("[account.i") => {
                 format!("{}{header}\n{host}{pair}\n", base(""))
             }
@@ -386,7 +402,7 @@ mod tests {
             for (at, key) in table.keys.iter().enumerate() {
                 assert!(!key.label.is_empty() && !key.since.is_empty(), "{} {}", table.header, key.name);
                 assert!(!table.keys[..at].iter().any(|other| other.name == key.name), "{} {}", table.header, key.name);
-                if let Kind::Table(inner) | Kind::Tables(inner) = key.kind {
+                if let Kind::Table(inner) | Kind::Tables(inner) | Kind::Named(inner) = key.kind {
                     assert!(TABLES.iter().any(|table| table.header == inner.header), "{}", inner.header);
                 }
             }

@@ -132,6 +132,12 @@ pub(crate) struct Preset {
 }
 
 impl Preset {
+    /// Whether a password is no use at any of its servers: the user signs in at a company in the web browser.
+    #[cfg(feature = "web")]
+    pub(crate) fn takes_only_oauth2(&self) -> bool {
+        !self.servers.is_empty() && self.servers.iter().all(Endpoint::takes_only_oauth2)
+    }
+
     /// The servers for a protocol, in the order in which to try them. `domain`, the domain of the address, replaces
     /// `{domain}`; a server whose host is then not a valid name is left out.
     pub(crate) fn endpoints(&self, protocol: Protocol, domain: &str) -> Vec<Endpoint> {

@@ -9,6 +9,7 @@ use toml::de::DeTable;
 
 use super::accounts::{self, Draft};
 use super::doors::{self, ParsedDoor};
+use super::issuers;
 use super::keys;
 use super::toml_tree::{Item, Notes, Table};
 use super::value;
@@ -19,7 +20,8 @@ use ostler_mail::account::{Access, Alias, Network, Protocol, Settings, Timeouts}
 pub(super) fn read_settings(tree: &DeTable<'_>, file: &Path, presets: &Presets, notes: &Notes) -> Option<Settings> {
     let root = Table::root(tree, &keys::ROOT, notes);
     let mut local = read_local(root.get("local").and_then(|item| item.table(&keys::LOCAL)).as_ref());
-    let drafts = accounts::read_accounts(&root, file, presets);
+    let issuers = issuers::read(&root, file);
+    let drafts = accounts::read_accounts(&root, file, presets, issuers.as_deref());
     let timeouts = read_timeouts(root.get("timeouts").and_then(|item| item.table(&keys::TIMEOUTS)).as_ref());
     check_names(&drafts);
     check_default(&drafts);
@@ -38,6 +40,7 @@ pub(super) fn read_settings(tree: &DeTable<'_>, file: &Path, presets: &Presets, 
         metrics: local.metrics?,
         notices: local.notices?,
         accounts: drafts.into_iter().map(|draft| draft.account.map(Arc::new)).collect::<Option<_>>()?,
+        issuers: issuers?,
         timeouts,
     })
 }

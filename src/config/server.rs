@@ -322,6 +322,11 @@ impl SecretReader<'_> {
         }
     }
 
+    /// The source of what proves who ostler is at a company that gives out tokens.
+    pub(super) fn read_client_secret(self, item: &Item<'_>) -> Option<SecretSource> {
+        self.read_local(item)
+    }
+
     fn stored(self, item: &Item<'_>, allowed: &str) -> Option<SecretSource> {
         match item.as_text() {
             Some("keyring") => return Some(SecretSource::Keyring),
@@ -345,7 +350,7 @@ impl SecretReader<'_> {
     }
 
     /// A path: `~/` is the home folder, and a relative path starts at the settings file's folder.
-    fn path(self, item: &Item<'_>) -> Option<PathBuf> {
+    pub(super) fn path(self, item: &Item<'_>) -> Option<PathBuf> {
         let text = item.read(PATH, |text| match text {
             "" => Err("is empty"),
             _ if text.contains(char::is_control) => Err("contains a control character"),

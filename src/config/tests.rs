@@ -37,8 +37,37 @@ fn gives(text: &str, expected: &[&str]) {
     assert_eq!(mistakes(text), expected, "{text}");
 }
 
-const ACCOUNT_KEYS: &str = "name, address, aliases, provider, username, password, password_charset, local_password, default, offer_auth, \
-                            read_ahead, doors, pop3, smtp, imap";
+const ACCOUNT_KEYS: &str = "name, address, aliases, provider, username, password, password_charset, oauth2, local_password, default, offer_auth, \
+                            read_ahead, readable, mend, doors, pop3, smtp, imap";
+/// What a mail program can be called, and a charset: the first and the last.
+fn readable_words() -> String {
+    let words: Vec<String> = keys::settings::READABLE.iter().map(|choice| format!("\"{}\"", choice.word)).collect();
+    words.join(", ")
+}
+
+#[test]
+fn what_a_program_reads_and_what_is_mended_is_checked() {
+    use ostler_mail::account::mend::Repair;
+    let of = |lines: &str| settings(&account(lines)).accounts[0].clone();
+    assert_eq!((of("").readable, of("").mend.clone()), (None, Repair::USUAL.to_vec()));
+    assert_eq!(of("readable = \"off\"").readable, None);
+    assert_eq!(of("readable = \"eudora-windows\"").readable.unwrap().name, "eudora-windows");
+    assert_eq!(of("readable = \"cp1252\"").readable.unwrap().charset(), "windows-1252");
+    assert_eq!(of("mend = []").mend, []);
+    assert_eq!(of("mend = [\"charset\", \"from-domain\"]").mend, [Repair::Charset, Repair::FromDomain]);
+    let allowed = readable_words();
+    assert!(allowed.starts_with("\"off\", \"eudora-windows\", ") && allowed.contains("\"windows-1252\""), "{allowed}");
+    let wrong = "is neither a mail program nor a charset that ostler knows";
+    gives(&account("readable = \"eudora\""), &[&format!("3:12: account.readable: {wrong}; allowed is {allowed}")]);
+    gives(&account("readable = 3"), &[&format!("3:12: account.readable: is a number; allowed is {allowed}")]);
+    let all = "\"message-id\", \"date\", \"from-domain\", \"charset\"";
+    gives(&account("mend = \"date\""), &[&format!("3:8: account.mend: is a text; allowed is a list of {all}")]);
+    gives(
+        &account("mend = [\"date\", \"x\"]"),
+        &[&format!("3:17: account.mend: is not a known word; allowed is {all}")],
+    );
+}
+
 const PLACES: &str = "\"keyring\", { command = \"..\" }, { file = \"..\" }, { env = \"..\" } or \"client\"";
 
 #[test]
@@ -94,9 +123,9 @@ fn mistakes_in_local_say_what_is_allowed() {
 fn unknown_keys_name_the_nearest_and_the_allowed_ones() {
     gives(
         "[lokal]\nx = 1",
-        &["1:2: lokal: is not a key of this table; did you mean local?; allowed are local, account, timeouts"],
+        &["1:2: lokal: is not a key of this table; did you mean local?; allowed are local, account, oauth2, timeouts"],
     );
-    gives("\u{feff}pop3 = 1", &["1:1: pop3: is not a key of this table; allowed are local, account, timeouts"]);
+    gives("\u{feff}pop3 = 1", &["1:1: pop3: is not a key of this table; allowed are local, account, oauth2, timeouts"]);
     let line = format!(
         "3:1: account.passwort: is not a key of this table; did you mean password?; a password itself does not belong \
          in this file; allowed are {ACCOUNT_KEYS}"

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio_rustls::rustls::pki_types::ServerName;
 
+use ostler_mail::account::issuer::HttpsUrl;
 use ostler_mail::account::{Alias, MAX_FOLDER_CHARS, Network};
 use ostler_mail::idn::{self, NoAsciiForm};
 
@@ -27,10 +28,33 @@ pub(super) const HOST: &str = "a host name or an IP address, without port and br
 pub(super) const ADDRESS: &str = "a mail address such as \"ann@example.net\"";
 pub(super) const ALIAS: &str = "a mail address such as \"ann@example.net\", or \"*@example.net\" for a whole domain";
 pub(super) const NETWORK: &str = "a network such as \"192.168.56.0/24\" or an IP address";
+pub(super) const HTTPS: &str = "an address that begins with https://";
+pub(super) const CLIENT_ID: &str =
+    "the id that the company has given to your registration: 1 to 254 characters without blanks";
 pub(super) const PIN: &str = "\"sha256:\" and the 64 hexadecimal digits of the certificate's SHA-256 fingerprint";
 pub(super) const NAME: &str = "1 to 254 printable ASCII characters without blanks at the ends";
 pub(super) const FOLDER: &str = "the name of a folder, such as \"INBOX\" or \"Entw\u{fc}rfe\"";
 pub(super) const USERNAME: &str = "1 to 254 octets without control characters";
+
+/// Parses an address over https.
+pub(super) fn https(text: &str) -> Result<HttpsUrl, Why> {
+    HttpsUrl::parse(text).ok_or("is not an address over https")
+}
+
+/// Parses the id of a registration.
+pub(super) fn client_id(text: &str) -> Result<String, Why> {
+    word(text).ok_or("is empty, too long, or has a blank")
+}
+
+/// Parses a scope (RFC 6749, section 3.3).
+pub(super) fn scope(text: &str) -> Result<String, Why> {
+    word(text).ok_or("is not one scope")
+}
+
+fn word(text: &str) -> Option<String> {
+    let is_plain = !text.is_empty() && text.len() <= MAX_NAME_OCTETS && text.bytes().all(|b| b.is_ascii_graphic());
+    is_plain.then(|| text.to_owned())
+}
 
 /// Parses a duration from 0 to a day.
 pub(super) fn duration(text: &str) -> Result<Duration, Why> {

@@ -212,6 +212,8 @@ fn router(shared: &Arc<Shared>) -> Router {
         .route("/account/certificate/upload", post(settings::upload))
         .route("/account/test", post(account::test))
         .route("/account/password", post(account::password))
+        .route("/account/sign-in", post(account::sign_in))
+        .route("/account/sign-out", post(account::sign_out))
         .route("/account/local", post(account::local_password))
         .route("/account/remove", post(account::remove))
         .route("/history", get(history::show))

@@ -28,8 +28,15 @@ const MAX_REPLIES: usize = 8;
 /// ostler adds its words about the gate after the provider's refusal, and they are the more precise ones.
 const GATE_STAYS_SHUT: &str = "gate-stays-shut";
 /// The causes whose words of ostler's stand around what a server said at the sign-in.
-const SIGN_IN_CAUSES: [&str; 6] =
-    ["password-refused", "sign-in-not-offered", "mechanism-refused", "in-use", "login-delay", "postponed"];
+const SIGN_IN_CAUSES: [&str; 7] = [
+    "password-refused",
+    "token-refused",
+    "sign-in-not-offered",
+    "mechanism-refused",
+    "in-use",
+    "login-delay",
+    "postponed",
+];
 
 /// The causes whose words any program may say. They count in a text about mail only: "not enough memory" is no trouble of a
 /// provider.
@@ -102,6 +109,11 @@ pub fn cause(id: &str) -> Option<&'static Cause> {
     causes().iter().find(|cause| cause.id == id)
 }
 
+/// What to do about a refusal of a company that gives out access tokens, if its words tell.
+pub(crate) fn advice_on_sign_in(words: &str) -> Option<&'static str> {
+    known_words::by_words(words, &[Stage::Issuer])?.advice
+}
+
 /// The cause of a failure: the one that the provider's words tell, or else the one for its kind.
 pub(crate) fn cause_of(failure: &Failure) -> Option<&'static Cause> {
     cause_by_words(failure).or_else(|| cause(cause_id(failure)))
@@ -156,6 +168,9 @@ pub(crate) fn cause_id(failure: &Failure) -> &'static str {
         Failure::ServiceRefused { .. } => "turned-away",
         Failure::SignInRefused { beyond_ascii: true, .. } => "password-letters",
         Failure::SignInRefused { .. } => "password-refused",
+        Failure::TokenRefused { .. } => "token-refused",
+        Failure::NeedsSignIn { .. } => "needs-sign-in",
+        Failure::NoToken { .. } => "no-token",
         Failure::SignInDisabled { .. } => "sign-in-not-offered",
         Failure::MechanismRefused { .. } => "mechanism-refused",
         Failure::InUse { .. } => "in-use",
@@ -315,6 +330,8 @@ fn stages_around(by_ostler: &[&str]) -> &'static [Stage] {
         &Stage::OF_SIGN_IN
     } else if by_ostler.contains(&"turned-away") {
         &Stage::OF_SERVICE
+    } else if by_ostler.iter().any(|id| ["needs-sign-in", "no-token"].contains(id)) {
+        &[Stage::Issuer]
     } else if by_ostler.contains(&"tls-trouble") {
         &[Stage::Tls]
     } else {

@@ -15,7 +15,7 @@ use crate::events::history::History;
 use crate::events::journal::Journal;
 use crate::events::notice::Notices;
 use ostler_mail::account::{Door, Protocol};
-use ostler_mail::failure::Blame;
+use ostler_mail::failure::{Blame, Failure, as_word};
 use ostler_mail::progress::Progress;
 
 /// How an account is doing, as far as this run of ostler has seen.
@@ -30,6 +30,8 @@ pub(crate) enum AccountState {
     Trouble,
     /// The last one failed, and only the user can change that.
     NeedsYou,
+    /// The user has to sign in, again or for the first time, at the company that gives out access tokens.
+    NeedsSignIn,
 }
 
 impl AccountState {
@@ -40,6 +42,7 @@ impl AccountState {
             Self::Ok => "ok",
             Self::Trouble => "trouble",
             Self::NeedsYou => "needs you",
+            Self::NeedsSignIn => "needs-sign-in",
         }
     }
 }
@@ -50,12 +53,19 @@ impl Serialize for AccountState {
     }
 }
 
-impl From<Blame> for AccountState {
-    fn from(blame: Blame) -> Self {
-        match blame {
-            Blame::User => Self::NeedsYou,
-            Blame::Passing => Self::Trouble,
+impl AccountState {
+    /// After this failure.
+    fn after(failure: &Failure) -> Self {
+        match (failure, failure.blame()) {
+            (Failure::NeedsSignIn { .. }, _) => Self::NeedsSignIn,
+            (_, Blame::User) => Self::NeedsYou,
+            (_, Blame::Passing) => Self::Trouble,
         }
+    }
+
+    /// Whether only the user can change it.
+    pub(crate) fn needs_user(self) -> bool {
+        matches!(self, Self::NeedsYou | Self::NeedsSignIn)
     }
 }
 
@@ -275,13 +285,26 @@ impl Status {
             Event::AccountChecked { account, trouble: None } => self.record_success(&account, |_| ()),
             Event::AccountChecked { account, trouble: Some((why, failure)) } => {
                 self.out_of_reach = failure.is_unreachable();
-                self.record_failure(&account, why, failure.blame().into());
+                self.record_failure(&account, why, AccountState::after(&failure));
             }
             // Passing trouble, whatever the code: the refusal may mean this one message.
             Event::NotSent { account, why } => self.record_failure(&account, not_sent(&why), AccountState::Trouble),
             Event::Failed(Some(account), failure) => {
                 self.out_of_reach = failure.is_unreachable();
-                self.record_failure(&account, failure.to_string(), failure.blame().into());
+                self.record_failure(&account, failure.to_string(), AccountState::after(&failure));
+            }
+            // What was wrong is mended; whether all of it works, the next session shows.
+            Event::SignedIn(account) => self.update_account(&account, |status| {
+                status.last_failure = None;
+                status.last_failure_at = None;
+                status.state = AccountState::Unused;
+            }),
+            Event::SignedOut(account) => {
+                self.record_failure(
+                    &account,
+                    format!("you have signed out; to sign in again: ostler sign-in {}", as_word(&account)),
+                    AccountState::NeedsSignIn,
+                );
             }
             Event::Paused => self.paused = true,
             Event::Resumed => self.paused = false,
@@ -293,6 +316,7 @@ impl Status {
             | Event::ClientMisbehaved(..)
             | Event::GateLoginMade { .. }
             | Event::GateOpenedLate { .. }
+            | Event::Mended { .. }
             | Event::Failed(None, _) => {}
             Event::Stopping { .. } => self.stopping = true,
         }
@@ -408,6 +432,7 @@ mod tests {
     use crate::events::Events;
     use ostler_mail::account::Access;
     use ostler_mail::failure::Failure;
+    use ostler_mail::readable::Changes;
 
     #[test]
     fn status_is_what_happened() {
@@ -427,7 +452,7 @@ mod tests {
         events.publish(Event::DoorOpened(door, "127.0.0.1:2110".parse().unwrap()));
         events.publish(Event::SessionStarted(1, Protocol::Pop3, client));
         events.publish(Event::AccountChosen(1, "home".into()));
-        events.publish(Event::Fetched { account: "home".into(), messages: 2, octets: 10 });
+        events.publish(Event::Fetched { account: "home".into(), messages: 2, octets: 10, changes: Changes::default() });
         let document = events.document(|_| AccountNow { gate_age_s: Some(7), kept_sessions: 1 });
         assert_eq!(document["doors"][0]["address"], "127.0.0.1:2110");
         assert_eq!(document["sessions"][0]["account"], "home");

@@ -26,6 +26,7 @@ pub(crate) fn settings(pop3: u16, smtp: u16) -> Settings {
         proxies: vec![],
         metrics: false,
         notices: true,
+        issuers: Vec::new(),
         accounts: vec![Arc::new(account())],
         timeouts: Timeouts::default(),
     }
@@ -99,6 +100,25 @@ fn every_guide_can_be_shown_to_everybody() {
             }
         }
     }
+}
+
+#[test]
+fn a_program_that_cannot_read_todays_mail_offers_what_helps() {
+    use ostler_mail::readable::PROFILES;
+    let values = values(&all_kinds()[0]);
+    for (name, readable) in READERS {
+        let client = find(name).unwrap();
+        assert!(PROFILES.iter().any(|profile| profile.name == readable), "{readable}");
+        let text = client.text(&values, 80);
+        assert!(
+            text.contains(&format!("readable = \"{readable}\"")) && text.contains("If letters look wrong"),
+            "{text}"
+        );
+        assert!(text.contains("The original"), "{text}");
+    }
+    assert!(find("eudora").unwrap().text(&values, 80).contains("don\u{e2}\u{20ac}\u{2122}t"));
+    let others = clients().iter().filter(|client| client.readable().is_none());
+    others.for_each(|client| assert!(!client.text(&values, 80).contains("readable"), "{}", client.name));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use super::{GUIDE_PREFIX, MADE};
 use crate::config;
-use crate::guide::{self, Client, GuideValues};
+use crate::guide::{self, Client, GuideValues, Topic};
 
 /// The settings of the reader whom the guides of the manual are written for: the doors are where they are if nothing is
 /// said about them.
@@ -58,9 +58,18 @@ pub(super) fn contents() -> String {
     format!("# Mail programs\n\n{MADE}\n\n{HEAD}{rows}{TAIL}")
 }
 
+/// The guide to something else than a program.
+pub(super) fn topic(topic: &Topic) -> String {
+    with_mark(&topic.filled())
+}
+
 /// The guide for one program.
 pub(super) fn chapter(client: &Client) -> String {
     let text = VALUES.as_ref().map(|values| client.filled(values)).unwrap_or_default();
-    let (heading, rest) = text.split_once('\n').unwrap_or((&text, ""));
+    with_mark(&text)
+}
+
+fn with_mark(text: &str) -> String {
+    let (heading, rest) = text.split_once('\n').unwrap_or((text, ""));
     format!("{heading}\n\n{MADE}\n{rest}")
 }

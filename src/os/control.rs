@@ -63,6 +63,10 @@ pub(crate) enum Request {
     Quit,
     /// The account's secret was set, replaced or removed; drop the one in memory.
     ForgetSecret { account: String },
+    /// The user has signed in at the company that gives out the account's tokens; read them again.
+    SignedIn { account: String },
+    /// The user has signed out there; drop the tokens, and connections that were made with them.
+    SignedOut { account: String },
 }
 
 /// Takes the requests of other invocations.

@@ -12,7 +12,8 @@ use crate::proxy::net::conn::ClientConn;
 use crate::proxy::net::dial::{Route, Upstream};
 use crate::proxy::relay::{Ended, Limits, relay};
 use crate::proxy::session::{Session, say_goodbye, unless_stopped};
-use crate::proxy::sign_in::{connect_and_prepare, note_refusal, supported};
+
+use crate::proxy::sign_in::{connect_and_prepare, note_refusal};
 use crate::proxy::turns::Turn;
 use ostler_mail::account::{Account, Protocol, Server};
 use ostler_mail::client_fault::Misuse;
@@ -22,6 +23,7 @@ use ostler_mail::imap::front::{ImapFront, Wants};
 use ostler_mail::imap::login::ImapLogin;
 use ostler_mail::imap::words::{ImapWords, SILENT_TOO_LONG, unavailable};
 use ostler_mail::machine::ProtocolViolation;
+use ostler_mail::readable::Changes;
 use ostler_mail::sasl::Attempt;
 use ostler_mail::words::Words;
 
@@ -131,13 +133,12 @@ async fn connect(
     attempt: &Attempt,
     turn: Turn,
 ) -> Result<SignedIn, Failure> {
-    supported(server)?;
     let (engine, timeouts) = (&session.engine, &session.settings.timeouts);
     let given = session.secret_to_pass_on(attempt);
     let prepared = connect_and_prepare::<ImapLogin>(engine, server, timeouts, Route::default());
     // At once: a keyring that has to be unlocked may take longer than the network.
-    let (prepared, secret) = tokio::join!(prepared, engine.secret(account, server, given.as_ref()));
-    let finished = prepared?.finish(&engine.dialer, server, Some(secret?), timeouts).await;
+    let (prepared, secret) = tokio::try_join!(prepared, engine.secret(account, server, given.as_ref()))?;
+    let finished = prepared.finish_for(engine, account, server, Some(secret), timeouts).await;
     let (upstream, ready) = finished.inspect_err(|failure| note_refusal(engine, account, server, failure))?;
     engine.learn(server, |learned| learned.way = ready.way);
     Ok(SignedIn { account: Arc::clone(account), upstream, capabilities: ready.capabilities, _turn: turn })
@@ -160,7 +161,12 @@ async fn pass(session: &mut Session, client: &mut ClientConn, signed_in: SignedI
     let ended = relay(client, &mut conn, &mut filter, limits, &mut session.stopping).await;
     let waiting = if filter.is_inside_answer() { Waiting::Message } else { Waiting::Answer };
     let (messages, octets) = filter.totals();
-    session.engine.events.publish(Event::Fetched { account: account.name.clone(), messages, octets });
+    session.engine.events.publish(Event::Fetched {
+        account: account.name.clone(),
+        messages,
+        octets,
+        changes: Changes::default(),
+    });
     let last_words = match (&ended, ended.server_failure(&at, waiting, limits)) {
         // A client that leaves need not hear that the provider has left first, or says nothing.
         (Ended::ServerGone | Ended::TimedOut(..), Some(_)) if filter.leaving().is_some() => filter.farewell(),

@@ -4,6 +4,7 @@
 
 pub mod conn;
 pub mod dial;
+pub(crate) mod https;
 pub(crate) mod listen;
 pub(crate) mod online;
 pub mod tls;

@@ -14,7 +14,7 @@ use crate::proxy::net::conn::ClientConn;
 use crate::proxy::net::dial::{Route, Upstream};
 use crate::proxy::relay::{Ended, Limits, relay};
 use crate::proxy::session::{Session, say_goodbye, unless_stopped};
-use crate::proxy::sign_in::{Prepared, note_pop3, note_refusal, prepare_maildrop, supported};
+use crate::proxy::sign_in::{Prepared, note_pop3, note_refusal, prepare_maildrop};
 use crate::proxy::turns::Turn;
 use crate::proxy::{Engine, GateCell, imap, now};
 use ostler_mail::account::{Account, Maildrop, Protocol, SecretSource, Server, Timeouts};
@@ -50,11 +50,11 @@ pub(super) async fn serve(session: &mut Session, client: &mut ClientConn) {
         Ready::Pop3(ready) => {
             let CachedCapabilities { pipelining, deletes_fetched, .. } = ready.capabilities;
             let may_read_ahead = account.read_ahead && pipelining && !deletes_fetched;
-            let mut filter = Pop3Filter::new(progress, may_read_ahead);
+            let mut filter = Pop3Filter::new(progress, may_read_ahead).reading(account.readable);
             Box::pin(pass(session, client, upstream, open, &account, &mut filter)).await;
         }
         Ready::Imap(opened, _) => {
-            let mut filter = MaildropFilter::new(*opened, progress);
+            let mut filter = MaildropFilter::new(*opened, progress).reading(account.readable);
             Box::pin(pass(session, client, upstream, open, &account, &mut filter)).await;
         }
     }
@@ -135,7 +135,6 @@ fn connect_early(session: &Session, account: &Arc<Account>, maildrop: Maildrop<'
     let timeouts = session.settings.timeouts.clone();
     let (owner, server) = (Arc::clone(account), maildrop.server().clone());
     EarlyConnect::new(Arc::clone(account), async move {
-        supported(&server)?;
         let from_client = server.credentials().is_some_and(|c| c.secret == SecretSource::Client);
         // With `password = "client"` it comes only with PASS.
         let secret =
@@ -242,7 +241,7 @@ async fn finish(
         None => None,
     };
     let at_imap = wait_for_turn(session, account, server).await?;
-    let finished = prepared.finish(&engine.dialer, server, Some(secret), &session.settings.timeouts).await;
+    let finished = prepared.finish_for(&engine, account, server, Some(secret), &session.settings.timeouts).await;
     let (upstream, ready) = finished.inspect_err(|failure| note_refusal(&engine, account, server, failure))?;
     match &ready {
         Ready::Pop3(ready) => note_pop3(&engine, server, ready),
@@ -373,7 +372,12 @@ async fn pass<F: PopFilter>(
         say_goodbye(client, &text).await;
     } else {
         let (messages, octets) = filter.totals();
-        session.engine.events.publish(Event::Fetched { account: account.name.clone(), messages, octets });
+        session.engine.events.publish(Event::Fetched {
+            account: account.name.clone(),
+            messages,
+            octets,
+            changes: filter.changes(),
+        });
         // The client first: it may wait for the end of the connection.
         client.close().await;
         let _ = timeout(CLOSE_TIMEOUT, conn.close()).await;

@@ -68,18 +68,57 @@ impl<L: Login> Prepared<L> {
             (Self::Done(upstream, ready), _) => Ok((upstream, ready)),
             (Self::WantsSecret(upstream, mut login), Some(secret)) => {
                 let step = login.on_secret(secret);
-                let at = upstream.at.clone();
-                let (mut upstream, ready) = drive(dialer, server, upstream, &mut login, step, timeouts).await?;
-                // A server may repeat the secret in a later answer, in an error message or a welcome, and the log must
-                // not have it.
-                upstream.redaction = login.redaction();
-                let asked_twice = || at.violation("it wants a second sign-in");
-                Ok((upstream, ready.ok_or_else(asked_twice)?))
+                let done = drive(dialer, server, upstream, &mut login, step, timeouts).await?;
+                signed_in(login, done)
             }
             // The caller fetches a secret wherever the settings have credentials.
             (Self::WantsSecret(..), None) => Err(Failure::Internal),
         }
     }
+
+    /// As [`Self::finish`], for a server of an account: an access token that the server refuses is renewed, where ostler keeps
+    /// it, and given once more.
+    pub(crate) async fn finish_for(
+        self,
+        engine: &Engine,
+        account: &Account,
+        server: &Server,
+        secret: Option<Arc<Secret>>,
+        timeouts: &Timeouts,
+    ) -> Result<(Upstream, L::Ready), Failure> {
+        let dialer = &engine.dialer;
+        let (upstream, mut login, secret) = match (self, secret) {
+            (Self::WantsSecret(upstream, login), Some(secret))
+                if engine.renews_for(server) && engine.tokens.can_renew() =>
+            {
+                (upstream, login, secret)
+            }
+            (other, secret) => return other.finish(dialer, server, secret, timeouts).await,
+        };
+        login.server_mut().let_renew();
+        let step = login.on_secret(Arc::clone(&secret));
+        let done = match drive(dialer, server, upstream, &mut login, step, timeouts).await? {
+            (upstream, None) => {
+                let fresh = engine.renewed_token(account, server, &secret).await?;
+                let step = login.on_secret(fresh);
+                drive(dialer, server, upstream, &mut login, step, timeouts).await?
+            }
+            done => done,
+        };
+        signed_in(login, done)
+    }
+}
+
+/// The end of a sign-in that has been given its secret.
+fn signed_in<L: Login>(
+    login: L,
+    (mut upstream, ready): (Upstream, Option<L::Ready>),
+) -> Result<(Upstream, L::Ready), Failure> {
+    // A server may repeat the secret in a later answer, in an error message or a welcome, and the log must not have it.
+    upstream.redaction = login.redaction();
+    let asked_twice = || upstream.at.violation("it wants a second sign-in");
+    let ready = ready.ok_or_else(asked_twice)?;
+    Ok((upstream, ready))
 }
 
 /// Takes steps until the login is done (`Some`) or wants the secret (`None`), on another connection if the server hangs up
@@ -330,15 +369,4 @@ pub(crate) fn note_refusal(engine: &Engine, account: &Account, server: &Server, 
         // Nor is it certain any more that this is the way in which the server takes the right password.
         learned.way = learned.way.filter(|_| !may_be_the_password);
     });
-}
-
-/// Whether this version has what the settings ask for. Checked at the sign-in and not at the start, so that all other
-/// accounts work.
-pub fn supported(server: &Server) -> Result<(), Failure> {
-    match &server.sign_in {
-        ostler_mail::account::SignIn::OAuth2(_) => {
-            Err(Failure::NotInThisVersion { at: server.into(), what: "auth = \"oauth2\"" })
-        }
-        _ => Ok(()),
-    }
 }

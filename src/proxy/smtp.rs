@@ -59,7 +59,12 @@ impl Dialogue for SmtpDialogue {
 
     async fn prepare(&mut self) {
         self.provider.connect_early(&self.front);
-        self.provider.drive_early().await;
+        // Only one of them has something to do.
+        if self.provider.has_early() {
+            self.provider.drive_early().await;
+        } else {
+            self.provider.end_after_sign_out().await;
+        }
     }
 
     async fn handle(&mut self, session: &mut Session, client: &mut ClientConn, wants: Wants) -> Next {

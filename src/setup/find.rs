@@ -21,6 +21,8 @@ pub(crate) struct Finding {
     pub(crate) hints: Vec<String>,
     /// Where the user makes an app password, if the provider wants one.
     pub(crate) app_password: Option<String>,
+    /// The servers take nothing but OAuth2 tokens of the company of this name; empty if that is not known.
+    pub(crate) oauth2: Option<String>,
 }
 
 impl Finding {
@@ -34,6 +36,7 @@ impl Finding {
             self.title = more.title;
             self.proposal.provider.clone_from(&more.proposal.provider);
             self.app_password = more.app_password;
+            self.oauth2 = more.oauth2;
         }
         self.proposal.fill(&more.proposal, Wanted::BOTH);
         for hint in more.hints {
@@ -58,10 +61,10 @@ pub(crate) enum NotFound {
         /// Why.
         why: String,
     },
-    /// The provider accepts OAuth2 only.
+    /// The provider accepts OAuth2 only, and nobody says whose.
     #[error(
-        "{title} lets mail programs in only with a sign-in in the web browser (OAuth2), which this version of ostler does not \
-         support. You can forward its mail to a mailbox that has a password, and set up that one here"
+        "{title} lets mail programs in only with a sign-in in the web browser (OAuth2), and ostler does not know at which company. \
+         If you know it, describe it in the settings under [oauth2.NAME], and name it with --oauth2 NAME"
     )]
     OnlyOAuth2 {
         /// The provider.
@@ -104,6 +107,8 @@ pub(crate) struct Search<'a, T> {
     ui: &'a mut T,
     /// Whether this computer is connected to the internet; `None`: nothing has given reason to ask.
     is_connected: Option<bool>,
+    /// The user has named the company whose tokens the servers take.
+    takes_any_oauth2: bool,
 }
 
 impl<'a, T: SetupUi> Search<'a, T> {
@@ -111,7 +116,12 @@ impl<'a, T: SetupUi> Search<'a, T> {
     pub(crate) fn new(address: &str, presets: &'a Presets, trust: Trust, ui: &'a mut T) -> Result<Self, NotFound> {
         let domain = Domain::of_address(address)?;
         let finder = Finder::new(domain.clone(), Names::system(), trust);
-        Ok(Self { presets, domain, finder, ui, is_connected: None })
+        Ok(Self { presets, domain, finder, ui, is_connected: None, takes_any_oauth2: false })
+    }
+
+    /// Takes servers that want OAuth2 tokens, whosever, too: the user has named the company.
+    pub(crate) fn take_any_oauth2(&mut self, takes: bool) {
+        self.takes_any_oauth2 = takes;
     }
 
     /// The servers of a preset. If the preset is not certain, only those that answer.
@@ -263,9 +273,8 @@ impl<'a, T: SetupUi> Search<'a, T> {
             .filter(|offer| agreed || !offer.vouched.needs_yes())
             .map(|offer| &offer.endpoint)
             .collect();
-        let usable: Vec<Endpoint> =
-            offers.iter().copied().filter(|endpoint| !endpoint.takes_only_oauth2()).cloned().collect();
-        if usable.is_empty() && !offers.is_empty() {
+        let (usable, oauth2) = usable_of(&offers);
+        if oauth2.as_ref().is_some_and(String::is_empty) && !self.takes_any_oauth2 {
             return None;
         }
         for endpoint in &usable {
@@ -273,7 +282,7 @@ impl<'a, T: SetupUi> Search<'a, T> {
         }
         // Documentation is left out, so that what the user has to do first stands out.
         let hints = found.hints.iter().filter(|hint| hint.must).map(hint_text).collect();
-        Some(finding_of_endpoints(found.title, usable, hints))
+        Some(Finding { oauth2, ..finding_of_endpoints(found.title, usable, hints) })
     }
 
     /// The servers of the company whose mail exchangers receive the domain's mail.
@@ -306,8 +315,8 @@ impl<'a, T: SetupUi> Search<'a, T> {
 fn finding_of_preset(preset: &Preset, domain: &str) -> Result<Finding, NotFound> {
     let all: Vec<Endpoint> =
         Protocol::ALL.into_iter().flat_map(|protocol| preset.endpoints(protocol, domain)).collect();
-    let usable: Vec<Endpoint> = all.iter().filter(|endpoint| !endpoint.takes_only_oauth2()).cloned().collect();
-    if usable.is_empty() && !all.is_empty() {
+    let (usable, oauth2) = usable_of(&all.iter().collect::<Vec<_>>());
+    if oauth2.as_ref().is_some_and(String::is_empty) {
         return Err(NotFound::OnlyOAuth2 { title: preset.title.clone() });
     }
     let mut hints = Vec::new();
@@ -323,6 +332,7 @@ fn finding_of_preset(preset: &Preset, domain: &str) -> Result<Finding, NotFound>
     let mut finding = finding_of_endpoints(Some(preset.title.clone()), usable, hints);
     finding.proposal.provider = Some(preset.id.clone());
     finding.app_password = wants_app_password.then(where_to);
+    finding.oauth2 = oauth2;
     Ok(finding)
 }
 
@@ -332,7 +342,21 @@ fn finding_of_endpoints(title: Option<String>, endpoints: Vec<Endpoint>, hints: 
     let gate = outgoing.first().is_some_and(Endpoint::is_gated);
     let (incoming, imap) = (of(Protocol::Pop3).collect(), of(Protocol::Imap).next());
     let proposal = Proposal { incoming, outgoing, imap, gate, ..Proposal::default() };
-    Finding { title, proposal, hints, app_password: None }
+    Finding { title, proposal, hints, app_password: None, oauth2: None }
+}
+
+/// The servers to use: those that take a password, or, if there is none, all of them, and whose OAuth2 tokens they take.
+fn usable_of(all: &[&Endpoint]) -> (Vec<Endpoint>, Option<String>) {
+    let usable: Vec<Endpoint> = all.iter().filter(|endpoint| !endpoint.takes_only_oauth2()).copied().cloned().collect();
+    if !usable.is_empty() || all.is_empty() {
+        return (usable, None);
+    }
+    let mut issuers = all.iter().flat_map(|endpoint| &endpoint.auth_methods).filter_map(|way| match way {
+        AuthMethod::OAuth2(name) if !name.is_empty() => Some(name.clone()),
+        _ => None,
+    });
+    let issuer = issuers.next().unwrap_or_default();
+    (all.iter().copied().cloned().collect(), Some(issuer))
 }
 
 /// A hint as one sentence.

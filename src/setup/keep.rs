@@ -68,7 +68,7 @@ pub(crate) async fn keep(file: &Path, account: &Account, secrets: &Secrets) -> R
             .map_err(|source| KeepError::Write { file: file.to_owned(), source }),
         Err(error) => Err(KeepError::Keyring(error)),
     };
-    if written.is_err() && !secrets.by_server(account).is_empty() {
+    if written.is_err() && (!secrets.by_server(account).is_empty() || secrets.tokens.is_some()) {
         // Removes the passwords again. If that fails too, the first error is still the one to report.
         let _ = vault.forget_account(account).await;
     }
@@ -78,6 +78,9 @@ pub(crate) async fn keep(file: &Path, account: &Account, secrets: &Secrets) -> R
 async fn store(vault: &Vault, account: &Account, secrets: &Secrets) -> Result<(), VaultError> {
     for (server, secret) in secrets.by_server(account) {
         vault.store(account, server, secret).await?;
+    }
+    if let Some(tokens) = secrets.tokens_for(account) {
+        vault.store_tokens(account, tokens).await?;
     }
     Ok(())
 }

@@ -122,7 +122,8 @@ impl<'a, T: SetupUi> Trial<'a, T> {
 
     fn engine(&self, account: &Account) -> Arc<Engine> {
         // In memory: nothing goes into the keyring before the account works, or the user wants it kept.
-        let vault = Vault::holding(account, &self.secrets.by_server(account)).knowing(self.presets.app_passwords());
+        let (secrets, tokens) = (self.secrets.by_server(account), self.secrets.tokens_for(account));
+        let vault = Vault::holding_tokens(account, &secrets, tokens).knowing(self.presets.app_passwords());
         let settings = Settings { accounts: vec![Arc::new(account.clone())], ..self.settings.clone() };
         Arc::new(Engine::new(settings, vault, Events::default()))
     }
@@ -167,7 +168,8 @@ impl<'a, T: SetupUi> Trial<'a, T> {
 
     /// Looks whether the server for sending relays mail without a sign-in, if it offers none.
     async fn look_at_gate(&mut self) -> GateBefore {
-        if self.plan.proposal.gate || self.plan.proposal.incoming.is_empty() {
+        let has_token = self.plan.sends_with_token();
+        if self.plan.proposal.gate || self.plan.proposal.incoming.is_empty() || has_token {
             return GateBefore::NotAsked;
         }
         let Some(endpoint) = self.plan.proposal.outgoing.first() else { return GateBefore::NotAsked };
@@ -200,7 +202,7 @@ impl<'a, T: SetupUi> Trial<'a, T> {
     /// Finds the servers for fetching and reading that work. Without POP3, or where it is switched off, IMAP is enough.
     async fn try_incoming(&mut self) -> Result<Incoming, Broken> {
         let plan = self.plan;
-        let imap = plan.proposal.imap.as_ref().map(std::slice::from_ref).unwrap_or_default();
+        let imap = plan.proposal.imap.as_slice();
         match self.try_to_fetch(&plan.proposal.incoming).await {
             Ok(Some(pop3)) if plan.proposal.wants_imap => {
                 let imap = self.try_to_fetch(imap).await?;
@@ -399,13 +401,15 @@ impl<'a, T: SetupUi> Trial<'a, T> {
             (
                 Failure::SignInDisabled { .. } | Failure::MechanismRefused { .. } | Failure::SignInRefused { .. },
                 Some(login),
-            ) if !self.plan.sends_elsewhere() => {
+            ) if !self.plan.sends_elsewhere() && !self.plan.sends_with_token() => {
                 self.ui.say("Signing in does not work there. Trying a POP login before the send instead.");
                 let through = self.try_through_gate(endpoint, login, GateBefore::Shut).await;
                 // The first failure is the one to show, because the POP login was a guess.
                 through.map_err(|_| (server, failure))
             }
-            (Failure::SignInDisabled { .. } | Failure::MechanismRefused { .. }, None) => {
+            (Failure::SignInDisabled { .. } | Failure::MechanismRefused { .. }, None)
+                if !self.plan.sends_with_token() =>
+            {
                 // Some providers know their customers by their addresses and want no sign-in at all.
                 let open = self.plan.outgoing_server(endpoint, SendAuth::Nothing);
                 let account = self.plan.account(None, vec![open.clone()]);

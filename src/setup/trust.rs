@@ -228,6 +228,7 @@ mod tests {
             ..Proposal::default()
         };
         Plan {
+            oauth2: None,
             address: "ann@example.org".into(),
             aliases: Vec::new(),
             name: None,
@@ -235,6 +236,7 @@ mod tests {
             fetch_as: crate::setup::Identity::default(),
             send_as: crate::setup::Identity::default(),
             trust: NamedTrust::default(),
+            readable: None,
         }
     }
 

@@ -25,7 +25,10 @@ fn account(name: &str) -> Account {
         is_default: false,
         offer_auth: true,
         read_ahead: true,
+        oauth2: None,
         local_password: None,
+        readable: None,
+        mend: vec![],
         folder: Folder::default(),
         pop3: Some(server(Protocol::Pop3, "pop.example.net", password(SecretSource::Keyring))),
         smtp: vec![],
@@ -54,7 +57,7 @@ fn vault() -> (Vault, Entries, Arc<Mutex<Vec<String>>>) {
         }
         Ok(Zeroizing::default())
     };
-    (Vault::over(Worker::new(Arc::new(serve))), entries, reads)
+    (Vault::over(Worker::new(Arc::new(serve)), false), entries, reads)
 }
 
 fn secret(text: &str) -> Secret {

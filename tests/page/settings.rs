@@ -72,6 +72,8 @@ fn every_key() -> Vec<(&'static str, String, String)> {
     set("account.password", "file|secret-of-lee", "password = { file = \"secret-of-lee\" }");
     set("account.password_charset", "windows-1252", "password_charset = \"windows-1252\"");
     set("account.local_password", "env|LEE_LOCAL", "local_password = { env = \"LEE_LOCAL\" }");
+    set("account.readable", "eudora-windows", "readable = \"eudora-windows\"");
+    set("account.mend", "date, charset", "mend = [\"date\", \"charset\"]");
     set("account.default", "yes", "default = true");
     set("account.doors.pop3", &format!("127.0.0.1:{}", doors[4]), &format!("pop3 = \"127.0.0.1:{}\"", doors[4]));
     set("account.doors.smtp", &doors[5].to_string(), &format!("smtp = {}", doors[5]));

@@ -15,6 +15,7 @@ pub mod dovecot;
 pub mod exim;
 pub mod forward;
 pub mod gate;
+pub mod issuer;
 pub mod keyring;
 pub mod mail;
 pub mod openssl;
@@ -69,6 +70,7 @@ pub fn has(need: &str) -> Result<(), String> {
         "postfix" => postfix::usable(),
         "exim" => exim::usable(),
         "courier" => courier::usable(),
+        "issuer" => issuer::usable(),
         "keyring" => keyring::usable(),
         #[cfg(target_os = "linux")]
         "panel" => desktop::usable(),

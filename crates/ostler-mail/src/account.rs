@@ -4,6 +4,8 @@
 //! Not here: parsing, storing, connecting.
 
 pub mod endpoint;
+pub mod issuer;
+pub mod mend;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 
@@ -12,6 +14,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+
+use crate::readable::Readable;
+use issuer::Issuer;
+use mend::Repair;
 
 /// A mail protocol that a door or a server speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -399,6 +405,12 @@ pub struct Account {
     pub read_ahead: bool,
     /// The source of its local password. `None`: ostler makes one and keeps it in the keyring.
     pub local_password: Option<SecretSource>,
+    /// What the mail program can read; `None`: mail is passed on as it is.
+    pub readable: Option<Readable>,
+    /// What is mended in the messages it sends.
+    pub mend: Vec<Repair>,
+    /// Where ostler gets the tokens for its servers with OAuth2; `None`: the settings do not say.
+    pub oauth2: Option<Arc<Issuer>>,
     /// The POP3 server. If there is none, POP3 clients fetch from the IMAP server.
     pub pop3: Option<Server>,
     /// What they fetch there.
@@ -567,6 +579,8 @@ pub struct Settings {
     pub notices: bool,
     /// All accounts, in the order of the file.
     pub accounts: Vec<Arc<Account>>,
+    /// The companies that give out access tokens, of those that the file has a table for.
+    pub issuers: Vec<Arc<Issuer>>,
     /// The limits of every wait.
     pub timeouts: Timeouts,
 }

@@ -27,3 +27,30 @@ impl Moment {
         }
     }
 }
+
+/// The time of day, for what outlives a run of the computer. The clock behind it may be set at any time, either way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UnixTime(u64);
+
+impl UnixTime {
+    /// This many seconds after 1970 began.
+    pub const fn at(seconds: u64) -> Self {
+        Self(seconds)
+    }
+
+    /// The seconds since 1970 began.
+    pub const fn seconds(self) -> u64 {
+        self.0
+    }
+
+    /// How long after `earlier` this is; zero if it is not.
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_secs(self.0.saturating_sub(earlier.0))
+    }
+
+    /// The time this long after.
+    #[must_use]
+    pub const fn after(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(duration.as_secs()))
+    }
+}

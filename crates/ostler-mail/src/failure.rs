@@ -363,6 +363,33 @@ pub enum Failure {
         /// The password has letters beyond ASCII, which the server may want in another charset.
         beyond_ascii: bool,
     },
+    /// The server refused the access token (OAuth2), a fresh one too if ostler renews it.
+    TokenRefused {
+        /// The server.
+        at: ServerAddr,
+        /// The user name.
+        user: String,
+        /// The server's reply, and the reason that it gave before.
+        said: String,
+    },
+    /// The user has to sign in at the company that gives out access tokens, again or for the first time.
+    NeedsSignIn {
+        /// The account's name.
+        account: String,
+        /// The server that the token is for.
+        at: ServerAddr,
+        /// Why, without a full stop.
+        why: String,
+    },
+    /// No access token could be had just now: the company that gives them out was not reached, or is in trouble.
+    NoToken {
+        /// The account's name.
+        account: String,
+        /// The server that the token is for.
+        at: ServerAddr,
+        /// What happened, and where.
+        why: String,
+    },
     /// The server offers no way to sign in that ostler has.
     SignInDisabled {
         /// The server.
@@ -527,6 +554,7 @@ impl Failure {
     pub fn known_words(&self) -> Option<&'static KnownWords> {
         match self {
             Self::SignInRefused { at, said, .. } => known_words::of_refused_sign_in(&at.host, said),
+            Self::TokenRefused { at, said, .. } => known_words::of_refused_token(at, said),
             Self::SignInDisabled { offered: said, .. }
             | Self::InUse { said, .. }
             | Self::LoginDelay { said, .. }
@@ -553,6 +581,8 @@ impl Failure {
             | Self::Injected { .. }
             | Self::WrongProtocol { .. }
             | Self::SignInRefused { .. }
+            | Self::TokenRefused { .. }
+            | Self::NeedsSignIn { .. }
             | Self::SignInDisabled { .. }
             | Self::MechanismRefused { .. }
             | Self::TooBig { .. }
@@ -581,6 +611,7 @@ impl Failure {
             | Self::InUse { .. }
             | Self::LoginDelay { .. }
             | Self::SignInPostponed { .. }
+            | Self::NoToken { .. }
             | Self::NoConnectionLeft { .. }
             | Self::NotDeleted { why: NotDeleted::FolderReplaced | NotDeleted::Refused(_), .. } => Blame::Passing,
         }
@@ -606,6 +637,9 @@ impl Failure {
             | Self::ProtocolViolation { at, .. }
             | Self::ServiceRefused { at, .. }
             | Self::SignInRefused { at, .. }
+            | Self::TokenRefused { at, .. }
+            | Self::NeedsSignIn { at, .. }
+            | Self::NoToken { at, .. }
             | Self::SignInDisabled { at, .. }
             | Self::MechanismRefused { at, .. }
             | Self::InUse { at, .. }
@@ -631,7 +665,16 @@ impl Failure {
     /// Whether the provider may have refused the user name or the password: it said so, or it closed the connection in place
     /// of an answer, as some do. The same password must not be tried again by itself, because providers lock accounts.
     pub fn may_be_the_password(&self) -> bool {
-        matches!(self, Self::SignInRefused { .. } | Self::Lost { waiting: Waiting::SignIn, .. })
+        matches!(
+            self,
+            Self::SignInRefused { .. } | Self::TokenRefused { .. } | Self::Lost { waiting: Waiting::SignIn, .. }
+        )
+    }
+
+    /// Whether nothing but another user name, password or sign-in by the user would help, so that clients are told that theirs
+    /// was refused.
+    pub(crate) fn is_refused_sign_in(&self) -> bool {
+        matches!(self, Self::SignInRefused { .. } | Self::TokenRefused { .. } | Self::NeedsSignIn { .. })
     }
 
     /// Whether the server cannot be reached, so that another server of the account may be tried. A server that answers has

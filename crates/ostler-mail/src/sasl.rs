@@ -1,9 +1,11 @@
 //! Authentication exchanges, without sockets and without the framing of a protocol: a client's claim is heard in `accept`,
 //! a provider's challenges are answered in `respond`, and `redact` keeps secrets out of the log. PLAIN (RFC 4616), LOGIN
-//! (MS-XLOGIN), CRAM-MD5 (RFC 2195), and APOP (RFC 1939). `way` says which of them comes next when a provider refuses one,
-//! `refusal` whether it did, and `meaning` what else a refusal without a code means.
+//! (MS-XLOGIN), CRAM-MD5 (RFC 2195), APOP (RFC 1939); with an OAuth2 access token XOAUTH2 (Google) and OAUTHBEARER (RFC 7628),
+//! whose messages are made in `bearer`. `way` says which of them comes next when a provider refuses one, `refusal` whether it
+//! did, and `meaning` what else a refusal without a code means.
 
 mod accept;
+mod bearer;
 mod meaning;
 mod redact;
 mod refusal;
@@ -20,6 +22,7 @@ use zeroize::Zeroizing;
 use crate::wire::hex;
 
 pub use accept::{Acceptor, Attempt, AuthStep, Proof};
+pub use bearer::reason_of;
 pub(crate) use meaning::{Refusal, refusal};
 pub use redact::{Redaction, redact};
 pub(crate) use refusal::{RefusalOf, refusal_of};
@@ -43,11 +46,17 @@ pub enum Mechanism {
     Login,
     /// RFC 2195; proves the password without sending it.
     CramMd5,
+    /// A user name and an OAuth2 access token, as Google defined it before there was a standard.
+    XOAuth2,
+    /// The standard for the same (RFC 7628).
+    OAuthBearer,
 }
 
 impl Mechanism {
-    /// All of them, the simplest first.
-    const ALL: [Self; 3] = [Self::Plain, Self::Login, Self::CramMd5];
+    /// Those that give a password or prove it, the simplest first.
+    const WITH_PASSWORD: [Self; 3] = [Self::Plain, Self::Login, Self::CramMd5];
+    /// Those that give an access token. XOAUTH2 comes first, because every provider with OAuth2 has it.
+    const WITH_TOKEN: [Self; 2] = [Self::XOAuth2, Self::OAuthBearer];
 
     /// The name in the IANA registry.
     pub fn name(self) -> &'static str {
@@ -55,19 +64,37 @@ impl Mechanism {
             Self::Plain => "PLAIN",
             Self::Login => "LOGIN",
             Self::CramMd5 => "CRAM-MD5",
+            Self::XOAuth2 => "XOAUTH2",
+            Self::OAuthBearer => "OAUTHBEARER",
         }
     }
 
-    /// The mechanism of this name, in any letter case.
+    /// The mechanism of this name, in any letter case, of those that give a password.
     pub(crate) fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|m| m.name().eq_ignore_ascii_case(name))
+        Self::WITH_PASSWORD.into_iter().find(|m| m.name().eq_ignore_ascii_case(name))
     }
 
-    /// Those a server offers, the best first. Inside TLS the simplest is the most reliable; in clear the one that does not
+    /// Those for a password that a server offers, the best first. Inside TLS the simplest is the most reliable; in clear the one that does not
     /// send the password comes first.
     pub fn offered(offered: &[String], is_in_tls: bool) -> impl Iterator<Item = Self> {
-        let order = if is_in_tls { Self::ALL } else { [Self::CramMd5, Self::Plain, Self::Login] };
-        order.into_iter().filter(|m| offered.iter().any(|o| o.eq_ignore_ascii_case(m.name())))
+        let order = if is_in_tls { Self::WITH_PASSWORD } else { [Self::CramMd5, Self::Plain, Self::Login] };
+        order.into_iter().filter(|m| m.is_in(offered))
+    }
+
+    /// Those for an access token that a server offers, the best first; XOAUTH2 where it lists none, because some servers leave
+    /// it out of their list and take it all the same. The token leaves only once the server has asked for it.
+    pub fn offered_for_token(offered: &[String]) -> Vec<Self> {
+        let listed: Vec<Self> = Self::WITH_TOKEN.into_iter().filter(|m| m.is_in(offered)).collect();
+        if listed.is_empty() { vec![Self::XOAuth2] } else { listed }
+    }
+
+    /// Whether it gives an access token.
+    pub fn takes_token(self) -> bool {
+        Self::WITH_TOKEN.contains(&self)
+    }
+
+    fn is_in(self, offered: &[String]) -> bool {
+        offered.iter().any(|name| name.eq_ignore_ascii_case(self.name()))
     }
 }
 

@@ -3,18 +3,22 @@
 use std::sync::Arc;
 
 use super::text::plan_text;
-use super::{Abort, Decision, Options};
+use super::{Abort, Decision, Options, find_issuer};
 use crate::cli::ask;
 use crate::cli::screen::{Screen, tell};
+use crate::cli::sign_in::Terminal;
 use crate::config::presets::Presets;
 use crate::config::value;
+use crate::proxy::tokens::TokenKeeper;
+use crate::setup::authorize::{Authorize, SignInFailed, Way};
 use crate::setup::find::{Finding, NotFound, Search};
 use crate::setup::trial::{Outcome, Trial};
 use crate::setup::trust::{self, PinRequest};
 use crate::setup::{Plan, Secrets, SetupUi, Wanted, endpoints_from_text};
-use crate::vault::servers_with_secret;
+use crate::vault::{Vault, servers_with_secret};
 use ostler_mail::account::{Account, Protocol, SecretSource, Server, Settings};
 use ostler_mail::failure::Failure;
+use ostler_mail::oauth2::tokens::Tokens;
 use ostler_mail::secret::Secret;
 
 /// How often the user may change something and try again.
@@ -53,7 +57,7 @@ impl<'a> Dialogue<'a> {
         }
         // Before the password is asked for: the user may not want to type it for this server.
         self.place_pins().await?;
-        let mut secrets = self.ask_passwords().await?;
+        let mut secrets = self.get_secrets().await?;
         if self.options.no_check {
             return Ok(Decision { account: self.plan.untried(), secrets, works: false });
         }
@@ -77,7 +81,7 @@ impl<'a> Dialogue<'a> {
             }
             // The user may just have chosen another company for sending.
             if failure.as_ref().is_some_and(Failure::may_be_the_password) || self.needs_another_password(&secrets) {
-                secrets = self.ask_passwords().await?;
+                secrets = self.get_secrets().await?;
             }
             self.place_pins().await?;
         }
@@ -123,6 +127,9 @@ impl<'a> Dialogue<'a> {
             let found = &self.finding.proposal;
             self.plan.proposal.fill(found, self.options.wanted());
             self.plan.proposal.provider.clone_from(&found.provider);
+            if let (None, Some(name)) = (&self.plan.oauth2, &self.finding.oauth2) {
+                self.plan.oauth2 = Some(find_issuer(self.settings, name)?);
+            }
         }
         if let Some(other) = &self.options.send_through
             && self.plan.proposal.outgoing.is_empty()
@@ -144,6 +151,7 @@ impl<'a> Dialogue<'a> {
         let mut search =
             Search::new(&self.plan.fetch_as.address, self.presets, self.plan.trust.for_search(), &mut self.screen)
                 .map_err(|error| Abort(2, error.to_string()))?;
+        search.take_any_oauth2(self.options.oauth2.is_some());
         let stop = |error: NotFound| Abort(1, error.to_string());
         // An imported file may name a provider too.
         if let Some(id) = self.options.provider.as_ref().or(self.plan.proposal.provider.as_ref()) {
@@ -318,6 +326,29 @@ impl<'a> Dialogue<'a> {
         self.plan.sends_elsewhere() && !self.plan.proposal.outgoing.is_empty() && secrets.outgoing.is_none()
     }
 
+    /// Has the user sign in where the provider wants that, and asks for the passwords that go to the keyring.
+    async fn get_secrets(&mut self) -> Result<Secrets, Abort> {
+        let tokens = if self.plan.wants_sign_in() { Some(Arc::new(self.sign_in().await?)) } else { None };
+        Ok(Secrets { tokens, ..self.ask_passwords().await? })
+    }
+
+    /// Has the user sign in at the company that gives out the tokens. Who did is looked at where the company says it; where it
+    /// does not, the trial finds out.
+    async fn sign_in(&mut self) -> Result<Tokens, Abort> {
+        let account = self.plan.untried();
+        let keeper = TokenKeeper::new(Vault::new(), Arc::default());
+        let way = if self.options.device { Way::Device } else { Way::Browser };
+        let mut terminal = Terminal { opens_browser: !self.options.no_browser };
+        let stop = |error: SignInFailed| Abort(1, format!("{error}; nothing was saved"));
+        let sign_in = Authorize::new(&keeper, &account).map_err(stop)?;
+        tell(&format!(
+            "\n{} takes no password from mail programs: you sign in at {}.\n",
+            self.plan.address,
+            sign_in.issuer().title
+        ));
+        sign_in.run(way, &mut terminal).await.map_err(stop)
+    }
+
     /// Asks for the passwords that go to the keyring.
     async fn ask_passwords(&mut self) -> Result<Secrets, Abort> {
         if matches!(self.plan.fetch_as.source, Some(ref source) if *source != SecretSource::Keyring) {
@@ -326,9 +357,10 @@ impl<'a> Dialogue<'a> {
         let proposal = &self.plan.proposal;
         // With a gate, sending takes no password: the login that opens it has the one for fetching.
         let elsewhere = self.plan.sends_elsewhere() && !proposal.outgoing.is_empty() && !proposal.gate;
-        let fetches = !proposal.has_no_incoming();
+        let has_token = self.plan.oauth2.is_some();
+        let fetches = !proposal.has_no_incoming() && !has_token;
         let mut secrets = Secrets::default();
-        if fetches || !elsewhere {
+        if fetches || !elsewhere && !has_token {
             let makes_app_passwords = self.makes_app_passwords(|server| !elsewhere || !server.protocol.is_outgoing());
             secrets.incoming = Some(self.ask_password(&self.plan.fetch_as.address.clone(), makes_app_passwords).await?);
         }

@@ -4,6 +4,9 @@
 use super::{Choice, Key, Kind, Table, Unset};
 use Unset::{Required, Value, Words};
 
+use ostler_mail::account::mend::Repair;
+use ostler_mail::readable::{PROFILES, Readable};
+
 const FIRST_VERSION: &str = "0.1.0";
 
 /// The top of the file.
@@ -29,6 +32,15 @@ pub(in crate::config) const ROOT: Table = Table {
             example: "[{ address = \"ann@example.net\", provider = \"optonline\" }]",
             label: "Accounts",
             help: "One for each mail address.",
+        },
+        Key {
+            name: "oauth2",
+            kind: Kind::Named(&OAUTH2),
+            unset: Words("what ostler knows of the large companies"),
+            since: FIRST_VERSION,
+            example: "{ microsoft = { client_id = \"00000000-0000-0000-0000-000000000000\" } }",
+            label: "Registrations for the sign-in in the web browser (OAuth2)",
+            help: "A table for each company at which ostler is registered.",
         },
         Key {
             name: "timeouts",
@@ -224,6 +236,15 @@ pub(in crate::config) const ACCOUNT: Table = Table {
         },
         CHARSET,
         Key {
+            name: "oauth2",
+            kind: Kind::Text,
+            unset: Words("the provider's, if the account names one"),
+            since: FIRST_VERSION,
+            example: "\"microsoft\"",
+            label: "Company for the sign-in in the web browser (OAuth2)",
+            help: "Such as microsoft or google; only for servers at which ostler signs in that way.",
+        },
+        Key {
             name: "local_password",
             kind: Kind::LocalPassword,
             unset: Words("ostler makes one and keeps it in the keyring"),
@@ -258,6 +279,26 @@ pub(in crate::config) const ACCOUNT: Table = Table {
             example: "false",
             label: "Fetch the next messages before the mail program asks for them",
             help: "It makes fetching faster. ostler does so only at providers where it changes nothing else.",
+        },
+        Key {
+            name: "readable",
+            kind: Kind::Choice(&READABLE),
+            unset: Value("\"off\""),
+            since: FIRST_VERSION,
+            example: "\"eudora-windows\"",
+            label: "Which mail program",
+            help: "Old programs show today's letters as rubbish: don\u{e2}\u{20ac}\u{2122}t. For the program that you choose here, ostler \
+                   rewrites mail while it is fetched, so that it shows: don't. The original stays at the provider.",
+        },
+        Key {
+            name: "mend",
+            kind: Kind::Words(&MEND),
+            unset: Value("[\"message-id\", \"date\"]"),
+            since: FIRST_VERSION,
+            example: "[\"message-id\", \"date\", \"charset\"]",
+            label: "What ostler adds to mail that you send",
+            help: "Spam filters hold it against a message if it lacks what old programs forget: message-id, date, from-domain \
+                   (the account's domain in a sender without one), charset (which letters are meant). \"none\" adds nothing.",
         },
         Key {
             name: "doors",
@@ -297,6 +338,35 @@ pub(in crate::config) const ACCOUNT: Table = Table {
         },
     ],
 };
+
+/// The word for mail that is passed on as it is.
+pub(in crate::config) const OFF: &str = "off";
+
+/// What `readable` may be: mail programs by name, then charsets.
+pub(in crate::config) const READABLE: [Choice; 1 + PROFILES.len() + Readable::CHARSETS.len()] = {
+    let mut choices = [Choice { word: OFF, label: "one that reads today's mail: pass it on as it is" };
+        1 + PROFILES.len() + Readable::CHARSETS.len()];
+    let mut at = 0;
+    while at < PROFILES.len() {
+        choices[1 + at] = Choice { word: PROFILES[at].name, label: PROFILES[at].program };
+        at += 1;
+    }
+    let mut at = 0;
+    while at < Readable::CHARSETS.len() {
+        let (word, label) = Readable::CHARSETS[at];
+        choices[1 + PROFILES.len() + at] = Choice { word, label };
+        at += 1;
+    }
+    choices
+};
+
+/// What `mend` may list.
+const MEND: [Choice; Repair::ALL.len()] = [
+    Choice { word: "message-id", label: "a Message-ID" },
+    Choice { word: "date", label: "the date" },
+    Choice { word: "from-domain", label: "the domain of the sender" },
+    Choice { word: "charset", label: "the charset" },
+];
 
 const HOST: Key = Key {
     name: "host",
@@ -585,6 +655,86 @@ pub(in crate::config) const SECRET: Table = Table {
             label: "Variable",
             help: "The name of a variable in the environment in which ostler was started.",
         },
+    ],
+};
+
+const AUTHORIZE: Key = Key {
+    name: "authorize",
+    kind: Kind::Https,
+    unset: Words("the company's, if ostler knows it"),
+    since: FIRST_VERSION,
+    example: "\"https://login.example.net/authorize\"",
+    label: "Address of the page to sign in on",
+    help: "",
+};
+
+/// `[oauth2.NAME]`.
+pub(in crate::config) const OAUTH2: Table = Table {
+    header: "[oauth2.NAME]",
+    title: "Registration for OAuth2",
+    help: "What ostler needs in order to sign in at a company in the web browser. NAME is microsoft, google, yahoo, aol, fastmail, \
+           comcast, yandex or mailru, of which ostler knows everything but your registration; or a name of your own, with all \
+           addresses.",
+    keys: &[
+        Key {
+            name: "client_id",
+            kind: Kind::Text,
+            unset: Words("the one that came with ostler, if there is one"),
+            example: "\"00000000-0000-0000-0000-000000000000\"",
+            label: "Id of your registration (client id)",
+            help: "The company gives it to whoever registers a program there.",
+            ..AUTHORIZE
+        },
+        Key {
+            name: "client_secret",
+            kind: Kind::LocalPassword,
+            unset: Words("none"),
+            example: "{ file = \"google-client-secret\" }",
+            label: "Where its secret is",
+            help: "Only if the company gave you one, as Google does.",
+            ..AUTHORIZE
+        },
+        AUTHORIZE,
+        Key {
+            name: "token",
+            example: "\"https://login.example.net/token\"",
+            label: "Address where tokens are given out",
+            ..AUTHORIZE
+        },
+        Key {
+            name: "device",
+            example: "\"https://login.example.net/device\"",
+            label: "Address where codes for other devices are given out",
+            ..AUTHORIZE
+        },
+        Key {
+            name: "revoke",
+            example: "\"https://login.example.net/revoke\"",
+            label: "Address where a sign-in is taken back",
+            ..AUTHORIZE
+        },
+        Key {
+            name: "scopes",
+            kind: Kind::Texts,
+            unset: Words("what the account's servers need, if ostler knows the company"),
+            example: "[\"mail\", \"offline_access\"]",
+            label: "What ostler asks for (scopes)",
+            help: "Asked for as it stands.",
+            ..AUTHORIZE
+        },
+        Key {
+            name: "redirect",
+            kind: Kind::Choice(&[
+                Choice { word: "127.0.0.1", label: "http://127.0.0.1" },
+                Choice { word: "localhost", label: "http://localhost" },
+            ]),
+            unset: Words("the company's, if ostler knows it; else 127.0.0.1"),
+            example: "\"localhost\"",
+            label: "Address to which the browser returns",
+            help: "As it stands in the registration, there without a port.",
+            ..AUTHORIZE
+        },
+        Key { label: "File with more certificates to trust (PEM)", ..CA },
     ],
 };
 

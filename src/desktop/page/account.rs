@@ -11,16 +11,21 @@ use serde::Deserialize;
 use super::guide::{ask_which, find_account};
 use super::jobs::{Phase, Screen, Stage};
 use super::layout::{NavItem, View, check, field, form_token};
+use super::words::on_page;
 use super::{App, Shared, link_to};
 use crate::config;
 use crate::config::presets::Presets;
 use crate::diagnose::check_account;
 use crate::events::Events;
+use crate::events::event::Event;
 use crate::proxy::Engine;
 use crate::setup::SetupUi;
+use crate::setup::authorize::{Authorize, Way};
+use crate::setup::find::capitalised;
 use crate::vault::{Vault, VaultError, keyring_servers};
 use ostler_mail::account::{Account, Protocol, SecretSource, Security, Server};
 use ostler_mail::failure::error_chain;
+use ostler_mail::oauth2::tokens::servers_of;
 use ostler_mail::secret::Secret;
 use ostler_mail::secret::given::Given;
 
@@ -50,6 +55,8 @@ pub(super) struct Feedback {
     /// Why the servers were not arranged as the user wanted.
     pub(super) servers: Option<String>,
     pub(super) password: Option<String>,
+    /// Why signing out did not work.
+    pub(super) sign_in: Option<String>,
     pub(super) remove: Option<String>,
     pub(super) local: Option<Result<Arc<Secret>, String>>,
     pub(super) done: Option<String>,
@@ -84,6 +91,7 @@ pub(super) fn render_page(shared: &Shared, account: &Account, feedback: &Feedbac
             p { "Tries every step with each server of this account, and says what to do if one fails. No message is sent." }
             form method="post" action="/account/test" { (hidden_fields(shared, account)) button type="submit" { "Test now" } }
         }
+        @if servers_of(account).next().is_some() { (render_sign_in(shared, account, feedback)) }
         section aria-labelledby="lately" {
             h2 #lately { "Recent mail" }
             (super::history::render_account_history("past", &history))
@@ -98,6 +106,20 @@ pub(super) fn render_page(shared: &Shared, account: &Account, feedback: &Feedbac
         (render_remove_form(shared, account, feedback))
     };
     View::new(account.name.clone(), NavItem::Overview, body).into_response()
+}
+
+/// The sign-in at the company that gives out the account's tokens.
+fn render_sign_in(shared: &Shared, account: &Account, feedback: &Feedback) -> Markup {
+    let title = account.oauth2.as_ref().map_or("the company", |issuer| issuer.title.as_str());
+    html! {
+        section aria-labelledby="sign-in" {
+            h2 #sign-in { "Sign in" }
+            p { "This provider takes no password from mail programs. You sign in at " (title) " in this browser, and ostler keeps the sign-in in this computer's keyring." }
+            @if let Some(why) = &feedback.sign_in { div.notice.bad role="alert" { p { (why) } } }
+            form method="post" action="/account/sign-in" { (hidden_fields(shared, account)) button type="submit" { "Sign in at " (title) } }
+            form method="post" action="/account/sign-out" { (hidden_fields(shared, account)) button.second type="submit" { "Sign out" } }
+        }
+    }
 }
 
 fn render_password_form(shared: &Shared, account: &Account, users: &[&str], feedback: &Feedback) -> Markup {
@@ -202,6 +224,57 @@ fn start_test(shared: &Arc<Shared>, account: Arc<Account>, first: Option<&'stati
     stages.extend(account.serves(Protocol::Pop3).then_some(Stage::Fetch));
     stages.extend(account.serves(Protocol::Smtp).then_some(Stage::Send));
     super::progress::open_job(shared.jobs.start(&name, &stages, work))
+}
+
+/// Has the user sign in at the company that gives out the account's tokens.
+pub(super) async fn sign_in(shared: App, Form(sent): Form<AccountForm>) -> Response {
+    let Some(account) = find_account(&shared, Some(&sent.account)) else { return ask_which(&shared, "/account") };
+    let (own, name) = (Arc::clone(&shared), account.name.clone());
+    let work = move |screen: Screen| run_sign_in(own, screen, account);
+    super::progress::open_job(shared.jobs.start(&name, &[Stage::SignIn], work))
+}
+
+async fn run_sign_in(shared: Arc<Shared>, mut screen: Screen, account: Arc<Account>) -> Phase {
+    let keeper = shared.engine.tokens.clone();
+    let timeouts = shared.engine.settings().timeouts.clone();
+    let done = async {
+        let sign_in = Authorize::new(&keeper, &account).map_err(|error| error.to_string())?;
+        let signed_in =
+            sign_in.run_and_try(Way::Browser, &mut screen, &timeouts).await.map_err(|error| error.to_string())?;
+        keeper.keep(&account, &signed_in.tokens).await.map_err(|error| trouble(&error))?;
+        Ok::<_, String>(signed_in.refusals)
+    };
+    match done.await {
+        Ok(refusals) => {
+            for refusal in &refusals {
+                SetupUi::note(&mut screen, &format!("{}.", capitalised(&on_page(&refusal.to_string()))));
+            }
+            shared.engine.events.publish(Event::SignedIn(account.name.clone()));
+            Phase::Tested { ok: refusals.is_empty() }
+        }
+        Err(why) => Phase::Ended(format!("{}. Nothing has changed.", capitalised(&on_page(&why)))),
+    }
+}
+
+/// Forgets the sign-in, and takes it back at the company.
+pub(super) async fn sign_out(shared: App, Form(sent): Form<AccountForm>) -> Response {
+    let Some(account) = find_account(&shared, Some(&sent.account)) else { return ask_which(&shared, "/account") };
+    let keeper = shared.engine.tokens.clone();
+    let taken = match keeper.take_out(&account).await {
+        Ok(taken) => taken,
+        Err(error) => {
+            return render_page(&shared, &account, &Feedback { sign_in: Some(trouble(&error)), ..Feedback::default() });
+        }
+    };
+    keeper.sign_out(&account).await;
+    shared.engine.events.publish(Event::SignedOut(account.name.clone()));
+    if let (Some(tokens), Ok(sign_in)) = (taken, Authorize::new(&keeper, &account)) {
+        let _ = sign_in.revoke(&tokens).await;
+    }
+    let done = Some(
+        "You are signed out. ostler can neither fetch nor send for this account until you sign in again.".to_owned(),
+    );
+    render_page(&shared, &account, &Feedback { done, ..Feedback::default() })
 }
 
 /// Does the same as `ostler check`. An engine of its own, so that neither cached passwords nor cached connections hide a

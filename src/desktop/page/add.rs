@@ -15,11 +15,13 @@ use super::jobs::Stage;
 use super::layout::{NavItem, View, check, field, form_token};
 use super::setup_job::SetupJob;
 use super::{App, Shared};
+use crate::config::presets::Presets;
 use crate::config::value;
 use crate::guide::{self, Client};
 use crate::setup::keep::existing;
 use crate::setup::{NamedTrust, Proposal, Secrets, endpoints_from_text};
 use ostler_mail::account::{Protocol, Settings};
+use ostler_mail::readable::Readable;
 use ostler_mail::secret::given::Given;
 use ostler_mail::secret::{NotASecret, Secret};
 
@@ -31,6 +33,8 @@ pub(super) struct Fields {
     pub(super) gate: bool,
     /// The name of the guide for the mail program; empty: to be chosen later.
     pub(super) client: String,
+    /// Whether mail is rewritten for that program.
+    pub(super) readable: bool,
     pub(super) pop3: String,
     pub(super) smtp: String,
     pub(super) imap: String,
@@ -54,6 +58,7 @@ pub(super) struct AddForm {
     gate: Option<String>,
     #[serde(default)]
     client: String,
+    readable: Option<String>,
     #[serde(default)]
     pop3: String,
     #[serde(default)]
@@ -78,6 +83,7 @@ impl AddForm {
             other: plain(&self.other),
             gate: self.gate.is_some(),
             client: plain(&self.client),
+            readable: self.readable.is_some(),
             pop3: plain(&self.pop3),
             smtp: plain(&self.smtp),
             imap: plain(&self.imap),
@@ -104,10 +110,20 @@ pub(super) struct AccountRequest {
     pub(super) client: Option<&'static Client>,
 }
 
+impl AccountRequest {
+    /// What the mail program can read, if mail is to be rewritten for it.
+    pub(super) fn readable(&self) -> Option<Readable> {
+        let any = || Readable::find("windows-1252");
+        self.fields.readable.then(|| self.client.and_then(Client::readable).or_else(any)).flatten()
+    }
+}
+
 /// When a form is sent: first, or after a failed try, when the passwords may be left out because the job knows them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Round {
     First,
+    /// As the first time, at a provider that takes no password.
+    WithoutPassword,
     Retry,
     /// As a retry, when only the password or the network is in doubt: the page does not draw attention to the servers.
     SameServers,
@@ -187,6 +203,7 @@ fn parse_passwords(sent: &AddForm, round: Round, mistakes: &mut Mistakes) -> Sec
     Secrets {
         incoming: password("password", &sent.password, round),
         outgoing: password("other_password", &sent.other_password, other_round).filter(|_| has_other),
+        tokens: None,
     }
 }
 
@@ -222,7 +239,7 @@ pub(super) fn render_form(shared: &Shared, action: &str, fields: &Fields, mistak
     let own = if again {
         known
     } else {
-        "Many providers want an app password here: a password for one program, which you create on their web site."
+        "Many providers want an app password here: a password for one program, which you create on their web site. Outlook.com and Hotmail need none: you sign in at Microsoft in the next step."
     };
     let others = if again { known } else { "Your password at the other company, not the one above." };
     let any = |names: &[&str]| names.iter().any(|name| wrong(name).is_some());
@@ -237,8 +254,14 @@ pub(super) fn render_form(shared: &Shared, action: &str, fields: &Fields, mistak
             }
             (field("address", "Your mail address", "text", &fields.address, "Such as ann@example.net", wrong("address")))
             (field("password", "Your password", "password", "", own, wrong("password")))
-            @if again { input type="hidden" name="client" value=(fields.client); }
-            @else { (render_client(&fields.client)) }
+            @if again {
+                input type="hidden" name="client" value=(fields.client);
+                @if fields.readable { input type="hidden" name="readable" value="on"; }
+            } @else {
+                (render_client(&fields.client))
+                (check("readable", "It shows some letters as rubbish", fields.readable,
+                    "Such as don\u{e2}\u{20ac}\u{2122}t for don't. Then ostler rewrites mail for this program while it is fetched. The original stays at the provider."))
+            }
             details open[!fields.other.is_empty() || any(&["other", "other_password"])] {
                 summary { "Use another company for sending" }
                 p.hint { "Only if your provider does not send mail for you." }
@@ -280,7 +303,8 @@ fn render_client(chosen: &str) -> Markup {
 
 pub(super) async fn submit(shared: App, Form(sent): Form<AddForm>) -> Response {
     let settings = shared.engine.settings();
-    let wanted = match parse_form(&sent, &settings, Round::First) {
+    let round = if takes_no_password(&shared, &sent.address) { Round::WithoutPassword } else { Round::First };
+    let wanted = match parse_form(&sent, &settings, round) {
         Ok(wanted) => wanted,
         Err(mistakes) => {
             let body = render_page(&shared, &sent.fields(), &mistakes);
@@ -291,6 +315,13 @@ pub(super) async fn submit(shared: App, Form(sent): Form<AddForm>) -> Response {
     super::progress::open_job(
         shared.jobs.start(&address, Stage::OF_SETUP, move |screen| SetupJob::new(own, screen, wanted).run()),
     )
+}
+
+/// Whether the address is at a provider where the user signs in at a company, in the browser.
+fn takes_no_password(shared: &Shared, address: &str) -> bool {
+    let domain = address.trim().rsplit_once('@').map_or("", |(_, domain)| domain).to_ascii_lowercase();
+    let presets = Presets::load(&shared.file).unwrap_or_default();
+    presets.by_domain(&domain).is_some_and(|preset| preset.takes_only_oauth2())
 }
 
 #[cfg(test)]

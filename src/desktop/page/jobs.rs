@@ -14,8 +14,10 @@ use tokio::time::{Instant, sleep};
 use super::guard::random_hex;
 use crate::diagnose::Step;
 use crate::guide::Client;
+use crate::setup::authorize::SignInUi;
 use crate::setup::find::capitalised;
 use crate::setup::{Question, SetupUi};
+use ostler_mail::oauth2::device::DeviceCode;
 
 /// Jobs at once. A user has one, or a second one in another tab.
 const MAX_RUNNING_JOBS: usize = 4;
@@ -29,6 +31,8 @@ const MAX_LINES: usize = 400;
 pub(super) enum Stage {
     /// Looking for the servers.
     Find,
+    /// The user signs in at a company that gives out OAuth2 tokens.
+    SignIn,
     /// Trying the server for fetching.
     Fetch,
     /// Trying the servers for sending.
@@ -55,6 +59,8 @@ pub(super) enum Line {
     Bad { server: String, what: &'static str, detail: String, cause: Option<String>, advice: Option<String> },
     /// What the user should know afterwards.
     Note(String),
+    /// An address that the user has to open, with the words on it.
+    Link(String, String),
     /// Plain text, on the way.
     Said(String),
 }
@@ -369,6 +375,21 @@ impl Screen {
                 None => std::future::pending().await,
             }
         }
+    }
+}
+
+impl SignInUi for Screen {
+    fn open(&mut self, address: &str) {
+        self.job.push(Line::Link("Sign in (opens a new page)".into(), address.to_owned()));
+    }
+
+    fn show_code(&mut self, code: &DeviceCode) {
+        self.job.push(Line::Note(format!("Type this code there: {}", code.user_code)));
+        self.job.push(Line::Link("Open the page for the code".into(), code.page.to_string()));
+    }
+
+    fn say(&mut self, text: &str) {
+        self.job.push(Line::Note(text.to_owned()));
     }
 }
 

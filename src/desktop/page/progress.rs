@@ -142,6 +142,7 @@ fn render_stages(job: &Job, now: &Snapshot) -> Markup {
 fn name_stage(stage: Stage) -> &'static str {
     match stage {
         Stage::Find => "Find the mail servers",
+        Stage::SignIn => "Sign in at the company",
         Stage::Fetch => "Fetch mail",
         Stage::Send => "Send mail",
         Stage::Keep => "Save the account",
@@ -153,6 +154,8 @@ fn name_stage(stage: Stage) -> &'static str {
 fn choose_lines(stage: Stage, progress: Progress, now: &Snapshot) -> Vec<&Line> {
     let lines = || now.lines.iter().filter(|(of, _)| *of == stage).map(|(_, line)| line);
     let mut chosen: Vec<&Line> = lines().filter(|line| matches!(line, Line::Note(_))).collect();
+    // Once the user has signed in, its address is of no use.
+    chosen.extend(lines().filter(|line| matches!(line, Line::Link(..)) && progress == Progress::UnderWay));
     let mut failures: Vec<&Line> = lines().filter(|line| matches!(line, Line::Bad { .. })).collect();
     if progress != Progress::Failed {
         failures.clear();
@@ -177,6 +180,7 @@ fn render_line(line: &Line) -> Markup {
                 p.hint { (server) }
             }
             Line::Note(text) | Line::Said(text) => { p { (text) } }
+            Line::Link(text, address) => { p { a.button href=(address) target="_blank" rel="noopener noreferrer" { (text) } } }
         }
     }
 }
@@ -189,7 +193,7 @@ fn render_lines(lines: &[(Stage, Line)]) -> Markup {
                 @let (class, sign) = match line {
                     Line::Good(..) => (Some("ok"), "\u{2713}"),
                     Line::Bad { .. } => (Some("no"), "!"),
-                    Line::Note(_) | Line::Said(_) => (None, "\u{2013}"),
+                    Line::Note(_) | Line::Said(_) | Line::Link(..) => (None, "\u{2013}"),
                 };
                 li class=[class] { span.sign aria-hidden="true" { (sign) } div { (render_line(line)) } }
             }
@@ -202,6 +206,7 @@ fn name_step(step: &'static str) -> &'static str {
     match step {
         "settings" => "Settings",
         "secret" => "Password",
+        "token" => "Sign-in at the company",
         "name" => "Looking up the server",
         "tcp" => "Connecting",
         "tls" => "Encryption",

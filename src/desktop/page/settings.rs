@@ -405,7 +405,7 @@ fn fields_of(scope: &Scope) -> Vec<(Place, &'static Key, String)> {
 }
 
 fn has_field(key: &Key) -> bool {
-    !matches!(key.kind, Kind::Table(_) | Kind::Tables(_))
+    !matches!(key.kind, Kind::Table(_) | Kind::Tables(_) | Kind::Named(_))
 }
 
 /// As messages about mistakes call the key: `account.smtp.host`.

@@ -8,16 +8,21 @@ use std::sync::Arc;
 use super::Shared;
 use super::add::{AccountRequest, Fields};
 use super::jobs::{JobCommand, Phase, Screen, Stage, Trouble};
+use super::words::on_page;
+use crate::config::issuers;
 use crate::config::presets::Presets;
+use crate::setup::authorize::{Authorize, SignInFailed, Way};
 use crate::setup::find::{Finding, NotFound, Search, capitalised};
 use crate::setup::keep::{KeepError, keep};
 use crate::setup::trial::{Outcome, Trial};
 use crate::setup::trust::{PinRequest, place_pins};
 use crate::setup::{Identity, Plan, SetupUi, Wanted};
 use ostler_mail::account::endpoint::Endpoint;
+use ostler_mail::account::issuer::Issuer;
 use ostler_mail::account::{Account, Settings};
 use ostler_mail::failure::Failure;
 use ostler_mail::failure::error_chain;
+use ostler_mail::oauth2::tokens::Tokens;
 
 /// The result of one try.
 enum Attempt {
@@ -78,6 +83,7 @@ impl SetupJob {
     /// Takes over a changed form. Passwords that are left out stay as they were.
     fn change(&mut self, mut request: AccountRequest) {
         let old = &self.request.secrets;
+        request.secrets.tokens.clone_from(&old.tokens);
         request.secrets.incoming = request.secrets.incoming.or(old.incoming.clone());
         // A password for another company is dropped with the company.
         if !request.fields.other.is_empty() {
@@ -134,10 +140,22 @@ impl SetupJob {
         {
             return fails(format!("{error}."));
         }
+        if plan.wants_sign_in() && self.request.secrets.tokens.is_none() {
+            match self.sign_in(&plan).await {
+                Ok(tokens) => self.request.secrets.tokens = Some(Arc::new(tokens)),
+                Err(failed) => return fails(format!("{}.", capitalised(&on_page(&failed.to_string())))),
+            }
+        } else if self.request.secrets.incoming.is_none() && !plan.wants_sign_in() {
+            return fails("The password is missing. Type it below.".into());
+        }
         let settings = self.shared.engine.settings();
         match Trial::new(&plan, &self.request.secrets, &settings, &presets, &mut self.screen).run().await {
             Outcome::Works(account) => Attempt::Works(account),
             Outcome::Fails { account, failure } => {
+                if matches!(failure, Some(Failure::TokenRefused { .. })) {
+                    // Perhaps of another person: the next try begins with the sign-in.
+                    self.request.secrets.tokens = None;
+                }
                 let password = failure.as_ref().and_then(password_hint);
                 self.is_offline = matches!(failure, Some(Failure::NotConnected { .. }));
                 Attempt::Fails { account: Some(account), why: None, password }
@@ -150,6 +168,7 @@ impl SetupJob {
         let mut plan = self.found.clone()?;
         plan.name.clone_from(&self.request.name);
         plan.trust = self.request.trust.clone();
+        plan.readable = self.request.readable();
         plan.fetch_as.username.clone_from(&self.request.username);
         if self.request.fields.other.is_empty() {
             plan.send_as.username.clone_from(&self.request.username);
@@ -195,11 +214,30 @@ impl SetupJob {
             fetch_as,
             send_as,
             trust: self.request.trust.clone(),
+            oauth2: self.find_issuer()?,
+            readable: None,
         };
         for note in plan.notes_on_letters() {
             self.screen.note(&format!("{}.", capitalised(&note)));
         }
         Ok(plan)
+    }
+
+    /// The company whose tokens the servers take, where they take nothing else.
+    fn find_issuer(&self) -> Result<Option<Arc<Issuer>>, String> {
+        let Some(name) = &self.finding.oauth2 else { return Ok(None) };
+        let found = issuers::find(&self.shared.engine.settings(), name);
+        found
+            .map(Some)
+            .ok_or_else(|| format!("ostler does not know the company \"{name}\" at which you would sign in."))
+    }
+
+    /// Has the user sign in at that company, in another page of this browser.
+    async fn sign_in(&mut self, plan: &Plan) -> Result<Tokens, SignInFailed> {
+        self.screen.job.reach(Stage::SignIn);
+        let account = plan.untried();
+        let sign_in = Authorize::new(&self.shared.engine.tokens, &account)?;
+        sign_in.run(Way::Browser, &mut self.screen).await
     }
 
     /// Finds the servers of another company to send through.
@@ -227,6 +265,7 @@ impl SetupJob {
         keep(&self.shared.file, account, &self.request.secrets).await.map_err(|error| keep_error_text(&error))?;
         // An account of the same name may have been there before, with another password.
         self.shared.engine.vault.drop_cached_account(account);
+        self.shared.engine.tokens.forget(account).await;
         let has_account = |settings: &Settings| settings.accounts.iter().any(|known| known.name == account.name);
         let served = self.shared.reload_until(has_account).await;
         Ok(Phase::Kept { account: account.name.clone(), works, served, client: self.request.client })

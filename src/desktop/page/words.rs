@@ -8,7 +8,22 @@ struct OnPage {
 }
 
 /// Longest first, so that a command is not taken for a shorter one.
-const COMMANDS: [OnPage; 7] = [
+const COMMANDS: [OnPage; 12] = [
+    OnPage {
+        command: "ostler guide oauth2-microsoft",
+        to_do: "read \"Sign in at Microsoft\" in the manual",
+        thing: "\"Sign in at Microsoft\" in the manual",
+    },
+    OnPage {
+        command: "ostler guide oauth2-google",
+        to_do: "read \"Sign in at Google\" in the manual",
+        thing: "\"Sign in at Google\" in the manual",
+    },
+    OnPage {
+        command: "ostler guide oauth2-yahoo",
+        to_do: "read \"Sign in at Yahoo\" in the manual",
+        thing: "\"Sign in at Yahoo\" in the manual",
+    },
     OnPage {
         command: "ostler list --passwords",
         to_do: "look at the page of the account",
@@ -18,6 +33,16 @@ const COMMANDS: [OnPage; 7] = [
         command: "ostler password",
         to_do: "type it under \"Another password\" on the page of the account",
         thing: "\"Another password\" on the page of the account",
+    },
+    OnPage {
+        command: "ostler sign-out",
+        to_do: "sign out on the page of the account",
+        thing: "the page of the account",
+    },
+    OnPage {
+        command: "ostler sign-in",
+        to_do: "use the button on the page of the account",
+        thing: "the button on the page of the account",
     },
     OnPage { command: "ostler check", to_do: "test the account here", thing: "the test of the account" },
     OnPage { command: "ostler remove", to_do: "use its page", thing: "the page of the account" },
@@ -57,7 +82,7 @@ fn first_command(text: &str) -> Option<(usize, &'static OnPage)> {
 
 /// Whether the command before these words does something by itself, as in `ostler check shows it`.
 fn is_verb(words: &str) -> bool {
-    ["shows", "names", "sets", "tries"].iter().any(|verb| words.starts_with(verb))
+    ["shows", "names", "sets", "says", "tries"].iter().any(|verb| words.starts_with(verb))
 }
 
 /// What follows a command and its arguments: options, and the name of an account, which may stand in quotes.

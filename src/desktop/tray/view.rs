@@ -114,7 +114,7 @@ impl TrayView {
 fn choose_icon(now: &Overview, is_busy: bool) -> IconState {
     let needs_you = now.settings_mistake.is_some()
         || !now.shut_doors.is_empty()
-        || now.accounts.iter().any(|(_, a)| a.state == AccountState::NeedsYou);
+        || now.accounts.iter().any(|(_, a)| a.state.needs_user());
     if now.paused {
         IconState::Paused
     } else if needs_you {
@@ -156,7 +156,7 @@ fn describe_need(now: &Overview) -> String {
     if now.settings_mistake.is_some() {
         return "the changed settings file is wrong; the last good settings stay in force".into();
     }
-    if let Some((name, account)) = now.accounts.iter().find(|(_, a)| a.state == AccountState::NeedsYou) {
+    if let Some((name, account)) = now.accounts.iter().find(|(_, a)| a.state.needs_user()) {
         let why = account.last_failure.as_deref().unwrap_or("the last try failed");
         return format!("{} needs you: {why}", cut(name, MAX_NAME_CHARS));
     }
@@ -212,6 +212,7 @@ fn write_account_line(name: &str, account: &AccountStatus) -> String {
         AccountState::Unused => "not used yet",
         AccountState::Trouble => "trouble, which may pass",
         AccountState::NeedsYou => "needs you",
+        AccountState::NeedsSignIn => "sign in again",
     };
     let mut text = format!("{}: {state}", cut(name, MAX_NAME_CHARS));
     if let Some(at) = &account.last_fetch {

@@ -66,6 +66,9 @@ fn failures(protocol: Protocol) -> Vec<Failure> {
         Failure::ServiceRefused { at: at(), said: "closed today".into() },
         Failure::SignInRefused { at: at(), user: "ann".into(), said: said(), beyond_ascii: false },
         Failure::SignInRefused { at: at(), user: "ann".into(), said: said(), beyond_ascii: true },
+        Failure::TokenRefused { at: at(), user: "ann".into(), said: said() },
+        Failure::NeedsSignIn { account: "home".into(), at: at(), why: "Microsoft has ended the sign-in".into() },
+        Failure::NoToken { account: "home".into(), at: at(), why: "login.example answered 503".into() },
         Failure::SignInDisabled { at: at(), offered: String::new() },
         Failure::MechanismRefused { at: at(), tried: "PLAIN, LOGIN".into(), said: said() },
         Failure::InUse { at: at(), said: said() },
@@ -298,7 +301,11 @@ fn each_failure_has_its_words_for_imap_and_only_a_refusal_costs_a_password() {
     for failure in failures(Protocol::Imap) {
         let is_refused = matches!(
             failure,
-            Failure::SignInRefused { .. } | Failure::UnknownAccount { .. } | Failure::NoServer { .. }
+            Failure::SignInRefused { .. }
+                | Failure::TokenRefused { .. }
+                | Failure::NeedsSignIn { .. }
+                | Failure::UnknownAccount { .. }
+                | Failure::NoServer { .. }
         );
         let answer = ostler_mail::imap::words::answer(&failure);
         assert_eq!(answer.starts_with("NO [AUTHENTICATIONFAILED] ostler: "), is_refused, "{answer}");
@@ -714,4 +721,57 @@ proptest! {
         let pasted = [start, &text, end].concat();
         prop_assert!(explain(&pasted).len() <= MAX_EXPLANATIONS);
     }
+}
+
+#[test]
+fn what_a_company_says_at_an_oauth2_sign_in_is_known() {
+    for (said, id) in [
+        (
+            "AADSTS700016: Application with identifier '0000' was not found in the directory 'Contoso'.",
+            "oauth2-not-registered",
+        ),
+        ("Error 401: invalid_client The OAuth client was not found.", "oauth2-not-registered"),
+        ("AADSTS50011: The redirect URI 'http://127.0.0.1:4711/' does not match", "oauth2-redirect"),
+        ("Error 400: redirect_uri_mismatch", "oauth2-redirect"),
+        (
+            "AADSTS7000218: The request body must contain the following parameter: 'client_assertion' or 'client_secret'.",
+            "oauth2-not-public",
+        ),
+        (
+            "AADSTS50020: User account 'bob@hotmail.com' from identity provider 'live.com' does not exist in tenant",
+            "oauth2-wrong-kind-of-account",
+        ),
+        ("AADSTS65001: The user or administrator has not consented to use the application", "oauth2-administrator"),
+        ("Access blocked: ostler has not completed the Google verification process", "oauth2-unverified"),
+        ("invalid_grant: AADSTS700082: The refresh token has expired due to inactivity.", "oauth2-ended"),
+        ("invalid_grant: Token has been expired or revoked.", "oauth2-ended"),
+        (
+            "invalid_grant: AADSTS50076: Due to a configuration change made by your administrator, you must use multi-factor",
+            "oauth2-more-proof",
+        ),
+        ("Error 403: disallowed_useragent", "oauth2-user-blocked"),
+        (
+            "-ERR [AUTH] account bob has to sign in again: Microsoft no longer lets ostler in (invalid_grant: AADSTS50173: expired); sign in again: ostler sign-in bob",
+            "oauth2-ended",
+        ),
+    ] {
+        let found = explain(said);
+        assert_eq!(found.first().map(|one| one.cause.id.as_str()), Some(id), "{said}");
+    }
+}
+
+#[test]
+fn a_token_refused_at_outlook_by_pop_means_that_pop_is_off() {
+    let at = |host: &str, protocol| ServerAddr { host: host.into(), port: 995, protocol, security: Security::Tls };
+    let refused = |host, protocol| Failure::TokenRefused {
+        at: at(host, protocol),
+        user: "bob@outlook.com".into(),
+        said: "Logon failure: unknown user name or bad password.".into(),
+    };
+    let cause = |failure: &Failure| cause_of(failure).unwrap().id.clone();
+    let pop = refused("outlook.office365.com", Protocol::Pop3);
+    assert_eq!(cause(&pop), "outlook-pop-off");
+    assert!(pop.advice().contains("Let devices and apps use POP"), "{}", pop.advice());
+    assert_eq!(cause(&refused("outlook.office365.com", Protocol::Imap)), "token-refused");
+    assert_eq!(cause(&refused("pop.example.net", Protocol::Pop3)), "token-refused");
 }

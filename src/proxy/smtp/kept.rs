@@ -71,17 +71,19 @@ pub(super) async fn keep_or_leave(engine: &Arc<Engine>, session: ProviderSession
         return session.leave().await;
     }
     let id = engine.next_session();
+    let until_sign_out = session.until_sign_out(engine);
     match engine.kept.put(id, session) {
-        Ok(()) => drop(tokio::spawn(end_in_time(Arc::clone(engine), id))),
+        Ok(()) => drop(tokio::spawn(end_in_time(Arc::clone(engine), id, until_sign_out))),
         Err(session) => session.leave().await,
     }
 }
 
-/// Ends the session when its time has passed, or when ostler ends.
-async fn end_in_time(engine: Arc<Engine>, id: u64) {
+/// Ends the session when its time has passed, when the user signs out of what it was signed in with, or when ostler ends.
+async fn end_in_time(engine: Arc<Engine>, id: u64, until_sign_out: impl Future<Output = ()>) {
     let mut stopping = engine.stopping();
     tokio::select! {
         () = sleep(KEEP_TIMEOUT) => {}
+        () = until_sign_out => {}
         // An error means that the sender is gone, and so is ostler.
         _ = stopping.wait_for(|stop| *stop) => {}
     }

@@ -16,7 +16,7 @@ use crate::proxy::early::{EarlyConnect, EarlyResult};
 use crate::proxy::gate_login::GatedSend;
 use crate::proxy::net::dial::Route;
 use crate::proxy::session::{Session, unless_stopped};
-use crate::proxy::sign_in::{Prepared, connect_and_prepare, note_refusal, supported};
+use crate::proxy::sign_in::{Prepared, connect_and_prepare, note_refusal};
 use crate::proxy::{Engine, now};
 use ostler_mail::account::{Account, Protocol, Server, Settings};
 use ostler_mail::failure::Failure;
@@ -132,6 +132,16 @@ impl ProviderSide {
                 tokio::spawn(kept.leave());
             }
         }
+    }
+
+    /// Ends a session that waits for the next message once the user has signed out of what it was signed in with. Never
+    /// completes.
+    pub(super) async fn end_after_sign_out(&mut self) {
+        if let Some(session) = &self.session {
+            session.until_sign_out(&self.engine).await;
+            self.leave().await;
+        }
+        std::future::pending().await
     }
 
     /// Says QUIT to the provider.
@@ -358,7 +368,6 @@ impl ProviderSide {
         policy: LoginPolicy,
     ) -> Result<ProviderSession, Failure> {
         submission.on_server(index, now());
-        supported(server)?;
         let (engine, timeouts) = (&*self.engine, &self.settings.timeouts);
         let account = Arc::clone(submission.account());
         let client_secret = self.client_secret.as_ref();
@@ -381,7 +390,8 @@ impl ProviderSide {
             (Prepared::WantsSecret(..), Some(_)) => Some(engine.secret(&account, server, client_secret).await?),
             _ => None,
         };
-        let finished = prepared.finish(&engine.dialer, server, secret.clone(), timeouts).await;
+        let sign_outs = *engine.tokens.sign_outs().borrow();
+        let finished = prepared.finish_for(engine, &account, server, secret.clone(), timeouts).await;
         let (upstream, ready) = finished.inspect_err(|failure| note_refusal(engine, &account, server, failure))?;
         let offered = ready.offered;
         engine.learn(server, |learned| {
@@ -392,6 +402,7 @@ impl ProviderSide {
             account,
             secret,
             server_index: index,
+            sign_outs,
             upstream,
             offered,
             opened_at,
@@ -417,6 +428,11 @@ impl ProviderSide {
         Some(result)
     }
 
+    /// Whether there is a connection that is being made before it is needed.
+    pub(super) fn has_early(&self) -> bool {
+        self.early.is_some()
+    }
+
     /// Goes on with the early connection. Never completes if there is nothing to do.
     pub(super) async fn drive_early(&mut self) {
         match &mut self.early {
@@ -438,8 +454,7 @@ impl ProviderSide {
         {
             return;
         }
-        let server =
-            account.smtp.first().filter(|server| server.gate().is_none() && supported(server).is_ok()).cloned();
+        let server = account.smtp.first().filter(|server| server.gate().is_none()).cloned();
         let Some(server) = server else { return };
         let (engine, timeouts) = (Arc::clone(&self.engine), self.settings.timeouts.clone());
         self.early = Some(EarlyConnect::new(account, async move {

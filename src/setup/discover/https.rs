@@ -1,20 +1,17 @@
-//! Fetches one small file over https: verified certificates, few redirects, a bounded body, no cookies. What the file
-//! contains is not known here.
+//! Fetches one small file over https, through few redirects. What the file contains is not known here, nor is HTTP
+//! (`proxy/net/https.rs`).
 
 use std::net::IpAddr;
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
-use hyper::body::Bytes;
-use hyper::client::conn::http1;
-use hyper::header::{ACCEPT, HOST, LOCATION, USER_AGENT};
-use hyper::{Request, Response, StatusCode, Uri};
-use hyper_util::rt::TokioIo;
+use hyper::Uri;
 use tokio::time::timeout;
 
 use super::{Domain, Missing};
-use crate::proxy::net::dial::{Dialer, Route};
-use ostler_mail::account::{Protocol, Security, Server, SignIn, Timeouts, Trust};
+use crate::proxy::net::dial::Dialer;
+use crate::proxy::net::https::{self, HttpsTrouble, Reply, Request};
+use ostler_mail::account::Trust;
+use ostler_mail::account::issuer::HttpsUrl;
 use ostler_mail::failure::Failure;
 
 /// For the name, all connections and redirects, and the file. A person is waiting, and there are other sources to ask.
@@ -93,63 +90,24 @@ fn resolve_redirect(from: &Target, to: &str) -> Option<String> {
 }
 
 async fn ask(dialer: &Dialer, trust: &Trust, target: &Target) -> Result<Answer, Missing> {
-    // `Dialer` connects to mail servers, so the web server is described as one; the protocol makes no difference to it.
-    let server = Server {
-        protocol: Protocol::Smtp,
-        host: target.host.to_string(),
-        port: HTTPS_PORT,
-        security: Security::Tls,
-        trust: trust.clone(),
-        sign_in: SignIn::None,
-    };
-    let timeouts = Timeouts { connect: CONNECT_TIMEOUT, tls: CONNECT_TIMEOUT, ..Timeouts::default() };
-    let upstream = dialer.connect(&server, &timeouts, Route::default()).await.map_err(connect_trouble)?;
-    let (mut sender, connection) =
-        http1::handshake(TokioIo::new(upstream.conn.into_stream())).await.map_err(http_trouble)?;
-    let request = Request::get(target.path.as_str())
-        .header(HOST, target.host.as_str())
-        .header(USER_AGENT, "ostler")
-        .header(ACCEPT, "text/xml, application/xml")
-        .body(Empty::<Bytes>::new())
-        .map_err(|_| Missing::NotAsked("its address is not valid".into()))?;
-    let work = async {
-        let response = sender.send_request(request).await.map_err(http_trouble)?;
-        read(response).await
-    };
-    // hyper moves the octets in the connection's future. That may end before the whole body has been read.
-    tokio::pin!(work, connection);
-    let mut open = true;
-    loop {
-        tokio::select! {
-            done = &mut work => return done,
-            _ = &mut connection, if open => open = false,
-        }
-    }
-}
-
-async fn read(response: Response<hyper::body::Incoming>) -> Result<Answer, Missing> {
-    let status = response.status();
+    let url = HttpsUrl::parse(&format!("https://{}{}", target.host, target.path));
+    let url = url.ok_or_else(|| Missing::NotAsked("its address is not valid".into()))?;
+    let request =
+        Request { url: &url, trust, accept: "text/xml, application/xml", form: None, max_octets: MAX_FILE_OCTETS };
+    let Reply { status, location, body } =
+        https::ask(dialer, request, CONNECT_TIMEOUT).await.map_err(|trouble| match trouble {
+            HttpsTrouble::NotReached(failure) => connect_trouble(failure),
+            HttpsTrouble::TooLong => {
+                Missing::Unusable(format!("its answer is longer than {} KB", MAX_FILE_OCTETS / 1024))
+            }
+            HttpsTrouble::NotHttp => Missing::NotAsked("it does not answer as a web server does".into()),
+            HttpsTrouble::BrokeOff => Missing::NotAsked("it broke off in the middle of its answer".into()),
+        })?;
     match status {
-        StatusCode::OK => {
-            let file = Limited::new(response.into_body(), MAX_FILE_OCTETS).collect().await.map_err(|error| {
-                if error.is::<LengthLimitError>() {
-                    Missing::Unusable(format!("its answer is longer than {} KB", MAX_FILE_OCTETS / 1024))
-                } else {
-                    Missing::NotAsked("it broke off in the middle of its answer".into())
-                }
-            })?;
-            Ok(Answer::File(file.to_bytes().to_vec()))
-        }
-        StatusCode::MOVED_PERMANENTLY
-        | StatusCode::FOUND
-        | StatusCode::SEE_OTHER
-        | StatusCode::TEMPORARY_REDIRECT
-        | StatusCode::PERMANENT_REDIRECT => {
-            let to = response.headers().get(LOCATION).and_then(|to| to.to_str().ok());
-            Ok(Answer::Moved(to.unwrap_or_default().to_owned()))
-        }
-        _ if status.is_client_error() => Err(Missing::Nothing),
-        _ => Err(Missing::NotAsked(format!("it answers with error {}", status.as_u16()))),
+        200 => Ok(Answer::File(body.to_vec())),
+        301 | 302 | 303 | 307 | 308 => Ok(Answer::Moved(location.unwrap_or_default())),
+        400..=499 => Err(Missing::Nothing),
+        _ => Err(Missing::NotAsked(format!("it answers with error {status}"))),
     }
 }
 
@@ -160,10 +118,6 @@ fn connect_trouble(failure: Failure) -> Missing {
         Failure::NoNameService { .. } | Failure::NetworkGone { .. } => Missing::OutOfReach(failure.sentence()),
         other => Missing::NotAsked(other.sentence()),
     }
-}
-
-fn http_trouble(_: hyper::Error) -> Missing {
-    Missing::NotAsked("it does not answer as a web server does".into())
 }
 
 #[cfg(test)]

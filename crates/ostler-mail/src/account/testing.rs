@@ -40,6 +40,7 @@ pub fn settings(access: Access, accounts: Vec<Arc<Account>>, doors: &[(Protocol,
         metrics: false,
         notices: true,
         accounts,
+        issuers: vec![],
         timeouts: Timeouts::default(),
     })
 }
@@ -55,6 +56,9 @@ pub fn account(name: &str, address: &str, username: &str) -> Account {
         offer_auth: true,
         read_ahead: true,
         local_password: None,
+        readable: None,
+        mend: vec![],
+        oauth2: None,
         folder: Folder::default(),
         pop3: Some(server(Protocol::Pop3, username)),
         smtp: vec![server(Protocol::Smtp, username)],

@@ -65,6 +65,11 @@ fn advice_of_kind(failure: &Failure) -> String {
         Failure::SignInRefused { .. } => {
             "check user name and password (some providers want an app password): ostler password sets a new one".into()
         }
+        Failure::TokenRefused { .. } => {
+            "switch access for mail programs on in the provider's web page, then sign in again: ostler sign-in".into()
+        }
+        Failure::NeedsSignIn { account, .. } => format!("sign in again: ostler sign-in {}", as_word(account)),
+        Failure::NoToken { .. } => "wait some minutes, then try again".into(),
         Failure::SignInDisabled { at, .. } if at.security == Security::None => {
             "it may want TLS first: set security = \"starttls\" or \"tls\"".into()
         }
@@ -91,7 +96,7 @@ fn advice_of_kind(failure: &Failure) -> String {
             "fetch again; if it goes on, delete them with the web mail".into()
         }
         Failure::Secret { account, trouble, .. } => secret_advice(account, trouble),
-        Failure::NotInThisVersion { .. } => "use an app password if the provider offers them".into(),
+        Failure::NotInThisVersion { .. } => "install the newest ostler, or change that in the settings".into(),
         Failure::BadTrust { .. } => "put the path of a PEM file there, or remove ca from the settings".into(),
         Failure::UnknownAccount { known, .. } | Failure::UnknownSender { known, .. } if known.is_empty() => {
             "add one: ostler add ADDRESS".into()

@@ -5,11 +5,13 @@
 //! ostler was called, so the option is put in where a text is shown.
 
 /// The commands that read the settings file. `demo` does not.
-pub const COMMANDS: [&str; 14] = [
+pub const COMMANDS: [&str; 16] = [
     "run",
     "add",
     "list",
     "password",
+    "sign-in",
+    "sign-out",
     "remove",
     "check",
     "providers",
@@ -50,7 +52,7 @@ fn find_command(text: &str) -> Option<(usize, usize)> {
         if text[..start].ends_with(is_word) {
             return None;
         }
-        let name = text[start + PROGRAM.len()..].split(|c: char| !c.is_ascii_lowercase()).next()?;
+        let name = text[start + PROGRAM.len()..].split(|c: char| !(c.is_ascii_lowercase() || c == '-')).next()?;
         let end = start + PROGRAM.len() + name.len();
         // A full stop may end the sentence.
         let goes_on = text[end..].starts_with(|c: char| is_word(c) && c != '.');
@@ -67,6 +69,7 @@ mod tests {
         for (text, shown) in [
             ("run: ostler check", "run: ostler check --config x.toml"),
             ("run ostler check: it tries", "run ostler check --config x.toml: it tries"),
+            ("sign in again: ostler sign-in home", "sign in again: ostler sign-in --config x.toml home"),
             ("then run ostler check.", "then run ostler check --config x.toml."),
             ("ostler password sets a new one", "ostler password --config x.toml sets a new one"),
             ("set it: ostler password \"my home\"", "set it: ostler password --config x.toml \"my home\""),
@@ -95,6 +98,7 @@ mod tests {
             "my-ostler run",
             "ostler runs on this computer",
             "ostler check-up",
+            "ostler sign-",
             "ostler guidelines",
             "",
         ] {

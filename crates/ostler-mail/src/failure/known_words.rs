@@ -12,7 +12,9 @@
 
 mod table;
 
+use super::ServerAddr;
 use super::wording::Text;
+use crate::account::Protocol;
 pub use table::KNOWN_WORDS;
 
 /// What was going on when the words were said. The same words may mean different things: "no such user" is the recipient
@@ -29,6 +31,8 @@ pub enum Stage {
     Send,
     /// A TLS handshake.
     Tls,
+    /// A company that gives out access tokens (OAuth2).
+    Issuer,
     /// Any of these.
     Any,
 }
@@ -84,7 +88,7 @@ pub fn of_cause(cause: &str) -> Option<&'static KnownWords> {
 }
 
 /// What the words mean at one of these stages, if that is more than the kind of failure says.
-pub(super) fn by_words(said: &str, stages: &[Stage]) -> Option<&'static KnownWords> {
+pub fn by_words(said: &str, stages: &[Stage]) -> Option<&'static KnownWords> {
     let text = Text::new(said);
     KNOWN_WORDS.iter().find(|known| known.advice.is_some() && known.find(&text, stages).is_some())
 }
@@ -96,6 +100,14 @@ pub(super) fn of_refused_sign_in(host: &str, said: &str) -> Option<&'static Know
         Some(known) if !known.is_vague => Some(known),
         _ => KNOWN_WORDS.iter().find(|known| known.has_host(host)).or(by_words),
     }
+}
+
+/// What a refused access token means at this server. Where POP is switched off, Exchange says what it says of a wrong password.
+pub(super) fn of_refused_token(at: &ServerAddr, said: &str) -> Option<&'static KnownWords> {
+    let by_words = by_words(said, &Stage::OF_SIGN_IN).filter(|known| !known.is_vague);
+    let is_outlook = || of_cause("microsoft-web-sign-in").is_some_and(|known| known.has_host(&at.host));
+    let is_pop_off = || at.protocol == Protocol::Pop3 && is_outlook();
+    by_words.or_else(|| of_cause("outlook-pop-off").filter(|_| is_pop_off()))
 }
 
 /// An entry; what most entries do not have is empty.

@@ -43,6 +43,13 @@ pub(super) fn sentence(failure: &Failure) -> String {
             let with = if *beyond_ascii { " with a password that has letters beyond ASCII" } else { "" };
             format!("{} refused the sign-in of {user}{with}: {}", at.host, or_silence(said))
         }
+        Failure::TokenRefused { at, user, said } => {
+            format!("{} refused the OAuth2 sign-in of {user}: {}", at.host, or_silence(said))
+        }
+        Failure::NeedsSignIn { account, why, .. } => format!("account {account} has to sign in again: {why}"),
+        Failure::NoToken { account, why, .. } => {
+            format!("account {account} has nothing to sign in with just now: {why}")
+        }
         Failure::SignInDisabled { at, offered } if offered.is_empty() => format!("{at} offers no way to sign in"),
         Failure::SignInDisabled { at, offered } => {
             format!("{at} offers no way to sign in that ostler has, only {offered}")

@@ -9,7 +9,7 @@ use crate::account::{Security, Server};
 use crate::failure::{Failure, Waiting};
 use crate::imap::command::quote;
 use crate::imap::{self, split_capabilities, split_code, split_word, words_of};
-use crate::machine::server::ServerState;
+use crate::machine::server::{ServerState, told};
 use crate::machine::{Login, Outgoing, Step};
 use crate::sasl::{self, Exchange, Given, Mechanism, Refusal, Way};
 use crate::secret::Secret;
@@ -140,8 +140,9 @@ impl ImapLogin {
     /// Signs in by the next way that both sides have.
     fn try_next_way(&mut self) -> Result<Step<Ready>, Failure> {
         let mechanisms = mechanisms(&self.offered);
-        let login = (!imap::offers(&self.offered, b"LOGINDISABLED")).then_some(Way::UserPass);
-        let offered: Vec<Way> = Mechanism::offered(&mechanisms, self.server.is_in_tls).map(Way::Sasl).collect();
+        let takes_login = !self.server.has_token() && !imap::offers(&self.offered, b"LOGINDISABLED");
+        let login = takes_login.then_some(Way::UserPass);
+        let offered: Vec<Way> = self.server.mechanisms(&mechanisms).into_iter().map(Way::Sasl).collect();
         // In clear, the mechanism that does not send the password comes before LOGIN.
         let digest = Way::Sasl(Mechanism::CramMd5);
         let first = offered.contains(&digest).then_some(digest).filter(|_| !self.server.is_in_tls);
@@ -240,6 +241,11 @@ impl ImapLogin {
             (State::Login(_), Status::Ok) => Ok(self.signed_in(Way::UserPass, text)),
             (State::Authenticate(exchange), Status::Ok) => Ok(self.signed_in(Way::Sasl(exchange.mechanism()), text)),
             (State::Login(_), status) => self.refused(Way::UserPass, true, status, text),
+            (State::Authenticate(exchange), status)
+                if self.server.has_token() && exchange.given() != Given::Nothing =>
+            {
+                self.refused_token(&exchange, status, text)
+            }
             (State::Authenticate(exchange), status) => {
                 let way = Way::Sasl(exchange.mechanism());
                 self.refused(way, exchange.given() != Given::Nothing, status, text)
@@ -271,16 +277,7 @@ impl ImapLogin {
     fn refused(&mut self, way: Way, had_name: bool, status: Status, text: &[u8]) -> Result<Step<Ready>, Failure> {
         let at = self.server.at.clone();
         let said = self.server.redact(&Line::new(text).printable());
-        let meaning = match (status, code_of(text).as_deref()) {
-            (_, Some("AUTHENTICATIONFAILED" | "AUTHORIZATIONFAILED" | "EXPIRED")) => Refusal::Auth,
-            (_, Some("UNAVAILABLE" | "SERVERBUG" | "LIMIT" | "CONTACTADMIN")) => Refusal::Temporary,
-            (_, Some("INUSE")) => Refusal::InUse,
-            (_, Some("PRIVACYREQUIRED")) => Refusal::WantsTls,
-            // BAD is said to a command that was not understood.
-            (Status::Bad, _) => Refusal::Way,
-            (Status::Ok | Status::No, _) => sasl::refusal(&Line::new(text), had_name),
-        };
-        match meaning {
+        match meaning_of(status, text, had_name) {
             Refusal::Auth => return Err(self.server.refused_credentials(said)),
             Refusal::InUse => return Err(Failure::InUse { at, said }),
             Refusal::LoginDelay => return Err(Failure::LoginDelay { at, said }),
@@ -290,6 +287,20 @@ impl ImapLogin {
         }
         self.server.refuse(way, false, said);
         self.try_next_way()
+    }
+
+    /// The server refuses the token, or cannot judge it just now.
+    fn refused_token(&mut self, exchange: &Exchange, status: Status, text: &[u8]) -> Result<Step<Ready>, Failure> {
+        let way = Way::Sasl(exchange.mechanism());
+        let reason = exchange.token_refusal().map(|reason| self.server.redact(reason));
+        // Told in a challenge, it is certain, whatever the last line says.
+        if reason.is_none() && meaning_of(status, text, true) != Refusal::Auth {
+            return self.refused(way, true, status, text);
+        }
+        let said = self.server.redact(&Line::new(text).printable());
+        self.server.want_another_token(told(&said, &reason.unwrap_or_default()))?;
+        self.state = State::Secret(way);
+        Ok(Step::WantSecret)
     }
 
     fn go_on(&mut self, state: State, line: &Line) -> Result<Step<Ready>, Failure> {
@@ -302,6 +313,19 @@ impl ImapLogin {
             }
             _ => Err(self.nonsense(line)),
         }
+    }
+}
+
+/// What a refusal is about. `had_name`: the server was given at least the user name.
+fn meaning_of(status: Status, text: &[u8], had_name: bool) -> Refusal {
+    match (status, code_of(text).as_deref()) {
+        (_, Some("AUTHENTICATIONFAILED" | "AUTHORIZATIONFAILED" | "EXPIRED")) => Refusal::Auth,
+        (_, Some("UNAVAILABLE" | "SERVERBUG" | "LIMIT" | "CONTACTADMIN")) => Refusal::Temporary,
+        (_, Some("INUSE")) => Refusal::InUse,
+        (_, Some("PRIVACYREQUIRED")) => Refusal::WantsTls,
+        // BAD is said to a command that was not understood.
+        (Status::Bad, _) => Refusal::Way,
+        (Status::Ok | Status::No, _) => sasl::refusal(&Line::new(text), had_name),
     }
 }
 

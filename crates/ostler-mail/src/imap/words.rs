@@ -83,7 +83,7 @@ fn answer_behind(tag: &str, failure: &Failure) -> String {
 
 /// Whether the sign-in is refused for what it is, and another try without a change is in vain.
 pub(super) fn is_refusal(failure: &Failure) -> bool {
-    matches!(failure, Failure::SignInRefused { .. } | Failure::UnknownAccount { .. } | Failure::NoServer { .. })
+    failure.is_refused_sign_in() || matches!(failure, Failure::UnknownAccount { .. } | Failure::NoServer { .. })
 }
 
 /// The same with its tag, as a line.

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::Outgoing;
-use crate::account::{Security, Server};
+use crate::account::{Security, Server, SignIn};
 use crate::failure::{Failure, ServerAddr};
 use crate::sasl::{Exchange, Given, Mechanism, Redaction, Way, Ways};
 use crate::secret::Secret;
@@ -14,6 +14,10 @@ pub struct ServerState {
     pub(crate) at: ServerAddr,
     /// The user name; `None` if the settings want no sign-in.
     user: Option<String>,
+    /// The secret is an access token, not a password.
+    has_token: bool,
+    /// A token that the server refuses may be renewed and given once more.
+    may_renew: bool,
     pub(crate) is_in_tls: bool,
     pub(crate) ways: Ways,
     /// The server has refused a way on this connection.
@@ -34,6 +38,8 @@ impl ServerState {
         Self {
             at: server.into(),
             user: server.credentials().map(|c| c.username.clone()),
+            has_token: matches!(server.sign_in, SignIn::OAuth2(_)),
+            may_renew: false,
             is_in_tls: server.security == Security::Tls,
             ways: Ways::default(),
             was_refused: false,
@@ -60,7 +66,12 @@ impl ServerState {
     }
 
     pub(super) fn take_secret(&mut self, secret: Arc<Secret>) {
-        self.redaction = Some(Redaction::new(self.user(), &secret));
+        let forms = Redaction::new(self.user(), &secret);
+        // Of a token that was renewed, both are kept.
+        self.redaction = Some(match self.redaction.take() {
+            Some(earlier) => earlier.and(forms),
+            None => forms,
+        });
         self.secret = Some(secret);
     }
 
@@ -75,13 +86,42 @@ impl ServerState {
 
     /// Begins an exchange of AUTH.
     pub(crate) fn begin(&self, mechanism: Mechanism, secret: Arc<Secret>) -> Exchange {
-        Exchange::new(mechanism, self.user(), secret)
+        Exchange::new(mechanism, self.user(), secret).at(&self.at.host, self.at.port)
+    }
+
+    /// Whether the secret is an access token. Then nothing but a mechanism for tokens is used, whatever the server offers.
+    pub(crate) fn has_token(&self) -> bool {
+        self.has_token
+    }
+
+    /// The mechanisms for the secret that both sides have, the best first. `offered` are those of the server.
+    pub(crate) fn mechanisms(&self, offered: &[String]) -> Vec<Mechanism> {
+        if self.has_token {
+            Mechanism::offered_for_token(offered)
+        } else {
+            Mechanism::offered(offered, self.is_in_tls).collect()
+        }
+    }
+
+    /// Lets a token that the server refuses be asked for anew and given once more.
+    pub fn let_renew(&mut self) {
+        self.may_renew = self.has_token;
+    }
+
+    /// The server refuses the token: another one is wanted now, once, or that is the end.
+    pub(crate) fn want_another_token(&mut self, said: String) -> Result<(), Failure> {
+        if std::mem::take(&mut self.may_renew) {
+            // The server may hang up after a refusal, and the next token may go out on a new connection.
+            (self.was_refused, self.gave_secret, self.secret) = (true, false, None);
+            return Ok(());
+        }
+        Err(Failure::TokenRefused { at: self.at.clone(), user: self.user().to_owned(), said })
     }
 
     /// Answers a challenge.
     pub(crate) fn respond(&mut self, exchange: &mut Exchange, challenge: &[u8]) -> Result<Outgoing, Failure> {
         let answer = exchange.respond(challenge).map_err(|e| self.at.violation(e.to_string()))?;
-        if exchange.sends_proof() {
+        if exchange.has_own_form() {
             self.redaction = self.redaction.take().map(|redaction| redaction.with_response(&answer));
         }
         self.gave_secret = exchange.given() == Given::Everything;
@@ -133,5 +173,14 @@ impl ServerState {
         (self.was_refused, self.is_closing) = (false, false);
         self.is_in_tls = self.at.security == Security::Tls;
         true
+    }
+}
+
+/// What a server says when it refuses a token, with the reason that it gave in a challenge before.
+pub(crate) fn told(said: &str, reason: &str) -> String {
+    match (said.is_empty(), reason.is_empty()) {
+        (_, true) => said.to_owned(),
+        (true, false) => format!("({reason})"),
+        (false, false) => format!("{said} ({reason})"),
     }
 }

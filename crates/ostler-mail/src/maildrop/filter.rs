@@ -9,6 +9,7 @@ use crate::maildrop::login::Opened;
 use crate::maildrop::serve::Maildrop;
 use crate::pop3::filter::Pop3Filter;
 use crate::progress::Progress;
+use crate::readable::Readable;
 
 /// A [`Filter`] between a POP3 client and an IMAP server.
 #[derive(Debug)]
@@ -32,6 +33,12 @@ impl MaildropFilter {
     pub fn new(opened: Opened, progress: Arc<Progress>) -> Self {
         let (pop3, maildrop) = (Pop3Filter::new(progress, false), Maildrop::new(opened));
         Self { pop3, maildrop, waiting: VecDeque::new(), untaken: Vec::new() }
+    }
+
+    /// Makes messages readable for a client that can read this.
+    #[must_use]
+    pub fn reading(self, readable: Option<Readable>) -> Self {
+        Self { pop3: self.pop3.reading(readable), ..self }
     }
 
     /// Why the server closes the connection, if it has said so.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::account::{Security, Server};
 use crate::failure::{Failure, Waiting};
-use crate::machine::server::ServerState;
+use crate::machine::server::{ServerState, told};
 use crate::machine::{Login, Outgoing, Step};
 use crate::pop3::{Status, parse_status, without_status};
 use crate::sasl::{Exchange, Given, Mechanism, Refusal, Way, refusal};
@@ -105,7 +105,9 @@ impl Pop3Login {
 
     fn ask_capabilities(&mut self) -> Step<Ready> {
         match self.cached.take() {
-            Some(cached) if cached.takes_user && self.server.ways.is_open_to(Way::UserPass) => {
+            Some(cached)
+                if cached.takes_user && !self.server.has_token() && self.server.ways.is_open_to(Way::UserPass) =>
+            {
                 self.capabilities = cached;
                 self.say_user_and_pass()
             }
@@ -171,13 +173,15 @@ impl Pop3Login {
     /// Signs in by the next way that both sides have.
     fn try_next_way(&mut self) -> Result<Step<Ready>, Failure> {
         // No list: a server without CAPA takes USER, and one that does not will say so.
-        let takes_user = self.capabilities.takes_user || !self.has_list;
+        let has_password = !self.server.has_token();
+        let takes_user = has_password && (self.capabilities.takes_user || !self.has_list);
         // A server that refuses what its list has may take what every server took once.
-        let may_take_user = !self.server.ways.is_untried() || self.server.ways.is_known(Way::UserPass);
+        let may_take_user =
+            has_password && (!self.server.ways.is_untried() || self.server.ways.is_known(Way::UserPass));
         let both = takes_user
             .then_some(Way::UserPass)
             .into_iter()
-            .chain(Mechanism::offered(&self.mechanisms, self.server.is_in_tls).map(Way::Sasl))
+            .chain(self.server.mechanisms(&self.mechanisms).into_iter().map(Way::Sasl))
             .chain(may_take_user.then_some(Way::UserPass));
         match (self.server.ways.next(both), self.server.secret()) {
             (Some(Way::UserPass), _) => Ok(self.say_user()),
@@ -259,6 +263,21 @@ impl Pop3Login {
         Ready { welcome, capabilities, mechanisms, way }
     }
 
+    /// The server refuses the token, or cannot judge it just now.
+    fn refused_token(&mut self, exchange: &Exchange, line: &Line) -> Result<Step<Ready>, Failure> {
+        let way = Way::Sasl(exchange.mechanism());
+        let meaning = refusal(line, true);
+        // Told in a challenge, it is certain, whatever the last line says.
+        if exchange.token_refusal().is_none() && meaning != Refusal::Auth {
+            return self.refused(way, exchange.given() != Given::Nothing, line);
+        }
+        let said =
+            told(&without_status(&self.shown(line)), &self.server.redact(exchange.token_refusal().unwrap_or_default()));
+        self.server.want_another_token(said)?;
+        self.state = State::Secret(way);
+        Ok(Step::WantSecret)
+    }
+
     /// The answer to PASS, or the last one to AUTH.
     fn on_outcome(&mut self, way: Way, had_name: bool, line: &Line) -> Result<Step<Ready>, Failure> {
         match parse_status(line.bytes()) {
@@ -296,6 +315,10 @@ impl Pop3Login {
     fn challenge(&mut self, mut exchange: Exchange, line: &Line) -> Result<Step<Ready>, Failure> {
         // A challenge is `+ base64`; some servers leave out the blank. `+OK` is none.
         let Some(challenge) = line.bytes().strip_prefix(b"+").filter(|_| parse_status(line.bytes()).is_none()) else {
+            let is_refused = parse_status(line.bytes()) == Some(Status::Err);
+            if is_refused && self.server.has_token() && exchange.given() != Given::Nothing {
+                return self.refused_token(&exchange, line);
+            }
             return self.on_outcome(Way::Sasl(exchange.mechanism()), exchange.given() != Given::Nothing, line);
         };
         let answer = self.server.respond(&mut exchange, challenge)?;

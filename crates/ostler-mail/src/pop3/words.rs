@@ -97,7 +97,8 @@ pub(super) fn wrong_door(port: Option<u16>) -> String {
 pub fn failure(failure: &Failure) -> String {
     let (sentence, advice) = (failure.sentence(), failure.advice_for_client());
     let (prefix, suffix) = match failure {
-        Failure::SignInRefused { .. } | Failure::UnknownAccount { .. } => {
+        Failure::UnknownAccount { .. } => return fit("-ERR [AUTH] ", &sentence, &advice, ""),
+        refused if refused.is_refused_sign_in() => {
             return fit("-ERR [AUTH] ", &sentence, &advice, "");
         }
         // The advice is a command with the word "password" in it, so it stays as it is.

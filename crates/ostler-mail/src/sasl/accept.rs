@@ -101,6 +101,8 @@ impl Acceptor {
             Mechanism::Plain => (Self::Plain, String::new()),
             Mechanism::Login => (Self::LoginName, LOGIN_NAME_PROMPT.into()),
             Mechanism::CramMd5 => (Self::Cram(stamp.to_owned()), BASE64.encode(stamp)),
+            // Clients have no token; none is offered these.
+            Mechanism::XOAuth2 | Mechanism::OAuthBearer => return (Self::Plain, AuthStep::Malformed),
         };
         let step = match initial {
             // A digest that came before its challenge cannot be an answer to it.

@@ -44,6 +44,13 @@ impl Redaction {
         Self(forms).longest_first()
     }
 
+    /// Knows what the other one knows, too.
+    #[must_use]
+    pub(crate) fn and(mut self, other: Self) -> Self {
+        self.0.extend(other.0);
+        self.longest_first()
+    }
+
     /// Knows the response to a challenge too, as it was sent. With the challenge beside it, a reader of the log could try
     /// passwords at leisure.
     #[must_use]
@@ -51,7 +58,7 @@ impl Redaction {
         self.0.push(Zeroizing::new(response.to_owned()));
         self.0.push(Zeroizing::new(response.trim_end_matches('=').to_owned()));
         let decoded = BASE64.decode(response).ok().and_then(|octets| String::from_utf8(octets).ok());
-        if let Some((_, digest)) = decoded.as_deref().and_then(|text| text.rsplit_once(' ')) {
+        if let Some((_, digest)) = decoded.as_deref().and_then(|text| text.trim_end_matches('\u{1}').rsplit_once(' ')) {
             self.0.push(Zeroizing::new(digest.to_owned()));
             self.0.push(Zeroizing::new(digest.to_uppercase()));
         }
@@ -59,6 +66,8 @@ impl Redaction {
     }
 
     fn longest_first(mut self) -> Self {
+        // The answer to a refused token of XOAUTH2 is empty, and would be found everywhere.
+        self.0.retain(|form| !form.is_empty());
         self.0.sort_by_key(|form| std::cmp::Reverse(form.len()));
         self.0.dedup();
         self

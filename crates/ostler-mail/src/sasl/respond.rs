@@ -5,6 +5,7 @@ use std::sync::Arc;
 use base64::Engine;
 use zeroize::Zeroizing;
 
+use crate::sasl::bearer::{self, oauthbearer_message, xoauth2_message};
 use crate::sasl::{BASE64, LENIENT, Mechanism, cram_digest, plain_message};
 use crate::secret::Secret;
 
@@ -26,7 +27,7 @@ pub(crate) enum Given {
     Nothing,
     /// The user name.
     Name,
-    /// Name, and password or proof.
+    /// Name, and password, token or proof.
     Everything,
 }
 
@@ -34,15 +35,25 @@ pub(crate) enum Given {
 pub struct Exchange {
     mechanism: Mechanism,
     user: String,
+    /// Host and port of the server, which OAUTHBEARER names.
+    at: (String, u16),
     secret: Arc<Secret>,
     /// Responses sent so far.
     responses: usize,
+    /// Why the server refuses the token, once it has said so in a challenge.
+    refusal: Option<String>,
 }
 
 impl Exchange {
     /// Begins a sign-in as `user`.
     pub fn new(mechanism: Mechanism, user: &str, secret: Arc<Secret>) -> Self {
-        Self { mechanism, user: user.to_owned(), secret, responses: 0 }
+        Self { mechanism, user: user.to_owned(), at: Default::default(), secret, responses: 0, refusal: None }
+    }
+
+    /// The same, at this server.
+    #[must_use]
+    pub fn at(self, host: &str, port: u16) -> Self {
+        Self { at: (host.to_owned(), port), ..self }
     }
 
     /// The mechanism.
@@ -73,8 +84,26 @@ impl Exchange {
                 let digest = cram_digest(self.secret.expose(), &challenge);
                 Ok(Zeroizing::new(BASE64.encode(format!("{} {digest}", self.user))))
             }
+            (Mechanism::XOAuth2, 1) => Ok(xoauth2_message(&self.user, self.secret.expose())),
+            (Mechanism::OAuthBearer, 1) => {
+                let (host, port) = &self.at;
+                Ok(oauthbearer_message(&self.user, host, *port, self.secret.expose()))
+            }
+            // The server refuses the token, and says why. Without an answer the refusal itself never comes.
+            (Mechanism::XOAuth2, 2) => Ok(self.note_refusal(challenge, "")),
+            (Mechanism::OAuthBearer, 2) => Ok(self.note_refusal(challenge, bearer::GO_ON)),
             _ => Err(ExchangeError::TooManyChallenges),
         }
+    }
+
+    fn note_refusal(&mut self, challenge: &[u8], answer: &str) -> Zeroizing<String> {
+        self.refusal = Some(bearer::reason_of(challenge));
+        Zeroizing::new(answer.to_owned())
+    }
+
+    /// Why the server refuses the token, if it has said in a challenge that it does; perhaps empty.
+    pub(crate) fn token_refusal(&self) -> Option<&str> {
+        self.refusal.as_deref()
     }
 
     /// Whether the server has been given the user name, and whether it has been given all that it judges.
@@ -90,6 +119,11 @@ impl Exchange {
     /// test guesses, so it must not be shown either.
     pub fn sends_proof(&self) -> bool {
         self.mechanism == Mechanism::CramMd5
+    }
+
+    /// Whether the response has the secret in a form of its own, which must not be shown either.
+    pub(crate) fn has_own_form(&self) -> bool {
+        self.sends_proof() || self.mechanism.takes_token()
     }
 
     fn plain(&self) -> Zeroizing<String> {

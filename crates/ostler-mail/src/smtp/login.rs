@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::account::{Security, Server};
 use crate::failure::{Failure, Waiting};
-use crate::machine::server::ServerState;
+use crate::machine::server::{ServerState, told};
 use crate::machine::{Login, Outgoing, Step};
 use crate::sasl::{Exchange, Given, Mechanism, RefusalOf, Way, refusal_of};
 use crate::secret::Secret;
@@ -126,9 +126,9 @@ impl SmtpLogin {
 
     /// Signs in by the next way that both sides have.
     fn try_next_way(&mut self) -> Result<Step<Ready>, Failure> {
-        let mechanisms = Mechanism::offered(&self.offered.auth, self.server.is_in_tls);
+        let mechanisms = self.server.mechanisms(&self.offered.auth);
         // PLAIN on two lines is left only where the server may have disliked it on one.
-        let both = mechanisms.flat_map(|mechanism| {
+        let both = mechanisms.into_iter().flat_map(|mechanism| {
             let on_two_lines = (mechanism == Mechanism::Plain).then_some(Way::PlainOnTwoLines);
             [Some(Way::Sasl(mechanism)), on_two_lines].into_iter().flatten()
         });
@@ -174,6 +174,9 @@ impl SmtpLogin {
             334 => self.challenge(reply, attempt),
             // 454 and other 4xx mean "not now" (RFC 4954, section 6). Only 432 wants another password.
             400..=499 if reply.code != 432 => Err(Failure::SignInPostponed { at, said: self.shown_reply(reply) }),
+            500..=599 if self.server.has_token() && attempt.exchange.given() != Given::Nothing => {
+                self.refused_token(reply, &attempt)
+            }
             500..=599 => self.refused(reply, &attempt),
             432 => Err(self.server.refused_credentials(self.shown_reply(reply))),
             _ => Err(at.violation(format!("\"{}\" is not an answer to AUTH", self.shown_reply(reply)))),
@@ -193,6 +196,21 @@ impl SmtpLogin {
         let may_go_on_two_lines = attempt.at_once && what == RefusalOf::CommandForm;
         self.server.refuse(attempt.way, may_go_on_two_lines, said);
         self.try_next_way()
+    }
+
+    /// The server refuses the token, or cannot judge it just now: Postfix says 535 to both.
+    fn refused_token(&mut self, reply: &Reply, attempt: &Attempt) -> Result<Step<Ready>, Failure> {
+        let said = self.shown_reply(reply);
+        let reason = attempt.exchange.token_refusal().map(|reason| self.server.redact(reason));
+        if reason.is_none() && said.to_ascii_lowercase().contains("temporar") {
+            return Err(Failure::SignInPostponed { at: self.server.at.clone(), said });
+        }
+        if reason.is_none() && refusal_of(Some(reply.code), &reply.text(), true) != RefusalOf::Credentials {
+            return self.refused(reply, attempt);
+        }
+        self.server.want_another_token(told(&said, &reason.unwrap_or_default()))?;
+        self.state = State::Secret(attempt.way);
+        Ok(Step::WantSecret)
     }
 
     fn on_reply(&mut self, reply: &Reply) -> Result<Step<Ready>, Failure> {

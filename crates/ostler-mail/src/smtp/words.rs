@@ -77,7 +77,7 @@ pub fn failure(failure: &Failure) -> String {
     // cryptography.
     let code = match failure {
         Failure::Stopping | Failure::Paused => "421 4.3.2 ",
-        Failure::SignInRefused { .. } => "550 5.7.8 ",
+        Failure::SignInRefused { .. } | Failure::TokenRefused { .. } | Failure::NeedsSignIn { .. } => "550 5.7.8 ",
         Failure::UnknownSender { .. } | Failure::UnknownAccount { .. } | Failure::NoServer { .. } => "550 5.7.1 ",
         Failure::TooBig { .. } => "552 5.3.4 ",
         Failure::NameNotFound { .. } | Failure::NoNameService { .. } => "451 4.4.3 ",
@@ -104,6 +104,7 @@ pub fn failure(failure: &Failure) -> String {
         | Failure::LoginDelay { .. }
         | Failure::SignInPostponed { .. }
         | Failure::NoConnectionLeft { .. }
+        | Failure::NoToken { .. }
         | Failure::Secret { .. }
         | Failure::NotInThisVersion { .. } => "454 4.7.0 ",
     };

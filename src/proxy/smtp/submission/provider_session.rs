@@ -12,6 +12,7 @@ use ostler_mail::account::{Account, Server};
 use ostler_mail::clock::Moment;
 use ostler_mail::failure::{Failure, Waiting};
 use ostler_mail::machine::Outgoing;
+use ostler_mail::oauth2::tokens::is_kept_for;
 use ostler_mail::pop_before_smtp::{LoginNeed, LoginPolicy};
 use ostler_mail::secret::Secret;
 use ostler_mail::smtp::submission::{News, SessionState};
@@ -28,6 +29,8 @@ pub(in crate::proxy::smtp) struct ProviderSession {
     /// The server's index among the account's servers.
     pub(super) server_index: usize,
     pub(super) upstream: Upstream,
+    /// The number of sign-outs when it was signed in.
+    pub(super) sign_outs: u64,
     pub(super) offered: Extensions,
     /// When the connection was opened. Many gates decide then.
     pub(super) opened_at: Moment,
@@ -49,6 +52,19 @@ impl ProviderSession {
     pub(in crate::proxy::smtp) fn may_be_kept(&self) -> bool {
         let server = self.account.smtp.get(self.server_index);
         self.is_between_messages() && server.is_some_and(|server| server.gate().is_none())
+    }
+
+    /// Waits until the user has signed out of what it was signed in with: then it is of no use any more. Never completes for a
+    /// session that is not between two messages, or was not signed in with a token that ostler keeps.
+    pub(in crate::proxy::smtp) fn until_sign_out(&self, engine: &Engine) -> impl Future<Output = ()> + use<> {
+        let server = self.account.smtp.get(self.server_index);
+        let ends = self.is_between_messages() && server.is_some_and(is_kept_for);
+        let (mut sign_outs, signed_in_at) = (engine.tokens.sign_outs(), self.sign_outs);
+        async move {
+            if !ends || sign_outs.wait_for(|count| *count != signed_in_at).await.is_err() {
+                std::future::pending().await
+            }
+        }
     }
 
     /// Everything that decides whether it can serve a message of this account.

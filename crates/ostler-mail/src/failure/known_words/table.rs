@@ -14,6 +14,9 @@ const UNKNOWN_COMMAND: &[&str] = &[
 
 const GREYLISTED: &str = "{greylisted|greylisting|graylisted|graylisting|greylist|graylist|grey-listed|grey-listing|grey listed|grey listing}";
 
+/// Exchange words it as a wrong password.
+const OUTLOOK_POP_ADVICE: &str = "on outlook.live.com switch it on: Settings, Mail, Forwarding and IMAP, Let devices and apps use POP; then run: ostler check";
+
 /// The table.
 pub static KNOWN_WORDS: &[KnownWords] = &[
     // What ostler's own kinds of failure say as well. Their words count only where nothing more precise is found.
@@ -423,10 +426,74 @@ pub static KNOWN_WORDS: &[KnownWords] = &[
             ),
         ],
     ),
+    // Companies that give out access tokens (OAuth2)
+    known(
+        "oauth2-not-registered",
+        "compare client_id in the settings with the registration at the company, which ostler guide oauth2-microsoft shows how to make",
+        &[(
+            Any,
+            &["{aadsts700016|aadsts90013|aadsts700038|aadsts7000112}", "oauth client was not found", "error 401: invalid_client", "unknown client"],
+        )],
+    ),
+    known(
+        "oauth2-redirect",
+        "enter http://localhost (Microsoft) or http://127.0.0.1 (others) in the registration, as a program for the desktop; then sign in again",
+        &[(Any, &["{aadsts50011|aadsts500113|aadsts9002325}", "redirect_uri_mismatch", "{invalid|mismatching|unregistered} redirect{_|-| }uri"])],
+    ),
+    known(
+        "oauth2-not-public",
+        "in the registration at Microsoft, under Authentication, switch \"Allow public client flows\" on; then sign in again",
+        &[(Any, &["{aadsts7000218|aadsts700025|aadsts7000215|aadsts90023}"])],
+    ),
+    known(
+        "oauth2-wrong-kind-of-account",
+        "the registration has to be for \"any organizational directory and personal Microsoft accounts\"; change that at Microsoft, then sign in again",
+        &[(Any, &["{aadsts50020|aadsts9002331|aadsts9002346|aadsts500207|aadsts500208|aadsts50194}", "unauthorized_client * not enabled for consumers"])],
+    ),
+    known(
+        "oauth2-administrator",
+        "ask the administrator of your company or school to let ostler in; then sign in again",
+        &[(
+            Any,
+            &[
+                "{aadsts65001|aadsts65005|aadsts90094|aadsts90095|aadsts90099|aadsts50105|aadsts53000|aadsts53001|aadsts53003|aadsts7000113}",
+                "admin_policy_enforced",
+                "org_internal",
+            ],
+        )],
+    ),
+    known(
+        "oauth2-unverified",
+        "add your own address as a test user of the registration at Google, then sign in again; ostler guide oauth2-google shows how",
+        &[(Any, &["has not completed the google verification process", "access blocked: * verification", "app is currently being tested"])],
+    ),
+    known(
+        "oauth2-ended",
+        "sign in again: ostler sign-in NAME",
+        &[(
+            Any,
+            &[
+                "{aadsts70000|aadsts70008|aadsts700081|aadsts700082|aadsts700084|aadsts50173|aadsts50078|aadsts50089|aadsts50132|aadsts50133|aadsts54005}",
+                "token has been expired or revoked",
+                "{invalid_grant|grant} * {expired|revoked}",
+            ],
+        )],
+    ),
+    known(
+        "oauth2-more-proof",
+        "sign in again, and confirm it as Microsoft asks: ostler sign-in NAME",
+        &[(Any, &["{aadsts50076|aadsts50079|aadsts50072|aadsts50074|aadsts50158|aadsts16000}"])],
+    ),
+    known(
+        "oauth2-user-blocked",
+        "open the company's web page in a browser, sign in there, and do what it asks; then sign in again: ostler sign-in NAME",
+        &[(Any, &["{aadsts50053|aadsts50055|aadsts50057|aadsts50034|aadsts50126|aadsts50140}", "disallowed_useragent"])],
+    ),
     // Providers whose words are their own
+    known("outlook-pop-off", OUTLOOK_POP_ADVICE, &[]),
     known(
         "microsoft-web-sign-in",
-        "let Microsoft forward the mail to a mailbox that accepts passwords (Settings, Mail, Forwarding on outlook.com), and use that one",
+        "set auth = \"oauth2\" for its servers, or add the account anew, and sign in with a browser: ostler sign-in NAME",
         &[(
             SignIn,
             &[

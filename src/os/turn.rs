@@ -1,0 +1,43 @@
+//! One process of a user at a time: a lock on a file that only this user can open, for what two processes must not do at once.
+
+use std::fs::File;
+use std::io;
+
+use sha2::{Digest, Sha256};
+
+use super::local;
+use ostler_mail::wire::hex;
+
+/// Held as long as this exists, and until the process ends, however it ends.
+#[derive(Debug)]
+pub(crate) struct Turn(#[allow(dead_code, reason = "holds the lock")] File);
+
+/// Takes the turn for `what`, if no other process has it.
+pub(crate) fn take(what: &str) -> io::Result<Option<Turn>> {
+    // The name may hold anything, and is nobody else's to read.
+    let mut name = hex(&Sha256::digest(what.as_bytes()));
+    name.truncate(16);
+    let path = local::private_folder()?.join(format!("{name}.turn"));
+    Ok(local::lock(&path)?.map(Turn))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_turn_is_had_by_one_at_a_time() {
+        let what = format!("a test of process {}", std::process::id());
+        let turn = take(&what).unwrap();
+        assert!(turn.is_some());
+        assert!(take(&what).unwrap().is_none());
+        assert!(take(&format!("{what}, another")).unwrap().is_some());
+        drop(turn);
+        assert!(take(&what).unwrap().is_some());
+        for name in [what.clone(), format!("{what}, another")] {
+            let mut file = hex(&Sha256::digest(name.as_bytes()));
+            file.truncate(16);
+            std::fs::remove_file(local::private_folder().unwrap().join(format!("{file}.turn"))).unwrap();
+        }
+    }
+}

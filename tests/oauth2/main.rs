@@ -1,0 +1,143 @@
+//! The built program at a provider that takes no password: a real issuer of tokens (panva's oidc-provider), Dovecot that asks it
+//! about every token, Postfix that asks Dovecot, a real keyring.
+
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod adding;
+mod elsewhere;
+mod flows;
+mod renewing;
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Stdio};
+
+use support::ca::TestCa;
+use support::dovecot::Dovecot;
+use support::issuer::{Builder, Issuer};
+use support::keyring::Keyring;
+use support::ostler::{Account, Home, Server};
+use support::postfix::Postfix;
+use support::process::out;
+
+const ANN: &str = "ann@example.net";
+const BOB: &str = "bob@example.net";
+
+/// A provider that takes access tokens only, with ann's mailbox.
+struct Site {
+    ca: TestCa,
+    issuer: Issuer,
+    dovecot: Dovecot,
+    postfix: Postfix,
+    keyring: Keyring,
+}
+
+impl Site {
+    fn start() -> Self {
+        Self::with(Issuer::builder())
+    }
+
+    fn with(issuer: Builder) -> Self {
+        let ca = TestCa::new();
+        let issuer = issuer.start(&ca);
+        let cert = ca.localhost();
+        let dovecot = issuer.dovecot().user(ANN, "no-password-is-taken").cert(cert.clone()).start();
+        let postfix = Postfix::builder().cert(cert).sasl(&dovecot).start();
+        Self { ca, issuer, dovecot, postfix, keyring: Keyring::start() }
+    }
+
+    /// ann's account: fetches, sends and reads with tokens of the issuer.
+    fn account(&self) -> Account {
+        Account::new("home", ANN, "")
+            .keyring()
+            .line("oauth2 = \"test\"")
+            .pop3(Server::new("tls", self.dovecot.pop3s).auth("oauth2"))
+            .smtp(Server::new("starttls", self.postfix.submission).auth("oauth2"))
+            .imap(Server::new("tls", self.dovecot.imaps).auth("oauth2"))
+    }
+
+    fn home(&self) -> Home {
+        self.home_with("")
+    }
+
+    fn home_with(&self, more: &str) -> Home {
+        let tables = self.issuer.settings(more);
+        Home::with_settings(&self.ca, &[self.account()], "", &tables).with_keyring(&self.keyring)
+    }
+
+    /// What the keyring has of ann's sign-in.
+    fn tokens(&self) -> serde_json::Value {
+        let asked = self.keyring.secret_tool(&["lookup", "service", "ostler", "username", "home oauth2"], "");
+        serde_json::from_str(&out(&asked)).unwrap_or_default()
+    }
+
+    /// Signs in as ann, and has the tokens searched for from then on.
+    fn sign_in(&self, home: &mut Home) {
+        let sign_in = SignIn::start(home, &["sign-in", "--no-browser"]);
+        let page = self.issuer.sign_in(&sign_in.address, "ann");
+        assert!(page.contains("You can close this page"), "{page}");
+        let said = sign_in.succeeds();
+        assert!(said.contains("account home is signed in at test as ann@example.net"), "{said}");
+        self.keep_secret(home);
+    }
+
+    fn keep_secret(&self, home: &mut Home) {
+        let tokens = self.tokens();
+        for name in ["access", "refresh"] {
+            home.keep_secret(tokens[name].as_str().unwrap());
+        }
+    }
+}
+
+/// `ostler sign-in` that waits for a person.
+struct SignIn {
+    process: Child,
+    /// The address to open, or the page for the code.
+    address: String,
+    lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
+}
+
+impl SignIn {
+    fn start(home: &Home, words: &[&str]) -> Self {
+        let mut command = home.command(words);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut process = command.spawn().unwrap();
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let Some(Ok(address)) = lines.next() else {
+            let output = process.wait_with_output().unwrap();
+            panic!("no address: {}", String::from_utf8_lossy(&output.stderr));
+        };
+        assert!(address.starts_with("https://"), "{address}");
+        Self { process, address, lines }
+    }
+
+    fn next_line(&mut self) -> String {
+        self.lines.next().unwrap().unwrap()
+    }
+
+    /// The rest of what it says, and whether it has done it.
+    fn ends(self) -> (bool, String) {
+        let Self { mut process, lines, .. } = self;
+        let said: Vec<String> = lines.map_while(Result::ok).collect();
+        let mut complaints = String::new();
+        std::io::Read::read_to_string(&mut process.stderr.take().unwrap(), &mut complaints).unwrap();
+        let status = process.wait().unwrap();
+        assert!(status.code().is_some(), "{status}");
+        (status.success(), format!("{}\n{complaints}", said.join("\n")))
+    }
+
+    fn succeeds(self) -> String {
+        let (is_done, said) = self.ends();
+        assert!(is_done, "{said}");
+        said
+    }
+
+    fn fails(self) -> String {
+        let (is_done, said) = self.ends();
+        assert!(!is_done, "{said}");
+        said
+    }
+}
