@@ -202,7 +202,7 @@ impl<'a, T: SetupUi> Trial<'a, T> {
     /// Finds the servers for fetching and reading that work. Without POP3, or where it is switched off, IMAP is enough.
     async fn try_incoming(&mut self) -> Result<Incoming, Broken> {
         let plan = self.plan;
-        let imap = plan.proposal.imap.as_ref().map(std::slice::from_ref).unwrap_or_default();
+        let imap = plan.proposal.imap.as_slice();
         match self.try_to_fetch(&plan.proposal.incoming).await {
             Ok(Some(pop3)) if plan.proposal.wants_imap => {
                 let imap = self.try_to_fetch(imap).await?;

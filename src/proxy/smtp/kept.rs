@@ -47,14 +47,14 @@ impl KeptSessions {
     }
 
     /// Takes the session in, if there is room; otherwise gives it back.
-    fn put(&self, id: u64, session: ProviderSession) -> Result<(), ProviderSession> {
+    fn put(&self, id: u64, session: ProviderSession) -> Option<ProviderSession> {
         let mut kept = self.lock();
         let of_account = kept.iter().filter(|(_, other)| Arc::ptr_eq(&other.account, &session.account)).count();
         if kept.len() >= MAX_SESSIONS || of_account >= MAX_OF_ACCOUNT {
-            return Err(session);
+            return Some(session);
         }
         kept.push((id, session));
-        Ok(())
+        None
     }
 
     fn take_by_id(&self, id: u64) -> Option<ProviderSession> {
@@ -72,8 +72,8 @@ pub(super) async fn keep_or_leave(engine: &Arc<Engine>, session: ProviderSession
     }
     let (id, ends_at_sign_out) = (engine.next_session(), session.ends_at_sign_out());
     match engine.kept.put(id, session) {
-        Ok(()) => drop(tokio::spawn(end_in_time(Arc::clone(engine), id, ends_at_sign_out))),
-        Err(session) => session.leave().await,
+        None => drop(tokio::spawn(end_in_time(Arc::clone(engine), id, ends_at_sign_out))),
+        Some(session) => session.leave().await,
     }
 }
 
