@@ -63,7 +63,7 @@ const BEFORE_THE_GUIDES: [Chapter; 4] = [
 
 const AFTER_THE_GUIDES: [Chapter; 17] = [
     Chapter { name: "providers", source: Source::Made(providers::chapter) },
-    text!("oauth2"),
+    text!("signing-in"),
     text!("page-and-icon"),
     text!("readable"),
     text!("several-companies"),

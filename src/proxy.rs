@@ -150,7 +150,11 @@ impl Engine {
 
     /// What `status` says of an account and no event has told.
     pub(crate) fn account_now(&self, name: &str, now: Moment) -> AccountNow {
-        AccountNow { gate_age_s: self.gate_age(name, now), kept_sessions: self.kept.count(name) }
+        AccountNow {
+            gate_age_s: self.gate_age(name, now),
+            kept_sessions: self.kept.count(name),
+            signed_in_until: self.tokens.good_until(name),
+        }
     }
 
     /// The age in seconds of the last login at an account's gate. `None`: no gate, or no login yet.

@@ -19,7 +19,7 @@ const PROGRAM: [(&str, &[&str]); 13] = [
     ("demo", &["events", "os", "proxy", "vault"]),
     ("diagnose", &["proxy", "vault"]),
     ("manual", &["config", "diagnose", "guide"]),
-    ("setup", &["config", "diagnose", "events", "proxy", "vault"]),
+    ("setup", &["config", "diagnose", "events", "os", "proxy", "vault"]),
     ("desktop", &["config", "diagnose", "events", "guide", "manual", "os", "proxy", "setup", "vault"]),
     ("app", &["config", "desktop", "diagnose", "events", "os", "proxy", "vault"]),
     ("cli", &["app", "config", "demo", "desktop", "diagnose", "events", "guide", "os", "proxy", "setup", "vault"]),

@@ -15,7 +15,8 @@ use crate::os::control::{self, Request};
 use crate::setup::charset_offer::{CharsetOffers, say_remembered};
 use crate::vault::{Vault, describe_source, keyring_servers, servers_with_secret};
 use ostler_mail::account::{Account, PasswordCharset, Protocol, Server, ServerId, Timeouts};
-use ostler_mail::failure::{Failure, error_chain};
+use ostler_mail::failure::{Failure, as_word, error_chain};
+use ostler_mail::oauth2::tokens::is_kept_for;
 use ostler_mail::secret::{Secret, given};
 
 #[derive(Debug, Args)]
@@ -113,6 +114,12 @@ fn make_local_password(file: &Path, account: &Account) -> ExitCode {
 }
 
 fn not_in_keyring_text(account: &Account, other: Option<&Server>) -> String {
+    if other.is_some_and(is_kept_for) {
+        let name = as_word(&account.name);
+        return format!(
+            "account {name} has no password: it signs in at a company in the web browser (OAuth2); run `ostler sign-in {name}`"
+        );
+    }
     match other.and_then(Server::credentials) {
         Some(credentials) => format!(
             "the password of account {} comes from {}, not from the keyring",

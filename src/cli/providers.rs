@@ -119,7 +119,7 @@ fn caveat(preset: &Preset) -> &'static str {
     match preset {
         Preset { closed: Some(_), .. } => "  (no mail program can use it)",
         _ if preset.auth_methods.iter().all(|way| matches!(way, AuthMethod::OAuth2(_))) => {
-            "  (accepts no passwords; not supported in this version)"
+            "  (a sign-in in the web browser)"
         }
         Preset { pop: Pop::No, .. } => "  (no POP; ostler fetches by IMAP)",
         Preset { pop: Pop::Paid, .. } => "  (POP for paying members)",
@@ -179,7 +179,7 @@ fn way_text(way: &AuthMethod) -> &'static str {
     match way {
         AuthMethod::Password => "your password",
         AuthMethod::AppPassword => "an app password",
-        AuthMethod::OAuth2(_) => "a sign-in in the web browser (not supported in this version of ostler)",
+        AuthMethod::OAuth2(_) => "a sign-in in the web browser (OAuth2)",
         AuthMethod::PopBeforeSmtp => "a fetch before each send",
         AuthMethod::Bridge => "the provider's own program on this computer",
         AuthMethod::None => "nothing",

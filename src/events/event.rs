@@ -11,6 +11,7 @@ use time::format_description::well_known::Rfc3339;
 use ostler_mail::account::mend::Repair;
 use ostler_mail::account::{Access, Door, Protocol};
 use ostler_mail::client_fault::{ClientMisconfiguration, Misuse};
+use ostler_mail::clock::UnixTime;
 use ostler_mail::failure::Failure;
 use ostler_mail::readable::Changes;
 
@@ -153,6 +154,12 @@ pub(crate) fn count<N: std::fmt::Display + PartialEq + From<u8>>(number: N, noun
 pub(crate) fn timestamp() -> String {
     let now = OffsetDateTime::now_utc();
     now.replace_nanosecond(0).unwrap_or(now).format(&Rfc3339).unwrap_or_default()
+}
+
+/// A time in the same form; `None` if it is too far away to have one.
+pub(crate) fn rfc3339(time: UnixTime) -> Option<String> {
+    let at = OffsetDateTime::from_unix_timestamp(i64::try_from(time.seconds()).ok()?).ok()?;
+    at.format(&Rfc3339).ok()
 }
 
 #[cfg(test)]

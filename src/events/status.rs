@@ -10,11 +10,12 @@ use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
-use crate::events::event::{Event, SessionId, not_sent, timestamp};
+use crate::events::event::{Event, SessionId, not_sent, rfc3339, timestamp};
 use crate::events::history::History;
 use crate::events::journal::Journal;
 use crate::events::notice::Notices;
 use ostler_mail::account::{Door, Protocol};
+use ostler_mail::clock::UnixTime;
 use ostler_mail::failure::{Blame, Failure, as_word};
 use ostler_mail::progress::Progress;
 
@@ -87,6 +88,8 @@ pub(crate) struct AccountNow {
     pub(crate) gate_age_s: Option<u64>,
     /// The sessions at its SMTP servers that wait for the next send.
     pub(crate) kept_sessions: usize,
+    /// Until when the OAuth2 token is good that was used last. `None`: there is none, or it is not known.
+    pub(crate) signed_in_until: Option<UnixTime>,
 }
 
 #[derive(Debug, Clone)]
@@ -397,6 +400,7 @@ impl Status {
                 let now = account_now(name);
                 document["gate_age_s"] = json!(now.gate_age_s);
                 document["kept_sessions"] = json!(now.kept_sessions);
+                document["signed_in_until"] = json!(now.signed_in_until.and_then(rfc3339));
                 document
             })
             .collect();
@@ -453,7 +457,7 @@ mod tests {
         events.publish(Event::SessionStarted(1, Protocol::Pop3, client));
         events.publish(Event::AccountChosen(1, "home".into()));
         events.publish(Event::Fetched { account: "home".into(), messages: 2, octets: 10, changes: Changes::default() });
-        let document = events.document(|_| AccountNow { gate_age_s: Some(7), kept_sessions: 1 });
+        let document = events.document(|_| AccountNow { gate_age_s: Some(7), kept_sessions: 1, signed_in_until: None });
         assert_eq!(document["doors"][0]["address"], "127.0.0.1:2110");
         assert_eq!(document["sessions"][0]["account"], "home");
         assert_eq!(document["accounts"][0]["state"], "ok");

@@ -133,6 +133,11 @@ impl TokenKeeper {
         !self.vault.is_made_up()
     }
 
+    /// Until when the token is good that an account has in memory; `None` if there is none, or it is being renewed.
+    pub(crate) fn good_until(&self, account: &str) -> Option<UnixTime> {
+        self.cell(account).try_lock().ok()?.tokens.as_ref()?.expires()
+    }
+
     /// Drops what is kept in memory, because the user has signed in or out, here or in another process.
     pub(crate) async fn forget(&self, account: &Account) {
         let cell = self.cell(&account.name);

@@ -1,7 +1,7 @@
 //! How a person signs in and out.
 
 use crate::support::client::{self, Client};
-use crate::support::process::said;
+use crate::support::process::{document, said};
 use crate::support::{mail, require, wait_for};
 use crate::{ANN, BOB, SignIn, Site};
 
@@ -22,6 +22,11 @@ fn a_sign_in_in_the_browser_lets_an_old_program_fetch_send_and_read() {
     let mut imap = Client::greeted(ostler.imap, "* OK");
     imap.ask("a LOGIN home x", "* CAPABILITY");
     imap.expect("a OK");
+    let status = document(&ostler.home.ostler(&["status", "--json"], ""));
+    assert!(status["accounts"][0]["signed_in_until"].as_str().unwrap().ends_with('Z'), "{status}");
+    let refused = ostler.home.ostler(&["password", "home", "--stdin"], "x\n");
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(said(&refused).contains("ostler sign-in"), "{}", said(&refused));
     assert_eq!(site.issuer.count("authorization_code"), 1);
     assert_eq!(site.issuer.count("refresh_token"), 0, "{:?}", site.issuer.requests());
 }

@@ -27,6 +27,11 @@ impl Chromium {
         Self::started(&["--headless=new"], |_| {})
     }
 
+    /// One that takes every certificate, those of the test's own servers too.
+    pub(crate) fn trusting_anybody() -> Self {
+        Self::started(&["--headless=new", "--ignore-certificate-errors"], |_| {})
+    }
+
     /// One for which a port of this computer leads to another one.
     pub(crate) fn with_detour(port: u16, to: u16) -> Self {
         Self::started(&["--headless=new", &detour(port, to)], |_| {})

@@ -15,6 +15,7 @@ mod http;
 mod live;
 mod log;
 mod manual;
+mod oauth2;
 mod old_browsers;
 mod overview;
 mod pictures;

@@ -59,8 +59,8 @@ fn draft(config: Config, place: String, report: &mut Report) -> Draft {
         report.left(
             &place,
             format!(
-                "{} lets mail programs in only with a sign-in in the web browser (OAuth2), which this version of ostler does \
-                 not support",
+                "{} lets mail programs in only with a sign-in in the web browser (OAuth2), so \
+                 `ostler add ADDRESS --oauth2 NAME` is the way to it",
                 endpoint.describe()
             ),
         );

@@ -84,7 +84,7 @@ fn account(section: &Section<'_>, address: String, all: &[Proxied], presets: &Pr
         report.left(
             &place,
             format!(
-                "the sign-in by web page (OAuth2), with its keys and tokens: this version of ostler signs in with a password. {way}"
+                "the sign-in in the web browser (OAuth2), with its keys and tokens, because they are that program's own. {way}"
             ),
         );
     }
@@ -124,13 +124,13 @@ fn instead_of_oauth2(product: Option<&Preset>) -> String {
             format!("Make an app password (a password for one program) for {title} at {made} and give that to ostler")
         }
         Some(product) if product.is_usable() && product.servers.iter().all(Endpoint::takes_only_oauth2) => format!(
-            "{} takes no password from mail programs, so leave this account with Email OAuth 2.0 Proxy for now, or forward its \
-             mail to a mailbox that has a password, and add that one",
+            "{} takes no password from mail programs, so leave this account with Email OAuth 2.0 Proxy for now, or sign in \
+             with ostler: `ostler add ADDRESS`",
             product.title
         ),
         Some(_) | None => {
             "If your provider makes app passwords (passwords for one program), make one and give it to ostler; \
-                           if it does not, ostler cannot use this account yet"
+                           if it does not, `ostler add ADDRESS --oauth2 NAME` signs in in the web browser"
                 .to_owned()
         }
     }

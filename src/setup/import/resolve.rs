@@ -179,8 +179,8 @@ impl Resolver<'_> {
             self.report.left(
                 &server.place,
                 format!(
-                    "{belongs}, which lets mail programs in only with a sign-in in the web browser (OAuth2); this version of \
-                     ostler signs in with a password"
+                    "{belongs}, which lets mail programs in only with a sign-in in the web browser (OAuth2); \
+                     `ostler add ADDRESS` does that"
                 ),
             );
         } else if server.protocol == Protocol::Imap {

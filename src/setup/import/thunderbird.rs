@@ -85,8 +85,8 @@ fn account(prefs: &Prefs, id: &str, report: &mut Report) -> Option<Draft> {
             report.left(
                 &place,
                 format!(
-                    "the sign-in by web page (OAuth2) for {what}: this version of ostler signs in with a password; if the \
-                     provider makes app passwords (for one program), make one and give it to ostler"
+                    "the sign-in in the web browser (OAuth2) for {what}, because it is that program's own; if the provider makes app \
+                     passwords (for one program), make one and give it to ostler, or sign in anew"
                 ),
             );
         }

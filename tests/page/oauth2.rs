@@ -1,0 +1,81 @@
+//! A provider that takes no password, in a real browser: the sign-in at the company is a step of adding the account, and a
+//! button later on.
+
+use crate::chromium::{Chromium, ENTER};
+use crate::support::ca::TestCa;
+use crate::support::issuer::Issuer;
+use crate::support::keyring::Keyring;
+use crate::support::postfix::Postfix;
+use crate::support::{client, mail, require};
+use crate::{home, link};
+
+const ANN: &str = "ann@example.net";
+
+/// Signs in as ann on the company's pages, and lets ostler in.
+fn sign_in(chromium: &Chromium, address: &str) {
+    chromium.go(address);
+    chromium.type_into("login", "ann");
+    chromium.type_into("password", "x");
+    chromium.keys(ENTER);
+    chromium.click("button", "Continue");
+    chromium.wait_for_text("You can close this page");
+    let shown = chromium.run("return location.href").to_string();
+    assert!(shown.contains("127.0.0.1"), "{shown}");
+}
+
+/// The address on the button that the page shows.
+fn address_on_button(chromium: &Chromium) -> String {
+    chromium.wait_for_text("Sign in (opens a new page)");
+    chromium.run("return document.querySelector('#steps a.button').href").as_str().unwrap().to_owned()
+}
+
+#[test]
+fn an_account_at_a_company_that_takes_no_password_is_added_and_signed_in_again() {
+    require!("dovecot", "postfix", "keyring", "issuer", "chromium", "chromedriver");
+    let ca = TestCa::new();
+    let issuer = Issuer::builder().start(&ca);
+    let cert = ca.localhost();
+    let dovecot = issuer.dovecot().user(ANN, "no-password-is-taken").cert(cert.clone()).start();
+    let postfix = Postfix::builder().cert(cert).sasl(&dovecot).start();
+    let keyring = Keyring::start();
+    let home = home(&ca, &[]).with_keyring(&keyring);
+    home.write_settings(&(home.settings() + &issuer.settings("")));
+    home.write_providers(&format!(
+        "schema = 1\n[provider.quiet]\nname = \"Quiet Mail\"\ndomains = [\"example.net\"]\nauth = [\"oauth2:test\"]\n\
+         pop = \"yes\"\npop3 = [{{ host = \"localhost\", port = {}, security = \"tls\" }}]\n\
+         smtp = [{{ host = \"localhost\", port = {}, security = \"starttls\" }}]\n\
+         source = [\"a test\"]\nchecked = 2026-11-29\nconfidence = \"high\"\n",
+        dovecot.pop3s, postfix.submission
+    ));
+    let ostler = home.run();
+    let chromium = Chromium::trusting_anybody();
+    chromium.go(&link(&ostler.home));
+    chromium.type_into("address", ANN);
+    chromium.click("summary", "I know my servers");
+    chromium.type_into("ca", &ostler.home.ca_file().display().to_string());
+    chromium.keys(ENTER);
+    let address = address_on_button(&chromium);
+    let job = chromium.run("return location.href").as_str().unwrap().to_owned();
+    sign_in(&chromium, &address);
+    chromium.go(&job);
+    chromium.wait_for_text("works and is saved");
+    let message = mail::tricky("by-the-page");
+    dovecot.deliver(ANN, &message);
+    assert_eq!(client::fetch(ostler.pop3, ANN, "x"), std::slice::from_ref(&message));
+    // Again, by the button of the account's page.
+    let page = chromium.run("return location.origin").as_str().unwrap().to_owned();
+    chromium.go(&format!("{page}/account?account={ANN}"));
+    chromium.click("button", "Sign out");
+    chromium.wait_for_text("You are signed out");
+    chromium.click("button", "Sign in at test");
+    let address = address_on_button(&chromium);
+    let job = chromium.run("return location.href").as_str().unwrap().to_owned();
+    // The company knows the browser by now, and asks only whether ostler may.
+    chromium.go(&address);
+    chromium.click("button", "Continue");
+    chromium.wait_for_text("You can close this page");
+    chromium.go(&job);
+    chromium.wait_for_text("Everything works");
+    assert_eq!(issuer.count("authorization_code 200"), 2);
+    assert_eq!(client::fetch(ostler.pop3, ANN, "x").len(), 1, "nothing was deleted");
+}
