@@ -296,7 +296,7 @@ mod tests {
         assert_eq!(POP3.nearest("securty"), Some(("security", 1)));
         assert_eq!(POP3.nearest("Passwort"), Some(("password", 1)));
         assert_eq!(POP3.nearest("hots"), Some(("host", 2)));
-        assert_eq!(POP3.nearest("colour"), None);
+        assert_eq!(POP3.nearest("compression"), None);
     }
 
     #[test]

@@ -62,7 +62,7 @@ impl Builder {
             std::fs::write(at.join("key.pem"), &cert.key_pem).unwrap();
             std::fs::write(at.join("ca.pem"), ca.pem()).unwrap();
             std::fs::write(at.join("log"), "").unwrap();
-            let mut issuer = Issuer { process: None, port: free_port(), folder, builder: Builder { ..self } };
+            let mut issuer = Issuer { process: None, port: free_port(), folder, builder: Self { ..self } };
             issuer.restart();
             Some(issuer)
         })
