@@ -27,6 +27,7 @@ mod file;
 pub(crate) mod issuers;
 pub mod keys;
 #[cfg(feature = "web")]
+mod maildrop;
 mod move_door;
 #[cfg_attr(not(feature = "web"), allow(dead_code))]
 mod place;

@@ -6,6 +6,7 @@
 
 mod authority;
 mod client;
+mod imap;
 mod mailroom;
 mod pop;
 mod provider;
@@ -33,8 +34,8 @@ use client::Program;
 pub(crate) use mailroom::{ADDRESS, FOREIGN, USER};
 use mailroom::{Counts, Mailbox};
 use ostler_mail::account::{
-    Access, Account, AfterPop, Credentials, DEFAULT_IMAP_CONNECTIONS, Door, PasswordCharset, Protocol, SecretSource,
-    Security, Server, Settings, SignIn, Timeouts, Trust,
+    Access, Account, AfterPop, Credentials, DEFAULT_IMAP_CONNECTIONS, Door, Folder, PasswordCharset, Protocol,
+    SecretSource, Security, Server, Settings, SignIn, Timeouts, Trust,
 };
 use ostler_mail::secret::Secret;
 use ostler_mail::wire::hex;
@@ -49,6 +50,7 @@ const GATE_WINDOW: Duration = Duration::from_secs(120);
 const DISCONNECT_TIMEOUT: Duration = Duration::from_millis(300);
 const EUDORA: &str = "Eudora";
 const OUTLOOK: &str = "Outlook Express";
+const NETSCAPE: &str = "Netscape";
 
 /// Where ostler listens for the demo.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +59,8 @@ pub(crate) struct Doors {
     pub pop3: SocketAddr,
     /// For sending.
     pub smtp: SocketAddr,
+    /// For reading by IMAP.
+    pub imap: SocketAddr,
 }
 
 /// A running provider, and what the demo is played with. Dropping it ends the provider.
@@ -91,7 +95,7 @@ impl Scene {
         Arc::clone(&self.password)
     }
 
-    /// The account: POP3 over TLS, SMTP over TLS after a POP login. `trust` is [`Scene::trust`] unless the caller has
+    /// The account: POP3 and IMAP over TLS, SMTP over TLS after a POP login. `trust` is [`Scene::trust`] unless the caller has
     /// put [`Scene::ca_pem`] somewhere else.
     pub(crate) fn account(&self, secret: SecretSource, trust: Trust) -> Account {
         let server = |protocol, port, sign_in| Server {
@@ -103,6 +107,7 @@ impl Scene {
             sign_in,
         };
         let credentials = Credentials { username: USER.into(), secret, charset: PasswordCharset::Utf8 };
+        let imap = server(Protocol::Imap, self.provider.imap, SignIn::Password(credentials.clone()));
         let pop3 = server(Protocol::Pop3, self.provider.pop3, SignIn::Password(credentials));
         let gate = AfterPop { login: pop3.clone(), fresh: DEFAULT_FRESH };
         let smtp = server(Protocol::Smtp, self.provider.smtp, SignIn::AfterPop(Arc::new(gate)));
@@ -114,12 +119,15 @@ impl Scene {
             // With `--stay`, a real mail program may send with any sender address.
             is_default: true,
             offer_auth: true,
-            oauth2: None,
             read_ahead: true,
+            oauth2: None,
             local_password: None,
+            readable: None,
+            mend: vec![],
+            folder: Folder::default(),
             pop3: Some(pop3),
             smtp: vec![smtp],
-            imap: None,
+            imap: Some(imap),
             imap_connections: DEFAULT_IMAP_CONNECTIONS,
         }
     }
@@ -128,7 +136,11 @@ impl Scene {
     pub(crate) fn settings(&self, doors: Doors, secret: SecretSource, trust: Trust) -> Settings {
         let door = |protocol, address| Door { protocol, address, is_companion: false, account: None };
         Settings {
-            doors: vec![door(Protocol::Pop3, doors.pop3), door(Protocol::Smtp, doors.smtp)],
+            doors: vec![
+                door(Protocol::Pop3, doors.pop3),
+                door(Protocol::Smtp, doors.smtp),
+                door(Protocol::Imap, doors.imap),
+            ],
             page: None,
             // Other systems cannot always tell who connects. The demo's mailbox contains nothing private.
             access: if cfg!(target_os = "linux") { Access::SameUser } else { Access::Anyone },
@@ -172,12 +184,13 @@ impl Scene {
 
 /// What to type into a mail program to try it on the demo.
 pub(crate) fn stay_text(doors: Doors) -> String {
-    let Doors { pop3, smtp } = doors;
+    let Doors { pop3, smtp, imap } = doors;
     format!(
         "\nNow try your own mail program. Make an account in it with these values:\n\
          \n\
          \x20   your address               {ADDRESS}\n\
          \x20   incoming mail server       {}    POP3, port {}\n\
+         \x20   or, to read by IMAP        {}    IMAP, port {}\n\
          \x20   outgoing mail server       {}    SMTP, port {}\n\
          \x20   user or account name       {ADDRESS}\n\
          \x20   password                   any; ostler has the right one\n\
@@ -190,6 +203,8 @@ pub(crate) fn stay_text(doors: Doors) -> String {
          Everything is kept in memory and is gone when you press ctrl-C.\n",
         pop3.ip(),
         pop3.port(),
+        imap.ip(),
+        imap.port(),
         smtp.ip(),
         smtp.port()
     )
@@ -232,7 +247,11 @@ impl Stage<'_> {
         let letter = sample_mail::from_outlook_express();
         let words = "3. Outlook Express sends. Its own fetch has opened the gate, so no other login is needed.";
         let second = self.act(words, outlook.outlook_sends(doors.smtp, &to, &letter)).await?;
-        let words = "4. Eudora fetches, and deletes.";
+        let words = "4. Netscape reads the message by IMAP, and leaves it where it is.";
+        let netscape = program(NETSCAPE);
+        let read = self.act(words, netscape.netscape_reads(doors.imap)).await?;
+        check_returned(NETSCAPE, &second, &[read])?;
+        let words = "5. Eudora fetches, and deletes.";
         let fetched = self.act(words, eudora.eudora_fetches(doors.pop3)).await?;
         check_returned(EUDORA, &second, &fetched)?;
 
@@ -243,14 +262,16 @@ impl Stage<'_> {
     }
 
     fn introduce(&mut self, doors: Doors) -> Result<(), String> {
-        let Provider { pop3, smtp, .. } = self.provider;
+        let Provider { pop3, smtp, imap, .. } = self.provider;
         let window = GATE_WINDOW.as_secs();
         self.print(&format!(
-            "A provider made for this demo: POP3 on localhost port {pop3}, SMTP on port {smtp}, both inside TLS.\n\
+            "A provider made for this demo: POP3 on localhost port {pop3}, SMTP on port {smtp}, IMAP on port {imap}, all\n\
+             inside TLS.\n\
              It accepts mail to other companies only within {window} s after a POP3 login from the same address.\n\
-             ostler in front of it: POP3 on {}, SMTP on {}, unencrypted, for old mail programs.\n\
+             ostler in front of it: POP3 on {}, SMTP on {}, IMAP on {},\n\
+             unencrypted, for old mail programs.\n\
              Times are in milliseconds. Passwords are shown as ***, octets beyond ASCII as ?.",
-            doors.pop3, doors.smtp
+            doors.pop3, doors.smtp, doors.imap
         ))
     }
 
@@ -276,7 +297,8 @@ impl Stage<'_> {
         let own = logins.saturating_sub(2);
         self.print(&format!(
             "  sent       {messages} messages, {} and {} bytes, each to {ADDRESS} and {FOREIGN}\n\
-             \x20 fetched    both, then deleted at the provider; each arrived exactly once in each mailbox\n\
+             \x20 fetched    both, then deleted at the provider; each arrived exactly once in each mailbox; one was\n\
+             \x20            read by IMAP before\n\
              \x20 compared   byte for byte after the Received header that the provider adds: identical, including\n\
              \x20            8-bit letters, dots, trailing blanks and a line of 990 octets\n\
              \x20 gate       {logins} POP3 logins: {own} by ostler for a send, 2 by the mail programs that fetched;\n\

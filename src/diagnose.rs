@@ -19,10 +19,10 @@ use crate::diagnose::explain::client_messages::{ClientMessage, ReplyStage, messa
 use crate::proxy::Engine;
 use crate::proxy::net::dial::{Dialer, Route, Upstream};
 use crate::proxy::net::{online, tls};
-use crate::proxy::sign_in::{Prepared, ask, hear, leave, prepare, prepare_on, say};
+use crate::proxy::sign_in::{Prepared, ask, hear, leave, prepare, prepare_folder_on, prepare_on, say};
 use crate::proxy::smtp::submission::rehearse;
 use crate::vault::describe_source;
-use ostler_mail::account::{Account, Protocol, SecretSource, Security, Server, Timeouts};
+use ostler_mail::account::{Account, INBOX, Protocol, SecretSource, Security, Server, Timeouts};
 use ostler_mail::clock::UnixTime;
 use ostler_mail::failure::{Failure, Waiting, as_word};
 use ostler_mail::machine::{Login, Outgoing};
@@ -31,7 +31,7 @@ use ostler_mail::pop3::uidl::{IdList, Progress};
 use ostler_mail::secret::Secret;
 use ostler_mail::secret::given::BLANKS_LEFT_OUT;
 use ostler_mail::smtp::verdict::{Verdict, verdict};
-use ostler_mail::{imap, pop3, smtp};
+use ostler_mail::{imap, maildrop, pop3, smtp};
 
 /// The recipient that tests whether a gate is open: an address outside the provider, which it would have to relay to.
 /// RFC 2606 reserves the domain, and ostler never sends anything to it.
@@ -394,15 +394,21 @@ impl<'a> Doctor<'a> {
         match server.protocol {
             Protocol::Pop3 => {
                 let prepared = prepare_on::<pop3::login::Pop3Login>(&self.engine, upstream, server, timeouts).await;
-                self.check_sign_in(server, began, prepared, secret, timeouts).await
+                self.check_sign_in(server, began, prepared, secret, timeouts, |_| None).await
             }
             Protocol::Smtp => {
                 let prepared = prepare_on::<smtp::login::SmtpLogin>(&self.engine, upstream, server, timeouts).await;
-                self.check_sign_in(server, began, prepared, secret, timeouts).await
+                self.check_sign_in(server, began, prepared, secret, timeouts, |_| None).await
+            }
+            // Not only whether it signs in: POP3 clients want the folder and its list too.
+            Protocol::Imap if self.account.pop3.is_none() => {
+                let account = Arc::clone(&self.account);
+                let prepared = prepare_folder_on(&self.engine, upstream, server, &account.folder, timeouts).await;
+                self.check_sign_in(server, began, prepared, secret, timeouts, describe_maildrop).await
             }
             Protocol::Imap => {
                 let prepared = prepare_on::<imap::login::ImapLogin>(&self.engine, upstream, server, timeouts).await;
-                self.check_sign_in(server, began, prepared, secret, timeouts).await
+                self.check_sign_in(server, began, prepared, secret, timeouts, |_| None).await
             }
         }
     }
@@ -524,6 +530,7 @@ impl<'a> Doctor<'a> {
         }
     }
 
+    /// Goes on where the server wants the secret. `found`: what the sign-in has shown to be there.
     async fn check_sign_in<L: Login>(
         &mut self,
         server: &Server,
@@ -531,6 +538,7 @@ impl<'a> Doctor<'a> {
         prepared: Result<Prepared<L>, Failure>,
         secret: Option<Arc<Secret>>,
         timeouts: &Timeouts,
+        found: impl Fn(&L::Ready) -> Option<String>,
     ) -> bool {
         let name = label(server);
         let prepared = match prepared {
@@ -553,8 +561,9 @@ impl<'a> Doctor<'a> {
             return true;
         }
         let began = Instant::now();
-        let mut upstream = match prepared.finish_for(&self.engine, &self.account, server, secret, timeouts).await {
-            Ok((upstream, _)) => upstream,
+        let finished = prepared.finish_for(&self.engine, &self.account, server, secret, timeouts).await;
+        let (mut upstream, ready) = match finished {
+            Ok(done) => done,
             Err(failure) => return self.record_failure(server, StepKind::SignIn, began, failure).await,
         };
         let count = match server.protocol {
@@ -568,7 +577,12 @@ impl<'a> Doctor<'a> {
                 return self.record_failure(server, StepKind::SignIn, began, failure).await;
             }
         };
-        self.record_success(&name, StepKind::SignIn, began, describe_sign_in(server, count));
+        self.record_success(
+            &name,
+            StepKind::SignIn,
+            began,
+            describe_sign_in(server, count.map(messages_are_there).or_else(|| found(&ready))),
+        );
         if let Some(count) = count {
             self.check_message_ids(server, &mut upstream, count, timeouts).await;
         }
@@ -639,11 +653,28 @@ impl<'a> Doctor<'a> {
     }
 }
 
-fn describe_sign_in(server: &Server, count: Option<u64>) -> String {
-    match (server.credentials(), server.gate(), count) {
+fn messages_are_there(count: u64) -> String {
+    if count == 1 { "1 message is there".into() } else { format!("{count} messages are there") }
+}
+
+/// What POP3 clients get from a folder of an IMAP server.
+fn describe_maildrop(ready: &maildrop::login::Ready) -> Option<String> {
+    let maildrop::login::Ready::Imap(opened, _) = ready else { return None };
+    let mut text = messages_are_there(opened.messages.len() as u64);
+    if opened.folder.name != INBOX {
+        text += &format!(", in the folder \"{}\"", opened.folder.name);
+    }
+    text += "; programs that use POP3 get them from here";
+    if !opened.can_expunge_by_uid() {
+        text += ", but what they delete stays while another program has marked messages as deleted (no UIDPLUS)";
+    }
+    Some(text)
+}
+
+fn describe_sign_in(server: &Server, there: Option<String>) -> String {
+    match (server.credentials(), server.gate(), there) {
         (Some(credentials), _, None) => format!("accepted as {}", credentials.username),
-        (Some(credentials), _, Some(1)) => format!("accepted as {}; 1 message is there", credentials.username),
-        (Some(credentials), _, Some(n)) => format!("accepted as {}; {n} messages are there", credentials.username),
+        (Some(credentials), _, Some(there)) => format!("accepted as {}; {there}", credentials.username),
         (None, Some(_), _) => "none here: ostler logs in by POP before each send".into(),
         (None, None, _) => "none wanted by the settings".into(),
     }

@@ -9,6 +9,7 @@ mod watch;
 
 use crate::guide::template::{TemplateError, expand};
 use ostler_mail::failure::repeat_option;
+use ostler_mail::readable::Readable;
 
 pub(crate) use values::{GuideValues, System};
 pub(crate) use watch::{Seen, Watch, obstacles};
@@ -78,11 +79,33 @@ static CLIENTS: &[Client] = clients! {
 /// Programs that read what follows an `@` in the user name as the name of the server.
 const PROGRAMS_WITHOUT_AT: [&str; 2] = ["netscape-4", "eudora-mac"];
 
+/// Programs that need mail rewritten, and what `readable` is for them.
+const READERS: [(&str, &str); 7] = [
+    ("outlook-express", "outlook-express"),
+    ("windows-mail", "outlook-express"),
+    ("netscape-4", "netscape-4"),
+    ("eudora-windows", "eudora-windows"),
+    ("eudora-mac", "eudora-mac"),
+    ("pegasus", "pegasus"),
+    ("the-bat", "the-bat-1"),
+];
+
 /// Programs that can send on port 25 only.
 const PROGRAMS_ON_PORT_25: [&str; 1] = ["netscape-4"];
 
-static PARTS: &[(&str, &str)] =
-    parts!["values", "door-off", "password", "wait", "undo", "more", "port-25", "other-computer", "low-ports", "imap"];
+static PARTS: &[(&str, &str)] = parts![
+    "values",
+    "door-off",
+    "password",
+    "wait",
+    "undo",
+    "more",
+    "port-25",
+    "other-computer",
+    "low-ports",
+    "imap",
+    "readable"
+];
 
 /// Why a name does not lead to a guide.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -168,6 +191,11 @@ impl Client {
         self.source.lines().find_map(|line| line.strip_prefix("# ")).unwrap_or(self.name)
     }
 
+    /// What this program can read, if mail has to be rewritten for it.
+    pub(crate) fn readable(&self) -> Option<Readable> {
+        READERS.iter().find(|(name, _)| *name == self.name).and_then(|(_, readable)| Readable::find(readable))
+    }
+
     /// The guide as plain text, wrapped at `width` columns.
     pub(crate) fn text(&self, values: &GuideValues, width: usize) -> String {
         render::text(&self.markdown(values), &|name| self.value(values, name), width)
@@ -193,6 +221,8 @@ impl Client {
         match name {
             "client" => Some(self.name.to_owned()),
             "smtp_port" if PROGRAMS_ON_PORT_25.contains(&self.name) => Some("25".to_owned()),
+            "readable" => self.readable().map(|readable| readable.name.to_owned()),
+            "program" => self.readable().map(|readable| readable.program().to_owned()),
             "user" if PROGRAMS_WITHOUT_AT.contains(&self.name) => values.get("user_no_at"),
             _ => values.get(name),
         }
@@ -209,6 +239,7 @@ impl Client {
         let part = |name: &str| PARTS.iter().find(|(known, _)| *known == name).map(|(_, text)| *text);
         let flag = |name: &str| match name {
             "port_25_only" => Some(PROGRAMS_ON_PORT_25.contains(&self.name)),
+            "garbles" => Some(self.readable().is_some_and(|readable| readable.changes_letters())),
             _ => values.flag(name),
         };
         if values.can_fetch() || values.can_send() || values.can_read() {

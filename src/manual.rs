@@ -61,13 +61,15 @@ const BEFORE_THE_GUIDES: [Chapter; 4] = [
     Chapter { name: "mail-programs", source: Source::Made(guides::contents) },
 ];
 
-const AFTER_THE_GUIDES: [Chapter; 15] = [
+const AFTER_THE_GUIDES: [Chapter; 17] = [
     Chapter { name: "providers", source: Source::Made(providers::chapter) },
     text!("signing-in"),
     text!("page-and-icon"),
+    text!("readable"),
     text!("several-companies"),
     text!("importing"),
     text!("pop-before-smtp"),
+    text!("without-pop3"),
     text!("other-computers"),
     text!("troubleshooting"),
     Chapter { name: "messages", source: Source::Made(messages::chapter) },

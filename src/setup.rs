@@ -25,12 +25,14 @@ use crate::diagnose::Step;
 use crate::vault::keyring_servers;
 use ostler_mail::account::endpoint::Endpoint;
 use ostler_mail::account::issuer::Issuer;
+use ostler_mail::account::mend::Repair;
 use ostler_mail::account::{
-    Account, AfterPop, Alias, Credentials, DEFAULT_IMAP_CONNECTIONS, PasswordCharset, Protocol, SecretSource, Security,
-    Server, SignIn,
+    Account, AfterPop, Alias, Credentials, DEFAULT_IMAP_CONNECTIONS, Folder, PasswordCharset, Protocol, SecretSource,
+    Security, Server, SignIn,
 };
 use ostler_mail::idn;
 use ostler_mail::oauth2::tokens::{Binding, Tokens};
+use ostler_mail::readable::Readable;
 use ostler_mail::secret::Secret;
 
 pub use proposal::Proposal;
@@ -207,6 +209,8 @@ pub(crate) struct Plan {
     pub(crate) trust: NamedTrust,
     /// The company at which the user signs in, where the provider takes OAuth2 tokens and no password.
     pub(crate) oauth2: Option<Arc<Issuer>>,
+    /// What the mail program can read, if mail has to be rewritten for it.
+    pub(crate) readable: Option<Readable>,
 }
 
 impl Plan {
@@ -298,9 +302,12 @@ impl Plan {
             provider: self.proposal.provider.clone(),
             is_default: false,
             offer_auth: true,
-            oauth2: self.oauth2.clone(),
             read_ahead: true,
+            oauth2: self.oauth2.clone(),
             local_password: None,
+            readable: self.readable,
+            mend: Repair::USUAL.to_vec(),
+            folder: Folder::default(),
             pop3,
             smtp,
             imap,

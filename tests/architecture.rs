@@ -26,8 +26,10 @@ const PROGRAM: [(&str, &[&str]); 13] = [
 ];
 
 /// The modules of `crates/ostler-mail`, likewise.
-const MAIL: [(&str, &[&str]); 20] = [
-    ("account", &[]),
+const MAIL: [(&str, &[&str]); 23] = [
+    ("mime", &[]),
+    ("readable", &["mime"]),
+    ("account", &["readable"]),
     ("charset", &[]),
     ("clock", &[]),
     ("progress", &[]),
@@ -57,6 +59,7 @@ const MAIL: [(&str, &[&str]); 20] = [
             "failure",
             "machine",
             "progress",
+            "readable",
             "sasl",
             "secret",
             "wire",
@@ -80,6 +83,7 @@ const MAIL: [(&str, &[&str]); 20] = [
             "words",
         ],
     ),
+    ("maildrop", &["account", "command", "failure", "imap", "machine", "pop3", "progress", "sasl", "secret", "wire"]),
     (
         "smtp",
         &[
@@ -92,8 +96,10 @@ const MAIL: [(&str, &[&str]); 20] = [
             "failure",
             "idn",
             "machine",
+            "mime",
             "pop_before_smtp",
             "progress",
+            "readable",
             "sasl",
             "secret",
             "wire",

@@ -150,6 +150,10 @@ fn play(text: &str) {
         .smtp(Server::new("starttls", postfix.submission));
     let ostler = Ostler::start(&ca, &[account]);
     play_at(text, ostler.pop3, ostler.smtp, &dovecot, &postfix);
+    // The same mailbox at a provider without POP3.
+    let account = Account::new("home", ANN, &password).imap(Server::new("tls", dovecot.imaps));
+    let ostler = Ostler::start(&ca, &[account]);
+    Dialogue::all(text).iter().filter(|dialogue| !dialogue.smtp).for_each(|d| play_fetch(d, ostler.pop3, &dovecot));
 }
 
 /// The transcripts are right: servers of the time and of today take them, where the client has a password they know.
@@ -186,26 +190,32 @@ fn play_at(text: &str, pop3: u16, smtp: u16, dovecot: &Dovecot, postfix: &Postfi
             }
             assert!(arrived == expected, "{name}: {} instead of {}", shown(&arrived), shown(&expected));
         } else {
-            let mut left: Vec<_> = ["one", "two"].map(mail::tricky).to_vec();
-            dovecot.empty(ANN);
-            left.iter().for_each(|message| dovecot.deliver(ANN, message));
-            let outcome = dialogue.play(pop3);
-            for (number, message) in &outcome.retrieved {
-                assert!(*message == left[number - 1], "{name}: message {number} came changed");
-            }
-            for number in &outcome.deleted {
-                left[number - 1].clear();
-            }
-            left.retain(|message| !message.is_empty());
-            left.sort();
-            // A client that does not wait for the answer to QUIT is gone before the deletions are done.
-            wait_for(&format!("{name}: the mailbox as it should be"), || {
-                let mut there = dovecot.mailbox(ANN);
-                there.sort();
-                (there == left).then_some(())
-            });
+            play_fetch(&dialogue, pop3, dovecot);
         }
     }
+}
+
+/// Plays a fetch from a mailbox with two messages, and compares what came and what is left.
+fn play_fetch(dialogue: &Dialogue, pop3: u16, dovecot: &Dovecot) {
+    let name = dialogue.name.as_str();
+    let mut left: Vec<_> = ["one", "two"].map(mail::tricky).to_vec();
+    dovecot.empty(ANN);
+    left.iter().for_each(|message| dovecot.deliver(ANN, message));
+    let outcome = dialogue.play(pop3);
+    for (number, message) in &outcome.retrieved {
+        assert!(*message == left[number - 1], "{name}: message {number} came changed");
+    }
+    for number in &outcome.deleted {
+        left[number - 1].clear();
+    }
+    left.retain(|message| !message.is_empty());
+    left.sort();
+    // A client that does not wait for the answer to QUIT is gone before the deletions are done.
+    wait_for(&format!("{name}: the mailbox as it should be"), || {
+        let mut there = dovecot.mailbox(ANN);
+        there.sort();
+        (there == left).then_some(())
+    });
 }
 
 fn shown(mail: &BTreeMap<(String, String, Vec<u8>), usize>) -> String {

@@ -1,5 +1,5 @@
 //! Replays dialogues with providers through the sign-in machines, without sockets. A file in
-//! `tests/transcripts/providers/{pop3,smtp,imap}/` holds lines `S: ` (the provider), `C: ` (what ostler must say; a line with
+//! `tests/transcripts/providers/{pop3,smtp,imap,pop3-from-imap}/` holds lines `S: ` (the provider), `C: ` (what ostler must say; a line with
 //! a secret is written as the log shows it), `--- tls` (TLS starts here), `--- secret` (the secret is given now), and a last
 //! line `=> done` or `=> ` with the beginning of the failure's words. `# ` begins a comment; `! starttls`, `! none` choose
 //! the security, `! no-auth` an account that does not sign in, `! oauth2` one whose secret is an access token, `! renew` that a
@@ -10,9 +10,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ostler_mail::account::{Credentials, PasswordCharset, Protocol, SecretSource, Security, Server, SignIn, Trust};
+use ostler_mail::account::{
+    Credentials, Folder, PasswordCharset, Protocol, SecretSource, Security, Server, SignIn, Trust,
+};
 use ostler_mail::failure::Failure;
 use ostler_mail::machine::{Login, Step};
+use ostler_mail::maildrop::login::MaildropLogin;
 use ostler_mail::secret::Secret;
 use ostler_mail::wire::Line;
 use ostler_mail::{imap, pop3, smtp};
@@ -112,7 +115,11 @@ fn transcripts(protocol: &str) -> Vec<(PathBuf, String)> {
 
 /// Plays every transcript of a protocol.
 fn check(protocol: Protocol, play: impl Fn(&Server, &str) -> Result<(), String>) {
-    let all = transcripts(protocol.name());
+    check_folder(protocol.name(), protocol, play);
+}
+
+fn check_folder(folder: &str, protocol: Protocol, play: impl Fn(&Server, &str) -> Result<(), String>) {
+    let all = transcripts(folder);
     assert!(all.len() >= 8, "only {} transcripts", all.len());
     let failed = |(file, text): &(PathBuf, String)| {
         play(&server(protocol, text), text).err().map(|why| format!("{}: {why}", file.display()))
@@ -139,4 +146,11 @@ fn every_smtp_provider_is_answered_as_written() {
 #[test]
 fn every_imap_provider_is_answered_as_written() {
     check(Protocol::Imap, |server, text| replay(imap::login::ImapLogin::new(server), text));
+}
+
+#[test]
+fn every_imap_provider_whose_mail_is_fetched_by_pop3_is_answered_as_written() {
+    check_folder("pop3-from-imap", Protocol::Imap, |server, text| {
+        replay(MaildropLogin::at_imap(imap::login::ImapLogin::new(server), Folder::default()), text)
+    });
 }

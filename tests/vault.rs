@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use ostler::vault::{Vault, VaultError};
 use ostler_mail::account::{
-    Account, Credentials, DEFAULT_IMAP_CONNECTIONS, PasswordCharset, Protocol, SecretSource, Security, Server, SignIn,
-    Trust,
+    Account, Credentials, DEFAULT_IMAP_CONNECTIONS, Folder, PasswordCharset, Protocol, SecretSource, Security, Server,
+    SignIn, Trust,
 };
 use ostler_mail::secret::{LIMIT, Secret};
 
@@ -410,9 +410,12 @@ fn account(name: &str) -> Account {
         provider: None,
         is_default: false,
         offer_auth: true,
-        oauth2: None,
         read_ahead: true,
+        oauth2: None,
         local_password: None,
+        readable: None,
+        mend: vec![],
+        folder: Folder::default(),
         pop3: Some(Server {
             protocol: Protocol::Pop3,
             host: "pop.example.net".into(),

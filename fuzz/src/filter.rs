@@ -73,7 +73,7 @@ struct Side {
 
 impl<F: Filter> Passing<F> {
     /// Nothing has passed yet.
-    fn new(filter: F) -> Self {
+    pub(super) fn new(filter: F) -> Self {
         let (from_client, from_server) = (Side::default(), Side::default());
         Self { filter, to_client: Vec::new(), to_server: Vec::new(), ended: None, from_client, from_server }
     }
@@ -84,12 +84,24 @@ impl<F: Filter> Passing<F> {
         side.input.extend_from_slice(octets);
         side.starved = false;
         while self.ended.is_none() && !self.filter.is_over() {
+            let said_more = self.say_more();
             let server_moved = self.pump(Party::Server);
             let client_moved = self.pump(Party::Client);
-            if !server_moved && !client_moved {
+            if !said_more && !server_moved && !client_moved {
                 break;
             }
+            self.from_client.starved &= !server_moved && !said_more;
         }
+    }
+
+    /// Lets the filter go on with an answer of its own; whether it did.
+    fn say_more(&mut self) -> bool {
+        let mut say = Replies::default();
+        self.ended = self.filter.say_more(&mut say).err();
+        let has_said = !say.client.is_empty() || !say.server.is_empty();
+        self.to_client.append(&mut say.client);
+        self.to_server.append(&mut say.server);
+        has_said && self.ended.is_none()
     }
 
     /// One look at one side, as the relay takes it; whether anything moved.

@@ -7,7 +7,9 @@
 mod doors;
 mod filter;
 mod logins;
+mod maildrop;
 mod oauth2;
+mod reading;
 mod sending;
 mod session;
 mod texts;
@@ -15,7 +17,9 @@ mod texts;
 pub use doors::{client_line_imap, client_line_pop3, client_line_smtp};
 pub use filter::{imap_filter, pop3_ahead, pop3_filter};
 pub use logins::{imap_login, pop3_login, smtp_login};
+pub use maildrop::pop3_from_imap;
 pub use oauth2::{loopback_request, token_answer, token_challenge};
+pub use reading::{mend, readable};
 pub use sending::smtp_session;
 pub use session::session;
 pub use texts::{body, dot_scanner, paths, proxy_header, sasl, smtp_reply};
@@ -24,7 +28,7 @@ pub use texts::{body, dot_scanner, paths, proxy_header, sasl, smtp_reply};
 pub type Target = fn(&[u8]);
 
 /// Every target with the name of its folder in `fuzz/corpus`.
-pub const TARGETS: [(&str, Target); 20] = [
+pub const TARGETS: [(&str, Target); 23] = [
     ("body", body),
     ("client_line_imap", client_line_imap),
     ("client_line_pop3", client_line_pop3),
@@ -33,11 +37,14 @@ pub const TARGETS: [(&str, Target); 20] = [
     ("imap_filter", imap_filter),
     ("imap_login", imap_login),
     ("loopback_request", loopback_request),
+    ("mend", mend),
     ("paths", paths),
     ("pop3_ahead", pop3_ahead),
     ("pop3_filter", pop3_filter),
+    ("pop3_from_imap", pop3_from_imap),
     ("pop3_login", pop3_login),
     ("proxy_header", proxy_header),
+    ("readable", readable),
     ("sasl", sasl),
     ("session", session),
     ("smtp_login", smtp_login),

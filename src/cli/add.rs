@@ -24,6 +24,7 @@ use ostler_mail::account::endpoint::Endpoint;
 use ostler_mail::account::issuer::Issuer;
 use ostler_mail::account::{Account, CommandLine, Protocol, SecretSource, Settings};
 use ostler_mail::failure::error_chain;
+use ostler_mail::readable::{PROFILES, Readable};
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Options {
@@ -65,6 +66,11 @@ pub(crate) struct Options {
     /// The account's name, which mail programs may give as user name [default: the address]
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
+    /// Which mail program this is for, if it shows today's letters as rubbish, such as donâ€™t for don't: mail is rewritten for it
+    /// while it is fetched. A program such as eudora-windows, eudora-mac, netscape-4, pegasus or outlook-express, or a charset
+    /// such as windows-1250
+    #[arg(long, value_name = "PROGRAM", value_parser = parse_readable)]
+    readable: Option<Readable>,
     /// The provider accepts mail only after a fetch (ostler finds that out by itself if it can)
     #[arg(long)]
     pop_before_smtp: bool,
@@ -113,6 +119,13 @@ fn parse_pin(text: &str) -> Result<PinFlag, String> {
             format!("this {why}; allowed is \"sha256:\" and the 64 hexadecimal digits of the certificate, or nothing")
         }),
     }
+}
+
+fn parse_readable(text: &str) -> Result<Readable, String> {
+    Readable::find(text).ok_or_else(|| {
+        let programs = PROFILES.map(|profile| profile.name).join(", ");
+        format!("allowed is a mail program ({programs}) or a charset such as windows-1252")
+    })
 }
 
 impl Options {
@@ -370,5 +383,15 @@ fn plan_from_options(options: &Options, settings: &Settings, address: &str) -> R
     };
     let (proposal, aliases) = (options.proposal(), Vec::new());
     let oauth2 = options.oauth2.as_deref().map(|name| find_issuer(settings, name)).transpose()?;
-    Ok(Plan { address, aliases, name, proposal, fetch_as, send_as, trust: NamedTrust::in_file(ca), oauth2 })
+    Ok(Plan {
+        address,
+        aliases,
+        name,
+        proposal,
+        fetch_as,
+        send_as,
+        trust: NamedTrust::in_file(ca),
+        readable: options.readable,
+        oauth2,
+    })
 }

@@ -121,7 +121,7 @@ fn caveat(preset: &Preset) -> &'static str {
         _ if preset.auth_methods.iter().all(|way| matches!(way, AuthMethod::OAuth2(_))) => {
             "  (a sign-in in the web browser)"
         }
-        Preset { pop: Pop::No, .. } => "  (no POP)",
+        Preset { pop: Pop::No, .. } => "  (no POP; ostler fetches by IMAP)",
         Preset { pop: Pop::Paid, .. } => "  (POP for paying members)",
         Preset { confidence: Confidence::Low, .. } => "  (not confirmed)",
         _ => "",

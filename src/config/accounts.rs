@@ -7,12 +7,15 @@ use super::apply_preset::AccountPreset;
 use super::doors::{self, ParsedDoor};
 use super::issuers;
 use super::keys;
+use super::maildrop::{self, Maildrop};
 use super::server::{self, OwnPop3, SecretReader, SignInDefaults};
 use super::toml_tree::{Item, Table};
 use super::value;
 use crate::config::presets::Presets;
 use ostler_mail::account::issuer::Issuer;
-use ostler_mail::account::{Account, Alias, DEFAULT_IMAP_CONNECTIONS, Protocol, SecretSource, Server, SignIn};
+use ostler_mail::account::mend::Repair;
+use ostler_mail::account::{Account, Alias, DEFAULT_IMAP_CONNECTIONS, Folder, Protocol, SecretSource, Server, SignIn};
+use ostler_mail::readable::Readable;
 
 /// An account as far as it could be read, with the items that are compared across accounts.
 pub(super) struct Draft<'a> {
@@ -69,6 +72,8 @@ fn read_account<'a>(table: &Table<'a>, file: &Path, presets: &Presets, issuers: 
     let read_ahead = table.get("read_ahead").map_or(Some(true), |item| item.flag());
     let fetching_counts =
         preset.fetching_counts() || servers.pop3.as_ref().is_some_and(|server| presets.fetching_counts(&server.host));
+    let readable = table.get("readable").map_or(Some(None), |item| read_readable(&item));
+    let mend = table.get("mend").map_or_else(|| Some(Repair::USUAL.to_vec()), |item| read_mend(&item));
     let local_password = table.get("local_password").map(|item| SecretReader { file }.read_local(&item));
     let oauth2 = read_oauth2(table, &preset, issuers);
     // A closure, so that `?` gives up the account alone: its name, addresses and doors are compared with the others'
@@ -84,9 +89,12 @@ fn read_account<'a>(table: &Table<'a>, file: &Path, presets: &Presets, issuers: 
             read_ahead: read_ahead? && !fetching_counts,
             // The outer `None` is a key left out, the inner one a mistake.
             local_password: local_password.map_or(Some(None), |secret: Option<SecretSource>| secret.map(Some))?,
+            readable: readable?,
+            mend: mend.clone()?,
             // What a preset says of tokens matters only where a server takes them.
             oauth2: oauth2?.filter(|_| table.get("oauth2").is_some() || servers.take_tokens()),
             pop3: servers.pop3.clone(),
+            folder: servers.folder.clone()?,
             smtp: servers.smtp.clone(),
             imap: servers.imap.clone(),
             imap_connections: servers.imap_connections?,
@@ -123,12 +131,33 @@ fn read_own_doors<'a>(table: &Table<'a>, name: &str, preset: &AccountPreset<'_>)
     let of = |protocol: Protocol| {
         let item = doors.get(protocol.name())?;
         // A door that is switched off may lead nowhere.
-        if item.as_flag() != Some(false) && table.get(protocol.name()).is_none() && !preset.has(protocol) {
+        let has = |protocol: Protocol| table.get(protocol.name()).is_some() || preset.has(protocol);
+        let is_served = has(protocol) || (protocol == Protocol::Pop3 && has(Protocol::Imap));
+        if item.as_flag() != Some(false) && !is_served {
             item.warn("leads nowhere, because the account has no server of this kind");
         }
         Some(doors::read(&item, protocol, Some(name)))
     };
     Protocol::ALL.into_iter().filter_map(of).flatten().collect()
+}
+
+/// What the mail program can read. The inner `None`: mail is passed on as it is.
+fn read_readable(item: &Item<'_>) -> Option<Option<Readable>> {
+    let words = keys::settings::READABLE.map(|choice| format!("\"{}\"", choice.word));
+    item.read(&words.join(", "), |text| match text {
+        keys::settings::OFF => Ok(None),
+        name => Readable::find(name).map(Some).ok_or("is neither a mail program nor a charset that ostler knows"),
+    })
+}
+
+fn read_mend(item: &Item<'_>) -> Option<Vec<Repair>> {
+    let words = Repair::ALL.map(|repair| (repair.name(), repair));
+    let Some(list) = item.as_list() else {
+        let words = words.map(|(word, _)| format!("\"{word}\""));
+        return item.reject_kind(&format!("a list of {}", words.join(", ")));
+    };
+    // Collected twice, because the inner `None` of one word must not keep the others from being read.
+    list.into_iter().map(|item| item.word(&words)).collect::<Vec<_>>().into_iter().collect()
 }
 
 /// Whether AUTH is offered. A door that all accounts share cannot offer it for one of them only.
@@ -174,6 +203,8 @@ fn read_oauth2(
 
 struct Servers {
     pop3: Option<Server>,
+    /// `None` if it has mistakes.
+    folder: Option<Folder>,
     smtp: Vec<Server>,
     imap: Option<Server>,
     /// `None` if a mistake was reported.
@@ -208,12 +239,24 @@ impl Servers {
             let keys = if protocol == Protocol::Imap { &keys::IMAP } else { &keys::POP3 };
             server::read_server(&item.table(keys)?, protocol, &defaults)
         };
-        let pop3 = single(Protocol::Pop3);
+        let imap = single(Protocol::Imap);
+        let has_imap = table.get("imap").is_some() || preset.has(Protocol::Imap);
+        let own = table.get("pop3").filter(|item| item.as_list().is_none()).map(|item| item.table(&keys::POP3));
+        let maildrop = match own {
+            None => Maildrop::Pop3(single(Protocol::Pop3)),
+            Some(None) => Maildrop::Pop3(None),
+            Some(Some(own)) => maildrop::read(&own, has_imap, &defaults),
+        };
+        let is_over_imap = matches!(maildrop, Maildrop::Imap(_));
+        let (pop3, folder) = match maildrop {
+            Maildrop::Pop3(server) => (server, Some(Folder::default())),
+            Maildrop::Imap(folder) => (None, folder),
+        };
         let smtp = match table.get("smtp") {
             Some(item) => {
                 let own_pop3 = match &pop3 {
                     Some(pop3) => OwnPop3::Is(pop3),
-                    None if table.get("pop3").is_some() => OwnPop3::Wrong,
+                    None if table.get("pop3").is_some() && !is_over_imap => OwnPop3::Wrong,
                     None => OwnPop3::None,
                 };
                 read_smtp_servers(&item, &defaults, own_pop3)
@@ -226,14 +269,13 @@ impl Servers {
                     .collect()
             }
         };
-        let imap = single(Protocol::Imap);
         let has_server = |protocol: &Protocol| table.get(protocol.name()).is_some() || preset.has(*protocol);
         if !Protocol::ALL.iter().any(has_server) && !preset.has_failed() {
             let message = "has no server; allowed is at least one of [account.pop3], [account.smtp] and [account.imap]";
             table.item().report_absence(message);
         }
         preset.warn_of_doubts(table.get("smtp").is_some());
-        Self { pop3, smtp, imap, imap_connections: read_connections(table) }
+        Self { pop3, folder, smtp, imap, imap_connections: read_connections(table) }
     }
 }
 

@@ -10,8 +10,8 @@ use super::DEFAULT_FRESH;
 use super::edit::{EditError, meaning, parse_document, with_line_ends_of};
 use crate::config::presets::Presets;
 use ostler_mail::account::{
-    Account, AfterPop, CommandLine, DEFAULT_IMAP_CONNECTIONS, PasswordCharset, Protocol, SecretSource, Security,
-    Server, SignIn,
+    Account, AfterPop, CommandLine, DEFAULT_IMAP_CONNECTIONS, Folder, INBOX, PasswordCharset, Protocol, SecretSource,
+    Security, Server, SignIn,
 };
 use ostler_mail::wire::hex;
 
@@ -72,6 +72,9 @@ fn tables(account: &Account) -> String {
     if account.is_default {
         line(&mut text, "default", "true");
     }
+    if let Some(readable) = &account.readable {
+        line(&mut text, "readable", &quoted(readable.name));
+    }
     if let Some(source) = &account.local_password {
         line(&mut text, "local_password", &secret(source));
     }
@@ -79,6 +82,7 @@ fn tables(account: &Account) -> String {
         text += "\n[account.pop3]\n";
         server_lines(&mut text, server, account);
     }
+    folder_lines(&mut text, account);
     let several = account.smtp.len() > 1;
     for server in &account.smtp {
         text += if several { "\n[[account.smtp]]\n" } else { "\n[account.smtp]\n" };
@@ -92,6 +96,24 @@ fn tables(account: &Account) -> String {
         }
     }
     text
+}
+
+/// The table that has POP3 clients fetch from the IMAP server. It is written where a preset might name a POP3 server too, so
+/// that a later change of the preset changes nothing.
+fn folder_lines(text: &mut String, account: &Account) {
+    let Folder { name, mark_read } = &account.folder;
+    let is_usual = account.folder == Folder::default();
+    if account.pop3.is_some() || account.imap.is_none() || (is_usual && account.provider.is_none()) {
+        return;
+    }
+    *text += "\n[account.pop3]\n";
+    line(text, "via", &quoted("imap"));
+    if name != INBOX {
+        line(text, "folder", &quoted(name));
+    }
+    if *mark_read {
+        line(text, "mark_read", "true");
+    }
 }
 
 /// The table of a server, with everything that the account means by it.

@@ -51,6 +51,8 @@ pub enum Kind {
     YesNo,
     /// One of these words.
     Choice(&'static [Choice]),
+    /// A list of some of these words.
+    Words(&'static [Choice]),
     /// A duration from nothing to a day.
     Duration,
     /// A duration from 10 ms to a day.
@@ -96,6 +98,7 @@ impl Kind {
             Self::Page => "a port, \"ADDRESS:PORT\" on this computer, or false for none",
             Self::YesNo => "true or false",
             Self::Choice(_) => "one of several words",
+            Self::Words(_) => "a list of words",
             Self::Duration => "a duration from \"0s\" to \"24h\"",
             Self::TimeLimit => "a duration from \"10ms\" to \"24h\"",
             Self::Password => "\"keyring\", \"client\", or a table with command, file or env",
@@ -331,6 +334,8 @@ mod tests {
             "fresh" | "login" if table.header == "[account.smtp]" => {
                 format!("auth = 'pop-before-smtp'\n{name} = {value}")
             }
+            "via" if value.contains("imap") => format!("{name} = {value}\n[account.imap]\nhost = 'i'"),
+            "folder" | "mark_read" => format!("{name} = {value}\n[account.imap]\nhost = 'i'"),
             _ => format!("{name} = {value}"),
         };
         let base = |without: &str| -> String {
@@ -338,7 +343,7 @@ mod tests {
             let lines = lines.into_iter().filter(|(key, _)| *key != without).map(|(_, line)| line);
             format!("[[account]]\n{}", lines.collect::<String>())
         };
-        let host = if name == "host" { "" } else { "host = 'h'\n" };
+        let host = if name == "host" || pair.contains("[account.imap]") { "" } else { "host = 'h'\n" };
         match table.header {
             "" => format!("{}password = {{ {pair} }}\n", base("")),
             "[[account]]" => format!("{}{pair}\n", base(name)),

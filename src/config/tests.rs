@@ -38,7 +38,36 @@ fn gives(text: &str, expected: &[&str]) {
 }
 
 const ACCOUNT_KEYS: &str = "name, address, aliases, provider, username, password, password_charset, oauth2, local_password, default, offer_auth, \
-                            read_ahead, doors, pop3, smtp, imap";
+                            read_ahead, readable, mend, doors, pop3, smtp, imap";
+/// What a mail program can be called, and a charset: the first and the last.
+fn readable_words() -> String {
+    let words: Vec<String> = keys::settings::READABLE.iter().map(|choice| format!("\"{}\"", choice.word)).collect();
+    words.join(", ")
+}
+
+#[test]
+fn what_a_program_reads_and_what_is_mended_is_checked() {
+    use ostler_mail::account::mend::Repair;
+    let of = |lines: &str| settings(&account(lines)).accounts[0].clone();
+    assert_eq!((of("").readable, of("").mend.clone()), (None, Repair::USUAL.to_vec()));
+    assert_eq!(of("readable = \"off\"").readable, None);
+    assert_eq!(of("readable = \"eudora-windows\"").readable.unwrap().name, "eudora-windows");
+    assert_eq!(of("readable = \"cp1252\"").readable.unwrap().charset(), "windows-1252");
+    assert_eq!(of("mend = []").mend, []);
+    assert_eq!(of("mend = [\"charset\", \"from-domain\"]").mend, [Repair::Charset, Repair::FromDomain]);
+    let allowed = readable_words();
+    assert!(allowed.starts_with("\"off\", \"eudora-windows\", ") && allowed.contains("\"windows-1252\""), "{allowed}");
+    let wrong = "is neither a mail program nor a charset that ostler knows";
+    gives(&account("readable = \"eudora\""), &[&format!("3:12: account.readable: {wrong}; allowed is {allowed}")]);
+    gives(&account("readable = 3"), &[&format!("3:12: account.readable: is a number; allowed is {allowed}")]);
+    let all = "\"message-id\", \"date\", \"from-domain\", \"charset\"";
+    gives(&account("mend = \"date\""), &[&format!("3:8: account.mend: is a text; allowed is a list of {all}")]);
+    gives(
+        &account("mend = [\"date\", \"x\"]"),
+        &[&format!("3:17: account.mend: is not a known word; allowed is {all}")],
+    );
+}
+
 const PLACES: &str = "\"keyring\", { command = \"..\" }, { file = \"..\" }, { env = \"..\" } or \"client\"";
 
 #[test]
@@ -514,9 +543,76 @@ fn the_example_is_right_with_everything_switched_on() {
         on.push(line.to_owned());
     }
     let settings = settings(&on.join("\n"));
-    assert_eq!(settings.accounts.len(), 2);
+    assert_eq!(settings.accounts.len(), 3);
     assert_eq!(settings.allow.len(), 2);
     assert_eq!(settings.accounts[1].smtp.len(), 2);
+    assert!(matches!(settings.accounts[2].maildrop(), Some(Maildrop::Imap(..))));
+}
+
+#[test]
+fn mail_is_fetched_over_imap_where_there_is_no_server_for_pop3() {
+    let of = |text: &str| match settings(text).accounts[0].maildrop() {
+        Some(Maildrop::Pop3(server)) => server.host.clone(),
+        Some(Maildrop::Imap(server, Folder { name, mark_read })) => format!("{} {name} {mark_read}", server.host),
+        None => "nowhere".into(),
+    };
+    let pop3 = "[account.pop3]\nhost = 'p'";
+    for (text, place) in [
+        (account(""), "i.example.net INBOX false"),
+        (account(pop3), "p"),
+        (account("[account.pop3]\nhost = 'p'\nvia = 'pop3'"), "p"),
+        (account("[account.pop3]\nvia = 'imap'"), "i.example.net INBOX false"),
+        (account("[account.pop3]\nfolder = 'Entw\u{fc}rfe'\nmark_read = true"), "i.example.net Entw\u{fc}rfe true"),
+        (format!("[[account]]\naddress = 'ann@x.net'\n{pop3}"), "p"),
+        ("[[account]]\naddress = 'ann@x.net'\n[account.smtp]\nhost = 's'".into(), "nowhere"),
+        ("[[account]]\naddress = 'ann@icloud.com'\nprovider = 'icloud'".into(), "imap.mail.me.com INBOX false"),
+        ("[[account]]\naddress = 'ann@gmail.com'\nprovider = 'gmail'".into(), "pop.gmail.com"),
+        (
+            "[[account]]\naddress = 'ann@gmail.com'\nprovider = 'gmail'\npop3 = { via = 'imap', folder = 'A' }".into(),
+            "imap.gmail.com A false",
+        ),
+    ] {
+        assert_eq!(of(&text), place, "{text}");
+    }
+}
+
+#[test]
+fn what_fetching_does_not_use_is_warned_about() {
+    let unused = "is not used, because mail is fetched from a POP3 server; it belongs to via = \"imap\"";
+    let told = warnings(&account("[account.pop3]\nhost = 'p'\nfolder = 'x'\nmark_read = false"));
+    assert_eq!(
+        told,
+        [
+            format!("o.toml:5:10: account.pop3.folder: {unused}"),
+            format!("o.toml:6:13: account.pop3.mark_read: {unused}")
+        ]
+    );
+    let told = warnings(&account("[account.pop3]\nhost = 'p'\nvia = 'imap'"));
+    let unused = "is not used, because via = \"imap\" has mail fetched from the server in [account.imap]";
+    assert_eq!(told, [format!("o.toml:4:8: account.pop3.host: {unused}")]);
+}
+
+#[test]
+fn mistakes_in_fetching_over_imap_say_what_is_allowed() {
+    let both = "[account.pop3]\nhost = 'p'\nvia = 'imap'\nfolder = ' '\nmark_read = 1";
+    gives(
+        &account(both),
+        &[
+            "6:10: account.pop3.folder: is empty; allowed is the name of a folder, such as \"INBOX\" or \"Entw\u{fc}rfe\"",
+            "7:13: account.pop3.mark_read: is a whole number; allowed is true or false",
+        ],
+    );
+    gives(
+        "[[account]]\naddress = 'ann@x.net'\n[account.pop3]\nvia = 'imap'",
+        &["4:7: account.pop3.via: needs a server for IMAP; allowed together with [account.imap]"],
+    );
+    gives(
+        &account("[account.pop3]\nvia = 'imap'\n[account.smtp]\nhost = 's'\nauth = 'pop-before-smtp'"),
+        &[
+            "7:8: account.smtp.auth: has no server for the POP login; allowed is login = { host = \"..\" }, or an [account.pop3] \
+           with auth = \"password\"",
+        ],
+    );
 }
 
 /// A line that may hold the secret, in a right place or a wrong one.

@@ -9,7 +9,7 @@ use super::keys::Kind;
 use super::value;
 use ostler_mail::idn;
 
-/// What stands for false where a key is otherwise a port.
+/// What stands for false where a key is otherwise a port, and for an empty list of words.
 pub(crate) const NO_DOOR: &str = "none";
 /// What stands for true and false.
 pub(crate) const YES: &str = "yes";
@@ -32,6 +32,8 @@ pub(super) fn to_value(kind: Kind, typed: &str) -> Result<Option<Value>, String>
         Kind::Door | Kind::Page => door(typed),
         Kind::Addresses => list(typed, |alias| idn::name(alias).into_owned()),
         Kind::Networks => list(typed, str::to_owned),
+        Kind::Words(_) if typed == NO_DOOR => Value::Array(Array::new()),
+        Kind::Words(_) => list(typed, str::to_owned),
         Kind::YesNo => Value::from(typed == YES),
         Kind::Host => Value::from(value::host(typed).unwrap_or_else(|_| typed.to_owned())),
         Kind::Password | Kind::LocalPassword => password(typed),
@@ -104,6 +106,7 @@ pub(super) fn to_text(value: &toml::Value) -> String {
 pub(super) fn to_text_of(kind: Kind, value: &toml::Value) -> String {
     match (kind, value) {
         (Kind::Door | Kind::Page, toml::Value::Boolean(false)) => NO_DOOR.into(),
+        (Kind::Words(_), toml::Value::Array(list)) if list.is_empty() => NO_DOOR.into(),
         _ => to_text(value),
     }
 }
@@ -123,6 +126,8 @@ mod tests {
             (Kind::Door, " 2110, 127.0.0.2:110 ", "[2110, \"127.0.0.2:110\"]"),
             (Kind::Door, "none", "false"),
             (Kind::Page, "[::1]:80", "\"[::1]:80\""),
+            (Kind::Words(&[]), "date, charset", "[\"date\", \"charset\"]"),
+            (Kind::Words(&[]), "none", "[]"),
             (Kind::Port, " 995 ", "995"),
             (Kind::Connections, "4", "4"),
             (Kind::YesNo, "yes", "true"),
@@ -148,6 +153,8 @@ mod tests {
             (Kind::Door, "[2110, \"127.0.0.2:110\"]"),
             (Kind::Door, "false"),
             (Kind::YesNo, "true"),
+            (Kind::Words(&[]), "[]"),
+            (Kind::Words(&[]), "[\"date\"]"),
             (Kind::Addresses, "[\"a@x.net\", \"*@y.net\"]"),
             (Kind::Password, "{ file = \"x\" }"),
             (Kind::Duration, "\"3m\""),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio_rustls::rustls::pki_types::ServerName;
 
 use ostler_mail::account::issuer::HttpsUrl;
-use ostler_mail::account::{Alias, Network};
+use ostler_mail::account::{Alias, MAX_FOLDER_CHARS, Network};
 use ostler_mail::idn::{self, NoAsciiForm};
 
 /// Why a value is refused; "allowed is .." follows it.
@@ -33,6 +33,7 @@ pub(super) const CLIENT_ID: &str =
     "the id that the company has given to your registration: 1 to 254 characters without blanks";
 pub(super) const PIN: &str = "\"sha256:\" and the 64 hexadecimal digits of the certificate's SHA-256 fingerprint";
 pub(super) const NAME: &str = "1 to 254 printable ASCII characters without blanks at the ends";
+pub(super) const FOLDER: &str = "the name of a folder, such as \"INBOX\" or \"Entw\u{fc}rfe\"";
 pub(super) const USERNAME: &str = "1 to 254 octets without control characters";
 
 /// Parses an address over https.
@@ -227,6 +228,16 @@ pub(crate) fn pin(text: &str) -> Result<[u8; 32], Why> {
 /// characters, without complaint.
 pub(super) fn may_have_lost_backslash(text: &str) -> bool {
     text.contains(['\u{8}', '\t', '\n', '\u{c}', '\r', '\u{1b}'])
+}
+
+/// The name of a folder of an IMAP server.
+pub(super) fn folder(text: &str) -> Result<String, Why> {
+    match text {
+        _ if text.trim().is_empty() => Err("is empty"),
+        _ if text.contains(char::is_control) => Err("contains a control character"),
+        _ if text.chars().count() > MAX_FOLDER_CHARS => Err("is too long"),
+        _ => Ok(text.to_owned()),
+    }
 }
 
 /// Parses a part of a command. A script over several lines may have line ends and tabs, but none in a path: `"C:\tools"` is

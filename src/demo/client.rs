@@ -113,6 +113,21 @@ impl Program {
         Ok(messages)
     }
 
+    /// Reads the first message by IMAP like Netscape 4, and leaves it where it is.
+    pub(super) async fn netscape_reads(&self, door: SocketAddr) -> Result<Vec<u8>, String> {
+        let mut dialogue = self.open(Protocol::Imap, door).await?;
+        dialogue.hear().await?;
+        dialogue.imap("1", "capability").await?;
+        let login = format!("2 login \"{ADDRESS}\" ");
+        dialogue.say(&format!("{login}\"{PASSWORD}\""), &format!("{login}***")).await?;
+        dialogue.until("2").await?;
+        dialogue.imap("3", "select \"INBOX\"").await?;
+        let message = dialogue.imap("4", "fetch 1 BODY[]").await?;
+        // The tag of Netscape's goodbye is this.
+        dialogue.imap("xxxx", "logout").await?;
+        message.ok_or_else(|| dialogue.refused("no message"))
+    }
+
     async fn open(&self, protocol: Protocol, door: SocketAddr) -> Result<Dialogue, String> {
         let no = |why: &dyn std::fmt::Display| format!("{} cannot connect to {door}: {why}", self.name);
         let tcp = match timeout(REPLY_TIMEOUT, TcpStream::connect(door)).await {
@@ -220,6 +235,43 @@ impl Dialogue {
     async fn status(&mut self) -> Result<String, String> {
         let line = self.hear().await?.printable();
         if line.starts_with("+OK") { Ok(line) } else { Err(self.refused(&line)) }
+    }
+
+    async fn imap(&mut self, tag: &str, command: &str) -> Result<Option<Vec<u8>>, String> {
+        let line = format!("{tag} {command}");
+        self.say(&line, &line).await?;
+        self.until(tag).await
+    }
+
+    /// Hears lines up to the answer with this tag; the message among them, if there is one.
+    async fn until(&mut self, tag: &str) -> Result<Option<Vec<u8>>, String> {
+        let mut message = None;
+        loop {
+            let line = self.hear().await?.printable();
+            if let Some(status) = line.strip_prefix(tag).and_then(|rest| rest.strip_prefix(' ')) {
+                return if status.starts_with("OK") { Ok(message) } else { Err(self.refused(&line)) };
+            }
+            let octets =
+                line.strip_suffix('}').and_then(|line| line.rsplit_once('{')).map(|(_, octets)| octets.parse());
+            if let Some(Ok(octets)) = octets {
+                message = Some(self.literal(octets).await?);
+            }
+        }
+    }
+
+    async fn literal(&mut self, octets: usize) -> Result<Vec<u8>, String> {
+        if octets > 2 * MAX_MESSAGE_OCTETS {
+            return Err(self.refused("a message that is too big"));
+        }
+        while self.conn.unused().len() < octets {
+            match timeout(REPLY_TIMEOUT, self.conn.fill()).await {
+                Ok(Ok(true)) => {}
+                _ => return Err(self.refused("a message that does not end")),
+            }
+        }
+        let message = self.conn.take_front(octets);
+        self.reporter.text(Direction::Heard, &message);
+        Ok(message)
     }
 
     async fn say(&mut self, line: &str, shown: &str) -> Result<(), String> {

@@ -1,8 +1,8 @@
-//! **A provider made for `ostler demo`, and for nothing else**: POP3 over TLS, SMTP over TLS behind a POP-before-SMTP
+//! **A provider made for `ostler demo`, and for nothing else**: POP3 and IMAP over TLS, SMTP over TLS behind a POP-before-SMTP
 //! gate, its own certificate authority, one mailbox and one at another company. It listens on loopback, keeps
 //! everything in memory, reports every line, and ends when it is dropped. It says so in its greetings.
 //!
-//! Its answers are in `pop.rs` and `smtp.rs`, its mailboxes and its gate in `mailroom.rs`; its sockets are here.
+//! Its answers are in `pop.rs`, `imap.rs` and `smtp.rs`, its mailboxes and its gate in `mailroom.rs`; its sockets are here.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use super::authority::Authority;
+use super::imap::{self, Imap};
 use super::mailroom::{Counts, Delivered, Mailbox, Mailroom};
 use super::pop::{self, Pop};
 use super::smtp::{self, MAX_MESSAGE_OCTETS, Smtp};
@@ -43,6 +44,8 @@ pub(super) struct Provider {
     pub(super) pop3: u16,
     /// SMTP over TLS.
     pub(super) smtp: u16,
+    /// IMAP over TLS.
+    pub(super) imap: u16,
     /// The certificate of the authority that has signed its servers' certificate.
     pub(super) ca_pem: String,
     room: Arc<Mailroom>,
@@ -61,8 +64,8 @@ impl Provider {
         let authority = Authority::new()?;
         let room = Arc::new(Mailroom::new(password, run_id, window));
         let mut listeners = JoinSet::new();
-        let mut ports = [0; 2];
-        for (port, protocol) in ports.iter_mut().zip([Protocol::Pop3, Protocol::Smtp]) {
+        let mut ports = [0; 3];
+        for (port, protocol) in ports.iter_mut().zip([Protocol::Pop3, Protocol::Smtp, Protocol::Imap]) {
             let (found, bound) = bind().await.map_err(|e| format!("the demo provider has no port: {e}"))?;
             *port = found;
             for listener in bound {
@@ -75,7 +78,8 @@ impl Provider {
                 listeners.spawn(reception.receive(listener));
             }
         }
-        Ok(Self { pop3: ports[0], smtp: ports[1], ca_pem: authority.pem, room, _listeners: listeners })
+        let [pop3, smtp, imap] = ports;
+        Ok(Self { pop3, smtp, imap, ca_pem: authority.pem, room, _listeners: listeners })
     }
 
     pub(super) fn messages(&self, mailbox: Mailbox) -> Vec<Arc<Delivered>> {
@@ -157,7 +161,8 @@ impl Reception {
         let mut session = Session { conn: Conn::new(tls), reporter: self.reporter };
         let ended = match self.protocol {
             Protocol::Pop3 => session.pop(Pop::new(self.room, from)).await,
-            Protocol::Smtp | Protocol::Imap => session.smtp(Smtp::new(self.room, from)).await,
+            Protocol::Smtp => session.smtp(Smtp::new(self.room, from)).await,
+            Protocol::Imap => session.imap(Imap::new(self.room)).await,
         };
         match ended {
             Ok(()) => session.conn.close().await,
@@ -193,6 +198,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         Ok(())
     }
 
+    async fn imap(&mut self, mut machine: Imap) -> io::Result<()> {
+        self.say(&[Imap::greeting()]).await?;
+        while let Some(line) = self.hear().await? {
+            match machine.on_line(&line) {
+                imap::Answer::Say(lines) => self.say_all(&lines).await?,
+                imap::Answer::Message(head, message, tail) => {
+                    self.reporter.said(head.as_bytes());
+                    self.reporter.text(Direction::Said, &message);
+                    self.conn.send(&[head.as_bytes(), b"\r\n", &message].concat()).await?;
+                    self.say_all(&tail).await?;
+                }
+                imap::Answer::Bye(lines) => return self.say_all(&lines).await,
+            }
+        }
+        Ok(())
+    }
+
+    async fn say_all(&mut self, lines: &[String]) -> io::Result<()> {
+        self.say(&lines.iter().map(String::as_str).collect::<Vec<_>>()).await
+    }
+
     async fn smtp(&mut self, mut machine: Smtp) -> io::Result<()> {
         self.say(&[Smtp::greeting()]).await?;
         while let Some(line) = self.hear().await? {
@@ -202,9 +228,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 answer = self.take_message(&mut machine).await?;
             }
             match answer {
-                smtp::Answer::Say(lines) => {
-                    self.say(&lines.iter().map(String::as_str).collect::<Vec<_>>()).await?;
-                }
+                smtp::Answer::Say(lines) => self.say_all(&lines).await?,
                 smtp::Answer::Bye(said) | smtp::Answer::Data(said) => return self.say(&[&said]).await,
             }
         }

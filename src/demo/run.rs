@@ -15,7 +15,7 @@ use crate::vault::Vault;
 use ostler_mail::account::SecretSource;
 
 /// ostler's default ports, for `--stay`: the user's mail program may be set to them already.
-const DEFAULT_PORTS: (u16, u16) = (2110, 2025);
+const DEFAULT_PORTS: [u16; 3] = [2110, 2025, 2143];
 
 /// Options of `ostler demo`.
 #[derive(Debug, clap::Args)]
@@ -59,16 +59,16 @@ async fn perform(options: &Options) -> Result<(), String> {
 /// Starts the provider, and ostler's doors in front of it.
 async fn set_up(stays: bool) -> Result<(Scene, Doors, Listeners), String> {
     let scene = Scene::start().await?;
-    let (pop3, smtp) = if stays { DEFAULT_PORTS } else { (0, 0) };
-    let wanted = Doors { pop3: port_or_any(pop3), smtp: port_or_any(smtp) };
+    let [pop3, smtp, imap] = if stays { DEFAULT_PORTS } else { [0; 3] };
+    let wanted = Doors { pop3: port_or_any(pop3), smtp: port_or_any(smtp), imap: port_or_any(imap) };
     let settings = scene.settings(wanted, SecretSource::Keyring, Scene::trust());
     let vault = Vault::of_one(&scene.password());
     let engine = Arc::new(Engine::new(settings, vault, Events::default()));
     let trusted = engine.dialer.tls.trust_in_memory(&Scene::trust(), scene.ca_pem());
     trusted.map_err(|failure| failure.sentence())?;
     let mut listeners = Listeners::new(engine, Vec::new());
-    let [pop3, smtp] = listeners.apply().await[..] else { return Err("ostler cannot open its doors".into()) };
-    Ok((scene, Doors { pop3, smtp }, listeners))
+    let [pop3, smtp, imap] = listeners.apply().await[..] else { return Err("ostler cannot open its doors".into()) };
+    Ok((scene, Doors { pop3, smtp, imap }, listeners))
 }
 
 /// This port on 127.0.0.1 if it is free, or else any port.

@@ -135,6 +135,12 @@ impl Reporter {
 }
 
 fn command_without_secret(line: &[u8]) -> String {
+    let mut words = line.splitn(3, |b| *b == b' ');
+    if let (Some(tag), Some(verb), Some(_)) = (words.next(), words.next(), words.next())
+        && verb.eq_ignore_ascii_case(b"LOGIN")
+    {
+        return format!("{} LOGIN ***", printable(tag));
+    }
     let command = Command::parse(line);
     if !command.has_argument() {
         return printable(line);
@@ -221,6 +227,7 @@ mod tests {
         reporter.heard_command(b"pass wrong one");
         reporter.heard_command(b"AUTH PLAIN AGFubgBodW50ZXIyLWh1bnRlcjI=");
         reporter.heard_command(b"AUTH LOGIN");
+        reporter.heard_command(b"o1 login \"ann\" \"wrong one\"");
         reporter.heard_command(b"APOP ann c4c9334bac560ecc979e58001b3e22fb");
         reporter.heard_command(b"LISThunter2-hunter2");
         reporter.said(b"-ERR hunter2-hunter2 is wrong");
@@ -233,6 +240,7 @@ mod tests {
             "PASS ***",
             "AUTH PLAIN ***",
             "AUTH LOGIN",
+            "o1 LOGIN ***",
             "APOP ***",
             "LIST***",
             "-ERR *** is wrong",

@@ -46,6 +46,9 @@ async fn pipe(tasks: &mut JoinSet<()>, scene: &Scene, port: u16, change: Change)
                         while let Ok(n @ 1..) = reader.read(&mut input).await {
                             let said = match &input[..n] {
                                 user if user.starts_with(b"USER ") => format!("USER {USER}\r\n").into_bytes(),
+                                login if login.starts_with(b"2 login ") => {
+                                    format!("2 LOGIN \"{USER}\" \"{}\"\r\n", password.text()).into()
+                                }
                                 pass if pass.starts_with(b"PASS ") => format!("PASS {}\r\n", password.text()).into(),
                                 other => change(other),
                             };
@@ -66,12 +69,13 @@ async fn play(logs_in_first: bool, change: Change) -> (Result<usize, String>, St
     let mut tasks = JoinSet::new();
     let pop3 = pipe(&mut tasks, &scene, scene.provider.pop3, change).await;
     let smtp = pipe(&mut tasks, &scene, scene.provider.smtp, change).await;
+    let imap = pipe(&mut tasks, &scene, scene.provider.imap, change).await;
     if logs_in_first {
         let program = Program { name: "the login", recorder: scene.recorder.clone() };
         assert!(program.outlook_fetches(pop3).await.unwrap().is_empty());
     }
     let mut out = Vec::new();
-    let played = scene.play(Doors { pop3, smtp }, false, &mut out).await;
+    let played = scene.play(Doors { pop3, smtp, imap }, false, &mut out).await;
     let printed = String::from_utf8(out).unwrap();
     assert!(!printed.contains(&*scene.password.text()));
     (played, printed)
@@ -88,6 +92,7 @@ async fn both_conversations_are_played_and_both_messages_come_back() {
         "ostler -> provider         POP3  PASS ***",
         "Outlook Express -> ostler  SMTP  RCPT TO: <bob@elsewhere.example>",
         "provider -> ostler         POP3  ... 48 more lines",
+        "Netscape -> ostler         IMAP  4 fetch 1 BODY[]",
         "3 POP3 logins: 1 by ostler for a send, 2 by the mail programs that fetched",
     ] {
         assert!(printed.contains(line), "{line} is missing in\n{printed}");
@@ -150,7 +155,7 @@ async fn those_who_stay_are_told_what_to_type_and_see_what_is_said() {
     let program = Program { name: EUDORA, recorder: scene.recorder.clone() };
     let mut out = Vec::new();
     tokio::select! {
-        ended = scene.stay(Doors { pop3, smtp: pop3 }, false, &mut out) => panic!("{ended:?}"),
+        ended = scene.stay(Doors { pop3, smtp: pop3, imap: pop3 }, false, &mut out) => panic!("{ended:?}"),
         fetched = async { tokio::task::yield_now().await; program.eudora_fetches(pop3).await } => {
             assert!(fetched.unwrap()[0].ends_with(b"ostler sees to it.\r\n"));
         }

@@ -183,6 +183,8 @@ pub(crate) fn cause_id(failure: &Failure) -> &'static str {
             IdProblem::Refused { .. } => "no-message-ids",
             _ => "message-ids-odd",
         },
+        Failure::NoFolder { .. } => "no-folder",
+        Failure::NotDeleted { .. } => "not-deleted",
         Failure::Secret { trouble, .. } => match trouble {
             SecretTrouble::Missing => "no-secret",
             SecretTrouble::KeyringLocked => "keyring-locked",

@@ -8,10 +8,12 @@ use std::time::Duration;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use ostler_mail::account::mend::Repair;
 use ostler_mail::account::{Access, Door, Protocol};
 use ostler_mail::client_fault::{ClientMisconfiguration, Misuse};
 use ostler_mail::clock::UnixTime;
 use ostler_mail::failure::Failure;
+use ostler_mail::readable::Changes;
 
 /// The number of a client's connection.
 pub(crate) type SessionId = u64;
@@ -69,12 +71,19 @@ pub(crate) enum Event {
         account: String,
         messages: u64,
         octets: u64,
+        /// What was changed to make them readable.
+        changes: Changes,
     },
     /// The provider took a message for this many recipients.
     Sent {
         account: String,
         recipients: usize,
         octets: u64,
+    },
+    /// A message was mended on its way to the provider.
+    Mended {
+        account: String,
+        repairs: Vec<Repair>,
     },
     /// The provider refused a message, or the connection broke before it answered. `why` is its words, or ostler's.
     NotSent {
@@ -114,6 +123,27 @@ pub(crate) fn gate_opened_late(tries: usize) -> String {
     format!("the provider let the message through only after {tries}")
 }
 
+/// The words for messages that were fetched, and for what was changed in them.
+pub(crate) fn fetched(messages: u64, changes: Changes) -> String {
+    let fetched = format!("{} fetched", count(messages, "message"));
+    if changes.messages == 0 {
+        return fetched;
+    }
+    let which = if changes.messages == messages { String::new() } else { format!("{} ", changes.messages) };
+    format!("{fetched}, {which}made readable: {} approximated", count(changes.approximated, "character"))
+}
+
+/// The words for what was mended in a message.
+pub(crate) fn mended(repairs: &[Repair]) -> String {
+    let word = |repair: &Repair| match repair {
+        Repair::MessageId => "Message-ID added",
+        Repair::Date => "date added",
+        Repair::FromDomain => "domain of the sender added",
+        Repair::Charset => "charset named",
+    };
+    format!("a message was mended: {}", repairs.iter().map(word).collect::<Vec<_>>().join(", "))
+}
+
 /// `1 message`, `2 messages`.
 pub(crate) fn count<N: std::fmt::Display + PartialEq + From<u8>>(number: N, noun: &str) -> String {
     let plural = if number == N::from(1) { "" } else { "s" };
@@ -130,4 +160,19 @@ pub(crate) fn timestamp() -> String {
 pub(crate) fn rfc3339(time: UnixTime) -> Option<String> {
     let at = OffsetDateTime::from_unix_timestamp(i64::try_from(time.seconds()).ok()?).ok()?;
     at.format(&Rfc3339).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_changed_is_said_in_words() {
+        let said = |messages, changed, approximated| fetched(messages, Changes { messages: changed, approximated });
+        assert_eq!(said(2, 0, 0), "2 messages fetched");
+        assert_eq!(said(1, 1, 3), "1 message fetched, made readable: 3 characters approximated");
+        assert_eq!(said(40, 7, 1), "40 messages fetched, 7 made readable: 1 character approximated");
+        let all = "a message was mended: Message-ID added, date added, domain of the sender added, charset named";
+        assert_eq!(mended(&Repair::ALL), all);
+    }
 }

@@ -332,6 +332,7 @@ mod tests {
     use super::*;
     use crate::events::journal::Journal;
     use ostler_mail::failure::Failure;
+    use ostler_mail::readable::Changes;
 
     /// A history with its journal, and a clock that moves on by a minute per event.
     #[derive(Default)]
@@ -357,7 +358,7 @@ mod tests {
     }
 
     fn fetched(messages: u64) -> Event {
-        Event::Fetched { account: "home".into(), messages, octets: 9 }
+        Event::Fetched { account: "home".into(), messages, octets: 9, changes: Changes::default() }
     }
 
     fn failed(why: &str) -> Event {

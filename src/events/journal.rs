@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::events::event::{Event, SessionId, count, gate_opened_late, not_sent, timestamp};
+use crate::events::event::{Event, SessionId, count, fetched, gate_opened_late, mended, not_sent, timestamp};
 use ostler_mail::account::{Door, Protocol};
 use ostler_mail::failure::{spoken, without_control};
 
@@ -152,9 +152,10 @@ fn draft_entry(event: &Event) -> Option<Draft> {
         Event::GateOpenedLate { account, tries } => {
             for_account(account, Protocol::Smtp, "gate", gate_opened_late(*tries))
         }
-        Event::Fetched { account, messages, .. } => {
-            for_account(account, Protocol::Pop3, "fetched", format!("{} fetched", count(*messages, "message")))
+        Event::Fetched { account, messages, changes, .. } => {
+            for_account(account, Protocol::Pop3, "fetched", fetched(*messages, *changes))
         }
+        Event::Mended { account, repairs } => for_account(account, Protocol::Smtp, "mended", mended(repairs)),
         Event::Sent { account, recipients, .. } => {
             let text = format!("a message sent to {}", count(*recipients, "recipient"));
             for_account(account, Protocol::Smtp, "sent", text)

@@ -3,7 +3,7 @@
 
 use tracing::{debug, error, info, warn};
 
-use super::event::{Event, count, gate_opened_late};
+use super::event::{Event, count, fetched, gate_opened_late, mended};
 use super::log::{MAX_MESSAGE_CHARS, escape};
 use crate::os::console;
 use ostler_mail::account::Access;
@@ -60,9 +60,13 @@ pub(crate) fn write(event: &Event) {
         Event::GateOpenedLate { account, tries } => {
             info!("account {account}: {}", gate_opened_late(*tries));
         }
-        Event::Fetched { account, messages, octets } => {
+        Event::Fetched { account, messages, octets, changes } if changes.messages == 0 => {
             info!("account {account}: {} fetched, {octets} octets", count(*messages, "message"));
         }
+        Event::Fetched { account, messages, octets, changes } => {
+            info!("account {account}: {}; {octets} octets", fetched(*messages, *changes));
+        }
+        Event::Mended { account, repairs } => info!("account {account}: {}", mended(repairs)),
         Event::Sent { account, recipients, octets } => {
             info!("account {account}: message of {octets} octets sent to {}", count(*recipients, "recipient"));
         }

@@ -98,7 +98,8 @@ impl Notices {
             }
             // Opening the gate takes a POP login, so that side works too.
             Event::Fetched { account, .. } | Event::GateLoginMade { account, .. } => {
-                self.clear_side(account, Protocol::Pop3)
+                self.clear_side(account, Protocol::Pop3);
+                self.clear_side(account, Protocol::Imap)
             }
             Event::Sent { account, .. } => self.clear_side(account, Protocol::Smtp),
             Event::AccountChecked { account, trouble: None } | Event::SignedIn(account) => {
@@ -159,6 +160,7 @@ mod tests {
     use super::*;
     use ostler_mail::account::{Access, Door, Security};
     use ostler_mail::failure;
+    use ostler_mail::readable::Changes;
 
     fn at(protocol: Protocol) -> failure::ServerAddr {
         failure::ServerAddr { host: "mx.example.net".into(), port: 1, protocol, security: Security::Tls }
@@ -187,9 +189,19 @@ mod tests {
         assert!(notices.notice_for(&refused(Protocol::Smtp)).is_some(), "the other side has a password of its own");
         notices.notice_for(&Event::Sent { account: "home".into(), recipients: 1, octets: 1 });
         assert_eq!(notices.notice_for(&refused(Protocol::Pop3)), None, "sending says nothing about fetching");
-        notices.notice_for(&Event::Fetched { account: "work".into(), messages: 0, octets: 0 });
+        notices.notice_for(&Event::Fetched {
+            account: "work".into(),
+            messages: 0,
+            octets: 0,
+            changes: Changes::default(),
+        });
         assert_eq!(notices.notice_for(&refused(Protocol::Pop3)), None, "another account");
-        notices.notice_for(&Event::Fetched { account: "home".into(), messages: 0, octets: 0 });
+        notices.notice_for(&Event::Fetched {
+            account: "home".into(),
+            messages: 0,
+            octets: 0,
+            changes: Changes::default(),
+        });
         assert!(notices.notice_for(&refused(Protocol::Pop3)).is_some());
         notices.notice_for(&Event::AccountChecked { account: "home".into(), trouble: None });
         assert!(notices.notice_for(&refused(Protocol::Pop3)).is_some());

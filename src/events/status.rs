@@ -319,6 +319,7 @@ impl Status {
             | Event::ClientMisbehaved(..)
             | Event::GateLoginMade { .. }
             | Event::GateOpenedLate { .. }
+            | Event::Mended { .. }
             | Event::Failed(None, _) => {}
             Event::Stopping { .. } => self.stopping = true,
         }
@@ -434,6 +435,8 @@ mod tests {
     use super::*;
     use crate::events::Events;
     use ostler_mail::account::Access;
+    use ostler_mail::failure::Failure;
+    use ostler_mail::readable::Changes;
 
     #[test]
     fn status_is_what_happened() {
@@ -453,7 +456,7 @@ mod tests {
         events.publish(Event::DoorOpened(door, "127.0.0.1:2110".parse().unwrap()));
         events.publish(Event::SessionStarted(1, Protocol::Pop3, client));
         events.publish(Event::AccountChosen(1, "home".into()));
-        events.publish(Event::Fetched { account: "home".into(), messages: 2, octets: 10 });
+        events.publish(Event::Fetched { account: "home".into(), messages: 2, octets: 10, changes: Changes::default() });
         let document = events.document(|_| AccountNow { gate_age_s: Some(7), kept_sessions: 1, signed_in_until: None });
         assert_eq!(document["doors"][0]["address"], "127.0.0.1:2110");
         assert_eq!(document["sessions"][0]["account"], "home");

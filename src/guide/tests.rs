@@ -103,6 +103,25 @@ fn every_guide_can_be_shown_to_everybody() {
 }
 
 #[test]
+fn a_program_that_cannot_read_todays_mail_offers_what_helps() {
+    use ostler_mail::readable::PROFILES;
+    let values = values(&all_kinds()[0]);
+    for (name, readable) in READERS {
+        let client = find(name).unwrap();
+        assert!(PROFILES.iter().any(|profile| profile.name == readable), "{readable}");
+        let text = client.text(&values, 80);
+        assert!(
+            text.contains(&format!("readable = \"{readable}\"")) && text.contains("If letters look wrong"),
+            "{text}"
+        );
+        assert!(text.contains("The original"), "{text}");
+    }
+    assert!(find("eudora").unwrap().text(&values, 80).contains("don\u{e2}\u{20ac}\u{2122}t"));
+    let others = clients().iter().filter(|client| client.readable().is_none());
+    others.for_each(|client| assert!(!client.text(&values, 80).contains("readable"), "{}", client.name));
+}
+
+#[test]
 fn where_nothing_can_be_fetched_or_sent_the_guide_says_only_that() {
     let shut = find("oe").unwrap().text(&values(&settings(0, 0)), 200);
     assert!(shut.contains("Fetching mail is switched off") && shut.contains("Sending mail is switched off"), "{shut}");

@@ -96,7 +96,7 @@ impl GuideValues {
             account: account.name.clone(),
             address: account.address.clone(),
             settings_file: file.display().to_string(),
-            fetches: account.pop3.is_some(),
+            fetches: account.maildrop().is_some(),
             sends: !account.smtp.is_empty(),
             pop3: address_of(Protocol::Pop3),
             smtp: address_of(Protocol::Smtp),

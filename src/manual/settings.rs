@@ -54,10 +54,11 @@ fn about(key: &Key) -> String {
 
 fn value(key: &Key) -> String {
     match key.kind {
-        Kind::Choice(choices) => {
+        Kind::Choice(choices) | Kind::Words(choices) => {
             let words: Vec<String> =
                 choices.iter().map(|choice| format!("`\"{}\"` ({})", choice.word, choice.label)).collect();
-            words.join(", ")
+            let which = if matches!(key.kind, Kind::Words(_)) { "a list of " } else { "" };
+            format!("{which}{}", words.join(", "))
         }
         kind => kind.describe().to_owned(),
     }

@@ -12,6 +12,7 @@ use crate::proxy::net::conn::ClientConn;
 use crate::proxy::net::dial::{Route, Upstream};
 use crate::proxy::relay::{Ended, Limits, relay};
 use crate::proxy::session::{Session, say_goodbye, unless_stopped};
+
 use crate::proxy::sign_in::{connect_and_prepare, note_refusal};
 use crate::proxy::turns::Turn;
 use ostler_mail::account::{Account, Protocol, Server};
@@ -22,6 +23,7 @@ use ostler_mail::imap::front::{ImapFront, Wants};
 use ostler_mail::imap::login::ImapLogin;
 use ostler_mail::imap::words::{ImapWords, SILENT_TOO_LONG, unavailable};
 use ostler_mail::machine::ProtocolViolation;
+use ostler_mail::readable::Changes;
 use ostler_mail::sasl::Attempt;
 use ostler_mail::words::Words;
 
@@ -115,7 +117,7 @@ async fn sign_in_at_provider(
     connected.await.map_err(late)?.map(Some)
 }
 
-async fn wait_for_turn(session: &Session, account: &Account, server: &Server) -> Turn {
+pub(super) async fn wait_for_turn(session: &Session, account: &Account, server: &Server) -> Turn {
     let turns = session.engine.imap_turns(server);
     if let Some(turn) = turns.try_take(account.imap_connections) {
         return turn;
@@ -135,8 +137,8 @@ async fn connect(
     let given = session.secret_to_pass_on(attempt);
     let prepared = connect_and_prepare::<ImapLogin>(engine, server, timeouts, Route::default());
     // At once: a keyring that has to be unlocked may take longer than the network.
-    let (prepared, secret) = tokio::join!(prepared, engine.secret(account, server, given.as_ref()));
-    let finished = prepared?.finish_for(engine, account, server, Some(secret?), timeouts).await;
+    let (prepared, secret) = tokio::try_join!(prepared, engine.secret(account, server, given.as_ref()))?;
+    let finished = prepared.finish_for(engine, account, server, Some(secret), timeouts).await;
     let (upstream, ready) = finished.inspect_err(|failure| note_refusal(engine, account, server, failure))?;
     engine.learn(server, |learned| learned.way = ready.way);
     Ok(SignedIn { account: Arc::clone(account), upstream, capabilities: ready.capabilities, _turn: turn })
@@ -159,7 +161,12 @@ async fn pass(session: &mut Session, client: &mut ClientConn, signed_in: SignedI
     let ended = relay(client, &mut conn, &mut filter, limits, &mut session.stopping).await;
     let waiting = if filter.is_inside_answer() { Waiting::Message } else { Waiting::Answer };
     let (messages, octets) = filter.totals();
-    session.engine.events.publish(Event::Fetched { account: account.name.clone(), messages, octets });
+    session.engine.events.publish(Event::Fetched {
+        account: account.name.clone(),
+        messages,
+        octets,
+        changes: Changes::default(),
+    });
     let last_words = match (&ended, ended.server_failure(&at, waiting, limits)) {
         // A client that leaves need not hear that the provider has left first, or says nothing.
         (Ended::ServerGone | Ended::TimedOut(..), Some(_)) if filter.leaving().is_some() => filter.farewell(),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
+use tracing::warn;
 
 use crate::events::event::Event;
 use crate::proxy::early::{EarlyConnect, EarlyResult};
@@ -13,15 +14,18 @@ use crate::proxy::net::conn::ClientConn;
 use crate::proxy::net::dial::{Route, Upstream};
 use crate::proxy::relay::{Ended, Limits, relay};
 use crate::proxy::session::{Session, say_goodbye, unless_stopped};
-use crate::proxy::sign_in::{Prepared, connect_and_prepare, note_pop3, note_refusal};
-use crate::proxy::{Engine, GateCell, now};
-use ostler_mail::account::{Account, Protocol, SecretSource, Server, Timeouts};
+use crate::proxy::sign_in::{Prepared, note_pop3, note_refusal, prepare_maildrop};
+use crate::proxy::turns::Turn;
+use crate::proxy::{Engine, GateCell, imap, now};
+use ostler_mail::account::{Account, Maildrop, Protocol, SecretSource, Server, Timeouts};
 use ostler_mail::client_fault::Misuse;
 use ostler_mail::failure::{Failure, Waiting, one_line};
-use ostler_mail::machine::ProtocolViolation;
+use ostler_mail::machine::{Filter, ProtocolViolation};
+use ostler_mail::maildrop::filter::MaildropFilter;
+use ostler_mail::maildrop::login::{MaildropLogin, Ready};
 use ostler_mail::pop3::filter::Pop3Filter;
 use ostler_mail::pop3::front::{Pop3Front, Wants};
-use ostler_mail::pop3::login::{CachedCapabilities, Pop3Login, Ready};
+use ostler_mail::pop3::login::CachedCapabilities;
 use ostler_mail::pop3::words::Pop3Words;
 use ostler_mail::sasl::Attempt;
 use ostler_mail::secret::Secret;
@@ -37,16 +41,37 @@ pub(super) async fn serve(session: &mut Session, client: &mut ClientConn) {
     // Boxed, so that a session that passes mail does not hold the memory of the sign-in.
     let heard = Box::pin(async { hear_out(session, client, &mut Pop3Dialogue { front, early: None }).await });
     let Some((signed_in, account)) = heard.await else { return };
-    let welcome = format!("{}\r\n", one_line(&signed_in.ready.welcome.printable()));
-    if session.say(client, &welcome).await {
-        Box::pin(pass(session, client, signed_in, &account)).await;
+    let SignedIn { upstream, ready, open } = signed_in;
+    if !session.say(client, &format!("{}\r\n", welcome(&ready))).await {
+        return;
+    }
+    let progress = Arc::clone(&session.progress);
+    match ready {
+        Ready::Pop3(ready) => {
+            let CachedCapabilities { pipelining, deletes_fetched, .. } = ready.capabilities;
+            let may_read_ahead = account.read_ahead && pipelining && !deletes_fetched;
+            let mut filter = Pop3Filter::new(progress, may_read_ahead).reading(account.readable);
+            Box::pin(pass(session, client, upstream, open, &account, &mut filter)).await;
+        }
+        Ready::Imap(opened, _) => {
+            let mut filter = MaildropFilter::new(*opened, progress).reading(account.readable);
+            Box::pin(pass(session, client, upstream, open, &account, &mut filter)).await;
+        }
+    }
+}
+
+/// What a client reads when it is signed in: the words of a POP3 server, or how much mail there is.
+fn welcome(ready: &Ready) -> String {
+    match ready {
+        Ready::Pop3(ready) => one_line(&ready.welcome.printable()),
+        Ready::Imap(opened, _) => opened.welcome(),
     }
 }
 
 /// The first two acts of a POP3 session.
 struct Pop3Dialogue {
     front: Pop3Front,
-    early: Option<EarlyConnect<Pop3Login>>,
+    early: Option<EarlyConnect<MaildropLogin>>,
 }
 
 impl Dialogue for Pop3Dialogue {
@@ -81,8 +106,8 @@ impl Pop3Dialogue {
         let is_new = self.early.as_ref().is_none_or(|early| !early.is_for(account));
         // Where a local password is wanted, no provider hears of a client that has not given it.
         let may_connect = !session.settings.wants_password();
-        if let Some(server) = account.pop3.as_ref().filter(|_| is_new && may_connect) {
-            self.early = Some(connect_early(session, account, server));
+        if let Some(maildrop) = account.maildrop().filter(|_| is_new && may_connect) {
+            self.early = Some(connect_early(session, account, maildrop));
         }
     }
 
@@ -105,10 +130,10 @@ impl Pop3Dialogue {
 
 /// Begins to connect to the provider when the client has said USER. When PASS comes, often everything but the password has
 /// been said.
-fn connect_early(session: &Session, account: &Arc<Account>, server: &Server) -> EarlyConnect<Pop3Login> {
+fn connect_early(session: &Session, account: &Arc<Account>, maildrop: Maildrop<'_>) -> EarlyConnect<MaildropLogin> {
     let engine = Arc::clone(&session.engine);
     let timeouts = session.settings.timeouts.clone();
-    let (owner, server) = (Arc::clone(account), server.clone());
+    let (owner, server) = (Arc::clone(account), maildrop.server().clone());
     EarlyConnect::new(Arc::clone(account), async move {
         let from_client = server.credentials().is_some_and(|c| c.secret == SecretSource::Client);
         // With `password = "client"` it comes only with PASS.
@@ -116,7 +141,7 @@ fn connect_early(session: &Session, account: &Arc<Account>, server: &Server) -> 
             async { if from_client { Ok(None) } else { engine.secret(&owner, &server, None).await.map(Some) } };
         let prepared = async {
             let route = route(&engine, &owner, &server, &timeouts).await;
-            connect_and_prepare(&engine, &server, &timeouts, route)
+            prepare_maildrop(&engine, &owner, &timeouts, route)
                 .await
                 .inspect_err(|f| note_refusal(&engine, &owner, &server, f))
         };
@@ -149,21 +174,29 @@ struct SignedIn {
     open: OpenSession,
 }
 
+/// What ends with a session at a provider.
+struct OpenSession {
+    _login: OpenLogin,
+    /// One of the connections that the account may have at an IMAP server.
+    _turn: Option<Turn>,
+}
+
 /// Signs a client in at its provider. `None`: it gave a wrong local password.
 async fn sign_in_at_provider(
     session: &mut Session,
     account: &Arc<Account>,
     attempt: &Attempt,
-    early: Option<EarlyConnect<Pop3Login>>,
+    early: Option<EarlyConnect<MaildropLogin>>,
 ) -> Result<Option<SignedIn>, Failure> {
     session.report_account(account);
     if !session.may_sign_in(account, &attempt.proof).await? {
         return Ok(None);
     }
     let no_server = || Failure::NoServer { account: account.name.clone(), protocol: Protocol::Pop3 };
-    let server = account.pop3.as_ref().ok_or_else(no_server)?;
+    let maildrop = account.maildrop().ok_or_else(no_server)?;
+    let server = maildrop.server();
     session.report_activity("signing in at the provider");
-    let (prepared, secret) = ensure_connected(session, account, server, early).await?;
+    let (prepared, secret) = ensure_connected(session, account, maildrop, early).await?;
     let secret = match secret {
         Some(secret) => secret,
         None => {
@@ -179,14 +212,15 @@ async fn sign_in_at_provider(
 async fn ensure_connected(
     session: &Session,
     account: &Arc<Account>,
-    server: &Server,
-    early: Option<EarlyConnect<Pop3Login>>,
-) -> EarlyResult<Pop3Login> {
-    let early = early.filter(|early| early.is_for(account)).unwrap_or_else(|| connect_early(session, account, server));
+    maildrop: Maildrop<'_>,
+    early: Option<EarlyConnect<MaildropLogin>>,
+) -> EarlyResult<MaildropLogin> {
+    let early =
+        early.filter(|early| early.is_for(account)).unwrap_or_else(|| connect_early(session, account, maildrop));
     let (mut prepared, secret) = early.result().await?;
     if prepared.is_stale().await {
         // The provider hung up meanwhile. No password has been said yet, so a second try does no harm.
-        return connect_early(session, account, server).result().await;
+        return connect_early(session, account, maildrop).result().await;
     }
     Ok((prepared, secret))
 }
@@ -196,7 +230,7 @@ async fn finish(
     session: &Session,
     account: &Account,
     server: &Server,
-    prepared: Prepared<Pop3Login>,
+    prepared: Prepared<MaildropLogin>,
     secret: Arc<Secret>,
 ) -> Result<SignedIn, Failure> {
     let engine = Arc::clone(&session.engine);
@@ -206,24 +240,38 @@ async fn finish(
         Some(cell) => Some(cell.turn.lock().await),
         None => None,
     };
+    let at_imap = wait_for_turn(session, account, server).await?;
     let finished = prepared.finish_for(&engine, account, server, Some(secret), &session.settings.timeouts).await;
     let (upstream, ready) = finished.inspect_err(|failure| note_refusal(&engine, account, server, failure))?;
-    note_pop3(&engine, server, &ready);
-    if let Some(cell) = &gate {
+    match &ready {
+        Ready::Pop3(ready) => note_pop3(&engine, server, ready),
+        Ready::Imap(_, way) => engine.learn(server, |learned| learned.way = *way),
+    }
+    if let (Some(cell), Ready::Pop3(ready)) = (&gate, &ready) {
         let mut gate = cell.lock();
         gate.on_login(now(), upstream.local, ready.capabilities.login_delay);
         gate.on_session_start();
     }
     drop(turn);
     // Made here, because the client may be gone before it hears of the sign-in.
-    let open = OpenSession(gate);
+    let open = OpenSession { _login: OpenLogin(gate), _turn: at_imap };
     Ok(SignedIn { upstream, ready, open })
 }
 
-/// While this exists, the client's session at the provider counts as the login that opens the gate.
-struct OpenSession(Option<Arc<GateCell>>);
+/// Waits until the account may have another connection at an IMAP server; at a POP3 server there is no waiting.
+async fn wait_for_turn(session: &Session, account: &Account, server: &Server) -> Result<Option<Turn>, Failure> {
+    if server.protocol != Protocol::Imap {
+        return Ok(None);
+    }
+    let none_left = |_| Failure::NoConnectionLeft { at: server.into(), most: account.imap_connections };
+    let turn = timeout(session.settings.timeouts.reply, imap::wait_for_turn(session, account, server)).await;
+    turn.map(Some).map_err(none_left)
+}
 
-impl Drop for OpenSession {
+/// While this exists, the client's session at the provider counts as the login that opens the gate.
+struct OpenLogin(Option<Arc<GateCell>>);
+
+impl Drop for OpenLogin {
     fn drop(&mut self) {
         if let Some(cell) = &self.0 {
             cell.lock().on_session_end(now());
@@ -231,28 +279,91 @@ impl Drop for OpenSession {
     }
 }
 
+/// What the third act wants to know of its filter.
+trait PopFilter: Filter + AsRef<Pop3Filter> {
+    /// What the provider owes, for the words if it fails.
+    fn waiting(&self) -> Waiting {
+        if self.as_ref().is_inside_text() { Waiting::Message } else { Waiting::Answer }
+    }
+    /// Why the provider closes the connection, if it has said so.
+    fn bye(&self) -> Option<&str> {
+        None
+    }
+    /// Why messages were not deleted that should be, if so.
+    fn take_failure(&mut self) -> Option<Failure> {
+        None
+    }
+    /// What the provider wants people to read.
+    fn take_alerts(&mut self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+impl PopFilter for Pop3Filter {}
+
+impl PopFilter for MaildropFilter {
+    fn waiting(&self) -> Waiting {
+        match self.as_ref().is_inside_text() {
+            true => Waiting::Message,
+            false if self.is_committing() => Waiting::Deletion,
+            false => Waiting::Answer,
+        }
+    }
+
+    fn bye(&self) -> Option<&str> {
+        self.bye()
+    }
+
+    fn take_failure(&mut self) -> Option<Failure> {
+        self.take_failure()
+    }
+
+    fn take_alerts(&mut self) -> Vec<String> {
+        self.take_alerts()
+    }
+}
+
 /// The third act: passes what client and provider say until the session ends.
-async fn pass(session: &mut Session, client: &mut ClientConn, signed_in: SignedIn, account: &Account) {
-    let SignedIn { upstream, ready, open } = signed_in;
+async fn pass<F: PopFilter>(
+    session: &mut Session,
+    client: &mut ClientConn,
+    upstream: Upstream,
+    open: OpenSession,
+    account: &Account,
+    filter: &mut F,
+) {
     session.report_activity("signed in");
     session.report_sign_in();
     let Upstream { mut conn, at, .. } = upstream;
     let timeouts = &session.settings.timeouts;
     let limits = Limits { idle: timeouts.idle, reply: timeouts.reply, data: timeouts.data, agreed: timeouts.idle };
-    let CachedCapabilities { pipelining, deletes_fetched, .. } = ready.capabilities;
-    let may_read_ahead = account.read_ahead && pipelining && !deletes_fetched;
-    let mut filter = Pop3Filter::new(Arc::clone(&session.progress), may_read_ahead);
-    let ended = relay(client, &mut conn, &mut filter, limits, &mut session.stopping).await;
+    let ended = relay(client, &mut conn, filter, limits, &mut session.stopping).await;
     // The session counts as a login no longer; the gate's clock starts now.
     drop(open);
-    let waiting = if filter.is_inside_text() { Waiting::Message } else { Waiting::Answer };
+    for text in filter.take_alerts() {
+        warn!("[{}] {} says: {text}", session.id, at.host);
+    }
+    if let Some(failure) = filter.take_failure() {
+        session.report(Some(account), &failure);
+    }
+    let waiting = filter.waiting();
+    let bye = filter.bye().map(str::to_owned);
+    let filter = (*filter).as_ref();
     // However it ended, ostler never says QUIT by itself: QUIT commits the deletions (RFC 1939, section 6), and that is
     // the client's to say.
     if let Some(failure) = ended.server_failure(&at, waiting, limits) {
+        let said = bye.filter(|_| matches!(ended, Ended::ServerGone) && waiting != Waiting::Deletion);
+        let failure = match (said, failure) {
+            (Some(said), _) => Failure::ServiceRefused { at: at.clone(), said },
+            (None, Failure::TimedOut { at, after, .. }) if waiting == Waiting::Deletion => {
+                Failure::TimedOut { at, waiting, after }
+            }
+            (None, failure) => failure,
+        };
         let _ = timeout(CLOSE_TIMEOUT, conn.close()).await;
         session.report(Some(account), &failure);
         let hung_up = matches!(ended, Ended::ServerGone);
-        tell_client(session, client, &filter, &failure, hung_up).await;
+        tell_client(session, client, filter, &failure, hung_up).await;
     } else if let Ended::Violation(ProtocolViolation::Client(misuse)) = ended {
         let _ = timeout(CLOSE_TIMEOUT, conn.close()).await;
         // In the middle of an answer the client would take the line for a part of it.
@@ -261,7 +372,12 @@ async fn pass(session: &mut Session, client: &mut ClientConn, signed_in: SignedI
         say_goodbye(client, &text).await;
     } else {
         let (messages, octets) = filter.totals();
-        session.engine.events.publish(Event::Fetched { account: account.name.clone(), messages, octets });
+        session.engine.events.publish(Event::Fetched {
+            account: account.name.clone(),
+            messages,
+            octets,
+            changes: filter.changes(),
+        });
         // The client first: it may wait for the end of the connection.
         client.close().await;
         let _ = timeout(CLOSE_TIMEOUT, conn.close()).await;

@@ -199,6 +199,13 @@ where
             if filter.is_over() {
                 return if all_left { Poll::Ready(Ended::Over) } else { Poll::Pending };
             }
+            if all_left {
+                match self.say_more(filter) {
+                    Moved::Yes => continue,
+                    Moved::No => {}
+                    Moved::Ended(ended) => return Poll::Ready(ended),
+                }
+            }
             // The server first: what it says unasked must be recognised before a command makes it look like an answer.
             let server_moved = self.server_said(cx, filter);
             if let Moved::Ended(ended) = server_moved {
@@ -211,7 +218,24 @@ where
             if !matches!(server_moved, Moved::Yes) && !matches!(client_moved, Moved::Yes) {
                 return Poll::Pending;
             }
+            // What the server said may be what the filter waited for.
+            self.client.starved &= !matches!(server_moved, Moved::Yes);
         }
+    }
+
+    /// Lets the filter go on with an answer of its own.
+    fn say_more<F: Filter>(&mut self, filter: &mut F) -> Moved {
+        let mut say = Replies::default();
+        if let Err(breach) = filter.say_more(&mut say) {
+            return Moved::Ended(Ended::Violation(breach));
+        }
+        if say.client.is_empty() && say.server.is_empty() {
+            return Moved::No;
+        }
+        self.client.pending.append(&mut say.client);
+        self.server.pending.append(&mut say.server);
+        self.client.starved = false;
+        Moved::Yes
     }
 
     /// Says what the filter says to go on waiting for news.

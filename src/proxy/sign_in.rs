@@ -10,10 +10,11 @@ use tracing::debug;
 use crate::proxy::Engine;
 use crate::proxy::net::conn::Read;
 use crate::proxy::net::dial::{Dialer, Family, Route, Upstream};
-use ostler_mail::account::{Account, Protocol, Server, Timeouts};
+use ostler_mail::account::{Account, Folder, Maildrop, Protocol, Server, Timeouts};
 use ostler_mail::failure::{Failure, Waiting};
 use ostler_mail::imap;
 use ostler_mail::machine::{Login, Outgoing, Step};
+use ostler_mail::maildrop::login::MaildropLogin;
 use ostler_mail::pop3;
 use ostler_mail::secret::Secret;
 use ostler_mail::smtp;
@@ -174,7 +175,7 @@ async fn take_steps<L: Login>(
             }
             Step::Wait => {}
         }
-        let line = hear(&mut upstream, login.waiting(), limit, deadline).await?;
+        let line = hear_up_to(&mut upstream, login.waiting(), login.line_limit(), limit, deadline).await?;
         if login.waiting() == Waiting::SignIn {
             debug!("{}: S: {}", upstream.at.host, login.shown(&line));
         }
@@ -211,14 +212,25 @@ pub async fn say(
     }
 }
 
-/// Waits for a line.
+/// Waits for a line of the usual length.
 pub async fn hear(
     upstream: &mut Upstream,
     waiting: Waiting,
     limit: Duration,
     deadline: Instant,
 ) -> Result<Line, Failure> {
-    let read = upstream.conn.read_line_until(MAX_REPLY_LINE_OCTETS, deadline).await;
+    hear_up_to(upstream, waiting, MAX_REPLY_LINE_OCTETS, limit, deadline).await
+}
+
+/// Waits for a line of at most `longest` octets.
+async fn hear_up_to(
+    upstream: &mut Upstream,
+    waiting: Waiting,
+    longest: usize,
+    limit: Duration,
+    deadline: Instant,
+) -> Result<Line, Failure> {
+    let read = upstream.conn.read_line_until(longest, deadline).await;
     let at = || upstream.at.clone();
     match read {
         None => Err(Failure::TimedOut { at: at(), waiting, after: limit }),
@@ -294,6 +306,38 @@ pub(crate) async fn connect_and_prepare<L: BeginLogin>(
     debug_assert_eq!(server.protocol, L::PROTOCOL);
     let upstream = engine.dialer.connect(server, timeouts, route).await?;
     prepare_on(engine, upstream, server, timeouts).await
+}
+
+/// Connects to where POP3 clients fetch the mail of an account, and prepares the sign-in there.
+pub(crate) async fn prepare_maildrop(
+    engine: &Engine,
+    account: &Account,
+    timeouts: &Timeouts,
+    route: Route,
+) -> Result<Prepared<MaildropLogin>, Failure> {
+    let no_server = || Failure::NoServer { account: account.name.clone(), protocol: Protocol::Pop3 };
+    let maildrop = account.maildrop().ok_or_else(no_server)?;
+    let server = maildrop.server();
+    let upstream = engine.dialer.connect(server, timeouts, route).await?;
+    match maildrop {
+        Maildrop::Pop3(server) => {
+            let login = MaildropLogin::at_pop3(BeginLogin::begin(engine, server, &upstream));
+            prepare(&engine.dialer, server, upstream, login, timeouts).await
+        }
+        Maildrop::Imap(server, folder) => prepare_folder_on(engine, upstream, server, folder, timeouts).await,
+    }
+}
+
+/// Prepares, on a connection that exists already, the sign-in at an IMAP server whose folder POP3 clients fetch.
+pub(crate) async fn prepare_folder_on(
+    engine: &Engine,
+    upstream: Upstream,
+    server: &Server,
+    folder: &Folder,
+    timeouts: &Timeouts,
+) -> Result<Prepared<MaildropLogin>, Failure> {
+    let login = MaildropLogin::at_imap(BeginLogin::begin(engine, server, &upstream), folder.clone());
+    prepare(&engine.dialer, server, upstream, login, timeouts).await
 }
 
 /// Prepares the sign-in on a connection that exists already.

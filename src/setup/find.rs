@@ -324,7 +324,8 @@ fn finding_of_preset(preset: &Preset, domain: &str) -> Result<Finding, NotFound>
     hints.extend(preset.note.clone());
     // A note says it in better words.
     if preset.pop == Pop::No && preset.note.is_none() {
-        hints.push(format!("{} has no POP3, so this version of ostler cannot fetch its mail.", preset.title));
+        hints
+            .push(format!("{} has no POP3; ostler fetches its mail by IMAP for programs that use POP3.", preset.title));
     }
     let wants_app_password = preset.auth_methods.first() == Some(&AuthMethod::AppPassword);
     let where_to = || preset.app_password.clone().unwrap_or_else(|| "on its web pages, under security".into());

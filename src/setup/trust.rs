@@ -236,6 +236,7 @@ mod tests {
             fetch_as: crate::setup::Identity::default(),
             send_as: crate::setup::Identity::default(),
             trust: NamedTrust::default(),
+            readable: None,
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use super::*;
 use ostler_mail::account::{
-    AfterPop, Credentials, DEFAULT_IMAP_CONNECTIONS, PasswordCharset, Protocol, Security, Trust,
+    AfterPop, Credentials, DEFAULT_IMAP_CONNECTIONS, Folder, PasswordCharset, Protocol, Security, Trust,
 };
 
 fn server(protocol: Protocol, host: &str, sign_in: SignIn) -> Server {
@@ -24,9 +24,12 @@ fn account(name: &str) -> Account {
         provider: None,
         is_default: false,
         offer_auth: true,
-        oauth2: None,
         read_ahead: true,
+        oauth2: None,
         local_password: None,
+        readable: None,
+        mend: vec![],
+        folder: Folder::default(),
         pop3: Some(server(Protocol::Pop3, "pop.example.net", password(SecretSource::Keyring))),
         smtp: vec![],
         imap: None,

@@ -102,6 +102,22 @@ fn no_check_keeps_what_was_said_and_tries_nothing() {
 }
 
 #[test]
+fn the_mail_program_is_kept_and_an_unknown_one_is_refused_with_those_that_are_known() {
+    let ca = TestCa::new();
+    let home = Home::new(&ca, &[]);
+    let nobody = format!("tls://localhost:{}", free_port());
+    let words = ["add", ANN, "--pop3", &nobody, "--fetch-only", "--no-check", "--password-client", "--readable"];
+    let before = home.settings();
+    let refused = home.ostler(&[&words[..], &["eudora-99"]].concat(), "");
+    assert_eq!(refused.status.code(), Some(2), "{}", said(&refused));
+    assert!(said(&refused).contains("eudora-windows, eudora-3, eudora-mac, netscape-4"), "{}", said(&refused));
+    assert_eq!(home.settings(), before);
+    let kept = home.ostler(&[&words[..], &["eudora-windows"]].concat(), "");
+    assert!(kept.status.success(), "{}", said(&kept));
+    assert!(home.settings().contains("\nreadable = \"eudora-windows\"\n"), "{}", home.settings());
+}
+
+#[test]
 fn without_a_keyring_the_password_can_stay_in_a_file() {
     require!("dovecot", "postfix");
     let (ca, password) = (TestCa::new(), crate::unique("pw"));

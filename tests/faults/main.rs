@@ -24,6 +24,7 @@ mod killed;
 mod names;
 mod network;
 mod played_provider;
+mod reading;
 mod secrets;
 mod suspended;
 

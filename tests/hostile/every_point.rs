@@ -157,6 +157,11 @@ pub fn fetches(cases: &[Part], more: &str, judge: impl FnMut(usize, &Heard, &[u8
     sweep(Speaks::Pop3, cases, more, MESSAGE, judge);
 }
 
+/// The same with the mail in an IMAP mailbox.
+pub fn fetches_over_imap(cases: &[Part], more: &str, judge: impl FnMut(usize, &Heard, &[u8])) {
+    sweep(Speaks::Pop3OverImap, cases, more, MESSAGE, judge);
+}
+
 /// A sweep with a reading client.
 pub fn reads(cases: &[Part], more: &str, judge: impl FnMut(usize, &Heard, &[u8])) {
     sweep(Speaks::Imap, cases, more, MESSAGE, judge);

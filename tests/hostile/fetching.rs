@@ -1,7 +1,7 @@
 //! Providers that misbehave in a fetch, at every point of it.
 
-use super::every_point::{fetches, honest_fetch, pop3, signed_in};
-use super::honest::{HASTY, Heard, cut, fetch_part, message_answer, shown};
+use super::every_point::{fetches, fetches_over_imap, honest_fetch, pop3, signed_in};
+use super::honest::{HASTY, Heard, contains, cut, fetch_answer, fetch_part, maildrop_part, message_answer, shown};
 use crate::support::provider::{Part, Step, say};
 
 /// Nothing was said to the client that the provider had not said, and trouble has its own words.
@@ -92,4 +92,93 @@ fn nothing_is_said_inside_a_message_that_breaks_off_however_much_is_owed() {
         assert!(whole[..12].starts_with(&heard), "{:?}", String::from_utf8_lossy(&heard));
         honest_fetch(ostler.pop3);
     }
+}
+
+/// The same where the mail is in an IMAP mailbox: what is said is true, and nothing is removed before the client wants it.
+fn honest_answers_over_imap(at: usize, heard: &Heard, received: &[u8]) {
+    for (line, step) in [("PASS x", 7), ("RETR 1", 9), ("QUIT", 15)] {
+        if let Some((_, answer)) = heard.iter().find(|(said, _)| *said == line) {
+            assert_eq!(answer.starts_with(b"+OK"), at >= step, "cut at {at}, {line}: {}", shown(heard));
+            if !answer.starts_with(b"+OK") {
+                assert!(answer.starts_with(b"-ERR [SYS/TEMP]"), "cut at {at}: {}", shown(heard));
+                assert!(!String::from_utf8_lossy(answer).to_lowercase().contains("password"), "{}", shown(heard));
+            }
+        }
+    }
+    let has_quit = heard.iter().any(|(line, _)| *line == "QUIT");
+    assert!(has_quit || !contains(received, "STORE"), "cut at {at}: {}", shown(heard));
+    // Removed only after it was marked, and marked only in the folder that the client has seen.
+    assert!(at > 12 || !contains(received, "EXPUNGE"), "cut at {at}");
+    assert!(at > 10 || !contains(received, "STORE"), "cut at {at}");
+}
+
+#[test]
+fn an_imap_provider_that_drops_a_fetch_at_any_point_is_never_made_to_look_well() {
+    let points = maildrop_part().len();
+    let cases: Vec<Part> = [Step::Close, Step::Reset]
+        .into_iter()
+        .flat_map(|last| (0..points).map(move |at| cut(maildrop_part(), at, last.clone())))
+        .collect();
+    fetches_over_imap(&cases, "", |number, heard, received| {
+        honest_answers_over_imap(number % points, heard, received);
+    });
+}
+
+#[test]
+fn an_imap_provider_that_stalls_or_refuses_at_any_point_is_told_in_time() {
+    let points = maildrop_part().len();
+    let stalls = (0..points).map(|at| cut(maildrop_part(), at, Step::Stall));
+    // A refusal of whatever was asked, by the tag that is due.
+    let tags = ["*", "", "o1", "", "f1", "", "f2", "", "p1", "", "p2", "", "p3", "", "p4", "", "p5"];
+    let refusals = (2..points).step_by(2).map(|at| {
+        let mut part = cut(maildrop_part(), at, say(&format!("{} NO [UNAVAILABLE] not now", tags[at])));
+        part.push(Step::Stall);
+        part
+    });
+    let cases: Vec<Part> = stalls.chain(refusals).collect();
+    fetches_over_imap(&cases, HASTY, |number, heard, received| {
+        let at = if number < points { number } else { 2 + 2 * (number - points) };
+        if number < points {
+            honest_answers_over_imap(at, heard, received);
+        } else if at == 8 {
+            assert_eq!(heard.last().unwrap().0, "RETR 1", "{}", shown(heard));
+            assert!(
+                heard.last().unwrap().1.starts_with(b"-ERR localhost does not give message 1: not now"),
+                "{}",
+                shown(heard)
+            );
+        } else {
+            let (_, answer) = heard.last().unwrap();
+            assert_eq!(answer.starts_with(b"-ERR [SYS/TEMP]"), at < 16, "refused at {at}: {}", shown(heard));
+            assert!(at >= 14 || !contains(received, "EXPUNGE"), "{at}");
+        }
+    });
+}
+
+#[test]
+fn an_imap_message_that_is_cut_or_stalls_anywhere_never_looks_whole() {
+    let whole = fetch_answer("UID 10 ", "");
+    let mut cases = Vec::new();
+    let mut lengths = Vec::new();
+    for length in (1..whole.len()).step_by(8).chain(whole.len() - 10..whole.len()) {
+        for last in [Step::Close, Step::Stall] {
+            let mut part = cut(maildrop_part(), 8, Step::Send(whole[..length].to_vec()));
+            part.push(last);
+            cases.push(part);
+            lengths.push(length);
+        }
+    }
+    fetches_over_imap(&cases, HASTY, |number, heard, received| {
+        let (line, answer) = heard.last().unwrap();
+        let text = String::from_utf8_lossy(answer);
+        match *line {
+            "RETR 1" => assert!(text.starts_with("-ERR [SYS/TEMP]"), "{} octets: {}", lengths[number], shown(heard)),
+            "cut" => {
+                assert!(!text.ends_with("\r\n.\r\n"), "{} octets: {}", lengths[number], shown(heard));
+                assert!(!text.contains("SYS/TEMP"), "inside the message: {}", shown(heard));
+            }
+            other => panic!("{} octets: {other}: {}", lengths[number], shown(heard)),
+        }
+        assert!(!contains(received, "STORE"));
+    });
 }

@@ -26,6 +26,8 @@ pub const MESSAGE: &[u8] = b"Subject: hello\r\n\r\n.dot\r\nbody\r\n";
 pub enum Speaks {
     Smtp,
     Pop3,
+    /// POP3 to the client, whose mail is in an IMAP mailbox.
+    Pop3OverImap,
     Imap,
 }
 
@@ -34,7 +36,7 @@ impl Speaks {
     pub fn name(self) -> &'static str {
         match self {
             Self::Smtp => "smtp",
-            Self::Pop3 => "pop3",
+            Self::Pop3 | Self::Pop3OverImap => "pop3",
             Self::Imap => "imap",
         }
     }
@@ -43,7 +45,7 @@ impl Speaks {
     pub fn greeting(self) -> &'static str {
         match self {
             Self::Smtp => "220 ",
-            Self::Pop3 => "+OK",
+            Self::Pop3 | Self::Pop3OverImap => "+OK",
             Self::Imap => "* OK ostler",
         }
     }
@@ -53,6 +55,7 @@ impl Speaks {
         match self {
             Self::Smtp => send_part(),
             Self::Pop3 => fetch_part(),
+            Self::Pop3OverImap => maildrop_part(),
             Self::Imap => read_part(),
         }
     }
@@ -62,7 +65,7 @@ impl Speaks {
         match self {
             Self::Smtp => account.smtp(server),
             Self::Pop3 => account.pop3(server),
-            Self::Imap => account.imap(server),
+            Self::Pop3OverImap | Self::Imap => account.imap(server),
         }
     }
 
@@ -70,7 +73,7 @@ impl Speaks {
     pub fn try_session(self, client: &mut Client, user: &str, from: &str, message: &[u8]) -> Heard {
         match self {
             Self::Smtp => try_send(client, from, message),
-            Self::Pop3 => try_fetch(client, user),
+            Self::Pop3 | Self::Pop3OverImap => try_fetch(client, user),
             Self::Imap => try_read(client, user),
         }
     }
@@ -80,6 +83,7 @@ impl Speaks {
         match self {
             Self::Smtp => (".", "250 2.0.0 queued"),
             Self::Pop3 => ("QUIT", "+OK committed"),
+            Self::Pop3OverImap => ("QUIT", "+OK bye, 1 message deleted"),
             Self::Imap => ("LOGOUT", "6 OK bye"),
         }
     }
@@ -89,7 +93,7 @@ impl Speaks {
         match self {
             Self::Smtp => "DATA",
             Self::Pop3 => "PASS",
-            Self::Imap => "LOGIN",
+            Self::Pop3OverImap | Self::Imap => "LOGIN",
         }
     }
 
@@ -97,7 +101,7 @@ impl Speaks {
     pub fn brings(self) -> usize {
         match self {
             Self::Smtp => 1,
-            Self::Pop3 | Self::Imap => 0,
+            Self::Pop3 | Self::Pop3OverImap | Self::Imap => 0,
         }
     }
 }
@@ -143,6 +147,35 @@ pub fn fetch_part() -> Part {
         expect("QUIT"),
         say("+OK committed"),
     ]
+}
+
+/// What an honest IMAP provider says to the same client, in clear.
+pub fn maildrop_part() -> Part {
+    vec![
+        say("* OK [CAPABILITY IMAP4rev1 UIDPLUS] ready"),
+        expect("o1 LOGIN"),
+        say("o1 OK [CAPABILITY IMAP4rev1 UIDPLUS] in"),
+        expect("f1 EXAMINE \"INBOX\""),
+        say("* 1 EXISTS\r\n* OK [UIDVALIDITY 7] ok\r\nf1 OK [READ-ONLY] done"),
+        expect("f2 FETCH 1:1 (UID RFC822.SIZE)"),
+        say("* 1 FETCH (UID 10 RFC822.SIZE 30)\r\nf2 OK done"),
+        expect("p1 UID FETCH 10 (UID BODY.PEEK[])"),
+        Step::Send(fetch_answer("UID 10 ", "")),
+        expect("p2 SELECT \"INBOX\""),
+        say("* 1 EXISTS\r\n* OK [UIDVALIDITY 7] ok\r\np2 OK [READ-WRITE] done"),
+        expect("p3 UID STORE 10 +FLAGS.SILENT (\\Deleted)"),
+        say("p3 OK done"),
+        expect("p4 UID EXPUNGE 10"),
+        say("* 1 EXPUNGE\r\np4 OK done"),
+        expect("p5 LOGOUT"),
+        say("* BYE bye\r\np5 OK done"),
+    ]
+}
+
+/// The whole answer to UID FETCH, with this before and behind the message.
+pub fn fetch_answer(before: &str, behind: &str) -> Vec<u8> {
+    let head = format!("* 1 FETCH ({before}BODY[] {{{}}}\r\n", MESSAGE.len());
+    [head.as_bytes(), MESSAGE, format!("{behind})\r\np1 OK done\r\n").as_bytes()].concat()
 }
 
 /// What an honest IMAP provider says, in clear.

@@ -1,6 +1,7 @@
 //! Named providers that misbehave, and what must come of it: the runner. The cases are in the modules below it.
 
 mod imap;
+mod maildrop;
 mod pop3;
 mod smtp;
 mod tls;
@@ -95,7 +96,7 @@ impl Case {
 fn session(speaks: Speaks, ostler: &Ostler, host: &str, name: &str) -> Heard {
     let port = match speaks {
         Speaks::Smtp => ostler.smtp,
-        Speaks::Pop3 => ostler.pop3,
+        Speaks::Pop3 | Speaks::Pop3OverImap => ostler.pop3,
         Speaks::Imap => ostler.imap,
     };
     let mut client = Client::connect_to(host, port);
@@ -172,7 +173,7 @@ fn is_well(speaks: Speaks, heard: &Heard) -> bool {
         Speaks::Smtp => {
             good("QUIT", "221") && heard.iter().any(|(line, answer)| *line == "." && answer.starts_with(b"250 "))
         }
-        Speaks::Pop3 => good("QUIT", "+OK"),
+        Speaks::Pop3 | Speaks::Pop3OverImap => good("QUIT", "+OK"),
         Speaks::Imap => good("LOGOUT", "6 OK") && heard.iter().any(|(_, said)| contains(said, MESSAGE)),
     }
 }
@@ -226,8 +227,11 @@ fn judge(speaks: Speaks, case: &Case, heard: &Heard, peer: &Provider, secret: &s
         Ends::Bye(words) => line == "*" && text.contains("* BYE ") && text.contains(words),
         Ends::Cut if speaks == Speaks::Imap => line == "cut" && !text.contains("ostler"),
         Ends::Cut => {
-            let whole = message_answer();
-            line == "cut" && !answer.ends_with(b"\r\n.\r\n") && whole.starts_with(&answer[..answer.len().min(5)])
+            let has_begun = match speaks {
+                Speaks::Smtp | Speaks::Pop3 => message_answer().starts_with(&answer[..answer.len().min(5)]),
+                Speaks::Pop3OverImap | Speaks::Imap => answer.starts_with(b"+OK "),
+            };
+            line == "cut" && !answer.ends_with(b"\r\n.\r\n") && has_begun
         }
         Ends::Well => is_well(speaks, heard),
     };

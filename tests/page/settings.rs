@@ -73,6 +73,8 @@ fn every_key() -> Vec<(&'static str, String, String)> {
     set("account.password_charset", "windows-1252", "password_charset = \"windows-1252\"");
     set("account.oauth2", "google", "oauth2 = \"google\"");
     set("account.local_password", "env|LEE_LOCAL", "local_password = { env = \"LEE_LOCAL\" }");
+    set("account.readable", "eudora-windows", "readable = \"eudora-windows\"");
+    set("account.mend", "date, charset", "mend = [\"date\", \"charset\"]");
     set("account.default", "yes", "default = true");
     set("account.doors.pop3", &format!("127.0.0.1:{}", doors[4]), &format!("pop3 = \"127.0.0.1:{}\"", doors[4]));
     set("account.doors.smtp", &doors[5].to_string(), &format!("smtp = {}", doors[5]));
@@ -97,6 +99,9 @@ fn every_key() -> Vec<(&'static str, String, String)> {
         }
     }
     let mut set = |key: &'static str, typed: &str, written: &str| all.push((key, typed.to_owned(), written.to_owned()));
+    set("account.pop3.via", "imap", "via = \"imap\"");
+    set("account.pop3.folder", "Entw\u{fc}rfe", "folder = \"Entw\u{fc}rfe\"");
+    set("account.pop3.mark_read", "yes", "mark_read = true");
     set("account.imap.connections", "4", "connections = 4");
     set("account.smtp.login.host", "two.example", "auth = \"pop-before-smtp\"");
     set("account.smtp.fresh", "5m", "fresh = \"5m\"");

@@ -251,4 +251,11 @@ fn secrets_a_provider_echoes_reach_neither_client_nor_log() {
     let answer = pop.ask("PASS x", "-ERR [AUTH]");
     assert!(!answer.contains(&secret) && answer.contains("***"), "{answer}");
     // That the log has it in no form is checked when ostler ends.
+    let (yes, no) = ("* OK [CAPABILITY IMAP4rev1] hi", format!("o1 NO [AUTHENTICATIONFAILED] {secret} is not it"));
+    let peer = Provider::start_tls(&ca.localhost(), vec![vec![say(yes), expect("o1 LOGIN"), say(&no)]]);
+    let ostler = Ostler::start(&ca, &[Account::new("home", ANN, &secret).imap(Server::new("tls", peer.port))]);
+    let mut imap = Client::greeted(ostler.imap, "* OK");
+    for line in [imap.ask("1 LOGIN home x", "* OK [ALERT]"), imap.expect("1 NO")] {
+        assert!(!line.contains(&secret) && line.contains("***"), "{line}");
+    }
 }

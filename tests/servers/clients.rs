@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::support::dovecot::Dovecot;
-use crate::support::ostler::Ostler;
+use crate::support::ostler::{Account, Ostler, Server};
 use crate::support::postfix::Postfix;
 use crate::support::process::{command, run_well};
 use crate::support::{folder, mail, private_file, require, unique};
@@ -27,6 +27,17 @@ impl AuthMethod {
         Self { _ostler: Some(ostler), dovecot: site.dovecot, postfix: site.postfix, pop3, smtp }
     }
 
+    /// The provider has no POP3.
+    fn over_imap() -> Self {
+        let site = Site::start();
+        let account = Account::new("home", ANN, &site.password)
+            .imap(Server::new("tls", site.dovecot.imaps))
+            .smtp(Server::new("starttls", site.postfix.submission));
+        let ostler = Ostler::start(&site.ca, &[account]);
+        let (pop3, smtp) = (ostler.pop3, ostler.smtp);
+        Self { _ostler: Some(ostler), dovecot: site.dovecot, postfix: site.postfix, pop3, smtp }
+    }
+
     /// For the programs themselves: the servers take any name, and the password `x`.
     fn direct() -> Self {
         let dovecot = Dovecot::builder()
@@ -45,6 +56,14 @@ fn the_programs_themselves_understand_the_servers() {
     require!("dovecot", "postfix", "curl", "msmtp", "mpop", "fetchmail", "swaks", "python3");
     for program in [curl, msmtp, mpop, fetchmail, swaks, python] {
         program(&AuthMethod::direct());
+    }
+}
+
+#[test]
+fn programs_fetch_from_a_provider_without_pop3() {
+    require!("dovecot", "postfix", "curl", "mpop", "fetchmail", "python3");
+    for program in [curl, mpop, fetchmail, python] {
+        program(&AuthMethod::over_imap());
     }
 }
 

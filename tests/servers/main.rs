@@ -15,6 +15,8 @@ mod flights;
 mod gate;
 mod kept;
 mod keyring;
+mod over_imap;
+mod readable;
 #[cfg(target_os = "linux")]
 mod readers;
 mod reading;

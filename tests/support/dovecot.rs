@@ -104,8 +104,8 @@ impl Builder {
         start.stdout(output.try_clone().unwrap()).stderr(output);
         let mut process = Process::start("dovecot", &mut start);
         let answers = process.comes_up(|| match &self.inside {
-            None => std::net::TcpStream::connect((self.host, pop3)).is_ok(),
-            Some((inside, _)) => inside.listens_at(self.host, pop3),
+            None => [pop3, imap].iter().all(|port| std::net::TcpStream::connect((self.host, *port)).is_ok()),
+            Some((inside, _)) => [pop3, imap].iter().all(|port| inside.listens_at(self.host, *port)),
         });
         let server = Dovecot { folder, process, host: self.host, pop3, pop3s, imap, imaps, serial: AtomicU32::new(1) };
         if answers {

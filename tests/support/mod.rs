@@ -69,8 +69,8 @@ pub fn has(need: &str) -> Result<(), String> {
         "dovecot" => dovecot::usable(),
         "postfix" => postfix::usable(),
         "exim" => exim::usable(),
-        "issuer" => issuer::usable(),
         "courier" => courier::usable(),
+        "issuer" => issuer::usable(),
         "keyring" => keyring::usable(),
         #[cfg(target_os = "linux")]
         "panel" => desktop::usable(),

@@ -5,6 +5,7 @@
 
 pub mod endpoint;
 pub mod issuer;
+pub mod mend;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 
@@ -14,7 +15,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::readable::Readable;
 use issuer::Issuer;
+use mend::Repair;
 
 /// A mail protocol that a door or a server speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -316,6 +319,44 @@ impl Server {
     }
 }
 
+/// The folder that every IMAP mailbox has, where new mail is; its name has no letter case.
+pub const INBOX: &str = "INBOX";
+/// The longest name of a folder, in characters. No provider takes a longer one.
+pub const MAX_FOLDER_CHARS: usize = 255;
+
+/// The folder of an IMAP server that is served to POP3 clients, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Folder {
+    /// Its name, as a person writes it; no control characters.
+    pub name: String,
+    /// Whether a message that was fetched whole is marked as read.
+    pub mark_read: bool,
+}
+
+impl Default for Folder {
+    fn default() -> Self {
+        Self { name: INBOX.to_owned(), mark_read: false }
+    }
+}
+
+/// Where POP3 clients fetch the mail of an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Maildrop<'a> {
+    /// At a POP3 server.
+    Pop3(&'a Server),
+    /// In a folder of an IMAP server.
+    Imap(&'a Server, &'a Folder),
+}
+
+impl<'a> Maildrop<'a> {
+    /// The server.
+    pub fn server(self) -> &'a Server {
+        match self {
+            Self::Pop3(server) | Self::Imap(server, _) => server,
+        }
+    }
+}
+
 /// A sender address that goes out through an account.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Alias {
@@ -364,13 +405,19 @@ pub struct Account {
     pub read_ahead: bool,
     /// The source of its local password. `None`: ostler makes one and keeps it in the keyring.
     pub local_password: Option<SecretSource>,
+    /// What the mail program can read; `None`: mail is passed on as it is.
+    pub readable: Option<Readable>,
+    /// What is mended in the messages it sends.
+    pub mend: Vec<Repair>,
     /// Where ostler gets the tokens for its servers with OAuth2; `None`: the settings do not say.
     pub oauth2: Option<Arc<Issuer>>,
-    /// The server from which mail is fetched.
+    /// The POP3 server. If there is none, POP3 clients fetch from the IMAP server.
     pub pop3: Option<Server>,
+    /// What they fetch there.
+    pub folder: Folder,
     /// The servers through which mail is sent, in the order in which they are tried.
     pub smtp: Vec<Server>,
-    /// The IMAP server, for the IMAP door.
+    /// The IMAP server.
     pub imap: Option<Server>,
     /// How many connections there may be at the IMAP server at once; at least 1.
     pub imap_connections: usize,
@@ -380,6 +427,30 @@ impl Account {
     /// All servers, in the order in which they are shown and checked.
     pub fn servers(&self) -> impl Iterator<Item = &Server> {
         self.pop3.iter().chain(&self.smtp).chain(&self.imap)
+    }
+
+    /// Fetches mail at this server, by POP3 or IMAP.
+    pub fn fetch_at(&mut self, server: Server) {
+        match server.protocol {
+            Protocol::Pop3 => self.pop3 = Some(server),
+            Protocol::Imap => (self.pop3, self.imap) = (None, Some(server)),
+            Protocol::Smtp => {}
+        }
+    }
+
+    /// Where POP3 clients fetch mail, if they can.
+    pub fn maildrop(&self) -> Option<Maildrop<'_>> {
+        let at_imap = || self.imap.as_ref().map(|imap| Maildrop::Imap(imap, &self.folder));
+        self.pop3.as_ref().map(Maildrop::Pop3).or_else(at_imap)
+    }
+
+    /// Whether clients of this protocol are served.
+    pub fn serves(&self, protocol: Protocol) -> bool {
+        match protocol {
+            Protocol::Pop3 => self.maildrop().is_some(),
+            Protocol::Smtp => !self.smtp.is_empty(),
+            Protocol::Imap => self.imap.is_some(),
+        }
     }
 
     /// Whether `address` is this account's own or one of its aliases.

@@ -58,7 +58,7 @@ pub fn only(accounts: &[Arc<Account>]) -> Option<&Arc<Account>> {
 
 /// The account, if it has a server of this protocol.
 pub(crate) fn with_server(account: Arc<Account>, protocol: Protocol) -> Result<Arc<Account>, Failure> {
-    if account.servers().any(|server| server.protocol == protocol) {
+    if account.serves(protocol) {
         Ok(account)
     } else {
         Err(Failure::NoServer { account: account.name.clone(), protocol })

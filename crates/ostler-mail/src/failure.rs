@@ -74,6 +74,8 @@ pub enum Waiting {
     Message,
     /// The answer to the end of a message.
     FinalDot,
+    /// The answers that messages are deleted.
+    Deletion,
 }
 
 /// What is wrong with a certificate. The strings are printable ASCII.
@@ -205,6 +207,29 @@ pub enum IdProblem {
         /// The server's reply.
         said: String,
     },
+}
+
+/// Why messages were not deleted that a mail program has deleted by POP3, in a folder of an IMAP server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NotDeleted {
+    /// Other messages are marked as deleted too, and this server can only remove all that are.
+    OthersMarked,
+    /// The folder may only be read.
+    ReadOnly,
+    /// The server has put another folder in its place (UIDVALIDITY), so the messages cannot be named.
+    FolderReplaced,
+    /// The server refuses; its words.
+    Refused(String),
+}
+
+impl NotDeleted {
+    /// The same, with the server's words changed.
+    pub(crate) fn map_words(self, change: impl FnOnce(&str) -> String) -> Self {
+        match self {
+            Self::Refused(said) => Self::Refused(change(&said)),
+            other @ (Self::OthersMarked | Self::ReadOnly | Self::FolderReplaced) => other,
+        }
+    }
 }
 
 /// Why there is no secret to sign in with.
@@ -427,6 +452,24 @@ pub enum Failure {
         /// How many other problems there are.
         others: u64,
     },
+    /// The IMAP server does not open the folder that the settings name.
+    NoFolder {
+        /// The server.
+        at: ServerAddr,
+        /// The name of the folder.
+        folder: String,
+        /// The server's reply.
+        said: String,
+    },
+    /// Messages that a mail program has deleted by POP3 are still in the folder of the IMAP server.
+    NotDeleted {
+        /// The server.
+        at: ServerAddr,
+        /// The name of the folder.
+        folder: String,
+        /// Why they are.
+        why: NotDeleted,
+    },
     /// There is no secret to sign in with.
     Secret {
         /// The account's name.
@@ -544,6 +587,8 @@ impl Failure {
             | Self::MechanismRefused { .. }
             | Self::TooBig { .. }
             | Self::MessageIds { .. }
+            | Self::NoFolder { .. }
+            | Self::NotDeleted { why: NotDeleted::OthersMarked | NotDeleted::ReadOnly, .. }
             | Self::Secret { .. }
             | Self::NotInThisVersion { .. }
             | Self::BadTrust { .. }
@@ -567,7 +612,8 @@ impl Failure {
             | Self::LoginDelay { .. }
             | Self::SignInPostponed { .. }
             | Self::NoToken { .. }
-            | Self::NoConnectionLeft { .. } => Blame::Passing,
+            | Self::NoConnectionLeft { .. }
+            | Self::NotDeleted { why: NotDeleted::FolderReplaced | NotDeleted::Refused(_), .. } => Blame::Passing,
         }
     }
 
@@ -602,6 +648,8 @@ impl Failure {
             | Self::NoConnectionLeft { at, .. }
             | Self::TooBig { at, .. }
             | Self::MessageIds { at, .. }
+            | Self::NoFolder { at, .. }
+            | Self::NotDeleted { at, .. }
             | Self::NotInThisVersion { at, .. } => Some(at),
             Self::Secret { at, .. } => at.as_ref(),
             Self::BadTrust { .. }

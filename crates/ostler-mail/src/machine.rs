@@ -17,7 +17,7 @@ use crate::failure::{Failure, Waiting, one_line};
 use crate::proxy_header;
 use crate::sasl::{AuthStep, Redaction, Way};
 use crate::secret::Secret;
-use crate::wire::{Line, MAX_AUTH_LINE_OCTETS, MAX_COMMAND_LINE_OCTETS};
+use crate::wire::{Line, MAX_AUTH_LINE_OCTETS, MAX_COMMAND_LINE_OCTETS, MAX_REPLY_LINE_OCTETS};
 use crate::words::Words;
 
 /// What a [`Front`] makes of a client's line.
@@ -200,6 +200,19 @@ pub enum Step<Ready> {
     Done(Ready),
 }
 
+impl<Ready> Step<Ready> {
+    /// The same step of a login that ends with something else.
+    pub(crate) fn map<Other>(self, end: impl FnOnce(Ready) -> Other) -> Step<Other> {
+        match self {
+            Self::Send(outgoing) => Step::Send(outgoing),
+            Self::Wait => Step::Wait,
+            Self::StartTls => Step::StartTls,
+            Self::WantSecret => Step::WantSecret,
+            Self::Done(ready) => Step::Done(end(ready)),
+        }
+    }
+}
+
 /// Signs in at a provider. It knows the dialogue and not the socket, so one machine serves a client's session, the login
 /// before a gated send, and `ostler check`. What is the same in every protocol is done here, with the help of
 /// [`ServerState`].
@@ -214,6 +227,10 @@ pub trait Login {
     fn waiting(&self) -> Waiting;
     /// The server sent a line.
     fn on_line(&mut self, line: &Line) -> Result<Step<Self::Ready>, Failure>;
+    /// The longest line to take from the server next, in octets.
+    fn line_limit(&self) -> usize {
+        MAX_REPLY_LINE_OCTETS
+    }
     /// TLS is up, and ostler speaks first.
     fn after_tls(&mut self) -> Step<Self::Ready>;
     /// The secret that was wanted is there, to be given.
@@ -310,6 +327,10 @@ pub trait Filter {
     fn server_said(&mut self, input: &[u8], say: &mut Replies) -> Result<Pass, ProtocolViolation>;
     /// The client sent `input`, which begins with the octets left over last time.
     fn client_said(&mut self, input: &[u8], say: &mut Replies) -> Result<Pass, ProtocolViolation>;
+    /// All that was said has left. A filter that has a long answer of its own says the next part of it.
+    fn say_more(&mut self, _: &mut Replies) -> Result<(), ProtocolViolation> {
+        Ok(())
+    }
     /// Whether to read from the client now. Until then its octets wait in its socket.
     fn wants_client(&self) -> bool;
     /// The client has closed and left `rest` unfinished. Returns whether the server's answers still go to it.

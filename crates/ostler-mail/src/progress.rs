@@ -4,6 +4,7 @@
 //! Not here: what happened, which is an event. Nothing outlives the session.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use serde_json::{Value, json};
 
@@ -17,7 +18,12 @@ pub struct Progress {
     octets: AtomicU64,
     /// The number of octets expected. 0: unknown.
     of_octets: AtomicU64,
+    /// The folder that is open (IMAP).
+    folder: Mutex<Option<String>>,
 }
+
+/// How much of a folder's name is shown, in characters.
+const MAX_FOLDER_CHARS: usize = 60;
 
 /// What the client's STAT or LIST has told about the mailbox.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -36,6 +42,12 @@ impl Progress {
         self.message.store(number, Ordering::Relaxed);
     }
 
+    /// The client has opened this folder.
+    pub fn open_folder(&self, name: &str) {
+        let name = name.chars().take(MAX_FOLDER_CHARS).collect();
+        *self.folder.lock().unwrap_or_else(PoisonError::into_inner) = Some(name);
+    }
+
     /// Sets the octets passed so far: of all messages of a fetch, of this message in a send.
     pub fn set_octets(&self, octets: u64) {
         self.octets.store(octets, Ordering::Relaxed);
@@ -47,19 +59,21 @@ impl Progress {
         self.set_octets(0);
     }
 
-    /// The fields that a session has in `ostler status --json`, all null while no message is under way: `message`,
-    /// `of_messages`, `octets`, `of_octets` and `progress`, the same in words.
+    /// The fields that a session has in `ostler status --json`: `folder`, the one that is open (IMAP), and, all null while no message
+    /// is under way, `message`, `of_messages`, `octets`, `of_octets` and `progress`, the same in words.
     pub fn document(&self) -> Value {
         let known = |number: &AtomicU64| Some(number.load(Ordering::Relaxed)).filter(|n| *n > 0);
+        let folder = self.folder.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let Some(message) = known(&self.message) else {
-            return json!({"message": null, "of_messages": null, "octets": null, "of_octets": null, "progress": null});
+            return json!({"folder": folder, "message": null, "of_messages": null, "octets": null, "of_octets": null, "progress": null});
         };
         let (octets, of_messages) = (self.octets.load(Ordering::Relaxed), known(&self.of_messages));
         // Dot-stuffing makes a message slightly longer than the size that the provider tells.
         let of_octets = known(&self.of_octets).map(|of| of.max(octets));
         let of = of_messages.map_or_else(String::new, |of| format!(" of {of}"));
-        let words = format!("message {message}{of}, {}", amount(octets, of_octets));
-        json!({"message": message, "of_messages": of_messages, "octets": octets, "of_octets": of_octets, "progress": words})
+        let place = folder.as_ref().map_or_else(String::new, |folder| format!(" in {folder}"));
+        let words = format!("message {message}{of}{place}, {}", amount(octets, of_octets));
+        json!({"folder": folder, "message": message, "of_messages": of_messages, "octets": octets, "of_octets": of_octets, "progress": words})
     }
 }
 

@@ -1,8 +1,8 @@
 //! Authentication exchanges, without sockets and without the framing of a protocol: a client's claim is heard in `accept`,
 //! a provider's challenges are answered in `respond`, and `redact` keeps secrets out of the log. PLAIN (RFC 4616), LOGIN
 //! (MS-XLOGIN), CRAM-MD5 (RFC 2195), APOP (RFC 1939); with an OAuth2 access token XOAUTH2 (Google) and OAUTHBEARER (RFC 7628),
-//! whose messages are made in `bearer`. `way` says which of them comes next when a provider refuses one,
-//! `refusal` whether it did, and `meaning` what else a refusal without a code means.
+//! whose messages are made in `bearer`. `way` says which of them comes next when a provider refuses one, `refusal` whether it
+//! did, and `meaning` what else a refusal without a code means.
 
 mod accept;
 mod bearer;

@@ -6,6 +6,7 @@ pub mod data;
 pub mod envelope;
 pub mod front;
 pub mod login;
+pub mod mend;
 pub mod submission;
 pub mod verdict;
 pub mod words;

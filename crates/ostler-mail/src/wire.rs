@@ -3,6 +3,8 @@
 //!
 //! Not here: the words of a protocol.
 
+pub(crate) mod dots;
+
 use std::fmt;
 use std::sync::LazyLock;
 

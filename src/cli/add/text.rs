@@ -51,7 +51,7 @@ pub(super) fn closing_text(decision: &Decision, settings: &Settings, file: &Path
             )
         }
     };
-    if account.pop3.is_some() {
+    if account.maildrop().is_some() {
         line("incoming mail (POP3)", Protocol::Pop3);
     }
     if account.imap.is_some() {

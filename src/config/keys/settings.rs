@@ -4,6 +4,9 @@
 use super::{Choice, Key, Kind, Table, Unset};
 use Unset::{Required, Value, Words};
 
+use ostler_mail::account::mend::Repair;
+use ostler_mail::readable::{PROFILES, Readable};
+
 const FIRST_VERSION: &str = "0.1.0";
 
 /// The top of the file.
@@ -278,6 +281,26 @@ pub(in crate::config) const ACCOUNT: Table = Table {
             help: "It makes fetching faster. ostler does so only at providers where it changes nothing else.",
         },
         Key {
+            name: "readable",
+            kind: Kind::Choice(&READABLE),
+            unset: Value("\"off\""),
+            since: FIRST_VERSION,
+            example: "\"eudora-windows\"",
+            label: "Which mail program",
+            help: "Old programs show today's letters as rubbish: don\u{e2}\u{20ac}\u{2122}t. For the program that you choose here, ostler \
+                   rewrites mail while it is fetched, so that it shows: don't. The original stays at the provider.",
+        },
+        Key {
+            name: "mend",
+            kind: Kind::Words(&MEND),
+            unset: Value("[\"message-id\", \"date\"]"),
+            since: FIRST_VERSION,
+            example: "[\"message-id\", \"date\", \"charset\"]",
+            label: "What ostler adds to mail that you send",
+            help: "Spam filters hold it against a message if it lacks what old programs forget: message-id, date, from-domain \
+                   (the account's domain in a sender without one), charset (which letters are meant). \"none\" adds nothing.",
+        },
+        Key {
             name: "doors",
             kind: Kind::Table(&DOORS),
             unset: Words("none"),
@@ -315,6 +338,35 @@ pub(in crate::config) const ACCOUNT: Table = Table {
         },
     ],
 };
+
+/// The word for mail that is passed on as it is.
+pub(in crate::config) const OFF: &str = "off";
+
+/// What `readable` may be: mail programs by name, then charsets.
+pub(in crate::config) const READABLE: [Choice; 1 + PROFILES.len() + Readable::CHARSETS.len()] = {
+    let mut choices = [Choice { word: OFF, label: "one that reads today's mail: pass it on as it is" };
+        1 + PROFILES.len() + Readable::CHARSETS.len()];
+    let mut at = 0;
+    while at < PROFILES.len() {
+        choices[1 + at] = Choice { word: PROFILES[at].name, label: PROFILES[at].program };
+        at += 1;
+    }
+    let mut at = 0;
+    while at < Readable::CHARSETS.len() {
+        let (word, label) = Readable::CHARSETS[at];
+        choices[1 + PROFILES.len() + at] = Choice { word, label };
+        at += 1;
+    }
+    choices
+};
+
+/// What `mend` may list.
+const MEND: [Choice; Repair::ALL.len()] = [
+    Choice { word: "message-id", label: "a Message-ID" },
+    Choice { word: "date", label: "the date" },
+    Choice { word: "from-domain", label: "the domain of the sender" },
+    Choice { word: "charset", label: "the charset" },
+];
 
 const HOST: Key = Key {
     name: "host",
@@ -443,14 +495,54 @@ pub(in crate::config) const POP3: Table = Table {
     header: "[account.pop3]",
     title: "Server for fetching (POP3)",
     help: "Where ostler fetches mail.",
-    keys: &[HOST, PORT, SECURITY, AUTH, SERVER_USERNAME, SERVER_PASSWORD, SERVER_CHARSET, CA, PIN],
+    keys: &[
+        HOST,
+        PORT,
+        SECURITY,
+        AUTH,
+        SERVER_USERNAME,
+        SERVER_PASSWORD,
+        SERVER_CHARSET,
+        CA,
+        PIN,
+        Key {
+            name: "via",
+            kind: Kind::Choice(&[
+                Choice { word: "pop3", label: "this server (POP3)" },
+                Choice { word: "imap", label: "the server for IMAP" },
+            ]),
+            unset: Words("the server for POP3 if there is one, else the one for IMAP"),
+            since: FIRST_VERSION,
+            example: "\"imap\"",
+            label: "Mail programs that use POP3 get the mail from",
+            help: "For providers without POP3. The server for IMAP has a table of its own.",
+        },
+        Key {
+            name: "folder",
+            kind: Kind::Text,
+            unset: Value("\"INBOX\""),
+            since: FIRST_VERSION,
+            example: "\"Entw\u{fc}rfe\"",
+            label: "Folder at the server for IMAP",
+            help: "The folder that mail programs get that use POP3. New mail is in INBOX.",
+        },
+        Key {
+            name: "mark_read",
+            kind: Kind::YesNo,
+            unset: Value("false"),
+            since: FIRST_VERSION,
+            example: "true",
+            label: "Mark fetched mail as read at the server for IMAP",
+            help: "Other mail programs, and the web mail, then show it as read.",
+        },
+    ],
 };
 
 /// `[account.imap]`.
 pub(in crate::config) const IMAP: Table = Table {
     header: "[account.imap]",
     title: "Server for IMAP",
-    help: "For mail programs that speak IMAP.",
+    help: "For mail programs that speak IMAP. Programs that speak POP3 get their mail from it too, if the provider has no POP3.",
     keys: &[
         HOST,
         PORT,

@@ -81,7 +81,7 @@ pub(super) fn render_page(shared: &Shared, account: &Account, feedback: &Feedbac
             @if !account.aliases.is_empty() {
                 div { dt { "Also sends for" } dd { (account.aliases.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")) } }
             }
-            @for server in account.servers() { div { dt { (purpose(server)) } dd { (describe(server)) } } }
+            @for server in account.servers() { div { dt { (purpose(account, server)) } dd { (describe(server)) } } }
         }
         p {
             a.button href=(link_to("/program", &account.name)) { "Guide for your mail program" }
@@ -183,8 +183,9 @@ fn render_local_password(shared: &Shared, account: &Account, feedback: &Feedback
     }
 }
 
-fn purpose(server: &Server) -> &'static str {
+fn purpose(account: &Account, server: &Server) -> &'static str {
     match server.protocol {
+        Protocol::Imap if account.pop3.is_none() => "Fetches and reads by IMAP at",
         Protocol::Pop3 => "Fetches from",
         Protocol::Smtp => "Sends through",
         Protocol::Imap => "Read by IMAP at",
@@ -219,10 +220,9 @@ fn start_test(shared: &Arc<Shared>, account: Arc<Account>, first: Option<&'stati
         first.into_iter().for_each(|text| screen.note(text));
         run_test(own, screen, tested)
     };
-    let is_of = |protocol| account.servers().any(|server| server.protocol == protocol);
     let mut stages = Vec::new();
-    stages.extend(is_of(Protocol::Pop3).then_some(Stage::Fetch));
-    stages.extend(is_of(Protocol::Smtp).then_some(Stage::Send));
+    stages.extend(account.serves(Protocol::Pop3).then_some(Stage::Fetch));
+    stages.extend(account.serves(Protocol::Smtp).then_some(Stage::Send));
     super::progress::open_job(shared.jobs.start(&name, &stages, work))
 }
 

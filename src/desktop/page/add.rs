@@ -21,6 +21,7 @@ use crate::guide::{self, Client};
 use crate::setup::keep::existing;
 use crate::setup::{NamedTrust, Proposal, Secrets, endpoints_from_text};
 use ostler_mail::account::{Protocol, Settings};
+use ostler_mail::readable::Readable;
 use ostler_mail::secret::given::Given;
 use ostler_mail::secret::{NotASecret, Secret};
 
@@ -32,6 +33,8 @@ pub(super) struct Fields {
     pub(super) gate: bool,
     /// The name of the guide for the mail program; empty: to be chosen later.
     pub(super) client: String,
+    /// Whether mail is rewritten for that program.
+    pub(super) readable: bool,
     pub(super) pop3: String,
     pub(super) smtp: String,
     pub(super) imap: String,
@@ -55,6 +58,7 @@ pub(super) struct AddForm {
     gate: Option<String>,
     #[serde(default)]
     client: String,
+    readable: Option<String>,
     #[serde(default)]
     pop3: String,
     #[serde(default)]
@@ -79,6 +83,7 @@ impl AddForm {
             other: plain(&self.other),
             gate: self.gate.is_some(),
             client: plain(&self.client),
+            readable: self.readable.is_some(),
             pop3: plain(&self.pop3),
             smtp: plain(&self.smtp),
             imap: plain(&self.imap),
@@ -103,6 +108,14 @@ pub(super) struct AccountRequest {
     pub(super) secrets: Secrets,
     /// The mail program that the account is for.
     pub(super) client: Option<&'static Client>,
+}
+
+impl AccountRequest {
+    /// What the mail program can read, if mail is to be rewritten for it.
+    pub(super) fn readable(&self) -> Option<Readable> {
+        let any = || Readable::find("windows-1252");
+        self.fields.readable.then(|| self.client.and_then(Client::readable).or_else(any)).flatten()
+    }
 }
 
 /// When a form is sent: first, or after a failed try, when the passwords may be left out because the job knows them.
@@ -241,8 +254,14 @@ pub(super) fn render_form(shared: &Shared, action: &str, fields: &Fields, mistak
             }
             (field("address", "Your mail address", "text", &fields.address, "Such as ann@example.net", wrong("address")))
             (field("password", "Your password", "password", "", own, wrong("password")))
-            @if again { input type="hidden" name="client" value=(fields.client); }
-            @else { (render_client(&fields.client)) }
+            @if again {
+                input type="hidden" name="client" value=(fields.client);
+                @if fields.readable { input type="hidden" name="readable" value="on"; }
+            } @else {
+                (render_client(&fields.client))
+                (check("readable", "It shows some letters as rubbish", fields.readable,
+                    "Such as don\u{e2}\u{20ac}\u{2122}t for don't. Then ostler rewrites mail for this program while it is fetched. The original stays at the provider."))
+            }
             details open[!fields.other.is_empty() || any(&["other", "other_password"])] {
                 summary { "Use another company for sending" }
                 p.hint { "Only if your provider does not send mail for you." }

@@ -83,13 +83,15 @@ mod tests {
     use crate::events::Events;
     use crate::events::event::Event;
     use ostler_mail::account::Protocol;
+    use ostler_mail::readable::Changes;
 
     #[test]
     fn the_figures_are_what_happened() {
         let events = Events::default();
         events.publish(Event::SessionStarted(1, Protocol::Smtp, "10.0.0.7:5".parse().unwrap()));
         events.publish(Event::Sent { account: "home".into(), recipients: 2, octets: 70 });
-        events.publish(Event::Fetched { account: "home".into(), messages: 3, octets: 900 });
+        let changes = Changes::default();
+        events.publish(Event::Fetched { account: "home".into(), messages: 3, octets: 900, changes });
         let text = written(&events.figures());
         for line in [
             "ostler_sessions{protocol=\"smtp\"} 1",

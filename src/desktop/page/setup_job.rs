@@ -168,6 +168,7 @@ impl SetupJob {
         let mut plan = self.found.clone()?;
         plan.name.clone_from(&self.request.name);
         plan.trust = self.request.trust.clone();
+        plan.readable = self.request.readable();
         plan.fetch_as.username.clone_from(&self.request.username);
         if self.request.fields.other.is_empty() {
             plan.send_as.username.clone_from(&self.request.username);
@@ -214,6 +215,7 @@ impl SetupJob {
             send_as,
             trust: self.request.trust.clone(),
             oauth2: self.find_issuer()?,
+            readable: None,
         };
         for note in plan.notes_on_letters() {
             self.screen.note(&format!("{}.", capitalised(&note)));

@@ -9,7 +9,7 @@ use super::client_messages::{ReplyStage, messages_for};
 use super::*;
 use ostler_mail::account::{Protocol, Security};
 use ostler_mail::failure::known_words::KNOWN_WORDS;
-use ostler_mail::failure::{CaFile, CertificateProblem, SecretTrouble, ServerAddr, Waiting};
+use ostler_mail::failure::{CaFile, CertificateProblem, NotDeleted, SecretTrouble, ServerAddr, Waiting};
 use ostler_mail::machine::{Login, Step};
 use ostler_mail::secret::Secret;
 use ostler_mail::wire::Line;
@@ -27,6 +27,7 @@ fn failures(protocol: Protocol) -> Vec<Failure> {
     let certificate = |problem| Failure::Certificate { at: place(protocol), problem, ca: CaFile::Unset };
     let secret = |trouble| Failure::Secret { account: "home".into(), at: Some(place(protocol)), trouble };
     let ids = |problem| Failure::MessageIds { at: place(protocol), problem, others: 1 };
+    let not_deleted = |why| Failure::NotDeleted { at: place(protocol), folder: "INBOX".into(), why };
     let date = || String::from("2020-01-01 00:00 UTC");
     vec![
         Failure::NameNotFound { at: at() },
@@ -84,6 +85,11 @@ fn failures(protocol: Protocol) -> Vec<Failure> {
         ids(IdProblem::TooMany { counted: 2 }),
         ids(IdProblem::NoNumber { line: "a b".into() }),
         ids(IdProblem::Refused { said: said() }),
+        Failure::NoFolder { at: at(), folder: "Entwurfe".into(), said: said() },
+        not_deleted(NotDeleted::OthersMarked),
+        not_deleted(NotDeleted::ReadOnly),
+        not_deleted(NotDeleted::FolderReplaced),
+        not_deleted(NotDeleted::Refused(said())),
         secret(SecretTrouble::Missing),
         secret(SecretTrouble::KeyringLocked),
         secret(SecretTrouble::NoKeyring),

@@ -70,19 +70,20 @@ pub(super) async fn keep_or_leave(engine: &Arc<Engine>, session: ProviderSession
     if !session.may_be_kept() || *engine.stopping().borrow() {
         return session.leave().await;
     }
-    let (id, ends_at_sign_out) = (engine.next_session(), session.ends_at_sign_out());
+    let id = engine.next_session();
+    let until_sign_out = session.until_sign_out(engine);
     match engine.kept.put(id, session) {
-        None => drop(tokio::spawn(end_in_time(Arc::clone(engine), id, ends_at_sign_out))),
+        None => drop(tokio::spawn(end_in_time(Arc::clone(engine), id, until_sign_out))),
         Some(session) => session.leave().await,
     }
 }
 
 /// Ends the session when its time has passed, when the user signs out of what it was signed in with, or when ostler ends.
-async fn end_in_time(engine: Arc<Engine>, id: u64, ends_at_sign_out: bool) {
-    let (mut stopping, mut sign_outs) = (engine.stopping(), engine.tokens.sign_outs());
+async fn end_in_time(engine: Arc<Engine>, id: u64, until_sign_out: impl Future<Output = ()>) {
+    let mut stopping = engine.stopping();
     tokio::select! {
         () = sleep(KEEP_TIMEOUT) => {}
-        _ = sign_outs.changed(), if ends_at_sign_out => {}
+        () = until_sign_out => {}
         // An error means that the sender is gone, and so is ostler.
         _ = stopping.wait_for(|stop| *stop) => {}
     }

@@ -105,20 +105,6 @@ impl ProviderSide {
         self.session = None;
     }
 
-    /// Ends a session that waits for the next message once the user has signed out of what it was signed in with. Never
-    /// completes.
-    pub(super) async fn end_after_sign_out(&mut self) {
-        let mut sign_outs = self.engine.tokens.sign_outs();
-        let Some(kept) = self.session.as_ref().filter(|session| session.ends_at_sign_out()) else {
-            return std::future::pending().await;
-        };
-        let signed_in_at = kept.sign_outs;
-        if sign_outs.wait_for(|count| *count != signed_in_at).await.is_ok() {
-            self.leave().await;
-        }
-        std::future::pending().await
-    }
-
     /// The client has left. The next one may find the provider's session.
     pub(super) async fn end(&mut self) {
         if let Some(session) = self.session.take() {
@@ -146,6 +132,16 @@ impl ProviderSide {
                 tokio::spawn(kept.leave());
             }
         }
+    }
+
+    /// Ends a session that waits for the next message once the user has signed out of what it was signed in with. Never
+    /// completes.
+    pub(super) async fn end_after_sign_out(&mut self) {
+        if let Some(session) = &self.session {
+            session.until_sign_out(&self.engine).await;
+            self.leave().await;
+        }
+        std::future::pending().await
     }
 
     /// Says QUIT to the provider.

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    Access, Account, Credentials, DEFAULT_IMAP_CONNECTIONS, Door, PasswordCharset, Protocol, SecretSource, Security,
-    Server, Settings, SignIn, Timeouts, Trust,
+    Access, Account, Credentials, DEFAULT_IMAP_CONNECTIONS, Door, Folder, PasswordCharset, Protocol, SecretSource,
+    Security, Server, Settings, SignIn, Timeouts, Trust,
 };
 
 /// A server for tests.
@@ -56,7 +56,10 @@ pub fn account(name: &str, address: &str, username: &str) -> Account {
         offer_auth: true,
         read_ahead: true,
         local_password: None,
+        readable: None,
+        mend: vec![],
         oauth2: None,
+        folder: Folder::default(),
         pop3: Some(server(Protocol::Pop3, username)),
         smtp: vec![server(Protocol::Smtp, username)],
         imap: None,

@@ -2,7 +2,7 @@
 
 use crate::account::{Security, is_this_computer};
 use crate::failure::text::{as_word, spoken};
-use crate::failure::{CaFile, CertificateProblem, Failure, IdProblem, SecretTrouble, Waiting};
+use crate::failure::{CaFile, CertificateProblem, Failure, IdProblem, NotDeleted, SecretTrouble, Waiting};
 
 /// The sentence, without a full stop: printable ASCII, but for an account's name.
 pub(super) fn advice(failure: &Failure) -> String {
@@ -85,6 +85,16 @@ fn advice_of_kind(failure: &Failure) -> String {
         }
         Failure::TooBig { .. } => "send it in parts, or make it smaller".into(),
         Failure::MessageIds { problem, .. } => id_advice(problem),
+        Failure::NoFolder { .. } => "check folder in the settings; new mail is in INBOX".into(),
+        Failure::NotDeleted { why: NotDeleted::OthersMarked, .. } => {
+            "empty the trash of that folder (expunge) with the program that marked them, then fetch again".into()
+        }
+        Failure::NotDeleted { why: NotDeleted::ReadOnly, .. } => {
+            "name another folder in the settings, or switch \"leave messages on server\" on".into()
+        }
+        Failure::NotDeleted { why: NotDeleted::FolderReplaced | NotDeleted::Refused(_), .. } => {
+            "fetch again; if it goes on, delete them with the web mail".into()
+        }
         Failure::Secret { account, trouble, .. } => secret_advice(account, trouble),
         Failure::NotInThisVersion { .. } => "install the newest ostler, or change that in the settings".into(),
         Failure::BadTrust { .. } => "put the path of a PEM file there, or remove ca from the settings".into(),

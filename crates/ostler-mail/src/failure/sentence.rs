@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::account::Protocol;
 use crate::failure::text::spoken;
-use crate::failure::{CertificateProblem, Failure, IdProblem, SecretTrouble, ServerAddr, Waiting};
+use crate::failure::{CertificateProblem, Failure, IdProblem, NotDeleted, SecretTrouble, ServerAddr, Waiting};
 use crate::wire::hex;
 
 /// The sentence, without a full stop. What it quotes is not yet cleaned.
@@ -70,6 +70,13 @@ pub(super) fn sentence(failure: &Failure) -> String {
             format!("this message of {} is too big: {} takes {} at most", megabytes(*size), at.host, megabytes(*limit))
         }
         Failure::MessageIds { at, problem, others } => id_sentence(&at.host, problem, *others),
+        Failure::NoFolder { at, folder, said } => {
+            format!("{} does not open the folder \"{folder}\": {}", at.host, or_silence(said))
+        }
+        Failure::NotDeleted { at, folder, why } => {
+            let why = not_deleted(why);
+            format!("what your mail program deleted is still in the folder \"{folder}\" at {}: {why}", at.host)
+        }
         Failure::Secret { account, at, trouble } => secret_sentence(account, at.as_ref(), trouble),
         Failure::NotInThisVersion { at, what } => {
             format!("this version of ostler cannot use {what} yet, which the settings ask for at {}", at.host)
@@ -90,6 +97,17 @@ pub(super) fn sentence(failure: &Failure) -> String {
     }
 }
 
+fn not_deleted(why: &NotDeleted) -> String {
+    match why {
+        NotDeleted::OthersMarked => {
+            "other messages there are marked as deleted, and this server could only remove them all".into()
+        }
+        NotDeleted::ReadOnly => "it lets no one delete there".into(),
+        NotDeleted::FolderReplaced => "there is another folder in its place".into(),
+        NotDeleted::Refused(said) => format!("it says: {}", or_silence(said)),
+    }
+}
+
 /// What the server owed, as in "waiting for its greeting".
 fn awaited(waiting: Waiting) -> &'static str {
     match waiting {
@@ -101,6 +119,7 @@ fn awaited(waiting: Waiting) -> &'static str {
         Waiting::SignIn => "its answer to the sign-in",
         Waiting::Answer => "its answer",
         Waiting::Message => "the next part of the message",
+        Waiting::Deletion => "its word that the messages are deleted",
         Waiting::FinalDot => "its answer to the end of the message",
     }
 }

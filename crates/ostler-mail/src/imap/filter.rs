@@ -283,7 +283,10 @@ impl ImapFilter {
         match (own, start.tag) {
             (Some(reply), _) => self.owe(Owed::Own(reply), say),
             (None, Some(tag)) if start.verb == "LOGOUT" => self.owe(Owed::Goodbye(tag.to_owned()), say),
-            (None, Some(tag)) => self.owe(Owed::Answer(tag.to_owned()), say),
+            (None, Some(tag)) => {
+                self.note_folder(&start);
+                self.owe(Owed::Answer(tag.to_owned()), say);
+            }
             (None, None) => {}
         }
         self.rest_of_command(raw, passes, say);
@@ -298,6 +301,13 @@ impl ImapFilter {
             "COMPRESS" | "ENABLE" | "UNAUTHENTICATE" => Some(words::NOT_HERE),
             "IDLE" if !command.rest.is_empty() || !offers(&self.capabilities, b"IDLE") => Some(words::NOT_HERE),
             _ => None,
+        }
+    }
+
+    /// Notes for the status which folder is opened. A name that comes as a literal is not looked at.
+    fn note_folder(&self, command: &Start<'_>) {
+        if matches!(command.verb.as_str(), "SELECT" | "EXAMINE") && literal_at_end(command.rest).is_none() {
+            self.progress.open_folder(printable(command.rest.trim_ascii()).trim_matches('"'));
         }
     }
 
@@ -399,6 +409,10 @@ impl ImapFilter {
         if let Some(Owed::Goodbye(_)) = self.owed.remove(at) {
             self.is_over = true;
         }
+        // Behind its answer no message of a FETCH is under way.
+        if self.owed.is_empty() {
+            self.progress.begin_message(0, None, None);
+        }
         // The literal that the client's last command has announced is not wanted.
         if let (FromClient::Asked { octets, waits }, true) = (self.client, is_last) {
             self.client = if waits { FromClient::Command } else { FromClient::literal(octets, false) };
@@ -471,6 +485,9 @@ impl ImapFilter {
             let before = line[..line.len() - literal.mark].trim_ascii_end();
             let before = before.strip_suffix(b"~").unwrap_or(before).trim_ascii_end();
             self.is_message = passes && MESSAGES.iter().any(|name| ends_with(before, name));
+            if self.is_message {
+                self.progress.begin_message(self.messages + 1, None, None);
+            }
             self.go_on_with_literal(literal.octets, passes);
         }
         self.tick();
@@ -505,6 +522,14 @@ impl ImapFilter {
             FromServer::Literal { left, passes } => (self.literal(left, passes, input), passes),
         };
         Ok(if passes { Pass::Forward(octets) } else { Pass::Replaced(octets) })
+    }
+
+    /// Whether a line of data that passes begins here.
+    fn begins_data_that_passes(&self, input: &[u8]) -> bool {
+        let head = &input[..input.len().min(MAX_HEAD_OCTETS)];
+        let end = memchr(b'\n', head);
+        let head = &head[..end.unwrap_or(head.len())];
+        matches!(kind(head, end.is_some()), Some(Kind::Data(word)) if self.passes(word))
     }
 
     /// What to do with a line of the server that begins at the front of `input`.
@@ -586,7 +611,7 @@ impl Filter for ImapFilter {
         if self.is_over {
             return Ok(Pass::Stop);
         }
-        // A line with its literals leaves in one piece, as far as it has come.
+        // Lines of data with their literals leave in one piece, as far as they have come.
         let mut at = 0;
         loop {
             match self.part(&input[at..], say)? {
@@ -594,7 +619,7 @@ impl Filter for ImapFilter {
                 // At the first part only: all of a line passes, or none of it.
                 other => return Ok(other),
             }
-            if at == input.len() || self.server == FromServer::Line {
+            if at == input.len() || self.server == FromServer::Line && !self.begins_data_that_passes(&input[at..]) {
                 return Ok(Pass::Forward(at));
             }
         }

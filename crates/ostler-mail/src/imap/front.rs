@@ -194,7 +194,7 @@ impl ImapFront {
 
     /// The reply to a sign-in that has failed at the provider.
     pub fn on_failure(&mut self, failure: &Failure) -> String {
-        if words::is_refusal(failure) {
+        if failure.is_refused_sign_in() {
             self.alert_once();
             return self.refusal(failure);
         }

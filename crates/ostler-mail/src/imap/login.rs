@@ -76,7 +76,7 @@ pub struct ImapLogin {
 
 /// The status of a line of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Status {
+pub(crate) enum Status {
     Ok,
     No,
     Bad,
@@ -335,7 +335,7 @@ fn code_of(text: &[u8]) -> Option<String> {
     Some(String::from_utf8_lossy(word).to_ascii_uppercase())
 }
 
-fn status_of(word: &[u8]) -> Option<Status> {
+pub(crate) fn status_of(word: &[u8]) -> Option<Status> {
     match word.to_ascii_uppercase().as_slice() {
         b"OK" => Some(Status::Ok),
         b"NO" => Some(Status::No),

@@ -5,6 +5,8 @@
 
 use std::collections::VecDeque;
 
+use crate::readable::Changes;
+
 /// The most messages read ahead.
 const MAX_MESSAGES: usize = 16;
 /// The messages read ahead at first. The number doubles each time the client has to wait for one, and halves when it wants
@@ -56,14 +58,16 @@ struct Message {
 /// The answer to a RETR, as far as it has come.
 #[derive(Debug, Default)]
 pub(super) struct Answer {
-    /// The status line, then the text.
+    /// The status line, then the text, as the client gets them.
     pub octets: Vec<u8>,
-    /// How many of them are the status line.
-    pub status_octets: usize,
+    /// The octets of the text as the provider has sent them.
+    pub text_octets: usize,
     /// The answer is here to its end.
     pub is_whole: bool,
     /// The provider has the message: the status line is `+OK`.
     pub is_message: bool,
+    /// What was changed to make it readable.
+    pub changes: Changes,
 }
 
 /// The messages that are read ahead in one session.
@@ -184,19 +188,21 @@ impl Ahead {
         let Some(message) = self.messages.iter_mut().find(asked) else { return };
         message.stage = if is_message { Stage::Arriving } else { Stage::Whole };
         let octets = status.to_vec();
-        message.answer = Answer { octets, status_octets: status.len(), is_whole: !is_message, is_message };
+        message.answer = Answer { octets, is_whole: !is_message, is_message, ..Answer::default() };
         self.kept_octets += status.len();
     }
 
-    /// More of the message that is arriving.
-    pub(super) fn add(&mut self, number: u64, octets: &[u8], is_end: bool) {
+    /// More of the message that is arriving: what the client will get, for so many octets of the provider's. At its end, what
+    /// was changed in it.
+    pub(super) fn add(&mut self, number: u64, octets: &[u8], text_octets: usize, end: Option<Changes>) {
         let arriving = |message: &&mut Message| message.number == number && message.stage == Stage::Arriving;
         let Some(message) = self.messages.iter_mut().find(arriving) else { return };
         message.answer.octets.extend_from_slice(octets);
+        message.answer.text_octets += text_octets;
         self.kept_octets += octets.len();
-        if is_end {
+        if let Some(changes) = end {
             message.stage = Stage::Whole;
-            message.answer.is_whole = true;
+            (message.answer.is_whole, message.answer.changes) = (true, changes);
         }
         if self.kept_octets > MAX_KEPT_OCTETS {
             // The sizes were wrong. From here on the provider is asked only what the client asks.

@@ -12,9 +12,10 @@ use crate::command::{Command, is_http, is_quit, is_tls_hello};
 use crate::failure::one_line;
 use crate::machine::{Clock, Filter, Party, Pass, ProtocolViolation, Replies};
 use crate::pop3::ahead::{Ahead, Question};
-use crate::pop3::text::{Kind, Text};
+use crate::pop3::text::{Kind, Taken, Text};
 use crate::pop3::{Status, parse_status, words};
 use crate::progress::{FetchForecast, Progress, parse_stat};
+use crate::readable::{Changes, Readable};
 use crate::wire::{
     Line, MAX_CLIENT_REPLY_OCTETS, MAX_COMMAND_LINE_OCTETS, MAX_REPLY_LINE_OCTETS, MAX_REPLY_LINES, printable,
 };
@@ -97,6 +98,10 @@ pub struct Pop3Filter {
     message_octets: u64,
     forecast: FetchForecast,
     progress: Arc<Progress>,
+    /// What the client can read; `None` if messages pass unchanged.
+    readable: Option<Readable>,
+    /// What was changed in whole messages.
+    changes: Changes,
 }
 
 impl Default for Pop3Filter {
@@ -105,9 +110,15 @@ impl Default for Pop3Filter {
     }
 }
 
+impl AsRef<Self> for Pop3Filter {
+    fn as_ref(&self) -> &Self {
+        self
+    }
+}
+
 impl Pop3Filter {
     /// Keeps `progress` up to date. `may_read_ahead`: the provider reads on while it answers (PIPELINING), and a RETR by itself
-    /// changes nothing there.
+    /// changes nothing there. Messages pass unchanged.
     pub fn new(progress: Arc<Progress>, may_read_ahead: bool) -> Self {
         Self {
             state: State::Status,
@@ -123,12 +134,25 @@ impl Pop3Filter {
             message_octets: 0,
             forecast: FetchForecast::default(),
             progress,
+            readable: None,
+            changes: Changes::default(),
         }
+    }
+
+    /// Makes messages readable for a client that can read this.
+    #[must_use]
+    pub fn reading(self, readable: Option<Readable>) -> Self {
+        Self { readable, ..self }
     }
 
     /// The number of messages that were fetched to their end, and the octets of all texts.
     pub fn totals(&self) -> (u64, u64) {
         (self.messages, self.text_octets)
+    }
+
+    /// What was changed to make messages readable that were fetched to their end.
+    pub fn changes(&self) -> Changes {
+        self.changes
     }
 
     /// Whether the client is in the middle of an answer. Any line of ostler's would look like a part of it, so if the
@@ -203,7 +227,7 @@ impl Pop3Filter {
                 let line = cleaned(raw);
                 self.ahead.begin(number, line.as_ref().map_or(raw, |line| line.as_bytes()), is_ok);
                 if is_ok {
-                    self.state = State::Ahead(Text::new(Kind::Message(number)), question);
+                    self.state = State::Ahead(Text::new(Kind::Message(number), self.readable), question);
                 }
             }
         }
@@ -213,9 +237,11 @@ impl Pop3Filter {
     /// Keeps what belongs to a text that is read ahead. Returns how many octets that is.
     fn keep(&mut self, input: &[u8], say: &mut Replies) -> usize {
         let State::Ahead(text, question) = &mut self.state else { return 0 };
-        let (octets, is_end) = text.scan(input);
+        let (is_held, mut readable) = (text.is_held(), Vec::new());
+        let Taken { octets, is_end } = text.take(input, &mut readable);
         if let Question::Message(number) = question {
-            self.ahead.add(*number, &input[..octets], is_end);
+            let kept = if is_held { &readable } else { &input[..octets] };
+            self.ahead.add(*number, kept, octets, is_end.then(|| text.changes()));
         }
         self.moved(octets);
         if is_end {
@@ -269,14 +295,14 @@ impl Pop3Filter {
             && let Some(mut answer) = self.ahead.take(number)
         {
             self.expected.pop_front();
-            let text_octets = answer.octets.len() - answer.status_octets;
             say.client.append(&mut answer.octets);
             if answer.is_message {
                 self.begin_fetch(number);
-                self.passed(text_octets, true);
+                self.passed(answer.text_octets, true);
             }
             if answer.is_whole {
                 self.messages += u64::from(answer.is_message);
+                self.changes.add(answer.changes);
                 self.tick();
             // The rest of it passes as it comes.
             } else if let State::Ahead(text, _) = std::mem::replace(&mut self.state, State::Status) {
@@ -290,7 +316,7 @@ impl Pop3Filter {
             self.begin_fetch(number);
         }
         let wants_sizes = kind == Kind::Sizes && self.ahead.wants_sizes();
-        self.state = State::Text(if wants_sizes { Text::with_sizes() } else { Text::new(kind) });
+        self.state = State::Text(if wants_sizes { Text::with_sizes() } else { Text::new(kind, self.readable) });
     }
 
     /// The client gets the message of this number now.
@@ -301,7 +327,10 @@ impl Pop3Filter {
 
     fn end_text(&mut self) {
         if let State::Text(text) = std::mem::replace(&mut self.state, State::Status) {
-            self.messages += u64::from(text.is_message());
+            if text.is_message() {
+                self.messages += 1;
+                self.changes.add(text.changes());
+            }
             text.mailbox().into_iter().for_each(|mailbox| self.forecast.set_mailbox(mailbox));
             text.into_sizes().into_iter().for_each(|sizes| self.ahead.set_sizes(sizes));
         }
@@ -358,7 +387,9 @@ impl Pop3Filter {
             // With an argument LIST and UIDL have an answer of one line (RFC 1939, sections 5 and 7).
             "LIST" if !command.has_argument() => Expected::Text(Kind::Sizes),
             "UIDL" if !command.has_argument() => Expected::Text(Kind::Identifiers),
-            "TOP" => Expected::Text(Kind::Other),
+            "TOP" => Expected::Text(Kind::Top(
+                command.argument().split_ascii_whitespace().nth(1).and_then(|n| n.parse().ok()),
+            )),
             "LANG" if !command.has_argument() => Expected::Text(Kind::Other),
             "CAPA" => Expected::Capabilities,
             "DELE" => {
@@ -444,15 +475,23 @@ impl Filter for Pop3Filter {
         while at < input.len() {
             let rest = &input[at..];
             if let State::Text(text) = &mut self.state {
-                let (octets, is_end) = text.scan(rest);
-                let is_message = text.is_message();
+                let (is_held, is_message) = (text.is_held(), text.is_message());
+                // The octets before it leave first.
+                if is_held && at > 0 {
+                    return Ok(Pass::Forward(at));
+                }
+                let Taken { octets, is_end } = text.take(rest, &mut say.client);
                 self.passed(octets, is_message);
                 at += octets;
                 if is_end {
                     self.end_text();
-                    if self.goes_on_ahead(&input[..at], say) {
+                    let passing = if is_held { &[] } else { &input[..at] };
+                    if self.goes_on_ahead(passing, say) {
                         return Ok(Pass::Replaced(at));
                     }
+                }
+                if is_held {
+                    return Ok(Pass::Replaced(at));
                 }
                 continue;
             }

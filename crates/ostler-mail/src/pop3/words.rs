@@ -6,12 +6,12 @@ use crate::client_fault::Misuse;
 use crate::failure::{Failure, SecretTrouble, fit, one_line};
 use crate::words::{NotAdmitted, Words};
 
-pub(super) const OK: &str = "+OK";
-pub(super) const BYE: &str = "+OK bye";
+pub(crate) const OK: &str = "+OK";
+pub(crate) const BYE: &str = "+OK bye";
 pub(super) const DOOR_IS_PLAIN: &str =
     "-ERR this door is plain: switch SSL/TLS off in the mail program; ostler encrypts the connection to the provider";
 pub(super) const SIGN_IN_FIRST: &str = "-ERR sign in first: USER, then PASS";
-pub(super) const UNKNOWN_COMMAND: &str = "-ERR ostler does not know this command";
+pub(crate) const UNKNOWN_COMMAND: &str = "-ERR ostler does not know this command";
 pub(super) const NAME_NOT_CLEAN: &str = "-ERR a user name has no control characters";
 pub(super) const USER_FIRST: &str = "-ERR USER comes first";
 pub(super) const APOP_NEEDS_DIGEST: &str = "-ERR APOP needs a name and a digest";
@@ -28,13 +28,56 @@ pub(super) const SEND_BY_SMTP: &str = "-ERR send through the SMTP door of ostler
 pub(super) const NO_TLS_NOW: &str = "-ERR this door is plain; ostler encrypts the connection to the provider";
 pub(super) const SIGNED_IN_ALREADY: &str = "-ERR you have signed in already";
 
+// Where ostler is the POP3 server, and the mail is in an IMAP mailbox.
+pub(crate) const NO_NUMBER: &str = "-ERR which message? a number is missing";
+pub(crate) const TOP_NEEDS_TWO: &str = "-ERR TOP needs the number of a message and a number of lines";
+
+/// The answer to STAT.
+pub(crate) fn totals(messages: usize, octets: u64) -> String {
+    format!("+OK {messages} {octets}")
+}
+
+/// The first line of the answer to LIST and UIDL, and the answer to RSET.
+pub(crate) fn message_count(messages: usize) -> String {
+    format!("+OK {messages} {}", if messages == 1 { "message" } else { "messages" })
+}
+
+pub(crate) fn message_follows(octets: u64) -> String {
+    format!("+OK {octets} octets")
+}
+
+pub(crate) fn message_deleted(number: u64) -> String {
+    format!("+OK message {number} is deleted")
+}
+
+pub(crate) fn no_such_message(number: u64) -> String {
+    format!("-ERR there is no message {number}")
+}
+
+pub(crate) fn message_gone(number: u64) -> String {
+    format!("-ERR message {number} is no longer there: another program has deleted or moved it")
+}
+
+pub(crate) fn message_is_empty(number: u64, host: &str) -> String {
+    format!("-ERR {host} says that there is nothing in message {number}")
+}
+
+pub(crate) fn message_refused(number: u64, host: &str, said: &str) -> String {
+    format!("-ERR {host} does not give message {number}: {said}")
+}
+
+/// The answer to QUIT when the messages are gone.
+pub(crate) fn messages_deleted(messages: usize) -> String {
+    format!("+OK bye, {messages} {} deleted", if messages == 1 { "message" } else { "messages" })
+}
+
 /// The greeting. `stamp` offers APOP (RFC 1939, section 7), so it is there only where ostler can check a digest: it needs to
 /// know the password.
 pub(super) fn greeting(stamp: Option<&str>) -> String {
     stamp.map_or_else(|| "+OK ostler ready\r\n".into(), |stamp| format!("+OK ostler ready {stamp}\r\n"))
 }
 
-pub(super) fn capabilities(can_check_challenges: bool) -> String {
+pub(crate) fn capabilities(can_check_challenges: bool) -> String {
     // No STLS, which Eudora 6 and 7 would begin at once; no PIPELINING, at which Eudora for Mac sends ahead; no SASL
     // that is not served here, because Eudora for Mac would use it in place of USER.
     let sasl = if can_check_challenges { "SASL CRAM-MD5 PLAIN LOGIN\r\n" } else { "" };

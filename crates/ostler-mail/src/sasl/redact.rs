@@ -1,5 +1,7 @@
 //! Keeps secrets out of the log and out of what people read: some servers repeat them in a refusal.
 
+use std::fmt;
+
 use base64::Engine;
 use zeroize::Zeroizing;
 
@@ -11,6 +13,12 @@ use crate::wire::{Line, hex};
 /// one is not replaced inside a longer one, whose rest would show.
 #[derive(Clone)]
 pub struct Redaction(Vec<Zeroizing<String>>);
+
+impl fmt::Debug for Redaction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Redaction(***)")
+    }
+}
 
 impl Redaction {
     /// Knows every form of the secret of `user`.

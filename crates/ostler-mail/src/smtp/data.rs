@@ -3,9 +3,11 @@
 
 use std::sync::Arc;
 
+use crate::account::mend::Repair;
 use crate::failure::Failure;
 use crate::machine::{Clock, Filter, Party, Pass, ProtocolViolation, Replies};
 use crate::progress::Progress;
+use crate::smtp::mend::Mender;
 use crate::smtp::{Reply, ReplyParser, words};
 use crate::wire::{Body, MAX_REPLY_LINE_OCTETS, take_line};
 
@@ -20,6 +22,8 @@ const PIECE_OCTETS: usize = 16 * 1024;
 #[derive(Debug, Default)]
 pub struct DataFilter {
     body: Body,
+    /// What mends the message, if anything does.
+    mender: Option<Box<Mender>>,
     parser: ReplyParser,
     /// The reply that the provider gave before the end of data.
     early_reply: Option<Reply>,
@@ -37,6 +41,17 @@ impl DataFilter {
     /// Keeps `progress` up to date.
     pub fn new(progress: Arc<Progress>) -> Self {
         Self { progress, ..Self::default() }
+    }
+
+    /// Mends the message on its way.
+    #[must_use]
+    pub fn mending(self, mender: Option<Mender>) -> Self {
+        Self { mender: mender.map(Box::new), ..self }
+    }
+
+    /// What was mended of it.
+    pub fn mended(&self) -> &[Repair] {
+        self.mender.as_ref().map_or(&[], |mender| mender.mended())
     }
 
     /// Swallows the rest of a body whose provider is gone. The client listens for a reply only after the end of its data.
@@ -85,6 +100,27 @@ impl DataFilter {
         (words::outcome_unknown(host, &why), false)
     }
 
+    /// Whether the message is held back to be mended.
+    fn is_held(&self) -> bool {
+        self.mender.as_ref().is_some_and(|mender| !mender.is_passing()) && !self.is_swallowing
+    }
+
+    /// Takes octets of a message that is held back.
+    fn mend(&mut self, input: &[u8], say: &mut Replies) -> usize {
+        let mut at = 0;
+        let mut tidy = Vec::with_capacity(input.len());
+        while at < input.len() && !self.body.is_complete() {
+            let same = self.body.take_unchanged(&input[at..]);
+            tidy.extend_from_slice(&input[at..at + same]);
+            at += same;
+            at += self.body.take_changed(&input[at..], &mut tidy);
+        }
+        if let Some(mender) = &mut self.mender {
+            mender.push(&tidy, self.body.is_complete(), &mut say.server);
+        }
+        at
+    }
+
     fn passed(&mut self, octets: usize) {
         self.octets += octets as u64;
         self.progress.set_octets(self.octets);
@@ -120,6 +156,11 @@ impl Filter for DataFilter {
     fn client_said(&mut self, input: &[u8], say: &mut Replies) -> Result<Pass, ProtocolViolation> {
         if self.is_complete() {
             return Ok(Pass::Stop);
+        }
+        if self.is_held() {
+            let at = self.mend(input, say);
+            self.passed(at);
+            return Ok(if at > 0 { Pass::Replaced(at) } else { Pass::NeedMore });
         }
         let mut at = self.body.take_unchanged(input);
         if (at == input.len() || at >= PIECE_OCTETS) && !self.is_swallowing {
@@ -218,6 +259,46 @@ mod tests {
             assert_eq!(pass(cut).0, expected, "{cut}");
         }
         assert!(pass(65_536).1 < 2 * whole.len() / PIECE_OCTETS + 8);
+    }
+
+    #[test]
+    fn a_message_is_mended_on_its_way_and_the_rest_passes() {
+        use crate::account::Account;
+        use crate::account::testing::account;
+        let account = Account { mend: Repair::USUAL.to_vec(), ..account("home", "ann@x.net", "ann") };
+        let body = "Subject: x\n\n.one\r\n..two\r\n".to_owned() + &"three\r\n".repeat(10_000) + ".\r\nQUIT\r\n";
+        let pass = |size: usize| {
+            let mender = Mender::new(&Arc::new(account.clone()), "a date".into());
+            let mut data = DataFilter::default().mending(mender);
+            let (mut out, mut input, mut forwarded) = (Vec::new(), body.as_bytes(), 0);
+            while !data.is_over() {
+                let mut say = Replies::default();
+                let piece = &input[..input.len().min(size)];
+                let used = match data.client_said(piece, &mut say).unwrap() {
+                    Pass::Forward(n) => {
+                        out.extend_from_slice(&piece[..n]);
+                        forwarded += n;
+                        n
+                    }
+                    Pass::Replaced(n) => n,
+                    other => panic!("{other:?}"),
+                };
+                out.append(&mut say.server);
+                input = &input[used..];
+            }
+            assert_eq!((input, data.mended()), (&b"QUIT\r\n"[..], &Repair::USUAL[..]));
+            assert_eq!(data.octets() as usize, body.len() - 6);
+            (String::from_utf8(out).unwrap(), forwarded)
+        };
+        let (out, forwarded) = pass(4096);
+        assert!(forwarded > body.len() / 2, "what follows is not copied");
+        assert!(
+            out.starts_with("Message-ID: <")
+                && out.contains("@x.net>\r\nDate: a date\r\nSubject: x\r\n\r\n..one\r\n..two\r\nthree\r\n")
+        );
+        for size in [1, 100, 65_536] {
+            assert_eq!(pass(size).0, out, "{size}");
+        }
     }
 
     #[test]

@@ -86,7 +86,11 @@ pub fn failure(failure: &Failure) -> String {
         | Failure::NetworkGone { .. }
         | Failure::TimedOut { .. } => "451 4.4.1 ",
         Failure::Lost { .. } | Failure::ProtocolViolation { .. } | Failure::WrongProtocol { .. } => "451 4.4.2 ",
-        Failure::ServiceRefused { .. } | Failure::MessageIds { .. } | Failure::Internal => "451 4.3.0 ",
+        Failure::ServiceRefused { .. }
+        | Failure::MessageIds { .. }
+        | Failure::NoFolder { .. }
+        | Failure::NotDeleted { .. }
+        | Failure::Internal => "451 4.3.0 ",
         Failure::NotTls { .. }
         | Failure::Certificate { .. }
         | Failure::TlsTooOld { .. }
@@ -99,8 +103,8 @@ pub fn failure(failure: &Failure) -> String {
         | Failure::InUse { .. }
         | Failure::LoginDelay { .. }
         | Failure::SignInPostponed { .. }
-        | Failure::NoToken { .. }
         | Failure::NoConnectionLeft { .. }
+        | Failure::NoToken { .. }
         | Failure::Secret { .. }
         | Failure::NotInThisVersion { .. } => "454 4.7.0 ",
     };

@@ -4,6 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc2822;
 use tokio::time::Instant;
 
 use super::ProviderSide;
@@ -16,6 +18,7 @@ use ostler_mail::account::Account;
 use ostler_mail::failure::{Failure, Waiting};
 use ostler_mail::smtp::Reply;
 use ostler_mail::smtp::data::DataFilter;
+use ostler_mail::smtp::mend::Mender;
 use ostler_mail::smtp::words::{self, message_timed_out, outcome_unknown};
 
 impl ProviderSide {
@@ -29,11 +32,13 @@ impl ProviderSide {
         let limits = Limits { idle: timeouts.data, reply: timeouts.data, data: timeouts.data, agreed: timeouts.data };
         // Taken out, so that any way out of here but a good answer closes the connection.
         let mut provider = self.session.take()?;
-        let mut data = DataFilter::new(Arc::clone(&session.progress));
+        let mender = Mender::new(&provider.account, date());
+        let mut data = DataFilter::new(Arc::clone(&session.progress)).mending(mender);
         let at = provider.upstream.at.clone();
         let ended = relay(client, &mut provider.upstream.conn, &mut data, limits, &mut session.stopping).await;
         let octets = data.octets();
         report_nuls(session, &provider.account, data.nuls());
+        report_mended(session, &provider.account, &data);
         let refusal = match ended {
             Ended::Over if data.is_complete() => {
                 let reply = self.last_answer(provider, &data, timeouts.last).await;
@@ -84,6 +89,20 @@ fn report_nuls(session: &Session, account: &Account, nuls: u64) {
             account.name
         );
         session.engine.events.publish(Event::Warning(text));
+    }
+}
+
+/// The present, as mail has it (RFC 5322, 3.3).
+fn date() -> String {
+    let now = OffsetDateTime::now_local().unwrap_or_else(|_| OffsetDateTime::now_utc());
+    now.format(&Rfc2822).unwrap_or_default()
+}
+
+/// Tells what was added to the message.
+fn report_mended(session: &Session, account: &Account, data: &DataFilter) {
+    if !data.mended().is_empty() {
+        let event = Event::Mended { account: account.name.clone(), repairs: data.mended().to_vec() };
+        session.engine.events.publish(event);
     }
 }
 

@@ -48,16 +48,23 @@ impl ProviderSession {
         self.idle_since.is_some() && self.accepted == 0
     }
 
-    /// Whether it is of no use any more once the user has signed out of what it was signed in with.
-    pub(in crate::proxy::smtp) fn ends_at_sign_out(&self) -> bool {
-        let server = self.account.smtp.get(self.server_index);
-        self.is_between_messages() && server.is_some_and(is_kept_for)
-    }
-
     /// Whether it may serve the next client's message: it has served one to its end, and there is no gate.
     pub(in crate::proxy::smtp) fn may_be_kept(&self) -> bool {
         let server = self.account.smtp.get(self.server_index);
         self.is_between_messages() && server.is_some_and(|server| server.gate().is_none())
+    }
+
+    /// Waits until the user has signed out of what it was signed in with: then it is of no use any more. Never completes for a
+    /// session that is not between two messages, or was not signed in with a token that ostler keeps.
+    pub(in crate::proxy::smtp) fn until_sign_out(&self, engine: &Engine) -> impl Future<Output = ()> + use<> {
+        let server = self.account.smtp.get(self.server_index);
+        let ends = self.is_between_messages() && server.is_some_and(is_kept_for);
+        let (mut sign_outs, signed_in_at) = (engine.tokens.sign_outs(), self.sign_outs);
+        async move {
+            if !ends || sign_outs.wait_for(|count| *count != signed_in_at).await.is_err() {
+                std::future::pending().await
+            }
+        }
     }
 
     /// Everything that decides whether it can serve a message of this account.

@@ -234,6 +234,25 @@ fn messages_are_counted_by_their_literals() {
 }
 
 #[test]
+fn the_status_has_the_folder_and_the_message() {
+    let progress = Arc::<Progress>::default();
+    let mut filter = ImapFilter::new(OFFERED, Arc::clone(&progress));
+    let words = || progress.document()["progress"].as_str().unwrap_or("-").to_owned();
+    play_with(&mut filter, "C: 1 SELECT \"Sent Items\"\nS: 1 OK", 99);
+    assert_eq!((words(), progress.document()["folder"].as_str()), ("-".into(), Some("Sent Items")));
+    play_with(
+        &mut filter,
+        "C: 2 FETCH 1:2 BODY[]\nS: * 1 FETCH (BODY[] {3}\nS| abc\nS: )\nS: * 2 FETCH (BODY[] {9}\nS| abc",
+        99,
+    );
+    assert_eq!(words(), "message 2 in Sent Items, 1 KB");
+    play_with(&mut filter, "S| defghi\nS: )\nS: 2 OK", 99);
+    assert_eq!(words(), "-");
+    play_with(&mut filter, "C: 3 SELECT {5}\nS: +\nC: other\nS: 3 OK", 99);
+    assert_eq!(progress.document()["folder"], "Sent Items", "a name that was not seen");
+}
+
+#[test]
 fn the_clock_is_the_one_of_who_owes_something() {
     let mut filter = filter();
     assert_eq!(filter.clock().0, Clock::ClientIdle);

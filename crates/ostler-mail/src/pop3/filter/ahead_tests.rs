@@ -86,8 +86,8 @@ struct Played {
 }
 
 impl Played {
-    fn new(provider: Provider, may_read_ahead: bool) -> Self {
-        let filter = Pop3Filter::new(Arc::default(), may_read_ahead);
+    fn new(provider: Provider, may_read_ahead: bool, readable: Option<Readable>) -> Self {
+        let filter = Pop3Filter::new(Arc::default(), may_read_ahead).reading(readable);
         Self { provider, filter, to_client: Vec::new(), unused: Vec::new() }
     }
 
@@ -139,7 +139,17 @@ impl Played {
 
 /// Plays the commands, each with how much may arrive after it; `None`: the client waits for its answer.
 fn play(provider: Provider, may_read_ahead: bool, commands: &[(String, Option<usize>)]) -> Played {
-    let mut played = Played::new(provider, may_read_ahead);
+    play_for(None, provider, may_read_ahead, commands)
+}
+
+/// The same for a client that can read this.
+fn play_for(
+    readable: Option<Readable>,
+    provider: Provider,
+    may_read_ahead: bool,
+    commands: &[(String, Option<usize>)],
+) -> Played {
+    let mut played = Played::new(provider, may_read_ahead, readable);
     for (line, arrives) in commands {
         played.client_says(line);
         match arrives {
@@ -265,6 +275,8 @@ fn command() -> impl Strategy<Value = Vec<String>> {
 fn some_provider() -> impl Strategy<Value = Provider> {
     let size = prop_oneof![6 => 0..400_usize, 1 => 30_000..90_000_usize];
     let message = size.prop_map(|octets| b"0123456789abc\r\n".iter().copied().cycle().take(octets / 15 * 15).collect());
+    let letters = "Subject: caf\u{e9}\r\nContent-Type: text/plain; charset=utf-8\r\n\r\ndon\u{2019}t\r\n..\r\n";
+    let message = prop_oneof![2 => message, 1 => Just(letters.as_bytes().to_vec())];
     let messages = proptest::collection::vec(message, 0..14);
     let honesty = prop_oneof![4 => Just(0), 1 => Just(1), 1 => Just(2)];
     (messages, honesty).prop_map(|(messages, honesty)| {
@@ -285,6 +297,7 @@ proptest! {
         provider in some_provider(),
         commands in proptest::collection::vec(command(), 1..12),
         quits in any::<bool>(),
+        reads in any::<bool>(),
         waits in proptest::collection::vec(proptest::option::weighted(0.5, 0..3000_usize), 1..40),
     ) {
         let mut lines = commands.concat();
@@ -292,8 +305,10 @@ proptest! {
             lines.push("QUIT".into());
         }
         let commands: Vec<_> = lines.into_iter().zip(waits.into_iter().cycle()).collect();
-        let with = play(provider.clone(), true, &commands);
-        let without = play(provider, false, &commands);
+        let readable = reads.then(|| Readable::find("windows-1252")).flatten();
+        let with = play_for(readable, provider.clone(), true, &commands);
+        let without = play_for(readable, provider, false, &commands);
+        prop_assert_eq!(with.filter.changes(), without.filter.changes());
         prop_assert!(with.to_client == without.to_client,
             "{}\n-- without:\n{}\n{:?}", printable_lines(&with.to_client), printable_lines(&without.to_client), with.provider.heard);
         prop_assert_eq!(&with.provider.gone, &without.provider.gone);

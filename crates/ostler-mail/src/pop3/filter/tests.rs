@@ -398,3 +398,76 @@ proptest! {
         }
     }
 }
+
+/// A session with a client that reads windows-1252; what it got, and what was changed.
+fn read_session(commands: &[u8], answers: &[u8], size: usize) -> (Vec<u8>, Changes) {
+    let mut filter = Pop3Filter::default().reading(Readable::find("windows-1252"));
+    feed(&mut filter, true, &[commands]).unwrap();
+    let chunks: Vec<&[u8]> = answers.chunks(size).collect();
+    let (client, _) = feed(&mut filter, false, &chunks).unwrap();
+    (client, filter.changes())
+}
+
+#[test]
+fn messages_are_made_readable_and_the_rest_passes() {
+    let commands = b"STAT\r\nRETR 1\r\nTOP 2 0\r\nRETR 3\r\nXTND XLST Subject\r\nUIDL\r\nRETR 9\r\nNOOP\r\n";
+    let answers = "+OK 3 99\r\n+OK\r\nSubject: =?utf-8?Q?=E2=80=99?=\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n..\u{2192}\r\n...\r\n.\r\n\
+                   +OK\r\nSubject: \u{e9}\r\n\r\n.\r\n+OK\r\nSubject: a\r\n\r\n..b\r\n.\r\n+OK\r\n1 Subject: \u{e9}\r\n.\r\n+OK\r\n1 \u{e9}\r\n.\r\n-ERR no\r\n+OK\r\n";
+    let note = "X-Ostler-Readable: utf-8 to windows-1252; ";
+    let expected = format!(
+        "+OK 3 99\r\n+OK\r\nSubject: =?windows-1252?Q?=92?=\r\nContent-Type: text/plain; charset=windows-1252\r\nMIME-Version: 1.0\r\n\
+         Content-Transfer-Encoding: quoted-printable\r\n{note}1 character approximated\r\n\r\n..->\r\n...\r\n.\r\n\
+         +OK\r\nSubject: =?windows-1252?Q?=E9?=\r\n{note}0 characters approximated\r\n\r\n.\r\n+OK\r\nSubject: a\r\n\r\n..b\r\n.\r\n\
+         +OK\r\n1 Subject: \u{e9}\r\n.\r\n+OK\r\n1 \u{e9}\r\n.\r\n-ERR no\r\n+OK\r\n"
+    );
+    for size in [1, 2, 3, 7, 50, 5000] {
+        let (client, changes) = read_session(commands, answers.as_bytes(), size);
+        assert_eq!(String::from_utf8_lossy(&client), expected, "{size}");
+        assert_eq!(changes, Changes { messages: 1, approximated: 1 });
+    }
+}
+
+#[test]
+fn a_long_message_passes_from_where_nothing_has_to_change() {
+    let body = ".x\r\n".repeat(100_000);
+    let message =
+        |subject: &str, note: &str| format!("Subject: {subject}\r\nContent-Type: image/png\r\n{note}\r\n{body}");
+    let stuffed = |text: String| text.replace("\r\n.", "\r\n..") + ".\r\n";
+    let answer = format!("+OK\r\n{}+OK\r\n", stuffed(message("=?utf-8?Q?=E2=80=99?=", "")));
+    let note = "X-Ostler-Readable: utf-8 to windows-1252; 0 characters approximated\r\n";
+    let expected = format!("+OK\r\n{}+OK\r\n", stuffed(message("=?windows-1252?Q?=92?=", note)));
+    for size in [5, 4096, 65_536] {
+        assert!(read_session(b"RETR 1\r\nNOOP\r\n", answer.as_bytes(), size).0 == expected.as_bytes(), "{size}");
+    }
+    // Nothing of it is copied then.
+    let mut filter = Pop3Filter::default().reading(Readable::find("windows-1252"));
+    feed(&mut filter, true, &[b"RETR 1\r\n"]).unwrap();
+    feed(&mut filter, false, &[&answer.as_bytes()[..200]]).unwrap();
+    let mut say = Replies::default();
+    let rest = &answer.as_bytes()[200..5000];
+    assert_eq!(filter.server_said(rest, &mut say), Ok(Pass::Forward(rest.len())));
+    assert!(say.client.is_empty());
+}
+
+proptest! {
+    #[test]
+    fn a_readable_session_is_the_same_in_any_pieces(
+        lines in prop::collection::vec(prop::sample::select(vec![
+            "", ".", "..", ".x", "Subject: \u{e9}", "Content-Type: text/plain; charset=utf-8", "\u{2192}", "Content-Type: multipart/mixed; boundary=b", "--b", "--b--",
+            "Content-Transfer-Encoding: base64", "4oaS", "\n", "\r",
+        ]), 0..14),
+        size in 1..30_usize,
+        lines_of_top in prop::option::of(0..9_u64),
+    ) {
+        let text: String = lines.iter().map(|line| format!("{}{line}\r\n", if line.starts_with('.') { "." } else { "" })).collect();
+        let answers = format!("+OK\r\n{text}.\r\n+OK\r\n");
+        let command = lines_of_top.map_or_else(|| "RETR 1".to_owned(), |lines| format!("TOP 1 {lines}"));
+        let commands = format!("{command}\r\nNOOP\r\n");
+        let whole = read_session(commands.as_bytes(), answers.as_bytes(), usize::MAX);
+        prop_assert!(whole.0.starts_with(b"+OK\r\n") && whole.0.ends_with(b"\r\n+OK\r\n"));
+        prop_assert_eq!(&read_session(commands.as_bytes(), answers.as_bytes(), size), &whole);
+        if whole.0.windows(17).all(|octets| octets != b"X-Ostler-Readable") {
+            prop_assert_eq!(whole.0, answers.into_bytes());
+        }
+    }
+}

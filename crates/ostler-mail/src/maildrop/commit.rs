@@ -1,0 +1,136 @@
+//! QUIT with deletions: opens the folder for writing, marks the named messages as deleted, and removes exactly these.
+//!
+//! With UIDPLUS (RFC 4315) the server removes the named messages and no other. Without it EXPUNGE removes every message that is
+//! marked, by whoever. So ostler first asks which are marked, and says EXPUNGE only if all of them are the client's, in the
+//! same moment in which the answer has come. What another program marks between the server's answer and the arrival of
+//! EXPUNGE, one trip on the network, cannot be seen: IMAP has no command for that.
+
+use crate::failure::NotDeleted;
+use crate::imap::login::Status;
+use crate::maildrop::answer::{Items, Value, code_number, has_code, said};
+use crate::maildrop::folder;
+use crate::maildrop::list::Messages;
+
+/// The most octets of a set of messages in one command. RFC 2683, section 3.2.1.5, asks clients for lines of at most about
+/// 1,000 octets.
+const MAX_SET_OCTETS: usize = 900;
+
+/// What the server owes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Opening,
+    Marking,
+    /// Removing the named messages.
+    Removing,
+    /// Telling which messages are marked.
+    Searching,
+    /// Removing all that are marked.
+    RemovingAll,
+}
+
+/// What follows the answer to a command.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// This command.
+    Ask(String),
+    /// The messages are gone.
+    Done,
+    /// Some or all of them are not.
+    Failed(NotDeleted),
+}
+
+/// The deletions of a session on their way.
+#[derive(Debug)]
+pub(super) struct Commit {
+    step: Step,
+    /// The place in the list behind the messages that were named last.
+    behind: usize,
+    validity: Option<u64>,
+    /// The server has told which messages are marked.
+    has_told: bool,
+    /// A message is marked that is not the client's.
+    has_others: bool,
+}
+
+impl Commit {
+    /// Deletions in this folder, with the first command.
+    pub(super) fn begin(folder: &str) -> (Self, String) {
+        let commit = Self { step: Step::Opening, behind: 0, validity: None, has_told: false, has_others: false };
+        (commit, format!("SELECT {}", folder::quoted(folder)))
+    }
+
+    /// Whether the numbers of a SEARCH are awaited.
+    pub(super) fn is_searching(&self) -> bool {
+        self.step == Step::Searching
+    }
+
+    /// The server has said this in a status line without a tag.
+    pub(super) fn on_status(&mut self, text: &[u8]) {
+        self.validity = code_number(text, b"UIDVALIDITY").or(self.validity);
+    }
+
+    /// The message with this UID is marked.
+    pub(super) fn on_found(&mut self, uid: u64, messages: &Messages) {
+        let is_ours = u32::try_from(uid).is_ok_and(|uid| messages.is_deleted_uid(uid));
+        self.has_others |= !is_ours;
+    }
+
+    /// The answer of a SEARCH has ended.
+    pub(super) fn on_found_all(&mut self) {
+        self.has_told = true;
+    }
+
+    /// Data about a message. After the list of marked ones it may be of one that another program has just marked.
+    pub(super) fn on_data(&mut self, items: Items<'_>) {
+        let is_mark = |(name, value): (&[u8], Value<'_>)| {
+            let Value::Other(flags) = value else { return false };
+            let mut words = flags.split(|b| matches!(b, b' ' | b'(' | b')'));
+            name.eq_ignore_ascii_case(b"FLAGS") && words.any(|word| word.eq_ignore_ascii_case(b"\\Deleted"))
+        };
+        self.has_others |= self.step == Step::Searching && self.has_told && items.into_iter().any(is_mark);
+    }
+
+    /// The command under way is answered.
+    pub(super) fn on_answer(&mut self, status: Status, text: &[u8], messages: &Messages, has_uidplus: bool) -> Next {
+        if status != Status::Ok {
+            return Next::Failed(NotDeleted::Refused(said(text)));
+        }
+        match self.step {
+            Step::Opening if self.validity != Some(messages.validity().into()) => {
+                Next::Failed(NotDeleted::FolderReplaced)
+            }
+            Step::Opening if has_code(text, b"READ-ONLY") => Next::Failed(NotDeleted::ReadOnly),
+            Step::Opening => self.name(Step::Marking, messages).unwrap_or(Next::Done),
+            Step::Marking => self.name(Step::Marking, messages).unwrap_or_else(|| {
+                self.behind = 0;
+                self.remove(messages, has_uidplus)
+            }),
+            Step::Removing => self.name(Step::Removing, messages).unwrap_or(Next::Done),
+            Step::Searching if self.has_others => Next::Failed(NotDeleted::OthersMarked),
+            Step::Searching if !self.has_told => Next::Failed(NotDeleted::Refused(said(text))),
+            Step::Searching => {
+                self.step = Step::RemovingAll;
+                Next::Ask("EXPUNGE".into())
+            }
+            Step::RemovingAll => Next::Done,
+        }
+    }
+
+    fn remove(&mut self, messages: &Messages, has_uidplus: bool) -> Next {
+        if has_uidplus {
+            return self.name(Step::Removing, messages).unwrap_or(Next::Done);
+        }
+        self.step = Step::Searching;
+        Next::Ask("UID SEARCH DELETED".into())
+    }
+
+    /// The command of a step for the next messages; `None` if there are no more.
+    fn name(&mut self, step: Step, messages: &Messages) -> Option<Next> {
+        let (set, behind) = messages.deleted_set(self.behind, MAX_SET_OCTETS)?;
+        (self.step, self.behind) = (step, behind);
+        Some(Next::Ask(match step {
+            Step::Removing => format!("UID EXPUNGE {set}"),
+            _ => format!("UID STORE {set} +FLAGS.SILENT (\\Deleted)"),
+        }))
+    }
+}
