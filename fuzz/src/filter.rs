@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ostler_mail::imap::filter::ImapFilter;
-use ostler_mail::machine::{Filter, Party, Pass, ProtocolViolation, Replies};
+use ostler_mail::machine::{Clock, Filter, Party, Pass, ProtocolViolation, Replies};
 use ostler_mail::pop3::filter::Pop3Filter;
 
 use super::parts;
@@ -79,6 +79,14 @@ impl<F: Filter> Passing<F> {
     }
 
     /// One side sends.
+    /// The time for which both sides wait is up.
+    pub(super) fn renew(&mut self) {
+        let mut say = Replies::default();
+        self.filter.renew(&mut say);
+        self.to_client.append(&mut say.client);
+        self.to_server.append(&mut say.server);
+    }
+
     pub(super) fn deliver(&mut self, party: Party, octets: &[u8]) {
         let side = if party == Party::Client { &mut self.from_client } else { &mut self.from_server };
         side.input.extend_from_slice(octets);
@@ -278,12 +286,22 @@ pub(super) fn assert_answers(commands: &[Vec<u8>], to_client: &[u8]) {
 /// no more than it is asked, and the server never hears a command that would blind ostler.
 pub fn imap_filter(data: &[u8]) {
     let [choice, order, client, server] = parts(data);
-    let offered: &[u8] =
-        if choice.first().is_some_and(|octet| octet & 1 == 1) { b"IMAP4rev1 LITERAL+ QUOTA" } else { b"" };
+    let offered: &[u8] = match choice.first().map(|octet| octet & 3) {
+        Some(1) => b"IMAP4rev1 LITERAL+ QUOTA",
+        Some(2) => b"IMAP4rev1 IDLE",
+        Some(3) => b"IMAP4rev1 LITERAL+ QUOTA IDLE",
+        _ => b"",
+    };
     let order = schedule(order);
     let play = |order: &Schedule| {
         let mut passing = Passing::new(ImapFilter::new(offered, Default::default()));
-        deliver(order, client, server, |party, now| passing.deliver(party, now));
+        let renews = choice.first().is_some_and(|octet| octet & 4 == 4);
+        deliver(order, client, server, |party, now| {
+            passing.deliver(party, now);
+            if renews && passing.filter.clock().0 == Clock::Agreed {
+                passing.renew();
+            }
+        });
         passing
     };
     for order in [in_single_octets(&order, client.len(), server.len()), order] {

@@ -56,11 +56,11 @@ fn assert_commands(said: &[Vec<u8>], to_server: &[u8], folder: &[u8], mark_read:
     let has_said =
         |verb: &str| said.iter().any(|line| line.trim_ascii().to_ascii_uppercase().starts_with(verb.as_bytes()));
     let folder = String::from_utf8_lossy(folder);
-    let known: BTreeSet<&str> = folder.split(|c: char| !c.is_ascii_digit()).collect();
+    let known: BTreeSet<u32> = folder.split(|c: char| !c.is_ascii_digit()).filter_map(|uid| uid.parse().ok()).collect();
     for (at, line) in text.split_terminator("\r\n").enumerate() {
         let command = line.strip_prefix(&format!("p{} ", at + 1)).unwrap_or_else(|| panic!("{line:?}"));
         let words: Vec<&str> = command.split(' ').collect();
-        let is_known = |set: &str| set.split([',', ':']).all(|uid| known.contains(uid));
+        let is_known = |set: &str| set.split([',', ':']).all(|uid| uid.parse().is_ok_and(|uid| known.contains(&uid)));
         let removes = match words[..] {
             ["NOOP" | "LOGOUT"] => false,
             ["UID", "FETCH", uid, "(UID", what] => {

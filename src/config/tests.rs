@@ -59,7 +59,7 @@ fn what_a_program_reads_and_what_is_mended_is_checked() {
     assert!(allowed.starts_with("\"off\", \"eudora-windows\", ") && allowed.contains("\"windows-1252\""), "{allowed}");
     let wrong = "is neither a mail program nor a charset that ostler knows";
     gives(&account("readable = \"eudora\""), &[&format!("3:12: account.readable: {wrong}; allowed is {allowed}")]);
-    gives(&account("readable = 3"), &[&format!("3:12: account.readable: is a number; allowed is {allowed}")]);
+    gives(&account("readable = 3"), &[&format!("3:12: account.readable: is a whole number; allowed is {allowed}")]);
     let all = "\"message-id\", \"date\", \"from-domain\", \"charset\"";
     gives(&account("mend = \"date\""), &[&format!("3:8: account.mend: is a text; allowed is a list of {all}")]);
     gives(

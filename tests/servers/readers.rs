@@ -130,10 +130,10 @@ fn mutt_opens_reads_and_saves_a_message() {
 fn alpine_opens_a_mailbox() {
     require!("dovecot", "alpine");
     let (desk, home) = (Desk::start(), folder());
-    std::fs::write(home.path().join(".pinerc"), "personal-name=Ann\nuser-domain=example.org\nlast-version-used=9.99\n")
-        .unwrap();
+    let pinerc = home.path().join("pinerc");
+    std::fs::write(&pinerc, "personal-name=Ann\nuser-domain=example.org\nlast-version-used=9.99\n").unwrap();
     let folder = format!("{{127.0.0.1:{}/imap/notls/user=home}}INBOX", desk.ostler.imap);
-    let alpine = at_home("alpine", &["-p", ".pinerc", "-f", &folder], home.path());
+    let alpine = at_home("alpine", &["-p", pinerc.to_str().unwrap(), "-f", &folder], home.path());
     let mut terminal = Terminal::start(&alpine);
     terminal.wait_for("PASSWORD");
     terminal.keys("typed\r");

@@ -47,6 +47,7 @@ impl KeptSessions {
     }
 
     /// Takes the session in, if there is room; otherwise gives it back.
+    #[must_use]
     fn put(&self, id: u64, session: ProviderSession) -> Option<ProviderSession> {
         let mut kept = self.lock();
         let of_account = kept.iter().filter(|(_, other)| Arc::ptr_eq(&other.account, &session.account)).count();

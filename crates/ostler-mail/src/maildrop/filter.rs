@@ -128,7 +128,8 @@ impl MaildropFilter {
     /// Takes command lines that have passed the filter.
     fn wait_in_line(&mut self, commands: &[u8]) {
         let lines = commands.split_inclusive(|b| *b == b'\n');
-        self.waiting.extend(lines.map(|line| line.trim_ascii_end().to_vec()));
+        // Nothing but the line end: both have to read the same verb, or the answer is not the one that is expected.
+        self.waiting.extend(lines.map(|line| line.strip_suffix(b"\r\n").unwrap_or(line).to_vec()));
     }
 }
 

@@ -104,9 +104,9 @@ impl Maildrop {
         }
     }
 
-    /// Whether a command is being answered, and the next one waits.
+    /// Whether a command is being answered, and the next one waits. In a session that cannot go on it waits for ever.
     pub(super) fn is_busy(&self) -> bool {
-        !matches!(self.job, Job::None)
+        self.violation.is_some() || !matches!(self.job, Job::None)
     }
 
     /// Whether the client's deletions are on their way.

@@ -141,8 +141,11 @@ impl Imap {
             }
         };
         let number = at + 1;
-        let (before, after) =
-            if uid % 20 == 0 { (format!("UID {uid} "), String::new()) } else { (String::new(), format!(" UID {uid}")) };
+        let (before, after) = if uid.is_multiple_of(20) {
+            (format!("UID {uid} "), String::new())
+        } else {
+            (String::new(), format!(" UID {uid}"))
+        };
         let mut said = format!("* 1 EXISTS\r\n* {number} FETCH ({before}{name} {{{}}}\r\n", part.len()).into_bytes();
         said.extend_from_slice(part);
         said.extend(format!("{after})\r\n").into_bytes());
@@ -324,6 +327,8 @@ fn what_is_not_there_is_refused_and_the_session_goes_on() {
         "DELE 9",
         "LIST 3",
         "UIDL 3",
+        "UIDL\x0c",
+        "STAT\x0b",
         "XTND XLST Subject",
         "UTF8",
         "LANG",

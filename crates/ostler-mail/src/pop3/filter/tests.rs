@@ -471,3 +471,40 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_was_read_ahead_is_as_readable_as_what_was_not() {
+    let message =
+        |n: u64| format!("+OK\r\nSubject: =?utf-8?Q?{n}=E2=86=92?=\r\nX: {}\r\n\r\n..{n}\r\n.\r\n", "x".repeat(300));
+    for size in [1, 9, 400, 100_000] {
+        let mut seen = Vec::new();
+        for may in [false, true] {
+            let mut filter = Pop3Filter::new(Arc::default(), may).reading(Readable::find("windows-1252"));
+            let (mut client, mut asked) = (Vec::new(), Vec::new());
+            for n in 1..=6_u64 {
+                let (early, server) = feed(&mut filter, true, &[format!("RETR {n}\r\n").as_bytes()]).unwrap();
+                client.extend(early);
+                asked.extend(server);
+                // The server answers whatever it was asked.
+                while let Some(end) = asked.iter().position(|octet| *octet == b'\n') {
+                    let line = String::from_utf8(asked.drain(..=end).collect()).unwrap();
+                    let answer = match line.trim_end().split_once(' ') {
+                        Some((_, number)) => message(number.parse().unwrap()),
+                        None => format!("+OK\r\n{}.\r\n", (1..=6).map(|n| format!("{n} 360\r\n")).collect::<String>()),
+                    };
+                    let chunks: Vec<&[u8]> = answer.as_bytes().chunks(size).collect();
+                    let (said, more) = feed(&mut filter, false, &chunks).unwrap();
+                    client.extend(said);
+                    asked.extend(more);
+                }
+            }
+            assert_eq!(filter.changes(), Changes { messages: 6, approximated: 6 }, "{may} {size}");
+            seen.push(String::from_utf8(client).unwrap());
+        }
+        assert!(seen[0] == seen[1], "{size}");
+        assert_eq!(
+            seen[0].matches("X-Ostler-Readable: utf-8 to windows-1252; 1 character approximated\r\n").count(),
+            6
+        );
+    }
+}
