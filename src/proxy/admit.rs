@@ -152,6 +152,7 @@ pub(super) async fn spoke_first(session: &mut Session, client: &mut ClientConn, 
     let misuse = match next_line(session, client, MAX_COMMAND_LINE_OCTETS, Instant::now() + GOODBYE_TIMEOUT).await {
         ClientInput::Misused(misuse) => misuse,
         ClientInput::Line(line) if is_http(line.bytes()) => Misuse::Http,
+        ClientInput::Line(line) if proxy_header::is_header(line.bytes()) => Misuse::ProxyHeader,
         ClientInput::Line(_) | ClientInput::End(_) | ClientInput::TimedOut | ClientInput::Stopping => {
             Misuse::EarlyGreeting
         }
