@@ -83,7 +83,10 @@ const MAIL: [(&str, &[&str]); 23] = [
             "words",
         ],
     ),
-    ("maildrop", &["account", "command", "failure", "imap", "machine", "pop3", "progress", "sasl", "secret", "wire"]),
+    (
+        "maildrop",
+        &["account", "command", "failure", "imap", "machine", "pop3", "progress", "readable", "sasl", "secret", "wire"],
+    ),
     (
         "smtp",
         &[
