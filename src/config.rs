@@ -26,8 +26,8 @@ mod edit;
 mod file;
 pub(crate) mod issuers;
 pub mod keys;
-#[cfg(feature = "web")]
 mod maildrop;
+#[cfg(feature = "web")]
 mod move_door;
 #[cfg_attr(not(feature = "web"), allow(dead_code))]
 mod place;
