@@ -308,12 +308,12 @@ fn providers_that_take_no_ordinary_passwords_any_more_are_recognised() {
         (
             "535 5.7.139 Authentication unsuccessful, basic authentication is disabled. [X.PROD.OUTLOOK.COM]",
             "no longer accepts passwords",
-            "forward",
+            "ostler sign-in home",
         ),
         (
             "550 5.7.30 Basic authentication is not supported for Client Submission.",
             "no longer accepts passwords",
-            "forward",
+            "ostler sign-in home",
         ),
         (
             "535 5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled for the Tenant.",

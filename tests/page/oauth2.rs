@@ -14,6 +14,8 @@ const ANN: &str = "ann@example.net";
 /// Signs in as ann on the company's pages, and lets ostler in.
 fn sign_in(chromium: &Chromium, address: &str) {
     chromium.go(address);
+    // ostler has told the company whose account it is, and its page has filled that in.
+    chromium.run("document.getElementsByName('login')[0].value = ''");
     chromium.type_into("login", "ann");
     chromium.type_into("password", "x");
     chromium.keys(ENTER);

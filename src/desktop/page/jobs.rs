@@ -43,7 +43,7 @@ pub(super) enum Stage {
 
 impl Stage {
     /// The stages of adding an account.
-    pub(super) const OF_SETUP: &'static [Self] = &[Self::Find, Self::Fetch, Self::Send, Self::Keep];
+    pub(super) const OF_SETUP: &'static [Self] = &[Self::Find, Self::SignIn, Self::Fetch, Self::Send, Self::Keep];
 
     fn of(step: &Step) -> Self {
         if step.is_outgoing() { Self::Send } else { Self::Fetch }

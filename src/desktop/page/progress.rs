@@ -124,7 +124,7 @@ impl Progress {
 fn render_stages(job: &Job, now: &Snapshot) -> Markup {
     html! {
         ol.steps.stages {
-            @for stage in &job.stages {
+            @for stage in job.stages.iter().filter(|stage| belongs(**stage, now)) {
                 @let progress = Progress::of(*stage, now);
                 @let (class, sign, word) = progress.look();
                 li class=(class) {
@@ -137,6 +137,11 @@ fn render_stages(job: &Job, now: &Snapshot) -> Markup {
             }
         }
     }
+}
+
+/// Whether a stage is one of this job's. Most companies take a password, and nobody signs in on a page of theirs.
+fn belongs(stage: Stage, now: &Snapshot) -> bool {
+    stage != Stage::SignIn || now.stage == stage || now.lines.iter().any(|(of, _)| *of == stage)
 }
 
 fn name_stage(stage: Stage) -> &'static str {
