@@ -21,7 +21,7 @@ const REMINDER_INTERVAL: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// The mail program, such as eudora or outlook-express, or oauth2-microsoft and the like; without it, list all
+    /// The mail program, such as eudora or outlook-express, or oauth2-microsoft and the like; without it, list the programs
     client: Option<String>,
     /// The account whose values the guide shows
     #[arg(long, value_name = "NAME")]
@@ -36,7 +36,7 @@ pub(crate) struct Options {
 
 pub(crate) fn main(file: &Path, parsed: &Parsed, options: &Options) -> ExitCode {
     let Some(wanted) = &options.client else {
-        print(&list_text());
+        print(&list_text(&programs()));
         return ExitCode::SUCCESS;
     };
     if let Some(topic) = Topic::find(wanted) {
@@ -45,7 +45,11 @@ pub(crate) fn main(file: &Path, parsed: &Parsed, options: &Options) -> ExitCode 
     }
     let client = match guide::find(wanted) {
         Ok(client) => client,
-        Err(error) => return fail(2, &format!("{error}; there are guides for:\n\n{}", list_text())),
+        Err(error) => {
+            let topics = guide::topics().iter().map(|topic| (topic.name, topic.title()));
+            let all: Vec<_> = programs().into_iter().chain(topics).collect();
+            return fail(2, &format!("{error}; there are guides for:\n\n{}", list_text(&all)));
+        }
     };
     let account = match choose_account(parsed, options.account.as_deref()) {
         Ok(account) => account,
@@ -62,9 +66,12 @@ pub(crate) fn main(file: &Path, parsed: &Parsed, options: &Options) -> ExitCode 
     if options.watch { watch(file, &parsed.settings, client, &account, &values) } else { ExitCode::SUCCESS }
 }
 
-fn list_text() -> String {
-    let clients = guide::clients().iter().map(|client| (client.name, client.title()));
-    let all: Vec<_> = clients.chain(guide::topics().iter().map(|topic| (topic.name, topic.title()))).collect();
+/// The name and the title of each mail program.
+fn programs() -> Vec<(&'static str, &'static str)> {
+    guide::clients().iter().map(|client| (client.name, client.title())).collect()
+}
+
+fn list_text(all: &[(&str, &str)]) -> String {
     let longest = all.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     all.iter().map(|(name, title)| format!("{name:longest$}  {title}\n")).collect()
 }

@@ -181,7 +181,7 @@ fn f11_a_new_password_is_checked_in_both_forms_and_the_settings_remember() {
     let windows = BASE64.encode(WINDOWS).into_bytes();
     let tries = given(&sending, "").into_iter().filter(|line| BASE64.decode(line).is_ok_and(|said| said.len() > 8));
     assert_eq!(tries.collect::<Vec<_>>(), [windows], "what worked for fetching comes first");
-    assert_eq!(home.settings(), before.replace("# hers\n", &format!("# hers\n{REMEMBERED}\n")));
+    assert_eq!(home.settings(), before.replace("mend = []\n", &format!("mend = []\n{REMEMBERED}\n")));
     let checked = home.ostler(&["check"], "");
     assert!(checked.status.success(), "{}", said(&checked));
     // Known by now: one try, without a question.

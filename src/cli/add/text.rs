@@ -7,6 +7,7 @@ use crate::setup::{Identity, Plan, Proposal};
 use ostler_mail::account::endpoint::Endpoint;
 use ostler_mail::account::{Access, Alias, Protocol, Security, Settings};
 use ostler_mail::idn;
+use ostler_mail::oauth2::tokens::is_kept_for;
 
 /// The two sides of the plan, one line each.
 pub(super) fn plan_text(plan: &Plan) -> String {
@@ -78,6 +79,9 @@ pub(super) fn closing_text(decision: &Decision, settings: &Settings, file: &Path
     );
     if account.servers().any(|server| server.security == Security::None) {
         text += "One of these servers is used WITHOUT ENCRYPTION, as you asked: anyone along the way can read mail and password.\n\n";
+    }
+    if !decision.works && account.servers().any(is_kept_for) {
+        text += &format!("If you have not signed in at the company yet, do that next: `ostler sign-in {name}`.\n");
     }
     text += "Step by step for your program: `ostler guide` lists the programs, `ostler guide outlook-express` is one of them.\n";
     text += match running {
