@@ -2,8 +2,9 @@
 
 use crate::imap::login::Status;
 use crate::maildrop::answer::{Items, Value, said};
-use crate::maildrop::text::{Cut, Stuffing};
+use crate::maildrop::cut::Cut;
 use crate::pop3::words;
+use crate::wire::dots::Stuff;
 
 /// How much of a large message TOP asks for first, in octets. Most headers and the beginning of the text are in it.
 const FIRST_PART_OCTETS: u64 = 32 * 1024;
@@ -32,7 +33,7 @@ pub(super) struct Fetch {
     /// How many octets the command under way has asked for, from `offset` on; `None`: all.
     asked: Option<u64>,
     offset: u64,
-    stuffing: Stuffing,
+    stuff: Stuff,
     /// The client has the beginning of the text, or at least its status line.
     has_begun: bool,
     /// The UID in the data that is being read.
@@ -54,7 +55,7 @@ impl Fetch {
             cut: None,
             asked: None,
             offset: 0,
-            stuffing: Stuffing::default(),
+            stuff: Stuff::default(),
             has_begun: false,
             uid_told: None,
             brought: None,
@@ -135,18 +136,18 @@ impl Fetch {
 
     /// Whether these octets of the message pass to the client as they are.
     pub(super) fn passes(&self, octets: &[u8]) -> bool {
-        self.cut.is_none() && self.stuffing.is_plain(octets)
+        self.cut.is_none() && self.stuff.is_plain(octets)
     }
 
     /// These octets have passed as they are.
     pub(super) fn passed(&mut self, octets: &[u8]) {
-        self.stuffing.pass(octets);
+        self.stuff.pass(octets);
     }
 
     /// Takes octets of the message that do not pass as they are, or are few.
     pub(super) fn text(&mut self, octets: &[u8], out: &mut Vec<u8>) {
         let wanted = self.cut.as_mut().map_or(octets.len(), |cut| cut.take(octets));
-        self.stuffing.stuff(&octets[..wanted], out);
+        self.stuff.put(&octets[..wanted], out);
     }
 
     /// The command under way is answered. An error: the client has a part of the text, and can get no more.
@@ -165,7 +166,7 @@ impl Fetch {
     fn next(&mut self, octets: u64) -> Next {
         let is_cut = self.cut.as_ref().is_some_and(Cut::is_reached);
         match self.asked.filter(|asked| octets >= *asked && !is_cut) {
-            None => Next::End(self.stuffing.end()),
+            None => Next::End(self.stuff.end()),
             Some(asked) => {
                 self.offset += octets;
                 // Ever more, so that even the largest message is here in a few commands.

@@ -153,7 +153,7 @@ impl Reading {
         let mut out = Vec::new();
         self.converter.finish(&mut out);
         self.stuff.put(&out, client);
-        self.stuff.end(client);
+        client.extend_from_slice(self.stuff.end().as_bytes());
         self.converter.changes()
     }
 }

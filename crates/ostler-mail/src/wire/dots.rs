@@ -1,7 +1,13 @@
 //! The dots of a dot-terminated text (RFC 1939, section 3; RFC 5321, 4.5.2): taken off where a machine looks into the text,
 //! and put on again.
 
+use std::sync::LazyLock;
+
 use memchr::memchr;
+use memchr::memmem::Finder;
+
+/// What is doubled.
+static DOT_FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\r\n."));
 
 /// Takes the dots off a text.
 #[derive(Debug, Clone, Default)]
@@ -9,6 +15,7 @@ pub(crate) struct Unstuff {
     place: Place,
 }
 
+/// The place where the octets so far end. A text that is only stuffed is never in the last three.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum Place {
     /// After CR LF, or at the beginning.
@@ -23,6 +30,24 @@ enum Place {
     DotCr,
     /// After the end of the text.
     End,
+}
+
+impl Place {
+    /// The place behind some octets.
+    fn behind(self, octets: &[u8]) -> Self {
+        match octets {
+            [] => self,
+            [.., b'\r', b'\n'] => Self::LineStart,
+            [b'\n'] if self == Self::Cr => Self::LineStart,
+            [.., b'\r'] => Self::Cr,
+            _ => Self::Inside,
+        }
+    }
+}
+
+/// The octets up to the end of the line.
+fn line_of(rest: &[u8]) -> &[u8] {
+    memchr(b'\n', rest).map_or(rest, |end| &rest[..=end])
 }
 
 impl Unstuff {
@@ -41,23 +66,14 @@ impl Unstuff {
                     continue;
                 }
                 (Place::LineStart | Place::Inside | Place::Cr | Place::Dot, _) => {
-                    let (line, place) = self.line(rest);
+                    let line = line_of(rest);
                     out.extend_from_slice(line);
                     rest = &rest[line.len()..];
-                    self.place = place;
+                    self.place = self.place.behind(line);
                     continue;
                 }
             };
             rest = &rest[1..];
-        }
-    }
-
-    /// The octets up to the end of the line, and the place behind them.
-    fn line<'a>(&self, rest: &'a [u8]) -> (&'a [u8], Place) {
-        match memchr(b'\n', rest) {
-            Some(0) => (&rest[..1], if self.place == Place::Cr { Place::LineStart } else { Place::Inside }),
-            Some(end) => (&rest[..=end], if rest[end - 1] == b'\r' { Place::LineStart } else { Place::Inside }),
-            None => (rest, if rest.ends_with(b"\r") { Place::Cr } else { Place::Inside }),
         }
     }
 
@@ -71,39 +87,45 @@ impl Unstuff {
     }
 }
 
-/// Puts the dots on a text.
-#[derive(Debug, Clone)]
+/// Puts the dots on a text, or finds that none are missing.
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Stuff {
-    is_line_start: bool,
-    is_behind_cr: bool,
-}
-
-impl Default for Stuff {
-    fn default() -> Self {
-        Self { is_line_start: true, is_behind_cr: false }
-    }
+    place: Place,
 }
 
 impl Stuff {
+    /// Whether these octets pass as they are.
+    pub(crate) fn is_plain(&self, octets: &[u8]) -> bool {
+        let begins_with_dot = match self.place {
+            Place::LineStart => octets.starts_with(b"."),
+            Place::Cr => octets.starts_with(b"\n."),
+            Place::Inside | Place::Dot | Place::DotCr | Place::End => false,
+        };
+        !begins_with_dot && DOT_FINDER.find(octets).is_none()
+    }
+
+    /// These octets have passed as they are.
+    pub(crate) fn pass(&mut self, octets: &[u8]) {
+        self.place = self.place.behind(octets);
+    }
+
     /// Appends the next octets of a text.
     pub(crate) fn put(&mut self, text: &[u8], out: &mut Vec<u8>) {
         let mut rest = text;
         while !rest.is_empty() {
-            if self.is_line_start && rest[0] == b'.' {
+            if self.place == Place::LineStart && rest.starts_with(b".") {
                 out.push(b'.');
             }
-            let end = memchr(b'\n', rest).map_or(rest.len(), |end| end + 1);
-            let line = &rest[..end];
+            let line = line_of(rest);
             out.extend_from_slice(line);
-            self.is_line_start = line.ends_with(b"\r\n") || (line == b"\n" && self.is_behind_cr);
-            self.is_behind_cr = line.ends_with(b"\r");
-            rest = &rest[end..];
+            self.pass(line);
+            rest = &rest[line.len()..];
         }
     }
 
-    /// Appends the end of the text.
-    pub(crate) fn end(self, out: &mut Vec<u8>) {
-        out.extend_from_slice(if self.is_line_start { b".\r\n" } else { b"\r\n.\r\n" });
+    /// What stands behind the last octet: a line end, if there is none, and the final dot.
+    pub(crate) fn end(&self) -> &'static str {
+        if self.place == Place::LineStart { ".\r\n" } else { "\r\n.\r\n" }
     }
 }
 
@@ -121,8 +143,43 @@ mod tests {
     fn stuffed(text: &[u8], size: usize) -> Vec<u8> {
         let (mut stuff, mut out) = (Stuff::default(), Vec::new());
         text.chunks(size).for_each(|piece| stuff.put(piece, &mut out));
-        stuff.end(&mut out);
+        out.extend_from_slice(stuff.end().as_bytes());
         out
+    }
+
+    /// The same, with what is plain passed as it is.
+    fn passed_or_stuffed(message: &[u8], size: usize) -> Vec<u8> {
+        let (mut stuff, mut out) = (Stuff::default(), Vec::new());
+        for chunk in message.chunks(size.max(1)) {
+            if stuff.is_plain(chunk) {
+                out.extend_from_slice(chunk);
+                stuff.pass(chunk);
+            } else {
+                stuff.put(chunk, &mut out);
+            }
+        }
+        out.extend_from_slice(stuff.end().as_bytes());
+        assert_eq!(out, stuffed(message, size.max(1)));
+        out
+    }
+
+    #[test]
+    fn only_dots_at_the_beginning_of_a_line_are_doubled() {
+        for (message, text) in [
+            (&b""[..], &b".\r\n"[..]),
+            (b"a", b"a\r\n.\r\n"),
+            (b"a\r\n", b"a\r\n.\r\n"),
+            (b".a\r\n..b\r\n.\r\n", b"..a\r\n...b\r\n..\r\n.\r\n"),
+            (b"a\r", b"a\r\r\n.\r\n"),
+            // A bare LF ends no line.
+            (b"a\n.b\r\n", b"a\n.b\r\n.\r\n"),
+            (b"\n.", b"\n.\r\n.\r\n"),
+        ] {
+            for size in 1..=message.len().max(1) {
+                let said = passed_or_stuffed(message, size);
+                assert_eq!(said.escape_ascii().to_string(), text.escape_ascii().to_string(), "{size}");
+            }
+        }
     }
 
     #[test]
@@ -152,6 +209,32 @@ mod tests {
             prop_assert!(held.is_empty());
             let end = if text.is_empty() || text.ends_with("\r\n") { "" } else { "\r\n" };
             prop_assert_eq!(out, [text.as_bytes(), end.as_bytes()].concat());
+        }
+
+        #[test]
+        fn the_client_reads_the_message_whatever_is_in_it(
+            message in proptest::collection::vec(proptest::sample::select(b"ab.\r\n\0".to_vec()), 0..60),
+            size in 1usize..20,
+        ) {
+            let text = passed_or_stuffed(&message, size);
+            prop_assert_eq!(&text, &passed_or_stuffed(&message, message.len()));
+            let mut scanner = crate::wire::DotScanner::default();
+            prop_assert_eq!(scanner.scan(&text), Some(text.len()), "one end, at the end");
+            // As RFC 1939 has it: lines, of which a dot at the beginning is taken off.
+            let body = &text[..text.len() - 3];
+            let mut read = Vec::new();
+            let mut stuff = Stuff::default();
+            for octet in body {
+                if stuff.place == Place::LineStart && *octet == b'.' {
+                    stuff.place = Place::Inside;
+                } else {
+                    read.push(*octet);
+                    stuff.pass(&[*octet]);
+                }
+            }
+            let has_end = message.is_empty() || message.ends_with(b"\r\n");
+            let wanted = if has_end { message.clone() } else { [&message[..], b"\r\n"].concat() };
+            prop_assert_eq!(read, wanted);
         }
     }
 }
