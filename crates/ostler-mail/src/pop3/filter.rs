@@ -189,6 +189,100 @@ impl Pop3Filter {
         }
     }
 
+    /// Takes what belongs to the text under way of the server's octets from `at` on; those before it pass as they are. `None`:
+    /// so do these.
+    fn text_said(&mut self, input: &[u8], at: &mut usize, say: &mut Replies) -> Option<Pass> {
+        let State::Text(text) = &mut self.state else { return None };
+        let (is_held, is_message) = (text.is_held(), text.is_message());
+        // The octets before it leave first.
+        if is_held && *at > 0 {
+            return Some(Pass::Forward(*at));
+        }
+        let Taken { octets, is_end } = text.take(&input[*at..], &mut say.client);
+        self.passed(octets, is_message);
+        *at += octets;
+        let passing = if is_held { &[] } else { &input[..*at] };
+        if is_end {
+            self.end_text();
+            if self.goes_on_ahead(passing, say) {
+                return Some(Pass::Replaced(*at));
+            }
+        }
+        is_held.then_some(Pass::Replaced(*at))
+    }
+
+    /// The same for a line outside a text.
+    fn line_said(
+        &mut self,
+        input: &[u8],
+        at: &mut usize,
+        say: &mut Replies,
+    ) -> Result<Option<Pass>, ProtocolViolation> {
+        let rest = &input[*at..];
+        let Some(end) = memchr(b'\n', rest) else {
+            return if *at > 0 { Ok(Some(Pass::Forward(*at))) } else { self.part_of_line(rest).map(Some) };
+        };
+        let raw = &rest[..=end];
+        // The octets before this line are good and leave before anything is refused or replaced.
+        let is_too_long = raw.len() > MAX_REPLY_LINE_OCTETS + 2;
+        let passes =
+            self.asked.front() == Some(&Asker::Client) && !matches!(self.expected.front(), Some(Expected::Instead(_)));
+        if *at > 0 && (is_too_long || parse_status(raw).is_none() || self.is_inside_text() || !passes) {
+            return Ok(Some(Pass::Forward(*at)));
+        }
+        if is_too_long {
+            return Err(line_too_long());
+        }
+        if let State::Capabilities(lines) = &mut self.state {
+            *lines += 1;
+            if *lines > MAX_REPLY_LINES {
+                return Err(ProtocolViolation::Server("its list of capabilities does not end".into()));
+            }
+            self.capability(raw, say);
+            return Ok(Some(Pass::Replaced(raw.len())));
+        }
+        match self.asked.front().copied() {
+            None => Err(unasked(raw)),
+            Some(Asker::Ahead(question)) => {
+                self.status_ahead(question, raw)?;
+                self.catch_up(say);
+                Ok(Some(Pass::Replaced(raw.len())))
+            }
+            Some(Asker::Client) => self.status_said(input, at, raw, say),
+        }
+    }
+
+    /// Half a line, which may be too much already.
+    fn part_of_line(&self, part: &[u8]) -> Result<Pass, ProtocolViolation> {
+        if part.len() > MAX_REPLY_LINE_OCTETS + 1 {
+            Err(line_too_long())
+        // Even half a line is too much when nothing was asked: it would become the answer to the next command.
+        } else if self.asked.is_empty() && !self.is_inside_text() {
+            Err(ProtocolViolation::Server("it spoke unasked".into()))
+        } else {
+            Ok(Pass::NeedMore)
+        }
+    }
+
+    /// Takes a status line for the client, which begins at `at`.
+    fn status_said(
+        &mut self,
+        input: &[u8],
+        at: &mut usize,
+        raw: &[u8],
+        say: &mut Replies,
+    ) -> Result<Option<Pass>, ProtocolViolation> {
+        if let Some(reply) = self.status(raw)? {
+            // The octets before this line pass unchanged and must leave first.
+            say.client.extend_from_slice(&input[..*at]);
+            say.client.extend_from_slice(reply.as_bytes());
+            self.catch_up(say);
+            return Ok(Some(Pass::Replaced(*at + raw.len())));
+        }
+        *at += raw.len();
+        Ok(self.goes_on_ahead(&input[..*at], say).then_some(Pass::Replaced(*at)))
+    }
+
     /// Checks a status line, its end included, for the client. Returns what the client gets in its place, if the line cannot
     /// pass as it is.
     fn status(&mut self, raw: &[u8]) -> Result<Option<String>, ProtocolViolation> {
@@ -420,6 +514,10 @@ fn checked_status(raw: &[u8]) -> Result<Status, ProtocolViolation> {
         .ok_or_else(|| ProtocolViolation::Server(format!("\"{}\" is not an answer", printable(raw.trim_ascii_end()))))
 }
 
+fn line_too_long() -> ProtocolViolation {
+    ProtocolViolation::Server(format!("a line of more than {MAX_REPLY_LINE_OCTETS} octets"))
+}
+
 fn unasked(raw: &[u8]) -> ProtocolViolation {
     ProtocolViolation::Server(format!("it said \"{}\" unasked", printable(raw.trim_ascii_end())))
 }
@@ -473,87 +571,16 @@ impl Filter for Pop3Filter {
     fn server_said(&mut self, input: &[u8], say: &mut Replies) -> Result<Pass, ProtocolViolation> {
         let mut at = 0;
         while at < input.len() {
-            let rest = &input[at..];
-            if let State::Text(text) = &mut self.state {
-                let (is_held, is_message) = (text.is_held(), text.is_message());
-                // The octets before it leave first.
-                if is_held && at > 0 {
-                    return Ok(Pass::Forward(at));
-                }
-                let Taken { octets, is_end } = text.take(rest, &mut say.client);
-                self.passed(octets, is_message);
-                at += octets;
-                if is_end {
-                    self.end_text();
-                    let passing = if is_held { &[] } else { &input[..at] };
-                    if self.goes_on_ahead(passing, say) {
-                        return Ok(Pass::Replaced(at));
-                    }
-                }
-                if is_held {
-                    return Ok(Pass::Replaced(at));
-                }
-                continue;
-            }
-            if let State::Ahead(..) = self.state {
-                return Ok(if at > 0 { Pass::Forward(at) } else { Pass::Replaced(self.keep_and_catch_up(rest, say)) });
-            }
-            if let State::Over = self.state {
-                return Ok(if at > 0 { Pass::Forward(at) } else { Pass::Stop });
-            }
-            let Some(end) = memchr(b'\n', rest) else {
-                return if at > 0 {
-                    Ok(Pass::Forward(at))
-                } else if rest.len() > MAX_REPLY_LINE_OCTETS + 1 {
-                    Err(ProtocolViolation::Server(format!("a line of more than {MAX_REPLY_LINE_OCTETS} octets")))
-                // Even half a line is too much when nothing was asked: it would become the answer to the next command.
-                } else if self.asked.is_empty() && !self.is_inside_text() {
-                    Err(ProtocolViolation::Server("it spoke unasked".into()))
-                } else {
-                    Ok(Pass::NeedMore)
-                };
+            let pass = match &self.state {
+                State::Text(_) => self.text_said(input, &mut at, say),
+                // The octets before these leave first.
+                State::Ahead(..) | State::Over if at > 0 => Some(Pass::Forward(at)),
+                State::Ahead(..) => Some(Pass::Replaced(self.keep_and_catch_up(input, say))),
+                State::Over => Some(Pass::Stop),
+                State::Status | State::Capabilities(_) => self.line_said(input, &mut at, say)?,
             };
-            let raw = &rest[..=end];
-            // The octets before this line are good and leave before anything is refused or replaced.
-            let is_too_long = raw.len() > MAX_REPLY_LINE_OCTETS + 2;
-            let passes = self.asked.front() == Some(&Asker::Client)
-                && !matches!(self.expected.front(), Some(Expected::Instead(_)));
-            if at > 0 && (is_too_long || parse_status(raw).is_none() || self.is_inside_text() || !passes) {
-                return Ok(Pass::Forward(at));
-            }
-            if is_too_long {
-                return Err(ProtocolViolation::Server(format!("a line of more than {MAX_REPLY_LINE_OCTETS} octets")));
-            }
-            if let State::Capabilities(lines) = &mut self.state {
-                *lines += 1;
-                if *lines > MAX_REPLY_LINES {
-                    return Err(ProtocolViolation::Server("its list of capabilities does not end".into()));
-                }
-                self.capability(raw, say);
-                return Ok(Pass::Replaced(raw.len()));
-            }
-            match self.asked.front().copied() {
-                None => return Err(unasked(raw)),
-                Some(Asker::Ahead(question)) => {
-                    self.status_ahead(question, raw)?;
-                    self.catch_up(say);
-                    return Ok(Pass::Replaced(raw.len()));
-                }
-                Some(Asker::Client) => {}
-            }
-            let reply = self.status(raw)?;
-            match reply {
-                None => at += raw.len(),
-                Some(reply) => {
-                    // The octets before this line pass unchanged and must leave first.
-                    say.client.extend_from_slice(&input[..at]);
-                    say.client.extend_from_slice(reply.as_bytes());
-                    self.catch_up(say);
-                    return Ok(Pass::Replaced(at + raw.len()));
-                }
-            }
-            if self.goes_on_ahead(&input[..at], say) {
-                return Ok(Pass::Replaced(at));
+            if let Some(pass) = pass {
+                return Ok(pass);
             }
         }
         Ok(if at > 0 { Pass::Forward(at) } else { Pass::NeedMore })
