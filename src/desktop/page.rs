@@ -237,12 +237,11 @@ fn link_to(path: &str, account: &str) -> String {
     format!("{path}?account={}", percent_encode(account))
 }
 
-/// Encodes a text for the query of a URL: everything but the unreserved characters of RFC 3986, 2.3.
+/// A text for the query of a URL.
 pub(super) fn percent_encode(text: &str) -> String {
-    let is_unreserved = |octet: u8| octet.is_ascii_alphanumeric() || b"-._~".contains(&octet);
-    text.bytes()
-        .map(|octet| if is_unreserved(octet) { char::from(octet).to_string() } else { format!("%{octet:02X}") })
-        .collect()
+    let mut encoded = String::new();
+    ostler_mail::wire::percent_encode(text.as_bytes(), &mut encoded);
+    encoded
 }
 
 async fn pause(shared: App) -> Response {

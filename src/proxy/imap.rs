@@ -12,7 +12,6 @@ use crate::proxy::net::conn::ClientConn;
 use crate::proxy::net::dial::{Route, Upstream};
 use crate::proxy::relay::{Ended, Limits, relay};
 use crate::proxy::session::{Session, say_goodbye, unless_stopped};
-
 use crate::proxy::sign_in::{connect_and_prepare, note_refusal};
 use crate::proxy::turns::Turn;
 use ostler_mail::account::{Account, Protocol, Server};

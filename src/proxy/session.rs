@@ -75,12 +75,11 @@ pub(super) async fn serve(engine: Arc<Engine>, mut client: ClientConn, address: 
     }
     let mut session = Session::new(&engine, settings, &door);
     let lifetime = Lifetime::begin(&session, door.protocol, address);
-    match door.protocol {
-        // Before any greeting; no mail program speaks first.
-        _ if client.has_spoken() || !client.unused().is_empty() => spoke_first(&mut session, &mut client, words).await,
-        Protocol::Pop3 => super::pop3::serve(&mut session, &mut client).await,
-        Protocol::Smtp => super::smtp::serve(&mut session, &mut client).await,
-        Protocol::Imap => super::imap::serve(&mut session, &mut client).await,
+    // Before any greeting; no mail program speaks first.
+    if client.has_spoken() || !client.unused().is_empty() {
+        spoke_first(&mut session, &mut client, words).await;
+    } else {
+        serve_protocol(&mut session, &mut client, door.protocol).await;
     }
     // Published before the session is counted out: ostler may exit right after that.
     drop(lifetime);
@@ -95,10 +94,15 @@ async fn check_health(engine: &Arc<Engine>, client: &mut ClientConn, door: &Door
     }
     let settings = Settings { accounts: Vec::new(), ..(*engine.settings()).clone() };
     let mut session = Session::new(engine, Arc::new(settings), &Door { account: None, ..door.clone() });
-    match door.protocol {
-        Protocol::Pop3 => super::pop3::serve(&mut session, client).await,
-        Protocol::Smtp => super::smtp::serve(&mut session, client).await,
-        Protocol::Imap => super::imap::serve(&mut session, client).await,
+    serve_protocol(&mut session, client, door.protocol).await;
+}
+
+/// Greets the client and serves it, in the protocol of its door.
+async fn serve_protocol(session: &mut Session, client: &mut ClientConn, protocol: Protocol) {
+    match protocol {
+        Protocol::Pop3 => super::pop3::serve(session, client).await,
+        Protocol::Smtp => super::smtp::serve(session, client).await,
+        Protocol::Imap => super::imap::serve(session, client).await,
     }
 }
 

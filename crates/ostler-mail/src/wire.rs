@@ -56,6 +56,19 @@ impl fmt::Debug for Line {
     }
 }
 
+/// Appends octets as they stand in a form or in the query of a URL: everything but the unreserved characters of RFC 3986, 2.3,
+/// is encoded, which makes of an octet three at most.
+pub fn percent_encode(octets: &[u8], out: &mut String) {
+    for octet in octets {
+        if octet.is_ascii_alphanumeric() || b"-._~".contains(octet) {
+            out.push(char::from(*octet));
+        } else {
+            out.push('%');
+            out.push_str(&hex(&[*octet]).to_uppercase());
+        }
+    }
+}
+
 /// Octets as printable ASCII: a tab becomes a blank, everything else that is not printable a question mark.
 pub fn printable(bytes: &[u8]) -> String {
     bytes

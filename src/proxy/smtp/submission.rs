@@ -122,7 +122,10 @@ impl ProviderSide {
                 Some(server) => self.engine.secret(account, server, self.client_secret.as_ref()).await.ok(),
                 None => None,
             };
-            let is_same = secret.as_deref().map(Secret::expose) == kept.secret.as_deref().map(Secret::expose);
+            let is_same = match (&secret, &kept.secret) {
+                (Some(now), Some(then)) => now.is(then.expose()),
+                (now, then) => now.is_none() && then.is_none(),
+            };
             // RSET also shows whether the connection still works.
             if is_same && !kept.upstream.conn.has_news().await && kept.reset(KEPT_RESET_TIMEOUT).await {
                 self.early = None;

@@ -2,6 +2,8 @@
 
 use zeroize::Zeroizing;
 
+use crate::wire::percent_encode;
+
 /// The longest form that is read. A code and a state have some hundred octets, those of Microsoft some thousand.
 pub const MAX_FORM_OCTETS: usize = 8 * 1024;
 
@@ -39,14 +41,7 @@ pub(crate) fn encoded(value: &[u8]) -> Zeroizing<String> {
 fn encode(value: &[u8], out: &mut Zeroizing<String>) {
     let mut grown = Zeroizing::new(String::with_capacity(out.len() + 3 * value.len() + 2));
     grown.push_str(out);
-    for octet in value {
-        if octet.is_ascii_alphanumeric() || b"-._~".contains(octet) {
-            grown.push(char::from(*octet));
-        } else {
-            grown.push('%');
-            grown.push_str(&crate::wire::hex(&[*octet]).to_uppercase());
-        }
-    }
+    percent_encode(value, &mut grown);
     *out = grown;
 }
 
