@@ -20,10 +20,24 @@ impl Mailbox {
         Self(vec![message(0, BIG)])
     }
 
+    /// The messages as they were before their dots were stuffed.
+    pub fn plain(&self) -> Self {
+        Self(self.0.iter().map(|message| plain(message)).collect())
+    }
+
     /// Any number will do.
     pub fn message(&self, number: usize) -> &[u8] {
         &self.0[number % self.0.len()]
     }
+}
+
+/// A message without the dots that a line's first one gets, and without the last line.
+pub fn plain(message: &[u8]) -> Vec<u8> {
+    let text = message.strip_suffix(b".\r\n").unwrap_or(message);
+    text.split_inclusive(|octet| *octet == b'\n')
+        .flat_map(|line| line.strip_prefix(b".").unwrap_or(line))
+        .copied()
+        .collect()
 }
 
 /// The message of the bulk send.
