@@ -46,8 +46,12 @@ pub fn outgoing() -> Vec<u8> {
 }
 
 fn message(number: usize, size: usize) -> Vec<u8> {
-    let mut text =
-        format!("From: <a@example.test>\r\nSubject: number {number}\r\n\r\n..a line with a dot\r\n").into_bytes();
+    // With what ostler adds where it is missing, so that what arrives is what was sent.
+    let mut text = format!(
+        "From: <a@example.test>\r\nDate: Sun, 29 Nov 2026 12:00:00 +0000\r\nMessage-ID: <{number}@example.test>\r\n\
+         Subject: number {number}\r\n\r\n..a line with a dot\r\n"
+    )
+    .into_bytes();
     let mut state = 0x9e37_79b9_7f4a_7c15 ^ number as u64;
     while text.len() + 3 < size {
         for _ in 0..76.min(size - text.len() - 5) {
