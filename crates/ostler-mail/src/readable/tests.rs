@@ -196,3 +196,16 @@ impl ConcatWith for Vec<Vec<u8>> {
         self.iter().flat_map(|line| [line.as_slice(), end].concat()).collect()
     }
 }
+
+#[test]
+fn a_document_that_would_be_lost_in_plain_text_stays_one() {
+    // Found by fuzzing: one of two documents became plain text, and so the other was no longer the only kind.
+    let documents = "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n\
+        --b\r\nContent-Type: text/html; charset=utf-8\r\n\r\n<p>\u{2192}</p>\r\n\
+        --b\r\nContent-Type: text/html; charset=utf-8\r\n\r\n<p>\u{4e2d}</p>\r\n--b--\r\n";
+    for name in ["eudora-3", "pegasus", "claris-emailer", "windows-1252"] {
+        let once = whole(documents, name);
+        assert!(once.contains("<p>&#20013;</p>"), "{once}");
+        assert_eq!(whole(&once, name), once);
+    }
+}

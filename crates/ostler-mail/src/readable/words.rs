@@ -400,12 +400,22 @@ impl Writer<'_> {
         self.unlike += written.unlike;
         self.letters += letters_of(&text);
         self.tally.add(&tally);
-        if is_plain(&written.octets) {
+        if is_plain(&written.octets) && !self.makes_a_word(&written.octets, run.last()?.range.end) {
             self.write_plain(&written.octets, place);
         } else {
             self.write_encoded(&written);
         }
         Some(true)
+    }
+
+    /// Whether a plain text, put between what is written and what comes at `behind`, may complete an encoded-word: half a word
+    /// in front of it, broken by the one that the text was in, would be read as a whole one.
+    fn makes_a_word(&self, text: &[u8], behind: usize) -> bool {
+        let blank = self.out.iter().rposition(u8::is_ascii_whitespace).map_or(0, |at| at + 1);
+        let before = &self.out[blank..];
+        encoded_word::find(before, 0).is_some()
+            || before.ends_with(b"=") && text.starts_with(b"?")
+            || text.ends_with(b"=") && self.value[behind..].starts_with(b"?")
     }
 
     fn column(&self) -> usize {
@@ -586,6 +596,21 @@ mod tests {
             let value = format!(" =?utf-8?Q?=C3=A9?={blanks}{}", "x".repeat(90));
             let written = subject(&value);
             assert!(written.split("\r\n").all(|line| !line.trim().is_empty()), "{written:?}");
+        }
+    }
+
+    #[test]
+    fn plain_text_does_not_complete_half_a_word() {
+        // Found by fuzzing: a second time changed something.
+        for (value, expected) in [
+            (" =?utf-8?Q?a=?utf-8?Q?b?=?=", " =?utf-8?Q?a=?windows-1252?Q?b?=?="),
+            (" =?utf-8?Q?a=?utf-8?Q?b_=E3=80=99?=x", " =?utf-8?Q?a=?windows-1252?Q?b_=5D?=x"),
+            (" =?utf-8?Q?b=3D?=?utf-8?Q?c?=", " =?windows-1252?Q?b=3D?=?utf-8?Q?c?="),
+            (" a==?utf-8?Q?=3Fb?=", " a==?windows-1252?Q?=3Fb?="),
+            (" =? =?utf-8?Q?b?=?=", " =? b?="),
+        ] {
+            assert_eq!(subject(value), expected, "{value}");
+            assert_eq!(subject(expected), "-", "{value}");
         }
     }
 
