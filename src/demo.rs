@@ -105,6 +105,7 @@ impl Scene {
             security: Security::Tls,
             trust: trust.clone(),
             sign_in,
+            chunking: true,
         };
         let credentials = Credentials { username: USER.into(), secret, charset: PasswordCharset::Utf8 };
         let imap = server(Protocol::Imap, self.provider.imap, SignIn::Password(credentials.clone()));

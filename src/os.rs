@@ -29,6 +29,8 @@ mod macos;
 mod other;
 #[cfg(target_os = "linux")]
 mod proc_net;
+#[cfg(target_os = "linux")]
+pub(crate) mod service;
 #[cfg(any(windows, test))]
 mod shared_reading;
 #[cfg(target_os = "linux")]

@@ -41,6 +41,7 @@ use ostler_mail::pop_before_smtp::Gate;
 use ostler_mail::pop3::login::CachedCapabilities;
 use ostler_mail::sasl::Way;
 use ostler_mail::secret::Secret;
+use ostler_mail::smtp::data::Chunking;
 
 /// The gate of one login, with the lock that lets one login at a time through, ostler's own or a client's.
 #[derive(Default)]
@@ -68,6 +69,8 @@ pub struct ServerCache {
     pub way: Option<Way>,
     /// The largest message that the SMTP server takes, in octets (RFC 1870).
     pub size: Option<u64>,
+    /// What the SMTP server makes of BDAT (RFC 3030), which some offer and do not understand.
+    pub chunking: Chunking,
 }
 
 /// What all sessions share.

@@ -28,13 +28,13 @@ const PROGRAM: [(&str, &[&str]); 13] = [
 /// The modules of `crates/ostler-mail`, likewise.
 const MAIL: [(&str, &[&str]); 24] = [
     ("mime", &[]),
-    ("readable", &["mime"]),
+    ("wire", &[]),
+    ("readable", &["mime", "wire"]),
     ("account", &["readable"]),
     ("charset", &[]),
     ("clock", &[]),
     ("progress", &[]),
     ("secret", &["account", "charset"]),
-    ("wire", &[]),
     ("idn", &[]),
     ("command", &["charset", "wire"]),
     ("proxy_header", &[]),

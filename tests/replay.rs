@@ -40,6 +40,7 @@ fn server(protocol: Protocol, text: &str) -> Server {
         port: protocol.default_port(security),
         security,
         trust: Trust::default(),
+        chunking: true,
         sign_in: match (has("no-auth"), has("oauth2")) {
             (true, _) => SignIn::None,
             (false, true) => SignIn::OAuth2(credentials),

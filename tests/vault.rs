@@ -423,6 +423,7 @@ fn account(name: &str) -> Account {
             security: Security::Tls,
             trust: Trust::default(),
             sign_in: SignIn::Password(credentials),
+            chunking: true,
         }),
         smtp: vec![],
         imap: None,

@@ -78,7 +78,11 @@ impl<F: Filter> Passing<F> {
         Self { filter, to_client: Vec::new(), to_server: Vec::new(), ended: None, from_client, from_server }
     }
 
-    /// One side sends.
+    /// What the filter has not taken from a side.
+    pub(super) fn unused(&self, party: Party) -> &[u8] {
+        if party == Party::Client { &self.from_client.input } else { &self.from_server.input }
+    }
+
     /// The time for which both sides wait is up.
     pub(super) fn renew(&mut self) {
         let mut say = Replies::default();
@@ -87,6 +91,7 @@ impl<F: Filter> Passing<F> {
         self.to_server.append(&mut say.server);
     }
 
+    /// One side sends.
     pub(super) fn deliver(&mut self, party: Party, octets: &[u8]) {
         let side = if party == Party::Client { &mut self.from_client } else { &mut self.from_server };
         side.input.extend_from_slice(octets);

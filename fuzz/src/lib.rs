@@ -9,6 +9,7 @@ mod filter;
 mod logins;
 mod maildrop;
 mod oauth2;
+mod pieces;
 mod reading;
 mod sending;
 mod session;
@@ -19,6 +20,7 @@ pub use filter::{imap_filter, pop3_ahead, pop3_filter};
 pub use logins::{imap_login, pop3_login, smtp_login};
 pub use maildrop::pop3_from_imap;
 pub use oauth2::{loopback_request, token_answer, token_challenge};
+pub use pieces::body_in_pieces;
 pub use reading::{mend, readable};
 pub use sending::smtp_session;
 pub use session::session;
@@ -28,8 +30,9 @@ pub use texts::{body, dot_scanner, paths, proxy_header, sasl, smtp_reply};
 pub type Target = fn(&[u8]);
 
 /// Every target with the name of its folder in `fuzz/corpus`.
-pub const TARGETS: [(&str, Target); 23] = [
+pub const TARGETS: [(&str, Target); 24] = [
     ("body", body),
+    ("body_in_pieces", body_in_pieces),
     ("client_line_imap", client_line_imap),
     ("client_line_pop3", client_line_pop3),
     ("client_line_smtp", client_line_smtp),

@@ -97,6 +97,7 @@ pub(super) fn server(protocol: Protocol, security: Security) -> Server {
         security,
         trust: Trust::default(),
         sign_in: SignIn::Password(credentials),
+        chunking: true,
     }
 }
 

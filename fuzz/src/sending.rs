@@ -401,11 +401,11 @@ impl<'a> Session<'a> {
                 if let Some((size, limit)) = submission.too_big(offered) {
                     return Err(Failure::TooBig { at: place(), size, limit });
                 }
-                if let Some(reply) = submission.defer_mail(offered) {
+                if let Some(reply) = submission.defer(*accepted, offered) {
                     return Ok(Some(ReplyMeaning::Accepted(reply)));
                 }
                 let line = submission.line(*accepted, offered).expect("a command");
-                for line in [Some(line), submission.line_behind(*accepted, offered)].into_iter().flatten() {
+                for line in [line].into_iter().chain(submission.lines_behind(*accepted, offered)) {
                     assert!(line.bytes().all(|b| matches!(b, b' '..=b'~' | b'\t')), "{line:?}");
                     self.to_server.extend_from_slice(line.as_bytes());
                     self.to_server.extend_from_slice(b"\r\n");
@@ -427,7 +427,8 @@ impl<'a> Session<'a> {
                     Outcome::Failed(failure) => return Err(failure),
                     Outcome::Ready(ready) => {
                         self.provider = Some(Provider::Ready {
-                            offered: ready.offered,
+                            // `body_in_pieces` is about BDAT.
+                            offered: Extensions { chunking: false, ..ready.offered },
                             accepted: 0,
                             used: false,
                             opened_at: self.opened_at,

@@ -13,7 +13,7 @@ use crate::config::{self, NotEdited, Parsed};
 use crate::diagnose;
 use crate::os::control::{self, Request};
 use crate::setup::charset_offer::{CharsetOffers, say_remembered};
-use crate::vault::{Vault, describe_source, keyring_servers, servers_with_secret};
+use crate::vault::{Vault, describe_keyring, describe_source, keyring_servers, servers_with_secret};
 use ostler_mail::account::{Account, PasswordCharset, Protocol, Server, ServerId, Timeouts};
 use ostler_mail::failure::{Failure, as_word, error_chain};
 use ostler_mail::oauth2::tokens::is_kept_for;
@@ -90,7 +90,8 @@ pub(crate) fn main(file: &Path, parsed: &Parsed, options: Options) -> ExitCode {
     }
     forget_cached_secret(file, &account);
     let where_to: Vec<String> = ours.iter().map(|s| s.address()).collect();
-    print(&format!("password of account {} stored in the keyring, for {}\n", account.name, where_to.join(", ")));
+    let place = describe_keyring();
+    print(&format!("password of account {} stored in {place}, for {}\n", account.name, where_to.join(", ")));
     ExitCode::SUCCESS
 }
 
@@ -122,9 +123,10 @@ fn not_in_keyring_text(account: &Account, other: Option<&Server>) -> String {
     }
     match other.and_then(Server::credentials) {
         Some(credentials) => format!(
-            "the password of account {} comes from {}, not from the keyring",
+            "the password of account {} comes from {}, not from {}",
             account.name,
-            describe_source(&credentials.secret)
+            describe_source(&credentials.secret),
+            describe_keyring()
         ),
         None => format!("no server of account {} needs a password", account.name),
     }

@@ -31,7 +31,7 @@ pub(crate) fn main(file: &Path, options: &Options) -> ExitCode {
             if options.json {
                 print_json(&json!({"running": false}));
             } else {
-                print("ostler is not running\n");
+                print(&format!("ostler is not running{}\n", service_hint()));
             }
             ExitCode::FAILURE
         }
@@ -49,6 +49,15 @@ pub(crate) fn set_paused(file: &Path, pause: bool) -> ExitCode {
         Ok(None) => fail(1, "ostler is not running"),
         Err(code) => code,
     }
+}
+
+/// Who asks as a person for what runs as a service is led there.
+fn service_hint() -> &'static str {
+    #[cfg(target_os = "linux")]
+    if !crate::os::service::is_administrator() && crate::os::service::Service::find().is_some() {
+        return "; this computer has an ostler service, which answers `sudo ostler status`";
+    }
+    ""
 }
 
 /// The status that the running ostler answers with; `None` if none runs.

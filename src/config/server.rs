@@ -148,7 +148,9 @@ pub(super) fn read_smtp_server(table: &Table<'_>, defaults: &SignInDefaults<'_>,
         }
         None => None,
     };
-    read_common(table, Protocol::Smtp, defaults, sign_in, gap_filler.as_ref())
+    let chunking = table.get("chunking").map_or(Some(true), |item| item.flag());
+    let server = read_common(table, Protocol::Smtp, defaults, sign_in, gap_filler.as_ref())?;
+    Some(Server { chunking: chunking?, ..server })
 }
 
 /// Makes a server that is entirely from the preset. `pop3` is the account's server for the POP login before a send.
@@ -258,7 +260,7 @@ fn read_common(
     let pin = table.get("pin").map(|item| item.read(value::PIN, value::pin));
     // In `ca` and `pin` the outer `None` is a key left out, the inner one a mistake.
     let trust = Trust { ca: ca.map_or(Some(None), |ca| ca.map(Some))?, pin: pin.map_or(Some(None), |p| p.map(Some))? };
-    Some(Server { protocol, host: host?, port: port?, security: security?, trust, sign_in: sign_in? })
+    Some(Server { protocol, host: host?, port: port?, security: security?, trust, sign_in: sign_in?, chunking: true })
 }
 
 fn read_security(item: &Item<'_>) -> Option<Security> {

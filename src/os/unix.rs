@@ -54,7 +54,7 @@ pub(crate) fn machine_mark() -> Vec<u8> {
 }
 
 /// Creates the folder if necessary, and makes sure that it is a folder, belongs to this user and is closed to others.
-fn make_private(folder: &Path) -> io::Result<()> {
+pub(crate) fn make_private(folder: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     let opened = open_flags(OFlags::DIRECTORY).read(true).open(folder)?;
     let metadata = opened.metadata()?;

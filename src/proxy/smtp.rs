@@ -71,10 +71,13 @@ impl Dialogue for SmtpDialogue {
         match wants {
             Wants::Authenticate(account, attempt) => self.authenticate(session, account, &attempt).await,
             Wants::Mail(account, mail) => self.begin_message(session, &account, mail).await,
-            Wants::Rcpt(recipient) => self.add_recipient(session, recipient).await,
+            Wants::Rcpt(recipient) => self.add_recipient(session, client, recipient).await,
             Wants::Data => self.send_body(session, client).await,
             Wants::DataRefused(_) if has_early_input(client).await => After::Misused(Misuse::EarlyData),
-            Wants::DataRefused(reply) => After::GoOn(reply),
+            Wants::DataRefused(reply) => {
+                self.provider.end_refused_data().await;
+                After::GoOn(reply)
+            }
         }
     }
 }
@@ -114,8 +117,9 @@ impl SmtpDialogue {
         pass_on(&reply, self.front.on_mail_reply(&reply))
     }
 
-    async fn add_recipient(&mut self, session: &Session, recipient: String) -> Next {
-        let reply = self.provider.submit(session, EnvelopeCommand::Rcpt(recipient)).await;
+    async fn add_recipient(&mut self, session: &Session, client: &ClientConn, recipient: String) -> Next {
+        let ahead = self.provider.can_look_ahead().then(|| self.front.upcoming(client.unused())).unwrap_or_default();
+        let reply = self.provider.submit_with(session, EnvelopeCommand::Rcpt(recipient), ahead).await;
         let text = if self.provider.mail_was_refused() {
             self.front.on_late_refusal(&reply)
         } else {

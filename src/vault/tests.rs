@@ -9,7 +9,7 @@ use ostler_mail::account::{
 
 fn server(protocol: Protocol, host: &str, sign_in: SignIn) -> Server {
     let security = Security::Tls;
-    Server { protocol, host: host.into(), port: 995, security, trust: Trust::default(), sign_in }
+    Server { protocol, host: host.into(), port: 995, security, trust: Trust::default(), sign_in, chunking: true }
 }
 
 fn password(source: SecretSource) -> SignIn {

@@ -105,6 +105,7 @@ fn every_key() -> Vec<(&'static str, String, String)> {
     set("account.imap.connections", "4", "connections = 4");
     set("account.smtp.login.host", "two.example", "auth = \"pop-before-smtp\"");
     set("account.smtp.fresh", "5m", "fresh = \"5m\"");
+    set("account.smtp.chunking", "", "chunking = false");
     for (key, typed, written) in [
         ("account.smtp.login.port", "1235", "port = 1235"),
         ("account.smtp.login.security", "starttls", "security = \"starttls\""),

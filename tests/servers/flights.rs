@@ -1,5 +1,5 @@
-//! Where a provider offers PIPELINING, MAIL leaves with the first RCPT, and USER with PASS: a part plays the provider, and
-//! answers neither before it has heard both.
+//! Where a provider offers PIPELINING, MAIL leaves with the first RCPT, what a client sends in one go leaves in one go, and USER
+//! leaves with PASS: a part plays the provider, and answers nothing before it has heard all of it.
 
 use crate::support::ca::TestCa;
 use crate::support::client::Client;
@@ -164,6 +164,139 @@ fn a_provider_that_answers_more_than_it_was_asked_is_not_believed() {
     desk.mail();
     desk.rcpt("250");
     desk.client.ask_reply("DATA", "451 ");
+}
+
+const EVE: &str = "eve@example.com";
+
+/// MAIL, two RCPT and DATA in one flight, and what is said to each.
+fn whole(said: [&str; 4]) -> Part {
+    let heard = ["MAIL", "RCPT TO:<bob", "RCPT TO:<eve", "DATA"].map(expect);
+    heard.into_iter().chain(said.map(say)).collect()
+}
+
+fn rest_of_body() -> Part {
+    body().split_off(2)
+}
+
+impl Desk {
+    /// A client that sends all of an envelope without waiting for an answer.
+    fn pipeline(&mut self, answers: [&str; 4]) {
+        self.client.send(format!("MAIL FROM:<{ANN}>\r\nRCPT TO:<{BOB}>\r\nRCPT TO:<{EVE}>\r\nDATA\r\n"));
+        answers.iter().for_each(|answer| drop(self.client.expect_reply(answer)));
+    }
+
+    fn send_body(&mut self) {
+        self.client.send("Subject: x\r\n\r\nx\r\n.\r\n");
+        self.client.expect_reply("250 2.0.0 queued");
+    }
+}
+
+#[test]
+fn what_a_client_sends_in_one_go_leaves_in_one_go_and_each_answer_has_its_command() {
+    for said in [
+        ["250 2.1.0 ok", "250 bob", "250 eve", "354 go on"],
+        ["250 2.1.0 ok", "550 no bob", "250 eve", "354 go on"],
+        ["250 2.1.0 ok", "250 bob", "451 no eve", "354 go on"],
+    ] {
+        let message = [whole(said), rest_of_body()].concat();
+        let mut desk = Desk::with(vec![[greet(), message.clone(), message, bye()].concat()]);
+        for _ in 0..2 {
+            desk.pipeline(["250 2.1.0", said[1], said[2], "354"]);
+            desk.send_body();
+        }
+        desk.end(1);
+    }
+}
+
+#[test]
+fn without_a_recipient_no_body_is_begun_and_the_session_goes_on() {
+    let no = ["250 ok", "550 no bob", "550 no eve", "554 5.5.1 no valid recipients"];
+    let trap = ["250 ok", "550 no bob", "550 no eve", "354 go on"];
+    let dot = vec![expect("."), say("554 5.5.1 no valid recipients")];
+    for refused in [whole(no), [whole(trap), dot].concat()] {
+        let next = [whole(["250 ok", "250 bob", "250 eve", "354 go on"]), rest_of_body()].concat();
+        let reset = vec![expect("RSET"), say("250 ok")];
+        let mut desk = Desk::with(vec![[greet(), refused, reset, next, bye()].concat()]);
+        desk.pipeline(["250", "550 no bob", "550 no eve", "554 5.5.1 no recipient"]);
+        desk.client.ask_reply("RSET", "250");
+        desk.pipeline(["250", "250 bob", "250 eve", "354"]);
+        desk.send_body();
+        desk.end(1);
+    }
+}
+
+#[test]
+fn a_provider_that_takes_a_body_for_nobody_is_left() {
+    let trap = [whole(["250 ok", "550 no bob", "550 no eve", "354 go on"]), vec![expect("."), say("250 queued")]];
+    let next = [whole(["250 ok", "250 bob", "250 eve", "354 go on"]), rest_of_body(), bye()].concat();
+    let first = [greet(), trap.concat(), vec![Step::Stall]].concat();
+    let mut desk = Desk::with(vec![first, [greet(), next].concat()]);
+    desk.pipeline(["250", "550 no bob", "550 no eve", "554 5.5.1 no recipient"]);
+    desk.client.ask_reply("RSET", "250");
+    desk.pipeline(["250", "250 bob", "250 eve", "354"]);
+    desk.send_body();
+    desk.client.ask_reply("QUIT", "221");
+    desk.provider.finished(1);
+}
+
+#[test]
+fn a_refused_sender_in_one_go_is_told_at_everything_behind_it() {
+    let no = "553 5.7.1 not your address";
+    let refused = whole([no, "503 MAIL first", "503 MAIL first", "503 MAIL first"]);
+    let next = [whole(["250 ok", "250 bob", "250 eve", "354 go on"]), rest_of_body()].concat();
+    let mut desk = Desk::with(vec![[greet(), refused, next, bye()].concat()]);
+    desk.pipeline(["250", no, no, no]);
+    desk.pipeline(["250", "250 bob", "250 eve", "354"]);
+    desk.send_body();
+    desk.end(1);
+}
+
+#[test]
+fn the_next_envelope_may_come_right_behind_the_dot() {
+    let message = [whole(["250 ok", "250 bob", "250 eve", "354 go on"]), rest_of_body()].concat();
+    let mut desk = Desk::with(vec![[greet(), message.clone(), message, bye()].concat()]);
+    desk.pipeline(["250", "250 bob", "250 eve", "354"]);
+    desk.client.send("Subject: x\r\n\r\nx\r\n.\r\n");
+    desk.pipeline(["250 2.0.0 queued", "250 2.1.0", "250 bob", "250 eve"]);
+    desk.client.expect_reply("354");
+    desk.send_body();
+    desk.end(1);
+}
+
+#[test]
+fn recipients_in_one_go_leave_in_one_go_without_data_behind_them() {
+    let heard =
+        vec![expect("MAIL"), expect("RCPT TO:<bob"), expect("RCPT TO:<eve"), say("250"), say("250"), say("250")];
+    let mut desk = Desk::with(vec![[greet(), heard, body(), bye()].concat()]);
+    desk.mail();
+    desk.client.send(format!("RCPT TO:<{BOB}>\r\nRCPT TO:<{EVE}>\r\nNOOP\r\n"));
+    (0..3).for_each(|_| drop(desk.client.expect_reply("250")));
+    desk.client.ask_reply("DATA", "354");
+    desk.send_body();
+    desk.end(1);
+}
+
+#[test]
+fn a_provider_that_breaks_off_in_one_go_is_trouble_at_what_it_did_not_answer() {
+    for last in [Step::Close, Step::Reset, say("421 4.3.2 closing"), say("nonsense")] {
+        let heard: Part = ["MAIL", "RCPT", "RCPT", "DATA"].map(expect).to_vec();
+        let broken = [greet(), heard, vec![say("250 ok"), say("250 bob"), last.clone()]].concat();
+        // The second recipient is asked for again nowhere: its answer is the trouble.
+        let mut desk = Desk::with(vec![broken]);
+        desk.client.send(format!("MAIL FROM:<{ANN}>\r\nRCPT TO:<{BOB}>\r\nRCPT TO:<{EVE}>\r\nDATA\r\n"));
+        desk.client.expect_reply("250 2.1.0");
+        desk.client.expect_reply("250 bob");
+        desk.client.expect_reply("4");
+    }
+}
+
+#[test]
+fn one_answer_too_many_in_one_go_is_not_believed() {
+    let chatty = whole(["250 ok", "250 bob", "250 eve", "354 go on\r\n250 2.0.0 queued"]);
+    let mut desk = Desk::with(vec![[greet(), chatty, vec![Step::Stall]].concat()]);
+    desk.pipeline(["250", "250 bob", "250 eve", "354"]);
+    desk.client.send("Subject: x\r\n\r\nx\r\n.\r\n");
+    desk.client.expect_reply("451 ");
 }
 
 fn fetch(ostler: &Ostler, answer: &str) -> String {

@@ -16,6 +16,7 @@ mod gate;
 mod kept;
 mod keyring;
 mod over_imap;
+mod pieces;
 mod readable;
 #[cfg(target_os = "linux")]
 mod readers;

@@ -28,6 +28,7 @@ pub mod provider;
 pub mod reader;
 pub mod running;
 pub mod secrets;
+pub mod tap;
 #[cfg(target_os = "linux")]
 pub mod terminal;
 pub mod world;

@@ -24,6 +24,8 @@ pub enum Step {
     Expect(String),
     /// Reads a message up to its final dot.
     ExpectMessage,
+    /// Reads a piece of a message, with the BDAT before it; whether it says that it is the last.
+    ExpectPiece(bool),
     /// Answers lines until the other side goes away, each with what stands beside the first beginning that fits it. Its line
     /// end is a part of a line; letter case does not matter. A line that fits none is trouble.
     Serve(Vec<(Vec<u8>, String)>),
@@ -288,6 +290,7 @@ impl Peer {
                     }
                 }
                 Step::ExpectMessage => while self.line()? != "." {},
+                Step::ExpectPiece(is_last) => self.piece(*is_last)?,
                 Step::StartTls => self.start_tls(tls.ok_or("no certificate for this part")?)?,
                 Step::Close => {
                     self.close();
@@ -389,6 +392,22 @@ impl Peer {
             Stream::Gone => return Err("gone".to_owned()),
         };
         outcome.map_err(|error| format!("cannot send: {error}"))
+    }
+
+    fn piece(&mut self, is_last: bool) -> Result<(), String> {
+        let line = self.line()?;
+        let words: Vec<_> = line.split(' ').collect();
+        let octets: usize = match (words.as_slice(), is_last) {
+            (["BDAT", octets, "LAST"], true) | (["BDAT", octets], false) => octets.parse().map_err(|_| line.clone())?,
+            _ => return Err(format!("{line:?} instead of BDAT, the last: {is_last}")),
+        };
+        while self.waiting.len() < octets {
+            if !self.more()? {
+                return Err("the other side closed in a piece".to_owned());
+            }
+        }
+        self.waiting.drain(..octets);
+        Ok(())
     }
 
     fn line(&mut self) -> Result<String, String> {

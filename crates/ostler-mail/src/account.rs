@@ -252,6 +252,8 @@ pub struct Server {
     pub trust: Trust,
     /// What it demands before it serves.
     pub sign_in: SignIn,
+    /// Bodies may go there by BDAT, where it offers that; for SMTP.
+    pub chunking: bool,
 }
 
 /// Identifies a server and its user: the key under which secrets, logins and measurements are stored. A changed host,

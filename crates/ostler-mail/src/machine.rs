@@ -145,14 +145,14 @@ pub enum Outgoing {
 impl Outgoing {
     /// A command line without secrets; CR LF is added.
     pub fn line(text: &str) -> Self {
-        Self::lines(text, None)
+        Self::lines(text, &[])
     }
 
-    /// The same, with a second line that leaves together with the first.
-    pub fn lines(first: &str, second: Option<&str>) -> Self {
+    /// The same, with more lines that leave together with the first.
+    pub fn lines(first: &str, behind: &[String]) -> Self {
         let mut lines = format!("{first}\r\n").into_bytes();
-        if let Some(second) = second {
-            lines.extend_from_slice(second.as_bytes());
+        for line in behind {
+            lines.extend_from_slice(line.as_bytes());
             lines.extend_from_slice(b"\r\n");
         }
         Self::Plain(lines)

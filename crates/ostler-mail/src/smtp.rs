@@ -169,6 +169,8 @@ pub struct Extensions {
     pub auth: Vec<String>,
     /// PIPELINING (RFC 2920): several commands may leave before the first is answered.
     pub pipelining: bool,
+    /// CHUNKING (RFC 3030): a body may go by BDAT.
+    pub chunking: bool,
 }
 
 impl Extensions {
@@ -182,6 +184,7 @@ impl Extensions {
                 Some("STARTTLS") => found.starttls = true,
                 Some("8BITMIME") => found.eight_bit = true,
                 Some("PIPELINING") => found.pipelining = true,
+                Some("CHUNKING") => found.chunking = true,
                 // SIZE 0 means that there is no fixed limit (RFC 1870).
                 Some("SIZE") => found.size = Some(words.next().and_then(|n| n.parse().ok()).filter(|n| *n > 0)),
                 // Offered twice by many servers, in both spellings.
@@ -418,7 +421,7 @@ mod tests {
     #[test]
     fn extensions_are_read_in_both_spellings() {
         let said =
-            reply("250-mx\n250-size 1000\n250-AUTH LOGIN PLAIN\n250-AUTH=LOGIN CRAM-MD5\n250-starttls\n250-pipelining\n250 8BITMIME")
+            reply("250-mx\n250-size 1000\n250-AUTH LOGIN PLAIN\n250-AUTH=LOGIN CRAM-MD5\n250-starttls\n250-pipelining\n250-Chunking\n250 8BITMIME")
                 .unwrap()
                 .unwrap();
         let wanted = Extensions {
@@ -427,6 +430,7 @@ mod tests {
             size: Some(Some(1000)),
             auth: ["LOGIN", "PLAIN", "CRAM-MD5"].map(String::from).to_vec(),
             pipelining: true,
+            chunking: true,
         };
         assert_eq!(Extensions::parse(&said), wanted);
         assert_eq!(Extensions::parse(&Reply::new(250, "STARTTLS")), Extensions::default());

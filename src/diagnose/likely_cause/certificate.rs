@@ -157,6 +157,7 @@ fn reference_server() -> Server {
         security: Security::Tls,
         trust: Trust::default(),
         sign_in: SignIn::None,
+        chunking: true,
     }
 }
 

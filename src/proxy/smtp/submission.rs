@@ -22,7 +22,8 @@ use ostler_mail::account::{Account, Protocol, Server, Settings};
 use ostler_mail::failure::Failure;
 use ostler_mail::pop_before_smtp::LoginPolicy;
 use ostler_mail::secret::Secret;
-use ostler_mail::smtp::envelope::{EnvelopeCommand, Refusal, ReplyMeaning};
+use ostler_mail::smtp::data::Chunking;
+use ostler_mail::smtp::envelope::{EnvelopeCommand, Refusal, ReplyMeaning, Upcoming};
 use ostler_mail::smtp::front::SmtpFront;
 use ostler_mail::smtp::login::SmtpLogin;
 use ostler_mail::smtp::submission::{Attempt, Next, Reuse, Submission, reuse};
@@ -154,13 +155,39 @@ impl ProviderSide {
         }
     }
 
+    /// Whether what the client has sent behind its RCPT can leave with it: nothing else is on its way.
+    pub(super) fn can_look_ahead(&self) -> bool {
+        self.session.as_ref().is_none_or(|session| session.asked == 0)
+    }
+
+    /// DATA was refused without asking the provider, which may have heard it with the recipients.
+    pub(super) async fn end_refused_data(&mut self) {
+        let limit = self.settings.timeouts.reply;
+        if let Some(session) = &mut self.session
+            && !session.end_data(limit).await
+        {
+            self.session = None;
+        }
+    }
+
     /// Says the client's command, and before it whatever the provider has not heard of the message. Returns the reply for
     /// the client.
     pub(super) async fn submit(&mut self, session: &Session, command: EnvelopeCommand) -> Reply {
+        self.submit_with(session, command, Upcoming::default()).await
+    }
+
+    /// As [`submit`](Self::submit), with what the client has sent behind the command.
+    pub(super) async fn submit_with(
+        &mut self,
+        session: &Session,
+        command: EnvelopeCommand,
+        upcoming: Upcoming,
+    ) -> Reply {
         let Some(mut submission) = self.submission.take() else {
             return Reply::new(451, "4.3.0 ostler lost track of this message");
         };
         submission.begin_command(command, now());
+        submission.expect_next(upcoming);
         let account = Arc::clone(submission.account());
         let answer = match self.known_refusal(&account) {
             Some(failure) => Err(failure),
@@ -248,12 +275,17 @@ impl ProviderSide {
         if let Some((size, limit)) = submission.too_big(&session.offered) {
             return Err(Failure::TooBig { at: session.upstream.at.clone(), size, limit });
         }
-        if let Some(reply) = submission.defer_mail(&session.offered) {
-            return Ok(Outcome::Accepted(reply));
+        if submission.is_at_data() {
+            // Another session may have found out meanwhile.
+            session.offered.chunking &= session.chunking(&self.engine) != Chunking::Fails;
         }
-        while let Some(line) = submission.line(session.accepted, &session.offered) {
-            let behind = submission.line_behind(session.accepted, &session.offered);
-            let reply = session.ask_two(&line, behind.as_deref(), limit).await?;
+        loop {
+            if let Some(reply) = submission.defer(session.accepted, &session.offered) {
+                return Ok(Outcome::Accepted(reply));
+            }
+            let Some(line) = submission.line(session.accepted, &session.offered) else { return Err(Failure::Internal) };
+            let behind = submission.lines_behind(session.accepted, &session.offered);
+            let reply = session.ask_with(&line, &behind, limit).await?;
             match submission.on_reply(session.accepted, reply, session.server_index) {
                 ReplyMeaning::Next => session.accepted += 1,
                 ReplyMeaning::Accepted(reply) => {
@@ -261,7 +293,8 @@ impl ProviderSide {
                     return Ok(Outcome::Accepted(reply));
                 }
                 ReplyMeaning::Refused(refusal) => {
-                    if refusal.closes_connection() || !session.forget_asked(limit).await {
+                    let is_left = refusal.ends_flight() && !session.forget_asked(limit).await;
+                    if refusal.closes_connection() || is_left {
                         self.session = None;
                     }
                     return Ok(Outcome::Refused(refusal));
@@ -271,7 +304,6 @@ impl ProviderSide {
                 }
             }
         }
-        Err(Failure::Internal)
     }
 
     /// What to do after an attempt, with what is known of the gate's login.
@@ -396,7 +428,8 @@ impl ProviderSide {
         let sign_outs = *engine.tokens.sign_outs().borrow();
         let finished = prepared.finish_for(engine, &account, server, secret.clone(), timeouts).await;
         let (upstream, ready) = finished.inspect_err(|failure| note_refusal(engine, &account, server, failure))?;
-        let offered = ready.offered;
+        let mut offered = ready.offered;
+        offered.chunking &= server.chunking;
         engine.learn(server, |learned| {
             learned.size = offered.size.flatten();
             learned.way = ready.way;
@@ -410,7 +443,7 @@ impl ProviderSide {
             offered,
             opened_at,
             accepted: 0,
-            has_asked: false,
+            asked: 0,
             idle_since: None,
         })
     }

@@ -93,7 +93,7 @@ impl Endpoint {
     /// The server with this trust and sign-in.
     pub fn to_server(&self, trust: Trust, sign_in: SignIn) -> Server {
         let Self { protocol, port, security, .. } = *self;
-        Server { protocol, host: self.host.clone(), port, security, trust, sign_in }
+        Server { protocol, host: self.host.clone(), port, security, trust, sign_in, chunking: true }
     }
 
     /// The way to use: the first that is not OAuth2, and OAuth2 only where nothing else is offered. A server about which

@@ -75,6 +75,7 @@ impl HttpsUrl {
             security: Security::Tls,
             trust: trust.clone(),
             sign_in: SignIn::None,
+            chunking: false,
         }
     }
 }

@@ -20,6 +20,7 @@ pub fn server(protocol: Protocol, username: &str) -> Server {
             secret: SecretSource::Keyring,
             charset: PasswordCharset::Utf8,
         }),
+        chunking: true,
     }
 }
 

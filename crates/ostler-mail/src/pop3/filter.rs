@@ -458,6 +458,10 @@ impl Pop3Filter {
             Expected::Ahead(_) => {}
             // The provider must not see the command. Its answer to NOOP keeps the answers in order.
             Expected::Instead(_) => self.ask(b"NOOP", say),
+            Expected::Text(kind) if self.readable.is_some() => match kind.lines_to_ask() {
+                Some(lines) => self.ask(&top_of(&command, lines), say),
+                None => self.ask(line, say),
+            },
             _ => self.ask(line, say),
         }
         self.has_quit = expected == Expected::Quit;
@@ -481,9 +485,7 @@ impl Pop3Filter {
             // With an argument LIST and UIDL have an answer of one line (RFC 1939, sections 5 and 7).
             "LIST" if !command.has_argument() => Expected::Text(Kind::Sizes),
             "UIDL" if !command.has_argument() => Expected::Text(Kind::Identifiers),
-            "TOP" => Expected::Text(Kind::Top(
-                command.argument().split_ascii_whitespace().nth(1).and_then(|n| n.parse().ok()),
-            )),
+            "TOP" => Expected::Text(Kind::Top(lines_of_top(command))),
             "LANG" if !command.has_argument() => Expected::Text(Kind::Other),
             "CAPA" => Expected::Capabilities,
             "DELE" => {
@@ -506,6 +508,21 @@ impl Pop3Filter {
             _ => Expected::Line,
         }
     }
+}
+
+/// The number of lines in a TOP; `None` if it is unreadable.
+fn lines_of_top(command: &Command<'_>) -> Option<u64> {
+    let argument = command.argument();
+    let mut words = argument.split_ascii_whitespace();
+    let lines = words.nth(1)?.parse().ok()?;
+    words.next().is_none().then_some(lines)
+}
+
+/// The TOP for the server, with another number of lines.
+fn top_of(command: &Command<'_>, lines: u64) -> Vec<u8> {
+    let argument = command.argument();
+    let number = argument.split_ascii_whitespace().next().unwrap_or_default();
+    format!("TOP {number} {lines}").into_bytes()
 }
 
 /// The status of a line of the server's.

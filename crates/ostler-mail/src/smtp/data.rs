@@ -1,5 +1,8 @@
-//! A message on its way from a client to its provider. Its body passes through [`Body`]. What the provider says before the
-//! end of data is kept for later, because it cannot be the answer to the message yet.
+//! A message on its way from a client to its provider. Its body passes through [`Body`], and leaves as it is (DATA) or in
+//! [`pieces`] (BDAT). What the provider says before the end of data is kept for later, because it cannot be the answer to the
+//! message yet.
+
+mod pieces;
 
 use std::sync::Arc;
 
@@ -10,6 +13,8 @@ use crate::progress::Progress;
 use crate::smtp::mend::Mender;
 use crate::smtp::{Reply, ReplyParser, words};
 use crate::wire::{Body, MAX_REPLY_LINE_OCTETS, take_line};
+use pieces::Pieces;
+pub use pieces::{Chunking, MAX_PIECE_OCTETS};
 
 /// A body makes progress when this many octets have passed since the last time. One octet a minute is not progress: the
 /// time limit for a message would never end it.
@@ -24,6 +29,10 @@ pub struct DataFilter {
     body: Body,
     /// What mends the message, if anything does.
     mender: Option<Box<Mender>>,
+    /// How the body leaves, if not by DATA.
+    pieces: Option<Box<Pieces>>,
+    /// What has to be said once more of a message whose first pieces no provider has accepted.
+    taken_back: Vec<u8>,
     parser: ReplyParser,
     /// The reply that the provider gave before the end of data.
     early_reply: Option<Reply>,
@@ -54,9 +63,56 @@ impl DataFilter {
         self.mender.as_ref().map_or(&[], |mender| mender.mended())
     }
 
+    /// Sends the body by BDAT, to a provider of which this is known. `is_pipelining`: it offers PIPELINING.
+    #[must_use]
+    pub fn in_pieces(self, known: Chunking, is_pipelining: bool) -> Self {
+        Self { pieces: Some(Box::new(Pieces::new(known, is_pipelining))), ..self }
+    }
+
+    /// What is known of the provider's BDAT by now; `None` for a body that goes by DATA.
+    pub fn chunking(&self) -> Option<Chunking> {
+        self.pieces.as_ref().map(|pieces| pieces.known())
+    }
+
+    /// The provider has said this after the end of data.
+    pub fn on_last_answer(&mut self, heard: &Result<Reply, Failure>) {
+        match (&mut self.pieces, heard) {
+            (Some(pieces), Ok(reply)) => pieces.on_last_answer(reply),
+            (Some(pieces), Err(_)) => pieces.on_lost(),
+            (None, _) => {}
+        }
+    }
+
+    /// The provider has broken off, or said what nobody understands.
+    pub fn on_lost(&mut self) {
+        if let Some(pieces) = &mut self.pieces {
+            pieces.on_lost();
+        }
+    }
+
+    /// Goes on by DATA, on a connection that has said 354, from the beginning of the message. `None`: the provider may have
+    /// accepted it, or refuses it for another reason than BDAT, or its beginning is gone. `is_lost`: the provider has hung up.
+    pub fn by_data(&mut self, is_lost: bool) -> Option<Self> {
+        let pieces = self.pieces.as_mut()?;
+        let may = match &self.early_reply {
+            Some(reply) => reply.code == 421 || pieces.known() == Chunking::Fails,
+            None => is_lost,
+        };
+        let taken_back = may.then(|| pieces.take_back()).flatten()?;
+        let this = std::mem::take(self);
+        Some(Self {
+            pieces: None,
+            taken_back,
+            early_reply: None,
+            has_spoken_early: false,
+            parser: ReplyParser::default(),
+            ..this
+        })
+    }
+
     /// Swallows the rest of a body whose provider is gone. The client listens for a reply only after the end of its data.
     pub fn swallow(self) -> Self {
-        Self { is_swallowing: true, early_reply: None, ..self }
+        Self { is_swallowing: true, early_reply: None, pieces: None, taken_back: Vec::new(), ..self }
     }
 
     /// How many octets of the body the client has sent.
@@ -72,6 +128,14 @@ impl DataFilter {
     /// Whether the client's end of data has been seen.
     pub fn is_complete(&self) -> bool {
         self.body.is_complete()
+    }
+
+    /// Whether the end of data has been passed on. From then on only the provider knows the outcome.
+    pub fn has_ended(&self) -> bool {
+        match &self.pieces {
+            Some(pieces) => pieces.has_ended(),
+            None => self.is_complete() && self.taken_back.is_empty(),
+        }
     }
 
     /// The answer to a message whose end has not left. If the provider refused, that is the answer; anything else it said
@@ -121,51 +185,36 @@ impl DataFilter {
         at
     }
 
-    fn passed(&mut self, octets: usize) {
-        self.octets += octets as u64;
-        self.progress.set_octets(self.octets);
-        self.octets_since_tick += octets as u64;
-        if self.octets_since_tick >= PROGRESS_OCTETS {
-            self.ticks += 1;
-            self.octets_since_tick = 0;
+    /// Takes octets of a body that leaves in pieces.
+    fn take_in_pieces(&mut self, pieces: &mut Pieces, input: &[u8], say: &mut Replies) -> Pass {
+        if pieces.is_full() {
+            return Pass::NeedMore;
         }
-    }
-}
-
-impl Filter for DataFilter {
-    fn server_said(&mut self, input: &[u8], _: &mut Replies) -> Result<Pass, ProtocolViolation> {
-        // The connection below is a sink; what it says means nothing.
-        if self.is_swallowing {
-            return Ok(Pass::Replaced(input.len()));
+        let input = &input[..input.len().min(MAX_PIECE_OCTETS)];
+        let mut wire = Replies::default();
+        let (octets, used) = match self.take_by_data(input, &mut wire) {
+            Pass::Forward(used) => (&input[..used], used),
+            Pass::Replaced(used) => (wire.server.as_slice(), used),
+            nothing @ (Pass::NeedMore | Pass::Stop) => return nothing,
+        };
+        pieces.take(octets, self.is_complete());
+        if !self.has_spoken_early {
+            pieces.say(&mut say.server);
         }
-        if self.early_reply.is_some() {
-            return Ok(Pass::Stop);
-        }
-        self.has_spoken_early |= !input.is_empty() && !self.is_complete();
-        let mut rest = input.to_vec();
-        match take_line(&mut rest, MAX_REPLY_LINE_OCTETS) {
-            Err(too_long) => Err(ProtocolViolation::Server(too_long.to_string())),
-            Ok(None) => Ok(Pass::NeedMore),
-            Ok(Some(line)) => {
-                self.early_reply = self.parser.push(&line).map_err(|e| ProtocolViolation::Server(e.to_string()))?;
-                Ok(Pass::Replaced(input.len() - rest.len()))
-            }
-        }
+        Pass::Replaced(used)
     }
 
-    fn client_said(&mut self, input: &[u8], say: &mut Replies) -> Result<Pass, ProtocolViolation> {
-        if self.is_complete() {
-            return Ok(Pass::Stop);
-        }
+    /// Takes octets of a body that leaves as they came, or without a provider.
+    fn take_by_data(&mut self, input: &[u8], say: &mut Replies) -> Pass {
         if self.is_held() {
             let at = self.mend(input, say);
             self.passed(at);
-            return Ok(if at > 0 { Pass::Replaced(at) } else { Pass::NeedMore });
+            return if at > 0 { Pass::Replaced(at) } else { Pass::NeedMore };
         }
         let mut at = self.body.take_unchanged(input);
         if (at == input.len() || at >= PIECE_OCTETS) && !self.is_swallowing {
             self.passed(at);
-            return Ok(if at > 0 { Pass::Forward(at) } else { Pass::NeedMore });
+            return if at > 0 { Pass::Forward(at) } else { Pass::NeedMore };
         }
         // Where something has to be changed, the octets are copied, and leave in pieces of the same size: a write for every
         // change would cost a TLS record each.
@@ -182,11 +231,86 @@ impl Filter for DataFilter {
         if self.is_swallowing {
             say.server.clear();
         }
-        Ok(if at > 0 { Pass::Replaced(at) } else { Pass::NeedMore })
+        if at > 0 { Pass::Replaced(at) } else { Pass::NeedMore }
+    }
+
+    /// The provider has said a whole reply before the end of data left. `is_all`: nothing came behind it.
+    fn on_reply(&mut self, reply: Reply, is_all: bool, say: &mut Replies) -> Result<(), ProtocolViolation> {
+        let Some(pieces) = self.pieces.as_mut().filter(|pieces| pieces.is_owed()) else {
+            self.early_reply = Some(reply);
+            return Ok(());
+        };
+        self.ticks += 1;
+        if !pieces.on_answer(&reply) {
+            if reply.code < 400 {
+                let what = format!("\"{}\" is not an answer to BDAT", reply.one_line());
+                return Err(ProtocolViolation::Server(what));
+            }
+            self.early_reply = Some(reply);
+        } else if is_all {
+            // Behind the last piece, what it has said too much would pass for the answer to the message.
+            pieces.say(&mut say.server);
+        }
+        Ok(())
+    }
+
+    fn passed(&mut self, octets: usize) {
+        self.octets += octets as u64;
+        self.progress.set_octets(self.octets);
+        self.octets_since_tick += octets as u64;
+        if self.octets_since_tick >= PROGRESS_OCTETS {
+            self.ticks += 1;
+            self.octets_since_tick = 0;
+        }
+    }
+}
+
+impl Filter for DataFilter {
+    fn server_said(&mut self, input: &[u8], say: &mut Replies) -> Result<Pass, ProtocolViolation> {
+        // The connection below is a sink; what it says means nothing.
+        if self.is_swallowing {
+            return Ok(Pass::Replaced(input.len()));
+        }
+        if self.early_reply.is_some() {
+            return Ok(Pass::Stop);
+        }
+        let is_owed = self.pieces.as_ref().is_some_and(|pieces| pieces.is_owed());
+        self.has_spoken_early |= !input.is_empty() && !self.has_ended() && !is_owed;
+        let mut rest = input.to_vec();
+        match take_line(&mut rest, MAX_REPLY_LINE_OCTETS) {
+            Err(too_long) => Err(ProtocolViolation::Server(too_long.to_string())),
+            Ok(None) => Ok(Pass::NeedMore),
+            Ok(Some(line)) => {
+                let reply = self.parser.push(&line).map_err(|e| ProtocolViolation::Server(e.to_string()))?;
+                if let Some(reply) = reply {
+                    self.on_reply(reply, rest.is_empty(), say)?;
+                }
+                Ok(Pass::Replaced(input.len() - rest.len()))
+            }
+        }
+    }
+
+    fn client_said(&mut self, input: &[u8], say: &mut Replies) -> Result<Pass, ProtocolViolation> {
+        if self.is_complete() {
+            return Ok(Pass::Stop);
+        }
+        match self.pieces.take() {
+            Some(mut pieces) if !self.is_swallowing => {
+                let pass = self.take_in_pieces(&mut pieces, input, say);
+                self.pieces = Some(pieces);
+                Ok(pass)
+            }
+            _ => Ok(self.take_by_data(input, say)),
+        }
+    }
+
+    fn say_more(&mut self, say: &mut Replies) -> Result<(), ProtocolViolation> {
+        say.server.append(&mut self.taken_back);
+        Ok(())
     }
 
     fn wants_client(&self) -> bool {
-        !self.is_over()
+        !self.is_over() && !self.pieces.as_ref().is_some_and(|pieces| pieces.is_full())
     }
 
     fn client_ended(&mut self, _: &[u8], _: &mut Replies) -> bool {
@@ -199,11 +323,12 @@ impl Filter for DataFilter {
     }
 
     fn message_from(&self) -> Party {
-        Party::Client
+        let waits = self.pieces.as_ref().is_some_and(|pieces| pieces.is_full());
+        if waits { Party::Server } else { Party::Client }
     }
 
     fn is_over(&self) -> bool {
-        self.is_complete() || (self.early_reply.is_some() && !self.is_swallowing)
+        self.has_ended() || (self.early_reply.is_some() && !self.is_swallowing)
     }
 }
 

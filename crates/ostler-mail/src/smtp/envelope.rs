@@ -16,6 +16,24 @@ pub enum EnvelopeCommand {
     Data,
 }
 
+/// What a client that pipelines has sent behind a RCPT: more of them, and perhaps DATA.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Upcoming {
+    /// The recipients without brackets.
+    pub recipients: Vec<String>,
+    /// DATA is behind them, and nothing behind that.
+    pub has_data: bool,
+}
+
+impl Upcoming {
+    /// The lines for a server, without CR LF.
+    pub(super) fn lines(&self, with_data: bool) -> impl Iterator<Item = String> {
+        let data = (self.has_data && with_data).then(|| Command::Data.line(&Extensions::default()));
+        let recipients = self.recipients.iter().map(|recipient| Command::Rcpt(recipient).line(&Extensions::default()));
+        recipients.chain(data)
+    }
+}
+
 /// What the answer to a command means.
 #[derive(Debug, PartialEq, Eq)]
 pub enum ReplyMeaning {
@@ -55,6 +73,12 @@ impl Refusal {
     /// Whether the provider closes the connection now (RFC 5321, 3.8).
     pub fn closes_connection(&self) -> bool {
         self.reply.code == 421
+    }
+
+    /// Whether what left behind the refused command is refused with it: that one was MAIL, or was repeated. Behind a
+    /// refused recipient the next one may be accepted.
+    pub fn ends_flight(&self) -> bool {
+        self.stage != Stage::Rcpt || !self.is_last
     }
 }
 
@@ -125,14 +149,25 @@ enum Command<'a> {
     Data,
 }
 
-impl Step<'_> {
-    /// The line, without CR LF.
-    pub(super) fn line(&self, offered: &Extensions) -> String {
-        match self.command {
+impl Command<'_> {
+    fn line(&self, offered: &Extensions) -> String {
+        match self {
             Command::Mail(mail) => mail.command(offered),
             Command::Rcpt(recipient) => format!("RCPT TO:<{recipient}>"),
             Command::Data => "DATA".into(),
         }
+    }
+}
+
+impl Step<'_> {
+    /// The line, without CR LF.
+    pub(super) fn line(&self, offered: &Extensions) -> String {
+        self.command.line(offered)
+    }
+
+    /// Whether it is the client's own command, and not one that is repeated before it.
+    pub(super) fn is_last(&self) -> bool {
+        self.is_last
     }
 
     /// Whether the command may leave right behind MAIL, before that is answered. DATA may not: with no recipient accepted, a

@@ -10,9 +10,10 @@ use crate::command::{Command, is_quit};
 use crate::machine::client::ClientState;
 use crate::machine::{self, Front};
 use crate::sasl::{Attempt, AuthStep};
+use crate::smtp::envelope::Upcoming;
 use crate::smtp::words::{self, SmtpWords};
 use crate::smtp::{Mail, Reply, parse_mail, parse_rcpt};
-use crate::wire::Line;
+use crate::wire::{Line, MAX_COMMAND_LINE_OCTETS, take_line};
 use crate::words::Words;
 
 /// The most recipients of one message. A provider takes a hundred or so; ostler keeps all of them, because the gate may turn
@@ -218,6 +219,30 @@ impl SmtpFront {
             _ => self.refused_recipients += 1,
         }
         format!("{}\r\n", reply.one_line())
+    }
+
+    /// What the client has sent behind the RCPT that waits for its answer, as far as it will be passed on. `input`: what was
+    /// read of the client and not heard.
+    pub fn upcoming(&self, input: &[u8]) -> Upcoming {
+        let mut upcoming = Upcoming::default();
+        let taken = self.transaction.as_ref().map_or(0, |transaction| transaction.recipients);
+        let mut input = input.to_vec();
+        while let Ok(Some(line)) = take_line(&mut input, MAX_COMMAND_LINE_OCTETS) {
+            let command = Command::parse(line.bytes());
+            match (command.verb.as_str(), parse_rcpt(command.rest)) {
+                _ if !line.is_clean() => break,
+                // With the one that waits there is room for one less.
+                ("RCPT", Ok(recipient)) if taken + upcoming.recipients.len() + 1 < MAX_RECIPIENTS => {
+                    upcoming.recipients.push(recipient);
+                }
+                ("DATA", _) if input.is_empty() => {
+                    upcoming.has_data = true;
+                    break;
+                }
+                _ => break,
+            }
+        }
+        upcoming
     }
 
     /// Notes that the provider has refused the MAIL, when it heard it with the first RCPT. Returns the reply to that RCPT; what

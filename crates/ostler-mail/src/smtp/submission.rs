@@ -11,9 +11,9 @@ use crate::account::{Account, AfterPop, Protocol, Security, Server};
 use crate::clock::Moment;
 use crate::failure::{Failure, one_line};
 use crate::pop_before_smtp::{Gate, GateRetry, LoginPolicy, LoginState, Try};
-use crate::smtp::envelope::{Envelope, EnvelopeCommand, Refusal, ReplyMeaning, Stage, Step};
+use crate::smtp::envelope::{Envelope, EnvelopeCommand, Refusal, ReplyMeaning, Stage, Step, Upcoming};
 use crate::smtp::verdict::{Verdict, verdict};
-use crate::smtp::{Extensions, Mail, Reply};
+use crate::smtp::{Extensions, Mail, Reply, words};
 use crate::wire::MAX_CLIENT_REPLY_OCTETS;
 
 /// All that ostler keeps of one message, from its MAIL on. Each message has a new one, so nothing of the last message can
@@ -29,6 +29,9 @@ pub struct Submission {
     mail_server: Option<usize>,
     /// MAIL, which the client believes accepted, was refused when it left with the first RCPT.
     is_mail_refused: bool,
+    /// The server trips over BDAT.
+    is_by_data: bool,
+    upcoming: Upcoming,
     /// The index of the server that was tried last.
     last_server: usize,
 }
@@ -93,6 +96,8 @@ impl Submission {
             attempts: Attempts::default(),
             mail_server: None,
             is_mail_refused: false,
+            is_by_data: false,
+            upcoming: Upcoming::default(),
             last_server: 0,
         }
     }
@@ -109,6 +114,7 @@ impl Submission {
 
     /// The client sends its next command now.
     pub fn begin_command(&mut self, command: EnvelopeCommand, now: Moment) {
+        self.upcoming = Upcoming::default();
         self.pending = PendingCommand::new(command, now);
     }
 
@@ -167,18 +173,57 @@ impl Submission {
         Some(self.step(accepted)?.line(offered))
     }
 
-    /// The line that may leave with that of [`line`](Self::line), before that is answered: the first RCPT, behind MAIL, where
-    /// the server offers PIPELINING (RFC 2920). Together they cost one round trip.
-    pub fn line_behind(&self, accepted: usize, offered: &Extensions) -> Option<String> {
-        let step = self.step(accepted + 1).filter(|step| accepted == 0 && offered.pipelining && step.may_follow_mail());
-        Some(step?.line(offered))
+    /// The lines that may leave with that of [`line`](Self::line), before that is answered, where the server offers PIPELINING
+    /// (RFC 2920): the first RCPT behind MAIL, and behind the client's RCPT what the client has sent with it. Together they
+    /// cost one round trip.
+    pub fn lines_behind(&self, accepted: usize, offered: &Extensions) -> Vec<String> {
+        if !offered.pipelining {
+            return Vec::new();
+        }
+        let behind_mail = self.step(accepted + 1).filter(|step| accepted == 0 && step.may_follow_mail());
+        let mut lines: Vec<String> = behind_mail.iter().map(|step| step.line(offered)).collect();
+        let last = behind_mail.or_else(|| self.step(accepted));
+        if last.is_some_and(|step| step.is_last() && step.may_follow_mail()) {
+            // Not behind a gate: its refusal of a recipient is healed, and DATA would begin a body there.
+            let has_data = !self.is_in_pieces(offered) && self.gate().is_none();
+            lines.extend(self.upcoming.lines(has_data));
+        }
+        lines
     }
 
-    /// The reply to the client's MAIL, if MAIL can wait and leave with the first RCPT. What the server says to it is then
-    /// told at that RCPT.
-    pub fn defer_mail(&mut self, offered: &Extensions) -> Option<Reply> {
-        self.pending.is_accepted |= self.is_at_mail() && offered.pipelining;
-        self.pending.is_accepted.then(|| Reply::new(250, "2.1.0 OK"))
+    /// What the client has sent behind its command, which is RCPT, without waiting for an answer.
+    pub fn expect_next(&mut self, upcoming: Upcoming) {
+        self.upcoming = upcoming;
+    }
+
+    /// ostler's own reply to the client's command, if the server need not hear that command now. MAIL leaves with the first
+    /// RCPT, where what the server says to it is told. DATA never leaves where the body goes by BDAT. `accepted`: how many
+    /// commands of the message this connection has accepted.
+    pub fn defer(&mut self, accepted: usize, offered: &Extensions) -> Option<Reply> {
+        let reply = match self.pending.command {
+            EnvelopeCommand::Mail if offered.pipelining => Reply::new(250, "2.1.0 OK"),
+            EnvelopeCommand::Data if self.is_in_pieces(offered) && self.step(accepted)?.is_last() => {
+                Reply::new(354, words::SEND_BODY)
+            }
+            EnvelopeCommand::Mail | EnvelopeCommand::Rcpt(_) | EnvelopeCommand::Data => return None,
+        };
+        self.pending.is_accepted = true;
+        Some(reply)
+    }
+
+    /// Whether the body goes by BDAT. Not behind a gate: what refuses DATA there is healed before any body leaves.
+    pub fn is_in_pieces(&self, offered: &Extensions) -> bool {
+        offered.chunking && !self.is_by_data && self.gate().is_none()
+    }
+
+    /// The body goes by DATA, whatever the server offers.
+    pub fn give_body_by_data(&mut self) {
+        self.is_by_data = true;
+    }
+
+    /// Whether the client's command is DATA.
+    pub fn is_at_data(&self) -> bool {
+        self.pending.command == EnvelopeCommand::Data
     }
 
     /// Whether the reply to the client's RCPT is the refusal of a MAIL that the client believes accepted.

@@ -33,6 +33,7 @@ pub(super) const MAIL_FIRST: &str = "503 5.5.1 MAIL comes first";
 pub(super) const MAIL_AND_RCPT_FIRST: &str = "503 5.5.1 MAIL and RCPT come first";
 pub(super) const RCPT_FIRST: &str = "503 5.5.1 RCPT comes first";
 pub(super) const TOO_MANY_RECIPIENTS: &str = "452 4.5.3 too many recipients for one message";
+pub(super) const SEND_BODY: &str = "send the message, then a line with nothing but a dot";
 pub(super) const NO_RECIPIENT: &str = "554 5.5.1 no recipient was accepted";
 
 pub(super) const SIZE_NEEDS_NUMBER: &str = "501 5.5.4 SIZE needs a number";

@@ -2,7 +2,6 @@
 //! knows the outcome, and nothing is sent again.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
@@ -17,7 +16,8 @@ use crate::proxy::session::{Session, say_goodbye};
 use ostler_mail::account::Account;
 use ostler_mail::failure::{Failure, Waiting};
 use ostler_mail::smtp::Reply;
-use ostler_mail::smtp::data::DataFilter;
+use ostler_mail::smtp::data::{Chunking, DataFilter};
+use ostler_mail::smtp::envelope::EnvelopeCommand;
 use ostler_mail::smtp::mend::Mender;
 use ostler_mail::smtp::words::{self, message_timed_out, outcome_unknown};
 
@@ -28,49 +28,118 @@ impl ProviderSide {
         session: &mut Session,
         client: &mut ClientConn,
     ) -> Option<(Reply, u64)> {
-        let timeouts = self.settings.timeouts.clone();
-        let limits = Limits { idle: timeouts.data, reply: timeouts.data, data: timeouts.data, agreed: timeouts.data };
         // Taken out, so that any way out of here but a good answer closes the connection.
-        let mut provider = self.session.take()?;
-        let mender = Mender::new(&provider.account, date());
-        let mut data = DataFilter::new(Arc::clone(&session.progress)).mending(mender);
-        let at = provider.upstream.at.clone();
-        let ended = relay(client, &mut provider.upstream.conn, &mut data, limits, &mut session.stopping).await;
+        let provider = self.session.take()?;
+        let account = Arc::clone(&provider.account);
+        let mut data = self.begin_body(session, &provider);
+        let mut passed = self.pass(session, client, provider, &mut data).await;
+        let is_lost = matches!(passed, Passed::Broken(Failure::Lost { .. }));
+        if let Some(rest) = data.by_data(is_lost) {
+            data = rest;
+            passed = self.pass_by_data(session, client, &mut data).await;
+        }
         let octets = data.octets();
-        report_nuls(session, &provider.account, data.nuls());
-        report_mended(session, &provider.account, &data);
-        let refusal = match ended {
-            Ended::Over if data.is_complete() => {
-                let reply = self.last_answer(provider, &data, timeouts.last).await;
-                return Some((reply, octets));
-            }
-            Ended::Over => data.early_answer(&at.host),
-            // The end of data may have been among the last octets that left, so the provider may have the whole message.
-            Ended::ServerGone if data.is_complete() => {
-                return Some((outcome_unknown(&at.host, "it closed the connection"), octets));
-            }
-            Ended::TimedOut(..) if data.is_complete() => {
-                return Some((outcome_unknown(&at.host, "it did not take the end of the message"), octets));
-            }
-            ended => match ended.server_failure(&at, Waiting::Message, limits) {
-                Some(failure) => report_broken(&failure, session, &provider.account),
-                None => {
-                    if let Ended::TimedOut(..) = ended {
-                        say_goodbye(client, &message_timed_out()).await;
-                    }
-                    return None;
-                }
-            },
+        report_nuls(session, &account, data.nuls());
+        report_mended(session, &account, &data);
+        let refusal = match passed {
+            Passed::Answered(reply) => return Some((reply, octets)),
+            Passed::ClientGone => return None,
+            Passed::Refused(reply) => reply,
+            Passed::Broken(failure) => report_broken(&failure, session, &account),
         };
-        // First, for the rest of the body may take minutes: without the end of data the provider drops what it has (RFC
-        // 5321, 4.1.1.10).
-        drop(provider);
-        swallow(client, data, limits, session).await.then_some((refusal, octets))
+        swallow(client, data, self.body_limits(), session).await.then_some((refusal, octets))
+    }
+
+    fn begin_body(&self, session: &Session, provider: &ProviderSession) -> DataFilter {
+        let mender = Mender::new(&provider.account, date());
+        let data = DataFilter::new(Arc::clone(&session.progress)).mending(mender);
+        if self.submission.as_ref().is_some_and(|submission| submission.is_in_pieces(&provider.offered)) {
+            data.in_pieces(provider.chunking(&self.engine), provider.offered.pipelining)
+        } else {
+            data
+        }
+    }
+
+    fn body_limits(&self) -> Limits {
+        let data = self.settings.timeouts.data;
+        Limits { idle: data, reply: data, data, agreed: data }
+    }
+
+    /// Passes the body over one connection, which is closed unless the provider has answered the end.
+    async fn pass(
+        &mut self,
+        session: &mut Session,
+        client: &mut ClientConn,
+        mut provider: ProviderSession,
+        data: &mut DataFilter,
+    ) -> Passed {
+        let (account, server_index) = (Arc::clone(&provider.account), provider.server_index);
+        let (at, limits) = (provider.upstream.at.clone(), self.body_limits());
+        let ended = relay(client, &mut provider.upstream.conn, data, limits, &mut session.stopping).await;
+        let failure = ended.server_failure(&at, Waiting::Message, limits);
+        if failure.is_some() {
+            data.on_lost();
+        }
+        let passed = match (ended, failure) {
+            (Ended::Over, _) if data.has_ended() => Passed::Answered(self.last_answer(provider, data).await),
+            (Ended::Over, _) => Passed::Refused(provider.redacted(data.early_answer(&at.host))),
+            // The end of data may have been among the last octets that left, so the provider may have the whole message.
+            (Ended::ServerGone, _) if data.has_ended() => {
+                Passed::Answered(outcome_unknown(&at.host, "it closed the connection"))
+            }
+            (Ended::TimedOut(..), _) if data.has_ended() => {
+                Passed::Answered(outcome_unknown(&at.host, "it did not take the end of the message"))
+            }
+            (_, Some(failure)) => Passed::Broken(failure),
+            (Ended::TimedOut(..), None) => {
+                say_goodbye(client, &message_timed_out()).await;
+                Passed::ClientGone
+            }
+            (_, None) => Passed::ClientGone,
+        };
+        self.learn_chunking(&account, server_index, data);
+        passed
+    }
+
+    /// Passes the body by DATA on a new connection, from its beginning. The provider has tripped over the first piece of it,
+    /// which was not the last, so it cannot have accepted the message.
+    async fn pass_by_data(&mut self, session: &mut Session, client: &mut ClientConn, data: &mut DataFilter) -> Passed {
+        if let Some(submission) = &mut self.submission {
+            submission.give_body_by_data();
+        }
+        let reply = self.submit(session, EnvelopeCommand::Data).await;
+        match self.session.take() {
+            Some(provider) if reply.code == 354 => self.pass(session, client, provider, data).await,
+            session => {
+                self.session = session;
+                Passed::Refused(reply)
+            }
+        }
+    }
+
+    /// Remembers what this message has shown of the provider's BDAT.
+    fn learn_chunking(&self, account: &Account, server_index: usize, data: &DataFilter) {
+        let (Some(known), Some(server)) = (data.chunking(), account.smtp.get(server_index)) else { return };
+        let before = self.engine.learned(server).chunking;
+        if before == known {
+            return;
+        }
+        self.engine.learn(server, |learned| learned.chunking = known);
+        if known == Chunking::Fails {
+            let text = format!(
+                "account {}: {} offers CHUNKING and trips over BDAT; messages go there by DATA until ostler is started again \
+                 (chunking = false in the settings file says so for good)",
+                account.name, server.host
+            );
+            self.engine.events.publish(Event::Warning(text));
+        }
     }
 
     /// Waits for the answer to the end of data.
-    async fn last_answer(&mut self, mut provider: ProviderSession, data: &DataFilter, limit: Duration) -> Reply {
+    async fn last_answer(&mut self, mut provider: ProviderSession, data: &mut DataFilter) -> Reply {
+        let limit = self.settings.timeouts.last;
         let heard = read_reply(&mut provider.upstream, Waiting::FinalDot, limit, Instant::now() + limit).await;
+        data.on_last_answer(&heard);
         let (reply, goes_on) = data.last_answer(&provider.upstream.at.host, heard);
         if goes_on {
             provider.rest();
@@ -78,6 +147,18 @@ impl ProviderSide {
         }
         reply
     }
+}
+
+/// What became of a body on one connection.
+enum Passed {
+    /// Its end has left, and this is the answer.
+    Answered(Reply),
+    /// The provider has refused it before its end.
+    Refused(Reply),
+    /// The connection broke before its end.
+    Broken(Failure),
+    /// The client has gone.
+    ClientGone,
 }
 
 /// Tells that the message was changed: NUL octets were taken out.

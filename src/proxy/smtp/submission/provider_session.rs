@@ -15,6 +15,7 @@ use ostler_mail::machine::Outgoing;
 use ostler_mail::oauth2::tokens::is_kept_for;
 use ostler_mail::pop_before_smtp::{LoginNeed, LoginPolicy};
 use ostler_mail::secret::Secret;
+use ostler_mail::smtp::data::Chunking;
 use ostler_mail::smtp::submission::{News, SessionState};
 use ostler_mail::smtp::{Extensions, Reply, ReplyParser};
 
@@ -36,8 +37,8 @@ pub(in crate::proxy::smtp) struct ProviderSession {
     pub(super) opened_at: Moment,
     /// How many commands of the message under way the provider has accepted.
     pub(super) accepted: usize,
-    /// The next command has left already, behind the last one, and has no answer yet.
-    pub(super) has_asked: bool,
+    /// How many of the next commands have left already, behind the last one, and have no answer yet.
+    pub(super) asked: usize,
     /// When the provider answered the end of the last message.
     pub(super) idle_since: Option<Moment>,
 }
@@ -67,6 +68,20 @@ impl ProviderSession {
         }
     }
 
+    /// What is known of the server's BDAT.
+    pub(super) fn chunking(&self, engine: &Engine) -> Chunking {
+        let server = self.account.smtp.get(self.server_index);
+        server.map(|server| engine.learned(server).chunking).unwrap_or_default()
+    }
+
+    /// A reply without the secret, which a server may repeat.
+    pub(super) fn redacted(&self, mut reply: Reply) -> Reply {
+        if let Some(redaction) = &self.upstream.redaction {
+            reply.lines.iter_mut().for_each(|line| *line = redaction.redact(line));
+        }
+        reply
+    }
+
     /// Everything that decides whether it can serve a message of this account.
     pub(super) async fn state(&mut self, engine: &Engine, account: &Arc<Account>) -> SessionState<'_> {
         let gate = self.account.smtp.get(self.server_index).and_then(Server::gate);
@@ -75,7 +90,8 @@ impl ProviderSession {
             let need = engine.gate(&gate.login).lock().needs_login(now(), LoginPolicy::Fresh, gate.fresh, None);
             need == LoginNeed::LogIn
         });
-        let has_news = self.upstream.conn.has_news().await;
+        // What it owes is no news.
+        let has_news = self.asked == 0 && self.upstream.conn.has_news().await;
         let news = match self.upstream.conn.unused() {
             _ if !has_news => News::None,
             [] => News::Closed,
@@ -92,29 +108,43 @@ impl ProviderSession {
 
     /// Sends a command and waits for its reply.
     pub(super) async fn ask(&mut self, command: &str, limit: Duration) -> Result<Reply, Failure> {
-        self.ask_two(command, None, limit).await
+        self.ask_with(command, &[], limit).await
     }
 
-    /// As [`ask`](Self::ask), with a command behind it in the same flight. The next call, with that command, waits for its
-    /// reply alone.
-    pub(super) async fn ask_two(
-        &mut self,
-        first: &str,
-        behind: Option<&str>,
-        limit: Duration,
-    ) -> Result<Reply, Failure> {
-        if !std::mem::replace(&mut self.has_asked, behind.is_some()) {
+    /// As [`ask`](Self::ask), with commands behind it in the same flight. The next calls, with those commands, wait for
+    /// their replies alone.
+    pub(super) async fn ask_with(&mut self, first: &str, behind: &[String], limit: Duration) -> Result<Reply, Failure> {
+        if self.asked > 0 {
+            self.asked -= 1;
+        } else {
             say(&mut self.upstream, &Outgoing::lines(first, behind), Waiting::Answer, limit).await?;
+            self.asked = behind.len();
         }
         self.hear_reply(limit).await
     }
 
-    /// Hears the answer to a command that left behind one that was refused. Returns whether it was refused, too.
+    /// Hears the answers to what left behind a command that was refused. Returns whether all of it was refused, too.
     pub(super) async fn forget_asked(&mut self, limit: Duration) -> bool {
-        if !std::mem::take(&mut self.has_asked) {
+        while self.asked > 0 {
+            self.asked -= 1;
+            if !self.hear_reply(limit).await.is_ok_and(|reply| reply.code >= 400 && reply.code != 421) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Hears the answer to a DATA that left behind recipients of whom none was accepted. A server that says 354 all the same
+    /// gets an empty message, as RFC 2920, 3.1, has it. Returns whether nothing is under way any more.
+    pub(super) async fn end_data(&mut self, limit: Duration) -> bool {
+        if std::mem::take(&mut self.asked) == 0 {
             return true;
         }
-        self.hear_reply(limit).await.is_ok_and(|reply| reply.code >= 400 && reply.code != 421)
+        let reply = match self.hear_reply(limit).await {
+            Ok(reply) if reply.code == 354 => self.ask(".", limit).await,
+            heard => heard,
+        };
+        reply.is_ok_and(|reply| reply.code >= 400 && reply.code != 421)
     }
 
     async fn hear_reply(&mut self, limit: Duration) -> Result<Reply, Failure> {
@@ -138,6 +168,10 @@ impl ProviderSession {
 
     /// Says QUIT and closes, as long as that does not take long.
     pub(in crate::proxy::smtp) async fn leave(mut self) {
+        if self.asked > 0 {
+            // QUIT could be the beginning of a body there.
+            return;
+        }
         let quit = async {
             // The last message has its answer, so neither a refusal nor silence matters.
             let _ = self.ask("QUIT", QUIT_REPLY_TIMEOUT).await;

@@ -403,3 +403,28 @@ fn an_empty_name_is_as_good_as_none() {
     );
     assert_eq!(said[6], "250 2.1.0 OK via work");
 }
+
+#[test]
+fn what_comes_behind_a_recipient_is_known_as_far_as_it_will_be_passed_on() {
+    let mut front = front(Access::SameUser, &["home"]);
+    play(&mut front, &["EHLO x", "MAIL FROM:<home@example.net>"]);
+    let seen = |input: &str| {
+        let upcoming = front.upcoming(input.as_bytes());
+        (upcoming.recipients.join(" "), upcoming.has_data)
+    };
+    assert_eq!(seen("RCPT TO:<a@b>\r\nrcpt to: c@d\r\nDATA\r\n"), ("a@b c@d".into(), true));
+    assert_eq!(seen("DATA\r\n"), (String::new(), true));
+    for (input, recipients) in [
+        ("", ""),
+        ("RCPT TO:<a@b>\r\nDATA\r\nSubject: too early\r\n", "a@b"),
+        ("RCPT TO:<a@b>\r\nRCPT TO:<a b>\r\nRCPT TO:<c@d>\r\n", "a@b"),
+        ("RCPT TO:<a@b>\r\nRSET\r\nRCPT TO:<c@d>\r\n", "a@b"),
+        ("RCPT TO:<a@b>\r\nRCPT TO:<c@d", "a@b"),
+        ("RCPT TO:<a@b>\r\nRCPT TO:<\0c@d>\r\n", "a@b"),
+        ("RSET\r\nDATA\r\n", ""),
+    ] {
+        assert_eq!(seen(input), (recipients.into(), false), "{input:?}");
+    }
+    let many = front.upcoming("RCPT TO:<a@b>\r\n".repeat(2 * MAX_RECIPIENTS).as_bytes());
+    assert_eq!(many.recipients.len(), MAX_RECIPIENTS - 1, "and the one that waits");
+}

@@ -143,29 +143,74 @@ fn pipelining() -> Extensions {
 /// A message whose MAIL waits for the first RCPT, which the client has just said.
 fn deferred() -> Submission {
     let mut submission = begun(0);
-    assert!(submission.defer_mail(&pipelining()).is_some_and(|reply| reply.code == 250));
+    assert!(submission.defer(0, &pipelining()).is_some_and(|reply| reply.code == 250));
     submission.begin_command(bob(), at(0));
-    assert_eq!(submission.defer_mail(&pipelining()), None, "RCPT is never deferred");
+    assert_eq!(submission.defer(0, &pipelining()), None, "RCPT is never deferred");
     submission
 }
 
 #[test]
 fn mail_leaves_with_the_first_rcpt_where_the_server_offers_pipelining() {
-    assert_eq!(begun(0).defer_mail(&Extensions::default()), None);
+    assert_eq!(begun(0).defer(0, &Extensions::default()), None);
     let mut submission = deferred();
     let lines =
-        |submission: &Submission, n| (submission.line(n, &pipelining()), submission.line_behind(n, &pipelining()));
+        |submission: &Submission, n| (submission.line(n, &pipelining()), submission.lines_behind(n, &pipelining()));
     let (mail, rcpt) = ("MAIL FROM:<ann@x.example>".to_owned(), "RCPT TO:<bob@y.example>".to_owned());
-    assert_eq!(lines(&submission, 0), (Some(mail), Some(rcpt.clone())));
-    assert_eq!(lines(&submission, 1), (Some(rcpt), None));
+    assert_eq!(lines(&submission, 0), (Some(mail), vec![rcpt.clone()]));
+    assert_eq!(lines(&submission, 1), (Some(rcpt), vec![]));
     assert_eq!(submission.on_reply(0, Reply::new(250, "ok"), 0), ReplyMeaning::Next);
     accepted(&mut submission, 1);
     assert!(!submission.mail_was_refused());
     // DATA leaves alone, on a new connection as well.
     submission.begin_command(EnvelopeCommand::Data, at(0));
-    assert_eq!((0..3).filter(|n| submission.line_behind(*n, &pipelining()).is_some()).collect::<Vec<_>>(), [0]);
+    assert_eq!((0..3).filter(|n| !submission.lines_behind(*n, &pipelining()).is_empty()).collect::<Vec<_>>(), [0]);
     let without = Extensions::default();
-    assert!((0..3).all(|n| submission.line_behind(n, &without).is_none()), "PIPELINING is not offered there");
+    assert!((0..3).all(|n| submission.lines_behind(n, &without).is_empty()), "PIPELINING is not offered there");
+}
+
+#[test]
+fn what_the_client_has_sent_behind_a_recipient_leaves_with_it() {
+    let behind = |submission: &Submission, offered: &Extensions| submission.lines_behind(0, offered).join(", ");
+    let upcoming = || Upcoming { recipients: vec!["eve@y.example".into()], has_data: true };
+    let mut submission = deferred();
+    submission.expect_next(upcoming());
+    assert_eq!(behind(&submission, &pipelining()), "RCPT TO:<bob@y.example>, RCPT TO:<eve@y.example>, DATA");
+    let chunking = Extensions { chunking: true, ..pipelining() };
+    assert_eq!(behind(&submission, &chunking), "RCPT TO:<bob@y.example>, RCPT TO:<eve@y.example>");
+    assert_eq!(behind(&submission, &Extensions::default()), "");
+    submission.on_reply(0, Reply::new(250, "ok"), 0);
+    assert_eq!(submission.lines_behind(1, &pipelining()), ["RCPT TO:<eve@y.example>", "DATA"]);
+    // A recipient that was refused is followed by the next one, where MAIL or one that was accepted before is not.
+    let refused = refusal(&mut submission, 1, "550 5.1.1 nobody");
+    assert!(!refused.ends_flight());
+    submission.begin_command(EnvelopeCommand::Rcpt("eve@y.example".into()), at(1));
+    assert!(submission.lines_behind(1, &pipelining()).is_empty(), "it was for the command before");
+    assert!(refusal(&mut submission, 0, "550 5.7.1 not you").ends_flight());
+    accepted(&mut submission, 1);
+    submission.begin_command(EnvelopeCommand::Data, at(1));
+    assert!(refusal(&mut submission, 1, "550 5.1.1 nobody").ends_flight());
+    // DATA does not leave early behind a gate.
+    let mut account = account("home", "ann@x.example", "ann");
+    account.smtp[0].sign_in = SignIn::AfterPop(Arc::new(after_pop(Security::Tls)));
+    let mail = Mail { sender: "ann@x.example".into(), size: None, eight_bit: false };
+    let mut submission = Submission::new(Arc::new(account), mail, at(0));
+    submission.begin_command(bob(), at(0));
+    submission.expect_next(upcoming());
+    assert_eq!(behind(&submission, &pipelining()), "RCPT TO:<bob@y.example>, RCPT TO:<eve@y.example>");
+    assert!(!submission.is_in_pieces(&chunking));
+}
+
+#[test]
+fn data_is_answered_here_where_the_body_goes_in_pieces() {
+    let chunking = Extensions { chunking: true, ..Extensions::default() };
+    let mut submission = begun(1);
+    submission.begin_command(EnvelopeCommand::Data, at(0));
+    assert_eq!(submission.defer(0, &chunking), None, "MAIL has to be said again first");
+    assert_eq!(submission.defer(1, &Extensions::default()), None);
+    assert!(submission.defer(1, &chunking).is_some_and(|reply| reply.code == 354));
+    submission.give_body_by_data();
+    submission.begin_command(EnvelopeCommand::Data, at(1));
+    assert_eq!((submission.defer(1, &chunking), submission.line(1, &chunking)), (None, Some("DATA".into())));
 }
 
 #[test]
@@ -201,7 +246,7 @@ fn a_mail_that_waited_may_go_to_any_server() {
     account.smtp = vec![account.smtp[0].clone(), account.smtp[0].clone()];
     let mail = Mail { sender: "ann@x.example".into(), size: None, eight_bit: false };
     let mut submission = Submission::new(Arc::new(account), mail, at(0));
-    submission.defer_mail(&pipelining()).unwrap();
+    submission.defer(0, &pipelining()).unwrap();
     submission.begin_command(bob(), at(0));
     assert_eq!(submission.servers(), 0..2);
     submission.on_reply(0, Reply::new(250, "ok"), 1);
