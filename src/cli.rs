@@ -14,6 +14,7 @@ pub(crate) mod quit;
 pub(crate) mod remove;
 mod screen;
 pub(crate) mod settings;
+pub(crate) mod setup_service;
 pub(crate) mod sign_in;
 pub(crate) mod status;
 
@@ -31,7 +32,10 @@ use crate::desktop::SystemDesktop;
 use crate::events::log::{self, Format};
 use crate::os::console;
 use crate::os::control::{Request, ask as ask_running};
+use crate::vault::Vault;
+use ostler_mail::account::Account;
 use ostler_mail::failure::error_chain;
+use ostler_mail::secret::Secret;
 
 /// Lets old mail programs work with today's mail providers.
 #[derive(Debug, Parser)]
@@ -103,6 +107,11 @@ enum Command {
     Quit,
     /// Switch the start at login on or off, or show it
     Autostart(autostart::Options),
+    /// Make ostler a service of this computer, for a machine that nobody logs in to (Linux, as the administrator)
+    ///
+    /// The service has a user of its own, who cannot log in, and starts with the computer. Afterwards the administrator's
+    /// commands are for it: `sudo ostler add ADDRESS`, `sudo ostler status`. `--undo` takes it back.
+    SetupService(setup_service::Options),
 }
 
 /// The definition of the command line, from which man pages and completions are generated.
@@ -131,6 +140,11 @@ pub fn main() -> ExitCode {
     if let Command::Demo(options) = &command {
         // Needs no settings, so it also works where there is no folder for them.
         return crate::demo::main(options);
+    }
+    #[cfg(target_os = "linux")]
+    if let Some(service) = service_meant(&command, settings) {
+        let error = service.run_instead();
+        return fail(1, &format!("cannot become the user of the ostler service: {error}"));
     }
     let file = line.common.config.or_else(config::default_path);
     if let Some(file) = &file {
@@ -165,6 +179,17 @@ pub fn main() -> ExitCode {
     run_command(command, &file, line.silent)
 }
 
+/// The ostler service of this computer, if the command is for it: the administrator gave it, and has no settings of their own.
+#[cfg(target_os = "linux")]
+fn service_meant(command: &Command, settings: SettingsName) -> Option<crate::os::service::Service> {
+    let is_of_a_person = matches!(command, Command::Autostart(_) | Command::Demo(_) | Command::SetupService(_));
+    let has_own = || config::default_path().is_some_and(|file| !is_missing(&file));
+    if is_of_a_person || settings != SettingsName::Usual || !crate::os::service::is_administrator() || has_own() {
+        return None;
+    }
+    crate::os::service::Service::find()
+}
+
 /// Runs a command on its settings file.
 fn run_command(command: Command, file: &Path, silent: bool) -> ExitCode {
     match command {
@@ -185,6 +210,7 @@ fn run_command(command: Command, file: &Path, silent: bool) -> ExitCode {
         Command::Resume => status::set_paused(file, false),
         Command::Quit => quit::main(file),
         Command::Autostart(options) => autostart::main(file, &options),
+        Command::SetupService(options) => setup_service::main(&options),
     }
 }
 
@@ -242,7 +268,7 @@ fn needs_settings(command: &Command, file: &Path) -> bool {
         Command::Status(_) | Command::Settings(_) | Command::Pause | Command::Resume | Command::Quit => {
             matches!(ask_running(file, &Request::Status), Ok(None))
         }
-        Command::Run | Command::Demo(_) | Command::Add(_) | Command::Autostart(_) => false,
+        Command::Run | Command::Demo(_) | Command::Add(_) | Command::Autostart(_) | Command::SetupService(_) => false,
     }
 }
 
@@ -324,8 +350,14 @@ fn block_on<T>(work: impl Future<Output = T>) -> std::io::Result<T> {
     Ok(result)
 }
 
+/// The password that programs on other computers have to give. Without one, the error says what to do.
+fn read_local_password(account: &Account) -> Result<Arc<Secret>, String> {
+    let vault = Vault::new();
+    block_on(vault.local_password(account)).map_err(|error| error.to_string())?.map_err(|error| error_chain(&error))
+}
+
 /// The account with this name or address, in either form of its domain. If there is none, prints the names there are.
-fn account<'a>(parsed: &'a Parsed, name: &str) -> Result<&'a std::sync::Arc<ostler_mail::account::Account>, ExitCode> {
+fn account<'a>(parsed: &'a Parsed, name: &str) -> Result<&'a Arc<Account>, ExitCode> {
     let accounts = &parsed.settings.accounts;
     let meant = ostler_mail::idn::name(name);
     accounts

@@ -61,7 +61,7 @@ const BEFORE_THE_GUIDES: [Chapter; 4] = [
     Chapter { name: "mail-programs", source: Source::Made(guides::contents) },
 ];
 
-const AFTER_THE_GUIDES: [Chapter; 17] = [
+const AFTER_THE_GUIDES: [Chapter; 18] = [
     Chapter { name: "providers", source: Source::Made(providers::chapter) },
     text!("signing-in"),
     text!("page-and-icon"),
@@ -71,6 +71,7 @@ const AFTER_THE_GUIDES: [Chapter; 17] = [
     text!("pop-before-smtp"),
     text!("without-pop3"),
     text!("other-computers"),
+    text!("service"),
     text!("troubleshooting"),
     Chapter { name: "messages", source: Source::Made(messages::chapter) },
     Chapter { name: "settings", source: Source::Made(settings::chapter) },

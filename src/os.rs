@@ -29,6 +29,8 @@ mod macos;
 mod other;
 #[cfg(target_os = "linux")]
 mod proc_net;
+#[cfg(target_os = "linux")]
+pub(crate) mod service;
 #[cfg(any(windows, test))]
 mod shared_reading;
 #[cfg(target_os = "linux")]
@@ -61,6 +63,15 @@ pub(crate) use windows as local;
 /// `/proc`, so it is meant for error messages, not for every connection.
 pub(crate) fn port_holder(address: SocketAddr) -> Option<String> {
     system::port_holder(address)
+}
+
+/// The name of this computer in its network, without a domain. `None`: the system does not say, or there is none to speak of.
+pub(crate) fn computer_name() -> Option<String> {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    let name = name.or_else(|| std::env::var("COMPUTERNAME").ok()).or_else(|| std::env::var("HOSTNAME").ok())?;
+    let name = name.trim().split('.').next().unwrap_or_default();
+    let is_name = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+    (is_name && !name.eq_ignore_ascii_case("localhost")).then(|| name.to_owned())
 }
 
 /// Waits at most `limit` for this process of the same user to end; returns whether it has. Only Windows needs this, where an
@@ -134,7 +145,7 @@ pub(crate) fn random(octets: &mut [u8]) -> bool {
 /// The usual limit of 1,024 only protects programs that use `select`.
 pub(crate) fn allow_connections() {
     #[cfg(unix)]
-    unix::allow_descriptors(4096);
+    unix::allow_descriptors(16_384);
 }
 
 /// Tells systemd that every door is open or reported. Does nothing unless ostler runs as a unit with `Type=notify`.

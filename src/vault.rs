@@ -10,24 +10,28 @@ mod cache;
 mod command;
 mod error;
 mod file;
+#[cfg(unix)]
+mod folder;
 #[cfg(feature = "keyring")]
 mod keyring;
 mod worker;
 
 use std::collections::HashMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use zeroize::Zeroizing;
 
+use ostler_mail::account::issuer::Issuer;
 use ostler_mail::account::{Account, Protocol, SecretSource, Security, Server, SignIn};
 use ostler_mail::secret::Secret;
 use ostler_mail::secret::given;
 
 use cache::Cache;
 pub use command::CommandTrouble;
-pub use error::VaultError;
+pub use error::{Kind, VaultError};
 pub use file::{EnvTrouble, FileTrouble};
 use worker::{Request, Trouble, Worker};
 
@@ -37,6 +41,12 @@ const READ_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// For a write or a removal. The user who asked for it is there, and may have to type the keyring's password first.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// The end of the user part of a local password's keyring entry, behind the account's name.
+const LOCAL_ENTRY: &str = " local-password";
+
+/// The variable with the absolute path of a folder that stands in for the keyring: see [`folder`].
+pub(crate) const SECRETS_FOLDER: &str = "OSTLER_SECRETS";
 
 /// The longest part of another program's message that is shown.
 const MAX_MESSAGE_CHARS: usize = 200;
@@ -71,8 +81,12 @@ impl fmt::Debug for Vault {
 }
 
 impl Vault {
-    /// A vault over the system's keyring. Nothing is opened or started before the first use.
+    /// A vault over the system's keyring, or the folder that stands in for it. Nothing is opened or started before the first use.
     pub fn new() -> Self {
+        #[cfg(unix)]
+        if let Some(folder) = secrets_folder() {
+            return Self::over(Worker::new(Arc::new(move |request: &Request| folder::serve(&folder, request))), false);
+        }
         Self::over(Worker::new(Arc::new(keyring::serve)), false)
     }
 
@@ -186,7 +200,7 @@ impl Vault {
     /// Replaces the local password that ostler made. Mail programs with the old one are refused from then on.
     pub async fn new_local_password(&self, account: &Account) -> Result<Arc<Secret>, VaultError> {
         let source = account.local_password.as_ref().unwrap_or(&SecretSource::Keyring);
-        require_keyring(account, source)?;
+        require_keyring(account, source, Kind::Local)?;
         let _guard = self.0.local_password_lock.lock().await;
         self.write(account, &local_entry_of(account), new_password(account)?, WRITE_TIMEOUT).await
     }
@@ -201,7 +215,7 @@ impl Vault {
         let Some(credentials) = server.credentials() else {
             return Err(VaultError::NotWanted { account: account.name.clone(), server: server.address() });
         };
-        require_keyring(account, &credentials.secret)?;
+        require_keyring(account, &credentials.secret, Kind::Providers)?;
         let secret = secret.into();
         let secret = self.join_groups(account, server, &secret).map_or(secret, Arc::new);
         self.write(account, &entry_of(account, server), secret, WRITE_TIMEOUT).await.map(drop)
@@ -287,14 +301,28 @@ impl Vault {
         }
     }
 
-    /// What proves who ostler is at a company that gives out tokens.
+    /// What proves who ostler is at a company that gives out tokens. It is needed once an hour, and not kept in memory.
     pub(crate) async fn client_secret(
         &self,
         account: &Account,
-        issuer: &str,
+        issuer: &Issuer,
         source: &SecretSource,
     ) -> Result<Arc<Secret>, VaultError> {
-        self.read(account, source, &format!("oauth2 {issuer}")).await
+        let entry = registration_entry_of(issuer);
+        if *source != SecretSource::Keyring {
+            return self.read(account, source, &entry).await;
+        }
+        let found = self.0.keyring.ask(Request::Read { entry }, READ_TIMEOUT).await;
+        let secret = found.and_then(|bytes| secret_of_entry(&bytes));
+        secret.map(Arc::new).map_err(|trouble| VaultError::registration(&account.name, issuer, trouble))
+    }
+
+    /// Stores what proves who ostler is at a company, in place of an older one.
+    pub(crate) async fn store_client_secret(&self, issuer: &Issuer, secret: &Secret) -> Result<(), VaultError> {
+        let secret = Zeroizing::new(secret.expose().to_vec());
+        let write = Request::Write { entry: registration_entry_of(issuer), secret };
+        let done = self.0.keyring.ask(write, WRITE_TIMEOUT).await;
+        done.map(drop).map_err(|trouble| VaultError::registration("", issuer, trouble))
     }
 
     /// Makes the next use read the keyring again, because the secret was refused or another process has changed it.
@@ -339,11 +367,7 @@ impl Vault {
         };
         let found = self.0.keyring.ask(Request::Read { entry: entry.to_owned() }, READ_TIMEOUT).await;
         let secret = found
-            .and_then(|bytes| {
-                // Other programs may have stored it with one.
-                let secret = given::without_line_end(&bytes).to_vec();
-                Secret::from_bytes(secret.into()).map_err(|why| Trouble::Other(format!("its entry: {why}")))
-            })
+            .and_then(|bytes| secret_of_entry(&bytes))
             // A failure is not remembered: the user may unlock the keyring at any moment.
             .map_err(|trouble| VaultError::keyring(account, entry, trouble))?;
         let secret = Arc::new(secret);
@@ -402,10 +426,27 @@ pub(crate) fn keyring_servers(account: &Account) -> Vec<&Server> {
     servers_with_secret(account).into_iter().filter(is_in_keyring).collect()
 }
 
+/// The folder that stands in for the keyring, if the user names one.
+#[cfg(unix)]
+fn secrets_folder() -> Option<PathBuf> {
+    std::env::var_os(SECRETS_FOLDER).filter(|folder| !folder.is_empty()).map(PathBuf::from)
+}
+
+/// Windows has its Credential Manager wherever ostler runs.
+#[cfg(not(unix))]
+fn secrets_folder() -> Option<PathBuf> {
+    None
+}
+
+/// What a person calls the keyring, or the folder that stands in for it.
+pub(crate) fn describe_keyring() -> String {
+    secrets_folder().map_or_else(|| "the keyring".to_owned(), |folder| format!("the folder {}", folder.display()))
+}
+
 /// Where a secret comes from, for a person. A command is not shown: it may contain a secret itself.
 pub(crate) fn describe_source(source: &SecretSource) -> String {
     match source {
-        SecretSource::Keyring => "the keyring".to_owned(),
+        SecretSource::Keyring => describe_keyring(),
         SecretSource::Command(_) => "a command".to_owned(),
         SecretSource::File(path) => format!("the file {}", path.display()),
         SecretSource::Env(variable) => format!("the environment variable {variable}"),
@@ -413,11 +454,11 @@ pub(crate) fn describe_source(source: &SecretSource) -> String {
     }
 }
 
-fn require_keyring(account: &Account, source: &SecretSource) -> Result<(), VaultError> {
+fn require_keyring(account: &Account, source: &SecretSource, what: Kind) -> Result<(), VaultError> {
     if *source == SecretSource::Keyring {
         return Ok(());
     }
-    Err(VaultError::Elsewhere { account: account.name.clone(), place: describe_source(source) })
+    Err(VaultError::Elsewhere { account: account.name.clone(), what, place: describe_source(source) })
 }
 
 fn entry_of(account: &Account, server: &Server) -> String {
@@ -425,11 +466,23 @@ fn entry_of(account: &Account, server: &Server) -> String {
 }
 
 fn local_entry_of(account: &Account) -> String {
-    format!("{} local-password", account.name)
+    format!("{}{LOCAL_ENTRY}", account.name)
 }
 
 fn tokens_entry_of(account: &Account) -> String {
     format!("{} oauth2", account.name)
+}
+
+/// A secret belongs to the host to which it may be sent.
+fn registration_entry_of(issuer: &Issuer) -> String {
+    format!("registration {} {}", issuer.name, issuer.token.authority())
+}
+
+/// What an entry of the keyring holds.
+fn secret_of_entry(bytes: &[u8]) -> Result<Secret, Trouble> {
+    // Other programs may have stored it with a line end.
+    let secret = given::without_line_end(bytes).to_vec();
+    Secret::from_bytes(secret.into()).map_err(|why| Trouble::Other(format!("its entry: {why}")))
 }
 
 /// Whether a keyring entry belongs to the account. Names may contain blanks, so a prefix is not enough: the entries of

@@ -47,7 +47,12 @@ fn corpus() -> Vec<Message> {
 
 /// What becomes of a message that arrives in pieces of this size.
 fn converted(octets: &[u8], program: &str, size: usize) -> Vec<u8> {
-    let mut converter = Converter::new(Readable::find(program).unwrap(), Extent::Whole);
+    beginning(octets, program, Extent::Whole, size)
+}
+
+/// The same of so much of it.
+fn beginning(octets: &[u8], program: &str, extent: Extent, size: usize) -> Vec<u8> {
+    let mut converter = Converter::new(Readable::find(program).unwrap(), extent);
     let mut out = Vec::new();
     octets.chunks(size).for_each(|piece| converter.push(piece, &mut out));
     converter.finish(&mut out);
@@ -78,6 +83,19 @@ fn every_message_becomes_what_it_should_in_any_pieces_and_only_once() {
         }
     }
     assert!(failing.is_empty(), "{failing:#?}");
+}
+
+#[test]
+fn the_beginning_of_every_message_is_the_beginning_of_what_becomes_of_it() {
+    for message in corpus() {
+        let lines = message.octets.iter().filter(|octet| **octet == b'\n').count() as u64;
+        for wanted in 0..=lines {
+            let top = beginning(&message.octets, &message.program, Extent::Lines(wanted), 333);
+            assert!(message.expected.starts_with(&top), "{} {wanted}", message.name);
+        }
+        let all = beginning(&message.octets, &message.program, Extent::Lines(lines), 333);
+        assert!(all == message.expected, "{}", message.name);
+    }
 }
 
 #[test]

@@ -86,6 +86,40 @@ impl Pop {
     }
 }
 
+/// An IMAP session with a mailbox chosen.
+pub struct Imap(Talk);
+
+impl Imap {
+    pub fn sign_in(door: SocketAddr, user: &str) -> Self {
+        let mut imap = Self(Talk::begin(door));
+        imap.0.answer("* OK");
+        imap.0.command(&format!("a1 LOGIN {user}@example.test secret"), "a1 OK");
+        imap.0.command("a2 SELECT INBOX", "a2 OK");
+        imap
+    }
+
+    pub fn fetch(&mut self, number: usize, mailbox: &Mailbox) {
+        let message = mailbox.message(number);
+        self.0.tcp.write_all(format!("a3 UID FETCH {number} (BODY.PEEK[])\r\n").as_bytes()).unwrap();
+        self.0.expect(literal(number, message.len()).as_bytes());
+        self.0.expect(message);
+        self.0.expect(BEHIND_LITERAL);
+        self.0.answer("a3 OK");
+    }
+
+    pub fn quit(mut self) {
+        self.0.command("a4 LOGOUT", "a4 OK");
+    }
+}
+
+/// What stands before a message in the answer to a fetch.
+pub fn literal(number: usize, length: usize) -> String {
+    format!("* {number} FETCH (UID {number} BODY[] {{{length}}}\r\n")
+}
+
+/// What stands behind it.
+pub const BEHIND_LITERAL: &[u8] = b")\r\n";
+
 /// An SMTP session.
 pub struct Smtp(Talk);
 
@@ -101,10 +135,10 @@ impl Smtp {
         smtp
     }
 
-    /// The provider compares what arrives with what it knows of this sender.
-    pub fn send(&mut self, user: &str, message: &[u8]) {
+    /// The provider compares what arrives with the message that sender and recipient name.
+    pub fn send(&mut self, user: &str, number: usize, message: &[u8]) {
         self.0.command(&format!("MAIL FROM:<{user}@example.test>"), "250");
-        self.0.command("RCPT TO:<somebody@example.test>", "250");
+        self.0.command(&format!("RCPT TO:<{number}@example.test>"), "250");
         self.0.command("DATA", "354");
         self.0.tcp.write_all(message).unwrap();
         self.0.answer("250");

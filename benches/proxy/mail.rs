@@ -20,10 +20,24 @@ impl Mailbox {
         Self(vec![message(0, BIG)])
     }
 
+    /// The messages as they were before their dots were stuffed.
+    pub fn plain(&self) -> Self {
+        Self(self.0.iter().map(|message| plain(message)).collect())
+    }
+
     /// Any number will do.
     pub fn message(&self, number: usize) -> &[u8] {
         &self.0[number % self.0.len()]
     }
+}
+
+/// A message without the dots that a line's first one gets, and without the last line.
+pub fn plain(message: &[u8]) -> Vec<u8> {
+    let text = message.strip_suffix(b".\r\n").unwrap_or(message);
+    text.split_inclusive(|octet| *octet == b'\n')
+        .flat_map(|line| line.strip_prefix(b".").unwrap_or(line))
+        .copied()
+        .collect()
 }
 
 /// The message of the bulk send.
@@ -32,8 +46,12 @@ pub fn outgoing() -> Vec<u8> {
 }
 
 fn message(number: usize, size: usize) -> Vec<u8> {
-    let mut text =
-        format!("From: <a@example.test>\r\nSubject: number {number}\r\n\r\n..a line with a dot\r\n").into_bytes();
+    // With what ostler adds where it is missing, so that what arrives is what was sent.
+    let mut text = format!(
+        "From: <a@example.test>\r\nDate: Sun, 29 Nov 2026 12:00:00 +0000\r\nMessage-ID: <{number}@example.test>\r\n\
+         Subject: number {number}\r\n\r\n..a line with a dot\r\n"
+    )
+    .into_bytes();
     let mut state = 0x9e37_79b9_7f4a_7c15 ^ number as u64;
     while text.len() + 3 < size {
         for _ in 0..76.min(size - text.len() - 5) {

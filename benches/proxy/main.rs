@@ -5,6 +5,7 @@
 
 mod client;
 mod copy;
+mod far;
 mod mail;
 mod proxies;
 mod table;
@@ -17,14 +18,14 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use client::{Pop, Smtp};
+use client::{Imap, Pop, Smtp};
 use mail::Mailbox;
-use proxies::{Kind, Proxy};
+use proxies::{Kind, Ports, Proxy};
 use table::{Row, Table};
-use upstream::Upstream;
+use upstream::{Doors, Upstream};
 
-const USAGE: &str =
-    "cargo bench --bench proxy -- [--rounds N] [--scale X] [bulk] [small] [sessions] [crowd] [send] [big-send] [start]";
+const USAGE: &str = "cargo bench --bench proxy -- [--rounds N] [--scale X] [bulk] [small] [imap] [imap-small] [sessions] [crowd] \
+     [send] [each] [big-send] [far] [far-send] [start]";
 
 struct Options {
     rounds: usize,
@@ -74,13 +75,13 @@ fn measure(options: &Options) {
     let folder = tempfile::tempdir().unwrap();
     make_certificates(folder.path());
     let upstream = Upstream::start(folder.path());
-    let mut bench = Bench { options, folder: folder.path(), upstream, table: Table::default(), running: Vec::new() };
-    for kind in Kind::ALL {
-        match Proxy::start(kind, folder.path(), &bench.upstream.doors) {
-            Ok(proxy) => bench.running.push(proxy),
-            Err(why) => println!("{} is left out: {why}", kind.name()),
-        }
-    }
+    let near = all_proxies(folder.path(), &upstream.near);
+    let far = if options.wants("far") || options.wants("far-send") {
+        all_proxies(folder.path(), &upstream.far)
+    } else {
+        Vec::new()
+    };
+    let mut bench = Bench { options, folder: folder.path(), upstream, table: Table::default(), near, far };
     println!(
         "{} rounds, columns by turns, medians; scale {}; {} CPUs",
         options.rounds,
@@ -88,10 +89,17 @@ fn measure(options: &Options) {
         std::thread::available_parallelism().map_or(1, usize::from)
     );
     bench.throughput();
+    bench.far();
     if options.wants("start") {
         bench.start_and_memory();
     }
     bench.table.print();
+}
+
+fn all_proxies(folder: &Path, upstream: &Doors) -> Vec<Proxy> {
+    let started = Kind::ALL.map(|kind| Proxy::start(kind, folder, upstream).map_err(|why| (kind, why)));
+    let left_out = |(kind, why): &(Kind, String)| println!("{} is left out: {why}", kind.name());
+    started.into_iter().filter_map(|proxy| proxy.inspect_err(left_out).ok()).collect()
 }
 
 struct Bench<'a> {
@@ -99,7 +107,37 @@ struct Bench<'a> {
     folder: &'a Path,
     upstream: Upstream,
     table: Table,
-    running: Vec<Proxy>,
+    near: Vec<Proxy>,
+    far: Vec<Proxy>,
+}
+
+/// How far away the provider is.
+#[derive(Clone, Copy)]
+enum Line {
+    Near,
+    Far,
+}
+
+/// What a scenario is called on the command line and in the table, and what it counts.
+struct Scenario {
+    name: &'static str,
+    line: Line,
+    title: &'static str,
+    unit: &'static str,
+    cpu_unit: &'static str,
+    cpu_factor: f64,
+}
+
+impl Scenario {
+    /// Counted in things of one kind.
+    fn each(name: &'static str, line: Line, title: &'static str, unit: &'static str) -> Self {
+        Self { name, line, title, unit, cpu_unit: "CPU us each", cpu_factor: 1e6 }
+    }
+
+    /// Counted in megabytes.
+    fn bulk(name: &'static str, title: &'static str) -> Self {
+        Self { name, line: Line::Near, title, unit: "MB/s", cpu_unit: "CPU s/GB", cpu_factor: 1e3 }
+    }
 }
 
 /// What one run of one scenario did.
@@ -115,56 +153,75 @@ impl Bench<'_> {
     fn throughput(&mut self) {
         let (small, big) = (Mailbox::small(), Mailbox::big());
         let count = |n| self.options.count(n);
-        let (bulk, singles, alone, crowd, sends, big_sends) =
-            (count(8), count(8000), count(600), count(1500), count(2000), count(12));
-        let megabytes = |n: usize, each: usize| (n * each) as f64 / 1e6;
-        self.scenario("bulk", "50 MB messages fetched", "MB/s", "CPU s/GB", 1e3, |doors| {
+        let (bulk, singles, alone, crowd, sends, each, big_sends) =
+            (count(8), count(8000), count(600), count(1500), count(2000), count(400), count(12));
+        let megabytes = |n: usize, each: usize| Done { amount: (n * each) as f64 / 1e6, ..Done::default() };
+        self.scenario(&Scenario::bulk("bulk", "50 MB messages fetched"), |doors| {
             let mut pop = Pop::sign_in(doors[0], "big");
             (0..bulk).for_each(|_| pop.fetch(1, &big));
             pop.quit();
-            Done { amount: megabytes(bulk, mail::BIG), ..Done::default() }
+            megabytes(bulk, mail::BIG)
         });
-        self.scenario("small", "4 KB messages, one at a time", "messages/s", "CPU us each", 1e6, |doors| {
-            let mut pop = Pop::sign_in(doors[0], "small");
-            let times = (0..singles).map(|n| timed(|| pop.fetch(n, &small))).collect();
-            pop.quit();
+        self.scenario(&Scenario::each("small", Line::Near, "4 KB messages, one at a time", "messages/s"), |doors| {
+            fetched(doors, singles, &small)
+        });
+        self.scenario(&Scenario::bulk("imap", "50 MB messages over IMAP"), |doors| {
+            let mut imap = Imap::sign_in(doors[2], "big");
+            (0..bulk).for_each(|_| imap.fetch(1, &big));
+            imap.quit();
+            megabytes(bulk, mail::BIG)
+        });
+        self.scenario(&Scenario::each("imap-small", Line::Near, "4 KB messages over IMAP", "messages/s"), |doors| {
+            let mut imap = Imap::sign_in(doors[2], "small");
+            let times = (1..=singles).map(|n| timed(|| imap.fetch(n, &small))).collect();
+            imap.quit();
             Done { amount: singles as f64, times }
         });
-        self.scenario("sessions", "sessions, 1 client", "sessions/s", "CPU us each", 1e6, |doors| {
+        self.scenario(&Scenario::each("sessions", Line::Near, "sessions, 1 client", "sessions/s"), |doors| {
             sessions(doors[0], alone, 1)
         });
-        self.scenario("crowd", "sessions, 50 clients", "sessions/s", "CPU us each", 1e6, |doors| {
+        self.scenario(&Scenario::each("crowd", Line::Near, "sessions, 50 clients", "sessions/s"), |doors| {
             sessions(doors[0], crowd, 50)
         });
-        self.scenario("send", "4 KB sends in one session", "messages/s", "CPU us each", 1e6, |doors| {
-            let mut smtp = Smtp::begin(doors[1], "small");
-            let times = (0..sends).map(|n| timed(|| smtp.send("small", small.message(n)))).collect();
-            smtp.quit();
-            Done { amount: sends as f64, times }
+        self.scenario(&Scenario::each("send", Line::Near, "4 KB sends in one session", "messages/s"), |doors| {
+            sent(doors, sends, &small)
+        });
+        self.scenario(&Scenario::each("each", Line::Near, "4 KB sends, a session each", "messages/s"), |doors| {
+            let times = (0..each).map(|_| timed(|| drop(sent(doors, 1, &small)))).collect();
+            Done { amount: each as f64, times }
         });
         let letter = mail::outgoing();
-        self.scenario("big-send", "25 MB sends", "MB/s", "CPU s/GB", 1e3, |doors| {
+        self.scenario(&Scenario::bulk("big-send", "25 MB sends"), |doors| {
             let mut smtp = Smtp::begin(doors[1], "big");
-            (0..big_sends).for_each(|_| smtp.send("big", &letter));
+            (0..big_sends).for_each(|_| smtp.send("big", 0, &letter));
             smtp.quit();
-            Done { amount: megabytes(big_sends, mail::OUTGOING), ..Done::default() }
+            megabytes(big_sends, mail::OUTGOING)
+        });
+    }
+
+    /// Over a long line, where round trips count.
+    fn far(&mut self) {
+        let small = Mailbox::small();
+        let (fetches, sends) = (self.options.count(100), self.options.count(30));
+        self.scenario(&Scenario::each("far", Line::Far, "4 KB messages at 40 ms", "messages/s"), |doors| {
+            fetched(doors, fetches, &small)
+        });
+        self.scenario(&Scenario::each("far-send", Line::Far, "4 KB sends at 40 ms", "messages/s"), |doors| {
+            sent(doors, sends, &small)
         });
     }
 
     /// Runs one scenario in every column, by turns, and adds its rows.
-    fn scenario(
-        &mut self,
-        name: &str,
-        title: &str,
-        unit: &'static str,
-        cpu_unit: &'static str,
-        cpu_factor: f64,
-        mut run: impl FnMut(&[SocketAddr; 2]) -> Done,
-    ) {
-        if !self.options.wants(name) {
+    fn scenario(&mut self, scenario: &Scenario, mut run: impl FnMut(&Ports) -> Done) {
+        if !self.options.wants(scenario.name) {
             return;
         }
-        let columns = self.running.len();
+        let running = match scenario.line {
+            Line::Near => &self.near,
+            Line::Far => &self.far,
+        };
+        let Scenario { title, unit, cpu_unit, cpu_factor, .. } = *scenario;
+        let columns = running.len();
         let mut rate = Row::new(title, unit);
         let mut cpu = Row::new("", cpu_unit);
         let mut resumed = Row::new("", "% resumed");
@@ -172,7 +229,7 @@ impl Bench<'_> {
         let mut worst = Row::new("", "slowest, ms");
         for round in 0..self.options.rounds {
             for turn in 0..columns {
-                let proxy = &self.running[(round + turn) % columns];
+                let proxy = &running[(round + turn) % columns];
                 let (handshakes, spent) = (self.upstream.handshakes(), proxy.cpu());
                 let began = Instant::now();
                 let ran = catch_unwind(AssertUnwindSafe(|| run(&proxy.doors)));
@@ -203,14 +260,14 @@ impl Bench<'_> {
 
     /// A new process for each round: how soon it listens, what it holds then, and with 500 clients signed in.
     fn start_and_memory(&mut self) {
-        let kinds: Vec<Kind> = self.running.iter().map(|proxy| proxy.kind).filter(|k| *k != Kind::Direct).collect();
+        let kinds: Vec<Kind> = self.near.iter().map(|proxy| proxy.kind).filter(|k| *k != Kind::Direct).collect();
         let mut soon = Row::new("start", "ms to listening");
         let mut empty = Row::new("memory at start", "MB PSS");
         let mut full = Row::new("with 500 idle sessions", "MB PSS");
         for round in 0..self.options.rounds {
             for turn in 0..kinds.len() {
                 let kind = kinds[(round + turn) % kinds.len()];
-                let Ok(proxy) = Proxy::start(kind, self.folder, &self.upstream.doors) else { continue };
+                let Ok(proxy) = Proxy::start(kind, self.folder, &self.upstream.near) else { continue };
                 soon.add(kind, proxy.started_in.as_secs_f64() * 1e3);
                 std::thread::sleep(Duration::from_secs(1));
                 let before = proxy.memory();
@@ -224,6 +281,22 @@ impl Bench<'_> {
         }
         [soon, empty, full].into_iter().for_each(|row| self.table.add(row));
     }
+}
+
+/// So many messages fetched in one session, one at a time.
+fn fetched(doors: &Ports, count: usize, mailbox: &Mailbox) -> Done {
+    let mut pop = Pop::sign_in(doors[0], "small");
+    let times = (1..=count).map(|n| timed(|| pop.fetch(n, mailbox))).collect();
+    pop.quit();
+    Done { amount: count as f64, times }
+}
+
+/// So many messages sent in one session.
+fn sent(doors: &Ports, count: usize, mailbox: &Mailbox) -> Done {
+    let mut smtp = Smtp::begin(doors[1], "small");
+    let times = (0..count).map(|n| timed(|| smtp.send("small", n, mailbox.message(n)))).collect();
+    smtp.quit();
+    Done { amount: count as f64, times }
 }
 
 fn timed(work: impl FnOnce()) -> Duration {

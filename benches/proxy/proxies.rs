@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::listening;
+use crate::upstream::Doors;
 
 /// A column of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,45 +33,44 @@ impl Kind {
     }
 }
 
+/// One door for each protocol: POP3, SMTP, IMAP.
+pub type Ports = [SocketAddr; 3];
+
 /// A running proxy.
 pub struct Proxy {
     pub kind: Kind,
-    /// POP3 and SMTP.
-    pub doors: [SocketAddr; 2],
+    pub doors: Ports,
     /// From its birth to the first connection it took.
     pub started_in: Duration,
     process: Option<Child>,
 }
 
 impl Proxy {
-    /// `upstream`: the provider's doors, plain and TLS.
-    pub fn start(kind: Kind, folder: &Path, upstream: &[SocketAddr; 4]) -> Result<Self, String> {
-        let [plain_pop, plain_smtp, pop, smtp] = *upstream;
-        let doors = [free(), free()];
+    pub fn start(kind: Kind, folder: &Path, upstream: &Doors) -> Result<Self, String> {
+        let doors = [free(), free(), free()];
+        let pairs = || doors.iter().zip(upstream.tls);
         let mut command = match kind {
             Kind::Direct => {
-                let doors = [plain_pop, plain_smtp];
-                return Ok(Self { kind, doors, started_in: Duration::ZERO, process: None });
+                return Ok(Self { kind, doors: upstream.plain, started_in: Duration::ZERO, process: None });
             }
             Kind::Copy => {
                 let mut command = Command::new(std::env::current_exe().map_err(|e| e.to_string())?);
                 command.arg("copy").arg(folder);
-                command.args([doors[0], pop, doors[1], smtp].map(|door| door.to_string()));
+                command.args(pairs().flat_map(|(door, to)| [door.to_string(), to.to_string()]));
                 command
             }
             Kind::Stunnel => {
-                let file = folder.join("stunnel.conf");
-                let service = |name: &str, door: SocketAddr, to: SocketAddr| {
+                let file = folder.join(format!("stunnel-{}.conf", doors[0].port()));
+                let service = |(door, to): (&SocketAddr, SocketAddr)| {
                     let ca = folder.join("ca.pem");
                     format!(
-                        "[{name}]\nclient = yes\naccept = {door}\nconnect = {to}\nCAfile = {}\nverifyChain = yes\ncheckIP = 127.0.0.1\nTIMEOUTclose = 0\n",
+                        "[{door}]\nclient = yes\naccept = {door}\nconnect = {to}\nCAfile = {}\nverifyChain = yes\ncheckIP = 127.0.0.1\nTIMEOUTclose = 0\n",
                         ca.display()
                     )
                 };
                 let settings = format!(
-                    "foreground = yes\npid =\ndebug = 3\nsyslog = no\n{}{}",
-                    service("pop", doors[0], pop),
-                    service("smtp", doors[1], smtp)
+                    "foreground = yes\npid =\ndebug = 3\nsyslog = no\n{}",
+                    pairs().map(service).collect::<String>()
                 );
                 fs::write(&file, settings).map_err(|e| e.to_string())?;
                 let mut command = Command::new("stunnel4");
@@ -79,7 +79,7 @@ impl Proxy {
             }
             Kind::Ostler => {
                 let file = folder.join(format!("ostler-{}.toml", doors[0].port()));
-                fs::write(&file, settings(doors, pop, smtp, &folder.join("ca.pem"))).map_err(|e| e.to_string())?;
+                fs::write(&file, settings(&doors, &upstream.tls, &folder.join("ca.pem"))).map_err(|e| e.to_string())?;
                 let mut command = Command::new(env!("CARGO_BIN_EXE_ostler"));
                 command.args(["run", "--config"]).arg(file).env("OSTLER_BENCH_SECRET", "secret");
                 command
@@ -91,7 +91,9 @@ impl Proxy {
         let mut proxy = Self { kind, doors, started_in: Duration::ZERO, process: Some(process) };
         listening(doors[0], Duration::from_secs(10)).ok_or("it does not listen")?;
         proxy.started_in = began.elapsed();
-        listening(doors[1], Duration::from_secs(10)).ok_or("it does not listen")?;
+        for door in &doors[1..] {
+            listening(*door, Duration::from_secs(10)).ok_or("it does not listen")?;
+        }
         Ok(proxy)
     }
 
@@ -126,19 +128,22 @@ fn free() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).unwrap()
 }
 
+/// The names of the tables, in the order of `Ports`.
+const PROTOCOLS: [&str; 3] = ["pop3", "smtp", "imap"];
+
 /// What a user would write; two accounts, as somebody has who needs more than a wrapper.
-fn settings([pop_door, smtp_door]: [SocketAddr; 2], pop: SocketAddr, smtp: SocketAddr, ca: &Path) -> String {
-    let local = format!("[local]\npop3 = {}\nsmtp = {}\n", pop_door.port(), smtp_door.port());
+fn settings(doors: &Ports, upstream: &Ports, ca: &Path) -> String {
+    let local: String =
+        PROTOCOLS.iter().zip(doors).map(|(protocol, door)| format!("{protocol} = {}\n", door.port())).collect();
+    let server = |(protocol, to): (&&str, &SocketAddr)| {
+        let (port, ca) = (to.port(), ca.display());
+        format!("[account.{protocol}]\nhost = \"127.0.0.1\"\nport = {port}\nsecurity = \"tls\"\nca = '{ca}'\n")
+    };
     let account = |name: &str| {
-        let server = |protocol: &str, to: SocketAddr| {
-            let (port, ca) = (to.port(), ca.display());
-            format!("[account.{protocol}]\nhost = \"127.0.0.1\"\nport = {port}\nsecurity = \"tls\"\nca = '{ca}'\n")
-        };
+        let servers: String = PROTOCOLS.iter().zip(upstream).map(server).collect();
         format!(
-            "[[account]]\nname = \"{name}\"\naddress = \"{name}@example.test\"\npassword = {{ env = \"OSTLER_BENCH_SECRET\" }}\n{}{}",
-            server("pop3", pop),
-            server("smtp", smtp)
+            "[[account]]\nname = \"{name}\"\naddress = \"{name}@example.test\"\npassword = {{ env = \"OSTLER_BENCH_SECRET\" }}\n{servers}"
         )
     };
-    format!("{local}{}{}", account("small"), account("big"))
+    format!("[local]\n{local}{}{}", account("small"), account("big"))
 }

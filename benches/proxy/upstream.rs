@@ -1,4 +1,5 @@
-//! The provider: POP3 and SMTP in memory, in clear and inside TLS, one thread for each connection.
+//! The provider: POP3, SMTP and IMAP in memory, in clear and inside TLS, near and at the end of a long line; one thread for
+//! each connection.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -11,13 +12,22 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{HandshakeKind, ServerConfig, ServerConnection, StreamOwned};
 
-use crate::client::FETCHED;
+use crate::client::{BEHIND_LITERAL, FETCHED, literal};
+use crate::far;
 use crate::mail::{self, Mailbox};
+use crate::proxies::Ports;
+
+/// Where the provider listens.
+pub struct Doors {
+    pub plain: Ports,
+    pub tls: Ports,
+}
 
 /// The running provider, seen from the measuring process.
 pub struct Upstream {
-    /// POP3 and SMTP in clear, then POP3 and SMTP inside TLS.
-    pub doors: [SocketAddr; 4],
+    pub near: Doors,
+    /// The same at the end of a line of `far::ROUND_TRIP`.
+    pub far: Doors,
     process: Child,
     ask: ChildStdin,
     told: std::cell::RefCell<BufReader<ChildStdout>>,
@@ -34,8 +44,8 @@ impl Upstream {
             .unwrap();
         let ask = process.stdin.take().unwrap();
         let mut told = BufReader::new(process.stdout.take().unwrap());
-        let doors = numbers(&mut told).map(|port| SocketAddr::from(([127, 0, 0, 1], u16::try_from(port).unwrap())));
-        Self { doors, process, ask, told: told.into() }
+        let [near, far] = [(); 2].map(|()| Doors { plain: ports(&mut told), tls: ports(&mut told) });
+        Self { near, far, process, ask, told: told.into() }
     }
 
     /// Full and resumed TLS handshakes so far.
@@ -60,40 +70,72 @@ fn numbers<const N: usize>(told: &mut impl BufRead) -> [u64; N] {
     numbers.try_into().unwrap()
 }
 
+fn ports(told: &mut impl BufRead) -> Ports {
+    numbers(told).map(|port| SocketAddr::from(([127, 0, 0, 1], u16::try_from(port).unwrap())))
+}
+
 static HANDSHAKES: [AtomicU64; 2] = [AtomicU64::new(0), AtomicU64::new(0)];
 
 struct Mail {
     small: Mailbox,
     big: Mailbox,
     outgoing: Vec<u8>,
+    /// As BDAT carries them: no dot is stuffed, and none ends the message.
+    small_plain: Mailbox,
+    outgoing_plain: Vec<u8>,
 }
+
+impl Mail {
+    /// The answer to LIST.
+    fn list(&self, is_big: bool) -> Vec<u8> {
+        let (mailbox, count) = if is_big { (&self.big, 1) } else { (&self.small, SMALL_MESSAGES) };
+        let mut answer = String::from("+OK\r\n");
+        for number in 1..=count {
+            // Without the dot at its end.
+            answer += &format!("{number} {}\r\n", mailbox.message(number).len() - 3);
+        }
+        (answer + ".\r\n").into_bytes()
+    }
+}
+
+/// How many messages a mailbox of small ones has.
+const SMALL_MESSAGES: usize = 10_000;
 
 /// The provider's process: prints its ports, and for each line that comes in how many handshakes there were.
 pub fn main(folder: &Path) {
-    let mail = Arc::new(Mail { small: Mailbox::small(), big: Mailbox::big(), outgoing: mail::outgoing() });
+    let mail = Arc::new(Mail {
+        small: Mailbox::small(),
+        big: Mailbox::big(),
+        outgoing: mail::outgoing(),
+        small_plain: Mailbox::small().plain(),
+        outgoing_plain: mail::plain(&mail::outgoing()),
+    });
     let tls = Arc::new(server_config(folder));
-    let ports: Vec<String> = [(false, false), (true, false), (false, true), (true, true)]
-        .into_iter()
-        .map(|(is_smtp, is_tls)| {
-            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-            let port = listener.local_addr().unwrap().port().to_string();
-            let (mail, tls) = (Arc::clone(&mail), is_tls.then(|| Arc::clone(&tls)));
-            std::thread::spawn(move || {
-                for tcp in listener.incoming().flatten() {
-                    let (mail, tls) = (Arc::clone(&mail), tls.clone());
-                    std::thread::Builder::new()
-                        .stack_size(256 * 1024)
-                        .spawn(move || serve(tcp, tls, is_smtp, &mail))
-                        .unwrap();
-                }
-            });
-            port
-        })
-        .collect();
-    println!("{}", ports.join(" "));
+    let talks: [Talk; 3] = [pop, smtp, imap];
+    let near = [None, Some(tls)].map(|tls| talks.map(|talk| listen(talk, tls.clone(), &mail)));
+    for ports in near.into_iter().chain(near.map(|ports| ports.map(far::listen))) {
+        println!("{} {} {}", ports[0], ports[1], ports[2]);
+    }
     for _ in std::io::stdin().lines() {
         println!("{} {}", HANDSHAKES[0].load(Ordering::Relaxed), HANDSHAKES[1].load(Ordering::Relaxed));
     }
+}
+
+/// What a protocol says to a client.
+type Talk = fn(&mut dyn Stream, &Mail) -> std::io::Result<()>;
+
+/// Opens a door; its port.
+fn listen(talk: Talk, tls: Option<Arc<ServerConfig>>, mail: &Arc<Mail>) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let mail = Arc::clone(mail);
+    std::thread::spawn(move || {
+        for tcp in listener.incoming().flatten() {
+            let (mail, tls) = (Arc::clone(&mail), tls.clone());
+            std::thread::Builder::new().stack_size(256 * 1024).spawn(move || serve(tcp, tls, talk, &mail)).unwrap();
+        }
+    });
+    port
 }
 
 fn server_config(folder: &Path) -> ServerConfig {
@@ -109,9 +151,8 @@ fn server_config(folder: &Path) -> ServerConfig {
     config
 }
 
-fn serve(mut tcp: TcpStream, tls: Option<Arc<ServerConfig>>, is_smtp: bool, mail: &Mail) {
+fn serve(mut tcp: TcpStream, tls: Option<Arc<ServerConfig>>, talk: Talk, mail: &Mail) {
     let _ = tcp.set_nodelay(true);
-    let talk = if is_smtp { smtp } else { pop };
     let Some(config) = tls else {
         let _ = talk(&mut tcp, mail);
         return;
@@ -166,7 +207,7 @@ fn pop(stream: &mut dyn Stream, mail: &Mail) -> std::io::Result<()> {
                 say(stream, b"+OK\r\n")?;
             }
             "PASS" if rest != "SECRET" => say(stream, b"-ERR [AUTH] no\r\n")?,
-            "CAPA" => say(stream, b"+OK\r\nUSER\r\nTOP\r\nUIDL\r\n.\r\n")?,
+            "CAPA" => say(stream, b"+OK\r\nUSER\r\nTOP\r\nUIDL\r\nPIPELINING\r\n.\r\n")?,
             "RETR" => {
                 let message = if is_big { &mail.big } else { &mail.small }.message(rest.parse().unwrap_or(0));
                 answer.clear();
@@ -177,49 +218,114 @@ fn pop(stream: &mut dyn Stream, mail: &Mail) -> std::io::Result<()> {
                 stream.write_all(&answer)?;
                 say(stream, &message[first..])?;
             }
+            // What a program must know that reads ahead.
+            "LIST" => say(stream, &mail.list(is_big))?,
             "QUIT" => return say(stream, b"+OK bye\r\n"),
             _ => say(stream, b"+OK\r\n")?,
         }
     }
 }
 
+fn imap(stream: &mut dyn Stream, mail: &Mail) -> std::io::Result<()> {
+    let (mut input, mut is_big) = (Vec::new(), false);
+    say(stream, b"* OK [CAPABILITY IMAP4rev1 UIDPLUS] ready\r\n")?;
+    loop {
+        let line = line(stream, &mut input)?;
+        let (tag, command) = line.split_once(' ').unwrap_or((&line, ""));
+        let (tag, words) = (tag.to_ascii_lowercase(), command.split([' ', '"']).collect::<Vec<_>>());
+        let mut answer = Vec::new();
+        match words[..] {
+            ["LOGIN", ..] => is_big = command.contains("BIG@"),
+            ["CAPABILITY", ..] => answer.extend_from_slice(b"* CAPABILITY IMAP4rev1 UIDPLUS\r\n"),
+            ["UID", "FETCH", number, ..] => {
+                let number = number.parse().unwrap_or(0);
+                let message = if is_big { &mail.big } else { &mail.small }.message(number);
+                answer.extend_from_slice(literal(number, message.len()).as_bytes());
+                let first = message.len().min(16 * 1024);
+                answer.extend_from_slice(&message[..first]);
+                if first < message.len() {
+                    stream.write_all(&answer)?;
+                    stream.write_all(&message[first..])?;
+                    answer.clear();
+                }
+                answer.extend_from_slice(BEHIND_LITERAL);
+            }
+            ["LOGOUT", ..] => answer.extend_from_slice(b"* BYE\r\n"),
+            _ => {}
+        }
+        answer.extend_from_slice(format!("{tag} OK done\r\n").as_bytes());
+        say(stream, &answer)?;
+        if words[0] == "LOGOUT" {
+            return Ok(());
+        }
+    }
+}
+
 fn smtp(stream: &mut dyn Stream, mail: &Mail) -> std::io::Result<()> {
     let (mut input, mut is_big, mut number) = (Vec::new(), false, 0);
+    // What has come by BDAT, and whether it is right so far.
+    let mut chunks = (0, true);
     say(stream, b"220 ready\r\n")?;
     loop {
         let line = line(stream, &mut input)?;
-        match line.split(' ').next().unwrap_or_default() {
-            "EHLO" => say(stream, b"250-provider\r\n250-AUTH PLAIN\r\n250-8BITMIME\r\n250 SIZE 50000000\r\n")?,
-            "AUTH" => say(stream, b"235 2.7.0 in\r\n")?,
-            "MAIL" => {
+        let words: Vec<&str> = line.split(' ').collect();
+        match words[..] {
+            ["EHLO", ..] => say(
+                stream,
+                b"250-provider\r\n250-AUTH PLAIN\r\n250-8BITMIME\r\n250-PIPELINING\r\n250-CHUNKING\r\n250 SIZE 50000000\r\n",
+            )?,
+            ["AUTH", ..] => say(stream, b"235 2.7.0 in\r\n")?,
+            ["MAIL", ..] => {
                 is_big = line.contains("<BIG@");
                 say(stream, b"250 2.1.0 ok\r\n")?;
             }
-            "DATA" => {
+            ["RCPT", to, ..] => {
+                number = to.split(['<', '@']).nth(1).and_then(|number| number.parse().ok()).unwrap_or(0);
+                say(stream, b"250 2.1.5 ok\r\n")?;
+            }
+            ["DATA", ..] => {
                 say(stream, b"354 go on\r\n")?;
                 let wanted = if is_big { &mail.outgoing } else { mail.small.message(number) };
-                let same = arrives(stream, &input, wanted)?;
-                input.clear();
-                number += 1;
-                say(stream, if same { b"250 2.0.0 taken\r\n" } else { b"554 5.6.0 this is not what was sent\r\n" })?;
+                let is_same = arrives(stream, &mut input, wanted)?;
+                say(stream, taken(is_same))?;
             }
-            "QUIT" => return say(stream, b"221 2.0.0 bye\r\n"),
+            ["BDAT", length, ref last @ ..] => {
+                let wanted = if is_big { &mail.outgoing_plain } else { mail.small_plain.message(number) };
+                let end = chunks.0 + length.parse::<usize>().unwrap_or(0);
+                let piece = wanted.get(chunks.0..end);
+                let is_same = arrives(stream, &mut input, piece.unwrap_or(&vec![0; end - chunks.0]))?;
+                chunks = (end, chunks.1 && is_same && piece.is_some());
+                if last.is_empty() {
+                    say(stream, b"250 2.0.0 more\r\n")?;
+                } else {
+                    say(stream, taken(chunks == (wanted.len(), true)))?;
+                    chunks = (0, true);
+                }
+            }
+            ["QUIT", ..] => return say(stream, b"221 2.0.0 bye\r\n"),
             _ => say(stream, b"250 2.0.0 ok\r\n")?,
         }
     }
 }
 
-/// Whether exactly this arrives.
-fn arrives(stream: &mut dyn Stream, early: &[u8], wanted: &[u8]) -> std::io::Result<bool> {
+fn taken(is_same: bool) -> &'static [u8] {
+    if is_same { b"250 2.0.0 taken\r\n" } else { b"554 5.6.0 this is not what was sent\r\n" }
+}
+
+/// Whether exactly this arrives; what is there already is in `early`, which keeps what is behind it.
+fn arrives(stream: &mut dyn Stream, early: &mut Vec<u8>, wanted: &[u8]) -> std::io::Result<bool> {
     let mut chunk = vec![0; 64 * 1024];
-    let (mut at, mut same) = (early.len(), wanted.starts_with(early));
+    let mut at = early.len().min(wanted.len());
+    let mut is_same = early[..at] == wanted[..at];
+    early.drain(..at);
     while at < wanted.len() {
-        let n = stream.read(&mut chunk)?;
+        let most = chunk.len().min(wanted.len() - at);
+        let n = stream.read(&mut chunk[..most])?;
         if n == 0 {
             return Err(std::io::ErrorKind::UnexpectedEof.into());
         }
-        same = same && wanted.get(at..at + n) == Some(&chunk[..n]);
+        is_same = is_same && wanted[at..at + n] == chunk[..n];
         at += n;
     }
-    Ok(same)
+    Ok(is_same)
 }

@@ -17,17 +17,19 @@ use super::{cut, octets, parts};
 /// that a text needs around it.
 const MOST_GROWTH: usize = 40;
 
-/// Which program reads and how much of the message is asked for; cuts; a message. It comes to an end; the cuts do not matter;
-/// what was not changed is the same to the octet; a second time changes nothing; it does not grow without end.
+/// Which program reads and how many lines TOP asks for; cuts; a message. It comes to an end; the cuts do not matter; TOP gives
+/// the beginning of the whole; what was not changed is the same to the octet; a second time changes nothing; it does not grow
+/// without end.
 pub fn readable(data: &[u8]) {
     let [head, lengths, message] = parts(data);
     let [which, lines] = octets(head);
     let programs: Vec<&str> =
         PROFILES.iter().map(|profile| profile.name).chain(Readable::CHARSETS.map(|(label, _)| label)).collect();
     let Some(reader) = Readable::find(programs[usize::from(which) % programs.len()]) else { panic!("{which}") };
-    let extent = if lines < 128 { Extent::Whole } else { Extent::Lines(u64::from(lines - 128)) };
-    let (once, changes) = converted(reader, extent, &[message]);
-    assert_eq!(converted(reader, extent, &cut(message, lengths)), (once.clone(), changes), "the cuts matter");
+    let (once, changes) = converted(reader, Extent::Whole, &[message]);
+    assert_eq!(converted(reader, Extent::Whole, &cut(message, lengths)), (once.clone(), changes), "the cuts matter");
+    let (top, _) = converted(reader, Extent::Lines(lines.into()), &cut(message, lengths));
+    assert!(once.starts_with(&top), "a beginning of something else");
     if changes == Changes::default() {
         assert_eq!(once, message, "changed, and not said");
     }

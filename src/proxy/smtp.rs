@@ -91,7 +91,7 @@ impl SmtpDialogue {
             return After::GoOn(self.end_authentication(session, account, true));
         }
         match session.knows_password(account.as_deref(), &attempt.proof).await {
-            Ok(false) if session.has_guessed_enough() => After::Misused(Misuse::TooManyPasswords),
+            Ok(false) if session.has_guessed_enough() => After::Misused(session.guessing_misuse()),
             Ok(holds) => After::GoOn(self.end_authentication(session, account, holds)),
             Err(failure) => {
                 session.report(account.as_deref(), &failure);

@@ -1,10 +1,11 @@
 //! IMAP (RFC 3501): what its machines share. `front` hears a client until LOGIN or AUTHENTICATE, `login` signs in at a
-//! provider, `filter` watches what passes, `command` takes commands apart, `words` has what ostler says.
+//! provider, `filter` watches what passes, `command` takes commands apart, `folder` spells names, `words` has what ostler says.
 //!
 //! Not here: sockets, and how a provider's mailbox is served to a POP3 client.
 
 pub mod command;
 pub mod filter;
+pub(crate) mod folder;
 pub mod front;
 pub mod login;
 pub mod words;

@@ -18,8 +18,11 @@ pub(crate) mod words;
 
 use std::ops::Range;
 
+use memchr::memchr_iter;
+
 use crate::mime::edited;
 use crate::mime::structure::{Part, Search, Structure};
+use crate::wire::cut::Cut;
 pub use profile::{PROFILES, Profile, Readable};
 
 /// What was changed in one message, or in a part of it.
@@ -61,13 +64,28 @@ impl Changes {
     }
 }
 
-/// How much of a message is asked for.
+/// How much of a message the client asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Extent {
     /// All of it.
     Whole,
-    /// The header and at most so many lines of the body (TOP, RFC 1939, section 7).
+    /// The header and at most so many lines of the body (TOP, RFC 1939, section 7). The client gets the beginning of what it
+    /// would get of the whole message.
     Lines(u64),
+}
+
+/// What becomes of a header depends on the texts behind it, so at least so many lines of a body are looked at. In the usual
+/// lines of 76 octets this is the part of a message in which anything is changed.
+const LINES_LOOKED_AT: u64 = 4096;
+
+impl Extent {
+    /// How many lines of the body the server is asked for; `None`: all.
+    pub fn lines_to_ask(self) -> Option<u64> {
+        match self {
+            Self::Whole => None,
+            Self::Lines(lines) => Some(lines.max(LINES_LOOKED_AT)),
+        }
+    }
 }
 
 /// Makes one message readable while it passes.
@@ -78,7 +96,10 @@ pub struct Converter {
     structure: Structure,
     /// What has arrived and not left.
     held: Vec<u8>,
-    is_passing: bool,
+    /// The beginning has left, and with it all that is changed.
+    has_left: bool,
+    /// Where the client's part of the message ends, if that is before its end.
+    cut: Option<Cut>,
     changes: Changes,
 }
 
@@ -90,14 +111,18 @@ impl Converter {
             extent,
             structure: Structure::default(),
             held: Vec::new(),
-            is_passing: false,
+            has_left: false,
+            cut: match extent {
+                Extent::Whole => None,
+                Extent::Lines(lines) => Some(Cut::after(lines)),
+            },
             changes: Changes::default(),
         }
     }
 
     /// Whether everything that follows passes as it is, and nothing is held back.
     pub fn is_passing(&self) -> bool {
-        self.is_passing
+        self.has_left && self.cut.is_none()
     }
 
     /// What was changed so far. A message is counted when its beginning leaves.
@@ -107,8 +132,8 @@ impl Converter {
 
     /// Takes the next octets, and appends those for the client to `out`.
     pub fn push(&mut self, octets: &[u8], out: &mut Vec<u8>) {
-        if self.is_passing {
-            out.extend_from_slice(octets);
+        if self.has_left {
+            out.extend_from_slice(&octets[..self.wanted(octets)]);
             return;
         }
         self.held.extend_from_slice(octets);
@@ -119,37 +144,59 @@ impl Converter {
 
     /// The message has ended. What is held back leaves.
     pub fn finish(&mut self, out: &mut Vec<u8>) {
-        if !self.is_passing {
+        if !self.has_left {
             self.structure.finish(&self.held);
-            let is_cut = match self.extent {
-                Extent::Whole => false,
-                Extent::Lines(lines) => self.body_lines() >= lines,
-            };
-            self.release(is_cut, out);
+            let goes_on = self.extent.lines_to_ask().is_some_and(|lines| self.body_lines() >= lines);
+            self.release(goes_on, out);
         }
+        self.cut = None;
+    }
+
+    /// How many of the next octets are the client's.
+    fn wanted(&mut self, octets: &[u8]) -> usize {
+        self.cut.as_mut().map_or(octets.len(), |cut| cut.take(octets))
     }
 
     /// How many lines of the body are there.
     fn body_lines(&self) -> u64 {
         let body = self.structure.parts().first().map_or(0, |message| message.header.end);
-        let lines = memchr::memchr_iter(b'\n', &self.held[body..]).count() as u64;
+        let lines = memchr_iter(b'\n', &self.held[body..]).count() as u64;
         // The empty line behind the header.
         lines.saturating_sub(1)
     }
 
-    fn release(&mut self, is_cut: bool, out: &mut Vec<u8>) {
-        self.is_passing = true;
+    /// `goes_on`: the message may go on behind what has arrived, and will not come.
+    fn release(&mut self, goes_on: bool, out: &mut Vec<u8>) {
+        self.has_left = true;
         let held = std::mem::take(&mut self.held);
         let structure = std::mem::take(&mut self.structure);
-        match Message::new(&held, structure.parts(), &self.readable).converted(is_cut) {
-            Some((octets, approximated)) => {
+        let wanted = self.wanted(&held);
+        match Message::new(&held, structure.parts(), &self.readable).converted(goes_on) {
+            Some((edits, approximated)) => {
                 self.changes = Changes { messages: 1, approximated };
-                out.extend_from_slice(&octets);
+                out.extend_from_slice(&edited(&held[..wanted], &cut_off(&held, wanted, edits)));
             }
-            None => out.extend_from_slice(&held),
+            None => out.extend_from_slice(&held[..wanted]),
         }
     }
 }
+
+/// The edits of the first `wanted` octets. A text that goes on behind them gives as many lines of the new one as they have of
+/// the old one.
+fn cut_off(octets: &[u8], wanted: usize, edits: Vec<Edit>) -> Vec<Edit> {
+    let cut = |(place, mut new): Edit| {
+        if place.end > wanted {
+            let lines = memchr_iter(b'\n', &octets[place.start..wanted]).count();
+            let end = memchr_iter(b'\n', &new).nth(lines.saturating_sub(1)).map_or(new.len(), |end| end + 1);
+            new.truncate(if lines == 0 { 0 } else { end });
+        }
+        (place.start..place.end.min(wanted), new)
+    };
+    edits.into_iter().take_while(|(place, _)| place.start < wanted).map(cut).collect()
+}
+
+/// The place of octets, and what stands there in the end.
+type Edit = (Range<usize>, Vec<u8>);
 
 /// The beginning of a message with its parts.
 struct Message<'a> {
@@ -157,7 +204,7 @@ struct Message<'a> {
     parts: &'a [Part],
     readable: &'a Readable,
     /// What stands in the place of which octets, in order.
-    edits: Vec<(Range<usize>, Vec<u8>)>,
+    edits: Vec<Edit>,
     tally: Tally,
 }
 
@@ -166,9 +213,8 @@ impl<'a> Message<'a> {
         Self { octets, parts, readable, edits: Vec::new(), tally: Tally::default() }
     }
 
-    /// The octets for the client, and how many letters are approximated. `None`: nothing has to change, or the message has no
-    /// clean header.
-    fn converted(mut self, is_cut: bool) -> Option<(Vec<u8>, u64)> {
+    /// What changes, and how many letters are approximated. `None`: nothing has to change, or the message has no clean header.
+    fn converted(mut self, is_cut: bool) -> Option<(Vec<Edit>, u64)> {
         let top = self.parts.first().filter(|part| part.header.start == 0)?;
         let texts = || self.parts.iter().filter_map(|part| part.text.as_ref());
         let is_alone = !texts().any(|(text, _)| !text.is_html);
@@ -195,7 +241,7 @@ impl<'a> Message<'a> {
         let header = first.unwrap_or_else(|| self.octets[top.header.clone()].to_vec());
         let header = header::marked(&header, &self.note());
         self.edits.insert(0, (top.header.clone(), header));
-        Some((edited(self.octets, &self.edits), self.tally.approximated))
+        Some((self.edits, self.tally.approximated))
     }
 
     /// The text with a line end behind it where it has one now: a message on its own ends a line, whatever its encoding.

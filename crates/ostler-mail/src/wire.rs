@@ -3,6 +3,7 @@
 //!
 //! Not here: the words of a protocol.
 
+pub(crate) mod cut;
 pub(crate) mod dots;
 
 use std::fmt;

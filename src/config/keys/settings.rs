@@ -85,7 +85,7 @@ pub(in crate::config) const LOCAL: Table = Table {
             unset: Value("2143"),
             since: FIRST_VERSION,
             example: "false",
-            label: "Door for IMAP",
+            label: "Door for reading mail (IMAP)",
             help: "A port, or an address and a port, as above. It serves accounts that have a server for IMAP.",
         },
         Key {

@@ -152,7 +152,10 @@ async fn admit(shared: &Shared, request: Request<Body>) -> Result<Request<Body>,
         }
     }
     if !has_cookie(shared, &host, request.headers()) {
-        return refuse(StatusCode::FORBIDDEN, "ostler does not know this browser.");
+        return refuse(
+            StatusCode::FORBIDDEN,
+            "ostler does not know this browser. If you have just opened it so, this browser keeps no cookies: allow them for 127.0.0.1.",
+        );
     }
     if reads {
         if is_fetched_by_others(request.headers()) {

@@ -5,7 +5,7 @@
 //! ostler was called, so the option is put in where a text is shown.
 
 /// The commands that read the settings file. `demo` does not.
-pub const COMMANDS: [&str; 16] = [
+pub const COMMANDS: [&str; 17] = [
     "run",
     "add",
     "list",
@@ -22,6 +22,7 @@ pub const COMMANDS: [&str; 16] = [
     "resume",
     "quit",
     "autostart",
+    "setup-service",
 ];
 
 /// Puts the option into every command of a text: at the end of a command in backquotes, and behind the name of one without,

@@ -12,6 +12,7 @@ use memchr::memchr;
 use crate::client_fault::Misuse;
 use crate::command::{is_http, is_tls_hello};
 use crate::imap::command::Start;
+use crate::imap::folder;
 use crate::imap::words::{self, tagged};
 use crate::imap::{
     MAX_STATUS_LINE_OCTETS, literal_at_end, offers, split_capabilities, split_word, visible_capabilities,
@@ -307,7 +308,7 @@ impl ImapFilter {
     /// Notes for the status which folder is opened. A name that comes as a literal is not looked at.
     fn note_folder(&self, command: &Start<'_>) {
         if matches!(command.verb.as_str(), "SELECT" | "EXAMINE") && literal_at_end(command.rest).is_none() {
-            self.progress.open_folder(printable(command.rest.trim_ascii()).trim_matches('"'));
+            self.progress.open_folder(&folder::shown(command.rest.trim_ascii()));
         }
     }
 

@@ -6,9 +6,9 @@
 //! EXPUNGE, one trip on the network, cannot be seen: IMAP has no command for that.
 
 use crate::failure::NotDeleted;
+use crate::imap::folder;
 use crate::imap::login::Status;
 use crate::maildrop::answer::{Items, Value, code_number, has_code, said};
-use crate::maildrop::folder;
 use crate::maildrop::list::Messages;
 
 /// The most octets of a set of messages in one command. RFC 2683, section 3.2.1.5, asks clients for lines of at most about

@@ -2,8 +2,8 @@
 
 use crate::imap::login::Status;
 use crate::maildrop::answer::{Items, Value, said};
-use crate::maildrop::cut::Cut;
 use crate::pop3::words;
+use crate::wire::cut::Cut;
 use crate::wire::dots::Stuff;
 
 /// How much of a large message TOP asks for first, in octets. Most headers and the beginning of the text are in it.

@@ -35,8 +35,9 @@ impl EncodedWord {
         let coded = inner.get(charset_end + 2..)?.strip_prefix(b"?")?;
         let coded = &coded[..memchr(b'?', coded)?];
         let length = "=?".len() + charset_end + "?q?".len() + coded.len();
-        let is_one_word = coded.iter().all(|octet| matches!(octet, b'!'..=b'~'));
-        if !is_one_word || text.get(length..length + 2)? != b"?=" {
+        // The standard for labels, which `encoding_rs` follows, takes blanks around one.
+        let is_one_word = |octets: &[u8]| octets.iter().all(|octet| matches!(octet, b'!'..=b'~'));
+        if !is_one_word(&inner[..charset_end]) || !is_one_word(coded) || text.get(length..length + 2)? != b"?=" {
             return None;
         }
         let label = inner[..charset_end].split(|octet| *octet == b'*').next()?;
@@ -185,6 +186,8 @@ mod tests {
             "=?",
             "=?utf-8?Q?a",
             "=?utf-8?Q?a b?=",
+            // Found by fuzzing.
+            "=?\u{c}iso-8859-5?Q?a?=",
             "=?utf-8?X?a?=",
             "=?utf-7?Q?a?=",
             "=?x-nonsense?Q?a?=",

@@ -361,11 +361,11 @@ impl Pop3Filter {
         match question {
             Question::Sizes if is_ok => self.state = State::Ahead(Text::with_sizes(), question),
             Question::Sizes => self.ahead.stop(),
-            Question::Message(number) => {
+            Question::Message(request) => {
                 let line = cleaned(raw);
-                self.ahead.begin(number, line.as_ref().map_or(raw, |line| line.as_bytes()), is_ok);
+                self.ahead.begin(request, line.as_ref().map_or(raw, |line| line.as_bytes()), is_ok);
                 if is_ok {
-                    self.state = State::Ahead(Text::new(Kind::Message(number), self.readable), question);
+                    self.state = State::Ahead(Text::new(Kind::Message(request.number), self.readable), question);
                 }
             }
         }
@@ -377,9 +377,9 @@ impl Pop3Filter {
         let State::Ahead(text, question) = &mut self.state else { return 0 };
         let (is_held, mut readable) = (text.is_held(), Vec::new());
         let Taken { octets, is_end } = text.take(input, &mut readable);
-        if let Question::Message(number) = question {
+        if let Question::Message(request) = question {
             let kept = if is_held { &readable } else { &input[..octets] };
-            self.ahead.add(*number, kept, octets, is_end.then(|| text.changes()));
+            self.ahead.add(*request, kept, octets, is_end.then(|| text.changes()));
         }
         self.moved(octets);
         if is_end {
@@ -404,7 +404,7 @@ impl Pop3Filter {
         while let Some(question) = self.ahead.next_question() {
             let line = match question {
                 Question::Sizes => "LIST\r\n".into(),
-                Question::Message(number) => format!("RETR {number}\r\n"),
+                Question::Message(request) => format!("RETR {}\r\n", request.number),
             };
             say.server.extend_from_slice(line.as_bytes());
             self.asked.push_back(Asker::Ahead(question));
@@ -503,6 +503,10 @@ impl Pop3Filter {
             _ if self.is_alone => {}
             // The provider must not see the command. Its answer to NOOP keeps the answers in order.
             Expected::Instead(_) => self.ask(b"NOOP", say),
+            Expected::Text(kind) if self.readable.is_some() => match kind.lines_to_ask() {
+                Some(lines) => self.ask(&top_of(&command, lines), say),
+                None => self.ask(line, say),
+            },
             _ => self.ask(line, say),
         }
         self.has_quit = expected == Expected::Quit;
@@ -528,9 +532,7 @@ impl Pop3Filter {
             // With an argument LIST and UIDL have an answer of one line (RFC 1939, sections 5 and 7).
             "LIST" if !command.has_argument() => Expected::Text(Kind::Sizes),
             "UIDL" if !command.has_argument() => Expected::Text(Kind::Identifiers),
-            "TOP" => Expected::Text(Kind::Top(
-                command.argument().split_ascii_whitespace().nth(1).and_then(|n| n.parse().ok()),
-            )),
+            "TOP" => Expected::Text(Kind::Top(lines_of_top(command))),
             "LANG" if !command.has_argument() => Expected::Text(Kind::Other),
             "CAPA" => Expected::Capabilities,
             "DELE" => {
@@ -553,6 +555,21 @@ impl Pop3Filter {
             _ => Expected::Line,
         }
     }
+}
+
+/// The number of lines in a TOP; `None` if it is unreadable.
+fn lines_of_top(command: &Command<'_>) -> Option<u64> {
+    let argument = command.argument();
+    let mut words = argument.split_ascii_whitespace();
+    let lines = words.nth(1)?.parse().ok()?;
+    words.next().is_none().then_some(lines)
+}
+
+/// The TOP for the server, with another number of lines.
+fn top_of(command: &Command<'_>, lines: u64) -> Vec<u8> {
+    let argument = command.argument();
+    let number = argument.split_ascii_whitespace().next().unwrap_or_default();
+    format!("TOP {number} {lines}").into_bytes()
 }
 
 /// The status of a line of the server's.

@@ -22,6 +22,22 @@ pub(super) enum Kind {
     Other,
 }
 
+impl Kind {
+    /// How much of a message it is; `None`: of none.
+    fn extent(self) -> Option<Extent> {
+        match self {
+            Self::Message(_) => Some(Extent::Whole),
+            Self::Top(lines) => Some(lines.map_or(Extent::Whole, Extent::Lines)),
+            Self::Sizes | Self::Identifiers | Self::Other => None,
+        }
+    }
+
+    /// How many lines of a message the server is asked for, where it is made readable and the client asks for some.
+    pub(super) fn lines_to_ask(self) -> Option<u64> {
+        self.extent()?.lines_to_ask()
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Text {
     kind: Kind,
@@ -46,12 +62,7 @@ pub(super) struct Taken {
 
 impl Text {
     pub(super) fn new(kind: Kind, readable: Option<Readable>) -> Self {
-        let extent = match kind {
-            Kind::Message(_) => Some(Extent::Whole),
-            Kind::Top(lines) => Some(lines.map_or(Extent::Whole, Extent::Lines)),
-            Kind::Sizes | Kind::Identifiers | Kind::Other => None,
-        };
-        let reading = readable.zip(extent).map(|(readable, extent)| Box::new(Reading::new(readable, extent)));
+        let reading = readable.zip(kind.extent()).map(|(readable, extent)| Box::new(Reading::new(readable, extent)));
         Self {
             kind,
             scanner: DotScanner::default(),

@@ -83,6 +83,17 @@ impl Charset {
         }
     }
 
+    /// Whether octets are a text in it.
+    pub(crate) fn reads_cleanly(self, octets: &[u8]) -> bool {
+        self.encoding.decode_without_bom_handling_and_without_replacement(octets).is_some()
+    }
+
+    /// Whether its letters beyond ASCII are Latin ones, as those of ISO 8859-1 are.
+    pub(crate) fn is_latin(self) -> bool {
+        const E_ACUTE: char = '\u{e9}';
+        self.repertoire != Repertoire::All || self.has(E_ACUTE)
+    }
+
     /// Whether it has a letter.
     fn has(self, letter: char) -> bool {
         match self.repertoire {

@@ -57,13 +57,19 @@ pub(super) fn convert(
     if has_stray_octet(text.as_bytes()) || has_pgp_block(text.as_bytes()) {
         return None;
     }
-    let Written { octets, label, approximated, .. } = if is_flattened {
-        readable.charset.write_plain(&html::to_plain(&text))?
-    } else if part.is_html {
-        let written = readable.charset.write_html(&text);
-        Written { octets: html::relabel(written.octets, written.label), ..written }
-    } else {
-        readable.charset.write_plain(&text)?
+    // A document of which too much would be lost in plain text stays a document.
+    let flat = if is_flattened { readable.charset.write_plain(&html::to_plain(&text)) } else { None };
+    if source.is_none() && flat.is_none() {
+        return None;
+    }
+    let is_flattened = flat.is_some();
+    let Written { octets, label, approximated, .. } = match flat {
+        Some(flat) => flat,
+        None if part.is_html => {
+            let written = readable.charset.write_html(&text);
+            Written { octets: html::relabel(written.octets, written.label), ..written }
+        }
+        None => readable.charset.write_plain(&text)?,
     };
     Some(NewText { body: quoted_printable(&octets), label: Some(label), is_flattened, source, approximated })
 }

@@ -37,6 +37,9 @@ struct Word {
 enum Kind {
     Word(Word),
     Blanks,
+    /// A word that stays as it is.
+    Plain,
+    /// Addresses, and the signs between words.
     Other,
 }
 
@@ -87,7 +90,6 @@ pub(crate) fn convert(
         out: Vec::with_capacity(value.len()),
         column,
         tally: Tally::default(),
-        is_structured,
         letters: 0,
         unlike: 0,
     };
@@ -99,7 +101,9 @@ pub(crate) fn convert(
         if words.iter().any(|piece| matches!(&piece.kind, Kind::Word(word) if word.must_change)) {
             is_changed |= writer.write_run(words)?;
         } else {
-            writer.write_as_is(&value[piece.range.start..pieces[at + run.max(1) - 1].range.end], is_changed);
+            let same = &pieces[at..at + run.max(1)];
+            same.iter().for_each(|piece| writer.count(piece));
+            writer.write_as_is(&value[piece.range.start..same[same.len() - 1].range.end], is_changed);
         }
         at += run.max(1);
     }
@@ -135,7 +139,7 @@ fn run_length(pieces: &[Piece]) -> usize {
         match piece.kind {
             Kind::Word(_) => length = at + 1,
             Kind::Blanks if length == at && at > 0 => {}
-            Kind::Blanks | Kind::Other => break,
+            Kind::Blanks | Kind::Plain | Kind::Other => break,
         }
     }
     length
@@ -166,7 +170,7 @@ fn decode_run(value: &[u8], run: &[Piece], tally: &mut Tally) -> Option<String> 
                 }
             }
             Kind::Blanks if is_encoded(run.get(at.wrapping_sub(1))) && is_encoded(run.get(at + 1)) => {}
-            Kind::Blanks | Kind::Other => {
+            Kind::Blanks | Kind::Plain | Kind::Other => {
                 flush(&mut pending, &mut text)?;
                 text.extend(
                     value[piece.range.clone()]
@@ -228,7 +232,7 @@ impl Scanner<'_> {
 
     fn raw_word(&mut self, range: Range<usize>, octets: &[u8], place: Place) {
         let kind = match self.rewriting.raw.filter(|_| !octets.is_ascii()) {
-            None => Kind::Other,
+            None => Kind::Plain,
             Some(charset) => Kind::Word(Word {
                 octets: octets.to_vec(),
                 charset,
@@ -371,7 +375,6 @@ struct Writer<'a> {
     /// How many octets stand before `out` on its first line.
     column: usize,
     tally: Tally,
-    is_structured: bool,
     /// How many letters there are in the field, addresses left out, and how many of them have no likeness.
     letters: u64,
     unlike: u64,
@@ -397,12 +400,22 @@ impl Writer<'_> {
         self.unlike += written.unlike;
         self.letters += letters_of(&text);
         self.tally.add(&tally);
-        if is_plain(&written.octets) {
+        if is_plain(&written.octets) && !self.makes_a_word(&written.octets, run.last()?.range.end) {
             self.write_plain(&written.octets, place);
         } else {
             self.write_encoded(&written);
         }
         Some(true)
+    }
+
+    /// Whether a plain text, put between what is written and what comes at `behind`, may complete an encoded-word: half a word
+    /// in front of it, broken by the one that the text was in, would be read as a whole one.
+    fn makes_a_word(&self, text: &[u8], behind: usize) -> bool {
+        let blank = self.out.iter().rposition(u8::is_ascii_whitespace).map_or(0, |at| at + 1);
+        let before = &self.out[blank..];
+        encoded_word::find(before, 0).is_some()
+            || before.ends_with(b"=") && text.starts_with(b"?")
+            || text.ends_with(b"=") && self.value[behind..].starts_with(b"?")
     }
 
     fn column(&self) -> usize {
@@ -431,10 +444,16 @@ impl Writer<'_> {
         {
             self.fold();
         }
-        if !self.is_structured {
-            self.letters += letters_of(&String::from_utf8_lossy(octets));
-        }
         self.out.extend_from_slice(octets);
+    }
+
+    /// Counts the letters of a piece that stays.
+    fn count(&mut self, piece: &Piece) {
+        self.letters += match &piece.kind {
+            Kind::Word(word) => letters_of(&word.charset.decode_without_bom_handling(&word.octets).0),
+            Kind::Plain => letters_of(&String::from_utf8_lossy(&self.value[piece.range.clone()])),
+            Kind::Blanks | Kind::Other => 0,
+        };
     }
 
     fn write_encoded(&mut self, written: &Written) {
@@ -581,6 +600,21 @@ mod tests {
     }
 
     #[test]
+    fn plain_text_does_not_complete_half_a_word() {
+        // Found by fuzzing: a second time changed something.
+        for (value, expected) in [
+            (" =?utf-8?Q?a=?utf-8?Q?b?=?=", " =?utf-8?Q?a=?windows-1252?Q?b?=?="),
+            (" =?utf-8?Q?a=?utf-8?Q?b_=E3=80=99?=x", " =?utf-8?Q?a=?windows-1252?Q?b_=5D?=x"),
+            (" =?utf-8?Q?b=3D?=?utf-8?Q?c?=", " =?windows-1252?Q?b=3D?=?utf-8?Q?c?="),
+            (" a==?utf-8?Q?=3Fb?=", " a==?windows-1252?Q?=3Fb?="),
+            (" =? =?utf-8?Q?b?=?=", " =? b?="),
+        ] {
+            assert_eq!(subject(value), expected, "{value}");
+            assert_eq!(subject(expected), "-", "{value}");
+        }
+    }
+
+    #[test]
     fn long_words_are_cut_for_programs_that_overrun() {
         let long = format!(" =?iso-8859-1?Q?{}?=", "=E9x".repeat(60));
         assert_eq!(converted("windows-1252", &long, false).0, "-");
@@ -595,6 +629,9 @@ mod tests {
         let chinese = "=?utf-8?B?5Lit5paH?= <somebody@example.net>";
         assert_eq!(from(&format!(" {chinese}")), "-", "an address says nothing");
         assert_eq!(from(&format!(" {chinese}, =?utf-8?Q?J=C3=B6rg?= <j@x.net>")), "-");
+        assert_eq!(from(&format!(" {chinese}, \"Ann\" (Lee) <a@x.net>")), "-", "two letters of eight");
+        let plain = from(&format!(" {chinese}, \"Ann Lee\" (x) a@x.net, Jim <j@x.net>"));
+        assert_eq!(plain, " ?? <somebody@example.net>, \"Ann Lee\" (x) a@x.net, Jim <j@x.net>", "two of twelve");
         let more = from(&format!(" {chinese}, =?utf-8?Q?J=C3=B6rg_M=C3=BCller?= <j@x.net>"));
         assert!(more.starts_with(" ?? <somebody@example.net>, =?windows-1252?Q?J=F6rg_M=FCller?="), "{more}");
         assert_eq!(subject(" =?utf-8?B?5Lit5paH?= and quite some plain words"), " ?? and quite some plain words");

@@ -250,6 +250,8 @@ fn the_status_has_the_folder_and_the_message() {
     assert_eq!(words(), "-");
     play_with(&mut filter, "C: 3 SELECT {5}\nS: +\nC: other\nS: 3 OK", 99);
     assert_eq!(progress.document()["folder"], "Sent Items", "a name that was not seen");
+    play_with(&mut filter, "C: 4 EXAMINE \"Entw&APw-rfe\"\nS: 4 OK", 99);
+    assert_eq!(progress.document()["folder"], "Entwürfe");
 }
 
 #[test]

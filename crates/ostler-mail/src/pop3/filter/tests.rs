@@ -428,6 +428,26 @@ fn messages_are_made_readable_and_the_rest_passes() {
 }
 
 #[test]
+fn the_server_is_asked_for_as_many_lines_as_have_to_be_looked_at() {
+    let commands = b"TOP 2 0\r\ntop 2 5000\r\nTOP 1 x\r\nTOP 1\r\nTOP 1 2 3\r\n";
+    for (readable, expected) in [
+        (Some("windows-1252"), &b"TOP 2 4096\r\nTOP 2 5000\r\nTOP 1 x\r\nTOP 1\r\nTOP 1 2 3\r\n"[..]),
+        (None, commands),
+    ] {
+        let mut filter = Pop3Filter::default().reading(readable.and_then(Readable::find));
+        let (_, server) = feed(&mut filter, true, &[commands]).unwrap();
+        assert_eq!(String::from_utf8_lossy(&server), String::from_utf8_lossy(expected));
+    }
+    // What is behind the lines that the client wants is left out, also of a message that is not changed.
+    let message = format!("Content-Type: image/png\r\n\r\n{}", "x\r\n".repeat(3000));
+    let answers = format!("+OK\r\n{message}.\r\n+OK\r\n");
+    for size in [7, 100_000] {
+        let (client, _) = read_session(b"TOP 1 2\r\nNOOP\r\n", answers.as_bytes(), size);
+        assert_eq!(client, b"+OK\r\nContent-Type: image/png\r\n\r\nx\r\nx\r\n.\r\n+OK\r\n");
+    }
+}
+
+#[test]
 fn a_long_message_passes_from_where_nothing_has_to_change() {
     let body = ".x\r\n".repeat(100_000);
     let message =
@@ -457,15 +477,18 @@ proptest! {
             "Content-Transfer-Encoding: base64", "4oaS", "\n", "\r",
         ]), 0..14),
         size in 1..30_usize,
-        lines_of_top in prop::option::of(0..9_u64),
+        lines_of_top in prop_oneof![0..9_u64, Just(40)],
     ) {
         let text: String = lines.iter().map(|line| format!("{}{line}\r\n", if line.starts_with('.') { "." } else { "" })).collect();
         let answers = format!("+OK\r\n{text}.\r\n+OK\r\n");
-        let command = lines_of_top.map_or_else(|| "RETR 1".to_owned(), |lines| format!("TOP 1 {lines}"));
-        let commands = format!("{command}\r\nNOOP\r\n");
-        let whole = read_session(commands.as_bytes(), answers.as_bytes(), usize::MAX);
+        let whole = read_session(b"RETR 1\r\nNOOP\r\n", answers.as_bytes(), usize::MAX);
         prop_assert!(whole.0.starts_with(b"+OK\r\n") && whole.0.ends_with(b"\r\n+OK\r\n"));
-        prop_assert_eq!(&read_session(commands.as_bytes(), answers.as_bytes(), size), &whole);
+        prop_assert_eq!(&read_session(b"RETR 1\r\nNOOP\r\n", answers.as_bytes(), size), &whole);
+        let command = format!("TOP 1 {lines_of_top}\r\nNOOP\r\n");
+        let top = read_session(command.as_bytes(), answers.as_bytes(), size).0;
+        let beginning = top.strip_suffix(b".\r\n+OK\r\n").unwrap();
+        prop_assert!(whole.0.starts_with(beginning.strip_suffix(b"\r\n").unwrap_or(beginning)));
+        prop_assert!(lines_of_top < 40 || top == whole.0);
         if whole.0.windows(17).all(|octets| octets != b"X-Ostler-Readable") {
             prop_assert_eq!(whole.0, answers.into_bytes());
         }

@@ -3,12 +3,12 @@
 
 use std::ops::Range;
 
-use encoding_rs::UTF_8;
+use encoding_rs::{Encoding, UTF_8};
 
 use crate::mime::field::{Field, fields};
 use crate::mime::parameters::with_charset;
 use crate::mime::structure::{Part, Search, Structure, TextPart};
-use crate::mime::transfer::Encoding;
+use crate::mime::transfer::Encoding as Transfer;
 use crate::mime::{edited, has_pgp_block};
 use crate::readable::charset::Charset;
 use crate::readable::header::is_structured;
@@ -35,7 +35,7 @@ fn header(message: &[u8], part: &Part, charset: Charset) -> Option<Vec<u8>> {
     let label = part.text.as_ref().and_then(|(text, body)| label(text, &message[body.clone()], charset));
     let is_raw = |body: &Range<usize>| label.is_some() && !message[body.clone()].is_ascii();
     let is_eight_bit =
-        part.text.as_ref().is_some_and(|(text, body)| text.encoding == Encoding::Identity && is_raw(body));
+        part.text.as_ref().is_some_and(|(text, body)| text.encoding == Transfer::Identity && is_raw(body));
     let is_top = part.header.start == 0;
     let mut out = Vec::new();
     let mut is_changed = label.is_some();
@@ -70,15 +70,39 @@ fn label(text: &TextPart, body: &[u8], charset: Charset) -> Option<&'static str>
     if octets.is_ascii() || has_pgp_block(&octets) {
         return None;
     }
-    let is_utf8 = std::str::from_utf8(&octets).is_ok();
-    let is_wrong = match text.charset.as_deref() {
+    if !is_wrong(text.charset.as_deref(), &octets, charset) {
+        return None;
+    }
+    // Under the account's label its reader would see rubbish.
+    if std::str::from_utf8(&octets).is_ok() {
+        return Some("utf-8");
+    }
+    charset.reads_cleanly(&octets).then_some(charset.label)
+}
+
+/// Labels that say that nobody knows.
+const NO_CHARSETS: [&str; 4] = ["", "unknown", "unknown-8bit", "x-unknown"];
+
+/// Whether a text with octets beyond ASCII has no label, or one that cannot be right.
+fn is_wrong(label: Option<&str>, octets: &[u8], charset: Charset) -> bool {
+    match label {
         None | Some("us-ascii" | "ascii" | "ansi_x3.4-1968") => true,
-        // In ISO 8859-1 these are control characters that nobody means.
-        Some("iso-8859-1" | "latin1") => octets.iter().any(|octet| matches!(octet, 0x80..=0x9f)),
-        Some("utf-8" | "utf8") => !is_utf8,
-        Some(_) => false,
-    };
-    is_wrong.then_some(if is_utf8 { "utf-8" } else { charset.label })
+        // 0x80 to 0x9F are control characters there, which nobody means. And Eudora calls everything ISO 8859-1.
+        Some("iso-8859-1" | "latin1") => {
+            octets.iter().any(|octet| matches!(octet, 0x80..=0x9f))
+                || !charset.is_latin() && is_mostly_beyond_ascii(octets)
+        }
+        Some(label) if NO_CHARSETS.contains(&label) => true,
+        // One that is not known here may be known to the reader.
+        Some(label) => Encoding::for_label_no_replacement(label.as_bytes())
+            .is_some_and(|encoding| encoding.decode_without_bom_handling_and_without_replacement(octets).is_none()),
+    }
+}
+
+/// Whether most letters are beyond ASCII, as in no language that is written in Latin letters.
+fn is_mostly_beyond_ascii(octets: &[u8]) -> bool {
+    let beyond = octets.iter().filter(|octet| **octet >= 0xc0).count();
+    beyond > octets.iter().filter(|octet| octet.is_ascii_alphabetic()).count()
 }
 
 /// The value of a field with its raw octets as encoded-words; `None` if it has none.

@@ -178,6 +178,45 @@ fn text_is_labelled_as_what_it_is_and_its_octets_stay() {
 }
 
 #[test]
+fn a_label_that_cannot_be_right_is_replaced_and_no_other() {
+    use crate::readable::Readable;
+    let russian = b"\xcf\xf0\xe8\xe2\xe5\xf2, ann";
+    let german = b"Gr\xfc\xdfe aus M\xfcnchen";
+    for (label, body, program, expected) in [
+        // Eudora calls everything ISO 8859-1.
+        ("iso-8859-1", &russian[..], "windows-1251", Some("windows-1251")),
+        ("iso-8859-1", german, "windows-1251", None),
+        ("iso-8859-1", russian, "windows-1252", None),
+        ("unknown-8bit", german, "eudora-mac", Some("iso-8859-1")),
+        ("ibm850", german, "windows-1252", None),
+        ("iso-2022-jp", german, "windows-1252", Some("windows-1252")),
+        ("us-ascii", "Gr\u{fc}\u{df}e".as_bytes(), "windows-1252", Some("utf-8")),
+        // It is not in the account's charset either.
+        ("us-ascii", german, "utf-8", None),
+        ("us-ascii", german, "shift_jis", None),
+    ] {
+        let account = Account {
+            mend: vec![Repair::Charset],
+            readable: Readable::find(program),
+            ..account("home", "ann@home.example", "ann")
+        };
+        let message = |label: &str| {
+            let head = format!(
+                "MIME-Version: 1.0\r\nContent-Type: text/plain; charset={label}\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"
+            );
+            [head.as_bytes(), body, b"\r\n.\r\n"].concat()
+        };
+        let mut out = Vec::new();
+        Mender::new(&Arc::new(account), String::new()).unwrap().push(&message(label), true, &mut out);
+        assert_eq!(
+            String::from_utf8_lossy(&out),
+            String::from_utf8_lossy(&message(expected.unwrap_or(label))),
+            "{label} {program}"
+        );
+    }
+}
+
+#[test]
 fn raw_letters_in_a_header_become_encoded_words_for_the_same_letters() {
     for (header, expected) in [
         (&b"Subject: caf\xe9 \x92"[..], "Subject: =?windows-1252?Q?caf=E9_=92?="),

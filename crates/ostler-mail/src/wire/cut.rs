@@ -1,10 +1,10 @@
-//! Where TOP ends a message: behind its header and some lines.
+//! Where TOP ends a message (RFC 1939, section 7): behind its header and some lines.
 
 use memchr::memchr;
 
 /// Finds where the answer to TOP ends: behind the header, the empty line and so many lines.
 #[derive(Debug)]
-pub(super) struct Cut {
+pub(crate) struct Cut {
     /// Lines of the body that are left; `None` in the header.
     left: Option<u64>,
     lines: u64,
@@ -23,17 +23,17 @@ enum LineSoFar {
 
 impl Cut {
     /// The header and so many lines.
-    pub(super) fn after(lines: u64) -> Self {
+    pub(crate) fn after(lines: u64) -> Self {
         Self { left: None, lines, line: LineSoFar::Nothing }
     }
 
     /// The cut has been reached.
-    pub(super) fn is_reached(&self) -> bool {
+    pub(crate) fn is_reached(&self) -> bool {
         self.left == Some(0)
     }
 
     /// How many of these octets belong to the answer.
-    pub(super) fn take(&mut self, octets: &[u8]) -> usize {
+    pub(crate) fn take(&mut self, octets: &[u8]) -> usize {
         let mut at = 0;
         while at < octets.len() && !self.is_reached() {
             let line = memchr(b'\n', &octets[at..]).map_or(&octets[at..], |end| &octets[at..=at + end]);
