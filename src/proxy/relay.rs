@@ -266,6 +266,7 @@ where
             Pumped::Moved => Moved::Yes,
             Pumped::Waiting => Moved::No,
             Pumped::Violation(breach) => Moved::Ended(Ended::Violation(breach)),
+            Pumped::SourceEnded | Pumped::SourceFailed if filter.server_ended() => Moved::No,
             Pumped::SourceEnded | Pumped::SourceFailed => Moved::Ended(Ended::ServerGone),
             Pumped::TargetFailed => Moved::Ended(Ended::ClientGone),
         }

@@ -19,6 +19,7 @@ mod clients;
 mod clocks;
 mod descriptors;
 mod disks;
+mod flights;
 mod keyring;
 mod killed;
 mod names;

@@ -183,6 +183,9 @@ pub fn fetch_part() -> Part {
 pub fn read_ahead(part: Part) -> Part {
     let is = |step: &Step, line: &str| matches!(step, Step::Expect(expected) if expected == line);
     let mut ahead = Part::new();
+    // A refusal is no message: the client's own question comes to the provider, too.
+    let refusal =
+        part.iter().find(|step| matches!(step, Step::Send(said) if said.starts_with(b"-ERR no such"))).cloned();
     for (at, step) in part.into_iter().enumerate() {
         if at == 1 && is(&step, "USER ") {
             ahead.extend([expect("CAPA"), say("+OK\r\nUSER\r\nPIPELINING\r\n."), step]);
@@ -190,6 +193,7 @@ pub fn read_ahead(part: Part) -> Part {
             let message = || Step::Send(message_answer());
             ahead.extend([expect("RETR 1"), message(), expect("RETR 2"), expect("LIST"), message()]);
             ahead.extend([say("+OK\r\n1 30\r\n2 30\r\n3 30\r\n."), expect("RETR 3")]);
+            ahead.extend(refusal.iter().flat_map(|refusal| [refusal.clone(), expect("RETR 3")]));
         } else if is(&step, "DELE 1") {
             ahead.push(expect("DELE 3"));
         } else {

@@ -338,3 +338,54 @@ fn user_and_pass_leave_together_once_the_provider_is_known_to_pipeline() {
         provider.finished(number);
     }
 }
+
+/// What a sign-in costs, and what is behind it: the greeting is there at once, and each word that decides something is waited
+/// for.
+#[test]
+fn a_sign_in_takes_as_few_round_trips_as_the_protocol_allows() {
+    let (ca, secret) = (TestCa::new(), unique("pw"));
+    let cert = ca.localhost();
+    let asked = vec![say("+OK"), expect("CAPA"), say("+OK\r\nUSER\r\nPIPELINING\r\n.")];
+    let first = vec![expect("USER"), say("+OK"), expect("PASS"), say("+OK in"), expect("QUIT"), say("+OK bye")];
+    let known = vec![say("+OK"), expect("USER"), expect("PASS"), say("+OK\r\n+OK in"), expect("QUIT"), say("+OK bye")];
+    let pop3 = Provider::start_tls(&cert, vec![[asked, first].concat(), known]);
+    let smtp = Provider::start_tls(&cert, vec![[greet(), both("250 ok", "250 ok"), body(), bye()].concat()]);
+    let imap = Provider::start_tls(
+        &cert,
+        vec![vec![
+            say("* OK [CAPABILITY IMAP4rev1] ready"),
+            expect("o1 LOGIN"),
+            say("o1 OK [CAPABILITY IMAP4rev1] in"),
+            expect("a2 LOGOUT"),
+            say("* BYE bye\r\na2 OK bye"),
+        ]],
+    );
+    let account = Account::new("home", ANN, &secret)
+        .pop3(Server::new("tls", pop3.port))
+        .smtp(Server::new("tls", smtp.port))
+        .imap(Server::new("tls", imap.port));
+    let ostler = Ostler::start(&ca, &[account]);
+    fetch(&ostler, "+OK");
+    fetch(&ostler, "+OK");
+    let mut client = Client::greeted(ostler.smtp, "220 ");
+    client.ask_reply("EHLO old-pc", "250");
+    client.ask_reply(&format!("MAIL FROM:<{ANN}>"), "250");
+    client.ask_reply(&format!("RCPT TO:<{BOB}>"), "250");
+    client.ask_reply("DATA", "354");
+    client.send("Subject: x\r\n\r\nx\r\n.\r\n");
+    client.expect_reply("250 2.0.0 queued");
+    client.ask_reply("QUIT", "221");
+    let mut client = Client::greeted(ostler.imap, "* OK");
+    client.say("a1 LOGIN home x");
+    while !client.line().unwrap().starts_with("a1 OK") {}
+    client.say("a2 LOGOUT");
+    while !client.line().unwrap().starts_with("a2 OK") {}
+    let round_trips = |provider: &Provider, number: usize| {
+        provider.finished(number);
+        provider.sessions()[number].round_trips
+    };
+    assert_eq!(round_trips(&pop3, 0), 4, "CAPA, USER, PASS, QUIT");
+    assert_eq!(round_trips(&pop3, 1), 2, "USER with PASS, QUIT");
+    assert_eq!(round_trips(&smtp, 0), 6, "EHLO, AUTH, MAIL with RCPT, DATA, the body, QUIT");
+    assert_eq!(round_trips(&imap, 0), 2, "LOGIN, LOGOUT");
+}

@@ -87,6 +87,10 @@ pub struct Session {
     /// Why the part was not played to its end.
     pub trouble: Option<String>,
     pub over: bool,
+    /// How often the other side spoke after this one had: each time is a round trip.
+    pub round_trips: usize,
+    /// This side spoke last.
+    spoke_last: bool,
     /// Where the connection came from.
     pub from: Option<SocketAddr>,
 }
@@ -386,6 +390,7 @@ impl Peer {
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), String> {
+        self.record(|session| session.spoke_last = true);
         let outcome = match &mut self.stream {
             Stream::Plain(stream) => stream.write_all(bytes),
             Stream::Tls(stream) => stream.write_all(bytes).and_then(|()| stream.flush()),
@@ -443,7 +448,10 @@ impl Peer {
             Ok(0) => Ok(false),
             Ok(count) => {
                 self.waiting.extend_from_slice(&block[..count]);
-                self.record(|session| session.received.extend_from_slice(&block[..count]));
+                self.record(|session| {
+                    session.received.extend_from_slice(&block[..count]);
+                    session.round_trips += usize::from(std::mem::take(&mut session.spoke_last));
+                });
                 Ok(true)
             }
             Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(false),

@@ -220,6 +220,25 @@ pub fn answer_smtp(server: &mut Client, until: &str) -> String {
     })
 }
 
+/// As [`answer_pop3`], from a server with PIPELINING and three messages.
+pub fn answer_pop3_ahead(server: &mut Client, until: &str) -> String {
+    answer(server, until, |verb| match verb {
+        "CAPA" => "+OK\r\nUSER\r\nPIPELINING\r\n.",
+        "LIST" => "+OK\r\n1 20\r\n2 20\r\n3 20\r\n4 20\r\n.",
+        _ => "+OK",
+    })
+}
+
+/// As [`answer_smtp`], from a server with PIPELINING and CHUNKING.
+pub fn answer_smtp_pieces(server: &mut Client, until: &str) -> String {
+    answer(server, until, |verb| match verb {
+        "EHLO" => "250-mx\r\n250-PIPELINING\r\n250-CHUNKING\r\n250 AUTH PLAIN",
+        "AUTH" => "235 2.7.0 in",
+        "QUIT" => "221 bye",
+        _ => "250 2.0.0 ok",
+    })
+}
+
 fn answer(server: &mut Client, until: &str, reply: fn(&str) -> &'static str) -> String {
     loop {
         let line = server.line().unwrap_or_else(|| panic!("gone before {until:?}:\n{}", server.log()));

@@ -338,6 +338,11 @@ pub trait Filter {
     fn wants_client(&self) -> bool;
     /// The client has closed and left `rest` unfinished. Returns whether the server's answers still go to it.
     fn client_ended(&mut self, rest: &[u8], say: &mut Replies) -> bool;
+    /// The server has closed. Returns whether the session goes on without it, because the client can still get something that
+    /// came before. Asked again after whatever the client says.
+    fn server_ended(&mut self) -> bool {
+        false
+    }
     /// The clock that is running, and a number that changes whenever it restarts.
     fn clock(&self) -> (Clock, u64);
     /// Which side sends while a message passes.

@@ -147,6 +147,11 @@ impl Ahead {
         self.highest
     }
 
+    /// Whether anything of a message is here that the client has not asked for.
+    pub(super) fn has_some(&self) -> bool {
+        self.messages.iter().any(|message| !message.wanted && message.stage != Stage::Asked)
+    }
+
     /// Whether the sizes of the messages are of use, should the provider tell them.
     pub(super) fn wants_sizes(&self) -> bool {
         self.may && self.sizes.is_none()

@@ -88,6 +88,11 @@ pub struct Pop3Filter {
     now: Moment,
     /// Since when the pace of the line is measured, and how many octets of texts have come since then.
     measured: (Moment, u64),
+    /// Nothing more is heard of the server and nothing said to it: it has closed, or has broken the rules where the client
+    /// waits for nothing. What was read ahead before is the client's all the same.
+    is_alone: bool,
+    /// How the server broke the rules, until the client gets to it.
+    breach: Option<ProtocolViolation>,
     /// Restarts the clock whenever it changes.
     ticks: u64,
     octets_since_tick: u64,
@@ -131,6 +136,8 @@ impl Pop3Filter {
             ahead: Ahead::new(may_read_ahead),
             now: Moment::default(),
             measured: (Moment::default(), 0),
+            is_alone: false,
+            breach: None,
             ticks: 0,
             octets_since_tick: 0,
             has_quit: false,
@@ -170,6 +177,24 @@ impl Pop3Filter {
     /// Whether the client waits for an answer that has not begun yet.
     pub fn owes_answer(&self) -> bool {
         !self.expected.is_empty()
+    }
+
+    /// Whether the client waits for nothing, and can get something that was read ahead.
+    fn outlives_server(&self) -> bool {
+        self.expected.is_empty() && !self.is_inside_text() && self.ahead.has_some()
+    }
+
+    /// Whether a breach by the server is about what ostler has asked it ahead of the client.
+    fn is_breach_ahead(&self) -> bool {
+        let is_ahead = matches!(self.state, State::Ahead(..)) || matches!(self.asked.front(), Some(Asker::Ahead(_)));
+        self.expected.is_empty() && !self.is_inside_text() && (is_ahead || self.ahead.has_some())
+    }
+
+    /// Whether the client can get nothing more, and no message was asked for that it may still want.
+    fn has_nothing_to_give(&self) -> bool {
+        let is_message = |asker: &Asker| matches!(asker, Asker::Ahead(Question::Message(_)));
+        let is_arriving = matches!(self.state, State::Ahead(_, Question::Message(_)));
+        !self.ahead.has_some() && !is_arriving && !self.asked.iter().any(is_message)
     }
 
     fn tick(&mut self) {
@@ -257,6 +282,25 @@ impl Pop3Filter {
             }
             Some(Asker::Client) => self.status_said(input, at, raw, say),
         }
+    }
+
+    /// Takes what the server said, as far as it goes.
+    fn hear_server(&mut self, input: &[u8], say: &mut Replies) -> Result<Pass, ProtocolViolation> {
+        let mut at = 0;
+        while at < input.len() {
+            let pass = match &self.state {
+                State::Text(_) => self.text_said(input, &mut at, say),
+                // The octets before these leave first.
+                State::Ahead(..) | State::Over if at > 0 => Some(Pass::Forward(at)),
+                State::Ahead(..) => Some(Pass::Replaced(self.keep_and_catch_up(input, say))),
+                State::Over => Some(Pass::Stop),
+                State::Status | State::Capabilities(_) => self.line_said(input, &mut at, say)?,
+            };
+            if let Some(pass) = pass {
+                return Ok(pass);
+            }
+        }
+        Ok(if at > 0 { Pass::Forward(at) } else { Pass::NeedMore })
     }
 
     /// Half a line, which may be too much already.
@@ -471,12 +515,13 @@ impl Pop3Filter {
         let command = Command::parse(line);
         let expected = self.expected_answer(&command);
         // The server's clock starts with the first command that waits, not with each one sent ahead.
-        if self.asked.is_empty() {
+        if self.expected.is_empty() {
             self.tick();
         }
         match expected {
             // The provider was asked before.
             Expected::Ahead(_) => {}
+            _ if self.is_alone => {}
             // The provider must not see the command. Its answer to NOOP keeps the answers in order.
             Expected::Instead(_) => self.ask(b"NOOP", say),
             Expected::Text(kind) if self.readable.is_some() => match kind.lines_to_ask() {
@@ -487,7 +532,9 @@ impl Pop3Filter {
         }
         self.has_quit = expected == Expected::Quit;
         self.expected.push_back(expected);
-        self.ask_ahead(say);
+        if !self.is_alone {
+            self.ask_ahead(say);
+        }
     }
 
     /// Asks the server for the client.
@@ -607,21 +654,27 @@ fn too_long(line: &[u8]) -> Misuse {
 
 impl Filter for Pop3Filter {
     fn server_said(&mut self, input: &[u8], say: &mut Replies) -> Result<Pass, ProtocolViolation> {
-        let mut at = 0;
-        while at < input.len() {
-            let pass = match &self.state {
-                State::Text(_) => self.text_said(input, &mut at, say),
-                // The octets before these leave first.
-                State::Ahead(..) | State::Over if at > 0 => Some(Pass::Forward(at)),
-                State::Ahead(..) => Some(Pass::Replaced(self.keep_and_catch_up(input, say))),
-                State::Over => Some(Pass::Stop),
-                State::Status | State::Capabilities(_) => self.line_said(input, &mut at, say)?,
-            };
-            if let Some(pass) = pass {
-                return Ok(pass);
-            }
+        if self.is_alone {
+            return Ok(Pass::Stop);
         }
-        Ok(if at > 0 { Pass::Forward(at) } else { Pass::NeedMore })
+        match self.hear_server(input, say) {
+            // The client hears of it when it gets there, as if nothing had been asked ahead.
+            Err(breach) if self.is_breach_ahead() => {
+                (self.is_alone, self.breach) = (true, Some(breach));
+                Ok(Pass::Stop)
+            }
+            heard => heard,
+        }
+    }
+
+    fn say_more(&mut self, _: &mut Replies) -> Result<(), ProtocolViolation> {
+        let is_due = !self.expected.is_empty() || self.is_inside_text() || self.has_nothing_to_give();
+        self.breach.take_if(|_| is_due).map_or(Ok(()), Err)
+    }
+
+    fn server_ended(&mut self) -> bool {
+        self.is_alone = true;
+        self.outlives_server()
     }
 
     fn note_time(&mut self, now: Moment) {
@@ -665,6 +718,8 @@ impl Filter for Pop3Filter {
 
     fn clock(&self) -> (Clock, u64) {
         let clock = match self.state {
+            // The client waits for nothing, whatever was asked ahead of it.
+            State::Status | State::Ahead(..) if self.expected.is_empty() => Clock::ClientIdle,
             State::Text(_) | State::Ahead(..) => Clock::Message,
             State::Capabilities(_) => Clock::Reply,
             State::Status | State::Over if self.asked.is_empty() => Clock::ClientIdle,

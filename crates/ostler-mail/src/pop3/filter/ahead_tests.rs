@@ -21,6 +21,19 @@ struct Provider {
     gone: Vec<usize>,
     /// What it has said and ostler has not read.
     said: Vec<u8>,
+    /// Where it breaks off.
+    breaks: Option<Break>,
+    /// It has broken off, and says nothing more.
+    is_silent: bool,
+}
+
+/// So much of the answer to RETR of this message is said, then this and nothing more.
+#[derive(Debug, Clone)]
+struct Break {
+    number: usize,
+    octets: usize,
+    /// `None`: it closes the connection.
+    garbage: Option<&'static [u8]>,
 }
 
 impl Provider {
@@ -28,13 +41,21 @@ impl Provider {
         let sizes = messages.iter().map(|text| text.len() as u64).collect();
         let deleted = vec![false; messages.len()];
         let (last, heard, gone, said) = (0, Vec::new(), Vec::new(), Vec::new());
-        Self { messages, sizes: Some(sizes), deleted, last, heard, gone, said }
+        Self { messages, sizes: Some(sizes), deleted, last, heard, gone, said, breaks: None, is_silent: false }
     }
 
     fn hear(&mut self, lines: &[u8]) {
         for line in std::str::from_utf8(lines).unwrap().lines() {
             self.heard.push(line.to_owned());
-            let answer = self.answer(line);
+            let mut answer = self.answer(line);
+            if self.is_silent {
+                continue;
+            }
+            if let Some(breaks) = self.breaks.as_ref().filter(|breaks| line == format!("RETR {}", breaks.number)) {
+                answer.truncate(breaks.octets);
+                answer.extend_from_slice(breaks.garbage.unwrap_or_default());
+                self.is_silent = true;
+            }
             self.said.extend(answer);
         }
     }
@@ -107,9 +128,19 @@ impl Played {
     fn arrives(&mut self, octets: usize) {
         let octets = octets.min(self.provider.said.len());
         self.unused.extend(self.provider.said.drain(..octets));
+        self.takes().unwrap();
+    }
+
+    /// All that the provider has said by now arrives.
+    fn all_arrives(&mut self) -> Result<(), ProtocolViolation> {
+        self.unused.append(&mut self.provider.said);
+        self.takes()
+    }
+
+    fn takes(&mut self) -> Result<(), ProtocolViolation> {
         while !self.unused.is_empty() {
             let mut say = Replies::default();
-            let pass = self.filter.server_said(&self.unused, &mut say).unwrap();
+            let pass = self.filter.server_said(&self.unused, &mut say)?;
             let used = match pass {
                 Pass::Forward(used) => {
                     assert!(say.client.is_empty() && say.server.is_empty(), "an order that is not told");
@@ -123,6 +154,7 @@ impl Played {
             self.to_client.append(&mut say.client);
             self.provider.hear(&say.server);
         }
+        Ok(())
     }
 
     fn everything_arrives(&mut self) {
@@ -176,6 +208,63 @@ fn mailbox(messages: usize) -> Provider {
 
 fn heard(provider: Provider, lines: &[&str]) -> Vec<String> {
     play(provider, true, &one_by_one(lines)).provider.heard
+}
+
+/// How a session ends that a provider has broken, as `proxy/pop3` would tell the client.
+#[derive(Debug, PartialEq, Eq)]
+enum End {
+    /// The connection breaks in a message.
+    Cut,
+    /// The client's command is answered with what happened.
+    Told,
+    /// The connection is closed.
+    Closed,
+}
+
+/// What a client gets that fetches one message after the other, each when it has the last one.
+fn broken_off(may_read_ahead: bool, breaks: Break) -> (Vec<u8>, End) {
+    let (mut provider, closes) = (mailbox(6), breaks.garbage.is_none());
+    provider.breaks = Some(breaks);
+    let mut played = Played::new(provider, may_read_ahead, None);
+    for asked in 1..=6 {
+        played.client_says(&format!("RETR {asked}"));
+        let mut is_broken = false;
+        while !played.provider.said.is_empty() && !is_broken {
+            is_broken = played.all_arrives().is_err();
+        }
+        is_broken |= played.filter.say_more(&mut Replies::default()).is_err();
+        is_broken |= closes && played.provider.is_silent && !played.filter.server_ended();
+        let next_is_told = closes && asked < 6;
+        if is_broken {
+            let end = match (played.filter.is_inside_text(), played.filter.owes_answer() || next_is_told) {
+                (true, _) => End::Cut,
+                (false, true) => End::Told,
+                (false, false) => End::Closed,
+            };
+            return (played.to_client, end);
+        }
+    }
+    panic!("it does not end")
+}
+
+#[test]
+fn a_provider_that_breaks_off_in_a_message_ahead_shows_the_client_no_more_and_no_less() {
+    let length = mailbox(6).answer("RETR 1").len();
+    for number in 1..=6 {
+        let cut = (0..=length).map(|octets| Break { number, octets, garbage: None });
+        let garbage = [0, length].map(|octets| Break { number, octets, garbage: Some(b"hello\r\n") });
+        for breaks in cut {
+            let without = broken_off(false, breaks.clone());
+            assert_eq!(broken_off(true, breaks.clone()), without, "{breaks:?}");
+        }
+        // Behind a whole message it is the answer to the next one, if that one was asked for: then the client is told.
+        for breaks in garbage {
+            let ((with, end), (without, end_without)) =
+                (broken_off(true, breaks.clone()), broken_off(false, breaks.clone()));
+            assert_eq!(with, without, "{breaks:?}");
+            assert_eq!(end == End::Cut, end_without == End::Cut, "{breaks:?}");
+        }
+    }
 }
 
 #[test]
