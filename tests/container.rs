@@ -83,7 +83,10 @@ fn a_container_without_rights_serves_mail_and_tells_its_health() {
     assert!(step("health").ends_with("\n0\n") || step("health") == "0\n", "{output}");
     assert!(step("fetch").contains("the mail"), "{output}");
     assert!(step("who").contains(&format!("Uid:\t{USER}\t{USER}")), "{output}");
-    assert!(step("who").lines().filter(|line| line.starts_with("Cap")).all(|line| line.ends_with("\t0000000000000000")), "{output}");
+    assert!(
+        step("who").lines().filter(|line| line.starts_with("Cap")).all(|line| line.ends_with("\t0000000000000000")),
+        "{output}"
+    );
     assert!(step("paused").trim_end().ends_with('1'), "{output}");
     assert!(step("stop").contains("ended with 0"), "{output}");
     assert!(!step("log").contains(&secret), "{output}");

@@ -23,7 +23,11 @@ pub(crate) struct Options {
 pub(crate) fn main(file: &Path, options: &Options) -> ExitCode {
     match ask_running(file, &Request::Status) {
         Ok(status) if options.health => {
-            if status.as_ref().is_some_and(is_serving) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+            if status.as_ref().is_some_and(is_serving) {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            }
         }
         Ok(Some(status)) => {
             if options.json {
