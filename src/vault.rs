@@ -24,13 +24,14 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
+use ostler_mail::account::issuer::Issuer;
 use ostler_mail::account::{Account, Protocol, SecretSource, Security, Server, SignIn};
 use ostler_mail::secret::Secret;
 use ostler_mail::secret::given;
 
 use cache::Cache;
 pub use command::CommandTrouble;
-pub use error::VaultError;
+pub use error::{Kind, VaultError};
 pub use file::{EnvTrouble, FileTrouble};
 use worker::{Request, Trouble, Worker};
 
@@ -40,6 +41,9 @@ const READ_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// For a write or a removal. The user who asked for it is there, and may have to type the keyring's password first.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// The end of the user part of a local password's keyring entry, behind the account's name.
+const LOCAL_ENTRY: &str = " local-password";
 
 /// The variable with the absolute path of a folder that stands in for the keyring: see [`folder`].
 pub(crate) const SECRETS_FOLDER: &str = "OSTLER_SECRETS";
@@ -196,7 +200,7 @@ impl Vault {
     /// Replaces the local password that ostler made. Mail programs with the old one are refused from then on.
     pub async fn new_local_password(&self, account: &Account) -> Result<Arc<Secret>, VaultError> {
         let source = account.local_password.as_ref().unwrap_or(&SecretSource::Keyring);
-        require_keyring(account, source)?;
+        require_keyring(account, source, Kind::Local)?;
         let _guard = self.0.local_password_lock.lock().await;
         self.write(account, &local_entry_of(account), new_password(account)?, WRITE_TIMEOUT).await
     }
@@ -211,7 +215,7 @@ impl Vault {
         let Some(credentials) = server.credentials() else {
             return Err(VaultError::NotWanted { account: account.name.clone(), server: server.address() });
         };
-        require_keyring(account, &credentials.secret)?;
+        require_keyring(account, &credentials.secret, Kind::Providers)?;
         let secret = secret.into();
         let secret = self.join_groups(account, server, &secret).map_or(secret, Arc::new);
         self.write(account, &entry_of(account, server), secret, WRITE_TIMEOUT).await.map(drop)
@@ -297,14 +301,28 @@ impl Vault {
         }
     }
 
-    /// What proves who ostler is at a company that gives out tokens.
+    /// What proves who ostler is at a company that gives out tokens. It is needed once an hour, and not kept in memory.
     pub(crate) async fn client_secret(
         &self,
         account: &Account,
-        issuer: &str,
+        issuer: &Issuer,
         source: &SecretSource,
     ) -> Result<Arc<Secret>, VaultError> {
-        self.read(account, source, &format!("oauth2 {issuer}")).await
+        let entry = registration_entry_of(issuer);
+        if *source != SecretSource::Keyring {
+            return self.read(account, source, &entry).await;
+        }
+        let found = self.0.keyring.ask(Request::Read { entry }, READ_TIMEOUT).await;
+        let secret = found.and_then(|bytes| secret_of_entry(&bytes));
+        secret.map(Arc::new).map_err(|trouble| VaultError::registration(&account.name, issuer, trouble))
+    }
+
+    /// Stores what proves who ostler is at a company, in place of an older one.
+    pub(crate) async fn store_client_secret(&self, issuer: &Issuer, secret: &Secret) -> Result<(), VaultError> {
+        let secret = Zeroizing::new(secret.expose().to_vec());
+        let write = Request::Write { entry: registration_entry_of(issuer), secret };
+        let done = self.0.keyring.ask(write, WRITE_TIMEOUT).await;
+        done.map(drop).map_err(|trouble| VaultError::registration("", issuer, trouble))
     }
 
     /// Makes the next use read the keyring again, because the secret was refused or another process has changed it.
@@ -349,11 +367,7 @@ impl Vault {
         };
         let found = self.0.keyring.ask(Request::Read { entry: entry.to_owned() }, READ_TIMEOUT).await;
         let secret = found
-            .and_then(|bytes| {
-                // Other programs may have stored it with one.
-                let secret = given::without_line_end(&bytes).to_vec();
-                Secret::from_bytes(secret.into()).map_err(|why| Trouble::Other(format!("its entry: {why}")))
-            })
+            .and_then(|bytes| secret_of_entry(&bytes))
             // A failure is not remembered: the user may unlock the keyring at any moment.
             .map_err(|trouble| VaultError::keyring(account, entry, trouble))?;
         let secret = Arc::new(secret);
@@ -440,11 +454,11 @@ pub(crate) fn describe_source(source: &SecretSource) -> String {
     }
 }
 
-fn require_keyring(account: &Account, source: &SecretSource) -> Result<(), VaultError> {
+fn require_keyring(account: &Account, source: &SecretSource, what: Kind) -> Result<(), VaultError> {
     if *source == SecretSource::Keyring {
         return Ok(());
     }
-    Err(VaultError::Elsewhere { account: account.name.clone(), place: describe_source(source) })
+    Err(VaultError::Elsewhere { account: account.name.clone(), what, place: describe_source(source) })
 }
 
 fn entry_of(account: &Account, server: &Server) -> String {
@@ -452,11 +466,23 @@ fn entry_of(account: &Account, server: &Server) -> String {
 }
 
 fn local_entry_of(account: &Account) -> String {
-    format!("{} local-password", account.name)
+    format!("{}{LOCAL_ENTRY}", account.name)
 }
 
 fn tokens_entry_of(account: &Account) -> String {
     format!("{} oauth2", account.name)
+}
+
+/// A secret belongs to the host to which it may be sent.
+fn registration_entry_of(issuer: &Issuer) -> String {
+    format!("registration {} {}", issuer.name, issuer.token.authority())
+}
+
+/// What an entry of the keyring holds.
+fn secret_of_entry(bytes: &[u8]) -> Result<Secret, Trouble> {
+    // Other programs may have stored it with a line end.
+    let secret = given::without_line_end(bytes).to_vec();
+    Secret::from_bytes(secret.into()).map_err(|why| Trouble::Other(format!("its entry: {why}")))
 }
 
 /// Whether a keyring entry belongs to the account. Names may contain blanks, so a prefix is not enough: the entries of

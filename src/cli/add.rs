@@ -12,13 +12,18 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
-use crate::cli::{ask, block_on, fail, print_wrapped};
+use crate::cli::screen::tell;
+use crate::cli::{ask, block_on, fail, print_wrapped, read_local_password};
 use crate::config::presets::Presets;
 use crate::config::{self, issuers, value};
+use crate::guide::{GuideValues, Reader, System};
 use crate::os::control::{self, Request, SETTINGS_RELOAD_TIMEOUT};
+use crate::proxy::tokens::TokenKeeper;
+use crate::setup::authorize::Unkept;
 use crate::setup::import::ImportedAccount;
 use crate::setup::trust::PinRequest;
 use crate::setup::{Identity, NamedTrust, Plan, Proposal, Secrets, Wanted, endpoint_from_flag, keep};
+use crate::vault::Vault;
 use dialogue::Dialogue;
 use ostler_mail::account::endpoint::Endpoint;
 use ostler_mail::account::issuer::Issuer;
@@ -93,6 +98,10 @@ pub(crate) struct Options {
     no_browser: bool,
     #[command(flatten)]
     password: Password,
+    /// For programs on other computers: the first line of this file is what they have to give as password. Without it, ostler
+    /// makes one and keeps it in the keyring
+    #[arg(long, value_name = "FILE")]
+    local_password_file: Option<PathBuf>,
     /// Save the account without trying it
     #[arg(long)]
     no_check: bool,
@@ -195,11 +204,11 @@ struct Password {
 
 impl Password {
     /// `None`: the keyring.
-    fn to_source(&self) -> std::io::Result<Option<SecretSource>> {
+    fn to_source(&self) -> Result<Option<SecretSource>, Abort> {
         Ok(if let Some(command) = &self.password_command {
             Some(SecretSource::Command(CommandLine::Shell(command.clone())))
         } else if let Some(file) = &self.password_file {
-            Some(SecretSource::File(std::path::absolute(file)?))
+            Some(existing_file("--password-file", file)?)
         } else if let Some(variable) = &self.password_env {
             Some(SecretSource::Env(variable.clone()))
         } else {
@@ -278,20 +287,43 @@ fn add_account(
     if let Some(imported) = imported {
         import::fill_plan(&mut plan, options, imported, &settings);
     }
-    let dialogue = Dialogue::new(options, &settings, presets, plan);
-    let decision = match ask::cancellable(dialogue.run()) {
-        Ok(Ok(decision)) => decision?,
-        Ok(Err(ask::Cancelled)) => return Ok(AddOutcome::Cancelled),
-        Err(error) => return Err(Abort(1, error.to_string())),
+    let local_password = local_password_source(options)?;
+    let unkept = Unkept::new(TokenKeeper::new(Vault::new(), Arc::default()));
+    let dialogue = Dialogue::new(options, &settings, presets, plan, &unkept);
+    let decided = match ask::cancellable(dialogue.run()) {
+        Ok(Ok(decided)) => decided.and_then(|mut decision| {
+            decision.account.local_password = local_password;
+            keep_account(file, decision)
+        }),
+        Ok(Err(ask::Cancelled)) => {
+            take_back(&unkept);
+            return Ok(AddOutcome::Cancelled);
+        }
+        Err(error) => Err(Abort(1, error.to_string())),
     };
-    match block_on(keep::keep(file, &decision.account, &decision.secrets)) {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => return Err(Abort(1, keep_error_text(&error))),
-        Err(error) => return Err(Abort(1, error.to_string())),
-    }
+    let decision = decided.inspect_err(|_| take_back(&unkept))?;
     let running = wait_until_known(file, &decision.account.name);
-    print_wrapped(&text::closing_text(&decision, &settings, file, running));
+    let reader = Reader::usual(&settings);
+    let values = GuideValues::for_reader(&settings, &decision.account, file, System::this(), &reader);
+    // On another computer the user cannot look it up, so it is shown here.
+    let password = (settings.wants_password() && values.is_elsewhere()).then(|| read_local_password(&decision.account));
+    print_wrapped(&text::closing_text(&decision, &settings, &values, password.as_ref(), file, running));
     Ok(AddOutcome::Kept)
+}
+
+fn keep_account(file: &Path, decision: Decision) -> Result<Decision, Abort> {
+    match block_on(keep::keep(file, &decision.account, &decision.secrets)) {
+        Ok(Ok(())) => Ok(decision),
+        Ok(Err(error)) => Err(Abort(1, keep_error_text(&error))),
+        Err(error) => Err(Abort(1, error.to_string())),
+    }
+}
+
+/// Takes back a sign-in that no account has, and says so.
+fn take_back(unkept: &Unkept) {
+    if let Ok(Some(title)) = block_on(unkept.take_back()) {
+        tell(&format!("The sign-in at {title} was taken back.\n"));
+    }
 }
 
 /// Whether an ostler runs, and whether it serves the account.
@@ -346,6 +378,20 @@ fn find_issuer(settings: &Settings, name: &str) -> Result<Arc<Issuer>, Abort> {
     })
 }
 
+/// Where the password comes from that programs give to ostler; `None`: the keyring.
+fn local_password_source(options: &Options) -> Result<Option<SecretSource>, Abort> {
+    options.local_password_file.as_deref().map(|file| existing_file("--local-password-file", file)).transpose()
+}
+
+/// The source of a password in a file, which has to be there.
+fn existing_file(flag: &str, file: &Path) -> Result<SecretSource, Abort> {
+    if !file.is_file() {
+        return Err(Abort(2, format!("{flag}: there is no file {}", file.display())));
+    }
+    let file = std::path::absolute(file).map_err(|error| Abort(2, format!("{flag}: {error}")))?;
+    Ok(SecretSource::File(file))
+}
+
 /// The plan as far as the options determine it.
 fn plan_from_options(options: &Options, settings: &Settings, address: &str) -> Result<Plan, Abort> {
     let wrong = |what: &str, why: &str| Abort(2, format!("{what}: {why}"));
@@ -373,7 +419,7 @@ fn plan_from_options(options: &Options, settings: &Settings, address: &str) -> R
     if let Some(ca) = ca.as_ref().filter(|ca| !ca.is_file()) {
         return Err(wrong("--ca", &format!("there is no file {}", ca.display())));
     }
-    let source = options.password.to_source().map_err(|e| wrong("--password-file", &e.to_string()))?;
+    let source = options.password.to_source()?;
     let fetch_as = Identity { username: username.clone(), address: address.clone(), source: source.clone() };
     let send_as = Identity {
         // The other company knows nothing of the user name at this one.

@@ -4,10 +4,43 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ostler_mail::account::Account;
+use ostler_mail::account::issuer::Issuer;
 
+use super::LOCAL_ENTRY;
 use super::command::CommandTrouble;
 use super::file::{EnvTrouble, FileTrouble};
 use super::worker::Trouble;
+
+/// Which of an account's passwords a secret is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The one that mail programs give to ostler.
+    Local,
+    /// One that ostler gives to a provider.
+    Providers,
+}
+
+impl Kind {
+    /// By the user part of its entry in the keyring.
+    fn of(entry: &str) -> Self {
+        if entry.ends_with(LOCAL_ENTRY) { Self::Local } else { Self::Providers }
+    }
+
+    fn spoken(self) -> &'static str {
+        match self {
+            Self::Local => "local password",
+            Self::Providers => "password",
+        }
+    }
+
+    /// The key that names its source in the settings.
+    fn key(self) -> &'static str {
+        match self {
+            Self::Local => "local_password",
+            Self::Providers => "password",
+        }
+    }
+}
 
 /// Why there is no secret. Every variant names the account and where the vault looked; none contains a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -27,10 +60,12 @@ pub enum VaultError {
         server: String,
     },
     /// Only secrets in the keyring can be changed.
-    #[error("the password of account \"{account}\" comes from {place}, not from the keyring")]
+    #[error("the {} of account \"{account}\" comes from {place}, not from the keyring", what.spoken())]
     Elsewhere {
         /// The account's name.
         account: String,
+        /// Which of the account's passwords it is.
+        what: Kind,
         /// Its source, for a person.
         place: String,
     },
@@ -44,7 +79,8 @@ pub enum VaultError {
     },
     /// The keyring is locked, or the user dismissed its prompt.
     #[error(
-        "the keyring is locked, so the password of account \"{account}\" cannot be read ({reason}): unlock the keyring"
+        "the keyring is locked, so the {} of account \"{account}\" cannot be read ({reason}): unlock the keyring",
+        Kind::of(entry).spoken()
     )]
     Locked {
         /// The account's name.
@@ -56,8 +92,9 @@ pub enum VaultError {
     },
     /// This system, or this session, has no keyring.
     #[error(
-        "there is no keyring to read the password of account \"{account}\" from ({reason}): log in to a desktop, or set \
-         `password` to a command, a file or a variable"
+        "there is no keyring to read the {} of account \"{account}\" from ({reason}): log in to a desktop, or set \
+         `{}` to a command, a file or a variable, as in {} = {{ file = \"/path\" }}",
+        Kind::of(entry).spoken(), Kind::of(entry).key(), Kind::of(entry).key()
     )]
     NoKeyring {
         /// The account's name.
@@ -81,7 +118,7 @@ pub enum VaultError {
         limit: Duration,
     },
     /// The keyring failed in another way.
-    #[error("the keyring failed to read or write the password of account \"{account}\" (ostler, {entry}): {reason}")]
+    #[error("the keyring failed to read or write the {} of account \"{account}\" (ostler, {entry}): {reason}", Kind::of(entry).spoken())]
     Keyring {
         /// The account's name.
         account: String,
@@ -118,6 +155,16 @@ pub enum VaultError {
         /// The reason.
         why: EnvTrouble,
     },
+    /// The keyring has trouble with what proves who ostler is at a company that gives out OAuth2 tokens.
+    #[error("the secret of ostler's registration at {issuer} {why}")]
+    Registration {
+        /// The account that is to sign in; empty if it is for none.
+        account: String,
+        /// The company.
+        issuer: String,
+        /// What the keyring does.
+        why: String,
+    },
     /// No local password could be made.
     #[error("no local password could be made for account \"{account}\": the system provides no random numbers")]
     NoRandom {
@@ -141,8 +188,26 @@ impl VaultError {
             | Self::Command { account, .. }
             | Self::File { account, .. }
             | Self::Env { account, .. }
+            | Self::Registration { account, .. }
             | Self::NoRandom { account } => account,
         }
+    }
+
+    pub(super) fn registration(account: &str, issuer: &Issuer, trouble: Trouble) -> Self {
+        let why = match trouble {
+            Trouble::NoEntry => format!("is not in the keyring: run `ostler password --oauth2 {}`", issuer.name),
+            Trouble::Locked(reason) => format!("is in a keyring that is locked ({reason}): unlock the keyring"),
+            Trouble::NoKeyring(reason) => format!(
+                "cannot be in a keyring, because there is none ({reason}): log in to a desktop, or set `client_secret` to a \
+                 command, a file or a variable"
+            ),
+            Trouble::TimedOut(limit) => format!(
+                "is in a keyring that did not answer within {} s: it may be waiting to be unlocked",
+                limit.as_secs()
+            ),
+            Trouble::Other(reason) => format!("could not be read from or written to the keyring: {reason}"),
+        };
+        Self::Registration { account: account.to_owned(), issuer: issuer.title.clone(), why }
     }
 
     pub(super) fn keyring(account: &Account, entry: &str, trouble: Trouble) -> Self {

@@ -7,6 +7,7 @@
 
 pub mod ca;
 pub mod client;
+pub mod clock;
 pub mod courier;
 #[cfg(target_os = "linux")]
 pub mod desktop;
@@ -17,6 +18,8 @@ pub mod forward;
 pub mod gate;
 pub mod issuer;
 pub mod keyring;
+#[cfg(target_os = "linux")]
+pub mod lan;
 pub mod mail;
 pub mod openssl;
 pub mod ostler;
