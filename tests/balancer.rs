@@ -108,6 +108,13 @@ fn v2(command: u8, client: [u8; 4]) -> Vec<u8> {
 }
 
 #[test]
+fn the_calculation_for_many_mailboxes_agrees_with_a_simulation_of_them() {
+    require!("python3");
+    let reckon = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/scale/reckon");
+    run_well(&mut support::process::command("python3", [reckon, "--check"]), "");
+}
+
+#[test]
 fn the_client_that_a_balancer_names_is_the_client() {
     require!("world");
     let house = House::start();
