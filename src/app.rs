@@ -3,6 +3,7 @@
 //! when every door is open or reported; scripts and service managers wait for that line.
 
 mod desktop;
+mod network_doors;
 mod signals;
 mod watch_settings;
 
@@ -194,6 +195,11 @@ impl App {
             }
         };
         // With an icon ostler stays: the icon shows the trouble, and a door opens as soon as its port is free.
+        if let Err(why) = network_doors::check_sign_ins(&app.engine).await
+            && link.is_none()
+        {
+            return fail(&format!("ostler ends: programs on other computers could not sign in: {why}"), 1);
+        }
         if app.listeners.apply().await.is_empty() && link.is_none() {
             return fail("ostler ends: no door could be opened", 1);
         }
@@ -288,6 +294,9 @@ impl App {
                 self.engine.replace_settings(parsed.settings);
                 self.listeners.apply().await;
                 self.open_page().await;
+                let engine = Arc::clone(&self.engine);
+                // The warnings are all that can be done: sessions may be under way.
+                tokio::spawn(async move { network_doors::check_sign_ins(&engine).await });
             }
             Ok(Err(error)) => {
                 let lines = error_chain(&error).lines().map(str::to_owned).collect();

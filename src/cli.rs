@@ -32,7 +32,10 @@ use crate::desktop::SystemDesktop;
 use crate::events::log::{self, Format};
 use crate::os::console;
 use crate::os::control::{Request, ask as ask_running};
+use crate::vault::Vault;
+use ostler_mail::account::Account;
 use ostler_mail::failure::error_chain;
+use ostler_mail::secret::Secret;
 
 /// Lets old mail programs work with today's mail providers.
 #[derive(Debug, Parser)]
@@ -347,8 +350,14 @@ fn block_on<T>(work: impl Future<Output = T>) -> std::io::Result<T> {
     Ok(result)
 }
 
+/// The password that programs on other computers have to give. Without one, the error says what to do.
+fn read_local_password(account: &Account) -> Result<Arc<Secret>, String> {
+    let vault = Vault::new();
+    block_on(vault.local_password(account)).map_err(|error| error.to_string())?.map_err(|error| error_chain(&error))
+}
+
 /// The account with this name or address, in either form of its domain. If there is none, prints the names there are.
-fn account<'a>(parsed: &'a Parsed, name: &str) -> Result<&'a std::sync::Arc<ostler_mail::account::Account>, ExitCode> {
+fn account<'a>(parsed: &'a Parsed, name: &str) -> Result<&'a Arc<Account>, ExitCode> {
     let accounts = &parsed.settings.accounts;
     let meant = ostler_mail::idn::name(name);
     accounts

@@ -2,6 +2,7 @@
 //! in. The texts are in `config/guides/`, one Markdown file for each program, compiled in. This module finds and
 //! renders them; `cli/guide.rs` prints them, and the settings page shows them.
 
+mod doors;
 mod render;
 mod template;
 mod values;
@@ -11,6 +12,7 @@ use crate::guide::template::{TemplateError, expand};
 use ostler_mail::failure::repeat_option;
 use ostler_mail::readable::Readable;
 
+pub(crate) use doors::Reader;
 pub(crate) use values::{GuideValues, System};
 pub(crate) use watch::{Seen, Watch, obstacles};
 
@@ -78,6 +80,10 @@ static CLIENTS: &[Client] = clients! {
 
 /// Programs that read what follows an `@` in the user name as the name of the server.
 const PROGRAMS_WITHOUT_AT: [&str; 2] = ["netscape-4", "eudora-mac"];
+
+/// Programs that can prove that they know the password without sending it (APOP, CRAM-MD5).
+const PROGRAMS_WITH_CHALLENGES: [&str; 9] =
+    ["eudora-windows", "eudora-mac", "pegasus", "the-bat", "sylpheed", "claws", "mac-os-x-mail", "netscape-7", "other"];
 
 /// Programs that need mail rewritten, and what `readable` is for them.
 const READERS: [(&str, &str); 7] = [
@@ -217,6 +223,12 @@ impl Client {
         render::markdown(&self.markdown(values), &|name| self.value(values, name))
     }
 
+    /// How to let other computers in, where no door does yet, as plain text.
+    pub(crate) fn other_computer_text(&self, values: &GuideValues, width: usize) -> String {
+        let markdown = self.expanded_from("{{> other-computer}}", values).unwrap_or_default();
+        render::text(&markdown, &|name| self.value(values, name), width)
+    }
+
     fn value(&self, values: &GuideValues, name: &str) -> Option<String> {
         match name {
             "client" => Some(self.name.to_owned()),
@@ -236,18 +248,26 @@ impl Client {
     }
 
     fn expanded(&self, values: &GuideValues) -> Result<String, TemplateError> {
+        if values.can_fetch() || values.can_send() || values.can_read() {
+            self.expanded_from(self.source, values)
+        } else {
+            // Without a door and a server, none of the steps could work.
+            self.expanded_from(&format!("# {}\n\n{{{{> door-off}}}}\n", self.title()), values)
+        }
+    }
+
+    fn expanded_from(&self, source: &str, values: &GuideValues) -> Result<String, TemplateError> {
         let part = |name: &str| PARTS.iter().find(|(known, _)| *known == name).map(|(_, text)| *text);
         let flag = |name: &str| match name {
             "port_25_only" => Some(PROGRAMS_ON_PORT_25.contains(&self.name)),
+            // ostler can check a proof only of a password that it knows.
+            "challenge" => {
+                values.flag("local_password").map(|is_known| is_known && PROGRAMS_WITH_CHALLENGES.contains(&self.name))
+            }
             "garbles" => Some(self.readable().is_some_and(|readable| readable.changes_letters())),
             _ => values.flag(name),
         };
-        if values.can_fetch() || values.can_send() || values.can_read() {
-            expand(self.source, &flag, &part)
-        } else {
-            // Without a door and a server, none of the steps could work.
-            expand(&format!("# {}\n\n{{{{> door-off}}}}\n", self.title()), &flag, &part)
-        }
+        expand(source, &flag, &part)
     }
 }
 

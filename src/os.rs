@@ -65,6 +65,15 @@ pub(crate) fn port_holder(address: SocketAddr) -> Option<String> {
     system::port_holder(address)
 }
 
+/// The name of this computer in its network, without a domain. `None`: the system does not say, or there is none to speak of.
+pub(crate) fn computer_name() -> Option<String> {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    let name = name.or_else(|| std::env::var("COMPUTERNAME").ok()).or_else(|| std::env::var("HOSTNAME").ok())?;
+    let name = name.trim().split('.').next().unwrap_or_default();
+    let is_name = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+    (is_name && !name.eq_ignore_ascii_case("localhost")).then(|| name.to_owned())
+}
+
 /// Waits at most `limit` for this process of the same user to end; returns whether it has. Only Windows needs this, where an
 /// installer cannot replace the file of a running program; elsewhere it returns at once.
 pub(crate) fn wait_for_process(process: u32, limit: Duration) -> bool {
@@ -136,7 +145,7 @@ pub(crate) fn random(octets: &mut [u8]) -> bool {
 /// The usual limit of 1,024 only protects programs that use `select`.
 pub(crate) fn allow_connections() {
     #[cfg(unix)]
-    unix::allow_descriptors(4096);
+    unix::allow_descriptors(16_384);
 }
 
 /// Tells systemd that every door is open or reported. Does nothing unless ostler runs as a unit with `Type=notify`.

@@ -35,6 +35,7 @@ use crate::vault::{Found, Vault, VaultError};
 use ostler_mail::account::{Account, SecretSource, Server, ServerId, Settings};
 use ostler_mail::clock::Moment;
 use ostler_mail::failure::{Failure, SecretTrouble, ServerAddr};
+use ostler_mail::neighbours::Neighbours;
 use ostler_mail::oauth2::tokens::is_kept_for;
 use ostler_mail::pop_before_smtp::Gate;
 use ostler_mail::pop3::login::CachedCapabilities;
@@ -89,6 +90,8 @@ pub struct Engine {
     imap_turns: Mutex<HashMap<ServerId, Arc<Turns>>>,
     /// Sessions at SMTP servers that wait for the next send.
     kept: KeptSessions,
+    /// What other computers' programs do at the doors.
+    neighbours: Mutex<Neighbours>,
     stopping: watch::Sender<bool>,
     busy: watch::Sender<usize>,
     sessions: AtomicU64,
@@ -108,12 +111,18 @@ impl Engine {
             learned: Mutex::default(),
             imap_turns: Mutex::default(),
             kept: KeptSessions::default(),
+            neighbours: Mutex::default(),
             stopping: watch::Sender::new(false),
             busy: watch::Sender::new(0),
             sessions: AtomicU64::new(0),
         };
         engine.publish_settings(false);
         engine
+    }
+
+    /// Locks what is remembered of other computers. Never hold the guard across an await.
+    pub(crate) fn neighbours(&self) -> MutexGuard<'_, Neighbours> {
+        self.neighbours.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The current settings. A session keeps those it began with.

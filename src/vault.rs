@@ -31,7 +31,7 @@ use ostler_mail::secret::given;
 
 use cache::Cache;
 pub use command::CommandTrouble;
-pub use error::VaultError;
+pub use error::{Kind, VaultError};
 pub use file::{EnvTrouble, FileTrouble};
 use worker::{Request, Trouble, Worker};
 
@@ -41,6 +41,9 @@ const READ_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// For a write or a removal. The user who asked for it is there, and may have to type the keyring's password first.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// The end of the user part of a local password's keyring entry, behind the account's name.
+const LOCAL_ENTRY: &str = " local-password";
 
 /// The variable with the absolute path of a folder that stands in for the keyring: see [`folder`].
 pub(crate) const SECRETS_FOLDER: &str = "OSTLER_SECRETS";
@@ -197,7 +200,7 @@ impl Vault {
     /// Replaces the local password that ostler made. Mail programs with the old one are refused from then on.
     pub async fn new_local_password(&self, account: &Account) -> Result<Arc<Secret>, VaultError> {
         let source = account.local_password.as_ref().unwrap_or(&SecretSource::Keyring);
-        require_keyring(account, source)?;
+        require_keyring(account, source, Kind::Local)?;
         let _guard = self.0.local_password_lock.lock().await;
         self.write(account, &local_entry_of(account), new_password(account)?, WRITE_TIMEOUT).await
     }
@@ -212,7 +215,7 @@ impl Vault {
         let Some(credentials) = server.credentials() else {
             return Err(VaultError::NotWanted { account: account.name.clone(), server: server.address() });
         };
-        require_keyring(account, &credentials.secret)?;
+        require_keyring(account, &credentials.secret, Kind::Providers)?;
         let secret = secret.into();
         let secret = self.join_groups(account, server, &secret).map_or(secret, Arc::new);
         self.write(account, &entry_of(account, server), secret, WRITE_TIMEOUT).await.map(drop)
@@ -451,11 +454,11 @@ pub(crate) fn describe_source(source: &SecretSource) -> String {
     }
 }
 
-fn require_keyring(account: &Account, source: &SecretSource) -> Result<(), VaultError> {
+fn require_keyring(account: &Account, source: &SecretSource, what: Kind) -> Result<(), VaultError> {
     if *source == SecretSource::Keyring {
         return Ok(());
     }
-    Err(VaultError::Elsewhere { account: account.name.clone(), place: describe_source(source) })
+    Err(VaultError::Elsewhere { account: account.name.clone(), what, place: describe_source(source) })
 }
 
 fn entry_of(account: &Account, server: &Server) -> String {
@@ -463,7 +466,7 @@ fn entry_of(account: &Account, server: &Server) -> String {
 }
 
 fn local_entry_of(account: &Account) -> String {
-    format!("{} local-password", account.name)
+    format!("{}{LOCAL_ENTRY}", account.name)
 }
 
 fn tokens_entry_of(account: &Account) -> String {

@@ -12,10 +12,10 @@ use std::path::{Path, PathBuf};
 const PROGRAM: [(&str, &[&str]); 13] = [
     ("os", &[]),
     ("config", &[]),
-    ("guide", &[]),
     ("vault", &["os"]),
     ("events", &["config", "os"]),
     ("proxy", &["events", "os", "vault"]),
+    ("guide", &["os", "proxy"]),
     ("demo", &["events", "os", "proxy", "vault"]),
     ("diagnose", &["proxy", "vault"]),
     ("manual", &["config", "diagnose", "guide"]),
@@ -26,7 +26,7 @@ const PROGRAM: [(&str, &[&str]); 13] = [
 ];
 
 /// The modules of `crates/ostler-mail`, likewise.
-const MAIL: [(&str, &[&str]); 23] = [
+const MAIL: [(&str, &[&str]); 24] = [
     ("mime", &[]),
     ("wire", &[]),
     ("readable", &["mime", "wire"]),
@@ -38,6 +38,7 @@ const MAIL: [(&str, &[&str]); 23] = [
     ("idn", &[]),
     ("command", &["charset", "wire"]),
     ("proxy_header", &[]),
+    ("neighbours", &["clock"]),
     ("pop_before_smtp", &["clock"]),
     ("failure", &["account", "wire"]),
     ("sasl", &["charset", "failure", "secret", "wire"]),

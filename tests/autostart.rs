@@ -40,7 +40,8 @@ impl Person {
     }
 
     fn ostler(&self, args: &[&str]) -> Output {
-        run(&mut self.command(&self.program, args), "")
+        // A desktop, which would start it at login.
+        run(self.command(&self.program, args).env("DISPLAY", ":0"), "")
     }
 
     /// What it says, after it has done what it was told.

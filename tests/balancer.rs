@@ -8,11 +8,11 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::time::Duration;
 
-use socket2::{Domain, Socket, Type};
 use support::client::Client;
+use support::lan::{connect, lan};
 use support::ostler::{Home, Ostler};
 use support::postfix::Postfix;
 use support::process::{Process, run_well};
@@ -28,30 +28,11 @@ const SECOND: &str = "10.9.0.2";
 const BALANCER: &str = "10.9.0.5";
 const CLIENT: &str = "10.9.0.7";
 const STRANGER: &str = "10.9.0.8";
+const ADDRESSES: [&str; 5] = [OSTLER, SECOND, BALANCER, CLIENT, STRANGER];
 
 fn fetch_part() -> Part {
     let steps = ["+OK ready", "USER", "+OK", "PASS", "+OK in", "QUIT", "+OK bye"];
     steps.iter().enumerate().map(|(at, text)| if at % 2 == 0 { say(text) } else { expect(text) }).collect()
-}
-
-/// A network with the addresses above.
-fn lan() -> World {
-    let world = World::builder().start();
-    for address in [OSTLER, SECOND, BALANCER, CLIENT, STRANGER] {
-        run_well(&mut world.command("ip", &["addr", "add", &format!("{address}/32"), "dev", "lo"]), "");
-    }
-    world
-}
-
-/// A connection from one of the addresses.
-fn connect(world: &World, from: &str, to: &str, port: u16) -> TcpStream {
-    world.in_network(|| {
-        let at = |address: &str, port| SocketAddr::new(address.parse().unwrap(), port);
-        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        socket.bind(&at(from, 0).into()).unwrap();
-        socket.connect(&at(to, port).into()).unwrap();
-        TcpStream::from(socket)
-    })
 }
 
 /// A home whose ostler has doors and probes at this address.
@@ -82,7 +63,7 @@ struct House {
 
 impl House {
     fn start() -> Self {
-        let world = lan();
+        let world = lan(&ADDRESSES);
         let provider = world.in_network(|| Provider::always(fetch_part()));
         let local = unique("local");
         let servers = format!("[account.pop3]\nhost = \"127.0.0.1\"\nport = {}\nsecurity = \"none\"", provider.port);
@@ -226,7 +207,7 @@ backend send
 #[test]
 fn of_two_ostlers_behind_haproxy_one_is_stopped_and_nothing_is_lost_or_doubled() {
     require!("world", "postfix", "haproxy");
-    let world = lan();
+    let world = lan(&ADDRESSES);
     let postfix = Postfix::builder().inside(&world, "127.0.0.1", [1025, 1587, 1465]).start();
     let local = unique("local");
     let servers = "[account.smtp]\nhost = \"127.0.0.1\"\nport = 1025\nsecurity = \"none\"\nauth = \"none\"";

@@ -713,7 +713,8 @@ fn what_works_without_settings_names_a_mistyped_config_and_goes_on() {
     assert!(err(&output).contains("there is no settings file /nowhere/o.toml"), "{}", said(&output));
     for (change, state) in [("status", "off: "), ("on", "on: "), ("off", "off: ")] {
         let mut autostart = bare(&home, &["autostart", change, "--config", "/nowhere/o.toml"]);
-        let output = run(autostart.env("HOME", home.path()).env("XDG_CONFIG_HOME", home.path()), "");
+        let output =
+            run(autostart.env("HOME", home.path()).env("XDG_CONFIG_HOME", home.path()).env("DISPLAY", ":0"), "");
         assert!(code(&output) == Some(0) && out(&output).starts_with(state), "{}", said(&output));
         assert!(err(&output).contains("there is no settings file /nowhere/o.toml"), "{}", said(&output));
     }

@@ -263,7 +263,8 @@ fn mistake_in_shell(line: &str) -> Option<String> {
             (!root().join(script).exists()).then(|| format!("{line}: no such script"))
         }
         // What systems have.
-        "apt" | "apt-get" | "echo" | "journalctl" | "sysctl" | "setcap" | "sha256sum" | "ssh" | "ssh-keygen" => None,
+        "apt" | "apt-get" | "echo" | "install" | "journalctl" | "loginctl" | "mkdir" | "nano" | "setcap"
+        | "sha256sum" | "ssh" | "ssh-keygen" | "sysctl" | "systemctl" => None,
         other => Some(format!("{line}: {other} is not known to this test")),
     }
 }

@@ -13,9 +13,10 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use crate::cli::screen::tell;
-use crate::cli::{ask, block_on, fail, print_wrapped};
+use crate::cli::{ask, block_on, fail, print_wrapped, read_local_password};
 use crate::config::presets::Presets;
 use crate::config::{self, issuers, value};
+use crate::guide::{GuideValues, Reader, System};
 use crate::os::control::{self, Request, SETTINGS_RELOAD_TIMEOUT};
 use crate::proxy::tokens::TokenKeeper;
 use crate::setup::authorize::Unkept;
@@ -97,6 +98,10 @@ pub(crate) struct Options {
     no_browser: bool,
     #[command(flatten)]
     password: Password,
+    /// For programs on other computers: the first line of this file is what they have to give as password. Without it, ostler
+    /// makes one and keeps it in the keyring
+    #[arg(long, value_name = "FILE")]
+    local_password_file: Option<PathBuf>,
     /// Save the account without trying it
     #[arg(long)]
     no_check: bool,
@@ -199,11 +204,11 @@ struct Password {
 
 impl Password {
     /// `None`: the keyring.
-    fn to_source(&self) -> std::io::Result<Option<SecretSource>> {
+    fn to_source(&self) -> Result<Option<SecretSource>, Abort> {
         Ok(if let Some(command) = &self.password_command {
             Some(SecretSource::Command(CommandLine::Shell(command.clone())))
         } else if let Some(file) = &self.password_file {
-            Some(SecretSource::File(std::path::absolute(file)?))
+            Some(existing_file("--password-file", file)?)
         } else if let Some(variable) = &self.password_env {
             Some(SecretSource::Env(variable.clone()))
         } else {
@@ -282,10 +287,14 @@ fn add_account(
     if let Some(imported) = imported {
         import::fill_plan(&mut plan, options, imported, &settings);
     }
+    let local_password = local_password_source(options)?;
     let unkept = Unkept::new(TokenKeeper::new(Vault::new(), Arc::default()));
     let dialogue = Dialogue::new(options, &settings, presets, plan, &unkept);
     let decided = match ask::cancellable(dialogue.run()) {
-        Ok(Ok(decided)) => decided.and_then(|decision| keep_account(file, decision)),
+        Ok(Ok(decided)) => decided.and_then(|mut decision| {
+            decision.account.local_password = local_password;
+            keep_account(file, decision)
+        }),
         Ok(Err(ask::Cancelled)) => {
             take_back(&unkept);
             return Ok(AddOutcome::Cancelled);
@@ -294,7 +303,11 @@ fn add_account(
     };
     let decision = decided.inspect_err(|_| take_back(&unkept))?;
     let running = wait_until_known(file, &decision.account.name);
-    print_wrapped(&text::closing_text(&decision, &settings, file, running));
+    let reader = Reader::usual(&settings);
+    let values = GuideValues::for_reader(&settings, &decision.account, file, System::this(), &reader);
+    // On another computer the user cannot look it up, so it is shown here.
+    let password = (settings.wants_password() && values.is_elsewhere()).then(|| read_local_password(&decision.account));
+    print_wrapped(&text::closing_text(&decision, &settings, &values, password.as_ref(), file, running));
     Ok(AddOutcome::Kept)
 }
 
@@ -365,6 +378,20 @@ fn find_issuer(settings: &Settings, name: &str) -> Result<Arc<Issuer>, Abort> {
     })
 }
 
+/// Where the password comes from that programs give to ostler; `None`: the keyring.
+fn local_password_source(options: &Options) -> Result<Option<SecretSource>, Abort> {
+    options.local_password_file.as_deref().map(|file| existing_file("--local-password-file", file)).transpose()
+}
+
+/// The source of a password in a file, which has to be there.
+fn existing_file(flag: &str, file: &Path) -> Result<SecretSource, Abort> {
+    if !file.is_file() {
+        return Err(Abort(2, format!("{flag}: there is no file {}", file.display())));
+    }
+    let file = std::path::absolute(file).map_err(|error| Abort(2, format!("{flag}: {error}")))?;
+    Ok(SecretSource::File(file))
+}
+
 /// The plan as far as the options determine it.
 fn plan_from_options(options: &Options, settings: &Settings, address: &str) -> Result<Plan, Abort> {
     let wrong = |what: &str, why: &str| Abort(2, format!("{what}: {why}"));
@@ -392,7 +419,7 @@ fn plan_from_options(options: &Options, settings: &Settings, address: &str) -> R
     if let Some(ca) = ca.as_ref().filter(|ca| !ca.is_file()) {
         return Err(wrong("--ca", &format!("there is no file {}", ca.display())));
     }
-    let source = options.password.to_source().map_err(|e| wrong("--password-file", &e.to_string()))?;
+    let source = options.password.to_source()?;
     let fetch_as = Identity { username: username.clone(), address: address.clone(), source: source.clone() };
     let send_as = Identity {
         // The other company knows nothing of the user name at this one.

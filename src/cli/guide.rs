@@ -1,6 +1,7 @@
 //! `ostler guide`: shows what to type into an old mail program, and with `--watch` waits for that program to connect.
 
 use std::io::ErrorKind;
+use std::net::IpAddr;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -9,12 +10,14 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use serde_json::Value;
 
-use crate::cli::{account, fail, print, print_as_it_is, print_wrapped};
+use crate::cli::{account, fail, print, print_as_it_is, print_wrapped, read_local_password};
 use crate::config::Parsed;
-use crate::guide::{self, Client, GuideValues, Seen, System, Topic, Watch, obstacles};
+use crate::events::log::print_error;
+use crate::guide::{self, Client, GuideValues, Reader, Seen, System, Topic, Watch, obstacles};
 use crate::os::console;
 use crate::os::control::{Request, ask};
 use ostler_mail::account::{Account, Settings};
+use ostler_mail::secret::Secret;
 
 /// After this long without news, the user is reminded of what to do.
 const REMINDER_INTERVAL: Duration = Duration::from_secs(60);
@@ -26,12 +29,29 @@ pub(crate) struct Options {
     /// The account whose values the guide shows
     #[arg(long, value_name = "NAME")]
     account: Option<String>,
+    /// For a mail program on another computer: its name or address, or the name that it knows this computer by. The guide shows
+    /// the doors for other computers, and the local password
+    #[arg(long = "for", value_name = "HOST", value_parser = parse_computer)]
+    computer: Option<String>,
     /// Print a page for the web browser or the printer
     #[arg(long)]
     html: bool,
     /// Then wait for the mail program to connect, and say what is right and wrong; ctrl-C ends it, in the background too
     #[arg(long, conflicts_with = "html", requires = "client")]
     watch: bool,
+}
+
+fn parse_computer(text: &str) -> Result<String, String> {
+    let is_name = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '%');
+    let computer = text.trim();
+    if computer.is_empty() || !computer.chars().all(is_name) {
+        return Err("use the name or the address of a computer, such as old-mac or 192.168.1.77".into());
+    }
+    if computer.eq_ignore_ascii_case("localhost") || computer.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+    {
+        return Err("that is this computer; leave --for out".into());
+    }
+    Ok(computer.to_owned())
 }
 
 pub(crate) fn main(file: &Path, parsed: &Parsed, options: &Options) -> ExitCode {
@@ -56,14 +76,31 @@ pub(crate) fn main(file: &Path, parsed: &Parsed, options: &Options) -> ExitCode 
         Err(code) => return code,
     };
     let shown = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
-    let values =
-        GuideValues::new(&parsed.settings, &account, &shown, System::this()).repeating_option(console::config_option());
+    let settings = &parsed.settings;
+    let reader = match &options.computer {
+        Some(computer) if settings.serves_other_computers() => {
+            Reader::on(settings, computer).showing(find_local_password(settings, &account))
+        }
+        _ => Reader::usual(settings),
+    };
+    let values = GuideValues::for_reader(settings, &account, &shown, System::this(), &reader)
+        .repeating_option(console::config_option());
+    if options.computer.is_some() && !settings.serves_other_computers() {
+        let how = client.other_computer_text(&values, console::stdout_columns());
+        return fail(1, &format!("no other computer can reach a door yet\n\n{}", how.trim_end()));
+    }
     if options.html {
         print_as_it_is(&client.html_page(&values));
     } else {
         print_as_it_is(&client.text(&values, console::stdout_columns()));
     }
-    if options.watch { watch(file, &parsed.settings, client, &account, &values) } else { ExitCode::SUCCESS }
+    if options.watch { watch(file, client, &account, &values) } else { ExitCode::SUCCESS }
+}
+
+/// The password for programs on other computers. If there is none to be had, says so; the guide is of use without it.
+fn find_local_password(settings: &Settings, account: &Account) -> Option<Arc<Secret>> {
+    let found = settings.wants_password().then(|| read_local_password(account))?;
+    found.inspect_err(|why| print_error(why)).ok()
 }
 
 /// The name and the title of each mail program.
@@ -96,7 +133,7 @@ fn choose_account(parsed: &Parsed, name: Option<&str>) -> Result<Arc<Account>, E
 }
 
 /// Follows the journal of the running ostler until mail has gone both ways.
-fn watch(file: &Path, settings: &Settings, client: &Client, account: &Account, values: &GuideValues) -> ExitCode {
+fn watch(file: &Path, client: &Client, account: &Account, values: &GuideValues) -> ExitCode {
     let (status, seq) = match start_following(file) {
         Ok(started) => started,
         Err(code) => return code,
@@ -111,7 +148,7 @@ fn watch(file: &Path, settings: &Settings, client: &Client, account: &Account, v
     end_by_ctrl_c();
     print("\n");
     // First what keeps any program from connecting: waiting would be in vain.
-    for line in obstacles(&status, settings, account, "run ostler resume") {
+    for line in obstacles(&status, values, "run ostler resume") {
         print_seen(&Seen::Bad(line));
     }
     print(&format!("waiting for your mail program... ({} in {})\n", watch.wanted(), client.title()));

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use crate::cli::{fail, print};
+use crate::os;
 use crate::os::control::{Request, ask};
 
 #[derive(Debug, Args)]
@@ -30,11 +31,38 @@ pub(crate) fn main(file: &Path, options: &Options) -> ExitCode {
     match answer["link"].as_str() {
         Some(link) if options.print => {
             print(&format!("{link}\n"));
+            if let Some(how) = is_remote().then(|| tunnel_text(link)).flatten() {
+                crate::events::log::print_error(&how);
+            }
             ExitCode::SUCCESS
         }
         Some(link) => open_page(link),
         None => fail(1, closed_text()),
     }
+}
+
+/// Whether the user works on this computer from another one.
+fn is_remote() -> bool {
+    std::env::var_os("SSH_CONNECTION").is_some()
+}
+
+/// How to open the page in a browser on another computer: it listens on this one only. `None`: the link names no port.
+fn tunnel_text(link: &str) -> Option<String> {
+    let address = link.strip_prefix("http://")?.split('/').next()?;
+    let port = address.rsplit(':').next()?;
+    let here = user_and_host(|name| std::env::var(name).ok(), os::computer_name());
+    Some(format!(
+        "To open it in the web browser of another computer, run this in a terminal there, leave it running, and open the address \
+         there: ssh -L {port}:{address} {here}"
+    ))
+}
+
+/// What `ssh` on another computer calls this one: by the address that the user has come to with it, if they have.
+fn user_and_host(variable: impl Fn(&str) -> Option<String>, name: Option<String>) -> String {
+    let user = variable("USER").or_else(|| variable("LOGNAME")).unwrap_or_else(|| "USER".into());
+    let connection = variable("SSH_CONNECTION").unwrap_or_default();
+    let address = connection.split(' ').nth(2).map(str::to_owned);
+    format!("{user}@{}", address.or(name).unwrap_or_else(|| "COMPUTER".into()))
 }
 
 fn closed_text() -> &'static str {
@@ -50,11 +78,33 @@ fn closed_text() -> &'static str {
 fn open_page(link: &str) -> ExitCode {
     match webbrowser::open(link) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(1, &crate::desktop::no_browser(&error, link)),
+        Err(error) => {
+            let how = tunnel_text(link).map_or_else(String::new, |how| format!("\n{how}"));
+            fail(1, &(crate::desktop::no_browser(&error, link) + &how))
+        }
     }
 }
 
 #[cfg(not(feature = "web"))]
 fn open_page(_: &str) -> ExitCode {
     fail(1, closed_text())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_way_through_ssh_names_the_computer_as_the_user_reached_it() {
+        let of = |pairs: &'static [(&str, &str)], name: Option<&str>| {
+            let variable = |wanted: &str| pairs.iter().find(|(n, _)| *n == wanted).map(|(_, v)| (*v).to_owned());
+            user_and_host(variable, name.map(str::to_owned))
+        };
+        let come = &[("USER", "pi"), ("SSH_CONNECTION", "192.168.1.77 50000 192.168.1.10 22")];
+        assert_eq!(of(come, Some("raspberrypi")), "pi@192.168.1.10");
+        assert_eq!(of(&[("LOGNAME", "ann")], Some("raspberrypi")), "ann@raspberrypi");
+        assert_eq!(of(&[], None), "USER@COMPUTER");
+        let text = tunnel_text("http://127.0.0.1:2080/?token=abc").unwrap();
+        assert!(text.contains("ssh -L 2080:127.0.0.1:2080 ") && !text.contains("abc"), "{text}");
+    }
 }

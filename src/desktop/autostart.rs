@@ -62,6 +62,16 @@ pub(crate) enum AutostartError {
     #[error("this system names no folder for what starts at login; set the variable HOME and try again")]
     #[cfg_attr(windows, allow(dead_code))]
     NoFolder,
+    /// No desktop starts programs at login here (Linux).
+    #[cfg_attr(any(windows, target_os = "macos"), allow(dead_code))]
+    #[error(
+        "this computer has no desktop that starts programs at login; systemd can start ostler instead: {}",
+        by_systemd(*has_unit)
+    )]
+    NoDesktop {
+        /// Whether systemd knows a unit of that name for users.
+        has_unit: bool,
+    },
     /// The path of the program or the settings file cannot be written in the system's format.
     #[error("{} cannot start at login, because its path {why}; move it to another path and try again", path.display())]
     Path { path: PathBuf, why: &'static str },
@@ -76,6 +86,18 @@ pub(crate) enum AutostartError {
     Read { place: String, source: io::Error },
     #[error("cannot change {place}; check that you are allowed to, and try again")]
     Change { place: String, source: io::Error },
+}
+
+/// How systemd starts ostler with the computer, whether or not the user logs in.
+fn by_systemd(has_unit: bool) -> String {
+    let start =
+        "`systemctl --user enable --now ostler.service`, and `loginctl enable-linger` to start it before you log in";
+    if has_unit {
+        return format!("run {start}");
+    }
+    format!(
+        "put the file ostler.service of the archive into ~/.config/systemd/user, with the path of this ostler in it, and run {start}"
+    )
 }
 
 /// Whether this program starts with this settings file at login.

@@ -50,7 +50,7 @@ pub(crate) struct TrayLink {
 }
 
 /// Whether there is a desktop to show an icon on.
-#[cfg(feature = "tray")]
+#[cfg(any(feature = "tray", not(any(windows, target_os = "macos"))))]
 pub(crate) fn has_desktop() -> bool {
     let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     cfg!(any(windows, target_os = "macos")) || is_set("DISPLAY") || is_set("WAYLAND_DISPLAY")

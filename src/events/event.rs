@@ -45,16 +45,16 @@ pub(crate) enum Event {
     AccountChosen(SessionId, String),
     /// The client has signed in at its door.
     ClientSignedIn(SessionId),
-    /// Something is set wrongly in the mail program; the session goes on.
-    ClientMisconfigured(SessionId, ClientMisconfiguration),
+    /// Something is set wrongly in the mail program at this address; the session goes on.
+    ClientMisconfigured(SessionId, SocketAddr, ClientMisconfiguration),
     /// A session does something else now, in words for the status.
     SessionStateChanged(SessionId, &'static str),
     /// The session is over.
     SessionEnded(SessionId),
     /// A client was not let in, and why.
     ClientRejected(Protocol, SocketAddr, String),
-    /// A client did something no mail program does, and was disconnected.
-    ClientMisbehaved(SessionId, Misuse),
+    /// The client at this address did something no mail program does, and was disconnected.
+    ClientMisbehaved(SessionId, SocketAddr, Misuse),
     /// ostler logged in by POP to open the gate; `how` says in words what came of it.
     GateLoginMade {
         account: String,

@@ -5,6 +5,7 @@
 //! a message, because no event does.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -112,6 +113,12 @@ fn for_account(account: &str, protocol: Protocol, kind: &'static str, text: Stri
     Draft { account: Some(account.to_owned()), protocol: Some(protocol), ..plain(kind, text) }
 }
 
+/// Names the computer of a client, unless it is this one.
+fn on_another_computer(client: SocketAddr) -> String {
+    let address = client.ip().to_canonical();
+    if address.is_loopback() { String::new() } else { format!("on the computer {address}: ") }
+}
+
 /// The entry of an event, without number and time; `None` for events that a user would not miss.
 fn draft_entry(event: &Event) -> Option<Draft> {
     Some(match event {
@@ -142,9 +149,12 @@ fn draft_entry(event: &Event) -> Option<Draft> {
         Event::ClientRejected(protocol, _, why) => {
             Draft { protocol: Some(*protocol), ..plain("turned-away", format!("a program was not let in: {why}")) }
         }
-        Event::ClientMisconfigured(session, slip) => in_session(session, "mistake", slip.to_string()),
-        Event::ClientMisbehaved(session, misuse) => {
-            in_session(session, "misuse", format!("ostler ended the connection of a program: {misuse}"))
+        Event::ClientMisconfigured(session, client, slip) => {
+            in_session(session, "mistake", format!("{}{slip}", on_another_computer(*client)))
+        }
+        Event::ClientMisbehaved(session, client, misuse) => {
+            let whose = on_another_computer(*client);
+            in_session(session, "misuse", format!("{whose}ostler ended the connection of a program: {misuse}"))
         }
         Event::GateLoginMade { account, server, how } => {
             for_account(account, Protocol::Pop3, "gate", format!("login at {server} before sending: {how}"))

@@ -48,12 +48,16 @@ pub(crate) fn write(event: &Event) {
         Event::AccountChosen(id, account) => debug!("[{id}] session of account {account}"),
         Event::ClientSignedIn(id) => debug!("[{id}] signed in"),
         // Perhaps only a look whether the port is open, as port scanners and some installers do.
-        Event::ClientMisconfigured(id, slip @ ClientMisconfiguration::Silent { .. }) => debug!("[{id}] {slip}"),
-        Event::ClientMisconfigured(id, slip) => warn!("[{id}] {}", hint(slip)),
+        Event::ClientMisconfigured(id, client, slip @ ClientMisconfiguration::Silent { .. }) => {
+            debug!("[{id}] client {client}: {slip}");
+        }
+        Event::ClientMisconfigured(id, client, slip) => warn!("[{id}] client {client}: {}", hint(slip)),
         Event::SessionStateChanged(id, what) => debug!("[{id}] {what}"),
         Event::SessionEnded(id) => debug!("[{id}] session ended"),
         Event::ClientRejected(protocol, client, why) => warn!("{protocol} client {client} was not let in: {why}"),
-        Event::ClientMisbehaved(id, misuse) => warn!("[{id}] connection ended: {}", hint(misuse)),
+        Event::ClientMisbehaved(id, client, misuse) => {
+            warn!("[{id}] client {client}: connection ended: {}", hint(misuse));
+        }
         Event::GateLoginMade { account, server, how } => {
             info!("account {account}: login at {server} before sending: {how}")
         }

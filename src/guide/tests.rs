@@ -11,7 +11,7 @@ pub(crate) fn account() -> Account {
     ostler_mail::account::testing::account("home", "ann@example.net", "ann")
 }
 
-fn door(protocol: Protocol, address: &str) -> Door {
+pub(crate) fn door(protocol: Protocol, address: &str) -> Door {
     Door { protocol, address: address.parse::<SocketAddr>().unwrap(), is_companion: false, account: None }
 }
 
@@ -301,7 +301,11 @@ fn doors_of_an_accounts_own_come_first_and_names_fit_the_program() {
     assert!(!text.contains("127.0.0.3"), "{text}");
     settings.doors = vec![door(Protocol::Pop3, "192.168.1.10:2110"), door(Protocol::Smtp, "0.0.0.0:2025")];
     let text = find("eudora-mac").unwrap().text(&values(&settings), 500);
-    assert!(text.contains(r#"pop3 = ["192.168.1.10:2110", "192.168.1.10:110"] and smtp = [2025, 25]"#), "{text}");
+    assert!(
+        text.contains(r#"pop3 = ["192.168.1.10:2110", "192.168.1.10:110"] and smtp = ["0.0.0.0:2025", "0.0.0.0:25"]"#),
+        "{text}"
+    );
+    assert!(text.contains("SMTP Server\": 192.168.1.10\n") && !text.contains("127.0.0.1"), "{text}");
     assert!(text.contains("ostler is set up to serve other computers too"), "{text}");
 }
 
@@ -400,4 +404,63 @@ fn every_command_of_a_guide_repeats_the_option() {
         }
         assert!(client.html_page(&values).contains("--watch --config 'a *b* {{c}}.toml'</code>"));
     }
+}
+
+#[test]
+fn programs_with_a_challenge_are_told_to_use_it_where_ostler_can_check_it() {
+    let mut settings = settings(12110, 12025);
+    settings.access = Access::Password;
+    for client in clients() {
+        let text = client.text(&values(&settings), 500);
+        let has_one = PROGRAMS_WITH_CHALLENGES.contains(&client.name);
+        assert_eq!(text.contains("is never sent"), has_one, "{}: {text}", client.name);
+        assert_eq!(text.contains("APOP") || text.contains("secure authentication"), has_one, "{}: {text}", client.name);
+    }
+    let eudora = find("eudora").unwrap().text(&values(&settings), 500);
+    assert!(eudora.contains("\"APOP\" as authentication style") && eudora.contains("CRAM-MD5"), "{eudora}");
+    settings.access = Access::SameUser;
+    let eudora = find("eudora").unwrap().text(&values(&settings), 500);
+    assert!(eudora.contains("\"Passwords\" as authentication style") && !eudora.contains("APOP"), "{eudora}");
+}
+
+#[test]
+fn every_guide_for_another_computer_names_the_doors_of_the_network_and_the_password() {
+    let mut settings = settings(12110, 12025);
+    settings.access = Access::Password;
+    settings.doors.push(door(Protocol::Pop3, "192.168.1.10:13110"));
+    settings.doors.push(door(Protocol::Smtp, "192.168.1.10:13025"));
+    let secret = Arc::new(ostler_mail::secret::Secret::new("abcdefg-hijklmn".to_owned()).unwrap());
+    let account = Arc::clone(&settings.accounts[0]);
+    let reader =
+        Reader { is_elsewhere: true, computer: Some("old-mac".into()), ..Reader::default() }.showing(Some(secret));
+    let of = |settings: &Settings, reader: &Reader| {
+        GuideValues::for_reader(settings, &account, Path::new("/o.toml"), System::Linux, reader)
+    };
+    for client in clients() {
+        let text = client.text(&of(&settings, &reader), 500);
+        assert!(text.contains("a program on the computer old-mac") && text.contains("192.168.1.10"), "{text}");
+        assert!(text.contains("Password: abcdefg-hijklmn") && text.contains("13110"), "{text}");
+        let port = if PROGRAMS_ON_PORT_25.contains(&client.name) { "192.168.1.10:25" } else { "13025" };
+        assert!(text.contains(port), "{}: {text}", client.name);
+        for of_this_computer in ["127.0.0.1", "2110\n", "does not leave your computer"] {
+            assert!(
+                !text.replace("13110", "").contains(of_this_computer),
+                "{}: {of_this_computer}: {text}",
+                client.name
+            );
+        }
+        let here = client.text(&of(&settings, &Reader::default()), 500);
+        assert!(here.contains(&format!("ostler guide {} --for NAME", client.name)), "{here}");
+        assert!(here.contains("(POP3): 127.0.0.1") && !here.contains("abcdefg"), "{here}");
+        let page = client.html_body(&of(&settings, &reader).on_the_page());
+        assert!(page.contains("<code class=\"value\">abcdefg-hijklmn</code>"), "{page}");
+    }
+    // Only sending is open to others.
+    settings.doors.remove(2);
+    let text = find("oe").unwrap().text(&of(&settings, &reader), 500);
+    assert!(text.contains("Other computers cannot fetch mail through ostler yet") && text.contains("13025"), "{text}");
+    assert!(!text.contains("12110") && !text.contains("switched off"), "{text}");
+    let stranger = Reader { address: Some("192.168.9.9".parse().unwrap()), ..reader };
+    let text = find("oe").unwrap().text(&of(&settings, &stranger), 500);
+    assert!(text.contains("ostler does not let 192.168.9.9 in yet"), "{text}");
 }

@@ -1,10 +1,13 @@
 //! What differs between the guides of two users: addresses, ports, names, and the flags that decide which sentences a
 //! guide has. All of it follows from the settings.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
+use std::sync::Arc;
 
-use ostler_mail::account::{Access, Account, Protocol, SecretSource, Settings};
+use super::doors::{DoorAddress, Doors, Reader};
+use ostler_mail::account::{Access, Account, Door, Protocol, SecretSource, Settings};
+use ostler_mail::secret::Secret;
 
 /// The system that ostler runs on, as far as guides differ by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,34 +33,30 @@ impl System {
     }
 }
 
-/// A door's host and port, as a mail program asks for them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct DoorAddress {
-    host: String,
-    port: u16,
-}
-
 /// The values and flags for one account.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) struct GuideValues {
     account: String,
     address: String,
     settings_file: String,
     fetches: bool,
     sends: bool,
-    pop3: Option<DoorAddress>,
-    smtp: Option<DoorAddress>,
-    imap: Option<DoorAddress>,
+    doors: Doors,
+    /// The values of `pop3` and `smtp` in `[local]` with one more port, for programs that cannot change theirs.
+    with_usual_ports: [String; 2],
     reads: bool,
     imap_connections: usize,
-    /// The door on port 25, which some old programs cannot change.
-    smtp_25: Option<DoorAddress>,
     password: Password,
+    local_password: Option<Arc<Secret>>,
     several: bool,
-    own_door: bool,
     must_sign_in: bool,
     gate: bool,
-    elsewhere: bool,
+    /// The computer that the program runs on, if the user named it.
+    computer: Option<String>,
+    /// The address of that computer, if the settings do not let it in.
+    shut_out: Option<IpAddr>,
+    /// Whether other computers can reach a door.
+    serves_others: bool,
     /// `None`: for readers on every system.
     system: Option<System>,
     /// What every command in the guide repeats, such as `--config FILE`.
@@ -74,47 +73,66 @@ enum Password {
     Provider,
 }
 
+impl Password {
+    fn of(settings: &Settings, account: &Account) -> Self {
+        let mut credentials = account.servers().filter_map(|server| server.credentials());
+        match settings.access {
+            Access::Password => Self::Local,
+            _ if credentials.any(|c| c.secret == SecretSource::Client) => Self::Provider,
+            _ => Self::Any,
+        }
+    }
+}
+
 impl GuideValues {
-    /// The values of `account` under these settings. `file` is the settings file, for steps that edit it. Without a system
-    /// there are the steps for all systems.
+    /// The values of `account` under these settings, for whichever computer the doors are for. `file` is the settings file, for
+    /// steps that edit it. Without a system there are the steps for all systems.
     pub(crate) fn new(settings: &Settings, account: &Account, file: &Path, system: impl Into<Option<System>>) -> Self {
-        let address_of = |protocol| settings.door_for(protocol, account).map(|door| door_address(door.address));
-        let from_client = account.servers().filter_map(|s| s.credentials()).any(|c| c.secret == SecretSource::Client);
-        let password = match settings.access {
-            Access::Password => Password::Local,
-            _ if from_client => Password::Provider,
-            _ => Password::Any,
-        };
-        let leads_here = |name: &Option<String>| name.as_ref().is_none_or(|name| *name == account.name);
-        let smtp_25 = settings
-            .doors
-            .iter()
-            .find(|d| d.protocol == Protocol::Smtp && d.address.port() == 25 && leads_here(&d.account));
-        let own = |protocol| settings.door_for(protocol, account).is_some_and(|door| door.account.is_some());
+        Self::for_reader(settings, account, file, system, &Reader::default())
+    }
+
+    /// As [`Self::new`], for this reader.
+    pub(crate) fn for_reader(
+        settings: &Settings,
+        account: &Account,
+        file: &Path,
+        system: impl Into<Option<System>>,
+        reader: &Reader,
+    ) -> Self {
+        let doors = Doors::new(settings, account, reader);
+        let password = Password::of(settings, account);
         let several = settings.accounts.len() > 1;
+        let with_usual_ports = [(Protocol::Pop3, &doors.pop3, 110), (Protocol::Smtp, &doors.smtp, 25)]
+            .map(|(protocol, door, port)| with_port(settings, protocol, door.as_ref(), port));
         Self {
             account: account.name.clone(),
             address: account.address.clone(),
             settings_file: file.display().to_string(),
             fetches: account.maildrop().is_some(),
             sends: !account.smtp.is_empty(),
-            pop3: address_of(Protocol::Pop3),
-            smtp: address_of(Protocol::Smtp),
-            imap: address_of(Protocol::Imap),
+            with_usual_ports,
             reads: account.imap.is_some(),
             imap_connections: account.imap_connections,
-            smtp_25: smtp_25.map(|door| self::door_address(door.address)),
             password,
+            local_password: reader.local_password.clone(),
             several,
-            own_door: own(Protocol::Pop3) && own(Protocol::Smtp),
             // With several accounts at one door, AUTH says which one sends, whatever the sender's address is.
-            must_sign_in: password != Password::Any || (several && !own(Protocol::Smtp)),
+            must_sign_in: password != Password::Any || (several && !doors.is_smtp_own),
+            doors,
             gate: account.smtp.iter().any(|s| s.gate().is_some()),
-            elsewhere: settings.doors.iter().any(|d| !d.address.ip().to_canonical().is_loopback()),
+            computer: reader.computer.clone(),
+            shut_out: reader.address.filter(|address| !settings.allow.iter().any(|n| n.contains(*address))),
+            serves_others: settings.serves_other_computers(),
             system: system.into(),
             option: None,
             on_page: false,
         }
+    }
+
+    /// The addresses of the doors that the guide names for fetching and sending, as the settings have them.
+    pub(super) fn listening(&self) -> impl Iterator<Item = (Protocol, SocketAddr)> {
+        let doors = [(Protocol::Pop3, &self.doors.pop3), (Protocol::Smtp, &self.doors.smtp)];
+        doors.into_iter().filter_map(|(protocol, door)| Some((protocol, door.as_ref()?.listens_on)))
     }
 
     /// Whether readers may have this system.
@@ -138,75 +156,93 @@ impl GuideValues {
         self.option.is_some()
     }
 
+    /// Whether the values are for a program on another computer.
+    pub(crate) fn is_elsewhere(&self) -> bool {
+        self.doors.is_elsewhere
+    }
+
     /// Whether mail can be fetched through ostler: there is a server and a door for it.
     pub(crate) fn can_fetch(&self) -> bool {
-        self.fetches && self.pop3.is_some()
+        self.fetches && self.doors.pop3.is_some()
     }
 
     /// Whether mail can be read by IMAP through ostler.
     pub(crate) fn can_read(&self) -> bool {
-        self.reads && self.imap.is_some()
+        self.reads && self.doors.imap.is_some()
     }
 
     /// Whether mail can be sent through ostler.
     pub(crate) fn can_send(&self) -> bool {
-        self.sends && self.smtp.is_some()
+        self.sends && self.doors.smtp.is_some()
     }
 
     /// The value of `{{name}}`; `None` if there is no such name. A value that these settings lack is empty.
     pub(crate) fn get(&self, name: &str) -> Option<String> {
         let host = |door: &Option<DoorAddress>| door.as_ref().map_or_else(String::new, |w| w.host.clone());
         let port = |door: &Option<DoorAddress>| door.as_ref().map_or_else(String::new, DoorAddress::port);
+        let doors = &self.doors;
         Some(match name {
             "account" | "user" => self.account.clone(),
             "user_no_at" => without_at(&self.account),
             "address" => self.address.clone(),
             "settings_file" => self.settings_file.clone(),
             "option" => self.option.clone().unwrap_or_default(),
-            "host" => host(if self.can_fetch() || self.smtp.is_none() { &self.pop3 } else { &self.smtp }),
-            "pop3_host" => host(&self.pop3),
-            "pop3_port" => port(&self.pop3),
-            "smtp_host" => host(&self.smtp),
-            "imap_host" => host(&self.imap),
-            "imap_port" => port(&self.imap),
+            "host" => host(if self.can_fetch() || doors.smtp.is_none() { &doors.pop3 } else { &doors.smtp }),
+            "pop3_host" => host(&doors.pop3),
+            "pop3_port" => port(&doors.pop3),
+            "smtp_host" => host(&doors.smtp),
+            "imap_host" => host(&doors.imap),
+            "imap_port" => port(&doors.imap),
             "imap_connections" => self.imap_connections.to_string(),
             // `smtp_door_port` is the door's port even in guides that replace `smtp_port` by 25.
-            "smtp_port" | "smtp_door_port" => port(&self.smtp),
+            "smtp_port" | "smtp_door_port" => port(&doors.smtp),
             // If there is no door on port 25 yet, the guide adds one at the host of the usual door.
-            "smtp_25_host" => host(if self.smtp_25.is_some() { &self.smtp_25 } else { &self.smtp }),
-            "pop3_and_110" => with_second_port(&self.pop3, 110),
-            "smtp_and_25" => with_second_port(&self.smtp, 25),
+            "smtp_25_host" => host(if doors.smtp_25.is_some() { &doors.smtp_25 } else { &doors.smtp }),
+            "pop3_and_110" => self.with_usual_ports[0].clone(),
+            "smtp_and_25" => self.with_usual_ports[1].clone(),
+            "pop3_door_110" => door_on_port(doors.pop3.as_ref(), 110),
+            "smtp_door_25" => door_on_port(doors.smtp.as_ref(), 25),
+            "local_password" => {
+                self.local_password.as_ref().map_or_else(String::new, |secret| secret.text().into_owned())
+            }
+            "computer" => self.computer.clone().unwrap_or_default(),
+            "computer_address" => self.shut_out.map_or_else(String::new, |address| address.to_string()),
             _ => return None,
         })
     }
 
     /// The value of `{{#if name}}`; `None` if there is no such name.
     pub(crate) fn flag(&self, name: &str) -> Option<bool> {
+        let doors = &self.doors;
         Some(match name {
             "fetch" => self.can_fetch(),
             "send" => self.can_send(),
             "imap" => self.can_read(),
             "both" => self.can_fetch() && self.can_send(),
-            "pop3_door_off" => self.fetches && self.pop3.is_none(),
-            "smtp_door_off" => self.sends && self.smtp.is_none(),
+            "pop3_door_off" => self.fetches && doors.pop3.is_none(),
+            "smtp_door_off" => self.sends && doors.smtp.is_none(),
             "only_fetch" => (self.fetches || self.reads) && !self.sends,
             "only_send" => self.sends && !self.fetches && !self.reads,
             "only_reads" => self.can_read() && !self.can_fetch() && !self.can_send(),
             "only_imap" => self.reads && !self.fetches,
             "neither" => !self.fetches && !self.sends && !self.reads,
-            "same_host" => self.pop3.as_ref().map(|w| &w.host) == self.smtp.as_ref().map(|w| &w.host),
-            "smtp_25" => self.smtp_25.is_some(),
-            "pop3_110" => self.pop3.as_ref().is_some_and(|w| w.port == 110),
+            "same_host" => doors.pop3.as_ref().map(|w| &w.host) == doors.smtp.as_ref().map(|w| &w.host),
+            "smtp_25" => doors.smtp_25.is_some(),
+            "pop3_110" => doors.pop3.as_ref().is_some_and(|w| w.port == 110),
             "any_password" => self.password == Password::Any,
             "local_password" => self.password == Password::Local,
             "provider_password" => self.password == Password::Provider,
             "several" => self.several,
-            "own_door" => self.own_door,
+            "own_door" => doors.are_own,
             "auth" => self.must_sign_in,
             "gate" => self.gate,
             "page" => self.on_page,
             "at" => self.account.contains('@'),
-            "elsewhere" => self.elsewhere,
+            "elsewhere" => doors.is_elsewhere,
+            "serves_others" => self.serves_others,
+            "knows_computer" => self.computer.is_some(),
+            "shut_out" => self.shut_out.is_some(),
+            "knows_password" => self.local_password.is_some(),
             "linux" => self.is_for(System::Linux),
             "windows" => self.is_for(System::Windows),
             "macos" => self.is_for(System::MacOs),
@@ -224,26 +260,30 @@ impl DoorAddress {
     }
 }
 
-/// The value of a key in `[local]` that opens one more port at the door's host.
-fn with_second_port(door: &Option<DoorAddress>, port: u16) -> String {
-    match door {
-        Some(door) if door.host == "127.0.0.1" => format!("[{}, {port}]", door.port),
-        Some(door) => {
-            let host = if door.host.contains(':') { format!("[{}]", door.host) } else { door.host.clone() };
-            format!("[\"{host}:{}\", \"{host}:{port}\"]", door.port)
-        }
-        None => format!("[{port}]"),
+/// The value of a protocol's key in `[local]` that opens one more port where this door is.
+fn with_port(settings: &Settings, protocol: Protocol, door: Option<&DoorAddress>, port: u16) -> String {
+    let is_written = |door: &&Door| door.protocol == protocol && !door.is_companion && door.account.is_none();
+    let mut written: Vec<String> =
+        settings.doors.iter().filter(is_written).map(|door| as_written(door.address)).collect();
+    if written.is_empty() {
+        written.extend(door.map(|door| as_written(door.listens_on)));
     }
+    let more = as_written(door.map_or((Ipv4Addr::LOCALHOST, port).into(), |d| (d.listens_on.ip(), port).into()));
+    if !written.contains(&more) {
+        written.push(more);
+    }
+    format!("[{}]", written.join(", "))
 }
 
-fn door_address(address: SocketAddr) -> DoorAddress {
-    let host = match address.ip().to_canonical() {
-        // A door on all addresses is reached on loopback too.
-        IpAddr::V4(ip) if ip.is_unspecified() => "127.0.0.1".into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => "::1".into(),
-        ip => ip.to_string(),
-    };
-    DoorAddress { host, port: address.port() }
+/// A door in the settings: a port alone for loopback.
+fn as_written(address: SocketAddr) -> String {
+    if address.ip() == Ipv4Addr::LOCALHOST { address.port().to_string() } else { format!("\"{address}\"") }
+}
+
+/// What to add on the settings page for a door on this port where the other one is.
+fn door_on_port(door: Option<&DoorAddress>, port: u16) -> String {
+    let address = door.map_or((Ipv4Addr::LOCALHOST, port).into(), |door| SocketAddr::new(door.listens_on.ip(), port));
+    as_written(address).replace('"', "")
 }
 
 /// The name for programs that cut a user name at the `@`; ostler accepts a percent sign instead.

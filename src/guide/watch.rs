@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use crate::guide::{Client, GuideValues};
-use ostler_mail::account::{Account, Protocol, Settings};
+use ostler_mail::account::Account;
 
 /// One line for the user who watches.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,21 +99,20 @@ impl Watch {
 
 /// What keeps the mail program from connecting, by the status of the running ostler: one sentence each.
 /// `resume` says how to end a pause.
-pub(crate) fn obstacles(status: &Value, settings: &Settings, account: &Account, resume: &str) -> Vec<String> {
+pub(crate) fn obstacles(status: &Value, values: &GuideValues, resume: &str) -> Vec<String> {
     let mut lines = Vec::new();
     if status["paused"] == true {
         lines.push(format!("ostler is paused and refuses every program: {resume}"));
     }
-    for protocol in [Protocol::Pop3, Protocol::Smtp] {
-        let Some(door) = settings.door_for(protocol, account) else { continue };
-        let address = door.address.to_string();
+    for (protocol, listens_on) in values.listening() {
+        let address = listens_on.to_string();
         let doors = status["doors"].as_array().into_iter().flatten();
         let mut same = doors.filter(|d| d["protocol"] == protocol.name() && d["address"] == address.as_str());
         match same.next().and_then(|d| d["state"].as_str()) {
             Some("open") => {}
             Some(state) => lines.push(format!("no program can connect to {address}: {state}")),
             // The door has a port that the system chose, so its address differs.
-            None if door.address.port() == 0 => {}
+            None if listens_on.port() == 0 => {}
             None => {
                 lines.push(format!("the running ostler has no door on {address} yet: wait a moment, or restart it"))
             }

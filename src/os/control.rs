@@ -146,27 +146,30 @@ fn read_request(line: &[u8]) -> Result<Request, String> {
 /// Asks the ostler that runs on this settings file, and waits for its answer. `None`: none is running. The answer may be
 /// `{"error": ".."}`, for instance from an ostler of another version that does not know the request.
 pub(crate) fn ask(settings_file: &Path, request: &Request) -> io::Result<Option<Value>> {
-    ask_at(InstancePaths::new(local::private_folder()?, settings_file)?, request, ANSWER_TIMEOUT)
+    ask_at(InstancePaths::all(settings_file)?, request, ANSWER_TIMEOUT)
 }
 
 /// Waits at most `limit` for the ostler that runs on this settings file to end; returns whether it has. `process` is its
 /// number, if it is known.
 pub(crate) fn wait_for_end(settings_file: &Path, process: Option<u32>, limit: Duration) -> io::Result<bool> {
-    let lock_file = InstancePaths::new(local::private_folder()?, settings_file)?.lock_file();
     let until = Instant::now() + limit;
-    // The lock is the last thing to go. Taking it for a moment is harmless: that succeeds only once ostler has let go.
-    while lock_file.exists() && local::lock(&lock_file)?.is_none() {
-        if Instant::now() >= until {
-            return Ok(false);
+    for paths in InstancePaths::all(settings_file)? {
+        let lock_file = paths.lock_file();
+        // The lock is the last thing to go. Taking it for a moment is harmless: that succeeds only once ostler has let go. One
+        // that cannot be taken at all was not ostler's either.
+        while lock_file.exists() && matches!(local::lock(&lock_file), Ok(None)) {
+            if Instant::now() >= until {
+                return Ok(false);
+            }
+            std::thread::sleep(LOCK_POLL_INTERVAL);
         }
-        std::thread::sleep(LOCK_POLL_INTERVAL);
     }
     let left = until.saturating_duration_since(Instant::now());
     Ok(process.is_none_or(|process| os::wait_for_process(process, left)))
 }
 
 /// In a thread of its own, because reading from a named pipe knows no time limit.
-fn ask_at(paths: InstancePaths, request: &Request, limit: Duration) -> io::Result<Option<Value>> {
+fn ask_at(paths: Vec<InstancePaths>, request: &Request, limit: Duration) -> io::Result<Option<Value>> {
     let line = serde_json::to_string(request)? + "\n";
     let (sender, answer) = mpsc::channel();
     std::thread::Builder::new().name("ask".into()).spawn(move || sender.send(exchange(&paths, &line)))?;
@@ -175,8 +178,19 @@ fn ask_at(paths: InstancePaths, request: &Request, limit: Duration) -> io::Resul
     })
 }
 
-fn exchange(paths: &InstancePaths, request: &str) -> io::Result<Option<Value>> {
-    let Some(mut stream) = local::connect(paths.folder(), paths.name())? else { return Ok(None) };
+fn exchange(paths: &[InstancePaths], request: &str) -> io::Result<Option<Value>> {
+    let mut refused = Ok(None);
+    for path in paths {
+        match local::connect(path.folder(), path.name()) {
+            Ok(Some(stream)) => return exchange_on(stream, request),
+            Ok(None) => {}
+            Err(error) => refused = Err(error),
+        }
+    }
+    refused
+}
+
+fn exchange_on(mut stream: impl Read + Write, request: &str) -> io::Result<Option<Value>> {
     stream.write_all(request.as_bytes())?;
     let mut answer = Vec::new();
     BufReader::new(stream.take(MAX_ANSWER_OCTETS)).read_until(b'\n', &mut answer)?;

@@ -27,6 +27,13 @@ pub(crate) enum ClaimError {
 /// Proof that this process is the one ostler of its settings file, until it is dropped or the process ends, even by a crash.
 #[derive(Debug)]
 pub(crate) struct Instance {
+    /// In every folder where another invocation may look; there is at least one.
+    claims: Vec<Claim>,
+}
+
+/// One locked file.
+#[derive(Debug)]
+struct Claim {
     paths: InstancePaths,
     /// Holds the lock. The file is never removed: another process may be waiting to lock it, and would then lock a file that
     /// no third one can find.
@@ -36,31 +43,50 @@ pub(crate) struct Instance {
 impl Instance {
     /// Becomes the ostler of this settings file, which need not exist yet.
     pub(crate) fn claim(settings_file: &Path) -> Result<Self, ClaimError> {
-        Self::claim_in(local::private_folder().map_err(ClaimError::NoFolder)?, settings_file)
+        Self::claim_in(local::private_folders().map_err(ClaimError::NoFolder)?, settings_file)
     }
 
-    pub(super) fn claim_in(folder: PathBuf, settings_file: &Path) -> Result<Self, ClaimError> {
-        let paths = InstancePaths::new(folder, settings_file)
-            .map_err(|source| ClaimError::Lock { path: settings_file.into(), source })?;
-        let path = paths.lock_file();
-        match local::lock(&path).and_then(|lock| lock.map(write_pid).transpose()) {
-            Ok(Some(lock)) => Ok(Self { paths, _lock: lock }),
-            Ok(None) => Err(ClaimError::AlreadyRuns { pid: read_pid(&path) }),
-            Err(source) => Err(ClaimError::Lock { path, source }),
+    /// Takes the lock in every folder: an ostler that was started with another environment, by systemd say, has only some of
+    /// them. A folder whose file system knows no locks is left out, unless there is no other.
+    pub(super) fn claim_in(folders: Vec<PathBuf>, settings_file: &Path) -> Result<Self, ClaimError> {
+        let unresolved = |source| ClaimError::Lock { path: settings_file.into(), source };
+        let mut claims = Vec::new();
+        let mut failed = None;
+        for folder in folders {
+            let paths = InstancePaths::new(folder, settings_file).map_err(unresolved)?;
+            let path = paths.lock_file();
+            match local::lock(&path).and_then(|lock| lock.map(write_pid).transpose()) {
+                Ok(Some(lock)) => claims.push(Claim { paths, _lock: lock }),
+                Ok(None) => return Err(ClaimError::AlreadyRuns { pid: read_pid(&path) }),
+                Err(source) => failed = Some(ClaimError::Lock { path, source }),
+            }
+        }
+        match failed {
+            Some(error) if claims.is_empty() => Err(error),
+            _ => Ok(Self { claims }),
         }
     }
 
-    /// Opens the socket for other invocations, replacing one left over by an earlier process. Must be called within a tokio
-    /// runtime.
+    /// Opens the socket for other invocations in the first folder where that works, replacing one left over by an earlier
+    /// process. Must be called within a tokio runtime.
     pub(crate) fn listen(&self) -> io::Result<Listener> {
-        local::Acceptor::open(&self.paths.folder, &self.paths.name).map(Listener::new)
+        let mut result = Err(io::ErrorKind::NotFound.into());
+        for Claim { paths, .. } in &self.claims {
+            result = local::Acceptor::open(&paths.folder, &paths.name);
+            if result.is_ok() {
+                break;
+            }
+        }
+        result.map(Listener::new)
     }
 }
 
 impl Drop for Instance {
     fn drop(&mut self) {
         // While the lock is held: afterwards the socket may belong to the next ostler.
-        local::close(&self.paths.folder, &self.paths.name);
+        for Claim { paths, .. } in &self.claims {
+            local::close(&paths.folder, &paths.name);
+        }
     }
 }
 
@@ -86,11 +112,17 @@ pub(super) struct InstancePaths {
 }
 
 impl InstancePaths {
+    /// Wherever the ostler of this settings file may have put its lock and socket, likeliest first.
+    pub(super) fn all(settings_file: &Path) -> io::Result<Vec<Self>> {
+        local::private_folders()?.into_iter().map(|folder| Self::new(folder, settings_file)).collect()
+    }
+
     pub(super) fn new(folder: PathBuf, settings_file: &Path) -> io::Result<Self> {
         let mut hash = Sha256::new();
         // The folder too: all users of a Windows computer share the names of pipes.
         hash.update(folder.as_os_str().as_encoded_bytes());
         hash.update([0]);
+        hash.update(local::machine_mark());
         hash.update(resolve_path(settings_file)?.as_os_str().as_encoded_bytes());
         let mut name = hex(&hash.finalize());
         // 64 bits are enough to tell a user's settings files apart, and the path of a Unix socket is at most 108 octets.

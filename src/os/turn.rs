@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::path::PathBuf;
 
 use sha2::{Digest, Sha256};
 
@@ -17,8 +18,12 @@ pub(crate) fn take(what: &str) -> io::Result<Option<Turn>> {
     // The name may hold anything, and is nobody else's to read.
     let mut name = hex(&Sha256::digest(what.as_bytes()));
     name.truncate(16);
-    let path = local::private_folder()?.join(format!("{name}.turn"));
-    Ok(local::lock(&path)?.map(Turn))
+    Ok(local::lock(&folder()?.join(format!("{name}.turn")))?.map(Turn))
+}
+
+/// The first of the user's private folders: every process that can use it finds it first.
+fn folder() -> io::Result<PathBuf> {
+    local::private_folders()?.into_iter().next().ok_or_else(|| io::ErrorKind::NotFound.into())
 }
 
 #[cfg(test)]
@@ -37,7 +42,7 @@ mod tests {
         for name in [what.clone(), format!("{what}, another")] {
             let mut file = hex(&Sha256::digest(name.as_bytes()));
             file.truncate(16);
-            std::fs::remove_file(local::private_folder().unwrap().join(format!("{file}.turn"))).unwrap();
+            std::fs::remove_file(folder().unwrap().join(format!("{file}.turn"))).unwrap();
         }
     }
 }

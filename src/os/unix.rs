@@ -14,25 +14,43 @@ use tokio::net::{UnixListener, UnixStream};
 /// The accepted end of a connection.
 pub(crate) type Stream = UnixStream;
 
-/// The folder for lock and socket, which only this user can open. Every process with the same environment finds the same
-/// folder; if the user has a login session, so does every process of the user.
-pub(crate) fn private_folder() -> io::Result<PathBuf> {
+/// The folders for lock and socket, which only this user can open, the one to use first. A login session has a folder that a
+/// service lacks, and that goes when the user logs out; the folder below the home is the same for both and stays.
+pub(crate) fn private_folders() -> io::Result<Vec<PathBuf>> {
     let me = my_uid();
     let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let state = absolute("XDG_STATE_HOME").or_else(|| Some(std::env::home_dir()?.join(".local/state")));
     let session = [absolute("XDG_RUNTIME_DIR"), Some(format!("/run/user/{me}").into())];
     // After `su` the variable still names the folder of the previous user.
     let session = session.into_iter().flatten().find(|path| path.metadata().is_ok_and(|m| m.is_dir() && m.uid() == me));
-    let state = absolute("XDG_STATE_HOME").or_else(|| Some(std::env::home_dir()?.join(".local/state")));
-    let mut candidates: Vec<_> = session.into_iter().chain(state).map(|base| base.join("ostler")).collect();
-    candidates.push(std::env::temp_dir().join(format!("ostler-{me}")));
+    let candidates = state.into_iter().chain(session).map(|base| base.join("ostler"));
+    usable(candidates, std::env::temp_dir().join(format!("ostler-{me}")))
+}
+
+/// Those of the folders that are private or can be made so. The last resort is made only if no other will do, but it counts
+/// where it exists, because an ostler with another environment may have had no other.
+fn usable(candidates: impl Iterator<Item = PathBuf>, last_resort: PathBuf) -> io::Result<Vec<PathBuf>> {
+    let mut folders = Vec::new();
     let mut result = Err(io::ErrorKind::NotFound.into());
     for folder in candidates {
         match make_private(&folder) {
-            Ok(()) => return Ok(folder),
+            Ok(()) => folders.push(folder),
             Err(error) => result = Err(error),
         }
     }
-    result
+    if folders.is_empty() || last_resort.is_dir() {
+        match make_private(&last_resort) {
+            Ok(()) => folders.push(last_resort),
+            Err(error) => result = Err(error),
+        }
+    }
+    if folders.is_empty() { result } else { Ok(folders) }
+}
+
+/// What tells this machine from others that share the user's home: one of them may run an ostler of its own on the same
+/// settings file. Empty where the system has no such mark.
+pub(crate) fn machine_mark() -> Vec<u8> {
+    std::fs::read("/etc/machine-id").unwrap_or_default()
 }
 
 /// Creates the folder if necessary, and makes sure that it is a folder, belongs to this user and is closed to others.
@@ -168,6 +186,22 @@ mod tests {
         std::fs::set_permissions(&folder, Permissions::from_mode(0o755)).unwrap();
         make_private(&folder).unwrap();
         assert_eq!(mode(&folder), 0o700);
+    }
+
+    #[test]
+    fn every_folder_that_will_do_counts_and_the_last_resort_is_made_only_in_need() {
+        let base = tempfile::tempdir().unwrap();
+        let (state, session, last) = (base.path().join("state"), base.path().join("session"), base.path().join("last"));
+        let file = base.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        let of = |folders: &[&PathBuf]| usable(folders.iter().map(|f| (*f).clone()), last.clone());
+        assert_eq!(of(&[&state, &session]).unwrap(), [state.clone(), session.clone()]);
+        assert!(!last.exists());
+        assert_eq!(of(&[&file]).unwrap(), std::slice::from_ref(&last));
+        assert_eq!(of(&[&state]).unwrap(), [state, last.clone()], "an ostler may have had to take it");
+        std::fs::remove_dir(&last).unwrap();
+        std::fs::write(&last, "").unwrap();
+        assert!(of(&[&file]).unwrap_err().to_string().contains("File exists"));
     }
 
     #[test]

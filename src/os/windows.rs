@@ -21,12 +21,17 @@ const ERROR_PIPE_BUSY: i32 = 231;
 /// The server may see who the client is, but not act in their name.
 const SECURITY_IDENTIFICATION: u32 = 1 << 16;
 
-/// The user's own folder for data that stays on this computer.
-pub(crate) fn private_folder() -> io::Result<PathBuf> {
+/// The user's own folder for data that stays on this computer, the only one on this system.
+pub(crate) fn private_folders() -> io::Result<Vec<PathBuf>> {
     let base = std::env::var_os("LOCALAPPDATA").map(PathBuf::from).filter(|path| path.is_absolute());
     let folder = base.ok_or(io::ErrorKind::NotFound)?.join("ostler");
     std::fs::create_dir_all(&folder)?;
-    Ok(folder)
+    Ok(vec![folder])
+}
+
+/// Nothing: the folder is this computer's own.
+pub(crate) fn machine_mark() -> Vec<u8> {
+    Vec::new()
 }
 
 /// Opens the file so that no other process can write to it until it is closed or the process ends. `None`: another process

@@ -15,7 +15,6 @@ use crate::proxy::session::{Session, say_goodbye, unless_stopped};
 use crate::proxy::sign_in::{connect_and_prepare, note_refusal};
 use crate::proxy::turns::Turn;
 use ostler_mail::account::{Account, Protocol, Server};
-use ostler_mail::client_fault::Misuse;
 use ostler_mail::failure::{Failure, Waiting};
 use ostler_mail::imap::filter::ImapFilter;
 use ostler_mail::imap::front::{ImapFront, Wants};
@@ -84,7 +83,7 @@ impl Dialogue for ImapDialogue {
         let stopping = session.stopping.clone();
         match unless_stopped(stopping, sign_in_at_provider(session, &account, &attempt)).await {
             Ok(Some(signed_in)) => After::SignedIn(signed_in),
-            Ok(None) if session.has_guessed_enough() => After::Misused(Misuse::TooManyPasswords),
+            Ok(None) if session.has_guessed_enough() => After::Misused(session.guessing_misuse()),
             Ok(None) => After::Retry(self.front.wrong_password()),
             Err(failure) => {
                 session.report(Some(&account), &failure);

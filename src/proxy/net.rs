@@ -7,4 +7,5 @@ pub mod dial;
 pub(crate) mod https;
 pub(crate) mod listen;
 pub(crate) mod online;
+pub(crate) mod own_address;
 pub mod tls;

@@ -18,7 +18,6 @@ use crate::proxy::sign_in::{Prepared, note_pop3, note_refusal, prepare_maildrop}
 use crate::proxy::turns::Turn;
 use crate::proxy::{Engine, GateCell, imap, now};
 use ostler_mail::account::{Account, Maildrop, Protocol, SecretSource, Server, Timeouts};
-use ostler_mail::client_fault::Misuse;
 use ostler_mail::failure::{Failure, Waiting, one_line};
 use ostler_mail::machine::{Filter, ProtocolViolation};
 use ostler_mail::maildrop::filter::MaildropFilter;
@@ -121,7 +120,7 @@ impl Pop3Dialogue {
         let early = self.early.take();
         match unless_stopped(stopping, sign_in_at_provider(session, &account, attempt, early)).await {
             Ok(Some(signed_in)) => After::SignedIn((signed_in, account)),
-            Ok(None) if session.has_guessed_enough() => After::Misused(Misuse::TooManyPasswords),
+            Ok(None) if session.has_guessed_enough() => After::Misused(session.guessing_misuse()),
             Ok(None) => After::Retry(self.front.wrong_password()),
             Err(failure) => After::Refused(Some(account), failure),
         }

@@ -2,7 +2,7 @@
 //!
 //! Not here: who may come in (`admit`), and the loop that hears the client (`hear`).
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,12 +12,13 @@ use tracing::debug;
 
 use crate::events::event::{Event, SessionId};
 use crate::proxy::Engine;
-use crate::proxy::admit::{Announced, admit, announced, has_room, spoke_first};
+use crate::proxy::admit::{Announced, admit, announced, has_room, has_too_many, spoke_first};
 use crate::proxy::net::conn::ClientConn;
 use ostler_mail::account::{Account, Door, Protocol, Settings};
 use ostler_mail::client_fault::{ClientMisconfiguration, Misuse};
 use ostler_mail::failure::Failure;
 use ostler_mail::imap::words::ImapWords;
+use ostler_mail::neighbours::{Entry, MAX_CONNECTIONS};
 use ostler_mail::pop3::words::Pop3Words;
 use ostler_mail::progress::Progress;
 use ostler_mail::sasl::{Attempt, Proof};
@@ -38,6 +39,8 @@ pub(crate) struct Session {
     pub(super) settings: Arc<Settings>,
     /// The number of the session in the log.
     pub(super) id: SessionId,
+    /// The address of the client, also behind a load balancer.
+    client: SocketAddr,
     /// The account this door leads to, if it is a door of one account.
     pub(super) door_account: Option<Arc<Account>>,
     /// Turns true when ostler shuts down.
@@ -47,6 +50,8 @@ pub(crate) struct Session {
     /// How many messages the client has begun to send.
     pub(super) messages_begun: u64,
     wrong_passwords: u32,
+    /// A password was not looked at, because its computer has given too many wrong ones.
+    is_from_guesser: bool,
 }
 
 /// Serves a client until its connection ends. Nothing that happens here, not even a panic, affects another client.
@@ -58,12 +63,15 @@ pub(super) async fn serve(engine: Arc<Engine>, mut client: ClientConn, address: 
     };
     // Before `admit` looks whether ostler is stopping: a stop between the two would not wait for this client.
     let counted = engine.count_in();
+    if has_too_many(&engine) {
+        return;
+    }
     let settings = engine.settings();
     // A door may listen on every address. The owner of the socket is found by the one that the client came to.
     let local = client.local_addr().unwrap_or(door.address);
     let address = match announced(&engine, &settings, &mut client, address, local).await {
         Ok(Announced::Client(address)) => address,
-        Ok(Announced::Nobody) => return check_health(&engine, &mut client, &door, words).await,
+        Ok(Announced::Nobody) => return check_health(&engine, &mut client, address, &door, words).await,
         Err(why) => return engine.events.publish(Event::ClientRejected(door.protocol, address, why)),
     };
     if let Err(why) = admit(&engine, &settings, door.protocol, address, local).await {
@@ -73,7 +81,17 @@ pub(super) async fn serve(engine: Arc<Engine>, mut client: ClientConn, address: 
         say_goodbye(&mut client, &words.not_admitted(&why)).await;
         return;
     }
-    let mut session = Session::new(&engine, settings, &door);
+    let _seat = match Seat::take(&engine, address.ip()) {
+        Ok(seat) => seat,
+        Err(is_news) => {
+            if is_news {
+                let why = format!("{MAX_CONNECTIONS} programs of its computer are connected already");
+                engine.events.publish(Event::ClientRejected(door.protocol, address, why));
+            }
+            return say_goodbye(&mut client, &words.not_admitted(&NotAdmitted::Crowded(MAX_CONNECTIONS))).await;
+        }
+    };
+    let mut session = Session::new(&engine, settings, &door, address);
     let lifetime = Lifetime::begin(&session, door.protocol, address);
     // Before any greeting; no mail program speaks first.
     if client.has_spoken() || !client.unused().is_empty() {
@@ -88,12 +106,18 @@ pub(super) async fn serve(engine: Arc<Engine>, mut client: ClientConn, address: 
 
 /// Greets a load balancer that looks whether the door works, and hears it out. It finds no account, so it leads to no
 /// provider; it is no client, so nothing of it is told.
-async fn check_health(engine: &Arc<Engine>, client: &mut ClientConn, door: &Door, words: &dyn Words) {
+async fn check_health(
+    engine: &Arc<Engine>,
+    client: &mut ClientConn,
+    address: SocketAddr,
+    door: &Door,
+    words: &dyn Words,
+) {
     if let Err(why) = has_room(engine, door.protocol) {
         return say_goodbye(client, &words.not_admitted(&why)).await;
     }
     let settings = Settings { accounts: Vec::new(), ..(*engine.settings()).clone() };
-    let mut session = Session::new(engine, Arc::new(settings), &Door { account: None, ..door.clone() });
+    let mut session = Session::new(engine, Arc::new(settings), &Door { account: None, ..door.clone() }, address);
     serve_protocol(&mut session, client, door.protocol).await;
 }
 
@@ -103,6 +127,25 @@ async fn serve_protocol(session: &mut Session, client: &mut ClientConn, protocol
         Protocol::Pop3 => super::pop3::serve(session, client).await,
         Protocol::Smtp => super::smtp::serve(session, client).await,
         Protocol::Imap => super::imap::serve(session, client).await,
+    }
+}
+
+/// A client's place among those of its computer, until it is dropped.
+struct Seat(Arc<Engine>, IpAddr);
+
+impl Seat {
+    /// If there is none left, the error says whether that is news.
+    fn take(engine: &Arc<Engine>, address: IpAddr) -> Result<Self, bool> {
+        match engine.neighbours().enter(address) {
+            Entry::Entered => Ok(Self(Arc::clone(engine), address)),
+            Entry::Crowded { is_news } => Err(is_news),
+        }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.neighbours().leave(self.1);
     }
 }
 
@@ -125,17 +168,19 @@ impl Drop for Lifetime {
 }
 
 impl Session {
-    fn new(engine: &Arc<Engine>, settings: Arc<Settings>, door: &Door) -> Self {
+    fn new(engine: &Arc<Engine>, settings: Arc<Settings>, door: &Door, client: SocketAddr) -> Self {
         let find = |name: &String| settings.accounts.iter().find(|account| account.name == *name);
         Self {
             engine: Arc::clone(engine),
             id: engine.next_session(),
+            client,
             door_account: door.account.as_ref().and_then(find).cloned(),
             settings,
             stopping: engine.stopping(),
             progress: Arc::default(),
             messages_begun: 0,
             wrong_passwords: 0,
+            is_from_guesser: false,
         }
     }
 
@@ -157,6 +202,12 @@ impl Session {
     /// Whether the client knows the account's local password. An unknown account takes as long as a wrong password, so that
     /// the time does not tell which names exist.
     pub(super) async fn knows_password(&mut self, account: Option<&Account>, proof: &Proof) -> Result<bool, Failure> {
+        let client = self.client.ip();
+        let Some(wait) = self.engine.neighbours().wait_for_check(client, crate::proxy::now()) else {
+            self.is_from_guesser = true;
+            return Ok(false);
+        };
+        self.pause(wait).await?;
         if let Some(account) = account {
             let wanted = self.engine.vault.local_password(account).await.map_err(crate::proxy::secret_failure)?;
             if proof.proves(&wanted) {
@@ -164,9 +215,19 @@ impl Session {
             }
         }
         self.wrong_passwords += 1;
+        self.engine.neighbours().add_wrong_password(client, crate::proxy::now());
         // Guessing gets slower: one second after the first, two after the second.
-        sleep(Duration::from_secs(self.wrong_passwords.into())).await;
+        self.pause(Duration::from_secs(self.wrong_passwords.into())).await?;
         Ok(false)
+    }
+
+    /// Lets time pass, unless ostler shuts down first.
+    async fn pause(&self, time: Duration) -> Result<(), Failure> {
+        unless_stopped(self.stopping.clone(), async {
+            sleep(time).await;
+            Ok(())
+        })
+        .await
     }
 
     /// Whether the client may sign in to this account: it has given the local password, if the settings want one.
@@ -180,7 +241,12 @@ impl Session {
     }
 
     pub(super) fn has_guessed_enough(&self) -> bool {
-        self.wrong_passwords >= MAX_WRONG_PASSWORDS
+        self.wrong_passwords >= MAX_WRONG_PASSWORDS || self.is_from_guesser
+    }
+
+    /// Why a client that has guessed enough is sent away.
+    pub(super) fn guessing_misuse(&self) -> Misuse {
+        if self.is_from_guesser { Misuse::Guessing } else { Misuse::TooManyPasswords }
     }
 
     /// Publishes a failure, for the account if it is known.
@@ -201,7 +267,7 @@ impl Session {
     }
 
     pub(super) fn report_misconfiguration(&self, misconfiguration: ClientMisconfiguration) {
-        self.engine.events.publish(Event::ClientMisconfigured(self.id, misconfiguration));
+        self.engine.events.publish(Event::ClientMisconfigured(self.id, self.client, misconfiguration));
     }
 
     /// Reports the misuse, tells the client, and closes.
@@ -212,7 +278,7 @@ impl Session {
     }
 
     pub(super) fn report_misuse(&self, misuse: Misuse) {
-        self.engine.events.publish(Event::ClientMisbehaved(self.id, misuse));
+        self.engine.events.publish(Event::ClientMisbehaved(self.id, self.client, misuse));
     }
 }
 

@@ -6,9 +6,41 @@ use std::time::Duration;
 use ostler_mail::account::Account;
 use ostler_mail::account::issuer::Issuer;
 
+use super::LOCAL_ENTRY;
 use super::command::CommandTrouble;
 use super::file::{EnvTrouble, FileTrouble};
 use super::worker::Trouble;
+
+/// Which of an account's passwords a secret is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The one that mail programs give to ostler.
+    Local,
+    /// One that ostler gives to a provider.
+    Providers,
+}
+
+impl Kind {
+    /// By the user part of its entry in the keyring.
+    fn of(entry: &str) -> Self {
+        if entry.ends_with(LOCAL_ENTRY) { Self::Local } else { Self::Providers }
+    }
+
+    fn spoken(self) -> &'static str {
+        match self {
+            Self::Local => "local password",
+            Self::Providers => "password",
+        }
+    }
+
+    /// The key that names its source in the settings.
+    fn key(self) -> &'static str {
+        match self {
+            Self::Local => "local_password",
+            Self::Providers => "password",
+        }
+    }
+}
 
 /// Why there is no secret. Every variant names the account and where the vault looked; none contains a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -28,10 +60,12 @@ pub enum VaultError {
         server: String,
     },
     /// Only secrets in the keyring can be changed.
-    #[error("the password of account \"{account}\" comes from {place}, not from the keyring")]
+    #[error("the {} of account \"{account}\" comes from {place}, not from the keyring", what.spoken())]
     Elsewhere {
         /// The account's name.
         account: String,
+        /// Which of the account's passwords it is.
+        what: Kind,
         /// Its source, for a person.
         place: String,
     },
@@ -45,7 +79,8 @@ pub enum VaultError {
     },
     /// The keyring is locked, or the user dismissed its prompt.
     #[error(
-        "the keyring is locked, so the password of account \"{account}\" cannot be read ({reason}): unlock the keyring"
+        "the keyring is locked, so the {} of account \"{account}\" cannot be read ({reason}): unlock the keyring",
+        Kind::of(entry).spoken()
     )]
     Locked {
         /// The account's name.
@@ -57,8 +92,9 @@ pub enum VaultError {
     },
     /// This system, or this session, has no keyring.
     #[error(
-        "there is no keyring to read the password of account \"{account}\" from ({reason}): log in to a desktop, or set \
-         `password` to a command, a file or a variable"
+        "there is no keyring to read the {} of account \"{account}\" from ({reason}): log in to a desktop, or set \
+         `{}` to a command, a file or a variable, as in {} = {{ file = \"/path\" }}",
+        Kind::of(entry).spoken(), Kind::of(entry).key(), Kind::of(entry).key()
     )]
     NoKeyring {
         /// The account's name.
@@ -82,7 +118,7 @@ pub enum VaultError {
         limit: Duration,
     },
     /// The keyring failed in another way.
-    #[error("the keyring failed to read or write the password of account \"{account}\" (ostler, {entry}): {reason}")]
+    #[error("the keyring failed to read or write the {} of account \"{account}\" (ostler, {entry}): {reason}", Kind::of(entry).spoken())]
     Keyring {
         /// The account's name.
         account: String,

@@ -133,7 +133,10 @@ fn without_a_browser_the_command_says_the_address_that_lets_in() {
 
 #[test]
 fn starting_at_login_is_a_button() {
-    let ostler = home(&TestCa::new(), &[]).run();
+    // A desktop, which would start it at login.
+    let ostler = home(&TestCa::new(), &[]).run_changed(&["run"], |_, command| {
+        command.env("DISPLAY", ":0");
+    });
     let mut browser = Browser::new(&ostler.home);
     let about = browser.get("/about");
     assert!(about.body.contains("ostler does not start by itself"), "{}", about.body);

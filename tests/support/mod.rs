@@ -18,6 +18,8 @@ pub mod forward;
 pub mod gate;
 pub mod issuer;
 pub mod keyring;
+#[cfg(target_os = "linux")]
+pub mod lan;
 pub mod mail;
 pub mod openssl;
 pub mod ostler;

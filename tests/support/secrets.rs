@@ -116,7 +116,15 @@ impl Watch {
                 self.allow(&local, "stdout of list --passwords", "it is what was asked for");
             }
         }
-        let name = if shows_local { "list --passwords" } else { &name };
+        // A guide for another computer shows the password to type there, and no other.
+        let is_for_another = words.iter().any(|word| word == "--for");
+        let name = if shows_local {
+            "list --passwords"
+        } else if is_for_another {
+            "guide --for"
+        } else {
+            &name
+        };
         self.search(&format!("stdout of {name}"), &output.stdout);
         self.search(&format!("stderr of {name}"), &output.stderr);
     }

@@ -10,7 +10,7 @@ pub mod mend;
 pub mod testing;
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -511,6 +511,24 @@ impl Network {
     }
 }
 
+impl Network {
+    /// Whether it is a single computer.
+    pub fn is_one_address(&self) -> bool {
+        self.prefix == if self.address.to_canonical().is_ipv4() && self.prefix <= 32 { 32 } else { 128 }
+    }
+
+    /// An address that a computer in it may have: the given one or, if that is the network itself, the next. `None`: it is
+    /// every address there is.
+    pub fn some_address(&self) -> Option<IpAddr> {
+        match (self.prefix, self.address.to_canonical()) {
+            (0, _) => None,
+            (..=30, IpAddr::V4(address)) => Some(Ipv4Addr::from_bits(address.to_bits() | 1).into()),
+            (..=126, IpAddr::V6(address)) => Some(Ipv6Addr::from_bits(address.to_bits() | 1).into()),
+            (_, address) => Some(address),
+        }
+    }
+}
+
 /// A listener: a local address and port to which clients connect.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Door {
@@ -522,6 +540,13 @@ pub struct Door {
     pub is_companion: bool,
     /// The name of the one account this door leads to. `None`: the client says which.
     pub account: Option<String>,
+}
+
+impl Door {
+    /// Whether programs on other computers can reach it. One on every address counts, though it is on loopback too.
+    pub fn is_on_network(&self) -> bool {
+        !self.address.ip().to_canonical().is_loopback()
+    }
 }
 
 /// The time limits of the settings file's `[timeouts]`; `config/ostler.example.toml` lists them with their defaults.
@@ -593,6 +618,11 @@ impl Settings {
         self.access == Access::Password
     }
 
+    /// Whether programs on other computers can reach a door.
+    pub fn serves_other_computers(&self) -> bool {
+        self.doors.iter().any(Door::is_on_network)
+    }
+
     /// Whether the machine at this address is one of the load balancers.
     pub fn is_proxy(&self, address: IpAddr) -> bool {
         self.proxies.iter().any(|network| network.contains(address))
@@ -609,7 +639,8 @@ impl Settings {
         self.best_door(protocol, |door| door.account.is_none())
     }
 
-    fn best_door(&self, protocol: Protocol, is_meant: impl Fn(&Door) -> bool) -> Option<&Door> {
+    /// The best of the doors that are meant.
+    pub fn best_door(&self, protocol: Protocol, is_meant: impl Fn(&Door) -> bool) -> Option<&Door> {
         let worse = |door: &&Door| {
             let ip = door.address.ip().to_canonical();
             (door.account.is_none(), door.is_companion, !ip.is_loopback(), ip.is_ipv6())

@@ -103,6 +103,9 @@ pub enum Misuse {
     /// It gave too many wrong local passwords.
     #[error("it gave a wrong local password three times; ostler list --passwords shows the right one")]
     TooManyPasswords,
+    /// It gave a password that was not looked at, because its computer has given too many wrong ones.
+    #[error("programs on its computer have guessed too often; wait a minute, then try again")]
+    Guessing,
     /// It spoke before it was greeted.
     #[error("it spoke before it was greeted, as no mail program does")]
     EarlyGreeting,

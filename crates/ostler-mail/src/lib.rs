@@ -19,6 +19,7 @@ pub mod imap;
 pub mod machine;
 pub mod maildrop;
 mod mime;
+pub mod neighbours;
 pub mod oauth2;
 pub mod pop3;
 pub mod pop_before_smtp;

@@ -11,6 +11,8 @@ pub enum NotAdmitted {
     Paused,
     /// ostler serves this many clients already, and no more.
     Full(usize),
+    /// The client's computer has this many connections already, and gets no more.
+    Crowded(usize),
     /// ostler is shutting down.
     Stopping,
     /// The settings do not let this client in; the text says why.

@@ -1,13 +1,16 @@
 //! What `ostler add` shows: the servers found and the closing text.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use super::{Decision, Running};
+use crate::guide::GuideValues;
 use crate::setup::{Identity, Plan, Proposal};
 use ostler_mail::account::endpoint::Endpoint;
 use ostler_mail::account::{Access, Alias, Protocol, Security, Settings};
 use ostler_mail::idn;
 use ostler_mail::oauth2::tokens::is_kept_for;
+use ostler_mail::secret::Secret;
 
 /// The two sides of the plan, one line each.
 pub(super) fn plan_text(plan: &Plan) -> String {
@@ -39,20 +42,32 @@ pub(super) fn plan_text(plan: &Plan) -> String {
         + &letters.unwrap_or_default()
 }
 
-/// The last text: what to type into the mail program.
-pub(super) fn closing_text(decision: &Decision, settings: &Settings, file: &Path, running: Running) -> String {
+/// The last text: what to type into the mail program. `password` is the local one, or why there is none, if it is to be shown.
+pub(super) fn closing_text(
+    decision: &Decision,
+    settings: &Settings,
+    values: &GuideValues,
+    password: Option<&Result<Arc<Secret>, String>>,
+    file: &Path,
+    running: Running,
+) -> String {
     let account = &decision.account;
     let name = &account.name;
     let mut text = String::new();
     let verdict = if decision.works { "works and is saved" } else { "is saved, but has not been seen to work" };
-    text += &format!("Account {name} {verdict}, in {}.\n\nIn your mail program:\n", file.display());
-    let mut line = |word: &str, protocol: Protocol| match settings.door_for(protocol, account) {
-        Some(door) => text += &format!("  {word}   {}   port {}\n", door.address.ip(), door.address.port()),
-        None => {
-            text += &format!(
-                "  {word}   there is no {protocol} door; open one with `{protocol} = ..` under [local] in the settings\n"
+    let (place, others) =
+        if values.is_elsewhere() { (", on the other computer", " for other computers") } else { ("", "") };
+    text += &format!("Account {name} {verdict}, in {}.\n\nIn your mail program{place}:\n", file.display());
+    let mut line = |word: &str, protocol: Protocol| {
+        let value = |what| values.get(&format!("{}_{what}", protocol.name())).unwrap_or_default();
+        let (host, port) = (value("host"), value("port"));
+        text += &if host.is_empty() {
+            format!(
+                "  {word}   there is no {protocol} door{others}; open one with `{protocol} = ..` under [local] in the settings\n"
             )
-        }
+        } else {
+            format!("  {word}   {host}   port {port}\n")
+        };
     };
     if account.maildrop().is_some() {
         line("incoming mail (POP3)", Protocol::Pop3);
@@ -63,8 +78,9 @@ pub(super) fn closing_text(decision: &Decision, settings: &Settings, file: &Path
     if !account.smtp.is_empty() {
         line("outgoing mail (SMTP)", Protocol::Smtp);
     }
-    let password = match settings.access {
-        Access::Password => "the local one; `ostler list --passwords` shows it",
+    let shown = password.and_then(|found| found.as_ref().ok()).map(|password| password.text());
+    let password_text = match settings.access {
+        Access::Password => shown.as_deref().unwrap_or("the local one; `ostler list --passwords` shows it"),
         _ if account
             .servers()
             .filter_map(|s| s.credentials())
@@ -75,10 +91,13 @@ pub(super) fn closing_text(decision: &Decision, settings: &Settings, file: &Path
         _ => "anything; ostler puts in the right one",
     };
     text += &format!(
-        "  user name              {}\n  password               {password}\n  encryption (SSL, TLS)  off, for both\n\n",
+        "  user name              {}\n  password               {password_text}\n  encryption (SSL, TLS)  off, for both\n\n",
         // Either form will do.
         idn::both(name)
     );
+    if let Some(Err(why)) = password {
+        text += &format!("There is no local password yet: {why}.\n\n");
+    }
     if account.servers().any(|server| server.security == Security::None) {
         text += "One of these servers is used WITHOUT ENCRYPTION, as you asked: anyone along the way can read mail and password.\n\n";
     }

@@ -14,6 +14,16 @@ const UNIT: &str = "ostler.service";
 /// An entry of the user that hides the administrator's entry of the same name.
 const HIDDEN: &str = "[Desktop Entry]\nType=Application\nName=ostler\nHidden=true\n";
 
+/// Whether a desktop is installed: display managers list what these folders have.
+#[cfg(not(any(windows, target_os = "macos")))]
+fn has_login_sessions() -> bool {
+    let folders = std::env::var_os("XDG_DATA_DIRS").filter(|folders| !folders.is_empty());
+    let folders = folders.unwrap_or_else(|| "/usr/local/share:/usr/share".into());
+    let kinds =
+        std::env::split_paths(&folders).flat_map(|folder| [folder.join("xsessions"), folder.join("wayland-sessions")]);
+    kinds.filter_map(|folder| std::fs::read_dir(folder).ok()).any(|mut sessions| sessions.next().is_some())
+}
+
 /// Where autostart entries and systemd's links are.
 struct Folders {
     own: PathBuf,
@@ -22,6 +32,8 @@ struct Folders {
     units: PathBuf,
     /// `XDG_CURRENT_DESKTOP`.
     desktop: Option<String>,
+    /// Whether a desktop runs, or one is installed that a user could log in to.
+    has_desktop: bool,
 }
 
 impl Folders {
@@ -34,7 +46,8 @@ impl Folders {
         let common = std::env::var_os("XDG_CONFIG_DIRS").filter(|dirs| !dirs.is_empty());
         let common = std::env::split_paths(&common.unwrap_or_else(|| "/etc/xdg".into())).collect();
         let desktop = std::env::var("XDG_CURRENT_DESKTOP").ok().filter(|desktop| !desktop.is_empty());
-        Ok(Self { own, common, units: "/etc/systemd/user".into(), desktop })
+        let has_desktop = desktop.is_some() || crate::desktop::tray::has_desktop() || has_login_sessions();
+        Ok(Self { own, common, units: "/etc/systemd/user".into(), desktop, has_desktop })
     }
 
     fn own_entry(&self) -> PathBuf {
@@ -93,6 +106,11 @@ impl Folders {
         let has_entry = !matches!(self.status(start)?, State::Off | State::Service { .. });
         if self.service().is_some() && !has_entry {
             return Ok(());
+        }
+        // An entry would be written, read by nothing, and shown as "on".
+        if !self.has_desktop {
+            let units = [self.own_units(), "/usr/lib/systemd/user".into(), "/usr/local/lib/systemd/user".into()];
+            return Err(AutostartError::NoDesktop { has_unit: units.iter().any(|units| units.join(UNIT).exists()) });
         }
         write(&self.own_entry(), &build(start)?)
     }
@@ -313,6 +331,7 @@ mod tests {
                 common: vec![at.join("common")],
                 units: at.join("units"),
                 desktop: Some("ubuntu:GNOME".into()),
+                has_desktop: true,
             };
             Self { start: Start { program, settings: None }, folder, folders }
         }

@@ -14,11 +14,11 @@ use serde_json::Value;
 use super::account::hidden_fields;
 use super::layout::{NavItem, Tone, View, badge, remove_heading};
 use super::words::on_page;
-use super::{App, Shared, link_to};
+use super::{App, Shared, link_to, percent_encode};
 use crate::guide::obstacles;
-use crate::guide::{self, Client, GuideValues, Seen, System, Watch};
+use crate::guide::{self, Client, GuideValues, Reader, Seen, System, Watch};
 use crate::proxy::now;
-use ostler_mail::account::Account;
+use ostler_mail::account::{Account, Settings};
 
 /// How often the page looks whether the program has connected.
 const REFRESH_SECONDS: u32 = 2;
@@ -28,6 +28,9 @@ const MAX_SEEN_LINES: usize = 8;
 #[derive(Deserialize)]
 pub(super) struct GuideQuery {
     account: Option<String>,
+    /// The name or address of the other computer that the mail program runs on.
+    #[serde(rename = "for")]
+    computer: Option<String>,
     /// The journal's last number when the page was opened.
     since: Option<u64>,
 }
@@ -79,11 +82,15 @@ pub(super) async fn show(shared: App, Path(client): Path<String>, Query(asked): 
     let Some(since) = asked.since else {
         let news = shared.engine.events.since(None, Duration::ZERO).await;
         // The number stays in the address, so that a reload still shows what has happened since the first view.
-        return Redirect::to(&format!("{}&since={}", link_to(&path, &account.name), news["seq"])).into_response();
+        let computer = asked.computer.as_deref().map(str::trim).filter(|computer| !computer.is_empty());
+        let computer = computer.map_or_else(String::new, |name| format!("&for={}", percent_encode(name)));
+        let link = format!("{}{computer}&since={}", link_to(&path, &account.name), news["seq"]);
+        return Redirect::to(&link).into_response();
     };
     let news = shared.engine.events.since(Some(since), Duration::ZERO).await;
     let settings = shared.engine.settings();
-    let values = GuideValues::new(&settings, &account, &shared.file, System::this())
+    let reader = find_reader(&shared, &settings, &account, asked.computer).await;
+    let values = GuideValues::for_reader(&settings, &account, &shared.file, System::this(), &reader)
         .repeating_option(crate::os::console::config_option())
         .on_the_page();
     let (watching, done) = render_watch(&shared, client, &account, &values, &news);
@@ -97,10 +104,37 @@ pub(super) async fn show(shared: App, Path(client): Path<String>, Query(asked): 
             }
         }
         div.guide.copy { (PreEscaped(remove_heading(&client.html_body(&values)))) }
+        @if settings.serves_other_computers() { (ask_computer(&path, &account)) }
         p.noprint { a href=(link_to("/program", &account.name)) { "Another mail program" } }
     };
     let view = View::new(client.title(), NavItem::Program, body);
     if done { view.into_response() } else { view.refreshed(REFRESH_SECONDS).into_response() }
+}
+
+/// Where the program runs: on the computer that was asked for, with the password that it needs, or on whichever the doors are for.
+async fn find_reader(shared: &Shared, settings: &Arc<Settings>, account: &Account, computer: Option<String>) -> Reader {
+    let Some(computer) = computer.filter(|_| settings.serves_other_computers()) else { return Reader::usual(settings) };
+    let looked_at = Arc::clone(settings);
+    // A name may have to be looked up.
+    let found = tokio::task::spawn_blocking(move || Reader::on(&looked_at, &computer)).await;
+    let password =
+        if settings.wants_password() { shared.engine.vault.local_password(account).await.ok() } else { None };
+    found.unwrap_or_default().showing(password)
+}
+
+/// The question for another computer, whose guide names other doors.
+fn ask_computer(path: &str, account: &Account) -> Markup {
+    html! {
+        section.panel.noprint aria-labelledby="computer-title" {
+            h2 #computer-title { "Is the program on another computer?" }
+            form method="get" action=(path) {
+                input type="hidden" name="account" value=(account.name);
+                label for="computer" { "Name or address of that computer, such as 192.168.1.77" }
+                input #computer type="text" name="for" maxlength="253" required;
+                button type="submit" { "Show the guide for it" }
+            }
+        }
+    }
 }
 
 /// What the program has done so far, and whether it has done everything.
@@ -127,7 +161,7 @@ fn render_watch(
     let status = shared.engine.events.document(|name| shared.engine.account_now(name, now()));
     let skip = seen.len().saturating_sub(MAX_SEEN_LINES);
     let markup = html! {
-        @for line in obstacles(&status, &shared.engine.settings(), account, "the overview has a button that ends this") {
+        @for line in obstacles(&status, values, "the overview has a button that ends this") {
             div.notice.bad { p { (line) "." } }
         }
         @if values.can_fetch() {

@@ -24,13 +24,13 @@ impl World {
     }
 
     fn claim(&self, name: &str) -> Result<Instance, ClaimError> {
-        Instance::claim_in(self.folder(), &self.settings(name))
+        Instance::claim_in(vec![self.folder()], &self.settings(name))
     }
 
     /// Asks from a thread, while the runtime of the test serves.
     async fn ask(&self, name: &str, request: Request) -> io::Result<Option<Value>> {
         let paths = InstancePaths::new(self.folder(), &self.settings(name)).unwrap();
-        tokio::task::spawn_blocking(move || ask_at(paths, &request, ANSWER_TIMEOUT)).await.unwrap()
+        tokio::task::spawn_blocking(move || ask_at(vec![paths], &request, ANSWER_TIMEOUT)).await.unwrap()
     }
 }
 
@@ -196,6 +196,28 @@ async fn a_handler_that_takes_its_time_holds_up_nobody() {
     let (slow, quick) = served(instance.listen().unwrap(), handler, clients).await;
     assert_eq!(slow.unwrap(), Some(json!({"error": "ostler is busy"})));
     assert_eq!(quick, Some(json!({"heard": {"do": "status"}})));
+}
+
+#[tokio::test]
+async fn an_ostler_is_found_by_whoever_shares_one_of_its_folders() {
+    let world = World::new();
+    let (home, session) = (world.0.path().join("home"), world.0.path().join("session"));
+    std::fs::create_dir(&home).unwrap();
+    std::fs::create_dir(&session).unwrap();
+    let settings = world.settings("a.toml");
+    let claim = |folders: &[&PathBuf]| Instance::claim_in(folders.iter().map(|f| (*f).clone()).collect(), &settings);
+    // A service has no session; an ostler of the session knows both folders.
+    for (of_first, of_second) in [(vec![&home], vec![&home, &session]), (vec![&home, &session], vec![&session])] {
+        let first = claim(&of_first).unwrap();
+        let asked = async {
+            assert_eq!(pid_in(claim(&of_second)), Some(std::process::id()));
+            let paths = |folder: &&PathBuf| InstancePaths::new((*folder).clone(), &settings).unwrap();
+            let paths = [&session, &home].iter().map(paths).collect();
+            tokio::task::spawn_blocking(move || ask_at(paths, &Request::Status, ANSWER_TIMEOUT)).await.unwrap()
+        };
+        let answer = served(first.listen().unwrap(), echo, asked).await;
+        assert!(answer.unwrap().is_some());
+    }
 }
 
 #[cfg(unix)]

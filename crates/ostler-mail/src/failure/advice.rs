@@ -95,6 +95,10 @@ fn advice_of_kind(failure: &Failure) -> String {
         Failure::NotDeleted { why: NotDeleted::FolderReplaced | NotDeleted::Refused(_), .. } => {
             "fetch again; if it goes on, delete them with the web mail".into()
         }
+        // A secret for no server is the local password.
+        Failure::Secret { at: None, trouble: SecretTrouble::NoKeyring, .. } => {
+            "log in to a desktop with one, or set local_password to a command or file in the settings".into()
+        }
         Failure::Secret { account, trouble, .. } => secret_advice(account, trouble),
         Failure::NotInThisVersion { .. } => "install the newest ostler, or change that in the settings".into(),
         Failure::BadTrust { .. } => "put the path of a PEM file there, or remove ca from the settings".into(),

@@ -128,6 +128,7 @@ impl Words for ImapWords {
         bye(&match why {
             NotAdmitted::Paused => "ostler is paused".into(),
             NotAdmitted::Full(clients) => format!("ostler serves {clients} clients already"),
+            NotAdmitted::Crowded(most) => format!("ostler serves {most} connections of this computer already"),
             NotAdmitted::Stopping => return self.stopping(),
             NotAdmitted::Stranger(why) => format!("ostler does not let this program in: {why}"),
         })

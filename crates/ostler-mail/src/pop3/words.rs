@@ -101,8 +101,9 @@ pub fn failure(failure: &Failure) -> String {
         refused if refused.is_refused_sign_in() => {
             return fit("-ERR [AUTH] ", &sentence, &advice, "");
         }
-        // The advice is a command with the word "password" in it, so it stays as it is.
-        Failure::Secret { trouble: SecretTrouble::Missing, .. } => {
+        // The advice has a command or a key with the word "password" in it, so it stays as it is.
+        Failure::Secret { trouble: SecretTrouble::Missing, .. }
+        | Failure::Secret { at: None, trouble: SecretTrouble::NoKeyring, .. } => {
             return fit("-ERR [SYS/TEMP] ", &without_password(&sentence), &advice, " (timeout)");
         }
         Failure::InUse { .. } => ("-ERR [IN-USE] ", ""),
@@ -130,8 +131,13 @@ impl Words for Pop3Words {
     }
 
     fn misuse(&self, misuse: &Misuse) -> String {
-        // [AUTH], as in the answers to the wrong passwords before it.
-        let code = if *misuse == Misuse::TooManyPasswords { "[AUTH] " } else { "" };
+        let code = match misuse {
+            // As in the answers to the wrong passwords before it.
+            Misuse::TooManyPasswords => "[AUTH] ",
+            // The password may be right.
+            Misuse::Guessing => "[SYS/TEMP] ",
+            _ => "",
+        };
         line(&format!("-ERR {code}ostler closes this connection: {misuse}"))
     }
 
@@ -139,6 +145,9 @@ impl Words for Pop3Words {
         line(&match why {
             NotAdmitted::Paused => "-ERR [SYS/TEMP] ostler is paused".into(),
             NotAdmitted::Full(clients) => format!("-ERR [SYS/TEMP] ostler serves {clients} clients already (timeout)"),
+            NotAdmitted::Crowded(most) => {
+                format!("-ERR [SYS/TEMP] ostler serves {most} connections of this computer already (timeout)")
+            }
             NotAdmitted::Stopping => return self.stopping(),
             NotAdmitted::Stranger(why) => format!("-ERR [SYS/PERM] ostler does not let this program in: {why}"),
         })

@@ -148,6 +148,9 @@ impl Words for SmtpWords {
         line(&match why {
             NotAdmitted::Paused => "421 4.3.2 ostler is paused".into(),
             NotAdmitted::Full(clients) => format!("421 4.3.2 ostler serves {clients} clients already"),
+            NotAdmitted::Crowded(most) => {
+                format!("421 4.3.2 ostler serves {most} connections of this computer already")
+            }
             NotAdmitted::Stopping => return self.stopping(),
             NotAdmitted::Stranger(why) => format!("554 5.7.1 ostler does not let this program in: {why}"),
         })

@@ -1,0 +1,50 @@
+//! Whether programs on other computers can sign in at all. Their doors may be open and the keyring missing, as on a computer
+//! without a desktop; then every sign-in would be refused, and the user would look for the fault on the other computer.
+
+use crate::events::event::Event;
+use crate::proxy::Engine;
+use crate::vault::{VaultError, keyring_servers};
+use ostler_mail::account::Account;
+use ostler_mail::oauth2::tokens::is_kept_for;
+
+/// Warns of each account that no program on another computer can sign in to. The error says that this holds for all of them,
+/// and for the first one why.
+pub(super) async fn check_sign_ins(engine: &Engine) -> Result<(), String> {
+    let settings = engine.settings();
+    if !settings.serves_other_computers() || settings.accounts.is_empty() {
+        return Ok(());
+    }
+    let mut first = None;
+    let mut has_usable = false;
+    for account in &settings.accounts {
+        match find_passwords(engine, account).await {
+            Ok(()) => has_usable = true,
+            // The user can unlock it at any time. Nobody waits for that once for each account.
+            Err(VaultError::Locked { .. } | VaultError::TimedOut { .. }) => return Ok(()),
+            Err(why) => {
+                engine
+                    .events
+                    .publish(Event::Warning(format!("no program can sign in to account {}: {why}", account.name)));
+                first.get_or_insert_with(|| why.to_string());
+            }
+        }
+    }
+    if has_usable { Ok(()) } else { first.map_or(Ok(()), Err) }
+}
+
+/// Whether the passwords of an account can be had: the local one, which is made if need be, and those for the provider, as far
+/// as it takes a keyring to have them.
+async fn find_passwords(engine: &Engine, account: &Account) -> Result<(), VaultError> {
+    engine.vault.local_password(account).await?;
+    for server in keyring_servers(account) {
+        if let Err(why @ VaultError::NoKeyring { .. }) = engine.vault.secret(account, server).await {
+            return Err(why);
+        }
+    }
+    if account.servers().any(is_kept_for)
+        && let Err(why @ VaultError::NoKeyring { .. }) = engine.vault.tokens(account).await
+    {
+        return Err(why);
+    }
+    Ok(())
+}
