@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::proxy::net::conn::{Conn, with_scratch};
+use ostler_mail::clock::Moment;
 use ostler_mail::failure::{Failure, ServerAddr, Waiting};
 use ostler_mail::machine::{Clock, Filter, Party, Pass, ProtocolViolation, Replies};
 
@@ -82,7 +83,8 @@ where
     F: Filter,
 {
     let mut timer = Timer::new(filter.clock(), limits);
-    let mut sides = Sides { client: Side::new(client), server: Side::new(server), waits_for_answers: false };
+    let (client, server) = (Side::new(client), Side::new(server));
+    let mut sides = Sides { client, server, waits_for_answers: false, began: Instant::now() };
     let mut stop = Box::pin(async move {
         // An error means that the sender is gone: no stop will ever come.
         if stopping.wait_for(|stop| *stop).await.is_err() {
@@ -135,6 +137,8 @@ struct Sides<'a, C, S> {
     server: Side<'a, S>,
     /// The client has closed its sending half; the server's answers still go to it.
     waits_for_answers: bool,
+    /// The zero of the filter's time.
+    began: Instant,
 }
 
 /// What one round in one direction achieved.
@@ -188,6 +192,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     fn poll<F: Filter>(&mut self, cx: &mut Context<'_>, filter: &mut F) -> Poll<Ended> {
+        filter.note_time(Moment::at(self.began.elapsed()));
         loop {
             if let Poll::Ready(Err(_)) = self.client.poll_send(cx) {
                 return Poll::Ready(Ended::ClientGone);
@@ -267,7 +272,7 @@ where
     }
 
     fn client_said<F: Filter>(&mut self, cx: &mut Context<'_>, filter: &mut F) -> Moved {
-        let Self { client, server, waits_for_answers } = self;
+        let Self { client, server, waits_for_answers, .. } = self;
         if *waits_for_answers || !server.is_done() || !filter.wants_client() {
             return Moved::No;
         }

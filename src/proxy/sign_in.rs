@@ -18,7 +18,7 @@ use ostler_mail::maildrop::login::MaildropLogin;
 use ostler_mail::pop3;
 use ostler_mail::secret::Secret;
 use ostler_mail::smtp;
-use ostler_mail::wire::{Line, MAX_REPLY_LINE_OCTETS};
+use ostler_mail::wire::{Line, MAX_REPLY_LINE_OCTETS, MAX_REPLY_LINES};
 
 /// A sign-in that has gone as far as it can without the secret.
 pub enum Prepared<L: Login> {
@@ -195,6 +195,9 @@ pub async fn say(
     limit: Duration,
 ) -> Result<(), Failure> {
     debug!("{}: C: {}", upstream.at.host, outgoing.shown());
+    if upstream.at.protocol == Protocol::Imap {
+        drop_untimely_lines(upstream).await?;
+    }
     let at = || upstream.at.clone();
     if upstream.conn.has_news().await {
         // News without octets is the end of the connection.
@@ -210,6 +213,22 @@ pub async fn say(
         Ok(Err(_)) => Err(Failure::Lost { at: at(), waiting }),
         Ok(Ok(())) => Ok(()),
     }
+}
+
+/// Drops what an IMAP server has said before a command: it cannot be the answer, which has the command's tag.
+async fn drop_untimely_lines(upstream: &mut Upstream) -> Result<(), Failure> {
+    for _ in 0..MAX_REPLY_LINES {
+        if !upstream.conn.has_news().await {
+            return Ok(());
+        }
+        match upstream.conn.take_line(MAX_REPLY_LINE_OCTETS) {
+            Ok(Some(line)) => debug!("{}: S: {}, unasked", upstream.at.host, line.printable()),
+            // The rest of a line that has begun is waited for by nobody.
+            Ok(None) => return Ok(()),
+            Err(too_long) => return Err(upstream.at.violation(too_long.to_string())),
+        }
+    }
+    Err(upstream.at.violation("it does not stop speaking unasked"))
 }
 
 /// Waits for a line of the usual length.

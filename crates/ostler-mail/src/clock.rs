@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 /// A point on a clock that never goes back. Only moments of one run of the computer can be compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Moment(Duration);
 
 impl Moment {

@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 use self::client::ClientState;
 use self::server::ServerState;
 use crate::client_fault::{ClientMisconfiguration, Misuse};
+use crate::clock::Moment;
 use crate::command::{self, is_http};
 use crate::failure::{Failure, Waiting, one_line};
 use crate::proxy_header;
@@ -327,6 +328,8 @@ pub trait Filter {
     fn server_said(&mut self, input: &[u8], say: &mut Replies) -> Result<Pass, ProtocolViolation>;
     /// The client sent `input`, which begins with the octets left over last time.
     fn client_said(&mut self, input: &[u8], say: &mut Replies) -> Result<Pass, ProtocolViolation>;
+    /// It is this late now; what is said next was said now.
+    fn note_time(&mut self, _: Moment) {}
     /// All that was said has left. A filter that has a long answer of its own says the next part of it.
     fn say_more(&mut self, _: &mut Replies) -> Result<(), ProtocolViolation> {
         Ok(())

@@ -146,6 +146,8 @@ pub struct ImapFilter {
     expects_late_done: bool,
     /// The end of the part of a server's line that has passed.
     tail: Vec<u8>,
+    /// The end of a client's line that is too long.
+    long_line_tail: Vec<u8>,
     /// The provider's capabilities, as it has told them.
     capabilities: Vec<u8>,
     is_over: bool,
@@ -172,6 +174,7 @@ impl ImapFilter {
             idle: None,
             expects_late_done: false,
             tail: Vec::new(),
+            long_line_tail: Vec::new(),
             capabilities: capabilities.to_vec(),
             is_over: false,
             has_said_bye: false,
@@ -433,6 +436,11 @@ impl ImapFilter {
             self.go_on(raw, say);
             return Ok(());
         }
+        // A server at a long command says so now and then: `* OK Still here`. Cut off, the command would be given again, and
+        // its copies would be there twice.
+        if first == b"*" {
+            self.tick();
+        }
         let (word, text) = split_word(rest);
         if first == b"*" && word.eq_ignore_ascii_case(b"CAPABILITY") {
             text.clone_into(&mut self.capabilities);
@@ -470,11 +478,7 @@ impl ImapFilter {
 
     /// Takes the next part of a line of data, of which `part` is all there is.
     fn data(&mut self, part: &[u8], passes: bool) {
-        // Of a long line only its end is kept.
-        let news = &part[part.len().saturating_sub(TAIL_OCTETS)..];
-        let excess = (self.tail.len() + news.len()).saturating_sub(TAIL_OCTETS);
-        self.tail.drain(..excess);
-        self.tail.extend_from_slice(news);
+        keep_end(&mut self.tail, part);
         if !part.ends_with(b"\n") {
             self.server = FromServer::Rest { passes };
             return;
@@ -638,10 +642,9 @@ impl Filter for ImapFilter {
             FromClient::Asked { .. } => Ok(Pass::NeedMore),
             FromClient::TooLong => {
                 let end = memchr(b'\n', input);
-                if end.is_some() {
-                    self.client = FromClient::Command;
-                }
-                Ok(Pass::Replaced(end.map_or(input.len(), |end| end + 1)))
+                let octets = end.map_or(input.len(), |end| end + 1);
+                self.drop_of_long_line(&input[..octets], end.is_some());
+                Ok(Pass::Replaced(octets))
             }
             FromClient::Command | FromClient::Rest { .. } => self.client_line(input, say),
         }
@@ -732,9 +735,32 @@ impl ImapFilter {
         if self.client == FromClient::Command {
             self.owe(Owed::Own(tagged(&tag, "BAD", words::LINE_TOO_LONG)), say);
         }
-        self.client = if is_whole { FromClient::Command } else { FromClient::TooLong };
+        self.drop_of_long_line(line, is_whole);
         Ok(Pass::Replaced(line.len()))
     }
+
+    /// Drops a part of a line that is too long, and the literal that the client sends behind it without waiting: its octets are
+    /// no commands.
+    fn drop_of_long_line(&mut self, part: &[u8], is_end: bool) {
+        keep_end(&mut self.long_line_tail, part);
+        if !is_end {
+            self.client = FromClient::TooLong;
+            return;
+        }
+        let tail = std::mem::take(&mut self.long_line_tail);
+        self.client = match literal_at_end(without_end(&tail)) {
+            Some(literal) if !literal.waits => FromClient::literal(literal.octets, false),
+            Some(_) | None => FromClient::Command,
+        };
+    }
+}
+
+/// Adds a part of a line to what is kept of it, which is its end.
+fn keep_end(tail: &mut Vec<u8>, part: &[u8]) {
+    let news = &part[part.len().saturating_sub(TAIL_OCTETS)..];
+    let excess = (tail.len() + news.len()).saturating_sub(TAIL_OCTETS);
+    tail.drain(..excess);
+    tail.extend_from_slice(news);
 }
 
 #[cfg(test)]

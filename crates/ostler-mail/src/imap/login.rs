@@ -316,15 +316,25 @@ impl ImapLogin {
     }
 }
 
+/// Whether the words are about the form of a command.
+fn is_about_command(text: &[u8]) -> bool {
+    let text = Line::new(text).printable().to_ascii_lowercase();
+    ["command", "argument", "syntax", "parse", "unrecogni", "unsupported", "mechanism"]
+        .iter()
+        .any(|word| text.contains(word))
+}
+
 /// What a refusal is about. `had_name`: the server was given at least the user name.
 fn meaning_of(status: Status, text: &[u8], had_name: bool) -> Refusal {
     match (status, code_of(text).as_deref()) {
         (_, Some("AUTHENTICATIONFAILED" | "AUTHORIZATIONFAILED" | "EXPIRED")) => Refusal::Auth,
-        (_, Some("UNAVAILABLE" | "SERVERBUG" | "LIMIT" | "CONTACTADMIN")) => Refusal::Temporary,
+        (_, Some("UNAVAILABLE" | "SERVERBUG" | "LIMIT" | "OVERQUOTA" | "CONTACTADMIN")) => Refusal::Temporary,
         (_, Some("INUSE")) => Refusal::InUse,
         (_, Some("PRIVACYREQUIRED")) => Refusal::WantsTls,
-        // BAD is said to a command that was not understood.
-        (Status::Bad, _) => Refusal::Way,
+        // BAD is said to a command that was not understood, but some servers say it to a password: what their words do not
+        // put down to the way would be said again, until the account is locked.
+        (Status::Bad, _) if is_about_command(text) => Refusal::Way,
+        (Status::Bad, _) => sasl::refusal(&Line::new(text), false),
         (Status::Ok | Status::No, _) => sasl::refusal(&Line::new(text), had_name),
     }
 }
@@ -368,8 +378,8 @@ impl Login for ImapLogin {
         let (first, rest) = split_word(line.bytes());
         match &self.state {
             State::Greeting => return self.greeting(line),
-            State::Secret(_) => return Err(self.server.at.violation("it spoke unasked")),
             _ if first == b"*" => return self.untagged(rest),
+            State::Secret(_) => return self.untagged(b""),
             _ => {}
         }
         let state = std::mem::replace(&mut self.state, State::Greeting);
@@ -377,8 +387,12 @@ impl Login for ImapLogin {
             return self.go_on(state, line);
         }
         let (word, text) = split_word(rest);
-        let is_ours = first == format!("o{}", self.commands).as_bytes();
-        match status_of(word).filter(|_| is_ours) {
+        // Exchange says a stray `CAPABILITY completed.` behind its answers; a line with another tag, or none, means nothing.
+        if first != format!("o{}", self.commands).as_bytes() {
+            self.state = state;
+            return self.untagged(b"");
+        }
+        match status_of(word) {
             Some(status) => self.tagged(state, line, status, text),
             None => Err(self.nonsense(line)),
         }

@@ -55,13 +55,18 @@ impl<'a> Answer<'a> {
 
 /// The number of a code with which a text begins: `[UIDVALIDITY 7]`.
 pub(super) fn code_number(text: &[u8], code: &[u8]) -> Option<u64> {
-    let (word, argument) = split_word(split_code(text)?.0);
-    number(argument).filter(|_| word.eq_ignore_ascii_case(code))
+    number(code_argument(text, code)?)
 }
 
 /// Whether a text begins with this code.
 pub(super) fn has_code(text: &[u8], code: &[u8]) -> bool {
-    split_code(text).is_some_and(|(inner, _)| split_word(inner).0.eq_ignore_ascii_case(code))
+    code_argument(text, code).is_some()
+}
+
+/// What stands behind the word in a code with which a text begins.
+pub(super) fn code_argument<'t>(text: &'t [u8], code: &[u8]) -> Option<&'t [u8]> {
+    let (word, argument) = split_word(split_code(text)?.0);
+    word.eq_ignore_ascii_case(code).then_some(argument)
 }
 
 /// The words of a status line for people, without the code.

@@ -5,10 +5,12 @@
 //! same moment in which the answer has come. What another program marks between the server's answer and the arrival of
 //! EXPUNGE, one trip on the network, cannot be seen: IMAP has no command for that.
 
+use memchr::memmem;
+
 use crate::failure::NotDeleted;
 use crate::imap::folder;
 use crate::imap::login::Status;
-use crate::maildrop::answer::{Items, Value, code_number, has_code, said};
+use crate::maildrop::answer::{Items, Value, code_argument, code_number, has_code, said};
 use crate::maildrop::list::Messages;
 
 /// The most octets of a set of messages in one command. RFC 2683, section 3.2.1.5, asks clients for lines of at most about
@@ -46,6 +48,8 @@ pub(super) struct Commit {
     /// The place in the list behind the messages that were named last.
     behind: usize,
     validity: Option<u64>,
+    /// The server keeps marks here, but none of deletion: the user lacks the right, and it would ignore the mark (RFC 4314).
+    keeps_no_deletions: bool,
     /// The server has told which messages are marked.
     has_told: bool,
     /// A message is marked that is not the client's.
@@ -55,7 +59,14 @@ pub(super) struct Commit {
 impl Commit {
     /// Deletions in this folder, with the first command.
     pub(super) fn begin(folder: &str) -> (Self, String) {
-        let commit = Self { step: Step::Opening, behind: 0, validity: None, has_told: false, has_others: false };
+        let commit = Self {
+            step: Step::Opening,
+            behind: 0,
+            validity: None,
+            keeps_no_deletions: false,
+            has_told: false,
+            has_others: false,
+        };
         (commit, format!("SELECT {}", folder::quoted(folder)))
     }
 
@@ -67,6 +78,11 @@ impl Commit {
     /// The server has said this in a status line without a tag.
     pub(super) fn on_status(&mut self, text: &[u8]) {
         self.validity = code_number(text, b"UIDVALIDITY").or(self.validity);
+        if let Some(flags) = code_argument(text, b"PERMANENTFLAGS") {
+            let flags = flags.to_ascii_lowercase();
+            // An empty list is of a server that keeps marks for the session, which is enough.
+            self.keeps_no_deletions = flags.contains(&b'\\') && memmem::find(&flags, b"\\deleted").is_none();
+        }
     }
 
     /// The message with this UID is marked.
@@ -99,7 +115,9 @@ impl Commit {
             Step::Opening if self.validity != Some(messages.validity().into()) => {
                 Next::Failed(NotDeleted::FolderReplaced)
             }
-            Step::Opening if has_code(text, b"READ-ONLY") => Next::Failed(NotDeleted::ReadOnly),
+            Step::Opening if has_code(text, b"READ-ONLY") || self.keeps_no_deletions => {
+                Next::Failed(NotDeleted::ReadOnly)
+            }
             Step::Opening => self.name(Step::Marking, messages).unwrap_or(Next::Done),
             Step::Marking => self.name(Step::Marking, messages).unwrap_or_else(|| {
                 self.behind = 0;

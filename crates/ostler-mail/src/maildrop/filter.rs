@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use crate::clock::Moment;
 use crate::failure::Failure;
 use crate::machine::{Clock, Filter, Party, Pass, ProtocolViolation, Replies};
 use crate::maildrop::login::Opened;
@@ -173,10 +174,19 @@ impl Filter for MaildropFilter {
         waits && self.go_on(say).is_ok()
     }
 
+    fn note_time(&mut self, now: Moment) {
+        self.pop3.note_time(now);
+    }
+
     fn clock(&self) -> (Clock, u64) {
         let (clock, ticks) = self.pop3.clock();
         // Deletions that the client has asked for go on to their end, as a message does.
-        let clock = if self.maildrop.is_committing() { Clock::Message } else { clock };
+        let clock = match clock {
+            _ if self.maildrop.is_committing() => Clock::Message,
+            // The provider owes an answer that the client does not wait for: to `mark_read`.
+            Clock::ClientIdle if self.maildrop.is_busy() => Clock::Reply,
+            clock => clock,
+        };
         (clock, ticks + self.maildrop.ticks())
     }
 

@@ -11,7 +11,7 @@ use crate::imap::login::{self as imap_login, ImapLogin, Status};
 use crate::machine::server::ServerState;
 use crate::machine::{Login, Outgoing, Step};
 use crate::maildrop::MAX_LINE_OCTETS;
-use crate::maildrop::answer::{Answer, Items, Value, code_number, quoted, said};
+use crate::maildrop::answer::{Answer, Items, Value, code_number, has_code, quoted, said};
 use crate::maildrop::list::Messages;
 use crate::pop3::login::{self as pop3_login, Pop3Login};
 use crate::pop3::words;
@@ -268,6 +268,10 @@ impl FolderLogin {
     fn tagged(&mut self, status: Status, text: &[u8]) -> Result<Step<Ready>, Failure> {
         match (&self.state, status) {
             (State::Opening, Status::Ok) => self.opened(),
+            (State::Opening | State::Listing(_), Status::No | Status::Bad) if is_for_now(text) => {
+                let said = self.login.server().redact(&said(text));
+                Err(Failure::SignInPostponed { at: self.at().clone(), said })
+            }
             (State::Opening, Status::No | Status::Bad) => Err(Failure::NoFolder {
                 at: self.at().clone(),
                 folder: self.folder.name.clone(),
@@ -332,6 +336,13 @@ impl FolderLogin {
     fn service_refused(&self, text: &[u8]) -> Failure {
         Failure::ServiceRefused { at: self.at().clone(), said: self.login.server().redact(&said(text)) }
     }
+}
+
+/// Whether a refusal has a code that means trouble that passes (RFC 5530).
+fn is_for_now(text: &[u8]) -> bool {
+    [&b"UNAVAILABLE"[..], b"INUSE", b"SERVERBUG", b"LIMIT", b"OVERQUOTA", b"EXPUNGEISSUED", b"CONTACTADMIN"]
+        .iter()
+        .any(|code| has_code(text, code))
 }
 
 impl Login for FolderLogin {

@@ -10,6 +10,8 @@ use super::transfer::hex_digit;
 pub(crate) struct Parsed {
     /// `text/plain`, `attachment`: lower case, without blanks.
     pub(crate) word: String,
+    /// Where the word ends in the field's value, with its comments: at the first semicolon, or behind the last letter.
+    pub(crate) word_end: usize,
     pub(crate) parameters: Vec<Parameter>,
 }
 
@@ -31,12 +33,18 @@ impl Parsed {
     pub(crate) fn parse(value: &[u8]) -> Option<Self> {
         let mut scanner = Scanner { value, at: 0 };
         let word = scanner.word(b";")?;
-        let word: String = String::from_utf8(word).ok()?.split_ascii_whitespace().collect();
+        let word = String::from_utf8(word).ok()?;
+        let word_end = if scanner.at < value.len() { scanner.at } else { value.trim_ascii_end().len() };
+        let word = word.split('/').map(str::trim).collect::<Vec<_>>().join("/");
+        // Where one program sees a type, the next one sees none.
+        if word.contains(|c: char| c.is_ascii_whitespace()) {
+            return None;
+        }
         let mut parameters = Vec::new();
         while scanner.at < value.len() {
             parameters.extend(scanner.parameter()?);
         }
-        (!word.is_empty()).then(|| Self { word: word.to_ascii_lowercase(), parameters })
+        (!word.is_empty()).then(|| Self { word: word.to_ascii_lowercase(), word_end, parameters })
     }
 
     /// The value of a parameter, also if it is written as RFC 2231 has it; `None` if it is not there, or there twice.
@@ -116,8 +124,7 @@ pub(crate) fn with_charset(value: &[u8], label: &str) -> Option<Vec<u8>> {
         });
     }
     if edits.is_empty() {
-        let end = memchr::memchr(b';', value).unwrap_or_else(|| value.trim_ascii_end().len());
-        edits.push((end..end, [b"; ", plain.as_slice()].concat()));
+        edits.push((parsed.word_end..parsed.word_end, [b"; ", plain.as_slice()].concat()));
     }
     Some(super::edited(value, &edits))
 }
@@ -276,6 +283,7 @@ mod tests {
         assert_eq!(&value[found.parameters[1].place.clone()], "; format=flowed");
         assert_eq!(parsed("multipart/mixed; boundary=\"a\\\"b\"").get("boundary").unwrap(), b"a\"b");
         assert_eq!(parsed("attachment").word, "attachment");
+        assert_eq!(parsed(" text /\r\n plain").word, "text/plain");
     }
 
     #[test]
@@ -283,6 +291,8 @@ mod tests {
         for value in [
             "",
             ";",
+            // Found by fuzzing.
+            "text/htm l",
             "text/plain; charset",
             "text/plain; charset=\"utf-8",
             "text/plain; a b=c",

@@ -4,6 +4,7 @@
 //! Not here: whose answer comes next, and what the client gets, which are the filter's.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use crate::readable::Changes;
 
@@ -16,6 +17,13 @@ const FIRST_MESSAGES: usize = 8;
 const MIN_MESSAGES: usize = 2;
 /// The most octets read ahead, by the sizes that the provider tells.
 const MAX_OCTETS: u64 = 1024 * 1024;
+/// Never less than this may be ahead, beside one message: at 40 ms there and back it is a megabyte a second.
+const MIN_OCTETS: u64 = 32 * 1024;
+/// A shorter time is not looked at by itself, unless this many octets came in it.
+const MIN_MEASURED_TIME: Duration = Duration::from_millis(20);
+const MIN_MEASURED_OCTETS: u64 = 256 * 1024;
+/// What is ahead arrives in this time, at the pace of the last texts: so long a client waits at most that wants something else.
+const MAX_DELAY: Duration = Duration::from_secs(2);
 /// A message of more octets is not read ahead: it takes long, and a client that wants something else would wait for it.
 const MAX_MESSAGE_OCTETS: u64 = 256 * 1024;
 /// The most octets that are kept. Stuffed dots make messages longer than their sizes, seldom by a quarter of all.
@@ -92,6 +100,8 @@ pub(super) struct Ahead {
     in_a_row: u32,
     /// How many messages may be ahead of the client now.
     window: usize,
+    /// How many octets may.
+    octets: u64,
     /// By number, without gaps but for those the client still waits for.
     messages: VecDeque<Message>,
     kept_octets: usize,
@@ -103,7 +113,7 @@ pub(super) struct Ahead {
 impl Ahead {
     /// `may`: the provider takes commands sent ahead, and a RETR changes nothing there.
     pub(super) fn new(may: bool) -> Self {
-        Self { may, window: FIRST_MESSAGES, ..Self::default() }
+        Self { may, window: FIRST_MESSAGES, octets: MIN_OCTETS, ..Self::default() }
     }
 
     /// Asks for nothing more, and forgets what the client does not wait for.
@@ -119,6 +129,17 @@ impl Ahead {
             Some(number) => self.sizes.iter_mut().for_each(|sizes| sizes.forget(number)),
             None => self.stop(),
         }
+    }
+
+    /// So many octets have come in this time, what the client took before it asked included. Whether that says anything: what
+    /// was on its way together arrives together, however slow the line is.
+    pub(super) fn note_pace(&mut self, octets: u64, took: Duration) -> bool {
+        let says_something = took >= MIN_MEASURED_TIME || octets >= MIN_MEASURED_OCTETS;
+        if says_something {
+            let in_time = u128::from(octets) * MAX_DELAY.as_micros() / took.as_micros().max(1);
+            self.octets = u64::try_from(in_time).unwrap_or(u64::MAX).clamp(MIN_OCTETS, MAX_OCTETS);
+        }
+        says_something
     }
 
     /// The highest message that the provider was asked for ahead. It tells that one to a client that says LAST (RFC 1460).
@@ -179,7 +200,8 @@ impl Ahead {
         let ahead = || self.messages.iter().filter(|message| !message.wanted);
         let number = ahead().map(|message| message.request.number).max().unwrap_or(self.last) + 1;
         let size = sizes.of(number).filter(|size| *size <= MAX_MESSAGE_OCTETS)?;
-        if ahead().count() >= self.window || ahead().map(|message| message.size).sum::<u64>() + size > MAX_OCTETS {
+        let octets: u64 = ahead().map(|message| message.size).sum();
+        if ahead().count() >= self.window || octets > 0 && octets + size > self.octets {
             return None;
         }
         self.highest = self.highest.max(number);

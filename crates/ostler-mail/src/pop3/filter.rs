@@ -8,6 +8,7 @@ use std::sync::Arc;
 use memchr::memchr;
 
 use crate::client_fault::Misuse;
+use crate::clock::Moment;
 use crate::command::{Command, is_http, is_quit, is_tls_hello};
 use crate::failure::one_line;
 use crate::machine::{Clock, Filter, Party, Pass, ProtocolViolation, Replies};
@@ -84,6 +85,9 @@ pub struct Pop3Filter {
     /// Who asked for the answers that the server owes, in order. Those for the client are a part of `expected`.
     asked: VecDeque<Asker>,
     ahead: Ahead,
+    now: Moment,
+    /// Since when the pace of the line is measured, and how many octets of texts have come since then.
+    measured: (Moment, u64),
     /// Restarts the clock whenever it changes.
     ticks: u64,
     octets_since_tick: u64,
@@ -125,6 +129,8 @@ impl Pop3Filter {
             expected: VecDeque::new(),
             asked: VecDeque::new(),
             ahead: Ahead::new(may_read_ahead),
+            now: Moment::default(),
+            measured: (Moment::default(), 0),
             ticks: 0,
             octets_since_tick: 0,
             has_quit: false,
@@ -183,6 +189,7 @@ impl Pop3Filter {
 
     /// This many octets of a text have come from the server.
     fn moved(&mut self, octets: usize) {
+        self.measured.1 += octets as u64;
         self.octets_since_tick += octets as u64;
         if self.octets_since_tick >= PROGRESS_OCTETS {
             self.tick();
@@ -339,6 +346,7 @@ impl Pop3Filter {
         }
         self.moved(octets);
         if is_end {
+            self.note_pace();
             self.tick();
             if let State::Ahead(text, _) = std::mem::replace(&mut self.state, State::Status) {
                 text.into_sizes().into_iter().for_each(|sizes| self.ahead.set_sizes(sizes));
@@ -419,7 +427,16 @@ impl Pop3Filter {
         self.forecast.begin_fetch(number, &self.progress);
     }
 
+    /// A text has ended: tells what the line brings.
+    fn note_pace(&mut self) {
+        let (since, octets) = self.measured;
+        if self.ahead.note_pace(octets, self.now.saturating_duration_since(since)) {
+            self.measured = (self.now, 0);
+        }
+    }
+
     fn end_text(&mut self) {
+        self.note_pace();
         if let State::Text(text) = std::mem::replace(&mut self.state, State::Status) {
             if text.is_message() {
                 self.messages += 1;
@@ -433,6 +450,10 @@ impl Pop3Filter {
 
     fn capability(&mut self, raw: &[u8], say: &mut Replies) {
         let line = raw.trim_ascii_end();
+        // Some servers say only after the sign-in that they remove what was fetched (RFC 2449, 6.7).
+        if line.eq_ignore_ascii_case(b"EXPIRE 0") {
+            self.ahead.stop();
+        }
         // The end of the list passes, whatever was dropped before it.
         if line == b"." {
             self.state = State::Status;
@@ -601,6 +622,10 @@ impl Filter for Pop3Filter {
             }
         }
         Ok(if at > 0 { Pass::Forward(at) } else { Pass::NeedMore })
+    }
+
+    fn note_time(&mut self, now: Moment) {
+        self.now = now;
     }
 
     fn client_said(&mut self, input: &[u8], say: &mut Replies) -> Result<Pass, ProtocolViolation> {

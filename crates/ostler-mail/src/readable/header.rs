@@ -5,7 +5,7 @@ use super::profile::Readable;
 use super::text::NewText;
 use super::{names, words};
 use crate::mime::field::{Field, fields};
-use crate::mime::parameters::with_charset;
+use crate::mime::parameters::{Parsed, with_charset};
 
 /// Fields that machines compare or sign; a person reads none of them.
 const UNTOUCHED: [&str; 17] = [
@@ -115,8 +115,12 @@ fn labelled(value: &[u8], new: &NewText) -> Option<Vec<u8>> {
         None => value.to_vec(),
     };
     if new.is_flattened {
-        let html = value.to_ascii_lowercase().windows(4).position(|word| word == b"html")?;
-        value.splice(html..html + 4, *b"plain");
+        let head = Parsed::parse(&value)?.word_end;
+        let html = value[..head].to_ascii_lowercase().windows(4).position(|word| word == b"html")?;
+        // A comment may have the same word.
+        let (place, word) =
+            if value[..head].contains(&b'(') { (0..head, " text/plain") } else { (html..html + 4, "plain") };
+        value.splice(place, word.bytes());
     }
     Some(value)
 }
@@ -190,6 +194,8 @@ mod tests {
             Some(&new_text(true)),
         );
         assert!(flat.contains("Content-Type: TEXT/plain; charset=windows-1252\r\n"), "{flat}");
+        let flat = converted("Content-Type: text/html (;html)\r\n", Some(&new_text(true)));
+        assert!(flat.starts_with("Content-Type: text/plain; charset=windows-1252\r\n"), "{flat}");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What it means that a server without reply codes refuses a sign-in, by POP3 or IMAP: for whose fault it is, and whether to try
 //! again. Whether the way or the password was refused is `refusal`'s to say.
 
-use crate::failure::known_words::{self, Stage};
+use crate::failure::known_words::{KNOWN_WORDS, Stage};
 use crate::failure::wording::Text;
 use crate::sasl::{RefusalOf, refusal_of};
 use crate::wire::Line;
@@ -45,11 +45,11 @@ pub(crate) fn refusal(line: &Line, had_name: bool) -> Refusal {
         Refusal::Auth
     } else if has(&["[sys/"]) {
         Refusal::Temporary
+    } else if let Some(meaning) = by_table(&text) {
+        meaning
     // Words about the password come first: "invalid password, try again later" is not a problem that passes.
     } else if has(&["password", "invalid", "incorrect", "authentication failed", "bad login", "denied", "no such"]) {
         Refusal::Auth
-    } else if let Some((_, meaning)) = TABLED.iter().find(|(cause, _)| means(cause, &text)) {
-        *meaning
     } else if has(&["lock", "in use", "busy", "already"]) {
         Refusal::InUse
     } else if has(&["too many", "too often", "too soon", "frequent", "delay", "wait"]) {
@@ -67,19 +67,23 @@ pub(crate) fn refusal(line: &Line, had_name: bool) -> Refusal {
 
 /// The causes in the table of known words that are no fault of the user name or the password, so that a refusal is never
 /// called one for the client and another for the user.
-const TABLED: [(&str, Refusal); 7] = [
+const TABLED: [(&str, Refusal); 9] = [
     ("in-use", Refusal::InUse),
     ("login-delay", Refusal::LoginDelay),
     ("postponed", Refusal::Temporary),
     ("too-many-sign-ins", Refusal::LoginDelay),
     ("too-many-connections", Refusal::LoginDelay),
+    ("fetch-limit", Refusal::LoginDelay),
+    ("own-mailbox-full", Refusal::Temporary),
     ("mailbox-broken", Refusal::Temporary),
     ("provider-trouble", Refusal::Temporary),
 ];
 
-fn means(cause: &str, text: &str) -> bool {
-    let known = known_words::of_cause(cause);
-    known.is_some_and(|known| known.find(&Text::new(text), &Stage::OF_SIGN_IN).is_some())
+/// What the words mean by that table, if that is no fault of the user name or the password.
+fn by_table(text: &str) -> Option<Refusal> {
+    let text = Text::new(text);
+    let known = KNOWN_WORDS.iter().find(|known| known.find(&text, &Stage::OF_SIGN_IN).is_some())?;
+    TABLED.iter().find(|(cause, _)| *cause == known.cause).map(|(_, meaning)| *meaning)
 }
 
 #[cfg(test)]
@@ -102,6 +106,17 @@ mod tests {
             ("-ERR Maximum connection limit reached for ::ffff:192.0.2.1", Refusal::LoginDelay),
             ("-ERR this user has no $HOME/Maildir", Refusal::Temporary),
             ("-ERR scheduled maintenance", Refusal::Temporary),
+            ("-ERR Account exceeded command or bandwidth limits. (Failure)", Refusal::LoginDelay),
+            ("-ERR Too many failed login attempts", Refusal::LoginDelay),
+            ("-ERR Login fail. Login frequency limited, or system is busy.", Refusal::InUse),
+            ("-ERR Service not available", Refusal::Temporary),
+            ("-ERR Error connecting to auth server", Refusal::Temporary),
+            ("-ERR Connection refused by authentication server", Refusal::Temporary),
+            ("-ERR proxy: upstream timed out", Refusal::Temporary),
+            ("-ERR LDAP lookup failure", Refusal::Temporary),
+            ("-ERR over quota", Refusal::Temporary),
+            ("-ERR Proxying failed: backend down", Refusal::Temporary),
+            ("-ERR invalid password, try again later", Refusal::Auth),
             ("-ERR invalid user name or password", Refusal::Auth),
             ("-ERR authorization failed", Refusal::Auth),
             ("-ERR", Refusal::Auth),

@@ -255,6 +255,34 @@ fn the_status_has_the_folder_and_the_message() {
 }
 
 #[test]
+fn the_literal_behind_a_line_that_is_too_long_is_no_command() {
+    for size in [1000, usize::MAX] {
+        let mut filter = filter();
+        let line = format!("g UID FETCH 1{} {{12+}}\r\nh DELETE x\r\n\r\ni NOOP\r\n", ",1".repeat(40_000));
+        let mut say = Replies::default();
+        let mut input = Vec::new();
+        for piece in line.as_bytes().chunks(size) {
+            input.extend_from_slice(piece);
+            while let Ok(Pass::Replaced(octets)) = filter.client_said(&input, &mut say) {
+                input.drain(..octets);
+            }
+        }
+        assert_eq!((text(&say.server), input.len()), ("i NOOP\r\n".into(), 0));
+        assert!(text(&say.client).starts_with("g BAD"), "{}", text(&say.client));
+    }
+}
+
+#[test]
+fn a_server_that_says_it_is_at_work_has_time() {
+    let mut filter = filter();
+    play_with(&mut filter, "C: 1 UID COPY 1:9 Trash", 99);
+    let (clock, ticks) = filter.clock();
+    assert_eq!(clock, Clock::Reply);
+    play_with(&mut filter, "S: * OK Hang in there..", 99);
+    assert_ne!(filter.clock(), (clock, ticks));
+}
+
+#[test]
 fn the_clock_is_the_one_of_who_owes_something() {
     let mut filter = filter();
     assert_eq!(filter.clock().0, Clock::ClientIdle);

@@ -412,6 +412,11 @@ fn quit_tells_what_the_server_refuses() {
         ("SELECT", "* OK [UIDVALIDITY 8] new\r\n{} OK in\r\n", NotDeleted::FolderReplaced),
         ("SELECT", "{} OK in\r\n", NotDeleted::FolderReplaced),
         ("SELECT", "* OK [UIDVALIDITY 7] ok\r\n{} OK [READ-ONLY] in\r\n", NotDeleted::ReadOnly),
+        (
+            "SELECT",
+            "* OK [PERMANENTFLAGS (\\Seen \\Answered)] ok\r\n* OK [UIDVALIDITY 7] ok\r\n{} OK [READ-WRITE] in\r\n",
+            NotDeleted::ReadOnly,
+        ),
         ("UID STORE", "{} NO [LIMIT] not so many\r\n", NotDeleted::Refused("not so many".into())),
         ("UID EXPUNGE", "{} BAD xyzzy what\r\n", NotDeleted::Refused("*** what".into())),
     ] {

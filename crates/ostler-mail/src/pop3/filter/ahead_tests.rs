@@ -1,6 +1,8 @@
 //! Reading ahead, judged by a model: any client, any mailbox and any timing give the client the same octets and the provider
 //! the same mailbox as a session that reads nothing ahead.
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -87,7 +89,9 @@ struct Played {
 
 impl Played {
     fn new(provider: Provider, may_read_ahead: bool, readable: Option<Readable>) -> Self {
-        let filter = Pop3Filter::new(Arc::default(), may_read_ahead).reading(readable);
+        let mut filter = Pop3Filter::new(Arc::default(), may_read_ahead).reading(readable);
+        // A quick line.
+        filter.ahead.note_pace(u64::MAX, Duration::from_secs(1));
         Self { provider, filter, to_client: Vec::new(), unused: Vec::new() }
     }
 
@@ -215,6 +219,34 @@ fn a_megabyte_is_ahead_at_most() {
     mailbox.sizes = Some(vec![250_000; 20]);
     let heard = heard(mailbox, &["RETR 1", "RETR 2", "NOOP"]);
     assert_eq!(heard, ["RETR 1", "RETR 2", "LIST", "RETR 3", "RETR 4", "RETR 5", "RETR 6", "NOOP"]);
+}
+
+#[test]
+fn on_a_slow_line_less_is_ahead() {
+    // 20 kB a second: a client that says QUIT waits for what is on its way.
+    let mut provider = Provider::new(vec![b"0123456789abc\r\n".repeat(1400); 20]);
+    provider.sizes = Some(vec![21_000; 20]);
+    let mut played = Played::new(provider, true, None);
+    for (second, line) in ["RETR 1", "RETR 2", "RETR 3", "QUIT"].iter().enumerate() {
+        played.filter.note_time(Moment::at(Duration::from_secs(second as u64)));
+        played.client_says(line);
+        played.filter.note_time(Moment::at(Duration::from_secs(second as u64 + 1)));
+        // The message that the client waits for, and no more of those behind it.
+        played.arrives(21_030);
+    }
+    assert_eq!(played.provider.heard, ["RETR 1", "RETR 2", "LIST", "RETR 3", "RETR 4", "QUIT"]);
+    played.everything_arrives();
+    assert!(played.filter.is_over());
+}
+
+#[test]
+fn nothing_is_asked_ahead_of_a_server_that_removes_what_was_fetched() {
+    let mut filter = Pop3Filter::new(Arc::default(), true);
+    let mut say = Replies::default();
+    filter.client_said(b"CAPA\r\n", &mut say).unwrap();
+    filter.server_said(b"+OK\r\n", &mut say).unwrap();
+    filter.server_said(b"EXPIRE 0\r\n", &mut say).unwrap();
+    assert!(!filter.ahead.wants_sizes());
 }
 
 #[test]
