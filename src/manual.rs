@@ -156,6 +156,7 @@ pub static PICTURES: &[(&str, &[u8])] = pictures![
     "overview",
     "overview-dark",
     "program",
+    "letters",
     "tray",
     "notice",
 ];

@@ -128,7 +128,7 @@ fn the_dialogue_asks_which_mail_program_with_an_example() {
         ("p", "don\u{e2}\u{20ac}\u{2122}t for don't"),
         ("99", "1  Eudora for Windows, 4 to 7"),
         ("p", "neither a number of the list nor a charset"),
-        ("6", "(Enter alone: mail comes as it is): "),
+        ("6", "6  Claris Emailer"),
         ("", "letters   rewritten for Claris Emailer"),
     ] {
         terminal.wait_for(told);

@@ -30,7 +30,12 @@ fn server() -> (TcpListener, u16) {
 }
 
 fn ostler(pop3: u16, smtp: u16) -> Ostler {
-    let account = Account::new("home", "ann@example.org", &unique("pw"));
+    ostler_for("off", pop3, smtp)
+}
+
+/// For a mail program that reads this.
+fn ostler_for(readable: &str, pop3: u16, smtp: u16) -> Ostler {
+    let account = Account::new("home", "ann@example.org", &unique("pw")).line(&format!("readable = \"{readable}\""));
     let account = account.pop3(Server::new("none", pop3)).smtp(Server::new("none", smtp));
     Home::new(&TestCa::new(), &[account]).run()
 }
@@ -116,10 +121,10 @@ fn begin(client: &mut Talk, listener: &TcpListener) -> Talk {
     mta
 }
 
-#[test]
-fn a_huge_message_is_fetched_in_little_memory() {
+/// Fetches a message that begins with `head`, which becomes `seen`.
+fn fetch(readable: &str, head: &'static str, seen: &str) {
     let (listener, port) = server();
-    let ostler = ostler(port, 1);
+    let ostler = ostler_for(readable, port, 1);
     let times = size() / pattern().len();
     let mut client = Talk::to(ostler.pop3);
     client.line().unwrap();
@@ -134,17 +139,38 @@ fn a_huge_message_is_fetched_in_little_memory() {
     answer_pop3(&mut mailbox, "RETR 1");
     let pouring = std::thread::spawn(move || {
         mailbox.say("+OK").unwrap();
+        mailbox.send(head.as_bytes()).unwrap();
         pour(&mut mailbox, times);
         answer_pop3(&mut mailbox, "QUIT");
         mailbox.say("+OK bye").unwrap();
     });
     assert_eq!(client.line().unwrap(), "+OK");
+    for line in seen.lines() {
+        assert_eq!(client.line().unwrap(), line);
+    }
     drink(&mut client, times);
     let needs = Needs::of(ostler.id());
-    tell("fetched", times * pattern().len(), began, needs);
+    tell(&format!("fetched, readable {readable}"), times * pattern().len(), began, needs);
     client.ask("QUIT", "+OK bye").unwrap();
     pouring.join().unwrap();
     assert!(needs.most < MOST, "{needs}");
+}
+
+#[test]
+fn a_huge_message_is_fetched_in_little_memory() {
+    fetch("off", "", "");
+}
+
+#[test]
+fn a_huge_message_is_made_readable_in_little_memory() {
+    let head = "Subject: =?utf-8?Q?it=E2=80=99s?=\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\
+        Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\nit\u{2019}s \u{2192}\r\n--b\r\n\
+        Content-Type: application/octet-stream\r\n\r\n";
+    let seen = "Subject: =?windows-1252?Q?it=92s?=\r\nContent-Type: multipart/mixed; boundary=b\r\n\
+        X-Ostler-Readable: utf-8 to windows-1252; 1 character approximated\r\n\r\n--b\r\n\
+        Content-Type: text/plain; charset=windows-1252\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nit=92s ->\r\n--b\r\n\
+        Content-Type: application/octet-stream\r\n\r\n";
+    fetch("windows-1252", head, seen);
 }
 
 #[test]

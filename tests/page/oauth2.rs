@@ -2,11 +2,13 @@
 //! button later on.
 
 use crate::chromium::{Chromium, ENTER};
+use crate::http::Browser;
 use crate::support::ca::TestCa;
 use crate::support::issuer::Issuer;
 use crate::support::keyring::Keyring;
+use crate::support::ostler::Home;
 use crate::support::postfix::Postfix;
-use crate::support::{client, mail, require};
+use crate::support::{client, free_port, mail, require, wait_for};
 use crate::{home, link};
 
 const ANN: &str = "ann@example.net";
@@ -25,6 +27,43 @@ fn sign_in(chromium: &Chromium, address: &str) {
     assert!(shown.contains("127.0.0.1"), "{shown}");
 }
 
+/// A home that knows the issuer, and a provider at these ports that takes its tokens only.
+fn home_at(ca: &TestCa, issuer: &Issuer, keyring: &Keyring, pop3: u16, smtp: u16) -> Home {
+    let home = home(ca, &[]).with_keyring(keyring);
+    home.write_settings(&(home.settings() + &issuer.settings("")));
+    home.write_providers(&format!(
+        "schema = 1\n[provider.quiet]\nname = \"Quiet Mail\"\ndomains = [\"example.net\"]\nauth = [\"oauth2:test\"]\n\
+         pop = \"yes\"\npop3 = [{{ host = \"localhost\", port = {pop3}, security = \"tls\" }}]\n\
+         smtp = [{{ host = \"localhost\", port = {smtp}, security = \"starttls\" }}]\n\
+         source = [\"a test\"]\nchecked = 2026-11-29\nconfidence = \"high\"\n"
+    ));
+    home
+}
+
+#[test]
+fn a_sign_in_of_someone_who_stops_is_taken_back() {
+    require!("dovecot", "postfix", "keyring", "issuer");
+    let ca = TestCa::new();
+    let issuer = Issuer::builder().start(&ca);
+    let dovecot = issuer.dovecot().user(ANN, "no-password-is-taken").cert(ca.localhost()).start();
+    let keyring = Keyring::start();
+    let ostler = home_at(&ca, &issuer, &keyring, dovecot.pop3s, free_port()).run();
+    let before = ostler.home.settings();
+    let mut browser = Browser::new(&ostler.home);
+    let form = browser.get("/add").form("/add").with("address", ANN);
+    browser.send(&form.with("ca", &ostler.home.ca_file().display().to_string()));
+    let page = browser.stay_until("Sign in (opens a new page)");
+    let address = page.links().into_iter().find(|link| link.starts_with("https://localhost")).unwrap();
+    // A link on the page has its ampersands written out.
+    assert!(issuer.sign_in(&address.replace("&amp;", "&"), "ann").contains("You can close this page"));
+    let failed = browser.stay_until("Stop and save nothing");
+    assert_eq!(issuer.count("revocation"), 0, "the user may go on");
+    let stop = format!("{}/stop", browser.at.clone());
+    browser.send(&failed.form(&stop));
+    wait_for("the sign-in to be taken back", || (issuer.count("revocation 200") == 2).then_some(()));
+    assert_eq!(ostler.home.settings(), before);
+}
+
 /// The address on the button that the page shows.
 fn address_on_button(chromium: &Chromium) -> String {
     chromium.wait_for_text("Sign in (opens a new page)");
@@ -40,16 +79,7 @@ fn an_account_at_a_company_that_takes_no_password_is_added_and_signed_in_again()
     let dovecot = issuer.dovecot().user(ANN, "no-password-is-taken").cert(cert.clone()).start();
     let postfix = Postfix::builder().cert(cert).sasl(&dovecot).start();
     let keyring = Keyring::start();
-    let home = home(&ca, &[]).with_keyring(&keyring);
-    home.write_settings(&(home.settings() + &issuer.settings("")));
-    home.write_providers(&format!(
-        "schema = 1\n[provider.quiet]\nname = \"Quiet Mail\"\ndomains = [\"example.net\"]\nauth = [\"oauth2:test\"]\n\
-         pop = \"yes\"\npop3 = [{{ host = \"localhost\", port = {}, security = \"tls\" }}]\n\
-         smtp = [{{ host = \"localhost\", port = {}, security = \"starttls\" }}]\n\
-         source = [\"a test\"]\nchecked = 2026-11-29\nconfidence = \"high\"\n",
-        dovecot.pop3s, postfix.submission
-    ));
-    let ostler = home.run();
+    let ostler = home_at(&ca, &issuer, &keyring, dovecot.pop3s, postfix.submission).run();
     let chromium = Chromium::trusting_anybody();
     chromium.go(&link(&ostler.home));
     chromium.type_into("address", ANN);

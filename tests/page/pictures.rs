@@ -14,6 +14,7 @@ use serde_json::json;
 
 use crate::chromium::{Chromium, ENTER};
 use crate::link;
+use crate::support::ca::TestCa;
 use crate::support::desktop::Desktop;
 use crate::support::dovecot::Dovecot;
 use crate::support::keyring::Keyring;
@@ -163,6 +164,34 @@ fn set_up_on_the_page(office: &Office, album: &mut Album) {
     chromium.wait_for_text(ANN);
     shoot(&chromium, album, "overview", 640);
     office.dovecot.empty(ANN);
+}
+
+/// A message of today.
+const LETTERS: &str = "From: =?UTF-8?Q?Zo=C3=AB_M=C3=BCller?= <zoe@example.org>\r\nTo: Ann <ann@example.net>\r\n\
+    Subject: =?UTF-8?Q?Don=E2=80=99t_forget_the_caf=C3=A9?=\r\nDate: Mon, 2 Nov 2026 08:00:00 +0000\r\nMIME-Version: 1.0\r\n\
+    Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\nDear Ann,\r\n\r\n\
+    don\u{2019}t forget: the caf\u{e9} \u{201c}Gr\u{fc}ne Gans\u{201d} opens at nine \u{2013} see you there\u{2026}\r\n\r\nZo\u{eb}\r\n";
+
+/// The same message in a program that knows the letters of its own system only, fetched as it is and made readable.
+fn show_letters(album: &mut Album) {
+    let (ca, password) = (TestCa::new(), unique("pw"));
+    let dovecot = Dovecot::builder().user(ANN, &password).cert(ca.localhost()).start();
+    dovecot.deliver(ANN, LETTERS.as_bytes());
+    let chromium = Chromium::start();
+    let program = BASE64.encode(include_bytes!("pictures/old_program.html"));
+    chromium.go(&format!("data:text/html;base64,{program}"));
+    for (title, readable) in [("As it is", "off"), ("Rewritten by ostler", "eudora-windows")] {
+        let account = Account::new("home", ANN, &password).line(&format!("readable = \"{readable}\""));
+        let ostler = Home::new(&ca, &[account.pop3(Server::new("tls", dovecot.pop3s))]).run();
+        let message = BASE64.encode(&client::fetch(ostler.pop3, "home", "x")[0]);
+        chromium.run(&format!("show({}, atob(\"{message}\"))", json!(title)));
+    }
+    assert!(chromium.text().contains("don\u{e2}\u{20ac}\u{2122}t") && chromium.text().contains("don\u{2019}t"));
+    album.text("letters", &chromium.text());
+    let metrics = json!({"width": 860, "height": 380, "deviceScaleFactor": 1, "mobile": false});
+    chromium.cdp("Emulation.setDeviceMetricsOverride", &metrics);
+    let shot = chromium.cdp("Page.captureScreenshot", &json!({"format": "png"}));
+    album.picture("letters", &Picture::of_png(&BASE64.decode(shot["data"].as_str().unwrap()).unwrap()));
 }
 
 /// The panel at the bottom: a menu, the windows, the icons, a clock.
@@ -348,6 +377,7 @@ fn the_pictures_show_what_there_is_to_see() {
     let mut album = Album::open();
     let office = Office::open();
     set_up_on_the_page(&office, &mut album);
+    show_letters(&mut album);
     if album.has_desktop() {
         use_it_on_a_desktop(&office, &mut album);
     }

@@ -96,6 +96,12 @@ fn main() {
         ),
         ("Russian, 8bit, to windows-1251", message("plain", "8bit", &plain(RUSSIAN)), "windows-1251"),
         ("Russian, 8bit, to windows-1252 in likeness", message("plain", "8bit", &plain(RUSSIAN)), "windows-1252"),
+        ("Russian, base64, to iso-8859-1 in likeness", message("plain", "base64", &plain(RUSSIAN)), "eudora-mac"),
+        (
+            "Russian, HTML, quoted-printable, for Eudora",
+            message("html", "quoted-printable", &html(RUSSIAN)),
+            "eudora-windows",
+        ),
     ] {
         measure(name, &message, program);
     }

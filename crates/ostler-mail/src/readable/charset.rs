@@ -186,12 +186,15 @@ struct Writer {
     /// Letters that have no likeness.
     unlike: u64,
     encoder: Encoder,
-    /// What the last letters that the charset lacks became: most texts lack a few, again and again.
+    /// What the last letters that the charset lacks became, each at a place of its own: most texts lack a few, again and again.
+    /// Empty until one is lacking.
     known: Vec<(char, Likeness)>,
 }
 
-/// How many letters a [`Writer`] remembers: an alphabet in both cases.
-const MAX_KNOWN_LETTERS: usize = 128;
+/// How many letters a [`Writer`] remembers: any alphabet has room.
+const KNOWN_LETTERS: usize = 256;
+/// After so many letters of ASCII in a row the encoder is faster than going letter by letter.
+const ASCII_IN_A_ROW: usize = 8;
 
 impl Writer {
     fn new(charset: Charset) -> Self {
@@ -224,7 +227,34 @@ impl Writer {
             match result {
                 EncoderResult::InputEmpty => return,
                 EncoderResult::OutputFull => {}
-                EncoderResult::Unmappable(letter) => self.approximate(letter),
+                EncoderResult::Unmappable(letter) => {
+                    self.approximate(letter);
+                    text = self.write_known(text);
+                }
+            }
+        }
+    }
+
+    /// Writes the letters from here on whose likeness is known, and those of ASCII between them. Returns the rest.
+    fn write_known<'t>(&mut self, text: &'t str) -> &'t str {
+        if self.encoder.encoding() == ISO_2022_JP {
+            return text;
+        }
+        let (mut letters, mut ascii) = (text.chars(), 0);
+        loop {
+            let rest = letters.as_str();
+            let Some(letter) = letters.next() else { return rest };
+            match self.known(letter) {
+                _ if letter.is_ascii() && ascii < ASCII_IN_A_ROW => {
+                    self.octets.extend(u8::try_from(letter));
+                    ascii += 1;
+                }
+                Some(Likeness::Text(text)) => {
+                    self.octets.extend_from_slice(text.as_bytes());
+                    self.approximated += 1;
+                    ascii = 0;
+                }
+                Some(Likeness::Letter(_) | Likeness::Invisible | Likeness::None) | None => return rest,
             }
         }
     }
@@ -243,15 +273,18 @@ impl Writer {
     }
 
     fn likeness(&mut self, letter: char) -> Likeness {
-        if let Some((_, known)) = self.known.iter().find(|(known, _)| *known == letter) {
-            return *known;
+        if let Some(known) = self.known(letter) {
+            return known;
         }
         let charset = self.charset;
         let found = likeness(letter, |letter| charset.has(letter));
-        if self.known.len() < MAX_KNOWN_LETTERS {
-            self.known.push((letter, found));
-        }
+        self.known.resize(KNOWN_LETTERS, ('\0', Likeness::None));
+        self.known[place_of(letter)] = (letter, found);
         found
+    }
+
+    fn known(&self, letter: char) -> Option<Likeness> {
+        self.known.get(place_of(letter)).filter(|(known, _)| *known == letter).map(|(_, likeness)| *likeness)
     }
 
     /// The end of the text.
@@ -261,6 +294,11 @@ impl Writer {
         let Self { octets, approximated, unlike, .. } = self;
         Written { octets, label, approximated, unlike, letters: Vec::new() }
     }
+}
+
+/// Where a letter is remembered. The letters of an alphabet are next to each other.
+fn place_of(letter: char) -> usize {
+    letter as usize % KNOWN_LETTERS
 }
 
 /// How many letters a text has.
@@ -346,6 +384,10 @@ mod tests {
         assert_eq!(plain("windows-1250", "\u{11b}\u{e9}\u{f1}"), Some((b"\xec\xe9n".to_vec(), 1)));
         assert_eq!(plain("windows-1251", "\u{43f}\u{e9}"), Some((b"\xefe".to_vec(), 1)));
         assert_eq!(plain("windows-1252", "\u{43f}\u{440}"), Some((b"pr".to_vec(), 2)));
+        // Again and again, with others between them; and two that share a place.
+        let text = "\u{43f}\u{43f} \u{e9}\u{440}\u{43f}\u{2192}, ten letters between\u{43f}\u{440}\u{53f}\u{43f}\u{200b}\u{43f}";
+        assert_eq!(plain("windows-1252", text).unwrap().0, b"pp \xe9rp->, ten letters betweenpr?pp");
+        assert_eq!(plain("iso-2022-jp", "\u{e9}\u{e9}\u{65e5}\u{e9}").unwrap().0, b"ee\x1b$BF|\x1b(Be");
     }
 
     #[test]
