@@ -197,7 +197,7 @@ mod tests {
         let of = |folders: &[&PathBuf]| usable(folders.iter().map(|f| (*f).clone()), last.clone());
         assert_eq!(of(&[&state, &session]).unwrap(), [state.clone(), session.clone()]);
         assert!(!last.exists());
-        assert_eq!(of(&[&file]).unwrap(), [last.clone()]);
+        assert_eq!(of(&[&file]).unwrap(), std::slice::from_ref(&last));
         assert_eq!(of(&[&state]).unwrap(), [state, last.clone()], "an ostler may have had to take it");
         std::fs::remove_dir(&last).unwrap();
         std::fs::write(&last, "").unwrap();
