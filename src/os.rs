@@ -145,7 +145,7 @@ pub(crate) fn random(octets: &mut [u8]) -> bool {
 /// The usual limit of 1,024 only protects programs that use `select`.
 pub(crate) fn allow_connections() {
     #[cfg(unix)]
-    unix::allow_descriptors(4096);
+    unix::allow_descriptors(16_384);
 }
 
 /// Tells systemd that every door is open or reported. Does nothing unless ostler runs as a unit with `Type=notify`.

@@ -284,6 +284,9 @@ fn failure_of(error: &VaultError, at: Option<ServerAddr>) -> Failure {
         VaultError::Locked { .. } | VaultError::TimedOut { .. } => SecretTrouble::KeyringLocked,
         VaultError::NoKeyring { .. } => SecretTrouble::NoKeyring,
         VaultError::FromClient { .. } => SecretTrouble::ClientGaveNone,
+        VaultError::Registration { issuer, .. } => {
+            SecretTrouble::Source(format!("the keyring does not give the secret of ostler's registration at {issuer}"))
+        }
         // Eudora looks for the word "password" in a refusal and throws its own away.
         other => SecretTrouble::Source(other.to_string().replace("password", "secret")),
     };

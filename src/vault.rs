@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
+use ostler_mail::account::issuer::Issuer;
 use ostler_mail::account::{Account, Protocol, SecretSource, Security, Server, SignIn};
 use ostler_mail::secret::Secret;
 use ostler_mail::secret::given;
@@ -300,14 +301,28 @@ impl Vault {
         }
     }
 
-    /// What proves who ostler is at a company that gives out tokens.
+    /// What proves who ostler is at a company that gives out tokens. It is needed once an hour, and not kept in memory.
     pub(crate) async fn client_secret(
         &self,
         account: &Account,
-        issuer: &str,
+        issuer: &Issuer,
         source: &SecretSource,
     ) -> Result<Arc<Secret>, VaultError> {
-        self.read(account, source, &format!("oauth2 {issuer}")).await
+        let entry = registration_entry_of(issuer);
+        if *source != SecretSource::Keyring {
+            return self.read(account, source, &entry).await;
+        }
+        let found = self.0.keyring.ask(Request::Read { entry }, READ_TIMEOUT).await;
+        let secret = found.and_then(|bytes| secret_of_entry(&bytes));
+        secret.map(Arc::new).map_err(|trouble| VaultError::registration(&account.name, issuer, trouble))
+    }
+
+    /// Stores what proves who ostler is at a company, in place of an older one.
+    pub(crate) async fn store_client_secret(&self, issuer: &Issuer, secret: &Secret) -> Result<(), VaultError> {
+        let secret = Zeroizing::new(secret.expose().to_vec());
+        let write = Request::Write { entry: registration_entry_of(issuer), secret };
+        let done = self.0.keyring.ask(write, WRITE_TIMEOUT).await;
+        done.map(drop).map_err(|trouble| VaultError::registration("", issuer, trouble))
     }
 
     /// Makes the next use read the keyring again, because the secret was refused or another process has changed it.
@@ -352,11 +367,7 @@ impl Vault {
         };
         let found = self.0.keyring.ask(Request::Read { entry: entry.to_owned() }, READ_TIMEOUT).await;
         let secret = found
-            .and_then(|bytes| {
-                // Other programs may have stored it with one.
-                let secret = given::without_line_end(&bytes).to_vec();
-                Secret::from_bytes(secret.into()).map_err(|why| Trouble::Other(format!("its entry: {why}")))
-            })
+            .and_then(|bytes| secret_of_entry(&bytes))
             // A failure is not remembered: the user may unlock the keyring at any moment.
             .map_err(|trouble| VaultError::keyring(account, entry, trouble))?;
         let secret = Arc::new(secret);
@@ -460,6 +471,18 @@ fn local_entry_of(account: &Account) -> String {
 
 fn tokens_entry_of(account: &Account) -> String {
     format!("{} oauth2", account.name)
+}
+
+/// A secret belongs to the host to which it may be sent.
+fn registration_entry_of(issuer: &Issuer) -> String {
+    format!("registration {} {}", issuer.name, issuer.token.authority())
+}
+
+/// What an entry of the keyring holds.
+fn secret_of_entry(bytes: &[u8]) -> Result<Secret, Trouble> {
+    // Other programs may have stored it with a line end.
+    let secret = given::without_line_end(bytes).to_vec();
+    Secret::from_bytes(secret.into()).map_err(|why| Trouble::Other(format!("its entry: {why}")))
 }
 
 /// Whether a keyring entry belongs to the account. Names may contain blanks, so a prefix is not enough: the entries of

@@ -12,14 +12,18 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
+use crate::cli::screen::tell;
 use crate::cli::{ask, block_on, fail, print_wrapped, read_local_password};
 use crate::config::presets::Presets;
 use crate::config::{self, issuers, value};
 use crate::guide::{GuideValues, Reader, System};
 use crate::os::control::{self, Request, SETTINGS_RELOAD_TIMEOUT};
+use crate::proxy::tokens::TokenKeeper;
+use crate::setup::authorize::Unkept;
 use crate::setup::import::ImportedAccount;
 use crate::setup::trust::PinRequest;
 use crate::setup::{Identity, NamedTrust, Plan, Proposal, Secrets, Wanted, endpoint_from_flag, keep};
+use crate::vault::Vault;
 use dialogue::Dialogue;
 use ostler_mail::account::endpoint::Endpoint;
 use ostler_mail::account::issuer::Issuer;
@@ -283,19 +287,21 @@ fn add_account(
     if let Some(imported) = imported {
         import::fill_plan(&mut plan, options, imported, &settings);
     }
-    let dialogue = Dialogue::new(options, &settings, presets, plan);
     let local_password = local_password_source(options)?;
-    let mut decision = match ask::cancellable(dialogue.run()) {
-        Ok(Ok(decision)) => decision?,
-        Ok(Err(ask::Cancelled)) => return Ok(AddOutcome::Cancelled),
-        Err(error) => return Err(Abort(1, error.to_string())),
+    let unkept = Unkept::new(TokenKeeper::new(Vault::new(), Arc::default()));
+    let dialogue = Dialogue::new(options, &settings, presets, plan, &unkept);
+    let decided = match ask::cancellable(dialogue.run()) {
+        Ok(Ok(decided)) => decided.and_then(|mut decision| {
+            decision.account.local_password = local_password;
+            keep_account(file, decision)
+        }),
+        Ok(Err(ask::Cancelled)) => {
+            take_back(&unkept);
+            return Ok(AddOutcome::Cancelled);
+        }
+        Err(error) => Err(Abort(1, error.to_string())),
     };
-    decision.account.local_password = local_password;
-    match block_on(keep::keep(file, &decision.account, &decision.secrets)) {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => return Err(Abort(1, keep_error_text(&error))),
-        Err(error) => return Err(Abort(1, error.to_string())),
-    }
+    let decision = decided.inspect_err(|_| take_back(&unkept))?;
     let running = wait_until_known(file, &decision.account.name);
     let reader = Reader::usual(&settings);
     let values = GuideValues::for_reader(&settings, &decision.account, file, System::this(), &reader);
@@ -303,6 +309,21 @@ fn add_account(
     let password = (settings.wants_password() && values.is_elsewhere()).then(|| read_local_password(&decision.account));
     print_wrapped(&text::closing_text(&decision, &settings, &values, password.as_ref(), file, running));
     Ok(AddOutcome::Kept)
+}
+
+fn keep_account(file: &Path, decision: Decision) -> Result<Decision, Abort> {
+    match block_on(keep::keep(file, &decision.account, &decision.secrets)) {
+        Ok(Ok(())) => Ok(decision),
+        Ok(Err(error)) => Err(Abort(1, keep_error_text(&error))),
+        Err(error) => Err(Abort(1, error.to_string())),
+    }
+}
+
+/// Takes back a sign-in that no account has, and says so.
+fn take_back(unkept: &Unkept) {
+    if let Ok(Some(title)) = block_on(unkept.take_back()) {
+        tell(&format!("The sign-in at {title} was taken back.\n"));
+    }
 }
 
 /// Whether an ostler runs, and whether it serves the account.

@@ -9,12 +9,13 @@ use clap::Args;
 
 use crate::cli::screen::Screen;
 use crate::cli::{account, ask, block_on, fail, print};
-use crate::config::{self, NotEdited, Parsed};
+use crate::config::{self, NotEdited, Parsed, issuers};
 use crate::diagnose;
 use crate::os::control::{self, Request};
 use crate::setup::charset_offer::{CharsetOffers, say_remembered};
 use crate::vault::{Vault, describe_keyring, describe_source, keyring_servers, servers_with_secret};
-use ostler_mail::account::{Account, PasswordCharset, Protocol, Server, ServerId, Timeouts};
+use ostler_mail::account::issuer::ClientSecret;
+use ostler_mail::account::{Account, PasswordCharset, Protocol, SecretSource, Server, ServerId, Timeouts};
 use ostler_mail::failure::{Failure, as_word, error_chain};
 use ostler_mail::oauth2::tokens::is_kept_for;
 use ostler_mail::secret::{Secret, given};
@@ -22,8 +23,8 @@ use ostler_mail::secret::{Secret, given};
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// The account
-    #[arg(value_name = "NAME")]
-    name: String,
+    #[arg(value_name = "NAME", required_unless_present = "oauth2")]
+    name: Option<String>,
     /// Read the password from a line of standard input
     #[arg(long)]
     stdin: bool,
@@ -40,6 +41,10 @@ pub(crate) struct Options {
     /// Make and show a new local password, which your mail program needs if access = "password"
     #[arg(long, conflicts_with_all = ["stdin", "check", "yes", "server"])]
     local: bool,
+    /// Instead of an account's password: the secret of a registration at this company, whose table [oauth2.NAME] says
+    /// client_secret = "keyring"
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["name", "check", "yes", "server", "local"])]
+    oauth2: Option<String>,
 }
 
 fn parse_protocol(text: &str) -> Result<Protocol, String> {
@@ -47,7 +52,10 @@ fn parse_protocol(text: &str) -> Result<Protocol, String> {
 }
 
 pub(crate) fn main(file: &Path, parsed: &Parsed, options: Options) -> ExitCode {
-    let account = match account(parsed, &options.name) {
+    if let Some(name) = &options.oauth2 {
+        return store_client_secret(parsed, name, options.stdin);
+    }
+    let account = match account(parsed, options.name.as_deref().unwrap_or_default()) {
         Ok(account) => Arc::clone(account),
         Err(code) => return code,
     };
@@ -61,7 +69,8 @@ pub(crate) fn main(file: &Path, parsed: &Parsed, options: Options) -> ExitCode {
         return fail(1, &not_in_keyring_text(&account, other));
     }
     let makes_app_passwords = ours.iter().any(|server| parsed.presets.makes_app_passwords(&account, server));
-    let secret = match read_secret(&account, options.stdin, makes_app_passwords) {
+    let prompt = format!("Password of {}: ", account.name);
+    let secret = match read_secret(prompt, options.stdin, makes_app_passwords) {
         Ok(secret) => Arc::new(secret),
         Err(why) => return fail(1, &why),
     };
@@ -100,6 +109,42 @@ fn forget_cached_secret(file: &Path, account: &Account) {
     let _ = control::ask(file, &Request::ForgetSecret { account: account.name.clone() });
 }
 
+/// Stores the secret of a registration at a company that gives out OAuth2 tokens.
+fn store_client_secret(parsed: &Parsed, name: &str, stdin: bool) -> ExitCode {
+    let Some(issuer) = issuers::find(&parsed.settings, name) else {
+        return fail(1, &format!("ostler knows no company \"{name}\", and the settings have no table [oauth2.{name}]"));
+    };
+    match &issuer.client_secret {
+        Some(ClientSecret::Kept(SecretSource::Keyring)) => {}
+        Some(ClientSecret::Kept(other)) => {
+            let place = describe_source(other);
+            return fail(
+                1,
+                &format!("the secret of the registration at {} comes from {place}, not from the keyring", issuer.title),
+            );
+        }
+        Some(ClientSecret::BuiltIn(_)) | None => {
+            return fail(
+                1,
+                &format!("put client_secret = \"keyring\" below [oauth2.{name}] in the settings file first"),
+            );
+        }
+    }
+    let secret = match read_secret(format!("Secret of the registration at {}: ", issuer.title), stdin, false) {
+        Ok(secret) => secret,
+        Err(why) => return fail(1, &why),
+    };
+    match block_on(Vault::new().store_client_secret(&issuer, &secret)) {
+        Ok(Ok(())) => {
+            let (title, host) = (&issuer.title, issuer.token.host());
+            print(&format!("secret of the registration at {title} stored in {}, for {host}\n", describe_keyring()));
+            ExitCode::SUCCESS
+        }
+        Ok(Err(error)) => fail(1, &error_chain(&error)),
+        Err(error) => fail(1, &error.to_string()),
+    }
+}
+
 fn make_local_password(file: &Path, account: &Account) -> ExitCode {
     let vault = Vault::new();
     match block_on(vault.new_local_password(account)) {
@@ -133,14 +178,13 @@ fn not_in_keyring_text(account: &Account, other: Option<&Server>) -> String {
 }
 
 /// Reads the password from the terminal, without echo, or from standard input.
-fn read_secret(account: &Account, stdin: bool, makes_app_passwords: bool) -> Result<Secret, String> {
+fn read_secret(prompt: String, stdin: bool, makes_app_passwords: bool) -> Result<Secret, String> {
     if stdin {
         return ask::read_password(makes_app_passwords);
     }
     if !std::io::stdin().is_terminal() {
         return Err("there is no terminal to ask on; give the password with --stdin".into());
     }
-    let prompt = format!("Password of {}: ", account.name);
     match ask::cancellable(ask::ask_password(prompt, makes_app_passwords)) {
         Ok(Ok(read)) => read,
         Ok(Err(ask::Cancelled)) => Err("stopped; the password is unchanged".into()),

@@ -97,7 +97,10 @@ mod linux {
 
     /// Ends the service and takes its unit away. Its folder stays: it holds the user's settings and passwords.
     pub(super) fn take_back() -> Result<String, String> {
-        run("systemctl", &["disable", "--now", UNIT])?;
+        if is_booted() {
+            run("systemctl", &["stop", UNIT])?;
+        }
+        run("systemctl", &["disable", UNIT])?;
         if std::fs::read_to_string(UNIT_OF_ADMINISTRATOR).is_ok_and(|text| is_our_unit(&text)) {
             remove_own_unit()?;
         }

@@ -57,7 +57,12 @@ pub(crate) fn sign_in(file: &Path, parsed: &Parsed, options: &SignIn) -> ExitCod
     // Not to be interrupted: the company may have ended what the keyring has.
     match block_on(keeper.keep(&account, &signed_in.tokens)) {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => return fail(1, &format!("the sign-in worked, but cannot be kept: {}", error_chain(&error))),
+        Ok(Err(error)) => {
+            if let Ok(sign_in) = Authorize::new(&keeper, &account) {
+                let _ = block_on(sign_in.revoke(&signed_in.tokens));
+            }
+            return fail(1, &format!("the sign-in worked, but cannot be kept: {}", error_chain(&error)));
+        }
         Err(error) => return fail(1, &error.to_string()),
     }
     let _ = control::ask(file, &Request::SignedIn { account: account.name.clone() });

@@ -14,11 +14,21 @@ pub(crate) struct Options {
     /// One JSON document
     #[arg(long)]
     json: bool,
+    /// Print nothing, and succeed only if mail programs are served: a door is open and ostler is not paused. For health checks
+    #[arg(long, conflicts_with = "json")]
+    health: bool,
 }
 
 /// Exit code 1 if no ostler runs.
 pub(crate) fn main(file: &Path, options: &Options) -> ExitCode {
     match ask_running(file, &Request::Status) {
+        Ok(status) if options.health => {
+            if status.as_ref().is_some_and(is_serving) {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            }
+        }
         Ok(Some(status)) => {
             if options.json {
                 print_json(&status)
@@ -49,6 +59,12 @@ pub(crate) fn set_paused(file: &Path, pause: bool) -> ExitCode {
         Ok(None) => fail(1, "ostler is not running"),
         Err(code) => code,
     }
+}
+
+/// As `/health` of the page's port judges.
+fn is_serving(status: &Value) -> bool {
+    let is_open = |door: &Value| door["state"] == "open";
+    status["paused"] != true && status["doors"].as_array().is_some_and(|doors| doors.iter().any(is_open))
 }
 
 /// Who asks as a person for what runs as a service is led there.

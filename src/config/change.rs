@@ -7,7 +7,7 @@ use toml_edit::{DocumentMut, Item, Value};
 
 use super::edit::{EditError, meaning, parse_document, put, with_line_ends_of};
 use super::parse_with;
-use super::place::{Place, TableMut, account_table, fill_in_server, write_out_servers};
+use super::place::{Place, REGISTRATIONS, TableMut, account_table, fill_in_server, write_out_servers};
 use crate::config::presets::Presets;
 use ostler_mail::account::{Account, DEFAULT_IMAP_CONNECTIONS, Protocol, Settings};
 
@@ -276,6 +276,7 @@ fn find_mut<'t>(file: &'t mut toml::Table, place: &Place, account: usize) -> Opt
     let key = match place {
         Place::Local => return file.get_mut("local")?.as_table_mut(),
         Place::Timeouts => return file.get_mut("timeouts")?.as_table_mut(),
+        Place::Registration(name) => return file.get_mut(REGISTRATIONS)?.get_mut(name)?.as_table_mut(),
         Place::Account(_) => None,
         Place::Doors(_) => Some("doors"),
         Place::Server(_, protocol, _) => Some(protocol.name()),

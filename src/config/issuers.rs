@@ -14,7 +14,7 @@ use super::value;
 use ostler_mail::account::issuer::{ClientSecret, HttpsUrl, Issuer, Redirect, Scopes};
 use ostler_mail::account::{Settings, Trust};
 
-const NAME: &str = "small letters, digits, dots and hyphens, at most 40";
+pub(crate) const NAME: &str = "small letters, digits, dots and hyphens, at most 40";
 const MAX_NAME_OCTETS: usize = 40;
 const SCOPES: &str = "a list of texts without blanks, such as [\"mail\", \"offline_access\"]";
 /// Mail.ru's domain, which people take for its name, and which presets have.
@@ -112,6 +112,32 @@ pub(crate) fn find(settings: &Settings, name: &str) -> Option<Arc<Issuer>> {
     find_among(&settings.issuers, name)
 }
 
+/// Whether a table `[oauth2.NAME]` may have this name.
+pub(crate) fn is_name(name: &str) -> bool {
+    let is_plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.';
+    !name.is_empty() && name.len() <= MAX_NAME_OCTETS && name.bytes().all(is_plain)
+}
+
+/// ostler's name for a company that Thunderbird, its list of providers and its settings name so.
+pub(crate) fn name_at_thunderbird(issuer: &str) -> &str {
+    match issuer {
+        "accounts.google.com" => "google",
+        "login.microsoftonline.com" => "microsoft",
+        "login.yahoo.com" => "yahoo",
+        "login.aol.com" => "aol",
+        "www.fastmail.com" => "fastmail",
+        "comcast.net" => "comcast",
+        "oauth.yandex.com" => "yandex",
+        "o2.mail.ru" => "mailru",
+        other => other,
+    }
+}
+
+/// What ostler knows of the company of this name without a table in the settings file.
+pub(crate) fn known(name: &str) -> Option<Arc<Issuer>> {
+    find_among(&[], name)
+}
+
 pub(super) fn find_among(of_file: &[Arc<Issuer>], name: &str) -> Option<Arc<Issuer>> {
     let name = OTHER_NAMES.iter().find(|(other, _)| *other == name).map_or(name, |(_, name)| name);
     of_file.iter().chain(built_in()).find(|issuer| issuer.name == name).cloned()
@@ -129,12 +155,11 @@ pub(super) fn read(root: &Table<'_>, file: &Path) -> Option<Vec<Arc<Issuer>>> {
 }
 
 fn read_one(name: &str, item: &Item<'_>, file: &Path) -> Option<Issuer> {
-    let is_plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.';
-    if name.is_empty() || name.len() > MAX_NAME_OCTETS || !name.bytes().all(is_plain) {
+    if !is_name(name) {
         return item.reject(&format!("has a name that is not allowed; allowed are {NAME}"));
     }
     let table = item.table(&keys::OAUTH2)?;
-    let known = find_among(&[], name);
+    let known = known(name);
     let secrets = SecretReader { file };
     let [authorize, token, device, revoke] = ["authorize", "token", "device", "revoke"]
         .map(|key| table.get(key).map(|item| item.read(value::HTTPS, value::https)));

@@ -8,6 +8,9 @@ use super::edit::EditError;
 use super::keys;
 use ostler_mail::account::{Account, Protocol, Server};
 
+/// The table that has those of the registrations in it.
+pub(super) const REGISTRATIONS: &str = "oauth2";
+
 /// A table of the settings file. Accounts go by their names, servers by their position, counted from 0.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Place {
@@ -20,6 +23,8 @@ pub(crate) enum Place {
     Server(String, Protocol, usize),
     /// The server for the login before a send, of the server for sending at this position.
     Login(String, usize),
+    /// A registration at a company that gives out OAuth2 tokens, by the name of its table.
+    Registration(String),
 }
 
 impl Place {
@@ -34,6 +39,7 @@ impl Place {
             Self::Server(_, Protocol::Smtp, _) => &keys::settings::SMTP,
             Self::Server(_, Protocol::Imap, _) => &keys::settings::IMAP,
             Self::Login(..) => &keys::settings::LOGIN,
+            Self::Registration(_) => &keys::settings::OAUTH2,
         }
     }
 
@@ -45,7 +51,7 @@ impl Place {
     /// The account that it belongs to.
     pub(super) fn account(&self) -> Option<&str> {
         match self {
-            Self::Local | Self::Timeouts => None,
+            Self::Local | Self::Timeouts | Self::Registration(_) => None,
             Self::Account(name) | Self::Doors(name) | Self::Server(name, ..) | Self::Login(name, _) => Some(name),
         }
     }
@@ -53,7 +59,7 @@ impl Place {
     /// The server that it is, or is part of.
     pub(super) fn server(&self) -> Option<(Protocol, usize)> {
         match self {
-            Self::Local | Self::Timeouts | Self::Account(_) | Self::Doors(_) => None,
+            Self::Local | Self::Timeouts | Self::Account(_) | Self::Doors(_) | Self::Registration(_) => None,
             Self::Server(_, protocol, at) => Some((*protocol, *at)),
             Self::Login(_, at) => Some((Protocol::Smtp, *at)),
         }
@@ -68,6 +74,15 @@ impl Place {
             Self::Doors(_) => account_table(document, account)?.inner("doors", true),
             Self::Server(_, protocol, at) => account_table(document, account)?.server(*protocol, *at),
             Self::Login(_, at) => account_table(document, account)?.server(Protocol::Smtp, *at)?.inner("login", true),
+            Self::Registration(name) => {
+                if document.get(REGISTRATIONS).is_none() {
+                    // Only its tables have a line of their own.
+                    let mut all = Table::new();
+                    all.set_implicit(true);
+                    document.insert(REGISTRATIONS, Item::Table(all));
+                }
+                TableMut::of_root(document, REGISTRATIONS)?.inner(name, false)
+            }
         }
     }
 
@@ -86,6 +101,7 @@ impl Place {
             Self::Doors(_) => own()?.get("doors")?.as_table(),
             Self::Server(_, protocol, at) => server(*protocol, *at),
             Self::Login(_, at) => server(Protocol::Smtp, *at)?.get("login")?.as_table(),
+            Self::Registration(name) => root(REGISTRATIONS)?.get(name)?.as_table(),
         }
     }
 }

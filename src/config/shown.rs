@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::keys::{Key, Kind, Unset};
-use super::place::Place;
+use super::place::{Place, REGISTRATIONS};
 use super::typed::{self, to_text_of, to_value};
 use super::{Change, Mistakes, parse_with};
 use crate::config::presets::Presets;
@@ -90,8 +90,14 @@ impl ShownFile {
                 self.of_server(account, server, key)
             }
             Place::Login(_, at) => self.of_server(account, &account.smtp.get(*at)?.gate()?.login, key),
-            Place::Local | Place::Timeouts | Place::Account(_) | Place::Doors(_) => None,
+            Place::Local | Place::Timeouts | Place::Account(_) | Place::Doors(_) | Place::Registration(_) => None,
         }
+    }
+
+    /// The tables of registrations that the file has.
+    pub(crate) fn registrations(&self) -> Vec<&str> {
+        let tables = self.tree.get(REGISTRATIONS).and_then(toml::Value::as_table);
+        tables.into_iter().flat_map(|tables| tables.keys().map(String::as_str)).collect()
     }
 
     /// The user name that applies at all servers, or at all that have none of their own.

@@ -223,6 +223,8 @@ fn router(shared: &Arc<Shared>) -> Router {
         .route("/manual/{chapter}", get(manual::show))
         .route("/manual/pictures/{file}", get(manual::picture))
         .route("/settings", get(settings::show).post(settings::submit))
+        .route("/settings/registration", get(settings::show_registration).post(settings::submit_registration))
+        .route("/settings/registration/secret", post(settings::store_registration_secret))
         .route("/about", get(about::show))
         .route("/autostart", post(about::start_at_login))
         .route("/style.css", get(layout::style))

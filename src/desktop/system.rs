@@ -114,6 +114,7 @@ fn page_path(target: &PageTarget) -> String {
     match target {
         PageTarget::Start => "/".into(),
         PageTarget::Account(name) => format!("/account%3Faccount%3D{}", twice_encoded(name)),
+        PageTarget::SignIn(name) => format!("/account%3Faccount%3D{}%23sign-in", twice_encoded(name)),
         PageTarget::Guide => "/program".into(),
         PageTarget::Log => "/log".into(),
     }
@@ -141,6 +142,7 @@ mod tests {
     #[test]
     fn a_place_survives_the_way_through_the_link() {
         assert_eq!(page_path(&PageTarget::Account("ann@x.net".into())), "/account%3Faccount%3Dann%2540x.net");
+        assert_eq!(page_path(&PageTarget::SignIn("home".into())), "/account%3Faccount%3Dhome%23sign-in");
         assert_eq!(page_path(&PageTarget::Log), "/log");
     }
 }

@@ -20,6 +20,8 @@ pub enum PageTarget {
     Start,
     /// The account of this name.
     Account(String),
+    /// On the page of this account, the button to sign in at the company that gives out its tokens.
+    SignIn(String),
     /// The guides for mail programs.
     Guide,
     /// The log of this run.
@@ -132,11 +134,8 @@ impl Notices {
             let sentence: String = failure.sentence().chars().take(room).collect();
             // Providers often end their words with a full stop of their own.
             let body = format!("{}. What to do: {advice}.", sentence.trim_end_matches('.'));
-            Notice::new(
-                format!("Your mail account {account} needs you"),
-                &body,
-                PageTarget::Account(account.to_owned()),
-            )
+            let place = if is_of_both { PageTarget::SignIn } else { PageTarget::Account };
+            Notice::new(format!("Your mail account {account} needs you"), &body, place(account.to_owned()))
         })
     }
 

@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 /// answer of the system (`SharedReading`).
 const MAX_SLOW_QUESTIONS: usize = 8;
 /// The most clients that wait for the answer to a slow question: as many as are served at once.
-const MAX_WAITING_CLIENTS: usize = 1500;
+const MAX_WAITING_CLIENTS: usize = 6000;
 static SLOW_QUESTIONS: Turns = Turns::new(MAX_SLOW_QUESTIONS, MAX_WAITING_CLIENTS);
 
 /// So many clients wait for such an answer that no more are taken in.

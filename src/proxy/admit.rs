@@ -16,9 +16,9 @@ use ostler_mail::proxy_header::{self, Named};
 use ostler_mail::wire::MAX_COMMAND_LINE_OCTETS;
 use ostler_mail::words::{NotAdmitted, Words};
 
-/// The most clients served at once. A thousand idle ones must leave room for those that work (`docs/promises.md`, section
-/// 4). `os::allow_connections` raises the limit of open files to match.
-pub(super) const MAX_SESSIONS: usize = 1500;
+/// The most clients served at once. Five thousand idle ones must leave room for those that work (`docs/scaling.md` has the figures).
+/// `os::allow_connections` raises the limit of open files to match.
+pub(super) const MAX_SESSIONS: usize = 6000;
 
 /// The most connections beyond [`MAX_SESSIONS`], of clients that are being told why they are not served. More than that are a
 /// flood, and each open file that it holds would be missing elsewhere.

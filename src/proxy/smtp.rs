@@ -15,7 +15,7 @@ use ostler_mail::choose::only;
 use ostler_mail::client_fault::Misuse;
 use ostler_mail::machine::Front;
 use ostler_mail::sasl::Attempt;
-use ostler_mail::smtp::envelope::EnvelopeCommand;
+use ostler_mail::smtp::envelope::{EnvelopeCommand, Upcoming};
 use ostler_mail::smtp::front::{SmtpFront, Wants};
 use ostler_mail::smtp::{Mail, Reply};
 use submission::ProviderSide;
@@ -118,7 +118,8 @@ impl SmtpDialogue {
     }
 
     async fn add_recipient(&mut self, session: &Session, client: &ClientConn, recipient: String) -> Next {
-        let ahead = self.provider.can_look_ahead().then(|| self.front.upcoming(client.unused())).unwrap_or_default();
+        let ahead =
+            if self.provider.can_look_ahead() { self.front.upcoming(client.unused()) } else { Upcoming::default() };
         let reply = self.provider.submit_with(session, EnvelopeCommand::Rcpt(recipient), ahead).await;
         let text = if self.provider.mail_was_refused() {
             self.front.on_late_refusal(&reply)

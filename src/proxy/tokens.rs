@@ -190,7 +190,7 @@ impl TokenKeeper {
             None => form,
             Some(ClientSecret::BuiltIn(secret)) => form.with("client_secret", secret.as_bytes()),
             Some(ClientSecret::Kept(source)) => {
-                let found = self.vault.client_secret(account, &issuer.name, source).await;
+                let found = self.vault.client_secret(account, issuer, source).await;
                 let secret = found.map_err(|error| NoToken::Vault(Arc::new(error)))?;
                 form.with("client_secret", secret.expose())
             }
@@ -241,20 +241,26 @@ pub(crate) fn issuer_of(account: &Account) -> Result<Arc<Issuer>, NoToken> {
 
 /// What a user is told where ostler is not registered at a company.
 pub(crate) fn not_registered(issuer: &Issuer) -> String {
-    let guide = match issuer.name.as_str() {
-        "microsoft" | "google" | "yahoo" => issuer.name.as_str(),
-        "aol" => "yahoo",
-        _ => {
-            return format!(
-                "{} wants programs to be registered, and ostler is not; put the id of a registration of yours into the settings: [oauth2.{}] client_id",
-                issuer.title, issuer.name
-            );
-        }
-    };
-    format!(
-        "{} wants programs to be registered, and this ostler is not: `ostler guide oauth2-{guide}` says what to do",
-        issuer.title
-    )
+    match registration_guide(&issuer.name) {
+        Some(guide) => format!(
+            "{} wants programs to be registered, and this ostler is not: `ostler guide {guide}` says what to do",
+            issuer.title
+        ),
+        None => format!(
+            "{} wants programs to be registered, and ostler is not; put the id of a registration of yours into the settings: [oauth2.{}] client_id",
+            issuer.title, issuer.name
+        ),
+    }
+}
+
+/// The guide that says how to get a registration at a company.
+pub(crate) fn registration_guide(issuer: &str) -> Option<&'static str> {
+    match issuer {
+        "microsoft" => Some("oauth2-microsoft"),
+        "google" => Some("oauth2-google"),
+        "yahoo" | "aol" => Some("oauth2-yahoo"),
+        _ => None,
+    }
 }
 
 /// Waits until no other process works on the tokens of the account. A lock that cannot be had at all stops nobody.

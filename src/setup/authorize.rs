@@ -6,7 +6,7 @@
 
 mod loopback;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
@@ -334,6 +334,46 @@ impl<'a> Authorize<'a> {
                 }
             }
         }
+    }
+}
+
+/// A sign-in whose tokens are not stored yet, while an account is added. Unless they are, it is taken back at the company, where
+/// that has an address for it, so that no one is left with a sign-in that nothing uses.
+pub(crate) struct Unkept {
+    keeper: TokenKeeper,
+    held: Mutex<Option<(Account, Arc<Tokens>)>>,
+}
+
+impl Unkept {
+    /// Nothing yet.
+    pub(crate) fn new(keeper: TokenKeeper) -> Self {
+        Self { keeper, held: Mutex::default() }
+    }
+
+    fn replace(&self, new: Option<(Account, Arc<Tokens>)>) -> Option<(Account, Arc<Tokens>)> {
+        std::mem::replace(&mut *self.held.lock().unwrap_or_else(PoisonError::into_inner), new)
+    }
+
+    /// The user has signed in for this account. An earlier sign-in is taken back.
+    pub(crate) async fn hold(&self, account: Account, tokens: &Arc<Tokens>) {
+        let old = self.replace(Some((account, Arc::clone(tokens))));
+        self.revoke(old).await;
+    }
+
+    /// The tokens are stored.
+    pub(crate) fn keep(&self) {
+        self.replace(None);
+    }
+
+    /// Takes the sign-in back. The company that has taken it back, if it has.
+    pub(crate) async fn take_back(&self) -> Option<String> {
+        self.revoke(self.replace(None)).await
+    }
+
+    async fn revoke(&self, held: Option<(Account, Arc<Tokens>)>) -> Option<String> {
+        let (account, tokens) = held?;
+        let sign_in = Authorize::new(&self.keeper, &account).ok()?;
+        (sign_in.revoke(&tokens).await == Some(true)).then(|| sign_in.issuer.title.clone())
     }
 }
 

@@ -167,6 +167,8 @@ pub struct ImportedAccount {
     pub smtp_username: Option<String>,
     /// The companies that run its servers, as told by [`company`].
     pub companies: Vec<String>,
+    /// The company at which the mail program signed in for tokens (OAuth2), by ostler's name for it.
+    pub oauth2: Option<String>,
     /// Where the mail program reached these servers through a helper.
     pub doors: Vec<OldDoor>,
     /// What was taken, a sentence each.
@@ -377,6 +379,8 @@ struct Draft {
     title: Option<String>,
     /// Whether several servers of a protocol are ways to one mailbox, of which the account needs one.
     is_choice: bool,
+    /// The company at which the program signed in for tokens, by ostler's name for it.
+    oauth2: Option<String>,
     doors: Vec<OldDoor>,
 }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ostler_mail::account::Account;
+use ostler_mail::account::issuer::Issuer;
 
 use super::LOCAL_ENTRY;
 use super::command::CommandTrouble;
@@ -154,6 +155,16 @@ pub enum VaultError {
         /// The reason.
         why: EnvTrouble,
     },
+    /// The keyring has trouble with what proves who ostler is at a company that gives out OAuth2 tokens.
+    #[error("the secret of ostler's registration at {issuer} {why}")]
+    Registration {
+        /// The account that is to sign in; empty if it is for none.
+        account: String,
+        /// The company.
+        issuer: String,
+        /// What the keyring does.
+        why: String,
+    },
     /// No local password could be made.
     #[error("no local password could be made for account \"{account}\": the system provides no random numbers")]
     NoRandom {
@@ -177,8 +188,26 @@ impl VaultError {
             | Self::Command { account, .. }
             | Self::File { account, .. }
             | Self::Env { account, .. }
+            | Self::Registration { account, .. }
             | Self::NoRandom { account } => account,
         }
+    }
+
+    pub(super) fn registration(account: &str, issuer: &Issuer, trouble: Trouble) -> Self {
+        let why = match trouble {
+            Trouble::NoEntry => format!("is not in the keyring: run `ostler password --oauth2 {}`", issuer.name),
+            Trouble::Locked(reason) => format!("is in a keyring that is locked ({reason}): unlock the keyring"),
+            Trouble::NoKeyring(reason) => format!(
+                "cannot be in a keyring, because there is none ({reason}): log in to a desktop, or set `client_secret` to a \
+                 command, a file or a variable"
+            ),
+            Trouble::TimedOut(limit) => format!(
+                "is in a keyring that did not answer within {} s: it may be waiting to be unlocked",
+                limit.as_secs()
+            ),
+            Trouble::Other(reason) => format!("could not be read from or written to the keyring: {reason}"),
+        };
+        Self::Registration { account: account.to_owned(), issuer: issuer.title.clone(), why }
     }
 
     pub(super) fn keyring(account: &Account, entry: &str, trouble: Trouble) -> Self {

@@ -117,6 +117,29 @@ fn the_mail_program_is_kept_and_an_unknown_one_is_refused_with_those_that_are_kn
     assert!(home.settings().contains("\nreadable = \"eudora-windows\"\n"), "{}", home.settings());
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn the_dialogue_asks_which_mail_program_with_an_example() {
+    let home = Home::new(&TestCa::new(), &[]);
+    let nobody = format!("tls://localhost:{}", free_port());
+    let words = ["add", ANN, "--pop3", &nobody, "--fetch-only", "--no-check", "--password-client"];
+    let mut terminal = crate::support::terminal::Terminal::start(&home.command(&words));
+    for (typed, told) in [
+        ("p", "don\u{e2}\u{20ac}\u{2122}t for don't"),
+        ("99", "1  Eudora for Windows, 4 to 7"),
+        ("p", "neither a number of the list nor a charset"),
+        ("6", "(Enter alone: mail comes as it is): "),
+        ("", "letters   rewritten for Claris Emailer"),
+    ] {
+        terminal.wait_for(told);
+        terminal.wait_for(if typed == "99" || typed == "6" { "as it is): " } else { "> " });
+        terminal.line(typed);
+    }
+    terminal.wait_for("is saved");
+    assert!(terminal.end().success());
+    assert!(home.settings().contains("\nreadable = \"claris-emailer\"\n"), "{}", home.settings());
+}
+
 #[test]
 fn without_a_keyring_the_password_can_stay_in_a_file() {
     require!("dovecot", "postfix");

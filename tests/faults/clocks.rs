@@ -1,43 +1,13 @@
 //! The time of day jumps an hour either way: by `libfaketime`, which reads it from a file and leaves the other clocks alone.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
 use crate::played_provider::{ANN, Rig, gated, logs_in};
 use crate::support::ca::TestCa;
 use crate::support::client::Client;
+use crate::support::clock::Clock;
 use crate::support::ostler::{Account, Home, Server};
 use crate::support::provider::{Provider, expect, say};
 use crate::support::running::Run;
-use crate::support::{preloaded_clock, require, unique};
-
-/// What the time of day is for one process.
-struct Clock {
-    _folder: tempfile::TempDir,
-    file: PathBuf,
-}
-
-impl Clock {
-    fn new() -> Self {
-        let folder = crate::support::folder();
-        let clock = Self { file: folder.path().join("clock"), _folder: folder };
-        clock.jump("+0");
-        clock
-    }
-
-    fn jump(&self, by: &str) {
-        let next: PathBuf = self.file.with_extension("next");
-        std::fs::write(&next, format!("{by}\n")).unwrap();
-        std::fs::rename(next, &self.file).unwrap();
-    }
-
-    fn hand(&self, command: &mut Command) {
-        let library = preloaded_clock().unwrap();
-        let file: &Path = &self.file;
-        command.env("LD_PRELOAD", library).env("FAKETIME_TIMESTAMP_FILE", file);
-        command.env("FAKETIME_NO_CACHE", "1").env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
-    }
-}
+use crate::support::{require, unique};
 
 #[test]
 fn a_login_holds_as_long_as_it_is_young_whatever_the_time_of_day() {

@@ -74,7 +74,7 @@ impl Talk<'_> {
     fn anew(&mut self, door: Speaks) -> String {
         let port = match door {
             Speaks::Smtp => self.doors.smtp,
-            Speaks::Pop3 | Speaks::Pop3OverImap => self.doors.pop3,
+            Speaks::Pop3 | Speaks::Pop3Ahead | Speaks::Pop3OverImap => self.doors.pop3,
             Speaks::Imap => self.doors.imap,
         };
         let mut client = Client::connect_to(self.host, port);

@@ -4,7 +4,7 @@
 use std::sync::Mutex;
 use std::time::Instant;
 
-use super::honest::{ANN, AT_MOST, BOB, Heard, MESSAGE, Speaks, answer_to, completed, contains, shown};
+use super::honest::{ANN, AT_MOST, BOB, Heard, MESSAGE, Speaks, answer_to, completed, contains, read_ahead, shown};
 use super::runner::{each, room_for_many};
 use crate::support::ca::TestCa;
 use crate::support::client::Client;
@@ -130,7 +130,7 @@ fn sweep(speaks: Speaks, cases: &[Part], more: &str, message: &[u8], mut judge: 
                 results.lock().unwrap().push((number, heard, received));
             }
             let next = peer.connections();
-            honest_session(speaks, ports[number]);
+            honest_session(speaks.afterwards(), ports[number]);
             assert_eq!(completed(&peer.finished(next)), speaks.brings());
         },
     );
@@ -152,9 +152,11 @@ pub fn sends(
     });
 }
 
-/// A sweep with a fetching client.
-pub fn fetches(cases: &[Part], more: &str, judge: impl FnMut(usize, &Heard, &[u8])) {
-    sweep(Speaks::Pop3, cases, more, MESSAGE, judge);
+/// A sweep with a fetching client; then once more, with the message read ahead.
+pub fn fetches(cases: &[Part], more: &str, mut judge: impl FnMut(usize, &Heard, &[u8])) {
+    sweep(Speaks::Pop3, cases, more, MESSAGE, &mut judge);
+    let ahead: Vec<Part> = cases.iter().cloned().map(read_ahead).collect();
+    sweep(Speaks::Pop3Ahead, &ahead, more, MESSAGE, judge);
 }
 
 /// The same with the mail in an IMAP mailbox.

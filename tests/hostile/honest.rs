@@ -26,6 +26,8 @@ pub const MESSAGE: &[u8] = b"Subject: hello\r\n\r\n.dot\r\nbody\r\n";
 pub enum Speaks {
     Smtp,
     Pop3,
+    /// POP3, with messages read ahead: see [`read_ahead`].
+    Pop3Ahead,
     /// POP3 to the client, whose mail is in an IMAP mailbox.
     Pop3OverImap,
     Imap,
@@ -36,7 +38,7 @@ impl Speaks {
     pub fn name(self) -> &'static str {
         match self {
             Self::Smtp => "smtp",
-            Self::Pop3 | Self::Pop3OverImap => "pop3",
+            Self::Pop3 | Self::Pop3Ahead | Self::Pop3OverImap => "pop3",
             Self::Imap => "imap",
         }
     }
@@ -45,7 +47,7 @@ impl Speaks {
     pub fn greeting(self) -> &'static str {
         match self {
             Self::Smtp => "220 ",
-            Self::Pop3 | Self::Pop3OverImap => "+OK",
+            Self::Pop3 | Self::Pop3Ahead | Self::Pop3OverImap => "+OK",
             Self::Imap => "* OK ostler",
         }
     }
@@ -54,7 +56,7 @@ impl Speaks {
     pub fn provider_part(self) -> Part {
         match self {
             Self::Smtp => send_part(),
-            Self::Pop3 => fetch_part(),
+            Self::Pop3 | Self::Pop3Ahead => fetch_part(),
             Self::Pop3OverImap => maildrop_part(),
             Self::Imap => read_part(),
         }
@@ -64,7 +66,7 @@ impl Speaks {
     pub fn add_server(self, account: Account, server: Server) -> Account {
         match self {
             Self::Smtp => account.smtp(server),
-            Self::Pop3 => account.pop3(server),
+            Self::Pop3 | Self::Pop3Ahead => account.pop3(server),
             Self::Pop3OverImap | Self::Imap => account.imap(server),
         }
     }
@@ -73,7 +75,8 @@ impl Speaks {
     pub fn try_session(self, client: &mut Client, user: &str, from: &str, message: &[u8]) -> Heard {
         match self {
             Self::Smtp => try_send(client, from, message),
-            Self::Pop3 | Self::Pop3OverImap => try_fetch(client, user),
+            Self::Pop3 | Self::Pop3OverImap => try_fetch(client, user, 1),
+            Self::Pop3Ahead => try_fetch(client, user, 3),
             Self::Imap => try_read(client, user),
         }
     }
@@ -82,7 +85,7 @@ impl Speaks {
     pub fn good_answer(self) -> (&'static str, &'static str) {
         match self {
             Self::Smtp => (".", "250 2.0.0 queued"),
-            Self::Pop3 => ("QUIT", "+OK committed"),
+            Self::Pop3 | Self::Pop3Ahead => ("QUIT", "+OK committed"),
             Self::Pop3OverImap => ("QUIT", "+OK bye, 1 message deleted"),
             Self::Imap => ("LOGOUT", "6 OK bye"),
         }
@@ -92,16 +95,21 @@ impl Speaks {
     pub fn last_to_say_again(self) -> &'static str {
         match self {
             Self::Smtp => "DATA",
-            Self::Pop3 => "PASS",
+            Self::Pop3 | Self::Pop3Ahead => "PASS",
             Self::Pop3OverImap | Self::Imap => "LOGIN",
         }
+    }
+
+    /// The sessions after one in this protocol.
+    pub fn afterwards(self) -> Self {
+        if self == Self::Pop3Ahead { Self::Pop3 } else { self }
     }
 
     /// How many messages a session brings to the provider.
     pub fn brings(self) -> usize {
         match self {
             Self::Smtp => 1,
-            Self::Pop3 | Self::Pop3OverImap | Self::Imap => 0,
+            Self::Pop3 | Self::Pop3Ahead | Self::Pop3OverImap | Self::Imap => 0,
         }
     }
 }
@@ -121,6 +129,27 @@ pub fn send_part() -> Part {
         expect("DATA"),
         say("354 go on"),
         Step::ExpectMessage,
+        say("250 2.0.0 queued"),
+        expect("QUIT"),
+        say("221 bye"),
+    ]
+}
+
+/// What an honest SMTP provider says that offers PIPELINING and CHUNKING, to a client that sends [`MESSAGE`], in clear.
+pub fn pieces_part() -> Part {
+    vec![
+        say("220 ready"),
+        expect("EHLO"),
+        say("250-mx\r\n250-8BITMIME\r\n250-PIPELINING\r\n250-CHUNKING\r\n250 AUTH PLAIN"),
+        expect("AUTH PLAIN"),
+        say("235 2.7.0 in"),
+        expect("MAIL FROM:<"),
+        expect("RCPT TO:<bob@example.com>"),
+        say("250 2.1.0 ok"),
+        say("250 2.1.5 ok"),
+        Step::ExpectPiece(false),
+        say("250 2.0.0 go on"),
+        Step::ExpectPiece(true),
         say("250 2.0.0 queued"),
         expect("QUIT"),
         say("221 bye"),
@@ -147,6 +176,27 @@ pub fn fetch_part() -> Part {
         expect("QUIT"),
         say("+OK committed"),
     ]
+}
+
+/// The same misbehaviour at a provider with PIPELINING, whose client fetches two messages before: the message of the part is
+/// then the third, and is asked for before the client does.
+pub fn read_ahead(part: Part) -> Part {
+    let is = |step: &Step, line: &str| matches!(step, Step::Expect(expected) if expected == line);
+    let mut ahead = Part::new();
+    for (at, step) in part.into_iter().enumerate() {
+        if at == 1 && is(&step, "USER ") {
+            ahead.extend([expect("CAPA"), say("+OK\r\nUSER\r\nPIPELINING\r\n."), step]);
+        } else if is(&step, "RETR 1") {
+            let message = || Step::Send(message_answer());
+            ahead.extend([expect("RETR 1"), message(), expect("RETR 2"), expect("LIST"), message()]);
+            ahead.extend([say("+OK\r\n1 30\r\n2 30\r\n3 30\r\n."), expect("RETR 3")]);
+        } else if is(&step, "DELE 1") {
+            ahead.push(expect("DELE 3"));
+        } else {
+            ahead.push(step);
+        }
+    }
+    ahead
 }
 
 /// What an honest IMAP provider says to the same client, in clear.
@@ -261,31 +311,48 @@ fn last_line(client: &mut Client, several: bool) -> Option<Vec<u8>> {
     }
 }
 
-/// Fetches one message as a client of the time does, as far as it gets.
-pub fn try_fetch(client: &mut Client, name: &str) -> Heard {
+/// Fetches as a client of the time does, as far as it gets. The last of so many messages is `RETR 1` in what is heard, and is
+/// deleted; the others are only heard of if they do not come.
+pub fn try_fetch(client: &mut Client, name: &str, messages: u32) -> Heard {
     let mut heard = Heard::new();
     for line in ["USER", "PASS x", "STAT", "RETR 1", "DELE 1", "QUIT"] {
-        let said = if line == "USER" { format!("USER {name}\r\n") } else { format!("{line}\r\n") };
-        if !client.try_send(said) {
-            break;
-        }
-        let Some(mut answer) = client.part_of_line() else { break };
-        let ok = answer.starts_with(b"+OK");
-        if line == "RETR 1" && ok {
-            while !answer.ends_with(b"\r\n.\r\n") {
-                let Some(more) = client.part_of_line() else {
-                    heard.push(("cut", answer));
-                    return heard;
-                };
-                answer.extend_from_slice(&more);
+        let numbers = if line == "RETR 1" { 1..=messages } else { messages..=messages };
+        for number in numbers {
+            let said = match line {
+                "USER" => format!("USER {name}\r\n"),
+                "RETR 1" => format!("RETR {number}\r\n"),
+                "DELE 1" => format!("DELE {number}\r\n"),
+                line => format!("{line}\r\n"),
+            };
+            let Some(answer) = client.try_send(said).then(|| fetch_answered(client, line)).flatten() else {
+                return heard;
+            };
+            let ok = answer.starts_with(b"+OK");
+            if ok && line == "RETR 1" && !answer.ends_with(b"\r\n.\r\n") {
+                heard.push(("cut", answer));
+                return heard;
             }
-        }
-        heard.push((line, answer));
-        if !ok {
-            break;
+            if !ok || number == messages {
+                heard.push((line, answer));
+            }
+            if !ok {
+                return heard;
+            }
         }
     }
     heard
+}
+
+/// The answer to a command, as far as it comes.
+fn fetch_answered(client: &mut Client, line: &str) -> Option<Vec<u8>> {
+    let mut answer = client.part_of_line()?;
+    while line == "RETR 1" && answer.starts_with(b"+OK") && !answer.ends_with(b"\r\n.\r\n") {
+        match client.part_of_line() {
+            Some(more) => answer.extend_from_slice(&more),
+            None => break,
+        }
+    }
+    Some(answer)
 }
 
 /// Reads one message by IMAP as a client of the time does, as far as it gets. What comes before an answer with a tag stands
@@ -372,7 +439,8 @@ pub fn answer_to(heard: &Heard, said: &str) -> Option<String> {
 
 /// How many messages a provider has got to their end.
 pub fn completed(received: &[u8]) -> usize {
-    memchr::memmem::find_iter(received, b"\r\n.\r\n").count()
+    let count = |end: &[u8]| memchr::memmem::find_iter(received, end).count();
+    count(b"\r\n.\r\n") + count(b" LAST\r\n")
 }
 
 pub fn large(size: usize) -> Vec<u8> {

@@ -70,6 +70,28 @@ fn a_provider_known_to_take_no_password_leads_to_its_company() {
 }
 
 #[test]
+fn a_sign_in_that_no_account_comes_of_is_taken_back() {
+    require!("dovecot", "postfix", "keyring", "issuer");
+    let site = Site::start();
+    let mut home = home(&site);
+    let before = home.settings();
+    let ca = home.ca_file().display().to_string();
+    let nobody = format!("starttls://localhost:{}", crate::support::free_port());
+    let pop3 = format!("tls://localhost:{}", site.dovecot.pop3s);
+    let words = ["add", ANN, "--oauth2", "test", "--no-browser", "--ca", &ca, "--pop3", &pop3, "--smtp", &nobody];
+    let sign_in = SignIn::start(&home, &words);
+    let page = site.issuer.sign_in(&sign_in.address, "ann");
+    assert!(page.contains("You can close this page"), "{page}");
+    let text = sign_in.fails();
+    assert!(text.contains("was not saved") && text.contains("The sign-in at test was taken back."), "{text}");
+    assert_eq!(site.issuer.count("revocation 200"), 2, "{:?}", site.issuer.requests());
+    assert_eq!(home.settings(), before);
+    let kept = site.keyring.secret_tool(&["search", "--all", "service", "ostler"], "");
+    assert!(kept.stdout.is_empty(), "{kept:?}");
+    site.issuer.secrets().iter().for_each(|secret| home.keep_secret(secret));
+}
+
+#[test]
 fn the_wrong_person_adds_nothing() {
     require!("dovecot", "postfix", "keyring", "issuer");
     let site = Site::start();

@@ -8,12 +8,16 @@
 mod support;
 
 mod adding;
+mod attacks;
+mod clocks;
 mod elsewhere;
 mod flows;
+mod registration;
 mod renewing;
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};
+use std::sync::Arc;
 
 use support::ca::TestCa;
 use support::dovecot::Dovecot;
@@ -22,6 +26,7 @@ use support::keyring::Keyring;
 use support::ostler::{Account, Home, Server};
 use support::postfix::Postfix;
 use support::process::out;
+use support::secrets::{Watch, watch_of};
 
 const ANN: &str = "ann@example.net";
 const BOB: &str = "bob@example.net";
@@ -76,7 +81,7 @@ impl Site {
 
     /// Signs in as ann, and has the tokens searched for from then on.
     fn sign_in(&self, home: &mut Home) {
-        let sign_in = SignIn::start(home, &["sign-in", "--no-browser"]);
+        let sign_in = SignIn::start(home, &["sign-in", "--no-browser", "-vv"]);
         let page = self.issuer.sign_in(&sign_in.address, "ann");
         assert!(page.contains("You can close this page"), "{page}");
         let said = sign_in.succeeds();
@@ -84,7 +89,9 @@ impl Site {
         self.keep_secret(home);
     }
 
+    /// What a sign-in has brought, and what it was made of, shows nowhere.
     fn keep_secret(&self, home: &mut Home) {
+        self.issuer.secrets().iter().for_each(|secret| home.keep_secret(secret));
         let tokens = self.tokens();
         for name in ["access", "refresh"] {
             home.keep_secret(tokens[name].as_str().unwrap());
@@ -97,6 +104,7 @@ struct SignIn {
     process: Child,
     /// The address to open, or the page for the code.
     address: String,
+    watch: Arc<Watch>,
     lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
 }
 
@@ -104,6 +112,7 @@ impl SignIn {
     fn start(home: &Home, words: &[&str]) -> Self {
         let mut command = home.command(words);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let watch = watch_of(&command).unwrap();
         let mut process = command.spawn().unwrap();
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
         let Some(Ok(address)) = lines.next() else {
@@ -111,7 +120,11 @@ impl SignIn {
             panic!("no address: {}", String::from_utf8_lossy(&output.stderr));
         };
         assert!(address.starts_with("https://"), "{address}");
-        Self { process, address, lines }
+        // What ties the answer to this sign-in is in the address, and nowhere else.
+        if let Some((_, state)) = address.split_once("&state=") {
+            watch.add(state.split('&').next().unwrap());
+        }
+        Self { process, address, watch, lines }
     }
 
     fn next_line(&mut self) -> String {
@@ -120,13 +133,15 @@ impl SignIn {
 
     /// The rest of what it says, and whether it has done it.
     fn ends(self) -> (bool, String) {
-        let Self { mut process, lines, .. } = self;
+        let Self { mut process, lines, watch, .. } = self;
         let said: Vec<String> = lines.map_while(Result::ok).collect();
         let mut complaints = String::new();
         std::io::Read::read_to_string(&mut process.stderr.take().unwrap(), &mut complaints).unwrap();
         let status = process.wait().unwrap();
         assert!(status.code().is_some(), "{status}");
-        (status.success(), format!("{}\n{complaints}", said.join("\n")))
+        let said = format!("{}\n{complaints}", said.join("\n"));
+        watch.search("a sign-in", said.as_bytes());
+        (status.success(), said)
     }
 
     fn succeeds(self) -> String {

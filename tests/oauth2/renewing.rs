@@ -15,7 +15,7 @@ fn pass(port: u16) -> String {
 }
 
 /// Waits until the token that the keyring has is due.
-fn wait_until_due(site: &Site) {
+pub(crate) fn wait_until_due(site: &Site) {
     let expires = site.tokens()["expires"].as_u64().unwrap();
     let now = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     wait_for("the token to end", || (now() >= expires).then_some(()));

@@ -32,6 +32,7 @@ fn page_of(header: &str, name: &str) -> (String, &'static str) {
         "[[account]]" | "[account.doors]" => (format!("/account/settings?account={name}"), "/account/settings"),
         "[account.pop3]" => server("pop3-1"),
         "[account.imap]" => server("imap-1"),
+        "[oauth2.NAME]" => ("/settings/registration?company=google".into(), "/settings/registration"),
         _ => server("smtp-1"),
     }
 }
@@ -118,6 +119,19 @@ fn every_key() -> Vec<(&'static str, String, String)> {
     }
     let pin = format!("sha256:{}", "cd".repeat(32));
     set("account.smtp.login.pin", &pin, &format!("pin = \"{pin}\""));
+    for (key, typed, written) in [
+        ("oauth2.NAME.client_id", "ostler-of-lee", "client_id = \"ostler-of-lee\""),
+        ("oauth2.NAME.client_secret", "file|secret-at-google", "client_secret = { file = \"secret-at-google\" }"),
+        ("oauth2.NAME.authorize", "https://one.example/a", "authorize = \"https://one.example/a\""),
+        ("oauth2.NAME.token", "https://one.example/t", "token = \"https://one.example/t\""),
+        ("oauth2.NAME.device", "https://one.example/d", "device = \"https://one.example/d\""),
+        ("oauth2.NAME.revoke", "https://one.example/r", "revoke = \"https://one.example/r\""),
+        ("oauth2.NAME.scopes", "mail, offline_access", "scopes = [\"mail\", \"offline_access\"]"),
+        ("oauth2.NAME.redirect", "localhost", "redirect = \"localhost\""),
+        ("oauth2.NAME.ca", "company.pem", "ca = \"company.pem\""),
+    ] {
+        set(key, typed, written);
+    }
     set("account.name", "house", "name = \"house\"");
     set("local.page", &doors[7].to_string(), &format!("page = {}", doors[7]));
     all
@@ -178,14 +192,49 @@ fn every_key_of_the_settings_file_is_set_on_the_page_and_in_force() {
     }
     let settings = ostler.home.settings();
     assert!(settings.starts_with("# on top\n") && settings.contains("\n# at the end\n"), "{settings}");
-    // Registrations (OAuth2) have no form: they are written into the file, as the guides say.
-    let has_form = |header: &str| !header.is_empty() && header != "[oauth2.NAME]";
-    for table in TABLES.iter().filter(|table| has_form(table.header)) {
+    assert!(settings.contains("\n[oauth2.google]\n") && !settings.contains("[oauth2]"), "{settings}");
+    for table in TABLES.iter().filter(|table| !table.header.is_empty()) {
         for key in table.keys.iter().filter(|key| !matches!(key.kind, Kind::Table(_) | Kind::Tables(_))) {
             let name = format!("{}.{}", table.header.trim_matches(['[', ']']), key.name);
             assert!(all.iter().any(|(set, ..)| *set == name), "{name} is not tried");
         }
     }
+}
+
+#[test]
+fn another_company_is_described_on_the_page_and_its_secret_goes_into_the_keyring() {
+    require!("keyring");
+    let keyring = Keyring::start();
+    let ca = TestCa::new();
+    let account = Account::new("home", ANN, &unique("pw")).pop3(Server::new("tls", free_port()));
+    let mut home = home(&ca, &[account]).with_keyring(&keyring);
+    let secret = unique("client-secret");
+    home.keep_secret(&secret);
+    let ostler = home.run();
+    let mut browser = Browser::new(&ostler.home);
+    let settings = browser.get("/settings");
+    assert!(settings.body.contains("Google</a>: not registered"), "{}", settings.body);
+    for wrong in ["", "Corp!", "a b"] {
+        let page = browser.get(&format!("/settings/registration?company={}", wrong.replace(' ', "%20")));
+        assert!(page.body.contains("small letters, digits"), "{wrong}: {}", page.body);
+    }
+    let form = browser.get("/settings/registration?company=corp").form("/settings/registration");
+    let half = form.clone().with("oauth2.NAME.client_id", "ostler").with("oauth2.NAME.token", "http://sso.example/t");
+    let page = browser.send(&half);
+    assert!(error_of(&page, "oauth2.NAME.token").unwrap().contains("https"), "{}", page.body);
+    let whole = form
+        .with("oauth2.NAME.client_id", "ostler")
+        .with("oauth2.NAME.client_secret", "keyring")
+        .with("oauth2.NAME.authorize", "https://sso.example/a")
+        .with("oauth2.NAME.token", "https://sso.example/t")
+        .with("oauth2.NAME.scopes", "mail");
+    let page = browser.send(&whole);
+    assert!(page.body.contains("Changed."), "{}", page.body);
+    let page = browser.send(&page.form("/settings/registration/secret").with("secret", &secret));
+    assert!(page.body.contains("stored in this computer's keyring, for sso.example only"), "{}", page.body);
+    let entry = ["lookup", "service", "ostler", "username", "registration corp sso.example"];
+    assert_eq!(crate::support::process::out(&keyring.secret_tool(&entry, "")).trim(), secret);
+    assert!(browser.get("/settings").body.contains("corp</a>: registered"));
 }
 
 /// What a form says beside a field.

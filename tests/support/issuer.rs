@@ -11,6 +11,9 @@ use super::dovecot::{Builder as DovecotBuilder, Dovecot};
 use super::process::{Process, command, out, run_well};
 use super::{find, folder, free_port, on_free_ports, set_mode, wait_for, written};
 
+/// The secret of the registration `ostler-with-a-secret`, as in `oidc/provider.mjs`.
+pub const SECRET_OF_REGISTRATION: &str = "secret-of-the-registration";
+
 /// What Dovecot signs in with when it asks about a token; as in `oidc/provider.mjs`.
 const DOVECOT: &str = "dovecot:introspection-of-the-test";
 
@@ -106,7 +109,7 @@ impl Issuer {
         let at = self.home();
         let options = serde_json::json!({
             "modules": modules(), "port": self.port, "cert": at.join("cert.pem"), "key": at.join("key.pem"),
-            "log": at.join("log"), "fault": at.join("fault"), "access_ttl": access_ttl, "device_ttl": device_ttl,
+            "log": at.join("log"), "secrets": at.join("secrets"), "fault": at.join("fault"), "access_ttl": access_ttl, "device_ttl": device_ttl,
             "rotate": rotate, "redirect_uris": ["http://127.0.0.1/", "http://localhost/"],
         });
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/oidc/provider.mjs");
@@ -135,12 +138,17 @@ impl Issuer {
         written(self.home(), &["log"]).lines().map(str::to_owned).collect()
     }
 
+    /// The codes and verifiers of all sign-ins so far.
+    pub fn secrets(&self) -> Vec<String> {
+        written(self.home(), &["secrets"]).lines().map(str::to_owned).collect()
+    }
+
     /// How many requests of this kind there were.
     pub fn count(&self, words: &str) -> usize {
         self.requests().iter().filter(|line| line.contains(words)).count()
     }
 
-    /// The next request for tokens is answered with this.
+    /// The next request for tokens is answered with this; with status 0, never.
     pub fn fault(&self, status: u16, body: &str) {
         let fault = serde_json::json!({"status": status, "body": body});
         let (next, file) = (self.home().join("fault.next"), self.home().join("fault"));

@@ -7,6 +7,7 @@
 
 pub mod ca;
 pub mod client;
+pub mod clock;
 pub mod courier;
 #[cfg(target_os = "linux")]
 pub mod desktop;

@@ -10,7 +10,7 @@ use crate::cli::sign_in::Terminal;
 use crate::config::presets::Presets;
 use crate::config::value;
 use crate::proxy::tokens::TokenKeeper;
-use crate::setup::authorize::{Authorize, SignInFailed, Way};
+use crate::setup::authorize::{Authorize, SignInFailed, Unkept, Way};
 use crate::setup::find::{Finding, NotFound, Search};
 use crate::setup::trial::{Outcome, Trial};
 use crate::setup::trust::{self, PinRequest};
@@ -19,6 +19,7 @@ use crate::vault::{Vault, servers_with_secret};
 use ostler_mail::account::{Account, Protocol, SecretSource, Server, Settings};
 use ostler_mail::failure::Failure;
 use ostler_mail::oauth2::tokens::Tokens;
+use ostler_mail::readable::{PROFILES, Readable};
 use ostler_mail::secret::Secret;
 
 /// How often the user may change something and try again.
@@ -31,6 +32,7 @@ pub(super) struct Dialogue<'a> {
     screen: Screen,
     plan: Plan,
     finding: Finding,
+    unkept: &'a Unkept,
 }
 
 /// What the user chooses after seeing the servers or a failure.
@@ -40,10 +42,17 @@ enum Choice {
 }
 
 impl<'a> Dialogue<'a> {
-    pub(super) fn new(options: &'a Options, settings: &'a Settings, presets: &'a Presets, plan: Plan) -> Self {
+    /// `unkept` has the sign-in of a dialogue that ends without an account.
+    pub(super) fn new(
+        options: &'a Options,
+        settings: &'a Settings,
+        presets: &'a Presets,
+        plan: Plan,
+        unkept: &'a Unkept,
+    ) -> Self {
         let asks = ask::is_interactive() && !options.password.password_stdin;
         let screen = Screen { asks, says_yes: options.yes, unanswered: None };
-        Self { options, settings, presets, screen, plan, finding: Finding::default() }
+        Self { options, settings, presets, screen, plan, finding: Finding::default(), unkept }
     }
 
     pub(super) async fn run(mut self) -> Result<Decision, Abort> {
@@ -240,7 +249,8 @@ impl<'a> Dialogue<'a> {
             let gate = if self.plan.proposal.gate { "no longer check" } else { "check" };
             let prompt = format!(
                 "\n{enter}. Or type a letter and Enter:\n  s  send through another company\n  m  {gate} mail before sending (POP before SMTP)\n\
-                 \x20 f  another server for fetching\n  o  another server for sending\n  u  another user name{keep}\n  q  stop\n> "
+                 \x20 f  another server for fetching\n  o  another server for sending\n  u  another user name\n\
+                 \x20 p  which mail program, if it shows letters as rubbish, such as don\u{e2}\u{20ac}\u{2122}t for don't{keep}\n  q  stop\n> "
             );
             let answer = ask::ask_line(&prompt).await.ok_or_else(stop)?;
             match (answer.to_ascii_lowercase().as_str(), &failed) {
@@ -255,6 +265,7 @@ impl<'a> Dialogue<'a> {
                 ("f", _) => self.ask_server(Protocol::Pop3).await?,
                 ("o", _) => self.ask_server(Protocol::Smtp).await?,
                 ("u", _) => self.ask_user_name().await?,
+                ("p", _) => self.ask_program().await?,
                 _ => {
                     tell("That is not one of the letters.\n");
                     continue;
@@ -301,6 +312,29 @@ impl<'a> Dialogue<'a> {
         Ok(())
     }
 
+    /// Asks which mail program it is for, because mail has to be rewritten for some.
+    async fn ask_program(&mut self) -> Result<(), Abort> {
+        tell(
+            "Many old programs show today's letters as rubbish: don\u{e2}\u{20ac}\u{2122}t where it should be don't. ostler can rewrite \
+             mail for yours while it is fetched, so that you read don't.\n",
+        );
+        for (at, profile) in PROFILES.iter().enumerate() {
+            tell(&format!("  {}  {}\n", at + 1, profile.program));
+        }
+        let prompt =
+            "Its number, or a charset such as windows-1250 for another one (Enter alone: mail comes as it is): ";
+        let Some(typed) = ask::ask_line(prompt).await else {
+            return Err(Abort(1, "stopped; nothing was saved".into()));
+        };
+        let numbered = typed.parse::<usize>().ok().and_then(|number| PROFILES.get(number.checked_sub(1)?));
+        match Readable::find(numbered.map_or(typed.as_str(), |profile| profile.name)) {
+            Some(readable) => self.plan.readable = Some(readable),
+            None if typed.is_empty() => self.plan.readable = None,
+            None => tell("That is neither a number of the list nor a charset.\n"),
+        }
+        Ok(())
+    }
+
     async fn ask_user_name(&mut self) -> Result<(), Abort> {
         let Some(typed) = ask::ask_line("The user name at the provider (Enter alone: leave it): ").await else {
             return Err(Abort(1, "stopped; nothing was saved".into()));
@@ -328,13 +362,13 @@ impl<'a> Dialogue<'a> {
 
     /// Has the user sign in where the provider wants that, and asks for the passwords that go to the keyring.
     async fn get_secrets(&mut self) -> Result<Secrets, Abort> {
-        let tokens = if self.plan.wants_sign_in() { Some(Arc::new(self.sign_in().await?)) } else { None };
+        let tokens = if self.plan.wants_sign_in() { Some(self.sign_in().await?) } else { None };
         Ok(Secrets { tokens, ..self.ask_passwords().await? })
     }
 
     /// Has the user sign in at the company that gives out the tokens. Who did is looked at where the company says it; where it
     /// does not, the trial finds out.
-    async fn sign_in(&mut self) -> Result<Tokens, Abort> {
+    async fn sign_in(&mut self) -> Result<Arc<Tokens>, Abort> {
         let account = self.plan.untried();
         let keeper = TokenKeeper::new(Vault::new(), Arc::default());
         let way = if self.options.device { Way::Device } else { Way::Browser };
@@ -346,7 +380,9 @@ impl<'a> Dialogue<'a> {
             self.plan.address,
             sign_in.issuer().title
         ));
-        sign_in.run(way, &mut terminal).await.map_err(stop)
+        let tokens = Arc::new(sign_in.run(way, &mut terminal).await.map_err(stop)?);
+        self.unkept.hold(account.clone(), &tokens).await;
+        Ok(tokens)
     }
 
     /// Asks for the passwords that go to the keyring.

@@ -6,8 +6,8 @@ use std::path::Path;
 use super::{Abort, AddOutcome, Options, add_account};
 use crate::cli::ask;
 use crate::cli::screen::{tell, yes_or_no};
-use crate::config;
 use crate::config::presets::Presets;
+use crate::config::{self, issuers};
 use crate::setup::import::{
     Asked, ImportError, Imported, ImportedAccount, OldDoor, Taken, companies, companies_of, read, read_octets,
 };
@@ -374,6 +374,12 @@ pub(super) fn fill_plan(plan: &mut Plan, options: &Options, imported: &ImportedA
         if plan.proposal.lacks(options.wanted()) {
             plan.proposal.provider.clone_from(&imported.proposal.provider);
         }
+    }
+    let has_password = options.password.password_stdin || plan.fetch_as.source.is_some();
+    if plan.oauth2.is_none() && !has_password {
+        let company = imported.oauth2.as_ref().and_then(|name| issuers::find(settings, name));
+        // Without a registration there is perhaps a password for programs.
+        plan.oauth2 = company.filter(|issuer| issuer.client_id.is_some());
     }
     if options.username.is_none() {
         plan.fetch_as.username.clone_from(&imported.username);

@@ -31,6 +31,7 @@ pub(super) fn plan_text(plan: &Plan) -> String {
     let further = standby.iter().map(|e| format!("            {} if that cannot be reached\n", e.describe()));
     let aliases: Vec<String> = plan.aliases.iter().map(Alias::to_string).collect();
     let also = if aliases.is_empty() { String::new() } else { format!("  also as   {}\n", aliases.join(", ")) };
+    let letters = plan.readable.map(|readable| format!("  letters   rewritten for {}\n", readable.program()));
     let reading = imap.as_slice();
     let reading = if reading.is_empty() { String::new() } else { line("reading ", reading, &plan.fetch_as, false) };
     line("fetching", incoming, &plan.fetch_as, false)
@@ -38,6 +39,7 @@ pub(super) fn plan_text(plan: &Plan) -> String {
         + &line("sending ", outgoing, &plan.send_as, *gate)
         + &further.collect::<String>()
         + &also
+        + &letters.unwrap_or_default()
 }
 
 /// The last text: what to type into the mail program. `password` is the local one, or why there is none, if it is to be shown.

@@ -116,6 +116,12 @@ fn render_sign_in(shared: &Shared, account: &Account, feedback: &Feedback) -> Ma
             h2 #sign-in { "Sign in" }
             p { "This provider takes no password from mail programs. You sign in at " (title) " in this browser, and ostler keeps the sign-in in this computer's keyring." }
             @if let Some(why) = &feedback.sign_in { div.notice.bad role="alert" { p { (why) } } }
+            @if let Some(issuer) = &account.oauth2 {
+                @if issuer.client_id.is_none() {
+                    p { (title) " wants programs to be registered, and this ostler is not. "
+                        a href=(super::settings::link_to_registration(&issuer.name)) { "Type in a registration" } }
+                }
+            }
             form method="post" action="/account/sign-in" { (hidden_fields(shared, account)) button type="submit" { "Sign in at " (title) } }
             form method="post" action="/account/sign-out" { (hidden_fields(shared, account)) button.second type="submit" { "Sign out" } }
         }

@@ -9,6 +9,7 @@ use axum::Form;
 use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
 use serde::Deserialize;
+use tokio::runtime::Handle;
 use zeroize::Zeroizing;
 
 use super::jobs::Stage;
@@ -311,9 +312,9 @@ pub(super) async fn submit(shared: App, Form(sent): Form<AddForm>) -> Response {
             return View::new("Add an account", NavItem::Add, body).into_response();
         }
     };
-    let (own, address) = (Arc::clone(&shared), wanted.fields.address.clone());
+    let (own, address, runtime) = (Arc::clone(&shared), wanted.fields.address.clone(), Handle::current());
     super::progress::open_job(
-        shared.jobs.start(&address, Stage::OF_SETUP, move |screen| SetupJob::new(own, screen, wanted).run()),
+        shared.jobs.start(&address, Stage::OF_SETUP, move |screen| SetupJob::new(own, screen, wanted, runtime).run()),
     )
 }
 

@@ -7,6 +7,7 @@
 
 mod certificate;
 mod fields;
+mod registrations;
 mod rename;
 mod servers;
 
@@ -29,6 +30,10 @@ use crate::vault::servers_with_secret;
 use ostler_mail::account::{Account, Protocol, Security, Server, Settings};
 
 pub(super) use certificate::{look, show as show_certificate, take, upload};
+pub(super) use registrations::{
+    link_to as link_to_registration, show as show_registration, store_secret as store_registration_secret,
+    submit as submit_registration,
+};
 pub(super) use servers::{arrange, render_list};
 
 /// A form as it was sent.
@@ -48,6 +53,8 @@ enum Scope {
     Account(String),
     /// The server for a protocol at a position, counted from 0.
     Server(String, Protocol, usize),
+    /// A registration at a company that gives out OAuth2 tokens, by the name of its table.
+    Registration(String),
 }
 
 impl Scope {
@@ -60,6 +67,7 @@ impl Scope {
                 let login = protocol.is_outgoing().then(|| Place::Login(name.clone(), *at));
                 [Some(Place::Server(name.clone(), *protocol, *at)), login].into_iter().flatten().collect()
             }
+            Self::Registration(name) => vec![Place::Registration(name.clone())],
         }
     }
 
@@ -68,6 +76,7 @@ impl Scope {
             Self::Computer => "/settings",
             Self::Account(_) => "/account/settings",
             Self::Server(..) => "/account/server",
+            Self::Registration(_) => registrations::PATH,
         }
     }
 
@@ -76,14 +85,24 @@ impl Scope {
             Self::Computer => "Settings".into(),
             Self::Account(name) => format!("Settings of {name}"),
             Self::Server(name, protocol, _) => format!("{name}: {}", describe_server(*protocol)),
+            Self::Registration(name) => format!("Registration at {}", registrations::title(name)),
         }
     }
 
     fn account(&self) -> Option<&str> {
         match self {
-            Self::Computer => None,
+            Self::Computer | Self::Registration(_) => None,
             Self::Account(name) | Self::Server(name, ..) => Some(name),
         }
+    }
+
+    /// The key that a message is about, as the fields of the form are called.
+    fn field_of(&self, key: &str) -> String {
+        let own = match self {
+            Self::Registration(name) => key.strip_prefix(&format!("oauth2.{name}.")),
+            Self::Computer | Self::Account(_) | Self::Server(..) => None,
+        };
+        own.map_or_else(|| key.to_owned(), |key| format!("oauth2.NAME.{key}"))
     }
 }
 
@@ -171,7 +190,13 @@ fn render_form(shared: &Shared, scope: &Scope, sent: Option<&Sent>, wrong: &Wron
         Ok(file) => html! {
             @if let Some(done) = done { div.notice.good role="status" { p { (done) } } }
             @if let Scope::Server(name, protocol, at) = scope { (certificate::render_link(&file, name, *protocol, *at)) }
+            @if let Scope::Registration(name) = scope { (registrations::render_intro(name)) }
             (render_fields(shared, scope, &file, sent, wrong))
+            @match scope {
+                Scope::Computer => { (registrations::render_list(&file)) }
+                Scope::Registration(name) => { (registrations::render_secret(shared, &file, name)) }
+                Scope::Account(_) | Scope::Server(..) => {}
+            }
             @if let Scope::Server(name, protocol, at) = scope { (servers::render_removal(shared, &file, name, *protocol, *at)) }
         },
         Err(why) => html! { div.notice.bad role="alert" { p { (why) } } },
@@ -179,6 +204,7 @@ fn render_form(shared: &Shared, scope: &Scope, sent: Option<&Sent>, wrong: &Wron
     let body = html! {
         (body)
         @if let Some(name) = scope.account() { p { a href=(link_to("/account", name)) { "Back to " (name) } } }
+        @if matches!(scope, Scope::Registration(_)) { p { a href="/settings" { "Back to the settings" } } }
     };
     let nav = if scope.account().is_some() { NavItem::Overview } else { NavItem::Settings };
     View::new(scope.title(), nav, body).into_response()
@@ -190,6 +216,7 @@ fn render_fields(shared: &Shared, scope: &Scope, file: &ShownFile, sent: Option<
             (form_token(shared))
             @if let Some(name) = scope.account() { input type="hidden" name="account" value=(name); }
             @if let Scope::Server(_, protocol, at) = scope { input type="hidden" name="server" value=(server_name(*protocol, *at)); }
+            @if let Scope::Registration(name) = scope { input type="hidden" name="company" value=(name); }
             @if !wrong.is_empty() {
                 div.notice.bad role="alert" {
                     p { "Nothing was changed yet. Please correct what is marked below." }
@@ -327,6 +354,9 @@ async fn apply(shared: &Arc<Shared>, scope: Scope, sent: Sent) -> Response {
     }
     let name = renamed.as_ref().map(|renamed| renamed.new.name.clone()).or(scope.account().map(str::to_owned));
     let done = finish(shared, saved, renamed).await;
+    if let Scope::Registration(_) = scope {
+        return render_form(shared, &scope, None, &Wrong::new(), Some(&done));
+    }
     answer(shared, name.as_deref(), done)
 }
 
@@ -462,9 +492,8 @@ fn take_default_from_others(file: &ShownFile, name: &str, changes: &mut Vec<Chan
 fn place_mistakes(scope: &Scope, changes: &[Change], mistakes: &Mistakes) -> Wrong {
     let fields = fields_of(scope);
     let one = |mistake: &config::Remark| {
-        let is_it = |name: &str| {
-            mistake.key == name || mistake.key.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'))
-        };
+        let key = scope.field_of(&mistake.key);
+        let is_it = |name: &str| key == name || key.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'));
         let field = fields.iter().find(|(_, _, name)| is_it(name));
         let is_changed = |place: &Place, key: &Key| {
             changes.iter().any(|change| change.place == *place && change.key == key.name) || changes.len() == 1

@@ -5,13 +5,15 @@
 
 use std::sync::Arc;
 
+use tokio::runtime::Handle;
+
 use super::Shared;
 use super::add::{AccountRequest, Fields};
 use super::jobs::{JobCommand, Phase, Screen, Stage, Trouble};
 use super::words::on_page;
 use crate::config::issuers;
 use crate::config::presets::Presets;
-use crate::setup::authorize::{Authorize, SignInFailed, Way};
+use crate::setup::authorize::{Authorize, SignInFailed, Unkept, Way};
 use crate::setup::find::{Finding, NotFound, Search, capitalised};
 use crate::setup::keep::{KeepError, keep};
 use crate::setup::trial::{Outcome, Trial};
@@ -39,11 +41,25 @@ pub(super) struct SetupJob {
     finding: Finding,
     /// The last try failed because this computer is not connected to the internet.
     is_offline: bool,
+    /// The sign-in of a job that ends without an account.
+    unkept: Arc<Unkept>,
+    /// Where it is taken back: the job's own runtime ends with the job.
+    runtime: Handle,
+}
+
+impl Drop for SetupJob {
+    fn drop(&mut self) {
+        let unkept = Arc::clone(&self.unkept);
+        self.runtime.spawn(async move { unkept.take_back().await });
+    }
 }
 
 impl SetupJob {
-    pub(super) fn new(shared: Arc<Shared>, screen: Screen, request: AccountRequest) -> Self {
-        Self { shared, screen, request, found: None, finding: Finding::default(), is_offline: false }
+    /// `runtime` lasts longer than the job.
+    pub(super) fn new(shared: Arc<Shared>, screen: Screen, request: AccountRequest, runtime: Handle) -> Self {
+        let unkept = Arc::new(Unkept::new(shared.engine.tokens.clone()));
+        let finding = Finding::default();
+        Self { shared, screen, request, found: None, finding, is_offline: false, unkept, runtime }
     }
 
     /// Runs until the account is saved. Only the user can end it without an account.
@@ -142,7 +158,7 @@ impl SetupJob {
         }
         if plan.wants_sign_in() && self.request.secrets.tokens.is_none() {
             match self.sign_in(&plan).await {
-                Ok(tokens) => self.request.secrets.tokens = Some(Arc::new(tokens)),
+                Ok(tokens) => self.request.secrets.tokens = Some(tokens),
                 Err(failed) => return fails(format!("{}.", capitalised(&on_page(&failed.to_string())))),
             }
         } else if self.request.secrets.incoming.is_none() && !plan.wants_sign_in() {
@@ -233,11 +249,13 @@ impl SetupJob {
     }
 
     /// Has the user sign in at that company, in another page of this browser.
-    async fn sign_in(&mut self, plan: &Plan) -> Result<Tokens, SignInFailed> {
+    async fn sign_in(&mut self, plan: &Plan) -> Result<Arc<Tokens>, SignInFailed> {
         self.screen.job.reach(Stage::SignIn);
         let account = plan.untried();
         let sign_in = Authorize::new(&self.shared.engine.tokens, &account)?;
-        sign_in.run(Way::Browser, &mut self.screen).await
+        let tokens = Arc::new(sign_in.run(Way::Browser, &mut self.screen).await?);
+        self.unkept.hold(account.clone(), &tokens).await;
+        Ok(tokens)
     }
 
     /// Finds the servers of another company to send through.
@@ -263,6 +281,7 @@ impl SetupJob {
         job.reach(Stage::Keep);
         let _keeping = job.keeping.lock().await;
         keep(&self.shared.file, account, &self.request.secrets).await.map_err(|error| keep_error_text(&error))?;
+        self.unkept.keep();
         // An account of the same name may have been there before, with another password.
         self.shared.engine.vault.drop_cached_account(account);
         self.shared.engine.tokens.forget(account).await;

@@ -78,6 +78,7 @@ impl MenuAction {
             Self::Open(PageTarget::Guide) => "guide".into(),
             Self::Open(PageTarget::Log) => "log".into(),
             Self::Open(PageTarget::Account(name)) => format!("account {name}"),
+            Self::Open(PageTarget::SignIn(name)) => format!("sign-in {name}"),
             Self::Check => "check".into(),
             Self::Pause => "pause".into(),
             Self::Resume => "resume".into(),
@@ -97,7 +98,11 @@ impl MenuAction {
             "resume" => Self::Resume,
             "start-at-login" => Self::StartAtLogin,
             "quit" => Self::Quit,
-            _ => Self::Open(PageTarget::Account(id.strip_prefix("account ")?.to_owned())),
+            _ => Self::Open(match (id.strip_prefix("account "), id.strip_prefix("sign-in ")) {
+                (Some(name), _) => PageTarget::Account(name.to_owned()),
+                (None, Some(name)) => PageTarget::SignIn(name.to_owned()),
+                (None, None) => return None,
+            }),
         })
     }
 }
@@ -172,6 +177,10 @@ fn build_menu(now: &Overview, desktop: &dyn Desktop, is_checking: bool) -> Vec<I
     let mut items = Vec::new();
     for (name, account) in now.accounts.iter().take(MAX_MENU_ACCOUNTS) {
         items.push(line(&write_account_line(name, account), on_page(PageTarget::Account(name.clone()))));
+        if account.state == AccountState::NeedsSignIn && has_page {
+            let text = format!("Sign in for {}...", cut(name, MAX_NAME_CHARS));
+            items.push(line(&text, on_page(PageTarget::SignIn(name.clone()))));
+        }
     }
     match now.accounts.len() {
         0 => items.push(line("No mail account yet", on_page(PageTarget::Start))),
@@ -310,6 +319,18 @@ mod tests {
         let many = Overview { accounts: vec![account("a", AccountState::Ok); 17], ..Overview::default() };
         let view = TrayView::new(&many, &NoDesktop, false, true);
         assert_eq!(texts(&view)[14..18], ["a: works", "and 2 more", "-", "Checking..."]);
+    }
+
+    #[test]
+    fn a_sign_in_that_is_needed_is_one_click_away() {
+        let accounts = vec![account("home", AccountState::NeedsSignIn), account("work", AccountState::NeedsYou)];
+        let now = Overview { accounts, ..Overview::default() };
+        let view = TrayView::new(&now, &Full, false, false);
+        assert_eq!(texts(&view)[..4], ["home: sign in again", "Sign in for home...", "work: needs you", "-"]);
+        let Item::Line { action: Some(action), .. } = &view.items[1] else { panic!("{:?}", view.items[1]) };
+        assert_eq!(MenuAction::from_id(&action.id()).as_ref(), Some(action));
+        assert_eq!(*action, MenuAction::Open(PageTarget::SignIn("home".into())));
+        assert_eq!(texts(&TrayView::new(&now, &NoDesktop, false, false))[1], "work: needs you", "without a page");
     }
 
     #[test]

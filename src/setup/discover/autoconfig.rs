@@ -4,6 +4,7 @@
 use roxmltree::Node;
 
 use super::{Domain, Hint};
+use crate::config::issuers;
 use crate::setup::xml;
 use ostler_mail::account::endpoint::{AuthMethod, Endpoint, LoginForm};
 use ostler_mail::account::{Protocol, Security};
@@ -163,7 +164,7 @@ fn auth_methods(server: Node<'_, '_>, issuer: &str) -> Option<Vec<AuthMethod>> {
         let way = match text_of(authentication).to_ascii_lowercase().as_str() {
             // The latter two are CRAM-MD5 and the like. Over TLS the password itself does as well.
             "password-cleartext" | "plain" | "password-encrypted" | "secure" => AuthMethod::Password,
-            "oauth2" => AuthMethod::OAuth2(issuer_name(issuer).to_owned()),
+            "oauth2" => AuthMethod::OAuth2(issuers::name_at_thunderbird(issuer).to_owned()),
             "smtp-after-pop" => AuthMethod::PopBeforeSmtp,
             // The provider recognises its users by their IP addresses.
             "client-ip-address" | "none" => AuthMethod::None,
@@ -175,17 +176,6 @@ fn auth_methods(server: Node<'_, '_>, issuer: &str) -> Option<Vec<AuthMethod>> {
         }
     }
     (!any || !auth_methods.is_empty()).then_some(auth_methods)
-}
-
-/// ostler's short name for an issuer of OAuth2 tokens.
-fn issuer_name(issuer: &str) -> &str {
-    match issuer {
-        "accounts.google.com" => "google",
-        "login.microsoftonline.com" => "microsoft",
-        "login.yahoo.com" => "yahoo",
-        "login.aol.com" => "aol",
-        other => other,
-    }
 }
 
 /// The form of the user name; unknown if it could not be sent on one line of a mail protocol.

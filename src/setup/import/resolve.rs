@@ -107,6 +107,7 @@ pub(super) fn resolve(
         address: draft.address.clone(),
         aliases: senders::aliases(&draft, report),
         doors: draft.doors.clone(),
+        oauth2: draft.oauth2.clone(),
         companies: draft.servers.iter().map(|server| company(&server.host, presets)).collect(),
         ..ImportedAccount::default()
     };

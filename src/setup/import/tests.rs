@@ -127,6 +127,30 @@ fn mozilla_has_accounts_with_identities_and_servers() {
 }
 
 #[test]
+fn an_account_that_signed_in_at_a_company_does_so_again() {
+    let prefs = |issuer: &str, method: &str| {
+        format!(
+            "user_pref(\"mail.accountmanager.accounts\", \"a1\");\nuser_pref(\"mail.account.a1.server\", \"s1\");\n\
+             user_pref(\"mail.account.a1.identities\", \"i1\");\nuser_pref(\"mail.identity.i1.useremail\", \"ann@corp.example\");\n\
+             user_pref(\"mail.server.s1.type\", \"pop3\");\nuser_pref(\"mail.server.s1.hostname\", \"pop.corp.example\");\n\
+             user_pref(\"mail.server.s1.socketType\", 3);\nuser_pref(\"mail.server.s1.authMethod\", {method});\n\
+             user_pref(\"mail.server.s1.oauth2.issuer\", \"{issuer}\");\n"
+        )
+    };
+    for (issuer, method, expected) in [
+        ("login.microsoftonline.com", "10", Some("microsoft")),
+        ("accounts.google.com", "10", Some("google")),
+        ("accounts.google.com", "3", None),
+        ("sso.corp.example", "10", None),
+    ] {
+        let file = imported(prefs(issuer, method).as_bytes());
+        let [account] = file.accounts.as_slice() else { panic!("{file:#?}") };
+        assert_eq!(account.oauth2.as_deref(), expected, "{issuer}");
+        assert_eq!(left(&file).contains("sign in anew when ostler asks for it"), method == "10", "{}", left(&file));
+    }
+}
+
+#[test]
 fn netscape_4_has_one_account() {
     let file = imported(sample!("netscape4.js"));
     let [ann] = file.accounts.as_slice() else { panic!("{file:#?}") };

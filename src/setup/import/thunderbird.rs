@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use super::{Draft, Protection, Report, SendsAs, Server, address, port, quoted, shown, username};
+use crate::config::issuers;
 use ostler_mail::account::Protocol;
 
 /// Accounts read from the list of accounts.
@@ -85,12 +86,16 @@ fn account(prefs: &Prefs, id: &str, report: &mut Report) -> Option<Draft> {
             report.left(
                 &place,
                 format!(
-                    "the sign-in in the web browser (OAuth2) for {what}, because it is that program's own; if the provider makes app \
-                     passwords (for one program), make one and give it to ostler, or sign in anew"
+                    "the sign-in in the web browser (OAuth2) for {what}, because it is that program's own: sign in anew when \
+                     ostler asks for it; if ostler is not registered at the company, and the provider makes app passwords (for one \
+                     program), make one and give it to ostler"
                 ),
             );
         }
     }
+    // The same servers take a password of whoever has one for programs; so it is the old program's choice that counts.
+    let oauth2 = of("oauth2.issuer").filter(|_| of("authMethod") == Some(OAUTH2)).map(issuers::name_at_thunderbird);
+    let oauth2 = oauth2.filter(|name| issuers::known(name).is_some()).map(str::to_owned);
     let name = of("realuserName").or_else(|| of("userName"));
     Some(Draft {
         address: first.map(|identity| identity.address.clone()),
@@ -98,6 +103,7 @@ fn account(prefs: &Prefs, id: &str, report: &mut Report) -> Option<Draft> {
         servers: incoming_server(prefs, server, protocol).into_iter().chain(smtp_server).collect(),
         username: name.and_then(username),
         sends_as,
+        oauth2,
         place,
         ..Draft::default()
     })

@@ -235,4 +235,5 @@ fn in_the_session() {
         line("quit-answered-twice", QUIT, "+OK committed\r\n+OK really", Well),
     ];
     play(Speaks::Pop3, &TestCa::new(), &cases);
+    play(Speaks::Pop3Ahead, &TestCa::new(), &cases);
 }

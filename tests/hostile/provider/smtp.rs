@@ -17,7 +17,7 @@ const RCPT: usize = 8;
 const DATA: usize = 10;
 const DOT: usize = BODY + 1;
 
-const TROUBLE: &[&str] = &["451 4."];
+pub(super) const TROUBLE: &[&str] = &["451 4."];
 
 /// Honest up to here; then this, and silence.
 fn at(name: &str, place: usize, said: Step, ends: Ends) -> Case {
@@ -43,7 +43,7 @@ fn instead(name: &str, place: usize, said: Step, ends: Ends) -> Case {
     case(name, part, ends)
 }
 
-fn drip(text: &str) -> Step {
+pub(super) fn drip(text: &str) -> Step {
     Step::Drip(format!("{text}{}\r\n", "x".repeat(300)).into_bytes(), Duration::from_millis(50))
 }
 

@@ -1,5 +1,5 @@
 // The issuer of ostler's tests: a real OpenID provider (panva's oidc-provider) with two people, ann and bob, one public client for
-// ostler and one for Dovecot, which asks whether a token is good. `tests/support/issuer.rs` starts it with one JSON argument.
+// ostler, one that has a secret, and one for Dovecot, which asks whether a token is good. `tests/support/issuer.rs` starts it with one JSON argument.
 //
 // Whoever types the name `ann` or `bob` and any password is let in. Every request to the token endpoint is written down with
 // what it wanted and how it was answered.
@@ -23,6 +23,15 @@ const provider = new Provider(`https://localhost:${options.port}`, {
       token_endpoint_auth_method: 'none',
       redirect_uris: options.redirect_uris,
       grant_types: ['authorization_code', 'refresh_token', 'urn:ietf:params:oauth:grant-type:device_code'],
+      response_types: ['code'],
+    },
+    {
+      client_id: 'ostler-with-a-secret',
+      client_secret: 'secret-of-the-registration',
+      application_type: 'native',
+      token_endpoint_auth_method: 'client_secret_post',
+      redirect_uris: options.redirect_uris,
+      grant_types: ['authorization_code', 'refresh_token'],
       response_types: ['code'],
     },
     {
@@ -74,6 +83,8 @@ provider.use(async (ctx, next) => {
     if (fault.grant === undefined || fault.grant === 'any') {
       unlinkSync(options.fault)
       log(`POST /token fault ${fault.status}`)
+      // Never.
+      if (fault.status === 0) await new Promise(() => {})
       ctx.status = fault.status
       ctx.body = fault.body
       return
@@ -84,6 +95,11 @@ provider.use(async (ctx, next) => {
     const grant = ctx.oidc?.params?.grant_type ?? '?'
     const error = ctx.body?.error ?? ''
     log(`POST /token ${grant.split(':').pop()} ${ctx.status} ${error}`.trim())
+    // What a sign-in has in it that nobody else may see.
+    for (const name of ['code', 'code_verifier', 'device_code']) {
+      const value = ctx.oidc?.params?.[name]
+      if (value) appendFileSync(options.secrets, value + '\n')
+    }
   } else if (ctx.path === '/token/revocation') {
     log(`POST /token/revocation ${ctx.status}`)
   }

@@ -28,8 +28,17 @@ const MESSAGES_IN_A_ROW: u32 = 2;
 pub(super) enum Question {
     /// LIST: the size of each message.
     Sizes,
-    /// RETR of this message.
-    Message(u64),
+    /// RETR of a message.
+    Message(Request),
+}
+
+/// A message that was asked for ahead, this time. The client may go back and forth, and delete it in between: only the answer
+/// to this request is its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Request {
+    pub number: u64,
+    /// Counts the requests of a session.
+    serial: u64,
 }
 
 /// How far a message is that is read ahead.
@@ -46,7 +55,7 @@ enum Stage {
 /// A message that is read ahead.
 #[derive(Debug)]
 struct Message {
-    number: u64,
+    request: Request,
     /// Its size as the provider tells it.
     size: u64,
     stage: Stage,
@@ -88,6 +97,7 @@ pub(super) struct Ahead {
     kept_octets: usize,
     /// The highest number that was ever asked for.
     highest: u64,
+    requests: u64,
 }
 
 impl Ahead {
@@ -103,10 +113,11 @@ impl Ahead {
         self.forget_below(u64::MAX);
     }
 
-    /// The client deletes a message. If that one is ahead, the provider must not be asked for it, nor for what follows.
+    /// The client deletes a message. The provider must not be asked for it; if that one is ahead, nor for what follows.
     pub(super) fn note_deletion(&mut self, number: Option<u64>) {
-        if number.is_none_or(|number| number > self.last) {
-            self.stop();
+        match number.filter(|number| *number <= self.last) {
+            Some(number) => self.sizes.iter_mut().for_each(|sizes| sizes.forget(number)),
+            None => self.stop(),
         }
     }
 
@@ -131,7 +142,7 @@ impl Ahead {
     /// the provider need not be asked, and [`take`](Self::take) gives it.
     pub(super) fn note_fetch(&mut self, number: Option<u64>) -> bool {
         let number = number.unwrap_or(0);
-        let found = self.messages.iter_mut().find(|message| message.number == number && !message.wanted);
+        let found = self.messages.iter_mut().find(|message| message.request.number == number && !message.wanted);
         let is_ahead = found.is_some();
         if let Some(message) = found {
             message.wanted = true;
@@ -152,7 +163,7 @@ impl Ahead {
     /// Forgets the messages below a number that the client does not wait for. Whether there were any.
     fn forget_below(&mut self, number: u64) -> bool {
         let before = self.messages.len();
-        self.messages.retain(|message| message.wanted || message.number >= number);
+        self.messages.retain(|message| message.wanted || message.request.number >= number);
         self.kept_octets = self.messages.iter().map(|message| message.answer.octets.len()).sum();
         self.messages.len() < before
     }
@@ -166,44 +177,49 @@ impl Ahead {
             return (!std::mem::replace(&mut self.asked_sizes, true)).then_some(Question::Sizes);
         };
         let ahead = || self.messages.iter().filter(|message| !message.wanted);
-        let number = ahead().map(|message| message.number).max().unwrap_or(self.last) + 1;
+        let number = ahead().map(|message| message.request.number).max().unwrap_or(self.last) + 1;
         let size = sizes.of(number).filter(|size| *size <= MAX_MESSAGE_OCTETS)?;
         if ahead().count() >= self.window || ahead().map(|message| message.size).sum::<u64>() + size > MAX_OCTETS {
             return None;
         }
         self.highest = self.highest.max(number);
+        self.requests += 1;
+        let request = Request { number, serial: self.requests };
         let (stage, answer) = (Stage::Asked, Answer::default());
-        self.messages.push_back(Message { number, size, stage, wanted: false, answer });
-        Some(Question::Message(number))
+        self.messages.push_back(Message { request, size, stage, wanted: false, answer });
+        Some(Question::Message(request))
     }
 
     /// The provider begins its answer to a RETR that was asked ahead.
-    pub(super) fn begin(&mut self, number: u64, status: &[u8], is_message: bool) {
+    pub(super) fn begin(&mut self, request: Request, status: &[u8], is_message: bool) {
         if !is_message {
             // Whatever the reason, it is the client's to hear when it asks; nothing more is risked.
             self.may = false;
-            self.messages.retain(|message| message.wanted || message.number != number);
+            self.messages.retain(|message| message.wanted || message.request != request);
         }
-        let asked = |message: &&mut Message| message.number == number && message.stage == Stage::Asked;
-        let Some(message) = self.messages.iter_mut().find(asked) else { return };
+        let Some(message) = self.message(request) else { return };
         message.stage = if is_message { Stage::Arriving } else { Stage::Whole };
         let octets = status.to_vec();
         message.answer = Answer { octets, is_whole: !is_message, is_message, ..Answer::default() };
         self.kept_octets += status.len();
     }
 
+    /// The message of a request, unless it was read in vain.
+    fn message(&mut self, request: Request) -> Option<&mut Message> {
+        self.messages.iter_mut().find(|message| message.request == request)
+    }
+
     /// More of the message that is arriving: what the client will get, for so many octets of the provider's. At its end, what
     /// was changed in it.
-    pub(super) fn add(&mut self, number: u64, octets: &[u8], text_octets: usize, end: Option<Changes>) {
-        let arriving = |message: &&mut Message| message.number == number && message.stage == Stage::Arriving;
-        let Some(message) = self.messages.iter_mut().find(arriving) else { return };
+    pub(super) fn add(&mut self, request: Request, octets: &[u8], text_octets: usize, end: Option<Changes>) {
+        let Some(message) = self.message(request) else { return };
         message.answer.octets.extend_from_slice(octets);
         message.answer.text_octets += text_octets;
-        self.kept_octets += octets.len();
         if let Some(changes) = end {
             message.stage = Stage::Whole;
             (message.answer.is_whole, message.answer.changes) = (true, changes);
         }
+        self.kept_octets += octets.len();
         if self.kept_octets > MAX_KEPT_OCTETS {
             // The sizes were wrong. From here on the provider is asked only what the client asks.
             self.stop();
@@ -212,7 +228,8 @@ impl Ahead {
 
     /// What has come of the message that the client waits for, in front of the rest of it; `None` while nothing has.
     pub(super) fn take(&mut self, number: u64) -> Option<Answer> {
-        let at = self.messages.iter().position(|m| m.wanted && m.number == number && m.stage != Stage::Asked)?;
+        let at =
+            self.messages.iter().position(|m| m.wanted && m.request.number == number && m.stage != Stage::Asked)?;
         let message = self.messages.remove(at)?;
         self.kept_octets -= message.answer.octets.len();
         Some(message.answer)
@@ -234,6 +251,11 @@ impl Sizes {
             self.0.resize(self.0.len().max(at + 1), u32::MAX);
             self.0[at] = u32::try_from(size).unwrap_or(u32::MAX);
         }
+    }
+
+    /// Takes a message out of the list.
+    fn forget(&mut self, number: u64) {
+        self.set(number, u64::MAX);
     }
 
     /// The size of a message, if it is listed.

@@ -317,11 +317,11 @@ impl Pop3Filter {
         match question {
             Question::Sizes if is_ok => self.state = State::Ahead(Text::with_sizes(), question),
             Question::Sizes => self.ahead.stop(),
-            Question::Message(number) => {
+            Question::Message(request) => {
                 let line = cleaned(raw);
-                self.ahead.begin(number, line.as_ref().map_or(raw, |line| line.as_bytes()), is_ok);
+                self.ahead.begin(request, line.as_ref().map_or(raw, |line| line.as_bytes()), is_ok);
                 if is_ok {
-                    self.state = State::Ahead(Text::new(Kind::Message(number), self.readable), question);
+                    self.state = State::Ahead(Text::new(Kind::Message(request.number), self.readable), question);
                 }
             }
         }
@@ -333,9 +333,9 @@ impl Pop3Filter {
         let State::Ahead(text, question) = &mut self.state else { return 0 };
         let (is_held, mut readable) = (text.is_held(), Vec::new());
         let Taken { octets, is_end } = text.take(input, &mut readable);
-        if let Question::Message(number) = question {
+        if let Question::Message(request) = question {
             let kept = if is_held { &readable } else { &input[..octets] };
-            self.ahead.add(*number, kept, octets, is_end.then(|| text.changes()));
+            self.ahead.add(*request, kept, octets, is_end.then(|| text.changes()));
         }
         self.moved(octets);
         if is_end {
@@ -360,7 +360,7 @@ impl Pop3Filter {
         while let Some(question) = self.ahead.next_question() {
             let line = match question {
                 Question::Sizes => "LIST\r\n".into(),
-                Question::Message(number) => format!("RETR {number}\r\n"),
+                Question::Message(request) => format!("RETR {}\r\n", request.number),
             };
             say.server.extend_from_slice(line.as_bytes());
             self.asked.push_back(Asker::Ahead(question));

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::{Sent, Wrong, field_name, has_field, sent_value};
 use crate::config::keys::{Choice, Key, Kind};
-use crate::config::{NO, Origin, Place, Shown, ShownFile, YES};
+use crate::config::{NO, Origin, Place, Shown, ShownFile, YES, issuers};
 use crate::desktop::page::layout::{check, field};
 use ostler_mail::account::Security;
 
@@ -14,6 +14,10 @@ fn is_common(place: &Place, key: &Key) -> bool {
         Place::Local => &["pop3", "smtp", "imap", "page", "access", "allow", "proxies", "metrics", "notices"],
         Place::Account(_) => &["name", "address", "aliases", "username", "default"],
         Place::Server(..) => &["host", "port", "security", "auth"],
+        Place::Registration(name) if issuers::known(name).is_some() => &["client_id", "client_secret"],
+        Place::Registration(_) => {
+            &["client_id", "client_secret", "authorize", "token", "device", "revoke", "scopes", "redirect"]
+        }
         Place::Timeouts | Place::Doors(_) | Place::Login(..) => &[],
     };
     common.contains(&key.name)
