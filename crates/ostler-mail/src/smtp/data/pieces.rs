@@ -130,12 +130,13 @@ impl Pieces {
     /// The provider answers a piece that is not the last. Returns whether it accepts it.
     pub(super) fn on_answer(&mut self, reply: &Reply) -> bool {
         self.unanswered = self.unanswered.saturating_sub(1);
-        if reply.is_yes() {
+        let is_yes = reply.is_yes();
+        if is_yes {
             (self.known, self.kept) = (Chunking::Works, Vec::new());
         } else if self.known == Chunking::Untried && (is_unknown_command(reply) || reply.code == 421) {
             self.known = Chunking::Fails;
         }
-        reply.is_yes()
+        is_yes
     }
 
     /// The provider answers the last piece.
