@@ -132,7 +132,7 @@ pub fn main() -> ExitCode {
     let loudness =
         i8::try_from(line.common.verbose).unwrap_or(i8::MAX) - i8::try_from(line.common.quiet).unwrap_or(i8::MAX);
     #[cfg(feature = "tray")]
-    let has_icon = line.command.is_none() && crate::desktop::tray::has_desktop();
+    let has_icon = line.command.is_none() && crate::desktop::has_desktop();
     let command = line.command.unwrap_or(Command::Run);
     // Commands other than `run` print their results themselves, and log lines in between would only confuse.
     let level = if matches!(command, Command::Run) { loudness } else { loudness - 2 };

@@ -20,6 +20,13 @@ pub(crate) use system::SystemDesktop;
 #[cfg(feature = "web")]
 pub(crate) use system::no_browser;
 
+/// Whether this session has a desktop, for an icon and windows.
+#[cfg_attr(not(any(feature = "tray", feature = "web")), allow(dead_code))]
+pub(crate) fn has_desktop() -> bool {
+    let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    cfg!(any(windows, target_os = "macos")) || is_set("DISPLAY") || is_set("WAYLAND_DISPLAY")
+}
+
 /// What the icon and the notices can lead to. The methods may block for a moment, for instance to start a browser, so they
 /// are never called on the thread that serves mail programs. The exceptions are [`has_page`](Self::has_page) and
 /// [`starts_at_login`](Self::starts_at_login), which only look.

@@ -18,7 +18,7 @@ use support::client::Client;
 use support::ostler::{Account, Home, Ostler, Server};
 use support::process::{as_nobody, command, run, said};
 use support::provider::{Part, Provider, Step, expect, say};
-use support::{find, is_root, mail, private_file, require, skip, unique, wait_for};
+use support::{find, folder, is_root, mail, private_file, require, skip, unique, wait_for};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -383,8 +383,18 @@ fn anyone_may_come_in_where_the_file_says_so_and_the_log_says_it_too() {
     }
 }
 
+/// A line of an account whose local password is in a file, and that file.
+fn local_password_in_file() -> (tempfile::TempDir, String) {
+    let at = folder();
+    let file = at.path().join("local");
+    private_file(&file, &unique("local"));
+    let line = format!("local_password = {{ file = {file:?} }}");
+    (at, line)
+}
+
 #[test]
 fn a_door_beyond_loopback_wants_networks_and_the_password() {
+    let (_at, local_password) = local_password_in_file();
     for (local, is_right) in [
         ("", false),
         ("access = \"password\"", false),
@@ -393,7 +403,7 @@ fn a_door_beyond_loopback_wants_networks_and_the_password() {
         ("access = \"password\"\nallow = []", false),
         ("access = \"password\"\nallow = [\"192.168.56.0/24\"]", true),
     ] {
-        let account = Account::new("home", ANN, &unique("pw")).pop3(Server::new("tls", 995));
+        let account = Account::new("home", ANN, &unique("pw")).pop3(Server::new("tls", 995)).line(&local_password);
         let home = Home::new(&TestCa::new(), &[account]);
         let text = home.settings().replace("pop3 = \"127.0.0.1:", "pop3 = \"0.0.0.0:");
         home.write_settings(&text.replace("[local]", &format!("[local]\n{local}")));
@@ -412,6 +422,7 @@ fn a_door_beyond_loopback_wants_networks_and_the_password() {
 
 #[test]
 fn a_client_from_a_network_that_is_not_allowed_is_refused() {
+    let (_at, local_password) = local_password_in_file();
     // The machine's own address, where it has one beyond loopback, is a client from elsewhere.
     let udp = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
     let address = udp.connect("192.0.2.1:9").and_then(|()| udp.local_addr());
@@ -420,7 +431,7 @@ fn a_client_from_a_network_that_is_not_allowed_is_refused() {
         return skip("an address beyond loopback");
     };
     for (networks, is_let_in) in [("203.0.113.0/24".to_owned(), false), (format!("{address}/32"), true)] {
-        let account = Account::new("home", ANN, &unique("pw")).pop3(Server::new("tls", 995));
+        let account = Account::new("home", ANN, &unique("pw")).pop3(Server::new("tls", 995)).line(&local_password);
         let home = Home::new(&TestCa::new(), &[account]);
         let text = home.settings().replace("pop3 = \"127.0.0.1:", "pop3 = \"0.0.0.0:");
         let local = format!("[local]\naccess = \"password\"\nallow = [{networks:?}]");

@@ -46,6 +46,12 @@ fn is_remote() -> bool {
     std::env::var_os("SSH_CONNECTION").is_some()
 }
 
+/// Whether there is a desktop for a browser's window, or a browser that the user has chosen for where there is none.
+#[cfg(feature = "web")]
+fn has_browser() -> bool {
+    crate::desktop::has_desktop() || std::env::var_os("BROWSER").is_some()
+}
+
 /// How to open the page in a browser on another computer: it listens on this one only. `None`: the link names no port.
 fn tunnel_text(link: &str) -> Option<String> {
     let address = link.strip_prefix("http://")?.split('/').next()?;
@@ -76,7 +82,13 @@ fn closed_text() -> &'static str {
 
 #[cfg(feature = "web")]
 fn open_page(link: &str) -> ExitCode {
-    match webbrowser::open(link) {
+    let opened = if is_remote() && !has_browser() {
+        // What would be started finds no screen, and says so to nobody.
+        Err(std::io::Error::other("this login has no desktop"))
+    } else {
+        webbrowser::open(link)
+    };
+    match opened {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let how = tunnel_text(link).map_or_else(String::new, |how| format!("\n{how}"));

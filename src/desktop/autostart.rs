@@ -65,7 +65,8 @@ pub(crate) enum AutostartError {
     /// No desktop starts programs at login here (Linux).
     #[cfg_attr(any(windows, target_os = "macos"), allow(dead_code))]
     #[error(
-        "this computer has no desktop that starts programs at login; systemd can start ostler instead: {}",
+        "this computer has no desktop that starts programs at login. `sudo ostler setup-service` makes ostler a service that \
+         starts with the computer. For you alone, {}",
         by_systemd(*has_unit)
     )]
     NoDesktop {

@@ -49,13 +49,6 @@ pub(crate) struct TrayLink {
     pub(crate) actions: mpsc::UnboundedReceiver<MenuAction>,
 }
 
-/// Whether there is a desktop to show an icon on.
-#[cfg(any(feature = "tray", not(any(windows, target_os = "macos"))))]
-pub(crate) fn has_desktop() -> bool {
-    let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    cfg!(any(windows, target_os = "macos")) || is_set("DISPLAY") || is_set("WAYLAND_DISPLAY")
-}
-
 /// Keeps the icon up to date until dropped. `checking` says whether accounts are being checked; its sender must outlive this
 /// call.
 pub(crate) async fn follow(

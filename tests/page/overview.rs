@@ -7,7 +7,7 @@ use crate::support::ca::TestCa;
 use crate::support::ostler::{Account, Home, Server};
 use crate::support::process::said;
 use crate::support::provider::Provider;
-use crate::support::{client, free_port, unique, wait_for};
+use crate::support::{client, free_port, private_file, unique, wait_for};
 use crate::{home, link};
 
 #[test]
@@ -144,4 +144,29 @@ fn starting_at_login_is_a_button() {
     assert!(on.body.contains("ostler starts when you log in"), "{}", on.body);
     let off = browser.send(&on.form("/autostart"));
     assert!(off.body.contains("ostler does not start by itself"), "{}", off.body);
+}
+
+#[test]
+fn a_guide_for_another_computer_names_the_doors_of_the_network_and_the_password() {
+    let local = unique("local");
+    let folder = crate::support::folder();
+    let file = folder.path().join("local");
+    private_file(&file, &local);
+    let account = Account::new("home", "ann@example.org", &unique("pw")).pop3(Server::new("none", 1));
+    let account = account.line(&format!("local_password = {{ file = {file:?} }}"));
+    let home = home(&TestCa::new(), &[account]);
+    let (loopback, network) = (home.pop3, home.imap);
+    let one = format!("pop3 = \"127.0.0.1:{loopback}\"");
+    let two = format!("access = \"password\"\nallow = [\"192.0.2.0/24\"]\npop3 = [{loopback}, \"0.0.0.0:{network}\"]");
+    home.write_settings(&home.settings().replace(&one, &two));
+    let ostler = home.run();
+    let mut browser = Browser::new(&ostler.home);
+    let here = browser.get("/guide/eudora-mac?account=home");
+    assert!(here.body.contains("127.0.0.1") && !here.body.contains(&local), "{}", here.body);
+    assert!(here.body.contains("Is the program on another computer?"), "{}", here.body);
+    let there = browser.get("/guide/eudora-mac?account=home&for=192.0.2.77");
+    let body = &there.body;
+    assert!(body.contains("a program on the computer <code class=\"value\">192.0.2.77</code>"), "{body}");
+    assert!(body.contains(&format!("<code class=\"value\">{local}</code>")) && body.contains("APOP"), "{body}");
+    assert!(body.contains(&ostler.home.imap.to_string()) && !body.contains("127.0.0.1"), "{body}");
 }

@@ -46,7 +46,7 @@ impl Folders {
         let common = std::env::var_os("XDG_CONFIG_DIRS").filter(|dirs| !dirs.is_empty());
         let common = std::env::split_paths(&common.unwrap_or_else(|| "/etc/xdg".into())).collect();
         let desktop = std::env::var("XDG_CURRENT_DESKTOP").ok().filter(|desktop| !desktop.is_empty());
-        let has_desktop = desktop.is_some() || crate::desktop::tray::has_desktop() || has_login_sessions();
+        let has_desktop = desktop.is_some() || crate::desktop::has_desktop() || has_login_sessions();
         Ok(Self { own, common, units: "/etc/systemd/user".into(), desktop, has_desktop })
     }
 

@@ -332,9 +332,9 @@ fn on_a_slow_line_less_is_ahead() {
 fn nothing_is_asked_ahead_of_a_server_that_removes_what_was_fetched() {
     let mut filter = Pop3Filter::new(Arc::default(), true);
     let mut say = Replies::default();
-    filter.client_said(b"CAPA\r\n", &mut say).unwrap();
-    filter.server_said(b"+OK\r\n", &mut say).unwrap();
-    filter.server_said(b"EXPIRE 0\r\n", &mut say).unwrap();
+    assert_eq!(filter.client_said(b"CAPA\r\n", &mut say), Ok(Pass::Replaced(6)));
+    assert_eq!(filter.server_said(b"+OK\r\n", &mut say), Ok(Pass::Forward(5)));
+    assert_eq!(filter.server_said(b"EXPIRE 0\r\n", &mut say), Ok(Pass::Replaced(10)));
     assert!(!filter.ahead.wants_sizes());
 }
 
