@@ -48,7 +48,19 @@ const MAIL: [(&str, &[&str]); 24] = [
     ("words", &["client_fault", "failure"]),
     (
         "machine",
-        &["account", "choose", "client_fault", "command", "failure", "proxy_header", "sasl", "secret", "wire", "words"],
+        &[
+            "account",
+            "choose",
+            "client_fault",
+            "clock",
+            "command",
+            "failure",
+            "proxy_header",
+            "sasl",
+            "secret",
+            "wire",
+            "words",
+        ],
     ),
     (
         "pop3",
@@ -56,6 +68,7 @@ const MAIL: [(&str, &[&str]); 24] = [
             "account",
             "choose",
             "client_fault",
+            "clock",
             "command",
             "failure",
             "machine",
@@ -86,7 +99,10 @@ const MAIL: [(&str, &[&str]); 24] = [
     ),
     (
         "maildrop",
-        &["account", "command", "failure", "imap", "machine", "pop3", "progress", "readable", "sasl", "secret", "wire"],
+        &[
+            "account", "clock", "command", "failure", "imap", "machine", "pop3", "progress", "readable", "sasl",
+            "secret", "wire",
+        ],
     ),
     (
         "smtp",
