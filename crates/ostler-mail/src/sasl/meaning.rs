@@ -54,7 +54,8 @@ pub(crate) fn refusal(line: &Line, had_name: bool) -> Refusal {
         Refusal::InUse
     } else if has(&["too many", "too often", "too soon", "frequent", "delay", "wait"]) {
         Refusal::LoginDelay
-    } else if has(&["temporar", "try again", "try later", "unavailable", "internal error", "timeout"]) {
+    } else if has(&["temporar", "try again", "try later", "unavailable", "not available", "internal error", "timeout"])
+    {
         Refusal::Temporary
     } else if !had_name {
         // No hint at all, and nothing to refuse but the way.

@@ -1467,7 +1467,7 @@ pub static KNOWN_WORDS: &[KnownWords] = &[
                 "internal {login |server |system |processing |software |}{failure|error|problem|authentication failure}",
                 "temporary {system |server |lookup |internal |service |local |mail server |dns |database |}{problem|failure|error|trouble|difficulty}",
                 "{authentication|auth|password|login|account|user database|ldap|directory} {server|service|system|backend|daemon|database} {is |is temporarily |temporarily |is currently |}{unavailable|down|not responding|not available|unreachable|overloaded|out of service}",
-                "{server|mailbox|service} {is |}not available",
+                "{server|mailbox} {is |}not available",
                 "{error|failed|failure|unable to|timeout|timed out} {connecting to|connect to|contacting|contact|reaching|reach} {the |}{auth|authentication|login|password|user} {server|service|backend|daemon}",
                 "connection refused by {the |}{auth|authentication|login} {server|service|backend}",
                 "{upstream|backend|back end} {server |}{is |}{timed out|timeout|down|failed|failure|unavailable|not available|unreachable}",
