@@ -302,6 +302,7 @@ fn add_account(
         Err(error) => Err(Abort(1, error.to_string())),
     };
     let decision = decided.inspect_err(|_| take_back(&unkept))?;
+    unkept.keep();
     let running = wait_until_known(file, &decision.account.name);
     let reader = Reader::usual(&settings);
     let values = GuideValues::for_reader(&settings, &decision.account, file, System::this(), &reader);
