@@ -100,7 +100,8 @@ impl<F: Filter> Passing<F> {
             let said_more = self.say_more();
             let server_moved = self.pump(Party::Server);
             let client_moved = self.pump(Party::Client);
-            if !said_more && !server_moved && !client_moved {
+            // The relay asks again whenever it looks.
+            if !said_more && !server_moved && !client_moved && !self.say_more() {
                 break;
             }
             self.from_client.starved &= !server_moved && !said_more;

@@ -149,7 +149,11 @@ impl<'a, L: Login> Play<'a, L> {
                 return Outcome::Failed(failure);
             }
         };
-        assert!(!self.waiting, "a server that speaks unasked is heard");
+        if self.waiting {
+            // An IMAP server may speak unasked, for what it says has no tag of ostler's: it is dropped.
+            assert!(matches!(step, Step::Wait), "a server that speaks unasked is heard");
+            return Outcome::Open;
+        }
         loop {
             step = match step {
                 Step::Send(outgoing) => {
