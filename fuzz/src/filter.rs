@@ -101,7 +101,7 @@ impl<F: Filter> Passing<F> {
             let server_moved = self.pump(Party::Server);
             let client_moved = self.pump(Party::Client);
             // The relay asks again whenever it looks.
-            if !said_more && !server_moved && !client_moved && !self.say_more() {
+            if !said_more && !server_moved && !client_moved && (self.ended.is_some() || !self.say_more()) {
                 break;
             }
             self.from_client.starved &= !server_moved && !said_more;
