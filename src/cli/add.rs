@@ -386,7 +386,8 @@ fn local_password_source(options: &Options) -> Result<Option<SecretSource>, Abor
 
 /// The source of a password in a file, which has to be there.
 fn existing_file(flag: &str, file: &Path) -> Result<SecretSource, Abort> {
-    if !file.is_file() {
+    // A pipe will do: a shell makes one of a command.
+    if !file.exists() || file.is_dir() {
         return Err(Abort(2, format!("{flag}: there is no file {}", file.display())));
     }
     let file = std::path::absolute(file).map_err(|error| Abort(2, format!("{flag}: {error}")))?;
