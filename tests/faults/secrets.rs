@@ -346,10 +346,10 @@ fn what_it_writes_is_its_users_alone() {
     std::fs::write(&file, std::fs::read_to_string(&file).unwrap() + &doors()).unwrap();
     let mut ostler = Run::of(&mut with_file(&["run"])).ready();
     let mut looked = 0;
-    for root in [&folder, &home.path().join("run").join("ostler")] {
+    for root in [&folder, &home.path().join("run").join("ostler"), &home.path().join("data").join("ostler")] {
         look_at(root, &mut looked);
     }
-    assert!(looked >= 5, "settings, lock, socket and two folders: {looked}");
+    assert!(looked >= 7, "settings, two locks, socket and three folders: {looked}");
     ostler.end_well();
 }
 
