@@ -215,13 +215,17 @@ pub async fn say(
     }
 }
 
-/// Drops what an IMAP server has said before a command: it cannot be the answer, which has the command's tag.
+/// Drops what an IMAP server has said before a command, news or a stray line: the answer has the command's tag.
 async fn drop_untimely_lines(upstream: &mut Upstream) -> Result<(), Failure> {
     for _ in 0..MAX_REPLY_LINES {
         if !upstream.conn.has_news().await {
             return Ok(());
         }
         match upstream.conn.take_line(MAX_REPLY_LINE_OCTETS) {
+            // With a tag of ostler's it answers a command that was not given: nothing it says can be believed.
+            Ok(Some(line)) if imap::is_tagged_by_ostler(line.bytes()) => {
+                return Err(upstream.at.violation("it spoke unasked"));
+            }
             Ok(Some(line)) => debug!("{}: S: {}, unasked", upstream.at.host, line.printable()),
             // The rest of a line that has begun is waited for by nobody.
             Ok(None) => return Ok(()),

@@ -112,6 +112,12 @@ pub(crate) fn split_capabilities(text: &[u8]) -> Option<(&[u8], &[u8])> {
     word.eq_ignore_ascii_case(b"CAPABILITY").then_some((list, behind))
 }
 
+/// Whether a line of a server begins with a tag as ostler gives them: `o` in a sign-in, `f` in a folder that POP3 clients fetch,
+/// and a number.
+pub fn is_tagged_by_ostler(line: &[u8]) -> bool {
+    matches!(line, [b'o' | b'f', b'0'..=b'9', ..])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

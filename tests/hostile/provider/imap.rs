@@ -99,7 +99,8 @@ fn before_the_sign_in() {
         at("imap-greeting-line-64k", GREETING, long("* OK "), TROUBLE).never(early),
         at("imap-greeting-drip-forever", GREETING, drip("* OK "), TROUBLE).never(early),
         says("imap-greeting-small-letters", GREETING, "* ok [capability IMAP4REV1] ready", Well),
-        line("imap-greeting-twice", GREETING, "* OK [CAPABILITY IMAP4rev1] a\r\n* OK b", TROUBLE).whole().never(early),
+        says("imap-greeting-twice", GREETING, "* OK [CAPABILITY IMAP4rev1] a\r\n* OK [ALERT] b", Well).whole(),
+        says("imap-greeting-and-a-stray-line", GREETING, "* OK [CAPABILITY IMAP4rev1] a\r\nstray", Well).whole(),
         line(
             "imap-greeting-everything-at-once",
             GREETING,
