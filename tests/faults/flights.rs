@@ -1,7 +1,5 @@
 //! The same faults where more is under way than the client knows of: messages read ahead, and a body that goes by BDAT.
 
-use rustix::process::Signal;
-
 use crate::played_provider::{ANN, BOB, Cable, Fault, LIMITS, PROVIDER, Rig, connect, greeted};
 use crate::support::ca::TestCa;
 use crate::support::client::Client;
@@ -73,12 +71,9 @@ fn ahead(mut client: Client, server: &Hand) -> (Client, Client) {
     (client, server)
 }
 
+/// Kills it, and the next one does what is honest to its end.
 fn killed(rig: &mut Rig) {
-    rig.run.signal(Signal::KILL);
-    assert!(!rig.run.ended().success());
-    rig.start_again();
-    assert_eq!((rig.pop.drain(), rig.smtp.drain()), (0, 0), "somebody came by himself");
-    rig.honest();
+    crate::killed::killed(rig);
     rig.run.end_well();
 }
 

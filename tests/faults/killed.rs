@@ -10,7 +10,7 @@ use crate::support::running::answer_pop3;
 use crate::support::wait_for;
 
 /// Kills it, starts the next one, and that one does what is honest.
-fn killed(rig: &mut Rig) {
+pub(crate) fn killed(rig: &mut Rig) {
     rig.run.signal(Signal::KILL);
     assert!(!rig.run.ended().success());
     rig.start_again();
