@@ -3,7 +3,6 @@
 
 use std::sync::LazyLock;
 
-use memchr::memchr;
 use memchr::memmem::Finder;
 
 /// What is doubled.
@@ -35,6 +34,16 @@ enum Place {
 }
 
 impl Place {
+    /// Whether no line of these octets begins with a dot.
+    fn is_plain(self, octets: &[u8]) -> bool {
+        let begins_with_dot = match self {
+            Self::LineStart => octets.starts_with(b"."),
+            Self::Cr => octets.starts_with(b"\n."),
+            Self::Inside | Self::Dot | Self::DotCr | Self::End => false,
+        };
+        !begins_with_dot && DOT_FINDER.find(octets).is_none()
+    }
+
     /// The place behind some octets.
     fn behind(self, octets: &[u8]) -> Self {
         match octets {
@@ -47,9 +56,17 @@ impl Place {
     }
 }
 
-/// The octets up to the end of the line.
-fn line_of(rest: &[u8]) -> &[u8] {
-    memchr(b'\n', rest).map_or(rest, |end| &rest[..=end])
+/// The octets before the next dot at a line start, if the first of them is not one.
+fn before_dot(place: Place, rest: &[u8]) -> &[u8] {
+    match rest {
+        [b'\n', b'.', ..] if place == Place::Cr => &rest[..1],
+        _ => DOT_FINDER.find(rest).map_or(rest, |end| &rest[..end + 2]),
+    }
+}
+
+/// The octets before the next dot behind an LF, if the first of them is not one.
+fn before_bare_dot(rest: &[u8]) -> &[u8] {
+    BARE_DOT_FINDER.find(rest).map_or(rest, |end| &rest[..=end])
 }
 
 impl Unstuff {
@@ -68,15 +85,26 @@ impl Unstuff {
                     continue;
                 }
                 (Place::LineStart | Place::Inside | Place::Cr | Place::Dot, _) => {
-                    let line = line_of(rest);
-                    out.extend_from_slice(line);
-                    rest = &rest[line.len()..];
-                    self.place = self.place.behind(line);
+                    let plain = before_dot(self.place, rest);
+                    out.extend_from_slice(plain);
+                    rest = &rest[plain.len()..];
+                    self.place = self.place.behind(plain);
                     continue;
                 }
             };
             rest = &rest[1..];
         }
+    }
+
+    /// Whether these octets mean what they are.
+    pub(crate) fn is_plain(&self, octets: &[u8]) -> bool {
+        let is_inside = matches!(self.place, Place::LineStart | Place::Inside | Place::Cr);
+        is_inside && self.place.is_plain(octets)
+    }
+
+    /// These octets have passed as they are.
+    pub(crate) fn pass(&mut self, octets: &[u8]) {
+        self.place = self.place.behind(octets);
     }
 
     /// The octets that were taken and have not been given, as they were.
@@ -109,13 +137,11 @@ impl Stuff {
 
     /// Whether these octets pass as they are.
     pub(crate) fn is_plain(&self, octets: &[u8]) -> bool {
-        let begins_with_dot = match self.place {
-            Place::LineStart => octets.starts_with(b"."),
-            Place::Cr => octets.starts_with(b"\n."),
-            Place::Inside | Place::Dot | Place::DotCr | Place::End => false,
-        };
-        let finder = if self.mends { &BARE_DOT_FINDER } else { &DOT_FINDER };
-        !begins_with_dot && !self.holds_lf && !self.ends_bare(octets) && finder.find(octets).is_none()
+        if !self.mends {
+            return self.place.is_plain(octets);
+        }
+        let begins_with_dot = self.place == Place::LineStart && octets.starts_with(b".");
+        !begins_with_dot && !self.holds_lf && !self.ends_bare(octets) && BARE_DOT_FINDER.find(octets).is_none()
     }
 
     /// Whether the octets end with a bare LF that may have to be mended.
@@ -141,12 +167,12 @@ impl Stuff {
             if self.place == Place::LineStart && rest.starts_with(b".") {
                 out.push(b'.');
             }
-            let line = line_of(rest);
-            self.holds_lf = self.ends_bare(line);
-            let said = &line[..line.len() - usize::from(self.holds_lf)];
+            let plain = if self.mends { before_bare_dot(rest) } else { before_dot(self.place, rest) };
+            self.holds_lf = self.ends_bare(plain);
+            let said = &plain[..plain.len() - usize::from(self.holds_lf)];
             out.extend_from_slice(said);
             self.pass(said);
-            rest = &rest[line.len()..];
+            rest = &rest[plain.len()..];
         }
     }
 
