@@ -44,7 +44,7 @@ pub mod value;
 
 pub(crate) use add::add_account;
 #[cfg(feature = "web")]
-pub(crate) use change::{Change, Changed, change_keys, move_server, remove_server};
+pub(crate) use change::{Change, Changed, change_keys, move_server, remove_registration, remove_server};
 pub(crate) use change_charset::change_charset;
 pub(crate) use edit::EditError;
 pub use edit::remove_account;
