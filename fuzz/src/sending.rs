@@ -541,7 +541,7 @@ impl<'a> Session<'a> {
                     self.early += n;
                     self.from_server.drain(..n);
                 }
-                Ok(Pass::NeedMore | Pass::Stop) => self.early += 1,
+                Ok(Pass::Announced { .. } | Pass::NeedMore | Pass::Stop) => self.early += 1,
                 Err(ProtocolViolation::Server(_) | ProtocolViolation::Client(_)) => {
                     self.drop_provider();
                     self.stage = Stage::Swallowing(data.swallow(), Reply::new(451, "4.3.0 broken"));

@@ -283,6 +283,13 @@ pub trait Login {
 pub enum Pass {
     /// This many go to the other side unchanged, without a copy.
     Forward(usize),
+    /// What [`Replies`] holds for the other side leaves, and the front of the octets follows it, as in `Forward`.
+    Announced {
+        /// This many follow.
+        forwarded: usize,
+        /// This many are consumed: those that follow, and perhaps more behind them.
+        used: usize,
+    },
     /// This many are consumed; [`Replies`] holds what is sent in their place, if anything.
     Replaced(usize),
     /// Nothing can be decided until more octets arrive.

@@ -300,7 +300,7 @@ impl Maildrop {
         while at < input.len() && self.is_busy() == was_busy {
             match self.part(&input[at..], say, at == 0) {
                 Ok(Pass::Replaced(octets)) => at += octets,
-                Ok(Pass::Forward(octets)) => return Ok(Pass::Forward(octets)),
+                Ok(pass @ (Pass::Forward(_) | Pass::Announced { .. })) => return Ok(pass),
                 Ok(Pass::NeedMore | Pass::Stop) => break,
                 // What came before it is good, and leaves first.
                 Err(what) if at > 0 => {

@@ -3,7 +3,6 @@
 
 use std::sync::LazyLock;
 
-use memchr::memchr;
 use memchr::memmem::Finder;
 
 /// What is doubled.
@@ -33,6 +32,16 @@ enum Place {
 }
 
 impl Place {
+    /// Whether no line of these octets begins with a dot.
+    fn is_plain(self, octets: &[u8]) -> bool {
+        let begins_with_dot = match self {
+            Self::LineStart => octets.starts_with(b"."),
+            Self::Cr => octets.starts_with(b"\n."),
+            Self::Inside | Self::Dot | Self::DotCr | Self::End => false,
+        };
+        !begins_with_dot && DOT_FINDER.find(octets).is_none()
+    }
+
     /// The place behind some octets.
     fn behind(self, octets: &[u8]) -> Self {
         match octets {
@@ -45,9 +54,12 @@ impl Place {
     }
 }
 
-/// The octets up to the end of the line.
-fn line_of(rest: &[u8]) -> &[u8] {
-    memchr(b'\n', rest).map_or(rest, |end| &rest[..=end])
+/// The octets before the next dot at a line start, if the first of them is not one.
+fn before_dot(place: Place, rest: &[u8]) -> &[u8] {
+    match rest {
+        [b'\n', b'.', ..] if place == Place::Cr => &rest[..1],
+        _ => DOT_FINDER.find(rest).map_or(rest, |end| &rest[..end + 2]),
+    }
 }
 
 impl Unstuff {
@@ -66,15 +78,26 @@ impl Unstuff {
                     continue;
                 }
                 (Place::LineStart | Place::Inside | Place::Cr | Place::Dot, _) => {
-                    let line = line_of(rest);
-                    out.extend_from_slice(line);
-                    rest = &rest[line.len()..];
-                    self.place = self.place.behind(line);
+                    let plain = before_dot(self.place, rest);
+                    out.extend_from_slice(plain);
+                    rest = &rest[plain.len()..];
+                    self.place = self.place.behind(plain);
                     continue;
                 }
             };
             rest = &rest[1..];
         }
+    }
+
+    /// Whether these octets mean what they are.
+    pub(crate) fn is_plain(&self, octets: &[u8]) -> bool {
+        let is_inside = matches!(self.place, Place::LineStart | Place::Inside | Place::Cr);
+        is_inside && self.place.is_plain(octets)
+    }
+
+    /// These octets have passed as they are.
+    pub(crate) fn pass(&mut self, octets: &[u8]) {
+        self.place = self.place.behind(octets);
     }
 
     /// The octets that were taken and have not been given, as they were.
@@ -96,12 +119,7 @@ pub(crate) struct Stuff {
 impl Stuff {
     /// Whether these octets pass as they are.
     pub(crate) fn is_plain(&self, octets: &[u8]) -> bool {
-        let begins_with_dot = match self.place {
-            Place::LineStart => octets.starts_with(b"."),
-            Place::Cr => octets.starts_with(b"\n."),
-            Place::Inside | Place::Dot | Place::DotCr | Place::End => false,
-        };
-        !begins_with_dot && DOT_FINDER.find(octets).is_none()
+        self.place.is_plain(octets)
     }
 
     /// These octets have passed as they are.
@@ -116,10 +134,10 @@ impl Stuff {
             if self.place == Place::LineStart && rest.starts_with(b".") {
                 out.push(b'.');
             }
-            let line = line_of(rest);
-            out.extend_from_slice(line);
-            self.pass(line);
-            rest = &rest[line.len()..];
+            let plain = before_dot(self.place, rest);
+            out.extend_from_slice(plain);
+            self.pass(plain);
+            rest = &rest[plain.len()..];
         }
     }
 

@@ -56,7 +56,7 @@ fn step(filter: &mut ImapFilter, input: &mut Vec<u8>, is_client: bool, heard: &m
             input.drain(..octets);
             true
         }
-        Ok(Pass::NeedMore | Pass::Stop) => false,
+        Ok(Pass::Announced { .. } | Pass::NeedMore | Pass::Stop) => false,
         Err(violation) => {
             heard.violation = Some(violation);
             false

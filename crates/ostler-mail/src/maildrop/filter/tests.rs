@@ -271,7 +271,7 @@ impl World {
                 }
                 Pass::Replaced(octets) => drop(input.drain(..octets)),
                 Pass::NeedMore => continue,
-                Pass::Stop => return Ok(false),
+                Pass::Announced { .. } | Pass::Stop => return Ok(false),
             }
             self.take(say);
             return Ok(true);

@@ -24,7 +24,7 @@ fn feed(filter: &mut Pop3Filter, client_said: bool, chunks: &[&[u8]]) -> Result<
                     side.extend(input.drain(..n));
                 }
                 Pass::Replaced(n) => drop(input.drain(..n)),
-                Pass::NeedMore | Pass::Stop => break,
+                Pass::Announced { .. } | Pass::NeedMore | Pass::Stop => break,
             }
         }
     }
