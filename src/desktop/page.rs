@@ -227,6 +227,7 @@ fn router(shared: &Arc<Shared>) -> Router {
         .route("/manual/pictures/{file}", get(manual::picture))
         .route("/settings", get(settings::show).post(settings::submit))
         .route("/settings/registration", get(settings::show_registration).post(settings::submit_registration))
+        .route("/settings/registration/remove", post(settings::remove_registration))
         .route("/settings/registration/secret", post(settings::store_registration_secret))
         .route("/about", get(about::show))
         .route("/autostart", post(about::start_at_login))
