@@ -42,6 +42,7 @@ use crate::proxy::net::listen::Port;
 use guard::Keys;
 use jobs::Jobs;
 use ostler_mail::account::Settings;
+pub(crate) use words::on_page;
 
 /// How often the page looks whether changed settings are in force.
 const RELOAD_POLL_INTERVAL: Duration = Duration::from_millis(50);
@@ -227,6 +228,7 @@ fn router(shared: &Arc<Shared>) -> Router {
         .route("/manual/pictures/{file}", get(manual::picture))
         .route("/settings", get(settings::show).post(settings::submit))
         .route("/settings/registration", get(settings::show_registration).post(settings::submit_registration))
+        .route("/settings/registration/remove", post(settings::remove_registration))
         .route("/settings/registration/secret", post(settings::store_registration_secret))
         .route("/about", get(about::show))
         .route("/autostart", post(about::start_at_login))

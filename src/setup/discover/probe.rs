@@ -249,7 +249,9 @@ fn collect_offers(candidates: Vec<Endpoint>, probes: Vec<Probe>) -> Result<Found
     // A server that offers no sign-in may have a gate, or may be a mail exchanger that users cannot use. It comes last.
     answered.sort_by_key(|offer| offer.endpoint.auth_methods.is_empty());
     match trouble {
-        _ if !answered.is_empty() => Ok(Found { by: Source::Probe, offers: answered, title: None, hints: Vec::new() }),
+        _ if !answered.is_empty() => {
+            Ok(Found { by: Source::Probe, offers: answered, title: None, hints: Vec::new(), company: None })
+        }
         Some(failure @ (Failure::NoNameService { .. } | Failure::NetworkGone { .. })) => {
             Err(Missing::OutOfReach(failure.sentence()))
         }
