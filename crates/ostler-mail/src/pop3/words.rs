@@ -2,6 +2,7 @@
 //!
 //! Not here: what a provider says, which `filter` passes on.
 
+use crate::account::NearbyDoor;
 use crate::client_fault::Misuse;
 use crate::failure::{Failure, SecretTrouble, fit, one_line};
 use crate::words::{NotAdmitted, Words};
@@ -86,8 +87,8 @@ pub(crate) fn capabilities(can_check_challenges: bool) -> String {
 }
 
 /// The reply to an SMTP command; `port` is the one for sending.
-pub(super) fn wrong_door(port: Option<u16>) -> String {
-    let way = port.map_or("sending is switched off".into(), |port| format!("the one for sending is {port}"));
+pub(super) fn wrong_door(door: Option<NearbyDoor>) -> String {
+    let way = door.map_or("sending is switched off".into(), |door| format!("the one for sending is {door}"));
     format!("-ERR this is the POP3 port of ostler, for fetching; {way}")
 }
 
