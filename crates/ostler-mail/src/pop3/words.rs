@@ -103,7 +103,7 @@ pub fn failure(failure: &Failure) -> String {
             return fit("-ERR [AUTH] ", &sentence, &advice, "");
         }
         // The advice has a command or a key with the word "password" in it, so it stays as it is.
-        Failure::Secret { trouble: SecretTrouble::Missing, .. }
+        Failure::Secret { trouble: SecretTrouble::Missing(_), .. }
         | Failure::Secret { at: None, trouble: SecretTrouble::NoKeyring, .. } => {
             return fit("-ERR [SYS/TEMP] ", &without_password(&sentence), &advice, " (timeout)");
         }
@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn only_a_missing_secret_says_password_and_it_says_how_to_give_one() {
-        let trouble = SecretTrouble::Missing;
+        let trouble = SecretTrouble::Missing("the keyring".into());
         let missing = Failure::Secret { account: "my home".into(), at: Some(at()), trouble };
         assert_eq!(missing.advice(), "run: ostler password \"my home\"");
         let reply = failure(&missing);
