@@ -14,6 +14,7 @@ mod elsewhere;
 mod flows;
 mod registration;
 mod renewing;
+mod several;
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};
