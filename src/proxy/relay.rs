@@ -47,7 +47,7 @@ pub enum Ended {
     TimedOut(Clock, Party),
     /// One side violated the protocol.
     Violation(ProtocolViolation),
-    /// ostler is shutting down and no message is under way.
+    /// ostler is shutting down, and nothing is under way that has to pass to its end.
     Stopping,
 }
 
@@ -98,8 +98,7 @@ where
                 return Poll::Ready(ended);
             }
             is_stopping = is_stopping || stop.as_mut().poll(cx).is_ready();
-            // A message under way passes to its end.
-            if is_stopping && filter.clock().0 != Clock::Message {
+            if is_stopping && filter.end_early() {
                 return Poll::Ready(Ended::Stopping);
             }
             let clock = ready!(timer.poll(cx, filter.clock(), sides.client.conn));

@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 use super::Shared;
 use super::add::{AccountRequest, Fields};
 use super::jobs::{JobCommand, Phase, Screen, Stage, Trouble};
-use super::words::on_page;
+use super::words::above_form;
 use crate::config::presets::Presets;
 use crate::config::{issuers, registration_table};
 use crate::setup::authorize::{Authorize, SignInFailed, Unkept, Way};
@@ -159,7 +159,7 @@ impl SetupJob {
         if plan.wants_sign_in() && self.request.secrets.tokens.is_none() {
             match self.sign_in(&plan).await {
                 Ok(tokens) => self.request.secrets.tokens = Some(tokens),
-                Err(failed) => return fails(format!("{}.", capitalised(&on_page(&failed.to_string())))),
+                Err(failed) => return fails(format!("{}.", capitalised(&above_form(&failed.to_string())))),
             }
         } else if self.request.secrets.incoming.is_none() && !plan.wants_sign_in() {
             return fails("The password is missing. Type it below.".into());

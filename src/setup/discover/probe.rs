@@ -281,7 +281,7 @@ fn more_telling(first: Option<Failure>, second: Failure) -> Option<Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ostler_mail::failure::ServerAddr;
+    use ostler_mail::failure::{PasswordFrom, ServerAddr};
 
     fn domain() -> Domain {
         Domain::parse("example.net").unwrap()
@@ -302,7 +302,7 @@ mod tests {
     fn lost(n: usize) -> Failure {
         let candidate = &candidates(&domain(), &[Protocol::Smtp])[n];
         let Endpoint { protocol, host, port, security, .. } = candidate.clone();
-        Failure::NoStartTls { at: ServerAddr { host, port, protocol, security } }
+        Failure::NoStartTls { at: ServerAddr { host, port, protocol, security, password_from: PasswordFrom::Keyring } }
     }
 
     #[test]

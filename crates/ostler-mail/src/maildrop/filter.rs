@@ -57,6 +57,12 @@ impl MaildropFilter {
         self.maildrop.take_alerts()
     }
 
+    /// The UIDs of messages that are marked as deleted by this session or an earlier one and were not removed. `None`: this one
+    /// has changed nothing of that.
+    pub fn left_marks(&self) -> Option<Vec<u32>> {
+        self.maildrop.left_marks()
+    }
+
     /// Why messages were not deleted that should be, if so. Returned once.
     pub fn take_failure(&mut self) -> Option<Failure> {
         self.maildrop.take_failure()

@@ -397,7 +397,9 @@ mod tests {
     #[test]
     fn a_body_from_a_fast_client_leaves_in_pieces_without_a_copy_and_is_the_same() {
         // Few dots, dots at every end of a piece, and lines without end.
-        for line in ["a line of text like many others\r\n".repeat(5000) + "..dot\r\n", "..\r\n".into(), "x".repeat(200_000)] {
+        for line in
+            ["a line of text like many others\r\n".repeat(5000) + "..dot\r\n", "..\r\n".into(), "x".repeat(200_000)]
+        {
             let text = line.repeat(400_000 / line.len());
             let plain = text.replace("\r\n..", "\r\n.");
             let plain = plain.strip_prefix('.').filter(|_| text.starts_with('.')).unwrap_or(&plain).to_owned();

@@ -260,6 +260,23 @@ fn a_line_may_be_as_long_as_its_limit_and_no_longer() {
 }
 
 #[test]
+fn quit_goes_on_to_its_answer_when_ostler_ends() {
+    for (commands, answers, ends) in [
+        (&b"DELE 1\r\n"[..], &b"+OK\r\n"[..], true),
+        (b"NOOP\r\n", b"", true),
+        (b"DELE 1\r\nQUIT\r\n", b"+OK\r\n", false),
+        (b"QUIT\r\n", b"", false),
+        (b"QUIT\r\n", b"+OK bye\r\n", true),
+        (b"RETR 1\r\n", b"+OK\r\nhalf", false),
+    ] {
+        let mut filter = Pop3Filter::default();
+        feed(&mut filter, true, &[commands]).unwrap();
+        feed(&mut filter, false, &[answers]).unwrap();
+        assert_eq!(filter.end_early(), ends, "{}", commands.escape_ascii());
+    }
+}
+
+#[test]
 fn a_list_of_abilities_has_an_end() {
     let list = |lines: usize| format!("+OK\r\n{}.\r\n", "TOP\r\n".repeat(lines)).into_bytes();
     let longest = list(MAX_REPLY_LINES - 1);

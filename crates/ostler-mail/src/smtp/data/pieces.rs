@@ -316,7 +316,9 @@ mod tests {
         let mut pieces = Pieces::new(Chunking::Works, true);
         let lines = b"x\r\n".repeat(PIECE_OCTETS);
         let mut sizes = Vec::new();
-        for (octets, is_end) in [(32_766, false), (32_766, false), (32_769, false), (32_766, false), (3, false), (0, true)] {
+        for (octets, is_end) in
+            [(32_766, false), (32_766, false), (32_769, false), (32_766, false), (3, false), (0, true)]
+        {
             pieces.take(&lines[..octets], false);
             if is_end {
                 pieces.take(b".\r\n", true);
