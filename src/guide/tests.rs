@@ -21,6 +21,7 @@ pub(crate) fn settings(pop3: u16, smtp: u16) -> Settings {
     Settings {
         doors: on(Protocol::Pop3, pop3).into_iter().chain(on(Protocol::Smtp, smtp)).collect(),
         page: None,
+        page_has_companion: false,
         access: Access::SameUser,
         allow: vec![],
         proxies: vec![],
