@@ -140,7 +140,7 @@ fn killed_after_a_renewal_it_is_still_signed_in() {
 #[test]
 fn tokens_go_to_no_server_but_those_they_were_made_for() {
     require!("dovecot", "postfix", "keyring", "issuer");
-    let (site, home) = Site::signed_in();
+    let (_site, home) = Site::signed_in();
     let settings = home.settings();
     let moved = settings.replacen("host = \"localhost\"", "host = \"127.0.0.1\"", 1);
     home.write_settings(&moved);
