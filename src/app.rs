@@ -35,6 +35,9 @@ use watch_settings::SettingsWatch;
 
 /// How long sessions in the middle of a message may go on after SIGTERM.
 pub(crate) const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long the doors stay open after SIGTERM where a load balancer looks at `/health`: so many seconds and no fewer its own
+/// settings may need to see that it is red (`docs/scaling.md`).
+pub(crate) const BALANCER_NOTICE: Duration = Duration::from_secs(5);
 /// Wait this long after a change before reading the settings: editors write a file in several steps, and only the last one
 /// leaves it whole.
 const RELOAD_DEBOUNCE: Duration = Duration::from_millis(150);
@@ -322,9 +325,19 @@ impl App {
         None
     }
 
+    /// Lets load balancers send their clients elsewhere while the doors are still open.
+    async fn tell_balancers(&self) {
+        #[cfg(feature = "web")]
+        if self.page.as_ref().is_some_and(crate::desktop::page::Page::has_balancer) {
+            self.engine.events.publish(Event::Leaving(BALANCER_NOTICE));
+            sleep(BALANCER_NOTICE).await;
+        }
+    }
+
     /// Takes no new clients and ends the sessions; those in the middle of a message may finish it.
     async fn stop(&mut self) {
         let _ = os::notify_stopping();
+        self.tell_balancers().await;
         // The doors first, so that no client comes in behind the ones that are counted.
         self.listeners.close();
         self.engine.stop();

@@ -17,6 +17,7 @@ pub(crate) mod settings;
 pub(crate) mod setup_service;
 pub(crate) mod sign_in;
 pub(crate) mod status;
+pub(crate) mod token;
 
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -87,6 +88,10 @@ enum Command {
     SignIn(sign_in::SignIn),
     /// Forget the sign-in of `ostler sign-in`, and take it back at the company
     SignOut(sign_in::SignOut),
+    /// Print the access token of an account that signs in by OAuth2, for another ostler or program
+    ///
+    /// The token is renewed if it is due. Who has it can read the account's mail until it ends, mostly for an hour.
+    Token(token::Options),
     /// Remove an account from the settings, and its passwords from the keyring
     Remove(remove::Options),
     /// Try every step with each server of the accounts, and explain what fails
@@ -200,6 +205,7 @@ fn run_command(command: Command, file: &Path, silent: bool) -> ExitCode {
         Command::Password(options) => with_settings(file, |parsed| password::main(file, &parsed, options)),
         Command::SignIn(options) => with_settings(file, |parsed| sign_in::sign_in(file, &parsed, &options)),
         Command::SignOut(options) => with_settings(file, |parsed| sign_in::sign_out(file, &parsed, &options)),
+        Command::Token(options) => with_settings(file, |parsed| token::main(&parsed, &options)),
         Command::Remove(options) => with_settings(file, |parsed| remove::main(file, &parsed, &options)),
         Command::Check(options) => with_settings(file, |parsed| check::main(file, &parsed, &options)),
         Command::Providers(options) => providers::main(file, &options),
@@ -261,6 +267,7 @@ fn needs_settings(command: &Command, file: &Path) -> bool {
         | Command::Password(_)
         | Command::SignIn(_)
         | Command::SignOut(_)
+        | Command::Token(_)
         | Command::Remove(_)
         | Command::Check(_)
         | Command::Providers(_)

@@ -27,9 +27,9 @@ use crate::events::history::History;
 use crate::events::notice::Notice;
 use ostler_mail::progress::Progress;
 
-#[cfg(feature = "web")]
-pub(crate) use status::Figures;
 pub(crate) use status::{AccountNow, AccountState, AccountStatus, Overview, Status};
+#[cfg(feature = "web")]
+pub(crate) use status::{Figures, Refusals};
 
 /// Takes events from every part of the program; cheap to clone.
 #[derive(Debug, Clone, Default)]

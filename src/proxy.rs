@@ -33,7 +33,7 @@ use crate::proxy::net::dial::Dialer;
 use crate::proxy::smtp::kept::KeptSessions;
 use crate::proxy::tokens::TokenKeeper;
 use crate::proxy::turns::Turns;
-use crate::vault::{Found, Vault, VaultError};
+use crate::vault::{Found, SecretStore, Vault, VaultError};
 use ostler_mail::account::{Account, SecretSource, Server, ServerId, Settings};
 use ostler_mail::clock::Moment;
 use ostler_mail::failure::{Failure, SecretTrouble, ServerAddr};
@@ -284,12 +284,15 @@ pub fn secret_failure(error: VaultError) -> Failure {
 
 fn failure_of(error: &VaultError, at: Option<ServerAddr>) -> Failure {
     let trouble = match error {
-        VaultError::NoEntry { .. } => SecretTrouble::Missing,
-        VaultError::Locked { .. } | VaultError::TimedOut { .. } => SecretTrouble::KeyringLocked,
-        VaultError::NoKeyring { .. } => SecretTrouble::NoKeyring,
+        VaultError::NoEntry { place, .. } => SecretTrouble::Missing(place.to_string()),
+        VaultError::Locked { .. } | VaultError::TimedOut { place: SecretStore::Keyring, .. } => {
+            SecretTrouble::KeyringLocked
+        }
+        VaultError::NoKeyring { place: SecretStore::Keyring, .. } => SecretTrouble::NoKeyring,
+        VaultError::NoKeyring { place: SecretStore::Folder(_), reason, .. } => SecretTrouble::NoFolder(reason.clone()),
         VaultError::FromClient { .. } => SecretTrouble::ClientGaveNone,
-        VaultError::Registration { issuer, .. } => {
-            SecretTrouble::Source(format!("the keyring does not give the secret of ostler's registration at {issuer}"))
+        VaultError::Registration { issuer, place, .. } => {
+            SecretTrouble::Source(format!("{place} does not give the secret of ostler's registration at {issuer}"))
         }
         // Eudora looks for the word "password" in a refusal and throws its own away.
         other => SecretTrouble::Source(other.to_string().replace("password", "secret")),

@@ -14,11 +14,11 @@ mod file;
 mod folder;
 #[cfg(feature = "keyring")]
 mod keyring;
+mod secret_store;
 mod worker;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -33,6 +33,7 @@ use cache::Cache;
 pub use command::CommandTrouble;
 pub use error::{Kind, VaultError};
 pub use file::{EnvTrouble, FileTrouble};
+pub use secret_store::SecretStore;
 use worker::{Request, Trouble, Worker};
 
 /// For a read, while a mail program waits: the most impatient of the old ones gives up after 30 s. The system may be
@@ -44,9 +45,6 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// The end of the user part of a local password's keyring entry, behind the account's name.
 const LOCAL_ENTRY: &str = " local-password";
-
-/// The variable with the absolute path of a folder that stands in for the keyring: see [`folder`].
-pub(crate) const SECRETS_FOLDER: &str = "OSTLER_SECRETS";
 
 /// The longest part of another program's message that is shown.
 const MAX_MESSAGE_CHARS: usize = 200;
@@ -84,7 +82,7 @@ impl Vault {
     /// A vault over the system's keyring, or the folder that stands in for it. Nothing is opened or started before the first use.
     pub fn new() -> Self {
         #[cfg(unix)]
-        if let Some(folder) = secrets_folder() {
+        if let SecretStore::Folder(folder) = SecretStore::of_this_ostler() {
             return Self::over(Worker::new(Arc::new(move |request: &Request| folder::serve(&folder, request))), false);
         }
         Self::over(Worker::new(Arc::new(keyring::serve)), false)
@@ -436,27 +434,10 @@ pub(crate) fn keyring_servers(account: &Account) -> Vec<&Server> {
     servers_with_secret(account).into_iter().filter(is_in_keyring).collect()
 }
 
-/// The folder that stands in for the keyring, if the user names one.
-#[cfg(unix)]
-fn secrets_folder() -> Option<PathBuf> {
-    std::env::var_os(SECRETS_FOLDER).filter(|folder| !folder.is_empty()).map(PathBuf::from)
-}
-
-/// Windows has its Credential Manager wherever ostler runs.
-#[cfg(not(unix))]
-fn secrets_folder() -> Option<PathBuf> {
-    None
-}
-
-/// What a person calls the keyring, or the folder that stands in for it.
-pub(crate) fn describe_keyring() -> String {
-    secrets_folder().map_or_else(|| "the keyring".to_owned(), |folder| format!("the folder {}", folder.display()))
-}
-
 /// Where a secret comes from, for a person. A command is not shown: it may contain a secret itself.
 pub(crate) fn describe_source(source: &SecretSource) -> String {
     match source {
-        SecretSource::Keyring => describe_keyring(),
+        SecretSource::Keyring => SecretStore::of_this_ostler().to_string(),
         SecretSource::Command(_) => "a command".to_owned(),
         SecretSource::File(path) => format!("the file {}", path.display()),
         SecretSource::Env(variable) => format!("the environment variable {variable}"),
@@ -468,7 +449,8 @@ fn require_keyring(account: &Account, source: &SecretSource, what: Kind) -> Resu
     if *source == SecretSource::Keyring {
         return Ok(());
     }
-    Err(VaultError::Elsewhere { account: account.name.clone(), what, place: describe_source(source) })
+    let (account, place) = (account.name.clone(), describe_source(source));
+    Err(VaultError::Elsewhere { account, what, place, kept_in: SecretStore::of_this_ostler() })
 }
 
 fn entry_of(account: &Account, server: &Server) -> String {

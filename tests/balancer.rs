@@ -128,6 +128,12 @@ fn the_client_that_a_balancer_names_is_the_client() {
     let status = String::from_utf8(house.ostler.home.ostler(&["status", "--json"], "").stdout).unwrap();
     assert!(status.contains(&format!("{CLIENT}:40001")), "{status}");
     drop(client);
+    // An IPv4 client as a balancer that listens for both families names it.
+    let mut client = house.connect(BALANCER, format!("PROXY TCP6 ::ffff:{CLIENT} ::1 40002 110\r\n").as_bytes());
+    client.expect("+OK");
+    let status = String::from_utf8(house.ostler.home.ostler(&["status", "--json"], "").stdout).unwrap();
+    assert!(status.contains(&format!("\"{CLIENT}:40002")), "{status}");
+    drop(client);
     // And who may connect without one.
     house.serves(house.connect(CLIENT, b""));
 }
@@ -158,7 +164,8 @@ fn whoever_the_settings_do_not_let_in_stays_outside_whatever_a_header_says() {
 fn a_balancer_that_looks_whether_the_door_works_is_greeted_and_reaches_no_provider() {
     require!("world");
     let house = House::start();
-    for header in [v2(0, [10, 9, 0, 8]), v1(BALANCER), b"PROXY UNKNOWN\r\n".to_vec()] {
+    let unspecified = b"\r\n\r\n\0\r\nQUIT\n\x21\0\0\0".to_vec();
+    for header in [v2(0, [10, 9, 0, 8]), v1(BALANCER), b"PROXY UNKNOWN\r\n".to_vec(), unspecified] {
         let mut client = house.connect(BALANCER, &header);
         client.expect("+OK");
         client.ask("USER home", "");
@@ -210,6 +217,21 @@ backend send
     server one 10.9.0.1:25 port 2080
     server two 10.9.0.2:25 port 2080
 ";
+
+#[test]
+fn health_is_red_before_the_doors_close() {
+    require!("world");
+    let house = House::start();
+    let health = |house: &House| house.asks(BALANCER, "GET /health HTTP/1.0\r\n\r\n");
+    assert!(health(&house).starts_with("HTTP/1.0 200 "));
+    let process = rustix::process::Pid::from_raw(house.ostler.id().cast_signed()).unwrap();
+    rustix::process::kill_process(process, rustix::process::Signal::TERM).unwrap();
+    wait_for("the balancer to be told", || health(&house).starts_with("HTTP/1.0 503 ").then_some(()));
+    // What the balancer sends meanwhile is served.
+    house.serves(house.connect(BALANCER, &v1(CLIENT)));
+    house.log_says("ostler is ending");
+    assert!(health(&house).contains("ending"));
+}
 
 #[test]
 fn of_two_ostlers_behind_haproxy_one_is_stopped_and_nothing_is_lost_or_doubled() {

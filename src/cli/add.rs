@@ -23,7 +23,7 @@ use crate::setup::authorize::Unkept;
 use crate::setup::import::ImportedAccount;
 use crate::setup::trust::PinRequest;
 use crate::setup::{Identity, NamedTrust, Plan, Proposal, Secrets, Wanted, endpoint_from_flag, keep};
-use crate::vault::Vault;
+use crate::vault::{SecretStore, Vault};
 use dialogue::Dialogue;
 use ostler_mail::account::endpoint::Endpoint;
 use ostler_mail::account::issuer::Issuer;
@@ -359,7 +359,7 @@ fn wait_until_known(file: &Path, name: &str) -> Running {
 fn keep_error_text(error: &keep::KeepError) -> String {
     let text = error_chain(error);
     match error {
-        keep::KeepError::Keyring(_) => format!(
+        keep::KeepError::Keyring(_) if SecretStore::of_this_ostler() == SecretStore::Keyring => format!(
             "{text}. Without a keyring, name another source of the password with --password-command, --password-file or --password-env"
         ),
         _ => text,

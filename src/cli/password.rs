@@ -13,7 +13,7 @@ use crate::config::{self, NotEdited, Parsed, issuers};
 use crate::diagnose;
 use crate::os::control::{self, Request};
 use crate::setup::charset_offer::{CharsetOffers, say_remembered};
-use crate::vault::{Vault, describe_keyring, describe_source, keyring_servers, servers_with_secret};
+use crate::vault::{SecretStore, Vault, describe_source, keyring_servers, servers_with_secret};
 use ostler_mail::account::issuer::ClientSecret;
 use ostler_mail::account::{Account, PasswordCharset, Protocol, SecretSource, Server, ServerId, Timeouts};
 use ostler_mail::failure::{Failure, as_word, error_chain};
@@ -99,7 +99,7 @@ pub(crate) fn main(file: &Path, parsed: &Parsed, options: Options) -> ExitCode {
     }
     forget_cached_secret(file, &account);
     let where_to: Vec<String> = ours.iter().map(|s| s.address()).collect();
-    let place = describe_keyring();
+    let place = SecretStore::of_this_ostler();
     print(&format!("password of account {} stored in {place}, for {}\n", account.name, where_to.join(", ")));
     ExitCode::SUCCESS
 }
@@ -117,10 +117,10 @@ fn store_client_secret(parsed: &Parsed, name: &str, stdin: bool) -> ExitCode {
     match &issuer.client_secret {
         Some(ClientSecret::Kept(SecretSource::Keyring)) => {}
         Some(ClientSecret::Kept(other)) => {
-            let place = describe_source(other);
+            let (title, source, place) = (&issuer.title, describe_source(other), SecretStore::of_this_ostler());
             return fail(
                 1,
-                &format!("the secret of the registration at {} comes from {place}, not from the keyring", issuer.title),
+                &format!("the secret of the registration at {title} comes from {source}, not from {place}"),
             );
         }
         Some(ClientSecret::BuiltIn(_)) | None => {
@@ -137,7 +137,10 @@ fn store_client_secret(parsed: &Parsed, name: &str, stdin: bool) -> ExitCode {
     match block_on(Vault::new().store_client_secret(&issuer, &secret)) {
         Ok(Ok(())) => {
             let (title, host) = (&issuer.title, issuer.token.host());
-            print(&format!("secret of the registration at {title} stored in {}, for {host}\n", describe_keyring()));
+            print(&format!(
+                "secret of the registration at {title} stored in {}, for {host}\n",
+                SecretStore::of_this_ostler()
+            ));
             ExitCode::SUCCESS
         }
         Ok(Err(error)) => fail(1, &error_chain(&error)),
@@ -171,7 +174,7 @@ fn not_in_keyring_text(account: &Account, other: Option<&Server>) -> String {
             "the password of account {} comes from {}, not from {}",
             account.name,
             describe_source(&credentials.secret),
-            describe_keyring()
+            SecretStore::of_this_ostler()
         ),
         None => format!("no server of account {} needs a password", account.name),
     }

@@ -6,12 +6,12 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use crate::app::DRAIN_TIMEOUT;
+use crate::app::{BALANCER_NOTICE, DRAIN_TIMEOUT};
 use crate::cli::{fail, print};
 use crate::os::control::{Request, ask, wait_for_end};
 
-/// How long to wait: for the sessions that may finish, and some seconds to save the history.
-const QUIT_TIMEOUT: Duration = DRAIN_TIMEOUT.saturating_add(Duration::from_secs(5));
+/// How long to wait: for load balancers, for the sessions that may finish, and some seconds to save the history.
+const QUIT_TIMEOUT: Duration = DRAIN_TIMEOUT.saturating_add(BALANCER_NOTICE).saturating_add(Duration::from_secs(5));
 
 /// Exit code 1 if none runs, or if it is still there afterwards.
 pub(crate) fn main(file: &Path) -> ExitCode {

@@ -10,7 +10,7 @@ use crate::cli::ask::show_prompt;
 use crate::cli::{account, block_on, fail, print};
 use crate::config::{self, NotEdited, Parsed};
 use crate::os::control::{Request, ask};
-use crate::vault::Vault;
+use crate::vault::{SecretStore, Vault};
 use ostler_mail::failure::error_chain;
 
 #[derive(Debug, Args)]
@@ -66,10 +66,8 @@ pub(crate) fn main(file: &Path, parsed: &Parsed, options: &Options) -> ExitCode 
         match block_on(Vault::new().forget_account(account)) {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
-                code = fail(
-                    1,
-                    &format!("the passwords of {} are still in the keyring: {}", account.name, error_chain(&error)),
-                );
+                let (name, place) = (&account.name, SecretStore::of_this_ostler());
+                code = fail(1, &format!("the passwords of {name} are still in {place}: {}", error_chain(&error)));
             }
             Err(error) => code = fail(1, &error.to_string()),
         }

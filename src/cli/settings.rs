@@ -73,8 +73,8 @@ fn user_and_host(variable: impl Fn(&str) -> Option<String>, name: Option<String>
 
 fn closed_text() -> &'static str {
     if cfg!(feature = "web") {
-        "the settings page is not open: `page` under [local] in the settings is false, or another program holds its port; \
-         the log of ostler says which"
+        "the settings page is not open: `page` under [local] in the settings is false or an address for load balancers, or \
+         another program holds its port; the log of ostler says which"
     } else {
         "this ostler was built without the settings page; the other commands can do everything that it does"
     }

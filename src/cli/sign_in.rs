@@ -40,7 +40,7 @@ pub(crate) struct SignOut {
 
 /// Signs in. Exit code 1 if that fails; what was stored before stays then.
 pub(crate) fn sign_in(file: &Path, parsed: &Parsed, options: &SignIn) -> ExitCode {
-    let account = match meant(parsed, options.name.as_deref()) {
+    let account = match meant(parsed, options.name.as_deref(), "sign-in") {
         Ok(account) => account,
         Err(code) => return code,
     };
@@ -95,8 +95,8 @@ fn done_text(account: &Account, signed_in: &SignedIn) -> String {
     format!("account {} is signed in at {at}{who}; {lasting}\n", account.name)
 }
 
-/// The account that is meant: the one that is named, or the only one that signs in this way.
-fn meant(parsed: &Parsed, name: Option<&str>) -> Result<Arc<Account>, ExitCode> {
+/// The account that a command means: the one that is named, or the only one that signs in this way.
+pub(super) fn meant(parsed: &Parsed, name: Option<&str>, command: &str) -> Result<Arc<Account>, ExitCode> {
     if let Some(name) = name {
         return account(parsed, name).map(Arc::clone);
     }
@@ -107,7 +107,7 @@ fn meant(parsed: &Parsed, name: Option<&str>) -> Result<Arc<Account>, ExitCode> 
         [] => Err(fail(1, "no account signs in by OAuth2 with tokens that ostler keeps; nothing has to be done")),
         _ => {
             let names = ostler_mail::choose::names(&all).join(", ");
-            Err(fail(1, &format!("say which account is meant: ostler sign-in NAME; there are: {names}")))
+            Err(fail(1, &format!("say which account is meant: ostler {command} NAME; there are: {names}")))
         }
     }
 }

@@ -334,7 +334,8 @@ impl Presets {
     /// when the program starts, so that the few compiled-in tables that say so are read without the others.
     pub(crate) fn fetching_counts(&self, host: &str) -> bool {
         static COUNTING: LazyLock<Vec<Preset>> = LazyLock::new(|| {
-            let tables = BUILT_IN.split("\n[provider.").skip(1).filter(|table| table.contains("\nfetching = \"counts\"\n"));
+            let tables =
+                BUILT_IN.split("\n[provider.").skip(1).filter(|table| table.contains("\nfetching = \"counts\"\n"));
             let text: String = tables.map(|table| format!("\n[provider.{table}")).collect();
             parse::read_providers(&format!("schema = 1\n{text}"), Path::new("config/providers.toml"), Origin::BuiltIn)
                 .unwrap_or_default()

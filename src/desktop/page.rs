@@ -46,6 +46,8 @@ pub(crate) use words::on_page;
 
 /// How often the page looks whether changed settings are in force.
 const RELOAD_POLL_INTERVAL: Duration = Duration::from_millis(50);
+/// A load balancer that has not asked for this long is not there. They ask every few seconds.
+const BALANCER_MEMORY: Duration = Duration::from_secs(60);
 
 /// What all handlers share.
 struct Shared {
@@ -60,6 +62,8 @@ struct Shared {
     jobs: Jobs,
     /// Held while the settings file is read and written, so that two forms at once do not undo each other.
     editing: Mutex<()>,
+    /// When a load balancer asked last how ostler is.
+    balancer_asked: Mutex<Option<Instant>>,
 }
 
 impl Shared {
@@ -147,6 +151,7 @@ impl Page {
             reload: Box::new(reload),
             jobs: Jobs::default(),
             editing: Mutex::default(),
+            balancer_asked: Mutex::default(),
         };
         Some(Self { shared: Arc::new(shared), listening: None })
     }
@@ -172,6 +177,12 @@ impl Page {
 
     pub(crate) fn links(&self) -> Links {
         Links(Arc::clone(&self.shared))
+    }
+
+    /// Whether a load balancer looks at `/health` to see where to send its clients.
+    pub(crate) fn has_balancer(&self) -> bool {
+        let asked = *self.shared.balancer_asked.lock().unwrap_or_else(PoisonError::into_inner);
+        asked.is_some_and(|asked| asked.elapsed() < BALANCER_MEMORY)
     }
 }
 

@@ -187,9 +187,10 @@ pub(crate) fn cause_id(failure: &Failure) -> &'static str {
         Failure::NotDeleted { .. } => "not-deleted",
         Failure::OutcomeUnknown { .. } => "unknown-change",
         Failure::Secret { trouble, .. } => match trouble {
-            SecretTrouble::Missing => "no-secret",
+            SecretTrouble::Missing(_) => "no-secret",
             SecretTrouble::KeyringLocked => "keyring-locked",
             SecretTrouble::NoKeyring => "no-keyring",
+            SecretTrouble::NoFolder(_) => "no-secrets-folder",
             SecretTrouble::Source(_) => "secret-source",
             SecretTrouble::ClientGaveNone => "program-gave-none",
         },

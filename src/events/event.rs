@@ -105,6 +105,8 @@ pub(crate) enum Event {
     /// New clients are turned away until [`Resumed`](Self::Resumed).
     Paused,
     Resumed,
+    /// ostler is about to end. Load balancers are told so, and the doors stay open for this long, until their clients go elsewhere.
+    Leaving(Duration),
     /// ostler ends. `busy` sessions are in the middle of a message and may take `limit` to finish it.
     Stopping {
         busy: usize,

@@ -189,6 +189,7 @@ fn draft_entry(event: &Event) -> Option<Draft> {
         },
         Event::Paused => plain("paused", "ostler is paused: new connections are asked to come back later".into()),
         Event::Resumed => plain("resumed", "ostler is serving mail programs again".into()),
+        Event::Leaving(_) => plain("leaving", "load balancers are told that ostler is ending".into()),
         Event::Stopping { .. } => plain("stopping", "ostler is ending".into()),
         Event::AccountChosen(..) | Event::SessionStateChanged(..) | Event::SessionEnded(_) => return None,
     })

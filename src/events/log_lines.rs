@@ -87,6 +87,9 @@ pub(crate) fn write(event: &Event) {
         Event::SignedOut(account) => info!("account {account}: the user has signed out at the provider (OAuth2)"),
         Event::Paused => info!("paused: new clients are asked to come back later"),
         Event::Resumed => info!("resumed"),
+        Event::Leaving(limit) => {
+            info!("load balancers are told that ostler is ending; the doors close in {} s", limit.as_secs());
+        }
         Event::Stopping { busy: 0, .. } => info!("ostler is ending"),
         Event::Stopping { busy, limit } => {
             let (sessions, seconds) = (count(*busy, "session"), limit.as_secs());

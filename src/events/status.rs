@@ -15,6 +15,7 @@ use crate::events::history::History;
 use crate::events::journal::Journal;
 use crate::events::notice::Notices;
 use ostler_mail::account::{Door, Protocol};
+use ostler_mail::client_fault::ClientMisconfiguration;
 use ostler_mail::clock::UnixTime;
 use ostler_mail::failure::{Blame, Failure, as_word};
 use ostler_mail::progress::Progress;
@@ -148,24 +149,65 @@ pub(crate) struct Overview {
 pub(crate) struct Totals {
     /// The clients that were let in, in the order of [`Protocol::ALL`].
     pub(crate) clients: [u64; 3],
-    pub(crate) rejected: u64,
+    /// The clients that signed in at their door, in the same order.
+    pub(crate) sign_ins: [u64; 3],
+    pub(crate) refusals: Refusals,
+    /// Logins by POP to open a gate.
+    pub(crate) gate_logins: u64,
     /// Messages, as for the next ones.
     pub(crate) fetched: u64,
     pub(crate) fetched_octets: u64,
     pub(crate) sent: u64,
     pub(crate) sent_octets: u64,
-    pub(crate) not_sent: u64,
     pub(crate) failures: u64,
 }
 
-impl Totals {
+/// What was refused, by kind.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Refusals {
+    /// Clients that were not let in.
+    pub(crate) clients: u64,
+    /// Connections ended for what no mail program does.
+    pub(crate) misuse: u64,
+    /// Wrong local passwords.
+    pub(crate) local_passwords: u64,
+    /// Names and senders that belong to no account.
+    pub(crate) accounts: u64,
+    /// Sign-ins that a provider refused.
+    pub(crate) sign_ins: u64,
+    /// Messages that no provider took.
+    pub(crate) messages: u64,
+}
+
+impl Refusals {
     fn count(&mut self, event: &Event) {
+        let refused = match event {
+            Event::ClientRejected(..) => &mut self.clients,
+            Event::ClientMisbehaved(..) => &mut self.misuse,
+            Event::ClientMisconfigured(_, _, ClientMisconfiguration::WrongPassword) => &mut self.local_passwords,
+            Event::Failed(_, Failure::UnknownAccount { .. } | Failure::UnknownSender { .. }) => &mut self.accounts,
+            Event::Failed(_, failure) if failure.is_refused_sign_in() => &mut self.sign_ins,
+            Event::NotSent { .. } => &mut self.messages,
+            _ => return,
+        };
+        *refused += 1;
+    }
+}
+
+/// Counts one more of a protocol, in the order of [`Protocol::ALL`].
+fn count_one(counts: &mut [u64; 3], protocol: Protocol) {
+    let at = Protocol::ALL.iter().position(|known| *known == protocol);
+    at.and_then(|at| counts.get_mut(at)).into_iter().for_each(|count| *count += 1);
+}
+
+impl Totals {
+    /// Counts an event. `protocol` is that of its session, where it is known already.
+    fn count(&mut self, event: &Event, protocol: Option<Protocol>) {
+        self.refusals.count(event);
         match event {
-            Event::SessionStarted(_, protocol, _) => {
-                let at = Protocol::ALL.iter().position(|known| known == protocol);
-                at.and_then(|at| self.clients.get_mut(at)).into_iter().for_each(|clients| *clients += 1);
-            }
-            Event::ClientRejected(..) => self.rejected += 1,
+            Event::SessionStarted(_, protocol, _) => count_one(&mut self.clients, *protocol),
+            Event::ClientSignedIn(_) => protocol.into_iter().for_each(|known| count_one(&mut self.sign_ins, known)),
+            Event::GateLoginMade { .. } => self.gate_logins += 1,
             Event::Fetched { messages, octets, .. } => {
                 self.fetched += messages;
                 self.fetched_octets += octets;
@@ -174,7 +216,6 @@ impl Totals {
                 self.sent += 1;
                 self.sent_octets += octets;
             }
-            Event::NotSent { .. } => self.not_sent += 1,
             Event::Failed(..) => self.failures += 1,
             _ => {}
         }
@@ -201,7 +242,7 @@ impl Status {
     pub(super) fn figures(&self) -> Figures {
         let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
         let of = |protocol: Protocol| number(self.sessions.values().filter(|s| s.protocol == protocol).count());
-        let in_need = |(_, status): &&(String, AccountStatus)| status.state == AccountState::NeedsYou;
+        let in_need = |(_, status): &&(String, AccountStatus)| status.state.needs_user();
         Figures {
             paused: self.paused,
             stopping: self.stopping,
@@ -253,7 +294,9 @@ impl Status {
     }
 
     pub(super) fn apply(&mut self, event: Event) {
-        self.totals.count(&event);
+        let signed_in = if let Event::ClientSignedIn(id) = &event { self.sessions.get(id) } else { None };
+        let protocol = signed_in.map(|session| session.protocol);
+        self.totals.count(&event, protocol);
         match event {
             Event::SettingsApplied { accounts, .. } => {
                 self.settings_mistake = None;
@@ -321,7 +364,7 @@ impl Status {
             | Event::GateOpenedLate { .. }
             | Event::Mended { .. }
             | Event::Failed(None, _) => {}
-            Event::Stopping { .. } => self.stopping = true,
+            Event::Leaving(_) | Event::Stopping { .. } => self.stopping = true,
         }
     }
 

@@ -161,11 +161,9 @@ enum Host {
 
 impl Host {
     fn has(self, door: &Door) -> bool {
-        let ip = door.address.ip().to_canonical();
         match self {
-            // A socket on every IPv6 address takes IPv4 connections too.
-            Self::At(host) => ip == host || ip.is_unspecified() && (ip.is_ipv6() || host.is_ipv4()),
-            Self::Every => ip.is_unspecified(),
+            Self::At(host) => door.is_reached_at(host),
+            Self::Every => door.address.ip().is_unspecified(),
         }
     }
 }

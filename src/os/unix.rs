@@ -30,10 +30,12 @@ pub(crate) fn private_folders() -> io::Result<Vec<PathBuf>> {
 /// Those of the folders that are private or can be made so. The last resort is made only if no other will do, but it counts
 /// where it exists, because an ostler with another environment may have had no other.
 fn usable(candidates: impl Iterator<Item = PathBuf>, last_resort: PathBuf) -> io::Result<Vec<PathBuf>> {
-    let mut folders = Vec::new();
+    let mut folders: Vec<PathBuf> = Vec::new();
     let mut result = Err(io::ErrorKind::NotFound.into());
     for folder in candidates {
         match make_private(&folder) {
+            // The lock of one folder twice would be held by another process: this one.
+            Ok(()) if folders.iter().any(|known| is_same(known, &folder)) => {}
             Ok(()) => folders.push(folder),
             Err(error) => result = Err(error),
         }
@@ -45,6 +47,12 @@ fn usable(candidates: impl Iterator<Item = PathBuf>, last_resort: PathBuf) -> io
         }
     }
     if folders.is_empty() { result } else { Ok(folders) }
+}
+
+/// Whether two paths lead to the same folder.
+fn is_same(one: &Path, other: &Path) -> bool {
+    let mark = |path: &Path| path.metadata().map(|about| (about.dev(), about.ino())).ok();
+    mark(one).is_some_and(|mark_of_one| mark(other) == Some(mark_of_one))
 }
 
 /// What tells this machine from others that share the user's home: one of them may run an ostler of its own on the same
@@ -196,6 +204,7 @@ mod tests {
         std::fs::write(&file, "").unwrap();
         let of = |folders: &[&PathBuf]| usable(folders.iter().map(|f| (*f).clone()), last.clone());
         assert_eq!(of(&[&state, &session]).unwrap(), [state.clone(), session.clone()]);
+        assert_eq!(of(&[&state, &state]).unwrap(), std::slice::from_ref(&state));
         assert!(!last.exists());
         assert_eq!(of(&[&file]).unwrap(), std::slice::from_ref(&last));
         assert_eq!(of(&[&state]).unwrap(), [state, last.clone()], "an ostler may have had to take it");

@@ -69,12 +69,13 @@ pub(super) async fn serve(engine: Arc<Engine>, mut client: ClientConn, address: 
     let settings = engine.settings();
     // A door may listen on every address. The owner of the socket is found by the one that the client came to.
     let local = client.local_addr().unwrap_or(door.address);
-    let address = match announced(&engine, &settings, &mut client, address, local).await {
+    let on_socket = match announced(&engine, &settings, &mut client, address, local).await {
         Ok(Announced::Client(address)) => address,
         Ok(Announced::Nobody) => return check_health(&engine, &mut client, address, &door, words).await,
-        Err(why) => return engine.events.publish(Event::ClientRejected(door.protocol, address, why)),
+        Err(why) => return engine.events.publish(Event::ClientRejected(door.protocol, unmap(address), why)),
     };
-    if let Err(why) = admit(&engine, &settings, door.protocol, address, local).await {
+    let address = unmap(on_socket);
+    if let Err(why) = admit(&engine, &settings, door.protocol, on_socket, local).await {
         if let NotAdmitted::Stranger(why) = &why {
             engine.events.publish(Event::ClientRejected(door.protocol, address, why.clone()));
         }
@@ -102,6 +103,12 @@ pub(super) async fn serve(engine: Arc<Engine>, mut client: ClientConn, address: 
     // Published before the session is counted out: ostler may exit right after that.
     drop(lifetime);
     drop(counted);
+}
+
+/// The address of a client as people write it. An IPv4 client is ::ffff:a.b.c.d on a socket for both families, and a load
+/// balancer may name it so.
+fn unmap(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 /// Greets a load balancer that looks whether the door works, and hears it out. It finds no account, so it leads to no
@@ -211,6 +218,7 @@ impl Session {
         if let Some(account) = account {
             let wanted = self.engine.vault.local_password(account).await.map_err(crate::proxy::secret_failure)?;
             if proof.proves(&wanted) {
+                self.engine.neighbours().add_right_password(client, crate::proxy::now());
                 return Ok(true);
             }
         }

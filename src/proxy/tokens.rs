@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use crate::os;
 use crate::os::turn::{self, Turn};
 use crate::proxy::net::dial::Dialer;
 use crate::proxy::net::https::{self, HttpsTrouble, Reply, Request};
-use crate::vault::{Vault, VaultError};
+use crate::vault::{SecretStore, Vault, VaultError};
 use ostler_mail::account::Account;
 use ostler_mail::account::issuer::{ClientSecret, HttpsUrl, Issuer};
 use ostler_mail::clock::UnixTime;
@@ -78,6 +79,8 @@ pub(crate) struct TokenKeeper {
     accounts: Arc<Mutex<HashMap<String, Arc<Cell>>>>,
     /// Counts the sign-outs. What was signed in before the last one is not used again.
     sign_outs: watch::Sender<u64>,
+    /// How many times a company has given new tokens for old ones.
+    renewals: Arc<AtomicU64>,
 }
 
 /// What is kept for one account. The lock is held during a renewal.
@@ -98,7 +101,7 @@ struct Kept {
 impl TokenKeeper {
     /// Keeps tokens in this vault, and renews them over this dialer.
     pub(crate) fn new(vault: Vault, dialer: Arc<Dialer>) -> Self {
-        Self { vault, dialer, accounts: Arc::default(), sign_outs: watch::Sender::new(0) }
+        Self { vault, dialer, accounts: Arc::default(), sign_outs: watch::Sender::new(0), renewals: Arc::default() }
     }
 
     /// The tokens of an account, renewed if they are due or if a mail server has refused `refused`.
@@ -131,6 +134,12 @@ impl TokenKeeper {
     /// Whether a token that a mail server has refused can be renewed.
     pub(crate) fn can_renew(&self) -> bool {
         !self.vault.is_made_up()
+    }
+
+    /// How many renewals there were, for monitoring.
+    #[cfg(feature = "web")]
+    pub(crate) fn renewals(&self) -> u64 {
+        self.renewals.load(Ordering::Relaxed)
     }
 
     /// Until when the token is good that an account has in memory; `None` if there is none, or it is being renewed.
@@ -333,7 +342,10 @@ impl Renewal<'_> {
         let tokens = Tokens::from_bytes(&bytes).map(Arc::new);
         kept.tokens.clone_from(&tokens);
         match tokens {
-            None => Err(NoToken::NeedsSignIn("what the keyring has of the last sign-in is damaged".into())),
+            None => Err(NoToken::NeedsSignIn(format!(
+                "what {} has of the last sign-in is damaged",
+                SecretStore::of_this_ostler()
+            ))),
             Some(tokens) if !tokens.may_serve(binding) => Err(NoToken::NeedsSignIn(
                 "the settings name another server, registration or company than at the last sign-in".into(),
             )),
@@ -356,6 +368,7 @@ impl Renewal<'_> {
         let answer = answer::read(reply.status, &reply.body);
         match answer {
             Answer::Granted(grant) => {
+                self.keeper.renewals.fetch_add(1, Ordering::Relaxed);
                 let tokens = Arc::new(old.renewed(grant, os::unix_now()));
                 // The old refresh token may be of no use from now on, so the new one is kept whatever happens.
                 (kept.tokens, kept.is_unsaved) = (Some(Arc::clone(&tokens)), true);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::Secrets;
 use crate::config::presets::Presets;
 use crate::config::{self, EditError, LoadError};
-use crate::vault::{Vault, VaultError};
+use crate::vault::{SecretStore, Vault, VaultError};
 use ostler_mail::account::{Account, Alias, Settings};
 
 /// Why nothing was saved.
@@ -24,7 +24,7 @@ pub(crate) enum KeepError {
     #[error("nothing was saved: {} cannot be written", file.display())]
     Write { file: PathBuf, source: std::io::Error },
     /// The keyring did not accept a password.
-    #[error("nothing was saved, because the password could not be stored in the keyring")]
+    #[error("nothing was saved, because the password could not be stored in {}", SecretStore::of_this_ostler())]
     Keyring(#[source] VaultError),
 }
 

@@ -9,6 +9,7 @@ use ostler_mail::account::issuer::Issuer;
 use super::LOCAL_ENTRY;
 use super::command::CommandTrouble;
 use super::file::{EnvTrouble, FileTrouble};
+use super::secret_store::SecretStore;
 use super::worker::Trouble;
 
 /// Which of an account's passwords a secret is.
@@ -60,7 +61,7 @@ pub enum VaultError {
         server: String,
     },
     /// Only secrets in the keyring can be changed.
-    #[error("the {} of account \"{account}\" comes from {place}, not from the keyring", what.spoken())]
+    #[error("the {} of account \"{account}\" comes from {place}, not from {kept_in}", what.spoken())]
     Elsewhere {
         /// The account's name.
         account: String,
@@ -68,14 +69,18 @@ pub enum VaultError {
         what: Kind,
         /// Its source, for a person.
         place: String,
+        /// Where ostler would keep it.
+        kept_in: SecretStore,
     },
-    /// The keyring has no such entry; a keyring that exists for this session only answers the same.
-    #[error("the keyring has no password for account \"{account}\" (ostler, {entry}): run `ostler password {account}`")]
+    /// The place has no such entry; a keyring that exists for this session only answers the same.
+    #[error("{place} has no password for account \"{account}\" (ostler, {entry}): run `ostler password {account}`")]
     NoEntry {
         /// The account's name.
         account: String,
         /// The user part of the keyring entry.
         entry: String,
+        /// Where ostler looked.
+        place: SecretStore,
     },
     /// The keyring is locked, or the user dismissed its prompt.
     #[error(
@@ -90,12 +95,8 @@ pub enum VaultError {
         /// The system's words.
         reason: String,
     },
-    /// This system, or this session, has no keyring.
-    #[error(
-        "there is no keyring to read the {} of account \"{account}\" from ({reason}): log in to a desktop, or set \
-         `{}` to a command, a file or a variable, as in {} = {{ file = \"/path\" }}",
-        Kind::of(entry).spoken(), Kind::of(entry).key(), Kind::of(entry).key()
-    )]
+    /// This system, or this session, has no keyring, or the folder in its place cannot be used.
+    #[error("{}", no_place(place, account, Kind::of(entry), reason))]
     NoKeyring {
         /// The account's name.
         account: String,
@@ -103,12 +104,11 @@ pub enum VaultError {
         entry: String,
         /// The system's words.
         reason: String,
+        /// Where ostler would look.
+        place: SecretStore,
     },
-    /// The keyring did not answer in time; it may be showing a prompt.
-    #[error(
-        "the keyring did not answer within {} s when asked for account \"{account}\": it may be waiting to be unlocked",
-        limit.as_secs()
-    )]
+    /// The place did not answer in time; a keyring may be showing a prompt.
+    #[error("{place} {} when asked for account \"{account}\"{}", no_answer(*limit), hint_at_prompt(place))]
     TimedOut {
         /// The account's name.
         account: String,
@@ -116,9 +116,11 @@ pub enum VaultError {
         entry: String,
         /// The time limit.
         limit: Duration,
+        /// Where ostler looked.
+        place: SecretStore,
     },
-    /// The keyring failed in another way.
-    #[error("the keyring failed to read or write the {} of account \"{account}\" (ostler, {entry}): {reason}", Kind::of(entry).spoken())]
+    /// The place failed in another way.
+    #[error("{place} failed to give or take the {} of account \"{account}\" (ostler, {entry}): {reason}", Kind::of(entry).spoken())]
     Keyring {
         /// The account's name.
         account: String,
@@ -126,6 +128,8 @@ pub enum VaultError {
         entry: String,
         /// The system's words.
         reason: String,
+        /// Where ostler looked.
+        place: SecretStore,
     },
     /// The command printed none.
     #[error("the password command of account \"{account}\" {why}")]
@@ -155,15 +159,17 @@ pub enum VaultError {
         /// The reason.
         why: EnvTrouble,
     },
-    /// The keyring has trouble with what proves who ostler is at a company that gives out OAuth2 tokens.
+    /// The place has trouble with what proves who ostler is at a company that gives out OAuth2 tokens.
     #[error("the secret of ostler's registration at {issuer} {why}")]
     Registration {
         /// The account that is to sign in; empty if it is for none.
         account: String,
         /// The company.
         issuer: String,
-        /// What the keyring does.
+        /// What the trouble is.
         why: String,
+        /// Where ostler looked.
+        place: SecretStore,
     },
     /// No local password could be made.
     #[error("no local password could be made for account \"{account}\": the system provides no random numbers")]
@@ -194,31 +200,93 @@ impl VaultError {
     }
 
     pub(super) fn registration(account: &str, issuer: &Issuer, trouble: Trouble) -> Self {
+        let place = SecretStore::of_this_ostler();
         let why = match trouble {
-            Trouble::NoEntry => format!("is not in the keyring: run `ostler password --oauth2 {}`", issuer.name),
+            Trouble::NoEntry => format!("is not in {place}: run `ostler password --oauth2 {}`", issuer.name),
             Trouble::Locked(reason) => format!("is in a keyring that is locked ({reason}): unlock the keyring"),
-            Trouble::NoKeyring(reason) => format!(
-                "cannot be in a keyring, because there is none ({reason}): log in to a desktop, or set `client_secret` to a \
-                 command, a file or a variable"
-            ),
-            Trouble::TimedOut(limit) => format!(
-                "is in a keyring that did not answer within {} s: it may be waiting to be unlocked",
-                limit.as_secs()
-            ),
-            Trouble::Other(reason) => format!("could not be read from or written to the keyring: {reason}"),
+            Trouble::NoKeyring(reason) => match place {
+                SecretStore::Keyring => format!(
+                    "cannot be in a keyring, because there is none ({reason}): log in to a desktop, or set `client_secret` to a \
+                     command, a file or a variable"
+                ),
+                SecretStore::Folder(_) => format!("cannot be read, because {reason}"),
+            },
+            Trouble::TimedOut(limit) => {
+                format!("cannot be read, because {place} {}{}", no_answer(limit), hint_at_prompt(&place))
+            }
+            Trouble::Other(reason) => format!("could not be read from or written to {place}: {reason}"),
         };
-        Self::Registration { account: account.to_owned(), issuer: issuer.title.clone(), why }
+        Self::Registration { account: account.to_owned(), issuer: issuer.title.clone(), why, place }
     }
 
     pub(super) fn keyring(account: &Account, entry: &str, trouble: Trouble) -> Self {
-        let account = account.name.clone();
-        let entry = entry.to_owned();
+        let (account, entry, place) = (account.name.clone(), entry.to_owned(), SecretStore::of_this_ostler());
         match trouble {
-            Trouble::NoEntry => Self::NoEntry { account, entry },
+            Trouble::NoEntry => Self::NoEntry { account, entry, place },
             Trouble::Locked(reason) => Self::Locked { account, entry, reason },
-            Trouble::NoKeyring(reason) => Self::NoKeyring { account, entry, reason },
-            Trouble::TimedOut(limit) => Self::TimedOut { account, entry, limit },
-            Trouble::Other(reason) => Self::Keyring { account, entry, reason },
+            Trouble::NoKeyring(reason) => Self::NoKeyring { account, entry, reason, place },
+            Trouble::TimedOut(limit) => Self::TimedOut { account, entry, limit, place },
+            Trouble::Other(reason) => Self::Keyring { account, entry, reason, place },
+        }
+    }
+}
+
+fn no_place(place: &SecretStore, account: &str, kind: Kind, reason: &str) -> String {
+    let (what, key) = (kind.spoken(), kind.key());
+    match place {
+        SecretStore::Keyring => format!(
+            "there is no keyring to read the {what} of account \"{account}\" from ({reason}): log in to a desktop, or set \
+             `{key}` to a command, a file or a variable, as in {key} = {{ file = \"/path\" }}"
+        ),
+        SecretStore::Folder(_) => format!(
+            "the {what} of account \"{account}\" cannot be read, because {reason}: the folder has to belong to the user that \
+             ostler runs as"
+        ),
+    }
+}
+
+fn no_answer(limit: Duration) -> String {
+    format!("did not answer within {} s", limit.as_secs())
+}
+
+fn hint_at_prompt(place: &SecretStore) -> &'static str {
+    match place {
+        SecretStore::Keyring => ": it may be waiting to be unlocked",
+        SecretStore::Folder(_) => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_a_folder_stands_in_for_the_keyring_no_error_speaks_of_one() {
+        let place = SecretStore::Folder("/var/lib/ostler/secrets".into());
+        let (account, entry) = ("home".to_owned(), "home pop3 tls mail.example.net:995 ann".to_owned());
+        let reason = "the folder for secrets, /var/lib/ostler/secrets, cannot be used: it is a file".to_owned();
+        let elsewhere = ("the file /path".to_owned(), Kind::Providers);
+        let errors = [
+            VaultError::Elsewhere {
+                account: account.clone(),
+                what: elsewhere.1,
+                place: elsewhere.0,
+                kept_in: place.clone(),
+            },
+            VaultError::NoEntry { account: account.clone(), entry: entry.clone(), place: place.clone() },
+            VaultError::NoKeyring { account: account.clone(), entry: entry.clone(), reason, place: place.clone() },
+            VaultError::TimedOut {
+                account: account.clone(),
+                entry: entry.clone(),
+                limit: Duration::from_secs(20),
+                place: place.clone(),
+            },
+            VaultError::Keyring { account, entry, reason: "it is full".into(), place },
+        ];
+        for error in errors {
+            let told = error.to_string();
+            assert!(told.contains("/var/lib/ostler/secrets") && !told.contains("keyring"), "{told}");
+            assert!(!told.contains("unlock"), "{told}");
         }
     }
 }

@@ -36,7 +36,7 @@ pub(super) fn serve(folder: &Path, request: &Request) -> Result<Zeroizing<Vec<u8
 }
 
 fn prepare(folder: &Path) -> Result<(), Trouble> {
-    let unusable = |why: String| Trouble::NoKeyring(format!("the folder for passwords, {}, {why}", folder.display()));
+    let unusable = |why: String| Trouble::NoKeyring(format!("the folder for secrets, {}, {why}", folder.display()));
     if !folder.is_absolute() {
         return Err(unusable("is not an absolute path".to_owned()));
     }

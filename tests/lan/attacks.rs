@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::house::{House, IMAP, OLD_MAC, OLD_PC, OLD_PC_6, OSTLER, POP3, SMTP};
 use crate::support::client::Client;
+use crate::support::process::run_well;
 use crate::support::{require, wait_for};
 
 /// What the program's `neighbours` allow one computer.
@@ -40,6 +41,40 @@ fn guessing_gets_slower_from_connection_to_connection_and_only_for_the_guesser()
     house.fetches(OLD_MAC);
     house.fetches(OLD_PC_6);
     // Those that would be checked too late are not checked at all, and told so at once.
+    let told = wait_for("one to be told", || {
+        waiting
+            .iter_mut()
+            .rev()
+            .find_map(|client| client.try_reply().filter(|reply| reply.contains("guessed too often")))
+    });
+    assert!(told.starts_with("-ERR [SYS/TEMP] "), "{told}");
+    assert_eq!((house.smtp.connections(), house.pop3.connections()), (0, 2));
+}
+
+#[test]
+fn guessing_from_many_addresses_is_no_faster_than_from_one_and_who_knows_the_password_is_served() {
+    require!("world");
+    let house = House::start();
+    let addresses: Vec<String> = (100..118).map(|number| format!("10.9.1.{number}")).collect();
+    for address in &addresses {
+        let add = ["addr", "add", &format!("{address}/32"), "dev", "lo"];
+        run_well(&mut house.world.command("ip", &add), "");
+    }
+    // In the same network as the guesser.
+    house.fetches(OLD_PC);
+    let (first, later) = addresses.split_at(9);
+    std::thread::scope(|scope| {
+        for from in first {
+            scope.spawn(|| guess(&house, from));
+        }
+    });
+    let mut waiting: Vec<Client> = later.iter().map(|from| house.connect(from, POP3)).collect();
+    for client in &mut waiting {
+        client.expect("+OK");
+        client.ask("USER home", "+OK");
+        client.say("PASS guess");
+    }
+    house.fetches(OLD_PC);
     let told = wait_for("one to be told", || {
         waiting
             .iter_mut()

@@ -12,7 +12,7 @@ use super::house::{
     ANN, House, IMAP, OLD_MAC, OLD_PC, OLD_PC_6, OSTLER, OSTLER_6, PAGE, POP3, SMTP, STRANGER, STRANGER_6,
 };
 use crate::support::client::Client;
-use crate::support::lan::cable;
+use crate::support::lan::{cable, connect};
 use crate::support::ostler::Home;
 use crate::support::process::{err, out, said};
 use crate::support::provider::{Provider, Step, say};
@@ -23,6 +23,27 @@ use crate::support::{mail, private_file, require, skip, unique, wait_for};
 fn cram(house: &House, challenge: &str) -> String {
     let secret = std::sync::Arc::new(Secret::new(house.local.clone()).unwrap());
     Exchange::new(Mechanism::CramMd5, "home", secret).respond(challenge.as_bytes()).unwrap().to_string()
+}
+
+#[test]
+fn a_program_at_the_wrong_port_is_told_of_one_on_its_own_side() {
+    require!("world");
+    let house = House::start();
+    // Doors for programs on ostler's own computer, which others cannot reach.
+    let home = &house.ostler.home;
+    let on_loopback = |text: String, port: u16| {
+        text.replace(&format!("[\"{OSTLER}:{port}\""), &format!("[\"127.0.0.1:{}\", \"{OSTLER}:{port}\"", 2000 + port))
+    };
+    home.write_settings(&[POP3, SMTP].into_iter().fold(home.settings(), on_loopback));
+    house.log_says("smtp door open on 127.0.0.1:2025");
+    let here = Client::over(connect(&house.world, "127.0.0.1", "127.0.0.1", 2000 + POP3));
+    for (mut client, sending) in
+        [(house.connect(OLD_MAC, POP3), SMTP), (house.connect(OLD_PC_6, POP3), SMTP), (here, 2000 + SMTP)]
+    {
+        client.expect("+OK");
+        let told = client.ask("EHLO old-mac", "-ERR");
+        assert!(told.ends_with(&format!("the one for sending is {sending}")), "{told}");
+    }
 }
 
 #[test]

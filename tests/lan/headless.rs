@@ -209,3 +209,39 @@ fn without_a_desktop_no_start_at_login_is_promised() {
     std::fs::write(home.path().join("xsessions/openbox.desktop"), "").unwrap();
     assert!(out(&autostart("on")).starts_with("on: "));
 }
+
+#[test]
+fn a_folder_that_stands_in_for_the_keyring_is_called_so_everywhere() {
+    let account = Account::new("home", ANN, "").keyring().pop3(Server::new("none", 1)).smtp(Server::new("none", 1));
+    let mut home = Home::with_settings(&TestCa::new(), &[account], "access = \"password\"", "");
+    let (folder, secret) = (home.path().join("secrets"), unique("pw"));
+    home.keep_secret(&secret);
+    let with_folder = |args: &[&str], input: &str| {
+        let output = run(home.command(args).env("OSTLER_SECRETS", &folder), input);
+        assert!(!said(&output).contains("keyring"), "{}", said(&output));
+        output
+    };
+    let named = format!("the folder {}", folder.display());
+    let missing = with_folder(&["check", "home"], "");
+    has_told(&missing, &[&format!("{named} holds nothing to sign in with"), "run: ostler password "]);
+    let stored = with_folder(&["password", "home", "--stdin"], &format!("{secret}\n"));
+    assert!(out(&stored).contains(&format!("stored in {named}, for ")), "{}", said(&stored));
+    let local = with_folder(&["list", "--passwords"], "");
+    assert!(out(&local).contains("local password: "), "{}", said(&local));
+    // One that cannot be used: a file has its name.
+    assert!(with_folder(&["remove", "home", "--yes"], "").status.success());
+    std::fs::remove_dir_all(&folder).unwrap();
+    private_file(&folder, "");
+    let home = home.with_account(&Account::new("work", ANN, "").keyring().pop3(Server::new("none", 1)));
+    for args in [&["check", "work"][..], &["list", "--passwords"], &["password", "work", "--stdin"]] {
+        let output = run(home.command(args).env("OSTLER_SECRETS", &folder), "x\n");
+        assert!(!said(&output).contains("keyring"), "{}", said(&output));
+        has_told(&output, &[&format!("the folder for secrets, {}, cannot be used", folder.display())]);
+    }
+}
+
+fn has_told(output: &Output, words: &[&str]) {
+    let text = said(output).split_whitespace().collect::<Vec<_>>().join(" ");
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    words.iter().for_each(|words| assert!(text.contains(words), "{words}: {text}"));
+}

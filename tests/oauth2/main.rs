@@ -14,6 +14,7 @@ mod elsewhere;
 mod flows;
 mod registration;
 mod renewing;
+mod several;
 mod too_late;
 
 use std::io::{BufRead, BufReader};

@@ -136,8 +136,14 @@ impl Browser {
     /// As [`new`](Self::new), where the page's port is reached by another one.
     pub(crate) fn inside(home: &Home, reach: impl Fn(u16) -> u16) -> Self {
         let link = link(home);
-        let (place, path) = link.strip_prefix("http://").unwrap().split_once('/').unwrap();
+        let (place, _) = link.strip_prefix("http://").unwrap().split_once('/').unwrap();
         let port = reach(place.rsplit(':').next().unwrap().parse().unwrap());
+        Self::following(&link, port)
+    }
+
+    /// One that has followed this link, where its host is reached by this port.
+    pub(crate) fn following(link: &str, port: u16) -> Self {
+        let (place, path) = link.strip_prefix("http://").unwrap().split_once('/').unwrap();
         let mut browser = Self { port, host: place.to_owned(), cookie: None, at: String::new(), seen: Vec::new() };
         let answer = browser.ask("GET", &format!("/{path}"), &[], "");
         assert_eq!((answer.status, answer.header("location")), (303, Some("/")), "{answer:?}");

@@ -20,6 +20,7 @@ mod old_browsers;
 mod overview;
 mod pictures;
 mod settings;
+mod tunnel;
 
 use support::ca::TestCa;
 use support::dovecot::Dovecot;

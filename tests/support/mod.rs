@@ -29,6 +29,7 @@ pub mod provider;
 pub mod reader;
 pub mod running;
 pub mod secrets;
+pub mod sshd;
 pub mod tap;
 #[cfg(target_os = "linux")]
 pub mod terminal;
@@ -80,6 +81,7 @@ pub fn has(need: &str) -> Result<(), String> {
         "panel" => desktop::usable(),
         "faketime" => preloaded_clock().map(drop).ok_or_else(|| "libfaketime".to_owned()),
         "world" => world::usable(),
+        "sshd" => sshd::usable(),
         program => find(program).map(drop).ok_or_else(|| program.to_owned()),
     }
 }

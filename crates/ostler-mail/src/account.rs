@@ -547,6 +547,31 @@ impl Door {
     pub fn is_on_network(&self) -> bool {
         !self.address.ip().to_canonical().is_loopback()
     }
+
+    /// Whether a program reaches it at this address of ostler's computer.
+    pub fn is_reached_at(&self, address: IpAddr) -> bool {
+        let (own, address) = (self.address.ip().to_canonical(), address.to_canonical());
+        // A socket on every IPv6 address takes IPv4 connections too.
+        own == address || own.is_unspecified() && (own.is_ipv6() || address.is_ipv4())
+    }
+}
+
+/// A door as it is named to a client that came to another one, of which it can reach this.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NearbyDoor {
+    /// Its port.
+    pub port: u16,
+    /// Its address, where it differs from the one that the client came to.
+    pub address: Option<IpAddr>,
+}
+
+impl fmt::Display for NearbyDoor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.address {
+            Some(address) => write!(f, "{} at {address}", self.port),
+            None => write!(f, "{}", self.port),
+        }
+    }
 }
 
 /// The time limits of the settings file's `[timeouts]`; `config/ostler.example.toml` lists them with their defaults.
@@ -630,18 +655,13 @@ impl Settings {
         self.proxies.iter().any(|network| network.contains(address))
     }
 
-    /// The best door to put into a mail program for this account: one that leads to the account alone before a shared
-    /// one, loopback before a network, IPv4 before IPv6. `None`: no door speaks this protocol.
-    pub fn door_for(&self, protocol: Protocol, account: &Account) -> Option<&Door> {
-        self.best_door(protocol, |door| door.account.as_ref().is_none_or(|name| *name == account.name))
-    }
-
     /// The best door for an account that has none of its own, such as one that is not in the settings yet.
     pub fn shared_door(&self, protocol: Protocol) -> Option<&Door> {
         self.best_door(protocol, |door| door.account.is_none())
     }
 
-    /// The best of the doors that are meant.
+    /// The best of the doors that are meant: one that leads to one account alone before a shared one, loopback before a network,
+    /// IPv4 before IPv6. `None`: no door that is meant speaks this protocol.
     pub fn best_door(&self, protocol: Protocol, is_meant: impl Fn(&Door) -> bool) -> Option<&Door> {
         let worse = |door: &&Door| {
             let ip = door.address.ip().to_canonical();
@@ -650,14 +670,27 @@ impl Settings {
         self.doors.iter().filter(|door| door.protocol == protocol && is_meant(door)).min_by_key(worse)
     }
 
-    /// The port to name to a client that connected to another protocol's door: the account's where it is known, else a
-    /// shared one. `None`: there is no such door, or the system picks its port.
-    pub(crate) fn port_for(&self, protocol: Protocol, account: Option<&Account>) -> Option<u16> {
-        let door = match account {
-            Some(account) => self.door_for(protocol, account),
-            None => self.shared_door(protocol),
-        }?;
-        Some(door.address.port()).filter(|port| *port != 0)
+    /// The door to name to a client that came to another protocol's door at this address: the account's where it is known, else
+    /// a shared one. A program on another computer reaches only what is at the address that it came to; one on this computer
+    /// reaches every door. `None`: there is no such door, or the system picks its port.
+    pub(crate) fn nearby_door(
+        &self,
+        protocol: Protocol,
+        account: Option<&Account>,
+        came_to: IpAddr,
+    ) -> Option<NearbyDoor> {
+        let leads_there =
+            |door: &Door| door.account.as_ref().is_none_or(|name| account.is_some_and(|account| account.name == *name));
+        let is_here = came_to.to_canonical().is_loopback();
+        let is_meant =
+            |door: &&Door| door.protocol == protocol && leads_there(door) && (is_here || door.is_reached_at(came_to));
+        let worse = |door: &&Door| {
+            let is_ipv6 = door.address.ip().to_canonical().is_ipv6();
+            (door.account.is_none(), !door.is_reached_at(came_to), door.is_companion, door.is_on_network(), is_ipv6)
+        };
+        let door = self.doors.iter().filter(is_meant).min_by_key(worse)?;
+        let address = (!door.is_reached_at(came_to)).then(|| door.address.ip().to_canonical());
+        Some(NearbyDoor { port: door.address.port(), address }).filter(|door| door.port != 0)
     }
 }
 
@@ -688,16 +721,50 @@ mod tests {
         let mut settings = (*testing::settings(Access::Password, vec![], &[])).clone();
         settings.doors = vec![door("192.168.1.10:1110", None), door("[::1]:2110", None), door("127.0.0.1:3110", None)];
         settings.doors.push(door("127.0.0.1:4110", Some("bob")));
+        let here = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let ports = |settings: &Settings| {
             let shared = settings.shared_door(Protocol::Pop3).map(|door| door.address.port());
-            let of_ann = settings.door_for(Protocol::Pop3, &ann).map(|door| door.address.port());
-            [shared, of_ann, settings.port_for(Protocol::Pop3, None), settings.port_for(Protocol::Pop3, Some(&ann))]
+            let nearby = |account| settings.nearby_door(Protocol::Pop3, account, here).map(|door| door.port);
+            [shared, nearby(None), nearby(Some(&ann))]
         };
-        assert_eq!(ports(&settings), [Some(3110); 4]);
+        assert_eq!(ports(&settings), [Some(3110); 3]);
         settings.doors.push(door("192.168.1.10:5110", Some("ann")));
-        assert_eq!(ports(&settings), [Some(3110), Some(5110), Some(3110), Some(5110)]);
+        assert_eq!(ports(&settings), [Some(3110), Some(3110), Some(5110)]);
         settings.doors.retain(|door| door.account.is_some());
-        assert_eq!(ports(&settings), [None, Some(5110), None, Some(5110)]);
+        assert_eq!(ports(&settings), [None, None, Some(5110)]);
+    }
+
+    #[test]
+    fn a_client_is_told_of_a_door_on_its_own_side() {
+        let door = |address: &str| Door {
+            protocol: Protocol::Smtp,
+            address: address.parse().unwrap(),
+            is_companion: false,
+            account: None,
+        };
+        let told = |doors: &[&str], came_to: &str| {
+            let mut settings = (*testing::settings(Access::Password, vec![], &[])).clone();
+            settings.doors = doors.iter().map(|address| door(address)).collect();
+            settings.nearby_door(Protocol::Smtp, None, came_to.parse().unwrap()).map(|door| door.to_string())
+        };
+        let some = |text: &str| Some(text.to_owned());
+        let both = ["127.0.0.1:2025", "192.168.1.10:25"];
+        assert_eq!(told(&both, "127.0.0.1"), some("2025"));
+        assert_eq!(told(&both, "192.168.1.10"), some("25"));
+        assert_eq!(told(&both, "::ffff:192.168.1.10"), some("25"));
+        // A door that another computer cannot reach is none for it.
+        assert_eq!(told(&both, "fd00:9::1"), None);
+        assert_eq!(told(&both[..1], "192.168.1.10"), None);
+        assert_eq!(told(&["192.168.1.10:25", "10.0.0.1:26"], "10.0.0.1"), some("26"));
+        // Nor is the port enough where the address is another.
+        assert_eq!(told(&["127.0.0.2:25"], "127.0.0.1"), some("25 at 127.0.0.2"));
+        assert_eq!(told(&both[1..], "127.0.0.1"), some("25 at 192.168.1.10"));
+        assert_eq!(told(&["127.0.0.2:25", "[::1]:2025"], "::1"), some("2025"));
+        // One on every address is reached at each.
+        assert_eq!(told(&["0.0.0.0:25"], "192.168.1.10"), some("25"));
+        assert_eq!(told(&["[::]:25"], "192.168.1.10"), some("25"));
+        assert_eq!(told(&["0.0.0.0:25"], "fd00:9::1"), None);
+        assert_eq!(told(&["192.168.1.10:0"], "192.168.1.10"), None);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use crate::account::Protocol;
+use crate::account::{NearbyDoor, Protocol};
 use crate::failure::spoken;
 
 /// A mistake in the settings of a mail program that shows in what the program says. Its connection goes on; ostler reports
@@ -14,15 +14,15 @@ pub enum ClientMisconfiguration {
     WrongDoor {
         /// The protocol it speaks.
         speaks: Protocol,
-        /// The port for that protocol, if there is one.
-        port: Option<u16>,
+        /// The door for that protocol, if the program can reach one.
+        door: Option<NearbyDoor>,
     },
     /// The program connected and left without a word, as it does if it waits for another protocol's greeting.
     Silent {
         /// The protocol of the door it came to.
         at: Protocol,
-        /// The port of the other protocol, if there is one.
-        port: Option<u16>,
+        /// The door of the other protocol, if the program can reach one.
+        door: Option<NearbyDoor>,
     },
     /// The program asked for TLS.
     StartTls,
@@ -39,26 +39,26 @@ impl fmt::Display for ClientMisconfiguration {
         let way = |protocol: &Protocol| if protocol.is_outgoing() { "outgoing" } else { "incoming" };
         let other = |protocol: &Protocol| if protocol.is_outgoing() { "incoming" } else { "outgoing" };
         match self {
-            Self::WrongDoor { speaks, port: Some(port) } => write!(
+            Self::WrongDoor { speaks, door: Some(door) } => write!(
                 f,
-                "the program came to the wrong port: the one for {} mail ({}) is {port}; enter that one in its settings",
+                "the program came to the wrong port: the one for {} mail ({}) is {door}; enter that one in its settings",
                 way(speaks),
                 spoken(*speaks)
             ),
-            Self::WrongDoor { speaks, port: None } => write!(
+            Self::WrongDoor { speaks, door: None } => write!(
                 f,
                 "the program came to the wrong port, and none is open for {} mail ({}); switch it on in ostler's settings",
                 way(speaks),
                 spoken(*speaks)
             ),
-            Self::Silent { at, port: Some(port) } => write!(
+            Self::Silent { at, door: Some(door) } => write!(
                 f,
-                "a program came to the port for {} mail ({}) and left without a word; if it wanted {} mail, the port for that is {port}",
+                "a program came to the port for {} mail ({}) and left without a word; if it wanted {} mail, the port for that is {door}",
                 way(at),
                 spoken(*at),
                 other(at)
             ),
-            Self::Silent { at, port: None } => write!(
+            Self::Silent { at, door: None } => write!(
                 f,
                 "a program came to the port for {} mail ({}) and left without a word; try it once more",
                 way(at),
@@ -123,11 +123,12 @@ mod tests {
 
     #[test]
     fn whoever_came_to_the_wrong_port_is_told_the_right_one() {
-        let wrong = |speaks, port| ClientMisconfiguration::WrongDoor { speaks, port }.to_string();
+        let door = |port: Option<u16>| port.map(|port| NearbyDoor { port, address: None });
+        let wrong = |speaks, port| ClientMisconfiguration::WrongDoor { speaks, door: door(port) }.to_string();
         assert!(wrong(Protocol::Pop3, Some(1100)).contains("the one for incoming mail (POP3) is 1100"));
         assert!(wrong(Protocol::Smtp, Some(2525)).contains("the one for outgoing mail (SMTP) is 2525"));
         assert!(wrong(Protocol::Smtp, None).contains("none is open for outgoing mail (SMTP)"));
-        let silent = |at, port| ClientMisconfiguration::Silent { at, port }.to_string();
+        let silent = |at, port| ClientMisconfiguration::Silent { at, door: door(port) }.to_string();
         let at_pop3 = silent(Protocol::Pop3, Some(2525));
         assert!(at_pop3.contains("the port for incoming mail (POP3)"), "{at_pop3}");
         assert!(at_pop3.ends_with("if it wanted outgoing mail, the port for that is 2525"), "{at_pop3}");

@@ -278,12 +278,14 @@ pub enum Undecided {
 /// Why there is no secret to sign in with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SecretTrouble {
-    /// The keyring has no secret for this account and server.
-    Missing,
+    /// The keyring, or what stands in for it and is named here, has no secret for this account and server.
+    Missing(String),
     /// The keyring is locked, and the user did not unlock it.
     KeyringLocked,
     /// This system has no keyring, or none that runs.
     NoKeyring,
+    /// The folder that stands in for the keyring cannot be used. The text names it and says why.
+    NoFolder(String),
     /// The command, file or variable that the settings name failed. The text says how, without any secret.
     Source(String),
     /// The settings pass the client's own password on, and the client gave none.
@@ -743,7 +745,7 @@ impl Failure {
 
     /// Whether nothing but another user name, password or sign-in by the user would help, so that clients are told that theirs
     /// was refused.
-    pub(crate) fn is_refused_sign_in(&self) -> bool {
+    pub fn is_refused_sign_in(&self) -> bool {
         matches!(self, Self::SignInRefused { .. } | Self::TokenRefused { .. } | Self::NeedsSignIn { .. })
     }
 

@@ -1,11 +1,13 @@
 //! What is remembered of the other computers whose programs come to the doors: how many connections each has, and how often it
-//! has given a wrong local password of late. So one that floods the doors, or guesses, costs the others nothing.
+//! has given a wrong local password of late. So one that floods the doors, or guesses, costs the others nothing. One that
+//! guesses from many addresses of its network is known by their number; computers that have given the right password are not
+//! counted with them.
 //!
 //! Programs on ostler's own computer all have the same address and are not counted. Not here: the local password itself, and
 //! the wrong ones on one connection (the program's `proxy::session`).
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use crate::clock::Moment;
@@ -23,6 +25,14 @@ const MAX_WAIT: Duration = Duration::from_secs(10);
 const MAX_QUEUE: Duration = Duration::from_secs(30);
 /// Wrong passwords are forgotten after this long without another.
 const MEMORY: Duration = Duration::from_secs(600);
+/// Addresses of one network that guess before they are taken for those of one computer. In no household do so many people
+/// mistype at a time; an IPv6 network has more addresses than could ever be counted.
+const MAX_GUESSERS: u32 = 8;
+/// The network of an address, in bits: what a router gives to one line (RFC 4291, 2.5.4), and a usual network of IPv4.
+const NETWORK_BITS_V6: u32 = 64;
+const NETWORK_BITS_V4: u32 = 24;
+/// Networks that are remembered. Beyond that, the one that has been quiet for longest is forgotten.
+const MAX_NETWORKS: usize = 1024;
 /// Computers that are remembered without a connection. Beyond that, the one that has been quiet for longest is forgotten.
 const MAX_REMEMBERED: usize = 4096;
 
@@ -30,6 +40,16 @@ const MAX_REMEMBERED: usize = 4096;
 #[derive(Debug, Default)]
 pub struct Neighbours {
     known: HashMap<IpAddr, Neighbour>,
+    /// The guesses from each network, by its first address.
+    networks: HashMap<IpAddr, NetworkGuesses>,
+}
+
+/// Wrong passwords from all addresses of a network together.
+#[derive(Debug)]
+struct NetworkGuesses {
+    /// The addresses that they came from, each counted once in [`MEMORY`].
+    guessers: u32,
+    guesses: Guesses,
 }
 
 /// What becomes of a connection.
@@ -48,6 +68,8 @@ pub enum Entry {
 struct Neighbour {
     connections: usize,
     is_told: bool,
+    /// It has given the right password, whatever others at its network do.
+    is_trusted: bool,
     guesses: Option<Guesses>,
 }
 
@@ -79,7 +101,7 @@ impl Neighbours {
         if let Some(neighbour) = self.known.get_mut(&address) {
             neighbour.connections = neighbour.connections.saturating_sub(1);
             neighbour.is_told &= neighbour.connections > MAX_CONNECTIONS / 2;
-            if neighbour.connections == 0 && neighbour.guesses.is_none() {
+            if neighbour.is_forgettable() && neighbour.guesses.is_none() {
                 self.known.remove(&address);
             }
         }
@@ -88,46 +110,68 @@ impl Neighbours {
     /// How long a password from `address` has to wait until it is checked, right or wrong: an answer that comes late only if
     /// it is no would tell a guesser that it will be no. `None`: it is not checked at all.
     pub fn wait_for_check(&mut self, address: IpAddr, now: Moment) -> Option<Duration> {
-        let guesses = other_computer(address)
-            .and_then(|address| self.known.get_mut(&address))
-            .and_then(|neighbour| neighbour.guesses.as_mut())
-            .filter(|guesses| guesses.count > FREE_GUESSES && !guesses.are_old(now));
-        let Some(guesses) = guesses else { return Some(Duration::ZERO) };
-        let at = guesses.next_check.max(now);
-        let wait = at.saturating_duration_since(now);
-        if wait > MAX_QUEUE {
-            return None;
-        }
-        guesses.next_check = at.checked_add(guesses.wait()).unwrap_or(at);
-        Some(wait)
+        let Some(address) = other_computer(address) else { return Some(Duration::ZERO) };
+        let neighbour = self.known.get_mut(&address);
+        let is_trusted = neighbour.as_ref().is_some_and(|neighbour| neighbour.is_trusted);
+        let many = self
+            .networks
+            .get_mut(&network_of(address))
+            .filter(|network| !is_trusted && network.guessers > MAX_GUESSERS && !network.guesses.are_old(now));
+        let guesses = match many {
+            Some(network) => Some(&mut network.guesses),
+            None => neighbour.and_then(|neighbour| neighbour.guesses.as_mut()),
+        };
+        guesses.map_or(Some(Duration::ZERO), |guesses| guesses.take_turn(now))
     }
 
     /// Remembers that `address` gave a wrong password.
     pub fn add_wrong_password(&mut self, address: IpAddr, now: Moment) {
         let Some(address) = other_computer(address) else { return };
         self.make_room(now);
-        let guesses = &mut self.known.entry(address).or_default().guesses;
-        let guesses = match guesses {
-            Some(guesses) if !guesses.are_old(now) => guesses,
-            old => old.insert(Guesses { count: 0, last: now, next_check: now }),
-        };
-        guesses.count = guesses.count.saturating_add(1);
-        guesses.last = now;
-        let soonest = now.checked_add(guesses.wait()).unwrap_or(now);
-        guesses.next_check = guesses.next_check.max(soonest);
+        let own = &mut self.known.entry(address).or_default().guesses;
+        let is_new = own.as_ref().is_none_or(|guesses| guesses.are_old(now));
+        if is_new {
+            *own = None;
+        }
+        own.get_or_insert_with(|| Guesses::new(now)).add(now);
+        let network = self.networks.entry(network_of(address));
+        let network = network.or_insert_with(|| NetworkGuesses { guessers: 0, guesses: Guesses::new(now) });
+        if network.guesses.are_old(now) {
+            *network = NetworkGuesses { guessers: 0, guesses: Guesses::new(now) };
+        }
+        network.guessers = network.guessers.saturating_add(u32::from(is_new));
+        network.guesses.add(now);
+    }
+
+    /// Remembers that `address` gave the right password.
+    pub fn add_right_password(&mut self, address: IpAddr, now: Moment) {
+        let Some(address) = other_computer(address) else { return };
+        self.make_room(now);
+        self.known.entry(address).or_default().is_trusted = true;
     }
 
     /// Forgets what is old and, if that is not enough, whoever has been quiet for longest.
     fn make_room(&mut self, now: Moment) {
+        if self.networks.len() >= MAX_NETWORKS {
+            self.networks.retain(|_, network| !network.guesses.are_old(now));
+            let quietest = self.networks.iter().min_by_key(|(_, network)| network.guesses.last);
+            if self.networks.len() >= MAX_NETWORKS
+                && let Some(address) = quietest.map(|(address, _)| *address)
+            {
+                self.networks.remove(&address);
+            }
+        }
         if self.known.len() < MAX_REMEMBERED {
             return;
         }
         for neighbour in self.known.values_mut() {
             neighbour.guesses.take_if(|guesses| guesses.are_old(now));
         }
-        self.known.retain(|_, neighbour| neighbour.connections > 0 || neighbour.guesses.is_some());
+        self.known.retain(|_, neighbour| !neighbour.is_forgettable() || neighbour.guesses.is_some());
         let away = self.known.iter().filter(|(_, neighbour)| neighbour.connections == 0);
-        let quietest = away.min_by_key(|(_, neighbour)| neighbour.guesses.as_ref().map(|g| g.last));
+        // One that has given the right password last.
+        let quietest =
+            away.min_by_key(|(_, neighbour)| (neighbour.is_trusted, neighbour.guesses.as_ref().map(|g| g.last)));
         if self.known.len() >= MAX_REMEMBERED
             && let Some(address) = quietest.map(|(address, _)| *address)
         {
@@ -136,7 +180,39 @@ impl Neighbours {
     }
 }
 
+impl Neighbour {
+    /// Whether nothing but its guesses is worth remembering.
+    fn is_forgettable(&self) -> bool {
+        self.connections == 0 && !self.is_trusted
+    }
+}
+
 impl Guesses {
+    fn new(now: Moment) -> Self {
+        Self { count: 0, last: now, next_check: now }
+    }
+
+    fn add(&mut self, now: Moment) {
+        self.count = self.count.saturating_add(1);
+        self.last = now;
+        let soonest = now.checked_add(self.wait()).unwrap_or(now);
+        self.next_check = self.next_check.max(soonest);
+    }
+
+    /// How long the next check has to wait, which then has its turn. `None`: the line is too long.
+    fn take_turn(&mut self, now: Moment) -> Option<Duration> {
+        if self.count <= FREE_GUESSES || self.are_old(now) {
+            return Some(Duration::ZERO);
+        }
+        let at = self.next_check.max(now);
+        let wait = at.saturating_duration_since(now);
+        if wait > MAX_QUEUE {
+            return None;
+        }
+        self.next_check = at.checked_add(self.wait()).unwrap_or(at);
+        Some(wait)
+    }
+
     fn are_old(&self, now: Moment) -> bool {
         now.saturating_duration_since(self.last) >= MEMORY
     }
@@ -154,6 +230,14 @@ impl Guesses {
 fn other_computer(address: IpAddr) -> Option<IpAddr> {
     let address = address.to_canonical();
     (!address.is_loopback()).then_some(address)
+}
+
+/// The first address of the network that an address is in.
+fn network_of(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(address) => Ipv4Addr::from_bits(address.to_bits() & (u32::MAX << (32 - NETWORK_BITS_V4))).into(),
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << (128 - NETWORK_BITS_V6))).into(),
+    }
 }
 
 #[cfg(test)]
@@ -230,6 +314,34 @@ mod tests {
     }
 
     #[test]
+    fn many_addresses_of_a_network_guess_no_faster_than_one() {
+        for (network, other) in [("fd00::", "fd01::1"), ("192.168.1.", "192.168.2.1")] {
+            let mut neighbours = Neighbours::default();
+            let numbered = |number: u32| address(&format!("{network}{number}"));
+            let known = numbered(200);
+            neighbours.add_right_password(known, at(5));
+            // As in a household where each mistypes once.
+            for number in 1..=MAX_GUESSERS {
+                assert_eq!(neighbours.wait_for_check(numbered(number), at(5)), Some(Duration::ZERO));
+                neighbours.add_wrong_password(numbered(number), at(5));
+            }
+            assert_eq!(neighbours.wait_for_check(numbered(100), at(5)), Some(Duration::ZERO));
+            neighbours.add_wrong_password(numbered(100), at(5));
+            let waits: Vec<_> = (101..110).map(|number| neighbours.wait_for_check(numbered(number), at(5))).collect();
+            assert!(
+                waits[0].is_some_and(|wait| wait >= MAX_WAIT) && waits[4..].iter().all(Option::is_none),
+                "{waits:?}"
+            );
+            // Neither another network nor a computer that knows the password has to wait.
+            assert_eq!(neighbours.wait_for_check(address(other), at(5)), Some(Duration::ZERO));
+            assert_eq!(neighbours.wait_for_check(known, at(5)), Some(Duration::ZERO));
+            neighbours.leave(known);
+            assert_eq!(neighbours.wait_for_check(known, at(5)), Some(Duration::ZERO));
+            assert_eq!(neighbours.wait_for_check(numbered(111), at(6 + MEMORY.as_secs())), Some(Duration::ZERO));
+        }
+    }
+
+    #[test]
     fn no_more_computers_are_remembered_than_there_is_room_for() {
         let mut neighbours = Neighbours::default();
         let numbered = |number: u32| IpAddr::from(std::net::Ipv4Addr::from(0x0a00_0000 + number));
@@ -240,5 +352,9 @@ mod tests {
         assert_eq!(neighbours.known.len(), MAX_REMEMBERED);
         assert_eq!(neighbours.known[&numbered(0)].connections, 1, "who is here is not forgotten");
         assert!(neighbours.known.contains_key(&numbered(2 * MAX_REMEMBERED as u32 - 1)));
+        for number in 0..2 * MAX_NETWORKS as u32 {
+            neighbours.add_wrong_password(numbered(number << 8), at(100 + u64::from(number)));
+        }
+        assert!(neighbours.networks.len() <= MAX_NETWORKS);
     }
 }

@@ -21,7 +21,7 @@ const MAX_V2_REST_OCTETS: usize = 2048;
 pub enum Named {
     /// This client.
     Client(SocketAddr),
-    /// Nobody: the balancer itself connects, to see whether the door works.
+    /// Nobody: the balancer itself connects, to see whether the door works, or does not know its client's address.
     Nobody,
 }
 
@@ -99,8 +99,8 @@ fn read_v2(input: &[u8]) -> Result<Option<(Named, usize)>, NoHeader> {
     }
     let Some(rest) = rest.get(..length) else { return Ok(None) };
     let named = match (version_and_command & 0xf, family) {
-        // LOCAL: whatever follows means nothing (section 2.2).
-        (0, _) => Named::Nobody,
+        // LOCAL, and an unknown client (UNKNOWN in version 1): whatever follows means nothing (section 2.2).
+        (0, _) | (1, 0) => Named::Nobody,
         (1, 0x11) => client_v2::<4, 12>(rest)?,
         (1, 0x21) => client_v2::<16, 36>(rest)?,
         // A client without an address, such as one on a Unix socket, is one that no setting can let in.
@@ -174,8 +174,12 @@ mod tests {
             more.extend([4, 0, 4, 0, 0, 0, 0]);
             assert_eq!(read(&more), Ok(Some((client(address), more.len()))));
         }
-        let local = [&V2_START[..], &[0x20, 0, 0, 3, 1, 2, 3]].concat();
-        assert_eq!(read(&local), Ok(Some((Named::Nobody, 19))));
+        for command in [0x20, 0x21] {
+            let nobody = [&V2_START[..], &[command, 0, 0, 3, 1, 2, 3]].concat();
+            assert_eq!(read(&nobody), Ok(Some((Named::Nobody, 19))));
+        }
+        let local = [&V2_START[..], &[0x20, 0x11, 0, 12], &[9; 12]].concat();
+        assert_eq!(read(&local), Ok(Some((Named::Nobody, 28))));
     }
 
     #[test]

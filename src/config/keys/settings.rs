@@ -247,7 +247,7 @@ pub(in crate::config) const ACCOUNT: Table = Table {
         Key {
             name: "local_password",
             kind: Kind::LocalPassword,
-            unset: Words("ostler makes one and keeps it in the keyring"),
+            unset: Words("ostler makes one and keeps it"),
             since: FIRST_VERSION,
             example: "{ file = \"local-password\" }",
             label: "Where the password for mail programs is",

@@ -22,7 +22,7 @@ use crate::proxy::Engine;
 use crate::setup::SetupUi;
 use crate::setup::authorize::{Authorize, Way};
 use crate::setup::find::capitalised;
-use crate::vault::{Vault, VaultError, keyring_servers};
+use crate::vault::{SecretStore, Vault, VaultError, keyring_servers};
 use ostler_mail::account::{Account, Protocol, SecretSource, Security, Server};
 use ostler_mail::failure::error_chain;
 use ostler_mail::oauth2::tokens::servers_of;
@@ -114,7 +114,7 @@ fn render_sign_in(shared: &Shared, account: &Account, feedback: &Feedback) -> Ma
     html! {
         section aria-labelledby="sign-in" {
             h2 #sign-in { "Sign in" }
-            p { "This provider takes no password from mail programs. You sign in at " (title) " in this browser, and ostler keeps the sign-in in this computer's keyring." }
+            p { "This provider takes no password from mail programs. You sign in at " (title) " in this browser, and ostler keeps the sign-in in " (SecretStore::of_this_ostler().on_the_page()) "." }
             @if let Some(why) = &feedback.sign_in { div.notice.bad role="alert" { p { (why) } } }
             @if let Some(issuer) = &account.oauth2 {
                 @if issuer.client_id.is_none() {
@@ -132,7 +132,7 @@ fn render_password_form(shared: &Shared, account: &Account, users: &[&str], feed
     html! {
         section aria-labelledby="password-title" {
             h2 #password-title { "Another password" }
-            p { "For when you have changed your password at the provider. It is stored in this computer's keyring." }
+            p { "For when you have changed your password at the provider. It is stored in " (SecretStore::of_this_ostler().on_the_page()) "." }
             form method="post" action="/account/password" autocomplete="off" {
                 (hidden_fields(shared, account))
                 @if users.len() > 1 {
@@ -152,7 +152,7 @@ fn render_remove_form(shared: &Shared, account: &Account, feedback: &Feedback) -
     html! {
         section aria-labelledby="remove" {
             h2 #remove { "Remove" }
-            p { "Removes the account from ostler's settings and its passwords from the keyring. Your mail stays where it is." }
+            p { "Removes the account from ostler's settings and its passwords from " (SecretStore::of_this_ostler()) ". Your mail stays where it is." }
             form method="post" action="/account/remove" {
                 (hidden_fields(shared, account))
                 (check("sure", &format!("Yes, remove {}", account.name), false, ""))
@@ -321,10 +321,7 @@ pub(super) async fn password(shared: App, Form(sent): Form<AccountForm>) -> Resp
 }
 
 fn trouble(error: &VaultError) -> String {
-    format!(
-        "{}. Unlock your keyring (it is usually unlocked when you log in to your computer), then try again.",
-        error_chain(error)
-    )
+    format!("{}. {}", error_chain(error), SecretStore::of_this_ostler().remedy())
 }
 
 pub(super) async fn local_password(shared: App, Form(sent): Form<AccountForm>) -> Response {
@@ -353,7 +350,8 @@ pub(super) async fn remove(shared: App, Form(sent): Form<AccountForm>) -> Respon
         return render_page(&shared, &account, &stays(why));
     }
     let forgotten = shared.engine.vault.forget_account(&account).await.err();
-    let forgotten = forgotten.map(|error| format!("Its passwords are still in the keyring: {}", trouble(&error)));
+    let forgotten = forgotten
+        .map(|error| format!("Its passwords are still in {}: {}", SecretStore::of_this_ostler(), trouble(&error)));
     (shared.reload)();
     let body = html! {
         div.notice.good role="status" { p { "The account " b { (account.name) } " has been removed." } }

@@ -41,6 +41,9 @@ const HEADERS: [(HeaderName, &str); 7] = [
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
 ];
 
+/// What browsers call this computer.
+const NAMES_OF_LOOPBACK: [&str; 3] = ["127.0.0.1", "localhost", "[::1]"];
+
 /// How long a link lets a browser in, if it is not used.
 const LINK_LIFETIME: Duration = Duration::from_secs(600);
 /// Unused links at once; with more, the oldest becomes void.
@@ -130,7 +133,7 @@ async fn admit(shared: &Shared, request: Request<Body>) -> Result<Request<Body>,
         return Err(Box::new(StatusCode::NOT_FOUND.into_response()));
     }
     let Some(host) = own_host(shared, request.uri(), request.headers()) else {
-        return refuse(StatusCode::MISDIRECTED_REQUEST, "This is not the address of ostler's settings page.");
+        return refuse(StatusCode::MISDIRECTED_REQUEST, &wrong_host_text(shared, request.headers()));
     };
     let path = request.uri().path();
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
@@ -206,12 +209,27 @@ fn own_host(shared: &Shared, uri: &Uri, headers: &HeaderMap) -> Option<String> {
     }
     let address = shared.open_at()?;
     let mut known = vec![address.to_string()];
-    known.extend(["127.0.0.1", "localhost", "[::1]"].map(|name| format!("{name}:{}", address.port())));
+    known.extend(NAMES_OF_LOOPBACK.map(|name| format!("{name}:{}", address.port())));
     // Browsers leave out the usual port.
     if address.port() == 80 {
-        known.extend(["127.0.0.1", "localhost", "[::1]"].map(str::to_owned));
+        known.extend(NAMES_OF_LOOPBACK.map(str::to_owned));
     }
     known.contains(&host).then_some(host)
+}
+
+/// What a browser is told that names another host. One that names this computer with another port comes through a tunnel whose
+/// other end has that port.
+fn wrong_host_text(shared: &Shared, headers: &HeaderMap) -> String {
+    let wrong = "This is not the address of ostler's settings page.";
+    let given = header(headers, "host").and_then(|host| std::str::from_utf8(host).ok()).unwrap_or_default();
+    let name = given.rsplit_once(':').map_or(given, |(name, _)| name);
+    match shared.open_at().map(|address| address.port()) {
+        Some(port) if NAMES_OF_LOOPBACK.contains(&name) => format!(
+            "{wrong} Through a tunnel of ssh it opens only under its own number, {port}: ssh -L {port}:127.0.0.1:{port}, then \
+             the address that `ostler settings --print` prints."
+        ),
+        _ => wrong.to_owned(),
+    }
 }
 
 /// Browsers send a cookie to every port of a host, so the port is part of the name: otherwise two ostlers would overwrite each

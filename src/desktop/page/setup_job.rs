@@ -19,6 +19,7 @@ use crate::setup::keep::{KeepError, keep};
 use crate::setup::trial::{Outcome, Trial};
 use crate::setup::trust::{PinRequest, place_pins};
 use crate::setup::{Identity, Plan, SetupUi, Wanted};
+use crate::vault::SecretStore;
 use ostler_mail::account::endpoint::Endpoint;
 use ostler_mail::account::issuer::Issuer;
 use ostler_mail::account::{Account, Settings};
@@ -315,12 +316,13 @@ fn not_found_text(error: &NotFound) -> String {
 
 fn keep_error_text(error: &KeepError) -> String {
     let text = error_chain(error);
-    match error {
-        KeepError::Keyring(_) => format!(
-            "{text}. Unlock your keyring (it is usually unlocked when you log in to your computer), then try again. If there is \
-             none, `ostler add` in a terminal can take the password from elsewhere."
+    match (error, SecretStore::of_this_ostler()) {
+        (KeepError::Keyring(_), store @ SecretStore::Keyring) => format!(
+            "{text}. {} If there is none, `ostler add` in a terminal can take the password from elsewhere.",
+            store.remedy()
         ),
-        KeepError::Write { .. } => format!("{text}. Correct that, then try again."),
+        (KeepError::Keyring(_), store) => format!("{text}. {}", store.remedy()),
+        (KeepError::Write { .. }, _) => format!("{text}. Correct that, then try again."),
         _ => format!("{text}."),
     }
 }

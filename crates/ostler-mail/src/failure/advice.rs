@@ -232,9 +232,10 @@ fn id_advice(problem: &IdProblem) -> String {
 
 fn secret_advice(account: &str, trouble: &SecretTrouble) -> String {
     match trouble {
-        SecretTrouble::Missing => format!("run: ostler password {}", as_word(account)),
+        SecretTrouble::Missing(_) => format!("run: ostler password {}", as_word(account)),
         SecretTrouble::KeyringLocked => "unlock the keyring (log in to the desktop), then try again".into(),
         SecretTrouble::NoKeyring => "log in to a desktop with one, or name a command or file in the settings".into(),
+        SecretTrouble::NoFolder(_) => "make it a folder of the user that ostler runs as".into(),
         SecretTrouble::Source(_) => "correct it in the settings".into(),
         SecretTrouble::ClientGaveNone => "tick \"my server requires authentication\" there, or fetch mail first".into(),
     }

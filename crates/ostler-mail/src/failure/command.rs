@@ -5,13 +5,14 @@
 //! ostler was called, so the option is put in where a text is shown.
 
 /// The commands that read the settings file. `demo` does not.
-pub const COMMANDS: [&str; 17] = [
+pub const COMMANDS: [&str; 18] = [
     "run",
     "add",
     "list",
     "password",
     "sign-in",
     "sign-out",
+    "token",
     "remove",
     "check",
     "providers",

@@ -195,11 +195,12 @@ fn id_sentence(host: &str, problem: &IdProblem, others: u64) -> String {
 fn secret_sentence(account: &str, at: Option<&ServerAddr>, trouble: &SecretTrouble) -> String {
     let whose = at.map_or_else(|| format!("account {account}"), |at| format!("account {account} at {}", at.host));
     match trouble {
-        SecretTrouble::Missing => format!("the keyring holds nothing to sign in with for {whose}"),
+        SecretTrouble::Missing(place) => format!("{place} holds nothing to sign in with for {whose}"),
         SecretTrouble::KeyringLocked => {
             format!("the keyring is locked, so there is nothing to sign in with for {whose}")
         }
         SecretTrouble::NoKeyring => format!("there is no keyring to ask for {whose}"),
+        SecretTrouble::NoFolder(why) => format!("{why}, so there is nothing to sign in with for {whose}"),
         SecretTrouble::Source(how) => format!("nothing to sign in with for {whose}: {how}"),
         SecretTrouble::ClientGaveNone => {
             format!("{whose} signs in with what your mail program gives, and it gave nothing")

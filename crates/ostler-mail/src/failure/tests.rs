@@ -108,8 +108,12 @@ fn each_failure_has_its_own_words() {
         ),
         (secret(SecretTrouble::NoKeyring), "there is no keyring to ask for account home at mail.example.net"),
         (
-            secret(SecretTrouble::Missing),
+            secret(SecretTrouble::Missing("the keyring".into())),
             "the keyring holds nothing to sign in with for account home at mail.example.net",
+        ),
+        (
+            secret(SecretTrouble::Missing("the folder /secrets".into())),
+            "the folder /secrets holds nothing to sign in with for account home at mail.example.net",
         ),
         (
             Failure::UnknownAccount { given: "joe".into(), known: vec!["home".into(), "work".into()] },

@@ -238,7 +238,7 @@ impl ImapFront {
             "USER" | "CAPA" | "APOP" | "STLS" => (Protocol::Pop3, "fetching"),
             _ => return None,
         };
-        Some(self.client.wrong_door(speaks, |port| words::wrong_door(what, port)))
+        Some(self.client.wrong_door(speaks, |door| words::wrong_door(what, door)))
     }
 
     fn go_on(&mut self, mut strings: Strings, line: &[u8]) -> Answer {

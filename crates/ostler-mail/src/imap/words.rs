@@ -2,6 +2,7 @@
 //!
 //! Not here: what a provider says, which `filter` passes on.
 
+use crate::account::NearbyDoor;
 use crate::client_fault::Misuse;
 use crate::failure::{Failure, fit, one_line};
 use crate::words::{NotAdmitted, Words};
@@ -60,8 +61,8 @@ pub(super) fn tagged(tag: &str, status: &str, text: &str) -> String {
 }
 
 /// The reply to a command of another protocol; `port` is the one for it, and `what` what it is for.
-pub(super) fn wrong_door(what: &str, port: Option<u16>) -> String {
-    let way = port.map_or(format!("{what} is switched off"), |port| format!("the one for {what} is {port}"));
+pub(super) fn wrong_door(what: &str, door: Option<NearbyDoor>) -> String {
+    let way = door.map_or(format!("{what} is switched off"), |door| format!("the one for {what} is {door}"));
     format!("* BAD this is the IMAP port of ostler, for reading; {way}")
 }
 

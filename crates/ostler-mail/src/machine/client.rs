@@ -1,10 +1,11 @@
 //! A client as every [`Front`](super::Front) sees it: the door it came through, the exchange of AUTH under way, and what it
 //! has said wrong so far. Replies come from the protocol, because each has words of its own.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use super::Answer;
-use crate::account::{Account, Protocol, Settings};
+use crate::account::{Account, NearbyDoor, Protocol, Settings};
 use crate::choose;
 use crate::client_fault::{ClientMisconfiguration, Misuse};
 use crate::failure::Failure;
@@ -23,6 +24,8 @@ pub struct ClientState {
     pub(crate) settings: Arc<Settings>,
     /// The account this door leads to, if it is a door of one account.
     pub(crate) door_account: Option<Arc<Account>>,
+    /// The address of this computer to which the client came.
+    came_to: IpAddr,
     /// A unique message identifier (RFC 1939, section 7), the challenge of APOP and CRAM-MD5.
     pub(crate) stamp: String,
     exchange: Option<Acceptor>,
@@ -32,7 +35,7 @@ pub struct ClientState {
 }
 
 impl ClientState {
-    /// A client that has said nothing yet.
+    /// A client on this computer that has said nothing yet.
     pub(crate) fn new(
         protocol: Protocol,
         settings: Arc<Settings>,
@@ -43,12 +46,18 @@ impl ClientState {
             protocol,
             settings,
             door_account,
+            came_to: Ipv4Addr::LOCALHOST.into(),
             stamp,
             exchange: None,
             commands: 0,
             bad_commands: 0,
             misconfiguration: None,
         }
+    }
+
+    /// The client came to this address of this computer, and is told only of doors that it can reach from where it is.
+    pub fn has_come_to(&mut self, address: IpAddr) {
+        self.came_to = address;
     }
 
     /// Whether the client has to give the local password.
@@ -133,22 +142,22 @@ impl ClientState {
     }
 
     /// Answers a command of another protocol: the program has the port of this door where that for the other belongs.
-    /// `reply` makes the reply from the other port.
+    /// `reply` makes the reply from the other door.
     pub(crate) fn wrong_door<Wants>(
         &mut self,
         speaks: Protocol,
-        reply: impl FnOnce(Option<u16>) -> String,
+        reply: impl FnOnce(Option<NearbyDoor>) -> String,
     ) -> Answer<Wants> {
-        let port = self.port_for(speaks);
-        self.misconfigured(ClientMisconfiguration::WrongDoor { speaks, port }, &reply(port))
+        let door = self.nearby_door(speaks);
+        self.misconfigured(ClientMisconfiguration::WrongDoor { speaks, door }, &reply(door))
     }
 
     /// The client leaves. A program that expects the greeting of another protocol waits for it, gives up, and has said
     /// nothing.
     pub(super) fn note_leaving(&mut self) {
         if self.commands == 0 {
-            let port = self.port_for(self.protocol.counterpart());
-            self.note(ClientMisconfiguration::Silent { at: self.protocol, port });
+            let door = self.nearby_door(self.protocol.counterpart());
+            self.note(ClientMisconfiguration::Silent { at: self.protocol, door });
         }
     }
 
@@ -156,7 +165,7 @@ impl ClientState {
         self.misconfiguration.take()
     }
 
-    fn port_for(&self, protocol: Protocol) -> Option<u16> {
-        self.settings.port_for(protocol, self.door_account.as_deref())
+    fn nearby_door(&self, protocol: Protocol) -> Option<NearbyDoor> {
+        self.settings.nearby_door(protocol, self.door_account.as_deref(), self.came_to)
     }
 }

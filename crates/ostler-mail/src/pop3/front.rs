@@ -161,8 +161,8 @@ impl Pop3Front {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::account::Access;
     use crate::account::testing::{account, settings};
+    use crate::account::{Access, NearbyDoor};
     use crate::machine::client::{MAX_BAD_COMMANDS, MAX_EARLY_COMMANDS};
 
     fn front(access: Access, names: &[&str]) -> Pop3Front {
@@ -341,13 +341,14 @@ mod tests {
         assert_eq!(slip("STLS").0, Some(ClientMisconfiguration::StartTls));
         assert_eq!(slip("AUTH NTLM").0, Some(ClientMisconfiguration::Secure));
         assert_eq!(slip("AUTH CRAM-MD5").0, Some(ClientMisconfiguration::Secure), "it could not be checked");
+        let sending = NearbyDoor { port: 2525, address: None };
         let (wrong_door, said) = slip("EHLO x");
-        assert_eq!(wrong_door, Some(ClientMisconfiguration::WrongDoor { speaks: Protocol::Smtp, port: Some(2525) }));
+        assert_eq!(wrong_door, Some(ClientMisconfiguration::WrongDoor { speaks: Protocol::Smtp, door: Some(sending) }));
         assert!(said.ends_with("the one for sending is 2525"), "{said}");
         assert_eq!(slip("NOOP").0, None);
         let mut front = own_front(Access::SameUser);
         assert_eq!(front.on_end(b""), None);
-        let silent = ClientMisconfiguration::Silent { at: Protocol::Pop3, port: Some(2525) };
+        let silent = ClientMisconfiguration::Silent { at: Protocol::Pop3, door: Some(sending) };
         assert_eq!(front.take_misconfiguration(), Some(silent));
         play(&mut front, &["CAPA"]);
         assert_eq!(front.on_end(b""), None);

@@ -2,6 +2,7 @@
 //!
 //! Not here: what a provider says, which `filter` passes on.
 
+use crate::account::NearbyDoor;
 use crate::client_fault::Misuse;
 use crate::failure::{Failure, SecretTrouble, fit, one_line};
 use crate::words::{NotAdmitted, Words};
@@ -86,8 +87,8 @@ pub(crate) fn capabilities(can_check_challenges: bool) -> String {
 }
 
 /// The reply to an SMTP command; `port` is the one for sending.
-pub(super) fn wrong_door(port: Option<u16>) -> String {
-    let way = port.map_or("sending is switched off".into(), |port| format!("the one for sending is {port}"));
+pub(super) fn wrong_door(door: Option<NearbyDoor>) -> String {
+    let way = door.map_or("sending is switched off".into(), |door| format!("the one for sending is {door}"));
     format!("-ERR this is the POP3 port of ostler, for fetching; {way}")
 }
 
@@ -102,7 +103,7 @@ pub fn failure(failure: &Failure) -> String {
             return fit("-ERR [AUTH] ", &sentence, &advice, "");
         }
         // The advice has a command or a key with the word "password" in it, so it stays as it is.
-        Failure::Secret { trouble: SecretTrouble::Missing, .. }
+        Failure::Secret { trouble: SecretTrouble::Missing(_), .. }
         | Failure::Secret { at: None, trouble: SecretTrouble::NoKeyring, .. } => {
             return fit("-ERR [SYS/TEMP] ", &without_password(&sentence), &advice, " (timeout)");
         }
@@ -191,7 +192,7 @@ mod tests {
 
     #[test]
     fn only_a_missing_secret_says_password_and_it_says_how_to_give_one() {
-        let trouble = SecretTrouble::Missing;
+        let trouble = SecretTrouble::Missing("the keyring".into());
         let missing = Failure::Secret { account: "my home".into(), at: Some(at()), trouble };
         assert_eq!(missing.advice(), "run: ostler password \"my home\"");
         let reply = failure(&missing);

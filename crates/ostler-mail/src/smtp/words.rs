@@ -3,6 +3,7 @@
 //! Not here: what a provider says, which is passed on as a [`Reply`], and what is said about a shut gate
 //! (`submission`).
 
+use crate::account::NearbyDoor;
 use crate::client_fault::Misuse;
 use crate::failure::{Failure, fit, one_line};
 use crate::smtp::Reply;
@@ -67,8 +68,8 @@ pub(super) fn extensions(size: Option<u64>, has_auth: bool, can_check_challenges
 }
 
 /// The reply to a POP3 command; `port` is the one for fetching.
-pub(super) fn wrong_door(port: Option<u16>) -> String {
-    let way = port.map_or("fetching is switched off".into(), |port| format!("the one for fetching is {port}"));
+pub(super) fn wrong_door(door: Option<NearbyDoor>) -> String {
+    let way = door.map_or("fetching is switched off".into(), |door| format!("the one for fetching is {door}"));
     format!("502 5.5.1 this is the SMTP port of ostler, for sending; {way}")
 }
 

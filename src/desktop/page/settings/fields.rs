@@ -6,6 +6,7 @@ use super::{Sent, Wrong, field_name, has_field, sent_value};
 use crate::config::keys::{Choice, Key, Kind};
 use crate::config::{NO, Origin, Place, Shown, ShownFile, YES, issuers};
 use crate::desktop::page::layout::{check, field};
+use crate::vault::SecretStore;
 use ostler_mail::account::Security;
 
 /// Keys that most people look for. All others are folded away.
@@ -126,7 +127,11 @@ fn render_password(key: &Key, name: &str, shown: &Shown, typed: &str, hint: &str
     let (place, detail) = typed.split_once(':').unwrap_or((typed, ""));
     let is_possible = |place: &str| place != "client" || matches!(key.kind, Kind::Password);
     let places = PLACES.into_iter().filter(|(place, _)| is_possible(place));
-    let mut all: Vec<(&str, String)> = places.map(|(place, text)| (place, text.to_owned())).collect();
+    let spoken = |place: &str, text: &str| match place {
+        "keyring" => format!("in {}", SecretStore::of_this_ostler().on_the_page()),
+        _ => text.to_owned(),
+    };
+    let mut all: Vec<(&str, String)> = places.map(|(place, text)| (place, spoken(place, text))).collect();
     if !matches!(shown.origin, Origin::Default) {
         all.insert(0, ("", "as usual".to_owned()));
     }

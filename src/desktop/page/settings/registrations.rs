@@ -15,6 +15,7 @@ use crate::config::{self, ShownFile, issuers};
 use crate::desktop::page::App;
 use crate::desktop::page::layout::{check, field, form_token};
 use crate::proxy::tokens::registration_guide;
+use crate::vault::SecretStore;
 use ostler_mail::account::issuer::ClientSecret;
 use ostler_mail::account::{Account, SecretSource, Settings};
 use ostler_mail::failure::error_chain;
@@ -71,13 +72,14 @@ pub(in crate::desktop::page) async fn store_secret(shared: App, Form(sent): Form
     let stored = match Given::new(sent.secret.as_bytes(), false) {
         Ok(given) => {
             let stored = shared.engine.vault.store_client_secret(&issuer, &given.secret).await;
-            stored.map_err(|error| format!("{}. Unlock your keyring, then try again.", error_chain(&error)))
+            stored.map_err(|error| format!("{}. {}", error_chain(&error), SecretStore::of_this_ostler().remedy()))
         }
         Err(why) => Err(format!("This cannot be a secret: {why}.")),
     };
     match stored {
         Ok(()) => {
-            let done = format!("The secret is stored in this computer's keyring, for {} only.", issuer.token.host());
+            let place = SecretStore::of_this_ostler().on_the_page();
+            let done = format!("The secret is stored in {place}, for {} only.", issuer.token.host());
             render_form(&shared, &scope, None, &Wrong::new(), Some(&done))
         }
         Err(why) => render_form(&shared, &scope, None, &vec![(String::new(), why)], None),
@@ -225,7 +227,7 @@ pub(super) fn render_secret(shared: &Shared, file: &ShownFile, company: &str) ->
         @if is_in_keyring {
             section.panel aria-labelledby="secret-title" {
                 h2 #secret-title { "The secret" }
-                p { "It is stored in this computer's keyring, in place of an older one." }
+                p { "It is stored in " (SecretStore::of_this_ostler().on_the_page()) ", in place of an older one." }
                 form method="post" action={ (PATH) "/secret" } autocomplete="off" {
                     (form_token(shared))
                     input type="hidden" name="company" value=(company);

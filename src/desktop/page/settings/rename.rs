@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::{Scope, Sent, Shared, Wrong, read_changes, read_file, sent_value};
 use crate::config::presets::Presets;
 use crate::config::{self, ShownFile};
+use crate::vault::SecretStore;
 use ostler_mail::account::Account;
 use ostler_mail::failure::error_chain;
 
@@ -21,8 +22,9 @@ pub(super) async fn prepare(shared: &Shared, scope: &Scope, sent: &Sent) -> Resu
     let Some(renamed) = find(shared, scope, sent) else { return Ok(None) };
     if let Err(error) = shared.engine.vault.copy_account(&renamed.old, &renamed.new).await {
         let why = format!(
-            "Nothing was changed, because the passwords cannot be moved to the new name: {}. Unlock your keyring, then try again.",
-            error_chain(&error)
+            "Nothing was changed, because the passwords cannot be moved to the new name: {}. {}",
+            error_chain(&error),
+            SecretStore::of_this_ostler().remedy()
         );
         return Err(vec![(String::new(), why)]);
     }

@@ -1,8 +1,8 @@
 //! What a client hears at an SMTP door, line by line.
 
 use super::*;
-use crate::account::Access;
 use crate::account::testing::{account, settings};
+use crate::account::{Access, NearbyDoor};
 use crate::failure::Failure;
 use crate::machine::client::{MAX_BAD_COMMANDS, MAX_EARLY_COMMANDS};
 use crate::sasl::Proof;
@@ -253,13 +253,14 @@ fn a_mistake_in_the_settings_of_the_program_is_told() {
     };
     assert_eq!(slip("STARTTLS").0, Some(ClientMisconfiguration::StartTls));
     assert_eq!(slip("AUTH CRAM-MD5").0, Some(ClientMisconfiguration::Secure), "it could not be checked");
+    let fetching = NearbyDoor { port: 1100, address: None };
     let (wrong_door, said) = slip("CAPA");
-    assert_eq!(wrong_door, Some(ClientMisconfiguration::WrongDoor { speaks: Protocol::Pop3, port: Some(1100) }));
+    assert_eq!(wrong_door, Some(ClientMisconfiguration::WrongDoor { speaks: Protocol::Pop3, door: Some(fetching) }));
     assert!(said.ends_with("the one for fetching is 1100"), "{said}");
     assert_eq!(slip("NOOP").0, None);
     let mut front = own_front(Access::SameUser, |_| {});
     assert_eq!(front.on_end(b""), None);
-    let silent = ClientMisconfiguration::Silent { at: Protocol::Smtp, port: Some(1100) };
+    let silent = ClientMisconfiguration::Silent { at: Protocol::Smtp, door: Some(fetching) };
     assert_eq!(front.take_misconfiguration(), Some(silent));
     let mut spoke = own_front(Access::SameUser, |_| {});
     play(&mut spoke, &["EHLO x"]);
