@@ -42,9 +42,9 @@ mod toml_tree;
 mod typed;
 pub mod value;
 
-pub(crate) use add::add_account;
+pub(crate) use add::{add_account, registration_table};
 #[cfg(feature = "web")]
-pub(crate) use change::{Change, Changed, change_keys, move_server, remove_server};
+pub(crate) use change::{Change, Changed, change_keys, move_server, remove_registration, remove_server};
 pub(crate) use change_charset::change_charset;
 pub(crate) use edit::EditError;
 pub use edit::remove_account;

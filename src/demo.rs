@@ -143,6 +143,7 @@ impl Scene {
                 door(Protocol::Imap, doors.imap),
             ],
             page: None,
+            page_has_companion: false,
             // Other systems cannot always tell who connects. The demo's mailbox contains nothing private.
             access: if cfg!(target_os = "linux") { Access::SameUser } else { Access::Anyone },
             allow: Vec::new(),

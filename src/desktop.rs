@@ -28,8 +28,8 @@ pub(crate) fn has_desktop() -> bool {
 }
 
 /// What the icon and the notices can lead to. The methods may block for a moment, for instance to start a browser, so they
-/// are never called on the thread that serves mail programs. The exceptions are [`has_page`](Self::has_page) and
-/// [`starts_at_login`](Self::starts_at_login), which only look.
+/// are never called on the thread that serves mail programs. The exceptions are [`has_page`](Self::has_page),
+/// [`word_advice`](Self::word_advice) and [`starts_at_login`](Self::starts_at_login), which only look.
 pub(crate) trait Desktop: Send + Sync {
     /// Called once, before all other methods, with the place of this ostler's page.
     #[cfg(feature = "web")]
@@ -38,6 +38,11 @@ pub(crate) trait Desktop: Send + Sync {
     /// Whether the settings page is open now.
     fn has_page(&self) -> bool {
         false
+    }
+
+    /// Advice for a user who has the page: its buttons in place of commands for a terminal. Without a page, as it is.
+    fn word_advice(&self, advice: &str) -> String {
+        advice.to_owned()
     }
 
     /// Whether ostler may open the page by itself when there is no account yet. It may not when it was started at login.

@@ -311,7 +311,7 @@ impl<'a> Doctor<'a> {
         });
         let advice = closed_advice
             .or(found_advice)
-            .or_else(|| by_words.map(|cause| cause.next.replace("NAME", &name)))
+            .or_else(|| by_words.map(|cause| failure.with_place_of_password(&cause.next).replace("NAME", &name)))
             .unwrap_or_else(|| failure.advice());
         (cause, advice)
     }

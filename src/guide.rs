@@ -73,6 +73,7 @@ static CLIENTS: &[Client] = clients! {
     "entourage": ["microsoft-entourage", "entourage-2001", "entourage-2004", "entourage-2008", "entourage-x"],
     "pegasus": ["pegasus-mail", "pmail"],
     "the-bat": ["bat", "thebat!"],
+    "mulberry": ["mulberry-mail", "mulberry-3", "mulberry-4"],
     "sylpheed": [],
     "claws": ["claws-mail", "sylpheed-claws"],
     "other": ["another", "anything", "generic"],

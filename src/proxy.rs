@@ -8,6 +8,7 @@ pub(crate) mod early;
 pub(crate) mod gate_login;
 mod hear;
 mod imap;
+mod left_marks;
 pub mod listeners;
 pub mod net;
 mod pop3;
@@ -27,6 +28,7 @@ use tokio::sync::watch;
 use crate::events::event::{Event, SessionId};
 use crate::events::{AccountNow, Events};
 use crate::os;
+use crate::proxy::left_marks::LeftMarks;
 use crate::proxy::net::dial::Dialer;
 use crate::proxy::smtp::kept::KeptSessions;
 use crate::proxy::tokens::TokenKeeper;
@@ -88,6 +90,7 @@ pub struct Engine {
     learned: Mutex<HashMap<ServerId, ServerCache>>,
     /// The connections at each IMAP server.
     imap_turns: Mutex<HashMap<ServerId, Arc<Turns>>>,
+    left_marks: LeftMarks,
     /// Sessions at SMTP servers that wait for the next send.
     kept: KeptSessions,
     /// What other computers' programs do at the doors.
@@ -110,6 +113,7 @@ impl Engine {
             gates: Mutex::default(),
             learned: Mutex::default(),
             imap_turns: Mutex::default(),
+            left_marks: LeftMarks::default(),
             kept: KeptSessions::default(),
             neighbours: Mutex::default(),
             stopping: watch::Sender::new(false),

@@ -323,6 +323,16 @@ impl Vault {
         done.map(drop).map_err(|trouble| VaultError::registration("", issuer, trouble))
     }
 
+    /// Removes what proves who ostler is at a company, if the keyring has it.
+    #[cfg(feature = "web")]
+    pub(crate) async fn forget_client_secret(&self, issuer: &Issuer) -> Result<(), VaultError> {
+        let forget = Request::Forget { account: None, entries: vec![registration_entry_of(issuer)] };
+        match self.0.keyring.ask(forget, WRITE_TIMEOUT).await {
+            Ok(_) | Err(Trouble::NoEntry) => Ok(()),
+            Err(trouble) => Err(VaultError::registration("", issuer, trouble)),
+        }
+    }
+
     /// Makes the next use read the keyring again, because the secret was refused or another process has changed it.
     pub fn drop_cached(&self, account: &Account, server: &Server) {
         let entry = entry_of(account, server);

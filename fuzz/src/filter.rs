@@ -147,6 +147,13 @@ impl<F: Filter> Passing<F> {
                 own.extend_from_slice(&side.input[..n]);
                 n
             }
+            Pass::Announced { forwarded, used } => {
+                let said = if is_client { &mut say.server } else { &mut say.client };
+                assert!(!said.is_empty() && forwarded > 0 && forwarded <= used);
+                own.append(said);
+                own.extend_from_slice(&side.input[..forwarded]);
+                used
+            }
             Pass::Replaced(n) => n,
             Pass::NeedMore | Pass::Stop => {
                 assert!(say.client.is_empty() && say.server.is_empty());

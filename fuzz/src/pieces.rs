@@ -1,7 +1,7 @@
 //! A body that leaves in pieces (BDAT), to a server that says whatever it likes.
 
 use ostler_mail::machine::{Filter as _, Party, Pass, Replies};
-use ostler_mail::smtp::data::{Chunking, DataFilter, MAX_PIECE_OCTETS};
+use ostler_mail::smtp::data::{Chunking, DataFilter, PIECE_OCTETS};
 use ostler_mail::wire::{MAX_REPLY_LINE_OCTETS, take_line};
 
 use super::filter::{Passing, deliver, schedule};
@@ -17,7 +17,7 @@ pub fn body_in_pieces(data: &[u8]) {
     let known = if choice & 1 == 0 { Chunking::Untried } else { Chunking::Works };
     // More than a piece holds.
     let client = [&client.repeat(1 + 40 * usize::from(times)), client].concat();
-    if client.len() > 4 * MAX_PIECE_OCTETS {
+    if client.len() > 4 * PIECE_OCTETS {
         return;
     }
     let mut passing = Passing::new(DataFilter::default().in_pieces(known, choice & 2 == 0));
@@ -71,7 +71,7 @@ fn joined(said: &[u8], server: &[u8]) -> (Vec<u8>, bool) {
         let length = line.strip_prefix("BDAT ").expect("BDAT");
         has_ended = length.ends_with(" LAST");
         let length: usize = length.trim_end_matches(" LAST").parse().expect("a number");
-        assert!(length <= MAX_PIECE_OCTETS && (length > 0 || has_ended));
+        assert!(length <= 2 * PIECE_OCTETS && (length > 0 || has_ended));
         octets.extend_from_slice(&rest[end + 1..][..length]);
         rest = &rest[end + 1 + length..];
         pieces += usize::from(!has_ended);

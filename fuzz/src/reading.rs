@@ -83,7 +83,7 @@ fn carried(repairs: &[Repair], pieces: &[&[u8]]) -> (Vec<u8>, Vec<Repair>) {
             match filter.client_said(&input, &mut say) {
                 Ok(Pass::Forward(n)) => out.extend(input.drain(..n)),
                 Ok(Pass::Replaced(n)) => drop(input.drain(..n)),
-                Ok(Pass::NeedMore | Pass::Stop) | Err(_) => break,
+                Ok(Pass::Announced { .. } | Pass::NeedMore | Pass::Stop) | Err(_) => break,
             }
             out.append(&mut say.server);
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ostler_mail::account::{Account, Protocol, Security, Settings};
 use ostler_mail::clock::Moment;
-use ostler_mail::failure::{Failure, ServerAddr, Waiting};
+use ostler_mail::failure::{Failure, PasswordFrom, ServerAddr, Waiting};
 use ostler_mail::machine::{Answer, Filter as _, Front as _, Party, Pass, ProtocolViolation, Replies};
 use ostler_mail::pop_before_smtp::{Gate, LoginNeed, LoginPolicy};
 use ostler_mail::smtp::data::DataFilter;
@@ -57,7 +57,8 @@ pub fn smtp_session(data: &[u8]) {
 }
 
 fn place() -> ServerAddr {
-    ServerAddr { host: HOST.into(), port: 465, protocol: Protocol::Smtp, security: Security::Tls }
+    let password_from = PasswordFrom::Keyring;
+    ServerAddr { host: HOST.into(), port: 465, protocol: Protocol::Smtp, security: Security::Tls, password_from }
 }
 
 /// What is done now.
@@ -541,7 +542,7 @@ impl<'a> Session<'a> {
                     self.early += n;
                     self.from_server.drain(..n);
                 }
-                Ok(Pass::NeedMore | Pass::Stop) => self.early += 1,
+                Ok(Pass::Announced { .. } | Pass::NeedMore | Pass::Stop) => self.early += 1,
                 Err(ProtocolViolation::Server(_) | ProtocolViolation::Client(_)) => {
                     self.drop_provider();
                     self.stage = Stage::Swallowing(data.swallow(), Reply::new(451, "4.3.0 broken"));

@@ -85,10 +85,11 @@ pub(super) async fn notices(
 }
 
 #[cfg(feature = "tray")]
-fn show_notice(engine: &Engine, desktop: &Arc<dyn Desktop>, notice: Notice) {
+fn show_notice(engine: &Engine, desktop: &Arc<dyn Desktop>, mut notice: Notice) {
     if !notice.is_answer && !engine.settings().notices {
         return;
     }
+    notice.body = desktop.word_advice(&notice.body);
     let (desktop, target) = (Arc::clone(desktop), notice.target.clone());
     let has_page = desktop.has_page();
     let clicked: Box<dyn FnOnce() + Send> = Box::new(move || desktop.open_page(&target));

@@ -37,8 +37,9 @@ pub(crate) struct Options {
     #[arg(value_name = "ADDRESS")]
     address: Option<String>,
     /// Take the account from another program's settings: stunnel.conf, emailproxy.config, prefs.js (Thunderbird, Mozilla,
-    /// Netscape), eudora.ini, .oeaccount (Windows Mail), .iaf or .reg (Outlook Express); or from a provider's file:
-    /// .mobileconfig (Apple) or config-v1.1.xml (Thunderbird). Passwords are not taken. ADDRESS picks one of several accounts
+    /// Netscape), eudora.ini, the folder .config/evolution/sources (Evolution), .oeaccount (Windows Mail), .iaf or .reg (Outlook
+    /// Express); or from a provider's file: .mobileconfig (Apple) or config-v1.1.xml (Thunderbird). Passwords are not taken. ADDRESS
+    /// picks one of several accounts
     #[arg(long, value_name = "FILE")]
     import: Option<PathBuf>,
     /// The server for fetching, instead of searching for one; SECURITY is tls, starttls or none

@@ -3,12 +3,15 @@
 
 use std::fmt::Write;
 use std::path::Path;
+use std::sync::Arc;
 
 use toml_edit::DocumentMut;
 
 use super::DEFAULT_FRESH;
 use super::edit::{EditError, meaning, parse_document, with_line_ends_of};
+use super::issuers;
 use crate::config::presets::Presets;
+use ostler_mail::account::issuer::{ClientSecret, HttpsUrl, Issuer, Scopes};
 use ostler_mail::account::{
     Account, AfterPop, CommandLine, DEFAULT_IMAP_CONNECTIONS, Folder, INBOX, PasswordCharset, Protocol, SecretSource,
     Security, Server, SignIn,
@@ -20,14 +23,19 @@ const HEADER: &str = "# The settings of ostler. Change what you like: ostler kee
     # It reads the file again whenever it changes; `ostler check` tries every server in it.\n";
 
 /// Adds the account to `text`, the text of the settings file `file`. `file` is not opened: relative paths start at its
-/// folder. The new text is read again, and refused unless it means the old settings and this account.
+/// folder. The new text is read again, and refused unless it means the old settings and this account. If the account signs in at a
+/// company with a registration that the file does not have, it gets a table too.
 pub(crate) fn add_account(text: &str, account: &Account, file: &Path, presets: &Presets) -> Result<String, EditError> {
     let before = parse_document(text)?;
+    let old = meaning(text, file, presets)?;
     let tables = tables(account);
     let inline = before.get("account").is_some_and(|accounts| accounts.as_array().is_some());
     let after = if inline { with_element(before, &tables)? } else { with_tables(text, &tables) };
+    let is_new = |issuer: &&Arc<Issuer>| issuers::find(&old, &issuer.name).as_ref() != Some(issuer);
+    let registration = account.oauth2.as_ref().filter(is_new).map(|issuer| registration_table(issuer));
+    let after = registration.map_or(after.clone(), |table| with_tables(&after, &table));
     let after = with_line_ends_of(text, after);
-    let (old, new) = (meaning(text, file, presets)?, meaning(&after, file, presets)?);
+    let new = meaning(&after, file, presets)?;
     let (last, others) = new.accounts.split_last().ok_or(EditError::CannotTake)?;
     // The lines say nothing of reading ahead: what is right there follows from the provider.
     let wanted = Account { read_ahead: last.read_ahead, ..account.clone() };
@@ -94,6 +102,39 @@ fn tables(account: &Account) -> String {
         if account.imap_connections != DEFAULT_IMAP_CONNECTIONS {
             line(&mut text, "connections", &account.imap_connections.to_string());
         }
+    }
+    text
+}
+
+/// The table for a registration: what differs from what ostler knows of the company.
+pub(crate) fn registration_table(issuer: &Issuer) -> String {
+    let known = issuers::known(&issuer.name);
+    let of_known = |get: fn(&Issuer) -> Option<&HttpsUrl>| known.as_deref().and_then(get);
+    let mut text =
+        format!("[oauth2.{}]\n", if issuer.name.contains('.') { quoted(&issuer.name) } else { issuer.name.clone() });
+    if let Some(client_id) = &issuer.client_id {
+        line(&mut text, "client_id", &quoted(client_id));
+    }
+    if let Some(ClientSecret::Kept(source)) = &issuer.client_secret {
+        line(&mut text, "client_secret", &secret(source));
+    }
+    let urls: [(&str, fn(&Issuer) -> Option<&HttpsUrl>); 4] = [
+        ("authorize", |issuer| issuer.authorize.as_ref()),
+        ("token", |issuer| Some(&issuer.token)),
+        ("device", |issuer| issuer.device.as_ref()),
+        ("revoke", |issuer| issuer.revoke.as_ref()),
+    ];
+    for (key, get) in urls {
+        if let Some(url) = get(issuer).filter(|url| of_known(get) != Some(url)) {
+            line(&mut text, key, &quoted(url.as_str()));
+        }
+    }
+    if let Scopes::Fixed(scopes) = &issuer.scopes {
+        let scopes: Vec<String> = scopes.iter().map(|scope| quoted(scope)).collect();
+        line(&mut text, "scopes", &format!("[{}]", scopes.join(", ")));
+    }
+    if issuer.redirect != known.map(|known| known.redirect).unwrap_or_default() {
+        line(&mut text, "redirect", &quoted(issuer.redirect.host()));
     }
     text
 }
@@ -254,6 +295,34 @@ mod tests {
                 assert_eq!(remove_account(&both, &second.name).unwrap(), text);
             }
         }
+    }
+
+    #[test]
+    fn a_registration_that_the_file_does_not_have_is_written_once() {
+        let corp = "[oauth2.\"corp.example\"]\nclient_id = \"5f\"\nclient_secret = \"keyring\"\nauthorize = \"https://sso.corp.example/a\"\n\
+                    token = \"https://sso.corp.example/t\"\nscopes = [\"mail\", \"offline_access\"]\nredirect = \"localhost\"\n";
+        let school = "[oauth2.microsoft]\nclient_id = \"5f\"\ntoken = \"https://login.microsoftonline.com/s/oauth2/v2.0/token\"\n";
+        for (table, name) in [(corp, "corp.example"), (school, "microsoft")] {
+            let of = |address: &str| {
+                let account = format!(
+                    "[[account]]\naddress = '{address}'\noauth2 = '{name}'\npop3 = {{ host = 'p', auth = 'oauth2' }}\n"
+                );
+                self::account(&format!("{account}{table}"))
+            };
+            let text = added("# mine\n", &of("ann@corp.example"));
+            assert!(text.ends_with(table), "{text}");
+            let text = added(&text, &of("bob@corp.example"));
+            assert_eq!(text.matches("[oauth2.").count(), 1, "{text}");
+            assert_eq!(settings(&text).accounts.len(), 2);
+        }
+        let known = "account = [{ address = 'o@x', pop3.host = 'h' }]\n";
+        let text = added(
+            known,
+            &account(&format!(
+                "[[account]]\naddress = 'a@x'\noauth2 = 'corp.example'\nsmtp = {{ host = 's', auth = 'oauth2' }}\n{corp}"
+            )),
+        );
+        assert!(text.ends_with(corp), "{text}");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use toml_edit::{DocumentMut, Item, Value};
 
-use super::edit::{EditError, meaning, parse_document, put, with_line_ends_of};
+use super::edit::{EditError, meaning, parse_document, put, with_line_ends_of, without_registration};
 use super::parse_with;
 use super::place::{Place, REGISTRATIONS, TableMut, account_table, fill_in_server, write_out_servers};
 use crate::config::presets::Presets;
@@ -72,6 +72,28 @@ pub(crate) fn remove_server(
         Servers::Blocks(tables) => drop(tables.remove(at)),
         Servers::Inline(array) => drop(array.remove(at)),
     })
+}
+
+/// Removes a registration that no account uses.
+pub(crate) fn remove_registration(
+    text: &str,
+    name: &str,
+    file: &Path,
+    presets: &Presets,
+) -> Result<Changed, EditError> {
+    let after = without_registration(text, name)?;
+    let tree = |text: &str| text.parse::<toml::Table>().ok();
+    let (Some(mut wanted), Some(mut got)) = (tree(text), tree(&after)) else { return Err(EditError::TooEntangled) };
+    if let Some(tables) = wanted.get_mut(REGISTRATIONS).and_then(toml::Value::as_table_mut) {
+        tables.remove(name);
+    }
+    prune(&mut wanted);
+    prune(&mut got);
+    if wanted != got {
+        return Err(EditError::TooEntangled);
+    }
+    let settings = parse_with(&after, file, presets).map_err(EditError::Mistakes)?.settings;
+    Ok(Changed { text: after, settings })
 }
 
 /// Moves a server for sending to another position.

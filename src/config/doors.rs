@@ -22,6 +22,13 @@ pub(super) struct ParsedDoor<'a> {
     item: Option<Item<'a>>,
 }
 
+impl ParsedDoor<'_> {
+    /// Whether it stands for a port, without an address.
+    pub(super) fn is_port(&self) -> bool {
+        self.item.as_ref().is_none_or(|item| item.as_text().is_none())
+    }
+}
+
 /// Reads the doors that a value stands for.
 pub(super) fn read<'a>(item: &Item<'a>, protocol: Protocol, account: Option<&str>) -> Vec<ParsedDoor<'a>> {
     match item.as_list() {

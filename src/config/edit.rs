@@ -8,6 +8,8 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 use toml_edit::{DocumentMut, Item, TableLike, Value, value};
 
+#[cfg(feature = "web")]
+use super::place::REGISTRATIONS;
 use super::presets::Presets;
 use super::{Mistakes, parse_with};
 use ostler_mail::account::Settings;
@@ -55,6 +57,22 @@ pub fn remove_account(text: &str, name: &str) -> Result<String, EditError> {
         without_element(text, index)?
     };
     if is_same_but_for(text, &rest, index) { Ok(rest) } else { Err(EditError::TooEntangled) }
+}
+
+/// Removes the table `[oauth2.NAME]` from the text, with the comments directly above it. Everything else stays as it is.
+#[cfg(feature = "web")]
+pub(super) fn without_registration(text: &str, name: &str) -> Result<String, EditError> {
+    let tree = DeTable::parse(text).map_err(|error| not_toml(text, error.span()))?;
+    let tree = tree.get_ref();
+    let tables = tree.get(REGISTRATIONS).and_then(|tables| tables.get_ref().as_table());
+    let table = tables.and_then(|tables| tables.get(name)).ok_or(EditError::TooEntangled)?;
+    if text[table.span()].starts_with('[') {
+        return Ok(without_tables(text, tree, table));
+    }
+    let mut document = parse_document(text)?;
+    let tables = document.get_mut(REGISTRATIONS).and_then(Item::as_table_like_mut);
+    tables.and_then(|tables| tables.remove(name)).ok_or(EditError::TooEntangled)?;
+    Ok(with_line_ends_of(text, document.to_string()))
 }
 
 /// Parses a settings file for editing.

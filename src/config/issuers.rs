@@ -12,7 +12,7 @@ use super::server::SecretReader;
 use super::toml_tree::{Item, Table};
 use super::value;
 use ostler_mail::account::issuer::{ClientSecret, HttpsUrl, Issuer, Redirect, Scopes};
-use ostler_mail::account::{Settings, Trust};
+use ostler_mail::account::{SecretSource, Settings, Trust};
 
 pub(crate) const NAME: &str = "small letters, digits, dots and hyphens, at most 40";
 const MAX_NAME_OCTETS: usize = 40;
@@ -141,6 +141,103 @@ pub(crate) fn known(name: &str) -> Option<Arc<Issuer>> {
 pub(super) fn find_among(of_file: &[Arc<Issuer>], name: &str) -> Option<Arc<Issuer>> {
     let name = OTHER_NAMES.iter().find(|(other, _)| *other == name).map_or(name, |(_, name)| name);
     of_file.iter().chain(built_in()).find(|issuer| issuer.name == name).cloned()
+}
+
+/// What another program's file says of its registration at a company. None of it is checked yet.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Described<'a> {
+    pub(crate) authorize: Option<&'a str>,
+    pub(crate) token: Option<&'a str>,
+    /// The scopes, with blanks between them.
+    pub(crate) scopes: &'a str,
+    pub(crate) client_id: Option<&'a str>,
+    /// Whether a secret goes with the id.
+    pub(crate) has_secret: bool,
+    pub(crate) redirect: Redirect,
+}
+
+impl Described<'_> {
+    /// The company among those that ostler knows.
+    pub(crate) fn known(&self) -> Option<Arc<Issuer>> {
+        let hosts: Vec<String> = self.urls().into_iter().flatten().map(|url| url.host().to_owned()).collect();
+        let is_it = |issuer: &&Arc<Issuer>| {
+            let own = issuer.authorize.iter().chain([&issuer.token]).map(HttpsUrl::host);
+            own.into_iter().any(|own| hosts.iter().any(|host| host == own))
+        };
+        built_in().iter().find(is_it).cloned()
+    }
+
+    fn urls(&self) -> [Option<HttpsUrl>; 2] {
+        [self.authorize, self.token].map(|url| url.and_then(HttpsUrl::parse))
+    }
+
+    /// The company with this registration at it; one that ostler does not know is called `name`. `None` if the file has no id, or
+    /// if it does not say all that is needed of a company that ostler does not know.
+    pub(crate) fn registered(&self, name: &str) -> Option<Issuer> {
+        let client_id = self.client_id.filter(|id| !is_placeholder(id)).and_then(|id| value::client_id(id).ok())?;
+        let base = match self.known() {
+            Some(known) => self.at_tenant(Issuer::clone(&known)),
+            None => self.unknown(name)?,
+        };
+        let client_secret = self.has_secret.then_some(ClientSecret::Kept(SecretSource::Keyring));
+        Some(Issuer { client_id: Some(client_id), client_secret, ..base })
+    }
+
+    /// A company that ostler does not know, without a registration there.
+    pub(crate) fn unknown(&self, name: &str) -> Option<Issuer> {
+        let [authorize, token] = self.urls();
+        let scopes = self.scopes.split_whitespace().map(value::scope).collect::<Result<Vec<_>, _>>().ok()?;
+        let is_complete = is_name(name) && known(name).is_none() && !scopes.is_empty();
+        is_complete.then_some(Issuer {
+            name: name.to_owned(),
+            title: name.to_owned(),
+            authorize: Some(authorize?),
+            token: token?,
+            device: None,
+            revoke: None,
+            scopes: Scopes::Fixed(scopes),
+            redirect: self.redirect,
+            parameters: Vec::new(),
+            iss: None,
+            client_id: None,
+            client_secret: None,
+            trust: Trust::default(),
+        })
+    }
+
+    /// A registration for one company's people only works at addresses that name that company: at Microsoft, its tenant in place of
+    /// `common`.
+    fn at_tenant(&self, known: Issuer) -> Issuer {
+        let Some(tenant) = self.urls()[1].as_ref().and_then(|token| tenant_of(token, &known.token)) else {
+            return known;
+        };
+        let at = |url: &HttpsUrl| HttpsUrl::parse(&url.as_str().replacen(ANY_TENANT, &format!("/{tenant}/"), 1));
+        let authorize = known.authorize.as_ref().and_then(at);
+        let device = known.device.as_ref().and_then(at);
+        match at(&known.token) {
+            Some(token) => Issuer { authorize, token, device, revoke: None, iss: None, ..known },
+            None => known,
+        }
+    }
+}
+
+/// The tenant of all people, in the path of an address at Microsoft.
+const ANY_TENANT: &str = "/common/";
+
+/// The tenant that an address has in place of [`ANY_TENANT`].
+fn tenant_of(url: &HttpsUrl, known: &HttpsUrl) -> Option<String> {
+    let rest = known.path().strip_prefix(ANY_TENANT)?;
+    let (tenant, after) = url.path().strip_prefix('/')?.split_once('/')?;
+    let is_another = url.host() == known.host() && after == rest && format!("/{tenant}/") != ANY_TENANT;
+    is_another.then(|| tenant.to_owned())
+}
+
+/// Whether an id only stands for one: sample files have `*** your client id here ***`, and people who write about theirs a word
+/// or zeros.
+fn is_placeholder(id: &str) -> bool {
+    let id = id.to_ascii_lowercase();
+    ["***", "your client id", "placeholder"].iter().any(|word| id.contains(word))
+        || !id.contains(|c| c != '0' && c != '-')
 }
 
 /// Reads all tables `[oauth2.NAME]`; `None` if one is wrong.
@@ -299,6 +396,48 @@ mod tests {
         assert_eq!(corp.scopes.needed([Protocol::Pop3]), ["openid", "mail"]);
         assert_eq!(corp.trust.ca.as_deref(), Some(Path::new("/home/ann/corp.pem")));
         assert!(corp.client_secret.is_some() && corp.device.is_some() && corp.revoke.is_some());
+    }
+
+    #[test]
+    fn a_registration_of_another_program_is_one_at_a_company_that_ostler_knows_or_is_complete() {
+        let microsoft = Described {
+            authorize: Some("https://login.microsoftonline.com/common/oauth2/v2.0/authorize"),
+            token: Some("https://login.microsoftonline.com/common/oauth2/v2.0/token"),
+            client_id: Some("5f3c"),
+            ..Described::default()
+        };
+        let known = settings("[oauth2.microsoft]\nclient_id = '5f3c'\n").issuers.swap_remove(0);
+        assert_eq!(microsoft.registered("x"), Some(Issuer::clone(&known)));
+        let school = Described {
+            token: Some("https://login.microsoftonline.com/school.example/oauth2/v2.0/token"),
+            has_secret: true,
+            ..microsoft
+        };
+        let at = |end: &str| format!("https://login.microsoftonline.com/school.example/oauth2/v2.0/{end}");
+        let known = settings(&format!(
+            "[oauth2.microsoft]\nclient_id = '5f3c'\nclient_secret = 'keyring'\nauthorize = '{}'\ntoken = '{}'\ndevice = '{}'\n",
+            at("authorize"),
+            at("token"),
+            at("devicecode")
+        ));
+        assert_eq!(school.registered("x").as_ref(), Some(&*known.issuers[0]));
+        for client_id in ["*** your client id here ***", "00000000-0000-0000-0000-000000000000", "my-placeholder", ""] {
+            assert_eq!(Described { client_id: Some(client_id), ..microsoft }.registered("x"), None, "{client_id}");
+        }
+        let corp = Described {
+            authorize: Some("https://sso.corp.example/a"),
+            token: Some("https://sso.corp.example/t"),
+            scopes: "mail  offline_access",
+            client_id: Some("5f3c"),
+            ..Described::default()
+        };
+        assert_eq!(
+            corp.registered("corp.example").unwrap().scopes.needed([Protocol::Pop3]),
+            ["mail", "offline_access"]
+        );
+        assert_eq!(Described { scopes: "", ..corp }.registered("corp.example"), None);
+        assert_eq!(Described { authorize: Some("http://sso.corp.example/a"), ..corp }.registered("corp.example"), None);
+        assert_eq!(corp.registered("Corp Example"), None);
     }
 
     #[test]

@@ -330,9 +330,21 @@ impl Presets {
         self.best(|preset| preset.host_rank(&host))
     }
 
-    /// Whether a message that was only fetched by POP3 from this host counts as fetched there.
+    /// Whether a message that was only fetched by POP3 from this host counts as fetched there. Every account is asked for it
+    /// when the program starts, so that the few compiled-in tables that say so are read without the others.
     pub(crate) fn fetching_counts(&self, host: &str) -> bool {
-        self.by_host(host).is_some_and(|preset| preset.fetching_counts)
+        static COUNTING: LazyLock<Vec<Preset>> = LazyLock::new(|| {
+            let tables =
+                BUILT_IN.split("\n[provider.").skip(1).filter(|table| table.contains("\nfetching = \"counts\"\n"));
+            let text: String = tables.map(|table| format!("\n[provider.{table}")).collect();
+            parse::read_providers(&format!("schema = 1\n{text}"), Path::new("config/providers.toml"), Origin::BuiltIn)
+                .unwrap_or_default()
+        });
+        if !self.own.is_empty() || !self.has_built_in {
+            return self.by_host(host).is_some_and(|preset| preset.fetching_counts);
+        }
+        let host = plain(host);
+        COUNTING.iter().any(|preset| preset.host_rank(&host).is_some())
     }
 
     /// The preset for a mail program's host and the domain of the address, which may be empty. Products of one company

@@ -34,6 +34,7 @@ pub(super) fn read_settings(tree: &DeTable<'_>, file: &Path, presets: &Presets, 
     Some(Settings {
         doors: doors::finish(local.doors, page),
         page,
+        page_has_companion: local.page.is_some_and(|page| page.is_port()),
         access: local.access?,
         allow: local.allow?,
         proxies: local.proxies?,

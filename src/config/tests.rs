@@ -427,6 +427,7 @@ fn an_empty_file_has_the_default_doors() {
         ]
     );
     assert_eq!(settings.page, Some("127.0.0.1:2080".parse().unwrap()));
+    assert!(settings.page_has_companion);
     assert_eq!((settings.access, settings.timeouts), (Access::SameUser, Timeouts::default()));
     assert!(settings.accounts.is_empty() && settings.allow.is_empty() && settings.notices);
 }
@@ -454,6 +455,23 @@ fn doors_have_four_forms() {
         ]
     );
     assert_eq!((settings.page, settings.notices), (None, false));
+}
+
+#[test]
+fn the_page_is_on_both_loopback_addresses_only_where_no_address_is_written() {
+    for (page, address, has_companion) in [
+        ("2081", "127.0.0.1:2081", true),
+        ("0", "127.0.0.1:0", true),
+        ("\"127.0.0.1:2081\"", "127.0.0.1:2081", false),
+        ("\"[::1]:2081\"", "[::1]:2081", false),
+    ] {
+        let settings = settings(&format!("[local]\npage = {page}\n"));
+        assert_eq!(
+            (settings.page, settings.page_has_companion),
+            (Some(address.parse().unwrap()), has_companion),
+            "{page}"
+        );
+    }
 }
 
 #[test]

@@ -42,6 +42,7 @@ use crate::proxy::net::listen::Port;
 use guard::Keys;
 use jobs::Jobs;
 use ostler_mail::account::Settings;
+pub(crate) use words::on_page;
 
 /// How often the page looks whether changed settings are in force.
 const RELOAD_POLL_INTERVAL: Duration = Duration::from_millis(50);
@@ -135,7 +136,7 @@ type App = axum::extract::State<Arc<Shared>>;
 pub(crate) struct Page {
     shared: Arc<Shared>,
     /// The port, with the address that the settings want it on.
-    listening: Option<(SocketAddr, Port)>,
+    listening: Option<((SocketAddr, bool), Port)>,
 }
 
 impl Page {
@@ -158,7 +159,8 @@ impl Page {
     /// Opens, moves or closes the page as the settings in force say. Returns after the first attempt; if it failed, the reason
     /// is reported and ostler goes on trying.
     pub(crate) async fn apply(&mut self) {
-        let wanted = self.shared.engine.settings().page;
+        let settings = self.shared.engine.settings();
+        let wanted = settings.page.map(|address| (address, settings.page_has_companion));
         if self.listening.as_ref().map(|(known, _)| *known) == wanted {
             return;
         }
@@ -168,7 +170,9 @@ impl Page {
         }
         self.shared.set_open_at(None);
         let Some(wanted) = wanted else { return };
-        self.listening = Some((wanted, listen::keep_open(&self.shared, router(&self.shared), wanted)));
+        let (address, has_companion) = wanted;
+        let port = listen::keep_open(&self.shared, router(&self.shared), address, has_companion);
+        self.listening = Some((wanted, port));
     }
 
     pub(crate) fn links(&self) -> Links {
@@ -235,6 +239,7 @@ fn router(shared: &Arc<Shared>) -> Router {
         .route("/manual/pictures/{file}", get(manual::picture))
         .route("/settings", get(settings::show).post(settings::submit))
         .route("/settings/registration", get(settings::show_registration).post(settings::submit_registration))
+        .route("/settings/registration/remove", post(settings::remove_registration))
         .route("/settings/registration/secret", post(settings::store_registration_secret))
         .route("/about", get(about::show))
         .route("/autostart", post(about::start_at_login))

@@ -81,6 +81,11 @@ impl Desktop for SystemDesktop {
     }
 
     #[cfg(feature = "web")]
+    fn word_advice(&self, advice: &str) -> String {
+        if self.has_page() { crate::desktop::page::on_page(advice) } else { advice.to_owned() }
+    }
+
+    #[cfg(feature = "web")]
     fn open_page(&self, target: &PageTarget) {
         if let Some(link) = self.page.get().and_then(crate::desktop::page::Links::entry) {
             Self::open_link(&format!("{link}&to={}", page_path(target)));

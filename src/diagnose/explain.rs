@@ -185,6 +185,7 @@ pub(crate) fn cause_id(failure: &Failure) -> &'static str {
         },
         Failure::NoFolder { .. } => "no-folder",
         Failure::NotDeleted { .. } => "not-deleted",
+        Failure::OutcomeUnknown { .. } => "unknown-change",
         Failure::Secret { trouble, .. } => match trouble {
             SecretTrouble::Missing(_) => "no-secret",
             SecretTrouble::KeyringLocked => "keyring-locked",

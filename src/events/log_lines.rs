@@ -129,6 +129,7 @@ mod tests {
         let at = ostler_mail::failure::ServerAddr {
             host: "mail.example.org".into(),
             port: 995,
+            password_from: ostler_mail::failure::PasswordFrom::Keyring,
             protocol: Protocol::Pop3,
             security: Security::Tls,
         };

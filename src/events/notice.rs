@@ -162,7 +162,13 @@ mod tests {
     use ostler_mail::readable::Changes;
 
     fn at(protocol: Protocol) -> failure::ServerAddr {
-        failure::ServerAddr { host: "mx.example.net".into(), port: 1, protocol, security: Security::Tls }
+        failure::ServerAddr {
+            host: "mx.example.net".into(),
+            port: 1,
+            protocol,
+            security: Security::Tls,
+            password_from: Default::default(),
+        }
     }
 
     fn refused(protocol: Protocol) -> Event {

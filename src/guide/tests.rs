@@ -21,6 +21,7 @@ pub(crate) fn settings(pop3: u16, smtp: u16) -> Settings {
     Settings {
         doors: on(Protocol::Pop3, pop3).into_iter().chain(on(Protocol::Smtp, smtp)).collect(),
         page: None,
+        page_has_companion: false,
         access: Access::SameUser,
         allow: vec![],
         proxies: vec![],
@@ -226,6 +227,9 @@ fn every_guide_says_how_to_read_by_imap_where_that_can_be_done() {
                 client.name
             );
             assert!(text.contains("Show in IMAP") && text.contains("sent mail"), "{}: {text}", client.name);
+            // Of two incoming servers at the top, a reader would not know which one to type.
+            let top = text.split("Before you change anything").next().unwrap();
+            assert_eq!(top.contains("12143"), !top.contains("12110"), "{}: {top}", client.name);
         }
         let without = client.text(&values(&settings(12110, 12025)), 80);
         assert!(!without.contains("read by IMAP"), "{}: {without}", client.name);

@@ -20,6 +20,7 @@ use ostler_mail::imap::filter::ImapFilter;
 use ostler_mail::imap::front::{ImapFront, Wants};
 use ostler_mail::imap::login::ImapLogin;
 use ostler_mail::imap::words::{ImapWords, SILENT_TOO_LONG, unavailable};
+use ostler_mail::imap::{self, Alerts};
 use ostler_mail::machine::ProtocolViolation;
 use ostler_mail::readable::Changes;
 use ostler_mail::sasl::Attempt;
@@ -41,7 +42,7 @@ pub(super) async fn serve(session: &mut Session, client: &mut ClientConn) {
     // Boxed, so that a session that passes mail does not hold the memory of the sign-in.
     let Some(signed_in) = Box::pin(hear_out(session, client, &mut dialogue)).await else { return };
     let filter = ImapFilter::new(&signed_in.capabilities, Arc::clone(&session.progress));
-    let welcome = dialogue.front.signed_in(&filter.visible_capabilities());
+    let welcome = dialogue.front.signed_in(&filter.visible_capabilities(), signed_in.alerts.texts());
     drop(dialogue);
     if session.say(client, &welcome).await {
         Box::pin(pass(session, client, signed_in, filter)).await;
@@ -58,6 +59,8 @@ struct SignedIn {
     account: Arc<Account>,
     upstream: Upstream,
     capabilities: Vec<u8>,
+    /// What the provider wants people to read.
+    alerts: Alerts,
     /// One of the connections that the account may have.
     _turn: Turn,
 }
@@ -139,7 +142,8 @@ async fn connect(
     let finished = prepared.finish_for(engine, account, server, Some(secret), timeouts).await;
     let (upstream, ready) = finished.inspect_err(|failure| note_refusal(engine, account, server, failure))?;
     engine.learn(server, |learned| learned.way = ready.way);
-    Ok(SignedIn { account: Arc::clone(account), upstream, capabilities: ready.capabilities, _turn: turn })
+    let imap::login::Ready { capabilities, alerts, .. } = ready;
+    Ok(SignedIn { account: Arc::clone(account), upstream, capabilities, alerts, _turn: turn })
 }
 
 /// The third act: passes what client and provider say until the session ends.
@@ -171,8 +175,10 @@ async fn pass(session: &mut Session, client: &mut ClientConn, signed_in: SignedI
         // It has said goodbye, and the client has read why.
         (Ended::ServerGone, Some(_)) if filter.has_said_bye() => String::new(),
         (_, Some(failure)) => {
+            let waiting = filter.waiting().map(|(tag, what)| (tag, failure.clone().leaving_open(what)));
+            let failure = failure.leaving_open(filter.undecided());
             session.report(Some(&account), &failure);
-            unavailable(filter.waiting(), &failure)
+            unavailable(waiting.as_ref().map(|(tag, failure)| (*tag, failure)), &failure)
         }
         (Ended::Violation(ProtocolViolation::Client(misuse)), None) => {
             session.report_misuse(misuse.clone());

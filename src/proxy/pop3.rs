@@ -52,9 +52,16 @@ pub(super) async fn serve(session: &mut Session, client: &mut ClientConn) {
             let mut filter = Pop3Filter::new(progress, may_read_ahead).reading(account.readable);
             Box::pin(pass(session, client, upstream, open, &account, &mut filter)).await;
         }
-        Ready::Imap(opened, _) => {
+        Ready::Imap(mut opened, _) => {
+            let validity = opened.messages.validity();
+            if let Some(Maildrop::Imap(server, folder)) = account.maildrop() {
+                opened.left_marks = session.engine.left_marks.of(server, folder, validity);
+            }
             let mut filter = MaildropFilter::new(*opened, progress).reading(account.readable);
             Box::pin(pass(session, client, upstream, open, &account, &mut filter)).await;
+            if let (Some(Maildrop::Imap(server, folder)), Some(uids)) = (account.maildrop(), filter.left_marks()) {
+                session.engine.left_marks.set(server, folder, validity, uids);
+            }
         }
     }
 }
@@ -70,7 +77,14 @@ fn welcome(ready: &Ready) -> String {
 /// The first two acts of a POP3 session.
 struct Pop3Dialogue {
     front: Pop3Front,
-    early: Option<EarlyConnect<MaildropLogin>>,
+    early: Option<Early>,
+}
+
+/// A connection that is made before the client has given its password.
+struct Early {
+    connect: EarlyConnect<MaildropLogin>,
+    /// One of the connections that the account may have at an IMAP server.
+    turn: Turn,
 }
 
 impl Dialogue for Pop3Dialogue {
@@ -83,7 +97,7 @@ impl Dialogue for Pop3Dialogue {
 
     async fn prepare(&mut self) {
         match &mut self.early {
-            Some(early) => early.drive().await,
+            Some(early) => early.connect.drive().await,
             None => std::future::pending().await,
         }
     }
@@ -102,11 +116,13 @@ impl Dialogue for Pop3Dialogue {
 impl Pop3Dialogue {
     fn connect_early(&mut self, session: &Session, account: &Arc<Account>) {
         session.report_account(account);
-        let is_new = self.early.as_ref().is_none_or(|early| !early.is_for(account));
+        let is_new = self.early.as_ref().is_none_or(|early| !early.connect.is_for(account));
         // Where a local password is wanted, no provider hears of a client that has not given it.
         let may_connect = !session.settings.wants_password();
         if let Some(maildrop) = account.maildrop().filter(|_| is_new && may_connect) {
-            self.early = Some(connect_early(session, account, maildrop));
+            // Without a turn the connection would be one too many; it is waited for once the client signs in.
+            let turn = free_turn(session, account, maildrop.server());
+            self.early = turn.map(|turn| Early { connect: connect_early(session, account, maildrop), turn });
         }
     }
 
@@ -176,8 +192,7 @@ struct SignedIn {
 /// What ends with a session at a provider.
 struct OpenSession {
     _login: OpenLogin,
-    /// One of the connections that the account may have at an IMAP server.
-    _turn: Option<Turn>,
+    _turn: Turn,
 }
 
 /// Signs a client in at its provider. `None`: it gave a wrong local password.
@@ -185,7 +200,7 @@ async fn sign_in_at_provider(
     session: &mut Session,
     account: &Arc<Account>,
     attempt: &Attempt,
-    early: Option<EarlyConnect<MaildropLogin>>,
+    early: Option<Early>,
 ) -> Result<Option<SignedIn>, Failure> {
     session.report_account(account);
     if !session.may_sign_in(account, &attempt.proof).await? {
@@ -194,8 +209,15 @@ async fn sign_in_at_provider(
     let no_server = || Failure::NoServer { account: account.name.clone(), protocol: Protocol::Pop3 };
     let maildrop = account.maildrop().ok_or_else(no_server)?;
     let server = maildrop.server();
+    let early = match early.filter(|early| early.connect.is_for(account)) {
+        Some(early) => early,
+        None => {
+            let turn = wait_for_turn(session, account, server).await?;
+            Early { connect: connect_early(session, account, maildrop), turn }
+        }
+    };
     session.report_activity("signing in at the provider");
-    let (prepared, secret) = ensure_connected(session, account, maildrop, early).await?;
+    let (prepared, secret) = ensure_connected(session, account, maildrop, early.connect).await?;
     let secret = match secret {
         Some(secret) => secret,
         None => {
@@ -203,21 +225,19 @@ async fn sign_in_at_provider(
             session.engine.secret(account, server, given.as_ref()).await?
         }
     };
-    finish(session, account, server, prepared, secret).await.map(Some)
+    finish(session, account, server, prepared, secret, early.turn).await.map(Some)
 }
 
-/// A connection on which only the secret is missing: the early one, if it is for this account and still alive, else a new
-/// one.
+/// A connection on which only the secret is missing: the early one, if it is still alive, else a new one.
 async fn ensure_connected(
     session: &Session,
     account: &Arc<Account>,
     maildrop: Maildrop<'_>,
-    early: Option<EarlyConnect<MaildropLogin>>,
+    early: EarlyConnect<MaildropLogin>,
 ) -> EarlyResult<MaildropLogin> {
-    let early =
-        early.filter(|early| early.is_for(account)).unwrap_or_else(|| connect_early(session, account, maildrop));
     let (mut prepared, secret) = early.result().await?;
     if prepared.is_stale().await {
+        drop(prepared);
         // The provider hung up meanwhile. No password has been said yet, so a second try does no harm.
         return connect_early(session, account, maildrop).result().await;
     }
@@ -231,6 +251,7 @@ async fn finish(
     server: &Server,
     prepared: Prepared<MaildropLogin>,
     secret: Arc<Secret>,
+    at_imap: Turn,
 ) -> Result<SignedIn, Failure> {
     let engine = Arc::clone(&session.engine);
     let gate = gate_of(&engine, account, server);
@@ -239,7 +260,6 @@ async fn finish(
         Some(cell) => Some(cell.turn.lock().await),
         None => None,
     };
-    let at_imap = wait_for_turn(session, account, server).await?;
     let finished = prepared.finish_for(&engine, account, server, Some(secret), &session.settings.timeouts).await;
     let (upstream, ready) = finished.inspect_err(|failure| note_refusal(&engine, account, server, failure))?;
     match &ready {
@@ -257,14 +277,22 @@ async fn finish(
     Ok(SignedIn { upstream, ready, open })
 }
 
-/// Waits until the account may have another connection at an IMAP server; at a POP3 server there is no waiting.
-async fn wait_for_turn(session: &Session, account: &Account, server: &Server) -> Result<Option<Turn>, Failure> {
+/// One of the connections that the account may have at an IMAP server, if one is free.
+fn free_turn(session: &Session, account: &Account, server: &Server) -> Option<Turn> {
     if server.protocol != Protocol::Imap {
-        return Ok(None);
+        return Some(Turn::unlimited());
+    }
+    session.engine.imap_turns(server).try_take(account.imap_connections)
+}
+
+/// Waits until the account may have another connection at an IMAP server.
+async fn wait_for_turn(session: &Session, account: &Account, server: &Server) -> Result<Turn, Failure> {
+    if server.protocol != Protocol::Imap {
+        return Ok(Turn::unlimited());
     }
     let none_left = |_| Failure::NoConnectionLeft { at: server.into(), most: account.imap_connections };
     let turn = timeout(session.settings.timeouts.reply, imap::wait_for_turn(session, account, server)).await;
-    turn.map(Some).map_err(none_left)
+    turn.map_err(none_left)
 }
 
 /// While this exists, the client's session at the provider counts as the login that opens the gate.

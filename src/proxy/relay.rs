@@ -7,7 +7,7 @@
 //! Not here: what may pass, which is the filter's to say.
 
 use std::future::poll_fn;
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -47,7 +47,7 @@ pub enum Ended {
     TimedOut(Clock, Party),
     /// One side violated the protocol.
     Violation(ProtocolViolation),
-    /// ostler is shutting down and no message is under way.
+    /// ostler is shutting down, and nothing is under way that has to pass to its end.
     Stopping,
 }
 
@@ -98,8 +98,7 @@ where
                 return Poll::Ready(ended);
             }
             is_stopping = is_stopping || stop.as_mut().poll(cx).is_ready();
-            // A message under way passes to its end.
-            if is_stopping && filter.clock().0 != Clock::Message {
+            if is_stopping && filter.end_early() {
                 return Poll::Ready(Ended::Stopping);
             }
             let clock = ready!(timer.poll(cx, filter.clock(), sides.client.conn));
@@ -174,13 +173,21 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Side<'a, S> {
         Poll::Ready(Ok(()))
     }
 
-    /// Sends octets unchanged, after whatever is pending. What the socket does not take becomes pending.
-    fn pass(&mut self, cx: &mut Context<'_>, mut bytes: &[u8]) -> io::Result<()> {
-        while self.pending.is_empty() && !bytes.is_empty() {
-            let Poll::Ready(written) = self.conn.poll_write(cx, bytes)? else { break };
+    /// Sends octets unchanged, after whatever is pending and what announces them. What the socket does not take becomes
+    /// pending.
+    fn pass(&mut self, cx: &mut Context<'_>, mut announced: &[u8], mut bytes: &[u8]) -> io::Result<()> {
+        while self.pending.is_empty() && !(announced.is_empty() && bytes.is_empty()) {
+            let written = match announced {
+                [] => self.conn.poll_write(cx, bytes)?,
+                // Together: TLS makes a record of each write.
+                _ => self.conn.poll_write_vectored(cx, &[IoSlice::new(announced), IoSlice::new(bytes)])?,
+            };
+            let Poll::Ready(written) = written else { break };
             self.unflushed = true;
-            bytes = &bytes[written..];
+            let of_announced = written.min(announced.len());
+            (announced, bytes) = (&announced[of_announced..], &bytes[written - of_announced..]);
         }
+        self.pending.extend_from_slice(announced);
         self.pending.extend_from_slice(bytes);
         Ok(())
     }
@@ -400,26 +407,28 @@ where
     let mut say = Replies::default();
     from.starved = false;
     while handled.octets < input.len() && to.pending.is_empty() {
-        match look(&input[handled.octets..], &mut say)? {
-            Pass::Forward(n) => {
-                let passed = to.pass(cx, &input[handled.octets..][..n]);
-                handled.octets += n;
-                if passed.is_err() {
-                    // The rest stays unseen: it may hold the end of a message, which decides what the failure means.
-                    handled.target_failed = true;
-                    break;
-                }
-            }
-            Pass::Replaced(n) => handled.octets += n,
+        let rest = &input[handled.octets..];
+        let (forwarded, used, is_announced) = match look(rest, &mut say)? {
+            Pass::Forward(octets) => (octets, octets, false),
+            Pass::Announced { forwarded, used } => (forwarded, used, true),
+            Pass::Replaced(used) => (0, used, false),
             Pass::NeedMore | Pass::Stop => {
                 from.starved = true;
                 break;
             }
-        }
+        };
         let (for_target, for_source) = match direction {
             Direction::ToClient => (&mut say.client, &mut say.server),
             Direction::ToServer => (&mut say.server, &mut say.client),
         };
+        let announced = if is_announced { std::mem::take(for_target) } else { Vec::new() };
+        let passed = to.pass(cx, &announced, &rest[..forwarded]);
+        handled.octets += used;
+        if passed.is_err() {
+            // The rest stays unseen: it may hold the end of a message, which decides what the failure means.
+            handled.target_failed = true;
+            break;
+        }
         to.pending.append(for_target);
         from.pending.append(for_source);
     }

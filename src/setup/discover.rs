@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 use crate::proxy::net::dial::Dialer;
 use ostler_mail::account::endpoint::Endpoint;
+use ostler_mail::account::issuer::Issuer;
 use ostler_mail::account::{Protocol, Trust};
 use ostler_mail::failure::Failure;
 use ostler_mail::idn;
@@ -170,6 +171,8 @@ pub struct Found {
     pub title: Option<String>,
     /// What the provider wants its users to know.
     pub hints: Vec<Hint>,
+    /// The company at which its users sign in for tokens (OAuth2), if only the provider says what that is.
+    pub company: Option<Arc<Issuer>>,
 }
 
 impl Found {
@@ -284,7 +287,7 @@ impl Finder {
         let text = https::get(&self.dialer, &self.trust, url).await?;
         let config = autoconfig::parse(&text, &self.domain).map_err(|e| Missing::Unusable(e.to_string()))?;
         let offers = config.endpoints.into_iter().map(|endpoint| Offer { endpoint, vouched: Vouched::Certificate });
-        Ok(Found { by, offers: offers.collect(), title: config.title, hints: config.hints })
+        Ok(Found { by, offers: offers.collect(), title: config.title, hints: config.hints, company: config.company })
     }
 }
 

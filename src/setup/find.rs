@@ -9,6 +9,7 @@ use crate::config::presets::{Confidence, Pop, Preset, Presets};
 use crate::proxy::net::online;
 use crate::setup::discover::{Domain, Finder, Found, Hint, ISPDB_HOST, Missing, Names, NotADomain, Source};
 use ostler_mail::account::endpoint::{AuthMethod, Endpoint};
+use ostler_mail::account::issuer::Issuer;
 use ostler_mail::account::{Protocol, Trust};
 
 /// What was found for an address.
@@ -23,6 +24,8 @@ pub(crate) struct Finding {
     pub(crate) app_password: Option<String>,
     /// The servers take nothing but OAuth2 tokens of the company of this name; empty if that is not known.
     pub(crate) oauth2: Option<String>,
+    /// That company, if ostler does not know it and the provider says what it is.
+    pub(crate) company: Option<Arc<Issuer>>,
 }
 
 impl Finding {
@@ -37,6 +40,7 @@ impl Finding {
             self.proposal.provider.clone_from(&more.proposal.provider);
             self.app_password = more.app_password;
             self.oauth2 = more.oauth2;
+            self.company = more.company;
         }
         self.proposal.fill(&more.proposal, Wanted::BOTH);
         for hint in more.hints {
@@ -282,7 +286,8 @@ impl<'a, T: SetupUi> Search<'a, T> {
         }
         // Documentation is left out, so that what the user has to do first stands out.
         let hints = found.hints.iter().filter(|hint| hint.must).map(hint_text).collect();
-        Some(Finding { oauth2, ..finding_of_endpoints(found.title, usable, hints) })
+        let company = found.company.filter(|company| oauth2.as_ref() == Some(&company.name));
+        Some(Finding { oauth2, company, ..finding_of_endpoints(found.title, usable, hints) })
     }
 
     /// The servers of the company whose mail exchangers receive the domain's mail.
@@ -342,7 +347,7 @@ fn finding_of_endpoints(title: Option<String>, endpoints: Vec<Endpoint>, hints: 
     let gate = outgoing.first().is_some_and(Endpoint::is_gated);
     let (incoming, imap) = (of(Protocol::Pop3).collect(), of(Protocol::Imap).next());
     let proposal = Proposal { incoming, outgoing, imap, gate, ..Proposal::default() };
-    Finding { title, proposal, hints, app_password: None, oauth2: None }
+    Finding { title, proposal, hints, app_password: None, oauth2: None, company: None }
 }
 
 /// The servers to use: those that take a password, or, if there is none, all of them, and whose OAuth2 tokens they take.
@@ -357,6 +362,15 @@ fn usable_of(all: &[&Endpoint]) -> (Vec<Endpoint>, Option<String>) {
     });
     let issuer = issuers.next().unwrap_or_default();
     (all.iter().copied().cloned().collect(), Some(issuer))
+}
+
+/// What to do where a provider's users sign in at a company that ostler does not know. Its table of the settings file follows.
+pub(crate) fn unknown_company_text(company: &Issuer) -> String {
+    format!(
+        "the provider takes no password from mail programs: its users sign in at {}, which lets in only programs that are registered \
+         there, and ostler is not. If you have a registration (a client id), put it into the settings, and try again",
+        company.title
+    )
 }
 
 /// A hint as one sentence.

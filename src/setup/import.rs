@@ -9,6 +9,7 @@ mod client_config;
 mod cms;
 mod emailproxy;
 mod eudora;
+mod evolution;
 mod helper;
 mod ini;
 mod outlook_express;
@@ -22,10 +23,12 @@ mod thunderbird;
 use std::fmt;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::config::presets::Presets;
 use crate::setup::Proposal;
 use ostler_mail::account::endpoint::Endpoint;
+use ostler_mail::account::issuer::Issuer;
 use ostler_mail::account::{Alias, Protocol};
 use ostler_mail::charset;
 use report::Report;
@@ -58,6 +61,8 @@ pub enum Kind {
     AccountFile,
     /// `eudora.ini`.
     Eudora,
+    /// The files of Evolution, `.source`.
+    Evolution,
     /// A profile for iPhones and Macs (`.mobileconfig`), perhaps signed.
     AppleProfile,
     /// The file in which a provider describes its servers for Thunderbird (`config-v1.1.xml`).
@@ -75,6 +80,7 @@ impl Kind {
             | Self::WindowsMail
             | Self::AccountFile
             | Self::Eudora
+            | Self::Evolution
             | Self::AppleProfile
             | Self::ClientConfig => None,
         }
@@ -91,6 +97,7 @@ impl fmt::Display for Kind {
             Self::WindowsMail => "an account of Windows Mail",
             Self::AccountFile => "an account exported from Outlook Express",
             Self::Eudora => "settings of Eudora",
+            Self::Evolution => "accounts of Evolution",
             Self::AppleProfile => "a profile with mail settings for iPhones and Macs",
             Self::ClientConfig => "a provider's mail settings for Thunderbird",
         })
@@ -169,6 +176,8 @@ pub struct ImportedAccount {
     pub companies: Vec<String>,
     /// The company at which the mail program signed in for tokens (OAuth2), by ostler's name for it.
     pub oauth2: Option<String>,
+    /// That company with the registration that the file has, if it has one.
+    pub registration: Option<Arc<Issuer>>,
     /// Where the mail program reached these servers through a helper.
     pub doors: Vec<OldDoor>,
     /// What was taken, a sentence each.
@@ -203,7 +212,7 @@ pub enum ImportError {
     /// The file is not from a known program.
     #[error(
         "ostler cannot read this kind of file. It reads stunnel.conf, emailproxy.config, prefs.js (Thunderbird, Mozilla, \
-         Netscape), eudora.ini, .oeaccount (Windows Mail), .iaf (Outlook Express: Tools, Accounts, Export), .reg (Registry \
+         Netscape), eudora.ini, .source (Evolution: the folder .config/evolution/sources), .oeaccount (Windows Mail), .iaf (Outlook Express: Tools, Accounts, Export), .reg (Registry \
          Editor: go to HKEY_CURRENT_USER\\Software\\Microsoft\\Internet Account Manager\\Accounts, then File, Export), \
          .mobileconfig (a provider's profile for iPhones and Macs) and config-v1.1.xml (a provider's settings for \
          Thunderbird). If you have none of these, `ostler add ADDRESS` finds the servers of most providers by itself"
@@ -225,9 +234,12 @@ pub enum ImportError {
     Damaged(Kind),
 }
 
-/// Reads the octets of a file, at most one more than [`read`] takes.
+/// Reads the octets of a file, at most one more than [`read`] takes. Files that are of no use alone are read with their neighbours.
 pub(crate) fn read_octets(file: &Path) -> Result<Vec<u8>, ImportError> {
     let unreadable = |source| ImportError::Unreadable { file: file.to_owned(), source };
+    if let Some(folder) = evolution::folder_of(file) {
+        return evolution::read_folder(&folder).map_err(unreadable);
+    }
     let mut bytes = Vec::new();
     let opened = std::fs::File::open(file).map_err(unreadable)?;
     // One octet more than allowed, so that `read` can tell a file that is too long.
@@ -297,6 +309,7 @@ fn read_drafts(
         Kind::Mozilla => Some(thunderbird::read(&text, report)),
         Kind::Registry => Some(outlook_express::registry(&text, report)),
         Kind::Eudora => Some(eudora::read(&text, report)),
+        Kind::Evolution => Some(evolution::read(&text, presets, report)),
         Kind::WindowsMail | Kind::AccountFile => outlook_express::windows_mail(&text, report),
         Kind::AppleProfile => Some(apple_profile::read(&text, report)?),
         Kind::ClientConfig => Some(client_config::read(&text, asked, report)?),
@@ -346,6 +359,9 @@ fn recognise(text: &str) -> Option<Kind> {
     if sections.iter().any(eudora::is_section_of) {
         return Some(Kind::Eudora);
     }
+    if sections.iter().any(evolution::is_section_of) {
+        return Some(Kind::Evolution);
+    }
     sections.iter().any(stunnel::is_section_of).then_some(Kind::Stunnel)
 }
 
@@ -381,6 +397,8 @@ struct Draft {
     is_choice: bool,
     /// The company at which the program signed in for tokens, by ostler's name for it.
     oauth2: Option<String>,
+    /// That company with the registration of the file.
+    registration: Option<Arc<Issuer>>,
     doors: Vec<OldDoor>,
 }
 

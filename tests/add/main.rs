@@ -11,6 +11,7 @@ mod flags;
 mod gate;
 mod import;
 mod newcomer;
+mod pop_off;
 mod seeds;
 mod terminal;
 
@@ -30,6 +31,7 @@ struct Newcomer {
     postfix: Postfix,
     password: String,
     home: Home,
+    ca: TestCa,
     _keyring: Keyring,
 }
 
@@ -47,7 +49,7 @@ impl Newcomer {
         let keyring = Keyring::start();
         let mut home = Home::new(&ca, &[]).with_keyring(&keyring);
         home.keep_secret(&password);
-        Self { dovecot, postfix, password, home, _keyring: keyring }
+        Self { dovecot, postfix, password, home, ca, _keyring: keyring }
     }
 
     fn pop3(&self) -> String {

@@ -26,6 +26,7 @@ mod names;
 mod network;
 mod played_provider;
 mod reading;
+mod reading_network;
 mod secrets;
 mod suspended;
 

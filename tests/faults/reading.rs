@@ -109,6 +109,33 @@ fn killed_in_a_message_that_is_stored_or_read_no_half_of_it_looks_whole() {
 }
 
 #[test]
+fn told_to_end_it_waits_for_the_answers_to_changes_and_begins_nothing() {
+    let mut desk = Desk::start("");
+    let (mut stores, mut storing) = desk.signed_in();
+    stores.say("2 APPEND Sent {3}");
+    storing.expect("2 APPEND Sent {3}");
+    storing.say("+ go on");
+    stores.expect("+ ");
+    stores.say("abc");
+    storing.expect("abc");
+    let (mut copies, mut copying) = desk.signed_in();
+    copies.say("2 UID COPY 1:9 Trash");
+    copying.expect("2 UID COPY");
+    let (mut idles, _idling) = desk.signed_in();
+    desk.run.signal(Signal::TERM);
+    // Now it knows.
+    idles.expect("* BYE ostler is shutting down");
+    stores.say("3 CREATE x");
+    for (client, server) in [(&mut stores, &mut storing), (&mut copies, &mut copying)] {
+        server.say("2 OK done");
+        client.expect("2 OK done");
+        client.expect("* BYE ostler is shutting down");
+        assert!(server.rest().is_empty(), "something began");
+    }
+    assert!(desk.run.ended().success());
+}
+
+#[test]
 fn a_client_that_waits_for_news_goes_on_after_sleep() {
     let mut desk = Desk::start("\n[timeouts]\nidle = \"1s\"\nreply = \"1s\"\n");
     let (mut client, mut server) = desk.signed_in();
@@ -149,7 +176,8 @@ fn a_password_that_is_gone_is_trouble_until_it_is_back() {
     let (kept, aside) = (std::path::PathBuf::from(&file), std::path::PathBuf::from(format!("{file}.aside")));
     std::fs::rename(&kept, &aside).unwrap();
     let mut client = desk.client();
-    client.ask("1 LOGIN home typed", "1 OK");
+    client.ask("1 LOGIN home typed", "* CAPABILITY IMAP4rev1");
+    client.expect("1 OK");
     let no = client.ask("2 LIST \"\" *", "2 NO [UNAVAILABLE] ostler: ");
     assert!(no.contains("nothing to sign in with"), "{no}");
     client.expect("* BYE");
@@ -167,7 +195,8 @@ fn a_provider_that_is_not_there_and_comes_back_costs_no_password() {
     // Nobody listens.
     desk.server = Hand::new();
     let mut client = desk.client();
-    client.ask("1 LOGIN home typed", "1 OK");
+    client.ask("1 LOGIN home typed", "* CAPABILITY IMAP4rev1");
+    client.expect("1 OK");
     let no = client.ask("2 SELECT INBOX", "2 NO [UNAVAILABLE] ostler: localhost");
     assert!(no.contains("nobody listens"), "{no}");
     client.expect("* BYE");

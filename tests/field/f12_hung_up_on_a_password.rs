@@ -19,7 +19,10 @@ fn assert_told(failed: &serde_json::Value) {
     let told = format!("{}; {}", failed["cause"], failed["advice"]);
     assert!(failed["detail"].as_str().unwrap().contains(WORDS), "{failed:#}");
     assert!(told.contains("some providers do that when the user name or the password is wrong"), "{failed:#}");
-    assert!(failed["advice"].as_str().unwrap().contains("ostler password"), "{failed:#}");
+    assert!(
+        failed["advice"].as_str().unwrap().contains("the right one belongs where the settings take it from"),
+        "{failed:#}"
+    );
 }
 
 fn pop3_part(secret: &str, ending: &Step) -> Part {

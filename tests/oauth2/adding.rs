@@ -11,7 +11,7 @@ fn home(site: &Site) -> Home {
     Home::with_settings(&site.ca, &[], "", &site.issuer.settings("")).with_keyring(&site.keyring)
 }
 
-fn servers(site: &Site) -> [String; 4] {
+pub(crate) fn servers(site: &Site) -> [String; 4] {
     let (pop3, smtp) = (site.dovecot.pop3s, site.postfix.submission);
     ["--pop3".into(), format!("tls://localhost:{pop3}"), "--smtp".into(), format!("starttls://localhost:{smtp}")]
 }
@@ -40,6 +40,81 @@ fn an_account_is_added_with_a_sign_in_and_works_at_once() {
     assert_eq!(client::fetch(ostler.pop3, "home", "x"), std::slice::from_ref(&message));
     client::send(ostler.smtp, ANN, &[BOB], &message);
     assert_eq!(site.issuer.count("refresh_token"), 0, "{:?}", site.issuer.requests());
+}
+
+#[test]
+fn an_account_is_added_with_a_code_typed_on_another_device() {
+    require!("dovecot", "postfix", "keyring", "issuer");
+    let site = Site::start();
+    let mut home = home(&site);
+    let ca = home.ca_file().display().to_string();
+    let servers = servers(&site);
+    let mut words = vec!["add", ANN, "--name", "home", "--oauth2", "test", "--device", "--ca", &ca];
+    words.extend(servers.iter().map(String::as_str));
+    let mut sign_in = SignIn::start(&home, &words);
+    let code = sign_in.next_line();
+    site.issuer.type_code(&sign_in.address, &code, "ann");
+    sign_in.succeeds();
+    site.keep_secret(&mut home);
+    let ostler = home.run();
+    assert!(client::fetch(ostler.pop3, "home", "x").is_empty());
+    client::send(ostler.smtp, ANN, &[BOB], &mail::tricky("device"));
+    assert_eq!(site.issuer.count("device_code 200"), 1, "{:?}", site.issuer.requests());
+}
+
+#[test]
+fn a_code_that_another_person_types_or_refuses_adds_nothing() {
+    require!("dovecot", "postfix", "keyring", "issuer");
+    let site = Site::start();
+    let home = home(&site);
+    let before = home.settings();
+    let ca = home.ca_file().display().to_string();
+    let servers = servers(&site);
+    let mut words = vec!["add", ANN, "--oauth2", "test", "--device", "--ca", &ca];
+    words.extend(servers.iter().map(String::as_str));
+    let mut sign_in = SignIn::start(&home, &words);
+    let code = sign_in.next_line();
+    site.issuer.type_code(&sign_in.address, &code, "bob");
+    let told = sign_in.fails();
+    assert!(told.contains("you signed in as bob@example.net"), "{told}");
+    assert_eq!(home.settings(), before);
+    assert!(site.issuer.count("revocation 200") > 0, "{:?}", site.issuer.requests());
+}
+
+#[test]
+fn an_account_of_the_proxy_for_oauth2_comes_with_its_registration() {
+    require!("dovecot", "postfix", "keyring", "issuer");
+    let site = Site::start();
+    let mut home = Home::with_settings(&site.ca, &[], "", "").with_keyring(&site.keyring);
+    let at = format!("https://localhost:{}", site.issuer.port);
+    let config = home.path().join("emailproxy.config");
+    let text = format!(
+        "[POP-1995]\nserver_address = localhost\nserver_port = {}\n[SMTP-1587]\nserver_address = localhost\nserver_port = {}\n\
+         starttls = True\n[{ANN}]\npermission_url = {at}/auth\ntoken_url = {at}/token\noauth2_scope = openid offline_access\n\
+         \temail mail\nredirect_uri = http://localhost\nclient_id = ostler\naccess_token = gAAAAAB-not-for-ostler\n\
+         refresh_token = gAAAAAB-not-for-ostler\n",
+        site.dovecot.pop3s, site.postfix.submission
+    );
+    std::fs::write(&config, text).unwrap();
+    home.keep_secret("gAAAAAB-not-for-ostler");
+    let ca = home.ca_file();
+    let (config, ca_file) = (config.to_str().unwrap(), ca.to_str().unwrap());
+    let words = ["add", "--import", config, "--name", "home", "--no-browser", "--yes", "--ca", ca_file];
+    let mut command = home.command(&words);
+    command.env("SSL_CERT_FILE", &ca);
+    let sign_in = SignIn::of(command);
+    site.issuer.sign_in(&sign_in.address, "ann");
+    let told = sign_in.succeeds();
+    assert!(told.contains("its registration at localhost (client_id)"), "{told}");
+    assert!(told.contains("its tokens, which are encrypted there"), "{told}");
+    site.keep_secret(&mut home);
+    let settings = home.settings();
+    assert!(settings.contains("[oauth2.localhost]\nclient_id = \"ostler\"\n"), "{settings}");
+    assert!(settings.contains("redirect = \"localhost\"") && settings.contains("oauth2 = \"localhost\""), "{settings}");
+    let message = mail::tricky("imported");
+    site.dovecot.deliver(ANN, &message);
+    let ostler = home.run();
+    assert_eq!(client::fetch(ostler.pop3, "home", "x"), std::slice::from_ref(&message));
 }
 
 #[test]

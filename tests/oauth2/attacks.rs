@@ -7,7 +7,7 @@ use crate::support::{is_root, mail, require};
 use crate::{ANN, SignIn, Site};
 
 /// The port to which the browser comes back.
-fn port_of(sign_in: &SignIn) -> u16 {
+pub(crate) fn port_of(sign_in: &SignIn) -> u16 {
     let redirect = sign_in.address.split("redirect_uri=").nth(1).unwrap().split('&').next().unwrap();
     redirect.split("%3A").nth(2).unwrap().trim_end_matches("%2F").parse().unwrap()
 }
@@ -39,9 +39,7 @@ fn another_user_of_this_computer_is_not_heard() {
 #[test]
 fn a_browser_that_comes_back_too_late_or_twice_changes_nothing_that_was_stored() {
     require!("dovecot", "postfix", "keyring", "issuer");
-    let site = Site::start();
-    let mut home = site.home();
-    site.sign_in(&mut home);
+    let (site, mut home) = Site::signed_in();
     let before = site.tokens();
     // By now the company has thrown the code away.
     let sign_in = SignIn::start(&home, &["sign-in", "--no-browser"]);
@@ -77,9 +75,7 @@ fn a_browser_that_comes_back_too_late_or_twice_changes_nothing_that_was_stored()
 #[test]
 fn a_company_that_never_answers_is_trouble_for_now() {
     require!("dovecot", "postfix", "keyring", "issuer");
-    let site = Site::start();
-    let mut home = site.home();
-    site.sign_in(&mut home);
+    let (site, home) = Site::signed_in();
     let before = site.tokens();
     let sign_in = SignIn::start(&home, &["sign-in", "--no-browser"]);
     site.issuer.fault(0, "");

@@ -2,20 +2,24 @@
 
 use crate::support::client::{self, Client};
 use crate::support::clock::Clock;
+use crate::support::ostler::Home;
 use crate::support::require;
 use crate::support::running::Run;
 use crate::{ANN, Site};
 
+/// ostler that runs by this clock.
+fn run_by(clock: &Clock, home: &Home) -> Run {
+    let mut command = home.command(&["run", "-v"]);
+    clock.hand(&mut command);
+    Run::of(&mut command).ready()
+}
+
 #[test]
 fn a_clock_that_is_set_and_a_night_of_sleep_cost_one_renewal_each_at_most() {
     require!("dovecot", "postfix", "keyring", "issuer", "faketime");
-    let site = Site::start();
-    let mut home = site.home();
-    site.sign_in(&mut home);
+    let (site, mut home) = Site::signed_in();
     let clock = Clock::new();
-    let mut command = home.command(&["run", "-v"]);
-    clock.hand(&mut command);
-    let mut run = Run::of(&mut command).ready();
+    let mut run = run_by(&clock, &home);
     let mut renewals = 0;
     // An hour back, an hour ahead of that, a night later, and back again.
     for by in ["-3600", "+0", "+3600", "+28800", "+0"] {
@@ -38,13 +42,9 @@ fn a_clock_that_is_set_and_a_night_of_sleep_cost_one_renewal_each_at_most() {
 #[test]
 fn a_night_of_sleep_that_ends_without_a_network_ends_no_sign_in() {
     require!("dovecot", "postfix", "keyring", "issuer", "faketime");
-    let site = Site::start();
-    let mut home = site.home();
-    site.sign_in(&mut home);
+    let (site, mut home) = Site::signed_in();
     let clock = Clock::new();
-    let mut command = home.command(&["run", "-v"]);
-    clock.hand(&mut command);
-    let mut run = Run::of(&mut command).ready();
+    let mut run = run_by(&clock, &home);
     clock.jump("+28800");
     site.issuer.fault(503, "<html>down</html>");
     let mut pop = Client::greeted(home.pop3, "+OK");

@@ -139,9 +139,7 @@ fn a_no_is_told_and_a_wrong_answer_is_not_taken() {
 #[test]
 fn signing_out_takes_the_sign_in_back_and_the_running_ostler_drops_it() {
     require!("dovecot", "postfix", "keyring", "issuer");
-    let site = Site::start();
-    let mut home = site.home();
-    site.sign_in(&mut home);
+    let (site, home) = Site::signed_in();
     let ostler = home.run();
     let mut smtp = Client::greeted(ostler.smtp, "220");
     smtp.ask_reply("EHLO x", "250");

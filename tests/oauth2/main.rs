@@ -15,12 +15,14 @@ mod flows;
 mod registration;
 mod renewing;
 mod several;
+mod too_late;
 
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 use support::ca::TestCa;
+use support::clock::Clock;
 use support::dovecot::Dovecot;
 use support::issuer::{Builder, Issuer};
 use support::keyring::Keyring;
@@ -53,6 +55,18 @@ impl Site {
         let dovecot = issuer.dovecot().user(ANN, "no-password-is-taken").cert(cert.clone()).start();
         let postfix = Postfix::builder().cert(cert).sasl(&dovecot).start();
         Self { ca, issuer, dovecot, postfix, keyring: Keyring::start() }
+    }
+
+    /// A provider at which ann has signed in, and her home.
+    fn signed_in() -> (Self, Home) {
+        Self::signed_in_at(Issuer::builder())
+    }
+
+    fn signed_in_at(issuer: Builder) -> (Self, Home) {
+        let site = Self::with(issuer);
+        let mut home = site.home();
+        site.sign_in(&mut home);
+        (site, home)
     }
 
     /// ann's account: fetches, sends and reads with tokens of the issuer.
@@ -107,11 +121,16 @@ struct SignIn {
     address: String,
     watch: Arc<Watch>,
     lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
+    /// What time it is for the process, if that is not the real one.
+    clock: Option<Clock>,
 }
 
 impl SignIn {
     fn start(home: &Home, words: &[&str]) -> Self {
-        let mut command = home.command(words);
+        Self::of(home.command(words))
+    }
+
+    fn of(mut command: Command) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let watch = watch_of(&command).unwrap();
         let mut process = command.spawn().unwrap();
@@ -125,7 +144,12 @@ impl SignIn {
         if let Some((_, state)) = address.split_once("&state=") {
             watch.add(state.split('&').next().unwrap());
         }
-        Self { process, address, watch, lines }
+        Self { process, address, watch, lines, clock: None }
+    }
+
+    /// The process goes by this clock.
+    fn keeping(self, clock: Clock) -> Self {
+        Self { clock: Some(clock), ..self }
     }
 
     fn next_line(&mut self) -> String {
@@ -134,7 +158,7 @@ impl SignIn {
 
     /// The rest of what it says, and whether it has done it.
     fn ends(self) -> (bool, String) {
-        let Self { mut process, lines, watch, .. } = self;
+        let Self { mut process, lines, watch, clock: _clock, .. } = self;
         let said: Vec<String> = lines.map_while(Result::ok).collect();
         let mut complaints = String::new();
         std::io::Read::read_to_string(&mut process.stderr.take().unwrap(), &mut complaints).unwrap();

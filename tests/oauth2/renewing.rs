@@ -24,9 +24,7 @@ pub(crate) fn wait_until_due(site: &Site) {
 #[test]
 fn fifty_sessions_on_an_expired_token_make_one_renewal() {
     require!("dovecot", "postfix", "keyring", "issuer");
-    let site = Site::with(Issuer::builder().access_ttl(4));
-    let mut home = site.home();
-    site.sign_in(&mut home);
+    let (site, home) = Site::signed_in_at(Issuer::builder().access_ttl(4));
     wait_until_due(&site);
     let ostler = home.run();
     let port = ostler.pop3;
@@ -47,9 +45,7 @@ fn fifty_sessions_on_an_expired_token_make_one_renewal() {
 #[test]
 fn a_token_that_the_mail_server_refuses_is_renewed_in_the_same_session() {
     require!("dovecot", "postfix", "keyring", "issuer");
-    let site = Site::start();
-    let mut home = site.home();
-    site.sign_in(&mut home);
+    let (site, home) = Site::signed_in();
     // The clock says that it is good, and the mail server knows that it is not.
     let mut tokens = site.tokens();
     tokens["access"] = "a-token-that-nobody-gave-out".into();
@@ -66,9 +62,7 @@ fn a_token_that_the_mail_server_refuses_is_renewed_in_the_same_session() {
 #[test]
 fn trouble_of_the_issuer_throws_nothing_away() {
     require!("dovecot", "postfix", "keyring", "issuer");
-    let mut site = Site::with(Issuer::builder().access_ttl(2));
-    let mut home = site.home();
-    site.sign_in(&mut home);
+    let (mut site, home) = Site::signed_in_at(Issuer::builder().access_ttl(2));
     let ostler = home.run();
     let long = "x".repeat(50_000_000);
     for (status, body) in [
@@ -85,6 +79,14 @@ fn trouble_of_the_issuer_throws_nothing_away() {
         assert!(answer.starts_with("-ERR [SYS/TEMP]"), "{status}: {answer}");
         assert!(answer.contains("localhost"), "{answer}");
     }
+    // An answer that ends with the connection is one; half an answer is not.
+    for (length, words) in [("", "temporarily_unavailable"), ("Content-Length: 999\r\n", "broke off")] {
+        wait_until_due(&site);
+        let body = "{\"error\":\"temporarily_unavailable\"}";
+        site.issuer.fault_torn(&format!("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n{length}\r\n{body}"));
+        let answer = pass(ostler.pop3);
+        assert!(answer.starts_with("-ERR [SYS/TEMP]") && answer.contains(words), "{answer}");
+    }
     site.issuer.stop();
     wait_until_due(&site);
     let answer = pass(ostler.pop3);
@@ -99,9 +101,7 @@ fn trouble_of_the_issuer_throws_nothing_away() {
 #[test]
 fn an_issuer_that_has_forgotten_everything_is_told_once_and_mended_by_a_sign_in() {
     require!("dovecot", "postfix", "keyring", "issuer");
-    let mut site = Site::with(Issuer::builder().access_ttl(2));
-    let mut home = site.home();
-    site.sign_in(&mut home);
+    let (mut site, home) = Site::signed_in_at(Issuer::builder().access_ttl(2));
     let mut ostler = home.run();
     assert!(pass(ostler.pop3).starts_with("+OK"));
     site.issuer.restart();
@@ -119,9 +119,7 @@ fn an_issuer_that_has_forgotten_everything_is_told_once_and_mended_by_a_sign_in(
 #[test]
 fn killed_after_a_renewal_it_is_still_signed_in() {
     require!("dovecot", "postfix", "keyring", "issuer");
-    let site = Site::with(Issuer::builder().access_ttl(2));
-    let mut home = site.home();
-    site.sign_in(&mut home);
+    let (site, mut home) = Site::signed_in_at(Issuer::builder().access_ttl(2));
     let mut first = crate::support::running::Run::start(&home, &[]).ready();
     wait_until_due(&site);
     let refresh = site.tokens()["refresh"].clone();
@@ -142,9 +140,7 @@ fn killed_after_a_renewal_it_is_still_signed_in() {
 #[test]
 fn tokens_go_to_no_server_but_those_they_were_made_for() {
     require!("dovecot", "postfix", "keyring", "issuer");
-    let site = Site::start();
-    let mut home = site.home();
-    site.sign_in(&mut home);
+    let (_site, home) = Site::signed_in();
     let settings = home.settings();
     let moved = settings.replacen("host = \"localhost\"", "host = \"127.0.0.1\"", 1);
     home.write_settings(&moved);
@@ -158,9 +154,7 @@ fn tokens_go_to_no_server_but_those_they_were_made_for() {
 #[test]
 fn a_check_beside_the_running_ostler_ends_nobodys_tokens() {
     require!("dovecot", "postfix", "keyring", "issuer");
-    let site = Site::with(Issuer::builder().access_ttl(3));
-    let mut home = site.home();
-    site.sign_in(&mut home);
+    let (site, home) = Site::signed_in_at(Issuer::builder().access_ttl(3));
     let ostler = home.run();
     for _ in 0..3 {
         wait_until_due(&site);

@@ -175,6 +175,9 @@ fn every_page_can_be_used_by_everybody() {
     go(&chromium, "/account?account=home");
     chromium.click("button", "Remove this account");
     chromium.wait_for_text("Nothing was removed");
+    let seen =
+        "var box = document.querySelector('.error').getBoundingClientRect(); return box.bottom <= window.innerHeight;";
+    assert_eq!(chromium.run(seen), true, "why is said where nobody looks");
     chromium.look("27-account-unsure");
     go(&chromium, "/account?account=late");
     chromium.click("button", "Test now");
@@ -182,6 +185,7 @@ fn every_page_can_be_used_by_everybody() {
     chromium.look("28-working");
     chromium.click("button", "Stop");
     chromium.wait_for_text("Nothing was saved");
+    chromium.find("//a[text()='Back to late']");
     chromium.look("28-stopped");
     go(&chromium, "/account?account=club");
     chromium.click("button", "Test now");

@@ -2,13 +2,14 @@
 //! and names that lead here by a trick.
 
 use std::io::Write;
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use crate::http::{Browser, raw};
 use crate::support::ca::TestCa;
-use crate::support::ostler::{Account, Ostler, Server};
-use crate::support::unique;
+use crate::support::ostler::{Account, Home, Ostler, Server};
+use crate::support::running::Run;
+use crate::support::{free_port, unique, wait_for};
 use crate::{ANN, home, link};
 
 struct Scene {
@@ -69,6 +70,30 @@ fn without_the_cookie_of_this_start_nothing_is_shown() {
         assert_eq!(browser.ask("POST", "/pause", &[], "form=x").status, 403);
     }
     assert!(!is_paused(&ostler));
+}
+
+/// A port alone stands for both loopback addresses; an address for itself.
+#[test]
+fn the_page_is_at_the_address_that_is_written_and_at_no_other() {
+    if TcpListener::bind(("::1", 0)).is_err() {
+        return println!("SKIPPED: there is no ::1");
+    }
+    let home = Home::new(&TestCa::new(), &[]);
+    let port = free_port();
+    for (page, is_on_both) in [(format!("\"127.0.0.1:{port}\""), false), (port.to_string(), true)] {
+        let before = home.settings().lines().find(|line| line.starts_with("page = ")).unwrap().to_owned();
+        home.write_settings(&home.settings().replace(&before, &format!("page = {page}")));
+        let mut run = Run::start(&home, &[]).ready();
+        wait_for("the page", || TcpStream::connect(("127.0.0.1", port)).ok());
+        // The second address is opened right behind the first.
+        if is_on_both {
+            wait_for("the page at ::1", || TcpStream::connect(("::1", port)).ok());
+        } else {
+            raw(port, "GET /health HTTP/1.0\r\n\r\n");
+            assert!(TcpStream::connect(("::1", port)).is_err(), "the page is at ::1, too");
+        }
+        run.end_well();
+    }
 }
 
 #[test]

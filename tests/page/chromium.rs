@@ -256,6 +256,7 @@ fn first_run_to_the_first_fetched_message() {
     chromium.keys(ENTER);
     // Steps come by themselves, without the page being loaded again.
     chromium.wait_for_text("refused the password");
+    assert!(!chromium.text().contains("page of the account"), "it has none yet: {}", chromium.text());
     chromium.look("3-refused");
     chromium.type_into("password", &newcomer.password);
     chromium.keys(ENTER);

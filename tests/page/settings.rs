@@ -235,6 +235,26 @@ fn another_company_is_described_on_the_page_and_its_secret_goes_into_the_keyring
     let entry = ["lookup", "service", "ostler", "username", "registration corp sso.example"];
     assert_eq!(crate::support::process::out(&keyring.secret_tool(&entry, "")).trim(), secret);
     assert!(browser.get("/settings").body.contains("corp</a>: registered"));
+    // And away again, unless an account needs it.
+    let page = browser.get("/settings/registration?company=corp");
+    let remove = page.form("/settings/registration/remove");
+    let unsure = browser.send(&remove.clone());
+    assert!(unsure.body.contains("Tick the box beside the button"), "{}", unsure.body);
+    let settings = ostler.home.settings();
+    let used = "\n[[account]]\naddress = 'bob@corp.example'\nname = 'corp-mail'\noauth2 = 'corp'\n\
+                pop3 = { host = 'localhost', auth = 'oauth2' }\n";
+    ostler.home.write_settings(&(settings.clone() + used));
+    let refused = browser.send(&remove.clone().with("sure", "yes"));
+    assert!(refused.body.contains("the account corp-mail signs in with this registration"), "{}", refused.body);
+    assert!(ostler.home.settings().contains("[oauth2.corp]"));
+    ostler.home.write_settings(&format!("# kept\n\n{settings}\n# kept too\n"));
+    let removed = browser.send(&remove.clone().with("sure", "yes"));
+    assert!(removed.body.contains("The registration at corp is removed."), "{}", removed.body);
+    let left = ostler.home.settings();
+    assert!(!left.contains("oauth2") && left.contains("# kept\n") && left.contains("# kept too"), "{left}");
+    assert!(crate::support::process::out(&keyring.secret_tool(&entry, "")).is_empty());
+    let again = browser.send(&remove.with("sure", "yes"));
+    assert!(again.body.contains("no longer there"), "{}", again.body);
 }
 
 /// What a form says beside a field.

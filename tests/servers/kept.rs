@@ -89,6 +89,9 @@ fn a_kept_session_that_died_costs_the_message_nothing() {
         vec![say("421 4.4.2 idle for too long"), Step::Close],
         vec![expect("RSET"), say("502 what?"), expect("QUIT"), say("221 bye")],
         vec![expect("RSET"), Step::Reset],
+        // It lives, and takes no message any more.
+        [reset(), vec![expect("MAIL"), say("451 4.4.2 this session was idle for too long")], quit()].concat(),
+        [reset(), vec![expect("MAIL"), say("452 4.5.3 too many messages in one session")], quit()].concat(),
     ] {
         let first = [signed_in(), message(), death].concat();
         let desk = Desk::with(vec![first, [signed_in(), message(), quit()].concat()]);
@@ -96,6 +99,19 @@ fn a_kept_session_that_died_costs_the_message_nothing() {
         desk.send();
         desk.end(2);
     }
+}
+
+#[test]
+fn what_a_fresh_session_refuses_too_is_told_to_the_client() {
+    let refused = |said| vec![expect("MAIL"), say(said)];
+    let first = [signed_in(), message(), reset(), refused("451 4.7.1 come back later"), quit()].concat();
+    let desk = Desk::with(vec![first, [signed_in(), refused("451 4.7.1 greylisted"), quit()].concat()]);
+    desk.send();
+    let mut client = client::Client::greeted(desk.ostler.smtp, "220");
+    client.ask_reply("EHLO old-pc", "250");
+    client.ask_reply(&format!("MAIL FROM:<{ANN}>"), "451 4.7.1 greylisted");
+    client.ask_reply("QUIT", "221");
+    desk.end(2);
 }
 
 #[test]

@@ -154,7 +154,7 @@ fn a_wrong_password_and_a_wrong_name_are_told_and_nothing_else_is_a_refused_logi
     client.expect("1 NO [AUTHENTICATIONFAILED]");
     let mut client = Client::greeted(ostler.imap, "* OK");
     let alert = client.ask("2 LOGIN home x", "* OK [ALERT] ostler: localhost refused the sign-in");
-    assert!(alert.contains("ostler password"), "{alert}");
+    assert!(alert.contains("where the settings take it from"), "{alert}");
     client.expect("2 NO [AUTHENTICATIONFAILED]");
 }
 
@@ -172,7 +172,8 @@ fn trouble_costs_the_user_no_password() {
         let home = Home::with_settings(&TestCa::new(), &[account], "", "\n[timeouts]\ngreeting = \"300ms\"\n");
         let ostler = home.run();
         let mut client = Client::greeted(ostler.imap, "* OK");
-        client.ask("1 LOGIN home x", "1 OK");
+        client.ask("1 LOGIN home x", "* CAPABILITY IMAP4rev1");
+        client.expect("1 OK");
         let no = client.ask("2 LIST \"\" \"*\"", "2 NO [UNAVAILABLE] ostler: localhost");
         assert!(no.contains(words), "{words:?} is not in {no}");
         client.expect("* BYE ostler: localhost");
@@ -196,6 +197,41 @@ fn a_provider_that_breaks_off_is_told_where_a_line_can_be_heard() {
     client.ask("1 NOOP", "1 NO [UNAVAILABLE] ostler: localhost");
     client.expect("* BYE ostler: localhost");
     client.expect_end();
+    // While a change waits: it may have been made.
+    for (part, said, advice) in [
+        (
+            vec![expect("1 APPEND Sent {3}"), say("+ go on"), expect("abc"), Step::Close],
+            "APPEND Sent {3}",
+            "look in the folder before you store it again",
+        ),
+        (
+            vec![expect("1 UID COPY"), Step::Reset],
+            "UID COPY 1:9 Trash",
+            "look in the folder before you copy them again",
+        ),
+        (
+            vec![expect("1 EXPUNGE"), say("junk"), say("1 PERHAPS"), Step::Stall],
+            "EXPUNGE",
+            "look before you do it again",
+        ),
+    ] {
+        let (ostler, _provider) = with(&part);
+        let mut client = Client::greeted(ostler.imap, "* OK");
+        client.ask("0 LOGIN home x", "* CAPABILITY");
+        client.expect("0 OK");
+        client.say(&format!("1 {said}"));
+        if said.ends_with('}') {
+            client.expect("+ go on");
+            client.say("abc");
+        }
+        let no = client.expect("1 NO [UNAVAILABLE] ostler: the outcome is unknown: localhost");
+        assert!(no.ends_with(advice), "{no}");
+        let bye = client.expect("* BYE ostler: the outcome is unknown: localhost");
+        assert!(bye.ends_with(advice), "{bye}");
+        client.expect_end();
+        let status = ostler.home.ostler(&["status", "--json"], "");
+        assert!(String::from_utf8_lossy(&status.stdout).contains(advice), "the user is told, too");
+    }
     // In the middle of a message.
     let (ostler, _provider) =
         with(&[expect("1 FETCH"), Step::Send(b"* 1 FETCH (BODY[] {99}\r\nabc".to_vec()), Step::Close]);
@@ -235,6 +271,56 @@ fn lines_that_an_old_program_does_not_know_never_reach_it() {
 }
 
 #[test]
+fn what_the_provider_wants_people_to_read_at_the_sign_in_reaches_them() {
+    let part = vec![
+        say("* OK [CAPABILITY IMAP4rev1] hi"),
+        expect("o1 LOGIN"),
+        say("* OK [ALERT] Your mailbox is nearly full\r\no1 OK [CAPABILITY IMAP4rev1] in"),
+        Step::Stall,
+    ];
+    let provider = Provider::always(part);
+    let account = Account::new("home", ANN, &unique("pw")).imap(Server::new("none", provider.port));
+    let ostler = Ostler::start(&TestCa::new(), &[account]);
+    let mut client = Client::greeted(ostler.imap, "* OK");
+    client.ask("0 LOGIN home x", "* OK [ALERT] Your mailbox is nearly full");
+    client.expect("* CAPABILITY IMAP4rev1");
+    client.expect("0 OK");
+}
+
+#[test]
+fn a_pop3_client_waits_for_its_turn_before_the_provider_hears_of_it() {
+    let signed_in = |capabilities: &str| {
+        vec![
+            say("* OK [CAPABILITY IMAP4rev1] hi"),
+            expect("o1 LOGIN"),
+            say(&format!("o1 OK [CAPABILITY {capabilities}] in")),
+        ]
+    };
+    let reads = [signed_in("IMAP4rev1"), vec![Step::Stall]].concat();
+    let fetches = [
+        signed_in("IMAP4rev1 UIDPLUS"),
+        vec![expect("f1 EXAMINE"), say("* 0 EXISTS\r\n* OK [UIDVALIDITY 1] ok\r\nf1 OK"), Step::Stall],
+    ];
+    let provider = Provider::start(vec![reads, fetches.concat()]);
+    let server = Server::new("none", provider.port).line("connections = 1");
+    let ostler = Ostler::start(&TestCa::new(), &[Account::new("home", ANN, &unique("pw")).imap(server)]);
+    let mut first = Client::greeted(ostler.imap, "* OK");
+    first.ask("0 LOGIN home x", "* CAPABILITY");
+    first.expect("0 OK");
+    let mut pop = Client::greeted(ostler.pop3, "+OK");
+    pop.ask("USER home", "+OK");
+    pop.say("PASS x");
+    wait_for("the second to wait", || {
+        let status = ostler.home.ostler(&["status", "--json"], "");
+        String::from_utf8_lossy(&status.stdout).contains("waiting for a connection to be free").then_some(())
+    });
+    assert_eq!(provider.connections(), 1);
+    drop(first);
+    pop.expect("+OK 0 messages");
+    assert_eq!(provider.connections(), 2);
+}
+
+#[test]
 fn passwords_of_any_letters_reach_the_provider_as_they_are() {
     require!("dovecot");
     for secret in ["with \"quotes\" and \\", "b\u{e4}r \u{20ac}", " blanks ", "{5}"] {
@@ -259,7 +345,8 @@ fn the_local_password_is_wanted_where_the_settings_say_so() {
         command.env("OSTLER_TEST_LOCAL", &local);
     });
     let mut client = Client::greeted(ostler.imap, "* OK");
-    client.ask("1 LOGIN home wrong", "1 NO [AUTHENTICATIONFAILED] this is not the local password");
+    client.ask("1 LOGIN home wrong", "* OK [ALERT] this is not the local password");
+    client.expect("1 NO [AUTHENTICATIONFAILED] this is not the local password");
     client.ask(&format!("2 LOGIN home {local}"), "* CAPABILITY");
     client.expect("2 OK");
 }
@@ -304,7 +391,8 @@ fn a_paused_ostler_costs_no_password_either() {
     let ostler = |word: &str| drop(desk.ostler.home.ostler(&[word], ""));
     ostler("pause");
     let mut client = desk.client();
-    client.ask("1 LOGIN home typed", "1 OK");
+    client.ask("1 LOGIN home typed", "* CAPABILITY IMAP4rev1");
+    client.expect("1 OK");
     client.ask("2 LIST \"\" *", "2 NO [UNAVAILABLE] ostler: ostler is paused");
     client.expect("* BYE ostler: ostler is paused");
     client.expect_end();

@@ -150,7 +150,15 @@ impl Issuer {
 
     /// The next request for tokens is answered with this; with status 0, never.
     pub fn fault(&self, status: u16, body: &str) {
-        let fault = serde_json::json!({"status": status, "body": body});
+        self.put_fault(&serde_json::json!({"status": status, "body": body}));
+    }
+
+    /// The next request for tokens is answered with these octets, and the connection is torn.
+    pub fn fault_torn(&self, raw: &str) {
+        self.put_fault(&serde_json::json!({"status": 1, "raw": raw}));
+    }
+
+    fn put_fault(&self, fault: &serde_json::Value) {
         let (next, file) = (self.home().join("fault.next"), self.home().join("fault"));
         std::fs::write(&next, fault.to_string()).unwrap();
         std::fs::rename(next, file).unwrap();

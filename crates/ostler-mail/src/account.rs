@@ -619,6 +619,8 @@ pub struct Settings {
     pub doors: Vec<Door>,
     /// The address of the settings page.
     pub page: Option<SocketAddr>,
+    /// The page is on the same port of `::1`, too, where that is free: the settings name a port and no address.
+    pub page_has_companion: bool,
     /// Which clients the doors let in.
     pub access: Access,
     /// Networks from which clients may connect, in addition to loopback.

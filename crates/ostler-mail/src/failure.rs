@@ -14,7 +14,7 @@ pub mod wording;
 use std::fmt;
 use std::time::Duration;
 
-use crate::account::{Protocol, Security, Server};
+use crate::account::{Protocol, SecretSource, Security, Server};
 use known_words::{KnownWords, Stage};
 
 pub use command::{COMMANDS, repeat_option};
@@ -32,6 +32,30 @@ pub struct ServerAddr {
     pub protocol: Protocol,
     /// How the settings want the connection protected.
     pub security: Security,
+    /// Where the password for it comes from.
+    pub password_from: PasswordFrom,
+}
+
+/// Where the password for a server comes from, and so where people set it right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PasswordFrom {
+    /// The keyring; or there is no password.
+    #[default]
+    Keyring,
+    /// The mail program.
+    MailProgram,
+    /// A command, a file or a variable that the settings name.
+    Settings,
+}
+
+impl From<&SecretSource> for PasswordFrom {
+    fn from(source: &SecretSource) -> Self {
+        match source {
+            SecretSource::Keyring => Self::Keyring,
+            SecretSource::Client => Self::MailProgram,
+            SecretSource::Command(_) | SecretSource::File(_) | SecretSource::Env(_) => Self::Settings,
+        }
+    }
 }
 
 impl ServerAddr {
@@ -43,7 +67,14 @@ impl ServerAddr {
 
 impl From<&Server> for ServerAddr {
     fn from(server: &Server) -> Self {
-        Self { host: server.host.clone(), port: server.port, protocol: server.protocol, security: server.security }
+        let password_from = server.credentials().map(|credentials| PasswordFrom::from(&credentials.secret));
+        Self {
+            host: server.host.clone(),
+            port: server.port,
+            protocol: server.protocol,
+            security: server.security,
+            password_from: password_from.unwrap_or_default(),
+        }
     }
 }
 
@@ -230,6 +261,18 @@ impl NotDeleted {
             other @ (Self::OthersMarked | Self::ReadOnly | Self::FolderReplaced) => other,
         }
     }
+}
+
+/// What a server may have done or not, when a connection is lost before the answer to a command. Harmless commands are none of
+/// these.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Undecided {
+    /// Some other change in the mailbox.
+    Change,
+    /// Messages are copied to another folder.
+    Copy,
+    /// A message of the client's is stored.
+    Store,
 }
 
 /// Why there is no secret to sign in with.
@@ -472,6 +515,15 @@ pub enum Failure {
         /// Why they are.
         why: NotDeleted,
     },
+    /// A mail program has asked an IMAP server for a change, and no answer came: done again, it may be there twice.
+    OutcomeUnknown {
+        /// The server.
+        at: ServerAddr,
+        /// What was asked for.
+        what: Undecided,
+        /// Why no answer came, without a full stop.
+        why: String,
+    },
     /// There is no secret to sign in with.
     Secret {
         /// The account's name.
@@ -541,6 +593,13 @@ impl Failure {
     /// What to do about it: printable ASCII without a full stop.
     pub fn advice(&self) -> String {
         advice::advice(self)
+    }
+
+    /// A text that says what to do, where it names the command that sets the password: with the place where that is set for
+    /// this server.
+    pub fn with_place_of_password(&self, advice: &str) -> String {
+        let from = self.at().map(|at| at.password_from).unwrap_or_default();
+        advice::with_place_of_password(advice, from)
     }
 
     /// What a client is told to do about it. Eudora 4 throws its password away when it finds the word in a refusal, so the
@@ -615,6 +674,7 @@ impl Failure {
             | Self::SignInPostponed { .. }
             | Self::NoToken { .. }
             | Self::NoConnectionLeft { .. }
+            | Self::OutcomeUnknown { .. }
             | Self::NotDeleted { why: NotDeleted::FolderReplaced | NotDeleted::Refused(_), .. } => Blame::Passing,
         }
     }
@@ -652,6 +712,7 @@ impl Failure {
             | Self::MessageIds { at, .. }
             | Self::NoFolder { at, .. }
             | Self::NotDeleted { at, .. }
+            | Self::OutcomeUnknown { at, .. }
             | Self::NotInThisVersion { at, .. } => Some(at),
             Self::Secret { at, .. } => at.as_ref(),
             Self::BadTrust { .. }
@@ -661,6 +722,15 @@ impl Failure {
             | Self::Paused
             | Self::Stopping
             | Self::Internal => None,
+        }
+    }
+
+    /// The same, where it leaves open whether the server has done what it was asked for.
+    #[must_use]
+    pub fn leaving_open(self, what: Option<Undecided>) -> Self {
+        match (what, self.at().cloned()) {
+            (Some(what), Some(at)) => Self::OutcomeUnknown { at, what, why: self.sentence() },
+            (None, _) | (_, None) => self,
         }
     }
 

@@ -12,6 +12,8 @@ pub mod words;
 
 use memchr::memchr;
 
+use crate::wire::printable;
+
 /// The longest tag that is echoed, in octets. Clients of the time have 5; the limit is Dovecot's, so that no one can make
 /// ostler say what they like to a browser.
 pub(crate) const MAX_TAG_OCTETS: usize = 126;
@@ -96,6 +98,33 @@ pub(crate) fn words_of(offered: &[u8]) -> impl Iterator<Item = &[u8]> {
 fn is_capability(word: &[u8], capability: &[u8]) -> bool {
     let compared = if capability.ends_with(b"=") { word.get(..capability.len()) } else { Some(word) };
     compared.is_some_and(|word| word.eq_ignore_ascii_case(capability))
+}
+
+/// The most texts of a server for people that are kept until they are told.
+const MAX_ALERTS: usize = 8;
+
+/// The texts that a server wants people to read (`[ALERT]`, RFC 3501, section 7.1), the first few.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Alerts(Vec<String>);
+
+impl Alerts {
+    /// Notes the text of a status line, if it is one of these. `redact` takes a secret out that the server repeats.
+    pub(crate) fn note(&mut self, text: &[u8], redact: impl FnOnce(&str) -> String) {
+        let Some((code, words)) = split_code(text) else { return };
+        if code.eq_ignore_ascii_case(b"ALERT") && self.0.len() < MAX_ALERTS {
+            self.0.push(redact(&printable(words)));
+        }
+    }
+
+    /// The texts, in the server's order.
+    pub fn texts(&self) -> &[String] {
+        &self.0
+    }
+
+    /// The texts. Each is returned once.
+    pub(crate) fn take(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.0)
+    }
 }
 
 /// The code in brackets with which the text of a status line begins, without them, and what follows (RFC 3501, section 7.1).

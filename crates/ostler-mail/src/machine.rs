@@ -76,6 +76,10 @@ pub trait Front {
     fn is_keep_alive(&self, _: &Line) -> bool {
         false
     }
+    /// Whether a command comes from a web browser.
+    fn is_http(&self, line: &Line) -> bool {
+        is_http(line.bytes())
+    }
     /// The client sent a line. A reply may have several lines, and a request for the rest of a command is a reply too. A
     /// literal (RFC 3501, 4.3) arrives as the beginning of the next line, because names and passwords hold no line end.
     fn on_line(&mut self, line: &Line) -> Answer<Self::Wants> {
@@ -89,7 +93,7 @@ pub trait Front {
             return self.on_auth_step(step);
         }
         // A web page can make a browser send commands to a local port, after the lines of an HTTP request.
-        if is_http(line.bytes()) {
+        if self.is_http(line) {
             return Answer::Misused(Misuse::Http);
         }
         // Believed, it would let anyone say where they come from.
@@ -283,6 +287,13 @@ pub trait Login {
 pub enum Pass {
     /// This many go to the other side unchanged, without a copy.
     Forward(usize),
+    /// What [`Replies`] holds for the other side leaves, and the front of the octets follows it, as in `Forward`.
+    Announced {
+        /// This many follow.
+        forwarded: usize,
+        /// This many are consumed: those that follow, and perhaps more behind them.
+        used: usize,
+    },
     /// This many are consumed; [`Replies`] holds what is sent in their place, if anything.
     Replaced(usize),
     /// Nothing can be decided until more octets arrive.
@@ -345,6 +356,11 @@ pub trait Filter {
     }
     /// The clock that is running, and a number that changes whenever it restarts.
     fn clock(&self) -> (Clock, u64);
+    /// ostler ends, and nothing new begins. Whether the pass-through can end now; asked again until it can. What is under way
+    /// passes to its end: a message, and a command of which the client could not tell otherwise whether it was carried out.
+    fn end_early(&mut self) -> bool {
+        self.clock().0 != Clock::Message
+    }
     /// Which side sends while a message passes.
     fn message_from(&self) -> Party;
     /// The time of [`Clock::Agreed`] is up: says what makes the server go on waiting. Another clock runs afterwards.

@@ -8,16 +8,17 @@ use crate::cli::ask;
 use crate::cli::screen::{Screen, tell};
 use crate::cli::sign_in::Terminal;
 use crate::config::presets::Presets;
-use crate::config::value;
+use crate::config::{issuers, registration_table, value};
 use crate::proxy::tokens::TokenKeeper;
 use crate::setup::authorize::{Authorize, SignInFailed, Unkept, Way};
-use crate::setup::find::{Finding, NotFound, Search};
+use crate::setup::find::{Finding, NotFound, Search, unknown_company_text};
 use crate::setup::trial::{Outcome, Trial};
 use crate::setup::trust::{self, PinRequest};
 use crate::setup::{Plan, Secrets, SetupUi, Wanted, endpoints_from_text};
 use crate::vault::{Vault, servers_with_secret};
+use ostler_mail::account::issuer::{ClientSecret, Issuer};
 use ostler_mail::account::{Account, Protocol, SecretSource, Server, Settings};
-use ostler_mail::failure::Failure;
+use ostler_mail::failure::{Failure, error_chain};
 use ostler_mail::oauth2::tokens::Tokens;
 use ostler_mail::readable::{PROFILES, Readable};
 use ostler_mail::secret::Secret;
@@ -137,7 +138,7 @@ impl<'a> Dialogue<'a> {
             self.plan.proposal.fill(found, self.options.wanted());
             self.plan.proposal.provider.clone_from(&found.provider);
             if let (None, Some(name)) = (&self.plan.oauth2, &self.finding.oauth2) {
-                self.plan.oauth2 = Some(find_issuer(self.settings, name)?);
+                self.plan.oauth2 = Some(self.find_company_of_tokens(name)?);
             }
         }
         if let Some(other) = &self.options.send_through
@@ -153,6 +154,16 @@ impl<'a> Dialogue<'a> {
             self.plan.proposal.gate = false;
         }
         Ok(())
+    }
+
+    fn find_company_of_tokens(&self, name: &str) -> Result<Arc<Issuer>, Abort> {
+        match (issuers::find(self.settings, name), &self.finding.company) {
+            (None, Some(company)) => {
+                let table = registration_table(company);
+                Err(Abort(1, format!("{}:\n{table}client_id = \"..\"", unknown_company_text(company))))
+            }
+            _ => find_issuer(self.settings, name),
+        }
     }
 
     async fn look_up(&mut self) -> Result<Finding, Abort> {
@@ -375,6 +386,7 @@ impl<'a> Dialogue<'a> {
         let mut terminal = Terminal { opens_browser: !self.options.no_browser };
         let stop = |error: SignInFailed| Abort(1, format!("{error}; nothing was saved"));
         let sign_in = Authorize::new(&keeper, &account).map_err(stop)?;
+        self.ask_client_secret(&account, sign_in.issuer()).await?;
         tell(&format!(
             "\n{} takes no password from mail programs: you sign in at {}.\n",
             self.plan.address,
@@ -383,6 +395,34 @@ impl<'a> Dialogue<'a> {
         let tokens = Arc::new(sign_in.run(way, &mut terminal).await.map_err(stop)?);
         self.unkept.hold(account.clone(), &tokens).await;
         Ok(tokens)
+    }
+
+    /// Asks for the secret of a registration that an imported file has brought along, unless the keyring has it.
+    async fn ask_client_secret(&self, account: &Account, issuer: &Issuer) -> Result<(), Abort> {
+        let source = SecretSource::Keyring;
+        let is_new = issuers::find(self.settings, &issuer.name).as_deref() != Some(issuer);
+        let vault = Vault::new();
+        if !is_new
+            || issuer.client_secret != Some(ClientSecret::Kept(source.clone()))
+            || vault.client_secret(account, issuer, &source).await.is_ok()
+        {
+            return Ok(());
+        }
+        if !self.screen.asks {
+            return Err(Abort(
+                1,
+                format!(
+                    "the registration at {} has a secret, and there is no terminal to ask for it on. Put these lines into the settings, \
+                     run `ostler password --oauth2 {}`, and try again:\n{}",
+                    issuer.title,
+                    issuer.name,
+                    registration_table(issuer)
+                ),
+            ));
+        }
+        let prompt = format!("Secret of the registration at {} (it does not show while you type): ", issuer.title);
+        let secret = ask::ask_password(prompt, false).await.map_err(|why| Abort(1, why))?;
+        vault.store_client_secret(issuer, &secret).await.map_err(|error| Abort(1, error_chain(&error)))
     }
 
     /// Asks for the passwords that go to the keyring.

@@ -2,6 +2,7 @@
 //! to add, with what the file says in place of options. `setup/import.rs` reads the files.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use super::{Abort, AddOutcome, Options, add_account};
 use crate::cli::ask;
@@ -12,6 +13,8 @@ use crate::setup::import::{
     Asked, ImportError, Imported, ImportedAccount, OldDoor, Taken, companies, companies_of, read, read_octets,
 };
 use crate::setup::{Plan, keep};
+use ostler_mail::account::endpoint::Endpoint;
+use ostler_mail::account::issuer::Issuer;
 use ostler_mail::account::{Alias, Protocol, Settings};
 use ostler_mail::failure::error_chain;
 use ostler_mail::idn;
@@ -356,6 +359,15 @@ fn no_account_text(address: &str, imported: &Imported, nameless: &[&ImportedAcco
     format!("{file} has no account of {address}; it has: {known}. Without --import ostler looks for the servers itself")
 }
 
+/// The company with the registration of the file, unless the settings say something of that company already, or an account is
+/// there.
+fn registration(imported: &ImportedAccount, settings: &Settings) -> Option<Arc<Issuer>> {
+    let own = imported.registration.as_ref()?;
+    let accounts = settings.accounts.iter().filter_map(|account| account.oauth2.as_ref());
+    let is_known = settings.issuers.iter().chain(accounts).any(|issuer| issuer.name == own.name);
+    (!is_known).then(|| Arc::clone(own))
+}
+
 /// Fills in what the file says where the options say nothing.
 pub(super) fn fill_plan(plan: &mut Plan, options: &Options, imported: &ImportedAccount, settings: &Settings) {
     // An address that an account has already stays with it.
@@ -378,8 +390,10 @@ pub(super) fn fill_plan(plan: &mut Plan, options: &Options, imported: &ImportedA
     let has_password = options.password.password_stdin || plan.fetch_as.source.is_some();
     if plan.oauth2.is_none() && !has_password {
         let company = imported.oauth2.as_ref().and_then(|name| issuers::find(settings, name));
-        // Without a registration there is perhaps a password for programs.
-        plan.oauth2 = company.filter(|issuer| issuer.client_id.is_some());
+        // Without a registration there is perhaps a password for programs, unless the servers take none.
+        let takes_only_tokens = !plan.proposal.is_empty() && plan.proposal.endpoints().all(Endpoint::takes_only_oauth2);
+        let registered = company.filter(|issuer| issuer.client_id.is_some() || takes_only_tokens);
+        plan.oauth2 = registration(imported, settings).or(registered);
     }
     if options.username.is_none() {
         plan.fetch_as.username.clone_from(&imported.username);

@@ -7,7 +7,7 @@ use super::{Decision, Running};
 use crate::guide::GuideValues;
 use crate::setup::{Identity, Plan, Proposal};
 use ostler_mail::account::endpoint::Endpoint;
-use ostler_mail::account::{Access, Alias, Protocol, Security, Settings};
+use ostler_mail::account::{Access, Account, Alias, Protocol, SecretSource, Security, Server, Settings};
 use ostler_mail::idn;
 use ostler_mail::oauth2::tokens::is_kept_for;
 use ostler_mail::secret::Secret;
@@ -53,41 +53,14 @@ pub(super) fn closing_text(
 ) -> String {
     let account = &decision.account;
     let name = &account.name;
-    let mut text = String::new();
     let verdict = if decision.works { "works and is saved" } else { "is saved, but has not been seen to work" };
-    let (place, others) =
-        if values.is_elsewhere() { (", on the other computer", " for other computers") } else { ("", "") };
-    text += &format!("Account {name} {verdict}, in {}.\n\nIn your mail program{place}:\n", file.display());
-    let mut line = |word: &str, protocol: Protocol| {
-        let value = |what| values.get(&format!("{}_{what}", protocol.name())).unwrap_or_default();
-        let (host, port) = (value("host"), value("port"));
-        text += &if host.is_empty() {
-            format!(
-                "  {word}   there is no {protocol} door{others}; open one with `{protocol} = ..` under [local] in the settings\n"
-            )
-        } else {
-            format!("  {word}   {host}   port {port}\n")
-        };
-    };
-    if account.maildrop().is_some() {
-        line("incoming mail (POP3)", Protocol::Pop3);
-    }
-    if account.imap.is_some() {
-        line("incoming mail (IMAP)", Protocol::Imap);
-    }
-    if !account.smtp.is_empty() {
-        line("outgoing mail (SMTP)", Protocol::Smtp);
-    }
+    let place = if values.is_elsewhere() { ", on the other computer" } else { "" };
+    let mut text = format!("Account {name} {verdict}, in {}.\n\nIn your mail program{place}:\n", file.display());
+    text += &doors_text(account, values);
     let shown = password.and_then(|found| found.as_ref().ok()).map(|password| password.text());
     let password_text = match settings.access {
         Access::Password => shown.as_deref().unwrap_or("the local one; `ostler list --passwords` shows it"),
-        _ if account
-            .servers()
-            .filter_map(|s| s.credentials())
-            .any(|c| c.secret == ostler_mail::account::SecretSource::Client) =>
-        {
-            "your provider's; ostler passes it on"
-        }
+        _ if account.servers().any(takes_the_clients_password) => "your provider's; ostler passes it on",
         _ => "anything; ostler puts in the right one",
     };
     text += &format!(
@@ -98,10 +71,44 @@ pub(super) fn closing_text(
     if let Some(Err(why)) = password {
         text += &format!("There is no local password yet: {why}.\n\n");
     }
+    text + &next_text(decision, running)
+}
+
+/// The doors to type, a line each.
+fn doors_text(account: &Account, values: &GuideValues) -> String {
+    let others = if values.is_elsewhere() { " for other computers" } else { "" };
+    let line = |protocol: Protocol| {
+        let word = if protocol.is_outgoing() { "outgoing" } else { "incoming" };
+        let value = |what| values.get(&format!("{}_{what}", protocol.name())).unwrap_or_default();
+        let name = protocol.name().to_uppercase();
+        match (value("host"), value("port")) {
+            (host, _) if host.is_empty() => format!(
+                "  {word} mail ({name})   there is no {protocol} door{others}; open one with `{protocol} = ..` under [local] in the settings\n"
+            ),
+            (host, port) => format!("  {word} mail ({name})   {host}   port {port}\n"),
+        }
+    };
+    let has = |protocol: &Protocol| match protocol {
+        Protocol::Pop3 => account.maildrop().is_some(),
+        Protocol::Imap => account.imap.is_some(),
+        Protocol::Smtp => !account.smtp.is_empty(),
+    };
+    [Protocol::Pop3, Protocol::Imap, Protocol::Smtp].into_iter().filter(has).map(line).collect()
+}
+
+fn takes_the_clients_password(server: &Server) -> bool {
+    server.credentials().is_some_and(|credentials| credentials.secret == SecretSource::Client)
+}
+
+/// What to know and to do next.
+fn next_text(decision: &Decision, running: Running) -> String {
+    let account = &decision.account;
+    let mut text = String::new();
     if account.servers().any(|server| server.security == Security::None) {
         text += "One of these servers is used WITHOUT ENCRYPTION, as you asked: anyone along the way can read mail and password.\n\n";
     }
     if !decision.works && account.servers().any(is_kept_for) {
+        let name = &account.name;
         text += &format!("If you have not signed in at the company yet, do that next: `ostler sign-in {name}`.\n");
     }
     text += "Step by step for your program: `ostler guide` lists the programs, `ostler guide outlook-express` is one of them.\n";

@@ -299,3 +299,21 @@ fn the_users_own_file_lies_beside_the_settings() {
     crate::config::write_atomically(&settings, "").unwrap();
     assert_eq!(crate::config::load(&settings).unwrap_err().to_string(), error);
 }
+
+#[test]
+fn the_tables_where_fetching_counts_are_read_alone_and_say_the_same_as_all() {
+    let presets = built_in();
+    let servers = |preset: &Preset| preset.servers.iter().map(|server| server.host.clone()).collect::<Vec<_>>();
+    let hosts = presets.iter().flat_map(|preset| [servers(preset), preset.legacy_hosts.clone()].concat());
+    let mut counting = 0;
+    for host in hosts.map(|host| host.replace('*', "one")).chain(["POP.GMAIL.com".into(), "x.example".into()]) {
+        let counts = presets.by_host(&host).is_some_and(|preset| preset.fetching_counts);
+        assert_eq!(presets.fetching_counts(&host), counts, "{host}");
+        counting += usize::from(counts);
+    }
+    assert!(counting > 2 && presets.fetching_counts("pop.gmail.com"));
+    let own = "schema = 1\n[provider.mine]\npop3 = [{ host = \"pop.gmail.com\" }]\n[provider.other]\n\
+               pop3 = [{ host = \"pop.x.example\" }]\nfetching = \"counts\"\n";
+    let both = presets.overlaid(parse::read_providers(own, Path::new("providers.toml"), Origin::Own).unwrap());
+    assert!(!both.fetching_counts("pop.gmail.com") && both.fetching_counts("pop.x.example"));
+}

@@ -26,7 +26,7 @@ pub(super) fn render_table(shared: &Shared, status: &Value) -> Markup {
             p { "No door is open. " a href="/settings" { "The settings" } " open them." }
         } @else {
             div.scroll tabindex="0" role="group" aria-labelledby="doors" {
-                table {
+                table.flows {
                     thead { tr { th scope="col" { "For" } th scope="col" { "Address" } th scope="col" { "State" } } }
                     tbody { @for (door, companion) in doors { (render_row(shared, door, companion)) } }
                 }
@@ -80,8 +80,8 @@ fn render_row(shared: &Shared, door: &Value, companion: Option<SocketAddr>) -> M
     }
 }
 
-/// What a door is for.
-fn name(protocol: &Value) -> &'static str {
+/// What a door, or a connection through it, is for.
+pub(super) fn name(protocol: &Value) -> &'static str {
     match Protocol::ALL.into_iter().find(|known| *protocol == known.name()) {
         Some(Protocol::Pop3) => "fetching (POP3)",
         Some(Protocol::Smtp) => "sending (SMTP)",

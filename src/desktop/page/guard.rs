@@ -157,7 +157,7 @@ async fn admit(shared: &Shared, request: Request<Body>) -> Result<Request<Body>,
     if !has_cookie(shared, &host, request.headers()) {
         return refuse(
             StatusCode::FORBIDDEN,
-            "ostler does not know this browser. If you have just opened it so, this browser keeps no cookies: allow them for 127.0.0.1.",
+            "ostler does not know this browser. It forgets the browsers that it let in when it is started again.",
         );
     }
     if reads {

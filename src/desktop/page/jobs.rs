@@ -212,6 +212,11 @@ impl Job {
         Snapshot { lines: inner.lines.clone(), stage: inner.stage, phase: inner.phase.clone() }
     }
 
+    /// Whether it is about an account that is not there yet.
+    pub(super) fn adds_account(&self) -> bool {
+        self.stages.contains(&Stage::Keep)
+    }
+
     fn first_stage(&self) -> Stage {
         self.stages.first().copied().unwrap_or(Stage::Find)
     }

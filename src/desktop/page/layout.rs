@@ -119,8 +119,8 @@ pub(super) fn remove_heading(text: &str) -> String {
 pub(super) fn refused(status: StatusCode, why: &str) -> Response {
     let body = html! {
         p { (why) }
-        p { "To open the settings page, use ostler's icon, or type this into a terminal:" }
-        pre { code { "ostler settings" } }
+        p { "To open the settings page, click ostler's icon, or start ostler from the menu once more. In a terminal that is " code { "ostler settings" } "." }
+        p.hint { "If that brings you here again, this browser keeps no cookies: allow them for 127.0.0.1." }
     };
     (status, View { title: "This page is closed".into(), nav: None, refresh: None, body }).into_response()
 }

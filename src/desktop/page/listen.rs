@@ -38,7 +38,7 @@ const CONNECTION_TIMEOUT: Duration = Duration::from_secs(90);
 const MAX_HEADER_OCTETS: usize = 64 * 1024;
 
 /// Opens the page, trying until it succeeds, and serves it. Returns after the first attempt.
-pub(super) fn keep_open(shared: &Arc<Shared>, router: Router, wanted: SocketAddr) -> Port {
+pub(super) fn keep_open(shared: &Arc<Shared>, router: Router, wanted: SocketAddr, has_companion: bool) -> Port {
     let own = Arc::clone(shared);
     let open = move || {
         let listener = Listener::bind(wanted).map_err(|error| Some(explain_bind_error(wanted, &error)))?;
@@ -56,16 +56,17 @@ pub(super) fn keep_open(shared: &Arc<Shared>, router: Router, wanted: SocketAddr
         let text = format!("the settings page on {wanted} cannot be opened: {why}");
         own.engine.events.publish(Event::Warning(text));
     };
-    Port::keep_open(open, report, |listener| serve(listener, router))
+    Port::keep_open(open, report, move |listener| serve(listener, router, has_companion))
 }
 
-/// Serves the page on its port and on the same port of `::1`, if that is free: some browsers connect there for `localhost`.
-async fn serve(listener: Listener, router: Router) {
+/// Serves the page on its port and, as the companion, on the same port of `::1`, if that is free: some browsers connect there
+/// for `localhost`.
+async fn serve(listener: Listener, router: Router, has_companion: bool) {
     let slots = ConnectionSlots::new();
     let address = listener.address();
     let companion = SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), address.port());
     let main = accept(listener, &router, &slots);
-    match address.is_ipv4().then(|| Listener::bind(companion)) {
+    match has_companion.then(|| Listener::bind(companion)) {
         Some(Ok(second)) => {
             tokio::join!(main, accept(second, &router, &slots));
         }

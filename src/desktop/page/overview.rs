@@ -19,7 +19,7 @@ const BUSY_REFRESH_SECONDS: u32 = 2;
 pub(super) async fn show(shared: App) -> Response {
     let status = shared.engine.events.document(|name| shared.engine.account_now(name, now()));
     if each(&status, "accounts").next().is_none() {
-        return View::new("Add your account", NavItem::Overview, render_first_start(&shared, &status)).into_response();
+        return View::new("Add your account", NavItem::Add, render_first_start(&shared, &status)).into_response();
     }
     let is_busy = each(&status, "sessions").any(|session| session["message"].is_u64());
     let refresh = if is_busy { BUSY_REFRESH_SECONDS } else { REFRESH_SECONDS };
@@ -179,7 +179,7 @@ fn render_sessions(status: &Value) -> Markup {
             p { "No mail program is connected just now." }
         } @else {
             div.scroll tabindex="0" role="group" aria-labelledby="sessions" {
-                table {
+                table.flows {
                     thead { tr {
                         th scope="col" { "Account" } th scope="col" { "For" } th scope="col" { "Since" } th scope="col" { "Doing" }
                     } }
@@ -187,7 +187,7 @@ fn render_sessions(status: &Value) -> Markup {
                         @for session in each(status, "sessions") {
                             tr {
                                 td { (session["account"].as_str().unwrap_or("not known yet")) }
-                                td { (if session["protocol"] == "smtp" { "sending" } else { "fetching" }) }
+                                td { (doors::name(&session["protocol"])) }
                                 td { (ago(text_of(session, "since"))) }
                                 td { (render_activity(session)) }
                             }

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use super::add::{self, AddForm, Mistakes, Round};
 use super::jobs::{CannotStart, Job, JobCommand, Line, Phase, Snapshot, Stage, Trouble};
 use super::layout::{NavItem, View, button, form_token};
-use super::words::on_page;
+use super::words::{above_form, on_page, stopped};
 use super::{App, Shared, link_to};
 use crate::guide::Client;
 use crate::setup::Question;
@@ -70,10 +70,11 @@ fn render_page(shared: &Shared, job: &Job, mistakes: &Mistakes) -> View {
         div #next data-live { (render_next(shared, job, phase, mistakes)) }
         details {
             summary { "Every step, for those who want to know" }
-            div #lines data-live { (render_lines(&now.lines)) }
+            div #lines data-live { (render_lines(&now.lines, wording(job, &now))) }
         }
     };
-    let view = View::new(title, NavItem::Add, body);
+    let nav = if job.adds_account() { NavItem::Add } else { NavItem::Overview };
+    let view = View::new(title, nav, body);
     // Only while it works: a refresh would empty a form that the user is filling in.
     if *phase == Phase::Working { view.refreshed(REFRESH_SECONDS) } else { view }
 }
@@ -120,8 +121,15 @@ impl Progress {
     }
 }
 
+/// How advice is worded: an account that is not saved yet has no page.
+fn wording(job: &Job, now: &Snapshot) -> fn(&str) -> String {
+    let is_saved = matches!(now.phase, Phase::Kept { .. });
+    if job.adds_account() && !is_saved { above_form } else { on_page }
+}
+
 /// The stages with their ticks, and under each what a person has to know of it.
 fn render_stages(job: &Job, now: &Snapshot) -> Markup {
+    let words = wording(job, now);
     html! {
         ol.steps.stages {
             @for stage in job.stages.iter().filter(|stage| belongs(**stage, now)) {
@@ -131,7 +139,7 @@ fn render_stages(job: &Job, now: &Snapshot) -> Markup {
                     span.sign aria-hidden="true" { (sign) }
                     div {
                         p { b { (name_stage(*stage)) } " " span.hint { (word) } }
-                        @for line in choose_lines(*stage, progress, now) { (render_line(line)) }
+                        @for line in choose_lines(*stage, progress, now) { (render_line(line, words)) }
                     }
                 }
             }
@@ -171,7 +179,7 @@ fn choose_lines(stage: Stage, progress: Progress, now: &Snapshot) -> Vec<&Line> 
     chosen
 }
 
-fn render_line(line: &Line) -> Markup {
+fn render_line(line: &Line, words: fn(&str) -> String) -> Markup {
     html! {
         @match line {
             Line::Good(server, what, detail) => {
@@ -179,9 +187,9 @@ fn render_line(line: &Line) -> Markup {
                 p.hint { (server) }
             }
             Line::Bad { server, what, detail, cause, advice } => {
-                p { b { (name_step(what)) } " did not work: " (detail) }
-                @if let Some(cause) = cause { p { "Likely cause: " (on_page(cause)) } }
-                @if let Some(advice) = advice { p { "What to do: " (on_page(advice)) } }
+                p { b { (name_step(what)) } " did not work: " (stopped(detail)) }
+                @if let Some(cause) = cause { p { "Likely cause: " (stopped(&words(cause))) } }
+                @if let Some(advice) = advice { p { "What to do: " (stopped(&words(advice))) } }
                 p.hint { (server) }
             }
             Line::Note(text) | Line::Said(text) => { p { (text) } }
@@ -190,7 +198,7 @@ fn render_line(line: &Line) -> Markup {
     }
 }
 
-fn render_lines(lines: &[(Stage, Line)]) -> Markup {
+fn render_lines(lines: &[(Stage, Line)], words: fn(&str) -> String) -> Markup {
     html! {
         @if lines.is_empty() { p { "Nothing yet." } }
         ol.steps {
@@ -200,7 +208,7 @@ fn render_lines(lines: &[(Stage, Line)]) -> Markup {
                     Line::Bad { .. } => (Some("no"), "!"),
                     Line::Note(_) | Line::Said(_) | Line::Link(..) => (None, "\u{2013}"),
                 };
-                li class=[class] { span.sign aria-hidden="true" { (sign) } div { (render_line(line)) } }
+                li class=[class] { span.sign aria-hidden="true" { (sign) } div { (render_line(line, words)) } }
             }
         }
     }
@@ -240,7 +248,11 @@ fn render_next(shared: &Shared, job: &Job, phase: &Phase, mistakes: &Mistakes) -
         },
         Phase::Ended(why) => html! {
             div.notice role="status" { p { (why) } }
-            p { a.button href="/add" { "Add an account" } " " a href="/" { "Overview" } }
+            p {
+                @if job.adds_account() { a.button href="/add" { "Add an account" } }
+                @else { a.button href=(link_to("/account", &job.subject)) { "Back to " (job.subject) } }
+                " " a href="/" { "Overview" }
+            }
         },
     }
 }

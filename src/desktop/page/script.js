@@ -42,7 +42,7 @@
     note.id = 'lost';
     note.className = 'notice bad';
     note.setAttribute('role', 'alert');
-    note.textContent = 'ostler no longer answers. Start it again, then open this page with its icon or with: ostler settings';
+    note.textContent = 'ostler no longer answers: what you see below is how it was before. Start ostler again, then click its icon.';
     main.insertBefore(note, main.firstChild);
   }
 
@@ -105,9 +105,10 @@
     });
   }
 
-  // After a form with mistakes, focus the first wrong field.
+  // After a form with mistakes, focus the first wrong field, or show why nothing was done: that may be far below.
   var wrong = document.querySelector('[aria-invalid]');
-  if (wrong) { wrong.focus(); }
+  var why = document.querySelector('main .error[role=alert]');
+  if (wrong) { wrong.focus(); } else if (why) { why.scrollIntoView(false); }
 
   copying();
   later();

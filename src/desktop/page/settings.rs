@@ -31,8 +31,8 @@ use ostler_mail::account::{Account, Protocol, Security, Server, Settings};
 
 pub(super) use certificate::{look, show as show_certificate, take, upload};
 pub(super) use registrations::{
-    link_to as link_to_registration, show as show_registration, store_secret as store_registration_secret,
-    submit as submit_registration,
+    link_to as link_to_registration, remove as remove_registration, show as show_registration,
+    store_secret as store_registration_secret, submit as submit_registration,
 };
 pub(super) use servers::{arrange, render_list};
 
@@ -194,7 +194,10 @@ fn render_form(shared: &Shared, scope: &Scope, sent: Option<&Sent>, wrong: &Wron
             (render_fields(shared, scope, &file, sent, wrong))
             @match scope {
                 Scope::Computer => { (registrations::render_list(&file)) }
-                Scope::Registration(name) => { (registrations::render_secret(shared, &file, name)) }
+                Scope::Registration(name) => {
+                    (registrations::render_secret(shared, &file, name))
+                    (registrations::render_removal(shared, &file, name))
+                }
                 Scope::Account(_) | Scope::Server(..) => {}
             }
             @if let Scope::Server(name, protocol, at) = scope { (servers::render_removal(shared, &file, name, *protocol, *at)) }

@@ -10,11 +10,11 @@ use tokio::runtime::Handle;
 use super::Shared;
 use super::add::{AccountRequest, Fields};
 use super::jobs::{JobCommand, Phase, Screen, Stage, Trouble};
-use super::words::on_page;
-use crate::config::issuers;
+use super::words::above_form;
 use crate::config::presets::Presets;
+use crate::config::{issuers, registration_table};
 use crate::setup::authorize::{Authorize, SignInFailed, Unkept, Way};
-use crate::setup::find::{Finding, NotFound, Search, capitalised};
+use crate::setup::find::{Finding, NotFound, Search, capitalised, unknown_company_text};
 use crate::setup::keep::{KeepError, keep};
 use crate::setup::trial::{Outcome, Trial};
 use crate::setup::trust::{PinRequest, place_pins};
@@ -160,7 +160,7 @@ impl SetupJob {
         if plan.wants_sign_in() && self.request.secrets.tokens.is_none() {
             match self.sign_in(&plan).await {
                 Ok(tokens) => self.request.secrets.tokens = Some(tokens),
-                Err(failed) => return fails(format!("{}.", capitalised(&on_page(&failed.to_string())))),
+                Err(failed) => return fails(format!("{}.", capitalised(&above_form(&failed.to_string())))),
             }
         } else if self.request.secrets.incoming.is_none() && !plan.wants_sign_in() {
             return fails("The password is missing. Type it below.".into());
@@ -244,9 +244,16 @@ impl SetupJob {
     fn find_issuer(&self) -> Result<Option<Arc<Issuer>>, String> {
         let Some(name) = &self.finding.oauth2 else { return Ok(None) };
         let found = issuers::find(&self.shared.engine.settings(), name);
-        found
-            .map(Some)
-            .ok_or_else(|| format!("ostler does not know the company \"{name}\" at which you would sign in."))
+        let unknown = || match &self.finding.company {
+            Some(company) => format!(
+                "{}: under Settings, \"Another company\", with the name {} and these lines: {}",
+                capitalised(&unknown_company_text(company)),
+                company.name,
+                registration_table(company).lines().skip(1).collect::<Vec<_>>().join("; ")
+            ),
+            None => format!("ostler does not know the company \"{name}\" at which you would sign in."),
+        };
+        found.map(Some).ok_or_else(unknown)
     }
 
     /// Has the user sign in at that company, in another page of this browser.

@@ -44,18 +44,45 @@ const COMMANDS: [OnPage; 12] = [
         to_do: "use the button on the page of the account",
         thing: "the button on the page of the account",
     },
-    OnPage { command: "ostler check", to_do: "test the account here", thing: "the test of the account" },
+    OnPage {
+        command: "ostler check",
+        to_do: "click \"Test now\" on the page of the account",
+        thing: "the test of the account",
+    },
     OnPage { command: "ostler remove", to_do: "use its page", thing: "the page of the account" },
     OnPage { command: "ostler resume", to_do: "use the button on the overview", thing: "the overview" },
     OnPage { command: "ostler status", to_do: "look at the overview", thing: "the overview" },
     OnPage { command: "ostler list", to_do: "look at the overview", thing: "the overview" },
 ];
 
+/// Where an account is being added, and has no page of its own yet: above the form that tries again.
+const COMMANDS_ABOVE_FORM: [OnPage; 3] = [
+    OnPage { command: "ostler password", to_do: "type it below", thing: "the form below" },
+    OnPage { command: "ostler sign-in", to_do: "use the button below", thing: "the button below" },
+    OnPage { command: "ostler check", to_do: "try again below", thing: "the page of the account, once it is saved," },
+];
+
 /// The text with each command replaced by its place on the page.
-pub(super) fn on_page(text: &str) -> String {
+pub(crate) fn on_page(text: &str) -> String {
+    replace_commands(text, &[])
+}
+
+/// As [`on_page`], above the form of an account that is not saved yet.
+pub(super) fn above_form(text: &str) -> String {
+    replace_commands(text, &COMMANDS_ABOVE_FORM)
+}
+
+/// As a sentence, with its full stop.
+pub(super) fn stopped(text: &str) -> String {
+    let end = if text.ends_with(['.', '!', '?']) { "" } else { "." };
+    format!("{text}{end}")
+}
+
+/// The places in `first` count before the usual ones.
+fn replace_commands(text: &str, first: &'static [OnPage]) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some((at, place)) = first_command(rest) {
+    while let Some((at, place)) = first_command(rest, first) {
         let (before, after) = (&rest[..at], &rest[at + place.command.len()..]);
         let after = skip_arguments(after);
         let acts = after.strip_prefix(' ').is_some_and(is_verb);
@@ -74,8 +101,9 @@ pub(super) fn on_page(text: &str) -> String {
     out + rest
 }
 
-fn first_command(text: &str) -> Option<(usize, &'static OnPage)> {
-    let all = COMMANDS.iter().filter_map(|place| Some((text.find(place.command)?, place)));
+fn first_command(text: &str, first: &'static [OnPage]) -> Option<(usize, &'static OnPage)> {
+    let places = first.iter().chain(&COMMANDS);
+    let all = places.filter_map(|place| Some((text.find(place.command)?, place)));
     // Of two at the same place the longer one, which comes first.
     all.min_by_key(|(at, _)| *at)
 }
@@ -110,7 +138,10 @@ mod tests {
     #[test]
     fn a_command_becomes_its_place_on_the_page() {
         for (said, shown) in [
-            ("compare them, then run: ostler check", "compare them, then test the account here"),
+            (
+                "compare them, then run: ostler check",
+                "compare them, then click \"Test now\" on the page of the account",
+            ),
             ("run: ostler password club", "type it under \"Another password\" on the page of the account"),
             (
                 "run: ostler password 'my club', or wait",
@@ -125,6 +156,29 @@ mod tests {
         ] {
             assert_eq!(on_page(said), shown);
         }
+    }
+
+    #[test]
+    fn what_is_not_saved_yet_has_no_page() {
+        for (said, shown) in [
+            (
+                "try another password: ostler password NAME, then run: ostler check",
+                "try another password: type it below, then try again below",
+            ),
+            (
+                "check user name and password: ostler password sets a new one",
+                "check user name and password: the form below sets a new one",
+            ),
+            ("sign in again: ostler sign-in ann@example.net", "sign in again: use the button below"),
+            (
+                "trust it by pin, which ostler check shows",
+                "trust it by pin, which the page of the account, once it is saved, shows",
+            ),
+            ("otherwise run ostler status", "otherwise look at the overview"),
+        ] {
+            assert_eq!(above_form(said), shown);
+        }
+        assert_eq!(["no", "no.", "why?"].map(stopped), ["no.", "no.", "why?"]);
     }
 
     #[test]

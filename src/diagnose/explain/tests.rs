@@ -9,14 +9,22 @@ use super::client_messages::{ReplyStage, messages_for};
 use super::*;
 use ostler_mail::account::{Protocol, Security};
 use ostler_mail::failure::known_words::KNOWN_WORDS;
-use ostler_mail::failure::{CaFile, CertificateProblem, NotDeleted, SecretTrouble, ServerAddr, Waiting};
+use ostler_mail::failure::{
+    CaFile, CertificateProblem, NotDeleted, PasswordFrom, SecretTrouble, ServerAddr, Undecided, Waiting,
+};
 use ostler_mail::machine::{Login, Step};
 use ostler_mail::secret::Secret;
 use ostler_mail::wire::Line;
 use ostler_mail::{pop3, smtp};
 
 fn place(protocol: Protocol) -> ServerAddr {
-    ServerAddr { host: "mail.example.net".into(), port: 995, protocol, security: Security::Tls }
+    ServerAddr {
+        host: "mail.example.net".into(),
+        port: 995,
+        protocol,
+        security: Security::Tls,
+        password_from: PasswordFrom::Keyring,
+    }
 }
 
 /// One of each kind, at a server of this protocol.
@@ -92,6 +100,9 @@ fn failures(protocol: Protocol) -> Vec<Failure> {
         not_deleted(NotDeleted::Refused(said())),
         secret(SecretTrouble::Missing("the keyring".into())),
         secret(SecretTrouble::Missing("the folder /var/lib/ostler/secrets".into())),
+        Failure::Lost { at: at(), waiting: Waiting::Answer }.leaving_open(Some(Undecided::Store)),
+        timed_out(Waiting::Answer).leaving_open(Some(Undecided::Copy)),
+        at().violation("it spoke unasked").leaving_open(Some(Undecided::Change)),
         secret(SecretTrouble::KeyringLocked),
         secret(SecretTrouble::NoKeyring),
         secret(SecretTrouble::NoFolder(
@@ -112,7 +123,7 @@ fn failures(protocol: Protocol) -> Vec<Failure> {
 }
 
 /// What providers say at the sign-in, and what it means.
-const SAID: [(&str, &str); 17] = [
+const SAID: [(&str, &str); 18] = [
     (
         "535 5.7.139 Authentication unsuccessful, basic authentication is disabled. [X.PROD.OUTLOOK.COM]",
         "microsoft-web-sign-in",
@@ -137,6 +148,11 @@ const SAID: [(&str, &str); 17] = [
     ("[AUTH] Username and password not accepted.", "gmail-password"),
     ("535 5.7.8 https://support.google.com/mail/?p=BadCredentials x - gsmtp", "gmail-password"),
     ("[SYS/PERM] Your account is not enabled for POP access.", "gmail-pop-off"),
+    (
+        "[ALERT] Your account is not enabled for IMAP use. Please visit your Gmail settings page and enable your account for \
+         IMAP access. (Failure)",
+        "gmail-imap-off",
+    ),
     ("535 5.7.0 (#AUTH005) Too many bad auth attempts.", "yahoo-app-password"),
     ("[AUTH] (#MBR1212) Incorrect username or password.", "yahoo-app-password"),
     ("[AUTH] Invalid credentials or IMAP is disabled", "pop-switched-off"),
@@ -314,9 +330,10 @@ fn each_failure_has_its_words_for_imap_and_only_a_refusal_costs_a_password() {
         let answer = ostler_mail::imap::words::answer(&failure);
         assert_eq!(answer.starts_with("NO [AUTHENTICATIONFAILED] ostler: "), is_refused, "{answer}");
         assert_eq!(answer.starts_with("NO [UNAVAILABLE] ostler: "), !is_refused, "{answer}");
-        for line in
-            [ostler_mail::imap::words::alert(&failure), ostler_mail::imap::words::unavailable(Some("1"), &failure)]
-        {
+        for line in [
+            ostler_mail::imap::words::alert(&failure),
+            ostler_mail::imap::words::unavailable(Some(("1", &failure)), &failure),
+        ] {
             let is_sound = |line: &str| line.len() <= 510 && line.bytes().all(|b| matches!(b, b' '..=b'~'));
             assert!(line.ends_with("\r\n") && line.split_terminator("\r\n").all(is_sound), "{line}");
             assert!(line.contains(failure.sentence().get(..30).unwrap_or(&failure.sentence())), "{line}");
@@ -766,7 +783,7 @@ fn what_a_company_says_at_an_oauth2_sign_in_is_known() {
 
 #[test]
 fn a_token_refused_at_outlook_by_pop_means_that_pop_is_off() {
-    let at = |host: &str, protocol| ServerAddr { host: host.into(), port: 995, protocol, security: Security::Tls };
+    let at = |host: &str, protocol| ServerAddr { host: host.into(), ..place(protocol) };
     let refused = |host, protocol| Failure::TokenRefused {
         at: at(host, protocol),
         user: "bob@outlook.com".into(),

@@ -251,11 +251,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
 
     /// Writes some of the octets, at least one.
     pub(in crate::proxy) fn poll_write(&mut self, cx: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
-        match ready!(Pin::new(&mut self.stream).poll_write(cx, octets))? {
-            // A stream that takes nothing and is not pending would make `relay` spin.
-            0 => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-            written => Poll::Ready(Ok(written)),
-        }
+        taken(ready!(Pin::new(&mut self.stream).poll_write(cx, octets)))
+    }
+
+    /// The same, of several octet strings as if they were one.
+    pub(in crate::proxy) fn poll_write_vectored(
+        &mut self,
+        cx: &mut Context<'_>,
+        octets: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        taken(ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, octets)))
     }
 
     /// Sends what TLS still holds back.
@@ -273,6 +278,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
     pub(in crate::proxy) fn stream(&self) -> &S {
         &self.stream
     }
+}
+
+/// What a write has come to. A stream that takes nothing and is not pending would make `relay` spin.
+fn taken(written: io::Result<usize>) -> Poll<io::Result<usize>> {
+    Poll::Ready(match written {
+        Ok(0) => Err(io::ErrorKind::WriteZero.into()),
+        written => written,
+    })
 }
 
 /// The time limit of whatever a connection waits for. The runtime's timer is only touched when a limit begins that ends
@@ -333,6 +346,21 @@ impl AsyncWrite for Stream {
             Self::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
             Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
         }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

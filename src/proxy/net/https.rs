@@ -8,7 +8,7 @@ use std::time::Duration;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
-use hyper::header::{ACCEPT, CONTENT_TYPE, HOST, LOCATION, USER_AGENT};
+use hyper::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HOST, LOCATION, TRANSFER_ENCODING, USER_AGENT};
 use hyper::{Method, Response};
 use hyper_util::rt::TokioIo;
 use zeroize::Zeroizing;
@@ -89,9 +89,19 @@ pub(crate) async fn ask(dialer: &Dialer, request: Request<'_>, connect_limit: Du
 async fn read(response: Response<Incoming>, max_octets: usize) -> Result<Reply, HttpsTrouble> {
     let status = response.status().as_u16();
     let location = response.headers().get(LOCATION).and_then(|to| to.to_str().ok()).map(str::to_owned);
-    let body = Limited::new(response.into_body(), max_octets)
-        .collect()
-        .await
-        .map_err(|error| if error.is::<LengthLimitError>() { HttpsTrouble::TooLong } else { HttpsTrouble::BrokeOff })?;
-    Ok(Reply { status, location, body: Zeroizing::new(body.to_bytes().to_vec()) })
+    // Some servers neither say how long the body is nor end TLS properly. What is asked for is JSON or XML, which shows by itself
+    // whether it is whole.
+    let ends_with_connection =
+        ![CONTENT_LENGTH, TRANSFER_ENCODING].iter().any(|name| response.headers().contains_key(name));
+    let mut limited = Limited::new(response.into_body(), max_octets);
+    let mut body = Zeroizing::new(Vec::new());
+    while let Some(frame) = limited.frame().await {
+        match frame {
+            Ok(frame) => body.extend_from_slice(frame.data_ref().map_or(&[], |data| data)),
+            Err(error) if error.is::<LengthLimitError>() => return Err(HttpsTrouble::TooLong),
+            Err(_) if ends_with_connection => break,
+            Err(_) => return Err(HttpsTrouble::BrokeOff),
+        }
+    }
+    Ok(Reply { status, location, body })
 }

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use super::*;
 use ostler_mail::pop3::filter::Pop3Filter;
-use ostler_mail::smtp::data::DataFilter;
+use ostler_mail::smtp::data::{Chunking, DataFilter};
 
 const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -106,6 +106,15 @@ impl AsyncWrite for End {
         self.came.extend_from_slice(&bytes[..taken]);
         self.pieces.push(taken);
         Poll::Ready(Ok(taken))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let octets: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
+        self.poll_write(cx, &octets)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -309,11 +318,26 @@ fn only_what_is_not_taken_at_once_is_kept() {
     let mut cx = Context::from_waker(std::task::Waker::noop());
     let mut conn = Conn::new(End::default().taking([Writes::Takes(2), Writes::Takes(1), Writes::Later]));
     let mut side = Side::new(&mut conn);
-    side.pass(&mut cx, b"three").unwrap();
+    side.pass(&mut cx, b"", b"three").unwrap();
     assert_eq!((side.conn.stream().came(), side.pending.as_slice()), ("thr", &b"ee"[..]));
-    side.pass(&mut cx, b" more").unwrap();
+    side.pass(&mut cx, b"", b" more").unwrap();
     assert_eq!((side.conn.stream().came(), side.pending.as_slice()), ("thr", &b"ee more"[..]), "in their order");
     assert!(!side.is_done());
     assert!(matches!(side.poll_send(&mut cx), Poll::Ready(Ok(()))));
     assert!(side.is_done() && side.conn.stream().came() == "three more");
+}
+
+#[test]
+fn what_is_announced_leaves_with_its_announcement_however_little_is_taken() {
+    let lines = "twelve more\r\n".repeat(3000);
+    let announced = format!("BDAT {}\r\n", lines.len() - 13);
+    for takes in [vec![], vec![3], vec![announced.len()], vec![1, announced.len() + 4, 100, 30_000]] {
+        let writes = takes.iter().flat_map(|octets| [Writes::Takes(*octets), Writes::Later]);
+        let mut data = DataFilter::default().in_pieces(Chunking::Works, true);
+        let client = End::giving([gives(&lines), Reads::Later, gives(".\r\n")]);
+        let out = pass(&mut data, client, End::default().taking(writes));
+        assert!(out.server.came() == announced.clone() + &lines[13..], "{takes:?}: {:?}", out.server.pieces);
+        assert!(takes.is_empty() == (out.server.pieces == [out.server.came.len()]), "{:?}", out.server.pieces);
+        assert!(!data.has_ended(), "the provider has not answered");
+    }
 }

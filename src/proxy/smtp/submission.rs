@@ -233,7 +233,12 @@ impl ProviderSide {
             match self.next(submission, attempted, was_used) {
                 Next::Answer(reply) => break Ok(reply),
                 Next::Fail(failure) => break Err(failure),
-                Next::Reopen => self.session = None,
+                Next::Reopen => {
+                    // The client does not wait for a goodbye that may never be answered.
+                    if let Some(session) = self.session.take() {
+                        tokio::spawn(session.leave());
+                    }
+                }
                 Next::Retry(wait, login) => {
                     policy = login;
                     // Many servers decide when a connection opens, and a later login does not change that.

@@ -1,12 +1,15 @@
 //! Reads the file in which a provider describes its servers: Mozilla's config-v1.1 (draft-ietf-mailmaint-autoconfig).
 //! The file is not trusted: whatever is in it, parsing ends, uses bounded memory, and returns clean values or none.
 
+use std::sync::Arc;
+
 use roxmltree::Node;
 
 use super::{Domain, Hint};
-use crate::config::issuers;
+use crate::config::issuers::{self, Described};
 use crate::setup::xml;
 use ostler_mail::account::endpoint::{AuthMethod, Endpoint, LoginForm};
+use ostler_mail::account::issuer::{HttpsUrl, Issuer};
 use ostler_mail::account::{Protocol, Security};
 
 /// Elements, texts and attributes; Mozilla's longest file has a few hundred.
@@ -31,6 +34,9 @@ pub struct Config {
     pub endpoints: Vec<Endpoint>,
     /// What the provider wants its users to know.
     pub hints: Vec<Hint>,
+    /// The company at which its users sign in for tokens (OAuth2), as the file describes it, if ostler does not know it. ostler is not
+    /// registered there.
+    pub company: Option<Arc<Issuer>>,
     /// The servers that cannot be used, and why, a phrase each; texts have no control characters.
     pub left_out: Vec<String>,
 }
@@ -76,7 +82,7 @@ pub fn parse_for(file: &[u8], reader: Reader<'_>) -> Result<Config, BadConfig> {
         return Err(BadConfig::NotAConfig);
     }
     let provider = child(root, "emailProvider").ok_or(BadConfig::NoServers)?;
-    let issuer = child(root, "oAuth2").and_then(|oauth| child(oauth, "issuer")).map(text_of).unwrap_or_default();
+    let (issuer, company) = child(root, "oAuth2").or_else(|| child(provider, "oAuth2")).map(issuer).unwrap_or_default();
     let (mut endpoints, mut plain, mut left_out) = (Vec::new(), false, Vec::new());
     for name in ["incomingServer", "outgoingServer"] {
         for server in children(provider, name).take(MAX_SERVERS) {
@@ -94,7 +100,7 @@ pub fn parse_for(file: &[u8], reader: Reader<'_>) -> Result<Config, BadConfig> {
         return Err(if plain { BadConfig::OnlyPlain } else { BadConfig::NoServers });
     }
     let title = child(provider, "displayName").map(text_of).filter(|title| !title.is_empty());
-    Ok(Config { title, endpoints, hints: hints(root, provider), left_out })
+    Ok(Config { title, endpoints, hints: hints(root, provider), company: company.map(Arc::new), left_out })
 }
 
 /// Tells a web page, which is seldom well-formed XML, from a damaged file.
@@ -156,6 +162,26 @@ fn endpoint(server: Node<'_, '_>, reader: Reader<'_>, issuer: &str) -> Result<En
     Ok(Endpoint { protocol, host: host.to_string(), port, security, login, auth_methods })
 }
 
+/// ostler's name for the company that gives out tokens, and the company itself if only the file knows it. The name is the file's own
+/// where nobody knows more.
+fn issuer(oauth: Node<'_, '_>) -> (String, Option<Issuer>) {
+    let word = |name: &str| child(oauth, name).map(text_of).unwrap_or_default();
+    let (named, authorize, token, scopes) = (word("issuer"), word("authURL"), word("tokenURL"), word("scope"));
+    let described =
+        Described { authorize: Some(&authorize), token: Some(&token), scopes: &scopes, ..Described::default() };
+    let by_name = issuers::name_at_thunderbird(&named).to_owned();
+    match (issuers::known(&by_name), described.known()) {
+        (None, Some(known)) => (known.name.clone(), None),
+        (Some(_), _) => (by_name, None),
+        (None, None) => {
+            let host = HttpsUrl::parse(&token).map(|url| url.host().to_owned()).unwrap_or_default();
+            let name = if by_name.is_empty() { host } else { by_name.to_ascii_lowercase() };
+            let company = described.unknown(&name);
+            (name, company)
+        }
+    }
+}
+
 /// The ways to sign in, in the file's order: empty if the file names none, `None` if ostler supports none of them.
 fn auth_methods(server: Node<'_, '_>, issuer: &str) -> Option<Vec<AuthMethod>> {
     let (mut auth_methods, mut any) = (Vec::new(), false);
@@ -164,7 +190,7 @@ fn auth_methods(server: Node<'_, '_>, issuer: &str) -> Option<Vec<AuthMethod>> {
         let way = match text_of(authentication).to_ascii_lowercase().as_str() {
             // The latter two are CRAM-MD5 and the like. Over TLS the password itself does as well.
             "password-cleartext" | "plain" | "password-encrypted" | "secure" => AuthMethod::Password,
-            "oauth2" => AuthMethod::OAuth2(issuers::name_at_thunderbird(issuer).to_owned()),
+            "oauth2" => AuthMethod::OAuth2(issuer.to_owned()),
             "smtp-after-pop" => AuthMethod::PopBeforeSmtp,
             // The provider recognises its users by their IP addresses.
             "client-ip-address" | "none" => AuthMethod::None,

@@ -249,7 +249,9 @@ fn collect_offers(candidates: Vec<Endpoint>, probes: Vec<Probe>) -> Result<Found
     // A server that offers no sign-in may have a gate, or may be a mail exchanger that users cannot use. It comes last.
     answered.sort_by_key(|offer| offer.endpoint.auth_methods.is_empty());
     match trouble {
-        _ if !answered.is_empty() => Ok(Found { by: Source::Probe, offers: answered, title: None, hints: Vec::new() }),
+        _ if !answered.is_empty() => {
+            Ok(Found { by: Source::Probe, offers: answered, title: None, hints: Vec::new(), company: None })
+        }
         Some(failure @ (Failure::NoNameService { .. } | Failure::NetworkGone { .. })) => {
             Err(Missing::OutOfReach(failure.sentence()))
         }
@@ -279,7 +281,7 @@ fn more_telling(first: Option<Failure>, second: Failure) -> Option<Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ostler_mail::failure::ServerAddr;
+    use ostler_mail::failure::{PasswordFrom, ServerAddr};
 
     fn domain() -> Domain {
         Domain::parse("example.net").unwrap()
@@ -300,7 +302,7 @@ mod tests {
     fn lost(n: usize) -> Failure {
         let candidate = &candidates(&domain(), &[Protocol::Smtp])[n];
         let Endpoint { protocol, host, port, security, .. } = candidate.clone();
-        Failure::NoStartTls { at: ServerAddr { host, port, protocol, security } }
+        Failure::NoStartTls { at: ServerAddr { host, port, protocol, security, password_from: PasswordFrom::Keyring } }
     }
 
     #[test]

@@ -35,7 +35,7 @@ fn gather(answers: [Result<Vec<Srv>, NamesTrouble>; 6], domain: &Domain) -> Resu
         }
     }
     match trouble {
-        _ if !offers.is_empty() => Ok(Found { by: Source::Srv, offers, title: None, hints: Vec::new() }),
+        _ if !offers.is_empty() => Ok(Found { by: Source::Srv, offers, title: None, hints: Vec::new(), company: None }),
         Some(why) => Err(Missing::NotAsked(why)),
         None => Err(Missing::Nothing),
     }

@@ -2,13 +2,17 @@
 //! `discover/autoconfig` reads it. It has placeholders for the parts of the address, so an address is needed; it has
 //! several servers of a kind, which are ways to one mailbox.
 
+use std::sync::Arc;
+
 use super::{Asked, Draft, ImportError, Kind, Protection, Report, Server, shown};
+use crate::config::{issuers, registration_table};
 use crate::setup::discover::Domain;
 use crate::setup::discover::autoconfig::{BadConfig, Config, MAX_XML_NODES, Reader, parse_for};
-use crate::setup::find::hint_text;
+use crate::setup::find::{hint_text, unknown_company_text};
 use crate::setup::xml::{self, NotXml, without_doctype};
 use ostler_mail::account::Protocol;
-use ostler_mail::account::endpoint::Endpoint;
+use ostler_mail::account::endpoint::{AuthMethod, Endpoint};
+use ostler_mail::account::issuer::Issuer;
 
 /// Stands for the domain of the address as long as that is not known.
 const UNKNOWN_DOMAIN: &str = "domain.invalid";
@@ -53,9 +57,14 @@ fn draft(config: Config, place: String, report: &mut Report) -> Draft {
     for hint in config.hints.iter().filter(|hint| hint.must) {
         report.left(&place, format!("what you may have to do first on the provider's web pages: {}", hint_text(hint)));
     }
-    let (usable, oauth2): (Vec<Endpoint>, Vec<Endpoint>) =
+    let (usable, tokens): (Vec<Endpoint>, Vec<Endpoint>) =
         config.endpoints.into_iter().partition(|endpoint| !endpoint.takes_only_oauth2());
-    for endpoint in oauth2 {
+    let known = tokens.iter().find_map(company_of);
+    if let (true, Some(company)) = (usable.is_empty(), known) {
+        report.took(&place, format!("signing in in the web browser (OAuth2) at {}", company.title));
+        return draft_of(tokens, place, Some(company.name.clone()));
+    }
+    for endpoint in tokens {
         report.left(
             &place,
             format!(
@@ -65,6 +74,22 @@ fn draft(config: Config, place: String, report: &mut Report) -> Draft {
             ),
         );
     }
+    if let (true, Some(company)) = (usable.is_empty(), &config.company) {
+        let lines = registration_table(company).lines().collect::<Vec<_>>().join("; ");
+        report.left(&place, format!("{}: {lines}", unknown_company_text(company)));
+    }
+    draft_of(usable, place, None)
+}
+
+/// The company whose tokens a server takes, if ostler knows it.
+fn company_of(endpoint: &Endpoint) -> Option<Arc<Issuer>> {
+    endpoint.auth_methods.iter().find_map(|way| match way {
+        AuthMethod::OAuth2(name) => issuers::known(name),
+        _ => None,
+    })
+}
+
+fn draft_of(usable: Vec<Endpoint>, place: String, oauth2: Option<String>) -> Draft {
     let gate = usable.iter().find(|endpoint| endpoint.protocol == Protocol::Smtp).is_some_and(Endpoint::is_gated);
     let server = |endpoint: Endpoint| Server {
         protocol: endpoint.protocol,
@@ -74,5 +99,5 @@ fn draft(config: Config, place: String, report: &mut Report) -> Draft {
         place: place.clone(),
     };
     let servers = usable.into_iter().map(server).collect();
-    Draft { title: Some(place.clone()), servers, gate, is_choice: true, place, ..Draft::default() }
+    Draft { title: Some(place.clone()), servers, gate, is_choice: true, place, oauth2, ..Draft::default() }
 }

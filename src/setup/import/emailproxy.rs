@@ -2,11 +2,15 @@
 //! (`[ann@example.net]`). The file does not say which account uses which server (only the mail program knows), so the
 //! companies have to match.
 
+use std::sync::Arc;
+
 use super::ini::{Indented, Section, sections};
 use super::{Draft, OldDoor, Protection, Report, SendsAs, Server, address, port};
+use crate::config::issuers::Described;
 use crate::config::presets::{Preset, Presets};
 use ostler_mail::account::Protocol;
 use ostler_mail::account::endpoint::Endpoint;
+use ostler_mail::account::issuer::{HttpsUrl, Issuer, Redirect};
 
 /// A word in the address of the sign-in page, and the word in a server's name that belongs to it.
 const ISSUERS: [(&str, &str); 6] = [
@@ -77,19 +81,68 @@ fn account(section: &Section<'_>, address: String, all: &[Proxied], presets: &Pr
     if own.is_empty() {
         report.left(&place, "the file does not say which servers belong to this account; ostler looks for them itself");
     }
+    let product = own.iter().find_map(|proxied| presets.product(&proxied.server.host, domain));
+    let product = product.or_else(|| presets.by_domain(domain)).map(AsRef::as_ref);
+    let registration = sign_in(section, product, presets, report).map(Arc::new);
+    let oauth2 = registration.as_ref().map(|issuer| issuer.name.clone());
+    let (servers, doors) = own.into_iter().map(|proxied| (proxied.server, proxied.door)).unzip();
+    Draft {
+        address: Some(address),
+        servers,
+        doors,
+        sends_as: SendsAs::Same,
+        place,
+        oauth2,
+        registration,
+        ..Draft::default()
+    }
+}
+
+/// The company at which the program signed in, with its registration there, unless an app password is the simpler way or the file
+/// does not have it. Its tokens are encrypted with a password that only the mail program has, and are not looked at.
+fn sign_in(section: &Section<'_>, product: Option<&Preset>, presets: &Presets, report: &mut Report) -> Option<Issuer> {
+    let place = section.place();
     let is_oauth2 = ["token_url", "permission_url", "oauth2_scope", "client_id"].iter().any(|key| section.has(key));
-    if is_oauth2 {
-        let product = own.iter().find_map(|proxied| presets.product(&proxied.server.host, domain));
-        let way = instead_of_oauth2(product.or_else(|| presets.by_domain(domain)).map(AsRef::as_ref));
+    if !is_oauth2 {
+        return None;
+    }
+    let makes_app_passwords = product.is_some_and(|product| product.app_password.is_some());
+    let Some(issuer) = registration(section, presets).filter(|_| !makes_app_passwords) else {
+        let way = instead_of_oauth2(product);
         report.left(
             &place,
             format!(
                 "the sign-in in the web browser (OAuth2), with its keys and tokens, because they are that program's own. {way}"
             ),
         );
+        return None;
+    };
+    let secret = if issuer.client_secret.is_some() { "; ostler asks for the secret of it (client_secret)" } else { "" };
+    report.took(&place, format!("its registration at {} (client_id){secret}", issuer.title));
+    report.left(
+        &place,
+        "its tokens, which are encrypted there: you sign in once in the web browser when ostler asks for it",
+    );
+    Some(issuer)
+}
+
+/// The registration of a section, if a person signs in with it: some are for programs that do so without anybody.
+fn registration(section: &Section<'_>, presets: &Presets) -> Option<Issuer> {
+    if !matches!(section.get("oauth2_flow"), None | Some("authorization_code" | "device")) {
+        return None;
     }
-    let (servers, doors) = own.into_iter().map(|proxied| (proxied.server, proxied.door)).unzip();
-    Draft { address: Some(address), servers, doors, sends_as: SendsAs::Same, place, ..Draft::default() }
+    let scopes = section.words("oauth2_scope").join(" ");
+    let is_localhost = section.get("redirect_uri").is_some_and(|uri| uri.starts_with("http://localhost"));
+    let described = Described {
+        authorize: section.get("permission_url"),
+        token: section.get("token_url"),
+        scopes: &scopes,
+        client_id: section.get("client_id"),
+        has_secret: ["client_secret", "client_secret_encrypted"].iter().any(|key| section.get(key).is_some()),
+        redirect: if is_localhost { Redirect::Localhost } else { Redirect::Loopback },
+    };
+    let host = section.get("token_url").and_then(HttpsUrl::parse)?.host().to_owned();
+    described.registered(&super::company(&host, presets))
 }
 
 /// The servers that belong to an account, as far as the names tell.

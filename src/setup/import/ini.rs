@@ -25,6 +25,8 @@ pub(super) struct Section<'a> {
 pub(super) struct Entry<'a> {
     pub(super) key: &'a str,
     pub(super) value: &'a str,
+    /// The indented lines that continue the value.
+    pub(super) continued: Vec<&'a str>,
 }
 
 impl<'a> Section<'a> {
@@ -38,6 +40,14 @@ impl<'a> Section<'a> {
     pub(super) fn all(&self, key: &str) -> impl Iterator<Item = &'a str> {
         let found = self.entries.iter().filter(move |entry| entry.key.eq_ignore_ascii_case(key));
         found.map(|entry| entry.value).filter(|value| !value.is_empty())
+    }
+
+    /// The words of the last value of a key, on its own line and on those that continue it.
+    pub(super) fn words(&self, key: &str) -> Vec<&'a str> {
+        let found = self.entries.iter().rev().find(|entry| entry.key.eq_ignore_ascii_case(key));
+        let lines =
+            found.into_iter().flat_map(|entry| [entry.value].into_iter().chain(entry.continued.iter().copied()));
+        lines.flat_map(str::split_whitespace).collect()
     }
 
     /// Whether the key is there, even if it is empty.
@@ -64,6 +74,9 @@ pub(super) fn sections(text: &str, indented: Indented) -> Vec<Section<'_>> {
     let mut sections = vec![Section::default()];
     for (index, line) in text.lines().enumerate() {
         if indented == Indented::ContinuesValue && line.starts_with([' ', '\t']) {
+            if let Some(entry) = sections.last_mut().and_then(|section| section.entries.last_mut()) {
+                entry.continued.push(line.trim());
+            }
             continue;
         }
         let line = line.trim();
@@ -76,7 +89,7 @@ pub(super) fn sections(text: &str, indented: Indented) -> Vec<Section<'_>> {
             }
             sections.push(Section { name: name.trim(), line: index + 1, entries: Vec::new() });
         } else if let (Some((key, value)), Some(section)) = (line.split_once('='), sections.last_mut()) {
-            section.entries.push(Entry { key: key.trim(), value: value.trim() });
+            section.entries.push(Entry { key: key.trim(), value: value.trim(), continued: Vec::new() });
         }
     }
     sections

@@ -108,6 +108,7 @@ pub(super) fn resolve(
         aliases: senders::aliases(&draft, report),
         doors: draft.doors.clone(),
         oauth2: draft.oauth2.clone(),
+        registration: draft.registration.clone(),
         companies: draft.servers.iter().map(|server| company(&server.host, presets)).collect(),
         ..ImportedAccount::default()
     };

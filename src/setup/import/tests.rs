@@ -151,6 +151,73 @@ fn an_account_that_signed_in_at_a_company_does_so_again() {
 }
 
 #[test]
+fn evolution_has_accounts_in_many_files_and_signs_in_at_companies() {
+    let file = imported(sample!("evolution.source"));
+    assert_eq!(file.kind, Kind::Evolution);
+    let [ann, bob, gmail] = file.accounts.as_slice() else { panic!("{file:#?}") };
+    assert_eq!((ann.address.as_deref(), ann.oauth2.as_deref()), (Some("ann.lee@outlook.com"), Some("microsoft")));
+    let aliases: Vec<String> = ann.aliases.iter().map(Alias::to_string).collect();
+    assert_eq!(aliases, ["ann@lee.example", "lee@lee.example"]);
+    assert_eq!((bob.address.as_deref(), bob.username.as_deref()), (Some("bob@small.example"), None));
+    assert_eq!(servers(&bob.proposal.incoming)[0], "tls://pop.small.example:995");
+    assert!(bob.proposal.outgoing.is_empty() && bob.oauth2.is_none());
+    assert_eq!((gmail.address.as_deref(), gmail.oauth2.as_deref()), (Some("ann@gmail.com"), Some("google")));
+    let left = left(&file);
+    assert_eq!(left.matches("sign in anew when ostler asks for it").count(), 2, "{left}");
+    for words in
+        ["Small (ef01.source): it sends by \"sendmail\"", "Old (old.source): it is switched off", "protocol \"ews\""]
+    {
+        assert!(left.contains(words), "{left}");
+    }
+    assert!(!left.contains("On This Computer"), "{left}");
+}
+
+#[test]
+fn a_file_of_evolution_is_read_with_those_beside_it() {
+    let folder = tempfile::tempdir().unwrap();
+    for part in std::str::from_utf8(sample!("evolution.source")).unwrap().split("[ostler file ").skip(1) {
+        let (uid, text) = part.split_once("]\n").unwrap();
+        std::fs::write(folder.path().join(format!("{uid}.source")), text).unwrap();
+    }
+    std::fs::write(folder.path().join("notes.txt"), "[Data Source]\nDisplayName=x\n").unwrap();
+    let sorted = imported(&read_octets(folder.path()).unwrap());
+    let addresses = |file: &Imported| file.accounts.iter().filter_map(|a| a.address.clone()).collect::<Vec<_>>();
+    assert_eq!(addresses(&sorted), ["ann.lee@outlook.com", "bob@small.example", "ann@gmail.com"]);
+    assert_eq!(imported(&read_octets(&folder.path().join("3c4d.source")).unwrap()), sorted);
+    let alone = "[Data Source]\nDisplayName=x\n[Mail Account]\nBackendName=pop\n[Authentication]\nHost=p.small.example\nUser=a@b.example\n";
+    assert_eq!(addresses(&imported(alone.as_bytes())), ["a@b.example"]);
+}
+
+#[test]
+fn the_proxy_for_oauth2_hands_on_its_registration_where_no_password_does() {
+    let config = |address: &str, more: &str| {
+        let text = format!(
+            "[POP-1995]\nserver_address = pop.corp.example\nserver_port = 995\n[SMTP-1587]\nserver_address = smtp.corp.example\n\
+             server_port = 587\nserver_starttls = True\n[{address}]\npermission_url = https://sso.corp.example/auth\n\
+             token_url = https://sso.corp.example/token\nclient_id = 5f3c\nredirect_uri = http://localhost\n\
+             oauth2_scope = mail\n\toffline_access\naccess_token = secret-word\n{more}\n"
+        );
+        imported(text.as_bytes())
+    };
+    let file = config("ann@corp.example", "client_secret = secret-word");
+    let [ann] = file.accounts.as_slice() else { panic!("{file:#?}") };
+    let issuer = ann.registration.as_deref().unwrap();
+    assert_eq!((ann.oauth2.as_deref(), issuer.client_id.as_deref()), (Some("corp.example"), Some("5f3c")));
+    assert_eq!(issuer.scopes.needed([Protocol::Pop3]), ["mail", "offline_access"]);
+    assert!(issuer.client_secret.is_some() && !format!("{file:?}").contains("secret-word"), "{file:?}");
+    assert!(taken(&file).contains("its registration at corp.example (client_id); ostler asks"), "{}", taken(&file));
+    assert!(left(&file).contains("its tokens, which are encrypted there: you sign in once"), "{}", left(&file));
+    assert_eq!(servers(&ann.proposal.incoming), ["tls://pop.corp.example:995"]);
+    for (address, more) in
+        [("ann@corp.example", "oauth2_flow = client_credentials"), ("ann@corp.example", "client_id = *** id ***")]
+    {
+        let file = config(address, more);
+        assert!(file.accounts[0].registration.is_none() && file.accounts[0].oauth2.is_none(), "{file:#?}");
+        assert!(left(&file).contains("because they are that program's own"), "{}", left(&file));
+    }
+}
+
+#[test]
 fn netscape_4_has_one_account() {
     let file = imported(sample!("netscape4.js"));
     let [ann] = file.accounts.as_slice() else { panic!("{file:#?}") };
@@ -406,7 +473,7 @@ proptest! {
 
     #[test]
     fn a_sample_with_anything_changed_is_read_or_refused(
-        which in 0..13usize, at in any::<prop::sample::Index>(), cut in 0..40usize,
+        which in 0..14usize, at in any::<prop::sample::Index>(), cut in 0..40usize,
         put in proptest::collection::vec(any::<u8>(), 0..20),
     ) {
         let samples = [
@@ -414,6 +481,7 @@ proptest! {
             sample!("outlook-2003-utf16.reg"), sample!("windows-mail.oeaccount"), sample!("account.iaf"),
             sample!("eudora.ini"), sample!("netscape4.js"), sample!("profile.mobileconfig"),
             sample!("signed-der.mobileconfig"), sample!("signed-pieces.mobileconfig"), sample!("config-v1.1.xml"),
+            sample!("evolution.source"),
         ];
         let mut bytes = samples[which].to_vec();
         let at = at.index(bytes.len());

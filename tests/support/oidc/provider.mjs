@@ -85,6 +85,12 @@ provider.use(async (ctx, next) => {
       log(`POST /token fault ${fault.status}`)
       // Never.
       if (fault.status === 0) await new Promise(() => {})
+      // As some servers answer: without a length, and without the end that TLS has.
+      if (fault.raw) {
+        ctx.respond = false
+        ctx.req.socket.write(fault.raw, () => ctx.req.socket.destroy())
+        return
+      }
       ctx.status = fault.status
       ctx.body = fault.body
       return

@@ -35,6 +35,7 @@ pub fn settings(access: Access, accounts: Vec<Arc<Account>>, doors: &[(Protocol,
     Arc::new(Settings {
         doors: doors.iter().map(door).collect(),
         page: None,
+        page_has_companion: false,
         access,
         allow: vec![],
         proxies: vec![],

@@ -2,13 +2,34 @@
 
 use crate::account::{Security, is_this_computer};
 use crate::failure::text::{as_word, spoken};
-use crate::failure::{CaFile, CertificateProblem, Failure, IdProblem, NotDeleted, SecretTrouble, Waiting};
+use crate::failure::{
+    CaFile, CertificateProblem, Failure, IdProblem, NotDeleted, PasswordFrom, SecretTrouble, Undecided, Waiting,
+};
 
 /// The sentence, without a full stop: printable ASCII, but for an account's name.
 pub(super) fn advice(failure: &Failure) -> String {
     // A failure does not know its account, so the command stands without its name.
     let known = failure.known_words().and_then(|known| known.advice);
-    known.map_or_else(|| advice_of_kind(failure), |advice| advice.replace(" NAME", ""))
+    let advice = known.map_or_else(|| advice_of_kind(failure), str::to_owned);
+    failure.with_place_of_password(&advice).replace(" NAME", "")
+}
+
+/// What sets a password that is not in the keyring: `ostler password` does not.
+pub(super) fn with_place_of_password(advice: &str, from: PasswordFrom) -> String {
+    let (to_do, in_sentence) = match from {
+        PasswordFrom::Keyring => return advice.to_owned(),
+        PasswordFrom::MailProgram => ("type it in the mail program", "the mail program has to give the right one"),
+        PasswordFrom::Settings => {
+            ("put it where the settings take it from", "the right one belongs where the settings take it from")
+        }
+    };
+    let advice = advice.replace("ostler password --check tries that, or ", "");
+    let advice = ["ostler password sets a new one", "ostler password sets another"]
+        .iter()
+        .fold(advice, |advice, sentence| advice.replace(sentence, in_sentence));
+    ["ostler password NAME --check", "ostler password NAME", "ostler password"]
+        .iter()
+        .fold(advice, |advice, command| advice.replace(command, to_do))
 }
 
 fn advice_of_kind(failure: &Failure) -> String {
@@ -86,6 +107,11 @@ fn advice_of_kind(failure: &Failure) -> String {
         Failure::TooBig { .. } => "send it in parts, or make it smaller".into(),
         Failure::MessageIds { problem, .. } => id_advice(problem),
         Failure::NoFolder { .. } => "check folder in the settings; new mail is in INBOX".into(),
+        Failure::OutcomeUnknown { what, .. } => match what {
+            Undecided::Store => "the message may have been stored: look in the folder before you store it again".into(),
+            Undecided::Copy => "the messages may have been copied: look in the folder before you copy them again".into(),
+            Undecided::Change => "it may have been done: look before you do it again".into(),
+        },
         Failure::NotDeleted { why: NotDeleted::OthersMarked, .. } => {
             "empty the trash of that folder (expunge) with the program that marked them, then fetch again".into()
         }

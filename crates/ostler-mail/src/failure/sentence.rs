@@ -77,6 +77,7 @@ pub(super) fn sentence(failure: &Failure) -> String {
             let why = not_deleted(why);
             format!("what your mail program deleted is still in the folder \"{folder}\" at {}: {why}", at.host)
         }
+        Failure::OutcomeUnknown { why, .. } => format!("the outcome is unknown: {why}"),
         Failure::Secret { account, at, trouble } => secret_sentence(account, at.as_ref(), trouble),
         Failure::NotInThisVersion { at, what } => {
             format!("this version of ostler cannot use {what} yet, which the settings ask for at {}", at.host)

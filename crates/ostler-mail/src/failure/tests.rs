@@ -1,7 +1,13 @@
 use super::*;
 
 fn at(protocol: Protocol) -> ServerAddr {
-    ServerAddr { host: "mail.example.net".into(), port: 995, protocol, security: Security::Tls }
+    ServerAddr {
+        host: "mail.example.net".into(),
+        port: 995,
+        protocol,
+        security: Security::Tls,
+        password_from: PasswordFrom::Keyring,
+    }
 }
 
 #[test]
@@ -118,6 +124,11 @@ fn each_failure_has_its_own_words() {
             "ostler has no account that sends as joe@x.example; it has: home",
         ),
         (Failure::UnknownSender { given: "joe@x.example".into(), known: vec![] }, "ostler has no account yet"),
+        (
+            Failure::Lost { at: pop(), waiting: Waiting::Answer }.leaving_open(Some(Undecided::Store)),
+            "the outcome is unknown: mail.example.net port 995 closed the connection while ostler was waiting for its answer",
+        ),
+        (Failure::Paused.leaving_open(Some(Undecided::Store)), "ostler is paused"),
     ] {
         assert_eq!(failure.sentence(), words);
         assert!(!failure.advice().is_empty());
@@ -128,4 +139,44 @@ fn each_failure_has_its_own_words() {
 fn a_name_cannot_steer_the_terminal_that_shows_the_log() {
     let failure = Failure::UnknownAccount { given: "\u{1b}[2J\u{9b}m".into(), known: vec!["home".into()] };
     assert_eq!(failure.sentence(), "ostler has no account \"?[2J?m\"; it has: home");
+}
+
+/// The advice where the password is refused in these words, or its sign-in is hung up on.
+fn advice_for(host: &str, password_from: PasswordFrom, said: &str, beyond_ascii: bool) -> [String; 2] {
+    let at = ServerAddr { host: host.into(), password_from, ..at(Protocol::Imap) };
+    let refused = Failure::SignInRefused { at: at.clone(), user: "ann".into(), said: said.into(), beyond_ascii };
+    [refused.advice(), Failure::Lost { at, waiting: Waiting::SignIn }.advice()]
+}
+
+#[test]
+fn advice_names_the_place_where_the_password_is_set() {
+    for (from, words) in [
+        (PasswordFrom::Keyring, "ostler password"),
+        (PasswordFrom::MailProgram, "mail program"),
+        (PasswordFrom::Settings, "where the settings take it from"),
+    ] {
+        for (host, said, beyond_ascii) in [
+            ("mail.example.net", "no", false),
+            ("mail.example.net", "no", true),
+            ("imap.gmail.com", "no", false),
+            ("mail.example.net", "[AUTHENTICATIONFAILED] password expired", false),
+            ("mail.example.net", "application-specific password required", false),
+        ] {
+            for advice in advice_for(host, from, said, beyond_ascii) {
+                let is_of_charset = beyond_ascii && advice.contains("password_charset");
+                assert!(advice.contains(words) || is_of_charset, "{from:?}, {said}: {advice}");
+                assert_eq!(advice.contains("ostler password"), from == PasswordFrom::Keyring, "{from:?}: {advice}");
+                assert!(!advice.contains("NAME"), "{advice}");
+            }
+        }
+    }
+}
+
+#[test]
+fn who_has_no_imap_is_not_told_of_pop() {
+    let said = "[ALERT] Your account is not enabled for IMAP use. Please visit your Gmail settings page";
+    let [advice, _] = advice_for("imap.gmail.com", PasswordFrom::Keyring, said, false);
+    assert!(advice.contains("Enable IMAP"), "{advice}");
+    let [advice, _] = advice_for("mail.example.net", PasswordFrom::Keyring, "NO IMAP access is disabled", false);
+    assert!(advice.contains("POP3 or IMAP"), "{advice}");
 }

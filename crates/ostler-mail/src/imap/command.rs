@@ -3,6 +3,7 @@
 
 use zeroize::Zeroizing;
 
+use crate::command;
 use crate::imap::{is_tag, literal_at_end, split_word};
 
 /// The most octets of a literal before the sign-in. Names and passwords are shorter.
@@ -24,13 +25,31 @@ pub(crate) struct Start<'a> {
 }
 
 impl<'a> Start<'a> {
-    /// Splits a line. `UID` and what follows it are two words, of which the verb is the first.
+    /// Splits a line. `UID` and what follows it are two words, of which the verb is the first. What stands around the verb
+    /// and is not printable counts as blanks: a server may forgive that, and would carry out what ostler has not recognised.
     pub(crate) fn parse(line: &'a [u8]) -> Self {
         let (tag, rest) = split_word(line);
-        let (verb, rest) = split_word(rest);
+        let is_blank = |octet: &u8| !octet.is_ascii_graphic();
+        let start = rest.iter().take_while(|octet| is_blank(octet)).count();
+        let (_, rest) = rest.split_at(start);
+        let end = rest.iter().position(is_blank).unwrap_or(rest.len());
+        let (verb, rest) = rest.split_at(end);
         let tag = std::str::from_utf8(tag).ok().filter(|tag| is_tag(tag.as_bytes()));
+        let rest = rest.get(1..).unwrap_or_default();
         Self { tag, verb: String::from_utf8_lossy(verb).to_ascii_uppercase(), rest }
     }
+
+    /// Whether the line has the form of a command. The target of an HTTP request (`/`, `*`, `host:80`) is no word of letters,
+    /// and the name of an HTTP header has a colon behind it.
+    fn is_command(&self) -> bool {
+        let is_verb = !self.verb.is_empty() && self.verb.bytes().all(|octet| octet.is_ascii_uppercase());
+        is_verb && self.tag.is_some_and(|tag| !tag.ends_with(':'))
+    }
+}
+
+/// Whether a line comes from a web browser. A tag may read like a verb of HTTP, and a search may end in `HTTP/2`.
+pub(crate) fn is_http(line: &[u8]) -> bool {
+    command::is_http(line) && !Start::parse(line.trim_ascii()).is_command()
 }
 
 /// What the strings of a command have come to with one more line.
@@ -226,6 +245,49 @@ mod tests {
         assert_eq!(Start::parse(b"1 login a b"), Start { tag: Some("1"), verb: "LOGIN".into(), rest: b"a b" });
         assert_eq!(Start::parse(b"* OK"), Start { tag: None, verb: "OK".into(), rest: b"" });
         assert_eq!(Start::parse(b"x"), Start { tag: Some("x"), verb: String::new(), rest: b"" });
+    }
+
+    #[test]
+    fn a_verb_is_found_behind_whatever_blanks() {
+        let of = |line: &'static [u8]| (Start::parse(line).verb, Start::parse(line).rest);
+        for line in [
+            &b"1  compress deflate"[..],
+            b"1 \tcompress deflate",
+            b"1 \x0b compress\tdeflate",
+            b"1 \xa0compress deflate",
+        ] {
+            assert_eq!(of(line), ("COMPRESS".into(), &b"deflate"[..]), "{}", line.escape_ascii());
+        }
+        assert_eq!(of(b"1 idle "), ("IDLE".into(), &b""[..]));
+        // The tag ends at a blank, and begins the line.
+        assert_eq!((Start::parse(b"1\tcompress x").tag, Start::parse(b" 1 compress").tag), (None, None));
+    }
+
+    #[test]
+    fn a_browser_is_told_from_a_program_that_has_odd_tags_or_searches_for_http() {
+        for http in [
+            "GET / HTTP/1.1",
+            "POST http://a/x HTTP/1.0",
+            "OPTIONS * HTTP/1.1",
+            "CONNECT localhost:80 HTTP/1.1",
+            "get /",
+            "Host: localhost",
+            "Content-Type:text/plain",
+            "PRI * HTTP/2.0",
+            " GET / HTTP/1.1",
+        ] {
+            assert!(is_http(http.as_bytes()), "{http}");
+        }
+        for command in [
+            "GET NOOP",
+            "POST login ann secret",
+            "a:1 NOOP",
+            "7 SEARCH SUBJECT HTTP/2",
+            "7 LOGIN ann HTTP/1.1",
+            "7 NOOP",
+        ] {
+            assert!(!is_http(command.as_bytes()), "{command}");
+        }
     }
 
     #[test]

@@ -10,8 +10,9 @@ use std::sync::Arc;
 use memchr::memchr;
 
 use crate::client_fault::Misuse;
-use crate::command::{is_http, is_tls_hello};
-use crate::imap::command::Start;
+use crate::command::is_tls_hello;
+use crate::failure::Undecided;
+use crate::imap::command::{Start, is_http};
 use crate::imap::folder;
 use crate::imap::words::{self, tagged};
 use crate::imap::{
@@ -55,12 +56,48 @@ const MESSAGES: [&[u8]; 4] = [b"BODY[]", b"RFC822", b"BODY[TEXT]", b"RFC822.TEXT
 /// What is owed to the client, in the order of its commands.
 #[derive(Debug, PartialEq, Eq)]
 enum Owed {
-    /// The provider's answer with this tag.
-    Answer(String),
+    /// The provider's answer with this tag. `changes`: what the command does to the mailbox; `is_whole`: all of it has left.
+    Answer { tag: String, changes: Option<Undecided>, is_whole: bool },
     /// The same, the last one.
     Goodbye(String),
     /// ostler's own answer, once all before it have come.
     Own(String),
+}
+
+/// Commands that change nothing that matters if they are given again. What is not known may change something.
+const HARMLESS: [&str; 20] = [
+    "CAPABILITY",
+    "CHECK",
+    "EXAMINE",
+    "FETCH",
+    "GETACL",
+    "GETQUOTA",
+    "GETQUOTAROOT",
+    "IDLE",
+    "LIST",
+    "LISTRIGHTS",
+    "LSUB",
+    "MYRIGHTS",
+    "NAMESPACE",
+    "NOOP",
+    "SEARCH",
+    "SELECT",
+    "SORT",
+    "STATUS",
+    "THREAD",
+    "UNSELECT",
+];
+
+/// What a command does to the mailbox.
+fn change_of(command: &Start<'_>) -> Option<Undecided> {
+    let by_uid = split_word(command.rest).0.to_ascii_uppercase();
+    let verb = if command.verb == "UID" { by_uid.as_slice() } else { command.verb.as_bytes() };
+    match verb {
+        b"APPEND" => Some(Undecided::Store),
+        b"COPY" => Some(Undecided::Copy),
+        verb if HARMLESS.iter().any(|harmless| harmless.as_bytes() == verb) => None,
+        _ => Some(Undecided::Change),
+    }
 }
 
 /// The client waits for news (IDLE, RFC 2177). Programs of the time wait without end, and providers hang up after half an hour,
@@ -151,6 +188,8 @@ pub struct ImapFilter {
     /// The provider's capabilities, as it has told them.
     capabilities: Vec<u8>,
     is_over: bool,
+    /// ostler ends: no command begins any more.
+    is_ending: bool,
     /// The provider has said that it closes the connection.
     has_said_bye: bool,
     ticks: u64,
@@ -177,6 +216,7 @@ impl ImapFilter {
             long_line_tail: Vec::new(),
             capabilities: capabilities.to_vec(),
             is_over: false,
+            is_ending: false,
             has_said_bye: false,
             ticks: 0,
             octets_since_tick: 0,
@@ -218,12 +258,29 @@ impl ImapFilter {
         self.owed.iter().find_map(|owed| if let Owed::Goodbye(tag) = owed { Some(tag.as_str()) } else { None })
     }
 
-    /// The tag of the first command that waits for its answer.
-    pub fn waiting(&self) -> Option<&str> {
+    /// The tag of the first command that waits for its answer, and what it leaves open if none comes.
+    pub fn waiting(&self) -> Option<(&str, Option<Undecided>)> {
         self.owed.iter().find_map(|owed| match owed {
-            Owed::Answer(tag) | Owed::Goodbye(tag) => Some(tag.as_str()),
+            Owed::Answer { tag, changes, is_whole } => Some((tag.as_str(), changes.filter(|_| *is_whole))),
+            Owed::Goodbye(tag) => Some((tag.as_str(), None)),
             Owed::Own(_) => None,
         })
+    }
+
+    /// What all commands that wait for their answers leave open if none comes; the gravest of it.
+    pub fn undecided(&self) -> Option<Undecided> {
+        let changes = self.owed.iter().filter_map(|owed| match owed {
+            Owed::Answer { changes, is_whole: true, .. } => *changes,
+            Owed::Answer { .. } | Owed::Goodbye(_) | Owed::Own(_) => None,
+        });
+        changes.max()
+    }
+
+    /// The command under way has left to its end.
+    fn note_whole(&mut self) {
+        if let Some(Owed::Answer { is_whole, .. }) = self.owed.back_mut() {
+            *is_whole = true;
+        }
     }
 
     fn tick(&mut self) {
@@ -289,7 +346,8 @@ impl ImapFilter {
             (None, Some(tag)) if start.verb == "LOGOUT" => self.owe(Owed::Goodbye(tag.to_owned()), say),
             (None, Some(tag)) => {
                 self.note_folder(&start);
-                self.owe(Owed::Answer(tag.to_owned()), say);
+                let changes = change_of(&start);
+                self.owe(Owed::Answer { tag: tag.to_owned(), changes, is_whole: false }, say);
             }
             (None, None) => {}
         }
@@ -331,6 +389,7 @@ impl ImapFilter {
             if passes {
                 say.server.extend_from_slice(line);
                 say.server.extend_from_slice(b"\r\n");
+                self.note_whole();
             }
             self.client = FromClient::Command;
             return;
@@ -400,7 +459,7 @@ impl ImapFilter {
     /// Which of the commands that wait has this tag.
     fn position_of(&self, tag: &[u8]) -> Option<usize> {
         let is_it = |owed: &Owed| match owed {
-            Owed::Answer(own) | Owed::Goodbye(own) => own.as_bytes() == tag,
+            Owed::Answer { tag: own, .. } | Owed::Goodbye(own) => own.as_bytes() == tag,
             Owed::Own(_) => false,
         };
         self.owed.iter().position(is_it)
@@ -654,6 +713,7 @@ impl Filter for ImapFilter {
         // What is said while an IDLE begins, ends or is given again waits until that is done.
         let is_at_rest = self.idle.as_ref().is_none_or(|idle| idle.state == IdleState::Agreed);
         !matches!(self.client, FromClient::Asked { .. })
+            && !(self.is_ending && self.client == FromClient::Command)
             && is_at_rest
             && self.owed.len() < MAX_OUTSTANDING_COMMANDS
             && self.leaving().is_none()
@@ -681,6 +741,11 @@ impl Filter for ImapFilter {
             _ if self.owed.is_empty() => (Clock::ClientIdle, self.ticks),
             _ => (Clock::Reply, self.ticks),
         }
+    }
+
+    fn end_early(&mut self) -> bool {
+        self.is_ending = true;
+        self.clock().0 != Clock::Message && self.undecided().is_none()
     }
 
     fn message_from(&self) -> Party {

@@ -12,7 +12,7 @@ use crate::charset;
 use crate::choose;
 use crate::client_fault::ClientMisconfiguration;
 use crate::failure::Failure;
-use crate::imap::command::{Progress, Start, Strings};
+use crate::imap::command::{self, Progress, Start, Strings};
 use crate::imap::words::{self, ImapWords, tagged};
 use crate::machine::client::ClientState;
 use crate::machine::{self, Front};
@@ -109,7 +109,7 @@ impl Front for ImapFront {
         let Some(tag) = start.tag else { return self.bad_without_tag() };
         tag.clone_into(&mut self.tag);
         if let Some(failure) = self.trouble.take().filter(|_| start.verb != "LOGOUT") {
-            return Answer::Bye(words::unavailable(Some(tag), &failure));
+            return Answer::Bye(words::unavailable(Some((tag, &failure)), &failure));
         }
         match start.verb.as_str() {
             "CAPABILITY" => {
@@ -136,6 +136,10 @@ impl Front for ImapFront {
             AuthStep::Cancelled => Answer::Say(tagged(&self.tag, "BAD", words::AUTH_CANCELLED)),
             AuthStep::Malformed => self.bad(words::AUTH_MALFORMED),
         }
+    }
+
+    fn is_http(&self, line: &Line) -> bool {
+        command::is_http(line.bytes())
     }
 
     fn farewell(&self, rest: &[u8]) -> Option<String> {
@@ -184,11 +188,20 @@ impl ImapFront {
     /// The reply to a wrong local password, CR LF included.
     pub fn wrong_password(&mut self) -> String {
         self.client.note(ClientMisconfiguration::WrongPassword);
-        tagged(&self.tag, "NO", &format!("[AUTHENTICATIONFAILED] {}", words::WRONG_PASSWORD))
+        self.alert_once();
+        let alert = if self.alerts { words::alert_of(words::WRONG_PASSWORD) } else { String::new() };
+        alert + &tagged(&self.tag, "NO", &format!("[AUTHENTICATIONFAILED] {}", words::WRONG_PASSWORD))
     }
 
-    /// The reply to a sign-in that the provider has accepted. `visible` are those of its capabilities that the client may see.
-    pub fn signed_in(&self, visible: &[u8]) -> String {
+    /// The reply to a sign-in that the provider has accepted. `visible` are those of its capabilities that the client may see;
+    /// `alerts` is what it wants people to read.
+    pub fn signed_in(&self, visible: &[u8], alerts: &[String]) -> String {
+        let alerts: String = alerts.iter().map(|text| words::alert_of(text)).collect();
+        alerts + &self.granted(visible)
+    }
+
+    /// The answer to a sign-in, with the capabilities before it.
+    fn granted(&self, visible: &[u8]) -> String {
         words::capabilities_of_provider(visible) + &tagged(&self.tag, "OK", "signed in")
     }
 
@@ -199,7 +212,8 @@ impl ImapFront {
             return self.refusal(failure);
         }
         self.trouble = Some(failure.clone());
-        tagged(&self.tag, "OK", "signed in")
+        // What the provider has is not known.
+        self.granted(b"")
     }
 
     fn alert_once(&mut self) {

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use crate::account::{Security, Server};
 use crate::failure::{Failure, Waiting};
 use crate::imap::command::quote;
-use crate::imap::{self, split_capabilities, split_code, split_word, words_of};
+use crate::imap::{self, Alerts, split_capabilities, split_code, split_word, words_of};
 use crate::machine::server::{ServerState, told};
 use crate::machine::{Login, Outgoing, Step};
 use crate::sasl::{self, Exchange, Given, Mechanism, Refusal, Way};
@@ -22,6 +22,8 @@ pub struct Ready {
     pub capabilities: Vec<u8>,
     /// How the server was given name and password, for the next sign-in; `None` if it wanted neither.
     pub way: Option<Way>,
+    /// What the server wants people to read.
+    pub alerts: Alerts,
 }
 
 impl Ready {
@@ -70,6 +72,8 @@ pub struct ImapLogin {
     offered: Vec<u8>,
     /// Lines without a tag since the last command.
     untagged: usize,
+    /// What the server wants people to read.
+    alerts: Alerts,
     /// The sign-in ends with what the server offers, before any user name is said.
     asks_only: bool,
 }
@@ -92,6 +96,7 @@ impl ImapLogin {
             capabilities: Vec::new(),
             offered: Vec::new(),
             untagged: 0,
+            alerts: Alerts::default(),
             asks_only: false,
         }
     }
@@ -119,6 +124,7 @@ impl ImapLogin {
         let (word, text) = split_word(rest);
         match word.to_ascii_uppercase().as_slice() {
             b"OK" if star == b"*" => {
+                self.note_alert(text);
                 self.note_capabilities_in(text);
                 let is_told = !self.capabilities.is_empty() && self.server.at.security != Security::StartTls;
                 if is_told { self.after_asking() } else { Ok(self.after_greeting()) }
@@ -204,11 +210,17 @@ impl ImapLogin {
         }
     }
 
+    fn note_alert(&mut self, text: &[u8]) {
+        let server = &self.server;
+        self.alerts.note(text, |text| server.redact(text));
+    }
+
     fn untagged(&mut self, text: &[u8]) -> Result<Step<Ready>, Failure> {
         let (word, rest) = split_word(text);
         match word.to_ascii_uppercase().as_slice() {
             b"CAPABILITY" => self.capabilities = rest.to_vec(),
             b"BYE" => return Err(self.service_refused(rest)),
+            b"OK" | b"NO" | b"BAD" => self.note_alert(rest),
             _ => {}
         }
         self.untagged += 1;
@@ -250,14 +262,14 @@ impl ImapLogin {
                 let way = Way::Sasl(exchange.mechanism());
                 self.refused(way, exchange.given() != Given::Nothing, status, text)
             }
-            (State::CapabilityAfter(way), _) => Ok(self.done(way)),
+            (State::CapabilityAfter(way), _) => Ok(self.done(Some(way))),
             (State::Greeting | State::Secret(_), _) => Err(self.nonsense(line)),
         }
     }
 
     fn after_asking(&mut self) -> Result<Step<Ready>, Failure> {
         if self.asks_only || !self.server.wants_sign_in() {
-            return Ok(Step::Done(Ready { capabilities: self.capabilities.clone(), way: None }));
+            return Ok(self.done(None));
         }
         // What is offered before the sign-in says little about what is offered after it.
         self.offered = std::mem::take(&mut self.capabilities);
@@ -265,18 +277,29 @@ impl ImapLogin {
     }
 
     fn signed_in(&mut self, way: Way, text: &[u8]) -> Step<Ready> {
+        self.note_alert(text);
         self.note_capabilities_in(text);
-        if self.capabilities.is_empty() { self.send(State::CapabilityAfter(way), "CAPABILITY") } else { self.done(way) }
+        if self.capabilities.is_empty() {
+            self.send(State::CapabilityAfter(way), "CAPABILITY")
+        } else {
+            self.done(Some(way))
+        }
     }
 
-    fn done(&mut self, way: Way) -> Step<Ready> {
-        Step::Done(Ready { capabilities: self.capabilities.clone(), way: Some(way) })
+    fn done(&mut self, way: Option<Way>) -> Step<Ready> {
+        Step::Done(Ready { capabilities: self.capabilities.clone(), way, alerts: std::mem::take(&mut self.alerts) })
+    }
+
+    /// The words of a refusal, with what the server has wanted people to read before it.
+    fn said(&mut self, text: &[u8]) -> String {
+        let said = self.server.redact(&Line::new(text).printable());
+        told(&said, &self.alerts.take().join("; "))
     }
 
     /// The server refuses the password, which is the end, or the way of giving it.
     fn refused(&mut self, way: Way, had_name: bool, status: Status, text: &[u8]) -> Result<Step<Ready>, Failure> {
         let at = self.server.at.clone();
-        let said = self.server.redact(&Line::new(text).printable());
+        let said = self.said(text);
         match meaning_of(status, text, had_name) {
             Refusal::Auth => return Err(self.server.refused_credentials(said)),
             Refusal::InUse => return Err(Failure::InUse { at, said }),
@@ -297,7 +320,7 @@ impl ImapLogin {
         if reason.is_none() && meaning_of(status, text, true) != Refusal::Auth {
             return self.refused(way, true, status, text);
         }
-        let said = self.server.redact(&Line::new(text).printable());
+        let said = self.said(text);
         self.server.want_another_token(told(&said, &reason.unwrap_or_default()))?;
         self.state = State::Secret(way);
         Ok(Step::WantSecret)
@@ -411,5 +434,6 @@ impl Login for ImapLogin {
         self.state = State::Greeting;
         self.capabilities.clear();
         self.offered.clear();
+        self.alerts = Alerts::default();
     }
 }

@@ -71,6 +71,11 @@ pub fn alert(failure: &Failure) -> String {
     format!("{}\r\n", fit("* OK [ALERT] ostler: ", &failure.sentence(), &failure.advice_for_client(), ""))
 }
 
+/// The same in other words, of ostler's or a provider's.
+pub(super) fn alert_of(text: &str) -> String {
+    format!("{}\r\n", one_line(&format!("* OK [ALERT] {text}")))
+}
+
 /// The answer to a command that fails, without tag and line end. The code says whether the provider has refused the user or
 /// only cannot serve them now (RFC 5530).
 pub fn answer(failure: &Failure) -> String {
@@ -102,9 +107,10 @@ pub(super) fn goodbye(tag: &str) -> String {
     format!("{BYE}{}", tagged(tag, "OK", "goodbye"))
 }
 
-/// The last lines of a session that fails: to the command with this tag, if one waits, and to the connection.
-pub fn unavailable(tag: Option<&str>, failure: &Failure) -> String {
-    let answer = tag.map(|tag| failed(tag, failure)).unwrap_or_default();
+/// The last lines of a session that fails: to the command that waits, if one does, with its tag and what it means for that; and
+/// to the connection.
+pub fn unavailable(waiting: Option<(&str, &Failure)>, failure: &Failure) -> String {
+    let answer = waiting.map(|(tag, failure)| failed(tag, failure)).unwrap_or_default();
     format!("{answer}{}\r\n", self::failure(failure))
 }
 

@@ -15,8 +15,8 @@ pub(super) enum Answer<'a> {
     Bye(&'a [u8]),
     /// The folder has so many messages.
     Exists(u32),
-    /// Data about a message: what stands in its parentheses, without the first one.
-    Fetch(&'a [u8]),
+    /// Data about the message of this number: what stands in its parentheses, without the first one.
+    Fetch(u64, &'a [u8]),
     /// Any other data. It may end with a literal.
     Data,
     /// No line that IMAP has, or one that is not asked for.
@@ -37,7 +37,10 @@ impl<'a> Answer<'a> {
         let (second, data) = split_word(text);
         match (number(word), second.to_ascii_uppercase().as_slice()) {
             (Some(count), b"EXISTS") => u32::try_from(count).map_or(Self::Other, Self::Exists),
-            (Some(_), b"FETCH") => data.trim_ascii_start().strip_prefix(b"(").map_or(Self::Data, Self::Fetch),
+            (Some(message), b"FETCH") => {
+                let items = data.trim_ascii_start().strip_prefix(b"(");
+                items.map_or(Self::Data, |items| Self::Fetch(message, items))
+            }
             _ if word.eq_ignore_ascii_case(b"BYE") => Self::Bye(text),
             _ if word.eq_ignore_ascii_case(b"PREAUTH") || word.eq_ignore_ascii_case(b"CAPABILITY") => Self::Other,
             _ => Self::Data,
@@ -47,7 +50,7 @@ impl<'a> Answer<'a> {
     /// The length of the literal that follows the line, if one does.
     pub(super) fn literal(&self, line: &[u8]) -> Option<u64> {
         match self {
-            Self::Fetch(_) | Self::Data => literal_at_end(line).map(|literal| literal.octets),
+            Self::Fetch(..) | Self::Data => literal_at_end(line).map(|literal| literal.octets),
             Self::Tagged(..) | Self::Status(..) | Self::Bye(_) | Self::Exists(_) | Self::Other => None,
         }
     }
@@ -72,11 +75,6 @@ pub(super) fn code_argument<'t>(text: &'t [u8], code: &[u8]) -> Option<&'t [u8]>
 /// The words of a status line for people, without the code.
 pub(super) fn said(text: &[u8]) -> String {
     Line::new(split_code(text).map_or(text, |(_, words)| words)).printable()
-}
-
-/// The text of an `[ALERT]`, which a server wants people to read.
-pub(super) fn alert(text: &[u8]) -> Option<String> {
-    has_code(text, b"ALERT").then(|| said(text))
 }
 
 /// A number as IMAP has it: digits only.
@@ -247,7 +245,7 @@ mod tests {
         assert_eq!(of("m1 no [X] done"), Answer::Tagged(b"m1", Status::No, b"[X] done"));
         assert_eq!(of("* OK [ALERT] hear {5}"), Answer::Status(Status::Ok, b"[ALERT] hear {5}"));
         assert_eq!(of("* 172 exists"), Answer::Exists(172));
-        assert_eq!(of("* 3 FETCH (UID 4)"), Answer::Fetch(b"UID 4)"));
+        assert_eq!(of("* 3 FETCH (UID 4)"), Answer::Fetch(3, b"UID 4)"));
         assert_eq!(of("* BYE out"), Answer::Bye(b"out"));
         for data in ["* 3 EXPUNGE", "* FLAGS (a)", "* SEARCH 1", "* 3 FETCH", "* LIST () \"/\" {3}", "* x"] {
             assert_eq!(of(data), Answer::Data, "{data}");
@@ -274,8 +272,6 @@ mod tests {
         assert_eq!(code_number(b"[UIDVALIDITY x]", b"UIDVALIDITY"), None);
         assert!(has_code(b"[READ-ONLY] x", b"read-only") && !has_code(b"read-only", b"READ-ONLY"));
         assert_eq!(said(b"[NONEXISTENT] no such \xff"), "no such ?");
-        assert_eq!(alert(b"[ALERT] quota"), Some("quota".into()));
-        assert_eq!(alert(b"quota"), None);
     }
 
     fn items(text: &str) -> (Vec<String>, bool) {

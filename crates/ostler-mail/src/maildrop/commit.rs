@@ -3,7 +3,8 @@
 //! With UIDPLUS (RFC 4315) the server removes the named messages and no other. Without it EXPUNGE removes every message that is
 //! marked, by whoever. So ostler first asks which are marked, and says EXPUNGE only if all of them are the client's, in the
 //! same moment in which the answer has come. What another program marks between the server's answer and the arrival of
-//! EXPUNGE, one trip on the network, cannot be seen: IMAP has no command for that.
+//! EXPUNGE, one trip on the network, cannot be seen: IMAP has no command for that. Marks of ostler's own, left by a session
+//! that broke off here, are taken off first: this client has not deleted those messages.
 
 use memchr::memmem;
 
@@ -24,6 +25,8 @@ enum Step {
     Marking,
     /// Removing the named messages.
     Removing,
+    /// Taking off the marks that an earlier session has left.
+    Unmarking,
     /// Telling which messages are marked.
     Searching,
     /// Removing all that are marked.
@@ -54,11 +57,18 @@ pub(super) struct Commit {
     has_told: bool,
     /// A message is marked that is not the client's.
     has_others: bool,
+    /// A message is marked by an earlier session of ostler's.
+    has_left: bool,
+    /// The messages with marks of earlier sessions, each of them deleted in this list. Empty once the marks were taken off.
+    left: Messages,
+    /// A message was marked, or the server was asked to.
+    has_marked: bool,
 }
 
 impl Commit {
-    /// Deletions in this folder, with the first command.
-    pub(super) fn begin(folder: &str) -> (Self, String) {
+    /// Deletions in this folder, with the first command. `left`: the messages that sessions have marked which broke off.
+    pub(super) fn begin(folder: &str, messages: &Messages, left: &[u32]) -> (Self, String) {
+        let others = left.iter().copied().filter(|uid| !messages.is_deleted_uid(*uid));
         let commit = Self {
             step: Step::Opening,
             behind: 0,
@@ -66,8 +76,16 @@ impl Commit {
             keeps_no_deletions: false,
             has_told: false,
             has_others: false,
+            has_left: false,
+            left: Messages::all_deleted(messages.validity(), others),
+            has_marked: false,
         };
         (commit, format!("SELECT {}", folder::quoted(folder)))
+    }
+
+    /// Whether messages may be marked now.
+    pub(super) fn has_marked(&self) -> bool {
+        self.has_marked
     }
 
     /// Whether the numbers of a SEARCH are awaited.
@@ -87,8 +105,10 @@ impl Commit {
 
     /// The message with this UID is marked.
     pub(super) fn on_found(&mut self, uid: u64, messages: &Messages) {
-        let is_ours = u32::try_from(uid).is_ok_and(|uid| messages.is_deleted_uid(uid));
-        self.has_others |= !is_ours;
+        let is_among = |list: &Messages| u32::try_from(uid).is_ok_and(|uid| list.is_deleted_uid(uid));
+        let is_left = is_among(&self.left);
+        self.has_left |= is_left;
+        self.has_others |= !is_left && !is_among(messages);
     }
 
     /// The answer of a SEARCH has ended.
@@ -126,6 +146,8 @@ impl Commit {
             Step::Removing => self.name(Step::Removing, messages).unwrap_or(Next::Done),
             Step::Searching if self.has_others => Next::Failed(NotDeleted::OthersMarked),
             Step::Searching if !self.has_told => Next::Failed(NotDeleted::Refused(said(text))),
+            Step::Searching if self.has_left => self.unmark(),
+            Step::Unmarking => self.unmark(),
             Step::Searching => {
                 self.step = Step::RemovingAll;
                 Next::Ask("EXPUNGE".into())
@@ -138,14 +160,34 @@ impl Commit {
         if has_uidplus {
             return self.name(Step::Removing, messages).unwrap_or(Next::Done);
         }
-        self.step = Step::Searching;
+        self.search()
+    }
+
+    fn search(&mut self) -> Next {
+        (self.step, self.has_told) = (Step::Searching, false);
         Next::Ask("UID SEARCH DELETED".into())
+    }
+
+    /// Takes the marks of earlier sessions off, and looks again. What is marked then is of another program.
+    fn unmark(&mut self) -> Next {
+        let from = if self.step == Step::Unmarking { self.behind } else { 0 };
+        match self.left.deleted_set(from, MAX_SET_OCTETS) {
+            Some((set, behind)) => {
+                (self.step, self.behind) = (Step::Unmarking, behind);
+                Next::Ask(format!("UID STORE {set} -FLAGS.SILENT (\\Deleted)"))
+            }
+            None => {
+                (self.left, self.has_left) = (Messages::default(), false);
+                self.search()
+            }
+        }
     }
 
     /// The command of a step for the next messages; `None` if there are no more.
     fn name(&mut self, step: Step, messages: &Messages) -> Option<Next> {
         let (set, behind) = messages.deleted_set(self.behind, MAX_SET_OCTETS)?;
         (self.step, self.behind) = (step, behind);
+        self.has_marked = true;
         Some(Next::Ask(match step {
             Step::Removing => format!("UID EXPUNGE {set}"),
             _ => format!("UID STORE {set} +FLAGS.SILENT (\\Deleted)"),

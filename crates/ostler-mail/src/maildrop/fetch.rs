@@ -55,7 +55,7 @@ impl Fetch {
             cut: None,
             asked: None,
             offset: 0,
-            stuff: Stuff::default(),
+            stuff: Stuff::mending(),
             has_begun: false,
             uid_told: None,
             brought: None,

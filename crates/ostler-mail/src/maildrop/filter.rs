@@ -57,6 +57,12 @@ impl MaildropFilter {
         self.maildrop.take_alerts()
     }
 
+    /// The UIDs of messages that are marked as deleted by this session or an earlier one and were not removed. `None`: this one
+    /// has changed nothing of that.
+    pub fn left_marks(&self) -> Option<Vec<u32>> {
+        self.maildrop.left_marks()
+    }
+
     /// Why messages were not deleted that should be, if so. Returned once.
     pub fn take_failure(&mut self) -> Option<Failure> {
         self.maildrop.take_failure()
@@ -84,6 +90,11 @@ impl MaildropFilter {
                     say.client.extend_from_slice(&input[at..at + octets]);
                     at += octets;
                 }
+                Pass::Announced { forwarded, used } => {
+                    say.client.append(&mut said.client);
+                    say.client.extend_from_slice(&input[at..at + forwarded]);
+                    at += used;
+                }
                 Pass::Replaced(octets) => at += octets,
                 Pass::NeedMore | Pass::Stop => break,
             }
@@ -106,6 +117,11 @@ impl MaildropFilter {
             Pass::Forward(taken) => {
                 say.client.extend_from_slice(&octets[..taken]);
                 taken
+            }
+            Pass::Announced { forwarded, used } => {
+                say.client.append(&mut said.client);
+                say.client.extend_from_slice(&octets[..forwarded]);
+                used
             }
             Pass::Replaced(taken) => taken,
             Pass::NeedMore | Pass::Stop => 0,
@@ -141,7 +157,7 @@ impl Filter for MaildropFilter {
         self.hand_on(said, say)?;
         let pass = match pass {
             Pass::Forward(octets) => self.forward(&input[..octets], say)?,
-            Pass::Replaced(_) | Pass::NeedMore | Pass::Stop => pass,
+            Pass::Announced { .. } | Pass::Replaced(_) | Pass::NeedMore | Pass::Stop => pass,
         };
         self.go_on(say)?;
         Ok(pass)

@@ -22,6 +22,24 @@ impl Messages {
         Self { validity, ..Self::default() }
     }
 
+    /// A list of messages that are all deleted. The order of the UIDs does not matter.
+    pub(super) fn all_deleted(validity: u32, uids: impl Iterator<Item = u32>) -> Self {
+        let mut all: Vec<u32> = uids.collect();
+        all.sort_unstable();
+        let mut list = Self::new(validity);
+        for uid in all {
+            if list.push(uid, 0) {
+                list.delete(list.len() - 1);
+            }
+        }
+        list
+    }
+
+    /// The UIDs of the deleted messages.
+    pub(super) fn deleted_uids(&self) -> impl Iterator<Item = u32> {
+        self.uids.iter().enumerate().filter(|(at, _)| self.is_deleted(*at)).map(|(_, uid)| *uid)
+    }
+
     /// Takes a message. `false`: the UIDs of a folder ascend (RFC 3501, section 2.3.1.1), and this one does not.
     pub(super) fn push(&mut self, uid: u32, size: u64) -> bool {
         if self.uids.last().is_some_and(|last| *last >= uid) || uid == 0 {
@@ -39,7 +57,8 @@ impl Messages {
         self.sizes.shrink_to_fit();
     }
 
-    pub(super) fn validity(&self) -> u32 {
+    /// The UIDVALIDITY of the folder.
+    pub fn validity(&self) -> u32 {
         self.validity
     }
 
@@ -80,9 +99,7 @@ impl Messages {
         if at >= self.len() || self.is_deleted(at) {
             return;
         }
-        if self.deleted.is_empty() {
-            self.deleted = vec![0; self.len().div_ceil(64)];
-        }
+        self.deleted.resize(self.len().div_ceil(64), 0);
         if let Some(bits) = self.deleted.get_mut(at / 64) {
             *bits |= 1 << (at % 64);
         }

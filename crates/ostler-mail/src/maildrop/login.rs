@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use crate::account::Folder;
 use crate::failure::{Failure, ServerAddr, Waiting};
-use crate::imap;
 use crate::imap::folder;
 use crate::imap::login::{self as imap_login, ImapLogin, Status};
+use crate::imap::{self, Alerts};
 use crate::machine::server::ServerState;
 use crate::machine::{Login, Outgoing, Step};
 use crate::maildrop::MAX_LINE_OCTETS;
@@ -24,6 +24,10 @@ const MAX_MESSAGES: u32 = 2_000_000;
 /// How many messages one command asks for. Each command has a time limit of its own, so that a large folder on a slow line is
 /// no time-out; at 50 octets a message this is a quarter of a megabyte.
 const MESSAGES_PER_COMMAND: u32 = 5000;
+/// The size of a message that the server does not tell. Not 0: programs take that for a message that is broken or not there.
+const UNKNOWN_SIZE_OCTETS: u64 = 1;
+/// In how many pieces a server may tell of a message: UID and size apart, and each twice.
+const MAX_PIECES_PER_MESSAGE: usize = 4;
 
 /// An opened maildrop.
 #[derive(Debug)]
@@ -38,6 +42,10 @@ pub struct Opened {
     pub messages: Messages,
     /// Takes the secret out of what the server says.
     pub redaction: Option<Redaction>,
+    /// What the server wants people to read.
+    pub alerts: Alerts,
+    /// The UIDs of messages with marks of deletion that sessions of ostler's have left which broke off.
+    pub left_marks: Vec<u32>,
 }
 
 impl Opened {
@@ -142,8 +150,15 @@ enum State {
     SigningIn,
     /// The answer to EXAMINE or SELECT.
     Opening,
-    /// The messages up to this number, one of the commands that ask for them.
-    Listing(u32),
+    /// The messages from one number to another, one of the commands that ask for them.
+    Listing { first: u32, last: u32 },
+}
+
+/// What the server has told of a message.
+#[derive(Debug, Clone, Copy, Default)]
+struct Told {
+    uid: Option<u32>,
+    size: Option<u64>,
 }
 
 /// A [`Login`] at an IMAP server that ends with the messages of a folder.
@@ -157,8 +172,10 @@ pub struct FolderLogin {
     /// What the server has told of the folder.
     exists: u32,
     validity: Option<u32>,
-    /// UID and size of each message that was told of, in the order in which the server told.
-    told: Vec<(u32, u64)>,
+    /// What was told of each message that the command under way asks for. A server may tell it in pieces.
+    told: Vec<Told>,
+    /// How many such pieces have come.
+    pieces: usize,
     messages: Messages,
     /// Lines without a tag since the last command that say nothing of a message that was asked for.
     others: usize,
@@ -175,6 +192,7 @@ impl FolderLogin {
             exists: 0,
             validity: None,
             told: Vec::new(),
+            pieces: 0,
             messages: Messages::default(),
             others: 0,
         }
@@ -219,14 +237,16 @@ impl FolderLogin {
             }
             Answer::Bye(text) => return Err(self.service_refused(text)),
             Answer::Status(_, text) => {
+                let server = self.login.server();
+                self.ready.alerts.note(text, |text| server.redact(text));
                 let validity = code_number(text, b"UIDVALIDITY").and_then(|number| u32::try_from(number).ok());
                 self.validity = validity.or(self.validity);
                 self.other()?;
             }
             // Messages that come after the list was begun are not in it.
             Answer::Exists(count) if matches!(self.state, State::Opening) => self.exists = count,
-            Answer::Fetch(items) => {
-                if !self.take(items) {
+            Answer::Fetch(message, items) => {
+                if !self.take(message, items) {
                     self.other()?;
                 }
             }
@@ -244,31 +264,33 @@ impl FolderLogin {
         Ok(())
     }
 
-    /// Takes the data about a message, if it has what was asked for.
-    fn take(&mut self, items: &[u8]) -> bool {
-        let (mut uid, mut size) = (None, None);
+    /// Takes the data about the message of this number, if it has something of what was asked for.
+    fn take(&mut self, message: u64, items: &[u8]) -> bool {
+        let State::Listing { first, .. } = self.state else { return false };
+        let at = message.checked_sub(first.into()).and_then(|at| usize::try_from(at).ok());
+        let Some(told) = at.and_then(|at| self.told.get_mut(at)) else { return false };
+        let mut is_news = false;
         for (name, value) in Items::new(items) {
             match value {
-                Value::Number(number) if name.eq_ignore_ascii_case(b"UID") => uid = u32::try_from(number).ok(),
-                Value::Number(number) if name.eq_ignore_ascii_case(b"RFC822.SIZE") => size = Some(number),
+                Value::Number(number) if name.eq_ignore_ascii_case(b"UID") => {
+                    told.uid = u32::try_from(number).ok();
+                    is_news = true;
+                }
+                Value::Number(number) if name.eq_ignore_ascii_case(b"RFC822.SIZE") => {
+                    told.size = Some(number);
+                    is_news = true;
+                }
                 _ => {}
             }
         }
-        // No more than were asked for, whatever the server sends.
-        let has_room = self.told.len() < MESSAGES_PER_COMMAND as usize && matches!(self.state, State::Listing(_));
-        match (uid, size) {
-            (Some(uid), Some(size)) if has_room => {
-                self.told.push((uid, size));
-                true
-            }
-            _ => false,
-        }
+        self.pieces += usize::from(is_news);
+        is_news && self.pieces <= MAX_PIECES_PER_MESSAGE * self.told.len()
     }
 
     fn tagged(&mut self, status: Status, text: &[u8]) -> Result<Step<Ready>, Failure> {
         match (&self.state, status) {
             (State::Opening, Status::Ok) => self.opened(),
-            (State::Opening | State::Listing(_), Status::No | Status::Bad) if is_for_now(text) => {
+            (State::Opening | State::Listing { .. }, Status::No | Status::Bad) if is_for_now(text) => {
                 let said = self.login.server().redact(&said(text));
                 Err(Failure::SignInPostponed { at: self.at().clone(), said })
             }
@@ -277,12 +299,12 @@ impl FolderLogin {
                 folder: self.folder.name.clone(),
                 said: self.login.server().redact(&said(text)),
             }),
-            (State::Listing(last), Status::Ok) => {
+            (State::Listing { last, .. }, Status::Ok) => {
                 let last = *last;
                 self.keep()?;
                 Ok(self.ask_for_more(last))
             }
-            (State::Listing(_), Status::No | Status::Bad) => {
+            (State::Listing { .. }, Status::No | Status::Bad) => {
                 let said = self.login.server().redact(&said(text));
                 Err(self.at().violation(format!("it gives no list of messages: \"{said}\"")))
             }
@@ -304,20 +326,29 @@ impl FolderLogin {
         if last >= self.exists {
             return self.done();
         }
-        let next = self.exists.min(last.saturating_add(MESSAGES_PER_COMMAND));
-        self.send(State::Listing(next), &format!("FETCH {}:{next} (UID RFC822.SIZE)", last + 1))
+        let (first, last) = (last + 1, self.exists.min(last.saturating_add(MESSAGES_PER_COMMAND)));
+        self.told = vec![Told::default(); (last + 1 - first) as usize];
+        self.pieces = 0;
+        self.send(State::Listing { first, last }, &format!("FETCH {first}:{last} (UID RFC822.SIZE)"))
     }
 
-    /// Keeps the messages that the last command has brought. In the order of their UIDs, which is that of their numbers.
+    /// Keeps the messages that the last command has brought. Of one that is gone meanwhile nothing was told. One without a size
+    /// is in the list all the same: left out, it would never be fetched, and nobody would know.
     fn keep(&mut self) -> Result<(), Failure> {
-        let mut told = std::mem::take(&mut self.told);
-        told.sort_unstable();
-        // Told twice, as servers may.
-        told.dedup_by_key(|(uid, _)| *uid);
-        if told.into_iter().all(|(uid, size)| self.messages.push(uid, size)) {
-            return Ok(());
+        for told in std::mem::take(&mut self.told) {
+            match told {
+                Told { uid: Some(uid), size } => {
+                    if !self.messages.push(uid, size.unwrap_or(UNKNOWN_SIZE_OCTETS)) {
+                        return Err(self.at().violation("the UIDs of its messages are not in order"));
+                    }
+                }
+                Told { uid: None, size: Some(_) } => {
+                    return Err(self.at().violation("it gives a message without its UID"));
+                }
+                Told { uid: None, size: None } => {}
+            }
         }
-        Err(self.at().violation("the UIDs of its messages are not in order"))
+        Ok(())
     }
 
     fn done(&mut self) -> Step<Ready> {
@@ -329,6 +360,8 @@ impl FolderLogin {
             folder: self.folder.clone(),
             messages,
             redaction: self.login.redaction(),
+            alerts: std::mem::take(&mut self.ready.alerts),
+            left_marks: Vec::new(),
         };
         Step::Done(Ready::Imap(Box::new(opened), self.ready.way))
     }
@@ -359,14 +392,14 @@ impl Login for FolderLogin {
     fn waiting(&self) -> Waiting {
         match self.state {
             State::SigningIn => self.login.waiting(),
-            State::Opening | State::Listing(_) => Waiting::Answer,
+            State::Opening | State::Listing { .. } => Waiting::Answer,
         }
     }
 
     fn line_limit(&self) -> usize {
         match self.state {
             State::SigningIn => MAX_REPLY_LINE_OCTETS,
-            State::Opening | State::Listing(_) => MAX_LINE_OCTETS,
+            State::Opening | State::Listing { .. } => MAX_LINE_OCTETS,
         }
     }
 
@@ -376,7 +409,7 @@ impl Login for FolderLogin {
                 let step = self.login.on_line(line)?;
                 Ok(self.after(step))
             }
-            State::Opening | State::Listing(_) => self.answer(line),
+            State::Opening | State::Listing { .. } => self.answer(line),
         }
     }
 

@@ -9,7 +9,7 @@ use crate::imap::literal_at_end;
 use crate::imap::login::Status;
 use crate::machine::{Pass, ProtocolViolation, Replies};
 use crate::maildrop::MAX_LINE_OCTETS;
-use crate::maildrop::answer::{Answer, Items, Numbers, alert, said};
+use crate::maildrop::answer::{Answer, Items, Numbers, said};
 use crate::maildrop::commit::{self, Commit};
 use crate::maildrop::fetch::{self, Fetch};
 use crate::maildrop::list::Messages;
@@ -22,8 +22,6 @@ const LIST_PART_OCTETS: usize = 16 * 1024;
 const MIN_FORWARDED_OCTETS: usize = 4096;
 /// The server makes progress each time this many octets have come.
 const PROGRESS_OCTETS: u64 = 4096;
-/// The most texts of a server for people that are kept until they are told.
-const MAX_ALERTS: usize = 8;
 
 /// The POP3 command that is being answered.
 #[derive(Debug)]
@@ -83,8 +81,9 @@ pub(super) struct Maildrop {
     /// Why the session cannot go on, once what came before it has been passed on.
     violation: Option<String>,
     bye: Option<String>,
-    alerts: Vec<String>,
     failure: Option<Failure>,
+    /// What QUIT has left marked, once it is done.
+    left_marks: Option<Vec<u32>>,
 }
 
 impl Maildrop {
@@ -99,8 +98,8 @@ impl Maildrop {
             octets_since_tick: 0,
             violation: None,
             bye: None,
-            alerts: Vec::new(),
             failure: None,
+            left_marks: None,
         }
     }
 
@@ -126,12 +125,29 @@ impl Maildrop {
 
     /// What the server wants people to read.
     pub(super) fn take_alerts(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.alerts)
+        self.opened.alerts.take()
     }
 
     /// What went wrong at QUIT.
     pub(super) fn take_failure(&mut self) -> Option<Failure> {
         self.failure.take()
+    }
+
+    /// The UIDs of messages that are marked as deleted by this session or an earlier one and were not removed. `None`: this one
+    /// has changed nothing of that.
+    pub(super) fn left_marks(&self) -> Option<Vec<u32>> {
+        match &self.job {
+            Job::Commit(commit) if commit.has_marked() => Some(self.all_marks()),
+            _ => self.left_marks.clone(),
+        }
+    }
+
+    /// The marks of earlier sessions and of this one.
+    fn all_marks(&self) -> Vec<u32> {
+        let mut all: Vec<u32> = self.opened.left_marks.iter().copied().chain(self.messages().deleted_uids()).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
     }
 
     fn messages(&self) -> &Messages {
@@ -276,7 +292,8 @@ impl Maildrop {
 
     fn quit(&mut self, say: &mut Replies) {
         if self.messages().has_deleted() {
-            let (commit, command) = Commit::begin(&self.opened.folder.name);
+            let Opened { folder, messages, left_marks, .. } = &self.opened;
+            let (commit, command) = Commit::begin(&folder.name, messages, left_marks);
             return self.ask(Job::Commit(Box::new(commit)), &command, say);
         }
         self.leave(words::BYE, say);
@@ -300,7 +317,7 @@ impl Maildrop {
         while at < input.len() && self.is_busy() == was_busy {
             match self.part(&input[at..], say, at == 0) {
                 Ok(Pass::Replaced(octets)) => at += octets,
-                Ok(Pass::Forward(octets)) => return Ok(Pass::Forward(octets)),
+                Ok(pass @ (Pass::Forward(_) | Pass::Announced { .. })) => return Ok(pass),
                 Ok(Pass::NeedMore | Pass::Stop) => break,
                 // What came before it is good, and leaves first.
                 Err(what) if at > 0 => {
@@ -408,7 +425,7 @@ impl Maildrop {
                     commit.on_status(text);
                 }
             }
-            Answer::Fetch(items) => literal = self.data(Items::new(items), true, &mut say.client),
+            Answer::Fetch(_, items) => literal = self.data(Items::new(items), true, &mut say.client),
             // The list is fixed, so news of other messages changes nothing.
             Answer::Exists(_) | Answer::Data | Answer::Tagged(..) | Answer::Other => {}
         }
@@ -480,10 +497,14 @@ impl Maildrop {
         match commit.on_answer(status, text, &self.opened.messages, has_uidplus) {
             commit::Next::Ask(command) => self.ask(Job::Commit(commit), &command, say),
             commit::Next::Done => {
+                // Without UIDPLUS nothing was marked any more but what is removed now.
+                let left = self.opened.left_marks.iter().copied().filter(|_| has_uidplus);
+                self.left_marks = Some(left.filter(|uid| !self.messages().is_deleted_uid(*uid)).collect());
                 let (kept, _) = self.messages().totals();
                 self.leave(&words::messages_deleted(self.messages().len() - kept), say);
             }
             commit::Next::Failed(why) => {
+                self.left_marks = commit.has_marked().then(|| self.all_marks());
                 let why = why.map_words(|said| self.redact(said));
                 let at = self.opened.at.clone();
                 let failure = Failure::NotDeleted { at, folder: self.opened.folder.name.clone(), why };
@@ -494,10 +515,9 @@ impl Maildrop {
     }
 
     fn note_alert(&mut self, text: &[u8]) {
-        if let Some(text) = alert(text).filter(|_| self.alerts.len() < MAX_ALERTS) {
-            let text = self.redact(&text);
-            self.alerts.push(text);
-        }
+        let Opened { alerts, redaction, .. } = &mut self.opened;
+        alerts
+            .note(text, |text| redaction.as_ref().map_or_else(|| text.to_owned(), |redaction| redaction.redact(text)));
     }
 
     fn redact(&self, text: &str) -> String {

@@ -92,7 +92,8 @@ pub fn read(status: u16, body: &[u8]) -> Answer {
     if let Some(error) = text(&told, "error") {
         let description = text(&told, "error_description").unwrap_or_default();
         let refusal = Refusal { error: shown(error), description: shown(description) };
-        let is_trouble = status >= 500 || status == 429 || NOT_NOW.contains(&error);
+        let is_elsewhere = (300..400).contains(&status);
+        let is_trouble = status >= 500 || status == 429 || is_elsewhere || NOT_NOW.contains(&error);
         return if is_trouble {
             Answer::Trouble(format!("answers with error {status} ({})", refusal.words()))
         } else {
@@ -108,7 +109,8 @@ pub fn read(status: u16, body: &[u8]) -> Answer {
 
 /// The object that an answer holds.
 pub(super) fn object(body: &[u8]) -> Option<Map<String, Value>> {
-    match serde_json::from_slice(body) {
+    // Some servers put the byte order mark of UTF-8 in front (RFC 8259, section 8.1).
+    match serde_json::from_slice(body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body)) {
         Ok(Value::Object(told)) => Some(told),
         _ => None,
     }
@@ -211,6 +213,7 @@ mod tests {
         }
         let grant = granted("{\"access_token\":\"at\",\"expires_in\":18446744073709551615}");
         assert_eq!(grant.lifetime, Some(MAX_LIFETIME));
+        assert!(granted("\u{feff}{\"access_token\":\"at\"}").access.is(b"at"));
     }
 
     #[test]
@@ -237,6 +240,7 @@ mod tests {
             "answers with error 400 (temporarily_unavailable)"
         );
         assert_eq!(trouble(429, "{\"error\":\"invalid_grant\"}"), "answers with error 429 (invalid_grant)");
+        assert_eq!(trouble(302, "{\"error\":\"invalid_grant\"}"), "answers with error 302 (invalid_grant)");
         assert_eq!(trouble(200, "<html>sign in to the hotel</html>"), "gives an answer that is not one of OAuth2");
         assert!(trouble(302, "").starts_with("sends ostler elsewhere (error 302)"));
         for without in [

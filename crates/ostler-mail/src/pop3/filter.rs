@@ -728,6 +728,12 @@ impl Filter for Pop3Filter {
         (clock, self.ticks)
     }
 
+    fn end_early(&mut self) -> bool {
+        // At QUIT the server deletes.
+        let is_leaving = self.has_quit && !matches!(self.state, State::Over);
+        self.clock().0 != Clock::Message && !is_leaving
+    }
+
     fn message_from(&self) -> Party {
         Party::Server
     }

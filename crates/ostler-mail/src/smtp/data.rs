@@ -14,14 +14,14 @@ use crate::smtp::mend::Mender;
 use crate::smtp::{Reply, ReplyParser, words};
 use crate::wire::{Body, MAX_REPLY_LINE_OCTETS, take_line};
 use pieces::Pieces;
-pub use pieces::{Chunking, MAX_PIECE_OCTETS};
+pub use pieces::{Chunking, PIECE_OCTETS};
 
 /// A body makes progress when this many octets have passed since the last time. One octet a minute is not progress: the
 /// time limit for a message would never end it.
 const PROGRESS_OCTETS: u64 = 4096;
 
 /// Octets that are worth a write of their own: TLS makes one record of them (RFC 8446, 5.1).
-const PIECE_OCTETS: usize = 16 * 1024;
+const RECORD_OCTETS: usize = 16 * 1024;
 
 /// A [`Filter`] that is over when the client's end of data has been passed on, or when the provider has spoken before that.
 #[derive(Debug, Default)]
@@ -190,12 +190,20 @@ impl DataFilter {
         if pieces.is_full() {
             return Pass::NeedMore;
         }
-        let input = &input[..input.len().min(MAX_PIECE_OCTETS)];
+        let input = &input[..input.len().min(pieces.most())];
         let mut wire = Replies::default();
         let (octets, used) = match self.take_by_data(input, &mut wire) {
-            Pass::Forward(used) => (&input[..used], used),
+            Pass::Forward(used) => {
+                if !self.has_spoken_early
+                    && !self.is_complete()
+                    && let Some(forwarded) = pieces.announce(&input[..used], &mut say.server)
+                {
+                    return Pass::Announced { forwarded, used };
+                }
+                (&input[..used], used)
+            }
             Pass::Replaced(used) => (wire.server.as_slice(), used),
-            nothing @ (Pass::NeedMore | Pass::Stop) => return nothing,
+            nothing @ (Pass::Announced { .. } | Pass::NeedMore | Pass::Stop) => return nothing,
         };
         pieces.take(octets, self.is_complete());
         if !self.has_spoken_early {
@@ -212,7 +220,7 @@ impl DataFilter {
             return if at > 0 { Pass::Replaced(at) } else { Pass::NeedMore };
         }
         let mut at = self.body.take_unchanged(input);
-        if (at == input.len() || at >= PIECE_OCTETS) && !self.is_swallowing {
+        if (at == input.len() || at >= RECORD_OCTETS) && !self.is_swallowing {
             self.passed(at);
             return if at > 0 { Pass::Forward(at) } else { Pass::NeedMore };
         }
@@ -220,9 +228,9 @@ impl DataFilter {
         // change would cost a TLS record each.
         let begun = say.server.len();
         say.server.extend_from_slice(&input[..at]);
-        while at < input.len() && say.server.len() < begun + PIECE_OCTETS && !self.is_complete() {
+        while at < input.len() && say.server.len() < begun + RECORD_OCTETS && !self.is_complete() {
             at += self.body.take_changed(&input[at..], &mut say.server);
-            let next = &input[at..input.len().min(at + PIECE_OCTETS)];
+            let next = &input[at..input.len().min(at + RECORD_OCTETS)];
             let same = self.body.take_unchanged(next);
             say.server.extend_from_slice(&next[..same]);
             at += same;
@@ -371,7 +379,7 @@ mod tests {
                     Pass::Replaced(n) => n,
                     other => panic!("{other:?}"),
                 };
-                assert!(used > 0 && say.server.len() < 4 * PIECE_OCTETS);
+                assert!(used > 0 && say.server.len() < 4 * RECORD_OCTETS);
                 out.append(&mut say.server);
                 (rest, pieces) = (&rest[used..], pieces + 1);
             }
@@ -383,7 +391,61 @@ mod tests {
         for cut in [2, 3, 7, 100, 5_000, 65_536] {
             assert_eq!(pass(cut).0, expected, "{cut}");
         }
-        assert!(pass(65_536).1 < 2 * whole.len() / PIECE_OCTETS + 8);
+        assert!(pass(65_536).1 < 2 * whole.len() / RECORD_OCTETS + 8);
+    }
+
+    #[test]
+    fn a_body_from_a_fast_client_leaves_in_pieces_without_a_copy_and_is_the_same() {
+        // Few dots, dots at every end of a piece, and lines without end.
+        for line in
+            ["a line of text like many others\r\n".repeat(5000) + "..dot\r\n", "..\r\n".into(), "x".repeat(200_000)]
+        {
+            let text = line.repeat(400_000 / line.len());
+            let plain = text.replace("\r\n..", "\r\n.");
+            let plain = plain.strip_prefix('.').filter(|_| text.starts_with('.')).unwrap_or(&plain).to_owned();
+            let end = if text.ends_with("\r\n") { "" } else { "\r\n" };
+            let (body, plain) = (text + end + ".\r\nQUIT\r\n", plain + end);
+            for size in [5_000, 40_000, 65_536] {
+                let (out, forwarded) = in_pieces(&body, size);
+                assert!(out == plain, "{size}: {} octets instead of {}", out.len(), plain.len());
+                let is_fast = size > PIECE_OCTETS && !body.starts_with("..");
+                assert!(!is_fast || forwarded > body.len() / 2, "{size}: {forwarded}");
+            }
+        }
+    }
+
+    /// What a provider joins of the pieces of a body that comes in parts of this size, and how much of it was not copied.
+    fn in_pieces(body: &str, size: usize) -> (String, usize) {
+        let mut data = DataFilter::default().in_pieces(Chunking::Works, true);
+        let (mut out, mut input, mut uncopied) = (Vec::new(), body.as_bytes(), 0);
+        while !data.is_over() {
+            let mut say = Replies::default();
+            if !data.wants_client() {
+                assert_eq!(data.server_said(b"250 more\r\n", &mut say), Ok(Pass::Replaced(10)));
+                out.append(&mut say.server);
+                continue;
+            }
+            let piece = &input[..input.len().min(size)];
+            let (forwarded, used) = match data.client_said(piece, &mut say).unwrap() {
+                Pass::Announced { forwarded, used } => (forwarded, used),
+                Pass::Replaced(used) => (0, used),
+                Pass::NeedMore => (0, 0),
+                other => panic!("{other:?}"),
+            };
+            out.append(&mut say.server);
+            out.extend_from_slice(&piece[..forwarded]);
+            (input, uncopied) = (&input[used..], uncopied + forwarded);
+        }
+        assert_eq!(input, b"QUIT\r\n");
+        let (mut text, mut rest) = (Vec::new(), out.as_slice());
+        while let Some(end) = rest.iter().position(|octet| *octet == b'\n') {
+            let command = std::str::from_utf8(&rest[..end]).unwrap().trim_end();
+            let length: usize = command.split(' ').nth(1).unwrap().parse().unwrap();
+            assert!(length > 0 && length <= 2 * PIECE_OCTETS, "{command}");
+            text.extend_from_slice(&rest[end + 1..][..length]);
+            rest = &rest[end + 1 + length..];
+        }
+        (String::from_utf8(text).unwrap(), uncopied)
     }
 
     #[test]

@@ -75,6 +75,11 @@ impl Refusal {
         self.reply.code == 421
     }
 
+    /// Whether the command may be accepted at another time.
+    pub(super) fn is_for_now(&self) -> bool {
+        matches!(self.reply.code, 400..500)
+    }
+
     /// Whether what left behind the refused command is refused with it: that one was MAIL, or was repeated. Behind a
     /// refused recipient the next one may be accepted.
     pub fn ends_flight(&self) -> bool {

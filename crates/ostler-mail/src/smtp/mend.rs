@@ -214,8 +214,10 @@ fn is_field(line: &[u8]) -> bool {
 }
 
 /// The value of a From with a domain. `None`: it has one, or several senders, or no name that an address could be made of.
-fn with_domain(value: &[u8], domain: &str) -> Option<Vec<u8>> {
-    if memchr::memchr3(b'@', b',', b':', value).is_some() {
+fn with_domain(original: &[u8], domain: &str) -> Option<Vec<u8>> {
+    let masked = masked(original);
+    let value = masked.as_slice();
+    if original.contains(&b'@') || memchr::memchr2(b',', b':', value).is_some() {
         return None;
     }
     let is_local = |name: &[u8]| {
@@ -234,7 +236,35 @@ fn with_domain(value: &[u8], domain: &str) -> Option<Vec<u8>> {
         }
         _ => return None,
     };
-    Some([&value[..end], b"@", domain.as_bytes(), &value[end..]].concat())
+    Some([&original[..end], b"@", domain.as_bytes(), &original[end..]].concat())
+}
+
+/// The value with every octet of quoted names and of comments made an `x`, as in `"xxxxxxxx" <ann> (xxxx)`: signs in there say nothing
+/// of the address.
+fn masked(value: &[u8]) -> Vec<u8> {
+    let (mut is_quoted, mut depth, mut is_escaped) = (false, 0_usize, false);
+    let mask = |octet: &u8| {
+        let is_inside = is_quoted || depth > 0;
+        let shown = match octet {
+            _ if is_escaped => None,
+            b'"' if depth == 0 => {
+                is_quoted = !is_quoted;
+                Some(b'"')
+            }
+            b'(' if !is_quoted => {
+                depth += 1;
+                (depth == 1).then_some(b'(')
+            }
+            b')' if !is_quoted && depth > 0 => {
+                depth -= 1;
+                (depth == 0).then_some(b')')
+            }
+            octet => (!is_inside).then_some(*octet),
+        };
+        is_escaped = is_inside && *octet == b'\\' && !is_escaped;
+        shown.unwrap_or(b'x')
+    };
+    value.iter().map(mask).collect()
 }
 
 /// What a field has as its value, in a header that may not be clean.

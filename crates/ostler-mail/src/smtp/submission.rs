@@ -257,8 +257,10 @@ impl Submission {
 
     /// What to do about a refusal that has just come.
     pub fn on_refusal(&mut self, refusal: Refusal, attempt: Attempt<'_>, now: Moment) -> Next {
-        // 421 to the MAIL of a later message: the provider has had enough of the connection, not of the message.
-        if refusal.closes_connection() && refusal.stage == Stage::Mail && self.may_reopen(&attempt) {
+        // The MAIL of a later message: the provider may have had enough of the session, for its age or for the messages that
+        // it has served, and not of the message. Behind a gate the retries see to that, unless the connection closes.
+        let is_for_now = refusal.closes_connection() || refusal.is_for_now() && attempt.gate.is_none();
+        if is_for_now && refusal.stage == Stage::Mail && self.may_reopen(&attempt) {
             return self.reopen();
         }
         self.retry_at_gate(refusal, attempt, now)

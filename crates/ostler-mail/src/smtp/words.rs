@@ -87,7 +87,10 @@ pub fn failure(failure: &Failure) -> String {
         | Failure::NobodyListens { .. }
         | Failure::NetworkGone { .. }
         | Failure::TimedOut { .. } => "451 4.4.1 ",
-        Failure::Lost { .. } | Failure::ProtocolViolation { .. } | Failure::WrongProtocol { .. } => "451 4.4.2 ",
+        Failure::Lost { .. }
+        | Failure::OutcomeUnknown { .. }
+        | Failure::ProtocolViolation { .. }
+        | Failure::WrongProtocol { .. } => "451 4.4.2 ",
         Failure::ServiceRefused { .. }
         | Failure::MessageIds { .. }
         | Failure::NoFolder { .. }

@@ -3,11 +3,12 @@
 
 use std::sync::LazyLock;
 
-use memchr::memchr;
 use memchr::memmem::Finder;
 
 /// What is doubled.
 static DOT_FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\r\n."));
+/// What is doubled or mended.
+static BARE_DOT_FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\n."));
 
 /// Takes the dots off a text.
 #[derive(Debug, Clone, Default)]
@@ -33,6 +34,16 @@ enum Place {
 }
 
 impl Place {
+    /// Whether no line of these octets begins with a dot.
+    fn is_plain(self, octets: &[u8]) -> bool {
+        let begins_with_dot = match self {
+            Self::LineStart => octets.starts_with(b"."),
+            Self::Cr => octets.starts_with(b"\n."),
+            Self::Inside | Self::Dot | Self::DotCr | Self::End => false,
+        };
+        !begins_with_dot && DOT_FINDER.find(octets).is_none()
+    }
+
     /// The place behind some octets.
     fn behind(self, octets: &[u8]) -> Self {
         match octets {
@@ -45,9 +56,17 @@ impl Place {
     }
 }
 
-/// The octets up to the end of the line.
-fn line_of(rest: &[u8]) -> &[u8] {
-    memchr(b'\n', rest).map_or(rest, |end| &rest[..=end])
+/// The octets before the next dot at a line start, if the first of them is not one.
+fn before_dot(place: Place, rest: &[u8]) -> &[u8] {
+    match rest {
+        [b'\n', b'.', ..] if place == Place::Cr => &rest[..1],
+        _ => DOT_FINDER.find(rest).map_or(rest, |end| &rest[..end + 2]),
+    }
+}
+
+/// The octets before the next dot behind an LF, if the first of them is not one.
+fn before_bare_dot(rest: &[u8]) -> &[u8] {
+    BARE_DOT_FINDER.find(rest).map_or(rest, |end| &rest[..=end])
 }
 
 impl Unstuff {
@@ -66,15 +85,26 @@ impl Unstuff {
                     continue;
                 }
                 (Place::LineStart | Place::Inside | Place::Cr | Place::Dot, _) => {
-                    let line = line_of(rest);
-                    out.extend_from_slice(line);
-                    rest = &rest[line.len()..];
-                    self.place = self.place.behind(line);
+                    let plain = before_dot(self.place, rest);
+                    out.extend_from_slice(plain);
+                    rest = &rest[plain.len()..];
+                    self.place = self.place.behind(plain);
                     continue;
                 }
             };
             rest = &rest[1..];
         }
+    }
+
+    /// Whether these octets mean what they are.
+    pub(crate) fn is_plain(&self, octets: &[u8]) -> bool {
+        let is_inside = matches!(self.place, Place::LineStart | Place::Inside | Place::Cr);
+        is_inside && self.place.is_plain(octets)
+    }
+
+    /// These octets have passed as they are.
+    pub(crate) fn pass(&mut self, octets: &[u8]) {
+        self.place = self.place.behind(octets);
     }
 
     /// The octets that were taken and have not been given, as they were.
@@ -91,17 +121,33 @@ impl Unstuff {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Stuff {
     place: Place,
+    /// A bare LF before a dot becomes CR LF.
+    mends: bool,
+    /// The last octet was a bare LF, which is held back.
+    holds_lf: bool,
 }
 
 impl Stuff {
+    /// For a message that no POP3 server has looked at yet. A bare LF before a dot gets the CR that it lacks, as Dovecot and
+    /// Courier give it to each: programs that end lines at LF would take the dot for the end of the message, and those that
+    /// do not would keep the dot that is put before it.
+    pub(crate) fn mending() -> Self {
+        Self { mends: true, ..Self::default() }
+    }
+
     /// Whether these octets pass as they are.
     pub(crate) fn is_plain(&self, octets: &[u8]) -> bool {
-        let begins_with_dot = match self.place {
-            Place::LineStart => octets.starts_with(b"."),
-            Place::Cr => octets.starts_with(b"\n."),
-            Place::Inside | Place::Dot | Place::DotCr | Place::End => false,
-        };
-        !begins_with_dot && DOT_FINDER.find(octets).is_none()
+        if !self.mends {
+            return self.place.is_plain(octets);
+        }
+        let begins_with_dot = self.place == Place::LineStart && octets.starts_with(b".");
+        !begins_with_dot && !self.holds_lf && !self.ends_bare(octets) && BARE_DOT_FINDER.find(octets).is_none()
+    }
+
+    /// Whether the octets end with a bare LF that may have to be mended.
+    fn ends_bare(&self, octets: &[u8]) -> bool {
+        let has_cr = octets.ends_with(b"\r\n") || octets == b"\n" && self.place == Place::Cr;
+        self.mends && octets.ends_with(b"\n") && !has_cr
     }
 
     /// These octets have passed as they are.
@@ -113,19 +159,26 @@ impl Stuff {
     pub(crate) fn put(&mut self, text: &[u8], out: &mut Vec<u8>) {
         let mut rest = text;
         while !rest.is_empty() {
+            if std::mem::take(&mut self.holds_lf) {
+                let is_mended = rest.starts_with(b".");
+                out.extend_from_slice(if is_mended { b"\r\n" } else { b"\n" });
+                self.place = if is_mended { Place::LineStart } else { Place::Inside };
+            }
             if self.place == Place::LineStart && rest.starts_with(b".") {
                 out.push(b'.');
             }
-            let line = line_of(rest);
-            out.extend_from_slice(line);
-            self.pass(line);
-            rest = &rest[line.len()..];
+            let plain = if self.mends { before_bare_dot(rest) } else { before_dot(self.place, rest) };
+            self.holds_lf = self.ends_bare(plain);
+            let said = &plain[..plain.len() - usize::from(self.holds_lf)];
+            out.extend_from_slice(said);
+            self.pass(said);
+            rest = &rest[plain.len()..];
         }
     }
 
-    /// What stands behind the last octet: a line end, if there is none, and the final dot.
+    /// What stands behind the last octet: a line end, if there is none, and the final dot. A bare LF before it is mended, too.
     pub(crate) fn end(&self) -> &'static str {
-        if self.place == Place::LineStart { ".\r\n" } else { "\r\n.\r\n" }
+        if self.place == Place::LineStart && !self.holds_lf { ".\r\n" } else { "\r\n.\r\n" }
     }
 }
 
@@ -182,6 +235,57 @@ mod tests {
         }
     }
 
+    /// The same for a message of an IMAP server.
+    fn mended(message: &[u8], size: usize) -> Vec<u8> {
+        let (mut stuff, mut out) = (Stuff::mending(), Vec::new());
+        for chunk in message.chunks(size) {
+            if stuff.is_plain(chunk) {
+                out.extend_from_slice(chunk);
+                stuff.pass(chunk);
+            } else {
+                stuff.put(chunk, &mut out);
+            }
+        }
+        out.extend_from_slice(stuff.end().as_bytes());
+        out
+    }
+
+    #[test]
+    fn a_bare_lf_before_a_dot_becomes_a_line_end() {
+        for (message, text) in [
+            (&b"a\n.\r\nb\r\n"[..], &b"a\r\n..\r\nb\r\n.\r\n"[..]),
+            (b"a\n.", b"a\r\n..\r\n.\r\n"),
+            (b"\n.", b"\r\n..\r\n.\r\n"),
+            (b"a\n\n.b\nc\r\n", b"a\n\r\n..b\nc\r\n.\r\n"),
+            (b"a\n", b"a\r\n.\r\n"),
+            (b"a\r\n.b\r\r\n.", b"a\r\n..b\r\r\n..\r\n.\r\n"),
+            (b".\n.\n", b"..\r\n..\r\n.\r\n"),
+            (b"a\nb\n\r\n", b"a\nb\n\r\n.\r\n"),
+            (b"\r\n", b"\r\n.\r\n"),
+            (b"", b".\r\n"),
+        ] {
+            for size in 1..=message.len().max(1) {
+                assert_eq!(mended(message, size).escape_ascii().to_string(), text.escape_ascii().to_string(), "{size}");
+            }
+        }
+    }
+
+    /// A text as a program reads it that ends lines at this.
+    fn read_by_lines(text: &[u8], line_end: &str) -> String {
+        let text = text.iter().map(|octet| char::from(*octet)).collect::<String>();
+        let (mut message, mut ended) = (String::new(), false);
+        for line in text.split_inclusive(line_end) {
+            assert!(!ended, "{line:?} is behind the end of {text:?}");
+            let bare = line.trim_end_matches(['\r', '\n']);
+            ended = bare == "." && line.len() <= 3;
+            if !ended {
+                message += line.strip_prefix('.').unwrap_or(line);
+            }
+        }
+        assert!(ended, "{text:?}");
+        message
+    }
+
     #[test]
     fn dots_go_and_come_where_lines_begin() {
         for (wire, text) in [
@@ -209,6 +313,26 @@ mod tests {
             prop_assert!(held.is_empty());
             let end = if text.is_empty() || text.ends_with("\r\n") { "" } else { "\r\n" };
             prop_assert_eq!(out, [text.as_bytes(), end.as_bytes()].concat());
+        }
+
+        #[test]
+        fn programs_agree_on_a_message_with_bare_line_feeds(
+            message in proptest::collection::vec(proptest::sample::select(b"ab..\r\n\n".to_vec()), 0..60),
+            size in 1usize..20,
+        ) {
+            let text = mended(&message, size);
+            prop_assert_eq!(&text, &mended(&message, 60));
+            prop_assert_eq!(&text, &{
+                let (mut stuff, mut out) = (Stuff::mending(), Vec::new());
+                stuff.put(&message, &mut out);
+                out.extend_from_slice(stuff.end().as_bytes());
+                out
+            });
+            let (strict, lenient) = (read_by_lines(&text, "\r\n"), read_by_lines(&text, "\n"));
+            prop_assert_eq!(&strict, &lenient);
+            let without_ends = |text: &str| text.replace(['\r', '\n'], "");
+            let message: String = message.iter().map(|octet| char::from(*octet)).collect();
+            prop_assert_eq!(without_ends(&strict), without_ends(&message), "nothing but line ends is changed");
         }
 
         #[test]

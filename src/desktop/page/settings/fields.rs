@@ -12,7 +12,7 @@ use ostler_mail::account::Security;
 /// Keys that most people look for. All others are folded away.
 fn is_common(place: &Place, key: &Key) -> bool {
     let common: &[&str] = match place {
-        Place::Local => &["pop3", "smtp", "imap", "page", "access", "allow", "proxies", "metrics", "notices"],
+        Place::Local => &["pop3", "smtp", "imap", "page", "access", "allow", "notices"],
         Place::Account(_) => &["name", "address", "aliases", "username", "default"],
         Place::Server(..) => &["host", "port", "security", "auth"],
         Place::Registration(name) if issuers::known(name).is_some() => &["client_id", "client_secret"],

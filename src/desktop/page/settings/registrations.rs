@@ -8,14 +8,16 @@ use maud::{Markup, html};
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use super::{Scope, Sent, Shared, Wrong, apply, read_file, render_form, sent_value};
-use crate::config::{ShownFile, issuers};
+use super::{
+    Refusal, Scope, Sent, Shared, Wrong, apply, finish, read_file, render_form, save, sent_value, word_edit_error,
+};
+use crate::config::{self, ShownFile, issuers};
 use crate::desktop::page::App;
-use crate::desktop::page::layout::{field, form_token};
+use crate::desktop::page::layout::{check, field, form_token};
 use crate::proxy::tokens::registration_guide;
 use crate::vault::SecretStore;
-use ostler_mail::account::SecretSource;
 use ostler_mail::account::issuer::ClientSecret;
+use ostler_mail::account::{Account, SecretSource, Settings};
 use ostler_mail::failure::error_chain;
 use ostler_mail::secret::given::Given;
 
@@ -81,6 +83,92 @@ pub(in crate::desktop::page) async fn store_secret(shared: App, Form(sent): Form
             render_form(&shared, &scope, None, &Wrong::new(), Some(&done))
         }
         Err(why) => render_form(&shared, &scope, None, &vec![(String::new(), why)], None),
+    }
+}
+
+#[derive(Deserialize)]
+pub(in crate::desktop::page) struct RemovalForm {
+    company: String,
+    sure: Option<String>,
+}
+
+/// Removes a registration that no account uses, with its secret.
+pub(in crate::desktop::page) async fn remove(shared: App, Form(sent): Form<RemovalForm>) -> Response {
+    let scope = match scope_of(&shared, Some(&sent.company)) {
+        Ok(scope) => scope,
+        Err(wrong) => return render_form(&shared, &Scope::Computer, None, &wrong, None),
+    };
+    let refuse = |why: String| render_form(&shared, &scope, None, &vec![(String::new(), why)], None);
+    let Scope::Registration(name) = &scope else { return refuse("Nothing was removed.".into()) };
+    if sent.sure.is_none() {
+        return refuse("Nothing was removed. Tick the box beside the button if you are sure.".into());
+    }
+    let saved = save(&shared, |file, text, presets| {
+        if !file.registrations().contains(&name.as_str()) {
+            return Err(Refusal::Said("Nothing was removed: this registration is no longer there.".into()));
+        }
+        let users = users_of(&file.settings, name);
+        if !users.is_empty() {
+            return Err(Refusal::Said(format!(
+                "Nothing was removed: {} with this registration.",
+                sign_in_text(&users)
+            )));
+        }
+        let removed = config::remove_registration(text, name, &shared.file, presets);
+        removed.map_err(|error| Refusal::Said(word_edit_error(&shared, &error)))
+    });
+    let saved = match saved {
+        Ok(saved) => saved,
+        Err(Refusal::Said(why)) => return refuse(why),
+        Err(Refusal::Wrong(wrong)) => return render_form(&shared, &scope, None, &wrong, None),
+    };
+    let old = issuers::find(&saved.old, name);
+    let secret = old.filter(|issuer| issuer.client_secret == Some(ClientSecret::Kept(SecretSource::Keyring)));
+    let mut done = format!("The registration at {} is removed.", title(name));
+    finish(&shared, saved, None).await;
+    if let Some(issuer) = secret
+        && let Err(error) = shared.engine.vault.forget_client_secret(&issuer).await
+    {
+        let store = SecretStore::of_this_ostler();
+        done += &format!(" Its secret is still in {store}: {}.", error_chain(&error));
+    }
+    render_form(&shared, &Scope::Computer, None, &Wrong::new(), Some(&done))
+}
+
+/// The accounts that sign in at a company.
+fn users_of<'s>(settings: &'s Settings, company: &str) -> Vec<&'s str> {
+    let own = issuers::find(settings, company).map_or_else(|| company.to_owned(), |issuer| issuer.name.clone());
+    let is_user = |account: &&std::sync::Arc<Account>| account.oauth2.as_ref().is_some_and(|issuer| issuer.name == own);
+    settings.accounts.iter().filter(is_user).map(|account| account.name.as_str()).collect()
+}
+
+/// That these accounts sign in, as the beginning of a sentence.
+fn sign_in_text(accounts: &[&str]) -> String {
+    match accounts {
+        [one] => format!("the account {one} signs in"),
+        several => format!("the accounts {} sign in", several.join(", ")),
+    }
+}
+
+/// The button that removes a registration, or why it cannot be removed.
+pub(super) fn render_removal(shared: &Shared, file: &ShownFile, company: &str) -> Markup {
+    let users = users_of(&file.settings, company);
+    html! {
+        @if file.registrations().contains(&company) {
+            section aria-labelledby="remove" {
+                h2 #remove { "Remove" }
+                @if users.is_empty() {
+                    form method="post" action={ (PATH) "/remove" } {
+                        (form_token(shared))
+                        input type="hidden" name="company" value=(company);
+                        (check("sure", &format!("Yes, remove the registration at {}", title(company)), false, ""))
+                        button.danger type="submit" { "Remove this registration" }
+                    }
+                } @else {
+                    p { "It cannot be removed as long as " (sign_in_text(&users)) " with it." }
+                }
+            }
+        }
     }
 }
 

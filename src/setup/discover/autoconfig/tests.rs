@@ -277,3 +277,37 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_company_that_only_the_file_knows_is_described_by_it() {
+    let file = |oauth: &str| {
+        let xml = format!(
+            "<clientConfig version=\"1.1\"><emailProvider id=\"corp.example\"><domain>corp.example</domain>\
+             <incomingServer type=\"pop3\"><hostname>pop.corp.example</hostname><port>995</port><socketType>SSL</socketType>\
+             <username>%EMAILADDRESS%</username><authentication>OAuth2</authentication></incomingServer></emailProvider>{oauth}</clientConfig>"
+        );
+        let config = parse(xml.as_bytes(), &Domain::parse("corp.example").unwrap()).unwrap();
+        let AuthMethod::OAuth2(name) = config.endpoints[0].auth_methods[0].clone() else { panic!("{config:?}") };
+        (name, config.company)
+    };
+    let urls = "<authURL>https://sso.corp.example/a</authURL><tokenURL>https://sso.corp.example/t</tokenURL>";
+    let (name, company) =
+        file(&format!("<oAuth2><issuer>SSO.corp.example</issuer><scope>mail offline_access</scope>{urls}</oAuth2>"));
+    let company = company.unwrap();
+    assert_eq!((name.as_str(), company.name.as_str()), ("sso.corp.example", "sso.corp.example"));
+    assert_eq!((company.token.as_str(), company.client_id.as_deref()), ("https://sso.corp.example/t", None));
+    let (name, company) = file(&format!("<oAuth2><scope>mail</scope>{urls}</oAuth2>"));
+    assert_eq!((name.as_str(), company.unwrap().name.as_str()), ("sso.corp.example", "sso.corp.example"));
+    for (issuer, expected) in [("login.microsoftonline.com", "microsoft"), ("", "google")] {
+        let google = "<authURL>https://accounts.google.com/o/oauth2/auth</authURL>";
+        let (name, company) = file(&format!("<oAuth2><issuer>{issuer}</issuer><scope>x</scope>{google}</oAuth2>"));
+        assert_eq!((name.as_str(), company), (expected, None));
+    }
+    for bad in [urls.replace("https", "http"), String::new()] {
+        assert_eq!(
+            file(&format!("<oAuth2><issuer>sso.corp.example</issuer><scope>mail</scope>{bad}</oAuth2>")).1,
+            None
+        );
+    }
+    assert_eq!(file("").0, "");
+}

@@ -546,11 +546,23 @@ pub static KNOWN_WORDS: &[KnownWords] = &[
         "make an app password at myaccount.google.com/apppasswords, then: ostler password NAME",
         &[(SignIn, &["username and password not accepted", "badcredentials"])],
     )
-    .at(&["pop.gmail.com", "smtp.gmail.com", "pop.googlemail.com", "smtp.googlemail.com"]),
+    .at(&[
+        "pop.gmail.com",
+        "imap.gmail.com",
+        "smtp.gmail.com",
+        "pop.googlemail.com",
+        "imap.googlemail.com",
+        "smtp.googlemail.com",
+    ]),
     known(
         "gmail-pop-off",
         "on mail.google.com: Settings, Forwarding and POP/IMAP, Enable POP; then run: ostler check",
         &[(SignIn, &["not enabled for pop access"]), (Fetch, &["not enabled for pop access"])],
+    ),
+    known(
+        "gmail-imap-off",
+        "on mail.google.com: Settings, Forwarding and POP/IMAP, Enable IMAP; then run: ostler check",
+        &[(SignIn, &["not enabled for imap {use|access}"])],
     ),
     known(
         "yahoo-app-password",
@@ -559,8 +571,10 @@ pub static KNOWN_WORDS: &[KnownWords] = &[
     )
     .at(&[
         "pop.mail.yahoo.com",
+        "imap.mail.yahoo.com",
         "smtp.mail.yahoo.com",
         "pop.aol.com",
+        "imap.aol.com",
         "smtp.aol.com",
         "pop.verizon.net",
         "smtp.verizon.net",
@@ -587,10 +601,11 @@ pub static KNOWN_WORDS: &[KnownWords] = &[
                 "{use|using} authorized code",
             ],
         )],
-    ),
+    )
+    .at(&["imap.mail.me.com", "smtp.mail.me.com"]),
     known(
         "pop-switched-off",
-        "switch POP3 access on in the provider's web mail settings; then run: ostler check",
+        "switch access for mail programs (POP3 or IMAP) on in the provider's web mail settings; then run: ostler check",
         &[(
             SignIn,
             &[
@@ -607,17 +622,25 @@ pub static KNOWN_WORDS: &[KnownWords] = &[
     )
     .at(&[
         "pop.gmx.net",
+        "imap.gmx.net",
         "mail.gmx.net",
         "pop.gmx.com",
+        "imap.gmx.com",
         "mail.gmx.com",
         "pop3.web.de",
+        "imap.web.de",
         "smtp.web.de",
         "mx.freenet.de",
         "pop.yandex.com",
+        "imap.yandex.com",
         "pop.yandex.ru",
+        "imap.yandex.ru",
         "pop.mail.ru",
+        "imap.mail.ru",
         "pop.zoho.com",
+        "imap.zoho.com",
         "pop.naver.com",
+        "imap.naver.com",
     ]),
     known(
         "password-expired",

@@ -56,7 +56,7 @@ fn step(filter: &mut ImapFilter, input: &mut Vec<u8>, is_client: bool, heard: &m
             input.drain(..octets);
             true
         }
-        Ok(Pass::NeedMore | Pass::Stop) => false,
+        Ok(Pass::Announced { .. } | Pass::NeedMore | Pass::Stop) => false,
         Err(violation) => {
             heard.violation = Some(violation);
             false
@@ -135,7 +135,19 @@ fn what_would_blind_ostler_is_answered_by_ostler_when_it_is_its_turn() {
     let said = lines(&heard.client);
     assert_eq!((said.len(), said[0], said[3]), (4, "1 OK one", "4 OK four"));
     assert!(said[1].starts_with("2 BAD ") && said[2].starts_with("3 BAD "), "{said:?}");
-    for verb in ["LOGIN a b", "AUTHENTICATE PLAIN", "ENABLE QRESYNC", "UNAUTHENTICATE", "IDLE now", "IDLE {3}"] {
+    for verb in [
+        "LOGIN a b",
+        "AUTHENTICATE PLAIN",
+        "ENABLE QRESYNC",
+        "UNAUTHENTICATE",
+        "IDLE now",
+        "IDLE {3}",
+        // However they are written.
+        " COMPRESS DEFLATE",
+        "\tcompress deflate",
+        " \u{b} STARTTLS",
+        "LOGIN\ta b",
+    ] {
         let heard = play(&format!("C: a {verb}"));
         assert!(heard.client.starts_with("a BAD ") && heard.server.is_empty(), "{verb}: {heard:?}");
     }
@@ -207,6 +219,8 @@ fn tags_outside_the_grammar_are_not_echoed_and_browsers_are_ended() {
     let said = lines(&heard.client);
     assert!(said[..3].iter().all(|line| line.starts_with("* BAD ")), "{said:?}");
     assert_eq!(heard.server, "1\r\n");
+    let heard = play("C: GET SELECT x\nC: 2 UID SEARCH SUBJECT HTTP/2\nS: GET OK\nS: 2 OK");
+    assert_eq!((lines(&heard.server).len(), heard.violation), (2, None), "no browsers");
     for http in ["GET / HTTP/1.1", "Host: x"] {
         assert_eq!(play(&format!("C: {http}")).violation, Some(ProtocolViolation::Client(Misuse::Http)));
     }
@@ -294,7 +308,68 @@ fn the_clock_is_the_one_of_who_owes_something() {
     assert_eq!(filter.clock().0, Clock::ClientIdle);
     play_with(&mut filter, "C: 2 FETCH 1 BODY[]\nS: * 1 FETCH (BODY[] {3}\nS| a", 99);
     assert_eq!((filter.clock().0, filter.message_from()), (Clock::Message, Party::Server));
-    assert!(filter.is_inside_answer() && filter.waiting() == Some("2"));
+    assert!(filter.is_inside_answer() && filter.waiting() == Some(("2", None)));
+}
+
+#[test]
+fn what_a_lost_connection_leaves_open_is_known() {
+    use Undecided::{Change, Copy, Store};
+    for (said, first, all) in [
+        ("C: 1 APPEND x {3}\nS: +\nC: abc", Some(("1", Some(Store))), Some(Store)),
+        ("C: 1 APPEND x {3+}\nC: abc", Some(("1", Some(Store))), Some(Store)),
+        // Not all of it has left.
+        ("C: 1 APPEND x {3}", Some(("1", None)), None),
+        ("C: 1 APPEND x {3}\nS: +\nC| ab", Some(("1", None)), None),
+        ("C: 1 APPEND x {3}\nS: +\nC| abc", Some(("1", None)), None),
+        ("C: 1 COPY 1:9 Trash", Some(("1", Some(Copy))), Some(Copy)),
+        ("C: 1 uid copy 1:9 Trash", Some(("1", Some(Copy))), Some(Copy)),
+        ("C: 1 UID STORE 1 FLAGS ()", Some(("1", Some(Change))), Some(Change)),
+        ("C: 1 UID MOVE 1 x", Some(("1", Some(Change))), Some(Change)),
+        ("C: 1 EXPUNGE", Some(("1", Some(Change))), Some(Change)),
+        ("C: 1 XYZZY", Some(("1", Some(Change))), Some(Change)),
+        ("C: 1 FETCH 1 BODY[]", Some(("1", None)), None),
+        ("C: 1 UID SEARCH ALL", Some(("1", None)), None),
+        ("C: 1 NOOP\nC: 2 COPY 1 x\nC: 3 CREATE y", Some(("1", None)), Some(Copy)),
+        ("C: 1 COPY 1 x\nS: 1 OK\nC: 2 NOOP", Some(("2", None)), None),
+        // Refused before its end, with another one before it.
+        ("C: 1 CLOSE\nC: 2 APPEND x {3}\nS: 2 NO full", Some(("1", Some(Change))), Some(Change)),
+        ("C: 1 LOGOUT", Some(("1", None)), None),
+        ("C: 1 COMPRESS DEFLATE", None, None),
+    ] {
+        let mut filter = filter();
+        play_with(&mut filter, said, 99);
+        assert_eq!((filter.waiting(), filter.undecided()), (first, all), "{said}");
+    }
+}
+
+#[test]
+fn ostler_ends_when_nothing_is_left_open_and_nothing_new_begins() {
+    for (said, ends) in [
+        ("C: 1 NOOP\nC: 2 SEARCH ALL", true),
+        ("C: 1 IDLE\nS: + idling", true),
+        ("C: 1 APPEND x {3}", true),
+        ("C: 1 APPEND x {3}\nS: +\nC: abc", false),
+        ("C: 1 COPY 1 x", false),
+        ("C: 1 STORE 1 FLAGS ()", false),
+        ("C: 1 FETCH 1 BODY[]\nS: * 1 FETCH (BODY[] {3}\nS| a", false),
+    ] {
+        let mut filter = filter();
+        play_with(&mut filter, said, 99);
+        assert_eq!(filter.end_early(), ends, "{said}");
+        if !said.contains("BODY") {
+            let heard = play_with(&mut filter, "C: 7 NOOP\nS: 1 OK done", 99);
+            assert!(!heard.server.contains('7'), "{said}: {heard:?}");
+            assert!(filter.end_early(), "{said}");
+        }
+    }
+    // A message under way goes on to its end, and so does the wait for its answer.
+    let mut filter = filter();
+    play_with(&mut filter, "C: 1 APPEND x {9}\nS: +\nC| abc", 99);
+    assert!(!filter.end_early());
+    let heard = play_with(&mut filter, "C| abcdef\nC: ", 99);
+    assert_eq!((heard.server.as_str(), filter.end_early()), ("abcdef\r\n", false));
+    play_with(&mut filter, "S: 1 OK", 99);
+    assert!(filter.end_early());
 }
 
 /// Lets the time for which both wait pass, as the loop does.

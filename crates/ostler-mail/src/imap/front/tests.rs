@@ -128,7 +128,8 @@ fn a_refused_sign_in_is_refused_and_all_other_trouble_costs_no_password() {
     assert!(said.starts_with("* OK [ALERT] ostler: ") && said.contains("no such luck"), "{said}");
     assert!(said.contains("\r\n7 NO [AUTHENTICATIONFAILED] ostler: "), "{said}");
     play(&mut front, &[b"8 LOGIN home x"]);
-    assert_eq!(front.on_failure(&lost()), "8 OK signed in\r\n");
+    // The capabilities come before the OK, as after any sign-in.
+    assert_eq!(front.on_failure(&lost()), "* CAPABILITY IMAP4rev1\r\n8 OK signed in\r\n");
     let said = play(&mut front, &[b"9 LIST \"\" *"]).remove(0);
     let (no, bye) = said.split_once("\r\n").unwrap();
     assert!(
@@ -238,7 +239,13 @@ fn the_log_shows_no_password_however_it_is_said() {
 fn what_the_provider_offers_is_told_before_the_login_is_accepted() {
     let mut front = front(Access::SameUser, &["home"]);
     play(&mut front, &[b"1 LOGIN home x"]);
-    assert_eq!(front.signed_in(b"IMAP4rev1 UIDPLUS"), "* CAPABILITY IMAP4rev1 UIDPLUS\r\n1 OK signed in\r\n");
+    assert_eq!(front.signed_in(b"IMAP4rev1 UIDPLUS", &[]), "* CAPABILITY IMAP4rev1 UIDPLUS\r\n1 OK signed in\r\n");
+    let alerts = ["quota is nearly full".to_owned(), format!("closed\r\n1 BAD {}", "x".repeat(600))];
+    let said = front.signed_in(b"", &alerts);
+    let lines: Vec<&str> = said.lines().collect();
+    assert_eq!((lines[0], lines.len()), ("* OK [ALERT] quota is nearly full", 4));
+    assert!(lines[1].starts_with("* OK [ALERT] closed??1 BAD x") && lines[1].len() <= 510, "{}", lines[1]);
+    assert_eq!(lines[2..], ["* CAPABILITY IMAP4rev1", "1 OK signed in"]);
 }
 
 #[test]
@@ -247,4 +254,23 @@ fn a_door_of_one_account_needs_no_name() {
     let settings = settings(Access::SameUser, vec![Arc::clone(&account)], &[]);
     let mut front = ImapFront::new(settings, Some(account), "<1.2@ostler>".into());
     assert_eq!(play(&mut front, &[b"1 LOGIN anyone x"]), ["=> home as anyone: x"]);
+}
+
+#[test]
+fn a_wrong_local_password_is_told_in_an_alert_once() {
+    let mut front = front(Access::Password, &["home"]);
+    play(&mut front, &[b"1 LOGIN home x"]);
+    let said = front.wrong_password();
+    let (alert, no) = said.split_once("\r\n").unwrap();
+    assert!(alert.starts_with("* OK [ALERT] ") && alert.contains("ostler list --passwords"), "{said}");
+    assert!(no.starts_with("1 NO [AUTHENTICATIONFAILED] "), "{said}");
+    play(&mut front, &[b"2 LOGIN home y"]);
+    assert!(front.wrong_password().starts_with("2 NO [AUTHENTICATIONFAILED] "), "a box for each alert");
+}
+
+#[test]
+fn a_tag_may_read_like_a_verb_of_http() {
+    let mut front = front(Access::SameUser, &["home"]);
+    let said = play(&mut front, &[b"GET NOOP", b"POST  LOGIN home x", b"PUT / HTTP/1.0"]);
+    assert_eq!(said, ["GET OK done", "=> home as home: x", "Http"]);
 }

@@ -109,6 +109,9 @@ impl Imap {
                     message.is_seen |= flag == "(\\Seen)";
                 }
             }
+            ["UID", "STORE", set, "-FLAGS.SILENT", "(\\Deleted)"] => {
+                self.messages.iter_mut().filter(|m| is_in(set, m.uid)).for_each(|m| m.is_deleted = false);
+            }
             ["UID", "EXPUNGE", set] => self.messages.retain(|m| !(m.is_deleted && is_in(set, m.uid))),
             ["EXPUNGE"] => self.messages.retain(|message| !message.is_deleted),
             ["UID", "SEARCH", "DELETED"] => {
@@ -271,7 +274,7 @@ impl World {
                 }
                 Pass::Replaced(octets) => drop(input.drain(..octets)),
                 Pass::NeedMore => continue,
-                Pass::Stop => return Ok(false),
+                Pass::Announced { .. } | Pass::Stop => return Ok(false),
             }
             self.take(say);
             return Ok(true);
@@ -309,6 +312,36 @@ fn messages_come_with_dots_doubled_and_a_line_end() {
         "+OK 24 octets\r\nA: 1\r\n\r\none\r\n..two\r\nthree\r\n.\r\n+OK 11 octets\r\nB: 2\r\n\r\nx\r\n.\r\n\
          +OK\r\nA: 1\r\n\r\none\r\n..two\r\n.\r\n+OK\r\nB: 2\r\n\r\n.\r\n+OK 2\r\n"
     );
+}
+
+#[test]
+fn a_dot_behind_a_bare_line_feed_ends_no_message() {
+    let body: &[u8] = b"A: 1\r\n\r\none\n.\r\ntwo\n.three\nfour\n";
+    let said = session(Imap::with(&[body]), "RETR 1\r\nTOP 1 9\r\n");
+    let text = "A: 1\r\n\r\none\r\n..\r\ntwo\r\n..three\nfour\r\n.\r\n";
+    assert_eq!(said, format!("+OK {} octets\r\n{text}+OK\r\n{text}", body.len()));
+}
+
+#[test]
+fn a_message_without_a_size_is_in_the_list_and_is_fetched() {
+    let list = "* 1 FETCH (UID 10)\r\n* 2 FETCH (RFC822.SIZE 11)\r\n* 2 FETCH (UID 20)\r\n{} OK\r\n";
+    let said = session(Imap::with(&TWO).instead("FETCH 1:2", list), "LIST\r\nUIDL\r\nTOP 1 0\r\n");
+    assert_eq!(
+        said,
+        "+OK 2 messages\r\n1 1\r\n2 11\r\n.\r\n+OK 2 messages\r\n1 7.10\r\n2 7.20\r\n.\r\n+OK\r\nA: 1\r\n\r\n.\r\n"
+    );
+}
+
+#[test]
+fn what_the_server_wants_people_to_read_is_kept_from_the_sign_in_on() {
+    let imap = Imap::with(&TWO)
+        .instead("LOGIN", "* OK [ALERT] of xyzzy\r\n{} OK [ALERT] second\r\n")
+        .instead("CAPABILITY", "* CAPABILITY IMAP4rev1 UIDPLUS\r\n{} OK\r\n")
+        .instead("EXAMINE", "* 0 EXISTS\r\n* OK [UIDVALIDITY 7] ok\r\n* NO [ALERT] third\r\n{} OK\r\n")
+        .instead("NOOP", "* OK [ALERT] last\r\n{} OK\r\n");
+    let mut world = World::new(imap);
+    world.say("NOOP\r\n").unwrap();
+    assert_eq!(world.filter.take_alerts(), ["of ***", "second", "third", "last"]);
 }
 
 #[test]
@@ -403,6 +436,43 @@ fn without_uidplus_all_that_is_marked_must_be_the_clients() {
     let mut world = World::new(silent);
     assert!(world.say("DELE 1\r\nQUIT\r\n").unwrap().lines().last().unwrap().starts_with("-ERR"));
     assert_eq!(world.imap.uids(), [10, 20]);
+}
+
+#[test]
+fn what_a_broken_session_has_left_marked_does_not_stand_in_the_way() {
+    let mut imap = Imap::with(&[b"a", b"b", b"c"]);
+    imap.has_uidplus = false;
+    // The first session breaks behind STORE.
+    let mut first = World::new(imap.instead("UID SEARCH", ""));
+    first.say("DELE 1\r\nQUIT\r\n").unwrap();
+    assert_eq!(first.filter.left_marks(), Some(vec![10]));
+    let next = |left: &[u32], mut imap: Imap, said: &str| {
+        let mut opened = open_as(&mut imap, Folder::default()).unwrap();
+        opened.left_marks = left.to_vec();
+        let mut world = World::new(imap);
+        world.filter = MaildropFilter::new(opened, Arc::default());
+        let said = world.say(said).unwrap();
+        (said.lines().last().unwrap().to_owned(), world)
+    };
+    let (said, world) = next(&[10], first.imap.clone(), "DELE 3\r\nQUIT\r\n");
+    assert_eq!((said.as_str(), world.imap.uids()), ("+OK bye, 1 message deleted", vec![10, 20]));
+    assert!(world.imap.messages.iter().all(|message| !message.is_deleted), "the mark is gone");
+    assert_eq!(world.filter.left_marks(), Some(vec![]));
+    // The client deletes it again.
+    let (said, world) = next(&[10], first.imap.clone(), "DELE 1\r\nQUIT\r\n");
+    assert_eq!((said.as_str(), world.imap.uids()), ("+OK bye, 1 message deleted", vec![20, 30]));
+    // Another program's is not touched, nor one that is marked again.
+    let marked = first.imap.clone().meanwhile("SELECT", 20, Other::Marks);
+    let (said, world) = next(&[10], marked, "DELE 3\r\nQUIT\r\n");
+    assert!(said.starts_with("-ERR [SYS/TEMP] what your mail program deleted"), "{said}");
+    assert_eq!((world.imap.uids(), world.filter.left_marks()), (vec![10, 20, 30], Some(vec![10, 30])));
+    let again = first.imap.clone().instead("UID STORE 10 -FLAGS", "{} OK\r\n");
+    let (said, world) = next(&[10], again, "DELE 3\r\nQUIT\r\n");
+    assert!(said.starts_with("-ERR [SYS/TEMP] what your mail program deleted"), "{said}");
+    assert_eq!(world.imap.uids(), [10, 20, 30]);
+    // A session that deletes nothing knows nothing of it.
+    let (_, world) = next(&[10], first.imap, "QUIT\r\n");
+    assert_eq!(world.filter.left_marks(), None);
 }
 
 #[test]
@@ -694,14 +764,24 @@ fn top(message: &[u8], lines: usize) -> &[u8] {
     &message[..at]
 }
 
+/// The text of a message. A bare LF before a dot becomes CR LF, and so does one at the end, which stands before a dot, too.
 fn text(message: &[u8]) -> Vec<u8> {
     let mut text = Vec::new();
+    let mend = |text: &mut Vec<u8>| {
+        if text.ends_with(b"\n") && !text.ends_with(b"\r\n") {
+            text.insert(text.len() - 1, b'\r');
+        }
+    };
     for octet in message {
-        if *octet == b'.' && (text.is_empty() || text.ends_with(b"\r\n")) {
-            text.push(b'.');
+        if *octet == b'.' {
+            mend(&mut text);
+            if text.is_empty() || text.ends_with(b"\r\n") {
+                text.push(b'.');
+            }
         }
         text.push(*octet);
     }
+    mend(&mut text);
     let end: &[u8] = if text.is_empty() || text.ends_with(b"\r\n") { b".\r\n" } else { b"\r\n.\r\n" };
     [&text[..], end].concat()
 }

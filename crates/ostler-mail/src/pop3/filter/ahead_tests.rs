@@ -148,7 +148,7 @@ impl Played {
                     used
                 }
                 Pass::Replaced(used) => used,
-                Pass::NeedMore | Pass::Stop => break,
+                Pass::Announced { .. } | Pass::NeedMore | Pass::Stop => break,
             };
             self.unused.drain(..used);
             self.to_client.append(&mut say.client);

@@ -24,7 +24,7 @@ fn feed(filter: &mut Pop3Filter, client_said: bool, chunks: &[&[u8]]) -> Result<
                     side.extend(input.drain(..n));
                 }
                 Pass::Replaced(n) => drop(input.drain(..n)),
-                Pass::NeedMore | Pass::Stop => break,
+                Pass::Announced { .. } | Pass::NeedMore | Pass::Stop => break,
             }
         }
     }
@@ -257,6 +257,23 @@ fn a_line_may_be_as_long_as_its_limit_and_no_longer() {
     let short = line("+OK ", MAX_CLIENT_REPLY_OCTETS - 2, "\r\n");
     assert_eq!(session(b"NOOP\r\n", &[&short]).unwrap(), short);
     assert_eq!(session(b"NOOP\r\n", &[&line("+OK ", MAX_CLIENT_REPLY_OCTETS - 1, "\r\n")]).unwrap(), short);
+}
+
+#[test]
+fn quit_goes_on_to_its_answer_when_ostler_ends() {
+    for (commands, answers, ends) in [
+        (&b"DELE 1\r\n"[..], &b"+OK\r\n"[..], true),
+        (b"NOOP\r\n", b"", true),
+        (b"DELE 1\r\nQUIT\r\n", b"+OK\r\n", false),
+        (b"QUIT\r\n", b"", false),
+        (b"QUIT\r\n", b"+OK bye\r\n", true),
+        (b"RETR 1\r\n", b"+OK\r\nhalf", false),
+    ] {
+        let mut filter = Pop3Filter::default();
+        feed(&mut filter, true, &[commands]).unwrap();
+        feed(&mut filter, false, &[answers]).unwrap();
+        assert_eq!(filter.end_early(), ends, "{}", commands.escape_ascii());
+    }
 }
 
 #[test]

@@ -11,9 +11,13 @@ use memchr::memrchr;
 use crate::smtp::Reply;
 use crate::wire::dots::{Stuff, Unstuff};
 
-/// The most octets of one piece, and half of what is held of a body. Two records of TLS; a program behind a modem of
-/// 2400 baud fills it within the five minutes that a provider waits for a command (RFC 5321, 4.5.3.2.7).
-pub const MAX_PIECE_OCTETS: usize = 32 * 1024;
+/// More than these octets make a piece: two records of TLS. A program behind a modem of 2400 baud fills it within the five
+/// minutes that a provider waits for a command (RFC 5321, 4.5.3.2.7). A provider on trial gets no more than these at once.
+pub const PIECE_OCTETS: usize = 32 * 1024;
+
+/// The most octets of one piece, from a client that sends faster than pieces leave; every piece costs a line, an answer, and
+/// a record of TLS that is not full. A body holds at most these and the piece of a trial.
+const MAX_PIECE_OCTETS: usize = 2 * PIECE_OCTETS;
 
 /// What is known of a provider's BDAT.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -78,7 +82,12 @@ impl Pieces {
 
     /// Whether the provider has to speak before more can be taken from the client.
     pub(super) fn is_full(&self) -> bool {
-        self.is_whole || self.waiting.len() > MAX_PIECE_OCTETS
+        self.is_whole || self.waiting.len() > PIECE_OCTETS
+    }
+
+    /// How many octets of the body may be taken at once.
+    pub(super) fn most(&self) -> usize {
+        if self.known == Chunking::Works { MAX_PIECE_OCTETS - self.waiting.len() } else { PIECE_OCTETS }
     }
 
     /// Takes the next octets of the body, as they would leave by DATA.
@@ -87,30 +96,54 @@ impl Pieces {
         self.is_whole = is_end;
     }
 
+    /// Begins a piece of what waits and the front of these octets of the body, which follow it as they are: a body from a fast
+    /// client is not copied. Returns how many follow; the others wait. `None`: these octets have to be taken.
+    pub(super) fn announce(&mut self, octets: &[u8], out: &mut Vec<u8>) -> Option<usize> {
+        let may = self.known == Chunking::Works && self.has_turn() && octets.len() >= PIECE_OCTETS;
+        if !may || !self.unstuff.is_plain(octets) {
+            return None;
+        }
+        let follow = most_lines_in(octets, MAX_PIECE_OCTETS - self.waiting.len());
+        self.begin(self.waiting.len() + follow, false, out);
+        out.append(&mut self.waiting);
+        self.unstuff.pass(octets);
+        self.waiting.extend_from_slice(&octets[follow..]);
+        Some(follow)
+    }
+
+    /// Whether the provider takes a piece now.
+    fn has_turn(&self) -> bool {
+        !self.is_owed() || (self.known == Chunking::Works && self.is_pipelining)
+    }
+
+    fn begin(&mut self, octets: usize, is_last: bool, out: &mut Vec<u8>) {
+        let last = if is_last { " LAST" } else { "" };
+        out.extend_from_slice(format!("BDAT {octets}{last}\r\n").as_bytes());
+        (self.has_begun, self.has_ended) = (true, is_last);
+        self.unanswered += usize::from(!is_last);
+    }
+
     /// Says the pieces that may leave now.
     pub(super) fn say(&mut self, out: &mut Vec<u8>) {
         while let Some((octets, is_last)) = self.next() {
-            let last = if is_last { " LAST" } else { "" };
-            out.extend_from_slice(format!("BDAT {octets}{last}\r\n").as_bytes());
-            let rest = self.waiting.split_off(octets);
-            let piece = std::mem::replace(&mut self.waiting, rest);
-            out.extend_from_slice(&piece);
+            self.begin(octets, is_last, out);
+            let piece = self.waiting.drain(..octets);
+            out.extend_from_slice(piece.as_slice());
             if self.known == Chunking::Untried && !is_last {
-                self.kept = piece;
+                self.kept = piece.as_slice().to_vec();
             }
-            (self.has_begun, self.has_ended) = (true, is_last);
-            self.unanswered += usize::from(!is_last);
         }
     }
 
     /// How long the next piece is and whether it is the last, if it may leave.
     fn next(&self) -> Option<(usize, bool)> {
-        let has_turn = !self.is_owed() || (self.known == Chunking::Works && self.is_pipelining);
-        if self.has_ended || !has_turn {
+        if self.has_ended || !self.has_turn() {
             return None;
         }
-        if self.waiting.len() > MAX_PIECE_OCTETS {
-            return Some((lines_in(&self.waiting[..MAX_PIECE_OCTETS]).unwrap_or(MAX_PIECE_OCTETS), false));
+        let most = if self.known == Chunking::Works { MAX_PIECE_OCTETS } else { PIECE_OCTETS };
+        let enough = if self.is_whole { most } else { PIECE_OCTETS };
+        if self.waiting.len() > enough {
+            return Some((most_lines_in(&self.waiting, most), false));
         }
         if !self.is_whole || self.is_owed() {
             return None;
@@ -167,6 +200,13 @@ impl Pieces {
         out.extend_from_slice(end);
         Some(out)
     }
+}
+
+/// How many octets make a piece of at most `most`, which ends with a line if it can. Something stays for the last piece: there
+/// are servers that trip over an empty one.
+fn most_lines_in(octets: &[u8], most: usize) -> usize {
+    let most = most.min(octets.len() - 1);
+    lines_in(&octets[..most]).unwrap_or(most)
 }
 
 /// How many octets are whole lines, if any: a server that looks at each piece by itself sees no line cut in two.
@@ -255,20 +295,48 @@ mod tests {
     fn the_last_piece_waits_for_the_others() {
         for (is_pipelining, at_once) in [(true, 2), (false, 1)] {
             let mut pieces = Pieces::new(Chunking::Works, is_pipelining);
-            pieces.take(&[&b"x\r\n".repeat(MAX_PIECE_OCTETS)[..98298], b".\r\n"].concat(), true);
-            let first = said(&mut pieces).matches("BDAT 32766\r\n").count();
+            pieces.take(&[&b"x\r\n".repeat(MAX_PIECE_OCTETS)[..196_605], b".\r\n"].concat(), true);
+            let first = said(&mut pieces).matches("BDAT 65535\r\n").count();
             assert_eq!(first, at_once);
             if !is_pipelining {
                 yes(&mut pieces);
-                assert!(said(&mut pieces).starts_with("BDAT 32766\r\n"));
+                assert!(said(&mut pieces).starts_with("BDAT 65535\r\n"));
             } else {
                 yes(&mut pieces);
                 assert_eq!(said(&mut pieces), "");
             }
             yes(&mut pieces);
-            assert!(said(&mut pieces).starts_with("BDAT 32766 LAST\r\n"));
+            assert!(said(&mut pieces).starts_with("BDAT 65535 LAST\r\n"));
             assert_eq!(pieces.take_back(), None);
         }
+    }
+
+    #[test]
+    fn a_fast_client_fills_larger_pieces_and_the_last_is_never_empty() {
+        let mut pieces = Pieces::new(Chunking::Works, true);
+        let lines = b"x\r\n".repeat(PIECE_OCTETS);
+        let mut sizes = Vec::new();
+        for (octets, is_end) in
+            [(32_766, false), (32_766, false), (32_769, false), (32_766, false), (3, false), (0, true)]
+        {
+            pieces.take(&lines[..octets], false);
+            if is_end {
+                pieces.take(b".\r\n", true);
+                assert_eq!(said(&mut pieces), "");
+                while pieces.is_owed() {
+                    yes(&mut pieces);
+                }
+            }
+            sizes.extend(said(&mut pieces).lines().filter_map(|line| Some(line.strip_prefix("BDAT ")?.to_owned())));
+        }
+        assert_eq!(sizes, ["65529", "32769", "32766", "6 LAST"]);
+        let mut pieces = Pieces::new(Chunking::Works, true);
+        pieces.take(&lines[..PIECE_OCTETS + 1], false);
+        assert!(said(&mut pieces).starts_with("BDAT 32766\r\n"));
+        // All that there is when the body ends is one piece.
+        let mut pieces = Pieces::new(Chunking::Works, true);
+        pieces.take(&[&lines[..65_535], b".\r\n"].concat(), true);
+        assert!(said(&mut pieces).starts_with("BDAT 65535 LAST\r\n"));
     }
 
     #[test]
