@@ -1,5 +1,6 @@
 //! An ostler before a POP3 and an SMTP server that the test plays by hand, line by line, on loopback or across a cable.
 
+use std::io::ErrorKind;
 use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 
@@ -308,8 +309,8 @@ impl Cable {
 
     pub(crate) fn mend(&self, fault: Fault) {
         match fault {
-            Fault::Pulled => self.ip(&self.far, &["link", "set", "wan0", "up"]),
-            Fault::Off => self.ip(&self.near, &["link", "set", "wan0", "up"]),
+            Fault::Pulled => self.plug_in(&self.far),
+            Fault::Off => self.plug_in(&self.near),
             Fault::Swallowed => {
                 self.ip(&self.near, &["neigh", "del", FAR, "dev", "wan0"]);
                 self.ip(&self.far, &["neigh", "del", NEAR, "dev", "wan0"]);
@@ -318,6 +319,16 @@ impl Cable {
                 self.ip(&self.near, &["address", "add", &format!("{MOVED}/24"), "dev", "wan0"]);
             }
         }
+    }
+
+    /// The cable carries afterwards. A kernel may take seconds to notice a link and to look for its neighbour again, and whoever
+    /// connects before hears that there is no way.
+    fn plug_in(&self, world: &World) {
+        self.ip(world, &["link", "set", "wan0", "up"]);
+        wait_for("the far end", || {
+            let refused = self.near.in_network(|| TcpStream::connect((FAR, 1))).err()?;
+            (refused.kind() == ErrorKind::ConnectionRefused).then_some(())
+        });
     }
 
     /// Back to the first address.
