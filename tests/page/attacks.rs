@@ -75,9 +75,7 @@ fn without_the_cookie_of_this_start_nothing_is_shown() {
 /// A port alone stands for both loopback addresses; an address for itself.
 #[test]
 fn the_page_is_at_the_address_that_is_written_and_at_no_other() {
-    if TcpListener::bind(("::1", 0)).is_err() {
-        return println!("SKIPPED: there is no ::1");
-    }
+    let has_second = TcpListener::bind(("::1", 0)).is_ok();
     let home = Home::new(&TestCa::new(), &[]);
     let port = free_port();
     for (page, is_on_both) in [(format!("\"127.0.0.1:{port}\""), false), (port.to_string(), true)] {
@@ -86,9 +84,9 @@ fn the_page_is_at_the_address_that_is_written_and_at_no_other() {
         let mut run = Run::start(&home, &[]).ready();
         wait_for("the page", || TcpStream::connect(("127.0.0.1", port)).ok());
         // The second address is opened right behind the first.
-        if is_on_both {
+        if is_on_both && has_second {
             wait_for("the page at ::1", || TcpStream::connect(("::1", port)).ok());
-        } else {
+        } else if !is_on_both {
             raw(port, "GET /health HTTP/1.0\r\n\r\n");
             assert!(TcpStream::connect(("::1", port)).is_err(), "the page is at ::1, too");
         }

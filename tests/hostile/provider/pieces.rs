@@ -98,7 +98,7 @@ fn at_the_last_piece() {
 
 /// A message of several pieces.
 fn several_pieces() -> Vec<u8> {
-    super::super::honest::large(100_000)
+    super::super::honest::large(300_000)
 }
 
 #[test]
