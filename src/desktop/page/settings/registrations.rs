@@ -129,7 +129,8 @@ pub(in crate::desktop::page) async fn remove(shared: App, Form(sent): Form<Remov
     if let Some(issuer) = secret
         && let Err(error) = shared.engine.vault.forget_client_secret(&issuer).await
     {
-        done += &format!(" Its secret is still in the keyring: {}.", error_chain(&error));
+        let store = SecretStore::of_this_ostler();
+        done += &format!(" Its secret is still in {store}: {}.", error_chain(&error));
     }
     render_form(&shared, &Scope::Computer, None, &Wrong::new(), Some(&done))
 }
