@@ -1,5 +1,7 @@
 //! The messages, the same in every process, so that each octet that arrives can be compared with what was sent.
 
+use ostler_mail::readable::{Converter, Extent, Readable};
+
 /// A message of the bulk fetch.
 pub const BIG: usize = 50_000_000;
 /// A message of the bulk send.
@@ -20,6 +22,16 @@ impl Mailbox {
         Self(vec![message(0, BIG)])
     }
 
+    /// Letters of today, in UTF-8, each with characters in every line that an old program does not have.
+    pub fn letters() -> Self {
+        Self((0..SMALL_ONES).map(letter).collect())
+    }
+
+    /// The messages as an old program gets them that reads this charset.
+    pub fn readable(&self, charset: &str) -> Self {
+        Self(self.0.iter().map(|message| readable(message, charset)).collect())
+    }
+
     /// The messages as they were before their dots were stuffed.
     pub fn plain(&self) -> Self {
         Self(self.0.iter().map(|message| plain(message)).collect())
@@ -38,6 +50,37 @@ pub fn plain(message: &[u8]) -> Vec<u8> {
         .flat_map(|line| line.strip_prefix(b".").unwrap_or(line))
         .copied()
         .collect()
+}
+
+/// A message with the dots and the last line that it has on the wire.
+fn stuffed(plain: &[u8]) -> Vec<u8> {
+    let mut text = Vec::with_capacity(plain.len() + 3);
+    for line in plain.split_inclusive(|octet| *octet == b'\n') {
+        text.extend_from_slice(if line.starts_with(b".") { b"." } else { b"" });
+        text.extend_from_slice(line);
+    }
+    text.extend_from_slice(b".\r\n");
+    text
+}
+
+fn readable(message: &[u8], charset: &str) -> Vec<u8> {
+    let mut converter = Converter::new(Readable::find(charset).unwrap(), Extent::Whole);
+    let mut text = Vec::new();
+    converter.push(&plain(message), &mut text);
+    converter.finish(&mut text);
+    stuffed(&text)
+}
+
+fn letter(number: usize) -> Vec<u8> {
+    let mut text = format!(
+        "From: =?utf-8?Q?Andr=C3=A9?= <a@example.test>\r\nDate: Sun, 29 Nov 2026 12:00:00 +0000\r\n\
+         Message-ID: <{number}@example.test>\r\nSubject: =?utf-8?Q?It=E2=80=99s_number?= {number}\r\nMIME-Version: 1.0\r\n\
+         Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"
+    );
+    while text.len() < SMALL {
+        text += "It\u{2019}s \u{201c}fine\u{201d} \u{2013} the caf\u{e9} na\u{ef}vely takes \u{20ac}5 for an \u{153}uvre.\r\n";
+    }
+    stuffed(text.as_bytes())
 }
 
 /// The message of the bulk send.

@@ -25,7 +25,7 @@ use table::{Row, Table};
 use upstream::{Doors, Upstream};
 
 const USAGE: &str = "cargo bench --bench proxy -- [--rounds N] [--scale X] [bulk] [small] [imap] [imap-small] [sessions] [crowd] \
-     [send] [each] [big-send] [far] [far-send] [start]";
+     [send] [each] [big-send] [far] [far-send] [filters] [start]";
 
 struct Options {
     rounds: usize,
@@ -90,6 +90,9 @@ fn measure(options: &Options) {
     );
     bench.throughput();
     bench.far();
+    if options.wants("filters") {
+        bench.filters();
+    }
     if options.wants("start") {
         bench.start_and_memory();
     }
@@ -139,6 +142,9 @@ impl Scenario {
         Self { name, line: Line::Near, title, unit: "MB/s", cpu_unit: "CPU s/GB", cpu_factor: 1e3 }
     }
 }
+
+/// What a case is called, and what runs it and says how much it was.
+type Case<'a> = (&'static str, Box<dyn Fn() -> f64 + 'a>);
 
 /// What one run of one scenario did.
 #[derive(Default)]
@@ -256,6 +262,91 @@ impl Bench<'_> {
             }
         }
         [rate, cpu, resumed, slow, worst].into_iter().for_each(|row| self.table.add(row));
+    }
+
+    /// What `readable` and `mend` cost: where they are off, where there is nothing for them to do, and where there is. All in one
+    /// ostler, by turns.
+    fn filters(&mut self) {
+        let Ok(proxy) = Proxy::start_filters(self.folder, &self.upstream.near) else { return };
+        let (small, big, letters) = (Mailbox::small(), Mailbox::big(), Mailbox::letters());
+        let readable = letters.readable("windows-1252");
+        let (singles, bulk, sends) = (self.options.count(4000), self.options.count(4), self.options.count(1000));
+        let doors = proxy.doors;
+        let fetch = |user: &'static str, mailbox, count| {
+            move || {
+                let mut pop = Pop::sign_in(doors[0], user);
+                (1..=count).for_each(|n| pop.fetch(n, mailbox));
+                pop.quit();
+                count as f64
+            }
+        };
+        let fetch_big = |user: &'static str| {
+            let mailbox = &big;
+            move || {
+                let mut pop = Pop::sign_in(doors[0], user);
+                (0..bulk).for_each(|_| pop.fetch(1, mailbox));
+                pop.quit();
+                (bulk * mail::BIG) as f64 / 1e6
+            }
+        };
+        let send = |user: &'static str| {
+            let mailbox = &small;
+            move || {
+                let mut smtp = Smtp::begin(doors[1], user);
+                (0..sends).for_each(|n| smtp.send(user, n, mailbox.message(n)));
+                smtp.quit();
+                sends as f64
+            }
+        };
+        let groups: [(&Scenario, Vec<Case<'_>>); 3] = [
+            (
+                &Scenario::each("filters", Line::Near, "4 KB messages", "messages/s"),
+                vec![
+                    ("readable is off", Box::new(fetch("small", &small, singles))),
+                    ("readable, nothing to change", Box::new(fetch("small-readable", &small, singles))),
+                    ("UTF-8, readable is off", Box::new(fetch("letters", &letters, singles))),
+                    ("UTF-8, readable", Box::new(fetch("letters-readable", &readable, singles))),
+                ],
+            ),
+            (
+                &Scenario::bulk("filters", "50 MB messages"),
+                vec![
+                    ("readable is off", Box::new(fetch_big("big"))),
+                    ("readable, nothing to change", Box::new(fetch_big("big-readable"))),
+                ],
+            ),
+            (
+                &Scenario::each("filters", Line::Near, "4 KB sends", "messages/s"),
+                vec![
+                    ("mend is off", Box::new(send("small-unmended"))),
+                    ("mend, nothing is missing", Box::new(send("small"))),
+                ],
+            ),
+        ];
+        for (scenario, cases) in groups {
+            self.by_turns(&proxy, scenario, &cases);
+        }
+    }
+
+    /// Runs the cases of one ostler by turns, and adds the rows of each.
+    fn by_turns(&mut self, proxy: &Proxy, scenario: &Scenario, cases: &[Case<'_>]) {
+        let row = |case: &Case<'_>| {
+            let title = format!("{}, {}", scenario.title, case.0);
+            (Row::new(&title, scenario.unit), Row::new("", scenario.cpu_unit))
+        };
+        let mut rows: Vec<(Row, Row)> = cases.iter().map(row).collect();
+        for round in 0..self.options.rounds {
+            for turn in 0..cases.len() {
+                let at = (round + turn) % cases.len();
+                let (spent, began) = (proxy.cpu(), Instant::now());
+                let amount = cases[at].1();
+                rows[at].0.add(Kind::Ostler, amount / began.elapsed().as_secs_f64());
+                if let (Some(before), Some(after)) = (spent, proxy.cpu()) {
+                    rows[at].1.add(Kind::Ostler, (after - before) / amount * scenario.cpu_factor);
+                }
+            }
+        }
+        rows.into_iter().flat_map(|(rate, cpu)| [rate, cpu]).for_each(|row| self.table.add(row));
     }
 
     /// A new process for each round: how soon it listens, what it holds then, and with 500 clients signed in.

@@ -47,6 +47,15 @@ pub struct Proxy {
 
 impl Proxy {
     pub fn start(kind: Kind, folder: &Path, upstream: &Doors) -> Result<Self, String> {
+        Self::start_with(kind, folder, upstream, false)
+    }
+
+    /// ostler with more accounts, for what is changed on its way.
+    pub fn start_filters(folder: &Path, upstream: &Doors) -> Result<Self, String> {
+        Self::start_with(Kind::Ostler, folder, upstream, true)
+    }
+
+    fn start_with(kind: Kind, folder: &Path, upstream: &Doors, has_filters: bool) -> Result<Self, String> {
         let doors = [free(), free(), free()];
         let pairs = || doors.iter().zip(upstream.tls);
         let mut command = match kind {
@@ -79,7 +88,8 @@ impl Proxy {
             }
             Kind::Ostler => {
                 let file = folder.join(format!("ostler-{}.toml", doors[0].port()));
-                fs::write(&file, settings(&doors, &upstream.tls, &folder.join("ca.pem"))).map_err(|e| e.to_string())?;
+                let text = settings(&doors, &upstream.tls, &folder.join("ca.pem"), has_filters);
+                fs::write(&file, text).map_err(|e| e.to_string())?;
                 let mut command = Command::new(env!("CARGO_BIN_EXE_ostler"));
                 command.args(["run", "--config"]).arg(file).env("OSTLER_BENCH_SECRET", "secret");
                 command
@@ -131,19 +141,31 @@ fn free() -> SocketAddr {
 /// The names of the tables, in the order of `Ports`.
 const PROTOCOLS: [&str; 3] = ["pop3", "smtp", "imap"];
 
+/// The accounts whose mail is changed on its way, or could be, and those beside which they are measured; the provider has the
+/// mailboxes of those whose names begin in the same way.
+const FILTERED: [(&str, &str); 5] = [
+    ("small-readable", "readable = \"windows-1252\"\n"),
+    ("big-readable", "readable = \"windows-1252\"\n"),
+    ("letters", ""),
+    ("letters-readable", "readable = \"windows-1252\"\n"),
+    ("small-unmended", "mend = []\n"),
+];
+
 /// What a user would write; two accounts, as somebody has who needs more than a wrapper.
-fn settings(doors: &Ports, upstream: &Ports, ca: &Path) -> String {
+fn settings(doors: &Ports, upstream: &Ports, ca: &Path, has_filters: bool) -> String {
     let local: String =
         PROTOCOLS.iter().zip(doors).map(|(protocol, door)| format!("{protocol} = {}\n", door.port())).collect();
     let server = |(protocol, to): (&&str, &SocketAddr)| {
         let (port, ca) = (to.port(), ca.display());
         format!("[account.{protocol}]\nhost = \"127.0.0.1\"\nport = {port}\nsecurity = \"tls\"\nca = '{ca}'\n")
     };
-    let account = |name: &str| {
+    let account = |name: &str, more: &str| {
         let servers: String = PROTOCOLS.iter().zip(upstream).map(server).collect();
         format!(
-            "[[account]]\nname = \"{name}\"\naddress = \"{name}@example.test\"\npassword = {{ env = \"OSTLER_BENCH_SECRET\" }}\n{servers}"
+            "[[account]]\nname = \"{name}\"\naddress = \"{name}@example.test\"\npassword = {{ env = \"OSTLER_BENCH_SECRET\" }}\n{more}{servers}"
         )
     };
-    format!("[local]\n{local}{}{}", account("small"), account("big"))
+    let two = account("small", "") + &account("big", "");
+    let filters: String = FILTERED.iter().map(|(name, line)| account(name, line)).collect();
+    format!("[local]\n{local}{two}{}", if has_filters { filters } else { String::new() })
 }

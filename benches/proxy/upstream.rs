@@ -79,6 +79,7 @@ static HANDSHAKES: [AtomicU64; 2] = [AtomicU64::new(0), AtomicU64::new(0)];
 struct Mail {
     small: Mailbox,
     big: Mailbox,
+    letters: Mailbox,
     outgoing: Vec<u8>,
     /// As BDAT carries them: no dot is stuffed, and none ends the message.
     small_plain: Mailbox,
@@ -86,9 +87,18 @@ struct Mail {
 }
 
 impl Mail {
+    /// The mailbox of a user, and how many messages it has.
+    fn of(&self, user: &str) -> (&Mailbox, usize) {
+        match user {
+            user if user.starts_with("BIG") => (&self.big, 1),
+            user if user.starts_with("LETTERS") => (&self.letters, SMALL_MESSAGES),
+            _ => (&self.small, SMALL_MESSAGES),
+        }
+    }
+
     /// The answer to LIST.
-    fn list(&self, is_big: bool) -> Vec<u8> {
-        let (mailbox, count) = if is_big { (&self.big, 1) } else { (&self.small, SMALL_MESSAGES) };
+    fn list(&self, user: &str) -> Vec<u8> {
+        let (mailbox, count) = self.of(user);
         let mut answer = String::from("+OK\r\n");
         for number in 1..=count {
             // Without the dot at its end.
@@ -106,6 +116,7 @@ pub fn main(folder: &Path) {
     let mail = Arc::new(Mail {
         small: Mailbox::small(),
         big: Mailbox::big(),
+        letters: Mailbox::letters(),
         outgoing: mail::outgoing(),
         small_plain: Mailbox::small().plain(),
         outgoing_plain: mail::plain(&mail::outgoing()),
@@ -196,20 +207,20 @@ fn say(stream: &mut dyn Stream, text: &[u8]) -> std::io::Result<()> {
 }
 
 fn pop(stream: &mut dyn Stream, mail: &Mail) -> std::io::Result<()> {
-    let (mut input, mut is_big, mut answer) = (Vec::new(), false, Vec::new());
+    let (mut input, mut user, mut answer) = (Vec::new(), String::new(), Vec::new());
     say(stream, b"+OK ready\r\n")?;
     loop {
         let line = line(stream, &mut input)?;
         let (word, rest) = line.split_once(' ').unwrap_or((&line, ""));
         match word {
             "USER" => {
-                is_big = rest.starts_with("BIG");
+                user = rest.to_owned();
                 say(stream, b"+OK\r\n")?;
             }
             "PASS" if rest != "SECRET" => say(stream, b"-ERR [AUTH] no\r\n")?,
             "CAPA" => say(stream, b"+OK\r\nUSER\r\nTOP\r\nUIDL\r\nPIPELINING\r\n.\r\n")?,
             "RETR" => {
-                let message = if is_big { &mail.big } else { &mail.small }.message(rest.parse().unwrap_or(0));
+                let message = mail.of(&user).0.message(rest.parse().unwrap_or(0));
                 answer.clear();
                 answer.extend_from_slice(FETCHED);
                 // In one write if it is small, as a real server's buffer would have it.
@@ -219,7 +230,7 @@ fn pop(stream: &mut dyn Stream, mail: &Mail) -> std::io::Result<()> {
                 say(stream, &message[first..])?;
             }
             // What a program must know that reads ahead.
-            "LIST" => say(stream, &mail.list(is_big))?,
+            "LIST" => say(stream, &mail.list(&user))?,
             "QUIT" => return say(stream, b"+OK bye\r\n"),
             _ => say(stream, b"+OK\r\n")?,
         }

@@ -11,15 +11,21 @@ use ostler_mail::maildrop::login::{MaildropLogin, Opened, Ready};
 use super::filter::{Passing, Schedule, assert_answers, commands, deliver, in_single_octets, joined, schedule};
 use super::{lines, parts};
 
+/// What an earlier session may have left marked.
+const LEFT_MARKS: [u32; 3] = [1, 10, 11];
+
 /// A choice, a schedule, what the client says, how the server opens the folder, and what it says then. The cuts do not matter;
 /// the client gets whole answers to what it asked, in order; the server hears only commands that this takes, and nothing that
-/// marks or removes a message that the client has not deleted, or before QUIT.
+/// marks or removes a message that the client has not deleted, or before QUIT; marks are taken off only of what was left marked.
 pub fn pop3_from_imap(data: &[u8]) {
     let [choice, order, client, folder, server] = parts(data);
-    let mark_read = choice.first().is_some_and(|octet| octet & 1 == 1);
+    let has = |bit: u8| choice.first().is_some_and(|octet| octet & bit == bit);
+    let (mark_read, left_marks) = (has(1), if has(2) { LEFT_MARKS.to_vec() } else { Vec::new() });
     let order = schedule(order);
     let play = |order: &Schedule| {
-        let mut passing = Passing::new(MaildropFilter::new(open(folder, mark_read)?, Default::default()));
+        let mut opened = open(folder, mark_read)?;
+        opened.left_marks.clone_from(&left_marks);
+        let mut passing = Passing::new(MaildropFilter::new(opened, Default::default()));
         deliver(order, client, server, |party, now| passing.deliver(party, now));
         Some(passing)
     };
@@ -72,6 +78,11 @@ fn assert_commands(said: &[Vec<u8>], to_server: &[u8], folder: &[u8], mark_read:
                 false
             }
             ["SELECT", "\"INBOX\""] | ["UID", "SEARCH", "DELETED"] | ["EXPUNGE"] => true,
+            ["UID", "STORE", set, "-FLAGS.SILENT", "(\\Deleted)"] => {
+                let was_left = |uid: &str| uid.parse().is_ok_and(|uid| LEFT_MARKS.contains(&uid));
+                assert!(set.split([',', ':']).all(was_left), "{line:?}");
+                true
+            }
             ["UID", "STORE", set, "+FLAGS.SILENT", "(\\Deleted)"] | ["UID", "EXPUNGE", set] => {
                 assert!(is_known(set), "{line:?} with {known:?}");
                 true

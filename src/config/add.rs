@@ -109,7 +109,6 @@ fn tables(account: &Account) -> String {
 /// The table for a registration: what differs from what ostler knows of the company.
 pub(crate) fn registration_table(issuer: &Issuer) -> String {
     let known = issuers::known(&issuer.name);
-    let of_known = |get: fn(&Issuer) -> Option<&HttpsUrl>| known.as_deref().and_then(get);
     let mut text =
         format!("[oauth2.{}]\n", if issuer.name.contains('.') { quoted(&issuer.name) } else { issuer.name.clone() });
     if let Some(client_id) = &issuer.client_id {
@@ -118,14 +117,9 @@ pub(crate) fn registration_table(issuer: &Issuer) -> String {
     if let Some(ClientSecret::Kept(source)) = &issuer.client_secret {
         line(&mut text, "client_secret", &secret(source));
     }
-    let urls: [(&str, fn(&Issuer) -> Option<&HttpsUrl>); 4] = [
-        ("authorize", |issuer| issuer.authorize.as_ref()),
-        ("token", |issuer| Some(&issuer.token)),
-        ("device", |issuer| issuer.device.as_ref()),
-        ("revoke", |issuer| issuer.revoke.as_ref()),
-    ];
-    for (key, get) in urls {
-        if let Some(url) = get(issuer).filter(|url| of_known(get) != Some(url)) {
+    let of_known = known.as_deref().map(urls);
+    for (at, (key, url)) in urls(issuer).into_iter().enumerate() {
+        if let Some(url) = url.filter(|_| of_known.as_ref().is_none_or(|known| known[at].1 != url)) {
             line(&mut text, key, &quoted(url.as_str()));
         }
     }
@@ -137,6 +131,16 @@ pub(crate) fn registration_table(issuer: &Issuer) -> String {
         line(&mut text, "redirect", &quoted(issuer.redirect.host()));
     }
     text
+}
+
+/// The addresses of a company, by their keys.
+fn urls(issuer: &Issuer) -> [(&'static str, Option<&HttpsUrl>); 4] {
+    [
+        ("authorize", issuer.authorize.as_ref()),
+        ("token", Some(&issuer.token)),
+        ("device", issuer.device.as_ref()),
+        ("revoke", issuer.revoke.as_ref()),
+    ]
 }
 
 /// The table that has POP3 clients fetch from the IMAP server. It is written where a preset might name a POP3 server too, so

@@ -71,7 +71,10 @@ async fn a_secret_is_read_once_until_it_is_dropped() {
     let pop3 = home.pop3.as_ref().unwrap();
     let entry = "home pop3 tls ann@pop.example.net:995".to_owned();
     let missing = vault.secret(&home, pop3).await.unwrap_err();
-    assert_eq!(missing, VaultError::NoEntry { account: "home".into(), entry: entry.clone(), place: SecretStore::Keyring });
+    assert_eq!(
+        missing,
+        VaultError::NoEntry { account: "home".into(), entry: entry.clone(), place: SecretStore::Keyring }
+    );
     entries.lock().unwrap().insert(entry.clone(), b"hunter2".to_vec());
     for _ in 0..3 {
         assert!(vault.secret(&home, pop3).await.unwrap().is(b"hunter2"));

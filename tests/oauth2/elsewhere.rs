@@ -57,7 +57,8 @@ fn a_command_that_fails_or_gives_nothing_is_trouble_and_never_a_refusal() {
         smtp.ask_reply("EHLO x", "250");
         smtp.ask_reply(&format!("MAIL FROM:<{ANN}>"), "454");
         let mut imap = Client::greeted(ostler.imap, "* OK");
-        imap.ask("a LOGIN home x", "a OK");
+        imap.ask("a LOGIN home x", "* CAPABILITY IMAP4rev1");
+        imap.expect("a OK");
         imap.ask("b NOOP", "b NO [UNAVAILABLE]");
     }
 }

@@ -105,10 +105,9 @@
     });
   }
 
-  // After a form with mistakes, focus the first wrong field, or show why nothing was done: that may be far below.
+  // After a form with mistakes, focus the first wrong field.
   var wrong = document.querySelector('[aria-invalid]');
-  var why = document.querySelector('main .error[role=alert]');
-  if (wrong) { wrong.focus(); } else if (why) { why.scrollIntoView(false); }
+  if (wrong) { wrong.focus(); }
 
   copying();
   later();

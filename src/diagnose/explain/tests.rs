@@ -98,11 +98,11 @@ fn failures(protocol: Protocol) -> Vec<Failure> {
         not_deleted(NotDeleted::ReadOnly),
         not_deleted(NotDeleted::FolderReplaced),
         not_deleted(NotDeleted::Refused(said())),
-        secret(SecretTrouble::Missing("the keyring".into())),
-        secret(SecretTrouble::Missing("the folder /var/lib/ostler/secrets".into())),
         Failure::Lost { at: at(), waiting: Waiting::Answer }.leaving_open(Some(Undecided::Store)),
         timed_out(Waiting::Answer).leaving_open(Some(Undecided::Copy)),
         at().violation("it spoke unasked").leaving_open(Some(Undecided::Change)),
+        secret(SecretTrouble::Missing("the keyring".into())),
+        secret(SecretTrouble::Missing("the folder /var/lib/ostler/secrets".into())),
         secret(SecretTrouble::KeyringLocked),
         secret(SecretTrouble::NoKeyring),
         secret(SecretTrouble::NoFolder(

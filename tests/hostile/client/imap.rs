@@ -382,6 +382,9 @@ fn three(talk: &mut Talk<'_>, tries: [String; 3]) {
     for (number, line) in tries.iter().enumerate() {
         let asked = Instant::now();
         talk.send(format!("{number} {line}\r\n"));
+        if number == 0 {
+            talk.hear("* OK [ALERT] this is not the local password");
+        }
         if number < 2 {
             talk.hear(&format!("{number} NO [AUTHENTICATIONFAILED] this is not the local password"));
         } else {

@@ -712,11 +712,12 @@ impl Filter for ImapFilter {
     fn wants_client(&self) -> bool {
         // What is said while an IDLE begins, ends or is given again waits until that is done.
         let is_at_rest = self.idle.as_ref().is_none_or(|idle| idle.state == IdleState::Agreed);
-        !matches!(self.client, FromClient::Asked { .. })
-            && !(self.is_ending && self.client == FromClient::Command)
-            && is_at_rest
-            && self.owed.len() < MAX_OUTSTANDING_COMMANDS
-            && self.leaving().is_none()
+        let may_speak = match self.client {
+            FromClient::Asked { .. } => false,
+            FromClient::Command => !self.is_ending,
+            FromClient::Rest { .. } | FromClient::Literal { .. } | FromClient::TooLong => true,
+        };
+        may_speak && is_at_rest && self.owed.len() < MAX_OUTSTANDING_COMMANDS && self.leaving().is_none()
     }
 
     fn client_ended(&mut self, rest: &[u8], say: &mut Replies) -> bool {
