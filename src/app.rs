@@ -327,11 +327,18 @@ impl App {
 
     /// Lets load balancers send their clients elsewhere while the doors are still open.
     async fn tell_balancers(&self) {
-        #[cfg(feature = "web")]
-        if self.page.as_ref().is_some_and(crate::desktop::page::Page::has_balancer) {
+        if self.has_balancer() {
             self.engine.events.publish(Event::Leaving(BALANCER_NOTICE));
             sleep(BALANCER_NOTICE).await;
         }
+    }
+
+    /// Whether a load balancer looks at `/health`, which a build without the page does not have.
+    fn has_balancer(&self) -> bool {
+        #[cfg(feature = "web")]
+        return self.page.as_ref().is_some_and(crate::desktop::page::Page::has_balancer);
+        #[cfg(not(feature = "web"))]
+        false
     }
 
     /// Takes no new clients and ends the sessions; those in the middle of a message may finish it.
