@@ -41,6 +41,7 @@ pub(crate) trait Desktop: Send + Sync {
     }
 
     /// Advice for a user who has the page: its buttons in place of commands for a terminal. Without a page, as it is.
+    #[cfg(feature = "tray")]
     fn word_advice(&self, advice: &str) -> String {
         advice.to_owned()
     }

@@ -42,6 +42,7 @@ use crate::proxy::net::listen::Port;
 use guard::Keys;
 use jobs::Jobs;
 use ostler_mail::account::Settings;
+#[cfg(feature = "tray")]
 pub(crate) use words::on_page;
 
 /// How often the page looks whether changed settings are in force.

@@ -80,7 +80,7 @@ impl Desktop for SystemDesktop {
         self.page.get().is_some_and(|links| links.address().is_some())
     }
 
-    #[cfg(feature = "web")]
+    #[cfg(all(feature = "web", feature = "tray"))]
     fn word_advice(&self, advice: &str) -> String {
         if self.has_page() { crate::desktop::page::on_page(advice) } else { advice.to_owned() }
     }
