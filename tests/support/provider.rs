@@ -26,6 +26,8 @@ pub enum Step {
     ExpectMessage,
     /// Reads a piece of a message, with the BDAT before it; whether it says that it is the last.
     ExpectPiece(bool),
+    /// Reads pieces that are not the last until so many octets of the message have come, then says a line for each.
+    ExpectPieces(usize, &'static str),
     /// Answers lines until the other side goes away, each with what stands beside the first beginning that fits it. Its line
     /// end is a part of a line; letter case does not matter. A line that fits none is trouble.
     Serve(Vec<(Vec<u8>, String)>),
@@ -269,6 +271,7 @@ struct Peer {
 
 impl Peer {
     fn play(&mut self, part: &[Step], tls: Option<&Arc<ServerConfig>>) -> Result<(), String> {
+        let mut octets_in_pieces = 0;
         for step in part {
             match step {
                 Step::Send(bytes) => self.write(bytes)?,
@@ -294,7 +297,15 @@ impl Peer {
                     }
                 }
                 Step::ExpectMessage => while self.line()? != "." {},
-                Step::ExpectPiece(is_last) => self.piece(*is_last)?,
+                Step::ExpectPiece(is_last) => octets_in_pieces += self.piece(*is_last)?,
+                Step::ExpectPieces(octets, line) => {
+                    let mut pieces = 0;
+                    while octets_in_pieces < *octets {
+                        octets_in_pieces += self.piece(false)?;
+                        pieces += 1;
+                    }
+                    self.write(format!("{line}\r\n").repeat(pieces).as_bytes())?;
+                }
                 Step::StartTls => self.start_tls(tls.ok_or("no certificate for this part")?)?,
                 Step::Close => {
                     self.close();
@@ -399,7 +410,8 @@ impl Peer {
         outcome.map_err(|error| format!("cannot send: {error}"))
     }
 
-    fn piece(&mut self, is_last: bool) -> Result<(), String> {
+    /// Returns how many octets it has.
+    fn piece(&mut self, is_last: bool) -> Result<usize, String> {
         let line = self.line()?;
         let words: Vec<_> = line.split(' ').collect();
         let octets: usize = match (words.as_slice(), is_last) {
@@ -412,7 +424,7 @@ impl Peer {
             }
         }
         self.waiting.drain(..octets);
-        Ok(())
+        Ok(octets)
     }
 
     fn line(&mut self) -> Result<String, String> {
