@@ -341,7 +341,7 @@ pub static KNOWN_WORDS: &[KnownWords] = &[
     // TLS, in the words of libraries
     known(
         "no-common-encryption",
-        "let the mail program go through ostler (server 127.0.0.1, if both run on one computer, else as ostler guide shows; SSL off), which has modern encryption; if ostler itself says this, ask the provider for a newer server",
+        "let the mail program go through ostler (server 127.0.0.1, or what ostler guide shows; SSL off), which has modern encryption; if ostler itself says this, ask the provider for a newer server",
         &[
             (
                 Any,
@@ -396,7 +396,7 @@ pub static KNOWN_WORDS: &[KnownWords] = &[
     ]),
     known(
         "no-server-name",
-        "let the mail program go through ostler (server 127.0.0.1, if both run on one computer, else as ostler guide shows; SSL off): ostler names the server, as old programs cannot",
+        "let the mail program go through ostler (server 127.0.0.1, or what ostler guide shows; SSL off): ostler names the server, as old programs cannot",
         &[(
             Tls,
             &[
@@ -413,7 +413,7 @@ pub static KNOWN_WORDS: &[KnownWords] = &[
     ),
     known(
         "certificate-unchecked",
-        "let the mail program go through ostler (server 127.0.0.1, if both run on one computer, else as ostler guide shows; SSL off); or switch \"Check for server certificate revocation\" off under Internet Options, Advanced",
+        "let the mail program go through ostler (server 127.0.0.1, or what ostler guide shows; SSL off); or switch \"Check for server certificate revocation\" off under Internet Options, Advanced",
         &[
             (
                 Tls,
@@ -1273,7 +1273,7 @@ pub static KNOWN_WORDS: &[KnownWords] = &[
     ),
     known(
         "helo-refused",
-        "let the mail program go through ostler (server 127.0.0.1, if both run on one computer, else as ostler guide shows), which introduces itself in the form that servers expect; if ostler itself is refused so, tell the provider",
+        "let the mail program go through ostler (server 127.0.0.1, or what ostler guide shows), which introduces itself in the form that servers expect; if ostler itself is refused so, tell the provider",
         &[
             (
                 Any,
