@@ -238,13 +238,9 @@ impl Vault {
     /// too.
     pub async fn forget_server(&self, account: &Account, server: &Server) -> Result<(), VaultError> {
         let entry = entry_of(account, server);
-        let forget = Request::Forget { account: None, entries: vec![entry.clone()] };
-        let done = self.0.keyring.ask(forget, WRITE_TIMEOUT).await;
+        let done = self.forget(&entry).await;
         self.0.cache.remove(&entry);
-        match done {
-            Ok(_) | Err(Trouble::NoEntry) => Ok(()),
-            Err(trouble) => Err(VaultError::keyring(account, &entry, trouble)),
-        }
+        done.map_err(|trouble| VaultError::keyring(account, &entry, trouble))
     }
 
     /// Copies what the keyring has for an account to the same account under another name, for every server that both have.
@@ -292,11 +288,7 @@ impl Vault {
     /// Removes the tokens of an account. If there are none, that is fine too.
     pub(crate) async fn forget_tokens(&self, account: &Account) -> Result<(), VaultError> {
         let entry = tokens_entry_of(account);
-        let forget = Request::Forget { account: None, entries: vec![entry.clone()] };
-        match self.0.keyring.ask(forget, WRITE_TIMEOUT).await {
-            Ok(_) | Err(Trouble::NoEntry) => Ok(()),
-            Err(trouble) => Err(VaultError::keyring(account, &entry, trouble)),
-        }
+        self.forget(&entry).await.map_err(|trouble| VaultError::keyring(account, &entry, trouble))
     }
 
     /// What proves who ostler is at a company that gives out tokens. It is needed once an hour, and not kept in memory.
@@ -326,10 +318,16 @@ impl Vault {
     /// Removes what proves who ostler is at a company, if the keyring has it.
     #[cfg(feature = "web")]
     pub(crate) async fn forget_client_secret(&self, issuer: &Issuer) -> Result<(), VaultError> {
-        let forget = Request::Forget { account: None, entries: vec![registration_entry_of(issuer)] };
+        let done = self.forget(&registration_entry_of(issuer)).await;
+        done.map_err(|trouble| VaultError::registration("", issuer, trouble))
+    }
+
+    /// Removes an entry. If there is none, that is fine too.
+    async fn forget(&self, entry: &str) -> Result<(), Trouble> {
+        let forget = Request::Forget { account: None, entries: vec![entry.to_owned()] };
         match self.0.keyring.ask(forget, WRITE_TIMEOUT).await {
             Ok(_) | Err(Trouble::NoEntry) => Ok(()),
-            Err(trouble) => Err(VaultError::registration("", issuer, trouble)),
+            Err(trouble) => Err(trouble),
         }
     }
 

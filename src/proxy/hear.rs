@@ -70,9 +70,7 @@ pub(super) async fn hear_out<D: Dialogue>(
     client: &mut ClientConn,
     dialogue: &mut D,
 ) -> Option<D::SignedIn> {
-    if let Ok(local) = client.local_addr() {
-        dialogue.front().client_mut().has_come_to(local.ip());
-    }
+    dialogue.front().client_mut().has_come_to(session.came_to);
     let greeting = dialogue.front().greeting();
     if !session.say(client, &greeting).await {
         return None;

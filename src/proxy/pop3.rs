@@ -287,8 +287,8 @@ fn free_turn(session: &Session, account: &Account, server: &Server) -> Option<Tu
 
 /// Waits until the account may have another connection at an IMAP server.
 async fn wait_for_turn(session: &Session, account: &Account, server: &Server) -> Result<Turn, Failure> {
-    if server.protocol != Protocol::Imap {
-        return Ok(Turn::unlimited());
+    if let Some(turn) = free_turn(session, account, server) {
+        return Ok(turn);
     }
     let none_left = |_| Failure::NoConnectionLeft { at: server.into(), most: account.imap_connections };
     let turn = timeout(session.settings.timeouts.reply, imap::wait_for_turn(session, account, server)).await;

@@ -41,6 +41,8 @@ pub(crate) struct Session {
     pub(super) id: SessionId,
     /// The address of the client, also behind a load balancer.
     client: SocketAddr,
+    /// The address of this computer to which the client came.
+    pub(super) came_to: IpAddr,
     /// The account this door leads to, if it is a door of one account.
     pub(super) door_account: Option<Arc<Account>>,
     /// Turns true when ostler shuts down.
@@ -71,7 +73,7 @@ pub(super) async fn serve(engine: Arc<Engine>, mut client: ClientConn, address: 
     let local = client.local_addr().unwrap_or(door.address);
     let on_socket = match announced(&engine, &settings, &mut client, address, local).await {
         Ok(Announced::Client(address)) => address,
-        Ok(Announced::Nobody) => return check_health(&engine, &mut client, address, &door, words).await,
+        Ok(Announced::Nobody) => return check_health(&engine, &mut client, address, local.ip(), &door, words).await,
         Err(why) => return engine.events.publish(Event::ClientRejected(door.protocol, unmap(address), why)),
     };
     let address = unmap(on_socket);
@@ -92,7 +94,7 @@ pub(super) async fn serve(engine: Arc<Engine>, mut client: ClientConn, address: 
             return say_goodbye(&mut client, &words.not_admitted(&NotAdmitted::Crowded(MAX_CONNECTIONS))).await;
         }
     };
-    let mut session = Session::new(&engine, settings, &door, address);
+    let mut session = Session::new(&engine, settings, &door, address, local.ip());
     let lifetime = Lifetime::begin(&session, door.protocol, address);
     // Before any greeting; no mail program speaks first.
     if client.has_spoken() || !client.unused().is_empty() {
@@ -117,6 +119,7 @@ async fn check_health(
     engine: &Arc<Engine>,
     client: &mut ClientConn,
     address: SocketAddr,
+    came_to: IpAddr,
     door: &Door,
     words: &dyn Words,
 ) {
@@ -124,7 +127,8 @@ async fn check_health(
         return say_goodbye(client, &words.not_admitted(&why)).await;
     }
     let settings = Settings { accounts: Vec::new(), ..(*engine.settings()).clone() };
-    let mut session = Session::new(engine, Arc::new(settings), &Door { account: None, ..door.clone() }, address);
+    let door = Door { account: None, ..door.clone() };
+    let mut session = Session::new(engine, Arc::new(settings), &door, address, came_to);
     serve_protocol(&mut session, client, door.protocol).await;
 }
 
@@ -175,12 +179,13 @@ impl Drop for Lifetime {
 }
 
 impl Session {
-    fn new(engine: &Arc<Engine>, settings: Arc<Settings>, door: &Door, client: SocketAddr) -> Self {
+    fn new(engine: &Arc<Engine>, settings: Arc<Settings>, door: &Door, client: SocketAddr, came_to: IpAddr) -> Self {
         let find = |name: &String| settings.accounts.iter().find(|account| account.name == *name);
         Self {
             engine: Arc::clone(engine),
             id: engine.next_session(),
             client,
+            came_to,
             door_account: door.account.as_ref().and_then(find).cloned(),
             settings,
             stopping: engine.stopping(),

@@ -35,13 +35,7 @@ impl Desk {
     /// A client that has signed in, and the server's side of it.
     fn signed_in(&self) -> (Client, Client) {
         let mut client = self.client();
-        client.say("1 LOGIN home typed");
-        let mut server = self.server.accept();
-        server.say("* OK [CAPABILITY IMAP4rev1 IDLE] ready");
-        server.expect("o1 LOGIN");
-        server.say("o1 OK [CAPABILITY IMAP4rev1 IDLE] in");
-        client.expect("* CAPABILITY IMAP4rev1 IDLE");
-        client.expect("1 OK");
+        let server = self.server.let_in_to_read(&mut client);
         (client, server)
     }
 

@@ -23,6 +23,26 @@ fn guess(house: &House, from: &str) -> Duration {
     asked.elapsed()
 }
 
+/// Guesses on a connection from each of these addresses, whose answers are not waited for.
+fn guess_at_once<'a>(house: &House, from: impl Iterator<Item = &'a str>) -> Vec<Client> {
+    let mut waiting: Vec<Client> = from.map(|from| house.connect(from, POP3)).collect();
+    for client in &mut waiting {
+        client.expect("+OK");
+        client.ask("USER home", "+OK");
+        client.say("PASS guess");
+    }
+    waiting
+}
+
+/// One of those that guess is told that its password is not checked at all.
+fn one_is_not_checked(mut waiting: Vec<Client>) {
+    let told = wait_for("one to be told", || {
+        let mut last_first = waiting.iter_mut().rev();
+        last_first.find_map(|client| client.try_reply().filter(|reply| reply.contains("guessed too often")))
+    });
+    assert!(told.starts_with("-ERR [SYS/TEMP] "), "{told}");
+}
+
 #[test]
 fn guessing_gets_slower_from_connection_to_connection_and_only_for_the_guesser() {
     require!("world");
@@ -32,22 +52,11 @@ fn guessing_gets_slower_from_connection_to_connection_and_only_for_the_guesser()
     assert!(waits[5] >= Duration::from_millis(1900) && waits[6] >= Duration::from_millis(3900), "{waits:?}");
     wait_for("each in the log", || (house.ostler.log().matches("gave a wrong password").count() == 7).then_some(()));
     // Meanwhile the guesser waits with several connections at once, and another computer is served.
-    let mut waiting: Vec<Client> = (0..8).map(|_| house.connect(OLD_PC, POP3)).collect();
-    for client in &mut waiting {
-        client.expect("+OK");
-        client.ask("USER home", "+OK");
-        client.say("PASS guess");
-    }
+    let waiting = guess_at_once(&house, (0..8).map(|_| OLD_PC));
     house.fetches(OLD_MAC);
     house.fetches(OLD_PC_6);
     // Those that would be checked too late are not checked at all, and told so at once.
-    let told = wait_for("one to be told", || {
-        waiting
-            .iter_mut()
-            .rev()
-            .find_map(|client| client.try_reply().filter(|reply| reply.contains("guessed too often")))
-    });
-    assert!(told.starts_with("-ERR [SYS/TEMP] "), "{told}");
+    one_is_not_checked(waiting);
     assert_eq!((house.smtp.connections(), house.pop3.connections()), (0, 2));
 }
 
@@ -68,20 +77,9 @@ fn guessing_from_many_addresses_is_no_faster_than_from_one_and_who_knows_the_pas
             scope.spawn(|| guess(&house, from));
         }
     });
-    let mut waiting: Vec<Client> = later.iter().map(|from| house.connect(from, POP3)).collect();
-    for client in &mut waiting {
-        client.expect("+OK");
-        client.ask("USER home", "+OK");
-        client.say("PASS guess");
-    }
+    let waiting = guess_at_once(&house, later.iter().map(String::as_str));
     house.fetches(OLD_PC);
-    let told = wait_for("one to be told", || {
-        waiting
-            .iter_mut()
-            .rev()
-            .find_map(|client| client.try_reply().filter(|reply| reply.contains("guessed too often")))
-    });
-    assert!(told.starts_with("-ERR [SYS/TEMP] "), "{told}");
+    one_is_not_checked(waiting);
     assert_eq!((house.smtp.connections(), house.pop3.connections()), (0, 2));
 }
 

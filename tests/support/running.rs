@@ -184,6 +184,18 @@ impl Hand {
         server
     }
 
+    /// As [`let_in`](Self::let_in), for IMAP.
+    pub fn let_in_to_read(&self, client: &mut Client) -> Client {
+        client.say("1 LOGIN home typed");
+        let mut server = self.accept();
+        server.say("* OK [CAPABILITY IMAP4rev1 IDLE] ready");
+        server.expect("o1 LOGIN");
+        server.say("o1 OK [CAPABILITY IMAP4rev1 IDLE] in");
+        client.expect("* CAPABILITY IMAP4rev1 IDLE");
+        client.expect("1 OK");
+        server
+    }
+
     /// As [`pop3`](Self::pop3), for SMTP.
     pub fn smtp(&self, until: &str) -> Client {
         let mut server = self.accept();

@@ -548,6 +548,12 @@ impl Door {
         !self.address.ip().to_canonical().is_loopback()
     }
 
+    /// Which of several doors to name: one that is no companion, on loopback before a network, IPv4 before IPv6. The least is
+    /// the best.
+    fn rank(&self) -> (bool, bool, bool) {
+        (self.is_companion, self.is_on_network(), self.address.ip().to_canonical().is_ipv6())
+    }
+
     /// Whether a program reaches it at this address of ostler's computer.
     pub fn is_reached_at(&self, address: IpAddr) -> bool {
         let (own, address) = (self.address.ip().to_canonical(), address.to_canonical());
@@ -663,10 +669,7 @@ impl Settings {
     /// The best of the doors that are meant: one that leads to one account alone before a shared one, loopback before a network,
     /// IPv4 before IPv6. `None`: no door that is meant speaks this protocol.
     pub fn best_door(&self, protocol: Protocol, is_meant: impl Fn(&Door) -> bool) -> Option<&Door> {
-        let worse = |door: &&Door| {
-            let ip = door.address.ip().to_canonical();
-            (door.account.is_none(), door.is_companion, !ip.is_loopback(), ip.is_ipv6())
-        };
+        let worse = |door: &&Door| (door.account.is_none(), door.rank());
         self.doors.iter().filter(|door| door.protocol == protocol && is_meant(door)).min_by_key(worse)
     }
 
@@ -684,10 +687,7 @@ impl Settings {
         let is_here = came_to.to_canonical().is_loopback();
         let is_meant =
             |door: &&Door| door.protocol == protocol && leads_there(door) && (is_here || door.is_reached_at(came_to));
-        let worse = |door: &&Door| {
-            let is_ipv6 = door.address.ip().to_canonical().is_ipv6();
-            (door.account.is_none(), !door.is_reached_at(came_to), door.is_companion, door.is_on_network(), is_ipv6)
-        };
+        let worse = |door: &&Door| (door.account.is_none(), !door.is_reached_at(came_to), door.rank());
         let door = self.doors.iter().filter(is_meant).min_by_key(worse)?;
         let address = (!door.is_reached_at(came_to)).then(|| door.address.ip().to_canonical());
         Some(NearbyDoor { port: door.address.port(), address }).filter(|door| door.port != 0)

@@ -135,9 +135,9 @@ impl Neighbours {
         }
         own.get_or_insert_with(|| Guesses::new(now)).add(now);
         let network = self.networks.entry(network_of(address));
-        let network = network.or_insert_with(|| NetworkGuesses { guessers: 0, guesses: Guesses::new(now) });
+        let network = network.or_insert_with(|| NetworkGuesses::new(now));
         if network.guesses.are_old(now) {
-            *network = NetworkGuesses { guessers: 0, guesses: Guesses::new(now) };
+            *network = NetworkGuesses::new(now);
         }
         network.guessers = network.guessers.saturating_add(u32::from(is_new));
         network.guesses.add(now);
@@ -154,12 +154,7 @@ impl Neighbours {
     fn make_room(&mut self, now: Moment) {
         if self.networks.len() >= MAX_NETWORKS {
             self.networks.retain(|_, network| !network.guesses.are_old(now));
-            let quietest = self.networks.iter().min_by_key(|(_, network)| network.guesses.last);
-            if self.networks.len() >= MAX_NETWORKS
-                && let Some(address) = quietest.map(|(address, _)| *address)
-            {
-                self.networks.remove(&address);
-            }
+            forget_quietest(&mut self.networks, MAX_NETWORKS, |network| Some(network.guesses.last));
         }
         if self.known.len() < MAX_REMEMBERED {
             return;
@@ -168,15 +163,30 @@ impl Neighbours {
             neighbour.guesses.take_if(|guesses| guesses.are_old(now));
         }
         self.known.retain(|_, neighbour| !neighbour.is_forgettable() || neighbour.guesses.is_some());
-        let away = self.known.iter().filter(|(_, neighbour)| neighbour.connections == 0);
         // One that has given the right password last.
-        let quietest =
-            away.min_by_key(|(_, neighbour)| (neighbour.is_trusted, neighbour.guesses.as_ref().map(|g| g.last)));
-        if self.known.len() >= MAX_REMEMBERED
-            && let Some(address) = quietest.map(|(address, _)| *address)
-        {
-            self.known.remove(&address);
-        }
+        let quiet =
+            |neighbour: &Neighbour| (neighbour.is_trusted, neighbour.guesses.as_ref().map(|guesses| guesses.last));
+        forget_quietest(&mut self.known, MAX_REMEMBERED, |neighbour| {
+            (neighbour.connections == 0).then(|| quiet(neighbour))
+        });
+    }
+}
+
+/// Makes room for one more, if there are `most`: forgets the one that has been quiet for longest. `since` tells that; `None`:
+/// it cannot be forgotten.
+fn forget_quietest<T, Since: Ord>(known: &mut HashMap<IpAddr, T>, most: usize, since: impl Fn(&T) -> Option<Since>) {
+    if known.len() < most {
+        return;
+    }
+    let quiet = known.iter().filter_map(|(address, one)| Some((since(one)?, *address)));
+    if let Some((_, address)) = quiet.min() {
+        known.remove(&address);
+    }
+}
+
+impl NetworkGuesses {
+    fn new(now: Moment) -> Self {
+        Self { guessers: 0, guesses: Guesses::new(now) }
     }
 }
 

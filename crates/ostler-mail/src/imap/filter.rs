@@ -64,6 +64,16 @@ enum Owed {
     Own(String),
 }
 
+impl Owed {
+    /// What it leaves open if it never comes.
+    fn undecided(&self) -> Option<Undecided> {
+        match self {
+            Self::Answer { changes, is_whole: true, .. } => *changes,
+            Self::Answer { .. } | Self::Goodbye(_) | Self::Own(_) => None,
+        }
+    }
+}
+
 /// Commands that change nothing that matters if they are given again. What is not known may change something.
 const HARMLESS: [&str; 20] = [
     "CAPABILITY",
@@ -261,19 +271,14 @@ impl ImapFilter {
     /// The tag of the first command that waits for its answer, and what it leaves open if none comes.
     pub fn waiting(&self) -> Option<(&str, Option<Undecided>)> {
         self.owed.iter().find_map(|owed| match owed {
-            Owed::Answer { tag, changes, is_whole } => Some((tag.as_str(), changes.filter(|_| *is_whole))),
-            Owed::Goodbye(tag) => Some((tag.as_str(), None)),
+            Owed::Answer { tag, .. } | Owed::Goodbye(tag) => Some((tag.as_str(), owed.undecided())),
             Owed::Own(_) => None,
         })
     }
 
     /// What all commands that wait for their answers leave open if none comes; the gravest of it.
     pub fn undecided(&self) -> Option<Undecided> {
-        let changes = self.owed.iter().filter_map(|owed| match owed {
-            Owed::Answer { changes, is_whole: true, .. } => *changes,
-            Owed::Answer { .. } | Owed::Goodbye(_) | Owed::Own(_) => None,
-        });
-        changes.max()
+        self.owed.iter().filter_map(Owed::undecided).max()
     }
 
     /// The command under way has left to its end.

@@ -85,20 +85,11 @@ impl MaildropFilter {
         while at < input.len() {
             let mut said = Replies::default();
             let pass = self.pop3.server_said(&input[at..], &mut said)?;
-            match pass {
-                Pass::Forward(octets) => {
-                    say.client.extend_from_slice(&input[at..at + octets]);
-                    at += octets;
-                }
-                Pass::Announced { forwarded, used } => {
-                    say.client.append(&mut said.client);
-                    say.client.extend_from_slice(&input[at..at + forwarded]);
-                    at += used;
-                }
-                Pass::Replaced(octets) => at += octets,
-                Pass::NeedMore | Pass::Stop => break,
+            let used = give(pass, &input[at..], &mut said, say);
+            if used == 0 {
+                break;
             }
-            say.client.append(&mut said.client);
+            at += used;
         }
         input.drain(..at);
         self.untaken = input;
@@ -112,21 +103,11 @@ impl MaildropFilter {
             return Ok(Pass::Replaced(octets.len()));
         }
         let mut said = Replies::default();
-        let taken = match self.pop3.server_said(octets, &mut said)? {
-            Pass::Forward(taken) if taken == octets.len() && said.client.is_empty() => return Ok(Pass::Forward(taken)),
-            Pass::Forward(taken) => {
-                say.client.extend_from_slice(&octets[..taken]);
-                taken
-            }
-            Pass::Announced { forwarded, used } => {
-                say.client.append(&mut said.client);
-                say.client.extend_from_slice(&octets[..forwarded]);
-                used
-            }
-            Pass::Replaced(taken) => taken,
-            Pass::NeedMore | Pass::Stop => 0,
-        };
-        say.client.append(&mut said.client);
+        let pass = self.pop3.server_said(octets, &mut said)?;
+        if pass == Pass::Forward(octets.len()) && said.client.is_empty() {
+            return Ok(pass);
+        }
+        let taken = give(pass, octets, &mut said, say);
         self.answer(&octets[taken..], say)?;
         Ok(Pass::Replaced(octets.len()))
     }
@@ -148,6 +129,22 @@ impl MaildropFilter {
         // Nothing but the line end: both have to read the same verb, or the answer is not the one that is expected.
         self.waiting.extend(lines.map(|line| line.strip_suffix(b"\r\n").unwrap_or(line).to_vec()));
     }
+}
+
+/// Gives the client what the POP3 filter makes of octets. Returns how many it has used.
+fn give(pass: Pass, octets: &[u8], said: &mut Replies, say: &mut Replies) -> usize {
+    let (forwarded, used) = match pass {
+        Pass::Forward(octets) => (octets, octets),
+        Pass::Announced { forwarded, used } => {
+            say.client.append(&mut said.client);
+            (forwarded, used)
+        }
+        Pass::Replaced(used) => (0, used),
+        Pass::NeedMore | Pass::Stop => (0, 0),
+    };
+    say.client.extend_from_slice(&octets[..forwarded]);
+    say.client.append(&mut said.client);
+    used
 }
 
 impl Filter for MaildropFilter {

@@ -15,6 +15,7 @@ use crate::maildrop::fetch::{self, Fetch};
 use crate::maildrop::list::Messages;
 use crate::maildrop::login::Opened;
 use crate::pop3::words;
+use crate::sasl::Redaction;
 
 /// How much of a long list is said at once, in octets.
 const LIST_PART_OCTETS: usize = 16 * 1024;
@@ -516,13 +517,16 @@ impl Maildrop {
 
     fn note_alert(&mut self, text: &[u8]) {
         let Opened { alerts, redaction, .. } = &mut self.opened;
-        alerts
-            .note(text, |text| redaction.as_ref().map_or_else(|| text.to_owned(), |redaction| redaction.redact(text)));
+        alerts.note(text, |text| redacted(redaction.as_ref(), text));
     }
 
     fn redact(&self, text: &str) -> String {
-        self.opened.redaction.as_ref().map_or_else(|| text.to_owned(), |redaction| redaction.redact(text))
+        redacted(self.opened.redaction.as_ref(), text)
     }
+}
+
+fn redacted(redaction: Option<&Redaction>, text: &str) -> String {
+    redaction.map_or_else(|| text.to_owned(), |redaction| redaction.redact(text))
 }
 
 /// The beginning of the answer to a SEARCH.

@@ -200,9 +200,9 @@ mod tests {
         out
     }
 
-    /// The same, with what is plain passed as it is.
-    fn passed_or_stuffed(message: &[u8], size: usize) -> Vec<u8> {
-        let (mut stuff, mut out) = (Stuff::default(), Vec::new());
+    /// The same in this way, with what is plain passed as it is.
+    fn passed_or_put(mut stuff: Stuff, message: &[u8], size: usize) -> Vec<u8> {
+        let mut out = Vec::new();
         for chunk in message.chunks(size.max(1)) {
             if stuff.is_plain(chunk) {
                 out.extend_from_slice(chunk);
@@ -212,6 +212,11 @@ mod tests {
             }
         }
         out.extend_from_slice(stuff.end().as_bytes());
+        out
+    }
+
+    fn passed_or_stuffed(message: &[u8], size: usize) -> Vec<u8> {
+        let out = passed_or_put(Stuff::default(), message, size);
         assert_eq!(out, stuffed(message, size.max(1)));
         out
     }
@@ -237,17 +242,7 @@ mod tests {
 
     /// The same for a message of an IMAP server.
     fn mended(message: &[u8], size: usize) -> Vec<u8> {
-        let (mut stuff, mut out) = (Stuff::mending(), Vec::new());
-        for chunk in message.chunks(size) {
-            if stuff.is_plain(chunk) {
-                out.extend_from_slice(chunk);
-                stuff.pass(chunk);
-            } else {
-                stuff.put(chunk, &mut out);
-            }
-        }
-        out.extend_from_slice(stuff.end().as_bytes());
-        out
+        passed_or_put(Stuff::mending(), message, size)
     }
 
     #[test]
