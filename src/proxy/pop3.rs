@@ -28,7 +28,7 @@ use ostler_mail::pop3::login::CachedCapabilities;
 use ostler_mail::pop3::words::Pop3Words;
 use ostler_mail::sasl::Attempt;
 use ostler_mail::secret::Secret;
-use ostler_mail::wire::MAX_COMMAND_LINE_OCTETS;
+use ostler_mail::wire::{Line, MAX_COMMAND_LINE_OCTETS};
 use ostler_mail::words::Words;
 
 /// How long closing the connection to a provider may take: TLS says goodbye first.
@@ -421,14 +421,17 @@ async fn tell_client(
     failure: &Failure,
     hung_up: bool,
 ) {
-    if filter.is_inside_text() || !(filter.owes_answer() || hung_up) {
+    if filter.is_inside_text() || !(filter.owes_answer() || hung_up || filter.is_failure_ahead()) {
         return;
     }
+    let mut next = None;
     if !filter.owes_answer() {
         let deadline = Instant::now() + session.settings.timeouts.reply;
-        if !matches!(next_line(session, client, MAX_COMMAND_LINE_OCTETS, deadline).await, ClientInput::Line(_)) {
+        let ClientInput::Line(line) = next_line(session, client, MAX_COMMAND_LINE_OCTETS, deadline).await else {
             return;
-        }
+        };
+        next = Some(line);
     }
-    say_goodbye(client, &Pop3Words.failure(failure)).await;
+    let bye = filter.bye_without_server(next.as_ref().map(Line::bytes));
+    say_goodbye(client, &bye.unwrap_or_else(|| Pop3Words.failure(failure))).await;
 }
