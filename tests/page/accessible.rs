@@ -162,6 +162,8 @@ fn every_page_can_be_used_by_everybody() {
         ("/add", "23-add-open"),
     ] {
         go(&chromium, page);
+        let is_in_form = "return document.forms.length === 0 || Boolean(document.activeElement.form)";
+        wait_for("the keyboard in the first field", || (chromium.run(is_in_form) == true).then_some(()));
         chromium.run("document.querySelectorAll('details').forEach(function (part) { part.open = true; })");
         chromium.look(name);
     }

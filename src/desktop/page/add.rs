@@ -247,7 +247,7 @@ pub(super) fn render_form(shared: &Shared, action: &str, fields: &Fields, mistak
     let others = if again { known } else { "Your password at the other company, not the one above." };
     let any = |names: &[&str]| names.iter().any(|name| wrong(name).is_some());
     html! {
-        // A form to try again with comes by script, which then goes to the field that this names.
+        // A form to try again with comes by script; the browser looks for `autofocus` in pages that it loads only.
         form.panel method="post" action=(action) autocomplete="off" data-first=[again.then_some(first)] {
             (form_token(shared))
             @if !mistakes.is_empty() {

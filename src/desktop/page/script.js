@@ -110,8 +110,9 @@
   // above the form is read first.
   function begin(part) {
     var form = part.querySelector('form[data-first]');
-    if (form && (document.activeElement === document.body || document.activeElement === main)) {
-      form.elements[form.getAttribute('data-first')].focus({ preventScroll: true });
+    var field = form && form.elements[form.getAttribute('data-first')];
+    if (field && (document.activeElement === document.body || document.activeElement === main)) {
+      field.focus({ preventScroll: true });
     }
   }
 
