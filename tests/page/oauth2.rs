@@ -87,6 +87,7 @@ fn an_account_at_a_company_that_takes_no_password_is_added_and_signed_in_again()
     chromium.type_into("ca", &ostler.home.ca_file().display().to_string());
     chromium.keys(ENTER);
     let address = address_on_button(&chromium);
+    chromium.look("39-sign-in");
     let job = chromium.run("return location.href").as_str().unwrap().to_owned();
     sign_in(&chromium, &address);
     chromium.go(&job);
@@ -99,6 +100,7 @@ fn an_account_at_a_company_that_takes_no_password_is_added_and_signed_in_again()
     chromium.go(&format!("{page}/account?account={ANN}"));
     chromium.click("button", "Sign out");
     chromium.wait_for_text("You are signed out");
+    chromium.look("39-signed-out");
     chromium.click("button", "Sign in at test");
     let address = address_on_button(&chromium);
     let job = chromium.run("return location.href").as_str().unwrap().to_owned();
@@ -108,6 +110,7 @@ fn an_account_at_a_company_that_takes_no_password_is_added_and_signed_in_again()
     chromium.wait_for_text("You can close this page");
     chromium.go(&job);
     chromium.wait_for_text("Everything works");
+    chromium.look("39-test-passed");
     assert_eq!(issuer.count("authorization_code 200"), 2);
     assert_eq!(client::fetch(ostler.pop3, ANN, "x").len(), 1, "nothing was deleted");
 }

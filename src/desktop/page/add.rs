@@ -13,7 +13,7 @@ use tokio::runtime::Handle;
 use zeroize::Zeroizing;
 
 use super::jobs::Stage;
-use super::layout::{NavItem, View, check, field, form_token};
+use super::layout::{NavItem, View, check, field, form_token, input};
 use super::setup_job::SetupJob;
 use super::{App, Shared};
 use crate::config::presets::Presets;
@@ -228,7 +228,7 @@ pub(super) async fn show(shared: App) -> Response {
 /// The introduction and the form.
 pub(super) fn render_page(shared: &Shared, fields: &Fields, mistakes: &Mistakes) -> Markup {
     html! {
-        p { "Type the address and the password of your mailbox. ostler finds the mail servers of your provider (the company that has your mailbox) by itself, and tries whether mail can be fetched and sent. Nothing is saved before that works." }
+        p { "ostler finds the servers of your mail provider, and saves nothing before they work." }
         (render_form(shared, "/add", fields, mistakes, Round::First))
     }
 }
@@ -240,12 +240,15 @@ pub(super) fn render_form(shared: &Shared, action: &str, fields: &Fields, mistak
     let own = if again {
         known
     } else {
-        "Many providers want an app password here: a password for one program, which you create on their web site. Outlook.com and Hotmail need none: you sign in at Microsoft in the next step."
+        "Many providers want an app password, which you create on their web site. For Outlook.com and Hotmail, leave it empty."
     };
+    let first =
+        mistakes.first().map_or(if round == Round::SameServers { "password" } else { "address" }, |(field, _)| field);
     let others = if again { known } else { "Your password at the other company, not the one above." };
     let any = |names: &[&str]| names.iter().any(|name| wrong(name).is_some());
     html! {
-        form.panel method="post" action=(action) autocomplete="off" {
+        // A form to try again with comes by script; the browser looks for `autofocus` in pages that it loads only.
+        form.panel method="post" action=(action) autocomplete="off" data-first=[again.then_some(first)] {
             (form_token(shared))
             @if !mistakes.is_empty() {
                 div.notice.bad role="alert" {
@@ -253,15 +256,18 @@ pub(super) fn render_form(shared: &Shared, action: &str, fields: &Fields, mistak
                     @if !again { p { "Type the passwords again too: ostler never sends them back to this page." } }
                 }
             }
-            (field("address", "Your mail address", "text", &fields.address, "Such as ann@example.net", wrong("address")))
-            (field("password", "Your password", "password", "", own, wrong("password")))
+            (input("address", "Your mail address", "text", &fields.address, "Such as ann@example.net", wrong("address"), !again && first == "address"))
+            (input("password", "Your password", "password", "", own, wrong("password"), !again && first == "password"))
             @if again {
                 input type="hidden" name="client" value=(fields.client);
                 @if fields.readable { input type="hidden" name="readable" value="on"; }
             } @else {
                 (render_client(&fields.client))
-                (check("readable", "It shows some letters as rubbish", fields.readable,
-                    "Such as don\u{e2}\u{20ac}\u{2122}t for don't. Then ostler rewrites mail for this program while it is fetched. The original stays at the provider."))
+                details open[fields.readable] {
+                    summary { "It shows some letters as rubbish" }
+                    (check("readable", "Rewrite mail for this program while it is fetched", fields.readable,
+                        "So that it shows don't, and not don\u{e2}\u{20ac}\u{2122}t. The original stays at the provider."))
+                }
             }
             details open[!fields.other.is_empty() || any(&["other", "other_password"])] {
                 summary { "Use another company for sending" }
@@ -291,13 +297,12 @@ fn render_client(chosen: &str) -> Markup {
     html! {
         div.field {
             label for="client" { "Your mail program" }
-            select id="client" name="client" aria-describedby="client-hint" {
-                option value="" { "I choose it later" }
+            select id="client" name="client" {
+                option value="" { "Choose later" }
                 @for client in guide::clients() {
                     option value=(client.name) selected[client.name == chosen] { (client.title()) }
                 }
             }
-            p.hint id="client-hint" { "When the account works, ostler shows step by step what to type there." }
         }
     }
 }

@@ -65,7 +65,7 @@ fn before_the_mail() {
         line("greeting-preauth", GREETING, "* PREAUTH you are in", pass(TROUBLE)).never(&["LOGIN", "EXAMINE"]),
         line("greeting-bye", GREETING, "* BYE too many", pass(TROUBLE)).words(&["too many"]).never(&["LOGIN"]),
         line("login-refused", LOGIN, "o1 NO [AUTHENTICATIONFAILED] wrong", pass(REFUSED))
-            .words(&["wrong", "where the settings take it from"])
+            .words(&["wrong", "in the file that the settings name"])
             .never(&["EXAMINE"]),
         drops("login-drop", LOGIN, Step::Close, pass(TROUBLE)).never(&["EXAMINE"]),
         line("login-and-more", LOGIN, "o1 OK [CAPABILITY IMAP4rev1] in\r\nf1 OK done\r\nf2 OK done", pass(TROUBLE)),

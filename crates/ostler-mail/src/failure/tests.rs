@@ -153,7 +153,9 @@ fn advice_names_the_place_where_the_password_is_set() {
     for (from, words) in [
         (PasswordFrom::Keyring, "ostler password"),
         (PasswordFrom::MailProgram, "mail program"),
-        (PasswordFrom::Settings, "where the settings take it from"),
+        (PasswordFrom::Command, "the command in the settings"),
+        (PasswordFrom::File, "in the file that the settings name"),
+        (PasswordFrom::Variable, "in the variable that the settings name"),
     ] {
         for (host, said, beyond_ascii) in [
             ("mail.example.net", "no", false),
