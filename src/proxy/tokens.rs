@@ -6,7 +6,6 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,13 +13,15 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::debug;
 
+use crate::events::Events;
+use crate::events::event::Event;
 use crate::os;
 use crate::os::turn::{self, Turn};
 use crate::proxy::net::dial::Dialer;
 use crate::proxy::net::https::{self, HttpsTrouble, Reply, Request};
 use crate::vault::{SecretStore, Vault, VaultError};
-use ostler_mail::account::Account;
 use ostler_mail::account::issuer::{ClientSecret, HttpsUrl, Issuer};
+use ostler_mail::account::Account;
 use ostler_mail::clock::UnixTime;
 use ostler_mail::failure::{Failure, ServerAddr};
 use ostler_mail::oauth2::Form;
@@ -79,8 +80,7 @@ pub(crate) struct TokenKeeper {
     accounts: Arc<Mutex<HashMap<String, Arc<Cell>>>>,
     /// Counts the sign-outs. What was signed in before the last one is not used again.
     sign_outs: watch::Sender<u64>,
-    /// How many times a company has given new tokens for old ones.
-    renewals: Arc<AtomicU64>,
+    events: Events,
 }
 
 /// What is kept for one account. The lock is held during a renewal.
@@ -99,9 +99,14 @@ struct Kept {
 }
 
 impl TokenKeeper {
-    /// Keeps tokens in this vault, and renews them over this dialer.
-    pub(crate) fn new(vault: Vault, dialer: Arc<Dialer>) -> Self {
-        Self { vault, dialer, accounts: Arc::default(), sign_outs: watch::Sender::new(0), renewals: Arc::default() }
+    /// Keeps tokens in this vault, renews them over this dialer, and tells of it.
+    pub(crate) fn new(vault: Vault, dialer: Arc<Dialer>, events: Events) -> Self {
+        Self { vault, dialer, accounts: Arc::default(), sign_outs: watch::Sender::new(0), events }
+    }
+
+    /// For a command, which ends before anybody reads its events.
+    pub(crate) fn of_command() -> Self {
+        Self::new(Vault::new(), Arc::default(), Events::default())
     }
 
     /// The tokens of an account, renewed if they are due or if a mail server has refused `refused`.
@@ -134,12 +139,6 @@ impl TokenKeeper {
     /// Whether a token that a mail server has refused can be renewed.
     pub(crate) fn can_renew(&self) -> bool {
         !self.vault.is_made_up()
-    }
-
-    /// How many renewals there were, for monitoring.
-    #[cfg(feature = "web")]
-    pub(crate) fn renewals(&self) -> u64 {
-        self.renewals.load(Ordering::Relaxed)
     }
 
     /// Until when the token is good that an account has in memory; `None` if there is none, or it is being renewed.
@@ -368,7 +367,7 @@ impl Renewal<'_> {
         let answer = answer::read(reply.status, &reply.body);
         match answer {
             Answer::Granted(grant) => {
-                self.keeper.renewals.fetch_add(1, Ordering::Relaxed);
+                self.keeper.events.publish(Event::TokensRenewed(self.account.name.clone()));
                 let tokens = Arc::new(old.renewed(grant, os::unix_now()));
                 // The old refresh token may be of no use from now on, so the new one is kept whatever happens.
                 (kept.tokens, kept.is_unsaved) = (Some(Arc::clone(&tokens)), true);

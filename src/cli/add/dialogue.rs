@@ -381,7 +381,7 @@ impl<'a> Dialogue<'a> {
     /// does not, the trial finds out.
     async fn sign_in(&mut self) -> Result<Arc<Tokens>, Abort> {
         let account = self.plan.untried();
-        let keeper = TokenKeeper::new(Vault::new(), Arc::default());
+        let keeper = TokenKeeper::of_command();
         let way = if self.options.device { Way::Device } else { Way::Browser };
         let mut terminal = Terminal { opens_browser: !self.options.no_browser };
         let stop = |error: SignInFailed| Abort(1, format!("{error}; nothing was saved"));
