@@ -21,7 +21,7 @@ use crate::proxy::net::dial::Dialer;
 use crate::proxy::net::https::{self, HttpsTrouble, Reply, Request};
 use crate::vault::{SecretStore, Vault, VaultError};
 use ostler_mail::account::issuer::{ClientSecret, HttpsUrl, Issuer};
-use ostler_mail::account::Account;
+use ostler_mail::account::{Account, SecretSource};
 use ostler_mail::clock::UnixTime;
 use ostler_mail::failure::{Failure, ServerAddr};
 use ostler_mail::oauth2::Form;
@@ -186,6 +186,24 @@ impl TokenKeeper {
         Ok(stored)
     }
 
+    /// Whether there is all that proves who ostler is at a company.
+    pub(crate) async fn look_for_client_secret(&self, account: &Account, issuer: &Issuer) -> Result<(), NoToken> {
+        if let Some(ClientSecret::Kept(source)) = &issuer.client_secret {
+            self.client_secret(account, issuer, source).await?;
+        }
+        Ok(())
+    }
+
+    async fn client_secret(
+        &self,
+        account: &Account,
+        issuer: &Issuer,
+        source: &SecretSource,
+    ) -> Result<Arc<Secret>, NoToken> {
+        let found = self.vault.client_secret(account, issuer, source).await;
+        found.map_err(|error| NoToken::Vault(Arc::new(error)))
+    }
+
     /// Sends a form to one of a company's addresses, with what proves who ostler is.
     pub(crate) async fn post(
         &self,
@@ -198,9 +216,7 @@ impl TokenKeeper {
             None => form,
             Some(ClientSecret::BuiltIn(secret)) => form.with("client_secret", secret.as_bytes()),
             Some(ClientSecret::Kept(source)) => {
-                let found = self.vault.client_secret(account, issuer, source).await;
-                let secret = found.map_err(|error| NoToken::Vault(Arc::new(error)))?;
-                form.with("client_secret", secret.expose())
+                form.with("client_secret", self.client_secret(account, issuer, source).await?.expose())
             }
         };
         debug!("{}: POST {}", url.host(), url.path());
