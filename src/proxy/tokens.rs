@@ -21,12 +21,12 @@ use crate::proxy::net::dial::Dialer;
 use crate::proxy::net::https::{self, HttpsTrouble, Reply, Request};
 use crate::vault::{SecretStore, Vault, VaultError};
 use ostler_mail::account::issuer::{ClientSecret, HttpsUrl, Issuer};
-use ostler_mail::account::{Account, SecretSource};
+use ostler_mail::account::{Account, SecretSource, Settings};
 use ostler_mail::clock::UnixTime;
 use ostler_mail::failure::{Failure, ServerAddr};
 use ostler_mail::oauth2::Form;
 use ostler_mail::oauth2::answer::{self, Answer};
-use ostler_mail::oauth2::tokens::{Binding, Tokens};
+use ostler_mail::oauth2::tokens::{Binding, Tokens, servers_of};
 use ostler_mail::secret::Secret;
 
 /// For the whole of a request for tokens.
@@ -39,6 +39,9 @@ const MAX_ANSWER_OCTETS: usize = 1024 * 1024;
 const TURN_TIMEOUT: Duration = Duration::from_secs(45);
 /// How often to look whether that process is done.
 const TURN_POLL_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Why tokens may not be used with the settings as they are.
+const MADE_FOR_OTHERS: &str = "the settings name another server, registration or company than at the last sign-in";
 
 /// Why there is no access token.
 #[derive(Debug, Clone)]
@@ -156,6 +159,26 @@ impl TokenKeeper {
     pub(crate) async fn sign_out(&self, account: &Account) {
         self.forget(account).await;
         self.sign_outs.send_modify(|count| *count += 1);
+    }
+
+    /// Tells of each account that the settings have changed so that its tokens may not be used: before a client has to hear of it.
+    pub(crate) async fn look_at_changes(&self, old: &Settings, new: &Settings) {
+        let binding = |account: &Account| issuer_of(account).ok().map(|issuer| Binding::of(account, &issuer));
+        for account in &new.accounts {
+            let before = old.accounts.iter().find(|before| before.name == account.name);
+            let (Some(before), Some(now), Some(server)) = (before, binding(account), servers_of(account).next()) else {
+                continue;
+            };
+            if binding(before).as_ref() == Some(&now) {
+                continue;
+            }
+            if let Ok(Some(tokens)) = self.stored(account).await
+                && !tokens.may_serve(&now)
+            {
+                let failure = NoToken::NeedsSignIn(MADE_FOR_OTHERS.into()).at(account, server.into());
+                self.events.publish(Event::Failed(Some(account.name.clone()), failure));
+            }
+        }
     }
 
     /// The number of sign-outs so far, which changes at the next one.
@@ -361,9 +384,7 @@ impl Renewal<'_> {
                 "what {} has of the last sign-in is damaged",
                 SecretStore::of_this_ostler()
             ))),
-            Some(tokens) if !tokens.may_serve(binding) => Err(NoToken::NeedsSignIn(
-                "the settings name another server, registration or company than at the last sign-in".into(),
-            )),
+            Some(tokens) if !tokens.may_serve(binding) => Err(NoToken::NeedsSignIn(MADE_FOR_OTHERS.into())),
             Some(tokens) => Ok(tokens),
         }
     }

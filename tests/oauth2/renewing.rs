@@ -3,7 +3,7 @@
 use crate::support::client::{self, Client};
 use crate::support::issuer::Issuer;
 use crate::support::ostler::Home;
-use crate::support::process::{out, said};
+use crate::support::process::{document, out, said};
 use crate::support::{mail, require, wait_for};
 use crate::{ANN, BOB, Site};
 
@@ -160,7 +160,7 @@ fn killed_after_a_renewal_it_is_still_signed_in() {
 #[test]
 fn tokens_go_to_no_server_but_those_they_were_made_for() {
     require!("dovecot", "postfix", "keyring", "issuer");
-    let (_site, home) = Site::signed_in();
+    let (site, home) = Site::signed_in();
     let settings = home.settings();
     let moved = settings.replacen("host = \"localhost\"", "host = \"127.0.0.1\"", 1);
     home.write_settings(&moved);
@@ -169,6 +169,21 @@ fn tokens_go_to_no_server_but_those_they_were_made_for() {
     assert!(answer.starts_with("-ERR [AUTH]") && answer.contains("another server"), "{answer}");
     ostler.home.write_settings(&settings);
     wait_for("the old settings to be in force", || pass(ostler.pop3).starts_with("+OK").then_some(()));
+    // Whoever changes them while ostler runs need not wait for a mail program to fail.
+    let elsewhere = settings.replacen("/token\"\n", "/token/elsewhere\"\n", 1);
+    assert_ne!(elsewhere, settings);
+    let is_state = |state: &str| {
+        let status = document(&ostler.home.ostler(&["status", "--json"], ""));
+        (status["accounts"][0]["state"] == state).then_some(())
+    };
+    for changed in [&moved, &elsewhere] {
+        wait_for("the account to work", || is_state("ok"));
+        ostler.home.write_settings(changed);
+        wait_for("the account to need a sign-in", || is_state("needs-sign-in"));
+        ostler.home.write_settings(&settings);
+        wait_for("the old settings to be in force", || pass(ostler.pop3).starts_with("+OK").then_some(()));
+    }
+    assert_eq!(site.issuer.count("refresh_token"), 0, "{:?}", site.issuer.requests());
 }
 
 #[test]
