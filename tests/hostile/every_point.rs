@@ -22,6 +22,11 @@ pub fn pop3(cases: Vec<Part>, more: &str) -> (Provider, Ostler) {
     provider_and_ostler(Speaks::Pop3, cases, more)
 }
 
+/// The same with a provider whose mail is fetched over IMAP.
+pub fn pop3_over_imap(cases: Vec<Part>, more: &str) -> (Provider, Ostler) {
+    provider_and_ostler(Speaks::Pop3OverImap, cases, more)
+}
+
 fn provider_and_ostler(speaks: Speaks, cases: Vec<Part>, more: &str) -> (Provider, Ostler) {
     let peer = Provider::always(speaks.provider_part());
     cases.into_iter().for_each(|case| peer.next(case));
