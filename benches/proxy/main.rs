@@ -22,25 +22,27 @@ use client::{Imap, Pop, Smtp};
 use mail::Mailbox;
 use proxies::{Kind, Ports, Proxy};
 use table::{Row, Table};
-use upstream::{Doors, Upstream};
+use upstream::{Doors, KeyExchange, Upstream};
 
-const USAGE: &str = "cargo bench --bench proxy -- [--rounds N] [--scale X] [bulk] [small] [imap] [imap-small] [sessions] [crowd] \
+const USAGE: &str = "cargo bench --bench proxy -- [--rounds N] [--scale X] [--x25519] [bulk] [small] [imap] [imap-small] [sessions] [crowd] \
      [send] [each] [big-send] [far] [far-send] [filters] [start]";
 
 struct Options {
     rounds: usize,
     scale: f64,
+    key_exchange: KeyExchange,
     only: Vec<String>,
 }
 
 impl Options {
     fn read() -> Self {
-        let mut options = Self { rounds: 5, scale: 1.0, only: Vec::new() };
+        let mut options = Self { rounds: 5, scale: 1.0, key_exchange: KeyExchange::Hybrid, only: Vec::new() };
         let mut arguments = std::env::args().skip(1);
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
                 "--rounds" => options.rounds = arguments.next().and_then(|n| n.parse().ok()).expect(USAGE),
                 "--scale" => options.scale = arguments.next().and_then(|n| n.parse().ok()).expect(USAGE),
+                "--x25519" => options.key_exchange = KeyExchange::X25519,
                 // Cargo says it to every benchmark.
                 "--bench" => {}
                 name if !name.starts_with('-') => options.only.push(name.to_owned()),
@@ -63,7 +65,7 @@ fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     match arguments.get(1).map(String::as_str) {
         // The provider and the copy loop are processes of their own, so that /proc tells their time apart.
-        Some("upstream") => upstream::main(Path::new(&arguments[2])),
+        Some("upstream") => upstream::main(Path::new(&arguments[2]), KeyExchange::named(&arguments[3])),
         Some("copy") => copy::main(Path::new(&arguments[2]), &arguments[3..]),
         // `cargo test --all-targets` starts benchmarks too, without this.
         _ if !arguments.iter().any(|a| a == "--bench") => println!("{USAGE}"),
@@ -74,7 +76,7 @@ fn main() {
 fn measure(options: &Options) {
     let folder = tempfile::tempdir().unwrap();
     make_certificates(folder.path());
-    let upstream = Upstream::start(folder.path());
+    let upstream = Upstream::start(folder.path(), options.key_exchange);
     let near = all_proxies(folder.path(), &upstream.near);
     let far = if options.wants("far") || options.wants("far-send") {
         all_proxies(folder.path(), &upstream.far)

@@ -23,6 +23,28 @@ pub struct Doors {
     pub tls: Ports,
 }
 
+/// What the provider offers for the key exchange of a handshake.
+#[derive(Clone, Copy, PartialEq)]
+pub enum KeyExchange {
+    /// X25519MLKEM768 before all others, as rustls does and as Gmail does. stunnel with OpenSSL before 3.5 does not have it.
+    Hybrid,
+    /// X25519 alone: all columns make the same handshake.
+    X25519,
+}
+
+impl KeyExchange {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Hybrid => "hybrid",
+            Self::X25519 => "x25519",
+        }
+    }
+
+    pub fn named(name: &str) -> Self {
+        if name == Self::X25519.name() { Self::X25519 } else { Self::Hybrid }
+    }
+}
+
 /// The running provider, seen from the measuring process.
 pub struct Upstream {
     pub near: Doors,
@@ -34,10 +56,11 @@ pub struct Upstream {
 }
 
 impl Upstream {
-    pub fn start(folder: &Path) -> Self {
+    pub fn start(folder: &Path, key_exchange: KeyExchange) -> Self {
         let mut process = Command::new(std::env::current_exe().unwrap())
             .arg("upstream")
             .arg(folder)
+            .arg(key_exchange.name())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -112,7 +135,7 @@ impl Mail {
 const SMALL_MESSAGES: usize = 10_000;
 
 /// The provider's process: prints its ports, and for each line that comes in how many handshakes there were.
-pub fn main(folder: &Path) {
+pub fn main(folder: &Path, key_exchange: KeyExchange) {
     let mail = Arc::new(Mail {
         small: Mailbox::small(),
         big: Mailbox::big(),
@@ -121,7 +144,7 @@ pub fn main(folder: &Path) {
         small_plain: Mailbox::small().plain(),
         outgoing_plain: mail::plain(&mail::outgoing()),
     });
-    let tls = Arc::new(server_config(folder));
+    let tls = Arc::new(server_config(folder, key_exchange));
     let talks: [Talk; 3] = [pop, smtp, imap];
     let near = [None, Some(tls)].map(|tls| talks.map(|talk| listen(talk, tls.clone(), &mail)));
     for ports in near.into_iter().chain(near.map(|ports| ports.map(far::listen))) {
@@ -149,10 +172,14 @@ fn listen(talk: Talk, tls: Option<Arc<ServerConfig>>, mail: &Arc<Mail>) -> u16 {
     port
 }
 
-fn server_config(folder: &Path) -> ServerConfig {
+fn server_config(folder: &Path, key_exchange: KeyExchange) -> ServerConfig {
+    let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+    if key_exchange == KeyExchange::X25519 {
+        provider.kx_groups = vec![rustls::crypto::aws_lc_rs::kx_group::X25519];
+    }
     let certificate = CertificateDer::from_pem_file(folder.join("cert.pem")).unwrap();
     let key = PrivateKeyDer::from_pem_file(folder.join("key.pem")).unwrap();
-    let mut config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+    let mut config = ServerConfig::builder_with_provider(Arc::new(provider))
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()

@@ -11,6 +11,7 @@ use std::sync::LazyLock;
 
 use memchr::memmem::Finder;
 use memchr::{memchr, memchr2, memchr3};
+use wide::u8x16;
 
 /// The longest command line taken from a client, without its line end. RFC 5321 says 512 and RFC 1939 says 255, but old
 /// clients send longer ones; AUTH has a limit of its own.
@@ -176,17 +177,22 @@ pub struct Body {
 /// The size of the blocks that are checked in one go, in octets. Reading line by line costs four times as much.
 const BLOCK: usize = 1024;
 
-/// Whether a block that begins inside a line has only CR LF line ends, no dot after one, and no NUL. Written without
-/// branches, so that the compiler makes vector instructions of it.
+/// Whether a block that begins inside a line has only CR LF line ends, no dot after one, and no NUL. In vectors of its own:
+/// packages are built for size, where the compiler makes none, and octet by octet a body costs three times the processor time.
 fn is_plain(block: &[u8]) -> bool {
     looked_at(block.len());
-    let pairs = block.iter().zip(&block[1..]);
-    let odd = pairs.fold(0, |odd, (&first, &second)| {
-        odd | (u8::from(first == b'\r') ^ u8::from(second == b'\n'))
-            | u8::from(first == b'\n') & u8::from(second == b'.')
-            | u8::from(second == 0)
+    let (firsts, _) = block.as_chunks();
+    let (seconds, rest) = block[1..].as_chunks();
+    let odd = firsts.iter().zip(seconds).fold(u8x16::ZERO, |odd, (&first, &second)| {
+        let (first, second) = (u8x16::new(first), u8x16::new(second));
+        let are = |octets: u8x16, octet| octets.simd_eq(u8x16::splat(octet));
+        odd | (are(first, b'\r') ^ are(second, b'\n')) | are(first, b'\n') & are(second, b'.') | are(second, 0)
     });
-    odd == 0 && !matches!(block[0], 0 | b'\n')
+    // The pairs that fill no vector; the first one begins with the last octet of the last vector.
+    let mut pairs = block[block.len() - rest.len() - 1..].windows(2);
+    odd == u8x16::ZERO
+        && !matches!(block[0], 0 | b'\n')
+        && pairs.all(|pair| (pair[0] == b'\r') == (pair[1] == b'\n') && pair != b"\n." && pair[1] != 0)
 }
 
 #[cfg(test)]

@@ -5,6 +5,21 @@ use proptest::prelude::*;
 use super::*;
 
 #[test]
+fn a_block_is_looked_at_in_every_place() {
+    for at in 1..BLOCK - 3 {
+        let with = |odd: &[u8]| {
+            let mut block = [b'x'; BLOCK];
+            block[at..at + odd.len()].copy_from_slice(odd);
+            is_plain(&block)
+        };
+        assert!(with(b"\r\n") && with(b"x."), "{at}");
+        for odd in [&b"\0"[..], b"\r", b"\n", b"\r\r\n", b"\n\r", b"\r\n."] {
+            assert!(!with(odd), "{odd:?} at {at}");
+        }
+    }
+}
+
+#[test]
 fn a_body_of_dots_is_no_more_work_than_any_other() {
     // Each octet is looked at once in its block, and once more behind it by lines where that is not plain.
     const TIMES: usize = 2;
