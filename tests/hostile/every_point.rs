@@ -61,6 +61,11 @@ pub fn honest_fetch(port: u16) {
     honest_session(Speaks::Pop3, port);
 }
 
+/// The same where the mail is fetched over IMAP.
+pub fn honest_fetch_over_imap(port: u16) {
+    honest_session(Speaks::Pop3OverImap, port);
+}
+
 fn honest_session(speaks: Speaks, port: u16) {
     let heard = session(speaks, port, MESSAGE);
     let (said, good) = speaks.good_answer();

@@ -1,7 +1,11 @@
 //! Providers that misbehave in a fetch, at every point of it.
 
-use super::every_point::{fetches, fetches_over_imap, honest_fetch, pop3, pop3_over_imap, signed_in};
-use super::honest::{HASTY, Heard, contains, cut, fetch_answer, fetch_part, maildrop_part, message_answer, shown};
+use super::every_point::{
+    fetches, fetches_over_imap, honest_fetch, honest_fetch_over_imap, pop3, pop3_over_imap, signed_in,
+};
+use super::honest::{
+    HASTY, Heard, MESSAGE, contains, cut, fetch_answer, fetch_part, maildrop_part, message_answer, shown,
+};
 use crate::support::provider::{Part, Step, expect, say};
 
 /// Nothing was said to the client that the provider had not said, and trouble has its own words.
@@ -235,4 +239,20 @@ fn marks_that_a_broken_session_has_left_are_taken_off_by_the_next_in_that_folder
     let said = quit_behind(ostler.pop3, 2);
     assert!(said.contains("other messages there are marked as deleted"), "{said}");
     assert!(!contains(&peer.finished(1), "-FLAGS"));
+}
+
+#[test]
+fn nothing_is_said_inside_a_message_over_imap_that_breaks_off_however_much_is_asked() {
+    let whole = fetch_answer("UID 10 ", "");
+    for how in [Step::Close, Step::Reset, Step::Stall] {
+        let mut part = cut(maildrop_part(), 8, Step::Send(whole[..45].to_vec()));
+        part.push(how);
+        let (_peer, ostler) = pop3_over_imap(vec![part], HASTY);
+        let mut client = signed_in(ostler.pop3, "home");
+        client.send("RETR 1\r\nDELE 1\r\nQUIT\r\n");
+        let heard = client.rest();
+        let text = heard.strip_prefix(b"+OK 30 octets\r\n").unwrap_or_else(|| panic!("{}", heard.escape_ascii()));
+        assert!(text.len() < MESSAGE.len() && MESSAGE.starts_with(text), "{}", text.escape_ascii());
+        honest_fetch_over_imap(ostler.pop3);
+    }
 }
