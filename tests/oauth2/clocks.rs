@@ -8,7 +8,7 @@ use crate::support::running::Run;
 use crate::{ANN, Site};
 
 /// ostler that runs by this clock.
-fn run_by(clock: &Clock, home: &Home) -> Run {
+pub(crate) fn run_by(clock: &Clock, home: &Home) -> Run {
     let mut command = home.command(&["run", "-v"]);
     clock.hand(&mut command);
     Run::of(&mut command).ready()

@@ -1,8 +1,7 @@
 //! A company that gives a secret with a registration.
 
-use crate::renewing::wait_until_due;
 use crate::support::client;
-use crate::support::issuer::{Issuer, SECRET_OF_REGISTRATION};
+use crate::support::issuer::SECRET_OF_REGISTRATION;
 use crate::support::ostler::Home;
 use crate::support::process::{out, said};
 use crate::support::terminal::Terminal;
@@ -12,7 +11,7 @@ use crate::{ANN, SignIn, Site};
 #[test]
 fn the_secret_of_a_registration_is_kept_in_the_keyring_and_proves_who_ostler_is() {
     require!("dovecot", "postfix", "keyring", "issuer");
-    let site = Site::with(Issuer::builder().access_ttl(2));
+    let site = Site::start();
     let mut home = site.home_with("client_secret = \"keyring\"");
     let settings = home.settings().replace("client_id = \"ostler\"", "client_id = \"ostler-with-a-secret\"");
     home.write_settings(&settings);
@@ -47,7 +46,7 @@ fn the_secret_of_a_registration_is_kept_in_the_keyring_and_proves_who_ostler_is(
     site.sign_in(&mut home);
     let message = mail::tricky("confidential");
     site.dovecot.deliver(ANN, &message);
-    wait_until_due(&site);
+    site.let_tokens_end();
     let ostler = home.run();
     assert_eq!(client::fetch(ostler.pop3, "home", "x"), std::slice::from_ref(&message));
     assert!(site.issuer.count("refresh_token 200") > 0, "{:?}", site.issuer.requests());

@@ -1,9 +1,11 @@
 //! Tokens that end: renewed early, by one session for all, and never thrown away for trouble.
 
+use crate::clocks::run_by;
 use crate::support::client::{self, Client};
+use crate::support::clock::Clock;
 use crate::support::issuer::Issuer;
 use crate::support::ostler::Home;
-use crate::support::process::{document, out, said};
+use crate::support::process::{document, out, run, said};
 use crate::support::{mail, require, wait_for};
 use crate::{ANN, BOB, Site};
 
@@ -16,7 +18,7 @@ fn pass(port: u16) -> String {
 }
 
 /// Waits until the token that the keyring has is due.
-pub(crate) fn wait_until_due(site: &Site) {
+fn wait_until_due(site: &Site) {
     let expires = site.tokens()["expires"].as_u64().unwrap();
     let now = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     wait_for("the token to end", || (now() >= expires).then_some(()));
@@ -121,11 +123,10 @@ fn trouble_of_the_issuer_throws_nothing_away() {
 #[test]
 fn an_issuer_that_has_forgotten_everything_is_told_once_and_mended_by_a_sign_in() {
     require!("dovecot", "postfix", "keyring", "issuer");
-    let (mut site, home) = Site::signed_in_at(Issuer::builder().access_ttl(2));
+    let (mut site, home) = Site::signed_in();
     let mut ostler = home.run();
     assert!(pass(ostler.pop3).starts_with("+OK"));
     site.issuer.restart();
-    wait_until_due(&site);
     for _ in 0..3 {
         let answer = pass(ostler.pop3);
         assert!(answer.starts_with("-ERR [AUTH]") && answer.contains("sign in again: ostler sign-in"), "{answer}");
@@ -139,9 +140,9 @@ fn an_issuer_that_has_forgotten_everything_is_told_once_and_mended_by_a_sign_in(
 #[test]
 fn killed_after_a_renewal_it_is_still_signed_in() {
     require!("dovecot", "postfix", "keyring", "issuer");
-    let (site, mut home) = Site::signed_in_at(Issuer::builder().access_ttl(2));
+    let (site, mut home) = Site::signed_in();
+    site.let_tokens_end();
     let mut first = crate::support::running::Run::start(&home, &[]).ready();
-    wait_until_due(&site);
     let refresh = site.tokens()["refresh"].clone();
     let mut pop = Client::greeted(home.pop3, "+OK");
     pop.ask("USER home", "+OK");
@@ -151,7 +152,7 @@ fn killed_after_a_renewal_it_is_still_signed_in() {
     first.signal(rustix::process::Signal::KILL);
     assert!(!first.ended().success());
     site.keep_secret(&mut home);
-    wait_until_due(&site);
+    site.let_tokens_end();
     let ostler = home.run();
     assert!(pass(ostler.pop3).starts_with("+OK"));
     assert_eq!(site.issuer.count("refresh_token 400"), 0, "{:?}", site.issuer.requests());
@@ -188,14 +189,21 @@ fn tokens_go_to_no_server_but_those_they_were_made_for() {
 
 #[test]
 fn a_check_beside_the_running_ostler_ends_nobodys_tokens() {
-    require!("dovecot", "postfix", "keyring", "issuer");
-    let (site, home) = Site::signed_in_at(Issuer::builder().access_ttl(3));
-    let ostler = home.run();
-    for _ in 0..3 {
-        wait_until_due(&site);
-        let checked = ostler.home.ostler(&["check"], "");
+    require!("dovecot", "postfix", "keyring", "issuer", "faketime");
+    let (site, mut home) = Site::signed_in();
+    let clock = Clock::new();
+    let mut ostler = run_by(&clock, &home);
+    // By the clock of both, the tokens have ended; the check renews them, and the running ostler finds them renewed.
+    for (renewals, by) in (1..).zip(["+3600", "+7200", "+10800"]) {
+        clock.jump(by);
+        let mut check = home.command(&["check"]);
+        clock.hand(&mut check);
+        let checked = run(&mut check, "");
         assert!(checked.status.success(), "{}", said(&checked));
-        assert!(pass(ostler.pop3).starts_with("+OK"));
+        assert!(pass(home.pop3).starts_with("+OK"));
+        assert_eq!(site.issuer.count("refresh_token 200"), renewals, "{:?}", site.issuer.requests());
     }
     assert_eq!(site.issuer.count("refresh_token 400"), 0, "{:?}", site.issuer.requests());
+    site.keep_secret(&mut home);
+    ostler.end_well();
 }

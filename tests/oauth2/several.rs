@@ -1,12 +1,11 @@
 //! Several ostlers for one sign-in: one renews it, the others ask it for the access token (`docs/scaling.md`).
 
 use crate::support::client;
-use crate::support::issuer::Issuer;
 use crate::support::ostler::{Account, Home, Server, program};
 use crate::support::process::{command, err, out, run, said};
 use crate::support::sshd::Sshd;
 use crate::support::{mail, require};
-use crate::{ANN, BOB, Site, renewing};
+use crate::{ANN, BOB, Site};
 
 /// The home of an ostler that asks another for its token over ssh.
 fn asking(site: &Site, sshd: &Sshd) -> Home {
@@ -40,13 +39,13 @@ fn may_ask(renewing: &Home) -> String {
 fn one_ostler_renews_the_sign_in_and_the_others_ask_it_for_the_token() {
     require!("dovecot", "postfix", "keyring", "issuer", "sshd");
     // A refresh token that is used twice ends the whole sign-in.
-    let site = Site::with(Issuer::builder().access_ttl(4));
+    let site = Site::start();
     let mut renewing = site.home();
     site.sign_in(&mut renewing);
     let sshd = Sshd::here(&may_ask(&renewing));
     let others = [asking(&site, &sshd).run(), asking(&site, &sshd).run()];
     for number in 0..3 {
-        renewing::wait_until_due(&site);
+        site.let_tokens_end();
         let message = mail::tricky(&format!("number {number}"));
         // Both at once, on a token that has ended.
         std::thread::scope(|scope| {
