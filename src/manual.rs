@@ -15,6 +15,7 @@ use std::borrow::Cow;
 
 use crate::guide::{self, Client, Topic};
 
+pub use crate::os::markup::escaped;
 pub use render::Place;
 
 /// Where the copies of the made chapters lie, seen from the top of the repository.

@@ -18,7 +18,7 @@ const PROGRAM: [(&str, &[&str]); 13] = [
     ("guide", &["os", "proxy"]),
     ("demo", &["events", "os", "proxy", "vault"]),
     ("diagnose", &["proxy", "vault"]),
-    ("manual", &["config", "diagnose", "guide"]),
+    ("manual", &["config", "diagnose", "guide", "os"]),
     ("setup", &["config", "diagnose", "events", "os", "proxy", "vault"]),
     ("desktop", &["config", "diagnose", "events", "guide", "manual", "os", "proxy", "setup", "vault"]),
     ("app", &["config", "desktop", "diagnose", "events", "os", "proxy", "vault"]),

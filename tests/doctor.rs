@@ -298,11 +298,11 @@ fn providers_that_take_no_ordinary_passwords_any_more_are_recognised() {
         (
             "-ERR [AUTH] Username and password not accepted.",
             "only app passwords",
-            "put it where the settings take it from",
+            "put it in the file that the settings name",
         ),
         ("-ERR [AUTH] (#AUTH005) Too many bad auth attempts.", "Yahoo", "app password"),
         ("-ERR [AUTH] Invalid credentials or IMAP is disabled", "switch them on", "web mail settings"),
-        ("-ERR [AUTH] no luck", "app password", "where the settings take it from"),
+        ("-ERR [AUTH] no luck", "app password", "in the file that the settings name"),
     ] {
         let server = always(&[say("+OK"), expect("USER"), say("+OK"), expect("PASS"), say(pop3), Step::Stall]);
         let home = home(&TestCa::new(), account().pop3(Server::new("none", server.port)));

@@ -255,7 +255,9 @@ fn each_mistake_is_named_with_what_to_do() {
     let mut client = Client::greeted(pop3, "+OK");
     client.ask("USER home", "+OK");
     client.ask("PASS x", "-ERR [AUTH]");
-    assert!(watch.out.wait("refused the sign-in of").contains("the right one belongs where the settings take it from"));
+    assert!(
+        watch.out.wait("refused the sign-in of").contains("the right one belongs in the file that the settings name")
+    );
     let mut client = Client::greeted(smtp, "220");
     client.ask_reply(&format!("MAIL FROM:<{ANN}>"), "451");
     assert!(watch.out.wait("nobody listens on port 1").starts_with("! "));

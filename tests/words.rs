@@ -356,7 +356,7 @@ fn a_refused_sign_in_has_the_providers_words_and_no_secret() {
             assert!(!line.contains(&secret) && !line.contains(&STANDARD.encode(&secret)[..12]), "{line}");
             let start = if line.starts_with('-') { "-ERR [AUTH] " } else { "550 5.7.8 " };
             assert_says(&line, start, &words);
-            assert!(line.contains("where the settings take it from"), "{line}");
+            assert!(line.contains("in the file that the settings name"), "{line}");
         }
         assert_in_status(&ostler, &words);
         assert!(ostler.log().contains(words[1]));
@@ -373,7 +373,7 @@ fn endless_words_of_a_provider_leave_room_for_the_advice() {
     for line in [at_pass(&ostler), at_mail(&ostler)] {
         let start = if line.starts_with('-') { "-ERR [AUTH] " } else { "550 5.7.8 " };
         assert_says(&line, start, &["localhost", "refused the sign-in"]);
-        assert!(line.ends_with("the right one belongs where the settings take it from"), "{line}");
+        assert!(line.ends_with("the right one belongs in the file that the settings name"), "{line}");
     }
 }
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use ostler::manual::{Chapter, FOLDER, PICTURES, Place, chapters};
+use ostler::manual::{Chapter, FOLDER, PICTURES, Place, chapters, escaped};
 
 use crate::commands;
 
@@ -56,8 +56,4 @@ fn page(chapter: &Chapter) -> String {
         body = chapter.html(Place::Files),
         version = env!("CARGO_PKG_VERSION"),
     )
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }

@@ -25,6 +25,7 @@ mod system {
     use zbus::zvariant::Value;
 
     use crate::events::notice::Notice;
+    use crate::os::markup::escaped;
 
     const SERVICE: &str = "org.freedesktop.Notifications";
     const PATH: &str = "/org/freedesktop/Notifications";
@@ -34,7 +35,8 @@ mod system {
         let desktop = Proxy::new(&bus, SERVICE, PATH, SERVICE)?;
         let abilities: Vec<String> = desktop.call("GetCapabilities", &())?;
         let has = |what: &str| abilities.iter().any(|ability| ability == what);
-        let body = if has("body-markup") { without_markup(&notice.body) } else { notice.body.clone() };
+        // A provider's words are text, even if they look like markup.
+        let body = if has("body-markup") { escaped(&notice.body) } else { notice.body.clone() };
         let clicked = clicked.filter(|_| has("actions"));
         // The action `default` is a click on the notice itself.
         let actions: &[&str] = if clicked.is_some() { &["default", "Open"] } else { &[] };
@@ -65,19 +67,6 @@ mod system {
             }
         }
         Ok(())
-    }
-
-    /// A provider's words are text, even if they look like markup.
-    fn without_markup(text: &str) -> String {
-        text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
-    }
-
-    #[cfg(test)]
-    mod tests {
-        #[test]
-        fn words_of_a_provider_are_no_markup() {
-            assert_eq!(super::without_markup("<a href=\"x\">R&D</a>"), "&lt;a href=\"x\"&gt;R&amp;D&lt;/a&gt;");
-        }
     }
 }
 

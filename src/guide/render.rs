@@ -5,6 +5,8 @@
 use pulldown_cmark::{CodeBlockKind, CowStr, Event, HeadingLevel, Options, Parser, Tag, TagEnd, TextMergeStream, html};
 use textwrap::WordSplitter;
 
+use crate::os::markup::escaped;
+
 /// The style of the printed page; no more than a printer needs.
 const STYLE: &str = "body{font:16px/1.5 Georgia,serif;max-width:42em;margin:2em auto;padding:0 1em;color:#000;background:#fff}\
 h1,h2{font-family:Verdana,sans-serif;line-height:1.2}h1{font-size:1.5em}h2{font-size:1.15em;margin-top:1.6em}\
@@ -78,12 +80,6 @@ pub(super) fn html_body(markdown: &str, value: &dyn Fn(&str) -> Option<String>) 
 /// Whether the value of this name is something to type, alone or as a part of it. The others name a file or a guide.
 fn is_typed(name: &str) -> bool {
     !matches!(name, "settings_file" | "client" | "option")
-}
-
-fn escaped(text: &str) -> String {
-    let mut html = String::new();
-    html::push_html(&mut html, std::iter::once(Event::Text(text.into())));
-    html
 }
 
 /// Renders a whole HTML page.

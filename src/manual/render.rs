@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use pulldown_cmark::{CowStr, Event, Options, Parser, Tag, TagEnd, html};
 
 use super::{CONTENTS, GUIDE_PREFIX, picture};
+use crate::os::markup::escaped;
 
 /// Where the manual is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,7 +118,7 @@ fn picture_html(file: &str, about: &str, place: Place) -> String {
     let source = picture(&dark).map_or_else(String::new, |_| {
         format!("<source media=\"(prefers-color-scheme: dark)\" srcset=\"{}\">", place.picture(&dark))
     });
-    format!("<picture>{source}<img src=\"{}\" alt=\"{}\"></picture>", place.picture(file), escaped(about))
+    format!("<picture>{source}<img src=\"{}\" alt=\"{}\"></picture>", place.picture(file), in_attribute(about))
 }
 
 /// Puts every table into a box, so that one that is wider than the screen can be moved, by keyboard too. The box is called as
@@ -131,7 +132,7 @@ fn in_boxes(events: Vec<Event<'_>>) -> Vec<Event<'_>> {
                 out.push(event.clone());
             }
             Event::Start(Tag::Table(_)) => {
-                let name = escaped(&heading);
+                let name = in_attribute(&heading);
                 let open = format!("<div class=\"scroll\" role=\"region\" aria-label=\"{name}\" tabindex=\"0\">\n");
                 out.extend([Event::Html(open.into()), event.clone()]);
             }
@@ -142,11 +143,9 @@ fn in_boxes(events: Vec<Event<'_>>) -> Vec<Event<'_>> {
     out
 }
 
-/// A text inside an attribute.
-fn escaped(text: &str) -> String {
-    let mut out = String::new();
-    html::push_html(&mut out, std::iter::once(Event::Text(text.replace('"', "'").into())));
-    out
+/// A text inside an attribute, which a double quote would end.
+fn in_attribute(text: &str) -> String {
+    escaped(&text.replace('"', "'"))
 }
 
 /// What an event becomes at this place.

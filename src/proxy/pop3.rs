@@ -190,10 +190,10 @@ struct SignedIn {
     open: OpenSession,
 }
 
-/// What ends with a session at a provider.
+/// What a session at a provider holds.
 struct OpenSession {
-    _login: OpenLogin,
-    _turn: Turn,
+    login: OpenLogin,
+    turn: Turn,
 }
 
 /// Signs a client in at its provider. `None`: it gave a wrong local password.
@@ -274,7 +274,7 @@ async fn finish(
     }
     drop(turn);
     // Made here, because the client may be gone before it hears of the sign-in.
-    let open = OpenSession { _login: OpenLogin(gate), _turn: at_imap };
+    let open = OpenSession { login: OpenLogin(gate), turn: at_imap };
     Ok(SignedIn { upstream, ready, open })
 }
 
@@ -366,8 +366,10 @@ async fn pass<F: PopFilter>(
     let timeouts = &session.settings.timeouts;
     let limits = Limits { idle: timeouts.idle, reply: timeouts.reply, data: timeouts.data, agreed: timeouts.idle };
     let ended = relay(client, &mut conn, filter, limits, &mut session.stopping).await;
-    // The session counts as a login no longer; the gate's clock starts now.
-    drop(open);
+    // The session counts as a login no longer; the gate's clock starts now. The connection is still one of those that the
+    // account may have, until it is closed.
+    let OpenSession { login, turn } = open;
+    drop(login);
     for text in filter.take_alerts() {
         warn!("[{}] {} says: {text}", session.id, at.host);
     }
@@ -389,6 +391,7 @@ async fn pass<F: PopFilter>(
             (None, failure) => failure,
         };
         let _ = timeout(CLOSE_TIMEOUT, conn.close()).await;
+        drop(turn);
         session.report(Some(account), &failure);
         let hung_up = matches!(ended, Ended::ServerGone);
         note_silence(session, account, filter, &ended);

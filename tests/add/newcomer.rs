@@ -1,11 +1,12 @@
 //! A newcomer's first minutes, with a clock: a clean root with the Debian package in it, which `packaging/newcomer` makes, real
 //! servers, and somebody who knows nothing but README.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::seeds::answer_add;
+use crate::support::beginner::{Beginner, LIMIT, readme};
 use crate::support::dovecot::Dovecot;
 use crate::support::postfix::Postfix;
 use crate::support::process::{command, run, said};
@@ -14,41 +15,12 @@ use crate::support::unique;
 use crate::support::world::World;
 
 const ANN: &str = "ann@posteo.de";
-const LIMIT: Duration = Duration::from_secs(180);
-/// Somebody who looks for each key.
-const KEYS_PER_SECOND: u32 = 2;
-/// Somebody who reads slowly, in a language that they learned at school.
-const WORDS_PER_MINUTE: u32 = 150;
 
-/// What a person does, and how long that takes them.
-#[derive(Default)]
-struct Person {
-    typed: Vec<String>,
-    screens: usize,
-    words: usize,
-}
-
-impl Person {
-    fn types(&mut self, text: &str) -> String {
-        self.typed.push(text.to_owned());
-        text.to_owned()
-    }
-
-    /// Steps that are ticked and lines of the log are watched as they pass, and not read.
-    fn reads(&mut self, screen: &str) {
-        let screen = screen.replace('\r', "");
-        let told = screen.split("\n\n").filter(|paragraph| !paragraph.trim_start().starts_with("ok "));
-        let lines = told.flat_map(str::lines).filter(|line| !line.contains(" INFO"));
-        self.screens += 1;
-        self.words += lines.flat_map(str::split_whitespace).count();
-    }
-
-    fn time(&self) -> Duration {
-        // With the key that ends each line.
-        let keys: usize = self.typed.iter().map(|text| text.chars().count() + 1).sum();
-        let [keys, words] = [keys, self.words].map(|count| u32::try_from(count).unwrap());
-        Duration::from_secs(1) * keys / KEYS_PER_SECOND + Duration::from_secs(60) * words / WORDS_PER_MINUTE
-    }
+/// What of a terminal's screen is read: steps that are ticked and lines of the log are watched as they pass.
+fn told(screen: &str) -> String {
+    let screen = screen.replace('\r', "");
+    let told = screen.split("\n\n").filter(|paragraph| !paragraph.trim_start().starts_with("ok "));
+    told.flat_map(str::lines).filter(|line| !line.contains(" INFO")).collect::<Vec<_>>().join("\n")
 }
 
 /// The root, with what a computer has on which somebody has just logged in: a network, a keyring.
@@ -99,13 +71,10 @@ impl Computer {
     }
 }
 
-/// The section of README that a newcomer reads, and the commands in it.
-fn readme() -> (String, Vec<String>) {
-    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
-    let section = text.split("\n## ").find(|section| section.contains("    ostler add ")).unwrap();
+/// The commands in a section of README.
+fn commands(section: &str) -> Vec<String> {
     let commands = section.lines().map(str::trim).filter(|line| line.starts_with("ostler "));
-    let commands = commands.map(|line| line.split('#').next().unwrap().trim().to_owned()).collect();
-    (section.to_owned(), commands)
+    commands.map(|line| line.split('#').next().unwrap().trim().to_owned()).collect()
 }
 
 #[test]
@@ -122,8 +91,9 @@ fn from_the_installed_package_to_the_first_message_takes_less_than_three_minutes
     let mut terminal = computer.terminal();
 
     let began = Instant::now();
-    let mut person = Person::default();
-    let (shown, commands) = readme();
+    let mut person = Beginner::default();
+    let shown = readme();
+    let commands = commands(&shown);
     person.reads(&shown);
     let add = commands.iter().find(|line| line.starts_with("ostler add ")).unwrap();
     let address = add.split_whitespace().nth(2).unwrap();
@@ -131,12 +101,12 @@ fn from_the_installed_package_to_the_first_message_takes_less_than_three_minutes
     person.types("");
     person.types(&word);
     for screen in answer_add(&mut terminal, &word) {
-        person.reads(&screen);
+        person.reads(&told(&screen));
     }
     assert!(commands.iter().any(|line| line == "ostler run"), "{commands:?}");
     terminal.wait_for("ann> ");
     terminal.line(&person.types("ostler run"));
-    person.reads(&terminal.wait_for("ready"));
+    person.reads(&told(&terminal.wait_for("ready")));
     // What `ostler add` has shown, typed into the mail program.
     for value in ["127.0.0.1", "2110", "127.0.0.1", "2025", ANN] {
         person.types(value);
@@ -150,15 +120,7 @@ fn from_the_installed_package_to_the_first_message_takes_less_than_three_minutes
     terminal.end();
 
     // Past the test harness, which keeps what tests that pass print to itself.
-    let minutes = |time: Duration| format!("{}:{:02}", time.as_secs() / 60, time.as_secs() % 60);
-    let report = format!(
-        "newcomer: typed {:?}\nnewcomer: {} screens, {} words; {} min for the person, {} min waiting for ostler\n",
-        person.typed,
-        person.screens,
-        person.words,
-        minutes(human),
-        minutes(machine)
-    );
-    std::io::Write::write_all(&mut std::io::stderr(), report.replace(&word, "(the password)").as_bytes()).unwrap();
+    let report = format!("newcomer: {}\n", person.report(machine)).replace(&word, "(the password)");
+    std::io::Write::write_all(&mut std::io::stderr(), report.as_bytes()).unwrap();
     assert!(machine + human < LIMIT, "{report}");
 }

@@ -20,7 +20,7 @@ fn assert_told(failed: &serde_json::Value) {
     assert!(failed["detail"].as_str().unwrap().contains(WORDS), "{failed:#}");
     assert!(told.contains("some providers do that when the user name or the password is wrong"), "{failed:#}");
     assert!(
-        failed["advice"].as_str().unwrap().contains("the right one belongs where the settings take it from"),
+        failed["advice"].as_str().unwrap().contains("the right one belongs in the file that the settings name"),
         "{failed:#}"
     );
 }

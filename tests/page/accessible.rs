@@ -159,11 +159,16 @@ fn every_page_can_be_used_by_everybody() {
         ("/account/server?account=home&server=smtp-2", "26-server-new"),
         ("/account/certificate?account=home&server=smtp-1", "26-certificate"),
         ("/account/server?account=home&server=smtp-1", "26-server-sending"),
+        ("/add", "23-add-open"),
     ] {
         go(&chromium, page);
+        let is_in_form = "return document.forms.length === 0 || Boolean(document.activeElement.form)";
+        wait_for("the keyboard in the first field", || (chromium.run(is_in_form) == true).then_some(()));
         chromium.run("document.querySelectorAll('details').forEach(function (part) { part.open = true; })");
         chromium.look(name);
     }
+    go(&chromium, "/account/server?account=home&server=smtp-1");
+    chromium.run("document.querySelectorAll('details').forEach(function (part) { part.open = true; })");
     chromium.run("document.getElementById('account.smtp.port').value = 'x'");
     chromium.click("button", "Save");
     chromium.wait_for_text("A port is a number");
@@ -175,6 +180,8 @@ fn every_page_can_be_used_by_everybody() {
     go(&chromium, "/account?account=home");
     chromium.click("button", "Remove this account");
     chromium.wait_for_text("Nothing was removed");
+    let words = "return document.querySelector('#remove ~ form .error').getBoundingClientRect().bottom - innerHeight";
+    assert!(chromium.run(words).as_f64().unwrap() <= 0.0, "what came of it can be seen");
     chromium.look("27-account-unsure");
     go(&chromium, "/account?account=late");
     chromium.click("button", "Test now");
@@ -235,6 +242,58 @@ fn every_page_can_be_used_by_everybody() {
     chromium.run("location.reload()");
     chromium.wait_for_text("To open the settings page");
     chromium.look("33-closed");
+}
+
+#[test]
+fn what_is_set_up_once_can_be_used_by_everybody() {
+    require!("keyring", "chromium", "chromedriver");
+    let keyring = Keyring::start();
+    let cert = TestCa::self_signed();
+    let post = Provider::always_tls(&cert, true, vec![say("+OK"), expect("CAPA"), say("-ERR no"), Step::Cut]);
+    let account = |name: &str, address: &str, port: u16| {
+        Account::new(name, address, &unique("pw")).pop3(Server::new("tls", port)).smtp(Server::new("tls", free_port()))
+    };
+    let accounts = [account("home", ANN, post.port), account("work", "ann@example.com", free_port())];
+    let home = home(&TestCa::new(), &accounts).with_keyring(&keyring);
+    let one = format!("pop3 = \"127.0.0.1:{}\"", home.pop3);
+    let network = format!("pop3 = [\"127.0.0.1:{}\", \"0.0.0.0:{}\"]", home.pop3, home.imap);
+    let network = format!("access = \"password\"\nallow = [\"192.0.2.0/24\"]\n{network}");
+    home.write_settings(&home.settings().replace(&one, &network));
+    // A desktop, which would start it at login.
+    let ostler = home.run_changed(&["run"], |_, command| {
+        command.env("DISPLAY", ":0");
+    });
+    let chromium = Chromium::start();
+    chromium.go(&link(&ostler.home));
+    for (page, name) in [
+        ("/account", "40-which-account"),
+        ("/settings/registration?company=google", "41-registration"),
+        ("/settings/registration?company=A+b", "41-registration-mistake"),
+        ("/guide/eudora-mac?account=home", "42-guide-network"),
+        ("/guide/eudora-mac?account=home&for=192.0.2.77", "42-guide-other-computer"),
+        ("/guide/netscape-4?account=home", "42-guide-netscape-4"),
+    ] {
+        go(&chromium, page);
+        chromium.run("document.querySelectorAll('details').forEach(function (part) { part.open = true; })");
+        chromium.look(name);
+    }
+    go(&chromium, "/account/certificate?account=home&server=pop3-1");
+    chromium.click("button", "Connect and show its certificate");
+    chromium.wait_for_text("Issued by");
+    chromium.look("43-certificate-shown");
+    go(&chromium, "/account/settings?account=home");
+    chromium.click("button", "Save");
+    chromium.wait_for_text("everything is as it was");
+    chromium.look("44-unchanged");
+    chromium.type_into("account.aliases", "ann.lee@example.org");
+    chromium.keys(ENTER);
+    chromium.wait_for_text("Changed.");
+    chromium.look("44-changed");
+    go(&chromium, "/about");
+    chromium.click("button", "Start at login");
+    chromium.wait_for_text("ostler starts when you log in");
+    chromium.look("45-autostart");
+    chromium.was_content();
 }
 
 #[test]
@@ -324,7 +383,7 @@ fn first_run_to_the_first_fetched_message_by_keyboard_alone() {
     chromium.cdp("Emulation.setDeviceMetricsOverride", &metrics);
     chromium.go(&link(&newcomer.ostler.home));
     let person = Person(&chromium);
-    person.tab_to("the address", "node.name === 'address'");
+    assert_eq!(chromium.run("return document.activeElement.name"), "address");
     chromium.keys(ANN);
     person.tab_to("the password", "node.name === 'password'");
     chromium.keys(&newcomer.password);

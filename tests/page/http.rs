@@ -45,7 +45,9 @@ impl Answer {
                 let chosen = chosen.or_else(|| options.split("<option").nth(1)).unwrap();
                 fields.push((attribute(tag, "name").unwrap(), attribute(chosen, "value").unwrap()));
             }
-            forms.push(Form { action: attribute(head, "action").unwrap(), fields });
+            // What stands behind the # is the browser's own.
+            let action = attribute(head, "action").unwrap().split('#').next().unwrap().to_owned();
+            forms.push(Form { action, fields });
         }
         forms
     }

@@ -56,7 +56,7 @@ fn no_line_of_it_is_long_or_steers_a_terminal_whoever_reads_it() {
     assert!(cut.len() >= 2 && cut.iter().all(|line| line.chars().count() == LONGEST), "{said}");
     assert!(cut.iter().any(|line| line.contains("S: -ERR [AUTH] ")), "what the provider said: {said}");
     // What to do about it is not what is left out.
-    let hint = "the right one belongs where the settings take it from";
+    let hint = "the right one belongs in the file that the settings name";
     let told = said.lines().find(|line| line.contains("refused the sign-in")).unwrap();
     assert!(told.contains('\u{2026}') && told.ends_with(hint), "{told}");
     said.lines().for_each(assert_a_line_of_the_log);

@@ -10,6 +10,7 @@ mod support;
 mod accessible;
 mod adding;
 mod attacks;
+mod beginner;
 mod chromium;
 mod http;
 mod live;

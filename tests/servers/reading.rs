@@ -154,7 +154,7 @@ fn a_wrong_password_and_a_wrong_name_are_told_and_nothing_else_is_a_refused_logi
     client.expect("1 NO [AUTHENTICATIONFAILED]");
     let mut client = Client::greeted(ostler.imap, "* OK");
     let alert = client.ask("2 LOGIN home x", "* OK [ALERT] ostler: localhost refused the sign-in");
-    assert!(alert.contains("where the settings take it from"), "{alert}");
+    assert!(alert.contains("in the file that the settings name"), "{alert}");
     client.expect("2 NO [AUTHENTICATIONFAILED]");
 }
 

@@ -5,6 +5,7 @@
 #![allow(dead_code, unused_imports, unused_macros, unreachable_pub, missing_docs)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
+pub mod beginner;
 pub mod ca;
 pub mod client;
 pub mod clock;

@@ -44,8 +44,12 @@ pub enum PasswordFrom {
     Keyring,
     /// The mail program.
     MailProgram,
-    /// A command, a file or a variable that the settings name.
-    Settings,
+    /// A command that the settings name.
+    Command,
+    /// A file that the settings name.
+    File,
+    /// A variable that the settings name.
+    Variable,
 }
 
 impl From<&SecretSource> for PasswordFrom {
@@ -53,7 +57,9 @@ impl From<&SecretSource> for PasswordFrom {
         match source {
             SecretSource::Keyring => Self::Keyring,
             SecretSource::Client => Self::MailProgram,
-            SecretSource::Command(_) | SecretSource::File(_) | SecretSource::Env(_) => Self::Settings,
+            SecretSource::Command(_) => Self::Command,
+            SecretSource::File(_) => Self::File,
+            SecretSource::Env(_) => Self::Variable,
         }
     }
 }

@@ -4,8 +4,9 @@
 
 use roxmltree::{Document, Node, ParsingOptions};
 
-#[cfg_attr(not(target_os = "macos"), allow(unused_imports))]
 use super::{AutostartError, Start, State, read, remove, write};
+#[cfg_attr(not(target_os = "macos"), allow(unused_imports))]
+use crate::os::markup::escaped;
 
 const LABEL: &str = "ostler";
 /// Many times what ostler's list has. Another program may have written the file, so it must not make the parser work for long.
@@ -18,7 +19,7 @@ fn build(start: &Start) -> Result<String, AutostartError> {
         if word.contains(|c: char| c.is_control()) {
             return Err(AutostartError::Path { path: word.into(), why: "has a control character" });
         }
-        arguments += &format!("        <string>{}</string>\n", escape(word));
+        arguments += &format!("        <string>{}</string>\n", escaped(word));
     }
     Ok(format!(
         r#"<?xml version="1.0" encoding="UTF-8"?>
@@ -40,10 +41,6 @@ fn build(start: &Start) -> Result<String, AutostartError> {
 </plist>
 "#
     ))
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 /// What a property list starts at login.

@@ -58,7 +58,8 @@ pub(super) struct Feedback {
     /// Why signing out did not work.
     pub(super) sign_in: Option<String>,
     pub(super) remove: Option<String>,
-    pub(super) local: Option<Result<Arc<Secret>, String>>,
+    /// The local password, and whether it was made just now.
+    pub(super) local: Option<Result<(Arc<Secret>, bool), String>>,
     pub(super) done: Option<String>,
 }
 
@@ -76,6 +77,7 @@ pub(super) fn render_page(shared: &Shared, account: &Account, feedback: &Feedbac
     users.dedup();
     let body = html! {
         @if let Some(done) = &feedback.done { div.notice.good role="status" { p { (done) } } }
+        @if let Some(why) = &feedback.servers { div.notice.bad role="alert" { p { (why) } } }
         dl {
             div { dt { "Mail address" } dd { (account.address) } }
             @if !account.aliases.is_empty() {
@@ -98,7 +100,6 @@ pub(super) fn render_page(shared: &Shared, account: &Account, feedback: &Feedbac
         }
         section aria-labelledby="change" {
             h2 #change { "Change" }
-            @if let Some(why) = &feedback.servers { div.notice.bad role="alert" { p { (why) } } }
             (super::settings::render_list(shared, account))
         }
         @if !users.is_empty() { (render_password_form(shared, account, &users, feedback)) }
@@ -133,7 +134,8 @@ fn render_password_form(shared: &Shared, account: &Account, users: &[&str], feed
         section aria-labelledby="password-title" {
             h2 #password-title { "Another password" }
             p { "For when you have changed your password at the provider. It is stored in " (SecretStore::of_this_ostler().on_the_page()) "." }
-            form method="post" action="/account/password" autocomplete="off" {
+            // Behind the # is the place that the browser goes to, should the form come back.
+            form method="post" action="/account/password#password-title" autocomplete="off" {
                 (hidden_fields(shared, account))
                 @if users.len() > 1 {
                     div.field {
@@ -153,7 +155,7 @@ fn render_remove_form(shared: &Shared, account: &Account, feedback: &Feedback) -
         section aria-labelledby="remove" {
             h2 #remove { "Remove" }
             p { "Removes the account from ostler's settings and its passwords from " (SecretStore::of_this_ostler()) ". Your mail stays where it is." }
-            form method="post" action="/account/remove" {
+            form method="post" action="/account/remove#remove" {
                 (hidden_fields(shared, account))
                 (check("sure", &format!("Yes, remove {}", account.name), false, ""))
                 @if let Some(why) = &feedback.remove { p.error role="alert" { (why) } }
@@ -174,11 +176,14 @@ fn render_local_password(shared: &Shared, account: &Account, feedback: &Feedback
             h2 #local { "Password for your mail program" }
             p { "Type this password into your mail program, not the provider's." }
             @match &feedback.local {
-                Some(Ok(secret)) => { p.copy { code.value { (secret.text()) } } }
+                Some(Ok((secret, is_new))) => {
+                    @if *is_new { div.notice.good role="status" { p { "This is the new password. Your mail program needs it from now on." } } }
+                    p.copy { code.value { (secret.text()) } }
+                }
                 Some(Err(why)) => { p.error role="alert" { (why) } }
                 None => {}
             }
-            form method="post" action="/account/local" {
+            form method="post" action="/account/local#local" {
                 (hidden_fields(shared, account))
                 button.second type="submit" name="show" value="old" { "Show it" }
                 @if account.local_password.as_ref().is_none_or(|source| *source == SecretSource::Keyring) {
@@ -329,13 +334,8 @@ pub(super) async fn local_password(shared: App, Form(sent): Form<AccountForm>) -
     let vault = &shared.engine.vault;
     let new = sent.show.as_deref() == Some("new");
     let secret = if new { vault.new_local_password(&account).await } else { vault.local_password(&account).await };
-    let feedback = Feedback {
-        done: (new && secret.is_ok())
-            .then(|| "This is the new password. Your mail program needs it from now on.".to_owned()),
-        local: Some(secret.map_err(|error| trouble(&error))),
-        ..Feedback::default()
-    };
-    render_page(&shared, &account, &feedback)
+    let local = secret.map(|secret| (secret, new)).map_err(|error| trouble(&error));
+    render_page(&shared, &account, &Feedback { local: Some(local), ..Feedback::default() })
 }
 
 pub(super) async fn remove(shared: App, Form(sent): Form<AccountForm>) -> Response {

@@ -13,11 +13,11 @@ use tokio::runtime::Handle;
 use zeroize::Zeroizing;
 
 use super::jobs::Stage;
-use super::layout::{NavItem, View, check, field, form_token};
+use super::layout::{NavItem, View, check, field, form_token, input};
 use super::setup_job::SetupJob;
 use super::{App, Shared};
 use crate::config::presets::Presets;
-use crate::config::value;
+use crate::config::{issuers, value};
 use crate::guide::{self, Client};
 use crate::setup::keep::existing;
 use crate::setup::{NamedTrust, Proposal, Secrets, endpoints_from_text};
@@ -40,6 +40,8 @@ pub(super) struct Fields {
     pub(super) smtp: String,
     pub(super) imap: String,
     pub(super) username: String,
+    /// The company at which the user signs in in the browser; empty: the provider takes a password, or ostler knows the company.
+    pub(super) company: String,
     pub(super) name: String,
     pub(super) ca: String,
     pub(super) pin: String,
@@ -69,6 +71,8 @@ pub(super) struct AddForm {
     #[serde(default)]
     username: String,
     #[serde(default)]
+    company: String,
+    #[serde(default)]
     name: String,
     #[serde(default)]
     ca: String,
@@ -89,6 +93,7 @@ impl AddForm {
             smtp: plain(&self.smtp),
             imap: plain(&self.imap),
             username: plain(&self.username),
+            company: plain(&self.company),
             name: plain(&self.name),
             ca: plain(&self.ca),
             pin: plain(&self.pin),
@@ -181,6 +186,9 @@ pub(super) fn parse_form(sent: &AddForm, settings: &Settings, round: Round) -> R
         let text = format!("The account {} exists already. Remove it first, or use another address.", known.name);
         mistakes.push(("address", text));
     }
+    if !fields.company.is_empty() && issuers::find(settings, &fields.company).is_none() {
+        mistakes.push(("company", "ostler does not know this company.".into()));
+    }
     let secrets = parse_passwords(sent, round, &mut mistakes);
     let client = guide::clients().iter().find(|client| client.name == fields.client);
     if mistakes.is_empty() {
@@ -228,7 +236,7 @@ pub(super) async fn show(shared: App) -> Response {
 /// The introduction and the form.
 pub(super) fn render_page(shared: &Shared, fields: &Fields, mistakes: &Mistakes) -> Markup {
     html! {
-        p { "Type the address and the password of your mailbox. ostler finds the mail servers of your provider (the company that has your mailbox) by itself, and tries whether mail can be fetched and sent. Nothing is saved before that works." }
+        p { "ostler finds the servers of your mail provider, and saves nothing before they work." }
         (render_form(shared, "/add", fields, mistakes, Round::First))
     }
 }
@@ -240,12 +248,15 @@ pub(super) fn render_form(shared: &Shared, action: &str, fields: &Fields, mistak
     let own = if again {
         known
     } else {
-        "Many providers want an app password here: a password for one program, which you create on their web site. Outlook.com and Hotmail need none: you sign in at Microsoft in the next step."
+        "Many providers want an app password, which you create on their web site. For Outlook.com and Hotmail, leave it empty."
     };
+    let first =
+        mistakes.first().map_or(if round == Round::SameServers { "password" } else { "address" }, |(field, _)| field);
     let others = if again { known } else { "Your password at the other company, not the one above." };
     let any = |names: &[&str]| names.iter().any(|name| wrong(name).is_some());
     html! {
-        form.panel method="post" action=(action) autocomplete="off" {
+        // A form to try again with comes by script; the browser looks for `autofocus` in pages that it loads only.
+        form.panel method="post" action=(action) autocomplete="off" data-first=[again.then_some(first)] {
             (form_token(shared))
             @if !mistakes.is_empty() {
                 div.notice.bad role="alert" {
@@ -253,15 +264,18 @@ pub(super) fn render_form(shared: &Shared, action: &str, fields: &Fields, mistak
                     @if !again { p { "Type the passwords again too: ostler never sends them back to this page." } }
                 }
             }
-            (field("address", "Your mail address", "text", &fields.address, "Such as ann@example.net", wrong("address")))
-            (field("password", "Your password", "password", "", own, wrong("password")))
+            (input("address", "Your mail address", "text", &fields.address, "Such as ann@example.net", wrong("address"), !again && first == "address"))
+            (input("password", "Your password", "password", "", own, wrong("password"), !again && first == "password"))
             @if again {
                 input type="hidden" name="client" value=(fields.client);
                 @if fields.readable { input type="hidden" name="readable" value="on"; }
             } @else {
                 (render_client(&fields.client))
-                (check("readable", "It shows some letters as rubbish", fields.readable,
-                    "Such as don\u{e2}\u{20ac}\u{2122}t for don't. Then ostler rewrites mail for this program while it is fetched. The original stays at the provider."))
+                details open[fields.readable] {
+                    summary { "It shows some letters as rubbish" }
+                    (check("readable", "Rewrite mail for this program while it is fetched", fields.readable,
+                        "So that it shows don't, and not don\u{e2}\u{20ac}\u{2122}t. The original stays at the provider."))
+                }
             }
             details open[!fields.other.is_empty() || any(&["other", "other_password"])] {
                 summary { "Use another company for sending" }
@@ -269,7 +283,7 @@ pub(super) fn render_form(shared: &Shared, action: &str, fields: &Fields, mistak
                 (field("other", "Your address at the other company", "text", &fields.other, "", wrong("other")))
                 (field("other_password", "Your password there", "password", "", others, wrong("other_password")))
             }
-            details open[round == Round::Retry || fields.gate || any(&["pop3", "smtp", "imap", "username", "name", "ca", "pin"])] {
+            details open[round == Round::Retry || fields.gate || any(&["pop3", "smtp", "imap", "username", "company", "name", "ca", "pin"])] {
                 summary { "I know my servers" }
                 p.hint { "ostler finds what you leave empty." }
                 (field("pop3", "Server for fetching (POP3)", "text", &fields.pop3, "Such as pop.example.net, or tls://pop.example.net:995", wrong("pop3")))
@@ -277,6 +291,7 @@ pub(super) fn render_form(shared: &Shared, action: &str, fields: &Fields, mistak
                 (field("smtp", "Server for sending (SMTP)", "text", &fields.smtp, "Such as smtp.example.net, or starttls://smtp.example.net:587", wrong("smtp")))
                 (check("gate", "My provider wants mail to be fetched before any is sent", fields.gate, "Also called POP before SMTP. ostler finds this out by itself if it can."))
                 (field("username", "User name at the provider", "text", &fields.username, "If it is neither the address nor the part before the @", wrong("username")))
+                (render_companies(&shared.engine.settings(), &fields.company, wrong("company")))
                 (field("name", "Name of the account", "text", &fields.name, "Your mail program's user name; if left empty, the address", wrong("name")))
                 (field("ca", "File with a certificate to trust", "text", &fields.ca, "Only for a mail server of your own, or a helper on this computer; a PEM file", wrong("ca")))
                 (field("pin", "Fingerprint of the only certificate to trust", "text", &fields.pin, "Instead of the file; sha256: and what the server's program shows behind it", wrong("pin")))
@@ -291,20 +306,41 @@ fn render_client(chosen: &str) -> Markup {
     html! {
         div.field {
             label for="client" { "Your mail program" }
-            select id="client" name="client" aria-describedby="client-hint" {
-                option value="" { "I choose it later" }
+            select id="client" name="client" {
+                option value="" { "Choose later" }
                 @for client in guide::clients() {
                     option value=(client.name) selected[client.name == chosen] { (client.title()) }
                 }
             }
-            p.hint id="client-hint" { "When the account works, ostler shows step by step what to type there." }
+        }
+    }
+}
+
+/// The choice of a company that gives out OAuth2 tokens.
+fn render_companies(settings: &Settings, chosen: &str, wrong: Option<&str>) -> Markup {
+    let companies = issuers::names(settings).into_iter().filter_map(|name| issuers::find(settings, name));
+    html! {
+        div.field {
+            label for="company" { "Where you sign in in the web browser (OAuth2)" }
+            select id="company" name="company" aria-describedby="company-hint" {
+                option value="" { "Nowhere, or ostler knows where" }
+                @for company in companies {
+                    option value=(company.name) selected[company.name == chosen] { (company.title) }
+                }
+            }
+            @if let Some(why) = wrong { p.error { (why) } }
+            p.hint id="company-hint" {
+                "Only if your provider takes no password from mail programs. A company that is not in this list is described under "
+                a href="/settings#registrations" { "Settings" } "."
+            }
         }
     }
 }
 
 pub(super) async fn submit(shared: App, Form(sent): Form<AddForm>) -> Response {
     let settings = shared.engine.settings();
-    let round = if takes_no_password(&shared, &sent.address) { Round::WithoutPassword } else { Round::First };
+    let signs_in = !sent.company.is_empty() || takes_no_password(&shared, &sent.address);
+    let round = if signs_in { Round::WithoutPassword } else { Round::First };
     let wanted = match parse_form(&sent, &settings, round) {
         Ok(wanted) => wanted,
         Err(mistakes) => {

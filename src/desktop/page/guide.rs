@@ -103,12 +103,34 @@ pub(super) async fn show(shared: App, Path(client): Path<String>, Query(asked): 
                 button.second type="submit" { "Test the account" }
             }
         }
-        div.guide.copy { (PreEscaped(remove_heading(&client.html_body(&values)))) }
+        div.guide.copy { (PreEscaped(fold(&remove_heading(&client.html_body(&values))))) }
         @if settings.serves_other_computers() { (ask_computer(&path, &account)) }
         p.noprint { a href=(link_to("/program", &account.name)) { "Another mail program" } }
     };
     let view = View::new(client.title(), NavItem::Program, body);
     if done { view.into_response() } else { view.refreshed(REFRESH_SECONDS).into_response() }
+}
+
+/// The heading that every guide has above what there is to do, if the account has something to set up in this program.
+const STEPS: &str = "<h2>The steps</h2>";
+
+/// Folds up what only some readers need, so that everybody comes to the steps at once.
+fn fold(guide: &str) -> String {
+    if !guide.contains(STEPS) {
+        return guide.to_owned();
+    }
+    let is_for_some = |heading: &str| ["What ", "If ", "How to go back"].iter().any(|words| heading.starts_with(words));
+    let mut sections = guide.split("<h2>");
+    let mut folded = sections.next().unwrap_or_default().to_owned();
+    for section in sections {
+        match section.split_once("</h2>") {
+            Some((heading, text)) if is_for_some(heading) => {
+                folded += &format!("<details><summary><h2>{heading}</h2></summary>{text}</details>");
+            }
+            _ => folded.extend(["<h2>", section]),
+        }
+    }
+    folded
 }
 
 /// Where the program runs: on the computer that was asked for, with the password that it needs, or on whichever the doors are for.
@@ -192,4 +214,20 @@ fn render_watch(
         }
     };
     (markup, watch.is_done())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_steps_stay_open_and_what_some_need_is_folded_up() {
+        let folded = fold("<p>a</p><h2>What you will type</h2><p>b</p><h2>The steps</h2><ol></ol><h2>If not</h2>c");
+        let wanted = "<p>a</p><details><summary><h2>What you will type</h2></summary><p>b</p></details>\
+                      <h2>The steps</h2><ol></ol><details><summary><h2>If not</h2></summary>c</details>";
+        assert_eq!(folded, wanted);
+        // A guide without steps consists of what would be folded.
+        let bare = "<h2>If you want to read by IMAP</h2><ol></ol>";
+        assert_eq!(fold(bare), bare);
+    }
 }

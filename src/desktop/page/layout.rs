@@ -150,6 +150,19 @@ pub(super) fn button(shared: &Shared, action: &str, text: &str) -> Markup {
 
 /// A text field with its label, a hint, and what is wrong with its value.
 pub(super) fn field(name: &str, label: &str, kind: &str, value: &str, hint: &str, wrong: Option<&str>) -> Markup {
+    input(name, label, kind, value, hint, wrong, false)
+}
+
+/// As [`field`]; with `is_first` the keyboard is there when the page opens.
+pub(super) fn input(
+    name: &str,
+    label: &str,
+    kind: &str,
+    value: &str,
+    hint: &str,
+    wrong: Option<&str>,
+    is_first: bool,
+) -> Markup {
     let described = match (hint.is_empty(), wrong) {
         (true, None) => None,
         (false, None) => Some(format!("{name}-hint")),
@@ -161,7 +174,7 @@ pub(super) fn field(name: &str, label: &str, kind: &str, value: &str, hint: &str
             label for=(name) { (label) }
             // Browsers ignore `off` for passwords and would fill in one that they have stored.
             input type=(kind) id=(name) name=(name) value=(value) autocomplete=(if kind == "password" { "new-password" } else { "off" })
-                autocapitalize="none" spellcheck="false" aria-describedby=[described] aria-invalid=[wrong.map(|_| "true")];
+                autocapitalize="none" spellcheck="false" autofocus[is_first] aria-describedby=[described] aria-invalid=[wrong.map(|_| "true")];
             @if let Some(why) = wrong { p.error id={(name) "-error"} { (why) } }
             @if !hint.is_empty() { p.hint id={(name) "-hint"} { (hint) } }
         }

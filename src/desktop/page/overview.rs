@@ -6,7 +6,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 
 use super::layout::{NavItem, Tone, View, ago, badge, button};
-use super::words::on_page;
+use super::words::{on_page, stopped};
 use super::{App, Shared, add, doors, link_to, traffic};
 use crate::events::history::Traffic;
 use crate::proxy::now;
@@ -79,7 +79,10 @@ fn render_first_start(shared: &Shared, status: &Value) -> Markup {
         @if each(status, "doors").any(|door| door["state"] != "open") {
             section aria-labelledby="doors" { (render_doors(shared, status)) }
         }
-        @if status["paused"] == true { (render_pause(shared, status)) }
+        @if status["paused"] == true {
+            p { (summarise(status).1) }
+            (render_resume(shared))
+        }
     }
 }
 
@@ -91,14 +94,16 @@ fn render_doors(shared: &Shared, status: &Value) -> Markup {
     }
 }
 
+fn render_resume(shared: &Shared) -> Markup {
+    html! { (button(shared, "/resume", "Serve mail programs again")) }
+}
+
 fn render_pause(shared: &Shared, status: &Value) -> Markup {
     html! {
-        section aria-labelledby="pause" {
-            h2 #pause { "Pause" }
-            div #pausing data-live {
-                @if status["paused"] == true {
-                    (button(shared, "/resume", "Serve mail programs again"))
-                } @else {
+        div #pausing data-live {
+            @if status["paused"] != true {
+                section aria-labelledby="pause" {
+                    h2 #pause { "Pause" }
                     p { "While ostler is paused, mail programs can neither fetch nor send. What is under way finishes." }
                     (button(shared, "/pause", "Pause"))
                 }
@@ -111,9 +116,10 @@ fn render_body(shared: &Shared, status: &Value) -> Markup {
     html! {
         div #now data-live {
             p { (summarise(status).1) }
+            @if status["paused"] == true { (render_resume(shared)) }
             @if let Some(mistake) = shared.engine.events.overview().settings_mistake {
                 div.notice.bad role="alert" {
-                    p { "The settings file has a mistake, so what was changed in it has no effect yet: " (mistake) }
+                    p { "The settings file has a mistake, so what was changed in it has no effect yet: " (stopped(&mistake)) }
                 }
             }
             section aria-labelledby="accounts" {

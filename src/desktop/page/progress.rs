@@ -69,7 +69,7 @@ fn render_page(shared: &Shared, job: &Job, mistakes: &Mistakes) -> View {
         div #steps data-live aria-live="polite" { (render_stages(job, &now)) }
         div #next data-live { (render_next(shared, job, phase, mistakes)) }
         details {
-            summary { "Every step, for those who want to know" }
+            summary { "Every step" }
             div #lines data-live { (render_lines(&now.lines, wording(job, &now))) }
         }
     };
@@ -293,20 +293,19 @@ fn render_failure(shared: &Shared, job: &Job, trouble: &Trouble, mistakes: &Mist
 fn render_kept(account: &str, works: bool, served: bool, client: Option<&Client>) -> Markup {
     html! {
         div.notice.good[works] role="status" {
-            @if works { p { "The account " b { (account) } " works and is saved." } }
-            @else { p { "The account " b { (account) } " is saved, but has not been seen to work." } }
+            @if works { p { b { (account) } " works and is saved." } }
+            @else { p { b { (account) } " is saved, but has not been seen to work." } }
             @if !served {
                 p { "The running ostler does not have it yet. The overview should show it in a moment; if it does not, restart ostler." }
             }
         }
         @if let Some(client) = client {
-            p { "One thing is left: " (client.title()) " has to be told to fetch and send through ostler. The next page says what to type." }
             p {
                 a.button href=(link_to(&format!("/guide/{}", client.name), account)) { "Set up " (client.title()) }
                 " " a href=(link_to("/program", account)) { "Another mail program" }
             }
         } @else {
-            p { "One thing is left: your mail program has to be told to fetch and send through ostler. The next pages say what to type." }
+            p { "One thing is left, in your mail program:" }
             p { a.button href=(link_to("/program", account)) { "Which mail program do you use?" } }
         }
     }

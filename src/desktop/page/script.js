@@ -29,6 +29,7 @@
       part.innerHTML = other.innerHTML;
       // Replacing the HTML loses the keyboard focus: give it back to the same control.
       if (at >= 0 && stops(part)[at]) { stops(part)[at].focus(); }
+      begin(part);
     }
     document.title = fresh.title;
     var seconds = fresh.getElementById('main') && fresh.getElementById('main').getAttribute('data-every');
@@ -105,9 +106,25 @@
     });
   }
 
-  // After a form with mistakes, focus the first wrong field.
+  // Puts the keyboard into the field that a form names, unless the user is somewhere. The page does not move, because what stands
+  // above the form is read first.
+  function begin(part) {
+    var form = part.querySelector('form[data-first]');
+    var field = form && form.elements[form.getAttribute('data-first')];
+    if (field && (document.activeElement === document.body || document.activeElement === main)) {
+      field.focus({ preventScroll: true });
+    }
+  }
+
+  // After a form with mistakes, focus the first wrong field; the browser does so where it is told to.
   var wrong = document.querySelector('[aria-invalid]');
-  if (wrong) { wrong.focus(); }
+  if (wrong && !document.querySelector('[autofocus]')) { wrong.focus(); }
+  begin(document);
+
+  // What is folded up belongs on paper.
+  window.addEventListener('beforeprint', function () {
+    Array.prototype.forEach.call(document.querySelectorAll('.guide details'), function (part) { part.open = true; });
+  });
 
   copying();
   later();

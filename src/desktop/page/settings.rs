@@ -214,8 +214,9 @@ fn render_form(shared: &Shared, scope: &Scope, sent: Option<&Sent>, wrong: &Wron
 }
 
 fn render_fields(shared: &Shared, scope: &Scope, file: &ShownFile, sent: Option<&Sent>, wrong: &Wrong) -> Markup {
+    let first = fields_of(scope).into_iter().next().map(|(_, _, name)| name);
     html! {
-        form.panel method="post" action=(scope.path()) autocomplete="off" {
+        form.panel method="post" action=(scope.path()) autocomplete="off" data-first=[first] {
             (form_token(shared))
             @if let Some(name) = scope.account() { input type="hidden" name="account" value=(name); }
             @if let Scope::Server(_, protocol, at) = scope { input type="hidden" name="server" value=(server_name(*protocol, *at)); }

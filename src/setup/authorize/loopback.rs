@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::debug;
 
+use crate::os::markup::escaped_with_quotes;
 use crate::os::peer::{PeerOwner, owner_of};
 use crate::proxy::net::conn::{ClientConn, Read};
 use crate::proxy::net::listen::Listener;
@@ -147,7 +148,7 @@ impl Visit {
     }
 
     async fn answer(mut self, status: &str, heading: &str, text: &str) {
-        let (heading, text) = (escaped(heading), escaped(text));
+        let (heading, text) = (escaped_with_quotes(heading), escaped_with_quotes(text));
         let page = format!(
             "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{heading} - ostler</title>\
              <style>body{{font:1.25rem/1.5 sans-serif;max-width:34rem;margin:3rem auto;padding:0 1rem}}</style></head>\
@@ -166,22 +167,6 @@ impl Visit {
             let _ = timeout(ANSWER_TIMEOUT, self.conn.close()).await;
         }
     }
-}
-
-/// A text in HTML.
-fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out += "&amp;",
-            '<' => out += "&lt;",
-            '>' => out += "&gt;",
-            '"' => out += "&quot;",
-            '\'' => out += "&#39;",
-            other => out.push(other),
-        }
-    }
-    out
 }
 
 #[cfg(test)]

@@ -141,10 +141,10 @@ fn at_the_password() {
         line("pass-continues", PASS, "+ ", pass(TROUBLE)).never(never),
         at("pass-line-64k", PASS, Step::Send([b"+OK ".as_slice(), &[b'x'; 65_536]].concat()), pass(TROUBLE)).never(never),
         line("auth-app-password-text-pop", PASS, "-ERR [AUTH] Application-specific password required: https://support.example.com/accounts/answer/185833 (Failure)", pass(REFUSED))
-            .words(&["Application-specific password required: https://support.example.com/accounts/answer/185833", "where the settings take it from"]).never(never),
+            .words(&["Application-specific password required: https://support.example.com/accounts/answer/185833", "in the file that the settings name"]).never(never),
         line("pass-refused-bare", PASS, "-ERR", pass(REFUSED)).words(&["localhost"]).never(never),
         at("pass-refused-8-bit", PASS, Step::Send(b"-ERR [AUTH] \xfcbel \0\x1b[31m\r\n".to_vec()), pass(REFUSED)).never(never),
-        line("pass-refused-4k", PASS, &format!("-ERR [AUTH] {wordy}"), pass(REFUSED)).words(&["words", "where the settings take it from"]).never(never),
+        line("pass-refused-4k", PASS, &format!("-ERR [AUTH] {wordy}"), pass(REFUSED)).words(&["words", "in the file that the settings name"]).never(never),
         line("pass-in-use", PASS, "-ERR [IN-USE] mailbox locked", pass(&["-ERR [IN-USE] "])).words(&["mailbox locked"]).never(never),
         line("pass-login-delay", PASS, "-ERR [LOGIN-DELAY] wait 60 s", pass(&["-ERR [LOGIN-DELAY] "])).words(&["wait 60 s"]).never(never),
         line("pass-sys-temp", PASS, "-ERR [SYS/TEMP] out of order", pass(TROUBLE)).words(&["out of order"]).never(never),

@@ -169,12 +169,12 @@ fn at_the_sign_in() {
             "d9443c01a7336-1f1",
         ]),
         line("auth-always-fails", AUTH, "535 5.7.8 bad credentials", mail(refused))
-            .words(&["bad credentials", "where the settings take it from"])
+            .words(&["bad credentials", "in the file that the settings name"])
             .never(never),
         at("auth-535-8-bit", AUTH, Step::Send(b"535 5.7.8 \xfcbel \0\x1b[31m\r\n".to_vec()), mail(refused))
             .never(never),
         at("auth-535-three-lines-of-4k", AUTH, Step::Send(wordy.into_bytes()), mail(refused))
-            .words(&["words", "where the settings take it from"])
+            .words(&["words", "in the file that the settings name"])
             .never(never),
         line("auth-530-wants-tls", AUTH, "530 5.7.0 Must issue a STARTTLS command first", mail(&["454 4.7.0 "]))
             .words(&["530 5.7.0 Must issue a STARTTLS command first", "security = \"starttls\" or \"tls\""])

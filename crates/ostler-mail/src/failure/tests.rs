@@ -153,7 +153,9 @@ fn advice_names_the_place_where_the_password_is_set() {
     for (from, words) in [
         (PasswordFrom::Keyring, "ostler password"),
         (PasswordFrom::MailProgram, "mail program"),
-        (PasswordFrom::Settings, "where the settings take it from"),
+        (PasswordFrom::Command, "the command in the settings"),
+        (PasswordFrom::File, "in the file that the settings name"),
+        (PasswordFrom::Variable, "in the variable that the settings name"),
     ] {
         for (host, said, beyond_ascii) in [
             ("mail.example.net", "no", false),
@@ -169,6 +171,18 @@ fn advice_names_the_place_where_the_password_is_set() {
                 assert!(!advice.contains("NAME"), "{advice}");
             }
         }
+    }
+}
+
+#[test]
+fn advice_on_a_token_names_the_place_where_it_comes_from() {
+    for (password_from, words) in [
+        (PasswordFrom::Keyring, "then sign in again: ostler sign-in"),
+        (PasswordFrom::Settings, "then put another token where the settings take it from"),
+    ] {
+        let at = ServerAddr { password_from, ..at(Protocol::Pop3) };
+        let refused = Failure::TokenRefused { at, user: "ann".into(), said: "no".into() };
+        assert!(refused.advice().ends_with(words), "{}", refused.advice());
     }
 }
 

@@ -242,7 +242,7 @@ fn render_look(
                 (render_certificate(shown))
                 @match pinned {
                     Some(pin) if pin == shown.pin => { div.notice.good { p { "This is the certificate that is trusted now." } } }
-                    Some(_) => { div.notice.bad { p { "This is another certificate than the one that is trusted now. Ask whoever runs the server whether that is right." } } }
+                    Some(_) => { div.notice.bad { p { "This is not the certificate that is trusted now. Ask those who run the server whether that is right." } } }
                     None => {}
                 }
                 @if pinned != Some(shown.pin.as_str()) {
