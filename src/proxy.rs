@@ -22,6 +22,7 @@ mod turns;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -73,6 +74,19 @@ pub struct ServerCache {
     pub size: Option<u64>,
     /// What the SMTP server makes of BDAT (RFC 3030), which some offer and do not understand.
     pub chunking: Chunking,
+    /// When the server, which offers PIPELINING, left unanswered what came to it together.
+    tripped: Option<Moment>,
+}
+
+/// How long a server gets one command at a time that has tripped over several. A network that fails looks the same, so it is no
+/// longer.
+const TRIPPED_LIFETIME: Duration = Duration::from_secs(24 * 3600);
+
+impl ServerCache {
+    /// Whether commands must not leave together, whatever the server offers.
+    pub fn trips_over_pipelining(&self) -> bool {
+        self.tripped.is_some_and(|tripped| now().saturating_duration_since(tripped) < TRIPPED_LIFETIME)
+    }
 }
 
 /// What all sessions share.
@@ -191,6 +205,21 @@ impl Engine {
     pub fn learn(&self, server: &Server, change: impl FnOnce(&mut ServerCache)) {
         let mut learned = self.learned.lock().unwrap_or_else(PoisonError::into_inner);
         change(learned.entry(server.id()).or_default());
+    }
+
+    /// A server that offers PIPELINING has left unanswered what came to it together.
+    fn note_tripped(&self, account: &Account, server: &Server) {
+        if self.learned(server).trips_over_pipelining() {
+            return;
+        }
+        self.learn(server, |learned| {
+            learned.tripped = Some(now());
+            learned.pop3.iter_mut().for_each(|known| known.pipelining = false);
+        });
+        self.events.publish(Event::Warning(format!(
+            "account {}: {} offers PIPELINING and does not answer what comes to it together; for a day it gets one command at a time",
+            account.name, server.host
+        )));
     }
 
     /// Gets the secret for a server: from its source, or `given`, the client's own, where `password = "client"`.

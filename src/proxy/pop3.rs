@@ -19,7 +19,7 @@ use crate::proxy::turns::Turn;
 use crate::proxy::{Engine, GateCell, imap, now};
 use ostler_mail::account::{Account, Maildrop, Protocol, SecretSource, Server, Timeouts};
 use ostler_mail::failure::{Failure, Waiting, one_line};
-use ostler_mail::machine::{Filter, ProtocolViolation};
+use ostler_mail::machine::{Clock, Filter, ProtocolViolation};
 use ostler_mail::maildrop::filter::MaildropFilter;
 use ostler_mail::maildrop::login::{MaildropLogin, Ready};
 use ostler_mail::pop3::filter::Pop3Filter;
@@ -48,7 +48,8 @@ pub(super) async fn serve(session: &mut Session, client: &mut ClientConn) {
     match ready {
         Ready::Pop3(ready) => {
             let CachedCapabilities { pipelining, deletes_fetched, .. } = ready.capabilities;
-            let may_read_ahead = account.read_ahead && pipelining && !deletes_fetched;
+            let trips = account.pop3.as_ref().is_some_and(|at| session.engine.learned(at).trips_over_pipelining());
+            let may_read_ahead = account.read_ahead && pipelining && !deletes_fetched && !trips;
             let mut filter = Pop3Filter::new(progress, may_read_ahead).reading(account.readable);
             Box::pin(pass(session, client, upstream, open, &account, &mut filter)).await;
         }
@@ -393,6 +394,7 @@ async fn pass<F: PopFilter>(
         drop(turn);
         session.report(Some(account), &failure);
         let hung_up = matches!(ended, Ended::ServerGone);
+        note_silence(session, account, filter, &ended);
         tell_client(session, client, filter, &failure, hung_up).await;
     } else if let Ended::Violation(ProtocolViolation::Client(misuse)) = ended {
         let _ = timeout(CLOSE_TIMEOUT, conn.close()).await;
@@ -411,6 +413,15 @@ async fn pass<F: PopFilter>(
         // The client first: it may wait for the end of the connection.
         client.close().await;
         let _ = timeout(CLOSE_TIMEOUT, conn.close()).await;
+    }
+}
+
+/// Remembers of a provider that left something unanswered, if it may be because commands came together.
+fn note_silence(session: &Session, account: &Account, filter: &Pop3Filter, ended: &Ended) {
+    let has_hung_up = matches!(ended, Ended::ServerGone);
+    let is_silent = has_hung_up || matches!(ended, Ended::TimedOut(Clock::Reply, _));
+    if let Some(server) = account.pop3.as_ref().filter(|_| is_silent && filter.may_have_tripped(has_hung_up)) {
+        session.engine.note_tripped(account, server);
     }
 }
 

@@ -376,7 +376,11 @@ pub(crate) async fn prepare_on<L: BeginLogin>(
 
 /// Remembers for the next sign-in what this one has found out of a POP3 server.
 pub(crate) fn note_pop3(engine: &Engine, server: &Server, ready: &pop3::login::Ready) {
-    engine.learn(server, |learned| (learned.pop3, learned.way) = (Some(ready.capabilities.clone()), ready.way));
+    let mut capabilities = ready.capabilities.clone();
+    engine.learn(server, |learned| {
+        capabilities.pipelining &= !learned.trips_over_pipelining();
+        (learned.pop3, learned.way) = (Some(capabilities), ready.way);
+    });
 }
 
 /// Forgets what a failed sign-in has put in doubt. A refused secret is read again the next time: the user may have changed
@@ -385,6 +389,11 @@ pub(crate) fn note_refusal(engine: &Engine, account: &Account, server: &Server, 
     let may_be_the_password = failure.may_be_the_password();
     if may_be_the_password {
         engine.vault.drop_cached(account, server);
+    }
+    // USER and PASS left together where this is known.
+    let was_together = engine.learned(server).pop3.is_some_and(|known| known.pipelining);
+    if was_together && matches!(failure, Failure::TimedOut { waiting: Waiting::SignIn, .. }) {
+        engine.note_tripped(account, server);
     }
     engine.learn(server, |learned| {
         // The capabilities remembered from the last sign-in may be what went wrong.

@@ -3,7 +3,7 @@
 
 use crate::support::ca::TestCa;
 use crate::support::client::Client;
-use crate::support::ostler::{Account, Ostler, Server};
+use crate::support::ostler::{Account, Home, Ostler, Server};
 use crate::support::provider::{Part, Provider, Step, expect, say, serve};
 use crate::support::{unique, wait_for};
 use crate::{ANN, BOB};
@@ -297,6 +297,31 @@ fn one_answer_too_many_in_one_go_is_not_believed() {
     desk.pipeline(["250", "250 bob", "250 eve", "354"]);
     desk.client.send("Subject: x\r\n\r\nx\r\n.\r\n");
     desk.client.expect_reply("451 ");
+}
+
+#[test]
+fn a_provider_that_does_not_answer_what_comes_together_hears_one_command_at_a_time_the_next_time() {
+    let deaf = [greet(), vec![expect("MAIL"), expect("RCPT"), say("250 ok"), Step::Stall]].concat();
+    let patient = vec![expect("MAIL"), say("250 ok"), expect("RCPT"), say("250 ok")];
+    let ca = TestCa::new();
+    let provider = Provider::start_tls(&ca.localhost(), vec![deaf, [greet(), patient, body(), bye()].concat()]);
+    let account = Account::new("home", ANN, &unique("pw")).smtp(Server::new("tls", provider.port));
+    let ostler = Home::with_settings(&ca, &[account], "", "\n[timeouts]\nreply = \"2s\"\n").run();
+    let mut client = Client::greeted(ostler.smtp, "220 ");
+    client.ask_reply("EHLO old-pc", "250");
+    let mut desk = Desk { provider, _ostler: ostler, client };
+    desk.mail();
+    desk.rcpt("451 ");
+    desk.client.ask_reply("RSET", "250");
+    // The answer to MAIL is the provider's now.
+    desk.client.ask_reply(&format!("MAIL FROM:<{ANN}>"), "250 ok");
+    desk.rcpt("250 ok");
+    desk.client.ask_reply("DATA", "354");
+    desk.send_body();
+    desk.client.ask_reply("QUIT", "221");
+    desk.provider.finished(1);
+    assert_eq!(desk.provider.sessions()[1].round_trips, 7, "EHLO, AUTH, MAIL, RCPT, DATA, the body, QUIT");
+    assert!(desk._ostler.log().contains("offers PIPELINING and does not answer"));
 }
 
 fn fetch(ostler: &Ostler, answer: &str) -> String {

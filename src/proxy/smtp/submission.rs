@@ -290,7 +290,16 @@ impl ProviderSide {
             }
             let Some(line) = submission.line(session.accepted, &session.offered) else { return Err(Failure::Internal) };
             let behind = submission.lines_behind(session.accepted, &session.offered);
-            let reply = session.ask_with(&line, &behind, limit).await?;
+            let has_left_behind_another = session.asked > 0;
+            let heard = session.ask_with(&line, &behind, limit).await;
+            let is_unanswered = matches!(heard, Err(Failure::TimedOut { .. } | Failure::Lost { .. }));
+            if has_left_behind_another
+                && is_unanswered
+                && let Some(server) = session.server()
+            {
+                self.engine.note_tripped(&session.account, server);
+            }
+            let reply = heard?;
             match submission.on_reply(session.accepted, reply, session.server_index) {
                 ReplyMeaning::Next => session.accepted += 1,
                 ReplyMeaning::Accepted(reply) => {
@@ -435,6 +444,7 @@ impl ProviderSide {
         let (upstream, ready) = finished.inspect_err(|failure| note_refusal(engine, &account, server, failure))?;
         let mut offered = ready.offered;
         offered.chunking &= server.chunking;
+        offered.pipelining &= !engine.learned(server).trips_over_pipelining();
         engine.learn(server, |learned| {
             learned.size = offered.size.flatten();
             learned.way = ready.way;

@@ -147,6 +147,11 @@ impl Ahead {
         self.highest
     }
 
+    /// Whether the provider was asked anything ahead of the client.
+    pub(super) fn has_asked(&self) -> bool {
+        self.asked_sizes || self.requests > 0
+    }
+
     /// Whether anything of a message is here that the client has not asked for.
     pub(super) fn has_some(&self) -> bool {
         self.messages.iter().any(|message| !message.wanted && message.stage != Stage::Asked)

@@ -196,6 +196,13 @@ impl Pop3Filter {
         (has_quit && self.is_failure_ahead()).then(|| format!("{}\r\n", words::BYE))
     }
 
+    /// Whether a server that stays silent between two answers, or has hung up there, may have tripped over commands that came to
+    /// it together.
+    pub fn may_have_tripped(&self, has_hung_up: bool) -> bool {
+        let is_between = matches!(self.state, State::Status);
+        is_between && if has_hung_up { self.owes_ahead() } else { self.ahead.has_asked() }
+    }
+
     /// Whether the server is in, or owes next, an answer that only ostler has asked for.
     fn owes_ahead(&self) -> bool {
         matches!(self.state, State::Ahead(..)) || matches!(self.asked.front(), Some(Asker::Ahead(_)))

@@ -44,6 +44,11 @@ pub(in crate::proxy::smtp) struct ProviderSession {
 }
 
 impl ProviderSession {
+    /// The server that it is at.
+    pub(super) fn server(&self) -> Option<&Server> {
+        self.account.smtp.get(self.server_index)
+    }
+
     /// Whether it has served a message, and nothing of the next one. The provider may have hung up since.
     pub(super) fn is_between_messages(&self) -> bool {
         self.idle_since.is_some() && self.accepted == 0
@@ -51,14 +56,14 @@ impl ProviderSession {
 
     /// Whether it may serve the next client's message: it has served one to its end, and there is no gate.
     pub(in crate::proxy::smtp) fn may_be_kept(&self) -> bool {
-        let server = self.account.smtp.get(self.server_index);
+        let server = self.server();
         self.is_between_messages() && server.is_some_and(|server| server.gate().is_none())
     }
 
     /// Waits until the user has signed out of what it was signed in with: then it is of no use any more. Never completes for a
     /// session that is not between two messages, or was not signed in with a token that ostler keeps.
     pub(in crate::proxy::smtp) fn until_sign_out(&self, engine: &Engine) -> impl Future<Output = ()> + use<> {
-        let server = self.account.smtp.get(self.server_index);
+        let server = self.server();
         let ends = self.is_between_messages() && server.is_some_and(is_kept_for);
         let (mut sign_outs, signed_in_at) = (engine.tokens.sign_outs(), self.sign_outs);
         async move {
@@ -70,7 +75,7 @@ impl ProviderSession {
 
     /// What is known of the server's BDAT.
     pub(super) fn chunking(&self, engine: &Engine) -> Chunking {
-        let server = self.account.smtp.get(self.server_index);
+        let server = self.server();
         server.map(|server| engine.learned(server).chunking).unwrap_or_default()
     }
 
@@ -84,7 +89,7 @@ impl ProviderSession {
 
     /// Everything that decides whether it can serve a message of this account.
     pub(super) async fn state(&mut self, engine: &Engine, account: &Arc<Account>) -> SessionState<'_> {
-        let gate = self.account.smtp.get(self.server_index).and_then(Server::gate);
+        let gate = self.server().and_then(Server::gate);
         // Without a local address: this connection has the one it was made from.
         let needs_login = gate.is_some_and(|gate| {
             let need = engine.gate(&gate.login).lock().needs_login(now(), LoginPolicy::Fresh, gate.fresh, None);
