@@ -4,8 +4,8 @@
 
 use roxmltree::{Document, Node, ParsingOptions};
 
-use super::{AutostartError, Start, State, read, remove, write};
 #[cfg_attr(not(target_os = "macos"), allow(unused_imports))]
+use super::{AutostartError, Start, State, read, remove, write};
 use crate::os::markup::escaped;
 
 const LABEL: &str = "ostler";
